@@ -1,0 +1,29 @@
+import type { Brand } from '../base/brand.ts'
+
+/** SHA-256 of a chunk's bytes (before compression), as 64 lower-case hex digits. */
+export type ChunkId = Brand<string, 'ChunkId'>
+
+/** The most bytes that one chunk may hold. Tree nodes are chunks, too. */
+export const chunkBytesMax = 4 * 1024 * 1024
+
+export interface ChunkReader {
+  /**
+   * The chunk's bytes, checked against `id`. The view is shared: callers must not write to it.
+   * @throws {DataLossError} when it is missing or damaged.
+   */
+  get(id: ChunkId): Promise<Uint8Array>
+}
+
+export interface ChunkStore extends ChunkReader {
+  /**
+   * Stores a copy of `bytes` unless the store holds them already. Readable at once, durable after
+   * the next `flush`. Applies back-pressure: await it.
+   */
+  put(bytes: Uint8Array): Promise<ChunkId>
+
+  /**
+   * Resolves when every chunk whose `put` had resolved before the call is durable. Concurrent calls
+   * share one fsync. A reference may be committed only after the flush that covers its chunks.
+   */
+  flush(): Promise<void>
+}

@@ -1,0 +1,34 @@
+import type { ByteStream } from '../base/bytes.ts'
+import type { ChunkId } from './chunks.ts'
+
+/**
+ * What a file holds. The kind follows from the bytes alone, so equal bytes are equal contents:
+ * up to `inlineBytesMax` inline, else one chunk when the splitter makes one, else a chunk list.
+ */
+export type Content =
+  | { readonly kind: 'inline'; readonly bytes: Uint8Array }
+  | { readonly kind: 'chunk'; readonly chunk: ChunkId; readonly sizeBytes: number }
+  | { readonly kind: 'list'; readonly root: ChunkId; readonly sizeBytes: number }
+
+/** Contents up to this size ride in the directory that names them. */
+export const inlineBytesMax = 64
+
+export const emptyContent: Content = { kind: 'inline', bytes: new Uint8Array(0) }
+
+export function contentSizeBytes(content: Content): number {
+  return content.kind === 'inline' ? content.bytes.length : content.sizeBytes
+}
+
+/** Splits, hashes, stores and reads the bytes of files. */
+export interface Contents {
+  /** Stores a stream of any length in bounded memory. Durable after the chunk store's `flush`. */
+  write(bytes: ByteStream): Promise<Content>
+  /** Stores bytes that are already in memory. */
+  writeBytes(bytes: Uint8Array): Promise<Content>
+  /** The content that is `head` followed by `tail`; reads and rewrites only the last chunk of `head`. */
+  append(head: Content, tail: Content): Promise<Content>
+  /** The bytes from `offset`, at most `length` of them, in order, in pieces of at most 4 MiB. */
+  read(content: Content, range?: { readonly offset?: number; readonly length?: number }): ByteStream
+  /** 32 bytes: equal contents have equal hashes. SHA-256 of the bytes when they fit in one chunk. */
+  hash(content: Content): Uint8Array
+}
