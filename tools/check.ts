@@ -1,0 +1,123 @@
+// Everything that must hold before a change lands, cheapest first: `npm test`.
+//
+// The last line printed is `N passed, N failed`: one for each step, and one for each test of the last step.
+// With arguments, only the tests of the files that they name run: `npm test -- storage`.
+
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+interface Step {
+  readonly name: string
+  /** What to run with Node. */
+  readonly args: readonly string[]
+  /** What a person runs to see only this step. */
+  readonly reproduce: string
+}
+
+interface Counts {
+  readonly passed: number
+  readonly failed: number
+}
+
+interface TestReport {
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly numPendingTests: number
+  readonly testResults: readonly {
+    readonly status: string
+    readonly assertionResults: readonly { readonly status: string }[]
+  }[]
+}
+
+const compiler = 'node_modules/@typescript/native/bin/tsc'
+
+const steps: readonly Step[] = [
+  {
+    name: 'format',
+    args: ['node_modules/oxfmt/bin/oxfmt', '--check'],
+    reproduce: 'npm run format -- --check',
+  },
+  { name: 'lint', args: ['node_modules/oxlint/bin/oxlint'], reproduce: 'npm run lint' },
+  { name: 'types', args: [compiler], reproduce: 'npm run types' },
+  {
+    name: 'types in a browser',
+    args: [compiler, '-p', 'tsconfig.browser.json'],
+    reproduce: 'npm run types -- -p tsconfig.browser.json',
+  },
+  { name: 'layers', args: ['tools/check-layers.ts'], reproduce: 'npm run layers' },
+  { name: 'unused code', args: ['node_modules/knip/bin/knip.js'], reproduce: 'npm run unused' },
+  {
+    name: 'generated code',
+    args: ['tools/generate.ts', '--check'],
+    reproduce: 'npm run generate -- --check',
+  },
+].filter(({ args }) => existsSync(args[0] ?? ''))
+
+function run(
+  args: readonly string[],
+  stdio: 'inherit' | 'pipe',
+): Promise<{ passed: boolean; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { stdio: ['inherit', stdio, stdio] })
+    let output = ''
+    const keep = (text: Buffer): void => {
+      output += text.toString()
+    }
+    child.stdout?.on('data', keep)
+    child.stderr?.on('data', keep)
+    child.on('error', reject)
+    child.on('close', (code) => {
+      resolve({ passed: code === 0, output })
+    })
+  })
+}
+
+async function runStep({ name, args, reproduce }: Step): Promise<Counts> {
+  const startedAt = performance.now()
+  const { passed, output } = await run(args, 'pipe')
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
+  console.log(`${passed ? 'passed' : 'FAILED'}  ${name} (${seconds} s)`)
+  if (!passed) console.log(`${output.trimEnd()}\n\nTo see this again: ${reproduce}\n`)
+  return passed ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
+}
+
+/** Counts the tests; a file that did not load, and a run that failed outside of any test, is one failure more. */
+function countTests(report: TestReport, runPassed: boolean): Counts {
+  const unloaded = report.testResults.filter(
+    ({ status, assertionResults }) =>
+      status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
+  ).length
+  const failed = report.numFailedTests + unloaded
+  return { passed: report.numPassedTests, failed: failed === 0 && !runPassed ? 1 : failed }
+}
+
+async function runTests(files: readonly string[]): Promise<Counts> {
+  const folder = await mkdtemp(join(tmpdir(), 'check-'))
+  try {
+    const file = join(folder, 'report.json')
+    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
+    const args = ['node_modules/vitest/vitest.mjs', 'run', ...reporters, ...files]
+    const { passed } = await run(args, 'inherit')
+    if (!existsSync(file)) return { passed: 0, failed: 1 }
+    const report = JSON.parse(await readFile(file, 'utf8')) as TestReport
+    if (report.numPendingTests > 0) console.log(`${report.numPendingTests} skipped`)
+    return countTests(report, passed)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+const files = process.argv.slice(2)
+const counts: Counts[] = []
+if (files.length === 0) {
+  for (const step of steps) counts.push(await runStep(step))
+}
+counts.push(await runTests(files))
+
+const passedCount = counts.reduce((sum, { passed }) => sum + passed, 0)
+const failedCount = counts.reduce((sum, { failed }) => sum + failed, 0)
+console.log(`${passedCount} passed, ${failedCount} failed`)
+if (failedCount > 0) process.exitCode = 1
