@@ -1,0 +1,76 @@
+/** Bytes on their way: the reader sets the pace, so memory stays bounded whatever their size. */
+export type ByteStream = AsyncIterable<Uint8Array>
+
+export const emptyBytes: Uint8Array = new Uint8Array(0)
+
+const encoder = new TextEncoder()
+const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+export function utf8(text: string): Uint8Array {
+  return encoder.encode(text)
+}
+
+/** @throws {TypeError} when `bytes` is not valid UTF-8. */
+export function utf8Text(bytes: Uint8Array): string {
+  return strictDecoder.decode(bytes)
+}
+
+const hexDigits: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
+  byte.toString(16).padStart(2, '0'),
+)
+
+/** Lower-case hex. */
+export function hexText(bytes: Uint8Array): string {
+  let text = ''
+  for (const byte of bytes) text += hexDigits[byte] ?? ''
+  return text
+}
+
+/** The bytes that `hex` stands for. @throws {RangeError} unless it is an even count of hex digits. */
+export function hexBytes(hex: string): Uint8Array {
+  if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex)) throw new RangeError('not hex digits')
+  const bytes = new Uint8Array(hex.length / 2)
+  for (let index = 0; index < bytes.length; index += 1) {
+    bytes[index] = Number.parseInt(hex.slice(index * 2, index * 2 + 2), 16)
+  }
+  return bytes
+}
+
+/** Order by unsigned byte value, as SQL BLOB comparison and memcmp do: <0, 0 or >0. */
+export function compareBytes(left: Uint8Array, right: Uint8Array): number {
+  const shared = Math.min(left.length, right.length)
+  for (let index = 0; index < shared; index += 1) {
+    const difference = (left[index] ?? 0) - (right[index] ?? 0)
+    if (difference !== 0) return difference
+  }
+  return left.length - right.length
+}
+
+export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && compareBytes(left, right) === 0
+}
+
+export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1 && parts[0] !== undefined) return parts[0]
+  let size = 0
+  for (const part of parts) size += part.length
+  const joined = new Uint8Array(size)
+  let offset = 0
+  for (const part of parts) {
+    joined.set(part, offset)
+    offset += part.length
+  }
+  return joined
+}
+
+/** Reads a whole stream. Only for streams whose size is bounded by `bytesMax`. */
+export async function collectBytes(stream: ByteStream, bytesMax: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  let size = 0
+  for await (const part of stream) {
+    size += part.length
+    if (size > bytesMax) throw new RangeError(`more than ${bytesMax} bytes`)
+    parts.push(part)
+  }
+  return concatBytes(parts)
+}

@@ -1,0 +1,80 @@
+import type { Brand } from './brand.ts'
+import { InvalidArgumentError } from './errors.ts'
+
+export type RepoName = Brand<string, 'RepoName'>
+export type BranchName = Brand<string, 'BranchName'>
+export type CommitId = Brand<string, 'CommitId'>
+export type PipelineName = Brand<string, 'PipelineName'>
+export type JobId = Brand<string, 'JobId'>
+
+const nameLengthMax = 255
+const commitIdLength = 32
+const commitIdPattern = /^[0-9a-f]{32}$/
+const jobIdPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+/** @throws {InvalidArgumentError} unless `text` is 1 to 255 ASCII letters, digits, `_` and `-`. */
+export function parseRepoName(text: string): RepoName {
+  if (text === '') throw new InvalidArgumentError('a repo name is needed, but none was given')
+  if (text.length > nameLengthMax) {
+    throw new InvalidArgumentError(
+      `repo name of ${text.length} characters is too long: at most ${nameLengthMax} are allowed`,
+    )
+  }
+  if (!/^[a-zA-Z0-9_-]+$/.test(text)) {
+    throw new InvalidArgumentError(
+      `repo name (${text}) invalid: only alphanumeric characters, underscores, and dashes are allowed`,
+    )
+  }
+  return text as RepoName
+}
+
+/** For a branch that is about to be made; look-ups take any text. */
+export function parseBranchName(text: string): BranchName {
+  if (text === '') throw new InvalidArgumentError('a branch name is needed, but none was given')
+  if (text.length === commitIdLength) {
+    throw new InvalidArgumentError(
+      `branch name ${text} cannot be of the same length as commit IDs (${commitIdLength} characters)`,
+    )
+  }
+  if (text.length > nameLengthMax) {
+    throw new InvalidArgumentError(
+      `branch name of ${text.length} characters is too long: at most ${nameLengthMax} are allowed`,
+    )
+  }
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (/[/\u0000-\u001f\u007f]/.test(text)) {
+    throw new InvalidArgumentError(
+      `branch name (${JSON.stringify(text)}) invalid: slashes and control characters are not allowed`,
+    )
+  }
+  return text as BranchName
+}
+
+export function isCommitId(text: string): text is CommitId {
+  return commitIdPattern.test(text)
+}
+
+/** @throws {InvalidArgumentError} unless `text` is 32 lower-case hex digits. */
+export function parseCommitId(text: string): CommitId {
+  if (!isCommitId(text)) throw new InvalidArgumentError(`not a commit id: ${JSON.stringify(text)}`)
+  return text
+}
+
+/** A pipeline is named like the repo that it writes. */
+export function parsePipelineName(text: string): PipelineName {
+  if (text === '') throw new InvalidArgumentError('a pipeline name is needed, but none was given')
+  if (!/^[a-zA-Z0-9_-]+$/.test(text) || text.length > nameLengthMax) {
+    throw new InvalidArgumentError(
+      `pipeline name (${text}) invalid: only 1 to ${nameLengthMax} alphanumeric characters, underscores, and dashes are allowed`,
+    )
+  }
+  return text as PipelineName
+}
+
+/** @throws {InvalidArgumentError} unless `text` is a UUID with dashes, in lower case. */
+export function parseJobId(text: string): JobId {
+  if (!jobIdPattern.test(text)) {
+    throw new InvalidArgumentError(`not a job id: ${JSON.stringify(text)}`)
+  }
+  return text as JobId
+}

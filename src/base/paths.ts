@@ -1,0 +1,101 @@
+import type { Brand } from './brand.ts'
+import { utf8, utf8Text } from './bytes.ts'
+import { InvalidArgumentError } from './errors.ts'
+
+/** A normalised path in a commit: empty for the root, else `/a/b`: no `.`, `..`, NUL or trailing slash. */
+export type FilePath = Brand<string, 'FilePath'>
+
+export const rootPath: FilePath = '' as FilePath
+
+const slashByte = 0x2f
+const pathBytesMax = 4096
+const nameBytesMax = 1024
+
+/**
+ * Normalises a path that a client sent: adds the leading slash, removes `.`, double and trailing
+ * slashes, resolves `..`.
+ *
+ * @throws {InvalidArgumentError} for a path that escapes the root, holds NUL or a lone surrogate
+ * (not UTF-8), has a name over 1,024 bytes or is over 4,096 bytes.
+ */
+export function parseFilePath(text: string): FilePath {
+  if (text.includes('\0')) {
+    throw new InvalidArgumentError(
+      `filename cannot contain null character: ${JSON.stringify(text)}`,
+    )
+  }
+  if (!text.isWellFormed()) {
+    throw new InvalidArgumentError(`path is not valid UTF-8: ${JSON.stringify(text)}`)
+  }
+  const names: string[] = []
+  for (const name of text.split('/')) {
+    if (name === '' || name === '.') continue
+    if (name !== '..') names.push(name)
+    else if (names.pop() === undefined) {
+      throw new InvalidArgumentError(
+        `path ${JSON.stringify(text)} leads out of the root; remove the leading ".."`,
+      )
+    }
+  }
+  const path = names.length === 0 ? '' : `/${names.join('/')}`
+  checkPathSize(path, names)
+  return path as FilePath
+}
+
+function checkPathSize(path: string, names: readonly string[]): void {
+  if (path.length * 3 > nameBytesMax) {
+    const size = utf8(path).length
+    if (size > pathBytesMax) {
+      throw new InvalidArgumentError(
+        `path of ${size} bytes is too long: at most ${pathBytesMax} are allowed (${path.slice(0, 60)}…)`,
+      )
+    }
+    const long = names.find((name) => utf8(name).length > nameBytesMax)
+    if (long !== undefined) {
+      throw new InvalidArgumentError(
+        `file name of ${utf8(long).length} bytes is too long: at most ${nameBytesMax} are allowed (${long.slice(0, 60)}…)`,
+      )
+    }
+  }
+}
+
+/** The names along the path; empty for the root. */
+export function pathNames(path: FilePath): readonly string[] {
+  return path === '' ? [] : path.slice(1).split('/')
+}
+
+export function joinPath(path: FilePath, name: string): FilePath {
+  return `${path}/${name}` as FilePath
+}
+
+/** The path one level up; the root is its own parent. */
+export function parentPath(path: FilePath): FilePath {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/'))) as FilePath
+}
+
+export function baseName(path: FilePath): string {
+  return path.slice(path.lastIndexOf('/') + 1)
+}
+
+/** True when `path` is `ancestor` or lies below it. */
+export function isWithin(path: FilePath, ancestor: FilePath): boolean {
+  return path === ancestor || path.startsWith(`${ancestor}/`)
+}
+
+/**
+ * A path as bytes that sort like the tree: names in byte order, a directory right before what is
+ * in it. The names' UTF-8, joined by NUL, which no name can hold; the root is empty.
+ */
+export function pathKey(path: FilePath): Uint8Array {
+  const key = utf8(path.slice(1))
+  for (let index = 0; index < key.length; index += 1) {
+    if (key[index] === slashByte) key[index] = 0
+  }
+  return key
+}
+
+/** The inverse of `pathKey`. */
+export function pathOfKey(key: Uint8Array): FilePath {
+  if (key.length === 0) return rootPath
+  return `/${utf8Text(key).replaceAll('\0', '/')}` as FilePath
+}

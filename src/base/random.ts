@@ -1,0 +1,40 @@
+import { hexText } from './bytes.ts'
+
+/** Chance as a value that is passed in, so that one seed replays a whole run. */
+export interface Random {
+  /** Uniform in [0, 1). */
+  fraction(): number
+  /** `count` bytes fit for secrets and ids. */
+  bytes(count: number): Uint8Array
+}
+
+/** The platform's cryptographic generator. */
+export class SystemRandom implements Random {
+  fraction(): number {
+    return Math.random()
+  }
+
+  bytes(count: number): Uint8Array {
+    return crypto.getRandomValues(new Uint8Array(count))
+  }
+}
+
+/** A UUIDv4 as 32 lower-case hex digits without dashes: the form of commit ids. */
+export function newHexId(random: Random): string {
+  const bytes = random.bytes(16)
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
+  return hexText(bytes)
+}
+
+/** A UUIDv4 with dashes: the form of job ids. */
+export function newDashedId(random: Random): string {
+  const hex = newHexId(random)
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    hex.slice(12, 16),
+    hex.slice(16, 20),
+    hex.slice(20),
+  ].join('-')
+}

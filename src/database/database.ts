@@ -1,0 +1,59 @@
+/** The door to the metadata: rows that change atomically. Implemented by SQLite, later PostgreSQL. */
+
+export type SqlValue = null | number | string | Uint8Array
+export type SqlRow = Readonly<Record<string, SqlValue>>
+
+/** Reads of one consistent snapshot. Dead once its callback has settled: a late call throws. */
+export interface ReadTransaction {
+  /** The first row, or undefined. Placeholders are `?`; integers come back as numbers. */
+  get<Row extends SqlRow>(sql: string, ...parameters: readonly SqlValue[]): Promise<Row | undefined>
+  /** All rows: the query bounds their count. */
+  all<Row extends SqlRow>(sql: string, ...parameters: readonly SqlValue[]): Promise<readonly Row[]>
+}
+
+/** Reads and writes that happen all or not at all. */
+export interface Transaction extends ReadTransaction {
+  /** Runs a statement; returns the number of rows that it changed. */
+  run(sql: string, ...parameters: readonly SqlValue[]): Promise<number>
+  /** Appends to the event log, in this transaction. Watchers of `topic` see it after the commit. */
+  emit(topic: string, subject: string): Promise<void>
+}
+
+/** One line of the event log; `sequence` grows with every event of every topic. */
+export interface DatabaseEvent {
+  readonly sequence: number
+  readonly topic: string
+  readonly subject: string
+}
+
+export interface Database extends AsyncDisposable {
+  /**
+   * Runs `operation` alone and atomically; resolves when it is durable. It may run again after a
+   * conflict, so it awaits nothing but `tx` and changes nothing outside it. When it throws, nothing
+   * of it stays.
+   */
+  transact<Result>(operation: (tx: Transaction) => Promise<Result>): Promise<Result>
+
+  /** Runs `operation` on a snapshot of what has been committed. */
+  read<Result>(operation: (tx: ReadTransaction) => Promise<Result>): Promise<Result>
+
+  /**
+   * Events of `topics` after `after` (default: after now), in order, then new ones as they are
+   * committed, until `signal` aborts (the iterator then ends). The position is taken when the call
+   * is made, not at the first pull.
+   */
+  watch(
+    topics: readonly string[],
+    options: { readonly after?: number; readonly signal: AbortSignal },
+  ): AsyncIterable<DatabaseEvent>
+}
+
+/**
+ * A layer's tables through time. Step N brings the layer from version N-1 to N; a released step
+ * never changes. Statements are written in the common dialect: types INTEGER (64 bits), TEXT
+ * (compared by bytes), BYTES; the door translates.
+ */
+export interface Migrations {
+  readonly layer: string
+  readonly steps: readonly (readonly string[])[]
+}

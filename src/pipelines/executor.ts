@@ -1,0 +1,60 @@
+import type { Instant } from '../base/clock.ts'
+
+/**
+ * Where user code runs. An executor opens slots; a slot runs one datum at a time, in a sandbox that
+ * stays warm between datums and in which nothing survives the end of a datum.
+ */
+export interface Executor extends AsyncDisposable {
+  /** `process`, `container`, `kubernetes`. */
+  readonly name: string
+  /** One-line notices about what this executor does with `transform`, for people; often none. */
+  notices(transform: Transform): readonly string[]
+  /** @throws {FailedPreconditionError} with advice when this machine cannot run `transform`. */
+  openSlot(transform: Transform, signal: AbortSignal): Promise<Slot>
+}
+
+/** The user's code and its surroundings: the same for every datum of a pipeline. */
+export interface Transform {
+  readonly image: string
+  readonly command: readonly string[]
+  /** Lines for standard input, each without its newline. */
+  readonly stdinLines: readonly string[]
+  readonly environment: Readonly<Record<string, string>>
+  /** Exit codes besides 0 that count as success. */
+  readonly acceptedReturnCodes: readonly number[]
+}
+
+export interface Slot extends AsyncDisposable {
+  /**
+   * An empty directory on the host that user code sees as `/pfs` during the next run. The worker
+   * fills `<input>/…` and `out/` before `run`, and reads `out/` after it.
+   */
+  readonly pfsDirectory: string
+  /**
+   * Runs the command once and waits for its end. When it resolves no process of the datum is left.
+   * An abort kills the command and rejects with `CancelledError`.
+   *
+   * @throws {FailedPreconditionError} when the program does not exist or cannot be started.
+   */
+  run(run: DatumRun, signal: AbortSignal): Promise<RunResult>
+  /** Empties `pfsDirectory`. A slot whose `run` or `reset` threw is broken: dispose of it. */
+  reset(): Promise<void>
+}
+
+export interface DatumRun {
+  /** Added to the transform's environment: `PACH_JOB_ID` and the like. */
+  readonly environment: Readonly<Record<string, string>>
+  /** Called for each line of output as it comes, without its newline. */
+  readonly onLine: (line: LogLine) => void
+}
+
+export interface LogLine {
+  readonly at: Instant
+  readonly stream: 'stdout' | 'stderr'
+  readonly text: string
+}
+
+export interface RunResult {
+  /** The exit code; 128 + the signal's number when a signal ended it, as shells say it. */
+  readonly exitCode: number
+}
