@@ -1,0 +1,212 @@
+import {
+  AlreadyExistsError,
+  FailedPreconditionError,
+  InvalidArgumentError,
+  NotFoundError,
+} from '../base/errors.ts'
+
+// Clients of the 1.5 API match on parts of these texts: `not found`, `already exists`,
+// `has already finished`; and the texts of missing records look like the keys of its store.
+
+export class RepoNotFoundError extends NotFoundError {
+  override readonly name = 'RepoNotFoundError'
+  readonly repo: string
+
+  constructor(repo: string, options?: ErrorOptions) {
+    super(`pachyderm_pfs/repos/ ${repo} not found`, options)
+    this.repo = repo
+  }
+}
+
+export class RepoExistsError extends AlreadyExistsError {
+  override readonly name = 'RepoExistsError'
+  readonly repo: string
+
+  constructor(repo: string, options?: ErrorOptions) {
+    super(`pachyderm_pfs/repoRefCounts/ ${repo} already exists`, options)
+    this.repo = repo
+  }
+}
+
+/** The repo cannot be deleted while others are made from it. */
+export class RepoInUseError extends FailedPreconditionError {
+  override readonly name = 'RepoInUseError'
+  readonly repo: string
+  readonly dependents: readonly string[]
+
+  constructor(repo: string, dependents: readonly string[], options?: ErrorOptions) {
+    super(
+      `cannot delete the provenance of other repos: ${repo} is the provenance of ${dependents.join(', ')}; delete those first, or use force`,
+      options,
+    )
+    this.repo = repo
+    this.dependents = dependents
+  }
+}
+
+/** Provenance must not lead back to where it started. */
+export class ProvenanceCycleError extends InvalidArgumentError {
+  override readonly name = 'ProvenanceCycleError'
+  readonly repo: string
+  readonly ancestor: string
+
+  constructor(repo: string, ancestor: string, options?: ErrorOptions) {
+    super(
+      `repo ${repo} cannot have ${ancestor} as provenance: ${ancestor} is itself made from ${repo}`,
+      options,
+    )
+    this.repo = repo
+    this.ancestor = ancestor
+  }
+}
+
+export class CommitNotFoundError extends NotFoundError {
+  override readonly name = 'CommitNotFoundError'
+  readonly repo: string
+  readonly commit: string
+
+  constructor(repo: string, commit: string, options?: ErrorOptions) {
+    super(`pachyderm_pfs/commits/${repo}/ ${commit} not found`, options)
+    this.repo = repo
+    this.commit = commit
+  }
+}
+
+export class BranchNotFoundError extends NotFoundError {
+  override readonly name = 'BranchNotFoundError'
+  readonly repo: string
+  readonly branch: string
+
+  constructor(repo: string, branch: string, options?: ErrorOptions) {
+    super(`pachyderm_pfs/branches/${repo}/ ${branch} not found`, options)
+    this.repo = repo
+    this.branch = branch
+  }
+}
+
+/** A finished commit never changes. */
+export class CommitFinishedError extends FailedPreconditionError {
+  override readonly name = 'CommitFinishedError'
+  readonly repo: string
+  readonly commit: string
+
+  constructor(repo: string, commit: string, options?: ErrorOptions) {
+    super(`commit ${repo}/${commit} has already finished`, options)
+    this.repo = repo
+    this.commit = commit
+  }
+}
+
+/** A put to a commit that is finished. */
+export class CommitNotOpenError extends FailedPreconditionError {
+  override readonly name = 'CommitNotOpenError'
+  readonly repo: string
+  readonly commit: string
+
+  constructor(repo: string, commit: string, options?: ErrorOptions) {
+    super(
+      `commit ${commit} is not open: it has already finished; start a new commit in ${repo} to write`,
+      options,
+    )
+    this.repo = repo
+    this.commit = commit
+  }
+}
+
+export class ParentNotFinishedError extends FailedPreconditionError {
+  override readonly name = 'ParentNotFinishedError'
+  readonly repo: string
+  readonly commit: string
+
+  constructor(repo: string, commit: string, options?: ErrorOptions) {
+    super(`parent commit ${commit} has not been finished`, options)
+    this.repo = repo
+    this.commit = commit
+  }
+}
+
+/** What was asked for needs the tree of a finished commit. */
+export class CommitNotFinishedError extends FailedPreconditionError {
+  override readonly name = 'CommitNotFinishedError'
+  readonly repo: string
+  readonly commit: string
+
+  constructor(repo: string, commit: string, options?: ErrorOptions) {
+    super(`commit ${repo}/${commit} has not been finished`, options)
+    this.repo = repo
+    this.commit = commit
+  }
+}
+
+/** A file where a directory is, or a path below a file. Repaired by deleting one of the two. */
+export class FileConflictError extends FailedPreconditionError {
+  override readonly name = 'FileConflictError'
+  readonly path: string
+
+  constructor(path: string, obstacle: PathObstacle, options?: ErrorOptions) {
+    super(fileConflictText(path, obstacle), options)
+    this.path = path
+  }
+}
+
+/** What stands in the way of a put: a directory at its path, or a file at a path above it. */
+export type PathObstacle =
+  | { readonly kind: 'directory' }
+  | { readonly kind: 'file'; readonly path: string }
+
+function fileConflictText(path: string, obstacle: PathObstacle): string {
+  if (obstacle.kind === 'directory') {
+    return `could not put file at "${path}"; a node of type directory is already there`
+  }
+  return `could not put file at "${path}": attempted to visit "${obstacle.path}", but it's not a directory`
+}
+
+export class FileNotFoundError extends NotFoundError {
+  override readonly name = 'FileNotFoundError'
+  readonly path: string
+
+  constructor(file: FileFacts, options?: ErrorOptions) {
+    super(
+      `file ${file.path} not found in repo ${file.repo} at commit ${file.commit} (no node at "${file.path}")`,
+      options,
+    )
+    this.path = file.path
+  }
+}
+
+interface FileFacts {
+  readonly repo: string
+  readonly commit: string
+  readonly path: string
+}
+
+export class NotADirectoryError extends FailedPreconditionError {
+  override readonly name = 'NotADirectoryError'
+  readonly path: string
+
+  constructor(path: string, options?: ErrorOptions) {
+    super(`the file at "${path}" is not a directory`, options)
+    this.path = path
+  }
+}
+
+export class IsADirectoryError extends FailedPreconditionError {
+  override readonly name = 'IsADirectoryError'
+  readonly path: string
+
+  constructor(path: string, options?: ErrorOptions) {
+    super(`${path === '' ? '/' : path} is a directory`, options)
+    this.path = path
+  }
+}
+
+/** The commits that a flush waited for can no longer reach a repo. */
+export class FlushFailedError extends FailedPreconditionError {
+  override readonly name = 'FlushFailedError'
+  readonly repo: string
+
+  constructor(repo: string, reason: string, options?: ErrorOptions) {
+    super(`no commit will come to repo ${repo} from the flushed commits: ${reason}`, options)
+    this.repo = repo
+  }
+}

@@ -1,0 +1,65 @@
+import type { Clock } from '../base/clock.ts'
+import type { BranchName, CommitId, RepoName } from '../base/names.ts'
+import type { Random } from '../base/random.ts'
+import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
+import type { ChunkStore } from '../storage/chunks.ts'
+import type { Contents } from '../storage/contents.ts'
+import type { TreeRoot } from '../storage/file-trees.ts'
+
+/** A commit by its full name. */
+export interface CommitName {
+  readonly repo: RepoName
+  readonly id: CommitId
+}
+
+/** A finished commit that has just become the head of `branch`. */
+export interface ReadyHead {
+  readonly repo: RepoName
+  readonly branch: BranchName
+  readonly id: CommitId
+}
+
+/**
+ * Called in the transaction that makes a finished commit the head of a branch (finish of a head,
+ * set-branch, build-commit, a job's output), before it commits: what must follow from the commit
+ * is written there, so that a crash cannot separate the two. Touches nothing but `tx`.
+ */
+export type OnHeadReady = (tx: Transaction, heads: readonly ReadyHead[]) => Promise<void>
+
+/** Whether a finished commit that contains given commits may still come to a repo. */
+export type DownstreamState =
+  /** It may: a job waits or runs, or nothing says that none will. */
+  | { readonly kind: 'pending' }
+  /** It never will: `reason` names the job or the pipeline, in words for people. */
+  | { readonly kind: 'failed'; readonly reason: string }
+
+/** What flush asks the layer that runs jobs. */
+export interface Downstream {
+  /** Topics of events after which `state` may answer differently. */
+  readonly topics: readonly string[]
+  /** Asked only while `repo` has no finished commit whose provenance contains all `commits`. */
+  state(
+    tx: ReadTransaction,
+    commits: readonly CommitName[],
+    repo: RepoName,
+  ): Promise<DownstreamState>
+}
+
+/** Everything that versioning needs from the world. */
+export interface VersioningPorts {
+  readonly database: Database
+  readonly chunks: ChunkStore
+  readonly contents: Contents
+  readonly trees: { readonly emptyRoot?: TreeRoot }
+  readonly clock: Clock
+  readonly random: Random
+  readonly onHeadReady: OnHeadReady
+  readonly downstream: Downstream
+}
+
+/** Events: subject `<repo>`, when a repo is created, updated or deleted. */
+export const repoTopic = 'repos'
+/** Events: subject `<repo>/<commit id>`, when a commit is started, finished or deleted. */
+export const commitTopic = 'commits'
+/** Events: subject `<repo>/<branch>`, when a branch is made, moved or deleted. */
+export const branchTopic = 'branches'

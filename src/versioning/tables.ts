@@ -1,0 +1,76 @@
+import type { Migrations } from '../database/database.ts'
+
+const firstStep: readonly string[] = [
+  // One row: the last number given to a write of a repo, branch or commit; orders lists by it.
+  `CREATE TABLE versioning_sequence (
+    one INTEGER NOT NULL PRIMARY KEY,
+    last INTEGER NOT NULL
+  )`,
+  `INSERT INTO versioning_sequence (one, last) VALUES (1, 0)`,
+
+  `CREATE TABLE repos (
+    name TEXT NOT NULL PRIMARY KEY,
+    description TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    written INTEGER NOT NULL
+  )`,
+  `CREATE INDEX repos_by_written ON repos (written)`,
+
+  // The transitive closure; direct = 1 for the edges that were given.
+  `CREATE TABLE repo_provenance (
+    repo TEXT NOT NULL,
+    ancestor TEXT NOT NULL,
+    direct INTEGER NOT NULL,
+    PRIMARY KEY (repo, ancestor)
+  )`,
+  `CREATE INDEX repo_provenance_by_ancestor ON repo_provenance (ancestor, repo)`,
+
+  `CREATE TABLE branches (
+    repo TEXT NOT NULL,
+    name TEXT NOT NULL,
+    head TEXT NOT NULL,
+    written INTEGER NOT NULL,
+    PRIMARY KEY (repo, name)
+  )`,
+  `CREATE INDEX branches_by_head ON branches (head)`,
+
+  // finished_at is null while the commit is open; then root, size_bytes and file_count are, too.
+  // staged_last numbers the staged writes; puts wait while now < sealed_until.
+  `CREATE TABLE commits (
+    id TEXT NOT NULL PRIMARY KEY,
+    repo TEXT NOT NULL,
+    parent TEXT,
+    started_at INTEGER NOT NULL,
+    finished_at INTEGER,
+    root TEXT,
+    size_bytes INTEGER,
+    file_count INTEGER,
+    written INTEGER NOT NULL,
+    staged_last INTEGER NOT NULL,
+    sealed_until INTEGER NOT NULL
+  )`,
+  `CREATE INDEX commits_by_repo ON commits (repo, written)`,
+  `CREATE INDEX commits_by_parent ON commits (parent)`,
+
+  `CREATE TABLE commit_provenance (
+    id TEXT NOT NULL,
+    ancestor TEXT NOT NULL,
+    ancestor_repo TEXT NOT NULL,
+    direct INTEGER NOT NULL,
+    PRIMARY KEY (id, ancestor)
+  )`,
+  `CREATE INDEX commit_provenance_by_ancestor ON commit_provenance (ancestor, id)`,
+
+  // Layout of the columns: docs/formats/staged-writes.md.
+  `CREATE TABLE staged_writes (
+    id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    path_key BYTES NOT NULL,
+    payload BYTES NOT NULL,
+    PRIMARY KEY (id, sequence)
+  )`,
+]
+
+export const versioningMigrations: Migrations = { layer: 'versioning', steps: [firstStep] }
