@@ -50,7 +50,9 @@ for (const [path, { dev, optionalDependencies }] of Object.entries(lock.packages
     addedCount += 1
   }
 }
-const sorted = Object.entries(lock.packages).toSorted(([a], [b]) => a.localeCompare(b, 'en'))
-lock.packages = Object.fromEntries(sorted)
-writeFileSync('package-lock.json', `${JSON.stringify(lock, undefined, 2)}\n`)
+if (addedCount > 0) {
+  const sorted = Object.entries(lock.packages).toSorted(([a], [b]) => a.localeCompare(b, 'en'))
+  lock.packages = Object.fromEntries(sorted)
+  writeFileSync('package-lock.json', `${JSON.stringify(lock, undefined, 2)}\n`)
+}
 console.log(`${addedCount} platform packages added`)
