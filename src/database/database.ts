@@ -1,5 +1,7 @@
 /** The door to the metadata: rows that change atomically. Implemented by SQLite, later PostgreSQL. */
 
+import { FailedPreconditionError } from '../base/errors.ts'
+
 export type SqlValue = null | number | string | Uint8Array
 export type SqlRow = Readonly<Record<string, SqlValue>>
 
@@ -19,6 +21,22 @@ export interface Transaction extends ReadTransaction {
   emit(topic: string, subject: string): Promise<void>
 }
 
+/**
+ * The log no longer holds every event after the position, or never held it: read the state anew and
+ * watch from now.
+ */
+export class WatchExpiredError extends FailedPreconditionError {
+  override readonly name = 'WatchExpiredError'
+  readonly position: number
+
+  constructor(position: number, log: { readonly first: number; readonly last: number }) {
+    super(
+      `the event log holds ${log.first} to ${log.last}, so it cannot be followed from ${position}; read the state anew and watch from now`,
+    )
+    this.position = position
+  }
+}
+
 /** One line of the event log; `sequence` grows with every event of every topic. */
 export interface DatabaseEvent {
   readonly sequence: number
@@ -30,17 +48,23 @@ export interface Database extends AsyncDisposable {
   /**
    * Runs `operation` alone and atomically; resolves when it is durable. It may run again after a
    * conflict, so it awaits nothing but `tx` and changes nothing outside it. When it throws, nothing
-   * of it stays.
+   * of it stays. A statement that fails, caught or not, fails the whole operation.
    */
   transact<Result>(operation: (tx: Transaction) => Promise<Result>): Promise<Result>
 
-  /** Runs `operation` on a snapshot of what has been committed. */
+  /**
+   * Runs `operation`, which awaits nothing but `tx`, on a snapshot of what has been committed.
+   * Resolves when what it saw is durable.
+   */
   read<Result>(operation: (tx: ReadTransaction) => Promise<Result>): Promise<Result>
 
   /**
    * Events of `topics` after `after` (default: after now), in order, then new ones as they are
-   * committed, until `signal` aborts (the iterator then ends). The position is taken when the call
-   * is made, not at the first pull.
+   * durable, until `signal` aborts (the iterator then ends). The position is taken when the call
+   * is made, not at the first pull: whatever a later read does not show yet will be delivered.
+   *
+   * The log keeps the last 100,000 events or more. A watcher that falls further behind gets a
+   * `WatchExpiredError`.
    */
   watch(
     topics: readonly string[],

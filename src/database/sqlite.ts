@@ -1,0 +1,181 @@
+import { type FileHandle, open, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
+import { UnavailableError } from '../base/errors.ts'
+import type {
+  Database,
+  DatabaseEvent,
+  Migrations,
+  ReadTransaction,
+  Transaction,
+} from './database.ts'
+import { Checkpoints, logBytes } from './sqlite/checkpoints.ts'
+import { Connection } from './sqlite/connection.ts'
+import { Reader } from './sqlite/reader.ts'
+import { migrate, syncFile } from './sqlite/store.ts'
+import { Watchers } from './sqlite/watchers.ts'
+import { Writer } from './sqlite/writer.ts'
+
+const mebibyte = 1024 * 1024
+/** Together 64 MiB: what SQLite may keep of the file in memory. */
+const writeCacheBytes = 32 * mebibyte
+const readCacheBytes = 32 * mebibyte
+
+/** Events that the log keeps at least. */
+export const retainedEventsMin = 100_000
+/** Events beyond those that may gather before they are deleted. */
+const pruneEvents = 1000
+
+export interface SqliteOptions {
+  /** A directory that exists, which then holds `metadata.db`; otherwise the database file. */
+  readonly path: string
+  /** Lower layers first. */
+  readonly migrations: readonly Migrations[]
+  readonly clock: Clock
+  /** This release, as it is recorded in the store for the message that an older one will give. */
+  readonly release?: string
+  /** Tests only: a smaller bound than the product's. */
+  readonly checkpointBytes?: number
+  /** Tests only: fewer events than the product keeps. */
+  readonly retainedEvents?: number
+}
+
+/**
+ * Opens the store, creates it if there is none, and brings its tables up to date. One process at a
+ * time: hold `lockDirectory` on the data directory for as long.
+ *
+ * Layout, durability and upgrades: docs/formats/metadata.md.
+ */
+export async function openSqlite(options: SqliteOptions): Promise<Database> {
+  await using opened = new AsyncDisposableStack()
+  const path = await databaseFile(options.path)
+  const writeConnection = opened.use(new Connection(path, { cacheBytes: writeCacheBytes }))
+  writeConnection.execute('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
+  // What a killed process left in the log was visible; it is durable once it is in the file.
+  writeConnection.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+  await migrate(writeConnection, options.migrations, options.release ?? 'unknown')
+  writeConnection.execute('PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = NORMAL')
+  // So that the log exists even where no migration has written.
+  writeConnection.execute('BEGIN IMMEDIATE; COMMIT')
+  const readConnection = opened.use(new Connection(path, { cacheBytes: readCacheBytes }))
+  readConnection.execute('PRAGMA query_only = ON')
+  // SQLite locks other files than the log, so closing this descriptor drops none of its locks.
+  const log = opened.use(await open(`${path}-wal`, 'r+'))
+  await log.sync()
+  await syncFile(dirname(path))
+  return new SqliteDatabase({ writeConnection, readConnection, log }, options, opened.move())
+}
+
+async function databaseFile(path: string): Promise<string> {
+  const known = await stat(path).catch(() => undefined)
+  return known?.isDirectory() === true ? join(path, 'metadata.db') : path
+}
+
+interface Parts {
+  readonly writeConnection: Connection
+  readonly readConnection: Connection
+  readonly log: FileHandle
+}
+
+class SqliteDatabase implements Database {
+  readonly #writer: Writer
+  readonly #reader: Reader
+  readonly #watchers: Watchers
+  readonly #checkpoints: Checkpoints
+  readonly #connections: AsyncDisposableStack
+  readonly #path: string
+  readonly #retainedEvents: number
+  #prunedTo: number
+  #closed: Promise<void> | undefined
+
+  constructor(parts: Parts, options: SqliteOptions, connections: AsyncDisposableStack) {
+    const { writeConnection, readConnection, log } = parts
+    const ends = writeConnection.get<{
+      readonly first: number | null
+      readonly last: number | null
+    }>('SELECT min(sequence) AS first, max(sequence) AS last FROM database_events')
+    this.#path = writeConnection.path
+    this.#connections = connections
+    this.#retainedEvents = options.retainedEvents ?? retainedEventsMin
+    this.#prunedTo = (ends?.first ?? 1) - 1
+    this.#writer = new Writer({
+      connection: writeConnection,
+      clock: options.clock,
+      sync: async () => {
+        await log.datasync()
+      },
+      published: (notice, writtenBytes) => {
+        this.#watchers.publish(notice)
+        this.#checkpoints.noteWritten(writtenBytes)
+        this.#prune(notice.lastSequence)
+      },
+    })
+    this.#reader = new Reader({
+      connection: readConnection,
+      durable: async () => {
+        await this.#writer.durable()
+      },
+    })
+    this.#watchers = new Watchers(
+      async (operation) => await this.#reader.read(operation),
+      ends?.last ?? 0,
+    )
+    this.#checkpoints = new Checkpoints({
+      path: this.#path,
+      pauseWrites: async (task) => {
+        await this.#writer.pauseFor(task)
+      },
+      thresholdBytes: options.checkpointBytes ?? logBytes,
+    })
+  }
+
+  async transact<Result>(operation: (tx: Transaction) => Promise<Result>): Promise<Result> {
+    this.#requireOpen()
+    return await this.#writer.transact(operation)
+  }
+
+  async read<Result>(operation: (tx: ReadTransaction) => Promise<Result>): Promise<Result> {
+    this.#requireOpen()
+    return await this.#reader.read(operation)
+  }
+
+  watch(
+    topics: readonly string[],
+    options: { readonly after?: number; readonly signal: AbortSignal },
+  ): AsyncIterable<DatabaseEvent> {
+    return this.#watchers.watch(topics, options)
+  }
+
+  #requireOpen(): void {
+    if (this.#closed !== undefined) throw this.#closedError()
+  }
+
+  #closedError(): UnavailableError {
+    return new UnavailableError(`${this.#path} has been closed`)
+  }
+
+  /** Deletes what the log holds too much, now and then, behind the caller's back. */
+  #prune(lastSequence: number): void {
+    const upTo = lastSequence - this.#retainedEvents
+    if (upTo < this.#prunedTo + pruneEvents || this.#closed !== undefined) return
+    this.#prunedTo = upTo
+    this.#writer
+      .transact(async (tx) => await tx.run('DELETE FROM database_events WHERE sequence <= ?', upTo))
+      // The next one deletes these too; and whatever is wrong, the callers' own writes report it.
+      .catch(() => undefined)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close()
+    await this.#closed
+  }
+
+  async #close(): Promise<void> {
+    const closed = this.#closedError()
+    await this.#writer.close(closed)
+    this.#watchers.close(closed)
+    await this.#reader.close(closed)
+    await this.#connections.disposeAsync()
+    await this.#checkpoints.close()
+  }
+}

@@ -1,0 +1,133 @@
+import { open, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { FailedPreconditionError } from '../../base/errors.ts'
+import type { Migrations } from '../database.ts'
+import type { Connection } from './connection.ts'
+import { sqliteDialect } from './dialect.ts'
+
+/** The arrangement of this door's own tables: docs/formats/metadata.md. */
+const ownLayer = 'database'
+const ownSteps: readonly string[] = [
+  `CREATE TABLE database_events (
+     sequence INTEGER PRIMARY KEY,
+     topic TEXT NOT NULL,
+     subject TEXT NOT NULL
+   )`,
+]
+const layersTable = `CREATE TABLE IF NOT EXISTS database_layers (
+  layer TEXT PRIMARY KEY,
+  version INTEGER NOT NULL,
+  release TEXT NOT NULL
+)`
+
+/** What this release knows of one layer. */
+interface Plan {
+  readonly layer: string
+  readonly steps: readonly (readonly string[])[]
+}
+
+interface StoredLayer {
+  readonly version: number
+  readonly release: string
+}
+
+/**
+ * Brings every layer to its last step, each step in a transaction of its own, in the order given.
+ * A store that held anything is copied first, beside itself.
+ *
+ * @throws {FailedPreconditionError} when the store was written by a newer release.
+ */
+export async function migrate(
+  connection: Connection,
+  migrations: readonly Migrations[],
+  release: string,
+): Promise<void> {
+  const plans: readonly Plan[] = [{ layer: ownLayer, steps: [ownSteps] }, ...migrations]
+  connection.execute(sqliteDialect(layersTable))
+  const stored = storedLayers(connection)
+  refuseNewer(connection.path, plans, stored, release)
+  const behind = plans.filter(({ layer, steps }) => versionOf(stored, layer) < steps.length)
+  if (behind.length === 0) return
+  if (stored.size > 0) await backUp(connection, stored)
+  // A step may rebuild a table that others refer to; what refers to nothing afterwards is refused.
+  connection.execute('PRAGMA foreign_keys = OFF')
+  for (const plan of behind) {
+    for (let version = versionOf(stored, plan.layer); version < plan.steps.length; version += 1) {
+      runStep(connection, plan, version, release)
+    }
+  }
+  connection.execute('PRAGMA foreign_keys = ON')
+}
+
+function runStep(connection: Connection, plan: Plan, version: number, release: string): void {
+  connection.execute('BEGIN IMMEDIATE')
+  try {
+    for (const statement of plan.steps[version] ?? []) connection.execute(sqliteDialect(statement))
+    const orphan = connection.get<{ readonly table: string }>('PRAGMA foreign_key_check')
+    if (orphan !== undefined) {
+      throw new Error(
+        `invariant broken: step ${version + 1} of ${plan.layer} leaves rows of ${orphan.table} that refer to nothing`,
+      )
+    }
+    connection.run(
+      `INSERT INTO database_layers (layer, version, release) VALUES (?, ?, ?)
+       ON CONFLICT (layer) DO UPDATE SET version = excluded.version, release = excluded.release`,
+      [plan.layer, version + 1, release],
+    )
+    connection.execute('COMMIT')
+  } catch (error) {
+    if (connection.inTransaction) connection.execute('ROLLBACK')
+    throw error
+  }
+}
+
+function storedLayers(connection: Connection): ReadonlyMap<string, StoredLayer> {
+  const rows = connection.all<{
+    readonly layer: string
+    readonly version: number
+    readonly release: string
+  }>('SELECT layer, version, release FROM database_layers ORDER BY layer')
+  return new Map(rows.map(({ layer, version, release }) => [layer, { version, release }]))
+}
+
+function versionOf(stored: ReadonlyMap<string, StoredLayer>, layer: string): number {
+  return stored.get(layer)?.version ?? 0
+}
+
+function refuseNewer(
+  path: string,
+  plans: readonly Plan[],
+  stored: ReadonlyMap<string, StoredLayer>,
+  release: string,
+): void {
+  for (const [layer, { version, release: writer }] of stored) {
+    const known = plans.find((plan) => plan.layer === layer)?.steps.length ?? 0
+    if (version <= known) continue
+    throw new FailedPreconditionError(
+      `${path} was written by release ${writer} (${layer} version ${version}); this is release ${release}, which knows ${layer} up to version ${known}: use release ${writer} or newer, or restore the backup made before the upgrade`,
+    )
+  }
+}
+
+/** A whole copy beside the store, named after the versions that it holds; an older one of that name goes. */
+async function backUp(
+  connection: Connection,
+  stored: ReadonlyMap<string, StoredLayer>,
+): Promise<void> {
+  const directory = dirname(connection.path)
+  const versions = [...stored].map(([layer, { version }]) => `${layer}${version}`).join('-')
+  const backup = join(directory, `${basename(connection.path)}.backup-${versions}`)
+  const partial = `${backup}.partial`
+  await rm(partial, { force: true })
+  connection.run('VACUUM INTO ?', [partial])
+  // VACUUM INTO does not sync what it writes.
+  await syncFile(partial)
+  await rename(partial, backup)
+  await syncFile(directory)
+}
+
+/** Makes a file's bytes, or a directory's names, survive a loss of power. */
+export async function syncFile(path: string): Promise<void> {
+  await using file = await open(path, 'r')
+  await file.sync()
+}
