@@ -1,0 +1,129 @@
+import { createServer as createHttpServer, type RequestListener } from 'node:http'
+import {
+  createServer as createNetServer,
+  type AddressInfo,
+  type Server,
+  type Socket,
+} from 'node:net'
+import { InvalidArgumentError, UnavailableError } from '../base/errors.ts'
+import { GrpcServer, type GrpcServerPorts } from './grpc/server.ts'
+import type { Route } from './grpc/service.ts'
+
+export interface ListenOptions {
+  /** A name or address; empty for all of this machine's. */
+  readonly host: string
+  /** 0 picks a free one. */
+  readonly port: number
+  readonly routes: readonly Route[]
+  /** Answers browsers, curl and whoever else speaks HTTP/1.1. */
+  readonly http: RequestListener
+}
+
+/** A caller that says nothing is dropped after this long; an HTTP/2 one speaks first. */
+const silenceMsMax = 30_000
+// Keep-alive finds out in minutes, not never, that the machine at the other end is gone.
+const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }
+/** HTTP/2 starts with `PRI * HTTP/2.0`; no method of HTTP/1.1 starts so. */
+const http2Start = Buffer.from('PRI')
+
+/** An open port that speaks gRPC, and HTTP/1.1 to those who speak that first. */
+export class Listener implements AsyncDisposable {
+  readonly #server: Server
+  readonly #grpc: GrpcServer
+  readonly #http: ReturnType<typeof createHttpServer>
+  readonly #undecided = new Set<Socket>()
+
+  private constructor(server: Server, grpc: GrpcServer, http: RequestListener) {
+    this.#server = server
+    this.#grpc = grpc
+    this.#http = createHttpServer(http)
+    server.on('connection', (socket) => this.#sniff(socket))
+  }
+
+  /**
+   * @throws {UnavailableError} when the port is taken or not allowed.
+   * @throws {InvalidArgumentError} when the host is not one of this machine.
+   */
+  static async open(options: ListenOptions, ports: GrpcServerPorts): Promise<Listener> {
+    const server = createNetServer(socketOptions)
+    const listener = new Listener(server, new GrpcServer(options.routes, ports), options.http)
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error) => reject(openError(options, error)))
+      server.listen({ port: options.port, ...(options.host && { host: options.host }) }, resolve)
+    })
+    return listener
+  }
+
+  /** The address that was bound, with the port that was picked. */
+  get address(): { readonly host: string; readonly port: number } {
+    const address = this.#server.address() as AddressInfo
+    return { host: address.address, port: address.port }
+  }
+
+  /** Takes no more callers, gives running calls at most `graceMs` to end, and ends the rest. */
+  async close(graceMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve())
+    })
+    for (const socket of this.#undecided) socket.destroy()
+    this.#http.closeIdleConnections()
+    await this.#grpc.close(graceMs)
+    this.#http.closeAllConnections()
+    await closed
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close(0)
+  }
+
+  /** Looks at what the caller says first, without taking it away from who will answer. */
+  #sniff(socket: Socket): void {
+    const drop = (): void => void socket.destroy()
+    const heard: Buffer[] = []
+    const hear = (slice: Buffer): void => {
+      heard.push(slice)
+      const bytes = Buffer.concat(heard)
+      const isHttp2 = bytes.subarray(0, http2Start.length).equals(http2Start)
+      const isUndecided = !isHttp2 && http2Start.subarray(0, bytes.length).equals(bytes)
+      if (isUndecided) return
+      this.#undecided.delete(socket)
+      socket.off('data', hear).off('error', drop).off('timeout', drop).setTimeout(0)
+      socket.pause()
+      socket.unshift(bytes)
+      if (isHttp2) {
+        this.#grpc.accept(socket)
+      } else {
+        this.#http.emit('connection', socket)
+        socket.resume()
+      }
+    }
+    this.#undecided.add(socket)
+    socket.once('close', () => this.#undecided.delete(socket))
+    socket.on('error', drop).on('timeout', drop).setTimeout(silenceMsMax)
+    socket.on('data', hear)
+  }
+}
+
+function openError(options: ListenOptions, error: NodeJS.ErrnoException): Error {
+  const where = `${options.host || 'all addresses'}, port ${options.port}`
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return new UnavailableError(
+        `cannot listen on ${where}: another program does, perhaps another pachd; stop it or choose another port`,
+        { cause: error },
+      )
+    case 'EACCES':
+      return new UnavailableError(
+        `cannot listen on ${where}: not permitted; choose a port above 1023`,
+        { cause: error },
+      )
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new InvalidArgumentError(
+        `cannot listen on ${where}: this machine has no such address`,
+        { cause: error },
+      )
+    default:
+      return error
+  }
+}
