@@ -1,0 +1,79 @@
+import { assert } from '../../base/errors.ts'
+import { compareBytes } from '../../base/bytes.ts'
+
+/** Sets `key` to `value` in one level of a tree, or removes it. */
+export interface LevelEdit<Value> {
+  readonly key: Uint8Array
+  readonly value: Value | undefined
+}
+
+/** Reads batches of sorted edits one edit ahead. Closes its source when it is disposed of. */
+export class EditQueue<Edit extends { readonly key: Uint8Array }> implements AsyncDisposable {
+  readonly #source: AsyncIterator<readonly Edit[]>
+  #batch: readonly Edit[] = []
+  #index = 0
+  #hasEnded = false
+  #previous: Uint8Array | undefined
+
+  constructor(batches: AsyncIterable<readonly Edit[]>) {
+    this.#source = batches[Symbol.asyncIterator]()
+  }
+
+  /** The next edit when it has been read already. */
+  get head(): Edit | undefined {
+    return this.#batch[this.#index]
+  }
+
+  /** The next edit; undefined at the end. */
+  async peek(): Promise<Edit | undefined> {
+    while (this.#index >= this.#batch.length && !this.#hasEnded) {
+      const { done, value } = await this.#source.next()
+      this.#index = 0
+      this.#batch = done === true ? [] : value
+      this.#hasEnded = done === true
+    }
+    return this.#batch[this.#index]
+  }
+
+  /** Passes over the head. Edits must be sorted, each key once. */
+  advance(): void {
+    const key = this.#batch[this.#index]?.key
+    if (key !== undefined) {
+      assert(
+        this.#previous === undefined || compareBytes(this.#previous, key) < 0,
+        'edits of a map are sorted by key, each key once',
+      )
+      this.#previous = key
+    }
+    this.#index += 1
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#hasEnded) await this.#source.return?.()
+  }
+}
+
+const batchEditsMax = 256
+
+/** Groups edits, so that the loops over them rarely wait. */
+export async function* inBatches<Edit>(
+  edits: Iterable<Edit> | AsyncIterable<Edit>,
+): AsyncGenerator<readonly Edit[]> {
+  let batch: Edit[] = []
+  if (Symbol.asyncIterator in edits) {
+    for await (const edit of edits) {
+      batch.push(edit)
+      if (batch.length < batchEditsMax) continue
+      yield batch
+      batch = []
+    }
+  } else {
+    for (const edit of edits) {
+      batch.push(edit)
+      if (batch.length < batchEditsMax) continue
+      yield batch
+      batch = []
+    }
+  }
+  if (batch.length > 0) yield batch
+}
