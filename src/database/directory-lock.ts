@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { UnavailableError } from '../base/errors.ts'
-import { translateFailure } from './sqlite/failure.ts'
+import { isBusy, translateFailure } from './sqlite/failure.ts'
 
 /**
  * Makes this the only server on a data directory, which is created where there is none, until the
@@ -38,8 +38,4 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
       held.close()
     },
   }
-}
-
-function isBusy(error: unknown): boolean {
-  return error instanceof Error && 'errcode' in error && error.errcode === 5
 }

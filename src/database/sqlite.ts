@@ -109,9 +109,13 @@ class SqliteDatabase implements Database {
         this.#checkpoints.noteWritten(writtenBytes)
         this.#prune(notice.lastSequence)
       },
+      failed: (refusal) => {
+        this.#watchers.close(refusal)
+      },
     })
     this.#reader = new Reader({
       connection: readConnection,
+      clock: options.clock,
       durable: async () => {
         await this.#writer.durable()
       },
@@ -131,6 +135,7 @@ class SqliteDatabase implements Database {
 
   async transact<Result>(operation: (tx: Transaction) => Promise<Result>): Promise<Result> {
     this.#requireOpen()
+    this.#checkpoints.requireRoom()
     return await this.#writer.transact(operation)
   }
 
@@ -172,6 +177,7 @@ class SqliteDatabase implements Database {
 
   async #close(): Promise<void> {
     const closed = this.#closedError()
+    await this.#checkpoints.stop()
     await this.#writer.close(closed)
     this.#watchers.close(closed)
     await this.#reader.close(closed)

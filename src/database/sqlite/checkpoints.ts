@@ -1,9 +1,14 @@
 import { Worker } from 'node:worker_threads'
+import { ResourceExhaustedError } from '../../base/errors.ts'
 import type { CheckpointReply, CheckpointRequest } from './checkpointer.ts'
+import { translateFailure } from './failure.ts'
 
 const pageBytes = 4096
 /** The log is moved into the file when about this much has been written since the last time. */
 export const logBytes: number = 16 * 1024 * 1024
+
+/** What may be written while the log cannot be moved; then writes are refused until it can. */
+const unmovedBytesMax = 1024 * 1024 * 1024
 
 export interface CheckpointPorts {
   /** The database file. */
@@ -23,6 +28,8 @@ export class Checkpoints {
   readonly #ports: CheckpointPorts
   #worker: Worker | undefined
   #writtenBytes = 0
+  #unmovedBytes = 0
+  #stopped = false
   #moving: Promise<void> | undefined
   #failure: Error | undefined
 
@@ -30,28 +37,39 @@ export class Checkpoints {
     this.#ports = ports
   }
 
-  /** Why the log could not be moved the last time, if so; it is tried again. */
-  get failure(): Error | undefined {
-    return this.#failure
+  /** @throws {ResourceExhaustedError} when the log has grown long and cannot be moved. */
+  requireRoom(): void {
+    if (this.#failure === undefined || this.#unmovedBytes < unmovedBytesMax) return
+    throw new ResourceExhaustedError(
+      `the log of ${this.#ports.path} cannot be moved into the file (${this.#failure.message}); check its disk`,
+      { cause: this.#failure },
+    )
   }
 
   /** To be called after each commit, with about what it added to the log. */
   noteWritten(bytes: number): void {
     this.#writtenBytes += bytes
-    if (this.#writtenBytes < this.#ports.thresholdBytes || this.#moving !== undefined) return
+    this.#unmovedBytes += bytes
+    if (this.#stopped || this.#moving !== undefined) return
+    if (this.#writtenBytes < this.#ports.thresholdBytes) return
     this.#writtenBytes = 0
     this.#moving = this.#move().finally(() => {
       this.#moving = undefined
     })
   }
 
-  /** To be called when every other connection is closed: the worker's, the last, empties the log. */
-  async close(): Promise<void> {
+  /** Starts nothing new and waits for what is under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true
     await this.#moving
+  }
+
+  /** To be called when stopped and when every other connection is closed: the worker's, the last, empties the log. */
+  async close(): Promise<void> {
     const worker = this.#worker
     if (worker === undefined) return
     try {
-      await ask(worker, 'CLOSE')
+      await ask(worker, this.#ports.path, 'CLOSE')
     } finally {
       await worker.terminate()
     }
@@ -61,11 +79,12 @@ export class Checkpoints {
     try {
       this.#worker ??= startWorker(this.#ports.path)
       const worker = this.#worker
-      const { logPages } = await ask(worker, 'PASSIVE')
+      const { logPages } = await ask(worker, this.#ports.path, 'PASSIVE')
       this.#failure = undefined
+      this.#unmovedBytes = this.#writtenBytes
       if (logPages * pageBytes < this.#ports.thresholdBytes / 2) return
       await this.#ports.pauseWrites(async () => {
-        await ask(worker, 'RESTART')
+        await ask(worker, this.#ports.path, 'RESTART')
       })
     } catch (error) {
       this.#failure = error instanceof Error ? error : new Error(String(error))
@@ -87,6 +106,7 @@ function startWorker(path: string): Worker {
 
 async function ask(
   worker: Worker,
+  path: string,
   request: CheckpointRequest,
 ): Promise<{ readonly logPages: number; readonly movedPages: number }> {
   worker.ref()
@@ -100,7 +120,7 @@ async function ask(
       const answered = (reply: CheckpointReply): void => {
         stop()
         if (reply.kind === 'done') resolve(reply)
-        else reject(new Error('the checkpoint failed', { cause: reply.error }))
+        else reject(translateFailure(reply.error, path))
       }
       const failed = (error: unknown): void => {
         stop()

@@ -68,6 +68,11 @@ export function translateFailure(failure: unknown, where: string, sql?: string):
   }
 }
 
+/** Whether another connection holds a lock that was needed. */
+export function isBusy(failure: unknown): boolean {
+  return primaryCode(failure) === busy
+}
+
 function primaryCode(failure: unknown): number | undefined {
   if (!(failure instanceof Error) || !('errcode' in failure)) return undefined
   return typeof failure.errcode === 'number' ? failure.errcode & 0xff : undefined

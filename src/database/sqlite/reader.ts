@@ -1,7 +1,8 @@
+import type { Clock } from '../../base/clock.ts'
 import { ResourceExhaustedError } from '../../base/errors.ts'
 import type { ReadTransaction } from '../database.ts'
 import type { Connection } from './connection.ts'
-import { settleThisTurn } from './microtasks.ts'
+import { settleThisTurn, Turns } from './microtasks.ts'
 import { ReadOnlyView, SqliteTransaction } from './transaction.ts'
 
 /** Reads that may wait; the next one is refused, so that memory stays bounded. */
@@ -10,6 +11,7 @@ const queuedReadsMax = 65_536
 export interface ReaderPorts {
   /** A connection that nothing else uses. */
   readonly connection: Connection
+  readonly clock: Clock
   /** Resolves when all that was visible when it is called is durable; rejects when it never will be. */
   readonly durable: () => Promise<void>
 }
@@ -18,11 +20,13 @@ export interface ReaderPorts {
 export class Reader {
   readonly #ports: ReaderPorts
   #last: Promise<unknown> = Promise.resolve()
+  readonly #turns: Turns
   #queuedCount = 0
   #refusal: Error | undefined
 
   constructor(ports: ReaderPorts) {
     this.#ports = ports
+    this.#turns = new Turns(ports.clock)
   }
 
   /** What it answers, or throws, is durable: a crash cannot take back what a caller has seen. */
@@ -35,6 +39,7 @@ export class Reader {
     }
     this.#queuedCount += 1
     const reading = this.#last.then(async () => {
+      await this.#turns.next()
       this.#queuedCount -= 1
       try {
         return { result: await this.#inSnapshot(operation), durable: this.#ports.durable() }

@@ -3,13 +3,11 @@ import { ResourceExhaustedError, UnavailableError } from '../../base/errors.ts'
 import type { Transaction } from '../database.ts'
 import type { Connection } from './connection.ts'
 import { translateFailure } from './failure.ts'
-import { settleThisTurn } from './microtasks.ts'
+import { settleThisTurn, Turns } from './microtasks.ts'
 import { SqliteTransaction } from './transaction.ts'
 
 /** Operations that share one COMMIT at most, and so fail together when that COMMIT fails. */
 export const batchOperationsMax = 256
-/** A batch takes no further operation after this long, whatever still waits. */
-const batchMs = 20
 /** Operations that may wait; the next one is refused, so that memory stays bounded. */
 const queuedOperationsMax = 65_536
 
@@ -26,6 +24,8 @@ export interface WriterPorts {
   readonly sync: () => Promise<void>
   /** Called after each sync with what has become durable and about how many bytes it wrote. */
   readonly published: (notice: Notice, writtenBytes: number) => void
+  /** Called when a sync has failed: from here on everything is refused with `refusal`. */
+  readonly failed: (refusal: Error) => void
 }
 
 interface Queued {
@@ -56,6 +56,7 @@ interface Batch {
 export class Writer {
   readonly #ports: WriterPorts
   readonly #queue: Queued[] = []
+  readonly #turns: Turns
   #running: Promise<void> | undefined
   #syncing: Promise<void> | undefined
   #arrived: (() => void) | undefined
@@ -64,6 +65,7 @@ export class Writer {
 
   constructor(ports: WriterPorts) {
     this.#ports = ports
+    this.#turns = new Turns(ports.clock)
   }
 
   /** Why nothing works any more, once a sync has failed or the database has been closed. */
@@ -141,7 +143,6 @@ export class Writer {
 
   /** Executes operations until the previous sync has ended and none waits, or the batch is full. */
   async #fill(): Promise<Batch> {
-    const { clock } = this.#ports
     const batch: Batch = {
       operations: [],
       topics: new Set(),
@@ -150,7 +151,6 @@ export class Writer {
       writtenBytes: 0,
       lost: undefined,
     }
-    const startMs = clock.monotonicMs()
     while (this.#pauses.length === 0) {
       const next = this.#queue.shift()
       if (next !== undefined) {
@@ -158,7 +158,8 @@ export class Writer {
         await next.execute(batch)
         if (batch.lost !== undefined) break
         if (batch.operations.length >= batchOperationsMax) break
-        if (clock.monotonicMs() - startMs >= batchMs) break
+        const turn = this.#turns.next()
+        if (turn !== undefined) await turn
       } else if (this.#syncing === undefined) {
         break
       } else {
@@ -192,30 +193,31 @@ export class Writer {
       return result
     } catch (error) {
       tx.abandon()
-      this.#rollBackSavepoint(batch)
+      this.#rollBackSavepoint(batch, error)
       throw error
     }
   }
 
-  #rollBackSavepoint(batch: Batch): void {
+  #rollBackSavepoint(batch: Batch, reason: unknown): void {
     const { connection } = this.#ports
     try {
       connection.run('ROLLBACK TO operation')
       connection.run('RELEASE operation')
-    } catch (error) {
+    } catch {
       // A full disk, among others, makes SQLite end the whole transaction.
-      batch.lost = translateFailure(error, connection.path)
+      batch.lost = translateFailure(reason, connection.path)
     }
   }
 
   #commit(batch: Batch): void {
+    if (batch.operations.length === 0) return
     const { connection } = this.#ports
     let failure: Error | undefined = this.#refusal ?? batch.lost
     try {
       if (connection.inTransaction) connection.run(failure === undefined ? 'COMMIT' : 'ROLLBACK')
     } catch (error) {
       failure ??= translateFailure(error, connection.path)
-      if (connection.inTransaction) connection.run('ROLLBACK')
+      if (connection.inTransaction) connection.execute('ROLLBACK')
     }
     // What only read rests on commits that are durable by now.
     if (failure !== undefined || !batch.wrote) answerAll(batch, failure)
@@ -223,7 +225,7 @@ export class Writer {
   }
 
   async #sync(batch: Batch): Promise<void> {
-    const { connection, published, sync } = this.#ports
+    const { connection, failed, published, sync } = this.#ports
     let failure: Error | undefined
     try {
       await sync()
@@ -238,6 +240,7 @@ export class Writer {
     this.#syncing = undefined
     answerAll(batch, failure)
     if (failure === undefined) published(batch, batch.writtenBytes)
+    else failed(failure)
   }
 }
 
