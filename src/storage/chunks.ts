@@ -4,7 +4,7 @@ import type { Brand } from '../base/brand.ts'
 export type ChunkId = Brand<string, 'ChunkId'>
 
 /** The most bytes that one chunk may hold. Tree nodes are chunks, too. */
-export const chunkBytesMax = 4 * 1024 * 1024
+export const chunkBytesMax: number = 4 * 1024 * 1024
 
 export interface ChunkReader {
   /**

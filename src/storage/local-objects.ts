@@ -1,0 +1,230 @@
+import {
+  copyFile,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  rm,
+  stat,
+  unlink,
+} from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { UnavailableError } from '../base/errors.ts'
+import { type FaultPoint, noFault } from './fault-point.ts'
+import { fileError, systemCode } from './file-errors.ts'
+import {
+  type ObjectInfo,
+  type ObjectKey,
+  type ObjectStore,
+  parseObjectKey,
+} from './object-store.ts'
+import { OpenFiles } from './open-files.ts'
+
+/** Where drafts are kept; no key can start with a dot. */
+const incomingName = '.incoming'
+const openFilesMax = 128
+
+/**
+ * Objects as files in a directory that this process alone uses. A put writes a draft beside the
+ * objects, syncs it, links it under its name and syncs that directory, in this order; so a name
+ * never shows bytes that a power cut could still take away.
+ */
+export class LocalObjectStore implements ObjectStore, AsyncDisposable {
+  readonly #directory: string
+  readonly #faultPoint: FaultPoint
+  readonly #files = new OpenFiles(openFilesMax)
+  readonly #knownDirectories = new Set<string>()
+  #draftCount = 0
+  #syncFailure: UnavailableError | undefined
+
+  private constructor(directory: string, faultPoint: FaultPoint) {
+    this.#directory = directory
+    this.#faultPoint = faultPoint
+  }
+
+  /** Makes the directory when it is missing, and removes the drafts that a crash left in it. */
+  static async open(
+    directory: string,
+    faultPoint: FaultPoint = noFault,
+  ): Promise<LocalObjectStore> {
+    const incoming = join(directory, incomingName)
+    try {
+      await rm(incoming, { recursive: true, force: true })
+      await mkdir(incoming, { recursive: true })
+      await syncDirectory(directory)
+      await syncDirectory(dirname(directory))
+    } catch (error) {
+      throw fileError(error, `object directory ${directory}`)
+    }
+    return new LocalObjectStore(directory, faultPoint)
+  }
+
+  async putIfAbsent(
+    key: ObjectKey,
+    parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  ): Promise<boolean> {
+    const draft = this.#newDraft()
+    try {
+      {
+        await using file = await open(draft, 'wx')
+        for await (const part of parts) {
+          this.#faultPoint('object: write')
+          await file.writeFile(part)
+        }
+      }
+      return await this.#publish(key, draft)
+    } catch (error) {
+      await rm(draft, { force: true })
+      throw fileError(error, `object ${key}`)
+    }
+  }
+
+  async putFileIfAbsent(key: ObjectKey, path: string): Promise<boolean> {
+    try {
+      return await this.#publish(key, path)
+    } catch (error) {
+      if (systemCode(error) !== 'EXDEV') throw fileError(error, `object ${key}`)
+    }
+    const draft = this.#newDraft()
+    try {
+      await copyFile(path, draft)
+      const stored = await this.#publish(key, draft)
+      await unlink(path)
+      return stored
+    } catch (error) {
+      await rm(draft, { force: true })
+      throw fileError(error, `object ${key}`)
+    }
+  }
+
+  async get(key: ObjectKey, offset: number, length: number): Promise<Uint8Array> {
+    const bytes = Buffer.allocUnsafeSlow(length)
+    try {
+      return await this.#files.with(this.#path(key), async (file) => {
+        let filled = 0
+        while (filled < length) {
+          const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled)
+          if (bytesRead === 0) break
+          filled += bytesRead
+        }
+        return bytes.subarray(0, filled)
+      })
+    } catch (error) {
+      throw fileError(error, `object ${key}`)
+    }
+  }
+
+  async sizeBytes(key: ObjectKey): Promise<number> {
+    try {
+      return (await stat(this.#path(key))).size
+    } catch (error) {
+      throw fileError(error, `object ${key}`)
+    }
+  }
+
+  async *list(prefix: string): AsyncGenerator<ObjectInfo> {
+    yield* this.#listBelow('', prefix)
+  }
+
+  async delete(key: ObjectKey): Promise<void> {
+    const path = this.#path(key)
+    await this.#files.drop(path)
+    try {
+      await unlink(path)
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw fileError(error, `object ${key}`)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#files[Symbol.asyncDispose]()
+  }
+
+  /** Makes the file's bytes durable, then its name. The draft's own name goes last. */
+  async #publish(key: ObjectKey, draft: string): Promise<boolean> {
+    this.#faultPoint('object: before sync')
+    {
+      await using file = await open(draft, 'r+')
+      await this.#sync(file)
+    }
+    this.#faultPoint('object: synced')
+    const path = this.#path(key)
+    await this.#makeDirectory(dirname(path))
+    let stored = true
+    try {
+      await link(draft, path)
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error
+      stored = false
+    }
+    this.#faultPoint('object: linked')
+    await this.#syncDirectory(dirname(path))
+    this.#faultPoint('object: directory synced')
+    await unlink(draft)
+    this.#faultPoint('object: draft removed')
+    return stored
+  }
+
+  async #makeDirectory(directory: string): Promise<void> {
+    if (directory === this.#directory || this.#knownDirectories.has(directory)) return
+    const parent = dirname(directory)
+    await this.#makeDirectory(parent)
+    await mkdir(directory, { recursive: true })
+    await this.#syncDirectory(parent)
+    this.#knownDirectories.add(directory)
+  }
+
+  /**
+   * After a failed sync nobody knows what the disk holds, and a second one may succeed although the
+   * bytes are gone: nothing more is stored until the directory is opened anew.
+   */
+  async #sync(file: FileHandle): Promise<void> {
+    if (this.#syncFailure !== undefined) throw this.#syncFailure
+    try {
+      await file.sync()
+    } catch (error) {
+      this.#syncFailure = new UnavailableError(
+        `the disk of ${this.#directory} failed to sync; look after it, then restart`,
+        { cause: error },
+      )
+      throw this.#syncFailure
+    }
+  }
+
+  async #syncDirectory(directory: string): Promise<void> {
+    await using handle = await open(directory, 'r')
+    await this.#sync(handle)
+  }
+
+  async *#listBelow(folder: string, prefix: string): AsyncGenerator<ObjectInfo> {
+    const entries = await readdir(join(this.#directory, folder), { withFileTypes: true })
+    const names = entries
+      .filter((entry) => !entry.name.startsWith('.'))
+      // A directory sorts as its keys do, that is with the slash behind its name.
+      .map((entry) => folder + entry.name + (entry.isDirectory() ? '/' : ''))
+      .toSorted()
+    for (const name of names) {
+      if (name.endsWith('/')) {
+        if (name.startsWith(prefix) || prefix.startsWith(name)) yield* this.#listBelow(name, prefix)
+      } else if (name.startsWith(prefix)) {
+        const info = await stat(join(this.#directory, name)).catch(() => undefined) // deleted since
+        if (info !== undefined) yield { key: parseObjectKey(name), sizeBytes: info.size }
+      }
+    }
+  }
+
+  #newDraft(): string {
+    this.#draftCount += 1
+    return join(this.#directory, incomingName, `${this.#draftCount}`)
+  }
+
+  #path(key: ObjectKey): string {
+    return join(this.#directory, parseObjectKey(key))
+  }
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  await using handle = await open(directory, 'r')
+  await handle.sync()
+}

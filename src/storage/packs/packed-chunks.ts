@@ -1,0 +1,276 @@
+import { join } from 'node:path'
+import type { Database } from '../../database/database.ts'
+import { DataLossError, NotFoundError, UnavailableError } from '../../base/errors.ts'
+import { BytesCache } from '../bytes-cache.ts'
+import { chunkIdOf } from '../chunk-id.ts'
+import type { ChunkId, ChunkStore } from '../chunks.ts'
+import { type FaultPoint } from '../fault-point.ts'
+import type { ObjectStore } from '../object-store.ts'
+import { decodeChunk, type EncodedChunk, encodeChunk } from './compression.ts'
+import { type PackEntry, type PackFooter, packKey } from './format.ts'
+import { PackDraft } from './pack-draft.ts'
+import { type FoundChunk, SealedPacks } from './sealed-packs.ts'
+import { insertPack, listPacks } from './stored-packs.ts'
+
+export interface PackedChunksOptions {
+  readonly objects: ObjectStore
+  readonly database: Database
+  /** Holds the packs that are being written. Used by this store alone. */
+  readonly scratchDirectory: string
+  /** Bound of the chunks kept in memory for reading. */
+  readonly cacheBytes: number
+  /** Bound of the index blocks kept in memory. */
+  readonly indexCacheBytes: number
+  /** Bound of the table of chunks in memory, at 11 to 22 bytes each. */
+  readonly locatedChunksMax: number
+  readonly faultPoint: FaultPoint
+}
+
+interface DraftState {
+  /** The seal that is running. */
+  seal: Promise<void> | undefined
+  /** Set once the object store holds the pack. */
+  footer: (PackFooter & { readonly sizeBytes: number }) | undefined
+}
+
+/** How many packs may be on their way to the object store before puts wait. */
+const sealingMax = 2
+
+/** Chunks in packs: `docs/formats/packs.md`. */
+export class PackedChunks implements ChunkStore, AsyncDisposable {
+  readonly #options: PackedChunksOptions
+  readonly #sealed: SealedPacks
+  readonly #cache: BytesCache
+  readonly #reads = new Map<ChunkId, Promise<Uint8Array>>()
+  /** Packs that are not durable yet, and the seal that is running or has failed. */
+  readonly #drafts = new Map<PackDraft, DraftState>()
+  #current: PackDraft | undefined
+  #draftCount = 0
+  #flushing: Promise<void> | undefined
+  #nextFlush: Promise<void> | undefined
+  #closed = false
+
+  private constructor(options: PackedChunksOptions) {
+    this.#options = options
+    this.#sealed = new SealedPacks(options.objects, options)
+    this.#cache = new BytesCache(options.cacheBytes)
+  }
+
+  static async open(options: PackedChunksOptions): Promise<PackedChunks> {
+    const store = new PackedChunks(options)
+    await store.#loadPacks()
+    return store
+  }
+
+  async get(id: ChunkId): Promise<Uint8Array> {
+    const cached = this.#cache.get(id)
+    if (cached !== undefined) return cached
+    const running = this.#reads.get(id)
+    if (running !== undefined) return await running
+    const read = this.#read(id)
+    this.#reads.set(id, read)
+    try {
+      const bytes = await read
+      this.#cache.set(id, bytes)
+      return bytes
+    } finally {
+      this.#reads.delete(id)
+    }
+  }
+
+  put(bytes: Uint8Array): Promise<ChunkId> {
+    const id = chunkIdOf(bytes)
+    const done = this.putEncoded(id, bytes.length, () => encodeChunk(bytes))
+    return done === undefined ? Promise.resolve(id) : done.then(() => id)
+  }
+
+  /**
+   * Stores a chunk whose id is known. `encode` is called when the store does not hold it; its
+   * bytes must not change until the promise settles (undefined: they have been copied).
+   */
+  putEncoded(id: ChunkId, rawBytes: number, encode: () => EncodedChunk): Promise<void> | undefined {
+    if (this.#closed) return Promise.reject(new UnavailableError('the chunk store is closed'))
+    const drafted = this.#drafted(id)
+    if (drafted !== undefined) return drafted.written
+    if (this.#current?.isFull !== true && !this.#sealed.mayHold(id)) {
+      return this.#append(id, rawBytes, encode())
+    }
+    return this.#putSlowly(id, rawBytes, encode)
+  }
+
+  /** True when the store holds the chunk for certain. */
+  async holds(id: ChunkId): Promise<boolean> {
+    const drafted = this.#drafted(id)
+    if (drafted !== undefined) {
+      await drafted.written
+      return true
+    }
+    if (!this.#sealed.mayHold(id)) return false
+    return (await this.#sealed.find(id, { everywhere: false })) !== undefined
+  }
+
+  flush(): Promise<void> {
+    if (this.#drafts.size === 0) return Promise.resolve()
+    if (this.#flushing === undefined) return this.#startFlush()
+    // The flush that is running began before the last put: all who wait share the next one.
+    this.#nextFlush ??= this.#flushing
+      .catch(() => undefined) // its own callers saw the error
+      .then(() => {
+        this.#nextFlush = undefined
+        return this.#startFlush()
+      })
+    return this.#nextFlush
+  }
+
+  /** Makes durable what can be, and removes its files. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true
+    try {
+      await this.flush()
+    } finally {
+      for (const draft of this.#drafts.keys()) await draft.discard()
+    }
+  }
+
+  #drafted(id: ChunkId): { readonly written: Promise<void> | undefined } | undefined {
+    for (const draft of this.#drafts.keys()) {
+      const held = draft.holds(id)
+      if (held !== undefined) return held
+    }
+    return undefined
+  }
+
+  #append(id: ChunkId, rawBytes: number, chunk: EncodedChunk): Promise<void> | undefined {
+    if (this.#current === undefined) {
+      this.#draftCount += 1
+      const path = join(this.#options.scratchDirectory, `${this.#draftCount}.pack`)
+      this.#current = new PackDraft(path, this.#options.faultPoint)
+      this.#drafts.set(this.#current, { seal: undefined, footer: undefined })
+    }
+    return this.#current.append(id, rawBytes, chunk)
+  }
+
+  async #putSlowly(id: ChunkId, rawBytes: number, encode: () => EncodedChunk): Promise<void> {
+    if (this.#sealed.mayHold(id)) {
+      if ((await this.#sealed.find(id, { everywhere: false })) !== undefined) return
+    }
+    while (this.#current?.isFull === true) await this.#rotate()
+    // Another put of the same chunk may have come first meanwhile.
+    await (this.#drafted(id) ?? { written: this.#append(id, rawBytes, encode()) }).written
+  }
+
+  /** Seals the current pack in the background; waits while too many are being sealed. */
+  async #rotate(): Promise<void> {
+    const seals = [...this.#drafts.values()].flatMap(({ seal }) => seal ?? [])
+    if (this.#drafts.size <= sealingMax) this.#sealCurrent()
+    else if (seals.length > 0) await Promise.race(seals)
+    else await this.flush()
+  }
+
+  #sealCurrent(): void {
+    const draft = this.#current
+    if (draft === undefined) return
+    this.#current = undefined
+    this.#seal(draft).catch(() => undefined) // the flush that needs it tries again, and tells
+  }
+
+  async #startFlush(): Promise<void> {
+    this.#sealCurrent()
+    const flushing = Promise.all([...this.#drafts.keys()].map((draft) => this.#seal(draft)))
+    this.#flushing = flushing.then(() => undefined)
+    try {
+      await flushing
+    } finally {
+      this.#flushing = undefined
+    }
+  }
+
+  async #seal(draft: PackDraft): Promise<void> {
+    const state = this.#drafts.get(draft)
+    if (state === undefined) return
+    draft.close()
+    // After a failure, the chunks stay readable and the next flush tries again.
+    state.seal ??= this.#sealNow(draft, state).finally(() => {
+      state.seal = undefined
+    })
+    await state.seal
+  }
+
+  async #sealNow(draft: PackDraft, state: DraftState): Promise<void> {
+    const { objects, database, faultPoint } = this.#options
+    if (state.footer === undefined && draft.chunkCount > 0) {
+      const footer = await draft.finish()
+      await objects.putFileIfAbsent(packKey(footer.name), draft.path)
+      state.footer = footer
+    }
+    const { footer } = state
+    if (footer !== undefined) {
+      faultPoint('pack: stored')
+      const { name, sizeBytes, fingerprints } = footer
+      const pack = { name, sizeBytes, chunkCount: draft.chunkCount }
+      await database.transact((tx) => insertPack(tx, pack, fingerprints))
+      faultPoint('pack: listed')
+      this.#sealed.add(pack, fingerprints)
+    }
+    this.#drafts.delete(draft)
+    await draft.discard()
+  }
+
+  async #read(id: ChunkId): Promise<Uint8Array> {
+    for (const draft of this.#drafts.keys()) {
+      const read = await this.#readDraft(draft, id)
+      if (read !== undefined) return checked(id, read.stored, read.entry, `draft ${draft.path}`)
+    }
+    const everywhere = { everywhere: true }
+    let found = await this.#sealed.find(id, everywhere)
+    if (found === undefined) {
+      await this.#loadPacks() // another process may have added some
+      found = await this.#sealed.find(id, everywhere)
+    }
+    if (found === undefined) throw new DataLossError(`chunk ${id} is missing: no pack holds it`)
+    return await this.#readSealed(id, found)
+  }
+
+  async #readDraft(
+    draft: PackDraft,
+    id: ChunkId,
+  ): Promise<{ readonly entry: PackEntry; readonly stored: Uint8Array } | undefined> {
+    try {
+      return await draft.read(id)
+    } catch (error) {
+      if (this.#drafts.has(draft)) throw error
+      return undefined // sealed meanwhile
+    }
+  }
+
+  async #readSealed(id: ChunkId, { pack, key, entry }: FoundChunk): Promise<Uint8Array> {
+    try {
+      const stored = await this.#options.objects.get(key, entry.offset, entry.storedBytes)
+      return checked(id, stored, entry, `pack ${pack.name}`)
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error
+      throw new DataLossError(`chunk ${id} is missing with its pack ${pack.name}`, { cause: error })
+    }
+  }
+
+  async #loadPacks(): Promise<void> {
+    for await (const { pack, fingerprints } of listPacks(this.#options.database)) {
+      this.#sealed.add(pack, fingerprints)
+    }
+  }
+}
+
+/** The chunk's bytes from those stored. @throws {DataLossError} when they are not what `id` says. */
+function checked(id: ChunkId, stored: Uint8Array, entry: PackEntry, where: string): Uint8Array {
+  const what = `chunk ${id} at offset ${entry.offset} of ${where}`
+  let bytes: Uint8Array
+  try {
+    bytes = decodeChunk(stored, entry.encoding, entry.rawBytes)
+  } catch (error) {
+    throw new DataLossError(`${what} is damaged`, { cause: error })
+  }
+  if (bytes.length !== entry.rawBytes || chunkIdOf(bytes) !== id) {
+    throw new DataLossError(`${what} is damaged: its bytes are not those that were stored`)
+  }
+  return bytes
+}

@@ -1,0 +1,16 @@
+import type { Migrations } from '../database/database.ts'
+
+/** The tables of this layer. `packs` lists the packs in the object store; see `docs/formats/packs.md`. */
+export const storageMigrations: Migrations = {
+  layer: 'storage',
+  steps: [
+    [
+      `CREATE TABLE packs (
+        name TEXT NOT NULL PRIMARY KEY,
+        size_bytes INTEGER NOT NULL,
+        chunk_count INTEGER NOT NULL,
+        fingerprints BYTES NOT NULL
+      )`,
+    ],
+  ],
+}
