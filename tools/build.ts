@@ -12,7 +12,7 @@ const { status } = spawnSync(process.execPath, [compiler, '-p', 'tsconfig.build.
 })
 
 if (status === 0) {
-  const assets = globSync('**/*.{wasm,sql,json,html,css,svg}', {
+  const assets = globSync('**/*.{wasm,sql,sh,json,html,css,svg}', {
     cwd: 'src',
     exclude: ['testing/**'],
   })

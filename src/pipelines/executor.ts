@@ -30,6 +30,8 @@ export interface Slot extends AsyncDisposable {
    * fills `<input>/…` and `out/` before `run`, and reads `out/` after it.
    */
   readonly pfsDirectory: string
+  /** The absolute path at which user code sees `pfsDirectory`: `/pfs`, or itself without a sandbox. */
+  readonly pfsPath: string
   /**
    * Runs the command once and waits for its end. When it resolves no process of the datum is left.
    * An abort kills the command and rejects with `CancelledError`.

@@ -1,0 +1,83 @@
+import { InvalidArgumentError } from '../../base/errors.ts'
+
+/** What a program finds in its environment, whatever the pipeline says. */
+export interface BaseEnvironment {
+  readonly programPath: string
+  /** What the program sees as `/pfs`. */
+  readonly pfsPath: string
+  /** Writable, and empty at the start of each datum. */
+  readonly homeDirectory: string
+}
+
+/**
+ * The whole environment of user code: nothing of the server's own. Later parts win, but `PFS` is
+ * always true.
+ */
+export function userEnvironment(
+  base: BaseEnvironment,
+  ...parts: readonly Readonly<Record<string, string>>[]
+): Readonly<Record<string, string>> {
+  const environment = {
+    PATH: base.programPath,
+    HOME: base.homeDirectory,
+    LANG: 'C.UTF-8',
+    ...Object.assign({}, ...parts),
+    PFS: base.pfsPath,
+  }
+  for (const [name, value] of Object.entries(environment)) checkVariable(name, value)
+  return environment
+}
+
+/** @throws {InvalidArgumentError} for what no process can have in its environment. */
+function checkVariable(name: string, value: unknown): void {
+  if (name === '' || name.includes('=') || name.includes('\0')) {
+    throw new InvalidArgumentError(
+      `not a name for an environment variable: ${JSON.stringify(name)}`,
+    )
+  }
+  if (typeof value !== 'string' || value.includes('\0')) {
+    throw new InvalidArgumentError(`the environment variable ${name} has a value with a NUL in it`)
+  }
+}
+
+// A shell takes these as its own, or refuses to set them.
+const shellNames = new Set([
+  ...[
+    '_',
+    'ENV',
+    'IFS',
+    'LINENO',
+    'OLDPWD',
+    'OPTARG',
+    'OPTIND',
+    'PPID',
+    'PS1',
+    'PS2',
+    'PS4',
+    'PWD',
+  ],
+  ...['EUID', 'FUNCNAME', 'GROUPS', 'HISTCMD', 'RANDOM', 'SECONDS', 'SHELLOPTS', 'SHLVL', 'UID'],
+])
+
+function canExport(name: string): boolean {
+  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !name.startsWith('BASH') && !shellNames.has(name)
+}
+
+/**
+ * A piece of shell that, sourced just before `exec "$@"`, gives the program this environment. Names
+ * that a shell cannot export are set by `env`.
+ */
+export function environmentScript(environment: Readonly<Record<string, string>>): string {
+  let script = ''
+  let others = ''
+  for (const [name, value] of Object.entries(environment)) {
+    if (canExport(name)) script += `export ${name}=${shellQuoted(value)}\n`
+    else others += ` ${shellQuoted(`${name}=${value}`)}`
+  }
+  return others === '' ? script : `${script}set -- /usr/bin/env${others} "$@"\n`
+}
+
+/** One shell word that stands for exactly `text`. */
+export function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`
+}

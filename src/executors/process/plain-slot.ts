@@ -1,0 +1,201 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, constants, openSync, readFileSync, readdirSync, writeSync } from 'node:fs'
+import type { Socket } from 'node:net'
+
+import { CancelledError } from '../../base/errors.ts'
+import { newHexId } from '../../base/random.ts'
+import type { DatumRun, RunResult, Slot } from '../../pipelines/executor.ts'
+import { userEnvironment } from './environment.ts'
+import { readFifo } from './fifo.ts'
+import { OutputBudget, OutputLines } from './output-lines.ts'
+import type { SlotOptions } from './sandbox-slot.ts'
+import { signalNumber } from './signal-numbers.ts'
+import {
+  emptyDirectory,
+  makeSlotDirectory,
+  removeSlotDirectory,
+  type SlotDirectory,
+} from './slot-directory.ts'
+import { programMissingError, programUnstartableError } from './start-errors.ts'
+
+// Inherited by everything that a datum starts: this is how its processes are found.
+const tagName = 'PACHYDERM_DATUM_TAG'
+const killRoundsMax = 100
+
+/** A slot without a sandbox, for machines that forbid one: user code finds its files at `$PFS`. */
+export class PlainSlot implements Slot {
+  readonly #options: SlotOptions
+  readonly #directory: SlotDirectory
+  readonly #stdout: OutputLines
+  readonly #stderr: OutputLines
+  readonly #sockets: readonly Socket[]
+
+  private constructor(options: SlotOptions, directory: SlotDirectory) {
+    this.#options = options
+    this.#directory = directory
+    this.#stdout = new OutputLines('stdout', options.clock)
+    this.#stderr = new OutputLines('stderr', options.clock)
+    this.#sockets = [
+      readFifo(directory.stdoutFifo, (bytes) => this.#stdout.push(bytes)),
+      readFifo(directory.stderrFifo, (bytes) => this.#stderr.push(bytes)),
+    ]
+  }
+
+  static async open(options: SlotOptions): Promise<PlainSlot> {
+    try {
+      return new PlainSlot(options, await makeSlotDirectory(options.path, options.transform))
+    } catch (error) {
+      await removeSlotDirectory(options.path)
+      throw error
+    }
+  }
+
+  get pfsDirectory(): string {
+    return this.#directory.pfs
+  }
+
+  get pfsPath(): string {
+    return this.#directory.pfs
+  }
+
+  async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
+    if (signal.aborted) throw new CancelledError('the datum was cancelled')
+    const nonce = newHexId(this.#options.random)
+    const budget = new OutputBudget(this.#options.outputBytesMax)
+    const ends = Promise.all([
+      this.#stdout.read(nonce, budget, run.onLine),
+      this.#stderr.read(nonce, budget, run.onLine),
+    ])
+    // Awaited below; until then a line that `onLine` refuses is no unhandled rejection.
+    ends.catch(() => {})
+    const exitCode = await this.#runProgram(run, nonce, signal)
+    await this.#write(this.#directory.stdoutFifo, `${nonce}\n`)
+    await this.#write(this.#directory.stderrFifo, `${nonce}\n`)
+    await ends
+    if (signal.aborted) throw new CancelledError('the datum was cancelled')
+    return { exitCode }
+  }
+
+  async reset(): Promise<void> {
+    await emptyDirectory(this.#directory.pfs)
+    await emptyDirectory(this.#directory.tmp)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
+    await removeSlotDirectory(this.#directory.path)
+    this.#options.onDisposed()
+  }
+
+  async #runProgram(run: DatumRun, tag: string, signal: AbortSignal): Promise<number> {
+    const child = this.#spawn(run, tag)
+    const abort = (): void => killGroup(child)
+    signal.addEventListener('abort', abort, { once: true })
+    try {
+      return await new Promise<number>((resolve, reject) => {
+        child.once('error', (error: NodeJS.ErrnoException) => {
+          const { transform } = this.#options
+          const missing = error.code === 'ENOENT'
+          reject(missing ? programMissingError(transform) : programUnstartableError(transform))
+        })
+        child.once('exit', (code, name) => resolve(code ?? 128 + signalNumber(name)))
+      })
+    } finally {
+      signal.removeEventListener('abort', abort)
+      killGroup(child)
+      await this.#killTagged(tag)
+    }
+  }
+
+  #spawn(run: DatumRun, tag: string): ChildProcess {
+    const { transform, programPath } = this.#options
+    const { tmp, pfs, stdinFile, stdoutFifo, stderrFifo } = this.#directory
+    const [program = '', ...rest] = transform.command
+    const environment = userEnvironment(
+      { programPath, pfsPath: pfs, homeDirectory: tmp },
+      { TMPDIR: tmp },
+      transform.environment,
+      run.environment,
+      { [tagName]: tag },
+    )
+    const opened = [
+      openSync(stdinFile, constants.O_RDONLY),
+      openSync(stdoutFifo, constants.O_WRONLY),
+      openSync(stderrFifo, constants.O_WRONLY),
+    ]
+    try {
+      return spawn(program, rest, {
+        cwd: '/',
+        env: environment,
+        detached: true,
+        stdio: opened,
+      })
+    } finally {
+      for (const descriptor of opened) closeSync(descriptor)
+    }
+  }
+
+  /** Kills what left the datum's process group, as far as its environment still tells. */
+  async #killTagged(tag: string): Promise<void> {
+    const entry = Buffer.from(`${tagName}=${tag}\0`)
+    for (let round = 0; round < killRoundsMax; round += 1) {
+      const tagged = processesWith(entry)
+      if (tagged.length === 0) return
+      for (const pid of tagged) killQuietly(pid)
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#options.clock.sleep(1)
+    }
+  }
+
+  /** Writes into a pipe of ours; waits while it is full. */
+  async #write(path: string, text: string): Promise<void> {
+    const descriptor = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+    try {
+      while (!wasWritten(descriptor, text)) {
+        // oxlint-disable-next-line no-await-in-loop
+        await this.#options.clock.sleep(1)
+      }
+    } finally {
+      closeSync(descriptor)
+    }
+  }
+}
+
+/** So short a text is written whole or not at all. */
+function wasWritten(descriptor: number, text: string): boolean {
+  try {
+    writeSync(descriptor, text)
+    return true
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return false
+    throw error
+  }
+}
+
+function processesWith(environmentEntry: Buffer): readonly number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => environmentOf(name)?.includes(environmentEntry) ?? false)
+    .map(Number)
+}
+
+/** Undefined for a process that has ended, or is somebody else's. */
+function environmentOf(pid: string): Buffer | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/environ`)
+  } catch {
+    return undefined
+  }
+}
+
+function killGroup(child: ChildProcess): void {
+  if (child.pid !== undefined) killQuietly(-child.pid)
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended by itself.
+  }
+}

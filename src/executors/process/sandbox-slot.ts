@@ -1,0 +1,126 @@
+import { writeFileSync } from 'node:fs'
+
+import type { Clock } from '../../base/clock.ts'
+import { CancelledError } from '../../base/errors.ts'
+import { newHexId, type Random } from '../../base/random.ts'
+import type { DatumRun, RunResult, Slot, Transform } from '../../pipelines/executor.ts'
+import { environmentScript, userEnvironment } from './environment.ts'
+import { OutputBudget, OutputLines } from './output-lines.ts'
+import { openSandbox, type Sandbox, type SandboxMode } from './sandbox.ts'
+import {
+  emptyDirectory,
+  makeSlotDirectory,
+  removeSlotDirectory,
+  type SlotDirectory,
+} from './slot-directory.ts'
+import { programMissingError, programUnstartableError } from './start-errors.ts'
+
+export interface SlotOptions {
+  /** Does not exist yet; removed when the slot is disposed of. */
+  readonly path: string
+  readonly transform: Transform
+  readonly hiddenDirectories: readonly string[]
+  readonly programPath: string
+  readonly outputBytesMax: number
+  readonly clock: Clock
+  readonly random: Random
+  readonly onDisposed: () => void
+}
+
+/** A slot whose sandbox stays warm from datum to datum. */
+export class SandboxSlot implements Slot {
+  readonly pfsPath = '/pfs'
+  readonly #options: SlotOptions
+  readonly #directory: SlotDirectory
+  readonly #sandbox: Sandbox
+  readonly #stdout: OutputLines
+  readonly #stderr: OutputLines
+
+  private constructor(
+    options: SlotOptions,
+    directory: SlotDirectory,
+    sandbox: Sandbox,
+    outputs: { readonly stdout: OutputLines; readonly stderr: OutputLines },
+  ) {
+    this.#options = options
+    this.#directory = directory
+    this.#sandbox = sandbox
+    this.#stdout = outputs.stdout
+    this.#stderr = outputs.stderr
+  }
+
+  /** @throws {FailedPreconditionError} when this machine does not allow such a sandbox. */
+  static async open(
+    options: SlotOptions,
+    mode: SandboxMode,
+    signal: AbortSignal,
+  ): Promise<SandboxSlot> {
+    try {
+      const directory = await makeSlotDirectory(options.path, options.transform)
+      const stdout = new OutputLines('stdout', options.clock)
+      const stderr = new OutputLines('stderr', options.clock)
+      const sandbox = await openSandbox(
+        {
+          mode,
+          directory,
+          hiddenDirectories: options.hiddenDirectories,
+          command: options.transform.command,
+          onStdout: (bytes) => stdout.push(bytes),
+          onStderr: (bytes) => stderr.push(bytes),
+        },
+        signal,
+      )
+      return new SandboxSlot(options, directory, sandbox, { stdout, stderr })
+    } catch (error) {
+      await removeSlotDirectory(options.path)
+      throw error
+    }
+  }
+
+  get pfsDirectory(): string {
+    return this.#directory.pfs
+  }
+
+  async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
+    const { transform, programPath, outputBytesMax, random } = this.#options
+    if (signal.aborted) throw new CancelledError('the datum was cancelled')
+    const environment = userEnvironment(
+      { programPath, pfsPath: this.pfsPath, homeDirectory: '/tmp' },
+      transform.environment,
+      run.environment,
+    )
+    writeFileSync(this.#directory.environmentFile, environmentScript(environment))
+    const nonce = newHexId(random)
+    const budget = new OutputBudget(outputBytesMax)
+    const abort = (): void => this.#sandbox.kill()
+    signal.addEventListener('abort', abort, { once: true })
+    try {
+      const [answer] = await Promise.all([
+        this.#sandbox.run(nonce),
+        this.#stdout.read(nonce, budget, run.onLine),
+        this.#stderr.read(nonce, budget, run.onLine),
+      ])
+      if (answer.kind === 'missing') throw programMissingError(transform)
+      if (answer.kind === 'unstartable') throw programUnstartableError(transform)
+      return { exitCode: answer.exitCode }
+    } catch (error) {
+      if (!signal.aborted) throw error
+      // The sandbox has ended by now, and all that ran in it.
+      throw new CancelledError('the datum was cancelled', { cause: error })
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  async reset(): Promise<void> {
+    await emptyDirectory(this.#directory.pfs)
+    await emptyDirectory(this.#directory.tmp)
+    await emptyDirectory(this.#directory.varTmp)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#sandbox[Symbol.asyncDispose]()
+    await removeSlotDirectory(this.#directory.path)
+    this.#options.onDisposed()
+  }
+}

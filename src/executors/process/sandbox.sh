@@ -1,0 +1,138 @@
+#!/bin/sh
+# Builds the sandbox of one worker slot around itself, then becomes its runner.
+#
+#   sandbox.sh SLOT HIDDEN... -- PROGRAM ARGUMENT...
+#
+# Runs as process 1 of new mount, PID and IPC namespaces, as (namespaced) root. SLOT is the slot's
+# directory on the host, HIDDEN are directories that user code must not see. What the sandbox shows
+# is written down for users in docs/process-executor.md.
+#
+# Mounts are made from tables, many with one `mount`: one program for each takes 0.2 s.
+set -eu
+
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+umask 022
+
+# A path as a mount table writes it.
+in_table() {
+  case $1 in
+    *[[:space:]\\]*) printf '%s' "$1" | sed -e 's/\\/\\134/g' -e 's/ /\\040/g' -e 's/	/\\011/g' ;;
+    *) printf '%s' "$1" ;;
+  esac
+}
+
+slot=$1
+shift
+root=$slot/root
+slot_field=$(in_table "$slot")
+root_field=$slot_field/root
+table=$root/.mounts
+# The old /proc still counts as the host does: this is how the server can kill process 1.
+read -r host_pid _ </proc/self/stat
+
+# Unbindable: it lies below one of the directories that it is about to show.
+mount -n -t tmpfs -o mode=755,size=16m,unbindable pachyderm "$root"
+
+# The host's programs and files: every entry of / but those that the sandbox has of its own. One
+# that cannot be shown stays empty.
+for entry in /* /.[!.]*; do
+  case ${entry#/} in
+    proc | dev | tmp | pfs | .pachyderm | .mounts | lost+found) continue ;;
+  esac
+  if [ -L "$entry" ]; then
+    ln -s "$(readlink "$entry")" "$root$entry"
+  elif [ -d "$entry" ]; then
+    field=$(in_table "$entry")
+    echo "$field $root_field$field none rbind,X-mount.mkdir 0 0"
+  elif [ -f "$entry" ]; then
+    : >"$root$entry"
+    field=$(in_table "$entry")
+    echo "$field $root_field$field none bind 0 0"
+  fi
+done >"$table"
+mount -n -a -T "$table" || :
+
+# All of it read-only. A mount that refuses (its flags are locked, or it is covered) is covered.
+while read -r _ _ _ _ field flags _; do
+  case $field in
+    "$root_field"/*) echo "none $field none remount,bind,ro${flags#r?} 0 0" ;;
+  esac
+done </proc/self/mountinfo >"$table"
+if ! mount -n -a -T "$table" 2>/dev/null; then
+  while read -r _ field _ options _; do
+    point=$(printf '%b' "$field")
+    mount -n -o "$options" "$point" 2>/dev/null ||
+      mount -n -t tmpfs -o ro,size=4k,mode=755 hidden "$point" 2>/dev/null || :
+  done <"$table"
+fi
+
+{
+  while [ "$1" != -- ]; do
+    if [ -d "$root$1" ]; then
+      echo "hidden $root_field$(in_table "$1") tmpfs ro,size=4k,mode=755 0 0"
+    fi
+    shift
+  done
+  shift
+  cat <<TABLE
+proc $root_field/proc proc nosuid,nodev,noexec,X-mount.mkdir 0 0
+dev $root_field/dev tmpfs mode=755,size=64k,nosuid,X-mount.mkdir 0 0
+shm $root_field/dev/shm tmpfs mode=1777,nosuid,nodev,X-mount.mkdir 0 0
+mqueue $root_field/dev/mqueue mqueue X-mount.mkdir 0 0
+devpts $root_field/dev/pts devpts newinstance,ptmxmode=0666,mode=620,X-mount.mkdir 0 0
+$slot_field/pfs $root_field/pfs none bind,nosuid,nodev,X-mount.mkdir 0 0
+$slot_field/tmp $root_field/tmp none bind,nosuid,nodev,X-mount.mkdir 0 0
+$slot_field/control $root_field/.pachyderm none bind,ro,X-mount.mkdir 0 0
+TABLE
+  if [ -d "$root/var/tmp" ] && [ ! -L "$root/var/tmp" ]; then
+    echo "$slot_field/var-tmp $root_field/var/tmp none bind,nosuid,nodev 0 0"
+  fi
+} >"$table"
+mount -n -a -T "$table"
+
+{
+  for entry in sys sysrq-trigger irq bus fs; do
+    if [ -e "$root/proc/$entry" ]; then
+      echo "$root_field/proc/$entry $root_field/proc/$entry none bind,ro 0 0"
+    fi
+  done
+  # Devices without effect, and graphics processors where the host has them.
+  for entry in null zero full random urandom tty nvidia* dri kfd; do
+    for device in /dev/$entry; do
+      if [ -d "$device" ]; then
+        echo "$device $root_field$device none rbind,X-mount.mkdir 0 0"
+      elif [ -c "$device" ]; then
+        : >"$root$device"
+        echo "$device $root_field$device none bind 0 0"
+      fi
+    done
+  done
+} >"$table"
+mount -n -a -T "$table"
+ln -s /proc/self/fd "$root/dev/fd"
+ln -s /proc/self/fd/0 "$root/dev/stdin"
+ln -s /proc/self/fd/1 "$root/dev/stdout"
+ln -s /proc/self/fd/2 "$root/dev/stderr"
+ln -s pts/ptmx "$root/dev/ptmx"
+
+cd "$root"
+mkdir .old
+pivot_root . .old
+cd /
+umount -n -l /.old
+rmdir /.old
+rm /.mounts
+table=/dev/shm/mounts
+cat >$table <<TABLE
+none /dev none remount,bind,ro,nosuid 0 0
+none / none remount,bind,ro 0 0
+TABLE
+mount -n -a -T $table
+rm $table
+
+# What is left of root's rights is what a container gives: enough to own files, not to mount.
+exec setpriv --pdeathsig KILL \
+  --bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+net_bind_service,+sys_chroot \
+  --inh-caps=-all \
+  sh /.pachyderm/runner.sh "$host_pid" "$@"

@@ -1,0 +1,20 @@
+import { FailedPreconditionError } from '../../base/errors.ts'
+import type { Transform } from '../../pipelines/executor.ts'
+
+export function programMissingError(transform: Transform): FailedPreconditionError {
+  return new FailedPreconditionError(
+    `program ${programName(transform)} was not found: the process executor runs the programs of ` +
+      `the host, not those of image ${JSON.stringify(transform.image)}; install it on the host`,
+  )
+}
+
+export function programUnstartableError(transform: Transform): FailedPreconditionError {
+  return new FailedPreconditionError(
+    `program ${programName(transform)} cannot be started on this host: it must be an executable ` +
+      `file, and a script's first line must name an interpreter that exists`,
+  )
+}
+
+function programName(transform: Transform): string {
+  return JSON.stringify(transform.command[0] ?? '')
+}
