@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import fc from 'fast-check'
+import { array, assert, asyncProperty, boolean, constantFrom, integer, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DataLossError } from '../base/errors.ts'
 import { type ChunkId, chunkBytesMax, type ChunkStore } from '../storage/chunks.ts'
@@ -51,8 +51,8 @@ export function describeChunkStore(name: string, open: OpenChunkStore): void {
     })
 
     test('puts, gets and flushes in any order, many at once, behave like a map', async () => {
-      await fc.assert(
-        fc.asyncProperty(fc.array(command, { maxLength: 60 }), async (commands) => {
+      await assert(
+        asyncProperty(array(command, { maxLength: 60 }), async (commands) => {
           await using store = await open()
           const model = new Map<ChunkId, Uint8Array>()
           const running: Promise<unknown>[] = []
@@ -62,11 +62,9 @@ export function describeChunkStore(name: string, open: OpenChunkStore): void {
               const bytes = seededBytes(seed, size)
               running.push(store.put(bytes).then((id) => model.set(id, bytes)))
             }
-            if (wait) {
-              await Promise.all(running.splice(0))
-              for (const [id, bytes] of model) {
-                expect(Buffer.compare(await store.get(id), bytes)).toBe(0)
-              }
+            if (wait) await Promise.all(running.splice(0))
+            for (const [id, bytes] of model) {
+              expect(Buffer.compare(await store.get(id), bytes)).toBe(0)
             }
           }
           await Promise.all(running)
@@ -77,9 +75,9 @@ export function describeChunkStore(name: string, open: OpenChunkStore): void {
   })
 }
 
-const command = fc.record({
-  kind: fc.constantFrom('put', 'put', 'put', 'flush'),
-  seed: fc.integer({ min: 1, max: 20 }),
-  size: fc.constantFrom(1, 50, 1000, 5000, 200_000),
-  wait: fc.boolean(),
+const command = record({
+  kind: constantFrom('put', 'put', 'put', 'flush'),
+  seed: integer({ min: 1, max: 20 }),
+  size: constantFrom(1, 50, 1000, 5000, 200_000),
+  wait: boolean(),
 })

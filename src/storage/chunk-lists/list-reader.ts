@@ -1,0 +1,48 @@
+import { DataLossError } from '../../base/errors.ts'
+import type { ChunkId, ChunkReader } from '../chunks.ts'
+import { type ChunkRef, decodeNode, sizeOf } from './node.ts'
+
+export interface PlacedChunk extends ChunkRef {
+  /** Where it starts in the list's bytes. */
+  readonly start: number
+}
+
+/** The chunks of the list at `root`, in order, from the one that holds the byte at `offset`. */
+export async function* readList(
+  chunks: ChunkReader,
+  root: ChunkRef,
+  offset = 0,
+): AsyncGenerator<PlacedChunk> {
+  yield* readNode(chunks, { ...root, start: 0 }, offset, undefined)
+}
+
+async function* readNode(
+  chunks: ChunkReader,
+  node: PlacedChunk,
+  offset: number,
+  expectedLevel: number | undefined,
+): AsyncGenerator<PlacedChunk> {
+  const { level, entries } = await loadNode(chunks, node)
+  if (level !== (expectedLevel ?? level)) throw damaged(node.id)
+  let { start } = node
+  for (const { id, sizeBytes } of entries) {
+    if (start + sizeBytes > offset) {
+      if (level === 0) yield { id, sizeBytes, start }
+      else yield* readNode(chunks, { id, sizeBytes, start }, offset, level - 1)
+    }
+    start += sizeBytes
+  }
+}
+
+async function loadNode(
+  chunks: ChunkReader,
+  { id, sizeBytes }: ChunkRef,
+): Promise<ReturnType<typeof decodeNode>> {
+  const node = decodeNode(id, await chunks.get(id))
+  if (sizeOf(node.entries) !== sizeBytes) throw damaged(id)
+  return node
+}
+
+function damaged(id: ChunkId): DataLossError {
+  return new DataLossError(`chunk ${id} is not the node of a chunk list that its parent tells`)
+}

@@ -1,0 +1,199 @@
+import { hash } from 'node:crypto'
+import { type ByteStream, concatBytes, utf8 } from '../base/bytes.ts'
+import { DataLossError, assert } from '../base/errors.ts'
+import { chunkIdBytes } from './chunk-id.ts'
+import { ListBuilder } from './chunk-lists/list-builder.ts'
+import { type PlacedChunk, readList } from './chunk-lists/list-reader.ts'
+import type { ChunkRef } from './chunk-lists/node.ts'
+import type { ChunkStore } from './chunks.ts'
+import { type Content, type Contents, contentSizeBytes, inlineBytesMax } from './contents.ts'
+import { splitBytesMin } from './splitter/gear.ts'
+import { type Chunker, cutAll, inlineChunker } from './splitter/inline-chunker.ts'
+import { Splitter } from './splitter/splitter.ts'
+
+/** How many chunks are fetched ahead of the reader. */
+const prefetchCount = 4
+/** Before the root's id when a list is hashed: no chunk in use has these bytes and a root. */
+const listTag = utf8('pachyderm-ts chunk list v1\0')
+
+/** Contents in chunks: `docs/formats/contents.md`. */
+export class ChunkedContents implements Contents {
+  readonly #chunks: ChunkStore
+  readonly #chunker: Chunker
+
+  /** @param chunker splits long streams; by default on the calling thread. */
+  constructor(chunks: ChunkStore, chunker: Chunker = inlineChunker(chunks)) {
+    this.#chunks = chunks
+    this.#chunker = chunker
+  }
+
+  async write(bytes: ByteStream): Promise<Content> {
+    const source = bytes[Symbol.asyncIterator]()
+    const head: Uint8Array[] = []
+    let headBytes = 0
+    try {
+      while (headBytes < splitBytesMin) {
+        const { value, done } = await source.next()
+        if (done === true) return await this.writeBytes(concatBytes(head))
+        headBytes += value.length
+        // The source may use its buffer again.
+        if (value.length > 0) head.push(value.slice())
+      }
+      return await this.#writeLong(this.#chunker(resumed(head, source)))
+    } finally {
+      await source.return?.()
+    }
+  }
+
+  async writeBytes(bytes: Uint8Array): Promise<Content> {
+    if (bytes.length <= inlineBytesMax) return { kind: 'inline', bytes: bytes.slice() }
+    if (bytes.length <= splitBytesMin) {
+      return { kind: 'chunk', chunk: await this.#chunks.put(bytes), sizeBytes: bytes.length }
+    }
+    return await this.#writeLong(this.#chunker(once(bytes)))
+  }
+
+  async append(head: Content, tail: Content): Promise<Content> {
+    if (contentSizeBytes(head) === 0) return tail
+    if (contentSizeBytes(tail) === 0) return head
+    if (contentSizeBytes(head) + contentSizeBytes(tail) <= splitBytesMin) {
+      const parts = [await this.#bytesOf(head), await this.#bytesOf(tail)]
+      return await this.writeBytes(concatBytes(parts))
+    }
+    const { builder, last } = await this.#beforeLast(head)
+    const splitter = new Splitter()
+    splitter.push(last)
+    await this.#pushCuts(builder, splitter)
+    if (tail.kind === 'inline') {
+      splitter.push(tail.bytes)
+    } else {
+      for await (const { id, sizeBytes } of this.#chunksOf(tail, 0)) {
+        // The cuts depend on the bytes since the last one only: from here on they are the tail's.
+        if (splitter.pendingBytes === 0) await builder.push({ id, sizeBytes })
+        else {
+          splitter.push(await this.#chunkBytes({ id, sizeBytes }))
+          await this.#pushCuts(builder, splitter)
+        }
+      }
+    }
+    await this.#pushCuts(builder, splitter)
+    if (splitter.pendingBytes > 0) await builder.push(await this.#store(splitter.rest()))
+    return await finished(builder)
+  }
+
+  async *read(
+    content: Content,
+    range: { readonly offset?: number; readonly length?: number } = {},
+  ): AsyncGenerator<Uint8Array> {
+    const sizeBytes = contentSizeBytes(content)
+    const start = range.offset ?? 0
+    const end = Math.min(sizeBytes, start + (range.length ?? sizeBytes))
+    assert(start >= 0 && !(end < 0), 'a range starts in the content')
+    if (start >= end) return
+    if (content.kind === 'inline') {
+      yield content.bytes.subarray(start, end)
+      return
+    }
+    for await (const [chunk, bytes] of this.#fetch(this.#chunksOf(content, start), end)) {
+      yield bytes.subarray(Math.max(0, start - chunk.start), end - chunk.start)
+    }
+  }
+
+  hash(content: Content): Uint8Array {
+    switch (content.kind) {
+      case 'inline':
+        return hash('sha256', content.bytes, 'buffer')
+      case 'chunk':
+        return chunkIdBytes(content.chunk)
+      case 'list':
+        return hash('sha256', concatBytes([listTag, chunkIdBytes(content.root)]), 'buffer')
+    }
+  }
+
+  async #writeLong(refs: AsyncIterable<ChunkRef>): Promise<Content> {
+    const builder = new ListBuilder(this.#chunks)
+    for await (const ref of refs) await builder.push(ref)
+    return await finished(builder)
+  }
+
+  /** A builder that has everything of `head` but its last chunk, and the bytes of that. */
+  async #beforeLast(
+    head: Content,
+  ): Promise<{ readonly builder: ListBuilder; readonly last: Uint8Array }> {
+    if (head.kind !== 'list') {
+      return { builder: new ListBuilder(this.#chunks), last: await this.#bytesOf(head) }
+    }
+    const { builder, last } = await ListBuilder.beforeLast(this.#chunks, head.root)
+    return { builder, last: await this.#chunkBytes(last) }
+  }
+
+  async #pushCuts(builder: ListBuilder, splitter: Splitter): Promise<void> {
+    for await (const ref of cutAll(splitter, this.#chunks)) await builder.push(ref)
+  }
+
+  async #store(bytes: Uint8Array): Promise<ChunkRef> {
+    return { id: await this.#chunks.put(bytes), sizeBytes: bytes.length }
+  }
+
+  /** The bytes of a content that is not a list. */
+  async #bytesOf(content: Content): Promise<Uint8Array> {
+    if (content.kind === 'inline') return content.bytes
+    assert(content.kind === 'chunk', 'a content below the least split is no list')
+    return await this.#chunkBytes({ id: content.chunk, sizeBytes: content.sizeBytes })
+  }
+
+  async *#chunksOf(
+    content: Exclude<Content, { readonly kind: 'inline' }>,
+    offset: number,
+  ): AsyncGenerator<PlacedChunk> {
+    const { sizeBytes } = content
+    if (content.kind === 'chunk') yield { id: content.chunk, sizeBytes, start: 0 }
+    else yield* readList(this.#chunks, { id: content.root, sizeBytes }, offset)
+  }
+
+  /** The bytes of `refs` that start before `end`, some fetched ahead. */
+  async *#fetch(
+    refs: AsyncIterable<PlacedChunk>,
+    end: number,
+  ): AsyncGenerator<readonly [PlacedChunk, Uint8Array]> {
+    const ahead: (readonly [PlacedChunk, Promise<Uint8Array>])[] = []
+    for await (const ref of refs) {
+      if (ref.start >= end) break
+      const bytes = this.#chunkBytes(ref)
+      bytes.catch(() => undefined) // the reader may be gone when it fails
+      ahead.push([ref, bytes])
+      if (ahead.length <= prefetchCount) continue
+      const next = ahead.shift()
+      if (next !== undefined) yield [next[0], await next[1]]
+    }
+    for (const [ref, bytes] of ahead) yield [ref, await bytes]
+  }
+
+  async #chunkBytes({ id, sizeBytes }: ChunkRef): Promise<Uint8Array> {
+    const bytes = await this.#chunks.get(id)
+    if (bytes.length === sizeBytes) return bytes
+    throw new DataLossError(`chunk ${id} has ${bytes.length} bytes; its list says ${sizeBytes}`)
+  }
+}
+
+async function finished(builder: ListBuilder): Promise<Content> {
+  const { kind, ref } = await builder.finish()
+  return kind === 'chunk'
+    ? { kind, chunk: ref.id, sizeBytes: ref.sizeBytes }
+    : { kind, root: ref.id, sizeBytes: ref.sizeBytes }
+}
+
+async function* resumed(
+  head: readonly Uint8Array[],
+  source: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  yield* head
+  for (let next = await source.next(); next.done !== true; next = await source.next()) {
+    yield next.value
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  await Promise.resolve()
+  yield bytes
+}

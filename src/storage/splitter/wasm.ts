@@ -1,0 +1,10 @@
+// Generated from cut.assembly by `npm run generate`; do not edit.
+
+/** The splitter as a WebAssembly module, in base64. */
+export const splitterWasm: string = [
+  'AGFzbQEAAAABDAFgB39/f39/f38BfwIPAQNlbnYGbWVtb3J5AgAAAwIBAAcQAgNjdXQAAAZtZW1vcnkCAArmAQHjAQ',
+  'ECfyABIABrIAJJBEBBAA8LIAAgAmoiCEEgayECIAAgA2oiAyABIAEgA0sbIQMgACAEaiIAIAEgACABSRshAQNAIAIg',
+  'CEkEQCACLQAAQQJ0KAIAIAdBAXRqIQcgAkEBaiECDAELCyAFIAdxRQRAIAIPCwNAIAIgA0kEQCACLQAAQQJ0KAIAIA',
+  'dBAXRqIQcgAkEBaiECIAUgB3FFBEAgAg8LDAELCwNAIAEgAksEQCACLQAAQQJ0KAIAIAdBAXRqIQcgAkEBaiECIAYg',
+  'B3FFBEAgAg8LDAELCyACQQAgACACRhsL',
+].join('')
