@@ -1,47 +1,193 @@
-import type { FilePath } from '../base/paths.ts'
-import type { ChunkId } from './chunks.ts'
-import type { Content } from './contents.ts'
+import type { Glob } from '../base/globs.ts'
+import { concatBytes, utf8 } from '../base/bytes.ts'
+import { type FilePath, joinPath, rootPath } from '../base/paths.ts'
+import type { ChunkStore } from './chunks.ts'
+import { NodeStore } from './prolly/node-store.ts'
+import { Directories, emptyDirectory } from './trees/directories.ts'
+import {
+  diffFiles,
+  diffShallow,
+  entryHash,
+  globDifferences,
+  globTree,
+} from './trees/differences.ts'
+import { TreeEditor, type TreeEditOptions } from './trees/edit.ts'
+import { TreeMerger } from './trees/merge.ts'
+import type {
+  DirectoryEntry,
+  NamedEntry,
+  PathDifference,
+  PathEntry,
+  TreeConflict,
+  TreeEdit,
+  TreeEntry,
+} from './tree-entries.ts'
+import { NoNodeError, NotADirectoryError } from './tree-errors.ts'
 
-/** The root node of a directory's prolly tree: equal directories have equal roots. */
-export type TreeRoot = ChunkId
+export type {
+  DirectoryEntry,
+  FileEntry,
+  NamedEntry,
+  PathDifference,
+  PathEntry,
+  TreeConflict,
+  TreeEdit,
+  TreeEntry,
+  TreeRoot,
+} from './tree-entries.ts'
 
-export interface FileEntry {
-  readonly kind: 'file'
-  readonly content: Content
+export interface FileTreesOptions {
+  /** Memory that decoded nodes may keep between calls. */
+  readonly cacheBytesMax?: number
 }
 
-export interface DirectoryEntry {
-  readonly kind: 'directory'
-  readonly root: TreeRoot
-  /** The encoded root node when it is small enough to ride in the parent directory. */
-  readonly inlineNode?: Uint8Array
-  /** Sum of the sizes of all files below. */
-  readonly sizeBytes: number
-  /** Count of all files below. */
-  readonly fileCount: number
+export interface WalkOptions {
+  /** Where to begin; the root by default. A file is the only thing below itself. */
+  readonly path?: FilePath
+  /** Directories come, too, each right before what is in it, the first included. */
+  readonly directories?: boolean
 }
 
-export type TreeEntry = FileEntry | DirectoryEntry
-
-export interface NamedEntry {
-  readonly name: string
-  readonly entry: TreeEntry
+export interface TreeMergeResult {
+  readonly root: DirectoryEntry
+  /** At most 1,000, in tree order; in each, `root` has what ours had. */
+  readonly conflicts: readonly TreeConflict[]
+  readonly conflictCount: number
 }
 
-export interface PathEntry {
-  readonly path: FilePath
-  readonly entry: TreeEntry
-}
+const cacheBytesMaxDefault = 32 * 1024 * 1024
+const lowestByte = new Uint8Array(1)
 
-/** One path that differs: only in the old tree, only in the new one, or in both with other content. */
-export interface PathDifference {
-  readonly path: FilePath
-  readonly before: TreeEntry | undefined
-  readonly after: TreeEntry | undefined
-}
+/**
+ * Immutable trees of files, as maps of maps of chunks. The same files and directories have the same
+ * root whatever their history, and trees share what they have in common. Results come in tree order
+ * (`pathKey`). Layout: `docs/formats/file-trees.md`.
+ *
+ * A root that is returned is stored as a chunk, and durable after the chunk store's `flush`. Reading
+ * fails with `DataLossError` when a node is missing or damaged.
+ */
+export class FileTrees {
+  readonly #directories: Directories
 
-/** Sets `path` to `entry` (a whole directory may be grafted), or removes what is there. */
-export interface TreeEdit {
-  readonly path: FilePath
-  readonly entry: TreeEntry | undefined
+  constructor(chunks: ChunkStore, options: FileTreesOptions = {}) {
+    const store = new NodeStore(chunks, options.cacheBytesMax ?? cacheBytesMaxDefault)
+    this.#directories = new Directories(store)
+  }
+
+  /** The tree without files. */
+  emptyRoot(): Promise<DirectoryEntry> {
+    return this.asRoot(emptyDirectory)
+  }
+
+  /** The directory as a tree of its own: its root node is stored even if it is small. */
+  asRoot(directory: DirectoryEntry): Promise<DirectoryEntry> {
+    return this.#directories.asRoot(directory)
+  }
+
+  /** 32 bytes: equal files have equal hashes, and so have equal directories. */
+  entryHash(entry: TreeEntry): Uint8Array {
+    return entryHash(entry)
+  }
+
+  /** What is at `path`; reads the nodes along the path only. */
+  get(root: DirectoryEntry, path: FilePath): Promise<TreeEntry | undefined> {
+    return this.#directories.find(root, path)
+  }
+
+  /**
+   * The entries of one directory in the byte order of their names, those behind `after` only.
+   *
+   * @throws {NoNodeError} @throws {NotADirectoryError} at the first pull.
+   */
+  async *list(
+    root: DirectoryEntry,
+    path: FilePath,
+    options: { readonly after?: string } = {},
+  ): AsyncGenerator<NamedEntry> {
+    const found = await this.get(root, path)
+    if (found === undefined) throw new NoNodeError(path)
+    if (found.kind === 'file') throw new NotADirectoryError(path)
+    const { after } = options
+    const from = after === undefined ? undefined : concatBytes([utf8(after), lowestByte])
+    yield* this.#directories.entries(found, { from })
+  }
+
+  /** All files, depth first; nothing if `path` is absent. */
+  async *walk(root: DirectoryEntry, options: WalkOptions = {}): AsyncGenerator<PathEntry> {
+    const { path = rootPath, directories = false } = options
+    const entry = await this.get(root, path)
+    if (entry !== undefined) yield* this.#walk({ path, entry }, directories)
+  }
+
+  async *#walk(found: PathEntry, directories: boolean): AsyncGenerator<PathEntry> {
+    const { path, entry } = found
+    if (directories || entry.kind === 'file') yield found
+    if (entry.kind === 'file') return
+    for await (const below of this.#directories.entries(entry)) {
+      const member = { path: joinPath(path, below.name), entry: below.entry }
+      if (below.entry.kind === 'file') yield member
+      else yield* this.#walk(member, directories)
+    }
+  }
+
+  /** Files and directories that `glob` matches; descends only where it can match. */
+  glob(root: DirectoryEntry, glob: Glob): AsyncGenerator<PathEntry> {
+    return globTree(this.#directories, root, glob)
+  }
+
+  /**
+   * The files that differ at and below two entries, by their path from there (empty for the entries
+   * themselves). `shallow`: what differs one level below, directories as such. Absent counts as
+   * empty. Equal subtrees are not read.
+   */
+  diff(
+    before: TreeEntry | undefined,
+    after: TreeEntry | undefined,
+    options: { readonly shallow?: boolean } = {},
+  ): AsyncGenerator<PathDifference> {
+    const { shallow = false } = options
+    return shallow
+      ? diffShallow(this.#directories, before, after)
+      : diffFiles(this.#directories, before, after)
+  }
+
+  /** Matches of `glob` that differ, directories whole; reads changed directories only. */
+  globDiff(
+    before: DirectoryEntry | undefined,
+    after: DirectoryEntry | undefined,
+    glob: Glob,
+  ): AsyncGenerator<PathDifference> {
+    return globDifferences(this.#directories, before, after, glob)
+  }
+
+  /**
+   * Applies edits sorted by `pathKey`, in one pass. Edits of one path apply one on top of the other,
+   * and those below it on top of these: to replace a directory by a file, remove it first. A
+   * directory entry replaces whatever is there. Parents are made as needed; removing takes all that
+   * is below, and does nothing where nothing is. The root itself may be removed or replaced.
+   *
+   * @throws {FileDirectoryConflictError} for a file onto a directory, or anything below a file.
+   */
+  async edit(
+    root: DirectoryEntry,
+    edits: Iterable<TreeEdit> | AsyncIterable<TreeEdit>,
+    options: TreeEditOptions,
+  ): Promise<DirectoryEntry> {
+    await using editor = new TreeEditor(this.#directories, edits, options)
+    return await this.asRoot(await editor.editRoot(root))
+  }
+
+  /**
+   * Brings their changes since `base` into ours. Directories merge by name; a path that both changed
+   * differently otherwise is a conflict, and keeps what ours has.
+   */
+  async merge(
+    base: DirectoryEntry | undefined,
+    ours: DirectoryEntry,
+    theirs: DirectoryEntry,
+  ): Promise<TreeMergeResult> {
+    const merger = new TreeMerger(this.#directories)
+    const root = await this.asRoot(await merger.merge(base, ours, theirs))
+    return { root, conflicts: merger.conflicts, conflictCount: merger.conflictCount }
+  }
 }

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { compareBytes, hexText, utf8 } from '../base/bytes.ts'
 import type { MapEdit, MapEntry } from './map-entries.ts'

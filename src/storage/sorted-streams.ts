@@ -49,7 +49,7 @@ export async function* mergeSorted<Item>(
       yield { key, members }
     }
   } finally {
-    await Promise.all(iterators.map((iterator) => iterator.return?.()))
+    await Promise.all(iterators.map(async (iterator) => iterator.return?.()))
   }
 }
 

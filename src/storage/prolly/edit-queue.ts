@@ -14,9 +14,14 @@ export class EditQueue<Edit extends { readonly key: Uint8Array }> implements Asy
   #index = 0
   #hasEnded = false
   #previous: Uint8Array | undefined
+  readonly #orderMax: number
 
-  constructor(batches: AsyncIterable<readonly Edit[]>) {
+  constructor(
+    batches: AsyncIterable<readonly Edit[]>,
+    repeats: 'keys-once' | 'keys-may-repeat' = 'keys-once',
+  ) {
     this.#source = batches[Symbol.asyncIterator]()
+    this.#orderMax = repeats === 'keys-once' ? -1 : 0
   }
 
   /** The next edit when it has been read already. */
@@ -35,13 +40,13 @@ export class EditQueue<Edit extends { readonly key: Uint8Array }> implements Asy
     return this.#batch[this.#index]
   }
 
-  /** Passes over the head. Edits must be sorted, each key once. */
+  /** Passes over the head. Edits must be sorted. */
   advance(): void {
     const key = this.#batch[this.#index]?.key
     if (key !== undefined) {
       assert(
-        this.#previous === undefined || compareBytes(this.#previous, key) < 0,
-        'edits of a map are sorted by key, each key once',
+        this.#previous === undefined || compareBytes(this.#previous, key) <= this.#orderMax,
+        'edits are sorted by key, and of a map come once for each',
       )
       this.#previous = key
     }

@@ -1,0 +1,161 @@
+import { utf8 } from '../../base/bytes.ts'
+import { type FilePath, pathNames } from '../../base/paths.ts'
+import { chunkIdOf } from '../chunk-id.ts'
+import type { KeyRange, MapDifference, MapEdit } from '../map-entries.ts'
+import { inBatches } from '../prolly/edit-queue.ts'
+import { editMap } from '../prolly/edit.ts'
+import { emptyLeaf } from '../prolly/level-writer.ts'
+import type { NodeStore } from '../prolly/node-store.ts'
+import { Node } from '../prolly/node.ts'
+import { getValue, scanTree } from '../prolly/read.ts'
+import { diffTrees } from '../prolly/walk.ts'
+import {
+  decodeTreeEntry,
+  type DirectoryEntry,
+  encodedTotals,
+  encodeTreeEntry,
+  type EntryTotals,
+  inlineNodeBytesMax,
+  type NamedEntry,
+  type TreeEntry,
+} from '../tree-entries.ts'
+
+const emptyNode = new Node(emptyLeaf())
+
+/** The directory without entries, as it rides in a parent. */
+export const emptyDirectory: DirectoryEntry = {
+  kind: 'directory',
+  root: chunkIdOf(emptyNode.bytes),
+  inlineNode: emptyNode.bytes,
+  sizeBytes: 0,
+  fileCount: 0,
+}
+
+/** One name of a directory that differs. */
+export interface NameDifference {
+  readonly name: string
+  readonly before: TreeEntry | undefined
+  readonly after: TreeEntry | undefined
+}
+
+/** One level of a file tree: a map from names to entries. */
+export class Directories {
+  readonly #store: NodeStore
+
+  constructor(store: NodeStore) {
+    this.#store = store
+  }
+
+  async entry(directory: DirectoryEntry, name: string): Promise<TreeEntry | undefined> {
+    const value = await getValue(this.#store, await this.#node(directory), utf8(name))
+    return value === undefined ? undefined : decodeTreeEntry(value)
+  }
+
+  /** What is at `path` below `root`; reads the nodes along the path only. */
+  async find(root: TreeEntry, path: FilePath): Promise<TreeEntry | undefined> {
+    let found: TreeEntry | undefined = root
+    for (const name of pathNames(path)) {
+      if (found?.kind !== 'directory') return undefined
+      found = await this.entry(found, name)
+    }
+    return found
+  }
+
+  /** Entries in the order of their names' bytes. */
+  async *entries(directory: DirectoryEntry, range: KeyRange = {}): AsyncGenerator<NamedEntry> {
+    for await (const { key, value } of scanTree(this.#store, await this.#node(directory), range)) {
+      yield { name: nameOfKey(key), entry: decodeTreeEntry(value) }
+    }
+  }
+
+  /** Names that differ, in the order of their bytes. An absent directory counts as empty. */
+  async *differences(
+    before: DirectoryEntry | undefined,
+    after: DirectoryEntry | undefined,
+  ): AsyncGenerator<NameDifference> {
+    for await (const { key, ...values } of this.changes(before, after)) {
+      yield {
+        name: nameOfKey(key),
+        before: values.before === undefined ? undefined : decodeTreeEntry(values.before),
+        after: values.after === undefined ? undefined : decodeTreeEntry(values.after),
+      }
+    }
+  }
+
+  /** As `differences`, still encoded. */
+  async *changes(
+    before: DirectoryEntry | undefined,
+    after: DirectoryEntry | undefined,
+  ): AsyncGenerator<MapDifference> {
+    if (before?.root === after?.root) return
+    const left = before === undefined ? emptyNode : await this.#node(before)
+    const right = after === undefined ? emptyNode : await this.#node(after)
+    yield* diffTrees(this.#store, left, right)
+  }
+
+  /**
+   * Applies edits of names, sorted, each name once. `onEdit` sees every edit with the totals of what
+   * it replaces, and may throw to refuse it. Undefined when nothing was there and nothing came.
+   */
+  async edit<Edit extends EntryEdit>(
+    before: DirectoryEntry | undefined,
+    edits: AsyncIterable<Edit>,
+    onEdit?: (edit: Edit, replaced: EntryTotals | undefined) => void,
+  ): Promise<DirectoryEntry | undefined> {
+    let { sizeBytes, fileCount } = before ?? emptyDirectory
+    const node = before === undefined ? emptyNode : await this.#node(before)
+    const edited = await editMap(this.#store, node, inBatches(edits), {
+      heldBytesMax: inlineNodeBytesMax,
+      onEdit: (edit: Edit, value) => {
+        const replaced = value === undefined ? undefined : encodedTotals(value)
+        onEdit?.(edit, replaced)
+        sizeBytes += (edit.totals?.sizeBytes ?? 0) - (replaced?.sizeBytes ?? 0)
+        fileCount += (edit.totals?.fileCount ?? 0) - (replaced?.fileCount ?? 0)
+      },
+    })
+    if (edited === 'unchanged') return before
+    const { id, heldBytes } = edited
+    return {
+      kind: 'directory',
+      root: id,
+      ...(heldBytes === undefined ? {} : { inlineNode: heldBytes }),
+      sizeBytes,
+      fileCount,
+    }
+  }
+
+  /** The form of an entry that a parent holds: small directories bring their node along. */
+  async inlined(entry: TreeEntry): Promise<TreeEntry> {
+    if (entry.kind === 'file' || entry.inlineNode !== undefined) return entry
+    const node = await this.#node(entry)
+    const isSmall = node.level === 0 && node.bytes.length <= inlineNodeBytesMax
+    return isSmall ? { ...entry, inlineNode: node.bytes } : entry
+  }
+
+  /** The form of a directory that stands on its own: its root node is a chunk. */
+  async asRoot(directory: DirectoryEntry): Promise<DirectoryEntry> {
+    const { inlineNode, ...root } = directory
+    if (inlineNode !== undefined) await this.#store.chunks.put(inlineNode)
+    return root
+  }
+
+  #node({ root, inlineNode }: DirectoryEntry): Node | Promise<Node> {
+    return inlineNode === undefined ? this.#store.get(root) : new Node(inlineNode)
+  }
+}
+
+/** An edit of one name, with what its value adds to the directory's totals. */
+export interface EntryEdit extends MapEdit {
+  readonly totals: EntryTotals | undefined
+}
+
+/** `entry` must be in the form that a parent holds. */
+export function entryEdit(name: Uint8Array, entry: TreeEntry | undefined): EntryEdit {
+  const value = entry === undefined ? undefined : encodeTreeEntry(entry)
+  return { key: name, value, totals: value === undefined ? undefined : encodedTotals(value) }
+}
+
+/** Names were UTF-8 when they were written. */
+export function nameOfKey(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('utf8')
+}
