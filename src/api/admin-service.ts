@@ -1,0 +1,32 @@
+import { Admin } from '../gen/pachyderm_pb.ts'
+import { service, type Route } from './grpc/service.ts'
+
+/** What a server knows of itself. */
+export interface ServerFacts {
+  readonly release: string
+  readonly uptimeMs: number
+  /** Where user code runs; empty while it runs nowhere. */
+  readonly executor: string
+  /** Sentences for whoever runs the server, each with advice. */
+  readonly notices: readonly string[]
+}
+
+const msPerSecond = 1000
+const nanosPerMs = 1_000_000
+
+/** pachyderm.Admin, for whoever runs the server. */
+export function adminRoutes(facts: () => ServerFacts): readonly Route[] {
+  return service(Admin, {
+    inspectServer() {
+      const { release, uptimeMs, executor, notices } = facts()
+      const seconds = Math.floor(uptimeMs / msPerSecond)
+      const nanos = Math.floor((uptimeMs - seconds * msPerSecond) * nanosPerMs)
+      return Promise.resolve({
+        version: release,
+        uptime: { seconds: BigInt(seconds), nanos },
+        executor,
+        notices: [...notices],
+      })
+    },
+  })
+}

@@ -1,0 +1,29 @@
+import { Files } from '../gen/pachyderm_pb.ts'
+import type { Versioning } from '../versioning/versioning.ts'
+import { diffBatches } from './files/diff-batches.ts'
+import { putFilesHandlers } from './files/put-files.ts'
+import { service, type Route } from './grpc/service.ts'
+import { diffFiles } from './pfs/file-diff.ts'
+import { batchedListing, globFiles, listFiles } from './pfs/file-listing.ts'
+import { requireCommit, requireFile } from './pfs/names.ts'
+
+/** pachyderm.Files: files in bulk, and lists of any length. Paths in answers are as in pfs.API. */
+export function filesRoutes(versioning: Versioning): readonly Route[] {
+  return service(Files, {
+    ...putFilesHandlers(versioning),
+    listFiles: {
+      async *encoded({ file }, { signal }) {
+        yield* batchedListing(await listFiles(versioning, requireFile(file), signal))
+      },
+    },
+    globFiles: {
+      async *encoded({ commit, pattern }, { signal }) {
+        const options = { ...requireCommit(commit), pattern }
+        yield* batchedListing(await globFiles(versioning, options, signal))
+      },
+    },
+    diffFiles: {
+      encoded: (request, { signal }) => diffBatches(diffFiles(versioning, request, signal)),
+    },
+  })
+}

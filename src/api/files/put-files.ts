@@ -1,0 +1,100 @@
+import { concatBytes } from '../../base/bytes.ts'
+import { decodePutFilesRequest, type PutFilesPartFields } from '../../base/content-messages.ts'
+import { InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
+import type { CommitRef } from '../../base/file-refs.ts'
+import type { IncomingMessage } from '../../base/grpc-messages.ts'
+import type { Files } from '../../gen/pachyderm_pb.ts'
+import type { BulkWriter } from '../../versioning/writes.ts'
+import type { Versioning } from '../../versioning/versioning.ts'
+import type { ServiceHandlers } from '../grpc/service.ts'
+import { requireText } from '../pfs/names.ts'
+import { gather } from '../pfs/put-file.ts'
+
+/** PutFiles: many files with one acknowledgement, all of them or none. Holds one message. */
+export function putFilesHandlers({ writes }: Versioning): ServiceHandlers<typeof Files> {
+  return {
+    putFiles: {
+      async sliced(requests, { signal }) {
+        const parts = new PartReader(requests)
+        const { repo, commit } = requireTarget(await parts.commit())
+        await using writer = await writes.bulk(repo, commit)
+        for (;;) {
+          const part = await parts.next()
+          if (part === undefined) break
+          await putPart(writer, part, parts)
+        }
+        const { fileCount, sizeBytes } = await writer.commit(signal)
+        return { files: BigInt(fileCount), bytes: BigInt(sizeBytes) }
+      },
+    },
+  }
+}
+
+async function putPart(
+  writer: BulkWriter,
+  part: PutFilesPartFields,
+  parts: PartReader,
+): Promise<void> {
+  const { path, value, more, overwrite } = part
+  if (part.delete) {
+    throw new UnimplementedError(
+      `cannot delete ${JSON.stringify(path)} in a bulk upload yet; use pfs.API/DeleteFile`,
+    )
+  }
+  const bytes = more ? parts.file(part) : concatBytes(value)
+  await writer.put(path, bytes, { overwrite })
+}
+
+function requireTarget(commit: CommitRef | undefined): { repo: string; commit: string } {
+  return {
+    repo: requireText(commit?.repo, 'commit.repo.name', 'a repo name is needed'),
+    commit: requireText(commit?.id, 'commit.id', 'a commit id or branch name is needed'),
+  }
+}
+
+/** Takes a stream of messages apart. */
+class PartReader {
+  readonly #messages: AsyncIterator<IncomingMessage>
+  #parts: readonly PutFilesPartFields[] = []
+  #index = 0
+
+  constructor(requests: AsyncIterable<IncomingMessage>) {
+    this.#messages = requests[Symbol.asyncIterator]()
+  }
+
+  /** What the first message names, before anything else is read. */
+  async commit(): Promise<CommitRef | undefined> {
+    const message = await this.#messages.next()
+    if (message.done === true) return undefined
+    const { commit, parts } = decodePutFilesRequest(await gather(message.value))
+    this.#parts = parts
+    return commit
+  }
+
+  async next(): Promise<PutFilesPartFields | undefined> {
+    for (;;) {
+      const part = this.#parts[this.#index]
+      this.#index += 1
+      if (part !== undefined) return part
+      const message = await this.#messages.next()
+      if (message.done === true) return undefined
+      this.#parts = decodePutFilesRequest(await gather(message.value)).parts
+      this.#index = 0
+    }
+  }
+
+  /** The bytes of a file from its first part to its last. */
+  async *file(first: PutFilesPartFields): AsyncGenerator<Uint8Array> {
+    for (let part = first; ;) {
+      yield* part.value
+      if (!part.more) return
+      const next = await this.next()
+      if (next === undefined || next.path !== first.path) {
+        throw new InvalidArgumentError(
+          `the upload ${next === undefined ? 'ends' : 'goes on with another file'} where more of ${JSON.stringify(first.path)} was announced`,
+        )
+      }
+      part = next
+    }
+  }
+}

@@ -1,0 +1,115 @@
+import { create, toBinary } from '@bufbuild/protobuf'
+import { InvalidArgumentError } from '../../base/errors.ts'
+import {
+  type API,
+  type Commit,
+  CommitInfosSchema,
+  type ListCommitRequest,
+  type StartCommitRequest,
+} from '../../gen/pfs_pb.ts'
+import type { CommitInfo } from '../../versioning/commit-records.ts'
+import type { NewCommit } from '../../versioning/commits.ts'
+import type { Versioning } from '../../versioning/versioning.ts'
+import type { ServiceHandlers } from '../grpc/service.ts'
+import { commitInfoMessage, commitMessage } from './messages.ts'
+import { requireCommit, requireCount, requireRepo } from './names.ts'
+import { SingleMessage } from './single-message.ts'
+
+export function commitHandlers({
+  commits,
+  subscriptions,
+}: Versioning): ServiceHandlers<typeof API> {
+  return {
+    async startCommit(request) {
+      const { repo, id } = await commits.start(newCommit(request))
+      return commitMessage(repo, id)
+    },
+
+    async finishCommit({ commit: name }, { signal }) {
+      const { repo, commit } = requireCommit(name)
+      await commits.finish(repo, commit, signal)
+      return {}
+    },
+
+    async inspectCommit({ commit: name }) {
+      const { repo, commit } = requireCommit(name)
+      return commitInfoMessage(await commits.inspect(repo, commit))
+    },
+
+    listCommit: {
+      async encoded(request) {
+        const answer = new SingleMessage('ask for fewer commits with `number`, `from` and `to`')
+        for await (const info of commits.list(listOptions(request))) {
+          answer.add([encodeCommitInfo(info)])
+        }
+        return answer.pieces
+      },
+    },
+
+    async deleteCommit({ commit: name }) {
+      const { repo, commit } = requireCommit(name)
+      await commits.delete(repo, commit)
+      return {}
+    },
+
+    async *flushCommit({ commits: names, toRepos }, { signal }) {
+      const flushed = subscriptions.flush({
+        commits: names.map((name) => requireCommit(name, 'commits')),
+        toRepos: toRepos.map((repo) => requireRepo(repo, 'to_repos')),
+        signal,
+      })
+      for await (const info of flushed) yield commitInfoMessage(info)
+    },
+
+    async *subscribeCommit({ repo: name, branch, from }, { signal }) {
+      const repo = requireRepo(name)
+      if (branch === '') throw new InvalidArgumentError('a branch is needed, but none was given')
+      const start = idIn(repo, from, 'from')
+      for await (const info of subscriptions.subscribe({ repo, branch, from: start, signal })) {
+        yield commitInfoMessage(info)
+      }
+    },
+  }
+}
+
+/** Where a commit that is started, or built, goes. */
+export function newCommit({
+  parent,
+  provenance,
+  branch,
+}: Pick<StartCommitRequest, 'parent' | 'provenance' | 'branch'>): NewCommit {
+  return {
+    repo: requireRepo(parent?.repo, 'parent.repo'),
+    parent: parent?.id === '' ? undefined : parent?.id,
+    branch: branch === '' ? undefined : branch,
+    provenance: provenance.map((source) => {
+      const { repo, commit } = requireCommit(source, 'provenance')
+      return { repo, id: commit }
+    }),
+  }
+}
+
+function listOptions(request: ListCommitRequest): Parameters<Versioning['commits']['list']>[0] {
+  const repo = requireRepo(request.repo)
+  return {
+    repo,
+    from: idIn(repo, request.from, 'from'),
+    to: idIn(repo, request.to, 'to'),
+    countMax: requireCount(request.number, 'number'),
+  }
+}
+
+/** The id in `commit`, which is left out or of `repo`. */
+function idIn(repo: string, commit: Commit | undefined, what: string): string | undefined {
+  if (commit === undefined || (commit.id === '' && commit.repo === undefined)) return undefined
+  const name = requireCommit(commit, what)
+  if (name.repo === repo) return name.commit
+  throw new InvalidArgumentError(
+    `${what} must be a commit of repo ${repo}, but it is one of repo ${name.repo}`,
+  )
+}
+
+function encodeCommitInfo(info: CommitInfo): Uint8Array {
+  const list = create(CommitInfosSchema, { commitInfo: [commitInfoMessage(info)] })
+  return toBinary(CommitInfosSchema, list)
+}

@@ -1,0 +1,54 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Timestamp } from '@bufbuild/protobuf/wkt'
+import type { Instant } from '../../base/clock.ts'
+import type {
+  BranchInfoSchema,
+  CommitInfoSchema,
+  CommitSchema,
+  RepoInfoSchema,
+} from '../../gen/pfs_pb.ts'
+import type { BranchInfo } from '../../versioning/branches.ts'
+import type { CommitInfo } from '../../versioning/commit-records.ts'
+import type { RepoInfo } from '../../versioning/repos.ts'
+
+const microsPerSecond = 1_000_000
+const nanosPerMicro = 1000
+
+/** A google.protobuf.Timestamp. */
+export function timestampOf(at: Instant): Omit<Timestamp, '$typeName' | '$unknown'> {
+  const seconds = Math.floor(at / microsPerSecond)
+  return { seconds: BigInt(seconds), nanos: (at - seconds * microsPerSecond) * nanosPerMicro }
+}
+
+export function commitMessage(repo: string, id: string): MessageInitShape<typeof CommitSchema> {
+  return { repo: { name: repo }, id }
+}
+
+export function repoInfoMessage(info: RepoInfo): MessageInitShape<typeof RepoInfoSchema> {
+  return {
+    repo: { name: info.name },
+    created: timestampOf(info.createdAt),
+    sizeBytes: BigInt(info.sizeBytes),
+    provenance: info.provenance.map((name) => ({ name })),
+    description: info.description,
+  }
+}
+
+export function commitInfoMessage(info: CommitInfo): MessageInitShape<typeof CommitInfoSchema> {
+  const { state } = info
+  return {
+    commit: commitMessage(info.repo, info.id),
+    started: timestampOf(info.startedAt),
+    provenance: info.provenance.map(({ repo, id }) => commitMessage(repo, id)),
+    ...(info.parent !== undefined && { parentCommit: commitMessage(info.repo, info.parent) }),
+    ...(state.kind === 'finished' && {
+      finished: timestampOf(state.finishedAt),
+      sizeBytes: BigInt(state.tree.sizeBytes),
+      tree: { hash: state.tree.root },
+    }),
+  }
+}
+
+export function branchInfoMessage(info: BranchInfo): MessageInitShape<typeof BranchInfoSchema> {
+  return { name: info.name, head: commitMessage(info.repo, info.head) }
+}

@@ -1,0 +1,71 @@
+import type { ByteStream } from '../../base/bytes.ts'
+import {
+  decodePutFileRequest,
+  putFileValueScanner,
+  type PutFileFields,
+  type Slices,
+} from '../../base/content-messages.ts'
+import { UnimplementedError } from '../../base/errors.ts'
+import type { IncomingMessage } from '../../base/grpc-messages.ts'
+import { Delimiter, type API } from '../../gen/pfs_pb.ts'
+import type { Versioning } from '../../versioning/versioning.ts'
+import type { ServiceHandlers } from '../grpc/service.ts'
+import { requireFileRef } from './names.ts'
+
+/**
+ * PutFile: the first message says where the bytes go; of the others only `value` counts. The bytes
+ * pass in the pieces they arrive in. A stream without any message does nothing.
+ */
+export function putFileHandlers({ writes }: Versioning): ServiceHandlers<typeof API> {
+  return {
+    putFile: {
+      async sliced(requests, { signal }) {
+        const messages = requests[Symbol.asyncIterator]()
+        const first = await messages.next()
+        if (first.done === true) return {}
+        const fields = decodePutFileRequest(await gather(first.value))
+        const file = requireFileRef(fields.file)
+        refuseUnsupported(fields)
+        const { overwrite } = fields
+        await writes.put(file, valuesOf(fields.value, messages), { overwrite, signal })
+        return {}
+      },
+    },
+  }
+}
+
+const noDelimiter: number = Delimiter.NONE
+
+function refuseUnsupported({ url, delimiter }: PutFileFields): void {
+  if (url !== '') {
+    throw new UnimplementedError(
+      `cannot put from ${JSON.stringify(url.slice(0, 200))}: this server does not fetch URLs yet; send the bytes instead`,
+    )
+  }
+  if (delimiter !== noDelimiter) {
+    throw new UnimplementedError(
+      'cannot split: this server does not split files yet; send them one by one',
+    )
+  }
+}
+
+async function* valuesOf(
+  firstValue: Slices,
+  messages: AsyncIterator<IncomingMessage>,
+): ByteStream & AsyncGenerator<Uint8Array> {
+  yield* firstValue
+  const scanner = putFileValueScanner()
+  for (;;) {
+    const message = await messages.next()
+    if (message.done === true) return
+    for await (const slice of message.value.slices()) yield* scanner.push(slice)
+    scanner.end()
+  }
+}
+
+/** The pieces of a message of at most `messageBytesMax`, uncopied. */
+export async function gather(message: IncomingMessage): Promise<Slices> {
+  const slices: Uint8Array[] = []
+  for await (const slice of message.slices()) slices.push(slice)
+  return slices
+}
