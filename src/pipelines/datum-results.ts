@@ -1,0 +1,219 @@
+import type { Instant } from '../base/clock.ts'
+import { hexBytes, hexText } from '../base/bytes.ts'
+import type { JobId } from '../base/names.ts'
+import type { FilePath } from '../base/paths.ts'
+import type { ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
+import type { DirectoryEntry, TreeRoot } from '../storage/file-trees.ts'
+import { decodeLog, encodeLog } from './datum-logs.ts'
+import type { DatumKey, DatumMember } from './datums.ts'
+import type { LogLine } from './executor.ts'
+import { statsOf, type ProcessStats } from './job-records.ts'
+
+/** What processing a datum gave. Kept while its pipeline can reuse it. */
+export interface DatumResult {
+  readonly datum: DatumKey
+  readonly members: readonly DatumMember[]
+  /** The job that processed it; other jobs reuse the result. */
+  readonly job: JobId
+  readonly output: DirectoryEntry
+  readonly stats: ProcessStats
+  readonly finishedAt: Instant
+  readonly log: readonly LogLine[]
+}
+
+/** A datum that a job gave up. */
+export interface DatumFailure {
+  readonly datum: DatumKey
+  readonly members: readonly DatumMember[]
+  readonly job: JobId
+  readonly reason: string
+  readonly stats: ProcessStats
+  readonly finishedAt: Instant
+  readonly log: readonly LogLine[]
+}
+
+interface StatsRow extends SqlRow {
+  readonly datum: string
+  readonly job: string
+  readonly download_ms: number
+  readonly process_ms: number
+  readonly upload_ms: number
+  readonly download_bytes: number
+  readonly upload_bytes: number
+}
+
+interface OutputRow extends SqlRow {
+  readonly output_root: string
+  readonly output_bytes: number
+  readonly output_files: number
+}
+
+interface EndRow extends StatsRow {
+  readonly members: string
+  readonly finished_at: number
+  readonly logs: Uint8Array
+}
+
+interface ReusableRow extends StatsRow, OutputRow {}
+
+interface ResultRow extends EndRow, OutputRow {}
+
+interface FailureRow extends EndRow {
+  readonly reason: string
+}
+
+/** What a job needs of a result to reuse it. */
+export interface ReusableResult {
+  readonly job: JobId
+  readonly output: DirectoryEntry
+  readonly stats: ProcessStats
+}
+
+/** The results that there are for `datums` (at most a few hundred at a time), by datum key. */
+export async function findResults(
+  tx: ReadTransaction,
+  datums: readonly DatumKey[],
+): Promise<ReadonlyMap<DatumKey, ReusableResult>> {
+  if (datums.length === 0) return new Map()
+  const rows = await tx.all<ReusableRow>(
+    `SELECT datum, job, output_root, output_bytes, output_files, download_ms, process_ms,
+        upload_ms, download_bytes, upload_bytes FROM datum_results
+      WHERE datum IN (${datums.map(() => '?').join(', ')})`,
+    ...datums,
+  )
+  return new Map(
+    rows.map((row) => [
+      row.datum as DatumKey,
+      { job: row.job as JobId, output: outputOf(row), stats: statsOf(row) },
+    ]),
+  )
+}
+
+/** Records a result; the first one stands, for a datum's effect counts once. */
+export async function insertResult(
+  tx: Transaction,
+  pipelineId: string,
+  result: DatumResult,
+): Promise<void> {
+  const { output, stats } = result
+  await tx.run(
+    `INSERT INTO datum_results (datum, pipeline_id, job, members, output_root, output_bytes,
+        output_files, download_ms, process_ms, upload_ms, download_bytes, upload_bytes,
+        finished_at, logs)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (datum) DO NOTHING`,
+    result.datum,
+    pipelineId,
+    result.job,
+    encodeMembers(result.members),
+    output.root,
+    output.sizeBytes,
+    output.fileCount,
+    stats.downloadMs,
+    stats.processMs,
+    stats.uploadMs,
+    stats.downloadBytes,
+    stats.uploadBytes,
+    result.finishedAt,
+    encodeLog(result.log),
+  )
+}
+
+export async function insertFailure(tx: Transaction, failure: DatumFailure): Promise<void> {
+  const { stats } = failure
+  await tx.run(
+    `INSERT INTO datum_failures (job, datum, members, reason, download_ms, process_ms, upload_ms,
+        download_bytes, upload_bytes, finished_at, logs)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, datum) DO NOTHING`,
+    failure.job,
+    failure.datum,
+    encodeMembers(failure.members),
+    failure.reason,
+    stats.downloadMs,
+    stats.processMs,
+    stats.uploadMs,
+    stats.downloadBytes,
+    stats.uploadBytes,
+    failure.finishedAt,
+    encodeLog(failure.log),
+  )
+}
+
+/** Where a page of results goes on: after this one. */
+export type ResultPosition = Pick<DatumResult, 'finishedAt' | 'datum'>
+
+/** Results that `job` made itself, in the order in which they came; at most `countMax`. */
+export async function resultsOfJob(
+  tx: ReadTransaction,
+  job: JobId,
+  page: { readonly after: ResultPosition | undefined; readonly countMax: number },
+): Promise<readonly DatumResult[]> {
+  const finishedAt = page.after?.finishedAt ?? 0
+  const rows = await tx.all<ResultRow>(
+    `SELECT * FROM datum_results
+      WHERE job = ? AND (finished_at > ? OR (finished_at = ? AND datum > ?))
+      ORDER BY finished_at, datum LIMIT ?`,
+    job,
+    finishedAt,
+    finishedAt,
+    page.after?.datum ?? '',
+    page.countMax,
+  )
+  return rows.map(resultOf)
+}
+
+export async function findResult(
+  tx: ReadTransaction,
+  datum: string,
+): Promise<DatumResult | undefined> {
+  const row = await tx.get<ResultRow>('SELECT * FROM datum_results WHERE datum = ?', datum)
+  return row === undefined ? undefined : resultOf(row)
+}
+
+/** The datums that `job` gave up. */
+export async function failuresOfJob(
+  tx: ReadTransaction,
+  job: JobId,
+): Promise<readonly DatumFailure[]> {
+  const rows = await tx.all<FailureRow>(
+    'SELECT * FROM datum_failures WHERE job = ? ORDER BY finished_at, datum',
+    job,
+  )
+  return rows.map((row) => ({ ...commonOf(row), reason: row.reason }))
+}
+
+function resultOf(row: ResultRow): DatumResult {
+  return { ...commonOf(row), output: outputOf(row) }
+}
+
+function commonOf(row: EndRow): Omit<DatumResult, 'output'> {
+  return {
+    datum: row.datum as DatumKey,
+    members: decodeMembers(row.members),
+    job: row.job as JobId,
+    stats: statsOf(row),
+    finishedAt: row.finished_at,
+    log: decodeLog(row.logs),
+  }
+}
+
+function outputOf(row: OutputRow): DirectoryEntry {
+  return {
+    kind: 'directory',
+    root: row.output_root as TreeRoot,
+    sizeBytes: row.output_bytes,
+    fileCount: row.output_files,
+  }
+}
+
+function encodeMembers(members: readonly DatumMember[]): string {
+  return JSON.stringify(members.map(({ input, path, hash }) => [input, path, hexText(hash)]))
+}
+
+function decodeMembers(text: string): readonly DatumMember[] {
+  const rows = JSON.parse(text) as readonly [string, string, string][]
+  return rows.map(([input, path, hash]) => ({
+    input,
+    path: path as FilePath,
+    hash: hexBytes(hash),
+  }))
+}

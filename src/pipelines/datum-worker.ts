@@ -1,0 +1,39 @@
+import type { FilePath } from '../base/paths.ts'
+import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
+import type { LogLine, Transform } from './executor.ts'
+import type { ProcessStats } from './job-records.ts'
+
+/** What a datum gives to user code: a file or directory at `/pfs/<input><path>`. */
+export interface WorkMember {
+  readonly input: string
+  readonly path: FilePath
+  readonly entry: TreeEntry
+}
+
+/** One attempt at a datum. */
+export interface DatumWork {
+  readonly members: readonly WorkMember[]
+  /** Added to the transform's environment. */
+  readonly environment: Readonly<Record<string, string>>
+  readonly onLine: (line: LogLine) => void
+  readonly signal: AbortSignal
+}
+
+/** How an attempt ended. Chunks of `output` are stored, and durable after the store's next flush. */
+export type DatumOutcome =
+  | { readonly kind: 'success'; readonly output: DirectoryEntry; readonly stats: ProcessStats }
+  /** User code failed: `reason` says how, in words for people. */
+  | { readonly kind: 'failure'; readonly reason: string; readonly stats: ProcessStats }
+
+/** Runs datums one at a time, keeping what is costly to set up. One that threw is disposed of. */
+export interface DatumWorker extends AsyncDisposable {
+  process(work: DatumWork): Promise<DatumOutcome>
+}
+
+/** Where workers come from. */
+export interface DatumWorkers {
+  /** One-line notices for people about how this server runs `transform`; often none. */
+  notices(transform: Transform): readonly string[]
+  /** @throws {FailedPreconditionError} with advice when this machine cannot run `transform`. */
+  open(transform: Transform, signal: AbortSignal): Promise<DatumWorker>
+}

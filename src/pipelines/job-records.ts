@@ -1,0 +1,312 @@
+import type { Instant } from '../base/clock.ts'
+import { assert, NotFoundError } from '../base/errors.ts'
+import type { BranchName, CommitId, JobId, PipelineName, RepoName } from '../base/names.ts'
+import type { ReadTransaction, SqlRow, SqlValue, Transaction } from '../database/database.ts'
+import type { MapRoot } from '../storage/prolly-map.ts'
+import { hasEnded, nextJobStates, parseJobState, type JobState } from './states.ts'
+
+/** Events: subject `<job>`, when a job is made, changes state or makes progress. */
+export const jobTopic = 'jobs'
+
+/** A commit that a job reads, and the branch through which the pipeline found it. */
+export interface JobInput {
+  readonly repo: RepoName
+  readonly branch: BranchName
+  readonly commit: CommitId
+}
+
+/** Datums by what became of them. `total` counts all; the rest wait or run. */
+export interface DatumCounts {
+  readonly total: number
+  readonly processed: number
+  readonly skipped: number
+  readonly failed: number
+}
+
+/** What datums cost, added up. */
+export interface ProcessStats {
+  readonly downloadMs: number
+  readonly processMs: number
+  readonly uploadMs: number
+  readonly downloadBytes: number
+  readonly uploadBytes: number
+}
+
+export const noStats: ProcessStats = {
+  downloadMs: 0,
+  processMs: 0,
+  uploadMs: 0,
+  downloadBytes: 0,
+  uploadBytes: 0,
+}
+
+export function addStats(left: ProcessStats, right: ProcessStats): ProcessStats {
+  return {
+    downloadMs: left.downloadMs + right.downloadMs,
+    processMs: left.processMs + right.processMs,
+    uploadMs: left.uploadMs + right.uploadMs,
+    downloadBytes: left.downloadBytes + right.downloadBytes,
+    uploadBytes: left.uploadBytes + right.uploadBytes,
+  }
+}
+
+export interface JobRecord {
+  readonly id: JobId
+  /** Grows with each job that is made. */
+  readonly sequence: number
+  readonly pipeline: PipelineName
+  readonly pipelineId: string
+  readonly pipelineVersion: number
+  readonly salt: string
+  readonly parentJob: JobId | undefined
+  readonly inputs: readonly JobInput[]
+  /** The input whose commit started the job. */
+  readonly trigger: JobInput
+  readonly outputRepo: RepoName
+  readonly outputBranch: BranchName
+  /** Reserved from the start; the commit exists once the job has succeeded. */
+  readonly outputCommit: CommitId
+  readonly state: JobState
+  /** Why the state is what it is, for people; often empty. */
+  readonly reason: string
+  readonly createdAt: Instant
+  readonly startedAt: Instant | undefined
+  readonly finishedAt: Instant | undefined
+  /** How often the job was taken up again after the server had stopped. */
+  readonly restartCount: number
+  readonly counts: DatumCounts
+  readonly stats: ProcessStats
+  /** The good job that this one's datums were compared with. */
+  readonly baseJob: JobId | undefined
+  /** Order key → datum; known once the job runs. */
+  readonly datumSet: MapRoot | undefined
+  /** (Output path, order key) → content; known once the job has succeeded. */
+  readonly contributions: MapRoot | undefined
+}
+
+export class JobNotFoundError extends NotFoundError {
+  override readonly name = 'JobNotFoundError'
+  readonly job: string
+
+  constructor(job: string, options?: ErrorOptions) {
+    super(`pachyderm_pps/jobs/ ${job} not found`, options)
+    this.job = job
+  }
+}
+
+interface JobRow extends SqlRow {
+  readonly sequence: number
+  readonly id: string
+  readonly pipeline: string
+  readonly pipeline_id: string
+  readonly pipeline_version: number
+  readonly salt: string
+  readonly parent_job: string | null
+  readonly new_repo: string
+  readonly new_branch: string
+  readonly new_commit: string
+  readonly output_repo: string
+  readonly output_branch: string
+  readonly output_commit: string
+  readonly state: string
+  readonly reason: string
+  readonly created_at: number
+  readonly started_at: number | null
+  readonly finished_at: number | null
+  readonly restart_count: number
+  readonly datum_total: number
+  readonly datum_processed: number
+  readonly datum_skipped: number
+  readonly datum_failed: number
+  readonly download_ms: number
+  readonly process_ms: number
+  readonly upload_ms: number
+  readonly download_bytes: number
+  readonly upload_bytes: number
+  readonly base_job: string | null
+  readonly datum_set_root: string | null
+  readonly contributions_root: string | null
+}
+
+interface JobInputRow extends SqlRow {
+  readonly repo: string
+  readonly branch: string
+  readonly commit_id: string
+}
+
+/** A job that is about to be made. */
+export interface NewJob {
+  readonly id: JobId
+  readonly pipeline: PipelineName
+  readonly pipelineId: string
+  readonly pipelineVersion: number
+  readonly salt: string
+  readonly inputsKey: string
+  readonly parentJob: JobId | undefined
+  readonly inputs: readonly JobInput[]
+  readonly trigger: JobInput
+  /** The inputs and every commit that they are made from. */
+  readonly provenance: ReadonlySet<CommitId>
+  readonly outputRepo: RepoName
+  readonly outputBranch: BranchName
+  readonly outputCommit: CommitId
+  readonly createdAt: Instant
+}
+
+export async function insertJob(tx: Transaction, job: NewJob): Promise<void> {
+  const last = await tx.get<{ readonly last: number }>(
+    'SELECT COALESCE(MAX(sequence), 0) AS last FROM jobs',
+  )
+  await tx.run(
+    `INSERT INTO jobs (sequence, id, pipeline, pipeline_id, pipeline_version, salt, inputs_key,
+        parent_job, new_repo, new_branch, new_commit, output_repo, output_branch, output_commit,
+        state, reason, created_at, restart_count, datum_total, datum_processed, datum_skipped,
+        datum_failed, download_ms, process_ms, upload_ms, download_bytes, upload_bytes)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'starting', '', ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)`,
+    (last?.last ?? 0) + 1,
+    job.id,
+    job.pipeline,
+    job.pipelineId,
+    job.pipelineVersion,
+    job.salt,
+    job.inputsKey,
+    job.parentJob ?? null,
+    job.trigger.repo,
+    job.trigger.branch,
+    job.trigger.commit,
+    job.outputRepo,
+    job.outputBranch,
+    job.outputCommit,
+    job.createdAt,
+  )
+  for (const { repo, branch, commit } of job.inputs) {
+    await tx.run(
+      'INSERT INTO job_inputs (job, repo, branch, commit_id) VALUES (?, ?, ?, ?)',
+      job.id,
+      repo,
+      branch,
+      commit,
+    )
+  }
+  for (const commit of job.provenance) {
+    await tx.run('INSERT INTO job_provenance (commit_id, job) VALUES (?, ?)', commit, job.id)
+  }
+  await tx.emit(jobTopic, job.id)
+}
+
+export async function findJob(tx: ReadTransaction, id: string): Promise<JobRecord | undefined> {
+  return (await selectJobs(tx, 'WHERE id = ?', id))[0]
+}
+
+/** @throws {JobNotFoundError} */
+export async function getJob(tx: ReadTransaction, id: string): Promise<JobRecord> {
+  const job = await findJob(tx, id)
+  if (job === undefined) throw new JobNotFoundError(id)
+  return job
+}
+
+/** Jobs that fit `condition` (SQL from `WHERE` on, over the columns of `jobs`). */
+export async function selectJobs(
+  tx: ReadTransaction,
+  condition: string,
+  ...parameters: readonly SqlValue[]
+): Promise<readonly JobRecord[]> {
+  const jobs: JobRecord[] = []
+  for (const row of await tx.all<JobRow>(`SELECT * FROM jobs ${condition}`, ...parameters)) {
+    const inputs = await tx.all<JobInputRow>(
+      'SELECT repo, branch, commit_id FROM job_inputs WHERE job = ? ORDER BY repo',
+      row.id,
+    )
+    jobs.push(jobOf(row, inputs))
+  }
+  return jobs
+}
+
+/**
+ * Moves a job to another state; the table of moves is `nextJobStates`. Does nothing and returns
+ * false when it has ended already, so that whatever ended it first stands.
+ */
+export async function setJobState(
+  tx: Transaction,
+  id: JobId,
+  change: { readonly state: JobState; readonly reason: string; readonly at: Instant },
+): Promise<boolean> {
+  const job = await getJob(tx, id)
+  if (hasEnded(job.state)) return false
+  assert(nextJobStates[job.state].includes(change.state), `no move ${job.state} → ${change.state}`)
+  await tx.run(
+    `UPDATE jobs SET state = ?, reason = ?, started_at = COALESCE(started_at, ?), finished_at = ?
+      WHERE id = ?`,
+    change.state,
+    change.reason,
+    change.state === 'killed' ? (job.startedAt ?? null) : change.at,
+    hasEnded(change.state) ? change.at : null,
+    id,
+  )
+  await tx.emit(jobTopic, id)
+  return true
+}
+
+/** Removes a job and what only it knows; datum results stay, for they may be reused. */
+export async function removeJob(tx: Transaction, id: JobId): Promise<void> {
+  await tx.run('DELETE FROM jobs WHERE id = ?', id)
+  await tx.run('DELETE FROM job_inputs WHERE job = ?', id)
+  await tx.run('DELETE FROM job_provenance WHERE job = ?', id)
+  await tx.run('DELETE FROM datum_failures WHERE job = ?', id)
+  await tx.emit(jobTopic, id)
+}
+
+function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
+  // Rows are written by this file only, from checked values.
+  return {
+    id: row.id as JobId,
+    sequence: row.sequence,
+    pipeline: row.pipeline as PipelineName,
+    pipelineId: row.pipeline_id,
+    pipelineVersion: row.pipeline_version,
+    salt: row.salt,
+    parentJob: (row.parent_job ?? undefined) as JobId | undefined,
+    inputs: inputs.map(({ repo, branch, commit_id: commit }) => jobInput(repo, branch, commit)),
+    trigger: jobInput(row.new_repo, row.new_branch, row.new_commit),
+    outputRepo: row.output_repo as RepoName,
+    outputBranch: row.output_branch as BranchName,
+    outputCommit: row.output_commit as CommitId,
+    state: parseJobState(row.state),
+    reason: row.reason,
+    createdAt: row.created_at,
+    startedAt: row.started_at ?? undefined,
+    finishedAt: row.finished_at ?? undefined,
+    restartCount: row.restart_count,
+    counts: {
+      total: row.datum_total,
+      processed: row.datum_processed,
+      skipped: row.datum_skipped,
+      failed: row.datum_failed,
+    },
+    stats: statsOf(row),
+    baseJob: (row.base_job ?? undefined) as JobId | undefined,
+    datumSet: (row.datum_set_root ?? undefined) as MapRoot | undefined,
+    contributions: (row.contributions_root ?? undefined) as MapRoot | undefined,
+  }
+}
+
+function jobInput(repo: string, branch: string, commit: string): JobInput {
+  return { repo: repo as RepoName, branch: branch as BranchName, commit: commit as CommitId }
+}
+
+/** The columns of a row that say what datums cost. */
+export function statsOf(row: {
+  readonly download_ms: number
+  readonly process_ms: number
+  readonly upload_ms: number
+  readonly download_bytes: number
+  readonly upload_bytes: number
+}): ProcessStats {
+  return {
+    downloadMs: row.download_ms,
+    processMs: row.process_ms,
+    uploadMs: row.upload_ms,
+    downloadBytes: row.download_bytes,
+    uploadBytes: row.upload_bytes,
+  }
+}

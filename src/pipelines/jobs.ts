@@ -1,0 +1,161 @@
+import type { Clock } from '../base/clock.ts'
+import { FailedPreconditionError, NotFoundError } from '../base/errors.ts'
+import type { JobId } from '../base/names.ts'
+import type { Database } from '../database/database.ts'
+import type { ProllyMaps } from '../storage/prolly-map.ts'
+import { decodeDatum, type DatumRecord } from './datum-sets.ts'
+import { failuresOfJob, findResult, findResults, type DatumFailure } from './datum-results.ts'
+import type { DatumKey, DatumMember } from './datums.ts'
+import {
+  getJob,
+  jobTopic,
+  removeJob,
+  selectJobs,
+  setJobState,
+  type JobRecord,
+  type ProcessStats,
+} from './job-records.ts'
+import { findPipeline, PipelineNotFoundError } from './pipeline-records.ts'
+import { hasEnded } from './states.ts'
+
+/** `starting`: waits or runs. `skipped`: another job's result was reused. */
+export type DatumState = 'starting' | 'success' | 'skipped' | 'failed'
+
+export interface DatumInfo {
+  readonly job: JobId
+  readonly key: DatumKey
+  readonly members: readonly DatumMember[]
+  readonly state: DatumState
+  /** Of the run whose result this is; undefined while there is none. */
+  readonly stats: ProcessStats | undefined
+  /** Why it failed; else empty. */
+  readonly reason: string
+}
+
+/** Datums whose results are looked up in one query. */
+const lookupCountMax = 500
+
+/** Runs of pipelines, and their datums. */
+export class Jobs {
+  readonly #database: Database
+  readonly #maps: ProllyMaps
+  readonly #clock: Clock
+
+  constructor(ports: {
+    readonly database: Database
+    readonly maps: ProllyMaps
+    readonly clock: Clock
+  }) {
+    this.#database = ports.database
+    this.#maps = ports.maps
+    this.#clock = ports.clock
+  }
+
+  /** @throws {JobNotFoundError} */
+  async inspect(id: string): Promise<JobRecord> {
+    return await this.#database.read((tx) => getJob(tx, id))
+  }
+
+  /** Waits until the job has ended. @throws {JobNotFoundError} also when it is deleted meanwhile. */
+  async waitForEnd(id: string, signal: AbortSignal): Promise<JobRecord> {
+    const events = this.#database.watch([jobTopic], { signal })
+    let job = await this.inspect(id)
+    if (hasEnded(job.state)) return job
+    for await (const { subject } of events) {
+      if (subject !== id) continue
+      job = await this.inspect(id)
+      if (hasEnded(job.state)) return job
+    }
+    signal.throwIfAborted()
+    return job
+  }
+
+  /** Newest first; of one pipeline, or of all. */
+  async list(pipeline?: string): Promise<readonly JobRecord[]> {
+    return await this.#database.read((tx) =>
+      pipeline === undefined || pipeline === ''
+        ? selectJobs(tx, 'ORDER BY sequence DESC')
+        : selectJobs(tx, 'WHERE pipeline = ? ORDER BY sequence DESC', pipeline),
+    )
+  }
+
+  /** Kills what runs of it; a job that has ended stays as it is. */
+  async stop(id: string): Promise<void> {
+    const at = this.#clock.now()
+    await this.#database.transact(async (tx) => {
+      const job = await getJob(tx, id)
+      await setJobState(tx, job.id, { state: 'killed', reason: 'stopped by a user', at })
+    })
+  }
+
+  /** Removes the job's record; its output commit stays. */
+  async delete(id: string): Promise<void> {
+    await this.#database.transact(async (tx) => {
+      await removeJob(tx, (await getJob(tx, id)).id)
+    })
+  }
+
+  /** @throws {PipelineNotFoundError} when there is neither such a pipeline nor a job of one. */
+  async requireKnownPipeline(name: string): Promise<void> {
+    const known = await this.#database.read(
+      async (tx) =>
+        (await findPipeline(tx, name)) !== undefined ||
+        (await selectJobs(tx, 'WHERE pipeline = ? LIMIT 1', name)).length > 0,
+    )
+    if (!known) throw new PipelineNotFoundError(name)
+  }
+
+  /** The datums of a job in datum order; none before it has been planned. */
+  async *datums(id: string): AsyncGenerator<DatumInfo> {
+    const { job, failures } = await this.#database.read(async (tx) => {
+      const found = await getJob(tx, id)
+      return { job: found, failures: await failuresOfJob(tx, found.id) }
+    })
+    if (job.datumSet === undefined) return
+    const failed = new Map(failures.map((failure) => [failure.datum, failure]))
+    let batch: DatumRecord[] = []
+    for await (const { value } of this.#maps.scan(job.datumSet)) {
+      batch.push(decodeDatum(value))
+      if (batch.length < lookupCountMax) continue
+      yield* await this.#describe(job, batch, failed)
+      batch = []
+    }
+    yield* await this.#describe(job, batch, failed)
+  }
+
+  /** @throws {NotFoundError} */
+  async inspectDatum(id: string, datum: string): Promise<DatumInfo> {
+    const job = await this.inspect(id)
+    if (job.datumSet === undefined) {
+      throw new FailedPreconditionError(`job ${id} has not been planned yet; try again in a moment`)
+    }
+    for await (const info of this.datums(id)) {
+      if (info.key !== datum) continue
+      const result = await this.#database.read((tx) => findResult(tx, datum))
+      return info.state === 'failed' ? info : { ...info, stats: result?.stats }
+    }
+    throw new NotFoundError(`datum ${datum} not found in job ${id}`)
+  }
+
+  async #describe(
+    job: JobRecord,
+    datums: readonly DatumRecord[],
+    failed: ReadonlyMap<DatumKey, DatumFailure>,
+  ): Promise<readonly DatumInfo[]> {
+    const keys = datums.map(({ key }) => key)
+    const results = await this.#database.read((tx) => findResults(tx, keys))
+    return datums.map(({ key, members }) => {
+      const common = { job: job.id, key, members }
+      const failure = failed.get(key)
+      if (failure !== undefined) {
+        return { ...common, state: 'failed', stats: failure.stats, reason: failure.reason }
+      }
+      const result = results.get(key)
+      if (result === undefined) {
+        return { ...common, state: 'starting', stats: undefined, reason: '' }
+      }
+      const state = result.job === job.id ? 'success' : 'skipped'
+      return { ...common, state, stats: result.stats, reason: '' }
+    })
+  }
+}

@@ -1,0 +1,172 @@
+import type { Instant } from '../base/clock.ts'
+import { NotFoundError } from '../base/errors.ts'
+import type { PipelineName } from '../base/names.ts'
+import type { ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
+import type { Lineage } from './datums.ts'
+import { branchesOf } from './inputs.ts'
+import type { PipelineSpec } from './specs.ts'
+import { parsePipelineState, type PipelineState } from './states.ts'
+
+/** Events: subject `<pipeline>`, when a pipeline is made, changed or deleted. */
+export const pipelineTopic = 'pipelines'
+
+/** A pipeline as it is now. */
+export interface PipelineRecord extends Lineage {
+  readonly name: PipelineName
+  /** From 1; each update adds one. */
+  readonly version: number
+  readonly state: PipelineState
+  /** Why the state is `failure`; else empty. */
+  readonly recentError: string
+  readonly createdAt: Instant
+  readonly spec: PipelineSpec
+}
+
+export class PipelineNotFoundError extends NotFoundError {
+  override readonly name = 'PipelineNotFoundError'
+  readonly pipeline: string
+
+  constructor(pipeline: string, options?: ErrorOptions) {
+    super(
+      `pipeline ${pipeline} not found (pachyderm_pps/pipelines/ ${pipeline} not found)`,
+      options,
+    )
+    this.pipeline = pipeline
+  }
+}
+
+interface PipelineRow extends SqlRow {
+  readonly name: string
+  readonly id: string
+  readonly version: number
+  readonly salt: string
+  readonly state: string
+  readonly recent_error: string
+  readonly created_at: number
+  readonly spec: string
+}
+
+const selectPipelines = `SELECT p.name, p.id, p.version, p.salt, p.state, p.recent_error, p.created_at, v.spec
+  FROM pipelines p JOIN pipeline_versions v ON v.pipeline_id = p.id AND v.version = p.version`
+
+export async function findPipeline(
+  tx: ReadTransaction,
+  name: string,
+): Promise<PipelineRecord | undefined> {
+  const row = await tx.get<PipelineRow>(`${selectPipelines} WHERE p.name = ?`, name)
+  return row === undefined ? undefined : pipelineOf(row)
+}
+
+/** @throws {PipelineNotFoundError} */
+export async function getPipeline(tx: ReadTransaction, name: string): Promise<PipelineRecord> {
+  const pipeline = await findPipeline(tx, name)
+  if (pipeline === undefined) throw new PipelineNotFoundError(name)
+  return pipeline
+}
+
+/** Latest written first. */
+export async function allPipelines(tx: ReadTransaction): Promise<readonly PipelineRecord[]> {
+  const rows = await tx.all<PipelineRow>(
+    `${selectPipelines} ORDER BY p.modified_at DESC, p.name ASC`,
+  )
+  return rows.map(pipelineOf)
+}
+
+/** Makes the pipeline or replaces it, with what it reads. */
+export async function putPipeline(
+  tx: Transaction,
+  pipeline: PipelineRecord,
+  modifiedAt: Instant,
+): Promise<void> {
+  await tx.run(
+    `INSERT INTO pipelines (name, id, version, salt, state, recent_error, created_at, modified_at)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (name) DO UPDATE SET id = excluded.id, version = excluded.version,
+        salt = excluded.salt, state = excluded.state, recent_error = excluded.recent_error,
+        created_at = excluded.created_at, modified_at = excluded.modified_at`,
+    pipeline.name,
+    pipeline.pipelineId,
+    pipeline.version,
+    pipeline.salt,
+    pipeline.state,
+    pipeline.recentError,
+    pipeline.createdAt,
+    modifiedAt,
+  )
+  await tx.run(
+    'INSERT INTO pipeline_versions (pipeline_id, version, spec) VALUES (?, ?, ?)',
+    pipeline.pipelineId,
+    pipeline.version,
+    JSON.stringify(pipeline.spec),
+  )
+  await tx.run('DELETE FROM pipeline_inputs WHERE pipeline = ?', pipeline.name)
+  for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
+    await tx.run(
+      'INSERT INTO pipeline_inputs (pipeline, position, repo, branch) VALUES (?, ?, ?, ?)',
+      pipeline.name,
+      position,
+      atom.repo,
+      atom.branch,
+    )
+  }
+  await tx.emit(pipelineTopic, pipeline.name)
+}
+
+export async function setPipelineState(
+  tx: Transaction,
+  name: PipelineName,
+  change: {
+    readonly state: PipelineState
+    readonly recentError: string
+    readonly modifiedAt: Instant
+  },
+): Promise<void> {
+  await tx.run(
+    'UPDATE pipelines SET state = ?, recent_error = ?, modified_at = ? WHERE name = ?',
+    change.state,
+    change.recentError,
+    change.modifiedAt,
+    name,
+  )
+  await tx.emit(pipelineTopic, name)
+}
+
+/** Removes the pipeline and the results that only it could reuse; its jobs stay. */
+export async function removePipeline(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
+  await tx.run('DELETE FROM pipelines WHERE name = ?', pipeline.name)
+  await tx.run('DELETE FROM pipeline_inputs WHERE pipeline = ?', pipeline.name)
+  await tx.run('DELETE FROM pipeline_arrivals WHERE pipeline = ?', pipeline.name)
+  await tx.emit(pipelineTopic, pipeline.name)
+}
+
+/** The spec that a pipeline had as `version`; jobs of former versions still name it. */
+export async function specOfVersion(
+  tx: ReadTransaction,
+  pipelineId: string,
+  version: number,
+): Promise<PipelineSpec | undefined> {
+  const row = await tx.get<{ readonly spec: string }>(
+    'SELECT spec FROM pipeline_versions WHERE pipeline_id = ? AND version = ?',
+    pipelineId,
+    version,
+  )
+  return row === undefined ? undefined : specOfText(row.spec)
+}
+
+function pipelineOf(row: PipelineRow): PipelineRecord {
+  return {
+    // Rows are written by this file only, from checked values.
+    name: row.name as PipelineName,
+    pipelineId: row.id,
+    version: row.version,
+    salt: row.salt,
+    state: parsePipelineState(row.state),
+    recentError: row.recent_error,
+    createdAt: row.created_at,
+    spec: specOfText(row.spec),
+  }
+}
+
+function specOfText(text: string): PipelineSpec {
+  return JSON.parse(text) as PipelineSpec
+}

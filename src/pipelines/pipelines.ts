@@ -1,0 +1,265 @@
+import type { Clock } from '../base/clock.ts'
+import { AlreadyExistsError, InvalidArgumentError } from '../base/errors.ts'
+import type { RepoName } from '../base/names.ts'
+import { newHexId, type Random } from '../base/random.ts'
+import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
+import { findBranch, setHead } from '../versioning/branches.ts'
+import type { OnHeadReady } from '../versioning/ports.ts'
+import { createRepo, deleteRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.ts'
+import { branchesOf } from './inputs.ts'
+import { removeJob, selectJobs, setJobState } from './job-records.ts'
+import {
+  allPipelines,
+  findPipeline,
+  getPipeline,
+  PipelineNotFoundError,
+  putPipeline,
+  removePipeline,
+  setPipelineState,
+  type PipelineRecord,
+} from './pipeline-records.ts'
+import { checkSpec, type PipelineSpec, type RequestedSpec } from './specs.ts'
+import { hasEnded, parseJobState, type JobState } from './states.ts'
+import type { Triggers } from './triggers.ts'
+
+export interface PipelineInfo extends PipelineRecord {
+  readonly jobCounts: ReadonlyMap<JobState, number>
+}
+
+/** Standing computations. Each change is one transaction: it happens whole or not at all. */
+export class Pipelines {
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #triggers: Triggers
+  readonly #onHeadReady: OnHeadReady
+
+  constructor(ports: {
+    readonly database: Database
+    readonly clock: Clock
+    readonly random: Random
+    readonly triggers: Triggers
+    readonly onHeadReady: OnHeadReady
+  }) {
+    this.#database = ports.database
+    this.#clock = ports.clock
+    this.#random = ports.random
+    this.#triggers = ports.triggers
+    this.#onHeadReady = ports.onHeadReady
+  }
+
+  /**
+   * Stores the pipeline, makes its output repo (one of its name is adopted), and makes jobs for
+   * what its input branches hold already.
+   *
+   * @throws {InvalidArgumentError} for a spec that cannot work.
+   * @throws {AlreadyExistsError}
+   * @throws {NotFoundError} for an input repo that does not exist.
+   */
+  async create(request: RequestedSpec): Promise<void> {
+    const spec = checkSpec(request)
+    const now = this.#clock.now()
+    await this.#database.transact(async (tx) => {
+      if ((await findPipeline(tx, spec.name)) !== undefined) {
+        throw new AlreadyExistsError(
+          `pipeline ${spec.name} already exists; use update-pipeline to change it`,
+        )
+      }
+      await this.#store(tx, now, {
+        name: spec.name,
+        pipelineId: newHexId(this.#random),
+        salt: newHexId(this.#random),
+        version: 1,
+        state: 'running',
+        recentError: '',
+        createdAt: now,
+        spec,
+      })
+    })
+  }
+
+  /**
+   * Replaces the spec. Results are kept and reused, even where the code has changed, unless
+   * `reprocess`. Jobs that have not ended go on with the new code when they read the same
+   * branches, else they are stopped. The old output stays reachable as `<branch>-v<version>`.
+   *
+   * @throws {PipelineNotFoundError}
+   */
+  async update(request: RequestedSpec, options: { readonly reprocess: boolean }): Promise<void> {
+    const spec = checkSpec(request)
+    const now = this.#clock.now()
+    await this.#database.transact(async (tx) => {
+      const old = await getPipeline(tx, spec.name)
+      await this.#keepOldOutput(tx, old)
+      const pipeline: PipelineRecord = {
+        ...old,
+        salt: options.reprocess ? newHexId(this.#random) : old.salt,
+        version: old.version + 1,
+        state: 'running',
+        recentError: '',
+        createdAt: now,
+        spec,
+      }
+      await this.#carryJobs(tx, old, pipeline)
+      await this.#store(tx, now, pipeline)
+    })
+  }
+
+  async inspect(name: string): Promise<PipelineInfo> {
+    return await this.#database.read(async (tx) => await infoOf(tx, await getPipeline(tx, name)))
+  }
+
+  /** Latest written first. */
+  async list(): Promise<readonly PipelineInfo[]> {
+    return await this.#database.read(async (tx) => {
+      const infos: PipelineInfo[] = []
+      for (const pipeline of await allPipelines(tx)) infos.push(await infoOf(tx, pipeline))
+      return infos
+    })
+  }
+
+  /** New commits start jobs again, first those that came while the pipeline was stopped. */
+  async start(name: string): Promise<void> {
+    const modifiedAt = this.#clock.now()
+    await this.#database.transact(async (tx) => {
+      const pipeline = await getPipeline(tx, name)
+      const state = 'running'
+      await setPipelineState(tx, pipeline.name, { state, recentError: '', modifiedAt })
+      await this.#triggers.considerArrivals(tx, { ...pipeline, state })
+    })
+  }
+
+  /** Interrupts what runs and notes what comes, until `start`. */
+  async stop(name: string): Promise<void> {
+    const modifiedAt = this.#clock.now()
+    await this.#database.transact(async (tx) => {
+      const pipeline = await getPipeline(tx, name)
+      await setPipelineState(tx, pipeline.name, { state: 'paused', recentError: '', modifiedAt })
+    })
+  }
+
+  /** Jobs that have not ended are stopped; the output repo stays unless asked. */
+  async delete(
+    name: string,
+    options: { readonly deleteJobs: boolean; readonly deleteRepo: boolean },
+  ): Promise<void> {
+    const at = this.#clock.now()
+    await this.#database.transact(async (tx) => {
+      const pipeline = await findPipeline(tx, name)
+      if (pipeline === undefined) throw new PipelineNotFoundError(name)
+      await this.#remove(tx, pipeline, { ...options, at })
+    })
+  }
+
+  async deleteAll(options: {
+    readonly deleteJobs: boolean
+    readonly deleteRepo: boolean
+  }): Promise<void> {
+    const at = this.#clock.now()
+    await this.#database.transact(async (tx) => {
+      for (const pipeline of await allPipelines(tx)) {
+        await this.#remove(tx, pipeline, { ...options, at })
+      }
+      if (options.deleteJobs) {
+        for (const job of await selectJobs(tx, '')) await removeJob(tx, job.id)
+      }
+    })
+  }
+
+  async #store(tx: Transaction, now: number, pipeline: PipelineRecord): Promise<void> {
+    const { spec } = pipeline
+    const inputs: RepoName[] = []
+    for (const atom of branchesOf(spec.input)) inputs.push((await getRepo(tx, atom.repo)).name)
+    await putOutputRepo(tx, spec, inputs, now)
+    await putPipeline(tx, pipeline, now)
+    await this.#triggers.noteHistory(tx, pipeline)
+    await this.#triggers.considerArrivals(tx, pipeline)
+  }
+
+  async #keepOldOutput(tx: Transaction, old: PipelineRecord): Promise<void> {
+    const repo = old.name as string as RepoName
+    const branch = await findBranch(tx, repo, old.spec.outputBranch)
+    if (branch === undefined) return
+    const name = `${old.spec.outputBranch}-v${old.version}` as typeof branch.name
+    await setHead(tx, this.#onHeadReady, { ...branch, name })
+  }
+
+  async #carryJobs(tx: Transaction, old: PipelineRecord, now: PipelineRecord): Promise<void> {
+    const jobs = await selectJobs(
+      tx,
+      "WHERE pipeline_id = ? AND state IN ('starting', 'running')",
+      old.pipelineId,
+    )
+    const carried = old.salt === now.salt && readsAsText(old.spec) === readsAsText(now.spec)
+    for (const job of jobs) {
+      if (carried) {
+        // The datums are found anew: the glob may have changed.
+        await tx.run(
+          `UPDATE jobs SET pipeline_version = ?, output_branch = ?, datum_set_root = NULL,
+            base_job = NULL WHERE id = ?`,
+          now.version,
+          now.spec.outputBranch,
+          job.id,
+        )
+      } else {
+        const reason = `pipeline ${old.name} was updated`
+        await setJobState(tx, job.id, { state: 'killed', reason, at: this.#clock.now() })
+      }
+    }
+  }
+
+  async #remove(
+    tx: Transaction,
+    pipeline: PipelineRecord,
+    options: { readonly deleteJobs: boolean; readonly deleteRepo: boolean; readonly at: number },
+  ): Promise<void> {
+    for (const job of await selectJobs(tx, 'WHERE pipeline_id = ?', pipeline.pipelineId)) {
+      if (options.deleteJobs) await removeJob(tx, job.id)
+      else if (!hasEnded(job.state)) {
+        const reason = `pipeline ${pipeline.name} was deleted`
+        await setJobState(tx, job.id, { state: 'killed', reason, at: options.at })
+      }
+    }
+    if (options.deleteJobs) {
+      await tx.run('DELETE FROM datum_results WHERE pipeline_id = ?', pipeline.pipelineId)
+    }
+    await removePipeline(tx, pipeline)
+    if (!options.deleteRepo || (await findRepo(tx, pipeline.name)) === undefined) return
+    await deleteRepo(tx, pipeline.name, { force: true })
+  }
+}
+
+/** The branches that a spec reads, as text that can be compared. */
+function readsAsText(spec: PipelineSpec): string {
+  return JSON.stringify(branchesOf(spec.input).map(({ repo, branch }) => [repo, branch]))
+}
+
+async function putOutputRepo(
+  tx: Transaction,
+  spec: PipelineSpec,
+  inputs: readonly RepoName[],
+  createdAt: number,
+): Promise<void> {
+  const name = spec.name as string as RepoName
+  const existing = await findRepo(tx, name)
+  const described = spec.description || existing?.description
+  const description = described || `Output repo for pipeline ${spec.name}.`
+  if (existing === undefined)
+    await createRepo(tx, { name, provenance: inputs, description, createdAt })
+  else await updateRepo(tx, { name, provenance: inputs, description })
+}
+
+async function infoOf(tx: ReadTransaction, pipeline: PipelineRecord): Promise<PipelineInfo> {
+  const rows = await tx.all<{ readonly state: string; readonly count: number }>(
+    'SELECT state, COUNT(*) AS count FROM jobs WHERE pipeline_id = ? GROUP BY state',
+    pipeline.pipelineId,
+  )
+  const jobCounts = new Map(rows.map(({ state, count }) => [parseJobState(state), count]))
+  return { ...pipeline, jobCounts }
+}
+
+/** For a request without any pipeline name. @throws {InvalidArgumentError} */
+export function requirePipelineName(name: string | undefined): string {
+  if (name !== undefined && name !== '') return name
+  throw new InvalidArgumentError('a pipeline name is needed, but none was given')
+}

@@ -1,0 +1,33 @@
+import { RunningLogs } from './datum-logs.ts'
+import { FileLineage } from './file-lineage.ts'
+import { JobLogs } from './job-logs.ts'
+import { Jobs } from './jobs.ts'
+import { Pipelines } from './pipelines.ts'
+import { Scheduler, type RunPorts } from './scheduler.ts'
+import type { Triggers } from './triggers.ts'
+
+/** Data that processes itself: pipelines, the jobs that new commits start, and what ran where. */
+export interface Processing {
+  readonly pipelines: Pipelines
+  readonly jobs: Jobs
+  readonly logs: JobLogs
+  readonly lineage: FileLineage
+  /** Runs nothing until it is started. The caller disposes of it. */
+  readonly scheduler: Scheduler
+}
+
+/** `triggers` is also what versioning calls when a commit becomes a head. */
+export function createProcessing(
+  ports: Omit<RunPorts, 'logs' | 'onHeadReady'> & { readonly triggers: Triggers },
+): Processing {
+  const running = new RunningLogs()
+  const { triggers } = ports
+  const onHeadReady: RunPorts['onHeadReady'] = (tx, heads) => triggers.onHeadReady(tx, heads)
+  return {
+    pipelines: new Pipelines({ ...ports, onHeadReady }),
+    jobs: new Jobs(ports),
+    logs: new JobLogs({ database: ports.database, running }),
+    lineage: new FileLineage(ports),
+    scheduler: new Scheduler({ ...ports, logs: running, onHeadReady }),
+  }
+}

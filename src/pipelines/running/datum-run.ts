@@ -1,0 +1,134 @@
+import { CancelledError, DomainError } from '../../base/errors.ts'
+import type { TreeEntry } from '../../storage/file-trees.ts'
+import { equalBytes } from '../../base/bytes.ts'
+import type { DatumRecord } from '../datum-sets.ts'
+import type { DatumFailure, DatumResult } from '../datum-results.ts'
+import type { DatumMember } from '../datums.ts'
+import type { DatumOutcome, WorkMember } from '../datum-worker.ts'
+import { atomsOf } from '../inputs.ts'
+import { noStats } from '../job-records.ts'
+import type { JobPlan } from './plan.ts'
+import type { RunPorts } from './ports.ts'
+import type { WorkerPool } from './worker-pool.ts'
+
+/** After this many failures of user code the datum fails. */
+const userAttemptCountMax = 4
+/** After this many failures of ours the datum fails, too, and says that the fault is not its own. */
+const internalAttemptCountMax = 5
+/** The pause between attempts, ± 50 %; doubled after each internal error. */
+const retryPauseMs = 500
+
+export type DatumEnd =
+  | { readonly kind: 'result'; readonly result: DatumResult }
+  | { readonly kind: 'failure'; readonly failure: DatumFailure }
+
+/**
+ * Processes one datum to its end: user code that fails is tried again as in 1.5, our own failures
+ * with growing pauses.
+ *
+ * @throws {CancelledError} when `signal` aborts.
+ */
+export async function runDatum(
+  ports: RunPorts,
+  plan: JobPlan,
+  pool: WorkerPool,
+  datum: DatumRecord,
+  signal: AbortSignal,
+): Promise<DatumEnd> {
+  const { job } = plan
+  const common = { datum: datum.key, members: datum.members, job: job.id }
+  const log = ports.logs.open(job.id, datum.key)
+  let userFailures = 0
+  let internalFailures = 0
+  try {
+    for (;;) {
+      const attempt = await attemptDatum(ports, plan, pool, datum, signal)
+      const stats = 'stats' in attempt ? attempt.stats : noStats
+      const end = { ...common, stats, finishedAt: ports.clock.now(), log: log.lines() }
+      if (attempt.kind === 'success') {
+        return { kind: 'result', result: { ...end, output: attempt.output } }
+      }
+      if (attempt.kind === 'failure') userFailures += 1
+      else internalFailures += 1
+      const spent =
+        userFailures >= userAttemptCountMax || internalFailures >= internalAttemptCountMax
+      if (spent || attempt.kind === 'impossible') {
+        return { kind: 'failure', failure: { ...end, reason: attempt.reason } }
+      }
+      const jitter = 0.5 + ports.random.fraction()
+      await ports.clock.sleep(retryPauseMs * jitter * 2 ** internalFailures, signal)
+    }
+  } finally {
+    ports.logs.close(job.id, datum.key)
+  }
+}
+
+/** `impossible`: another attempt would end the same way, as when the program does not exist. */
+type Attempt = DatumOutcome | { readonly kind: 'internal' | 'impossible'; readonly reason: string }
+
+async function attemptDatum(
+  ports: RunPorts,
+  plan: JobPlan,
+  pool: WorkerPool,
+  datum: DatumRecord,
+  signal: AbortSignal,
+): Promise<Attempt> {
+  const log = ports.logs.of(plan.job.id).get(datum.key)
+  try {
+    await using lease = await pool.lease(plan.spec.transform, signal)
+    return await lease.process({
+      members: await membersOf(ports, plan, datum.members),
+      environment: environmentOf(plan, datum),
+      onLine: (line) => log?.add(line),
+      signal,
+    })
+  } catch (error) {
+    if (signal.aborted || error instanceof CancelledError) {
+      throw new CancelledError('the job was interrupted', { cause: error })
+    }
+    // What the server can say about the cause is said; anything else is a bug and stays here.
+    if (!(error instanceof DomainError)) ports.log.error(`datum ${datum.key} met an error`, error)
+    const text = error instanceof DomainError ? error.message : 'internal error; see the server log'
+    if (error instanceof DomainError && error.kind === 'failed-precondition') {
+      return { kind: 'impossible', reason: text }
+    }
+    return { kind: 'internal', reason: text }
+  }
+}
+
+async function membersOf(
+  ports: RunPorts,
+  plan: JobPlan,
+  members: readonly DatumMember[],
+): Promise<readonly WorkMember[]> {
+  const work: WorkMember[] = []
+  for (const member of members) {
+    work.push({ input: member.input, path: member.path, entry: await entryOf(ports, plan, member) })
+  }
+  return work
+}
+
+/** Branches of a union may share a name and read different repos: the hash tells them apart. */
+async function entryOf(ports: RunPorts, plan: JobPlan, member: DatumMember): Promise<TreeEntry> {
+  for (const atom of atomsOf(plan.spec.input)) {
+    const tree = atom.name === member.input ? plan.inputTrees.get(atom.repo) : undefined
+    const entry = tree === undefined ? undefined : await ports.trees.get(tree, member.path)
+    if (entry !== undefined && equalBytes(ports.trees.entryHash(entry), member.hash)) return entry
+  }
+  throw new Error(`invariant broken: no input has ${member.input}:${member.path}`)
+}
+
+function environmentOf(plan: JobPlan, datum: DatumRecord): Readonly<Record<string, string>> {
+  const environment: Record<string, string> = {}
+  for (const atom of atomsOf(plan.spec.input)) {
+    const member = datum.members.find(({ input }) => input === atom.name)
+    const commit = plan.job.inputs.find(({ repo }) => repo === atom.repo)?.commit
+    if (member === undefined || commit === undefined) continue
+    environment[atom.name] = `/pfs/${atom.name}${member.path}`
+    environment[`${atom.name}_COMMIT`] = commit
+  }
+  environment['PACH_JOB_ID'] = plan.job.id
+  environment['PACH_DATUM_ID'] = datum.key
+  environment['PACH_OUTPUT_COMMIT_ID'] = plan.job.outputCommit
+  return environment
+}

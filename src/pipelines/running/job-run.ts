@@ -1,0 +1,273 @@
+import { assert } from '../../base/errors.ts'
+import type { MapDifference } from '../../storage/prolly-map.ts'
+import { findBranch, setHead } from '../../versioning/branches.ts'
+import { findCommit, insertFinishedCommit } from '../../versioning/commit-records.ts'
+import { findRepo } from '../../versioning/repos.ts'
+import { decodeDatum, type DatumRecord } from '../datum-sets.ts'
+import { failuresOfJob } from '../datum-results.ts'
+import type { DatumKey } from '../datums.ts'
+import { setJobState, type JobRecord } from '../job-records.ts'
+import { OutputClashError, OutputMerge, type Output, type OutputChange } from '../outputs.ts'
+import type { Parallelism } from '../specs.ts'
+import type { ReadTransaction, Transaction } from '../../database/database.ts'
+import { runDatum } from './datum-run.ts'
+import { changesOf, planJob, type JobPlan } from './plan.ts'
+import type { RunPorts } from './ports.ts'
+import { ResultRecorder } from './result-recorder.ts'
+import type { WorkerPool } from './worker-pool.ts'
+
+/** Datum keys that are looked up in one query. */
+const lookupCountMax = 500
+
+/**
+ * Runs a job to its end: plans it, processes the datums that have no result yet, merges outputs,
+ * and ends it in one transaction with its output commit and whatever that sets off.
+ *
+ * @throws {CancelledError} when `signal` aborts; the job can be run again and goes on.
+ */
+export async function runJob(
+  ports: RunPorts,
+  pool: WorkerPool,
+  job: JobRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!(await begin(ports, job))) return
+  const plan = await planJob(ports, job.id)
+  const recorder = new ResultRecorder(ports, plan.job)
+  await processDatums(ports, plan, pool, recorder, signal)
+  signal.throwIfAborted()
+  await recorder.settle()
+  if (recorder.tally.failed > 0) return await fail(ports, plan, recorder, failureReason)
+  const merged = await mergeOutputs(ports, plan, recorder)
+  if ('clash' in merged) {
+    const reason = await clashReason(ports, plan, merged.clash)
+    return await fail(ports, plan, recorder, async () => reason)
+  }
+  signal.throwIfAborted()
+  await ports.chunks.flush()
+  await succeed(ports, plan, recorder, merged)
+}
+
+/** Marks the job as running; false when it has ended meanwhile. */
+async function begin(ports: RunPorts, job: JobRecord): Promise<boolean> {
+  const at = ports.clock.now()
+  return await ports.database.transact(async (tx) => {
+    if (job.state === 'running') {
+      await tx.run('UPDATE jobs SET restart_count = restart_count + 1 WHERE id = ?', job.id)
+    }
+    // Failures of an interrupted attempt are found again.
+    await tx.run('DELETE FROM datum_failures WHERE job = ?', job.id)
+    return await setJobState(tx, job.id, { state: 'running', reason: '', at })
+  })
+}
+
+async function processDatums(
+  ports: RunPorts,
+  plan: JobPlan,
+  pool: WorkerPool,
+  recorder: ResultRecorder,
+  signal: AbortSignal,
+): Promise<void> {
+  let changedCount = 0
+  for await (const { after } of changesOf(ports, plan)()) {
+    if (after !== undefined) changedCount += 1
+  }
+  recorder.tally.skipped = plan.datumCount - changedCount
+  const datums = pendingDatums(ports, plan, recorder)
+  // The first error stops the other slots, too; it is the one that is thrown.
+  const failed = new AbortController()
+  const stop = AbortSignal.any([signal, failed.signal])
+  const slots = Array.from({ length: slotCount(ports, plan.spec.parallelism) }, async () => {
+    try {
+      for (;;) {
+        if (stop.aborted) return
+        const next = await datums.next()
+        if (next.done === true) return
+        await recorder.add(await runDatum(ports, plan, pool, next.value, stop))
+      }
+    } catch (error) {
+      failed.abort()
+      throw error
+    }
+  })
+  const ends = await Promise.allSettled(slots)
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
+}
+
+/** Datums without a result, in order; those with one are counted. */
+async function* pendingDatums(
+  ports: RunPorts,
+  plan: JobPlan,
+  recorder: ResultRecorder,
+): AsyncGenerator<DatumRecord> {
+  for await (const batch of inBatches(changesOf(ports, plan)())) {
+    const datums = batch.flatMap(({ after }) => (after === undefined ? [] : [decodeDatum(after)]))
+    const keys = datums.map(({ key }) => key)
+    const results = await ports.database.read((tx) => recorder.find(tx, keys))
+    for (const datum of datums) {
+      const result = results.get(datum.key)
+      if (result === undefined) yield datum
+      else if (result.job === plan.job.id) recorder.tally.processed += 1
+      else recorder.tally.skipped += 1
+    }
+  }
+}
+
+async function* inBatches(
+  changes: AsyncIterable<MapDifference>,
+): AsyncGenerator<readonly MapDifference[]> {
+  let batch: MapDifference[] = []
+  for await (const change of changes) {
+    batch.push(change)
+    if (batch.length < lookupCountMax) continue
+    yield batch
+    batch = []
+  }
+  if (batch.length > 0) yield batch
+}
+
+function slotCount(ports: RunPorts, parallelism: Parallelism): number {
+  switch (parallelism.kind) {
+    case 'default':
+      return ports.defaultSlotCount
+    case 'constant':
+      return parallelism.count
+    case 'coefficient':
+      return Math.max(1, Math.floor(parallelism.factor * ports.defaultSlotCount))
+  }
+}
+
+interface Merged {
+  readonly output: Output
+  readonly addedBytes: number
+}
+
+async function mergeOutputs(
+  ports: RunPorts,
+  plan: JobPlan,
+  recorder: ResultRecorder,
+): Promise<Merged | { readonly clash: OutputClashError }> {
+  const merge = new OutputMerge(ports)
+  const base = plan.base?.output ?? (await merge.empty())
+  try {
+    return await merge.apply(base, () => outputChanges(ports, plan, recorder))
+  } catch (error) {
+    if (error instanceof OutputClashError) return { clash: error }
+    throw error
+  }
+}
+
+async function* outputChanges(
+  ports: RunPorts,
+  plan: JobPlan,
+  recorder: ResultRecorder,
+): AsyncGenerator<OutputChange> {
+  for await (const batch of inBatches(changesOf(ports, plan)())) {
+    const changes = batch.map(({ key: orderKey, before, after }) => ({
+      orderKey,
+      before: before === undefined ? undefined : decodeDatum(before).key,
+      after: after === undefined ? undefined : decodeDatum(after).key,
+    }))
+    const keys = changes.flatMap(({ before, after }) => [before, after])
+    const known = keys.filter((key) => key !== undefined)
+    const results = await ports.database.read((tx) => recorder.find(tx, known))
+    const outputOf = (key: DatumKey | undefined): OutputChange['after'] => {
+      if (key === undefined) return undefined
+      const result = results.get(key)
+      assert(result !== undefined, `datum ${key} of a good job has a result`)
+      return result.output
+    }
+    for (const { orderKey, before, after } of changes) {
+      yield { orderKey, before: outputOf(before), after: outputOf(after) }
+    }
+  }
+}
+
+type Reason = (tx: ReadTransaction, plan: JobPlan) => Promise<string>
+
+async function fail(
+  ports: RunPorts,
+  plan: JobPlan,
+  recorder: ResultRecorder,
+  reasonOf: Reason,
+): Promise<void> {
+  await ports.chunks.flush()
+  const at = ports.clock.now()
+  await ports.database.transact(async (tx) => {
+    await recorder.writeRest(tx)
+    const reason = await reasonOf(tx, plan)
+    await setJobState(tx, plan.job.id, { state: 'failure', reason, at })
+  })
+}
+
+async function failureReason(tx: ReadTransaction, plan: JobPlan): Promise<string> {
+  const failures = await failuresOfJob(tx, plan.job.id)
+  const [first] = failures
+  if (first === undefined) return ''
+  const paths = first.members.map(({ input, path }) => `${input}:${path || '/'}`).join(', ')
+  const others = failures.length === 1 ? '' : ` (and ${failures.length - 1} more failed)`
+  return `datum ${first.datum} (${paths}) failed: ${first.reason}${others}`
+}
+
+async function clashReason(
+  ports: RunPorts,
+  plan: JobPlan,
+  clash: OutputClashError,
+): Promise<string> {
+  const names: string[] = []
+  for (const orderKey of clash.orderKeys) {
+    const value = await ports.maps.get(plan.datumSet, orderKey)
+    if (value === undefined) continue
+    const { key, members } = decodeDatum(value)
+    names.push(`${key} (${members.map(({ input, path }) => `${input}:${path || '/'}`).join(', ')})`)
+  }
+  return `${clash.message}: datums ${names.join(' and ')}`
+}
+
+async function succeed(
+  ports: RunPorts,
+  plan: JobPlan,
+  recorder: ResultRecorder,
+  merged: Merged,
+): Promise<void> {
+  const { job } = plan
+  const at = ports.clock.now()
+  await ports.database.transact(async (tx) => {
+    await recorder.writeRest(tx)
+    if ((await findRepo(tx, job.outputRepo)) === undefined) {
+      const reason = `the output repo ${job.outputRepo} has been deleted`
+      await setJobState(tx, job.id, { state: 'failure', reason, at })
+      return
+    }
+    if (!(await setJobState(tx, job.id, { state: 'success', reason: '', at }))) return
+    await tx.run(
+      'UPDATE jobs SET contributions_root = ? WHERE id = ?',
+      merged.output.contributions,
+      job.id,
+    )
+    const { root, sizeBytes, fileCount } = merged.output.tree
+    await insertFinishedCommit(tx, {
+      repo: job.outputRepo,
+      id: job.outputCommit,
+      parent: await outputParent(tx, job),
+      provenance: job.inputs.map(({ repo, commit }) => ({ repo, id: commit })),
+      startedAt: job.startedAt ?? at,
+      finishedAt: at,
+      tree: { root, sizeBytes, fileCount },
+      addedBytes: merged.addedBytes,
+    })
+    const head = { repo: job.outputRepo, name: job.outputBranch, head: job.outputCommit }
+    await setHead(tx, ports.onHeadReady, head)
+  })
+}
+
+/** The head of the output branch, or the nearest finished commit before it. */
+async function outputParent(
+  tx: Transaction,
+  job: JobRecord,
+): Promise<JobRecord['outputCommit'] | undefined> {
+  const branch = await findBranch(tx, job.outputRepo, job.outputBranch)
+  if (branch === undefined) return undefined
+  const head = await findCommit(tx, job.outputRepo, branch.head)
+  return head?.state.kind === 'finished' ? head.id : head?.parent
+}

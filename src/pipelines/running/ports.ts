@@ -1,0 +1,35 @@
+import type { Clock } from '../../base/clock.ts'
+import type { Random } from '../../base/random.ts'
+import type { Database } from '../../database/database.ts'
+import type { ChunkStore } from '../../storage/chunks.ts'
+import type { Contents } from '../../storage/contents.ts'
+import type { FileTrees } from '../../storage/file-trees.ts'
+import type { ProllyMaps } from '../../storage/prolly-map.ts'
+import type { OnHeadReady } from '../../versioning/ports.ts'
+import type { RunningLogs } from '../datum-logs.ts'
+import type { DatumWorkers } from '../datum-worker.ts'
+
+/** What goes wrong without anybody waiting for an answer is told here. */
+export interface RunLog {
+  /** A one-line notice for people. */
+  notice(text: string): void
+  /** An internal error, with its cause. */
+  error(text: string, cause: unknown): void
+}
+
+/** Everything that running jobs needs from the world. */
+export interface RunPorts {
+  readonly database: Database
+  readonly chunks: ChunkStore
+  readonly contents: Contents
+  readonly trees: FileTrees
+  readonly maps: ProllyMaps
+  readonly clock: Clock
+  readonly random: Random
+  readonly workers: DatumWorkers
+  readonly logs: RunningLogs
+  readonly onHeadReady: OnHeadReady
+  readonly log: RunLog
+  /** Datums that may run at once for one pipeline whose spec does not say; at least 1. */
+  readonly defaultSlotCount: number
+}

@@ -1,0 +1,128 @@
+import type { Migrations } from '../database/database.ts'
+
+/** The tables of pipelines, jobs and datum results. Meaning of each column: `docs/formats/metadata.md`. */
+export const pipelinesMigrations: Migrations = {
+  layer: 'pipelines',
+  steps: [
+    [
+      `CREATE TABLE pipelines (
+        name TEXT NOT NULL PRIMARY KEY,
+        id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        salt TEXT NOT NULL,
+        state TEXT NOT NULL,
+        recent_error TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        modified_at INTEGER NOT NULL
+      )`,
+      `CREATE TABLE pipeline_versions (
+        pipeline_id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        spec TEXT NOT NULL,
+        PRIMARY KEY (pipeline_id, version)
+      )`,
+      // The branches that a pipeline reads, in input order.
+      `CREATE TABLE pipeline_inputs (
+        pipeline TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        repo TEXT NOT NULL,
+        branch TEXT NOT NULL,
+        PRIMARY KEY (pipeline, position)
+      )`,
+      `CREATE INDEX pipeline_inputs_by_branch ON pipeline_inputs (repo, branch)`,
+      // Finished commits that may still become part of a job, oldest first.
+      `CREATE TABLE pipeline_arrivals (
+        sequence INTEGER NOT NULL PRIMARY KEY,
+        pipeline TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        commit_id TEXT NOT NULL,
+        considered INTEGER NOT NULL
+      )`,
+      `CREATE INDEX pipeline_arrivals_by_pipeline ON pipeline_arrivals (pipeline, position, sequence)`,
+      `CREATE TABLE jobs (
+        sequence INTEGER NOT NULL PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        pipeline TEXT NOT NULL,
+        pipeline_id TEXT NOT NULL,
+        pipeline_version INTEGER NOT NULL,
+        salt TEXT NOT NULL,
+        inputs_key TEXT NOT NULL,
+        parent_job TEXT,
+        new_repo TEXT NOT NULL,
+        new_branch TEXT NOT NULL,
+        new_commit TEXT NOT NULL,
+        output_repo TEXT NOT NULL,
+        output_branch TEXT NOT NULL,
+        output_commit TEXT NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        started_at INTEGER,
+        finished_at INTEGER,
+        restart_count INTEGER NOT NULL,
+        datum_total INTEGER NOT NULL,
+        datum_processed INTEGER NOT NULL,
+        datum_skipped INTEGER NOT NULL,
+        datum_failed INTEGER NOT NULL,
+        download_ms INTEGER NOT NULL,
+        process_ms INTEGER NOT NULL,
+        upload_ms INTEGER NOT NULL,
+        download_bytes INTEGER NOT NULL,
+        upload_bytes INTEGER NOT NULL,
+        base_job TEXT,
+        datum_set_root TEXT,
+        contributions_root TEXT,
+        UNIQUE (pipeline_id, pipeline_version, salt, inputs_key)
+      )`,
+      `CREATE INDEX jobs_by_pipeline ON jobs (pipeline, sequence)`,
+      `CREATE INDEX jobs_by_output ON jobs (output_commit)`,
+      `CREATE INDEX jobs_by_state ON jobs (state, sequence)`,
+      `CREATE TABLE job_inputs (
+        job TEXT NOT NULL,
+        repo TEXT NOT NULL,
+        branch TEXT NOT NULL,
+        commit_id TEXT NOT NULL,
+        PRIMARY KEY (job, repo)
+      )`,
+      // The inputs and all that they are made from: what a flush of one of these waits for.
+      `CREATE TABLE job_provenance (
+        commit_id TEXT NOT NULL,
+        job TEXT NOT NULL,
+        PRIMARY KEY (commit_id, job)
+      )`,
+      `CREATE INDEX job_provenance_by_job ON job_provenance (job)`,
+      `CREATE TABLE datum_results (
+        datum TEXT NOT NULL PRIMARY KEY,
+        pipeline_id TEXT NOT NULL,
+        job TEXT NOT NULL,
+        members TEXT NOT NULL,
+        output_root TEXT NOT NULL,
+        output_bytes INTEGER NOT NULL,
+        output_files INTEGER NOT NULL,
+        download_ms INTEGER NOT NULL,
+        process_ms INTEGER NOT NULL,
+        upload_ms INTEGER NOT NULL,
+        download_bytes INTEGER NOT NULL,
+        upload_bytes INTEGER NOT NULL,
+        finished_at INTEGER NOT NULL,
+        logs BYTES NOT NULL
+      )`,
+      `CREATE INDEX datum_results_by_job ON datum_results (job, finished_at, datum)`,
+      `CREATE INDEX datum_results_by_pipeline ON datum_results (pipeline_id)`,
+      `CREATE TABLE datum_failures (
+        job TEXT NOT NULL,
+        datum TEXT NOT NULL,
+        members TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        download_ms INTEGER NOT NULL,
+        process_ms INTEGER NOT NULL,
+        upload_ms INTEGER NOT NULL,
+        download_bytes INTEGER NOT NULL,
+        upload_bytes INTEGER NOT NULL,
+        finished_at INTEGER NOT NULL,
+        logs BYTES NOT NULL,
+        PRIMARY KEY (job, datum)
+      )`,
+    ],
+  ],
+}
