@@ -1,0 +1,92 @@
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { InvalidArgumentError } from '../base/errors.ts'
+
+/** What the person who starts pachd decides. */
+export interface ServerConfig {
+  /** The data directory, absolute. */
+  readonly root: string
+  /** Where to listen; `0.0.0.0` for every address of this machine. */
+  readonly host: string
+  /** 0 picks a free one. */
+  readonly port: number
+}
+
+export type PachdCommand =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'version' }
+  | { readonly kind: 'serve'; readonly config: ServerConfig }
+
+/** The command line makes no sense. */
+export class UsageError extends InvalidArgumentError {
+  override readonly name = 'UsageError'
+}
+
+export const usage = `pachd: the Pachyderm server
+
+Usage: pachd --root DIR [--address HOST:PORT]
+
+  --root DIR            the data directory; made if it does not exist (or PACH_ROOT)
+  --address HOST:PORT   where to listen; port 0 picks a free one
+                        (or PACHD_ADDRESS; default 0.0.0.0:30650)
+  --version             say which release this is
+  --help                say this
+
+When it is ready it prints one line: pachd is ready on HOST:PORT, data in DIR
+It stops on SIGINT or SIGTERM, after running calls have ended, in at most 10 seconds.
+`
+
+const defaultAddress = '0.0.0.0:30650'
+const portMax = 65_535
+
+/** @throws {UsageError} with advice. */
+export function parseCommandLine(
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): PachdCommand {
+  const { root, address, help, version } = parseFlags(args)
+  if (help === true) return { kind: 'help' }
+  if (version === true) return { kind: 'version' }
+  const directory = root ?? environment['PACH_ROOT'] ?? ''
+  if (directory === '') {
+    throw new UsageError('--root is missing: say where to keep the data, as in --root /var/pachd')
+  }
+  const where = address ?? environment['PACHD_ADDRESS'] ?? defaultAddress
+  return { kind: 'serve', config: { root: resolve(directory), ...parseListenAddress(where) } }
+}
+
+function parseFlags(args: readonly string[]): {
+  readonly root?: string | undefined
+  readonly address?: string | undefined
+  readonly help?: boolean | undefined
+  readonly version?: boolean | undefined
+} {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      strict: true,
+      allowPositionals: false,
+      options: {
+        root: { type: 'string' },
+        address: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean' },
+      },
+    })
+    return values
+  } catch (error) {
+    // Node's texts name the argument that it does not understand.
+    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error })
+  }
+}
+
+function parseListenAddress(text: string): { readonly host: string; readonly port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:/@[\]]*)):(\d{1,5})$/.exec(text)
+  const port = Number(match?.[3])
+  if (match === null || port > portMax) {
+    throw new UsageError(
+      `--address ${JSON.stringify(text)} is no address: write HOST:PORT, as in ${defaultAddress}`,
+    )
+  }
+  return { host: match[1] ?? match[2] ?? '', port }
+}

@@ -1,0 +1,61 @@
+import { SystemClock } from '../base/clock.ts'
+import { DomainError } from '../base/errors.ts'
+import { SystemRandom } from '../base/random.ts'
+import { parseCommandLine, usage, UsageError, type ServerConfig } from './command-line.ts'
+import { Log } from './log.ts'
+import { readRelease } from './release.ts'
+import { openServer } from './server.ts'
+
+/** The parts of a process that pachd uses. */
+export interface PachdProcess {
+  /** Without the program's own. */
+  readonly args: readonly string[]
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly out: (text: string) => void
+  readonly err: (text: string) => void
+  /** Resolves with its name when the process is asked to stop. */
+  readonly stopAsked: () => Promise<string>
+}
+
+const stopGraceMs = 10_000
+const exitCodes = { done: 0, failed: 1, usage: 2 } as const
+
+/** Runs a server until it is asked to stop. Returns the exit code. */
+export async function runPachd(process: PachdProcess): Promise<number> {
+  try {
+    const command = parseCommandLine(process.args, process.environment)
+    switch (command.kind) {
+      case 'help':
+        process.out(usage)
+        return exitCodes.done
+      case 'version':
+        process.out(`pachd ${await readRelease()}, serving the API of Pachyderm 1.5.3\n`)
+        return exitCodes.done
+      case 'serve':
+        await serve(command.config, process)
+        return exitCodes.done
+    }
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error
+    process.err(`pachd: ${error.message}\n`)
+    if (!(error instanceof UsageError)) return exitCodes.failed
+    process.err('For the flags: pachd --help\n')
+    return exitCodes.usage
+  }
+}
+
+async function serve(config: ServerConfig, process: PachdProcess): Promise<void> {
+  const clock = new SystemClock()
+  const log = new Log(clock, process.err)
+  // Asked before the data directory is opened, so that a stop at any time is in good order.
+  const stopAsked = process.stopAsked()
+  const release = await readRelease()
+  const server = await openServer(config, { clock, random: new SystemRandom(), log, release })
+  const { host, port } = server.address
+  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+  process.out(`pachd is ready on ${address}, data in ${config.root}\n`)
+  const reason = await stopAsked
+  log.info('stopping', { reason, graceMs: stopGraceMs })
+  await server.close(stopGraceMs)
+  log.info('stopped')
+}

@@ -1,0 +1,98 @@
+import { adminRoutes } from '../api/admin-service.ts'
+import { authRoutes } from '../api/auth-service.ts'
+import { filesRoutes } from '../api/files-service.ts'
+import { healthRoutes } from '../api/health-service.ts'
+import { answerLandingPage } from '../api/landing-page.ts'
+import { Listener } from '../api/listener.ts'
+import { objectRoutes } from '../api/object-service.ts'
+import { pfsRoutes } from '../api/pfs-service.ts'
+import { versionRoutes } from '../api/version-service.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import { openSqlite } from '../database/sqlite.ts'
+import { openChunkStore } from '../storage/chunk-store.ts'
+import { ChunkedContents } from '../storage/chunked-contents.ts'
+import { FileTrees } from '../storage/file-trees.ts'
+import { LocalObjectStore } from '../storage/local-objects.ts'
+import { storageMigrations } from '../storage/tables.ts'
+import { objectMigrations } from '../versioning/object-tables.ts'
+import { Objects } from '../versioning/objects.ts'
+import { versioningMigrations } from '../versioning/tables.ts'
+import { createVersioning } from '../versioning/versioning.ts'
+import type { ServerConfig } from './command-line.ts'
+import { openDataDirectory } from './data-directory.ts'
+import type { Log } from './log.ts'
+import { noPipelines } from './pipelines.ts'
+
+export interface ServerPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** The version of this package. */
+  readonly release: string
+}
+
+const migrations = [storageMigrations, versioningMigrations, objectMigrations]
+
+/** A running pachd: its data directory, and an open port. */
+export class Server implements AsyncDisposable {
+  readonly #listener: Listener
+  readonly #opened: AsyncDisposableStack
+
+  constructor(listener: Listener, opened: AsyncDisposableStack) {
+    this.#listener = listener
+    this.#opened = opened
+  }
+
+  get address(): { readonly host: string; readonly port: number } {
+    return this.#listener.address
+  }
+
+  /** Takes no more calls, gives running ones at most `graceMs`, and lets go of everything. */
+  async close(graceMs: number): Promise<void> {
+    await this.#listener.close(graceMs)
+    await this.#opened.disposeAsync()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close(0)
+  }
+}
+
+/**
+ * Opens everything or nothing. When it resolves, the server answers.
+ *
+ * @throws {DomainError} with advice, when the data directory or the port cannot be had.
+ */
+export async function openServer(config: ServerConfig, ports: ServerPorts): Promise<Server> {
+  const { clock, random, log, release } = ports
+  const startedMs = clock.monotonicMs()
+  await using opened = new AsyncDisposableStack()
+  const directory = opened.use(await openDataDirectory(config.root))
+  const database = opened.use(
+    await openSqlite({ path: directory.root, migrations, clock, release }),
+  )
+  const packs = opened.use(await LocalObjectStore.open(directory.objects))
+  const chunks = opened.use(
+    await openChunkStore({ objects: packs, database, scratchDirectory: directory.scratch }),
+  )
+  const contents = new ChunkedContents(chunks)
+  const trees = new FileTrees(chunks)
+  const stores = { database, chunks, contents, trees }
+  const versioning = createVersioning({ ...stores, clock, random, ...noPipelines })
+  const facts = { release, executor: '', notices: [] }
+  const routes = [
+    ...pfsRoutes(versioning),
+    ...objectRoutes(new Objects(stores)),
+    ...filesRoutes(versioning),
+    ...adminRoutes(() => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs })),
+    ...authRoutes(),
+    ...healthRoutes(),
+    ...versionRoutes(release),
+  ]
+  const { host, port } = config
+  const http = answerLandingPage
+  const listener = opened.use(await Listener.open({ host, port, routes, http }, ports))
+  log.info('listening', { ...listener.address, root: config.root, release })
+  return new Server(listener, opened.move())
+}
