@@ -12,7 +12,7 @@ import type {
 import { Checkpoints, logBytes } from './sqlite/checkpoints.ts'
 import { Connection } from './sqlite/connection.ts'
 import { Reader } from './sqlite/reader.ts'
-import { migrate, syncFile } from './sqlite/store.ts'
+import { claimStore, migrate, syncFile } from './sqlite/store.ts'
 import { Watchers } from './sqlite/watchers.ts'
 import { Writer } from './sqlite/writer.ts'
 
@@ -50,6 +50,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
   await using opened = new AsyncDisposableStack()
   const path = await databaseFile(options.path)
   const writeConnection = opened.use(new Connection(path, { cacheBytes: writeCacheBytes }))
+  claimStore(writeConnection)
   writeConnection.execute('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
   // What a killed process left in the log was visible; it is durable once it is in the file.
   writeConnection.execute('PRAGMA wal_checkpoint(TRUNCATE)')

@@ -14,6 +14,8 @@ const ownSteps: readonly string[] = [
      subject TEXT NOT NULL
    )`,
 ]
+/** "PaCh" in the file's header: what `file` and this door know the store by. */
+const applicationId = 0x50614368
 const layersTable = `CREATE TABLE IF NOT EXISTS database_layers (
   layer TEXT PRIMARY KEY,
   version INTEGER NOT NULL,
@@ -29,6 +31,24 @@ interface Plan {
 interface StoredLayer {
   readonly version: number
   readonly release: string
+}
+
+/**
+ * Marks an empty file as ours, before anything else is written to it.
+ *
+ * @throws {FailedPreconditionError} when the file holds another program's tables.
+ */
+export function claimStore(connection: Connection): void {
+  const row = connection.get<{ readonly id: number }>(
+    'SELECT application_id AS id FROM pragma_application_id',
+  )
+  if (row?.id === applicationId) return
+  if (connection.get('SELECT name FROM sqlite_schema LIMIT 1') !== undefined) {
+    throw new FailedPreconditionError(
+      `${connection.path} is the database of another program; use another data directory`,
+    )
+  }
+  connection.execute(`PRAGMA application_id = ${applicationId}`)
 }
 
 /**
