@@ -1,7 +1,9 @@
-import { UnimplementedError } from '../base/errors.ts'
-import type { BranchName, CommitId, RepoName } from '../base/names.ts'
+import { parseBranchName, type BranchName, type CommitId, type RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
-import type { OnHeadReady, VersioningPorts } from './ports.ts'
+import { getCommit } from './commit-records.ts'
+import { BranchNotFoundError } from './errors.ts'
+import { branchTopic, type OnHeadReady, type VersioningPorts } from './ports.ts'
+import { nextWritten } from './records/write-sequence.ts'
 
 export interface BranchInfo {
   readonly repo: RepoName
@@ -9,13 +11,29 @@ export interface BranchInfo {
   readonly head: CommitId
 }
 
+type BranchRow = { readonly repo: RepoName; readonly name: BranchName; readonly head: CommitId }
+
 /** Makes or moves a branch; when the commit is finished, `onHeadReady` hears of it in `tx`. */
 export async function setHead(
   tx: Transaction,
   onHeadReady: OnHeadReady,
   branch: BranchInfo,
 ): Promise<void> {
-  throw new UnimplementedError(branch.name + String(tx) + String(onHeadReady))
+  await tx.run(
+    `INSERT INTO branches (repo, name, head, written) VALUES (?, ?, ?, ?)
+      ON CONFLICT (repo, name) DO UPDATE SET head = excluded.head, written = excluded.written`,
+    branch.repo,
+    branch.name,
+    branch.head,
+    await nextWritten(tx),
+  )
+  await tx.emit(branchTopic, `${branch.repo}/${branch.name}`)
+  const finished = await tx.get(
+    'SELECT id FROM commits WHERE id = ? AND finished_at IS NOT NULL',
+    branch.head,
+  )
+  if (finished === undefined) return
+  await onHeadReady(tx, [{ repo: branch.repo, branch: branch.name, id: branch.head }])
 }
 
 export async function findBranch(
@@ -23,7 +41,38 @@ export async function findBranch(
   repo: string,
   branch: string,
 ): Promise<BranchInfo | undefined> {
-  throw new UnimplementedError(repo + branch + String(tx))
+  return tx.get<BranchRow>(
+    'SELECT repo, name, head FROM branches WHERE repo = ? AND name = ?',
+    repo,
+    branch,
+  )
+}
+
+/** The branches that point at a commit, by name. */
+export async function branchesAt(
+  tx: ReadTransaction,
+  commit: CommitId,
+): Promise<readonly BranchInfo[]> {
+  return tx.all<BranchRow>(
+    'SELECT repo, name, head FROM branches WHERE head = ? ORDER BY name',
+    commit,
+  )
+}
+
+/** The commits stay. @throws {BranchNotFoundError} */
+export async function deleteBranch(tx: Transaction, repo: string, branch: string): Promise<void> {
+  const changed = await tx.run('DELETE FROM branches WHERE repo = ? AND name = ?', repo, branch)
+  if (changed === 0) throw new BranchNotFoundError(repo, branch)
+  await tx.emit(branchTopic, `${repo}/${branch}`)
+}
+
+/** A branch that exists keeps its name, whatever it looks like; a new one's name is checked. */
+export async function branchToSet(
+  tx: ReadTransaction,
+  repo: string,
+  branch: string,
+): Promise<BranchName> {
+  return (await findBranch(tx, repo, branch))?.name ?? parseBranchName(branch)
 }
 
 /** Names that move from commit to commit. */
@@ -36,16 +85,25 @@ export class Branches {
 
   /** `commit` is an id or another branch; open commits are allowed. */
   async set(repo: string, branch: string, commit: string): Promise<void> {
-    throw new UnimplementedError(repo + branch + commit + String(this.#ports))
+    await this.#ports.database.transact(async (tx) => {
+      const head = await getCommit(tx, repo, commit)
+      const name = await branchToSet(tx, repo, branch)
+      await setHead(tx, this.#ports.onHeadReady, { repo: head.repo, name, head: head.id })
+    })
   }
 
   /** Latest written first; an unknown repo has none. */
   async list(repo: string): Promise<readonly BranchInfo[]> {
-    throw new UnimplementedError(repo)
+    return this.#ports.database.read((tx) =>
+      tx.all<BranchRow>(
+        'SELECT repo, name, head FROM branches WHERE repo = ? ORDER BY written DESC',
+        repo,
+      ),
+    )
   }
 
   /** The commits stay. @throws {BranchNotFoundError} */
   async delete(repo: string, branch: string): Promise<void> {
-    throw new UnimplementedError(repo + branch)
+    await this.#ports.database.transact((tx) => deleteBranch(tx, repo, branch))
   }
 }

@@ -1,8 +1,10 @@
-import { UnimplementedError } from '../base/errors.ts'
-import type { ReadTransaction } from '../database/database.ts'
-import type { ChunkId } from '../storage/chunks.ts'
+import type { CommitId } from '../base/names.ts'
+import type { Database } from '../database/database.ts'
+import type { ChunkId, ChunkReader } from '../storage/chunks.ts'
 import type { Content } from '../storage/contents.ts'
 import type { TreeRoot } from '../storage/file-trees.ts'
+import { mergeRuns } from './staging/runs.ts'
+import { decodeStaged, type StagedColumns, type StagedWrite } from './staging/staged-rows.ts'
 
 /** What a commit or a staged write keeps alive in the chunk store. */
 export type CollectionRoot =
@@ -10,7 +12,65 @@ export type CollectionRoot =
   | { readonly kind: 'content'; readonly content: Content }
   | { readonly kind: 'chunk'; readonly chunk: ChunkId }
 
-/** Everything that versioning refers to, as of the snapshot `tx`; read page by page. */
-export function collectionRoots(tx: ReadTransaction): AsyncIterable<CollectionRoot> {
-  throw new UnimplementedError(String(tx))
+const pageMax = 200
+
+type StagedRow = StagedColumns & { readonly id: CommitId; readonly sequence: number }
+type RootRow = { readonly id: CommitId; readonly root: TreeRoot }
+
+/**
+ * Everything that the rows of versioning refer to. Read page by page, staged writes first: what is
+ * finished meanwhile is then found among the commits. Roots may come more than once.
+ */
+export async function* collectionRoots(
+  database: Database,
+  chunks: ChunkReader,
+): AsyncGenerator<CollectionRoot> {
+  for await (const write of stagedWrites(database)) yield* rootsOf(write, chunks)
+  let after = ''
+  for (;;) {
+    const last = after
+    const page = await database.read((tx) =>
+      tx.all<RootRow>(
+        `SELECT id, root FROM commits WHERE id > ? AND root IS NOT NULL ORDER BY id LIMIT ?`,
+        last,
+        pageMax,
+      ),
+    )
+    for (const { root } of page) yield { kind: 'tree', root }
+    const end = page.at(-1)
+    if (end === undefined) return
+    after = end.id
+  }
+}
+
+async function* stagedWrites(database: Database): AsyncGenerator<StagedWrite> {
+  let after = { id: '', sequence: 0 }
+  for (;;) {
+    const { id, sequence } = after
+    const page = await database.read((tx) =>
+      tx.all<StagedRow>(
+        `SELECT id, sequence, kind, path_key, payload FROM staged_writes
+          WHERE (id = ? AND sequence > ?) OR id > ? ORDER BY id, sequence LIMIT ?`,
+        id,
+        sequence,
+        id,
+        pageMax,
+      ),
+    )
+    for (const row of page) yield decodeStaged(row)
+    const end = page.at(-1)
+    if (end === undefined) return
+    after = end
+  }
+}
+
+async function* rootsOf(write: StagedWrite, chunks: ChunkReader): AsyncGenerator<CollectionRoot> {
+  if (write.kind === 'put' && write.value.kind === 'content') {
+    yield { kind: 'content', content: write.value.content }
+  } else if (write.kind === 'bulk') {
+    for (const chunk of write.runs.flat()) yield { kind: 'chunk', chunk }
+    for await (const { content } of mergeRuns(chunks, write.runs)) {
+      if (content.kind !== 'inline') yield { kind: 'content', content }
+    }
+  }
 }

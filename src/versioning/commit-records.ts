@@ -1,9 +1,12 @@
 import type { Instant } from '../base/clock.ts'
-import { UnimplementedError } from '../base/errors.ts'
+import { assert } from '../base/errors.ts'
 import type { CommitId, RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
-import type { TreeRoot } from '../storage/file-trees.ts'
-import type { CommitName } from './ports.ts'
+import type { DirectoryEntry, TreeRoot } from '../storage/file-trees.ts'
+import { CommitNotFoundError, RepoNotFoundError } from './errors.ts'
+import { commitTopic, repoTopic, type CommitName } from './ports.ts'
+import { commitAncestors, writeCommitProvenance } from './records/commit-provenance.ts'
+import { nextWritten } from './records/write-sequence.ts'
 
 /** The tree of a finished commit. */
 export interface CommitTree {
@@ -11,6 +14,12 @@ export interface CommitTree {
   /** Sum of the sizes of all files. */
   readonly sizeBytes: number
   readonly fileCount: number
+}
+
+/** The tree's root as an entry, as the functions of `FileTrees` take it. */
+export function treeEntry(tree: CommitTree): DirectoryEntry {
+  const { root, sizeBytes, fileCount } = tree
+  return { kind: 'directory', root, sizeBytes, fileCount }
 }
 
 export type CommitState =
@@ -38,9 +47,123 @@ export interface FinishedCommit extends CommitName {
   readonly addedBytes: number
 }
 
-/** Makes the commit; moves no branch: see `setHead`. */
+/** Makes the commit; moves no branch: see `setHead`. @throws {RepoNotFoundError} */
 export async function insertFinishedCommit(tx: Transaction, commit: FinishedCommit): Promise<void> {
-  throw new UnimplementedError(commit.id + String(tx))
+  const written = await nextWritten(tx)
+  await growRepo(tx, commit.repo, { addedBytes: commit.addedBytes, written })
+  await tx.run(
+    `INSERT INTO commits (id, repo, parent, started_at, finished_at, root, size_bytes, file_count,
+       written, staged_last, sealed_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)`,
+    commit.id,
+    commit.repo,
+    commit.parent ?? null,
+    commit.startedAt,
+    commit.finishedAt,
+    commit.tree.root,
+    commit.tree.sizeBytes,
+    commit.tree.fileCount,
+    written,
+  )
+  await writeCommitProvenance(tx, commit.id, commit.provenance)
+  await tx.emit(commitTopic, `${commit.repo}/${commit.id}`)
+}
+
+/** Makes an open commit; moves no branch: see `setHead`. @throws {RepoNotFoundError} */
+export async function insertOpenCommit(
+  tx: Transaction,
+  commit: CommitName & {
+    readonly parent: CommitId | undefined
+    readonly provenance: readonly CommitName[]
+    readonly startedAt: Instant
+  },
+): Promise<void> {
+  const repo = await tx.get('SELECT name FROM repos WHERE name = ?', commit.repo)
+  if (repo === undefined) throw new RepoNotFoundError(commit.repo)
+  await tx.run(
+    `INSERT INTO commits (id, repo, parent, started_at, written, staged_last, sealed_until)
+       VALUES (?, ?, ?, ?, ?, 0, 0)`,
+    commit.id,
+    commit.repo,
+    commit.parent ?? null,
+    commit.startedAt,
+    await nextWritten(tx),
+  )
+  await writeCommitProvenance(tx, commit.id, commit.provenance)
+  await tx.emit(commitTopic, `${commit.repo}/${commit.id}`)
+}
+
+/** Turns an open commit into a finished one: the caller has checked that it is open. */
+export async function setFinished(
+  tx: Transaction,
+  commit: CommitName,
+  end: { readonly finishedAt: Instant; readonly tree: CommitTree; readonly addedBytes: number },
+): Promise<void> {
+  const written = await nextWritten(tx)
+  await growRepo(tx, commit.repo, { addedBytes: end.addedBytes, written })
+  const changed = await tx.run(
+    `UPDATE commits SET finished_at = ?, root = ?, size_bytes = ?, file_count = ?, written = ?,
+       sealed_until = 0 WHERE id = ? AND finished_at IS NULL`,
+    end.finishedAt,
+    end.tree.root,
+    end.tree.sizeBytes,
+    end.tree.fileCount,
+    written,
+    commit.id,
+  )
+  assert(changed === 1, 'a commit that finishes was open')
+  await tx.emit(commitTopic, `${commit.repo}/${commit.id}`)
+}
+
+async function growRepo(
+  tx: Transaction,
+  repo: RepoName,
+  growth: { readonly addedBytes: number; readonly written: number },
+): Promise<void> {
+  const changed = await tx.run(
+    'UPDATE repos SET size_bytes = size_bytes + ?, written = ? WHERE name = ?',
+    growth.addedBytes,
+    growth.written,
+    repo,
+  )
+  if (changed === 0) throw new RepoNotFoundError(repo)
+  await tx.emit(repoTopic, repo)
+}
+
+/** A commit's row as it is stored; `commitInfo` makes it whole. */
+export type CommitRow = {
+  readonly id: CommitId
+  readonly repo: RepoName
+  readonly parent: CommitId | null
+  readonly started_at: number
+  readonly finished_at: number | null
+  readonly root: TreeRoot | null
+  readonly size_bytes: number | null
+  readonly file_count: number | null
+  readonly written: number
+}
+
+export const commitColumns =
+  'id, repo, parent, started_at, finished_at, root, size_bytes, file_count, written'
+
+export async function commitInfo(tx: ReadTransaction, row: CommitRow): Promise<CommitInfo> {
+  return {
+    repo: row.repo,
+    id: row.id,
+    parent: row.parent ?? undefined,
+    startedAt: row.started_at,
+    state: commitState(row),
+    provenance: await commitAncestors(tx, row.id),
+  }
+}
+
+function commitState(row: CommitRow): CommitState {
+  if (row.finished_at === null) return { kind: 'open' }
+  assert(
+    row.root !== null && row.size_bytes !== null && row.file_count !== null,
+    'a finished commit has its tree',
+  )
+  const tree = { root: row.root, sizeBytes: row.size_bytes, fileCount: row.file_count }
+  return { kind: 'finished', finishedAt: row.finished_at, tree }
 }
 
 /** The commit that `name` says: first as a branch of the repo, else as an id. */
@@ -49,7 +172,13 @@ export async function findCommit(
   repo: string,
   name: string,
 ): Promise<CommitInfo | undefined> {
-  throw new UnimplementedError(repo + name + String(tx))
+  const id = await resolveCommitId(tx, repo, name)
+  const row = await tx.get<CommitRow>(
+    `SELECT ${commitColumns} FROM commits WHERE id = ? AND repo = ?`,
+    id,
+    repo,
+  )
+  return row === undefined ? undefined : commitInfo(tx, row)
 }
 
 /**
@@ -61,7 +190,33 @@ export async function getCommit(
   repo: string,
   name: string,
 ): Promise<CommitInfo> {
-  throw new UnimplementedError(repo + name + String(tx))
+  const commit = await findCommit(tx, repo, name)
+  if (commit === undefined) throw await commitNotFound(tx, repo, name)
+  return commit
+}
+
+/** The error that says best what is missing: the repo, or the commit in it. */
+export async function commitNotFound(
+  tx: ReadTransaction,
+  repo: string,
+  name: string,
+): Promise<RepoNotFoundError | CommitNotFoundError> {
+  const row = await tx.get('SELECT name FROM repos WHERE name = ?', repo)
+  return row === undefined ? new RepoNotFoundError(repo) : new CommitNotFoundError(repo, name)
+}
+
+/** The head of the branch `name`, else `name` itself, which may be no commit's. */
+export async function resolveCommitId(
+  tx: ReadTransaction,
+  repo: string,
+  name: string,
+): Promise<string> {
+  const branch = await tx.get<{ readonly head: string }>(
+    'SELECT head FROM branches WHERE repo = ? AND name = ?',
+    repo,
+    name,
+  )
+  return branch?.head ?? name
 }
 
 /** The first finished commit of `repo` whose provenance contains all of `commits`. */
@@ -70,5 +225,21 @@ export async function findDerivedCommit(
   repo: RepoName,
   commits: readonly CommitName[],
 ): Promise<CommitInfo | undefined> {
-  throw new UnimplementedError(repo + String(tx) + commits.length)
+  const clauses = commits.map(
+    () => `EXISTS (SELECT 1 FROM commit_provenance
+      WHERE id = commits.id AND ancestor = ? AND ancestor_repo = ?)`,
+  )
+  // The first commit leads, so that its few descendants are looked at, not the whole repo.
+  const [first] = commits
+  assert(first !== undefined, 'a derived commit has something that it is derived from')
+  const row = await tx.get<CommitRow>(
+    `SELECT ${commitColumns} FROM commits
+      WHERE id IN (SELECT id FROM commit_provenance WHERE ancestor = ?)
+        AND repo = ? AND finished_at IS NOT NULL AND ${clauses.join(' AND ')}
+      ORDER BY written LIMIT 1`,
+    first.id,
+    repo,
+    ...commits.flatMap((commit) => [commit.id, commit.repo]),
+  )
+  return row === undefined ? undefined : commitInfo(tx, row)
 }

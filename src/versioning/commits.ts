@@ -1,6 +1,24 @@
-import { UnimplementedError } from '../base/errors.ts'
-import type { CommitInfo, CommitTree } from './commit-records.ts'
-import type { CommitName, VersioningPorts } from './ports.ts'
+import type { Instant } from '../base/clock.ts'
+import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
+import { type CommitId, parseCommitId } from '../base/names.ts'
+import { newHexId } from '../base/random.ts'
+import type { ReadTransaction, Transaction } from '../database/database.ts'
+import { branchToSet, branchesAt, deleteBranch, findBranch, setHead } from './branches.ts'
+import {
+  type CommitInfo,
+  type CommitTree,
+  commitNotFound,
+  getCommit,
+  insertFinishedCommit,
+  insertOpenCommit,
+} from './commit-records.ts'
+import { ParentNotFinishedError } from './errors.ts'
+import { commitTopic, type CommitName, type OnHeadReady, type VersioningPorts } from './ports.ts'
+import { getRepo } from './repos.ts'
+import { finishCommit } from './commits/finish.ts'
+import { listAllCommits, listLine } from './commits/listing.ts'
+import type { OpenTrees } from './staging/open-trees.ts'
+import { sweepCommit } from './staging/sweep.ts'
 
 /** Where a new commit goes: all names come as text and are parsed here. */
 export interface NewCommit {
@@ -13,56 +31,178 @@ export interface NewCommit {
   readonly provenance?: readonly { readonly repo: string; readonly id: string }[] | undefined
 }
 
+/**
+ * Starts an open commit under a given id.
+ *
+ * @throws {ParentNotFinishedError}
+ */
+export async function startCommit(
+  tx: Transaction,
+  onHeadReady: OnHeadReady,
+  commit: NewCommit & { readonly id: CommitId; readonly startedAt: Instant },
+): Promise<CommitName> {
+  const place = await placeOf(tx, commit)
+  const name: CommitName = { repo: place.repo, id: commit.id }
+  await insertOpenCommit(tx, { ...place, ...name, startedAt: commit.startedAt })
+  await moveBranch(tx, onHeadReady, name, commit.branch)
+  return name
+}
+
 /** The lives of commits: states and events are in `docs/states/commit.md`. */
 export class Commits {
   readonly #ports: VersioningPorts
+  readonly #openTrees: OpenTrees
 
-  constructor(ports: VersioningPorts) {
+  constructor(ports: VersioningPorts, openTrees: OpenTrees) {
     this.#ports = ports
+    this.#openTrees = openTrees
   }
 
   /** @throws {ParentNotFinishedError} and nothing has happened. */
   async start(commit: NewCommit): Promise<CommitName> {
-    throw new UnimplementedError(commit.repo + String(this.#ports))
+    const { clock, database, onHeadReady, random } = this.#ports
+    const made = { id: parseCommitId(newHexId(random)), startedAt: clock.now() }
+    return database.transact((tx) => startCommit(tx, onHeadReady, { ...commit, ...made }))
   }
 
   /** A finished commit of a tree that is stored already; nothing is inherited from the parent. */
   async build(commit: NewCommit & { readonly tree: CommitTree }): Promise<CommitName> {
-    throw new UnimplementedError(commit.repo)
+    const { chunks, clock, database, onHeadReady, random } = this.#ports
+    await chunks.flush()
+    const id = parseCommitId(newHexId(random))
+    const at = clock.now()
+    return database.transact(async (tx) => {
+      const place = await placeOf(tx, commit)
+      const name: CommitName = { repo: place.repo, id }
+      const times = { startedAt: at, finishedAt: at }
+      const addedBytes = commit.tree.sizeBytes
+      await insertFinishedCommit(tx, { ...place, ...name, ...times, tree: commit.tree, addedBytes })
+      await moveBranch(tx, onHeadReady, name, commit.branch)
+      return name
+    })
   }
 
   /**
    * Applies what was staged to the parent's tree, all or nothing.
    *
    * @throws {CommitFinishedError}
-   * @throws {FileConflictError} when a staged file is where a directory is, or the reverse; the
-   * commit stays open and readable, and deleting one of the two repairs it.
+   * @throws {FileDirectoryConflictError} when a staged file is where a directory is, or the reverse; the
+   * commit stays open and readable, and deleting that path repairs it.
    */
   async finish(repo: string, commit: string, signal?: AbortSignal): Promise<CommitInfo> {
-    throw new UnimplementedError(repo + commit + String(signal))
+    return finishCommit(this.#ports, this.#openTrees, { repo, commit, signal })
   }
 
   /** `commit` is a branch or an id. */
   async inspect(repo: string, commit: string): Promise<CommitInfo> {
-    throw new UnimplementedError(repo + commit)
+    return this.#ports.database.read((tx) => getCommit(tx, repo, commit))
   }
 
   /**
    * With `to`: its line of parents, newest first, up to but without `from`. Without: every commit
    * of the repo, latest written first.
    */
-  list(options: {
+  async *list(options: {
     readonly repo: string
     readonly from?: string | undefined
     readonly to?: string | undefined
     /** 0 = all. */
     readonly countMax?: number | undefined
-  }): AsyncIterable<CommitInfo> {
-    throw new UnimplementedError(options.repo)
+  }): AsyncGenerator<CommitInfo> {
+    const { repo, from, to } = options
+    const { database } = this.#ports
+    const commits = await database.read(async (tx) => {
+      const known = await getRepo(tx, repo)
+      if (to === undefined) {
+        if (from !== undefined) {
+          throw new InvalidArgumentError('cannot list from a commit without a commit to list to')
+        }
+        return listAllCommits(database, known.name)
+      }
+      const end = from === undefined ? undefined : (await getCommit(tx, repo, from)).id
+      return listLine(database, (await getCommit(tx, repo, to)).id, end)
+    })
+    let left =
+      options.countMax === undefined || options.countMax === 0 ? Infinity : options.countMax
+    for await (const commit of commits) {
+      yield commit
+      left -= 1
+      if (left <= 0) return
+    }
   }
 
   /** Open commits only: branches that point at it move to its parent, or go. */
   async delete(repo: string, commit: string): Promise<void> {
-    throw new UnimplementedError(repo + commit)
+    const { database, onHeadReady } = this.#ports
+    const deleted = await database.transact(async (tx) => {
+      const found = await getCommit(tx, repo, commit)
+      if (found.state.kind === 'finished') {
+        throw new FailedPreconditionError(
+          `cannot delete finished commit ${found.id}: commit ${repo}/${found.id} has already finished`,
+        )
+      }
+      await deleteOpenCommit(tx, onHeadReady, found)
+      return found.id
+    })
+    this.#openTrees.forget(deleted)
+    await sweepCommit(database, deleted)
   }
+}
+
+async function deleteOpenCommit(
+  tx: Transaction,
+  onHeadReady: OnHeadReady,
+  commit: CommitInfo,
+): Promise<void> {
+  for (const branch of await branchesAt(tx, commit.id)) {
+    if (commit.parent === undefined) await deleteBranch(tx, branch.repo, branch.name)
+    else await setHead(tx, onHeadReady, { ...branch, head: commit.parent })
+  }
+  await tx.run('DELETE FROM commit_provenance WHERE id = ?', commit.id)
+  await tx.run('DELETE FROM commits WHERE id = ?', commit.id)
+  await tx.emit(commitTopic, `${commit.repo}/${commit.id}`)
+}
+
+interface Place {
+  readonly repo: CommitName['repo']
+  readonly parent: CommitId | undefined
+  readonly provenance: readonly CommitName[]
+}
+
+/** Everything that a new commit refers to, looked up and checked. */
+async function placeOf(tx: ReadTransaction, commit: NewCommit): Promise<Place> {
+  const { name: repo } = await getRepo(tx, commit.repo)
+  const provenance: CommitName[] = []
+  for (const given of commit.provenance ?? []) {
+    const found = await tx.get<{ readonly repo: CommitName['repo']; readonly id: CommitId }>(
+      'SELECT repo, id FROM commits WHERE id = ? AND repo = ?',
+      given.id,
+      given.repo,
+    )
+    if (found === undefined) throw await commitNotFound(tx, given.repo, given.id)
+    provenance.push(found)
+  }
+  return { repo, parent: await parentOf(tx, commit), provenance }
+}
+
+async function parentOf(tx: ReadTransaction, commit: NewCommit): Promise<CommitId | undefined> {
+  let name = commit.parent === '' ? undefined : commit.parent
+  if (name === undefined && commit.branch !== undefined) {
+    name = (await findBranch(tx, commit.repo, commit.branch))?.head
+  }
+  if (name === undefined) return undefined
+  const parent = await getCommit(tx, commit.repo, name)
+  if (parent.state.kind === 'open') throw new ParentNotFinishedError(commit.repo, parent.id)
+  return parent.id
+}
+
+async function moveBranch(
+  tx: Transaction,
+  onHeadReady: OnHeadReady,
+  commit: CommitName,
+  branch: string | undefined,
+): Promise<void> {
+  if (branch === undefined || branch === '') return
+  const name = await branchToSet(tx, commit.repo, branch)
+  await setHead(tx, onHeadReady, { repo: commit.repo, name, head: commit.id })
 }

@@ -84,14 +84,15 @@ export class BranchNotFoundError extends NotFoundError {
   }
 }
 
-/** A finished commit never changes. */
+/** A finished commit never changes. Clients know the texts of both calls. */
 export class CommitFinishedError extends FailedPreconditionError {
   override readonly name = 'CommitFinishedError'
   readonly repo: string
   readonly commit: string
 
-  constructor(repo: string, commit: string, options?: ErrorOptions) {
-    super(`commit ${repo}/${commit} has already finished`, options)
+  constructor(repo: string, commit: string, call: 'finish' | 'change', options?: ErrorOptions) {
+    const finished = call === 'finish' ? 'already been finished' : 'already finished'
+    super(`commit ${repo}/${commit} has ${finished}`, options)
     this.repo = repo
     this.commit = commit
   }
@@ -138,29 +139,6 @@ export class CommitNotFinishedError extends FailedPreconditionError {
   }
 }
 
-/** A file where a directory is, or a path below a file. Repaired by deleting one of the two. */
-export class FileConflictError extends FailedPreconditionError {
-  override readonly name = 'FileConflictError'
-  readonly path: string
-
-  constructor(path: string, obstacle: PathObstacle, options?: ErrorOptions) {
-    super(fileConflictText(path, obstacle), options)
-    this.path = path
-  }
-}
-
-/** What stands in the way of a put: a directory at its path, or a file at a path above it. */
-export type PathObstacle =
-  | { readonly kind: 'directory' }
-  | { readonly kind: 'file'; readonly path: string }
-
-function fileConflictText(path: string, obstacle: PathObstacle): string {
-  if (obstacle.kind === 'directory') {
-    return `could not put file at "${path}"; a node of type directory is already there`
-  }
-  return `could not put file at "${path}": attempted to visit "${obstacle.path}", but it's not a directory`
-}
-
 export class FileNotFoundError extends NotFoundError {
   override readonly name = 'FileNotFoundError'
   readonly path: string
@@ -178,16 +156,6 @@ interface FileFacts {
   readonly repo: string
   readonly commit: string
   readonly path: string
-}
-
-export class NotADirectoryError extends FailedPreconditionError {
-  override readonly name = 'NotADirectoryError'
-  readonly path: string
-
-  constructor(path: string, options?: ErrorOptions) {
-    super(`the file at "${path}" is not a directory`, options)
-    this.path = path
-  }
 }
 
 export class IsADirectoryError extends FailedPreconditionError {

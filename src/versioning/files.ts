@@ -1,9 +1,13 @@
 import type { ByteStream } from '../base/bytes.ts'
-import { UnimplementedError } from '../base/errors.ts'
-import type { FilePath } from '../base/paths.ts'
-import type { TreeEntry } from '../storage/file-trees.ts'
-import type { CommitInfo, CommitTree } from './commit-records.ts'
+import { parseGlob } from '../base/globs.ts'
+import { type FilePath, joinPath, parseFilePath } from '../base/paths.ts'
+import { contentSizeBytes } from '../storage/contents.ts'
+import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
+import { type CommitInfo, type CommitTree, getCommit, treeEntry } from './commit-records.ts'
+import { FileNotFoundError, IsADirectoryError } from './errors.ts'
 import type { VersioningPorts } from './ports.ts'
+import { checkCancelled } from './records/cancellation.ts'
+import type { OpenTrees } from './staging/open-trees.ts'
 
 /** A file or directory of a commit. */
 export interface FileInfo {
@@ -17,6 +21,7 @@ export interface FileInfo {
 /** A path, relative to the two that are compared (empty for these themselves), that differs. */
 export interface FileDifference {
   readonly path: FilePath
+  /** Its path is the whole one, in its own commit. */
   readonly before: FileInfo | undefined
   readonly after: FileInfo | undefined
 }
@@ -34,9 +39,11 @@ export interface FileName {
  */
 export class Files {
   readonly #ports: VersioningPorts
+  readonly #openTrees: OpenTrees
 
-  constructor(ports: VersioningPorts) {
+  constructor(ports: VersioningPorts, openTrees: OpenTrees) {
     this.#ports = ports
+    this.#openTrees = openTrees
   }
 
   /** The tree of a commit as it is now. The root of an open commit's tree is a stored chunk, too. */
@@ -45,12 +52,16 @@ export class Files {
     commit: string,
     signal?: AbortSignal,
   ): Promise<{ readonly commit: CommitInfo; readonly tree: CommitTree }> {
-    throw new UnimplementedError(repo + commit + String(this.#ports) + String(signal))
+    return this.#root(repo, commit, signal)
   }
 
   /** @throws {FileNotFoundError} */
   async inspect(file: FileName, signal?: AbortSignal): Promise<FileInfo> {
-    throw new UnimplementedError(file.path + String(signal))
+    const path = parseFilePath(file.path)
+    const { commit, tree } = await this.#root(file.repo, file.commit, signal)
+    const entry = await this.#ports.trees.get(tree, path)
+    if (entry === undefined) throw notFound(commit, path)
+    return this.#info(path, entry)
   }
 
   /**
@@ -62,36 +73,64 @@ export class Files {
    */
   async read(
     file: FileName,
-    options?: {
+    options: {
       readonly offset?: number
       readonly length?: number
       readonly signal?: AbortSignal
-    },
+    } = {},
   ): Promise<{ readonly info: FileInfo; readonly bytes: ByteStream }> {
-    throw new UnimplementedError(file.path + String(options))
+    const { offset = 0, length = 0, signal } = options
+    const info = await this.inspect(file, signal)
+    const { entry } = info
+    if (entry.kind === 'directory') throw new IsADirectoryError(info.path)
+    const range = length === 0 ? { offset } : { offset, length }
+    const bytes = cancellable(this.#ports.contents.read(entry.content, range), signal)
+    return { info, bytes }
   }
 
   /**
    * What a directory holds, by name in byte order.
    *
-   * @throws {FileNotFoundError}
+   * @throws {NoNodeError}
    * @throws {NotADirectoryError}
    */
-  list(file: FileName, signal?: AbortSignal): AsyncIterable<FileInfo> {
-    throw new UnimplementedError(file.path + String(signal))
+  async *list(file: FileName, signal?: AbortSignal): AsyncGenerator<FileInfo> {
+    const path = parseFilePath(file.path)
+    const { tree } = await this.#root(file.repo, file.commit, signal)
+    for await (const { name, entry } of this.#ports.trees.list(tree, path)) {
+      checkCancelled(signal)
+      yield this.#info(joinPath(path, name), entry)
+    }
   }
 
-  /** Every file and directory below `path` and itself, in path order. */
-  walk(file: FileName, signal?: AbortSignal): AsyncIterable<FileInfo> {
-    throw new UnimplementedError(file.path + String(signal))
+  /**
+   * Every file and directory below `path` and itself, in path order.
+   *
+   * @throws {FileNotFoundError}
+   */
+  async *walk(file: FileName, signal?: AbortSignal): AsyncGenerator<FileInfo> {
+    const path = parseFilePath(file.path)
+    const { commit, tree } = await this.#root(file.repo, file.commit, signal)
+    let empty = true
+    for await (const found of this.#ports.trees.walk(tree, { path, directories: true })) {
+      checkCancelled(signal)
+      empty = false
+      yield this.#info(found.path, found.entry)
+    }
+    if (empty) throw notFound(commit, path)
   }
 
   /** What matches, in path order. @throws {InvalidArgumentError} for a malformed pattern. */
-  glob(
+  async *glob(
     options: { readonly repo: string; readonly commit: string; readonly pattern: string },
     signal?: AbortSignal,
-  ): AsyncIterable<FileInfo> {
-    throw new UnimplementedError(options.pattern + String(signal))
+  ): AsyncGenerator<FileInfo> {
+    const glob = parseGlob(options.pattern)
+    const { tree } = await this.#root(options.repo, options.commit, signal)
+    for await (const { path, entry } of this.#ports.trees.glob(tree, glob)) {
+      checkCancelled(signal)
+      yield this.#info(path, entry)
+    }
   }
 
   /**
@@ -99,14 +138,90 @@ export class Files {
    * nothing without one. Deep: files only. Shallow: one level, directories as such. A path that is
    * missing counts as empty.
    */
-  diff(
+  async *diff(
     options: {
       readonly after: FileName
       readonly before?: FileName | undefined
       readonly shallow: boolean
     },
     signal?: AbortSignal,
-  ): AsyncIterable<FileDifference> {
-    throw new UnimplementedError(options.after.path + String(signal))
+  ): AsyncGenerator<FileDifference> {
+    const after = await this.#sideOf(options.after, signal)
+    const before = await this.#sideBefore(options.before, after, signal)
+    const { shallow } = options
+    for await (const found of this.#ports.trees.diff(before?.entry, after.entry, { shallow })) {
+      checkCancelled(signal)
+      yield {
+        path: found.path,
+        before: this.#sideInfo(before, found.path, found.before),
+        after: this.#sideInfo(after, found.path, found.after),
+      }
+    }
+  }
+
+  async #root(
+    repo: string,
+    name: string,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly commit: CommitInfo; readonly tree: DirectoryEntry }> {
+    for (;;) {
+      checkCancelled(signal)
+      const commit = await this.#ports.database.read((tx) => getCommit(tx, repo, name))
+      if (commit.state.kind === 'finished') return { commit, tree: treeEntry(commit.state.tree) }
+      const open = await this.#openTrees.current(commit.id, signal)
+      if (open !== undefined) return { commit, tree: open.tree }
+      // It was finished or deleted meanwhile: look again.
+    }
+  }
+
+  async #sideOf(file: FileName, signal: AbortSignal | undefined): Promise<Side> {
+    const path = parseFilePath(file.path)
+    const { commit, tree } = await this.#root(file.repo, file.commit, signal)
+    return { commit, path, entry: await this.#ports.trees.get(tree, path) }
+  }
+
+  async #sideBefore(
+    given: FileName | undefined,
+    after: Side,
+    signal: AbortSignal | undefined,
+  ): Promise<Side | undefined> {
+    if (given !== undefined) return this.#sideOf(given, signal)
+    const { repo, parent } = after.commit
+    if (parent === undefined) return undefined
+    return this.#sideOf({ repo, commit: parent, path: after.path }, signal)
+  }
+
+  #sideInfo(
+    side: Side | undefined,
+    relative: FilePath,
+    entry: TreeEntry | undefined,
+  ): FileInfo | undefined {
+    if (side === undefined || entry === undefined) return undefined
+    return this.#info(parseFilePath(`${side.path}${relative}`), entry)
+  }
+
+  #info(path: FilePath, entry: TreeEntry): FileInfo {
+    const sizeBytes = entry.kind === 'file' ? contentSizeBytes(entry.content) : entry.sizeBytes
+    return { path, entry, hash: this.#ports.trees.entryHash(entry), sizeBytes }
+  }
+}
+
+interface Side {
+  readonly commit: CommitInfo
+  readonly path: FilePath
+  readonly entry: TreeEntry | undefined
+}
+
+function notFound(commit: CommitInfo, path: FilePath): FileNotFoundError {
+  return new FileNotFoundError({ repo: commit.repo, commit: commit.id, path })
+}
+
+async function* cancellable(
+  bytes: ByteStream,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of bytes) {
+    checkCancelled(signal)
+    yield piece
   }
 }

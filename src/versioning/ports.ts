@@ -4,7 +4,7 @@ import type { Random } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import type { Contents } from '../storage/contents.ts'
-import type { TreeRoot } from '../storage/file-trees.ts'
+import type { FileTrees } from '../storage/file-trees.ts'
 
 /** A commit by its full name. */
 export interface CommitName {
@@ -50,7 +50,7 @@ export interface VersioningPorts {
   readonly database: Database
   readonly chunks: ChunkStore
   readonly contents: Contents
-  readonly trees: { readonly emptyRoot?: TreeRoot }
+  readonly trees: FileTrees
   readonly clock: Clock
   readonly random: Random
   readonly onHeadReady: OnHeadReady

@@ -1,8 +1,10 @@
 import type { Instant } from '../base/clock.ts'
-import { UnimplementedError } from '../base/errors.ts'
-import type { RepoName } from '../base/names.ts'
+import { parseRepoName, type RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
-import type { VersioningPorts } from './ports.ts'
+import { RepoExistsError, RepoInUseError, RepoNotFoundError } from './errors.ts'
+import { branchTopic, commitTopic, repoTopic, type VersioningPorts } from './ports.ts'
+import { repoAncestors, repoDescendants, writeRepoProvenance } from './records/repo-provenance.ts'
+import { nextWritten } from './records/write-sequence.ts'
 
 export interface RepoInfo {
   readonly name: RepoName
@@ -21,6 +23,15 @@ export interface RepoSpec {
   readonly description: string
 }
 
+type RepoRow = {
+  readonly name: RepoName
+  readonly description: string
+  readonly created_at: number
+  readonly size_bytes: number
+}
+
+const repoColumns = 'name, description, created_at, size_bytes'
+
 /**
  * @throws {RepoExistsError}
  * @throws {RepoNotFoundError} for a provenance repo that does not exist.
@@ -29,7 +40,16 @@ export async function createRepo(
   tx: Transaction,
   spec: RepoSpec & { readonly createdAt: Instant },
 ): Promise<void> {
-  throw new UnimplementedError(`createRepo ${spec.name} ${String(tx)}`)
+  if ((await findRow(tx, spec.name)) !== undefined) throw new RepoExistsError(spec.name)
+  await tx.run(
+    `INSERT INTO repos (name, description, created_at, size_bytes, written) VALUES (?, ?, ?, 0, ?)`,
+    spec.name,
+    spec.description,
+    spec.createdAt,
+    await nextWritten(tx),
+  )
+  await writeRepoProvenance(tx, spec.name, spec.provenance)
+  await tx.emit(repoTopic, spec.name)
 }
 
 /**
@@ -39,16 +59,33 @@ export async function createRepo(
  * @throws {ProvenanceCycleError}
  */
 export async function updateRepo(tx: Transaction, spec: RepoSpec): Promise<void> {
-  throw new UnimplementedError(`updateRepo ${spec.name} ${String(tx)}`)
+  const changed = await tx.run(
+    'UPDATE repos SET description = ?, written = ? WHERE name = ?',
+    spec.description,
+    await nextWritten(tx),
+    spec.name,
+  )
+  if (changed === 0) throw new RepoNotFoundError(spec.name)
+  await writeRepoProvenance(tx, spec.name, spec.provenance)
+  await tx.emit(repoTopic, spec.name)
 }
 
 export async function findRepo(tx: ReadTransaction, name: string): Promise<RepoInfo | undefined> {
-  throw new UnimplementedError(`findRepo ${name} ${String(tx)}`)
+  const row = await findRow(tx, name)
+  return row === undefined ? undefined : repoInfo(tx, row)
 }
 
 /** @throws {RepoNotFoundError} */
 export async function getRepo(tx: ReadTransaction, name: string): Promise<RepoInfo> {
-  throw new UnimplementedError(`getRepo ${name} ${String(tx)}`)
+  const repo = await findRepo(tx, name)
+  if (repo === undefined) throw new RepoNotFoundError(name)
+  return repo
+}
+
+/** Latest written first. */
+export async function listRepos(tx: ReadTransaction): Promise<readonly RepoInfo[]> {
+  const rows = await tx.all<RepoRow>(`SELECT ${repoColumns} FROM repos ORDER BY written DESC`)
+  return Promise.all(rows.map((row) => repoInfo(tx, row)))
 }
 
 /**
@@ -62,7 +99,34 @@ export async function deleteRepo(
   name: string,
   options: { readonly force: boolean },
 ): Promise<void> {
-  throw new UnimplementedError(`deleteRepo ${name} ${String(tx)} ${options.force}`)
+  const row = await findRow(tx, name)
+  if (row === undefined) throw new RepoNotFoundError(name)
+  const dependents = await repoDescendants(tx, name)
+  if (dependents.length > 0 && !options.force) throw new RepoInUseError(name, dependents)
+  const ofRepo = 'IN (SELECT id FROM commits WHERE repo = ?)'
+  await tx.run(`DELETE FROM staged_writes WHERE id ${ofRepo}`, name)
+  await tx.run(`DELETE FROM commit_provenance WHERE id ${ofRepo}`, name)
+  await tx.run('DELETE FROM commits WHERE repo = ?', name)
+  await tx.run('DELETE FROM branches WHERE repo = ?', name)
+  await tx.run('DELETE FROM repo_provenance WHERE repo = ?', name)
+  await tx.run('DELETE FROM repos WHERE name = ?', name)
+  await tx.emit(repoTopic, name)
+  await tx.emit(branchTopic, `${name}/`)
+  await tx.emit(commitTopic, `${name}/`)
+}
+
+async function findRow(tx: ReadTransaction, name: string): Promise<RepoRow | undefined> {
+  return tx.get<RepoRow>(`SELECT ${repoColumns} FROM repos WHERE name = ?`, name)
+}
+
+async function repoInfo(tx: ReadTransaction, row: RepoRow): Promise<RepoInfo> {
+  return {
+    name: row.name,
+    createdAt: row.created_at,
+    description: row.description,
+    sizeBytes: row.size_bytes,
+    provenance: await repoAncestors(tx, row.name),
+  }
 }
 
 /** Names and descriptions of what is versioned. Names come as text and are parsed here. */
@@ -80,25 +144,43 @@ export class Repos {
     /** Changes an existing repo instead; fails when there is none. */
     readonly update?: boolean
   }): Promise<void> {
-    throw new UnimplementedError(`${spec.name} ${String(this.#ports)}`)
+    const repo: RepoSpec = {
+      name: parseRepoName(spec.name),
+      provenance: (spec.provenance ?? []).map(parseRepoName),
+      description: spec.description ?? '',
+    }
+    const createdAt = this.#ports.clock.now()
+    await this.#ports.database.transact(async (tx) => {
+      if (spec.update === true) await updateRepo(tx, repo)
+      else await createRepo(tx, { ...repo, createdAt })
+    })
   }
 
   /** @throws {RepoNotFoundError} */
   async inspect(name: string): Promise<RepoInfo> {
-    throw new UnimplementedError(name)
+    return this.#ports.database.read((tx) => getRepo(tx, name))
   }
 
   /** Latest written first; with `provenance`, only repos made from all of these. */
   async list(options?: { readonly provenance?: readonly string[] }): Promise<readonly RepoInfo[]> {
-    throw new UnimplementedError(String(options))
+    return this.#ports.database.read(async (tx) => {
+      const wanted = options?.provenance ?? []
+      for (const name of wanted) await getRepo(tx, name)
+      const repos = await listRepos(tx)
+      return repos.filter((repo) =>
+        wanted.every((name) => repo.provenance.some((ancestor) => ancestor === name)),
+      )
+    })
   }
 
   async delete(name: string, options: { readonly force: boolean }): Promise<void> {
-    throw new UnimplementedError(name + String(options))
+    await this.#ports.database.transact((tx) => deleteRepo(tx, name, options))
   }
 
   /** Deletes every repo by force. */
   async deleteAll(): Promise<void> {
-    throw new UnimplementedError('deleteAll')
+    await this.#ports.database.transact(async (tx) => {
+      for (const repo of await listRepos(tx)) await deleteRepo(tx, repo.name, { force: true })
+    })
   }
 }

@@ -1,6 +1,20 @@
-import { UnimplementedError } from '../base/errors.ts'
-import type { CommitInfo } from './commit-records.ts'
-import type { VersioningPorts } from './ports.ts'
+import { InvalidArgumentError } from '../base/errors.ts'
+import type { CommitId, RepoName } from '../base/names.ts'
+import type { ReadTransaction } from '../database/database.ts'
+import { findBranch } from './branches.ts'
+import { type CommitInfo, findCommit, findDerivedCommit, getCommit } from './commit-records.ts'
+import { listLine } from './commits/listing.ts'
+import { FlushFailedError } from './errors.ts'
+import {
+  branchTopic,
+  commitTopic,
+  type CommitName,
+  repoTopic,
+  type VersioningPorts,
+} from './ports.ts'
+import { findRepo, getRepo, listRepos } from './repos.ts'
+import { SeenCommits } from './subscriptions/seen-commits.ts'
+import { watchChanges } from './subscriptions/watch-changes.ts'
 
 /** Waits for commits to come. */
 export class Subscriptions {
@@ -16,29 +30,166 @@ export class Subscriptions {
    * after the last.
    *
    * @throws {InvalidArgumentError} without commits.
-   * @throws {FlushFailedError} as soon as a target can no longer get its commit.
+   * @throws {FlushFailedError} when no target is left but those that can no longer get theirs.
    */
-  flush(options: {
+  async *flush(options: {
     /** Each by branch or id. */
     readonly commits: readonly { readonly repo: string; readonly commit: string }[]
     readonly toRepos?: readonly string[] | undefined
     readonly signal: AbortSignal
-  }): AsyncIterable<CommitInfo> {
-    throw new UnimplementedError(String(this.#ports) + String(options))
+  }): AsyncGenerator<CommitInfo> {
+    const { database, downstream } = this.#ports
+    if (options.commits.length === 0) throw new InvalidArgumentError('fromCommits cannot be empty')
+    const waiting = new Set<string>()
+    await using changes = watchChanges(database, {
+      topics: [commitTopic, repoTopic, ...downstream.topics],
+      signal: options.signal,
+      matches: ({ topic, subject }) =>
+        topic !== commitTopic || waiting.has(subject.slice(0, subject.indexOf('/'))),
+    })
+    const { commits, targets } = await database.read((tx) => flushPlan(tx, options))
+    for (const target of targets) waiting.add(target)
+    for (;;) {
+      const left = targets.filter((target) => waiting.has(target))
+      const found = await database.read((tx) => this.#flushStep(tx, commits, left))
+      for (const commit of found.finished) {
+        waiting.delete(commit.repo)
+        yield commit
+      }
+      if (waiting.size === 0) return
+      if (found.failures.length === waiting.size && found.failures[0] !== undefined) {
+        throw found.failures[0]
+      }
+      await changes.next()
+    }
   }
 
   /**
    * The finished commits of a branch, oldest first, without `from` and what came before it; then
-   * each head as it finishes, until `signal` aborts. A repo or branch that does not exist yet is
-   * waited for.
+   * each head as it finishes, until `signal` aborts, which throws `CancelledError`. A repo or
+   * branch that does not exist yet is waited for.
    */
-  subscribe(options: {
+  async *subscribe(options: {
     readonly repo: string
     readonly branch: string
     /** A branch (as it is at the start) or an id. */
     readonly from?: string | undefined
     readonly signal: AbortSignal
-  }): AsyncIterable<CommitInfo> {
-    throw new UnimplementedError(String(options))
+  }): AsyncGenerator<CommitInfo> {
+    const { database } = this.#ports
+    const { repo, branch, signal } = options
+    await using changes = watchChanges(database, {
+      topics: [branchTopic, commitTopic],
+      signal,
+      matches: ({ topic, subject }) =>
+        topic === branchTopic
+          ? subject === `${repo}/${branch}` || subject === `${repo}/`
+          : subject.startsWith(`${repo}/`),
+    })
+    const from = await database.read((tx) => startOf(tx, repo, options.from))
+    const seen = new SeenCommits()
+    for (const id of await this.#line(repo, branch, from)) {
+      const commit = await database.read((tx) => findCommit(tx, repo, id))
+      if (commit?.state.kind !== 'finished') continue
+      seen.add(id)
+      yield commit
+    }
+    if (from !== undefined) seen.add(from)
+    for (;;) {
+      const head = await database.read((tx) => headOf(tx, repo, branch))
+      if (head?.state.kind === 'finished' && !seen.has(head.id)) {
+        seen.add(head.id)
+        yield head
+      } else {
+        await changes.next()
+      }
+    }
   }
+
+  async #flushStep(
+    tx: ReadTransaction,
+    commits: readonly CommitName[],
+    targets: readonly RepoName[],
+  ): Promise<{
+    readonly finished: readonly CommitInfo[]
+    readonly failures: readonly FlushFailedError[]
+  }> {
+    const finished: CommitInfo[] = []
+    const failures: FlushFailedError[] = []
+    for (const repo of targets) {
+      const commit = await findDerivedCommit(tx, repo, commits)
+      if (commit !== undefined) {
+        finished.push(commit)
+      } else if ((await findRepo(tx, repo)) === undefined) {
+        failures.push(new FlushFailedError(repo, 'the repo has been deleted'))
+      } else {
+        const state = await this.#ports.downstream.state(tx, commits, repo)
+        if (state.kind === 'failed') failures.push(new FlushFailedError(repo, state.reason))
+      }
+    }
+    return { finished, failures }
+  }
+
+  /** The branch's commits that `from` does not have, oldest first: 32 characters for each. */
+  async #line(
+    repo: string,
+    branch: string,
+    from: CommitId | undefined,
+  ): Promise<readonly CommitId[]> {
+    const { database } = this.#ports
+    const head = await database.read((tx) => headOf(tx, repo, branch))
+    if (head === undefined) return []
+    const line: CommitId[] = []
+    for await (const commit of listLine(database, head.id, from)) line.push(commit.id)
+    if (from === undefined) return line.toReversed()
+    const last = line.at(-1)
+    if (last === undefined) return []
+    const oldest = await database.read((tx) => findCommit(tx, repo, last))
+    if (oldest?.parent === from) return line.toReversed()
+    // `from` is on another line: what the two share came before it.
+    const before = new Set<CommitId>()
+    for await (const commit of listLine(database, from, undefined)) before.add(commit.id)
+    return line.filter((id) => !before.has(id)).toReversed()
+  }
+}
+
+async function flushPlan(
+  tx: ReadTransaction,
+  options: {
+    readonly commits: readonly { readonly repo: string; readonly commit: string }[]
+    readonly toRepos?: readonly string[] | undefined
+  },
+): Promise<{ readonly commits: readonly CommitName[]; readonly targets: readonly RepoName[] }> {
+  const commits: CommitName[] = []
+  for (const { repo, commit } of options.commits) {
+    const { id, repo: name } = await getCommit(tx, repo, commit)
+    commits.push({ id, repo: name })
+  }
+  const targets: RepoName[] = []
+  if (options.toRepos !== undefined && options.toRepos.length > 0) {
+    for (const name of options.toRepos) targets.push((await getRepo(tx, name)).name)
+  } else {
+    for (const repo of await listRepos(tx)) {
+      if (commits.every((commit) => repo.provenance.includes(commit.repo))) targets.push(repo.name)
+    }
+  }
+  return { commits, targets }
+}
+
+async function startOf(
+  tx: ReadTransaction,
+  repo: string,
+  from: string | undefined,
+): Promise<CommitId | undefined> {
+  if (from === undefined || from === '') return undefined
+  return (await getCommit(tx, repo, from)).id
+}
+
+async function headOf(
+  tx: ReadTransaction,
+  repo: string,
+  branch: string,
+): Promise<CommitInfo | undefined> {
+  const found = await findBranch(tx, repo, branch)
+  return found === undefined ? undefined : findCommit(tx, repo, found.head)
 }

@@ -8,7 +8,7 @@ const firstStep: readonly string[] = [
   )`,
   `INSERT INTO versioning_sequence (one, last) VALUES (1, 0)`,
 
-  `CREATE TABLE repos (
+  `CREATE TABLE repos ( -- clustered
     name TEXT NOT NULL PRIMARY KEY,
     description TEXT NOT NULL,
     created_at INTEGER NOT NULL,
@@ -18,7 +18,7 @@ const firstStep: readonly string[] = [
   `CREATE INDEX repos_by_written ON repos (written)`,
 
   // The transitive closure; direct = 1 for the edges that were given.
-  `CREATE TABLE repo_provenance (
+  `CREATE TABLE repo_provenance ( -- clustered
     repo TEXT NOT NULL,
     ancestor TEXT NOT NULL,
     direct INTEGER NOT NULL,
@@ -26,7 +26,7 @@ const firstStep: readonly string[] = [
   )`,
   `CREATE INDEX repo_provenance_by_ancestor ON repo_provenance (ancestor, repo)`,
 
-  `CREATE TABLE branches (
+  `CREATE TABLE branches ( -- clustered
     repo TEXT NOT NULL,
     name TEXT NOT NULL,
     head TEXT NOT NULL,
@@ -37,7 +37,7 @@ const firstStep: readonly string[] = [
 
   // finished_at is null while the commit is open; then root, size_bytes and file_count are, too.
   // staged_last numbers the staged writes; puts wait while now < sealed_until.
-  `CREATE TABLE commits (
+  `CREATE TABLE commits ( -- clustered
     id TEXT NOT NULL PRIMARY KEY,
     repo TEXT NOT NULL,
     parent TEXT,
@@ -53,7 +53,7 @@ const firstStep: readonly string[] = [
   `CREATE INDEX commits_by_repo ON commits (repo, written)`,
   `CREATE INDEX commits_by_parent ON commits (parent)`,
 
-  `CREATE TABLE commit_provenance (
+  `CREATE TABLE commit_provenance ( -- clustered
     id TEXT NOT NULL,
     ancestor TEXT NOT NULL,
     ancestor_repo TEXT NOT NULL,

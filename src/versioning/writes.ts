@@ -1,7 +1,24 @@
 import type { ByteStream } from '../base/bytes.ts'
-import { UnimplementedError } from '../base/errors.ts'
+import { concatBytes } from '../base/bytes.ts'
+import { InvalidArgumentError } from '../base/errors.ts'
+import type { CommitId } from '../base/names.ts'
+import { parseFilePath, rootPath } from '../base/paths.ts'
+import { FileDirectoryConflictError } from '../storage/tree-errors.ts'
 import type { FileName } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
+import { checkCancelled } from './records/cancellation.ts'
+import { RunCollector } from './staging/bulk.ts'
+import type { OpenTrees } from './staging/open-trees.ts'
+import type { Run } from './staging/runs.ts'
+import { requireOpen, stageWrite, type StageResult, type StageTarget } from './staging/stage.ts'
+import {
+  encodeStaged,
+  rowBytesMax,
+  type StagedColumns,
+  type StagedValue,
+} from './staging/staged-rows.ts'
+
+export { sweepStagedWrites } from './staging/sweep.ts'
 
 /**
  * Many files as one write: all of them are staged by `commit`, or none. Puts run one at a time.
@@ -17,19 +34,26 @@ export interface BulkWriter extends AsyncDisposable {
   /**
    * Stages everything that was put; durable when it resolves.
    *
-   * @throws {FileConflictError} for a file where a directory is, in the commit or among what was
-   * put; nothing is staged then.
+   * @throws {FileDirectoryConflictError} for a file where a directory is, in the commit or among
+   * what was put; nothing is staged then.
    * @throws {CommitNotOpenError}
    */
   commit(signal?: AbortSignal): Promise<{ readonly fileCount: number; readonly sizeBytes: number }>
 }
 
+/** How often puts that wait for a sealed commit look again. */
+const sealedPollMs = 20
+/** Tries to stage a bulk write on the very tree that it was checked against. */
+const bulkAttemptsMax = 3
+
 /** Writes to open commits. What has been acknowledged is durable. */
 export class Writes {
   readonly #ports: VersioningPorts
+  readonly #openTrees: OpenTrees
 
-  constructor(ports: VersioningPorts) {
+  constructor(ports: VersioningPorts, openTrees: OpenTrees) {
     this.#ports = ports
+    this.#openTrees = openTrees
   }
 
   /**
@@ -42,9 +66,15 @@ export class Writes {
   async put(
     file: FileName,
     bytes: ByteStream | Uint8Array,
-    options?: { readonly overwrite?: boolean; readonly signal?: AbortSignal },
+    options: { readonly overwrite?: boolean; readonly signal?: AbortSignal } = {},
   ): Promise<void> {
-    throw new UnimplementedError(file.path + String(this.#ports) + String(options) + String(bytes))
+    const path = parseFilePath(file.path)
+    if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
+    const { overwrite = false, signal } = options
+    const { repo, commit } = file
+    const { value, name } = await this.#valueOf(bytes, { repo, name: commit }, signal)
+    const columns = encodeStaged({ kind: 'put', path, overwrite, value })
+    await this.#stage({ repo, name, call: 'put' }, columns, signal)
   }
 
   /**
@@ -54,11 +84,139 @@ export class Writes {
    * @throws {CommitFinishedError}
    */
   async delete(file: FileName, signal?: AbortSignal): Promise<void> {
-    throw new UnimplementedError(file.path + String(signal))
+    const columns = encodeStaged({ kind: 'delete', path: parseFilePath(file.path) })
+    await this.#stage({ repo: file.repo, name: file.commit, call: 'delete' }, columns, signal)
   }
 
   /** @throws {CommitNotOpenError} */
   async bulk(repo: string, commit: string): Promise<BulkWriter> {
-    throw new UnimplementedError(repo + commit)
+    const { id } = await this.#requireOpen(repo, commit)
+    const collector = new RunCollector(this.#ports)
+    return {
+      put: (path, bytes, options) => collector.add(path, bytes, options?.overwrite ?? false),
+      commit: async (signal) => {
+        const runs = await collector.end()
+        if (runs.length > 0) await this.#stageRuns(repo, id, runs, signal)
+        return { fileCount: collector.fileCount, sizeBytes: collector.sizeBytes }
+      },
+      [Symbol.asyncDispose]: async () => collector.abandon(),
+    }
+  }
+
+  async #requireOpen(repo: string, name: string): Promise<{ readonly id: CommitId }> {
+    return this.#ports.database.read((tx) => requireOpen(tx, { repo, name, call: 'put' }))
+  }
+
+  /**
+   * Small contents ride in the row. Larger ones are stored first, and the put then goes to the
+   * commit that the name meant when the bytes began to come.
+   */
+  async #valueOf(
+    bytes: ByteStream | Uint8Array,
+    commit: { readonly repo: string; readonly name: string },
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly value: StagedValue; readonly name: string }> {
+    const { chunks, contents } = this.#ports
+    const stream = bytes instanceof Uint8Array ? ofBytes(bytes) : bytes
+    const iterator = stream[Symbol.asyncIterator]()
+    let handedOn = false
+    try {
+      const head = await takeHead(iterator, signal)
+      if (head.ended) return { value: { kind: 'bytes', bytes: head.bytes }, name: commit.name }
+      const { id } = await this.#requireOpen(commit.repo, commit.name)
+      handedOn = true
+      const content = await contents.write(joined(head.bytes, iterator, signal))
+      await chunks.flush()
+      return { value: { kind: 'content', content }, name: id }
+    } finally {
+      if (!handedOn) await iterator.return?.()
+    }
+  }
+
+  async #stage(
+    commit: Omit<StageTarget, 'now'>,
+    columns: StagedColumns,
+    signal: AbortSignal | undefined,
+  ): Promise<Exclude<StageResult, { readonly kind: 'sealed' }>> {
+    const { clock, database } = this.#ports
+    for (;;) {
+      checkCancelled(signal)
+      const now = clock.now()
+      const result = await database.transact((tx) => stageWrite(tx, { ...commit, now }, columns))
+      if (result.kind !== 'sealed') return result
+      // A finish is at work that puts kept outrunning; it takes as long as one build.
+      await clock.sleep(sealedPollMs, signal)
+    }
+  }
+
+  /** Checks the runs against the commit's tree, then stages them as one write. */
+  async #stageRuns(
+    repo: string,
+    id: CommitId,
+    runs: readonly Run[],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const columns = encodeStaged({ kind: 'bulk', runs })
+    await this.#ports.chunks.flush()
+    for (let attempt = 1; ; attempt += 1) {
+      checkCancelled(signal)
+      const tree = await this.#openTrees.current(id, signal)
+      if (tree === undefined) {
+        await this.#requireOpen(repo, id)
+        continue
+      }
+      const next = await this.#openTrees.withBulk(tree, runs)
+      const conflict = next.conflicts[tree.conflicts.length]
+      if (conflict !== undefined) {
+        throw new FileDirectoryConflictError(conflict.path, conflict.obstacle)
+      }
+      // Should puts keep coming between, it is staged anyway: a conflict then shows at the finish.
+      const after = attempt < bulkAttemptsMax ? tree.sequence : undefined
+      const result = await this.#stage({ repo, name: id, call: 'put', after }, columns, signal)
+      if (result.kind === 'outrun') continue
+      if (result.sequence === next.sequence) this.#openTrees.remember(id, next)
+      return
+    }
+  }
+}
+
+async function* ofBytes(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
+
+/** Reads until the stream ends or no longer fits a row. */
+async function takeHead(
+  iterator: AsyncIterator<Uint8Array>,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly bytes: Uint8Array; readonly ended: boolean }> {
+  const parts: Uint8Array[] = []
+  let size = 0
+  while (size <= rowBytesMax) {
+    checkCancelled(signal)
+    const next = await iterator.next()
+    if (next.done === true) return { bytes: concatBytes(parts), ended: true }
+    // The source may use its buffer again.
+    parts.push(next.value.slice())
+    size += next.value.length
+  }
+  return { bytes: concatBytes(parts), ended: false }
+}
+
+/** `head`, then what is left of a stream, which is closed on every way out. */
+async function* joined(
+  head: Uint8Array,
+  rest: AsyncIterator<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield head
+    for (;;) {
+      checkCancelled(signal)
+      const next = await rest.next()
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    await rest.return?.()
   }
 }

@@ -1,0 +1,77 @@
+import type { CommitId, RepoName } from '../../base/names.ts'
+import type { Database, ReadTransaction } from '../../database/database.ts'
+import { type CommitInfo, type CommitRow, commitColumns, commitInfo } from '../commit-records.ts'
+
+const pageMax = 100
+
+/** Every commit of the repo, latest written first, page by page. */
+export async function* listAllCommits(
+  database: Database,
+  repo: RepoName,
+): AsyncGenerator<CommitInfo> {
+  let before = Number.MAX_SAFE_INTEGER
+  for (;;) {
+    const upTo = before
+    const { page, last } = await database.read(async (tx) => {
+      const rows = await tx.all<CommitRow>(
+        `SELECT ${commitColumns} FROM commits WHERE repo = ? AND written < ?
+          ORDER BY written DESC LIMIT ?`,
+        repo,
+        upTo,
+        pageMax,
+      )
+      return { page: await infosOf(tx, rows), last: rows.at(-1)?.written }
+    })
+    yield* page
+    if (last === undefined || page.length < pageMax) return
+    before = last
+  }
+}
+
+/** `from` and its line of parents, newest first, up to but without `end`, page by page. */
+export async function* listLine(
+  database: Database,
+  from: CommitId,
+  end: CommitId | undefined,
+): AsyncGenerator<CommitInfo> {
+  let next: CommitId | undefined = from
+  while (next !== undefined && next !== end) {
+    const start: CommitId = next
+    const page = await database.read(async (tx) => {
+      const rows = await linePage(tx, start)
+      return infosOf(tx, rows)
+    })
+    for (const commit of page) {
+      if (commit.id === end) return
+      yield commit
+    }
+    next = page.at(-1)?.parent
+  }
+}
+
+async function linePage(tx: ReadTransaction, from: CommitId): Promise<readonly CommitRow[]> {
+  const columns = commitColumns
+    .split(', ')
+    .map((column) => `commits.${column}`)
+    .join(', ')
+  return tx.all<CommitRow>(
+    `WITH RECURSIVE line (id, depth) AS (
+        SELECT id, 1 FROM commits WHERE id = ?
+        UNION ALL
+        SELECT commits.parent, line.depth + 1 FROM commits JOIN line ON commits.id = line.id
+          WHERE commits.parent IS NOT NULL AND line.depth < ?
+      )
+      SELECT ${columns} FROM line JOIN commits ON commits.id = line.id ORDER BY line.depth`,
+    from,
+    pageMax,
+  )
+}
+
+async function infosOf(
+  tx: ReadTransaction,
+  rows: readonly CommitRow[],
+): Promise<readonly CommitInfo[]> {
+  const infos: CommitInfo[] = []
+  for (const row of rows) infos.push(await commitInfo(tx, row))
+  return infos
+}

@@ -1,0 +1,142 @@
+import { compareBytes } from '../../base/bytes.ts'
+import { assert } from '../../base/errors.ts'
+import { type FilePath, isWithin, joinPath, parentPath, pathNames } from '../../base/paths.ts'
+import { baseName, pathOfKey, rootPath } from '../../base/paths.ts'
+import type { Content, Contents } from '../../storage/contents.ts'
+import type { TreeEdit, TreeEntry } from '../../storage/file-trees.ts'
+import type { StagedConflict } from './overlay.ts'
+import type { RunRecord } from './runs.ts'
+
+export interface BulkPorts {
+  readonly contents: Contents
+  /** The entry in the tree that is edited. */
+  readonly lookUp: (path: FilePath) => Promise<TreeEntry | undefined>
+}
+
+/**
+ * The edits that a bulk write makes to a tree: its sorted records, those of one path as one.
+ * Conflicts, with the tree and among the records, go to `onConflict`, and their records nowhere.
+ * Holds the names above the current path.
+ */
+export async function* bulkEdits(
+  ports: BulkPorts,
+  records: AsyncIterable<RunRecord>,
+  onConflict: (conflict: StagedConflict) => void,
+): AsyncGenerator<TreeEdit> {
+  const position = new Position(ports)
+  for await (const file of filesOf(ports.contents, records)) {
+    const obstacle = await position.enter(parentPath(file.path))
+    if (obstacle !== undefined) {
+      onConflict({ path: file.path, obstacle })
+      continue
+    }
+    const entry = await position.lookUp(baseName(file.path))
+    if (entry?.kind === 'directory') {
+      onConflict({ path: file.path, obstacle: file.path })
+      continue
+    }
+    const content =
+      entry === undefined || file.overwrite
+        ? file.content
+        : await ports.contents.append(entry.content, file.content)
+    position.lastFile = file.path
+    yield { path: file.path, entry: { kind: 'file', content } }
+  }
+}
+
+interface MergedFile {
+  readonly path: FilePath
+  /** Replaces what is there, rather than appending to it. */
+  readonly overwrite: boolean
+  readonly content: Content
+}
+
+/** Joins the records of equal keys. */
+async function* filesOf(
+  contents: Contents,
+  records: AsyncIterable<RunRecord>,
+): AsyncGenerator<MergedFile> {
+  let current: RunRecord | undefined
+  for await (const record of records) {
+    if (current === undefined) {
+      current = record
+      continue
+    }
+    const order = compareBytes(current.key, record.key)
+    assert(order <= 0, 'the records of a bulk write are sorted')
+    if (order < 0) {
+      yield mergedFile(current)
+      current = record
+    } else if (record.overwrite) {
+      current = record
+    } else {
+      const content = await contents.append(current.content, record.content)
+      current = { key: current.key, overwrite: current.overwrite, content }
+    }
+  }
+  if (current !== undefined) yield mergedFile(current)
+}
+
+function mergedFile(record: RunRecord): MergedFile {
+  return {
+    path: pathOfKey(record.key),
+    overwrite: record.overwrite,
+    content: record.content,
+  }
+}
+
+interface OpenDirectory {
+  readonly path: FilePath
+  /** The tree has this directory, so its names have to be looked up there. */
+  readonly exists: boolean
+}
+
+/** Where in the tree a sorted walk is, so that nothing is looked up below what is not there. */
+class Position {
+  readonly #ports: BulkPorts
+  #open: OpenDirectory[] = [{ path: rootPath, exists: true }]
+  /** A file of the tree that paths below it run into. */
+  #file: FilePath | undefined
+  /** The last file of the bulk write itself. */
+  lastFile: FilePath | undefined
+
+  constructor(ports: BulkPorts) {
+    this.#ports = ports
+  }
+
+  /** Moves to a directory that sorts after the last one. Returns a file that is in the way. */
+  async enter(directory: FilePath): Promise<FilePath | undefined> {
+    if (this.lastFile !== undefined && isWithin(directory, this.lastFile)) return this.lastFile
+    if (this.#file !== undefined && isWithin(directory, this.#file)) return this.#file
+    let last = this.#last()
+    while (!isWithin(directory, last.path)) {
+      this.#open.pop()
+      last = this.#last()
+    }
+    const names = pathNames(directory)
+    for (let depth = this.#open.length - 1; depth < names.length; depth += 1) {
+      const name = names[depth]
+      assert(name !== undefined, 'the names reach down to the directory')
+      const entry = await this.lookUp(name)
+      const path = joinPath(this.#last().path, name)
+      if (entry?.kind === 'file') {
+        this.#file = path
+        return path
+      }
+      this.#open.push({ path, exists: entry !== undefined })
+    }
+    return undefined
+  }
+
+  /** What the tree has under `name` in the current directory. */
+  async lookUp(name: string): Promise<TreeEntry | undefined> {
+    const directory = this.#last()
+    return directory.exists ? this.#ports.lookUp(joinPath(directory.path, name)) : undefined
+  }
+
+  #last(): OpenDirectory {
+    const last = this.#open.at(-1)
+    assert(last !== undefined, 'the root stays open')
+    return last
+  }
+}

@@ -1,0 +1,208 @@
+import type { CommitId } from '../../base/names.ts'
+import type { ReadTransaction } from '../../database/database.ts'
+import type { DirectoryEntry, TreeEdit, TreeRoot } from '../../storage/file-trees.ts'
+import { treeEntry } from '../commit-records.ts'
+import type { VersioningPorts } from '../ports.ts'
+import { checkCancelled } from '../records/cancellation.ts'
+import { bulkEdits } from './bulk-edits.ts'
+import { Overlay, type StagedConflict } from './overlay.ts'
+import { mergeRuns, type Run } from './runs.ts'
+import { decodeStaged, type StagedColumns } from './staged-rows.ts'
+
+/** An open commit as of one of its staged writes. */
+export interface OpenTree {
+  /** Everything up to this staged write is applied. */
+  readonly sequence: number
+  /** Its root is a stored chunk; durable after the next flush. */
+  readonly tree: DirectoryEntry
+  /** Puts that were left out; a commit that has any cannot be finished. */
+  readonly conflicts: readonly StagedConflict[]
+}
+
+/** Rows that are read at once; each holds at most 64 KiB of content. */
+const pageRowsMax = 256
+/** Writes that become one edit of the tree. */
+const batchWritesMax = 20_000
+/** Bytes that an overlay may hold before it makes contents of them. */
+const pendingBytesMax = 16 * 1024 * 1024
+/** Open commits whose trees are remembered. */
+const rememberedMax = 256
+
+type OpenRow = {
+  readonly staged_last: number
+  readonly root: TreeRoot | null
+  readonly size_bytes: number | null
+  readonly file_count: number | null
+}
+type StagedRow = StagedColumns & { readonly sequence: number }
+
+/**
+ * Trees of open commits: what was staged, applied to the parent's tree, in the order of the writes.
+ * What has been applied once is remembered, so that the next reader applies only what came since.
+ */
+export class OpenTrees {
+  readonly #ports: VersioningPorts
+  /** By commit, the least recently used first. */
+  readonly #remembered = new Map<CommitId, OpenTree>()
+  /** What is being built, by commit: the next builder goes on from there. */
+  readonly #building = new Map<CommitId, Promise<OpenTree | undefined>>()
+
+  constructor(ports: VersioningPorts) {
+    this.#ports = ports
+  }
+
+  /**
+   * The tree with everything that was staged before the call, or undefined when the commit is not
+   * open (any more).
+   */
+  async current(commit: CommitId, signal?: AbortSignal): Promise<OpenTree | undefined> {
+    const earlier = this.#building.get(commit)
+    const built = (async () => {
+      await earlier?.catch(() => undefined)
+      return this.#build(commit, signal)
+    })()
+    this.#building.set(commit, built)
+    try {
+      return await built
+    } finally {
+      if (this.#building.get(commit) === built) this.#building.delete(commit)
+    }
+  }
+
+  /** `tree` with a bulk write on top, numbered as the next staged write; remembers nothing. */
+  async withBulk(tree: OpenTree, runs: readonly Run[]): Promise<OpenTree> {
+    const conflicts = [...tree.conflicts]
+    const edits = bulkEdits(
+      {
+        contents: this.#ports.contents,
+        lookUp: (path) => this.#ports.trees.get(tree.tree, path),
+      },
+      mergeRuns(this.#ports.chunks, runs),
+      (conflict) => conflicts.push(conflict),
+    )
+    return { sequence: tree.sequence + 1, tree: await this.#edit(tree.tree, edits), conflicts }
+  }
+
+  /** Keeps a tree that the caller has built and knows to be right. */
+  remember(commit: CommitId, tree: OpenTree): void {
+    const known = this.#remembered.get(commit)
+    if (known !== undefined && known.sequence > tree.sequence) return
+    this.#remembered.delete(commit)
+    this.#remembered.set(commit, tree)
+    for (const oldest of this.#remembered.keys()) {
+      if (this.#remembered.size <= rememberedMax) break
+      this.#remembered.delete(oldest)
+    }
+  }
+
+  /** Roots that only memory refers to: a collection must not take them away. */
+  roots(): readonly TreeRoot[] {
+    return [...this.#remembered.values()].map((open) => open.tree.root)
+  }
+
+  forget(commit: CommitId): void {
+    this.#remembered.delete(commit)
+  }
+
+  async #build(commit: CommitId, signal: AbortSignal | undefined): Promise<OpenTree | undefined> {
+    const row = await this.#ports.database.read((tx) => openRow(tx, commit))
+    if (row === undefined) {
+      this.forget(commit)
+      return undefined
+    }
+    let tree = this.#remembered.get(commit) ?? (await this.#parentTree(row))
+    while (tree.sequence < row.staged_last) {
+      checkCancelled(signal)
+      const next = await this.#applyBatch(commit, tree, row.staged_last)
+      if (next === undefined) return undefined
+      tree = next
+      this.remember(commit, tree)
+    }
+    return tree
+  }
+
+  async #parentTree(row: OpenRow): Promise<OpenTree> {
+    if (row.root === null || row.size_bytes === null || row.file_count === null) {
+      return { sequence: 0, tree: await this.#ports.trees.emptyRoot(), conflicts: [] }
+    }
+    const tree = treeEntry({
+      root: row.root,
+      sizeBytes: row.size_bytes,
+      fileCount: row.file_count,
+    })
+    return { sequence: 0, tree, conflicts: [] }
+  }
+
+  /** Applies the next writes up to `last`; undefined when they are gone: the commit is, too. */
+  async #applyBatch(
+    commit: CommitId,
+    start: OpenTree,
+    last: number,
+  ): Promise<OpenTree | undefined> {
+    const overlay = new Overlay(
+      {
+        contents: this.#ports.contents,
+        lookUp: (path) => this.#ports.trees.get(start.tree, path),
+        emptyDirectory: await this.#ports.trees.emptyRoot(),
+      },
+      start.conflicts,
+    )
+    let sequence = start.sequence
+    while (sequence < last && sequence - start.sequence < batchWritesMax) {
+      const rows = await this.#ports.database.read((tx) => stagedRows(tx, commit, sequence, last))
+      for (const row of rows) {
+        if (row.sequence !== sequence + 1) return undefined
+        const write = decodeStaged(row)
+        if (write.kind === 'bulk') {
+          if (sequence === start.sequence) return this.withBulk(start, write.runs)
+          return this.#finishBatch(start, overlay, sequence)
+        }
+        if (write.kind === 'put') await overlay.put(write.path, write.value, write.overwrite)
+        else await overlay.delete(write.path)
+        sequence = row.sequence
+      }
+      if (rows.length === 0) return undefined
+      if (overlay.pendingBytes > pendingBytesMax) await overlay.settle()
+    }
+    return this.#finishBatch(start, overlay, sequence)
+  }
+
+  #edit(
+    tree: DirectoryEntry,
+    edits: Iterable<TreeEdit> | AsyncIterable<TreeEdit>,
+  ): Promise<DirectoryEntry> {
+    return this.#ports.trees.edit(tree, edits, { emptied: 'keep' })
+  }
+
+  async #finishBatch(start: OpenTree, overlay: Overlay, sequence: number): Promise<OpenTree> {
+    await overlay.settle()
+    const base = overlay.startsEmpty ? await this.#ports.trees.emptyRoot() : start.tree
+    const tree = await this.#edit(base, overlay.edits())
+    return { sequence, tree, conflicts: overlay.conflicts }
+  }
+}
+
+async function openRow(tx: ReadTransaction, commit: CommitId): Promise<OpenRow | undefined> {
+  return tx.get<OpenRow>(
+    `SELECT commits.staged_last, parents.root, parents.size_bytes, parents.file_count
+      FROM commits LEFT JOIN commits AS parents ON parents.id = commits.parent
+      WHERE commits.id = ? AND commits.finished_at IS NULL`,
+    commit,
+  )
+}
+
+async function stagedRows(
+  tx: ReadTransaction,
+  commit: CommitId,
+  after: number,
+  last: number,
+): Promise<readonly StagedRow[]> {
+  return tx.all<StagedRow>(
+    `SELECT sequence, kind, path_key, payload FROM staged_writes
+      WHERE id = ? AND sequence > ? AND sequence <= ? ORDER BY sequence LIMIT ?`,
+    commit,
+    after,
+    last,
+    pageRowsMax,
+  )
+}

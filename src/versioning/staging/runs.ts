@@ -1,0 +1,153 @@
+import { compareBytes } from '../../base/bytes.ts'
+import type { ChunkId, ChunkReader, ChunkStore } from '../../storage/chunks.ts'
+import type { Content } from '../../storage/contents.ts'
+import { StagedBytesReader, StagedBytesWriter, damaged } from './staged-bytes.ts'
+
+/** One file of a bulk write. */
+export interface RunRecord {
+  readonly key: Uint8Array
+  readonly overwrite: boolean
+  readonly content: Content
+}
+
+/** The chunks that hold records sorted by key, equal keys in the order in which they were put. */
+export type Run = readonly ChunkId[]
+
+const runVersion = 1
+/** A chunk ends with the record that fills this; small, since a merge holds one of each run. */
+const runChunkBytes = 256 * 1024
+
+/** Stores records that are sorted already. Durable after the next flush. */
+export async function writeRun(
+  chunks: ChunkStore,
+  records: Iterable<RunRecord> | AsyncIterable<RunRecord>,
+): Promise<Run> {
+  const run: ChunkId[] = []
+  const writer = new StagedBytesWriter()
+  for await (const record of records) {
+    if (writer.sizeBytes === 0) writer.byte(runVersion)
+    writer.sized(record.key)
+    writer.byte(record.overwrite ? 1 : 0)
+    writer.content(record.content)
+    if (writer.sizeBytes >= runChunkBytes) run.push(await chunks.put(writer.take()))
+  }
+  if (writer.sizeBytes > 0) run.push(await chunks.put(writer.take()))
+  return run
+}
+
+async function* readRun(chunks: ChunkReader, run: Run): AsyncGenerator<readonly RunRecord[]> {
+  for (const chunk of run) {
+    const reader = new StagedBytesReader(await chunks.get(chunk))
+    const version = reader.byte()
+    if (version !== runVersion) throw damaged(`run version ${version} is unknown`)
+    const records: RunRecord[] = []
+    while (!reader.atEnd) {
+      const key = reader.sized()
+      records.push({ key, overwrite: reader.byte() === 1, content: reader.content() })
+    }
+    yield records
+  }
+}
+
+interface OpenRun {
+  /** Earlier runs come first among equal keys. */
+  readonly order: number
+  readonly pages: AsyncGenerator<readonly RunRecord[]>
+  page: readonly RunRecord[]
+  index: number
+}
+
+/**
+ * Merges runs into one sequence in key order; equal keys stay in the order in which they were put.
+ * Holds one chunk of each run in memory.
+ */
+export async function* mergeRuns(
+  chunks: ChunkReader,
+  runs: readonly Run[],
+): AsyncGenerator<RunRecord> {
+  const open: OpenRun[] = []
+  for (const [order, run] of runs.entries()) {
+    const started: OpenRun = { order, pages: readRun(chunks, run), page: [], index: 0 }
+    if (await fillPage(started)) open.push(started)
+  }
+  // The runs as a heap: the one with the least next record is first.
+  for (let index = Math.floor(open.length / 2); index >= 0; index -= 1) siftDown(open, index)
+  for (let least = open[0]; least !== undefined; least = open[0]) {
+    const record = least.page[least.index]
+    if (record === undefined) throw damaged('a run has an empty page')
+    yield record
+    least.index += 1
+    if (least.index >= least.page.length && !(await fillPage(least))) {
+      const last = open.pop()
+      if (last !== undefined && open.length > 0) open[0] = last
+    }
+    siftDown(open, 0)
+  }
+}
+
+/** False at the end of the run. */
+async function fillPage(run: OpenRun): Promise<boolean> {
+  const next = await run.pages.next()
+  if (next.done === true) return false
+  run.page = next.value
+  run.index = 0
+  return true
+}
+
+function siftDown(heap: OpenRun[], from: number): void {
+  let index = from
+  for (;;) {
+    const item = heap[index]
+    if (item === undefined) return
+    let least = item
+    let leastIndex = index
+    for (const childIndex of [index * 2 + 1, index * 2 + 2]) {
+      const child = heap[childIndex]
+      if (child !== undefined && comesBefore(child, least)) {
+        least = child
+        leastIndex = childIndex
+      }
+    }
+    if (leastIndex === index) return
+    heap[index] = least
+    heap[leastIndex] = item
+    index = leastIndex
+  }
+}
+
+function comesBefore(left: OpenRun, right: OpenRun): boolean {
+  const leftKey = left.page[left.index]?.key
+  const rightKey = right.page[right.index]?.key
+  if (leftKey === undefined || rightKey === undefined) throw damaged('a run has an empty page')
+  const difference = compareBytes(leftKey, rightKey)
+  return difference < 0 || (difference === 0 && left.order < right.order)
+}
+
+/** The runs of a bulk write as one payload. */
+export function encodeRuns(runs: readonly Run[]): Uint8Array {
+  const writer = new StagedBytesWriter()
+  writer.byte(runVersion)
+  writer.varint(runs.length)
+  for (const run of runs) {
+    writer.varint(run.length)
+    for (const chunk of run) writer.chunkId(chunk)
+  }
+  return writer.take()
+}
+
+/** The inverse of `encodeRuns`. @throws {DataLossError} */
+export function decodeRuns(payload: Uint8Array): readonly Run[] {
+  const reader = new StagedBytesReader(payload)
+  const version = reader.byte()
+  if (version !== runVersion) throw damaged(`bulk version ${version} is unknown`)
+  const count = reader.varint()
+  const runs: Run[] = []
+  for (let index = 0; index < count; index += 1) {
+    const length = reader.varint()
+    const run: ChunkId[] = []
+    for (let chunk = 0; chunk < length; chunk += 1) run.push(reader.chunkId())
+    runs.push(run)
+  }
+  if (!reader.atEnd) throw damaged('a bulk write has bytes left over')
+  return runs
+}
