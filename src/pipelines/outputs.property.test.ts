@@ -19,11 +19,11 @@ const contents = new ChunkedContents(chunks)
 const merge = new OutputMerge({ trees, maps: new ProllyMaps(chunks), contents })
 
 const writes: fc.Arbitrary<Writes> = fc.dictionary(
-  fc.constantFrom('/a', '/b', '/d', '/d/x', '/d/y', '/d/e/z'),
-  fc.oneof({ weight: 4, arbitrary: fc.constantFrom('1', 'two', '') }, fc.constant(null)),
-  { maxKeys: 3 },
+  fc.constantFrom('/a', '/d', '/d/x', '/d/e/z'),
+  fc.constantFrom('1', 'two', null, null),
+  { maxKeys: 2 },
 )
-const datums: fc.Arbitrary<Datums> = fc.dictionary(fc.constantFrom('1', '2', '3', '4'), writes)
+const datums: fc.Arbitrary<Datums> = fc.dictionary(fc.constantFrom('1', '2', '3'), writes)
 
 async function treeOf(written: Writes): Promise<DirectoryEntry | undefined> {
   const paths = Object.keys(written)
@@ -126,6 +126,6 @@ test('outputs merge in datum order, and an incremental merge gives the same root
       expect(incremental.tree.root).toBe(full.tree.root)
       expect(incremental.contributions).toBe(full.contributions)
     }),
-    { numRuns: 400 },
+    { numRuns: 1000 },
   )
 })
