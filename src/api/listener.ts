@@ -1,13 +1,9 @@
-import { createServer as createHttpServer, type RequestListener } from 'node:http'
-import {
-  createServer as createNetServer,
-  type AddressInfo,
-  type Server,
-  type Socket,
-} from 'node:net'
+import type { RequestListener } from 'node:http'
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { InvalidArgumentError, UnavailableError } from '../base/errors.ts'
 import { GrpcServer, type GrpcServerPorts } from './grpc/server.ts'
 import type { Route } from './grpc/service.ts'
+import { HttpConnections } from './http-connections.ts'
 
 export interface ListenOptions {
   /** A name or address; empty for all of this machine's. */
@@ -28,15 +24,20 @@ const http2Start = Buffer.from('PRI')
 
 /** An open port that speaks gRPC, and HTTP/1.1 to those who speak that first. */
 export class Listener implements AsyncDisposable {
+  /** What was bound, with the port that was picked. */
+  readonly address: { readonly host: string; readonly port: number }
   readonly #server: Server
   readonly #grpc: GrpcServer
-  readonly #http: ReturnType<typeof createHttpServer>
+  readonly #http: HttpConnections
   readonly #undecided = new Set<Socket>()
 
+  /** Takes over a server that listens. */
   private constructor(server: Server, grpc: GrpcServer, http: RequestListener) {
+    const { address: host, port } = server.address() as AddressInfo
+    this.address = { host, port }
     this.#server = server
     this.#grpc = grpc
-    this.#http = createHttpServer(http)
+    this.#http = new HttpConnections(http)
     server.on('connection', (socket) => this.#sniff(socket))
   }
 
@@ -45,19 +46,12 @@ export class Listener implements AsyncDisposable {
    * @throws {InvalidArgumentError} when the host is not one of this machine.
    */
   static async open(options: ListenOptions, ports: GrpcServerPorts): Promise<Listener> {
-    const server = createNetServer(socketOptions)
-    const listener = new Listener(server, new GrpcServer(options.routes, ports), options.http)
+    const server = createServer(socketOptions)
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) => reject(openError(options, error)))
       server.listen({ port: options.port, ...(options.host && { host: options.host }) }, resolve)
     })
-    return listener
-  }
-
-  /** The address that was bound, with the port that was picked. */
-  get address(): { readonly host: string; readonly port: number } {
-    const address = this.#server.address() as AddressInfo
-    return { host: address.address, port: address.port }
+    return new Listener(server, new GrpcServer(options.routes, ports), options.http)
   }
 
   /** Takes no more callers, gives running calls at most `graceMs` to end, and ends the rest. */
@@ -66,9 +60,9 @@ export class Listener implements AsyncDisposable {
       this.#server.close(() => resolve())
     })
     for (const socket of this.#undecided) socket.destroy()
-    this.#http.closeIdleConnections()
+    this.#http.closeIdle()
     await this.#grpc.close(graceMs)
-    this.#http.closeAllConnections()
+    this.#http.closeAll()
     await closed
   }
 
@@ -90,12 +84,8 @@ export class Listener implements AsyncDisposable {
       socket.off('data', hear).off('error', drop).off('timeout', drop).setTimeout(0)
       socket.pause()
       socket.unshift(bytes)
-      if (isHttp2) {
-        this.#grpc.accept(socket)
-      } else {
-        this.#http.emit('connection', socket)
-        socket.resume()
-      }
+      if (isHttp2) this.#grpc.accept(socket)
+      else this.#http.accept(socket)
     }
     this.#undecided.add(socket)
     socket.once('close', () => this.#undecided.delete(socket))

@@ -7,6 +7,8 @@ export interface IncomingMessage {
   readonly sizeBytes: number
   /** The whole message; a view of what arrived where it came in one piece. */
   bytes(): Promise<Uint8Array>
+  /** The whole message in the pieces it arrived in, none of them copied. */
+  parts(): Promise<readonly Uint8Array[]>
   /** The message in the pieces it arrives in, none of them kept or copied. */
   slices(): ByteStream
 }
@@ -70,33 +72,37 @@ export class MessageReader implements AsyncIterableIterator<IncomingMessage> {
   }
 
   #message(sizeBytes: number): IncomingMessage {
-    return { sizeBytes, bytes: async () => this.#assemble(), slices: () => this.#slices() }
+    return {
+      sizeBytes,
+      bytes: async () => concatBytes(await this.#gather()),
+      parts: async () => this.#gather(),
+      slices: () => this.#slices(),
+    }
   }
 
   async #unpacked(): Promise<IncomingMessage> {
     if (this.#decompress === undefined) {
       throw new MalformedMessageError('message is compressed, but no compression was agreed on')
     }
-    const bytes = await this.#decompress(await this.#assemble(), messageBytesMax)
+    const bytes = await this.#decompress(concatBytes(await this.#gather()), messageBytesMax)
     return {
       sizeBytes: bytes.length,
       bytes: async () => bytes,
+      parts: async () => [bytes],
       async *slices() {
         yield bytes
       },
     }
   }
 
-  async #assemble(): Promise<Uint8Array> {
-    const size = this.#left
-    if (size === 0) return emptyBytes
+  async #gather(): Promise<readonly Uint8Array[]> {
     const parts: Uint8Array[] = []
     while (this.#left > 0) {
       const taken = this.#taken() ?? (await this.#take())
       if (taken === undefined) throw truncated()
       parts.push(taken)
     }
-    return concatBytes(parts)
+    return parts
   }
 
   async *#slices(): AsyncGenerator<Uint8Array> {

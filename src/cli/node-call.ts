@@ -24,15 +24,19 @@ const resetCalm = 11
 /** The client's end of one call. */
 export class NodeCall {
   readonly #stream: ClientHttp2Stream
+  readonly #reset: AbortController
   readonly #incoming: SliceQueue
   readonly #settled = Promise.withResolvers<void>()
   #isSettled = false
+  #isAnswered = false
   #failure: Error | undefined
   #httpStatus = 0
   #drained: PromiseWithResolvers<void> | undefined
 
-  constructor(stream: ClientHttp2Stream) {
+  /** `reset` is what resets `stream`: Node's own `close` first ends it, as if all had been sent. */
+  constructor(stream: ClientHttp2Stream, reset: AbortController) {
     this.#stream = stream
+    this.#reset = reset
     this.#incoming = new SliceQueue(() => stream.resume())
     stream.on('response', (headers) => {
       this.#httpStatus = Number(headers[':status'])
@@ -117,11 +121,12 @@ export class NodeCall {
       this.#settle(error)
       this.#incoming.fail(error)
     }
-    if (!this.#stream.closed) this.#stream.close(resetCancel)
+    if (!this.#stream.writableEnded || !this.#isAnswered) this.#reset.abort()
     this.#stream.resume()
   }
 
   #end(headers: IncomingHttpHeaders): void {
+    this.#isAnswered = true
     const status = headers['grpc-status']
     const code = parseCode(typeof status === 'string' ? status : undefined)
     this.#settle(code === Code.ok ? undefined : statusError(code, headers))

@@ -86,8 +86,9 @@ export class NodeTransport implements Transport {
       te: 'trailers',
     }
     if (timeoutMs !== undefined) headers['grpc-timeout'] = formatTimeout(timeoutMs)
-    const stream = session.request(headers, { endStream: false })
-    const call = new NodeCall(stream)
+    const reset = new AbortController()
+    const stream = session.request(headers, { endStream: false, signal: reset.signal })
+    const call = new NodeCall(stream, reset)
     if (timeoutMs !== undefined && timeoutMs < timerMsMax)
       this.#keepDeadline(call, stream, timeoutMs)
     if (signal !== undefined) {

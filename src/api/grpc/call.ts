@@ -37,6 +37,7 @@ const timerMsMax = 2 ** 31 - 1
  */
 export class Call implements CallContext {
   readonly metadata: Metadata
+  readonly peer: string
   readonly #stream: ServerHttp2Stream
   readonly #incoming: SliceQueue
   #ended = false
@@ -47,8 +48,9 @@ export class Call implements CallContext {
   #timer: AbortController | undefined
   #drained: PromiseWithResolvers<void> | undefined
 
-  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders) {
+  constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, peer: string) {
     this.#stream = stream
+    this.peer = peer
     this.metadata = new HeaderMetadata(headers)
     this.#incoming = new SliceQueue(() => stream.resume())
     stream.on('error', () => {}) // always followed by 'close', where it is dealt with
@@ -68,11 +70,6 @@ export class Call implements CallContext {
       if (this.#abortReason !== undefined) this.#abort.abort(this.#abortReason)
     }
     return this.#abort.signal
-  }
-
-  get peer(): string {
-    const socket = this.#stream.session?.socket
-    return `${socket?.remoteAddress ?? 'unknown'}:${socket?.remotePort ?? 0}`
   }
 
   get ended(): boolean {

@@ -49,7 +49,8 @@ export class GrpcServer implements AsyncDisposable {
   readonly #routes: ReadonlyMap<string, Route>
   readonly #ports: GrpcServerPorts
   readonly #http2: Http2Server
-  readonly #sessions = new Set<ServerHttp2Session>()
+  /** Open connections, each with the address at its other end. */
+  readonly #sessions = new Map<ServerHttp2Session, string>()
   readonly #calls = new Set<Call>()
   #closing = false
   #idle: PromiseWithResolvers<void> | undefined
@@ -90,7 +91,7 @@ export class GrpcServer implements AsyncDisposable {
    */
   async close(graceMs: number): Promise<void> {
     this.#closing = true
-    for (const session of this.#sessions) session.close()
+    for (const session of this.#sessions.keys()) session.close()
     if (this.#calls.size > 0 && graceMs > 0) {
       this.#idle = Promise.withResolvers<void>()
       const timer = new AbortController()
@@ -99,7 +100,9 @@ export class GrpcServer implements AsyncDisposable {
       timer.abort()
     }
     for (const call of this.#calls) call.abandon(shuttingDown)
-    await Promise.all([...this.#sessions].map(async (session) => this.#closeSession(session)))
+    await Promise.all(
+      [...this.#sessions.keys()].map(async (session) => this.#closeSession(session)),
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -107,7 +110,8 @@ export class GrpcServer implements AsyncDisposable {
   }
 
   #onSession(session: ServerHttp2Session): void {
-    this.#sessions.add(session)
+    const { remoteAddress = 'unknown', remotePort = 0 } = session.socket
+    this.#sessions.set(session, `${remoteAddress}:${remotePort}`)
     session.setLocalWindowSize(connectionWindowBytes)
     session.on('error', () => {}) // followed by 'close'
     session.on('close', () => this.#sessions.delete(session))
@@ -133,7 +137,8 @@ export class GrpcServer implements AsyncDisposable {
       stream.respond({ [constants.HTTP2_HEADER_STATUS]: 415 }, { endStream: true })
       return
     }
-    const call = new Call(stream, headers)
+    const peer = stream.session && this.#sessions.get(stream.session as ServerHttp2Session)
+    const call = new Call(stream, headers, peer ?? 'unknown')
     this.#calls.add(call)
     const path = headers[':path'] ?? ''
     const route = this.#routes.get(path)
