@@ -28,7 +28,6 @@ function source(name: string): string {
 /** Commits rows `value` and `-value` together, many at once, and prints each value when it is acknowledged. */
 function startCommitting(path: string, first: number): ChildProcess {
   const program = `
-    import { writeSync } from 'node:fs'
     import { SystemClock } from ${source('../base/clock.ts')}
     import { openSqlite } from ${source('./sqlite.ts')}
     const database = await openSqlite({
@@ -48,7 +47,7 @@ function startCommitting(path: string, first: number): ChildProcess {
           await tx.emit('halves', String(value))
           await tx.run(insert, -value, padding)
         })
-        writeSync(1, value + '\\n')
+        await new Promise((resolve) => process.stdout.write(value + '\\n', resolve))
       }
     }
     await Promise.all(Array.from({ length: 8 }, commit))`
@@ -65,13 +64,14 @@ async function commitUntilKilled(path: string, first: number): Promise<readonly 
   const acknowledged: number[] = []
   const lines = createInterface({ input: stdout })
   lines.on('line', (line) => acknowledged.push(Number(line)))
-  const ended = once(lines, 'close')
+  const ended = Promise.all([once(child, 'exit'), once(lines, 'close')])
   await once(lines, 'line')
   await new Promise((resolve) => {
     setTimeout(resolve, Math.random() * 150)
   })
   child.kill('SIGKILL')
-  await ended
+  const [[, signal]] = await ended
+  expect(signal).toBe('SIGKILL')
   return acknowledged
 }
 
