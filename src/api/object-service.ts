@@ -5,7 +5,6 @@ import type { Objects } from '../versioning/objects.ts'
 import { service, type Route, type ServiceHandlers } from './grpc/service.ts'
 import { bytePieces } from './pfs/byte-pieces.ts'
 import { requireCount, requireText } from './pfs/names.ts'
-import { gather } from './pfs/put-file.ts'
 
 /** pfs.ObjectAPI: contents by the name of their content, below all repos. */
 export function objectRoutes(objects: Objects): readonly Route[] {
@@ -89,7 +88,7 @@ async function* valuesOf(
   tags: string[],
 ): AsyncGenerator<Uint8Array> {
   for await (const message of requests) {
-    const { value, tags: names } = decodePutObjectRequest(await gather(message))
+    const { value, tags: names } = decodePutObjectRequest(await message.parts())
     tags.push(...names)
     yield* value
   }

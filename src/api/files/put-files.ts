@@ -8,7 +8,6 @@ import type { BulkWriter } from '../../versioning/writes.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { requireText } from '../pfs/names.ts'
-import { gather } from '../pfs/put-file.ts'
 
 /** PutFiles: many files with one acknowledgement, all of them or none. Holds one message. */
 export function putFilesHandlers({ writes }: Versioning): ServiceHandlers<typeof Files> {
@@ -66,7 +65,7 @@ class PartReader {
   async commit(): Promise<CommitRef | undefined> {
     const message = await this.#messages.next()
     if (message.done === true) return undefined
-    const { commit, parts } = decodePutFilesRequest(await gather(message.value))
+    const { commit, parts } = decodePutFilesRequest(await message.value.parts())
     this.#parts = parts
     return commit
   }
@@ -78,7 +77,7 @@ class PartReader {
       if (part !== undefined) return part
       const message = await this.#messages.next()
       if (message.done === true) return undefined
-      this.#parts = decodePutFilesRequest(await gather(message.value)).parts
+      this.#parts = decodePutFilesRequest(await message.value.parts()).parts
       this.#index = 0
     }
   }

@@ -23,7 +23,7 @@ export function putFileHandlers({ writes }: Versioning): ServiceHandlers<typeof 
         const messages = requests[Symbol.asyncIterator]()
         const first = await messages.next()
         if (first.done === true) return {}
-        const fields = decodePutFileRequest(await gather(first.value))
+        const fields = decodePutFileRequest(await first.value.parts())
         const file = requireFileRef(fields.file)
         refuseUnsupported(fields)
         const { overwrite } = fields
@@ -61,11 +61,4 @@ async function* valuesOf(
     for await (const slice of message.value.slices()) yield* scanner.push(slice)
     scanner.end()
   }
-}
-
-/** The pieces of a message of at most `messageBytesMax`, uncopied. */
-export async function gather(message: IncomingMessage): Promise<Slices> {
-  const slices: Uint8Array[] = []
-  for await (const slice of message.slices()) slices.push(slice)
-  return slices
 }

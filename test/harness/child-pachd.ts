@@ -1,0 +1,60 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+export interface ChildExit {
+  readonly code: number | null
+  readonly signal: string | null
+  readonly out: string
+  readonly err: string
+}
+
+const program = fileURLToPath(new URL('../../bin/pachd', import.meta.url))
+const readyPattern = /^pachd is ready on .*:(\d+), data in (.*)$/m
+
+/** `bin/pachd` as a process of its own; disposing kills it if it still runs. */
+export class ChildPachd implements AsyncDisposable {
+  readonly #child: ChildProcess
+  readonly #ready = Promise.withResolvers<number>()
+  /** Resolves when the process has ended, and all that it printed has been read. */
+  readonly exit: Promise<ChildExit>
+
+  constructor(
+    args: readonly string[],
+    options: { readonly environment?: Readonly<Record<string, string>> } = {},
+  ) {
+    this.#child = spawn(program, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.environment },
+    })
+    let out = ''
+    let err = ''
+    this.#child.stdout?.on('data', (text: Buffer) => {
+      out += text.toString()
+      const port = readyPattern.exec(out)?.[1]
+      if (port !== undefined) this.#ready.resolve(Number(port))
+    })
+    this.#child.stderr?.on('data', (text: Buffer) => (err += text.toString()))
+    this.exit = new Promise((resolve, reject) => {
+      this.#child.on('error', reject)
+      this.#child.on('close', (code, signal) => resolve({ code, signal, out, err }))
+    })
+    void this.exit.then((exit) =>
+      this.#ready.reject(new Error(`pachd ended before it was ready: ${JSON.stringify(exit)}`)),
+    )
+    this.#ready.promise.catch(() => undefined)
+  }
+
+  /** The port, once the server says that it is ready. */
+  get ready(): Promise<number> {
+    return this.#ready.promise
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) this.signal('SIGKILL')
+    await this.exit
+  }
+}

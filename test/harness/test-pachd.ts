@@ -1,0 +1,87 @@
+import { SystemClock } from '../../src/base/clock.ts'
+import { SystemRandom } from '../../src/base/random.ts'
+import { type Client, createClient } from '../../src/client/client.ts'
+import type { Transport } from '../../src/client/transport.ts'
+import * as auth from '../../src/gen/auth_pb.ts'
+import * as health from '../../src/gen/health_pb.ts'
+import * as pachyderm from '../../src/gen/pachyderm_pb.ts'
+import * as pfs from '../../src/gen/pfs_pb.ts'
+import * as pps from '../../src/gen/pps_pb.ts'
+import * as version from '../../src/gen/version_pb.ts'
+import { Log } from '../../src/server/log.ts'
+import { openServer } from '../../src/server/server.ts'
+import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
+import { GrpcJsTransport } from './grpc-js-transport.ts'
+
+/** Every service of a server, through grpc-js. */
+export class TestClient implements AsyncDisposable {
+  readonly transport: Transport
+  readonly pfs: Client<typeof pfs.API>
+  readonly objects: Client<typeof pfs.ObjectAPI>
+  readonly pps: Client<typeof pps.API>
+  readonly files: Client<typeof pachyderm.Files>
+  readonly jobs: Client<typeof pachyderm.Jobs>
+  readonly admin: Client<typeof pachyderm.Admin>
+  readonly auth: Client<typeof auth.API>
+  readonly health: Client<typeof health.Health>
+  readonly version: Client<typeof version.API>
+
+  constructor(port: number) {
+    const transport = new GrpcJsTransport(`127.0.0.1:${port}`)
+    this.transport = transport
+    this.pfs = createClient(pfs.API, transport)
+    this.objects = createClient(pfs.ObjectAPI, transport)
+    this.pps = createClient(pps.API, transport)
+    this.files = createClient(pachyderm.Files, transport)
+    this.jobs = createClient(pachyderm.Jobs, transport)
+    this.admin = createClient(pachyderm.Admin, transport)
+    this.auth = createClient(auth.API, transport)
+    this.health = createClient(health.Health, transport)
+    this.version = createClient(version.API, transport)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.transport[Symbol.asyncDispose]()
+  }
+}
+
+/** A whole server in this process, on a directory and a port of its own, with a client. */
+export class TestPachd extends TestClient {
+  readonly root: string
+  readonly port: number
+  /** Lines of the server's log. */
+  readonly log: readonly string[]
+  readonly #opened: AsyncDisposableStack
+
+  private constructor(
+    facts: { readonly root: string; readonly port: number; readonly log: readonly string[] },
+    opened: AsyncDisposableStack,
+  ) {
+    super(facts.port)
+    this.root = facts.root
+    this.port = facts.port
+    this.log = facts.log
+    this.#opened = opened
+  }
+
+  /** `root` (which is kept) instead of a directory that goes with the server. */
+  static async start(options: { readonly root?: string } = {}): Promise<TestPachd> {
+    await using opened = new AsyncDisposableStack()
+    const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
+    const clock = new SystemClock()
+    const lines: string[] = []
+    const log = new Log(clock, (line) => lines.push(line))
+    const server = opened.use(
+      await openServer(
+        { root, host: '127.0.0.1', port: 0 },
+        { clock, random: new SystemRandom(), log, release: '0.0.0-test' },
+      ),
+    )
+    return new TestPachd({ root, port: server.address.port, log: lines }, opened.move())
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]()
+    await this.#opened.disposeAsync()
+  }
+}
