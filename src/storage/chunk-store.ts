@@ -1,12 +1,12 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Database } from '../database/database.ts'
-import type { ChunkStore } from './chunks.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { fileError } from './file-errors.ts'
 import type { ObjectStore } from './object-store.ts'
 import { adoptPacks } from './packs/adopt-packs.ts'
 import { PackedChunks } from './packs/packed-chunks.ts'
+import type { StreamStore } from './splitter/inline-chunker.ts'
 
 export interface ChunkStoreOptions {
   readonly objects: ObjectStore
@@ -34,7 +34,7 @@ const mib = 1024 * 1024
  */
 export async function openChunkStore(
   options: ChunkStoreOptions,
-): Promise<ChunkStore & AsyncDisposable> {
+): Promise<StreamStore & AsyncDisposable> {
   const { objects, database, scratchDirectory } = options
   await clearDirectory(scratchDirectory)
   await adoptPacks(objects, database)

@@ -65,7 +65,7 @@ describe('chunked contents', () => {
           bytes.length <= 64 ? 'inline' : cuts.length > 1 ? 'list' : 'chunk',
         )
       }),
-      { numRuns: 40 },
+      { numRuns: 25 },
     )
   })
 
@@ -82,7 +82,7 @@ describe('chunked contents', () => {
         expect(appended).toEqual(whole)
         expect(hexText(contents.hash(appended))).toBe(hexText(contents.hash(whole)))
       }),
-      { numRuns: 60 },
+      { numRuns: 25 },
     )
   })
 

@@ -8,7 +8,7 @@ import type { ChunkRef } from './chunk-lists/node.ts'
 import type { ChunkStore } from './chunks.ts'
 import { type Content, type Contents, contentSizeBytes, inlineBytesMax } from './contents.ts'
 import { splitBytesMin } from './splitter/gear.ts'
-import { type Chunker, cutAll, inlineChunker } from './splitter/inline-chunker.ts'
+import { type Chunker, cutAll, inlineChunker, type StreamStore } from './splitter/inline-chunker.ts'
 import { Splitter } from './splitter/splitter.ts'
 
 /** How many chunks are fetched ahead of the reader. */
@@ -21,10 +21,10 @@ export class ChunkedContents implements Contents {
   readonly #chunks: ChunkStore
   readonly #chunker: Chunker
 
-  /** @param chunker splits long streams; by default on the calling thread. */
-  constructor(chunks: ChunkStore, chunker: Chunker = inlineChunker(chunks)) {
+  /** Long streams are split by the store itself when it can, else on the calling thread. */
+  constructor(chunks: ChunkStore | StreamStore) {
     this.#chunks = chunks
-    this.#chunker = chunker
+    this.#chunker = 'putStream' in chunks ? chunks.putStream : inlineChunker(chunks)
   }
 
   async write(bytes: ByteStream): Promise<Content> {

@@ -3,9 +3,12 @@ import type { Database } from '../../database/database.ts'
 import { DataLossError, NotFoundError, UnavailableError } from '../../base/errors.ts'
 import { BytesCache } from '../bytes-cache.ts'
 import { chunkIdOf } from '../chunk-id.ts'
-import type { ChunkId, ChunkStore } from '../chunks.ts'
+import type { ChunkId } from '../chunks.ts'
 import { type FaultPoint } from '../fault-point.ts'
 import type { ObjectStore } from '../object-store.ts'
+import { type Chunker, inlineChunker, type StreamStore } from '../splitter/inline-chunker.ts'
+import { SplitThreads } from '../splitter/split-threads.ts'
+import { threadedChunker } from '../splitter/threaded-chunker.ts'
 import { decodeChunk, type EncodedChunk, encodeChunk } from './compression.ts'
 import { type PackEntry, type PackFooter, packKey } from './format.ts'
 import { PackDraft } from './pack-draft.ts'
@@ -36,8 +39,13 @@ interface DraftState {
 /** How many packs may be on their way to the object store before puts wait. */
 const sealingMax = 2
 
+/** Handing a chunk to another thread costs about as much as hashing so many bytes. */
+const hashAsideBytesMin = 128 * 1024
+
 /** Chunks in packs: `docs/formats/packs.md`. */
-export class PackedChunks implements ChunkStore, AsyncDisposable {
+export class PackedChunks implements StreamStore, AsyncDisposable {
+  readonly putStream: Chunker
+  readonly #threads = new SplitThreads()
   readonly #options: PackedChunksOptions
   readonly #sealed: SealedPacks
   readonly #cache: BytesCache
@@ -54,6 +62,7 @@ export class PackedChunks implements ChunkStore, AsyncDisposable {
     this.#options = options
     this.#sealed = new SealedPacks(options.objects, options)
     this.#cache = new BytesCache(options.cacheBytes)
+    this.putStream = threadedChunker(this.#threads, this, inlineChunker(this))
   }
 
   static async open(options: PackedChunksOptions): Promise<PackedChunks> {
@@ -129,6 +138,7 @@ export class PackedChunks implements ChunkStore, AsyncDisposable {
       await this.flush()
     } finally {
       for (const draft of this.#drafts.keys()) await draft.discard()
+      await this.#threads[Symbol.asyncDispose]()
     }
   }
 
@@ -219,7 +229,8 @@ export class PackedChunks implements ChunkStore, AsyncDisposable {
   async #read(id: ChunkId): Promise<Uint8Array> {
     for (const draft of this.#drafts.keys()) {
       const read = await this.#readDraft(draft, id)
-      if (read !== undefined) return checked(id, read.stored, read.entry, `draft ${draft.path}`)
+      if (read !== undefined)
+        return await checked(id, read.stored, read.entry, `draft ${draft.path}`)
     }
     const everywhere = { everywhere: true }
     let found = await this.#sealed.find(id, everywhere)
@@ -246,7 +257,7 @@ export class PackedChunks implements ChunkStore, AsyncDisposable {
   async #readSealed(id: ChunkId, { pack, key, entry }: FoundChunk): Promise<Uint8Array> {
     try {
       const stored = await this.#options.objects.get(key, entry.offset, entry.storedBytes)
-      return checked(id, stored, entry, `pack ${pack.name}`)
+      return await checked(id, stored, entry, `pack ${pack.name}`)
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error
       throw new DataLossError(`chunk ${id} is missing with its pack ${pack.name}`, { cause: error })
@@ -261,7 +272,12 @@ export class PackedChunks implements ChunkStore, AsyncDisposable {
 }
 
 /** The chunk's bytes from those stored. @throws {DataLossError} when they are not what `id` says. */
-function checked(id: ChunkId, stored: Uint8Array, entry: PackEntry, where: string): Uint8Array {
+async function checked(
+  id: ChunkId,
+  stored: Uint8Array,
+  entry: PackEntry,
+  where: string,
+): Promise<Uint8Array> {
   const what = `chunk ${id} at offset ${entry.offset} of ${where}`
   let bytes: Uint8Array
   try {
@@ -269,8 +285,17 @@ function checked(id: ChunkId, stored: Uint8Array, entry: PackEntry, where: strin
   } catch (error) {
     throw new DataLossError(`${what} is damaged`, { cause: error })
   }
-  if (bytes.length !== entry.rawBytes || chunkIdOf(bytes) !== id) {
+  if (bytes.length !== entry.rawBytes || (await hashOf(bytes)) !== id) {
     throw new DataLossError(`${what} is damaged: its bytes are not those that were stored`)
   }
   return bytes
+}
+
+/** The chunk's id; of a large one, computed off the main thread. */
+async function hashOf(bytes: Uint8Array): Promise<string> {
+  if (bytes.length < hashAsideBytesMin || !(bytes.buffer instanceof ArrayBuffer)) {
+    return chunkIdOf(bytes)
+  }
+  const view = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+  return Buffer.from(await crypto.subtle.digest('SHA-256', view)).toString('hex')
 }

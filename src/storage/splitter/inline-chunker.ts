@@ -6,6 +6,11 @@ import { Splitter } from './splitter.ts'
 /** Splits a stream and stores its chunks; yields them in order. */
 export type Chunker = (bytes: ByteStream) => AsyncIterable<ChunkRef>
 
+/** A store that has its own way with streams. */
+export interface StreamStore extends ChunkStore {
+  readonly putStream: Chunker
+}
+
 const capacityBytes = chunkBytesMax + 1024 * 1024
 /** Splitters that are kept for the next stream. */
 const idleMax = 2
