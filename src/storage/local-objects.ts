@@ -182,6 +182,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
   async #sync(file: FileHandle): Promise<void> {
     if (this.#syncFailure !== undefined) throw this.#syncFailure
     try {
+      this.#faultPoint('object: sync')
       await file.sync()
     } catch (error) {
       this.#syncFailure = new UnavailableError(
