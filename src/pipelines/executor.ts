@@ -39,7 +39,10 @@ export interface Slot extends AsyncDisposable {
    * @throws {FailedPreconditionError} when the program does not exist or cannot be started.
    */
   run(run: DatumRun, signal: AbortSignal): Promise<RunResult>
-  /** Empties `pfsDirectory`. A slot whose `run` or `reset` threw is broken: dispose of it. */
+  /**
+   * Empties `pfsDirectory`. A slot is broken, to be disposed of, once `reset` threw, or `run` threw
+   * anything but `FailedPreconditionError`.
+   */
   reset(): Promise<void>
 }
 

@@ -15,8 +15,6 @@ import type { WorkerPool } from './worker-pool.ts'
 const userAttemptCountMax = 4
 /** After this many failures of ours the datum fails, too, and says that the fault is not its own. */
 const internalAttemptCountMax = 5
-/** The pause between attempts, ± 50 %; doubled after each internal error. */
-const retryPauseMs = 500
 
 export type DatumEnd =
   | { readonly kind: 'result'; readonly result: DatumResult }
@@ -56,7 +54,7 @@ export async function runDatum(
         return { kind: 'failure', failure: { ...end, reason: attempt.reason } }
       }
       const jitter = 0.5 + ports.random.fraction()
-      await ports.clock.sleep(retryPauseMs * jitter * 2 ** internalFailures, signal)
+      await ports.clock.sleep(ports.retryPauseMs * jitter * 2 ** internalFailures, signal)
     }
   } finally {
     ports.logs.close(job.id, datum.key)

@@ -32,4 +32,6 @@ export interface RunPorts {
   readonly log: RunLog
   /** Datums that may run at once for one pipeline whose spec does not say; at least 1. */
   readonly defaultSlotCount: number
+  /** The pause before a datum is tried again, ± 50 %; doubled after each internal error. */
+  readonly retryPauseMs: number
 }

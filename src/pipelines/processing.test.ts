@@ -1,0 +1,245 @@
+import { expect, test } from 'vitest'
+import {
+  atom,
+  openTestProcessing,
+  transform,
+  type TestProcessing,
+} from '../testing/test-processing.ts'
+
+/** A pipeline that writes each input file in capitals. */
+async function capitals(world: TestProcessing, name: string, repo: string): Promise<void> {
+  world.code(name, (files) =>
+    Object.fromEntries(
+      [...files].map(([path, text]) => [path.slice(repo.length), text.toUpperCase()]),
+    ),
+  )
+  await world.pipeline(name, atom(repo, '/*'))
+}
+
+async function counts(world: TestProcessing, pipeline: string): Promise<readonly string[]> {
+  const jobs = await world.processing.jobs.list(pipeline)
+  return jobs.map(
+    ({ state, counts: { processed, skipped, failed, total } }) =>
+      `${state}: ${processed} processed, ${skipped} skipped, ${failed} failed of ${total}`,
+  )
+}
+
+test('a commit is processed, and then only what changes in it', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await capitals(world, 'up', 'in')
+  const first = await world.commit('in', { a: 'one', b: 'two', c: 'three' })
+  await world.flush('in', first)
+  expect(await world.files('up', 'master')).toEqual({ '/a': 'ONE', '/b': 'TWO', '/c': 'THREE' })
+  expect(await counts(world, 'up')).toEqual(['success: 3 processed, 0 skipped, 0 failed of 3'])
+
+  world.ran.length = 0
+  const second = await world.commit('in', { b: 'other', c: null, d: 'new' })
+  await world.flush('in', second)
+  expect(await world.files('up', 'master')).toEqual({ '/a': 'ONE', '/b': 'OTHER', '/d': 'NEW' })
+  expect(world.ran.toSorted()).toEqual(['in:/b', 'in:/d'])
+  expect((await counts(world, 'up'))[0]).toBe('success: 2 processed, 1 skipped, 0 failed of 3')
+})
+
+test('content that was processed before is not processed again', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await capitals(world, 'up', 'in')
+  await world.flush('in', await world.commit('in', { a: 'one' }))
+  await world.flush('in', await world.commit('in', { a: 'two' }))
+  world.ran.length = 0
+  await world.flush('in', await world.commit('in', { a: 'one' }))
+  expect(world.ran).toEqual([])
+  expect(await world.files('up', 'master')).toEqual({ '/a': 'ONE' })
+})
+
+test('pipelines follow one another, and each output names all that it was made from', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await capitals(world, 'up', 'in')
+  world.code('join', (files) => ({ all: [...files.values()].join('+') }))
+  await world.pipeline('join', atom('up', '/'))
+  const commit = await world.commit('in', { a: 'one', b: 'two' })
+  await world.flush('in', commit)
+  expect(await world.files('join', 'master')).toEqual({ '/all': 'ONE+TWO' })
+  const output = await world.versioning.commits.inspect('join', 'master')
+  expect(output.provenance.map(({ repo }) => repo).toSorted()).toEqual(['in', 'up'])
+  expect(output.provenance.find(({ repo }) => repo === 'in')?.id).toBe(commit)
+})
+
+test('a diamond gives one job for each commit, never a mixed one', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await capitals(world, 'left', 'in')
+  await capitals(world, 'right', 'in')
+  world.code('both', (files) => ({ all: [...files.values()].join('|') }))
+  await world.pipeline('both', { cross: [atom('left', '/'), atom('right', '/')] })
+  for (const text of ['one', 'two', 'three']) {
+    await world.flush('in', await world.commit('in', { a: text }))
+  }
+  const jobs = await world.processing.jobs.list('both')
+  expect(jobs).toHaveLength(3)
+  expect(await world.files('both', 'master')).toEqual({ '/all': 'THREE|THREE' })
+  for (const job of jobs) {
+    const { provenance } = await world.versioning.commits.inspect('both', job.outputCommit)
+    expect(provenance.filter(({ repo }) => repo === 'in')).toHaveLength(1)
+  }
+})
+
+test('a failed datum fails the job, moves no branch, and the flush says which', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('picky', (files) => {
+    for (const text of files.values()) if (text === 'bad') throw 'exit code 3' // oxlint-disable-line no-throw-literal, typescript/only-throw-error -- how test code fails
+    return { ok: 'yes' }
+  })
+  await world.pipeline('picky', atom('in', '/*'), { parallelism: { constant: 2, coefficient: 0 } })
+  const commit = await world.commit('in', { a: 'good', b: 'bad' })
+  await expect(world.flush('in', commit)).rejects.toThrow(
+    /job .* of pipeline picky failed: datum .* \(in:\/b\) failed: exit code 3/,
+  )
+  expect(await counts(world, 'picky')).toEqual(['failure: 1 processed, 0 skipped, 1 failed of 2'])
+  expect(await world.versioning.branches.list('picky')).toEqual([])
+  world.ran.length = 0
+  await world.flush('in', await world.commit('in', { b: 'fine' }))
+  expect(world.ran, 'what had succeeded is not run again').toEqual(['in:/b'])
+})
+
+test('a file of one datum where another has a directory fails the job and names both', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('clash', (files): Record<string, string> =>
+    files.has('in/a') ? { x: '1' } : { 'x/y': '2' },
+  )
+  await world.pipeline('clash', atom('in', '/*'))
+  const commit = await world.commit('in', { a: '1', b: '2' })
+  await expect(world.flush('in', commit)).rejects.toThrow(
+    /could not merge path "\/x" which is a file in some hashtrees.*in:\/a.*in:\/b/,
+  )
+})
+
+test('a paused pipeline keeps its backlog and runs it, oldest first, when it is started', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await capitals(world, 'up', 'in')
+  await world.processing.pipelines.stop('up')
+  await world.commit('in', { a: 'one' })
+  const last = await world.commit('in', { a: 'two' })
+  expect(await world.processing.jobs.list('up')).toEqual([])
+  await world.processing.pipelines.start('up')
+  await world.flush('in', last)
+  expect(world.ran).toEqual(['in:/a', 'in:/a'])
+  expect(await world.files('up', 'master')).toEqual({ '/a': 'TWO' })
+})
+
+test('a pipeline processes what its branch held before it was made, oldest first', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await world.commit('in', { a: 'one' })
+  const last = await world.commit('in', { b: 'two' })
+  await capitals(world, 'up', 'in')
+  await world.flush('in', last)
+  expect(await counts(world, 'up')).toEqual([
+    'success: 1 processed, 1 skipped, 0 failed of 2',
+    'success: 1 processed, 0 skipped, 0 failed of 1',
+  ])
+})
+
+test('a job goes on after a restart, without doing again what was recorded', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const started = Promise.withResolvers<undefined>()
+  const blocked = Promise.withResolvers<undefined>()
+  let runs = 0
+  world.code('slow', async (files, { signal }) => {
+    runs += 1
+    if (runs === 1) {
+      started.resolve(undefined)
+      signal.addEventListener('abort', () => blocked.resolve(undefined), { once: true })
+      await blocked.promise
+      signal.throwIfAborted()
+    }
+    return Object.fromEntries(files)
+  })
+  await world.pipeline('slow', atom('in', '/*'))
+  const commit = await world.commit('in', { a: 'one' })
+  await started.promise
+  await world.restart()
+  await world.flush('in', commit)
+  const [job] = await world.processing.jobs.list('slow')
+  expect(job?.restartCount).toBe(1)
+  expect(job?.counts).toEqual({ total: 1, processed: 1, skipped: 0, failed: 0 })
+})
+
+test('a job that is stopped is killed, and the next one runs', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const started = Promise.withResolvers<undefined>()
+  world.code('slow', async (files, { signal }) => {
+    if (files.get('in/a') !== 'one') return Object.fromEntries(files)
+    started.resolve(undefined)
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    signal.throwIfAborted()
+    return {}
+  })
+  await world.pipeline('slow', atom('in', '/*'))
+  const first = await world.commit('in', { a: 'one' })
+  await started.promise
+  const [job] = await world.processing.jobs.list('slow')
+  await world.processing.jobs.stop(job?.id ?? '')
+  await expect(world.flush('in', first)).rejects.toThrow('was stopped')
+  const second = await world.commit('in', { a: 'two' })
+  await world.flush('in', second)
+  expect((await world.processing.jobs.list('slow')).map(({ state }) => state)).toEqual([
+    'success',
+    'killed',
+  ])
+})
+
+test('an update keeps results, unless it asks to reprocess', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await capitals(world, 'up', 'in')
+  const commit = await world.commit('in', { a: 'one' })
+  await world.flush('in', commit)
+  const spec = { name: 'up', transform: transform('up'), input: atom('in', '/*') }
+  world.code('up', () => ({ other: 'code' }))
+  await world.processing.pipelines.update(spec, { reprocess: false })
+  expect(await world.processing.jobs.list('up')).toHaveLength(1)
+  await world.processing.pipelines.update(spec, { reprocess: true })
+  const [job] = await world.processing.jobs.list('up')
+  await world.processing.jobs.waitForEnd(job?.id ?? '', new AbortController().signal)
+  expect(await world.files('up', 'master')).toEqual({ '/other': 'code' })
+  expect(await world.files('up', 'master-v1')).toEqual({ '/a': 'ONE' })
+})
+
+test('an output file is traced back to the input files that it was made from', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('size', (files) => ({ sizes: [...files.values()].map((text) => text.length).join() }))
+  await world.pipeline('size', atom('in', '/*'))
+  const commit = await world.commit('in', { a: 'one', b: 'three' })
+  await world.flush('in', commit)
+  expect(await world.files('size', 'master')).toEqual({ '/sizes': '35' })
+  const file = { repo: 'size', commit: 'master', path: 'sizes' }
+  const origins = await Array.fromAsync(world.processing.lineage.origins(file))
+  expect(origins.map(({ inputs }) => inputs.map((input) => input.path))).toEqual([['/a'], ['/b']])
+  expect(origins[0]?.inputs[0]).toMatchObject({ repo: 'in', commit })
+})
+
+test('what user code writes can be read while it runs and ever after', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('loud', (files, { onLine }) => {
+    onLine({ at: 1, stream: 'stdout', text: `saw ${[...files.keys()].join()} at 100 %d` })
+    return {}
+  })
+  await world.pipeline('loud', atom('in', '/*'))
+  await world.flush('in', await world.commit('in', { a: 'one', b: 'two' }))
+  const linesOf = async (data: readonly string[]): Promise<readonly string[]> => {
+    const lines = await Array.fromAsync(world.processing.logs.lines({ pipeline: 'loud', data }))
+    return lines.map(({ line }) => line.text).toSorted()
+  }
+  expect(await linesOf([])).toEqual(['saw in/a at 100 %d', 'saw in/b at 100 %d'])
+  expect(await linesOf(['/b'])).toEqual(['saw in/b at 100 %d'])
+})

@@ -1,0 +1,225 @@
+import { collectBytes, utf8, utf8Text } from '../base/bytes.ts'
+import { SystemClock } from '../base/clock.ts'
+import { parseFilePath, pathKey } from '../base/paths.ts'
+import { compareBytes } from '../base/bytes.ts'
+import { SystemRandom } from '../base/random.ts'
+import type { Database } from '../database/database.ts'
+import type {
+  DatumOutcome,
+  DatumWork,
+  DatumWorker,
+  DatumWorkers,
+} from '../pipelines/datum-worker.ts'
+import { JobDownstream } from '../pipelines/downstream.ts'
+import type { Transform } from '../pipelines/executor.ts'
+import { noStats } from '../pipelines/job-records.ts'
+import { createProcessing, type Processing } from '../pipelines/processing.ts'
+import type { RequestedSpec } from '../pipelines/specs.ts'
+import type { RequestedInput } from '../pipelines/specs/input-check.ts'
+import { pipelinesMigrations } from '../pipelines/tables.ts'
+import { Triggers } from '../pipelines/triggers.ts'
+import { ChunkedContents } from '../storage/chunked-contents.ts'
+import { FileTrees, type TreeEntry } from '../storage/file-trees.ts'
+import { MemoryChunkStore } from '../storage/memory-chunks.ts'
+import { ProllyMaps } from '../storage/prolly-map.ts'
+import { versioningMigrations } from '../versioning/tables.ts'
+import { createVersioning, type Versioning } from '../versioning/versioning.ts'
+import { temporaryDatabase } from './temporary-database.ts'
+
+/** What a datum's input files are, as `<input><path>` → text. */
+export type DatumFiles = ReadonlyMap<string, string>
+
+/**
+ * User code played by a function: gets the input files, returns output files (path → text). Throw
+ * to fail the datum; what is thrown as a string is its reason.
+ */
+export type UserCode = (
+  files: DatumFiles,
+  work: DatumWork,
+) => Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>
+
+/** Versioning and pipelines over a real database, with chunks in memory and user code in functions. */
+export interface TestProcessing extends AsyncDisposable {
+  readonly database: Database
+  readonly versioning: Versioning
+  readonly processing: Processing
+  /** Input names and paths of the datums that ran, in the order in which they began. */
+  readonly ran: string[]
+  /** The code of pipelines whose `cmd` is `[name]`. */
+  code(name: string, code: UserCode): void
+  /** Makes the pipeline `name`, whose code was given by the same name. */
+  pipeline(name: string, input: RequestedInput, more?: RequestedSpec): Promise<void>
+  /** One finished commit on `master` of the repo; null deletes. Returns its id. */
+  commit(repo: string, files: Readonly<Record<string, string | null>>): Promise<string>
+  /** Waits for everything that follows from a commit. */
+  flush(repo: string, commit: string): Promise<void>
+  /** All files of a commit: path → text. */
+  files(repo: string, commit: string): Promise<Readonly<Record<string, string>>>
+  /** Stops the scheduler as a crash would, and starts another. */
+  restart(): Promise<void>
+}
+
+/** An atom input of the master branch. */
+export function atom(repo: string, glob: string): RequestedInput {
+  return { atom: { name: '', repo, branch: '', glob, lazy: false, fromCommit: '' } }
+}
+
+const fileBytesMax = 1024 * 1024
+
+export async function openTestProcessing(): Promise<TestProcessing> {
+  const held = await temporaryDatabase([versioningMigrations, pipelinesMigrations])
+  const chunks = new MemoryChunkStore()
+  const contents = new ChunkedContents(chunks)
+  const trees = new FileTrees(chunks)
+  const stores = { database: held.database, chunks, contents, trees, maps: new ProllyMaps(chunks) }
+  const world = { clock: new SystemClock(), random: new SystemRandom() }
+  const triggers = new Triggers(world)
+  const versioning = createVersioning({
+    ...stores,
+    ...world,
+    onHeadReady: (tx, heads) => triggers.onHeadReady(tx, heads),
+    downstream: new JobDownstream(),
+  })
+  const codes = new Map<string, UserCode>()
+  const ran: string[] = []
+  const workers = new FunctionWorkers({ trees, contents, codes, ran })
+  const errors: unknown[] = []
+  const log = {
+    notice: () => undefined,
+    error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })),
+  }
+  const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
+  const open = (): Processing =>
+    createProcessing({ ...stores, ...world, ...bounds, triggers, workers, log })
+  let processing = open()
+  processing.scheduler.start()
+  return {
+    database: held.database,
+    versioning,
+    get processing() {
+      return processing
+    },
+    ran,
+    code: (name, code) => codes.set(name, code),
+    async pipeline(name, input, more = {}) {
+      await processing.pipelines.create({ name, input, transform: transform(name), ...more })
+    },
+    async commit(repo, files) {
+      const { id } = await versioning.commits.start({ repo, branch: 'master' })
+      for (const [path, text] of Object.entries(files)) {
+        const file = { repo, commit: id, path }
+        if (text === null) await versioning.writes.delete(file)
+        else await versioning.writes.put(file, utf8(text), { overwrite: true })
+      }
+      await versioning.commits.finish(repo, id)
+      return id
+    },
+    async flush(repo, commit) {
+      const { signal } = new AbortController()
+      const flushed = versioning.subscriptions.flush({ commits: [{ repo, commit }], signal })
+      for await (const _ of flushed) continue
+    },
+    async files(repo, commit) {
+      const found: Record<string, string> = {}
+      for await (const { path, entry } of versioning.files.walk({ repo, commit, path: '' })) {
+        if (entry.kind !== 'file') continue
+        found[path] = utf8Text(await collectBytes(contents.read(entry.content), fileBytesMax))
+      }
+      return found
+    },
+    async restart() {
+      await processing.scheduler[Symbol.asyncDispose]()
+      processing = open()
+      processing.scheduler.start()
+    },
+    async [Symbol.asyncDispose]() {
+      await processing.scheduler[Symbol.asyncDispose]()
+      await held[Symbol.asyncDispose]()
+      if (errors.length > 0) throw new AggregateError(errors, 'the scheduler met errors')
+    },
+  }
+}
+
+export function transform(name: string): RequestedSpec['transform'] {
+  return {
+    image: '',
+    command: [name],
+    stdinLines: [],
+    environment: {},
+    acceptedReturnCodes: [],
+    secretNames: [],
+    imagePullSecrets: [],
+    debug: false,
+  }
+}
+
+interface FunctionWorld {
+  readonly trees: FileTrees
+  readonly contents: ChunkedContents
+  readonly codes: ReadonlyMap<string, UserCode>
+  readonly ran: string[]
+}
+
+class FunctionWorkers implements DatumWorkers {
+  readonly #world: FunctionWorld
+
+  constructor(world: FunctionWorld) {
+    this.#world = world
+  }
+
+  notices(): readonly string[] {
+    return []
+  }
+
+  async open({ command }: Transform): Promise<DatumWorker> {
+    const world = this.#world
+    return {
+      process: async (work) => await processDatum(world, command[0] ?? '', work),
+      [Symbol.asyncDispose]: async () => undefined,
+    }
+  }
+}
+
+async function processDatum(
+  world: FunctionWorld,
+  command: string,
+  work: DatumWork,
+): Promise<DatumOutcome> {
+  const code = world.codes.get(command)
+  if (code === undefined) throw new Error(`the test gave no code ${command}`)
+  world.ran.push(work.members.map(({ input, path }) => `${input}:${path}`).join(' '))
+  const files = new Map<string, string>()
+  for (const { input, path, entry } of work.members) {
+    await readInto(world, files, `${input}${path}`, entry)
+  }
+  try {
+    const output = await code(files, work)
+    const edits = []
+    for (const [text, content] of Object.entries(output)) {
+      const written = await world.contents.writeBytes(utf8(content))
+      const entry: TreeEntry = { kind: 'file', content: written }
+      edits.push({ path: parseFilePath(text), entry })
+    }
+    edits.sort((left, right) => compareBytes(pathKey(left.path), pathKey(right.path)))
+    const root = await world.trees.edit(await world.trees.emptyRoot(), edits, { emptied: 'remove' })
+    return { kind: 'success', output: root, stats: noStats }
+  } catch (error) {
+    if (typeof error === 'string') return { kind: 'failure', reason: error, stats: noStats }
+    throw error
+  }
+}
+
+async function readInto(
+  world: FunctionWorld,
+  files: Map<string, string>,
+  name: string,
+  entry: TreeEntry,
+): Promise<void> {
+  if (entry.kind === 'file') {
+    files.set(name, utf8Text(await collectBytes(world.contents.read(entry.content), fileBytesMax)))
+    return
+  }
+  for await (const found of world.trees.walk(entry)) {
+    await readInto(world, files, `${name}${found.path}`, found.entry)
+  }
+}
