@@ -17,6 +17,7 @@ import { LocalObjectStore } from '../storage/local-objects.ts'
 import { storageMigrations } from '../storage/tables.ts'
 import { objectMigrations } from '../versioning/object-tables.ts'
 import { Objects } from '../versioning/objects.ts'
+import { StoredTrees } from '../versioning/stored-trees.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
 import { createVersioning } from '../versioning/versioning.ts'
 import type { ServerConfig } from './command-line.ts'
@@ -82,7 +83,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const versioning = createVersioning({ ...stores, clock, random, ...noPipelines })
   const facts = { release, executor: '', notices: [] }
   const routes = [
-    ...pfsRoutes(versioning),
+    ...pfsRoutes(versioning, new StoredTrees(database)),
     ...objectRoutes(new Objects(stores)),
     ...filesRoutes(versioning),
     ...adminRoutes(() => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs })),

@@ -9,19 +9,27 @@ import {
 } from '../../gen/pfs_pb.ts'
 import type { CommitInfo } from '../../versioning/commit-records.ts'
 import type { NewCommit } from '../../versioning/commits.ts'
+import type { StoredTrees } from '../../versioning/stored-trees.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { commitInfoMessage, commitMessage } from './messages.ts'
-import { requireCommit, requireCount, requireRepo } from './names.ts'
+import { requireCommit, requireCount, requireRepo, requireText } from './names.ts'
 import { SingleMessage } from './single-message.ts'
 
-export function commitHandlers({
-  commits,
-  subscriptions,
-}: Versioning): ServiceHandlers<typeof API> {
+export function commitHandlers(
+  { commits, subscriptions }: Versioning,
+  trees: StoredTrees,
+): ServiceHandlers<typeof API> {
   return {
     async startCommit(request) {
       const { repo, id } = await commits.start(newCommit(request))
+      return commitMessage(repo, id)
+    },
+
+    async buildCommit(request) {
+      const root = requireText(request.tree?.hash, 'tree.hash', 'a tree is needed')
+      const place = newCommit(request)
+      const { repo, id } = await commits.build({ ...place, tree: await trees.get(root) })
       return commitMessage(repo, id)
     },
 
@@ -73,7 +81,7 @@ export function commitHandlers({
 }
 
 /** Where a commit that is started, or built, goes. */
-export function newCommit({
+function newCommit({
   parent,
   provenance,
   branch,
