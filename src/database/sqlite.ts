@@ -22,7 +22,7 @@ const writeCacheBytes = 32 * mebibyte
 const readCacheBytes = 32 * mebibyte
 
 /** Events that the log keeps at least. */
-export const retainedEventsMin = 100_000
+const retainedEventsMin = 100_000
 /** Events beyond those that may gather before they are deleted. */
 const pruneEvents = 1000
 

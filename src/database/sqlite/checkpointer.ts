@@ -6,7 +6,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 /** How long a restart waits for a reader that still needs the log. */
 const readerWaitMs = 2000
 
-export type CheckpointMode = 'PASSIVE' | 'RESTART'
+type CheckpointMode = 'PASSIVE' | 'RESTART'
 export type CheckpointRequest = CheckpointMode | 'CLOSE'
 /** `logPages` are in the log in all, `movedPages` of them are in the database file too. */
 export type CheckpointReply =
