@@ -54,6 +54,7 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
   readonly #drafts = new Map<PackDraft, DraftState>()
   #current: PackDraft | undefined
   #draftCount = 0
+  /** Resolves when the flush that is running has ended, whether or not it succeeded. */
   #flushing: Promise<void> | undefined
   #nextFlush: Promise<void> | undefined
   #closed = false
@@ -122,12 +123,10 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     if (this.#drafts.size === 0) return Promise.resolve()
     if (this.#flushing === undefined) return this.#startFlush()
     // The flush that is running began before the last put: all who wait share the next one.
-    this.#nextFlush ??= this.#flushing
-      .catch(() => undefined) // its own callers saw the error
-      .then(() => {
-        this.#nextFlush = undefined
-        return this.#startFlush()
-      })
+    this.#nextFlush ??= this.#flushing.then(() => {
+      this.#nextFlush = undefined
+      return this.#startFlush()
+    })
     return this.#nextFlush
   }
 
@@ -187,7 +186,10 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
   async #startFlush(): Promise<void> {
     this.#sealCurrent()
     const flushing = Promise.all([...this.#drafts.keys()].map((draft) => this.#seal(draft)))
-    this.#flushing = flushing.then(() => undefined)
+    this.#flushing = flushing.then(
+      () => undefined,
+      () => undefined, // its callers see the error
+    )
     try {
       await flushing
     } finally {
@@ -238,7 +240,11 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
       await this.#loadPacks() // another process may have added some
       found = await this.#sealed.find(id, everywhere)
     }
-    if (found === undefined) throw new DataLossError(`chunk ${id} is missing: no pack holds it`)
+    if (found === undefined) {
+      const lost = [...this.#sealed.lostPacks].join(', ')
+      const hint = lost === '' ? '' : `; lost packs: ${lost}`
+      throw new DataLossError(`chunk ${id} is missing: no pack holds it${hint}`)
+    }
     return await this.#readSealed(id, found)
   }
 

@@ -1,4 +1,5 @@
-import { chunkIdBytes, chunkIdBytesCount } from '../chunk-id.ts'
+import { NotFoundError } from '../../base/errors.ts'
+import { chunkIdBytes } from '../chunk-id.ts'
 import type { ChunkId } from '../chunks.ts'
 import type { ObjectKey, ObjectStore } from '../object-store.ts'
 import { BytesCache } from '../bytes-cache.ts'
@@ -36,6 +37,7 @@ export class SealedPacks {
   readonly #locatedChunksMax: number
   readonly #packs: SealedPack[] = []
   readonly #names = new Set<string>()
+  readonly #lostPacks = new Set<string>()
   readonly #locator = new Locator()
   /** Packs beyond the table's bound, searched one after another, newest first. */
   readonly #unlocated: SealedPack[] = []
@@ -47,6 +49,11 @@ export class SealedPacks {
     this.#objects = objects
     this.#indexCache = new BytesCache(bounds.indexCacheBytes)
     this.#locatedChunksMax = bounds.locatedChunksMax
+  }
+
+  /** Names of listed packs that the object store turned out not to hold. */
+  get lostPacks(): ReadonlySet<string> {
+    return this.#lostPacks
   }
 
   has(name: string): boolean {
@@ -91,7 +98,18 @@ export class SealedPacks {
     return undefined
   }
 
+  /** Undefined also when the pack itself is gone: then a put stores the chunk anew. */
   async #findIn(pack: SealedPack, id: Uint8Array): Promise<PackEntry | undefined> {
+    try {
+      return await this.#findInIndex(pack, id)
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error
+      this.#lostPacks.add(pack.name)
+      return undefined
+    }
+  }
+
+  async #findInIndex(pack: SealedPack, id: Uint8Array): Promise<PackEntry | undefined> {
     let block = 0
     const start = indexOffset(pack.sizeBytes, pack.chunkCount)
     if (pack.chunkCount > blockEntries) {
@@ -115,6 +133,3 @@ export class SealedPacks {
     return bytes
   }
 }
-
-/** The bounds of the index cache hold at least one block. */
-export const indexBlockBytes: number = blockEntries * Math.max(entryBytes, chunkIdBytesCount)

@@ -53,7 +53,7 @@ export class SplitThread implements AsyncDisposable {
 
   #start(): Worker {
     // What is published is JavaScript.
-    const program = import.meta.url.endsWith('.ts') ? 'split-worker.ts' : 'split-worker.js'
+    const program = import.meta.url.endsWith('.ts') ? 'splitter-thread.ts' : 'splitter-thread.js'
     const worker = new Worker(new URL(program, import.meta.url), { execArgv: [] })
     worker.on('message', (answer: SplitAnswer) => {
       const job = this.#jobs.get(answer.job)

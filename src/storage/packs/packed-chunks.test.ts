@@ -1,0 +1,176 @@
+import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { DataLossError, ResourceExhaustedError } from '../../base/errors.ts'
+import { openPackedStore } from '../../testing/packed-store.ts'
+import { seededBytes } from '../../testing/seeded-random.ts'
+import { TemporaryDirectory } from '../../testing/temporary-directory.ts'
+import type { ChunkId } from '../chunks.ts'
+import type { ObjectStore } from '../object-store.ts'
+
+async function packKeys(objects: ObjectStore): Promise<readonly string[]> {
+  return (await Array.fromAsync(objects.list('packs/'))).map(({ key }) => key)
+}
+
+describe('chunks in packs', () => {
+  test('a chunk that is stored already is not stored again, in the same pack or another', async () => {
+    await using parts = await openPackedStore()
+    const bytes = seededBytes(1, 300_000)
+    await Promise.all([parts.store.put(bytes), parts.store.put(bytes)])
+    await parts.store.put(bytes)
+    await parts.store.flush()
+    await parts.store.put(bytes)
+    await parts.store.flush()
+    const [pack, another] = await Array.fromAsync(parts.objects.list(''))
+    expect(another).toBeUndefined()
+    expect(pack?.sizeBytes).toBeLessThan(301_000)
+  })
+
+  test('flushes that wait at the same time share a pack', async () => {
+    await using parts = await openPackedStore()
+    await Promise.all(
+      Array.from({ length: 50 }, async (_, seed) => {
+        await parts.store.put(seededBytes(seed, 1000))
+        await parts.store.flush()
+      }),
+    )
+    expect((await packKeys(parts.objects)).length).toBeLessThanOrEqual(3)
+  })
+
+  test('a flush with nothing to store stores nothing', async () => {
+    await using parts = await openPackedStore()
+    await parts.store.flush()
+    expect(await packKeys(parts.objects)).toEqual([])
+    expect(await readdir(join(parts.directory, 'scratch'))).toEqual([])
+  })
+
+  test('a pack that is full is sealed, and all its chunks stay readable, also after reopening', async () => {
+    await using directory = await TemporaryDirectory.create()
+    const ids: ChunkId[] = []
+    const sizes = [1000, 700_000, 3_000_000, 50_000]
+    {
+      await using parts = await openPackedStore({ directory: directory.path })
+      for (let seed = 0; seed < 80; seed += 1) {
+        ids.push(await parts.store.put(seededBytes(seed, sizes[seed % 4] ?? 0)))
+      }
+      expect((await packKeys(parts.objects)).length).toBeGreaterThan(0)
+      await parts.store.flush()
+    }
+    await using parts = await openPackedStore({ directory: directory.path })
+    for (const [seed, id] of ids.entries()) {
+      const bytes = seededBytes(seed, sizes[seed % 4] ?? 0)
+      expect(Buffer.compare(await parts.store.get(id), bytes)).toBe(0)
+    }
+  })
+
+  test('chunks beyond the bound of the table in memory are still found', async () => {
+    await using directory = await TemporaryDirectory.create()
+    const bounds = { locatedChunksMax: 100, cacheBytes: 0, indexCacheBytes: 0 }
+    const ids: ChunkId[] = []
+    {
+      await using parts = await openPackedStore({ directory: directory.path, ...bounds })
+      for (let seed = 0; seed < 300; seed += 1) {
+        ids.push(await parts.store.put(seededBytes(seed, 200)))
+        if (seed % 70 === 0) await parts.store.flush()
+      }
+    }
+    await using parts = await openPackedStore({ directory: directory.path, ...bounds })
+    for (const [seed, id] of ids.entries()) {
+      expect(Buffer.compare(await parts.store.get(id), seededBytes(seed, 200))).toBe(0)
+    }
+  })
+
+  test('a text takes less room than it is long, and noise hardly more', async () => {
+    for (const [bytes, bound] of [
+      [Buffer.alloc(2_000_000, 'as it was written, so it is; '), 20_000],
+      [seededBytes(1, 2_000_000), 2_000_500],
+    ] as const) {
+      await using parts = await openPackedStore()
+      await parts.store.put(bytes)
+      await parts.store.flush()
+      const [pack] = await Array.fromAsync(parts.objects.list(''))
+      expect(pack?.sizeBytes).toBeLessThan(bound)
+    }
+  })
+
+  test('damage to a stored chunk is reported with its pack, offset and id, and others are not hurt', async () => {
+    for (const bytes of [
+      seededBytes(1, 5000),
+      seededBytes(2, 500_000),
+      Buffer.alloc(99_999, 'abc'),
+    ]) {
+      await using directory = await TemporaryDirectory.create()
+      {
+        await using parts = await openPackedStore({ directory: directory.path })
+        await parts.store.put(bytes)
+        await parts.store.put(seededBytes(3, 1000))
+      }
+      await using parts = await openPackedStore({ directory: directory.path })
+      const [key = ''] = await packKeys(parts.objects)
+      const path = join(parts.directory, 'objects', key)
+      const pack = await readFile(path)
+      pack[20] = (pack[20] ?? 0) ^ 1
+      await writeFile(path, pack)
+      const id = await parts.store.put(bytes)
+      const name = key.split('/').at(-1) ?? ''
+      await expect(parts.store.get(id)).rejects.toThrow(DataLossError)
+      await expect(parts.store.get(id)).rejects.toThrow(`chunk ${id} at offset 16 of pack ${name}`)
+      const other = await parts.store.put(seededBytes(3, 1000))
+      expect((await parts.store.get(other)).length).toBe(1000)
+    }
+  })
+
+  test('a lost pack is reported as lost data', async () => {
+    await using directory = await TemporaryDirectory.create()
+    const ids: ChunkId[] = []
+    {
+      await using parts = await openPackedStore({ directory: directory.path })
+      ids.push(await parts.store.put(seededBytes(1, 1000)))
+    }
+    await using parts = await openPackedStore({ directory: directory.path })
+    for await (const { key } of parts.objects.list('packs/')) await parts.objects.delete(key)
+    await expect(parts.store.get(ids[0] as ChunkId)).rejects.toThrow(DataLossError)
+  })
+})
+
+describe('a chunk store that cannot write', () => {
+  test('refuses puts and flushes while the disk is full, and loses nothing once it is not', async () => {
+    let isFull = false
+    await using parts = await openPackedStore({
+      faultPoint: (step) => {
+        if (isFull && step === 'pack: write') throw Object.assign(new Error(), { code: 'ENOSPC' })
+      },
+    })
+    const small = seededBytes(1, 1000)
+    const large = seededBytes(2, 500_000)
+    const id = await parts.store.put(small)
+    isFull = true
+    await expect(parts.store.put(large)).rejects.toThrow(ResourceExhaustedError)
+    await expect(parts.store.flush()).rejects.toThrow(ResourceExhaustedError)
+    await expect(parts.store.flush()).rejects.toThrow(ResourceExhaustedError)
+    expect(Buffer.compare(await parts.store.get(id), small)).toBe(0)
+    isFull = false
+    const largeId = await parts.store.put(large)
+    await parts.store.flush()
+    expect(Buffer.compare(await parts.store.get(id), small)).toBe(0)
+    expect(Buffer.compare(await parts.store.get(largeId), large)).toBe(0)
+    expect(await readdir(join(parts.directory, 'scratch'))).toEqual([])
+  })
+
+  test('does not forget a pack that was stored but could not be listed', async () => {
+    let isDown = true
+    await using parts = await openPackedStore({
+      faultPoint: (step) => {
+        if (isDown && step === 'pack: stored') throw new Error('the database is away')
+      },
+    })
+    const id = await parts.store.put(seededBytes(1, 1000))
+    await expect(parts.store.flush()).rejects.toThrow('the database is away')
+    expect((await parts.store.get(id)).length).toBe(1000)
+    isDown = false
+    await parts.store.flush()
+    expect((await parts.store.get(id)).length).toBe(1000)
+    const rows = await parts.database.read((tx) => tx.all('SELECT name FROM packs'))
+    expect(rows).toHaveLength(1)
+  })
+})
