@@ -261,6 +261,27 @@ test('a handler that does not read stops the caller at the window', async () => 
   expect(takenBytes).toBe(writtenBytes - (writtenBytes / (pieceBytes + 5)) * 5)
 })
 
+test('an upload alone gets a window of 8 MiB, each of many one of 1 MiB', async () => {
+  const never = new Promise<never>(() => {})
+  const port = await fixture.serve(service(Pfs, { putFile: async () => never }))
+  const piece = framed(new Uint8Array(12_000_000))
+  const sentBy = async (count: number): Promise<number> => {
+    const session = fixture.session(port)
+    await once(session, 'remoteSettings')
+    for (let index = 0; index < count; index += 1) {
+      const stream = session.request(grpcHeaders('/pfs.API/PutFile'))
+      stream.on('error', () => {})
+      stream.write(piece)
+    }
+    const sentBytes = await untilStill(() => session.socket.bytesWritten)
+    session.destroy()
+    return sentBytes / count / 1024 / 1024
+  }
+  // Besides the window, 0.5 MiB wait in the call's own queue.
+  expect(await sentBy(40)).toBeCloseTo(1.5, 1)
+  expect(await sentBy(1)).toBeCloseTo(8.5, 1)
+})
+
 test('slices are handed on before their message is complete', async () => {
   const first = Promise.withResolvers<Uint8Array>()
   const port = await fixture.serve(
@@ -339,5 +360,15 @@ async function writeUntilStalled(
     const enough = wrote(piece.length)
     const stalled = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 200))
     if (enough || !(await Promise.race([written, stalled]))) return
+  }
+}
+
+/** The value of `counter` when it has not changed for 200 ms. */
+async function untilStill(counter: () => number): Promise<number> {
+  for (let last = -1; ;) {
+    const now = counter()
+    if (now === last) return now
+    last = now
+    await new Promise((resolve) => setTimeout(resolve, 200))
   }
 }

@@ -40,6 +40,9 @@ export class Call implements CallContext {
   readonly peer: string
   readonly #stream: ServerHttp2Stream
   readonly #incoming: SliceQueue
+  #receivedBytes = 0
+  #receivedBound = Infinity
+  #onReceived: (() => void) | undefined
   #ended = false
   #headersSent = false
   #trailers: OutgoingHttpHeaders = {}
@@ -59,6 +62,8 @@ export class Call implements CallContext {
     stream.on('drain', () => this.#settleDrained())
     stream.on('end', () => this.#incoming.end())
     stream.on('data', (slice: Uint8Array) => {
+      this.#receivedBytes += slice.length
+      if (this.#receivedBytes >= this.#receivedBound) this.#boundReached()
       if (!this.#ended && !this.#incoming.push(slice)) stream.pause()
     })
   }
@@ -97,6 +102,12 @@ export class Call implements CallContext {
       throw new StatusError(Code.internal, 'more than one request message was sent')
     }
     return bytes
+  }
+
+  /** Calls back once, when the caller has sent `bytes`. */
+  onReceived(bytes: number, callback: () => void): void {
+    this.#receivedBound = bytes
+    this.#onReceived = callback
   }
 
   /** Ends the call after `ms`. */
@@ -156,6 +167,11 @@ export class Call implements CallContext {
     if (this.#ended) return
     this.#end()
     this.#interrupt(new CancelledError('context canceled'))
+  }
+
+  #boundReached(): void {
+    this.#receivedBound = Infinity
+    this.#onReceived?.()
   }
 
   #end(): void {

@@ -41,17 +41,32 @@ export interface GrpcServerPorts {
 
 /** Bytes of sent but unread data, headers and frames that a connection may tie up; in MiB. */
 const sessionMemoryMibMax = 1024
+/**
+ * What a stream may send ahead of its handler, at first. Many uploads at once stay at this, so that
+ * a hundred of them hold 100 MiB and not 800. A connection never goes back to it: callers of 2017
+ * miscount when a window shrinks.
+ */
+const firstWindowBytes = 1024 * 1024
+/** Up to so many uploads at once, the connections of large ones get the full window. */
+const fullWindowUploadsMax = 8
+
 /** Callers that cancel often are no attack: 1.5's clients end streams by resetting them. */
 const streamResets = { streamResetBurst: 100_000, streamResetRate: 10_000 }
+
+interface Peer {
+  readonly address: string
+  hasFullWindow: boolean
+}
 
 /** Serves gRPC on the connections that it is given. */
 export class GrpcServer implements AsyncDisposable {
   readonly #routes: ReadonlyMap<string, Route>
   readonly #ports: GrpcServerPorts
   readonly #http2: Http2Server
-  /** Open connections, each with the address at its other end. */
-  readonly #sessions = new Map<ServerHttp2Session, string>()
+  /** Open connections. */
+  readonly #sessions = new Map<ServerHttp2Session, Peer>()
   readonly #calls = new Set<Call>()
+  readonly #uploads = new Set<Call>()
   #closing = false
   #idle: PromiseWithResolvers<void> | undefined
 
@@ -62,7 +77,7 @@ export class GrpcServer implements AsyncDisposable {
       maxSessionMemory: sessionMemoryMibMax,
       ...streamResets,
       settings: {
-        initialWindowSize: streamWindowBytes,
+        initialWindowSize: firstWindowBytes,
         maxFrameSize: frameBytesMax,
         maxConcurrentStreams: 2 ** 32 - 1,
         enablePush: false,
@@ -111,7 +126,8 @@ export class GrpcServer implements AsyncDisposable {
 
   #onSession(session: ServerHttp2Session): void {
     const { remoteAddress = 'unknown', remotePort = 0 } = session.socket
-    this.#sessions.set(session, `${remoteAddress}:${remotePort}`)
+    const address = `${remoteAddress}:${remotePort}`
+    this.#sessions.set(session, { address, hasFullWindow: false })
     session.setLocalWindowSize(connectionWindowBytes)
     session.on('error', () => {}) // followed by 'close'
     session.on('close', () => this.#sessions.delete(session))
@@ -137,8 +153,8 @@ export class GrpcServer implements AsyncDisposable {
       stream.respond({ [constants.HTTP2_HEADER_STATUS]: 415 }, { endStream: true })
       return
     }
-    const peer = stream.session && this.#sessions.get(stream.session as ServerHttp2Session)
-    const call = new Call(stream, headers, peer ?? 'unknown')
+    const session = stream.session as ServerHttp2Session
+    const call = new Call(stream, headers, this.#sessions.get(session)?.address ?? 'unknown')
     this.#calls.add(call)
     const path = headers[':path'] ?? ''
     const route = this.#routes.get(path)
@@ -146,14 +162,27 @@ export class GrpcServer implements AsyncDisposable {
       if (this.#closing) throw new StatusError(shuttingDown.code, shuttingDown.message)
       if (route === undefined) throw new StatusError(Code.unimplemented, unknownMethod(path))
       this.#keepDeadline(call, headers)
+      if (route.respond.requests === 'many') this.#watchUpload(call, session)
       await run(call, route, decompressFor(headers))
       call.finish({ code: Code.ok, message: '' })
     } catch (error) {
       this.#fail(call, route, path, error)
     } finally {
       this.#calls.delete(call)
+      this.#uploads.delete(call)
       if (this.#calls.size === 0) this.#idle?.resolve()
     }
+  }
+
+  #watchUpload(call: Call, session: ServerHttp2Session): void {
+    this.#uploads.add(call)
+    call.onReceived(firstWindowBytes / 2, () => {
+      const peer = this.#sessions.get(session)
+      if (peer === undefined || peer.hasFullWindow || session.destroyed) return
+      if (this.#uploads.size > fullWindowUploadsMax) return
+      peer.hasFullWindow = true
+      session.settings({ initialWindowSize: streamWindowBytes })
+    })
   }
 
   #keepDeadline(call: Call, headers: IncomingHttpHeaders): void {
