@@ -74,7 +74,6 @@ export class GrpcJsTransport implements Transport {
     options?: CallOptions,
   ): Promise<Uint8Array> {
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>()
-    let isSettled = false
     const call = this.#client.makeClientStreamRequest(
       path,
       buffer,
@@ -88,11 +87,12 @@ export class GrpcJsTransport implements Transport {
       () => undefined,
       () => undefined,
     )
-    void settled.then(() => (isSettled = true))
-    for await (const request of requests) {
-      if (isSettled) break
+    const source = requests[Symbol.asyncIterator]()
+    for (;;) {
+      const next = await Promise.race([source.next(), settled])
+      if (next === undefined || next.done === true) break
       const sent = new Promise<void>((done) => {
-        call.write(request, () => done())
+        call.write(next.value, () => done())
       })
       await Promise.race([sent, settled])
     }
