@@ -179,7 +179,8 @@ export class GrpcServer implements AsyncDisposable {
     call.onReceived(firstWindowBytes / 2, () => {
       const peer = this.#sessions.get(session)
       if (peer === undefined || peer.hasFullWindow || session.destroyed) return
-      if (this.#uploads.size > fullWindowUploadsMax) return
+      const uploads = [...this.#uploads].filter((upload) => !upload.ended)
+      if (uploads.length > fullWindowUploadsMax) return
       peer.hasFullWindow = true
       session.settings({ initialWindowSize: streamWindowBytes })
     })
