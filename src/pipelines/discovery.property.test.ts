@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { compareBytes, utf8 } from '../base/bytes.ts'
 import type { BranchName, RepoName } from '../base/names.ts'
@@ -79,7 +79,7 @@ test('what was added and removed leads from the datums before to the datums afte
         change.set(repo, { before, after: await treeOf(filesAfter[repo]) })
       }
       const rootsOf = (repo: string): { before: DirectoryEntry; after: DirectoryEntry } =>
-        change.get(repo) ?? expect.fail(repo)
+        change.get(repo) ?? unknownRepo(repo)
       const source = datumSource(trees, someInput, rootsOf)
       const first = datumSource(trees, someInput, (repo) => ({
         before: undefined,
@@ -104,17 +104,18 @@ test('what was added and removed leads from the datums before to the datums afte
 
 test('a cross has every combination, the first input varying fastest', async () => {
   const both = { before: undefined, after: await treeOf({ '/a': '1', '/b': '2' }) }
-  const of = (name: string): Input => ({
-    kind: 'atom',
-    name,
-    repo: 'left' as RepoName,
-    branch: 'master' as BranchName,
-    glob: '/*',
-    lazy: false,
-  })
-  const cross: Input = { kind: 'cross', members: [of('x'), of('y')] }
+  const cross: Input = { kind: 'cross', members: [leftAtom('x'), leftAtom('y')] }
   const datums = await Array.fromAsync(datumSource(trees, cross, () => both).after())
   datums.sort((left, right) => compareBytes(left.orderKey, right.orderKey))
   const paths = datums.map(({ members }) => members.map(({ path }) => path).join(' '))
   expect(paths).toEqual(['/a /a', '/b /a', '/a /b', '/b /b'])
 })
+
+function leftAtom(name: string): Input {
+  const [repo, branch] = ['left' as RepoName, 'master' as BranchName]
+  return { kind: 'atom', name, repo, branch, glob: '/*', lazy: false }
+}
+
+function unknownRepo(repo: string): never {
+  throw new Error(`the property has no repo ${repo}`)
+}

@@ -15,7 +15,8 @@ import {
   type JobRecord,
   type ProcessStats,
 } from './job-records.ts'
-import { findPipeline, PipelineNotFoundError } from './pipeline-records.ts'
+import { findPipeline, PipelineNotFoundError, specOfVersion } from './pipeline-records.ts'
+import type { PipelineSpec } from './specs.ts'
 import { hasEnded } from './states.ts'
 
 /** `starting`: waits or runs. `skipped`: another job's result was reused. */
@@ -68,6 +69,24 @@ export class Jobs {
     }
     signal.throwIfAborted()
     return job
+  }
+
+  /** The spec that the job runs; undefined when it is gone. */
+  async specOf(job: JobRecord): Promise<PipelineSpec | undefined> {
+    return (await this.specsOf([job]))(job)
+  }
+
+  /** The specs that several jobs run. */
+  async specsOf(jobs: readonly JobRecord[]): Promise<(job: JobRecord) => PipelineSpec | undefined> {
+    const specs = await this.#database.read(async (tx) => {
+      const found = new Map<string, PipelineSpec | undefined>()
+      for (const job of jobs) {
+        if (found.has(specName(job))) continue
+        found.set(specName(job), await specOfVersion(tx, job.pipelineId, job.pipelineVersion))
+      }
+      return found
+    })
+    return (job) => specs.get(specName(job))
   }
 
   /** Newest first; of one pipeline, or of all. */
@@ -158,4 +177,8 @@ export class Jobs {
       return { ...common, state, stats: result.stats, reason: '' }
     })
   }
+}
+
+function specName(job: JobRecord): string {
+  return `${job.pipelineId} ${job.pipelineVersion}`
 }

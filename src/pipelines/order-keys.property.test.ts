@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { compareBytes } from '../base/bytes.ts'
 import { parseFilePath, pathKey, type FilePath } from '../base/paths.ts'

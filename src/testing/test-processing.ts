@@ -119,14 +119,7 @@ export async function openTestProcessing(): Promise<TestProcessing> {
       const flushed = versioning.subscriptions.flush({ commits: [{ repo, commit }], signal })
       for await (const _ of flushed) continue
     },
-    async files(repo, commit) {
-      const found: Record<string, string> = {}
-      for await (const { path, entry } of versioning.files.walk({ repo, commit, path: '' })) {
-        if (entry.kind !== 'file') continue
-        found[path] = utf8Text(await collectBytes(contents.read(entry.content), fileBytesMax))
-      }
-      return found
-    },
+    files: async (repo, commit) => await readFiles(versioning, contents, repo, commit),
     async restart() {
       await processing.scheduler[Symbol.asyncDispose]()
       processing = open()
@@ -138,6 +131,20 @@ export async function openTestProcessing(): Promise<TestProcessing> {
       if (errors.length > 0) throw new AggregateError(errors, 'the scheduler met errors')
     },
   }
+}
+
+async function readFiles(
+  versioning: Versioning,
+  contents: ChunkedContents,
+  repo: string,
+  commit: string,
+): Promise<Readonly<Record<string, string>>> {
+  const found: Record<string, string> = {}
+  for await (const { path, entry } of versioning.files.walk({ repo, commit, path: '' })) {
+    if (entry.kind !== 'file') continue
+    found[path] = utf8Text(await collectBytes(contents.read(entry.content), fileBytesMax))
+  }
+  return found
 }
 
 export function transform(name: string): RequestedSpec['transform'] {

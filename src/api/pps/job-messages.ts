@@ -1,0 +1,136 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Duration } from '@bufbuild/protobuf/wkt'
+import {
+  DatumState as DatumStateCode,
+  JobState as JobStateCode,
+  type DatumInfoSchema,
+  type JobInfoSchema,
+  type LogMessageSchema,
+  type ProcessStatsSchema,
+} from '../../gen/pps_pb.ts'
+import type { DatumMember } from '../../pipelines/datums.ts'
+import type { JobLogLine } from '../../pipelines/job-logs.ts'
+import type { JobRecord, ProcessStats } from '../../pipelines/job-records.ts'
+import type { DatumInfo, DatumState } from '../../pipelines/jobs.ts'
+import type { PipelineSpec } from '../../pipelines/specs.ts'
+import type { JobState } from '../../pipelines/states.ts'
+import { commitMessage, timestampOf } from '../pfs/messages.ts'
+import {
+  inputMessage,
+  parallelismMessage,
+  resourcesMessage,
+  transformMessage,
+} from './spec-messages.ts'
+
+const millisPerSecond = 1000
+const nanosPerMilli = 1_000_000
+
+export const jobStateCodes: Readonly<Record<JobState, JobStateCode>> = {
+  starting: JobStateCode.JOB_STARTING,
+  running: JobStateCode.JOB_RUNNING,
+  failure: JobStateCode.JOB_FAILURE,
+  success: JobStateCode.JOB_SUCCESS,
+  killed: JobStateCode.JOB_KILLED,
+}
+
+const datumStateCodes: Readonly<Record<DatumState, DatumStateCode>> = {
+  starting: DatumStateCode.STARTING,
+  success: DatumStateCode.SUCCESS,
+  skipped: DatumStateCode.SKIPPED,
+  failed: DatumStateCode.FAILED,
+}
+
+/** `spec`: what the job runs; undefined when its pipeline's record is gone. */
+export function jobInfoMessage(
+  job: JobRecord,
+  spec: PipelineSpec | undefined,
+): MessageInitShape<typeof JobInfoSchema> {
+  const parallelismSpec = spec && parallelismMessage(spec)
+  return {
+    job: { id: job.id },
+    pipeline: { name: job.pipeline },
+    pipelineVersion: BigInt(job.pipelineVersion),
+    salt: job.salt,
+    // 1.5 gives a job its start when it is made; clients sort by it.
+    started: timestampOf(job.startedAt ?? job.createdAt),
+    state: jobStateCodes[job.state],
+    reason: job.reason,
+    restart: BigInt(job.restartCount),
+    outputRepo: { name: job.outputRepo },
+    outputBranch: job.outputBranch,
+    dataTotal: BigInt(job.counts.total),
+    dataProcessed: BigInt(job.counts.processed),
+    dataSkipped: BigInt(job.counts.skipped),
+    dataFailed: BigInt(job.counts.failed),
+    stats: statsMessage(job.stats),
+    newBranch: {
+      name: job.trigger.branch,
+      head: commitMessage(job.trigger.repo, job.trigger.commit),
+    },
+    ...(job.parentJob !== undefined && { parentJob: { id: job.parentJob } }),
+    ...(job.finishedAt !== undefined && { finished: timestampOf(job.finishedAt) }),
+    ...(job.state === 'success' && {
+      outputCommit: commitMessage(job.outputRepo, job.outputCommit),
+    }),
+    ...(spec !== undefined && {
+      transform: transformMessage(spec),
+      input: inputMessage(spec.input, job.inputs),
+      resourceSpec: resourcesMessage(spec),
+      enableStats: spec.enableStats,
+      batch: spec.batch,
+    }),
+    ...(parallelismSpec !== undefined && { parallelismSpec }),
+  }
+}
+
+export function statsMessage(stats: ProcessStats): MessageInitShape<typeof ProcessStatsSchema> {
+  return {
+    downloadTime: durationOf(stats.downloadMs),
+    processTime: durationOf(stats.processMs),
+    uploadTime: durationOf(stats.uploadMs),
+    downloadBytes: BigInt(stats.downloadBytes),
+    uploadBytes: BigInt(stats.uploadBytes),
+  }
+}
+
+export function durationOf(ms: number): Omit<Duration, '$typeName' | '$unknown'> {
+  const seconds = Math.floor(ms / millisPerSecond)
+  const nanos = Math.round((ms - seconds * millisPerSecond) * nanosPerMilli)
+  return { seconds: BigInt(seconds), nanos }
+}
+
+/** `job`: the job in which the datum is shown. Clients need every part of `pfs_state`. */
+export function datumInfoMessage(
+  datum: DatumInfo,
+  job: JobRecord,
+): MessageInitShape<typeof DatumInfoSchema> {
+  return {
+    datum: { id: datum.key, job: { id: datum.job } },
+    state: datumStateCodes[datum.state],
+    stats: datum.stats === undefined ? {} : statsMessage(datum.stats),
+    pfsState: { commit: commitMessage(job.outputRepo, job.outputCommit), path: '' },
+    data: datum.members.map(inputFileMessage),
+    reason: datum.reason,
+  }
+}
+
+function inputFileMessage({ path, hash }: DatumMember): {
+  readonly path: string
+  readonly hash: Uint8Array
+} {
+  // 1.5 clients print the path; the root is empty there, too.
+  return { path, hash }
+}
+
+export function logMessage(entry: JobLogLine): MessageInitShape<typeof LogMessageSchema> {
+  return {
+    pipelineName: entry.pipeline,
+    jobId: entry.job,
+    inputFileId: entry.datum,
+    data: entry.members.map(inputFileMessage),
+    ts: timestampOf(entry.line.at),
+    // Clients print it as it is: the newline is theirs to expect.
+    message: `${entry.line.text}\n`,
+    user: true,
+  }
+}
