@@ -50,6 +50,8 @@ test('an older store is brought forward, after a copy named with its versions wa
       tx.get('SELECT name, (SELECT count(*) FROM children) AS children FROM parents'),
     )
     expect(row).toEqual({ name: null, children: 0 })
+    const orphan = database.transact((tx) => tx.run('INSERT INTO children (parent) VALUES (7)'))
+    await expect(orphan).rejects.toThrow('FOREIGN KEY')
   }
   const backup = 'metadata.db.backup-database1-storage1'
   expect(await readdir(directory.path)).toEqual(['metadata.db', backup])
