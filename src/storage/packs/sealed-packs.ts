@@ -56,10 +56,6 @@ export class SealedPacks {
     return this.#lostPacks
   }
 
-  has(name: string): boolean {
-    return this.#names.has(name)
-  }
-
   /** @param fingerprints of all its chunks, as in the table `packs`. */
   add(pack: SealedPack, fingerprints: Uint8Array): void {
     if (this.#names.has(pack.name)) return
