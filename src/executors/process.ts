@@ -38,7 +38,7 @@ export async function openProcessExecutor(
   mkdirSync(options.directory, { recursive: true, mode: 0o700 })
   const directory = realpathSync(options.directory)
   for (const name of readdirSync(directory)) {
-    // What a crash left. oxlint-disable-next-line no-await-in-loop
+    // What a crash left.
     await removeSlotDirectory(join(directory, name))
   }
   const hiddenDirectories = outermost(
@@ -49,7 +49,6 @@ export async function openProcessExecutor(
   const modes: readonly SandboxMode[] = process.geteuid?.() === 0 ? ['root', 'user'] : ['user']
   let refusal = ''
   for (const mode of modes) {
-    // oxlint-disable-next-line no-await-in-loop
     refusal = await tryMode(resolved, mode)
     if (refusal === '') return new ProcessExecutor(resolved, mode)
   }

@@ -41,23 +41,12 @@ function checkVariable(name: string, value: unknown): void {
 }
 
 // A shell takes these as its own, or refuses to set them.
-const shellNames = new Set([
-  ...[
-    '_',
-    'ENV',
-    'IFS',
-    'LINENO',
-    'OLDPWD',
-    'OPTARG',
-    'OPTIND',
-    'PPID',
-    'PS1',
-    'PS2',
-    'PS4',
-    'PWD',
-  ],
-  ...['EUID', 'FUNCNAME', 'GROUPS', 'HISTCMD', 'RANDOM', 'SECONDS', 'SHELLOPTS', 'SHLVL', 'UID'],
-])
+const shellNames = new Set(
+  (
+    '_ ENV IFS LINENO OLDPWD OPTARG OPTIND PPID PS1 PS2 PS4 PWD ' +
+    'EUID FUNCNAME GROUPS HISTCMD RANDOM SECONDS SHELLOPTS SHLVL UID'
+  ).split(' '),
+)
 
 function canExport(name: string): boolean {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !name.startsWith('BASH') && !shellNames.has(name)

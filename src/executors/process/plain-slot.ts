@@ -142,7 +142,6 @@ export class PlainSlot implements Slot {
       const tagged = processesWith(entry)
       if (tagged.length === 0) return
       for (const pid of tagged) killQuietly(pid)
-      // oxlint-disable-next-line no-await-in-loop
       await this.#options.clock.sleep(1)
     }
   }
@@ -152,7 +151,6 @@ export class PlainSlot implements Slot {
     const descriptor = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
     try {
       while (!wasWritten(descriptor, text)) {
-        // oxlint-disable-next-line no-await-in-loop
         await this.#options.clock.sleep(1)
       }
     } finally {

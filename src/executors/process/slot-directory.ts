@@ -109,7 +109,6 @@ export async function removeSlotDirectory(path: string): Promise<void> {
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return
   for (const name of ['pfs', 'tmp', 'var-tmp']) {
     const directory = join(path, name)
-    // oxlint-disable-next-line no-await-in-loop
     if (lstatSync(directory, { throwIfNoEntry: false })) await emptyDirectory(directory)
   }
   await rm(path, { recursive: true, force: true })

@@ -1,0 +1,51 @@
+import { lstatSync, readdirSync } from 'node:fs'
+
+import type { FilePath } from '../../base/paths.ts'
+import { isWithin } from '../../base/paths.ts'
+import type { FileTrees, TreeEntry } from '../../storage/file-trees.ts'
+import type { OutputSource } from './output-tree.ts'
+import type { Pacer } from './pacer.ts'
+import { hostPath, type PfsNode } from './pfs-links.ts'
+
+interface InputEntriesPorts {
+  readonly trees: FileTrees
+  readonly pacer: Pacer
+}
+
+/**
+ * The entry that a file or directory below `/pfs/<input>` was written from, unless user code has
+ * touched it. When in doubt, as within one tick of the file system's clock, undefined: it is then
+ * read, and storing it again finds the same content.
+ */
+export async function inputEntry(
+  ports: InputEntriesPorts,
+  source: OutputSource,
+  node: PfsNode,
+): Promise<TreeEntry | undefined> {
+  const [input, ...names] = node.names
+  const path = names.map((name) => `/${name}`).join('') as FilePath
+  const member = source.members.find((each) => each.input === input && isWithin(path, each.path))
+  if (member === undefined || !(await isUntouched(ports, source, node))) return undefined
+  const relative = path.slice(member.path.length) as FilePath
+  if (relative === '') return member.entry
+  return member.entry.kind === 'directory'
+    ? await ports.trees.get(member.entry, relative)
+    : undefined
+}
+
+/** Every change of a file or directory, even of its rights, moves its change time. */
+async function isUntouched(
+  ports: InputEntriesPorts,
+  source: OutputSource,
+  { names, stats }: PfsNode,
+): Promise<boolean> {
+  if (stats.ctimeNs >= source.writtenAt) return false
+  if (!stats.isDirectory()) return stats.isFile()
+  if (ports.pacer.isDue) await ports.pacer.rest()
+  for (const name of readdirSync(hostPath(source, names))) {
+    const below = [...names, name]
+    const node = { names: below, stats: lstatSync(hostPath(source, below), { bigint: true }) }
+    if (!(await isUntouched(ports, source, node))) return false
+  }
+  return true
+}

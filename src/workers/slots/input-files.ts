@@ -1,0 +1,132 @@
+import { closeSync, lstatSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { assert } from '../../base/errors.ts'
+import { type FilePath, joinPath, pathNames } from '../../base/paths.ts'
+import type { WorkMember } from '../../pipelines/datum-worker.ts'
+import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
+import type { FileTrees, TreeEntry } from '../../storage/file-trees.ts'
+import { DatumFilesError, errorCode } from './datum-errors.ts'
+import type { Pacer } from './pacer.ts'
+
+export const outputName = 'out'
+/** File systems stamp changes by a clock that ticks at least this often. */
+const tickMs = 11
+const tickCountMin = 500
+
+export interface InputFilesPorts {
+  readonly trees: FileTrees
+  readonly contents: Contents
+  readonly pacer: Pacer
+}
+
+export interface WrittenInputs {
+  readonly downloadBytes: number
+  /**
+   * When `out` was made, last of all, by the file system's own clock, in nanoseconds: a file that
+   * was changed before this is as it was written.
+   */
+  readonly writtenAt: bigint
+}
+
+/**
+ * Writes the members of a datum into an empty directory, each at `<input>/<its whole path>`, and
+ * makes `out`. The files are copies: user code may do with them what it likes.
+ *
+ * @throws {DatumFilesError} for a name that the file system cannot hold.
+ */
+export async function writeInputs(
+  ports: InputFilesPorts,
+  pfsDirectory: string,
+  members: readonly WorkMember[],
+): Promise<WrittenInputs> {
+  const writer = new InputWriter(ports)
+  for (const { input, path, entry } of members) {
+    assert(isPlainName(input) && input !== outputName, 'an input has a name of its own')
+    const root = join(pfsDirectory, input)
+    const target = `${root}${path}`
+    try {
+      mkdirSync(entry.kind === 'directory' ? target : `${root}${parentOf(path)}`, {
+        recursive: true,
+      })
+      await writer.write(target, entry)
+    } catch (error) {
+      throw asNameError(error, `/${input}${path}`)
+    }
+  }
+  // Past the tick in which the last file was written, where that is little beside the writing.
+  if (writer.count >= tickCountMin) await ports.pacer.rest(tickMs)
+  const out = join(pfsDirectory, outputName)
+  mkdirSync(out)
+  const { ctimeNs } = lstatSync(out, { bigint: true })
+  return { downloadBytes: writer.bytes, writtenAt: ctimeNs }
+}
+
+class InputWriter {
+  readonly #ports: InputFilesPorts
+  bytes = 0
+  count = 0
+
+  constructor(ports: InputFilesPorts) {
+    this.#ports = ports
+  }
+
+  /** Writes `entry` at `target`: a directory there exists already. */
+  async write(target: string, entry: TreeEntry): Promise<void> {
+    const { trees, pacer } = this.#ports
+    if (pacer.isDue) await pacer.rest()
+    if (entry.kind === 'file') {
+      await this.#writeFile(target, entry.content)
+      return
+    }
+    for await (const below of trees.list(entry, '' as FilePath)) {
+      assert(isPlainName(below.name), 'a name in a tree is no path')
+      const path = `${target}/${below.name}`
+      if (below.entry.kind === 'directory') mkdirSync(path)
+      await this.write(path, below.entry)
+    }
+  }
+
+  async #writeFile(target: string, content: Content): Promise<void> {
+    const { contents, pacer } = this.#ports
+    const descriptor = openSync(target, 'wx')
+    try {
+      if (content.kind === 'inline') writeWhole(descriptor, content.bytes)
+      else {
+        for await (const piece of contents.read(content)) {
+          writeWhole(descriptor, piece)
+          if (pacer.isDue) await pacer.rest()
+        }
+      }
+    } finally {
+      closeSync(descriptor)
+    }
+    this.bytes += contentSizeBytes(content)
+    this.count += 1
+  }
+}
+
+function writeWhole(descriptor: number, bytes: Uint8Array): void {
+  let written = 0
+  while (written < bytes.length) written += writeSync(descriptor, bytes, written)
+}
+
+/** A name that leads nowhere but to one entry of its directory. */
+export function isPlainName(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name)
+}
+
+function parentOf(path: FilePath): string {
+  return pathNames(path)
+    .slice(0, -1)
+    .reduce<FilePath>((parent, name) => joinPath(parent, name), '' as FilePath)
+}
+
+function asNameError(error: unknown, path: string): unknown {
+  if (errorCode(error) !== 'ENAMETOOLONG') return error
+  return new DatumFilesError(
+    `the input below ${path.slice(0, 200)} has a name that this host's file system cannot hold ` +
+      '(more than 255 bytes)',
+    { cause: error },
+  )
+}

@@ -1,0 +1,110 @@
+import { lstatSync, readlinkSync, type BigIntStats } from 'node:fs'
+
+import { DatumFilesError, errorCode } from './datum-errors.ts'
+
+/** Where user code sees the slot's directory, and where it is for us. */
+export interface PfsPlace {
+  readonly pfsDirectory: string
+  /** Absolute, without a slash at its end. */
+  readonly pfsPath: string
+}
+
+/** A file or directory below `/pfs`: its names from there, none of them a symbolic link. */
+export interface PfsNode {
+  readonly names: readonly string[]
+  readonly stats: BigIntStats
+}
+
+const linkHopsMax = 40
+const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/**
+ * Follows the symbolic link at `names` as it leads inside the sandbox, one name at a time: the
+ * host's own resolution would leave the slot's directory.
+ *
+ * @throws {DatumFilesError} for a link that leads nowhere, in circles, or out of `/pfs`.
+ */
+export function followLink(place: PfsPlace, names: readonly string[]): PfsNode {
+  const shown = shownPath(place, names)
+  const pfsNames = place.pfsPath.split('/').slice(1)
+  let reached: string[] = []
+  const pending = [...pfsNames, ...names].toReversed()
+  let text = ''
+  let hops = 0
+  for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+    if (name === '..') reached.pop()
+    if (!isStep(name)) continue
+    reached.push(name)
+    if (!agree(reached, pfsNames)) throw outside(shown, place, text)
+    if (reached.length <= pfsNames.length) continue
+    const node = nodeAt(place, reached.slice(pfsNames.length), shown)
+    if (!node.stats.isSymbolicLink()) {
+      if (pending.length > 0 && !node.stats.isDirectory()) throw dangling(shown)
+      continue
+    }
+    hops += 1
+    if (hops > linkHopsMax) throw new DatumFilesError(`symbolic link ${shown} leads in circles`)
+    text = linkText(place, node.names, shown)
+    reached = text.startsWith('/') ? [] : reached.slice(0, -1)
+    pending.push(...text.split('/').toReversed())
+  }
+  if (reached.length < pfsNames.length) throw outside(shown, place, text)
+  return nodeAt(place, reached.slice(pfsNames.length), shown)
+}
+
+function isStep(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..'
+}
+
+/** True when one is the beginning of the other. */
+function agree(left: readonly string[], right: readonly string[]): boolean {
+  const shared = Math.min(left.length, right.length)
+  return left.slice(0, shared).every((name, index) => name === right[index])
+}
+
+function nodeAt(place: PfsPlace, names: readonly string[], shown: string): PfsNode {
+  return { names, stats: lookUp(place, names, shown) }
+}
+
+function lookUp(place: PfsPlace, names: readonly string[], shown: string): BigIntStats {
+  try {
+    return lstatSync(hostPath(place, names), { bigint: true })
+  } catch (error) {
+    const code = errorCode(error)
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw dangling(shown, error)
+    if (code === 'ENAMETOOLONG') {
+      throw new DatumFilesError(`${shown} has a path that is too long`, { cause: error })
+    }
+    throw error
+  }
+}
+
+function linkText(place: PfsPlace, names: readonly string[], shown: string): string {
+  const bytes = readlinkSync(hostPath(place, names), { encoding: 'buffer' })
+  try {
+    return strictDecoder.decode(bytes)
+  } catch (error) {
+    throw new DatumFilesError(`symbolic link ${shown} leads to a name that is not UTF-8`, {
+      cause: error,
+    })
+  }
+}
+
+function dangling(shown: string, cause?: unknown): DatumFilesError {
+  return new DatumFilesError(`symbolic link ${shown} leads to nothing`, { cause })
+}
+
+function outside(shown: string, place: PfsPlace, text: string): DatumFilesError {
+  return new DatumFilesError(
+    `symbolic link ${shown} leads out of ${place.pfsPath} (to ${text}); copy the file instead`,
+  )
+}
+
+export function hostPath(place: PfsPlace, names: readonly string[]): string {
+  return [place.pfsDirectory, ...names].join('/')
+}
+
+/** The path as user code knows it. */
+export function shownPath(place: PfsPlace, names: readonly string[]): string {
+  return [place.pfsPath, ...names].join('/')
+}
