@@ -3,7 +3,7 @@ import type { FilePath } from '../base/paths.ts'
 import { chunkIdAt, chunkIdBytes, chunkIdBytesCount, chunkIdOf } from './chunk-id.ts'
 import type { ChunkId } from './chunks.ts'
 import { type Content, contentSizeBytes, inlineBytesMax } from './contents.ts'
-import { FieldReader, varintBytesMax, writeVarint } from './prolly/varint.ts'
+import { FieldReader, varintSize, writeVarint } from './prolly/varint.ts'
 
 /** The root node of a directory's prolly tree: equal directories have equal roots. */
 export type TreeRoot = ChunkId
@@ -92,13 +92,13 @@ function encodeContent(content: Content): Uint8Array {
 }
 
 function encodeFields(tag: number, numbers: readonly number[], tail: Uint8Array): Uint8Array {
-  const head = new Uint8Array(1 + numbers.length * varintBytesMax)
-  head[0] = tag
   let size = 1
-  for (const number of numbers) size = writeVarint(head, size, number)
+  for (const number of numbers) size += varintSize(number)
   const bytes = new Uint8Array(size + tail.length)
-  bytes.set(head.subarray(0, size))
-  bytes.set(tail, size)
+  bytes[0] = tag
+  let at = 1
+  for (const number of numbers) at = writeVarint(bytes, at, number)
+  bytes.set(tail, at)
   return bytes
 }
 

@@ -14,10 +14,14 @@ const hashRange = 2 ** 24
 const childCountMin = 2
 
 /** 24 bits that depend on every bit of the key: FNV-1a, then the finaliser of MurmurHash3. */
-export function keyHash(key: Uint8Array, level: number): number {
+export function keyHash(
+  key: Uint8Array,
+  level: number,
+  start = 0,
+  end: number = key.length,
+): number {
   let hash = 0x811c9dc5 ^ level
-  // eslint-disable-next-line typescript/prefer-for-of -- an iterator costs five times the loop
-  for (let index = 0; index < key.length; index += 1) {
+  for (let index = start; index < end; index += 1) {
     hash = Math.imul(hash ^ (key[index] ?? 0), 0x01000193)
   }
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
@@ -42,16 +46,20 @@ export class BoundaryRule {
     this.#level = level
   }
 
-  /** Takes the next entry of the node (`valueBytes` is ignored above level 0); true if it is its last. */
-  endsAfter(key: Uint8Array, valueBytes: number): boolean {
+  /**
+   * Takes the next entry of the node; true if it is its last. The key is `bytes` from `start` to
+   * `end`; `valueBytes` is ignored above level 0.
+   */
+  endsAfter(bytes: Uint8Array, start: number, end: number, valueBytes: number): boolean {
     const before = this.#weight
-    const after = before + entryWeight + key.length + (this.#level === 0 ? valueBytes : childWeight)
+    const after =
+      before + entryWeight + end - start + (this.#level === 0 ? valueBytes : childWeight)
     this.#weight = after
     this.#count += 1
     if (this.#level > 0 && this.#count < childCountMin) return false
     if (after >= nodeWeightMax) return true
     const chance = hashRange * (after * after - before * before)
-    return keyHash(key, this.#level) * scaleSquared < chance
+    return keyHash(bytes, this.#level, start, end) * scaleSquared < chance
   }
 
   /** Begins the next node. */

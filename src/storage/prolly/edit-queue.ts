@@ -29,6 +29,11 @@ export class EditQueue<Edit extends { readonly key: Uint8Array }> implements Asy
     return this.#batch[this.#index]
   }
 
+  /** The edit behind the head when it has been read already. */
+  get second(): Edit | undefined {
+    return this.#batch[this.#index + 1]
+  }
+
   /** The next edit; undefined at the end. */
   async peek(): Promise<Edit | undefined> {
     while (this.#index >= this.#batch.length && !this.#hasEnded) {
@@ -58,7 +63,7 @@ export class EditQueue<Edit extends { readonly key: Uint8Array }> implements Asy
   }
 }
 
-const batchEditsMax = 256
+export const batchEditsMax = 256
 
 /** Groups edits, so that the loops over them rarely wait. */
 export async function* inBatches<Edit>(

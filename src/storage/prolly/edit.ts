@@ -76,7 +76,6 @@ function editLevels<Edit extends MapEdit>(
     {
       cursor: new LevelCursor(store, root, 0),
       writer: new LeafWriter(sink),
-      valueAt: (node, index) => node.valueAt(index),
       onEdit,
     },
     batches,
@@ -86,7 +85,6 @@ function editLevels<Edit extends MapEdit>(
       {
         cursor: new LevelCursor(store, root, level),
         writer: new ParentWriter(sink, level),
-        valueAt: childRefAt,
         onEdit: undefined,
       },
       parents,
@@ -95,20 +93,10 @@ function editLevels<Edit extends MapEdit>(
   return parents
 }
 
-function childRefAt(node: Node, index: number): NodeRef {
-  return {
-    lastKey: node.keyAt(index),
-    entryCount: node.entryCountAt(index),
-    count: 0,
-    state: { id: node.childIdAt(index) },
-  }
-}
-
 interface Level<Value, Edit> {
   readonly cursor: LevelCursor
   readonly writer: LevelWriter<Value>
-  readonly valueAt: (node: Node, index: number) => Value
-  readonly onEdit: ((edit: Edit, before: Value | undefined) => void) | undefined
+  readonly onEdit: ((edit: Edit, before: Uint8Array | undefined) => void) | undefined
 }
 
 /**
@@ -140,7 +128,7 @@ async function* editNode<Value, Edit extends LevelEdit<Value>>(
   edits: EditQueue<Edit>,
   parents: ParentEdits,
 ): AsyncGenerator<readonly LevelEdit<NodeRef>[]> {
-  const { writer, valueAt, onEdit } = level
+  const { writer, onEdit } = level
   const { node, isLast } = level.cursor
   const { lastKey } = node
   let index = 0
@@ -151,11 +139,11 @@ async function* editNode<Value, Edit extends LevelEdit<Value>>(
       (isLast || lastKey === undefined || compareBytes(edit.key, lastKey) <= 0)
     const stop = isInside ? node.lowerBound(edit.key, index) : node.count
     for (; index < stop; index += 1) {
-      if (writer.append(node.keyAt(index), valueAt(node, index))) parents.add(await writer.close())
+      if (writer.copy(node, index)) parents.add(await writer.close())
     }
     if (!isInside) break
     const isFound = index < node.count && node.compareKey(index, edit.key) === 0
-    onEdit?.(edit, isFound ? valueAt(node, index) : undefined)
+    onEdit?.(edit, isFound ? node.valueAt(index) : undefined)
     if (isFound) index += 1
     edits.advance()
     if (edit.value !== undefined && writer.append(edit.key, edit.value)) {

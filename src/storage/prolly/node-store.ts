@@ -4,25 +4,31 @@ import { Node } from './node.ts'
 /** Puts that may be under way in one write; each holds one node. */
 const putsInFlightMax = 16
 
-/** Reads nodes, and keeps the decoded ones that were used last, up to `cacheBytesMax` of memory. */
+/**
+ * Reads nodes, and keeps decoded ones, up to `cacheBytesMax` of memory. Two generations: a hit in
+ * the younger one costs a look-up and no more; when it has grown to half the bound it becomes the
+ * older one, and what was not asked for since is dropped.
+ */
 export class NodeStore {
   readonly chunks: ChunkStore
-  readonly #cacheBytesMax: number
-  readonly #cache = new Map<ChunkId, Node>()
-  #cacheBytes = 0
+  readonly #generationBytesMax: number
+  #younger = new Map<ChunkId, Node>()
+  #older = new Map<ChunkId, Node>()
+  #youngerBytes = 0
 
   constructor(chunks: ChunkStore, cacheBytesMax: number) {
     this.chunks = chunks
-    this.#cacheBytesMax = cacheBytesMax
+    this.#generationBytesMax = cacheBytesMax / 2
   }
 
   /** @throws {DataLossError} when the chunk is missing, damaged or no node. */
   get(id: ChunkId): Node | Promise<Node> {
-    const known = this.#cache.get(id)
-    if (known === undefined) return this.#load(id)
-    this.#cache.delete(id)
-    this.#cache.set(id, known)
-    return known
+    const young = this.#younger.get(id)
+    if (young !== undefined) return young
+    const old = this.#older.get(id)
+    if (old === undefined) return this.#load(id)
+    this.#remember(id, old)
+    return old
   }
 
   async #load(id: ChunkId): Promise<Node> {
@@ -32,14 +38,13 @@ export class NodeStore {
   }
 
   #remember(id: ChunkId, node: Node): void {
-    if (this.#cache.has(id)) return
-    this.#cache.set(id, node)
-    this.#cacheBytes += node.memoryBytes
-    for (const [oldest, unused] of this.#cache) {
-      if (this.#cacheBytes <= this.#cacheBytesMax) break
-      this.#cache.delete(oldest)
-      this.#cacheBytes -= unused.memoryBytes
-    }
+    if (this.#younger.has(id)) return
+    this.#younger.set(id, node)
+    this.#youngerBytes += node.memoryBytes
+    if (this.#youngerBytes <= this.#generationBytesMax) return
+    this.#older = this.#younger
+    this.#younger = new Map()
+    this.#youngerBytes = 0
   }
 }
 

@@ -17,10 +17,10 @@ export class Node {
   readonly count: number
   /** Count of map entries below: `count` in a leaf. */
   readonly entryCount: number
-  readonly #keys: Uint8Array
-  readonly #keyEnds: Uint32Array
-  readonly #valueEnds: Uint32Array
-  readonly #valueSizes: Uint32Array
+  /** All keys, one behind the other. */
+  readonly keys: Uint8Array
+  /** For each entry: where its key ends in `keys`, and where its value begins and ends in `bytes`. */
+  readonly #offsets: Uint32Array
   readonly #entryCounts: Float64Array | undefined
 
   /** @throws {DataLossError} when `bytes` is no node of this version. */
@@ -37,11 +37,9 @@ export class Node {
     this.bytes = bytes
     this.level = level
     this.count = count
-    this.#keyEnds = new Uint32Array(count)
-    this.#valueEnds = new Uint32Array(count)
-    this.#valueSizes = new Uint32Array(count)
+    this.#offsets = new Uint32Array(3 * count)
     this.#entryCounts = level === 0 ? undefined : new Float64Array(count)
-    this.#keys = this.#readEntries(reader)
+    this.keys = this.#readEntries(reader)
     this.entryCount = this.#entryCounts === undefined ? count : sum(this.#entryCounts)
   }
 
@@ -67,9 +65,10 @@ export class Node {
         keys[keyEnd] = this.bytes[at] ?? 0
         keyEnd += 1
       }
-      this.#keyEnds[index] = keyEnd
-      this.#valueEnds[index] = reader.skip(valueSize) + valueSize
-      this.#valueSizes[index] = valueSize
+      const valueStart = reader.skip(valueSize)
+      this.#offsets[3 * index] = keyEnd
+      this.#offsets[3 * index + 1] = valueStart
+      this.#offsets[3 * index + 2] = valueStart + valueSize
       if (this.#entryCounts !== undefined) this.#entryCounts[index] = reader.varint()
     }
     if (reader.offset !== this.bytes.length) {
@@ -80,7 +79,7 @@ export class Node {
 
   /** What this node takes in memory, roughly, for caches that are bounded by bytes. */
   get memoryBytes(): number {
-    return this.bytes.length + this.#keys.length + 20 * this.count + 400
+    return this.bytes.length + this.keys.length + 20 * this.count + 500
   }
 
   /** Undefined in an empty leaf only. */
@@ -89,17 +88,34 @@ export class Node {
   }
 
   keyAt(index: number): Uint8Array {
-    return this.#keys.subarray(this.#keyStart(index), this.#keyEnds[index])
+    return this.keys.subarray(this.keyStart(index), this.keyEnd(index))
+  }
+
+  /** Where the key at `index` begins in `keys`. */
+  keyStart(index: number): number {
+    return index === 0 ? 0 : this.keyEnd(index - 1)
+  }
+
+  keyEnd(index: number): number {
+    return this.#offsets[3 * index] ?? 0
+  }
+
+  /** Where the value at `index` begins in `bytes`. */
+  valueStart(index: number): number {
+    return this.#offsets[3 * index + 1] ?? 0
+  }
+
+  valueEnd(index: number): number {
+    return this.#offsets[3 * index + 2] ?? 0
   }
 
   /** The value in a leaf; above, the 32 bytes of the child's id. */
   valueAt(index: number): Uint8Array {
-    const end = this.#valueEnds[index] ?? 0
-    return this.bytes.subarray(end - (this.#valueSizes[index] ?? 0), end)
+    return this.bytes.subarray(this.valueStart(index), this.valueEnd(index))
   }
 
   childIdAt(index: number): ChunkId {
-    return chunkIdAt(this.bytes, (this.#valueEnds[index] ?? 0) - chunkIdBytesCount)
+    return chunkIdAt(this.bytes, this.valueStart(index))
   }
 
   /** Count of map entries below the entry at `index`. */
@@ -109,11 +125,11 @@ export class Node {
 
   /** As memcmp: below 0 when the key at `index` comes before `key`. */
   compareKey(index: number, key: Uint8Array): number {
-    const start = this.#keyStart(index)
-    const size = (this.#keyEnds[index] ?? 0) - start
+    const start = this.keyStart(index)
+    const size = this.keyEnd(index) - start
     const shared = Math.min(size, key.length)
     for (let at = 0; at < shared; at += 1) {
-      const difference = (this.#keys[start + at] ?? 0) - (key[at] ?? 0)
+      const difference = (this.keys[start + at] ?? 0) - (key[at] ?? 0)
       if (difference !== 0) return difference
     }
     return size - key.length
@@ -129,10 +145,6 @@ export class Node {
       else high = middle
     }
     return low
-  }
-
-  #keyStart(index: number): number {
-    return index === 0 ? 0 : (this.#keyEnds[index - 1] ?? 0)
   }
 }
 

@@ -2,7 +2,6 @@ import { utf8 } from '../../base/bytes.ts'
 import { type FilePath, pathNames } from '../../base/paths.ts'
 import { chunkIdOf } from '../chunk-id.ts'
 import type { KeyRange, MapDifference, MapEdit } from '../map-entries.ts'
-import { inBatches } from '../prolly/edit-queue.ts'
 import { editMap } from '../prolly/edit.ts'
 import { emptyLeaf } from '../prolly/level-writer.ts'
 import type { NodeStore } from '../prolly/node-store.ts'
@@ -14,6 +13,7 @@ import {
   type DirectoryEntry,
   encodedTotals,
   encodeTreeEntry,
+  entryTotals,
   type EntryTotals,
   inlineNodeBytesMax,
   type NamedEntry,
@@ -94,17 +94,17 @@ export class Directories {
   }
 
   /**
-   * Applies edits of names, sorted, each name once. `onEdit` sees every edit with the totals of what
+   * Applies batches of edits of names, sorted, each name once. `onEdit` sees every edit with the totals of what
    * it replaces, and may throw to refuse it. Undefined when nothing was there and nothing came.
    */
   async edit<Edit extends EntryEdit>(
     before: DirectoryEntry | undefined,
-    edits: AsyncIterable<Edit>,
+    edits: AsyncIterable<readonly Edit[]>,
     onEdit?: (edit: Edit, replaced: EntryTotals | undefined) => void,
   ): Promise<DirectoryEntry | undefined> {
     let { sizeBytes, fileCount } = before ?? emptyDirectory
     const node = before === undefined ? emptyNode : await this.#node(before)
-    const edited = await editMap(this.#store, node, inBatches(edits), {
+    const edited = await editMap(this.#store, node, edits, {
       heldBytesMax: inlineNodeBytesMax,
       onEdit: (edit: Edit, value) => {
         const replaced = value === undefined ? undefined : encodedTotals(value)
@@ -152,7 +152,7 @@ export interface EntryEdit extends MapEdit {
 /** `entry` must be in the form that a parent holds. */
 export function entryEdit(name: Uint8Array, entry: TreeEntry | undefined): EntryEdit {
   const value = entry === undefined ? undefined : encodeTreeEntry(entry)
-  return { key: name, value, totals: value === undefined ? undefined : encodedTotals(value) }
+  return { key: name, value, totals: entry === undefined ? undefined : entryTotals(entry) }
 }
 
 /** Names were UTF-8 when they were written. */

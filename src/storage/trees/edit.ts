@@ -1,7 +1,7 @@
 import { utf8 } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
 import { type FilePath, joinPath, pathKey, rootPath } from '../../base/paths.ts'
-import { EditQueue, inBatches } from '../prolly/edit-queue.ts'
+import { batchEditsMax, EditQueue, inBatches } from '../prolly/edit-queue.ts'
 import type { DirectoryEntry, TreeEdit, TreeEntry } from '../tree-entries.ts'
 import { FileDirectoryConflictError } from '../tree-errors.ts'
 import { type Directories, emptyDirectory, type EntryEdit, entryEdit } from './directories.ts'
@@ -72,26 +72,50 @@ export class TreeEditor implements AsyncDisposable {
     return isEmptied && this.#options.emptied === 'remove' ? undefined : after
   }
 
+  /** The edits of one directory's names, in batches. */
   async *#nameEdits(
     directoryPath: FilePath,
     directory: DirectoryEntry | undefined,
-  ): AsyncGenerator<NameEdit> {
+  ): AsyncGenerator<readonly NameEdit[]> {
+    let batch: NameEdit[] = []
     for (;;) {
       const next = this.#edits.head ?? (await this.#edits.peek())
-      if (next === undefined || !isBelow(next.path, directoryPath)) return
+      if (next === undefined || !isBelow(next.path, directoryPath)) break
       const nameStart = directoryPath.length + 1
       const nameEnd = next.path.indexOf('/', nameStart)
-      const name = next.path.slice(nameStart, nameEnd < 0 ? undefined : nameEnd)
-      yield await this.#nameEdit(joinPath(directoryPath, name), name, directory)
+      batch.push(
+        (nameEnd < 0 ? this.#loneEdit(next) : undefined) ??
+          (await this.#nameEdit(
+            directoryPath,
+            next.path.slice(nameStart, nameEnd < 0 ? undefined : nameEnd),
+            directory,
+          )),
+      )
+      if (batch.length < batchEditsMax) continue
+      yield batch
+      batch = []
     }
+    if (batch.length > 0) yield batch
+  }
+
+  /** The usual case without a wait: `next`, the head, is a file or a removal, and alone at its path. */
+  #loneEdit(next: QueuedEdit): NameEdit | undefined {
+    const { path, entry } = next
+    const following = this.#edits.second
+    if (entry?.kind === 'directory' || following === undefined) return undefined
+    if (following.path === path || isBelow(following.path, path)) return undefined
+    this.#edits.advance()
+    const name = next.key.subarray(next.key.lastIndexOf(0) + 1)
+    return { ...entryEdit(name, entry), path, replaces: entry === undefined }
   }
 
   /** Folds all edits at and below one name into one. */
   async #nameEdit(
-    path: FilePath,
+    directoryPath: FilePath,
     name: string,
     directory: DirectoryEntry | undefined,
   ): Promise<NameEdit> {
+    const path = joinPath(directoryPath, name)
     const at = await this.#editsAt(path, { isKnown: false, entry: undefined, replaces: false })
     let { entry } = at
     const next = this.#edits.head ?? (await this.#edits.peek())

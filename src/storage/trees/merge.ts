@@ -1,5 +1,6 @@
 import { type FilePath, joinPath, rootPath } from '../../base/paths.ts'
 import type { MapEdit } from '../map-entries.ts'
+import { inBatches } from '../prolly/edit-queue.ts'
 import { mergeEdits } from '../prolly/merge.ts'
 import { type Directories, type EntryEdit, nameOfKey } from './directories.ts'
 import {
@@ -45,7 +46,7 @@ export class TreeMerger {
         return merged === undefined ? undefined : encodeTreeEntry(merged)
       },
     )
-    return (await this.#directories.edit(ours, withTotals(edits))) ?? ours
+    return (await this.#directories.edit(ours, inBatches(withTotals(edits)))) ?? ours
   }
 
   async #mergeEntries(conflict: TreeConflict): Promise<TreeEntry | undefined> {
