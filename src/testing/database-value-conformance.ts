@@ -79,7 +79,9 @@ export function describeRefusedValues(open: OpenOne): void {
       ['integers', new Uint8Array([49])],
       ['blobs', 'text'],
     ] as const) {
-      await expect(one.database.transact((tx) => fill(tx, table, [value]))).rejects.toThrow(/store|type/)
+      await expect(one.database.transact((tx) => fill(tx, table, [value]))).rejects.toThrow(
+        /store|type/,
+      )
     }
   })
 
