@@ -95,8 +95,6 @@ interface OpenDirectory {
 class Position {
   readonly #ports: BulkPorts
   #open: OpenDirectory[] = [{ path: rootPath, exists: true }]
-  /** A file of the tree that paths below it run into. */
-  #file: FilePath | undefined
   /** The last file of the bulk write itself. */
   lastFile: FilePath | undefined
 
@@ -107,7 +105,6 @@ class Position {
   /** Moves to a directory that sorts after the last one. Returns a file that is in the way. */
   async enter(directory: FilePath): Promise<FilePath | undefined> {
     if (this.lastFile !== undefined && isWithin(directory, this.lastFile)) return this.lastFile
-    if (this.#file !== undefined && isWithin(directory, this.#file)) return this.#file
     let last = this.#last()
     while (!isWithin(directory, last.path)) {
       this.#open.pop()
@@ -119,10 +116,7 @@ class Position {
       assert(name !== undefined, 'the names reach down to the directory')
       const entry = await this.lookUp(name)
       const path = joinPath(this.#last().path, name)
-      if (entry?.kind === 'file') {
-        this.#file = path
-        return path
-      }
+      if (entry?.kind === 'file') return path
       this.#open.push({ path, exists: entry !== undefined })
     }
     return undefined

@@ -1,0 +1,165 @@
+import { deepEqual, rejects } from 'node:assert/strict'
+import { utf8 } from '../base/bytes.ts'
+import type { FilePath } from '../base/paths.ts'
+import { ModelCommit } from './model-commit.ts'
+import type { TestVersioning } from './test-versioning.ts'
+
+export interface PairPut {
+  readonly path: FilePath
+  readonly text: string
+  readonly overwrite: boolean
+}
+
+/** One call; `branch` is the branch whose head it is about. */
+export type PairStep = { readonly branch: string } & (
+  | { readonly kind: 'start' }
+  | { readonly kind: 'read' }
+  | { readonly kind: 'finish' }
+  | { readonly kind: 'abandon' }
+  /** Sets the branch `dev` to the head of `branch`. */
+  | { readonly kind: 'fork' }
+  | { readonly kind: 'put'; readonly put: PairPut }
+  | { readonly kind: 'delete'; readonly path: FilePath }
+  | { readonly kind: 'bulk'; readonly puts: readonly PairPut[] }
+)
+
+/** A commit of the model, with its id in the product. */
+interface Known {
+  readonly id: string
+  readonly model: ModelCommit
+}
+
+/** The product and the model side by side, in a repo of their own: each call must end alike. */
+export class VersioningPair {
+  readonly #world: TestVersioning
+  readonly #repo: string
+  readonly #branches = new Map<string, string>()
+  readonly #commits = new Map<string, ModelCommit>()
+
+  constructor(world: TestVersioning, repo: string) {
+    this.#world = world
+    this.#repo = repo
+  }
+
+  /** Makes the repo, with an open commit on `master`. */
+  async create(): Promise<void> {
+    await this.#world.versioning.repos.create({ name: this.#repo })
+    await this.#start('master')
+  }
+
+  async take(step: PairStep): Promise<void> {
+    if (step.kind === 'start') return this.#start(step.branch)
+    const known = this.#known(step.branch)
+    if (known === undefined) return
+    switch (step.kind) {
+      case 'put':
+        return this.#put(step.branch, known, step.put)
+      case 'delete':
+        return this.#delete(step.branch, known, step.path)
+      case 'bulk':
+        return this.#bulk(step.branch, known, step.puts)
+      case 'read':
+        return this.#compare(known)
+      case 'finish':
+        return this.#finish(step.branch, known)
+      case 'fork':
+        await this.#world.versioning.branches.set(this.#repo, 'dev', step.branch)
+        this.#branches.set('dev', known.id)
+        return
+      case 'abandon':
+        return this.#abandon(known)
+      default:
+        step satisfies never
+    }
+  }
+
+  async compareAll(): Promise<void> {
+    for (const [id, model] of this.#commits) await this.#compare({ id, model })
+    const heads = await this.#world.versioning.branches.list(this.#repo)
+    deepEqual(new Map(heads.map(({ name, head }) => [name, head])), this.#branches)
+  }
+
+  #known(branch: string): Known | undefined {
+    const id = this.#branches.get(branch)
+    const model = id === undefined ? undefined : this.#commits.get(id)
+    return id === undefined || model === undefined ? undefined : { id, model }
+  }
+
+  async #start(branch: string): Promise<void> {
+    const head = this.#known(branch)
+    const run = this.#world.versioning.commits.start({ repo: this.#repo, branch })
+    if (head?.model.isOpen === true) {
+      return rejects(run, new RegExp(`parent commit ${head.id} has not been finished`))
+    }
+    const { id } = await run
+    this.#branches.set(branch, id)
+    this.#commits.set(id, new ModelCommit(head?.id, head?.model))
+  }
+
+  async #put(branch: string, { model }: Known, put: PairPut): Promise<void> {
+    const file = { repo: this.#repo, commit: branch, path: put.path }
+    const { overwrite } = put
+    const run = this.#world.versioning.writes.put(file, utf8(put.text), { overwrite })
+    if (!model.isOpen) return rejects(run, /is not open/)
+    await run
+    model.put(put.path, put.text, overwrite)
+  }
+
+  async #delete(branch: string, { model }: Known, path: FilePath): Promise<void> {
+    const run = this.#world.versioning.writes.delete({ repo: this.#repo, commit: branch, path })
+    if (!model.isOpen) return rejects(run, /has already finished/)
+    await run
+    model.delete(path)
+  }
+
+  async #bulk(branch: string, { model }: Known, puts: readonly PairPut[]): Promise<void> {
+    const { writes } = this.#world.versioning
+    if (!model.isOpen) return rejects(writes.bulk(this.#repo, branch), /is not open/)
+    await using bulk = await writes.bulk(this.#repo, branch)
+    const after = model.clone()
+    const results: string[] = []
+    for (const { path, text, overwrite } of puts) {
+      await bulk.put(path, utf8(text), { overwrite })
+      results.push(after.put(path, text, overwrite))
+    }
+    if (results.includes('conflict')) return await rejects(bulk.commit(), /could not put file at/)
+    await bulk.commit()
+    model.become(after)
+  }
+
+  async #finish(branch: string, known: Known): Promise<void> {
+    const { model } = known
+    const run = this.#world.versioning.commits.finish(this.#repo, branch)
+    if (!model.isOpen) await rejects(run, /has already been finished/)
+    else if (model.conflicts.length > 0) await rejects(run, /could not put file at/)
+    else {
+      await run
+      model.isOpen = false
+    }
+    await this.#compare(known)
+  }
+
+  async #abandon({ id, model }: Known): Promise<void> {
+    const run = this.#world.versioning.commits.delete(this.#repo, id)
+    if (!model.isOpen) return rejects(run, /cannot delete finished commit/)
+    await run
+    this.#commits.delete(id)
+    for (const [branch, head] of this.#branches) {
+      if (head !== id) continue
+      if (model.parent === undefined) this.#branches.delete(branch)
+      else this.#branches.set(branch, model.parent)
+    }
+  }
+
+  async #compare({ id, model }: Known): Promise<void> {
+    const files = new Map<string, string>()
+    const directories = new Set<string>()
+    const root = { repo: this.#repo, commit: id, path: '' }
+    for await (const { path, entry } of this.#world.versioning.files.walk(root)) {
+      if (entry.kind === 'directory') directories.add(path)
+      else files.set(path, await this.#world.read(this.#repo, id, path))
+    }
+    deepEqual(files, model.files)
+    deepEqual(directories, model.directories)
+  }
+}

@@ -1,0 +1,77 @@
+import * as fc from 'fast-check'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { parseFilePath } from '../base/paths.ts'
+import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
+import { VersioningPair, type PairPut, type PairStep } from '../testing/versioning-pair.ts'
+
+let world: TestVersioning
+let repoCount = 0
+
+beforeAll(async () => {
+  world = await openTestVersioning()
+})
+afterAll(async () => {
+  await world[Symbol.asyncDispose]()
+})
+
+const branches = fc.constantFrom('master', 'dev')
+// Few names, so that files and directories meet; `!` sorts before, `é` is two bytes.
+const names = fc.oneof(
+  { weight: 6, arbitrary: fc.constant('a') },
+  { weight: 2, arbitrary: fc.constantFrom('b', '!', 'é') },
+)
+const paths = fc
+  .array(names, { minLength: 1, maxLength: 3 })
+  .map((parts) => parseFilePath(parts.join('/')))
+// Inline, in one chunk, and too large for a row.
+const sizes = fc.oneof(
+  { weight: 8, arbitrary: fc.nat(20) },
+  { weight: 2, arbitrary: fc.nat(500) },
+  { weight: 1, arbitrary: fc.constant(70_000) },
+)
+const puts: fc.Arbitrary<PairPut> = fc
+  .record({
+    path: paths,
+    letter: fc.constantFrom('x', 'y', 'z'),
+    size: sizes,
+    overwrite: fc.boolean(),
+  })
+  .map(({ path, letter, size, overwrite }) => ({ path, text: letter.repeat(size), overwrite }))
+const deleted = fc.oneof(
+  { weight: 6, arbitrary: paths },
+  { weight: 1, arbitrary: fc.constant(parseFilePath('/')) },
+)
+
+function stepOf<Kind extends PairStep['kind'], Rest extends object>(
+  kind: Kind,
+  rest: { [Key in keyof Rest]: fc.Arbitrary<Rest[Key]> },
+): fc.Arbitrary<{ readonly kind: Kind; readonly branch: string } & Rest> {
+  return fc
+    .record({ branch: branches, rest: fc.record(rest) as fc.Arbitrary<Rest> })
+    .map(({ branch, rest: fields }) => ({ kind, branch, ...fields }))
+}
+
+const steps: fc.Arbitrary<PairStep> = fc.oneof(
+  { weight: 2, arbitrary: stepOf('start', {}) },
+  { weight: 12, arbitrary: stepOf('put', { put: puts }) },
+  { weight: 4, arbitrary: stepOf('delete', { path: deleted }) },
+  { weight: 3, arbitrary: stepOf('bulk', { puts: fc.array(puts, { maxLength: 6 }) }) },
+  { weight: 3, arbitrary: stepOf('read', {}) },
+  { weight: 4, arbitrary: stepOf('finish', {}) },
+  { weight: 1, arbitrary: stepOf('fork', {}) },
+  { weight: 1, arbitrary: stepOf('abandon', {}) },
+)
+
+test('any sequence of calls leaves what a simple model of commits says', async () => {
+  const property = fc.asyncProperty(
+    fc.array(steps, { minLength: 10, maxLength: 60 }),
+    async (sequence) => {
+      repoCount += 1
+      const pair = new VersioningPair(world, `r${repoCount}`)
+      await pair.create()
+      for (const step of sequence) await pair.take(step)
+      await pair.compareAll()
+    },
+  )
+  await expect(fc.assert(property, { numRuns: 100 })).resolves.toBeUndefined()
+})
