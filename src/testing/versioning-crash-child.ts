@@ -1,0 +1,54 @@
+// Puts files and finishes commits as fast as it can, and says what has been acknowledged, one line
+// each, until it is killed: versioning-crash-child.ts DIRECTORY ROUND
+
+import { writeSync } from 'node:fs'
+import type { Versioning } from '../versioning/versioning.ts'
+import { crashBytes, crashRepo } from './versioning-crash.ts'
+import { openStoredVersioning } from './stored-versioning.ts'
+
+const [directory = '', round = ''] = process.argv.slice(2)
+await using opened = await openStoredVersioning(directory)
+const { versioning } = opened
+const filesPerCommit = 12
+
+function say(...words: readonly string[]): void {
+  writeSync(1, `${words.join(' ')}\n`)
+}
+
+async function putFile({ writes }: Versioning, commit: string, path: string): Promise<void> {
+  try {
+    await writes.put({ repo: crashRepo, commit, path }, crashBytes(path))
+  } catch (error) {
+    if (String(error).includes('is not open')) return
+    throw error
+  }
+  say('put', commit, path)
+}
+
+async function bulkFiles({ writes }: Versioning, commit: string, prefix: string): Promise<void> {
+  await using bulk = await writes.bulk(crashRepo, commit)
+  const paths = Array.from({ length: 5 }, (_, index) => `${prefix}/${index}`)
+  for (const path of paths) await bulk.put(path, crashBytes(path))
+  await bulk.commit()
+  for (const path of paths) say('put', commit, path)
+}
+
+/** The commit that the last process left open, or a new one. */
+async function openCommit({ commits }: Versioning): Promise<string> {
+  const head = await commits.inspect(crashRepo, 'master').catch(() => undefined)
+  if (head?.state.kind === 'open') return head.id
+  return (await commits.start({ repo: crashRepo, branch: 'master' })).id
+}
+
+await versioning.repos.create({ name: crashRepo }).catch(() => undefined)
+for (let count = 0; ; count += 1) {
+  const commit = await openCommit(versioning)
+  const prefix = `/${round}/${count}`
+  await bulkFiles(versioning, commit, `${prefix}/bulk`)
+  const puts = Array.from({ length: filesPerCommit }, (_, index) =>
+    putFile(versioning, commit, `${prefix}/${index}`),
+  )
+  const finished = await versioning.commits.finish(crashRepo, commit)
+  if (finished.state.kind === 'finished') say('finished', commit, finished.state.tree.root)
+  await Promise.all(puts)
+}
