@@ -1,0 +1,163 @@
+import type { ByteStream } from '../base/bytes.ts'
+import {
+  encodePutFileRequest,
+  encodePutFilesRequest,
+  putFilesPartSize,
+  type PutFilesPartFields,
+} from '../base/content-messages.ts'
+import { writeFileRef, type CommitRef, type FileRef } from '../base/file-refs.ts'
+import type { EncodedMessage } from '../base/grpc-wire.ts'
+import { ValueScanner } from '../base/value-scanner.ts'
+import { WireReader } from '../base/wire-reader.ts'
+import { WireWriter } from '../base/wire-writer.ts'
+import type { CallOptions, Transport } from './transport.ts'
+
+// The calls that carry contents, without generated code: bytes pass as views, never copied to make
+// a message, and a program that only moves files loads no descriptors.
+
+const messageBytesMax = 1024 * 1024
+const bytesValueTag = 0x0a
+const getFile = { file: 0x0a, offsetBytes: 0x10, sizeBytes: 0x18 } as const
+const putFilesResponse = { files: 0x08, bytes: 0x10 } as const
+
+export interface PutFileOptions extends CallOptions {
+  /** Replace the file's content instead of appending to it. */
+  readonly overwrite?: boolean
+}
+
+/** Appends `bytes` to a file of an open commit. @throws {RpcError} */
+export async function putFile(
+  transport: Transport,
+  file: FileRef,
+  bytes: ByteStream,
+  options: PutFileOptions = {},
+): Promise<void> {
+  const { overwrite = false } = options
+  await transport.clientStream('/pfs.API/PutFile', putMessages(file, bytes, overwrite), options)
+}
+
+async function* putMessages(
+  file: FileRef,
+  bytes: ByteStream,
+  overwrite: boolean,
+): AsyncGenerator<EncodedMessage> {
+  yield encodePutFileRequest({ file, overwrite })
+  for await (const piece of piecesOf(bytes)) yield encodePutFileRequest({ value: [piece] })
+}
+
+export interface GetFileOptions extends CallOptions {
+  /** Bytes to leave out at the start. */
+  readonly offsetBytes?: number
+  /** Bytes to get at most; 0 for all. */
+  readonly sizeBytes?: number
+}
+
+/** The content of a file, in the slices it arrives in. @throws {RpcError} */
+export async function* readFile(
+  transport: Transport,
+  file: FileRef,
+  options: GetFileOptions = {},
+): AsyncGenerator<Uint8Array> {
+  const writer = new WireWriter()
+  writeFileRef(writer, getFile.file, file)
+  writeCount(writer, getFile.offsetBytes, options.offsetBytes ?? 0)
+  writeCount(writer, getFile.sizeBytes, options.sizeBytes ?? 0)
+  const scanner = new ValueScanner(bytesValueTag)
+  for await (const message of transport.serverStream('/pfs.API/GetFile', writer.take(), options)) {
+    for await (const slice of message.slices()) yield* scanner.push(slice)
+    scanner.end()
+  }
+}
+
+function writeCount(writer: WireWriter, tag: number, count: number): void {
+  if (count === 0) return
+  writer.varint(tag)
+  writer.varint(count)
+}
+
+/** One change of a bulk upload. */
+export type FileChange =
+  | { readonly path: string; readonly bytes: ByteStream | Uint8Array; readonly overwrite?: boolean }
+  | { readonly path: string; readonly delete: true }
+
+/** What a bulk upload did. */
+export interface PutFilesResult {
+  readonly fileCount: number
+  readonly sizeBytes: number
+}
+
+/**
+ * Makes all changes to an open commit, or none: many small files travel in one message, and all are
+ * acknowledged at once. Only servers of this project know it. @throws {RpcError}
+ */
+export async function putFiles(
+  transport: Transport,
+  commit: CommitRef,
+  changes: AsyncIterable<FileChange> | Iterable<FileChange>,
+  options?: CallOptions,
+): Promise<PutFilesResult> {
+  const messages = bulkMessages(commit, changes)
+  const response = await transport.clientStream('/pachyderm.Files/PutFiles', messages, options)
+  const reader = new WireReader([response])
+  const result = { fileCount: 0, sizeBytes: 0 }
+  while (!reader.atEnd) {
+    const tag = reader.tag()
+    if (tag === putFilesResponse.files) result.fileCount = Number(reader.int64())
+    else if (tag === putFilesResponse.bytes) result.sizeBytes = Number(reader.int64())
+    else reader.skip()
+  }
+  return result
+}
+
+async function* bulkMessages(
+  commit: CommitRef,
+  changes: AsyncIterable<FileChange> | Iterable<FileChange>,
+): AsyncGenerator<EncodedMessage> {
+  // The commit goes ahead, so that the server can refuse it before it is sent anything.
+  yield encodePutFilesRequest({ commit, parts: [] })
+  let parts: PutFilesPartFields[] = []
+  let size = 0
+  for await (const change of changes) {
+    for await (const part of partsOf(change)) {
+      const partSize = putFilesPartSize(part)
+      if (parts.length > 0 && size + partSize > messageBytesMax) {
+        yield encodePutFilesRequest({ commit: undefined, parts })
+        parts = []
+        size = 0
+      }
+      parts.push(part)
+      size += partSize
+    }
+  }
+  if (parts.length > 0) yield encodePutFilesRequest({ commit: undefined, parts })
+}
+
+const plainPart = { value: [], more: false, overwrite: false, delete: false } as const
+
+async function* partsOf(change: FileChange): AsyncGenerator<PutFilesPartFields> {
+  const { path } = change
+  if ('delete' in change) {
+    yield { ...plainPart, path, delete: true }
+    return
+  }
+  let overwrite = change.overwrite ?? false
+  let held: Uint8Array | undefined
+  for await (const piece of piecesOf(change.bytes)) {
+    if (held !== undefined) {
+      yield { ...plainPart, path, value: [held], more: true, overwrite }
+      overwrite = false
+    }
+    held = piece
+  }
+  yield { ...plainPart, path, value: held === undefined ? [] : [held], overwrite }
+}
+
+/** `bytes` in slices of at most 1 MiB, without empty ones. */
+async function* piecesOf(bytes: ByteStream | Uint8Array): AsyncGenerator<Uint8Array> {
+  const slices = bytes instanceof Uint8Array ? [bytes] : bytes
+  for await (const slice of slices) {
+    for (let offset = 0; offset < slice.length; offset += messageBytesMax) {
+      yield slice.subarray(offset, offset + messageBytesMax)
+    }
+  }
+}
