@@ -29,6 +29,15 @@ afterAll(async () => {
 const pathsOf = (infos: readonly FileInfo[]): readonly (string | undefined)[] =>
   infos.map(({ file }) => file?.path)
 
+type Paths = readonly (string | undefined)[]
+
+function sides({ newFiles, oldFiles }: DiffFileResponse): {
+  readonly new: Paths
+  readonly old: Paths
+} {
+  return { new: pathsOf(newFiles), old: pathsOf(oldFiles) }
+}
+
 async function glob(pattern: string): Promise<readonly (string | undefined)[]> {
   const { fileInfo } = await pachd.pfs.globFile({ commit: commitOf(repo, 'master'), pattern })
   return pathsOf(fileInfo)
@@ -125,9 +134,10 @@ describe('list-file', () => {
   })
 
   test('of a missing path: no node; of a file: not a directory', async () => {
-    const list = (path: string) => pachd.pfs.listFile({ file: fileOf(repo, id, path) })
-    await expect(list('/none')).rejects.toEqual(refused('not-found', 'no node at "/none"'))
-    await expect(list('/a')).rejects.toEqual(
+    const ofNothing = pachd.pfs.listFile({ file: fileOf(repo, id, '/none') })
+    await expect(ofNothing).rejects.toEqual(refused('not-found', 'no node at "/none"'))
+    const ofFile = pachd.pfs.listFile({ file: fileOf(repo, id, '/a') })
+    await expect(ofFile).rejects.toEqual(
       refused('failed-precondition', 'the file at "/a" is not a directory'),
     )
   })
@@ -208,11 +218,6 @@ describe('diff-file', () => {
     await pachd.pfs.deleteFile({ file: fileOf(other, open, 'd/gone') })
     await pachd.pfs.finishCommit({ commit: commitOf(other, open) })
     after = open
-  })
-
-  const sides = ({ newFiles, oldFiles }: DiffFileResponse) => ({
-    new: pathsOf(newFiles),
-    old: pathsOf(oldFiles),
   })
 
   test('against the parent: files only, the changed ones on both sides', async () => {

@@ -20,6 +20,10 @@ async function openCommit(): Promise<{ readonly repo: string; readonly id: strin
   return { repo, id }
 }
 
+async function* nothing(): AsyncGenerator<never> {
+  // Ends at once.
+}
+
 async function finish(repo: string, id: string): Promise<void> {
   await pachd.pfs.finishCommit({ commit: commitOf(repo, id) })
 }
@@ -70,9 +74,6 @@ describe('put-file', () => {
   })
 
   test('a stream without a message is fine and does nothing', async () => {
-    async function* nothing(): AsyncGenerator<never> {
-      // Ends at once.
-    }
     await expect(pachd.pfs.putFile(nothing())).resolves.toBeDefined()
   })
 
