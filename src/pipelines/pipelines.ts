@@ -6,6 +6,7 @@ import type { Database, ReadTransaction, Transaction } from '../database/databas
 import { findBranch, setHead } from '../versioning/branches.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import { createRepo, deleteRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.ts'
+import type { DatumWorkers } from './datum-worker.ts'
 import { branchesOf } from './inputs.ts'
 import { removeJob, selectJobs, setJobState } from './job-records.ts'
 import {
@@ -18,12 +19,15 @@ import {
   setPipelineState,
   type PipelineRecord,
 } from './pipeline-records.ts'
-import { checkSpec, type PipelineSpec, type RequestedSpec } from './specs.ts'
+import type { RequestedSpec } from './requested-specs.ts'
+import { checkSpec, type PipelineSpec } from './specs.ts'
 import { hasEnded, parseJobState, type JobState } from './states.ts'
 import type { Triggers } from './triggers.ts'
 
 export interface PipelineInfo extends PipelineRecord {
   readonly jobCounts: ReadonlyMap<JobState, number>
+  /** One-line notices for people about how this server runs it; often none. */
+  readonly notices: readonly string[]
 }
 
 /** Standing computations. Each change is one transaction: it happens whole or not at all. */
@@ -33,6 +37,7 @@ export class Pipelines {
   readonly #random: Random
   readonly #triggers: Triggers
   readonly #onHeadReady: OnHeadReady
+  readonly #workers: DatumWorkers
 
   constructor(ports: {
     readonly database: Database
@@ -40,12 +45,14 @@ export class Pipelines {
     readonly random: Random
     readonly triggers: Triggers
     readonly onHeadReady: OnHeadReady
+    readonly workers: DatumWorkers
   }) {
     this.#database = ports.database
     this.#clock = ports.clock
     this.#random = ports.random
     this.#triggers = ports.triggers
     this.#onHeadReady = ports.onHeadReady
+    this.#workers = ports.workers
   }
 
   /**
@@ -106,14 +113,14 @@ export class Pipelines {
   }
 
   async inspect(name: string): Promise<PipelineInfo> {
-    return await this.#database.read(async (tx) => await infoOf(tx, await getPipeline(tx, name)))
+    return await this.#database.read(async (tx) => this.#info(tx, await getPipeline(tx, name)))
   }
 
   /** Latest written first. */
   async list(): Promise<readonly PipelineInfo[]> {
     return await this.#database.read(async (tx) => {
       const infos: PipelineInfo[] = []
-      for (const pipeline of await allPipelines(tx)) infos.push(await infoOf(tx, pipeline))
+      for (const pipeline of await allPipelines(tx)) infos.push(await this.#info(tx, pipeline))
       return infos
     })
   }
@@ -164,6 +171,16 @@ export class Pipelines {
         for (const job of await selectJobs(tx, '')) await removeJob(tx, job.id)
       }
     })
+  }
+
+  async #info(tx: ReadTransaction, pipeline: PipelineRecord): Promise<PipelineInfo> {
+    const rows = await tx.all<{ readonly state: string; readonly count: number }>(
+      'SELECT state, COUNT(*) AS count FROM jobs WHERE pipeline_id = ? GROUP BY state',
+      pipeline.pipelineId,
+    )
+    const jobCounts = new Map(rows.map(({ state, count }) => [parseJobState(state), count]))
+    const notices = this.#workers.notices(pipeline.spec.transform)
+    return { ...pipeline, jobCounts, notices }
   }
 
   async #store(tx: Transaction, now: number, pipeline: PipelineRecord): Promise<void> {
@@ -247,15 +264,6 @@ async function putOutputRepo(
   if (existing === undefined)
     await createRepo(tx, { name, provenance: inputs, description, createdAt })
   else await updateRepo(tx, { name, provenance: inputs, description })
-}
-
-async function infoOf(tx: ReadTransaction, pipeline: PipelineRecord): Promise<PipelineInfo> {
-  const rows = await tx.all<{ readonly state: string; readonly count: number }>(
-    'SELECT state, COUNT(*) AS count FROM jobs WHERE pipeline_id = ? GROUP BY state',
-    pipeline.pipelineId,
-  )
-  const jobCounts = new Map(rows.map(({ state, count }) => [parseJobState(state), count]))
-  return { ...pipeline, jobCounts }
 }
 
 /** For a request without any pipeline name. @throws {InvalidArgumentError} */

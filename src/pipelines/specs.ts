@@ -2,7 +2,8 @@ import { InvalidArgumentError, UnimplementedError } from '../base/errors.ts'
 import { parseBranchName, parsePipelineName } from '../base/names.ts'
 import type { BranchName, PipelineName } from '../base/names.ts'
 import type { Transform } from './executor.ts'
-import { checkInput, type RequestedInput } from './specs/input-check.ts'
+import { checkInput } from './specs/input-check.ts'
+import type { RequestedSpec, RequestedTransform } from './requested-specs.ts'
 import { atomsOf, type Input } from './inputs.ts'
 
 /** A pipeline's spec, checked and with its defaults filled in. */
@@ -36,35 +37,6 @@ export interface Resources {
   readonly gpu: number
 }
 
-/** A spec as a client sent it: anything may be missing or wrong. */
-export interface RequestedSpec {
-  readonly name?: string | undefined
-  readonly description?: string | undefined
-  readonly transform?: RequestedTransform | undefined
-  readonly parallelism?: { readonly constant: number; readonly coefficient: number } | undefined
-  readonly input?: RequestedInput | undefined
-  readonly outputBranch?: string | undefined
-  readonly resources?: Resources | undefined
-  readonly cacheSize?: string | undefined
-  readonly scaleDownThresholdMs?: number | undefined
-  readonly enableStats?: boolean | undefined
-  readonly batch?: boolean | undefined
-  readonly incremental?: boolean | undefined
-  readonly egressUrl?: string | undefined
-}
-
-export interface RequestedTransform {
-  readonly image: string
-  readonly command: readonly string[]
-  readonly stdinLines: readonly string[]
-  readonly environment: Readonly<Record<string, string>>
-  readonly acceptedReturnCodes: readonly number[]
-  readonly secretNames: readonly string[]
-  readonly imagePullSecrets: readonly string[]
-  readonly debug: boolean
-}
-
-const defaultImage = 'ubuntu:16.04'
 const defaultCacheSize = '64M'
 const slotCountMax = 1024
 const quantityPattern = /^[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+|[KMGTPE]i|[numkMGTPE])?$/
@@ -145,7 +117,7 @@ function checkTransform(name: PipelineName, transform: RequestedTransform): Tran
     }
   }
   return {
-    image: transform.image || defaultImage,
+    image: transform.image,
     command: transform.command,
     stdinLines: transform.stdinLines,
     environment: transform.environment,

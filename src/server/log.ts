@@ -29,6 +29,11 @@ export class Log {
     this.#line('error', 'a call failed unexpectedly', { reference, path, error: describe(error) })
   }
 
+  /** Work that nobody waits for met an error of ours. */
+  error(text: string, error: unknown): void {
+    this.#line('error', text, { error: describe(error) })
+  }
+
   #line(level: string, text: string, facts: LogFacts): void {
     const at = new Date(this.#clock.now() / microsPerMilli).toISOString()
     const pairs = Object.entries(facts).map(([name, value]) =>

@@ -2,14 +2,19 @@ import { adminRoutes } from '../api/admin-service.ts'
 import { authRoutes } from '../api/auth-service.ts'
 import { filesRoutes } from '../api/files-service.ts'
 import { healthRoutes } from '../api/health-service.ts'
+import { jobsRoutes } from '../api/jobs-service.ts'
 import { answerLandingPage } from '../api/landing-page.ts'
 import { Listener } from '../api/listener.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
+import { ppsRoutes } from '../api/pps-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import { openSqlite } from '../database/sqlite.ts'
+import { JobDownstream } from '../pipelines/downstream.ts'
+import { pipelinesMigrations } from '../pipelines/tables.ts'
+import { Triggers } from '../pipelines/triggers.ts'
 import { openChunkStore } from '../storage/chunk-store.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
@@ -23,7 +28,7 @@ import { createVersioning } from '../versioning/versioning.ts'
 import type { ServerConfig } from './command-line.ts'
 import { openDataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
-import { noPipelines } from './pipelines.ts'
+import { openProcessing } from './processing.ts'
 
 export interface ServerPorts {
   readonly clock: Clock
@@ -33,7 +38,7 @@ export interface ServerPorts {
   readonly release: string
 }
 
-const migrations = [storageMigrations, versioningMigrations, objectMigrations]
+const migrations = [storageMigrations, versioningMigrations, objectMigrations, pipelinesMigrations]
 
 /** A running pachd: its data directory, and an open port. */
 export class Server implements AsyncDisposable {
@@ -80,12 +85,22 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const contents = new ChunkedContents(chunks)
   const trees = new FileTrees(chunks)
   const stores = { database, chunks, contents, trees }
-  const versioning = createVersioning({ ...stores, clock, random, ...noPipelines })
-  const facts = { release, executor: '', notices: [] }
+  const triggers = new Triggers({ clock, random })
+  const versioning = createVersioning({
+    ...stores,
+    clock,
+    random,
+    onHeadReady: (tx, heads) => triggers.onHeadReady(tx, heads),
+    downstream: new JobDownstream(),
+  })
+  const processing = opened.use(await openProcessing({ directory, triggers, ...stores, ...ports }))
+  const facts = { release, executor: processing.executor, notices: processing.notices }
   const routes = [
     ...pfsRoutes(versioning, new StoredTrees(database)),
     ...objectRoutes(new Objects(stores)),
     ...filesRoutes(versioning),
+    ...ppsRoutes(processing),
+    ...jobsRoutes(processing),
     ...adminRoutes(() => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs })),
     ...authRoutes(),
     ...healthRoutes(),
@@ -94,6 +109,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const { host, port } = config
   const http = answerLandingPage
   const listener = opened.use(await Listener.open({ host, port, routes, http }, ports))
+  processing.scheduler.start()
   log.info('listening', { ...listener.address, root: config.root, release })
   return new Server(listener, opened.move())
 }

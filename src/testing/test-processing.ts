@@ -14,8 +14,7 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import type { Transform } from '../pipelines/executor.ts'
 import { noStats } from '../pipelines/job-records.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
-import type { RequestedSpec } from '../pipelines/specs.ts'
-import type { RequestedInput } from '../pipelines/specs/input-check.ts'
+import type { RequestedInput, RequestedSpec } from '../pipelines/requested-specs.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
@@ -85,7 +84,6 @@ export async function openTestProcessing(): Promise<TestProcessing> {
   const workers = new FunctionWorkers({ trees, contents, codes, ran })
   const errors: unknown[] = []
   const log = {
-    notice: () => undefined,
     error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })),
   }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }

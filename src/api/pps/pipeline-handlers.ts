@@ -83,6 +83,7 @@ function pipelineInfoMessage(info: PipelineInfo): MessageInitShape<typeof Pipeli
     cacheSize: spec.cacheSize,
     enableStats: spec.enableStats,
     batch: spec.batch,
+    notices: [...info.notices],
     ...(parallelismSpec !== undefined && { parallelismSpec }),
     ...(spec.scaleDownThresholdMs !== undefined && {
       scaleDownThreshold: durationOf(spec.scaleDownThresholdMs),

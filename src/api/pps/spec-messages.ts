@@ -9,13 +9,16 @@ import type { Input } from '../../pipelines/inputs.ts'
 import type { JobInput } from '../../pipelines/job-records.ts'
 import type { PipelineSpec } from '../../pipelines/specs.ts'
 
+/** What 1.5 runs when a spec names no image; executors that need one take it, too. */
+const defaultImage = 'ubuntu:16.04'
+
 export function transformMessage({
   transform,
   imagePullSecrets,
   debug,
 }: PipelineSpec): MessageInitShape<typeof TransformSchema> {
   return {
-    image: transform.image,
+    image: transform.image === '' ? defaultImage : transform.image,
     cmd: [...transform.command],
     env: { ...transform.environment },
     stdin: [...transform.stdinLines],

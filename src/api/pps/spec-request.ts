@@ -1,7 +1,10 @@
 import type { CreatePipelineRequest, Input, PipelineInput, Transform } from '../../gen/pps_pb.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
-import type { RequestedSpec, RequestedTransform } from '../../pipelines/specs.ts'
-import type { RequestedInput } from '../../pipelines/specs/input-check.ts'
+import type {
+  RequestedInput,
+  RequestedSpec,
+  RequestedTransform,
+} from '../../pipelines/requested-specs.ts'
 
 const millisPerSecond = 1000
 const nanosPerMilli = 1_000_000

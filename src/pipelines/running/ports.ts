@@ -11,8 +11,6 @@ import type { DatumWorkers } from '../datum-worker.ts'
 
 /** What goes wrong without anybody waiting for an answer is told here. */
 export interface RunLog {
-  /** A one-line notice for people. */
-  notice(text: string): void
   /** An internal error, with its cause. */
   error(text: string, cause: unknown): void
 }

@@ -1,25 +1,8 @@
 import { InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
 import { parseGlob } from '../../base/globs.ts'
 import { parseCommitId, parseRepoName, type BranchName } from '../../base/names.ts'
+import type { RequestedAtom, RequestedInput } from '../requested-specs.ts'
 import { atomsOf, sortInput, type AtomInput, type Input } from '../inputs.ts'
-
-/** An input as a client sent it: exactly one member should be set, but none or several may be. */
-export interface RequestedInput {
-  readonly atom?: RequestedAtom | undefined
-  readonly cross?: readonly RequestedInput[] | undefined
-  readonly union?: readonly RequestedInput[] | undefined
-  /** Cron inputs are not built yet; set when the client asked for one. */
-  readonly cron?: boolean | undefined
-}
-
-export interface RequestedAtom {
-  readonly name: string
-  readonly repo: string
-  readonly branch: string
-  readonly glob: string
-  readonly lazy: boolean
-  readonly fromCommit: string
-}
 
 const inputDepthMax = 16
 const leafCountMax = 256

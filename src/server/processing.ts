@@ -1,0 +1,73 @@
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import type { Database } from '../database/database.ts'
+import { openProcessExecutor } from '../executors/process.ts'
+import { createProcessing, type Processing } from '../pipelines/processing.ts'
+import type { Triggers } from '../pipelines/triggers.ts'
+import type { ChunkStore } from '../storage/chunks.ts'
+import type { Contents } from '../storage/contents.ts'
+import type { FileTrees } from '../storage/file-trees.ts'
+import { ProllyMaps } from '../storage/prolly-map.ts'
+import { SlotWorkers } from '../workers/slot-workers.ts'
+import type { DataDirectory } from './data-directory.ts'
+import type { Log } from './log.ts'
+
+/** As in 1.5, give or take a half. */
+const retryPauseMs = 500
+
+/** Pipelines, with user code in processes of this machine. Disposing stops what runs. */
+export interface OpenProcessing extends Processing, AsyncDisposable {
+  /** The executor's name. */
+  readonly executor: string
+  readonly notices: readonly string[]
+}
+
+export async function openProcessing(ports: {
+  readonly directory: DataDirectory
+  readonly triggers: Triggers
+  readonly database: Database
+  readonly chunks: ChunkStore
+  readonly contents: Contents
+  readonly trees: FileTrees
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}): Promise<OpenProcessing> {
+  await using opened = new AsyncDisposableStack()
+  const { directory, chunks, clock, random, log } = ports
+  const executor = opened.use(
+    await openProcessExecutor({
+      directory: join(directory.scratch, 'slots'),
+      hiddenDirectories: [directory.root],
+      clock,
+      random,
+    }),
+  )
+  const processing = createProcessing({
+    ...ports,
+    maps: new ProllyMaps(chunks),
+    workers: new SlotWorkers({ ...ports, executor }),
+    log: { error: (text, cause) => log.error(text, cause) },
+    defaultSlotCount: availableParallelism(),
+    retryPauseMs,
+  })
+  opened.use(processing.scheduler)
+  const held = opened.move()
+  return {
+    ...processing,
+    executor: executor.name,
+    notices: executor.notices(noTransform),
+    [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+/** Asks an executor for notices that hold whatever it runs. */
+const noTransform = {
+  image: '',
+  command: [],
+  stdinLines: [],
+  environment: {},
+  acceptedReturnCodes: [],
+}
