@@ -1,11 +1,10 @@
-import { hash } from 'node:crypto'
-import { type ByteStream, concatBytes, utf8 } from '../base/bytes.ts'
+import { type ByteStream, concatBytes } from '../base/bytes.ts'
 import { DataLossError, assert } from '../base/errors.ts'
-import { chunkIdBytes } from './chunk-id.ts'
 import { ListBuilder } from './chunk-lists/list-builder.ts'
 import { type PlacedChunk, readList } from './chunk-lists/list-reader.ts'
 import type { ChunkRef } from './chunk-lists/node.ts'
 import type { ChunkStore } from './chunks.ts'
+import { contentHash } from './content-hash.ts'
 import { type Content, type Contents, contentSizeBytes, inlineBytesMax } from './contents.ts'
 import { splitBytesMin } from './splitter/gear.ts'
 import { type Chunker, cutAll, inlineChunker, type StreamStore } from './splitter/inline-chunker.ts'
@@ -13,8 +12,6 @@ import { Splitter } from './splitter/splitter.ts'
 
 /** How many chunks are fetched ahead of the reader. */
 const prefetchCount = 4
-/** Before the root's id when a list is hashed: no chunk in use has these bytes and a root. */
-const listTag = utf8('pachyderm-ts chunk list v1\0')
 
 /** Contents in chunks: `docs/formats/contents.md`. */
 export class ChunkedContents implements Contents {
@@ -100,14 +97,7 @@ export class ChunkedContents implements Contents {
   }
 
   hash(content: Content): Uint8Array {
-    switch (content.kind) {
-      case 'inline':
-        return hash('sha256', content.bytes, 'buffer')
-      case 'chunk':
-        return chunkIdBytes(content.chunk)
-      case 'list':
-        return hash('sha256', concatBytes([listTag, chunkIdBytes(content.root)]), 'buffer')
-    }
+    return contentHash(content)
   }
 
   async #writeLong(refs: AsyncIterable<ChunkRef>): Promise<Content> {

@@ -4,7 +4,7 @@ import { chunkIdBytes } from './chunk-id.ts'
 import type { Content } from './contents.ts'
 
 /** Keeps the hash of a chunk list from ever being that of a file whose bytes are a list's name. */
-const listDomain = 'pachyderm-ts chunk list\n'
+const listDomain = 'pachyderm-ts chunk list v1\0'
 
 /**
  * 32 bytes: equal contents have equal hashes. SHA-256 of the bytes when they fit in one chunk, else

@@ -1,7 +1,7 @@
 import type { Glob } from '../base/globs.ts'
 import { concatBytes, utf8 } from '../base/bytes.ts'
 import { type FilePath, joinPath, rootPath } from '../base/paths.ts'
-import type { ChunkStore } from './chunks.ts'
+import type { ChunkId, ChunkStore } from './chunks.ts'
 import { NodeStore } from './prolly/node-store.ts'
 import { Directories, emptyDirectory } from './trees/directories.ts'
 import {
@@ -13,6 +13,7 @@ import {
 } from './trees/differences.ts'
 import { TreeEditor, type TreeEditOptions } from './trees/edit.ts'
 import { TreeMerger } from './trees/merge.ts'
+import { treeReferences } from './trees/references.ts'
 import type {
   DirectoryEntry,
   NamedEntry,
@@ -21,6 +22,8 @@ import type {
   TreeConflict,
   TreeEdit,
   TreeEntry,
+  TreeReference,
+  TreeRoot,
 } from './tree-entries.ts'
 import { NoNodeError, NotADirectoryError } from './tree-errors.ts'
 
@@ -33,6 +36,7 @@ export type {
   TreeConflict,
   TreeEdit,
   TreeEntry,
+  TreeReference,
   TreeRoot,
 } from './tree-entries.ts'
 
@@ -67,11 +71,12 @@ const lowestByte = new Uint8Array(1)
  * fails with `DataLossError` when a node is missing or damaged.
  */
 export class FileTrees {
+  readonly #store: NodeStore
   readonly #directories: Directories
 
   constructor(chunks: ChunkStore, options: FileTreesOptions = {}) {
-    const store = new NodeStore(chunks, options.cacheBytesMax ?? cacheBytesMaxDefault)
-    this.#directories = new Directories(store)
+    this.#store = new NodeStore(chunks, options.cacheBytesMax ?? cacheBytesMaxDefault)
+    this.#directories = new Directories(this.#store)
   }
 
   /** The tree without files. */
@@ -189,5 +194,13 @@ export class FileTrees {
     const merger = new TreeMerger(this.#directories)
     const root = await this.asRoot(await merger.merge(base, ours, theirs))
     return { root, conflicts: merger.conflicts, conflictCount: merger.conflictCount }
+  }
+
+  /**
+   * Every chunk that the tree keeps alive and that `isNew` says it has not seen; what is below a
+   * known node is not read. The chunks of a chunk list are left to the reader.
+   */
+  references(root: TreeRoot, isNew: (id: ChunkId) => boolean): AsyncGenerator<TreeReference> {
+    return treeReferences(this.#store, root, isNew)
   }
 }

@@ -1,3 +1,4 @@
+import type { ChunkId } from '../chunks.ts'
 import type { KeyRange, MapEntry } from '../map-entries.ts'
 import { LevelCursor } from './cursor.ts'
 import type { NodeStore } from './node-store.ts'
@@ -40,4 +41,27 @@ export async function* scanTree(
     if (end < node.count) return
     index = 0
   } while (await cursor.next())
+}
+
+/** The nodes below `id` that `isNew` lets pass, each before its children; others are not read. */
+export async function* newNodes(
+  store: NodeStore,
+  id: ChunkId,
+  isNew: (id: ChunkId) => boolean,
+): AsyncGenerator<{ readonly id: ChunkId; readonly node: Node }> {
+  if (!isNew(id)) return
+  const node = await store.get(id)
+  yield { id, node }
+  if (node.level === 0) return
+  for (let index = 0; index < node.count; index += 1) {
+    yield* newNodes(store, node.childIdAt(index), isNew)
+  }
+}
+
+/** The entries of a leaf; none for a node above. */
+export function* leafEntries(node: Node): Generator<MapEntry> {
+  if (node.level > 0) return
+  for (let index = 0; index < node.count; index += 1) {
+    yield { key: node.keyAt(index), value: node.valueAt(index) }
+  }
 }
