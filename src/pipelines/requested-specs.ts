@@ -1,5 +1,3 @@
-import type { Resources } from './specs.ts'
-
 /** A spec as a client sent it: anything may be missing or wrong. */
 export interface RequestedSpec {
   readonly name?: string | undefined
@@ -44,4 +42,11 @@ export interface RequestedAtom {
   readonly glob: string
   readonly lazy: boolean
   readonly fromCommit: string
+}
+
+/** What a pipeline asks of the machine that runs it. */
+export interface Resources {
+  readonly cpu: number
+  readonly memory: string
+  readonly gpu: number
 }

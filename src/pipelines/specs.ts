@@ -3,7 +3,7 @@ import { parseBranchName, parsePipelineName } from '../base/names.ts'
 import type { BranchName, PipelineName } from '../base/names.ts'
 import type { Transform } from './executor.ts'
 import { checkInput } from './specs/input-check.ts'
-import type { RequestedSpec, RequestedTransform } from './requested-specs.ts'
+import type { RequestedSpec, RequestedTransform, Resources } from './requested-specs.ts'
 import { atomsOf, type Input } from './inputs.ts'
 
 /** A pipeline's spec, checked and with its defaults filled in. */
@@ -30,12 +30,6 @@ export type Parallelism =
   | { readonly kind: 'default' }
   | { readonly kind: 'constant'; readonly count: number }
   | { readonly kind: 'coefficient'; readonly factor: number }
-
-export interface Resources {
-  readonly cpu: number
-  readonly memory: string
-  readonly gpu: number
-}
 
 const defaultCacheSize = '64M'
 const slotCountMax = 1024
