@@ -2,6 +2,7 @@ import { collectBytes, utf8Text } from '../base/bytes.ts'
 import { SystemClock } from '../base/clock.ts'
 import { SystemRandom } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
+import type { ChunkStore } from '../storage/chunks.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
@@ -50,9 +51,11 @@ export class TestDownstream implements Downstream {
 
 const fileBytesMax = 64 * 1024 * 1024
 
-export async function openTestVersioning(): Promise<TestVersioning> {
+/** With `chunks`, over a store of the test's own; otherwise in memory. */
+export async function openTestVersioning(
+  chunks: ChunkStore = new MemoryChunkStore(),
+): Promise<TestVersioning> {
   const held = await temporaryDatabase([versioningMigrations])
-  const chunks = new MemoryChunkStore()
   const ready: ReadyHead[] = []
   const downstream = new TestDownstream()
   const ports: VersioningPorts = {
