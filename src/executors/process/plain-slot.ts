@@ -1,12 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, readdirSync, writeSync } from 'node:fs'
-import type { Socket } from 'node:net'
 
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId } from '../../base/random.ts'
 import type { DatumRun, RunResult, Slot } from '../../pipelines/executor.ts'
 import { userEnvironment } from './environment.ts'
-import { readFifo } from './fifo.ts'
+import { FifoReader } from './fifo.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import type { SlotOptions } from './sandbox-slot.ts'
 import { signalNumber } from './signal-numbers.ts'
@@ -28,16 +27,16 @@ export class PlainSlot implements Slot {
   readonly #directory: SlotDirectory
   readonly #stdout: OutputLines
   readonly #stderr: OutputLines
-  readonly #sockets: readonly Socket[]
+  readonly #outputs: readonly FifoReader[]
 
   private constructor(options: SlotOptions, directory: SlotDirectory) {
     this.#options = options
     this.#directory = directory
     this.#stdout = new OutputLines('stdout', options.clock)
     this.#stderr = new OutputLines('stderr', options.clock)
-    this.#sockets = [
-      readFifo(directory.stdoutFifo, (bytes) => this.#stdout.push(bytes)),
-      readFifo(directory.stderrFifo, (bytes) => this.#stderr.push(bytes)),
+    this.#outputs = [
+      new FifoReader(directory.stdoutFifo, (bytes) => this.#stdout.push(bytes)),
+      new FifoReader(directory.stderrFifo, (bytes) => this.#stderr.push(bytes)),
     ]
   }
 
@@ -68,7 +67,8 @@ export class PlainSlot implements Slot {
     ])
     // Awaited below; until then a line that `onLine` refuses is no unhandled rejection.
     ends.catch(() => {})
-    const exitCode = await this.#runProgram(run, nonce, signal)
+    // Not the nonce: the program can see its tag.
+    const exitCode = await this.#runProgram(run, newHexId(this.#options.random), signal)
     await this.#write(this.#directory.stdoutFifo, `${nonce}\n`)
     await this.#write(this.#directory.stderrFifo, `${nonce}\n`)
     await ends
@@ -82,7 +82,7 @@ export class PlainSlot implements Slot {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy()
+    for (const output of this.#outputs) output[Symbol.dispose]()
     await removeSlotDirectory(this.#directory.path)
     this.#options.onDisposed()
   }

@@ -44,11 +44,11 @@ for entry in /* /.[!.]*; do
     ln -s "$(readlink "$entry")" "$root$entry"
   elif [ -d "$entry" ]; then
     field=$(in_table "$entry")
-    echo "$field $root_field$field none rbind,X-mount.mkdir 0 0"
+    printf '%s\n' "$field $root_field$field none rbind,X-mount.mkdir 0 0"
   elif [ -f "$entry" ]; then
     : >"$root$entry"
     field=$(in_table "$entry")
-    echo "$field $root_field$field none bind 0 0"
+    printf '%s\n' "$field $root_field$field none bind 0 0"
   fi
 done >"$table"
 mount -n -a -T "$table" || :
@@ -56,7 +56,7 @@ mount -n -a -T "$table" || :
 # All of it read-only. A mount that refuses (its flags are locked, or it is covered) is covered.
 while read -r _ _ _ _ field flags _; do
   case $field in
-    "$root_field"/*) echo "none $field none remount,bind,ro${flags#r?} 0 0" ;;
+    "$root_field"/*) printf '%s\n' "none $field none remount,bind,ro${flags#r?} 0 0" ;;
   esac
 done </proc/self/mountinfo >"$table"
 if ! mount -n -a -T "$table" 2>/dev/null; then
@@ -70,7 +70,7 @@ fi
 {
   while [ "$1" != -- ]; do
     if [ -d "$root$1" ]; then
-      echo "hidden $root_field$(in_table "$1") tmpfs ro,size=4k,mode=755 0 0"
+      printf '%s\n' "hidden $root_field$(in_table "$1") tmpfs ro,size=4k,mode=755 0 0"
     fi
     shift
   done
@@ -86,7 +86,7 @@ $slot_field/tmp $root_field/tmp none bind,nosuid,nodev,X-mount.mkdir 0 0
 $slot_field/control $root_field/.pachyderm none bind,ro,X-mount.mkdir 0 0
 TABLE
   if [ -d "$root/var/tmp" ] && [ ! -L "$root/var/tmp" ]; then
-    echo "$slot_field/var-tmp $root_field/var/tmp none bind,nosuid,nodev 0 0"
+    printf '%s\n' "$slot_field/var-tmp $root_field/var/tmp none bind,nosuid,nodev 0 0"
   fi
 } >"$table"
 mount -n -a -T "$table"
@@ -94,17 +94,17 @@ mount -n -a -T "$table"
 {
   for entry in sys sysrq-trigger irq bus fs; do
     if [ -e "$root/proc/$entry" ]; then
-      echo "$root_field/proc/$entry $root_field/proc/$entry none bind,ro 0 0"
+      printf '%s\n' "$root_field/proc/$entry $root_field/proc/$entry none bind,ro 0 0"
     fi
   done
   # Devices without effect, and graphics processors where the host has them.
   for entry in null zero full random urandom tty nvidia* dri kfd; do
     for device in /dev/$entry; do
       if [ -d "$device" ]; then
-        echo "$device $root_field$device none rbind,X-mount.mkdir 0 0"
+        printf '%s\n' "$device $root_field$device none rbind,X-mount.mkdir 0 0"
       elif [ -c "$device" ]; then
         : >"$root$device"
-        echo "$device $root_field$device none bind 0 0"
+        printf '%s\n' "$device $root_field$device none bind 0 0"
       fi
     done
   done

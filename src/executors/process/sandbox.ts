@@ -1,5 +1,4 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import type { Socket } from 'node:net'
 import { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 
@@ -9,7 +8,7 @@ import {
   UnavailableError,
   assert,
 } from '../../base/errors.ts'
-import { readFifo } from './fifo.ts'
+import { FifoReader } from './fifo.ts'
 import type { SlotDirectory } from './slot-directory.ts'
 
 /** `root` needs the right to mount; `user` gets it in a user namespace of its own. */
@@ -76,7 +75,7 @@ export class Sandbox implements AsyncDisposable {
   readonly ready: Promise<void>
   readonly #child: ChildProcess
   readonly #control: Writable
-  readonly #outputs: readonly Socket[]
+  readonly #outputs: readonly FifoReader[]
   readonly #ended: Promise<void>
   #hostPid: number | undefined
   #hasEnded = false
@@ -87,8 +86,8 @@ export class Sandbox implements AsyncDisposable {
 
   constructor(options: SandboxOptions) {
     this.#outputs = [
-      readFifo(options.directory.stdoutFifo, options.onStdout),
-      readFifo(options.directory.stderrFifo, options.onStderr),
+      new FifoReader(options.directory.stdoutFifo, options.onStdout),
+      new FifoReader(options.directory.stderrFifo, options.onStderr),
     ]
     const [program, ...rest] = commandLine(options)
     this.#child = spawn(program, rest, {
@@ -117,7 +116,7 @@ export class Sandbox implements AsyncDisposable {
       }
       this.#child.once('error', (error) => end(error.message))
       // After the streams, so that what the tools said is known.
-      this.#child.once('close', () => end(this.#complaint.trim() || 'it ended without a word'))
+      this.#child.once('close', () => end(lastLine(this.#complaint) || 'it ended without a word'))
     })
   }
 
@@ -150,7 +149,7 @@ export class Sandbox implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill()
     await this.#ended
-    for (const output of this.#outputs) output.destroy()
+    for (const output of this.#outputs) output[Symbol.dispose]()
   }
 
   #takeAnswers(bytes: Buffer): void {
@@ -181,6 +180,11 @@ export class Sandbox implements AsyncDisposable {
     this.#waiting?.reject(new UnavailableError('the sandbox ended while the datum ran'))
     this.#waiting = undefined
   }
+}
+
+/** The tools' last word is why they gave up. */
+function lastLine(text: string): string {
+  return text.trim().split('\n').at(-1) ?? ''
 }
 
 function killQuietly(pid: number): void {

@@ -1,0 +1,61 @@
+import { execFileSync } from 'node:child_process'
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+
+import { InvalidArgumentError } from '../../base/errors.ts'
+import { environmentScript, userEnvironment } from './environment.ts'
+
+const base = { programPath: '/usr/bin:/bin', pfsPath: '/pfs', homeDirectory: '/tmp' }
+
+/** What a program finds that is started as the runner starts it. */
+function found(environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const script = `unset PWD OLDPWD; ${environmentScript(environment)}\nexec "$@"`
+  const text = execFileSync('/bin/sh', ['-c', script, 'sh', '/usr/bin/env', '-0'], { env: {} })
+  const entries = text.toString().split('\0').slice(0, -1)
+  return Object.fromEntries(
+    entries.map((entry) => [
+      entry.slice(0, entry.indexOf('=')),
+      entry.slice(entry.indexOf('=') + 1),
+    ]),
+  )
+}
+
+test('a program finds exactly the environment that was meant, whatever is in it', () => {
+  const text = fc.string({ unit: 'grapheme' }).map((each) => each.replaceAll('\0', ''))
+  const name = text.map((each) => each.replaceAll('=', '')).filter((each) => each !== '')
+  const ordinary = fc.constantFrom(
+    'IFS',
+    'PS1',
+    'PPID',
+    'a',
+    'MY_VAR',
+    'my-input_COMMIT',
+    'x.y',
+    'é',
+  )
+  fc.assert(
+    fc.property(fc.dictionary(fc.oneof(name, ordinary), text, { maxKeys: 6 }), (variables) => {
+      const environment = userEnvironment(base, variables)
+      expect(found(environment)).toEqual(environment)
+    }),
+    { numRuns: 60 },
+  )
+})
+
+test('later parts win, but PFS is always true', () => {
+  const environment = userEnvironment(base, { A: '1', PFS: 'no', HOME: '/h' }, { A: '2' })
+  expect(environment).toEqual({
+    PATH: '/usr/bin:/bin',
+    HOME: '/h',
+    LANG: 'C.UTF-8',
+    A: '2',
+    PFS: '/pfs',
+  })
+})
+
+test.each([{ '': 'x' }, { 'a=b': 'x' }, { 'a\0': 'x' }, { a: 'x\0' }])(
+  'no process can have %j in its environment',
+  (variables) => {
+    expect(() => userEnvironment(base, variables)).toThrow(InvalidArgumentError)
+  },
+)
