@@ -37,7 +37,8 @@ describe('flush-commit', () => {
     const flushed = collect(pachd.pfs.flushCommit({ commits: [commitOf(source, 'master')] }))
     const made = [await derive(left, [[source, id]]), await derive(right, [[source, id]])]
     const infos = await flushed
-    expect(infos.map(({ commit }) => commit?.id).toSorted()).toEqual(made.toSorted())
+    expect(new Set(infos.map(({ commit }) => commit?.id))).toEqual(new Set(made))
+    expect(infos).toHaveLength(2)
     expect(infos.every(({ finished, tree }) => finished !== undefined && tree !== undefined)).toBe(
       true,
     )
@@ -124,25 +125,17 @@ describe('subscribe-commit', () => {
     await commitFiles(pachd, target, { a: '1' })
     const second = await commitFiles(pachd, target, { a: '2' })
     const third = await commitFiles(pachd, target, { a: '3' })
-    for (const [from, expected] of [
-      [second, third],
-      ['master', 'later'],
-    ] as const) {
-      const stream = pachd.pfs.subscribeCommit({
-        repo: { name: repo },
-        branch: 'master',
-        from: commitOf(repo, from),
-      })
-      const commits = stream[Symbol.asyncIterator]()
-      const next = nextId(commits)
-      if (expected === 'later') {
-        const later = await commitFiles(pachd, target, { a: '4' })
-        expect(await next).toBe(later)
-      } else {
-        expect(await next).toBe(expected)
-      }
-      await commits.return?.()
+    const since = (from: string): AsyncIterator<CommitInfo> => {
+      const request = { repo: { name: repo }, branch: 'master', from: commitOf(repo, from) }
+      return pachd.pfs.subscribeCommit(request)[Symbol.asyncIterator]()
     }
+    const sinceSecond = since(second)
+    expect(await nextId(sinceSecond)).toBe(third)
+    const sinceHead = since('master')
+    const next = nextId(sinceHead)
+    const fourth = await commitFiles(pachd, target, { a: '4' })
+    expect([await next, await nextId(sinceSecond)]).toEqual([fourth, fourth])
+    await Promise.all([sinceSecond.return?.(), sinceHead.return?.()])
   })
 
   test('a repo and branch that come later; only the very branch counts', async () => {

@@ -117,13 +117,13 @@ describe('pfs.ObjectAPI', () => {
   })
 })
 
-describe('pachyderm.Files', () => {
-  async function openCommit(): Promise<{ readonly repo: string; readonly id: string }> {
-    const repo = await freshRepo(pachd)
-    const { id } = await pachd.pfs.startCommit({ parent: commitOf(repo, ''), branch: 'master' })
-    return { repo, id }
-  }
+async function openCommit(): Promise<{ readonly repo: string; readonly id: string }> {
+  const repo = await freshRepo(pachd)
+  const { id } = await pachd.pfs.startCommit({ parent: commitOf(repo, ''), branch: 'master' })
+  return { repo, id }
+}
 
+describe('pachyderm.Files', () => {
   test('many files, some over several messages, with one acknowledgement', async () => {
     const { repo, id } = await openCommit()
     async function* requests() {
