@@ -1,13 +1,15 @@
+// Compiles the splitter anew, after a change of cut.assembly: tools/node tools/splitter.ts
+
 import { readFileSync, writeFileSync } from 'node:fs'
-import asc from 'assemblyscript/asc'
+import { main } from 'assemblyscript/asc'
 
 const source = new URL('../src/storage/splitter/cut.assembly', import.meta.url)
 const target = new URL('../src/storage/splitter/wasm.ts', import.meta.url)
 
-/** What `src/storage/splitter/wasm.ts` must be: the compiled splitter as text. */
+/** The WebAssembly module that the source compiles to, in base64. */
 export async function compileSplitter(): Promise<string> {
   const compiled: { wasm?: Uint8Array } = {}
-  const { error, stderr } = await asc.main(
+  const { error } = await main(
     ['cut.ts', '--outFile', 'cut.wasm', '-O3', '--runtime', 'stub', '--noAssert', '--importMemory'],
     {
       readFile: (name) => (name === 'cut.ts' ? readFileSync(source, 'utf8') : null),
@@ -17,21 +19,19 @@ export async function compileSplitter(): Promise<string> {
       listFiles: () => [],
     },
   )
-  if (error !== null || compiled.wasm === undefined) throw new Error(stderr.toString())
-  const lines =
-    Buffer.from(compiled.wasm)
-      .toString('base64')
-      .match(/.{1,90}/g) ?? []
-  return [
-    '// Generated from cut.assembly by `npm run generate`; do not edit.\n',
-    '/** The splitter as a WebAssembly module, in base64. */',
-    'export const splitterWasm: string = [',
-    ...lines.map((line) => `  '${line}',`),
-    "].join('')\n",
-  ].join('\n')
+  if (error !== null) throw error
+  if (compiled.wasm === undefined) throw new Error('the compiler wrote nothing')
+  return Buffer.from(compiled.wasm).toString('base64')
 }
 
-/** Writes the compiled splitter to its place. */
-export async function generateSplitter(): Promise<void> {
-  writeFileSync(target, await compileSplitter())
+function moduleText(wasm: string): string {
+  const lines = (wasm.match(/.{1,90}/g) ?? []).map((line) => `  '${line}',\n`)
+  return `// Generated from cut.assembly by tools/splitter.ts; do not edit.
+
+/** The splitter as a WebAssembly module, in base64. */
+export const splitterWasm: string = [
+${lines.join('')}].join('')
+`
 }
+
+if (import.meta.main) writeFileSync(target, moduleText(await compileSplitter()))

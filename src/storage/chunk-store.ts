@@ -14,7 +14,7 @@ export interface ChunkStoreOptions {
   readonly database: Database
   /** For packs that are being written: this store's alone, best on the same disk as the objects. */
   readonly scratchDirectory: string
-  /** Bound of the chunks kept in memory for reading; 64 MiB. */
+  /** Bound of the chunks kept in memory for reading; 32 MiB. */
   readonly cacheBytes?: number
   /** Bound of the blocks of pack indexes kept in memory; 16 MiB. */
   readonly indexCacheBytes?: number
@@ -42,7 +42,7 @@ export async function openChunkStore(
     objects,
     database,
     scratchDirectory,
-    cacheBytes: options.cacheBytes ?? 64 * mib,
+    cacheBytes: options.cacheBytes ?? 32 * mib,
     indexCacheBytes: options.indexCacheBytes ?? 16 * mib,
     locatedChunksMax: options.locatedChunksMax ?? 8_000_000,
     faultPoint: options.faultPoint ?? noFault,

@@ -1,7 +1,7 @@
 import { array, assert, asyncProperty, constantFrom, integer, record } from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { collectBytes, concatBytes, hexText } from '../base/bytes.ts'
-import { referenceCuts } from '../testing/reference-splitter.ts'
+import { noise, referenceCuts } from '../testing/reference-splitter.ts'
 import { seededBytes } from '../testing/seeded-random.ts'
 import { ChunkedContents } from './chunked-contents.ts'
 import type { Content } from './contents.ts'
@@ -119,5 +119,26 @@ describe('chunked contents', () => {
     const twin = await contents.writeBytes(await chunks.get(list.root))
     expect(twin).toMatchObject({ kind: 'chunk', chunk: list.root })
     expect(hexText(contents.hash(twin))).not.toBe(hexText(contents.hash(list)))
+  })
+
+  test('lists have the roots and hashes of the test vectors', async () => {
+    const contents = new ChunkedContents(new MemoryChunkStore())
+    const vectors = [
+      [
+        noise(8 * mib),
+        'cb2b7df32b9b5b5595609dfa36813bba09eacba2b7e6d77d841c3c73757ca7b9',
+        '4181ae202e1877e7ce17d53099301c2b7dc89697f14a618aec6c64a91671d718',
+      ],
+      [
+        new Uint8Array(9 * mib),
+        '95903abda7f96029cc510ba14456615d72f3cde9e306c1681c9deb97d7081bbd',
+        '84524052367aeaa70c1cff0174c50e2e92253d6e9198640a260765d0995fe851',
+      ],
+    ] as const
+    for (const [bytes, root, hash] of vectors) {
+      const content = await contents.writeBytes(bytes)
+      expect(content).toEqual({ kind: 'list', root, sizeBytes: bytes.length })
+      expect(hexText(contents.hash(content))).toBe(hash)
+    }
   })
 })

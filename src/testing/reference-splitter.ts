@@ -46,3 +46,14 @@ function windowHash(bytes: Uint8Array, end: number): number {
   last = { bytes, end, hash }
   return hash
 }
+
+/** The noise of the test vectors there: the SHA-256 of 0, 1, 2, … joined. */
+export function noise(size: number): Uint8Array {
+  const bytes = new Uint8Array(size)
+  const number = Buffer.alloc(8)
+  for (let at = 0; at < size; at += 32) {
+    number.writeBigUInt64LE(BigInt(at / 32))
+    bytes.set(createHash('sha256').update(number).digest(), at)
+  }
+  return bytes
+}

@@ -17,7 +17,7 @@ export const blockEntries = 64
 export const packBytesTarget: number = 32 * 1024 * 1024
 /** … or this many chunks. */
 export const packChunksMax = 65_536
-const packBytesMax = packBytesTarget + chunkBytesMax + 16 * 1024 * 1024
+const dataBytesMax = packBytesTarget + chunkBytesMax
 
 const headerMagic = 'pachpack'
 const trailerMagic = 'packtail'
@@ -75,7 +75,7 @@ export function indexOffset(sizeBytes: number, chunkCount: number): number {
 /** @param chunks sorted by id, each once; stored from `headerBytes` up to `dataEnd`. */
 export function encodeFooter(chunks: readonly IndexedChunk[], dataEnd: number): PackFooter {
   assert(chunks.length > 0 && chunks.length <= packChunksMax, 'a pack has some chunks')
-  assert(dataEnd <= packBytesMax, `a pack holds at most ${packBytesMax} bytes`)
+  assert(dataEnd <= dataBytesMax, `the chunks of a pack take at most ${dataBytesMax} bytes`)
   const indexBytes = chunks.length * entryBytes
   const bytes = Buffer.alloc(indexBytes + fenceBytes(chunks.length) + trailerBytes)
   const fingerprints = Buffer.alloc(chunks.length * 4)

@@ -1,4 +1,4 @@
-// Generated from cut.assembly by `npm run generate`; do not edit.
+// Generated from cut.assembly by tools/splitter.ts; do not edit.
 
 /** The splitter as a WebAssembly module, in base64. */
 export const splitterWasm: string = [

@@ -1,0 +1,59 @@
+import { describe, expect, test } from 'vitest'
+import { noise } from '../../testing/reference-splitter.ts'
+import { gearTable } from './gear.ts'
+import { Splitter } from './splitter.ts'
+
+const mib = 1024 * 1024
+
+function cuts(bytes: Uint8Array, pieceBytes: number): readonly number[] {
+  const splitter = new Splitter()
+  const ends: number[] = []
+  let end = 0
+  const drain = (): void => {
+    for (let chunk = splitter.next(); chunk !== undefined; chunk = splitter.next()) {
+      end += chunk.length
+      ends.push(end)
+    }
+  }
+  for (let at = 0; at < bytes.length; drain()) {
+    at += splitter.push(bytes.subarray(at, at + pieceBytes))
+  }
+  const rest = splitter.rest().length
+  return rest === 0 ? ends : [...ends, end + rest]
+}
+
+describe('the splitter', () => {
+  const eight = noise(8 * mib)
+  const vectors: readonly (readonly [string, Uint8Array, readonly number[]])[] = [
+    [
+      '8 MiB of noise',
+      eight,
+      [932_928, 1_892_067, 3_245_967, 4_251_091, 5_346_611, 6_395_000, 7_994_902, 8_388_608],
+    ],
+    ['noise from 1 to 4 MiB', eight.subarray(mib, 4 * mib), [843_491, 2_197_391, 3_145_728]],
+    ['5 MiB of zeros', new Uint8Array(5 * mib), [4_194_304, 5_242_880]],
+    ['a short pattern', Buffer.alloc(2_200_000, 'abcdefghijk'), [2_200_000]],
+  ]
+
+  test.for(vectors)('cuts %s where the format says, however it comes', ([, bytes, ends]) => {
+    for (const pieceBytes of [9 * mib, mib + 1, 65_536])
+      expect(cuts(bytes, pieceBytes)).toEqual(ends)
+  })
+
+  test('takes a full memory as long as whole chunks are cut off', () => {
+    const splitter = new Splitter(4 * mib + 1)
+    expect(splitter.push(new Uint8Array(9 * mib))).toBe(4 * mib + 1)
+    expect(splitter.isFull).toBe(true)
+    expect(splitter.next()?.length).toBe(4 * mib)
+    expect(splitter.pendingBytes).toBe(1)
+    expect(splitter.push(new Uint8Array(9 * mib))).toBe(4 * mib)
+    expect(splitter.next()?.length).toBe(4 * mib)
+    expect(splitter.next()).toBeUndefined()
+    expect(splitter.rest().length).toBe(1)
+  })
+
+  test('the gear table follows from SHA-256', () => {
+    const gear = gearTable()
+    expect([gear[0], gear[1], gear[255]]).toEqual([0x9c0b346e, 0x2f12f54b, 0xe60a10a8])
+  })
+})
