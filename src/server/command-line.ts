@@ -33,7 +33,7 @@ Usage: pachd --root DIR [--address HOST:PORT]
   --help                say this
 
 When it is ready it prints one line: pachd is ready on HOST:PORT, data in DIR
-It stops on SIGINT or SIGTERM, after running calls have ended, in at most 10 seconds.
+It stops on SIGINT or SIGTERM, after running calls have ended, in about 5 seconds at most.
 `
 
 const defaultAddress = '0.0.0.0:30650'

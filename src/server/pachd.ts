@@ -17,7 +17,7 @@ export interface PachdProcess {
   readonly stopAsked: () => Promise<string>
 }
 
-const stopGraceMs = 10_000
+const stopGraceMs = 5000
 const exitCodes = { done: 0, failed: 1, usage: 2 } as const
 
 /** Runs a server until it is asked to stop. Returns the exit code. */

@@ -1,0 +1,217 @@
+import { execFile } from 'node:child_process'
+import { mkdir, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
+import { type ChildExit, ChildPachd } from '../harness/child-pachd.ts'
+import { refused } from '../harness/expectations.ts'
+import { commitFiles, commitOf, fileOf, getText, putFile } from '../harness/files.ts'
+import { TestClient } from '../harness/test-pachd.ts'
+
+const run = promisify(execFile)
+
+let directory: TemporaryDirectory
+beforeAll(async () => {
+  directory = await TemporaryDirectory.create()
+})
+afterAll(async () => {
+  await directory[Symbol.asyncDispose]()
+})
+
+function argsFor(root: string, port = 0): readonly string[] {
+  return ['--root', root, '--address', `127.0.0.1:${port}`]
+}
+
+/** Starts a server that is expected to give up. */
+async function failToStart(args: readonly string[]): Promise<ChildExit> {
+  await using child = new ChildPachd(args)
+  return await child.exit
+}
+
+/** Starts a server and stops it, so that `root` is a data directory. */
+async function makeDataDirectory(root: string): Promise<void> {
+  await using child = new ChildPachd(argsFor(root))
+  await child.ready
+  child.signal('SIGTERM')
+  expect(await child.exit).toMatchObject({ code: 0 })
+}
+
+describe('start and stop', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)('%s ends it with 0', async (signal) => {
+    const root = directory.join(signal)
+    await using child = new ChildPachd(argsFor(root))
+    const port = await child.ready
+    child.signal(signal)
+    const { code, out, err } = await child.exit
+    expect(code).toBe(0)
+    expect(out).toBe(`pachd is ready on 127.0.0.1:${port}, data in ${root}\n`)
+    expect(err).toContain('stopped')
+  })
+
+  test('flags may come from the environment', async () => {
+    const root = directory.join('environment')
+    const environment = { PACH_ROOT: root, PACHD_ADDRESS: '127.0.0.1:0' }
+    await using child = new ChildPachd([], { environment })
+    await child.ready
+    child.signal('SIGTERM')
+    expect((await child.exit).out).toContain(`data in ${root}\n`)
+  })
+
+  test('what was acknowledged survives a kill in the middle of everything', async () => {
+    const root = directory.join('killed')
+    let id: string
+    let acknowledged = 0
+    {
+      await using child = new ChildPachd(argsFor(root))
+      await using client = new TestClient(await child.ready)
+      await client.pfs.createRepo({ repo: { name: 'r' } })
+      await commitFiles(client, { repo: 'r', branch: 'master' }, { finished: 'yes' })
+      id = (await client.pfs.startCommit({ parent: commitOf('r', ''), branch: 'master' })).id
+      const puts = Array.from({ length: 200 }, async (_, index) => {
+        await putFile(client, fileOf('r', id, `f${index}`), 'x'.repeat(index * 700))
+        acknowledged += 1
+        if (acknowledged === 50) child.signal('SIGKILL')
+        return index
+      })
+      const settled = await Promise.allSettled(puts)
+      const done = settled.flatMap((put) => (put.status === 'fulfilled' ? [put.value] : []))
+      expect(await child.exit).toMatchObject({ signal: 'SIGKILL' })
+      await using again = new ChildPachd(argsFor(root))
+      await using reader = new TestClient(await again.ready)
+      expect(done.length).toBeGreaterThanOrEqual(50)
+      for (const index of done) {
+        expect(await getText(reader, fileOf('r', id, `f${index}`))).toBe('x'.repeat(index * 700))
+      }
+      expect(await getText(reader, fileOf('r', id, 'finished'))).toBe('yes')
+      await reader.pfs.finishCommit({ commit: commitOf('r', id) })
+    }
+  })
+})
+
+describe('what it refuses to start on', () => {
+  test('a port that another server has', async () => {
+    await using child = new ChildPachd(argsFor(directory.join('first')))
+    const port = await child.ready
+    const { code, out, err } = await failToStart(argsFor(directory.join('second'), port))
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toMatch(/^pachd: cannot listen on 127.0.0.1, port \d+: another program does/)
+  })
+
+  test('a directory that another server has', async () => {
+    const root = directory.join('shared')
+    await using child = new ChildPachd(argsFor(root))
+    const port = await child.ready
+    const { code, out, err } = await failToStart(argsFor(root))
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toContain('another server is running on')
+    await using client = new TestClient(port)
+    await expect(client.health.health({})).resolves.toBeDefined()
+  })
+
+  test('a directory with something else in it, which it leaves alone', async () => {
+    const root = directory.join('home')
+    await mkdir(root)
+    await writeFile(join(root, 'thesis.tex'), 'precious')
+    const { code, err } = await failToStart(argsFor(root))
+    expect(code).toBe(1)
+    expect(err).toContain('holds "thesis.tex"')
+    expect((await run('ls', ['-A', root])).stdout).toBe('thesis.tex\n')
+  })
+
+  test('a root that is a file', async () => {
+    const root = directory.join('file')
+    await writeFile(root, '')
+    const { code, err } = await failToStart(argsFor(root))
+    expect(code).toBe(1)
+    expect(err).toContain('there is a file in its way')
+  })
+
+  test('a directory of a newer release', async () => {
+    const root = directory.join('newer')
+    await makeDataDirectory(root)
+    await writeFile(join(root, 'version'), 'pachyderm-ts data directory 2\n')
+    const { code, err } = await failToStart(argsFor(root))
+    expect(code).toBe(1)
+    expect(err).toContain('was written by a newer release (layout 2)')
+  })
+
+  test('a version file that makes no sense', async () => {
+    const root = directory.join('senseless')
+    await makeDataDirectory(root)
+    await writeFile(join(root, 'version'), 'yes\n')
+    const { code, err } = await failToStart(argsFor(root))
+    expect(code).toBe(1)
+    expect(err).toContain('is damaged')
+  })
+
+  test('metadata of a newer release', async () => {
+    const root = directory.join('newer-metadata')
+    await makeDataDirectory(root)
+    const database = new DatabaseSync(join(root, 'metadata.db'))
+    database.exec(
+      "UPDATE database_layers SET version = 99, release = '9.9' WHERE layer = 'storage'",
+    )
+    database.close()
+    const { code, err } = await failToStart(argsFor(root))
+    expect(code).toBe(1)
+    expect(err).toContain('was written by release 9.9 (storage version 99)')
+  })
+
+  test.each([
+    ['overwritten', async (path: string) => writeFile(path, 'not a database '.repeat(1000))],
+    ['cut short', async (path: string) => truncate(path, 5000)],
+  ])('metadata that was %s', async (what, damage) => {
+    const root = directory.join(`damaged-${what.replace(' ', '-')}`)
+    await makeDataDirectory(root)
+    await damage(join(root, 'metadata.db'))
+    const { code, out, err } = await failToStart(argsFor(root))
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toMatch(/^pachd: .*metadata\.db is damaged/)
+  })
+})
+
+/** A small disk, where this process may make one. */
+async function mountSmallDisk(path: string): Promise<AsyncDisposable | undefined> {
+  await mkdir(path)
+  try {
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', path])
+  } catch {
+    return undefined
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      await run('umount', [path])
+    },
+  }
+}
+
+test('a full disk is said in words; what is there stays readable, and room helps', async (context) => {
+  const disk = directory.join('disk')
+  await using mounted = await mountSmallDisk(disk)
+  if (mounted === undefined) return context.skip('this machine lets us mount nothing')
+  await writeFile(join(disk, 'lost+found'), Buffer.alloc(3_000_000))
+  await using child = new ChildPachd(argsFor(disk))
+  await using client = new TestClient(await child.ready)
+  await client.pfs.createRepo({ repo: { name: 'r' } })
+  await commitFiles(client, { repo: 'r', branch: 'master' }, { kept: 'here' })
+  const { id } = await client.pfs.startCommit({ parent: commitOf('r', ''), branch: 'master' })
+  const random = Buffer.alloc(2_000_000)
+  let error: unknown
+  for (let index = 0; error === undefined && index < 20; index += 1) {
+    for (let at = 0; at < random.length; at += 4) random.writeUInt32LE(Math.random() * 2 ** 32, at)
+    const put = putFile(client, fileOf('r', id, `f${index}`), [random])
+    error = await put.then(
+      () => undefined,
+      (failure: unknown) => failure,
+    )
+  }
+  expect(error).toEqual(refused('resource-exhausted', /disk.*full/))
+  expect(await getText(client, fileOf('r', 'master', 'kept'))).toBe('here')
+  await truncate(join(disk, 'lost+found'), 0)
+  await putFile(client, fileOf('r', id, 'after'), [random.subarray(0, 1_000_000)])
+  await client.pfs.finishCommit({ commit: commitOf('r', id) })
+  const info = await client.pfs.inspectFile({ file: fileOf('r', id, 'after') })
+  expect(info.sizeBytes).toBe(1_000_000n)
+})
