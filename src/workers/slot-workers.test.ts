@@ -1,0 +1,185 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+import { collectBytes, utf8 } from '../base/bytes.ts'
+import { SystemClock } from '../base/clock.ts'
+import { CancelledError } from '../base/errors.ts'
+import { parseFilePath } from '../base/paths.ts'
+import { SystemRandom } from '../base/random.ts'
+import { type Isolation, openProcessExecutor, type ProcessExecutor } from '../executors/process.ts'
+import type { DatumOutcome, WorkMember } from '../pipelines/datum-worker.ts'
+import type { LogLine, Transform } from '../pipelines/executor.ts'
+import { ChunkedContents } from '../storage/chunked-contents.ts'
+import { FileTrees, type TreeEdit } from '../storage/file-trees.ts'
+import { MemoryChunkStore } from '../storage/memory-chunks.ts'
+import { SlotWorkers } from './slot-workers.ts'
+
+const clock = new SystemClock()
+const never = new AbortController().signal
+const isolations: readonly (Isolation | undefined)[] = [undefined, 'none']
+
+function sh(script: string, more: Partial<Transform> = {}): Transform {
+  return {
+    image: '',
+    command: ['sh', '-c', script],
+    stdinLines: [],
+    environment: {},
+    acceptedReturnCodes: [],
+    ...more,
+  }
+}
+
+describe.each(isolations)('a worker (isolation %s)', (isolation) => {
+  const chunks = new MemoryChunkStore()
+  const contents = new ChunkedContents(chunks)
+  const trees = new FileTrees(chunks)
+  let data = ''
+  let executor: ProcessExecutor
+  let workers: SlotWorkers
+
+  beforeEach(async () => {
+    data = mkdtempSync(join(resolve('node_modules'), '.pachyderm-worker-'))
+    executor = await openProcessExecutor({
+      directory: join(data, 'scratch'),
+      hiddenDirectories: [data],
+      clock,
+      random: new SystemRandom(),
+      ...(isolation === undefined ? {} : { isolation }),
+    })
+    workers = new SlotWorkers({ executor, trees, contents, clock })
+  })
+
+  afterEach(async () => {
+    await executor[Symbol.asyncDispose]()
+    rmSync(data, { recursive: true, force: true })
+  })
+
+  async function member(input: string, path: string, text: string): Promise<WorkMember> {
+    const content = await contents.writeBytes(utf8(text))
+    return { input, path: parseFilePath(path), entry: { kind: 'file', content } }
+  }
+
+  async function process(
+    transform: Transform,
+    members: readonly WorkMember[],
+    more: { readonly onLine?: (line: LogLine) => void; readonly signal?: AbortSignal } = {},
+  ): Promise<DatumOutcome> {
+    await using worker = await workers.open(transform, never)
+    return await worker.process({
+      members,
+      environment: { PACH_JOB_ID: 'job' },
+      onLine: more.onLine ?? (() => {}),
+      signal: more.signal ?? never,
+    })
+  }
+
+  async function textAt(outcome: DatumOutcome, path: string): Promise<string | undefined> {
+    if (outcome.kind !== 'success') throw new Error(outcome.reason)
+    const entry = await trees.get(outcome.output, parseFilePath(path))
+    if (entry?.kind !== 'file') return undefined
+    return Buffer.from(await collectBytes(contents.read(entry.content), 1e6)).toString()
+  }
+
+  test('shows each member at its whole path, and stores what the command leaves', async () => {
+    const outcome = await process(
+      sh(
+        'cd "$PFS"; cat left/a/b.txt "right/c d" >"out/joined"; ls >out/list; echo "$PACH_JOB_ID"',
+      ),
+      [await member('left', '/a/b.txt', 'one\n'), await member('right', '/c d', 'two\n')],
+    )
+    expect(await textAt(outcome, '/joined')).toBe('one\ntwo\n')
+    expect(await textAt(outcome, '/list')).toBe('left\nout\nright\n')
+    expect(outcome).toMatchObject({
+      kind: 'success',
+      output: { fileCount: 2, sizeBytes: 23 },
+      stats: { downloadBytes: 8, uploadBytes: 23 },
+    })
+  })
+
+  test('shows a tree of many files, and takes it back', async () => {
+    const empty = await trees.emptyRoot()
+    const content = await contents.writeBytes(utf8('text'))
+    const edits = Array.from({ length: 1500 }, (_, index): TreeEdit => {
+      const number = String(index).padStart(4, '0')
+      return {
+        path: parseFilePath(`/d${number.slice(0, 2)}/f${number}`),
+        entry: { kind: 'file', content },
+      }
+    })
+    const entry = await trees.edit(empty, edits, { emptied: 'keep' })
+    const all: WorkMember = { input: 'in', path: parseFilePath('/'), entry }
+    const copied = await process(sh('cp -r "$PFS/in/." "$PFS/out/"'), [all])
+    expect(copied).toMatchObject({ kind: 'success', output: entry, stats: { uploadBytes: 6000 } })
+    const linked = await process(sh('ln -s "$PFS/in/d07" "$PFS/out/l"'), [all])
+    expect(linked).toMatchObject({ output: { fileCount: 100 }, stats: { uploadBytes: 0 } })
+  })
+
+  test('keeps nothing of a command that failed, and says its code', async () => {
+    const outcome = await process(sh('echo x >"$PFS/out/f"; exit 3'), [])
+    expect(outcome).toMatchObject({ kind: 'failure', reason: 'user code ended with exit code 3' })
+  })
+
+  test('takes an accepted code for success', async () => {
+    const script = 'echo x >"$PFS/out/f"; exit 3'
+    const outcome = await process(sh(script, { acceptedReturnCodes: [2, 3] }), [])
+    expect(await textAt(outcome, '/f')).toBe('x\n')
+  })
+
+  test('an output that no tree can hold is a failure with words', async () => {
+    const outcome = await process(sh('mkfifo "$PFS/out/p"'), [])
+    expect(outcome.kind === 'failure' && outcome.reason).toMatch(/out\/p is a special file/)
+  })
+
+  test('a program that does not exist is a failure of each datum, and the worker serves on', async () => {
+    await using worker = await workers.open({ ...sh(''), command: ['no-such-program'] }, never)
+    const work = { members: [], environment: {}, onLine: () => {}, signal: never }
+    for (let round = 0; round < 2; round += 1) {
+      const outcome = await worker.process(work)
+      expect(outcome.kind === 'failure' && outcome.reason).toMatch(
+        /"no-such-program" was not found/,
+      )
+    }
+  })
+
+  test('a name that the host cannot hold is a failure with words', async () => {
+    const outcome = await process(sh('exit 0'), [await member('in', `/${'n'.repeat(300)}`, 'x')])
+    expect(outcome.kind === 'failure' && outcome.reason).toMatch(/more than 255 bytes/)
+  })
+
+  test('one datum sees nothing of the one before, and cannot change what is stored', async () => {
+    const given = await member('in', '/f', 'stored')
+    await using worker = await workers.open(
+      sh('cd "$PFS"; ls -R . "$HOME"; cat in/f; echo broken >in/f; mkdir out/d; : >"$HOME/h"'),
+      never,
+    )
+    const logs: string[] = []
+    for (let round = 0; round < 2; round += 1) {
+      const lines: string[] = []
+      await worker.process({
+        members: [given],
+        environment: {},
+        onLine: (line) => lines.push(line.text),
+        signal: never,
+      })
+      logs.push(lines.join('\n'))
+    }
+    expect(logs[0]).toContain('stored')
+    expect(logs[1]).toBe(logs[0])
+  })
+
+  test('a datum that is cancelled rejects, while it runs and before', async () => {
+    const abort = new AbortController()
+    const what = sh('echo started; sleep 1000')
+    const onLine = (): void => abort.abort()
+    const running = process(what, [], { onLine, signal: abort.signal })
+    await expect(running).rejects.toThrow(CancelledError)
+    await expect(process(what, [], { signal: abort.signal })).rejects.toThrow(CancelledError)
+    expect(readdirSync(join(data, 'scratch'))).toEqual([])
+  })
+
+  test('notices are those of the executor', () => {
+    const transform = { ...sh('true'), image: 'ubuntu' }
+    expect(workers.notices(transform)).toEqual(executor.notices(transform))
+  })
+})

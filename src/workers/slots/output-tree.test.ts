@@ -1,0 +1,324 @@
+import { execFileSync } from 'node:child_process'
+import {
+  appendFileSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import * as fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+import { collectBytes, utf8 } from '../../base/bytes.ts'
+import { SystemClock } from '../../base/clock.ts'
+import { parseFilePath, pathKey, rootPath } from '../../base/paths.ts'
+import type { WorkMember } from '../../pipelines/datum-worker.ts'
+import { ChunkedContents } from '../../storage/chunked-contents.ts'
+import { type DirectoryEntry, FileTrees, type TreeEdit } from '../../storage/file-trees.ts'
+import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
+import { DatumFilesError } from './datum-errors.ts'
+import { writeInputs } from './input-files.ts'
+import { type OutputTree, storeOutput } from './output-tree.ts'
+import { Pacer } from './pacer.ts'
+
+const clock = new SystemClock()
+const chunks = new MemoryChunkStore()
+const contents = new ChunkedContents(chunks)
+const trees = new FileTrees(chunks)
+const ports = { trees, contents, pacer: new Pacer(clock, new AbortController().signal) }
+
+/** Later than any change: every input counts as untouched. */
+const late = BigInt(Number.MAX_SAFE_INTEGER) * 1_000_000n
+
+let host = ''
+let pfs = ''
+
+beforeEach(() => {
+  host = mkdtempSync(join(tmpdir(), 'pachyderm-output-'))
+  pfs = join(host, 'slot')
+  mkdirSync(join(pfs, 'out'), { recursive: true })
+  writeFileSync(join(host, 'secret'), 'secret')
+})
+
+afterEach(() => {
+  rmSync(host, { recursive: true, force: true })
+})
+
+/** Directories end in a slash. */
+type Files = Readonly<Record<string, string>>
+
+function put(files: Files): void {
+  for (const [name, text] of Object.entries(files)) {
+    const path = join(pfs, name)
+    mkdirSync(name.endsWith('/') ? path : dirname(path), { recursive: true })
+    if (!name.endsWith('/')) writeFileSync(path, text)
+  }
+}
+
+async function treeOf(files: Files): Promise<DirectoryEntry> {
+  const empty = await trees.emptyRoot()
+  const edits: TreeEdit[] = await Promise.all(
+    Object.entries(files).map(async ([name, text]) => ({
+      path: parseFilePath(name),
+      entry: name.endsWith('/')
+        ? empty
+        : { kind: 'file' as const, content: await contents.writeBytes(utf8(text)) },
+    })),
+  )
+  const sorted = edits.toSorted((left, right) =>
+    Buffer.compare(pathKey(left.path), pathKey(right.path)),
+  )
+  return await trees.edit(empty, sorted, { emptied: 'keep' })
+}
+
+async function filesOf(root: DirectoryEntry): Promise<Files> {
+  const files: Record<string, string> = {}
+  for await (const { path, entry } of trees.walk(root, { directories: true })) {
+    if (entry.kind === 'file') {
+      files[path] = Buffer.from(await collectBytes(contents.read(entry.content), 1e8)).toString()
+    } else if (path !== rootPath) files[`${path}/`] = ''
+  }
+  return files
+}
+
+function store(members: readonly WorkMember[] = [], writtenAt = late): Promise<OutputTree> {
+  return storeOutput(ports, { pfsDirectory: pfs, pfsPath: '/pfs', members, writtenAt })
+}
+
+async function memberOf(files: Files, path = ''): Promise<WorkMember> {
+  const entry = await trees.get(await treeOf(files), parseFilePath(path))
+  expect(entry).toBeDefined()
+  return { input: 'in', path: parseFilePath(path), entry: entry ?? (await trees.emptyRoot()) }
+}
+
+interface Links {
+  readonly [name: string]: string
+}
+
+const goodCases: Readonly<
+  Record<string, { readonly files?: Files; readonly links?: Links; readonly output: Files }>
+> = {
+  nothing: { output: {} },
+  'files, also empty ones, in directories': {
+    files: { 'out/b': 'B', 'out/a/c/d': 'D', 'out/empty': '' },
+    output: { '/a/': '', '/a/c/': '', '/a/c/d': 'D', '/b': 'B', '/empty': '' },
+  },
+  'empty directories': {
+    files: { 'out/a/b/': '', 'out/c/': '' },
+    output: { '/a/': '', '/a/b/': '', '/c/': '' },
+  },
+  'names that sort around a slash': {
+    files: { 'out/a/b': '1', 'out/a-b': '2', 'out/a.b': '3', 'out/ab': '4', 'out/a b': '5' },
+    output: { '/a/': '', '/a/b': '1', '/a b': '5', '/a-b': '2', '/a.b': '3', '/ab': '4' },
+  },
+  'names in any script, and characters special to shells': {
+    files: { 'out/ä €😀\u{fffd}': 'x', 'out/\n\t\\"\'*$': 'y', 'out/-rf': 'z' },
+    output: { '/ä €😀\u{fffd}': 'x', '/\n\t\\"\'*$': 'y', '/-rf': 'z' },
+  },
+  'a link to an output file, relative and absolute': {
+    files: { 'out/d/f': 'F' },
+    links: { 'out/l': 'd/f', 'out/d/m': './f', 'out/n': '/pfs/out/d/f' },
+    output: { '/d/': '', '/d/f': 'F', '/d/m': 'F', '/l': 'F', '/n': 'F' },
+  },
+  'a link to a directory: what is in it, once more': {
+    files: { 'out/d/f': 'F', 'out/d/e/': '' },
+    links: { 'out/l': 'd' },
+    output: { '/d/': '', '/d/e/': '', '/d/f': 'F', '/l/': '', '/l/e/': '', '/l/f': 'F' },
+  },
+  'a chain of links, through a directory that is a link': {
+    files: { 'in/d/f': 'F' },
+    links: { 'in/k': 'd', 'out/a': 'b', 'out/b': '/pfs/in/k/f' },
+    output: { '/a': 'F', '/b': 'F' },
+  },
+  'a link that leaves /pfs only to come back, as ln -sr makes them': {
+    files: { 'in/f': 'F' },
+    links: { 'out/l': '../in/f', 'out/m': '../../pfs/in/./f', 'out/n': '/../pfs//in/f' },
+    output: { '/l': 'F', '/m': 'F', '/n': 'F' },
+  },
+  'a link to a file that no input has': {
+    files: { 'in/new': 'N', 'scratch/f': 'S' },
+    links: { 'out/a': '/pfs/in/new', 'out/b': '/pfs/scratch/f' },
+    output: { '/a': 'N', '/b': 'S' },
+  },
+}
+
+test.each(Object.entries(goodCases))('%s', async (_name, { files, links, output }) => {
+  put(files ?? {})
+  for (const [name, text] of Object.entries(links ?? {})) symlinkSync(text, join(pfs, name))
+  const stored = await store()
+  expect(await filesOf(stored.root)).toEqual(output)
+  expect(stored.root.root).toBe((await treeOf(output)).root)
+})
+
+const badLinks: readonly (readonly [string, string, RegExp])[] = [
+  ['to nothing', 'nowhere', /\/pfs\/out\/l leads to nothing/],
+  ['below a file', 'f/x', /leads to nothing/],
+  ['to a file with a slash', 'f/', /leads to nothing/],
+  ['to itself', 'l', /in circles/],
+  ['to a directory that it is in', '.', /leads back to \/pfs\/out/],
+  ['to /pfs, which it is in', '/pfs', /leads back to \/pfs\/out/],
+  ['to the host', '/etc/passwd', /leads out of \/pfs \(to \/etc\/passwd\)/],
+  ['to a neighbour of /pfs', '/pfsx/f', /leads out of \/pfs/],
+  ['up to the host', '../../etc/passwd', /leads out of \/pfs/],
+  ['to the root', '/', /leads out of \/pfs/],
+  ['up to the root', '../..', /leads out of \/pfs/],
+  ['to what is beside the slot on the host', '../../secret', /leads out of \/pfs/],
+]
+
+test.each(badLinks)('a link %s (%j) makes the datum fail', async (_name, text, reason) => {
+  put({ 'out/f': 'F' })
+  symlinkSync(text, join(pfs, 'out/l'))
+  await expect(store()).rejects.toThrow(reason)
+  await expect(store()).rejects.toThrow(DatumFilesError)
+})
+
+test('the host is not reached by its own paths, nor through a link in an input', async () => {
+  symlinkSync(join(host, 'secret'), join(pfs, 'out/l'))
+  await expect(store()).rejects.toThrow(/leads out of \/pfs/)
+  rmSync(join(pfs, 'out/l'))
+  put({ 'in/': '' })
+  symlinkSync(host, join(pfs, 'in/d'))
+  symlinkSync('/pfs/in/d/secret', join(pfs, 'out/l'))
+  await expect(store()).rejects.toThrow(/leads out of \/pfs/)
+})
+
+test.each([
+  ['a named pipe', (path: string) => execFileSync('mkfifo', [path])],
+  ['a socket', (path: string) => createServer().listen(path)],
+])('%s makes the datum fail', async (kind, make) => {
+  const made = make(join(pfs, 'out/x'))
+  try {
+    if (!Buffer.isBuffer(made)) await new Promise((done) => made.once('listening', done))
+    await expect(store()).rejects.toThrow(`/pfs/out/x is a special file (${kind})`)
+  } finally {
+    if (!Buffer.isBuffer(made)) made.close()
+  }
+})
+
+test('names and link texts that are not UTF-8 make the datum fail', async () => {
+  const bytes = Buffer.from([0x61, 0xff])
+  const name = Buffer.concat([Buffer.from(`${pfs}/out/`), bytes])
+  writeFileSync(name, '')
+  await expect(store()).rejects.toThrow('a name in /pfs/out is not UTF-8')
+  rmSync(join(pfs, 'out'), { recursive: true })
+  mkdirSync(join(pfs, 'out'))
+  symlinkSync(bytes, join(pfs, 'out/l'))
+  await expect(store()).rejects.toThrow('/pfs/out/l leads to a name that is not UTF-8')
+})
+
+test.each([
+  ['is gone', (): void => {}],
+  ['is a file', (out: string): void => writeFileSync(out, '')],
+  ['is a link', (out: string): void => symlinkSync('/', out)],
+])('an out that %s makes the datum fail', async (_name, make) => {
+  rmSync(join(pfs, 'out'), { recursive: true })
+  make(join(pfs, 'out'))
+  await expect(store()).rejects.toThrow('/pfs/out is no directory any more')
+})
+
+test('a large file is stored in pieces, whole', async () => {
+  const text = 'line of text\n'.repeat(300_000)
+  put({ 'out/large': text })
+  const { root, uploadBytes } = await store()
+  expect(uploadBytes).toBe(text.length)
+  expect(root.root).toBe((await treeOf({ '/large': text })).root)
+})
+
+async function writeAndLink(member: WorkMember): Promise<bigint> {
+  rmSync(join(pfs, 'out'), { recursive: true })
+  const { writtenAt, downloadBytes } = await writeInputs(ports, pfs, [member])
+  expect(downloadBytes).toBe(102)
+  symlinkSync('/pfs/in', join(pfs, 'out/all'))
+  symlinkSync('/pfs/in/d/e/f', join(pfs, 'out/one'))
+  symlinkSync('../in/d', join(pfs, 'out/some'))
+  return writtenAt
+}
+
+describe('a link to an input', () => {
+  const files = { '/d/e/f': 'F'.repeat(100), '/d/g': 'G', '/h': 'H' }
+  const linked = {
+    '/all/': '',
+    '/all/d/': '',
+    '/all/d/e/': '',
+    '/all/d/e/f': files['/d/e/f'],
+    '/all/d/g': 'G',
+    '/all/h': 'H',
+    '/one': files['/d/e/f'],
+    '/some/': '',
+    '/some/e/': '',
+    '/some/e/f': files['/d/e/f'],
+    '/some/g': 'G',
+  }
+
+  test('takes the entry of an untouched input without reading it', async () => {
+    const member = await memberOf(files)
+    await writeAndLink(member)
+    const { root, uploadBytes } = await store([member])
+    expect(uploadBytes).toBe(0)
+    expect(await filesOf(root)).toEqual(linked)
+    expect(root.root).toBe((await treeOf(linked)).root)
+  })
+
+  test('reads an input that was changed, even at once after it was written', async () => {
+    const member = await memberOf(files)
+    const writtenAt = await writeAndLink(member)
+    appendFileSync(join(pfs, 'in/d/g'), '!')
+    rmSync(join(pfs, 'in/h'))
+    const { root } = await store([member], writtenAt)
+    const { '/all/h': _h, ...rest } = linked
+    expect(await filesOf(root)).toEqual({ ...rest, '/all/d/g': 'G!', '/some/g': 'G!' })
+  })
+
+  test('works for a datum that is one file, and from above it', async () => {
+    const member = await memberOf(files, '/d/e/f')
+    rmSync(join(pfs, 'out'), { recursive: true })
+    await writeInputs(ports, pfs, [member])
+    expect(lstatSync(join(pfs, 'in/d/e/f')).size).toBe(100)
+    symlinkSync('/pfs/in/d/e/f', join(pfs, 'out/one'))
+    symlinkSync('/pfs/in', join(pfs, 'out/all'))
+    const { root, uploadBytes } = await store([member])
+    expect(uploadBytes).toBe(0)
+    expect(await filesOf(root)).toEqual({
+      '/all/': '',
+      '/all/d/': '',
+      '/all/d/e/': '',
+      '/all/d/e/f': files['/d/e/f'],
+      '/one': files['/d/e/f'],
+    })
+  })
+})
+
+test('what is written out and read back is the same tree, whatever it holds', async () => {
+  const name = fc
+    .string({ unit: 'grapheme', minLength: 1, maxLength: 12 })
+    .filter((text) => text.isWellFormed() && !/[/\0]/.test(text) && text !== '.' && text !== '..')
+  const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => `/${names.join('/')}`)
+  const paths = fc.uniqueArray(fc.tuple(path, fc.boolean(), fc.string({ maxLength: 100 })), {
+    selector: ([text]) => text,
+    maxLength: 12,
+  })
+  await fc.assert(
+    fc.asyncProperty(paths, async (wanted) => {
+      // A path below another makes that one a directory.
+      const files = Object.fromEntries(
+        wanted
+          .filter(([text]) => !wanted.some(([other]) => other.startsWith(`${text}/`)))
+          .map(([text, isFile, bytes]) => (isFile ? [text, bytes] : [`${text}/`, ''])),
+      )
+      const tree = await treeOf(files)
+      rmSync(pfs, { recursive: true })
+      mkdirSync(pfs)
+      await writeInputs(ports, pfs, [{ input: 'in', path: rootPath, entry: tree }])
+      rmSync(join(pfs, 'out'), { recursive: true })
+      renameSync(join(pfs, 'in'), join(pfs, 'out'))
+      expect((await store()).root.root).toBe(tree.root)
+    }),
+    { numRuns: 60 },
+  )
+})
