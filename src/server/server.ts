@@ -25,6 +25,8 @@ import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
 import { createVersioning } from '../versioning/versioning.ts'
+import { sweepStagedWrites } from '../versioning/writes.ts'
+import { startBackgroundTask } from './background-task.ts'
 import type { ServerConfig } from './command-line.ts'
 import { openDataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
@@ -94,6 +96,11 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     downstream: new JobDownstream(),
   })
   const processing = opened.use(await openProcessing({ directory, triggers, ...stores, ...ports }))
+  opened.use(
+    startBackgroundTask('sweeping old staged writes', log, (signal) =>
+      sweepStagedWrites(database, signal),
+    ),
+  )
   const facts = { release, executor: processing.executor, notices: processing.notices }
   const routes = [
     ...pfsRoutes(versioning, new StoredTrees(database)),
