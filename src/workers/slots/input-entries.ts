@@ -3,7 +3,7 @@ import { lstatSync, readdirSync } from 'node:fs'
 import type { FilePath } from '../../base/paths.ts'
 import { isWithin } from '../../base/paths.ts'
 import type { FileTrees, TreeEntry } from '../../storage/file-trees.ts'
-import type { OutputSource } from './output-tree.ts'
+import type { OutputSource } from './output-source.ts'
 import type { Pacer } from './pacer.ts'
 import { hostPath, type PfsNode } from './pfs-links.ts'
 

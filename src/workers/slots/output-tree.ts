@@ -14,25 +14,19 @@ import { promisify } from 'node:util'
 import { compareBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
 import { type FilePath, joinPath, rootPath } from '../../base/paths.ts'
-import type { WorkMember } from '../../pipelines/datum-worker.ts'
 import type { Content, Contents } from '../../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEdit } from '../../storage/file-trees.ts'
 import { DatumFilesError, errorCode } from './datum-errors.ts'
 import { inputEntry } from './input-entries.ts'
 import { outputName } from './input-files.ts'
+import type { OutputSource } from './output-source.ts'
 import type { Pacer } from './pacer.ts'
-import { followLink, hostPath, type PfsNode, type PfsPlace, shownPath } from './pfs-links.ts'
+import { followLink, hostPath, type PfsNode, shownPath } from './pfs-links.ts'
 
 export interface OutputPorts {
   readonly trees: FileTrees
   readonly contents: Contents
   readonly pacer: Pacer
-}
-
-export interface OutputSource extends PfsPlace {
-  readonly members: readonly WorkMember[]
-  /** From `WrittenInputs`: inputs that were not changed since are as they are in their trees. */
-  readonly writtenAt: bigint
 }
 
 export interface OutputTree {
