@@ -1,7 +1,8 @@
 import type { RequestListener } from 'node:http'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { InvalidArgumentError, UnavailableError } from '../base/errors.ts'
-import { GrpcServer, type GrpcServerPorts } from './grpc/server.ts'
+import type { GrpcServerPorts } from './grpc/call-runner.ts'
+import { GrpcServer } from './grpc/server.ts'
 import type { Route } from './grpc/service.ts'
 import { HttpConnections } from './http-connections.ts'
 
@@ -22,7 +23,7 @@ const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 6
 /** HTTP/2 starts with `PRI * HTTP/2.0`; no method of HTTP/1.1 starts so. */
 const http2Start = Buffer.from('PRI')
 
-/** An open port that speaks gRPC, and HTTP/1.1 to those who speak that first. */
+/** An open port that speaks gRPC, and HTTP/1.1 with gRPC-Web to those who speak that first. */
 export class Listener implements AsyncDisposable {
   /** What was bound, with the port that was picked. */
   readonly address: { readonly host: string; readonly port: number }
@@ -37,7 +38,9 @@ export class Listener implements AsyncDisposable {
     this.address = { host, port }
     this.#server = server
     this.#grpc = grpc
-    this.#http = new HttpConnections(http)
+    this.#http = new HttpConnections((request, response) => {
+      if (!grpc.acceptWeb(request, response)) http(request, response)
+    })
     server.on('connection', (socket) => this.#sniff(socket))
   }
 

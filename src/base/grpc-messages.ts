@@ -1,5 +1,5 @@
 import { concatBytes, emptyBytes, type ByteStream } from './bytes.ts'
-import { messageBytesMax, prefixBytes } from './grpc-wire.ts'
+import { messageBytesMax, prefixBytes, trailersFlag } from './grpc-wire.ts'
 import type { SliceSource } from './slice-queue.ts'
 
 /** A message that is arriving. Read it once, by `bytes` or by `slices`, before the next one. */
@@ -26,6 +26,13 @@ export class OversizedMessageError extends Error {
 /** Undoes the compression of one message whose result may have at most `sizeMax` bytes. */
 export type Decompress = (compressed: Uint8Array, sizeMax: number) => Promise<Uint8Array>
 
+/** What a reader does beyond reading plain messages. */
+export interface ReadOptions {
+  readonly decompress?: Decompress | undefined
+  /** Gets the last frame of gRPC-Web, which ends the messages. */
+  readonly onTrailers?: ((text: Uint8Array) => void) | undefined
+}
+
 /**
  * Cuts a stream of bytes into messages, holding no more than the slice in hand.
  *
@@ -36,16 +43,16 @@ export type Decompress = (compressed: Uint8Array, sizeMax: number) => Promise<Ui
  */
 export class MessageReader implements AsyncIterableIterator<IncomingMessage> {
   readonly #source: SliceSource
-  readonly #decompress: Decompress | undefined
+  readonly #options: ReadOptions
   /** Bytes in hand, of which those before `#offset` are spent. */
   #slice: Uint8Array = emptyBytes
   #offset = 0
   /** Bytes of the current message that nobody has read yet. */
   #left = 0
 
-  constructor(source: SliceSource, decompress?: Decompress) {
+  constructor(source: SliceSource, options: ReadOptions = {}) {
     this.#source = source
-    this.#decompress = decompress
+    this.#options = options
   }
 
   [Symbol.asyncIterator](): this {
@@ -61,13 +68,19 @@ export class MessageReader implements AsyncIterableIterator<IncomingMessage> {
     while (this.#left > 0) if ((await this.#take()) === undefined) throw truncated()
     if (!(await this.#fill())) return { done: true, value: undefined }
     const [flag, size] = this.#prefixInHand() ?? (await this.#prefix())
-    if (flag > 1) throw new MalformedMessageError(`message flag ${flag} is unknown`)
+    const { onTrailers } = this.#options
+    const isTrailers = flag === trailersFlag && onTrailers !== undefined
+    if (flag > 1 && !isTrailers) throw new MalformedMessageError(`message flag ${flag} is unknown`)
     if (size > messageBytesMax) {
       throw new OversizedMessageError(
         `received message larger than max (${size} vs. ${messageBytesMax})`,
       )
     }
     this.#left = size
+    if (isTrailers) {
+      onTrailers(concatBytes(await this.#gather()))
+      return { done: true, value: undefined }
+    }
     return { done: false, value: flag === 0 ? this.#message(size) : await this.#unpacked() }
   }
 
@@ -81,10 +94,11 @@ export class MessageReader implements AsyncIterableIterator<IncomingMessage> {
   }
 
   async #unpacked(): Promise<IncomingMessage> {
-    if (this.#decompress === undefined) {
+    const { decompress } = this.#options
+    if (decompress === undefined) {
       throw new MalformedMessageError('message is compressed, but no compression was agreed on')
     }
-    const bytes = await this.#decompress(concatBytes(await this.#gather()), messageBytesMax)
+    const bytes = await decompress(concatBytes(await this.#gather()), messageBytesMax)
     return {
       sizeBytes: bytes.length,
       bytes: async () => bytes,

@@ -46,6 +46,15 @@ export const frameBytesMax: number = 1024 * 1024
 /** A message goes as one flag byte (1: compressed), its size in four bytes, and its bytes. */
 export const prefixBytes = 5
 
+/** In gRPC-Web, the flag byte of the last frame, which is not a message but the status. */
+export const trailersFlag = 0x80
+
+export const webContentType = 'application/grpc-web+proto'
+
+export function isWebContentType(text: string): boolean {
+  return /^application\/grpc-web(?:\+proto)?(?:$|;)/.test(text)
+}
+
 /** Writes the prefix of an uncompressed message of `size` bytes at `offset` of `target`. */
 export function writePrefix(target: Uint8Array, offset: number, size: number): void {
   target[offset] = 0

@@ -2,18 +2,15 @@ import type { ClientHttp2Stream, IncomingHttpHeaders } from 'node:http2'
 import { MessageReader, type IncomingMessage } from '../base/grpc-messages.ts'
 import {
   Code,
-  decodeStatusMessage,
   encodedBytes,
-  errorKindTrailer,
   messageBytesMax,
-  parseCode,
   prefixBytes,
   writePrefix,
   type EncodedMessage,
 } from '../base/grpc-wire.ts'
 import { SliceQueue } from '../base/slice-queue.ts'
-import type { ErrorKind } from '../base/errors.ts'
 import { RpcError } from '../client/rpc-error.ts'
+import { failureOf } from '../client/status.ts'
 
 /** Larger messages are written behind their prefix as they are; smaller ones are copied to it. */
 const copiedBytesMax = 16 * 1024
@@ -127,9 +124,7 @@ export class NodeCall {
 
   #end(headers: IncomingHttpHeaders): void {
     this.#isAnswered = true
-    const status = headers['grpc-status']
-    const code = parseCode(typeof status === 'string' ? status : undefined)
-    this.#settle(code === Code.ok ? undefined : statusError(code, headers))
+    this.#settle(failureOf(headers))
   }
 
   #lost(cause: Error | undefined): void {
@@ -151,12 +146,6 @@ export class NodeCall {
     this.#drained?.resolve()
     this.#drained = undefined
   }
-}
-
-function statusError(code: Code, headers: IncomingHttpHeaders): RpcError {
-  const message = decodeStatusMessage(String(headers['grpc-message'] ?? ''))
-  const kind = headers[errorKindTrailer]
-  return new RpcError(code, message, typeof kind === 'string' ? { kind: kind as ErrorKind } : {})
 }
 
 function lostError(httpStatus: number, reset: number, cause: Error | undefined): RpcError {

@@ -1,6 +1,5 @@
 import type { ClientHttp2Session, OutgoingHttpHeaders } from 'node:http2'
 import type { Clock } from '../base/clock.ts'
-import { UnavailableError } from '../base/errors.ts'
 import type { IncomingMessage } from '../base/grpc-messages.ts'
 import {
   Code,
@@ -14,8 +13,8 @@ import { addressText, type Address } from '../client/address.ts'
 import { RpcError } from '../client/rpc-error.ts'
 import type { CallOptions, Transport } from '../client/transport.ts'
 import { NodeCall } from './node-call.ts'
+import { connectMsMax, noAnswer, unreachable } from './unreachable.ts'
 
-const connectMsMax = 10_000
 const timerMsMax = 2 ** 31 - 1
 
 /**
@@ -126,7 +125,7 @@ export class NodeTransport implements Transport {
       await this.#connected(session)
     } catch (error) {
       session.destroy()
-      throw this.#unreachable(error)
+      throw unreachable(this.#address, error)
     }
     session.on('error', () => {}) // its calls fail with what happened
     session.setLocalWindowSize(connectionWindowBytes)
@@ -141,22 +140,14 @@ export class NodeTransport implements Transport {
         session.once('remoteSettings', () => resolve())
         session.once('error', reject)
         session.once('close', () => reject(new Error('the connection was closed at once')))
-        const timeUp = new Error(`no answer within ${connectMsMax / 1000} s`)
         this.#clock.sleep(connectMsMax, timer.signal).then(
-          () => reject(timeUp),
+          () => reject(noAnswer()),
           () => {}, // connected before
         )
       })
     } finally {
       timer.abort()
     }
-  }
-
-  #unreachable(cause: unknown): UnavailableError {
-    return new UnavailableError(
-      `cannot reach pachd at ${addressText(this.#address)}: ${reason(cause)}; start pachd there, or set ADDRESS to the HOST:PORT of a running one`,
-      { cause },
-    )
   }
 }
 
@@ -174,22 +165,4 @@ async function pump(call: NodeCall, requests: AsyncIterable<EncodedMessage>): Pr
 
 function cancelled(): RpcError {
   return new RpcError(Code.cancelled, 'context canceled')
-}
-
-function reason(cause: unknown): string {
-  const { code, message } = cause as NodeJS.ErrnoException
-  switch (code) {
-    case 'ECONNREFUSED':
-      return 'connection refused'
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return 'no such host'
-    case 'EHOSTUNREACH':
-    case 'ENETUNREACH':
-      return 'no route to it'
-    case 'ERR_HTTP2_ERROR':
-      return 'what listens there does not speak gRPC'
-    default:
-      return message
-  }
 }

@@ -1,4 +1,4 @@
-import { Code } from '../../base/grpc-wire.ts'
+import { Code, encodeStatusMessage, errorKindTrailer } from '../../base/grpc-wire.ts'
 import { MalformedMessageError, OversizedMessageError } from '../../base/grpc-messages.ts'
 import { DomainError, type ErrorKind } from '../../base/errors.ts'
 
@@ -70,4 +70,12 @@ export function statusOf(
     code: style === 'rich' ? Code.internal : Code.unknown,
     message: `internal error (reference ${report(error)}; the server's log has the details)`,
   }
+}
+
+/** A status as headers or trailers. */
+export function statusFields(status: Status): Record<string, string> {
+  const fields: Record<string, string> = { 'grpc-status': String(status.code) }
+  if (status.message !== '') fields['grpc-message'] = encodeStatusMessage(status.message)
+  if (status.kind !== undefined) fields[errorKindTrailer] = status.kind
+  return fields
 }

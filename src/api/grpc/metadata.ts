@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http2'
+import type { IncomingHttpHeaders } from 'node:http'
 
 /** What a caller sent along with a call, by lower-case name. */
 export interface Metadata {

@@ -1,0 +1,168 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
+import type { Clock } from '../../base/clock.ts'
+import {
+  MalformedMessageError,
+  OversizedMessageError,
+  type Decompress,
+} from '../../base/grpc-messages.ts'
+import { Code, parseTimeoutMs } from '../../base/grpc-wire.ts'
+import { newHexId, type Random } from '../../base/random.ts'
+import { Call } from './call.ts'
+import type { CallWire } from './call-wire.ts'
+import { statusOf, StatusError } from './errors.ts'
+import type { Route } from './service.ts'
+
+/** Where the server writes down what callers are not told. */
+export interface FailureLog {
+  /** `reference` is what the caller was told, so that the two can be put together. */
+  failure(reference: string, path: string, error: unknown): void
+}
+
+export interface GrpcServerPorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: FailureLog
+}
+
+/** How a call arrived. */
+export interface CallRequest {
+  readonly path: string
+  readonly headers: IncomingHttpHeaders
+  /** Address and port of the caller. */
+  readonly peer: string
+}
+
+const referenceDigits = 8
+const shuttingDown = { code: Code.unavailable, message: 'the server is shutting down' } as const
+
+/** Takes calls to the handlers of their methods, whatever carries them. */
+export class CallRunner {
+  readonly #routes: ReadonlyMap<string, Route>
+  readonly #ports: GrpcServerPorts
+  readonly #calls = new Set<Call>()
+  readonly #uploads = new Set<Call>()
+  #closing = false
+  #idle: PromiseWithResolvers<void> | undefined
+
+  constructor(routes: readonly Route[], ports: GrpcServerPorts) {
+    this.#routes = new Map(routes.map((route) => [route.path, route]))
+    this.#ports = ports
+  }
+
+  /** Streams of requests whose caller is still there. */
+  get uploadCount(): number {
+    let count = 0
+    for (const upload of this.#uploads) if (!upload.ended) count += 1
+    return count
+  }
+
+  /**
+   * Runs a call to its end. Never rejects: whatever goes wrong becomes the call's status.
+   *
+   * `onUpload` is told of a call with a stream of requests, before any is read.
+   */
+  async run(
+    wire: CallWire,
+    { path, headers, peer }: CallRequest,
+    onUpload?: (call: Call) => void,
+  ): Promise<void> {
+    const call = new Call(wire, headers, peer)
+    const route = this.#routes.get(path)
+    this.#calls.add(call)
+    try {
+      if (this.#closing) throw new StatusError(shuttingDown.code, shuttingDown.message)
+      if (route === undefined) throw new StatusError(Code.unimplemented, unknownMethod(path))
+      this.#keepDeadline(call, headers)
+      if (route.respond.requests === 'many') {
+        this.#uploads.add(call)
+        onUpload?.(call)
+      }
+      await respond(call, route, decompressFor(headers))
+      call.finish({ code: Code.ok, message: '' })
+    } catch (error) {
+      this.#fail(call, route, path, error)
+    } finally {
+      this.#calls.delete(call)
+      this.#uploads.delete(call)
+      if (this.#calls.size === 0) this.#idle?.resolve()
+    }
+  }
+
+  /** Refuses new calls, gives running ones at most `graceMs`, and ends the others. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true
+    if (this.#calls.size > 0 && graceMs > 0) {
+      this.#idle = Promise.withResolvers<void>()
+      const timer = new AbortController()
+      const grace = this.#ports.clock.sleep(graceMs, timer.signal).catch(() => {})
+      await Promise.race([this.#idle.promise, grace])
+      timer.abort()
+    }
+    for (const call of this.#calls) call.abandon(shuttingDown)
+  }
+
+  #keepDeadline(call: Call, headers: IncomingHttpHeaders): void {
+    const timeout = headers['grpc-timeout']
+    if (typeof timeout !== 'string') return
+    const ms = parseTimeoutMs(timeout)
+    if (ms === undefined) throw new StatusError(Code.internal, `malformed grpc-timeout: ${timeout}`)
+    call.keepDeadline(ms, this.#ports.clock)
+  }
+
+  #fail(call: Call, route: Route | undefined, path: string, error: unknown): void {
+    if (call.ended) return // its handler was told so, or the caller is gone: nobody to answer
+    const status = statusOf(error, route?.style ?? 'rich', (cause) => {
+      const reference = newHexId(this.#ports.random).slice(0, referenceDigits)
+      this.#ports.log.failure(reference, path, cause)
+      return reference
+    })
+    call.finish(status)
+  }
+}
+
+function unknownMethod(path: string): string {
+  return `unknown method ${path}: this server does not know it; an older or newer pachd may`
+}
+
+async function respond(
+  call: Call,
+  { respond: how }: Route,
+  decompress: Decompress | undefined,
+): Promise<void> {
+  if (how.requests === 'one') {
+    const request = await call.request(decompress)
+    if (how.responses === 'one') await call.send(await how.call(request, call))
+    else for await (const response of how.call(request, call)) await call.send(response)
+    return
+  }
+  const requests = call.requests(decompress)
+  if (how.responses === 'one') await call.send(await how.call(requests, call))
+  else for await (const response of how.call(requests, call)) await call.send(response)
+}
+
+function decompressFor(headers: IncomingHttpHeaders): Decompress | undefined {
+  const encoding = headers['grpc-encoding']
+  if (encoding === undefined || encoding === 'identity') return undefined
+  if (encoding === 'gzip') return decompressGzip
+  throw new StatusError(
+    Code.unimplemented,
+    `grpc-encoding ${String(encoding)} is not supported; use identity or gzip`,
+  )
+}
+
+const gunzipBytes = promisify(gunzip)
+
+async function decompressGzip(compressed: Uint8Array, sizeMax: number): Promise<Uint8Array> {
+  try {
+    return await gunzipBytes(compressed, { maxOutputLength: sizeMax })
+  } catch (error) {
+    if (error instanceof RangeError) {
+      throw new OversizedMessageError(
+        `received message larger than max (${sizeMax}) when decompressed`,
+      )
+    }
+    throw new MalformedMessageError('the message is not gzip data', { cause: error })
+  }
+}
