@@ -50,10 +50,9 @@ async function* stagedWrites(database: Database): AsyncGenerator<StagedWrite> {
     const page = await database.read((tx) =>
       tx.all<StagedRow>(
         `SELECT id, sequence, kind, path_key, payload FROM staged_writes
-          WHERE (id = ? AND sequence > ?) OR id > ? ORDER BY id, sequence LIMIT ?`,
+          WHERE (id, sequence) > (?, ?) ORDER BY id, sequence LIMIT ?`,
         id,
         sequence,
-        id,
         pageMax,
       ),
     )

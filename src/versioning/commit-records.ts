@@ -145,6 +145,14 @@ export type CommitRow = {
 export const commitColumns =
   'id, repo, parent, started_at, finished_at, root, size_bytes, file_count, written'
 
+/** The columns of a table that is joined with others. */
+export function commitColumnsOf(table: string): string {
+  return commitColumns
+    .split(', ')
+    .map((column) => `${table}.${column}`)
+    .join(', ')
+}
+
 export async function commitInfo(tx: ReadTransaction, row: CommitRow): Promise<CommitInfo> {
   return {
     repo: row.repo,
@@ -225,21 +233,24 @@ export async function findDerivedCommit(
   repo: RepoName,
   commits: readonly CommitName[],
 ): Promise<CommitInfo | undefined> {
-  const clauses = commits.map(
-    () => `EXISTS (SELECT 1 FROM commit_provenance
+  const [first, ...others] = commits
+  assert(first !== undefined, 'a derived commit has something that it is derived from')
+  const othersToo = others.map(
+    () => `AND EXISTS (SELECT 1 FROM commit_provenance
       WHERE id = commits.id AND ancestor = ? AND ancestor_repo = ?)`,
   )
-  // The first commit leads, so that its few descendants are looked at, not the whole repo.
-  const [first] = commits
-  assert(first !== undefined, 'a derived commit has something that it is derived from')
+  // The appended nothing keeps the planner from walking all of the repo's commits by age: what is
+  // made from one commit is little.
   const row = await tx.get<CommitRow>(
-    `SELECT ${commitColumns} FROM commits
-      WHERE id IN (SELECT id FROM commit_provenance WHERE ancestor = ?)
-        AND repo = ? AND finished_at IS NOT NULL AND ${clauses.join(' AND ')}
-      ORDER BY written LIMIT 1`,
+    `SELECT ${commitColumnsOf('commits')} FROM commit_provenance AS given
+      JOIN commits ON commits.id = given.id
+      WHERE given.ancestor = ? AND given.ancestor_repo = ? AND commits.repo || '' = ?
+        AND commits.finished_at IS NOT NULL ${othersToo.join(' ')}
+      ORDER BY commits.written LIMIT 1`,
     first.id,
+    first.repo,
     repo,
-    ...commits.flatMap((commit) => [commit.id, commit.repo]),
+    ...others.flatMap((commit) => [commit.id, commit.repo]),
   )
   return row === undefined ? undefined : commitInfo(tx, row)
 }

@@ -126,19 +126,6 @@ export class ParentNotFinishedError extends FailedPreconditionError {
   }
 }
 
-/** What was asked for needs the tree of a finished commit. */
-export class CommitNotFinishedError extends FailedPreconditionError {
-  override readonly name = 'CommitNotFinishedError'
-  readonly repo: string
-  readonly commit: string
-
-  constructor(repo: string, commit: string, options?: ErrorOptions) {
-    super(`commit ${repo}/${commit} has not been finished`, options)
-    this.repo = repo
-    this.commit = commit
-  }
-}
-
 export class FileNotFoundError extends NotFoundError {
   override readonly name = 'FileNotFoundError'
   readonly path: string

@@ -1,6 +1,12 @@
 import type { CommitId, RepoName } from '../../base/names.ts'
 import type { Database, ReadTransaction } from '../../database/database.ts'
-import { type CommitInfo, type CommitRow, commitColumns, commitInfo } from '../commit-records.ts'
+import {
+  type CommitInfo,
+  type CommitRow,
+  commitColumns,
+  commitColumnsOf,
+  commitInfo,
+} from '../commit-records.ts'
 
 const pageMax = 100
 
@@ -50,10 +56,6 @@ export async function* listLine(
 }
 
 async function linePage(tx: ReadTransaction, from: CommitId): Promise<readonly CommitRow[]> {
-  const columns = commitColumns
-    .split(', ')
-    .map((column) => `commits.${column}`)
-    .join(', ')
   return tx.all<CommitRow>(
     `WITH RECURSIVE line (id, depth) AS (
         SELECT id, 1 FROM commits WHERE id = ?
@@ -61,7 +63,7 @@ async function linePage(tx: ReadTransaction, from: CommitId): Promise<readonly C
         SELECT commits.parent, line.depth + 1 FROM commits JOIN line ON commits.id = line.id
           WHERE commits.parent IS NOT NULL AND line.depth < ?
       )
-      SELECT ${columns} FROM line JOIN commits ON commits.id = line.id ORDER BY line.depth`,
+      SELECT ${commitColumnsOf('commits')} FROM line JOIN commits ON commits.id = line.id ORDER BY line.depth`,
     from,
     pageMax,
   )
