@@ -3,6 +3,7 @@ import { InvalidArgumentError, NotFoundError } from '../base/errors.ts'
 import type { Database, ReadTransaction } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import { type Content, contentSizeBytes, type Contents } from '../storage/contents.ts'
+import type { CollectionRoot } from './collection-roots.ts'
 import { StagedBytesReader, StagedBytesWriter } from './staging/staged-bytes.ts'
 
 export interface ObjectPorts {
@@ -175,10 +176,26 @@ export class Objects {
     })
   }
 
+  /** What the objects keep alive in the chunk store. */
+  async *collectionRoots(): AsyncGenerator<CollectionRoot> {
+    for (let last = ''; ;) {
+      const page = await this.#ports.database.read((tx) =>
+        tx.all<{ readonly hash: string; readonly content: Uint8Array }>(
+          'SELECT hash, content FROM objects WHERE hash > ? ORDER BY hash LIMIT ?',
+          last,
+          pageRows,
+        ),
+      )
+      for (const { content } of page) yield { kind: 'content', content: decodeContent(content) }
+      last = page.at(-1)?.hash ?? last
+      if (page.length < pageRows) return
+    }
+  }
+
   async #content(hash: string): Promise<Content> {
     const row = await this.#ports.database.read((tx) => findObject(tx, hash))
     if (row === undefined) throw new ObjectNotFoundError(hash)
-    return new StagedBytesReader(row.content).content()
+    return decodeContent(row.content)
   }
 }
 
@@ -191,20 +208,8 @@ async function findObject(tx: ReadTransaction, hash: string): Promise<ObjectRow 
   return tx.get<ObjectRow>('SELECT content FROM objects WHERE hash = ?', hash)
 }
 
-/** Every object's content, for the collector: they stay until they are deleted. */
-export async function objectContents(
-  tx: ReadTransaction,
-  afterHash: string,
-): Promise<readonly { readonly hash: string; readonly content: Content }[]> {
-  const rows = await tx.all<{ readonly hash: string; readonly content: Uint8Array }>(
-    'SELECT hash, content FROM objects WHERE hash > ? ORDER BY hash LIMIT ?',
-    afterHash,
-    pageRows,
-  )
-  return rows.map(({ hash, content }) => ({
-    hash,
-    content: new StagedBytesReader(content).content(),
-  }))
+function decodeContent(row: Uint8Array): Content {
+  return new StagedBytesReader(row).content()
 }
 
 function encodeContent(content: Content): Uint8Array {
