@@ -27,6 +27,7 @@ export type DatumOutcome =
 
 /** Runs datums one at a time, keeping what is costly to set up. One that threw is disposed of. */
 export interface DatumWorker extends AsyncDisposable {
+  /** @throws {FailedPreconditionError} when no datum can succeed: the program does not exist. */
   process(work: DatumWork): Promise<DatumOutcome>
 }
 

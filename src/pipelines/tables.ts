@@ -15,14 +15,14 @@ export const pipelinesMigrations: Migrations = {
         created_at INTEGER NOT NULL,
         modified_at INTEGER NOT NULL
       )`,
-      `CREATE TABLE pipeline_versions (
+      `CREATE TABLE pipeline_versions ( -- clustered
         pipeline_id TEXT NOT NULL,
         version INTEGER NOT NULL,
         spec TEXT NOT NULL,
         PRIMARY KEY (pipeline_id, version)
       )`,
       // The branches that a pipeline reads, in input order.
-      `CREATE TABLE pipeline_inputs (
+      `CREATE TABLE pipeline_inputs ( -- clustered
         pipeline TEXT NOT NULL,
         position INTEGER NOT NULL,
         repo TEXT NOT NULL,
@@ -77,7 +77,7 @@ export const pipelinesMigrations: Migrations = {
       `CREATE INDEX jobs_by_pipeline ON jobs (pipeline, sequence)`,
       `CREATE INDEX jobs_by_output ON jobs (output_commit)`,
       `CREATE INDEX jobs_by_state ON jobs (state, sequence)`,
-      `CREATE TABLE job_inputs (
+      `CREATE TABLE job_inputs ( -- clustered
         job TEXT NOT NULL,
         repo TEXT NOT NULL,
         branch TEXT NOT NULL,
@@ -85,7 +85,7 @@ export const pipelinesMigrations: Migrations = {
         PRIMARY KEY (job, repo)
       )`,
       // The inputs and all that they are made from: what a flush of one of these waits for.
-      `CREATE TABLE job_provenance (
+      `CREATE TABLE job_provenance ( -- clustered
         commit_id TEXT NOT NULL,
         job TEXT NOT NULL,
         PRIMARY KEY (commit_id, job)

@@ -2,9 +2,10 @@ import { FailedPreconditionError } from '../../base/errors.ts'
 import type { Transform } from '../../pipelines/executor.ts'
 
 export function programMissingError(transform: Transform): FailedPreconditionError {
+  const instead = transform.image === '' ? '' : `, not those of image ${transform.image}`
   return new FailedPreconditionError(
-    `program ${programName(transform)} was not found: the process executor runs the programs of ` +
-      `the host, not those of image ${JSON.stringify(transform.image)}; install it on the host`,
+    `program ${programName(transform)} was not found: the process executor runs the host's ` +
+      `programs${instead}; install it on the host, or correct "transform.cmd"`,
   )
 }
 

@@ -18,7 +18,8 @@ const internalAttemptCountMax = 5
 
 export type DatumEnd =
   | { readonly kind: 'result'; readonly result: DatumResult }
-  | { readonly kind: 'failure'; readonly failure: DatumFailure }
+  /** `hopeless`: other datums would fail in the same way, as when the program does not exist. */
+  | { readonly kind: 'failure'; readonly failure: DatumFailure; readonly hopeless: boolean }
 
 /**
  * Processes one datum to its end: user code that fails is tried again as in 1.5, our own failures
@@ -50,8 +51,9 @@ export async function runDatum(
       else internalFailures += 1
       const spent =
         userFailures >= userAttemptCountMax || internalFailures >= internalAttemptCountMax
-      if (spent || attempt.kind === 'impossible') {
-        return { kind: 'failure', failure: { ...end, reason: attempt.reason } }
+      const hopeless = attempt.kind === 'hopeless'
+      if (spent || hopeless) {
+        return { kind: 'failure', failure: { ...end, reason: attempt.reason }, hopeless }
       }
       const jitter = 0.5 + ports.random.fraction()
       await ports.clock.sleep(ports.retryPauseMs * jitter * 2 ** internalFailures, signal)
@@ -61,8 +63,7 @@ export async function runDatum(
   }
 }
 
-/** `impossible`: another attempt would end the same way, as when the program does not exist. */
-type Attempt = DatumOutcome | { readonly kind: 'internal' | 'impossible'; readonly reason: string }
+type Attempt = DatumOutcome | { readonly kind: 'internal' | 'hopeless'; readonly reason: string }
 
 async function attemptDatum(
   ports: RunPorts,
@@ -88,7 +89,7 @@ async function attemptDatum(
     if (!(error instanceof DomainError)) ports.log.error(`datum ${datum.key} met an error`, error)
     const text = error instanceof DomainError ? error.message : 'internal error; see the server log'
     if (error instanceof DomainError && error.kind === 'failed-precondition') {
-      return { kind: 'impossible', reason: text }
+      return { kind: 'hopeless', reason: text }
     }
     return { kind: 'internal', reason: text }
   }

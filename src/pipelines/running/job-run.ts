@@ -77,13 +77,16 @@ async function processDatums(
   // The first error stops the other slots, too; it is the one that is thrown.
   const failed = new AbortController()
   const stop = AbortSignal.any([signal, failed.signal])
+  let hopeless = false
   const slots = Array.from({ length: slotCount(ports, plan.spec.parallelism) }, async () => {
     try {
       for (;;) {
-        if (stop.aborted) return
+        if (stop.aborted || hopeless) return
         const next = await datums.next()
         if (next.done === true) return
-        await recorder.add(await runDatum(ports, plan, pool, next.value, stop))
+        const end = await runDatum(ports, plan, pool, next.value, stop)
+        hopeless ||= end.kind === 'failure' && end.hopeless
+        await recorder.add(end)
       }
     } catch (error) {
       failed.abort()

@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
-import { CancelledError, FailedPreconditionError } from '../../base/errors.ts'
+import { CancelledError } from '../../base/errors.ts'
 import type { DatumOutcome, DatumWork, DatumWorker } from '../../pipelines/datum-worker.ts'
 import type { Slot, Transform } from '../../pipelines/executor.ts'
 import type { Contents } from '../../storage/contents.ts'
@@ -33,7 +33,7 @@ export class SlotWorker implements DatumWorker {
     if (work.signal.aborted) throw new CancelledError('the datum was cancelled')
     const watch = new Stopwatch(this.#ports.clock)
     const outcome = await this.#attempt(work, watch).catch((error: unknown): DatumOutcome => {
-      if (error instanceof DatumFilesError || error instanceof FailedPreconditionError) {
+      if (error instanceof DatumFilesError) {
         return { kind: 'failure', reason: error.message, stats: watch.stats() }
       }
       throw error
