@@ -7,11 +7,14 @@ export const segmentBodyBytes: number = 4 * 1024 * 1024
 /** Before them is room for the end of the segment before, which was not a whole chunk. */
 export const segmentBytes: number = chunkBytesMax + segmentBodyBytes
 
-export interface SplitChunk {
-  readonly id: ChunkId
-  /** Where it lies in the segment. */
+/** Where a chunk lies in a segment. */
+export interface ChunkRange {
   readonly start: number
   readonly end: number
+}
+
+export interface HashedChunk extends ChunkRange {
+  readonly id: ChunkId
 }
 
 export type SplitRequest = { readonly job: number; readonly memory: SharedArrayBuffer } & (
@@ -23,16 +26,17 @@ export type SplitRequest = { readonly job: number; readonly memory: SharedArrayB
       readonly isLast: boolean
     }
   | {
-      /** Compress those chunks for which it pays. */
-      readonly kind: 'encode'
-      readonly chunks: readonly SplitChunk[]
+      /** `hash` names the chunks, `encode` compresses those for which it pays. */
+      readonly kind: 'hash' | 'encode'
+      readonly chunks: readonly ChunkRange[]
     }
 )
 
+/** The field of the request's kind has something for each chunk; the others are empty. */
 export interface SplitAnswer {
   readonly job: number
-  /** Answers `split`. */
-  readonly chunks: readonly SplitChunk[]
-  /** Answers `encode`: compressed bytes, or undefined for a chunk that is stored as it is. */
+  readonly chunks: readonly ChunkRange[]
+  readonly hashed: readonly HashedChunk[]
+  /** Compressed bytes, or undefined for a chunk that is stored as it is. */
   readonly encoded: readonly (Uint8Array | undefined)[]
 }

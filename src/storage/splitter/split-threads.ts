@@ -1,8 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { UnavailableError } from '../../base/errors.ts'
-import type { SplitAnswer, SplitChunk, SplitRequest } from './split-protocol.ts'
-
-const threadCount = 2
+import type { ChunkRange, HashedChunk, SplitAnswer, SplitRequest } from './split-protocol.ts'
 
 interface Job {
   readonly resolve: (answer: SplitAnswer) => void
@@ -11,8 +9,6 @@ interface Job {
 
 /** A thread that splits, hashes and compresses what lies in shared memory. Starts when needed. */
 export class SplitThread implements AsyncDisposable {
-  /** Streams that use it now. */
-  streamCount = 0
   #worker: Worker | undefined
   #jobCount = 0
   readonly #jobs = new Map<number, Job>()
@@ -20,13 +16,20 @@ export class SplitThread implements AsyncDisposable {
   async split(
     memory: SharedArrayBuffer,
     range: { readonly start: number; readonly end: number; readonly isLast: boolean },
-  ): Promise<readonly SplitChunk[]> {
+  ): Promise<readonly ChunkRange[]> {
     return (await this.#run({ kind: 'split', job: this.#nextJob(), memory, ...range })).chunks
+  }
+
+  async hash(
+    memory: SharedArrayBuffer,
+    chunks: readonly ChunkRange[],
+  ): Promise<readonly HashedChunk[]> {
+    return (await this.#run({ kind: 'hash', job: this.#nextJob(), memory, chunks })).hashed
   }
 
   async encode(
     memory: SharedArrayBuffer,
-    chunks: readonly SplitChunk[],
+    chunks: readonly ChunkRange[],
   ): Promise<readonly (Uint8Array | undefined)[]> {
     return (await this.#run({ kind: 'encode', job: this.#nextJob(), memory, chunks })).encoded
   }
@@ -76,21 +79,21 @@ export class SplitThread implements AsyncDisposable {
   }
 }
 
-/** As many threads as large streams may keep busy. */
+/** The threads that long streams share: for each, one that splits and one that does the rest. */
 export class SplitThreads implements AsyncDisposable {
-  readonly #threads: readonly SplitThread[] = Array.from(
-    { length: threadCount },
-    () => new SplitThread(),
-  )
+  readonly #pair: readonly [SplitThread, SplitThread] = [new SplitThread(), new SplitThread()]
+  #streamCount = 0
 
-  /** The thread with the fewest streams; the caller counts its own. */
-  leastUsed(): SplitThread {
-    return this.#threads.reduce((least, thread) =>
-      thread.streamCount < least.streamCount ? thread : least,
-    )
+  /** For a new stream; streams take turns in which thread does what. */
+  next(): { readonly splitter: SplitThread; readonly hasher: SplitThread } {
+    const [first, second] = this.#pair
+    this.#streamCount += 1
+    return this.#streamCount % 2 === 0
+      ? { splitter: first, hasher: second }
+      : { splitter: second, hasher: first }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#threads.map((thread) => thread[Symbol.asyncDispose]()))
+    await Promise.all(this.#pair.map((thread) => thread[Symbol.asyncDispose]()))
   }
 }

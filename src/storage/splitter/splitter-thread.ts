@@ -1,11 +1,16 @@
 /** The program of a splitter thread: see `split-threads.ts`. */
 
 import { parentPort } from 'node:worker_threads'
-import { assert } from '../../base/errors.ts'
+import { assert, unreachable } from '../../base/errors.ts'
 import { chunkIdOf } from '../chunk-id.ts'
 import { encodeChunk } from '../packs/compression.ts'
-import type { SplitAnswer, SplitChunk, SplitRequest } from './split-protocol.ts'
-import { segmentBytes } from './split-protocol.ts'
+import {
+  type ChunkRange,
+  type HashedChunk,
+  segmentBytes,
+  type SplitAnswer,
+  type SplitRequest,
+} from './split-protocol.ts'
 import { Splitter } from './splitter.ts'
 
 const splitter = new Splitter(segmentBytes)
@@ -14,29 +19,38 @@ assert(parentPort !== null, 'this program runs in a worker thread')
 const port = parentPort
 
 port.on('message', (request: SplitRequest) => {
+  const { job, kind } = request
   const bytes = Buffer.from(request.memory)
-  if (request.kind === 'split') {
-    answer({ job: request.job, chunks: split(bytes, request), encoded: [] }, [])
-    return
+  switch (kind) {
+    case 'split':
+      answer({ job, chunks: split(bytes, request), hashed: [], encoded: [] })
+      break
+    case 'hash': {
+      const hashed = request.chunks.map((chunk) => hash(bytes, chunk))
+      answer({ job, chunks: [], hashed, encoded: [] })
+      break
+    }
+    case 'encode': {
+      const encoded = request.chunks.map(({ start, end }) => encode(bytes.subarray(start, end)))
+      const moved = encoded.flatMap((stored) => stored?.buffer ?? [])
+      answer({ job, chunks: [], hashed: [], encoded }, moved)
+      break
+    }
+    default:
+      unreachable(kind)
   }
-  const encoded = request.chunks.map(({ start, end }) => {
-    const { stored, encoding } = encodeChunk(bytes.subarray(start, end))
-    return encoding === 'raw' ? undefined : new Uint8Array(stored)
-  })
-  const moved = encoded.flatMap((stored) => stored?.buffer ?? [])
-  answer({ job: request.job, chunks: [], encoded }, moved)
 })
 
 function split(
   bytes: Uint8Array,
   { start, end, isLast }: Extract<SplitRequest, { kind: 'split' }>,
-): readonly SplitChunk[] {
+): readonly ChunkRange[] {
   splitter.reset()
   assert(splitter.push(bytes.subarray(start, end)) === end - start, 'a segment fits')
-  const chunks: SplitChunk[] = []
+  const chunks: ChunkRange[] = []
   let at = start
   const add = (chunk: Uint8Array): void => {
-    chunks.push({ id: chunkIdOf(chunk), start: at, end: at + chunk.length })
+    chunks.push({ start: at, end: at + chunk.length })
     at += chunk.length
   }
   for (let chunk = splitter.next(); chunk !== undefined; chunk = splitter.next()) add(chunk)
@@ -44,6 +58,16 @@ function split(
   return chunks
 }
 
-function answer(message: SplitAnswer, moved: readonly ArrayBuffer[]): void {
+function hash(bytes: Uint8Array, { start, end }: ChunkRange): HashedChunk {
+  return { id: chunkIdOf(bytes.subarray(start, end)), start, end }
+}
+
+/** In memory of its own, which moves to the other thread; undefined when it does not pay. */
+function encode(bytes: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+  const { stored, encoding } = encodeChunk(bytes)
+  return encoding === 'raw' ? undefined : new Uint8Array(stored)
+}
+
+function answer(message: SplitAnswer, moved: readonly ArrayBuffer[] = []): void {
   port.postMessage(message, moved)
 }

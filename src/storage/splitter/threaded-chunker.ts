@@ -4,7 +4,7 @@ import type { ChunkRef } from '../chunk-lists/node.ts'
 import { type ChunkId, chunkBytesMax } from '../chunks.ts'
 import type { EncodedChunk } from '../packs/compression.ts'
 import type { Chunker } from './inline-chunker.ts'
-import { segmentBytes, type SplitChunk } from './split-protocol.ts'
+import { type ChunkRange, type HashedChunk, segmentBytes } from './split-protocol.ts'
 import type { SplitThread, SplitThreads } from './split-threads.ts'
 
 /** Where chunks go whose ids are known. */
@@ -30,7 +30,7 @@ interface Split {
   readonly memory: SharedArrayBuffer
   readonly start: number
   readonly end: number
-  readonly chunks: Promise<readonly SplitChunk[]>
+  readonly chunks: Promise<readonly ChunkRange[]>
 }
 
 /** Splits, hashes and compresses in threads; `overflow` takes the streams that are too many. */
@@ -46,15 +46,12 @@ export function threadedChunker(
       yield* overflow(bytes)
       return
     }
-    const thread = threads.leastUsed()
-    const stream = new ThreadedStream(bytes, { thread, sink, idle })
-    thread.streamCount += 1
+    const stream = new ThreadedStream(bytes, { ...threads.next(), sink, idle })
     streamCount += 1
     try {
       yield* stream.run()
     } finally {
       await stream.settle()
-      thread.streamCount -= 1
       streamCount -= 1
       idle.splice(idleSegmentsMax)
     }
@@ -67,7 +64,8 @@ export function threadedChunker(
  */
 class ThreadedStream {
   readonly #source: AsyncIterator<Uint8Array>
-  readonly #thread: SplitThread
+  readonly #splitter: SplitThread
+  readonly #hasher: SplitThread
   readonly #sink: EncodedChunkSink
   readonly #idle: SharedArrayBuffer[]
   /** What the source gave and no segment has taken. */
@@ -78,13 +76,15 @@ class ThreadedStream {
   constructor(
     bytes: ByteStream,
     parts: {
-      readonly thread: SplitThread
+      readonly splitter: SplitThread
+      readonly hasher: SplitThread
       readonly sink: EncodedChunkSink
       readonly idle: SharedArrayBuffer[]
     },
   ) {
     this.#source = bytes[Symbol.asyncIterator]()
-    this.#thread = parts.thread
+    this.#splitter = parts.splitter
+    this.#hasher = parts.hasher
     this.#sink = parts.sink
     this.#idle = parts.idle
   }
@@ -138,7 +138,7 @@ class ThreadedStream {
       assert(start >= 0, 'what is left over is less than a chunk')
       new Uint8Array(memory).set(rest, start)
       const range = { start, end, isLast }
-      this.#splitting = { memory, start, end, chunks: this.#thread.split(memory, range) }
+      this.#splitting = { memory, start, end, chunks: this.#splitter.split(memory, range) }
       this.#splitting.chunks.catch(() => undefined) // seen when it is awaited, if it is
     }
     const stored = (await this.#storing) ?? []
@@ -152,15 +152,11 @@ class ThreadedStream {
 
   async #store(
     memory: SharedArrayBuffer,
-    chunks: readonly SplitChunk[],
+    ranges: readonly ChunkRange[],
   ): Promise<readonly ChunkRef[]> {
-    const held = await Promise.all(chunks.map(({ id }) => this.#sink.holds(id)))
-    const fresh = [
-      ...new Map(
-        chunks.flatMap((chunk, at) => (held[at] === true ? [] : [[chunk.id, chunk]])),
-      ).values(),
-    ]
-    const encoded = fresh.length === 0 ? [] : await this.#thread.encode(memory, fresh)
+    const chunks = await this.#hasher.hash(memory, ranges)
+    const fresh = await this.#fresh(chunks)
+    const encoded = fresh.length === 0 ? [] : await this.#hasher.encode(memory, fresh)
     await Promise.all(
       fresh.map(async ({ id, start, end }, at) => {
         await this.#sink.putEncoded(id, end - start, () => {
@@ -173,6 +169,14 @@ class ThreadedStream {
     )
     this.#idle.push(memory)
     return chunks.map(({ id, start, end }) => ({ id, sizeBytes: end - start }))
+  }
+
+  /** Those that the store does not hold, each once. */
+  async #fresh(chunks: readonly HashedChunk[]): Promise<readonly HashedChunk[]> {
+    const byId = new Map(chunks.map((chunk) => [chunk.id, chunk]))
+    const unique = [...byId.values()]
+    const held = await Promise.all(unique.map(({ id }) => this.#sink.holds(id)))
+    return unique.filter((_, at) => held[at] !== true)
   }
 }
 
