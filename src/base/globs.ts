@@ -124,12 +124,11 @@ class GlobParser {
     return { kind: 'class', negated, ranges }
   }
 
-  /** One end of a range: `-` and `]` must be escaped, and the class must go on behind it. */
+  /** One end of a range: `-` and `]` must be escaped. */
   #classRune(): number {
     let rune = this.#next()
     if (rune === '-' || rune === ']') throw this.#malformed()
     if (rune === '\\') rune = this.#next()
-    if (this.#index >= this.#runes.length) throw this.#malformed()
     return rune.codePointAt(0) ?? 0
   }
 

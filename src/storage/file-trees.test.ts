@@ -113,6 +113,13 @@ describe('editing', () => {
     expect(removed).toEqual(await treeOf(trees, put('/d', 'y')))
   })
 
+  test('leaves a directory that was empty before, whatever is removed below it', async () => {
+    const empty = await trees.emptyRoot()
+    const root = await treeOf(trees, { path: parseFilePath('/e'), entry: empty })
+    const edited = await trees.edit(root, [removal('/e/x'), removal('/f/x')], { emptied: 'remove' })
+    expect(edited).toEqual(root)
+  })
+
   test('refuses a file onto a directory and a file below a file, and says where', async () => {
     const root = await treeOf(trees, put('/a/b', 'x'), put('/f', 'y'))
     const edit = (...edits: TreeEdit[]): Promise<DirectoryEntry> =>
@@ -246,6 +253,13 @@ describe('the cost', () => {
     const matches = await Array.fromAsync(fresh().globDiff(root, edited, parseGlob('/dirs/*')))
     expect(matches.map(({ path }) => path)).toEqual(['/dirs/0500'])
     expect(chunks.readCount).toBeLessThanOrEqual(20)
+  })
+
+  test('of comparing equal trees is nothing', async () => {
+    const { root, chunks, fresh } = await large()
+    expect(await Array.fromAsync(fresh().diff(root, root))).toEqual([])
+    expect(await Array.fromAsync(fresh().globDiff(root, root, parseGlob('/data/x')))).toEqual([])
+    expect(chunks.readCount).toBe(0)
   })
 
   test('of a glob with names is the path to them', async () => {

@@ -4,6 +4,7 @@ import { DataLossError } from '../base/errors.ts'
 import { CountingChunks } from '../testing/counting-chunks.ts'
 import type { MapEdit, MapEntry } from './map-entries.ts'
 import { MemoryChunkStore } from './memory-chunks.ts'
+import { keyHash } from './prolly/boundaries.ts'
 import { type MapRoot, ProllyMaps } from './prolly-map.ts'
 
 function keyOf(number: number): Uint8Array {
@@ -14,6 +15,11 @@ function* numbered(count: number): Generator<MapEntry> {
   for (let number = 0; number < count; number += 1) {
     yield { key: keyOf(number), value: utf8(`value ${number * number}`) }
   }
+}
+
+/** Some at the beginning, and some all along. */
+function isLate(_: unknown, index: number): boolean {
+  return index % 97 === 3 || index < 5
 }
 
 describe('the format', () => {
@@ -51,8 +57,7 @@ describe('the format', () => {
     expect(meanBytes).toBeLessThan(5000)
   })
 
-  test('bounds nodes however their keys hash', async () => {
-    // Values as large as allowed: each makes a node of its own.
+  test('gives large values nodes of their own', async () => {
     const chunks = new CountingChunks(new MemoryChunkStore())
     const maps = new ProllyMaps(chunks)
     const value = new Uint8Array(256 * 1024)
@@ -60,6 +65,39 @@ describe('the format', () => {
     const root = await maps.build(entries)
     expect(chunks.writtenCount).toBeGreaterThanOrEqual(21)
     expect(await maps.size(root)).toBe(20)
+  })
+
+  test('has fewer nodes on every level, even where each key would end its node', async () => {
+    const maps = new ProllyMaps(new MemoryChunkStore())
+    const entries = Array.from({ length: 50 }, (_, number) => ({
+      key: utf8(String(number).padStart(20_000, '0')),
+      value: utf8('x'),
+    }))
+    const root = await maps.build(entries)
+    expect(await maps.size(root)).toBe(50)
+  })
+
+  test('bounds nodes whose keys were chosen not to end any, whatever their history', async () => {
+    const value = new Uint8Array(64)
+    const stubborn = Array.from({ length: 20_000 }, (_, number) => keyOf(number)).filter(
+      (key) => keyHash(key, 0) > 0.7 * 2 ** 24,
+    )
+    const entries = stubborn.map((key) => ({ key, value }))
+    const chunks = new CountingChunks(new MemoryChunkStore())
+    const maps = new ProllyMaps(chunks)
+    const root = await maps.build(entries)
+    const meanBytes = chunks.writtenBytes / chunks.writtenCount
+    expect(meanBytes).toBeGreaterThan(40_000)
+    expect(chunks.writtenBytesMax).toBeLessThan(66_000)
+    const late = entries.filter(isLate)
+    const early = await maps.build(entries.filter((entry, index) => !isLate(entry, index)))
+    expect(await maps.edit(early, late)).toBe(root)
+    expect(
+      await maps.edit(
+        root,
+        late.map(({ key }) => ({ key, value: undefined })),
+      ),
+    ).toBe(early)
   })
 })
 
@@ -104,6 +142,13 @@ describe('the cost', () => {
     const differences = await Array.fromAsync(fresh().diff(root, edited))
     expect(differences).toHaveLength(1)
     expect(chunks.readCount).toBeLessThanOrEqual(10)
+  })
+
+  test('of many reads with a small cache is a leaf for each: what is in use stays', async () => {
+    const { root, chunks } = await counted()
+    const maps = new ProllyMaps(chunks, { cacheBytesMax: 64 * 1024 })
+    for (let number = 0; number < 300; number += 1) await maps.get(root, keyOf(number * 200))
+    expect(chunks.readCount).toBeLessThanOrEqual(340)
   })
 
   test('of a scan that stops early is what it read', async () => {

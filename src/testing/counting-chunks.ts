@@ -6,6 +6,8 @@ export class CountingChunks implements ChunkStore {
   readCount = 0
   writtenCount = 0
   writtenBytes = 0
+  /** The largest. */
+  writtenBytesMax = 0
 
   constructor(chunks: ChunkStore) {
     this.#chunks = chunks
@@ -15,6 +17,7 @@ export class CountingChunks implements ChunkStore {
     this.readCount = 0
     this.writtenCount = 0
     this.writtenBytes = 0
+    this.writtenBytesMax = 0
   }
 
   get(id: ChunkId): Promise<Uint8Array> {
@@ -25,6 +28,7 @@ export class CountingChunks implements ChunkStore {
   put(bytes: Uint8Array): Promise<ChunkId> {
     this.writtenCount += 1
     this.writtenBytes += bytes.length
+    this.writtenBytesMax = Math.max(this.writtenBytesMax, bytes.length)
     return this.#chunks.put(bytes)
   }
 
