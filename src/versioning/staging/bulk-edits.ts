@@ -4,7 +4,7 @@ import { type FilePath, isWithin, joinPath, parentPath, pathNames } from '../../
 import { baseName, pathOfKey, rootPath } from '../../base/paths.ts'
 import type { Content, Contents } from '../../storage/contents.ts'
 import type { TreeEdit, TreeEntry } from '../../storage/file-trees.ts'
-import type { StagedConflict } from './overlay.ts'
+import type { StagedConflict } from './conflicts.ts'
 import type { RunRecord } from './runs.ts'
 
 export interface BulkPorts {

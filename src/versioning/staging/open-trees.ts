@@ -5,7 +5,8 @@ import { treeEntry } from '../commit-records.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
 import { bulkEdits } from './bulk-edits.ts'
-import { Overlay, type StagedConflict } from './overlay.ts'
+import { Conflicts, type StagedConflict } from './conflicts.ts'
+import { Overlay } from './overlay.ts'
 import { mergeRuns, type Run } from './runs.ts'
 import { decodeStaged, type StagedColumns } from './staged-rows.ts'
 
@@ -45,7 +46,7 @@ export class OpenTrees {
   /** By commit, the least recently used first. */
   readonly #remembered = new Map<CommitId, OpenTree>()
   /** What is being built, by commit: the next builder goes on from there. */
-  readonly #building = new Map<CommitId, Promise<OpenTree | undefined>>()
+  readonly #building = new Map<CommitId, Promise<unknown>>()
 
   constructor(ports: VersioningPorts) {
     this.#ports = ports
@@ -58,29 +59,31 @@ export class OpenTrees {
   async current(commit: CommitId, signal?: AbortSignal): Promise<OpenTree | undefined> {
     const earlier = this.#building.get(commit)
     const built = (async () => {
-      await earlier?.catch(() => undefined)
+      await settled(earlier, signal)
       return this.#build(commit, signal)
     })()
-    this.#building.set(commit, built)
+    const last = Promise.allSettled([earlier, built])
+    this.#building.set(commit, last)
     try {
       return await built
     } finally {
-      if (this.#building.get(commit) === built) this.#building.delete(commit)
+      if (this.#building.get(commit) === last) this.#building.delete(commit)
     }
   }
 
   /** `tree` with a bulk write on top, numbered as the next staged write; remembers nothing. */
   async withBulk(tree: OpenTree, runs: readonly Run[]): Promise<OpenTree> {
-    const conflicts = [...tree.conflicts]
+    const conflicts = new Conflicts(tree.conflicts)
     const edits = bulkEdits(
       {
         contents: this.#ports.contents,
         lookUp: (path) => this.#ports.trees.get(tree.tree, path),
       },
       mergeRuns(this.#ports.chunks, runs),
-      (conflict) => conflicts.push(conflict),
+      (conflict) => conflicts.add(conflict),
     )
-    return { sequence: tree.sequence + 1, tree: await this.#edit(tree.tree, edits), conflicts }
+    const edited = await this.#edit(tree.tree, edits)
+    return { sequence: tree.sequence + 1, tree: edited, conflicts: conflicts.list }
   }
 
   /** Keeps a tree that the caller has built and knows to be right. */
@@ -180,6 +183,23 @@ export class OpenTrees {
     const tree = await this.#edit(base, overlay.edits())
     return { sequence, tree, conflicts: overlay.conflicts }
   }
+}
+
+/** Waits for the builders before this one, but no longer than its own caller does. */
+async function settled(
+  earlier: Promise<unknown> | undefined,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (earlier === undefined || signal === undefined) {
+    await earlier
+    return
+  }
+  const aborted = Promise.withResolvers<undefined>()
+  const abort = (): void => aborted.resolve(undefined)
+  signal.addEventListener('abort', abort, { once: true })
+  if (!signal.aborted) await Promise.race([earlier, aborted.promise])
+  signal.removeEventListener('abort', abort)
+  checkCancelled(signal)
 }
 
 async function openRow(tx: ReadTransaction, commit: CommitId): Promise<OpenRow | undefined> {

@@ -1,15 +1,9 @@
 import { compareBytes, concatBytes, utf8 } from '../../base/bytes.ts'
-import { type FilePath, isWithin, joinPath, pathNames, rootPath } from '../../base/paths.ts'
+import { type FilePath, joinPath, pathNames, rootPath } from '../../base/paths.ts'
 import type { Content, Contents } from '../../storage/contents.ts'
 import type { DirectoryEntry, TreeEdit, TreeEntry } from '../../storage/file-trees.ts'
+import { Conflicts, type StagedConflict } from './conflicts.ts'
 import type { StagedValue } from './staged-rows.ts'
-
-/** A put that is not applied, because of what was there when its turn came. */
-export interface StagedConflict {
-  readonly path: FilePath
-  /** `path` itself when that is a directory, else a file above it. */
-  readonly obstacle: FilePath
-}
 
 /** What an overlay needs: the tree under it, and contents. */
 export interface OverlayPorts {
@@ -43,18 +37,18 @@ interface Node {
 export class Overlay {
   readonly #ports: OverlayPorts
   readonly #root: Node
-  #conflicts: StagedConflict[]
+  readonly #conflicts: Conflicts
   #pendingBytes = 0
 
   constructor(ports: OverlayPorts, conflicts: readonly StagedConflict[]) {
     this.#ports = ports
     this.#root = newNode('', rootPath, ports.emptyDirectory)
-    this.#conflicts = [...conflicts]
+    this.#conflicts = new Conflicts(conflicts)
   }
 
   /** Conflicts that no later delete has repaired, in the order in which they came up. */
   get conflicts(): readonly StagedConflict[] {
-    return this.#conflicts
+    return this.#conflicts.list
   }
 
   /** Bytes that are held because they are in no content yet; `settle` brings this to 0. */
@@ -67,14 +61,14 @@ export class Overlay {
     let node = this.#root
     for (const name of pathNames(path)) {
       if (node.kind === 'file') {
-        this.#conflicts.push({ path, obstacle: node.path })
+        this.#conflicts.add({ path, obstacle: node.path })
         return
       }
       above.push(node)
       node = node.children.get(name) ?? (await this.#load(node, name))
     }
     if (node.kind === 'directory') {
-      this.#conflicts.push({ path, obstacle: path })
+      this.#conflicts.add({ path, obstacle: path })
       return
     }
     for (const directory of above) directory.kind = 'directory'
@@ -82,7 +76,7 @@ export class Overlay {
   }
 
   async delete(path: FilePath): Promise<void> {
-    this.#conflicts = this.#conflicts.filter((conflict) => !isWithin(conflict.path, path))
+    this.#conflicts.repair(path)
     let node = this.#root
     for (const name of pathNames(path)) {
       if (node.kind !== 'directory') return

@@ -1,0 +1,41 @@
+import { type FilePath, isWithin, rootPath } from '../../base/paths.ts'
+
+/** A put that is not applied, because of what was there when its turn came. */
+export interface StagedConflict {
+  readonly path: FilePath
+  /** `path` itself when that is a directory, else a file above it. */
+  readonly obstacle: FilePath
+}
+
+/** Conflicts that are told apart; more of them can only be repaired by deleting everything. */
+export const conflictsMax = 10_000
+
+/** Conflicts that no later delete has repaired, in the order in which they came up. */
+export class Conflicts {
+  #unresolved: readonly StagedConflict[]
+  #added: StagedConflict[] = []
+
+  constructor(unresolved: readonly StagedConflict[]) {
+    this.#unresolved = unresolved
+  }
+
+  get list(): readonly StagedConflict[] {
+    if (this.#added.length > 0) this.#unresolved = [...this.#unresolved, ...this.#added]
+    this.#added = []
+    return this.#unresolved
+  }
+
+  add(conflict: StagedConflict): void {
+    const count = this.#unresolved.length + this.#added.length
+    if (count < conflictsMax) this.#added.push(conflict)
+    else if (count === conflictsMax) this.#added.push({ ...conflict, path: rootPath })
+  }
+
+  /** A delete of `path` takes away what conflicts there and below. */
+  repair(path: FilePath): void {
+    const { list } = this
+    if (list.length > 0) {
+      this.#unresolved = list.filter((conflict) => !isWithin(conflict.path, path))
+    }
+  }
+}
