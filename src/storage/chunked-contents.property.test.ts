@@ -4,6 +4,7 @@ import { collectBytes, concatBytes, hexText } from '../base/bytes.ts'
 import { noise, referenceCuts } from '../testing/reference-splitter.ts'
 import { seededBytes } from '../testing/seeded-random.ts'
 import { ChunkedContents } from './chunked-contents.ts'
+import type { ChunkStore } from './chunks.ts'
 import type { Content } from './contents.ts'
 import { chunkIdOf } from './chunk-id.ts'
 import { readList } from './chunk-lists/list-reader.ts'
@@ -84,6 +85,27 @@ describe('chunked contents', () => {
       }),
       { numRuns: 25 },
     )
+  })
+
+  test('an append reads the end of the head and the start of the tail only', async () => {
+    const chunks = new MemoryChunkStore()
+    const contents = new ChunkedContents(chunks)
+    const head = await contents.writeBytes(seededBytes(1, 30 * mib))
+    const tail = await contents.writeBytes(seededBytes(2, 30 * mib))
+    let readCount = 0
+    const counting: ChunkStore = {
+      get: (id) => {
+        readCount += 1
+        return chunks.get(id)
+      },
+      put: (bytes) => chunks.put(bytes),
+      flush: () => chunks.flush(),
+    }
+    const before = chunks.count
+    await new ChunkedContents(counting).append(head, tail)
+    expect(before).toBeGreaterThan(50)
+    expect(readCount).toBeLessThan(10)
+    expect(chunks.count - before).toBeLessThan(10)
   })
 
   test('a range holds exactly the bytes that it names', async () => {

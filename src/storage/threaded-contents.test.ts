@@ -82,6 +82,22 @@ describe('contents split in threads', () => {
     expect(Buffer.compare(await collectBytes(contents.read(content), 64 * mib), bytes)).toBe(0)
   })
 
+  test('a stream whose reader gives up is closed', async () => {
+    let isClosed = false
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      try {
+        for (let seed = 200; ; seed += 1) yield* pieces(seededBytes(seed, mib), mib)
+      } finally {
+        isClosed = true
+      }
+    }
+    for await (const { sizeBytes } of parts.store.putStream(endless())) {
+      expect(sizeBytes).toBeGreaterThan(0)
+      break
+    }
+    expect(isClosed).toBe(true)
+  })
+
   test('writing a content again stores nothing', async () => {
     const bytes = seededBytes(60, 12 * mib)
     const first = await contents.write(pieces(bytes, mib))

@@ -10,6 +10,8 @@ export type OpenChunkStore = () => Promise<ChunkStore & AsyncDisposable>
 /** What every chunk store must do. */
 export function describeChunkStore(name: string, open: OpenChunkStore): void {
   describe(`chunk store: ${name}`, () => {
+    testAnyOrder(open)
+
     test('a chunk is named by the SHA-256 of its bytes and comes back, before and after a flush', async () => {
       await using store = await open()
       for (const size of [0, 1, 100, 4095, 4096, 130_000, 1_000_000, chunkBytesMax]) {
@@ -35,6 +37,17 @@ export function describeChunkStore(name: string, open: OpenChunkStore): void {
       }
     })
 
+    test('what was read while it was put is not the bytes of the putter', async () => {
+      await using store = await open()
+      const bytes = seededBytes(1, 500_000)
+      const original = bytes.slice()
+      const putting = store.put(bytes)
+      const reading = store.get(createHash('sha256').update(bytes).digest('hex') as ChunkId)
+      await putting
+      bytes.fill(0)
+      expect(Buffer.compare(await reading, original)).toBe(0)
+    })
+
     test('a chunk that was never put is reported as lost data', async () => {
       await using store = await open()
       await store.put(new Uint8Array([1]))
@@ -49,29 +62,31 @@ export function describeChunkStore(name: string, open: OpenChunkStore): void {
         (async () => await store.put(new Uint8Array(chunkBytesMax + 1)))(),
       ).rejects.toThrow('a chunk holds at most')
     })
+  })
+}
 
-    test('puts, gets and flushes in any order, many at once, behave like a map', async () => {
-      await assert(
-        asyncProperty(array(command, { maxLength: 60 }), async (commands) => {
-          await using store = await open()
-          const model = new Map<ChunkId, Uint8Array>()
-          const running: Promise<unknown>[] = []
-          for (const { kind, seed, size, wait } of commands) {
-            if (kind === 'flush') running.push(store.flush())
-            else {
-              const bytes = seededBytes(seed, size)
-              running.push(store.put(bytes).then((id) => model.set(id, bytes)))
-            }
-            if (wait) await Promise.all(running.splice(0))
-            for (const [id, bytes] of model) {
-              expect(Buffer.compare(await store.get(id), bytes)).toBe(0)
-            }
+function testAnyOrder(open: OpenChunkStore): void {
+  test('puts, gets and flushes in any order, many at once, behave like a map', async () => {
+    await assert(
+      asyncProperty(array(command, { maxLength: 60 }), async (commands) => {
+        await using store = await open()
+        const model = new Map<ChunkId, Uint8Array>()
+        const running: Promise<unknown>[] = []
+        for (const { kind, seed, size, wait } of commands) {
+          if (kind === 'flush') running.push(store.flush())
+          else {
+            const bytes = seededBytes(seed, size)
+            running.push(store.put(bytes).then((id) => model.set(id, bytes)))
           }
-          await Promise.all(running)
-        }),
-        { numRuns: 30 },
-      )
-    })
+          if (wait) await Promise.all(running.splice(0))
+          for (const [id, bytes] of model) {
+            expect(Buffer.compare(await store.get(id), bytes)).toBe(0)
+          }
+        }
+        await Promise.all(running)
+      }),
+      { numRuns: 30 },
+    )
   })
 }
 

@@ -73,6 +73,21 @@ describe('lists of chunks', () => {
     )
   })
 
+  test('going on where the last node has a single chunk gives the whole, too', async () => {
+    const chunks = new MemoryChunkStore()
+    const root = await build(chunks, refs.slice(0, 5000))
+    const { entries } = decodeNode(root.id, await chunks.get(root.id))
+    for (let at = 0, count = 0; at < 20; at += 1) {
+      const leaf = decodeNode(root.id, await chunks.get(entries[at]?.id ?? root.id))
+      count += leaf.entries.length
+      // The chunk after the end of a node is alone in the next one.
+      const whole = await build(chunks, refs.slice(0, count + 1))
+      const { builder, last } = await ListBuilder.beforeLast(chunks, whole.id)
+      await builder.push(last)
+      expect(await builder.finish()).toEqual({ kind: 'list', ref: whole })
+    }
+  })
+
   test('a change in the middle stores a few nodes', async () => {
     const chunks = new MemoryChunkStore()
     await build(chunks, refs)
