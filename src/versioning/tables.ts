@@ -51,7 +51,7 @@ const firstStep: readonly string[] = [
     sealed_until INTEGER NOT NULL
   )`,
   `CREATE INDEX commits_by_repo ON commits (repo, written)`,
-  `CREATE INDEX commits_by_parent ON commits (parent)`,
+  `CREATE INDEX commits_by_root ON commits (root)`,
 
   `CREATE TABLE commit_provenance ( -- clustered
     id TEXT NOT NULL,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { utf8 } from '../base/bytes.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
+import { createVersioning } from './versioning.ts'
 
 let world: TestVersioning
 
@@ -234,7 +235,22 @@ test('puts that go on while a commit is finished are in it, or refused', async (
       acknowledged.add(path)
     }
   }
+  const bulkPutter = async (): Promise<void> => {
+    for (let index = 0; ; index += 1) {
+      const paths = [0, 1, 2].map((part) => `/bulk/${index}/${part}`)
+      try {
+        await using bulk = await writes.bulk('race', id)
+        for (const path of paths) await bulk.put(path, utf8(path))
+        await bulk.commit()
+      } catch (error) {
+        refusals.push(String(error))
+        return
+      }
+      for (const path of paths) acknowledged.add(path)
+    }
+  }
   const putters = ['a', 'b', 'c', 'd', 'e'].map((name) => putter(name))
+  putters.push(bulkPutter())
   while (acknowledged.size < 200) {
     await writes.put({ repo: 'race', commit: id, path: 'x' }, utf8('x'))
   }
@@ -244,7 +260,7 @@ test('puts that go on while a commit is finished are in it, or refused', async (
     commits.finish('race', id),
   ])
   await Promise.all(putters)
-  expect(refusals).toHaveLength(5)
+  expect(refusals).toHaveLength(6)
   expect(refusals.every((text) => text.includes('is not open'))).toBe(true)
   expect(finishes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
   expect(new Set(await world.paths('race', id))).toEqual(new Set([...acknowledged, '/x']))
@@ -265,4 +281,35 @@ test('a sealed commit makes puts wait until it is finished', async () => {
   const waiting = writes.put(file, utf8('x'))
   await commits.finish('seal', id)
   await expect(waiting).rejects.toThrow('is not open')
+})
+
+test('a reader that is cancelled does not wait for the build of another', async () => {
+  const { id } = await openCommit('slow')
+  const gate = Promise.withResolvers<undefined>()
+  const { contents } = world.ports
+  const slow = createVersioning({
+    ...world.ports,
+    contents: {
+      write: (bytes) => contents.write(bytes),
+      writeBytes: async (bytes) => {
+        await gate.promise
+        return contents.writeBytes(bytes)
+      },
+      append: (head, tail) => contents.append(head, tail),
+      read: (content, range) => contents.read(content, range),
+      hash: (content) => contents.hash(content),
+    },
+  })
+  await slow.writes.put({ repo: 'slow', commit: id, path: 'f' }, utf8('x'))
+  const first = slow.files.tree('slow', id)
+  const cancel = new AbortController()
+  const second = slow.files.tree('slow', id, cancel.signal)
+  const cancelled = second.then(
+    () => 'it waited',
+    (error: unknown) => String(error),
+  )
+  cancel.abort()
+  expect(await cancelled).toContain('cancelled')
+  gate.resolve(undefined)
+  expect((await first).tree.fileCount).toBe(1)
 })
