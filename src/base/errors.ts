@@ -46,12 +46,6 @@ export class FailedPreconditionError extends DomainError {
   readonly kind = 'failed-precondition'
 }
 
-/** A concurrent change came first; the same request may succeed when it is tried again. */
-export class ConflictError extends DomainError {
-  override readonly name: string = 'ConflictError'
-  readonly kind = 'conflict'
-}
-
 export class PermissionDeniedError extends DomainError {
   override readonly name: string = 'PermissionDeniedError'
   readonly kind = 'permission-denied'

@@ -10,7 +10,6 @@ export type JobId = Brand<string, 'JobId'>
 const nameLengthMax = 255
 const commitIdLength = 32
 const commitIdPattern = /^[0-9a-f]{32}$/
-const jobIdPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 /** @throws {InvalidArgumentError} unless `text` is 1 to 255 ASCII letters, digits, `_` and `-`. */
 export function parseRepoName(text: string): RepoName {
@@ -69,12 +68,4 @@ export function parsePipelineName(text: string): PipelineName {
     )
   }
   return text as PipelineName
-}
-
-/** @throws {InvalidArgumentError} unless `text` is a UUID with dashes, in lower case. */
-export function parseJobId(text: string): JobId {
-  if (!jobIdPattern.test(text)) {
-    throw new InvalidArgumentError(`not a job id: ${JSON.stringify(text)}`)
-  }
-  return text as JobId
 }

@@ -15,7 +15,7 @@ import {
   type JobRecord,
   type ProcessStats,
 } from './job-records.ts'
-import { findPipeline, PipelineNotFoundError, specOfVersion } from './pipeline-records.ts'
+import { specOfVersion } from './pipeline-records.ts'
 import type { PipelineSpec } from './specs.ts'
 import { hasEnded } from './states.ts'
 
@@ -112,16 +112,6 @@ export class Jobs {
     await this.#database.transact(async (tx) => {
       await removeJob(tx, (await getJob(tx, id)).id)
     })
-  }
-
-  /** @throws {PipelineNotFoundError} when there is neither such a pipeline nor a job of one. */
-  async requireKnownPipeline(name: string): Promise<void> {
-    const known = await this.#database.read(
-      async (tx) =>
-        (await findPipeline(tx, name)) !== undefined ||
-        (await selectJobs(tx, 'WHERE pipeline = ? LIMIT 1', name)).length > 0,
-    )
-    if (!known) throw new PipelineNotFoundError(name)
   }
 
   /** The datums of a job in datum order; none before it has been planned. */

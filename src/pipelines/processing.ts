@@ -3,7 +3,8 @@ import { FileLineage } from './file-lineage.ts'
 import { JobLogs } from './job-logs.ts'
 import { Jobs } from './jobs.ts'
 import { Pipelines } from './pipelines.ts'
-import { Scheduler, type RunPorts } from './scheduler.ts'
+import type { RunPorts } from './run-ports.ts'
+import { Scheduler } from './scheduler.ts'
 import type { Triggers } from './triggers.ts'
 
 /** Data that processes itself: pipelines, the jobs that new commits start, and what ran where. */

@@ -3,11 +3,9 @@ import type { JobId, PipelineName } from '../base/names.ts'
 import { findJob, jobTopic, selectJobs, setJobState, type JobRecord } from './job-records.ts'
 import { pipelineTopic } from './pipeline-records.ts'
 import { runJob } from './running/job-run.ts'
-import type { RunPorts } from './running/ports.ts'
+import type { RunPorts } from './run-ports.ts'
 import { WorkerPool } from './running/worker-pool.ts'
 import { hasEnded } from './states.ts'
-
-export type { RunLog, RunPorts } from './running/ports.ts'
 
 /** A run of a job that ended in an error of ours is repeated so often, then the job fails. */
 const runAttemptCountMax = 6

@@ -13,8 +13,6 @@ export type Content =
 /** Contents up to this size ride in the directory that names them. */
 export const inlineBytesMax = 64
 
-export const emptyContent: Content = { kind: 'inline', bytes: new Uint8Array(0) }
-
 export function contentSizeBytes(content: Content): number {
   return content.kind === 'inline' ? content.bytes.length : content.sizeBytes
 }

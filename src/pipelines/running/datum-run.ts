@@ -8,7 +8,7 @@ import type { DatumOutcome, WorkMember } from '../datum-worker.ts'
 import { atomsOf } from '../inputs.ts'
 import { noStats } from '../job-records.ts'
 import type { JobPlan } from './plan.ts'
-import type { RunPorts } from './ports.ts'
+import type { RunPorts } from '../run-ports.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
 /** After this many failures of user code the datum fails. */

@@ -12,7 +12,7 @@ import type { Parallelism } from '../specs.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { runDatum } from './datum-run.ts'
 import { changesOf, planJob, type JobPlan } from './plan.ts'
-import type { RunPorts } from './ports.ts'
+import type { RunPorts } from '../run-ports.ts'
 import { ResultRecorder } from './result-recorder.ts'
 import type { WorkerPool } from './worker-pool.ts'
 

@@ -21,7 +21,7 @@ import {
 import type { Output } from '../outputs.ts'
 import { specOfVersion } from '../pipeline-records.ts'
 import type { PipelineSpec } from '../specs.ts'
-import type { RunPorts } from './ports.ts'
+import type { RunPorts } from '../run-ports.ts'
 
 /** Datums that are put into a datum set at a time; bounds the memory of planning. */
 const batchDatumCountMax = 20_000

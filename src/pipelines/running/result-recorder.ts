@@ -4,7 +4,7 @@ import { findResults, insertFailure, insertResult, type ReusableResult } from '.
 import type { DatumKey } from '../datums.ts'
 import { addStats, jobTopic, noStats, type ProcessStats } from '../job-records.ts'
 import type { DatumEnd } from './datum-run.ts'
-import type { RunPorts } from './ports.ts'
+import type { RunPorts } from '../run-ports.ts'
 
 /** Results wait at most this long to share a pack and a transaction with others. */
 const recordAfterMs = 250

@@ -1,13 +1,13 @@
-import type { Clock } from '../../base/clock.ts'
-import type { Random } from '../../base/random.ts'
-import type { Database } from '../../database/database.ts'
-import type { ChunkStore } from '../../storage/chunks.ts'
-import type { Contents } from '../../storage/contents.ts'
-import type { FileTrees } from '../../storage/file-trees.ts'
-import type { ProllyMaps } from '../../storage/prolly-map.ts'
-import type { OnHeadReady } from '../../versioning/ports.ts'
-import type { RunningLogs } from '../datum-logs.ts'
-import type { DatumWorkers } from '../datum-worker.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Random } from '../base/random.ts'
+import type { Database } from '../database/database.ts'
+import type { ChunkStore } from '../storage/chunks.ts'
+import type { Contents } from '../storage/contents.ts'
+import type { FileTrees } from '../storage/file-trees.ts'
+import type { ProllyMaps } from '../storage/prolly-map.ts'
+import type { OnHeadReady } from '../versioning/ports.ts'
+import type { RunningLogs } from './datum-logs.ts'
+import type { DatumWorkers } from './datum-worker.ts'
 
 /** What goes wrong without anybody waiting for an answer is told here. */
 export interface RunLog {
