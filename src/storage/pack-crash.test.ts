@@ -58,8 +58,10 @@ describe('a process killed while it writes', () => {
   test('leaves no reference to a missing chunk, whatever the step', async () => {
     await using directory = await TemporaryDirectory.create()
     let referenceCount = 0
-    for (const count of ['1', '5']) {
-      for (const step of steps) {
+    // Later, when some packs are stored, only where a pack changes hands.
+    const later = ['pack: write', 'object: linked', 'pack: stored']
+    for (const [count, reached] of [['1', steps] as const, ['5', later] as const]) {
+      for (const step of reached) {
         const process = spawn(globalThis.process.execPath, [child, directory.path, step, count], {
           stdio: ['ignore', 'ignore', 'inherit'],
         })
@@ -70,6 +72,6 @@ describe('a process killed while it writes', () => {
         expect(referenceCount).toBeGreaterThanOrEqual(before)
       }
     }
-    expect(referenceCount).toBeGreaterThan(20)
+    expect(referenceCount).toBeGreaterThan(5)
   }, 120_000)
 })

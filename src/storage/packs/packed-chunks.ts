@@ -9,7 +9,8 @@ import type { ObjectStore } from '../object-store.ts'
 import { type Chunker, inlineChunker, type StreamStore } from '../splitter/inline-chunker.ts'
 import { SplitThreads } from '../splitter/split-threads.ts'
 import { threadedChunker } from '../splitter/threaded-chunker.ts'
-import { decodeChunk, type EncodedChunk, encodeChunk } from './compression.ts'
+import { checkedChunk } from './checked-chunk.ts'
+import { type EncodedChunk, encodeChunk } from './compression.ts'
 import { type PackEntry, type PackFooter, packKey } from './format.ts'
 import { PackDraft } from './pack-draft.ts'
 import { type FoundChunk, SealedPacks } from './sealed-packs.ts'
@@ -38,9 +39,6 @@ interface DraftState {
 
 /** How many packs may be on their way to the object store before puts wait. */
 const sealingMax = 2
-
-/** Handing a chunk to another thread costs about as much as hashing so many bytes. */
-const hashAsideBytesMin = 128 * 1024
 
 /** Chunks in packs: `docs/formats/packs.md`. */
 export class PackedChunks implements StreamStore, AsyncDisposable {
@@ -232,7 +230,7 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     for (const draft of this.#drafts.keys()) {
       const read = await this.#readDraft(draft, id)
       if (read !== undefined)
-        return await checked(id, read.stored, read.entry, `draft ${draft.path}`)
+        return await checkedChunk(id, read.stored, read.entry, `draft ${draft.path}`)
     }
     const everywhere = { everywhere: true }
     let found = await this.#sealed.find(id, everywhere)
@@ -263,7 +261,7 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
   async #readSealed(id: ChunkId, { pack, key, entry }: FoundChunk): Promise<Uint8Array> {
     try {
       const stored = await this.#options.objects.get(key, entry.offset, entry.storedBytes)
-      return await checked(id, stored, entry, `pack ${pack.name}`)
+      return await checkedChunk(id, stored, entry, `pack ${pack.name}`)
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error
       throw new DataLossError(`chunk ${id} is missing with its pack ${pack.name}`, { cause: error })
@@ -275,33 +273,4 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
       this.#sealed.add(pack, fingerprints)
     }
   }
-}
-
-/** The chunk's bytes from those stored. @throws {DataLossError} when they are not what `id` says. */
-async function checked(
-  id: ChunkId,
-  stored: Uint8Array,
-  entry: PackEntry,
-  where: string,
-): Promise<Uint8Array> {
-  const what = `chunk ${id} at offset ${entry.offset} of ${where}`
-  let bytes: Uint8Array
-  try {
-    bytes = decodeChunk(stored, entry.encoding, entry.rawBytes)
-  } catch (error) {
-    throw new DataLossError(`${what} is damaged`, { cause: error })
-  }
-  if (bytes.length !== entry.rawBytes || (await hashOf(bytes)) !== id) {
-    throw new DataLossError(`${what} is damaged: its bytes are not those that were stored`)
-  }
-  return bytes
-}
-
-/** The chunk's id; of a large one, computed off the main thread. */
-async function hashOf(bytes: Uint8Array): Promise<string> {
-  if (bytes.length < hashAsideBytesMin || !(bytes.buffer instanceof ArrayBuffer)) {
-    return chunkIdOf(bytes)
-  }
-  const view = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
-  return Buffer.from(await crypto.subtle.digest('SHA-256', view)).toString('hex')
 }
