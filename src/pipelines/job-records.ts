@@ -224,15 +224,15 @@ export async function selectJobs(
 
 /**
  * Moves a job to another state; the table of moves is `nextJobStates`. Does nothing and returns
- * false when it has ended already, so that whatever ended it first stands.
+ * false when it has ended already, or is gone, so that whatever came first stands.
  */
 export async function setJobState(
   tx: Transaction,
   id: JobId,
   change: { readonly state: JobState; readonly reason: string; readonly at: Instant },
 ): Promise<boolean> {
-  const job = await getJob(tx, id)
-  if (hasEnded(job.state)) return false
+  const job = await findJob(tx, id)
+  if (job === undefined || hasEnded(job.state)) return false
   assert(nextJobStates[job.state].includes(change.state), `no move ${job.state} → ${change.state}`)
   await tx.run(
     `UPDATE jobs SET state = ?, reason = ?, started_at = COALESCE(started_at, ?), finished_at = ?

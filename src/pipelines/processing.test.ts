@@ -213,6 +213,50 @@ test('an update keeps results, unless it asks to reprocess', async () => {
   expect(await world.files('up', 'master-v1')).toEqual({ '/a': 'ONE' })
 })
 
+test('an update gives the job that runs the new code', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const started = Promise.withResolvers<undefined>()
+  world.code('old', async (_files, { signal }) => {
+    started.resolve(undefined)
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    signal.throwIfAborted()
+    return {}
+  })
+  world.code('new', () => ({ by: 'new' }))
+  const spec = { name: 'up', input: atom('in', '/*') }
+  await world.processing.pipelines.create({ ...spec, transform: transform('old') })
+  const commit = await world.commit('in', { a: 'one' })
+  await started.promise
+  await world.processing.pipelines.update(
+    { ...spec, transform: transform('new') },
+    { reprocess: false },
+  )
+  await world.flush('in', commit)
+  expect(await world.files('up', 'master')).toEqual({ '/by': 'new' })
+  expect(await counts(world, 'up')).toEqual(['success: 1 processed, 0 skipped, 0 failed of 1'])
+})
+
+test('a pipeline can be deleted while it runs', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const started = Promise.withResolvers<undefined>()
+  const stopped = Promise.withResolvers<undefined>()
+  world.code('slow', async (_files, { signal }) => {
+    started.resolve(undefined)
+    signal.addEventListener('abort', () => stopped.resolve(undefined), { once: true })
+    await stopped.promise
+    signal.throwIfAborted()
+    return {}
+  })
+  await world.pipeline('slow', atom('in', '/*'))
+  await world.commit('in', { a: 'one' })
+  await started.promise
+  await world.processing.pipelines.delete('slow', { deleteJobs: true, deleteRepo: true })
+  await stopped.promise
+  expect(await world.processing.jobs.list()).toEqual([])
+})
+
 test('an output file is traced back to the input files that it was made from', async () => {
   await using world = await openTestProcessing()
   await world.versioning.repos.create({ name: 'in' })

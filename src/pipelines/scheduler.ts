@@ -12,8 +12,13 @@ const runAttemptCountMax = 6
 /** The pause before the second run; doubled each time. */
 const runRetryPauseMs = 500
 
+/** The pause after the watch for work has met an error. */
+const watchRetryPauseMs = 1000
+
 interface ActiveRun {
   readonly job: JobId
+  /** Of the pipeline: an update gives the job new code. */
+  readonly version: number
   readonly stop: AbortController
   readonly ended: Promise<void>
 }
@@ -38,11 +43,24 @@ export class Scheduler implements AsyncDisposable {
 
   /** Starts what is ready now, and from then on whatever becomes ready. */
   start(): void {
-    this.#loop = this.#watch()
+    this.#loop = this.#watchUntilStopped()
   }
 
-  async #watch(): Promise<void> {
+  /** Whatever is met, and be it that the event log was pruned: another look finds all there is. */
+  async #watchUntilStopped(): Promise<void> {
     const { signal } = this.#stop
+    while (!signal.aborted) {
+      try {
+        await this.#watch(signal)
+      } catch (error) {
+        if (signal.aborted) return
+        this.#ports.log.error('the scheduler met an error and looks again', error)
+        await this.#ports.clock.sleep(watchRetryPauseMs, signal).catch(() => undefined)
+      }
+    }
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
     const events = this.#ports.database.watch([jobTopic, pipelineTopic], { signal })
     await this.#match()
     for await (const event of events) {
@@ -79,7 +97,8 @@ export class Scheduler implements AsyncDisposable {
   async #matchOnce(): Promise<void> {
     const due = await this.#dueJobs()
     for (const [pipeline, run] of this.#active) {
-      if (due.get(pipeline)?.id !== run.job) run.stop.abort()
+      const job = due.get(pipeline)
+      if (job?.id !== run.job || job.pipelineVersion !== run.version) run.stop.abort()
     }
     for (const [pipeline, job] of due) {
       if (!this.#active.has(pipeline)) this.#begin(pipeline, job)
@@ -103,11 +122,22 @@ export class Scheduler implements AsyncDisposable {
   #begin(pipeline: PipelineName, job: JobRecord): void {
     const stop = new AbortController()
     const signal = AbortSignal.any([stop.signal, this.#stop.signal])
-    const ended = this.#run(pipeline, job, signal).then(async () => {
-      this.#active.delete(pipeline)
-      if (!this.#stop.signal.aborted) await this.#match()
-    })
-    this.#active.set(pipeline, { job: job.id, stop, ended })
+    const ended = this.#runToEnd(pipeline, job, signal)
+    this.#active.set(pipeline, { job: job.id, version: job.pipelineVersion, stop, ended })
+  }
+
+  async #runToEnd(pipeline: PipelineName, job: JobRecord, signal: AbortSignal): Promise<void> {
+    const report = (error: unknown): void => {
+      this.#ports.log.error(`job ${job.id} of pipeline ${pipeline} was given up for now`, error)
+    }
+    try {
+      await this.#run(pipeline, job, signal)
+    } catch (error) {
+      report(error)
+      await this.#ports.clock.sleep(watchRetryPauseMs, signal).catch(() => undefined)
+    }
+    this.#active.delete(pipeline)
+    if (!this.#stop.signal.aborted) await this.#match().catch(report)
   }
 
   async #run(pipeline: PipelineName, job: JobRecord, signal: AbortSignal): Promise<void> {

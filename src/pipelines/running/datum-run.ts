@@ -120,11 +120,9 @@ async function entryOf(ports: RunPorts, plan: JobPlan, member: DatumMember): Pro
 function environmentOf(plan: JobPlan, datum: DatumRecord): Readonly<Record<string, string>> {
   const environment: Record<string, string> = {}
   for (const atom of atomsOf(plan.spec.input)) {
-    const member = datum.members.find(({ input }) => input === atom.name)
+    const given = datum.members.some(({ input }) => input === atom.name)
     const commit = plan.job.inputs.find(({ repo }) => repo === atom.repo)?.commit
-    if (member === undefined || commit === undefined) continue
-    environment[atom.name] = `/pfs/${atom.name}${member.path}`
-    environment[`${atom.name}_COMMIT`] = commit
+    if (given && commit !== undefined) environment[`${atom.name}_COMMIT`] = commit
   }
   environment['PACH_JOB_ID'] = plan.job.id
   environment['PACH_DATUM_ID'] = datum.key

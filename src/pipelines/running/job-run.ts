@@ -6,7 +6,7 @@ import { findRepo } from '../../versioning/repos.ts'
 import { decodeDatum, type DatumRecord } from '../datum-sets.ts'
 import { failuresOfJob } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
-import { setJobState, type JobRecord } from '../job-records.ts'
+import { findJob, setJobState, type JobRecord } from '../job-records.ts'
 import { OutputClashError, OutputMerge, type Output, type OutputChange } from '../outputs.ts'
 import type { Parallelism } from '../specs.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
@@ -94,6 +94,7 @@ async function processDatums(
     }
   })
   const ends = await Promise.allSettled(slots)
+  await datums.return(undefined)
   for (const end of ends) if (end.status === 'rejected') throw end.reason
 }
 
@@ -110,8 +111,7 @@ async function* pendingDatums(
     for (const datum of datums) {
       const result = results.get(datum.key)
       if (result === undefined) yield datum
-      else if (result.job === plan.job.id) recorder.tally.processed += 1
-      else recorder.tally.skipped += 1
+      else recorder.count(result)
     }
   }
 }
@@ -198,9 +198,16 @@ async function fail(
   const at = ports.clock.now()
   await ports.database.transact(async (tx) => {
     await recorder.writeRest(tx)
+    if (!(await isCurrent(tx, plan))) return
     const reason = await reasonOf(tx, plan)
     await setJobState(tx, plan.job.id, { state: 'failure', reason, at })
   })
+}
+
+/** Whether the job is still what was planned: an update of the pipeline gives it new code. */
+async function isCurrent(tx: ReadTransaction, plan: JobPlan): Promise<boolean> {
+  const job = await findJob(tx, plan.job.id)
+  return job?.pipelineVersion === plan.job.pipelineVersion
 }
 
 async function failureReason(tx: ReadTransaction, plan: JobPlan): Promise<string> {
@@ -237,6 +244,7 @@ async function succeed(
   const at = ports.clock.now()
   await ports.database.transact(async (tx) => {
     await recorder.writeRest(tx)
+    if (!(await isCurrent(tx, plan))) return
     if ((await findRepo(tx, job.outputRepo)) === undefined) {
       const reason = `the output repo ${job.outputRepo} has been deleted`
       await setJobState(tx, job.id, { state: 'failure', reason, at })

@@ -57,6 +57,16 @@ export class ResultRecorder {
     await earlier
   }
 
+  /** Counts a result that was there already: of this job, before a restart, or of another. */
+  count(result: ReusableResult): void {
+    if (result.job !== this.#job) {
+      this.tally.skipped += 1
+      return
+    }
+    this.tally.processed += 1
+    this.tally.stats = addStats(this.tally.stats, result.stats)
+  }
+
   /** Results by datum key, recorded or not. */
   async find(
     tx: ReadTransaction,
