@@ -59,7 +59,9 @@ export class NodeCall {
 
   /** Sends a message; resolves when there is room for the next one, or no need for it. */
   async send(message: EncodedMessage): Promise<void> {
-    if (this.#isSettled || !this.#stream.writable) return
+    if (this.#isSettled) return
+    // Not writable any more, but 'close' is still to tell why.
+    if (!this.#stream.writable) return this.#settled.promise
     const size = encodedBytes(message)
     if (size > messageBytesMax) {
       throw new RpcError(

@@ -8,7 +8,7 @@ import { SystemClock } from '../base/clock.ts'
 import { NotFoundError, UnavailableError } from '../base/errors.ts'
 import { Code } from '../base/grpc-wire.ts'
 import { createClient } from '../client/client.ts'
-import { RpcError } from '../client/rpc-error.ts'
+import type { RpcError } from '../client/rpc-error.ts'
 import { API as Pfs } from '../gen/pfs_pb.ts'
 import { API as Version, VersionSchema } from '../gen/version_pb.ts'
 import { GrpcFixture } from '../testing/grpc-fixture.ts'
@@ -41,58 +41,6 @@ async function failure(promise: Promise<unknown>): Promise<RpcError> {
     (error: unknown) => error as RpcError,
   )
 }
-
-test('unary calls give responses and errors with code, text and kind', async () => {
-  const pfs = await pfsClient({
-    async inspectRepo(request, { metadata }) {
-      if (request.repo === undefined) throw new NotFoundError('größe not found')
-      return { description: `${request.repo.name} ${metadata.text('authn-token')}` }
-    },
-  })
-  const options = { metadata: { 'authn-token': 'secret' } }
-  const response = await pfs.inspectRepo({ repo: { name: 'data' } }, options)
-  expect(response.description).toBe('data secret')
-  const error = await failure(pfs.inspectRepo({}))
-  expect(error).toBeInstanceOf(RpcError)
-  expect([error.code, error.message, error.kind]).toEqual([
-    Code.unknown,
-    'größe not found',
-    'not-found',
-  ])
-})
-
-test('streams of responses come in order, and then their error', async () => {
-  const pfs = await pfsClient({
-    async *getFile(request) {
-      for (let index = 0; index < request.sizeBytes; index += 1)
-        yield { value: Uint8Array.of(index) }
-      if (request.offsetBytes > 0) throw new NotFoundError('no more')
-    },
-  })
-  const values: number[] = []
-  const read = async (offsetBytes: bigint): Promise<void> => {
-    for await (const { value } of pfs.getFile({ sizeBytes: 3n, offsetBytes })) values.push(...value)
-  }
-  await read(0n)
-  expect(values).toEqual([0, 1, 2])
-  expect((await failure(read(1n))).message).toBe('no more')
-  expect(values).toEqual([0, 1, 2, 0, 1, 2])
-})
-
-test('leaving a stream of responses cancels the call', async () => {
-  const closed = Promise.withResolvers<void>()
-  const pfs = await pfsClient({
-    async *getFile() {
-      try {
-        while (true) yield { value: new Uint8Array(50_000) }
-      } finally {
-        closed.resolve()
-      }
-    },
-  })
-  for await (const message of pfs.getFile({})) if (message.value.length > 0) break
-  await expect(closed.promise).resolves.toBeUndefined()
-})
 
 test('an upload is not read ahead of the server', async () => {
   const go = Promise.withResolvers<void>()

@@ -2,7 +2,7 @@ import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'nod
 import { Code, type EncodedMessage } from '../../base/grpc-wire.ts'
 import type { CallEvents, CallWire } from './call-wire.ts'
 import { statusFields, type Status } from './errors.ts'
-import { writeFramed } from './framed-write.ts'
+import { framed } from './framed.ts'
 
 const responseHeaders: OutgoingHttpHeaders = {
   [constants.HTTP2_HEADER_STATUS]: 200,
@@ -40,8 +40,11 @@ export class Http2Wire implements CallWire {
 
   send(message: EncodedMessage, sizeBytes: number): boolean {
     this.#sendHeaders()
-    writeFramed(this.#stream, message, sizeBytes)
-    return !this.#stream.writableNeedDrain
+    this.#stream.cork()
+    for (const piece of framed(message, sizeBytes)) this.#stream.write(piece)
+    this.#stream.uncork()
+    // A destroyed stream needs no drain, but its 'close' must get a turn to be told.
+    return !this.#stream.destroyed && !this.#stream.writableNeedDrain
   }
 
   finish(status: Status): void {

@@ -8,7 +8,7 @@ import {
 } from '../../base/grpc-wire.ts'
 import type { CallEvents, CallWire } from './call-wire.ts'
 import { statusFields, type Status } from './errors.ts'
-import { writeFramed } from './framed-write.ts'
+import { framed } from './framed.ts'
 
 /** gRPC-Web: the same messages over HTTP/1.1, with the status in a last frame of the body. */
 export class WebWire implements CallWire {
@@ -40,8 +40,10 @@ export class WebWire implements CallWire {
   }
 
   send(message: EncodedMessage, sizeBytes: number): boolean {
-    writeFramed(this.#response, message, sizeBytes)
-    return !this.#response.writableNeedDrain
+    // Not corked: a response that is does not notice that it should be waited for.
+    for (const piece of framed(message, sizeBytes)) this.#response.write(piece)
+    // A destroyed response needs no drain, but its 'close' must get a turn to be told.
+    return !this.#response.destroyed && !this.#response.writableNeedDrain
   }
 
   finish(status: Status): void {
