@@ -1,1 +1,3 @@
-console.log('pachctl')
+import { runPachctl } from '../cli/pachctl.ts'
+
+process.exitCode = await runPachctl(process)

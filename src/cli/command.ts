@@ -1,0 +1,62 @@
+import type { Clock } from '../base/clock.ts'
+import type { Transport } from '../client/transport.ts'
+import type { Flags } from './flags.ts'
+import type { Input } from './input.ts'
+import type { Output } from './output.ts'
+
+/** A flag that a command takes. */
+export interface FlagSpec {
+  readonly name: string
+  readonly short?: string
+  /** What stands for its value in help; without it, the flag is on or off. */
+  readonly value?: string
+  /** May be given several times, and each value may be a list with commas. */
+  readonly repeats?: true
+  /** The value is a whole number of 0 or more. */
+  readonly isCount?: true
+  /** The value when the flag is not given. */
+  readonly default?: string
+  readonly about: string
+}
+
+/** What a command is given to work with. */
+export interface CommandContext {
+  /** As many as the command says. */
+  readonly args: readonly string[]
+  readonly flags: Flags
+  readonly input: Input
+  readonly out: Output
+  readonly err: Output
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly clock: Clock
+  /** Where pachd is, as the person wrote it. */
+  readonly address: string
+  /** Connects with the first call. */
+  readonly transport: Transport
+}
+
+export type CommandRun = (context: CommandContext) => Promise<void>
+
+/** A command as help, the reference and the parser see it. Its code is loaded when it runs. */
+export interface CommandSpec {
+  readonly name: string
+  /** Such as `REPO COMMIT [PATH]`: what is in brackets comes together or not at all. */
+  readonly arguments: string
+  /** One line. */
+  readonly about: string
+  /** Paragraphs for its own help. */
+  readonly details?: string
+  readonly examples?: readonly string[]
+  readonly flags: readonly FlagSpec[]
+  /** Put before what the server says, as 1.5 does. */
+  readonly errorPrefix?: string
+  /** Shows the status code too, as 1.5 does for some commands, so that scripts match the same text. */
+  readonly showsStatus?: true
+  readonly load: () => Promise<CommandRun>
+}
+
+/** Commands that belong together. */
+export interface CommandFamily {
+  readonly title: string
+  readonly commands: readonly CommandSpec[]
+}

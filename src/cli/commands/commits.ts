@@ -1,0 +1,67 @@
+import type { CommandContext } from '../command.ts'
+import { type CommitInfo, CommitInfoSchema } from '../../gen/pfs_pb.ts'
+import { addCommitRow, commitColumns } from '../printing/commit-rows.ts'
+import { rawText } from '../printing/json.ts'
+import { sizeText } from '../printing/sizes.ts'
+import { Table } from '../printing/table.ts'
+import { ageText } from '../printing/times.ts'
+import { pfsClient } from '../services.ts'
+
+export async function startCommit(context: CommandContext): Promise<void> {
+  const [name = '', branch = ''] = context.args
+  const parent = { repo: { name }, id: context.flags.text('parent') }
+  const { id } = await pfsClient(context).startCommit({ parent, branch })
+  await context.out.line(id)
+}
+
+export async function finishCommit(context: CommandContext): Promise<void> {
+  const [name = '', id = ''] = context.args
+  await pfsClient(context).finishCommit({ commit: { repo: { name }, id } })
+}
+
+export async function inspectCommit(context: CommandContext): Promise<void> {
+  const { args, flags, out } = context
+  const [name = '', id = ''] = args
+  const info = await pfsClient(context).inspectCommit({ commit: { repo: { name }, id } })
+  await out.write(flags.isOn('raw') ? rawText(CommitInfoSchema, info) : detailText(info, context))
+}
+
+function detailText(info: CommitInfo, { clock }: CommandContext): string {
+  const { commit, parentCommit, started, finished, sizeBytes, provenance } = info
+  let text = `Commit: ${commit?.repo?.name ?? ''}/${commit?.id ?? ''}\n`
+  if (parentCommit !== undefined) text += `Parent: ${parentCommit.id} \n`
+  text += `Started: ${ageText(started, clock)}\n`
+  if (finished !== undefined) text += `Finished: ${ageText(finished, clock)} \n`
+  text += `Size: ${sizeText(sizeBytes)}\n`
+  if (provenance.length > 0) {
+    const names = provenance.map(({ repo, id }) => ` ${repo?.name ?? ''}/${id} `)
+    text += `Provenance: ${names.join('')} \n`
+  }
+  return text
+}
+
+export async function listCommit(context: CommandContext): Promise<void> {
+  const { args, flags, out, clock } = context
+  const [name = '', to = ''] = args
+  const from = flags.text('from')
+  const repo = { name }
+  const { commitInfo } = await pfsClient(context).listCommit({
+    repo,
+    number: BigInt(flags.count('number')),
+    ...(to !== '' && { to: { repo, id: to } }),
+    ...(from !== '' && { from: { repo, id: from } }),
+  })
+  if (flags.isOn('raw')) {
+    for (const info of commitInfo) await out.write(rawText(CommitInfoSchema, info))
+    return
+  }
+  const table = new Table(out)
+  table.add(...commitColumns)
+  for (const info of commitInfo) addCommitRow(table, info, clock)
+  await table.flush()
+}
+
+export async function deleteCommit(context: CommandContext): Promise<void> {
+  const [name = '', id = ''] = context.args
+  await pfsClient(context).deleteCommit({ commit: { repo: { name }, id } })
+}

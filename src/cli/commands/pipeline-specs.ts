@@ -1,0 +1,66 @@
+import { readFile } from 'node:fs/promises'
+import { InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
+import type { CommandContext } from '../command.ts'
+import { parsePipelineSpecs } from '../parsing/pipeline-specs.ts'
+import { ppsClient } from '../services.ts'
+
+export async function createPipeline(context: CommandContext): Promise<void> {
+  await apply(context, {})
+}
+
+export async function updatePipeline(context: CommandContext): Promise<void> {
+  await apply(context, { update: true, reprocess: context.flags.isOn('reprocess') })
+}
+
+/** What the command decides, whatever the spec says. */
+interface Overrides {
+  readonly update?: boolean
+  readonly reprocess?: boolean
+}
+
+async function apply(context: CommandContext, { update, reprocess }: Overrides): Promise<void> {
+  const { flags, out } = context
+  if (flags.isOn('push-images')) {
+    throw new UnimplementedError(
+      '--push-images is not there yet: push the image with docker push, and name it in the spec',
+    )
+  }
+  const text = await readSource(context, flags.text('file'))
+  const pps = ppsClient(context)
+  for (const request of parsePipelineSpecs(text)) {
+    if (request.inputs.length > 0) {
+      await out.line('WARNING: the field "inputs" is deprecated; write "input" instead')
+    }
+    if (update === true) {
+      request.update = true
+      request.reprocess = reprocess === true
+    }
+    await pps.createPipeline(request)
+  }
+}
+
+async function readSource({ input, out }: CommandContext, source: string): Promise<string> {
+  if (source === '-') {
+    await out.line('Reading from stdin.')
+    return input.text()
+  }
+  if (/^https?:\/\//.test(source)) return fetchText(source)
+  return readFile(source, 'utf8')
+}
+
+async function fetchText(url: string): Promise<string> {
+  let response: Response
+  try {
+    response = await fetch(url)
+  } catch (error) {
+    const { cause } = error as Error
+    throw new InvalidArgumentError(
+      `cannot fetch ${url}: ${cause instanceof Error ? cause.message : String(error)}`,
+      { cause: error },
+    )
+  }
+  if (!response.ok) {
+    throw new InvalidArgumentError(`cannot fetch ${url}: the answer is HTTP ${response.status}`)
+  }
+  return response.text()
+}

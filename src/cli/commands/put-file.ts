@@ -1,0 +1,36 @@
+import { UnimplementedError } from '../../base/errors.ts'
+import type { CommandContext } from '../command.ts'
+import { UsageError } from '../errors.ts'
+import { commitAround } from '../uploading/commit-around.ts'
+import { readSourceNames, targetsOf } from '../uploading/targets.ts'
+import { upload } from '../uploading/upload.ts'
+
+export async function putFile(context: CommandContext): Promise<void> {
+  const { args, flags } = context
+  const [repo = '', branch = '', path] = args
+  refuseSplit(flags.text('split'))
+  const names = await readSourceNames(context)
+  const isRecursive = flags.isOn('recursive')
+  const targets = targetsOf(names, path)
+  const send = (commit: string): Promise<void> =>
+    upload(context, {
+      repo,
+      commit,
+      targets,
+      isRecursive,
+      overwrite: flags.isOn('overwrite'),
+      parallelism: Math.max(1, flags.count('parallelism')),
+    })
+  if (flags.isOn('commit')) await commitAround(context, { repo, branch }, send)
+  else await send(branch)
+}
+
+function refuseSplit(delimiter: string): void {
+  if (delimiter === '') return
+  if (delimiter !== 'json' && delimiter !== 'line') {
+    throw new UsageError(`unrecognized delimiter '${delimiter}'; only accepts 'json' or 'line'`)
+  }
+  throw new UnimplementedError(
+    '--split is not there yet: split the content first, for instance with split(1), and put the files with -r',
+  )
+}

@@ -1,0 +1,64 @@
+import type { CommandContext } from '../command.ts'
+import { UsageError } from '../errors.ts'
+import { type RepoInfo, RepoInfoSchema } from '../../gen/pfs_pb.ts'
+import { rawText } from '../printing/json.ts'
+import { sizeText } from '../printing/sizes.ts'
+import { Table } from '../printing/table.ts'
+import { ageText } from '../printing/times.ts'
+import { pfsClient } from '../services.ts'
+
+export async function createRepo(context: CommandContext): Promise<void> {
+  const [name = ''] = context.args
+  const description = context.flags.text('description')
+  await pfsClient(context).createRepo({ repo: { name }, description })
+}
+
+export async function inspectRepo(context: CommandContext): Promise<void> {
+  const { flags, out } = context
+  const [name = ''] = context.args
+  const info = await pfsClient(context).inspectRepo({ repo: { name } })
+  await out.write(flags.isOn('raw') ? rawText(RepoInfoSchema, info) : detailText(info, context))
+}
+
+function detailText(info: RepoInfo, { clock }: CommandContext): string {
+  const { repo, description, created, sizeBytes, provenance } = info
+  let text = `Name: ${repo?.name ?? ''}\n`
+  if (description !== '') text += `Description: ${description}\n`
+  text += `Created: ${ageText(created, clock)}\nSize: ${sizeText(sizeBytes)}\n`
+  if (provenance.length > 0) {
+    text += `Provenance: ${provenance.map(({ name }) => ` ${name} `).join('')} \n`
+  }
+  return text
+}
+
+export async function listRepo(context: CommandContext): Promise<void> {
+  const { flags, out, clock } = context
+  const provenance = flags.list('provenance').map((name) => ({ name }))
+  const { repoInfo } = await pfsClient(context).listRepo({ provenance })
+  if (flags.isOn('raw')) {
+    for (const info of repoInfo) await out.write(rawText(RepoInfoSchema, info))
+    return
+  }
+  const table = new Table(out)
+  table.add('NAME', 'CREATED', 'SIZE')
+  for (const { repo, created, sizeBytes } of repoInfo) {
+    table.add(repo?.name ?? '', ageText(created, clock), sizeText(sizeBytes))
+  }
+  await table.flush()
+}
+
+export async function deleteRepo(context: CommandContext): Promise<void> {
+  const { args, flags } = context
+  const [name] = args
+  const all = flags.isOn('all')
+  if (all && name !== undefined) {
+    throw new UsageError('cannot use the --all flag with an argument')
+  }
+  if (!all && name === undefined) {
+    throw new UsageError('either a repo name or the --all flag needs to be provided')
+  }
+  const force = flags.isOn('force')
+  await pfsClient(context).deleteRepo(
+    name === undefined ? { all, force } : { repo: { name }, force },
+  )
+}

@@ -1,0 +1,140 @@
+import type { CommandFamily } from '../command.ts'
+import { parallelismFlag, rawFlag } from './common-flags.ts'
+
+const files = async (): Promise<typeof import('../commands/files.ts')> =>
+  import('../commands/files.ts')
+const objects = async (): Promise<typeof import('../commands/objects.ts')> =>
+  import('../commands/objects.ts')
+
+export const fileCommands: CommandFamily = {
+  title: 'Files',
+  commands: [
+    {
+      name: 'put-file',
+      arguments: 'REPO BRANCH [PATH]',
+      about: 'put files into an open commit',
+      details: `BRANCH is a branch whose head is open, or the id of an open commit; with --commit, a commit is
+opened before and finished after. One source goes to PATH; several go below it, each under its own
+name. Without PATH, each goes to its own name. With --recursive, what is below a directory goes
+directly below PATH.
+
+Files are appended to, unless --overwrite says otherwise.`,
+      examples: [
+        'echo hello | pachctl put-file data master /greeting -c',
+        'pachctl put-file data master -c -f report.csv',
+        'pachctl put-file data master /2017 -c -r -f photographs',
+        'pachctl put-file data master -c -i list-of-files.txt',
+      ],
+      flags: [
+        {
+          name: 'file',
+          short: 'f',
+          value: 'SOURCE',
+          repeats: true,
+          default: '-',
+          about: 'a local file, or - for standard input',
+        },
+        {
+          name: 'input-file',
+          short: 'i',
+          value: 'LIST',
+          repeats: true,
+          about: 'a file, or -, that names one source in each line',
+        },
+        { name: 'recursive', short: 'r', about: 'put all files below a directory' },
+        parallelismFlag,
+        { name: 'split', value: 'json|line', about: 'split the content into files; comes later' },
+        {
+          name: 'target-file-datums',
+          value: 'COUNT',
+          isCount: true,
+          default: '0',
+          about: 'with --split: so many values or lines a file',
+        },
+        {
+          name: 'target-file-bytes',
+          value: 'BYTES',
+          isCount: true,
+          default: '0',
+          about: 'with --split: about so many bytes a file',
+        },
+        { name: 'commit', short: 'c', about: 'open a commit before, and finish it after' },
+        { name: 'overwrite', short: 'o', about: 'replace files instead of appending to them' },
+      ],
+      load: async () => (await import('../commands/put-file.ts')).putFile,
+    },
+    {
+      name: 'get-file',
+      arguments: 'REPO COMMIT PATH',
+      about: 'print or store a file, or store a directory',
+      examples: [
+        'pachctl get-file data master /greeting',
+        'pachctl get-file data master / -r -o copy-of-data',
+      ],
+      flags: [
+        { name: 'recursive', short: 'r', about: 'store all files below a directory' },
+        { name: 'output', short: 'o', value: 'PATH', about: 'where to store it' },
+        parallelismFlag,
+      ],
+      load: async () => (await import('../commands/get-file.ts')).getFile,
+    },
+    {
+      name: 'inspect-file',
+      arguments: 'REPO COMMIT PATH',
+      about: 'show a file or a directory',
+      flags: [rawFlag],
+      load: async () => (await files()).inspectFile,
+    },
+    {
+      name: 'list-file',
+      arguments: 'REPO COMMIT [DIRECTORY]',
+      about: 'list what is in a directory',
+      flags: [rawFlag],
+      load: async () => (await files()).listFile,
+    },
+    {
+      name: 'glob-file',
+      arguments: 'REPO COMMIT PATTERN',
+      about: 'list the files and directories that match a pattern',
+      examples: ["pachctl glob-file data master '/2017-*/*.csv'"],
+      flags: [rawFlag],
+      load: async () => (await files()).globFile,
+    },
+    {
+      name: 'diff-file',
+      arguments: 'NEW-REPO NEW-COMMIT NEW-PATH [OLD-REPO OLD-COMMIT OLD-PATH]',
+      about: 'show what differs between two paths, or between a path and its parent commit',
+      flags: [{ name: 'shallow', short: 's', about: 'only one level below the path' }],
+      load: async () => (await files()).diffFile,
+    },
+    {
+      name: 'delete-file',
+      arguments: 'REPO COMMIT PATH',
+      about: 'delete a file or a directory from an open commit',
+      flags: [],
+      showsStatus: true,
+      load: async () => (await files()).deleteFile,
+    },
+    {
+      name: 'get-object',
+      arguments: 'HASH',
+      about: 'print an object',
+      flags: [],
+      load: async () => (await objects()).getObject,
+    },
+    {
+      name: 'get-tag',
+      arguments: 'TAG',
+      about: 'print the object that a tag names',
+      flags: [],
+      load: async () => (await objects()).getTag,
+    },
+    {
+      name: 'lineage',
+      arguments: 'REPO COMMIT PATH',
+      about: 'show which datums wrote a file, and from what',
+      flags: [rawFlag],
+      load: async () => (await import('../commands/lineage.ts')).lineage,
+    },
+  ],
+}

@@ -1,0 +1,178 @@
+import type { CommandFamily } from '../command.ts'
+import { rawFlag } from './common-flags.ts'
+
+const commits = async (): Promise<typeof import('../commands/commits.ts')> =>
+  import('../commands/commits.ts')
+const repos = async (): Promise<typeof import('../commands/repos.ts')> =>
+  import('../commands/repos.ts')
+const branches = async (): Promise<typeof import('../commands/branches.ts')> =>
+  import('../commands/branches.ts')
+const streams = async (): Promise<typeof import('../commands/commit-streams.ts')> =>
+  import('../commands/commit-streams.ts')
+
+export const repoCommands: CommandFamily = {
+  title: 'Repos, commits and branches',
+  commands: [
+    {
+      name: 'create-repo',
+      arguments: 'REPO',
+      about: 'make a repo',
+      flags: [{ name: 'description', short: 'd', value: 'TEXT', about: 'what the repo is for' }],
+      showsStatus: true,
+      load: async () => (await repos()).createRepo,
+    },
+    {
+      name: 'inspect-repo',
+      arguments: 'REPO',
+      about: 'show a repo',
+      flags: [rawFlag],
+      load: async () => (await repos()).inspectRepo,
+    },
+    {
+      name: 'list-repo',
+      arguments: '',
+      about: 'list repos',
+      flags: [
+        {
+          name: 'provenance',
+          short: 'p',
+          value: 'REPO',
+          repeats: true,
+          about: 'only repos that are made from this one',
+        },
+        rawFlag,
+      ],
+      load: async () => (await repos()).listRepo,
+    },
+    {
+      name: 'delete-repo',
+      arguments: '[REPO]',
+      about: 'delete a repo with all it holds',
+      flags: [
+        { name: 'force', short: 'f', about: 'even when other repos are made from it' },
+        { name: 'all', about: 'delete every repo' },
+      ],
+      errorPrefix: 'error from delete-repo: ',
+      showsStatus: true,
+      load: async () => (await repos()).deleteRepo,
+    },
+    {
+      name: 'start-commit',
+      arguments: 'REPO [BRANCH]',
+      about: 'open a commit and print its id',
+      details: `With BRANCH, the commit follows the branch's head and becomes its head. A branch that does not
+exist is made.`,
+      examples: [
+        'pachctl start-commit images master',
+        'pachctl start-commit images patch -p master',
+      ],
+      flags: [
+        {
+          name: 'parent',
+          short: 'p',
+          value: 'COMMIT',
+          about: 'follow this commit, by id or by branch',
+        },
+      ],
+      load: async () => (await commits()).startCommit,
+    },
+    {
+      name: 'finish-commit',
+      arguments: 'REPO COMMIT',
+      about: 'finish an open commit: it becomes readable and never changes again',
+      flags: [],
+      load: async () => (await commits()).finishCommit,
+    },
+    {
+      name: 'inspect-commit',
+      arguments: 'REPO COMMIT',
+      about: 'show a commit',
+      flags: [rawFlag],
+      load: async () => (await commits()).inspectCommit,
+    },
+    {
+      name: 'list-commit',
+      arguments: 'REPO [TO]',
+      about: 'list commits of a repo, newest first',
+      examples: [
+        'pachctl list-commit images',
+        'pachctl list-commit images master -n 10',
+        'pachctl list-commit images master -f 5d0a3ba7e4c84a8f8a3ce0b0d2f3a1c9',
+      ],
+      flags: [
+        { name: 'from', short: 'f', value: 'COMMIT', about: 'stop before this ancestor of TO' },
+        {
+          name: 'number',
+          short: 'n',
+          value: 'COUNT',
+          isCount: true,
+          default: '0',
+          about: 'at most so many; 0 for all',
+        },
+        rawFlag,
+      ],
+      load: async () => (await commits()).listCommit,
+    },
+    {
+      name: 'flush-commit',
+      arguments: 'REPO/COMMIT...',
+      about: 'wait for all that is made from some commits, and list it',
+      examples: [
+        'pachctl flush-commit images/master',
+        'pachctl flush-commit images/master -r edges',
+      ],
+      flags: [
+        {
+          name: 'repos',
+          short: 'r',
+          value: 'REPO',
+          repeats: true,
+          about: 'wait for this repo only',
+        },
+        rawFlag,
+      ],
+      showsStatus: true,
+      load: async () => (await streams()).flushCommit,
+    },
+    {
+      name: 'subscribe-commit',
+      arguments: 'REPO BRANCH',
+      about: 'print the finished commits of a branch, and each new one when it is finished',
+      flags: [
+        { name: 'from', value: 'COMMIT', about: 'leave out this commit and those before it' },
+        { name: 'new', about: 'only commits that are not there yet' },
+        rawFlag,
+      ],
+      showsStatus: true,
+      load: async () => (await streams()).subscribeCommit,
+    },
+    {
+      name: 'delete-commit',
+      arguments: 'REPO COMMIT',
+      about: 'delete an open commit',
+      flags: [],
+      load: async () => (await commits()).deleteCommit,
+    },
+    {
+      name: 'list-branch',
+      arguments: 'REPO',
+      about: 'list the branches of a repo',
+      flags: [rawFlag],
+      load: async () => (await branches()).listBranch,
+    },
+    {
+      name: 'set-branch',
+      arguments: 'REPO COMMIT NEW-BRANCH',
+      about: 'point a branch at a commit, by id or by another branch',
+      flags: [],
+      load: async () => (await branches()).setBranch,
+    },
+    {
+      name: 'delete-branch',
+      arguments: 'REPO BRANCH',
+      about: 'delete a branch; its commits stay',
+      flags: [],
+      load: async () => (await branches()).deleteBranch,
+    },
+  ],
+}

@@ -1,0 +1,53 @@
+import type { Clock } from '../../base/clock.ts'
+import type { JobInfo, WorkerStatus } from '../../gen/pps_pb.ts'
+import type { Output } from '../output.ts'
+import { sizeText } from './sizes.ts'
+import { inputText, parallelismText, resourceLines, transformText } from './specs.ts'
+import { jobStateText } from './states.ts'
+import { plainTable, tableText } from './table.ts'
+import { ageText, betweenText, durationText } from './times.ts'
+
+/** A job as inspect-job shows it, blanks at ends of lines included. */
+export function jobText(
+  info: JobInfo,
+  { out, clock }: { readonly out: Output; readonly clock: Clock },
+): string {
+  const { parentJob, started, finished, stats, reason, dataFailed } = info
+  const pipeline = `Pipeline: ${info.pipeline?.name ?? ''} `
+  return [
+    `ID: ${info.job?.id ?? ''} \n`,
+    parentJob === undefined ? `${pipeline} \n` : `${pipeline}\nParent: ${parentJob.id} \n`,
+    `Started: ${ageText(started, clock)}\n`,
+    finished === undefined ? '' : `Duration: ${betweenText(started, finished)}\n`,
+    `State: ${jobStateText(info.state, out)}\n`,
+    reason === '' ? '' : `Reason: ${reason}\n`,
+    `Processed: ${info.dataProcessed}\n`,
+    dataFailed === 0n ? '' : `Failed: ${dataFailed}\n`,
+    `Skipped: ${info.dataSkipped}\nTotal: ${info.dataTotal}\n`,
+    `Data Downloaded: ${sizeText(stats?.downloadBytes ?? 0n)}\n`,
+    `Data Uploaded: ${sizeText(stats?.uploadBytes ?? 0n)}\n`,
+    `Download Time: ${durationText(stats?.downloadTime)}\n`,
+    `Process Time: ${durationText(stats?.processTime)}\n`,
+    `Upload Time: ${durationText(stats?.uploadTime)}\n`,
+    `Worker Status:\n${workersText(info.workerStatus, clock)}`,
+    `Restarts: ${info.restart}\n`,
+    `ParallelismSpec: ${parallelismText(info.parallelismSpec)}\n`,
+    resourceLines(info.resourceSpec),
+    `Input:\n${inputText(info.input)}\n\n`,
+    `Transform:\n${transformText(info.transform)} \n`,
+    info.outputCommit === undefined ? '' : `Output Commit: ${info.outputCommit.id} \n`,
+    info.statsCommit === undefined ? '' : `Stats Commit: ${info.statsCommit.id} \n`,
+    info.egress === undefined ? '' : `Egress: ${info.egress.URL} \n`,
+  ].join('')
+}
+
+function workersText(workers: readonly WorkerStatus[], clock: Clock): string {
+  const rows = workers.map(({ workerId, jobId, data, started, queueSize }) => [
+    workerId,
+    jobId,
+    data.map(({ path }) => path).join(', '),
+    ageText(started, clock),
+    String(queueSize),
+  ])
+  return tableText([['WORKER', 'JOB', 'DATUM', 'STARTED', 'QUEUE'], ...rows], plainTable)
+}

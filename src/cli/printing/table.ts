@@ -1,0 +1,73 @@
+import type { Output } from '../output.ts'
+
+/** How the cells of a table are padded: every one, also the last of its line. */
+export interface TableShape {
+  readonly cellWidthMin: number
+  /** Blanks after the longest cell of a column, at least. */
+  readonly gap: number
+}
+
+export const plainTable: TableShape = { cellWidthMin: 20, gap: 3 }
+export const denseTable: TableShape = { cellWidthMin: 0, gap: 1 }
+
+const plainCell = /^[ -~]*$/
+const escapes = /\u001b\[\d+m/g
+
+/** Grows as rows need it, and never shrinks. */
+type Widths = number[]
+
+/**
+ * Prints rows in columns. Rows wait until `flush`, which makes columns as wide as they need to be
+ * so far; so a long table can be printed while it comes, and a short one is even.
+ */
+export class Table {
+  readonly #out: Output
+  readonly #shape: TableShape
+  readonly #widths: Widths = []
+  #rows: (readonly string[])[] = []
+
+  constructor(out: Output, shape: TableShape = plainTable) {
+    this.#out = out
+    this.#shape = shape
+  }
+
+  add(...cells: readonly string[]): void {
+    this.#rows.push(cells)
+  }
+
+  async flush(): Promise<void> {
+    const rows = this.#rows
+    this.#rows = []
+    await this.#out.write(rowsText(rows, this.#shape, this.#widths))
+  }
+}
+
+/** A whole table. */
+export function tableText(rows: readonly (readonly string[])[], shape: TableShape): string {
+  return rowsText(rows, shape, [])
+}
+
+function rowsText(rows: readonly (readonly string[])[], shape: TableShape, widths: Widths): string {
+  for (const cells of rows) {
+    for (const [index, cell] of cells.entries()) {
+      const width = Math.max(shape.cellWidthMin, cellWidth(cell) + shape.gap)
+      widths[index] = Math.max(widths[index] ?? 0, width)
+    }
+  }
+  let text = ''
+  for (const cells of rows) {
+    for (const [index, cell] of cells.entries()) {
+      text += cell + ' '.repeat((widths[index] ?? 0) - cellWidth(cell))
+    }
+    text += '\n'
+  }
+  return text
+}
+
+/** In characters; escapes take no place on a screen. */
+function cellWidth(cell: string): number {
+  if (plainCell.test(cell)) return cell.length
+  let width = 0
+  for (const _ of cell.replaceAll(escapes, '')) width += 1
+  return width
+}

@@ -1,0 +1,94 @@
+import { statSync } from 'node:fs'
+import type { ByteStream } from '../../base/bytes.ts'
+import { Code } from '../../base/grpc-wire.ts'
+import { type FileChange, putFile, putFiles } from '../../client/file-transfers.ts'
+import { RpcError } from '../../client/rpc-error.ts'
+import type { CommandContext } from '../command.ts'
+import { inParallel } from '../parallel.ts'
+import { Progress } from '../printing/progress.ts'
+import { findFiles, readSlices, SmallFileReader } from './local-files.ts'
+import type { Target } from './targets.ts'
+
+/** Where to put what, and how. */
+export interface UploadRequest {
+  readonly repo: string
+  /** A branch or an id. */
+  readonly commit: string
+  readonly targets: readonly Target[]
+  readonly isRecursive: boolean
+  readonly overwrite: boolean
+  /** How many files to send at once, to a server that does not take them in one call. */
+  readonly parallelism: number
+}
+
+/** Puts all files, or the only one. */
+export async function upload(context: CommandContext, request: UploadRequest): Promise<void> {
+  const progress = new Progress(context, 'put')
+  const [only] = request.targets
+  if (only !== undefined && request.targets.length === 1 && !isDirectory(only.source)) {
+    await uploadOne(context, request, { target: only, progress })
+  } else await uploadAll(context, request, progress)
+  await progress.end()
+}
+
+function isDirectory(source: string): boolean {
+  return source !== '-' && statSync(source).isDirectory()
+}
+
+async function uploadOne(
+  { transport, input, out }: CommandContext,
+  { repo, commit, overwrite }: UploadRequest,
+  { target, progress }: { readonly target: Target; readonly progress: Progress },
+): Promise<void> {
+  if (target.source === '-') await out.line('Reading from stdin.')
+  const bytes = target.source === '-' ? input.bytes() : readSlices(target.source)
+  const file = { commit: { repo, id: commit }, path: target.path }
+  await putFile(transport, file, counted(bytes, progress), { overwrite })
+  progress.addFile()
+}
+
+/** In one call with one acknowledgement, or one call for each file where the server wants that. */
+async function uploadAll(
+  context: CommandContext,
+  request: UploadRequest,
+  progress: Progress,
+): Promise<void> {
+  const { repo, commit: id } = request
+  try {
+    await putFiles(context.transport, { repo, id }, changes(request, progress))
+  } catch (error) {
+    if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
+    progress.restart()
+    await uploadEach(context, request, progress)
+  }
+}
+
+function* changes(request: UploadRequest, progress: Progress): Generator<FileChange> {
+  const { targets, isRecursive, overwrite } = request
+  const reader = new SmallFileReader()
+  for (const { source, path } of findFiles(targets, isRecursive)) {
+    const content = reader.read(source)
+    if (content !== undefined) progress.addBytes(content.length)
+    yield { path, bytes: content ?? counted(readSlices(source), progress), overwrite }
+    progress.addFile()
+  }
+}
+
+async function uploadEach(
+  { transport }: CommandContext,
+  { repo, commit: id, targets, isRecursive, overwrite, parallelism }: UploadRequest,
+  progress: Progress,
+): Promise<void> {
+  await inParallel(findFiles(targets, isRecursive), parallelism, async ({ source, path }) => {
+    const bytes = counted(readSlices(source), progress)
+    await putFile(transport, { commit: { repo, id }, path }, bytes, { overwrite })
+    progress.addFile()
+  })
+}
+
+async function* counted(bytes: ByteStream, progress: Progress): AsyncGenerator<Uint8Array> {
+  for await (const slice of bytes) {
+    progress.addBytes(slice.length)
+    yield slice
+  }
+}
