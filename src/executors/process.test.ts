@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -74,6 +75,13 @@ async function runIn(slot: Slot, environment: Readonly<Record<string, string>> =
   const textsOf = (stream: string): readonly string[] =>
     lines.filter((line) => line.stream === stream).map((line) => line.text)
   return { ...result, stdout: textsOf('stdout'), stderr: textsOf('stderr') }
+}
+
+/** All that is below a directory but the directories right in it. */
+function filesIn(directory: string): readonly string[] {
+  return readdirSync(directory, { withFileTypes: true, recursive: true })
+    .filter((entry) => !entry.isDirectory() || entry.parentPath !== directory)
+    .map((entry) => entry.name)
 }
 
 /** Processes of the host with `text` in their command line. */
@@ -155,7 +163,7 @@ for (const isolation of isolations) {
       expect((await runIn(slot)).stdout).toEqual(['input'])
       expect(readFileSync(join(slot.pfsDirectory, 'out/g'), 'utf8')).toBe('x\n')
       await slot.reset()
-      expect(readdirSync(slot.pfsDirectory)).toEqual([])
+      expect(filesIn(slot.pfsDirectory)).toEqual([])
     })
 
     test.each([
@@ -265,7 +273,16 @@ for (const isolation of isolations) {
       )
       expect((await runIn(slot)).exitCode).toBe(0)
       await slot.reset()
+      expect(filesIn(slot.pfsDirectory)).toEqual([])
+    })
+
+    test('a reset gives /pfs its rights back', async () => {
+      const script = 'mkdir "$PFS/a"; chmod 0 "$PFS/a" "$PFS"'
+      await using slot = await executor.openSlot(sh(script), never)
+      await runIn(slot)
+      await slot.reset()
       expect(readdirSync(slot.pfsDirectory)).toEqual([])
+      expect(statSync(slot.pfsDirectory).mode & 0o777).toBe(0o755)
     })
 
     test('the home and temporary directory is writable, and empty for each datum', async () => {

@@ -26,8 +26,9 @@ export interface Transform {
 
 export interface Slot extends AsyncDisposable {
   /**
-   * An empty directory on the host that user code sees as `/pfs` during the next run. The worker
-   * fills `<input>/…` and `out/` before `run`, and reads `out/` after it.
+   * A directory on the host that user code sees as `/pfs` during the next run. It holds no files,
+   * but may hold empty directories of an earlier run. The worker fills `<input>/…` and `out/`
+   * before `run`, and reads `out/` after it.
    */
   readonly pfsDirectory: string
   /** The absolute path at which user code sees `pfsDirectory`: `/pfs`, or itself without a sandbox. */
@@ -40,7 +41,7 @@ export interface Slot extends AsyncDisposable {
    */
   run(run: DatumRun, signal: AbortSignal): Promise<RunResult>
   /**
-   * Empties `pfsDirectory`. A slot is broken, to be disposed of, once `reset` threw, or `run` threw
+   * Empties `pfsDirectory`; directories right in it may stay, empty. A slot is broken, to be disposed of, once `reset` threw, or `run` threw
    * anything but `FailedPreconditionError`.
    */
   reset(): Promise<void>

@@ -4,15 +4,17 @@ import { closeSync, constants, openSync, readFileSync, readdirSync, writeSync } 
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId } from '../../base/random.ts'
 import type { DatumRun, RunResult, Slot } from '../../pipelines/executor.ts'
+import { emptyDirectory, emptyTree } from './emptying.ts'
 import { userEnvironment } from './environment.ts'
 import { FifoReader } from './fifo.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import type { SlotOptions } from './sandbox-slot.ts'
 import { signalNumber } from './signal-numbers.ts'
 import {
-  emptyDirectory,
   makeSlotDirectory,
+  pfsMode,
   removeSlotDirectory,
+  sharedMode,
   type SlotDirectory,
 } from './slot-directory.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
@@ -77,8 +79,8 @@ export class PlainSlot implements Slot {
   }
 
   async reset(): Promise<void> {
-    await emptyDirectory(this.#directory.pfs)
-    await emptyDirectory(this.#directory.tmp)
+    await emptyTree(this.#directory.pfs, pfsMode)
+    await emptyDirectory(this.#directory.tmp, sharedMode)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,16 +1,16 @@
-import { writeFileSync } from 'node:fs'
-
 import type { Clock } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
 import type { DatumRun, RunResult, Slot, Transform } from '../../pipelines/executor.ts'
-import { environmentScript, userEnvironment } from './environment.ts'
+import { emptyDirectory, emptyTree } from './emptying.ts'
+import { EnvironmentFile, userEnvironment } from './environment.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import { openSandbox, type Sandbox, type SandboxMode } from './sandbox.ts'
 import {
-  emptyDirectory,
   makeSlotDirectory,
+  pfsMode,
   removeSlotDirectory,
+  sharedMode,
   type SlotDirectory,
 } from './slot-directory.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
@@ -32,6 +32,7 @@ export class SandboxSlot implements Slot {
   readonly pfsPath = '/pfs'
   readonly #options: SlotOptions
   readonly #directory: SlotDirectory
+  readonly #environmentFile: EnvironmentFile
   readonly #sandbox: Sandbox
   readonly #stdout: OutputLines
   readonly #stderr: OutputLines
@@ -44,6 +45,7 @@ export class SandboxSlot implements Slot {
   ) {
     this.#options = options
     this.#directory = directory
+    this.#environmentFile = new EnvironmentFile(directory.environmentFile)
     this.#sandbox = sandbox
     this.#stdout = outputs.stdout
     this.#stderr = outputs.stderr
@@ -89,7 +91,7 @@ export class SandboxSlot implements Slot {
       transform.environment,
       run.environment,
     )
-    writeFileSync(this.#directory.environmentFile, environmentScript(environment))
+    this.#environmentFile.write(environment)
     const nonce = newHexId(random)
     const budget = new OutputBudget(outputBytesMax)
     const abort = (): void => this.#sandbox.kill()
@@ -113,13 +115,14 @@ export class SandboxSlot implements Slot {
   }
 
   async reset(): Promise<void> {
-    await emptyDirectory(this.#directory.pfs)
-    await emptyDirectory(this.#directory.tmp)
-    await emptyDirectory(this.#directory.varTmp)
+    await emptyTree(this.#directory.pfs, pfsMode)
+    await emptyDirectory(this.#directory.tmp, sharedMode)
+    await emptyDirectory(this.#directory.varTmp, sharedMode)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#sandbox[Symbol.asyncDispose]()
+    this.#environmentFile[Symbol.dispose]()
     await removeSlotDirectory(this.#directory.path)
     this.#options.onDisposed()
   }

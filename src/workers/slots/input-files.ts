@@ -1,4 +1,13 @@
-import { closeSync, lstatSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 
 import { assert } from '../../base/errors.ts'
@@ -23,15 +32,15 @@ export interface InputFilesPorts {
 export interface WrittenInputs {
   readonly downloadBytes: number
   /**
-   * When `out` was made, last of all, by the file system's own clock, in nanoseconds: a file that
+   * When `out` was stamped, last of all, by the file system's own clock, in nanoseconds: a file that
    * was changed before this is as it was written.
    */
   readonly writtenAt: bigint
 }
 
 /**
- * Writes the members of a datum into an empty directory, each at `<input>/<its whole path>`, and
- * makes `out`. The files are copies: user code may do with them what it likes.
+ * Writes the members of a datum into a directory without files, each at `<input>/<its whole path>`, and
+ * makes `out`. Other directories there go. The files are copies: user code may do with them what it likes.
  *
  * @throws {DatumFilesError} for a name that the file system cannot hold.
  */
@@ -40,6 +49,10 @@ export async function writeInputs(
   pfsDirectory: string,
   members: readonly WorkMember[],
 ): Promise<WrittenInputs> {
+  const wanted = new Set([outputName, ...members.map(({ input }) => input)])
+  for (const name of readdirSync(pfsDirectory)) {
+    if (!wanted.has(name)) rmdirSync(join(pfsDirectory, name))
+  }
   const writer = new InputWriter(ports)
   for (const { input, path, entry } of members) {
     assert(isPlainName(input) && input !== outputName, 'an input has a name of its own')
@@ -57,7 +70,9 @@ export async function writeInputs(
   // Past the tick in which the last file was written, where that is little beside the writing.
   if (writer.count >= tickCountMin) await ports.pacer.rest(tickMs)
   const out = join(pfsDirectory, outputName)
-  mkdirSync(out)
+  if (lstatSync(out, { throwIfNoEntry: false }) === undefined) mkdirSync(out)
+  // Stamps it, whenever it was made.
+  utimesSync(out, 0, 0)
   const { ctimeNs } = lstatSync(out, { bigint: true })
   return { downloadBytes: writer.bytes, writtenAt: ctimeNs }
 }
