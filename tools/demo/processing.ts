@@ -1,0 +1,116 @@
+import { JobState, type JobInfo } from '../../src/gen/pps_pb.ts'
+import type { Screen } from './screen.ts'
+import { grouped } from './screen.ts'
+import type { ServerCalls } from './server-calls.ts'
+import type { Shell } from './shell.ts'
+
+export class JobFailedError extends Error {
+  override readonly name = 'JobFailedError'
+}
+
+const pollMs = 250
+
+/** What one pipeline made of a commit. */
+export interface PipelineRun {
+  readonly pipeline: string
+  readonly job: string
+  readonly outputCommit: string
+  readonly processedCount: number
+  readonly skippedCount: number
+  readonly elapsedMs: number
+}
+
+/** Waits as a person would, with `pachctl flush-commit`, and tells how far the jobs are meanwhile. */
+export class Processing {
+  readonly #calls: ServerCalls
+  readonly #shell: Shell
+  readonly #screen: Screen
+
+  constructor(ports: {
+    readonly calls: ServerCalls
+    readonly shell: Shell
+    readonly screen: Screen
+  }) {
+    this.#calls = ports.calls
+    this.#shell = ports.shell
+    this.#screen = ports.screen
+  }
+
+  /** @throws {JobFailedError} with the reason and where to look. */
+  async flush(commit: string): Promise<ReadonlyMap<string, PipelineRun>> {
+    const earlier = new Set((await this.#jobs()).map(({ job }) => job?.id))
+    const done = new AbortController()
+    const watching = this.#watch(earlier, done.signal)
+    try {
+      await Promise.race([
+        this.#shell.run(`pachctl flush-commit packages/${commit} > /dev/null`),
+        watching,
+      ])
+    } finally {
+      done.abort()
+    }
+    await watching
+    return this.#runsOf(commit)
+  }
+
+  async #jobs(): Promise<readonly JobInfo[]> {
+    return (await this.#calls.pps.listJob({})).jobInfo
+  }
+
+  /** Rejects when a job that is not in `earlier` failed; resolves after the signal only. */
+  async #watch(earlier: ReadonlySet<string | undefined>, signal: AbortSignal): Promise<void> {
+    try {
+      while (!signal.aborted) {
+        const jobs = (await this.#jobs()).filter(({ job }) => !earlier.has(job?.id))
+        for (const job of jobs) requireNotFailed(job)
+        this.#screen.passing(jobs.toReversed().map(progress).join('   '))
+        // An abort is the ordinary end.
+        await this.#calls.clock.sleep(pollMs, signal).catch(() => {})
+      }
+    } finally {
+      this.#screen.passing('')
+    }
+  }
+
+  async #runsOf(commit: string): Promise<ReadonlyMap<string, PipelineRun>> {
+    const jobs = new Map((await this.#jobs()).map((job) => [job.outputCommit?.id, job]))
+    const runs = new Map<string, PipelineRun>()
+    const commits = [{ repo: { name: 'packages' }, id: commit }]
+    for await (const { commit: output } of this.#calls.pfs.flushCommit({ commits })) {
+      const job = jobs.get(output?.id)
+      if (job !== undefined) runs.set(job.pipeline?.name ?? '', runOf(job))
+    }
+    return runs
+  }
+}
+
+function requireNotFailed({ job, pipeline, state, reason }: JobInfo): void {
+  if (state !== JobState.JOB_FAILURE && state !== JobState.JOB_KILLED) return
+  throw new JobFailedError(
+    `job ${job?.id} of ${pipeline?.name} failed: ${reason}; see pachctl get-logs --job ${job?.id}`,
+  )
+}
+
+function progress({ pipeline, dataProcessed, dataSkipped, dataTotal }: JobInfo): string {
+  return `${pipeline?.name}: ${dataProcessed + dataSkipped} of ${dataTotal} datums`
+}
+
+function runOf(info: JobInfo): PipelineRun {
+  return {
+    pipeline: info.pipeline?.name ?? '',
+    job: info.job?.id ?? '',
+    outputCommit: info.outputCommit?.id ?? '',
+    processedCount: Number(info.dataProcessed),
+    skippedCount: Number(info.dataSkipped),
+    elapsedMs: milliseconds(info.finished) - milliseconds(info.started),
+  }
+}
+
+function milliseconds(time: JobInfo['started']): number {
+  return time === undefined ? 0 : Number(time.seconds) * 1000 + time.nanos / 1e6
+}
+
+/** `2 processed, 412 skipped`. */
+export function countsText(run: PipelineRun): string {
+  return `${grouped(run.processedCount)} processed, ${grouped(run.skippedCount)} skipped`
+}
