@@ -125,7 +125,11 @@ test('closing lets running calls come to their end, and takes no more', async ()
   )
   const running = fixture.client(listener.address.port).unary(Pfs.method.inspectRepo, {}).response
   await started.promise
+  const idle = await socket(listener)
+  idle.write('GET / HTTP/1.1\r\nhost: here\r\n\r\n')
+  await once(idle, 'data')
   const closing = listener.close(20_000)
+  await once(idle.resume(), 'close')
   const late = await fixture
     .client(listener.address.port)
     .unary(Pfs.method.inspectRepo, {})

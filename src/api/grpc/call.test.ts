@@ -137,6 +137,17 @@ test('a handler may answer early, and the caller stops sending', async () => {
   await answersStill(port)
 })
 
+test('a caller that was answered early and never ends its side is hung up on', async () => {
+  const port = await fixture.serve(
+    service(Pfs, { putFile: async () => Promise.reject(new InvalidArgumentError('no')) }),
+  )
+  const stream = fixture.session(port).request(grpcHeaders('/pfs.API/PutFile'))
+  stream.write(framed(new Uint8Array(10)))
+  stream.resume()
+  await once(stream, 'close')
+  expect(stream.rstCode).toBe(0)
+})
+
 test('a caller may send its request and end its side of the stream later', async () => {
   const port = await fixture.serve(version)
   const stream = fixture.session(port).request(grpcHeaders('/versionpb.API/GetVersion'), {
