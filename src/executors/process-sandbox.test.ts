@@ -1,0 +1,214 @@
+import { spawnSync } from 'node:child_process'
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { join, resolve } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+import { SystemClock } from '../base/clock.ts'
+import { newHexId, SystemRandom } from '../base/random.ts'
+import { processesWith, runIn, serverScript, sh, transform } from '../testing/process-fixture.ts'
+import { type Isolation, openProcessExecutor, type ProcessExecutor } from './process.ts'
+
+const clock = new SystemClock()
+const random = new SystemRandom()
+const isRoot = process.geteuid?.() === 0
+const never = new AbortController().signal
+const nobody = 65_534
+
+// Below the checkout: what is below /tmp is out of sight for user code anyway.
+const home = resolve('node_modules')
+
+let data = ''
+
+beforeEach(() => {
+  data = mkdtempSync(join(home, '.pachyderm-executor-'))
+})
+
+afterEach(() => {
+  rmSync(data, { recursive: true, force: true })
+})
+
+function open(isolation?: Isolation): Promise<ProcessExecutor> {
+  return openProcessExecutor({
+    directory: join(data, 'scratch'),
+    hiddenDirectories: [data],
+    clock,
+    random,
+    ...(isolation === undefined ? {} : { isolation }),
+  })
+}
+
+const isolations: readonly Isolation[] = ['root', 'user', 'none']
+
+/** Whoever is not root cannot test its sandbox. */
+function describeFor(isolation: Isolation): typeof describe | typeof describe.skip {
+  return isolation === 'root' && !isRoot ? describe.skip : describe
+}
+
+for (const isolation of isolations.filter((each) => each !== 'none')) {
+  describeFor(isolation)(`the sandbox of "${isolation}"`, () => {
+    let executor: ProcessExecutor
+
+    beforeEach(async () => {
+      executor = await open(isolation)
+    })
+
+    afterEach(async () => {
+      await executor[Symbol.asyncDispose]()
+    })
+
+    test('/pfs is real', async () => {
+      await using slot = await executor.openSlot(sh('ls /pfs; pwd -P; cd /pfs/in && pwd -P'), never)
+      expect(slot.pfsPath).toBe('/pfs')
+      mkdirSync(join(slot.pfsDirectory, 'in'))
+      expect((await runIn(slot)).stdout).toEqual(['in', '/', '/pfs/in'])
+    })
+
+    test('user code can neither read nor change the data directory or another slot', async () => {
+      writeFileSync(join(data, 'secret'), 'secret')
+      await using other = await executor.openSlot(sh('exit 0'), never)
+      writeFileSync(join(other.pfsDirectory, 'foreign'), 'secret')
+      const paths = [join(data, 'secret'), join(other.pfsDirectory, 'foreign')]
+      const script = [
+        `umount "${data}"; umount -l "${data}"; umount /; mount -t tmpfs x /mnt`,
+        `ls -A "${data}"`,
+        ...paths.flatMap((path) => [
+          ...['', '/proc/1/root', '/proc/self/root', '/proc/1/cwd'].map(
+            (at) => `cat "${at}${path}"`,
+          ),
+          `echo broken >"${path}"`,
+        ]),
+        `for p in /proc/[0-9]*; do cat "$p/root${paths[0]}"; done`,
+        `unshare -r -m sh -c 'umount "${data}"; umount -l "${data}"; cat "${paths[0]}"'`,
+        'chroot /proc/1/root cat "$0"',
+        'exit 9',
+      ].join('\n')
+      await using slot = await executor.openSlot(sh(script), never)
+      const ran = await runIn(slot)
+      expect(ran.exitCode).toBe(9)
+      expect(ran.stdout).toEqual([])
+      for (const path of paths) expect(readFileSync(path, 'utf8')).toBe('secret')
+      expect(readdirSync(data).toSorted()).toEqual(['scratch', 'secret'])
+    })
+
+    test('user code cannot change the host, and sees no process or device of it', async () => {
+      const mark = `.pachyderm-test-${newHexId(random)}`
+      const script =
+        `for d in / /etc /usr /var /home /root /dev /proc/sys "${home}"; do touch "$d/${mark}"; done; ` +
+        'ls -d /proc/[0-9]*; ls /dev; echo x >/proc/sys/kernel/hostname; mknod /tmp/d b 254 0; ' +
+        `kill -9 1; kill -9 ${process.pid}; ls /dev/null && echo alive`
+      await using slot = await executor.openSlot(sh(script), never)
+      const { stdout } = await runIn(slot)
+      expect(stdout.filter((line) => line.startsWith('/proc/')).length).toBeLessThanOrEqual(3)
+      expect(stdout).toContain('/proc/1')
+      expect(stdout).toContain('alive')
+      expect(stdout.join(' ')).not.toMatch(/\b(vda|sda|mem|kmsg)\b/)
+      for (const directory of ['/', '/etc', '/var', home]) {
+        expect(existsSync(join(directory, mark))).toBe(false)
+      }
+    })
+
+    test('shared memory and message queues do not survive a datum', async () => {
+      await using slot = await executor.openSlot(
+        sh(
+          'ls -A /dev/shm /dev/mqueue /tmp /var/tmp; ipcs | grep ^0x; ' +
+            ': >/dev/shm/a; : >/dev/shm/.b; : >/dev/mqueue/q; : >/var/tmp/c; ipcmk -M 10 >/dev/null',
+        ),
+        never,
+      )
+      const first = await runIn(slot)
+      await slot.reset()
+      expect(await runIn(slot)).toEqual(first)
+      expect(first.stdout.join(' ')).toBe('/dev/mqueue:  /dev/shm:  /tmp:  /var/tmp:')
+    })
+
+    test('a sandbox that dies fails the datum instead of hanging', async () => {
+      await using slot = await executor.openSlot(sh('echo started; sleep 1000'), never)
+      const mark = slot.pfsDirectory.replace(/\/pfs$/, '')
+      const run = slot.run(
+        {
+          environment: {},
+          onLine: () => {
+            for (const pid of processesWith(mark)) process.kill(Number(pid), 'SIGKILL')
+          },
+        },
+        never,
+      )
+      await expect(run).rejects.toThrow('the sandbox ended')
+    })
+  })
+}
+
+describe('an executor', () => {
+  test('opens with the best isolation that the machine allows', async () => {
+    await using executor = await open()
+    expect(executor.isolation).toBe(isRoot ? 'root' : 'user')
+    expect(executor.notices(sh('true'))).toEqual([])
+  })
+
+  test('says that an image is not used, and when there is no sandbox', async () => {
+    await using executor = await open('none')
+    const notices = executor.notices(transform(['true'], { image: 'ubuntu:16.04' }))
+    expect(notices).toEqual([
+      "image ubuntu:16.04 is recorded, but this executor runs the host's programs",
+      'this machine allows no sandbox: /pfs is the directory named by $PFS, and the code can see ' +
+        'the rest of the machine',
+    ])
+  })
+
+  test('removes what a crash left', async () => {
+    mkdirSync(join(data, 'scratch/old/pfs/a'), { recursive: true })
+    writeFileSync(join(data, 'scratch/old/pfs/a/f'), '')
+    await using executor = await open()
+    expect(readdirSync(join(data, 'scratch'))).toEqual([])
+    expect(executor.name).toBe('process')
+  })
+
+  test('works in a directory whose path has spaces and quotes', async () => {
+    const odd = join(data, `it's a "dir" $x`)
+    await using executor = await openProcessExecutor({
+      directory: join(odd, 'scratch'),
+      hiddenDirectories: [data],
+      clock,
+      random,
+    })
+    expect(executor.isolation).not.toBe('none')
+  })
+
+  test('an ordinary user gets the sandbox, too', async (context) => {
+    const canBecomeNobody =
+      isRoot &&
+      spawnSync('setpriv', [
+        ...asNobody,
+        process.execPath,
+        '-e',
+        `require('fs').readdirSync(${JSON.stringify(home)})`,
+      ]).status === 0
+    if (!canBecomeNobody) {
+      context.skip('only root can become another user, and only in a checkout that all can read')
+      return
+    }
+    chownSync(data, nobody, nobody)
+    writeFileSync(join(data, 'secret'), 'secret')
+    const script =
+      `id -u; cat "${data}/secret" 2>/dev/null; mkdir -m 0 /pfs/out; ` +
+      'setsid sleep 1000 & chown 5 /pfs/out 2>/dev/null; exit 6'
+    const { stdout, status } = spawnSync(
+      'setpriv',
+      [...asNobody, process.execPath, '--input-type=module', '-e', serverScript(data, sh(script))],
+      { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], env: { PATH: '/usr/bin:/bin' } },
+    )
+    expect(status).toBe(0)
+    expect(stdout).toBe('0\nuser 6\n')
+  })
+})
+
+const asNobody = [`--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', '--']
