@@ -56,7 +56,6 @@ const part: fc.Arbitrary<PutFilesPartFields> = fc.record({
   value: slices,
   more: fc.boolean(),
   overwrite: fc.boolean(),
-  delete: fc.boolean(),
 })
 const putFiles: fc.Arbitrary<PutFilesFields> = fc.record({
   commit: fc.option(commitRef, { nil: undefined }),

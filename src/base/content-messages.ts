@@ -44,7 +44,6 @@ export interface PutFilesPartFields {
   readonly value: Slices
   readonly more: boolean
   readonly overwrite: boolean
-  readonly delete: boolean
 }
 
 /** pachyderm.PutFilesRequest. */
@@ -67,7 +66,7 @@ const putFile = {
 const putObject = { value: 0x0a, tags: 0x12 } as const
 const tag = { name: 0x0a } as const
 const putFiles = { commit: 0x0a, parts: 0x12 } as const
-const part = { path: 0x0a, value: 0x12, more: 0x18, overwrite: 0x20, delete: 0x28 } as const
+const part = { path: 0x0a, value: 0x12, more: 0x18, overwrite: 0x20 } as const
 
 function sizeOf(slices: Slices): number {
   let size = 0
@@ -223,7 +222,7 @@ export function putFilesPartSize(fields: PutFilesPartFields): number {
 }
 
 function partSize(fields: PutFilesPartFields, pathSize: number): number {
-  const flagCount = Number(fields.more) + Number(fields.overwrite) + Number(fields.delete)
+  const flagCount = Number(fields.more) + Number(fields.overwrite)
   return optionalFieldSize(pathSize) + optionalFieldSize(sizeOf(fields.value)) + flagCount * 2
 }
 
@@ -239,7 +238,6 @@ export function encodePutFilesRequest({ commit, parts }: PutFilesFields): Slices
     writeSlices(writer, part.value, fields.value)
     writeFlag(writer, part.more, fields.more)
     writeFlag(writer, part.overwrite, fields.overwrite)
-    writeFlag(writer, part.delete, fields.delete)
   }
   return writer.take()
 }
@@ -264,7 +262,6 @@ function readPart(reader: WireReader): PutFilesPartFields {
     value: [],
     more: false,
     overwrite: false,
-    delete: false,
   }
   reader.message(() => {
     switch (reader.tag()) {
@@ -279,9 +276,6 @@ function readPart(reader: WireReader): PutFilesPartFields {
         break
       case part.overwrite:
         read.overwrite = reader.bool()
-        break
-      case part.delete:
-        read.delete = reader.bool()
         break
       default:
         reader.skip()

@@ -132,7 +132,7 @@ async function* bulkMessages(
   if (parts.length > 0) yield encodePutFilesRequest({ commit: undefined, parts })
 }
 
-const plainPart = { value: [], more: false, overwrite: false, delete: false } as const
+const plainPart = { value: [], more: false, overwrite: false } as const
 
 async function* partsOf(change: FileChange): AsyncGenerator<PutFilesPartFields> {
   const { path } = change

@@ -143,6 +143,7 @@ describe('chunked contents', () => {
     expect(hexText(contents.hash(twin))).not.toBe(hexText(contents.hash(list)))
   })
 
+  // The vectors of docs/formats/contents.md.
   test('lists have the roots and hashes of the test vectors', async () => {
     const contents = new ChunkedContents(new MemoryChunkStore())
     const vectors = [

@@ -57,6 +57,7 @@ describe('the format', () => {
     ],
   ]
 
+  // The vectors of docs/formats/file-trees.md.
   test.each(vectors)('encodes %s as documented', (_, entry, hex) => {
     expect(hexText(encodeTreeEntry(entry))).toBe(hex)
     const decoded = decodeTreeEntry(encodeTreeEntry(entry))

@@ -23,6 +23,7 @@ function isLate(_: unknown, index: number): boolean {
 }
 
 describe('the format', () => {
+  // The golden roots of docs/formats/prolly-trees.md.
   test('gives 12,345 fixed entries their golden root', async () => {
     const maps = new ProllyMaps(new MemoryChunkStore())
     expect(await maps.build(numbered(12_345))).toBe(

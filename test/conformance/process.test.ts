@@ -128,6 +128,7 @@ describe('what it refuses to start on', () => {
     expect(err).toContain('there is a file in its way')
   })
 
+  // The version file of docs/formats/data-directory.md.
   test('a directory of a newer release', async () => {
     const root = directory.join('newer')
     await makeDataDirectory(root)

@@ -1,6 +1,6 @@
 import { concatBytes } from '../../base/bytes.ts'
 import { decodePutFilesRequest, type PutFilesPartFields } from '../../base/content-messages.ts'
-import { InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
+import { InvalidArgumentError } from '../../base/errors.ts'
 import type { CommitRef } from '../../base/file-refs.ts'
 import type { IncomingMessage } from '../../base/grpc-messages.ts'
 import type { Files } from '../../gen/pachyderm_pb.ts'
@@ -35,11 +35,6 @@ async function putPart(
   parts: PartReader,
 ): Promise<void> {
   const { path, value, more, overwrite } = part
-  if (part.delete) {
-    throw new UnimplementedError(
-      `cannot delete ${JSON.stringify(path)} in a bulk upload yet; use pfs.API/DeleteFile`,
-    )
-  }
   const bytes = more ? parts.file(part) : concatBytes(value)
   await writer.put(path, bytes, { overwrite })
 }

@@ -36,6 +36,7 @@ async function open(
   })
 }
 
+// The rules of docs/formats/metadata.md for stores of other releases.
 test('an older store is brought forward, after a copy named with its versions was made', async () => {
   await using directory = await TemporaryDirectory.create()
   {

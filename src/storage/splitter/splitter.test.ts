@@ -35,6 +35,7 @@ describe('the splitter', () => {
     ['a short pattern', Buffer.alloc(2_200_000, 'abcdefghijk'), [2_200_000]],
   ]
 
+  // The vectors of docs/formats/chunks.md.
   test.for(vectors)('cuts %s where the format says, however it comes', ([, bytes, ends]) => {
     for (const pieceBytes of [9 * mib, mib + 1, 65_536])
       expect(cuts(bytes, pieceBytes)).toEqual(ends)

@@ -70,6 +70,7 @@ test('a run of more than one chunk comes back whole', async () => {
   expect(await Array.fromAsync(mergeRuns(chunks, [run]))).toEqual(records)
 })
 
+// The layouts of docs/formats/staged-writes.md.
 test('the layout of staged writes is the documented one', () => {
   const chunk = '11'.repeat(32) as ChunkId
   const value = { kind: 'content', content: { kind: 'chunk', chunk, sizeBytes: 300 } } as const
