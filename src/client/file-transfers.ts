@@ -75,10 +75,12 @@ function writeCount(writer: WireWriter, tag: number, count: number): void {
   writer.varint(count)
 }
 
-/** One change of a bulk upload. */
-export type FileChange =
-  | { readonly path: string; readonly bytes: ByteStream | Uint8Array; readonly overwrite?: boolean }
-  | { readonly path: string; readonly delete: true }
+/** One file of a bulk upload. */
+export interface FilePut {
+  readonly path: string
+  readonly bytes: ByteStream | Uint8Array
+  readonly overwrite?: boolean
+}
 
 /** What a bulk upload did. */
 export interface PutFilesResult {
@@ -87,16 +89,16 @@ export interface PutFilesResult {
 }
 
 /**
- * Makes all changes to an open commit, or none: many small files travel in one message, and all are
+ * Puts all files into an open commit, or none: many small files travel in one message, and all are
  * acknowledged at once. Only servers of this project know it. @throws {RpcError}
  */
 export async function putFiles(
   transport: Transport,
   commit: CommitRef,
-  changes: AsyncIterable<FileChange> | Iterable<FileChange>,
+  puts: AsyncIterable<FilePut> | Iterable<FilePut>,
   options?: CallOptions,
 ): Promise<PutFilesResult> {
-  const messages = bulkMessages(commit, changes)
+  const messages = bulkMessages(commit, puts)
   const response = await transport.clientStream('/pachyderm.Files/PutFiles', messages, options)
   const reader = new WireReader([response])
   const result = { fileCount: 0, sizeBytes: 0 }
@@ -111,14 +113,14 @@ export async function putFiles(
 
 async function* bulkMessages(
   commit: CommitRef,
-  changes: AsyncIterable<FileChange> | Iterable<FileChange>,
+  puts: AsyncIterable<FilePut> | Iterable<FilePut>,
 ): AsyncGenerator<EncodedMessage> {
   // The commit goes ahead, so that the server can refuse it before it is sent anything.
   yield encodePutFilesRequest({ commit, parts: [] })
   let parts: PutFilesPartFields[] = []
   let size = 0
-  for await (const change of changes) {
-    for await (const part of partsOf(change)) {
+  for await (const put of puts) {
+    for await (const part of partsOf(put)) {
       const partSize = putFilesPartSize(part)
       if (parts.length > 0 && size + partSize > messageBytesMax) {
         yield encodePutFilesRequest({ commit: undefined, parts })
@@ -134,15 +136,11 @@ async function* bulkMessages(
 
 const plainPart = { value: [], more: false, overwrite: false } as const
 
-async function* partsOf(change: FileChange): AsyncGenerator<PutFilesPartFields> {
-  const { path } = change
-  if ('delete' in change) {
-    yield { ...plainPart, path, delete: true }
-    return
-  }
-  let overwrite = change.overwrite ?? false
+async function* partsOf(put: FilePut): AsyncGenerator<PutFilesPartFields> {
+  const { path } = put
+  let overwrite = put.overwrite ?? false
   let held: Uint8Array | undefined
-  for await (const piece of piecesOf(change.bytes)) {
+  for await (const piece of piecesOf(put.bytes)) {
     if (held !== undefined) {
       yield { ...plainPart, path, value: [held], more: true, overwrite }
       overwrite = false

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import type { ByteStream } from '../../base/bytes.ts'
 import { Code } from '../../base/grpc-wire.ts'
-import { type FileChange, putFile, putFiles } from '../../client/file-transfers.ts'
+import { type FilePut, putFile, putFiles } from '../../client/file-transfers.ts'
 import { RpcError } from '../../client/rpc-error.ts'
 import type { CommandContext } from '../command.ts'
 import { inParallel } from '../parallel.ts'
@@ -63,7 +63,7 @@ async function uploadAll(
   }
 }
 
-function* changes(request: UploadRequest, progress: Progress): Generator<FileChange> {
+function* changes(request: UploadRequest, progress: Progress): Generator<FilePut> {
   const { targets, isRecursive, overwrite } = request
   const reader = new SmallFileReader()
   for (const { source, path } of findFiles(targets, isRecursive)) {
