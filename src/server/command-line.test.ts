@@ -19,6 +19,13 @@ describe('the command line of pachd', () => {
     expect(command).toEqual({ kind: 'serve', config: { root: '/d', host, port } })
   })
 
+  test('programs of pipelines are found in the absolute places of PATH', () => {
+    const environment = { PATH: '/home/ada/bin::node_modules/.bin:/usr/bin' }
+    expect(parseCommandLine(['--root', '/d'], environment)).toMatchObject({
+      config: { programPath: '/home/ada/bin:/usr/bin' },
+    })
+  })
+
   test('flags win over the environment', () => {
     const environment = { PACH_ROOT: '/from-environment', PACHD_ADDRESS: 'localhost:1' }
     expect(parseCommandLine([], environment)).toMatchObject({

@@ -1,4 +1,4 @@
-import { resolve } from 'node:path'
+import { delimiter, isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { InvalidArgumentError } from '../base/errors.ts'
 
@@ -10,6 +10,8 @@ export interface ServerConfig {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
+  /** Where the programs of pipelines are looked for, as in `PATH`; unset for the usual places. */
+  readonly programPath?: string
 }
 
 export type PachdCommand =
@@ -33,6 +35,7 @@ Usage: pachd --root DIR [--address HOST:PORT]
   --help                say this
 
 When it is ready it prints one line: pachd is ready on HOST:PORT, data in DIR
+Pipelines find their programs where pachd's own PATH says.
 It stops on SIGINT or SIGTERM, after running calls have ended, in about 5 seconds at most.
 `
 
@@ -52,7 +55,15 @@ export function parseCommandLine(
     throw new UsageError('--root is missing: say where to keep the data, as in --root /var/pachd')
   }
   const where = address ?? environment['PACHD_ADDRESS'] ?? defaultAddress
-  return { kind: 'serve', config: { root: resolve(directory), ...parseListenAddress(where) } }
+  const config = { root: resolve(directory), ...parseListenAddress(where) }
+  const programPath = absolutePart(environment['PATH'] ?? '')
+  return { kind: 'serve', config: programPath === '' ? config : { ...config, programPath } }
+}
+
+/** Relative places would mean another directory to each program. */
+function absolutePart(path: string): string {
+  const places = path.split(delimiter).filter((place) => isAbsolute(place))
+  return places.join(delimiter)
 }
 
 function parseFlags(args: readonly string[]): {

@@ -34,15 +34,17 @@ export async function openProcessing(ports: {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  readonly programPath?: string
 }): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()
-  const { directory, chunks, clock, random, log } = ports
+  const { directory, chunks, clock, random, log, programPath } = ports
   const executor = opened.use(
     await openProcessExecutor({
       directory: join(directory.scratch, 'slots'),
       hiddenDirectories: [directory.root],
       clock,
       random,
+      ...(programPath === undefined ? {} : { programPath }),
     }),
   )
   const processing = createProcessing({

@@ -95,7 +95,9 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     onHeadReady: (tx, heads) => triggers.onHeadReady(tx, heads),
     downstream: new JobDownstream(),
   })
-  const processing = opened.use(await openProcessing({ directory, triggers, ...stores, ...ports }))
+  const processing = opened.use(
+    await openProcessing({ directory, triggers, ...stores, ...config, ...ports }),
+  )
   opened.use(
     startBackgroundTask('sweeping old staged writes', log, (signal) =>
       sweepStagedWrites(database, signal),
