@@ -36,13 +36,16 @@ export class Screen {
 
   /** A command as one would type it. */
   command(text: string): void {
-    this.#write(`${indent}${this.#styled('dim', '$')} ${text}\n`)
+    const [first = '', ...more] = text.split('\n')
+    this.#write(`${indent}${this.#styled('dim', '$')} ${first}\n`)
+    for (const line of more) this.#write(`${indent}  ${line}\n`)
   }
 
   /** What a command printed, as it did; cut at the right edge. */
   output(text: string): void {
     for (const line of text.trimEnd().split('\n')) {
-      this.#write(`${indent}${this.#styled('dim', cut(line.trimEnd(), columns - indent.length))}\n`)
+      const shown = cut(line.trimEnd(), columns - indent.length)
+      this.#write(shown === '' ? '\n' : `${indent}${this.#styled('dim', shown)}\n`)
     }
   }
 
@@ -60,13 +63,6 @@ export class Screen {
 
   removed(text: string): void {
     this.#write(`${indent}${this.#styled('red', cut(`- ${text}`, columns - indent.length))}\n`)
-  }
-
-  bar(label: string, fraction: number, value: string, labelColumns: number): void {
-    const bar = '█'.repeat(Math.max(1, Math.round(fraction * 40)))
-    this.#write(
-      `${indent}${cut(label, labelColumns).padEnd(labelColumns)}  ${this.#styled('cyan', bar)} ${value}\n`,
-    )
   }
 
   blank(): void {

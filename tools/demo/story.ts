@@ -53,8 +53,8 @@ export class Story {
       screen.text('The repo scripts is there from an earlier run, and is up to date.')
       return
     }
-    const files = scripts.join(',')
-    await shell.run(`(cd ${examples} && pachctl put-file scripts master -c -o -f ${files})`)
+    const sources = scripts.map((name) => `-f ${name}`).join(' ')
+    await shell.run(`cd ${examples} &&\n  pachctl put-file scripts master -c -o ${sources}`)
   }
 
   async #scriptsAreCurrent(): Promise<boolean> {
@@ -70,14 +70,15 @@ export class Story {
   async #versionPackages(exists: boolean): Promise<string> {
     const { screen, shell, calls, modules } = this.#ports
     const startedMs = calls.clock.monotonicMs()
-    if (!exists) await shell.run('pachctl create-repo packages')
+    if (exists) await this.#dropOpenCommit()
+    else await shell.run('pachctl create-repo packages')
     const commit = (await shell.run('pachctl start-commit packages master')).trim()
     if (exists) {
       screen.text('The repo packages is there from an earlier run: its files are replaced.')
       await shell.run('pachctl delete-file packages master /')
     }
     await shell.run(
-      `(cd ${modules} && find * -prune -type d | pachctl put-file packages master -r -i -)`,
+      `cd ${shellWord(modules)} && find * -type f | pachctl put-file packages master -i -`,
     )
     await shell.run('pachctl finish-commit packages master')
     const elapsedMs = calls.clock.monotonicMs() - startedMs
@@ -90,6 +91,18 @@ export class Story {
       elapsedMs,
     )
     return commit
+  }
+
+  /** What an earlier run left that was stopped half-way. */
+  async #dropOpenCommit(): Promise<void> {
+    const { screen, shell, calls } = this.#ports
+    const { branchInfo } = await calls.pfs.listBranch({ repo: { name: 'packages' } })
+    const head = branchInfo.find(({ name }) => name === 'master')?.head
+    if (head === undefined) return
+    const { finished } = await calls.pfs.inspectCommit({ commit: head })
+    if (finished !== undefined) return
+    screen.text('An earlier run was stopped half-way: its commit is dropped.')
+    await shell.run(`pachctl delete-commit packages ${head.id}`)
   }
 
   async #packageNames(commit: string): Promise<readonly string[]> {
@@ -145,8 +158,8 @@ export class Story {
     await shell.run(
       [
         `pachctl get-file packages ${first} ${name}/package.json |`,
-        `    sed 's/"license": *"[^"]*"/"license": "${newLicence}"/' |`,
-        `    pachctl put-file packages master ${name}/package.json -o`,
+        `  sed 's/"license": *"[^"]*"/"license": "${newLicence}"/' |`,
+        `  pachctl put-file packages master ${name}/package.json -o`,
       ].join('\n'),
     )
     await shell.run(`pachctl delete-file packages master ${removed}`)
@@ -221,6 +234,11 @@ export class Story {
     if (origin === undefined) throw new Error(`nothing is known of the origin of ${repo}${path}`)
     return origin
   }
+}
+
+/** As one would type it. */
+function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`
 }
 
 function inputOf({ inputs }: FileOrigin, { repo }: { readonly repo: string }): InputRef {
