@@ -27,7 +27,6 @@ export interface CommandContext {
   readonly input: Input
   readonly out: Output
   readonly err: Output
-  readonly environment: Readonly<Record<string, string | undefined>>
   readonly clock: Clock
   /** Where pachd is, as the person wrote it. */
   readonly address: string

@@ -2,9 +2,19 @@ import { DomainError } from '../base/errors.ts'
 import { Code } from '../base/grpc-wire.ts'
 import { RpcError } from '../client/rpc-error.ts'
 import type { CommandSpec } from './command.ts'
+import { UsageError } from './errors.ts'
+import { usageText } from './help.ts'
 
-/** What a person reads when `command` has failed with `error`. */
+/** What a person reads when `command` has failed with `error`: lines. */
 export function errorText(error: unknown, command: CommandSpec | undefined): string {
+  const usage =
+    error instanceof UsageError && error.showsUsage && command !== undefined
+      ? `\n${usageText(command)}`
+      : ''
+  return `${message(error, command)}\n${usage}`
+}
+
+function message(error: unknown, command: CommandSpec | undefined): string {
   if (error instanceof RpcError) {
     const status =
       command?.showsStatus === true ? `rpc error: code = ${codeName(error)} desc = ` : ''
@@ -12,9 +22,14 @@ export function errorText(error: unknown, command: CommandSpec | undefined): str
   }
   if (error instanceof DomainError) return error.message
   if (!(error instanceof Error)) return String(error)
-  // What the operating system says names the file already.
-  if ('syscall' in error) return error.message
+  if ('syscall' in error) return systemText(error.message)
   return `pachctl has a bug, please report it: ${error.stack ?? error.message}`
+}
+
+/** `ENOENT: no such file or directory, open 'x'` the way other programs say it. */
+function systemText(text: string): string {
+  const match = /^\w+: (.*), \w+ '(.*)'$/s.exec(text)
+  return match === null ? text : `${match[2]}: ${match[1]}`
 }
 
 /** As Go writes it: `NotFound`. */

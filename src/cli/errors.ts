@@ -3,12 +3,12 @@ import { CancelledError, InvalidArgumentError } from '../base/errors.ts'
 /** The command line makes no sense: a flag, an argument or a command that is not there. */
 export class UsageError extends InvalidArgumentError {
   override readonly name = 'UsageError'
-  /** What to show below the message: the usage of a command, or nothing. */
-  readonly usage: string
+  /** Whether to show how the command is called. */
+  readonly showsUsage: boolean
 
-  constructor(message: string, usage = '', options?: ErrorOptions) {
+  constructor(message: string, options?: ErrorOptions & { readonly showsUsage?: boolean }) {
     super(message, options)
-    this.usage = usage
+    this.showsUsage = options?.showsUsage ?? false
   }
 }
 

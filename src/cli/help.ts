@@ -1,11 +1,5 @@
 import type { CommandFamily, CommandSpec, FlagSpec } from './command.ts'
-
-/** Flags that every command takes. */
-export const commonFlags: readonly FlagSpec[] = [
-  { name: 'help', short: 'h', about: 'say what the command does' },
-  { name: 'verbose', short: 'v', about: 'accepted for old scripts; has no effect' },
-  { name: 'no-metrics', about: 'accepted for old scripts; nothing is ever reported' },
-]
+import { commonFlags } from './families/common-flags.ts'
 
 export function usageLine(command: CommandSpec): string {
   const args = command.arguments === '' ? '' : ` ${command.arguments}`
@@ -74,4 +68,42 @@ function flagLines(flags: readonly FlagSpec[]): string {
 
 function capitalized(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1)
+}
+
+const topics: Readonly<Record<string, string>> = {
+  repo: `A repo holds versioned data: commits of files.
+
+  pachctl create-repo images
+  pachctl list-repo
+`,
+  commit: `A commit is a state of all files of a repo. While it is open, files can be put into it and
+deleted from it; once finished, it never changes. A branch is a name for the newest commit of a line.
+
+  pachctl start-commit images master
+  pachctl put-file images master -f cat.png
+  pachctl finish-commit images master
+`,
+  file: `Files are read from commits and put into open commits.
+
+  pachctl put-file images master -c -r -f photographs
+  pachctl list-file images master /photographs
+  pachctl get-file images master /photographs/cat.png > cat.png
+`,
+  job: `A job is a run of a pipeline over a set of input commits. It processes datums: the units of
+input that the pipeline's glob patterns make.
+
+  pachctl list-job
+  pachctl get-logs --job ID
+`,
+  pipeline: `A pipeline runs your code over data whenever that changes, and keeps the results in a repo
+of its own name. Its spec is JSON.
+
+  pachctl create-pipeline -f spec.json
+  pachctl list-pipeline
+`,
+}
+
+/** The text of a help topic that is no command. */
+export function helpTopic(name: string): string | undefined {
+  return topics[name]
 }

@@ -1,14 +1,11 @@
 import type { Readable, Writable } from 'node:stream'
 import { SystemClock } from '../base/clock.ts'
-import { parseAddress } from '../client/address.ts'
 import type { CommandSpec } from './command.ts'
-import { commandFamilies, findCommand, helpTopic } from './command-table.ts'
+import { findCommand, loadFamilies } from './command-table.ts'
 import { readAddress } from './config.ts'
-import { errorText } from './error-text.ts'
 import { OutputClosedError, UsageError } from './errors.ts'
-import { commandHelp, generalHelp } from './help.ts'
 import { Input } from './input.ts'
-import { NodeTransport } from './node-transport.ts'
+import { LazyTransport } from './lazy-transport.ts'
 import { Output } from './output.ts'
 import { parseCommand } from './parsing/command-line.ts'
 
@@ -26,17 +23,20 @@ const exitCodes = { done: 0, failed: 1 } as const
 
 /** Runs one command. Returns the exit code. */
 export async function runPachctl(process: PachctlProcess): Promise<number> {
-  const [name, words] = splitWords(process.argv.slice(2))
   const out = new Output(process.stdout)
+  let command: CommandSpec | undefined
   try {
-    if (name === undefined || name === 'help') await out.write(help(words))
-    else await runCommand(findCommand(name), words, { process, out })
+    const [name, words] = splitWords(process.argv.slice(2))
+    if (name === undefined || name === 'help') await out.write(await helpText(words))
+    else {
+      command = await findCommand(name)
+      await runCommand(command, words, { process, out })
+    }
     return exitCodes.done
   } catch (error) {
     if (error instanceof OutputClosedError) return exitCodes.done
-    const command = name === undefined || name === 'help' ? undefined : findIfKnown(name)
-    const usage = error instanceof UsageError && error.usage !== '' ? `\n${error.usage}` : ''
-    process.stderr.write(`${errorText(error, command)}\n${usage}`)
+    const { errorText } = await import('./error-text.ts')
+    process.stderr.write(errorText(error, command))
     return exitCodes.failed
   }
 }
@@ -47,20 +47,13 @@ function splitWords(words: readonly string[]): readonly [string | undefined, rea
   return index === -1 ? [undefined, words] : [words[index], words.toSpliced(index, 1)]
 }
 
-function help(words: readonly string[]): string {
+async function helpText(words: readonly string[]): Promise<string> {
+  const { commandHelp, generalHelp, helpTopic } = await import('./help.ts')
   const topic = words.find((word) => !word.startsWith('-'))
-  if (topic !== undefined) return helpTopic(topic) ?? commandHelp(findCommand(topic))
+  if (topic !== undefined) return helpTopic(topic) ?? commandHelp(await findCommand(topic))
   const unknown = words.find((word) => !/^(-h|--help|-v|--verbose|--no-metrics)$/.test(word))
   if (unknown !== undefined) throw new UsageError(`unknown flag: ${unknown}; see pachctl --help`)
-  return generalHelp(commandFamilies)
-}
-
-function findIfKnown(name: string): CommandSpec | undefined {
-  try {
-    return findCommand(name)
-  } catch {
-    return undefined
-  }
+  return generalHelp(await loadFamilies())
 }
 
 async function runCommand(
@@ -68,14 +61,15 @@ async function runCommand(
   words: readonly string[],
   { process, out }: { readonly process: PachctlProcess; readonly out: Output },
 ): Promise<void> {
-  const { args, flags, wantsHelp } = parseCommand(command, words)
+  const { args, flags, wantsHelp } = await parseCommand(command, words)
   if (wantsHelp) {
+    const { commandHelp } = await import('./help.ts')
     await out.write(commandHelp(command))
     return
   }
   const clock = new SystemClock()
   const address = readAddress(process.env)
-  await using transport = new NodeTransport(parseAddress(address), clock)
+  await using transport = new LazyTransport(address, clock)
   const run = await command.load()
   await run({
     args,
@@ -83,7 +77,6 @@ async function runCommand(
     input: new Input(() => process.stdin),
     out,
     err: new Output(process.stderr),
-    environment: process.env,
     clock,
     address,
     transport,

@@ -10,3 +10,10 @@ export const parallelismFlag: FlagSpec = {
   default: '10',
   about: 'how many files to move at once',
 }
+
+/** Flags that every command takes. */
+export const commonFlags: readonly FlagSpec[] = [
+  { name: 'help', short: 'h', about: 'say what the command does' },
+  { name: 'verbose', short: 'v', about: 'accepted for old scripts; has no effect' },
+  { name: 'no-metrics', about: 'accepted for old scripts; nothing is ever reported' },
+]

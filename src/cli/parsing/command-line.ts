@@ -2,8 +2,7 @@ import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import type { CommandSpec, FlagSpec } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { Flags } from '../flags.ts'
-import { commonFlags, usageText } from '../help.ts'
-import { suggestion } from './suggestion.ts'
+import { commonFlags } from '../families/common-flags.ts'
 
 /** A command line that was understood. */
 export interface ParsedCommand {
@@ -12,23 +11,27 @@ export interface ParsedCommand {
   readonly wantsHelp: boolean
 }
 
-/** @throws {UsageError} with the command's usage. */
-export function parseCommand(command: CommandSpec, words: readonly string[]): ParsedCommand {
+/** @throws {UsageError} */
+export async function parseCommand(
+  command: CommandSpec,
+  words: readonly string[],
+): Promise<ParsedCommand> {
   const specs = [...command.flags, ...commonFlags]
-  const { values, positionals } = parseWords(command, specs, words)
+  const { values, positionals } = await parseWords(specs, words)
   const wantsHelp = values['help'] === true
   if (!wantsHelp) requireCount(command, positionals.length)
-  const flags = new Map(specs.map((flag) => [flag.name, flagValue(command, flag, values)]))
+  const flags = new Map(specs.map((flag) => [flag.name, flagValue(flag, values)]))
   return { args: positionals, flags: new Flags(flags), wantsHelp }
+}
+
+interface Words {
+  readonly values: Values
+  readonly positionals: readonly string[]
 }
 
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>
 
-function parseWords(
-  command: CommandSpec,
-  specs: readonly FlagSpec[],
-  words: readonly string[],
-): { readonly values: Values; readonly positionals: readonly string[] } {
+async function parseWords(specs: readonly FlagSpec[], words: readonly string[]): Promise<Words> {
   const options: ParseArgsOptionsConfig = {}
   for (const { name, short, value } of specs) {
     const form = value === undefined ? ({ type: 'boolean' } as const) : textOption
@@ -37,12 +40,16 @@ function parseWords(
   try {
     return parseArgs({ args: goForm(words, specs), options, strict: true, allowPositionals: true })
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    const unknown = /Unknown option '(-[^']*)'/.exec(message)?.[1]
-    if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION' && unknown !== undefined) {
-      throw unknownFlag(command, specs, unknown, error)
-    }
-    throw new UsageError(plainText(message), usageText(command), { cause: error })
+    const { message } = error as Error
+    const unknown = /^Unknown option '(-[^']*)'/.exec(message)?.[1]
+    const hungry = /^Option '(?:-\w, )?(--[\w-]+) <value>' argument missing/.exec(message)?.[1]
+    const text =
+      unknown === undefined
+        ? hungry === undefined
+          ? plainText(message)
+          : `flag needs an argument: ${hungry}`
+        : `unknown flag: ${unknown}${await hint(unknown, specs)}`
+    throw new UsageError(text, { cause: error, showsUsage: true })
   }
 }
 
@@ -67,25 +74,14 @@ function plainText(message: string): string {
   return message.split(/\.?\n|\. /, 1)[0] ?? message
 }
 
-function unknownFlag(
-  command: CommandSpec,
-  specs: readonly FlagSpec[],
-  unknown: string,
-  cause: unknown,
-): UsageError {
-  const nearest = suggestion(
-    unknown,
-    specs.map(({ name }) => `--${name}`),
-  )
-  const hint = nearest === undefined ? '' : `; did you mean ${nearest}?`
-  return new UsageError(`unknown flag: ${unknown}${hint}`, usageText(command), { cause })
+async function hint(unknown: string, specs: readonly FlagSpec[]): Promise<string> {
+  const { suggestion } = await import('./suggestion.ts')
+  const names = specs.map(({ name }) => `--${name}`)
+  const nearest = suggestion(unknown, names)
+  return nearest === undefined ? '' : `; did you mean ${nearest}?`
 }
 
-function flagValue(
-  command: CommandSpec,
-  flag: FlagSpec,
-  values: Values,
-): readonly string[] | boolean {
+function flagValue(flag: FlagSpec, values: Values): readonly string[] | boolean {
   const value = values[flag.name]
   if (flag.value === undefined) return value === true
   const given = (Array.isArray(value) ? value : []).map(String)
@@ -95,7 +91,7 @@ function flagValue(
       if (!/^\d{1,15}$/.test(text)) {
         throw new UsageError(
           `invalid argument ${JSON.stringify(text)} for --${flag.name}: write a whole number`,
-          usageText(command),
+          { showsUsage: true },
         )
       }
     }
@@ -116,7 +112,7 @@ function requireCount(command: CommandSpec, count: number): void {
         ? `${fewest} or ${most}`
         : `${fewest} to ${most}`
   const noun = expected === '1' || expected === 'at least 1' ? 'argument' : 'arguments'
-  throw new UsageError(`expected ${expected} ${noun}, got ${count}`, usageText(command))
+  throw new UsageError(`expected ${expected} ${noun}, got ${count}`, { showsUsage: true })
 }
 
 /** How many arguments a form such as `REPO COMMIT [PATH]` allows; `NAME...` stands for more. */
