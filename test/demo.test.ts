@@ -96,7 +96,7 @@ describe('the demonstration', () => {
     const failure: unknown = await tellStory(busy).catch((error: unknown) => error)
     taken.close()
     expect(failure).toMatchObject({ code: 1 })
-    expect(String((failure as { stderr: string }).stderr)).toMatch(
+    expect((failure as { readonly stderr: string }).stderr).toMatch(
       /another program.*npm start -- --address 127\.0\.0\.1:30651/s,
     )
   }, 30_000)

@@ -1,6 +1,7 @@
 // `npm start`: a server in this checkout, and a demonstration on the packages that are installed in
 // it. All of it through the public API: each command that is shown is run as it is shown.
 
+import { existsSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -23,6 +24,11 @@ const usage = `npm start -- [--once] [--address HOST:PORT] [--root DIR] [--modul
 const project = fileURLToPath(new URL('..', import.meta.url))
 const exitCodes = { done: 0, failed: 1, usage: 2, stopped: 130 } as const
 
+/** The command line, or what it names, makes no sense. */
+class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
 interface Options {
   readonly once: boolean
   readonly address: string
@@ -30,20 +36,46 @@ interface Options {
   readonly modules: string
 }
 
+/** Undefined when help is asked for. @throws {UsageError} */
 function readOptions(): Options | undefined {
-  const { values } = parseArgs({
-    options: {
-      once: { type: 'boolean', default: false },
-      address: { type: 'string', default: process.env['PACHD_ADDRESS'] ?? '127.0.0.1:30650' },
-      root: { type: 'string', default: process.env['PACH_ROOT'] ?? '.pachyderm' },
-      modules: { type: 'string', default: 'node_modules' },
-      help: { type: 'boolean', short: 'h', default: false },
-    },
-  })
-  if (values.help) return undefined
-  const { once, address } = values
-  const root = resolve(project, values.root)
-  return { once, address, root, modules: resolve(project, values.modules) }
+  const { once, help, ...given } = parseFlags()
+  if (help === true) return undefined
+  const options = {
+    once: once ?? false,
+    address: given.address ?? process.env['PACHD_ADDRESS'] ?? '127.0.0.1:30650',
+    root: resolve(project, given.root ?? process.env['PACH_ROOT'] ?? '.pachyderm'),
+    modules: resolve(project, given.modules ?? 'node_modules'),
+  }
+  if (!existsSync(options.modules)) {
+    throw new UsageError(
+      `${options.modules} does not exist: install packages with npm ci, or name another directory`,
+    )
+  }
+  return options
+}
+
+function parseFlags(): {
+  readonly once?: boolean | undefined
+  readonly help?: boolean | undefined
+  readonly address?: string | undefined
+  readonly root?: string | undefined
+  readonly modules?: string | undefined
+} {
+  try {
+    const { values } = parseArgs({
+      options: {
+        once: { type: 'boolean' },
+        address: { type: 'string' },
+        root: { type: 'string' },
+        modules: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    })
+    return values
+  } catch (error) {
+    // Node's texts name the argument that it does not understand.
+    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error })
+  }
 }
 
 /** A path as it is shorter: from the checkout, or absolute. */
@@ -83,10 +115,10 @@ function showNextSteps(screen: Screen, address: string): void {
   const steps = [
     `export ADDRESS=${address} PATH="$PWD/bin:$PATH"`,
     'pachctl get-file bill-of-materials master chart.svg > chart.svg    # open it in a browser',
-    'pachctl list-job                                                   # what ran, and how long',
     'pachctl list-commit packages                                       # each state of the data',
+    'echo "{}" | pachctl put-file packages master mine/package.json -c  # one package more',
+    'pachctl list-job                                                   # what that made run',
     'pachctl get-logs --pipeline package-facts | tail -5                # what the code printed',
-    'pachctl delete-file packages master zod                            # then list-job again',
   ]
   for (const step of steps) screen.command(step)
   screen.blank()
@@ -112,18 +144,29 @@ async function main(): Promise<number> {
   } catch (error) {
     if (stop.signal.aborted || error instanceof StoppedError) return exitCodes.stopped
     process.stderr.write(`\n${failureText(error)}\n`)
-    return error instanceof TypeError ? exitCodes.usage : exitCodes.failed
+    return error instanceof UsageError ? exitCodes.usage : exitCodes.failed
   }
 }
 
 /** Our own errors say what they mean; of others the stack is of use. */
 function failureText(error: unknown): string {
-  if (error instanceof PachdFailedError) {
-    return `${error.message}\n\nAnother port: npm start -- --address 127.0.0.1:30651`
-  }
-  const isClear = error instanceof CommandFailedError || error instanceof JobFailedError
-  if (isClear || !(error instanceof Error)) return String(error)
+  if (!(error instanceof Error)) return String(error)
+  if (error instanceof UsageError) return `${error.message}\n\n${usage}`
+  if (error instanceof PachdFailedError) return `${error.message}${adviceOn(error.message)}`
+  if (error instanceof CommandFailedError || error instanceof JobFailedError) return error.message
   return error.stack ?? error.message
+}
+
+/** What to type when the place is taken, by an earlier `npm start` most likely. */
+function adviceOn(message: string): string {
+  const port = 'npm start -- --address 127.0.0.1:30651'
+  if (message.includes('another server is running')) {
+    return (
+      '\n\nAn earlier npm start may still be there: end it with Ctrl-C, or go on with it. ' +
+      `To run beside it:\n  ${port} --root /tmp/pachyderm`
+    )
+  }
+  return message.includes('cannot listen') ? `\n\nOn another port:\n  ${port}` : ''
 }
 
 process.exitCode = await main()

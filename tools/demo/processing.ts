@@ -38,9 +38,11 @@ export class Processing {
 
   /** @throws {JobFailedError} with the reason and where to look. */
   async flush(commit: string): Promise<ReadonlyMap<string, PipelineRun>> {
-    const earlier = new Set((await this.#jobs()).map(({ job }) => job?.id))
+    const { started } = await this.#calls.pfs.inspectCommit({
+      commit: { repo: { name: 'packages' }, id: commit },
+    })
     const done = new AbortController()
-    const watching = this.#watch(earlier, done.signal)
+    const watching = this.#watch(milliseconds(started), done.signal)
     try {
       await Promise.race([
         this.#shell.run(`pachctl flush-commit packages/${commit} > /dev/null`),
@@ -57,11 +59,11 @@ export class Processing {
     return (await this.#calls.pps.listJob({})).jobInfo
   }
 
-  /** Rejects when a job that is not in `earlier` failed; resolves after the signal only. */
-  async #watch(earlier: ReadonlySet<string | undefined>, signal: AbortSignal): Promise<void> {
+  /** Rejects when a job that began after `sinceMs` failed; resolves after the signal only. */
+  async #watch(sinceMs: number, signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) {
-        const jobs = (await this.#jobs()).filter(({ job }) => !earlier.has(job?.id))
+        const jobs = (await this.#jobs()).filter(({ started }) => milliseconds(started) >= sinceMs)
         for (const job of jobs) requireNotFailed(job)
         this.#screen.passing(jobs.toReversed().map(progress).join('   '))
         // An abort is the ordinary end.
