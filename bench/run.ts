@@ -1,0 +1,132 @@
+// Measures the product as its users meet it, each time beside something that they know, and judges it by the
+// promises of the design: npm run bench -- [NAME...] [--rounds N] [--json FILE] [--markdown FILE]
+//
+// Results of benchmarks that are not run stay in the JSON file, as long as the machine is the same.
+
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { type Benchmark, type BenchmarkResult, judge, medianOf, type Series } from './benchmark.ts'
+import { changedDatum } from './cases/changed-datum.ts'
+import { finishCommit } from './cases/finish-commit.ts'
+import { largeFileIn, largeFileOut } from './cases/large-file.ts'
+import { listDirectory } from './cases/list-directory.ts'
+import { putToOutput } from './cases/put-to-output.ts'
+import { smallCalls } from './cases/small-calls.ts'
+import { smallFiles } from './cases/small-files.ts'
+import { trivialDatums } from './cases/trivial-datums.ts'
+import { versionCommand } from './cases/version-command.ts'
+import { currentLoad, describeMachine, waitForQuiet } from './machine.ts'
+import { Pachd } from './pachd.ts'
+import { markdownText, memoryMibMax, type Report, resultText } from './report.ts'
+
+const benchmarks: readonly Benchmark[] = [
+  smallFiles,
+  largeFileIn,
+  largeFileOut,
+  listDirectory,
+  finishCommit,
+  trivialDatums,
+  changedDatum,
+  putToOutput,
+  versionCommand,
+  smallCalls,
+]
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+const quiet = { loadBelow: 2, msMax: 60_000 } as const
+
+async function measure(benchmark: Benchmark, roundsAsked: number): Promise<BenchmarkResult> {
+  await mkdir(join(here, 'tmp'), { recursive: true })
+  const directory = await mkdtemp(join(here, 'tmp', `${benchmark.name}-`))
+  await using opened = new AsyncDisposableStack()
+  opened.defer(async () => rm(directory, { recursive: true }))
+  const servers: Pachd[] = []
+  let clientPeakMib: number | undefined
+  const { contenders, comparisons } = await benchmark.prepare({
+    directory,
+    startPachd: async () => {
+      const server = opened.use(await Pachd.start(join(directory, `pachd-${servers.length}`)))
+      servers.push(server)
+      return server
+    },
+    use: (resource) => opened.use(resource),
+    noteClientMemory: (mib) => {
+      clientPeakMib = Math.max(clientPeakMib ?? 0, mib)
+    },
+    say: (text) => console.log(`  ${text}`),
+  })
+  await waitForQuiet(quiet.loadBelow, quiet.msMax)
+  const loadBefore = currentLoad()
+  const samples = contenders.map((): number[] => [])
+  const rounds = Math.min(roundsAsked, benchmark.roundsMax ?? Infinity)
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [index, contender] of contenders.entries()) {
+      samples[index]?.push(await contender.run(round))
+    }
+  }
+  const series = contenders.map(({ label }, index): Series => {
+    const own = samples[index] ?? []
+    return { label, samples: own, median: medianOf(own) }
+  })
+  const { name, title, unit } = benchmark
+  return {
+    name,
+    title,
+    unit,
+    measuredAt: new Date().toISOString(),
+    loads: [loadBefore, currentLoad()],
+    series,
+    verdicts: comparisons.map((comparison) => judge(comparison, series, unit)),
+    serverPeakMib: servers.length === 0 ? undefined : Math.max(...servers.map((s) => s.peakMib)),
+    clientPeakMib,
+  }
+}
+
+function select(names: readonly string[]): readonly Benchmark[] {
+  if (names.length === 0) return benchmarks
+  return names.map((name) => {
+    const found = benchmarks.find((benchmark) => benchmark.name === name)
+    if (found !== undefined) return found
+    throw new Error(
+      `no benchmark is called ${name}; there are ${benchmarks.map((b) => b.name).join(', ')}`,
+    )
+  })
+}
+
+/** Adds to what the file holds, in the benchmarks' order. */
+async function merge(file: string, report: Report): Promise<Report> {
+  const text = await readFile(file, 'utf8').catch(() => undefined)
+  const before = text === undefined ? undefined : (JSON.parse(text) as Report)
+  if (before === undefined || before.machine.cpu !== report.machine.cpu) return report
+  const results = benchmarks.flatMap(({ name }) => {
+    const isIt = (result: BenchmarkResult): boolean => result.name === name
+    return report.results.find(isIt) ?? before.results.find(isIt) ?? []
+  })
+  return { machine: report.machine, results }
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '5' },
+    json: { type: 'string', default: join(here, 'results', 'latest.json') },
+    markdown: { type: 'string' },
+  },
+})
+const selected = select(positionals)
+await mkdir(dirname(values.json), { recursive: true })
+const machine = describeMachine(here)
+let report = await merge(values.json, { machine, results: [] })
+let missedCount = 0
+for (const benchmark of selected) {
+  const result = await measure(benchmark, Number(values.rounds))
+  console.log(resultText(result))
+  missedCount += result.verdicts.filter(({ isKept }) => isKept === false).length
+  if ((result.serverPeakMib ?? 0) > memoryMibMax) missedCount += 1
+  report = await merge(values.json, { machine, results: [result] })
+  await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`)
+}
+if (values.markdown !== undefined) await writeFile(values.markdown, markdownText(report))
+console.log(`${missedCount} promises missed; numbers in ${values.json}`)
