@@ -100,7 +100,8 @@ All packages are in [packages.csv](packages.csv).
 `
 }
 
-// The chart: a treemap, an area for each package, and below it a band for the languages.
+// The chart: a treemap with an area for each licence and in it one for each package, and below it a
+// band for the languages.
 
 const palette = ['#3d6fb6', '#3a9188', '#d08a2e', '#8561ab', '#b8505f', '#6f8f3c']
 const restColour = '#8a8f98'
@@ -118,7 +119,10 @@ function colourScale(licences) {
   return { legend, of: (licence) => colours.get(licence) ?? restColour }
 }
 
-/** Rectangles as near to squares as a greedy row by row layout gets (Bruls, Huizing, van Wijk). */
+/**
+ * Rectangles with areas in proportion to `code`, as near to squares as a greedy row by row layout
+ * gets (Bruls, Huizing, van Wijk). The largest items come first.
+ */
 function squarify(items, box) {
   const scale = (box.width * box.height) / Math.max(sum(items.map(({ code }) => code)), 1)
   let left = items.map((item) => ({ item, area: item.code * scale }))
@@ -175,31 +179,71 @@ function textWidth(content, fontSize) {
   return content.length * fontSize * 0.56
 }
 
-function cell({ item, x, y, width, height }, colour) {
-  const title = `${item.name} ${item.version}: ${item.licence}, ${grouped(item.code)} lines`
-  const parts = [
-    `<g><title>${escapeXml(title)}</title>`,
-    `<rect x="${x.toFixed(1)}" y="${y.toFixed(1)}" width="${width.toFixed(1)}" height="${height.toFixed(1)}" fill="${colour}"/>`,
-  ]
-  const fontSize = Math.max(10, Math.min(17, Math.sqrt(width * height) / 9))
-  const fits = (content, atSize) => textWidth(content, atSize) < width - 12
-  if (height > fontSize + 8 && fits(item.name, fontSize)) {
-    parts.push(
-      text(x + 7, y + fontSize + 5, item.name, `class="name" font-size="${fontSize.toFixed(1)}"`),
+function shortened(content, lengthMax) {
+  return content.length <= lengthMax ? content : `${content.slice(0, lengthMax - 1)}…`
+}
+
+function rectangle({ x, y, width, height }, attributes) {
+  const place = `x="${x.toFixed(1)}" y="${y.toFixed(1)}"`
+  return `<rect ${place} width="${width.toFixed(1)}" height="${height.toFixed(1)}" ${attributes}/>`
+}
+
+const detailSize = 10.5
+
+/** As much of the name, and then of the lines, as there is room for. */
+function cellTexts({ item, x, y, width, height }) {
+  const wanted = Math.max(9.5, Math.min(18, Math.sqrt(width * height) / 9))
+  const fits = (content, atSize) => textWidth(content, atSize) < width - 10
+  const names = [item.name, item.name.replace(/^@[^/]*\//, '')]
+  const choices = names.flatMap((name) => [wanted, 9.5].map((atSize) => ({ name, atSize })))
+  const chosen = choices.find(({ name, atSize }) => fits(name, atSize) && height > atSize + 6)
+  if (chosen === undefined) return ''
+  const { name, atSize } = chosen
+  const left = x + (width < 60 ? 5 : 8)
+  const top = y + atSize + (height < 40 ? 3 : 5)
+  const title = text(left, top, name, `class="name" font-size="${atSize.toFixed(1)}"`)
+  const detail = `${grouped(item.code)} lines`
+  if (height < atSize + detailSize + 18 || !fits(detail, detailSize)) return title
+  return (
+    title + text(left, top + detailSize + 4, detail, `class="detail" font-size="${detailSize}"`)
+  )
+}
+
+function cell(placed, { colour, opacity }) {
+  const { name, version, licence, code } = placed.item
+  const title = `<title>${escapeXml(`${name} ${version}: ${licence}, ${grouped(code)} lines`)}</title>`
+  const area = rectangle(placed, `fill="${colour}" fill-opacity="${opacity.toFixed(2)}"`)
+  return `<g>${title}${area}${cellTexts(placed)}</g>`
+}
+
+/** A shade lighter from one package to the next. */
+function group({ item: { key, items }, x, y, width, height }, colours) {
+  const inner = { x: x + 1.5, y: y + 1.5, width: width - 3, height: height - 3 }
+  if (inner.width <= 0 || inner.height <= 0) return ''
+  return squarify(items, inner)
+    .map((placed, index) =>
+      cell(placed, { colour: colours.of(key), opacity: 1 - 0.28 * (index / items.length) }),
     )
-    const detail = `${grouped(item.code)} lines`
-    if (height > 2 * fontSize + 16 && fits(detail, 10.5)) {
-      parts.push(text(x + 7, y + fontSize + 20, detail, 'class="detail" font-size="10.5"'))
-    }
-  }
-  return `${parts.join('')}</g>`
+    .join('\n')
+}
+
+/** The packages with code, by licence, the largest first. */
+function groupedByLicence(packages) {
+  const bySize = packages
+    .filter(({ code }) => code > 0)
+    .toSorted((a, b) => b.code - a.code || (a.name < b.name ? -1 : 1))
+  return tally(bySize.map(({ licence, code }) => [licence, code])).map(({ key, count }) => ({
+    key,
+    code: count,
+    items: bySize.filter(({ licence }) => licence === key),
+  }))
 }
 
 function legendRow(legend, x, y) {
   const parts = []
   let at = x
   for (const { key, count, colour } of legend) {
-    const label = `${key}  ${grouped(count)}`
+    const label = `${shortened(key, 24)}  ${grouped(count)}`
     parts.push(
       `<rect x="${at.toFixed(1)}" y="${y - 10}" width="12" height="12" rx="3" fill="${colour}"/>`,
     )
@@ -219,9 +263,7 @@ function languageBand(codeByLanguage, box) {
   let x = box.x
   for (const [index, { count }] of shown.entries()) {
     const width = (count / total) * box.width
-    parts.push(
-      `<rect x="${x.toFixed(1)}" y="${box.y}" width="${width.toFixed(1)}" height="${box.height}" fill="${shades[index]}"/>`,
-    )
+    parts.push(rectangle({ ...box, x, width }, `fill="${shades[index]}"`))
     x += width
   }
   const legend = shown.map((one, index) => ({ ...one, colour: shades[index] }))
@@ -231,10 +273,7 @@ function languageBand(codeByLanguage, box) {
 function chart({ packages, licences, codeByLanguage, totals }) {
   const box = { x: 40, y: 122, width: 1120, height: 560 }
   const colours = colourScale(licences)
-  const items = packages
-    .filter(({ code }) => code > 0)
-    .toSorted((a, b) => b.code - a.code || (a.name < b.name ? -1 : 1))
-  const cells = squarify(items, box).map((placed) => cell(placed, colours.of(placed.item.licence)))
+  const cells = squarify(groupedByLicence(packages), box).map((placed) => group(placed, colours))
   const subtitle = `${totals.packages} packages · ${grouped(totals.files)} files · ${size(totals.bytes)} · ${grouped(totals.code)} lines of code`
   const band = { x: 40, y: 746, width: 1120, height: 16 }
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1200 820" role="img" aria-label="Packages by lines of code and licence">
@@ -243,7 +282,7 @@ function chart({ packages, licences, codeByLanguage, totals }) {
   .quiet { fill: #66707b }
   .name { fill: #fff; font-weight: 600 }
   .detail { fill: #fff; fill-opacity: .82 }
-  .cells rect { stroke: #fff; stroke-width: 1.5 }
+  .cells rect { stroke: #fff; stroke-width: 1 }
 </style>
 <rect width="1200" height="820" fill="#fff"/>
 ${text(40, 50, 'What is in node_modules', 'font-size="26" font-weight="700"')}
@@ -252,7 +291,7 @@ ${legendRow(colours.legend, 40, 106)}
 <g class="cells">
 ${cells.join('\n')}
 </g>
-${text(40, 722, 'An area is a package by its lines of code, a colour its licence. Below: the same lines by language.', 'class="quiet" font-size="13"')}
+${text(40, 722, 'An area is a package by its lines of code, a colour its licence. Below: all lines by language.', 'class="quiet" font-size="13"')}
 ${languageBand(codeByLanguage, band)}
 </svg>
 `
