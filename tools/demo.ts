@@ -135,7 +135,8 @@ function aborted(signal: AbortSignal): Promise<void> {
 async function main(): Promise<number> {
   const screen = new Screen(process.stdout)
   const stop = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stop.abort())
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => stop.abort())
+  process.stdout.on('error', () => stop.abort()) // the reader has gone
   try {
     const options = readOptions()
     if (options === undefined) process.stdout.write(usage)
