@@ -26,14 +26,18 @@ export class Output {
    * @throws {OutputClosedError} when nobody reads any more.
    */
   async write(bytes: string | Uint8Array): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure
+    this.#throwIfFailed()
     if (bytes.length === 0 || this.#stream.write(bytes)) return
     await this.#written.promise
-    if (this.#failure !== undefined) throw this.#failure
+    this.#throwIfFailed()
   }
 
   async line(text: string): Promise<void> {
     await this.write(`${text}\n`)
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure
   }
 
   #settle(): void {

@@ -1,10 +1,8 @@
 import type { CommandFamily } from '../command.ts'
 import { parallelismFlag, rawFlag } from './common-flags.ts'
 
-const files = async (): Promise<typeof import('../commands/files.ts')> =>
-  import('../commands/files.ts')
-const objects = async (): Promise<typeof import('../commands/objects.ts')> =>
-  import('../commands/objects.ts')
+const files = async () => import('../commands/files.ts')
+const objects = async () => import('../commands/objects.ts')
 
 export const fileCommands: CommandFamily = {
   title: 'Files',

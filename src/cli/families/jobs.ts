@@ -1,10 +1,8 @@
 import type { CommandFamily } from '../command.ts'
 import { rawFlag } from './common-flags.ts'
 
-const jobs = async (): Promise<typeof import('../commands/jobs.ts')> =>
-  import('../commands/jobs.ts')
-const datums = async (): Promise<typeof import('../commands/datums.ts')> =>
-  import('../commands/datums.ts')
+const jobs = async () => import('../commands/jobs.ts')
+const datums = async () => import('../commands/datums.ts')
 
 export const jobCommands: CommandFamily = {
   title: 'Jobs and datums',

@@ -1,10 +1,8 @@
 import type { CommandFamily, FlagSpec } from '../command.ts'
 import { rawFlag } from './common-flags.ts'
 
-const pipelines = async (): Promise<typeof import('../commands/pipelines.ts')> =>
-  import('../commands/pipelines.ts')
-const specs = async (): Promise<typeof import('../commands/pipeline-specs.ts')> =>
-  import('../commands/pipeline-specs.ts')
+const pipelines = async () => import('../commands/pipelines.ts')
+const specs = async () => import('../commands/pipeline-specs.ts')
 
 const specFlags: readonly FlagSpec[] = [
   {

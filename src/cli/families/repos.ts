@@ -1,14 +1,10 @@
 import type { CommandFamily } from '../command.ts'
 import { rawFlag } from './common-flags.ts'
 
-const commits = async (): Promise<typeof import('../commands/commits.ts')> =>
-  import('../commands/commits.ts')
-const repos = async (): Promise<typeof import('../commands/repos.ts')> =>
-  import('../commands/repos.ts')
-const branches = async (): Promise<typeof import('../commands/branches.ts')> =>
-  import('../commands/branches.ts')
-const streams = async (): Promise<typeof import('../commands/commit-streams.ts')> =>
-  import('../commands/commit-streams.ts')
+const commits = async () => import('../commands/commits.ts')
+const repos = async () => import('../commands/repos.ts')
+const branches = async () => import('../commands/branches.ts')
+const streams = async () => import('../commands/commit-streams.ts')
 
 export const repoCommands: CommandFamily = {
   title: 'Repos, commits and branches',

@@ -11,7 +11,7 @@ export const plainTable: TableShape = { cellWidthMin: 20, gap: 3 }
 export const denseTable: TableShape = { cellWidthMin: 0, gap: 1 }
 
 const plainCell = /^[ -~]*$/
-const escapes = /\u001b\[\d+m/g
+const escapeStart = '\u001b['
 
 /** Grows as rows need it, and never shrinks. */
 type Widths = number[]
@@ -68,6 +68,11 @@ function rowsText(rows: readonly (readonly string[])[], shape: TableShape, width
 function cellWidth(cell: string): number {
   if (plainCell.test(cell)) return cell.length
   let width = 0
-  for (const _ of cell.replaceAll(escapes, '')) width += 1
+  for (const _ of withoutEscapes(cell)) width += 1
   return width
+}
+
+function withoutEscapes(cell: string): string {
+  const [first = '', ...rest] = cell.split(escapeStart)
+  return first + rest.map((part) => part.slice(part.indexOf('m') + 1)).join('')
 }

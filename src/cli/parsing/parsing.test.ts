@@ -1,0 +1,131 @@
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import type { CommandSpec } from '../command.ts'
+import { parseCommand } from './command-line.ts'
+import { goDurationSeconds } from './go-duration.ts'
+import { jsonDocuments } from './json-documents.ts'
+import { parsePipelineSpecs } from './pipeline-specs.ts'
+import { suggestion } from './suggestion.ts'
+
+const command: CommandSpec = {
+  name: 'do-it',
+  arguments: 'A [B C]',
+  about: 'do it',
+  flags: [
+    { name: 'raw', short: 'r', about: 'raw' },
+    { name: 'file', short: 'f', value: 'F', repeats: true, default: '-', about: 'files' },
+    { name: 'number', short: 'n', value: 'N', isCount: true, about: 'count' },
+  ],
+  load: () => Promise.reject(new Error('not to be run')),
+}
+
+test('flags are read in all forms of Go, before and after arguments', async () => {
+  const { args, flags } = await parseCommand(command, [
+    '-r',
+    'one',
+    '--file=a,b',
+    '-fc',
+    'two',
+    '--number',
+    '7',
+    '--no-metrics',
+    '--',
+    '--raw=false',
+  ])
+  expect(args).toEqual(['one', 'two', '--raw=false'])
+  expect(flags.isOn('raw')).toBe(true)
+  expect(flags.list('file')).toEqual(['a', 'b', 'c'])
+  expect(flags.count('number')).toBe(7)
+  const { flags: none } = await parseCommand(command, ['one', '--raw=false', '-f', '-'])
+  expect(none.isOn('raw')).toBe(false)
+  expect(none.list('file')).toEqual(['-'])
+  expect(none.count('number')).toBe(0)
+  expect(() => none.isOn('file')).toThrow('invariant broken')
+})
+
+test.each([
+  [[], 'expected 1 or 3 arguments, got 0'],
+  [['a', 'b'], 'expected 1 or 3 arguments, got 2'],
+  [['a', '-n', '-1'], "Option '-n' argument is ambiguous"],
+  [['a', '-n', '1e3'], 'invalid argument "1e3" for --number: write a whole number'],
+  [['a', '--nmber', '1'], 'unknown flag: --nmber; did you mean --number?'],
+  [['a', '--file'], 'flag needs an argument: --file'],
+  [['a', '-z'], 'unknown flag: -z'],
+])('the command line %j is refused', async (words, message) => {
+  await expect(parseCommand(command, words)).rejects.toMatchObject({ message, showsUsage: true })
+})
+
+test('the nearest name is suggested, if it is near', () => {
+  const names = ['create-repo', 'list-repo', 'delete-repo']
+  expect(suggestion('lsit-repo', names)).toBe('list-repo')
+  expect(suggestion('repo-list', names)).toBe('list-repo')
+  expect(suggestion('frobnicate', names)).toBeUndefined()
+})
+
+test('durations of Go become those of protobuf', () => {
+  expect(goDurationSeconds('1h30m')).toBe('5400.000000000s')
+  expect(goDurationSeconds('1.5s')).toBe('1.500000000s')
+  expect(goDurationSeconds('-2ms')).toBe('-0.002000000s')
+  expect(goDurationSeconds('.5m3ns')).toBe('30.000000003s')
+  expect(goDurationSeconds('0')).toBe('0s')
+  for (const text of ['', '5', '1x', 's', '1h 2m', '-', '1h-2m', '9999999h']) {
+    expect([text, goDurationSeconds(text)]).toEqual([text, undefined])
+  }
+})
+
+test('JSON values that follow each other come out one by one', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(fc.object(), fc.array(fc.jsonValue())), { maxLength: 4 }),
+      fc.constantFrom('', ' ', '\n\t'),
+      (values, between) => {
+        const texts = values.map((value) => JSON.stringify(value))
+        const documents = [...jsonDocuments(between + texts.join(between) + between)]
+        expect(documents.map(({ value }) => JSON.stringify(value))).toEqual(texts)
+      },
+    ),
+  )
+})
+
+function specNames(text: string): string[] {
+  const names: string[] = []
+  try {
+    for (const { pipeline } of parsePipelineSpecs(text)) names.push(pipeline?.name ?? '')
+  } catch (error) {
+    names.push(String(error))
+  }
+  return names
+}
+
+test('the specs before a malformed one can be used', () => {
+  expect(specNames('{"pipeline":{"name":"a"}}{"pipeline":{"name":"b"}}\n{"x": 1}')).toEqual([
+    'a',
+    'b',
+    'InvalidArgumentError: malformed pipeline spec: unknown field "x" in pps.CreatePipelineRequest (spec 3, which begins at line 2, column 1)',
+  ])
+})
+
+test.each([
+  ['{"input": {"cross": [{"atom": {"y": 1}}]}}', 'unknown field "y" in pps.AtomInput'],
+  ['{"input": {"cross": {}}}', 'input.cross must be a list, and is {}'],
+  ['{"pipeline": 3}', 'pipeline must be an object, and is 3'],
+  ['{"a" 1}', "Expected ':' after property name at line 1, column 6"],
+  ['{\n "a": tru\n}', 'at line 2, column 10'],
+  ['{"a": "b', 'Unterminated string at line 1, column 9'],
+  ['{"a": 1', 'at line 1, column 8'],
+  ['] {}', "Unexpected token ']' at line 1, column 1"],
+])('the spec %s is refused', (text, reason) => {
+  expect(specNames(text).join()).toContain(reason)
+})
+
+test('names of fields may be those of the .proto file or those of JSON', () => {
+  const [spec] = parsePipelineSpecs(
+    '{"scaleDownThreshold": "1m", "output_branch": "out", "parallelism_spec": {"constant": "4"}, "input": null}',
+  )
+  expect(spec).toMatchObject({
+    scaleDownThreshold: { seconds: 60n },
+    outputBranch: 'out',
+    parallelismSpec: { constant: 4n },
+  })
+  expect(spec?.input).toBeUndefined()
+})

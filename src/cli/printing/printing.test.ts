@@ -1,0 +1,185 @@
+import { create } from '@bufbuild/protobuf'
+import { DurationSchema, TimestampSchema } from '@bufbuild/protobuf/wkt'
+import { expect, test } from 'vitest'
+import { FileInfoSchema } from '../../gen/pfs_pb.ts'
+import {
+  CreatePipelineRequestSchema,
+  InputSchema,
+  JobInfoSchema,
+  JobState,
+  PipelineInfoSchema,
+} from '../../gen/pps_pb.ts'
+import { rawLine, rawText } from './json.ts'
+import { sizeText } from './sizes.ts'
+import { inputShorthand, inputText, parallelismText, transformText } from './specs.ts'
+import { denseTable, plainTable, tableText } from './table.ts'
+import { durationText, goDurationText, spanText } from './times.ts'
+
+test('sizes have at most four digits, in units of 1024', () => {
+  const sizes = [0, 33, 1023, 1024, 1536, 2219, 1024 ** 2 - 1, 12.5 * 1024 ** 3, 2n ** 63n]
+  expect(sizes.map(sizeText)).toEqual([
+    '0B',
+    '33B',
+    '1023B',
+    '1KiB',
+    '1.5KiB',
+    '2.167KiB',
+    '1024KiB',
+    '12.5GiB',
+    '8EiB',
+  ])
+})
+
+test('spans of time are told in words, hours rounded to the nearest', () => {
+  const hour = 3600
+  const spans: readonly (readonly [seconds: number, text: string])[] = [
+    [0.9, 'Less than a second'],
+    [1.9, '1 second'],
+    [59.9, '59 seconds'],
+    [60, 'About a minute'],
+    [119, 'About a minute'],
+    [120, '2 minutes'],
+    [45 * 60 + 59, '45 minutes'],
+    [46 * 60, 'About an hour'],
+    [1.5 * hour - 1, 'About an hour'],
+    [1.5 * hour, '2 hours'],
+    [47.4 * hour, '47 hours'],
+    [47.5 * hour, '2 days'],
+    [13.9 * 24 * hour, '13 days'],
+    [14 * 24 * hour, '2 weeks'],
+    [60 * 24 * hour, '2 months'],
+    [729 * 24 * hour, '24 months'],
+    [730 * 24 * hour, '2 years'],
+  ]
+  for (const [seconds, text] of spans) expect([seconds, spanText(seconds)]).toEqual([seconds, text])
+})
+
+function duration(
+  seconds: bigint,
+  nanos: number,
+): ReturnType<typeof create<typeof DurationSchema>> {
+  return create(DurationSchema, { seconds, nanos })
+}
+
+test('durations are written as Go does', () => {
+  expect(goDurationText(undefined)).toBe('0s')
+  expect(goDurationText(duration(0n, 15))).toBe('15ns')
+  expect(goDurationText(duration(0n, 1500))).toBe('1.5µs')
+  expect(goDurationText(duration(0n, 20_000_000))).toBe('20ms')
+  expect(goDurationText(duration(1n, 200_000_000))).toBe('1.2s')
+  expect(goDurationText(duration(60n, 0))).toBe('1m0s')
+  expect(goDurationText(duration(3723n, 50_000_000))).toBe('1h2m3.05s')
+  expect(goDurationText(duration(-1n, -500_000_000))).toBe('-1.5s')
+  expect(durationText(duration(1n, 999_999_999))).toBe('1 second')
+})
+
+test('every cell of a table is padded, at least three blanks wide of the next', () => {
+  const rows = [
+    ['NAME', 'SIZE'],
+    ['a-name-of-twenty-char', '1B'],
+    ['日本', '2B'],
+  ]
+  expect(tableText(rows, plainTable)).toBe(
+    'NAME                    SIZE                \n' +
+      'a-name-of-twenty-char   1B                  \n' +
+      '日本                      2B                  \n',
+  )
+  expect(
+    tableText(
+      [
+        ['ID', 'STATE'],
+        ['1', 'ok'],
+      ],
+      denseTable,
+    ),
+  ).toBe('ID STATE \n1  ok    \n')
+})
+
+test('colours take no place in a table', () => {
+  expect(
+    tableText(
+      [
+        ['STATE', 'X'],
+        ['\u001b[32mok\u001b[0m', 'y'],
+      ],
+      denseTable,
+    ),
+  ).toBe('STATE X \n\u001b[32mok\u001b[0m    y \n')
+})
+
+test('raw JSON is that of jsonpb: names, counts as texts, no zeros, escapes for HTML', () => {
+  const info = create(JobInfoSchema, {
+    job: { id: 'a' },
+    transform: { cmd: ['a < b', 'c & d'], env: { z: '1', a: '2' } },
+    state: JobState.JOB_SUCCESS,
+    restart: 0n,
+    dataTotal: 12n,
+    started: create(TimestampSchema, { seconds: 1_500_000_000n }),
+    finished: create(TimestampSchema, { seconds: 1_500_000_000n, nanos: 12_345_000 }),
+    stats: { downloadTime: duration(60n, 0), uploadTime: duration(0n, 1) },
+    resourceSpec: { cpu: 0.1 },
+    egress: {},
+  })
+  expect(rawText(JobInfoSchema, info)).toBe(`{
+  "job": {
+    "id": "a"
+  },
+  "transform": {
+    "cmd": [
+      "a \\u003c b",
+      "c \\u0026 d"
+    ],
+    "env": {
+      "a": "2",
+      "z": "1"
+    }
+  },
+  "egress": {
+
+  },
+  "started": "2017-07-14T02:40:00.000Z",
+  "finished": "2017-07-14T02:40:00.012345Z",
+  "state": "JOB_SUCCESS",
+  "dataTotal": "12",
+  "stats": {
+    "downloadTime": "60.000s",
+    "uploadTime": "0.000000001s"
+  },
+  "resourceSpec": {
+    "cpu": 0.1
+  }
+}`)
+})
+
+test('raw JSON has bytes in base64, keys of maps as texts, and empty messages on three lines', () => {
+  const file = create(FileInfoSchema, { hash: Uint8Array.of(255, 0), children: ['{}'] })
+  expect(rawLine(FileInfoSchema, file)).toBe('{"children":["{}"],"hash":"/wA="}')
+  expect(rawText(FileInfoSchema, create(FileInfoSchema))).toBe('{\n\n}')
+  expect(rawText(FileInfoSchema, create(FileInfoSchema, { children: ['{}'] }))).toContain('"{}"\n')
+  const pipeline = create(PipelineInfoSchema, { jobCounts: { 3: 1, 10: 2 } })
+  expect(rawLine(PipelineInfoSchema, pipeline)).toBe('{"jobCounts":{"3":1,"10":2}}')
+})
+
+test('inputs are told in one line', () => {
+  const a = { atom: { repo: 'a', glob: '/*' } }
+  const tick = { cron: { name: 'tick', spec: '@daily' } }
+  const input = create(InputSchema, { cross: [a, { union: [tick, a] }] })
+  expect(inputShorthand(input)).toBe('(a:/* ⨯ (tick:@daily ∪ a:/*))')
+  expect(inputShorthand(undefined)).toBe('none')
+})
+
+test('parts of specs have the names and values of Go structs', () => {
+  const input = create(InputSchema, { atom: { fromCommit: '<a>', lazy: true } })
+  expect(inputText(input)).toBe(
+    '{\n  "atom": {\n    "lazy": true,\n    "from_commit": "\\u003ca\\u003e"\n  }\n}',
+  )
+  const { transform, parallelismSpec } = create(CreatePipelineRequestSchema, {
+    transform: { stdin: ['a > b && c'], acceptReturnCode: [3n] },
+    parallelismSpec: { coefficient: 0.5 },
+  })
+  expect(transformText(transform)).toBe(
+    '{\n  "stdin": [\n    "a > b \\u0026\\u0026 c"\n  ],\n  "accept_return_code": [\n    3\n  ]\n}',
+  )
+  expect(parallelismText(parallelismSpec)).toBe('coefficient:0.5 ')
+  expect(parallelismText(undefined)).toBe('<nil>')
+})
