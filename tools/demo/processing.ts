@@ -9,6 +9,7 @@ export class JobFailedError extends Error {
 }
 
 const pollMs = 250
+const logLinesMax = 10
 
 /** What one pipeline made of a commit. */
 export interface PipelineRun {
@@ -64,7 +65,8 @@ export class Processing {
     try {
       while (!signal.aborted) {
         const jobs = (await this.#jobs()).filter(({ started }) => milliseconds(started) >= sinceMs)
-        for (const job of jobs) requireNotFailed(job)
+        const failed = jobs.find(isFailed)
+        if (failed !== undefined) throw await this.#failure(failed)
         this.#screen.passing(jobs.toReversed().map(progress).join('   '))
         // An abort is the ordinary end.
         await this.#calls.clock.sleep(pollMs, signal).catch(() => {})
@@ -72,6 +74,17 @@ export class Processing {
     } finally {
       this.#screen.passing('')
     }
+  }
+
+  /** With the end of what the code printed: the server may be gone when someone reads this. */
+  async #failure({ job, pipeline, reason }: JobInfo): Promise<JobFailedError> {
+    const lines: string[] = []
+    for await (const { message } of this.#calls.pps.getLogs({ job: { id: job?.id ?? '' } })) {
+      lines.push(message.trimEnd())
+    }
+    const printed = lines.slice(-logLinesMax).join('\n')
+    const about = `job ${job?.id} of ${pipeline?.name} failed: ${reason}`
+    return new JobFailedError(printed === '' ? about : `${about}\n\nIt printed:\n${printed}`)
   }
 
   async #runsOf(commit: string): Promise<ReadonlyMap<string, PipelineRun>> {
@@ -86,11 +99,8 @@ export class Processing {
   }
 }
 
-function requireNotFailed({ job, pipeline, state, reason }: JobInfo): void {
-  if (state !== JobState.JOB_FAILURE && state !== JobState.JOB_KILLED) return
-  throw new JobFailedError(
-    `job ${job?.id} of ${pipeline?.name} failed: ${reason}; see pachctl get-logs --job ${job?.id}`,
-  )
+function isFailed({ state }: JobInfo): boolean {
+  return state === JobState.JOB_FAILURE || state === JobState.JOB_KILLED
 }
 
 function progress({ pipeline, dataProcessed, dataSkipped, dataTotal }: JobInfo): string {
