@@ -42,38 +42,37 @@ export class Processing {
     const { started } = await this.#calls.pfs.inspectCommit({
       commit: { repo: { name: 'packages' }, id: commit },
     })
+    const sinceMs = milliseconds(started)
     const done = new AbortController()
-    const watching = this.#watch(milliseconds(started), done.signal)
+    const watching = this.#watch(sinceMs, done.signal)
     try {
-      await Promise.race([
-        this.#shell.run(`pachctl flush-commit packages/${commit} > /dev/null`),
-        watching,
-      ])
+      await this.#shell.run(`pachctl flush-commit packages/${commit} > /dev/null`)
+    } catch (error) {
+      const failed = (await this.#jobs(sinceMs)).find(isFailed)
+      throw failed === undefined ? error : await this.#failure(failed)
     } finally {
       done.abort()
+      await watching
     }
-    await watching
     return this.#runsOf(commit)
   }
 
-  async #jobs(): Promise<readonly JobInfo[]> {
-    return (await this.#calls.pps.listJob({})).jobInfo
+  /** Those that began after a time. */
+  async #jobs(sinceMs: number): Promise<readonly JobInfo[]> {
+    const { jobInfo } = await this.#calls.pps.listJob({})
+    return jobInfo.filter(({ started }) => milliseconds(started) >= sinceMs)
   }
 
-  /** Rejects when a job that began after `sinceMs` failed; resolves after the signal only. */
+  /** Until the signal. */
   async #watch(sinceMs: number, signal: AbortSignal): Promise<void> {
-    try {
-      while (!signal.aborted) {
-        const jobs = (await this.#jobs()).filter(({ started }) => milliseconds(started) >= sinceMs)
-        const failed = jobs.find(isFailed)
-        if (failed !== undefined) throw await this.#failure(failed)
-        this.#screen.passing(jobs.toReversed().map(progress).join('   '))
-        // An abort is the ordinary end.
-        await this.#calls.clock.sleep(pollMs, signal).catch(() => {})
-      }
-    } finally {
-      this.#screen.passing('')
+    if (!this.#screen.isTerminal) return
+    while (!signal.aborted) {
+      const jobs = await this.#jobs(sinceMs).catch(() => []) // the flush says what is wrong
+      this.#screen.passing(jobs.toReversed().map(progress).join('   '))
+      // An abort is the ordinary end.
+      await this.#calls.clock.sleep(pollMs, signal).catch(() => {})
     }
+    this.#screen.passing('')
   }
 
   /** With the end of what the code printed: the server may be gone when someone reads this. */
@@ -82,13 +81,13 @@ export class Processing {
     for await (const { message } of this.#calls.pps.getLogs({ job: { id: job?.id ?? '' } })) {
       lines.push(message.trimEnd())
     }
-    const printed = lines.slice(-logLinesMax).join('\n')
+    const printed = [...new Set(lines)].slice(-logLinesMax).join('\n')
     const about = `job ${job?.id} of ${pipeline?.name} failed: ${reason}`
     return new JobFailedError(printed === '' ? about : `${about}\n\nIt printed:\n${printed}`)
   }
 
   async #runsOf(commit: string): Promise<ReadonlyMap<string, PipelineRun>> {
-    const jobs = new Map((await this.#jobs()).map((job) => [job.outputCommit?.id, job]))
+    const jobs = new Map((await this.#jobs(0)).map((job) => [job.outputCommit?.id, job]))
     const runs = new Map<string, PipelineRun>()
     const commits = [{ repo: { name: 'packages' }, id: commit }]
     for await (const { commit: output } of this.#calls.pfs.flushCommit({ commits })) {
