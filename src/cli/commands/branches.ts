@@ -2,7 +2,7 @@ import type { CommandContext } from '../command.ts'
 import { BranchInfoSchema } from '../../gen/pfs_pb.ts'
 import { rawText } from '../printing/json.ts'
 import { Table } from '../printing/table.ts'
-import { pfsClient } from '../services.ts'
+import { pfsClient } from '../pfs-client.ts'
 
 export async function listBranch(context: CommandContext): Promise<void> {
   const { args, flags, out } = context

@@ -1,5 +1,6 @@
 import type { CommandContext } from '../command.ts'
-import { pfsClient, ppsClient } from '../services.ts'
+import { pfsClient } from '../pfs-client.ts'
+import { ppsClient } from '../pps-client.ts'
 
 const question = 'Are you sure you want to delete all repos, commits, files, pipelines and jobs? yN'
 

@@ -5,7 +5,7 @@ import { type CommitInfo, CommitInfoSchema } from '../../gen/pfs_pb.ts'
 import { addCommitRow, commitColumns } from '../printing/commit-rows.ts'
 import { rawText } from '../printing/json.ts'
 import { Table } from '../printing/table.ts'
-import { pfsClient } from '../services.ts'
+import { pfsClient } from '../pfs-client.ts'
 
 export async function flushCommit(context: CommandContext): Promise<void> {
   const commits = context.args.map(parseCommit)

@@ -5,7 +5,7 @@ import { rawText } from '../printing/json.ts'
 import { sizeText } from '../printing/sizes.ts'
 import { Table } from '../printing/table.ts'
 import { ageText } from '../printing/times.ts'
-import { pfsClient } from '../services.ts'
+import { pfsClient } from '../pfs-client.ts'
 
 export async function startCommit(context: CommandContext): Promise<void> {
   const [name = '', branch = ''] = context.args

@@ -11,7 +11,8 @@ import { sizeText } from '../printing/sizes.ts'
 import { datumStateText } from '../printing/states.ts'
 import { Table, tableText } from '../printing/table.ts'
 import { goDurationText, secondsOf, spanText } from '../printing/times.ts'
-import { jobsClient, ppsClient, streamOrElse } from '../services.ts'
+import { jobsClient, streamOrElse } from '../own-clients.ts'
+import { ppsClient } from '../pps-client.ts'
 
 interface Batch {
   readonly datumInfo: readonly DatumInfo[]

@@ -3,7 +3,8 @@ import { type FileInfo, FileInfoSchema, FileType } from '../../gen/pfs_pb.ts'
 import { rawText } from '../printing/json.ts'
 import { sizeText } from '../printing/sizes.ts'
 import { Table } from '../printing/table.ts'
-import { filesClient, pfsClient, streamOrElse } from '../services.ts'
+import { filesClient, streamOrElse } from '../own-clients.ts'
+import { pfsClient } from '../pfs-client.ts'
 
 export async function inspectFile(context: CommandContext): Promise<void> {
   const { args, flags, out } = context

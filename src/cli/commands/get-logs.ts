@@ -2,7 +2,7 @@ import { LogMessageSchema } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { rawLine } from '../printing/json.ts'
-import { ppsClient } from '../services.ts'
+import { ppsClient } from '../pps-client.ts'
 
 export async function getLogs(context: CommandContext): Promise<void> {
   const { flags, out } = context

@@ -6,7 +6,7 @@ import { sizeText } from '../printing/sizes.ts'
 import { jobStateText } from '../printing/states.ts'
 import { denseTable, Table } from '../printing/table.ts'
 import { ageText, betweenText, secondsOf } from '../printing/times.ts'
-import { ppsClient } from '../services.ts'
+import { ppsClient } from '../pps-client.ts'
 
 export async function inspectJob(context: CommandContext): Promise<void> {
   const { args, flags, out, clock } = context

@@ -2,7 +2,7 @@ import { type FileOrigin, type InputRef, LineageResponseSchema } from '../../gen
 import type { CommandContext } from '../command.ts'
 import { rawText } from '../printing/json.ts'
 import { tableText } from '../printing/table.ts'
-import { jobsClient } from '../services.ts'
+import { jobsClient } from '../own-clients.ts'
 import { fileOf } from './files.ts'
 
 export async function lineage(context: CommandContext): Promise<void> {

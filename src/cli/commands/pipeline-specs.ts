@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
 import type { CommandContext } from '../command.ts'
 import { parsePipelineSpecs } from '../parsing/pipeline-specs.ts'
-import { ppsClient } from '../services.ts'
+import { ppsClient } from '../pps-client.ts'
 
 export async function createPipeline(context: CommandContext): Promise<void> {
   await apply(context, {})

@@ -12,7 +12,7 @@ import {
 import { pipelineStateText } from '../printing/states.ts'
 import { Table } from '../printing/table.ts'
 import { ageText } from '../printing/times.ts'
-import { ppsClient } from '../services.ts'
+import { ppsClient } from '../pps-client.ts'
 
 export async function inspectPipeline(context: CommandContext): Promise<void> {
   const { args, flags, out } = context

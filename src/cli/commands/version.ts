@@ -1,13 +1,15 @@
 import { emptyBytes } from '../../base/bytes.ts'
-import { DomainError, UnavailableError } from '../../base/errors.ts'
+import { UnavailableError } from '../../base/errors.ts'
 import { WireReader } from '../../base/wire-reader.ts'
-import { RpcError } from '../../client/rpc-error.ts'
+import { parseAddress } from '../../client/address.ts'
 import type { CommandContext } from '../command.ts'
 import { Table } from '../printing/table.ts'
+import { quickCall } from '../quick-call.ts'
 import { readRelease } from '../release.ts'
 
 // By hand, as in all commands that should answer at once: generated code takes a while to load.
 
+const method = '/versionpb.API/GetVersion'
 const timeoutMs = 1000
 const versionTags = { major: 0x08, minor: 0x10, micro: 0x18, additional: 0x22 } as const
 
@@ -15,15 +17,17 @@ const versionTags = { major: 0x08, minor: 0x10, micro: 0x18, additional: 0x22 } 
 export async function version({ out, transport, address }: CommandContext): Promise<void> {
   const table = new Table(out)
   table.add('COMPONENT', 'VERSION')
-  table.add('pachctl', await readRelease())
+  table.add('pachctl', readRelease())
   await table.flush()
   try {
-    const response = await transport.unary('/versionpb.API/GetVersion', emptyBytes, { timeoutMs })
+    const response =
+      (await quickCall(parseAddress(address), method, timeoutMs)) ??
+      (await transport.unary(method, emptyBytes, { timeoutMs }))
     table.add('pachd', versionText(response))
   } catch (error) {
-    if (!(error instanceof DomainError || error instanceof RpcError)) throw error
+    const reason = error instanceof Error ? error.message : String(error)
     throw new UnavailableError(
-      `pachd               (version unknown) : error connecting to pachd server at address (${address}): ${error.message}`,
+      `pachd               (version unknown) : error connecting to pachd server at address (${address}): ${reason}`,
       { cause: error },
     )
   }

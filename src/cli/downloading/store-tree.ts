@@ -8,7 +8,8 @@ import type { CommandContext } from '../command.ts'
 import { fileOf } from '../commands/files.ts'
 import { inParallel } from '../parallel.ts'
 import { Progress } from '../printing/progress.ts'
-import { filesClient, pfsClient, streamOrElse } from '../services.ts'
+import { filesClient, streamOrElse } from '../own-clients.ts'
+import { pfsClient } from '../pfs-client.ts'
 import { storeFile } from './store-file.ts'
 
 /** A subtree of a commit, and where to store it. */

@@ -7,7 +7,7 @@ export async function commitAround(
   work: (commit: string) => Promise<void>,
 ): Promise<void> {
   // Loaded here: without --commit, nothing but contents is sent, which needs no generated code.
-  const { pfsClient } = await import('../services.ts')
+  const { pfsClient } = await import('../pfs-client.ts')
   const pfs = pfsClient(context)
   const { id } = await pfs.startCommit({ parent: { repo: { name: repo } }, branch })
   try {

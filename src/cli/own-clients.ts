@@ -1,0 +1,28 @@
+import { Code } from '../base/grpc-wire.ts'
+import { type Client, createClient } from '../client/client.ts'
+import { RpcError } from '../client/rpc-error.ts'
+import { Files, Jobs } from '../gen/pachyderm_pb.ts'
+import type { CommandContext } from './command.ts'
+
+// Services that 1.5 does not have.
+
+export function filesClient({ transport }: CommandContext): Client<typeof Files> {
+  return createClient(Files, transport)
+}
+
+export function jobsClient({ transport }: CommandContext): Client<typeof Jobs> {
+  return createClient(Jobs, transport)
+}
+
+/** What `ours` yields, or, on a server of 1.5, which does not know that call, what `theirs` does. */
+export async function* streamOrElse<Item>(
+  ours: AsyncIterable<Item>,
+  theirs: () => Promise<Item>,
+): AsyncGenerator<Item> {
+  try {
+    yield* ours
+  } catch (error) {
+    if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
+    yield await theirs()
+  }
+}
