@@ -37,6 +37,12 @@ interface DraftState {
   footer: (PackFooter & { readonly sizeBytes: number }) | undefined
 }
 
+/**
+ * Larger chunks are parts of large files, which are read once and in order: kept, they would drive
+ * out what is read again, and only a full collection of garbage would free them.
+ */
+const cachedChunkBytesMax = 128 * 1024
+
 /** How many packs may be on their way to the object store before puts wait. */
 const sealingMax = 2
 
@@ -79,7 +85,7 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     this.#reads.set(id, read)
     try {
       const bytes = await read
-      this.#cache.set(id, bytes)
+      if (bytes.length <= cachedChunkBytesMax) this.#cache.set(id, bytes)
       return bytes
     } finally {
       this.#reads.delete(id)
