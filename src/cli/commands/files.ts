@@ -1,5 +1,8 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { CommandContext } from '../command.ts'
+import type { DiffFilesRequestSchema } from '../../gen/pachyderm_pb.ts'
 import { type FileInfo, FileInfoSchema, FileType } from '../../gen/pfs_pb.ts'
+import type { Output } from '../output.ts'
 import { rawText } from '../printing/json.ts'
 import { sizeText } from '../printing/sizes.ts'
 import { Table } from '../printing/table.ts'
@@ -81,20 +84,60 @@ function addRow(table: Table, info: FileInfo): void {
 export async function diffFile(context: CommandContext): Promise<void> {
   const { args, flags, out } = context
   const [newRepo = '', newCommit = '', newPath = '', oldRepo, oldCommit = '', oldPath = ''] = args
-  const newFile = fileOf(newRepo, newCommit, newPath)
-  const old = oldRepo === undefined ? {} : { oldFile: fileOf(oldRepo, oldCommit, oldPath) }
-  const shallow = flags.isOn('shallow')
-  const { newFiles, oldFiles } = await pfsClient(context).diffFile({ newFile, ...old, shallow })
-  for (const [title, infos] of [
-    ['New Files:', newFiles],
-    ['Old Files:', oldFiles],
-  ] as const) {
-    if (infos.length === 0) continue
-    await out.line(title)
-    const table = new Table(out)
-    table.add('NAME', 'TYPE', 'SIZE')
-    for (const info of infos) addRow(table, info)
-    await table.flush()
+  const request = {
+    newFile: fileOf(newRepo, newCommit, newPath),
+    ...(oldRepo !== undefined && { oldFile: fileOf(oldRepo, oldCommit, oldPath) }),
+    shallow: flags.isOn('shallow'),
+  }
+  const batches = streamOrElse<Differences>(differences(context, request), () =>
+    pfsClient(context).diffFile(request),
+  )
+  const oldFiles: FileInfo[] = []
+  const newTable = new DiffTable(out, 'New Files:')
+  for await (const batch of batches) {
+    oldFiles.push(...batch.oldFiles)
+    await newTable.print(batch.newFiles)
+  }
+  await new DiffTable(out, 'Old Files:').print(oldFiles)
+}
+
+interface Differences {
+  readonly newFiles: readonly FileInfo[]
+  readonly oldFiles: readonly FileInfo[]
+}
+
+async function* differences(
+  context: CommandContext,
+  request: MessageInitShape<typeof DiffFilesRequestSchema>,
+): AsyncGenerator<Differences> {
+  for await (const { diffs } of filesClient(context).diffFiles(request)) {
+    yield {
+      newFiles: diffs.flatMap(({ newFile }) => newFile ?? []),
+      oldFiles: diffs.flatMap(({ oldFile }) => oldFile ?? []),
+    }
+  }
+}
+
+/** Printed from its first row on; without rows, not at all. */
+class DiffTable {
+  readonly #out: Output
+  readonly #title: string
+  #table: Table | undefined
+
+  constructor(out: Output, title: string) {
+    this.#out = out
+    this.#title = title
+  }
+
+  async print(infos: readonly FileInfo[]): Promise<void> {
+    if (infos.length === 0) return
+    if (this.#table === undefined) {
+      await this.#out.line(this.#title)
+      this.#table = new Table(this.#out)
+      this.#table.add('NAME', 'TYPE', 'SIZE')
+    }
+    for (const info of infos) addRow(this.#table, info)
+    await this.#table.flush()
   }
 }
 

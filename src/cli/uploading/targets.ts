@@ -44,7 +44,10 @@ export function targetsOf(sources: readonly string[], path: string | undefined):
     }
     if (path !== undefined && path !== '' && sources.length === 1) return { source, path }
     if (source === '-') throw new UsageError('standard input cannot be one of several sources')
-    return { source, path: posix.join(path ?? '', ownName(source)) }
+    return {
+      source,
+      path: path === undefined || path === '' ? ownName(source) : posix.join(path, ownName(source)),
+    }
   })
 }
 

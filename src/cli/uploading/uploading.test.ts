@@ -1,0 +1,154 @@
+import { mkdir, symlink, writeFile } from 'node:fs/promises'
+import { Writable } from 'node:stream'
+import { afterEach, expect, test } from 'vitest'
+import { service } from '../../api/grpc/service.ts'
+import { concatBytes, utf8Text } from '../../base/bytes.ts'
+import { SystemClock } from '../../base/clock.ts'
+import { decodePutFileRequest, decodePutFilesRequest } from '../../base/content-messages.ts'
+import { Files } from '../../gen/pachyderm_pb.ts'
+import { API } from '../../gen/pfs_pb.ts'
+import { GrpcFixture } from '../../testing/grpc-fixture.ts'
+import { TemporaryDirectory } from '../../testing/temporary-directory.ts'
+import { Flags } from '../flags.ts'
+import { Input } from '../input.ts'
+import { LazyTransport } from '../lazy-transport.ts'
+import { Output } from '../output.ts'
+import { targetsOf } from './targets.ts'
+import { upload } from './upload.ts'
+
+const fixture = new GrpcFixture()
+const sizes: Readonly<Record<string, number>> = {
+  empty: 0,
+  small: 10,
+  'sub/most': 1024 * 1024 - 1,
+  'sub/slab': 1024 * 1024,
+  'sub/deep/large': 3 * 1024 * 1024 + 1,
+}
+
+afterEach(async () => fixture.close())
+
+function nowhere(): Output {
+  return new Output(new Writable({ write: (_bytes, _encoding, done) => done() }))
+}
+
+async function sendDirectory(port: number, directory: string): Promise<void> {
+  const address = `127.0.0.1:${port}`
+  await using transport = new LazyTransport(address, new SystemClock())
+  const context = {
+    args: [],
+    flags: new Flags(new Map()),
+    input: new Input(() => expect.fail('no need for standard input')),
+    out: nowhere(),
+    err: nowhere(),
+    clock: new SystemClock(),
+    address,
+    transport,
+  }
+  await upload(context, {
+    repo: 'data',
+    commit: 'master',
+    targets: targetsOf([directory], 'target'),
+    isRecursive: true,
+    overwrite: true,
+    parallelism: 3,
+  })
+}
+
+async function makeDirectory(): Promise<TemporaryDirectory> {
+  const directory = await TemporaryDirectory.create()
+  await mkdir(directory.join('sub/deep'), { recursive: true })
+  for (const [name, size] of Object.entries(sizes)) {
+    await writeFile(directory.join(name), name.padEnd(size, 'x').slice(0, size))
+  }
+  return directory
+}
+
+const expected = new Map(
+  Object.entries(sizes).map(([name, size]) => [
+    `target/${name}`,
+    name.padEnd(size, 'x').slice(0, size),
+  ]),
+)
+
+test('a directory goes in one call, every file whole', async () => {
+  await using directory = await makeDirectory()
+  const got = new Map<string, string>()
+  let messageCount = 0
+  const files = service(Files, {
+    putFiles: {
+      async sliced(requests) {
+        for await (const message of requests) {
+          messageCount += 1
+          for (const { path, value } of decodePutFilesRequest(await message.parts()).parts) {
+            got.set(path, (got.get(path) ?? '') + utf8Text(concatBytes(value)))
+          }
+        }
+        return {}
+      },
+    },
+  })
+  await sendDirectory(await fixture.serve(files), directory.path)
+  expect(got).toEqual(expected)
+  expect(messageCount).toBeLessThan(10)
+})
+
+test('a server of 1.5 gets a call for each file, so many at once as was asked for', async () => {
+  await using directory = await makeDirectory()
+  const got = new Map<string, string>()
+  let running = 0
+  let most = 0
+  const pfs = service(API, {
+    putFile: {
+      async sliced(requests) {
+        running += 1
+        most = Math.max(most, running)
+        let name = ''
+        const values: Uint8Array[] = []
+        for await (const message of requests) {
+          const { file, value, overwrite } = decodePutFileRequest(await message.parts())
+          if (file !== undefined) name = `${file.path}${overwrite ? '' : ' appended'}`
+          values.push(concatBytes(value))
+        }
+        got.set(name, utf8Text(concatBytes(values)))
+        running -= 1
+        return {}
+      },
+    },
+  })
+  await sendDirectory(await fixture.serve(pfs), directory.path)
+  expect(got).toEqual(expected)
+  expect(most).toBeGreaterThan(1)
+  expect(most).toBeLessThanOrEqual(3)
+})
+
+test('what is no file is refused by its name, and nothing is put', async () => {
+  await using directory = await makeDirectory()
+  await symlink('/nowhere-at-all', directory.join('dangling'))
+  const acknowledged: string[] = []
+  const files = service(Files, {
+    putFiles: {
+      async sliced(requests) {
+        for await (const message of requests) await message.parts()
+        acknowledged.push('all')
+        return {}
+      },
+    },
+  })
+  const port = await fixture.serve(files)
+  await expect(sendDirectory(port, directory.path)).rejects.toThrow('dangling')
+  expect(acknowledged).toEqual([])
+})
+
+function paths(sources: readonly string[], path?: string): string[] {
+  return targetsOf(sources, path).map((target) => target.path)
+}
+
+test('own names are paths of the source as typed, joined below the path for several', () => {
+  expect(paths(['/data/x'])).toEqual(['data/x'])
+  expect(paths(['./d/'])).toEqual(['d'])
+  expect(paths(['.'])).toEqual([''])
+  expect(paths(['x'], 'q')).toEqual(['q'])
+  expect(paths(['x', './y/z'], 'q')).toEqual(['q/x', 'q/y/z'])
+  expect(() => paths(['-'])).toThrow('no filename specified')
+  expect(() => paths(['s3://bucket/key'])).toThrow('s3 sources are not there yet')
+})
