@@ -198,6 +198,8 @@ async function processDatum(
     await readInto(world, files, `${input}${path}`, entry)
   }
   try {
+    using held = new DisposableStack()
+    held.use(await work.turn())
     const output = await code(files, work)
     const edits = []
     for (const [text, content] of Object.entries(output)) {

@@ -17,6 +17,7 @@ import { SlotWorkers } from './slot-workers.ts'
 
 const clock = new SystemClock()
 const never = new AbortController().signal
+const turn = async (): Promise<Disposable> => ({ [Symbol.dispose]: () => {} })
 const isolations: readonly (Isolation | undefined)[] = [undefined, 'none']
 
 function sh(script: string, more: Partial<Transform> = {}): Transform {
@@ -70,6 +71,7 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
       members,
       environment: { PACH_JOB_ID: 'job' },
       onLine: more.onLine ?? (() => {}),
+      turn,
       signal: more.signal ?? never,
     })
   }
@@ -133,7 +135,7 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
 
   test('a program that does not exist is refused by name: no datum could succeed', async () => {
     await using worker = await workers.open({ ...sh(''), command: ['no-such-program'] }, never)
-    const work = { members: [], environment: {}, onLine: () => {}, signal: never }
+    const work = { members: [], environment: {}, onLine: () => {}, turn, signal: never }
     await expect(worker.process(work)).rejects.toThrow(/"no-such-program" was not found/)
   })
 
@@ -155,12 +157,30 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
         members: [given],
         environment: {},
         onLine: (line) => lines.push(line.text),
+        turn,
         signal: never,
       })
       logs.push(lines.join('\n'))
     }
     expect(logs[0]).toContain('stored')
     expect(logs[1]).toBe(logs[0])
+  })
+
+  test('directories that the next datum does not have are gone', async () => {
+    await using worker = await workers.open(sh('cd "$PFS" && find . >out/list; mkdir out/d'), never)
+    const lists: (string | undefined)[] = []
+    for (const path of ['/a/b/c/f', '/a/x/f', '/f', '/a/b']) {
+      const given = await member('in', path, 'text')
+      const work = { members: [given], environment: {}, onLine: () => {}, turn, signal: never }
+      const text = await textAt(await worker.process(work), '/list')
+      lists.push(text?.trim().split('\n').toSorted().join(' '))
+    }
+    expect(lists).toEqual([
+      '. ./in ./in/a ./in/a/b ./in/a/b/c ./in/a/b/c/f ./out ./out/list',
+      '. ./in ./in/a ./in/a/x ./in/a/x/f ./out ./out/list',
+      '. ./in ./in/f ./out ./out/list',
+      '. ./in ./in/a ./in/a/b ./out ./out/list',
+    ])
   })
 
   test('a datum that is cancelled rejects, while it runs and before', async () => {

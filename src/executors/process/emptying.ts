@@ -13,7 +13,7 @@ import { promisify } from 'node:util'
 const execute = promisify(execFile)
 // More entries than this are removed by a program, so that the event loop does not wait for them.
 const removedHereMax = 200
-// Directories that are kept for the next datum: one is made for each input, and `out`.
+// Directories that are kept for the next datum: those on the way to its files are often the same.
 const keptMax = 16
 
 const permissionBits = 0o7777
@@ -35,23 +35,36 @@ export async function emptyDirectory(directory: string, mode: number): Promise<v
 }
 
 /**
- * As `emptyDirectory`, but plain directories right in it may stay, empty: making and removing them
- * for each datum is slow while somebody waits for the same disk.
+ * As `emptyDirectory`, but a few plain directories in it may stay, empty of files: making and
+ * removing them for each datum is slow while somebody waits for the same disk.
  */
 export async function emptyTree(directory: string, mode: number): Promise<void> {
   restore(directory, mode)
-  const names = readdirSync(directory, { encoding: 'buffer' })
-  for (const name of names) {
-    const text = name.toString()
-    const path = `${directory}/${text}`
-    const isKept =
-      names.length <= keptMax && Buffer.from(text).equals(name) && isPlain(lstatSync(path))
-    if (isKept) await emptyDirectory(path, lstatSync(path).mode & permissionBits)
-    else {
-      await emptyDirectory(directory, mode)
-      return
-    }
+  try {
+    if (removeFiles(directory, { left: removedHereMax, kept: 0 })) return
+  } catch {
+    // Another way is tried below.
   }
+  await emptyDirectory(directory, mode)
+}
+
+/** False when not everything may stay that is not a file, or the budget ran out. */
+function removeFiles(directory: string, budget: { left: number; kept: number }): boolean {
+  const entries = readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })
+  return entries.every((entry) => {
+    budget.left -= 1
+    if (budget.left < 0) return false
+    const path = Buffer.concat([Buffer.from(`${directory}/`), entry.name])
+    if (!entry.isDirectory()) {
+      unlinkSync(path)
+      return true
+    }
+    budget.kept += 1
+    const text = path.toString()
+    // A name that is not UTF-8 has no text to go on with.
+    const isKept = budget.kept <= keptMax && Buffer.from(text).equals(path)
+    return isKept && isPlain(lstatSync(text)) && removeFiles(text, budget)
+  })
 }
 
 /** True for a directory as the server makes it. */

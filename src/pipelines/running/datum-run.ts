@@ -9,6 +9,7 @@ import { atomsOf } from '../inputs.ts'
 import { noStats } from '../job-records.ts'
 import type { JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
+import type { Turns } from './turns.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
 /** After this many failures of user code the datum fails. */
@@ -21,6 +22,12 @@ export type DatumEnd =
   /** `hopeless`: other datums would fail in the same way, as when the program does not exist. */
   | { readonly kind: 'failure'; readonly failure: DatumFailure; readonly hopeless: boolean }
 
+/** Who processes the datums of a job, and how many of them run user code at once. */
+export interface JobWorkers {
+  readonly pool: WorkerPool
+  readonly turns: Turns
+}
+
 /**
  * Processes one datum to its end: user code that fails is tried again as in 1.5, our own failures
  * with growing pauses.
@@ -30,7 +37,7 @@ export type DatumEnd =
 export async function runDatum(
   ports: RunPorts,
   plan: JobPlan,
-  pool: WorkerPool,
+  workers: JobWorkers,
   datum: DatumRecord,
   signal: AbortSignal,
 ): Promise<DatumEnd> {
@@ -41,7 +48,7 @@ export async function runDatum(
   let internalFailures = 0
   try {
     for (;;) {
-      const attempt = await attemptDatum(ports, plan, pool, datum, signal)
+      const attempt = await attemptDatum(ports, plan, workers, datum, signal)
       const stats = 'stats' in attempt ? attempt.stats : noStats
       const end = { ...common, stats, finishedAt: ports.clock.now(), log: log.lines() }
       if (attempt.kind === 'success') {
@@ -68,7 +75,7 @@ type Attempt = DatumOutcome | { readonly kind: 'internal' | 'hopeless'; readonly
 async function attemptDatum(
   ports: RunPorts,
   plan: JobPlan,
-  pool: WorkerPool,
+  { pool, turns }: JobWorkers,
   datum: DatumRecord,
   signal: AbortSignal,
 ): Promise<Attempt> {
@@ -79,6 +86,7 @@ async function attemptDatum(
       members: await membersOf(ports, plan, datum.members),
       environment: environmentOf(plan, datum),
       onLine: (line) => log?.add(line),
+      turn: () => turns.take(),
       signal,
     })
   } catch (error) {

@@ -14,10 +14,13 @@ import { runDatum } from './datum-run.ts'
 import { changesOf, planJob, type JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
 import { ResultRecorder } from './result-recorder.ts'
+import { Turns } from './turns.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
 /** Datum keys that are looked up in one query. */
 const lookupCountMax = 500
+/** So many datums more than may run are fetched or stored meanwhile, so that user code need not wait. */
+const preparingMax = 1
 
 /**
  * Runs a job to its end: plans it, processes the datums that have no result yet, merges outputs,
@@ -78,13 +81,15 @@ async function processDatums(
   const failed = new AbortController()
   const stop = AbortSignal.any([signal, failed.signal])
   let hopeless = false
-  const slots = Array.from({ length: slotCount(ports, plan.spec.parallelism) }, async () => {
+  const runningMax = slotCount(ports, plan.spec.parallelism)
+  const workers = { pool, turns: new Turns(runningMax) }
+  const slots = Array.from({ length: runningMax + preparingMax }, async () => {
     try {
       for (;;) {
         if (stop.aborted || hopeless) return
         const next = await datums.next()
         if (next.done === true) return
-        const end = await runDatum(ports, plan, pool, next.value, stop)
+        const end = await runDatum(ports, plan, workers, next.value, stop)
         hopeless ||= end.kind === 'failure' && end.hopeless
         await recorder.add(end)
       }

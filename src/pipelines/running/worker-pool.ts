@@ -12,8 +12,7 @@ export interface WorkerLease extends AsyncDisposable {
 
 interface IdleWorker {
   readonly worker: DatumWorker
-  /** Aborted when the worker is taken; else it is closed after a while. */
-  readonly taken: AbortController
+  readonly sinceMs: number
 }
 
 /**
@@ -24,6 +23,9 @@ export class WorkerPool implements AsyncDisposable {
   readonly #workers: DatumWorkers
   readonly #clock: Clock
   readonly #idle: IdleWorker[] = []
+  /** Ends the watch over idle workers. */
+  readonly #closing = new AbortController()
+  #isWatching = false
   #transform = ''
   #closed = false
 
@@ -36,9 +38,8 @@ export class WorkerPool implements AsyncDisposable {
     const wanted = JSON.stringify(transform)
     if (wanted !== this.#transform) await this.#closeIdle()
     this.#transform = wanted
-    const idle = this.#idle.pop()
-    idle?.taken.abort()
-    const worker = idle?.worker ?? (await this.#workers.open(transform, signal))
+    // The one that was used last: those that are not needed become idle for good.
+    const worker = this.#idle.pop()?.worker ?? (await this.#workers.open(transform, signal))
     let sound = false
     return {
       process: async (work) => {
@@ -54,26 +55,37 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   #keep(worker: DatumWorker): void {
-    const idle = { worker, taken: new AbortController() }
-    this.#idle.push(idle)
-    const close = async (): Promise<void> => {
-      const at = this.#idle.indexOf(idle)
-      if (at < 0) return
-      this.#idle.splice(at, 1)
-      await worker[Symbol.asyncDispose]()
+    this.#idle.push({ worker, sinceMs: this.#clock.monotonicMs() })
+    if (!this.#isWatching) void this.#watch()
+  }
+
+  /** Closes what has been idle too long, for as long as anything is idle. One timer does for all. */
+  async #watch(): Promise<void> {
+    this.#isWatching = true
+    try {
+      for (let [oldest] = this.#idle; oldest !== undefined; [oldest] = this.#idle) {
+        const leftMs = oldest.sinceMs + idleMs - this.#clock.monotonicMs()
+        if (leftMs > 0) await this.#clock.sleep(leftMs, this.#closing.signal)
+        else {
+          this.#idle.shift()
+          await oldest.worker[Symbol.asyncDispose]()
+        }
+      }
+    } catch (error) {
+      if (!this.#closing.signal.aborted) throw error
+    } finally {
+      this.#isWatching = false
     }
-    // An abort says that the worker is in use again: nothing is left to do here.
-    this.#clock.sleep(idleMs, idle.taken.signal).then(close, () => undefined)
   }
 
   async #closeIdle(): Promise<void> {
     const idle = this.#idle.splice(0)
-    for (const { taken } of idle) taken.abort()
     await Promise.all(idle.map(({ worker }) => worker[Symbol.asyncDispose]()))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
+    this.#closing.abort()
     await this.#closeIdle()
   }
 }

@@ -4,7 +4,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  rmdirSync,
+  rmSync,
   utimesSync,
   writeSync,
 } from 'node:fs'
@@ -49,10 +49,7 @@ export async function writeInputs(
   pfsDirectory: string,
   members: readonly WorkMember[],
 ): Promise<WrittenInputs> {
-  const wanted = new Set([outputName, ...members.map(({ input }) => input)])
-  for (const name of readdirSync(pfsDirectory)) {
-    if (!wanted.has(name)) rmdirSync(join(pfsDirectory, name))
-  }
+  removeOthers(pfsDirectory, wantedDirectories(members))
   const writer = new InputWriter(ports)
   for (const { input, path, entry } of members) {
     assert(isPlainName(input) && input !== outputName, 'an input has a name of its own')
@@ -75,6 +72,29 @@ export async function writeInputs(
   utimesSync(out, 0, 0)
   const { ctimeNs } = lstatSync(out, { bigint: true })
   return { downloadBytes: writer.bytes, writtenAt: ctimeNs }
+}
+
+/** What is there before any file: `out`, and the directories that hold the members. */
+function wantedDirectories(members: readonly WorkMember[]): ReadonlySet<string> {
+  const wanted = new Set([`/${outputName}`])
+  for (const { input, path, entry } of members) {
+    const names = pathNames(path)
+    const depth = entry.kind === 'directory' ? names.length : Math.max(0, names.length - 1)
+    for (let count = 0; count <= depth; count += 1) {
+      wanted.add(['', input, ...names.slice(0, count)].join('/'))
+    }
+  }
+  return wanted
+}
+
+/** Removes directories that an earlier datum had; `above` is where `directory` is below `/pfs`. */
+function removeOthers(directory: string, wanted: ReadonlySet<string>, above = ''): void {
+  for (const name of readdirSync(directory)) {
+    const path = join(directory, name)
+    const below = `${above}/${name}`
+    if (wanted.has(below)) removeOthers(path, wanted, below)
+    else rmSync(path, { recursive: true })
+  }
 }
 
 class InputWriter {

@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import type { DatumOutcome, DatumWork, DatumWorker } from '../../pipelines/datum-worker.ts'
-import type { Slot, Transform } from '../../pipelines/executor.ts'
+import type { RunResult, Slot, Transform } from '../../pipelines/executor.ts'
 import type { Contents } from '../../storage/contents.ts'
 import type { FileTrees } from '../../storage/file-trees.ts'
 import { DatumFilesError } from './datum-errors.ts'
@@ -43,11 +43,11 @@ export class SlotWorker implements DatumWorker {
   }
 
   async #attempt(work: DatumWork, watch: Stopwatch): Promise<DatumOutcome> {
-    const { members, environment, onLine, signal } = work
+    const { members, signal } = work
     const slot = this.#slot
     const ports = { ...this.#ports, pacer: new Pacer(this.#ports.clock, signal) }
     const inputs = await watch.download(() => writeInputs(ports, slot.pfsDirectory, members))
-    const { exitCode } = await watch.process(() => slot.run({ environment, onLine }, signal))
+    const { exitCode } = await this.#run(work, watch)
     if (exitCode !== 0 && !this.#transform.acceptedReturnCodes.includes(exitCode)) {
       return {
         kind: 'failure',
@@ -64,6 +64,15 @@ export class SlotWorker implements DatumWorker {
       }),
     )
     return { kind: 'success', output: output.root, stats: watch.stats() }
+  }
+
+  async #run(
+    { turn, environment, onLine, signal }: DatumWork,
+    watch: Stopwatch,
+  ): Promise<RunResult> {
+    using held = new DisposableStack()
+    held.use(await turn())
+    return await watch.process(() => this.#slot.run({ environment, onLine }, signal))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
