@@ -9,7 +9,7 @@ import type { Shell } from './shell.ts'
 const pipelines = ['package-facts', 'bill-of-materials'] as const
 const scripts = ['describe-package.mjs', 'write-report.mjs'] as const
 const examples = 'examples/node-modules'
-const packageGlobs = ['/[^@]*', '/@*/*'] as const
+const packageGlobs = ['/[^@.]*', '/@*/*'] as const
 /** The first of them that is installed plays the part; else any package. */
 const changeFavourites = ['zod', 'yaml', 'semver', 'ms']
 const removeFavourites = ['picocolors', 'nanoid', 'tinyglobby', 'debug']
@@ -77,9 +77,7 @@ export class Story {
       screen.text('The repo packages is there from an earlier run: its files are replaced.')
       await shell.run('pachctl delete-file packages master /')
     }
-    await shell.run(
-      `cd ${shellWord(modules)} && find * -type f | pachctl put-file packages master -i -`,
-    )
+    await shell.run(`pachctl put-file packages master / -r -f ${shellWord(modules)}`)
     await shell.run('pachctl finish-commit packages master')
     const elapsedMs = calls.clock.monotonicMs() - startedMs
     const { sizeBytes } = await calls.pfs.inspectCommit({

@@ -1,20 +1,32 @@
-import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs'
+import { closeSync, type Dirent, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { posix } from 'node:path'
 import type { ByteStream } from '../../base/bytes.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type { Target } from './targets.ts'
 
+/** Something below a directory that is left out: links to directories would lead around. */
+export interface LeftOut {
+  readonly source: string
+  /** Such as `a link to a directory`. */
+  readonly what: string
+}
+
 /**
  * The files at the targets and, with `isRecursive`, below them. A link to a file counts as that
- * file. Sources are local paths here.
+ * file; other links, sockets, pipes and devices below a directory are told and left out. Sources
+ * are local paths here.
  *
- * @throws {InvalidArgumentError} for a directory without `isRecursive`, and for what is no file.
+ * @throws {InvalidArgumentError} for a directory without `isRecursive`.
  */
-export function* findFiles(targets: readonly Target[], isRecursive: boolean): Generator<Target> {
+export function* findFiles(
+  targets: readonly Target[],
+  isRecursive: boolean,
+  onLeftOut: (left: LeftOut) => void,
+): Generator<Target> {
   for (const target of targets) {
     if (!statSync(target.source).isDirectory()) yield target
-    else if (isRecursive) yield* findBelow(target)
+    else if (isRecursive) yield* findBelow(target, onLeftOut)
     else {
       throw new InvalidArgumentError(
         `${target.source} is a directory; to put the files below it, use -r`,
@@ -24,22 +36,32 @@ export function* findFiles(targets: readonly Target[], isRecursive: boolean): Ge
 }
 
 // Synchronous, a directory at a time: for small files several times as fast as promises.
-function* findBelow({ source, path }: Target): Generator<Target> {
+function* findBelow(
+  { source, path }: Target,
+  onLeftOut: (left: LeftOut) => void,
+): Generator<Target> {
   for (const entry of readdirSync(source, { withFileTypes: true })) {
     const inner = {
       source: posix.join(source, entry.name),
       path: path === '' ? entry.name : `${path}/${entry.name}`,
     }
-    if (entry.isFile()) yield inner
-    else if (entry.isDirectory()) yield* findBelow(inner)
-    else if (entry.isSymbolicLink() && statSync(inner.source).isFile()) yield inner
-    else {
-      const what = entry.isSymbolicLink() ? 'a link to no file' : 'neither a file nor a directory'
-      throw new InvalidArgumentError(
-        `${inner.source} is ${what}; take it away, or put the others one by one`,
-      )
-    }
+    const what = entry.isSymbolicLink() ? whatLinkIs(inner.source) : whatEntryIs(entry)
+    if (what === 'a file') yield inner
+    else if (what === 'a directory') yield* findBelow(inner, onLeftOut)
+    else onLeftOut({ source: inner.source, what })
   }
+}
+
+function whatEntryIs(entry: Dirent): string {
+  if (entry.isFile()) return 'a file'
+  return entry.isDirectory() ? 'a directory' : 'neither a file nor a directory'
+}
+
+function whatLinkIs(source: string): string {
+  const target = statSync(source, { throwIfNoEntry: false })
+  if (target === undefined) return 'a link to nothing'
+  if (target.isFile()) return 'a file'
+  return target.isDirectory() ? 'a link to a directory' : 'a link to no file'
 }
 
 const slabBytes = 1024 * 1024

@@ -6,8 +6,11 @@ import { RpcError } from '../../client/rpc-error.ts'
 import type { CommandContext } from '../command.ts'
 import { inParallel } from '../parallel.ts'
 import { Progress } from '../printing/progress.ts'
-import { findFiles, readSlices, SmallFileReader } from './local-files.ts'
+import { findFiles, type LeftOut, readSlices, SmallFileReader } from './local-files.ts'
 import type { Target } from './targets.ts'
+
+/** What is left out is told in at most this many lines, and one that counts the rest. */
+const leftOutLineCountMax = 10
 
 /** Where to put what, and how. */
 export interface UploadRequest {
@@ -53,20 +56,37 @@ async function uploadAll(
   request: UploadRequest,
   progress: Progress,
 ): Promise<void> {
-  const { repo, commit: id } = request
+  const { repo, commit: id, targets, isRecursive } = request
+  let leftOut: LeftOut[] = []
+  const find = (): Generator<Target> => {
+    leftOut = []
+    return findFiles(targets, isRecursive, (left) => leftOut.push(left))
+  }
   try {
-    await putFiles(context.transport, { repo, id }, changes(request, progress))
+    await putFiles(context.transport, { repo, id }, puts(find(), request, progress))
   } catch (error) {
     if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
     progress.restart()
-    await uploadEach(context, request, progress)
+    await uploadEach(context, find(), request, progress)
   }
+  await tellLeftOut(context, leftOut)
 }
 
-function* changes(request: UploadRequest, progress: Progress): Generator<FilePut> {
-  const { targets, isRecursive, overwrite } = request
+async function tellLeftOut({ err }: CommandContext, leftOut: readonly LeftOut[]): Promise<void> {
+  for (const { source, what } of leftOut.slice(0, leftOutLineCountMax)) {
+    await err.line(`left out: ${source} is ${what}`)
+  }
+  const others = leftOut.length - leftOutLineCountMax
+  if (others > 0) await err.line(`left out: ${others} others of that kind`)
+}
+
+function* puts(
+  files: Iterable<Target>,
+  { overwrite }: UploadRequest,
+  progress: Progress,
+): Generator<FilePut> {
   const reader = new SmallFileReader()
-  for (const { source, path } of findFiles(targets, isRecursive)) {
+  for (const { source, path } of files) {
     const content = reader.read(source)
     if (content !== undefined) progress.addBytes(content.length)
     yield { path, bytes: content ?? counted(readSlices(source), progress), overwrite }
@@ -76,10 +96,11 @@ function* changes(request: UploadRequest, progress: Progress): Generator<FilePut
 
 async function uploadEach(
   { transport }: CommandContext,
-  { repo, commit: id, targets, isRecursive, overwrite, parallelism }: UploadRequest,
+  files: Iterable<Target>,
+  { repo, commit: id, overwrite, parallelism }: UploadRequest,
   progress: Progress,
 ): Promise<void> {
-  await inParallel(findFiles(targets, isRecursive), parallelism, async ({ source, path }) => {
+  await inParallel(files, parallelism, async ({ source, path }) => {
     const bytes = counted(readSlices(source), progress)
     await putFile(transport, { commit: { repo, id }, path }, bytes, { overwrite })
     progress.addFile()

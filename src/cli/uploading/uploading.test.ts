@@ -1,5 +1,5 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
-import { Writable } from 'node:stream'
+import { PassThrough, Writable } from 'node:stream'
 import { afterEach, expect, test } from 'vitest'
 import { service } from '../../api/grpc/service.ts'
 import { concatBytes, utf8Text } from '../../base/bytes.ts'
@@ -31,7 +31,9 @@ function nowhere(): Output {
   return new Output(new Writable({ write: (_bytes, _encoding, done) => done() }))
 }
 
-async function sendDirectory(port: number, directory: string): Promise<void> {
+/** Returns what is said on standard error. */
+async function sendDirectory(port: number, directory: string): Promise<string> {
+  const told = new PassThrough()
   const address = `127.0.0.1:${port}`
   await using transport = new LazyTransport(address, new SystemClock())
   const context = {
@@ -39,7 +41,7 @@ async function sendDirectory(port: number, directory: string): Promise<void> {
     flags: new Flags(new Map()),
     input: new Input(() => expect.fail('no need for standard input')),
     out: nowhere(),
-    err: nowhere(),
+    err: new Output(told),
     clock: new SystemClock(),
     address,
     transport,
@@ -52,6 +54,7 @@ async function sendDirectory(port: number, directory: string): Promise<void> {
     overwrite: true,
     parallelism: 3,
   })
+  return String((told.read() as unknown) ?? '')
 }
 
 async function makeDirectory(): Promise<TemporaryDirectory> {
@@ -121,22 +124,34 @@ test('a server of 1.5 gets a call for each file, so many at once as was asked fo
   expect(most).toBeLessThanOrEqual(3)
 })
 
-test('what is no file is refused by its name, and nothing is put', async () => {
+test('links to no file are left out and told; links to files are those files', async () => {
   await using directory = await makeDirectory()
   await symlink('/nowhere-at-all', directory.join('dangling'))
-  const acknowledged: string[] = []
+  await symlink('sub', directory.join('around'))
+  await symlink('sub', directory.join('sub', 'deep', 'up'))
+  const [first = ''] = Object.keys(sizes)
+  await symlink(directory.join(first), directory.join('linked'))
+  const names: string[] = []
   const files = service(Files, {
     putFiles: {
       async sliced(requests) {
-        for await (const message of requests) await message.parts()
-        acknowledged.push('all')
+        for await (const message of requests) {
+          const { parts } = decodePutFilesRequest(await message.parts())
+          for (const { path, more } of parts) if (!more) names.push(path)
+        }
         return {}
       },
     },
   })
-  const port = await fixture.serve(files)
-  await expect(sendDirectory(port, directory.path)).rejects.toThrow('dangling')
-  expect(acknowledged).toEqual([])
+  const told = await sendDirectory(await fixture.serve(files), directory.path)
+  expect(names.toSorted()).toEqual([...expected.keys(), 'target/linked'].toSorted())
+  const at = (name: string): string => directory.join(name)
+  expect(told.split('\n').toSorted()).toEqual([
+    '',
+    `left out: ${at('around')} is a link to a directory`,
+    `left out: ${at('dangling')} is a link to nothing`,
+    `left out: ${at('sub/deep/up')} is a link to nothing`,
+  ])
 })
 
 function paths(sources: readonly string[], path?: string): string[] {
