@@ -26,12 +26,21 @@ export function hexText(bytes: Uint8Array): string {
   return text
 }
 
+const notHex = 0xff
+/** The value of each hex digit, by its character code. */
+const hexValues: Uint8Array = Uint8Array.from({ length: 128 }, (_, code) => {
+  const value = Number.parseInt(String.fromCharCode(code), 16)
+  return Number.isNaN(value) ? notHex : value
+})
+
 /** The bytes that `hex` stands for. @throws {RangeError} unless it is an even count of hex digits. */
 export function hexBytes(hex: string): Uint8Array {
-  if (hex.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(hex)) throw new RangeError('not hex digits')
-  const bytes = new Uint8Array(hex.length / 2)
+  const bytes = new Uint8Array(Math.ceil(hex.length / 2))
   for (let index = 0; index < bytes.length; index += 1) {
-    bytes[index] = Number.parseInt(hex.slice(index * 2, index * 2 + 2), 16)
+    const high = hexValues[hex.charCodeAt(index * 2)] ?? notHex
+    const low = hexValues[hex.charCodeAt(index * 2 + 1)] ?? notHex
+    if (high === notHex || low === notHex) throw new RangeError('not hex digits')
+    bytes[index] = high * 16 + low
   }
   return bytes
 }

@@ -157,7 +157,9 @@ export class Writes {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const columns = encodeStaged({ kind: 'bulk', runs })
-    await this.#ports.chunks.flush()
+    // While the disk writes, the tree is built.
+    const flushed = this.#ports.chunks.flush()
+    flushed.catch(() => undefined) // awaited before anything is staged
     for (let attempt = 1; ; attempt += 1) {
       checkCancelled(signal)
       const tree = await this.#openTrees.current(id, signal)
@@ -171,6 +173,7 @@ export class Writes {
         throw new FileDirectoryConflictError(conflict.path, conflict.obstacle)
       }
       // Should puts keep coming between, it is staged anyway: a conflict then shows at the finish.
+      await flushed
       const after = attempt < bulkAttemptsMax ? tree.sequence : undefined
       const result = await this.#stage({ repo, name: id, call: 'put', after }, columns, signal)
       if (result.kind === 'outrun') continue
