@@ -4,30 +4,60 @@ import type { DatumKey } from './datums.ts'
 import type { LogLine } from './executor.ts'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 
-/** The most that is kept of one datum's output; what is beyond is counted, not kept. */
-const logBytesMax = 1024 * 1024
+/** Of what one datum prints, in all its attempts, the first and the last so many bytes are kept. */
+const headBytesMax = 256 * 1024
+const tailBytesMax = 768 * 1024
+/** What a line counts beside its text. */
+const lineOverheadBytes = 16
 const compressedFromBytes = 512
 const plainFormat = 0
 const zstdFormat = 1
 
-/** Collects the lines of one datum, up to `logBytesMax`. */
+/** Collects the lines of one datum: of very many, the first and the last. */
 export class DatumLog {
-  readonly #lines: LogLine[] = []
-  #bytes = 0
+  readonly #head: LogLine[] = []
+  #headBytes = 0
+  #tail: LogLine[] = []
+  #tailBytes = 0
+  /** Lines at the start of `#tail` that have been dropped. */
+  #droppedInTail = 0
   #droppedCount = 0
 
   add(line: LogLine): void {
-    this.#bytes += line.text.length + 32
-    if (this.#bytes > logBytesMax) this.#droppedCount += 1
-    else this.#lines.push(line)
+    const bytes = sizeOf(line)
+    if (this.#tail.length === 0 && this.#headBytes + bytes <= headBytesMax) {
+      this.#head.push(line)
+      this.#headBytes += bytes
+      return
+    }
+    this.#tail.push(line)
+    this.#tailBytes += bytes
+    while (this.#tailBytes > tailBytesMax) this.#dropOldest()
   }
 
   lines(): readonly LogLine[] {
-    const last = this.#lines.at(-1)
-    if (this.#droppedCount === 0 || last === undefined) return this.#lines
-    const text = `(${this.#droppedCount} more lines were not kept: a datum's log ends at 1 MiB)`
-    return [...this.#lines, { at: last.at, stream: 'stderr', text }]
+    const tail = this.#tail.slice(this.#droppedInTail)
+    const [next] = tail
+    if (this.#droppedCount === 0 || next === undefined) return [...this.#head, ...tail]
+    const text = `(${this.#droppedCount} lines were not kept here: of a datum, the first ${headBytesMax / 1024} KiB and the last ${tailBytesMax / 1024} KiB are)`
+    return [...this.#head, { at: next.at, stream: 'stderr', text }, ...tail]
   }
+
+  #dropOldest(): void {
+    const oldest = this.#tail[this.#droppedInTail]
+    if (oldest === undefined) return
+    this.#tailBytes -= sizeOf(oldest)
+    this.#droppedInTail += 1
+    this.#droppedCount += 1
+    // Now and then, so that dropping a line costs the same however many there are.
+    if (this.#droppedInTail * 2 < this.#tail.length) return
+    this.#tail = this.#tail.slice(this.#droppedInTail)
+    this.#droppedInTail = 0
+  }
+}
+
+function sizeOf(line: LogLine): number {
+  return line.text.length + lineOverheadBytes
 }
 
 /** Layout: `docs/formats/datums.md`. */

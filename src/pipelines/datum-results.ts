@@ -4,9 +4,7 @@ import type { JobId } from '../base/names.ts'
 import type { FilePath } from '../base/paths.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
 import type { DirectoryEntry, TreeRoot } from '../storage/file-trees.ts'
-import { decodeLog, encodeLog } from './datum-logs.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
-import type { LogLine } from './executor.ts'
 import { statsOf, type ProcessStats } from './job-records.ts'
 
 /** What processing a datum gave. Kept while its pipeline can reuse it. */
@@ -18,7 +16,8 @@ export interface DatumResult {
   readonly output: DirectoryEntry
   readonly stats: ProcessStats
   readonly finishedAt: Instant
-  readonly log: readonly LogLine[]
+  /** As `encodeLog` makes it. */
+  readonly log: Uint8Array
 }
 
 /** A datum that a job gave up. */
@@ -29,7 +28,8 @@ export interface DatumFailure {
   readonly reason: string
   readonly stats: ProcessStats
   readonly finishedAt: Instant
-  readonly log: readonly LogLine[]
+  /** As `encodeLog` makes it. */
+  readonly log: Uint8Array
 }
 
 interface StatsRow extends SqlRow {
@@ -114,7 +114,7 @@ export async function insertResult(
     stats.downloadBytes,
     stats.uploadBytes,
     result.finishedAt,
-    encodeLog(result.log),
+    result.log,
   )
 }
 
@@ -134,7 +134,7 @@ export async function insertFailure(tx: Transaction, failure: DatumFailure): Pro
     stats.downloadBytes,
     stats.uploadBytes,
     failure.finishedAt,
-    encodeLog(failure.log),
+    failure.log,
   )
 }
 
@@ -169,14 +169,53 @@ export async function findResult(
   return row === undefined ? undefined : resultOf(row)
 }
 
-/** The datums that `job` gave up. */
+/** The datums that `job` gave up, without their logs; those of `datums` only. */
+export async function failuresAmong(
+  tx: ReadTransaction,
+  job: JobId,
+  datums: readonly DatumKey[],
+): Promise<ReadonlyMap<DatumKey, Pick<DatumFailure, 'reason' | 'stats'>>> {
+  if (datums.length === 0) return new Map()
+  const rows = await tx.all<StatsRow & { readonly reason: string }>(
+    `SELECT datum, job, reason, download_ms, process_ms, upload_ms, download_bytes, upload_bytes
+      FROM datum_failures WHERE job = ? AND datum IN (${datums.map(() => '?').join(', ')})`,
+    job,
+    ...datums,
+  )
+  return new Map(
+    rows.map((row) => [row.datum as DatumKey, { reason: row.reason, stats: statsOf(row) }]),
+  )
+}
+
+/** How many datums `job` gave up, and the first of them; undefined when there is none. */
+export async function firstFailure(
+  tx: ReadTransaction,
+  job: JobId,
+): Promise<{ readonly first: DatumFailure; readonly count: number } | undefined> {
+  const [first] = await failuresOfJob(tx, job, { after: undefined, countMax: 1 })
+  const row = await tx.get<{ readonly count: number }>(
+    'SELECT COUNT(*) AS count FROM datum_failures WHERE job = ?',
+    job,
+  )
+  return first === undefined ? undefined : { first, count: row?.count ?? 1 }
+}
+
+/** The datums that `job` gave up, in the order in which they ended; at most `countMax`. */
 export async function failuresOfJob(
   tx: ReadTransaction,
   job: JobId,
+  page: { readonly after: ResultPosition | undefined; readonly countMax: number },
 ): Promise<readonly DatumFailure[]> {
+  const finishedAt = page.after?.finishedAt ?? 0
   const rows = await tx.all<FailureRow>(
-    'SELECT * FROM datum_failures WHERE job = ? ORDER BY finished_at, datum',
+    `SELECT * FROM datum_failures
+      WHERE job = ? AND (finished_at > ? OR (finished_at = ? AND datum > ?))
+      ORDER BY finished_at, datum LIMIT ?`,
     job,
+    finishedAt,
+    finishedAt,
+    page.after?.datum ?? '',
+    page.countMax,
   )
   return rows.map((row) => ({ ...commonOf(row), reason: row.reason }))
 }
@@ -192,7 +231,7 @@ function commonOf(row: EndRow): Omit<DatumResult, 'output'> {
     job: row.job as JobId,
     stats: statsOf(row),
     finishedAt: row.finished_at,
-    log: decodeLog(row.logs),
+    log: row.logs,
   }
 }
 

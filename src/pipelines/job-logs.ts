@@ -1,9 +1,15 @@
 import { hexText } from '../base/bytes.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { PipelineName } from '../base/names.ts'
-import type { Database } from '../database/database.ts'
-import type { RunningLogs } from './datum-logs.ts'
-import { failuresOfJob, findResult, resultsOfJob, type ResultPosition } from './datum-results.ts'
+import type { Database, ReadTransaction } from '../database/database.ts'
+import { decodeLog, type RunningLogs } from './datum-logs.ts'
+import {
+  type DatumResult,
+  failuresOfJob,
+  findResult,
+  type ResultPosition,
+  resultsOfJob,
+} from './datum-results.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
 import type { LogLine } from './executor.ts'
 import { getJob, selectJobs, type JobRecord } from './job-records.ts'
@@ -26,7 +32,8 @@ export interface LogFilter {
   readonly data: readonly string[]
 }
 
-const pageCountMax = 200
+/** Datums whose logs are read at a time: each at most 1 MiB. */
+const pageCountMax = 16
 
 /** What user code wrote: kept with each datum's result, so that it is there as long as that is. */
 export class JobLogs {
@@ -82,22 +89,31 @@ export class JobLogs {
   }
 
   async *#entriesOf(job: JobRecord): AsyncGenerator<DatumLogEntry> {
-    let after: ResultPosition | undefined
-    for (;;) {
-      const page = { after, countMax: pageCountMax }
-      const results = await this.#database.read((tx) => resultsOfJob(tx, job.id, page))
-      for (const { datum, members, log } of results) yield { datum, members, lines: log }
-      after = results.at(-1)
-      if (results.length < pageCountMax) break
-    }
-    const failures = await this.#database.read((tx) => failuresOfJob(tx, job.id))
-    for (const { datum, members, log } of failures) yield { datum, members, lines: log }
+    yield* this.#recorded((tx, page) => resultsOfJob(tx, job.id, page))
+    yield* this.#recorded((tx, page) => failuresOfJob(tx, job.id, page))
     for (const [datum, log] of this.#running.of(job.id)) {
       const recorded = await this.#database.read((tx) => findResult(tx, datum))
       if (recorded === undefined) yield { datum, members: [], lines: log.lines() }
     }
   }
+
+  async *#recorded(pageOf: PageOf): AsyncGenerator<DatumLogEntry> {
+    let after: ResultPosition | undefined
+    for (;;) {
+      const page = { after, countMax: pageCountMax }
+      const ends = await this.#database.read((tx) => pageOf(tx, page))
+      for (const { datum, members, log } of ends) yield { datum, members, lines: decodeLog(log) }
+      after = ends.at(-1)
+      if (ends.length < pageCountMax) return
+    }
+  }
 }
+
+type RecordedEnd = Pick<DatumResult, 'datum' | 'members' | 'finishedAt' | 'log'>
+type PageOf = (
+  tx: ReadTransaction,
+  page: { readonly after: ResultPosition | undefined; readonly countMax: number },
+) => Promise<readonly RecordedEnd[]>
 
 interface DatumLogEntry {
   readonly datum: DatumKey

@@ -4,7 +4,7 @@ import type { JobId } from '../base/names.ts'
 import type { Database } from '../database/database.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
 import { decodeDatum, type DatumRecord } from './datum-sets.ts'
-import { failuresOfJob, findResult, findResults, type DatumFailure } from './datum-results.ts'
+import { failuresAmong, findResult, findResults } from './datum-results.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
 import {
   getJob,
@@ -116,20 +116,16 @@ export class Jobs {
 
   /** The datums of a job in datum order; none before it has been planned. */
   async *datums(id: string): AsyncGenerator<DatumInfo> {
-    const { job, failures } = await this.#database.read(async (tx) => {
-      const found = await getJob(tx, id)
-      return { job: found, failures: await failuresOfJob(tx, found.id) }
-    })
+    const job = await this.inspect(id)
     if (job.datumSet === undefined) return
-    const failed = new Map(failures.map((failure) => [failure.datum, failure]))
     let batch: DatumRecord[] = []
     for await (const { value } of this.#maps.scan(job.datumSet)) {
       batch.push(decodeDatum(value))
       if (batch.length < lookupCountMax) continue
-      yield* await this.#describe(job, batch, failed)
+      yield* await this.#describe(job, batch)
       batch = []
     }
-    yield* await this.#describe(job, batch, failed)
+    yield* await this.#describe(job, batch)
   }
 
   /** @throws {NotFoundError} */
@@ -146,13 +142,12 @@ export class Jobs {
     throw new NotFoundError(`datum ${datum} not found in job ${id}`)
   }
 
-  async #describe(
-    job: JobRecord,
-    datums: readonly DatumRecord[],
-    failed: ReadonlyMap<DatumKey, DatumFailure>,
-  ): Promise<readonly DatumInfo[]> {
+  async #describe(job: JobRecord, datums: readonly DatumRecord[]): Promise<readonly DatumInfo[]> {
     const keys = datums.map(({ key }) => key)
-    const results = await this.#database.read((tx) => findResults(tx, keys))
+    const { failed, results } = await this.#database.read(async (tx) => ({
+      failed: await failuresAmong(tx, job.id, keys),
+      results: await findResults(tx, keys),
+    }))
     return datums.map(({ key, members }) => {
       const common = { job: job.id, key, members }
       const failure = failed.get(key)

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { RequestedInput } from './requested-specs.ts'
 import {
   atom,
   openTestProcessing,
@@ -287,3 +288,69 @@ test('what user code writes can be read while it runs and ever after', async () 
   expect(await linesOf([])).toEqual(['saw in/a at 100 %d', 'saw in/b at 100 %d'])
   expect(await linesOf(['/b'])).toEqual(['saw in/b at 100 %d'])
 })
+
+test('two places of a union that hold the same datum are processed once, and go together', async () => {
+  await using world = await openTestProcessing()
+  const [left, right] = ['left', 'right']
+  let runs = 0
+  world.code('count', () => {
+    runs += 1
+    return { [`run-${runs}`]: '' }
+  })
+  for (const name of [left, right]) await world.versioning.repos.create({ name })
+  await world.commit(left, { a: 'same' })
+  const both = await world.commit(right, { a: 'same' })
+  const request = { union: [atomNamedIn(left), atomNamedIn(right)] }
+  await world.pipeline('count', request, { parallelism: { constant: 1, coefficient: 0 } })
+  await world.flush(right, both)
+  expect(await counts(world, 'count')).toEqual(['success: 1 processed, 1 skipped, 0 failed of 2'])
+  await world.flush(left, await world.commit(left, { a: null }))
+  expect(Object.keys(await world.files('count', 'master'))).toEqual(['/run-1'])
+  await world.flush(right, await world.commit(right, { a: null }))
+  expect(await world.files('count', 'master')).toEqual({})
+})
+
+test('a full disk holds a job up, and it goes on when there is room again', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  let runs = 0
+  world.code('some', () => {
+    runs += 1
+    // When the plan has been written down, and again when results are recorded.
+    if (runs === 1) world.failFlushes(2)
+    return { [`out-${runs}`]: '' }
+  })
+  await world.pipeline('some', atom('in', '/*'))
+  // More than are recorded at once.
+  const names = Array.from({ length: 300 }, (_, at) => [`f${at}`, ''] as const)
+  await world.flush('in', await world.commit('in', Object.fromEntries(names)))
+  expect(Object.keys(await world.files('some', 'master'))).toHaveLength(names.length)
+  expect(await counts(world, 'some')).toEqual([
+    'success: 300 processed, 0 skipped, 0 failed of 300',
+  ])
+})
+
+test('a job whose input was deleted meanwhile fails and says so', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const started = Promise.withResolvers<undefined>()
+  const deleted = Promise.withResolvers<undefined>()
+  world.code('slow', async () => {
+    started.resolve(undefined)
+    await deleted.promise
+    return { done: 'yes' }
+  })
+  await world.pipeline('slow', atom('in', '/*'))
+  await world.commit('in', { a: 'one' })
+  await started.promise
+  await world.versioning.repos.delete('in', { force: true })
+  deleted.resolve(undefined)
+  const [job] = await world.processing.jobs.list('slow')
+  const ended = await world.processing.jobs.waitForEnd(job?.id ?? '', new AbortController().signal)
+  expect(ended).toMatchObject({ state: 'failure', reason: expect.stringContaining('was deleted') })
+})
+
+function atomNamedIn(repo: string): RequestedInput {
+  const request = { repo, branch: '', glob: '/*', lazy: false, fromCommit: '' }
+  return { atom: { ...request, name: 'in' } }
+}

@@ -1,5 +1,6 @@
 import { collectBytes, utf8, utf8Text } from '../base/bytes.ts'
 import { SystemClock } from '../base/clock.ts'
+import { ResourceExhaustedError } from '../base/errors.ts'
 import { parseFilePath, pathKey } from '../base/paths.ts'
 import { compareBytes } from '../base/bytes.ts'
 import { SystemRandom } from '../base/random.ts'
@@ -54,6 +55,8 @@ export interface TestProcessing extends AsyncDisposable {
   flush(repo: string, commit: string): Promise<void>
   /** All files of a commit: path → text. */
   files(repo: string, commit: string): Promise<Readonly<Record<string, string>>>
+  /** Lets the next flushes of the chunk store fail, as a full disk does; errors are then expected. */
+  failFlushes(count: number): void
   /** Stops the scheduler as a crash would, and starts another. */
   restart(): Promise<void>
 }
@@ -67,7 +70,7 @@ const fileBytesMax = 1024 * 1024
 
 export async function openTestProcessing(): Promise<TestProcessing> {
   const held = await temporaryDatabase([versioningMigrations, pipelinesMigrations])
-  const chunks = new MemoryChunkStore()
+  const chunks = new FailingChunkStore()
   const contents = new ChunkedContents(chunks)
   const trees = new FileTrees(chunks)
   const stores = { database: held.database, chunks, contents, trees, maps: new ProllyMaps(chunks) }
@@ -118,6 +121,9 @@ export async function openTestProcessing(): Promise<TestProcessing> {
       for await (const _ of flushed) continue
     },
     files: async (repo, commit) => await readFiles(versioning, contents, repo, commit),
+    failFlushes(count) {
+      chunks.failCount = count
+    },
     async restart() {
       await processing.scheduler[Symbol.asyncDispose]()
       processing = open()
@@ -126,8 +132,24 @@ export async function openTestProcessing(): Promise<TestProcessing> {
     async [Symbol.asyncDispose]() {
       await processing.scheduler[Symbol.asyncDispose]()
       await held[Symbol.asyncDispose]()
-      if (errors.length > 0) throw new AggregateError(errors, 'the scheduler met errors')
+      if (errors.length > 0 && !chunks.hasFailed)
+        throw new AggregateError(errors, 'the scheduler met errors')
     },
+  }
+}
+
+/** Chunks in memory whose flush fails when a test says so. */
+class FailingChunkStore extends MemoryChunkStore {
+  failCount = 0
+  hasFailed = false
+
+  override async flush(): Promise<void> {
+    if (this.failCount > 0) {
+      this.failCount -= 1
+      this.hasFailed = true
+      throw new ResourceExhaustedError('the disk is full')
+    }
+    await super.flush()
   }
 }
 

@@ -1,6 +1,7 @@
 import { CancelledError, DomainError } from '../../base/errors.ts'
 import type { TreeEntry } from '../../storage/file-trees.ts'
 import { equalBytes } from '../../base/bytes.ts'
+import { encodeLog } from '../datum-logs.ts'
 import type { DatumRecord } from '../datum-sets.ts'
 import type { DatumFailure, DatumResult } from '../datum-results.ts'
 import type { DatumMember } from '../datums.ts'
@@ -50,7 +51,7 @@ export async function runDatum(
     for (;;) {
       const attempt = await attemptDatum(ports, plan, workers, datum, signal)
       const stats = 'stats' in attempt ? attempt.stats : noStats
-      const end = { ...common, stats, finishedAt: ports.clock.now(), log: log.lines() }
+      const end = { ...common, stats, finishedAt: ports.clock.now(), log: encodeLog(log.lines()) }
       if (attempt.kind === 'success') {
         return { kind: 'result', result: { ...end, output: attempt.output } }
       }

@@ -4,8 +4,9 @@ import { findBranch, setHead } from '../../versioning/branches.ts'
 import { findCommit, insertFinishedCommit } from '../../versioning/commit-records.ts'
 import { findRepo } from '../../versioning/repos.ts'
 import { decodeDatum, type DatumRecord } from '../datum-sets.ts'
-import { failuresOfJob } from '../datum-results.ts'
+import { firstFailure } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
+import { atomsOf, type Input } from '../inputs.ts'
 import { findJob, setJobState, type JobRecord } from '../job-records.ts'
 import { OutputClashError, OutputMerge, type Output, type OutputChange } from '../outputs.ts'
 import type { Parallelism } from '../specs.ts'
@@ -37,8 +38,14 @@ export async function runJob(
   if (!(await begin(ports, job))) return
   const plan = await planJob(ports, job.id)
   const recorder = new ResultRecorder(ports, plan.job)
-  await processDatums(ports, plan, pool, recorder, signal)
-  signal.throwIfAborted()
+  try {
+    await processDatums(ports, plan, pool, recorder, signal)
+    signal.throwIfAborted()
+  } catch (error) {
+    // So that nothing of this run comes after the next one has begun.
+    await recorder.abandon()
+    throw error
+  }
   await recorder.settle()
   if (recorder.tally.failed > 0) return await fail(ports, plan, recorder, failureReason)
   const merged = await mergeOutputs(ports, plan, recorder)
@@ -109,16 +116,27 @@ async function* pendingDatums(
   plan: JobPlan,
   recorder: ResultRecorder,
 ): AsyncGenerator<DatumRecord> {
+  // Only where two branches of a union have one name can two places hold the same datum.
+  const seen = namesRepeat(plan.spec.input) ? new Set<DatumKey>() : undefined
   for await (const batch of inBatches(changesOf(ports, plan)())) {
     const datums = batch.flatMap(({ after }) => (after === undefined ? [] : [decodeDatum(after)]))
     const keys = datums.map(({ key }) => key)
     const results = await ports.database.read((tx) => recorder.find(tx, keys))
     for (const datum of datums) {
       const result = results.get(datum.key)
-      if (result === undefined) yield datum
-      else recorder.count(result)
+      if (result !== undefined) recorder.count(result)
+      else if (seen?.has(datum.key) === true) recorder.tally.skipped += 1
+      else {
+        seen?.add(datum.key)
+        yield datum
+      }
     }
   }
+}
+
+function namesRepeat(input: Input): boolean {
+  const names = atomsOf(input).map(({ name }) => name)
+  return new Set(names).size < names.length
 }
 
 async function* inBatches(
@@ -216,11 +234,11 @@ async function isCurrent(tx: ReadTransaction, plan: JobPlan): Promise<boolean> {
 }
 
 async function failureReason(tx: ReadTransaction, plan: JobPlan): Promise<string> {
-  const failures = await failuresOfJob(tx, plan.job.id)
-  const [first] = failures
-  if (first === undefined) return ''
+  const failure = await firstFailure(tx, plan.job.id)
+  if (failure === undefined) return ''
+  const { first, count } = failure
   const paths = first.members.map(({ input, path }) => `${input}:${path || '/'}`).join(', ')
-  const others = failures.length === 1 ? '' : ` (and ${failures.length - 1} more failed)`
+  const others = count === 1 ? '' : ` (and ${count - 1} more failed)`
   return `datum ${first.datum} (${paths}) failed: ${first.reason}${others}`
 }
 
@@ -250,9 +268,9 @@ async function succeed(
   await ports.database.transact(async (tx) => {
     await recorder.writeRest(tx)
     if (!(await isCurrent(tx, plan))) return
-    if ((await findRepo(tx, job.outputRepo)) === undefined) {
-      const reason = `the output repo ${job.outputRepo} has been deleted`
-      await setJobState(tx, job.id, { state: 'failure', reason, at })
+    const gone = await whatIsGone(tx, job)
+    if (gone !== undefined) {
+      await setJobState(tx, job.id, { state: 'failure', reason: `${gone} was deleted`, at })
       return
     }
     if (!(await setJobState(tx, job.id, { state: 'success', reason: '', at }))) return
@@ -275,6 +293,15 @@ async function succeed(
     const head = { repo: job.outputRepo, name: job.outputBranch, head: job.outputCommit }
     await setHead(tx, ports.onHeadReady, head)
   })
+}
+
+/** What the output would name or need, and was deleted while the job ran. */
+async function whatIsGone(tx: ReadTransaction, job: JobRecord): Promise<string | undefined> {
+  if ((await findRepo(tx, job.outputRepo)) === undefined) return `output repo ${job.outputRepo}`
+  for (const { repo, commit } of job.inputs) {
+    if ((await findCommit(tx, repo, commit)) === undefined) return `input commit ${repo}/${commit}`
+  }
+  return undefined
 }
 
 /** The head of the output branch, or the nearest finished commit before it. */

@@ -1,15 +1,23 @@
-import type { JobId } from '../../base/names.ts'
+import { assert } from '../../base/errors.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { findResults, insertFailure, insertResult, type ReusableResult } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
-import { addStats, jobTopic, noStats, type ProcessStats } from '../job-records.ts'
+import {
+  addStats,
+  findJob,
+  jobTopic,
+  noStats,
+  type JobRecord,
+  type ProcessStats,
+} from '../job-records.ts'
 import type { DatumEnd } from './datum-run.ts'
 import type { RunPorts } from '../run-ports.ts'
 
 /** Results wait at most this long to share a pack and a transaction with others. */
 const recordAfterMs = 250
-/** This many results are recorded without waiting. */
+/** This many results, or so much of logs, are recorded without waiting. */
 const recordAtCount = 256
+const recordAtLogBytes = 8 * 1024 * 1024
 
 /** How a job's datums stand, as far as this run knows. */
 export interface Tally {
@@ -26,40 +34,51 @@ export interface Tally {
 export class ResultRecorder {
   readonly tally: Tally = { processed: 0, skipped: 0, failed: 0, stats: noStats }
   readonly #ports: RunPorts
-  readonly #job: JobId
-  readonly #pipelineId: string
+  readonly #job: JobRecord
   readonly #waiting = new Map<DatumKey, DatumEnd>()
+  #waitingLogBytes = 0
   #recording: Promise<void> = Promise.resolve()
   #lastMs: number
 
-  constructor(ports: RunPorts, job: { readonly id: JobId; readonly pipelineId: string }) {
+  constructor(ports: RunPorts, job: JobRecord) {
     this.#ports = ports
-    this.#job = job.id
-    this.#pipelineId = job.pipelineId
+    this.#job = job
     this.#lastMs = ports.clock.monotonicMs()
   }
 
-  /** Takes a datum's end; resolves at once, or when earlier ones have been recorded. */
+  /**
+   * Takes a datum's end, each datum key once; resolves at once, or when earlier ones have been
+   * recorded. Throws what recording them met.
+   */
   async add(end: DatumEnd): Promise<void> {
-    if (end.kind === 'result') {
+    const { datum, log } = end.kind === 'result' ? end.result : end.failure
+    assert(!this.#waiting.has(datum), `datum ${datum} ends once`)
+    this.#waiting.set(datum, end)
+    this.#waitingLogBytes += log.length
+    if (end.kind === 'failure') this.tally.failed += 1
+    else {
       this.tally.processed += 1
       this.tally.stats = addStats(this.tally.stats, end.result.stats)
-      this.#waiting.set(end.result.datum, end)
-    } else {
-      this.tally.failed += 1
-      this.#waiting.set(end.failure.datum, end)
     }
-    const due = this.#ports.clock.monotonicMs() - this.#lastMs >= recordAfterMs
-    if (!due && this.#waiting.size < recordAtCount) return
+    if (!this.#isDue()) return
     this.#lastMs = this.#ports.clock.monotonicMs()
     const earlier = this.#recording
-    this.#recording = earlier.then(() => this.#record())
+    const next = earlier.then(() => this.#record())
+    // Whoever waits next is told; until then it is nobody's.
+    next.catch(() => undefined)
+    this.#recording = next
     await earlier
+  }
+
+  #isDue(): boolean {
+    if (this.#waiting.size >= recordAtCount) return true
+    if (this.#waitingLogBytes >= recordAtLogBytes) return true
+    return this.#ports.clock.monotonicMs() - this.#lastMs >= recordAfterMs
   }
 
   /** Counts a result that was there already: of this job, before a restart, or of another. */
   count(result: ReusableResult): void {
-    if (result.job !== this.#job) {
+    if (result.job !== this.#job.id) {
       this.tally.skipped += 1
       return
     }
@@ -67,18 +86,19 @@ export class ResultRecorder {
     this.tally.stats = addStats(this.tally.stats, result.stats)
   }
 
-  /** Results by datum key, recorded or not. */
+  /** Results by datum key, recorded or not. What is recorded stands, whoever made it. */
   async find(
     tx: ReadTransaction,
     datums: readonly DatumKey[],
   ): Promise<ReadonlyMap<DatumKey, ReusableResult>> {
-    const found = new Map(await findResults(tx, datums))
+    const found = new Map<DatumKey, ReusableResult>()
     for (const datum of datums) {
       const end = this.#waiting.get(datum)
       if (end?.kind !== 'result') continue
       const { output, stats } = end.result
-      found.set(datum, { job: this.#job, output, stats })
+      found.set(datum, { job: this.#job.id, output, stats })
     }
+    for (const [datum, result] of await findResults(tx, datums)) found.set(datum, result)
     return found
   }
 
@@ -87,12 +107,18 @@ export class ResultRecorder {
     await this.#recording
   }
 
+  /** As `settle`, when another error is on its way already. */
+  async abandon(): Promise<void> {
+    await this.#recording.catch(() => undefined)
+  }
+
   async writeRest(tx: Transaction): Promise<void> {
     await this.#write(tx, [...this.#waiting.values()])
   }
 
   async #record(): Promise<void> {
     const ends = [...this.#waiting]
+    const logBytes = this.#waitingLogBytes
     await this.#ports.chunks.flush()
     await this.#ports.database.transact(async (tx) => {
       await this.#write(
@@ -101,13 +127,17 @@ export class ResultRecorder {
       )
     })
     for (const [datum] of ends) this.#waiting.delete(datum)
+    this.#waitingLogBytes -= logBytes
   }
 
+  /** Results are of use to any job; what is the job's own is written while it is what was run. */
   async #write(tx: Transaction, ends: readonly DatumEnd[]): Promise<void> {
     for (const end of ends) {
-      if (end.kind === 'result') await insertResult(tx, this.#pipelineId, end.result)
-      else await insertFailure(tx, end.failure)
+      if (end.kind === 'result') await insertResult(tx, this.#job.pipelineId, end.result)
     }
+    const job = await findJob(tx, this.#job.id)
+    if (job?.pipelineVersion !== this.#job.pipelineVersion) return
+    for (const end of ends) if (end.kind === 'failure') await insertFailure(tx, end.failure)
     const { processed, skipped, failed, stats } = this.tally
     await tx.run(
       `UPDATE jobs SET datum_processed = ?, datum_skipped = ?, datum_failed = ?, download_ms = ?,
@@ -120,8 +150,8 @@ export class ResultRecorder {
       stats.uploadMs,
       stats.downloadBytes,
       stats.uploadBytes,
-      this.#job,
+      job.id,
     )
-    await tx.emit(jobTopic, this.#job)
+    await tx.emit(jobTopic, job.id)
   }
 }

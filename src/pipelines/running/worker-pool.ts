@@ -1,6 +1,7 @@
 import type { Transform } from '../executor.ts'
 import type { DatumOutcome, DatumWork, DatumWorker, DatumWorkers } from '../datum-worker.ts'
 import type { Clock } from '../../base/clock.ts'
+import type { RunLog, RunPorts } from '../run-ports.ts'
 
 /** A worker that has had nothing to do for this long is closed. */
 const idleMs = 30_000
@@ -22,6 +23,7 @@ interface IdleWorker {
 export class WorkerPool implements AsyncDisposable {
   readonly #workers: DatumWorkers
   readonly #clock: Clock
+  readonly #log: RunLog
   readonly #idle: IdleWorker[] = []
   /** Ends the watch over idle workers. */
   readonly #closing = new AbortController()
@@ -29,9 +31,10 @@ export class WorkerPool implements AsyncDisposable {
   #transform = ''
   #closed = false
 
-  constructor(ports: { readonly workers: DatumWorkers; readonly clock: Clock }) {
+  constructor(ports: Pick<RunPorts, 'workers' | 'clock' | 'log'>) {
     this.#workers = ports.workers
     this.#clock = ports.clock
+    this.#log = ports.log
   }
 
   async lease(transform: Transform, signal: AbortSignal): Promise<WorkerLease> {
