@@ -75,7 +75,7 @@ export class WorkerPool implements AsyncDisposable {
         }
       }
     } catch (error) {
-      if (!this.#closing.signal.aborted) throw error
+      if (!this.#closing.signal.aborted) this.#log.error('an idle worker did not close', error)
     } finally {
       this.#isWatching = false
     }
