@@ -16,7 +16,7 @@ export const changedDatum: Benchmark = {
       await pachd.createRepo(`in-${size}`, smallChanges('/d', size, 0))
       await pachd.pps.createPipeline({
         pipeline: { name: `copy-${size}` },
-        transform: { cmd: ['sh'], stdin: ['cp /pfs/*/d/* /pfs/out/'] },
+        transform: { cmd: ['cp', '-r', `/pfs/in-${size}/d`, '/pfs/out/'] },
         input: { atom: { repo: `in-${size}`, glob: '/d/*' } },
       })
       const commit = await pachd.pfs.inspectCommit({
