@@ -25,12 +25,13 @@ export async function storeFile(
       heldBytes += slice.length
       if (heldBytes < smallBytesMax) continue
       file ??= await open(path, 'w')
-      await file.writeFile(held)
+      // As one: given as several, each would be a write of its own.
+      await file.writeFile(concatBytes(held))
       held = []
       heldBytes = 0
     }
     if (file === undefined) writeFileSync(path, concatBytes(held))
-    else if (held.length > 0) await file.writeFile(held)
+    else if (held.length > 0) await file.writeFile(concatBytes(held))
   } finally {
     await file?.close()
   }
