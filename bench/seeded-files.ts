@@ -32,11 +32,7 @@ export async function writeLargeFile(path: string, sizeMib: number, seed: number
 }
 
 /** `count` small files for a bulk upload, of 100 bytes, in `directory` itself. */
-export function* smallChanges(
-  directory: string,
-  count: number,
-  seed: number,
-): Generator<FilePut> {
+export function* smallChanges(directory: string, count: number, seed: number): Generator<FilePut> {
   for (let index = 0; index < count; index += 1) {
     const path = `${directory}/${String(index).padStart(7, '0')}`
     yield { path, bytes: bytesOf(`${seed}/${index}`, 100), overwrite: true }
