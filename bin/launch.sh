@@ -1,5 +1,5 @@
-# Sourced by pachd and pachctl, which set `program` and `root`. Starts no process but the program itself, which
-# costs less than a millisecond: the command line is called in loops.
+# Sourced by pachd and pachctl, which set `program`, `root` and `flags` for Node. Starts no process but the program
+# itself, which costs less than a millisecond: the command line is called in loops.
 . "$root/bin/node.sh"
 entry=$root/dist/bin/$program.js
 if [ -f "$root/src/bin/$program.ts" ]; then entry=$root/src/bin/$program.ts; fi
@@ -8,4 +8,4 @@ if [ -f "$root/src/bin/$program.ts" ]; then entry=$root/src/bin/$program.ts; fi
 if [ -n "${HOME:-}" ]; then
   export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE-${XDG_CACHE_HOME:-$HOME/.cache}/pachyderm-ts/compiled}"
 fi
-exec "$node" --disable-warning=ExperimentalWarning "$entry" "$@"
+exec "$node" --disable-warning=ExperimentalWarning $flags "$entry" "$@"
