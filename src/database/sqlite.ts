@@ -11,8 +11,9 @@ import type {
 } from './database.ts'
 import { Checkpoints, logBytes } from './sqlite/checkpoints.ts'
 import { Connection } from './sqlite/connection.ts'
+import { markClosed, markOpen, requireFiles, requireStore } from './sqlite/losses.ts'
 import { Reader } from './sqlite/reader.ts'
-import { claimStore, migrate, syncFile } from './sqlite/store.ts'
+import { claimStore, migrate, setStoreId, syncFile } from './sqlite/store.ts'
 import { Watchers } from './sqlite/watchers.ts'
 import { Writer } from './sqlite/writer.ts'
 
@@ -34,6 +35,8 @@ export interface SqliteOptions {
   readonly clock: Clock
   /** This release, as it is recorded in the store for the message that an older one will give. */
   readonly release?: string
+  /** Which store it must be, or becomes where `isNew`; unset: whichever is there, or a new one. */
+  readonly store?: { readonly id: string; readonly isNew: boolean }
   /** Tests only: a smaller bound than the product's. */
   readonly checkpointBytes?: number
   /** Tests only: fewer events than the product keeps. */
@@ -44,17 +47,25 @@ export interface SqliteOptions {
  * Opens the store, creates it if there is none, and brings its tables up to date. One process at a
  * time: hold `lockDirectory` on the data directory for as long.
  *
+ * @throws {DataLossError} when the store, or its log, is lost or damaged.
+ *
  * Layout, durability and upgrades: docs/formats/metadata.md.
  */
 export async function openSqlite(options: SqliteOptions): Promise<Database> {
   await using opened = new AsyncDisposableStack()
   const path = await databaseFile(options.path)
+  const { store } = options
+  await requireFiles(path, store?.isNew === false)
   const writeConnection = opened.use(new Connection(path, { cacheBytes: writeCacheBytes }))
+  if (store?.isNew === false) requireStore(writeConnection, store.id)
   claimStore(writeConnection)
   writeConnection.execute('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
   // What a killed process left in the log was visible; it is durable once it is in the file.
   writeConnection.execute('PRAGMA wal_checkpoint(TRUNCATE)')
   await migrate(writeConnection, options.migrations, options.release ?? 'unknown')
+  if (store?.isNew === true) setStoreId(writeConnection, store.id)
+  // So that the file itself says what it is, and holds all tables, whatever becomes of the log.
+  writeConnection.execute('PRAGMA wal_checkpoint(TRUNCATE)')
   writeConnection.execute('PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = NORMAL')
   // So that the log exists even where no migration has written.
   writeConnection.execute('BEGIN IMMEDIATE; COMMIT')
@@ -64,6 +75,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
   const log = opened.use(await open(`${path}-wal`, 'r+'))
   await log.sync()
   await syncFile(dirname(path))
+  await markOpen(path)
   return new SqliteDatabase({ writeConnection, readConnection, log }, options, opened.move())
 }
 
@@ -182,6 +194,7 @@ class SqliteDatabase implements Database {
     await this.#writer.close(closed)
     this.#watchers.close(closed)
     await this.#reader.close(closed)
+    await markClosed(this.#path)
     await this.#connections.disposeAsync()
     await this.#checkpoints.close()
   }

@@ -1,27 +1,36 @@
 import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
+import { newHexId, type Random } from '../base/random.ts'
 import { lockDirectory } from '../database/directory-lock.ts'
-import { fileError, systemCode } from '../storage/file-errors.ts'
+import { directoryError, systemCode } from '../storage/file-errors.ts'
 
 /** Where things are in a data directory that is ours alone until it is disposed. */
 export interface DataDirectory extends AsyncDisposable {
   readonly root: string
+  /** The database file. */
+  readonly metadata: string
   readonly objects: string
   readonly scratch: string
+  /** The id that the metadata has, or gets when this is the first start. */
+  readonly store: { readonly id: string; readonly isNew: boolean }
+  /**
+   * Ends the first start: to be called when the metadata is durable, and before anything else is
+   * made. From then on the metadata must be there.
+   */
+  settle(): Promise<void>
 }
 
 /** The arrangement of the directory: docs/formats/data-directory.md. */
 const layoutVersion = 1
 const versionName = 'version'
 const versionDraftName = 'version.draft'
-/** What an empty disk, a server that was killed as it began, or one that begins right now may leave. */
-const harmlessNames: ReadonlySet<string> = new Set([
-  'lost+found',
-  'lock.db',
-  'lock.db-journal',
-  versionDraftName,
-])
+/**
+ * What an empty disk, a first start that was killed, or one that goes on right now may leave. Of the
+ * metadata nobody has been told anything yet.
+ */
+const harmlessNames =
+  /^(lost\+found|lock\.db(-journal)?|version\.draft|metadata\.db(-wal|-shm|-journal|-open|\.backup-.*)?)$/
 
 /**
  * Makes `root` a data directory, if it is not one yet, and locks it.
@@ -30,21 +39,28 @@ const harmlessNames: ReadonlySet<string> = new Set([
  * @throws {FailedPreconditionError} when it holds something else, or is of a newer release.
  * @throws {DataLossError} when what it says of itself makes no sense.
  */
-export async function openDataDirectory(root: string): Promise<DataDirectory> {
+export async function openDataDirectory(root: string, random: Random): Promise<DataDirectory> {
   await using opened = new AsyncDisposableStack()
+  let known: string | undefined
   try {
     await mkdir(root, { recursive: true })
     await requireOurs(root)
     opened.use(await lockDirectory(root))
-    await checkVersion(root)
+    known = await readStoreId(root)
   } catch (error) {
-    throw rootError(root, error)
+    throw directoryError(error, `data directory ${root}`)
   }
+  const store = { id: known ?? newHexId(random), isNew: known === undefined }
   const held = opened.move()
   return {
     root,
+    metadata: join(root, 'metadata.db'),
     objects: join(root, 'objects'),
     scratch: join(root, 'scratch'),
+    store,
+    settle: async () => {
+      if (store.isNew) await writeVersion(root, store.id)
+    },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }
@@ -53,56 +69,49 @@ export async function openDataDirectory(root: string): Promise<DataDirectory> {
 async function requireOurs(root: string): Promise<void> {
   const names = await readdir(root)
   if (names.includes(versionName)) return
-  const foreign = names.find((name) => !harmlessNames.has(name))
+  const foreign = names.find((name) => !harmlessNames.test(name))
   if (foreign === undefined) return
   throw new FailedPreconditionError(
     `${root} is no data directory of pachd, but holds ${JSON.stringify(foreign)}: choose an empty or a new directory, or restore its file "${versionName}"`,
   )
 }
 
-async function checkVersion(root: string): Promise<void> {
+/** Undefined before the first start has ended. */
+async function readStoreId(root: string): Promise<string | undefined> {
   const path = join(root, versionName)
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return undefined
-    throw error
+    throw directoryError(error, path)
   })
-  if (text === undefined) {
-    await writeVersion(root)
-    return
-  }
-  const version = /^pachyderm-ts data directory ([1-9]\d{0,8})\n$/.exec(text)?.[1]
-  if (version === undefined) {
-    throw new DataLossError(
-      `${path} is damaged: it should read "pachyderm-ts data directory ${layoutVersion}"; check the directory, or restore a backup`,
-    )
-  }
-  if (Number(version) > layoutVersion) {
+  if (text === undefined) return undefined
+  const version = /^pachyderm-ts data directory ([1-9]\d{0,8})\n/.exec(text)?.[1]
+  if (version !== undefined && Number(version) > layoutVersion) {
     throw new FailedPreconditionError(
       `${root} was written by a newer release (layout ${version}); this release knows layout ${layoutVersion}: use the newer release`,
     )
   }
+  const id = /^.*\nstore ([0-9a-f]{32})\n$/.exec(text)?.[1]
+  if (version === undefined || id === undefined) {
+    throw new DataLossError(
+      `${path} is damaged: it should read "pachyderm-ts data directory ${layoutVersion}" and, in a second line, "store" with 32 hex digits; check the directory, or restore a backup`,
+    )
+  }
+  return id
 }
 
 /** Draft, sync, rename, sync: the file is there whole or not at all. */
-async function writeVersion(root: string): Promise<void> {
+async function writeVersion(root: string, storeId: string): Promise<void> {
   const draft = join(root, versionDraftName)
-  {
-    await using file = await open(draft, 'w')
-    await file.writeFile(`pachyderm-ts data directory ${layoutVersion}\n`)
-    await file.sync()
-  }
-  await rename(draft, join(root, versionName))
-  await using directory = await open(root, 'r')
-  await directory.sync()
-}
-
-function rootError(root: string, error: unknown): unknown {
-  const what = `data directory ${root}`
-  switch (systemCode(error)) {
-    case 'ENOTDIR':
-    case 'EEXIST':
-      return new FailedPreconditionError(`${what}: there is a file in its way`, { cause: error })
-    default:
-      return fileError(error, what)
+  try {
+    {
+      await using file = await open(draft, 'w')
+      await file.writeFile(`pachyderm-ts data directory ${layoutVersion}\nstore ${storeId}\n`)
+      await file.sync()
+    }
+    await rename(draft, join(root, versionName))
+    await using directory = await open(root, 'r')
+    await directory.sync()
+  } catch (error) {
+    throw directoryError(error, draft)
   }
 }

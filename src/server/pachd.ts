@@ -1,6 +1,7 @@
 import { SystemClock } from '../base/clock.ts'
 import { DomainError } from '../base/errors.ts'
 import { SystemRandom } from '../base/random.ts'
+import { systemCode } from '../storage/file-errors.ts'
 import { parseCommandLine, usage, UsageError, type ServerConfig } from './command-line.ts'
 import { Log } from './log.ts'
 import { readRelease } from './release.ts'
@@ -36,12 +37,24 @@ export async function runPachd(process: PachdProcess): Promise<number> {
         return exitCodes.done
     }
   } catch (error) {
-    if (!(error instanceof DomainError)) throw error
+    if (!(error instanceof DomainError)) {
+      new Log(new SystemClock(), process.err).error('pachd ended unexpectedly', error)
+      process.err(`pachd: ${unexpected(error)}\n`)
+      return exitCodes.failed
+    }
     process.err(`pachd: ${error.message}\n`)
     if (!(error instanceof UsageError)) return exitCodes.failed
     process.err('For the flags: pachd --help\n')
     return exitCodes.usage
   }
+}
+
+/** One line; the log has the rest. */
+function unexpected(error: unknown): string {
+  const text = (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ')
+  // The operating system's message names the call and the path.
+  if (systemCode(error) !== '') return `${text}; check the data directory and this machine`
+  return `${text}; this is a bug: please report it with the line above`
 }
 
 async function serve(config: ServerConfig, process: PachdProcess): Promise<void> {

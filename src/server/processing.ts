@@ -8,6 +8,7 @@ import { createProcessing, type Processing } from '../pipelines/processing.ts'
 import type { Triggers } from '../pipelines/triggers.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import type { Contents } from '../storage/contents.ts'
+import { directoryError } from '../storage/file-errors.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { SlotWorkers } from '../workers/slot-workers.ts'
@@ -38,13 +39,16 @@ export async function openProcessing(ports: {
 }): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()
   const { directory, chunks, clock, random, log, programPath } = ports
+  const slots = join(directory.scratch, 'slots')
   const executor = opened.use(
     await openProcessExecutor({
-      directory: join(directory.scratch, 'slots'),
+      directory: slots,
       hiddenDirectories: [directory.root],
       clock,
       random,
       ...(programPath === undefined ? {} : { programPath }),
+    }).catch((error: unknown) => {
+      throw directoryError(error, `sandbox directory ${slots}`)
     }),
   )
   const processing = createProcessing({

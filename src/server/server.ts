@@ -76,10 +76,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const { clock, random, log, release } = ports
   const startedMs = clock.monotonicMs()
   await using opened = new AsyncDisposableStack()
-  const directory = opened.use(await openDataDirectory(config.root))
+  const directory = opened.use(await openDataDirectory(config.root, random))
+  const { store } = directory
   const database = opened.use(
-    await openSqlite({ path: directory.root, migrations, clock, release }),
+    await openSqlite({ path: directory.metadata, migrations, clock, release, store }),
   )
+  await directory.settle()
   const packs = opened.use(await LocalObjectStore.open(directory.objects))
   const chunks = opened.use(
     await openChunkStore({ objects: packs, database, scratchDirectory: directory.scratch }),

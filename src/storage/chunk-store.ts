@@ -2,7 +2,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Database } from '../database/database.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
-import { fileError } from './file-errors.ts'
+import { directoryError } from './file-errors.ts'
 import type { ObjectStore } from './object-store.ts'
 import { adoptPacks } from './packs/adopt-packs.ts'
 import { PackedChunks } from './packs/packed-chunks.ts'
@@ -56,6 +56,6 @@ async function clearDirectory(directory: string): Promise<void> {
       if (name.endsWith('.pack')) await rm(join(directory, name))
     }
   } catch (error) {
-    throw fileError(error, `scratch directory ${directory}`)
+    throw directoryError(error, `scratch directory ${directory}`)
   }
 }

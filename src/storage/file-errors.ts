@@ -1,6 +1,7 @@
 import {
   DataLossError,
   DomainError,
+  FailedPreconditionError,
   NotFoundError,
   PermissionDeniedError,
   ResourceExhaustedError,
@@ -34,9 +35,52 @@ export function fileError(error: unknown, what: string): unknown {
     case 'EPERM':
     case 'EROFS':
       return new PermissionDeniedError(`${what}: not permitted`, { cause: error })
+    case 'EEXIST':
+    case 'EISDIR':
+      return new FailedPreconditionError(
+        `${what}: something of another kind is in its place; move that away`,
+        { cause: error },
+      )
+    case 'ELOOP':
+      return new FailedPreconditionError(`${what}: its links lead in a circle; mend them`, {
+        cause: error,
+      })
+    case 'ENAMETOOLONG':
+      return new FailedPreconditionError(`${what}: the path is too long; choose a shorter one`, {
+        cause: error,
+      })
     case 'EIO':
       return new DataLossError(`${what}: the disk reports an error`, { cause: error })
     default:
       return error
+  }
+}
+
+/** What it means that a directory cannot be made or listed; anything unexpected as it is. */
+export function directoryError(error: unknown, what: string): unknown {
+  if (error instanceof DomainError) return error
+  const options = { cause: error }
+  switch (systemCode(error)) {
+    case 'ENOTDIR':
+    case 'EEXIST':
+      return new FailedPreconditionError(
+        `${what}: there is a file in its way; move that away, or choose another data directory`,
+        options,
+      )
+    case 'ENOENT':
+      return new NotFoundError(
+        `${what}: it vanished, or a link above leads nowhere; check the path`,
+        options,
+      )
+    case 'EACCES':
+    case 'EPERM':
+      return new PermissionDeniedError(
+        `${what}: not permitted; check its owner and its mode, and those of the directories above`,
+        options,
+      )
+    case 'EROFS':
+      return new PermissionDeniedError(`${what}: its disk is mounted read-only`, options)
+    default:
+      return fileError(error, what)
   }
 }

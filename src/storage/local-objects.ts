@@ -12,7 +12,7 @@ import {
 import { dirname, join } from 'node:path'
 import { UnavailableError } from '../base/errors.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
-import { fileError, systemCode } from './file-errors.ts'
+import { directoryError, fileError, systemCode } from './file-errors.ts'
 import {
   type ObjectInfo,
   type ObjectKey,
@@ -55,7 +55,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
       await syncDirectory(directory)
       await syncDirectory(dirname(directory))
     } catch (error) {
-      throw fileError(error, `object directory ${directory}`)
+      throw directoryError(error, `object directory ${directory}`)
     }
     return new LocalObjectStore(directory, faultPoint)
   }

@@ -13,6 +13,11 @@ const ownSteps: readonly string[] = [
      topic TEXT NOT NULL,
      subject TEXT NOT NULL
    )`,
+  // One row, in a store that belongs to a data directory: the id that both say.
+  `CREATE TABLE database_store (
+     one INTEGER PRIMARY KEY,
+     id TEXT NOT NULL
+   )`,
 ]
 /** "PaCh" in the file's header: what `file` and this door know the store by. */
 const applicationId = 0x50614368
@@ -49,6 +54,24 @@ export function claimStore(connection: Connection): void {
     )
   }
   connection.execute(`PRAGMA application_id = ${applicationId}`)
+}
+
+/** Writes down which data directory the store belongs to. */
+export function setStoreId(connection: Connection, id: string): void {
+  connection.run(
+    `INSERT INTO database_store (one, id) VALUES (1, ?)
+     ON CONFLICT (one) DO UPDATE SET id = excluded.id`,
+    [id],
+  )
+}
+
+/** Undefined when the store says none, or is none of ours. */
+export function storeIdOf(connection: Connection): string | undefined {
+  const table = connection.get(
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = 'database_store'",
+  )
+  if (table === undefined) return undefined
+  return connection.get<{ readonly id: string }>('SELECT id FROM database_store WHERE one = 1')?.id
 }
 
 /**
