@@ -10,33 +10,39 @@ export interface Candidate {
   readonly roots: ReadonlyMap<RepoName, ReadonlySet<CommitId>>
 }
 
+/** The candidates of one input, newest first, fetched as far as they are looked at. */
+export interface Candidates<Option extends Candidate> {
+  /** The candidate after `index` newer ones; undefined after the last. */
+  at(index: number): Promise<Option | undefined>
+}
+
 /**
  * Chooses one candidate of every input so that together they are made from one commit of each root
  * repo: two branches of a diamond meet only where they come from the same commit.
  *
- * `candidates` lists each input's candidates, newest first; the first choice that fits wins, so
- * newer commits are preferred, those of earlier inputs most. Returns undefined when none fits (the
- * lagging input has not caught up).
+ * The first choice that fits wins, so newer commits are preferred, those of earlier inputs most.
+ * Returns undefined when none fits (the lagging input has not caught up).
  */
-export function align<Option extends Candidate>(
-  candidates: readonly (readonly Option[])[],
-): readonly Option[] | undefined {
+export async function align<Option extends Candidate>(
+  candidates: readonly Candidates<Option>[],
+): Promise<readonly Option[] | undefined> {
   const chosen: Option[] = []
 
-  function choose(roots: ReadonlyMap<RepoName, CommitId>): boolean {
+  async function choose(roots: ReadonlyMap<RepoName, CommitId>): Promise<boolean> {
     const options = candidates[chosen.length]
     if (options === undefined) return true
-    for (const option of options) {
+    for (let index = 0; ; index += 1) {
+      const option = await options.at(index)
+      if (option === undefined) return false
       const joined = joinRoots(roots, option)
       if (joined === undefined) continue
       chosen.push(option)
-      if (choose(joined)) return true
+      if (await choose(joined)) return true
       chosen.pop()
     }
-    return false
   }
 
-  return choose(new Map()) ? chosen : undefined
+  return (await choose(new Map())) ? chosen : undefined
 }
 
 /** `roots` with those of `candidate`, or undefined where they would name two commits of a repo. */

@@ -198,6 +198,29 @@ export async function findJob(tx: ReadTransaction, id: string): Promise<JobRecor
   return (await selectJobs(tx, 'WHERE id = ?', id))[0]
 }
 
+/** A job that is next in its pipeline. */
+export type DueJob = Pick<JobRecord, 'id' | 'pipeline' | 'pipelineVersion'>
+
+/** The oldest job that has not ended of each running pipeline. */
+export async function dueJobs(tx: ReadTransaction): Promise<ReadonlyMap<PipelineName, DueJob>> {
+  // A search for each pipeline and state, so that ended jobs cost nothing.
+  const oldest = `(SELECT MIN(sequence) FROM jobs j WHERE j.pipeline_id = p.id AND j.state = `
+  const rows = await tx.all<Pick<JobRow, 'id' | 'pipeline' | 'pipeline_version'>>(
+    `SELECT jobs.id, jobs.pipeline, jobs.pipeline_version
+      FROM (SELECT ${oldest} 'starting') AS waits, ${oldest} 'running') AS runs
+        FROM pipelines p WHERE p.state = 'running') AS due
+      JOIN jobs ON jobs.sequence = CASE WHEN due.runs IS NULL OR due.waits < due.runs
+        THEN due.waits ELSE due.runs END
+      ORDER BY jobs.sequence`,
+  )
+  const due = rows.map((row): DueJob => ({
+    id: row.id as JobId,
+    pipeline: row.pipeline as PipelineName,
+    pipelineVersion: row.pipeline_version,
+  }))
+  return new Map(due.map((job) => [job.pipeline, job]))
+}
+
 /** @throws {JobNotFoundError} */
 export async function getJob(tx: ReadTransaction, id: string): Promise<JobRecord> {
   const job = await findJob(tx, id)
@@ -245,6 +268,42 @@ export async function setJobState(
   )
   await tx.emit(jobTopic, id)
   return true
+}
+
+/** Kills every job of a pipeline that has not ended. */
+export async function killJobs(
+  tx: Transaction,
+  pipelineId: string,
+  change: { readonly reason: string; readonly at: Instant },
+): Promise<void> {
+  const open = `pipeline_id = ? AND state IN ('starting', 'running')`
+  const jobs = await tx.all<{ readonly id: string }>(
+    `SELECT id FROM jobs WHERE ${open}`,
+    pipelineId,
+  )
+  await tx.run(
+    `UPDATE jobs SET state = 'killed', reason = ?, finished_at = ? WHERE ${open}`,
+    change.reason,
+    change.at,
+    pipelineId,
+  )
+  for (const { id } of jobs) await tx.emit(jobTopic, id)
+}
+
+/** Removes every job of a pipeline and what only they know. */
+export async function removeJobs(tx: Transaction, pipelineId: string): Promise<void> {
+  const jobs = await tx.all<{ readonly id: string }>(
+    'SELECT id FROM jobs WHERE pipeline_id = ?',
+    pipelineId,
+  )
+  for (const table of ['job_inputs', 'job_provenance', 'datum_failures']) {
+    await tx.run(
+      `DELETE FROM ${table} WHERE job IN (SELECT id FROM jobs WHERE pipeline_id = ?)`,
+      pipelineId,
+    )
+  }
+  await tx.run('DELETE FROM jobs WHERE pipeline_id = ?', pipelineId)
+  for (const { id } of jobs) await tx.emit(jobTopic, id)
 }
 
 /** Removes a job and what only it knows; datum results stay, for they may be reused. */

@@ -2,6 +2,8 @@ import type { Instant } from '../base/clock.ts'
 import { NotFoundError } from '../base/errors.ts'
 import type { PipelineName } from '../base/names.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
+import { findRepo } from '../versioning/repos.ts'
+import { forgetArrivals } from './arrivals.ts'
 import type { Lineage } from './datums.ts'
 import { branchesOf } from './inputs.ts'
 import type { PipelineSpec } from './specs.ts'
@@ -72,6 +74,25 @@ export async function allPipelines(tx: ReadTransaction): Promise<readonly Pipeli
   return rows.map(pipelineOf)
 }
 
+/** The names of all pipelines, whatever their state. */
+export async function allPipelineNames(tx: ReadTransaction): Promise<ReadonlySet<PipelineName>> {
+  const rows = await tx.all<{ readonly name: string }>('SELECT name FROM pipelines')
+  return new Set(rows.map(({ name }) => name as PipelineName))
+}
+
+/** When the pipeline was deleted that last had this name; undefined when one has it, or none had. */
+export async function pipelineDeletedAt(
+  tx: ReadTransaction,
+  name: string,
+): Promise<Instant | undefined> {
+  const row = await tx.get<{ readonly deleted_at: number }>(
+    `SELECT deleted_at FROM deleted_pipelines WHERE name = ?
+      AND NOT EXISTS (SELECT 1 FROM pipelines p WHERE p.name = deleted_pipelines.name)`,
+    name,
+  )
+  return row?.deleted_at
+}
+
 /** Makes the pipeline or replaces it, with what it reads. */
 export async function putPipeline(
   tx: Transaction,
@@ -131,11 +152,42 @@ export async function setPipelineState(
   await tx.emit(pipelineTopic, name)
 }
 
+/**
+ * Fails a running pipeline when a repo that it reads or writes is gone: it can do nothing until the
+ * repo is back and the pipeline is started or updated.
+ */
+export async function failIfRepoGone(
+  tx: Transaction,
+  name: PipelineName,
+  at: Instant,
+): Promise<void> {
+  const pipeline = await findPipeline(tx, name)
+  if (pipeline?.state !== 'running') return
+  const inputs = branchesOf(pipeline.spec.input).map(({ repo }) => repo as string)
+  for (const repo of [...inputs, name]) {
+    if ((await findRepo(tx, repo)) !== undefined) continue
+    const what = repo === name ? 'output repo' : 'input repo'
+    const recentError = `the ${what} ${repo} has been deleted`
+    await setPipelineState(tx, name, { state: 'failure', recentError, modifiedAt: at })
+    return
+  }
+}
+
 /** Removes the pipeline and the results that only it could reuse; its jobs stay. */
-export async function removePipeline(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
+export async function removePipeline(
+  tx: Transaction,
+  pipeline: PipelineRecord,
+  deletedAt: Instant,
+): Promise<void> {
   await tx.run('DELETE FROM pipelines WHERE name = ?', pipeline.name)
   await tx.run('DELETE FROM pipeline_inputs WHERE pipeline = ?', pipeline.name)
-  await tx.run('DELETE FROM pipeline_arrivals WHERE pipeline = ?', pipeline.name)
+  await forgetArrivals(tx, pipeline.name)
+  await tx.run(
+    `INSERT INTO deleted_pipelines (name, deleted_at) VALUES (?, ?)
+      ON CONFLICT (name) DO UPDATE SET deleted_at = excluded.deleted_at`,
+    pipeline.name,
+    deletedAt,
+  )
   await tx.emit(pipelineTopic, pipeline.name)
 }
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { AlreadyExistsError, InvalidArgumentError } from '../base/errors.ts'
-import type { RepoName } from '../base/names.ts'
+import type { BranchName, RepoName } from '../base/names.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import { findBranch, setHead } from '../versioning/branches.ts'
@@ -8,7 +8,7 @@ import type { OnHeadReady } from '../versioning/ports.ts'
 import { createRepo, deleteRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import { branchesOf } from './inputs.ts'
-import { removeJob, selectJobs, setJobState } from './job-records.ts'
+import { killJobs, removeJob, removeJobs, selectJobs } from './job-records.ts'
 import {
   allPipelines,
   findPipeline,
@@ -21,8 +21,10 @@ import {
 } from './pipeline-records.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { checkSpec, type PipelineSpec } from './specs.ts'
-import { hasEnded, parseJobState, type JobState } from './states.ts'
+import { parseJobState, type JobState } from './states.ts'
 import type { Triggers } from './triggers.ts'
+
+const commitIdLength = 32
 
 export interface PipelineInfo extends PipelineRecord {
   readonly jobCounts: ReadonlyMap<JobState, number>
@@ -132,7 +134,7 @@ export class Pipelines {
       const pipeline = await getPipeline(tx, name)
       const state = 'running'
       await setPipelineState(tx, pipeline.name, { state, recentError: '', modifiedAt })
-      await this.#triggers.considerArrivals(tx, { ...pipeline, state })
+      await this.#triggers.workOff(tx, pipeline.name)
     })
   }
 
@@ -189,40 +191,30 @@ export class Pipelines {
     for (const atom of branchesOf(spec.input)) inputs.push((await getRepo(tx, atom.repo)).name)
     await putOutputRepo(tx, spec, inputs, now)
     await putPipeline(tx, pipeline, now)
-    await this.#triggers.noteHistory(tx, pipeline)
-    await this.#triggers.considerArrivals(tx, pipeline)
+    await this.#triggers.beginWith(tx, pipeline)
   }
 
   async #keepOldOutput(tx: Transaction, old: PipelineRecord): Promise<void> {
     const repo = old.name as string as RepoName
     const branch = await findBranch(tx, repo, old.spec.outputBranch)
     if (branch === undefined) return
-    const name = `${old.spec.outputBranch}-v${old.version}` as typeof branch.name
-    await setHead(tx, this.#onHeadReady, { ...branch, name })
+    await setHead(tx, this.#onHeadReady, { ...branch, name: nameOfOld(old) })
   }
 
   async #carryJobs(tx: Transaction, old: PipelineRecord, now: PipelineRecord): Promise<void> {
-    const jobs = await selectJobs(
-      tx,
-      "WHERE pipeline_id = ? AND state IN ('starting', 'running')",
+    const carried = old.salt === now.salt && readsAsText(old.spec) === readsAsText(now.spec)
+    if (!carried) {
+      const reason = `pipeline ${old.name} was updated`
+      return await killJobs(tx, old.pipelineId, { reason, at: this.#clock.now() })
+    }
+    // The datums are found anew: the glob may have changed.
+    await tx.run(
+      `UPDATE jobs SET pipeline_version = ?, output_branch = ?, datum_set_root = NULL,
+        base_job = NULL WHERE pipeline_id = ? AND state IN ('starting', 'running')`,
+      now.version,
+      now.spec.outputBranch,
       old.pipelineId,
     )
-    const carried = old.salt === now.salt && readsAsText(old.spec) === readsAsText(now.spec)
-    for (const job of jobs) {
-      if (carried) {
-        // The datums are found anew: the glob may have changed.
-        await tx.run(
-          `UPDATE jobs SET pipeline_version = ?, output_branch = ?, datum_set_root = NULL,
-            base_job = NULL WHERE id = ?`,
-          now.version,
-          now.spec.outputBranch,
-          job.id,
-        )
-      } else {
-        const reason = `pipeline ${old.name} was updated`
-        await setJobState(tx, job.id, { state: 'killed', reason, at: this.#clock.now() })
-      }
-    }
   }
 
   async #remove(
@@ -230,20 +222,23 @@ export class Pipelines {
     pipeline: PipelineRecord,
     options: { readonly deleteJobs: boolean; readonly deleteRepo: boolean; readonly at: number },
   ): Promise<void> {
-    for (const job of await selectJobs(tx, 'WHERE pipeline_id = ?', pipeline.pipelineId)) {
-      if (options.deleteJobs) await removeJob(tx, job.id)
-      else if (!hasEnded(job.state)) {
-        const reason = `pipeline ${pipeline.name} was deleted`
-        await setJobState(tx, job.id, { state: 'killed', reason, at: options.at })
-      }
-    }
+    const reason = `pipeline ${pipeline.name} was deleted`
+    if (options.deleteJobs) await removeJobs(tx, pipeline.pipelineId)
+    else await killJobs(tx, pipeline.pipelineId, { reason, at: options.at })
     if (options.deleteJobs) {
       await tx.run('DELETE FROM datum_results WHERE pipeline_id = ?', pipeline.pipelineId)
     }
-    await removePipeline(tx, pipeline)
+    await removePipeline(tx, pipeline, options.at)
     if (!options.deleteRepo || (await findRepo(tx, pipeline.name)) === undefined) return
     await deleteRepo(tx, pipeline.name, { force: true })
   }
+}
+
+/** The branch that keeps what a version of a pipeline wrote. */
+function nameOfOld({ spec, version }: PipelineRecord): BranchName {
+  const name = `${spec.outputBranch}-v${version}`
+  // As long as a commit's id, no branch may be.
+  return (name.length === commitIdLength ? `${name}-old` : name) as BranchName
 }
 
 /** The branches that a spec reads, as text that can be compared. */

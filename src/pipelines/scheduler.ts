@@ -1,11 +1,20 @@
 import { CancelledError, DomainError } from '../base/errors.ts'
 import type { JobId, PipelineName } from '../base/names.ts'
-import { findJob, jobTopic, selectJobs, setJobState, type JobRecord } from './job-records.ts'
-import { pipelineTopic } from './pipeline-records.ts'
+import { pipelinesWithBacklog } from './arrivals.ts'
+import {
+  dueJobs,
+  findJob,
+  JobNotFoundError,
+  jobTopic,
+  setJobState,
+  type DueJob,
+} from './job-records.ts'
+import { allPipelineNames, failIfRepoGone, pipelineTopic } from './pipeline-records.ts'
 import { runJob } from './running/job-run.ts'
 import type { RunPorts } from './run-ports.ts'
 import { WorkerPool } from './running/worker-pool.ts'
 import { hasEnded } from './states.ts'
+import type { Triggers } from './triggers.ts'
 
 /** A run of a job that ended in an error of ours is repeated so often, then the job fails. */
 const runAttemptCountMax = 6
@@ -29,15 +38,15 @@ interface ActiveRun {
  * restart it goes on where it was.
  */
 export class Scheduler implements AsyncDisposable {
-  readonly #ports: RunPorts
+  readonly #ports: RunPorts & { readonly triggers: Triggers }
   readonly #pools = new Map<PipelineName, WorkerPool>()
   readonly #active = new Map<PipelineName, ActiveRun>()
   readonly #stop = new AbortController()
   #loop: Promise<void> = Promise.resolve()
-  #matching = false
+  #matching: Promise<void> | undefined
   #matchAgain = false
 
-  constructor(ports: RunPorts) {
+  constructor(ports: RunPorts & { readonly triggers: Triggers }) {
     this.#ports = ports
   }
 
@@ -79,23 +88,31 @@ export class Scheduler implements AsyncDisposable {
     return true
   }
 
-  /** Brings the active runs in line with the database; one look at a time. */
+  /**
+   * Brings the active runs in line with the database, and goes on until no pipeline has a backlog;
+   * one look at a time. A call during a look has another follow and returns at once.
+   */
   async #match(): Promise<void> {
     this.#matchAgain = true
-    if (this.#matching) return
-    this.#matching = true
-    try {
-      while (this.#matchAgain && !this.#stop.signal.aborted) {
-        this.#matchAgain = false
-        await this.#matchOnce()
-      }
-    } finally {
-      this.#matching = false
+    this.#matching ??= this.#matchUntilDone().finally(() => {
+      this.#matching = undefined
+    })
+    await this.#matching
+  }
+
+  async #matchUntilDone(): Promise<void> {
+    while (this.#matchAgain && !this.#stop.signal.aborted) {
+      this.#matchAgain = false
+      await this.#matchOnce()
+      if (await this.#workOffBacklogs()) this.#matchAgain = true
     }
   }
 
   async #matchOnce(): Promise<void> {
-    const due = await this.#dueJobs()
+    const { due, names } = await this.#ports.database.read(async (tx) => ({
+      due: await dueJobs(tx),
+      names: await allPipelineNames(tx),
+    }))
     for (const [pipeline, run] of this.#active) {
       const job = due.get(pipeline)
       if (job?.id !== run.job || job.pipelineVersion !== run.version) run.stop.abort()
@@ -103,35 +120,38 @@ export class Scheduler implements AsyncDisposable {
     for (const [pipeline, job] of due) {
       if (!this.#active.has(pipeline)) this.#begin(pipeline, job)
     }
+    for (const [pipeline, pool] of this.#pools) {
+      if (names.has(pipeline) || this.#active.has(pipeline)) continue
+      this.#pools.delete(pipeline)
+      await pool[Symbol.asyncDispose]()
+    }
   }
 
-  /** The oldest job that has not ended of each running pipeline. */
-  async #dueJobs(): Promise<ReadonlyMap<PipelineName, JobRecord>> {
-    const jobs = await this.#ports.database.read((tx) =>
-      selectJobs(
-        tx,
-        `WHERE sequence IN (SELECT MIN(j.sequence) FROM jobs j
-            JOIN pipelines p ON p.id = j.pipeline_id AND p.state = 'running'
-            WHERE j.state IN ('starting', 'running') GROUP BY j.pipeline_id)
-          ORDER BY sequence`,
-      ),
-    )
-    return new Map(jobs.map((job) => [job.pipeline, job]))
+  /** Does a slice of each running pipeline's backlog; true when some have more. */
+  async #workOffBacklogs(): Promise<boolean> {
+    const { database, triggers } = this.#ports
+    let isMore = false
+    for (const name of await database.read(pipelinesWithBacklog)) {
+      if (this.#stop.signal.aborted) return false
+      if (await database.transact((tx) => triggers.workOff(tx, name))) isMore = true
+    }
+    return isMore
   }
 
-  #begin(pipeline: PipelineName, job: JobRecord): void {
+  #begin(pipeline: PipelineName, job: DueJob): void {
     const stop = new AbortController()
     const signal = AbortSignal.any([stop.signal, this.#stop.signal])
     const ended = this.#runToEnd(pipeline, job, signal)
     this.#active.set(pipeline, { job: job.id, version: job.pipelineVersion, stop, ended })
   }
 
-  async #runToEnd(pipeline: PipelineName, job: JobRecord, signal: AbortSignal): Promise<void> {
+  async #runToEnd(pipeline: PipelineName, job: DueJob, signal: AbortSignal): Promise<void> {
     const report = (error: unknown): void => {
       this.#ports.log.error(`job ${job.id} of pipeline ${pipeline} was given up for now`, error)
     }
     try {
       await this.#run(pipeline, job, signal)
+      await this.#failWithoutRepos(job)
     } catch (error) {
       report(error)
       await this.#ports.clock.sleep(watchRetryPauseMs, signal).catch(() => undefined)
@@ -140,7 +160,7 @@ export class Scheduler implements AsyncDisposable {
     if (!this.#stop.signal.aborted) await this.#match().catch(report)
   }
 
-  async #run(pipeline: PipelineName, job: JobRecord, signal: AbortSignal): Promise<void> {
+  async #run(pipeline: PipelineName, job: DueJob, signal: AbortSignal): Promise<void> {
     const pool = this.#pools.get(pipeline) ?? new WorkerPool(this.#ports)
     this.#pools.set(pipeline, pool)
     for (let attempt = 1; !signal.aborted; attempt += 1) {
@@ -150,22 +170,33 @@ export class Scheduler implements AsyncDisposable {
         await runJob(this.#ports, pool, current, signal)
         return
       } catch (error) {
-        if (signal.aborted || error instanceof CancelledError) return
+        if (signal.aborted || error instanceof JobNotFoundError) return
         await this.#afterError(job, error, attempt, signal)
       }
     }
   }
 
+  /** A pipeline that lacks a repo fails as a whole, not one job after the other. */
+  async #failWithoutRepos(job: DueJob): Promise<void> {
+    const { clock, database } = this.#ports
+    const ended = await database.read((tx) => findJob(tx, job.id))
+    if (ended?.state !== 'failure') return
+    const at = clock.now()
+    await database.transact((tx) => failIfRepoGone(tx, job.pipeline, at))
+  }
+
   /** Says in the job why it is held up, and waits before the next attempt; the last one fails it. */
   async #afterError(
-    job: JobRecord,
+    job: DueJob,
     error: unknown,
     attempt: number,
     signal: AbortSignal,
   ): Promise<void> {
     const final = attempt >= runAttemptCountMax || !isPassing(error)
     const text = error instanceof DomainError ? error.message : 'internal error; see the server log'
-    this.#ports.log.error(`job ${job.id} of pipeline ${job.pipeline}, run ${attempt}`, error)
+    if (!isOfUsers(error)) {
+      this.#ports.log.error(`job ${job.id} of pipeline ${job.pipeline}, run ${attempt}`, error)
+    }
     const at = this.#ports.clock.now()
     await this.#ports.database.transact(async (tx) => {
       if (final) await setJobState(tx, job.id, { state: 'failure', reason: text, at })
@@ -182,13 +213,22 @@ export class Scheduler implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort()
     await this.#loop
+    await this.#matching?.catch(() => undefined)
     await Promise.allSettled([...this.#active.values()].map(({ ended }) => ended))
     await Promise.all([...this.#pools.values()].map((pool) => pool[Symbol.asyncDispose]()))
   }
 }
 
+/** Whether it comes from what users did, such as deleting an input; the job says so. */
+function isOfUsers(error: unknown): boolean {
+  if (!(error instanceof DomainError)) return false
+  return error.kind === 'failed-precondition' || error.kind === 'not-found'
+}
+
 /** Whether trying again may help. */
 function isPassing(error: unknown): boolean {
   if (!(error instanceof DomainError)) return true
+  // Cancelled, but not by us: something that the run used was closed under it.
+  if (error instanceof CancelledError) return true
   return error.kind === 'unavailable' || error.kind === 'resource-exhausted'
 }

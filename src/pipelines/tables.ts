@@ -30,15 +30,30 @@ export const pipelinesMigrations: Migrations = {
         PRIMARY KEY (pipeline, position)
       )`,
       `CREATE INDEX pipeline_inputs_by_branch ON pipeline_inputs (repo, branch)`,
-      // Finished commits that may still become part of a job, oldest first.
-      `CREATE TABLE pipeline_arrivals (
-        sequence INTEGER NOT NULL PRIMARY KEY,
+      // Finished commits that may still become part of a job, oldest first. State `new`: not looked at
+      // yet; `waiting`: nothing has aligned with it so far; `used`: part of a job.
+      `CREATE TABLE pipeline_arrivals ( -- clustered
+        pipeline TEXT NOT NULL,
+        sequence INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        commit_id TEXT NOT NULL,
+        state TEXT NOT NULL,
+        PRIMARY KEY (pipeline, sequence)
+      )`,
+      `CREATE INDEX pipeline_arrivals_by_position ON pipeline_arrivals (pipeline, position, sequence)`,
+      `CREATE INDEX pipeline_arrivals_by_state ON pipeline_arrivals (pipeline, state, sequence)`,
+      // Where the walk along an input branch, from new to old, goes on to note what it holds.
+      `CREATE TABLE pipeline_histories ( -- clustered
         pipeline TEXT NOT NULL,
         position INTEGER NOT NULL,
         commit_id TEXT NOT NULL,
-        considered INTEGER NOT NULL
+        PRIMARY KEY (pipeline, position)
       )`,
-      `CREATE INDEX pipeline_arrivals_by_pipeline ON pipeline_arrivals (pipeline, position, sequence)`,
+      // Pipelines that are gone: nothing will write their output repos any more.
+      `CREATE TABLE deleted_pipelines ( -- clustered
+        name TEXT NOT NULL PRIMARY KEY,
+        deleted_at INTEGER NOT NULL
+      )`,
       `CREATE TABLE jobs (
         sequence INTEGER NOT NULL PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
@@ -72,11 +87,11 @@ export const pipelinesMigrations: Migrations = {
         base_job TEXT,
         datum_set_root TEXT,
         contributions_root TEXT,
-        UNIQUE (pipeline_id, pipeline_version, salt, inputs_key)
+        UNIQUE (pipeline_id, salt, inputs_key, pipeline_version)
       )`,
       `CREATE INDEX jobs_by_pipeline ON jobs (pipeline, sequence)`,
       `CREATE INDEX jobs_by_output ON jobs (output_commit)`,
-      `CREATE INDEX jobs_by_state ON jobs (state, sequence)`,
+      `CREATE INDEX jobs_by_state ON jobs (pipeline_id, state, sequence)`,
       `CREATE TABLE job_inputs ( -- clustered
         job TEXT NOT NULL,
         repo TEXT NOT NULL,

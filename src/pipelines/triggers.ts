@@ -1,22 +1,38 @@
 import type { Clock } from '../base/clock.ts'
 import { assert } from '../base/errors.ts'
-import type { BranchName, CommitId, JobId, RepoName } from '../base/names.ts'
+import type { CommitId, JobId, PipelineName, RepoName } from '../base/names.ts'
 import { newDashedId, newHexId, type Random } from '../base/random.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
-import { findCommit } from '../versioning/commit-records.ts'
+import { findCommit, type CommitInfo } from '../versioning/commit-records.ts'
 import type { ReadyHead } from '../versioning/ports.ts'
 import { findRepo } from '../versioning/repos.ts'
-import { align, type Candidate } from './alignment.ts'
+import { align, type Candidate, type Candidates } from './alignment.ts'
+import {
+  arrivalsBefore,
+  forgetBefore,
+  hasBacklog,
+  newArrivals,
+  noteNewest,
+  setArrivalState,
+  type Arrival,
+} from './arrivals.ts'
 import { createHash } from 'node:crypto'
-import { branchesOf } from './inputs.ts'
+import { beginHistory, noteHistory } from './history.ts'
+import { branchesOf, type AtomInput } from './inputs.ts'
 import { insertJob, type JobInput } from './job-records.ts'
-import { getPipeline, type PipelineRecord } from './pipeline-records.ts'
+import {
+  findPipeline,
+  getPipeline,
+  pipelineTopic,
+  type PipelineRecord,
+} from './pipeline-records.ts'
 
-/** A commit that has arrived on one of a pipeline's input branches. */
-interface Arrival {
-  readonly sequence: number
-  readonly position: number
-  readonly commit: CommitId
+/** Commits that are noted or considered in one transaction: some 25 ms of the event loop. */
+const sliceCountMax = 100
+
+/** An arrival with what is known of its commit. */
+interface Found extends Arrival, Candidate {
+  readonly info: CommitInfo
 }
 
 /**
@@ -27,6 +43,10 @@ interface Arrival {
  * that align with it (see `align`); if there are, that is a job, and arrivals older than the chosen
  * ones are forgotten. What does not fit waits until the lagging input has caught up. A paused
  * pipeline only notes.
+ *
+ * A long history or backlog is worked off in slices, a transaction each: the first where the
+ * pipeline is made, updated or started, the others by whoever calls `workOff`. Heads that come
+ * meanwhile are noted, and considered when it is their turn.
  */
 export class Triggers {
   readonly #clock: Clock
@@ -46,92 +66,73 @@ export class Triggers {
         head.branch,
       )
       for (const { pipeline: name, position } of readers) {
-        await this.#note(tx, name, position, head.id)
         const pipeline = await getPipeline(tx, name)
-        if (pipeline.state === 'running') await this.considerArrivals(tx, pipeline)
+        const isLate = await hasBacklog(tx, name)
+        await noteNewest(tx, name, { position, commit: head.id })
+        if (pipeline.state === 'running' && !isLate) await this.#workOffSlice(tx, pipeline)
       }
     }
   }
 
   /**
-   * Notes every finished commit on the input branches of a pipeline that was just made or updated,
-   * in the order in which they were finished, in place of what was noted before.
+   * Starts over with a pipeline that was just made or updated: what its input branches hold is
+   * considered, in the order in which it was finished. Does the first slice.
    */
-  async noteHistory(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
-    await tx.run('DELETE FROM pipeline_arrivals WHERE pipeline = ?', pipeline.name)
-    const past: { position: number; commit: CommitId; finishedAt: number; depth: number }[] = []
-    for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
-      const line = await finishedLine(tx, atom.repo, atom.branch, atom.fromCommit)
-      for (const [depth, commit] of line.entries()) past.push({ position, depth, ...commit })
-    }
-    past.sort((a, b) => a.finishedAt - b.finishedAt || b.depth - a.depth)
-    for (const { position, commit } of past) await this.#note(tx, pipeline.name, position, commit)
+  async beginWith(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
+    await beginHistory(tx, pipeline)
+    await this.#workOffSlice(tx, pipeline)
   }
 
-  /** Makes the jobs that the arrivals not yet considered give rise to, oldest first. */
-  async considerArrivals(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
-    const arrivals = await tx.all<{
-      readonly sequence: number
-      readonly position: number
-      readonly commit_id: string
-    }>(
-      `SELECT sequence, position, commit_id FROM pipeline_arrivals
-        WHERE pipeline = ? AND considered = 0 ORDER BY sequence`,
-      pipeline.name,
-    )
-    for (const { sequence, position, commit_id: commit } of arrivals) {
-      await tx.run('UPDATE pipeline_arrivals SET considered = 1 WHERE sequence = ?', sequence)
-      await this.#consider(tx, pipeline, { sequence, position, commit: commit as CommitId })
-    }
+  /** Does the next slice of a running pipeline's backlog; true when there is more. */
+  async workOff(tx: Transaction, name: PipelineName): Promise<boolean> {
+    const pipeline = await findPipeline(tx, name)
+    if (pipeline?.state !== 'running') return false
+    await this.#workOffSlice(tx, pipeline)
+    if (await hasBacklog(tx, name)) return true
+    // Whoever waited for what it would come to looks again.
+    await tx.emit(pipelineTopic, name)
+    return false
   }
 
-  async #consider(tx: Transaction, pipeline: PipelineRecord, arrival: Arrival): Promise<void> {
-    const branches = branchesOf(pipeline.spec.input)
-    const options: (readonly (Candidate & Arrival)[])[] = []
-    for (const [position, atom] of branches.entries()) {
-      const arrivals =
-        position === arrival.position ? [arrival] : await earlier(tx, pipeline, position, arrival)
-      const candidates: (Candidate & Arrival)[] = []
-      for (const one of arrivals) {
-        const roots = await rootsOf(tx, atom.repo, one.commit)
-        if (roots !== undefined) candidates.push({ ...one, roots })
+  async #workOffSlice(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
+    const notedCount = await noteHistory(tx, pipeline, sliceCountMax)
+    if (notedCount === sliceCountMax) return
+    const consideration = new Consideration(tx, pipeline)
+    for (const arrival of await newArrivals(tx, pipeline.name, sliceCountMax - notedCount)) {
+      await setArrivalState(tx, pipeline.name, arrival, 'waiting')
+      const chosen = await consideration.choose(arrival)
+      if (chosen === undefined) continue
+      for (const one of chosen) {
+        await forgetBefore(tx, pipeline.name, one)
+        await setArrivalState(tx, pipeline.name, one, 'used')
       }
-      options.push(candidates)
+      await this.#makeJob(tx, pipeline, chosen, arrival.position)
     }
-    const chosen = align(options)
-    if (chosen === undefined) return
-    const inputs = branches.map(({ repo, branch }, position): JobInput => {
-      const commit = chosen[position]?.commit
-      assert(commit !== undefined, 'alignment chooses a commit of every input')
-      return { repo, branch, commit }
-    })
-    for (const { position, sequence } of chosen) {
-      await tx.run(
-        'DELETE FROM pipeline_arrivals WHERE pipeline = ? AND position = ? AND sequence < ?',
-        pipeline.name,
-        position,
-        sequence,
-      )
-    }
-    await this.#makeJob(tx, pipeline, inputs, arrival.position)
   }
 
   async #makeJob(
     tx: Transaction,
     pipeline: PipelineRecord,
-    inputs: readonly JobInput[],
+    chosen: readonly Found[],
     triggerPosition: number,
   ): Promise<void> {
+    const inputs = branchesOf(pipeline.spec.input).map(({ repo, branch }, position): JobInput => {
+      const commit = chosen[position]?.commit
+      assert(commit !== undefined, 'alignment chooses a commit of every input')
+      return { repo, branch, commit }
+    })
     const trigger = inputs[triggerPosition]
     assert(trigger !== undefined, 'the trigger is one of the inputs')
     const inputsKey = keyOfInputs(inputs)
     if (await isDone(tx, pipeline, inputsKey)) return
     const provenance = new Set<CommitId>()
-    for (const { repo, commit } of inputs) {
-      provenance.add(commit)
-      const info = await findCommit(tx, repo, commit)
-      for (const { id } of info?.provenance ?? []) provenance.add(id)
+    for (const { info } of chosen) {
+      for (const { id } of [info, ...info.provenance]) provenance.add(id)
     }
+    const parent = chosen[triggerPosition]?.info.parent
+    const before = inputs.map((input) =>
+      input === trigger && parent !== undefined ? { ...input, commit: parent } : input,
+    )
     await insertJob(tx, {
       id: newDashedId(this.#random) as JobId,
       pipeline: pipeline.name,
@@ -139,7 +140,7 @@ export class Triggers {
       pipelineVersion: pipeline.version,
       salt: pipeline.salt,
       inputsKey,
-      parentJob: await parentJob(tx, pipeline, inputs, triggerPosition),
+      parentJob: parent === undefined ? undefined : await latestJobOver(tx, pipeline, before),
       inputs,
       trigger,
       provenance,
@@ -149,80 +150,67 @@ export class Triggers {
       createdAt: this.#clock.now(),
     })
   }
+}
 
-  async #note(
-    tx: Transaction,
-    pipeline: string,
-    position: number,
-    commit: CommitId,
-  ): Promise<void> {
-    const last = await tx.get<{ readonly last: number }>(
-      'SELECT COALESCE(MAX(sequence), 0) AS last FROM pipeline_arrivals',
+/** What one transaction finds out about the arrivals of a pipeline. */
+class Consideration {
+  readonly #tx: ReadTransaction
+  readonly #pipeline: PipelineRecord
+  readonly #branches: readonly AtomInput[]
+  /** Repos of which it is known whether they are made from others. */
+  readonly #isRoot = new Map<RepoName, boolean>()
+
+  constructor(tx: ReadTransaction, pipeline: PipelineRecord) {
+    this.#tx = tx
+    this.#pipeline = pipeline
+    this.#branches = branchesOf(pipeline.spec.input)
+  }
+
+  /** `arrival` with the commits of the other inputs that align with it, one for each input. */
+  async choose(arrival: Arrival): Promise<readonly Found[] | undefined> {
+    return await align(
+      this.#branches.map((atom, position) => this.#options(atom, position, arrival)),
     )
-    await tx.run(
-      `INSERT INTO pipeline_arrivals (sequence, pipeline, position, commit_id, considered)
-        VALUES (?, ?, ?, ?, 0)`,
-      (last?.last ?? 0) + 1,
-      pipeline,
-      position,
-      commit,
-    )
   }
-}
 
-/** The finished commits of a branch, newest first, up to but without `from`. */
-async function finishedLine(
-  tx: ReadTransaction,
-  repo: RepoName,
-  branch: BranchName,
-  from: CommitId | undefined,
-): Promise<readonly { readonly commit: CommitId; readonly finishedAt: number }[]> {
-  const line: { commit: CommitId; finishedAt: number }[] = []
-  let next = await findCommit(tx, repo, branch)
-  while (next !== undefined && next.id !== from) {
-    const { state } = next
-    if (state.kind === 'finished') line.push({ commit: next.id, finishedAt: state.finishedAt })
-    next = next.parent === undefined ? undefined : await findCommit(tx, repo, next.parent)
+  #options(atom: AtomInput, position: number, arrival: Arrival): Candidates<Found> {
+    const arrivals =
+      position === arrival.position
+        ? [arrival].values()
+        : arrivalsBefore(this.#tx, this.#pipeline.name, position, arrival.sequence)
+    const found: Found[] = []
+    return {
+      at: async (index) => {
+        while (found.length <= index) {
+          const next = await arrivals.next()
+          if (next.done === true) return undefined
+          const info = await findCommit(this.#tx, atom.repo, next.value.commit)
+          if (info === undefined) continue
+          found.push({ ...next.value, info, roots: await this.#rootsOf(info) })
+        }
+        return found[index]
+      },
+    }
   }
-  return line
-}
 
-/** Arrivals on another input that came before `arrival`, newest first. */
-async function earlier(
-  tx: ReadTransaction,
-  pipeline: PipelineRecord,
-  position: number,
-  arrival: Arrival,
-): Promise<readonly Arrival[]> {
-  const rows = await tx.all<{ readonly sequence: number; readonly commit_id: string }>(
-    `SELECT sequence, commit_id FROM pipeline_arrivals
-      WHERE pipeline = ? AND position = ? AND sequence < ? ORDER BY sequence DESC`,
-    pipeline.name,
-    position,
-    arrival.sequence,
-  )
-  return rows.map((row) => ({
-    sequence: row.sequence,
-    position,
-    commit: row.commit_id as CommitId,
-  }))
-}
-
-/** The commits of root repos that a commit is made from; undefined when it is gone. */
-async function rootsOf(
-  tx: ReadTransaction,
-  repo: RepoName,
-  id: CommitId,
-): Promise<Candidate['roots'] | undefined> {
-  const commit = await findCommit(tx, repo, id)
-  if (commit === undefined) return undefined
-  const roots = new Map<RepoName, Set<CommitId>>()
-  for (const one of [{ repo, id: commit.id }, ...commit.provenance]) {
-    const info = await findRepo(tx, one.repo)
-    if (info === undefined || info.provenance.length > 0) continue
-    roots.set(one.repo, (roots.get(one.repo) ?? new Set()).add(one.id))
+  /** The commits of root repos that a commit is made from. */
+  async #rootsOf(commit: CommitInfo): Promise<Candidate['roots']> {
+    const roots = new Map<RepoName, Set<CommitId>>()
+    for (const { repo, id } of [commit, ...commit.provenance]) {
+      if (!(await this.#isRootRepo(repo))) continue
+      roots.set(repo, (roots.get(repo) ?? new Set()).add(id))
+    }
+    return roots
   }
-  return roots
+
+  async #isRootRepo(repo: RepoName): Promise<boolean> {
+    const known = this.#isRoot.get(repo)
+    if (known !== undefined) return known
+    const info = await findRepo(this.#tx, repo)
+    const isRoot = info !== undefined && info.provenance.length === 0
+    this.#isRoot.set(repo, isRoot)
+    return isRoot
+  }
 }
 
 /** Names a set of input commits: SHA-256 of their repos, branches and ids, in input order. */
@@ -255,31 +243,26 @@ async function isDone(
   if (job === undefined) return false
   const ended = job.state === 'failure' || job.state === 'killed'
   if (!ended || job.pipeline_version === pipeline.version) return true
-  const latest = await tx.get<{ readonly last: number }>(
-    'SELECT MAX(sequence) AS last FROM jobs WHERE pipeline_id = ?',
+  const later = await tx.get(
+    'SELECT id FROM jobs WHERE pipeline = ? AND sequence > ? AND pipeline_id = ? LIMIT 1',
+    pipeline.name,
+    job.sequence,
     pipeline.pipelineId,
   )
-  return latest?.last !== job.sequence
+  return later !== undefined
 }
 
-/** The job of the same inputs, but for the trigger's parent commit in place of the trigger. */
-async function parentJob(
+async function latestJobOver(
   tx: ReadTransaction,
   pipeline: PipelineRecord,
   inputs: readonly JobInput[],
-  triggerPosition: number,
 ): Promise<JobId | undefined> {
-  const trigger = inputs[triggerPosition]
-  if (trigger === undefined) return undefined
-  const parent = (await findCommit(tx, trigger.repo, trigger.commit))?.parent
-  if (parent === undefined) return undefined
-  const before = inputs.map((input) => (input === trigger ? { ...input, commit: parent } : input))
   const row = await tx.get<{ readonly id: string }>(
     `SELECT id FROM jobs WHERE pipeline_id = ? AND salt = ? AND inputs_key = ?
       ORDER BY sequence DESC LIMIT 1`,
     pipeline.pipelineId,
     pipeline.salt,
-    keyOfInputs(before),
+    keyOfInputs(inputs),
   )
   return row?.id as JobId | undefined
 }

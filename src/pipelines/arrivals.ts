@@ -1,0 +1,189 @@
+import type { CommitId, PipelineName } from '../base/names.ts'
+import type { ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
+
+/** Rows that are read at once. */
+const pageMax = 100
+
+/** A commit that has arrived on one of a pipeline's input branches. */
+export interface Arrival {
+  /** Orders the arrivals of one pipeline. */
+  readonly sequence: number
+  /** Of the branch among the pipeline's inputs. */
+  readonly position: number
+  readonly commit: CommitId
+}
+
+interface ArrivalRow extends SqlRow {
+  readonly sequence: number
+  readonly position: number
+  readonly commit_id: string
+}
+
+/** Notes a commit after all others. */
+export async function noteNewest(
+  tx: Transaction,
+  pipeline: string,
+  arrival: Omit<Arrival, 'sequence'>,
+): Promise<void> {
+  const last = await tx.get<{ readonly last: number }>(
+    'SELECT COALESCE(MAX(sequence), 0) AS last FROM pipeline_arrivals WHERE pipeline = ?',
+    pipeline,
+  )
+  await note(tx, pipeline, { ...arrival, sequence: (last?.last ?? 0) + 1 })
+}
+
+/** Notes commits before all others; each after those that follow it in the list. */
+export async function noteOlder(
+  tx: Transaction,
+  pipeline: string,
+  newestFirst: readonly Omit<Arrival, 'sequence'>[],
+): Promise<void> {
+  const first = await tx.get<{ readonly first: number }>(
+    'SELECT COALESCE(MIN(sequence), 1) AS first FROM pipeline_arrivals WHERE pipeline = ?',
+    pipeline,
+  )
+  let sequence = first?.first ?? 1
+  for (const arrival of newestFirst) {
+    sequence -= 1
+    await note(tx, pipeline, { ...arrival, sequence })
+  }
+}
+
+async function note(tx: Transaction, pipeline: string, arrival: Arrival): Promise<void> {
+  await tx.run(
+    `INSERT INTO pipeline_arrivals (pipeline, sequence, position, commit_id, state)
+      VALUES (?, ?, ?, ?, 'new')`,
+    pipeline,
+    arrival.sequence,
+    arrival.position,
+    arrival.commit,
+  )
+}
+
+/** Arrivals that have not been considered yet, oldest first. */
+export async function newArrivals(
+  tx: ReadTransaction,
+  pipeline: PipelineName,
+  countMax: number,
+): Promise<readonly Arrival[]> {
+  const rows = await tx.all<ArrivalRow>(
+    `SELECT sequence, position, commit_id FROM pipeline_arrivals
+      WHERE pipeline = ? AND state = 'new' ORDER BY sequence LIMIT ?`,
+    pipeline,
+    countMax,
+  )
+  return rows.map(arrivalOf)
+}
+
+/** Arrivals at `position` before `sequence`, newest first, page by page as they are pulled. */
+export async function* arrivalsBefore(
+  tx: ReadTransaction,
+  pipeline: PipelineName,
+  position: number,
+  sequence: number,
+): AsyncGenerator<Arrival> {
+  let before = sequence
+  for (;;) {
+    const rows = await tx.all<ArrivalRow>(
+      `SELECT sequence, position, commit_id FROM pipeline_arrivals
+        WHERE pipeline = ? AND position = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?`,
+      pipeline,
+      position,
+      before,
+      pageMax,
+    )
+    yield* rows.map(arrivalOf)
+    const last = rows.at(-1)
+    if (last === undefined || rows.length < pageMax) return
+    before = last.sequence
+  }
+}
+
+export async function setArrivalState(
+  tx: Transaction,
+  pipeline: PipelineName,
+  arrival: Arrival,
+  state: 'waiting' | 'used',
+): Promise<void> {
+  await tx.run(
+    'UPDATE pipeline_arrivals SET state = ? WHERE pipeline = ? AND sequence = ?',
+    state,
+    pipeline,
+    arrival.sequence,
+  )
+}
+
+/** Forgets what came before `arrival` on its branch. */
+export async function forgetBefore(
+  tx: Transaction,
+  pipeline: PipelineName,
+  { position, sequence }: Arrival,
+): Promise<void> {
+  await tx.run(
+    'DELETE FROM pipeline_arrivals WHERE pipeline = ? AND position = ? AND sequence < ?',
+    pipeline,
+    position,
+    sequence,
+  )
+}
+
+/** Forgets all that has arrived, and what of the history is still to be noted. */
+export async function forgetArrivals(tx: Transaction, pipeline: PipelineName): Promise<void> {
+  await tx.run('DELETE FROM pipeline_arrivals WHERE pipeline = ?', pipeline)
+  await tx.run('DELETE FROM pipeline_histories WHERE pipeline = ?', pipeline)
+}
+
+/** Where the walk along each input branch goes on: position → the newest commit not noted yet. */
+export async function historyCursors(
+  tx: ReadTransaction,
+  pipeline: PipelineName,
+): Promise<ReadonlyMap<number, CommitId>> {
+  const rows = await tx.all<{ readonly position: number; readonly commit_id: string }>(
+    'SELECT position, commit_id FROM pipeline_histories WHERE pipeline = ? ORDER BY position',
+    pipeline,
+  )
+  return new Map(rows.map((row) => [row.position, row.commit_id as CommitId]))
+}
+
+export async function setHistoryCursors(
+  tx: Transaction,
+  pipeline: PipelineName,
+  cursors: ReadonlyMap<number, CommitId>,
+): Promise<void> {
+  await tx.run('DELETE FROM pipeline_histories WHERE pipeline = ?', pipeline)
+  for (const [position, commit] of cursors) {
+    await tx.run(
+      'INSERT INTO pipeline_histories (pipeline, position, commit_id) VALUES (?, ?, ?)',
+      pipeline,
+      position,
+      commit,
+    )
+  }
+}
+
+/** Holds of a pipeline `p` with commits that are still to be noted or considered. */
+const hasBacklogSql = `(EXISTS (SELECT 1 FROM pipeline_histories h WHERE h.pipeline = p.name)
+  OR EXISTS (SELECT 1 FROM pipeline_arrivals a WHERE a.pipeline = p.name AND a.state = 'new'))`
+
+/** Whether commits are still to be noted or considered. */
+export async function hasBacklog(tx: ReadTransaction, pipeline: string): Promise<boolean> {
+  const found = await tx.get(
+    `SELECT name FROM pipelines p WHERE name = ? AND ${hasBacklogSql}`,
+    pipeline,
+  )
+  return found !== undefined
+}
+
+/** The running pipelines that have a backlog, by name. */
+export async function pipelinesWithBacklog(tx: ReadTransaction): Promise<readonly PipelineName[]> {
+  const rows = await tx.all<{ readonly name: string }>(
+    `SELECT name FROM pipelines p WHERE state = 'running' AND ${hasBacklogSql} ORDER BY name`,
+  )
+  return rows.map(({ name }) => name as PipelineName)
+}
+
+function arrivalOf(row: ArrivalRow): Arrival {
+  // Rows are written by this file only, from checked values.
+  const { sequence, position, commit_id: commit } = row
+  return { sequence, position, commit: commit as CommitId }
+}

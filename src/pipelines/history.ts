@@ -1,0 +1,109 @@
+import type { CommitId, RepoName } from '../base/names.ts'
+import type { ReadTransaction, Transaction } from '../database/database.ts'
+import { findBranch } from '../versioning/branches.ts'
+import { findCommit, type CommitInfo, type CommitState } from '../versioning/commit-records.ts'
+import {
+  forgetArrivals,
+  historyCursors,
+  noteOlder,
+  setHistoryCursors,
+  type Arrival,
+} from './arrivals.ts'
+import { branchesOf, type AtomInput } from './inputs.ts'
+import type { PipelineRecord } from './pipeline-records.ts'
+
+interface FinishedCommit extends CommitInfo {
+  readonly state: Extract<CommitState, { readonly kind: 'finished' }>
+}
+
+/** An input branch on the way from its head to its beginning. */
+interface Line {
+  readonly atom: AtomInput
+  readonly position: number
+  readonly commit: FinishedCommit
+}
+
+/**
+ * Has the finished commits on the input branches of a pipeline noted, in place of what was noted
+ * before: marks where the branches begin, from where `noteHistory` goes on.
+ */
+export async function beginHistory(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
+  await forgetArrivals(tx, pipeline.name)
+  const heads = new Map<number, CommitId>()
+  for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
+    const branch = await findBranch(tx, atom.repo, atom.branch)
+    const head = await firstFinished(tx, atom, branch?.head)
+    if (head !== undefined) heads.set(position, head.id)
+  }
+  await setHistoryCursors(tx, pipeline.name, heads)
+}
+
+/**
+ * Notes the next of them, at most `countMax`, from new to old, so that all of them stand in the
+ * order in which they were finished, and before whatever has become a head since. Returns how many.
+ */
+export async function noteHistory(
+  tx: Transaction,
+  pipeline: PipelineRecord,
+  countMax: number,
+): Promise<number> {
+  const cursors = await historyCursors(tx, pipeline.name)
+  if (cursors.size === 0) return 0
+  const lines = await openLines(tx, pipeline, cursors)
+  const found: Omit<Arrival, 'sequence'>[] = []
+  for (let line = newest(lines); line !== undefined; line = newest(lines)) {
+    if (found.length === countMax) break
+    const { position, atom, commit } = line
+    found.push({ position, commit: commit.id })
+    const parent = await firstFinished(tx, atom, commit.parent)
+    if (parent === undefined) lines.delete(position)
+    else lines.set(position, { ...line, commit: parent })
+  }
+  await noteOlder(tx, pipeline.name, found)
+  const left = [...lines].map(([position, { commit }]) => [position, commit.id] as const)
+  await setHistoryCursors(tx, pipeline.name, new Map(left))
+  return found.length
+}
+
+async function openLines(
+  tx: ReadTransaction,
+  pipeline: PipelineRecord,
+  cursors: ReadonlyMap<number, CommitId>,
+): Promise<Map<number, Line>> {
+  const lines = new Map<number, Line>()
+  for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
+    const commit = await firstFinished(tx, atom, cursors.get(position))
+    if (commit !== undefined) lines.set(position, { position, atom, commit })
+  }
+  return lines
+}
+
+/** The line whose next commit was finished last. */
+function newest(lines: ReadonlyMap<number, Line>): Line | undefined {
+  let found: Line | undefined
+  for (const line of lines.values()) {
+    if (found === undefined || finishedAt(line) >= finishedAt(found)) found = line
+  }
+  return found
+}
+
+function finishedAt({ commit }: Line): number {
+  return commit.state.finishedAt
+}
+
+/** `id` or, while that is open, the nearest before it; undefined where the branch begins. */
+async function firstFinished(
+  tx: ReadTransaction,
+  atom: { readonly repo: RepoName; readonly fromCommit?: CommitId },
+  id: CommitId | undefined,
+): Promise<FinishedCommit | undefined> {
+  let next = id
+  while (next !== undefined && next !== atom.fromCommit) {
+    const commit = await findCommit(tx, atom.repo, next)
+    if (commit === undefined) return undefined
+    const { state } = commit
+    if (state.kind === 'finished') return { ...commit, state }
+    next = commit.parent
+  }
+  return undefined
+}

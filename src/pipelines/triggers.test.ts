@@ -1,0 +1,112 @@
+import { expect, test } from 'vitest'
+import type { BranchName, CommitId, RepoName } from '../base/names.ts'
+import {
+  atom,
+  openTestProcessing,
+  transform,
+  type TestProcessing,
+} from '../testing/test-processing.ts'
+import { setHead } from '../versioning/branches.ts'
+import { insertFinishedCommit } from '../versioning/commit-records.ts'
+
+/** More than one slice of a backlog. */
+const longCount = 250
+
+/** A line of finished commits on `master` of a new repo, oldest first. */
+async function longHistory(world: TestProcessing, name: string): Promise<readonly string[]> {
+  await world.versioning.repos.create({ name })
+  const ids = [await world.commit(name, { a: 'one' })]
+  const first = await world.versioning.commits.inspect(name, 'master')
+  const { state } = first
+  if (state.kind !== 'finished') throw new Error('the commit was finished')
+  const repo = name as RepoName
+  await world.database.transact(async (tx) => {
+    for (let count = 1; count < longCount; count += 1) {
+      const id = count.toString(16).padStart(32, '0') as CommitId
+      await insertFinishedCommit(tx, {
+        repo,
+        id,
+        parent: ids.at(-1) as CommitId,
+        provenance: [],
+        startedAt: first.startedAt,
+        finishedAt: state.finishedAt + count,
+        tree: state.tree,
+        addedBytes: 0,
+      })
+      ids.push(id)
+    }
+    const head = ids.at(-1) as CommitId
+    await setHead(tx, async () => undefined, { repo, name: 'master' as BranchName, head })
+  })
+  return ids
+}
+
+test('a long history is worked off in slices, in order, and new heads come after it', async () => {
+  await using world = await openTestProcessing()
+  const ids = await longHistory(world, 'in')
+  world.code('up', (files) => Object.fromEntries(files))
+  await world.pipeline('up', atom('in', '/*'))
+  const made = await world.processing.jobs.list('up')
+  expect(made.length, 'one transaction makes a bounded number of jobs').toBeLessThan(longCount)
+  const last = await world.commit('in', { a: 'two' })
+  await world.flush('in', last)
+  const jobs = (await world.processing.jobs.list('up')).toReversed()
+  expect(jobs.map(({ trigger }) => trigger.commit)).toEqual([...ids, last])
+  expect(jobs.at(-1)?.parentJob).toBe(jobs.at(-2)?.id)
+}, 60_000)
+
+test('a backlog that a stop has interrupted is worked off after the start', async () => {
+  await using world = await openTestProcessing()
+  const ids = await longHistory(world, 'in')
+  world.code('up', (files) => Object.fromEntries(files))
+  await world.pipeline('up', atom('in', '/*'))
+  await world.processing.pipelines.stop('up')
+  await world.restart()
+  expect((await world.processing.jobs.list('up')).length).toBeLessThan(longCount)
+  await world.processing.pipelines.start('up')
+  await world.flush('in', ids.at(-1) ?? '')
+  expect(await world.processing.jobs.list('up')).toHaveLength(longCount)
+}, 60_000)
+
+test('a pipeline whose input repo is gone fails as a whole, and starts again when it is back', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const started = Promise.withResolvers<undefined>()
+  const released = Promise.withResolvers<undefined>()
+  world.code('up', async (files) => {
+    started.resolve(undefined)
+    await released.promise
+    return Object.fromEntries(files)
+  })
+  await world.pipeline('up', atom('in', '/*'))
+  await world.commit('in', { a: 'one' })
+  await started.promise
+  await world.commit('in', { a: 'two' })
+  await world.commit('in', { a: 'three' })
+  await world.versioning.repos.delete('in', { force: true })
+  released.resolve(undefined)
+  const stateOf = async (): Promise<string> => {
+    const { state, recentError } = await world.processing.pipelines.inspect('up')
+    return `${state}: ${recentError}`
+  }
+  await expect.poll(stateOf).toBe('failure: the input repo in has been deleted')
+  const waits = (await world.processing.jobs.list('up')).filter(({ state }) => state === 'starting')
+  expect(waits.length, 'the jobs that wait do not fail one by one').toBeGreaterThan(0)
+  await world.versioning.repos.create({ name: 'in' })
+  for (const { id } of waits) await world.processing.jobs.delete(id)
+  await world.processing.pipelines.start('up')
+  await world.flush('in', await world.commit('in', { a: 'four' }))
+})
+
+test('the branch of an old version never has the length of a commit’s id', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('up', () => ({ x: '1' }))
+  const outputBranch = 'b'.repeat(29)
+  const spec = { name: 'up', transform: transform('up'), input: atom('in', '/*'), outputBranch }
+  await world.processing.pipelines.create(spec)
+  await world.flush('in', await world.commit('in', { a: 'one' }))
+  await world.processing.pipelines.update(spec, { reprocess: false })
+  const branches = await world.versioning.branches.list('up')
+  expect(branches.map(({ name }) => name)).toContain(`${outputBranch}-v1-old`)
+})
