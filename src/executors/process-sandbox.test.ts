@@ -9,6 +9,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { getPriority } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
@@ -111,9 +112,37 @@ for (const isolation of isolations.filter((each) => each !== 'none')) {
       expect(stdout).toContain('/proc/1')
       expect(stdout).toContain('alive')
       expect(stdout.join(' ')).not.toMatch(/\b(vda|sda|mem|kmsg)\b/)
-      for (const directory of ['/', '/etc', '/var', home]) {
-        expect(existsSync(join(directory, mark))).toBe(false)
+      const marks = ['/', '/etc', '/usr', '/var', '/home', '/root', home].map((at) =>
+        join(at, mark),
+      )
+      const made = marks.filter((path) => existsSync(path))
+      for (const path of made) rmSync(path, { recursive: true, force: true })
+      expect(made).toEqual([])
+    })
+
+    test('user code cannot get at the runner, which answers the server', async (context) => {
+      if (spawnSync('perl', ['-e', '1']).status !== 0) {
+        context.skip('without perl there is no calling the kernel from here')
+        return
       }
+      // pidfd_open, and then pidfd_getfd, which have these numbers on every kind of machine.
+      const script = [
+        'my $runner = syscall(434, 1, 0); print $runner >= 0 ? "" : "no runner: $!\\n";',
+        'for my $fd (0..9) { print "took $fd\\n" if syscall(438, $runner, $fd, 0) >= 0 }',
+        'print "$!\\n"; for (qw(mem environ fd/0 fd/3 cwd)) { print "read $_\\n" if open(F, "+</proc/1/$_") || readlink("/proc/1/$_") }',
+        'my $self = syscall(434, $$ + 0, 0); print "works\\n" if syscall(438, $self, 1, 0) >= 0;',
+      ].join(' ')
+      await using slot = await executor.openSlot(transform(['perl', '-e', script]), never)
+      const expected = { exitCode: 0, stdout: ['Operation not permitted', 'works'], stderr: [] }
+      expect(await runIn(slot)).toEqual(expected)
+      expect(await runIn(slot)).toEqual(expected)
+    })
+
+    test('user code has fewer rights than the runner, and comes last', async () => {
+      const script = 'grep CapBnd /proc/self/status; nice; cat /proc/self/oom_score_adj'
+      await using slot = await executor.openSlot(sh(script), never)
+      const { stdout } = await runIn(slot)
+      expect(stdout).toEqual(['CapBnd:\t00000000000404fb', String(getPriority() + 5), '500'])
     })
 
     test('shared memory and message queues do not survive a datum', async () => {

@@ -28,8 +28,6 @@ root=$slot/root
 slot_field=$(in_table "$slot")
 root_field=$slot_field/root
 table=$root/.mounts
-# The old /proc still counts as the host does: this is how the server can kill process 1.
-read -r host_pid _ </proc/self/stat
 
 # Unbindable: it lies below one of the directories that it is about to show.
 mount -n -t tmpfs -o mode=755,size=16m,unbindable pachyderm "$root"
@@ -131,8 +129,15 @@ TABLE
 mount -n -a -T $table
 rm $table
 
-# What is left of root's rights is what a container gives: enough to own files, not to mount.
-exec setpriv --pdeathsig KILL \
-  --bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+net_bind_service,+sys_chroot \
+# When the machine runs short, user code waits for the server, and is ended before it. The second of
+# the priorities is for kernels that share time between sessions first.
+read -r score </proc/self/oom_score_adj
+if [ "$score" -lt 500 ]; then echo 500 >/proc/self/oom_score_adj || :; fi
+if [ -e /proc/self/autogroup ]; then { echo 5 >/proc/self/autogroup || :; } 2>/dev/null; fi
+
+# What is left of root's rights is what a container gives: enough to own files, not to mount. The
+# last of them is the runner's own.
+exec nice -n 5 setpriv --pdeathsig KILL \
+  --bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+net_bind_service,+sys_chroot,+setpcap \
   --inh-caps=-all \
-  sh /.pachyderm/runner.sh "$host_pid" "$@"
+  sh /.pachyderm/runner.sh "$@"

@@ -8,7 +8,9 @@ import {
   UnavailableError,
   assert,
 } from '../../base/errors.ts'
+import { childrenOf } from './child-processes.ts'
 import { FifoReader } from './fifo.ts'
+import { AnswerLines, parseAnswer, type RunnerAnswer } from './runner-answers.ts'
 import type { SlotDirectory } from './slot-directory.ts'
 
 /** `root` needs the right to mount; `user` gets it in a user namespace of its own. */
@@ -23,19 +25,19 @@ export interface SandboxOptions {
   readonly onStderr: (bytes: Buffer) => void
 }
 
-/** What the runner answers to one datum. */
-export type RunnerAnswer =
-  | { readonly kind: 'exit'; readonly exitCode: number }
-  | { readonly kind: 'missing' }
-  | { readonly kind: 'unstartable' }
-
 const toolPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const setupScript = fileURLToPath(new URL('sandbox.sh', import.meta.url))
 const complaintBytesMax = 4096
 
+type CommandLine = readonly [string, ...string[]]
+
 interface Waiting<Value> {
   readonly resolve: (value: Value) => void
   readonly reject: (reason: Error) => void
+}
+
+interface WaitingRun extends Waiting<RunnerAnswer> {
+  readonly nonce: string
 }
 
 /**
@@ -45,7 +47,7 @@ interface Waiting<Value> {
  * @throws {FailedPreconditionError} with the tools' own words when this machine does not allow it.
  */
 export async function openSandbox(options: SandboxOptions, signal: AbortSignal): Promise<Sandbox> {
-  const sandbox = new Sandbox(options)
+  const sandbox = new Sandbox(options, commandLine(options))
   const abort = (): void => sandbox.kill()
   signal.addEventListener('abort', abort, { once: true })
   try {
@@ -61,7 +63,8 @@ export async function openSandbox(options: SandboxOptions, signal: AbortSignal):
   }
 }
 
-function commandLine(options: SandboxOptions): readonly [string, ...string[]] {
+/** Ends as the runner; its process has one child, which is process 1 of the sandbox. */
+function commandLine(options: SandboxOptions): CommandLine {
   const { directory, hiddenDirectories, command } = options
   const enter = ['setpriv', '--pdeathsig', 'KILL', '--'] as const
   const unshare = ['unshare', '--mount', '--pid', '--ipc', '--fork', '--kill-child', '--']
@@ -77,19 +80,19 @@ export class Sandbox implements AsyncDisposable {
   readonly #control: Writable
   readonly #outputs: readonly FifoReader[]
   readonly #ended: Promise<void>
-  #hostPid: number | undefined
+  readonly #answers = new AnswerLines()
   #hasEnded = false
+  #isBroken = false
   #complaint = ''
-  #answerText = ''
-  #waiting: Waiting<RunnerAnswer> | undefined
+  #waiting: WaitingRun | undefined
   #becomingReady: Waiting<void> | undefined
 
-  constructor(options: SandboxOptions) {
+  /** Use `openSandbox`. */
+  constructor(options: SandboxOptions, [program, ...rest]: CommandLine) {
     this.#outputs = [
       new FifoReader(options.directory.stdoutFifo, options.onStdout),
       new FifoReader(options.directory.stderrFifo, options.onStderr),
     ]
-    const [program, ...rest] = commandLine(options)
     this.#child = spawn(program, rest, {
       cwd: '/',
       env: { PATH: toolPath, LANG: 'C' },
@@ -121,29 +124,33 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Runs the command once; the output streams end with a line `nonce`.
+   * Runs the command once; the output streams end with a line `nonce`, which user code must not be
+   * able to guess.
    *
    * @throws {UnavailableError} when the sandbox ended meanwhile, or could not be cleaned.
    */
   run(nonce: string): Promise<RunnerAnswer> {
-    assert(/^[0-9a-f]+$/.test(nonce), 'a nonce is hex digits')
+    assert(/^[0-9a-f]{32}$/.test(nonce), 'a nonce is 32 hex digits')
     return new Promise<RunnerAnswer>((resolve, reject) => {
       assert(this.#waiting === undefined, 'a sandbox runs one datum at a time')
-      if (this.#hasEnded) {
+      if (this.#hasEnded || this.#isBroken) {
         reject(new UnavailableError('the sandbox has ended'))
         return
       }
-      this.#waiting = { resolve, reject }
-      this.#control.write(`${nonce}\n`)
+      this.#waiting = { nonce, resolve, reject }
+      this.#control.write(`start\n${nonce}\n`)
     })
   }
 
   /** Kills everything in the sandbox, at once. */
   kill(): void {
-    if (this.#hasEnded) return
+    const { pid, exitCode, signalCode } = this.#child
+    // Only the kernel is asked whom to kill, never the runner, which user code might have subverted.
+    if (pid === undefined || exitCode !== null || signalCode !== null) return
     // Killing process 1 rather than its parent: the parent ends only when the whole namespace has.
-    if (this.#hostPid === undefined) this.#child.kill('SIGKILL')
-    else killQuietly(this.#hostPid)
+    const first = childrenOf(pid)
+    if (first.length === 0) this.#child.kill('SIGKILL')
+    else for (const child of first) killQuietly(child)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -153,24 +160,38 @@ export class Sandbox implements AsyncDisposable {
   }
 
   #takeAnswers(bytes: Buffer): void {
-    const lines = (this.#answerText + bytes.toString()).split('\n')
-    this.#answerText = lines.pop() ?? ''
-    for (const line of lines) this.#takeAnswer(line)
+    if (this.#isBroken) return
+    const lines = this.#answers.push(bytes)
+    if (lines === undefined) this.#break()
+    else for (const line of lines) this.#takeAnswer(line)
   }
 
   #takeAnswer(line: string): void {
-    const [word, number] = line.split(' ')
-    if (word === 'ready') {
-      this.#hostPid = Number(number)
-      this.#becomingReady?.resolve()
+    const waiting = this.#waiting
+    if (line === 'ready' && this.#becomingReady !== undefined) {
+      this.#becomingReady.resolve()
       this.#becomingReady = undefined
       return
     }
-    const waiting = this.#waiting
+    const answer = waiting === undefined ? undefined : parseAnswer(line, waiting.nonce)
+    if (answer === undefined) {
+      this.#break()
+      return
+    }
     this.#waiting = undefined
-    if (word === 'exit') waiting?.resolve({ kind: 'exit', exitCode: Number(number) })
-    else if (word === 'missing' || word === 'unstartable') waiting?.resolve({ kind: word })
-    else waiting?.reject(new UnavailableError('the sandbox could not be cleaned after the datum'))
+    waiting?.resolve(answer)
+  }
+
+  /** The runner gave up, or somebody else speaks for it. */
+  #break(): void {
+    this.#isBroken = true
+    this.#waiting?.reject(
+      new UnavailableError(
+        'the sandbox could not be cleaned after the datum, or was tampered with',
+      ),
+    )
+    this.#waiting = undefined
+    this.kill()
   }
 
   #end(reason: string): void {

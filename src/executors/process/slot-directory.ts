@@ -45,7 +45,9 @@ export async function makeSlotDirectory(
   makeWith(pfsMode, directory.pfs)
   makeWith(sharedMode, directory.tmp)
   makeWith(sharedMode, directory.varTmp)
-  copyFileSync(fileURLToPath(new URL('runner.sh', import.meta.url)), join(control, 'runner.sh'))
+  for (const name of ['runner.sh', 'datum.sh']) {
+    copyFileSync(fileURLToPath(new URL(name, import.meta.url)), join(control, name))
+  }
   writeFileSync(directory.stdinFile, transform.stdinLines.map((line) => `${line}\n`).join(''))
   await makeFifos(directory.stdoutFifo, directory.stderrFifo)
   return directory
