@@ -1,9 +1,17 @@
 import type { RepoName } from '../base/names.ts'
 import type { ReadTransaction } from '../database/database.ts'
+import { findCommit } from '../versioning/commit-records.ts'
 import type { CommitName, Downstream, DownstreamState } from '../versioning/ports.ts'
-import { jobTopic, selectJobs } from './job-records.ts'
-import { findPipeline, pipelineTopic } from './pipeline-records.ts'
+import { findRepo } from '../versioning/repos.ts'
+import { hasBacklog } from './arrivals.ts'
 import { branchesOf } from './inputs.ts'
+import { jobTopic, selectJobs } from './job-records.ts'
+import {
+  findPipeline,
+  pipelineDeletedAt,
+  pipelineTopic,
+  type PipelineRecord,
+} from './pipeline-records.ts'
 
 /** Pipelines are followed upstream at most this far; a longer chain is taken as still pending. */
 const chainLengthMax = 1000
@@ -12,8 +20,9 @@ const chainLengthMax = 1000
  * Tells flush whether a commit can still come to the output repo of a pipeline.
  *
  * It cannot when the pipeline's latest job over the given commits failed or was stopped, or when
- * the same holds for a pipeline upstream of it. A job that has not been made yet, or whose pipeline
- * is paused, may still come.
+ * the same holds for a pipeline upstream of it; when the pipeline is gone; and when nothing under
+ * way will hand it the commits. A job that has not been made yet, or whose pipeline is paused, may
+ * still come; and whatever people commit by hand to a repo without a pipeline.
  */
 export class JobDownstream implements Downstream {
   readonly topics: readonly string[] = [jobTopic, pipelineTopic]
@@ -29,14 +38,22 @@ export class JobDownstream implements Downstream {
       const name = waiting.pop()
       if (name === undefined || seen.has(name)) continue
       seen.add(name)
+      // What it comes to is not known yet, and may replace what it came to before.
+      if (await isCatchingUp(tx, name)) return { kind: 'pending' }
       const reason = await failureOf(tx, name, commits)
       if (reason !== undefined) return { kind: 'failed', reason }
       const pipeline = await findPipeline(tx, name)
       if (pipeline === undefined) continue
       for (const atom of branchesOf(pipeline.spec.input)) waiting.push(atom.repo)
     }
-    return { kind: 'pending' }
+    const reason = await hopelessness(tx, commits, repo)
+    return reason === undefined ? { kind: 'pending' } : { kind: 'failed', reason }
   }
+}
+
+async function isCatchingUp(tx: ReadTransaction, name: string): Promise<boolean> {
+  const pipeline = await findPipeline(tx, name)
+  return pipeline?.state === 'running' && (await hasBacklog(tx, name))
 }
 
 async function failureOf(
@@ -57,4 +74,114 @@ async function failureOf(
   const what = job.state === 'killed' ? 'was stopped' : 'failed'
   const why = job.reason === '' ? '' : `: ${job.reason}`
   return `job ${job.id} of pipeline ${pipeline} ${what}${why}`
+}
+
+/** Why no job over all of `commits` will be made for a repo's pipeline; undefined when one may. */
+async function hopelessness(
+  tx: ReadTransaction,
+  commits: readonly CommitName[],
+  repo: RepoName,
+): Promise<string | undefined> {
+  const deletedAt = await pipelineDeletedAt(tx, repo)
+  const info = await findRepo(tx, repo)
+  if (deletedAt !== undefined && info !== undefined && info.createdAt <= deletedAt) {
+    return `pipeline ${repo} was deleted`
+  }
+  const pipeline = await findPipeline(tx, repo)
+  if (pipeline === undefined) return undefined
+  if (pipeline.state === 'failure') return `pipeline ${repo} has failed: ${pipeline.recentError}`
+  const chances: Chance[] = []
+  for (const commit of commits) {
+    const chance = await chanceOf(tx, pipeline, commit, new Set())
+    if (chance === 'none') return missingText(pipeline, commit)
+    chances.push(chance)
+  }
+  const [first] = commits
+  if (first === undefined || chances.includes('coming')) return undefined
+  return missingText(pipeline, first)
+}
+
+function missingText(pipeline: PipelineRecord, { repo, id }: CommitName): string {
+  const branches = branchesOf(pipeline.spec.input)
+  const own = branches.find((atom) => atom.repo === repo)
+  const where =
+    own === undefined
+      ? 'nothing made from it will come to what the pipeline reads'
+      : `it is not on branch ${own.branch} that the pipeline reads`
+  return `no job of pipeline ${pipeline.name} will process commit ${repo}/${id}: ${where}, or its job was deleted`
+}
+
+/**
+ * Whether a pipeline will yet read a commit, or what is made from it. `held`: it has read it, and
+ * will again only beside another commit that is `coming`.
+ */
+type Chance = 'none' | 'held' | 'coming'
+
+async function chanceOf(
+  tx: ReadTransaction,
+  pipeline: PipelineRecord,
+  commit: CommitName,
+  seen: Set<string>,
+): Promise<Chance> {
+  // Provenance has no cycles; a pipeline met twice has been asked already.
+  if (seen.has(pipeline.name) || seen.size >= chainLengthMax) return 'none'
+  seen.add(pipeline.name)
+  let best = await ownChance(tx, pipeline, commit)
+  for (const atom of branchesOf(pipeline.spec.input)) {
+    if (best === 'coming') return best
+    best = better(best, await inputChance(tx, atom.repo, commit, seen))
+  }
+  return best
+}
+
+/** What the pipeline's own jobs and arrivals say. */
+async function ownChance(
+  tx: ReadTransaction,
+  pipeline: PipelineRecord,
+  { id }: CommitName,
+): Promise<Chance> {
+  if (await hasBacklog(tx, pipeline.name)) return 'coming'
+  const job = await tx.get(
+    `SELECT jobs.id FROM job_provenance p JOIN jobs ON jobs.id = p.job
+      WHERE p.commit_id = ? AND jobs.pipeline_id = ? AND jobs.state IN ('starting', 'running')
+      LIMIT 1`,
+    id,
+    pipeline.pipelineId,
+  )
+  if (job !== undefined) return 'coming'
+  const arrivals = await tx.all<{ readonly state: string }>(
+    `SELECT DISTINCT state FROM pipeline_arrivals WHERE pipeline = ? AND (commit_id = ?
+      OR commit_id IN (SELECT id FROM commit_provenance WHERE ancestor = ?))`,
+    pipeline.name,
+    id,
+    id,
+  )
+  if (arrivals.some(({ state }) => state !== 'used')) return 'coming'
+  return arrivals.length > 0 ? 'held' : 'none'
+}
+
+/** What may come through a repo that the pipeline reads. */
+async function inputChance(
+  tx: ReadTransaction,
+  input: RepoName,
+  commit: CommitName,
+  seen: Set<string>,
+): Promise<Chance> {
+  if (input === commit.repo) {
+    const found = await findCommit(tx, commit.repo, commit.id)
+    return found?.state.kind === 'open' ? 'coming' : 'none'
+  }
+  const repo = await findRepo(tx, input)
+  if (repo === undefined || !repo.provenance.includes(commit.repo)) return 'none'
+  const upstream = await findPipeline(tx, input)
+  if (upstream !== undefined) {
+    return upstream.state === 'failure' ? 'none' : await chanceOf(tx, upstream, commit, seen)
+  }
+  const deletedAt = await pipelineDeletedAt(tx, input)
+  return deletedAt !== undefined && repo.createdAt <= deletedAt ? 'none' : 'coming'
+}
+
+function better(left: Chance, right: Chance): Chance {
+  if (left === 'coming' || right === 'coming') return 'coming'
+  return left === 'held' ? left : right
 }

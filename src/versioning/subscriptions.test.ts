@@ -76,6 +76,15 @@ test('flush gives one finished commit of every repo further down', async () => {
   )
 })
 
+test('flush to a repo that is not made from the commit’s repo is refused at once', async () => {
+  await createChain('stray-a')
+  await createChain('stray-b')
+  await commitOn('stray-a', 'master')
+  const commits = [{ repo: 'stray-a', commit: 'master' }]
+  const flushed = world.versioning.subscriptions.flush({ commits, toRepos: ['stray-b'], signal })
+  expect(await failureOf(Array.fromAsync(flushed))).toContain('it is not made from repo stray-a')
+})
+
 test('flush of several commits waits for one that is made from all of them', async () => {
   const { repos, subscriptions } = world.versioning
   for (const name of ['g-a', 'g-b']) await repos.create({ name })

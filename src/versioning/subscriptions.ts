@@ -167,13 +167,27 @@ async function flushPlan(
   }
   const targets: RepoName[] = []
   if (options.toRepos !== undefined && options.toRepos.length > 0) {
-    for (const name of options.toRepos) targets.push((await getRepo(tx, name)).name)
+    for (const name of options.toRepos) targets.push(await targetNamed(tx, name, commits))
   } else {
     for (const repo of await listRepos(tx)) {
       if (commits.every((commit) => repo.provenance.includes(commit.repo))) targets.push(repo.name)
     }
   }
   return { commits, targets }
+}
+
+/** @throws {FlushFailedError} for a repo that is not made from those of all commits. */
+async function targetNamed(
+  tx: ReadTransaction,
+  name: string,
+  commits: readonly CommitName[],
+): Promise<RepoName> {
+  const repo = await getRepo(tx, name)
+  const stray = commits.find((commit) => !repo.provenance.includes(commit.repo))
+  if (stray === undefined || (await findDerivedCommit(tx, repo.name, commits)) !== undefined) {
+    return repo.name
+  }
+  throw new FlushFailedError(repo.name, `it is not made from repo ${stray.repo}`)
 }
 
 async function startOf(

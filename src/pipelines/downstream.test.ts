@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest'
+import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
+
+/** A pipeline that does not end its jobs before it is told to. */
+async function held(world: TestProcessing, name: string, repo: string): Promise<() => void> {
+  const released = Promise.withResolvers<undefined>()
+  world.code(name, async (_files, { signal }) => {
+    signal.addEventListener('abort', () => released.resolve(undefined), { once: true })
+    await released.promise
+    signal.throwIfAborted()
+    return { x: '1' }
+  })
+  await world.pipeline(name, atom(repo, '/*'))
+  return () => released.resolve(undefined)
+}
+
+async function quick(world: TestProcessing, name: string, repo: string): Promise<void> {
+  world.code(name, () => ({ x: '1' }))
+  await world.pipeline(name, atom(repo, '/*'))
+}
+
+test('a flush ends when the job that it waits for is deleted', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await held(world, 'up', 'in')
+  const flushed = world.flush('in', await world.commit('in', { a: 'one' }))
+  const [job] = await world.processing.jobs.list('up')
+  await Promise.all([
+    expect(flushed).rejects.toThrow(/no job of pipeline up will process commit in\/.*deleted/),
+    world.processing.jobs.delete(job?.id ?? ''),
+  ])
+})
+
+test('a flush ends when the pipeline that it waits for is deleted with its jobs', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await held(world, 'up', 'in')
+  await quick(world, 'down', 'up')
+  const commit = await world.commit('in', { a: 'one' })
+  const flushed = world.flush('in', commit)
+  const deleted = { deleteJobs: true, deleteRepo: false }
+  await Promise.all([
+    expect(flushed).rejects.toThrow(/pipeline up was deleted|no job of pipeline down/),
+    world.processing.pipelines.delete('up', deleted),
+  ])
+  await expect(world.flush('in', commit), 'and a later one ends at once').rejects.toThrow(
+    /no commit will come/,
+  )
+})
+
+test('a flush of a commit that is on no branch that is read says so', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await quick(world, 'up', 'in')
+  const { id } = await world.versioning.commits.start({ repo: 'in', branch: 'aside' })
+  await world.versioning.commits.finish('in', id)
+  await expect(world.flush('in', id)).rejects.toThrow(/it is not on branch master/)
+  await quick(world, 'down', 'up')
+  await expect(world.flush('in', id)).rejects.toThrow(/no job of pipeline/)
+})
+
+test('a flush of an open commit waits for it, through a chain of pipelines', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const release = await held(world, 'up', 'in')
+  await quick(world, 'down', 'up')
+  const { id } = await world.versioning.commits.start({ repo: 'in', branch: 'master' })
+  const flushed = world.flush('in', id)
+  await world.versioning.commits.finish('in', id)
+  release()
+  await flushed
+  expect(await world.files('down', 'master')).toEqual({})
+})
+
+test('a flush waits for the other input of a cross, which has nothing yet', async () => {
+  await using world = await openTestProcessing()
+  for (const name of ['left', 'right']) await world.versioning.repos.create({ name })
+  world.code('both', () => ({ x: '1' }))
+  await world.pipeline('both', { cross: [atom('left', '/'), atom('right', '/')] })
+  const flushed = world.flush('left', await world.commit('left', { a: 'one' }))
+  await world.commit('right', { a: 'one' })
+  await flushed
+  expect(await world.files('both', 'master')).toEqual({ '/x': '1' })
+})
