@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, realpathSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Clock } from '../base/clock.ts'
@@ -7,7 +7,7 @@ import { newHexId, type Random } from '../base/random.ts'
 import type { Executor, Slot, Transform } from '../pipelines/executor.ts'
 import { PlainSlot } from './process/plain-slot.ts'
 import { SandboxSlot, type SlotOptions } from './process/sandbox-slot.ts'
-import type { SandboxMode } from './process/sandbox.ts'
+import { missingTool, toolPath, type SandboxMode } from './process/sandbox.ts'
 import { removeSlotDirectory } from './process/slot-directory.ts'
 
 /** How user code is set apart, from most to least wanted; `none` is a directory named by `$PFS`. */
@@ -42,17 +42,37 @@ export async function openProcessExecutor(
     await removeSlotDirectory(join(directory, name))
   }
   const hiddenDirectories = outermost(
-    [...options.hiddenDirectories, directory].map((path) => realpathSync(path)),
+    [
+      ...options.hiddenDirectories,
+      directory,
+      ...privateDirectories(options.programPath ?? programPathDefault),
+    ].map((path) => realpathSync(path)),
   )
   const resolved = { ...options, directory, hiddenDirectories }
   if (options.isolation !== undefined) return new ProcessExecutor(resolved, options.isolation)
   const modes: readonly SandboxMode[] = process.geteuid?.() === 0 ? ['root', 'user'] : ['user']
+  const missing = missingTool(toolPath)
+  if (missing !== undefined) {
+    const advice = `"${missing}" was not found; install util-linux`
+    return new ProcessExecutor(resolved, 'none', advice)
+  }
   let refusal = ''
   for (const mode of modes) {
     refusal = await tryMode(resolved, mode)
     if (refusal === '') return new ProcessExecutor(resolved, mode)
   }
   return new ProcessExecutor(resolved, 'none', refusal)
+}
+
+/** Where people keep what is theirs, unless programs are looked for there, too. */
+function privateDirectories(programPath: string): readonly string[] {
+  const programs = programPath
+    .split(':')
+    .filter((path) => path.startsWith('/') && existsSync(path))
+    .map((path) => realpathSync(path))
+  return ['/root', '/home']
+    .filter((path) => existsSync(path))
+    .filter((path) => !programs.some((program) => isBelow(program, realpathSync(path))))
 }
 
 /** Those that lie in none of the others. */
@@ -78,7 +98,8 @@ async function tryMode(options: ProcessExecutorOptions, mode: SandboxMode): Prom
     acceptedReturnCodes: [],
   }
   try {
-    const executor = new ProcessExecutor(options, mode)
+    // The tools' path: what `PATH` the server has says nothing about the machine.
+    const executor = new ProcessExecutor({ ...options, programPath: toolPath }, mode)
     await using slot = await executor.openSlot(transform, new AbortController().signal)
     await slot.run({ environment: {}, onLine: () => {} }, new AbortController().signal)
     return ''

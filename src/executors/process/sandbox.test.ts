@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import { UnavailableError } from '../../base/errors.ts'
 import { transform } from '../../testing/process-fixture.ts'
 import { parseAnswer } from './runner-answers.ts'
-import { Sandbox } from './sandbox.ts'
+import { missingTool, Sandbox, toolPath } from './sandbox.ts'
 import { makeSlotDirectory } from './slot-directory.ts'
 
 const nonce = 'ab'.repeat(16)
@@ -57,4 +57,9 @@ test('only the right nonce makes an answer', () => {
   expect(parseAnswer(`${nonce} missing`, nonce)).toEqual({ kind: 'missing' })
   expect(parseAnswer(`${nonce} exit`, nonce)).toBeUndefined()
   expect(parseAnswer(`${nonce} exit 0 1`, nonce)).toBeUndefined()
+})
+
+test('a tool that is missing is known by its name', () => {
+  expect(missingTool('/nonexistent')).toBe('unshare')
+  expect(missingTool(toolPath)).toBeUndefined()
 })

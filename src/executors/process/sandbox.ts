@@ -1,4 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 
@@ -25,7 +27,8 @@ export interface SandboxOptions {
   readonly onStderr: (bytes: Buffer) => void
 }
 
-const toolPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+/** Where the sandbox's own tools are looked for. */
+export const toolPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const setupScript = fileURLToPath(new URL('sandbox.sh', import.meta.url))
 const complaintBytesMax = 4096
 
@@ -201,6 +204,14 @@ export class Sandbox implements AsyncDisposable {
     this.#waiting?.reject(new UnavailableError('the sandbox ended while the datum ran'))
     this.#waiting = undefined
   }
+}
+
+/** The first tool of util-linux that is in no directory of `path`. */
+export function missingTool(path: string): string | undefined {
+  const directories = path.split(':')
+  return ['unshare', 'setpriv', 'mount', 'umount', 'pivot_root', 'ipcrm'].find(
+    (tool) => !directories.some((directory) => existsSync(join(directory, tool))),
+  )
 }
 
 /** The tools' last word is why they gave up. */
