@@ -1,4 +1,4 @@
-import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { readFile, readdir, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { DataLossError, ResourceExhaustedError } from '../../base/errors.ts'
@@ -130,6 +130,22 @@ describe('chunks in packs', () => {
     await using parts = await openPackedStore({ directory: directory.path })
     for await (const { key } of parts.objects.list('packs/')) await parts.objects.delete(key)
     await expect(parts.store.get(ids[0] as ChunkId)).rejects.toThrow(DataLossError)
+  })
+
+  test('a pack that was cut short is named', async () => {
+    await using directory = await TemporaryDirectory.create()
+    let id: ChunkId
+    {
+      await using parts = await openPackedStore({ directory: directory.path })
+      id = await parts.store.put(seededBytes(1, 1000))
+    }
+    await using parts = await openPackedStore({ directory: directory.path })
+    const [key = ''] = await packKeys(parts.objects)
+    await truncate(join(parts.directory, 'objects', key), 500)
+    const name = key.split('/').at(-1) ?? ''
+    const call = parts.store.get(id)
+    await expect(call).rejects.toThrow(DataLossError)
+    await expect(call).rejects.toThrow(`lost or cut short: ${name}`)
   })
 })
 

@@ -246,7 +246,7 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     }
     if (found === undefined) {
       const lost = [...this.#sealed.lostPacks].join(', ')
-      const hint = lost === '' ? '' : `; lost packs: ${lost}`
+      const hint = lost === '' ? '' : `; packs that are lost or cut short: ${lost}`
       throw new DataLossError(`chunk ${id} is missing: no pack holds it${hint}`)
     }
     return await this.#readSealed(id, found)

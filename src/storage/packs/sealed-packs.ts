@@ -51,7 +51,7 @@ export class SealedPacks {
     this.#locatedChunksMax = bounds.locatedChunksMax
   }
 
-  /** Names of listed packs that the object store turned out not to hold. */
+  /** Names of listed packs that the object store turned out not to hold, or not the whole of. */
   get lostPacks(): ReadonlySet<string> {
     return this.#lostPacks
   }
@@ -94,7 +94,7 @@ export class SealedPacks {
     return undefined
   }
 
-  /** Undefined also when the pack itself is gone: then a put stores the chunk anew. */
+  /** Undefined also when the pack itself is gone or cut short: then a put stores the chunk anew. */
   async #findIn(pack: SealedPack, id: Uint8Array): Promise<PackEntry | undefined> {
     try {
       return await this.#findInIndex(pack, id)
@@ -125,6 +125,7 @@ export class SealedPacks {
     const cached = this.#indexCache.get(name)
     if (cached !== undefined) return cached
     const bytes = await this.#objects.get(packKey(pack.name), offset, length)
+    if (bytes.length < length) throw new NotFoundError(`pack ${pack.name} is cut short`)
     this.#indexCache.set(name, bytes)
     return bytes
   }
