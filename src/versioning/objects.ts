@@ -1,7 +1,13 @@
-import { type ByteStream, hexText } from '../base/bytes.ts'
-import { InvalidArgumentError, NotFoundError } from '../base/errors.ts'
+import { type ByteStream, hexBytes, hexText } from '../base/bytes.ts'
+import {
+  DataLossError,
+  InvalidArgumentError,
+  NotFoundError,
+  UnimplementedError,
+} from '../base/errors.ts'
 import type { Database, ReadTransaction } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
+import { contentHash } from '../storage/content-hash.ts'
 import { type Content, contentSizeBytes, type Contents } from '../storage/contents.ts'
 import type { CollectionRoot } from './collection-roots.ts'
 import { StagedBytesReader, StagedBytesWriter } from './staging/staged-bytes.ts'
@@ -39,13 +45,40 @@ export class TagNotFoundError extends NotFoundError {
   }
 }
 
+/** The version of the names that say where a content is. */
+const nameVersion = '01'
+const hashDigits = 64
+/** Of an inline content, the longest: hash, version, tag, size and 64 bytes. */
+const nameDigitsMax = hashDigits + 2 + 2 + 2 + 128
+
+/**
+ * The name of a content that no row knows, such as a file's: its hash, then in lower-case hex where
+ * it is, so that whoever has the name can read it. Equal contents have equal names.
+ */
+export function objectName(content: Content): string {
+  return `${hexText(contentHash(content))}${nameVersion}${hexText(encodeContent(content))}`
+}
+
+/** Undefined when `name` is none that `objectName` gives. */
+function contentOfName(name: string): Content | undefined {
+  if (name.length > nameDigitsMax || !/^[0-9a-f]{64}01([0-9a-f]{2})+$/.test(name)) return undefined
+  try {
+    const content = decodeContent(hexBytes(name.slice(hashDigits + nameVersion.length)))
+    return objectName(content) === name ? content : undefined
+  } catch (error) {
+    if (error instanceof DataLossError) return undefined
+    throw error
+  }
+}
+
 const pageRows = 1000
 const tagLengthMax = 1024
 
 /**
  * Contents that belong to no repo, each by its hash (lower-case hex), and names for them.
  *
- * They stay until they are deleted. Equal contents are one object.
+ * They stay until they are deleted. Equal contents are one object. What `objectName` names can be
+ * read, too, for as long as something else keeps it.
  */
 export class Objects {
   readonly #ports: ObjectPorts
@@ -64,11 +97,7 @@ export class Objects {
     const hash = hexText(contents.hash(content))
     const row = encodeContent(content)
     await database.transact(async (tx) => {
-      await tx.run(
-        'INSERT INTO objects (hash, content) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING',
-        hash,
-        row,
-      )
+      await tx.run(insertObject, hash, row)
       for (const name of names) await tx.run(setTag, name, hash)
     })
     return hash
@@ -102,14 +131,24 @@ export class Objects {
   }
 
   async exists(hash: string): Promise<boolean> {
-    return this.#ports.database.read(async (tx) => (await findObject(tx, hash)) !== undefined)
+    try {
+      await this.#content(hash)
+      return true
+    } catch (error) {
+      if (error instanceof ObjectNotFoundError || error instanceof UnimplementedError) return false
+      throw error
+    }
   }
 
   /** Points tags at an object, also those that pointed elsewhere. @throws {ObjectNotFoundError} */
   async tag(hash: string, names: readonly string[]): Promise<void> {
     checkTags(names)
+    const content = await this.#content(hash)
     await this.#ports.database.transact(async (tx) => {
-      if ((await findObject(tx, hash)) === undefined) throw new ObjectNotFoundError(hash)
+      // From now on the tag keeps it, whatever becomes of the file that it was.
+      const row = contentOfName(hash) === undefined ? undefined : encodeContent(content)
+      if (row !== undefined) await tx.run(insertObject, hash, row)
+      else if ((await findObject(tx, hash)) === undefined) throw new ObjectNotFoundError(hash)
       for (const name of names) await tx.run(setTag, name, hash)
     })
   }
@@ -193,12 +232,38 @@ export class Objects {
   }
 
   async #content(hash: string): Promise<Content> {
-    const row = await this.#ports.database.read((tx) => findObject(tx, hash))
-    if (row === undefined) throw new ObjectNotFoundError(hash)
-    return decodeContent(row.content)
+    const { row, isTree } = await this.#ports.database.read(async (tx) => ({
+      row: await findObject(tx, hash),
+      isTree: (await tx.get('SELECT 1 FROM commits WHERE root = ? LIMIT 1', hash)) !== undefined,
+    }))
+    if (row !== undefined) return decodeContent(row.content)
+    if (isTree) {
+      throw new UnimplementedError(
+        `object ${hash} is the tree of a commit, which cannot be read as an object yet: list the files of the commit`,
+      )
+    }
+    const content = contentOfName(hash)
+    if (content === undefined) throw new ObjectNotFoundError(hash)
+    await this.#requireStored(hash, content)
+    return content
+  }
+
+  /** A name is only text: what it says may be gone, or never have been. */
+  async #requireStored(hash: string, content: Content): Promise<void> {
+    if (content.kind === 'inline') return
+    try {
+      const first = this.#ports.contents.read(content, { offset: content.sizeBytes - 1 })
+      for await (const bytes of first) if (bytes.length === 1) return
+    } catch (error) {
+      if (error instanceof DataLossError) throw new ObjectNotFoundError(hash, { cause: error })
+      throw error
+    }
+    throw new ObjectNotFoundError(hash)
   }
 }
 
+const insertObject = `INSERT INTO objects (hash, content) VALUES (?, ?)
+  ON CONFLICT (hash) DO NOTHING`
 const setTag = `INSERT INTO object_tags (name, hash) VALUES (?, ?)
   ON CONFLICT (name) DO UPDATE SET hash = excluded.hash`
 

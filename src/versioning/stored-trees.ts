@@ -19,7 +19,6 @@ export class StoredTrees {
 
   /**
    * The tree that has `root`: one of a commit here, so that everything it refers to is stored.
-   * Looks through all commits.
    *
    * @throws {NotFoundError}
    */

@@ -75,11 +75,12 @@ describe('inspect-file', () => {
     expect(info.file).toMatchObject({ path, commit: { id, repo: { name: repo } } })
   })
 
-  test('a file has a size, a hash, and one object of that name', async () => {
+  test('a file has a size, a hash, and one object whose name begins with it', async () => {
     const info = await pachd.pfs.inspectFile({ file: fileOf(repo, id, 'a') })
     expect(info).toMatchObject({ fileType: FileType.FILE, sizeBytes: 5n, children: [] })
     expect(info.hash).toHaveLength(32)
-    expect(info.objects.map(({ hash }) => hash)).toEqual([Buffer.from(info.hash).toString('hex')])
+    expect(info.objects).toHaveLength(1)
+    expect(info.objects[0]?.hash).toMatch(new RegExp(`^${Buffer.from(info.hash).toString('hex')}`))
   })
 
   test('a directory has the size of all below, a hash and its children by name', async () => {

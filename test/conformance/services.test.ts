@@ -52,12 +52,60 @@ describe('pfs.ObjectAPI', () => {
     expect(await pachd.objects.inspectObject({ hash })).toEqual(info)
   })
 
-  test('it has the same name as a file of that content', async () => {
+  test.each([
+    ['empty', ''],
+    ['inline', 'short'],
+    ['one chunk', 'more than what rides in a directory '.repeat(100)],
+    ['a list of chunks', Array.from({ length: 400_000 }, (_, index) => `${index} `).join('')],
+  ])('the object of a file can be fetched: %s', async (_kind, text) => {
+    const { objects, pfs } = pachd
     const repo = await freshRepo(pachd)
-    const text = 'more than what rides in a directory '.repeat(100)
-    await commitFiles(pachd, { repo, branch: 'master' }, { a: text })
-    const info = await pachd.pfs.inspectFile({ file: fileOf(repo, 'master', 'a') })
-    expect(await putObject({ value: Buffer.from(text) })).toBe(info.objects[0]?.hash)
+    await commitFiles(pachd, { repo, branch: 'master' }, { a: text, b: text })
+    const info = await pfs.inspectFile({ file: fileOf(repo, 'master', 'a') })
+    const other = await pfs.inspectFile({ file: fileOf(repo, 'master', 'b') })
+    const hash = info.objects[0]?.hash ?? ''
+    expect(hash).toMatch(/^[0-9a-f]+$/)
+    expect(other.objects[0]?.hash).toBe(hash)
+    expect(hash.startsWith(await putObject({ value: Buffer.from(text) }))).toBe(true)
+    expect((await textOf(objects.getObject({ hash }))) === text).toBe(true)
+    expect((await textOf(objects.getObjects({ objects: [{ hash }] }))) === text).toBe(true)
+    expect((await objects.checkObject({ object: { hash } })).exists).toBe(true)
+    expect(await objects.inspectObject({ hash })).toMatchObject({
+      blockRef: { range: { lower: 0n, upper: BigInt(text.length) } },
+    })
+    const listed = async (): Promise<readonly string[]> =>
+      (await collect(objects.listObjects({}))).map((object) => object.hash)
+    expect(await listed()).not.toContain(hash)
+    const name = freshName('tag')
+    await objects.tagObject({ object: { hash }, tags: [{ name }] })
+    expect((await textOf(objects.getTag({ name }))) === text).toBe(true)
+    expect(await listed()).toContain(hash)
+  })
+
+  test('a name that was made up is not found, and a tree is not read yet', async () => {
+    const { objects } = pachd
+    const repo = await freshRepo(pachd)
+    const id = await commitFiles(pachd, { repo, branch: 'master' }, { a: repo, b: repo.repeat(9) })
+    const { objects: named } = await pachd.pfs.inspectFile({ file: fileOf(repo, id, 'b') })
+    const real = named[0]?.hash ?? ''
+    for (const hash of [
+      `${real}00`,
+      real.slice(0, -2),
+      real.replace(/..$/, '7f'),
+      `${'0'.repeat(64)}${real.slice(64)}`,
+      `${'ab'.repeat(32)}0101${'ab'.repeat(32)}6f`,
+    ]) {
+      expect((await objects.checkObject({ object: { hash } })).exists).toBe(false)
+      const missing = refused('not-found', `object ${hash} not found`)
+      await expect(collect(objects.getObject({ hash }))).rejects.toEqual(missing)
+    }
+    const { tree } = await pachd.pfs.inspectCommit({ commit: commitOf(repo, id) })
+    const hash = tree?.hash ?? ''
+    expect((await objects.checkObject({ object: { hash } })).exists).toBe(false)
+    await expect(collect(objects.getObject({ hash }))).rejects.toMatchObject({
+      code: Code.unimplemented,
+      message: expect.stringContaining('is the tree of a commit') as string,
+    })
   })
 
   test('several objects are read as one, from an offset, up to a size', async () => {

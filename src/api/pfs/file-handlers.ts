@@ -1,9 +1,9 @@
 import { create, toBinary } from '@bufbuild/protobuf'
-import { hexText } from '../../base/bytes.ts'
 import { FileInfosWriter } from '../../base/file-info-messages.ts'
 import { baseName } from '../../base/paths.ts'
 import { type API, DiffFileResponseSchema } from '../../gen/pfs_pb.ts'
 import type { FileInfo } from '../../versioning/files.ts'
+import { objectName } from '../../versioning/objects.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { bytePieces } from './byte-pieces.ts'
@@ -35,7 +35,7 @@ export function fileHandlers(versioning: Versioning): ServiceHandlers<typeof API
         return new FileInfosWriter({ repo, id }).encodeOne({
           ...fileInfoFields(file.path, info),
           ...(info.entry.kind === 'file'
-            ? { objects: [hexText(info.hash)] }
+            ? { objects: [objectName(info.entry.content)] }
             : { children: await childNames(files.list(file, signal)) }),
         })
       },
