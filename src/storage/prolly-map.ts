@@ -9,7 +9,7 @@ import { Node } from './prolly/node.ts'
 import { getValue, leafEntries, newNodes, scanTree } from './prolly/read.ts'
 import { diffTrees } from './prolly/walk.ts'
 
-export type { KeyRange, MapConflict, MapDifference, MapEdit, MapEntry } from './map-entries.ts'
+export type { KeyRange, MapDifference, MapEdit, MapEntry } from './map-entries.ts'
 
 /** The root node of a map: equal maps have equal roots. */
 export type MapRoot = ChunkId
