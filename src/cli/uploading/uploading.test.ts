@@ -54,7 +54,8 @@ async function sendDirectory(port: number, directory: string): Promise<string> {
     overwrite: true,
     parallelism: 3,
   })
-  return String((told.read() as unknown) ?? '')
+  const text: unknown = told.read()
+  return text instanceof Buffer ? text.toString() : ''
 }
 
 async function makeDirectory(): Promise<TemporaryDirectory> {
