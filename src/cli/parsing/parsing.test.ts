@@ -113,6 +113,7 @@ test.each([
   ['{\n "a": tru\n}', 'at line 2, column 10'],
   ['{"a": "b', 'Unterminated string at line 1, column 9'],
   ['{"a": 1', 'at line 1, column 8'],
+  ['# mine\npipeline:\n  name: a\n', 'this looks like YAML: a spec is JSON'],
   ['] {}', "Unexpected token ']' at line 1, column 1"],
 ])('the spec %s is refused', (text, reason) => {
   expect(specNames(text).join()).toContain(reason)

@@ -4,6 +4,9 @@ import { type CreatePipelineRequest, CreatePipelineRequestSchema } from '../../g
 import { goDurationSeconds } from './go-duration.ts'
 import { jsonDocuments, JsonSyntaxError, placeText } from './json-documents.ts'
 
+const yamlStart = /^(?:#.*\n|---.*\n|\s)*\w+:(?:\s|$)/
+const notYaml = '; this looks like YAML: a spec is JSON'
+
 /**
  * The pipeline specs in `text`, one after another: the JSON form of CreatePipelineRequest as 1.5
  * reads it. Each is parsed when it is asked for, so that those before an error can be used.
@@ -24,7 +27,7 @@ export function* parsePipelineSpecs(text: string): Generator<CreatePipelineReque
       yield parseSpec(next.value.value)
     } catch (error) {
       if (!(error instanceof InvalidArgumentError)) throw error
-      if (error instanceof JsonSyntaxError) place = ''
+      if (error instanceof JsonSyntaxError) place = yamlStart.test(text) ? notYaml : ''
       throw new InvalidArgumentError(`malformed pipeline spec: ${error.message}${place}`, {
         cause: error,
       })
