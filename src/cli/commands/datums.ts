@@ -11,6 +11,7 @@ import { sizeText } from '../printing/sizes.ts'
 import { datumStateText } from '../printing/states.ts'
 import { Table, tableText } from '../printing/table.ts'
 import { goDurationText, secondsOf, spanText } from '../printing/times.ts'
+import { visible } from '../printing/visible.ts'
 import { jobsClient, streamOrElse } from '../own-clients.ts'
 import { ppsClient } from '../pps-client.ts'
 
@@ -86,7 +87,7 @@ function detailText(info: DatumInfo): string {
 
 function inputLines(files: readonly InputFile[]): string {
   if (files.length === 0) return ''
-  return `\nInputs:\n${files.map(({ path }) => `  ${path}\n`).join('')}`
+  return `\nInputs:\n${files.map(({ path }) => `  ${visible(path)}\n`).join('')}`
 }
 
 function totalOf(

@@ -8,6 +8,7 @@ import { sizeText } from '../printing/sizes.ts'
 import { Table } from '../printing/table.ts'
 import { filesClient, streamOrElse } from '../own-clients.ts'
 import { pfsClient } from '../pfs-client.ts'
+import { visible } from '../printing/visible.ts'
 
 export async function inspectFile(context: CommandContext): Promise<void> {
   const { args, flags, out } = context
@@ -18,8 +19,9 @@ export async function inspectFile(context: CommandContext): Promise<void> {
 
 function detailText(info: FileInfo): string {
   const { file, sizeBytes, children } = info
-  let text = `Path: ${file?.path ?? ''}\nType: ${typeText(info)}\nSize: ${sizeText(sizeBytes)}\n`
-  if (children.length > 0) text += `Children: ${children.map((name) => ` ${name} `).join('')} \n`
+  let text = `Path: ${visible(file?.path ?? '')}\nType: ${typeText(info)}\nSize: ${sizeText(sizeBytes)}\n`
+  if (children.length > 0)
+    text += `Children: ${children.map((name) => ` ${visible(name)} `).join('')} \n`
   return text
 }
 

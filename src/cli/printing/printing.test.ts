@@ -95,6 +95,13 @@ test('every cell of a table is padded, at least three blanks wide of the next', 
   ).toBe('ID STATE \n1  ok    \n')
 })
 
+test('a name neither breaks the line of a table nor commands the terminal', () => {
+  const cells = ['new\nline', 'clear\u001b[2J', 'bell\u0007', '\u009b', '\u001b[32mok\u001b[0m']
+  expect(tableText([cells], denseTable)).toBe(
+    'new\\nline clear\\x1b[2J bell\\x07 \\x9b \u001b[32mok\u001b[0m \n',
+  )
+})
+
 test('colours take no place in a table', () => {
   expect(
     tableText(

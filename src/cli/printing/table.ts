@@ -1,4 +1,5 @@
 import type { Output } from '../output.ts'
+import { visible } from './visible.ts'
 
 /** How the cells of a table are padded: every one, also the last of its line. */
 export interface TableShape {
@@ -47,7 +48,8 @@ export function tableText(rows: readonly (readonly string[])[], shape: TableShap
   return rowsText(rows, shape, [])
 }
 
-function rowsText(rows: readonly (readonly string[])[], shape: TableShape, widths: Widths): string {
+function rowsText(raw: readonly (readonly string[])[], shape: TableShape, widths: Widths): string {
+  const rows = raw.map((cells) => cells.map(visibleCell))
   for (const cells of rows) {
     for (const [index, cell] of cells.entries()) {
       const width = Math.max(shape.cellWidthMin, cellWidth(cell) + shape.gap)
@@ -62,6 +64,10 @@ function rowsText(rows: readonly (readonly string[])[], shape: TableShape, width
     text += '\n'
   }
   return text
+}
+
+function visibleCell(cell: string): string {
+  return plainCell.test(cell) ? cell : visible(cell)
 }
 
 /** In characters; escapes take no place on a screen. */

@@ -1,0 +1,20 @@
+const control = /\p{Cc}(?:\[\d+m)?/gu
+const colourStart = '\u001b['
+const shortForms: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
+
+/**
+ * `text` with its control characters written out, as in `\n`: a name can neither break the line
+ * that it is on nor command the terminal. Colours stay.
+ */
+export function visible(text: string): string {
+  return text.replaceAll(control, (sequence) => {
+    if (sequence.length > 1 && sequence.startsWith(colourStart)) return sequence
+    const character = sequence.slice(0, 1)
+    return writtenOut(character) + sequence.slice(1)
+  })
+}
+
+function writtenOut(character: string): string {
+  const code = character.charCodeAt(0).toString(16).padStart(2, '0')
+  return shortForms[character] ?? `\\x${code}`
+}
