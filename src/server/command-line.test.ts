@@ -20,9 +20,9 @@ describe('the command line of pachd', () => {
   })
 
   test('programs of pipelines are found in the absolute places of PATH', () => {
-    const environment = { PATH: '/home/ada/bin::node_modules/.bin:/usr/bin' }
+    const environment = { PATH: '/opt/ada/bin::node_modules/.bin:/usr/bin' }
     expect(parseCommandLine(['--root', '/d'], environment)).toMatchObject({
-      config: { programPath: '/home/ada/bin:/usr/bin' },
+      config: { programPath: '/opt/ada/bin:/usr/bin' },
     })
   })
 

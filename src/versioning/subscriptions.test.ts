@@ -149,6 +149,8 @@ test('flush hears of a failure, of a deleted repo and of the end of its caller',
   expect(await cancelled).toContain('cancelled')
   const deleted = subscriptions.flush({ commits, signal })
   const gone = failureOf(Array.fromAsync(deleted))
+  // Reads answer in order: the flush knows its targets once this one is answered.
+  await world.database.read(() => Promise.resolve())
   await repos.delete('j-b', { force: true })
   expect(await gone).toContain('the repo has been deleted')
 })
