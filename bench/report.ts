@@ -30,7 +30,7 @@ export function resultText(result: BenchmarkResult): string {
 /** For `RESULTS.md`. */
 export function markdownText({ machine, results }: Report): string {
   const rows = results.flatMap((result) => [
-    `| **${result.title}** | | | | ${memoryCell(result)} |`,
+    `| **${result.title}** (load ${result.loads.join(' to ')}) | | | | ${memoryCell(result)} |`,
     ...result.series.map(({ label, median }) => seriesRow(result, label, median)),
   ])
   return [
@@ -45,11 +45,16 @@ export function markdownText({ machine, results }: Report): string {
 
 function seriesRow({ verdicts, unit }: BenchmarkResult, label: string, median: number): string {
   const own = verdicts.filter(({ ours }) => ours === label)
-  const ratios = own.map((verdict) => `${verdictText(verdict)} ${verdict.baseline}`)
+  const ratios = own.map((verdict) => `${verdictText(verdict)} ${cellText(verdict.baseline)}`)
   const budgets = own
     .filter(({ budget }) => budget !== undefined)
     .map(({ budget, isKept }) => `${budgetText(budget).trim()}: ${isKept ? 'kept' : '**missed**'}`)
-  return `| ${label} | ${valueText(median, unit)} | ${ratios.join('<br>')} | ${budgets.join('<br>')} | |`
+  return `| ${cellText(label)} | ${valueText(median, unit)} | ${ratios.join('<br>')} | ${budgets.join('<br>')} | |`
+}
+
+/** A line of shell with a pipe in it would end the cell. */
+function cellText(label: string): string {
+  return label.replaceAll('|', String.raw`\|`)
 }
 
 function memoryCell({ serverPeakMib, clientPeakMib }: BenchmarkResult): string {
