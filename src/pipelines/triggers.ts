@@ -27,7 +27,7 @@ import {
   type PipelineRecord,
 } from './pipeline-records.ts'
 
-/** Commits that are noted or considered in one transaction: some 25 ms of the event loop. */
+/** Commits that are noted or considered in one transaction, which holds up the event loop: below 100 ms. */
 const sliceCountMax = 100
 
 /** An arrival with what is known of its commit. */
