@@ -14,8 +14,11 @@ export interface RunRecord {
 export type Run = readonly ChunkId[]
 
 const runVersion = 1
-/** A chunk ends with the record that fills this; small, since a merge holds one of each run. */
-const runChunkBytes = 256 * 1024
+/**
+ * A chunk ends with the record that fills this; small, since a merge holds one of each run, and in
+ * memory its records take ten times as much.
+ */
+const runChunkBytes = 32 * 1024
 
 /** Stores records that are sorted already. Durable after the next flush. */
 export async function writeRun(
