@@ -36,7 +36,7 @@ export class RepoInUseError extends FailedPreconditionError {
 
   constructor(repo: string, dependents: readonly string[], options?: ErrorOptions) {
     super(
-      `cannot delete the provenance of other repos: ${repo} is the provenance of ${dependents.join(', ')}; delete those first, or use force`,
+      `cannot delete the provenance of other repos: ${repo} is the provenance of ${dependents.join(', ')}; delete those first, or use --force`,
       options,
     )
     this.repo = repo

@@ -37,13 +37,19 @@ export class ServerCalls implements AsyncDisposable {
     return Buffer.concat(slices).toString('utf8')
   }
 
-  async matchingPaths(repo: string, commit: string, pattern: string): Promise<readonly string[]> {
+  async matching(
+    repo: string,
+    commit: string,
+    pattern: string,
+  ): Promise<readonly { readonly path: string; readonly sizeBytes: number }[]> {
     const request = { commit: { repo: { name: repo }, id: commit }, pattern }
-    const paths: string[] = []
+    const found: { path: string; sizeBytes: number }[] = []
     for await (const { fileInfo } of this.files.globFiles(request)) {
-      paths.push(...fileInfo.map(({ file }) => file?.path ?? ''))
+      for (const { file, sizeBytes } of fileInfo) {
+        found.push({ path: file?.path ?? '', sizeBytes: Number(sizeBytes) })
+      }
     }
-    return paths
+    return found
   }
 
   async repoNames(): Promise<ReadonlySet<string>> {

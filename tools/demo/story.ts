@@ -80,12 +80,11 @@ export class Story {
     await shell.run(`pachctl put-file packages master / -r -f ${shellWord(modules)}`)
     await shell.run('pachctl finish-commit packages master')
     const elapsedMs = calls.clock.monotonicMs() - startedMs
-    const { sizeBytes } = await calls.pfs.inspectCommit({
-      commit: { repo: { name: 'packages' }, id: commit },
-    })
-    const names = await this.#packageNames(commit)
+    const packages = await this.#packages(commit)
+    // Not all that was put: links in .bin stand for whole programs once more.
+    const sizeBytes = packages.reduce((sum, one) => sum + one.sizeBytes, 0)
     screen.result(
-      `${grouped(names.length)} packages, ${sizeText(Number(sizeBytes))}, in commit ${commit}`,
+      `${grouped(packages.length)} packages, ${sizeText(sizeBytes)}, in commit ${commit}`,
       elapsedMs,
     )
     return commit
@@ -103,10 +102,14 @@ export class Story {
     await shell.run(`pachctl delete-commit packages ${head.id}`)
   }
 
-  async #packageNames(commit: string): Promise<readonly string[]> {
+  async #packages(
+    commit: string,
+  ): Promise<readonly { readonly name: string; readonly sizeBytes: number }[]> {
     const { calls } = this.#ports
-    const found = packageGlobs.map((glob) => calls.matchingPaths('packages', commit, glob))
-    return (await Promise.all(found)).flat().map((path) => path.replace(/^\//, ''))
+    const found = packageGlobs.map((glob) => calls.matching('packages', commit, glob))
+    return (await Promise.all(found))
+      .flat()
+      .map(({ path, sizeBytes }) => ({ name: path.replace(/^\//, ''), sizeBytes }))
   }
 
   async #process(commit: string): Promise<void> {
@@ -143,7 +146,8 @@ export class Story {
 
   async #change(first: string): Promise<{ readonly name: string; readonly commit: string }> {
     const { screen, shell } = this.#ports
-    const names = (await this.#packageNames(first)).filter((name) => !name.startsWith('@'))
+    const packages = await this.#packages(first)
+    const names = packages.map((one) => one.name).filter((one) => !one.startsWith('@'))
     const name = changeFavourites.find((one) => names.includes(one)) ?? names[0]
     const others = names.filter((one) => one !== name)
     const removed = removeFavourites.find((one) => others.includes(one)) ?? others.at(-1)
