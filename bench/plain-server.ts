@@ -29,3 +29,5 @@ server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port
   if (error !== null) throw error
   process.send?.(port)
 })
+// Ends with the process that forked it, however that one ends.
+process.once('disconnect', () => server.forceShutdown())
