@@ -28,7 +28,14 @@ export class Http2Wire implements CallWire {
     stream.on('aborted', () => events.gone())
     stream.on('close', () => events.gone())
     stream.on('drain', () => events.drained())
-    stream.on('end', () => events.receivedAll())
+    // A caller that cancels may end its half right before the reset (Node's HTTP/2 does): what then
+    // looks complete is cut short, and the reset is seen by the next turn of the event loop.
+    stream.on('end', () => {
+      // eslint-disable-next-line no-restricted-globals -- a turn of the loop, not a time
+      setImmediate(() => {
+        if (!stream.aborted && !stream.destroyed) events.receivedAll()
+      })
+    })
     stream.on('data', (slice: Uint8Array) => {
       if (!events.received(slice)) stream.pause()
     })
