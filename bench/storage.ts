@@ -11,6 +11,7 @@ import { ChunkedContents } from '../src/storage/chunked-contents.ts'
 import { openChunkStore } from '../src/storage/chunk-store.ts'
 import { LocalObjectStore } from '../src/storage/local-objects.ts'
 import { storageMigrations } from '../src/storage/tables.ts'
+import { peakMemoryMib } from './processes.ts'
 
 const mib = 1024 * 1024
 
@@ -97,5 +98,5 @@ export async function measureStorage(directory: string, sizeMiB: number): Promis
 const [directory, size] = process.argv.slice(2)
 if (import.meta.main && directory !== undefined) {
   console.log(await measureStorage(directory, Number(size ?? 1024)))
-  console.log('peak memory, MiB:', Math.round(process.resourceUsage().maxRSS / 1024))
+  console.log('peak memory, MiB:', Math.round(peakMemoryMib(process.pid) ?? 0))
 }
