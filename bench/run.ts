@@ -11,9 +11,14 @@ import { parseArgs } from 'node:util'
 import { type Benchmark, type BenchmarkResult, judge, medianOf, type Series } from './benchmark.ts'
 import { changedDatum } from './cases/changed-datum.ts'
 import { finishCommit } from './cases/finish-commit.ts'
+import { hugeFile } from './cases/huge-file.ts'
 import { largeFileIn, largeFileOut } from './cases/large-file.ts'
 import { listDirectory } from './cases/list-directory.ts'
+import { manyBranches } from './cases/many-branches.ts'
+import { manyCommits } from './cases/many-commits.ts'
+import { millionFiles } from './cases/million-files.ts'
 import { putToOutput } from './cases/put-to-output.ts'
+import { singlePuts } from './cases/single-puts.ts'
 import { smallCalls } from './cases/small-calls.ts'
 import { smallFiles } from './cases/small-files.ts'
 import { trivialDatums } from './cases/trivial-datums.ts'
@@ -33,6 +38,11 @@ const benchmarks: readonly Benchmark[] = [
   putToOutput,
   versionCommand,
   smallCalls,
+  singlePuts,
+  manyCommits,
+  manyBranches,
+  millionFiles,
+  hugeFile,
 ]
 
 const here = fileURLToPath(new URL('.', import.meta.url))
