@@ -1,4 +1,4 @@
-import { type ByteStream, concatBytes } from '../base/bytes.ts'
+import { type ByteStream, concatBytes, copyBytes } from '../base/bytes.ts'
 import { DataLossError, assert } from '../base/errors.ts'
 import { ListBuilder } from './chunk-lists/list-builder.ts'
 import { type PlacedChunk, readList } from './chunk-lists/list-reader.ts'
@@ -34,7 +34,7 @@ export class ChunkedContents implements Contents {
         if (done === true) return await this.writeBytes(concatBytes(head))
         headBytes += value.length
         // The source may use its buffer again.
-        if (value.length > 0) head.push(value.slice())
+        if (value.length > 0) head.push(copyBytes(value))
       }
       return await this.#writeLong(this.#chunker(resumed(head, source)))
     } finally {
@@ -43,7 +43,7 @@ export class ChunkedContents implements Contents {
   }
 
   async writeBytes(bytes: Uint8Array): Promise<Content> {
-    if (bytes.length <= inlineBytesMax) return { kind: 'inline', bytes: bytes.slice() }
+    if (bytes.length <= inlineBytesMax) return { kind: 'inline', bytes: copyBytes(bytes) }
     if (bytes.length <= splitBytesMin) {
       return { kind: 'chunk', chunk: await this.#chunks.put(bytes), sizeBytes: bytes.length }
     }

@@ -1,3 +1,4 @@
+import { copyBytes } from '../base/bytes.ts'
 import { DataLossError } from '../base/errors.ts'
 import { chunkIdOf } from './chunk-id.ts'
 import type { ChunkId, ChunkStore } from './chunks.ts'
@@ -19,7 +20,7 @@ export class MemoryChunkStore implements ChunkStore {
 
   put(bytes: Uint8Array): Promise<ChunkId> {
     const id = chunkIdOf(bytes)
-    if (!this.#chunks.has(id)) this.#chunks.set(id, bytes.slice())
+    if (!this.#chunks.has(id)) this.#chunks.set(id, copyBytes(bytes))
     return Promise.resolve(id)
   }
 

@@ -1,5 +1,5 @@
 import { readFile, unlink } from 'node:fs/promises'
-import { concatBytes } from '../base/bytes.ts'
+import { concatBytes, copyBytes } from '../base/bytes.ts'
 import { NotFoundError, ResourceExhaustedError } from '../base/errors.ts'
 import type { ObjectInfo, ObjectKey, ObjectStore } from './object-store.ts'
 
@@ -18,7 +18,7 @@ export class MemoryObjectStore implements ObjectStore {
     parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   ): Promise<boolean> {
     const copies: Uint8Array[] = []
-    for await (const part of parts) copies.push(part.slice())
+    for await (const part of parts) copies.push(copyBytes(part))
     const bytes = concatBytes(copies)
     if (this.#objects.has(key)) return false
     if (this.#usedBytes + bytes.length > this.#capacityBytes) {

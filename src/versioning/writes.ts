@@ -1,5 +1,5 @@
 import type { ByteStream } from '../base/bytes.ts'
-import { concatBytes } from '../base/bytes.ts'
+import { concatBytes, copyBytes } from '../base/bytes.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { CommitId } from '../base/names.ts'
 import { parseFilePath, rootPath } from '../base/paths.ts'
@@ -199,7 +199,7 @@ async function takeHead(
     const next = await iterator.next()
     if (next.done === true) return { bytes: concatBytes(parts), ended: true }
     // The source may use its buffer again.
-    parts.push(next.value.slice())
+    parts.push(copyBytes(next.value))
     size += next.value.length
   }
   return { bytes: concatBytes(parts), ended: false }

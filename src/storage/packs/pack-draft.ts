@@ -1,4 +1,5 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
+import { copyBytes } from '../../base/bytes.ts'
 import { assert, DataLossError } from '../../base/errors.ts'
 import type { ChunkId } from '../chunks.ts'
 import { type FaultPoint } from '../fault-point.ts'
@@ -110,7 +111,7 @@ export class PackDraft {
     const held = this.#heldBlock(offset)
     if (held !== undefined) {
       const start = offset - held.offset
-      return { entry, stored: held.bytes.slice(start, start + storedBytes) }
+      return { entry, stored: copyBytes(held.bytes.subarray(start, start + storedBytes)) }
     }
     const stored = Buffer.allocUnsafeSlow(storedBytes)
     const file = await this.#opened()
