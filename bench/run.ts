@@ -23,6 +23,7 @@ import { smallCalls } from './cases/small-calls.ts'
 import { smallFiles } from './cases/small-files.ts'
 import { trivialDatums } from './cases/trivial-datums.ts'
 import { versionCommand } from './cases/version-command.ts'
+import { wideDirectory } from './cases/wide-directory.ts'
 import { currentLoad, describeMachine, waitForQuiet } from './machine.ts'
 import { Pachd } from './pachd.ts'
 import { markdownText, type Report, resultText } from './report.ts'
@@ -32,6 +33,7 @@ const benchmarks: readonly Benchmark[] = [
   largeFileIn,
   largeFileOut,
   listDirectory,
+  wideDirectory,
   finishCommit,
   trivialDatums,
   changedDatum,
