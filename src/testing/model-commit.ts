@@ -1,5 +1,8 @@
 import { isWithin, parentPath, type FilePath } from '../base/paths.ts'
 
+/** What came of a copy or a move. */
+export type PlaceResult = 'done' | 'within' | 'missing' | 'root' | 'conflict' | 'taken'
+
 /** What a commit holds, as simply as it can be said: the judge of the real thing. */
 export class ModelCommit {
   readonly parent: string | undefined
@@ -40,6 +43,44 @@ export class ModelCommit {
     for (const directory of above) this.directories.add(directory)
     this.files.set(path, overwrite ? text : (this.files.get(path) ?? '') + text)
     return 'done'
+  }
+
+  /** Puts what `from` has at `source` to `path`, file by file; as it is, when it is this itself. */
+  place(from: ModelCommit, source: string, path: string, overwrite: boolean): PlaceResult {
+    const isBelow = (other: string): boolean => isWithin(other as FilePath, source as FilePath)
+    const files = [...from.files].filter(([file]) => isBelow(file))
+    const directories = [...from.directories].filter(isBelow)
+    if (files.length + directories.length === 0) return 'missing'
+    if (from === this && isWithin(path as FilePath, source as FilePath)) return 'within'
+    if (path === '' && directories.length === 0) return 'root'
+    const above = [...this.files.keys()].some(
+      (file) => file !== path && isWithin(path as FilePath, file as FilePath),
+    )
+    if (above) return 'conflict'
+    if (!overwrite && this.#isTaken(path)) return 'taken'
+    if (overwrite) this.delete(path)
+    for (const [file, text] of files) this.files.set(path + file.slice(source.length), text)
+    for (const directory of directories) this.directories.add(path + directory.slice(source.length))
+    for (let up = path; up !== '';) {
+      up = parentPath(up as FilePath)
+      this.directories.add(up)
+    }
+    return 'done'
+  }
+
+  move(source: string, path: string, overwrite: boolean): PlaceResult {
+    const result = this.place(this, source, path, overwrite)
+    if (result === 'done' && !isWithin(source as FilePath, path as FilePath)) this.delete(source)
+    return result
+  }
+
+  /** An empty directory makes way. */
+  #isTaken(path: string): boolean {
+    if (this.files.has(path)) return true
+    const inside = [...this.files.keys(), ...this.directories].filter(
+      (other) => other !== path && isWithin(other as FilePath, path as FilePath),
+    )
+    return inside.length > 0
   }
 
   delete(path: string): void {

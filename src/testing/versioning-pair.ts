@@ -1,7 +1,7 @@
 import { deepEqual, rejects } from 'node:assert/strict'
 import { utf8 } from '../base/bytes.ts'
 import type { FilePath } from '../base/paths.ts'
-import { ModelCommit } from './model-commit.ts'
+import { ModelCommit, type PlaceResult } from './model-commit.ts'
 import type { TestVersioning } from './test-versioning.ts'
 
 export interface PairPut {
@@ -21,7 +21,23 @@ export type PairStep = { readonly branch: string } & (
   | { readonly kind: 'put'; readonly put: PairPut }
   | { readonly kind: 'delete'; readonly path: FilePath }
   | { readonly kind: 'bulk'; readonly puts: readonly PairPut[] }
+  /** Copies or moves from another branch, or the same, to `branch`. */
+  | {
+      readonly kind: 'copy' | 'move'
+      readonly from: string
+      readonly source: FilePath
+      readonly path: FilePath
+      readonly overwrite: boolean
+    }
 )
+
+const refusals: Readonly<Record<Exclude<PlaceResult, 'done'>, RegExp>> = {
+  within: /into itself|onto itself/,
+  missing: /not found/,
+  root: /cannot put a file at the root/,
+  conflict: /which is not a directory/,
+  taken: /already exists there/,
+}
 
 /** A commit of the model, with its id in the product. */
 interface Known {
@@ -68,6 +84,10 @@ export class VersioningPair {
         return
       case 'abandon':
         return this.#abandon(known)
+      case 'copy':
+        return this.#copy(known, step)
+      case 'move':
+        return this.#move(known, step)
       default:
         step satisfies never
     }
@@ -125,6 +145,47 @@ export class VersioningPair {
     if (results.includes('conflict')) return await rejects(bulk.commit(), /could not put file at/)
     await bulk.commit()
     model.become(after)
+  }
+
+  async #copy(to: Known, step: PairStep & { readonly kind: 'copy' | 'move' }): Promise<void> {
+    const from = this.#known(step.from)
+    if (from === undefined) return
+    const { source, path, overwrite } = step
+    const run = this.#world.versioning.copies.copy(
+      { repo: this.#repo, commit: from.id, path: source },
+      { repo: this.#repo, commit: to.id, path },
+      { mode: overwrite ? 'overwrite' : 'refuse' },
+    )
+    if (!to.model.isOpen) return rejects(run, /is not open/)
+    const after = to.model.clone()
+    const model = from.id === to.id ? after : from.model
+    const result = after.place(model, source, path, overwrite)
+    if (result !== 'done') return rejects(run, refusals[result])
+    await run
+    to.model.become(after)
+  }
+
+  async #move(to: Known, step: PairStep & { readonly kind: 'copy' | 'move' }): Promise<void> {
+    const from = this.#known(step.from)
+    if (from === undefined) return
+    const { source, path, overwrite } = step
+    const run = this.#world.versioning.copies.move(
+      { repo: this.#repo, commit: from.id, path: source },
+      { repo: this.#repo, commit: to.id, path },
+      { overwrite },
+    )
+    if (!to.model.isOpen) return rejects(run, /is not open/)
+    const after = to.model.clone()
+    const result =
+      from.id === to.id
+        ? after.move(source, path, overwrite)
+        : after.place(from.model, source, path, overwrite)
+    if (result === 'missing') return rejects(run, refusals.missing)
+    if (!from.model.isOpen) return rejects(run, /cannot move files out of commit/)
+    if (result !== 'done') return rejects(run, refusals[result])
+    await run
+    to.model.become(after)
+    if (from.id !== to.id) from.model.delete(source)
   }
 
   async #finish(branch: string, known: Known): Promise<void> {

@@ -66,6 +66,10 @@ async function* stagedWrites(database: Database): AsyncGenerator<StagedWrite> {
 async function* rootsOf(write: StagedWrite, chunks: ChunkReader): AsyncGenerator<CollectionRoot> {
   if (write.kind === 'put' && write.value.kind === 'content') {
     yield { kind: 'content', content: write.value.content }
+  } else if (write.kind === 'graft') {
+    const { entry } = write
+    if (entry.kind === 'directory') yield { kind: 'tree', root: entry.root }
+    else if (entry.content.kind !== 'inline') yield { kind: 'content', content: entry.content }
   } else if (write.kind === 'bulk') {
     for (const chunk of write.runs.flat()) yield { kind: 'chunk', chunk }
     for await (const { content } of mergeRuns(chunks, write.runs)) {

@@ -1,5 +1,6 @@
 import {
   AlreadyExistsError,
+  DomainError,
   FailedPreconditionError,
   InvalidArgumentError,
   NotFoundError,
@@ -152,6 +153,31 @@ export class IsADirectoryError extends FailedPreconditionError {
   constructor(path: string, options?: ErrorOptions) {
     super(`${path === '' ? '/' : path} is a directory`, options)
     this.path = path
+  }
+}
+
+/** A copy or move without leave to replace what is at its destination. */
+export class PathTakenError extends AlreadyExistsError {
+  override readonly name = 'PathTakenError'
+  readonly path: string
+
+  constructor(path: string, taken: 'file' | 'directory', options?: ErrorOptions) {
+    const shown = path === '' ? '/' : path
+    super(
+      `cannot write to "${shown}": a ${taken} already exists there; name the whole new path, or replace what is there with --overwrite`,
+      options,
+    )
+    this.path = path
+  }
+}
+
+/** Others kept changing what a call was about, as often as it tried. */
+export class CommitBusyError extends DomainError {
+  override readonly name = 'CommitBusyError'
+  readonly kind = 'conflict'
+
+  constructor(what: string, options?: ErrorOptions) {
+    super(`${what} kept changing meanwhile, and nothing was done; try again`, options)
   }
 }
 

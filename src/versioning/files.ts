@@ -52,13 +52,35 @@ export class Files {
     commit: string,
     signal?: AbortSignal,
   ): Promise<{ readonly commit: CommitInfo; readonly tree: CommitTree }> {
-    return this.#root(repo, commit, signal)
+    return this.snapshot(repo, commit, signal)
+  }
+
+  /** As `tree`, with the last staged write that it shows; without one when it is finished. */
+  async snapshot(
+    repo: string,
+    name: string,
+    signal?: AbortSignal,
+  ): Promise<{
+    readonly commit: CommitInfo
+    readonly tree: DirectoryEntry
+    readonly sequence: number | undefined
+  }> {
+    for (;;) {
+      checkCancelled(signal)
+      const commit = await this.#ports.database.read((tx) => getCommit(tx, repo, name))
+      if (commit.state.kind === 'finished') {
+        return { commit, tree: treeEntry(commit.state.tree), sequence: undefined }
+      }
+      const open = await this.#openTrees.current(commit.id, signal)
+      if (open !== undefined) return { commit, tree: open.tree, sequence: open.sequence }
+      // It was finished or deleted meanwhile: look again.
+    }
   }
 
   /** @throws {FileNotFoundError} */
   async inspect(file: FileName, signal?: AbortSignal): Promise<FileInfo> {
     const path = parseFilePath(file.path)
-    const { commit, tree } = await this.#root(file.repo, file.commit, signal)
+    const { commit, tree } = await this.snapshot(file.repo, file.commit, signal)
     const entry = await this.#ports.trees.get(tree, path)
     if (entry === undefined) throw notFound(commit, path)
     return this.#info(path, entry)
@@ -96,7 +118,7 @@ export class Files {
    */
   async *list(file: FileName, signal?: AbortSignal): AsyncGenerator<FileInfo> {
     const path = parseFilePath(file.path)
-    const { tree } = await this.#root(file.repo, file.commit, signal)
+    const { tree } = await this.snapshot(file.repo, file.commit, signal)
     for await (const { name, entry } of this.#ports.trees.list(tree, path)) {
       checkCancelled(signal)
       yield this.#info(joinPath(path, name), entry)
@@ -110,7 +132,7 @@ export class Files {
    */
   async *walk(file: FileName, signal?: AbortSignal): AsyncGenerator<FileInfo> {
     const path = parseFilePath(file.path)
-    const { commit, tree } = await this.#root(file.repo, file.commit, signal)
+    const { commit, tree } = await this.snapshot(file.repo, file.commit, signal)
     let empty = true
     for await (const found of this.#ports.trees.walk(tree, { path, directories: true })) {
       checkCancelled(signal)
@@ -126,7 +148,7 @@ export class Files {
     signal?: AbortSignal,
   ): AsyncGenerator<FileInfo> {
     const glob = parseGlob(options.pattern)
-    const { tree } = await this.#root(options.repo, options.commit, signal)
+    const { tree } = await this.snapshot(options.repo, options.commit, signal)
     for await (const { path, entry } of this.#ports.trees.glob(tree, glob)) {
       checkCancelled(signal)
       yield this.#info(path, entry)
@@ -159,24 +181,9 @@ export class Files {
     }
   }
 
-  async #root(
-    repo: string,
-    name: string,
-    signal: AbortSignal | undefined,
-  ): Promise<{ readonly commit: CommitInfo; readonly tree: DirectoryEntry }> {
-    for (;;) {
-      checkCancelled(signal)
-      const commit = await this.#ports.database.read((tx) => getCommit(tx, repo, name))
-      if (commit.state.kind === 'finished') return { commit, tree: treeEntry(commit.state.tree) }
-      const open = await this.#openTrees.current(commit.id, signal)
-      if (open !== undefined) return { commit, tree: open.tree }
-      // It was finished or deleted meanwhile: look again.
-    }
-  }
-
   async #sideOf(file: FileName, signal: AbortSignal | undefined): Promise<Side> {
     const path = parseFilePath(file.path)
-    const { commit, tree } = await this.#root(file.repo, file.commit, signal)
+    const { commit, tree } = await this.snapshot(file.repo, file.commit, signal)
     return { commit, path, entry: await this.#ports.trees.get(tree, path) }
   }
 
@@ -197,7 +204,8 @@ export class Files {
     entry: TreeEntry | undefined,
   ): FileInfo | undefined {
     if (side === undefined || entry === undefined) return undefined
-    return this.#info(parseFilePath(`${side.path}${relative}`), entry)
+    // A copy may have brought it to where its path is longer than one that can be asked for.
+    return this.#info(`${side.path}${relative}` as FilePath, entry)
   }
 
   #info(path: FilePath, entry: TreeEntry): FileInfo {

@@ -51,11 +51,19 @@ function stepOf<Kind extends PairStep['kind'], Rest extends object>(
     .map(({ branch, rest: fields }) => ({ kind, branch, ...fields }))
 }
 
+const sources = fc.oneof(
+  { weight: 8, arbitrary: paths },
+  { weight: 1, arbitrary: fc.constant(parseFilePath('/')) },
+)
+const placement = { from: branches, source: sources, path: sources, overwrite: fc.boolean() }
+
 const steps: fc.Arbitrary<PairStep> = fc.oneof(
   { weight: 2, arbitrary: stepOf('start', {}) },
   { weight: 12, arbitrary: stepOf('put', { put: puts }) },
   { weight: 4, arbitrary: stepOf('delete', { path: deleted }) },
   { weight: 3, arbitrary: stepOf('bulk', { puts: fc.array(puts, { maxLength: 6 }) }) },
+  { weight: 5, arbitrary: stepOf('copy', placement) },
+  { weight: 4, arbitrary: stepOf('move', placement) },
   { weight: 3, arbitrary: stepOf('read', {}) },
   { weight: 4, arbitrary: stepOf('finish', {}) },
   { weight: 1, arbitrary: stepOf('fork', {}) },

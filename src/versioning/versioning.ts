@@ -1,6 +1,7 @@
 import { Branches } from './branches.ts'
 import { type CollectionRoot, collectionRoots } from './collection-roots.ts'
 import { Commits } from './commits.ts'
+import { Copies } from './copies.ts'
 import { Files } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
 import { Repos } from './repos.ts'
@@ -15,6 +16,7 @@ export interface Versioning {
   readonly commits: Commits
   readonly files: Files
   readonly writes: Writes
+  readonly copies: Copies
   readonly subscriptions: Subscriptions
   /** Everything that keeps chunks alive: the rows' references, and trees in memory. */
   collectionRoots(): AsyncIterable<CollectionRoot>
@@ -22,12 +24,14 @@ export interface Versioning {
 
 export function createVersioning(ports: VersioningPorts): Versioning {
   const openTrees = new OpenTrees(ports)
+  const files = new Files(ports, openTrees)
   return {
     repos: new Repos(ports),
     branches: new Branches(ports),
     commits: new Commits(ports, openTrees),
-    files: new Files(ports, openTrees),
+    files,
     writes: new Writes(ports, openTrees),
+    copies: new Copies(ports, openTrees, files),
     subscriptions: new Subscriptions(ports),
     async *collectionRoots() {
       for (const root of openTrees.roots()) yield { kind: 'tree', root }

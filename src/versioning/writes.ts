@@ -3,20 +3,15 @@ import { concatBytes, copyBytes } from '../base/bytes.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { CommitId } from '../base/names.ts'
 import { parseFilePath, rootPath } from '../base/paths.ts'
-import { FileDirectoryConflictError } from '../storage/tree-errors.ts'
 import type { FileName } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
 import { checkCancelled } from './records/cancellation.ts'
 import { RunCollector } from './staging/bulk.ts'
+import { conflictError } from './staging/conflicts.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
 import type { Run } from './staging/runs.ts'
-import { requireOpen, stageWrite, type StageResult, type StageTarget } from './staging/stage.ts'
-import {
-  encodeStaged,
-  rowBytesMax,
-  type StagedColumns,
-  type StagedValue,
-} from './staging/staged-rows.ts'
+import { requireOpen, stageWrites } from './staging/stage.ts'
+import { encodeStaged, rowBytesMax, type StagedValue } from './staging/staged-rows.ts'
 
 export { sweepStagedWrites } from './staging/sweep.ts'
 
@@ -41,8 +36,6 @@ export interface BulkWriter extends AsyncDisposable {
   commit(signal?: AbortSignal): Promise<{ readonly fileCount: number; readonly sizeBytes: number }>
 }
 
-/** How often puts that wait for a sealed commit look again. */
-const sealedPollMs = 20
 /** Tries to stage a bulk write on the very tree that it was checked against. */
 const bulkAttemptsMax = 3
 
@@ -74,7 +67,7 @@ export class Writes {
     const { repo, commit } = file
     const { value, name } = await this.#valueOf(bytes, { repo, name: commit }, signal)
     const columns = encodeStaged({ kind: 'put', path, overwrite, value })
-    await this.#stage({ repo, name, call: 'put' }, columns, signal)
+    await stageWrites(this.#ports, [{ repo, name, call: 'put', columns }], signal)
   }
 
   /**
@@ -85,7 +78,8 @@ export class Writes {
    */
   async delete(file: FileName, signal?: AbortSignal): Promise<void> {
     const columns = encodeStaged({ kind: 'delete', path: parseFilePath(file.path) })
-    await this.#stage({ repo: file.repo, name: file.commit, call: 'delete' }, columns, signal)
+    const { repo, commit: name } = file
+    await stageWrites(this.#ports, [{ repo, name, call: 'delete', columns }], signal)
   }
 
   /** @throws {CommitNotOpenError} */
@@ -133,22 +127,6 @@ export class Writes {
     }
   }
 
-  async #stage(
-    commit: Omit<StageTarget, 'now'>,
-    columns: StagedColumns,
-    signal: AbortSignal | undefined,
-  ): Promise<Exclude<StageResult, { readonly kind: 'sealed' }>> {
-    const { clock, database } = this.#ports
-    for (;;) {
-      checkCancelled(signal)
-      const now = clock.now()
-      const result = await database.transact((tx) => stageWrite(tx, { ...commit, now }, columns))
-      if (result.kind !== 'sealed') return result
-      // A finish is at work that puts kept outrunning; it takes as long as one build.
-      await clock.sleep(sealedPollMs, signal)
-    }
-  }
-
   /** Checks the runs against the commit's tree, then stages them as one write. */
   async #stageRuns(
     repo: string,
@@ -156,7 +134,8 @@ export class Writes {
     runs: readonly Run[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const columns = encodeStaged({ kind: 'bulk', runs })
+    const bulk = { kind: 'bulk', runs } as const
+    const columns = encodeStaged(bulk)
     // While the disk writes, the tree is built.
     const flushed = this.#ports.chunks.flush()
     flushed.catch(() => undefined) // awaited before anything is staged
@@ -167,15 +146,14 @@ export class Writes {
         await this.#requireOpen(repo, id)
         continue
       }
-      const next = await this.#openTrees.withBulk(tree, runs)
+      const next = await this.#openTrees.withWrite(tree, bulk)
       const conflict = next.conflicts[tree.conflicts.length]
-      if (conflict !== undefined) {
-        throw new FileDirectoryConflictError(conflict.path, conflict.obstacle)
-      }
+      if (conflict !== undefined) throw conflictError(conflict)
       // Should puts keep coming between, it is staged anyway: a conflict then shows at the finish.
       await flushed
       const after = attempt < bulkAttemptsMax ? tree.sequence : undefined
-      const result = await this.#stage({ repo, name: id, call: 'put', after }, columns, signal)
+      const write = { repo, name: id, call: 'put', after, columns } as const
+      const result = await stageWrites(this.#ports, [write], signal)
       if (result.kind === 'outrun') continue
       if (result.sequence === next.sequence) this.#openTrees.remember(id, next)
       return

@@ -9,11 +9,11 @@ import {
   setFinished,
   treeEntry,
 } from '../commit-records.ts'
-import { FileDirectoryConflictError } from '../../storage/tree-errors.ts'
 import { CommitFinishedError } from '../errors.ts'
 import { contentSizeBytes } from '../../storage/contents.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
+import { conflictError } from '../staging/conflicts.ts'
 import type { OpenTree, OpenTrees } from '../staging/open-trees.ts'
 import { sweepCommit } from '../staging/sweep.ts'
 
@@ -56,8 +56,7 @@ export async function finishCommit(
         continue
       }
       const [conflict] = open.conflicts
-      if (conflict !== undefined)
-        throw new FileDirectoryConflictError(conflict.path, conflict.obstacle)
+      if (conflict !== undefined) throw conflictError(conflict)
       const finished = await tryFinish(ports, { repo, id, open, parentTree })
       if (finished === undefined) continue
       sealed = false

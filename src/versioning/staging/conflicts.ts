@@ -1,10 +1,23 @@
+import type { DomainError } from '../../base/errors.ts'
 import { type FilePath, isWithin, rootPath } from '../../base/paths.ts'
+import type { TreeEntry } from '../../storage/file-trees.ts'
+import { FileDirectoryConflictError } from '../../storage/tree-errors.ts'
+import { PathTakenError } from '../errors.ts'
 
-/** A put that is not applied, because of what was there when its turn came. */
+/** A put or copy that is not applied, because of what was there when its turn came. */
 export interface StagedConflict {
   readonly path: FilePath
-  /** `path` itself when that is a directory, else a file above it. */
+  /** `path` itself when what is there is in the way, else a file above it. */
   readonly obstacle: FilePath
+  /** Of a copy or move that may not replace anything: what was at `path`. */
+  readonly taken?: TreeEntry['kind']
+}
+
+/** What to tell whoever runs into a conflict. */
+export function conflictError({ path, obstacle, taken }: StagedConflict): DomainError {
+  return taken === undefined
+    ? new FileDirectoryConflictError(path, obstacle)
+    : new PathTakenError(path, taken)
 }
 
 /** Conflicts that are told apart; more of them can only be repaired by deleting everything. */

@@ -7,8 +7,9 @@ import { checkCancelled } from '../records/cancellation.ts'
 import { bulkEdits } from './bulk-edits.ts'
 import { Conflicts, type StagedConflict } from './conflicts.ts'
 import { Overlay } from './overlay.ts'
+import { placementEdits } from './placements.ts'
 import { mergeRuns, type Run } from './runs.ts'
-import { decodeStaged, type StagedColumns } from './staged-rows.ts'
+import { type BatchWrite, decodeStaged, type StagedColumns } from './staged-rows.ts'
 
 /** An open commit as of one of its staged writes. */
 export interface OpenTree {
@@ -47,6 +48,8 @@ export class OpenTrees {
   readonly #remembered = new Map<CommitId, OpenTree>()
   /** What is being built, by commit: the next builder goes on from there. */
   readonly #building = new Map<CommitId, Promise<unknown>>()
+  /** Roots that are about to be referred to, by whoever holds them. */
+  readonly #held = new Map<symbol, TreeRoot>()
 
   constructor(ports: VersioningPorts) {
     this.#ports = ports
@@ -71,10 +74,19 @@ export class OpenTrees {
     }
   }
 
-  /** `tree` with a bulk write on top, numbered as the next staged write; remembers nothing. */
-  async withBulk(tree: OpenTree, runs: readonly Run[]): Promise<OpenTree> {
+  /** `tree` with a write on top, numbered as the next staged write; remembers nothing. */
+  async withWrite(tree: OpenTree, write: BatchWrite): Promise<OpenTree> {
     const conflicts = new Conflicts(tree.conflicts)
-    const edits = bulkEdits(
+    const edits =
+      write.kind === 'bulk'
+        ? this.#bulkEdits(tree, write.runs, conflicts)
+        : await placementEdits(this.#ports.trees, tree.tree, write, conflicts)
+    const edited = await this.#edit(tree.tree, edits)
+    return { sequence: tree.sequence + 1, tree: edited, conflicts: conflicts.list }
+  }
+
+  #bulkEdits(tree: OpenTree, runs: readonly Run[], conflicts: Conflicts): AsyncIterable<TreeEdit> {
+    return bulkEdits(
       {
         contents: this.#ports.contents,
         lookUp: (path) => this.#ports.trees.get(tree.tree, path),
@@ -82,8 +94,6 @@ export class OpenTrees {
       mergeRuns(this.#ports.chunks, runs),
       (conflict) => conflicts.add(conflict),
     )
-    const edited = await this.#edit(tree.tree, edits)
-    return { sequence: tree.sequence + 1, tree: edited, conflicts: conflicts.list }
   }
 
   /** Keeps a tree that the caller has built and knows to be right. */
@@ -100,7 +110,14 @@ export class OpenTrees {
 
   /** Roots that only memory refers to: a collection must not take them away. */
   roots(): readonly TreeRoot[] {
-    return [...this.#remembered.values()].map((open) => open.tree.root)
+    return [...[...this.#remembered.values()].map((open) => open.tree.root), ...this.#held.values()]
+  }
+
+  /** Makes a tree one of `roots` until it is disposed of: a row that refers to it is on its way. */
+  hold(root: TreeRoot): Disposable {
+    const key = Symbol('held root')
+    this.#held.set(key, root)
+    return { [Symbol.dispose]: () => this.#held.delete(key) }
   }
 
   forget(commit: CommitId): void {
@@ -156,12 +173,10 @@ export class OpenTrees {
       for (const row of rows) {
         if (row.sequence !== sequence + 1) return undefined
         const write = decodeStaged(row)
-        if (write.kind === 'bulk') {
-          if (sequence === start.sequence) return this.withBulk(start, write.runs)
-          return this.#finishBatch(start, overlay, sequence)
-        }
         if (write.kind === 'put') await overlay.put(write.path, write.value, write.overwrite)
-        else await overlay.delete(write.path)
+        else if (write.kind === 'delete') await overlay.delete(write.path)
+        else if (sequence === start.sequence) return this.withWrite(start, write)
+        else return this.#finishBatch(start, overlay, sequence)
         sequence = row.sequence
       }
       if (rows.length === 0) return undefined

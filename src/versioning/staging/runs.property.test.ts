@@ -36,6 +36,21 @@ const write: fc.Arbitrary<StagedWrite> = fc.oneof(
     ),
   }),
   fc.record({ kind: fc.constant('bulk' as const), runs: fc.array(fc.array(id)) }),
+  fc.record({ kind: fc.constant('move' as const), path, overwrite: fc.boolean(), from: path }),
+  fc.record({
+    kind: fc.constant('graft' as const),
+    path,
+    overwrite: fc.boolean(),
+    entry: fc.oneof(
+      fc.record({ kind: fc.constant('file' as const), content }),
+      fc.record({
+        kind: fc.constant('directory' as const),
+        root: id,
+        sizeBytes,
+        fileCount: sizeBytes,
+      }),
+    ),
+  }),
 )
 
 test('a staged write comes back from its columns as it was', () => {
@@ -96,6 +111,18 @@ test('the layout of staged writes is the documented one', () => {
     path_key: '',
     payload: `010201${chunk}00`,
   })
+  const directory = { kind: 'directory', root: chunk, sizeBytes: 300, fileCount: 2 } as const
+  expect(hexColumns({ kind: 'graft', path: file, overwrite: true, entry: directory })).toEqual({
+    kind: 5,
+    path_key: '610062',
+    payload: `010110ac0202${chunk}`,
+  })
+  const from = parseFilePath('/c/d')
+  expect(hexColumns({ kind: 'move', path: file, overwrite: false, from })).toEqual({
+    kind: 6,
+    path_key: '610062',
+    payload: '0100630064',
+  })
 })
 
 test('the layout of a run is the documented one', async () => {
@@ -111,6 +138,10 @@ test('staged bytes that are cut short or unknown are data loss', () => {
   const empty = new Uint8Array(0)
   expect(() => decodeStaged({ kind: 9, path_key: empty, payload: empty })).toThrow(DataLossError)
   expect(() => decodeStaged({ kind: 1, path_key: empty, payload: empty })).toThrow(DataLossError)
+  const later = { kind: 6, path_key: empty, payload: Uint8Array.of(2, 0) }
+  expect(() => decodeStaged(later)).toThrow('placement version 2 is unknown')
+  const odd = { kind: 5, path_key: empty, payload: Uint8Array.of(1, 2) }
+  expect(() => decodeStaged(odd)).toThrow('overwrite flag 2 is unknown')
   expect(() => decodeRuns(Uint8Array.of(1, 1, 1, 0))).toThrow(DataLossError)
   expect(() => decodeRuns(Uint8Array.of(2, 0))).toThrow('version 2 is unknown')
   expect(() => decodeRuns(Uint8Array.of(1, 0, 0))).toThrow('left over')

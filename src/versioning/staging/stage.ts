@@ -1,9 +1,15 @@
 import type { Instant } from '../../base/clock.ts'
+import { assert } from '../../base/errors.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { commitNotFound, resolveCommitId } from '../commit-records.ts'
 import { CommitFinishedError, CommitNotOpenError } from '../errors.ts'
+import type { VersioningPorts } from '../ports.ts'
+import { checkCancelled } from '../records/cancellation.ts'
 import type { StagedColumns } from './staged-rows.ts'
+
+/** How often writes that wait for a sealed commit look again. */
+const sealedPollMs = 20
 
 /** What the errors about a commit that is not open are about: the text depends on the call. */
 export type WriteCall = 'put' | 'delete'
@@ -15,12 +21,11 @@ export type StageResult =
   /** Another write has come after the one that was to be the last before this. */
   | { readonly kind: 'outrun' }
 
-export interface StageTarget {
+interface StageTarget {
   readonly repo: string
   /** A branch or an id. */
   readonly name: string
   readonly call: WriteCall
-  readonly now: Instant
   /** Stage only right after this write. */
   readonly after?: number | undefined
 }
@@ -50,15 +55,56 @@ export async function requireOpen(
   throw new CommitFinishedError(repo, row.id, 'change')
 }
 
-/** Appends a staged write to an open commit. */
-export async function stageWrite(
+/** One write to one commit. */
+export interface WriteToStage extends StageTarget {
+  readonly columns: StagedColumns
+}
+
+/**
+ * Stages writes to open commits (each commit once), all or none; waits while one is sealed. The
+ * result is that of the first.
+ */
+export async function stageWrites(
+  { clock, database }: Pick<VersioningPorts, 'clock' | 'database'>,
+  writes: readonly WriteToStage[],
+  signal: AbortSignal | undefined,
+): Promise<Exclude<StageResult, { readonly kind: 'sealed' }>> {
+  for (;;) {
+    checkCancelled(signal)
+    const now = clock.now()
+    const result = await database.transact((tx) => tryStage(tx, writes, now))
+    if (result.kind !== 'sealed') return result
+    // A finish is at work that puts kept outrunning; it takes as long as one build.
+    await clock.sleep(sealedPollMs, signal)
+  }
+}
+
+async function tryStage(
   tx: Transaction,
-  commit: StageTarget,
+  writes: readonly WriteToStage[],
+  now: Instant,
+): Promise<StageResult> {
+  const rows: { readonly row: OpenRow; readonly columns: StagedColumns }[] = []
+  for (const { columns, ...commit } of writes) {
+    const row = await requireOpen(tx, commit)
+    if (row.sealed_until > now) return { kind: 'sealed' }
+    if (commit.after !== undefined && row.staged_last !== commit.after) return { kind: 'outrun' }
+    rows.push({ row, columns })
+  }
+  let first: StageResult | undefined
+  for (const { row, columns } of rows) {
+    const result = await appendStaged(tx, row, columns)
+    first ??= result
+  }
+  assert(first !== undefined, 'there is something to stage')
+  return first
+}
+
+async function appendStaged(
+  tx: Transaction,
+  row: OpenRow,
   columns: StagedColumns,
 ): Promise<StageResult> {
-  const row = await requireOpen(tx, commit)
-  if (row.sealed_until > commit.now) return { kind: 'sealed' }
-  if (commit.after !== undefined && row.staged_last !== commit.after) return { kind: 'outrun' }
   const sequence = row.staged_last + 1
   await tx.run('UPDATE commits SET staged_last = ? WHERE id = ?', sequence, row.id)
   await tx.run(

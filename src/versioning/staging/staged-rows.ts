@@ -2,6 +2,8 @@ import { concatBytes } from '../../base/bytes.ts'
 import { unreachable } from '../../base/errors.ts'
 import { type FilePath, pathKey, pathOfKey } from '../../base/paths.ts'
 import type { Content } from '../../storage/contents.ts'
+import type { TreeEntry } from '../../storage/file-trees.ts'
+import { decodeTreeEntry, encodeTreeEntry } from '../../storage/tree-entries.ts'
 import { type Run, decodeRuns, encodeRuns } from './runs.ts'
 import { StagedBytesReader, StagedBytesWriter, damaged } from './staged-bytes.ts'
 
@@ -17,7 +19,27 @@ export type StagedWrite =
       readonly value: StagedValue
     }
   | { readonly kind: 'delete'; readonly path: FilePath }
-  | { readonly kind: 'bulk'; readonly runs: readonly Run[] }
+  | BatchWrite
+
+/** A write that is applied on its own, not gathered with its neighbours. */
+export type BatchWrite = { readonly kind: 'bulk'; readonly runs: readonly Run[] } | Placement
+
+/** Puts a file or a whole directory at a path, by reference. */
+export type Placement =
+  /** An entry of any commit. Of a directory, the root node is a stored chunk. */
+  | {
+      readonly kind: 'graft'
+      readonly path: FilePath
+      readonly overwrite: boolean
+      readonly entry: TreeEntry
+    }
+  /** What the commit itself has at `from` when the turn of this write comes; it then is there no more. */
+  | {
+      readonly kind: 'move'
+      readonly path: FilePath
+      readonly overwrite: boolean
+      readonly from: FilePath
+    }
 
 /** What a put holds: bytes that are nowhere else yet, or a content that is stored. */
 export type StagedValue =
@@ -35,6 +57,10 @@ const appendKind = 1
 const overwriteKind = 2
 const deleteKind = 3
 const bulkKind = 4
+const graftKind = 5
+const moveKind = 6
+
+const placementVersion = 1
 
 const bytesTag = 0
 const contentTag = 1
@@ -53,6 +79,18 @@ export function encodeStaged(write: StagedWrite): StagedColumns {
       return { kind: deleteKind, path_key: pathKey(write.path), payload: nothing }
     case 'bulk':
       return { kind: bulkKind, path_key: nothing, payload: encodeRuns(write.runs) }
+    case 'graft':
+      return {
+        kind: graftKind,
+        path_key: pathKey(write.path),
+        payload: encodePlacement(write.overwrite, encodeTreeEntry(write.entry)),
+      }
+    case 'move':
+      return {
+        kind: moveKind,
+        path_key: pathKey(write.path),
+        payload: encodePlacement(write.overwrite, pathKey(write.from)),
+      }
     default:
       return unreachable(write)
   }
@@ -73,9 +111,33 @@ export function decodeStaged(columns: StagedColumns): StagedWrite {
       return { kind: 'delete', path: pathOfKey(columns.path_key) }
     case bulkKind:
       return { kind: 'bulk', runs: decodeRuns(columns.payload) }
+    case graftKind: {
+      const { overwrite, rest } = decodePlacement(columns.payload)
+      const path = pathOfKey(columns.path_key)
+      // A copy: views would keep the whole row alive for a few bytes of it.
+      return { kind: 'graft', path, overwrite, entry: decodeTreeEntry(rest.slice()) }
+    }
+    case moveKind: {
+      const { overwrite, rest } = decodePlacement(columns.payload)
+      return { kind: 'move', path: pathOfKey(columns.path_key), overwrite, from: pathOfKey(rest) }
+    }
     default:
       throw damaged(`kind ${columns.kind} is unknown`)
   }
+}
+
+function encodePlacement(overwrite: boolean, rest: Uint8Array): Uint8Array {
+  return concatBytes([Uint8Array.of(placementVersion, overwrite ? 1 : 0), rest])
+}
+
+function decodePlacement(payload: Uint8Array): {
+  readonly overwrite: boolean
+  readonly rest: Uint8Array
+} {
+  const [version, overwrite] = payload
+  if (version !== placementVersion) throw damaged(`placement version ${version} is unknown`)
+  if (overwrite !== 0 && overwrite !== 1) throw damaged(`overwrite flag ${overwrite} is unknown`)
+  return { overwrite: overwrite === 1, rest: payload.subarray(2) }
 }
 
 function encodeValue(value: StagedValue): Uint8Array {

@@ -1,0 +1,237 @@
+import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
+import type { CommitId, RepoName } from '../base/names.ts'
+import { type FilePath, isWithin, parseFilePath, rootPath } from '../base/paths.ts'
+import { contentSizeBytes } from '../storage/contents.ts'
+import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
+import { CommitBusyError, FileNotFoundError, IsADirectoryError } from './errors.ts'
+import type { FileName, Files } from './files.ts'
+import type { VersioningPorts } from './ports.ts'
+import { checkCancelled } from './records/cancellation.ts'
+import { conflictError } from './staging/conflicts.ts'
+import type { OpenTree, OpenTrees } from './staging/open-trees.ts'
+import { placementConflict } from './staging/placements.ts'
+import { requireOpen, stageWrites, type WriteToStage } from './staging/stage.ts'
+import { encodeStaged, type StagedWrite } from './staging/staged-rows.ts'
+
+/** What becomes of what is at the destination already; an empty directory counts as nothing. */
+export type CopyMode =
+  /** It stays, and the call fails. */
+  | 'refuse'
+  /** It goes, a directory with all that is in it. */
+  | 'overwrite'
+  /** It is a file, and goes on with the content of another. */
+  | 'append'
+
+/** What was copied or moved. */
+export interface Copied {
+  readonly fileCount: number
+  readonly sizeBytes: number
+}
+
+/** Tries to stage a copy on the very tree that it was checked against. */
+const checkedAttemptsMax = 3
+/** Tries to take away from a commit exactly what was read there. */
+const moveAttemptsMax = 20
+/** Bytes and files of a tree, which copies of copies double: far below 2^53, where counting ends. */
+const treeTotalMax = 2 ** 50
+
+/** Copies and moves files and directories by reference: the cost follows the path, not the content. */
+export class Copies {
+  readonly #ports: VersioningPorts
+  readonly #openTrees: OpenTrees
+  readonly #files: Files
+
+  constructor(ports: VersioningPorts, openTrees: OpenTrees, files: Files) {
+    this.#ports = ports
+    this.#openTrees = openTrees
+    this.#files = files
+  }
+
+  /**
+   * Puts what `source` is now at `destination`, in an open commit. Durable when it resolves.
+   *
+   * @throws {FileNotFoundError} without a source.
+   * @throws {PathTakenError} @throws {FileDirectoryConflictError} @throws {CommitNotOpenError}
+   */
+  async copy(
+    source: FileName,
+    destination: FileName,
+    options: { readonly mode: CopyMode; readonly signal?: AbortSignal },
+  ): Promise<Copied> {
+    const { mode, signal } = options
+    const to = await this.#destination(destination)
+    const from = await this.#source(source, signal)
+    using held = new DisposableStack()
+    held.use(this.#openTrees.hold(from.tree.root))
+    refuseWithin(from, to, 'copy')
+    const { path } = to
+    const entry = await this.#asStored(from.entry)
+    const overwrite = mode === 'overwrite'
+    const write: StagedWrite =
+      mode === 'append'
+        ? { kind: 'put', path, overwrite, value: { kind: 'content', content: contentOf(from) } }
+        : { kind: 'graft', path, overwrite, entry }
+    await this.#ports.chunks.flush()
+    for (let attempt = 1; ; attempt += 1) {
+      const after = await this.#check(to, mode, entry, signal)
+      // Should writes keep coming between, it is staged anyway: a conflict then shows at the finish.
+      const checked = attempt < checkedAttemptsMax ? { after } : {}
+      const staged = { ...target(to, 'put'), ...checked, columns: encodeStaged(write) }
+      const { kind } = await stageWrites(this.#ports, [staged], signal)
+      if (kind === 'staged') return totalsOf(entry)
+    }
+  }
+
+  /**
+   * As `copy`, and takes it away from `source`, in one step; the source's commit is open, too.
+   *
+   * @throws {FailedPreconditionError} when the source's commit has finished.
+   * @throws {CommitBusyError} when others kept writing to the source's commit.
+   */
+  async move(
+    source: FileName,
+    destination: FileName,
+    options: { readonly overwrite: boolean; readonly signal?: AbortSignal },
+  ): Promise<Copied> {
+    const { overwrite, signal } = options
+    const mode = overwrite ? 'overwrite' : 'refuse'
+    const to = await this.#destination(destination)
+    for (let attempt = 1; attempt <= moveAttemptsMax; attempt += 1) {
+      const from = await this.#source(source, signal)
+      using held = new DisposableStack()
+      held.use(this.#openTrees.hold(from.tree.root))
+      if (from.sequence === undefined) throw cannotMove(from)
+      refuseWithin(from, to, 'move')
+      const entry = await this.#asStored(from.entry)
+      await this.#ports.chunks.flush()
+      const after = await this.#check(to, mode, entry, signal)
+      const checked = attempt < checkedAttemptsMax ? { after } : {}
+      const place = { path: to.path, overwrite }
+      const put: Omit<WriteToStage, 'columns'> = { ...target(to, 'put'), ...checked }
+      const removal = encodeStaged({ kind: 'delete', path: from.path })
+      const writes =
+        from.id === to.id
+          ? [{ ...put, columns: encodeStaged({ kind: 'move', ...place, from: from.path }) }]
+          : [
+              { ...put, columns: encodeStaged({ kind: 'graft', ...place, entry }) },
+              // What came since it was read would be deleted without having been moved.
+              { ...target(from, 'delete'), after: from.sequence, columns: removal },
+            ]
+      const { kind } = await stageWrites(this.#ports, writes, signal)
+      if (kind === 'staged') return totalsOf(entry)
+    }
+    throw new CommitBusyError(`commit ${source.repo}/${source.commit}`)
+  }
+
+  async #destination(file: FileName): Promise<Place> {
+    const path = parseFilePath(file.path)
+    const { repo, commit: name } = file
+    const { id } = await this.#ports.database.read((tx) =>
+      requireOpen(tx, { repo, name, call: 'put' }),
+    )
+    return { repo, id, path }
+  }
+
+  async #source(file: FileName, signal: AbortSignal | undefined): Promise<Source> {
+    const path = parseFilePath(file.path)
+    const { commit, tree, sequence } = await this.#files.snapshot(file.repo, file.commit, signal)
+    const entry = await this.#ports.trees.get(tree, path)
+    const { repo, id } = commit
+    if (entry === undefined) throw new FileNotFoundError({ repo, commit: id, path })
+    return { repo, id, path, tree, sequence, entry }
+  }
+
+  /** A row names a directory by its root, which must be a chunk for that. */
+  async #asStored(entry: TreeEntry): Promise<TreeEntry> {
+    return entry.kind === 'file' ? entry : this.#ports.trees.asRoot(entry)
+  }
+
+  /** Refuses what cannot be at the destination as it is now, which is said by its last write. */
+  async #check(
+    to: Place,
+    mode: CopyMode,
+    entry: TreeEntry,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    if (to.path === rootPath && entry.kind === 'file') {
+      throw new InvalidArgumentError('cannot put a file at the root: name its whole new path')
+    }
+    const { sequence, tree } = await this.#openTree(to, signal)
+    const { trees } = this.#ports
+    const overwrite = mode !== 'refuse'
+    const conflict = await placementConflict(trees, tree, { path: to.path, overwrite })
+    if (conflict !== undefined) throw conflictError(conflict)
+    if (mode === 'append' && (await trees.get(tree, to.path))?.kind === 'directory') {
+      throw conflictError({ path: to.path, obstacle: to.path })
+    }
+    const { fileCount, sizeBytes } = totalsOf(entry)
+    if (tree.fileCount + fileCount > treeTotalMax || tree.sizeBytes + sizeBytes > treeTotalMax) {
+      throw new FailedPreconditionError(
+        `commit ${to.repo}/${to.id} would hold more than 2^50 files or bytes, which is more than can be counted`,
+      )
+    }
+    return sequence
+  }
+
+  async #openTree(to: Place, signal: AbortSignal | undefined): Promise<OpenTree> {
+    for (;;) {
+      checkCancelled(signal)
+      const open = await this.#openTrees.current(to.id, signal)
+      if (open !== undefined) return open
+      // It was finished or deleted meanwhile, which this says; else look again.
+      await this.#ports.database.read((tx) =>
+        requireOpen(tx, { repo: to.repo, name: to.id, call: 'put' }),
+      )
+    }
+  }
+}
+
+interface Place {
+  readonly repo: string
+  readonly id: CommitId
+  readonly path: FilePath
+}
+
+interface Source extends Place {
+  readonly repo: RepoName
+  /** Of the whole commit, as it was read. */
+  readonly tree: DirectoryEntry
+  /** The last write that `tree` shows; undefined when the commit is finished. */
+  readonly sequence: number | undefined
+  readonly entry: TreeEntry
+}
+
+function target(
+  { repo, id }: Place,
+  call: 'put' | 'delete',
+): { readonly repo: string; readonly name: string; readonly call: 'put' | 'delete' } {
+  return { repo, name: id, call }
+}
+
+function totalsOf(entry: TreeEntry): Copied {
+  if (entry.kind === 'directory') return { fileCount: entry.fileCount, sizeBytes: entry.sizeBytes }
+  return { fileCount: 1, sizeBytes: contentSizeBytes(entry.content) }
+}
+
+/** @throws {IsADirectoryError} for a source that cannot be appended to a file. */
+function contentOf({ entry, path }: Source): Extract<TreeEntry, { kind: 'file' }>['content'] {
+  if (entry.kind === 'directory') throw new IsADirectoryError(path)
+  return entry.content
+}
+
+/** A directory would have to hold itself. */
+function refuseWithin(from: Place, to: Place, verb: 'copy' | 'move'): void {
+  if (from.id !== to.id || !isWithin(to.path, from.path)) return
+  const shown = JSON.stringify(from.path || '/')
+  throw new InvalidArgumentError(
+    from.path === to.path
+      ? `cannot ${verb} ${shown} onto itself: source and destination are one path of one commit`
+      : `cannot ${verb} ${shown} into itself, to ${JSON.stringify(to.path)}: name a destination outside of it`,
+  )
+}
+
+function cannotMove({ repo, id }: Source): FailedPreconditionError {
+  return new FailedPreconditionError(
+    `cannot move files out of commit ${repo}/${id}: it has already finished and never changes; copy them with copy-file`,
+  )
+}
