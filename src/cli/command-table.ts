@@ -36,6 +36,8 @@ const families: readonly FamilyEntry[] = [
       'list-file',
       'glob-file',
       'diff-file',
+      'copy-file',
+      'move-file',
       'delete-file',
       'get-object',
       'get-tag',

@@ -23,7 +23,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pachyderm.proto.
  */
 export const file_pachyderm: GenFile = /*@__PURE__*/
-  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIioKEUxpc3REYXR1bXNSZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2IiNQoPRGF0dW1JbmZvc0JhdGNoEiIKCmRhdHVtX2luZm8YASADKAsyDi5wcHMuRGF0dW1JbmZvIjkKDkV4cGxhaW5SZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkiOwoNS2V5RGlmZmVyZW5jZRINCgVmaWVsZBgBIAEoCRIOCgZiZWZvcmUYAiABKAkSCwoDbm93GAMgASgJInAKD0V4cGxhaW5SZXNwb25zZRIeCgVzdGF0ZRgBIAEoDjIPLnBwcy5EYXR1bVN0YXRlEg4KBnJlYXNvbhgCIAEoCRItCgtkaWZmZXJlbmNlcxgDIAMoCzIYLnBhY2h5ZGVybS5LZXlEaWZmZXJlbmNlIikKDkxpbmVhZ2VSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJFCghJbnB1dFJlZhISCgppbnB1dF9uYW1lGAEgASgJEhcKBGZpbGUYAiABKAsyCS5wZnMuRmlsZRIMCgRoYXNoGAMgASgMIloKCkZpbGVPcmlnaW4SFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCRIjCgZpbnB1dHMYAyADKAsyEy5wYWNoeWRlcm0uSW5wdXRSZWYiOQoPTGluZWFnZVJlc3BvbnNlEiYKB29yaWdpbnMYASADKAsyFS5wYWNoeWRlcm0uRmlsZU9yaWdpbiJrCgpTZXJ2ZXJJbmZvEg8KB3ZlcnNpb24YASABKAkSKQoGdXB0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGV4ZWN1dG9yGAMgASgJEg8KB25vdGljZXMYBCADKAkqaAoIRGlmZktpbmQSGQoVRElGRl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRElGRl9LSU5EX0FEREVEEAESFQoRRElGRl9LSU5EX1JFTU9WRUQQAhIVChFESUZGX0tJTkRfQ0hBTkdFRBADMqMCCgVGaWxlcxJFCghQdXRGaWxlcxIaLnBhY2h5ZGVybS5QdXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uUHV0RmlsZXNSZXNwb25zZSgBEkUKCUxpc3RGaWxlcxIbLnBhY2h5ZGVybS5MaXN0RmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJR2xvYkZpbGVzEhsucGFjaHlkZXJtLkdsb2JGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglEaWZmRmlsZXMSGy5wYWNoeWRlcm0uRGlmZkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlRGlmZnNCYXRjaDABMtQBCgRKb2JzEkgKCkxpc3REYXR1bXMSHC5wYWNoeWRlcm0uTGlzdERhdHVtc1JlcXVlc3QaGi5wYWNoeWRlcm0uRGF0dW1JbmZvc0JhdGNoMAESQAoHRXhwbGFpbhIZLnBhY2h5ZGVybS5FeHBsYWluUmVxdWVzdBoaLnBhY2h5ZGVybS5FeHBsYWluUmVzcG9uc2USQAoHTGluZWFnZRIZLnBhY2h5ZGVybS5MaW5lYWdlUmVxdWVzdBoaLnBhY2h5ZGVybS5MaW5lYWdlUmVzcG9uc2UyRwoFQWRtaW4SPgoNSW5zcGVjdFNlcnZlchIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoVLnBhY2h5ZGVybS5TZXJ2ZXJJbmZvYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_empty, file_pfs, file_pps]);
+  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIqChFMaXN0RGF0dW1zUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIjUKD0RhdHVtSW5mb3NCYXRjaBIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyI5Cg5FeHBsYWluUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJIjsKDUtleURpZmZlcmVuY2USDQoFZmllbGQYASABKAkSDgoGYmVmb3JlGAIgASgJEgsKA25vdxgDIAEoCSJwCg9FeHBsYWluUmVzcG9uc2USHgoFc3RhdGUYASABKA4yDy5wcHMuRGF0dW1TdGF0ZRIOCgZyZWFzb24YAiABKAkSLQoLZGlmZmVyZW5jZXMYAyADKAsyGC5wYWNoeWRlcm0uS2V5RGlmZmVyZW5jZSIpCg5MaW5lYWdlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiRQoISW5wdXRSZWYSEgoKaW5wdXRfbmFtZRgBIAEoCRIXCgRmaWxlGAIgASgLMgkucGZzLkZpbGUSDAoEaGFzaBgDIAEoDCJaCgpGaWxlT3JpZ2luEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkSIwoGaW5wdXRzGAMgAygLMhMucGFjaHlkZXJtLklucHV0UmVmIjkKD0xpbmVhZ2VSZXNwb25zZRImCgdvcmlnaW5zGAEgAygLMhUucGFjaHlkZXJtLkZpbGVPcmlnaW4iawoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEikKBnVwdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghleGVjdXRvchgDIAEoCRIPCgdub3RpY2VzGAQgAygJKmgKCERpZmZLaW5kEhkKFURJRkZfS0lORF9VTlNQRUNJRklFRBAAEhMKD0RJRkZfS0lORF9BRERFRBABEhUKEURJRkZfS0lORF9SRU1PVkVEEAISFQoRRElGRl9LSU5EX0NIQU5HRUQQAzKtAwoFRmlsZXMSRQoIUHV0RmlsZXMSGi5wYWNoeWRlcm0uUHV0RmlsZXNSZXF1ZXN0GhsucGFjaHlkZXJtLlB1dEZpbGVzUmVzcG9uc2UoARJFCglMaXN0RmlsZXMSGy5wYWNoeWRlcm0uTGlzdEZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlSW5mb3NCYXRjaDABEkUKCUdsb2JGaWxlcxIbLnBhY2h5ZGVybS5HbG9iRmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJRGlmZkZpbGVzEhsucGFjaHlkZXJtLkRpZmZGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZURpZmZzQmF0Y2gwARJDCghDb3B5RmlsZRIaLnBhY2h5ZGVybS5Db3B5RmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uQ29weUZpbGVSZXNwb25zZRJDCghNb3ZlRmlsZRIaLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uTW92ZUZpbGVSZXNwb25zZTLUAQoESm9icxJICgpMaXN0RGF0dW1zEhwucGFjaHlkZXJtLkxpc3REYXR1bXNSZXF1ZXN0GhoucGFjaHlkZXJtLkRhdHVtSW5mb3NCYXRjaDABEkAKB0V4cGxhaW4SGS5wYWNoeWRlcm0uRXhwbGFpblJlcXVlc3QaGi5wYWNoeWRlcm0uRXhwbGFpblJlc3BvbnNlEkAKB0xpbmVhZ2USGS5wYWNoeWRlcm0uTGluZWFnZVJlcXVlc3QaGi5wYWNoeWRlcm0uTGluZWFnZVJlc3BvbnNlMkcKBUFkbWluEj4KDUluc3BlY3RTZXJ2ZXISFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFS5wYWNoeWRlcm0uU2VydmVySW5mb2IGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_empty, file_pfs, file_pps]);
 
 /**
  * One piece of one file.
@@ -271,6 +271,140 @@ export const FileDiffsBatchSchema: GenMessage<FileDiffsBatch> = /*@__PURE__*/
   messageDesc(file_pachyderm, 8);
 
 /**
+ * Asks for a file, or a directory with all that is in it, at another path.
+ *
+ * @generated from message pachyderm.CopyFileRequest
+ */
+export type CopyFileRequest = Message<"pachyderm.CopyFileRequest"> & {
+  /**
+   * In any commit, open or finished.
+   *
+   * @generated from field: pfs.File source = 1;
+   */
+  source?: File | undefined;
+
+  /**
+   * In an open commit. The whole new path: nothing is added to it.
+   *
+   * @generated from field: pfs.File destination = 2;
+   */
+  destination?: File | undefined;
+
+  /**
+   * Replace what is at the destination, a directory with all that is in it. Without this, something
+   * there is refused (ALREADY_EXISTS); an empty directory counts as nothing.
+   *
+   * @generated from field: bool overwrite = 3;
+   */
+  overwrite: boolean;
+
+  /**
+   * Append the file to the one at the destination. Not together with `overwrite`.
+   *
+   * @generated from field: bool append = 4;
+   */
+  append: boolean;
+};
+
+/**
+ * Describes the message pachyderm.CopyFileRequest.
+ * Use `create(CopyFileRequestSchema)` to create a new message.
+ */
+export const CopyFileRequestSchema: GenMessage<CopyFileRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 9);
+
+/**
+ * What was copied; it is durable.
+ *
+ * @generated from message pachyderm.CopyFileResponse
+ */
+export type CopyFileResponse = Message<"pachyderm.CopyFileResponse"> & {
+  /**
+   * Files at and below the source.
+   *
+   * @generated from field: uint64 files = 1;
+   */
+  files: bigint;
+
+  /**
+   * The sum of their sizes.
+   *
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message pachyderm.CopyFileResponse.
+ * Use `create(CopyFileResponseSchema)` to create a new message.
+ */
+export const CopyFileResponseSchema: GenMessage<CopyFileResponse> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 10);
+
+/**
+ * Asks for a file, or a directory, to be at another path and no longer where it is.
+ *
+ * @generated from message pachyderm.MoveFileRequest
+ */
+export type MoveFileRequest = Message<"pachyderm.MoveFileRequest"> & {
+  /**
+   * In an open commit, for something is taken away from it.
+   *
+   * @generated from field: pfs.File source = 1;
+   */
+  source?: File | undefined;
+
+  /**
+   * In the same open commit, or another one.
+   *
+   * @generated from field: pfs.File destination = 2;
+   */
+  destination?: File | undefined;
+
+  /**
+   * As in CopyFileRequest.
+   *
+   * @generated from field: bool overwrite = 3;
+   */
+  overwrite: boolean;
+};
+
+/**
+ * Describes the message pachyderm.MoveFileRequest.
+ * Use `create(MoveFileRequestSchema)` to create a new message.
+ */
+export const MoveFileRequestSchema: GenMessage<MoveFileRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 11);
+
+/**
+ * What was moved; it is durable.
+ *
+ * @generated from message pachyderm.MoveFileResponse
+ */
+export type MoveFileResponse = Message<"pachyderm.MoveFileResponse"> & {
+  /**
+   * Files at and below the source.
+   *
+   * @generated from field: uint64 files = 1;
+   */
+  files: bigint;
+
+  /**
+   * The sum of their sizes.
+   *
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message pachyderm.MoveFileResponse.
+ * Use `create(MoveFileResponseSchema)` to create a new message.
+ */
+export const MoveFileResponseSchema: GenMessage<MoveFileResponse> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 12);
+
+/**
  * Asks for the datums of a job.
  *
  * @generated from message pachyderm.ListDatumsRequest
@@ -287,7 +421,7 @@ export type ListDatumsRequest = Message<"pachyderm.ListDatumsRequest"> & {
  * Use `create(ListDatumsRequestSchema)` to create a new message.
  */
 export const ListDatumsRequestSchema: GenMessage<ListDatumsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 9);
+  messageDesc(file_pachyderm, 13);
 
 /**
  * Some datums.
@@ -306,7 +440,7 @@ export type DatumInfosBatch = Message<"pachyderm.DatumInfosBatch"> & {
  * Use `create(DatumInfosBatchSchema)` to create a new message.
  */
 export const DatumInfosBatchSchema: GenMessage<DatumInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 10);
+  messageDesc(file_pachyderm, 14);
 
 /**
  * Asks why a datum was processed, or was not.
@@ -330,7 +464,7 @@ export type ExplainRequest = Message<"pachyderm.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 11);
+  messageDesc(file_pachyderm, 15);
 
 /**
  * A field of the datum's key that differs from the nearest earlier result.
@@ -365,7 +499,7 @@ export type KeyDifference = Message<"pachyderm.KeyDifference"> & {
  * Use `create(KeyDifferenceSchema)` to create a new message.
  */
 export const KeyDifferenceSchema: GenMessage<KeyDifference> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 12);
+  messageDesc(file_pachyderm, 16);
 
 /**
  * Why.
@@ -398,7 +532,7 @@ export type ExplainResponse = Message<"pachyderm.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 13);
+  messageDesc(file_pachyderm, 17);
 
 /**
  * Asks where an output file came from.
@@ -417,7 +551,7 @@ export type LineageRequest = Message<"pachyderm.LineageRequest"> & {
  * Use `create(LineageRequestSchema)` to create a new message.
  */
 export const LineageRequestSchema: GenMessage<LineageRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 14);
+  messageDesc(file_pachyderm, 18);
 
 /**
  * A file or directory that a datum read.
@@ -448,7 +582,7 @@ export type InputRef = Message<"pachyderm.InputRef"> & {
  * Use `create(InputRefSchema)` to create a new message.
  */
 export const InputRefSchema: GenMessage<InputRef> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 15);
+  messageDesc(file_pachyderm, 19);
 
 /**
  * A datum that wrote the file, or a part of it.
@@ -477,7 +611,7 @@ export type FileOrigin = Message<"pachyderm.FileOrigin"> & {
  * Use `create(FileOriginSchema)` to create a new message.
  */
 export const FileOriginSchema: GenMessage<FileOrigin> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 16);
+  messageDesc(file_pachyderm, 20);
 
 /**
  * Where a file came from.
@@ -498,7 +632,7 @@ export type LineageResponse = Message<"pachyderm.LineageResponse"> & {
  * Use `create(LineageResponseSchema)` to create a new message.
  */
 export const LineageResponseSchema: GenMessage<LineageResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 17);
+  messageDesc(file_pachyderm, 21);
 
 /**
  * What a server is and does.
@@ -538,7 +672,7 @@ export type ServerInfo = Message<"pachyderm.ServerInfo"> & {
  * Use `create(ServerInfoSchema)` to create a new message.
  */
 export const ServerInfoSchema: GenMessage<ServerInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 18);
+  messageDesc(file_pachyderm, 22);
 
 /**
  * How a path differs.
@@ -632,6 +766,26 @@ export const Files: GenService<{
     methodKind: "server_streaming";
     input: typeof DiffFilesRequestSchema;
     output: typeof FileDiffsBatchSchema;
+  },
+  /**
+   * Copies by reference, on the server: no content moves, and the cost does not depend on it.
+   *
+   * @generated from rpc pachyderm.Files.CopyFile
+   */
+  copyFile: {
+    methodKind: "unary";
+    input: typeof CopyFileRequestSchema;
+    output: typeof CopyFileResponseSchema;
+  },
+  /**
+   * Copies and deletes in one step; between commits too, both happen or neither.
+   *
+   * @generated from rpc pachyderm.Files.MoveFile
+   */
+  moveFile: {
+    methodKind: "unary";
+    input: typeof MoveFileRequestSchema;
+    output: typeof MoveFileResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pachyderm, 0);

@@ -102,6 +102,15 @@ test('a move of what was deleted meanwhile does nothing', async () => {
   expect(await world.paths('r', 'master')).toEqual(['/kept'])
 })
 
+test('a directory takes the place of the one that it is in, with all it has', async () => {
+  await using world = await openTestVersioning()
+  await openRepo(world, { 'a/a/a': 'deep', 'a/b': 'goes' })
+  const { commits, copies } = world.versioning
+  await copies.move(at('master', 'a/a'), at('master', 'a'), { overwrite: true })
+  await commits.finish('r', 'master')
+  expect(await world.paths('r', 'master')).toEqual(['/a/a'])
+})
+
 async function stage(world: TestVersioning, write: StagedWrite): Promise<void> {
   const target = { repo: 'r', name: 'master', call: 'put', columns: encodeStaged(write) } as const
   await stageWrites(world.ports, [target], undefined)

@@ -2,6 +2,12 @@ import type { FlagSpec } from '../command.ts'
 
 export const rawFlag: FlagSpec = { name: 'raw', about: 'print JSON instead of text for people' }
 
+export const commitAroundFlag: FlagSpec = {
+  name: 'commit',
+  short: 'c',
+  about: 'open a commit before, and finish it after',
+}
+
 export const parallelismFlag: FlagSpec = {
   name: 'parallelism',
   short: 'p',

@@ -1,7 +1,8 @@
 import type { CommandFamily } from '../command.ts'
-import { parallelismFlag, rawFlag } from './common-flags.ts'
+import { commitAroundFlag, parallelismFlag, rawFlag } from './common-flags.ts'
 
 const files = async () => import('../commands/files.ts')
+const copies = async () => import('../commands/copies.ts')
 const objects = async () => import('../commands/objects.ts')
 
 export const fileCommands: CommandFamily = {
@@ -56,7 +57,7 @@ Files are appended to, unless --overwrite says otherwise.`,
           default: '0',
           about: 'with --split: about so many bytes a file',
         },
-        { name: 'commit', short: 'c', about: 'open a commit before, and finish it after' },
+        commitAroundFlag,
         { name: 'overwrite', short: 'o', about: 'replace files instead of appending to them' },
       ],
       load: async () => (await import('../commands/put-file.ts')).putFile,
@@ -104,6 +105,36 @@ Files are appended to, unless --overwrite says otherwise.`,
       about: 'show what differs between two paths, or between a path and its parent commit',
       flags: [{ name: 'shallow', short: 's', about: 'only one level below the path' }],
       load: async () => (await files()).diffFile,
+    },
+    {
+      name: 'copy-file',
+      arguments: 'SRC-REPO SRC-COMMIT SRC-PATH DST-REPO DST-COMMIT DST-PATH',
+      about: 'copy a file or a directory into an open commit, without moving its content',
+      details: `The source is in any commit of any repo, the destination in an open one; with --commit, a commit is
+opened on the branch DST-COMMIT before and finished after. DST-PATH is the whole new path: nothing
+is added to it. What is there already is refused, unless --overwrite replaces it, a directory with
+all that is in it, or --append adds a file to a file.`,
+      examples: [
+        'pachctl copy-file images master /raw archive master /2017/raw -c',
+        'pachctl copy-file data 5d0a3ba7e4c84a8f8a3ce0b0d2f3a1c9 / data master / -c -o',
+      ],
+      flags: [
+        { name: 'overwrite', short: 'o', about: 'replace what is there' },
+        { name: 'append', about: 'append to the file that is there' },
+        commitAroundFlag,
+      ],
+      load: async () => (await copies()).copyFile,
+    },
+    {
+      name: 'move-file',
+      arguments: 'SRC-REPO SRC-COMMIT SRC-PATH DST-REPO DST-COMMIT DST-PATH',
+      about: 'move a file or a directory within an open commit, or from one to another',
+      details: `Both commits are open, often one and the same; with --commit, a commit is opened on the branch
+DST-COMMIT before and finished after. What is at DST-PATH already is refused, unless --overwrite
+replaces it.`,
+      examples: ['pachctl move-file data master /old.csv data master /2017/new.csv -c'],
+      flags: [{ name: 'overwrite', short: 'o', about: 'replace what is there' }, commitAroundFlag],
+      load: async () => (await copies()).moveFile,
     },
     {
       name: 'delete-file',

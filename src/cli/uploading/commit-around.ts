@@ -1,19 +1,24 @@
 import type { CommandContext } from '../command.ts'
 
 /**
- * Opens a commit on a branch, runs `work` with its id, and finishes it, even when `work`
- * failed.
+ * Opens a commit on a branch, runs `work` with its id, and finishes it, as 1.5 does even when `work`
+ * failed; with `failed: 'delete'`, it is then deleted.
  * An interrupt ends the process with the commit open, and says what to do with it: what was put
  * so far is seldom what was meant.
  */
 export async function commitAround(
   context: CommandContext,
-  { repo, branch }: { readonly repo: string; readonly branch: string },
+  target: {
+    readonly repo: string
+    readonly branch: string
+    readonly failed?: 'finish' | 'delete'
+  },
   work: (commit: string) => Promise<void>,
 ): Promise<void> {
   // Loaded here: without --commit, nothing but contents is sent, which needs no generated code.
   const { pfsClient } = await import('../pfs-client.ts')
   const pfs = pfsClient(context)
+  const { repo, branch, failed = 'finish' } = target
   const { id } = await pfs.startCommit({ parent: { repo: { name: repo } }, branch })
   const tellAndEnd = (): void => {
     process.stderr.write(interruptText(repo, id))
@@ -21,11 +26,15 @@ export async function commitAround(
     process.kill(process.pid, 'SIGINT')
   }
   process.once('SIGINT', tellAndEnd)
+  let isDone = false
   try {
     await work(id)
+    isDone = true
   } finally {
     process.off('SIGINT', tellAndEnd)
-    await pfs.finishCommit({ commit: { repo: { name: repo }, id } })
+    const commit = { repo: { name: repo }, id }
+    if (isDone || failed === 'finish') await pfs.finishCommit({ commit })
+    else await pfs.deleteCommit({ commit })
   }
 }
 

@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest'
+import { Stage } from './stage.ts'
+
+test('files are copied and moved on the server', { timeout: 90_000 }, async () => {
+  await using stage = await Stage.open()
+  await stage.run('create-repo raw')
+  await stage.run('create-repo archive')
+  await stage.run('put-file raw master /2017/may -c', 'sunny\n')
+  await stage.run('put-file raw master /2017/june -c', 'rain\n')
+  await stage.run('copy-file raw master /2017 archive master /raw/2017 -c')
+  await stage.run("glob-file archive master '/raw/*/*'")
+  await stage.run('copy-file raw master /2017/may archive master /raw/2017/june -c')
+  await stage.run('copy-file raw master /2017/may archive master /raw/2017/june -c -o')
+  await stage.run('copy-file raw master /2017/june archive master /raw/2017/june -c --append')
+  await stage.run('get-file archive master /raw/2017/june')
+  await stage.run('move-file archive master /raw/2017 archive master /2017 -c')
+  await stage.run("glob-file archive master '/*'")
+  await stage.run('move-file raw master /2017/may raw master /2017/june')
+  await stage.run('move-file raw master /2017 raw master /2017/below -c')
+  await stage.run('copy-file raw master /none archive master /x -c')
+  await stage.run('copy-file raw master /2017 archive')
+  await stage.run('copy-file raw master /2017 archive master /x -o --append')
+  await stage.run('list-commit archive')
+  expect(stage.transcript.text).toBe(stage.transcript.stored('trees'))
+})
