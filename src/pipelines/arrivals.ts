@@ -133,6 +133,20 @@ export async function forgetArrivals(tx: Transaction, pipeline: PipelineName): P
   await tx.run('DELETE FROM pipeline_histories WHERE pipeline = ?', pipeline)
 }
 
+/** Forgets a commit that goes. The walk along a branch goes on at `heir`, the next that stays. */
+export async function forgetCommit(
+  tx: Transaction,
+  commit: CommitId,
+  heir: CommitId | undefined,
+): Promise<void> {
+  await tx.run('DELETE FROM pipeline_arrivals WHERE commit_id = ?', commit)
+  if (heir === undefined) {
+    await tx.run('DELETE FROM pipeline_histories WHERE commit_id = ?', commit)
+  } else {
+    await tx.run('UPDATE pipeline_histories SET commit_id = ? WHERE commit_id = ?', heir, commit)
+  }
+}
+
 /** Where the walk along each input branch goes on: position → the newest commit not noted yet. */
 export async function historyCursors(
   tx: ReadTransaction,

@@ -89,6 +89,26 @@ export async function findResults(
   )
 }
 
+/** Those of `datums` (at most a few hundred) whose result `job` made. */
+export async function resultsAmong(
+  tx: ReadTransaction,
+  job: JobId,
+  datums: readonly DatumKey[],
+): Promise<ReadonlySet<DatumKey>> {
+  if (datums.length === 0) return new Set()
+  const rows = await tx.all<{ readonly datum: string }>(
+    `SELECT datum FROM datum_results
+      WHERE job = ? AND datum IN (${datums.map(() => '?').join(', ')})`,
+    job,
+    ...datums,
+  )
+  return new Set(rows.map(({ datum }) => datum as DatumKey))
+}
+
+export async function deleteResults(tx: Transaction, datums: readonly string[]): Promise<void> {
+  for (const datum of datums) await tx.run('DELETE FROM datum_results WHERE datum = ?', datum)
+}
+
 /** Records a result; the first one stands, for a datum's effect counts once. */
 export async function insertResult(
   tx: Transaction,

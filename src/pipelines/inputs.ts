@@ -42,6 +42,12 @@ export function branchesOf(input: Input): readonly AtomInput[] {
   return [...first.values()]
 }
 
+/** What decides the datums of an input and their order keys, as text that can be compared. */
+export function shapeOf(input: Input): string {
+  if (input.kind !== 'atom') return `${input.kind}(${input.members.map(shapeOf).join(',')})`
+  return JSON.stringify([input.name, input.repo, input.branch, input.glob])
+}
+
 /**
  * Sorts the members of crosses and unions by the name of their first atom, keeping the order of
  * equals. The sorted order is the order of a datum's members and of datums in a job.

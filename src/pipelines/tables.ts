@@ -139,5 +139,7 @@ export const pipelinesMigrations: Migrations = {
         PRIMARY KEY (job, datum)
       )`,
     ],
+    // So that what is known of a commit is found when it is deleted.
+    ['CREATE INDEX pipeline_arrivals_by_commit ON pipeline_arrivals (commit_id)'],
   ],
 }

@@ -12,6 +12,7 @@ import { versionRoutes } from '../api/version-service.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import { openSqlite } from '../database/sqlite.ts'
+import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { Triggers } from '../pipelines/triggers.ts'
@@ -19,6 +20,7 @@ import { openChunkStore } from '../storage/chunk-store.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
 import { LocalObjectStore } from '../storage/local-objects.ts'
+import { ProllyMaps } from '../storage/prolly-map.ts'
 import { storageMigrations } from '../storage/tables.ts'
 import { objectMigrations } from '../versioning/object-tables.ts'
 import { Objects } from '../versioning/objects.ts'
@@ -96,6 +98,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     random,
     onHeadReady: (tx, heads) => triggers.onHeadReady(tx, heads),
     downstream: new JobDownstream(),
+    uses: new JobCommitUses({ database, maps: new ProllyMaps(chunks) }),
   })
   const processing = opened.use(
     await openProcessing({ directory, triggers, ...stores, ...config, ...ports }),

@@ -6,6 +6,7 @@ import { FileTrees } from '../storage/file-trees.ts'
 import { storageMigrations } from '../storage/tables.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
+import { TestCommitUses } from './test-commit-uses.ts'
 import { openPackedStore } from './packed-store.ts'
 
 /** Versioning over real packs and a real database in `directory`, with nothing above it. */
@@ -26,6 +27,7 @@ export async function openStoredVersioning(
     random: new SystemRandom(),
     onHeadReady: async () => undefined,
     downstream: { topics: [], state: async () => ({ kind: 'pending' }) },
+    uses: new TestCommitUses(),
   })
   const parts = opened.move()
   return { versioning, [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose]() }

@@ -11,6 +11,7 @@ import type {
   DatumWorker,
   DatumWorkers,
 } from '../pipelines/datum-worker.ts'
+import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import type { Transform } from '../pipelines/executor.ts'
 import { noStats } from '../pipelines/job-records.ts'
@@ -81,6 +82,7 @@ export async function openTestProcessing(): Promise<TestProcessing> {
     ...world,
     onHeadReady: (tx, heads) => triggers.onHeadReady(tx, heads),
     downstream: new JobDownstream(),
+    uses: new JobCommitUses(stores),
   })
   const codes = new Map<string, UserCode>()
   const ran: string[] = []

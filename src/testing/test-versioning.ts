@@ -15,6 +15,7 @@ import type {
 } from '../versioning/ports.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
+import { TestCommitUses } from './test-commit-uses.ts'
 import { temporaryDatabase } from './temporary-database.ts'
 
 /** Versioning over a real database and chunks in memory, with the layers above played by the test. */
@@ -25,6 +26,7 @@ export interface TestVersioning extends AsyncDisposable {
   /** Every head that became ready, in order. */
   readonly ready: readonly ReadyHead[]
   readonly downstream: TestDownstream
+  readonly uses: TestCommitUses
   /** Reads a whole file as text. */
   read(repo: string, commit: string, path: string): Promise<string>
   /** The paths of all files, in order. */
@@ -58,6 +60,7 @@ export async function openTestVersioning(
   const held = await temporaryDatabase([versioningMigrations])
   const ready: ReadyHead[] = []
   const downstream = new TestDownstream()
+  const uses = new TestCommitUses()
   const ports: VersioningPorts = {
     database: held.database,
     chunks,
@@ -69,6 +72,7 @@ export async function openTestVersioning(
       ready.push(...heads)
     },
     downstream,
+    uses,
   }
   const versioning = createVersioning(ports)
   return {
@@ -77,6 +81,7 @@ export async function openTestVersioning(
     database: held.database,
     ready,
     downstream,
+    uses,
     async read(repo, commit, path) {
       const { bytes } = await versioning.files.read({ repo, commit, path })
       return utf8Text(await collectBytes(bytes, fileBytesMax))

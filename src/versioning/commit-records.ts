@@ -6,6 +6,7 @@ import type { DirectoryEntry, TreeRoot } from '../storage/file-trees.ts'
 import { CommitNotFoundError, RepoNotFoundError } from './errors.ts'
 import { commitTopic, repoTopic, type CommitName } from './ports.ts'
 import { commitAncestors, writeCommitProvenance } from './records/commit-provenance.ts'
+import { addMergeParent } from './records/commit-parents.ts'
 import { nextWritten } from './records/write-sequence.ts'
 
 /** The tree of a finished commit. */
@@ -30,6 +31,8 @@ export interface CommitInfo extends CommitName {
   readonly parent: CommitId | undefined
   readonly startedAt: Instant
   readonly state: CommitState
+  /** What people said about it; often empty. */
+  readonly message: string
   /** Every commit that this one is made from, near and far. */
   readonly provenance: readonly CommitName[]
 }
@@ -45,6 +48,10 @@ export interface FinishedCommit extends CommitName {
   readonly tree: CommitTree
   /** What the repo's size grows by: the full new sizes of files added or changed. */
   readonly addedBytes: number
+  /** For people. */
+  readonly message?: string
+  /** A commit whose changes it has, besides those of `parent`. */
+  readonly mergeParent?: CommitId
 }
 
 /** Makes the commit; moves no branch: see `setHead`. @throws {RepoNotFoundError} */
@@ -53,7 +60,8 @@ export async function insertFinishedCommit(tx: Transaction, commit: FinishedComm
   await growRepo(tx, commit.repo, { addedBytes: commit.addedBytes, written })
   await tx.run(
     `INSERT INTO commits (id, repo, parent, started_at, finished_at, root, size_bytes, file_count,
-       written, staged_last, sealed_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)`,
+       written, staged_last, sealed_until, added_bytes, message)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?)`,
     commit.id,
     commit.repo,
     commit.parent ?? null,
@@ -63,7 +71,10 @@ export async function insertFinishedCommit(tx: Transaction, commit: FinishedComm
     commit.tree.sizeBytes,
     commit.tree.fileCount,
     written,
+    commit.addedBytes,
+    commit.message ?? null,
   )
+  if (commit.mergeParent !== undefined) await addMergeParent(tx, commit.id, commit.mergeParent)
   await writeCommitProvenance(tx, commit.id, commit.provenance)
   await tx.emit(commitTopic, `${commit.repo}/${commit.id}`)
 }
@@ -102,12 +113,13 @@ export async function setFinished(
   await growRepo(tx, commit.repo, { addedBytes: end.addedBytes, written })
   const changed = await tx.run(
     `UPDATE commits SET finished_at = ?, root = ?, size_bytes = ?, file_count = ?, written = ?,
-       sealed_until = 0 WHERE id = ? AND finished_at IS NULL`,
+       added_bytes = ?, sealed_until = 0 WHERE id = ? AND finished_at IS NULL`,
     end.finishedAt,
     end.tree.root,
     end.tree.sizeBytes,
     end.tree.fileCount,
     written,
+    end.addedBytes,
     commit.id,
   )
   assert(changed === 1, 'a commit that finishes was open')
@@ -140,10 +152,11 @@ export type CommitRow = {
   readonly size_bytes: number | null
   readonly file_count: number | null
   readonly written: number
+  readonly message: string | null
 }
 
 export const commitColumns =
-  'id, repo, parent, started_at, finished_at, root, size_bytes, file_count, written'
+  'id, repo, parent, started_at, finished_at, root, size_bytes, file_count, written, message'
 
 /** The columns of a table that is joined with others. */
 export function commitColumnsOf(table: string): string {
@@ -160,6 +173,7 @@ export async function commitInfo(tx: ReadTransaction, row: CommitRow): Promise<C
     parent: row.parent ?? undefined,
     startedAt: row.started_at,
     state: commitState(row),
+    message: row.message ?? '',
     provenance: await commitAncestors(tx, row.id),
   }
 }

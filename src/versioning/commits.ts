@@ -13,10 +13,11 @@ import {
   insertOpenCommit,
 } from './commit-records.ts'
 import { ParentNotFinishedError } from './errors.ts'
-import { commitTopic, type CommitName, type OnHeadReady, type VersioningPorts } from './ports.ts'
+import { type CommitName, type OnHeadReady, type VersioningPorts } from './ports.ts'
 import { getRepo } from './repos.ts'
 import { finishCommit } from './commits/finish.ts'
 import { listAllCommits, listLine } from './commits/listing.ts'
+import { removeCommit } from './commits/removal.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
 import { sweepCommit } from './staging/sweep.ts'
 
@@ -138,7 +139,7 @@ export class Commits {
       const found = await getCommit(tx, repo, commit)
       if (found.state.kind === 'finished') {
         throw new FailedPreconditionError(
-          `cannot delete finished commit ${found.id}: commit ${repo}/${found.id} has already finished`,
+          `cannot delete finished commit ${found.id}: commit ${repo}/${found.id} has already finished; to delete it with all that was made from it, use pachctl delete-commit --recursive`,
         )
       }
       await deleteOpenCommit(tx, onHeadReady, found)
@@ -158,9 +159,7 @@ async function deleteOpenCommit(
     if (commit.parent === undefined) await deleteBranch(tx, branch.repo, branch.name)
     else await setHead(tx, onHeadReady, { ...branch, head: commit.parent })
   }
-  await tx.run('DELETE FROM commit_provenance WHERE id = ?', commit.id)
-  await tx.run('DELETE FROM commits WHERE id = ?', commit.id)
-  await tx.emit(commitTopic, `${commit.repo}/${commit.id}`)
+  await removeCommit(tx, commit)
 }
 
 interface Place {

@@ -1,5 +1,5 @@
-import type { Clock } from '../base/clock.ts'
-import type { BranchName, CommitId, RepoName } from '../base/names.ts'
+import type { Clock, Instant } from '../base/clock.ts'
+import type { BranchName, CommitId, JobId, PipelineName, RepoName } from '../base/names.ts'
 import type { Random } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
@@ -45,6 +45,47 @@ export interface Downstream {
   ): Promise<DownstreamState>
 }
 
+/** A job, and the pipeline whose run it is. */
+export interface JobName {
+  readonly id: JobId
+  readonly pipeline: PipelineName
+}
+
+/** Jobs that read commits which are to go. */
+export interface JobRemoval {
+  /** They have ended: their records go. */
+  readonly removed: readonly JobName[]
+  /** They wait or run: they are killed, and their records stay to say why. */
+  readonly killed: readonly JobName[]
+  /** Keys of datum results that no job that stays has. */
+  readonly results: readonly string[]
+  /** The state of things that `results` was found out in; opaque. */
+  readonly asOf: string
+}
+
+/** Commits that are to go, by id: each with the nearest ancestor that stays, if there is one. */
+export type GoingCommits = ReadonlyMap<
+  CommitId,
+  CommitName & { readonly heir: CommitId | undefined }
+>
+
+/** What the layer that runs jobs knows of commits, and does when they go. */
+export interface CommitUses {
+  /** The pipeline that writes a branch; undefined when none does. */
+  writerOf(tx: ReadTransaction, repo: string, branch: string): Promise<string | undefined>
+  /**
+   * What else goes with commits. Reads trees, so not for use in a transaction.
+   *
+   * @throws {FailedPreconditionError} when something that stays cannot do without one of them.
+   */
+  planRemoval(commits: GoingCommits, signal?: AbortSignal): Promise<JobRemoval>
+  /**
+   * Does so, in the transaction that deletes the commits and before branches move. False when
+   * `removal` no longer is what `planRemoval` would say; then nothing was written.
+   */
+  remove(tx: Transaction, commits: GoingCommits, removal: JobRemoval, at: Instant): Promise<boolean>
+}
+
 /** Everything that versioning needs from the world. */
 export interface VersioningPorts {
   readonly database: Database
@@ -55,6 +96,7 @@ export interface VersioningPorts {
   readonly random: Random
   readonly onHeadReady: OnHeadReady
   readonly downstream: Downstream
+  readonly uses: CommitUses
 }
 
 /** Events: subject `<repo>`, when a repo is created, updated or deleted. */

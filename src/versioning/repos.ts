@@ -106,6 +106,7 @@ export async function deleteRepo(
   const ofRepo = 'IN (SELECT id FROM commits WHERE repo = ?)'
   await tx.run(`DELETE FROM staged_writes WHERE id ${ofRepo}`, name)
   await tx.run(`DELETE FROM commit_provenance WHERE id ${ofRepo}`, name)
+  await tx.run(`DELETE FROM merge_parents WHERE id ${ofRepo}`, name)
   await tx.run('DELETE FROM commits WHERE repo = ?', name)
   await tx.run('DELETE FROM branches WHERE repo = ?', name)
   await tx.run('DELETE FROM repo_provenance WHERE repo = ?', name)

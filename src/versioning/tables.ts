@@ -73,4 +73,23 @@ const firstStep: readonly string[] = [
   )`,
 ]
 
-export const versioningMigrations: Migrations = { layer: 'versioning', steps: [firstStep] }
+const secondStep: readonly string[] = [
+  // What the repo's size grew by when the commit was finished; null in commits of earlier releases.
+  'ALTER TABLE commits ADD COLUMN added_bytes INTEGER',
+  // What people said about it; null for most.
+  'ALTER TABLE commits ADD COLUMN message TEXT',
+  'CREATE INDEX commits_by_parent ON commits (parent)',
+
+  // Commits whose changes a merge brought in, besides those of its parent.
+  `CREATE TABLE merge_parents ( -- clustered
+    id TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    PRIMARY KEY (id, parent)
+  )`,
+  'CREATE INDEX merge_parents_by_parent ON merge_parents (parent)',
+]
+
+export const versioningMigrations: Migrations = {
+  layer: 'versioning',
+  steps: [firstStep, secondStep],
+}

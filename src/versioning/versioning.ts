@@ -1,7 +1,9 @@
+import { BranchChanges } from './branch-changes.ts'
 import { Branches } from './branches.ts'
 import { type CollectionRoot, collectionRoots } from './collection-roots.ts'
 import { Commits } from './commits.ts'
 import { Copies } from './copies.ts'
+import { Deletions } from './deletions.ts'
 import { Files } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
 import { Repos } from './repos.ts'
@@ -13,7 +15,9 @@ import { Writes } from './writes.ts'
 export interface Versioning {
   readonly repos: Repos
   readonly branches: Branches
+  readonly branchChanges: BranchChanges
   readonly commits: Commits
+  readonly deletions: Deletions
   readonly files: Files
   readonly writes: Writes
   readonly copies: Copies
@@ -28,7 +32,9 @@ export function createVersioning(ports: VersioningPorts): Versioning {
   return {
     repos: new Repos(ports),
     branches: new Branches(ports),
+    branchChanges: new BranchChanges(ports),
     commits: new Commits(ports, openTrees),
+    deletions: new Deletions(ports, openTrees),
     files,
     writes: new Writes(ports, openTrees),
     copies: new Copies(ports, openTrees, files),

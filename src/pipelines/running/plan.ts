@@ -9,7 +9,7 @@ import { encodeDatum } from '../datum-sets.ts'
 import { datumKey, type Datum } from '../datums.ts'
 import { datumSource } from '../discovery.ts'
 import type { DatumSource } from '../discovery/datum-source.ts'
-import type { Input } from '../inputs.ts'
+import { shapeOf } from '../inputs.ts'
 import {
   findJob,
   getJob,
@@ -145,12 +145,6 @@ async function findBase(
     datumSet: candidate.datumSet,
     output: { tree, contributions: candidate.contributions },
   }
-}
-
-/** What decides the datums of an input and their order keys, as text that can be compared. */
-function shapeOf(input: Input): string {
-  if (input.kind !== 'atom') return `${input.kind}(${input.members.map(shapeOf).join(',')})`
-  return JSON.stringify([input.name, input.repo, input.branch, input.glob])
 }
 
 function removalOf(datum: Datum): MapEdit {

@@ -1,21 +1,14 @@
 import type { CommitId } from '../../base/names.ts'
 import type { Transaction } from '../../database/database.ts'
-import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import { branchesAt } from '../branches.ts'
-import {
-  type CommitInfo,
-  type CommitTree,
-  getCommit,
-  setFinished,
-  treeEntry,
-} from '../commit-records.ts'
+import { type CommitInfo, type CommitTree, getCommit, setFinished } from '../commit-records.ts'
 import { CommitFinishedError } from '../errors.ts'
-import { contentSizeBytes } from '../../storage/contents.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
 import { conflictError } from '../staging/conflicts.ts'
 import type { OpenTree, OpenTrees } from '../staging/open-trees.ts'
 import { sweepCommit } from '../staging/sweep.ts'
+import { treeChange } from './tree-changes.ts'
 
 /** Builds that puts may outrun before they are made to wait. */
 const sealAfterAttempts = 3
@@ -99,7 +92,7 @@ async function tryFinish(
   attempt: Attempt,
 ): Promise<CommitInfo | undefined> {
   const { repo, id, open } = attempt
-  const addedBytes = await changedBytes(ports, attempt.parentTree, open.tree)
+  const { addedBytes } = await treeChange(ports.trees, attempt.parentTree, open.tree)
   await ports.chunks.flush()
   const finishedAt = ports.clock.now()
   return ports.database.transact(async (tx) => {
@@ -127,21 +120,6 @@ async function lastStaged(tx: Transaction, id: CommitId): Promise<number | undef
     id,
   )
   return row?.staged_last
-}
-
-/** The full new sizes of the files that a commit adds or changes. */
-async function changedBytes(
-  ports: VersioningPorts,
-  before: CommitTree | undefined,
-  after: DirectoryEntry,
-): Promise<number> {
-  if (before === undefined || before.fileCount === 0) return after.sizeBytes
-  if (before.root === after.root) return 0
-  let bytes = 0
-  for await (const { after: entry } of ports.trees.diff(treeEntry(before), after)) {
-    if (entry?.kind === 'file') bytes += contentSizeBytes(entry.content)
-  }
-  return bytes
 }
 
 async function seal(ports: VersioningPorts, id: CommitId): Promise<void> {

@@ -1,0 +1,180 @@
+import { expect, test } from 'vitest'
+import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
+import type { Deletion } from '../versioning/deletions.ts'
+
+async function remove(world: TestProcessing, repo: string, commit: string): Promise<Deletion> {
+  return world.versioning.deletions.delete([{ repo, commit }], { dryRun: false })
+}
+
+/** A repo `in`, and pipelines `up` and `down` in a row, which copy; each new file is a datum. */
+async function openChain(): Promise<TestProcessing> {
+  const world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  for (const [name, input] of [
+    ['up', 'in'],
+    ['down', 'up'],
+  ] as const) {
+    world.code(name, (files) =>
+      Object.fromEntries([...files].map(([path, text]) => [path.slice(input.length), text])),
+    )
+    await world.pipeline(name, atom(input, '/*'))
+  }
+  return world
+}
+
+/** No job, arrival or history names a commit that is not there, unless the job was killed. */
+async function expectSound({ database }: TestProcessing): Promise<void> {
+  const dangling = await database.read((tx) =>
+    tx.all(
+      `SELECT 'input' AS what FROM job_inputs JOIN jobs ON jobs.id = job_inputs.job
+          WHERE jobs.state <> 'killed' AND commit_id NOT IN (SELECT id FROM commits)
+        UNION ALL SELECT 'output' FROM jobs
+          WHERE state = 'success' AND output_commit NOT IN (SELECT id FROM commits)
+        UNION ALL SELECT 'parent' FROM jobs
+          WHERE parent_job IS NOT NULL AND parent_job NOT IN (SELECT id FROM jobs)
+        UNION ALL SELECT 'arrival' FROM pipeline_arrivals
+          WHERE commit_id NOT IN (SELECT id FROM commits)
+        UNION ALL SELECT 'history' FROM pipeline_histories
+          WHERE commit_id NOT IN (SELECT id FROM commits)`,
+    ),
+  )
+  expect(dangling).toEqual([])
+}
+
+async function resultCount({ database }: TestProcessing): Promise<number> {
+  return (await database.read((tx) => tx.all('SELECT datum FROM datum_results'))).length
+}
+
+test('all that was made from a head goes, and nothing is processed again', async () => {
+  await using world = await openChain()
+  const good = await world.commit('in', { a: 'good' })
+  await world.flush('in', good)
+  const wrong = await world.commit('in', { b: 'wrong' })
+  await world.flush('in', wrong)
+  const ranCount = world.ran.length
+  const deletion = await remove(world, 'in', wrong)
+  expect(deletion.commits.map(({ repo }) => repo).toSorted()).toEqual(['down', 'in', 'up'])
+  expect(deletion.jobs.removed.map(({ pipeline }) => pipeline).toSorted()).toEqual(['down', 'up'])
+  expect(deletion.jobs.results).toHaveLength(2)
+  expect(await resultCount(world)).toBe(2)
+  expect(await world.files('down', 'master')).toEqual({ '/a': 'good' })
+  expect(await world.processing.jobs.list()).toHaveLength(2)
+  await expectSound(world)
+  const next = await world.commit('in', { c: 'next' })
+  await world.flush('in', next)
+  expect(await world.files('down', 'master')).toEqual({ '/a': 'good', '/c': 'next' })
+  expect(world.ran.slice(ranCount)).toEqual(['in:/c', 'up:/c'])
+})
+
+test('results that later jobs have stay, those that none has go', async () => {
+  await using world = await openChain()
+  await world.flush('in', await world.commit('in', { a: '1' }))
+  const wrong = await world.commit('in', { b: 'stays in children', c: 'is removed again' })
+  await world.flush('in', wrong)
+  await world.flush('in', await world.commit('in', { c: null, d: '4' }))
+  const { jobs } = await remove(world, 'in', wrong)
+  expect(jobs.results).toHaveLength(2) // of `c`, in both pipelines
+  expect(await resultCount(world)).toBe(6)
+  await expectSound(world)
+  const ranCount = world.ran.length
+  await world.flush('in', await world.commit('in', { e: '5', b: null }))
+  expect(world.ran.slice(ranCount)).toEqual(['in:/e', 'up:/e'])
+  expect(await world.files('down', 'master')).toEqual({ '/a': '1', '/d': '4', '/e': '5' })
+})
+
+test('a job that runs on it is killed, says why, and the next one runs', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const started = Promise.withResolvers<undefined>()
+  const released = Promise.withResolvers<undefined>()
+  world.code('up', async (files) => {
+    if ([...files.values()].includes('wrong')) {
+      started.resolve(undefined)
+      await released.promise
+    }
+    return Object.fromEntries(files)
+  })
+  await world.pipeline('up', atom('in', '/*'))
+  await world.flush('in', await world.commit('in', { a: 'good' }))
+  const wrong = await world.commit('in', { a: 'wrong' })
+  await started.promise
+  const { jobs } = await remove(world, 'in', wrong)
+  released.resolve(undefined)
+  expect(jobs.removed).toEqual([])
+  const [killed] = jobs.killed
+  expect(await world.processing.jobs.inspect(killed?.id ?? '')).toMatchObject({
+    state: 'killed',
+    reason: `its input commit in/${wrong} was deleted`,
+  })
+  await expectSound(world)
+  await world.flush('in', await world.commit('in', { b: 'next' }))
+  expect(await world.files('up', 'master')).toEqual({ '/in/a': 'good', '/in/b': 'next' })
+})
+
+test('the older head is combined with what it had not met', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'left' })
+  await world.versioning.repos.create({ name: 'right' })
+  world.code('both', (files) => Object.fromEntries(files))
+  const inputs = [atom('left', '/'), atom('right', '/')]
+  await world.pipeline('both', { cross: inputs })
+  await world.commit('left', { a: 'old' })
+  await world.flush('right', await world.commit('right', { b: '1' }))
+  const wrong = await world.commit('left', { a: 'wrong' })
+  await world.flush('left', wrong)
+  const right = await world.commit('right', { b: '2' })
+  await world.flush('right', right)
+  await remove(world, 'left', wrong)
+  await world.flush('right', right)
+  expect(await world.files('both', 'master')).toEqual({ '/left/a': 'old', '/right/b': '2' })
+  await expectSound(world)
+})
+
+test('a pipeline owns its output, and needs the commit that it begins behind', async () => {
+  await using world = await openChain()
+  const first = await world.commit('in', { a: '1' })
+  await world.flush('in', first)
+  await expect(remove(world, 'up', 'master')).rejects.toThrow(
+    `of pipeline up: delete the commit that it is made from (in/${first})`,
+  )
+  world.code('late', () => ({}))
+  const late = atom('in', '/*')
+  await world.pipeline('late', { atom: { ...late.atom, fromCommit: first } } as typeof late)
+  await expect(remove(world, 'in', first)).rejects.toThrow('is the from_commit of pipeline late')
+  await world.processing.pipelines.delete('late', { deleteJobs: true, deleteRepo: true })
+  await world.processing.pipelines.delete('down', { deleteJobs: false, deleteRepo: false })
+  const { commits, jobs } = await remove(world, 'down', 'master')
+  expect([commits.length, jobs.removed.length]).toEqual([1, 1])
+  await expectSound(world)
+})
+
+test('a pipeline that catches up goes on before the commit that went', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const first = await world.commit('in', { a: '1' })
+  const wrong = await world.commit('in', { a: '2' })
+  const last = await world.commit('in', { a: '3' })
+  world.code('up', (files) => Object.fromEntries(files))
+  await world.pipeline('up', atom('in', '/none'))
+  await world.processing.pipelines.stop('up')
+  await world.database.transact(async (tx) => {
+    await tx.run('DELETE FROM pipeline_arrivals')
+    await tx.run(`INSERT INTO pipeline_histories VALUES ('up', 0, ?)`, wrong)
+  })
+  await remove(world, 'in', wrong)
+  const rows = await world.database.read((tx) => tx.all('SELECT commit_id FROM pipeline_histories'))
+  expect(rows).toEqual([{ commit_id: first }])
+  expect(last).not.toBe(first)
+})
+
+test('people and pipelines write different branches', async () => {
+  await using world = await openChain()
+  await world.flush('in', await world.commit('in', { a: '1' }))
+  const { branchChanges, branches } = world.versioning
+  await branches.set('up', 'mine', 'master')
+  const options = { message: '', dryRun: false, prefer: undefined }
+  const merge = async (from: string, into: string) =>
+    branchChanges.merge({ repo: 'up', from, into }, options)
+  await expect(merge('mine', 'master')).rejects.toThrow('is written by pipeline up')
+  expect(await merge('master', 'mine')).toMatchObject({ outcome: 'unchanged' })
+})

@@ -1,0 +1,271 @@
+import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
+import { type CommitId, parseCommitId, type RepoName } from '../base/names.ts'
+import { newHexId } from '../base/random.ts'
+import type { ReadTransaction } from '../database/database.ts'
+import type { TreeConflict } from '../storage/file-trees.ts'
+import { type BranchInfo, findBranch, setHead } from './branches.ts'
+import {
+  type CommitInfo,
+  type CommitTree,
+  findCommit,
+  getCommit,
+  insertFinishedCommit,
+} from './commit-records.ts'
+import { type FileCounts, mergeTrees, noFiles, treeChange } from './commits/tree-changes.ts'
+import { BranchNotFoundError, CommitBusyError } from './errors.ts'
+import type { VersioningPorts } from './ports.ts'
+import { checkCancelled } from './records/cancellation.ts'
+import { commonAncestor } from './records/commit-parents.ts'
+import { getRepo } from './repos.ts'
+
+/** Which side wins where both changed a path differently. */
+export type Preference = 'ours' | 'theirs' | undefined
+
+export interface ChangeOptions {
+  /** Kept with the commit that is made; at most 64 KiB. */
+  readonly message: string
+  /** Say what would be done, and do nothing. */
+  readonly dryRun: boolean
+  readonly prefer: Preference
+  readonly signal?: AbortSignal
+}
+
+/** What became of a branch, or would. */
+export interface BranchChange {
+  /** `conflicted`: nothing is done, for there are conflicts and no preference. */
+  readonly outcome: 'committed' | 'fast-forwarded' | 'unchanged' | 'conflicted'
+  readonly repo: RepoName
+  /** The branch's head afterwards; undefined where a dry run would make a commit. */
+  readonly head: CommitId | undefined
+  /** What both sides were compared with; undefined when they have nothing in common. */
+  readonly base: CommitId | undefined
+  readonly files: FileCounts
+  /** The first 1,000 in path order, also where a preference decides them. */
+  readonly conflicts: readonly TreeConflict[]
+  readonly conflictCount: number
+}
+
+/** Tries to make the commit while its branch keeps moving. */
+const attemptsMax = 5
+const messageLengthMax = 64 * 1024
+
+type Finished = CommitInfo & { readonly tree: CommitTree }
+
+/** A branch, and what is to be brought into it. */
+interface Sides {
+  readonly branch: BranchInfo
+  readonly ours: Finished
+  readonly theirs: CommitTree | undefined
+  readonly base: { readonly id: CommitId | undefined; readonly tree: CommitTree | undefined }
+  readonly mergeParent: CommitId | undefined
+}
+
+/**
+ * Changes of whole branches, path by path. Files are whole: where both sides changed one
+ * differently, that is a conflict.
+ */
+export class BranchChanges {
+  readonly #ports: VersioningPorts
+
+  constructor(ports: VersioningPorts) {
+    this.#ports = ports
+  }
+
+  /**
+   * Brings all that `from` (a branch, or a commit's id) has and the branch `into` has not into that,
+   * as a commit of two parents; where `into` has nothing of its own, it moves to `from`.
+   *
+   * @throws {FailedPreconditionError} for an open commit on either side, or a branch that a pipeline
+   * writes.
+   * @throws {CommitBusyError} when the branch kept moving.
+   */
+  async merge(
+    names: { readonly repo: string; readonly from: string; readonly into: string },
+    options: ChangeOptions,
+  ): Promise<BranchChange> {
+    const { database } = this.#ports
+    return this.#try(options, async () => {
+      const { branch, ours, theirs } = await database.read(async (tx) => {
+        await getRepo(tx, names.repo)
+        const found = await this.#branch(tx, names.repo, names.into)
+        return {
+          ...found,
+          theirs: finished(await getCommit(tx, names.repo, names.from), 'merged'),
+        }
+      })
+      const baseId = await commonAncestor(database, ours.id, theirs.id)
+      if (baseId === theirs.id) return unchanged(branch, baseId)
+      if (baseId === ours.id) return this.#fastForward(branch, ours, theirs, options)
+      const base = { id: baseId, tree: await this.#treeOf(names.repo, baseId) }
+      const sides = { branch, ours, theirs: theirs.tree, base, mergeParent: theirs.id }
+      return this.#commit(sides, options)
+    })
+  }
+
+  /**
+   * Makes a commit on `branch` that undoes what `commit` changed against its parent. Without
+   * `branch`: the one that `commit` names, else the only one of the repo.
+   *
+   * @throws {FailedPreconditionError} as `merge`, and when the branch does not have the commit.
+   */
+  async revert(
+    names: { readonly repo: string; readonly commit: string; readonly branch: string | undefined },
+    options: ChangeOptions,
+  ): Promise<BranchChange> {
+    const { database } = this.#ports
+    return this.#try(options, async () => {
+      const { branch, ours, undone } = await database.read(async (tx) => {
+        const commit = await getCommit(tx, names.repo, names.commit)
+        const name = names.branch ?? (await branchOf(tx, names.repo, names.commit))
+        const found = await this.#branch(tx, names.repo, name)
+        return { ...found, undone: finished(commit, 'reverted') }
+      })
+      if ((await commonAncestor(database, ours.id, undone.id)) !== undone.id) {
+        throw new FailedPreconditionError(
+          `branch ${branch.name} does not have commit ${undone.id} in its history, so that it cannot undo it`,
+        )
+      }
+      const base = { id: undone.id, tree: undone.tree }
+      const theirs = await this.#treeOf(names.repo, undone.parent)
+      return this.#commit({ branch, ours, theirs, base, mergeParent: undefined }, options)
+    })
+  }
+
+  /** Repeats `attempt` while it finds that the branch has moved meanwhile. */
+  async #try(
+    { message, signal }: ChangeOptions,
+    attempt: () => Promise<BranchChange | 'moved'>,
+  ): Promise<BranchChange> {
+    if (message.length > messageLengthMax) {
+      throw new InvalidArgumentError(
+        `message of ${message.length} characters is too long: at most ${messageLengthMax} are allowed`,
+      )
+    }
+    for (let count = 0; count < attemptsMax; count += 1) {
+      checkCancelled(signal)
+      const change = await attempt()
+      if (change !== 'moved') return change
+    }
+    throw new CommitBusyError('the branch')
+  }
+
+  /** A branch that people write, with its head. */
+  async #branch(
+    tx: ReadTransaction,
+    repo: string,
+    name: string,
+  ): Promise<{ readonly branch: BranchInfo; readonly ours: Finished }> {
+    const branch = await findBranch(tx, repo, name)
+    if (branch === undefined) throw new BranchNotFoundError(repo, name)
+    const writer = await this.#ports.uses.writerOf(tx, repo, name)
+    if (writer !== undefined) {
+      throw new FailedPreconditionError(
+        `branch ${name} of ${repo} is written by pipeline ${writer}, whose next job would not know of the change: change the pipeline's input instead, or make a branch of your own with set-branch`,
+      )
+    }
+    return { branch, ours: finished(await getCommit(tx, repo, branch.head), 'changed') }
+  }
+
+  async #treeOf(repo: string, id: CommitId | undefined): Promise<CommitTree | undefined> {
+    if (id === undefined) return undefined
+    const commit = await this.#ports.database.read((tx) => getCommit(tx, repo, id))
+    return finished(commit, 'compared').tree
+  }
+
+  async #fastForward(
+    branch: BranchInfo,
+    ours: Finished,
+    theirs: Finished,
+    { dryRun, signal }: ChangeOptions,
+  ): Promise<BranchChange | 'moved'> {
+    const { database, onHeadReady, trees } = this.#ports
+    const { files } = await treeChange(trees, ours.tree, theirs.tree, signal)
+    if (!dryRun) {
+      const isDone = await database.transact(async (tx) => {
+        if (!(await this.#stands(tx, branch, theirs.id))) return false
+        await setHead(tx, onHeadReady, { ...branch, head: theirs.id })
+        return true
+      })
+      if (!isDone) return 'moved'
+    }
+    return { ...unchanged(branch, ours.id), outcome: 'fast-forwarded', head: theirs.id, files }
+  }
+
+  async #commit(
+    { branch, ours, theirs, base, mergeParent }: Sides,
+    { message, dryRun, prefer, signal }: ChangeOptions,
+  ): Promise<BranchChange | 'moved'> {
+    const { chunks, clock, database, onHeadReady, random, trees } = this.#ports
+    const merged = await mergeTrees(trees, { base: base.tree, ours: ours.tree, theirs, prefer })
+    const { conflicts, conflictCount, tree } = merged
+    const { files, addedBytes } = await treeChange(trees, ours.tree, tree, signal)
+    const change = { ...unchanged(branch, base.id), files, conflicts, conflictCount }
+    if (conflictCount > 0 && prefer === undefined) {
+      return { ...change, outcome: 'conflicted', files: noFiles }
+    }
+    // A merge is noted even where it changes nothing: the next one starts from there.
+    if (tree.root === ours.tree.root && mergeParent === undefined) return change
+    if (dryRun) return { ...change, outcome: 'committed', head: undefined }
+    await chunks.flush()
+    const id = parseCommitId(newHexId(random))
+    const at = clock.now()
+    const isDone = await database.transact(async (tx) => {
+      if (!(await this.#stands(tx, branch, mergeParent ?? ours.id))) return false
+      await insertFinishedCommit(tx, {
+        repo: branch.repo,
+        id,
+        parent: ours.id,
+        provenance: [],
+        startedAt: at,
+        finishedAt: at,
+        tree,
+        addedBytes,
+        message,
+        ...(mergeParent !== undefined && { mergeParent }),
+      })
+      await setHead(tx, onHeadReady, { ...branch, head: id })
+      return true
+    })
+    return isDone ? { ...change, outcome: 'committed', head: id } : 'moved'
+  }
+
+  /** Whether the branch is where it was, still people's own, and the other commit there. */
+  async #stands(tx: ReadTransaction, branch: BranchInfo, other: CommitId): Promise<boolean> {
+    const { repo, name, head } = branch
+    if ((await findBranch(tx, repo, name))?.head !== head) return false
+    if ((await this.#ports.uses.writerOf(tx, repo, name)) !== undefined) return false
+    return (await findCommit(tx, repo, other)) !== undefined
+  }
+}
+
+function unchanged(branch: BranchInfo, base: CommitId | undefined): BranchChange {
+  const { repo, head } = branch
+  const nothing = { files: noFiles, conflicts: [], conflictCount: 0 }
+  return { outcome: 'unchanged', repo, head, base, ...nothing }
+}
+
+/** @throws {FailedPreconditionError} for an open commit. */
+function finished(commit: CommitInfo, verb: string): Finished {
+  const { state } = commit
+  if (state.kind === 'finished') return { ...commit, tree: state.tree }
+  const { repo, id } = commit
+  throw new FailedPreconditionError(
+    `commit ${repo}/${id} is open and cannot be ${verb} yet: finish it with finish-commit, or drop it with delete-commit, first`,
+  )
+}
+
+/** The branch that is meant when none is named. */
+async function branchOf(tx: ReadTransaction, repo: string, commit: string): Promise<string> {
+  if ((await findBranch(tx, repo, commit)) !== undefined) return commit
+  const branches = await tx.all<{ readonly name: string }>(
+    'SELECT name FROM branches WHERE repo = ? ORDER BY name LIMIT 2',
+    repo,
+  )
+  const [only, another] = branches
+  if (only !== undefined && another === undefined) return only.name
+  throw new InvalidArgumentError(
+    only === undefined
+      ? `repo ${repo} has no branch that the commit could be undone on: make one with set-branch`
+      : `repo ${repo} has several branches: say with --branch on which one the commit is to be undone`,
+  )
+}
