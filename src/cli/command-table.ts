@@ -22,6 +22,8 @@ const families: readonly FamilyEntry[] = [
       'flush-commit',
       'subscribe-commit',
       'delete-commit',
+      'merge-branch',
+      'revert-commit',
       'list-branch',
       'set-branch',
       'delete-branch',

@@ -13,9 +13,9 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, EmptySchema } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_empty } from "@bufbuild/protobuf/wkt";
-import type { Commit, File, FileInfo } from "./pfs_pb.ts";
+import type { Commit, File, FileInfo, FileType, Repo } from "./pfs_pb.ts";
 import { file_pfs } from "./pfs_pb.ts";
-import type { DatumInfo, DatumState, Job } from "./pps_pb.ts";
+import type { DatumInfo, DatumState, Job, Pipeline } from "./pps_pb.ts";
 import { file_pps } from "./pps_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -23,7 +23,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pachyderm.proto.
  */
 export const file_pachyderm: GenFile = /*@__PURE__*/
-  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIqChFMaXN0RGF0dW1zUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIjUKD0RhdHVtSW5mb3NCYXRjaBIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyI5Cg5FeHBsYWluUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJIjsKDUtleURpZmZlcmVuY2USDQoFZmllbGQYASABKAkSDgoGYmVmb3JlGAIgASgJEgsKA25vdxgDIAEoCSJwCg9FeHBsYWluUmVzcG9uc2USHgoFc3RhdGUYASABKA4yDy5wcHMuRGF0dW1TdGF0ZRIOCgZyZWFzb24YAiABKAkSLQoLZGlmZmVyZW5jZXMYAyADKAsyGC5wYWNoeWRlcm0uS2V5RGlmZmVyZW5jZSIpCg5MaW5lYWdlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiRQoISW5wdXRSZWYSEgoKaW5wdXRfbmFtZRgBIAEoCRIXCgRmaWxlGAIgASgLMgkucGZzLkZpbGUSDAoEaGFzaBgDIAEoDCJaCgpGaWxlT3JpZ2luEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkSIwoGaW5wdXRzGAMgAygLMhMucGFjaHlkZXJtLklucHV0UmVmIjkKD0xpbmVhZ2VSZXNwb25zZRImCgdvcmlnaW5zGAEgAygLMhUucGFjaHlkZXJtLkZpbGVPcmlnaW4iawoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEikKBnVwdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghleGVjdXRvchgDIAEoCRIPCgdub3RpY2VzGAQgAygJKmgKCERpZmZLaW5kEhkKFURJRkZfS0lORF9VTlNQRUNJRklFRBAAEhMKD0RJRkZfS0lORF9BRERFRBABEhUKEURJRkZfS0lORF9SRU1PVkVEEAISFQoRRElGRl9LSU5EX0NIQU5HRUQQAzKtAwoFRmlsZXMSRQoIUHV0RmlsZXMSGi5wYWNoeWRlcm0uUHV0RmlsZXNSZXF1ZXN0GhsucGFjaHlkZXJtLlB1dEZpbGVzUmVzcG9uc2UoARJFCglMaXN0RmlsZXMSGy5wYWNoeWRlcm0uTGlzdEZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlSW5mb3NCYXRjaDABEkUKCUdsb2JGaWxlcxIbLnBhY2h5ZGVybS5HbG9iRmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJRGlmZkZpbGVzEhsucGFjaHlkZXJtLkRpZmZGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZURpZmZzQmF0Y2gwARJDCghDb3B5RmlsZRIaLnBhY2h5ZGVybS5Db3B5RmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uQ29weUZpbGVSZXNwb25zZRJDCghNb3ZlRmlsZRIaLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uTW92ZUZpbGVSZXNwb25zZTLUAQoESm9icxJICgpMaXN0RGF0dW1zEhwucGFjaHlkZXJtLkxpc3REYXR1bXNSZXF1ZXN0GhoucGFjaHlkZXJtLkRhdHVtSW5mb3NCYXRjaDABEkAKB0V4cGxhaW4SGS5wYWNoeWRlcm0uRXhwbGFpblJlcXVlc3QaGi5wYWNoeWRlcm0uRXhwbGFpblJlc3BvbnNlEkAKB0xpbmVhZ2USGS5wYWNoeWRlcm0uTGluZWFnZVJlcXVlc3QaGi5wYWNoeWRlcm0uTGluZWFnZVJlc3BvbnNlMkcKBUFkbWluEj4KDUluc3BlY3RTZXJ2ZXISFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFS5wYWNoeWRlcm0uU2VydmVySW5mb2IGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_empty, file_pfs, file_pps]);
+  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCKGAQoSTWVyZ2VCcmFuY2hSZXF1ZXN0EhkKBGZyb20YASABKAsyCy5wZnMuQ29tbWl0EgwKBGludG8YAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlIosBChNSZXZlcnRDb21taXRSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDgoGYnJhbmNoGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDwoHZHJ5X3J1bhgEIAEoCBIlCgZwcmVmZXIYBSABKA4yFS5wYWNoeWRlcm0uUHJlZmVyZW5jZSJnCgxDb25mbGljdFNpZGUSIQoEa2luZBgBIAEoDjITLnBhY2h5ZGVybS5EaWZmS2luZBIgCglmaWxlX3R5cGUYAiABKA4yDS5wZnMuRmlsZVR5cGUSEgoKc2l6ZV9ieXRlcxgDIAEoBCJsCgxQYXRoQ29uZmxpY3QSDAoEcGF0aBgBIAEoCRIlCgRvdXJzGAIgASgLMhcucGFjaHlkZXJtLkNvbmZsaWN0U2lkZRInCgZ0aGVpcnMYAyABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlIoYCCgxCcmFuY2hDaGFuZ2USKQoHb3V0Y29tZRgBIAEoDjIYLnBhY2h5ZGVybS5CcmFuY2hPdXRjb21lEhkKBGhlYWQYAiABKAsyCy5wZnMuQ29tbWl0EhkKBGJhc2UYAyABKAsyCy5wZnMuQ29tbWl0EhMKC2FkZGVkX2ZpbGVzGAQgASgEEhUKDWNoYW5nZWRfZmlsZXMYBSABKAQSFQoNcmVtb3ZlZF9maWxlcxgGIAEoBBIqCgljb25mbGljdHMYByADKAsyFy5wYWNoeWRlcm0uUGF0aENvbmZsaWN0EhYKDmNvbmZsaWN0X2NvdW50GAggASgEEg4KBmJyYW5jaBgJIAEoCSJFChREZWxldGVDb21taXRzUmVxdWVzdBIcCgdjb21taXRzGAEgAygLMgsucGZzLkNvbW1pdBIPCgdkcnlfcnVuGAIgASgIIkAKDURlbGV0ZWRDb21taXQSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBISCgpzaXplX2J5dGVzGAIgASgEIk8KC01vdmVkQnJhbmNoEhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIMCgRuYW1lGAIgASgJEhkKBGhlYWQYAyABKAsyCy5wZnMuQ29tbWl0IlQKCkRlbGV0ZWRKb2ISFQoDam9iGAEgASgLMggucHBzLkpvYhIfCghwaXBlbGluZRgCIAEoCzINLnBwcy5QaXBlbGluZRIOCgZraWxsZWQYAyABKAginwEKDERlbGV0ZWRCYXRjaBIpCgdjb21taXRzGAEgAygLMhgucGFjaHlkZXJtLkRlbGV0ZWRDb21taXQSKAoIYnJhbmNoZXMYAiADKAsyFi5wYWNoeWRlcm0uTW92ZWRCcmFuY2gSIwoEam9icxgDIAMoCzIVLnBhY2h5ZGVybS5EZWxldGVkSm9iEhUKDWRhdHVtX3Jlc3VsdHMYBCABKAQiKgoRTGlzdERhdHVtc1JlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYiI1Cg9EYXR1bUluZm9zQmF0Y2gSIgoKZGF0dW1faW5mbxgBIAMoCzIOLnBwcy5EYXR1bUluZm8iOQoORXhwbGFpblJlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCSI7Cg1LZXlEaWZmZXJlbmNlEg0KBWZpZWxkGAEgASgJEg4KBmJlZm9yZRgCIAEoCRILCgNub3cYAyABKAkicAoPRXhwbGFpblJlc3BvbnNlEh4KBXN0YXRlGAEgASgOMg8ucHBzLkRhdHVtU3RhdGUSDgoGcmVhc29uGAIgASgJEi0KC2RpZmZlcmVuY2VzGAMgAygLMhgucGFjaHlkZXJtLktleURpZmZlcmVuY2UiKQoOTGluZWFnZVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlIkUKCElucHV0UmVmEhIKCmlucHV0X25hbWUYASABKAkSFwoEZmlsZRgCIAEoCzIJLnBmcy5GaWxlEgwKBGhhc2gYAyABKAwiWgoKRmlsZU9yaWdpbhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJEiMKBmlucHV0cxgDIAMoCzITLnBhY2h5ZGVybS5JbnB1dFJlZiI5Cg9MaW5lYWdlUmVzcG9uc2USJgoHb3JpZ2lucxgBIAMoCzIVLnBhY2h5ZGVybS5GaWxlT3JpZ2luImsKClNlcnZlckluZm8SDwoHdmVyc2lvbhgBIAEoCRIpCgZ1cHRpbWUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIZXhlY3V0b3IYAyABKAkSDwoHbm90aWNlcxgEIAMoCSpoCghEaWZmS2luZBIZChVESUZGX0tJTkRfVU5TUEVDSUZJRUQQABITCg9ESUZGX0tJTkRfQURERUQQARIVChFESUZGX0tJTkRfUkVNT1ZFRBACEhUKEURJRkZfS0lORF9DSEFOR0VEEAMqVAoKUHJlZmVyZW5jZRIaChZQUkVGRVJFTkNFX1VOU1BFQ0lGSUVEEAASEwoPUFJFRkVSRU5DRV9PVVJTEAESFQoRUFJFRkVSRU5DRV9USEVJUlMQAiqtAQoNQnJhbmNoT3V0Y29tZRIeChpCUkFOQ0hfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhwKGEJSQU5DSF9PVVRDT01FX0NPTU1JVFRFRBABEiEKHUJSQU5DSF9PVVRDT01FX0ZBU1RfRk9SV0FSREVEEAISHAoYQlJBTkNIX09VVENPTUVfVU5DSEFOR0VEEAMSHQoZQlJBTkNIX09VVENPTUVfQ09ORkxJQ1RFRBAEMq0DCgVGaWxlcxJFCghQdXRGaWxlcxIaLnBhY2h5ZGVybS5QdXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uUHV0RmlsZXNSZXNwb25zZSgBEkUKCUxpc3RGaWxlcxIbLnBhY2h5ZGVybS5MaXN0RmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJR2xvYkZpbGVzEhsucGFjaHlkZXJtLkdsb2JGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglEaWZmRmlsZXMSGy5wYWNoeWRlcm0uRGlmZkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlRGlmZnNCYXRjaDABEkMKCENvcHlGaWxlEhoucGFjaHlkZXJtLkNvcHlGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Db3B5RmlsZVJlc3BvbnNlEkMKCE1vdmVGaWxlEhoucGFjaHlkZXJtLk1vdmVGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlc3BvbnNlMuYBCgdDb21taXRzEkUKC01lcmdlQnJhbmNoEh0ucGFjaHlkZXJtLk1lcmdlQnJhbmNoUmVxdWVzdBoXLnBhY2h5ZGVybS5CcmFuY2hDaGFuZ2USRwoMUmV2ZXJ0Q29tbWl0Eh4ucGFjaHlkZXJtLlJldmVydENvbW1pdFJlcXVlc3QaFy5wYWNoeWRlcm0uQnJhbmNoQ2hhbmdlEksKDURlbGV0ZUNvbW1pdHMSHy5wYWNoeWRlcm0uRGVsZXRlQ29tbWl0c1JlcXVlc3QaFy5wYWNoeWRlcm0uRGVsZXRlZEJhdGNoMAEy1AEKBEpvYnMSSAoKTGlzdERhdHVtcxIcLnBhY2h5ZGVybS5MaXN0RGF0dW1zUmVxdWVzdBoaLnBhY2h5ZGVybS5EYXR1bUluZm9zQmF0Y2gwARJACgdFeHBsYWluEhkucGFjaHlkZXJtLkV4cGxhaW5SZXF1ZXN0GhoucGFjaHlkZXJtLkV4cGxhaW5SZXNwb25zZRJACgdMaW5lYWdlEhkucGFjaHlkZXJtLkxpbmVhZ2VSZXF1ZXN0GhoucGFjaHlkZXJtLkxpbmVhZ2VSZXNwb25zZTJHCgVBZG1pbhI+Cg1JbnNwZWN0U2VydmVyEhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5GhUucGFjaHlkZXJtLlNlcnZlckluZm9iBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_empty, file_pfs, file_pps]);
 
 /**
  * One piece of one file.
@@ -405,6 +405,384 @@ export const MoveFileResponseSchema: GenMessage<MoveFileResponse> = /*@__PURE__*
   messageDesc(file_pachyderm, 12);
 
 /**
+ * Asks for all that one branch has and another has not.
+ *
+ * @generated from message pachyderm.MergeBranchRequest
+ */
+export type MergeBranchRequest = Message<"pachyderm.MergeBranchRequest"> & {
+  /**
+   * A branch, or a commit by its id.
+   *
+   * @generated from field: pfs.Commit from = 1;
+   */
+  from?: Commit | undefined;
+
+  /**
+   * A branch of the same repo, whose head is finished.
+   *
+   * @generated from field: string into = 2;
+   */
+  into: string;
+
+  /**
+   * Kept with the commit that is made, for people.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+
+  /**
+   * Say what would be done, and do nothing.
+   *
+   * @generated from field: bool dry_run = 4;
+   */
+  dryRun: boolean;
+
+  /**
+   * @generated from field: pachyderm.Preference prefer = 5;
+   */
+  prefer: Preference;
+};
+
+/**
+ * Describes the message pachyderm.MergeBranchRequest.
+ * Use `create(MergeBranchRequestSchema)` to create a new message.
+ */
+export const MergeBranchRequestSchema: GenMessage<MergeBranchRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 13);
+
+/**
+ * Asks for a commit to be undone by another.
+ *
+ * @generated from message pachyderm.RevertCommitRequest
+ */
+export type RevertCommitRequest = Message<"pachyderm.RevertCommitRequest"> & {
+  /**
+   * Finished.
+   *
+   * @generated from field: pfs.Commit commit = 1;
+   */
+  commit?: Commit | undefined;
+
+  /**
+   * It has the commit in its history, and gets the new one. Empty: `commit.id` when that names a
+   * branch, else the only branch of the repo.
+   *
+   * @generated from field: string branch = 2;
+   */
+  branch: string;
+
+  /**
+   * As in MergeBranchRequest.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+
+  /**
+   * @generated from field: bool dry_run = 4;
+   */
+  dryRun: boolean;
+
+  /**
+   * @generated from field: pachyderm.Preference prefer = 5;
+   */
+  prefer: Preference;
+};
+
+/**
+ * Describes the message pachyderm.RevertCommitRequest.
+ * Use `create(RevertCommitRequestSchema)` to create a new message.
+ */
+export const RevertCommitRequestSchema: GenMessage<RevertCommitRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 14);
+
+/**
+ * What one side did to a path, compared with the base.
+ *
+ * @generated from message pachyderm.ConflictSide
+ */
+export type ConflictSide = Message<"pachyderm.ConflictSide"> & {
+  /**
+   * @generated from field: pachyderm.DiffKind kind = 1;
+   */
+  kind: DiffKind;
+
+  /**
+   * Of what it has there; unset where it removed the path.
+   *
+   * @generated from field: pfs.FileType file_type = 2;
+   */
+  fileType: FileType;
+
+  /**
+   * @generated from field: uint64 size_bytes = 3;
+   */
+  sizeBytes: bigint;
+};
+
+/**
+ * Describes the message pachyderm.ConflictSide.
+ * Use `create(ConflictSideSchema)` to create a new message.
+ */
+export const ConflictSideSchema: GenMessage<ConflictSide> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 15);
+
+/**
+ * A path that both sides changed differently.
+ *
+ * @generated from message pachyderm.PathConflict
+ */
+export type PathConflict = Message<"pachyderm.PathConflict"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * The branch.
+   *
+   * @generated from field: pachyderm.ConflictSide ours = 2;
+   */
+  ours?: ConflictSide | undefined;
+
+  /**
+   * What is brought into it.
+   *
+   * @generated from field: pachyderm.ConflictSide theirs = 3;
+   */
+  theirs?: ConflictSide | undefined;
+};
+
+/**
+ * Describes the message pachyderm.PathConflict.
+ * Use `create(PathConflictSchema)` to create a new message.
+ */
+export const PathConflictSchema: GenMessage<PathConflict> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 16);
+
+/**
+ * The answer of MergeBranch and RevertCommit.
+ *
+ * @generated from message pachyderm.BranchChange
+ */
+export type BranchChange = Message<"pachyderm.BranchChange"> & {
+  /**
+   * @generated from field: pachyderm.BranchOutcome outcome = 1;
+   */
+  outcome: BranchOutcome;
+
+  /**
+   * The branch's head afterwards. Unset where a dry run would make a commit.
+   *
+   * @generated from field: pfs.Commit head = 2;
+   */
+  head?: Commit | undefined;
+
+  /**
+   * What both sides were compared with; unset when they have nothing in common.
+   *
+   * @generated from field: pfs.Commit base = 3;
+   */
+  base?: Commit | undefined;
+
+  /**
+   * Files that the branch gains, that change in it, and that it loses.
+   *
+   * @generated from field: uint64 added_files = 4;
+   */
+  addedFiles: bigint;
+
+  /**
+   * @generated from field: uint64 changed_files = 5;
+   */
+  changedFiles: bigint;
+
+  /**
+   * @generated from field: uint64 removed_files = 6;
+   */
+  removedFiles: bigint;
+
+  /**
+   * By path, also where a preference decides them: at most 1,000, and 1 MiB of paths.
+   *
+   * @generated from field: repeated pachyderm.PathConflict conflicts = 7;
+   */
+  conflicts: PathConflict[];
+
+  /**
+   * All of them.
+   *
+   * @generated from field: uint64 conflict_count = 8;
+   */
+  conflictCount: bigint;
+
+  /**
+   * The branch, by its name.
+   *
+   * @generated from field: string branch = 9;
+   */
+  branch: string;
+};
+
+/**
+ * Describes the message pachyderm.BranchChange.
+ * Use `create(BranchChangeSchema)` to create a new message.
+ */
+export const BranchChangeSchema: GenMessage<BranchChange> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 17);
+
+/**
+ * Asks for commits to be deleted, open or finished, with all that was made from them.
+ *
+ * @generated from message pachyderm.DeleteCommitsRequest
+ */
+export type DeleteCommitsRequest = Message<"pachyderm.DeleteCommitsRequest"> & {
+  /**
+   * @generated from field: repeated pfs.Commit commits = 1;
+   */
+  commits: Commit[];
+
+  /**
+   * Say what would go, and delete nothing.
+   *
+   * @generated from field: bool dry_run = 2;
+   */
+  dryRun: boolean;
+};
+
+/**
+ * Describes the message pachyderm.DeleteCommitsRequest.
+ * Use `create(DeleteCommitsRequestSchema)` to create a new message.
+ */
+export const DeleteCommitsRequestSchema: GenMessage<DeleteCommitsRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 18);
+
+/**
+ * A commit that goes.
+ *
+ * @generated from message pachyderm.DeletedCommit
+ */
+export type DeletedCommit = Message<"pachyderm.DeletedCommit"> & {
+  /**
+   * @generated from field: pfs.Commit commit = 1;
+   */
+  commit?: Commit | undefined;
+
+  /**
+   * What its repo's recorded size loses: the sizes of the files that it added or changed.
+   *
+   * @generated from field: uint64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+};
+
+/**
+ * Describes the message pachyderm.DeletedCommit.
+ * Use `create(DeletedCommitSchema)` to create a new message.
+ */
+export const DeletedCommitSchema: GenMessage<DeletedCommit> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 19);
+
+/**
+ * A branch whose head goes.
+ *
+ * @generated from message pachyderm.MovedBranch
+ */
+export type MovedBranch = Message<"pachyderm.MovedBranch"> & {
+  /**
+   * @generated from field: pfs.Repo repo = 1;
+   */
+  repo?: Repo | undefined;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * The nearest ancestor that stays; unset: there is none, and the branch goes.
+   *
+   * @generated from field: pfs.Commit head = 3;
+   */
+  head?: Commit | undefined;
+};
+
+/**
+ * Describes the message pachyderm.MovedBranch.
+ * Use `create(MovedBranchSchema)` to create a new message.
+ */
+export const MovedBranchSchema: GenMessage<MovedBranch> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 20);
+
+/**
+ * A job that read a commit that goes.
+ *
+ * @generated from message pachyderm.DeletedJob
+ */
+export type DeletedJob = Message<"pachyderm.DeletedJob"> & {
+  /**
+   * @generated from field: pps.Job job = 1;
+   */
+  job?: Job | undefined;
+
+  /**
+   * @generated from field: pps.Pipeline pipeline = 2;
+   */
+  pipeline?: Pipeline | undefined;
+
+  /**
+   * It had not ended: it is killed, and its record stays to say why. Others go.
+   *
+   * @generated from field: bool killed = 3;
+   */
+  killed: boolean;
+};
+
+/**
+ * Describes the message pachyderm.DeletedJob.
+ * Use `create(DeletedJobSchema)` to create a new message.
+ */
+export const DeletedJobSchema: GenMessage<DeletedJob> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 21);
+
+/**
+ * Some of what goes; all batches together are the whole.
+ *
+ * @generated from message pachyderm.DeletedBatch
+ */
+export type DeletedBatch = Message<"pachyderm.DeletedBatch"> & {
+  /**
+   * @generated from field: repeated pachyderm.DeletedCommit commits = 1;
+   */
+  commits: DeletedCommit[];
+
+  /**
+   * @generated from field: repeated pachyderm.MovedBranch branches = 2;
+   */
+  branches: MovedBranch[];
+
+  /**
+   * @generated from field: repeated pachyderm.DeletedJob jobs = 3;
+   */
+  jobs: DeletedJob[];
+
+  /**
+   * Results of datums that no job that stays has. In the first batch only.
+   *
+   * @generated from field: uint64 datum_results = 4;
+   */
+  datumResults: bigint;
+};
+
+/**
+ * Describes the message pachyderm.DeletedBatch.
+ * Use `create(DeletedBatchSchema)` to create a new message.
+ */
+export const DeletedBatchSchema: GenMessage<DeletedBatch> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 22);
+
+/**
  * Asks for the datums of a job.
  *
  * @generated from message pachyderm.ListDatumsRequest
@@ -421,7 +799,7 @@ export type ListDatumsRequest = Message<"pachyderm.ListDatumsRequest"> & {
  * Use `create(ListDatumsRequestSchema)` to create a new message.
  */
 export const ListDatumsRequestSchema: GenMessage<ListDatumsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 13);
+  messageDesc(file_pachyderm, 23);
 
 /**
  * Some datums.
@@ -440,7 +818,7 @@ export type DatumInfosBatch = Message<"pachyderm.DatumInfosBatch"> & {
  * Use `create(DatumInfosBatchSchema)` to create a new message.
  */
 export const DatumInfosBatchSchema: GenMessage<DatumInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 14);
+  messageDesc(file_pachyderm, 24);
 
 /**
  * Asks why a datum was processed, or was not.
@@ -464,7 +842,7 @@ export type ExplainRequest = Message<"pachyderm.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 15);
+  messageDesc(file_pachyderm, 25);
 
 /**
  * A field of the datum's key that differs from the nearest earlier result.
@@ -499,7 +877,7 @@ export type KeyDifference = Message<"pachyderm.KeyDifference"> & {
  * Use `create(KeyDifferenceSchema)` to create a new message.
  */
 export const KeyDifferenceSchema: GenMessage<KeyDifference> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 16);
+  messageDesc(file_pachyderm, 26);
 
 /**
  * Why.
@@ -532,7 +910,7 @@ export type ExplainResponse = Message<"pachyderm.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 17);
+  messageDesc(file_pachyderm, 27);
 
 /**
  * Asks where an output file came from.
@@ -551,7 +929,7 @@ export type LineageRequest = Message<"pachyderm.LineageRequest"> & {
  * Use `create(LineageRequestSchema)` to create a new message.
  */
 export const LineageRequestSchema: GenMessage<LineageRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 18);
+  messageDesc(file_pachyderm, 28);
 
 /**
  * A file or directory that a datum read.
@@ -582,7 +960,7 @@ export type InputRef = Message<"pachyderm.InputRef"> & {
  * Use `create(InputRefSchema)` to create a new message.
  */
 export const InputRefSchema: GenMessage<InputRef> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 19);
+  messageDesc(file_pachyderm, 29);
 
 /**
  * A datum that wrote the file, or a part of it.
@@ -611,7 +989,7 @@ export type FileOrigin = Message<"pachyderm.FileOrigin"> & {
  * Use `create(FileOriginSchema)` to create a new message.
  */
 export const FileOriginSchema: GenMessage<FileOrigin> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 20);
+  messageDesc(file_pachyderm, 30);
 
 /**
  * Where a file came from.
@@ -632,7 +1010,7 @@ export type LineageResponse = Message<"pachyderm.LineageResponse"> & {
  * Use `create(LineageResponseSchema)` to create a new message.
  */
 export const LineageResponseSchema: GenMessage<LineageResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 21);
+  messageDesc(file_pachyderm, 31);
 
 /**
  * What a server is and does.
@@ -672,7 +1050,7 @@ export type ServerInfo = Message<"pachyderm.ServerInfo"> & {
  * Use `create(ServerInfoSchema)` to create a new message.
  */
 export const ServerInfoSchema: GenMessage<ServerInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 22);
+  messageDesc(file_pachyderm, 32);
 
 /**
  * How a path differs.
@@ -719,6 +1097,100 @@ export type DiffKind = (typeof DiffKind)[keyof typeof DiffKind] | UnknownEnum;
  */
 export const DiffKindSchema: GenEnum<DiffKind> = /*@__PURE__*/
   enumDesc(file_pachyderm, 0);
+
+/**
+ * Which side wins where both changed a path differently.
+ *
+ * @generated from enum pachyderm.Preference
+ */
+export const Preference = {
+  /**
+   * Neither: such paths are conflicts, and nothing is done.
+   *
+   * @generated from enum value: PREFERENCE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The branch that is changed.
+   *
+   * @generated from enum value: PREFERENCE_OURS = 1;
+   */
+  OURS: 1,
+
+  /**
+   * What is brought into it.
+   *
+   * @generated from enum value: PREFERENCE_THEIRS = 2;
+   */
+  THEIRS: 2,
+} as const;
+
+/**
+ * Which side wins where both changed a path differently.
+ *
+ * @generated from enum pachyderm.Preference
+ */
+export type Preference = (typeof Preference)[keyof typeof Preference] | UnknownEnum;
+
+/**
+ * Describes the enum pachyderm.Preference.
+ */
+export const PreferenceSchema: GenEnum<Preference> = /*@__PURE__*/
+  enumDesc(file_pachyderm, 1);
+
+/**
+ * What became of a branch, or would.
+ *
+ * @generated from enum pachyderm.BranchOutcome
+ */
+export const BranchOutcome = {
+  /**
+   * @generated from enum value: BRANCH_OUTCOME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A commit is made, and is the head.
+   *
+   * @generated from enum value: BRANCH_OUTCOME_COMMITTED = 1;
+   */
+  COMMITTED: 1,
+
+  /**
+   * The branch had nothing of its own: it moves to the commit that it is merged with.
+   *
+   * @generated from enum value: BRANCH_OUTCOME_FAST_FORWARDED = 2;
+   */
+  FAST_FORWARDED: 2,
+
+  /**
+   * There is nothing to bring in, or to undo.
+   *
+   * @generated from enum value: BRANCH_OUTCOME_UNCHANGED = 3;
+   */
+  UNCHANGED: 3,
+
+  /**
+   * Nothing is done: there are conflicts, and no preference.
+   *
+   * @generated from enum value: BRANCH_OUTCOME_CONFLICTED = 4;
+   */
+  CONFLICTED: 4,
+} as const;
+
+/**
+ * What became of a branch, or would.
+ *
+ * @generated from enum pachyderm.BranchOutcome
+ */
+export type BranchOutcome = (typeof BranchOutcome)[keyof typeof BranchOutcome] | UnknownEnum;
+
+/**
+ * Describes the enum pachyderm.BranchOutcome.
+ */
+export const BranchOutcomeSchema: GenEnum<BranchOutcome> = /*@__PURE__*/
+  enumDesc(file_pachyderm, 2);
 
 /**
  * Files in bulk.
@@ -791,6 +1263,46 @@ export const Files: GenService<{
   serviceDesc(file_pachyderm, 0);
 
 /**
+ * What 1.5 cannot do with finished commits.
+ *
+ * @generated from service pachyderm.Commits
+ */
+export const Commits: GenService<{
+  /**
+   * Brings the changes of a branch, since both parted, into another, path by path.
+   *
+   * @generated from rpc pachyderm.Commits.MergeBranch
+   */
+  mergeBranch: {
+    methodKind: "unary";
+    input: typeof MergeBranchRequestSchema;
+    output: typeof BranchChangeSchema;
+  },
+  /**
+   * Makes a commit that undoes what another changed against its parent.
+   *
+   * @generated from rpc pachyderm.Commits.RevertCommit
+   */
+  revertCommit: {
+    methodKind: "unary";
+    input: typeof RevertCommitRequestSchema;
+    output: typeof BranchChangeSchema;
+  },
+  /**
+   * Deletes commits with all that was made from them downstream: all or nothing, in one step.
+   * Commits that follow them in their own repos keep their files.
+   *
+   * @generated from rpc pachyderm.Commits.DeleteCommits
+   */
+  deleteCommits: {
+    methodKind: "server_streaming";
+    input: typeof DeleteCommitsRequestSchema;
+    output: typeof DeletedBatchSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_pachyderm, 1);
+
+/**
  * What jobs did, and why.
  *
  * @generated from service pachyderm.Jobs
@@ -827,7 +1339,7 @@ export const Jobs: GenService<{
     output: typeof LineageResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_pachyderm, 1);
+  serviceDesc(file_pachyderm, 2);
 
 /**
  * For whoever runs the server.
@@ -846,5 +1358,5 @@ export const Admin: GenService<{
     output: typeof ServerInfoSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_pachyderm, 2);
+  serviceDesc(file_pachyderm, 3);
 

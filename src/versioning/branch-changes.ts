@@ -1,5 +1,5 @@
-import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
-import { type CommitId, parseCommitId, type RepoName } from '../base/names.ts'
+import { FailedPreconditionError, InvalidArgumentError, NotFoundError } from '../base/errors.ts'
+import { type BranchName, type CommitId, parseCommitId, type RepoName } from '../base/names.ts'
 import { newHexId } from '../base/random.ts'
 import type { ReadTransaction } from '../database/database.ts'
 import type { TreeConflict } from '../storage/file-trees.ts'
@@ -12,7 +12,7 @@ import {
   insertFinishedCommit,
 } from './commit-records.ts'
 import { type FileCounts, mergeTrees, noFiles, treeChange } from './commits/tree-changes.ts'
-import { BranchNotFoundError, CommitBusyError } from './errors.ts'
+import { CommitBusyError } from './errors.ts'
 import type { VersioningPorts } from './ports.ts'
 import { checkCancelled } from './records/cancellation.ts'
 import { commonAncestor } from './records/commit-parents.ts'
@@ -35,6 +35,7 @@ export interface BranchChange {
   /** `conflicted`: nothing is done, for there are conflicts and no preference. */
   readonly outcome: 'committed' | 'fast-forwarded' | 'unchanged' | 'conflicted'
   readonly repo: RepoName
+  readonly branch: BranchName
   /** The branch's head afterwards; undefined where a dry run would make a commit. */
   readonly head: CommitId | undefined
   /** What both sides were compared with; undefined when they have nothing in common. */
@@ -156,7 +157,11 @@ export class BranchChanges {
     name: string,
   ): Promise<{ readonly branch: BranchInfo; readonly ours: Finished }> {
     const branch = await findBranch(tx, repo, name)
-    if (branch === undefined) throw new BranchNotFoundError(repo, name)
+    if (branch === undefined) {
+      throw new NotFoundError(
+        `branch ${name} not found in repo ${repo}: list-branch shows those that there are, and set-branch makes one`,
+      )
+    }
     const writer = await this.#ports.uses.writerOf(tx, repo, name)
     if (writer !== undefined) {
       throw new FailedPreconditionError(
@@ -239,9 +244,9 @@ export class BranchChanges {
 }
 
 function unchanged(branch: BranchInfo, base: CommitId | undefined): BranchChange {
-  const { repo, head } = branch
+  const { repo, name, head } = branch
   const nothing = { files: noFiles, conflicts: [], conflictCount: 0 }
-  return { outcome: 'unchanged', repo, head, base, ...nothing }
+  return { outcome: 'unchanged', repo, branch: name, head, base, ...nothing }
 }
 
 /** @throws {FailedPreconditionError} for an open commit. */

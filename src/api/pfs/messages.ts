@@ -39,6 +39,7 @@ export function commitInfoMessage(info: CommitInfo): MessageInitShape<typeof Com
   return {
     commit: commitMessage(info.repo, info.id),
     started: timestampOf(info.startedAt),
+    message: info.message,
     provenance: info.provenance.map(({ repo, id }) => commitMessage(repo, id)),
     ...(info.parent !== undefined && { parentCommit: commitMessage(info.repo, info.parent) }),
     ...(state.kind === 'finished' && {

@@ -5,6 +5,7 @@ import { rawText } from '../printing/json.ts'
 import { sizeText } from '../printing/sizes.ts'
 import { Table } from '../printing/table.ts'
 import { ageText } from '../printing/times.ts'
+import { visible } from '../printing/visible.ts'
 import { pfsClient } from '../pfs-client.ts'
 
 export async function startCommit(context: CommandContext): Promise<void> {
@@ -33,6 +34,7 @@ function detailText(info: CommitInfo, { clock }: CommandContext): string {
   text += `Started: ${ageText(started, clock)}\n`
   if (finished !== undefined) text += `Finished: ${ageText(finished, clock)} \n`
   text += `Size: ${sizeText(sizeBytes)}\n`
+  if (info.message !== '') text += `Message: ${visible(info.message)}\n`
   if (provenance.length > 0) {
     const names = provenance.map(({ repo, id }) => ` ${repo?.name ?? ''}/${id} `)
     text += `Provenance: ${names.join('')} \n`
@@ -59,9 +61,4 @@ export async function listCommit(context: CommandContext): Promise<void> {
   table.add(...commitColumns)
   for (const info of commitInfo) addCommitRow(table, info, clock)
   await table.flush()
-}
-
-export async function deleteCommit(context: CommandContext): Promise<void> {
-  const [name = '', id = ''] = context.args
-  await pfsClient(context).deleteCommit({ commit: { repo: { name }, id } })
 }

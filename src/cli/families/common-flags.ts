@@ -2,6 +2,11 @@ import type { FlagSpec } from '../command.ts'
 
 export const rawFlag: FlagSpec = { name: 'raw', about: 'print JSON instead of text for people' }
 
+export const dryRunFlag: FlagSpec = {
+  name: 'dry-run',
+  about: 'say what would be done, and do nothing',
+}
+
 export const commitAroundFlag: FlagSpec = {
   name: 'commit',
   short: 'c',

@@ -1,10 +1,17 @@
-import type { CommandFamily } from '../command.ts'
-import { rawFlag } from './common-flags.ts'
+import type { CommandFamily, FlagSpec } from '../command.ts'
+import { dryRunFlag, rawFlag } from './common-flags.ts'
 
 const commits = async () => import('../commands/commits.ts')
 const repos = async () => import('../commands/repos.ts')
 const branches = async () => import('../commands/branches.ts')
+const changes = async () => import('../commands/branch-changes.ts')
 const streams = async () => import('../commands/commit-streams.ts')
+
+const changeFlags: readonly FlagSpec[] = [
+  { name: 'message', short: 'm', value: 'TEXT', about: 'why; inspect-commit shows it' },
+  { name: 'prefer', value: 'ours|theirs', about: 'which side wins where both changed a path' },
+  dryRunFlag,
+]
 
 export const repoCommands: CommandFamily = {
   title: 'Repos, commits and branches',
@@ -145,9 +152,51 @@ exist is made.`,
     {
       name: 'delete-commit',
       arguments: 'REPO COMMIT',
-      about: 'delete an open commit',
-      flags: [],
-      load: async () => (await commits()).deleteCommit,
+      about: 'delete an open commit, or a finished one with all that was made from it',
+      details: `An open commit is dropped. A finished one goes with --recursive only, and with it the commits
+downstream that were made from it, the jobs that made them and their results. Commits that follow it
+in its own repo stay, with all their files, also those that came with it. Branches move to the
+nearest commit before it that stays. --dry-run says all that would go.`,
+      examples: [
+        'pachctl delete-commit images 5d0a3ba7e4c84a8f8a3ce0b0d2f3a1c9 --recursive --dry-run',
+      ],
+      flags: [
+        { name: 'recursive', about: 'also a finished commit, with all that was made from it' },
+        dryRunFlag,
+      ],
+      load: async () => (await import('../commands/delete-commit.ts')).deleteCommit,
+    },
+    {
+      name: 'merge-branch',
+      arguments: 'REPO FROM INTO',
+      about: 'bring into a branch what another has and it has not',
+      details: `Both are compared with the last commit that they have in common, path by path. A path that both
+changed differently is a conflict: nothing is done then, unless --prefer decides. The result is a
+commit on INTO; where INTO has nothing of its own, it moves to FROM. FROM may be a commit's id.`,
+      examples: [
+        'pachctl merge-branch images patch master --dry-run',
+        'pachctl merge-branch images patch master --prefer theirs',
+      ],
+      flags: changeFlags,
+      load: async () => (await changes()).mergeBranch,
+    },
+    {
+      name: 'revert-commit',
+      arguments: 'REPO COMMIT',
+      about: 'make a commit that undoes what another changed',
+      details: `What came after COMMIT stays; a path that was changed again since is a conflict: nothing is done
+then, unless --prefer decides (ours: leave it as it is; theirs: as it was before COMMIT).`,
+      examples: ['pachctl revert-commit images 5d0a3ba7e4c84a8f8a3ce0b0d2f3a1c9 -b master'],
+      flags: [
+        {
+          name: 'branch',
+          short: 'b',
+          value: 'BRANCH',
+          about: 'the branch to commit to; may be left out when there is only one',
+        },
+        ...changeFlags,
+      ],
+      load: async () => (await changes()).revertCommit,
     },
     {
       name: 'list-branch',

@@ -1,0 +1,29 @@
+import { Commits } from '../gen/pachyderm_pb.ts'
+import type { Versioning } from '../versioning/versioning.ts'
+import { branchChangeMessage, preferenceOf } from './commits/branch-change.ts'
+import { deletedBatches } from './commits/deleted-batches.ts'
+import { service, type Route } from './grpc/service.ts'
+import { requireCommit, requireText } from './pfs/names.ts'
+
+/** pachyderm.Commits: what can be done with commits that are finished. */
+export function commitsRoutes({ branchChanges, deletions }: Versioning): readonly Route[] {
+  return service(Commits, {
+    async mergeBranch({ from, into, message, dryRun, prefer }, { signal }) {
+      const { repo, commit } = requireCommit(from, 'from')
+      const names = { repo, from: commit, into: requireText(into, 'into', 'a branch is needed') }
+      const options = { message, dryRun, prefer: preferenceOf(prefer), signal }
+      return branchChangeMessage(await branchChanges.merge(names, options))
+    },
+
+    async revertCommit({ commit: name, branch, message, dryRun, prefer }, { signal }) {
+      const names = { ...requireCommit(name), branch: branch === '' ? undefined : branch }
+      const options = { message, dryRun, prefer: preferenceOf(prefer), signal }
+      return branchChangeMessage(await branchChanges.revert(names, options))
+    },
+
+    async *deleteCommits({ commits: names, dryRun }, { signal }) {
+      const commits = names.map((name) => requireCommit(name, 'commits'))
+      yield* deletedBatches(await deletions.delete(commits, { dryRun, signal }))
+    },
+  })
+}
