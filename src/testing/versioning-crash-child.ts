@@ -33,6 +33,16 @@ async function bulkFiles({ writes }: Versioning, commit: string, prefix: string)
   for (const path of paths) say('put', commit, path)
 }
 
+/** Says what is acknowledged where it is in the end, once each. */
+async function placeFiles(opened: Versioning, commit: string, prefix: string): Promise<void> {
+  const at = (path: string) => ({ repo: crashRepo, commit, path })
+  await opened.copies.copy(at(`${prefix}/bulk`), at(`/copied${prefix}/bulk`), { mode: 'refuse' })
+  for (let index = 0; index < 5; index += 1) say('put', commit, `/copied${prefix}/bulk/${index}`)
+  await opened.copies.copy(at(`${prefix}/bulk`), at(`/from${prefix}/bulk`), { mode: 'refuse' })
+  await opened.copies.move(at(`/from${prefix}`), at(`/moved${prefix}`), { overwrite: false })
+  for (let index = 0; index < 5; index += 1) say('put', commit, `/moved${prefix}/bulk/${index}`)
+}
+
 /** The commit that the last process left open, or a new one. */
 async function openCommit({ commits }: Versioning): Promise<string> {
   const head = await commits.inspect(crashRepo, 'master').catch(() => undefined)
@@ -45,6 +55,7 @@ for (let count = 0; ; count += 1) {
   const commit = await openCommit(versioning)
   const prefix = `/${round}/${count}`
   await bulkFiles(versioning, commit, `${prefix}/bulk`)
+  await placeFiles(versioning, commit, prefix)
   const puts = Array.from({ length: filesPerCommit }, (_, index) =>
     putFile(versioning, commit, `${prefix}/${index}`),
   )

@@ -2,8 +2,12 @@ import { seededBytes } from './seeded-random.ts'
 
 export const crashRepo = 'crash'
 
-/** What the file at `path` holds: inlined, in a row, or in the chunk store, by the path's digits. */
-export function crashBytes(path: string): Uint8Array {
+/**
+ * What the file at `path` holds: inlined, in a row, or in the chunk store, by the path's digits. Where
+ * it was copied or moved to makes no difference.
+ */
+export function crashBytes(placed: string): Uint8Array {
+  const path = placed.replace(/^\/(?:copied|from|moved)/, '')
   const sizes = [20, 3000, 90_000]
   let seed = 0
   for (let index = 0; index < path.length; index += 1) seed = seed * 31 + path.charCodeAt(index)

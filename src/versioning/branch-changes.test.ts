@@ -153,7 +153,8 @@ test('open commits, branches of pipelines and names of nothing are refused', asy
 
 test('merges of two branches into a third at once both take effect', async () => {
   await using world = await openForked({ a: 'ours' }, { b: 'theirs' })
-  await commit(world, 'other', { c: 'other' }, 'dev')
+  const { parent } = await world.versioning.commits.inspect(repo, 'master')
+  await commit(world, 'other', { c: 'other' }, parent)
   const both = await Promise.all([merge(world, 'dev', 'master'), merge(world, 'other', 'master')])
   expect(both.map(({ outcome }) => outcome)).toEqual(['committed', 'committed'])
   expect(await contents(world, 'master')).toMatchObject({ '/a': 'ours', '/b': 'theirs' })

@@ -74,7 +74,10 @@ async function checkStore(directory: string, acknowledged: Acknowledged): Promis
     expect(heads.has(commit)).toBe(true)
     expect([...put].filter((path) => !paths.has(path))).toEqual([])
   }
-  // A bulk write is there whole or not at all.
+  // A move leaves nothing behind.
+  const left = [...paths].filter((path) => paths.has(path.replace(/^\/from/, '/moved')))
+  expect(left.filter((path) => path.startsWith('/from'))).toEqual([])
+  // A bulk write is there whole or not at all, and so is a copy of a directory.
   const bulks = Map.groupBy(
     [...paths].filter((path) => path.includes('/bulk/')),
     (path) => path.slice(0, path.lastIndexOf('/')),
@@ -85,7 +88,7 @@ async function checkStore(directory: string, acknowledged: Acknowledged): Promis
 test('a process killed at any time loses nothing that it acknowledged', async () => {
   await using directory = await TemporaryDirectory.create()
   const acknowledged = new Acknowledged()
-  for (const [round, lineCount] of [1, 7, 19, 40, 73, 3, 111].entries()) {
+  for (const [round, lineCount] of [1, 7, 19, 40, 73, 9, 12, 111].entries()) {
     await runUntilKilled(directory.path, round, lineCount, acknowledged)
     await checkStore(directory.path, acknowledged)
   }

@@ -137,6 +137,24 @@ test('a merge that goes leaves what it had merged to the commits after it', asyn
   expect(await merge()).toMatchObject({ outcome: 'unchanged', base: theirs })
 })
 
+test('a merge of a commit that goes is one of the commit before it', async () => {
+  await using world = await open()
+  const { branchChanges, branches } = world.versioning
+  await commit(world, {}, 'base')
+  await branches.set('in', 'dev', 'master')
+  await commit(world, {}, 'ours')
+  const first = await commit(world, { branch: 'dev' }, 'first')
+  const second = await commit(world, { branch: 'dev' }, 'second')
+  const names = { repo: 'in', from: 'dev', into: 'master' }
+  const options = { message: '', dryRun: false, prefer: undefined }
+  await branchChanges.merge(names, options)
+  await remove(world, second)
+  await expectSound(world)
+  const again = await branchChanges.merge(names, options)
+  expect(again).toMatchObject({ outcome: 'unchanged', base: first })
+  expect(await world.paths('in', 'master')).toContain('/second')
+})
+
 test('what changes while it is planned is planned again, and not for ever', async () => {
   await using world = await open()
   const wrong = await commit(world, {}, 'wrong')

@@ -37,6 +37,32 @@ const acknowledgements: Readonly<
     await versioning.commits.finish('r', 'master')
     return {}
   },
+  'a copy from an open commit': async ({ versioning }) => {
+    await versioning.commits.start({ repo: 'r', branch: 'source' })
+    const source = { repo: 'r', commit: 'source', path: 'd' }
+    await versioning.writes.put({ ...source, path: 'd/f' }, new Uint8Array(1000))
+    const destination = { ...file, path: 'copy' }
+    await versioning.copies.copy(source, destination, { mode: 'refuse' })
+    return { 'copy/f': 1000 }
+  },
+  'a move between commits': async ({ versioning }) => {
+    await versioning.commits.start({ repo: 'r', branch: 'source' })
+    const source = { repo: 'r', commit: 'source', path: 'd' }
+    await versioning.writes.put({ ...source, path: 'd/f' }, new Uint8Array(1000))
+    await versioning.copies.move(source, { ...file, path: 'moved' }, { overwrite: false })
+    return { 'moved/f': 1000 }
+  },
+  'a merge': async ({ versioning }) => {
+    await versioning.writes.put({ ...file, path: 'f' }, new Uint8Array(1000))
+    await versioning.commits.finish('r', 'master')
+    await versioning.commits.start({ repo: 'r', branch: 'first' })
+    await versioning.writes.put({ repo: 'r', commit: 'first', path: 'g' }, new Uint8Array(20))
+    await versioning.commits.finish('r', 'first')
+    const names = { repo: 'r', from: 'first', into: 'master' }
+    const options = { message: '', dryRun: false, prefer: undefined }
+    await versioning.branchChanges.merge(names, options)
+    return { f: 1000, g: 20 }
+  },
   'a built commit': async ({ versioning }) => {
     await versioning.writes.put({ ...file, path: 'f' }, utf8('x'.repeat(1000)))
     const { tree } = await versioning.files.tree('r', 'master')
