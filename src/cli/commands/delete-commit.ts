@@ -48,6 +48,6 @@ async function deleteAll(
   for (const { job, pipeline, killed } of jobs) {
     table.add('job', `${pipeline?.name} ${job?.id}`, killed ? 'killed' : 'deleted')
   }
-  if (results > 0n) table.add('results', `${results} datums`, 'deleted')
+  if (results > 0n) table.add('datum results', String(results), 'deleted')
   await table.flush()
 }
