@@ -34,12 +34,12 @@ async function bulkFiles({ writes }: Versioning, commit: string, prefix: string)
 }
 
 /** Says what is acknowledged where it is in the end, once each. */
-async function placeFiles(opened: Versioning, commit: string, prefix: string): Promise<void> {
+async function placeFiles({ copies }: Versioning, commit: string, prefix: string): Promise<void> {
   const at = (path: string) => ({ repo: crashRepo, commit, path })
-  await opened.copies.copy(at(`${prefix}/bulk`), at(`/copied${prefix}/bulk`), { mode: 'refuse' })
+  await copies.copy(at(`${prefix}/bulk`), at(`/copied${prefix}/bulk`), { mode: 'refuse' })
   for (let index = 0; index < 5; index += 1) say('put', commit, `/copied${prefix}/bulk/${index}`)
-  await opened.copies.copy(at(`${prefix}/bulk`), at(`/from${prefix}/bulk`), { mode: 'refuse' })
-  await opened.copies.move(at(`/from${prefix}`), at(`/moved${prefix}`), { overwrite: false })
+  await copies.copy(at(`${prefix}/bulk`), at(`/from${prefix}/bulk`), { mode: 'refuse' })
+  await copies.move(at(`/from${prefix}`), at(`/moved${prefix}`), { overwrite: false })
   for (let index = 0; index < 5; index += 1) say('put', commit, `/moved${prefix}/bulk/${index}`)
 }
 

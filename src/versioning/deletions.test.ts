@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { utf8 } from '../base/bytes.ts'
+import type { CommitId, RepoName } from '../base/names.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
+import { insertFinishedCommit } from './commit-records.ts'
 import type { Deletion } from './deletions.ts'
 
 async function commit(
@@ -164,6 +166,32 @@ test('what changes while it is planned is planned again, and not for ever', asyn
   world.uses.staleCount = 100
   await expect(remove(world, next)).rejects.toThrow('kept changing meanwhile')
   expect((await world.versioning.commits.inspect('in', 'master')).id).toBe(next)
+})
+
+test('more than one transaction should do is refused', async () => {
+  await using world = await open()
+  const wrong = await commit(world, {}, 'wrong')
+  const { repo, id, startedAt, state } = await world.versioning.commits.inspect('in', wrong)
+  if (state.kind !== 'finished') throw new Error('the commit was finished')
+  await world.database.transact(async (tx) => {
+    for (let count = 0; count < 2000; count += 1) {
+      await insertFinishedCommit(tx, {
+        repo: 'out' as RepoName,
+        id: count.toString(16).padStart(32, '0') as CommitId,
+        parent: undefined,
+        provenance: [{ repo, id }],
+        startedAt,
+        finishedAt: startedAt,
+        tree: state.tree,
+        addedBytes: 0,
+      })
+    }
+  })
+  await expect(remove(world, wrong, true)).rejects.toThrow('more than 2000 commits would go')
+  await world.versioning.deletions.delete([{ repo: 'out', commit: '0'.repeat(32) }], {
+    dryRun: false,
+  })
+  expect((await remove(world, wrong)).commits).toHaveLength(2000)
 })
 
 test('DeleteCommit of 1.5 refuses a finished commit, and says what does not', async () => {

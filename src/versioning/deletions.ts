@@ -40,13 +40,15 @@ export interface Deletion {
 }
 
 /** Commits that go at once: one transaction deletes them, which holds up all others. */
-const commitsMax = 10_000
+const commitsMax = 2000
 /** Tries to delete what was planned while others change it. */
 const attemptsMax = 5
 
 /** The part of a deletion that is known from rows. */
 interface Plan extends Omit<Deletion, 'jobs'> {
   readonly going: GoingCommits
+  /** Those that have staged writes, which go with them. */
+  readonly open: readonly CommitId[]
 }
 
 type GoingRow = {
@@ -90,11 +92,11 @@ export class Deletions {
     })
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       checkCancelled(options.signal)
-      const { going, ...plan } = await database.read((tx) => planOf(tx, given))
+      const { going, open, ...plan } = await database.read((tx) => planOf(tx, given))
       const jobs = await uses.planRemoval(going, options.signal)
       if (options.dryRun) return { ...plan, jobs }
-      if (!(await this.#apply(given, { ...plan, going }, jobs))) continue
-      for (const id of going.keys()) {
+      if (!(await this.#apply(given, { ...plan, going, open }, jobs))) continue
+      for (const id of open) {
         this.#openTrees.forget(id)
         await sweepCommit(database, id)
       }
@@ -143,7 +145,8 @@ async function planOf(tx: ReadTransaction, given: ReadonlySet<CommitId>): Promis
     id,
     addedBytes: added_bytes ?? 0,
   }))
-  return { commits, branches, going }
+  const open = latestFirst.filter((row) => row.finished_at === null).map(({ id }) => id)
+  return { commits, branches, going, open }
 }
 
 /** The given commits and all that have one of them in their provenance. */
@@ -214,6 +217,6 @@ async function shrinkRepos(tx: Transaction, commits: readonly DeletedCommit[]): 
   }
 }
 
-function textOf({ commits, branches, going }: Plan): string {
-  return JSON.stringify([commits, branches, [...going.values()]])
+function textOf({ commits, branches, going, open }: Plan): string {
+  return JSON.stringify([commits, branches, [...going.values()], open])
 }
