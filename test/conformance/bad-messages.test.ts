@@ -148,6 +148,36 @@ describe('messages with parts missing', () => {
       ...needed,
       code: Code.invalidArgument,
     },
+    {
+      what: 'CopyFile',
+      call: () => pachd.files.copyFile({}),
+      ...needed,
+      code: Code.invalidArgument,
+    },
+    {
+      what: 'MoveFile',
+      call: () => pachd.files.moveFile({}),
+      ...needed,
+      code: Code.invalidArgument,
+    },
+    {
+      what: 'MergeBranch',
+      call: () => pachd.commits.mergeBranch({}),
+      ...needed,
+      code: Code.invalidArgument,
+    },
+    {
+      what: 'RevertCommit',
+      call: () => pachd.commits.revertCommit({}),
+      ...needed,
+      code: Code.invalidArgument,
+    },
+    {
+      what: 'DeleteCommits',
+      call: () => collect(pachd.commits.deleteCommits({ commits: [{}] })),
+      ...needed,
+      code: Code.invalidArgument,
+    },
   ])
 })
 
