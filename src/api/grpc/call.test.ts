@@ -276,7 +276,8 @@ test('an upload alone gets a window of 8 MiB, each of many one of 1 MiB', async 
   const never = new Promise<never>(() => {})
   const port = await fixture.serve(service(Pfs, { putFile: async () => never }))
   const piece = framed(new Uint8Array(12_000_000))
-  const sentBy = async (count: number): Promise<number> => {
+  /** MiB for each of `count` uploads, once they are at least `mib`, and no more of them come. */
+  const sentBy = async (count: number, mib: number): Promise<number> => {
     const session = fixture.session(port)
     await once(session, 'remoteSettings')
     for (let index = 0; index < count; index += 1) {
@@ -284,13 +285,15 @@ test('an upload alone gets a window of 8 MiB, each of many one of 1 MiB', async 
       stream.on('error', () => {})
       stream.write(piece)
     }
-    const sentBytes = await untilStill(() => session.socket.bytesWritten)
+    const sent = (): number => session.socket.bytesWritten / count / 1024 / 1024
+    await expect.poll(sent, { timeout: 15_000 }).toBeGreaterThan(mib - 0.05)
+    const sentMib = await untilStill(sent)
     session.destroy()
-    return sentBytes / count / 1024 / 1024
+    return sentMib
   }
   // Besides the window, 0.5 MiB wait in the call's own queue.
-  expect(await sentBy(40)).toBeCloseTo(1.5, 1)
-  expect(await sentBy(1)).toBeCloseTo(8.5, 1)
+  expect(await sentBy(40, 1.5)).toBeCloseTo(1.5, 1)
+  expect(await sentBy(1, 8.5)).toBeCloseTo(8.5, 1)
 })
 
 test('slices are handed on before their message is complete', async () => {
