@@ -1,14 +1,15 @@
+import { assert } from '../../base/errors.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import type { DirectoryEntry, TreeEdit, TreeRoot } from '../../storage/file-trees.ts'
-import { treeEntry } from '../commit-records.ts'
+import { type CommitTree, treeEntry } from '../commit-records.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
 import { bulkEdits } from './bulk-edits.ts'
 import { Conflicts, type StagedConflict } from './conflicts.ts'
 import { Overlay } from './overlay.ts'
 import { mergeRuns, type Run } from './runs.ts'
-import { decodeStaged, type StagedColumns } from './staged-rows.ts'
+import { decodeStaged, type StagedColumns, type StagedWrite } from './staged-rows.ts'
 
 /** An open commit as of one of its staged writes. */
 export interface OpenTree {
@@ -45,6 +46,8 @@ export class OpenTrees {
   readonly #ports: VersioningPorts
   /** By commit, the least recently used first. */
   readonly #remembered = new Map<CommitId, OpenTree>()
+  /** What is about to become commits. */
+  readonly #held = new Set<readonly OpenTree[]>()
   /** What is being built, by commit: the next builder goes on from there. */
   readonly #building = new Map<CommitId, Promise<unknown>>()
 
@@ -86,6 +89,30 @@ export class OpenTrees {
     return { sequence: tree.sequence + 1, tree: edited, conflicts: conflicts.list }
   }
 
+  /** `tree` with puts and deletions on top, numbered as the next staged writes; remembers nothing. */
+  async withWrites(tree: OpenTree, writes: readonly StagedColumns[]): Promise<OpenTree> {
+    if (writes.length === 0) return tree
+    const overlay = await this.#overlayOn(tree)
+    for (const columns of writes) {
+      const write = decodeStaged(columns)
+      assert(write.kind !== 'bulk', 'what is applied here is no bulk write')
+      await applyWrite(overlay, write)
+    }
+    return this.#finishBatch(tree, overlay, tree.sequence + writes.length)
+  }
+
+  /** A new commit's tree: its parent's, or an empty one. */
+  async startingAt(parent: CommitTree | undefined): Promise<OpenTree> {
+    const tree = parent === undefined ? await this.#ports.trees.emptyRoot() : treeEntry(parent)
+    return { sequence: 0, tree, conflicts: [] }
+  }
+
+  /** Keeps a collection from taking away what `trees` needs, until it is disposed of. */
+  hold(trees: readonly OpenTree[]): Disposable {
+    this.#held.add(trees)
+    return { [Symbol.dispose]: () => void this.#held.delete(trees) }
+  }
+
   /** Keeps a tree that the caller has built and knows to be right. */
   remember(commit: CommitId, tree: OpenTree): void {
     const known = this.#remembered.get(commit)
@@ -100,7 +127,8 @@ export class OpenTrees {
 
   /** Roots that only memory refers to: a collection must not take them away. */
   roots(): readonly TreeRoot[] {
-    return [...this.#remembered.values()].map((open) => open.tree.root)
+    const held = [...this.#held].flat()
+    return [...this.#remembered.values(), ...held].map((open) => open.tree.root)
   }
 
   forget(commit: CommitId): void {
@@ -125,15 +153,9 @@ export class OpenTrees {
   }
 
   async #parentTree(row: OpenRow): Promise<OpenTree> {
-    if (row.root === null || row.size_bytes === null || row.file_count === null) {
-      return { sequence: 0, tree: await this.#ports.trees.emptyRoot(), conflicts: [] }
-    }
-    const tree = treeEntry({
-      root: row.root,
-      sizeBytes: row.size_bytes,
-      fileCount: row.file_count,
-    })
-    return { sequence: 0, tree, conflicts: [] }
+    const { root, size_bytes: sizeBytes, file_count: fileCount } = row
+    if (root === null || sizeBytes === null || fileCount === null) return this.startingAt(undefined)
+    return this.startingAt({ root, sizeBytes, fileCount })
   }
 
   /** Applies the next writes up to `last`; undefined when they are gone: the commit is, too. */
@@ -142,14 +164,7 @@ export class OpenTrees {
     start: OpenTree,
     last: number,
   ): Promise<OpenTree | undefined> {
-    const overlay = new Overlay(
-      {
-        contents: this.#ports.contents,
-        lookUp: (path) => this.#ports.trees.get(start.tree, path),
-        emptyDirectory: await this.#ports.trees.emptyRoot(),
-      },
-      start.conflicts,
-    )
+    const overlay = await this.#overlayOn(start)
     let sequence = start.sequence
     while (sequence < last && sequence - start.sequence < batchWritesMax) {
       const rows = await this.#ports.database.read((tx) => stagedRows(tx, commit, sequence, last))
@@ -160,14 +175,22 @@ export class OpenTrees {
           if (sequence === start.sequence) return this.withBulk(start, write.runs)
           return this.#finishBatch(start, overlay, sequence)
         }
-        if (write.kind === 'put') await overlay.put(write.path, write.value, write.overwrite)
-        else await overlay.delete(write.path)
+        await applyWrite(overlay, write)
         sequence = row.sequence
       }
       if (rows.length === 0) return undefined
       if (overlay.pendingBytes > pendingBytesMax) await overlay.settle()
     }
     return this.#finishBatch(start, overlay, sequence)
+  }
+
+  async #overlayOn({ tree, conflicts }: OpenTree): Promise<Overlay> {
+    const { contents, trees } = this.#ports
+    const emptyDirectory = await trees.emptyRoot()
+    return new Overlay(
+      { contents, lookUp: (path) => trees.get(tree, path), emptyDirectory },
+      conflicts,
+    )
   }
 
   #edit(
@@ -183,6 +206,14 @@ export class OpenTrees {
     const tree = await this.#edit(base, overlay.edits())
     return { sequence, tree, conflicts: overlay.conflicts }
   }
+}
+
+async function applyWrite(
+  overlay: Overlay,
+  write: Exclude<StagedWrite, { readonly kind: 'bulk' }>,
+): Promise<void> {
+  if (write.kind === 'put') await overlay.put(write.path, write.value, write.overwrite)
+  else await overlay.delete(write.path)
 }
 
 /** Waits for the builders before this one, but no longer than its own caller does. */
