@@ -24,6 +24,8 @@ import { objectMigrations } from '../versioning/object-tables.ts'
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
+import { transactionMigrations } from '../versioning/transaction-tables.ts'
+import { sweepTransactions } from '../versioning/transactions.ts'
 import { createVersioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
@@ -40,7 +42,13 @@ export interface ServerPorts {
   readonly release: string
 }
 
-const migrations = [storageMigrations, versioningMigrations, objectMigrations, pipelinesMigrations]
+const migrations = [
+  storageMigrations,
+  versioningMigrations,
+  objectMigrations,
+  transactionMigrations,
+  pipelinesMigrations,
+]
 
 /** A running pachd: its data directory, and an open port. */
 export class Server implements AsyncDisposable {
@@ -103,6 +111,11 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   opened.use(
     startBackgroundTask('sweeping old staged writes', log, (signal) =>
       sweepStagedWrites(database, signal),
+    ),
+  )
+  opened.use(
+    startBackgroundTask('forgetting old transactions', log, (signal) =>
+      sweepTransactions({ clock, database }, signal),
     ),
   )
   const facts = { release, executor: processing.executor, notices: processing.notices }

@@ -14,6 +14,7 @@ import type {
   VersioningPorts,
 } from '../versioning/ports.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
+import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { temporaryDatabase } from './temporary-database.ts'
 
@@ -24,6 +25,8 @@ export interface TestVersioning extends AsyncDisposable {
   readonly database: Database
   /** Every head that became ready, in order. */
   readonly ready: readonly ReadyHead[]
+  /** The same, call by call. */
+  readonly readyCalls: readonly (readonly ReadyHead[])[]
   readonly downstream: TestDownstream
   /** Reads a whole file as text. */
   read(repo: string, commit: string, path: string): Promise<string>
@@ -55,8 +58,9 @@ const fileBytesMax = 64 * 1024 * 1024
 export async function openTestVersioning(
   chunks: ChunkStore = new MemoryChunkStore(),
 ): Promise<TestVersioning> {
-  const held = await temporaryDatabase([versioningMigrations])
+  const held = await temporaryDatabase([versioningMigrations, transactionMigrations])
   const ready: ReadyHead[] = []
+  const readyCalls: (readonly ReadyHead[])[] = []
   const downstream = new TestDownstream()
   const ports: VersioningPorts = {
     database: held.database,
@@ -67,6 +71,7 @@ export async function openTestVersioning(
     random: new SystemRandom(),
     onHeadReady: async (_tx: Transaction, heads) => {
       ready.push(...heads)
+      readyCalls.push(heads)
     },
     downstream,
   }
@@ -76,6 +81,7 @@ export async function openTestVersioning(
     ports,
     database: held.database,
     ready,
+    readyCalls,
     downstream,
     async read(repo, commit, path) {
       const { bytes } = await versioning.files.read({ repo, commit, path })

@@ -6,6 +6,7 @@ import type { VersioningPorts } from './ports.ts'
 import { Repos } from './repos.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { OpenTrees } from './staging/open-trees.ts'
+import { Transactions } from './transactions.ts'
 import { Writes } from './writes.ts'
 
 /** Versioned data: repos, and in them commits of file trees. */
@@ -16,6 +17,7 @@ export interface Versioning {
   readonly files: Files
   readonly writes: Writes
   readonly subscriptions: Subscriptions
+  readonly transactions: Transactions
   /** Everything that keeps chunks alive: the rows' references, and trees in memory. */
   collectionRoots(): AsyncIterable<CollectionRoot>
 }
@@ -29,6 +31,7 @@ export function createVersioning(ports: VersioningPorts): Versioning {
     files: new Files(ports, openTrees),
     writes: new Writes(ports, openTrees),
     subscriptions: new Subscriptions(ports),
+    transactions: new Transactions(ports, openTrees),
     async *collectionRoots() {
       for (const root of openTrees.roots()) yield { kind: 'tree', root }
       yield* collectionRoots(ports.database, ports.chunks)

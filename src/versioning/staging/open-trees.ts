@@ -107,10 +107,11 @@ export class OpenTrees {
     return { sequence: 0, tree, conflicts: [] }
   }
 
-  /** Keeps a collection from taking away what `trees` needs, until it is disposed of. */
-  hold(trees: readonly OpenTree[]): Disposable {
+  /** A list of trees whose chunks no collection takes away, until it is disposed of. */
+  hold(): Disposable & { readonly trees: OpenTree[] } {
+    const trees: OpenTree[] = []
     this.#held.add(trees)
-    return { [Symbol.dispose]: () => void this.#held.delete(trees) }
+    return { trees, [Symbol.dispose]: () => void this.#held.delete(trees) }
   }
 
   /** Keeps a tree that the caller has built and knows to be right. */
