@@ -11,9 +11,9 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Duration, EmptySchema } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_duration, file_google_protobuf_empty } from "@bufbuild/protobuf/wkt";
-import type { Commit, File, FileInfo } from "./pfs_pb.ts";
+import type { Duration, EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Commit, CreateRepoRequest, DeleteBranchRequest, DeleteCommitRequest, DeleteFileRequest, DeleteRepoRequest, File, FileInfo, FinishCommitRequest, SetBranchRequest, StartCommitRequest } from "./pfs_pb.ts";
 import { file_pfs } from "./pfs_pb.ts";
 import type { DatumInfo, DatumState, Job } from "./pps_pb.ts";
 import { file_pps } from "./pps_pb.ts";
@@ -23,7 +23,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pachyderm.proto.
  */
 export const file_pachyderm: GenFile = /*@__PURE__*/
-  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIioKEUxpc3REYXR1bXNSZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2IiNQoPRGF0dW1JbmZvc0JhdGNoEiIKCmRhdHVtX2luZm8YASADKAsyDi5wcHMuRGF0dW1JbmZvIjkKDkV4cGxhaW5SZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkiOwoNS2V5RGlmZmVyZW5jZRINCgVmaWVsZBgBIAEoCRIOCgZiZWZvcmUYAiABKAkSCwoDbm93GAMgASgJInAKD0V4cGxhaW5SZXNwb25zZRIeCgVzdGF0ZRgBIAEoDjIPLnBwcy5EYXR1bVN0YXRlEg4KBnJlYXNvbhgCIAEoCRItCgtkaWZmZXJlbmNlcxgDIAMoCzIYLnBhY2h5ZGVybS5LZXlEaWZmZXJlbmNlIikKDkxpbmVhZ2VSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJFCghJbnB1dFJlZhISCgppbnB1dF9uYW1lGAEgASgJEhcKBGZpbGUYAiABKAsyCS5wZnMuRmlsZRIMCgRoYXNoGAMgASgMIloKCkZpbGVPcmlnaW4SFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCRIjCgZpbnB1dHMYAyADKAsyEy5wYWNoeWRlcm0uSW5wdXRSZWYiOQoPTGluZWFnZVJlc3BvbnNlEiYKB29yaWdpbnMYASADKAsyFS5wYWNoeWRlcm0uRmlsZU9yaWdpbiJrCgpTZXJ2ZXJJbmZvEg8KB3ZlcnNpb24YASABKAkSKQoGdXB0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGV4ZWN1dG9yGAMgASgJEg8KB25vdGljZXMYBCADKAkqaAoIRGlmZktpbmQSGQoVRElGRl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRElGRl9LSU5EX0FEREVEEAESFQoRRElGRl9LSU5EX1JFTU9WRUQQAhIVChFESUZGX0tJTkRfQ0hBTkdFRBADMqMCCgVGaWxlcxJFCghQdXRGaWxlcxIaLnBhY2h5ZGVybS5QdXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uUHV0RmlsZXNSZXNwb25zZSgBEkUKCUxpc3RGaWxlcxIbLnBhY2h5ZGVybS5MaXN0RmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJR2xvYkZpbGVzEhsucGFjaHlkZXJtLkdsb2JGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglEaWZmRmlsZXMSGy5wYWNoeWRlcm0uRGlmZkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlRGlmZnNCYXRjaDABMtQBCgRKb2JzEkgKCkxpc3REYXR1bXMSHC5wYWNoeWRlcm0uTGlzdERhdHVtc1JlcXVlc3QaGi5wYWNoeWRlcm0uRGF0dW1JbmZvc0JhdGNoMAESQAoHRXhwbGFpbhIZLnBhY2h5ZGVybS5FeHBsYWluUmVxdWVzdBoaLnBhY2h5ZGVybS5FeHBsYWluUmVzcG9uc2USQAoHTGluZWFnZRIZLnBhY2h5ZGVybS5MaW5lYWdlUmVxdWVzdBoaLnBhY2h5ZGVybS5MaW5lYWdlUmVzcG9uc2UyRwoFQWRtaW4SPgoNSW5zcGVjdFNlcnZlchIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoVLnBhY2h5ZGVybS5TZXJ2ZXJJbmZvYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_empty, file_pfs, file_pps]);
+  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIioKEUxpc3REYXR1bXNSZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2IiNQoPRGF0dW1JbmZvc0JhdGNoEiIKCmRhdHVtX2luZm8YASADKAsyDi5wcHMuRGF0dW1JbmZvIjkKDkV4cGxhaW5SZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkiOwoNS2V5RGlmZmVyZW5jZRINCgVmaWVsZBgBIAEoCRIOCgZiZWZvcmUYAiABKAkSCwoDbm93GAMgASgJInAKD0V4cGxhaW5SZXNwb25zZRIeCgVzdGF0ZRgBIAEoDjIPLnBwcy5EYXR1bVN0YXRlEg4KBnJlYXNvbhgCIAEoCRItCgtkaWZmZXJlbmNlcxgDIAMoCzIYLnBhY2h5ZGVybS5LZXlEaWZmZXJlbmNlIikKDkxpbmVhZ2VSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJFCghJbnB1dFJlZhISCgppbnB1dF9uYW1lGAEgASgJEhcKBGZpbGUYAiABKAsyCS5wZnMuRmlsZRIMCgRoYXNoGAMgASgMIloKCkZpbGVPcmlnaW4SFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCRIjCgZpbnB1dHMYAyADKAsyEy5wYWNoeWRlcm0uSW5wdXRSZWYiOQoPTGluZWFnZVJlc3BvbnNlEiYKB29yaWdpbnMYASADKAsyFS5wYWNoeWRlcm0uRmlsZU9yaWdpbiJrCgpTZXJ2ZXJJbmZvEg8KB3ZlcnNpb24YASABKAkSKQoGdXB0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGV4ZWN1dG9yGAMgASgJEg8KB25vdGljZXMYBCADKAkiGQoLVHJhbnNhY3Rpb24SCgoCaWQYASABKAkiZgoMUHV0T3BlcmF0aW9uEhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRIPCgV2YWx1ZRgCIAEoDEgAEg4KBHRleHQYAyABKAlIABIRCglvdmVyd3JpdGUYBCABKAhCCQoHY29udGVudCLJAwoJT3BlcmF0aW9uEi0KC2NyZWF0ZV9yZXBvGAEgASgLMhYucGZzLkNyZWF0ZVJlcG9SZXF1ZXN0SAASLQoLZGVsZXRlX3JlcG8YAiABKAsyFi5wZnMuRGVsZXRlUmVwb1JlcXVlc3RIABIvCgxzdGFydF9jb21taXQYAyABKAsyFy5wZnMuU3RhcnRDb21taXRSZXF1ZXN0SAASMQoNZmluaXNoX2NvbW1pdBgEIAEoCzIYLnBmcy5GaW5pc2hDb21taXRSZXF1ZXN0SAASMQoNZGVsZXRlX2NvbW1pdBgFIAEoCzIYLnBmcy5EZWxldGVDb21taXRSZXF1ZXN0SAASKwoKc2V0X2JyYW5jaBgGIAEoCzIVLnBmcy5TZXRCcmFuY2hSZXF1ZXN0SAASMQoNZGVsZXRlX2JyYW5jaBgHIAEoCzIYLnBmcy5EZWxldGVCcmFuY2hSZXF1ZXN0SAASLQoLZGVsZXRlX2ZpbGUYCCABKAsyFi5wZnMuRGVsZXRlRmlsZVJlcXVlc3RIABIrCghwdXRfZmlsZRgJIAEoCzIXLnBhY2h5ZGVybS5QdXRPcGVyYXRpb25IAEILCglvcGVyYXRpb24iLgoPT3BlcmF0aW9uUmVzdWx0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQihQEKD1N0b3JlZE9wZXJhdGlvbhInCglvcGVyYXRpb24YASABKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uEh0KCHJlc2VydmVkGAIgASgLMgsucGZzLkNvbW1pdBIqCgZyZXN1bHQYAyABKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0IvcBCg9UcmFuc2FjdGlvbkluZm8SKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SEwoLZGVzY3JpcHRpb24YAiABKAkSKwoHc3RhcnRlZBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZmluaXNoZWQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD29wZXJhdGlvbl9jb3VudBgFIAEoDRIuCgpvcGVyYXRpb25zGAYgAygLMhoucGFjaHlkZXJtLlN0b3JlZE9wZXJhdGlvbiJNChVUcmFuc2FjdGlvbkluZm9zQmF0Y2gSNAoQdHJhbnNhY3Rpb25faW5mbxgBIAMoCzIaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8iLgoXU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QSEwoLZGVzY3JpcHRpb24YASABKAkiRwoYRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkgKGUluc3BlY3RUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iGQoXTGlzdFRyYW5zYWN0aW9uc1JlcXVlc3QiRwoYRGVsZXRlVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkEKFVJ1blRyYW5zYWN0aW9uUmVxdWVzdBIoCgpvcGVyYXRpb25zGAEgAygLMhQucGFjaHlkZXJtLk9wZXJhdGlvbiJFChZSdW5UcmFuc2FjdGlvblJlc3BvbnNlEisKB3Jlc3VsdHMYASADKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0KmgKCERpZmZLaW5kEhkKFURJRkZfS0lORF9VTlNQRUNJRklFRBAAEhMKD0RJRkZfS0lORF9BRERFRBABEhUKEURJRkZfS0lORF9SRU1PVkVEEAISFQoRRElGRl9LSU5EX0NIQU5HRUQQAzKjAgoFRmlsZXMSRQoIUHV0RmlsZXMSGi5wYWNoeWRlcm0uUHV0RmlsZXNSZXF1ZXN0GhsucGFjaHlkZXJtLlB1dEZpbGVzUmVzcG9uc2UoARJFCglMaXN0RmlsZXMSGy5wYWNoeWRlcm0uTGlzdEZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlSW5mb3NCYXRjaDABEkUKCUdsb2JGaWxlcxIbLnBhY2h5ZGVybS5HbG9iRmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJRGlmZkZpbGVzEhsucGFjaHlkZXJtLkRpZmZGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZURpZmZzQmF0Y2gwATLUAQoESm9icxJICgpMaXN0RGF0dW1zEhwucGFjaHlkZXJtLkxpc3REYXR1bXNSZXF1ZXN0GhoucGFjaHlkZXJtLkRhdHVtSW5mb3NCYXRjaDABEkAKB0V4cGxhaW4SGS5wYWNoeWRlcm0uRXhwbGFpblJlcXVlc3QaGi5wYWNoeWRlcm0uRXhwbGFpblJlc3BvbnNlEkAKB0xpbmVhZ2USGS5wYWNoeWRlcm0uTGluZWFnZVJlcXVlc3QaGi5wYWNoeWRlcm0uTGluZWFnZVJlc3BvbnNlMkcKBUFkbWluEj4KDUluc3BlY3RTZXJ2ZXISFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFS5wYWNoeWRlcm0uU2VydmVySW5mbzKRBAoMVHJhbnNhY3Rpb25zEk4KEFN0YXJ0VHJhbnNhY3Rpb24SIi5wYWNoeWRlcm0uU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QaFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SVAoRRmluaXNoVHJhbnNhY3Rpb24SIy5wYWNoeWRlcm0uRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJWChJJbnNwZWN0VHJhbnNhY3Rpb24SJC5wYWNoeWRlcm0uSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBoaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8SWgoQTGlzdFRyYW5zYWN0aW9ucxIiLnBhY2h5ZGVybS5MaXN0VHJhbnNhY3Rpb25zUmVxdWVzdBogLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm9zQmF0Y2gwARJQChFEZWxldGVUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5EZWxldGVUcmFuc2FjdGlvblJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSVQoOUnVuVHJhbnNhY3Rpb24SIC5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXF1ZXN0GiEucGFjaHlkZXJtLlJ1blRyYW5zYWN0aW9uUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
 
 /**
  * One piece of one file.
@@ -541,6 +541,404 @@ export const ServerInfoSchema: GenMessage<ServerInfo> = /*@__PURE__*/
   messageDesc(file_pachyderm, 18);
 
 /**
+ * Names a transaction.
+ *
+ * @generated from message pachyderm.Transaction
+ */
+export type Transaction = Message<"pachyderm.Transaction"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message pachyderm.Transaction.
+ * Use `create(TransactionSchema)` to create a new message.
+ */
+export const TransactionSchema: GenMessage<Transaction> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 19);
+
+/**
+ * A small file, or a piece that is appended to one. At most 64 KiB: larger files are put into an
+ * open commit before, which the transaction finishes.
+ *
+ * @generated from message pachyderm.PutOperation
+ */
+export type PutOperation = Message<"pachyderm.PutOperation"> & {
+  /**
+   * @generated from field: pfs.File file = 1;
+   */
+  file?: File | undefined;
+
+  /**
+   * @generated from oneof pachyderm.PutOperation.content
+   */
+  content: {
+    /**
+     * @generated from field: bytes value = 2;
+     */
+    value: Uint8Array;
+    case: "value";
+  } | {
+    /**
+     * The same, where bytes are awkward to write.
+     *
+     * @generated from field: string text = 3;
+     */
+    value: string;
+    case: "text";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Replace the file's content instead of appending to it.
+   *
+   * @generated from field: bool overwrite = 4;
+   */
+  overwrite: boolean;
+};
+
+/**
+ * Describes the message pachyderm.PutOperation.
+ * Use `create(PutOperationSchema)` to create a new message.
+ */
+export const PutOperationSchema: GenMessage<PutOperation> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 20);
+
+/**
+ * A change that can be part of a transaction.
+ *
+ * @generated from message pachyderm.Operation
+ */
+export type Operation = Message<"pachyderm.Operation"> & {
+  /**
+   * @generated from oneof pachyderm.Operation.operation
+   */
+  operation: {
+    /**
+     * @generated from field: pfs.CreateRepoRequest create_repo = 1;
+     */
+    value: CreateRepoRequest;
+    case: "createRepo";
+  } | {
+    /**
+     * Not with `all`.
+     *
+     * @generated from field: pfs.DeleteRepoRequest delete_repo = 2;
+     */
+    value: DeleteRepoRequest;
+    case: "deleteRepo";
+  } | {
+    /**
+     * @generated from field: pfs.StartCommitRequest start_commit = 3;
+     */
+    value: StartCommitRequest;
+    case: "startCommit";
+  } | {
+    /**
+     * @generated from field: pfs.FinishCommitRequest finish_commit = 4;
+     */
+    value: FinishCommitRequest;
+    case: "finishCommit";
+  } | {
+    /**
+     * @generated from field: pfs.DeleteCommitRequest delete_commit = 5;
+     */
+    value: DeleteCommitRequest;
+    case: "deleteCommit";
+  } | {
+    /**
+     * @generated from field: pfs.SetBranchRequest set_branch = 6;
+     */
+    value: SetBranchRequest;
+    case: "setBranch";
+  } | {
+    /**
+     * @generated from field: pfs.DeleteBranchRequest delete_branch = 7;
+     */
+    value: DeleteBranchRequest;
+    case: "deleteBranch";
+  } | {
+    /**
+     * @generated from field: pfs.DeleteFileRequest delete_file = 8;
+     */
+    value: DeleteFileRequest;
+    case: "deleteFile";
+  } | {
+    /**
+     * In RunTransaction only.
+     *
+     * @generated from field: pachyderm.PutOperation put_file = 9;
+     */
+    value: PutOperation;
+    case: "putFile";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pachyderm.Operation.
+ * Use `create(OperationSchema)` to create a new message.
+ */
+export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 21);
+
+/**
+ * What an operation came to.
+ *
+ * @generated from message pachyderm.OperationResult
+ */
+export type OperationResult = Message<"pachyderm.OperationResult"> & {
+  /**
+   * The commit that was started or finished; unset for other operations.
+   *
+   * @generated from field: pfs.Commit commit = 1;
+   */
+  commit?: Commit | undefined;
+};
+
+/**
+ * Describes the message pachyderm.OperationResult.
+ * Use `create(OperationResultSchema)` to create a new message.
+ */
+export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 22);
+
+/**
+ * An operation of a stored transaction.
+ *
+ * @generated from message pachyderm.StoredOperation
+ */
+export type StoredOperation = Message<"pachyderm.StoredOperation"> & {
+  /**
+   * @generated from field: pachyderm.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+
+  /**
+   * The commit that start_commit will make; its repo is that of the operation.
+   *
+   * @generated from field: pfs.Commit reserved = 2;
+   */
+  reserved?: Commit | undefined;
+
+  /**
+   * Unset before the transaction has finished.
+   *
+   * @generated from field: pachyderm.OperationResult result = 3;
+   */
+  result?: OperationResult | undefined;
+};
+
+/**
+ * Describes the message pachyderm.StoredOperation.
+ * Use `create(StoredOperationSchema)` to create a new message.
+ */
+export const StoredOperationSchema: GenMessage<StoredOperation> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 23);
+
+/**
+ * A transaction and what became of it.
+ *
+ * @generated from message pachyderm.TransactionInfo
+ */
+export type TransactionInfo = Message<"pachyderm.TransactionInfo"> & {
+  /**
+   * @generated from field: pachyderm.Transaction transaction = 1;
+   */
+  transaction?: Transaction | undefined;
+
+  /**
+   * @generated from field: string description = 2;
+   */
+  description: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp started = 3;
+   */
+  started?: Timestamp | undefined;
+
+  /**
+   * Unset while the transaction takes operations.
+   *
+   * @generated from field: google.protobuf.Timestamp finished = 4;
+   */
+  finished?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint32 operation_count = 5;
+   */
+  operationCount: number;
+
+  /**
+   * In order. Left out of lists.
+   *
+   * @generated from field: repeated pachyderm.StoredOperation operations = 6;
+   */
+  operations: StoredOperation[];
+};
+
+/**
+ * Describes the message pachyderm.TransactionInfo.
+ * Use `create(TransactionInfoSchema)` to create a new message.
+ */
+export const TransactionInfoSchema: GenMessage<TransactionInfo> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 24);
+
+/**
+ * Some transactions.
+ *
+ * @generated from message pachyderm.TransactionInfosBatch
+ */
+export type TransactionInfosBatch = Message<"pachyderm.TransactionInfosBatch"> & {
+  /**
+   * @generated from field: repeated pachyderm.TransactionInfo transaction_info = 1;
+   */
+  transactionInfo: TransactionInfo[];
+};
+
+/**
+ * Describes the message pachyderm.TransactionInfosBatch.
+ * Use `create(TransactionInfosBatchSchema)` to create a new message.
+ */
+export const TransactionInfosBatchSchema: GenMessage<TransactionInfosBatch> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 25);
+
+/**
+ * Asks for a transaction.
+ *
+ * @generated from message pachyderm.StartTransactionRequest
+ */
+export type StartTransactionRequest = Message<"pachyderm.StartTransactionRequest"> & {
+  /**
+   * For people. At most 1,000 characters.
+   *
+   * @generated from field: string description = 1;
+   */
+  description: string;
+};
+
+/**
+ * Describes the message pachyderm.StartTransactionRequest.
+ * Use `create(StartTransactionRequestSchema)` to create a new message.
+ */
+export const StartTransactionRequestSchema: GenMessage<StartTransactionRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 26);
+
+/**
+ * Asks for all operations to take effect.
+ *
+ * @generated from message pachyderm.FinishTransactionRequest
+ */
+export type FinishTransactionRequest = Message<"pachyderm.FinishTransactionRequest"> & {
+  /**
+   * @generated from field: pachyderm.Transaction transaction = 1;
+   */
+  transaction?: Transaction | undefined;
+};
+
+/**
+ * Describes the message pachyderm.FinishTransactionRequest.
+ * Use `create(FinishTransactionRequestSchema)` to create a new message.
+ */
+export const FinishTransactionRequestSchema: GenMessage<FinishTransactionRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 27);
+
+/**
+ * Asks for a transaction and its operations.
+ *
+ * @generated from message pachyderm.InspectTransactionRequest
+ */
+export type InspectTransactionRequest = Message<"pachyderm.InspectTransactionRequest"> & {
+  /**
+   * @generated from field: pachyderm.Transaction transaction = 1;
+   */
+  transaction?: Transaction | undefined;
+};
+
+/**
+ * Describes the message pachyderm.InspectTransactionRequest.
+ * Use `create(InspectTransactionRequestSchema)` to create a new message.
+ */
+export const InspectTransactionRequestSchema: GenMessage<InspectTransactionRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 28);
+
+/**
+ * Asks for all transactions that are open or remembered.
+ *
+ * @generated from message pachyderm.ListTransactionsRequest
+ */
+export type ListTransactionsRequest = Message<"pachyderm.ListTransactionsRequest"> & {
+};
+
+/**
+ * Describes the message pachyderm.ListTransactionsRequest.
+ * Use `create(ListTransactionsRequestSchema)` to create a new message.
+ */
+export const ListTransactionsRequestSchema: GenMessage<ListTransactionsRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 29);
+
+/**
+ * Asks for a transaction to be forgotten.
+ *
+ * @generated from message pachyderm.DeleteTransactionRequest
+ */
+export type DeleteTransactionRequest = Message<"pachyderm.DeleteTransactionRequest"> & {
+  /**
+   * @generated from field: pachyderm.Transaction transaction = 1;
+   */
+  transaction?: Transaction | undefined;
+};
+
+/**
+ * Describes the message pachyderm.DeleteTransactionRequest.
+ * Use `create(DeleteTransactionRequestSchema)` to create a new message.
+ */
+export const DeleteTransactionRequestSchema: GenMessage<DeleteTransactionRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 30);
+
+/**
+ * Operations that take effect together.
+ *
+ * @generated from message pachyderm.RunTransactionRequest
+ */
+export type RunTransactionRequest = Message<"pachyderm.RunTransactionRequest"> & {
+  /**
+   * At most 256, and 8 MiB of puts.
+   *
+   * @generated from field: repeated pachyderm.Operation operations = 1;
+   */
+  operations: Operation[];
+};
+
+/**
+ * Describes the message pachyderm.RunTransactionRequest.
+ * Use `create(RunTransactionRequestSchema)` to create a new message.
+ */
+export const RunTransactionRequestSchema: GenMessage<RunTransactionRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 31);
+
+/**
+ * What they came to.
+ *
+ * @generated from message pachyderm.RunTransactionResponse
+ */
+export type RunTransactionResponse = Message<"pachyderm.RunTransactionResponse"> & {
+  /**
+   * One for each operation, in order.
+   *
+   * @generated from field: repeated pachyderm.OperationResult results = 1;
+   */
+  results: OperationResult[];
+};
+
+/**
+ * Describes the message pachyderm.RunTransactionResponse.
+ * Use `create(RunTransactionResponseSchema)` to create a new message.
+ */
+export const RunTransactionResponseSchema: GenMessage<RunTransactionResponse> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 32);
+
+/**
  * How a path differs.
  *
  * @generated from enum pachyderm.DiffKind
@@ -693,4 +1091,81 @@ export const Admin: GenService<{
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pachyderm, 2);
+
+/**
+ * Changes to several repos that happen at one instant, or not at all. Jobs follow from the heads
+ * that branches have at the end, and never read apart what has become ready together.
+ *
+ * A call of pfs.API that is one of `Operation` becomes part of a started transaction when it
+ * carries the metadata `pach-transaction: <id>`: it is checked against the state that the operations
+ * before it would leave, and answered as if it had been done. Other calls are refused with that key.
+ *
+ * A transaction that is not finished is forgotten 7 days after its start. At most 1,000 are open.
+ *
+ * @generated from service pachyderm.Transactions
+ */
+export const Transactions: GenService<{
+  /**
+   * A transaction that takes operations.
+   *
+   * @generated from rpc pachyderm.Transactions.StartTransaction
+   */
+  startTransaction: {
+    methodKind: "unary";
+    input: typeof StartTransactionRequestSchema;
+    output: typeof TransactionSchema;
+  },
+  /**
+   * Again after an answer that was lost, it answers the same, for a day. When an operation fails,
+   * nothing is done, the error names it, and the transaction stays open.
+   *
+   * @generated from rpc pachyderm.Transactions.FinishTransaction
+   */
+  finishTransaction: {
+    methodKind: "unary";
+    input: typeof FinishTransactionRequestSchema;
+    output: typeof TransactionInfoSchema;
+  },
+  /**
+   * One transaction with its operations.
+   *
+   * @generated from rpc pachyderm.Transactions.InspectTransaction
+   */
+  inspectTransaction: {
+    methodKind: "unary";
+    input: typeof InspectTransactionRequestSchema;
+    output: typeof TransactionInfoSchema;
+  },
+  /**
+   * The latest started first.
+   *
+   * @generated from rpc pachyderm.Transactions.ListTransactions
+   */
+  listTransactions: {
+    methodKind: "server_streaming";
+    input: typeof ListTransactionsRequestSchema;
+    output: typeof TransactionInfosBatchSchema;
+  },
+  /**
+   * Forgets a transaction: of one that is open, nothing happens.
+   *
+   * @generated from rpc pachyderm.Transactions.DeleteTransaction
+   */
+  deleteTransaction: {
+    methodKind: "unary";
+    input: typeof DeleteTransactionRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * A whole transaction in one call; nothing is stored of it.
+   *
+   * @generated from rpc pachyderm.Transactions.RunTransaction
+   */
+  runTransaction: {
+    methodKind: "unary";
+    input: typeof RunTransactionRequestSchema;
+    output: typeof RunTransactionResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_pachyderm, 3);
 

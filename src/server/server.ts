@@ -8,6 +8,7 @@ import { Listener } from '../api/listener.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
+import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
@@ -119,7 +120,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ),
   )
   const facts = { release, executor: processing.executor, notices: processing.notices }
-  const routes = [
+  const recordable = [
     ...pfsRoutes(versioning, new StoredTrees(database)),
     ...objectRoutes(new Objects(stores)),
     ...filesRoutes(versioning),
@@ -130,6 +131,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...healthRoutes(),
     ...versionRoutes(release),
   ]
+  const routes = withTransactions(recordable, versioning)
   const { host, port } = config
   const http = answerLandingPage
   const listener = opened.use(await Listener.open({ host, port, routes, http }, ports))

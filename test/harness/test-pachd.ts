@@ -21,6 +21,7 @@ export class TestClient implements AsyncDisposable {
   readonly pps: Client<typeof pps.API>
   readonly files: Client<typeof pachyderm.Files>
   readonly jobs: Client<typeof pachyderm.Jobs>
+  readonly transactions: Client<typeof pachyderm.Transactions>
   readonly admin: Client<typeof pachyderm.Admin>
   readonly auth: Client<typeof auth.API>
   readonly health: Client<typeof health.Health>
@@ -34,6 +35,7 @@ export class TestClient implements AsyncDisposable {
     this.pps = createClient(pps.API, transport)
     this.files = createClient(pachyderm.Files, transport)
     this.jobs = createClient(pachyderm.Jobs, transport)
+    this.transactions = createClient(pachyderm.Transactions, transport)
     this.admin = createClient(pachyderm.Admin, transport)
     this.auth = createClient(auth.API, transport)
     this.health = createClient(health.Health, transport)
