@@ -1,4 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
+import { InvalidArgumentError } from '../base/errors.ts'
 import {
   type OperationResultSchema,
   type StoredOperationSchema,
@@ -6,13 +7,17 @@ import {
   type TransactionInfoSchema,
   Transactions,
 } from '../gen/pachyderm_pb.ts'
-import type { StepResult } from '../versioning/operations.ts'
+import type { Operation, StepResult } from '../versioning/operations.ts'
 import type { StoredStep, TransactionSummary } from '../versioning/transactions.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { service, type Route } from './grpc/service.ts'
 import { commitMessage, timestampOf } from './pfs/messages.ts'
 import { requireText } from './pfs/names.ts'
-import { operationMessage, operationOf } from './transactions/operation-messages.ts'
+import {
+  type OperationCase,
+  operationMessage,
+  operationOf,
+} from './transactions/operation-messages.ts'
 import { recordedRoutes } from './transactions/recorded-calls.ts'
 
 /** Transactions in one batch: at most some 4 KiB each. */
@@ -62,11 +67,27 @@ function transactionsRoutes({ transactions }: Versioning): readonly Route[] {
     },
 
     async runTransaction({ operations }, { signal }) {
-      const steps = operations.map(({ operation }) => operationOf(operation))
+      const steps = operations.map(({ operation }, index) =>
+        numberedOperation(operation, { index, count: operations.length }),
+      )
       const results = await transactions.run(steps, signal)
       return { results: results.map(resultMessage) }
     },
   })
+}
+
+/** As `operationOf`, but that errors say which operation is meant, counted from 1. */
+function numberedOperation(
+  operation: OperationCase,
+  { index, count }: { readonly index: number; readonly count: number },
+): Operation {
+  try {
+    return operationOf(operation)
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    const place = `operation ${index + 1} of ${count}`
+    throw new InvalidArgumentError(`${place}: ${error.message}`, { cause: error })
+  }
 }
 
 function requireTransaction(transaction: Transaction | undefined): string {

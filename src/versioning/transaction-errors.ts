@@ -12,6 +12,8 @@ export class OperationFailedError extends DomainError {
   readonly kind: ErrorKind
   /** Of the operation in the transaction. */
   readonly index: number
+  readonly operation: Operation
+  override readonly cause: DomainError
 
   constructor(
     operation: Operation,
@@ -24,6 +26,24 @@ export class OperationFailedError extends DomainError {
     )
     this.kind = cause.kind
     this.index = place.index
+    this.operation = operation
+    this.cause = cause
+  }
+}
+
+/** The operation was not added: it, or one before it, could not be done. */
+export class OperationRefusedError extends DomainError {
+  override readonly name = 'OperationRefusedError'
+  readonly kind: ErrorKind
+
+  constructor(transaction: string, added: Operation, failed: OperationFailedError) {
+    const { cause, index, operation } = failed
+    const reason =
+      operation === added
+        ? cause.message
+        : `operation ${index + 1} of it (${operationText(operation)}) cannot be done any more: ${cause.message}`
+    super(`cannot add ${operationText(added)} to transaction ${transaction}: ${reason}`, { cause })
+    this.kind = failed.kind
   }
 }
 

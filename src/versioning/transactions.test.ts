@@ -272,7 +272,7 @@ describe('a stored transaction', () => {
     const started = await transactions.add(id, startOn('stored'))
     await transactions.add(id, finish('stored', started.id ?? ''))
     await expect(transactions.add(id, create('stored'))).rejects.toThrow(
-      /operation 4 of 4 \(create-repo stored\) .*already exists/,
+      new RegExp(`^cannot add create-repo stored to transaction ${id}: .*already exists`),
     )
     await expect(transactions.add(id, finish(repo))).rejects.toThrow('not found')
     await expect(world.versioning.repos.inspect('stored')).rejects.toThrow('not found')
@@ -310,6 +310,9 @@ describe('a stored transaction', () => {
     await transactions.add(id, create('taken'))
     await world.versioning.repos.create({ name: 'taken' })
     await expect(transactions.finish(id)).rejects.toThrow(/operation 1 of 1 .*already exists/)
+    await expect(transactions.add(id, create('other'))).rejects.toThrow(
+      /create-repo other .*: operation 1 of it \(create-repo taken\) cannot be done any more: .*already exists/,
+    )
     await world.versioning.repos.delete('taken', { force: false })
     expect((await transactions.finish(id)).finishedAt).toBeDefined()
   })

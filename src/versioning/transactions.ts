@@ -15,7 +15,11 @@ import type { VersioningPorts } from './ports.ts'
 import { checkCancelled } from './records/cancellation.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
 import { rowBytesMax } from './staging/staged-rows.ts'
-import { TransactionFinishedError } from './transaction-errors.ts'
+import {
+  OperationFailedError,
+  OperationRefusedError,
+  TransactionFinishedError,
+} from './transaction-errors.ts'
 import { planBatch, runBatch } from './transactions/run-batch.ts'
 import {
   appendStep,
@@ -90,7 +94,7 @@ export class Transactions {
    * Adds an operation that could be applied now, after those before it; it takes effect when the
    * transaction is finished. Returns the id that a started commit will have.
    *
-   * @throws {OperationFailedError} for what cannot be applied; the transaction stays as it was.
+   * @throws {OperationRefusedError} for what cannot be applied; the transaction stays as it was.
    * @throws {TransactionFinishedError}
    */
   async add(id: string, operation: StoredOperation): Promise<Step> {
@@ -100,7 +104,7 @@ export class Transactions {
     for (;;) {
       const { operationCount, steps } = await this.#openOf(id)
       requireCount(operationCount + 1)
-      await planBatch(this.#ports, [...steps, step])
+      await this.#requirePossible(id, [...steps, step], operation)
       const added = await this.#ports.database.transact(async (tx) => {
         const known = await requireOpen(tx, id)
         if (known.operationCount !== operationCount) return false
@@ -181,6 +185,15 @@ export class Transactions {
       await getTransaction(tx, id)
       await deleteTransaction(tx, id)
     })
+  }
+
+  async #requirePossible(id: string, steps: readonly Step[], added: Operation): Promise<void> {
+    try {
+      await planBatch(this.#ports, steps)
+    } catch (error) {
+      if (error instanceof OperationFailedError) throw new OperationRefusedError(id, added, error)
+      throw error
+    }
   }
 
   #stepOf(operation: Operation): Step {
