@@ -219,6 +219,10 @@ describe('a batch', () => {
       const file = { repo: right, commit: 'master', path: `/p${puts.length}` }
       puts.push(world.versioning.writes.put(file, utf8('x')))
       if (puts.length <= 3) await puts.at(-1)
+      // Time enough for a put that need not wait.
+      else
+        for (let turn = 0; turn < 5; turn += 1)
+          await world.versioning.branches.set(left, 'turn', 'master')
       await flush()
     }
     await world.versioning.transactions.run([finish(left), finish(right)])
