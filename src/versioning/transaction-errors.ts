@@ -53,7 +53,7 @@ export class TransactionNotFoundError extends NotFoundError {
 
   constructor(transaction: string, options?: ErrorOptions) {
     super(
-      `transaction ${JSON.stringify(transaction.slice(0, 100))} not found: it was deleted, or not finished in time, or finished long ago; see list-transaction`,
+      `transaction ${JSON.stringify(transaction.slice(0, 100))} not found: it was deleted, or is forgotten, as open ones are after 7 days and finished ones after a day; see list-transaction`,
       options,
     )
     this.transaction = transaction
