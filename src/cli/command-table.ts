@@ -32,6 +32,19 @@ const families: readonly FamilyEntry[] = [
   },
   {
     names: [
+      'start-transaction',
+      'finish-transaction',
+      'inspect-transaction',
+      'list-transaction',
+      'delete-transaction',
+      'resume-transaction',
+      'stop-transaction',
+      'run-transaction',
+    ],
+    load: async () => (await import('./families/transactions.ts')).transactionCommands,
+  },
+  {
+    names: [
       'put-file',
       'get-file',
       'inspect-file',

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import type { Transport } from '../client/transport.ts'
+import type { ActiveTransaction } from './active-transaction.ts'
 import type { Flags } from './flags.ts'
 import type { Input } from './input.ts'
 import type { Output } from './output.ts'
@@ -32,6 +33,7 @@ export interface CommandContext {
   readonly address: string
   /** Connects with the first call. */
   readonly transport: Transport
+  readonly activeTransaction: ActiveTransaction
 }
 
 export type CommandRun = (context: CommandContext) => Promise<void>
@@ -51,6 +53,11 @@ export interface CommandSpec {
   readonly errorPrefix?: string
   /** Shows the status code too, as 1.5 does for some commands, so that scripts match the same text. */
   readonly showsStatus?: true
+  /**
+   * While a transaction is active, the command is `part` of it and takes effect later, or changes
+   * something `beside` it at once, and says so. Unset: it changes nothing.
+   */
+  readonly inTransaction?: 'part' | 'beside'
   readonly load: () => Promise<CommandRun>
 }
 

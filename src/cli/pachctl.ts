@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 import { SystemClock } from '../base/clock.ts'
-import type { CommandSpec } from './command.ts'
+import { ActiveTransaction } from './active-transaction.ts'
+import type { CommandContext, CommandRun, CommandSpec } from './command.ts'
 import { findCommand, loadFamilies } from './command-table.ts'
 import { readAddress } from './config.ts'
 import { OutputClosedError, UsageError } from './errors.ts'
@@ -35,8 +36,11 @@ export async function runPachctl(process: PachctlProcess): Promise<number> {
     return exitCodes.done
   } catch (error) {
     if (error instanceof OutputClosedError) return exitCodes.done
-    const { errorText } = await import('./error-text.ts')
-    process.stderr.write(errorText(error, command))
+    const [{ errorText }, { missingNotice }] = await Promise.all([
+      import('./error-text.ts'),
+      import('./missing-notice.ts'),
+    ])
+    process.stderr.write(errorText(error, command) + missingNotice(error, command, process.env))
     return exitCodes.failed
   }
 }
@@ -69,9 +73,10 @@ async function runCommand(
   }
   const clock = new SystemClock()
   const address = readAddress(process.env)
+  const activeTransaction = new ActiveTransaction(process.env, address)
   await using transport = new LazyTransport(address, clock)
   const run = await command.load()
-  await run({
+  await runBeside(command, run, {
     args,
     flags,
     input: new Input(() => process.stdin),
@@ -80,5 +85,23 @@ async function runCommand(
     clock,
     address,
     transport,
+    activeTransaction,
   })
+}
+
+/** Runs a command as part of the active transaction, or beside it, if there is one. */
+async function runBeside(
+  command: CommandSpec,
+  run: CommandRun,
+  context: CommandContext,
+): Promise<void> {
+  const id = command.inTransaction === undefined ? undefined : context.activeTransaction.id
+  if (id === undefined) return run(context)
+  const { RecordingTransport, besideNotice } = await import('./recording-transport.ts')
+  if (command.inTransaction === 'beside') {
+    await context.err.line(besideNotice(command.name, id))
+    return run(context)
+  }
+  await run({ ...context, transport: new RecordingTransport(context.transport, id) })
+  await context.err.line(`added to transaction ${id}`)
 }

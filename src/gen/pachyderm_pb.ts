@@ -11,9 +11,9 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Duration, EmptySchema } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_duration, file_google_protobuf_empty } from "@bufbuild/protobuf/wkt";
-import type { Commit, File, FileInfo, FileType, Repo } from "./pfs_pb.ts";
+import type { Duration, EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Commit, CreateRepoRequest, DeleteBranchRequest, DeleteCommitRequest, DeleteFileRequest, DeleteRepoRequest, File, FileInfo, FileType, FinishCommitRequest, Repo, SetBranchRequest, StartCommitRequest } from "./pfs_pb.ts";
 import { file_pfs } from "./pfs_pb.ts";
 import type { DatumInfo, DatumState, Job, Pipeline } from "./pps_pb.ts";
 import { file_pps } from "./pps_pb.ts";
@@ -23,7 +23,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pachyderm.proto.
  */
 export const file_pachyderm: GenFile = /*@__PURE__*/
-  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCKGAQoSTWVyZ2VCcmFuY2hSZXF1ZXN0EhkKBGZyb20YASABKAsyCy5wZnMuQ29tbWl0EgwKBGludG8YAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlIosBChNSZXZlcnRDb21taXRSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDgoGYnJhbmNoGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDwoHZHJ5X3J1bhgEIAEoCBIlCgZwcmVmZXIYBSABKA4yFS5wYWNoeWRlcm0uUHJlZmVyZW5jZSJnCgxDb25mbGljdFNpZGUSIQoEa2luZBgBIAEoDjITLnBhY2h5ZGVybS5EaWZmS2luZBIgCglmaWxlX3R5cGUYAiABKA4yDS5wZnMuRmlsZVR5cGUSEgoKc2l6ZV9ieXRlcxgDIAEoBCJsCgxQYXRoQ29uZmxpY3QSDAoEcGF0aBgBIAEoCRIlCgRvdXJzGAIgASgLMhcucGFjaHlkZXJtLkNvbmZsaWN0U2lkZRInCgZ0aGVpcnMYAyABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlIoYCCgxCcmFuY2hDaGFuZ2USKQoHb3V0Y29tZRgBIAEoDjIYLnBhY2h5ZGVybS5CcmFuY2hPdXRjb21lEhkKBGhlYWQYAiABKAsyCy5wZnMuQ29tbWl0EhkKBGJhc2UYAyABKAsyCy5wZnMuQ29tbWl0EhMKC2FkZGVkX2ZpbGVzGAQgASgEEhUKDWNoYW5nZWRfZmlsZXMYBSABKAQSFQoNcmVtb3ZlZF9maWxlcxgGIAEoBBIqCgljb25mbGljdHMYByADKAsyFy5wYWNoeWRlcm0uUGF0aENvbmZsaWN0EhYKDmNvbmZsaWN0X2NvdW50GAggASgEEg4KBmJyYW5jaBgJIAEoCSJFChREZWxldGVDb21taXRzUmVxdWVzdBIcCgdjb21taXRzGAEgAygLMgsucGZzLkNvbW1pdBIPCgdkcnlfcnVuGAIgASgIIkAKDURlbGV0ZWRDb21taXQSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBISCgpzaXplX2J5dGVzGAIgASgEIk8KC01vdmVkQnJhbmNoEhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIMCgRuYW1lGAIgASgJEhkKBGhlYWQYAyABKAsyCy5wZnMuQ29tbWl0IlQKCkRlbGV0ZWRKb2ISFQoDam9iGAEgASgLMggucHBzLkpvYhIfCghwaXBlbGluZRgCIAEoCzINLnBwcy5QaXBlbGluZRIOCgZraWxsZWQYAyABKAginwEKDERlbGV0ZWRCYXRjaBIpCgdjb21taXRzGAEgAygLMhgucGFjaHlkZXJtLkRlbGV0ZWRDb21taXQSKAoIYnJhbmNoZXMYAiADKAsyFi5wYWNoeWRlcm0uTW92ZWRCcmFuY2gSIwoEam9icxgDIAMoCzIVLnBhY2h5ZGVybS5EZWxldGVkSm9iEhUKDWRhdHVtX3Jlc3VsdHMYBCABKAQiKgoRTGlzdERhdHVtc1JlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYiI1Cg9EYXR1bUluZm9zQmF0Y2gSIgoKZGF0dW1faW5mbxgBIAMoCzIOLnBwcy5EYXR1bUluZm8iOQoORXhwbGFpblJlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCSI7Cg1LZXlEaWZmZXJlbmNlEg0KBWZpZWxkGAEgASgJEg4KBmJlZm9yZRgCIAEoCRILCgNub3cYAyABKAkicAoPRXhwbGFpblJlc3BvbnNlEh4KBXN0YXRlGAEgASgOMg8ucHBzLkRhdHVtU3RhdGUSDgoGcmVhc29uGAIgASgJEi0KC2RpZmZlcmVuY2VzGAMgAygLMhgucGFjaHlkZXJtLktleURpZmZlcmVuY2UiKQoOTGluZWFnZVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlIkUKCElucHV0UmVmEhIKCmlucHV0X25hbWUYASABKAkSFwoEZmlsZRgCIAEoCzIJLnBmcy5GaWxlEgwKBGhhc2gYAyABKAwiWgoKRmlsZU9yaWdpbhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJEiMKBmlucHV0cxgDIAMoCzITLnBhY2h5ZGVybS5JbnB1dFJlZiI5Cg9MaW5lYWdlUmVzcG9uc2USJgoHb3JpZ2lucxgBIAMoCzIVLnBhY2h5ZGVybS5GaWxlT3JpZ2luImsKClNlcnZlckluZm8SDwoHdmVyc2lvbhgBIAEoCRIpCgZ1cHRpbWUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIZXhlY3V0b3IYAyABKAkSDwoHbm90aWNlcxgEIAMoCSpoCghEaWZmS2luZBIZChVESUZGX0tJTkRfVU5TUEVDSUZJRUQQABITCg9ESUZGX0tJTkRfQURERUQQARIVChFESUZGX0tJTkRfUkVNT1ZFRBACEhUKEURJRkZfS0lORF9DSEFOR0VEEAMqVAoKUHJlZmVyZW5jZRIaChZQUkVGRVJFTkNFX1VOU1BFQ0lGSUVEEAASEwoPUFJFRkVSRU5DRV9PVVJTEAESFQoRUFJFRkVSRU5DRV9USEVJUlMQAiqtAQoNQnJhbmNoT3V0Y29tZRIeChpCUkFOQ0hfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhwKGEJSQU5DSF9PVVRDT01FX0NPTU1JVFRFRBABEiEKHUJSQU5DSF9PVVRDT01FX0ZBU1RfRk9SV0FSREVEEAISHAoYQlJBTkNIX09VVENPTUVfVU5DSEFOR0VEEAMSHQoZQlJBTkNIX09VVENPTUVfQ09ORkxJQ1RFRBAEMq0DCgVGaWxlcxJFCghQdXRGaWxlcxIaLnBhY2h5ZGVybS5QdXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uUHV0RmlsZXNSZXNwb25zZSgBEkUKCUxpc3RGaWxlcxIbLnBhY2h5ZGVybS5MaXN0RmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJR2xvYkZpbGVzEhsucGFjaHlkZXJtLkdsb2JGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglEaWZmRmlsZXMSGy5wYWNoeWRlcm0uRGlmZkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlRGlmZnNCYXRjaDABEkMKCENvcHlGaWxlEhoucGFjaHlkZXJtLkNvcHlGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Db3B5RmlsZVJlc3BvbnNlEkMKCE1vdmVGaWxlEhoucGFjaHlkZXJtLk1vdmVGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlc3BvbnNlMuYBCgdDb21taXRzEkUKC01lcmdlQnJhbmNoEh0ucGFjaHlkZXJtLk1lcmdlQnJhbmNoUmVxdWVzdBoXLnBhY2h5ZGVybS5CcmFuY2hDaGFuZ2USRwoMUmV2ZXJ0Q29tbWl0Eh4ucGFjaHlkZXJtLlJldmVydENvbW1pdFJlcXVlc3QaFy5wYWNoeWRlcm0uQnJhbmNoQ2hhbmdlEksKDURlbGV0ZUNvbW1pdHMSHy5wYWNoeWRlcm0uRGVsZXRlQ29tbWl0c1JlcXVlc3QaFy5wYWNoeWRlcm0uRGVsZXRlZEJhdGNoMAEy1AEKBEpvYnMSSAoKTGlzdERhdHVtcxIcLnBhY2h5ZGVybS5MaXN0RGF0dW1zUmVxdWVzdBoaLnBhY2h5ZGVybS5EYXR1bUluZm9zQmF0Y2gwARJACgdFeHBsYWluEhkucGFjaHlkZXJtLkV4cGxhaW5SZXF1ZXN0GhoucGFjaHlkZXJtLkV4cGxhaW5SZXNwb25zZRJACgdMaW5lYWdlEhkucGFjaHlkZXJtLkxpbmVhZ2VSZXF1ZXN0GhoucGFjaHlkZXJtLkxpbmVhZ2VSZXNwb25zZTJHCgVBZG1pbhI+Cg1JbnNwZWN0U2VydmVyEhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5GhUucGFjaHlkZXJtLlNlcnZlckluZm9iBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_empty, file_pfs, file_pps]);
+  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCKGAQoSTWVyZ2VCcmFuY2hSZXF1ZXN0EhkKBGZyb20YASABKAsyCy5wZnMuQ29tbWl0EgwKBGludG8YAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlIosBChNSZXZlcnRDb21taXRSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDgoGYnJhbmNoGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDwoHZHJ5X3J1bhgEIAEoCBIlCgZwcmVmZXIYBSABKA4yFS5wYWNoeWRlcm0uUHJlZmVyZW5jZSJnCgxDb25mbGljdFNpZGUSIQoEa2luZBgBIAEoDjITLnBhY2h5ZGVybS5EaWZmS2luZBIgCglmaWxlX3R5cGUYAiABKA4yDS5wZnMuRmlsZVR5cGUSEgoKc2l6ZV9ieXRlcxgDIAEoBCJsCgxQYXRoQ29uZmxpY3QSDAoEcGF0aBgBIAEoCRIlCgRvdXJzGAIgASgLMhcucGFjaHlkZXJtLkNvbmZsaWN0U2lkZRInCgZ0aGVpcnMYAyABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlIoYCCgxCcmFuY2hDaGFuZ2USKQoHb3V0Y29tZRgBIAEoDjIYLnBhY2h5ZGVybS5CcmFuY2hPdXRjb21lEhkKBGhlYWQYAiABKAsyCy5wZnMuQ29tbWl0EhkKBGJhc2UYAyABKAsyCy5wZnMuQ29tbWl0EhMKC2FkZGVkX2ZpbGVzGAQgASgEEhUKDWNoYW5nZWRfZmlsZXMYBSABKAQSFQoNcmVtb3ZlZF9maWxlcxgGIAEoBBIqCgljb25mbGljdHMYByADKAsyFy5wYWNoeWRlcm0uUGF0aENvbmZsaWN0EhYKDmNvbmZsaWN0X2NvdW50GAggASgEEg4KBmJyYW5jaBgJIAEoCSJFChREZWxldGVDb21taXRzUmVxdWVzdBIcCgdjb21taXRzGAEgAygLMgsucGZzLkNvbW1pdBIPCgdkcnlfcnVuGAIgASgIIkAKDURlbGV0ZWRDb21taXQSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBISCgpzaXplX2J5dGVzGAIgASgEIk8KC01vdmVkQnJhbmNoEhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIMCgRuYW1lGAIgASgJEhkKBGhlYWQYAyABKAsyCy5wZnMuQ29tbWl0IlQKCkRlbGV0ZWRKb2ISFQoDam9iGAEgASgLMggucHBzLkpvYhIfCghwaXBlbGluZRgCIAEoCzINLnBwcy5QaXBlbGluZRIOCgZraWxsZWQYAyABKAginwEKDERlbGV0ZWRCYXRjaBIpCgdjb21taXRzGAEgAygLMhgucGFjaHlkZXJtLkRlbGV0ZWRDb21taXQSKAoIYnJhbmNoZXMYAiADKAsyFi5wYWNoeWRlcm0uTW92ZWRCcmFuY2gSIwoEam9icxgDIAMoCzIVLnBhY2h5ZGVybS5EZWxldGVkSm9iEhUKDWRhdHVtX3Jlc3VsdHMYBCABKAQiKgoRTGlzdERhdHVtc1JlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYiI1Cg9EYXR1bUluZm9zQmF0Y2gSIgoKZGF0dW1faW5mbxgBIAMoCzIOLnBwcy5EYXR1bUluZm8iOQoORXhwbGFpblJlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCSI7Cg1LZXlEaWZmZXJlbmNlEg0KBWZpZWxkGAEgASgJEg4KBmJlZm9yZRgCIAEoCRILCgNub3cYAyABKAkicAoPRXhwbGFpblJlc3BvbnNlEh4KBXN0YXRlGAEgASgOMg8ucHBzLkRhdHVtU3RhdGUSDgoGcmVhc29uGAIgASgJEi0KC2RpZmZlcmVuY2VzGAMgAygLMhgucGFjaHlkZXJtLktleURpZmZlcmVuY2UiKQoOTGluZWFnZVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlIkUKCElucHV0UmVmEhIKCmlucHV0X25hbWUYASABKAkSFwoEZmlsZRgCIAEoCzIJLnBmcy5GaWxlEgwKBGhhc2gYAyABKAwiWgoKRmlsZU9yaWdpbhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJEiMKBmlucHV0cxgDIAMoCzITLnBhY2h5ZGVybS5JbnB1dFJlZiI5Cg9MaW5lYWdlUmVzcG9uc2USJgoHb3JpZ2lucxgBIAMoCzIVLnBhY2h5ZGVybS5GaWxlT3JpZ2luImsKClNlcnZlckluZm8SDwoHdmVyc2lvbhgBIAEoCRIpCgZ1cHRpbWUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIZXhlY3V0b3IYAyABKAkSDwoHbm90aWNlcxgEIAMoCSIZCgtUcmFuc2FjdGlvbhIKCgJpZBgBIAEoCSJmCgxQdXRPcGVyYXRpb24SFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg8KBXZhbHVlGAIgASgMSAASDgoEdGV4dBgDIAEoCUgAEhEKCW92ZXJ3cml0ZRgEIAEoCEIJCgdjb250ZW50IskDCglPcGVyYXRpb24SLQoLY3JlYXRlX3JlcG8YASABKAsyFi5wZnMuQ3JlYXRlUmVwb1JlcXVlc3RIABItCgtkZWxldGVfcmVwbxgCIAEoCzIWLnBmcy5EZWxldGVSZXBvUmVxdWVzdEgAEi8KDHN0YXJ0X2NvbW1pdBgDIAEoCzIXLnBmcy5TdGFydENvbW1pdFJlcXVlc3RIABIxCg1maW5pc2hfY29tbWl0GAQgASgLMhgucGZzLkZpbmlzaENvbW1pdFJlcXVlc3RIABIxCg1kZWxldGVfY29tbWl0GAUgASgLMhgucGZzLkRlbGV0ZUNvbW1pdFJlcXVlc3RIABIrCgpzZXRfYnJhbmNoGAYgASgLMhUucGZzLlNldEJyYW5jaFJlcXVlc3RIABIxCg1kZWxldGVfYnJhbmNoGAcgASgLMhgucGZzLkRlbGV0ZUJyYW5jaFJlcXVlc3RIABItCgtkZWxldGVfZmlsZRgIIAEoCzIWLnBmcy5EZWxldGVGaWxlUmVxdWVzdEgAEisKCHB1dF9maWxlGAkgASgLMhcucGFjaHlkZXJtLlB1dE9wZXJhdGlvbkgAQgsKCW9wZXJhdGlvbiIuCg9PcGVyYXRpb25SZXN1bHQSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdCKFAQoPU3RvcmVkT3BlcmF0aW9uEicKCW9wZXJhdGlvbhgBIAEoCzIULnBhY2h5ZGVybS5PcGVyYXRpb24SHQoIcmVzZXJ2ZWQYAiABKAsyCy5wZnMuQ29tbWl0EioKBnJlc3VsdBgDIAEoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQi9wEKD1RyYW5zYWN0aW9uSW5mbxIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhITCgtkZXNjcmlwdGlvbhgCIAEoCRIrCgdzdGFydGVkGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghmaW5pc2hlZBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPb3BlcmF0aW9uX2NvdW50GAUgASgNEi4KCm9wZXJhdGlvbnMYBiADKAsyGi5wYWNoeWRlcm0uU3RvcmVkT3BlcmF0aW9uIk0KFVRyYW5zYWN0aW9uSW5mb3NCYXRjaBI0ChB0cmFuc2FjdGlvbl9pbmZvGAEgAygLMhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbyIuChdTdGFydFRyYW5zYWN0aW9uUmVxdWVzdBITCgtkZXNjcmlwdGlvbhgBIAEoCSJHChhGaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iSAoZSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbiIZChdMaXN0VHJhbnNhY3Rpb25zUmVxdWVzdCJHChhEZWxldGVUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iQQoVUnVuVHJhbnNhY3Rpb25SZXF1ZXN0EigKCm9wZXJhdGlvbnMYASADKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uIkUKFlJ1blRyYW5zYWN0aW9uUmVzcG9uc2USKwoHcmVzdWx0cxgBIAMoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQqaAoIRGlmZktpbmQSGQoVRElGRl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRElGRl9LSU5EX0FEREVEEAESFQoRRElGRl9LSU5EX1JFTU9WRUQQAhIVChFESUZGX0tJTkRfQ0hBTkdFRBADKlQKClByZWZlcmVuY2USGgoWUFJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhMKD1BSRUZFUkVOQ0VfT1VSUxABEhUKEVBSRUZFUkVOQ0VfVEhFSVJTEAIqrQEKDUJyYW5jaE91dGNvbWUSHgoaQlJBTkNIX09VVENPTUVfVU5TUEVDSUZJRUQQABIcChhCUkFOQ0hfT1VUQ09NRV9DT01NSVRURUQQARIhCh1CUkFOQ0hfT1VUQ09NRV9GQVNUX0ZPUldBUkRFRBACEhwKGEJSQU5DSF9PVVRDT01FX1VOQ0hBTkdFRBADEh0KGUJSQU5DSF9PVVRDT01FX0NPTkZMSUNURUQQBDKtAwoFRmlsZXMSRQoIUHV0RmlsZXMSGi5wYWNoeWRlcm0uUHV0RmlsZXNSZXF1ZXN0GhsucGFjaHlkZXJtLlB1dEZpbGVzUmVzcG9uc2UoARJFCglMaXN0RmlsZXMSGy5wYWNoeWRlcm0uTGlzdEZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlSW5mb3NCYXRjaDABEkUKCUdsb2JGaWxlcxIbLnBhY2h5ZGVybS5HbG9iRmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJRGlmZkZpbGVzEhsucGFjaHlkZXJtLkRpZmZGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZURpZmZzQmF0Y2gwARJDCghDb3B5RmlsZRIaLnBhY2h5ZGVybS5Db3B5RmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uQ29weUZpbGVSZXNwb25zZRJDCghNb3ZlRmlsZRIaLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uTW92ZUZpbGVSZXNwb25zZTLmAQoHQ29tbWl0cxJFCgtNZXJnZUJyYW5jaBIdLnBhY2h5ZGVybS5NZXJnZUJyYW5jaFJlcXVlc3QaFy5wYWNoeWRlcm0uQnJhbmNoQ2hhbmdlEkcKDFJldmVydENvbW1pdBIeLnBhY2h5ZGVybS5SZXZlcnRDb21taXRSZXF1ZXN0GhcucGFjaHlkZXJtLkJyYW5jaENoYW5nZRJLCg1EZWxldGVDb21taXRzEh8ucGFjaHlkZXJtLkRlbGV0ZUNvbW1pdHNSZXF1ZXN0GhcucGFjaHlkZXJtLkRlbGV0ZWRCYXRjaDABMtQBCgRKb2JzEkgKCkxpc3REYXR1bXMSHC5wYWNoeWRlcm0uTGlzdERhdHVtc1JlcXVlc3QaGi5wYWNoeWRlcm0uRGF0dW1JbmZvc0JhdGNoMAESQAoHRXhwbGFpbhIZLnBhY2h5ZGVybS5FeHBsYWluUmVxdWVzdBoaLnBhY2h5ZGVybS5FeHBsYWluUmVzcG9uc2USQAoHTGluZWFnZRIZLnBhY2h5ZGVybS5MaW5lYWdlUmVxdWVzdBoaLnBhY2h5ZGVybS5MaW5lYWdlUmVzcG9uc2UyRwoFQWRtaW4SPgoNSW5zcGVjdFNlcnZlchIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoVLnBhY2h5ZGVybS5TZXJ2ZXJJbmZvMpEECgxUcmFuc2FjdGlvbnMSTgoQU3RhcnRUcmFuc2FjdGlvbhIiLnBhY2h5ZGVybS5TdGFydFRyYW5zYWN0aW9uUmVxdWVzdBoWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhJUChFGaW5pc2hUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5GaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QaGi5wYWNoeWRlcm0uVHJhbnNhY3Rpb25JbmZvElYKEkluc3BlY3RUcmFuc2FjdGlvbhIkLnBhY2h5ZGVybS5JbnNwZWN0VHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJaChBMaXN0VHJhbnNhY3Rpb25zEiIucGFjaHlkZXJtLkxpc3RUcmFuc2FjdGlvbnNSZXF1ZXN0GiAucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mb3NCYXRjaDABElAKEURlbGV0ZVRyYW5zYWN0aW9uEiMucGFjaHlkZXJtLkRlbGV0ZVRyYW5zYWN0aW9uUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJVCg5SdW5UcmFuc2FjdGlvbhIgLnBhY2h5ZGVybS5SdW5UcmFuc2FjdGlvblJlcXVlc3QaIS5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
 
 /**
  * One piece of one file.
@@ -1053,6 +1053,404 @@ export const ServerInfoSchema: GenMessage<ServerInfo> = /*@__PURE__*/
   messageDesc(file_pachyderm, 32);
 
 /**
+ * Names a transaction.
+ *
+ * @generated from message pachyderm.Transaction
+ */
+export type Transaction = Message<"pachyderm.Transaction"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message pachyderm.Transaction.
+ * Use `create(TransactionSchema)` to create a new message.
+ */
+export const TransactionSchema: GenMessage<Transaction> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 33);
+
+/**
+ * A small file, or a piece that is appended to one. At most 64 KiB: larger files are put into an
+ * open commit before, which the transaction finishes.
+ *
+ * @generated from message pachyderm.PutOperation
+ */
+export type PutOperation = Message<"pachyderm.PutOperation"> & {
+  /**
+   * @generated from field: pfs.File file = 1;
+   */
+  file?: File | undefined;
+
+  /**
+   * @generated from oneof pachyderm.PutOperation.content
+   */
+  content: {
+    /**
+     * @generated from field: bytes value = 2;
+     */
+    value: Uint8Array;
+    case: "value";
+  } | {
+    /**
+     * The same, where bytes are awkward to write.
+     *
+     * @generated from field: string text = 3;
+     */
+    value: string;
+    case: "text";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Replace the file's content instead of appending to it.
+   *
+   * @generated from field: bool overwrite = 4;
+   */
+  overwrite: boolean;
+};
+
+/**
+ * Describes the message pachyderm.PutOperation.
+ * Use `create(PutOperationSchema)` to create a new message.
+ */
+export const PutOperationSchema: GenMessage<PutOperation> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 34);
+
+/**
+ * A change that can be part of a transaction.
+ *
+ * @generated from message pachyderm.Operation
+ */
+export type Operation = Message<"pachyderm.Operation"> & {
+  /**
+   * @generated from oneof pachyderm.Operation.operation
+   */
+  operation: {
+    /**
+     * @generated from field: pfs.CreateRepoRequest create_repo = 1;
+     */
+    value: CreateRepoRequest;
+    case: "createRepo";
+  } | {
+    /**
+     * Not with `all`.
+     *
+     * @generated from field: pfs.DeleteRepoRequest delete_repo = 2;
+     */
+    value: DeleteRepoRequest;
+    case: "deleteRepo";
+  } | {
+    /**
+     * @generated from field: pfs.StartCommitRequest start_commit = 3;
+     */
+    value: StartCommitRequest;
+    case: "startCommit";
+  } | {
+    /**
+     * @generated from field: pfs.FinishCommitRequest finish_commit = 4;
+     */
+    value: FinishCommitRequest;
+    case: "finishCommit";
+  } | {
+    /**
+     * @generated from field: pfs.DeleteCommitRequest delete_commit = 5;
+     */
+    value: DeleteCommitRequest;
+    case: "deleteCommit";
+  } | {
+    /**
+     * @generated from field: pfs.SetBranchRequest set_branch = 6;
+     */
+    value: SetBranchRequest;
+    case: "setBranch";
+  } | {
+    /**
+     * @generated from field: pfs.DeleteBranchRequest delete_branch = 7;
+     */
+    value: DeleteBranchRequest;
+    case: "deleteBranch";
+  } | {
+    /**
+     * @generated from field: pfs.DeleteFileRequest delete_file = 8;
+     */
+    value: DeleteFileRequest;
+    case: "deleteFile";
+  } | {
+    /**
+     * In RunTransaction only.
+     *
+     * @generated from field: pachyderm.PutOperation put_file = 9;
+     */
+    value: PutOperation;
+    case: "putFile";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pachyderm.Operation.
+ * Use `create(OperationSchema)` to create a new message.
+ */
+export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 35);
+
+/**
+ * What an operation came to.
+ *
+ * @generated from message pachyderm.OperationResult
+ */
+export type OperationResult = Message<"pachyderm.OperationResult"> & {
+  /**
+   * The commit that was started or finished; unset for other operations.
+   *
+   * @generated from field: pfs.Commit commit = 1;
+   */
+  commit?: Commit | undefined;
+};
+
+/**
+ * Describes the message pachyderm.OperationResult.
+ * Use `create(OperationResultSchema)` to create a new message.
+ */
+export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 36);
+
+/**
+ * An operation of a stored transaction.
+ *
+ * @generated from message pachyderm.StoredOperation
+ */
+export type StoredOperation = Message<"pachyderm.StoredOperation"> & {
+  /**
+   * @generated from field: pachyderm.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+
+  /**
+   * The commit that start_commit will make; its repo is that of the operation.
+   *
+   * @generated from field: pfs.Commit reserved = 2;
+   */
+  reserved?: Commit | undefined;
+
+  /**
+   * Unset before the transaction has finished.
+   *
+   * @generated from field: pachyderm.OperationResult result = 3;
+   */
+  result?: OperationResult | undefined;
+};
+
+/**
+ * Describes the message pachyderm.StoredOperation.
+ * Use `create(StoredOperationSchema)` to create a new message.
+ */
+export const StoredOperationSchema: GenMessage<StoredOperation> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 37);
+
+/**
+ * A transaction and what became of it.
+ *
+ * @generated from message pachyderm.TransactionInfo
+ */
+export type TransactionInfo = Message<"pachyderm.TransactionInfo"> & {
+  /**
+   * @generated from field: pachyderm.Transaction transaction = 1;
+   */
+  transaction?: Transaction | undefined;
+
+  /**
+   * @generated from field: string description = 2;
+   */
+  description: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp started = 3;
+   */
+  started?: Timestamp | undefined;
+
+  /**
+   * Unset while the transaction takes operations.
+   *
+   * @generated from field: google.protobuf.Timestamp finished = 4;
+   */
+  finished?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint32 operation_count = 5;
+   */
+  operationCount: number;
+
+  /**
+   * In order. Left out of lists.
+   *
+   * @generated from field: repeated pachyderm.StoredOperation operations = 6;
+   */
+  operations: StoredOperation[];
+};
+
+/**
+ * Describes the message pachyderm.TransactionInfo.
+ * Use `create(TransactionInfoSchema)` to create a new message.
+ */
+export const TransactionInfoSchema: GenMessage<TransactionInfo> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 38);
+
+/**
+ * Some transactions.
+ *
+ * @generated from message pachyderm.TransactionInfosBatch
+ */
+export type TransactionInfosBatch = Message<"pachyderm.TransactionInfosBatch"> & {
+  /**
+   * @generated from field: repeated pachyderm.TransactionInfo transaction_info = 1;
+   */
+  transactionInfo: TransactionInfo[];
+};
+
+/**
+ * Describes the message pachyderm.TransactionInfosBatch.
+ * Use `create(TransactionInfosBatchSchema)` to create a new message.
+ */
+export const TransactionInfosBatchSchema: GenMessage<TransactionInfosBatch> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 39);
+
+/**
+ * Asks for a transaction.
+ *
+ * @generated from message pachyderm.StartTransactionRequest
+ */
+export type StartTransactionRequest = Message<"pachyderm.StartTransactionRequest"> & {
+  /**
+   * For people. At most 1,000 characters.
+   *
+   * @generated from field: string description = 1;
+   */
+  description: string;
+};
+
+/**
+ * Describes the message pachyderm.StartTransactionRequest.
+ * Use `create(StartTransactionRequestSchema)` to create a new message.
+ */
+export const StartTransactionRequestSchema: GenMessage<StartTransactionRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 40);
+
+/**
+ * Asks for all operations to take effect.
+ *
+ * @generated from message pachyderm.FinishTransactionRequest
+ */
+export type FinishTransactionRequest = Message<"pachyderm.FinishTransactionRequest"> & {
+  /**
+   * @generated from field: pachyderm.Transaction transaction = 1;
+   */
+  transaction?: Transaction | undefined;
+};
+
+/**
+ * Describes the message pachyderm.FinishTransactionRequest.
+ * Use `create(FinishTransactionRequestSchema)` to create a new message.
+ */
+export const FinishTransactionRequestSchema: GenMessage<FinishTransactionRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 41);
+
+/**
+ * Asks for a transaction and its operations.
+ *
+ * @generated from message pachyderm.InspectTransactionRequest
+ */
+export type InspectTransactionRequest = Message<"pachyderm.InspectTransactionRequest"> & {
+  /**
+   * @generated from field: pachyderm.Transaction transaction = 1;
+   */
+  transaction?: Transaction | undefined;
+};
+
+/**
+ * Describes the message pachyderm.InspectTransactionRequest.
+ * Use `create(InspectTransactionRequestSchema)` to create a new message.
+ */
+export const InspectTransactionRequestSchema: GenMessage<InspectTransactionRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 42);
+
+/**
+ * Asks for all transactions that are open or remembered.
+ *
+ * @generated from message pachyderm.ListTransactionsRequest
+ */
+export type ListTransactionsRequest = Message<"pachyderm.ListTransactionsRequest"> & {
+};
+
+/**
+ * Describes the message pachyderm.ListTransactionsRequest.
+ * Use `create(ListTransactionsRequestSchema)` to create a new message.
+ */
+export const ListTransactionsRequestSchema: GenMessage<ListTransactionsRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 43);
+
+/**
+ * Asks for a transaction to be forgotten.
+ *
+ * @generated from message pachyderm.DeleteTransactionRequest
+ */
+export type DeleteTransactionRequest = Message<"pachyderm.DeleteTransactionRequest"> & {
+  /**
+   * @generated from field: pachyderm.Transaction transaction = 1;
+   */
+  transaction?: Transaction | undefined;
+};
+
+/**
+ * Describes the message pachyderm.DeleteTransactionRequest.
+ * Use `create(DeleteTransactionRequestSchema)` to create a new message.
+ */
+export const DeleteTransactionRequestSchema: GenMessage<DeleteTransactionRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 44);
+
+/**
+ * Operations that take effect together.
+ *
+ * @generated from message pachyderm.RunTransactionRequest
+ */
+export type RunTransactionRequest = Message<"pachyderm.RunTransactionRequest"> & {
+  /**
+   * At most 256, and 8 MiB of puts.
+   *
+   * @generated from field: repeated pachyderm.Operation operations = 1;
+   */
+  operations: Operation[];
+};
+
+/**
+ * Describes the message pachyderm.RunTransactionRequest.
+ * Use `create(RunTransactionRequestSchema)` to create a new message.
+ */
+export const RunTransactionRequestSchema: GenMessage<RunTransactionRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 45);
+
+/**
+ * What they came to.
+ *
+ * @generated from message pachyderm.RunTransactionResponse
+ */
+export type RunTransactionResponse = Message<"pachyderm.RunTransactionResponse"> & {
+  /**
+   * One for each operation, in order.
+   *
+   * @generated from field: repeated pachyderm.OperationResult results = 1;
+   */
+  results: OperationResult[];
+};
+
+/**
+ * Describes the message pachyderm.RunTransactionResponse.
+ * Use `create(RunTransactionResponseSchema)` to create a new message.
+ */
+export const RunTransactionResponseSchema: GenMessage<RunTransactionResponse> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 46);
+
+/**
  * How a path differs.
  *
  * @generated from enum pachyderm.DiffKind
@@ -1359,4 +1757,81 @@ export const Admin: GenService<{
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pachyderm, 3);
+
+/**
+ * Changes to several repos that happen at one instant, or not at all. Jobs follow from the heads
+ * that branches have at the end, and never read apart what has become ready together.
+ *
+ * A call of pfs.API that is one of `Operation` becomes part of a started transaction when it
+ * carries the metadata `pach-transaction: <id>`: it is checked against the state that the operations
+ * before it would leave, and answered as if it had been done. Other calls are refused with that key.
+ *
+ * A transaction that is not finished is forgotten 7 days after its start. At most 1,000 are open.
+ *
+ * @generated from service pachyderm.Transactions
+ */
+export const Transactions: GenService<{
+  /**
+   * A transaction that takes operations.
+   *
+   * @generated from rpc pachyderm.Transactions.StartTransaction
+   */
+  startTransaction: {
+    methodKind: "unary";
+    input: typeof StartTransactionRequestSchema;
+    output: typeof TransactionSchema;
+  },
+  /**
+   * Again after an answer that was lost, it answers the same, for a day. When an operation fails,
+   * nothing is done, the error names it, and the transaction stays open.
+   *
+   * @generated from rpc pachyderm.Transactions.FinishTransaction
+   */
+  finishTransaction: {
+    methodKind: "unary";
+    input: typeof FinishTransactionRequestSchema;
+    output: typeof TransactionInfoSchema;
+  },
+  /**
+   * One transaction with its operations.
+   *
+   * @generated from rpc pachyderm.Transactions.InspectTransaction
+   */
+  inspectTransaction: {
+    methodKind: "unary";
+    input: typeof InspectTransactionRequestSchema;
+    output: typeof TransactionInfoSchema;
+  },
+  /**
+   * The latest started first.
+   *
+   * @generated from rpc pachyderm.Transactions.ListTransactions
+   */
+  listTransactions: {
+    methodKind: "server_streaming";
+    input: typeof ListTransactionsRequestSchema;
+    output: typeof TransactionInfosBatchSchema;
+  },
+  /**
+   * Forgets a transaction: of one that is open, nothing happens.
+   *
+   * @generated from rpc pachyderm.Transactions.DeleteTransaction
+   */
+  deleteTransaction: {
+    methodKind: "unary";
+    input: typeof DeleteTransactionRequestSchema;
+    output: typeof EmptySchema;
+  },
+  /**
+   * A whole transaction in one call; nothing is stored of it.
+   *
+   * @generated from rpc pachyderm.Transactions.RunTransaction
+   */
+  runTransaction: {
+    methodKind: "unary";
+    input: typeof RunTransactionRequestSchema;
+    output: typeof RunTransactionResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_pachyderm, 4);
 

@@ -8,7 +8,13 @@ function candidate(commit: string, roots: Readonly<Record<string, string>>): Can
     roots: new Map(
       Object.entries(roots).map(([repo, id]) => [repo as RepoName, new Set([id as CommitId])]),
     ),
+    sides: new Map(),
   }
+}
+
+/** One whose branch has a member of the set 1, before or since which it came. */
+function sided(commit: string, side: boolean): Candidate {
+  return { ...candidate(commit, { [commit]: commit }), sides: new Map([[1, side]]) }
 }
 
 async function chosen(
@@ -56,6 +62,14 @@ test('a commit that is made from two commits of one root never aligns', async ()
   const torn: Candidate = {
     commit: 't' as CommitId,
     roots: new Map([['root' as RepoName, new Set(['c1' as CommitId, 'c2' as CommitId])]]),
+    sides: new Map(),
   }
   expect(await chosen([[torn]])).toBe(undefined)
+})
+
+test('what became heads together is not chosen with what was before one of them', async () => {
+  const left = [sided('l2', true), sided('l1', false)]
+  expect(await chosen([left, [sided('r1', false)]])).toEqual(['l1', 'r1'])
+  expect(await chosen([left, [sided('r3', true), sided('r1', false)]])).toEqual(['l2', 'r3'])
+  expect(await chosen([[sided('l2', true)], [sided('r1', false)]])).toBe(undefined)
 })

@@ -8,6 +8,11 @@ export interface Candidate {
    * repo has none.
    */
   readonly roots: ReadonlyMap<RepoName, ReadonlySet<CommitId>>
+  /**
+   * For each set of commits that became heads together and has one on this branch: whether the
+   * candidate is that one, or newer.
+   */
+  readonly sides: ReadonlyMap<number, boolean>
 }
 
 /** The candidates of one input, newest first, fetched as far as they are looked at. */
@@ -18,7 +23,8 @@ export interface Candidates<Option extends Candidate> {
 
 /**
  * Chooses one candidate of every input so that together they are made from one commit of each root
- * repo: two branches of a diamond meet only where they come from the same commit.
+ * repo: two branches of a diamond meet only where they come from the same commit. What became heads
+ * together is chosen together, or newer, or what was before it everywhere.
  *
  * The first choice that fits wins, so newer commits are preferred, those of earlier inputs most.
  * Returns undefined when none fits (the lagging input has not caught up).
@@ -28,13 +34,13 @@ export async function align<Option extends Candidate>(
 ): Promise<readonly Option[] | undefined> {
   const chosen: Option[] = []
 
-  async function choose(roots: ReadonlyMap<RepoName, CommitId>): Promise<boolean> {
+  async function choose(common: Common): Promise<boolean> {
     const options = candidates[chosen.length]
     if (options === undefined) return true
     for (let index = 0; ; index += 1) {
       const option = await options.at(index)
       if (option === undefined) return false
-      const joined = joinRoots(roots, option)
+      const joined = join(common, option)
       if (joined === undefined) continue
       chosen.push(option)
       if (await choose(joined)) return true
@@ -42,7 +48,23 @@ export async function align<Option extends Candidate>(
     }
   }
 
-  return (await choose(new Map())) ? chosen : undefined
+  return (await choose({ roots: new Map(), sides: new Map() })) ? chosen : undefined
+}
+
+/** What all of the chosen candidates agree on. */
+interface Common {
+  readonly roots: ReadonlyMap<RepoName, CommitId>
+  readonly sides: ReadonlyMap<number, boolean>
+}
+
+function join(common: Common, candidate: Candidate): Common | undefined {
+  const sides = new Map(common.sides)
+  for (const [set, side] of candidate.sides) {
+    if ((sides.get(set) ?? side) !== side) return undefined
+    sides.set(set, side)
+  }
+  const roots = joinRoots(common.roots, candidate)
+  return roots === undefined ? undefined : { roots, sides }
 }
 
 /** `roots` with those of `candidate`, or undefined where they would name two commits of a repo. */

@@ -19,24 +19,41 @@ interface ArrivalRow extends SqlRow {
   readonly commit_id: string
 }
 
-/** Notes a commit after all others. */
+/** A commit that is about to be noted. */
+export interface NewArrival extends Omit<Arrival, 'sequence'> {
+  /** The same number for those that a job must not read apart; null for one by itself. */
+  readonly together: number | null
+}
+
+/** Where those that came together stand: what is before a member of its position is older. */
+export interface Member {
+  readonly together: number
+  readonly position: number
+  readonly sequence: number
+}
+
+/** Notes commits after all others. More than one have come together. */
 export async function noteNewest(
   tx: Transaction,
   pipeline: string,
-  arrival: Omit<Arrival, 'sequence'>,
+  arrivals: readonly Omit<Arrival, 'sequence'>[],
 ): Promise<void> {
   const last = await tx.get<{ readonly last: number }>(
     'SELECT COALESCE(MAX(sequence), 0) AS last FROM pipeline_arrivals WHERE pipeline = ?',
     pipeline,
   )
-  await note(tx, pipeline, { ...arrival, sequence: (last?.last ?? 0) + 1 })
+  const first = (last?.last ?? 0) + 1
+  const together = arrivals.length > 1 ? first : null
+  for (const [index, arrival] of arrivals.entries()) {
+    await note(tx, pipeline, { ...arrival, together, sequence: first + index })
+  }
 }
 
 /** Notes commits before all others; each after those that follow it in the list. */
 export async function noteOlder(
   tx: Transaction,
   pipeline: string,
-  newestFirst: readonly Omit<Arrival, 'sequence'>[],
+  newestFirst: readonly NewArrival[],
 ): Promise<void> {
   const first = await tx.get<{ readonly first: number }>(
     'SELECT COALESCE(MIN(sequence), 1) AS first FROM pipeline_arrivals WHERE pipeline = ?',
@@ -49,14 +66,36 @@ export async function noteOlder(
   }
 }
 
-async function note(tx: Transaction, pipeline: string, arrival: Arrival): Promise<void> {
+async function note(
+  tx: Transaction,
+  pipeline: string,
+  arrival: NewArrival & Arrival,
+): Promise<void> {
   await tx.run(
-    `INSERT INTO pipeline_arrivals (pipeline, sequence, position, commit_id, state)
-      VALUES (?, ?, ?, ?, 'new')`,
+    `INSERT INTO pipeline_arrivals (pipeline, sequence, position, commit_id, state, together)
+      VALUES (?, ?, ?, ?, 'new', ?)`,
     pipeline,
     arrival.sequence,
     arrival.position,
     arrival.commit,
+    arrival.together,
+  )
+}
+
+/** The members of every set that has one up to `sequence`, in order. */
+export async function membersUpTo(
+  tx: ReadTransaction,
+  pipeline: PipelineName,
+  sequence: number,
+): Promise<readonly Member[]> {
+  return await tx.all<SqlRow & Member>(
+    `SELECT together, position, sequence FROM pipeline_arrivals
+      WHERE pipeline = ? AND together IN (SELECT together FROM pipeline_arrivals
+        WHERE pipeline = ? AND together IS NOT NULL AND sequence <= ?)
+      ORDER BY sequence`,
+    pipeline,
+    pipeline,
+    sequence,
   )
 }
 

@@ -7,7 +7,7 @@ import {
   historyCursors,
   noteOlder,
   setHistoryCursors,
-  type Arrival,
+  type NewArrival,
 } from './arrivals.ts'
 import { branchesOf, type AtomInput } from './inputs.ts'
 import type { PipelineRecord } from './pipeline-records.ts'
@@ -40,7 +40,8 @@ export async function beginHistory(tx: Transaction, pipeline: PipelineRecord): P
 
 /**
  * Notes the next of them, at most `countMax`, from new to old, so that all of them stand in the
- * order in which they were finished, and before whatever has become a head since. Returns how many.
+ * order in which they were finished, and before whatever has become a head since. Returns how many:
+ * a few more than `countMax` where those that were finished in one transaction would be parted.
  */
 export async function noteHistory(
   tx: Transaction,
@@ -50,11 +51,15 @@ export async function noteHistory(
   const cursors = await historyCursors(tx, pipeline.name)
   if (cursors.size === 0) return 0
   const lines = await openLines(tx, pipeline, cursors)
-  const found: Omit<Arrival, 'sequence'>[] = []
+  const found: NewArrival[] = []
+  let last: Line | undefined
   for (let line = newest(lines); line !== undefined; line = newest(lines)) {
-    if (found.length === countMax) break
     const { position, atom, commit } = line
-    found.push({ position, commit: commit.id })
+    const isTogether = last !== undefined && areTogether(line, last)
+    if (found.length >= countMax && !isTogether) break
+    const hasPartners = isTogether || [...lines.values()].some((other) => areTogether(line, other))
+    found.push({ position, commit: commit.id, together: hasPartners ? finishedAt(line) : null })
+    last = line
     const parent = await firstFinished(tx, atom, commit.parent)
     if (parent === undefined) lines.delete(position)
     else lines.set(position, { ...line, commit: parent })
@@ -85,6 +90,11 @@ function newest(lines: ReadonlyMap<number, Line>): Line | undefined {
     if (found === undefined || finishedAt(line) >= finishedAt(found)) found = line
   }
   return found
+}
+
+/** Commits of two branches that have the same time of finish come from one transaction. */
+function areTogether(line: Line, other: Line): boolean {
+  return line.position !== other.position && finishedAt(line) === finishedAt(other)
 }
 
 function finishedAt({ commit }: Line): number {

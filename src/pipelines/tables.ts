@@ -141,5 +141,11 @@ export const pipelinesMigrations: Migrations = {
     ],
     // So that what is known of a commit is found when it is deleted.
     ['CREATE INDEX pipeline_arrivals_by_commit ON pipeline_arrivals (commit_id)'],
+    [
+      // Not null: the commit became a head in one transaction with others that have the same number,
+      // and a job reads all of them or what was before each.
+      `ALTER TABLE pipeline_arrivals ADD COLUMN together INTEGER`,
+      `CREATE INDEX pipeline_arrivals_by_together ON pipeline_arrivals (pipeline, together, sequence)`,
+    ],
   ],
 }

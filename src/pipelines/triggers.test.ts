@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { utf8 } from '../base/bytes.ts'
 import type { BranchName, CommitId, RepoName } from '../base/names.ts'
 import {
   atom,
@@ -8,9 +9,25 @@ import {
 } from '../testing/test-processing.ts'
 import { setHead } from '../versioning/branches.ts'
 import { insertFinishedCommit } from '../versioning/commit-records.ts'
+import type { Operation } from '../versioning/operations.ts'
+import type { RequestedInput } from './requested-specs.ts'
 
 /** More than one slice of a backlog. */
 const longCount = 250
+
+function cross(...repos: readonly string[]): RequestedInput {
+  return { cross: repos.map((repo) => atom(repo, '/*')) }
+}
+
+/** Starts, fills and finishes a commit on `master`. */
+function fill(repo: string, text: string): readonly Operation[] {
+  const bytes = utf8(text)
+  return [
+    { kind: 'start-commit', repo, branch: 'master' },
+    { kind: 'put-file', repo, commit: 'master', path: '/a', bytes, overwrite: true },
+    { kind: 'finish-commit', repo, commit: 'master' },
+  ]
+}
 
 /** A line of finished commits on `master` of a new repo, oldest first. */
 async function longHistory(world: TestProcessing, name: string): Promise<readonly string[]> {
@@ -109,4 +126,81 @@ test('the branch of an old version never has the length of a commit’s id', asy
   await world.processing.pipelines.update(spec, { reprocess: false })
   const branches = await world.versioning.branches.list('up')
   expect(branches.map(({ name }) => name)).toContain(`${outputBranch}-v1-old`)
+})
+
+test('commits of two repos that a transaction finishes make one job, with both', async () => {
+  await using world = await openTestProcessing()
+  const { repos, commits, transactions } = world.versioning
+  for (const name of ['left', 'right']) await repos.create({ name })
+  world.code('up', (files) => Object.fromEntries(files))
+  await world.pipeline('up', cross('left', 'right'))
+  await world.commit('left', { a: 'one' })
+  await world.flush('right', await world.commit('right', { b: 'one' }))
+  expect(await world.processing.jobs.list('up')).toHaveLength(1)
+  const left = await commits.start({ repo: 'left', branch: 'master' })
+  const right = await commits.start({ repo: 'right', branch: 'master' })
+  await transactions.run([
+    { kind: 'finish-commit', repo: 'left', commit: left.id },
+    { kind: 'finish-commit', repo: 'right', commit: right.id },
+  ])
+  await world.flush('left', left.id)
+  const [latest, ...others] = await world.processing.jobs.list('up')
+  expect(latest?.inputs.map(({ commit }) => commit)).toEqual([left.id, right.id])
+  expect(others).toHaveLength(1)
+})
+
+test('a paused pipeline, and one that is made later, read together what was finished together', async () => {
+  await using world = await openTestProcessing()
+  const { repos, transactions } = world.versioning
+  for (const name of ['left', 'right']) await repos.create({ name })
+  for (const name of ['up', 'later']) world.code(name, (files) => Object.fromEntries(files))
+  await world.pipeline('up', cross('left', 'right'))
+  await world.processing.pipelines.stop('up')
+  const ids: string[][] = []
+  for (const text of ['one', 'two', 'three']) {
+    const results = await transactions.run(['left', 'right'].flatMap((repo) => fill(repo, text)))
+    ids.push(results.flatMap((result) => (result === undefined ? [] : [result.id])))
+  }
+  const pairs = ids.map(([left, , right]) => [left, right])
+  await world.processing.pipelines.start('up')
+  await world.pipeline('later', cross('left', 'right'))
+  await world.flush('left', pairs.at(-1)?.[0] ?? '')
+  for (const name of ['up', 'later']) {
+    const jobs = (await world.processing.jobs.list(name)).toReversed()
+    expect(jobs.map(({ inputs }) => inputs.map(({ commit }) => commit))).toEqual(pairs)
+  }
+})
+
+test('a job never reads one commit of a transaction beside what was before another', async () => {
+  await using world = await openTestProcessing()
+  const { repos, commits, transactions } = world.versioning
+  for (const name of ['root', 'other']) await repos.create({ name })
+  const release = Promise.withResolvers<undefined>()
+  let isHeld = false
+  world.code('slow', async (files) => {
+    if (isHeld) await release.promise
+    return Object.fromEntries(files)
+  })
+  world.code('up', (files) => Object.fromEntries(files))
+  await world.pipeline('slow', atom('root', '/*'))
+  await world.pipeline('up', cross('root', 'slow', 'other'))
+  await world.commit('other', { b: 'one' })
+  await world.flush('root', await world.commit('root', { a: 'one' }))
+  isHeld = true
+  const root = await commits.start({ repo: 'root', branch: 'master' })
+  await world.versioning.writes.put({ repo: 'root', commit: root.id, path: '/a' }, utf8('two'))
+  const other = await commits.start({ repo: 'other', branch: 'master' })
+  await transactions.run([
+    { kind: 'finish-commit', repo: 'root', commit: root.id },
+    { kind: 'finish-commit', repo: 'other', commit: other.id },
+  ])
+  // The new commit of `other` would align with what is older than the new one of `root`.
+  expect(await world.processing.jobs.list('up')).toHaveLength(1)
+  release.resolve(undefined)
+  await world.flush('root', root.id)
+  const [latest, ...others] = await world.processing.jobs.list('up')
+  expect(latest?.inputs.map(({ commit }) => commit)).toEqual(
+    expect.arrayContaining([root.id, other.id]),
+  )
+  expect(others).toHaveLength(1)
 })

@@ -11,10 +11,12 @@ import {
   arrivalsBefore,
   forgetBefore,
   hasBacklog,
+  membersUpTo,
   newArrivals,
   noteNewest,
   setArrivalState,
   type Arrival,
+  type Member,
 } from './arrivals.ts'
 import { createHash } from 'node:crypto'
 import { beginHistory, noteHistory } from './history.ts'
@@ -41,7 +43,8 @@ interface Found extends Arrival, Candidate {
  * Each head is noted as an arrival for every pipeline that reads its branch. A running pipeline
  * considers its arrivals one after the other: with each, it looks for commits of its other inputs
  * that align with it (see `align`); if there are, that is a job, and arrivals older than the chosen
- * ones are forgotten. What does not fit waits until the lagging input has caught up. A paused
+ * ones are forgotten. Heads that became ready in one transaction are never read apart, so they make
+ * one job. What does not fit waits until the lagging input has caught up. A paused
  * pipeline only notes.
  *
  * A long history or backlog is worked off in slices, a transaction each: the first where the
@@ -58,19 +61,14 @@ export class Triggers {
   }
 
   async onHeadReady(tx: Transaction, heads: readonly ReadyHead[]): Promise<void> {
-    for (const head of heads) {
-      const readers = await tx.all<{ readonly pipeline: string; readonly position: number }>(
-        `SELECT pipeline, position FROM pipeline_inputs WHERE repo = ? AND branch = ?
-          ORDER BY pipeline`,
-        head.repo,
-        head.branch,
-      )
-      for (const { pipeline: name, position } of readers) {
-        const pipeline = await getPipeline(tx, name)
-        const isLate = await hasBacklog(tx, name)
-        await noteNewest(tx, name, { position, commit: head.id })
-        if (pipeline.state === 'running' && !isLate) await this.#workOffSlice(tx, pipeline)
-      }
+    for (const [name, arrivals] of await readersOf(tx, heads)) {
+      const pipeline = await getPipeline(tx, name)
+      const isLate = await hasBacklog(tx, name)
+      await noteNewest(tx, name, arrivals)
+      if (pipeline.state !== 'running' || isLate) continue
+      await this.#workOffSlice(tx, pipeline)
+      // A pipeline may read more branches than a slice is long: the scheduler does the others.
+      if (arrivals.length > sliceCountMax) await tx.emit(pipelineTopic, name)
     }
   }
 
@@ -96,7 +94,7 @@ export class Triggers {
 
   async #workOffSlice(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
     const notedCount = await noteHistory(tx, pipeline, sliceCountMax)
-    if (notedCount === sliceCountMax) return
+    if (notedCount >= sliceCountMax) return
     const consideration = new Consideration(tx, pipeline)
     for (const arrival of await newArrivals(tx, pipeline.name, sliceCountMax - notedCount)) {
       await setArrivalState(tx, pipeline.name, arrival, 'waiting')
@@ -152,6 +150,27 @@ export class Triggers {
   }
 }
 
+/** The pipelines that read the branches, by name, with what has arrived for each. */
+async function readersOf(
+  tx: ReadTransaction,
+  heads: readonly ReadyHead[],
+): Promise<ReadonlyMap<string, readonly Omit<Arrival, 'sequence'>[]>> {
+  const found = new Map<string, Omit<Arrival, 'sequence'>[]>()
+  for (const head of heads) {
+    const readers = await tx.all<{ readonly pipeline: string; readonly position: number }>(
+      'SELECT pipeline, position FROM pipeline_inputs WHERE repo = ? AND branch = ?',
+      head.repo,
+      head.branch,
+    )
+    for (const { pipeline, position } of readers) {
+      const arrivals = found.get(pipeline) ?? []
+      arrivals.push({ position, commit: head.id })
+      found.set(pipeline, arrivals)
+    }
+  }
+  return new Map([...found].toSorted(([left], [right]) => (left < right ? -1 : 1)))
+}
+
 /** What one transaction finds out about the arrivals of a pipeline. */
 class Consideration {
   readonly #tx: ReadTransaction
@@ -168,12 +187,23 @@ class Consideration {
 
   /** `arrival` with the commits of the other inputs that align with it, one for each input. */
   async choose(arrival: Arrival): Promise<readonly Found[] | undefined> {
+    const members = await membersUpTo(this.#tx, this.#pipeline.name, arrival.sequence)
     return await align(
-      this.#branches.map((atom, position) => this.#options(atom, position, arrival)),
+      this.#branches.map((atom, position) =>
+        this.#options(
+          atom,
+          { position, members: members.filter((member) => member.position === position) },
+          arrival,
+        ),
+      ),
     )
   }
 
-  #options(atom: AtomInput, position: number, arrival: Arrival): Candidates<Found> {
+  #options(
+    atom: AtomInput,
+    { position, members }: { readonly position: number; readonly members: readonly Member[] },
+    arrival: Arrival,
+  ): Candidates<Found> {
     const arrivals =
       position === arrival.position
         ? [arrival].values()
@@ -186,7 +216,8 @@ class Consideration {
           if (next.done === true) return undefined
           const info = await findCommit(this.#tx, atom.repo, next.value.commit)
           if (info === undefined) continue
-          found.push({ ...next.value, info, roots: await this.#rootsOf(info) })
+          const sides = sidesOf(next.value, members)
+          found.push({ ...next.value, info, roots: await this.#rootsOf(info), sides })
         }
         return found[index]
       },
@@ -211,6 +242,11 @@ class Consideration {
     this.#isRoot.set(repo, isRoot)
     return isRoot
   }
+}
+
+/** `members` are those of the arrival's own position, in order. */
+function sidesOf({ sequence }: Arrival, members: readonly Member[]): Candidate['sides'] {
+  return new Map(members.map((member) => [member.together, sequence >= member.sequence]))
 }
 
 /** Names a set of input commits: SHA-256 of their repos, branches and ids, in input order. */

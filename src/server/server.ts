@@ -9,6 +9,7 @@ import { Listener } from '../api/listener.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
+import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
@@ -27,6 +28,8 @@ import { objectMigrations } from '../versioning/object-tables.ts'
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
+import { transactionMigrations } from '../versioning/transaction-tables.ts'
+import { sweepTransactions } from '../versioning/transactions.ts'
 import { createVersioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
@@ -43,7 +46,13 @@ export interface ServerPorts {
   readonly release: string
 }
 
-const migrations = [storageMigrations, versioningMigrations, objectMigrations, pipelinesMigrations]
+const migrations = [
+  storageMigrations,
+  versioningMigrations,
+  objectMigrations,
+  transactionMigrations,
+  pipelinesMigrations,
+]
 
 /** A running pachd: its data directory, and an open port. */
 export class Server implements AsyncDisposable {
@@ -109,8 +118,13 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       sweepStagedWrites(database, signal),
     ),
   )
+  opened.use(
+    startBackgroundTask('forgetting old transactions', log, (signal) =>
+      sweepTransactions({ clock, database }, signal),
+    ),
+  )
   const facts = { release, executor: processing.executor, notices: processing.notices }
-  const routes = [
+  const recordable = [
     ...pfsRoutes(versioning, new StoredTrees(database)),
     ...objectRoutes(new Objects(stores)),
     ...filesRoutes(versioning),
@@ -122,6 +136,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...healthRoutes(),
     ...versionRoutes(release),
   ]
+  const routes = withTransactions(recordable, versioning)
   const { host, port } = config
   const http = answerLandingPage
   const listener = opened.use(await Listener.open({ host, port, routes, http }, ports))

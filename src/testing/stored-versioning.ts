@@ -5,6 +5,7 @@ import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
 import { storageMigrations } from '../storage/tables.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
+import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { TestCommitUses } from './test-commit-uses.ts'
 import { openPackedStore } from './packed-store.ts'
@@ -15,7 +16,7 @@ export async function openStoredVersioning(
 ): Promise<AsyncDisposable & { readonly versioning: Versioning }> {
   await using opened = new AsyncDisposableStack()
   const clock = new SystemClock()
-  const migrations = [storageMigrations, versioningMigrations]
+  const migrations = [storageMigrations, versioningMigrations, transactionMigrations]
   const database = opened.use(await openSqlite({ path: directory, migrations, clock }))
   const { store } = opened.use(await openPackedStore({ directory, database }))
   const versioning = createVersioning({

@@ -24,6 +24,7 @@ import { FileTrees, type TreeEntry } from '../storage/file-trees.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
+import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { temporaryDatabase } from './temporary-database.ts'
 
@@ -69,8 +70,10 @@ export function atom(repo: string, glob: string): RequestedInput {
 
 const fileBytesMax = 1024 * 1024
 
+const migrations = [versioningMigrations, transactionMigrations, pipelinesMigrations]
+
 export async function openTestProcessing(): Promise<TestProcessing> {
-  const held = await temporaryDatabase([versioningMigrations, pipelinesMigrations])
+  const held = await temporaryDatabase(migrations)
   const chunks = new FailingChunkStore()
   const contents = new ChunkedContents(chunks)
   const trees = new FileTrees(chunks)

@@ -14,6 +14,7 @@ import type {
   VersioningPorts,
 } from '../versioning/ports.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
+import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { TestCommitUses } from './test-commit-uses.ts'
 import { temporaryDatabase } from './temporary-database.ts'
@@ -25,6 +26,8 @@ export interface TestVersioning extends AsyncDisposable {
   readonly database: Database
   /** Every head that became ready, in order. */
   readonly ready: readonly ReadyHead[]
+  /** The same, call by call. */
+  readonly readyCalls: readonly (readonly ReadyHead[])[]
   readonly downstream: TestDownstream
   readonly uses: TestCommitUses
   /** Reads a whole file as text. */
@@ -57,8 +60,9 @@ const fileBytesMax = 64 * 1024 * 1024
 export async function openTestVersioning(
   chunks: ChunkStore = new MemoryChunkStore(),
 ): Promise<TestVersioning> {
-  const held = await temporaryDatabase([versioningMigrations])
+  const held = await temporaryDatabase([versioningMigrations, transactionMigrations])
   const ready: ReadyHead[] = []
+  const readyCalls: (readonly ReadyHead[])[] = []
   const downstream = new TestDownstream()
   const uses = new TestCommitUses()
   const ports: VersioningPorts = {
@@ -70,6 +74,7 @@ export async function openTestVersioning(
     random: new SystemRandom(),
     onHeadReady: async (_tx: Transaction, heads) => {
       ready.push(...heads)
+      readyCalls.push(heads)
     },
     downstream,
     uses,
@@ -80,6 +85,7 @@ export async function openTestVersioning(
     ports,
     database: held.database,
     ready,
+    readyCalls,
     downstream,
     uses,
     async read(repo, commit, path) {

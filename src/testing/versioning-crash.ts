@@ -13,3 +13,6 @@ export function crashBytes(placed: string): Uint8Array {
   for (let index = 0; index < path.length; index += 1) seed = seed * 31 + path.charCodeAt(index)
   return seededBytes(seed % 1_000_000_007, sizes[seed % sizes.length] ?? 0)
 }
+
+/** Two repos whose commits are finished together. */
+export const crashPair: readonly string[] = ['crash-left', 'crash-right']

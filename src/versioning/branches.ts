@@ -75,6 +75,23 @@ export async function branchToSet(
   return (await findBranch(tx, repo, branch))?.name ?? parseBranchName(branch)
 }
 
+/** Points a branch at `commit`, an id or another branch; open commits are allowed. */
+export async function setBranch(
+  tx: Transaction,
+  onHeadReady: OnHeadReady,
+  { repo, branch, commit }: BranchTarget,
+): Promise<void> {
+  const head = await getCommit(tx, repo, commit)
+  const name = await branchToSet(tx, repo, branch)
+  await setHead(tx, onHeadReady, { repo: head.repo, name, head: head.id })
+}
+
+export interface BranchTarget {
+  readonly repo: string
+  readonly branch: string
+  readonly commit: string
+}
+
 /** Names that move from commit to commit. */
 export class Branches {
   readonly #ports: VersioningPorts
@@ -85,11 +102,8 @@ export class Branches {
 
   /** `commit` is an id or another branch; open commits are allowed. */
   async set(repo: string, branch: string, commit: string): Promise<void> {
-    await this.#ports.database.transact(async (tx) => {
-      const head = await getCommit(tx, repo, commit)
-      const name = await branchToSet(tx, repo, branch)
-      await setHead(tx, this.#ports.onHeadReady, { repo: head.repo, name, head: head.id })
-    })
+    const { database, onHeadReady } = this.#ports
+    await database.transact((tx) => setBranch(tx, onHeadReady, { repo, branch, commit }))
   }
 
   /** Latest written first; an unknown repo has none. */

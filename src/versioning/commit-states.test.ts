@@ -12,7 +12,16 @@ afterAll(async () => {
 })
 
 type State = 'none' | 'open' | 'sealed' | 'finished'
-type Event = 'put' | 'delete file' | 'bulk' | 'finish' | 'delete commit' | 'delete repo' | 'expire'
+type Event =
+  | 'put'
+  | 'delete file'
+  | 'bulk'
+  | 'finish'
+  | 'put in a transaction'
+  | 'finish in a transaction'
+  | 'delete commit'
+  | 'delete repo'
+  | 'expire'
 
 /** `docs/states/commit.md`: the state after an event, with the text of a refusal. */
 const moves: Readonly<
@@ -23,6 +32,8 @@ const moves: Readonly<
     'delete file': ['open'],
     bulk: ['open'],
     finish: ['finished'],
+    'put in a transaction': ['open'],
+    'finish in a transaction': ['finished'],
     'delete commit': ['none'],
     'delete repo': ['none'],
     expire: ['open'],
@@ -32,6 +43,8 @@ const moves: Readonly<
     'delete file': ['sealed', 'cancelled'],
     bulk: ['sealed', 'cancelled'],
     finish: ['finished'],
+    'put in a transaction': ['sealed'],
+    'finish in a transaction': ['finished'],
     'delete commit': ['none'],
     'delete repo': ['none'],
     expire: ['open'],
@@ -41,6 +54,8 @@ const moves: Readonly<
     'delete file': ['finished', 'has already finished'],
     bulk: ['finished', 'is not open'],
     finish: ['finished', 'has already been finished'],
+    'put in a transaction': ['finished', 'is not open'],
+    'finish in a transaction': ['finished', 'has already been finished'],
     'delete commit': ['finished', 'cannot delete finished commit'],
     'delete repo': ['none'],
     expire: ['finished'],
@@ -61,7 +76,7 @@ async function setSeal(repo: string, until: number): Promise<void> {
 
 /** Calls; a call that waits for a sealed commit is cancelled. */
 async function cause(event: Event, repo: string, waits: boolean): Promise<void> {
-  const { commits, repos, writes } = world.versioning
+  const { commits, repos, transactions, writes } = world.versioning
   const file = { repo, commit: 'master', path: 'f' }
   const cancel = new AbortController()
   const { signal } = cancel
@@ -74,6 +89,10 @@ async function cause(event: Event, repo: string, waits: boolean): Promise<void> 
       await bulk.commit(signal)
     },
     finish: () => commits.finish(repo, 'master'),
+    'put in a transaction': () =>
+      transactions.run([{ kind: 'put-file', ...file, bytes: utf8('x'), overwrite: false }]),
+    'finish in a transaction': () =>
+      transactions.run([{ kind: 'finish-commit', repo, commit: 'master' }]),
     'delete commit': () => commits.delete(repo, 'master'),
     'delete repo': () => repos.delete(repo, { force: false }),
     expire: () => setSeal(repo, world.ports.clock.now() - 1),

@@ -135,19 +135,27 @@ export class Commits {
   /** Open commits only: branches that point at it move to its parent, or go. */
   async delete(repo: string, commit: string): Promise<void> {
     const { database, onHeadReady } = this.#ports
-    const deleted = await database.transact(async (tx) => {
-      const found = await getCommit(tx, repo, commit)
-      if (found.state.kind === 'finished') {
-        throw new FailedPreconditionError(
-          `cannot delete finished commit ${found.id}: commit ${repo}/${found.id} has already finished; to delete it with all that was made from it, use pachctl delete-commit --recursive`,
-        )
-      }
-      await deleteOpenCommit(tx, onHeadReady, found)
-      return found.id
-    })
+    const deleted = await database.transact((tx) => deleteCommit(tx, onHeadReady, repo, commit))
     this.#openTrees.forget(deleted)
     await sweepCommit(database, deleted)
   }
+}
+
+/** Deletes an open commit but for its staged writes, which are to be swept. Returns its id. */
+export async function deleteCommit(
+  tx: Transaction,
+  onHeadReady: OnHeadReady,
+  repo: string,
+  commit: string,
+): Promise<CommitId> {
+  const found = await getCommit(tx, repo, commit)
+  if (found.state.kind === 'finished') {
+    throw new FailedPreconditionError(
+      `cannot delete finished commit ${found.id}: commit ${repo}/${found.id} has already finished; to delete it with all that was made from it, use pachctl delete-commit --recursive`,
+    )
+  }
+  await deleteOpenCommit(tx, onHeadReady, found)
+  return found.id
 }
 
 async function deleteOpenCommit(

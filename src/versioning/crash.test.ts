@@ -1,9 +1,7 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { collectBytes } from '../base/bytes.ts'
+import { runUntilKilled } from '../testing/crash-run.ts'
 import { openStoredVersioning } from '../testing/stored-versioning.ts'
 import { TemporaryDirectory } from '../testing/temporary-directory.ts'
 import { crashBytes, crashRepo } from '../testing/versioning-crash.ts'
@@ -24,27 +22,6 @@ class Acknowledged {
       this.paths.set(commit, (this.paths.get(commit) ?? new Set()).add(value))
     }
   }
-}
-
-/** Runs the writer until it has said `lineCount` lines, and kills it. */
-async function runUntilKilled(
-  directory: string,
-  round: number,
-  lineCount: number,
-  acknowledged: Acknowledged,
-): Promise<void> {
-  const writer = spawn(process.execPath, [child, directory, String(round)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const exited = once(writer, 'exit')
-  let left = lineCount
-  for await (const line of createInterface(writer.stdout)) {
-    acknowledged.note(line)
-    left -= 1
-    if (left === 0) writer.kill('SIGKILL')
-  }
-  const [, signal] = await exited
-  expect(signal).toBe('SIGKILL')
 }
 
 /** Every file of a commit by its path; what it holds must be what was put there, once. */
@@ -89,7 +66,8 @@ test('a process killed at any time loses nothing that it acknowledged', async ()
   await using directory = await TemporaryDirectory.create()
   const acknowledged = new Acknowledged()
   for (const [round, lineCount] of [1, 7, 19, 40, 73, 9, 12, 111].entries()) {
-    await runUntilKilled(directory.path, round, lineCount, acknowledged)
+    const args = [directory.path, String(round)]
+    await runUntilKilled(child, args, lineCount, (line) => acknowledged.note(line))
     await checkStore(directory.path, acknowledged)
   }
   expect(acknowledged.roots.size).toBeGreaterThan(5)

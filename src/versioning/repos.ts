@@ -130,6 +130,28 @@ async function repoInfo(tx: ReadTransaction, row: RepoRow): Promise<RepoInfo> {
   }
 }
 
+export interface NewRepo {
+  readonly name: string
+  readonly provenance?: readonly string[]
+  readonly description?: string
+  /** Changes an existing repo instead; fails when there is none. */
+  readonly update?: boolean
+}
+
+export async function createOrUpdateRepo(
+  tx: Transaction,
+  spec: NewRepo,
+  createdAt: Instant,
+): Promise<void> {
+  const repo: RepoSpec = {
+    name: parseRepoName(spec.name),
+    provenance: (spec.provenance ?? []).map(parseRepoName),
+    description: spec.description ?? '',
+  }
+  if (spec.update === true) await updateRepo(tx, repo)
+  else await createRepo(tx, { ...repo, createdAt })
+}
+
 /** Names and descriptions of what is versioned. Names come as text and are parsed here. */
 export class Repos {
   readonly #ports: VersioningPorts
@@ -138,23 +160,9 @@ export class Repos {
     this.#ports = ports
   }
 
-  async create(spec: {
-    readonly name: string
-    readonly provenance?: readonly string[]
-    readonly description?: string
-    /** Changes an existing repo instead; fails when there is none. */
-    readonly update?: boolean
-  }): Promise<void> {
-    const repo: RepoSpec = {
-      name: parseRepoName(spec.name),
-      provenance: (spec.provenance ?? []).map(parseRepoName),
-      description: spec.description ?? '',
-    }
+  async create(spec: NewRepo): Promise<void> {
     const createdAt = this.#ports.clock.now()
-    await this.#ports.database.transact(async (tx) => {
-      if (spec.update === true) await updateRepo(tx, repo)
-      else await createRepo(tx, { ...repo, createdAt })
-    })
+    await this.#ports.database.transact((tx) => createOrUpdateRepo(tx, spec, createdAt))
   }
 
   /** @throws {RepoNotFoundError} */

@@ -9,6 +9,7 @@ import type { VersioningPorts } from './ports.ts'
 import { Repos } from './repos.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { OpenTrees } from './staging/open-trees.ts'
+import { Transactions } from './transactions.ts'
 import { Writes } from './writes.ts'
 
 /** Versioned data: repos, and in them commits of file trees. */
@@ -22,6 +23,7 @@ export interface Versioning {
   readonly writes: Writes
   readonly copies: Copies
   readonly subscriptions: Subscriptions
+  readonly transactions: Transactions
   /** Everything that keeps chunks alive: the rows' references, and trees in memory. */
   collectionRoots(): AsyncIterable<CollectionRoot>
 }
@@ -39,6 +41,7 @@ export function createVersioning(ports: VersioningPorts): Versioning {
     writes: new Writes(ports, openTrees),
     copies: new Copies(ports, openTrees, files),
     subscriptions: new Subscriptions(ports),
+    transactions: new Transactions(ports, openTrees),
     async *collectionRoots() {
       for (const root of openTrees.roots()) yield { kind: 'tree', root }
       yield* collectionRoots(ports.database, ports.chunks)

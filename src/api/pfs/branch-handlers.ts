@@ -24,6 +24,6 @@ export function branchHandlers({ branches }: Versioning): ServiceHandlers<typeof
   }
 }
 
-function requireBranch(branch: string): string {
+export function requireBranch(branch: string): string {
   return requireText(branch, 'branch', 'a branch name is needed')
 }

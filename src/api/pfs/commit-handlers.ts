@@ -81,7 +81,7 @@ export function commitHandlers(
 }
 
 /** Where a commit that is started, or built, goes. */
-function newCommit({
+export function newCommit({
   parent,
   provenance,
   branch,

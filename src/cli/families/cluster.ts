@@ -22,6 +22,7 @@ export const clusterCommands: CommandFamily = {
       arguments: '',
       about: 'delete all repos, commits, files, pipelines and jobs, after asking',
       flags: [],
+      inTransaction: 'beside',
       load: async () => (await import('../commands/cluster.ts')).deleteAll,
     },
   ],

@@ -37,6 +37,7 @@ export const pipelineCommands: CommandFamily = {
       details: specDetails,
       examples: ['pachctl create-pipeline -f edges.json', 'pachctl create-pipeline < edges.json'],
       flags: specFlags,
+      inTransaction: 'beside',
       load: async () => (await specs()).createPipeline,
     },
     {
@@ -48,6 +49,7 @@ export const pipelineCommands: CommandFamily = {
         ...specFlags,
         { name: 'reprocess', about: 'process what has been processed already, too' },
       ],
+      inTransaction: 'beside',
       load: async () => (await specs()).updatePipeline,
     },
     {
@@ -75,6 +77,7 @@ export const pipelineCommands: CommandFamily = {
       ],
       errorPrefix: 'error from delete-pipeline: ',
       showsStatus: true,
+      inTransaction: 'beside',
       load: async () => (await pipelines()).deletePipeline,
     },
     {
@@ -83,6 +86,7 @@ export const pipelineCommands: CommandFamily = {
       about: 'go on with a stopped pipeline',
       flags: [],
       errorPrefix: 'error from StartPipeline: ',
+      inTransaction: 'beside',
       load: async () => (await pipelines()).startPipeline,
     },
     {
@@ -91,6 +95,7 @@ export const pipelineCommands: CommandFamily = {
       about: 'stop a pipeline; its running job goes on when it is started again',
       flags: [],
       errorPrefix: 'error from StopPipeline: ',
+      inTransaction: 'beside',
       load: async () => (await pipelines()).stopPipeline,
     },
   ],

@@ -11,6 +11,7 @@ import { GrpcFixture } from '../../testing/grpc-fixture.ts'
 import { TemporaryDirectory } from '../../testing/temporary-directory.ts'
 import { Flags } from '../flags.ts'
 import { Input } from '../input.ts'
+import { ActiveTransaction } from '../active-transaction.ts'
 import { LazyTransport } from '../lazy-transport.ts'
 import { Output } from '../output.ts'
 import { targetsOf } from './targets.ts'
@@ -45,6 +46,7 @@ async function sendDirectory(port: number, directory: string): Promise<string> {
     clock: new SystemClock(),
     address,
     transport,
+    activeTransaction: new ActiveTransaction({}, address),
   }
   await upload(context, {
     repo: 'data',

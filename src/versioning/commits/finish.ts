@@ -1,21 +1,22 @@
 import type { CommitId } from '../../base/names.ts'
-import type { Transaction } from '../../database/database.ts'
 import { branchesAt } from '../branches.ts'
-import { type CommitInfo, type CommitTree, getCommit, setFinished } from '../commit-records.ts'
+import { type CommitInfo, getCommit } from '../commit-records.ts'
 import { CommitFinishedError } from '../errors.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
-import { conflictError } from '../staging/conflicts.ts'
-import type { OpenTree, OpenTrees } from '../staging/open-trees.ts'
+import type { OpenTrees } from '../staging/open-trees.ts'
 import { sweepCommit } from '../staging/sweep.ts'
-import { treeChange } from './tree-changes.ts'
-
-/** Builds that puts may outrun before they are made to wait. */
-const sealAfterAttempts = 3
-/** How long puts wait for a sealed commit at most, should the one that sealed it be gone. */
-const sealMicros = 30_000_000
-/** Staged writes that are deleted in the transaction that finishes; more are swept after it. */
-const deletedAtOnceMax = 2000
+import {
+  type BuiltCommit,
+  builtCommit,
+  deletedAtOnceMax,
+  finishBuilt,
+  lastStaged,
+  seal,
+  sealAfterAttempts,
+  treeOf,
+  unseal,
+} from './finish-steps.ts'
 
 type OpenCommit = CommitInfo & { readonly state: { readonly kind: 'open' } }
 
@@ -40,7 +41,7 @@ export async function finishCommit(
     for (let attempt = 1; ; attempt += 1) {
       checkCancelled(signal)
       if (attempt > sealAfterAttempts) {
-        await seal(ports, id)
+        await seal(ports, [id])
         sealed = true
       }
       const open = await openTrees.current(id, signal)
@@ -48,9 +49,8 @@ export async function finishCommit(
         await openCommit(ports, repo, id)
         continue
       }
-      const [conflict] = open.conflicts
-      if (conflict !== undefined) throw conflictError(conflict)
-      const finished = await tryFinish(ports, { repo, id, open, parentTree })
+      const built = await builtCommit(ports, open, parentTree)
+      const finished = await tryFinish(ports, { repo, id, built })
       if (finished === undefined) continue
       sealed = false
       openTrees.forget(id)
@@ -58,7 +58,7 @@ export async function finishCommit(
       return finished
     }
   } finally {
-    if (sealed) await unseal(ports, id)
+    if (sealed) await unseal(ports, [id])
   }
 }
 
@@ -69,40 +69,21 @@ async function openCommit(ports: VersioningPorts, repo: string, name: string): P
   return { ...commit, state: commit.state }
 }
 
-async function treeOf(
-  ports: VersioningPorts,
-  repo: string,
-  commit: CommitId | undefined,
-): Promise<CommitTree | undefined> {
-  if (commit === undefined) return undefined
-  const { state } = await ports.database.read((tx) => getCommit(tx, repo, commit))
-  return state.kind === 'finished' ? state.tree : undefined
-}
-
-interface Attempt {
-  readonly repo: string
-  readonly id: CommitId
-  readonly open: OpenTree
-  readonly parentTree: CommitTree | undefined
-}
-
 /** Undefined when a put has come between. */
 async function tryFinish(
   ports: VersioningPorts,
-  attempt: Attempt,
+  attempt: { readonly repo: string; readonly id: CommitId; readonly built: BuiltCommit },
 ): Promise<CommitInfo | undefined> {
-  const { repo, id, open } = attempt
-  const { addedBytes } = await treeChange(ports.trees, attempt.parentTree, open.tree)
+  const { repo, id, built } = attempt
   await ports.chunks.flush()
   const finishedAt = ports.clock.now()
   return ports.database.transact(async (tx) => {
     const commit = await getCommit(tx, repo, id)
     if (commit.state.kind === 'finished') throw new CommitFinishedError(repo, id, 'finish')
-    if ((await lastStaged(tx, id)) !== open.sequence) return undefined
-    await setFinished(tx, commit, { finishedAt, tree: open.tree, addedBytes })
-    if (open.sequence <= deletedAtOnceMax) {
-      await tx.run('DELETE FROM staged_writes WHERE id = ?', id)
-    }
+    const { sequence } = built.open
+    if ((await lastStaged(tx, id)) !== sequence) return undefined
+    const deletesStaged = sequence <= deletedAtOnceMax
+    await finishBuilt(tx, commit, built, { finishedAt, deletesStaged })
     const heads = await branchesAt(tx, id)
     if (heads.length > 0) {
       await ports.onHeadReady(
@@ -112,25 +93,4 @@ async function tryFinish(
     }
     return getCommit(tx, repo, id)
   })
-}
-
-async function lastStaged(tx: Transaction, id: CommitId): Promise<number | undefined> {
-  const row = await tx.get<{ readonly staged_last: number }>(
-    'SELECT staged_last FROM commits WHERE id = ?',
-    id,
-  )
-  return row?.staged_last
-}
-
-async function seal(ports: VersioningPorts, id: CommitId): Promise<void> {
-  const until = ports.clock.now() + sealMicros
-  await ports.database.transact((tx) =>
-    tx.run('UPDATE commits SET sealed_until = ? WHERE id = ?', until, id),
-  )
-}
-
-async function unseal(ports: VersioningPorts, id: CommitId): Promise<void> {
-  await ports.database.transact((tx) =>
-    tx.run('UPDATE commits SET sealed_until = 0 WHERE id = ?', id),
-  )
 }

@@ -1,7 +1,8 @@
+import { assert } from '../../base/errors.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import type { DirectoryEntry, TreeEdit, TreeRoot } from '../../storage/file-trees.ts'
-import { treeEntry } from '../commit-records.ts'
+import { type CommitTree, treeEntry } from '../commit-records.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
 import { bulkEdits } from './bulk-edits.ts'
@@ -9,7 +10,12 @@ import { Conflicts, type StagedConflict } from './conflicts.ts'
 import { Overlay } from './overlay.ts'
 import { placementEdits } from './placements.ts'
 import { mergeRuns, type Run } from './runs.ts'
-import { type BatchWrite, decodeStaged, type StagedColumns } from './staged-rows.ts'
+import {
+  type BatchWrite,
+  decodeStaged,
+  type StagedColumns,
+  type StagedWrite,
+} from './staged-rows.ts'
 
 /** An open commit as of one of its staged writes. */
 export interface OpenTree {
@@ -96,6 +102,24 @@ export class OpenTrees {
     )
   }
 
+  /** `tree` with puts and deletions on top, numbered as the next staged writes; remembers nothing. */
+  async withWrites(tree: OpenTree, writes: readonly StagedColumns[]): Promise<OpenTree> {
+    if (writes.length === 0) return tree
+    const overlay = await this.#overlayOn(tree)
+    for (const columns of writes) {
+      const write = decodeStaged(columns)
+      assert(isOverlaid(write), 'what is applied here are puts and deletions')
+      await applyWrite(overlay, write)
+    }
+    return this.#finishBatch(tree, overlay, tree.sequence + writes.length)
+  }
+
+  /** A new commit's tree: its parent's, or an empty one. */
+  async startingAt(parent: CommitTree | undefined): Promise<OpenTree> {
+    const tree = parent === undefined ? await this.#ports.trees.emptyRoot() : treeEntry(parent)
+    return { sequence: 0, tree, conflicts: [] }
+  }
+
   /** Keeps a tree that the caller has built and knows to be right. */
   remember(commit: CommitId, tree: OpenTree): void {
     const known = this.#remembered.get(commit)
@@ -142,15 +166,9 @@ export class OpenTrees {
   }
 
   async #parentTree(row: OpenRow): Promise<OpenTree> {
-    if (row.root === null || row.size_bytes === null || row.file_count === null) {
-      return { sequence: 0, tree: await this.#ports.trees.emptyRoot(), conflicts: [] }
-    }
-    const tree = treeEntry({
-      root: row.root,
-      sizeBytes: row.size_bytes,
-      fileCount: row.file_count,
-    })
-    return { sequence: 0, tree, conflicts: [] }
+    const { root, size_bytes: sizeBytes, file_count: fileCount } = row
+    if (root === null || sizeBytes === null || fileCount === null) return this.startingAt(undefined)
+    return this.startingAt({ root, sizeBytes, fileCount })
   }
 
   /** Applies the next writes up to `last`; undefined when they are gone: the commit is, too. */
@@ -159,30 +177,33 @@ export class OpenTrees {
     start: OpenTree,
     last: number,
   ): Promise<OpenTree | undefined> {
-    const overlay = new Overlay(
-      {
-        contents: this.#ports.contents,
-        lookUp: (path) => this.#ports.trees.get(start.tree, path),
-        emptyDirectory: await this.#ports.trees.emptyRoot(),
-      },
-      start.conflicts,
-    )
+    const overlay = await this.#overlayOn(start)
     let sequence = start.sequence
     while (sequence < last && sequence - start.sequence < batchWritesMax) {
       const rows = await this.#ports.database.read((tx) => stagedRows(tx, commit, sequence, last))
       for (const row of rows) {
         if (row.sequence !== sequence + 1) return undefined
         const write = decodeStaged(row)
-        if (write.kind === 'put') await overlay.put(write.path, write.value, write.overwrite)
-        else if (write.kind === 'delete') await overlay.delete(write.path)
-        else if (sequence === start.sequence) return this.withWrite(start, write)
-        else return this.#finishBatch(start, overlay, sequence)
+        if (!isOverlaid(write)) {
+          if (sequence === start.sequence) return this.withWrite(start, write)
+          return this.#finishBatch(start, overlay, sequence)
+        }
+        await applyWrite(overlay, write)
         sequence = row.sequence
       }
       if (rows.length === 0) return undefined
       if (overlay.pendingBytes > pendingBytesMax) await overlay.settle()
     }
     return this.#finishBatch(start, overlay, sequence)
+  }
+
+  async #overlayOn({ tree, conflicts }: OpenTree): Promise<Overlay> {
+    const { contents, trees } = this.#ports
+    const emptyDirectory = await trees.emptyRoot()
+    return new Overlay(
+      { contents, lookUp: (path) => trees.get(tree, path), emptyDirectory },
+      conflicts,
+    )
   }
 
   #edit(
@@ -198,6 +219,18 @@ export class OpenTrees {
     const tree = await this.#edit(base, overlay.edits())
     return { sequence, tree, conflicts: overlay.conflicts }
   }
+}
+
+/** A write that is gathered with its neighbours. */
+type OverlaidWrite = Exclude<StagedWrite, BatchWrite>
+
+function isOverlaid(write: StagedWrite): write is OverlaidWrite {
+  return write.kind === 'put' || write.kind === 'delete'
+}
+
+async function applyWrite(overlay: Overlay, write: OverlaidWrite): Promise<void> {
+  if (write.kind === 'put') await overlay.put(write.path, write.value, write.overwrite)
+  else await overlay.delete(write.path)
 }
 
 /** Waits for the builders before this one, but no longer than its own caller does. */

@@ -100,11 +100,12 @@ async function tryStage(
   return first
 }
 
-async function appendStaged(
+/** Stages a write to a commit whose row says that it is open, whether or not it is sealed. */
+export async function appendStaged(
   tx: Transaction,
   row: OpenRow,
   columns: StagedColumns,
-): Promise<StageResult> {
+): Promise<StageResult & { readonly kind: 'staged' }> {
   const sequence = row.staged_last + 1
   await tx.run('UPDATE commits SET staged_last = ? WHERE id = ?', sequence, row.id)
   await tx.run(

@@ -1,0 +1,135 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { utf8 } from '../../base/bytes.ts'
+import { InvalidArgumentError, unreachable } from '../../base/errors.ts'
+import type { Operation as OperationMessage, OperationSchema } from '../../gen/pachyderm_pb.ts'
+import type { DeleteRepoRequest } from '../../gen/pfs_pb.ts'
+import type { Operation, StoredOperation } from '../../versioning/operations.ts'
+import { requireBranch } from '../pfs/branch-handlers.ts'
+import { newCommit } from '../pfs/commit-handlers.ts'
+import { commitMessage } from '../pfs/messages.ts'
+import { requireCommit, requireFile, requireRepo } from '../pfs/names.ts'
+
+/** A member of the `oneof`: a case and the request of the call of pfs.API that has its name. */
+export type OperationCase = OperationMessage['operation']
+type StoredCase = Exclude<OperationCase, { readonly case: 'putFile' | undefined }>
+
+/** The calls that can be recorded, which are the cases of the same name. */
+export const recordedCases: ReadonlySet<string> = new Set<StoredCase['case']>([
+  'createRepo',
+  'deleteRepo',
+  'startCommit',
+  'finishCommit',
+  'deleteCommit',
+  'setBranch',
+  'deleteBranch',
+  'deleteFile',
+])
+
+/** @throws {InvalidArgumentError} when something is missing. */
+export function operationOf(message: OperationCase): Operation {
+  if (message.case !== 'putFile') return storedOperationOf(message)
+  const { file, content, overwrite } = message.value
+  const bytes = content.case === 'text' ? utf8(content.value) : (content.value ?? utf8(''))
+  return { kind: 'put-file', ...requireFile(file), bytes, overwrite }
+}
+
+/** As `operationOf`, for what a stored transaction takes. */
+export function storedOperationOf(
+  message: Exclude<OperationCase, { readonly case: 'putFile' }>,
+): StoredOperation {
+  switch (message.case) {
+    case 'createRepo': {
+      const { repo, provenance, description, update } = message.value
+      const names = provenance.map((source) => requireRepo(source, 'provenance'))
+      return {
+        kind: 'create-repo',
+        name: requireRepo(repo),
+        provenance: names,
+        description,
+        update,
+      }
+    }
+    case 'deleteRepo':
+      return deleteRepoOf(message.value)
+    case 'startCommit':
+      return { kind: 'start-commit', ...newCommit(message.value) }
+    case 'finishCommit':
+      return { kind: 'finish-commit', ...requireCommit(message.value.commit) }
+    case 'deleteCommit':
+      return { kind: 'delete-commit', ...requireCommit(message.value.commit) }
+    case 'setBranch': {
+      const { commit, branch } = message.value
+      return { kind: 'set-branch', ...requireCommit(commit), branch: requireBranch(branch) }
+    }
+    case 'deleteBranch': {
+      const { repo, branch } = message.value
+      return { kind: 'delete-branch', repo: requireRepo(repo), branch: requireBranch(branch) }
+    }
+    case 'deleteFile':
+      return { kind: 'delete-file', ...requireFile(message.value.file) }
+    case undefined:
+      throw new InvalidArgumentError(
+        'an operation is needed, such as finish_commit, but the message has none',
+      )
+    default:
+      return unreachable(message)
+  }
+}
+
+function deleteRepoOf({ repo, force, all }: DeleteRepoRequest): StoredOperation {
+  if (all) {
+    throw new InvalidArgumentError(
+      'deleting all repos cannot be part of a transaction: name the repos, or do it without one',
+    )
+  }
+  return { kind: 'delete-repo', name: requireRepo(repo), force }
+}
+
+/** The message that was the operation. */
+export function operationMessage(
+  operation: StoredOperation,
+): MessageInitShape<typeof OperationSchema> {
+  switch (operation.kind) {
+    case 'create-repo': {
+      const { name, provenance, description, update } = operation
+      const sources = provenance.map((source) => ({ name: source }))
+      const value = { repo: { name }, provenance: sources, description, update }
+      return { operation: { case: 'createRepo', value } }
+    }
+    case 'delete-repo': {
+      const { name, force } = operation
+      return { operation: { case: 'deleteRepo', value: { repo: { name }, force } } }
+    }
+    case 'start-commit': {
+      const { repo, parent = '', branch = '', provenance = [] } = operation
+      const sources = provenance.map((source) => commitMessage(source.repo, source.id))
+      const value = { parent: commitMessage(repo, parent), branch, provenance: sources }
+      return { operation: { case: 'startCommit', value } }
+    }
+    case 'finish-commit':
+      return { operation: { case: 'finishCommit', value: { commit: commitIn(operation) } } }
+    case 'delete-commit':
+      return { operation: { case: 'deleteCommit', value: { commit: commitIn(operation) } } }
+    case 'set-branch': {
+      const value = { commit: commitIn(operation), branch: operation.branch }
+      return { operation: { case: 'setBranch', value } }
+    }
+    case 'delete-branch': {
+      const { repo, branch } = operation
+      return { operation: { case: 'deleteBranch', value: { repo: { name: repo }, branch } } }
+    }
+    case 'delete-file': {
+      const file = { commit: commitIn(operation), path: operation.path }
+      return { operation: { case: 'deleteFile', value: { file } } }
+    }
+    default:
+      return unreachable(operation)
+  }
+}
+
+function commitIn(operation: {
+  readonly repo: string
+  readonly commit: string
+}): ReturnType<typeof commitMessage> {
+  return commitMessage(operation.repo, operation.commit)
+}

@@ -1,0 +1,73 @@
+import { type CommitInfo } from '../versioning/commit-records.ts'
+import type { Operation } from '../versioning/operations.ts'
+import type { TestVersioning } from './test-versioning.ts'
+
+/** Does what an operation says by the call of its own. */
+export async function applyAlone(world: TestVersioning, operation: Operation): Promise<void> {
+  const { branches, commits, repos, writes } = world.versioning
+  switch (operation.kind) {
+    case 'create-repo':
+      return repos.create(operation)
+    case 'delete-repo':
+      return repos.delete(operation.name, operation)
+    case 'start-commit':
+      await commits.start(operation)
+      return
+    case 'finish-commit':
+      await commits.finish(operation.repo, operation.commit)
+      return
+    case 'delete-commit':
+      return commits.delete(operation.repo, operation.commit)
+    case 'set-branch':
+      return branches.set(operation.repo, operation.branch, operation.commit)
+    case 'delete-branch':
+      return branches.delete(operation.repo, operation.branch)
+    case 'delete-file':
+      return writes.delete(operation)
+    case 'put-file':
+      return writes.put(operation, operation.bytes, operation)
+    default:
+      operation satisfies never
+  }
+}
+
+/** Everything that `names` hold, with commits told by what they are, since ids are chance. */
+export async function stateOf(
+  world: TestVersioning,
+  names: readonly string[],
+): Promise<readonly object[]> {
+  const states: object[] = []
+  for (const name of names) {
+    const repo = await world.versioning.repos.inspect(name).catch(() => undefined)
+    if (repo === undefined) continue
+    const { description, provenance, sizeBytes } = repo
+    const heads = await world.versioning.branches.list(name)
+    const branches: Record<string, string> = {}
+    for (const { name: branch, head } of heads.toSorted(byName)) {
+      branches[branch] = await commitText(world, name, head)
+    }
+    const commits: string[] = []
+    for await (const { id } of world.versioning.commits.list({ repo: name })) {
+      commits.push(await commitText(world, name, id))
+    }
+    commits.sort()
+    states.push({ name, description, provenance, sizeBytes, branches, commits })
+  }
+  return states
+}
+
+/** A commit as its files and its line of parents. */
+export async function commitText(world: TestVersioning, repo: string, id: string): Promise<string> {
+  const commit: CommitInfo = await world.versioning.commits.inspect(repo, id)
+  const files: string[] = []
+  for await (const { path, hash } of world.versioning.files.walk({ repo, commit: id, path: '' })) {
+    files.push(`${path} ${Buffer.from(hash).toString('hex')}`)
+  }
+  const { parent, state } = commit
+  const before = parent === undefined ? '' : await commitText(world, repo, parent)
+  return `${state.kind} [${files.join(', ')}] after (${before})`
+}
+
+function byName(left: { readonly name: string }, right: { readonly name: string }): number {
+  return left.name < right.name ? -1 : 1
+}

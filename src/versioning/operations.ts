@@ -1,0 +1,90 @@
+import { unreachable } from '../base/errors.ts'
+import type { CommitId } from '../base/names.ts'
+import type { NewCommit } from './commits.ts'
+
+/** A change that can be part of a transaction. Names come as text, and are checked when it is applied. */
+export type Operation =
+  | {
+      readonly kind: 'create-repo'
+      readonly name: string
+      readonly provenance: readonly string[]
+      readonly description: string
+      readonly update: boolean
+    }
+  | { readonly kind: 'delete-repo'; readonly name: string; readonly force: boolean }
+  | ({ readonly kind: 'start-commit' } & NewCommit)
+  | ({ readonly kind: 'finish-commit' } & CommitText)
+  | ({ readonly kind: 'delete-commit' } & CommitText)
+  | ({ readonly kind: 'set-branch'; readonly branch: string } & CommitText)
+  | { readonly kind: 'delete-branch'; readonly repo: string; readonly branch: string }
+  | ({ readonly kind: 'delete-file'; readonly path: string } & CommitText)
+  | PutOperation
+
+/** What a stored transaction takes: bytes do not lie around for days. */
+export type StoredOperation = Exclude<Operation, PutOperation>
+
+/** The bytes are few, so that they ride in a row: at most 64 KiB. */
+export interface PutOperation extends CommitText {
+  readonly kind: 'put-file'
+  readonly path: string
+  readonly bytes: Uint8Array
+  readonly overwrite: boolean
+}
+
+/** A commit by id or by branch. */
+interface CommitText {
+  readonly repo: string
+  readonly commit: string
+}
+
+/** An operation with the id that a commit which it starts will have. */
+export interface Step {
+  readonly operation: Operation
+  readonly id: CommitId | undefined
+}
+
+/** The commit that an operation started or finished. */
+export interface StepResult {
+  readonly repo: string
+  readonly id: CommitId
+}
+
+export const operationCountMax = 256
+/** All contents that the puts of one transaction hold. */
+export const putBytesTotalMax: number = 8 * 1024 * 1024
+
+const textLengthMax = 200
+
+/** An operation in the words of the command line: `finish-commit images/master`. */
+export function operationText(operation: Operation): string {
+  return `${operation.kind} ${subject(operation)}`
+}
+
+function subject(operation: Operation): string {
+  switch (operation.kind) {
+    case 'create-repo':
+    case 'delete-repo':
+      return shown(operation.name)
+    case 'start-commit':
+      return operation.branch === undefined
+        ? shown(operation.repo)
+        : shown(`${operation.repo}/${operation.branch}`)
+    case 'finish-commit':
+    case 'delete-commit':
+      return shown(`${operation.repo}/${operation.commit}`)
+    case 'set-branch':
+    case 'delete-branch':
+      return shown(`${operation.repo}/${operation.branch}`)
+    case 'delete-file':
+    case 'put-file':
+      return shown(`${operation.repo}/${operation.commit}:${operation.path}`)
+    default:
+      return unreachable(operation)
+  }
+}
+
+/** Names are whatever a caller sent. */
+function shown(name: string): string {
+  const text = JSON.stringify(name).slice(1, -1)
+  return text.length > textLengthMax ? `${text.slice(0, textLengthMax)}…` : text
+}
