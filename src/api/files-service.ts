@@ -1,6 +1,7 @@
 import { Files } from '../gen/pachyderm_pb.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { diffBatches } from './files/diff-batches.ts'
+import { fileHistoryHandlers } from './files/file-history.ts'
 import { putFilesHandlers } from './files/put-files.ts'
 import { service, type Route } from './grpc/service.ts'
 import { diffFiles } from './pfs/file-diff.ts'
@@ -11,6 +12,7 @@ import { requireCommit, requireFile } from './pfs/names.ts'
 export function filesRoutes(versioning: Versioning): readonly Route[] {
   return service(Files, {
     ...putFilesHandlers(versioning),
+    ...fileHistoryHandlers(versioning),
     listFiles: {
       async *encoded({ file }, { signal }) {
         yield* batchedListing(await listFiles(versioning, requireFile(file), signal))

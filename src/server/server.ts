@@ -1,5 +1,6 @@
 import { adminRoutes } from '../api/admin-service.ts'
 import { authRoutes } from '../api/auth-service.ts'
+import { commitsRoutes } from '../api/commits-service.ts'
 import { filesRoutes } from '../api/files-service.ts'
 import { healthRoutes } from '../api/health-service.ts'
 import { jobsRoutes } from '../api/jobs-service.ts'
@@ -110,6 +111,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...pfsRoutes(versioning, new StoredTrees(database)),
     ...objectRoutes(new Objects(stores)),
     ...filesRoutes(versioning),
+    ...commitsRoutes(versioning),
     ...ppsRoutes(processing),
     ...jobsRoutes(processing),
     ...adminRoutes(() => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs })),

@@ -12,7 +12,15 @@ afterAll(async () => {
 })
 
 type State = 'none' | 'open' | 'sealed' | 'finished'
-type Event = 'put' | 'delete file' | 'bulk' | 'finish' | 'delete commit' | 'delete repo' | 'expire'
+type Event =
+  | 'put'
+  | 'delete file'
+  | 'bulk'
+  | 'finish'
+  | 'delete commit'
+  | 'delete tagged commit'
+  | 'delete repo'
+  | 'expire'
 
 /** `docs/states/commit.md`: the state after an event, with the text of a refusal. */
 const moves: Readonly<
@@ -24,6 +32,7 @@ const moves: Readonly<
     bulk: ['open'],
     finish: ['finished'],
     'delete commit': ['none'],
+    'delete tagged commit': ['open', 'it is tagged'],
     'delete repo': ['none'],
     expire: ['open'],
   },
@@ -33,6 +42,7 @@ const moves: Readonly<
     bulk: ['sealed', 'cancelled'],
     finish: ['finished'],
     'delete commit': ['none'],
+    'delete tagged commit': ['sealed', 'it is tagged'],
     'delete repo': ['none'],
     expire: ['open'],
   },
@@ -42,6 +52,7 @@ const moves: Readonly<
     bulk: ['finished', 'is not open'],
     finish: ['finished', 'has already been finished'],
     'delete commit': ['finished', 'cannot delete finished commit'],
+    'delete tagged commit': ['finished', 'cannot delete finished commit'],
     'delete repo': ['none'],
     expire: ['finished'],
   },
@@ -61,7 +72,7 @@ async function setSeal(repo: string, until: number): Promise<void> {
 
 /** Calls; a call that waits for a sealed commit is cancelled. */
 async function cause(event: Event, repo: string, waits: boolean): Promise<void> {
-  const { commits, repos, writes } = world.versioning
+  const { commits, commitTags, repos, writes } = world.versioning
   const file = { repo, commit: 'master', path: 'f' }
   const cancel = new AbortController()
   const { signal } = cancel
@@ -75,6 +86,10 @@ async function cause(event: Event, repo: string, waits: boolean): Promise<void> 
     },
     finish: () => commits.finish(repo, 'master'),
     'delete commit': () => commits.delete(repo, 'master'),
+    'delete tagged commit': async () => {
+      await commitTags.set({ repo, commit: 'master', tag: 'v1', move: false })
+      await commits.delete(repo, 'master')
+    },
     'delete repo': () => repos.delete(repo, { force: false }),
     expire: () => setSeal(repo, world.ports.clock.now() - 1),
   }

@@ -73,4 +73,22 @@ const firstStep: readonly string[] = [
   )`,
 ]
 
-export const versioningMigrations: Migrations = { layer: 'versioning', steps: [firstStep] }
+/** What people say of commits, and the names that stay at them. */
+const namesStep: readonly string[] = [
+  // Empty: nothing was said.
+  `ALTER TABLE commits ADD COLUMN message TEXT NOT NULL DEFAULT ''`,
+
+  `CREATE TABLE commit_tags ( -- clustered
+    repo TEXT NOT NULL,
+    name TEXT NOT NULL,
+    id TEXT NOT NULL,
+    tagged_at INTEGER NOT NULL,
+    PRIMARY KEY (repo, name)
+  )`,
+  `CREATE INDEX commit_tags_by_id ON commit_tags (id)`,
+]
+
+export const versioningMigrations: Migrations = {
+  layer: 'versioning',
+  steps: [firstStep, namesStep],
+}

@@ -1,5 +1,6 @@
 import { Branches } from './branches.ts'
 import { type CollectionRoot, collectionRoots } from './collection-roots.ts'
+import { CommitTags } from './commit-tags.ts'
 import { Commits } from './commits.ts'
 import { Files } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
@@ -13,6 +14,7 @@ export interface Versioning {
   readonly repos: Repos
   readonly branches: Branches
   readonly commits: Commits
+  readonly commitTags: CommitTags
   readonly files: Files
   readonly writes: Writes
   readonly subscriptions: Subscriptions
@@ -26,6 +28,7 @@ export function createVersioning(ports: VersioningPorts): Versioning {
     repos: new Repos(ports),
     branches: new Branches(ports),
     commits: new Commits(ports, openTrees),
+    commitTags: new CommitTags(ports),
     files: new Files(ports, openTrees),
     writes: new Writes(ports, openTrees),
     subscriptions: new Subscriptions(ports),

@@ -69,7 +69,15 @@ async function outcome(method: DescMethod, requests: readonly Uint8Array[]): Pro
   }
 }
 
-const services = [pfs.API, pfs.ObjectAPI, pps.API, auth.API, pachyderm.Files, pachyderm.Jobs]
+const services = [
+  pfs.API,
+  pfs.ObjectAPI,
+  pps.API,
+  auth.API,
+  pachyderm.Files,
+  pachyderm.Commits,
+  pachyderm.Jobs,
+]
 
 describe('whatever a caller sends, the server answers and takes no harm', () => {
   const methods: readonly DescMethod[] = services.flatMap<DescMethod>(({ methods: all }) => all)

@@ -20,6 +20,7 @@ export class TestClient implements AsyncDisposable {
   readonly objects: Client<typeof pfs.ObjectAPI>
   readonly pps: Client<typeof pps.API>
   readonly files: Client<typeof pachyderm.Files>
+  readonly commits: Client<typeof pachyderm.Commits>
   readonly jobs: Client<typeof pachyderm.Jobs>
   readonly admin: Client<typeof pachyderm.Admin>
   readonly auth: Client<typeof auth.API>
@@ -33,6 +34,7 @@ export class TestClient implements AsyncDisposable {
     this.objects = createClient(pfs.ObjectAPI, transport)
     this.pps = createClient(pps.API, transport)
     this.files = createClient(pachyderm.Files, transport)
+    this.commits = createClient(pachyderm.Commits, transport)
     this.jobs = createClient(pachyderm.Jobs, transport)
     this.admin = createClient(pachyderm.Admin, transport)
     this.auth = createClient(auth.API, transport)

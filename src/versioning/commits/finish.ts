@@ -36,10 +36,12 @@ export async function finishCommit(
   options: {
     readonly repo: string
     readonly commit: string
+    /** Empty: what was said at the start stays. */
+    readonly message: string
     readonly signal: AbortSignal | undefined
   },
 ): Promise<CommitInfo> {
-  const { repo, commit, signal } = options
+  const { repo, commit, message, signal } = options
   const { id, parent } = await openCommit(ports, repo, commit)
   const parentTree = await treeOf(ports, repo, parent)
   let sealed = false
@@ -58,7 +60,7 @@ export async function finishCommit(
       const [conflict] = open.conflicts
       if (conflict !== undefined)
         throw new FileDirectoryConflictError(conflict.path, conflict.obstacle)
-      const finished = await tryFinish(ports, { repo, id, open, parentTree })
+      const finished = await tryFinish(ports, { repo, id, open, parentTree, message })
       if (finished === undefined) continue
       sealed = false
       openTrees.forget(id)
@@ -92,6 +94,7 @@ interface Attempt {
   readonly id: CommitId
   readonly open: OpenTree
   readonly parentTree: CommitTree | undefined
+  readonly message: string
 }
 
 /** Undefined when a put has come between. */
@@ -99,7 +102,7 @@ async function tryFinish(
   ports: VersioningPorts,
   attempt: Attempt,
 ): Promise<CommitInfo | undefined> {
-  const { repo, id, open } = attempt
+  const { repo, id, open, message } = attempt
   const addedBytes = await changedBytes(ports, attempt.parentTree, open.tree)
   await ports.chunks.flush()
   const finishedAt = ports.clock.now()
@@ -107,7 +110,7 @@ async function tryFinish(
     const commit = await getCommit(tx, repo, id)
     if (commit.state.kind === 'finished') throw new CommitFinishedError(repo, id, 'finish')
     if ((await lastStaged(tx, id)) !== open.sequence) return undefined
-    await setFinished(tx, commit, { finishedAt, tree: open.tree, addedBytes })
+    await setFinished(tx, commit, { finishedAt, tree: open.tree, addedBytes, message })
     if (open.sequence <= deletedAtOnceMax) {
       await tx.run('DELETE FROM staged_writes WHERE id = ?', id)
     }

@@ -17,7 +17,7 @@ export type StageResult =
 
 export interface StageTarget {
   readonly repo: string
-  /** A branch or an id. */
+  /** As in `resolveCommitId`. */
   readonly name: string
   readonly call: WriteCall
   readonly now: Instant
