@@ -36,12 +36,12 @@ export function parseBranchName(text: string): BranchName {
 
 /** For a commit tag that is about to be made: named as branches are. */
 export function parseCommitTag(text: string): CommitTag {
-  requireRefName(text, 'tag')
+  requireRefName(text, 'commit tag')
   return text as CommitTag
 }
 
 /** @throws {InvalidArgumentError} unless `text` may name a commit among branches, tags and ids. */
-function requireRefName(text: string, what: 'branch' | 'tag'): void {
+function requireRefName(text: string, what: 'branch' | 'commit tag'): void {
   if (text === '') throw new InvalidArgumentError(`a ${what} name is needed, but none was given`)
   if (text.length === commitIdLength) {
     throw new InvalidArgumentError(

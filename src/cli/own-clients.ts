@@ -1,13 +1,17 @@
 import { Code } from '../base/grpc-wire.ts'
 import { type Client, createClient } from '../client/client.ts'
 import { RpcError } from '../client/rpc-error.ts'
-import { Files, Jobs } from '../gen/pachyderm_pb.ts'
+import { Commits, Files, Jobs } from '../gen/pachyderm_pb.ts'
 import type { CommandContext } from './command.ts'
 
 // Services that 1.5 does not have.
 
 export function filesClient({ transport }: CommandContext): Client<typeof Files> {
   return createClient(Files, transport)
+}
+
+export function commitsClient({ transport }: CommandContext): Client<typeof Commits> {
+  return createClient(Commits, transport)
 }
 
 export function jobsClient({ transport }: CommandContext): Client<typeof Jobs> {

@@ -87,7 +87,7 @@ test('a branch and a commit tag do not share a name', async () => {
 })
 
 test.each([
-  ['', 'a tag name is needed'],
+  ['', 'a commit tag name is needed'],
   ['a/b', 'tag name ("a/b") invalid: slashes'],
   ['a~1', 'tag name ("a~1") invalid: ~ is not allowed'],
   ['a@b', 'tag name ("a@b") invalid: @ is not allowed'],

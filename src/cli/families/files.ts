@@ -1,5 +1,5 @@
 import type { CommandFamily } from '../command.ts'
-import { parallelismFlag, rawFlag } from './common-flags.ts'
+import { messageFlag, parallelismFlag, rawFlag } from './common-flags.ts'
 
 const files = async () => import('../commands/files.ts')
 const objects = async () => import('../commands/objects.ts')
@@ -19,7 +19,8 @@ directly below PATH.
 Files are appended to, unless --overwrite says otherwise.`,
       examples: [
         'echo hello | pachctl put-file data master /greeting -c',
-        'pachctl put-file data master -c -f report.csv',
+        "pachctl put-file data master -c -m 'third quarter' -f report.csv",
+        'pachctl put-file data@master:/2018 -c -r -f photographs',
         'pachctl put-file data master /2017 -c -r -f photographs',
         'pachctl put-file data master -c -i list-of-files.txt',
       ],
@@ -57,6 +58,7 @@ Files are appended to, unless --overwrite says otherwise.`,
           about: 'with --split: about so many bytes a file',
         },
         { name: 'commit', short: 'c', about: 'open a commit before, and finish it after' },
+        { ...messageFlag, about: 'with --commit: what to say of it, at most 4,096 bytes' },
         { name: 'overwrite', short: 'o', about: 'replace files instead of appending to them' },
       ],
       load: async () => (await import('../commands/put-file.ts')).putFile,
@@ -67,6 +69,7 @@ Files are appended to, unless --overwrite says otherwise.`,
       about: 'print or store a file, or store a directory',
       examples: [
         'pachctl get-file data master /greeting',
+        'pachctl get-file data@master~2:/greeting',
         'pachctl get-file data master / -r -o copy-of-data',
       ],
       flags: [
@@ -102,6 +105,10 @@ Files are appended to, unless --overwrite says otherwise.`,
       name: 'diff-file',
       arguments: 'NEW-REPO NEW-COMMIT NEW-PATH [OLD-REPO OLD-COMMIT OLD-PATH]',
       about: 'show what differs between two paths, or between a path and its parent commit',
+      examples: [
+        'pachctl diff-file data@master:/',
+        'pachctl diff-file data@master:/ data@master~3:/',
+      ],
       flags: [{ name: 'shallow', short: 's', about: 'only one level below the path' }],
       load: async () => (await files()).diffFile,
     },
@@ -112,6 +119,29 @@ Files are appended to, unless --overwrite says otherwise.`,
       flags: [],
       showsStatus: true,
       load: async () => (await files()).deleteFile,
+    },
+    {
+      name: 'history',
+      arguments: 'REPO COMMIT PATH',
+      about: 'list the commits that changed a file or a directory, newest first',
+      details: `Goes from COMMIT back through its parents, and lists those that added, changed or removed what
+is at PATH.`,
+      examples: [
+        'pachctl history data master /greeting',
+        'pachctl history data@master:/2018 -n 10',
+      ],
+      flags: [
+        {
+          name: 'number',
+          short: 'n',
+          value: 'COUNT',
+          isCount: true,
+          default: '0',
+          about: 'at most so many; 0 for all',
+        },
+        rawFlag,
+      ],
+      load: async () => (await import('../commands/history.ts')).history,
     },
     {
       name: 'get-object',

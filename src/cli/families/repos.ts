@@ -1,5 +1,6 @@
 import type { CommandFamily } from '../command.ts'
-import { rawFlag } from './common-flags.ts'
+import { commitTagCommands } from './commit-tags.ts'
+import { messageFlag, rawFlag } from './common-flags.ts'
 
 const commits = async () => import('../commands/commits.ts')
 const repos = async () => import('../commands/repos.ts')
@@ -60,15 +61,17 @@ export const repoCommands: CommandFamily = {
 exist is made.`,
       examples: [
         'pachctl start-commit images master',
-        'pachctl start-commit images patch -p master',
+        'pachctl start-commit images patch -p master~2',
+        "pachctl start-commit images@master -m 'photographs of 2017'",
       ],
       flags: [
         {
           name: 'parent',
           short: 'p',
           value: 'COMMIT',
-          about: 'follow this commit, by id or by branch',
+          about: 'follow this commit, by id, by branch or as in master^',
         },
+        messageFlag,
       ],
       load: async () => (await commits()).startCommit,
     },
@@ -76,13 +79,19 @@ exist is made.`,
       name: 'finish-commit',
       arguments: 'REPO COMMIT',
       about: 'finish an open commit: it becomes readable and never changes again',
-      flags: [],
+      flags: [
+        {
+          ...messageFlag,
+          about: 'what to say of the commit, instead of what was said at its start',
+        },
+      ],
       load: async () => (await commits()).finishCommit,
     },
     {
       name: 'inspect-commit',
       arguments: 'REPO COMMIT',
       about: 'show a commit',
+      examples: ['pachctl inspect-commit images master', 'pachctl inspect-commit images@master^'],
       flags: [rawFlag],
       load: async () => (await commits()).inspectCommit,
     },
@@ -93,7 +102,7 @@ exist is made.`,
       examples: [
         'pachctl list-commit images',
         'pachctl list-commit images master -n 10',
-        'pachctl list-commit images master -f 5d0a3ba7e4c84a8f8a3ce0b0d2f3a1c9',
+        'pachctl list-commit images@master -f master~3',
       ],
       flags: [
         { name: 'from', short: 'f', value: 'COMMIT', about: 'stop before this ancestor of TO' },
@@ -115,7 +124,7 @@ exist is made.`,
       about: 'wait for all that is made from some commits, and list it',
       examples: [
         'pachctl flush-commit images/master',
-        'pachctl flush-commit images/master -r edges',
+        'pachctl flush-commit images@master^ -r edges',
       ],
       flags: [
         {
@@ -149,6 +158,7 @@ exist is made.`,
       flags: [],
       load: async () => (await commits()).deleteCommit,
     },
+    ...commitTagCommands,
     {
       name: 'list-branch',
       arguments: 'REPO',
@@ -159,7 +169,11 @@ exist is made.`,
     {
       name: 'set-branch',
       arguments: 'REPO COMMIT NEW-BRANCH',
-      about: 'point a branch at a commit, by id or by another branch',
+      about: 'point a branch at a commit, by id or by another name',
+      examples: [
+        'pachctl set-branch images master stable',
+        'pachctl set-branch images@master^ master',
+      ],
       flags: [],
       load: async () => (await branches()).setBranch,
     },

@@ -8,13 +8,17 @@ import type { CommandContext } from '../command.ts'
  */
 export async function commitAround(
   context: CommandContext,
-  { repo, branch }: { readonly repo: string; readonly branch: string },
+  {
+    repo,
+    branch,
+    message,
+  }: { readonly repo: string; readonly branch: string; readonly message: string },
   work: (commit: string) => Promise<void>,
 ): Promise<void> {
   // Loaded here: without --commit, nothing but contents is sent, which needs no generated code.
   const { pfsClient } = await import('../pfs-client.ts')
   const pfs = pfsClient(context)
-  const { id } = await pfs.startCommit({ parent: { repo: { name: repo } }, branch })
+  const { id } = await pfs.startCommit({ parent: { repo: { name: repo } }, branch, message })
   const tellAndEnd = (): void => {
     process.stderr.write(interruptText(repo, id))
     // No handler is left, so this is what it would have been.

@@ -2,7 +2,7 @@ import { InvalidArgumentError } from '../../base/errors.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 
-/** The most commits that a name goes back, all its steps together: some ten milliseconds. */
+/** The most commits that a name goes back, all its steps together: some 50 ms. */
 export const ancestryStepsMax = 10_000
 /** The most steps that a name has, as `^` or `~3` is one: each may need a look-up of what is before it. */
 const ancestryPartsMax = 64
@@ -77,7 +77,7 @@ export async function walkBack(
 
 export function malformedCommitName(text: string): InvalidArgumentError {
   return new InvalidArgumentError(
-    `commit name ${shown(text)} makes no sense: behind the name of a branch, a tag or a commit, write ^ for the parent or ~N for the N-th commit before, as in master^ or master~3`,
+    `commit name ${shown(text)} makes no sense: behind a branch, a commit tag or a commit id, write ^ for the parent or ~N for the N-th commit before, as in master^ or master~3`,
   )
 }
 
