@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { utf8 } from '../base/bytes.ts'
 import { CancelledError } from '../base/errors.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
@@ -129,6 +129,19 @@ test('history is read in stretches of 100 commits, and stops when it is cancelle
   await history.next()
   cancel.abort()
   await expect(history.next()).rejects.toBeInstanceOf(CancelledError)
+})
+
+test('a commit costs one look-up, none if its tree is that of the next, and none behind the last wanted', async () => {
+  const steps = Array.from({ length: 150 }, (_, index) => ({ [`g${index}`]: '1' }))
+  const repo = await repoOf([{ f: '1' }, ...steps, {}, {}, {}, { f: '2' }])
+  const lookUp = vi.spyOn(world.ports.trees, 'get')
+  expect(await words(repo, 'f')).toEqual(['c154 changed 1', 'c0 added 1'])
+  // The empty commits have the tree of the one before them.
+  expect(lookUp).toHaveBeenCalledTimes(steps.length + 3 - 1)
+  lookUp.mockClear()
+  expect(await words(repo, 'f', { countMax: 1 })).toEqual(['c154 changed 1'])
+  expect(lookUp.mock.calls.length).toBeLessThanOrEqual(101)
+  lookUp.mockRestore()
 })
 
 test('the history of a path is where neighbouring commits differ', async () => {
