@@ -166,6 +166,9 @@ describe('messages', () => {
     await commitFiles(pachd, { repo, branch: 'master' }, {})
     const { commitInfo } = await pachd.pfs.listCommit({ repo: { name: repo } })
     expect(commitInfo.map(({ message }) => message)).toEqual(['', 'raw\ndata'])
+    const tree = { hash: commitInfo[0]?.tree?.hash ?? '' }
+    const built = await pachd.pfs.buildCommit({ parent, tree, message: 'built' })
+    expect((await pachd.pfs.inspectCommit({ commit: built })).message).toBe('built')
   })
 
   test('a message that is too long is refused, and nothing happens', async () => {
