@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import type { CommandSpec, FlagSpec } from '../src/cli/command.ts'
 import { loadFamilies } from '../src/cli/command-table.ts'
 import { commonFlags } from '../src/cli/families/common-flags.ts'
-import { flagAbout, flagForm, usageLine } from '../src/cli/help.ts'
+import { flagAbout, flagForm, usageLines } from '../src/cli/help.ts'
 
 export const referencePath = 'docs/cli.md'
 
@@ -27,10 +27,14 @@ export async function referenceText(): Promise<string> {
     'pachctl works with the pachd that the environment variable `ADDRESS` names as `HOST:PORT`; else',
     'with the one that `v1.pachd_address` of `~/.pachyderm/config.json` names; else with `0.0.0.0:30650`.',
     '',
-    'Commands, their flags, what they print and their texts of errors are those of 1.5. Wherever a',
-    'command takes a commit, the name of a branch stands for its head. `--raw` prints the JSON form of',
-    'protobuf messages, one after another. A command that fails says why on standard error and exits',
-    'with 1; one whose output nobody reads to the end exits with 0 and no word.',
+    'Commands, their flags, what they print and their texts of errors are those of 1.5. `--raw` prints',
+    'the JSON form of protobuf messages, one after another. A command that fails says why on standard',
+    'error and exits with 1; one whose output nobody reads to the end exits with 0 and no word.',
+    '',
+    'Wherever a command takes a commit, that is a branch (which stands for its head), a commit tag or an',
+    'id, and `^` or `~N` behind it goes back to its parent, or N commits: `master^`, `master~3`. Repo,',
+    'commit and path may be one argument, `REPO@COMMIT:PATH`, as in `images@master~3:/cat.png`;',
+    'commands that take this show it below.',
     '',
     index.join(''),
     `Flags of every command:\n\n${flagTable(commonFlags)}`,
@@ -43,7 +47,7 @@ function commandSection(command: CommandSpec): string {
   const parts = [
     `### ${name}\n`,
     `${about.slice(0, 1).toUpperCase()}${about.slice(1)}.\n`,
-    `\`\`\`\n${usageLine(command)}\n\`\`\`\n`,
+    `\`\`\`\n${usageLines(command).join('\n')}\n\`\`\`\n`,
   ]
   if (details !== undefined) parts.push(`${details}\n`)
   if (flags.length > 0) parts.push(flagTable(flags))

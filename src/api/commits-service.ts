@@ -1,13 +1,17 @@
 import { Commits } from '../gen/pachyderm_pb.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { branchChangeMessage, preferenceOf } from './commits/branch-change.ts'
+import { commitTagHandlers } from './commits/commit-tags.ts'
 import { deletedBatches } from './commits/deleted-batches.ts'
 import { service, type Route } from './grpc/service.ts'
 import { requireCommit, requireText } from './pfs/names.ts'
 
-/** pachyderm.Commits: what can be done with commits that are finished. */
-export function commitsRoutes({ branchChanges, deletions }: Versioning): readonly Route[] {
+/** pachyderm.Commits: what 1.5 cannot do with commits. */
+export function commitsRoutes(versioning: Versioning): readonly Route[] {
+  const { branchChanges, deletions } = versioning
   return service(Commits, {
+    ...commitTagHandlers(versioning),
+
     async mergeBranch({ from, into, message, dryRun, prefer }, { signal }) {
       const { repo, commit } = requireCommit(from, 'from')
       const names = { repo, from: commit, into: requireText(into, 'into', 'a branch is needed') }

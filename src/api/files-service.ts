@@ -1,6 +1,7 @@
 import { Files } from '../gen/pachyderm_pb.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { diffBatches } from './files/diff-batches.ts'
+import { fileHistoryHandlers } from './files/file-history.ts'
 import { putFilesHandlers } from './files/put-files.ts'
 import { copyHandlers } from './files/copies.ts'
 import { service, type Route } from './grpc/service.ts'
@@ -13,6 +14,7 @@ export function filesRoutes(versioning: Versioning): readonly Route[] {
   return service(Files, {
     ...putFilesHandlers(versioning),
     ...copyHandlers(versioning),
+    ...fileHistoryHandlers(versioning),
     listFiles: {
       async *encoded({ file }, { signal }) {
         yield* batchedListing(await listFiles(versioning, requireFile(file), signal))

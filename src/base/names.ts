@@ -3,6 +3,7 @@ import { InvalidArgumentError } from './errors.ts'
 
 export type RepoName = Brand<string, 'RepoName'>
 export type BranchName = Brand<string, 'BranchName'>
+export type CommitTag = Brand<string, 'CommitTag'>
 export type CommitId = Brand<string, 'CommitId'>
 export type PipelineName = Brand<string, 'PipelineName'>
 export type JobId = Brand<string, 'JobId'>
@@ -29,24 +30,42 @@ export function parseRepoName(text: string): RepoName {
 
 /** For a branch that is about to be made; look-ups take any text. */
 export function parseBranchName(text: string): BranchName {
-  if (text === '') throw new InvalidArgumentError('a branch name is needed, but none was given')
+  requireRefName(text, 'branch')
+  return text as BranchName
+}
+
+/** For a commit tag that is about to be made: named as branches are. */
+export function parseCommitTag(text: string): CommitTag {
+  requireRefName(text, 'commit tag')
+  return text as CommitTag
+}
+
+/** @throws {InvalidArgumentError} unless `text` may name a commit among branches, tags and ids. */
+function requireRefName(text: string, what: 'branch' | 'commit tag'): void {
+  if (text === '') throw new InvalidArgumentError(`a ${what} name is needed, but none was given`)
   if (text.length === commitIdLength) {
     throw new InvalidArgumentError(
-      `branch name ${text} cannot be of the same length as commit IDs (${commitIdLength} characters)`,
+      `${what} name ${text} cannot be of the same length as commit IDs (${commitIdLength} characters)`,
     )
   }
   if (text.length > nameLengthMax) {
     throw new InvalidArgumentError(
-      `branch name of ${text.length} characters is too long: at most ${nameLengthMax} are allowed`,
+      `${what} name of ${text.length} characters is too long: at most ${nameLengthMax} are allowed`,
     )
   }
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   if (/[/\u0000-\u001f\u007f]/.test(text)) {
     throw new InvalidArgumentError(
-      `branch name (${JSON.stringify(text)}) invalid: slashes and control characters are not allowed`,
+      `${what} name (${JSON.stringify(text)}) invalid: slashes and control characters are not allowed`,
     )
   }
-  return text as BranchName
+  // They mean something in `repo@branch:/path` and in `branch~2^`.
+  const special = /[\^~@:]/.exec(text)?.[0]
+  if (special !== undefined) {
+    throw new InvalidArgumentError(
+      `${what} name (${JSON.stringify(text)}) invalid: ${special} is not allowed in it, since it has a meaning where commits are named, as in master^, master~2 or repo@master:/path`,
+    )
+  }
 }
 
 export function isCommitId(text: string): text is CommitId {

@@ -1,16 +1,20 @@
 import type { CommandFamily, CommandSpec, FlagSpec } from './command.ts'
 import { commonFlags } from './families/common-flags.ts'
+import { joinedForm } from './parsing/argument-form.ts'
 
-export function usageLine(command: CommandSpec): string {
-  const args = command.arguments === '' ? '' : ` ${command.arguments}`
+/** How a command is called: one line, or two where `REPO@COMMIT:PATH` may join arguments. */
+export function usageLines(command: CommandSpec): readonly string[] {
   const flags = command.flags.length === 0 ? '' : ' [flags]'
-  return `pachctl ${command.name}${args}${flags}`
+  const joined = joinedForm(command.arguments)
+  const forms = joined === undefined ? [command.arguments] : [command.arguments, joined]
+  return forms.map((form) => `pachctl ${command.name}${form === '' ? '' : ` ${form}`}${flags}`)
 }
 
 /** What is shown when a command was called wrongly. */
 export function usageText(command: CommandSpec): string {
   const flags = command.flags.length === 0 ? '' : `\nFlags:\n${flagLines(command.flags)}`
-  return `Usage:\n  ${usageLine(command)}\n${flags}`
+  const lines = usageLines(command).map((line) => `  ${line}\n`)
+  return `Usage:\n${lines.join('')}${flags}`
 }
 
 /** The help of one command. */
@@ -77,7 +81,12 @@ const topics: Readonly<Record<string, string>> = {
   pachctl list-repo
 `,
   commit: `A commit is a state of all files of a repo. While it is open, files can be put into it and
-deleted from it; once finished, it never changes. A branch is a name for the newest commit of a line.
+deleted from it; once finished, it never changes. A branch is a name for the newest commit of a line;
+a commit tag is a name that stays at its commit.
+
+Wherever a command takes a commit, it may be named by a branch, a commit tag or an id, and ^ or ~N
+behind it goes back: master^ is the commit before master's, master~3 the third before. Repo, commit and
+path may be one argument, as in images@master~3:/cat.png.
 
   pachctl start-commit images master
   pachctl put-file images master -f cat.png

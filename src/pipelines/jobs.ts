@@ -3,6 +3,7 @@ import { FailedPreconditionError, NotFoundError } from '../base/errors.ts'
 import type { JobId } from '../base/names.ts'
 import type { Database } from '../database/database.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
+import { resolveCommitId } from '../versioning/commit-records.ts'
 import { decodeDatum, type DatumRecord } from './datum-sets.ts'
 import { failuresAmong, findResult, findResults } from './datum-results.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
@@ -89,13 +90,25 @@ export class Jobs {
     return (job) => specs.get(specName(job))
   }
 
-  /** Newest first; of one pipeline, or of all. */
-  async list(pipeline?: string): Promise<readonly JobRecord[]> {
-    return await this.#database.read((tx) =>
-      pipeline === undefined || pipeline === ''
-        ? selectJobs(tx, 'ORDER BY sequence DESC')
-        : selectJobs(tx, 'WHERE pipeline = ? ORDER BY sequence DESC', pipeline),
-    )
+  /**
+   * Newest first; of one pipeline, or of all; with `inputs`, commits named as in `resolveCommitId`,
+   * only those that read all of them.
+   */
+  async list(
+    pipeline?: string,
+    inputs: readonly { readonly repo: string; readonly commit: string }[] = [],
+  ): Promise<readonly JobRecord[]> {
+    return await this.#database.read(async (tx) => {
+      const wanted: string[] = []
+      for (const { repo, commit } of inputs) wanted.push(await resolveCommitId(tx, repo, commit))
+      const jobs =
+        pipeline === undefined || pipeline === ''
+          ? await selectJobs(tx, 'ORDER BY sequence DESC')
+          : await selectJobs(tx, 'WHERE pipeline = ? ORDER BY sequence DESC', pipeline)
+      return jobs.filter((job) =>
+        wanted.every((id) => job.inputs.some((input) => String(input.commit) === id)),
+      )
+    })
   }
 
   /** Kills what runs of it; a job that has ended stays as it is. */

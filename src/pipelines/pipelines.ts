@@ -3,7 +3,7 @@ import { AlreadyExistsError, InvalidArgumentError } from '../base/errors.ts'
 import type { BranchName, RepoName } from '../base/names.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
-import { findBranch, setHead } from '../versioning/branches.ts'
+import { findBranch, requireNoTag, setHead } from '../versioning/branches.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import { createRepo, deleteRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.ts'
 import type { DatumWorkers } from './datum-worker.ts'
@@ -20,6 +20,7 @@ import {
   type PipelineRecord,
 } from './pipeline-records.ts'
 import type { RequestedSpec } from './requested-specs.ts'
+import { withFromIds } from './specs/from-commits.ts'
 import { checkSpec, type PipelineSpec } from './specs.ts'
 import { parseJobState, type JobState } from './states.ts'
 import type { Triggers } from './triggers.ts'
@@ -66,7 +67,7 @@ export class Pipelines {
    * @throws {NotFoundError} for an input repo that does not exist.
    */
   async create(request: RequestedSpec): Promise<void> {
-    const spec = checkSpec(request)
+    const spec = await this.#check(request)
     const now = this.#clock.now()
     await this.#database.transact(async (tx) => {
       if ((await findPipeline(tx, spec.name)) !== undefined) {
@@ -95,7 +96,7 @@ export class Pipelines {
    * @throws {PipelineNotFoundError}
    */
   async update(request: RequestedSpec, options: { readonly reprocess: boolean }): Promise<void> {
-    const spec = checkSpec(request)
+    const spec = await this.#check(request)
     const now = this.#clock.now()
     await this.#database.transact(async (tx) => {
       const old = await getPipeline(tx, spec.name)
@@ -175,6 +176,13 @@ export class Pipelines {
     })
   }
 
+  async #check(request: RequestedSpec): Promise<PipelineSpec> {
+    const { input } = request
+    if (input === undefined) return checkSpec(request)
+    const resolved = await this.#database.read((tx) => withFromIds(tx, input))
+    return checkSpec({ ...request, input: resolved })
+  }
+
   async #info(tx: ReadTransaction, pipeline: PipelineRecord): Promise<PipelineInfo> {
     const rows = await tx.all<{ readonly state: string; readonly count: number }>(
       'SELECT state, COUNT(*) AS count FROM jobs WHERE pipeline_id = ? GROUP BY state',
@@ -190,6 +198,7 @@ export class Pipelines {
     const inputs: RepoName[] = []
     for (const atom of branchesOf(spec.input)) inputs.push((await getRepo(tx, atom.repo)).name)
     await putOutputRepo(tx, spec, inputs, now)
+    await requireNoTag(tx, spec.name, spec.outputBranch)
     await putPipeline(tx, pipeline, now)
     await this.#triggers.beginWith(tx, pipeline)
   }
@@ -198,7 +207,9 @@ export class Pipelines {
     const repo = old.name as string as RepoName
     const branch = await findBranch(tx, repo, old.spec.outputBranch)
     if (branch === undefined) return
-    await setHead(tx, this.#onHeadReady, { ...branch, name: nameOfOld(old) })
+    const name = nameOfOld(old)
+    await requireNoTag(tx, repo, name)
+    await setHead(tx, this.#onHeadReady, { ...branch, name })
   }
 
   async #carryJobs(tx: Transaction, old: PipelineRecord, now: PipelineRecord): Promise<void> {

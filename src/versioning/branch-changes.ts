@@ -14,6 +14,7 @@ import {
 import { type FileCounts, mergeTrees, noFiles, treeChange } from './commits/tree-changes.ts'
 import { CommitBusyError } from './errors.ts'
 import type { VersioningPorts } from './ports.ts'
+import { parseCommitMessage } from './records/commit-messages.ts'
 import { checkCancelled } from './records/cancellation.ts'
 import { commonAncestor } from './records/commit-parents.ts'
 import { getRepo } from './repos.ts'
@@ -48,7 +49,6 @@ export interface BranchChange {
 
 /** Tries to make the commit while its branch keeps moving. */
 const attemptsMax = 5
-const messageLengthMax = 64 * 1024
 
 type Finished = CommitInfo & { readonly tree: CommitTree }
 
@@ -137,11 +137,7 @@ export class BranchChanges {
     { message, signal }: ChangeOptions,
     attempt: () => Promise<BranchChange | 'moved'>,
   ): Promise<BranchChange> {
-    if (message.length > messageLengthMax) {
-      throw new InvalidArgumentError(
-        `message of ${message.length} characters is too long: at most ${messageLengthMax} are allowed`,
-      )
-    }
+    parseCommitMessage(message)
     for (let count = 0; count < attemptsMax; count += 1) {
       checkCancelled(signal)
       const change = await attempt()

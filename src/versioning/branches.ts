@@ -1,8 +1,9 @@
 import { parseBranchName, type BranchName, type CommitId, type RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { getCommit } from './commit-records.ts'
-import { BranchNotFoundError } from './errors.ts'
+import { BranchNotFoundError, NameInUseError } from './errors.ts'
 import { branchTopic, type OnHeadReady, type VersioningPorts } from './ports.ts'
+import { findCommitTag } from './records/commit-tag-rows.ts'
 import { nextWritten } from './records/write-sequence.ts'
 
 export interface BranchInfo {
@@ -66,13 +67,32 @@ export async function deleteBranch(tx: Transaction, repo: string, branch: string
   await tx.emit(branchTopic, `${repo}/${branch}`)
 }
 
-/** A branch that exists keeps its name, whatever it looks like; a new one's name is checked. */
+/**
+ * A branch that exists keeps its name, whatever it looks like; a new one's name is checked.
+ *
+ * @throws {NameInUseError} when a commit tag has that name.
+ */
 export async function branchToSet(
   tx: ReadTransaction,
   repo: string,
   branch: string,
 ): Promise<BranchName> {
-  return (await findBranch(tx, repo, branch))?.name ?? parseBranchName(branch)
+  const existing = await findBranch(tx, repo, branch)
+  if (existing !== undefined) return existing.name
+  const name = parseBranchName(branch)
+  await requireNoTag(tx, repo, name)
+  return name
+}
+
+/** For a branch that is about to be made. @throws {NameInUseError} when a commit tag has its name. */
+export async function requireNoTag(
+  tx: ReadTransaction,
+  repo: string,
+  branch: BranchName,
+): Promise<void> {
+  if ((await findCommitTag(tx, repo, branch)) !== undefined) {
+    throw new NameInUseError(repo, branch, 'tag')
+  }
 }
 
 /** Points a branch at `commit`, an id or another branch; open commits are allowed. */
@@ -100,7 +120,7 @@ export class Branches {
     this.#ports = ports
   }
 
-  /** `commit` is an id or another branch; open commits are allowed. */
+  /** `commit` is as in `resolveCommitId`; open commits are allowed. */
   async set(repo: string, branch: string, commit: string): Promise<void> {
     const { database, onHeadReady } = this.#ports
     await database.transact((tx) => setBranch(tx, onHeadReady, { repo, branch, commit }))

@@ -1,12 +1,14 @@
 import type { Instant } from '../base/clock.ts'
 import { assert } from '../base/errors.ts'
-import type { CommitId, RepoName } from '../base/names.ts'
+import { type CommitId, isCommitId, type RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
 import type { DirectoryEntry, TreeRoot } from '../storage/file-trees.ts'
-import { CommitNotFoundError, RepoNotFoundError } from './errors.ts'
+import { AncestorNotFoundError, CommitNotFoundError, RepoNotFoundError } from './errors.ts'
 import { commitTopic, repoTopic, type CommitName } from './ports.ts'
+import { malformedCommitName, parseAncestry, walkBack } from './records/commit-ancestry.ts'
 import { commitAncestors, writeCommitProvenance } from './records/commit-provenance.ts'
 import { addMergeParent } from './records/commit-parents.ts'
+import { findCommitTag } from './records/commit-tag-rows.ts'
 import { nextWritten } from './records/write-sequence.ts'
 
 /** The tree of a finished commit. */
@@ -27,12 +29,16 @@ export type CommitState =
   | { readonly kind: 'open' }
   | { readonly kind: 'finished'; readonly finishedAt: Instant; readonly tree: CommitTree }
 
-export interface CommitInfo extends CommitName {
+/** A commit without what it is made from. */
+export interface CommitSummary extends CommitName {
   readonly parent: CommitId | undefined
   readonly startedAt: Instant
   readonly state: CommitState
-  /** What people said about it; often empty. */
+  /** What somebody said of it; empty for nothing. At most 4,096 bytes. */
   readonly message: string
+}
+
+export interface CommitInfo extends CommitSummary {
   /** Every commit that this one is made from, near and far. */
   readonly provenance: readonly CommitName[]
 }
@@ -48,10 +54,10 @@ export interface FinishedCommit extends CommitName {
   readonly tree: CommitTree
   /** What the repo's size grows by: the full new sizes of files added or changed. */
   readonly addedBytes: number
-  /** For people. */
-  readonly message?: string
   /** A commit whose changes it has, besides those of `parent`. */
   readonly mergeParent?: CommitId
+  /** Checked by `parseCommitMessage`. */
+  readonly message?: string
 }
 
 /** Makes the commit; moves no branch: see `setHead`. @throws {RepoNotFoundError} */
@@ -72,7 +78,7 @@ export async function insertFinishedCommit(tx: Transaction, commit: FinishedComm
     commit.tree.fileCount,
     written,
     commit.addedBytes,
-    commit.message ?? null,
+    commit.message ?? '',
   )
   if (commit.mergeParent !== undefined) await addMergeParent(tx, commit.id, commit.mergeParent)
   await writeCommitProvenance(tx, commit.id, commit.provenance)
@@ -86,18 +92,21 @@ export async function insertOpenCommit(
     readonly parent: CommitId | undefined
     readonly provenance: readonly CommitName[]
     readonly startedAt: Instant
+    /** Checked by `parseCommitMessage`. */
+    readonly message?: string
   },
 ): Promise<void> {
   const repo = await tx.get('SELECT name FROM repos WHERE name = ?', commit.repo)
   if (repo === undefined) throw new RepoNotFoundError(commit.repo)
   await tx.run(
-    `INSERT INTO commits (id, repo, parent, started_at, written, staged_last, sealed_until)
-       VALUES (?, ?, ?, ?, ?, 0, 0)`,
+    `INSERT INTO commits (id, repo, parent, started_at, written, staged_last, sealed_until, message)
+       VALUES (?, ?, ?, ?, ?, 0, 0, ?)`,
     commit.id,
     commit.repo,
     commit.parent ?? null,
     commit.startedAt,
     await nextWritten(tx),
+    commit.message ?? '',
   )
   await writeCommitProvenance(tx, commit.id, commit.provenance)
   await tx.emit(commitTopic, `${commit.repo}/${commit.id}`)
@@ -107,19 +116,27 @@ export async function insertOpenCommit(
 export async function setFinished(
   tx: Transaction,
   commit: CommitName,
-  end: { readonly finishedAt: Instant; readonly tree: CommitTree; readonly addedBytes: number },
+  end: {
+    readonly finishedAt: Instant
+    readonly tree: CommitTree
+    readonly addedBytes: number
+    /** Replaces the message, if it is not empty. Checked by `parseCommitMessage`. */
+    readonly message?: string
+  },
 ): Promise<void> {
   const written = await nextWritten(tx)
   await growRepo(tx, commit.repo, { addedBytes: end.addedBytes, written })
   const changed = await tx.run(
     `UPDATE commits SET finished_at = ?, root = ?, size_bytes = ?, file_count = ?, written = ?,
-       added_bytes = ?, sealed_until = 0 WHERE id = ? AND finished_at IS NULL`,
+       added_bytes = ?, sealed_until = 0, message = COALESCE(?, message)
+       WHERE id = ? AND finished_at IS NULL`,
     end.finishedAt,
     end.tree.root,
     end.tree.sizeBytes,
     end.tree.fileCount,
     written,
     end.addedBytes,
+    end.message === '' ? null : (end.message ?? null),
     commit.id,
   )
   assert(changed === 1, 'a commit that finishes was open')
@@ -152,7 +169,7 @@ export type CommitRow = {
   readonly size_bytes: number | null
   readonly file_count: number | null
   readonly written: number
-  readonly message: string | null
+  readonly message: string
 }
 
 export const commitColumns =
@@ -167,14 +184,17 @@ export function commitColumnsOf(table: string): string {
 }
 
 export async function commitInfo(tx: ReadTransaction, row: CommitRow): Promise<CommitInfo> {
+  return { ...commitSummary(row), provenance: await commitAncestors(tx, row.id) }
+}
+
+export function commitSummary(row: CommitRow): CommitSummary {
   return {
     repo: row.repo,
     id: row.id,
     parent: row.parent ?? undefined,
     startedAt: row.started_at,
     state: commitState(row),
-    message: row.message ?? '',
-    provenance: await commitAncestors(tx, row.id),
+    message: row.message,
   }
 }
 
@@ -188,7 +208,7 @@ function commitState(row: CommitRow): CommitState {
   return { kind: 'finished', finishedAt: row.finished_at, tree }
 }
 
-/** The commit that `name` says: first as a branch of the repo, else as an id. */
+/** The commit that `name` says, as in `resolveCommitId`. */
 export async function findCommit(
   tx: ReadTransaction,
   repo: string,
@@ -206,6 +226,8 @@ export async function findCommit(
 /**
  * @throws {RepoNotFoundError}
  * @throws {CommitNotFoundError}
+ * @throws {AncestorNotFoundError}
+ * @throws {InvalidArgumentError} for a name that is malformed.
  */
 export async function getCommit(
   tx: ReadTransaction,
@@ -227,18 +249,65 @@ export async function commitNotFound(
   return row === undefined ? new RepoNotFoundError(repo) : new CommitNotFoundError(repo, name)
 }
 
-/** The head of the branch `name`, else `name` itself, which may be no commit's. */
+/**
+ * The one place that says what the name of a commit means: the head of a branch, else the commit of
+ * a tag, else an id; where nothing is called exactly so, what `parseAncestry` makes of it. Returns
+ * `name` itself when it means nothing: it is no commit's id.
+ *
+ * Costs one look-up for each commit that a name goes back, at most `ancestryStepsMax`.
+ *
+ * @throws {AncestorNotFoundError} when the line of commits is shorter.
+ * @throws {InvalidArgumentError} for a name that is malformed, or goes back too far.
+ */
 export async function resolveCommitId(
   tx: ReadTransaction,
   repo: string,
   name: string,
 ): Promise<string> {
-  const branch = await tx.get<{ readonly head: string }>(
+  const named = await namedCommit(tx, repo, name)
+  if (named !== undefined) return named
+  const ancestry = parseAncestry(name)
+  for (const base of ancestry?.bases ?? []) {
+    const start = await exactCommit(tx, repo, base.name)
+    if (start === undefined) continue
+    const end = await walkBack(tx, start, base.steps)
+    if ('id' in end) return end.id
+    throw new AncestorNotFoundError({ repo, name, start, ancestorCount: end.ancestorCount })
+  }
+  if (ancestry?.mayBeMalformed === true) throw malformedCommitName(name)
+  return name
+}
+
+/** What a branch or a commit tag of exactly this name points at. */
+async function namedCommit(
+  tx: ReadTransaction,
+  repo: string,
+  name: string,
+): Promise<CommitId | undefined> {
+  const branch = await tx.get<{ readonly head: CommitId }>(
     'SELECT head FROM branches WHERE repo = ? AND name = ?',
     repo,
     name,
   )
-  return branch?.head ?? name
+  if (branch !== undefined) return branch.head
+  // No tag is as long as an id.
+  if (isCommitId(name)) return undefined
+  return (await findCommitTag(tx, repo, name))?.id
+}
+
+async function exactCommit(
+  tx: ReadTransaction,
+  repo: string,
+  name: string,
+): Promise<CommitId | undefined> {
+  const named = await namedCommit(tx, repo, name)
+  if (named !== undefined) return named
+  const row = await tx.get<{ readonly id: CommitId }>(
+    'SELECT id FROM commits WHERE id = ? AND repo = ?',
+    name,
+    repo,
+  )
+  return row?.id
 }
 
 /** The first finished commit of `repo` whose provenance contains all of `commits`. */

@@ -20,6 +20,7 @@ type Event =
   | 'put in a transaction'
   | 'finish in a transaction'
   | 'delete commit'
+  | 'delete tagged commit'
   | 'delete repo'
   | 'expire'
 
@@ -35,6 +36,7 @@ const moves: Readonly<
     'put in a transaction': ['open'],
     'finish in a transaction': ['finished'],
     'delete commit': ['none'],
+    'delete tagged commit': ['open', 'it is tagged'],
     'delete repo': ['none'],
     expire: ['open'],
   },
@@ -46,6 +48,7 @@ const moves: Readonly<
     'put in a transaction': ['sealed'],
     'finish in a transaction': ['finished'],
     'delete commit': ['none'],
+    'delete tagged commit': ['sealed', 'it is tagged'],
     'delete repo': ['none'],
     expire: ['open'],
   },
@@ -57,6 +60,7 @@ const moves: Readonly<
     'put in a transaction': ['finished', 'is not open'],
     'finish in a transaction': ['finished', 'has already been finished'],
     'delete commit': ['finished', 'cannot delete finished commit'],
+    'delete tagged commit': ['finished', 'cannot delete finished commit'],
     'delete repo': ['none'],
     expire: ['finished'],
   },
@@ -76,7 +80,7 @@ async function setSeal(repo: string, until: number): Promise<void> {
 
 /** Calls; a call that waits for a sealed commit is cancelled. */
 async function cause(event: Event, repo: string, waits: boolean): Promise<void> {
-  const { commits, repos, transactions, writes } = world.versioning
+  const { commits, commitTags, repos, transactions, writes } = world.versioning
   const file = { repo, commit: 'master', path: 'f' }
   const cancel = new AbortController()
   const { signal } = cancel
@@ -94,6 +98,10 @@ async function cause(event: Event, repo: string, waits: boolean): Promise<void> 
     'finish in a transaction': () =>
       transactions.run([{ kind: 'finish-commit', repo, commit: 'master' }]),
     'delete commit': () => commits.delete(repo, 'master'),
+    'delete tagged commit': async () => {
+      await commitTags.set({ repo, commit: 'master', tag: 'v1', move: false })
+      await commits.delete(repo, 'master')
+    },
     'delete repo': () => repos.delete(repo, { force: false }),
     expire: () => setSeal(repo, world.ports.clock.now() - 1),
   }

@@ -12,7 +12,9 @@ import {
   insertFinishedCommit,
   insertOpenCommit,
 } from './commit-records.ts'
+import { requireUntagged } from './commit-tags.ts'
 import { ParentNotFinishedError } from './errors.ts'
+import { parseCommitMessage } from './records/commit-messages.ts'
 import { type CommitName, type OnHeadReady, type VersioningPorts } from './ports.ts'
 import { getRepo } from './repos.ts'
 import { finishCommit } from './commits/finish.ts'
@@ -24,12 +26,14 @@ import { sweepCommit } from './staging/sweep.ts'
 /** Where a new commit goes: all names come as text and are parsed here. */
 export interface NewCommit {
   readonly repo: string
-  /** A commit id or branch; default: the head of `branch`, else none. */
+  /** As in `resolveCommitId`; default: the head of `branch`, else none. */
   readonly parent?: string | undefined
   /** Moves to the new commit at once. */
   readonly branch?: string | undefined
   /** Commits (by id, not by branch) that this one is made from. */
   readonly provenance?: readonly { readonly repo: string; readonly id: string }[] | undefined
+  /** At most 4,096 bytes. */
+  readonly message?: string | undefined
 }
 
 /**
@@ -44,7 +48,8 @@ export async function startCommit(
 ): Promise<CommitName> {
   const place = await placeOf(tx, commit)
   const name: CommitName = { repo: place.repo, id: commit.id }
-  await insertOpenCommit(tx, { ...place, ...name, startedAt: commit.startedAt })
+  const message = parseCommitMessage(commit.message ?? '')
+  await insertOpenCommit(tx, { ...place, ...name, startedAt: commit.startedAt, message })
   await moveBranch(tx, onHeadReady, name, commit.branch)
   return name
 }
@@ -69,6 +74,7 @@ export class Commits {
   /** A finished commit of a tree that is stored already; nothing is inherited from the parent. */
   async build(commit: NewCommit & { readonly tree: CommitTree }): Promise<CommitName> {
     const { chunks, clock, database, onHeadReady, random } = this.#ports
+    const message = parseCommitMessage(commit.message ?? '')
     await chunks.flush()
     const id = parseCommitId(newHexId(random))
     const at = clock.now()
@@ -76,8 +82,9 @@ export class Commits {
       const place = await placeOf(tx, commit)
       const name: CommitName = { repo: place.repo, id }
       const times = { startedAt: at, finishedAt: at }
-      const addedBytes = commit.tree.sizeBytes
-      await insertFinishedCommit(tx, { ...place, ...name, ...times, tree: commit.tree, addedBytes })
+      const { tree } = commit
+      const facts = { tree, addedBytes: tree.sizeBytes, message }
+      await insertFinishedCommit(tx, { ...place, ...name, ...times, ...facts })
       await moveBranch(tx, onHeadReady, name, commit.branch)
       return name
     })
@@ -90,11 +97,21 @@ export class Commits {
    * @throws {FileDirectoryConflictError} when a staged file is where a directory is, or the reverse; the
    * commit stays open and readable, and deleting that path repairs it.
    */
-  async finish(repo: string, commit: string, signal?: AbortSignal): Promise<CommitInfo> {
-    return finishCommit(this.#ports, this.#openTrees, { repo, commit, signal })
+  async finish(
+    repo: string,
+    commit: string,
+    options: {
+      /** Replaces what was said at the start, if it is not empty. */
+      readonly message?: string | undefined
+      readonly signal?: AbortSignal | undefined
+    } = {},
+  ): Promise<CommitInfo> {
+    const message = parseCommitMessage(options.message ?? '')
+    const { signal } = options
+    return finishCommit(this.#ports, this.#openTrees, { repo, commit, message, signal })
   }
 
-  /** `commit` is a branch or an id. */
+  /** `commit` is as in `resolveCommitId`. */
   async inspect(repo: string, commit: string): Promise<CommitInfo> {
     return this.#ports.database.read((tx) => getCommit(tx, repo, commit))
   }
@@ -132,7 +149,11 @@ export class Commits {
     }
   }
 
-  /** Open commits only: branches that point at it move to its parent, or go. */
+  /**
+   * Open commits only: branches that point at it move to its parent, or go.
+   *
+   * @throws {CommitTaggedError}
+   */
   async delete(repo: string, commit: string): Promise<void> {
     const { database, onHeadReady } = this.#ports
     const deleted = await database.transact((tx) => deleteCommit(tx, onHeadReady, repo, commit))
@@ -154,6 +175,7 @@ export async function deleteCommit(
       `cannot delete finished commit ${found.id}: commit ${repo}/${found.id} has already finished; to delete it with all that was made from it, use pachctl delete-commit --recursive`,
     )
   }
+  await requireUntagged(tx, [found.id])
   await deleteOpenCommit(tx, onHeadReady, found)
   return found.id
 }

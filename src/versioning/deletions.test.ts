@@ -202,3 +202,16 @@ test('DeleteCommit of 1.5 refuses a finished commit, and says what does not', as
   )
   await expect(remove(world, 'none')).rejects.toThrow('not found')
 })
+
+test('a tagged commit stays, with all that would go with it', async () => {
+  await using world = await open()
+  const first = await commit(world, {}, 'a')
+  const made = await commit(world, { repo: 'out', from: [first] }, 'b')
+  const { commitTags, commits } = world.versioning
+  await commitTags.set({ repo: 'out', commit: made, tag: 'released', move: false })
+  await expect(remove(world, first)).rejects.toThrow('it is tagged')
+  expect((await commits.inspect('in', 'master')).id).toBe(first)
+  await commitTags.delete('out', 'released')
+  await remove(world, first)
+  await expect(commits.inspect('out', made)).rejects.toThrow('not found')
+})

@@ -3,6 +3,7 @@ import type { BranchName, CommitId, RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { branchesAt, deleteBranch, setHead } from './branches.ts'
 import { getCommit } from './commit-records.ts'
+import { requireUntagged } from './commit-tags.ts'
 import { removeCommit } from './commits/removal.ts'
 import { CommitBusyError } from './errors.ts'
 import {
@@ -183,6 +184,7 @@ async function goingRows(
  * @throws {FailedPreconditionError}
  */
 async function requireDeletable(tx: ReadTransaction, going: GoingCommits): Promise<void> {
+  await requireUntagged(tx, [...going.keys()])
   await requireNoOpenChild(tx, going)
 }
 

@@ -73,6 +73,104 @@ export class CommitNotFoundError extends NotFoundError {
   }
 }
 
+/** A name such as `master~9` goes back further than the line of commits. */
+export class AncestorNotFoundError extends NotFoundError {
+  override readonly name = 'AncestorNotFoundError'
+  readonly repo: string
+  readonly commit: string
+  /** How many commits there are before the one that the name starts from. */
+  readonly ancestorCount: number
+
+  constructor({ repo, name, start, ancestorCount }: AncestorFacts, options?: ErrorOptions) {
+    const count =
+      ancestorCount === 0
+        ? 'no ancestors: it is the first of its line'
+        : `only ${ancestorCount} ancestor${ancestorCount === 1 ? '' : 's'}`
+    super(`pachyderm_pfs/commits/${repo}/ ${name} not found: commit ${start} has ${count}`, options)
+    this.repo = repo
+    this.commit = name
+    this.ancestorCount = ancestorCount
+  }
+}
+
+interface AncestorFacts {
+  readonly repo: string
+  /** As it was asked for. */
+  readonly name: string
+  /** The commit that the name starts from. */
+  readonly start: string
+  readonly ancestorCount: number
+}
+
+export class CommitTagNotFoundError extends NotFoundError {
+  override readonly name = 'CommitTagNotFoundError'
+  readonly repo: string
+  readonly tag: string
+
+  constructor(repo: string, tag: string, options?: ErrorOptions) {
+    super(`commit tag ${tag} of repo ${repo} not found`, options)
+    this.repo = repo
+    this.tag = tag
+  }
+}
+
+/** Commit tags stay where they are unless they are moved on purpose. */
+export class CommitTagExistsError extends AlreadyExistsError {
+  override readonly name = 'CommitTagExistsError'
+  readonly repo: string
+  readonly tag: string
+  readonly commit: string
+
+  constructor(repo: string, tag: string, commit: string, options?: ErrorOptions) {
+    super(
+      `commit tag ${tag} of repo ${repo} already exists, at commit ${commit}; to point it elsewhere, ask for it to be moved (pachctl tag-commit --move)`,
+      options,
+    )
+    this.repo = repo
+    this.tag = tag
+    this.commit = commit
+  }
+}
+
+/** A branch and a commit tag of one repo may not share a name: it would mean two commits. */
+export class NameInUseError extends AlreadyExistsError {
+  override readonly name = 'NameInUseError'
+  readonly repo: string
+  readonly ref: string
+
+  constructor(repo: string, ref: string, usedBy: 'branch' | 'tag', options?: ErrorOptions) {
+    const what = usedBy === 'branch' ? 'a branch' : 'a commit tag'
+    super(
+      `${what} called ${ref} already exists in repo ${repo}, and branches and commit tags cannot share a name; choose another, or delete that first`,
+      options,
+    )
+    this.repo = repo
+    this.ref = ref
+  }
+}
+
+/** A commit tag protects its commit. */
+export class CommitTaggedError extends FailedPreconditionError {
+  override readonly name = 'CommitTaggedError'
+  readonly repo: string
+  readonly commit: string
+  readonly tags: readonly string[]
+
+  constructor(
+    { repo, commit, tags }: { repo: string; commit: string; tags: readonly string[] },
+    options?: ErrorOptions,
+  ) {
+    const first = tags[0] ?? ''
+    super(
+      `cannot delete commit ${repo}/${commit}: it is tagged ${tags.join(', ')}; delete its tags first, as in pachctl delete-commit-tag ${repo} ${first}`,
+      options,
+    )
+    this.repo = repo
+    this.commit = commit
+    this.tags = tags
+  }
+}
+
 export class BranchNotFoundError extends NotFoundError {
   override readonly name = 'BranchNotFoundError'
   readonly repo: string

@@ -3,9 +3,16 @@ import { parseGlob } from '../base/globs.ts'
 import { type FilePath, joinPath, parseFilePath } from '../base/paths.ts'
 import { contentSizeBytes } from '../storage/contents.ts'
 import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
-import { type CommitInfo, type CommitTree, getCommit, treeEntry } from './commit-records.ts'
+import {
+  type CommitInfo,
+  type CommitSummary,
+  type CommitTree,
+  getCommit,
+  treeEntry,
+} from './commit-records.ts'
 import { FileNotFoundError, IsADirectoryError } from './errors.ts'
 import type { VersioningPorts } from './ports.ts'
+import { pathHistory } from './reading/path-history.ts'
 import { checkCancelled } from './records/cancellation.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
 
@@ -26,7 +33,15 @@ export interface FileDifference {
   readonly after: FileInfo | undefined
 }
 
-/** Where to read: `commit` is a branch or an id, `path` any text that names a path. */
+/** What a commit did to a path, compared with its parent. */
+export interface FileChange {
+  readonly kind: 'added' | 'changed' | 'removed'
+  readonly commit: CommitSummary
+  /** Undefined when it was removed. */
+  readonly after: FileInfo | undefined
+}
+
+/** Where to read: `commit` is as in `resolveCommitId`, `path` any text that names a path. */
 export interface FileName {
   readonly repo: string
   readonly commit: string
@@ -179,6 +194,37 @@ export class Files {
         after: this.#sideInfo(after, found.path, found.after),
       }
     }
+  }
+
+  /**
+   * The commits that added, changed or removed what is at a path, from the given one back to the
+   * root of its line: newest first, some at a time, as they are found. Costs a look-up in the tree
+   * of each commit, and holds 100 commits.
+   *
+   * @throws {FileNotFoundError} at the end, when no commit ever had the path.
+   */
+  async *history(
+    file: FileName,
+    options: { readonly countMax?: number; readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<readonly FileChange[]> {
+    const { countMax = 0, signal } = options
+    const path = parseFilePath(file.path)
+    const { commit, tree } = await this.snapshot(file.repo, file.commit, signal)
+    const entry = await this.#ports.trees.get(tree, path)
+    let count = 0
+    for await (const found of pathHistory(this.#ports, path, { commit, entry }, signal)) {
+      const changes = countMax === 0 ? found : found.slice(0, countMax - count)
+      count += changes.length
+      yield changes.map(({ kind, commit: by, after }) => ({
+        kind,
+        commit: by,
+        after: after && this.#info(path, after),
+      }))
+      if (count === countMax) return
+    }
+    if (count > 0) return
+    const where = `${commit.id}, nor in any before it`
+    throw new FileNotFoundError({ repo: commit.repo, commit: where, path })
   }
 
   async #sideOf(file: FileName, signal: AbortSignal | undefined): Promise<Side> {

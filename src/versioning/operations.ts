@@ -13,7 +13,7 @@ export type Operation =
     }
   | { readonly kind: 'delete-repo'; readonly name: string; readonly force: boolean }
   | ({ readonly kind: 'start-commit' } & NewCommit)
-  | ({ readonly kind: 'finish-commit' } & CommitText)
+  | ({ readonly kind: 'finish-commit'; readonly message?: string | undefined } & CommitText)
   | ({ readonly kind: 'delete-commit' } & CommitText)
   | ({ readonly kind: 'set-branch'; readonly branch: string } & CommitText)
   | { readonly kind: 'delete-branch'; readonly repo: string; readonly branch: string }

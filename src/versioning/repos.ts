@@ -89,7 +89,7 @@ export async function listRepos(tx: ReadTransaction): Promise<readonly RepoInfo[
 }
 
 /**
- * Removes the repo with its commits, branches and staged writes.
+ * Removes the repo with its commits, branches, commit tags and staged writes.
  *
  * @throws {RepoNotFoundError}
  * @throws {RepoInUseError} unless `force`.
@@ -109,6 +109,7 @@ export async function deleteRepo(
   await tx.run(`DELETE FROM merge_parents WHERE id ${ofRepo}`, name)
   await tx.run('DELETE FROM commits WHERE repo = ?', name)
   await tx.run('DELETE FROM branches WHERE repo = ?', name)
+  await tx.run('DELETE FROM commit_tags WHERE repo = ?', name)
   await tx.run('DELETE FROM repo_provenance WHERE repo = ?', name)
   await tx.run('DELETE FROM repos WHERE name = ?', name)
   await tx.emit(repoTopic, name)

@@ -33,7 +33,7 @@ export class Subscriptions {
    * @throws {FlushFailedError} when no target is left but those that can no longer get theirs.
    */
   async *flush(options: {
-    /** Each by branch or id. */
+    /** Each as in `resolveCommitId`. */
     readonly commits: readonly { readonly repo: string; readonly commit: string }[]
     readonly toRepos?: readonly string[] | undefined
     readonly signal: AbortSignal
@@ -72,7 +72,7 @@ export class Subscriptions {
   async *subscribe(options: {
     readonly repo: string
     readonly branch: string
-    /** A branch (as it is at the start) or an id. */
+    /** As in `resolveCommitId`, at the start. */
     readonly from?: string | undefined
     readonly signal: AbortSignal
   }): AsyncGenerator<CommitInfo> {

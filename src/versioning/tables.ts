@@ -73,11 +73,10 @@ const firstStep: readonly string[] = [
   )`,
 ]
 
-const secondStep: readonly string[] = [
+/** What deletions, merges and reverts ask for. */
+const changesStep: readonly string[] = [
   // What the repo's size grew by when the commit was finished; null in commits of earlier releases.
   'ALTER TABLE commits ADD COLUMN added_bytes INTEGER',
-  // What people said about it; null for most.
-  'ALTER TABLE commits ADD COLUMN message TEXT',
   'CREATE INDEX commits_by_parent ON commits (parent)',
 
   // Commits whose changes a merge brought in, besides those of its parent.
@@ -89,7 +88,22 @@ const secondStep: readonly string[] = [
   'CREATE INDEX merge_parents_by_parent ON merge_parents (parent)',
 ]
 
+/** What people say of commits, and the names that stay at them. */
+const namesStep: readonly string[] = [
+  // Empty: nothing was said.
+  `ALTER TABLE commits ADD COLUMN message TEXT NOT NULL DEFAULT ''`,
+
+  `CREATE TABLE commit_tags ( -- clustered
+    repo TEXT NOT NULL,
+    name TEXT NOT NULL,
+    id TEXT NOT NULL,
+    tagged_at INTEGER NOT NULL,
+    PRIMARY KEY (repo, name)
+  )`,
+  `CREATE INDEX commit_tags_by_id ON commit_tags (id)`,
+]
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
-  steps: [firstStep, secondStep],
+  steps: [firstStep, changesStep, namesStep],
 }

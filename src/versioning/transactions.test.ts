@@ -57,6 +57,20 @@ async function readyDuring(
 }
 
 describe('a batch', () => {
+  test('keeps what is said of commits when they start and when they end', async () => {
+    const [left, right] = [await freshRepo(), await freshRepo()]
+    await world.versioning.transactions.run([
+      { kind: 'start-commit', repo: left, branch: 'master', message: 'at its start' },
+      { kind: 'finish-commit', repo: left, commit: 'master' },
+      { kind: 'start-commit', repo: right, branch: 'master', message: 'at its start' },
+      { kind: 'finish-commit', repo: right, commit: 'master', message: 'at its end' },
+    ])
+    expect((await inspect(left, 'master')).message).toBe('at its start')
+    expect((await inspect(right, 'master')).message).toBe('at its end')
+    const long = { kind: 'start-commit', repo: left, message: 'x'.repeat(5000) } as const
+    await expect(world.versioning.transactions.run([long])).rejects.toThrow('too long')
+  })
+
   test('finishes commits of several repos at one instant, and announces their heads once', async () => {
     const [left, right] = [await freshRepo(), await freshRepo()]
     const ids = [await openCommit(left), await openCommit(right, 'two')]

@@ -1,6 +1,7 @@
 import { BranchChanges } from './branch-changes.ts'
 import { Branches } from './branches.ts'
 import { type CollectionRoot, collectionRoots } from './collection-roots.ts'
+import { CommitTags } from './commit-tags.ts'
 import { Commits } from './commits.ts'
 import { Copies } from './copies.ts'
 import { Deletions } from './deletions.ts'
@@ -19,6 +20,7 @@ export interface Versioning {
   readonly branchChanges: BranchChanges
   readonly commits: Commits
   readonly deletions: Deletions
+  readonly commitTags: CommitTags
   readonly files: Files
   readonly writes: Writes
   readonly copies: Copies
@@ -37,6 +39,7 @@ export function createVersioning(ports: VersioningPorts): Versioning {
     branchChanges: new BranchChanges(ports),
     commits: new Commits(ports, openTrees),
     deletions: new Deletions(ports, openTrees),
+    commitTags: new CommitTags(ports),
     files,
     writes: new Writes(ports, openTrees),
     copies: new Copies(ports, openTrees, files),

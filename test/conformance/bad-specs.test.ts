@@ -129,9 +129,15 @@ const specs: readonly BadSpec[] = [
     text: 'cannot read its own output',
   },
   {
-    what: 'a commit id that is none',
+    what: 'a commit that is none',
     spec: () => withInput({ atom: { repo, glob: '/', fromCommit: 'x' } }),
-    text: 'not a commit id',
+    kind: 'not-found',
+    text: 'x not found',
+  },
+  {
+    what: 'a name of a commit that makes no sense',
+    spec: () => withInput({ atom: { repo, glob: '/', fromCommit: 'master~x' } }),
+    text: 'makes no sense',
   },
   {
     what: 'an output branch with a slash',

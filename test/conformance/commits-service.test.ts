@@ -88,7 +88,7 @@ test('bad names and missing fields are refused with rich codes', async () => {
   )
   const message = 'x'.repeat(70_000)
   await expect(pachd.commits.mergeBranch({ from, into: 'master', message })).rejects.toThrow(
-    failed(Code.invalidArgument, 'invalid-argument', 'message of 70000 characters is too long'),
+    failed(Code.invalidArgument, 'invalid-argument', 'message is too long: at most 4096 bytes'),
   )
   await expect(collect(pachd.commits.deleteCommits({}))).rejects.toThrow(
     failed(Code.invalidArgument, 'invalid-argument', 'a commit is needed'),

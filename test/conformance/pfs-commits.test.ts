@@ -281,13 +281,6 @@ describe('branches', () => {
     const { fileInfo } = await pachd.pfs.listFile({ file: fileOf(repo, 'master', '') })
     expect(fileInfo[0]?.file?.commit?.id).toBe(id)
   })
-
-  test('ancestry such as master^ is no name', async () => {
-    const repo = await freshRepo(pachd)
-    await commitFiles(pachd, { repo, branch: 'master' }, { a: '1' })
-    const call = pachd.pfs.inspectCommit({ commit: commitOf(repo, 'master^') })
-    await expect(call).rejects.toEqual(refused('not-found', 'not found'))
-  })
 })
 
 describe('list-commit', () => {

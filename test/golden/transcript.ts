@@ -39,7 +39,7 @@ export class Transcript {
         '<time>$1 ',
       )
       .replaceAll(/( Time {2,})[\d.]+(?:ms|µs|s) */g, '$1<time> ')
-      .replaceAll(/\b(CREATED|STARTED|DURATION|TIME) +/g, '$1 ')
+      .replaceAll(/\b(CREATED|STARTED|FINISHED|TAGGED|DURATION|TIME) +/g, '$1 ')
       .replaceAll(/"\d{4}-\d\d-\d\dT[\d:.]+Z"/g, '"<date>"')
       .replaceAll(/127\.0\.0\.1:\d+/g, '<address>')
       .replaceAll(/\/tmp\/pachyderm-test-\w+/g, '<directory>')

@@ -29,7 +29,7 @@ const texts: readonly string[] = [
 /** What a field of a name mostly says, so that calls come further than to `not found`. */
 const sensible: Readonly<Record<string, readonly string[]>> = {
   name: ['r', 'r', 'fresh'],
-  id: ['master', 'open', ''],
+  id: ['master', 'open', 'master~1', ''],
   branch: ['master', 'open', 'new', ''],
   path: ['', '/', '/a', 'd', 'd/b', 'a/below', 'new'],
   pattern: ['*', '/*', '/d/?', ''],

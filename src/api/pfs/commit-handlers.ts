@@ -33,9 +33,9 @@ export function commitHandlers(
       return commitMessage(repo, id)
     },
 
-    async finishCommit({ commit: name }, { signal }) {
+    async finishCommit({ commit: name, message }, { signal }) {
       const { repo, commit } = requireCommit(name)
-      await commits.finish(repo, commit, signal)
+      await commits.finish(repo, commit, { message, signal })
       return {}
     },
 
@@ -85,11 +85,13 @@ export function newCommit({
   parent,
   provenance,
   branch,
-}: Pick<StartCommitRequest, 'parent' | 'provenance' | 'branch'>): NewCommit {
+  message,
+}: Pick<StartCommitRequest, 'parent' | 'provenance' | 'branch' | 'message'>): NewCommit {
   return {
     repo: requireRepo(parent?.repo, 'parent.repo'),
     parent: parent?.id === '' ? undefined : parent?.id,
     branch: branch === '' ? undefined : branch,
+    message,
     provenance: provenance.map((source) => {
       const { repo, commit } = requireCommit(source, 'provenance')
       return { repo, id: commit }

@@ -32,13 +32,14 @@ export async function* diffFiles(
   }
   for await (const difference of files.diff({ after, before, shallow: request.shallow }, signal)) {
     yield {
-      before: before && side(before, difference.path, difference.before),
-      after: side(after, difference.path, difference.after),
+      before: before && fileMessage(before, difference.path, difference.before),
+      after: fileMessage(after, difference.path, difference.after),
     }
   }
 }
 
-function side(
+/** A file at a path below the one that was asked for, without children and objects. */
+export function fileMessage(
   requested: FileName,
   relative: FilePath,
   info: FileInfo | undefined,

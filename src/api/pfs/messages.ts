@@ -8,7 +8,7 @@ import type {
   RepoInfoSchema,
 } from '../../gen/pfs_pb.ts'
 import type { BranchInfo } from '../../versioning/branches.ts'
-import type { CommitInfo } from '../../versioning/commit-records.ts'
+import type { CommitInfo, CommitSummary } from '../../versioning/commit-records.ts'
 import type { RepoInfo } from '../../versioning/repos.ts'
 
 const microsPerSecond = 1_000_000
@@ -34,13 +34,16 @@ export function repoInfoMessage(info: RepoInfo): MessageInitShape<typeof RepoInf
   }
 }
 
-export function commitInfoMessage(info: CommitInfo): MessageInitShape<typeof CommitInfoSchema> {
+/** Without provenance where that is not known. */
+export function commitInfoMessage(
+  info: CommitSummary & Partial<Pick<CommitInfo, 'provenance'>>,
+): MessageInitShape<typeof CommitInfoSchema> {
   const { state } = info
   return {
     commit: commitMessage(info.repo, info.id),
     started: timestampOf(info.startedAt),
+    provenance: (info.provenance ?? []).map(({ repo, id }) => commitMessage(repo, id)),
     message: info.message,
-    provenance: info.provenance.map(({ repo, id }) => commitMessage(repo, id)),
     ...(info.parent !== undefined && { parentCommit: commitMessage(info.repo, info.parent) }),
     ...(state.kind === 'finished' && {
       finished: timestampOf(state.finishedAt),

@@ -20,13 +20,10 @@ export function jobHandlers({ jobs, logs }: Processing): ServiceHandlers<typeof 
     },
 
     async listJob({ pipeline, inputCommit }) {
-      const wanted = inputCommit.map((commit) => commit.id)
-      const listed = await jobs.list(pipeline?.name)
-      const reading = listed.filter(({ inputs }) =>
-        wanted.every((id) => inputs.some((input) => input.commit === id)),
-      )
-      const specs = await jobs.specsOf(reading)
-      return { jobInfo: reading.map((job) => jobInfoMessage(job, specs(job))) }
+      const inputs = inputCommit.map(({ repo, id }) => ({ repo: repo?.name ?? '', commit: id }))
+      const listed = await jobs.list(pipeline?.name, inputs)
+      const specs = await jobs.specsOf(listed)
+      return { jobInfo: listed.map((job) => jobInfoMessage(job, specs(job))) }
     },
 
     async deleteJob({ job }) {

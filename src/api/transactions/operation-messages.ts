@@ -53,8 +53,10 @@ export function storedOperationOf(
       return deleteRepoOf(message.value)
     case 'startCommit':
       return { kind: 'start-commit', ...newCommit(message.value) }
-    case 'finishCommit':
-      return { kind: 'finish-commit', ...requireCommit(message.value.commit) }
+    case 'finishCommit': {
+      const { commit, message: said } = message.value
+      return { kind: 'finish-commit', ...requireCommit(commit), message: said }
+    }
     case 'deleteCommit':
       return { kind: 'delete-commit', ...requireCommit(message.value.commit) }
     case 'setBranch': {
@@ -101,13 +103,15 @@ export function operationMessage(
       return { operation: { case: 'deleteRepo', value: { repo: { name }, force } } }
     }
     case 'start-commit': {
-      const { repo, parent = '', branch = '', provenance = [] } = operation
+      const { repo, parent = '', branch = '', message = '', provenance = [] } = operation
       const sources = provenance.map((source) => commitMessage(source.repo, source.id))
-      const value = { parent: commitMessage(repo, parent), branch, provenance: sources }
+      const value = { parent: commitMessage(repo, parent), branch, message, provenance: sources }
       return { operation: { case: 'startCommit', value } }
     }
-    case 'finish-commit':
-      return { operation: { case: 'finishCommit', value: { commit: commitIn(operation) } } }
+    case 'finish-commit': {
+      const value = { commit: commitIn(operation), message: operation.message ?? '' }
+      return { operation: { case: 'finishCommit', value } }
+    }
     case 'delete-commit':
       return { operation: { case: 'deleteCommit', value: { commit: commitIn(operation) } } }
     case 'set-branch': {

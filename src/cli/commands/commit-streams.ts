@@ -1,26 +1,19 @@
-import { InvalidArgumentError } from '../../base/errors.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { type CommitInfo, CommitInfoSchema } from '../../gen/pfs_pb.ts'
-import { addCommitRow, commitColumns } from '../printing/commit-rows.ts'
+import { parseQualifiedCommit } from '../parsing/commit-arguments.ts'
+import { addCommitRows } from '../printing/commit-rows.ts'
 import { rawText } from '../printing/json.ts'
 import { Table } from '../printing/table.ts'
 import { pfsClient } from '../pfs-client.ts'
 
 export async function flushCommit(context: CommandContext): Promise<void> {
-  const commits = context.args.map(parseCommit)
+  const commits = context.args.map((text) => {
+    const { repo: name, commit: id } = parseQualifiedCommit(text)
+    return { repo: { name }, id }
+  })
   const toRepos = context.flags.list('repos').map((name) => ({ name }))
   await printEach(pfsClient(context).flushCommit({ commits, toRepos }), context)
-}
-
-function parseCommit(text: string): { readonly repo: { readonly name: string }; id: string } {
-  const [name = '', id = '', ...rest] = text.split('/')
-  if (name === '' || id === '' || rest.length > 0) {
-    throw new InvalidArgumentError(
-      `commit ${JSON.stringify(text)} is not of the form REPO/COMMIT, such as images/master`,
-    )
-  }
-  return { repo: { name }, id }
 }
 
 export async function subscribeCommit(context: CommandContext): Promise<void> {
@@ -47,8 +40,7 @@ async function printEach(
       continue
     }
     const table = new Table(out)
-    table.add(...commitColumns)
-    addCommitRow(table, info, clock)
+    addCommitRows(table, [info], clock)
     await table.flush()
   }
 }

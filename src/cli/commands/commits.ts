@@ -1,23 +1,25 @@
 import type { CommandContext } from '../command.ts'
 import { type CommitInfo, CommitInfoSchema } from '../../gen/pfs_pb.ts'
-import { addCommitRow, commitColumns } from '../printing/commit-rows.ts'
+import { addCommitRows } from '../printing/commit-rows.ts'
+import { messageText } from '../printing/messages.ts'
 import { rawText } from '../printing/json.ts'
 import { sizeText } from '../printing/sizes.ts'
 import { Table } from '../printing/table.ts'
 import { ageText } from '../printing/times.ts'
-import { visible } from '../printing/visible.ts'
 import { pfsClient } from '../pfs-client.ts'
 
 export async function startCommit(context: CommandContext): Promise<void> {
   const [name = '', branch = ''] = context.args
   const parent = { repo: { name }, id: context.flags.text('parent') }
-  const { id } = await pfsClient(context).startCommit({ parent, branch })
+  const message = context.flags.text('message')
+  const { id } = await pfsClient(context).startCommit({ parent, branch, message })
   await context.out.line(id)
 }
 
 export async function finishCommit(context: CommandContext): Promise<void> {
   const [name = '', id = ''] = context.args
-  await pfsClient(context).finishCommit({ commit: { repo: { name }, id } })
+  const message = context.flags.text('message')
+  await pfsClient(context).finishCommit({ commit: { repo: { name }, id }, message })
 }
 
 export async function inspectCommit(context: CommandContext): Promise<void> {
@@ -28,13 +30,13 @@ export async function inspectCommit(context: CommandContext): Promise<void> {
 }
 
 function detailText(info: CommitInfo, { clock }: CommandContext): string {
-  const { commit, parentCommit, started, finished, sizeBytes, provenance } = info
+  const { commit, parentCommit, started, finished, sizeBytes, provenance, message } = info
   let text = `Commit: ${commit?.repo?.name ?? ''}/${commit?.id ?? ''}\n`
   if (parentCommit !== undefined) text += `Parent: ${parentCommit.id} \n`
   text += `Started: ${ageText(started, clock)}\n`
   if (finished !== undefined) text += `Finished: ${ageText(finished, clock)} \n`
   text += `Size: ${sizeText(sizeBytes)}\n`
-  if (info.message !== '') text += `Message: ${visible(info.message)}\n`
+  if (message !== '') text += `Message: ${messageText(message)}\n`
   if (provenance.length > 0) {
     const names = provenance.map(({ repo, id }) => ` ${repo?.name ?? ''}/${id} `)
     text += `Provenance: ${names.join('')} \n`
@@ -58,7 +60,6 @@ export async function listCommit(context: CommandContext): Promise<void> {
     return
   }
   const table = new Table(out)
-  table.add(...commitColumns)
-  for (const info of commitInfo) addCommitRow(table, info, clock)
+  addCommitRows(table, commitInfo, clock)
   await table.flush()
 }

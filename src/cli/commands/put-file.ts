@@ -9,6 +9,11 @@ export async function putFile(context: CommandContext): Promise<void> {
   const { args, flags } = context
   const [repo = '', branch = '', path] = args
   refuseSplit(flags.text('split'))
+  const message = flags.text('message')
+  const isCommit = flags.isOn('commit')
+  if (message !== '' && !isCommit) {
+    throw new UsageError('--message (-m) is about a commit that --commit (-c) opens: give both')
+  }
   const names = await readSourceNames(context)
   const isRecursive = flags.isOn('recursive')
   const targets = targetsOf(names, path)
@@ -21,7 +26,7 @@ export async function putFile(context: CommandContext): Promise<void> {
       overwrite: flags.isOn('overwrite'),
       parallelism: Math.max(1, flags.count('parallelism')),
     })
-  if (flags.isOn('commit')) await commitAround(context, { repo, branch }, send)
+  if (isCommit) await commitAround(context, { repo, branch, message }, send)
   else await send(branch)
 }
 

@@ -22,6 +22,13 @@ export const parallelismFlag: FlagSpec = {
   about: 'how many files to move at once',
 }
 
+export const messageFlag: FlagSpec = {
+  name: 'message',
+  short: 'm',
+  value: 'TEXT',
+  about: 'what to say of the commit, at most 4,096 bytes',
+}
+
 /** Flags that every command takes. */
 export const commonFlags: readonly FlagSpec[] = [
   { name: 'help', short: 'h', about: 'say what the command does' },

@@ -1,5 +1,5 @@
 import type { CommandFamily } from '../command.ts'
-import { commitAroundFlag, parallelismFlag, rawFlag } from './common-flags.ts'
+import { commitAroundFlag, messageFlag, parallelismFlag, rawFlag } from './common-flags.ts'
 
 const files = async () => import('../commands/files.ts')
 const copies = async () => import('../commands/copies.ts')
@@ -20,7 +20,8 @@ directly below PATH.
 Files are appended to, unless --overwrite says otherwise.`,
       examples: [
         'echo hello | pachctl put-file data master /greeting -c',
-        'pachctl put-file data master -c -f report.csv',
+        "pachctl put-file data master -c -m 'third quarter' -f report.csv",
+        'pachctl put-file data@master:/2018 -c -r -f photographs',
         'pachctl put-file data master /2017 -c -r -f photographs',
         'pachctl put-file data master -c -i list-of-files.txt',
       ],
@@ -58,6 +59,7 @@ Files are appended to, unless --overwrite says otherwise.`,
           about: 'with --split: about so many bytes a file',
         },
         commitAroundFlag,
+        { ...messageFlag, about: 'with --commit: what to say of it, at most 4,096 bytes' },
         { name: 'overwrite', short: 'o', about: 'replace files instead of appending to them' },
       ],
       inTransaction: 'beside',
@@ -69,6 +71,7 @@ Files are appended to, unless --overwrite says otherwise.`,
       about: 'print or store a file, or store a directory',
       examples: [
         'pachctl get-file data master /greeting',
+        'pachctl get-file data@master~2:/greeting',
         'pachctl get-file data master / -r -o copy-of-data',
       ],
       flags: [
@@ -104,6 +107,10 @@ Files are appended to, unless --overwrite says otherwise.`,
       name: 'diff-file',
       arguments: 'NEW-REPO NEW-COMMIT NEW-PATH [OLD-REPO OLD-COMMIT OLD-PATH]',
       about: 'show what differs between two paths, or between a path and its parent commit',
+      examples: [
+        'pachctl diff-file data@master:/',
+        'pachctl diff-file data@master:/ data@master~3:/',
+      ],
       flags: [{ name: 'shallow', short: 's', about: 'only one level below the path' }],
       load: async () => (await files()).diffFile,
     },
@@ -124,6 +131,7 @@ all that is in it, or --append adds a file to a file.`,
         { name: 'append', about: 'append to the file that is there' },
         commitAroundFlag,
       ],
+      inTransaction: 'beside',
       load: async () => (await copies()).copyFile,
     },
     {
@@ -135,6 +143,7 @@ DST-COMMIT before and finished after. What is at DST-PATH already is refused, un
 replaces it.`,
       examples: ['pachctl move-file data master /old.csv data master /2017/new.csv -c'],
       flags: [{ name: 'overwrite', short: 'o', about: 'replace what is there' }, commitAroundFlag],
+      inTransaction: 'beside',
       load: async () => (await copies()).moveFile,
     },
     {
@@ -145,6 +154,29 @@ replaces it.`,
       showsStatus: true,
       inTransaction: 'part',
       load: async () => (await files()).deleteFile,
+    },
+    {
+      name: 'history',
+      arguments: 'REPO COMMIT PATH',
+      about: 'list the commits that changed a file or a directory, newest first',
+      details: `Goes from COMMIT back through its parents, and lists those that added, changed or removed what
+is at PATH.`,
+      examples: [
+        'pachctl history data master /greeting',
+        'pachctl history data@master:/2018 -n 10',
+      ],
+      flags: [
+        {
+          name: 'number',
+          short: 'n',
+          value: 'COUNT',
+          isCount: true,
+          default: '0',
+          about: 'at most so many; 0 for all',
+        },
+        rawFlag,
+      ],
+      load: async () => (await import('../commands/history.ts')).history,
     },
     {
       name: 'get-object',

@@ -1,5 +1,6 @@
 import type { CommandFamily, FlagSpec } from '../command.ts'
-import { dryRunFlag, rawFlag } from './common-flags.ts'
+import { commitTagCommands } from './commit-tags.ts'
+import { dryRunFlag, messageFlag, rawFlag } from './common-flags.ts'
 
 const commits = async () => import('../commands/commits.ts')
 const repos = async () => import('../commands/repos.ts')
@@ -69,15 +70,17 @@ export const repoCommands: CommandFamily = {
 exist is made.`,
       examples: [
         'pachctl start-commit images master',
-        'pachctl start-commit images patch -p master',
+        'pachctl start-commit images patch -p master~2',
+        "pachctl start-commit images@master -m 'photographs of 2017'",
       ],
       flags: [
         {
           name: 'parent',
           short: 'p',
           value: 'COMMIT',
-          about: 'follow this commit, by id or by branch',
+          about: 'follow this commit, by id, by branch or as in master^',
         },
+        messageFlag,
       ],
       inTransaction: 'part',
       load: async () => (await commits()).startCommit,
@@ -86,7 +89,12 @@ exist is made.`,
       name: 'finish-commit',
       arguments: 'REPO COMMIT',
       about: 'finish an open commit: it becomes readable and never changes again',
-      flags: [],
+      flags: [
+        {
+          ...messageFlag,
+          about: 'what to say of the commit, instead of what was said at its start',
+        },
+      ],
       inTransaction: 'part',
       load: async () => (await commits()).finishCommit,
     },
@@ -94,6 +102,7 @@ exist is made.`,
       name: 'inspect-commit',
       arguments: 'REPO COMMIT',
       about: 'show a commit',
+      examples: ['pachctl inspect-commit images master', 'pachctl inspect-commit images@master^'],
       flags: [rawFlag],
       load: async () => (await commits()).inspectCommit,
     },
@@ -104,7 +113,7 @@ exist is made.`,
       examples: [
         'pachctl list-commit images',
         'pachctl list-commit images master -n 10',
-        'pachctl list-commit images master -f 5d0a3ba7e4c84a8f8a3ce0b0d2f3a1c9',
+        'pachctl list-commit images@master -f master~3',
       ],
       flags: [
         { name: 'from', short: 'f', value: 'COMMIT', about: 'stop before this ancestor of TO' },
@@ -126,7 +135,7 @@ exist is made.`,
       about: 'wait for all that is made from some commits, and list it',
       examples: [
         'pachctl flush-commit images/master',
-        'pachctl flush-commit images/master -r edges',
+        'pachctl flush-commit images@master^ -r edges',
       ],
       flags: [
         {
@@ -183,6 +192,7 @@ commit on INTO; where INTO has nothing of its own, it moves to FROM. FROM may be
         'pachctl merge-branch images patch master --prefer theirs',
       ],
       flags: changeFlags,
+      inTransaction: 'beside',
       load: async () => (await changes()).mergeBranch,
     },
     {
@@ -201,8 +211,10 @@ then, unless --prefer decides (ours: leave it as it is; theirs: as it was before
         },
         ...changeFlags,
       ],
+      inTransaction: 'beside',
       load: async () => (await changes()).revertCommit,
     },
+    ...commitTagCommands,
     {
       name: 'list-branch',
       arguments: 'REPO',
@@ -213,7 +225,11 @@ then, unless --prefer decides (ours: leave it as it is; theirs: as it was before
     {
       name: 'set-branch',
       arguments: 'REPO COMMIT NEW-BRANCH',
-      about: 'point a branch at a commit, by id or by another branch',
+      about: 'point a branch at a commit, by id or by another name',
+      examples: [
+        'pachctl set-branch images master stable',
+        'pachctl set-branch images@master^ master',
+      ],
       flags: [],
       inTransaction: 'part',
       load: async () => (await branches()).setBranch,

@@ -3,6 +3,7 @@ import type { CommandSpec, FlagSpec } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { Flags } from '../flags.ts'
 import { commonFlags } from '../families/common-flags.ts'
+import { splitArguments } from './commit-arguments.ts'
 
 /** A command line that was understood. */
 export interface ParsedCommand {
@@ -19,9 +20,10 @@ export async function parseCommand(
   const specs = [...command.flags, ...commonFlags]
   const { values, positionals } = await parseWords(specs, words)
   const wantsHelp = values['help'] === true
-  if (!wantsHelp) requireCount(command, positionals.length)
+  const args = wantsHelp ? positionals : splitArguments(command, positionals)
+  if (!wantsHelp) requireCount(command, args.length)
   const flags = new Map(specs.map((flag) => [flag.name, flagValue(flag, values)]))
-  return { args: positionals, flags: new Flags(flags), wantsHelp }
+  return { args, flags: new Flags(flags), wantsHelp }
 }
 
 interface Words {

@@ -10,6 +10,7 @@ import {
   PipelineInfoSchema,
 } from '../../gen/pps_pb.ts'
 import { rawLine, rawText } from './json.ts'
+import { messageText, shortMessageText } from './messages.ts'
 import { sizeText } from './sizes.ts'
 import { inputShorthand, inputText, parallelismText, transformText } from './specs.ts'
 import { denseTable, plainTable, tableText } from './table.ts'
@@ -189,4 +190,20 @@ test('parts of specs have the names and values of Go structs', () => {
   )
   expect(parallelismText(parallelismSpec)).toBe('coefficient:0.5 ')
   expect(parallelismText(undefined)).toBe('<nil>')
+})
+
+test('a message is one line, and nothing in it commands the terminal', () => {
+  expect(messageText('a\nb\tc\r')).toBe(String.raw`a\nb\tc\r`)
+  expect(messageText('\u001b[31mred\u009b0m\0')).toBe(String.raw`\x1b[31mred\x9b0m\x00`)
+  expect(messageText('abc\u202edef\u2066\u2028')).toBe(String.raw`abc\u202edef\u2066\u2028`)
+  expect(messageText('naïve — 日本 👍')).toBe('naïve — 日本 👍')
+})
+
+test('in a table, a message is the beginning of its first line', () => {
+  expect(shortMessageText('')).toBe('')
+  expect(shortMessageText('third quarter\n')).toBe('third quarter')
+  expect(shortMessageText('third quarter\n\nwith corrections')).toBe('third quarter…')
+  expect(shortMessageText('👍'.repeat(50))).toBe('👍'.repeat(50))
+  expect(shortMessageText('x'.repeat(51))).toBe(`${'x'.repeat(49)}…`)
+  expect(shortMessageText('\u001b[2J')).toBe(String.raw`\x1b[2J`)
 })

@@ -14,7 +14,8 @@ export function visible(text: string): string {
   })
 }
 
-function writtenOut(character: string): string {
+/** `\n`, `\x1b` or `\u202e` for the character itself. */
+export function writtenOut(character: string): string {
   const code = character.charCodeAt(0).toString(16).padStart(2, '0')
-  return shortForms[character] ?? `\\x${code}`
+  return shortForms[character] ?? (code.length > 2 ? `\\u${code}` : `\\x${code}`)
 }

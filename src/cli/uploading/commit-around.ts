@@ -11,6 +11,7 @@ export async function commitAround(
   target: {
     readonly repo: string
     readonly branch: string
+    readonly message?: string
     readonly failed?: 'finish' | 'delete'
   },
   work: (commit: string) => Promise<void>,
@@ -18,8 +19,8 @@ export async function commitAround(
   // Loaded here: without --commit, nothing but contents is sent, which needs no generated code.
   const { pfsClient } = await import('../pfs-client.ts')
   const pfs = pfsClient(context)
-  const { repo, branch, failed = 'finish' } = target
-  const { id } = await pfs.startCommit({ parent: { repo: { name: repo } }, branch })
+  const { repo, branch, message = '', failed = 'finish' } = target
+  const { id } = await pfs.startCommit({ parent: { repo: { name: repo } }, branch, message })
   const tellAndEnd = (): void => {
     process.stderr.write(interruptText(repo, id))
     // No handler is left, so this is what it would have been.

@@ -41,9 +41,15 @@ export async function finishBuilt(
   tx: Transaction,
   commit: CommitName,
   { open, addedBytes }: BuiltCommit,
-  options: { readonly finishedAt: Instant; readonly deletesStaged: boolean },
+  options: {
+    readonly finishedAt: Instant
+    /** Empty: what was said at the start stays. */
+    readonly message: string
+    readonly deletesStaged: boolean
+  },
 ): Promise<void> {
-  await setFinished(tx, commit, { finishedAt: options.finishedAt, tree: open.tree, addedBytes })
+  const { finishedAt, message } = options
+  await setFinished(tx, commit, { finishedAt, tree: open.tree, addedBytes, message })
   if (options.deletesStaged) await tx.run('DELETE FROM staged_writes WHERE id = ?', commit.id)
 }
 

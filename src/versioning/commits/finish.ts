@@ -30,10 +30,12 @@ export async function finishCommit(
   options: {
     readonly repo: string
     readonly commit: string
+    /** Empty: what was said at the start stays. */
+    readonly message: string
     readonly signal: AbortSignal | undefined
   },
 ): Promise<CommitInfo> {
-  const { repo, commit, signal } = options
+  const { repo, commit, message, signal } = options
   const { id, parent } = await openCommit(ports, repo, commit)
   const parentTree = await treeOf(ports, repo, parent)
   let sealed = false
@@ -50,7 +52,7 @@ export async function finishCommit(
         continue
       }
       const built = await builtCommit(ports, open, parentTree)
-      const finished = await tryFinish(ports, { repo, id, built })
+      const finished = await tryFinish(ports, { repo, id, built, message })
       if (finished === undefined) continue
       sealed = false
       openTrees.forget(id)
@@ -72,9 +74,14 @@ async function openCommit(ports: VersioningPorts, repo: string, name: string): P
 /** Undefined when a put has come between. */
 async function tryFinish(
   ports: VersioningPorts,
-  attempt: { readonly repo: string; readonly id: CommitId; readonly built: BuiltCommit },
+  attempt: {
+    readonly repo: string
+    readonly id: CommitId
+    readonly built: BuiltCommit
+    readonly message: string
+  },
 ): Promise<CommitInfo | undefined> {
-  const { repo, id, built } = attempt
+  const { repo, id, built, message } = attempt
   await ports.chunks.flush()
   const finishedAt = ports.clock.now()
   return ports.database.transact(async (tx) => {
@@ -83,7 +90,7 @@ async function tryFinish(
     const { sequence } = built.open
     if ((await lastStaged(tx, id)) !== sequence) return undefined
     const deletesStaged = sequence <= deletedAtOnceMax
-    await finishBuilt(tx, commit, built, { finishedAt, deletesStaged })
+    await finishBuilt(tx, commit, built, { finishedAt, message, deletesStaged })
     const heads = await branchesAt(tx, id)
     if (heads.length > 0) {
       await ports.onHeadReady(

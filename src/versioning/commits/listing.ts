@@ -6,6 +6,8 @@ import {
   commitColumns,
   commitColumnsOf,
   commitInfo,
+  commitSummary,
+  type CommitSummary,
 } from '../commit-records.ts'
 
 const pageMax = 100
@@ -52,6 +54,20 @@ export async function* listLine(
       yield commit
     }
     next = page.at(-1)?.parent
+  }
+}
+
+/** `from` and its line of parents, newest first, at most 100 at a time; nothing for no commit. */
+export async function* linePages(
+  database: Database,
+  from: CommitId | undefined,
+): AsyncGenerator<readonly CommitSummary[]> {
+  let next = from
+  while (next !== undefined) {
+    const start: CommitId = next
+    const rows = await database.read((tx) => linePage(tx, start))
+    yield rows.map(commitSummary)
+    next = rows.at(-1)?.parent ?? undefined
   }
 }
 

@@ -23,7 +23,7 @@ export type StageResult =
 
 interface StageTarget {
   readonly repo: string
-  /** A branch or an id. */
+  /** As in `resolveCommitId`. */
   readonly name: string
   readonly call: WriteCall
   /** Stage only right after this write. */

@@ -14,6 +14,7 @@ import {
   lastStaged,
 } from '../commits/finish-steps.ts'
 import { CommitFinishedError } from '../errors.ts'
+import { parseCommitMessage } from '../records/commit-messages.ts'
 import type { Operation, PutOperation, Step, StepResult } from '../operations.ts'
 import type { CommitName, OnHeadReady, ReadyHead } from '../ports.ts'
 import { createOrUpdateRepo, deleteRepo } from '../repos.ts'
@@ -159,7 +160,7 @@ export class Batch {
   }
 
   async #finish(
-    operation: { readonly repo: string; readonly commit: string },
+    operation: Extract<Operation, { readonly kind: 'finish-commit' }>,
     index: number,
   ): Promise<StepResult> {
     const tx = this.#tx
@@ -176,7 +177,11 @@ export class Batch {
     const deletesStaged = staged <= this.#deletableCount
     if (deletesStaged) this.#deletableCount -= staged
     const built = this.#builtFor(plan)
-    await finishBuilt(tx, commit, built, { finishedAt: this.#at, deletesStaged })
+    await finishBuilt(tx, commit, built, {
+      finishedAt: this.#at,
+      message: parseCommitMessage(operation.message ?? ''),
+      deletesStaged,
+    })
     this.ended.push(id)
     const heads = await branchesAt(tx, id)
     await this.#noteHeads(
