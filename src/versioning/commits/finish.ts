@@ -15,12 +15,11 @@ import { contentSizeBytes } from '../../storage/contents.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
 import type { OpenTree, OpenTrees } from '../staging/open-trees.ts'
+import { sealMicros } from '../staging/stage.ts'
 import { sweepCommit } from '../staging/sweep.ts'
 
 /** Builds that puts may outrun before they are made to wait. */
 const sealAfterAttempts = 3
-/** How long puts wait for a sealed commit at most, should the one that sealed it be gone. */
-const sealMicros = 30_000_000
 /** Staged writes that are deleted in the transaction that finishes; more are swept after it. */
 const deletedAtOnceMax = 2000
 

@@ -25,6 +25,17 @@ export interface StageTarget {
   readonly after?: number | undefined
 }
 
+/** How long puts wait for a sealed commit at most, should the one that sealed it be gone. */
+export const sealMicros = 30_000_000
+
+/**
+ * A seal lasts at most `sealMicros`. One that seems to last longer was made before the clock was set
+ * back, and by somebody who is gone by then or makes another.
+ */
+function isSealed(sealedUntil: number, now: Instant): boolean {
+  return sealedUntil > now && sealedUntil <= now + sealMicros
+}
+
 type OpenRow = {
   readonly id: CommitId
   readonly finished_at: number | null
@@ -57,7 +68,7 @@ export async function stageWrite(
   columns: StagedColumns,
 ): Promise<StageResult> {
   const row = await requireOpen(tx, commit)
-  if (row.sealed_until > commit.now) return { kind: 'sealed' }
+  if (isSealed(row.sealed_until, commit.now)) return { kind: 'sealed' }
   if (commit.after !== undefined && row.staged_last !== commit.after) return { kind: 'outrun' }
   const sequence = row.staged_last + 1
   await tx.run('UPDATE commits SET staged_last = ? WHERE id = ?', sequence, row.id)
