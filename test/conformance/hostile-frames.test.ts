@@ -1,4 +1,5 @@
 import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2'
+import * as fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { connectionCountMax } from '../../src/server/connection-count.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
@@ -215,6 +216,32 @@ describe('frames that break the rules', () => {
     // Trailers: HEADERS of stream 5 that end both the block and the stream.
     expect(await hostile.hears('\u0001\u0005\0\0\0\u0005')).toBe(true)
   })
+})
+
+const anyFrame = fc
+  .record({
+    type: fc.nat(12),
+    flags: fc.nat(255),
+    stream: fc.constantFrom(0, 1, 1, 1, 2, 3, 2 ** 31 - 1, 2 ** 32 - 1),
+    payload: fc.oneof(
+      fc.uint8Array({ maxLength: 40 }),
+      fc.constant(callHeaders('/pfs.API/PutFile')),
+      fc.constant(grpcMessage(new Uint8Array(0))),
+    ),
+    lie: fc.option(fc.nat(2 ** 24 - 1), { freq: 20 }),
+  })
+  .map(({ lie, ...fields }) => frame({ ...fields, ...(lie !== null && { claimedBytes: lie }) }))
+
+test('any frames in any order harm nobody else', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(anyFrame, { maxLength: 30 }), async (frames) => {
+      using hostile = await caller()
+      await hostile.send(greeting)
+      for (const bytes of frames) await hostile.send(bytes)
+      await expect(other.health.health({})).resolves.toBeDefined()
+    }),
+    { numRuns: 200 },
+  )
 })
 
 describe('messages that lie', () => {
