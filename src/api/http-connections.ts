@@ -1,5 +1,9 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Clock } from '../base/clock.ts'
+
+/** Between requests, and until the headers of one are whole; Node's own bound is for its own ports. */
+const headersMsMax = 30_000
 
 /**
  * Serves HTTP/1.1 on the connections that it is given.
@@ -10,15 +14,20 @@ export class HttpConnections {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   readonly #busy = new Set<Socket>()
+  readonly #clock: Clock
+  readonly #deadlines = new Map<Socket, AbortController>()
   #closing = false
 
-  constructor(listener: RequestListener) {
+  constructor(listener: RequestListener, clock: Clock) {
+    this.#clock = clock
     this.#server = createServer((request, response) => {
       const { socket } = request
       this.#busy.add(socket)
+      this.#deadlines.get(socket)?.abort()
       response.once('close', () => {
         this.#busy.delete(socket)
         if (this.#closing) socket.end()
+        else this.#expectHeaders(socket)
       })
       listener(request, response)
     })
@@ -27,7 +36,12 @@ export class HttpConnections {
   /** Takes over a connection whose first bytes are still to be read. */
   accept(socket: Socket): void {
     this.#sockets.add(socket)
-    socket.once('close', () => this.#sockets.delete(socket))
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      this.#deadlines.get(socket)?.abort()
+      this.#deadlines.delete(socket)
+    })
+    this.#expectHeaders(socket)
     this.#server.emit('connection', socket)
     socket.resume()
   }
@@ -38,7 +52,28 @@ export class HttpConnections {
     for (const socket of this.#sockets) if (!this.#busy.has(socket)) socket.destroy()
   }
 
+  /** Closes a connection that is between requests, the oldest of them. False when there is none. */
+  closeIdlest(): boolean {
+    for (const socket of this.#sockets) {
+      if (this.#busy.has(socket)) continue
+      this.#sockets.delete(socket)
+      socket.destroy()
+      return true
+    }
+    return false
+  }
+
   closeAll(): void {
     for (const socket of this.#sockets) socket.destroy()
+  }
+
+  #expectHeaders(socket: Socket): void {
+    if (socket.destroyed) return
+    const deadline = new AbortController()
+    this.#deadlines.set(socket, deadline)
+    this.#clock.sleep(headersMsMax, deadline.signal).then(
+      () => void socket.destroy(),
+      () => {}, // they came, or the connection is gone
+    )
   }
 }

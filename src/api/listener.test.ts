@@ -6,6 +6,7 @@ import { InvalidArgumentError, UnavailableError } from '../base/errors.ts'
 import { API as Pfs } from '../gen/pfs_pb.ts'
 import { API as Version } from '../gen/version_pb.ts'
 import { GrpcFixture } from '../testing/grpc-fixture.ts'
+import { HeldClock } from '../testing/held-clock.ts'
 import { service } from './grpc/service.ts'
 import type { Listener } from './listener.ts'
 
@@ -161,4 +162,85 @@ test('closing ends calls that take too long as unavailable, and idle connections
   await aborted.promise
   expect(await outcome).toEqual([status.UNAVAILABLE, 'the server is shutting down'])
   if (!silent.destroyed) await once(silent, 'close')
+})
+
+const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+// Of type 4, SETTINGS, and of type 1, HEADERS: the first, empty, half of a block of which no end comes.
+const emptySettings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])
+const endlessHeaders = Buffer.from([0, 0, 1, 1, 0, 0, 0, 0, 1, 0x83])
+
+test('connections of HTTP/2 that never finish a sentence are closed, idle ones are not', async () => {
+  const clock = new HeldClock()
+  const listener = await fixture.listen(version, { clock })
+  const idle = fixture.session(listener.address.port)
+  await once(idle, 'remoteSettings')
+  const unfinished: Socket[] = []
+  for (const start of [
+    preface,
+    Buffer.concat([preface, emptySettings.subarray(0, 4)]),
+    Buffer.concat([preface, emptySettings, endlessHeaders]),
+  ]) {
+    const made = await socket(listener)
+    made.write(start)
+    await once(made, 'data') // the server's SETTINGS: it takes part
+    made.resume()
+    unfinished.push(made)
+  }
+  const closed = Promise.all(unfinished.map(async (made) => once(made, 'close')))
+  const asked = once(idle, 'ping')
+  clock.advance(60_000)
+  await asked
+  await new Promise<void>((resolve) => idle.ping(() => resolve())) // after its answer
+  expect(unfinished.map((made) => made.destroyed)).toEqual([false, false, false])
+  clock.advance(60_000)
+  await closed
+  await new Promise<void>((resolve) => idle.ping(() => resolve()))
+  expect(idle.destroyed).toBe(false)
+})
+
+test('connections of HTTP/1.1 that never finish a request’s headers are closed', async () => {
+  const clock = new HeldClock()
+  const listener = await fixture.listen(version, { clock })
+  const fresh = await socket(listener)
+  const again = await socket(listener)
+  again.write('GET / HTTP/1.1\r\nhost: here\r\n\r\n')
+  await once(again, 'data')
+  for (const made of [fresh, again]) made.resume().write('GET / HTTP/1.1\r\nhost: he')
+  const closed = Promise.all([once(fresh, 'close'), once(again, 'close')])
+  while (clock.sleeperCount < 2) await new Promise((resolve) => setImmediate(resolve))
+  expect([fresh.destroyed, again.destroyed]).toEqual([false, false])
+  clock.advance(30_000)
+  await closed
+  expect([fresh.destroyed, again.destroyed]).toEqual([true, true])
+})
+
+test('for a connection too many, the one that is idle longest goes; of busy ones, none', async () => {
+  const go = Promise.withResolvers<void>()
+  const started = Promise.withResolvers<void>()
+  const routes = [
+    ...version,
+    ...service(Pfs, {
+      async inspectRepo() {
+        started.resolve()
+        await go.promise
+        return { description: 'done' }
+      },
+    }),
+  ]
+  const listener = await fixture.listen(routes, { connectionCountMax: 2 })
+  const { port } = listener.address
+  const busy = fixture.client(port).unary(Pfs.method.inspectRepo, {}).response
+  await started.promise
+  const silent = await socket(listener)
+  const silentClosed = once(silent.resume(), 'close')
+  const idle = fixture.session(port)
+  await silentClosed
+  await once(idle, 'remoteSettings')
+  const idleClosed = once(idle, 'close')
+  const other = fixture.client(port).unary(Pfs.method.inspectRepo, {}).response
+  await idleClosed
+  await expect(majorOf(listener)).rejects.toMatchObject({ code: status.UNAVAILABLE })
+  go.resolve()
+  expect([(await busy).description, (await other).description]).toEqual(['done', 'done'])
+  expect(await majorOf(listener)).toBe(1)
 })

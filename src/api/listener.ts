@@ -1,5 +1,6 @@
 import type { RequestListener } from 'node:http'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import type { Clock } from '../base/clock.ts'
 import { InvalidArgumentError, UnavailableError } from '../base/errors.ts'
 import type { GrpcServerPorts } from './grpc/call-runner.ts'
 import { GrpcServer } from './grpc/server.ts'
@@ -11,6 +12,11 @@ export interface ListenOptions {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
+  /**
+   * Connections at once. For one more, the one that has been idle longest is closed; when none is,
+   * the new one.
+   */
+  readonly connectionCountMax: number
   readonly routes: readonly Route[]
   /** Answers browsers, curl and whoever else speaks HTTP/1.1. */
   readonly http: RequestListener
@@ -30,18 +36,35 @@ export class Listener implements AsyncDisposable {
   readonly #server: Server
   readonly #grpc: GrpcServer
   readonly #http: HttpConnections
+  readonly #connections = new Set<Socket>()
   readonly #undecided = new Set<Socket>()
 
   /** Takes over a server that listens. */
-  private constructor(server: Server, grpc: GrpcServer, http: RequestListener) {
+  private constructor(
+    server: Server,
+    grpc: GrpcServer,
+    {
+      http,
+      connectionCountMax,
+      clock,
+    }: Pick<ListenOptions, 'http' | 'connectionCountMax'> & {
+      readonly clock: Clock
+    },
+  ) {
     const { address: host, port } = server.address() as AddressInfo
     this.address = { host, port }
     this.#server = server
     this.#grpc = grpc
     this.#http = new HttpConnections((request, response) => {
       if (!grpc.acceptWeb(request, response)) http(request, response)
+    }, clock)
+    server.on('connection', (socket) => {
+      this.#connections.add(socket)
+      socket.once('close', () => this.#connections.delete(socket))
+      const isFull = this.#connections.size > connectionCountMax
+      if (isFull && !this.#closeIdlest()) socket.destroy()
+      else this.#sniff(socket)
     })
-    server.on('connection', (socket) => this.#sniff(socket))
   }
 
   /**
@@ -54,7 +77,10 @@ export class Listener implements AsyncDisposable {
       server.once('error', (error) => reject(openError(options, error)))
       server.listen({ port: options.port, ...(options.host && { host: options.host }) }, resolve)
     })
-    return new Listener(server, new GrpcServer(options.routes, ports), options.http)
+    return new Listener(server, new GrpcServer(options.routes, ports), {
+      ...options,
+      clock: ports.clock,
+    })
   }
 
   /** Takes no more callers, gives running calls at most `graceMs` to end, and ends the rest. */
@@ -71,6 +97,16 @@ export class Listener implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close(0)
+  }
+
+  /** Makes room for a connection: first of those that have said nothing yet. */
+  #closeIdlest(): boolean {
+    for (const socket of this.#undecided) {
+      this.#undecided.delete(socket)
+      socket.destroy()
+      return true
+    }
+    return this.#http.closeIdlest() || this.#grpc.closeIdlest()
   }
 
   /** Looks at what the caller says first, without taking it away from who will answer. */

@@ -31,6 +31,15 @@ export interface ReadOptions {
   readonly decompress?: Decompress | undefined
   /** Gets the last frame of gRPC-Web, which ends the messages. */
   readonly onTrailers?: ((text: Uint8Array) => void) | undefined
+  /** Told of each message before any of it is read, which waits for what this returns. */
+  readonly onMessage?: ((message: ArrivingMessage) => Promise<void> | undefined) | undefined
+}
+
+/** What the prefix of a message says. */
+export interface ArrivingMessage {
+  /** As it is sent, which may be compressed. */
+  readonly sizeBytes: number
+  readonly isCompressed: boolean
 }
 
 /**
@@ -81,6 +90,8 @@ export class MessageReader implements AsyncIterableIterator<IncomingMessage> {
       onTrailers(concatBytes(await this.#gather()))
       return { done: true, value: undefined }
     }
+    const pending = this.#options.onMessage?.({ sizeBytes: size, isCompressed: flag === 1 })
+    if (pending !== undefined) await pending
     return { done: false, value: flag === 0 ? this.#message(size) : await this.#unpacked() }
   }
 

@@ -30,6 +30,11 @@ export class SliceQueue implements SliceSource {
     return this.#queuedBytes
   }
 
+  /** The reader waits for a slice. */
+  get isAwaited(): boolean {
+    return this.#waiting !== undefined
+  }
+
   /** Takes over `slice`. False when the sender should pause until it is wanted again. */
   push(slice: Uint8Array): boolean {
     const waiting = this.#waiting

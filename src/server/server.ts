@@ -34,6 +34,7 @@ import { createVersioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
 import type { ServerConfig } from './command-line.ts'
+import { connectionCountMax } from './connection-count.ts'
 import { openDataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
 import { openProcessing } from './processing.ts'
@@ -139,7 +140,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const routes = withTransactions(recordable, versioning)
   const { host, port } = config
   const http = answerLandingPage
-  const listener = opened.use(await Listener.open({ host, port, routes, http }, ports))
+  const listener = opened.use(
+    await Listener.open(
+      { host, port, connectionCountMax: connectionCountMax(), routes, http },
+      ports,
+    ),
+  )
   processing.scheduler.start()
   log.info('listening', { ...listener.address, root: config.root, release })
   return new Server(listener, opened.move())

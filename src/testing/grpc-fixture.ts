@@ -1,13 +1,15 @@
 import { connect, type ClientHttp2Session } from 'node:http2'
 import type { ClientOptions } from '@grpc/grpc-js'
 import { answerLandingPage } from '../api/landing-page.ts'
-import { Listener } from '../api/listener.ts'
+import { Listener, type ListenOptions } from '../api/listener.ts'
 import type { GrpcServerPorts } from '../api/grpc/call-runner.ts'
 import type { Route } from '../api/grpc/service.ts'
-import { SystemClock } from '../base/clock.ts'
+import { type Clock, SystemClock } from '../base/clock.ts'
 import { prefixBytes, writePrefix } from '../base/grpc-wire.ts'
 import { SystemRandom } from '../base/random.ts'
 import { GrpcJsClient } from './grpc-js-client.ts'
+
+const listenDefaults = { host: '127.0.0.1', port: 0, connectionCountMax: 1000 }
 
 /** Servers and callers of one test. */
 export class GrpcFixture {
@@ -26,11 +28,13 @@ export class GrpcFixture {
 
   async listen(
     routes: readonly Route[],
-    where: { readonly host?: string; readonly port?: number } = {},
+    where: Partial<Pick<ListenOptions, 'host' | 'port' | 'connectionCountMax'>> & {
+      readonly clock?: Clock
+    } = {},
   ): Promise<Listener> {
     const listener = await Listener.open(
-      { host: '127.0.0.1', port: 0, routes, http: answerLandingPage, ...where },
-      this.ports,
+      { ...listenDefaults, routes, http: answerLandingPage, ...where },
+      { ...this.ports, ...(where.clock !== undefined && { clock: where.clock }) },
     )
     this.onClose(async () => listener.close(0))
     return listener

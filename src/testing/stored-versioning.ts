@@ -2,6 +2,7 @@ import { SystemClock } from '../base/clock.ts'
 import { SystemRandom } from '../base/random.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
+import type { FaultPoint } from '../storage/fault-point.ts'
 import { FileTrees } from '../storage/file-trees.ts'
 import { storageMigrations } from '../storage/tables.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
@@ -13,12 +14,13 @@ import { openPackedStore } from './packed-store.ts'
 /** Versioning over real packs and a real database in `directory`, with nothing above it. */
 export async function openStoredVersioning(
   directory: string,
+  options: { readonly faultPoint?: FaultPoint } = {},
 ): Promise<AsyncDisposable & { readonly versioning: Versioning }> {
   await using opened = new AsyncDisposableStack()
   const clock = new SystemClock()
   const migrations = [storageMigrations, versioningMigrations, transactionMigrations]
   const database = opened.use(await openSqlite({ path: directory, migrations, clock }))
-  const { store } = opened.use(await openPackedStore({ directory, database }))
+  const { store } = opened.use(await openPackedStore({ ...options, directory, database }))
   const versioning = createVersioning({
     database,
     chunks: store,

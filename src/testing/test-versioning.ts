@@ -1,5 +1,5 @@
 import { collectBytes, utf8Text } from '../base/bytes.ts'
-import { SystemClock } from '../base/clock.ts'
+import { type Clock, SystemClock } from '../base/clock.ts'
 import { SystemRandom } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
@@ -59,6 +59,7 @@ const fileBytesMax = 64 * 1024 * 1024
 /** With `chunks`, over a store of the test's own; otherwise in memory. */
 export async function openTestVersioning(
   chunks: ChunkStore = new MemoryChunkStore(),
+  clock: Clock = new SystemClock(),
 ): Promise<TestVersioning> {
   const held = await temporaryDatabase([versioningMigrations, transactionMigrations])
   const ready: ReadyHead[] = []
@@ -70,7 +71,7 @@ export async function openTestVersioning(
     chunks,
     contents: new ChunkedContents(chunks),
     trees: new FileTrees(chunks),
-    clock: new SystemClock(),
+    clock,
     random: new SystemRandom(),
     onHeadReady: async (_tx: Transaction, heads) => {
       ready.push(...heads)

@@ -1,8 +1,10 @@
-import { deepEqual, rejects } from 'node:assert/strict'
+import { deepEqual, equal, rejects } from 'node:assert/strict'
 import { utf8 } from '../base/bytes.ts'
 import type { FilePath } from '../base/paths.ts'
+import type { CommitInfo } from '../versioning/commit-records.ts'
 import { ModelCommit, type PlaceResult } from './model-commit.ts'
 import type { TestVersioning } from './test-versioning.ts'
+import { compareDiff, compareGlob, compareListing } from './versioning-reads.ts'
 
 export interface PairPut {
   readonly path: FilePath
@@ -16,8 +18,20 @@ export type PairStep = { readonly branch: string } & (
   | { readonly kind: 'read' }
   | { readonly kind: 'finish' }
   | { readonly kind: 'abandon' }
-  /** Sets the branch `dev` to the head of `branch`. */
-  | { readonly kind: 'fork' }
+  /** Sets the branch `to` to the head of `branch`. */
+  | { readonly kind: 'point'; readonly to: string }
+  | { readonly kind: 'unbranch' }
+  /** A finished commit on `to`, with the tree of the head of `branch`. */
+  | { readonly kind: 'build'; readonly to: string }
+  /** Starts on `to`, from the head of `branch`, whatever `to` was. */
+  | { readonly kind: 'reroot'; readonly to: string }
+  /** Lists, globs, and compares with the head of `other`. */
+  | {
+      readonly kind: 'look'
+      readonly path: FilePath
+      readonly pattern: string
+      readonly other: string
+    }
   | { readonly kind: 'put'; readonly put: PairPut }
   | { readonly kind: 'delete'; readonly path: FilePath }
   | { readonly kind: 'bulk'; readonly puts: readonly PairPut[] }
@@ -46,27 +60,48 @@ interface Known {
 }
 
 /** The product and the model side by side, in a repo of their own: each call must end alike. */
-export class VersioningPair {
+export class VersioningPair implements AsyncDisposable {
   readonly #world: TestVersioning
   readonly #repo: string
   readonly #branches = new Map<string, string>()
   readonly #commits = new Map<string, ModelCommit>()
+  readonly #ended = new AbortController()
+  readonly #subscriber: AsyncGenerator<CommitInfo>
+  readonly #told = new Set<string>()
+  #next: Promise<IteratorResult<CommitInfo>> | undefined
 
   constructor(world: TestVersioning, repo: string) {
     this.#world = world
     this.#repo = repo
+    const { signal } = this.#ended
+    this.#subscriber = world.versioning.subscriptions.subscribe({ repo, branch: 'master', signal })
   }
 
-  /** Makes the repo, with an open commit on `master`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ended.abort()
+    await this.#subscriber.return(undefined)
+  }
+
+  /** Makes the repo, with an open commit on `master`, and follows that branch from here on. */
   async create(): Promise<void> {
     await this.#world.versioning.repos.create({ name: this.#repo })
-    await this.#start('master')
+    await this.take({ kind: 'start', branch: 'master' })
+    await this.take({ kind: 'finish', branch: 'master' })
+    await this.take({ kind: 'start', branch: 'master' })
   }
 
   async take(step: PairStep): Promise<void> {
-    if (step.kind === 'start') return this.#start(step.branch)
+    if (step.kind === 'start') {
+      await this.#start(step.branch)
+      return this.#follow()
+    }
     const known = this.#known(step.branch)
     if (known === undefined) return
+    await this.#takeAt(known, step)
+    await this.#follow()
+  }
+
+  async #takeAt(known: Known, step: Exclude<PairStep, { readonly kind: 'start' }>): Promise<void> {
     switch (step.kind) {
       case 'put':
         return this.#put(step.branch, known, step.put)
@@ -78,10 +113,20 @@ export class VersioningPair {
         return this.#compare(known)
       case 'finish':
         return this.#finish(step.branch, known)
-      case 'fork':
-        await this.#world.versioning.branches.set(this.#repo, 'dev', step.branch)
-        this.#branches.set('dev', known.id)
+      case 'point':
+        await this.#world.versioning.branches.set(this.#repo, step.to, step.branch)
+        this.#branches.set(step.to, known.id)
         return
+      case 'unbranch':
+        await this.#world.versioning.branches.delete(this.#repo, step.branch)
+        this.#branches.delete(step.branch)
+        return
+      case 'build':
+        return this.#build(known, step.to)
+      case 'reroot':
+        return this.#start(step.to, known)
+      case 'look':
+        return this.#look(known, step)
       case 'abandon':
         return this.#abandon(known)
       case 'copy':
@@ -105,15 +150,54 @@ export class VersioningPair {
     return id === undefined || model === undefined ? undefined : { id, model }
   }
 
-  async #start(branch: string): Promise<void> {
-    const head = this.#known(branch)
-    const run = this.#world.versioning.commits.start({ repo: this.#repo, branch })
+  /** From the head of the branch, or from `parent`, which is given by its id. */
+  async #start(branch: string, parent?: Known): Promise<void> {
+    const head = parent ?? this.#known(branch)
+    const place = { repo: this.#repo, branch, parent: parent?.id }
+    const run = this.#world.versioning.commits.start(place)
     if (head?.model.isOpen === true) {
       return rejects(run, new RegExp(`parent commit ${head.id} has not been finished`))
     }
     const { id } = await run
     this.#branches.set(branch, id)
     this.#commits.set(id, new ModelCommit(head?.id, head?.model))
+  }
+
+  async #build({ id, model }: Known, branch: string): Promise<void> {
+    if (!model.isOpen) {
+      const { commits, files } = this.#world.versioning
+      const { tree } = await files.tree(this.#repo, id)
+      const built = await commits.build({ repo: this.#repo, parent: id, branch, tree })
+      const commit = new ModelCommit(id, model)
+      commit.isOpen = false
+      this.#branches.set(branch, built.id)
+      this.#commits.set(built.id, commit)
+    }
+  }
+
+  async #look(known: Known, step: PairStep & { readonly kind: 'look' }): Promise<void> {
+    const { files } = this.#world.versioning
+    const here = { repo: this.#repo, commit: known.id }
+    await compareListing(files, { ...here, path: step.path }, known.model)
+    await compareGlob(files, { ...here, pattern: step.pattern }, known.model)
+    const other = this.#known(step.other)
+    const before = other && { repo: this.#repo, commit: other.id, path: step.path }
+    const sides = { after: { ...here, path: step.path }, before }
+    const parent = this.#commits.get(known.model.parent ?? '')
+    const models = { after: known.model, before: other?.model ?? parent }
+    await compareDiff(files, sides, { ...models, path: step.path })
+  }
+
+  /** A subscriber of `master` is told of each finished head, once. */
+  async #follow(): Promise<void> {
+    const head = this.#known('master')
+    if (head === undefined || head.model.isOpen || this.#told.has(head.id)) return
+    this.#told.add(head.id)
+    const next = await (this.#next ?? this.#subscriber.next())
+    equal(next.done === true ? undefined : next.value.id, head.id)
+    // Asked at once, so that a head that is told twice is told instead of the one that is due.
+    this.#next = this.#subscriber.next()
+    this.#next.catch(() => undefined)
   }
 
   async #put(branch: string, { model }: Known, put: PairPut): Promise<void> {

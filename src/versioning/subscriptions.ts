@@ -16,6 +16,9 @@ import { findRepo, getRepo, listRepos } from './repos.ts'
 import { SeenCommits } from './subscriptions/seen-commits.ts'
 import { watchChanges } from './subscriptions/watch-changes.ts'
 
+/** What one statement can ask for; a commit that is given twice counts once. */
+const flushedCommitsMax = 500
+
 /** Waits for commits to come. */
 export class Subscriptions {
   readonly #ports: VersioningPorts
@@ -29,7 +32,7 @@ export class Subscriptions {
    * all `commits`. Targets: `toRepos`, or every repo made from all of the commits' repos. Ends
    * after the last.
    *
-   * @throws {InvalidArgumentError} without commits.
+   * @throws {InvalidArgumentError} without commits, or for more than 500.
    * @throws {FlushFailedError} when no target is left but those that can no longer get theirs.
    */
   async *flush(options: {
@@ -160,14 +163,20 @@ async function flushPlan(
     readonly toRepos?: readonly string[] | undefined
   },
 ): Promise<{ readonly commits: readonly CommitName[]; readonly targets: readonly RepoName[] }> {
-  const commits: CommitName[] = []
+  const byId = new Map<CommitId, CommitName>()
   for (const { repo, commit } of options.commits) {
     const { id, repo: name } = await getCommit(tx, repo, commit)
-    commits.push({ id, repo: name })
+    byId.set(id, { id, repo: name })
+    if (byId.size > flushedCommitsMax) {
+      throw new InvalidArgumentError(
+        `cannot flush more than ${flushedCommitsMax} commits at once: flush them in parts`,
+      )
+    }
   }
+  const commits = [...byId.values()]
   const targets: RepoName[] = []
   if (options.toRepos !== undefined && options.toRepos.length > 0) {
-    for (const name of options.toRepos) targets.push(await targetNamed(tx, name, commits))
+    for (const name of new Set(options.toRepos)) targets.push(await targetNamed(tx, name, commits))
   } else {
     for (const repo of await listRepos(tx)) {
       if (commits.every((commit) => repo.provenance.includes(commit.repo))) targets.push(repo.name)

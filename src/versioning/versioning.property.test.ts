@@ -14,7 +14,7 @@ afterAll(async () => {
   await world[Symbol.asyncDispose]()
 })
 
-const branches = fc.constantFrom('master', 'dev')
+const branches = fc.constantFrom('master', 'master', 'dev', 'old')
 // Few names, so that files and directories meet; `!` sorts before, `é` is two bytes.
 const names = fc.oneof(
   { weight: 6, arbitrary: fc.constant('a') },
@@ -42,6 +42,8 @@ const deleted = fc.oneof(
   { weight: 1, arbitrary: fc.constant(parseFilePath('/')) },
 )
 
+const patterns = fc.constantFrom('', '/*', '/*/*', '/a/*', '/?', '/a/?/*', '/*a', '/b')
+
 function stepOf<Kind extends PairStep['kind'], Rest extends object>(
   kind: Kind,
   rest: { [Key in keyof Rest]: fc.Arbitrary<Rest[Key]> },
@@ -66,7 +68,14 @@ const steps: fc.Arbitrary<PairStep> = fc.oneof(
   { weight: 4, arbitrary: stepOf('move', placement) },
   { weight: 3, arbitrary: stepOf('read', {}) },
   { weight: 4, arbitrary: stepOf('finish', {}) },
-  { weight: 1, arbitrary: stepOf('fork', {}) },
+  { weight: 2, arbitrary: stepOf('point', { to: branches }) },
+  { weight: 1, arbitrary: stepOf('unbranch', {}) },
+  { weight: 1, arbitrary: stepOf('build', { to: branches }) },
+  { weight: 1, arbitrary: stepOf('reroot', { to: branches }) },
+  {
+    weight: 4,
+    arbitrary: stepOf('look', { path: deleted, pattern: patterns, other: branches }),
+  },
   { weight: 1, arbitrary: stepOf('abandon', {}) },
 )
 
@@ -75,7 +84,7 @@ test('any sequence of calls leaves what a simple model of commits says', async (
     fc.array(steps, { minLength: 10, maxLength: 60 }),
     async (sequence) => {
       repoCount += 1
-      const pair = new VersioningPair(world, `r${repoCount}`)
+      await using pair = new VersioningPair(world, `r${repoCount}`)
       await pair.create()
       for (const step of sequence) await pair.take(step)
       await pair.compareAll()

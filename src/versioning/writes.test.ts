@@ -269,7 +269,7 @@ test('puts that go on while a commit is finished are in it, or refused', async (
 test('a sealed commit makes puts wait until it is finished', async () => {
   const { id } = await openCommit('seal')
   const { commits, writes } = world.versioning
-  const sealedUntil = world.ports.clock.now() + 3_600_000_000
+  const sealedUntil = world.ports.clock.now() + 20_000_000
   await world.database.transact((tx) =>
     tx.run('UPDATE commits SET sealed_until = ? WHERE id = ?', sealedUntil, id),
   )

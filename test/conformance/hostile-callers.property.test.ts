@@ -4,12 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Code } from '../../src/base/grpc-wire.ts'
 import { methodPath } from '../../src/client/client.ts'
 import { RpcError } from '../../src/client/rpc-error.ts'
-import * as auth from '../../src/gen/auth_pb.ts'
-import * as pachyderm from '../../src/gen/pachyderm_pb.ts'
-import * as pfs from '../../src/gen/pfs_pb.ts'
-import * as pps from '../../src/gen/pps_pb.ts'
 import { commitFiles, commitOf } from '../harness/files.ts'
 import { hostileMessage } from '../harness/hostile-messages.ts'
+import { everyMethod } from '../harness/methods.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
 /** Enough for an answer; calls that wait end with it. */
@@ -69,19 +66,8 @@ async function outcome(method: DescMethod, requests: readonly Uint8Array[]): Pro
   }
 }
 
-const services = [
-  pfs.API,
-  pfs.ObjectAPI,
-  pps.API,
-  auth.API,
-  pachyderm.Files,
-  pachyderm.Commits,
-  pachyderm.Jobs,
-]
-
 describe('whatever a caller sends, the server answers and takes no harm', () => {
-  const methods: readonly DescMethod[] = services.flatMap<DescMethod>(({ methods: all }) => all)
-  test.each(methods.map((method) => ({ path: methodPath(method), method })))(
+  test.each(everyMethod.map((method) => ({ path: methodPath(method), method })))(
     '$path',
     async ({ method }) => {
       const linesBefore = pachd.log.length

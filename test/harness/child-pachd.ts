@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 export interface ChildExit {
@@ -49,8 +50,24 @@ export class ChildPachd implements AsyncDisposable {
     return this.#ready.promise
   }
 
+  /** The most memory that the process has used, in MiB; 0 where the system does not say. */
+  async peakMemoryMib(): Promise<number> {
+    return this.#memoryMib('VmHWM')
+  }
+
+  /** The memory that the process uses now, in the same way. */
+  async residentMemoryMib(): Promise<number> {
+    return this.#memoryMib('VmRSS')
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name)
+  }
+
+  async #memoryMib(field: string): Promise<number> {
+    const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8').catch(() => '')
+    const kib = new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]
+    return Number(kib ?? 0) / 1024
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

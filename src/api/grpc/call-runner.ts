@@ -6,9 +6,11 @@ import {
   MalformedMessageError,
   OversizedMessageError,
   type Decompress,
+  type ReadOptions,
 } from '../../base/grpc-messages.ts'
 import { Code, parseTimeoutMs } from '../../base/grpc-wire.ts'
 import { newHexId, type Random } from '../../base/random.ts'
+import { Admission } from './admission.ts'
 import { Call } from './call.ts'
 import type { CallWire } from './call-wire.ts'
 import { statusOf, StatusError } from './errors.ts'
@@ -35,12 +37,16 @@ export interface CallRequest {
 }
 
 const referenceDigits = 8
+/** Calls at once: each costs some 10 KiB, and most of them wait for something to happen. */
+const callCountMax = 20_000
+const tooManyCalls = `the server is busy with ${callCountMax} calls, which is all it takes; try again later`
 const shuttingDown = { code: Code.unavailable, message: 'the server is shutting down' } as const
 
 /** Takes calls to the handlers of their methods, whatever carries them. */
 export class CallRunner {
   readonly #routes: ReadonlyMap<string, Route>
   readonly #ports: GrpcServerPorts
+  readonly #admission: Admission
   readonly #calls = new Set<Call>()
   readonly #uploads = new Set<Call>()
   #closing = false
@@ -49,6 +55,7 @@ export class CallRunner {
   constructor(routes: readonly Route[], ports: GrpcServerPorts) {
     this.#routes = new Map(routes.map((route) => [route.path, route]))
     this.#ports = ports
+    this.#admission = new Admission(ports.clock)
   }
 
   /** Streams of requests whose caller is still there. */
@@ -73,19 +80,24 @@ export class CallRunner {
     this.#calls.add(call)
     try {
       if (this.#closing) throw new StatusError(shuttingDown.code, shuttingDown.message)
+      if (this.#calls.size > callCountMax) {
+        throw new StatusError(Code.resourceExhausted, tooManyCalls)
+      }
       if (route === undefined) throw new StatusError(Code.unimplemented, unknownMethod(path))
       this.#keepDeadline(call, headers)
       if (route.respond.requests === 'many') {
         this.#uploads.add(call)
         onUpload?.(call)
       }
-      await respond(call, route, decompressFor(headers))
+      const onMessage = this.#admission.gate(call, route.respond.requests)
+      await respond(call, route, { decompress: decompressFor(headers), onMessage })
       call.finish({ code: Code.ok, message: '' })
     } catch (error) {
       this.#fail(call, route, path, error)
     } finally {
       this.#calls.delete(call)
       this.#uploads.delete(call)
+      this.#admission.release(call)
       if (this.#calls.size === 0) this.#idle?.resolve()
     }
   }
@@ -126,18 +138,14 @@ function unknownMethod(path: string): string {
   return `unknown method ${path}: this server does not know it; an older or newer pachd may`
 }
 
-async function respond(
-  call: Call,
-  { respond: how }: Route,
-  decompress: Decompress | undefined,
-): Promise<void> {
+async function respond(call: Call, { respond: how }: Route, options: ReadOptions): Promise<void> {
   if (how.requests === 'one') {
-    const request = await call.request(decompress)
+    const request = await call.request(options)
     if (how.responses === 'one') await call.send(await how.call(request, call))
     else for await (const response of how.call(request, call)) await call.send(response)
     return
   }
-  const requests = call.requests(decompress)
+  const requests = call.requests(options)
   if (how.responses === 'one') await call.send(await how.call(requests, call))
   else for await (const response of how.call(requests, call)) await call.send(response)
 }

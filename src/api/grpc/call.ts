@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Clock } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
-import { MessageReader, type Decompress } from '../../base/grpc-messages.ts'
+import { MessageReader, type ReadOptions } from '../../base/grpc-messages.ts'
 import { Code, encodedBytes, messageBytesMax, type EncodedMessage } from '../../base/grpc-wire.ts'
 import { SliceQueue } from '../../base/slice-queue.ts'
 import type { CallEvents, CallWire } from './call-wire.ts'
@@ -52,14 +52,22 @@ export class Call implements CallContext, CallEvents {
     return this.#ended
   }
 
+  get receivedBytes(): number {
+    return this.#receivedBytes
+  }
+
+  get isWaitingForCaller(): boolean {
+    return this.#incoming.isAwaited
+  }
+
   /** The caller's messages. */
-  requests(decompress?: Decompress): MessageReader {
-    return new MessageReader(this.#incoming, { decompress })
+  requests(options?: ReadOptions): MessageReader {
+    return new MessageReader(this.#incoming, options)
   }
 
   /** The only message of a caller that has no more to say. @throws {StatusError} unless it is. */
-  async request(decompress?: Decompress): Promise<Uint8Array> {
-    const requests = this.requests(decompress)
+  async request(options?: ReadOptions): Promise<Uint8Array> {
+    const requests = this.requests(options)
     const first = await requests.next()
     if (first.done === true) throw new StatusError(Code.internal, 'the request message is missing')
     const bytes = await first.value.bytes()

@@ -17,6 +17,7 @@ import {
 import type { Call } from './call.ts'
 import { CallRunner, type GrpcServerPorts } from './call-runner.ts'
 import { Http2Wire } from './http2-wire.ts'
+import { PeerWatch } from './peer-watch.ts'
 import type { Route } from './service.ts'
 import { WebWire } from './web-wire.ts'
 
@@ -30,6 +31,8 @@ const sessionMemoryMibMax = 1024
 const firstWindowBytes = 1024 * 1024
 /** Up to so many uploads at once, the connections of large ones get the full window. */
 const fullWindowUploadsMax = 8
+/** Callers know this bound and keep to it; clients of 1.5 have at most 100 puts and gets at once. */
+const streamsPerConnectionMax = 1000
 /** Callers that cancel often are no attack: 1.5's clients end streams by resetting them. */
 const streamResets = { streamResetBurst: 100_000, streamResetRate: 10_000 }
 /** How long a connection that closes may take to send what is left. */
@@ -38,6 +41,7 @@ const flushMs = 1000
 interface Peer {
   readonly address: string
   hasFullWindow: boolean
+  streamCount: number
 }
 
 /** Serves gRPC on the connections that it is given. */
@@ -45,19 +49,23 @@ export class GrpcServer implements AsyncDisposable {
   readonly #runner: CallRunner
   readonly #ports: GrpcServerPorts
   readonly #http2: Http2Server
+  readonly #watch: PeerWatch
   /** Open connections. */
   readonly #sessions = new Map<ServerHttp2Session, Peer>()
+  /** Those of them without a call, the one that has been so longest first. */
+  readonly #idle = new Set<ServerHttp2Session>()
 
   constructor(routes: readonly Route[], ports: GrpcServerPorts) {
     this.#runner = new CallRunner(routes, ports)
     this.#ports = ports
+    this.#watch = new PeerWatch(ports.clock)
     this.#http2 = createServer({
       maxSessionMemory: sessionMemoryMibMax,
       ...streamResets,
       settings: {
         initialWindowSize: firstWindowBytes,
         maxFrameSize: frameBytesMax,
-        maxConcurrentStreams: 2 ** 32 - 1,
+        maxConcurrentStreams: streamsPerConnectionMax,
         enablePush: false,
       },
     })
@@ -82,6 +90,20 @@ export class GrpcServer implements AsyncDisposable {
   }
 
   /**
+   * Closes the connection that has had no call longest; its caller opens another when it has one.
+   * False when all have calls.
+   */
+  closeIdlest(): boolean {
+    for (const session of this.#idle) {
+      this.#idle.delete(session)
+      if (session.destroyed) continue
+      session.close()
+      return true
+    }
+    return false
+  }
+
+  /**
    * Lets running calls come to their end for at most `graceMs`, ends the others with UNAVAILABLE,
    * and closes all connections of HTTP/2.
    */
@@ -100,10 +122,15 @@ export class GrpcServer implements AsyncDisposable {
   #onSession(session: ServerHttp2Session): void {
     const { remoteAddress = 'unknown', remotePort = 0 } = session.socket
     const address = `${remoteAddress}:${remotePort}`
-    this.#sessions.set(session, { address, hasFullWindow: false })
+    this.#sessions.set(session, { address, hasFullWindow: false, streamCount: 0 })
+    this.#idle.add(session)
     session.setLocalWindowSize(connectionWindowBytes)
     session.on('error', () => {}) // followed by 'close'
-    session.on('close', () => this.#sessions.delete(session))
+    session.on('close', () => {
+      this.#sessions.delete(session)
+      this.#idle.delete(session)
+    })
+    this.#watch.add(session)
   }
 
   /** Closes a connection: in good order when its peer reads what is left, by force otherwise. */
@@ -120,17 +147,29 @@ export class GrpcServer implements AsyncDisposable {
   }
 
   #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const session = stream.session as ServerHttp2Session
+    this.#keepBusy(session, stream)
     if (!isGrpc(headers)) {
       stream.on('error', () => {})
       stream.respond({ [constants.HTTP2_HEADER_STATUS]: 415 }, { endStream: true })
       return
     }
-    const session = stream.session as ServerHttp2Session
     const peer = this.#sessions.get(session)?.address ?? 'unknown'
     const path = headers[':path'] ?? ''
     void this.#runner.run(new Http2Wire(stream), { path, headers, peer }, (call) =>
       this.#widenWindow(call, session),
     )
+  }
+
+  #keepBusy(session: ServerHttp2Session, stream: ServerHttp2Stream): void {
+    const peer = this.#sessions.get(session)
+    if (peer === undefined) return
+    peer.streamCount += 1
+    this.#idle.delete(session)
+    stream.once('close', () => {
+      peer.streamCount -= 1
+      if (peer.streamCount === 0 && this.#sessions.has(session)) this.#idle.add(session)
+    })
   }
 
   /** Gives the connection of an upload that turns out large the full window, if it is safe. */

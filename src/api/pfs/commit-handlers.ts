@@ -71,9 +71,10 @@ export function commitHandlers(
 
     async *subscribeCommit({ repo: name, branch, from }, { signal }) {
       const repo = requireRepo(name)
-      if (branch === '') throw new InvalidArgumentError('a branch is needed, but none was given')
+      const wanted = requireText(branch, 'branch', 'a branch name is needed')
       const start = idIn(repo, from, 'from')
-      for await (const info of subscriptions.subscribe({ repo, branch, from: start, signal })) {
+      const options = { repo, branch: wanted, from: start, signal }
+      for await (const info of subscriptions.subscribe(options)) {
         yield commitInfoMessage(info)
       }
     },

@@ -40,10 +40,18 @@ export function requireFileRef(file: FileRef | undefined, what = 'file'): FileNa
   }
 }
 
-/** @throws {InvalidArgumentError} when `text` is missing or empty. */
+/** Longer than any name here, and short enough to be kept for as long as a call waits. */
+const nameLengthMax = 4096
+
+/** @throws {InvalidArgumentError} when `text` is missing, empty or too long for any name. */
 export function requireText(text: string | undefined, field: string, need: string): string {
-  if (text !== undefined && text !== '') return text
-  throw new InvalidArgumentError(`${need}, but the request has no ${field}`)
+  if (text === undefined || text === '') {
+    throw new InvalidArgumentError(`${need}, but the request has no ${field}`)
+  }
+  if (text.length <= nameLengthMax) return text
+  throw new InvalidArgumentError(
+    `${field} of ${text.length} characters is too long: at most ${nameLengthMax} are allowed`,
+  )
 }
 
 /** @throws {InvalidArgumentError} for a number that no size or count can be. */

@@ -5,12 +5,11 @@ import { type CommitTree, getCommit, setFinished } from '../commit-records.ts'
 import type { CommitName, VersioningPorts } from '../ports.ts'
 import { conflictError } from '../staging/conflicts.ts'
 import type { OpenTree } from '../staging/open-trees.ts'
+import { sealMicros } from '../staging/stage.ts'
 import { treeChange } from './tree-changes.ts'
 
 /** Builds that puts may outrun before they are made to wait. */
 export const sealAfterAttempts = 3
-/** How long puts wait for a sealed commit at most, should the one that sealed it be gone. */
-const sealMicros = 30_000_000
 /** Staged writes that are deleted in the transaction that finishes; more are swept after it. */
 export const deletedAtOnceMax = 2000
 

@@ -30,6 +30,17 @@ interface StageTarget {
   readonly after?: number | undefined
 }
 
+/** How long puts wait for a sealed commit at most, should the one that sealed it be gone. */
+export const sealMicros = 30_000_000
+
+/**
+ * A seal lasts at most `sealMicros`. One that seems to last longer was made before the clock was set
+ * back, and by somebody who is gone by then or makes another.
+ */
+function isSealed(sealedUntil: number, now: Instant): boolean {
+  return sealedUntil > now && sealedUntil <= now + sealMicros
+}
+
 type OpenRow = {
   readonly id: CommitId
   readonly finished_at: number | null
@@ -87,7 +98,7 @@ async function tryStage(
   const rows: { readonly row: OpenRow; readonly columns: StagedColumns }[] = []
   for (const { columns, ...commit } of writes) {
     const row = await requireOpen(tx, commit)
-    if (row.sealed_until > now) return { kind: 'sealed' }
+    if (isSealed(row.sealed_until, now)) return { kind: 'sealed' }
     if (commit.after !== undefined && row.staged_last !== commit.after) return { kind: 'outrun' }
     rows.push({ row, columns })
   }
