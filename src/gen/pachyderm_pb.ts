@@ -23,7 +23,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pachyderm.proto.
  */
 export const file_pachyderm: GenFile = /*@__PURE__*/
-  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIioKEUxpc3REYXR1bXNSZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2IiNQoPRGF0dW1JbmZvc0JhdGNoEiIKCmRhdHVtX2luZm8YASADKAsyDi5wcHMuRGF0dW1JbmZvIjkKDkV4cGxhaW5SZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkiOwoNS2V5RGlmZmVyZW5jZRINCgVmaWVsZBgBIAEoCRIOCgZiZWZvcmUYAiABKAkSCwoDbm93GAMgASgJInAKD0V4cGxhaW5SZXNwb25zZRIeCgVzdGF0ZRgBIAEoDjIPLnBwcy5EYXR1bVN0YXRlEg4KBnJlYXNvbhgCIAEoCRItCgtkaWZmZXJlbmNlcxgDIAMoCzIYLnBhY2h5ZGVybS5LZXlEaWZmZXJlbmNlIikKDkxpbmVhZ2VSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJFCghJbnB1dFJlZhISCgppbnB1dF9uYW1lGAEgASgJEhcKBGZpbGUYAiABKAsyCS5wZnMuRmlsZRIMCgRoYXNoGAMgASgMIloKCkZpbGVPcmlnaW4SFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCRIjCgZpbnB1dHMYAyADKAsyEy5wYWNoeWRlcm0uSW5wdXRSZWYiOQoPTGluZWFnZVJlc3BvbnNlEiYKB29yaWdpbnMYASADKAsyFS5wYWNoeWRlcm0uRmlsZU9yaWdpbiJrCgpTZXJ2ZXJJbmZvEg8KB3ZlcnNpb24YASABKAkSKQoGdXB0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGV4ZWN1dG9yGAMgASgJEg8KB25vdGljZXMYBCADKAkqaAoIRGlmZktpbmQSGQoVRElGRl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRElGRl9LSU5EX0FEREVEEAESFQoRRElGRl9LSU5EX1JFTU9WRUQQAhIVChFESUZGX0tJTkRfQ0hBTkdFRBADMqMCCgVGaWxlcxJFCghQdXRGaWxlcxIaLnBhY2h5ZGVybS5QdXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uUHV0RmlsZXNSZXNwb25zZSgBEkUKCUxpc3RGaWxlcxIbLnBhY2h5ZGVybS5MaXN0RmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJR2xvYkZpbGVzEhsucGFjaHlkZXJtLkdsb2JGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglEaWZmRmlsZXMSGy5wYWNoeWRlcm0uRGlmZkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlRGlmZnNCYXRjaDABMtQBCgRKb2JzEkgKCkxpc3REYXR1bXMSHC5wYWNoeWRlcm0uTGlzdERhdHVtc1JlcXVlc3QaGi5wYWNoeWRlcm0uRGF0dW1JbmZvc0JhdGNoMAESQAoHRXhwbGFpbhIZLnBhY2h5ZGVybS5FeHBsYWluUmVxdWVzdBoaLnBhY2h5ZGVybS5FeHBsYWluUmVzcG9uc2USQAoHTGluZWFnZRIZLnBhY2h5ZGVybS5MaW5lYWdlUmVxdWVzdBoaLnBhY2h5ZGVybS5MaW5lYWdlUmVzcG9uc2UyRwoFQWRtaW4SPgoNSW5zcGVjdFNlcnZlchIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoVLnBhY2h5ZGVybS5TZXJ2ZXJJbmZvYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_empty, file_pfs, file_pps]);
+  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIioKEUxpc3REYXR1bXNSZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2IiNQoPRGF0dW1JbmZvc0JhdGNoEiIKCmRhdHVtX2luZm8YASADKAsyDi5wcHMuRGF0dW1JbmZvIjkKDkV4cGxhaW5SZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkiOwoNS2V5RGlmZmVyZW5jZRINCgVmaWVsZBgBIAEoCRIOCgZiZWZvcmUYAiABKAkSCwoDbm93GAMgASgJInAKD0V4cGxhaW5SZXNwb25zZRIeCgVzdGF0ZRgBIAEoDjIPLnBwcy5EYXR1bVN0YXRlEg4KBnJlYXNvbhgCIAEoCRItCgtkaWZmZXJlbmNlcxgDIAMoCzIYLnBhY2h5ZGVybS5LZXlEaWZmZXJlbmNlIikKDkxpbmVhZ2VSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJFCghJbnB1dFJlZhISCgppbnB1dF9uYW1lGAEgASgJEhcKBGZpbGUYAiABKAsyCS5wZnMuRmlsZRIMCgRoYXNoGAMgASgMIloKCkZpbGVPcmlnaW4SFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCRIjCgZpbnB1dHMYAyADKAsyEy5wYWNoeWRlcm0uSW5wdXRSZWYiOQoPTGluZWFnZVJlc3BvbnNlEiYKB29yaWdpbnMYASADKAsyFS5wYWNoeWRlcm0uRmlsZU9yaWdpbiJrCgpTZXJ2ZXJJbmZvEg8KB3ZlcnNpb24YASABKAkSKQoGdXB0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGV4ZWN1dG9yGAMgASgJEg8KB25vdGljZXMYBCADKAkiKAoVQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0Eg8KB2RyeV9ydW4YASABKAgiZgoSQ29sbGVjdGlvblByb2dyZXNzEhAKCHN3ZWVwaW5nGAEgASgIEhUKDWNodW5rc19tYXJrZWQYAiABKAQSEgoKcGFja3NfZG9uZRgDIAEoBBITCgtwYWNrc190b3RhbBgEIAEoBCLeAgoQQ29sbGVjdGlvblJlcG9ydBIPCgdkcnlfcnVuGAEgASgIEicKBHRvb2sYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNY2h1bmtzX21hcmtlZBgDIAEoBBIWCg5jaHVua3NfbWlzc2luZxgEIAEoBBIUCgxwYWNrc19iZWZvcmUYBSABKAQSFAoMYnl0ZXNfYmVmb3JlGAYgASgEEhMKC3BhY2tzX2FmdGVyGAcgASgEEhMKC2J5dGVzX2FmdGVyGAggASgEEhUKDXBhY2tzX2RlbGV0ZWQYCSABKAQSFgoOcGFja3NfcmVwYWNrZWQYCiABKAQSFAoMcGFja3NfbGVhc2VkGAsgASgEEhQKDGJ5dGVzX2xlYXNlZBgMIAEoBBIXCg9yZXN1bHRzX3JlbW92ZWQYDSABKAQSFwoPb2JqZWN0c19yZW1vdmVkGA4gASgEIoUBChZDb2xsZWN0R2FyYmFnZVJlc3BvbnNlEjEKCHByb2dyZXNzGAEgASgLMh0ucGFjaHlkZXJtLkNvbGxlY3Rpb25Qcm9ncmVzc0gAEi0KBnJlcG9ydBgCIAEoCzIbLnBhY2h5ZGVybS5Db2xsZWN0aW9uUmVwb3J0SABCCQoHbWVzc2FnZSpoCghEaWZmS2luZBIZChVESUZGX0tJTkRfVU5TUEVDSUZJRUQQABITCg9ESUZGX0tJTkRfQURERUQQARIVChFESUZGX0tJTkRfUkVNT1ZFRBACEhUKEURJRkZfS0lORF9DSEFOR0VEEAMyowIKBUZpbGVzEkUKCFB1dEZpbGVzEhoucGFjaHlkZXJtLlB1dEZpbGVzUmVxdWVzdBobLnBhY2h5ZGVybS5QdXRGaWxlc1Jlc3BvbnNlKAESRQoJTGlzdEZpbGVzEhsucGFjaHlkZXJtLkxpc3RGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglHbG9iRmlsZXMSGy5wYWNoeWRlcm0uR2xvYkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlSW5mb3NCYXRjaDABEkUKCURpZmZGaWxlcxIbLnBhY2h5ZGVybS5EaWZmRmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVEaWZmc0JhdGNoMAEy1AEKBEpvYnMSSAoKTGlzdERhdHVtcxIcLnBhY2h5ZGVybS5MaXN0RGF0dW1zUmVxdWVzdBoaLnBhY2h5ZGVybS5EYXR1bUluZm9zQmF0Y2gwARJACgdFeHBsYWluEhkucGFjaHlkZXJtLkV4cGxhaW5SZXF1ZXN0GhoucGFjaHlkZXJtLkV4cGxhaW5SZXNwb25zZRJACgdMaW5lYWdlEhkucGFjaHlkZXJtLkxpbmVhZ2VSZXF1ZXN0GhoucGFjaHlkZXJtLkxpbmVhZ2VSZXNwb25zZTKgAQoFQWRtaW4SPgoNSW5zcGVjdFNlcnZlchIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoVLnBhY2h5ZGVybS5TZXJ2ZXJJbmZvElcKDkNvbGxlY3RHYXJiYWdlEiAucGFjaHlkZXJtLkNvbGxlY3RHYXJiYWdlUmVxdWVzdBohLnBhY2h5ZGVybS5Db2xsZWN0R2FyYmFnZVJlc3BvbnNlMAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_empty, file_pfs, file_pps]);
 
 /**
  * One piece of one file.
@@ -541,6 +541,199 @@ export const ServerInfoSchema: GenMessage<ServerInfo> = /*@__PURE__*/
   messageDesc(file_pachyderm, 18);
 
 /**
+ * Asks to free what nothing refers to any more.
+ *
+ * @generated from message pachyderm.CollectGarbageRequest
+ */
+export type CollectGarbageRequest = Message<"pachyderm.CollectGarbageRequest"> & {
+  /**
+   * Find out what would be freed, and change nothing.
+   *
+   * @generated from field: bool dry_run = 1;
+   */
+  dryRun: boolean;
+};
+
+/**
+ * Describes the message pachyderm.CollectGarbageRequest.
+ * Use `create(CollectGarbageRequestSchema)` to create a new message.
+ */
+export const CollectGarbageRequestSchema: GenMessage<CollectGarbageRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 19);
+
+/**
+ * How far a collection is.
+ *
+ * @generated from message pachyderm.CollectionProgress
+ */
+export type CollectionProgress = Message<"pachyderm.CollectionProgress"> & {
+  /**
+   * It has found what is needed, and is freeing the rest.
+   *
+   * @generated from field: bool sweeping = 1;
+   */
+  sweeping: boolean;
+
+  /**
+   * Chunks of which it is known that they are needed.
+   *
+   * @generated from field: uint64 chunks_marked = 2;
+   */
+  chunksMarked: bigint;
+
+  /**
+   * Packs that have been looked at, of those that there are; 0 until it is sweeping.
+   *
+   * @generated from field: uint64 packs_done = 3;
+   */
+  packsDone: bigint;
+
+  /**
+   * @generated from field: uint64 packs_total = 4;
+   */
+  packsTotal: bigint;
+};
+
+/**
+ * Describes the message pachyderm.CollectionProgress.
+ * Use `create(CollectionProgressSchema)` to create a new message.
+ */
+export const CollectionProgressSchema: GenMessage<CollectionProgress> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 20);
+
+/**
+ * What a collection did or, as a dry run, would have done. Packs that were written while it ran are
+ * in none of the counts.
+ *
+ * @generated from message pachyderm.CollectionReport
+ */
+export type CollectionReport = Message<"pachyderm.CollectionReport"> & {
+  /**
+   * @generated from field: bool dry_run = 1;
+   */
+  dryRun: boolean;
+
+  /**
+   * @generated from field: google.protobuf.Duration took = 2;
+   */
+  took?: Duration | undefined;
+
+  /**
+   * Chunks that are needed.
+   *
+   * @generated from field: uint64 chunks_marked = 3;
+   */
+  chunksMarked: bigint;
+
+  /**
+   * References to chunks that are nowhere: files that were damaged before.
+   *
+   * @generated from field: uint64 chunks_missing = 4;
+   */
+  chunksMissing: bigint;
+
+  /**
+   * All packs, and their size.
+   *
+   * @generated from field: uint64 packs_before = 5;
+   */
+  packsBefore: bigint;
+
+  /**
+   * @generated from field: uint64 bytes_before = 6;
+   */
+  bytesBefore: bigint;
+
+  /**
+   * @generated from field: uint64 packs_after = 7;
+   */
+  packsAfter: bigint;
+
+  /**
+   * @generated from field: uint64 bytes_after = 8;
+   */
+  bytesAfter: bigint;
+
+  /**
+   * Packs of which nothing was needed.
+   *
+   * @generated from field: uint64 packs_deleted = 9;
+   */
+  packsDeleted: bigint;
+
+  /**
+   * Packs of which so little was needed, or that were so small, that it was copied into others.
+   *
+   * @generated from field: uint64 packs_repacked = 10;
+   */
+  packsRepacked: bigint;
+
+  /**
+   * Packs of which nothing is needed, but that somebody who was at work had written.
+   *
+   * @generated from field: uint64 packs_leased = 11;
+   */
+  packsLeased: bigint;
+
+  /**
+   * @generated from field: uint64 bytes_leased = 12;
+   */
+  bytesLeased: bigint;
+
+  /**
+   * Datum results that no pipeline can reuse.
+   *
+   * @generated from field: uint64 results_removed = 13;
+   */
+  resultsRemoved: bigint;
+
+  /**
+   * Objects without a tag that were put more than a day ago.
+   *
+   * @generated from field: uint64 objects_removed = 14;
+   */
+  objectsRemoved: bigint;
+};
+
+/**
+ * Describes the message pachyderm.CollectionReport.
+ * Use `create(CollectionReportSchema)` to create a new message.
+ */
+export const CollectionReportSchema: GenMessage<CollectionReport> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 21);
+
+/**
+ * One message of a collection: progress now and then, and at the end the report.
+ *
+ * @generated from message pachyderm.CollectGarbageResponse
+ */
+export type CollectGarbageResponse = Message<"pachyderm.CollectGarbageResponse"> & {
+  /**
+   * @generated from oneof pachyderm.CollectGarbageResponse.message
+   */
+  message: {
+    /**
+     * @generated from field: pachyderm.CollectionProgress progress = 1;
+     */
+    value: CollectionProgress;
+    case: "progress";
+  } | {
+    /**
+     * @generated from field: pachyderm.CollectionReport report = 2;
+     */
+    value: CollectionReport;
+    case: "report";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pachyderm.CollectGarbageResponse.
+ * Use `create(CollectGarbageResponseSchema)` to create a new message.
+ */
+export const CollectGarbageResponseSchema: GenMessage<CollectGarbageResponse> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 22);
+
+/**
  * How a path differs.
  *
  * @generated from enum pachyderm.DiffKind
@@ -690,6 +883,17 @@ export const Admin: GenService<{
     methodKind: "unary";
     input: typeof EmptySchema;
     output: typeof ServerInfoSchema;
+  },
+  /**
+   * Frees what nothing refers to any more, beside all other work. One collection runs at a time: a
+   * call meanwhile fails (FAILED_PRECONDITION). Ending the call ends the collection.
+   *
+   * @generated from rpc pachyderm.Admin.CollectGarbage
+   */
+  collectGarbage: {
+    methodKind: "server_streaming";
+    input: typeof CollectGarbageRequestSchema;
+    output: typeof CollectGarbageResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pachyderm, 2);

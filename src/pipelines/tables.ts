@@ -139,5 +139,12 @@ export const pipelinesMigrations: Migrations = {
         PRIMARY KEY (job, datum)
       )`,
     ],
+    [
+      // Says which results can still be reused: '' where the job that made one is gone.
+      `ALTER TABLE datum_results ADD COLUMN salt TEXT NOT NULL DEFAULT ''`,
+      `UPDATE datum_results SET salt = COALESCE(
+        (SELECT jobs.salt FROM jobs WHERE jobs.id = datum_results.job), '')`,
+      `CREATE INDEX datum_results_by_salt ON datum_results (pipeline_id, salt, datum)`,
+    ],
   ],
 }

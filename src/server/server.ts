@@ -27,6 +27,7 @@ import { versioningMigrations } from '../versioning/tables.ts'
 import { createVersioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
+import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { openDataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
@@ -88,7 +89,8 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   )
   const contents = new ChunkedContents(chunks)
   const trees = new FileTrees(chunks)
-  const stores = { database, chunks, contents, trees }
+  const { leases } = chunks
+  const stores = { database, chunks, contents, trees, leases }
   const triggers = new Triggers({ clock, random })
   const versioning = createVersioning({
     ...stores,
@@ -105,14 +107,16 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       sweepStagedWrites(database, signal),
     ),
   )
+  const collector = openCollector({ database, store: chunks, versioning, clock })
+  opened.use(startCollecting({ ...ports, ...config, database, collector }))
   const facts = { release, executor: processing.executor, notices: processing.notices }
   const routes = [
-    ...pfsRoutes(versioning, new StoredTrees(database)),
-    ...objectRoutes(new Objects(stores)),
+    ...pfsRoutes(versioning, new StoredTrees(stores)),
+    ...objectRoutes(new Objects({ ...stores, clock }), collector),
     ...filesRoutes(versioning),
-    ...ppsRoutes(processing),
+    ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
-    ...adminRoutes(() => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs })),
+    ...adminRoutes(() => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }), collector),
     ...authRoutes(),
     ...healthRoutes(),
     ...versionRoutes(release),

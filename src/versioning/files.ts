@@ -1,8 +1,9 @@
 import type { ByteStream } from '../base/bytes.ts'
 import { parseGlob } from '../base/globs.ts'
 import { type FilePath, joinPath, parseFilePath } from '../base/paths.ts'
-import { contentSizeBytes } from '../storage/contents.ts'
+import { type Content, type Contents, contentSizeBytes } from '../storage/contents.ts'
 import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
+import type { Lease, Leases } from '../storage/leases.ts'
 import { type CommitInfo, type CommitTree, getCommit, treeEntry } from './commit-records.ts'
 import { FileNotFoundError, IsADirectoryError } from './errors.ts'
 import type { VersioningPorts } from './ports.ts'
@@ -52,13 +53,15 @@ export class Files {
     commit: string,
     signal?: AbortSignal,
   ): Promise<{ readonly commit: CommitInfo; readonly tree: CommitTree }> {
-    return this.#root(repo, commit, signal)
+    using lease = this.#ports.leases.beginReading()
+    return await this.#root({ repo, commit, lease, signal })
   }
 
   /** @throws {FileNotFoundError} */
   async inspect(file: FileName, signal?: AbortSignal): Promise<FileInfo> {
     const path = parseFilePath(file.path)
-    const { commit, tree } = await this.#root(file.repo, file.commit, signal)
+    using lease = this.#ports.leases.beginReading()
+    const { commit, tree } = await this.#root({ ...file, lease, signal })
     const entry = await this.#ports.trees.get(tree, path)
     if (entry === undefined) throw notFound(commit, path)
     return this.#info(path, entry)
@@ -84,7 +87,7 @@ export class Files {
     const { entry } = info
     if (entry.kind === 'directory') throw new IsADirectoryError(info.path)
     const range = length === 0 ? { offset } : { offset, length }
-    const bytes = cancellable(this.#ports.contents.read(entry.content, range), signal)
+    const bytes = cancellable(heldBytes(this.#ports, entry.content, range), signal)
     return { info, bytes }
   }
 
@@ -96,7 +99,8 @@ export class Files {
    */
   async *list(file: FileName, signal?: AbortSignal): AsyncGenerator<FileInfo> {
     const path = parseFilePath(file.path)
-    const { tree } = await this.#root(file.repo, file.commit, signal)
+    using lease = this.#ports.leases.beginReading()
+    const { tree } = await this.#root({ ...file, lease, signal })
     for await (const { name, entry } of this.#ports.trees.list(tree, path)) {
       checkCancelled(signal)
       yield this.#info(joinPath(path, name), entry)
@@ -110,7 +114,8 @@ export class Files {
    */
   async *walk(file: FileName, signal?: AbortSignal): AsyncGenerator<FileInfo> {
     const path = parseFilePath(file.path)
-    const { commit, tree } = await this.#root(file.repo, file.commit, signal)
+    using lease = this.#ports.leases.beginReading()
+    const { commit, tree } = await this.#root({ ...file, lease, signal })
     let empty = true
     for await (const found of this.#ports.trees.walk(tree, { path, directories: true })) {
       checkCancelled(signal)
@@ -126,7 +131,8 @@ export class Files {
     signal?: AbortSignal,
   ): AsyncGenerator<FileInfo> {
     const glob = parseGlob(options.pattern)
-    const { tree } = await this.#root(options.repo, options.commit, signal)
+    using lease = this.#ports.leases.beginReading()
+    const { tree } = await this.#root({ ...options, lease, signal })
     for await (const { path, entry } of this.#ports.trees.glob(tree, glob)) {
       checkCancelled(signal)
       yield this.#info(path, entry)
@@ -146,8 +152,9 @@ export class Files {
     },
     signal?: AbortSignal,
   ): AsyncGenerator<FileDifference> {
-    const after = await this.#sideOf(options.after, signal)
-    const before = await this.#sideBefore(options.before, after, signal)
+    using lease = this.#ports.leases.beginReading()
+    const after = await this.#sideOf(options.after, lease, signal)
+    const before = await this.#sideBefore(options.before, after, { lease, signal })
     const { shallow } = options
     for await (const found of this.#ports.trees.diff(before?.entry, after.entry, { shallow })) {
       checkCancelled(signal)
@@ -159,36 +166,45 @@ export class Files {
     }
   }
 
-  async #root(
-    repo: string,
-    name: string,
-    signal: AbortSignal | undefined,
-  ): Promise<{ readonly commit: CommitInfo; readonly tree: DirectoryEntry }> {
+  /** The tree to read from, which stays what it is while `lease` lives. */
+  async #root(read: {
+    readonly repo: string
+    readonly commit: string
+    readonly lease: Lease
+    readonly signal: AbortSignal | undefined
+  }): Promise<{ readonly commit: CommitInfo; readonly tree: DirectoryEntry }> {
+    const { repo, lease, signal } = read
     for (;;) {
       checkCancelled(signal)
-      const commit = await this.#ports.database.read((tx) => getCommit(tx, repo, name))
+      const commit = await lease.acquire(async () => {
+        const found = await this.#ports.database.read((tx) => getCommit(tx, repo, read.commit))
+        if (found.state.kind === 'finished') {
+          lease.hold({ kind: 'tree', root: found.state.tree.root })
+        }
+        return found
+      })
       if (commit.state.kind === 'finished') return { commit, tree: treeEntry(commit.state.tree) }
-      const open = await this.#openTrees.current(commit.id, signal)
+      const open = await this.#openTrees.current(commit.id, lease, signal)
       if (open !== undefined) return { commit, tree: open.tree }
       // It was finished or deleted meanwhile: look again.
     }
   }
 
-  async #sideOf(file: FileName, signal: AbortSignal | undefined): Promise<Side> {
+  async #sideOf(file: FileName, lease: Lease, signal: AbortSignal | undefined): Promise<Side> {
     const path = parseFilePath(file.path)
-    const { commit, tree } = await this.#root(file.repo, file.commit, signal)
+    const { commit, tree } = await this.#root({ ...file, lease, signal })
     return { commit, path, entry: await this.#ports.trees.get(tree, path) }
   }
 
   async #sideBefore(
     given: FileName | undefined,
     after: Side,
-    signal: AbortSignal | undefined,
+    { lease, signal }: { readonly lease: Lease; readonly signal: AbortSignal | undefined },
   ): Promise<Side | undefined> {
-    if (given !== undefined) return this.#sideOf(given, signal)
+    if (given !== undefined) return this.#sideOf(given, lease, signal)
     const { repo, parent } = after.commit
     if (parent === undefined) return undefined
-    return this.#sideOf({ repo, commit: parent, path: after.path }, signal)
+    return this.#sideOf({ repo, commit: parent, path: after.path }, lease, signal)
   }
 
   #sideInfo(
@@ -214,6 +230,17 @@ interface Side {
 
 function notFound(commit: CommitInfo, path: FilePath): FileNotFoundError {
   return new FileNotFoundError({ repo: commit.repo, commit: commit.id, path })
+}
+
+/** The bytes of a content, which stays, should its file be deleted once they have begun to come. */
+async function* heldBytes(
+  ports: { readonly contents: Contents; readonly leases: Leases },
+  content: Content,
+  range: { readonly offset?: number; readonly length?: number },
+): AsyncGenerator<Uint8Array> {
+  using lease = ports.leases.beginReading()
+  lease.hold({ kind: 'content', content })
+  yield* ports.contents.read(content, range)
 }
 
 async function* cancellable(

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts'
 import { type ByteStream, hexBytes, hexText } from '../base/bytes.ts'
 import {
   DataLossError,
@@ -9,13 +10,15 @@ import type { Database, ReadTransaction } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import { contentHash } from '../storage/content-hash.ts'
 import { type Content, contentSizeBytes, type Contents } from '../storage/contents.ts'
-import type { CollectionRoot } from './collection-roots.ts'
-import { StagedBytesReader, StagedBytesWriter } from './staging/staged-bytes.ts'
+import type { Leases } from '../storage/leases.ts'
+import { decodeContent, encodeContent } from './staging/staged-bytes.ts'
 
 export interface ObjectPorts {
   readonly database: Database
   readonly chunks: ChunkStore
   readonly contents: Contents
+  readonly leases: Leases
+  readonly clock: Clock
 }
 
 /** A name that somebody gave to an object. */
@@ -77,8 +80,9 @@ const tagLengthMax = 1024
 /**
  * Contents that belong to no repo, each by its hash (lower-case hex), and names for them.
  *
- * They stay until they are deleted. Equal contents are one object. What `objectName` names can be
- * read, too, for as long as something else keeps it.
+ * Those with a tag stay until they are deleted, others for a day: see `ObjectCollection`. Equal
+ * contents are one object. What `objectName` names can be read, too, for as long as something else
+ * keeps it.
  */
 export class Objects {
   readonly #ports: ObjectPorts
@@ -89,15 +93,17 @@ export class Objects {
 
   /** Stores the bytes and points the tags at them; durable when it resolves. Returns the hash. */
   async put(bytes: ByteStream, tags: () => readonly string[]): Promise<string> {
-    const { contents, chunks, database } = this.#ports
+    const { clock, contents, chunks, database, leases } = this.#ports
+    using _ = leases.begin()
     const content = await contents.write(bytes)
     const names = tags()
     checkTags(names)
     await chunks.flush()
     const hash = hexText(contents.hash(content))
     const row = encodeContent(content)
+    const now = clock.now()
     await database.transact(async (tx) => {
-      await tx.run(insertObject, hash, row)
+      await tx.run(insertObject, hash, row, now)
       for (const name of names) await tx.run(setTag, name, hash)
     })
     return hash
@@ -110,8 +116,13 @@ export class Objects {
   ): AsyncGenerator<Uint8Array> {
     let skip = range?.offset ?? 0
     let left = range?.length || Number.MAX_SAFE_INTEGER
+    using lease = this.#ports.leases.beginReading()
     for (const hash of hashes) {
-      const content = await this.#content(hash)
+      const content = await lease.acquire(async () => {
+        const found = await this.#content(hash)
+        lease.hold({ kind: 'content', content: found })
+        return found
+      })
       const sizeBytes = contentSizeBytes(content)
       if (skip >= sizeBytes) {
         skip -= sizeBytes
@@ -143,11 +154,14 @@ export class Objects {
   /** Points tags at an object, also those that pointed elsewhere. @throws {ObjectNotFoundError} */
   async tag(hash: string, names: readonly string[]): Promise<void> {
     checkTags(names)
+    const { clock, database, leases } = this.#ports
+    using _ = leases.begin()
     const content = await this.#content(hash)
-    await this.#ports.database.transact(async (tx) => {
-      // From now on the tag keeps it, whatever becomes of the file that it was.
-      const row = contentOfName(hash) === undefined ? undefined : encodeContent(content)
-      if (row !== undefined) await tx.run(insertObject, hash, row)
+    // From now on the tag keeps it, whatever becomes of the file that it was.
+    const row = contentOfName(hash) === undefined ? undefined : await this.#keep(hash, content)
+    const now = clock.now()
+    await database.transact(async (tx) => {
+      if (row !== undefined) await tx.run(insertObject, hash, row, now)
       else if ((await findObject(tx, hash)) === undefined) throw new ObjectNotFoundError(hash)
       for (const name of names) await tx.run(setTag, name, hash)
     })
@@ -215,22 +229,6 @@ export class Objects {
     })
   }
 
-  /** What the objects keep alive in the chunk store. */
-  async *collectionRoots(): AsyncGenerator<CollectionRoot> {
-    for (let last = ''; ;) {
-      const page = await this.#ports.database.read((tx) =>
-        tx.all<{ readonly hash: string; readonly content: Uint8Array }>(
-          'SELECT hash, content FROM objects WHERE hash > ? ORDER BY hash LIMIT ?',
-          last,
-          pageRows,
-        ),
-      )
-      for (const { content } of page) yield { kind: 'content', content: decodeContent(content) }
-      last = page.at(-1)?.hash ?? last
-      if (page.length < pageRows) return
-    }
-  }
-
   async #content(hash: string): Promise<Content> {
     const { row, isTree } = await this.#ports.database.read(async (tx) => ({
       row: await findObject(tx, hash),
@@ -248,6 +246,22 @@ export class Objects {
     return content
   }
 
+  /**
+   * A content that only its name is known of, as the column of a row. Each chunk is put again: then
+   * the store has it, and keeps it.
+   */
+  async #keep(hash: string, content: Content): Promise<Uint8Array> {
+    const { chunks, contents } = this.#ports
+    try {
+      await contents.write(contents.read(content))
+      await chunks.flush()
+      return encodeContent(content)
+    } catch (error) {
+      if (error instanceof DataLossError) throw new ObjectNotFoundError(hash, { cause: error })
+      throw error
+    }
+  }
+
   /** A name is only text: what it says may be gone, or never have been. */
   async #requireStored(hash: string, content: Content): Promise<void> {
     if (content.kind === 'inline') return
@@ -262,8 +276,8 @@ export class Objects {
   }
 }
 
-const insertObject = `INSERT INTO objects (hash, content) VALUES (?, ?)
-  ON CONFLICT (hash) DO NOTHING`
+const insertObject = `INSERT INTO objects (hash, content, put_at) VALUES (?, ?, ?)
+  ON CONFLICT (hash) DO UPDATE SET put_at = excluded.put_at`
 const setTag = `INSERT INTO object_tags (name, hash) VALUES (?, ?)
   ON CONFLICT (name) DO UPDATE SET hash = excluded.hash`
 
@@ -271,16 +285,6 @@ type ObjectRow = { readonly content: Uint8Array }
 
 async function findObject(tx: ReadTransaction, hash: string): Promise<ObjectRow | undefined> {
   return tx.get<ObjectRow>('SELECT content FROM objects WHERE hash = ?', hash)
-}
-
-function decodeContent(row: Uint8Array): Content {
-  return new StagedBytesReader(row).content()
-}
-
-function encodeContent(content: Content): Uint8Array {
-  const writer = new StagedBytesWriter()
-  writer.content(content)
-  return writer.take()
 }
 
 function checkTags(names: readonly string[]): void {

@@ -1,5 +1,6 @@
+import type { CollectionRoot } from '../storage/collection-roots.ts'
 import { Branches } from './branches.ts'
-import { type CollectionRoot, collectionRoots } from './collection-roots.ts'
+import { collectionRoots } from './collection-roots.ts'
 import { Commits } from './commits.ts'
 import { Files } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
@@ -30,6 +31,7 @@ export function createVersioning(ports: VersioningPorts): Versioning {
     writes: new Writes(ports, openTrees),
     subscriptions: new Subscriptions(ports),
     async *collectionRoots() {
+      await openTrees.forgetEnded()
       for (const root of openTrees.roots()) yield { kind: 'tree', root }
       yield* collectionRoots(ports.database, ports.chunks)
     },

@@ -3,6 +3,7 @@ import { concatBytes } from '../base/bytes.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { CommitId } from '../base/names.ts'
 import { parseFilePath, rootPath } from '../base/paths.ts'
+import type { Lease } from '../storage/leases.ts'
 import { FileDirectoryConflictError } from '../storage/tree-errors.ts'
 import type { FileName } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
@@ -72,6 +73,7 @@ export class Writes {
     if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
     const { overwrite = false, signal } = options
     const { repo, commit } = file
+    using _ = this.#ports.leases.begin()
     const { value, name } = await this.#valueOf(bytes, { repo, name: commit }, signal)
     const columns = encodeStaged({ kind: 'put', path, overwrite, value })
     await this.#stage({ repo, name, call: 'put' }, columns, signal)
@@ -92,14 +94,18 @@ export class Writes {
   async bulk(repo: string, commit: string): Promise<BulkWriter> {
     const { id } = await this.#requireOpen(repo, commit)
     const collector = new RunCollector(this.#ports)
+    const lease = this.#ports.leases.begin()
     return {
       put: (path, bytes, options) => collector.add(path, bytes, options?.overwrite ?? false),
       commit: async (signal) => {
         const runs = await collector.end()
-        if (runs.length > 0) await this.#stageRuns(repo, id, runs, signal)
+        if (runs.length > 0) await this.#stageRuns({ repo, id, lease }, runs, signal)
         return { fileCount: collector.fileCount, sizeBytes: collector.sizeBytes }
       },
-      [Symbol.asyncDispose]: async () => collector.abandon(),
+      [Symbol.asyncDispose]: async () => {
+        collector.abandon()
+        lease[Symbol.dispose]()
+      },
     }
   }
 
@@ -151,8 +157,7 @@ export class Writes {
 
   /** Checks the runs against the commit's tree, then stages them as one write. */
   async #stageRuns(
-    repo: string,
-    id: CommitId,
+    { repo, id, lease }: { readonly repo: string; readonly id: CommitId; readonly lease: Lease },
     runs: readonly Run[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
@@ -162,7 +167,7 @@ export class Writes {
     flushed.catch(() => undefined) // awaited before anything is staged
     for (let attempt = 1; ; attempt += 1) {
       checkCancelled(signal)
-      const tree = await this.#openTrees.current(id, signal)
+      const tree = await this.#openTrees.current(id, lease, signal)
       if (tree === undefined) {
         await this.#requireOpen(repo, id)
         continue

@@ -40,8 +40,13 @@ export async function finishCommit(
   },
 ): Promise<CommitInfo> {
   const { repo, commit, signal } = options
+  using lease = ports.leases.begin()
   const { id, parent } = await openCommit(ports, repo, commit)
-  const parentTree = await treeOf(ports, repo, parent)
+  const parentTree = await lease.acquire(async () => {
+    const tree = await treeOf(ports, repo, parent)
+    if (tree !== undefined) lease.hold({ kind: 'tree', root: tree.root })
+    return tree
+  })
   let sealed = false
   try {
     for (let attempt = 1; ; attempt += 1) {
@@ -50,7 +55,7 @@ export async function finishCommit(
         await seal(ports, id)
         sealed = true
       }
-      const open = await openTrees.current(id, signal)
+      const open = await openTrees.current(id, lease, signal)
       if (open === undefined) {
         await openCommit(ports, repo, id)
         continue

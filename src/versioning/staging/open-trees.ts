@@ -1,6 +1,7 @@
 import type { CommitId } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import type { DirectoryEntry, TreeEdit, TreeRoot } from '../../storage/file-trees.ts'
+import type { Lease } from '../../storage/leases.ts'
 import { treeEntry } from '../commit-records.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
@@ -54,13 +55,27 @@ export class OpenTrees {
 
   /**
    * The tree with everything that was staged before the call, or undefined when the commit is not
-   * open (any more).
+   * open (any more). `lease` holds it.
    */
-  async current(commit: CommitId, signal?: AbortSignal): Promise<OpenTree | undefined> {
+  async current(
+    commit: CommitId,
+    lease: Lease,
+    signal?: AbortSignal,
+  ): Promise<OpenTree | undefined> {
+    // What is put stays until the tree is remembered, whatever the caller's lease is for.
+    using _ = this.#ports.leases.begin()
+    return await lease.acquire(() => this.#buildInTurn(commit, lease, signal))
+  }
+
+  async #buildInTurn(
+    commit: CommitId,
+    lease: Lease,
+    signal: AbortSignal | undefined,
+  ): Promise<OpenTree | undefined> {
     const earlier = this.#building.get(commit)
     const built = (async () => {
       await settled(earlier, signal)
-      return this.#build(commit, signal)
+      return this.#build(commit, lease, signal)
     })()
     const last = Promise.allSettled([earlier, built])
     this.#building.set(commit, last)
@@ -98,6 +113,14 @@ export class OpenTrees {
     }
   }
 
+  /** Forgets the trees of commits that are gone, or finished elsewhere. */
+  async forgetEnded(): Promise<void> {
+    for (const commit of this.#remembered.keys()) {
+      const row = await this.#ports.database.read((tx) => openRow(tx, commit))
+      if (row === undefined) this.forget(commit)
+    }
+  }
+
   /** Roots that only memory refers to: a collection must not take them away. */
   roots(): readonly TreeRoot[] {
     return [...this.#remembered.values()].map((open) => open.tree.root)
@@ -107,18 +130,24 @@ export class OpenTrees {
     this.#remembered.delete(commit)
   }
 
-  async #build(commit: CommitId, signal: AbortSignal | undefined): Promise<OpenTree | undefined> {
+  async #build(
+    commit: CommitId,
+    lease: Lease,
+    signal: AbortSignal | undefined,
+  ): Promise<OpenTree | undefined> {
     const row = await this.#ports.database.read((tx) => openRow(tx, commit))
     if (row === undefined) {
       this.forget(commit)
       return undefined
     }
     let tree = this.#remembered.get(commit) ?? (await this.#parentTree(row))
+    lease.hold({ kind: 'tree', root: tree.tree.root })
     while (tree.sequence < row.staged_last) {
       checkCancelled(signal)
       const next = await this.#applyBatch(commit, tree, row.staged_last)
       if (next === undefined) return undefined
       tree = next
+      lease.hold({ kind: 'tree', root: tree.tree.root })
       this.remember(commit, tree)
     }
     return tree
