@@ -6,6 +6,8 @@ import { seededBytes } from '../testing/seeded-random.ts'
 import { ChunkedContents } from './chunked-contents.ts'
 import type { ChunkId } from './chunks.ts'
 import type { CollectionRoot } from './collection-roots.ts'
+import { MemoryObjectStore } from './memory-objects.ts'
+import type { ObjectKey, ObjectStore } from './object-store.ts'
 import { type CollectionReport, CollectionRunningError, Collector } from './collector.ts'
 
 /** Roots that a test says; while they are asked for, `onAsked` may do something else. */
@@ -34,17 +36,36 @@ interface World extends AsyncDisposable {
 
 const { signal } = new AbortController()
 
-async function openWorld(): Promise<World> {
+/** Objects whose next read waits for as long as a test says. */
+class HesitantObjects extends MemoryObjectStore {
+  hesitates: PromiseWithResolvers<undefined> | undefined
+
+  override async get(key: ObjectKey, offset: number, length: number): Promise<Uint8Array> {
+    const { hesitates } = this
+    this.hesitates = undefined
+    await hesitates?.promise
+    return await super.get(key, offset, length)
+  }
+}
+
+async function openWorld(
+  options: { readonly graceMs?: number; readonly objects?: ObjectStore } = {},
+): Promise<World> {
   // Nothing is read from memory.
-  const parts = await openPackedStore({ cacheBytes: 0 })
+  const parts = await openPackedStore({
+    cacheBytes: 0,
+    ...(options.objects === undefined ? {} : { objects: options.objects }),
+  })
   const roots = new TestRoots()
   const { store } = parts
-  const collector = new Collector({ store, sources: [roots], clock: new SystemClock(), graceMs: 0 })
+  const { graceMs = 0 } = options
+  const clock = new SystemClock()
+  const collector = new Collector({ store, sources: [roots], clock, graceMs })
   return {
     parts,
     roots,
     collector,
-    collect: (options = {}) => collector.collect({ signal, ...options }),
+    collect: (more = {}) => collector.collect({ signal, ...more }),
     async put(seed, size) {
       const id = await store.put(seededBytes(seed, size))
       await store.flush()
@@ -179,27 +200,53 @@ test('what a put finds there while the marks are made is kept', async () => {
   expect(await world.collect()).toMatchObject({ packsDeleted: 1 })
 })
 
-test('a root that is taken over by a lease, and gone before it is asked for, is kept', async () => {
+test('what somebody is just taking over, from a row that goes, is kept', async () => {
   await using world = await openWorld()
-  const { leases } = world.parts.store
   const id = await world.put(1, 5000)
-  const rows: CollectionRoot[] = [{ kind: 'chunk', chunk: id }]
-  const looked = Promise.withResolvers<undefined>()
+  using lease = world.parts.store.leases.beginReading()
+  const clock = new SystemClock()
   world.roots.onAsked = async () => {
-    using lease = leases.beginReading()
-    const taking = lease.acquire(async () => {
-      const row = rows.pop()
-      await looked.promise
-      if (row !== undefined) lease.hold(row)
-      // From here on it is in a place that has been asked already.
-      if (row !== undefined) world.roots.roots.push(row)
+    // The row is gone before it is asked for; whoever has read it needs some time to say so.
+    void lease.acquire(async () => {
+      await clock.sleep(50)
+      lease.hold({ kind: 'chunk', chunk: id })
     })
-    void Promise.resolve().then(() => setImmediate(() => looked.resolve(undefined)))
-    await Promise.race([taking, Promise.resolve()])
-    await taking
   }
-  expect(await world.collect()).toMatchObject({ packsDeleted: 0 })
+  expect(await world.collect()).toMatchObject({ packsDeleted: 0, chunksMarked: 1 })
   await expectBytes(world, id, seededBytes(1, 5000))
+})
+
+test('what is put again while its old pack is being deleted is there afterwards', async () => {
+  await using world = await openWorld({ graceMs: 300 })
+  const id = await world.put(1, 5000)
+  const collected = world.collect()
+  const { database } = world.parts
+  const listed = (): Promise<unknown> => database.read((tx) => tx.get('SELECT name FROM packs'))
+  while ((await listed()) !== undefined) await new SystemClock().sleep(1)
+  // The same chunk alone is a pack of the same name.
+  expect(await world.put(1, 5000)).toBe(id)
+  expect(await collected).toMatchObject({ packsDeleted: 1 })
+  await expectBytes(world, id, seededBytes(1, 5000))
+  expect(await objectCount(world)).toBe(1)
+})
+
+test('a reader whose pack goes before it has read looks the chunk up again', async () => {
+  const objects = new HesitantObjects()
+  await using world = await openWorld({ objects })
+  const { store } = world.parts
+  const ids: ChunkId[] = []
+  for (let seed = 0; seed < 100; seed += 1) ids.push(await store.put(seededBytes(seed, 2000)))
+  await store.flush()
+  const [id] = ids
+  if (id !== undefined) world.roots.addChunk(id)
+  await expectBytes(world, id as ChunkId, seededBytes(0, 2000))
+  const waits = Promise.withResolvers<undefined>()
+  objects.hesitates = waits
+  const reading = store.get(id as ChunkId)
+  while (objects.hesitates !== undefined) await new SystemClock().sleep(1)
+  expect(await world.collect()).toMatchObject({ packsRepacked: 1 })
+  waits.resolve(undefined)
+  expect(Buffer.compare(await reading, seededBytes(0, 2000))).toBe(0)
 })
 
 test('a second collection is told that one is running', async () => {

@@ -9,7 +9,7 @@ import type { Pace } from './pace.ts'
 export const sparseBelow = 0.5
 /** Packs smaller than this are joined, whatever of them is needed … */
 const smallBytesMax: number = packBytesTarget / 8
-/** … once there are so many. */
+/** … once there are so many of them. */
 const smallCountMin = 8
 /** Packs without anything that is needed that go in one transaction. */
 const dropCountMax = 64
@@ -101,8 +101,7 @@ export class Sweeper {
       }
     }
     await this.#drop(empty)
-    const joined = small.length >= smallCountMin ? [...sparse, ...small] : sparse
-    for (const group of groupsOf(joined)) await this.#repack(group)
+    for (const group of groupsOf([...sparse, ...worthJoining(small)])) await this.#repack(group)
   }
 
   /** Joins small packs, all that is in them. */
@@ -185,6 +184,21 @@ export class Sweeper {
     const atMs = this.#ports.clock.monotonicMs()
     for (const name of names) this.#retired.push({ name, atMs })
   }
+}
+
+/**
+ * Small packs, but for those that are larger than all others together: copied now, they would be
+ * copied again and again as small ones come. So each byte is copied a few times in all.
+ */
+function worthJoining(small: readonly Source[]): readonly Source[] {
+  const sorted = small.toSorted((left, right) => left.neededBytes - right.neededBytes)
+  let othersBytes = sorted.reduce((sum, { neededBytes }) => sum + neededBytes, 0)
+  for (let largest = sorted.at(-1); largest !== undefined; largest = sorted.at(-1)) {
+    othersBytes -= largest.neededBytes
+    if (largest.neededBytes <= othersBytes) break
+    sorted.pop()
+  }
+  return sorted.length >= smallCountMin ? sorted : []
 }
 
 function allBits(pack: SealedPack): ChunkBits {
