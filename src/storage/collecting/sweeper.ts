@@ -1,12 +1,19 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Epoch } from '../leases.ts'
-import { entryBytes, packBytesTarget, packChunksMax } from '../packs/format.ts'
+import {
+  entryBytes,
+  fenceBytes,
+  headerBytes,
+  packBytesTarget,
+  packChunksMax,
+  trailerBytes,
+} from '../packs/format.ts'
 import type { Marks, PackCollection, ReplacedPacks, SealedPack } from '../packs/pack-collection.ts'
 import { type ChunkBits, countBits, newChunkBits } from '../packs/recent-puts.ts'
 import type { Pace } from './pace.ts'
 
 /** A pack of which less than this part is needed is copied into another one. */
-export const sparseBelow = 0.5
+const sparseBelow = 0.5
 /** Packs smaller than this are joined, whatever of them is needed … */
 const smallBytesMax: number = packBytesTarget / 8
 /** … once there are so many of them. */
@@ -42,7 +49,7 @@ export function newTally(): SweepTally {
 
 interface Source {
   readonly pack: SealedPack
-  /** What its needed chunks take in another pack. */
+  /** What its needed chunks take in another pack, with their entries in its index. */
   readonly neededBytes: number
   readonly neededCount: number
 }
@@ -96,7 +103,7 @@ export class Sweeper {
         if (empty.length >= dropCountMax) await this.#drop(empty.splice(0))
       } else {
         const source = await this.#sourceOf(pack, needed, count)
-        if (source.neededBytes < pack.sizeBytes * sparseBelow) sparse.push(source)
+        if (isSparse(source)) sparse.push(source)
         else if (pack.sizeBytes < smallBytesMax) small.push(source)
       }
     }
@@ -107,11 +114,7 @@ export class Sweeper {
   /** Joins small packs, all that is in them. */
   async join(packs: readonly SealedPack[]): Promise<void> {
     const small = packs.filter(({ sizeBytes }) => sizeBytes < smallBytesMax)
-    const sources = small.map((pack) => ({
-      pack,
-      neededBytes: pack.sizeBytes,
-      neededCount: pack.chunkCount,
-    }))
+    const sources = small.map(wholeOf)
     for (const group of groupsOf(sources)) {
       if (group.length > 1) await this.#repack(group, (pack) => allBits(pack))
     }
@@ -139,9 +142,7 @@ export class Sweeper {
   }
 
   async #sourceOf(pack: SealedPack, needed: ChunkBits, neededCount: number): Promise<Source> {
-    if (neededCount === pack.chunkCount) {
-      return { pack, neededBytes: pack.sizeBytes, neededCount }
-    }
+    if (neededCount === pack.chunkCount) return wholeOf(pack)
     let neededBytes = 0
     for (const { storedBytes } of await this.#ports.packs.chunksOf(pack, needed)) {
       neededBytes += storedBytes + entryBytes
@@ -167,7 +168,7 @@ export class Sweeper {
     this.#ports.pace.check()
     const packs = group.map(({ pack }) => pack)
     const sizes = packs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-    let addedBytes = group.reduce((sum, { neededBytes }) => sum + neededBytes, 0)
+    let addedBytes = sizeOfPack(group)
     if (!this.#isRehearsal) {
       const replaced = await this.#ports.packs.repack(packs, needed)
       if (replaced === undefined) return
@@ -201,6 +202,26 @@ function worthJoining(small: readonly Source[]): readonly Source[] {
   return sorted.length >= smallCountMin ? sorted : []
 }
 
+/** What a pack takes besides chunks and their entries. */
+function frameBytes(chunkCount: number): number {
+  return headerBytes + fenceBytes(chunkCount) + trailerBytes
+}
+
+function wholeOf(pack: SealedPack): Source {
+  const { sizeBytes, chunkCount } = pack
+  return { pack, neededBytes: sizeBytes - frameBytes(chunkCount), neededCount: chunkCount }
+}
+
+function isSparse({ pack, neededBytes, neededCount }: Source): boolean {
+  return neededCount < pack.chunkCount && neededBytes < pack.sizeBytes * sparseBelow
+}
+
+/** The size of the pack that a group becomes, if no chunk is in two of its packs. */
+function sizeOfPack(group: readonly Source[]): number {
+  const count = group.reduce((sum, { neededCount }) => sum + neededCount, 0)
+  return group.reduce((sum, { neededBytes }) => sum + neededBytes, frameBytes(count))
+}
+
 function allBits(pack: SealedPack): ChunkBits {
   return newChunkBits(pack.chunkCount).fill(0xff)
 }
@@ -225,7 +246,7 @@ function* groupsOf(sources: readonly Source[]): Generator<readonly Source[]> {
   }
   const [only] = group
   // One that is small and needed as it is gains nothing.
-  if (group.length > 1 || (only !== undefined && only.neededBytes < only.pack.sizeBytes)) {
+  if (group.length > 1 || (only !== undefined && isSparse(only))) {
     yield group
   }
 }
