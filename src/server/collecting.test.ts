@@ -6,6 +6,7 @@ import { PipelineCollection } from '../pipelines/collection-source.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import type { ChunkId } from '../storage/chunks.ts'
 import type { Collector } from '../storage/collector.ts'
+import { FileTrees } from '../storage/file-trees.ts'
 import { decodeIndex, indexOffset, entryBytes, packKey } from '../storage/packs/format.ts'
 import { storageMigrations } from '../storage/tables.ts'
 import {
@@ -48,7 +49,14 @@ async function openWorld(): Promise<World> {
   const processing = opened.use(await openTestProcessing(parts))
   const { versioning } = processing
   const contents = new ChunkedContents(store)
-  const objects = new Objects({ database, chunks: store, contents, leases: store.leases, clock })
+  const objects = new Objects({
+    database,
+    chunks: store,
+    contents,
+    trees: new FileTrees(store),
+    leases: store.leases,
+    clock,
+  })
   const collector = openCollector({ store, database, versioning, clock })
   const objectRoots = new ObjectCollection({ database, clock, tagPrefixes: async () => [] })
   const sources = [versioning, new PipelineCollection(database), objectRoots]

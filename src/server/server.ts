@@ -109,10 +109,11 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   )
   const collector = openCollector({ database, store: chunks, versioning, clock })
   opened.use(startCollecting({ ...ports, ...config, database, collector }))
+  const objects = new Objects({ ...stores, clock })
   const facts = { release, executor: processing.executor, notices: processing.notices }
   const routes = [
-    ...pfsRoutes(versioning, new StoredTrees(stores)),
-    ...objectRoutes(new Objects({ ...stores, clock }), collector),
+    ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects })),
+    ...objectRoutes(objects, collector),
     ...filesRoutes(versioning),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),

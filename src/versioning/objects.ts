@@ -1,22 +1,22 @@
 import type { Clock } from '../base/clock.ts'
 import { type ByteStream, hexBytes, hexText } from '../base/bytes.ts'
-import {
-  DataLossError,
-  InvalidArgumentError,
-  NotFoundError,
-  UnimplementedError,
-} from '../base/errors.ts'
+import { DataLossError, InvalidArgumentError, NotFoundError } from '../base/errors.ts'
 import type { Database, ReadTransaction } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import { contentHash } from '../storage/content-hash.ts'
 import { type Content, contentSizeBytes, type Contents } from '../storage/contents.ts'
-import type { Leases } from '../storage/leases.ts'
+import type { FileTrees } from '../storage/file-trees.ts'
+import type { Lease, Leases } from '../storage/leases.ts'
+import { type CommitTree, treeEntry } from './commit-records.ts'
+import { findTree } from './records/tree-names.ts'
 import { decodeContent, encodeContent } from './staging/staged-bytes.ts'
+import { writeTreeMessage } from './tree-messages/write.ts'
 
 export interface ObjectPorts {
   readonly database: Database
   readonly chunks: ChunkStore
   readonly contents: Contents
+  readonly trees: FileTrees
   readonly leases: Leases
   readonly clock: Clock
 }
@@ -74,6 +74,13 @@ function contentOfName(name: string): Content | undefined {
   }
 }
 
+/** What a name stands for. */
+type ObjectSource =
+  /** `isRow`: somebody has put it, or given it a tag; otherwise it belongs to something else. */
+  | { readonly kind: 'content'; readonly content: Content; readonly isRow: boolean }
+  /** The tree of a commit, which is read as a message. */
+  | { readonly kind: 'tree'; readonly tree: CommitTree }
+
 const pageRows = 1000
 const tagLengthMax = 1024
 
@@ -118,11 +125,18 @@ export class Objects {
     let left = range?.length || Number.MAX_SAFE_INTEGER
     using lease = this.#ports.leases.beginReading()
     for (const hash of hashes) {
-      const content = await lease.acquire(async () => {
-        const found = await this.#content(hash)
-        lease.hold({ kind: 'content', content: found })
-        return found
-      })
+      const source = await lease.acquire(() => this.#source(hash, lease))
+      if (source.kind === 'tree') {
+        for await (const piece of this.#messageOf(source.tree)) {
+          const wanted = piece.subarray(skip, skip + left)
+          skip = Math.max(0, skip - piece.length)
+          left -= wanted.length
+          if (wanted.length > 0) yield wanted
+          if (left === 0) return
+        }
+        continue
+      }
+      const { content } = source
       const sizeBytes = contentSizeBytes(content)
       if (skip >= sizeBytes) {
         skip -= sizeBytes
@@ -138,15 +152,41 @@ export class Objects {
 
   /** @throws {ObjectNotFoundError} */
   async sizeBytes(hash: string): Promise<number> {
-    return contentSizeBytes(await this.#content(hash))
+    using lease = this.#ports.leases.beginReading()
+    const source = await lease.acquire(() => this.#source(hash, lease))
+    if (source.kind === 'content') return contentSizeBytes(source.content)
+    let sizeBytes = 0
+    for await (const piece of this.#messageOf(source.tree)) sizeBytes += piece.length
+    return sizeBytes
   }
 
   async exists(hash: string): Promise<boolean> {
+    using lease = this.#ports.leases.beginReading()
     try {
-      await this.#content(hash)
+      await lease.acquire(() => this.#source(hash, lease))
       return true
     } catch (error) {
-      if (error instanceof ObjectNotFoundError || error instanceof UnimplementedError) return false
+      if (error instanceof ObjectNotFoundError) return false
+      throw error
+    }
+  }
+
+  /**
+   * The content of an object, which is stored and stays while `lease`, which is for putting, lives.
+   *
+   * @throws {ObjectNotFoundError}
+   */
+  async keep(hash: string, lease: Lease): Promise<Content> {
+    const source = await lease.acquire(() => this.#source(hash, lease))
+    if (source.kind === 'tree') {
+      return await this.#ports.contents.write(this.#messageOf(source.tree))
+    }
+    if (source.isRow) return source.content
+    // Only the name says that it is there: each chunk is put again, so that the store has it.
+    try {
+      return await this.#ports.contents.write(this.#ports.contents.read(source.content))
+    } catch (error) {
+      if (error instanceof DataLossError) throw new ObjectNotFoundError(hash, { cause: error })
       throw error
     }
   }
@@ -154,15 +194,14 @@ export class Objects {
   /** Points tags at an object, also those that pointed elsewhere. @throws {ObjectNotFoundError} */
   async tag(hash: string, names: readonly string[]): Promise<void> {
     checkTags(names)
-    const { clock, database, leases } = this.#ports
-    using _ = leases.begin()
-    const content = await this.#content(hash)
-    // From now on the tag keeps it, whatever becomes of the file that it was.
-    const row = contentOfName(hash) === undefined ? undefined : await this.#keep(hash, content)
+    const { chunks, clock, database, leases } = this.#ports
+    using lease = leases.begin()
+    // From now on the tag keeps it, whatever becomes of the file or the commit that it was of.
+    const row = encodeContent(await this.keep(hash, lease))
+    await chunks.flush()
     const now = clock.now()
     await database.transact(async (tx) => {
-      if (row !== undefined) await tx.run(insertObject, hash, row, now)
-      else if ((await findObject(tx, hash)) === undefined) throw new ObjectNotFoundError(hash)
+      await tx.run(insertObject, hash, row, now)
       for (const name of names) await tx.run(setTag, name, hash)
     })
   }
@@ -229,37 +268,26 @@ export class Objects {
     })
   }
 
-  async #content(hash: string): Promise<Content> {
-    const { row, isTree } = await this.#ports.database.read(async (tx) => ({
+  /** Finds what a name stands for; `lease` holds it. @throws {ObjectNotFoundError} */
+  async #source(hash: string, lease: Lease): Promise<ObjectSource> {
+    const { row, tree } = await this.#ports.database.read(async (tx) => ({
       row: await findObject(tx, hash),
-      isTree: (await tx.get('SELECT 1 FROM commits WHERE root = ? LIMIT 1', hash)) !== undefined,
+      tree: await findTree(tx, hash),
     }))
-    if (row !== undefined) return decodeContent(row.content)
-    if (isTree) {
-      throw new UnimplementedError(
-        `object ${hash} is the tree of a commit, which cannot be read as an object yet: list the files of the commit`,
-      )
+    if (row === undefined && tree !== undefined) {
+      lease.hold({ kind: 'tree', root: tree.root })
+      return { kind: 'tree', tree }
     }
-    const content = contentOfName(hash)
+    const content = row === undefined ? contentOfName(hash) : decodeContent(row.content)
     if (content === undefined) throw new ObjectNotFoundError(hash)
-    await this.#requireStored(hash, content)
-    return content
+    if (row === undefined) await this.#requireStored(hash, content)
+    lease.hold({ kind: 'content', content })
+    return { kind: 'content', content, isRow: row !== undefined }
   }
 
-  /**
-   * A content that only its name is known of, as the column of a row. Each chunk is put again: then
-   * the store has it, and keeps it.
-   */
-  async #keep(hash: string, content: Content): Promise<Uint8Array> {
-    const { chunks, contents } = this.#ports
-    try {
-      await contents.write(contents.read(content))
-      await chunks.flush()
-      return encodeContent(content)
-    } catch (error) {
-      if (error instanceof DataLossError) throw new ObjectNotFoundError(hash, { cause: error })
-      throw error
-    }
+  /** As 1.5 stores trees. */
+  #messageOf(tree: CommitTree): AsyncGenerator<Uint8Array> {
+    return writeTreeMessage(this.#ports.trees, treeEntry(tree), objectName)
   }
 
   /** A name is only text: what it says may be gone, or never have been. */
