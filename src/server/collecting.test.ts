@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { SystemClock } from '../base/clock.ts'
+import { CancelledError } from '../base/errors.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { PipelineCollection } from '../pipelines/collection-source.ts'
@@ -26,7 +27,8 @@ import { ObjectCollection } from '../versioning/object-collection.ts'
 import { objectMigrations } from '../versioning/object-tables.ts'
 import { Objects } from '../versioning/objects.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
-import { openCollector } from './collecting.ts'
+import { openCollector, startCollecting } from './collecting.ts'
+import { Log } from './log.ts'
 
 interface World extends BusyWorld, AsyncDisposable {
   readonly parts: OpenedPackedStore
@@ -190,5 +192,46 @@ test('when everything is deleted, not one chunk is left, nor a result', async ()
   for await (const { name } of objects.listTags('')) await objects.deleteTags([name])
   await objects.delete(await Array.fromAsync(objects.list()))
   expect(await collector.collect({ signal })).toMatchObject({ bytesAfter: 0, packsAfter: 0 })
+  expect((await storedChunks(world)).size).toBe(0)
+})
+
+/** A clock whose minutes pass when the test says. */
+class StageClock extends SystemClock {
+  #minutes = Promise.withResolvers<undefined>()
+
+  override async sleep(ms: number, stop?: AbortSignal): Promise<void> {
+    if (ms < 60_000) return await super.sleep(ms, stop)
+    const aborted = Promise.withResolvers<never>()
+    stop?.addEventListener('abort', () => aborted.reject(new CancelledError('stopped')))
+    await Promise.race([this.#minutes.promise, aborted.promise])
+  }
+
+  pass(): void {
+    this.#minutes.resolve(undefined)
+    this.#minutes = Promise.withResolvers()
+  }
+}
+
+test('the server collects by itself once a repo was deleted, and not before', async () => {
+  await using world = await openWorld()
+  const clock = new StageClock()
+  const lines: string[] = []
+  const log = new Log(clock, (line) => lines.push(line))
+  const { repos, commits, writes } = world.processing.versioning
+  await repos.create({ name: 'r' })
+  await commits.start({ repo: 'r', branch: 'master' })
+  await writes.put({ repo: 'r', commit: 'master', path: 'f' }, new Uint8Array(90_000).fill(7))
+  await commits.finish('r', 'master')
+  const { database } = world.processing
+  await using _ = startCollecting({ collector: world.collector, database, clock, log })
+  const real = new SystemClock()
+  clock.pass()
+  await real.sleep(100)
+  expect(lines).toEqual([])
+  await repos.delete('r', { force: false })
+  await real.sleep(100)
+  clock.pass()
+  while (lines.length === 0) await real.sleep(5)
+  expect(lines).toEqual([expect.stringMatching(/collected garbage freedBytes=\d+ bytesAfter=0 /)])
   expect((await storedChunks(world)).size).toBe(0)
 })
