@@ -1,4 +1,6 @@
 import { Admin } from '../gen/pachyderm_pb.ts'
+import type { Collector } from '../storage/collector.ts'
+import { collectGarbage } from './admin/collection-messages.ts'
 import { service, type Route } from './grpc/service.ts'
 
 /** What a server knows of itself. */
@@ -15,8 +17,10 @@ const msPerSecond = 1000
 const nanosPerMs = 1_000_000
 
 /** pachyderm.Admin, for whoever runs the server. */
-export function adminRoutes(facts: () => ServerFacts): readonly Route[] {
+export function adminRoutes(facts: () => ServerFacts, collector: Collector): readonly Route[] {
   return service(Admin, {
+    collectGarbage: ({ dryRun }, { signal }) => collectGarbage(collector, dryRun, signal),
+
     inspectServer() {
       const { release, uptimeMs, executor, notices } = facts()
       const seconds = Math.floor(uptimeMs / msPerSecond)

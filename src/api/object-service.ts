@@ -1,14 +1,25 @@
 import { decodePutObjectRequest } from '../base/content-messages.ts'
 import type { IncomingMessage } from '../base/grpc-messages.ts'
 import { ObjectAPI, type Object$, type Tag } from '../gen/pfs_pb.ts'
+import type { Collector } from '../storage/collector.ts'
 import type { Objects } from '../versioning/objects.ts'
 import { service, type Route, type ServiceHandlers } from './grpc/service.ts'
 import { bytePieces } from './pfs/byte-pieces.ts'
 import { requireCount, requireText } from './pfs/names.ts'
 
 /** pfs.ObjectAPI: contents by the name of their content, below all repos. */
-export function objectRoutes(objects: Objects): readonly Route[] {
-  return service(ObjectAPI, { ...contentHandlers(objects), ...nameHandlers(objects) })
+export function objectRoutes(objects: Objects, collector: Collector): readonly Route[] {
+  return service(ObjectAPI, {
+    ...contentHandlers(objects),
+    ...nameHandlers(objects),
+
+    /** Joins what lies about in small packs. */
+    async compact(_request, { signal }) {
+      await collector.whenIdle()
+      await collector.compact(signal)
+      return {}
+    },
+  })
 }
 
 function contentHandlers(objects: Objects): ServiceHandlers<typeof ObjectAPI> {
@@ -65,8 +76,6 @@ function nameHandlers(objects: Objects): ServiceHandlers<typeof ObjectAPI> {
       await objects.deleteTags(tags)
       return {}
     },
-    /** Chunks are packed densely as they come: there is nothing to do. */
-    compact: () => Promise.resolve({}),
   }
 }
 

@@ -23,7 +23,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pachyderm.proto.
  */
 export const file_pachyderm: GenFile = /*@__PURE__*/
-  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCI9ChJGaWxlSGlzdG9yeVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg4KBm51bWJlchgCIAEoBCJ3CgpGaWxlQ2hhbmdlEiEKBGtpbmQYASABKA4yEy5wYWNoeWRlcm0uRGlmZktpbmQSJAoLY29tbWl0X2luZm8YAiABKAsyDy5wZnMuQ29tbWl0SW5mbxIgCglmaWxlX2luZm8YAyABKAsyDS5wZnMuRmlsZUluZm8iOgoQRmlsZUNoYW5nZXNCYXRjaBImCgdjaGFuZ2VzGAEgAygLMhUucGFjaHlkZXJtLkZpbGVDaGFuZ2UiZQoNQ29tbWl0VGFnSW5mbxILCgN0YWcYASABKAkSGwoGY29tbWl0GAIgASgLMgsucGZzLkNvbW1pdBIqCgZ0YWdnZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkoKEFRhZ0NvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBILCgN0YWcYAiABKAkSDAoEbW92ZRgDIAEoCCIwChVMaXN0Q29tbWl0VGFnc1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIjkKD0NvbW1pdFRhZ3NCYXRjaBImCgR0YWdzGAEgAygLMhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8iPgoWRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SCwoDdGFnGAIgASgJIoYBChJNZXJnZUJyYW5jaFJlcXVlc3QSGQoEZnJvbRgBIAEoCzILLnBmcy5Db21taXQSDAoEaW50bxgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg8KB2RyeV9ydW4YBCABKAgSJQoGcHJlZmVyGAUgASgOMhUucGFjaHlkZXJtLlByZWZlcmVuY2UiiwEKE1JldmVydENvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlImcKDENvbmZsaWN0U2lkZRIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEiAKCWZpbGVfdHlwZRgCIAEoDjINLnBmcy5GaWxlVHlwZRISCgpzaXplX2J5dGVzGAMgASgEImwKDFBhdGhDb25mbGljdBIMCgRwYXRoGAEgASgJEiUKBG91cnMYAiABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlEicKBnRoZWlycxgDIAEoCzIXLnBhY2h5ZGVybS5Db25mbGljdFNpZGUihgIKDEJyYW5jaENoYW5nZRIpCgdvdXRjb21lGAEgASgOMhgucGFjaHlkZXJtLkJyYW5jaE91dGNvbWUSGQoEaGVhZBgCIAEoCzILLnBmcy5Db21taXQSGQoEYmFzZRgDIAEoCzILLnBmcy5Db21taXQSEwoLYWRkZWRfZmlsZXMYBCABKAQSFQoNY2hhbmdlZF9maWxlcxgFIAEoBBIVCg1yZW1vdmVkX2ZpbGVzGAYgASgEEioKCWNvbmZsaWN0cxgHIAMoCzIXLnBhY2h5ZGVybS5QYXRoQ29uZmxpY3QSFgoOY29uZmxpY3RfY291bnQYCCABKAQSDgoGYnJhbmNoGAkgASgJIkUKFERlbGV0ZUNvbW1pdHNSZXF1ZXN0EhwKB2NvbW1pdHMYASADKAsyCy5wZnMuQ29tbWl0Eg8KB2RyeV9ydW4YAiABKAgiQAoNRGVsZXRlZENvbW1pdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EhIKCnNpemVfYnl0ZXMYAiABKAQiTwoLTW92ZWRCcmFuY2gSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEgwKBG5hbWUYAiABKAkSGQoEaGVhZBgDIAEoCzILLnBmcy5Db21taXQiVAoKRGVsZXRlZEpvYhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEh8KCHBpcGVsaW5lGAIgASgLMg0ucHBzLlBpcGVsaW5lEg4KBmtpbGxlZBgDIAEoCCKfAQoMRGVsZXRlZEJhdGNoEikKB2NvbW1pdHMYASADKAsyGC5wYWNoeWRlcm0uRGVsZXRlZENvbW1pdBIoCghicmFuY2hlcxgCIAMoCzIWLnBhY2h5ZGVybS5Nb3ZlZEJyYW5jaBIjCgRqb2JzGAMgAygLMhUucGFjaHlkZXJtLkRlbGV0ZWRKb2ISFQoNZGF0dW1fcmVzdWx0cxgEIAEoBCIqChFMaXN0RGF0dW1zUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIjUKD0RhdHVtSW5mb3NCYXRjaBIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyI5Cg5FeHBsYWluUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJIjsKDUtleURpZmZlcmVuY2USDQoFZmllbGQYASABKAkSDgoGYmVmb3JlGAIgASgJEgsKA25vdxgDIAEoCSJwCg9FeHBsYWluUmVzcG9uc2USHgoFc3RhdGUYASABKA4yDy5wcHMuRGF0dW1TdGF0ZRIOCgZyZWFzb24YAiABKAkSLQoLZGlmZmVyZW5jZXMYAyADKAsyGC5wYWNoeWRlcm0uS2V5RGlmZmVyZW5jZSIpCg5MaW5lYWdlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiRQoISW5wdXRSZWYSEgoKaW5wdXRfbmFtZRgBIAEoCRIXCgRmaWxlGAIgASgLMgkucGZzLkZpbGUSDAoEaGFzaBgDIAEoDCJaCgpGaWxlT3JpZ2luEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkSIwoGaW5wdXRzGAMgAygLMhMucGFjaHlkZXJtLklucHV0UmVmIjkKD0xpbmVhZ2VSZXNwb25zZRImCgdvcmlnaW5zGAEgAygLMhUucGFjaHlkZXJtLkZpbGVPcmlnaW4iawoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEikKBnVwdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghleGVjdXRvchgDIAEoCRIPCgdub3RpY2VzGAQgAygJIhkKC1RyYW5zYWN0aW9uEgoKAmlkGAEgASgJImYKDFB1dE9wZXJhdGlvbhIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUSDwoFdmFsdWUYAiABKAxIABIOCgR0ZXh0GAMgASgJSAASEQoJb3ZlcndyaXRlGAQgASgIQgkKB2NvbnRlbnQiyQMKCU9wZXJhdGlvbhItCgtjcmVhdGVfcmVwbxgBIAEoCzIWLnBmcy5DcmVhdGVSZXBvUmVxdWVzdEgAEi0KC2RlbGV0ZV9yZXBvGAIgASgLMhYucGZzLkRlbGV0ZVJlcG9SZXF1ZXN0SAASLwoMc3RhcnRfY29tbWl0GAMgASgLMhcucGZzLlN0YXJ0Q29tbWl0UmVxdWVzdEgAEjEKDWZpbmlzaF9jb21taXQYBCABKAsyGC5wZnMuRmluaXNoQ29tbWl0UmVxdWVzdEgAEjEKDWRlbGV0ZV9jb21taXQYBSABKAsyGC5wZnMuRGVsZXRlQ29tbWl0UmVxdWVzdEgAEisKCnNldF9icmFuY2gYBiABKAsyFS5wZnMuU2V0QnJhbmNoUmVxdWVzdEgAEjEKDWRlbGV0ZV9icmFuY2gYByABKAsyGC5wZnMuRGVsZXRlQnJhbmNoUmVxdWVzdEgAEi0KC2RlbGV0ZV9maWxlGAggASgLMhYucGZzLkRlbGV0ZUZpbGVSZXF1ZXN0SAASKwoIcHV0X2ZpbGUYCSABKAsyFy5wYWNoeWRlcm0uUHV0T3BlcmF0aW9uSABCCwoJb3BlcmF0aW9uIi4KD09wZXJhdGlvblJlc3VsdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0IoUBCg9TdG9yZWRPcGVyYXRpb24SJwoJb3BlcmF0aW9uGAEgASgLMhQucGFjaHlkZXJtLk9wZXJhdGlvbhIdCghyZXNlcnZlZBgCIAEoCzILLnBmcy5Db21taXQSKgoGcmVzdWx0GAMgASgLMhoucGFjaHlkZXJtLk9wZXJhdGlvblJlc3VsdCL3AQoPVHJhbnNhY3Rpb25JbmZvEisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uEhMKC2Rlc2NyaXB0aW9uGAIgASgJEisKB3N0YXJ0ZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGZpbmlzaGVkGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9vcGVyYXRpb25fY291bnQYBSABKA0SLgoKb3BlcmF0aW9ucxgGIAMoCzIaLnBhY2h5ZGVybS5TdG9yZWRPcGVyYXRpb24iTQoVVHJhbnNhY3Rpb25JbmZvc0JhdGNoEjQKEHRyYW5zYWN0aW9uX2luZm8YASADKAsyGi5wYWNoeWRlcm0uVHJhbnNhY3Rpb25JbmZvIi4KF1N0YXJ0VHJhbnNhY3Rpb25SZXF1ZXN0EhMKC2Rlc2NyaXB0aW9uGAEgASgJIkcKGEZpbmlzaFRyYW5zYWN0aW9uUmVxdWVzdBIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbiJIChlJbnNwZWN0VHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIhkKF0xpc3RUcmFuc2FjdGlvbnNSZXF1ZXN0IkcKGERlbGV0ZVRyYW5zYWN0aW9uUmVxdWVzdBIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbiJBChVSdW5UcmFuc2FjdGlvblJlcXVlc3QSKAoKb3BlcmF0aW9ucxgBIAMoCzIULnBhY2h5ZGVybS5PcGVyYXRpb24iRQoWUnVuVHJhbnNhY3Rpb25SZXNwb25zZRIrCgdyZXN1bHRzGAEgAygLMhoucGFjaHlkZXJtLk9wZXJhdGlvblJlc3VsdCpoCghEaWZmS2luZBIZChVESUZGX0tJTkRfVU5TUEVDSUZJRUQQABITCg9ESUZGX0tJTkRfQURERUQQARIVChFESUZGX0tJTkRfUkVNT1ZFRBACEhUKEURJRkZfS0lORF9DSEFOR0VEEAMqVAoKUHJlZmVyZW5jZRIaChZQUkVGRVJFTkNFX1VOU1BFQ0lGSUVEEAASEwoPUFJFRkVSRU5DRV9PVVJTEAESFQoRUFJFRkVSRU5DRV9USEVJUlMQAiqtAQoNQnJhbmNoT3V0Y29tZRIeChpCUkFOQ0hfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhwKGEJSQU5DSF9PVVRDT01FX0NPTU1JVFRFRBABEiEKHUJSQU5DSF9PVVRDT01FX0ZBU1RfRk9SV0FSREVEEAISHAoYQlJBTkNIX09VVENPTUVfVU5DSEFOR0VEEAMSHQoZQlJBTkNIX09VVENPTUVfQ09ORkxJQ1RFRBAEMvoDCgVGaWxlcxJFCghQdXRGaWxlcxIaLnBhY2h5ZGVybS5QdXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uUHV0RmlsZXNSZXNwb25zZSgBEkUKCUxpc3RGaWxlcxIbLnBhY2h5ZGVybS5MaXN0RmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJR2xvYkZpbGVzEhsucGFjaHlkZXJtLkdsb2JGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglEaWZmRmlsZXMSGy5wYWNoeWRlcm0uRGlmZkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlRGlmZnNCYXRjaDABEkMKCENvcHlGaWxlEhoucGFjaHlkZXJtLkNvcHlGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Db3B5RmlsZVJlc3BvbnNlEkMKCE1vdmVGaWxlEhoucGFjaHlkZXJtLk1vdmVGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlc3BvbnNlEksKC0ZpbGVIaXN0b3J5Eh0ucGFjaHlkZXJtLkZpbGVIaXN0b3J5UmVxdWVzdBobLnBhY2h5ZGVybS5GaWxlQ2hhbmdlc0JhdGNoMAEyygMKB0NvbW1pdHMSQgoJVGFnQ29tbWl0EhsucGFjaHlkZXJtLlRhZ0NvbW1pdFJlcXVlc3QaGC5wYWNoeWRlcm0uQ29tbWl0VGFnSW5mbxJQCg5MaXN0Q29tbWl0VGFncxIgLnBhY2h5ZGVybS5MaXN0Q29tbWl0VGFnc1JlcXVlc3QaGi5wYWNoeWRlcm0uQ29tbWl0VGFnc0JhdGNoMAESTAoPRGVsZXRlQ29tbWl0VGFnEiEucGFjaHlkZXJtLkRlbGV0ZUNvbW1pdFRhZ1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSRQoLTWVyZ2VCcmFuY2gSHS5wYWNoeWRlcm0uTWVyZ2VCcmFuY2hSZXF1ZXN0GhcucGFjaHlkZXJtLkJyYW5jaENoYW5nZRJHCgxSZXZlcnRDb21taXQSHi5wYWNoeWRlcm0uUmV2ZXJ0Q29tbWl0UmVxdWVzdBoXLnBhY2h5ZGVybS5CcmFuY2hDaGFuZ2USSwoNRGVsZXRlQ29tbWl0cxIfLnBhY2h5ZGVybS5EZWxldGVDb21taXRzUmVxdWVzdBoXLnBhY2h5ZGVybS5EZWxldGVkQmF0Y2gwATLUAQoESm9icxJICgpMaXN0RGF0dW1zEhwucGFjaHlkZXJtLkxpc3REYXR1bXNSZXF1ZXN0GhoucGFjaHlkZXJtLkRhdHVtSW5mb3NCYXRjaDABEkAKB0V4cGxhaW4SGS5wYWNoeWRlcm0uRXhwbGFpblJlcXVlc3QaGi5wYWNoeWRlcm0uRXhwbGFpblJlc3BvbnNlEkAKB0xpbmVhZ2USGS5wYWNoeWRlcm0uTGluZWFnZVJlcXVlc3QaGi5wYWNoeWRlcm0uTGluZWFnZVJlc3BvbnNlMkcKBUFkbWluEj4KDUluc3BlY3RTZXJ2ZXISFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFS5wYWNoeWRlcm0uU2VydmVySW5mbzKRBAoMVHJhbnNhY3Rpb25zEk4KEFN0YXJ0VHJhbnNhY3Rpb24SIi5wYWNoeWRlcm0uU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QaFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SVAoRRmluaXNoVHJhbnNhY3Rpb24SIy5wYWNoeWRlcm0uRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJWChJJbnNwZWN0VHJhbnNhY3Rpb24SJC5wYWNoeWRlcm0uSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBoaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8SWgoQTGlzdFRyYW5zYWN0aW9ucxIiLnBhY2h5ZGVybS5MaXN0VHJhbnNhY3Rpb25zUmVxdWVzdBogLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm9zQmF0Y2gwARJQChFEZWxldGVUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5EZWxldGVUcmFuc2FjdGlvblJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSVQoOUnVuVHJhbnNhY3Rpb24SIC5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXF1ZXN0GiEucGFjaHlkZXJtLlJ1blRyYW5zYWN0aW9uUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
+  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCI9ChJGaWxlSGlzdG9yeVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg4KBm51bWJlchgCIAEoBCJ3CgpGaWxlQ2hhbmdlEiEKBGtpbmQYASABKA4yEy5wYWNoeWRlcm0uRGlmZktpbmQSJAoLY29tbWl0X2luZm8YAiABKAsyDy5wZnMuQ29tbWl0SW5mbxIgCglmaWxlX2luZm8YAyABKAsyDS5wZnMuRmlsZUluZm8iOgoQRmlsZUNoYW5nZXNCYXRjaBImCgdjaGFuZ2VzGAEgAygLMhUucGFjaHlkZXJtLkZpbGVDaGFuZ2UiZQoNQ29tbWl0VGFnSW5mbxILCgN0YWcYASABKAkSGwoGY29tbWl0GAIgASgLMgsucGZzLkNvbW1pdBIqCgZ0YWdnZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkoKEFRhZ0NvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBILCgN0YWcYAiABKAkSDAoEbW92ZRgDIAEoCCIwChVMaXN0Q29tbWl0VGFnc1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIjkKD0NvbW1pdFRhZ3NCYXRjaBImCgR0YWdzGAEgAygLMhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8iPgoWRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SCwoDdGFnGAIgASgJIoYBChJNZXJnZUJyYW5jaFJlcXVlc3QSGQoEZnJvbRgBIAEoCzILLnBmcy5Db21taXQSDAoEaW50bxgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg8KB2RyeV9ydW4YBCABKAgSJQoGcHJlZmVyGAUgASgOMhUucGFjaHlkZXJtLlByZWZlcmVuY2UiiwEKE1JldmVydENvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlImcKDENvbmZsaWN0U2lkZRIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEiAKCWZpbGVfdHlwZRgCIAEoDjINLnBmcy5GaWxlVHlwZRISCgpzaXplX2J5dGVzGAMgASgEImwKDFBhdGhDb25mbGljdBIMCgRwYXRoGAEgASgJEiUKBG91cnMYAiABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlEicKBnRoZWlycxgDIAEoCzIXLnBhY2h5ZGVybS5Db25mbGljdFNpZGUihgIKDEJyYW5jaENoYW5nZRIpCgdvdXRjb21lGAEgASgOMhgucGFjaHlkZXJtLkJyYW5jaE91dGNvbWUSGQoEaGVhZBgCIAEoCzILLnBmcy5Db21taXQSGQoEYmFzZRgDIAEoCzILLnBmcy5Db21taXQSEwoLYWRkZWRfZmlsZXMYBCABKAQSFQoNY2hhbmdlZF9maWxlcxgFIAEoBBIVCg1yZW1vdmVkX2ZpbGVzGAYgASgEEioKCWNvbmZsaWN0cxgHIAMoCzIXLnBhY2h5ZGVybS5QYXRoQ29uZmxpY3QSFgoOY29uZmxpY3RfY291bnQYCCABKAQSDgoGYnJhbmNoGAkgASgJIkUKFERlbGV0ZUNvbW1pdHNSZXF1ZXN0EhwKB2NvbW1pdHMYASADKAsyCy5wZnMuQ29tbWl0Eg8KB2RyeV9ydW4YAiABKAgiQAoNRGVsZXRlZENvbW1pdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EhIKCnNpemVfYnl0ZXMYAiABKAQiTwoLTW92ZWRCcmFuY2gSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEgwKBG5hbWUYAiABKAkSGQoEaGVhZBgDIAEoCzILLnBmcy5Db21taXQiVAoKRGVsZXRlZEpvYhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEh8KCHBpcGVsaW5lGAIgASgLMg0ucHBzLlBpcGVsaW5lEg4KBmtpbGxlZBgDIAEoCCKfAQoMRGVsZXRlZEJhdGNoEikKB2NvbW1pdHMYASADKAsyGC5wYWNoeWRlcm0uRGVsZXRlZENvbW1pdBIoCghicmFuY2hlcxgCIAMoCzIWLnBhY2h5ZGVybS5Nb3ZlZEJyYW5jaBIjCgRqb2JzGAMgAygLMhUucGFjaHlkZXJtLkRlbGV0ZWRKb2ISFQoNZGF0dW1fcmVzdWx0cxgEIAEoBCIqChFMaXN0RGF0dW1zUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIjUKD0RhdHVtSW5mb3NCYXRjaBIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyI5Cg5FeHBsYWluUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJIjsKDUtleURpZmZlcmVuY2USDQoFZmllbGQYASABKAkSDgoGYmVmb3JlGAIgASgJEgsKA25vdxgDIAEoCSJwCg9FeHBsYWluUmVzcG9uc2USHgoFc3RhdGUYASABKA4yDy5wcHMuRGF0dW1TdGF0ZRIOCgZyZWFzb24YAiABKAkSLQoLZGlmZmVyZW5jZXMYAyADKAsyGC5wYWNoeWRlcm0uS2V5RGlmZmVyZW5jZSIpCg5MaW5lYWdlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiRQoISW5wdXRSZWYSEgoKaW5wdXRfbmFtZRgBIAEoCRIXCgRmaWxlGAIgASgLMgkucGZzLkZpbGUSDAoEaGFzaBgDIAEoDCJaCgpGaWxlT3JpZ2luEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkSIwoGaW5wdXRzGAMgAygLMhMucGFjaHlkZXJtLklucHV0UmVmIjkKD0xpbmVhZ2VSZXNwb25zZRImCgdvcmlnaW5zGAEgAygLMhUucGFjaHlkZXJtLkZpbGVPcmlnaW4iawoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEikKBnVwdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghleGVjdXRvchgDIAEoCRIPCgdub3RpY2VzGAQgAygJIigKFUNvbGxlY3RHYXJiYWdlUmVxdWVzdBIPCgdkcnlfcnVuGAEgASgIImYKEkNvbGxlY3Rpb25Qcm9ncmVzcxIQCghzd2VlcGluZxgBIAEoCBIVCg1jaHVua3NfbWFya2VkGAIgASgEEhIKCnBhY2tzX2RvbmUYAyABKAQSEwoLcGFja3NfdG90YWwYBCABKAQi3gIKEENvbGxlY3Rpb25SZXBvcnQSDwoHZHJ5X3J1bhgBIAEoCBInCgR0b29rGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDWNodW5rc19tYXJrZWQYAyABKAQSFgoOY2h1bmtzX21pc3NpbmcYBCABKAQSFAoMcGFja3NfYmVmb3JlGAUgASgEEhQKDGJ5dGVzX2JlZm9yZRgGIAEoBBITCgtwYWNrc19hZnRlchgHIAEoBBITCgtieXRlc19hZnRlchgIIAEoBBIVCg1wYWNrc19kZWxldGVkGAkgASgEEhYKDnBhY2tzX3JlcGFja2VkGAogASgEEhQKDHBhY2tzX2xlYXNlZBgLIAEoBBIUCgxieXRlc19sZWFzZWQYDCABKAQSFwoPcmVzdWx0c19yZW1vdmVkGA0gASgEEhcKD29iamVjdHNfcmVtb3ZlZBgOIAEoBCKFAQoWQ29sbGVjdEdhcmJhZ2VSZXNwb25zZRIxCghwcm9ncmVzcxgBIAEoCzIdLnBhY2h5ZGVybS5Db2xsZWN0aW9uUHJvZ3Jlc3NIABItCgZyZXBvcnQYAiABKAsyGy5wYWNoeWRlcm0uQ29sbGVjdGlvblJlcG9ydEgAQgkKB21lc3NhZ2UiGQoLVHJhbnNhY3Rpb24SCgoCaWQYASABKAkiZgoMUHV0T3BlcmF0aW9uEhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRIPCgV2YWx1ZRgCIAEoDEgAEg4KBHRleHQYAyABKAlIABIRCglvdmVyd3JpdGUYBCABKAhCCQoHY29udGVudCLJAwoJT3BlcmF0aW9uEi0KC2NyZWF0ZV9yZXBvGAEgASgLMhYucGZzLkNyZWF0ZVJlcG9SZXF1ZXN0SAASLQoLZGVsZXRlX3JlcG8YAiABKAsyFi5wZnMuRGVsZXRlUmVwb1JlcXVlc3RIABIvCgxzdGFydF9jb21taXQYAyABKAsyFy5wZnMuU3RhcnRDb21taXRSZXF1ZXN0SAASMQoNZmluaXNoX2NvbW1pdBgEIAEoCzIYLnBmcy5GaW5pc2hDb21taXRSZXF1ZXN0SAASMQoNZGVsZXRlX2NvbW1pdBgFIAEoCzIYLnBmcy5EZWxldGVDb21taXRSZXF1ZXN0SAASKwoKc2V0X2JyYW5jaBgGIAEoCzIVLnBmcy5TZXRCcmFuY2hSZXF1ZXN0SAASMQoNZGVsZXRlX2JyYW5jaBgHIAEoCzIYLnBmcy5EZWxldGVCcmFuY2hSZXF1ZXN0SAASLQoLZGVsZXRlX2ZpbGUYCCABKAsyFi5wZnMuRGVsZXRlRmlsZVJlcXVlc3RIABIrCghwdXRfZmlsZRgJIAEoCzIXLnBhY2h5ZGVybS5QdXRPcGVyYXRpb25IAEILCglvcGVyYXRpb24iLgoPT3BlcmF0aW9uUmVzdWx0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQihQEKD1N0b3JlZE9wZXJhdGlvbhInCglvcGVyYXRpb24YASABKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uEh0KCHJlc2VydmVkGAIgASgLMgsucGZzLkNvbW1pdBIqCgZyZXN1bHQYAyABKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0IvcBCg9UcmFuc2FjdGlvbkluZm8SKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SEwoLZGVzY3JpcHRpb24YAiABKAkSKwoHc3RhcnRlZBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZmluaXNoZWQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD29wZXJhdGlvbl9jb3VudBgFIAEoDRIuCgpvcGVyYXRpb25zGAYgAygLMhoucGFjaHlkZXJtLlN0b3JlZE9wZXJhdGlvbiJNChVUcmFuc2FjdGlvbkluZm9zQmF0Y2gSNAoQdHJhbnNhY3Rpb25faW5mbxgBIAMoCzIaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8iLgoXU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QSEwoLZGVzY3JpcHRpb24YASABKAkiRwoYRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkgKGUluc3BlY3RUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iGQoXTGlzdFRyYW5zYWN0aW9uc1JlcXVlc3QiRwoYRGVsZXRlVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkEKFVJ1blRyYW5zYWN0aW9uUmVxdWVzdBIoCgpvcGVyYXRpb25zGAEgAygLMhQucGFjaHlkZXJtLk9wZXJhdGlvbiJFChZSdW5UcmFuc2FjdGlvblJlc3BvbnNlEisKB3Jlc3VsdHMYASADKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0KmgKCERpZmZLaW5kEhkKFURJRkZfS0lORF9VTlNQRUNJRklFRBAAEhMKD0RJRkZfS0lORF9BRERFRBABEhUKEURJRkZfS0lORF9SRU1PVkVEEAISFQoRRElGRl9LSU5EX0NIQU5HRUQQAypUCgpQcmVmZXJlbmNlEhoKFlBSRUZFUkVOQ0VfVU5TUEVDSUZJRUQQABITCg9QUkVGRVJFTkNFX09VUlMQARIVChFQUkVGRVJFTkNFX1RIRUlSUxACKq0BCg1CcmFuY2hPdXRjb21lEh4KGkJSQU5DSF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYQlJBTkNIX09VVENPTUVfQ09NTUlUVEVEEAESIQodQlJBTkNIX09VVENPTUVfRkFTVF9GT1JXQVJERUQQAhIcChhCUkFOQ0hfT1VUQ09NRV9VTkNIQU5HRUQQAxIdChlCUkFOQ0hfT1VUQ09NRV9DT05GTElDVEVEEAQy+gMKBUZpbGVzEkUKCFB1dEZpbGVzEhoucGFjaHlkZXJtLlB1dEZpbGVzUmVxdWVzdBobLnBhY2h5ZGVybS5QdXRGaWxlc1Jlc3BvbnNlKAESRQoJTGlzdEZpbGVzEhsucGFjaHlkZXJtLkxpc3RGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglHbG9iRmlsZXMSGy5wYWNoeWRlcm0uR2xvYkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlSW5mb3NCYXRjaDABEkUKCURpZmZGaWxlcxIbLnBhY2h5ZGVybS5EaWZmRmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVEaWZmc0JhdGNoMAESQwoIQ29weUZpbGUSGi5wYWNoeWRlcm0uQ29weUZpbGVSZXF1ZXN0GhsucGFjaHlkZXJtLkNvcHlGaWxlUmVzcG9uc2USQwoITW92ZUZpbGUSGi5wYWNoeWRlcm0uTW92ZUZpbGVSZXF1ZXN0GhsucGFjaHlkZXJtLk1vdmVGaWxlUmVzcG9uc2USSwoLRmlsZUhpc3RvcnkSHS5wYWNoeWRlcm0uRmlsZUhpc3RvcnlSZXF1ZXN0GhsucGFjaHlkZXJtLkZpbGVDaGFuZ2VzQmF0Y2gwATLKAwoHQ29tbWl0cxJCCglUYWdDb21taXQSGy5wYWNoeWRlcm0uVGFnQ29tbWl0UmVxdWVzdBoYLnBhY2h5ZGVybS5Db21taXRUYWdJbmZvElAKDkxpc3RDb21taXRUYWdzEiAucGFjaHlkZXJtLkxpc3RDb21taXRUYWdzUmVxdWVzdBoaLnBhY2h5ZGVybS5Db21taXRUYWdzQmF0Y2gwARJMCg9EZWxldGVDb21taXRUYWcSIS5wYWNoeWRlcm0uRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJFCgtNZXJnZUJyYW5jaBIdLnBhY2h5ZGVybS5NZXJnZUJyYW5jaFJlcXVlc3QaFy5wYWNoeWRlcm0uQnJhbmNoQ2hhbmdlEkcKDFJldmVydENvbW1pdBIeLnBhY2h5ZGVybS5SZXZlcnRDb21taXRSZXF1ZXN0GhcucGFjaHlkZXJtLkJyYW5jaENoYW5nZRJLCg1EZWxldGVDb21taXRzEh8ucGFjaHlkZXJtLkRlbGV0ZUNvbW1pdHNSZXF1ZXN0GhcucGFjaHlkZXJtLkRlbGV0ZWRCYXRjaDABMtQBCgRKb2JzEkgKCkxpc3REYXR1bXMSHC5wYWNoeWRlcm0uTGlzdERhdHVtc1JlcXVlc3QaGi5wYWNoeWRlcm0uRGF0dW1JbmZvc0JhdGNoMAESQAoHRXhwbGFpbhIZLnBhY2h5ZGVybS5FeHBsYWluUmVxdWVzdBoaLnBhY2h5ZGVybS5FeHBsYWluUmVzcG9uc2USQAoHTGluZWFnZRIZLnBhY2h5ZGVybS5MaW5lYWdlUmVxdWVzdBoaLnBhY2h5ZGVybS5MaW5lYWdlUmVzcG9uc2UyoAEKBUFkbWluEj4KDUluc3BlY3RTZXJ2ZXISFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFS5wYWNoeWRlcm0uU2VydmVySW5mbxJXCg5Db2xsZWN0R2FyYmFnZRIgLnBhY2h5ZGVybS5Db2xsZWN0R2FyYmFnZVJlcXVlc3QaIS5wYWNoeWRlcm0uQ29sbGVjdEdhcmJhZ2VSZXNwb25zZTABMpEECgxUcmFuc2FjdGlvbnMSTgoQU3RhcnRUcmFuc2FjdGlvbhIiLnBhY2h5ZGVybS5TdGFydFRyYW5zYWN0aW9uUmVxdWVzdBoWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhJUChFGaW5pc2hUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5GaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QaGi5wYWNoeWRlcm0uVHJhbnNhY3Rpb25JbmZvElYKEkluc3BlY3RUcmFuc2FjdGlvbhIkLnBhY2h5ZGVybS5JbnNwZWN0VHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJaChBMaXN0VHJhbnNhY3Rpb25zEiIucGFjaHlkZXJtLkxpc3RUcmFuc2FjdGlvbnNSZXF1ZXN0GiAucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mb3NCYXRjaDABElAKEURlbGV0ZVRyYW5zYWN0aW9uEiMucGFjaHlkZXJtLkRlbGV0ZVRyYW5zYWN0aW9uUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJVCg5SdW5UcmFuc2FjdGlvbhIgLnBhY2h5ZGVybS5SdW5UcmFuc2FjdGlvblJlcXVlc3QaIS5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
 
 /**
  * One piece of one file.
@@ -1262,6 +1262,199 @@ export const ServerInfoSchema: GenMessage<ServerInfo> = /*@__PURE__*/
   messageDesc(file_pachyderm, 40);
 
 /**
+ * Asks to free what nothing refers to any more.
+ *
+ * @generated from message pachyderm.CollectGarbageRequest
+ */
+export type CollectGarbageRequest = Message<"pachyderm.CollectGarbageRequest"> & {
+  /**
+   * Find out what would be freed, and change nothing.
+   *
+   * @generated from field: bool dry_run = 1;
+   */
+  dryRun: boolean;
+};
+
+/**
+ * Describes the message pachyderm.CollectGarbageRequest.
+ * Use `create(CollectGarbageRequestSchema)` to create a new message.
+ */
+export const CollectGarbageRequestSchema: GenMessage<CollectGarbageRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 41);
+
+/**
+ * How far a collection is.
+ *
+ * @generated from message pachyderm.CollectionProgress
+ */
+export type CollectionProgress = Message<"pachyderm.CollectionProgress"> & {
+  /**
+   * It has found what is needed, and is freeing the rest.
+   *
+   * @generated from field: bool sweeping = 1;
+   */
+  sweeping: boolean;
+
+  /**
+   * Chunks of which it is known that they are needed.
+   *
+   * @generated from field: uint64 chunks_marked = 2;
+   */
+  chunksMarked: bigint;
+
+  /**
+   * Packs that have been looked at, of those that there are; 0 until it is sweeping.
+   *
+   * @generated from field: uint64 packs_done = 3;
+   */
+  packsDone: bigint;
+
+  /**
+   * @generated from field: uint64 packs_total = 4;
+   */
+  packsTotal: bigint;
+};
+
+/**
+ * Describes the message pachyderm.CollectionProgress.
+ * Use `create(CollectionProgressSchema)` to create a new message.
+ */
+export const CollectionProgressSchema: GenMessage<CollectionProgress> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 42);
+
+/**
+ * What a collection did or, as a dry run, would have done. Packs that were written while it ran are
+ * in none of the counts.
+ *
+ * @generated from message pachyderm.CollectionReport
+ */
+export type CollectionReport = Message<"pachyderm.CollectionReport"> & {
+  /**
+   * @generated from field: bool dry_run = 1;
+   */
+  dryRun: boolean;
+
+  /**
+   * @generated from field: google.protobuf.Duration took = 2;
+   */
+  took?: Duration | undefined;
+
+  /**
+   * Chunks that are needed.
+   *
+   * @generated from field: uint64 chunks_marked = 3;
+   */
+  chunksMarked: bigint;
+
+  /**
+   * References to chunks that are nowhere: files that were damaged before.
+   *
+   * @generated from field: uint64 chunks_missing = 4;
+   */
+  chunksMissing: bigint;
+
+  /**
+   * All packs, and their size.
+   *
+   * @generated from field: uint64 packs_before = 5;
+   */
+  packsBefore: bigint;
+
+  /**
+   * @generated from field: uint64 bytes_before = 6;
+   */
+  bytesBefore: bigint;
+
+  /**
+   * @generated from field: uint64 packs_after = 7;
+   */
+  packsAfter: bigint;
+
+  /**
+   * @generated from field: uint64 bytes_after = 8;
+   */
+  bytesAfter: bigint;
+
+  /**
+   * Packs of which nothing was needed.
+   *
+   * @generated from field: uint64 packs_deleted = 9;
+   */
+  packsDeleted: bigint;
+
+  /**
+   * Packs of which so little was needed, or that were so small, that it was copied into others.
+   *
+   * @generated from field: uint64 packs_repacked = 10;
+   */
+  packsRepacked: bigint;
+
+  /**
+   * Packs of which nothing is needed, but that somebody who was at work had written.
+   *
+   * @generated from field: uint64 packs_leased = 11;
+   */
+  packsLeased: bigint;
+
+  /**
+   * @generated from field: uint64 bytes_leased = 12;
+   */
+  bytesLeased: bigint;
+
+  /**
+   * Datum results that no pipeline can reuse.
+   *
+   * @generated from field: uint64 results_removed = 13;
+   */
+  resultsRemoved: bigint;
+
+  /**
+   * Objects without a tag that were put more than a day ago.
+   *
+   * @generated from field: uint64 objects_removed = 14;
+   */
+  objectsRemoved: bigint;
+};
+
+/**
+ * Describes the message pachyderm.CollectionReport.
+ * Use `create(CollectionReportSchema)` to create a new message.
+ */
+export const CollectionReportSchema: GenMessage<CollectionReport> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 43);
+
+/**
+ * One message of a collection: progress now and then, and at the end the report.
+ *
+ * @generated from message pachyderm.CollectGarbageResponse
+ */
+export type CollectGarbageResponse = Message<"pachyderm.CollectGarbageResponse"> & {
+  /**
+   * @generated from oneof pachyderm.CollectGarbageResponse.message
+   */
+  message: {
+    /**
+     * @generated from field: pachyderm.CollectionProgress progress = 1;
+     */
+    value: CollectionProgress;
+    case: "progress";
+  } | {
+    /**
+     * @generated from field: pachyderm.CollectionReport report = 2;
+     */
+    value: CollectionReport;
+    case: "report";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pachyderm.CollectGarbageResponse.
+ * Use `create(CollectGarbageResponseSchema)` to create a new message.
+ */
+export const CollectGarbageResponseSchema: GenMessage<CollectGarbageResponse> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 44);
+
+/**
  * Names a transaction.
  *
  * @generated from message pachyderm.Transaction
@@ -1278,7 +1471,7 @@ export type Transaction = Message<"pachyderm.Transaction"> & {
  * Use `create(TransactionSchema)` to create a new message.
  */
 export const TransactionSchema: GenMessage<Transaction> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 41);
+  messageDesc(file_pachyderm, 45);
 
 /**
  * A small file, or a piece that is appended to one. At most 64 KiB: larger files are put into an
@@ -1324,7 +1517,7 @@ export type PutOperation = Message<"pachyderm.PutOperation"> & {
  * Use `create(PutOperationSchema)` to create a new message.
  */
 export const PutOperationSchema: GenMessage<PutOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 42);
+  messageDesc(file_pachyderm, 46);
 
 /**
  * A change that can be part of a transaction.
@@ -1401,7 +1594,7 @@ export type Operation = Message<"pachyderm.Operation"> & {
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 43);
+  messageDesc(file_pachyderm, 47);
 
 /**
  * What an operation came to.
@@ -1422,7 +1615,7 @@ export type OperationResult = Message<"pachyderm.OperationResult"> & {
  * Use `create(OperationResultSchema)` to create a new message.
  */
 export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 44);
+  messageDesc(file_pachyderm, 48);
 
 /**
  * An operation of a stored transaction.
@@ -1455,7 +1648,7 @@ export type StoredOperation = Message<"pachyderm.StoredOperation"> & {
  * Use `create(StoredOperationSchema)` to create a new message.
  */
 export const StoredOperationSchema: GenMessage<StoredOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 45);
+  messageDesc(file_pachyderm, 49);
 
 /**
  * A transaction and what became of it.
@@ -1503,7 +1696,7 @@ export type TransactionInfo = Message<"pachyderm.TransactionInfo"> & {
  * Use `create(TransactionInfoSchema)` to create a new message.
  */
 export const TransactionInfoSchema: GenMessage<TransactionInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 46);
+  messageDesc(file_pachyderm, 50);
 
 /**
  * Some transactions.
@@ -1522,7 +1715,7 @@ export type TransactionInfosBatch = Message<"pachyderm.TransactionInfosBatch"> &
  * Use `create(TransactionInfosBatchSchema)` to create a new message.
  */
 export const TransactionInfosBatchSchema: GenMessage<TransactionInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 47);
+  messageDesc(file_pachyderm, 51);
 
 /**
  * Asks for a transaction.
@@ -1543,7 +1736,7 @@ export type StartTransactionRequest = Message<"pachyderm.StartTransactionRequest
  * Use `create(StartTransactionRequestSchema)` to create a new message.
  */
 export const StartTransactionRequestSchema: GenMessage<StartTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 48);
+  messageDesc(file_pachyderm, 52);
 
 /**
  * Asks for all operations to take effect.
@@ -1562,7 +1755,7 @@ export type FinishTransactionRequest = Message<"pachyderm.FinishTransactionReque
  * Use `create(FinishTransactionRequestSchema)` to create a new message.
  */
 export const FinishTransactionRequestSchema: GenMessage<FinishTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 49);
+  messageDesc(file_pachyderm, 53);
 
 /**
  * Asks for a transaction and its operations.
@@ -1581,7 +1774,7 @@ export type InspectTransactionRequest = Message<"pachyderm.InspectTransactionReq
  * Use `create(InspectTransactionRequestSchema)` to create a new message.
  */
 export const InspectTransactionRequestSchema: GenMessage<InspectTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 50);
+  messageDesc(file_pachyderm, 54);
 
 /**
  * Asks for all transactions that are open or remembered.
@@ -1596,7 +1789,7 @@ export type ListTransactionsRequest = Message<"pachyderm.ListTransactionsRequest
  * Use `create(ListTransactionsRequestSchema)` to create a new message.
  */
 export const ListTransactionsRequestSchema: GenMessage<ListTransactionsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 51);
+  messageDesc(file_pachyderm, 55);
 
 /**
  * Asks for a transaction to be forgotten.
@@ -1615,7 +1808,7 @@ export type DeleteTransactionRequest = Message<"pachyderm.DeleteTransactionReque
  * Use `create(DeleteTransactionRequestSchema)` to create a new message.
  */
 export const DeleteTransactionRequestSchema: GenMessage<DeleteTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 52);
+  messageDesc(file_pachyderm, 56);
 
 /**
  * Operations that take effect together.
@@ -1636,7 +1829,7 @@ export type RunTransactionRequest = Message<"pachyderm.RunTransactionRequest"> &
  * Use `create(RunTransactionRequestSchema)` to create a new message.
  */
 export const RunTransactionRequestSchema: GenMessage<RunTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 53);
+  messageDesc(file_pachyderm, 57);
 
 /**
  * What they came to.
@@ -1657,7 +1850,7 @@ export type RunTransactionResponse = Message<"pachyderm.RunTransactionResponse">
  * Use `create(RunTransactionResponseSchema)` to create a new message.
  */
 export const RunTransactionResponseSchema: GenMessage<RunTransactionResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 54);
+  messageDesc(file_pachyderm, 58);
 
 /**
  * How a path differs.
@@ -2004,6 +2197,17 @@ export const Admin: GenService<{
     methodKind: "unary";
     input: typeof EmptySchema;
     output: typeof ServerInfoSchema;
+  },
+  /**
+   * Frees what nothing refers to any more, beside all other work. One collection runs at a time: a
+   * call meanwhile fails (FAILED_PRECONDITION). Ending the call ends the collection.
+   *
+   * @generated from rpc pachyderm.Admin.CollectGarbage
+   */
+  collectGarbage: {
+    methodKind: "server_streaming";
+    input: typeof CollectGarbageRequestSchema;
+    output: typeof CollectGarbageResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pachyderm, 3);

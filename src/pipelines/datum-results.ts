@@ -4,7 +4,7 @@ import type { JobId } from '../base/names.ts'
 import type { FilePath } from '../base/paths.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
 import type { DirectoryEntry, TreeRoot } from '../storage/file-trees.ts'
-import type { DatumKey, DatumMember } from './datums.ts'
+import type { DatumKey, DatumMember, Lineage } from './datums.ts'
 import { statsOf, type ProcessStats } from './job-records.ts'
 
 /** What processing a datum gave. Kept while its pipeline can reuse it. */
@@ -112,17 +112,18 @@ export async function deleteResults(tx: Transaction, datums: readonly string[]):
 /** Records a result; the first one stands, for a datum's effect counts once. */
 export async function insertResult(
   tx: Transaction,
-  pipelineId: string,
+  { pipelineId, salt }: Lineage,
   result: DatumResult,
 ): Promise<void> {
   const { output, stats } = result
   await tx.run(
-    `INSERT INTO datum_results (datum, pipeline_id, job, members, output_root, output_bytes,
+    `INSERT INTO datum_results (datum, pipeline_id, salt, job, members, output_root, output_bytes,
         output_files, download_ms, process_ms, upload_ms, download_bytes, upload_bytes,
         finished_at, logs)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (datum) DO NOTHING`,
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (datum) DO NOTHING`,
     result.datum,
     pipelineId,
+    salt,
     result.job,
     encodeMembers(result.members),
     output.root,

@@ -169,7 +169,9 @@ export class Jobs {
       }
       const result = results.get(key)
       if (result === undefined) {
-        return { ...common, state: 'starting', stats: undefined, reason: '' }
+        // Of a job that has succeeded, the result is gone because nothing can reuse it any more.
+        const state = job.state === 'success' ? 'success' : 'starting'
+        return { ...common, state, stats: undefined, reason: '' }
       }
       const state = result.job === job.id ? 'success' : 'skipped'
       return { ...common, state, stats: result.stats, reason: '' }

@@ -4,6 +4,7 @@ import type { Database } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
+import type { Leases } from '../storage/leases.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import type { RunningLogs } from './datum-logs.ts'
@@ -22,6 +23,7 @@ export interface RunPorts {
   readonly contents: Contents
   readonly trees: FileTrees
   readonly maps: ProllyMaps
+  readonly leases: Leases
   readonly clock: Clock
   readonly random: Random
   readonly workers: DatumWorkers

@@ -147,5 +147,12 @@ export const pipelinesMigrations: Migrations = {
       `ALTER TABLE pipeline_arrivals ADD COLUMN together INTEGER`,
       `CREATE INDEX pipeline_arrivals_by_together ON pipeline_arrivals (pipeline, together, sequence)`,
     ],
+    [
+      // Says which results can still be reused: '' where the job that made one is gone.
+      `ALTER TABLE datum_results ADD COLUMN salt TEXT NOT NULL DEFAULT ''`,
+      `UPDATE datum_results SET salt = COALESCE(
+        (SELECT jobs.salt FROM jobs WHERE jobs.id = datum_results.job), '')`,
+      `CREATE INDEX datum_results_by_salt ON datum_results (pipeline_id, salt, datum)`,
+    ],
   ],
 }

@@ -12,6 +12,8 @@ export interface ServerConfig {
   readonly port: number
   /** Where the programs of pipelines are looked for, as in `PATH`; unset for the usual places. */
   readonly programPath?: string
+  /** Garbage is collected at most so often, when there is likely to be some; 0: only when asked. */
+  readonly collectEveryMinutes?: number
 }
 
 export type PachdCommand =
@@ -24,13 +26,19 @@ export class UsageError extends InvalidArgumentError {
   override readonly name = 'UsageError'
 }
 
-export const usage = `pachd: the Pachyderm server
+/** Where the command line says nothing else. */
+export const collectEveryMinutesDefault: number = 10
 
-Usage: pachd --root DIR [--address HOST:PORT]
+export const usage: string = `pachd: the Pachyderm server
+
+Usage: pachd --root DIR [--address HOST:PORT] [--collect-every MINUTES]
 
   --root DIR            the data directory; made if it does not exist (or PACH_ROOT)
   --address HOST:PORT   where to listen; port 0 picks a free one
                         (or PACHD_ADDRESS; default 0.0.0.0:30650)
+  --collect-every MINUTES
+                        how often to free what nothing needs, at most; 0: only when
+                        asked to (or PACHD_COLLECT_EVERY; default ${collectEveryMinutesDefault})
   --version             say which release this is
   --help                say this
 
@@ -41,13 +49,15 @@ It stops on SIGINT or SIGTERM, after running calls have ended, in about 5 second
 
 const defaultAddress = '0.0.0.0:30650'
 const portMax = 65_535
+/** Four weeks. */
+const minutesMax = 40_320
 
 /** @throws {UsageError} with advice. */
 export function parseCommandLine(
   args: readonly string[],
   environment: Readonly<Record<string, string | undefined>>,
 ): PachdCommand {
-  const { root, address, help, version } = parseFlags(args)
+  const { root, address, help, version, ...flags } = parseFlags(args)
   if (help === true) return { kind: 'help' }
   if (version === true) return { kind: 'version' }
   const directory = root ?? environment['PACH_ROOT'] ?? ''
@@ -55,7 +65,12 @@ export function parseCommandLine(
     throw new UsageError('--root is missing: say where to keep the data, as in --root /var/pachd')
   }
   const where = address ?? environment['PACHD_ADDRESS'] ?? defaultAddress
-  const config = { root: resolve(directory), ...parseListenAddress(where) }
+  const every = flags['collect-every'] ?? environment['PACHD_COLLECT_EVERY']
+  const config = {
+    root: resolve(directory),
+    ...parseListenAddress(where),
+    ...(every === undefined ? {} : { collectEveryMinutes: parseMinutes(every) }),
+  }
   const programPath = absolutePart(environment['PATH'] ?? '')
   return { kind: 'serve', config: programPath === '' ? config : { ...config, programPath } }
 }
@@ -69,6 +84,7 @@ function absolutePart(path: string): string {
 function parseFlags(args: readonly string[]): {
   readonly root?: string | undefined
   readonly address?: string | undefined
+  readonly 'collect-every'?: string | undefined
   readonly help?: boolean | undefined
   readonly version?: boolean | undefined
 } {
@@ -80,6 +96,7 @@ function parseFlags(args: readonly string[]): {
       options: {
         root: { type: 'string' },
         address: { type: 'string' },
+        'collect-every': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
       },
@@ -89,6 +106,14 @@ function parseFlags(args: readonly string[]): {
     // Node's texts name the argument that it does not understand.
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error })
   }
+}
+
+function parseMinutes(text: string): number {
+  const minutes = Number(text)
+  if (/^\d{1,6}$/.test(text) && minutes <= minutesMax) return minutes
+  throw new UsageError(
+    `--collect-every ${JSON.stringify(text)} is no count of minutes: write a whole number up to ${minutesMax}, or 0 to collect only when asked`,
+  )
 }
 
 function parseListenAddress(text: string): { readonly host: string; readonly port: number } {

@@ -10,6 +10,7 @@ import type { ChunkStore } from '../storage/chunks.ts'
 import type { Contents } from '../storage/contents.ts'
 import { directoryError } from '../storage/file-errors.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
+import type { Leases } from '../storage/leases.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { SlotWorkers } from '../workers/slot-workers.ts'
 import type { DataDirectory } from './data-directory.ts'
@@ -32,6 +33,7 @@ export async function openProcessing(ports: {
   readonly chunks: ChunkStore
   readonly contents: Contents
   readonly trees: FileTrees
+  readonly leases: Leases
   readonly clock: Clock
   readonly random: Random
   readonly log: Log

@@ -33,6 +33,7 @@ import { sweepTransactions } from '../versioning/transactions.ts'
 import { createVersioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
+import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { connectionCountMax } from './connection-count.ts'
 import { openDataDirectory } from './data-directory.ts'
@@ -101,7 +102,8 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   )
   const contents = new ChunkedContents(chunks)
   const trees = new FileTrees(chunks)
-  const stores = { database, chunks, contents, trees }
+  const { leases } = chunks
+  const stores = { database, chunks, contents, trees, leases }
   const triggers = new Triggers({ clock, random })
   const versioning = createVersioning({
     ...stores,
@@ -124,15 +126,18 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       sweepTransactions({ clock, database }, signal),
     ),
   )
+  const collector = openCollector({ database, store: chunks, versioning, clock })
+  opened.use(startCollecting({ ...ports, ...config, database, collector }))
+  const objects = new Objects({ ...stores, clock })
   const facts = { release, executor: processing.executor, notices: processing.notices }
   const recordable = [
-    ...pfsRoutes(versioning, new StoredTrees(database)),
-    ...objectRoutes(new Objects(stores)),
+    ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects })),
+    ...objectRoutes(objects, collector),
     ...filesRoutes(versioning),
     ...commitsRoutes(versioning),
-    ...ppsRoutes(processing),
+    ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
-    ...adminRoutes(() => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs })),
+    ...adminRoutes(() => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }), collector),
     ...authRoutes(),
     ...healthRoutes(),
     ...versionRoutes(release),

@@ -4,8 +4,13 @@ import type { Database } from '../database/database.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { directoryError } from './file-errors.ts'
 import type { ObjectStore } from './object-store.ts'
+import { Leases } from './leases.ts'
 import { adoptPacks } from './packs/adopt-packs.ts'
+import { PackCollection } from './packs/pack-collection.ts'
 import { PackedChunks } from './packs/packed-chunks.ts'
+import { RecentPuts } from './packs/recent-puts.ts'
+import { deleteLeftPacks, RetiredPacks } from './packs/retired-packs.ts'
+import { SealedPacks } from './packs/sealed-packs.ts'
 import type { StreamStore } from './splitter/inline-chunker.ts'
 
 export interface ChunkStoreOptions {
@@ -28,25 +33,43 @@ export interface ChunkStoreOptions {
 
 const mib = 1024 * 1024
 
+/** Chunks in packs, and what collects those that nothing refers to. */
+export interface PackStore extends StreamStore, AsyncDisposable {
+  /** Whoever puts chunks, or reads what may be deleted meanwhile, holds one. */
+  readonly leases: Leases
+  /** For a `Collector`. */
+  readonly packs: PackCollection
+}
+
 /**
  * Opens the chunks in the packs of `objects`. What a crash left is put right: unfinished packs are
- * removed, finished ones that were not listed yet are.
+ * removed, finished ones that were not listed yet are, and those that were being deleted go.
  */
-export async function openChunkStore(
-  options: ChunkStoreOptions,
-): Promise<StreamStore & AsyncDisposable> {
-  const { objects, database, scratchDirectory } = options
+export async function openChunkStore(options: ChunkStoreOptions): Promise<PackStore> {
+  const { objects, database, scratchDirectory, faultPoint = noFault } = options
   await clearDirectory(scratchDirectory)
+  await deleteLeftPacks(objects, database)
   await adoptPacks(objects, database)
-  return await PackedChunks.open({
-    objects,
-    database,
-    scratchDirectory,
-    cacheBytes: options.cacheBytes ?? 32 * mib,
+  const leases = new Leases()
+  const recent = new RecentPuts(leases)
+  const sealed = new SealedPacks(objects, recent, {
     indexCacheBytes: options.indexCacheBytes ?? 16 * mib,
     locatedChunksMax: options.locatedChunksMax ?? 8_000_000,
-    faultPoint: options.faultPoint ?? noFault,
   })
+  const common = { objects, database, scratchDirectory, faultPoint, sealed, recent }
+  const retired = new RetiredPacks(common)
+  const cacheBytes = options.cacheBytes ?? 32 * mib
+  const chunks = await PackedChunks.open({ ...common, retired, cacheBytes })
+  const packs = new PackCollection({ ...common, retired, chunks })
+  return {
+    leases,
+    packs,
+    putStream: chunks.putStream,
+    get: (id) => chunks.get(id),
+    put: (bytes) => chunks.put(bytes),
+    flush: () => chunks.flush(),
+    [Symbol.asyncDispose]: () => chunks[Symbol.asyncDispose](),
+  }
 }
 
 async function clearDirectory(directory: string): Promise<void> {

@@ -6,6 +6,9 @@ export type ChunkId = Brand<string, 'ChunkId'>
 /** The most bytes that one chunk may hold. Tree nodes are chunks, too. */
 export const chunkBytesMax: number = 4 * 1024 * 1024
 
+/** Whether a chunk has not been seen before; having been asked, it has. */
+export type IsNew = (id: ChunkId) => boolean | Promise<boolean>
+
 export interface ChunkReader {
   /**
    * The chunk's bytes, checked against `id`. The view is shared: callers must not write to it.

@@ -1,7 +1,7 @@
 import type { Glob } from '../base/globs.ts'
 import { concatBytes, utf8 } from '../base/bytes.ts'
 import { type FilePath, joinPath, rootPath } from '../base/paths.ts'
-import type { ChunkId, ChunkStore } from './chunks.ts'
+import type { ChunkStore, IsNew } from './chunks.ts'
 import { NodeStore } from './prolly/node-store.ts'
 import { Directories, emptyDirectory } from './trees/directories.ts'
 import {
@@ -198,9 +198,14 @@ export class FileTrees {
 
   /**
    * Every chunk that the tree keeps alive and that `isNew` says it has not seen; what is below a
-   * known node is not read. The chunks of a chunk list are left to the reader.
+   * known node is not read. The chunks of a chunk list are left to the reader. `onInline` is told of
+   * each small file in the nodes that are read.
    */
-  references(root: TreeRoot, isNew: (id: ChunkId) => boolean): AsyncGenerator<TreeReference> {
-    return treeReferences(this.#store, root, isNew)
+  references(
+    root: TreeRoot,
+    isNew: IsNew,
+    onInline?: (bytes: Uint8Array) => void,
+  ): AsyncGenerator<TreeReference> {
+    return treeReferences(this.#store, root, isNew, onInline)
   }
 }

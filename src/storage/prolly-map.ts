@@ -1,4 +1,4 @@
-import type { ChunkId, ChunkStore } from './chunks.ts'
+import type { ChunkId, ChunkStore, IsNew } from './chunks.ts'
 import type { KeyRange, MapDifference, MapEdit, MapEntry } from './map-entries.ts'
 import { inBatches } from './prolly/edit-queue.ts'
 import { editMap } from './prolly/edit.ts'
@@ -96,7 +96,7 @@ export class ProllyMaps {
    */
   async *newNodes(
     root: MapRoot,
-    isNew: (id: ChunkId) => boolean,
+    isNew: IsNew,
   ): AsyncGenerator<{ readonly id: ChunkId; readonly entries: Iterable<MapEntry> }> {
     for await (const { id, node } of newNodes(this.#nodes, root, isNew)) {
       yield { id, entries: leafEntries(node) }

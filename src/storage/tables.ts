@@ -1,6 +1,9 @@
 import type { Migrations } from '../database/database.ts'
 
-/** The tables of this layer. `packs` lists the packs in the object store; see `docs/formats/packs.md`. */
+/**
+ * The tables of this layer. `packs` lists the packs in the object store, `retired_packs` those that
+ * are about to be deleted from it; see `docs/formats/packs.md`.
+ */
 export const storageMigrations: Migrations = {
   layer: 'storage',
   steps: [
@@ -10,6 +13,12 @@ export const storageMigrations: Migrations = {
         size_bytes INTEGER NOT NULL,
         chunk_count INTEGER NOT NULL,
         fingerprints BYTES NOT NULL
+      )`,
+    ],
+    [
+      `CREATE TABLE retired_packs (
+        name TEXT NOT NULL PRIMARY KEY,
+        size_bytes INTEGER NOT NULL
       )`,
     ],
   ],

@@ -26,6 +26,7 @@ export async function openStoredVersioning(
     chunks: store,
     contents: new ChunkedContents(store),
     trees: new FileTrees(store),
+    leases: store.leases,
     clock,
     random: new SystemRandom(),
     onHeadReady: async () => undefined,

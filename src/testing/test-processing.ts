@@ -20,12 +20,15 @@ import type { RequestedInput, RequestedSpec } from '../pipelines/requested-specs
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
+import type { ChunkId, ChunkStore } from '../storage/chunks.ts'
 import { FileTrees, type TreeEntry } from '../storage/file-trees.ts'
+import { Leases } from '../storage/leases.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
 import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
+import type { OpenedPackedStore } from './packed-store.ts'
 import { temporaryDatabase } from './temporary-database.ts'
 
 /** What a datum's input files are, as `<input><path>` → text. */
@@ -70,14 +73,20 @@ export function atom(repo: string, glob: string): RequestedInput {
 
 const fileBytesMax = 1024 * 1024
 
-const migrations = [versioningMigrations, transactionMigrations, pipelinesMigrations]
-
-export async function openTestProcessing(): Promise<TestProcessing> {
-  const held = await temporaryDatabase(migrations)
-  const chunks = new FailingChunkStore()
-  const contents = new ChunkedContents(chunks)
-  const trees = new FileTrees(chunks)
-  const stores = { database: held.database, chunks, contents, trees, maps: new ProllyMaps(chunks) }
+/** Chunks in memory, or in the packs of a store that has the migrations of all layers. */
+export async function openTestProcessing(
+  packed?: Pick<OpenedPackedStore, 'database' | 'store'>,
+): Promise<TestProcessing> {
+  await using opened = new AsyncDisposableStack()
+  const { database } =
+    packed ??
+    opened.use(
+      await temporaryDatabase([versioningMigrations, transactionMigrations, pipelinesMigrations]),
+    )
+  const chunks = new FailingChunkStore(packed?.store ?? new MemoryChunkStore())
+  const leases = packed?.store.leases ?? new Leases()
+  const stores = { database, leases, ...storesOver(chunks) }
+  const { contents } = stores
   const world = { clock: new SystemClock(), random: new SystemRandom() }
   const triggers = new Triggers(world)
   const versioning = createVersioning({
@@ -89,7 +98,7 @@ export async function openTestProcessing(): Promise<TestProcessing> {
   })
   const codes = new Map<string, UserCode>()
   const ran: string[] = []
-  const workers = new FunctionWorkers({ trees, contents, codes, ran })
+  const workers = new FunctionWorkers({ ...stores, codes, ran })
   const errors: unknown[] = []
   const log = {
     error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })),
@@ -99,8 +108,9 @@ export async function openTestProcessing(): Promise<TestProcessing> {
     createProcessing({ ...stores, ...world, ...bounds, triggers, workers, log })
   let processing = open()
   processing.scheduler.start()
+  const held = opened.move()
   return {
-    database: held.database,
+    database,
     versioning,
     get processing() {
       return processing
@@ -110,16 +120,7 @@ export async function openTestProcessing(): Promise<TestProcessing> {
     async pipeline(name, input, more = {}) {
       await processing.pipelines.create({ name, input, transform: transform(name), ...more })
     },
-    async commit(repo, files) {
-      const { id } = await versioning.commits.start({ repo, branch: 'master' })
-      for (const [path, text] of Object.entries(files)) {
-        const file = { repo, commit: id, path }
-        if (text === null) await versioning.writes.delete(file)
-        else await versioning.writes.put(file, utf8(text), { overwrite: true })
-      }
-      await versioning.commits.finish(repo, id)
-      return id
-    },
+    commit: async (repo, files) => await commitFiles(versioning, repo, files),
     async flush(repo, commit) {
       const { signal } = new AbortController()
       const flushed = versioning.subscriptions.flush({ commits: [{ repo, commit }], signal })
@@ -136,25 +137,63 @@ export async function openTestProcessing(): Promise<TestProcessing> {
     },
     async [Symbol.asyncDispose]() {
       await processing.scheduler[Symbol.asyncDispose]()
-      await held[Symbol.asyncDispose]()
+      await held.disposeAsync()
       if (errors.length > 0 && !chunks.hasFailed)
         throw new AggregateError(errors, 'the scheduler met errors')
     },
   }
 }
 
-/** Chunks in memory whose flush fails when a test says so. */
-class FailingChunkStore extends MemoryChunkStore {
+async function commitFiles(
+  { commits, writes }: Versioning,
+  repo: string,
+  files: Readonly<Record<string, string | null>>,
+): Promise<string> {
+  const { id } = await commits.start({ repo, branch: 'master' })
+  for (const [path, text] of Object.entries(files)) {
+    const file = { repo, commit: id, path }
+    if (text === null) await writes.delete(file)
+    else await writes.put(file, utf8(text), { overwrite: true })
+  }
+  await commits.finish(repo, id)
+  return id
+}
+
+function storesOver(chunks: ChunkStore): {
+  readonly chunks: ChunkStore
+  readonly contents: ChunkedContents
+  readonly trees: FileTrees
+  readonly maps: ProllyMaps
+} {
+  const maps = new ProllyMaps(chunks)
+  return { chunks, contents: new ChunkedContents(chunks), trees: new FileTrees(chunks), maps }
+}
+
+/** Chunks whose flush fails when a test says so. */
+class FailingChunkStore implements ChunkStore {
+  readonly #chunks: ChunkStore
   failCount = 0
   hasFailed = false
 
-  override async flush(): Promise<void> {
+  constructor(chunks: ChunkStore) {
+    this.#chunks = chunks
+  }
+
+  async get(id: ChunkId): Promise<Uint8Array> {
+    return await this.#chunks.get(id)
+  }
+
+  async put(bytes: Uint8Array): Promise<ChunkId> {
+    return await this.#chunks.put(bytes)
+  }
+
+  async flush(): Promise<void> {
     if (this.failCount > 0) {
       this.failCount -= 1
       this.hasFailed = true
       throw new ResourceExhaustedError('the disk is full')
     }
-    await super.flush()
+    await this.#chunks.flush()
   }
 }
 

@@ -5,6 +5,7 @@ import type { Database, ReadTransaction, Transaction } from '../database/databas
 import type { ChunkStore } from '../storage/chunks.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
+import { Leases } from '../storage/leases.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
 import type {
   CommitName,
@@ -71,6 +72,7 @@ export async function openTestVersioning(
     chunks,
     contents: new ChunkedContents(chunks),
     trees: new FileTrees(chunks),
+    leases: new Leases(),
     clock,
     random: new SystemRandom(),
     onHeadReady: async (_tx: Transaction, heads) => {

@@ -2,6 +2,7 @@ import { FailedPreconditionError, InvalidArgumentError, NotFoundError } from '..
 import { type BranchName, type CommitId, parseCommitId, type RepoName } from '../base/names.ts'
 import { newHexId } from '../base/random.ts'
 import type { ReadTransaction } from '../database/database.ts'
+import type { Lease } from '../storage/leases.ts'
 import type { TreeConflict } from '../storage/file-trees.ts'
 import { type BranchInfo, findBranch, setHead } from './branches.ts'
 import {
@@ -85,19 +86,21 @@ export class BranchChanges {
     options: ChangeOptions,
   ): Promise<BranchChange> {
     const { database } = this.#ports
-    return this.#try(options, async () => {
-      const { branch, ours, theirs } = await database.read(async (tx) => {
-        await getRepo(tx, names.repo)
-        const found = await this.#branch(tx, names.repo, names.into)
-        return {
-          ...found,
-          theirs: finished(await getCommit(tx, names.repo, names.from), 'merged'),
-        }
+    return this.#try(options, async (lease) => {
+      const { branch, ours, theirs } = await lease.acquire(async () => {
+        const found = await database.read(async (tx) => {
+          await getRepo(tx, names.repo)
+          const into = await this.#branch(tx, names.repo, names.into)
+          const from = finished(await getCommit(tx, names.repo, names.from), 'merged')
+          return { ...into, theirs: from }
+        })
+        holdTrees(lease, [found.ours, found.theirs])
+        return found
       })
       const baseId = await commonAncestor(database, ours.id, theirs.id)
       if (baseId === theirs.id) return unchanged(branch, baseId)
       if (baseId === ours.id) return this.#fastForward(branch, ours, theirs, options)
-      const base = { id: baseId, tree: await this.#treeOf(names.repo, baseId) }
+      const base = { id: baseId, tree: await this.#treeOf(lease, names.repo, baseId) }
       const sides = { branch, ours, theirs: theirs.tree, base, mergeParent: theirs.id }
       return this.#commit(sides, options)
     })
@@ -114,12 +117,16 @@ export class BranchChanges {
     options: ChangeOptions,
   ): Promise<BranchChange> {
     const { database } = this.#ports
-    return this.#try(options, async () => {
-      const { branch, ours, undone } = await database.read(async (tx) => {
-        const commit = await getCommit(tx, names.repo, names.commit)
-        const name = names.branch ?? (await branchOf(tx, names.repo, names.commit))
-        const found = await this.#branch(tx, names.repo, name)
-        return { ...found, undone: finished(commit, 'reverted') }
+    return this.#try(options, async (lease) => {
+      const { branch, ours, undone } = await lease.acquire(async () => {
+        const found = await database.read(async (tx) => {
+          const commit = await getCommit(tx, names.repo, names.commit)
+          const name = names.branch ?? (await branchOf(tx, names.repo, names.commit))
+          const of = await this.#branch(tx, names.repo, name)
+          return { ...of, undone: finished(commit, 'reverted') }
+        })
+        holdTrees(lease, [found.ours, found.undone])
+        return found
       })
       if ((await commonAncestor(database, ours.id, undone.id)) !== undone.id) {
         throw new FailedPreconditionError(
@@ -127,7 +134,7 @@ export class BranchChanges {
         )
       }
       const base = { id: undone.id, tree: undone.tree }
-      const theirs = await this.#treeOf(names.repo, undone.parent)
+      const theirs = await this.#treeOf(lease, names.repo, undone.parent)
       return this.#commit({ branch, ours, theirs, base, mergeParent: undefined }, options)
     })
   }
@@ -135,12 +142,13 @@ export class BranchChanges {
   /** Repeats `attempt` while it finds that the branch has moved meanwhile. */
   async #try(
     { message, signal }: ChangeOptions,
-    attempt: () => Promise<BranchChange | 'moved'>,
+    attempt: (lease: Lease) => Promise<BranchChange | 'moved'>,
   ): Promise<BranchChange> {
     parseCommitMessage(message)
     for (let count = 0; count < attemptsMax; count += 1) {
       checkCancelled(signal)
-      const change = await attempt()
+      using lease = this.#ports.leases.begin()
+      const change = await attempt(lease)
       if (change !== 'moved') return change
     }
     throw new CommitBusyError('the branch')
@@ -167,10 +175,18 @@ export class BranchChanges {
     return { branch, ours: finished(await getCommit(tx, repo, branch.head), 'changed') }
   }
 
-  async #treeOf(repo: string, id: CommitId | undefined): Promise<CommitTree | undefined> {
+  async #treeOf(
+    lease: Lease,
+    repo: string,
+    id: CommitId | undefined,
+  ): Promise<CommitTree | undefined> {
     if (id === undefined) return undefined
-    const commit = await this.#ports.database.read((tx) => getCommit(tx, repo, id))
-    return finished(commit, 'compared').tree
+    return await lease.acquire(async () => {
+      const commit = await this.#ports.database.read((tx) => getCommit(tx, repo, id))
+      const compared = finished(commit, 'compared')
+      holdTrees(lease, [compared])
+      return compared.tree
+    })
   }
 
   async #fastForward(
@@ -237,6 +253,11 @@ export class BranchChanges {
     if ((await this.#ports.uses.writerOf(tx, repo, name)) !== undefined) return false
     return (await findCommit(tx, repo, other)) !== undefined
   }
+}
+
+/** Keeps what is merged, until the merge is a commit. */
+function holdTrees(lease: Lease, commits: readonly Finished[]): void {
+  for (const { tree } of commits) lease.hold({ kind: 'tree', root: tree.root })
 }
 
 function unchanged(branch: BranchInfo, base: CommitId | undefined): BranchChange {

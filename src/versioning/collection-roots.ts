@@ -1,16 +1,10 @@
 import type { CommitId } from '../base/names.ts'
 import type { Database } from '../database/database.ts'
-import type { ChunkId, ChunkReader } from '../storage/chunks.ts'
-import type { Content } from '../storage/contents.ts'
+import type { ChunkReader } from '../storage/chunks.ts'
+import type { CollectionRoot } from '../storage/collection-roots.ts'
 import type { TreeRoot } from '../storage/file-trees.ts'
 import { mergeRuns } from './staging/runs.ts'
 import { decodeStaged, type StagedColumns, type StagedWrite } from './staging/staged-rows.ts'
-
-/** What a commit or a staged write keeps alive in the chunk store. */
-export type CollectionRoot =
-  | { readonly kind: 'tree'; readonly root: TreeRoot }
-  | { readonly kind: 'content'; readonly content: Content }
-  | { readonly kind: 'chunk'; readonly chunk: ChunkId }
 
 const pageMax = 200
 

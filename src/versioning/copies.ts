@@ -1,6 +1,7 @@
 import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
 import type { CommitId, RepoName } from '../base/names.ts'
 import { type FilePath, isWithin, parseFilePath, rootPath } from '../base/paths.ts'
+import type { Lease } from '../storage/leases.ts'
 import { contentSizeBytes } from '../storage/contents.ts'
 import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
 import { CommitBusyError, FileNotFoundError, IsADirectoryError } from './errors.ts'
@@ -60,9 +61,8 @@ export class Copies {
   ): Promise<Copied> {
     const { mode, signal } = options
     const to = await this.#destination(destination)
-    const from = await this.#source(source, signal)
-    using held = new DisposableStack()
-    held.use(this.#openTrees.hold(from.tree.root))
+    using lease = this.#ports.leases.begin()
+    const from = await this.#source(source, lease, signal)
     refuseWithin(from, to, 'copy')
     const { path } = to
     const entry = await this.#asStored(from.entry)
@@ -73,7 +73,7 @@ export class Copies {
         : { kind: 'graft', path, overwrite, entry }
     await this.#ports.chunks.flush()
     for (let attempt = 1; ; attempt += 1) {
-      const after = await this.#check(to, mode, entry, signal)
+      const after = await this.#check({ ...to, lease }, mode, entry, signal)
       // Should writes keep coming between, it is staged anyway: a conflict then shows at the finish.
       const checked = attempt < checkedAttemptsMax ? { after } : {}
       const staged = { ...target(to, 'put'), ...checked, columns: encodeStaged(write) }
@@ -97,14 +97,13 @@ export class Copies {
     const mode = overwrite ? 'overwrite' : 'refuse'
     const to = await this.#destination(destination)
     for (let attempt = 1; attempt <= moveAttemptsMax; attempt += 1) {
-      const from = await this.#source(source, signal)
-      using held = new DisposableStack()
-      held.use(this.#openTrees.hold(from.tree.root))
+      using lease = this.#ports.leases.begin()
+      const from = await this.#source(source, lease, signal)
       if (from.sequence === undefined) throw cannotMove(from)
       refuseWithin(from, to, 'move')
       const entry = await this.#asStored(from.entry)
       await this.#ports.chunks.flush()
-      const after = await this.#check(to, mode, entry, signal)
+      const after = await this.#check({ ...to, lease }, mode, entry, signal)
       const checked = attempt < checkedAttemptsMax ? { after } : {}
       const place = { path: to.path, overwrite }
       const put: Omit<WriteToStage, 'columns'> = { ...target(to, 'put'), ...checked }
@@ -132,9 +131,9 @@ export class Copies {
     return { repo, id, path }
   }
 
-  async #source(file: FileName, signal: AbortSignal | undefined): Promise<Source> {
+  async #source(file: FileName, lease: Lease, signal: AbortSignal | undefined): Promise<Source> {
     const path = parseFilePath(file.path)
-    const { commit, tree, sequence } = await this.#files.snapshot(file.repo, file.commit, signal)
+    const { commit, tree, sequence } = await this.#files.snapshot({ ...file, lease, signal })
     const entry = await this.#ports.trees.get(tree, path)
     const { repo, id } = commit
     if (entry === undefined) throw new FileNotFoundError({ repo, commit: id, path })
@@ -148,7 +147,7 @@ export class Copies {
 
   /** Refuses what cannot be at the destination as it is now, which is said by its last write. */
   async #check(
-    to: Place,
+    to: LeasedPlace,
     mode: CopyMode,
     entry: TreeEntry,
     signal: AbortSignal | undefined,
@@ -173,10 +172,10 @@ export class Copies {
     return sequence
   }
 
-  async #openTree(to: Place, signal: AbortSignal | undefined): Promise<OpenTree> {
+  async #openTree(to: LeasedPlace, signal: AbortSignal | undefined): Promise<OpenTree> {
     for (;;) {
       checkCancelled(signal)
-      const open = await this.#openTrees.current(to.id, signal)
+      const open = await this.#openTrees.current(to.id, to.lease, signal)
       if (open !== undefined) return open
       // It was finished or deleted meanwhile, which this says; else look again.
       await this.#ports.database.read((tx) =>
@@ -190,6 +189,11 @@ interface Place {
   readonly repo: string
   readonly id: CommitId
   readonly path: FilePath
+}
+
+/** What is read there stays while the lease lives. */
+interface LeasedPlace extends Place {
+  readonly lease: Lease
 }
 
 interface Source extends Place {

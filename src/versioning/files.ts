@@ -1,8 +1,9 @@
 import type { ByteStream } from '../base/bytes.ts'
 import { parseGlob } from '../base/globs.ts'
 import { type FilePath, joinPath, parseFilePath } from '../base/paths.ts'
-import { contentSizeBytes } from '../storage/contents.ts'
+import { type Content, type Contents, contentSizeBytes } from '../storage/contents.ts'
 import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
+import type { Lease, Leases } from '../storage/leases.ts'
 import {
   type CommitInfo,
   type CommitSummary,
@@ -67,26 +68,31 @@ export class Files {
     commit: string,
     signal?: AbortSignal,
   ): Promise<{ readonly commit: CommitInfo; readonly tree: CommitTree }> {
-    return this.snapshot(repo, commit, signal)
+    using lease = this.#ports.leases.beginReading()
+    return await this.snapshot({ repo, commit, lease, signal })
   }
 
-  /** As `tree`, with the last staged write that it shows; without one when it is finished. */
-  async snapshot(
-    repo: string,
-    name: string,
-    signal?: AbortSignal,
-  ): Promise<{
-    readonly commit: CommitInfo
-    readonly tree: DirectoryEntry
-    readonly sequence: number | undefined
-  }> {
+  /** The tree to read from, which stays what it is while `lease` lives. */
+  async snapshot(read: {
+    readonly repo: string
+    readonly commit: string
+    readonly lease: Lease
+    readonly signal: AbortSignal | undefined
+  }): Promise<Snapshot> {
+    const { repo, lease, signal } = read
     for (;;) {
       checkCancelled(signal)
-      const commit = await this.#ports.database.read((tx) => getCommit(tx, repo, name))
+      const commit = await lease.acquire(async () => {
+        const found = await this.#ports.database.read((tx) => getCommit(tx, repo, read.commit))
+        if (found.state.kind === 'finished') {
+          lease.hold({ kind: 'tree', root: found.state.tree.root })
+        }
+        return found
+      })
       if (commit.state.kind === 'finished') {
         return { commit, tree: treeEntry(commit.state.tree), sequence: undefined }
       }
-      const open = await this.#openTrees.current(commit.id, signal)
+      const open = await this.#openTrees.current(commit.id, lease, signal)
       if (open !== undefined) return { commit, tree: open.tree, sequence: open.sequence }
       // It was finished or deleted meanwhile: look again.
     }
@@ -95,7 +101,8 @@ export class Files {
   /** @throws {FileNotFoundError} */
   async inspect(file: FileName, signal?: AbortSignal): Promise<FileInfo> {
     const path = parseFilePath(file.path)
-    const { commit, tree } = await this.snapshot(file.repo, file.commit, signal)
+    using lease = this.#ports.leases.beginReading()
+    const { commit, tree } = await this.snapshot({ ...file, lease, signal })
     const entry = await this.#ports.trees.get(tree, path)
     if (entry === undefined) throw notFound(commit, path)
     return this.#info(path, entry)
@@ -121,7 +128,7 @@ export class Files {
     const { entry } = info
     if (entry.kind === 'directory') throw new IsADirectoryError(info.path)
     const range = length === 0 ? { offset } : { offset, length }
-    const bytes = cancellable(this.#ports.contents.read(entry.content, range), signal)
+    const bytes = cancellable(heldBytes(this.#ports, entry.content, range), signal)
     return { info, bytes }
   }
 
@@ -133,7 +140,8 @@ export class Files {
    */
   async *list(file: FileName, signal?: AbortSignal): AsyncGenerator<FileInfo> {
     const path = parseFilePath(file.path)
-    const { tree } = await this.snapshot(file.repo, file.commit, signal)
+    using lease = this.#ports.leases.beginReading()
+    const { tree } = await this.snapshot({ ...file, lease, signal })
     for await (const { name, entry } of this.#ports.trees.list(tree, path)) {
       checkCancelled(signal)
       yield this.#info(joinPath(path, name), entry)
@@ -147,7 +155,8 @@ export class Files {
    */
   async *walk(file: FileName, signal?: AbortSignal): AsyncGenerator<FileInfo> {
     const path = parseFilePath(file.path)
-    const { commit, tree } = await this.snapshot(file.repo, file.commit, signal)
+    using lease = this.#ports.leases.beginReading()
+    const { commit, tree } = await this.snapshot({ ...file, lease, signal })
     let empty = true
     for await (const found of this.#ports.trees.walk(tree, { path, directories: true })) {
       checkCancelled(signal)
@@ -163,7 +172,8 @@ export class Files {
     signal?: AbortSignal,
   ): AsyncGenerator<FileInfo> {
     const glob = parseGlob(options.pattern)
-    const { tree } = await this.snapshot(options.repo, options.commit, signal)
+    using lease = this.#ports.leases.beginReading()
+    const { tree } = await this.snapshot({ ...options, lease, signal })
     for await (const { path, entry } of this.#ports.trees.glob(tree, glob)) {
       checkCancelled(signal)
       yield this.#info(path, entry)
@@ -183,8 +193,9 @@ export class Files {
     },
     signal?: AbortSignal,
   ): AsyncGenerator<FileDifference> {
-    const after = await this.#sideOf(options.after, signal)
-    const before = await this.#sideBefore(options.before, after, signal)
+    using lease = this.#ports.leases.beginReading()
+    const after = await this.#sideOf(options.after, lease, signal)
+    const before = await this.#sideBefore(options.before, after, { lease, signal })
     const { shallow } = options
     for await (const found of this.#ports.trees.diff(before?.entry, after.entry, { shallow })) {
       checkCancelled(signal)
@@ -209,7 +220,8 @@ export class Files {
   ): AsyncGenerator<readonly FileChange[]> {
     const { countMax = 0, signal } = options
     const path = parseFilePath(file.path)
-    const { commit, tree } = await this.snapshot(file.repo, file.commit, signal)
+    using lease = this.#ports.leases.beginReading()
+    const { commit, tree } = await this.snapshot({ ...file, lease, signal })
     const entry = await this.#ports.trees.get(tree, path)
     let count = 0
     for await (const found of pathHistory(this.#ports, path, { commit, entry }, signal)) {
@@ -227,21 +239,21 @@ export class Files {
     throw new FileNotFoundError({ repo: commit.repo, commit: where, path })
   }
 
-  async #sideOf(file: FileName, signal: AbortSignal | undefined): Promise<Side> {
+  async #sideOf(file: FileName, lease: Lease, signal: AbortSignal | undefined): Promise<Side> {
     const path = parseFilePath(file.path)
-    const { commit, tree } = await this.snapshot(file.repo, file.commit, signal)
+    const { commit, tree } = await this.snapshot({ ...file, lease, signal })
     return { commit, path, entry: await this.#ports.trees.get(tree, path) }
   }
 
   async #sideBefore(
     given: FileName | undefined,
     after: Side,
-    signal: AbortSignal | undefined,
+    { lease, signal }: { readonly lease: Lease; readonly signal: AbortSignal | undefined },
   ): Promise<Side | undefined> {
-    if (given !== undefined) return this.#sideOf(given, signal)
+    if (given !== undefined) return this.#sideOf(given, lease, signal)
     const { repo, parent } = after.commit
     if (parent === undefined) return undefined
-    return this.#sideOf({ repo, commit: parent, path: after.path }, signal)
+    return this.#sideOf({ repo, commit: parent, path: after.path }, lease, signal)
   }
 
   #sideInfo(
@@ -260,6 +272,14 @@ export class Files {
   }
 }
 
+/** What a commit holds at one time. */
+export interface Snapshot {
+  readonly commit: CommitInfo
+  readonly tree: DirectoryEntry
+  /** The last staged write that it shows; none when the commit is finished. */
+  readonly sequence: number | undefined
+}
+
 interface Side {
   readonly commit: CommitInfo
   readonly path: FilePath
@@ -268,6 +288,17 @@ interface Side {
 
 function notFound(commit: CommitInfo, path: FilePath): FileNotFoundError {
   return new FileNotFoundError({ repo: commit.repo, commit: commit.id, path })
+}
+
+/** The bytes of a content, which stays, should its file be deleted once they have begun to come. */
+async function* heldBytes(
+  ports: { readonly contents: Contents; readonly leases: Leases },
+  content: Content,
+  range: { readonly offset?: number; readonly length?: number },
+): AsyncGenerator<Uint8Array> {
+  using lease = ports.leases.beginReading()
+  lease.hold({ kind: 'content', content })
+  yield* ports.contents.read(content, range)
 }
 
 async function* cancellable(

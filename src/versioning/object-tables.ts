@@ -14,5 +14,10 @@ export const objectMigrations: Migrations = {
         hash TEXT NOT NULL
       )`,
     ],
+    [
+      // When it was put last, in microseconds since 1970: without a tag it stays for a while only.
+      `ALTER TABLE objects ADD COLUMN put_at INTEGER NOT NULL DEFAULT 0`,
+      `CREATE INDEX object_tags_by_hash ON object_tags (hash)`,
+    ],
   ],
 }

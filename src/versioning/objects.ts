@@ -1,21 +1,24 @@
+import type { Clock } from '../base/clock.ts'
 import { type ByteStream, hexBytes, hexText } from '../base/bytes.ts'
-import {
-  DataLossError,
-  InvalidArgumentError,
-  NotFoundError,
-  UnimplementedError,
-} from '../base/errors.ts'
+import { DataLossError, InvalidArgumentError, NotFoundError } from '../base/errors.ts'
 import type { Database, ReadTransaction } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import { contentHash } from '../storage/content-hash.ts'
 import { type Content, contentSizeBytes, type Contents } from '../storage/contents.ts'
-import type { CollectionRoot } from './collection-roots.ts'
-import { StagedBytesReader, StagedBytesWriter } from './staging/staged-bytes.ts'
+import type { FileTrees } from '../storage/file-trees.ts'
+import type { Lease, Leases } from '../storage/leases.ts'
+import { type CommitTree, treeEntry } from './commit-records.ts'
+import { findTree } from './records/tree-names.ts'
+import { decodeContent, encodeContent } from './staging/staged-bytes.ts'
+import { writeTreeMessage } from './tree-messages/write.ts'
 
 export interface ObjectPorts {
   readonly database: Database
   readonly chunks: ChunkStore
   readonly contents: Contents
+  readonly trees: FileTrees
+  readonly leases: Leases
+  readonly clock: Clock
 }
 
 /** A name that somebody gave to an object. */
@@ -71,14 +74,22 @@ function contentOfName(name: string): Content | undefined {
   }
 }
 
+/** What a name stands for. */
+type ObjectSource =
+  /** `isRow`: somebody has put it, or given it a tag; otherwise it belongs to something else. */
+  | { readonly kind: 'content'; readonly content: Content; readonly isRow: boolean }
+  /** The tree of a commit, which is read as a message. */
+  | { readonly kind: 'tree'; readonly tree: CommitTree }
+
 const pageRows = 1000
 const tagLengthMax = 1024
 
 /**
  * Contents that belong to no repo, each by its hash (lower-case hex), and names for them.
  *
- * They stay until they are deleted. Equal contents are one object. What `objectName` names can be
- * read, too, for as long as something else keeps it.
+ * Those with a tag stay until they are deleted, others for a day: see `ObjectCollection`. Equal
+ * contents are one object. What `objectName` names can be read, too, for as long as something else
+ * keeps it.
  */
 export class Objects {
   readonly #ports: ObjectPorts
@@ -89,15 +100,17 @@ export class Objects {
 
   /** Stores the bytes and points the tags at them; durable when it resolves. Returns the hash. */
   async put(bytes: ByteStream, tags: () => readonly string[]): Promise<string> {
-    const { contents, chunks, database } = this.#ports
+    const { clock, contents, chunks, database, leases } = this.#ports
+    using _ = leases.begin()
     const content = await contents.write(bytes)
     const names = tags()
     checkTags(names)
     await chunks.flush()
     const hash = hexText(contents.hash(content))
     const row = encodeContent(content)
+    const now = clock.now()
     await database.transact(async (tx) => {
-      await tx.run(insertObject, hash, row)
+      await tx.run(insertObject, hash, row, now)
       for (const name of names) await tx.run(setTag, name, hash)
     })
     return hash
@@ -110,8 +123,20 @@ export class Objects {
   ): AsyncGenerator<Uint8Array> {
     let skip = range?.offset ?? 0
     let left = range?.length || Number.MAX_SAFE_INTEGER
+    using lease = this.#ports.leases.beginReading()
     for (const hash of hashes) {
-      const content = await this.#content(hash)
+      const source = await lease.acquire(() => this.#source(hash, lease))
+      if (source.kind === 'tree') {
+        for await (const piece of this.#messageOf(source.tree)) {
+          const wanted = piece.subarray(skip, skip + left)
+          skip = Math.max(0, skip - piece.length)
+          left -= wanted.length
+          if (wanted.length > 0) yield wanted
+          if (left === 0) return
+        }
+        continue
+      }
+      const { content } = source
       const sizeBytes = contentSizeBytes(content)
       if (skip >= sizeBytes) {
         skip -= sizeBytes
@@ -127,15 +152,41 @@ export class Objects {
 
   /** @throws {ObjectNotFoundError} */
   async sizeBytes(hash: string): Promise<number> {
-    return contentSizeBytes(await this.#content(hash))
+    using lease = this.#ports.leases.beginReading()
+    const source = await lease.acquire(() => this.#source(hash, lease))
+    if (source.kind === 'content') return contentSizeBytes(source.content)
+    let sizeBytes = 0
+    for await (const piece of this.#messageOf(source.tree)) sizeBytes += piece.length
+    return sizeBytes
   }
 
   async exists(hash: string): Promise<boolean> {
+    using lease = this.#ports.leases.beginReading()
     try {
-      await this.#content(hash)
+      await lease.acquire(() => this.#source(hash, lease))
       return true
     } catch (error) {
-      if (error instanceof ObjectNotFoundError || error instanceof UnimplementedError) return false
+      if (error instanceof ObjectNotFoundError) return false
+      throw error
+    }
+  }
+
+  /**
+   * The content of an object, which is stored and stays while `lease`, which is for putting, lives.
+   *
+   * @throws {ObjectNotFoundError}
+   */
+  async keep(hash: string, lease: Lease): Promise<Content> {
+    const source = await lease.acquire(() => this.#source(hash, lease))
+    if (source.kind === 'tree') {
+      return await this.#ports.contents.write(this.#messageOf(source.tree))
+    }
+    if (source.isRow) return source.content
+    // Only the name says that it is there: each chunk is put again, so that the store has it.
+    try {
+      return await this.#ports.contents.write(this.#ports.contents.read(source.content))
+    } catch (error) {
+      if (error instanceof DataLossError) throw new ObjectNotFoundError(hash, { cause: error })
       throw error
     }
   }
@@ -143,12 +194,14 @@ export class Objects {
   /** Points tags at an object, also those that pointed elsewhere. @throws {ObjectNotFoundError} */
   async tag(hash: string, names: readonly string[]): Promise<void> {
     checkTags(names)
-    const content = await this.#content(hash)
-    await this.#ports.database.transact(async (tx) => {
-      // From now on the tag keeps it, whatever becomes of the file that it was.
-      const row = contentOfName(hash) === undefined ? undefined : encodeContent(content)
-      if (row !== undefined) await tx.run(insertObject, hash, row)
-      else if ((await findObject(tx, hash)) === undefined) throw new ObjectNotFoundError(hash)
+    const { chunks, clock, database, leases } = this.#ports
+    using lease = leases.begin()
+    // From now on the tag keeps it, whatever becomes of the file or the commit that it was of.
+    const row = encodeContent(await this.keep(hash, lease))
+    await chunks.flush()
+    const now = clock.now()
+    await database.transact(async (tx) => {
+      await tx.run(insertObject, hash, row, now)
       for (const name of names) await tx.run(setTag, name, hash)
     })
   }
@@ -215,37 +268,26 @@ export class Objects {
     })
   }
 
-  /** What the objects keep alive in the chunk store. */
-  async *collectionRoots(): AsyncGenerator<CollectionRoot> {
-    for (let last = ''; ;) {
-      const page = await this.#ports.database.read((tx) =>
-        tx.all<{ readonly hash: string; readonly content: Uint8Array }>(
-          'SELECT hash, content FROM objects WHERE hash > ? ORDER BY hash LIMIT ?',
-          last,
-          pageRows,
-        ),
-      )
-      for (const { content } of page) yield { kind: 'content', content: decodeContent(content) }
-      last = page.at(-1)?.hash ?? last
-      if (page.length < pageRows) return
+  /** Finds what a name stands for; `lease` holds it. @throws {ObjectNotFoundError} */
+  async #source(hash: string, lease: Lease): Promise<ObjectSource> {
+    const { row, tree } = await this.#ports.database.read(async (tx) => ({
+      row: await findObject(tx, hash),
+      tree: await findTree(tx, hash),
+    }))
+    if (row === undefined && tree !== undefined) {
+      lease.hold({ kind: 'tree', root: tree.root })
+      return { kind: 'tree', tree }
     }
+    const content = row === undefined ? contentOfName(hash) : decodeContent(row.content)
+    if (content === undefined) throw new ObjectNotFoundError(hash)
+    if (row === undefined) await this.#requireStored(hash, content)
+    lease.hold({ kind: 'content', content })
+    return { kind: 'content', content, isRow: row !== undefined }
   }
 
-  async #content(hash: string): Promise<Content> {
-    const { row, isTree } = await this.#ports.database.read(async (tx) => ({
-      row: await findObject(tx, hash),
-      isTree: (await tx.get('SELECT 1 FROM commits WHERE root = ? LIMIT 1', hash)) !== undefined,
-    }))
-    if (row !== undefined) return decodeContent(row.content)
-    if (isTree) {
-      throw new UnimplementedError(
-        `object ${hash} is the tree of a commit, which cannot be read as an object yet: list the files of the commit`,
-      )
-    }
-    const content = contentOfName(hash)
-    if (content === undefined) throw new ObjectNotFoundError(hash)
-    await this.#requireStored(hash, content)
-    return content
+  /** As 1.5 stores trees. */
+  #messageOf(tree: CommitTree): AsyncGenerator<Uint8Array> {
+    return writeTreeMessage(this.#ports.trees, treeEntry(tree), objectName)
   }
 
   /** A name is only text: what it says may be gone, or never have been. */
@@ -262,8 +304,8 @@ export class Objects {
   }
 }
 
-const insertObject = `INSERT INTO objects (hash, content) VALUES (?, ?)
-  ON CONFLICT (hash) DO NOTHING`
+const insertObject = `INSERT INTO objects (hash, content, put_at) VALUES (?, ?, ?)
+  ON CONFLICT (hash) DO UPDATE SET put_at = excluded.put_at`
 const setTag = `INSERT INTO object_tags (name, hash) VALUES (?, ?)
   ON CONFLICT (name) DO UPDATE SET hash = excluded.hash`
 
@@ -271,16 +313,6 @@ type ObjectRow = { readonly content: Uint8Array }
 
 async function findObject(tx: ReadTransaction, hash: string): Promise<ObjectRow | undefined> {
   return tx.get<ObjectRow>('SELECT content FROM objects WHERE hash = ?', hash)
-}
-
-function decodeContent(row: Uint8Array): Content {
-  return new StagedBytesReader(row).content()
-}
-
-function encodeContent(content: Content): Uint8Array {
-  const writer = new StagedBytesWriter()
-  writer.content(content)
-  return writer.take()
 }
 
 function checkTags(names: readonly string[]): void {

@@ -5,6 +5,7 @@ import type { Database, ReadTransaction, Transaction } from '../database/databas
 import type { ChunkStore } from '../storage/chunks.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
+import type { Leases } from '../storage/leases.ts'
 
 /** A commit by its full name. */
 export interface CommitName {
@@ -92,6 +93,7 @@ export interface VersioningPorts {
   readonly chunks: ChunkStore
   readonly contents: Contents
   readonly trees: FileTrees
+  readonly leases: Leases
   readonly clock: Clock
   readonly random: Random
   readonly onHeadReady: OnHeadReady

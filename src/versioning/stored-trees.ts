@@ -1,39 +1,105 @@
-import { NotFoundError } from '../base/errors.ts'
+import { collectBytes, compareBytes } from '../base/bytes.ts'
+import { InvalidArgumentError, NotFoundError } from '../base/errors.ts'
+import { pathKey, rootPath } from '../base/paths.ts'
 import type { Database } from '../database/database.ts'
-import type { TreeRoot } from '../storage/file-trees.ts'
+import type { ChunkStore } from '../storage/chunks.ts'
+import type { Content, Contents } from '../storage/contents.ts'
+import type { FileTrees, TreeEdit } from '../storage/file-trees.ts'
+import type { Lease, Leases } from '../storage/leases.ts'
 import type { CommitTree } from './commit-records.ts'
+import { ObjectNotFoundError, type Objects } from './objects.ts'
+import { findTree } from './records/tree-names.ts'
+import { type MessageNode, readTreeMessage } from './tree-messages/read.ts'
 
-type TreeRow = {
-  readonly root: TreeRoot
-  readonly size_bytes: number
-  readonly file_count: number
+export interface StoredTreesPorts {
+  readonly database: Database
+  readonly chunks: ChunkStore
+  readonly contents: Contents
+  readonly trees: FileTrees
+  readonly leases: Leases
+  readonly objects: Objects
 }
 
-/** Trees by the name that `CommitInfo.tree` gives them. */
-export class StoredTrees {
-  readonly #database: Database
+/** A tree message is held in memory while it becomes a tree. */
+const messageBytesMax = 64 * 1024 * 1024
 
-  constructor(database: Database) {
-    this.#database = database
+/**
+ * Trees by name: that which `CommitInfo.tree` gives them, or that of an object which holds a tree
+ * message of 1.5.
+ */
+export class StoredTrees {
+  readonly #ports: StoredTreesPorts
+
+  constructor(ports: StoredTreesPorts) {
+    this.#ports = ports
   }
 
   /**
-   * The tree that has `root`: one of a commit here, so that everything it refers to is stored.
+   * Runs `use` with the tree that `name` names. Everything it refers to is stored, and stays so
+   * until `use` has ended, whatever becomes of the commit or the object.
    *
-   * @throws {NotFoundError}
+   * @throws {NotFoundError} @throws {InvalidArgumentError} for an object that is no tree.
    */
-  async get(root: string): Promise<CommitTree> {
-    const row = await this.#database.read((tx) =>
-      tx.get<TreeRow>(
-        'SELECT root, size_bytes, file_count FROM commits WHERE root = ? LIMIT 1',
-        root,
-      ),
+  async with<Result>(name: string, use: (tree: CommitTree) => Promise<Result>): Promise<Result> {
+    const { database, leases } = this.#ports
+    using lease = leases.begin()
+    const known = await lease.acquire(async () => {
+      const found = await database.read((tx) => findTree(tx, name))
+      if (found !== undefined) lease.hold({ kind: 'tree', root: found.root })
+      return found
+    })
+    return await use(known ?? (await this.#treeOfMessage(name, lease)))
+  }
+
+  async #treeOfMessage(name: string, lease: Lease): Promise<CommitTree> {
+    const { chunks, trees } = this.#ports
+    const nodes = [...readTreeMessage(await this.#messageOf(name))]
+    const keyed = nodes.map((node) => ({ node, key: pathKey(node.path) }))
+    keyed.sort((left, right) => compareBytes(left.key, right.key))
+    const empty = await trees.emptyRoot()
+    const edits = this.#edits(
+      keyed.map(({ node }) => node),
+      lease,
     )
-    if (row === undefined) {
+    const tree = await trees.edit(empty, edits, { emptied: 'keep' })
+    await chunks.flush()
+    return tree
+  }
+
+  async #messageOf(name: string): Promise<Uint8Array> {
+    const { objects } = this.#ports
+    try {
+      const sizeBytes = await objects.sizeBytes(name)
+      if (sizeBytes > messageBytesMax) {
+        throw new InvalidArgumentError(
+          `object ${name} has ${sizeBytes} bytes, and a tree message may have ${messageBytesMax}: put the files into an open commit instead`,
+        )
+      }
+      return await collectBytes(objects.read([name]), messageBytesMax)
+    } catch (error) {
+      if (!(error instanceof ObjectNotFoundError)) throw error
       throw new NotFoundError(
-        `tree ${root} not found: give the tree of a finished commit of this server, as inspect-commit says it`,
+        `tree ${name} not found: give the tree of a finished commit of this server, as inspect-commit says it, or an object that holds a tree message`,
+        { cause: error },
       )
     }
-    return { root: row.root, sizeBytes: row.size_bytes, fileCount: row.file_count }
+  }
+
+  async *#edits(nodes: readonly MessageNode[], lease: Lease): AsyncGenerator<TreeEdit> {
+    const empty = await this.#ports.trees.emptyRoot()
+    for (const { path, objects } of nodes) {
+      if (path === rootPath) continue
+      if (objects === undefined) yield { path, entry: empty }
+      else yield { path, entry: { kind: 'file', content: await this.#joined(objects, lease) } }
+    }
+  }
+
+  async #joined(objects: readonly string[], lease: Lease): Promise<Content> {
+    const { contents } = this.#ports
+    let content = await contents.writeBytes(new Uint8Array(0))
+    for (const hash of objects) {
+      content = await contents.append(content, await this.#ports.objects.keep(hash, lease))
+    }
+    return content
   }
 }

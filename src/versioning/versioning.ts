@@ -1,6 +1,7 @@
+import type { CollectionRoot } from '../storage/collection-roots.ts'
 import { BranchChanges } from './branch-changes.ts'
 import { Branches } from './branches.ts'
-import { type CollectionRoot, collectionRoots } from './collection-roots.ts'
+import { collectionRoots } from './collection-roots.ts'
 import { CommitTags } from './commit-tags.ts'
 import { Commits } from './commits.ts'
 import { Copies } from './copies.ts'
@@ -46,6 +47,7 @@ export function createVersioning(ports: VersioningPorts): Versioning {
     subscriptions: new Subscriptions(ports),
     transactions: new Transactions(ports, openTrees),
     async *collectionRoots() {
+      await openTrees.forgetEnded()
       for (const root of openTrees.roots()) yield { kind: 'tree', root }
       yield* collectionRoots(ports.database, ports.chunks)
     },

@@ -3,6 +3,7 @@ import { concatBytes, copyBytes } from '../base/bytes.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { CommitId } from '../base/names.ts'
 import { parseFilePath, rootPath } from '../base/paths.ts'
+import type { Lease } from '../storage/leases.ts'
 import type { FileName } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
 import { checkCancelled } from './records/cancellation.ts'
@@ -65,6 +66,7 @@ export class Writes {
     if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
     const { overwrite = false, signal } = options
     const { repo, commit } = file
+    using _ = this.#ports.leases.begin()
     const { value, name } = await this.#valueOf(bytes, { repo, name: commit }, signal)
     const columns = encodeStaged({ kind: 'put', path, overwrite, value })
     await stageWrites(this.#ports, [{ repo, name, call: 'put', columns }], signal)
@@ -86,14 +88,18 @@ export class Writes {
   async bulk(repo: string, commit: string): Promise<BulkWriter> {
     const { id } = await this.#requireOpen(repo, commit)
     const collector = new RunCollector(this.#ports)
+    const lease = this.#ports.leases.begin()
     return {
       put: (path, bytes, options) => collector.add(path, bytes, options?.overwrite ?? false),
       commit: async (signal) => {
         const runs = await collector.end()
-        if (runs.length > 0) await this.#stageRuns(repo, id, runs, signal)
+        if (runs.length > 0) await this.#stageRuns({ repo, id, lease }, runs, signal)
         return { fileCount: collector.fileCount, sizeBytes: collector.sizeBytes }
       },
-      [Symbol.asyncDispose]: async () => collector.abandon(),
+      [Symbol.asyncDispose]: async () => {
+        collector.abandon()
+        lease[Symbol.dispose]()
+      },
     }
   }
 
@@ -129,8 +135,7 @@ export class Writes {
 
   /** Checks the runs against the commit's tree, then stages them as one write. */
   async #stageRuns(
-    repo: string,
-    id: CommitId,
+    { repo, id, lease }: { readonly repo: string; readonly id: CommitId; readonly lease: Lease },
     runs: readonly Run[],
     signal: AbortSignal | undefined,
   ): Promise<void> {
@@ -141,7 +146,7 @@ export class Writes {
     flushed.catch(() => undefined) // awaited before anything is staged
     for (let attempt = 1; ; attempt += 1) {
       checkCancelled(signal)
-      const tree = await this.#openTrees.current(id, signal)
+      const tree = await this.#openTrees.current(id, lease, signal)
       if (tree === undefined) {
         await this.#requireOpen(repo, id)
         continue

@@ -39,6 +39,7 @@ export class Transcript {
         '<time>$1 ',
       )
       .replaceAll(/( Time {2,})[\d.]+(?:ms|µs|s) */g, '$1<time> ')
+      .replaceAll(/^took [\d.]+(?:µs|ms|s)$/gm, 'took <time>')
       .replaceAll(/\b(CREATED|STARTED|FINISHED|TAGGED|DURATION|TIME) +/g, '$1 ')
       .replaceAll(/"\d{4}-\d\d-\d\dT[\d:.]+Z"/g, '"<date>"')
       .replaceAll(/127\.0\.0\.1:\d+/g, '<address>')

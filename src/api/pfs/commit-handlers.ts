@@ -29,7 +29,7 @@ export function commitHandlers(
     async buildCommit(request) {
       const root = requireText(request.tree?.hash, 'tree.hash', 'a tree is needed')
       const place = newCommit(request)
-      const { repo, id } = await commits.build({ ...place, tree: await trees.get(root) })
+      const { repo, id } = await trees.with(root, (tree) => commits.build({ ...place, tree }))
       return commitMessage(repo, id)
     },
 

@@ -11,7 +11,3 @@ export async function deleteAll(context: CommandContext): Promise<void> {
   await ppsClient(context).deleteAll({})
   await pfsClient(context).deleteAll({})
 }
-
-export async function garbageCollect(context: CommandContext): Promise<void> {
-  await ppsClient(context).garbageCollect({})
-}

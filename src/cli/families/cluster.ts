@@ -14,8 +14,10 @@ export const clusterCommands: CommandFamily = {
       name: 'garbage-collect',
       arguments: '',
       about: 'free the space of what nothing refers to any more',
-      flags: [],
-      load: async () => (await import('../commands/cluster.ts')).garbageCollect,
+      details:
+        'Frees what deleted repos, commits and pipelines have left, while everything else goes on. pachd does so by itself, too, now and then.',
+      flags: [{ name: 'dry-run', about: 'say what would be freed, and free nothing' }],
+      load: async () => (await import('../commands/garbage-collect.ts')).garbageCollect,
     },
     {
       name: 'delete-all',

@@ -11,7 +11,7 @@ import { findJob, setJobState, type JobRecord } from '../job-records.ts'
 import { OutputClashError, OutputMerge, type Output, type OutputChange } from '../outputs.ts'
 import type { Parallelism } from '../specs.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
-import { runDatum } from './datum-run.ts'
+import { type JobWorkers, runDatum } from './datum-run.ts'
 import { changesOf, planJob, type JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
 import { ResultRecorder } from './result-recorder.ts'
@@ -36,8 +36,9 @@ export async function runJob(
   signal: AbortSignal,
 ): Promise<void> {
   if (!(await begin(ports, job))) return
-  const plan = await planJob(ports, job.id)
-  const recorder = new ResultRecorder(ports, plan.job)
+  using reading = ports.leases.beginReading()
+  const plan = await planJob(ports, job.id, reading)
+  using recorder = new ResultRecorder(ports, plan.job)
   try {
     await processDatums(ports, plan, pool, recorder, signal)
     signal.throwIfAborted()
@@ -48,6 +49,7 @@ export async function runJob(
   }
   await recorder.settle()
   if (recorder.tally.failed > 0) return await fail(ports, plan, recorder, failureReason)
+  using _ = ports.leases.begin()
   const merged = await mergeOutputs(ports, plan, recorder)
   if ('clash' in merged) {
     const reason = await clashReason(ports, plan, merged.clash)
@@ -96,9 +98,7 @@ async function processDatums(
         if (stop.aborted || hopeless) return
         const next = await datums.next()
         if (next.done === true) return
-        const end = await runDatum(ports, plan, workers, next.value, stop)
-        hopeless ||= end.kind === 'failure' && end.hopeless
-        await recorder.add(end)
+        hopeless ||= await processDatum(ports, plan, { workers, recorder }, next.value, stop)
       }
     } catch (error) {
       failed.abort()
@@ -108,6 +108,23 @@ async function processDatums(
   const ends = await Promise.allSettled(slots)
   await datums.return(undefined)
   for (const end of ends) if (end.status === 'rejected') throw end.reason
+}
+
+/** True when other datums would fail in the same way. */
+async function processDatum(
+  ports: RunPorts,
+  plan: JobPlan,
+  { workers, recorder }: { readonly workers: JobWorkers; readonly recorder: ResultRecorder },
+  datum: DatumRecord,
+  stop: AbortSignal,
+): Promise<boolean> {
+  // What the datum stores stays until its result is recorded.
+  using held = new DisposableStack()
+  const lease = held.use(ports.leases.begin())
+  const end = await runDatum(ports, plan, workers, datum, stop)
+  held.move()
+  await recorder.add(end, lease)
+  return end.kind === 'failure' && end.hopeless
 }
 
 /** Datums without a result, in order; those with one are counted. */

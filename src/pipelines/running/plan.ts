@@ -3,6 +3,7 @@ import { FailedPreconditionError } from '../../base/errors.ts'
 import type { JobId } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
+import type { Lease } from '../../storage/leases.ts'
 import type { MapDifference, MapEdit, MapRoot } from '../../storage/prolly-map.ts'
 import { findCommit } from '../../versioning/commit-records.ts'
 import { encodeDatum } from '../datum-sets.ts'
@@ -42,25 +43,14 @@ export type InputTreesOfJob = ReadonlyMap<string, DirectoryEntry>
 
 /**
  * Finds the job's datums and writes them down, so that a restart goes on from there. Cost: the
- * datums that differ from the base job's.
+ * datums that differ from the base job's. `lease` holds all that the plan names.
  */
-export async function planJob(ports: RunPorts, id: JobId): Promise<JobPlan> {
-  const { job, spec, inputTrees, base } = await ports.database.read(async (tx) => {
-    const found = await getJob(tx, id)
-    const specThen = await specOfVersion(tx, found.pipelineId, found.pipelineVersion)
-    if (specThen === undefined) {
-      throw new FailedPreconditionError(`pipeline ${found.pipeline} has been deleted`)
-    }
-    const trees = await treesOf(tx, found.inputs)
-    if (trees === undefined) {
-      throw new FailedPreconditionError(`an input commit of job ${id} has been deleted`)
-    }
-    return {
-      job: found,
-      spec: specThen,
-      inputTrees: trees,
-      base: await findBase(tx, found, specThen),
-    }
+export async function planJob(ports: RunPorts, id: JobId, lease: Lease): Promise<JobPlan> {
+  using _ = ports.leases.begin()
+  const { job, spec, inputTrees, base } = await lease.acquire(async () => {
+    const found = await ports.database.read((tx) => findPlan(tx, id))
+    holdPlan(lease, found)
+    return found
   })
   let datumSet = job.datumSet
   if (datumSet === undefined) {
@@ -70,10 +60,39 @@ export async function planJob(ports: RunPorts, id: JobId): Promise<JobPlan> {
     }))
     datumSet = await editDatumSet(ports, base?.datumSet ?? (await ports.maps.empty()), source, job)
     await ports.chunks.flush()
+    lease.hold({ kind: 'map', root: datumSet })
   }
   const datumCount = await ports.maps.size(datumSet)
   await recordPlan(ports, job, { datumSet, datumCount, baseJob: base?.job })
   return { job, spec, datumSet, datumCount, base, inputTrees }
+}
+
+interface FoundPlan extends Pick<JobPlan, 'job' | 'spec' | 'inputTrees'> {
+  readonly base: Base | undefined
+}
+
+async function findPlan(tx: ReadTransaction, id: JobId): Promise<FoundPlan> {
+  const job = await getJob(tx, id)
+  const spec = await specOfVersion(tx, job.pipelineId, job.pipelineVersion)
+  if (spec === undefined) {
+    throw new FailedPreconditionError(`pipeline ${job.pipeline} has been deleted`)
+  }
+  const inputTrees = await treesOf(tx, job.inputs)
+  if (inputTrees === undefined) {
+    throw new FailedPreconditionError(`an input commit of job ${id} has been deleted`)
+  }
+  return { job, spec, inputTrees, base: await findBase(tx, job, spec) }
+}
+
+function holdPlan(lease: Lease, { job, inputTrees, base }: FoundPlan): void {
+  for (const { root } of inputTrees.values()) lease.hold({ kind: 'tree', root })
+  if (base !== undefined) {
+    lease.hold({ kind: 'map', root: base.datumSet })
+    lease.hold({ kind: 'tree', root: base.output.tree.root })
+    // A map from (path, order key) to tree entries.
+    lease.hold({ kind: 'tree', root: base.output.contributions })
+  }
+  if (job.datumSet !== undefined) lease.hold({ kind: 'map', root: job.datumSet })
 }
 
 /** The datums that the base job did not have (`after`), and those that went (`before`). */

@@ -1,5 +1,6 @@
 import { assert } from '../../base/errors.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
+import type { Lease } from '../../storage/leases.ts'
 import { findResults, insertFailure, insertResult, type ReusableResult } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
 import {
@@ -31,11 +32,13 @@ export interface Tally {
  * Records datum results of one job, several at a time: their chunks share a flush, their rows a
  * transaction. What has not been recorded when the server dies is processed again.
  */
-export class ResultRecorder {
+export class ResultRecorder implements Disposable {
   readonly tally: Tally = { processed: 0, skipped: 0, failed: 0, stats: noStats }
   readonly #ports: RunPorts
   readonly #job: JobRecord
   readonly #waiting = new Map<DatumKey, DatumEnd>()
+  /** Of what waits: keep what is not recorded yet. */
+  readonly #leases = new Map<DatumKey, Lease>()
   #waitingLogBytes = 0
   #recording: Promise<void> = Promise.resolve()
   #lastMs: number
@@ -48,12 +51,13 @@ export class ResultRecorder {
 
   /**
    * Takes a datum's end, each datum key once; resolves at once, or when earlier ones have been
-   * recorded. Throws what recording them met.
+   * recorded. Throws what recording them met. `lease` is the recorder's from now on.
    */
-  async add(end: DatumEnd): Promise<void> {
+  async add(end: DatumEnd, lease: Lease): Promise<void> {
     const { datum, log } = end.kind === 'result' ? end.result : end.failure
     assert(!this.#waiting.has(datum), `datum ${datum} ends once`)
     this.#waiting.set(datum, end)
+    this.#leases.set(datum, lease)
     this.#waitingLogBytes += log.length
     if (end.kind === 'failure') this.tally.failed += 1
     else {
@@ -126,14 +130,27 @@ export class ResultRecorder {
         ends.map(([, end]) => end),
       )
     })
-    for (const [datum] of ends) this.#waiting.delete(datum)
+    for (const [datum] of ends) {
+      this.#waiting.delete(datum)
+      this.#release(datum)
+    }
     this.#waitingLogBytes -= logBytes
+  }
+
+  #release(datum: DatumKey): void {
+    this.#leases.get(datum)?.[Symbol.dispose]()
+    this.#leases.delete(datum)
+  }
+
+  /** What has not been recorded is not kept any more. */
+  [Symbol.dispose](): void {
+    for (const datum of this.#leases.keys()) this.#release(datum)
   }
 
   /** Results are of use to any job; what is the job's own is written while it is what was run. */
   async #write(tx: Transaction, ends: readonly DatumEnd[]): Promise<void> {
     for (const end of ends) {
-      if (end.kind === 'result') await insertResult(tx, this.#job.pipelineId, end.result)
+      if (end.kind === 'result') await insertResult(tx, this.#job, end.result)
     }
     const job = await findJob(tx, this.#job.id)
     if (job?.pipelineVersion !== this.#job.pipelineVersion) return

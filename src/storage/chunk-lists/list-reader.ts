@@ -1,5 +1,5 @@
 import { DataLossError } from '../../base/errors.ts'
-import type { ChunkId, ChunkReader } from '../chunks.ts'
+import type { ChunkId, ChunkReader, IsNew } from '../chunks.ts'
 import { type ChunkRef, decodeNode, sizeOf } from './node.ts'
 
 export interface PlacedChunk extends ChunkRef {
@@ -31,6 +31,23 @@ async function* readNode(
       else yield* readNode(chunks, { id, sizeBytes, start }, offset, level - 1)
     }
     start += sizeBytes
+  }
+}
+
+/**
+ * Every chunk of the list at `root`, nodes and parts, that `isNew` has not seen; the root itself has
+ * been asked about already.
+ */
+export async function* listReferences(
+  chunks: ChunkReader,
+  root: ChunkRef,
+  isNew: IsNew,
+): AsyncGenerator<ChunkId> {
+  const { level, entries } = await loadNode(chunks, root)
+  for (const entry of entries) {
+    if (!(await isNew(entry.id))) continue
+    yield entry.id
+    if (level > 0) yield* listReferences(chunks, entry, isNew)
   }
 }
 

@@ -139,6 +139,23 @@ export function findInBlock(
   dataEnd: number,
   what: string,
 ): PackEntry | undefined {
+  const index = indexInBlock(block, id)
+  return index === undefined ? undefined : entryAt(block, index, dataEnd, what)
+}
+
+/** @throws {DataLossError} as `findInBlock`. */
+export function entryAt(
+  block: Uint8Array,
+  index: number,
+  dataEnd: number,
+  what: string,
+): PackEntry {
+  const view = Buffer.from(block.buffer, block.byteOffset, block.length)
+  return decodeEntry(view, index * entryBytes, dataEnd, what)
+}
+
+/** Where `id` is among the entries of `block`, which are sorted. */
+export function indexInBlock(block: Uint8Array, id: Uint8Array): number | undefined {
   const view = Buffer.from(block.buffer, block.byteOffset, block.length)
   let low = 0
   let high = Math.floor(block.length / entryBytes)
@@ -146,7 +163,7 @@ export function findInBlock(
     const middle = (low + high) >>> 1
     const at = middle * entryBytes
     const order = view.compare(id, 0, 32, at, at + 32)
-    if (order === 0) return decodeEntry(view, at, dataEnd, what)
+    if (order === 0) return middle
     if (order < 0) low = middle + 1
     else high = middle
   }

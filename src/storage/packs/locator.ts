@@ -39,6 +39,11 @@ export class Locator {
     return found ?? none
   }
 
+  /** Forgets the chunks of packs that are gone: all that `isThere` says false of. */
+  sweep(isThere: (pack: number) => boolean): void {
+    this.#rebuild(this.#packs.length, (value) => isThere(value - 1))
+  }
+
   #add(fingerprint: number, pack: number): void {
     if (this.#count * 4 >= this.#packs.length * 3) this.#grow()
     this.#insert(fingerprint, pack + 1)
@@ -54,13 +59,20 @@ export class Locator {
   }
 
   #grow(): void {
+    this.#rebuild(this.#packs.length * 2, () => true)
+  }
+
+  #rebuild(slotCount: number, keeps: (value: number) => boolean): void {
     const fingerprints = this.#fingerprints
     const packs = this.#packs
-    this.#fingerprints = new Uint32Array(packs.length * 2)
-    this.#packs = new Uint32Array(packs.length * 2)
+    this.#fingerprints = new Uint32Array(slotCount)
+    this.#packs = new Uint32Array(slotCount)
+    this.#count = 0
     for (let slot = 0; slot < packs.length; slot += 1) {
       const value = packs[slot] ?? 0
-      if (value !== 0) this.#insert(fingerprints[slot] ?? 0, value)
+      if (value === 0 || !keeps(value)) continue
+      this.#insert(fingerprints[slot] ?? 0, value)
+      this.#count += 1
     }
   }
 }

@@ -63,6 +63,12 @@ export class PackDraft {
     return this.#chunks.size
   }
 
+  /** Whether these can be added without making it larger than a pack should be. */
+  hasRoomFor(chunks: readonly { readonly storedBytes: number }[]): boolean {
+    const end = chunks.reduce((sum, { storedBytes }) => sum + storedBytes, this.#end)
+    return end <= packBytesTarget && this.#chunks.size + chunks.length <= packChunksMax
+  }
+
   /**
    * Undefined when the draft does not hold the chunk; else a promise, or nothing to wait for, after
    * which it does.

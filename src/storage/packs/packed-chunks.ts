@@ -13,20 +13,21 @@ import { checkedChunk } from './checked-chunk.ts'
 import { type EncodedChunk, encodeChunk } from './compression.ts'
 import { type PackEntry, type PackFooter, packKey } from './format.ts'
 import { PackDraft } from './pack-draft.ts'
-import { type FoundChunk, SealedPacks } from './sealed-packs.ts'
-import { insertPack, listPacks } from './stored-packs.ts'
+import type { RecentPuts } from './recent-puts.ts'
+import type { RetiredPacks } from './retired-packs.ts'
+import type { FoundChunk, PlacedInPack, SealedPacks } from './sealed-packs.ts'
+import { insertPack, packsAfter } from './stored-packs.ts'
 
 export interface PackedChunksOptions {
   readonly objects: ObjectStore
   readonly database: Database
+  readonly sealed: SealedPacks
+  readonly recent: RecentPuts
+  readonly retired: RetiredPacks
   /** Holds the packs that are being written. Used by this store alone. */
   readonly scratchDirectory: string
   /** Bound of the chunks kept in memory for reading. */
   readonly cacheBytes: number
-  /** Bound of the index blocks kept in memory. */
-  readonly indexCacheBytes: number
-  /** Bound of the table of chunks in memory, at 11 to 22 bytes each. */
-  readonly locatedChunksMax: number
   readonly faultPoint: FaultPoint
 }
 
@@ -42,6 +43,9 @@ interface DraftState {
  * out what is read again, and only a full collection of garbage would free them.
  */
 const cachedChunkBytesMax = 128 * 1024
+
+/** A chunk may move to another pack while it is read; so often it is looked for again. */
+const readAttemptsMax = 10
 
 /** How many packs may be on their way to the object store before puts wait. */
 const sealingMax = 2
@@ -65,7 +69,7 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
 
   private constructor(options: PackedChunksOptions) {
     this.#options = options
-    this.#sealed = new SealedPacks(options.objects, options)
+    this.#sealed = options.sealed
     this.#cache = new BytesCache(options.cacheBytes)
     this.putStream = threadedChunker(this.#threads, this, inlineChunker(this))
   }
@@ -120,7 +124,16 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
       return true
     }
     if (!this.#sealed.mayHold(id)) return false
-    return (await this.#sealed.find(id, { everywhere: false })) !== undefined
+    return await this.#sealed.findForPut(id)
+  }
+
+  /** Where a collection marks the chunk: `draft` when its pack is not sealed yet. */
+  async place(id: ChunkId): Promise<PlacedInPack | 'draft' | undefined> {
+    if (this.#drafted(id) !== undefined) return 'draft'
+    const place = await this.#sealed.place(id)
+    // It may have been sealed, or sealed elsewhere, between the two looks.
+    if (place !== undefined || this.#drafted(id) === undefined) return place
+    return 'draft'
   }
 
   flush(): Promise<void> {
@@ -165,7 +178,7 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
 
   async #putSlowly(id: ChunkId, rawBytes: number, encode: () => EncodedChunk): Promise<void> {
     if (this.#sealed.mayHold(id)) {
-      if ((await this.#sealed.find(id, { everywhere: false })) !== undefined) return
+      if (await this.#sealed.findForPut(id)) return
     }
     while (this.#current?.isFull === true) await this.#rotate()
     // Another put of the same chunk may have come first meanwhile.
@@ -213,9 +226,10 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
   }
 
   async #sealNow(draft: PackDraft, state: DraftState): Promise<void> {
-    const { objects, database, faultPoint } = this.#options
+    const { objects, database, faultPoint, recent, retired } = this.#options
     if (state.footer === undefined && draft.chunkCount > 0) {
       const footer = await draft.finish()
+      await retired.finish(footer.name)
       await objects.putFileIfAbsent(packKey(footer.name), draft.path)
       state.footer = footer
     }
@@ -226,6 +240,7 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
       const pack = { name, sizeBytes, chunkCount: draft.chunkCount }
       await database.transact((tx) => insertPack(tx, pack, fingerprints))
       faultPoint('pack: listed')
+      recent.noteSealed(name)
       this.#sealed.add(pack, fingerprints)
     }
     this.#drafts.delete(draft)
@@ -233,6 +248,15 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
   }
 
   async #read(id: ChunkId): Promise<Uint8Array> {
+    for (let attempt = 1; ; attempt += 1) {
+      const bytes = await this.#tryRead(id, attempt === readAttemptsMax)
+      if (bytes !== undefined) return bytes
+    }
+  }
+
+  /** Undefined when the pack went while it was read; the last time, that is an error. */
+  async #tryRead(id: ChunkId, isLast: boolean): Promise<Uint8Array | undefined> {
+    const { forgetCount } = this.#sealed
     for (const draft of this.#drafts.keys()) {
       const read = await this.#readDraft(draft, id)
       if (read !== undefined)
@@ -245,11 +269,12 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
       found = await this.#sealed.find(id, everywhere)
     }
     if (found === undefined) {
+      if (forgetCount !== this.#sealed.forgetCount && !isLast) return undefined
       const lost = [...this.#sealed.lostPacks].join(', ')
       const hint = lost === '' ? '' : `; packs that are lost or cut short: ${lost}`
       throw new DataLossError(`chunk ${id} is missing: no pack holds it${hint}`)
     }
-    return await this.#readSealed(id, found)
+    return await this.#readSealed(id, found, isLast)
   }
 
   async #readDraft(
@@ -264,19 +289,31 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     }
   }
 
-  async #readSealed(id: ChunkId, { pack, key, entry }: FoundChunk): Promise<Uint8Array> {
+  async #readSealed(
+    id: ChunkId,
+    { pack, key, entry }: FoundChunk,
+    isLast: boolean,
+  ): Promise<Uint8Array | undefined> {
     try {
       const stored = await this.#options.objects.get(key, entry.offset, entry.storedBytes)
       return await checkedChunk(id, stored, entry, `pack ${pack.name}`)
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error
+      if (!this.#sealed.has(pack.name) && !isLast) return undefined
       throw new DataLossError(`chunk ${id} is missing with its pack ${pack.name}`, { cause: error })
     }
   }
 
   async #loadPacks(): Promise<void> {
-    for await (const { pack, fingerprints } of listPacks(this.#options.database)) {
-      this.#sealed.add(pack, fingerprints)
+    for (let after = ''; ;) {
+      const { forgetCount } = this.#sealed
+      const page = await packsAfter(this.#options.database, after)
+      // What was forgotten while the page was read must not come back.
+      if (forgetCount !== this.#sealed.forgetCount) continue
+      for (const { pack, fingerprints } of page) this.#sealed.add(pack, fingerprints)
+      const last = page.at(-1)
+      if (last === undefined) return
+      after = last.pack.name
     }
   }
 }

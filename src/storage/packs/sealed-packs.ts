@@ -5,15 +5,17 @@ import type { ObjectKey, ObjectStore } from '../object-store.ts'
 import { BytesCache } from '../bytes-cache.ts'
 import {
   blockEntries,
+  entryAt,
   entryBytes,
   fenceBytes,
-  findInBlock,
   findInFence,
+  indexInBlock,
   indexOffset,
   type PackEntry,
   packKey,
 } from './format.ts'
 import { Locator } from './locator.ts'
+import type { RecentPuts } from './recent-puts.ts'
 
 export interface SealedPack {
   readonly name: string
@@ -27,6 +29,20 @@ export interface FoundChunk {
   readonly entry: PackEntry
 }
 
+/** Where a chunk is in a pack's index. */
+export interface PlacedInPack {
+  readonly pack: SealedPack
+  readonly index: number
+}
+
+interface Place {
+  readonly index: number
+  readonly entry: PackEntry
+}
+
+/** So many chunks of forgotten packs are left in the table before it is made anew. */
+const forgottenChunksMin = 4096
+
 /**
  * Finds chunks in sealed packs. A table in memory names the pack, a block of that pack's own index,
  * read on demand and cached, the place in it.
@@ -35,18 +51,26 @@ export class SealedPacks {
   readonly #objects: ObjectStore
   readonly #indexCache: BytesCache
   readonly #locatedChunksMax: number
-  readonly #packs: SealedPack[] = []
-  readonly #names = new Set<string>()
+  readonly #recent: RecentPuts
+  /** By the number that the table has for each; undefined where one was forgotten. */
+  readonly #packs: (SealedPack | undefined)[] = []
+  readonly #byName = new Map<string, SealedPack>()
   readonly #lostPacks = new Set<string>()
+  /** Packs that are about to go: still read, but no put relies on them any more. */
+  readonly #retired = new Set<string>()
   readonly #locator = new Locator()
+  #forgottenChunkCount = 0
+  #forgetCount = 0
   /** Packs beyond the table's bound, searched one after another, newest first. */
-  readonly #unlocated: SealedPack[] = []
+  #unlocated: SealedPack[] = []
 
   constructor(
     objects: ObjectStore,
+    recent: RecentPuts,
     bounds: { readonly indexCacheBytes: number; readonly locatedChunksMax: number },
   ) {
     this.#objects = objects
+    this.#recent = recent
     this.#indexCache = new BytesCache(bounds.indexCacheBytes)
     this.#locatedChunksMax = bounds.locatedChunksMax
   }
@@ -56,10 +80,23 @@ export class SealedPacks {
     return this.#lostPacks
   }
 
+  /** How often a pack was forgotten: a list of packs that was read meanwhile may be out of date. */
+  get forgetCount(): number {
+    return this.#forgetCount
+  }
+
+  all(): readonly SealedPack[] {
+    return [...this.#byName.values()]
+  }
+
+  has(name: string): boolean {
+    return this.#byName.has(name)
+  }
+
   /** @param fingerprints of all its chunks, as in the table `packs`. */
   add(pack: SealedPack, fingerprints: Uint8Array): void {
-    if (this.#names.has(pack.name)) return
-    this.#names.add(pack.name)
+    if (this.#byName.has(pack.name)) return
+    this.#byName.set(pack.name, pack)
     if (this.#locator.count + pack.chunkCount > this.#locatedChunksMax) {
       this.#unlocated.unshift(pack)
       return
@@ -68,9 +105,36 @@ export class SealedPacks {
     this.#locator.addAll(fingerprints, this.#packs.length - 1)
   }
 
+  /** From now on no put relies on the pack, until it is forgotten or `restore` takes it back. */
+  retire(name: string): void {
+    this.#retired.add(name)
+  }
+
+  restore(name: string): void {
+    this.#retired.delete(name)
+  }
+
+  /** The pack is not listed any more. */
+  forget(name: string): void {
+    const pack = this.#byName.get(name)
+    if (pack === undefined) return
+    this.#forgetCount += 1
+    this.#byName.delete(name)
+    this.#retired.delete(name)
+    this.#lostPacks.delete(name)
+    this.#unlocated = this.#unlocated.filter((other) => other !== pack)
+    const number = this.#packs.indexOf(pack)
+    if (number < 0) return
+    this.#packs[number] = undefined
+    this.#forgottenChunkCount += pack.chunkCount
+    if (this.#forgottenChunkCount < forgottenChunksMin + this.#locator.count / 4) return
+    this.#locator.sweep((other) => this.#packs[other] !== undefined)
+    this.#forgottenChunkCount = 0
+  }
+
   /** False when no pack that the table covers holds it: then a put need not look further. */
   mayHold(id: ChunkId): boolean {
-    return this.#locator.packsOf(id).length > 0
+    return this.#locator.packsOf(id).some((number) => this.#packs[number] !== undefined)
   }
 
   /** The place of `id`. With `everywhere`, also in packs that the table does not cover. */
@@ -78,34 +142,69 @@ export class SealedPacks {
     id: ChunkId,
     options: { readonly everywhere: boolean },
   ): Promise<FoundChunk | undefined> {
-    const wanted = chunkIdBytes(id)
-    for (const number of this.#locator.packsOf(id)) {
-      const pack = this.#packs[number]
-      const entry = pack === undefined ? undefined : await this.#findIn(pack, wanted)
-      if (pack !== undefined && entry !== undefined) {
-        return { pack, key: packKey(pack.name), entry }
-      }
-    }
-    if (!options.everywhere) return undefined
-    for (const pack of this.#unlocated) {
-      const entry = await this.#findIn(pack, wanted)
-      if (entry !== undefined) return { pack, key: packKey(pack.name), entry }
+    for await (const { pack, entry } of this.#places(id, options)) {
+      return { pack, key: packKey(pack.name), entry }
     }
     return undefined
   }
 
+  /** Where `id` is in the index of a pack. */
+  async place(id: ChunkId): Promise<PlacedInPack | undefined> {
+    for await (const { pack, index } of this.#places(id, { everywhere: true })) {
+      return { pack, index }
+    }
+    return undefined
+  }
+
+  /** Whether a put can rely on a pack that holds `id`; from then on it is kept for it. */
+  async findForPut(id: ChunkId): Promise<boolean> {
+    for await (const { pack, index } of this.#places(id, { everywhere: false })) {
+      // At once, so that no pack retires between the look and the note.
+      if (this.#retired.has(pack.name) || !this.#byName.has(pack.name)) continue
+      this.#recent.noteFound(pack, index)
+      return true
+    }
+    return false
+  }
+
+  /** The whole index of a pack, as `decodeIndex` takes it. @throws {NotFoundError} */
+  async readIndex(pack: SealedPack): Promise<{ readonly bytes: Uint8Array; readonly end: number }> {
+    const end = indexOffset(pack.sizeBytes, pack.chunkCount)
+    const length = pack.chunkCount * entryBytes
+    const bytes = await this.#objects.get(packKey(pack.name), end, length)
+    if (bytes.length < length) throw new NotFoundError(`pack ${pack.name} is cut short`)
+    return { bytes, end }
+  }
+
+  async *#places(
+    id: ChunkId,
+    options: { readonly everywhere: boolean },
+  ): AsyncGenerator<Place & { readonly pack: SealedPack }> {
+    const wanted = chunkIdBytes(id)
+    for (const number of this.#locator.packsOf(id)) {
+      const pack = this.#packs[number]
+      const place = pack === undefined ? undefined : await this.#findIn(pack, wanted)
+      if (pack !== undefined && place !== undefined) yield { pack, ...place }
+    }
+    if (!options.everywhere) return
+    for (const pack of this.#unlocated) {
+      const place = await this.#findIn(pack, wanted)
+      if (place !== undefined) yield { pack, ...place }
+    }
+  }
+
   /** Undefined also when the pack itself is gone or cut short: then a put stores the chunk anew. */
-  async #findIn(pack: SealedPack, id: Uint8Array): Promise<PackEntry | undefined> {
+  async #findIn(pack: SealedPack, id: Uint8Array): Promise<Place | undefined> {
     try {
       return await this.#findInIndex(pack, id)
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error
-      this.#lostPacks.add(pack.name)
+      if (this.#byName.has(pack.name)) this.#lostPacks.add(pack.name)
       return undefined
     }
   }
 
-  async #findInIndex(pack: SealedPack, id: Uint8Array): Promise<PackEntry | undefined> {
+  async #findInIndex(pack: SealedPack, id: Uint8Array): Promise<Place | undefined> {
     let block = 0
     const start = indexOffset(pack.sizeBytes, pack.chunkCount)
     if (pack.chunkCount > blockEntries) {
@@ -117,7 +216,9 @@ export class SealedPacks {
     const first = block * blockEntries
     const count = Math.min(blockEntries, pack.chunkCount - first)
     const bytes = await this.#read(pack, start + first * entryBytes, count * entryBytes)
-    return findInBlock(bytes, id, start, `pack ${pack.name}`)
+    const index = indexInBlock(bytes, id)
+    if (index === undefined) return undefined
+    return { index: first + index, entry: entryAt(bytes, index, start, `pack ${pack.name}`) }
   }
 
   async #read(pack: SealedPack, offset: number, length: number): Promise<Uint8Array> {

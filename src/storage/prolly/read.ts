@@ -1,4 +1,4 @@
-import type { ChunkId } from '../chunks.ts'
+import type { ChunkId, IsNew } from '../chunks.ts'
 import type { KeyRange, MapEntry } from '../map-entries.ts'
 import { LevelCursor } from './cursor.ts'
 import type { NodeStore } from './node-store.ts'
@@ -47,9 +47,9 @@ export async function* scanTree(
 export async function* newNodes(
   store: NodeStore,
   id: ChunkId,
-  isNew: (id: ChunkId) => boolean,
+  isNew: IsNew,
 ): AsyncGenerator<{ readonly id: ChunkId; readonly node: Node }> {
-  if (!isNew(id)) return
+  if (!(await isNew(id))) return
   const node = await store.get(id)
   yield { id, node }
   if (node.level === 0) return

@@ -1,39 +1,45 @@
-import type { ChunkId } from '../chunks.ts'
+import type { IsNew } from '../chunks.ts'
 import type { NodeStore } from '../prolly/node-store.ts'
 import { Node } from '../prolly/node.ts'
 import { leafEntries, newNodes } from '../prolly/read.ts'
 import { decodeTreeEntry, type TreeReference, type TreeRoot } from '../tree-entries.ts'
 
+/** What is told of each inlined file. */
+export type OnInline = (bytes: Uint8Array) => void
+
 /** What the tree at `root` keeps alive, as far as `isNew` has not seen it. */
 export async function* treeReferences(
   store: NodeStore,
   root: TreeRoot,
-  isNew: (id: ChunkId) => boolean,
+  isNew: IsNew,
+  onInline?: OnInline,
 ): AsyncGenerator<TreeReference> {
   for await (const { id, node } of newNodes(store, root, isNew)) {
     yield { kind: 'node', id }
-    yield* leafReferences(store, node, isNew)
+    yield* leafReferences(store, node, isNew, onInline)
   }
 }
 
 async function* leafReferences(
   store: NodeStore,
   node: Node,
-  isNew: (id: ChunkId) => boolean,
+  isNew: IsNew,
+  onInline: OnInline | undefined,
 ): AsyncGenerator<TreeReference> {
   for (const { value } of leafEntries(node)) {
     const entry = decodeTreeEntry(value)
     if (entry.kind === 'file') {
       const { content } = entry
-      if (content.kind === 'chunk' && isNew(content.chunk)) {
-        yield { kind: 'chunk', id: content.chunk }
-      } else if (content.kind === 'list' && isNew(content.root)) {
+      if (content.kind === 'inline') onInline?.(content.bytes)
+      else if (content.kind === 'chunk') {
+        if (await isNew(content.chunk)) yield { kind: 'chunk', id: content.chunk }
+      } else if (await isNew(content.root)) {
         yield { kind: 'list', id: content.root, sizeBytes: content.sizeBytes }
       }
     } else if (entry.inlineNode === undefined) {
-      yield* treeReferences(store, entry.root, isNew)
+      yield* treeReferences(store, entry.root, isNew, onInline)
     } else {
-      yield* leafReferences(store, new Node(entry.inlineNode), isNew)
+      yield* leafReferences(store, new Node(entry.inlineNode), isNew, onInline)
     }
   }
 }

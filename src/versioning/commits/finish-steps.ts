@@ -1,6 +1,7 @@
 import type { Instant } from '../../base/clock.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
+import type { Lease } from '../../storage/leases.ts'
 import { type CommitTree, getCommit, setFinished } from '../commit-records.ts'
 import type { CommitName, VersioningPorts } from '../ports.ts'
 import { conflictError } from '../staging/conflicts.ts'
@@ -61,15 +62,20 @@ export async function lastStaged(tx: ReadTransaction, id: CommitId): Promise<num
   return row?.staged_last
 }
 
-/** The tree of a finished commit; undefined for none. */
+/** The tree of a finished commit, which `lease` holds; undefined for none. */
 export async function treeOf(
   ports: VersioningPorts,
+  lease: Lease,
   repo: string,
   commit: CommitId | undefined,
 ): Promise<CommitTree | undefined> {
   if (commit === undefined) return undefined
-  const { state } = await ports.database.read((tx) => getCommit(tx, repo, commit))
-  return state.kind === 'finished' ? state.tree : undefined
+  return await lease.acquire(async () => {
+    const { state } = await ports.database.read((tx) => getCommit(tx, repo, commit))
+    if (state.kind === 'open') return undefined
+    lease.hold({ kind: 'tree', root: state.tree.root })
+    return state.tree
+  })
 }
 
 /** Makes puts to open commits wait, so that the next build is not outrun. */

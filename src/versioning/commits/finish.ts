@@ -36,8 +36,9 @@ export async function finishCommit(
   },
 ): Promise<CommitInfo> {
   const { repo, commit, message, signal } = options
+  using lease = ports.leases.begin()
   const { id, parent } = await openCommit(ports, repo, commit)
-  const parentTree = await treeOf(ports, repo, parent)
+  const parentTree = await treeOf(ports, lease, repo, parent)
   let sealed = false
   try {
     for (let attempt = 1; ; attempt += 1) {
@@ -46,7 +47,7 @@ export async function finishCommit(
         await seal(ports, [id])
         sealed = true
       }
-      const open = await openTrees.current(id, signal)
+      const open = await openTrees.current(id, lease, signal)
       if (open === undefined) {
         await openCommit(ports, repo, id)
         continue

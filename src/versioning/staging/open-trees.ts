@@ -2,6 +2,7 @@ import { assert } from '../../base/errors.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import type { DirectoryEntry, TreeEdit, TreeRoot } from '../../storage/file-trees.ts'
+import type { Lease } from '../../storage/leases.ts'
 import { type CommitTree, treeEntry } from '../commit-records.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
@@ -54,8 +55,6 @@ export class OpenTrees {
   readonly #remembered = new Map<CommitId, OpenTree>()
   /** What is being built, by commit: the next builder goes on from there. */
   readonly #building = new Map<CommitId, Promise<unknown>>()
-  /** Roots that are about to be referred to, by whoever holds them. */
-  readonly #held = new Map<symbol, TreeRoot>()
 
   constructor(ports: VersioningPorts) {
     this.#ports = ports
@@ -63,13 +62,27 @@ export class OpenTrees {
 
   /**
    * The tree with everything that was staged before the call, or undefined when the commit is not
-   * open (any more).
+   * open (any more). `lease` holds it.
    */
-  async current(commit: CommitId, signal?: AbortSignal): Promise<OpenTree | undefined> {
+  async current(
+    commit: CommitId,
+    lease: Lease,
+    signal?: AbortSignal,
+  ): Promise<OpenTree | undefined> {
+    // What is put stays until the tree is remembered, whatever the caller's lease is for.
+    using _ = this.#ports.leases.begin()
+    return await lease.acquire(() => this.#buildInTurn(commit, lease, signal))
+  }
+
+  async #buildInTurn(
+    commit: CommitId,
+    lease: Lease,
+    signal: AbortSignal | undefined,
+  ): Promise<OpenTree | undefined> {
     const earlier = this.#building.get(commit)
     const built = (async () => {
       await settled(earlier, signal)
-      return this.#build(commit, signal)
+      return this.#build(commit, lease, signal)
     })()
     const last = Promise.allSettled([earlier, built])
     this.#building.set(commit, last)
@@ -132,34 +145,41 @@ export class OpenTrees {
     }
   }
 
-  /** Roots that only memory refers to: a collection must not take them away. */
-  roots(): readonly TreeRoot[] {
-    return [...[...this.#remembered.values()].map((open) => open.tree.root), ...this.#held.values()]
+  /** Forgets the trees of commits that are gone, or finished elsewhere. */
+  async forgetEnded(): Promise<void> {
+    for (const commit of this.#remembered.keys()) {
+      const row = await this.#ports.database.read((tx) => openRow(tx, commit))
+      if (row === undefined) this.forget(commit)
+    }
   }
 
-  /** Makes a tree one of `roots` until it is disposed of: a row that refers to it is on its way. */
-  hold(root: TreeRoot): Disposable {
-    const key = Symbol('held root')
-    this.#held.set(key, root)
-    return { [Symbol.dispose]: () => this.#held.delete(key) }
+  /** Roots that only memory refers to: a collection must not take them away. */
+  roots(): readonly TreeRoot[] {
+    return [...this.#remembered.values()].map((open) => open.tree.root)
   }
 
   forget(commit: CommitId): void {
     this.#remembered.delete(commit)
   }
 
-  async #build(commit: CommitId, signal: AbortSignal | undefined): Promise<OpenTree | undefined> {
+  async #build(
+    commit: CommitId,
+    lease: Lease,
+    signal: AbortSignal | undefined,
+  ): Promise<OpenTree | undefined> {
     const row = await this.#ports.database.read((tx) => openRow(tx, commit))
     if (row === undefined) {
       this.forget(commit)
       return undefined
     }
     let tree = this.#remembered.get(commit) ?? (await this.#parentTree(row))
+    lease.hold({ kind: 'tree', root: tree.tree.root })
     while (tree.sequence < row.staged_last) {
       checkCancelled(signal)
       const next = await this.#applyBatch(commit, tree, row.staged_last)
       if (next === undefined) return undefined
       tree = next
+      lease.hold({ kind: 'tree', root: tree.tree.root })
       this.remember(commit, tree)
     }
     return tree

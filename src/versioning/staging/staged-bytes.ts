@@ -154,3 +154,15 @@ export class StagedBytesReader {
 export function damaged(detail: string): DataLossError {
   return new DataLossError(`a staged write is damaged: ${detail}`)
 }
+
+/** A content as a column: docs/formats/staged-writes.md, "content". */
+export function encodeContent(content: Content): Uint8Array {
+  const writer = new StagedBytesWriter()
+  writer.content(content)
+  return writer.take()
+}
+
+/** The inverse of `encodeContent`. @throws {DataLossError} */
+export function decodeContent(column: Uint8Array): Content {
+  return new StagedBytesReader(column).content()
+}

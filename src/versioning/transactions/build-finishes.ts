@@ -1,4 +1,5 @@
 import { assert, DomainError } from '../../base/errors.ts'
+import type { Lease } from '../../storage/leases.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { CommitTree } from '../commit-records.ts'
 import { type BuiltCommit, builtCommit, treeOf } from '../commits/finish-steps.ts'
@@ -13,8 +14,8 @@ import { type BuiltFinishes, columnsOf, isStartedByPlan, type PlannedFinish } fr
 interface Builder {
   readonly ports: VersioningPorts
   readonly openTrees: OpenTrees
-  /** Gets every tree that is built. */
-  readonly held: DisposableStack
+  /** Keeps what is put, and what it is built on. */
+  readonly lease: Lease
 }
 
 interface Plan {
@@ -40,12 +41,11 @@ export async function buildFinishes(
     const { index, commit, parent } = finish
     const parentTree =
       (parent === undefined ? undefined : trees.get(parent)) ??
-      (await treeOf(builder.ports, commit.repo, parent))
+      (await treeOf(builder.ports, builder.lease, commit.repo, parent))
     const base = await baseOf(builder, finish, parentTree, signal)
     if (base === undefined) return undefined
     const own = finish.ownWrites.map((at) => writeOf(steps[at]))
     const open = await builder.openTrees.withWrites(base, own)
-    builder.held.use(builder.openTrees.hold(open.tree.root))
     const built = await wrapped(builtCommit(builder.ports, open, parentTree), steps, index)
     const { root, sizeBytes, fileCount } = open.tree
     trees.set(commit.id, { root, sizeBytes, fileCount })
@@ -56,13 +56,13 @@ export async function buildFinishes(
 
 /** What the transaction's own writes come on top of. */
 async function baseOf(
-  { openTrees }: Builder,
+  { openTrees, lease }: Builder,
   finish: PlannedFinish,
   parent: CommitTree | undefined,
   signal: AbortSignal | undefined,
 ): Promise<OpenTree | undefined> {
   if (isStartedByPlan(finish)) return openTrees.startingAt(parent)
-  const open = await openTrees.current(finish.commit.id, signal)
+  const open = await openTrees.current(finish.commit.id, lease, signal)
   return open?.sequence === finish.stagedBefore ? open : undefined
 }
 

@@ -108,8 +108,8 @@ async function tryBatch(
   attempt: Attempt,
 ): Promise<Pick<Batch, 'results' | 'ended'> | undefined> {
   const { steps, before, after } = attempt
-  using held = new DisposableStack()
-  const built = await buildFinishes({ ports, openTrees, held }, attempt)
+  using lease = ports.leases.begin()
+  const built = await buildFinishes({ ports, openTrees, lease }, attempt)
   if (built === undefined) return undefined
   if (built.size > 0) await ports.chunks.flush()
   const at = ports.clock.now()

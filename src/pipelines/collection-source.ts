@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto'
+import type { Database } from '../database/database.ts'
+import type {
+  CollectionRoot,
+  CollectionRun,
+  CollectionSource,
+} from '../storage/collection-roots.ts'
+import type { TreeRoot } from '../storage/file-trees.ts'
+import type { MapRoot } from '../storage/prolly-map.ts'
+
+const pageRows = 500
+
+type JobRow = {
+  readonly sequence: number
+  readonly datum_set_root: MapRoot | null
+  readonly contributions_root: MapRoot | null
+}
+type ResultRow = { readonly datum: string; readonly output_root: TreeRoot }
+type GroupRow = {
+  readonly pipeline_id: string
+  readonly salt: string
+  /** 1 when a pipeline can still reuse the results. */
+  readonly reusable: number
+}
+
+/**
+ * What jobs and datum results keep. Results of pipelines that are gone, or were told to reprocess,
+ * are removed: no job can reuse them.
+ */
+export class PipelineCollection implements CollectionSource {
+  readonly #database: Database
+
+  constructor(database: Database) {
+    this.#database = database
+  }
+
+  async *collectionRoots(run: CollectionRun): AsyncGenerator<CollectionRoot> {
+    for await (const group of this.#groups()) {
+      if (group.reusable === 1) yield* this.#outputs(group)
+      else run.removed('results', await this.#remove(group, run.isRehearsal))
+    }
+    yield* this.#jobRoots()
+  }
+
+  /** Results by pipeline and salt, each group once. */
+  async *#groups(): AsyncGenerator<GroupRow> {
+    let after: Pick<GroupRow, 'pipeline_id' | 'salt'> = { pipeline_id: '', salt: '' }
+    // The first group may be the very least.
+    let comparison = '>='
+    for (;;) {
+      const { pipeline_id: pipeline, salt } = after
+      const is = comparison
+      const group = await this.#database.read((tx) =>
+        tx.get<GroupRow>(
+          `SELECT pipeline_id, salt, CASE WHEN EXISTS (
+              SELECT 1 FROM pipelines WHERE pipelines.id = datum_results.pipeline_id
+                AND (pipelines.salt = datum_results.salt OR datum_results.salt = '')
+            ) THEN 1 ELSE 0 END AS reusable
+            FROM datum_results WHERE (pipeline_id, salt) ${is} (?, ?)
+            ORDER BY pipeline_id, salt LIMIT 1`,
+          pipeline,
+          salt,
+        ),
+      )
+      if (group === undefined) return
+      yield group
+      after = group
+      comparison = '>'
+    }
+  }
+
+  async *#outputs({ pipeline_id: pipeline, salt }: GroupRow): AsyncGenerator<CollectionRoot> {
+    for (let after = ''; ;) {
+      const last = after
+      const page = await this.#database.read((tx) =>
+        tx.all<ResultRow>(
+          `SELECT datum, output_root FROM datum_results
+            WHERE pipeline_id = ? AND salt = ? AND datum > ? ORDER BY datum LIMIT ?`,
+          pipeline,
+          salt,
+          last,
+          pageRows,
+        ),
+      )
+      for (const { output_root: root } of page) yield { kind: 'tree', root }
+      const end = page.at(-1)
+      if (end === undefined) return
+      after = end.datum
+    }
+  }
+
+  async *#jobRoots(): AsyncGenerator<CollectionRoot> {
+    for (let after = -1; ;) {
+      const last = after
+      const page = await this.#database.read((tx) =>
+        tx.all<JobRow>(
+          `SELECT sequence, datum_set_root, contributions_root FROM jobs
+            WHERE sequence > ? ORDER BY sequence LIMIT ?`,
+          last,
+          pageRows,
+        ),
+      )
+      for (const { datum_set_root: datums, contributions_root: contributions } of page) {
+        if (datums !== null) yield { kind: 'map', root: datums }
+        // A map from (path, order key) to tree entries.
+        if (contributions !== null) yield { kind: 'tree', root: contributions }
+      }
+      const end = page.at(-1)
+      if (end === undefined) return
+      after = end.sequence
+    }
+  }
+
+  /** A pipeline's id and salt never come back, so what is not reusable now will never be. */
+  async #remove({ pipeline_id: pipeline, salt }: GroupRow, isRehearsal: boolean): Promise<number> {
+    if (isRehearsal) {
+      const row = await this.#database.read((tx) =>
+        tx.get<{ readonly count: number }>(
+          'SELECT COUNT(*) AS count FROM datum_results WHERE pipeline_id = ? AND salt = ?',
+          pipeline,
+          salt,
+        ),
+      )
+      return row?.count ?? 0
+    }
+    for (let count = 0; ;) {
+      const changed = await this.#database.transact((tx) =>
+        tx.run(
+          `DELETE FROM datum_results WHERE datum IN (
+            SELECT datum FROM datum_results WHERE pipeline_id = ? AND salt = ? LIMIT ?)`,
+          pipeline,
+          salt,
+          pageRows,
+        ),
+      )
+      count += changed
+      if (changed < pageRows) return count
+    }
+  }
+}
+
+/**
+ * How the tags begin that 1.5 gave to the results of datums that a pipeline can still reuse: four
+ * digits of the SHA-256 of its salt.
+ */
+export async function datumTagPrefixes(database: Database): Promise<readonly string[]> {
+  const rows = await database.read((tx) =>
+    tx.all<{ readonly salt: string }>('SELECT salt FROM pipelines'),
+  )
+  return rows.map(({ salt }) => createHash('sha256').update(salt).digest('hex').slice(0, 4))
+}

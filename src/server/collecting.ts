@@ -1,0 +1,133 @@
+import type { Clock } from '../base/clock.ts'
+import { type Database, WatchExpiredError } from '../database/database.ts'
+import { datumTagPrefixes, PipelineCollection } from '../pipelines/collection-source.ts'
+import { pipelineTopic } from '../pipelines/pipeline-records.ts'
+import type { PackStore } from '../storage/chunk-store.ts'
+import { CollectionRunningError, Collector, type CollectionReport } from '../storage/collector.ts'
+import { ObjectCollection } from '../versioning/object-collection.ts'
+import { repoTopic } from '../versioning/ports.ts'
+import type { Versioning } from '../versioning/versioning.ts'
+import { startBackgroundTask } from './background-task.ts'
+import { collectEveryMinutesDefault } from './command-line.ts'
+import type { Log } from './log.ts'
+
+const msPerMinute = 60_000
+/** Reads that run when a pack goes have this long; one that is slower looks its chunk up again. */
+const graceMs = 200
+/** Without deletions, garbage is looked for once the store has grown by this part … */
+const growthRatio = 0.25
+/** … and by so much. */
+const growthBytesMin: number = 64 * 1024 * 1024
+
+/** What frees the chunks that no layer of this server refers to. */
+export function openCollector(parts: {
+  readonly store: PackStore
+  readonly database: Database
+  readonly versioning: Versioning
+  readonly clock: Clock
+}): Collector {
+  const { store, database, versioning, clock } = parts
+  const tagPrefixes = async (): Promise<readonly string[]> => await datumTagPrefixes(database)
+  const sources = [
+    versioning,
+    new PipelineCollection(database),
+    // Last: it goes by what the others keep.
+    new ObjectCollection({ database, clock, tagPrefixes }),
+  ]
+  return new Collector({ store, sources, clock, graceMs })
+}
+
+interface Parts {
+  readonly collector: Collector
+  readonly database: Database
+  readonly clock: Clock
+  readonly log: Log
+  readonly collectEveryMinutes?: number
+}
+
+/**
+ * Collects in the background, when something was deleted or the store has grown since the last
+ * time, and not more often than it is told.
+ */
+export function startCollecting(parts: Parts): AsyncDisposable {
+  const { collectEveryMinutes = collectEveryMinutesDefault, log } = parts
+  const tasks = new AsyncDisposableStack()
+  if (collectEveryMinutes === 0) return tasks
+  const deletions = new Deletions(parts.database)
+  tasks.use(startBackgroundTask('noticing deletions', log, (signal) => deletions.watch(signal)))
+  const collecting = async (signal: AbortSignal): Promise<void> => {
+    let sizeBytes = parts.collector.sizeBytes
+    for (;;) {
+      await parts.clock.sleep(collectEveryMinutes * msPerMinute, signal)
+      const grownBytes = parts.collector.sizeBytes - sizeBytes
+      const hasGrown = grownBytes > Math.max(growthBytesMin, sizeBytes * growthRatio)
+      if (!hasGrown && !deletions.take()) continue
+      await collectOnce(parts, signal)
+      sizeBytes = parts.collector.sizeBytes
+    }
+  }
+  tasks.use(startBackgroundTask('collecting garbage', log, collecting))
+  return tasks
+}
+
+/** What goes wrong is told; the next time may be better. */
+async function collectOnce({ collector, log }: Parts, signal: AbortSignal): Promise<void> {
+  try {
+    log.info('collected garbage', factsOf(await collector.collect({ signal })))
+  } catch (error) {
+    if (signal.aborted) throw error
+    if (error instanceof CollectionRunningError) return // somebody has asked for it
+    log.error('garbage was not collected', error)
+  }
+}
+
+function factsOf(report: CollectionReport): Readonly<Record<string, number>> {
+  const { packsDeleted, packsRepacked, packsLeased, bytesBefore, bytesAfter, removed } = report
+  return {
+    freedBytes: bytesBefore - bytesAfter,
+    bytesAfter,
+    packsDeleted,
+    packsRepacked,
+    packsLeased,
+    resultsRemoved: removed.results,
+    objectsRemoved: removed.objects,
+    chunksMarked: report.chunksMarked,
+    tookMs: Math.round(report.tookMs),
+  }
+}
+
+/** Notices that a repo or a pipeline was deleted: what it had is likely to be garbage. */
+class Deletions {
+  readonly #database: Database
+  #seen = false
+
+  constructor(database: Database) {
+    this.#database = database
+  }
+
+  /** Whether there were some since the last call. */
+  take(): boolean {
+    const seen = this.#seen
+    this.#seen = false
+    return seen
+  }
+
+  async watch(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        for await (const event of this.#database.watch([repoTopic, pipelineTopic], { signal })) {
+          if (this.#seen) continue
+          const table = event.topic === repoTopic ? 'repos' : 'pipelines'
+          const row = await this.#database.read((tx) =>
+            tx.get(`SELECT name FROM ${table} WHERE name = ?`, event.subject),
+          )
+          this.#seen = row === undefined
+        }
+      } catch (error) {
+        if (!(error instanceof WatchExpiredError)) throw error
+        // Too far behind to know: in doubt there were some.
+        this.#seen = true
+      }
+    }
+  }
+}

@@ -1,0 +1,305 @@
+import { expect, test } from 'vitest'
+import { SystemClock } from '../base/clock.ts'
+import { DataLossError } from '../base/errors.ts'
+import { openPackedStore, type OpenedPackedStore } from '../testing/packed-store.ts'
+import { seededBytes } from '../testing/seeded-random.ts'
+import { ChunkedContents } from './chunked-contents.ts'
+import type { ChunkId } from './chunks.ts'
+import type { CollectionRoot } from './collection-roots.ts'
+import { MemoryObjectStore } from './memory-objects.ts'
+import type { ObjectKey, ObjectStore } from './object-store.ts'
+import { type CollectionReport, CollectionRunningError, Collector } from './collector.ts'
+
+/** Roots that a test says; while they are asked for, `onAsked` may do something else. */
+class TestRoots {
+  readonly roots: CollectionRoot[] = []
+  onAsked: () => Promise<void> = async () => undefined
+
+  async *collectionRoots(): AsyncGenerator<CollectionRoot> {
+    yield* this.roots.slice()
+    await this.onAsked()
+  }
+
+  addChunk(chunk: ChunkId): void {
+    this.roots.push({ kind: 'chunk', chunk })
+  }
+}
+
+interface World extends AsyncDisposable {
+  readonly parts: OpenedPackedStore
+  readonly roots: TestRoots
+  readonly collector: Collector
+  collect(options?: { readonly isRehearsal?: boolean }): Promise<CollectionReport>
+  /** Puts bytes under a lease that ends at once, in a pack of their own. */
+  put(seed: number, size: number): Promise<ChunkId>
+}
+
+const { signal } = new AbortController()
+
+/** Objects whose next read waits for as long as a test says. */
+class HesitantObjects extends MemoryObjectStore {
+  hesitates: PromiseWithResolvers<undefined> | undefined
+
+  override async get(key: ObjectKey, offset: number, length: number): Promise<Uint8Array> {
+    const { hesitates } = this
+    this.hesitates = undefined
+    await hesitates?.promise
+    return await super.get(key, offset, length)
+  }
+}
+
+async function openWorld(
+  options: { readonly graceMs?: number; readonly objects?: ObjectStore } = {},
+): Promise<World> {
+  // Nothing is read from memory.
+  const parts = await openPackedStore({
+    cacheBytes: 0,
+    ...(options.objects === undefined ? {} : { objects: options.objects }),
+  })
+  const roots = new TestRoots()
+  const { store } = parts
+  const { graceMs = 0 } = options
+  const clock = new SystemClock()
+  const collector = new Collector({ store, sources: [roots], clock, graceMs })
+  return {
+    parts,
+    roots,
+    collector,
+    collect: (more = {}) => collector.collect({ signal, ...more }),
+    async put(seed, size) {
+      const id = await store.put(seededBytes(seed, size))
+      await store.flush()
+      return id
+    },
+    [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose](),
+  }
+}
+
+async function objectCount({ parts }: World): Promise<number> {
+  return (await Array.fromAsync(parts.objects.list('packs/'))).length
+}
+
+async function expectBytes(world: World, id: ChunkId, bytes: Uint8Array): Promise<void> {
+  expect(Buffer.compare(await world.parts.store.get(id), bytes)).toBe(0)
+}
+
+test('what no root keeps is deleted, object and all, and what one keeps is not', async () => {
+  await using world = await openWorld()
+  const kept = await world.put(1, 5000)
+  world.roots.addChunk(kept)
+  const lost = await world.put(2, 5000)
+  const report = await world.collect()
+  expect(report).toMatchObject({
+    chunksMarked: 1,
+    packsBefore: 2,
+    packsAfter: 1,
+    packsDeleted: 1,
+    packsRepacked: 0,
+  })
+  expect(report.bytesBefore - report.bytesAfter).toBeGreaterThan(5000)
+  expect(await objectCount(world)).toBe(1)
+  await expectBytes(world, kept, seededBytes(1, 5000))
+  await expect(world.parts.store.get(lost)).rejects.toThrow(DataLossError)
+  // The same again: it is stored anew.
+  expect(await world.put(2, 5000)).toBe(lost)
+  await expectBytes(world, lost, seededBytes(2, 5000))
+})
+
+test('a rehearsal says what would go, and nothing does', async () => {
+  await using world = await openWorld()
+  world.roots.addChunk(await world.put(1, 5000))
+  const lost = await world.put(2, 5000)
+  const rehearsed = await world.collect({ isRehearsal: true })
+  expect(rehearsed).toMatchObject({ isRehearsal: true, packsDeleted: 1, packsAfter: 1 })
+  expect(await objectCount(world)).toBe(2)
+  await expectBytes(world, lost, seededBytes(2, 5000))
+  const { bytesAfter } = await world.collect()
+  expect(bytesAfter).toBe(rehearsed.bytesAfter)
+})
+
+test('a pack of which little is needed is copied into a smaller one', async () => {
+  await using world = await openWorld()
+  const { store } = world.parts
+  const ids: ChunkId[] = []
+  for (let seed = 0; seed < 200; seed += 1) ids.push(await store.put(seededBytes(seed, 3000)))
+  await store.flush()
+  const needed = ids.filter((_, at) => at % 5 === 0)
+  for (const id of needed) world.roots.addChunk(id)
+  const report = await world.collect()
+  expect(report).toMatchObject({ packsDeleted: 0, packsRepacked: 1, packsWritten: 1 })
+  expect(report.bytesAfter).toBeLessThan(report.bytesBefore / 3)
+  expect(await objectCount(world)).toBe(1)
+  for (const id of ids) {
+    const read = await store.get(id).catch((error: unknown) => error)
+    expect(read instanceof DataLossError).toBe(!needed.includes(id))
+  }
+  expect(await world.collect()).toMatchObject({ packsRepacked: 0, bytesBefore: report.bytesAfter })
+})
+
+test('many small packs become one', async () => {
+  await using world = await openWorld()
+  for (let seed = 0; seed < 10; seed += 1) world.roots.addChunk(await world.put(seed, 100))
+  expect(await world.collect()).toMatchObject({ packsRepacked: 10, packsAfter: 1 })
+  expect(await objectCount(world)).toBe(1)
+})
+
+test('a long content is kept with all its parts', async () => {
+  await using world = await openWorld()
+  const { store } = world.parts
+  const contents = new ChunkedContents(store)
+  const bytes = seededBytes(1, 5_000_000)
+  const content = await contents.writeBytes(bytes)
+  await store.flush()
+  await world.put(2, 100)
+  world.roots.roots.push({ kind: 'content', content })
+  expect(await world.collect()).toMatchObject({ packsDeleted: 1, packsAfter: 1 })
+  const read = Buffer.concat(await Array.fromAsync(contents.read(content)))
+  expect(Buffer.compare(read, bytes)).toBe(0)
+})
+
+test('what was put under a lease stays until the lease ends, and what it found there, too', async () => {
+  await using world = await openWorld()
+  const found = await world.put(1, 5000)
+  {
+    using _ = world.parts.store.leases.begin()
+    expect(await world.put(1, 5000)).toBe(found)
+    const put = await world.put(2, 5000)
+    expect(await world.collect()).toMatchObject({ packsDeleted: 0, packsLeased: 1 })
+    expect(await world.collect()).toMatchObject({ packsDeleted: 0, packsLeased: 1 })
+    await expectBytes(world, found, seededBytes(1, 5000))
+    await expectBytes(world, put, seededBytes(2, 5000))
+  }
+  expect(await world.collect()).toMatchObject({ packsDeleted: 2, packsLeased: 0, packsAfter: 0 })
+})
+
+test('a lease that began before many collections keeps what it put all the time', async () => {
+  await using world = await openWorld()
+  using _ = world.parts.store.leases.begin()
+  const ids: ChunkId[] = []
+  for (let round = 0; round < 20; round += 1) {
+    ids.push(await world.put(round, 1000))
+    expect(await world.collect()).toMatchObject({ packsDeleted: 0 })
+  }
+  for (const [at, id] of ids.entries()) {
+    await expectBytes(world, id, seededBytes(at, 1000))
+  }
+})
+
+test('what a put finds there while the marks are made is kept', async () => {
+  await using world = await openWorld()
+  const id = await world.put(1, 5000)
+  using lease = world.parts.store.leases.begin()
+  world.roots.onAsked = async () => {
+    await world.put(1, 5000)
+  }
+  expect(await world.collect()).toMatchObject({ packsDeleted: 0 })
+  await expectBytes(world, id, seededBytes(1, 5000))
+  lease[Symbol.dispose]()
+  // The collection in which the lease ends keeps it still; the next one does not.
+  world.roots.onAsked = async () => undefined
+  expect(await world.collect()).toMatchObject({ packsDeleted: 1 })
+})
+
+test('what somebody is just taking over, from a row that goes, is kept', async () => {
+  await using world = await openWorld()
+  const id = await world.put(1, 5000)
+  using lease = world.parts.store.leases.beginReading()
+  const clock = new SystemClock()
+  world.roots.onAsked = async () => {
+    // The row is gone before it is asked for; whoever has read it needs some time to say so.
+    void lease.acquire(async () => {
+      await clock.sleep(50)
+      lease.hold({ kind: 'chunk', chunk: id })
+    })
+  }
+  expect(await world.collect()).toMatchObject({ packsDeleted: 0, chunksMarked: 1 })
+  await expectBytes(world, id, seededBytes(1, 5000))
+})
+
+test('what is put again while its old pack is being deleted is there afterwards', async () => {
+  await using world = await openWorld({ graceMs: 300 })
+  const id = await world.put(1, 5000)
+  const collected = world.collect()
+  const { database } = world.parts
+  const listed = (): Promise<unknown> => database.read((tx) => tx.get('SELECT name FROM packs'))
+  while ((await listed()) !== undefined) await new SystemClock().sleep(1)
+  // The same chunk alone is a pack of the same name.
+  expect(await world.put(1, 5000)).toBe(id)
+  expect(await collected).toMatchObject({ packsDeleted: 1 })
+  await expectBytes(world, id, seededBytes(1, 5000))
+  expect(await objectCount(world)).toBe(1)
+})
+
+test('a reader whose pack goes before it has read looks the chunk up again', async () => {
+  const objects = new HesitantObjects()
+  await using world = await openWorld({ objects })
+  const { store } = world.parts
+  const ids: ChunkId[] = []
+  for (let seed = 0; seed < 100; seed += 1) ids.push(await store.put(seededBytes(seed, 2000)))
+  await store.flush()
+  const [id] = ids
+  if (id !== undefined) world.roots.addChunk(id)
+  await expectBytes(world, id as ChunkId, seededBytes(0, 2000))
+  const waits = Promise.withResolvers<undefined>()
+  objects.hesitates = waits
+  const reading = store.get(id as ChunkId)
+  while (objects.hesitates !== undefined) await new SystemClock().sleep(1)
+  expect(await world.collect()).toMatchObject({ packsRepacked: 1 })
+  waits.resolve(undefined)
+  expect(Buffer.compare(await reading, seededBytes(0, 2000))).toBe(0)
+})
+
+test('a second collection is told that one is running', async () => {
+  await using world = await openWorld()
+  world.roots.onAsked = async () => {
+    world.roots.onAsked = async () => undefined
+    await expect(world.collect()).rejects.toThrow(CollectionRunningError)
+    await expect(world.collector.compact(signal)).rejects.toThrow('has been running for 0 s')
+  }
+  await world.collect()
+  await world.collect()
+})
+
+test('a cancelled collection deletes nothing, and the next one does its work', async () => {
+  await using world = await openWorld()
+  await world.put(1, 5000)
+  const stop = new AbortController()
+  world.roots.onAsked = async () => stop.abort()
+  world.roots.addChunk(await world.put(2, 5000))
+  world.roots.addChunk(await world.put(3, 5000))
+  const cancelled = world.collector.collect({ signal: stop.signal })
+  await expect(cancelled).rejects.toThrow('the collection was cancelled')
+  expect(await objectCount(world)).toBe(3)
+  expect(await world.collect()).toMatchObject({ packsDeleted: 1, packsAfter: 2 })
+})
+
+test('nothing is deleted when a tree that is needed cannot be read', async () => {
+  await using world = await openWorld()
+  await world.put(1, 5000)
+  const missing = 'f'.repeat(64) as ChunkId
+  world.roots.roots.push({ kind: 'tree', root: missing })
+  await expect(world.collect()).rejects.toThrow(/nothing was collected.*ffff is missing/)
+  expect(await objectCount(world)).toBe(1)
+})
+
+test('a reader finds chunks that move while it reads', async () => {
+  await using world = await openWorld()
+  const { store } = world.parts
+  const ids: ChunkId[] = []
+  for (let seed = 0; seed < 300; seed += 1) ids.push(await store.put(seededBytes(seed, 2000)))
+  await store.flush()
+  for (const [at, id] of ids.entries()) if (at % 3 === 0) world.roots.addChunk(id)
+  const over = new AbortController()
+  const reading = (async () => {
+    for (let at = 0; !over.signal.aborted; at = (at + 3) % 300) {
+      await expectBytes(world, ids[at] as ChunkId, seededBytes(at, 2000))
+    }
+  })()
+  expect(await world.collect()).toMatchObject({ packsRepacked: 1 })
+  for (let round = 0; round < 5; round += 1) {
+    for (let seed = 0; seed < 8; seed += 1) await world.put(1000 + round * 8 + seed, 100)
+    await world.collector.compact(signal)
+  }
+  over.abort()
+  await reading
+})

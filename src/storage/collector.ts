@@ -1,0 +1,251 @@
+import type { Clock } from '../base/clock.ts'
+import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
+import type { PackStore } from './chunk-store.ts'
+import type { CollectionRun, CollectionSource, RemovedRows } from './collection-roots.ts'
+import { Marker } from './collecting/marker.ts'
+import { Pace } from './collecting/pace.ts'
+import { Sweeper, type SweepTally } from './collecting/sweeper.ts'
+import type { WatchedLeases } from './leases.ts'
+import type { SealedPack } from './packs/pack-collection.ts'
+
+/** How far a collection is. */
+export interface CollectionProgress {
+  readonly phase: 'marking' | 'sweeping'
+  readonly chunksMarked: number
+  /** Looked at, of those that there are; 0 while marking. */
+  readonly packsDone: number
+  readonly packsTotal: number
+}
+
+/** What a collection did; a rehearsal: what it would have done. */
+export interface CollectionReport extends Readonly<SweepTally> {
+  readonly isRehearsal: boolean
+  readonly chunksMarked: number
+  /** References to chunks that no pack holds: data that is lost already. */
+  readonly chunksMissing: number
+  readonly packsBefore: number
+  readonly bytesBefore: number
+  readonly packsAfter: number
+  readonly bytesAfter: number
+  readonly removed: RemovedRows
+  readonly tookMs: number
+}
+
+export interface CollectOptions {
+  readonly signal: AbortSignal
+  /** Finds out what would be freed, and changes nothing. */
+  readonly isRehearsal?: boolean
+  /** As in `CollectionRun`. */
+  readonly isStrict?: boolean
+  readonly onProgress?: (progress: CollectionProgress) => void
+}
+
+/** Another collection is at work. */
+export class CollectionRunningError extends FailedPreconditionError {
+  override readonly name = 'CollectionRunningError'
+
+  constructor(sinceMs: number) {
+    const seconds = Math.round(sinceMs / 1000)
+    super(
+      `a garbage collection has been running for ${seconds} s, and one runs at a time: try again when it has ended`,
+    )
+  }
+}
+
+export interface CollectorPorts {
+  readonly store: PackStore
+  /** Every layer that refers to chunks, in the order in which they are asked. */
+  readonly sources: readonly CollectionSource[]
+  readonly clock: Clock
+  /** Reads that run when a pack goes have this long before its object is deleted. */
+  readonly graceMs: number
+}
+
+/**
+ * Frees what nothing refers to, beside all other work. Marks what is needed, then deletes packs of
+ * which nothing is, and copies what is needed of sparse ones. Why nothing is lost: see
+ * `docs/formats/packs.md`. Cancelled or killed at any step, it leaves what the next one frees.
+ */
+export class Collector {
+  readonly #ports: CollectorPorts
+  #running: { readonly sinceMs: number; readonly over: PromiseWithResolvers<undefined> } | undefined
+
+  constructor(ports: CollectorPorts) {
+    this.#ports = ports
+  }
+
+  /** Resolves when no collection runs. Another one may begin before the caller does. */
+  async whenIdle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running.over.promise
+  }
+
+  /** The size of all packs that are listed. */
+  get sizeBytes(): number {
+    return sumOf(this.#ports.store.packs.all())
+  }
+
+  /**
+   * @throws {CollectionRunningError}
+   * @throws {CancelledError}
+   * @throws {DataLossError} when something that is needed cannot be read; nothing is deleted then.
+   */
+  async collect(options: CollectOptions): Promise<CollectionReport> {
+    using _ = this.#begin()
+    const startMs = this.#ports.clock.monotonicMs()
+    const run = new Run(this.#ports, options)
+    const report = await run.toEnd()
+    return { ...report, tookMs: this.#ports.clock.monotonicMs() - startMs }
+  }
+
+  /** Joins small packs; frees nothing else. @throws {CollectionRunningError} */
+  async compact(signal: AbortSignal): Promise<void> {
+    using _ = this.#begin()
+    const { clock, graceMs, store } = this.#ports
+    await store.flush()
+    const pace = new Pace(clock, signal, () => undefined)
+    const kept = { marks: new Map(), keptFrom: store.leases.epoch, isRehearsal: false }
+    const sweeper = new Sweeper({ packs: store.packs, clock, graceMs, pace }, kept)
+    try {
+      await sweeper.join(store.packs.all())
+    } finally {
+      await sweeper.finish({ atOnce: true })
+    }
+  }
+
+  #begin(): Disposable {
+    const sinceMs = this.#ports.clock.monotonicMs()
+    if (this.#running !== undefined) {
+      throw new CollectionRunningError(sinceMs - this.#running.sinceMs)
+    }
+    const over = Promise.withResolvers<undefined>()
+    this.#running = { sinceMs, over }
+    return {
+      [Symbol.dispose]: () => {
+        this.#running = undefined
+        over.resolve(undefined)
+      },
+    }
+  }
+}
+
+/** One collection. */
+class Run {
+  readonly #ports: CollectorPorts
+  readonly #options: CollectOptions
+  readonly #pace: Pace
+  readonly #marker: Marker
+  readonly #removed: { -readonly [Key in keyof RemovedRows]: number } = {
+    results: 0,
+    objects: 0,
+    tags: 0,
+  }
+  #packs: readonly SealedPack[] = []
+  #packsDone = 0
+
+  constructor(ports: CollectorPorts, options: CollectOptions) {
+    this.#ports = ports
+    this.#options = options
+    this.#pace = new Pace(ports.clock, options.signal, () => this.#tell())
+    this.#marker = new Marker(ports.store, ports.store.packs, this.#pace)
+  }
+
+  async toEnd(): Promise<Omit<CollectionReport, 'tookMs'>> {
+    const { store } = this.#ports
+    using leases = store.leases.watch()
+    store.packs.pruneRecent()
+    const before = store.packs.all()
+    await store.flush()
+    await this.#mark(leases)
+    const tally = await this.#sweep(leases, before)
+    const bytesBefore = sumOf(before)
+    return {
+      ...tally,
+      ...this.#counts(),
+      packsBefore: before.length,
+      bytesBefore,
+      packsAfter: before.length - tally.packsDeleted - tally.packsRepacked + tally.packsWritten,
+      bytesAfter: bytesBefore - tally.bytesDeleted + tally.bytesWritten,
+    }
+  }
+
+  #counts(): Pick<CollectionReport, 'isRehearsal' | 'chunksMarked' | 'chunksMissing' | 'removed'> {
+    return {
+      isRehearsal: this.#options.isRehearsal ?? false,
+      chunksMarked: this.#marker.chunkCount,
+      chunksMissing: this.#marker.missingCount,
+      removed: this.#removed,
+    }
+  }
+
+  /** When it resolves, everything that is needed, or can be from now on, is marked or recent. */
+  async #mark(leases: WatchedLeases): Promise<void> {
+    const { isRehearsal = false, isStrict = false } = this.#options
+    const marker = this.#marker
+    const run: CollectionRun = {
+      isRehearsal,
+      isStrict,
+      inline: marker,
+      isMarked: (id) => marker.has(id),
+      removed: (what, count) => {
+        this.#removed[what] += count
+      },
+    }
+    for (const source of this.#ports.sources) await source.prepare?.(run)
+    for (const source of this.#ports.sources) {
+      for await (const root of source.collectionRoots(run)) {
+        await this.#pace.keep()
+        await marker.add(root)
+        await this.#markHeld(leases)
+      }
+    }
+    await leases.settled()
+    do await this.#markHeld(leases)
+    while (!leases.close())
+  }
+
+  /** Marks what leases hold. */
+  async #markHeld(leases: WatchedLeases): Promise<void> {
+    for (let root = leases.next(); root !== undefined; root = leases.next()) {
+      await this.#pace.keep()
+      try {
+        await this.#marker.add(root)
+      } catch (error) {
+        // A content is held by whoever reads it, and that one sees for itself.
+        if (root.kind !== 'content' || !(error instanceof DataLossError)) throw error
+      }
+    }
+  }
+
+  async #sweep(leases: WatchedLeases, packs: readonly SealedPack[]): Promise<SweepTally> {
+    const { clock, graceMs, store } = this.#ports
+    const { keptFrom } = leases
+    const isRehearsal = this.#options.isRehearsal ?? false
+    const sweeper = new Sweeper(
+      { packs: store.packs, clock, graceMs, pace: this.#pace },
+      { marks: this.#marker.marks, keptFrom, isRehearsal },
+    )
+    this.#packs = packs
+    try {
+      await sweeper.sweep(packs, () => {
+        this.#packsDone += 1
+      })
+      await sweeper.finish({ atOnce: false })
+    } finally {
+      await sweeper.finish({ atOnce: true })
+    }
+    return sweeper.tally
+  }
+
+  #tell(): void {
+    this.#options.onProgress?.({
+      phase: this.#packs.length > 0 ? 'sweeping' : 'marking',
+      chunksMarked: this.#marker.chunkCount,
+      packsDone: this.#packsDone,
+      packsTotal: this.#packs.length,
+    })
+  }
+}
+
+function sumOf(packs: readonly SealedPack[]): number {
+  return packs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+}

@@ -1,0 +1,124 @@
+import type { CollectionRoot } from './collection-roots.ts'
+
+/**
+ * Keeps chunks from being collected while somebody works with them; `docs/formats/packs.md` says why
+ * that is enough. Dispose of it when what was put is referred to by a row, or by nothing.
+ */
+export interface Lease extends Disposable {
+  /** Keeps what `root` refers to until the lease ends. */
+  hold(root: CollectionRoot): void
+  /**
+   * Runs `look`, which finds something that is referred to and holds it (what a row names, for
+   * instance) before it resolves. A collection waits for it: it must not wait for a user.
+   */
+  acquire<Result>(look: () => Promise<Result>): Promise<Result>
+}
+
+/**
+ * Counts the collections that have begun. What was put, or found to be there already, in an epoch
+ * is kept while a lease of that epoch or an earlier one lives.
+ */
+export type Epoch = number
+
+/** What a collection sees of the leases. */
+export interface WatchedLeases extends Disposable {
+  /** What was put in this epoch or later is kept. */
+  readonly keptFrom: Epoch
+  /** Its own; what was there before it began is of an earlier one. */
+  readonly epoch: Epoch
+  /** The next root that was held when the collection began, or since. */
+  next(): CollectionRoot | undefined
+  /** True: roots that are held from now on are not told. False: there are some to take first. */
+  close(): boolean
+  /** Resolves when everyone who is looking for something now has found and held it. */
+  settled(): Promise<void>
+}
+
+interface LiveLease {
+  /** Undefined for one that puts nothing. */
+  readonly epoch: Epoch | undefined
+  readonly roots: CollectionRoot[]
+}
+
+/** The leases of this process. */
+export class Leases {
+  readonly #live = new Set<LiveLease>()
+  readonly #looks = new Set<Promise<void>>()
+  #epoch: Epoch = 1
+  /** Roots that the running collection has to look at; undefined while none runs. */
+  #unseen: CollectionRoot[] | undefined
+  #watchedFrom: Epoch | undefined
+
+  get epoch(): Epoch {
+    return this.#epoch
+  }
+
+  /** Nothing that was put before this epoch needs to be remembered. */
+  get oldestEpoch(): Epoch {
+    let oldest = this.#watchedFrom ?? this.#epoch
+    for (const { epoch } of this.#live) oldest = Math.min(oldest, epoch ?? oldest)
+    return oldest
+  }
+
+  /** For whoever puts chunks: begins before the first put. */
+  begin(): Lease {
+    return this.#begin(this.#epoch)
+  }
+
+  /** For whoever only reads: keeps what it holds, and nothing that is put. */
+  beginReading(): Lease {
+    return this.#begin(undefined)
+  }
+
+  /** Begins an epoch. One collection runs at a time; it disposes of what is returned. */
+  watch(): WatchedLeases {
+    this.#epoch += 1
+    const keptFrom = this.oldestEpoch
+    const unseen = [...this.#live].flatMap(({ roots }) => roots)
+    this.#unseen = unseen
+    this.#watchedFrom = keptFrom
+    return {
+      keptFrom,
+      epoch: this.#epoch,
+      next: () => unseen.pop(),
+      close: () => {
+        if (unseen.length > 0) return false
+        this.#unseen = undefined
+        return true
+      },
+      settled: async () => {
+        await Promise.all(this.#looks)
+      },
+      [Symbol.dispose]: () => {
+        this.#unseen = undefined
+        this.#watchedFrom = undefined
+      },
+    }
+  }
+
+  #begin(epoch: Epoch | undefined): Lease {
+    const lease: LiveLease = { epoch, roots: [] }
+    this.#live.add(lease)
+    return {
+      hold: (root) => {
+        lease.roots.push(root)
+        this.#unseen?.push(root)
+      },
+      acquire: (look) => this.#acquire(look),
+      [Symbol.dispose]: () => {
+        this.#live.delete(lease)
+      },
+    }
+  }
+
+  async #acquire<Result>(look: () => Promise<Result>): Promise<Result> {
+    const over = Promise.withResolvers<undefined>()
+    this.#looks.add(over.promise)
+    try {
+      return await look()
+    } finally {
+      this.#looks.delete(over.promise)
+      over.resolve(undefined)
+    }
+  }
+}

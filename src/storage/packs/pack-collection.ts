@@ -1,0 +1,143 @@
+import { join } from 'node:path'
+import { DataLossError, NotFoundError } from '../../base/errors.ts'
+import type { ChunkId } from '../chunks.ts'
+import type { FaultPoint } from '../fault-point.ts'
+import type { Epoch } from '../leases.ts'
+import type { ObjectStore } from '../object-store.ts'
+import type { IndexedChunk } from './format.ts'
+import { PackDraft } from './pack-draft.ts'
+import type { PackedChunks } from './packed-chunks.ts'
+import { type ChunkBits, newChunkBits, type RecentPuts } from './recent-puts.ts'
+import { chunksOf, copyChunks } from './repack.ts'
+import type { RetiredPacks } from './retired-packs.ts'
+import type { PlacedInPack, SealedPack, SealedPacks } from './sealed-packs.ts'
+
+export type { PlacedInPack, SealedPack } from './sealed-packs.ts'
+
+/** Chunks of packs, by pack name. */
+export type Marks = ReadonlyMap<string, ChunkBits>
+
+/** What became of some packs. */
+export interface ReplacedPacks {
+  /** Off the list; their objects are still there. */
+  readonly names: readonly string[]
+  /** The size of the pack that took their place; 0 for none. */
+  readonly addedBytes: number
+}
+
+/** The packs of a chunk store as garbage collection sees them. */
+export class PackCollection {
+  readonly #chunks: PackedChunks
+  readonly #sealed: SealedPacks
+  readonly #recent: RecentPuts
+  readonly #retired: RetiredPacks
+  readonly #objects: ObjectStore
+  readonly #scratchDirectory: string
+  readonly #faultPoint: FaultPoint
+  #draftCount = 0
+
+  constructor(parts: {
+    readonly chunks: PackedChunks
+    readonly sealed: SealedPacks
+    readonly recent: RecentPuts
+    readonly retired: RetiredPacks
+    readonly objects: ObjectStore
+    readonly scratchDirectory: string
+    readonly faultPoint: FaultPoint
+  }) {
+    this.#chunks = parts.chunks
+    this.#sealed = parts.sealed
+    this.#recent = parts.recent
+    this.#retired = parts.retired
+    this.#objects = parts.objects
+    this.#scratchDirectory = parts.scratchDirectory
+    this.#faultPoint = parts.faultPoint
+  }
+
+  /** The packs that are listed. Those whose objects are lost are left to whoever repairs. */
+  all(): readonly SealedPack[] {
+    const lost = this.#sealed.lostPacks
+    return this.#sealed.all().filter(({ name }) => !lost.has(name))
+  }
+
+  /** Where the chunk is: `draft` in a pack that is not sealed yet, undefined when nowhere. */
+  place(id: ChunkId): Promise<PlacedInPack | 'draft' | undefined> {
+    return this.#chunks.place(id)
+  }
+
+  wasSealedSince(pack: SealedPack, epoch: Epoch): boolean {
+    return this.#recent.wasSealedSince(pack.name, epoch)
+  }
+
+  /** Forgets what was put before the oldest lease. */
+  pruneRecent(): void {
+    this.#recent.prune()
+  }
+
+  /** The chunks that are marked, and those that puts have found since. */
+  neededOf(pack: SealedPack, marks: Marks, since: Epoch): ChunkBits {
+    const bits = newChunkBits(pack.chunkCount)
+    bits.set(marks.get(pack.name) ?? none)
+    this.#recent.addFound(pack.name, since, bits)
+    return bits
+  }
+
+  /** Chunks by their place in the pack. */
+  chunksOf(pack: SealedPack, bits: ChunkBits): Promise<readonly IndexedChunk[]> {
+    return chunksOf(this.#sealed, pack, bits)
+  }
+
+  /** Takes packs off the list of which nothing is needed: the caller has just seen that. */
+  async drop(packs: readonly SealedPack[]): Promise<ReplacedPacks> {
+    this.#retired.retire(packs)
+    try {
+      return await this.#retired.replace(packs)
+    } catch (error) {
+      this.#retired.restore(packs)
+      throw error
+    }
+  }
+
+  /**
+   * Copies what is needed of `packs` into one new pack, and takes them off the list in its favour.
+   * Undefined, and nothing has changed, when a chunk is damaged or lost, or when puts have found so
+   * much in them that one pack would not do.
+   */
+  async repack(
+    packs: readonly SealedPack[],
+    needed: (pack: SealedPack) => ChunkBits,
+  ): Promise<ReplacedPacks | undefined> {
+    // In one go: a put that comes later does not rely on these packs any more.
+    const bits = packs.map((pack) => ({ pack, bits: needed(pack) }))
+    this.#retired.retire(packs)
+    this.#draftCount += 1
+    const path = join(this.#scratchDirectory, `collect-${this.#draftCount}.pack`)
+    const draft = new PackDraft(path, this.#faultPoint)
+    try {
+      for (const { pack, bits: wanted } of bits) {
+        const chunks = await chunksOf(this.#sealed, pack, wanted)
+        if (!draft.hasRoomFor(chunks)) return this.#leave(packs)
+        await copyChunks(this.#objects, pack, chunks, draft)
+      }
+      this.#faultPoint('collect: copied')
+      return await this.#retired.replace(packs, draft.chunkCount > 0 ? draft : undefined)
+    } catch (error) {
+      this.#leave(packs)
+      if (error instanceof DataLossError || error instanceof NotFoundError) return undefined
+      throw error
+    } finally {
+      await draft.discard()
+    }
+  }
+
+  #leave(packs: readonly SealedPack[]): undefined {
+    this.#retired.restore(packs)
+  }
+
+  /** Deletes the object of a pack that is off the list. */
+  async delete(name: string): Promise<void> {
+    await this.#retired.delete(name)
+  }
+}
+
+const none = new Uint8Array(0)

@@ -1,0 +1,126 @@
+import type { Database } from '../../database/database.ts'
+import type { FaultPoint } from '../fault-point.ts'
+import type { ObjectStore } from '../object-store.ts'
+import { packKey } from './format.ts'
+import type { PackDraft } from './pack-draft.ts'
+import type { RecentPuts } from './recent-puts.ts'
+import type { SealedPack, SealedPacks } from './sealed-packs.ts'
+import { forgetRetiredPack, insertPack, retiredPackNames, retirePack } from './stored-packs.ts'
+
+export interface RetiredPacksPorts {
+  readonly objects: ObjectStore
+  readonly database: Database
+  readonly sealed: SealedPacks
+  readonly recent: RecentPuts
+  readonly faultPoint: FaultPoint
+}
+
+/** Deletes what a collection had retired when the process ended. Nobody reads or writes yet. */
+export async function deleteLeftPacks(objects: ObjectStore, database: Database): Promise<void> {
+  for (const name of await retiredPackNames(database)) {
+    await objects.delete(packKey(name))
+    await database.transact((tx) => forgetRetiredPack(tx, name))
+  }
+}
+
+/**
+ * Packs on their way out. First no put relies on them; then, in one transaction, they are taken off
+ * the list, which may list their successor; last, their objects are deleted.
+ */
+export class RetiredPacks {
+  readonly #ports: RetiredPacksPorts
+  /** By name; settles when the pack is off the list, or stays. */
+  readonly #going = new Map<string, PromiseWithResolvers<undefined>>()
+  readonly #deleting = new Map<string, Promise<void>>()
+
+  constructor(ports: RetiredPacksPorts) {
+    this.#ports = ports
+  }
+
+  /** From now on no put relies on `packs`. Must be followed by `replace` or `restore`. */
+  retire(packs: readonly SealedPack[]): void {
+    for (const { name } of packs) {
+      this.#going.set(name, Promise.withResolvers())
+      this.#ports.sealed.retire(name)
+    }
+  }
+
+  /** The packs stay, after all. */
+  restore(packs: readonly SealedPack[]): void {
+    for (const { name } of packs) {
+      this.#ports.sealed.restore(name)
+      this.#going.get(name)?.resolve(undefined)
+      this.#going.delete(name)
+    }
+  }
+
+  /**
+   * Takes retired packs off the list, in favour of `successor` if there is one, which holds all of
+   * them that is needed. Returns the names that are to be deleted.
+   */
+  async replace(
+    packs: readonly SealedPack[],
+    successor?: PackDraft,
+  ): Promise<{ readonly names: readonly string[]; readonly addedBytes: number }> {
+    const { database, objects, sealed, recent, faultPoint } = this.#ports
+    const made = await successor?.finish()
+    // A pack that holds just what is needed of all of them is its own successor.
+    const kept = packs.find(({ name }) => name === made?.name)
+    if (kept !== undefined) this.restore([kept])
+    const gone = packs.filter((pack) => pack !== kept)
+    let added: SealedPack | undefined
+    if (made !== undefined && successor !== undefined && kept === undefined) {
+      added = { name: made.name, sizeBytes: made.sizeBytes, chunkCount: successor.chunkCount }
+      await this.finish(made.name)
+      await objects.putFileIfAbsent(packKey(made.name), successor.path)
+      faultPoint('collect: successor stored')
+    }
+    await database.transact(async (tx) => {
+      if (added !== undefined && made !== undefined) await insertPack(tx, added, made.fingerprints)
+      for (const pack of gone) await retirePack(tx, pack)
+    })
+    faultPoint('collect: taken off the list')
+    if (added !== undefined && made !== undefined) {
+      recent.noteSealed(added.name)
+      sealed.add(added, made.fingerprints)
+    }
+    for (const { name } of gone) {
+      sealed.forget(name)
+      recent.forget(name)
+      this.#going.get(name)?.resolve(undefined)
+    }
+    return { names: gone.map(({ name }) => name), addedBytes: added?.sizeBytes ?? 0 }
+  }
+
+  /** Deletes the object of a pack that is off the list; nothing happens when it is gone. */
+  async delete(name: string): Promise<void> {
+    if (!this.#going.has(name)) return
+    const running = this.#deleting.get(name) ?? this.#deleteNow(name)
+    this.#deleting.set(name, running)
+    try {
+      await running
+    } finally {
+      this.#deleting.delete(name)
+    }
+  }
+
+  /**
+   * Waits until no pack of that name is on its way out. A pack with the same chunks in the same
+   * order as one that was retired has its name: it must not be stored before that is deleted.
+   */
+  async finish(name: string): Promise<void> {
+    for (let going = this.#going.get(name); going !== undefined; going = this.#going.get(name)) {
+      await going.promise
+      if (this.#going.get(name) === going) await this.delete(name)
+    }
+  }
+
+  async #deleteNow(name: string): Promise<void> {
+    const { database, objects, faultPoint } = this.#ports
+    await objects.delete(packKey(name))
+    faultPoint('collect: object deleted')
+    await database.transact((tx) => forgetRetiredPack(tx, name))
+    faultPoint('collect: pack forgotten')
+    this.#going.delete(name)
+  }
+}
