@@ -4,6 +4,7 @@ import { pipelinesWithBacklog } from './arrivals.ts'
 import {
   dueJobs,
   findJob,
+  type JobRecord,
   JobNotFoundError,
   jobTopic,
   setJobState,
@@ -165,15 +166,23 @@ export class Scheduler implements AsyncDisposable {
     this.#pools.set(pipeline, pool)
     for (let attempt = 1; !signal.aborted; attempt += 1) {
       try {
-        const current = await this.#ports.database.read((tx) => findJob(tx, job.id))
-        if (current === undefined || hasEnded(current.state)) return
+        const current = await this.#toRun(job)
+        if (current === undefined) return
         await runJob(this.#ports, pool, current, signal)
         return
       } catch (error) {
         if (signal.aborted || error instanceof JobNotFoundError) return
+        // Ended by others while it ran: then what it needs may be gone, and nobody waits for it.
+        if ((await this.#toRun(job)) === undefined) return
         await this.#afterError(job, error, attempt, signal)
       }
     }
+  }
+
+  /** Undefined when it has ended, or is gone. */
+  async #toRun(job: DueJob): Promise<JobRecord | undefined> {
+    const found = await this.#ports.database.read((tx) => findJob(tx, job.id))
+    return found === undefined || hasEnded(found.state) ? undefined : found
   }
 
   /** A pipeline that lacks a repo fails as a whole, not one job after the other. */
