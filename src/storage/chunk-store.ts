@@ -1,6 +1,7 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Database } from '../database/database.ts'
+import { makeDirectories } from './directories.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { directoryError } from './file-errors.ts'
 import type { ObjectStore } from './object-store.ts'
@@ -51,7 +52,7 @@ export async function openChunkStore(
 
 async function clearDirectory(directory: string): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true })
+    await makeDirectories(directory)
     for (const name of await readdir(directory)) {
       if (name.endsWith('.pack')) await rm(join(directory, name))
     }
