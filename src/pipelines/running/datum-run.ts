@@ -87,6 +87,7 @@ async function attemptDatum(
       members: await membersOf(ports, plan, datum.members),
       environment: environmentOf(plan, datum),
       onLine: (line) => log?.add(line),
+      onLeftOut: (lineCount) => log?.leaveOut(lineCount),
       turn: () => turns.take(),
       signal,
     })
