@@ -1,9 +1,14 @@
 import { type DescField, type DescMessage, fromJson, type JsonValue } from '@bufbuild/protobuf'
 import { InvalidArgumentError } from '../../base/errors.ts'
-import { type CreatePipelineRequest, CreatePipelineRequestSchema } from '../../gen/pps_pb.ts'
+import {
+  type CreatePipelineRequest,
+  CreatePipelineRequestSchema,
+  InputSchema,
+} from '../../gen/pps_pb.ts'
 import { goDurationSeconds } from './go-duration.ts'
 import { jsonDocuments, JsonSyntaxError, placeText } from './json-documents.ts'
 
+const inputKinds: ReadonlySet<string> = new Set(['atom', 'cross', 'union', 'cron'])
 const yamlStart = /^(?:#.*\n|---.*\n|\s)*\w+:(?:\s|$)/
 const notYaml = '; this looks like YAML: a spec is JSON'
 
@@ -57,6 +62,7 @@ function acceptable(message: DescMessage, value: unknown, path: string): JsonVal
     const where = path === '' ? 'a spec' : path
     throw new InvalidArgumentError(`${where} must be an object, and is ${JSON.stringify(value)}`)
   }
+  if (message.typeName === InputSchema.typeName) refuseSeveralKinds(value, path)
   const result: Record<string, JsonValue> = {}
   for (const [name, item] of Object.entries(value)) {
     const field = message.fields.find(
@@ -70,6 +76,16 @@ function acceptable(message: DescMessage, value: unknown, path: string): JsonVal
       result[name] = fieldValue(field, item, path === '' ? name : `${path}.${name}`)
   }
   return result
+}
+
+/** The server cannot see an empty list, so that this is for us to find. */
+function refuseSeveralKinds(input: object, path: string): void {
+  const given = Object.entries(input).filter(([, item]) => item !== null && item !== undefined)
+  const kinds = given.flatMap(([name]) => (inputKinds.has(name) ? [name] : []))
+  if (kinds.length <= 1) return
+  throw new InvalidArgumentError(
+    `multiple input types set: ${path} has ${kinds.join(' and ')}, and an input is one of atom, cross and union`,
+  )
 }
 
 function fieldValue(field: DescField, item: unknown, path: string): JsonValue {
