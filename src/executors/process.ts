@@ -23,7 +23,7 @@ export interface ProcessExecutorOptions {
   readonly hiddenDirectories: readonly string[]
   readonly clock: Clock
   readonly random: Random
-  /** Where programs are looked for, as in `PATH`; a pipeline may set its own. */
+  /** Where programs are looked for, as in `PATH`, else in the usual places; a pipeline may set its own. */
   readonly programPath?: string
   /** So much of one datum's output is looked at line by line; of what is more, the last lines. */
   readonly outputBytesMax?: number
@@ -31,7 +31,8 @@ export interface ProcessExecutorOptions {
   readonly isolation?: Isolation
 }
 
-const programPathDefault = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+/** Where systems keep programs. Nothing of the server's own `PATH`, which is its user's. */
+export const usualProgramPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const outputBytesMaxDefault = 1024 * 1024
 
 /** Finds out once what this machine allows. */
@@ -48,7 +49,7 @@ export async function openProcessExecutor(
     [
       ...options.hiddenDirectories,
       directory,
-      ...privateDirectories(options.programPath ?? programPathDefault),
+      ...privateDirectories(options.programPath ?? usualProgramPath),
     ].map((path) => realpathSync(path)),
   )
   const resolved = { ...options, directory, hiddenDirectories }
@@ -159,7 +160,7 @@ export class ProcessExecutor implements Executor {
       path,
       transform,
       hiddenDirectories,
-      programPath: programPath ?? programPathDefault,
+      programPath: programPath ?? usualProgramPath,
       outputBytesMax: outputBytesMax ?? outputBytesMaxDefault,
       clock,
       random,
