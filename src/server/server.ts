@@ -32,6 +32,7 @@ import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
 import type { ServerConfig } from './command-line.ts'
 import { openDataDirectory } from './data-directory.ts'
+import { dataLossReport } from './data-loss-report.ts'
 import type { Log } from './log.ts'
 import { openProcessing } from './processing.ts'
 
@@ -87,7 +88,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   await directory.settle()
   const packs = opened.use(await LocalObjectStore.open(directory.objects))
   const chunks = opened.use(
-    await openChunkStore({ objects: packs, database, scratchDirectory: directory.scratch }),
+    await openChunkStore({
+      objects: packs,
+      database,
+      scratchDirectory: directory.scratch,
+      onDataLoss: dataLossReport(log),
+    }),
   )
   const contents = new ChunkedContents(chunks)
   const trees = new FileTrees(chunks)

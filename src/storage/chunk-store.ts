@@ -1,6 +1,8 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { DataLossError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
+import type { ChunkId } from './chunks.ts'
 import { makeDirectories } from './directories.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { directoryError } from './file-errors.ts'
@@ -25,6 +27,8 @@ export interface ChunkStoreOptions {
    */
   readonly locatedChunksMax?: number
   readonly faultPoint?: FaultPoint
+  /** Is told of a chunk that cannot be read any more, each time that it is asked for. */
+  readonly onDataLoss?: (id: ChunkId, error: DataLossError) => void
 }
 
 const mib = 1024 * 1024
@@ -47,6 +51,7 @@ export async function openChunkStore(
     indexCacheBytes: options.indexCacheBytes ?? 16 * mib,
     locatedChunksMax: options.locatedChunksMax ?? 8_000_000,
     faultPoint: options.faultPoint ?? noFault,
+    onDataLoss: options.onDataLoss ?? (() => undefined),
   })
 }
 
