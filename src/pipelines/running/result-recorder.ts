@@ -1,6 +1,12 @@
 import { assert } from '../../base/errors.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
-import { findResults, insertFailure, insertResult, type ReusableResult } from '../datum-results.ts'
+import {
+  failuresAmong,
+  findResults,
+  insertFailure,
+  insertResult,
+  type ReusableResult,
+} from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
 import {
   addStats,
@@ -100,6 +106,15 @@ export class ResultRecorder {
     }
     for (const [datum, result] of await findResults(tx, datums)) found.set(datum, result)
     return found
+  }
+
+  /** Those of `datums` that this job has given up. */
+  async findFailed(
+    tx: ReadTransaction,
+    datums: readonly DatumKey[],
+  ): Promise<ReadonlySet<DatumKey>> {
+    const waiting = datums.filter((datum) => this.#waiting.get(datum)?.kind === 'failure')
+    return new Set([...waiting, ...(await failuresAmong(tx, this.#job.id, datums)).keys()])
   }
 
   /** Waits for what is being recorded; `writeRest` then writes what is left, with the job's end. */
