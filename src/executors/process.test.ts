@@ -169,6 +169,19 @@ for (const isolation of isolations) {
       expect(stdout.length + leftOutCount).toBe(3_000_001)
     })
 
+    test('an error comes at once, though the other stream brings very much', async () => {
+      await using slot = await executor.openSlot(
+        sh('yes n | head -c 6000000; echo the error >&2; sleep 1000'),
+        never,
+      )
+      const abort = new AbortController()
+      const onLine = ({ text }: { readonly text: string }): void => {
+        if (text === 'the error') abort.abort()
+      }
+      const run = slot.run({ environment: {}, onLine, onLeftOut: () => {} }, abort.signal)
+      await expect(run).rejects.toThrow(CancelledError)
+    })
+
     test('lines come while the program runs', async () => {
       await using slot = await executor.openSlot(
         sh('echo first; until [ -e "$PFS/go" ]; do sleep 0.01; done; printf last >&2'),

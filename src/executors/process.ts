@@ -25,7 +25,7 @@ export interface ProcessExecutorOptions {
   readonly random: Random
   /** Where programs are looked for, as in `PATH`, else in the usual places; a pipeline may set its own. */
   readonly programPath?: string
-  /** So much of one datum's output is looked at line by line; of what is more, the last lines. */
+  /** So much of each output stream is looked at line by line; of what is more, the last lines. */
   readonly outputBytesMax?: number
   /** Instead of the best that the machine allows. */
   readonly isolation?: Isolation
@@ -33,7 +33,7 @@ export interface ProcessExecutorOptions {
 
 /** Where systems keep programs. Nothing of the server's own `PATH`, which is its user's. */
 export const usualProgramPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-const outputBytesMaxDefault = 1024 * 1024
+const outputBytesMaxDefault = 512 * 1024
 
 /** Finds out once what this machine allows. */
 export async function openProcessExecutor(

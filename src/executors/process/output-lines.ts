@@ -13,8 +13,7 @@ const newlineByte = 0x0a
 const lossyDecoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /**
- * How much of one datum's output, both streams together, is looked at line by line, at once when it
- * comes: so much in each window of time, for lines cost much more than bytes.
+ * How much of one stream of a datum's output is looked at line by line, at once when it comes: so much in each window of time, for lines cost much more than bytes.
  */
 export class OutputBudget {
   readonly #bytesMax: number
