@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdir } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { UnavailableError } from '../base/errors.ts'
 import { TemporaryDirectory } from '../testing/temporary-directory.ts'
@@ -7,7 +8,9 @@ import { lockDirectory } from './directory-lock.ts'
 
 test('a directory has one server at a time, and the message names it and what to do', async () => {
   await using directory = await TemporaryDirectory.create()
-  const path = directory.join('new', 'data')
+  const path = directory.join('data')
+  await mkdir(path)
+  await mkdir(directory.join('other'))
   {
     await using _ = await lockDirectory(path)
     await expect(lockDirectory(path)).rejects.toThrow(UnavailableError)

@@ -1,12 +1,11 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { UnavailableError } from '../base/errors.ts'
 import { isBusy, translateFailure } from './sqlite/failure.ts'
 
 /**
- * Makes this the only server on a data directory, which is created where there is none, until the
- * result is disposed or the process ends, however it ends.
+ * Makes this the only server on a data directory, which exists, until the result is disposed or the
+ * process ends, however it ends.
  *
  * The lock is SQLite's on an empty `lock.db`, since Node itself cannot lock a file. The operating
  * system drops it with the process, so nothing stale is left behind.
@@ -14,7 +13,6 @@ import { isBusy, translateFailure } from './sqlite/failure.ts'
  * @throws {UnavailableError} when another server has the directory.
  */
 export async function lockDirectory(directory: string): Promise<AsyncDisposable> {
-  await mkdir(directory, { recursive: true })
   const path = join(directory, 'lock.db')
   let lock: DatabaseSync | undefined
   try {

@@ -133,7 +133,8 @@ for (const isolation of isolations.filter((each) => each !== 'none')) {
         'my $self = syscall(434, $$ + 0, 0); print "works\\n" if syscall(438, $self, 1, 0) >= 0;',
       ].join(' ')
       await using slot = await executor.openSlot(transform(['perl', '-e', script]), never)
-      const expected = { exitCode: 0, stdout: ['Operation not permitted', 'works'], stderr: [] }
+      const stdout = ['Operation not permitted', 'works']
+      const expected = { exitCode: 0, stdout, stderr: [], leftOutCount: 0 }
       expect(await runIn(slot)).toEqual(expected)
       expect(await runIn(slot)).toEqual(expected)
     })
@@ -165,6 +166,7 @@ for (const isolation of isolations.filter((each) => each !== 'none')) {
       const run = slot.run(
         {
           environment: {},
+          onLeftOut: () => {},
           onLine: () => {
             for (const pid of processesWith(mark)) process.kill(Number(pid), 'SIGKILL')
           },
@@ -203,6 +205,7 @@ describe('an executor', () => {
 
   test('works in a directory whose path has spaces and quotes', async () => {
     const odd = join(data, `it's a "dir" $x`)
+    mkdirSync(odd)
     await using executor = await openProcessExecutor({
       directory: join(odd, 'scratch'),
       hiddenDirectories: [data],

@@ -158,6 +158,30 @@ for (const isolation of isolations) {
       await expect(runIn(slot)).rejects.toThrow('no-such-program')
     })
 
+    test('of very much output the last lines are kept', async () => {
+      await using slot = await executor.openSlot(
+        sh('yes n | head -c 6000000; echo the end; echo the error >&2; exit 3'),
+        never,
+      )
+      const { exitCode, stdout, stderr, leftOutCount } = await runIn(slot)
+      expect([exitCode, stdout.at(-1), stderr]).toEqual([3, 'the end', ['the error']])
+      expect(stdout.length).toBeLessThan(100_000)
+      expect(stdout.length + leftOutCount).toBe(3_000_001)
+    })
+
+    test('an error comes at once, though the other stream brings very much', async () => {
+      await using slot = await executor.openSlot(
+        sh('yes n | head -c 6000000; echo the error >&2; sleep 1000'),
+        never,
+      )
+      const abort = new AbortController()
+      const onLine = ({ text }: { readonly text: string }): void => {
+        if (text === 'the error') abort.abort()
+      }
+      const run = slot.run({ environment: {}, onLine, onLeftOut: () => {} }, abort.signal)
+      await expect(run).rejects.toThrow(CancelledError)
+    })
+
     test('lines come while the program runs', async () => {
       await using slot = await executor.openSlot(
         sh('echo first; until [ -e "$PFS/go" ]; do sleep 0.01; done; printf last >&2'),
@@ -167,6 +191,7 @@ for (const isolation of isolations) {
       await slot.run(
         {
           environment: {},
+          onLeftOut: () => {},
           onLine: (line) => {
             lines.push(`${line.stream} ${line.text}`)
             if (line.text === 'first') writeFileSync(join(slot.pfsDirectory, 'go'), '')
@@ -215,12 +240,15 @@ for (const isolation of isolations) {
         never,
       )
       const abort = new AbortController()
-      const run = slot.run({ environment: {}, onLine: () => abort.abort() }, abort.signal)
+      const run = slot.run(
+        { environment: {}, onLine: () => abort.abort(), onLeftOut: () => {} },
+        abort.signal,
+      )
       await expect(run).rejects.toThrow(CancelledError)
       expect(processesWith(mark)).toEqual([])
-      await expect(slot.run({ environment: {}, onLine: () => {} }, abort.signal)).rejects.toThrow(
-        CancelledError,
-      )
+      await expect(
+        slot.run({ environment: {}, onLine: () => {}, onLeftOut: () => {} }, abort.signal),
+      ).rejects.toThrow(CancelledError)
     })
 
     test('a reset removes what user code left, without rights and with odd names', async () => {

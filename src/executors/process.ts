@@ -14,28 +14,32 @@ import { removeSlotDirectory } from './process/slot-directory.ts'
 export type Isolation = SandboxMode | 'none'
 
 export interface ProcessExecutorOptions {
-  /** Scratch space, this executor's alone: made if need be, and emptied when it opens. */
+  /**
+   * Scratch space, this executor's alone: made if need be in one that exists, and
+   * emptied when it opens.
+   */
   readonly directory: string
   /** What user code must not see: the server's data directory. */
   readonly hiddenDirectories: readonly string[]
   readonly clock: Clock
   readonly random: Random
-  /** Where programs are looked for, as in `PATH`; a pipeline may set its own. */
+  /** Where programs are looked for, as in `PATH`, else in the usual places; a pipeline may set its own. */
   readonly programPath?: string
-  /** The most output that is kept of one datum, both streams together. */
+  /** So much of each output stream is looked at line by line; of what is more, the last lines. */
   readonly outputBytesMax?: number
   /** Instead of the best that the machine allows. */
   readonly isolation?: Isolation
 }
 
-const programPathDefault = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-const outputBytesMaxDefault = 4 * 1024 * 1024
+/** Where systems keep programs. Nothing of the server's own `PATH`, which is its user's. */
+export const usualProgramPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const outputBytesMaxDefault = 512 * 1024
 
 /** Finds out once what this machine allows. */
 export async function openProcessExecutor(
   options: ProcessExecutorOptions,
 ): Promise<ProcessExecutor> {
-  mkdirSync(options.directory, { recursive: true, mode: 0o700 })
+  if (!existsSync(options.directory)) mkdirSync(options.directory, { mode: 0o700 })
   const directory = realpathSync(options.directory)
   for (const name of readdirSync(directory)) {
     // What a crash left.
@@ -45,7 +49,7 @@ export async function openProcessExecutor(
     [
       ...options.hiddenDirectories,
       directory,
-      ...privateDirectories(options.programPath ?? programPathDefault),
+      ...privateDirectories(options.programPath ?? usualProgramPath),
     ].map((path) => realpathSync(path)),
   )
   const resolved = { ...options, directory, hiddenDirectories }
@@ -101,7 +105,10 @@ async function tryMode(options: ProcessExecutorOptions, mode: SandboxMode): Prom
     // The tools' path: what `PATH` the server has says nothing about the machine.
     const executor = new ProcessExecutor({ ...options, programPath: toolPath }, mode)
     await using slot = await executor.openSlot(transform, new AbortController().signal)
-    await slot.run({ environment: {}, onLine: () => {} }, new AbortController().signal)
+    await slot.run(
+      { environment: {}, onLine: () => {}, onLeftOut: () => {} },
+      new AbortController().signal,
+    )
     return ''
   } catch (error) {
     if (error instanceof DomainError || isMissingProgram(error)) return error.message
@@ -153,7 +160,7 @@ export class ProcessExecutor implements Executor {
       path,
       transform,
       hiddenDirectories,
-      programPath: programPath ?? programPathDefault,
+      programPath: programPath ?? usualProgramPath,
       outputBytesMax: outputBytesMax ?? outputBytesMaxDefault,
       clock,
       random,

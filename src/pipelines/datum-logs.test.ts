@@ -31,3 +31,17 @@ test('of very many lines the first and the last are kept, and how many were not'
   const bytes = kept.reduce((sum, { text }) => sum + text.length, 0)
   expect(bytes).toBeLessThan(1024 * 1024)
 })
+
+test('what one stream brings pushes nothing of the other out, nor does what never came', () => {
+  const log = new DatumLog()
+  log.add(line('begin'))
+  log.add({ at: 2, stream: 'stderr', text: 'the error' })
+  log.leaveOut(7)
+  log.add({ at: 3, stream: 'stderr', text: 'its cause' })
+  for (let at = 4; at < 100_000; at += 1) log.add(line(`progress ${at}`, at))
+  const texts = log.lines().map(({ text }) => text)
+  expect(texts.slice(0, 2)).toEqual(['begin', 'the error'])
+  expect(texts[3]).toBe('its cause')
+  const dropped = Number(/^\((\d+) lines/.exec(texts[2] ?? '')?.[1])
+  expect(texts.length - 1 + dropped).toBe(100_000 - 4 + 3 + 7)
+})

@@ -4,55 +4,81 @@ import type { DatumKey } from './datums.ts'
 import type { LogLine } from './executor.ts'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 
-/** Of what one datum prints, in all its attempts, the first and the last so many bytes are kept. */
+/**
+ * Of what one datum prints, in all its attempts, the first so many bytes are kept, and the last ones
+ * of each stream, so that an error is not lost among what the other stream brings.
+ */
 const headBytesMax = 256 * 1024
-const tailBytesMax = 768 * 1024
+const tailBytesMax = 384 * 1024
 /** What a line counts beside its text. */
 const lineOverheadBytes = 16
 const compressedFromBytes = 512
 const plainFormat = 0
 const zstdFormat = 1
 
-/** Collects the lines of one datum: of very many, the first and the last. */
+/** Collects the lines of one datum: of very many, the first and the last of each stream. */
 export class DatumLog {
   readonly #head: LogLine[] = []
   #headBytes = 0
-  #tail: LogLine[] = []
-  #tailBytes = 0
-  /** Lines at the start of `#tail` that have been dropped. */
-  #droppedInTail = 0
-  #droppedCount = 0
+  #isHeadFull = false
+  readonly #tails = { stdout: new LogTail(), stderr: new LogTail() }
+  /** Lines that never came here. */
+  #leftOutCount = 0
 
   add(line: LogLine): void {
     const bytes = sizeOf(line)
-    if (this.#tail.length === 0 && this.#headBytes + bytes <= headBytesMax) {
-      this.#head.push(line)
-      this.#headBytes += bytes
-      return
-    }
-    this.#tail.push(line)
-    this.#tailBytes += bytes
-    while (this.#tailBytes > tailBytesMax) this.#dropOldest()
+    this.#isHeadFull ||= this.#headBytes + bytes > headBytesMax
+    if (this.#isHeadFull) return this.#tails[line.stream].add(line)
+    this.#head.push(line)
+    this.#headBytes += bytes
+  }
+
+  /** Counts lines that whoever runs the datum left out. */
+  leaveOut(lineCount: number): void {
+    this.#leftOutCount += lineCount
+    this.#isHeadFull = true
   }
 
   lines(): readonly LogLine[] {
-    const tail = this.#tail.slice(this.#droppedInTail)
+    const { stdout, stderr } = this.#tails
+    const tail = [...stdout.lines(), ...stderr.lines()].toSorted(({ at }, { at: of }) => at - of)
     const [next] = tail
-    if (this.#droppedCount === 0 || next === undefined) return [...this.#head, ...tail]
-    const text = `(${this.#droppedCount} lines were not kept here: of a datum, the first ${headBytesMax / 1024} KiB and the last ${tailBytesMax / 1024} KiB are)`
+    const leftOutCount = this.#leftOutCount + stdout.droppedCount + stderr.droppedCount
+    if (leftOutCount === 0 || next === undefined) return [...this.#head, ...tail]
+    const kept = `the first ${headBytesMax / 1024} KiB and the last ${tailBytesMax / 1024} KiB of each stream`
+    const text = `(${leftOutCount} lines were not kept here: of a datum, ${kept} are)`
     return [...this.#head, { at: next.at, stream: 'stderr', text }, ...tail]
+  }
+}
+
+/** The last lines of one stream. */
+class LogTail {
+  droppedCount = 0
+  #lines: LogLine[] = []
+  #bytes = 0
+  /** Lines at the start of `#lines` that have been dropped. */
+  #droppedHere = 0
+
+  add(line: LogLine): void {
+    this.#lines.push(line)
+    this.#bytes += sizeOf(line)
+    while (this.#bytes > tailBytesMax) this.#dropOldest()
+  }
+
+  lines(): readonly LogLine[] {
+    return this.#lines.slice(this.#droppedHere)
   }
 
   #dropOldest(): void {
-    const oldest = this.#tail[this.#droppedInTail]
+    const oldest = this.#lines[this.#droppedHere]
     if (oldest === undefined) return
-    this.#tailBytes -= sizeOf(oldest)
-    this.#droppedInTail += 1
-    this.#droppedCount += 1
+    this.#bytes -= sizeOf(oldest)
+    this.#droppedHere += 1
+    this.droppedCount += 1
     // Now and then, so that dropping a line costs the same however many there are.
-    if (this.#droppedInTail * 2 < this.#tail.length) return
-    this.#tail = this.#tail.slice(this.#droppedInTail)
-    this.#droppedInTail = 0
+    if (this.#droppedHere * 2 < this.#lines.length) return
+    this.#lines = this.#lines.slice(this.#droppedHere)
+    this.#droppedHere = 0
   }
 }
 

@@ -16,6 +16,7 @@ export interface DatumWork {
   /** Added to the transform's environment. */
   readonly environment: Readonly<Record<string, string>>
   readonly onLine: (line: LogLine) => void
+  readonly onLeftOut: (lineCount: number) => void
   /** Waits until user code may run; dispose of what comes when it has ended. */
   readonly turn: () => Promise<Disposable>
   readonly signal: AbortSignal

@@ -52,6 +52,11 @@ export interface DatumRun {
   readonly environment: Readonly<Record<string, string>>
   /** Called for each line of output as it comes, without its newline. */
   readonly onLine: (line: LogLine) => void
+  /**
+   * Called with a number of lines that are left out, of output that is too much; the last ones of
+   * each stream are always handed on.
+   */
+  readonly onLeftOut: (lineCount: number) => void
 }
 
 export interface LogLine {

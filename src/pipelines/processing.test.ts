@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { SystemClock } from '../base/clock.ts'
+import { FailedPreconditionError } from '../base/errors.ts'
 import type { RequestedInput } from './requested-specs.ts'
 import {
   atom,
@@ -354,3 +356,93 @@ function atomNamedIn(repo: string): RequestedInput {
   const request = { repo, branch: '', glob: '/*', lazy: false, fromCommit: '' }
   return { atom: { ...request, name: 'in' } }
 }
+
+test('a program that does not exist ends the job at once, which says what was not tried', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('none', () => {
+    throw new FailedPreconditionError('program none was not found')
+  })
+  await world.pipeline('none', atom('in', '/*'), { parallelism: { constant: 1, coefficient: 0 } })
+  const files = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`f${index}`, 'x']))
+  const commit = await world.commit('in', files)
+  await expect(world.flush('in', commit)).rejects.toThrow('program none was not found')
+  const [job] = await world.processing.jobs.list('none')
+  const { processed, skipped, failed, total } = job?.counts ?? {}
+  expect([processed, skipped, total]).toEqual([0, 0, 20])
+  expect(failed).toBeLessThan(20)
+  expect(job?.reason).toContain(`(${20 - (failed ?? 0)} more would fail so, and were not tried)`)
+})
+
+test('deleting a repo that a job reads ends the job, and interrupts its code', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const begun = Promise.withResolvers<void>()
+  world.code('slow', async (_, { signal }) => {
+    begun.resolve()
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    return signal.throwIfAborted() ?? {}
+  })
+  await world.pipeline('slow', atom('in', '/*'))
+  await world.commit('in', { a: 'one' })
+  await begun.promise
+  const [job] = await world.processing.jobs.list('slow')
+  await world.versioning.repos.delete('in', { force: true })
+  const ended = await world.processing.jobs.waitForEnd(job?.id ?? '', new AbortController().signal)
+  expect(ended).toMatchObject({ state: 'failure', reason: 'input repo in was deleted' })
+})
+
+test('who processes what can be seen while it runs', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const begun = Promise.withResolvers<void>()
+  const go = Promise.withResolvers<void>()
+  world.code('slow', async () => {
+    begun.resolve()
+    await go.promise
+    return {}
+  })
+  await world.pipeline('slow', atom('in', '/*'), { parallelism: { constant: 1, coefficient: 0 } })
+  const commit = await world.commit('in', { a: 'one' })
+  await begun.promise
+  const [job] = await world.processing.jobs.list('slow')
+  const workers = job === undefined ? [] : world.processing.active.of(job.id)
+  expect(workers).toMatchObject([
+    { id: 'slow-0', job: job?.id, members: [{ input: 'in', path: '/a' }], queueSize: 0 },
+  ])
+  go.resolve()
+  await world.flush('in', commit)
+  expect(job === undefined ? [] : world.processing.active.of(job.id)).toEqual([])
+})
+
+test('datums that come twice are run once, though they be far apart or fail', async () => {
+  await using world = await openTestProcessing()
+  let runCount = 0
+  const clock = new SystemClock()
+  world.code('twice', async (files) => {
+    runCount += 1
+    if (files.get('both/f1') === 'bad') throw 'exit code 1' // oxlint-disable-line no-throw-literal, typescript/only-throw-error -- how test code fails
+    // So that the pauses between the tries of the bad one end long before its second place comes.
+    await clock.sleep(1)
+    return {}
+  })
+  // More than are looked up at once.
+  const texts = Array.from({ length: 600 }, (_, index) => [`f${index}`, `${index}`] as const)
+  const files = Object.fromEntries([...texts, ['f1', 'bad']])
+  for (const name of ['left', 'right']) {
+    await world.versioning.repos.create({ name })
+  }
+  await world.commit('left', files)
+  const commit = await world.commit('right', files)
+  const members = ['left', 'right'].map((repo): RequestedInput => {
+    const of = atom(repo, '/*').atom
+    return { atom: of && { ...of, name: 'both' } }
+  })
+  await world.pipeline('twice', { union: members })
+  await expect(world.flush('right', commit)).rejects.toThrow('exit code 1')
+  const [job] = await world.processing.jobs.list('twice')
+  expect(job?.counts.failed).toBe(1)
+  const { processed = 0, skipped = 0, failed = 0 } = job?.counts ?? {}
+  expect(processed + skipped + failed).toBe(1200)
+  expect(runCount, 'the bad one is tried four times').toBe(599 + 4)
+})

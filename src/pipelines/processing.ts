@@ -1,3 +1,4 @@
+import { ActiveWorkers } from './active-workers.ts'
 import { RunningLogs } from './datum-logs.ts'
 import { FileLineage } from './file-lineage.ts'
 import { JobLogs } from './job-logs.ts'
@@ -12,6 +13,8 @@ export interface Processing {
   readonly pipelines: Pipelines
   readonly jobs: Jobs
   readonly logs: JobLogs
+  /** Who processes what right now. */
+  readonly active: Pick<ActiveWorkers, 'of'>
   readonly lineage: FileLineage
   /** Runs nothing until it is started. The caller disposes of it. */
   readonly scheduler: Scheduler
@@ -19,16 +22,18 @@ export interface Processing {
 
 /** `triggers` is also what versioning calls when a commit becomes a head. */
 export function createProcessing(
-  ports: Omit<RunPorts, 'logs' | 'onHeadReady'> & { readonly triggers: Triggers },
+  ports: Omit<RunPorts, 'logs' | 'active' | 'onHeadReady'> & { readonly triggers: Triggers },
 ): Processing {
   const running = new RunningLogs()
+  const active = new ActiveWorkers()
   const { triggers } = ports
   const onHeadReady: RunPorts['onHeadReady'] = (tx, heads) => triggers.onHeadReady(tx, heads)
   return {
     pipelines: new Pipelines({ ...ports, onHeadReady }),
     jobs: new Jobs(ports),
     logs: new JobLogs({ database: ports.database, running }),
+    active,
     lineage: new FileLineage(ports),
-    scheduler: new Scheduler({ ...ports, logs: running, onHeadReady }),
+    scheduler: new Scheduler({ ...ports, logs: running, active, onHeadReady }),
   }
 }

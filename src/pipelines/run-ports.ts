@@ -7,6 +7,7 @@ import type { FileTrees } from '../storage/file-trees.ts'
 import type { Leases } from '../storage/leases.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
+import type { ActiveWorkers } from './active-workers.ts'
 import type { RunningLogs } from './datum-logs.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 
@@ -28,6 +29,7 @@ export interface RunPorts {
   readonly random: Random
   readonly workers: DatumWorkers
   readonly logs: RunningLogs
+  readonly active: ActiveWorkers
   readonly onHeadReady: OnHeadReady
   readonly log: RunLog
   /** Datums that may run at once for one pipeline whose spec does not say; at least 1. */

@@ -13,9 +13,11 @@ import {
 import { allPipelineNames, failIfRepoGone, pipelineTopic } from './pipeline-records.ts'
 import { runJob } from './running/job-run.ts'
 import type { RunPorts } from './run-ports.ts'
+import { whatIsGone } from './running/lost-data.ts'
 import { WorkerPool } from './running/worker-pool.ts'
 import { hasEnded } from './states.ts'
 import type { Triggers } from './triggers.ts'
+import { repoTopic } from '../versioning/ports.ts'
 
 /** A run of a job that ended in an error of ours is repeated so often, then the job fails. */
 const runAttemptCountMax = 6
@@ -71,12 +73,27 @@ export class Scheduler implements AsyncDisposable {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const events = this.#ports.database.watch([jobTopic, pipelineTopic], { signal })
+    const events = this.#ports.database.watch([jobTopic, pipelineTopic, repoTopic], { signal })
+    await this.#endWithoutData()
     await this.#match()
     for await (const event of events) {
       // A run tells of its own progress; only what may start or stop a run is looked at.
       if (event.topic === jobTopic && !(await this.#concerns(event.subject))) continue
+      if (event.topic === repoTopic) await this.#endWithoutData()
       if (!signal.aborted) await this.#match()
+    }
+  }
+
+  /** Ends the jobs that run and have lost what they read or write: user code need not go on. */
+  async #endWithoutData(): Promise<void> {
+    for (const { job } of this.#active.values()) {
+      const at = this.#ports.clock.now()
+      await this.#ports.database.transact(async (tx) => {
+        const record = await findJob(tx, job)
+        if (record === undefined || hasEnded(record.state)) return
+        const reason = await whatIsGone(tx, record)
+        if (reason !== undefined) await setJobState(tx, job, { state: 'failure', reason, at })
+      })
     }
   }
 

@@ -19,11 +19,14 @@ describe('the command line of pachd', () => {
     expect(command).toEqual({ kind: 'serve', config: { root: '/d', host, port } })
   })
 
-  test('programs of pipelines are found in the absolute places of PATH', () => {
-    const environment = { PATH: '/opt/ada/bin::node_modules/.bin:/usr/bin' }
-    expect(parseCommandLine(['--root', '/d'], environment)).toMatchObject({
-      config: { programPath: '/opt/ada/bin:/usr/bin' },
-    })
+  test('programs of pipelines are found in the usual places, and where one says, not in PATH', () => {
+    const environment = { PATH: '/opt/ada/bin' }
+    const config = { root: '/d', host: '0.0.0.0', port: 30_650 }
+    expect(parseCommandLine(['--root', '/d'], environment)).toEqual({ kind: 'serve', config })
+    const programPath = '/opt/ada/bin:/opt/bin'
+    const said = { kind: 'serve', config: { ...config, programPath } }
+    expect(parseCommandLine(['--root', '/d', '--program-path', programPath], {})).toEqual(said)
+    expect(parseCommandLine(['--root', '/d'], { PACHD_PROGRAM_PATH: programPath })).toEqual(said)
   })
 
   test('flags win over the environment', () => {
@@ -57,6 +60,8 @@ describe('the command line of pachd', () => {
     [['--root', '/d', '--address', 'localhost:65536'], 'is no address'],
     [['--root', '/d', '--address', '::1:80'], 'is no address'],
     [['--root', '/d', '--address', 'a b:80'], 'is no address'],
+    [['--root', '/d', '--program-path', '/a:bin'], '"bin" is no absolute directory'],
+    [['--root', '/d', '--program-path', '/a::/b'], '"" is no absolute directory'],
   ])('%j is refused in words', (args, text) => {
     expect(() => parseCommandLine(args, {})).toThrow(UsageError)
     expect(() => parseCommandLine(args, {})).toThrow(text)

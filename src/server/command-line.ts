@@ -10,7 +10,7 @@ export interface ServerConfig {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
-  /** Where the programs of pipelines are looked for, as in `PATH`; unset for the usual places. */
+  /** Directories, as in `PATH`, where programs of pipelines are looked for before the usual ones. */
   readonly programPath?: string
   /** Garbage is collected at most so often, when there is likely to be some; 0: only when asked. */
   readonly collectEveryMinutes?: number
@@ -39,11 +39,13 @@ Usage: pachd --root DIR [--address HOST:PORT] [--collect-every MINUTES]
   --collect-every MINUTES
                         how often to free what nothing needs, at most; 0: only when
                         asked to (or PACHD_COLLECT_EVERY; default ${collectEveryMinutesDefault})
+  --program-path DIRS   where pipelines find programs before the usual places (as in PATH;
+                        or PACHD_PROGRAM_PATH); /root and /home are hidden from them,
+                        unless one of these lies there
   --version             say which release this is
   --help                say this
 
 When it is ready it prints one line: pachd is ready on HOST:PORT, data in DIR
-Pipelines find their programs where pachd's own PATH says.
 It stops on SIGINT or SIGTERM, after running calls have ended, in about 5 seconds at most.
 `
 
@@ -71,20 +73,26 @@ export function parseCommandLine(
     ...parseListenAddress(where),
     ...(every === undefined ? {} : { collectEveryMinutes: parseMinutes(every) }),
   }
-  const programPath = absolutePart(environment['PATH'] ?? '')
-  return { kind: 'serve', config: programPath === '' ? config : { ...config, programPath } }
+  const programPath = flags['program-path'] ?? environment['PACHD_PROGRAM_PATH'] ?? ''
+  if (programPath === '') return { kind: 'serve', config }
+  requireAbsolute(programPath)
+  return { kind: 'serve', config: { ...config, programPath } }
 }
 
 /** Relative places would mean another directory to each program. */
-function absolutePart(path: string): string {
-  const places = path.split(delimiter).filter((place) => isAbsolute(place))
-  return places.join(delimiter)
+function requireAbsolute(programPath: string): void {
+  const wrong = programPath.split(delimiter).find((place) => !isAbsolute(place))
+  if (wrong === undefined) return
+  throw new UsageError(
+    `--program-path ${JSON.stringify(programPath)}: ${JSON.stringify(wrong)} is no absolute directory: write them as in /opt/tools/bin:/opt/ada/bin`,
+  )
 }
 
 function parseFlags(args: readonly string[]): {
   readonly root?: string | undefined
   readonly address?: string | undefined
   readonly 'collect-every'?: string | undefined
+  readonly 'program-path'?: string | undefined
   readonly help?: boolean | undefined
   readonly version?: boolean | undefined
 } {
@@ -97,6 +105,7 @@ function parseFlags(args: readonly string[]): {
         root: { type: 'string' },
         address: { type: 'string' },
         'collect-every': { type: 'string' },
+        'program-path': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
       },

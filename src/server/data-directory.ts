@@ -1,8 +1,9 @@
-import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
+import { open, readdir, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import { lockDirectory } from '../database/directory-lock.ts'
+import { makeDirectories } from '../storage/directories.ts'
 import { directoryError, systemCode } from '../storage/file-errors.ts'
 
 /** Where things are in a data directory that is ours alone until it is disposed. */
@@ -43,7 +44,7 @@ export async function openDataDirectory(root: string, random: Random): Promise<D
   await using opened = new AsyncDisposableStack()
   let known: string | undefined
   try {
-    await mkdir(root, { recursive: true })
+    await makeDirectories(root)
     await requireOurs(root)
     opened.use(await lockDirectory(root))
     known = await readStoreId(root)

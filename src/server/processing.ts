@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
-import { openProcessExecutor } from '../executors/process.ts'
+import { openProcessExecutor, usualProgramPath } from '../executors/process.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
 import type { Triggers } from '../pipelines/triggers.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
@@ -48,7 +48,7 @@ export async function openProcessing(ports: {
       hiddenDirectories: [directory.root],
       clock,
       random,
-      ...(programPath === undefined ? {} : { programPath }),
+      ...(programPath !== undefined && { programPath: `${programPath}:${usualProgramPath}` }),
     }).catch((error: unknown) => {
       throw directoryError(error, `sandbox directory ${slots}`)
     }),

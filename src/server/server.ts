@@ -13,6 +13,7 @@ import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
+import type { Database } from '../database/database.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
@@ -37,6 +38,7 @@ import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { connectionCountMax } from './connection-count.ts'
 import { openDataDirectory } from './data-directory.ts'
+import { dataLossReport } from './data-loss-report.ts'
 import type { Log } from './log.ts'
 import { openProcessing } from './processing.ts'
 
@@ -98,7 +100,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   await directory.settle()
   const packs = opened.use(await LocalObjectStore.open(directory.objects))
   const chunks = opened.use(
-    await openChunkStore({ objects: packs, database, scratchDirectory: directory.scratch }),
+    await openChunkStore({
+      objects: packs,
+      database,
+      scratchDirectory: directory.scratch,
+      onDataLoss: dataLossReport(log),
+    }),
   )
   const contents = new ChunkedContents(chunks)
   const trees = new FileTrees(chunks)
@@ -116,16 +123,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const processing = opened.use(
     await openProcessing({ directory, triggers, ...stores, ...config, ...ports }),
   )
-  opened.use(
-    startBackgroundTask('sweeping old staged writes', log, (signal) =>
-      sweepStagedWrites(database, signal),
-    ),
-  )
-  opened.use(
-    startBackgroundTask('forgetting old transactions', log, (signal) =>
-      sweepTransactions({ clock, database }, signal),
-    ),
-  )
+  startSweeps(opened, { database, clock, log })
   const collector = openCollector({ database, store: chunks, versioning, clock })
   opened.use(startCollecting({ ...ports, ...config, database, collector }))
   const objects = new Objects({ ...stores, clock })
@@ -154,4 +152,21 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   processing.scheduler.start()
   log.info('listening', { ...listener.address, root: config.root, release })
   return new Server(listener, opened.move())
+}
+
+/** What is done by itself, now and then, to rows that nobody needs any more. */
+function startSweeps(
+  opened: AsyncDisposableStack,
+  { database, clock, log }: { readonly database: Database } & Pick<ServerPorts, 'clock' | 'log'>,
+): void {
+  opened.use(
+    startBackgroundTask('sweeping old staged writes', log, (signal) =>
+      sweepStagedWrites(database, signal),
+    ),
+  )
+  opened.use(
+    startBackgroundTask('forgetting old transactions', log, (signal) =>
+      sweepTransactions({ clock, database }, signal),
+    ),
+  )
 }

@@ -1,6 +1,9 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { DataLossError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
+import type { ChunkId } from './chunks.ts'
+import { makeDirectories } from './directories.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { directoryError } from './file-errors.ts'
 import type { ObjectStore } from './object-store.ts'
@@ -29,6 +32,8 @@ export interface ChunkStoreOptions {
    */
   readonly locatedChunksMax?: number
   readonly faultPoint?: FaultPoint
+  /** Is told of a chunk that cannot be read any more, each time that it is asked for. */
+  readonly onDataLoss?: (id: ChunkId, error: DataLossError) => void
 }
 
 const mib = 1024 * 1024
@@ -59,7 +64,12 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
   const common = { objects, database, scratchDirectory, faultPoint, sealed, recent }
   const retired = new RetiredPacks(common)
   const cacheBytes = options.cacheBytes ?? 32 * mib
-  const chunks = await PackedChunks.open({ ...common, retired, cacheBytes })
+  const chunks = await PackedChunks.open({
+    ...common,
+    retired,
+    cacheBytes,
+    onDataLoss: options.onDataLoss ?? (() => undefined),
+  })
   const packs = new PackCollection({ ...common, retired, chunks })
   return {
     leases,
@@ -74,7 +84,7 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
 
 async function clearDirectory(directory: string): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true })
+    await makeDirectories(directory)
     for (const name of await readdir(directory)) {
       if (name.endsWith('.pack')) await rm(join(directory, name))
     }

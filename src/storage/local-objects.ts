@@ -1,16 +1,7 @@
-import {
-  copyFile,
-  type FileHandle,
-  link,
-  mkdir,
-  open,
-  readdir,
-  rm,
-  stat,
-  unlink,
-} from 'node:fs/promises'
+import { copyFile, type FileHandle, link, open, readdir, rm, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { UnavailableError } from '../base/errors.ts'
+import { makeDirectories } from './directories.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { directoryError, fileError, systemCode } from './file-errors.ts'
 import {
@@ -51,7 +42,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     const incoming = join(directory, incomingName)
     try {
       await rm(incoming, { recursive: true, force: true })
-      await mkdir(incoming, { recursive: true })
+      await makeDirectories(incoming)
       await syncDirectory(directory)
       await syncDirectory(dirname(directory))
     } catch (error) {
@@ -170,7 +161,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     if (directory === this.#directory || this.#knownDirectories.has(directory)) return
     const parent = dirname(directory)
     await this.#makeDirectory(parent)
-    await mkdir(directory, { recursive: true })
+    await makeDirectories(directory)
     await this.#syncDirectory(parent)
     this.#knownDirectories.add(directory)
   }

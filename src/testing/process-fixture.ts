@@ -24,6 +24,7 @@ export function sh(script: string): Transform {
 export interface Ran extends RunResult {
   readonly stdout: readonly string[]
   readonly stderr: readonly string[]
+  readonly leftOutCount: number
 }
 
 export async function runIn(
@@ -31,10 +32,13 @@ export async function runIn(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Ran> {
   const lines: LogLine[] = []
-  const result = await slot.run({ environment, onLine: (line) => lines.push(line) }, never)
+  let leftOutCount = 0
+  const onLeftOut = (lineCount: number): void => void (leftOutCount += lineCount)
+  const onLine = (line: LogLine): void => void lines.push(line)
+  const result = await slot.run({ environment, onLine, onLeftOut }, never)
   const textsOf = (stream: string): readonly string[] =>
     lines.filter((line) => line.stream === stream).map((line) => line.text)
-  return { ...result, stdout: textsOf('stdout'), stderr: textsOf('stderr') }
+  return { ...result, stdout: textsOf('stdout'), stderr: textsOf('stderr'), leftOutCount }
 }
 
 /** All that is below a directory but the directories right in it. */
@@ -80,7 +84,7 @@ export function serverScript(
     const signal = new AbortController().signal
     await using slot = await executor.openSlot(${JSON.stringify(what)}, signal)
     const onLine = (line) => console.log(line.text)
-    const { exitCode } = await slot.run({ environment: {}, onLine }, signal)
+    const { exitCode } = await slot.run({ environment: {}, onLine, onLeftOut: () => {} }, signal)
     await slot.reset()
     console.log(executor.isolation, exitCode)
   `

@@ -71,6 +71,7 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
       members,
       environment: { PACH_JOB_ID: 'job' },
       onLine: more.onLine ?? (() => {}),
+      onLeftOut: () => {},
       turn,
       signal: more.signal ?? never,
     })
@@ -135,7 +136,14 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
 
   test('a program that does not exist is refused by name: no datum could succeed', async () => {
     await using worker = await workers.open({ ...sh(''), command: ['no-such-program'] }, never)
-    const work = { members: [], environment: {}, onLine: () => {}, turn, signal: never }
+    const work = {
+      members: [],
+      environment: {},
+      onLine: () => {},
+      onLeftOut: () => {},
+      turn,
+      signal: never,
+    }
     await expect(worker.process(work)).rejects.toThrow(/"no-such-program" was not found/)
   })
 
@@ -157,6 +165,7 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
         members: [given],
         environment: {},
         onLine: (line) => lines.push(line.text),
+        onLeftOut: () => {},
         turn,
         signal: never,
       })
@@ -171,7 +180,14 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
     const lists: (string | undefined)[] = []
     for (const path of ['/a/b/c/f', '/a/x/f', '/f', '/a/b']) {
       const given = await member('in', path, 'text')
-      const work = { members: [given], environment: {}, onLine: () => {}, turn, signal: never }
+      const work = {
+        members: [given],
+        environment: {},
+        onLine: () => {},
+        onLeftOut: () => {},
+        turn,
+        signal: never,
+      }
       const text = await textAt(await worker.process(work), '/list')
       lists.push(text?.trim().split('\n').toSorted().join(' '))
     }

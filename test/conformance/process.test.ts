@@ -1,11 +1,11 @@
-import { execFile } from 'node:child_process'
-import { mkdir, truncate, writeFile } from 'node:fs/promises'
+import { execFile, spawnSync } from 'node:child_process'
+import { mkdir, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
-import { type ChildExit, ChildPachd } from '../harness/child-pachd.ts'
+import { type ChildExit, ChildPachd, pachdProgram } from '../harness/child-pachd.ts'
 import { refused } from '../harness/expectations.ts'
 import { commitFiles, commitOf, fileOf, getText, putFile } from '../harness/files.ts'
 import { TestClient } from '../harness/test-pachd.ts'
@@ -120,12 +120,51 @@ describe('what it refuses to start on', () => {
     expect((await run('ls', ['-A', root])).stdout).toBe('thesis.tex\n')
   })
 
+  test('a root below a link that leads nowhere', async () => {
+    const link = directory.join('link')
+    await symlink(directory.join('nowhere'), link)
+    const { code, err } = await failToStart(argsFor(join(link, 'data')))
+    expect(code).toBe(1)
+    expect(err).toContain('a link above leads nowhere')
+  })
+
   test('a root that is a file', async () => {
     const root = directory.join('file')
     await writeFile(root, '')
     const { code, err } = await failToStart(argsFor(root))
     expect(code).toBe(1)
     expect(err).toContain('there is a file in its way')
+  })
+
+  test('a root in a file system that takes no directories', async () => {
+    const { code, err } = await failToStart(argsFor('/proc/pachyderm'))
+    expect(code).toBe(1)
+    expect(err).toBe(
+      'pachd: /proc/pachyderm: no directory can be made in /proc; choose a place on a disk\n',
+    )
+  })
+
+  test('a root on a disk that is mounted read-only', async (context) => {
+    const disk = directory.join('read-only')
+    await mkdir(disk)
+    // A mount of its own, where this machine lets us have one.
+    const inMount = (script: string): readonly string[] => [
+      '--map-root-user',
+      '--mount',
+      'sh',
+      '-c',
+      `mount -t tmpfs -o ro none "$0" && ${script}`,
+      disk,
+    ]
+    if (spawnSync('unshare', inMount('true')).status !== 0) {
+      context.skip('this machine lets us mount nothing')
+      return
+    }
+    const root = join(disk, 'a', 'b')
+    const start = run('unshare', [...inMount('exec "$@"'), pachdProgram, ...argsFor(root)])
+    await expect(start).rejects.toThrow(
+      `pachd: data directory ${root}: its disk is mounted read-only\n`,
+    )
   })
 
   // The version file of docs/formats/data-directory.md.

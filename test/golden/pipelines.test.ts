@@ -21,7 +21,7 @@ const upper = {
 
 const pairs = {
   pipeline: { name: 'pairs' },
-  transform: { cmd: ['false'] },
+  transform: { image: 'tools:1', cmd: ['false'] },
   input: {
     cross: [{ atom: { repo: 'words', glob: '/' } }, { atom: { repo: 'upper', glob: '/*' } }],
   },

@@ -9,7 +9,7 @@ export interface ChildExit {
   readonly err: string
 }
 
-const program = fileURLToPath(new URL('../../bin/pachd', import.meta.url))
+export const pachdProgram: string = fileURLToPath(new URL('../../bin/pachd', import.meta.url))
 const readyPattern = /^pachd is ready on .*:(\d+), data in (.*)$/m
 
 /** `bin/pachd` as a process of its own; disposing kills it if it still runs. */
@@ -23,7 +23,7 @@ export class ChildPachd implements AsyncDisposable {
     args: readonly string[],
     options: { readonly environment?: Readonly<Record<string, string>> } = {},
   ) {
-    this.#child = spawn(program, args, {
+    this.#child = spawn(pachdProgram, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.environment },
     })

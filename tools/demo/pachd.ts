@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 const readyPattern = /^pachd is ready on (.*:\d+), data in /m
 const infoLine = /^\S+ info /
@@ -29,7 +29,9 @@ export class Pachd implements AsyncDisposable {
     readonly address: string
     readonly onWarning: (line: string) => void
   }): Promise<Pachd> {
-    const args = ['--root', options.root, '--address', options.address]
+    // The demonstration's code runs on the Node that runs this, for the system may have an older one.
+    const programs = ['--program-path', dirname(process.execPath)]
+    const args = ['--root', options.root, '--address', options.address, ...programs]
     const child = spawn(join(options.project, 'bin/pachd'), args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,

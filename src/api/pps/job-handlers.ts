@@ -11,12 +11,13 @@ import type { DatumInfoSchema } from '../../gen/pps_pb.ts'
 /** The most datums that fit in the one message of pps.API.ListDatum. */
 const listedDatumCountMax = 50_000
 
-export function jobHandlers({ jobs, logs }: Processing): ServiceHandlers<typeof API> {
+export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers<typeof API> {
   return {
     async inspectJob({ job: name, blockState }, { signal }) {
       const id = requireJob(name)
       const job = blockState ? await jobs.waitForEnd(id, signal) : await jobs.inspect(id)
-      return jobInfoMessage(job, await jobs.specOf(job))
+      const workers = job.state === 'running' ? active.of(job.id) : []
+      return jobInfoMessage(job, await jobs.specOf(job), workers)
     },
 
     async listJob({ pipeline, inputCommit }) {

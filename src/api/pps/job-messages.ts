@@ -7,7 +7,9 @@ import {
   type JobInfoSchema,
   type LogMessageSchema,
   type ProcessStatsSchema,
+  type WorkerStatusSchema,
 } from '../../gen/pps_pb.ts'
+import type { WorkerActivity } from '../../pipelines/active-workers.ts'
 import type { DatumMember } from '../../pipelines/datums.ts'
 import type { JobLogLine } from '../../pipelines/job-logs.ts'
 import type { JobRecord, ProcessStats } from '../../pipelines/job-records.ts'
@@ -44,6 +46,7 @@ const datumStateCodes: Readonly<Record<DatumState, DatumStateCode>> = {
 export function jobInfoMessage(
   job: JobRecord,
   spec: PipelineSpec | undefined,
+  workers: readonly WorkerActivity[] = [],
 ): MessageInitShape<typeof JobInfoSchema> {
   const parallelismSpec = spec && parallelismMessage(spec)
   return {
@@ -63,6 +66,7 @@ export function jobInfoMessage(
     dataSkipped: BigInt(job.counts.skipped),
     dataFailed: BigInt(job.counts.failed),
     stats: statsMessage(job.stats),
+    workerStatus: workers.map(workerStatusMessage),
     newBranch: {
       name: job.trigger.branch,
       head: commitMessage(job.trigger.repo, job.trigger.commit),
@@ -83,6 +87,17 @@ export function jobInfoMessage(
   }
 }
 
+function workerStatusMessage(worker: WorkerActivity): MessageInitShape<typeof WorkerStatusSchema> {
+  return {
+    workerId: worker.id,
+    jobId: worker.job,
+    data: worker.members.map(inputFileMessage),
+    started: timestampOf(worker.startedAt),
+    stats: statsMessage(worker.stats),
+    queueSize: BigInt(worker.queueSize),
+  }
+}
+
 export function statsMessage(stats: ProcessStats): MessageInitShape<typeof ProcessStatsSchema> {
   return {
     downloadTime: durationOf(stats.downloadMs),
@@ -99,7 +114,10 @@ export function durationOf(ms: number): Omit<Duration, '$typeName' | '$unknown'>
   return { seconds: BigInt(seconds), nanos }
 }
 
-/** `job`: the job in which the datum is shown. Clients need every part of `pfs_state`. */
+/**
+ * `job`: the job in which the datum is shown. Clients need every part of `pfs_state`; there is a
+ * commit only when the job has succeeded.
+ */
 export function datumInfoMessage(
   datum: DatumInfo,
   job: JobRecord,
@@ -108,7 +126,10 @@ export function datumInfoMessage(
     datum: { id: datum.key, job: { id: datum.job } },
     state: datumStateCodes[datum.state],
     stats: datum.stats === undefined ? {} : statsMessage(datum.stats),
-    pfsState: { commit: commitMessage(job.outputRepo, job.outputCommit), path: '' },
+    pfsState: {
+      commit: commitMessage(job.outputRepo, job.state === 'success' ? job.outputCommit : ''),
+      path: '',
+    },
     data: datum.members.map(inputFileMessage),
     reason: datum.reason,
   }

@@ -78,9 +78,13 @@ function detailText(info: DatumInfo): string {
   ]
   const shape = { cellWidthMin: 10, gap: 3 }
   const { commit, path = '' } = pfsState ?? {}
+  // The job has no output commit, or none yet.
+  if (commit === undefined || commit.id === '') {
+    return `${tableText(rows, shape)}${inputLines(info.data)}`
+  }
   const files = [
     ['  REPO', 'COMMIT', 'PATH'],
-    [`  ${commit?.repo?.name ?? ''}`, commit?.id ?? '', path],
+    [`  ${commit.repo?.name ?? ''}`, commit.id, path],
   ]
   return `${tableText(rows, shape)}\nPFS State:\n${tableText(files, shape)}${inputLines(info.data)}`
 }

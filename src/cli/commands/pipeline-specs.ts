@@ -19,7 +19,7 @@ interface Overrides {
 }
 
 async function apply(context: CommandContext, { update, reprocess }: Overrides): Promise<void> {
-  const { flags, out } = context
+  const { flags, out, err } = context
   if (flags.isOn('push-images')) {
     throw new UnimplementedError(
       '--push-images is not there yet: push the image with docker push, and name it in the spec',
@@ -36,6 +36,10 @@ async function apply(context: CommandContext, { update, reprocess }: Overrides):
       request.reprocess = reprocess === true
     }
     await pps.createPipeline(request)
+    const { notices } = await pps.inspectPipeline({
+      pipeline: { name: request.pipeline?.name ?? '' },
+    })
+    for (const notice of notices) await err.line(`Notice: ${notice}`)
   }
 }
 
@@ -45,7 +49,15 @@ async function readSource({ input, out }: CommandContext, source: string): Promi
     return input.text()
   }
   if (/^https?:\/\//.test(source)) return fetchText(source)
-  return readFile(source, 'utf8')
+  try {
+    return await readFile(source, 'utf8')
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EISDIR')) throw error
+    throw new InvalidArgumentError(
+      `${source} is a directory: name a file with specs, or - for standard input`,
+      { cause: error },
+    )
+  }
 }
 
 async function fetchText(url: string): Promise<string> {

@@ -1,6 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
+import { join } from 'node:path'
 import { concatBytes, type ByteStream } from '../../base/bytes.ts'
+import { InvalidArgumentError } from '../../base/errors.ts'
 import type { Progress } from '../printing/progress.ts'
 
 /** What is smaller is written at once, which for many small files is several times as fast. */
@@ -32,6 +34,12 @@ export async function storeFile(
     }
     if (file === undefined) writeFileSync(path, concatBytes(held))
     else if (held.length > 0) await file.writeFile(concatBytes(held))
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EISDIR')) throw error
+    throw new InvalidArgumentError(
+      `${path} is a directory: name the file to be made, as in ${join(path, 'NAME')}`,
+      { cause: error },
+    )
   } finally {
     await file?.close()
   }

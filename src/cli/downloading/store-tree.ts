@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type { FileRef } from '../../base/file-refs.ts'
@@ -11,6 +10,7 @@ import { Progress } from '../printing/progress.ts'
 import { filesClient, streamOrElse } from '../own-clients.ts'
 import { pfsClient } from '../pfs-client.ts'
 import { storeFile } from './store-file.ts'
+import { makeTargetDirectory } from './target-directory.ts'
 
 /** A subtree of a commit, and where to store it. */
 export interface TreeRequest {
@@ -50,7 +50,7 @@ async function* filesBelow(
   { commit, path }: FileRef,
   target: string,
 ): AsyncGenerator<Found> {
-  await mkdir(target, { recursive: true })
+  makeTargetDirectory(target)
   const file = fileOf(commit.repo, commit.id, path)
   const batches = streamOrElse<{ readonly fileInfo: readonly FileInfo[] }>(
     filesClient(context).listFiles({ file }),

@@ -3,6 +3,7 @@ import { type CreatePipelineRequest, CreatePipelineRequestSchema } from '../../g
 import { jsonDocuments, JsonSyntaxError, placeText } from './json-documents.ts'
 import { messageFromJson } from './json-messages.ts'
 
+const inputKinds: ReadonlySet<string> = new Set(['atom', 'cross', 'union', 'cron'])
 const yamlStart = /^(?:#.*\n|---.*\n|\s)*\w+:(?:\s|$)/
 const notYaml = '; this looks like YAML: a spec is JSON'
 
@@ -23,7 +24,11 @@ export function* parsePipelineSpecs(text: string): Generator<CreatePipelineReque
         return
       }
       place = ` (spec ${count}, which begins at ${placeText(text, next.value.offset)})`
-      yield messageFromJson(CreatePipelineRequestSchema, next.value.value, 'a spec')
+      const { value } = next.value
+      if (typeof value === 'object' && value !== null && 'input' in value) {
+        refuseSeveralKinds(value.input, 'input')
+      }
+      yield messageFromJson(CreatePipelineRequestSchema, value, 'a spec')
     } catch (error) {
       if (!(error instanceof InvalidArgumentError)) throw error
       if (error instanceof JsonSyntaxError) place = yamlStart.test(text) ? notYaml : ''
@@ -31,5 +36,24 @@ export function* parsePipelineSpecs(text: string): Generator<CreatePipelineReque
         cause: error,
       })
     }
+  }
+}
+
+/**
+ * Refuses an input that is of two kinds. The server cannot see an empty list, so that this is for us
+ * to find. What is malformed otherwise is left to whoever reads the message.
+ */
+function refuseSeveralKinds(input: unknown, path: string): void {
+  if (typeof input !== 'object' || input === null) return
+  const given = Object.entries(input).filter(([, item]) => item !== null)
+  const kinds = given.flatMap(([name]) => (inputKinds.has(name) ? [name] : []))
+  if (kinds.length > 1) {
+    throw new InvalidArgumentError(
+      `multiple input types set: ${path} has ${kinds.join(' and ')}, and an input is one of atom, cross and union`,
+    )
+  }
+  for (const [name, members] of given) {
+    if ((name !== 'cross' && name !== 'union') || !Array.isArray(members)) continue
+    members.forEach((member, index) => refuseSeveralKinds(member, `${path}.${name}[${index}]`))
   }
 }

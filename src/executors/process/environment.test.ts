@@ -32,6 +32,8 @@ test('a program finds exactly the environment that was meant, whatever is in it'
     'my-input_COMMIT',
     'x.y',
     'é',
+    '-',
+    '-u',
   )
   fc.assert(
     fc.property(fc.dictionary(fc.oneof(name, ordinary), text, { maxKeys: 6 }), (variables) => {

@@ -65,7 +65,7 @@ export function environmentScript(environment: Readonly<Record<string, string>>)
     if (canExport(name)) script += `export ${name}=${shellQuoted(value)}\n`
     else others += ` ${shellQuoted(`${name}=${value}`)}`
   }
-  return others === '' ? script : `${script}set -- /usr/bin/env${others} "$@"\n`
+  return others === '' ? script : `${script}set -- /usr/bin/env --${others} "$@"\n`
 }
 
 /** One shell word that stands for exactly `text`. */

@@ -1,47 +1,59 @@
 import type { Clock } from '../../base/clock.ts'
-import type { LogLine } from '../../pipelines/executor.ts'
+import type { DatumRun, LogLine } from '../../pipelines/executor.ts'
+import { lineOverheadBytes, OutputTail } from './output-tail.ts'
 
 /** A longer line is cut into several. */
 export const lineBytesMax: number = 64 * 1024
+/** Of output that is too much, the last so many bytes of a stream are looked at. */
+const tailBytesMax = 512 * 1024
+/** After this long as much again is looked at line by line. */
+const budgetWindowMs = 10_000
 
 const newlineByte = 0x0a
 const lossyDecoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
-/** What may still be kept of one datum's output, both streams together. */
+/**
+ * How much of one stream of a datum's output is looked at line by line, at once when it comes: so much in each window of time, for lines cost much more than bytes.
+ */
 export class OutputBudget {
   readonly #bytesMax: number
+  readonly #clock: Clock
   #bytesLeft: number
-  #noticeGiven = false
+  #sinceMs: number
 
-  constructor(bytesMax: number) {
+  constructor(bytesMax: number, clock: Clock) {
     this.#bytesMax = bytesMax
+    this.#clock = clock
     this.#bytesLeft = bytesMax
+    this.#sinceMs = clock.monotonicMs()
   }
 
-  /** True when `bytes` more may be kept. */
-  take(bytes: number): boolean {
+  take(bytes: number): void {
     this.#bytesLeft -= bytes
-    return this.#bytesLeft >= 0
   }
 
-  /** The line to keep instead of what is left out; once. */
-  takeNotice(): string | undefined {
-    if (this.#noticeGiven) return undefined
-    this.#noticeGiven = true
-    return `[the output of this datum beyond ${this.#bytesMax} bytes is not kept]`
+  isSpent(): boolean {
+    if (this.#bytesLeft > 0) return false
+    const nowMs = this.#clock.monotonicMs()
+    if (nowMs - this.#sinceMs < budgetWindowMs) return true
+    this.#sinceMs = nowMs
+    this.#bytesLeft = this.#bytesMax
+    return false
   }
 }
 
-interface Reading {
+type Receiver = Pick<DatumRun, 'onLine' | 'onLeftOut'>
+
+interface Reading extends Receiver {
   readonly marker: Buffer
   readonly budget: OutputBudget
-  readonly onLine: (line: LogLine) => void
   readonly end: () => void
 }
 
 /**
  * Cuts one output stream into lines while it comes, and finds its end: a marker that nobody but the
- * runner knows, at the end of a line. Whatever comes while no datum is read is dropped.
+ * runner knows, at the end of a line. Whatever comes while no datum is read is dropped. While the
+ * budget is spent, only the last lines are looked at, once there is budget again or the end has come.
  */
 export class OutputLines {
   readonly #stream: LogLine['stream']
@@ -49,44 +61,95 @@ export class OutputLines {
   #reading: Reading | undefined
   #parts: Buffer[] = []
   #partsBytes = 0
+  /** While the budget is spent. */
+  #tail: OutputTail | undefined
 
   constructor(stream: LogLine['stream'], clock: Clock) {
     this.#stream = stream
     this.#clock = clock
   }
 
-  /** Hands on lines until `marker` comes. What `onLine` throws rejects. */
-  read(marker: string, budget: OutputBudget, onLine: (line: LogLine) => void): Promise<void> {
+  /** Hands on lines until `marker` comes. What the receiver throws rejects. */
+  read(marker: string, budget: OutputBudget, { onLine, onLeftOut }: Receiver): Promise<void> {
     return new Promise<void>((resolve, reject) => {
-      this.#forget()
-      this.#reading = {
-        marker: Buffer.from(marker),
-        budget,
-        onLine: (line) => {
+      const guarded =
+        <Value>(receive: (value: Value) => void) =>
+        (value: Value): void => {
           try {
-            onLine(line)
+            receive(value)
           } catch (error) {
             reject(error instanceof Error ? error : new Error(String(error)))
           }
-        },
+        }
+      this.#forget()
+      this.#tail = undefined
+      this.#reading = {
+        marker: Buffer.from(marker),
+        budget,
+        onLine: guarded(onLine),
+        onLeftOut: guarded(onLeftOut),
         end: resolve,
       }
     })
   }
 
   /** Takes what the stream brought. */
-  push(chunk: Buffer): void {
+  push(bytes: Buffer): void {
     let start = 0
-    while (this.#reading !== undefined) {
-      const end = chunk.indexOf(newlineByte, start)
-      this.#add(chunk.subarray(start, end < 0 ? chunk.length : end))
-      if (end < 0) {
-        this.#cutLong(this.#reading, this.#reading.marker.length)
+    while (this.#reading !== undefined && start < bytes.length) {
+      if (this.#tail !== undefined) {
+        this.#pushBlock(this.#reading, this.#tail, bytes.subarray(start))
         return
       }
-      this.#endLine(this.#reading)
+      if (this.#reading.budget.isSpent()) this.#tail = new OutputTail(tailBytesMax)
+      else start = this.#pushLine(this.#reading, bytes, start)
+    }
+  }
+
+  /** Takes up to the next newline; returns where the rest begins. */
+  #pushLine(reading: Reading, bytes: Buffer, start: number): number {
+    const end = bytes.indexOf(newlineByte, start)
+    this.#add(bytes.subarray(start, end < 0 ? bytes.length : end))
+    if (end >= 0) this.#endLine(reading)
+    else this.#cutLong(reading, reading.marker.length)
+    return end < 0 ? bytes.length : end + 1
+  }
+
+  /** Looks for the marker only. As many bytes as it has are held back, lest it be cut. */
+  #pushBlock(reading: Reading, tail: OutputTail, bytes: Buffer): void {
+    const { marker } = reading
+    this.#add(bytes)
+    const block = this.#joined()
+    this.#forget()
+    const markerStart = block.indexOf(Buffer.concat([marker, Buffer.of(newlineByte)]))
+    if (markerStart >= 0) {
+      tail.push(block.subarray(0, markerStart))
+      this.#reading = undefined
+      this.#emitTail(reading, tail)
+      if (this.#partsBytes > 0) this.#emitLong(reading, this.#joined())
+      this.#forget()
+      reading.end()
+      return
+    }
+    const heldBytes = Math.min(marker.length, block.length)
+    const held = Buffer.from(block.subarray(block.length - heldBytes))
+    tail.push(block.subarray(0, block.length - heldBytes))
+    if (reading.budget.isSpent()) return this.#add(held)
+    this.#emitTail(reading, tail)
+    this.push(held)
+  }
+
+  /** Hands on the tail's last lines; an unfinished one stays for more to come. */
+  #emitTail(reading: Reading, tail: OutputTail): void {
+    const { bytes, leftOutCount } = tail.last()
+    this.#tail = undefined
+    if (leftOutCount > 0) reading.onLeftOut(leftOutCount)
+    let start = 0
+    for (let end = bytes.indexOf(newlineByte); end >= 0; end = bytes.indexOf(newlineByte, start)) {
+      this.#emitLong(reading, bytes.subarray(start, end))
       start = end + 1
     }
+    this.#add(bytes.subarray(start))
   }
 
   #add(part: Buffer): void {
@@ -134,9 +197,8 @@ export class OutputLines {
   }
 
   #emit(reading: Reading, text: Buffer): void {
-    const kept = reading.budget.take(text.length + 1)
-    const line = kept ? lossyDecoder.decode(text) : reading.budget.takeNotice()
-    if (line === undefined) return
+    reading.budget.take(text.length + lineOverheadBytes)
+    const line = lossyDecoder.decode(text)
     reading.onLine({ at: this.#clock.now(), stream: this.#stream, text: line })
   }
 

@@ -62,10 +62,11 @@ export class PlainSlot implements Slot {
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     const nonce = newHexId(this.#options.random)
-    const budget = new OutputBudget(this.#options.outputBytesMax)
+    const budget = (): OutputBudget =>
+      new OutputBudget(this.#options.outputBytesMax, this.#options.clock)
     const ends = Promise.all([
-      this.#stdout.read(nonce, budget, run.onLine),
-      this.#stderr.read(nonce, budget, run.onLine),
+      this.#stdout.read(nonce, budget(), run),
+      this.#stderr.read(nonce, budget(), run),
     ])
     // Awaited below; until then a line that `onLine` refuses is no unhandled rejection.
     ends.catch(() => {})

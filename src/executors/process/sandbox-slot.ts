@@ -84,7 +84,7 @@ export class SandboxSlot implements Slot {
   }
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
-    const { transform, programPath, outputBytesMax, random } = this.#options
+    const { transform, programPath, outputBytesMax, clock, random } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     const environment = userEnvironment(
       { programPath, pfsPath: this.pfsPath, homeDirectory: '/tmp' },
@@ -93,14 +93,14 @@ export class SandboxSlot implements Slot {
     )
     this.#environmentFile.write(environment)
     const nonce = newHexId(random)
-    const budget = new OutputBudget(outputBytesMax)
+    const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => this.#sandbox.kill()
     signal.addEventListener('abort', abort, { once: true })
     try {
       const [answer] = await Promise.all([
         this.#sandbox.run(nonce),
-        this.#stdout.read(nonce, budget, run.onLine),
-        this.#stderr.read(nonce, budget, run.onLine),
+        this.#stdout.read(nonce, budget(), run),
+        this.#stderr.read(nonce, budget(), run),
       ])
       if (answer.kind === 'missing') throw programMissingError(transform)
       if (answer.kind === 'unstartable') throw programUnstartableError(transform)

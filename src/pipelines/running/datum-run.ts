@@ -2,12 +2,13 @@ import { CancelledError, DomainError } from '../../base/errors.ts'
 import type { TreeEntry } from '../../storage/file-trees.ts'
 import { equalBytes } from '../../base/bytes.ts'
 import { encodeLog } from '../datum-logs.ts'
+import type { WorkerActivity } from '../active-workers.ts'
 import type { DatumRecord } from '../datum-sets.ts'
 import type { DatumFailure, DatumResult } from '../datum-results.ts'
 import type { DatumMember } from '../datums.ts'
 import type { DatumOutcome, WorkMember } from '../datum-worker.ts'
 import { atomsOf } from '../inputs.ts'
-import { noStats } from '../job-records.ts'
+import { addStats, noStats, type ProcessStats } from '../job-records.ts'
 import type { JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
 import type { Turns } from './turns.ts'
@@ -29,6 +30,13 @@ export interface JobWorkers {
   readonly turns: Turns
 }
 
+/** What processes one datum after the other. */
+export interface JobWorker extends JobWorkers {
+  readonly id: string
+  /** Of the datums that it has processed for this job. */
+  stats: ProcessStats
+}
+
 /**
  * Processes one datum to its end: user code that fails is tried again as in 1.5, our own failures
  * with growing pauses.
@@ -38,19 +46,29 @@ export interface JobWorkers {
 export async function runDatum(
   ports: RunPorts,
   plan: JobPlan,
-  workers: JobWorkers,
+  worker: JobWorker,
   datum: DatumRecord,
   signal: AbortSignal,
 ): Promise<DatumEnd> {
   const { job } = plan
+  const activity: WorkerActivity = {
+    id: worker.id,
+    job: job.id,
+    members: datum.members,
+    startedAt: ports.clock.now(),
+    stats: worker.stats,
+    queueSize: 1,
+  }
+  using _ = ports.active.begin(activity)
   const common = { datum: datum.key, members: datum.members, job: job.id }
   const log = ports.logs.open(job.id, datum.key)
   let userFailures = 0
   let internalFailures = 0
   try {
     for (;;) {
-      const attempt = await attemptDatum(ports, plan, workers, datum, signal)
+      const attempt = await attemptDatum(ports, plan, { worker, activity }, datum, signal)
       const stats = 'stats' in attempt ? attempt.stats : noStats
+      worker.stats = addStats(worker.stats, stats)
       const end = { ...common, stats, finishedAt: ports.clock.now(), log: encodeLog(log.lines()) }
       if (attempt.kind === 'success') {
         return { kind: 'result', result: { ...end, output: attempt.output } }
@@ -76,18 +94,23 @@ type Attempt = DatumOutcome | { readonly kind: 'internal' | 'hopeless'; readonly
 async function attemptDatum(
   ports: RunPorts,
   plan: JobPlan,
-  { pool, turns }: JobWorkers,
+  { worker, activity }: { readonly worker: JobWorker; readonly activity: WorkerActivity },
   datum: DatumRecord,
   signal: AbortSignal,
 ): Promise<Attempt> {
   const log = ports.logs.of(plan.job.id).get(datum.key)
   try {
-    await using lease = await pool.lease(plan.spec.transform, signal)
+    await using lease = await worker.pool.lease(plan.spec.transform, signal)
     return await lease.process({
       members: await membersOf(ports, plan, datum.members),
       environment: environmentOf(plan, datum),
       onLine: (line) => log?.add(line),
-      turn: () => turns.take(),
+      onLeftOut: (lineCount) => log?.leaveOut(lineCount),
+      turn: async () => {
+        const turn = await worker.turns.take()
+        activity.queueSize = 0
+        return turn
+      },
       signal,
     })
   } catch (error) {

@@ -2,19 +2,19 @@ import { assert } from '../../base/errors.ts'
 import type { MapDifference } from '../../storage/prolly-map.ts'
 import { findBranch, setHead } from '../../versioning/branches.ts'
 import { findCommit, insertFinishedCommit } from '../../versioning/commit-records.ts'
-import { findRepo } from '../../versioning/repos.ts'
 import { decodeDatum, type DatumRecord } from '../datum-sets.ts'
 import { firstFailure } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
 import { atomsOf, type Input } from '../inputs.ts'
-import { findJob, setJobState, type JobRecord } from '../job-records.ts'
+import { findJob, noStats, setJobState, type JobRecord } from '../job-records.ts'
 import { OutputClashError, OutputMerge, type Output, type OutputChange } from '../outputs.ts'
 import type { Parallelism } from '../specs.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
-import { type JobWorkers, runDatum } from './datum-run.ts'
+import { type JobWorker, runDatum } from './datum-run.ts'
 import { changesOf, planJob, type JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
-import { ResultRecorder } from './result-recorder.ts'
+import { whatIsGone } from './lost-data.ts'
+import { ResultRecorder, type Tally } from './result-recorder.ts'
 import { Turns } from './turns.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
@@ -85,20 +85,23 @@ async function processDatums(
     if (after !== undefined) changedCount += 1
   }
   recorder.tally.skipped = plan.datumCount - changedCount
-  const datums = pendingDatums(ports, plan, recorder)
+  const inFlight = new Set<DatumKey>()
+  const datums = pendingDatums(ports, plan, recorder, inFlight)
   // The first error stops the other slots, too; it is the one that is thrown.
   const failed = new AbortController()
   const stop = AbortSignal.any([signal, failed.signal])
   let hopeless = false
   const runningMax = slotCount(ports, plan.spec.parallelism)
   const workers = { pool, turns: new Turns(runningMax) }
-  const slots = Array.from({ length: runningMax + preparingMax }, async () => {
+  const slots = Array.from({ length: runningMax + preparingMax }, async (_, index) => {
+    const worker = { ...workers, id: `${plan.spec.name}-${index}`, stats: noStats }
     try {
       for (;;) {
         if (stop.aborted || hopeless) return
         const next = await datums.next()
         if (next.done === true) return
-        hopeless ||= await processDatum(ports, plan, { workers, recorder }, next.value, stop)
+        const parts = { worker, recorder, inFlight }
+        hopeless ||= await processDatum(ports, plan, parts, next.value, stop)
       }
     } catch (error) {
       failed.abort()
@@ -114,37 +117,54 @@ async function processDatums(
 async function processDatum(
   ports: RunPorts,
   plan: JobPlan,
-  { workers, recorder }: { readonly workers: JobWorkers; readonly recorder: ResultRecorder },
+  parts: {
+    readonly worker: JobWorker
+    readonly recorder: ResultRecorder
+    readonly inFlight: Set<DatumKey>
+  },
   datum: DatumRecord,
   stop: AbortSignal,
 ): Promise<boolean> {
   // What the datum stores stays until its result is recorded.
   using held = new DisposableStack()
   const lease = held.use(ports.leases.begin())
-  const end = await runDatum(ports, plan, workers, datum, stop)
+  const end = await runDatum(ports, plan, parts.worker, datum, stop)
   held.move()
-  await recorder.add(end, lease)
+  const added = parts.recorder.add(end, lease)
+  parts.inFlight.delete(datum.key)
+  await added
   return end.kind === 'failure' && end.hopeless
 }
 
-/** Datums without a result, in order; those with one are counted. */
+/**
+ * Datums without a result, in order; those with one are counted. Each that is handed on is put into
+ * `inFlight`, for the caller to take out when the recorder has its end.
+ */
 async function* pendingDatums(
   ports: RunPorts,
   plan: JobPlan,
   recorder: ResultRecorder,
+  inFlight: Set<DatumKey>,
 ): AsyncGenerator<DatumRecord> {
   // Only where two branches of a union have one name can two places hold the same datum.
-  const seen = namesRepeat(plan.spec.input) ? new Set<DatumKey>() : undefined
+  const mayRepeat = namesRepeat(plan.spec.input)
   for await (const batch of inBatches(changesOf(ports, plan)())) {
     const datums = batch.flatMap(({ after }) => (after === undefined ? [] : [decodeDatum(after)]))
     const keys = datums.map(({ key }) => key)
-    const results = await ports.database.read((tx) => recorder.find(tx, keys))
+    // Those handed on that may have no end yet when it is looked for: few, however many there are.
+    const seen = new Set(mayRepeat ? inFlight : [])
+    const { results, failed } = await ports.database.read(async (tx) => ({
+      results: await recorder.find(tx, keys),
+      failed: mayRepeat ? await recorder.findFailed(tx, keys) : seen,
+    }))
     for (const datum of datums) {
-      const result = results.get(datum.key)
+      const { key } = datum
+      const result = results.get(key)
       if (result !== undefined) recorder.count(result)
-      else if (seen?.has(datum.key) === true) recorder.tally.skipped += 1
+      else if (mayRepeat && (seen.has(key) || failed.has(key))) recorder.tally.skipped += 1
       else {
-        seen?.add(datum.key)
+        if (mayRepeat) seen.add(key)
+        inFlight.add(key)
         yield datum
       }
     }
@@ -226,7 +246,7 @@ async function* outputChanges(
   }
 }
 
-type Reason = (tx: ReadTransaction, plan: JobPlan) => Promise<string>
+type Reason = (tx: ReadTransaction, plan: JobPlan, tally: Tally) => Promise<string>
 
 async function fail(
   ports: RunPorts,
@@ -239,7 +259,7 @@ async function fail(
   await ports.database.transact(async (tx) => {
     await recorder.writeRest(tx)
     if (!(await isCurrent(tx, plan))) return
-    const reason = await reasonOf(tx, plan)
+    const reason = await reasonOf(tx, plan, recorder.tally)
     await setJobState(tx, plan.job.id, { state: 'failure', reason, at })
   })
 }
@@ -250,13 +270,17 @@ async function isCurrent(tx: ReadTransaction, plan: JobPlan): Promise<boolean> {
   return job?.pipelineVersion === plan.job.pipelineVersion
 }
 
-async function failureReason(tx: ReadTransaction, plan: JobPlan): Promise<string> {
+async function failureReason(tx: ReadTransaction, plan: JobPlan, tally: Tally): Promise<string> {
   const failure = await firstFailure(tx, plan.job.id)
   if (failure === undefined) return ''
   const { first, count } = failure
   const paths = first.members.map(({ input, path }) => `${input}:${path || '/'}`).join(', ')
   const others = count === 1 ? '' : ` (and ${count - 1} more failed)`
-  return `datum ${first.datum} (${paths}) failed: ${first.reason}${others}`
+  const { processed, skipped, failed } = tally
+  const untriedCount = plan.datumCount - processed - skipped - failed
+  const untried =
+    untriedCount === 0 ? '' : ` (${untriedCount} more would fail so, and were not tried)`
+  return `datum ${first.datum} (${paths}) failed: ${first.reason}${others}${untried}`
 }
 
 async function clashReason(
@@ -287,7 +311,7 @@ async function succeed(
     if (!(await isCurrent(tx, plan))) return
     const gone = await whatIsGone(tx, job)
     if (gone !== undefined) {
-      await setJobState(tx, job.id, { state: 'failure', reason: `${gone} was deleted`, at })
+      await setJobState(tx, job.id, { state: 'failure', reason: gone, at })
       return
     }
     if (!(await setJobState(tx, job.id, { state: 'success', reason: '', at }))) return
@@ -310,15 +334,6 @@ async function succeed(
     const head = { repo: job.outputRepo, name: job.outputBranch, head: job.outputCommit }
     await setHead(tx, ports.onHeadReady, head)
   })
-}
-
-/** What the output would name or need, and was deleted while the job ran. */
-async function whatIsGone(tx: ReadTransaction, job: JobRecord): Promise<string | undefined> {
-  if ((await findRepo(tx, job.outputRepo)) === undefined) return `output repo ${job.outputRepo}`
-  for (const { repo, commit } of job.inputs) {
-    if ((await findCommit(tx, repo, commit)) === undefined) return `input commit ${repo}/${commit}`
-  }
-  return undefined
 }
 
 /** The head of the output branch, or the nearest finished commit before it. */

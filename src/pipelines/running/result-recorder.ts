@@ -1,7 +1,13 @@
 import { assert } from '../../base/errors.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import type { Lease } from '../../storage/leases.ts'
-import { findResults, insertFailure, insertResult, type ReusableResult } from '../datum-results.ts'
+import {
+  failuresAmong,
+  findResults,
+  insertFailure,
+  insertResult,
+  type ReusableResult,
+} from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
 import {
   addStats,
@@ -104,6 +110,15 @@ export class ResultRecorder implements Disposable {
     }
     for (const [datum, result] of await findResults(tx, datums)) found.set(datum, result)
     return found
+  }
+
+  /** Those of `datums` that this job has given up. */
+  async findFailed(
+    tx: ReadTransaction,
+    datums: readonly DatumKey[],
+  ): Promise<ReadonlySet<DatumKey>> {
+    const waiting = datums.filter((datum) => this.#waiting.get(datum)?.kind === 'failure')
+    return new Set([...waiting, ...(await failuresAmong(tx, this.#job.id, datums)).keys()])
   }
 
   /** Waits for what is being recorded; `writeRest` then writes what is left, with the job's end. */

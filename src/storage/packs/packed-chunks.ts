@@ -29,6 +29,8 @@ export interface PackedChunksOptions {
   /** Bound of the chunks kept in memory for reading. */
   readonly cacheBytes: number
   readonly faultPoint: FaultPoint
+  /** Is told of a chunk that cannot be read any more, each time that it is asked for. */
+  readonly onDataLoss: (id: ChunkId, error: DataLossError) => void
 }
 
 interface DraftState {
@@ -91,6 +93,9 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
       const bytes = await read
       if (bytes.length <= cachedChunkBytesMax) this.#cache.set(id, bytes)
       return bytes
+    } catch (error) {
+      if (error instanceof DataLossError) this.#options.onDataLoss(id, error)
+      throw error
     } finally {
       this.#reads.delete(id)
     }

@@ -67,12 +67,12 @@ export class SlotWorker implements DatumWorker {
   }
 
   async #run(
-    { turn, environment, onLine, signal }: DatumWork,
+    { turn, environment, onLine, onLeftOut, signal }: DatumWork,
     watch: Stopwatch,
   ): Promise<RunResult> {
     using held = new DisposableStack()
     held.use(await turn())
-    return await watch.process(() => this.#slot.run({ environment, onLine }, signal))
+    return await watch.process(() => this.#slot.run({ environment, onLine, onLeftOut }, signal))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,41 @@
+import type { Instant } from '../base/clock.ts'
+import type { JobId } from '../base/names.ts'
+import type { DatumMember } from './datums.ts'
+import type { ProcessStats } from './job-records.ts'
+
+/** A worker that has a datum. */
+export interface WorkerActivity {
+  readonly id: string
+  readonly job: JobId
+  readonly members: readonly DatumMember[]
+  /** When it took the datum. */
+  readonly startedAt: Instant
+  /** What the datums cost that it has processed for this job. */
+  readonly stats: ProcessStats
+  /** The datums that wait in it for their turn to run user code: 1, or 0 when it runs. */
+  queueSize: 0 | 1
+}
+
+/** Which workers have datums right now, by job. */
+export class ActiveWorkers {
+  readonly #jobs = new Map<JobId, Map<string, WorkerActivity>>()
+
+  /** Dispose of what comes when the datum has ended. */
+  begin(activity: WorkerActivity): Disposable {
+    const { job, id } = activity
+    const workers = this.#jobs.get(job) ?? new Map<string, WorkerActivity>()
+    this.#jobs.set(job, workers.set(id, activity))
+    return {
+      [Symbol.dispose]: () => {
+        workers.delete(id)
+        if (workers.size === 0) this.#jobs.delete(job)
+      },
+    }
+  }
+
+  /** By id. */
+  of(job: JobId): readonly WorkerActivity[] {
+    const workers = [...(this.#jobs.get(job)?.values() ?? [])]
+    return workers.toSorted((left, right) => left.id.localeCompare(right.id, 'en'))
+  }
+}
