@@ -89,6 +89,6 @@ async function clearDirectory(directory: string): Promise<void> {
       if (name.endsWith('.pack')) await rm(join(directory, name))
     }
   } catch (error) {
-    throw directoryError(error, `scratch directory ${directory}`)
+    throw directoryError(error, `scratch directory ${directory}`, directory)
   }
 }

@@ -1,4 +1,5 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { copyBytes } from '../../base/bytes.ts'
 import { assert, DataLossError } from '../../base/errors.ts'
 import type { ChunkId } from '../chunks.ts'
@@ -232,7 +233,7 @@ export class PackDraft {
         written += bytesWritten
       }
     } catch (error) {
-      throw fileError(error, `draft of a pack ${this.path}`)
+      throw fileError(error, `draft of a pack ${this.path}`, dirname(this.path))
     }
   }
 

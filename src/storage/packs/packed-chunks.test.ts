@@ -161,7 +161,9 @@ describe('a chunk store that cannot write', () => {
     const large = seededBytes(2, 500_000)
     const id = await parts.store.put(small)
     isFull = true
-    await expect(parts.store.put(large)).rejects.toThrow(ResourceExhaustedError)
+    await expect(parts.store.put(large)).rejects.toThrow(
+      `the disk of the data directory is full (at ${join(parts.directory, 'scratch')}): free some`,
+    )
     await expect(parts.store.flush()).rejects.toThrow(ResourceExhaustedError)
     await expect(parts.store.flush()).rejects.toThrow(ResourceExhaustedError)
     expect(Buffer.compare(await parts.store.get(id), small)).toBe(0)
