@@ -8,7 +8,7 @@ const keptBytesMax = 4 * 1024 * 1024
  * A stream that can be read again from its start, for as long as no more than 4 MiB of it have been
  * read. A read that was under way when its reader gave up is not lost to the next one.
  */
-export class Restartable implements AsyncDisposable {
+export class Restartable implements Disposable {
   readonly #source: AsyncIterator<Uint8Array>
   #kept: Promise<IteratorResult<Uint8Array>>[] | undefined = []
   #keptBytes = 0
@@ -35,9 +35,10 @@ export class Restartable implements AsyncDisposable {
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Does not wait: a read that is under way may be of a terminal at which nobody types. */
+  [Symbol.dispose](): void {
     this.#kept = undefined
-    await this.#source.return?.()
+    this.#source.return?.().catch(() => undefined) // nobody reads any more
   }
 
   async #read(index: number): Promise<IteratorResult<Uint8Array>> {

@@ -49,7 +49,7 @@ async function uploadOne(
 ): Promise<void> {
   if (source === '-') await out.line('Reading from stdin.')
   // A pipe cannot be opened again, so what was sent in vain is kept.
-  await using content = new Restartable(source === '-' ? input.bytes() : readSlices(source))
+  using content = new Restartable(source === '-' ? input.bytes() : readSlices(source))
   const put = { path, bytes: counted(content.bytes(), progress), overwrite }
   try {
     await putFiles(transport, { repo, id }, [put])
