@@ -159,6 +159,7 @@ export class Writes {
     flushed.catch(() => undefined) // awaited before anything is staged
     for (let attempt = 1; ; attempt += 1) {
       checkCancelled(signal)
+      const { generation } = this.#ports.leases
       const tree = await this.#openTrees.current(id, lease, signal)
       if (tree === undefined) {
         await this.#requireOpen(repo, id)
@@ -173,7 +174,10 @@ export class Writes {
       const write = { repo, name: id, call: 'put', after, columns } as const
       const result = await stageWrites(this.#ports, [write], signal)
       if (result.kind === 'outrun') continue
-      if (result.sequence === next.sequence) this.#openTrees.remember(id, next)
+      // What a row holds, nobody has flushed.
+      if (only === undefined && result.sequence === next.sequence) {
+        this.#openTrees.remember(id, next, generation)
+      }
       return
     }
   }
