@@ -54,7 +54,7 @@ const steps: readonly Step[] = [
     args: ['tools/generate.ts', '--check'],
     reproduce: 'npm run generate -- --check',
   },
-].filter(({ args }) => existsSync(args[0] ?? ''))
+]
 
 function run(
   args: readonly string[],
@@ -77,7 +77,11 @@ function run(
 
 async function runStep({ name, args, reproduce }: Step): Promise<Counts> {
   const startedAt = performance.now()
-  const { passed, output } = await run(args, 'pipe')
+  const [tool = ''] = args
+  // A check that cannot run has not passed.
+  const { passed, output } = existsSync(tool)
+    ? await run(args, 'pipe')
+    : { passed: false, output: `${tool} is missing; to install what is needed: npm ci` }
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
   console.log(`${passed ? 'passed' : 'FAILED'}  ${name} (${seconds} s)`)
   if (!passed) console.log(`${output.trimEnd()}\n\nTo see this again: ${reproduce}\n`)

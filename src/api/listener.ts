@@ -72,14 +72,20 @@ export class Listener implements AsyncDisposable {
    * @throws {InvalidArgumentError} when the host is not one of this machine.
    */
   static async open(options: ListenOptions, ports: GrpcServerPorts): Promise<Listener> {
-    const server = createServer(socketOptions)
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => reject(openError(options, error)))
-      server.listen({ port: options.port, ...(options.host && { host: options.host }) }, resolve)
-    })
+    const server = await listen(options)
     return new Listener(server, new GrpcServer(options.routes, ports), {
       ...options,
       clock: ports.clock,
+    })
+  }
+
+  /**
+   * Finds out whether the port could be opened, without keeping it. Throws as `open` does.
+   */
+  static async probe(options: Pick<ListenOptions, 'host' | 'port'>): Promise<void> {
+    const server = await listen(options)
+    await new Promise<void>((resolve) => {
+      server.close(() => resolve())
     })
   }
 
@@ -133,7 +139,20 @@ export class Listener implements AsyncDisposable {
   }
 }
 
-function openError(options: ListenOptions, error: NodeJS.ErrnoException): Error {
+async function listen(options: Pick<ListenOptions, 'host' | 'port'>): Promise<Server> {
+  const { host, port } = options
+  const server = createServer(socketOptions)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(openError(options, error)))
+    server.listen({ port, ...(host && { host }) }, resolve)
+  })
+  return server
+}
+
+function openError(
+  options: Pick<ListenOptions, 'host' | 'port'>,
+  error: NodeJS.ErrnoException,
+): Error {
   const where = `${options.host || 'all addresses'}, port ${options.port}`
   switch (error.code) {
     case 'EADDRINUSE':

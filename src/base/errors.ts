@@ -57,6 +57,18 @@ export class ResourceExhaustedError extends DomainError {
   readonly kind = 'resource-exhausted'
 }
 
+/** The disk that the server keeps its data on has no room left at `directory`. */
+export class DiskFullError extends ResourceExhaustedError {
+  override readonly name = 'DiskFullError'
+
+  constructor(directory: string, options?: ErrorOptions) {
+    super(
+      `the disk of the data directory is full (at ${directory}): free some space, or move the data directory to a larger disk`,
+      options,
+    )
+  }
+}
+
 /** Not reachable now: a server that is down, a port that is taken, a directory that is locked. */
 export class UnavailableError extends DomainError {
   override readonly name: string = 'UnavailableError'

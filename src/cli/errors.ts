@@ -1,4 +1,4 @@
-import { CancelledError, InvalidArgumentError } from '../base/errors.ts'
+import { CancelledError, FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
 
 /** The command line makes no sense: a flag, an argument or a command that is not there. */
 export class UsageError extends InvalidArgumentError {
@@ -10,6 +10,11 @@ export class UsageError extends InvalidArgumentError {
     super(message, options)
     this.showsUsage = options?.showsUsage ?? false
   }
+}
+
+/** A command failed with `cause`, and the commit that it had opened is still open. */
+export class LeftOpenError extends FailedPreconditionError {
+  override readonly name = 'LeftOpenError'
 }
 
 /** Whoever read the output has seen enough: `pachctl list-file … | head`. */

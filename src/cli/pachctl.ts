@@ -9,6 +9,7 @@ import { Input } from './input.ts'
 import { LazyTransport } from './lazy-transport.ts'
 import { Output } from './output.ts'
 import { parseCommand } from './parsing/command-line.ts'
+import { refuseReplaced } from './parsing/not-utf8.ts'
 
 /** The parts of a process that pachctl uses; each is asked for when it is needed. */
 export interface PachctlProcess {
@@ -27,7 +28,9 @@ export async function runPachctl(process: PachctlProcess): Promise<number> {
   const out = new Output(process.stdout)
   let command: CommandSpec | undefined
   try {
-    const [name, words] = splitWords(process.argv.slice(2))
+    const typed = process.argv.slice(2)
+    for (const word of typed) refuseReplaced(word, `argument ${JSON.stringify(word)}`)
+    const [name, words] = splitWords(typed)
     if (name === undefined || name === 'help') await out.write(await helpText(words))
     else {
       command = await findCommand(name)

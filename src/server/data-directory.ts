@@ -1,4 +1,4 @@
-import { open, readdir, readFile, rename } from 'node:fs/promises'
+import { open, readdir, readFile, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
@@ -49,7 +49,7 @@ export async function openDataDirectory(root: string, random: Random): Promise<D
     opened.use(await lockDirectory(root))
     known = await readStoreId(root)
   } catch (error) {
-    throw directoryError(error, `data directory ${root}`)
+    throw directoryError(error, `data directory ${root}`, root)
   }
   const store = { id: known ?? newHexId(random), isNew: known === undefined }
   const held = opened.move()
@@ -64,6 +64,12 @@ export async function openDataDirectory(root: string, random: Random): Promise<D
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+/** Whether a first start on `root` has ended, as far as can be told. Makes nothing. */
+export async function isDataDirectory(root: string): Promise<boolean> {
+  const version = await stat(join(root, versionName)).catch(() => undefined)
+  return version !== undefined
 }
 
 /** So that nobody's home directory is filled with ours by a mistyped flag. */
@@ -82,7 +88,7 @@ async function readStoreId(root: string): Promise<string | undefined> {
   const path = join(root, versionName)
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return undefined
-    throw directoryError(error, path)
+    throw directoryError(error, path, root)
   })
   if (text === undefined) return undefined
   const version = /^pachyderm-ts data directory ([1-9]\d{0,8})\n/.exec(text)?.[1]
@@ -113,6 +119,6 @@ async function writeVersion(root: string, storeId: string): Promise<void> {
     await using directory = await open(root, 'r')
     await directory.sync()
   } catch (error) {
-    throw directoryError(error, draft)
+    throw directoryError(error, draft, root)
   }
 }

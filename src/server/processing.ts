@@ -50,7 +50,7 @@ export async function openProcessing(ports: {
       random,
       ...(programPath !== undefined && { programPath: `${programPath}:${usualProgramPath}` }),
     }).catch((error: unknown) => {
-      throw directoryError(error, `sandbox directory ${slots}`)
+      throw directoryError(error, `sandbox directory ${slots}`, slots)
     }),
   )
   const processing = createProcessing({

@@ -37,7 +37,7 @@ import { startBackgroundTask } from './background-task.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { connectionCountMax } from './connection-count.ts'
-import { openDataDirectory } from './data-directory.ts'
+import { isDataDirectory, openDataDirectory } from './data-directory.ts'
 import { dataLossReport } from './data-loss-report.ts'
 import type { Log } from './log.ts'
 import { openProcessing } from './processing.ts'
@@ -92,6 +92,9 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const { clock, random, log, release } = ports
   const startedMs = clock.monotonicMs()
   await using opened = new AsyncDisposableStack()
+  // So that a port that is taken leaves nothing behind at a path that may be mistyped. A directory
+  // that is ours already is opened first: to whoever has it, that is the better answer.
+  if (!(await isDataDirectory(config.root))) await Listener.probe(config)
   const directory = opened.use(await openDataDirectory(config.root, random))
   const { store } = directory
   const database = opened.use(

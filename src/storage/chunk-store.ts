@@ -61,7 +61,7 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
     indexCacheBytes: options.indexCacheBytes ?? 16 * mib,
     locatedChunksMax: options.locatedChunksMax ?? 8_000_000,
   })
-  const common = { objects, database, scratchDirectory, faultPoint, sealed, recent }
+  const common = { objects, database, scratchDirectory, faultPoint, sealed, recent, leases }
   const retired = new RetiredPacks(common)
   const cacheBytes = options.cacheBytes ?? 32 * mib
   const chunks = await PackedChunks.open({
@@ -89,6 +89,6 @@ async function clearDirectory(directory: string): Promise<void> {
       if (name.endsWith('.pack')) await rm(join(directory, name))
     }
   } catch (error) {
-    throw directoryError(error, `scratch directory ${directory}`)
+    throw directoryError(error, `scratch directory ${directory}`, directory)
   }
 }

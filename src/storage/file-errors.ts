@@ -1,5 +1,6 @@
 import {
   DataLossError,
+  DiskFullError,
   DomainError,
   FailedPreconditionError,
   NotFoundError,
@@ -14,8 +15,11 @@ export function systemCode(error: unknown): string {
     : ''
 }
 
-/** What a failed file call means to a caller; anything unexpected is returned as it is. */
-export function fileError(error: unknown, what: string): unknown {
+/**
+ * What a failed file call means to a caller; anything unexpected is returned as it is. `what` was
+ * used, in `directory`.
+ */
+export function fileError(error: unknown, what: string, directory: string): unknown {
   if (error instanceof DomainError) return error
   switch (systemCode(error)) {
     case 'ENOENT':
@@ -23,9 +27,7 @@ export function fileError(error: unknown, what: string): unknown {
       return new NotFoundError(`${what}: not found`, { cause: error })
     case 'ENOSPC':
     case 'EDQUOT':
-      return new ResourceExhaustedError(`${what}: the disk is full; free some space`, {
-        cause: error,
-      })
+      return new DiskFullError(directory, { cause: error })
     case 'EMFILE':
     case 'ENFILE':
       return new ResourceExhaustedError(`${what}: too many open files; raise the limit`, {
@@ -56,8 +58,11 @@ export function fileError(error: unknown, what: string): unknown {
   }
 }
 
-/** What it means that a directory cannot be made or listed; anything unexpected as it is. */
-export function directoryError(error: unknown, what: string): unknown {
+/**
+ * What it means that a directory cannot be made or listed; anything unexpected as it is. `what` is
+ * in `directory`, or is that itself.
+ */
+export function directoryError(error: unknown, what: string, directory: string): unknown {
   if (error instanceof DomainError) return error
   const options = { cause: error }
   switch (systemCode(error)) {
@@ -81,6 +86,6 @@ export function directoryError(error: unknown, what: string): unknown {
     case 'EROFS':
       return new PermissionDeniedError(`${what}: its disk is mounted read-only`, options)
     default:
-      return fileError(error, what)
+      return fileError(error, what, directory)
   }
 }

@@ -48,6 +48,27 @@ export class Leases {
   /** Roots that the running collection has to look at; undefined while none runs. */
   #unseen: CollectionRoot[] | undefined
   #watchedFrom: Epoch | undefined
+  #generation = 0
+  /** What is to be discarded, by the leases that it waits for. */
+  readonly #givenUp = new Map<() => void, Set<LiveLease>>()
+
+  /**
+   * Grows when something that was put is given up. What is known in memory only, and was put in an
+   * earlier generation, is not for leases that begin now.
+   */
+  get generation(): number {
+    return this.#generation
+  }
+
+  /**
+   * Gives up what was put and cannot be made durable: `discard` is called when every lease has ended
+   * that lives now, which may be at once. No put may find it to be there any more.
+   */
+  giveUp(discard: () => void): void {
+    this.#generation += 1
+    if (this.#live.size === 0) discard()
+    else this.#givenUp.set(discard, new Set(this.#live))
+  }
 
   get epoch(): Epoch {
     return this.#epoch
@@ -107,6 +128,11 @@ export class Leases {
       acquire: (look) => this.#acquire(look),
       [Symbol.dispose]: () => {
         this.#live.delete(lease)
+        for (const [discard, awaited] of this.#givenUp) {
+          if (!awaited.delete(lease) || awaited.size > 0) continue
+          this.#givenUp.delete(discard)
+          discard()
+        }
       },
     }
   }

@@ -46,7 +46,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
       await syncDirectory(directory)
       await syncDirectory(dirname(directory))
     } catch (error) {
-      throw directoryError(error, `object directory ${directory}`)
+      throw directoryError(error, `object directory ${directory}`, directory)
     }
     return new LocalObjectStore(directory, faultPoint)
   }
@@ -67,7 +67,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
       return await this.#publish(key, draft)
     } catch (error) {
       await rm(draft, { force: true })
-      throw fileError(error, `object ${key}`)
+      throw fileError(error, `object ${key}`, this.#directory)
     }
   }
 
@@ -75,7 +75,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     try {
       return await this.#publish(key, path)
     } catch (error) {
-      if (systemCode(error) !== 'EXDEV') throw fileError(error, `object ${key}`)
+      if (systemCode(error) !== 'EXDEV') throw fileError(error, `object ${key}`, this.#directory)
     }
     const draft = this.#newDraft()
     try {
@@ -85,7 +85,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
       return stored
     } catch (error) {
       await rm(draft, { force: true })
-      throw fileError(error, `object ${key}`)
+      throw fileError(error, `object ${key}`, this.#directory)
     }
   }
 
@@ -102,7 +102,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
         return bytes.subarray(0, filled)
       })
     } catch (error) {
-      throw fileError(error, `object ${key}`)
+      throw fileError(error, `object ${key}`, this.#directory)
     }
   }
 
@@ -110,7 +110,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     try {
       return (await stat(this.#path(key))).size
     } catch (error) {
-      throw fileError(error, `object ${key}`)
+      throw fileError(error, `object ${key}`, this.#directory)
     }
   }
 
@@ -124,7 +124,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     try {
       await unlink(path)
     } catch (error) {
-      if (systemCode(error) !== 'ENOENT') throw fileError(error, `object ${key}`)
+      if (systemCode(error) !== 'ENOENT') throw fileError(error, `object ${key}`, this.#directory)
     }
   }
 

@@ -10,13 +10,17 @@ export class FileDirectoryConflictError extends DomainError {
   /** What is in its way: `path` itself when that is a directory, else a file above it. */
   readonly obstacle: FilePath
 
-  constructor(path: FilePath, obstacle: FilePath, options?: ErrorOptions) {
-    super(
+  /** `advice` ends the text: what to do where it came up. */
+  constructor(
+    path: FilePath,
+    obstacle: FilePath,
+    { advice, ...options }: ErrorOptions & { readonly advice?: string } = {},
+  ) {
+    const what =
       path === obstacle
         ? `could not put file at "${path}"; a node of type directory is already there`
-        : `could not put file at "${path}": attempted to visit "${obstacle}", which is not a directory`,
-      options,
-    )
+        : `could not put file at "${path}": attempted to visit "${obstacle}", which is not a directory`
+    super(advice === undefined ? what : `${what}: ${advice}`, options)
     this.path = path
     this.obstacle = obstacle
   }

@@ -18,6 +18,7 @@ test('staged contents, runs, finished trees and remembered ones are all roots', 
   await writes.put({ ...file, path: 'small' }, seededBytes(3, 1000))
   await using bulk = await writes.bulk('r', 'master')
   await bulk.put('bulk', seededBytes(4, 5000))
+  await bulk.put('another', seededBytes(5, 10))
   await bulk.commit()
   const { tree } = await files.tree('r', 'master')
 

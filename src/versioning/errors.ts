@@ -7,14 +7,18 @@ import {
 } from '../base/errors.ts'
 
 // Clients of the 1.5 API match on parts of these texts: `not found`, `already exists`,
-// `has already finished`; and the texts of missing records look like the keys of its store.
+// `has already finished`; and the texts of missing records look like the keys of its store, before
+// they go on with what to do.
 
 export class RepoNotFoundError extends NotFoundError {
   override readonly name = 'RepoNotFoundError'
   readonly repo: string
 
   constructor(repo: string, options?: ErrorOptions) {
-    super(`pachyderm_pfs/repos/ ${repo} not found`, options)
+    super(
+      `pachyderm_pfs/repos/ ${repo} not found; see list-repo, or create it with create-repo`,
+      options,
+    )
     this.repo = repo
   }
 }
@@ -67,7 +71,10 @@ export class CommitNotFoundError extends NotFoundError {
   readonly commit: string
 
   constructor(repo: string, commit: string, options?: ErrorOptions) {
-    super(`pachyderm_pfs/commits/${repo}/ ${commit} not found`, options)
+    super(
+      `pachyderm_pfs/commits/${repo}/ ${commit} not found; see list-commit ${repo}, or list-branch ${repo} for its branches`,
+      options,
+    )
     this.repo = repo
     this.commit = commit
   }
@@ -177,7 +184,7 @@ export class BranchNotFoundError extends NotFoundError {
   readonly branch: string
 
   constructor(repo: string, branch: string, options?: ErrorOptions) {
-    super(`pachyderm_pfs/branches/${repo}/ ${branch} not found`, options)
+    super(`pachyderm_pfs/branches/${repo}/ ${branch} not found; see list-branch ${repo}`, options)
     this.repo = repo
     this.branch = branch
   }
@@ -231,7 +238,7 @@ export class FileNotFoundError extends NotFoundError {
 
   constructor(file: FileFacts, options?: ErrorOptions) {
     super(
-      `file ${file.path} not found in repo ${file.repo} at commit ${file.commit} (no node at "${file.path}")`,
+      `file ${file.path} not found in repo ${file.repo} at commit ${file.commit} (no node at "${file.path}"); see list-file or glob-file`,
       options,
     )
     this.path = file.path

@@ -105,7 +105,7 @@ test('what is not there is named in the error', async () => {
   )
   await expect(files.read({ ...file, path: 'd' })).rejects.toThrow('/d is a directory')
   await expect(files.inspect({ ...file, commit: 'none' })).rejects.toThrow(
-    'pachyderm_pfs/commits/r/ none not found',
+    'pachyderm_pfs/commits/r/ none not found; see list-commit r, or',
   )
   const glob = { repo: 'r', commit: 'first', pattern: '/[' }
   await expect(Array.fromAsync(files.glob(glob))).rejects.toThrow('malformed')

@@ -26,7 +26,7 @@ test('missing and doubled repos are refused with the texts that clients know', a
   await expect(repos.create({ name: 'foo' })).rejects.toThrow(
     'pachyderm_pfs/repoRefCounts/ foo already exists',
   )
-  const missing = 'pachyderm_pfs/repos/ nope not found'
+  const missing = 'pachyderm_pfs/repos/ nope not found; see list-repo, or create'
   await expect(repos.inspect('nope')).rejects.toThrow(missing)
   await expect(repos.delete('nope', { force: false })).rejects.toThrow(missing)
   await expect(repos.create({ name: 'nope', update: true })).rejects.toThrow(missing)

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { utf8 } from '../base/bytes.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
 import { createVersioning } from './versioning.ts'
@@ -145,14 +145,14 @@ test('a conflict stops the finish, not the readers, and a delete repairs it', as
   await put('d/f/g', 'z')
   expect(await world.read('w8', 'master', 'd/f')).toBe('x')
   await expect(commits.finish('w8', 'master')).rejects.toThrow(
-    'could not put file at "/d"; a node of type directory is already there',
+    'could not put file at "/d"; a node of type directory is already there: take the directory away with delete-file',
   )
   await expect(commits.finish('w8', 'master')).rejects.toThrow('could not put file at "/d"')
   await remove('d')
   await put('d', 'now a file')
   await put('d/f', 'z')
   await expect(commits.finish('w8', 'master')).rejects.toThrow(
-    /attempted to visit.*not a directory/,
+    /attempted to visit.*not a directory: .*delete-file: "\/d\/f" to go on.*then finish$/,
   )
   await remove('d/f')
   await commits.finish('w8', 'master')
@@ -186,17 +186,37 @@ test('a bulk write that conflicts is refused at once, and nothing of it stays', 
   const { put } = await openCommit('b2')
   const { commits, writes } = world.versioning
   await put('d/f', 'x')
-  for (const paths of [
-    ['n', 'd'],
-    ['n', 'd/f/g'],
-    ['n/m/o', 'n'],
-  ]) {
+  for (const paths of [['d'], ['d/f/g'], ['n', 'd'], ['n', 'd/f/g'], ['n/m/o', 'n']]) {
     await using bulk = await writes.bulk('b2', 'master')
     for (const path of paths) await bulk.put(path, utf8('y'))
     await expect(bulk.commit()).rejects.toThrow('could not put file at')
   }
   await commits.finish('b2', 'master')
   expect(await world.paths('b2', 'master')).toEqual(['/d/f'])
+})
+
+test('a bulk write of one small file is a row, and needs no pack', async () => {
+  const { id, put } = await openCommit('b4')
+  const { commits, writes } = world.versioning
+  const flush = vi.spyOn(world.ports.chunks, 'flush')
+  await put('f', 'one')
+  for (const [text, overwrite] of [
+    ['two'.repeat(100), false],
+    ['new', true],
+    ['er', false],
+  ] as const) {
+    await using bulk = await writes.bulk('b4', 'master')
+    await bulk.put('f', utf8(text), { overwrite })
+    expect(await bulk.commit()).toEqual({ fileCount: 1, sizeBytes: text.length })
+  }
+  expect(flush).not.toHaveBeenCalled()
+  flush.mockRestore()
+  expect(await world.read('b4', id, 'f')).toBe('newer')
+  await using bulk = await writes.bulk('b4', 'master')
+  for (const text of ['1', '2']) await bulk.put('f', utf8(text))
+  await bulk.commit()
+  await commits.finish('b4', 'master')
+  expect(await world.read('b4', id, 'f')).toBe('newer12')
 })
 
 test('a bulk write of many runs is one sorted tree', async () => {

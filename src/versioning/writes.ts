@@ -12,7 +12,12 @@ import { conflictError } from './staging/conflicts.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
 import type { Run } from './staging/runs.ts'
 import { requireOpen, stageWrites } from './staging/stage.ts'
-import { encodeStaged, rowBytesMax, type StagedValue } from './staging/staged-rows.ts'
+import {
+  encodeStaged,
+  rowBytesMax,
+  type StagedValue,
+  type StagedWrite,
+} from './staging/staged-rows.ts'
 
 export { sweepStagedWrites } from './staging/sweep.ts'
 
@@ -89,11 +94,16 @@ export class Writes {
     const { id } = await this.#requireOpen(repo, commit)
     const collector = new RunCollector(this.#ports)
     const lease = this.#ports.leases.begin()
+    let only: StagedWrite | undefined
     return {
-      put: (path, bytes, options) => collector.add(path, bytes, options?.overwrite ?? false),
+      put: async (path, bytes, options) => {
+        const overwrite = options?.overwrite ?? false
+        only = collector.fileCount === 0 ? rowPut(path, bytes, overwrite) : undefined
+        await collector.add(path, bytes, overwrite)
+      },
       commit: async (signal) => {
         const runs = await collector.end()
-        if (runs.length > 0) await this.#stageRuns({ repo, id, lease }, runs, signal)
+        if (runs.length > 0) await this.#stageRuns({ repo, id, lease }, { runs, only }, signal)
         return { fileCount: collector.fileCount, sizeBytes: collector.sizeBytes }
       },
       [Symbol.asyncDispose]: async () => {
@@ -133,19 +143,23 @@ export class Writes {
     }
   }
 
-  /** Checks the runs against the commit's tree, then stages them as one write. */
+  /**
+   * Checks the runs against the commit's tree, then stages them as one write: as `only`, which is the
+   * same, where there is one. That needs no chunk, and so costs no pack of its own.
+   */
   async #stageRuns(
     { repo, id, lease }: { readonly repo: string; readonly id: CommitId; readonly lease: Lease },
-    runs: readonly Run[],
+    { runs, only }: { readonly runs: readonly Run[]; readonly only: StagedWrite | undefined },
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const bulk = { kind: 'bulk', runs } as const
-    const columns = encodeStaged(bulk)
+    const columns = encodeStaged(only ?? bulk)
     // While the disk writes, the tree is built.
-    const flushed = this.#ports.chunks.flush()
+    const flushed = only === undefined ? this.#ports.chunks.flush() : Promise.resolve()
     flushed.catch(() => undefined) // awaited before anything is staged
     for (let attempt = 1; ; attempt += 1) {
       checkCancelled(signal)
+      const { generation } = this.#ports.leases
       const tree = await this.#openTrees.current(id, lease, signal)
       if (tree === undefined) {
         await this.#requireOpen(repo, id)
@@ -160,10 +174,24 @@ export class Writes {
       const write = { repo, name: id, call: 'put', after, columns } as const
       const result = await stageWrites(this.#ports, [write], signal)
       if (result.kind === 'outrun') continue
-      if (result.sequence === next.sequence) this.#openTrees.remember(id, next)
+      // What a row holds, nobody has flushed.
+      if (only === undefined && result.sequence === next.sequence) {
+        this.#openTrees.remember(id, next, generation)
+      }
       return
     }
   }
+}
+
+/** The put of a file that fits a row; its bytes are copied. */
+function rowPut(
+  path: string,
+  bytes: ByteStream | Uint8Array,
+  overwrite: boolean,
+): StagedWrite | undefined {
+  if (!(bytes instanceof Uint8Array) || bytes.length > rowBytesMax) return undefined
+  const value = { kind: 'bytes', bytes: copyBytes(bytes) } as const
+  return { kind: 'put', path: parseFilePath(path), overwrite, value }
 }
 
 async function* ofBytes(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -211,7 +211,8 @@ describe('bytes that are no message', () => {
     {
       what: 'a repo name that is not UTF-8',
       call: () => send('/pfs.API/CreateRepo', field(1, field(1, notUtf8))),
-      ...malformed,
+      kind: 'invalid-argument',
+      text: 'a text in the pfs.CreateRepoRequest is not UTF-8',
     },
     {
       what: 'a path that is not UTF-8',

@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { mkdir, symlink, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
@@ -97,15 +97,19 @@ describe('what it refuses to start on', () => {
     const { code, out, err } = await failToStart(argsFor(directory.join('second'), port))
     expect([code, out]).toEqual([1, ''])
     expect(err).toMatch(/^pachd: cannot listen on 127.0.0.1, port \d+: another program does/)
+    // Nothing is left at what may be a mistyped path.
+    await expect(stat(directory.join('second'))).rejects.toThrow('ENOENT')
   })
 
   test('a directory that another server has', async () => {
     const root = directory.join('shared')
     await using child = new ChildPachd(argsFor(root))
     const port = await child.ready
-    const { code, out, err } = await failToStart(argsFor(root))
-    expect([code, out]).toEqual([1, ''])
-    expect(err).toContain('another server is running on')
+    for (const args of [argsFor(root), argsFor(root, port)]) {
+      const { code, out, err } = await failToStart(args)
+      expect([code, out]).toEqual([1, ''])
+      expect(err).toContain('another server is running on')
+    }
     await using client = new TestClient(port)
     await expect(client.health.health({})).resolves.toBeDefined()
   })

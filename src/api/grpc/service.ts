@@ -1,6 +1,6 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import { create, fromBinary, isMessage, toBinary } from '@bufbuild/protobuf'
-import { UnimplementedError } from '../../base/errors.ts'
+import { InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
 import { MalformedMessageError, type IncomingMessage } from '../../base/grpc-messages.ts'
 import type { EncodedMessage } from '../../base/grpc-wire.ts'
 import type { ErrorStyle } from './errors.ts'
@@ -221,10 +221,25 @@ function decode(method: DescMethod, bytes: Uint8Array): AnyMessage {
   try {
     return fromBinary(method.input, bytes, decodeOptions)
   } catch (error) {
+    if (isEncodingError(error)) {
+      throw new InvalidArgumentError(
+        `a text in the ${method.input.typeName} is not UTF-8, as all names and paths must be`,
+        { cause: error },
+      )
+    }
     throw new MalformedMessageError(`the request is not a valid ${method.input.typeName}`, {
       cause: error,
     })
   }
+}
+
+/** What a strict `TextDecoder` throws. */
+function isEncodingError(error: unknown): boolean {
+  return (
+    error instanceof TypeError &&
+    'code' in error &&
+    error.code === 'ERR_ENCODING_INVALID_ENCODED_DATA'
+  )
 }
 
 function encode(method: DescMethod, response: unknown): Uint8Array {

@@ -32,7 +32,7 @@ async function between(
     await work(fileOf(repo, commit, path), fileOf(toRepo, toCommit, toPath))
     return
   }
-  const target = { repo: toRepo, branch: toCommit, failed: 'delete' } as const
+  const target = { repo: toRepo, branch: toCommit }
   await commitAround(context, target, async (id) => {
     // One branch on both sides is the new commit on both sides.
     const from = repo === toRepo && commit === toCommit ? id : commit

@@ -17,6 +17,7 @@ export async function putFile(context: CommandContext): Promise<void> {
   const names = await readSourceNames(context)
   const isRecursive = flags.isOn('recursive')
   const targets = targetsOf(names, path)
+  let hasPut = false
   const send = (commit: string): Promise<void> =>
     upload(context, {
       repo,
@@ -25,9 +26,10 @@ export async function putFile(context: CommandContext): Promise<void> {
       isRecursive,
       overwrite: flags.isOn('overwrite'),
       parallelism: Math.max(1, flags.count('parallelism')),
+      onStored: () => (hasPut = true),
     })
-  if (isCommit) await commitAround(context, { repo, branch, message }, send)
-  else await send(branch)
+  if (!isCommit) await send(branch)
+  else await commitAround(context, { repo, branch, message, hasPut: () => hasPut }, send)
 }
 
 function refuseSplit(delimiter: string): void {

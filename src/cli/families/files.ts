@@ -13,7 +13,7 @@ export const fileCommands: CommandFamily = {
       arguments: 'REPO BRANCH [PATH]',
       about: 'put files into an open commit',
       details: `BRANCH is a branch whose head is open, or the id of an open commit; with --commit, a commit is
-opened before and finished after. One source goes to PATH; several go below it, each under its own
+opened before and finished after, or deleted when nothing could be put. One source goes to PATH; several go below it, each under its own
 name. Without PATH, each goes to its own name. With --recursive, what is below a directory goes
 directly below PATH.
 

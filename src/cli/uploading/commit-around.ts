@@ -1,10 +1,14 @@
 import type { CommandContext } from '../command.ts'
+import { LeftOpenError } from '../errors.ts'
 
 /**
- * Opens a commit on a branch, runs `work` with its id, and finishes it, as 1.5 does even when `work`
- * failed; with `failed: 'delete'`, it is then deleted.
+ * Opens a commit on a branch, runs `work` with its id, and finishes it. When `work` failed, the
+ * commit is deleted, since an empty one would only start jobs; but it is finished, as 1.5 does, when
+ * `hasPut` says that some of it was stored.
  * An interrupt ends the process with the commit open, and says what to do with it: what was put
  * so far is seldom what was meant.
+ *
+ * @throws {LeftOpenError} when the commit could not be closed either; its cause is the first failure.
  */
 export async function commitAround(
   context: CommandContext,
@@ -12,36 +16,42 @@ export async function commitAround(
     readonly repo: string
     readonly branch: string
     readonly message?: string
-    readonly failed?: 'finish' | 'delete'
+    readonly hasPut?: () => boolean
   },
   work: (commit: string) => Promise<void>,
 ): Promise<void> {
   // Loaded here: without --commit, nothing but contents is sent, which needs no generated code.
   const { pfsClient } = await import('../pfs-client.ts')
   const pfs = pfsClient(context)
-  const { repo, branch, message = '', failed = 'finish' } = target
+  const { repo, branch, message = '', hasPut = () => false } = target
   const { id } = await pfs.startCommit({ parent: { repo: { name: repo } }, branch, message })
+  const commit = { repo: { name: repo }, id }
   const tellAndEnd = (): void => {
-    process.stderr.write(interruptText(repo, id))
+    process.stderr.write(`\ninterrupted: ${stillOpenText(repo, id)}\n`)
     // No handler is left, so this is what it would have been.
     process.kill(process.pid, 'SIGINT')
   }
   process.once('SIGINT', tellAndEnd)
-  let isDone = false
   try {
     await work(id)
-    isDone = true
+  } catch (error) {
+    const closing = hasPut() ? pfs.finishCommit({ commit }) : pfs.deleteCommit({ commit })
+    // What went wrong first explains the rest.
+    await closing.catch(() => {
+      throw new LeftOpenError(stillOpenText(repo, id), { cause: error })
+    })
+    throw error
   } finally {
     process.off('SIGINT', tellAndEnd)
-    const commit = { repo: { name: repo }, id }
-    if (isDone || failed === 'finish') await pfs.finishCommit({ commit })
-    else await pfs.deleteCommit({ commit })
   }
+  await pfs.finishCommit({ commit }).catch((error: unknown) => {
+    throw new LeftOpenError(stillOpenText(repo, id), { cause: error })
+  })
 }
 
-function interruptText(repo: string, commit: string): string {
+function stillOpenText(repo: string, commit: string): string {
   return (
-    `\ninterrupted: commit ${repo}/${commit} is still open; to drop what was put, ` +
-    `pachctl delete-commit ${repo} ${commit}; to keep it, pachctl finish-commit ${repo} ${commit}\n`
+    `commit ${repo}/${commit} is still open; to drop what was put, ` +
+    `pachctl delete-commit ${repo} ${commit}; to keep it, pachctl finish-commit ${repo} ${commit}`
   )
 }

@@ -1,7 +1,8 @@
+import { isUtf8 } from 'node:buffer'
 import { closeSync, type Dirent, openSync, readdirSync, readSync, statSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { posix } from 'node:path'
-import type { ByteStream } from '../../base/bytes.ts'
+import { type ByteStream, utf8Text } from '../../base/bytes.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type { Target } from './targets.ts'
 
@@ -14,8 +15,8 @@ export interface LeftOut {
 
 /**
  * The files at the targets and, with `isRecursive`, below them. A link to a file counts as that
- * file; other links, sockets, pipes and devices below a directory are told and left out. Sources
- * are local paths here.
+ * file; other links, sockets, pipes, devices and names that are not UTF-8 below a directory are told
+ * and left out. Sources are local paths here.
  *
  * @throws {InvalidArgumentError} for a directory without `isRecursive`.
  */
@@ -40,10 +41,10 @@ function* findBelow(
   { source, path }: Target,
   onLeftOut: (left: LeftOut) => void,
 ): Generator<Target> {
-  for (const entry of readdirSync(source, { withFileTypes: true })) {
+  for (const [name, entry] of entriesOf(source, onLeftOut)) {
     const inner = {
-      source: posix.join(source, entry.name),
-      path: path === '' ? entry.name : `${path}/${entry.name}`,
+      source: posix.join(source, name),
+      path: path === '' ? name : `${path}/${name}`,
     }
     const what = entry.isSymbolicLink() ? whatLinkIs(inner.source) : whatEntryIs(entry)
     if (what === 'a file') yield inner
@@ -52,7 +53,39 @@ function* findBelow(
   }
 }
 
-function whatEntryIs(entry: Dirent): string {
+/** What is in a directory, but for names that no repo can have: those are told and left out. */
+function* entriesOf(
+  directory: string,
+  onLeftOut: (left: LeftOut) => void,
+): Generator<
+  readonly [name: string, entry: Pick<Dirent, 'isFile' | 'isDirectory' | 'isSymbolicLink'>]
+> {
+  const entries = readdirSync(directory, { withFileTypes: true })
+  // U+FFFD is what Node writes for bytes that are not UTF-8; or it is part of a name.
+  if (!entries.some(({ name }) => name.includes('\ufffd'))) {
+    for (const entry of entries) yield [entry.name, entry]
+    return
+  }
+  for (const entry of readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })) {
+    if (isUtf8(entry.name)) yield [utf8Text(entry.name), entry]
+    else {
+      const source = posix.join(directory, visibleName(entry.name))
+      onLeftOut({ source, what: 'a name that is not UTF-8' })
+    }
+  }
+}
+
+/** With an escape, such as `\xff`, for each byte that is not ASCII or cannot be seen. */
+function visibleName(name: Uint8Array): string {
+  let text = ''
+  for (const byte of name) {
+    const isVisible = byte >= 0x20 && byte < 0x7f
+    text += isVisible ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`
+  }
+  return text
+}
+
+function whatEntryIs(entry: Pick<Dirent, 'isFile' | 'isDirectory'>): string {
   if (entry.isFile()) return 'a file'
   return entry.isDirectory() ? 'a directory' : 'neither a file nor a directory'
 }

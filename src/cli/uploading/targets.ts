@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { posix } from 'node:path'
 import { UnimplementedError } from '../../base/errors.ts'
+import { parseFilePath } from '../../base/paths.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
+import { refuseReplaced } from '../parsing/not-utf8.ts'
 
 /** A source, and the path it goes to. */
 export interface Target {
@@ -22,6 +24,7 @@ export async function readSourceNames({
   for (const list of lists) {
     refuseUrl(list)
     const text = list === '-' ? await input.text() : await readFile(list, 'utf8')
+    refuseReplaced(text, `a name in ${list === '-' ? 'the list' : list}`)
     names.push(...text.split(/\r?\n/).filter((line) => line !== ''))
   }
   const files = flags.list('file').filter((name) => name !== '-')
@@ -32,9 +35,17 @@ export async function readSourceNames({
  * Where each source goes: a single one to `path`, several below it under their own names.
  *
  * @throws {UsageError} when standard input has no path to go to.
+ * @throws {InvalidArgumentError} for a path that no repo can have.
  * @throws {UnimplementedError} for a URL.
  */
 export function targetsOf(sources: readonly string[], path: string | undefined): readonly Target[] {
+  const targets = targetsAsGiven(sources, path)
+  // The server would refuse it too, but only after a commit was started for it.
+  for (const target of targets) parseFilePath(target.path)
+  return targets
+}
+
+function targetsAsGiven(sources: readonly string[], path: string | undefined): readonly Target[] {
   return sources.map((source) => {
     refuseUrl(source)
     if (source === '-' && (path === undefined || path === '')) {

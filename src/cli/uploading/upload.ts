@@ -7,6 +7,7 @@ import type { CommandContext } from '../command.ts'
 import { inParallel } from '../parallel.ts'
 import { Progress } from '../printing/progress.ts'
 import { findFiles, type LeftOut, readSlices, SmallFileReader } from './local-files.ts'
+import { Restartable } from './restartable.ts'
 import type { Target } from './targets.ts'
 
 /** What is left out is told in at most this many lines, and one that counts the rest. */
@@ -22,6 +23,8 @@ export interface UploadRequest {
   readonly overwrite: boolean
   /** How many files to send at once, to a server that does not take them in one call. */
   readonly parallelism: number
+  /** Called when files have been stored, even if others are not. */
+  readonly onStored?: () => void
 }
 
 /** Puts all files, or the only one. */
@@ -38,16 +41,30 @@ function isDirectory(source: string): boolean {
   return source !== '-' && statSync(source).isDirectory()
 }
 
+/** As a bulk upload of one: the server then refuses a file where a directory is at once. */
 async function uploadOne(
   { transport, input, out }: CommandContext,
-  { repo, commit, overwrite }: UploadRequest,
-  { target, progress }: { readonly target: Target; readonly progress: Progress },
+  { repo, commit: id, overwrite, onStored }: UploadRequest,
+  { target: { source, path }, progress }: { readonly target: Target; readonly progress: Progress },
 ): Promise<void> {
-  if (target.source === '-') await out.line('Reading from stdin.')
-  const bytes = target.source === '-' ? input.bytes() : readSlices(target.source)
-  const file = { commit: { repo, id: commit }, path: target.path }
-  await putFile(transport, file, counted(bytes, progress), { overwrite })
+  if (source === '-') await out.line('Reading from stdin.')
+  // A pipe cannot be opened again, so what was sent in vain is kept.
+  using content = new Restartable(source === '-' ? input.bytes() : readSlices(source))
+  const put = { path, bytes: counted(content.bytes(), progress), overwrite }
+  try {
+    await putFiles(transport, { repo, id }, [put])
+  } catch (error) {
+    if (!isUnimplemented(error)) throw error
+    progress.restart()
+    const file = { commit: { repo, id }, path }
+    await putFile(transport, file, counted(content.bytes(), progress), { overwrite })
+  }
+  onStored?.()
   progress.addFile()
+}
+
+function isUnimplemented(error: unknown): boolean {
+  return error instanceof RpcError && error.code === Code.unimplemented
 }
 
 /** In one call with one acknowledgement, or one call for each file where the server wants that. */
@@ -64,8 +81,9 @@ async function uploadAll(
   }
   try {
     await putFiles(context.transport, { repo, id }, puts(find(), request, progress))
+    request.onStored?.()
   } catch (error) {
-    if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
+    if (!isUnimplemented(error)) throw error
     progress.restart()
     await uploadEach(context, find(), request, progress)
   }
@@ -97,12 +115,13 @@ function* puts(
 async function uploadEach(
   { transport }: CommandContext,
   files: Iterable<Target>,
-  { repo, commit: id, overwrite, parallelism }: UploadRequest,
+  { repo, commit: id, overwrite, parallelism, onStored }: UploadRequest,
   progress: Progress,
 ): Promise<void> {
   await inParallel(files, parallelism, async ({ source, path }) => {
     const bytes = counted(readSlices(source), progress)
     await putFile(transport, { commit: { repo, id }, path }, bytes, { overwrite })
+    onStored?.()
     progress.addFile()
   })
 }

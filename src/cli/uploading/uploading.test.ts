@@ -1,5 +1,6 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises'
 import { PassThrough, Writable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import { afterEach, expect, test } from 'vitest'
 import { service } from '../../api/grpc/service.ts'
 import { concatBytes, utf8Text } from '../../base/bytes.ts'
@@ -32,15 +33,26 @@ function nowhere(): Output {
   return new Output(new Writable({ write: (_bytes, _encoding, done) => done() }))
 }
 
+interface Sent {
+  readonly port: number
+  readonly source: string
+  readonly path?: string
+  readonly input?: () => AsyncIterable<Uint8Array>
+}
+
+function noInput(): never {
+  throw new Error('no need for standard input')
+}
+
 /** Returns what is said on standard error. */
-async function sendDirectory(port: number, directory: string): Promise<string> {
+async function send({ port, source, path = 'target', input = noInput }: Sent): Promise<string> {
   const told = new PassThrough()
   const address = `127.0.0.1:${port}`
   await using transport = new LazyTransport(address, new SystemClock())
   const context = {
     args: [],
     flags: new Flags(new Map()),
-    input: new Input(() => expect.fail('no need for standard input')),
+    input: new Input(input),
     out: nowhere(),
     err: new Output(told),
     clock: new SystemClock(),
@@ -51,7 +63,7 @@ async function sendDirectory(port: number, directory: string): Promise<string> {
   await upload(context, {
     repo: 'data',
     commit: 'master',
-    targets: targetsOf([directory], 'target'),
+    targets: targetsOf([source], path),
     isRecursive: true,
     overwrite: true,
     parallelism: 3,
@@ -93,7 +105,7 @@ test('a directory goes in one call, every file whole', async () => {
       },
     },
   })
-  await sendDirectory(await fixture.serve(files), directory.path)
+  await send({ port: await fixture.serve(files), source: directory.path })
   expect(got).toEqual(expected)
   expect(messageCount).toBeLessThan(10)
 })
@@ -121,21 +133,14 @@ test('a server of 1.5 gets a call for each file, so many at once as was asked fo
       },
     },
   })
-  await sendDirectory(await fixture.serve(pfs), directory.path)
+  await send({ port: await fixture.serve(pfs), source: directory.path })
   expect(got).toEqual(expected)
   expect(most).toBeGreaterThan(1)
   expect(most).toBeLessThanOrEqual(3)
 })
 
-test('links to no file are left out and told; links to files are those files', async () => {
-  await using directory = await makeDirectory()
-  await symlink('/nowhere-at-all', directory.join('dangling'))
-  await symlink('sub', directory.join('around'))
-  await symlink('sub', directory.join('sub', 'deep', 'up'))
-  const [first = ''] = Object.keys(sizes)
-  await symlink(directory.join(first), directory.join('linked'))
-  const names: string[] = []
-  const files = service(Files, {
+function namesTo(names: string[]): ReturnType<typeof service> {
+  return service(Files, {
     putFiles: {
       async sliced(requests) {
         for await (const message of requests) {
@@ -146,7 +151,62 @@ test('links to no file are left out and told; links to files are those files', a
       },
     },
   })
-  const told = await sendDirectory(await fixture.serve(files), directory.path)
+}
+
+test('names that are not UTF-8 are left out and told; U+FFFD may be part of a name', async () => {
+  await using directory = await TemporaryDirectory.create()
+  const bytes = (name: string): Buffer => Buffer.from(directory.join(name), 'latin1')
+  await mkdir(bytes('sub\xff'))
+  await writeFile(bytes('sub\xff/inner'), 'lost')
+  await writeFile(bytes('b\xff\xfe'), 'lost')
+  await writeFile(directory.join('b\ufffd'), 'kept')
+  await writeFile(directory.join('good'), 'kept')
+  const names: string[] = []
+  const told = await send({ port: await fixture.serve(namesTo(names)), source: directory.path })
+  expect(names.toSorted()).toEqual(['target/b\ufffd', 'target/good'])
+  expect(told.split('\n').toSorted()).toEqual([
+    '',
+    `left out: ${directory.join('b\\xff\\xfe')} is a name that is not UTF-8`,
+    `left out: ${directory.join('sub\\xff')} is a name that is not UTF-8`,
+  ])
+})
+
+test.each([10, 1024 * 1024 + 1])(
+  'standard input of %i bytes goes whole to a server that refuses it in one call',
+  async (size) => {
+    const content = 'x'.repeat(size)
+    let got = ''
+    const pfs = service(API, {
+      putFile: {
+        async sliced(requests) {
+          for await (const message of requests) {
+            got += utf8Text(concatBytes(decodePutFileRequest(await message.parts()).value))
+          }
+          return {}
+        },
+      },
+    })
+    async function* input(): AsyncGenerator<Uint8Array> {
+      for (let at = 0; at < size; at += 50_000) {
+        await setImmediate()
+        yield Buffer.from(content.slice(at, at + 50_000))
+      }
+    }
+    await send({ port: await fixture.serve(pfs), source: '-', path: 'q', input })
+    expect(got).toBe(content)
+  },
+)
+
+test('links to no file are left out and told; links to files are those files', async () => {
+  await using directory = await makeDirectory()
+  await symlink('/nowhere-at-all', directory.join('dangling'))
+  await symlink('sub', directory.join('around'))
+  await symlink('sub', directory.join('sub', 'deep', 'up'))
+  const [first = ''] = Object.keys(sizes)
+  await symlink(directory.join(first), directory.join('linked'))
+  const names: string[] = []
+  const port = await fixture.serve(namesTo(names))
+  const told = await send({ port, source: directory.path })
   expect(names.toSorted()).toEqual([...expected.keys(), 'target/linked'].toSorted())
   const at = (name: string): string => directory.join(name)
   expect(told.split('\n').toSorted()).toEqual([
@@ -167,6 +227,7 @@ test('own names are paths of the source as typed, joined below the path for seve
   expect(paths(['.'])).toEqual([''])
   expect(paths(['x'], 'q')).toEqual(['q'])
   expect(paths(['x', './y/z'], 'q')).toEqual(['q/x', 'q/y/z'])
+  expect(() => paths(['x'], '../x')).toThrow('leads out of the root')
   expect(() => paths(['-'])).toThrow('no filename specified')
   expect(() => paths(['s3://bucket/key'])).toThrow('s3 sources are not there yet')
 })

@@ -1,9 +1,6 @@
-import {
-  DataLossError,
-  DomainError,
-  ResourceExhaustedError,
-  UnavailableError,
-} from '../../base/errors.ts'
+import { statfsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DataLossError, DiskFullError, DomainError, UnavailableError } from '../../base/errors.ts'
 
 // Primary result codes, https://sqlite.org/rescode.html; an extended code keeps them in its low byte.
 const perm = 3
@@ -17,6 +14,9 @@ const cannotOpen = 14
 const constraint = 19
 const notADatabase = 26
 
+/** What SQLite makes the file with the index of its log grow by. */
+const sharedBytes = 32 * 1024
+
 /**
  * What SQLite threw, in words that say what to do. Conditions of the machine become `DomainError`s;
  * what only wrong SQL can cause stays a plain error, since it is a bug. `where` is the database file.
@@ -27,10 +27,7 @@ export function translateFailure(failure: unknown, where: string, sql?: string):
   const options = { cause: failure }
   switch (primaryCode(failure)) {
     case full:
-      return new ResourceExhaustedError(
-        `disk full: ${where} cannot grow; free some space and try again`,
-        options,
-      )
+      return new DiskFullError(dirname(where), options)
     case corrupt:
     case notADatabase:
       return new DataLossError(
@@ -44,11 +41,13 @@ export function translateFailure(failure: unknown, where: string, sql?: string):
         options,
       )
     case cannotOpen:
+      if (isDiskFull(where)) return new DiskFullError(dirname(where), options)
       return new UnavailableError(
         `${where} cannot be opened (${detail}); check that its directory exists and may be written`,
         options,
       )
     case ioError:
+      if (isDiskFull(where)) return new DiskFullError(dirname(where), options)
       return new UnavailableError(
         `${where} cannot be read or written (${detail}); check its disk`,
         options,
@@ -65,6 +64,19 @@ export function translateFailure(failure: unknown, where: string, sql?: string):
       return sql === undefined
         ? new Error(`${where}: ${detail}`, options)
         : new Error(`${detail} in: ${sql}`, options)
+  }
+}
+
+/**
+ * Whether the disk of a file is what stands in the way of opening it. SQLite says only that it could
+ * not read or write, when there is no room for the 32 KiB that its connections share.
+ */
+function isDiskFull(path: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(dirname(path))
+    return bavail * bsize < sharedBytes
+  } catch {
+    return false // then the disk has another trouble, which the failure tells
   }
 }
 

@@ -1,6 +1,7 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { copyBytes } from '../../base/bytes.ts'
-import { assert, DataLossError } from '../../base/errors.ts'
+import { assert, DataLossError, DiskFullError } from '../../base/errors.ts'
 import type { ChunkId } from '../chunks.ts'
 import { type FaultPoint } from '../fault-point.ts'
 import { fileError } from '../file-errors.ts'
@@ -38,6 +39,7 @@ interface Block {
 export class PackDraft {
   readonly path: string
   readonly #faultPoint: FaultPoint
+  readonly #onFull: () => void
   readonly #chunks = new Map<ChunkId, DraftChunk>()
   readonly #writes = new Map<Block, Promise<void>>()
   /** Blocks that could not be written; they are kept and tried again. */
@@ -50,9 +52,11 @@ export class PackDraft {
   #bufferUsed = 0
   #closed = false
 
-  constructor(path: string, faultPoint: FaultPoint) {
+  /** `onFull` is told each time that the disk has no room for it. */
+  constructor(path: string, faultPoint: FaultPoint, onFull: () => void = () => undefined) {
     this.path = path
     this.#faultPoint = faultPoint
+    this.#onFull = onFull
   }
 
   get isFull(): boolean {
@@ -232,7 +236,9 @@ export class PackDraft {
         written += bytesWritten
       }
     } catch (error) {
-      throw fileError(error, `draft of a pack ${this.path}`)
+      const failure = fileError(error, `draft of a pack ${this.path}`, dirname(this.path))
+      if (failure instanceof DiskFullError) this.#onFull()
+      throw failure
     }
   }
 

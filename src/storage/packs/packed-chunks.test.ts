@@ -1,7 +1,7 @@
 import { readFile, readdir, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
-import { DataLossError, ResourceExhaustedError } from '../../base/errors.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { DataLossError, DiskFullError, ResourceExhaustedError } from '../../base/errors.ts'
 import { openPackedStore } from '../../testing/packed-store.ts'
 import { seededBytes } from '../../testing/seeded-random.ts'
 import { TemporaryDirectory } from '../../testing/temporary-directory.ts'
@@ -149,23 +149,87 @@ describe('chunks in packs', () => {
   })
 })
 
+/** A store on a disk that is full when `disk.isFull`. */
+async function openOnSmallDisk(): Promise<{
+  readonly parts: Awaited<ReturnType<typeof openPackedStore>>
+  readonly disk: { isFull: boolean }
+}> {
+  const disk = { isFull: false }
+  const parts = await openPackedStore({
+    faultPoint: (step) => {
+      if (!disk.isFull || step !== 'pack: write') return
+      throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+    },
+  })
+  return { parts, disk }
+}
+
+async function scratchNames(directory: string): Promise<readonly string[]> {
+  return await readdir(join(directory, 'scratch'))
+}
+
+describe('a chunk store on a full disk', () => {
+  test('gives the room back when those have ended who put there, and not before', async () => {
+    const { parts, disk } = await openOnSmallDisk()
+    await using _ = parts
+    const { store, directory } = parts
+    const before = store.leases.begin()
+    const small = seededBytes(1, 1000)
+    const id = await store.put(small)
+    await store.put(seededBytes(2, 500_000)) // on the disk
+    const failing = store.leases.begin()
+    disk.isFull = true
+    await expect(store.put(seededBytes(3, 500_000))).rejects.toThrow(DiskFullError)
+    failing[Symbol.dispose]()
+    expect(Buffer.compare(await store.get(id), small)).toBe(0)
+    expect(await scratchNames(directory)).toEqual(['1.pack'])
+    before[Symbol.dispose]()
+    await vi.waitFor(async () => expect(await scratchNames(directory)).toEqual([]))
+    await expect(store.get(id)).resolves.toHaveLength(1000) // still in memory
+    disk.isFull = false
+    await store.flush()
+    expect(await packKeys(parts.objects)).toEqual([])
+  })
+
+  test('stores again what is given up, for whoever comes later', async () => {
+    const { parts, disk } = await openOnSmallDisk()
+    await using _ = parts
+    const { store } = parts
+    const failing = store.leases.begin()
+    const bytes = seededBytes(1, 500_000)
+    const id = await store.put(bytes)
+    disk.isFull = true
+    await expect(store.put(seededBytes(2, 500_000))).rejects.toThrow(DiskFullError)
+    disk.isFull = false
+    using later = store.leases.begin()
+    expect(await store.put(bytes)).toBe(id)
+    failing[Symbol.dispose]()
+    await vi.waitFor(async () => expect(await scratchNames(parts.directory)).toEqual(['2.pack']))
+    expect(Buffer.compare(await store.get(id), bytes)).toBe(0)
+    await store.flush()
+    expect(Buffer.compare(await store.get(id), bytes)).toBe(0)
+    expect(await store.packs.place(id)).not.toBe('draft')
+    expect(later).toBeDefined()
+  })
+})
+
 describe('a chunk store that cannot write', () => {
   test('refuses puts and flushes while the disk is full, and loses nothing once it is not', async () => {
-    let isFull = false
-    await using parts = await openPackedStore({
-      faultPoint: (step) => {
-        if (isFull && step === 'pack: write') throw Object.assign(new Error(), { code: 'ENOSPC' })
-      },
-    })
+    const { parts, disk } = await openOnSmallDisk()
+    await using _ = parts
+    using lease = parts.store.leases.begin()
+    expect(lease).toBeDefined()
     const small = seededBytes(1, 1000)
     const large = seededBytes(2, 500_000)
     const id = await parts.store.put(small)
-    isFull = true
-    await expect(parts.store.put(large)).rejects.toThrow(ResourceExhaustedError)
+    disk.isFull = true
+    await expect(parts.store.put(large)).rejects.toThrow(
+      `the disk of the data directory is full (at ${join(parts.directory, 'scratch')}): free some`,
+    )
     await expect(parts.store.flush()).rejects.toThrow(ResourceExhaustedError)
     await expect(parts.store.flush()).rejects.toThrow(ResourceExhaustedError)
     expect(Buffer.compare(await parts.store.get(id), small)).toBe(0)
-    isFull = false
+    disk.isFull = false
     const largeId = await parts.store.put(large)
     await parts.store.flush()
     expect(Buffer.compare(await parts.store.get(id), small)).toBe(0)

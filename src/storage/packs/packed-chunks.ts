@@ -1,10 +1,11 @@
 import { join } from 'node:path'
 import type { Database } from '../../database/database.ts'
-import { DataLossError, NotFoundError, UnavailableError } from '../../base/errors.ts'
+import { DataLossError, DiskFullError, NotFoundError, UnavailableError } from '../../base/errors.ts'
 import { BytesCache } from '../bytes-cache.ts'
 import { chunkIdOf } from '../chunk-id.ts'
 import type { ChunkId } from '../chunks.ts'
 import { type FaultPoint } from '../fault-point.ts'
+import type { Leases } from '../leases.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { type Chunker, inlineChunker, type StreamStore } from '../splitter/inline-chunker.ts'
 import { SplitThreads } from '../splitter/split-threads.ts'
@@ -24,6 +25,8 @@ export interface PackedChunksOptions {
   readonly sealed: SealedPacks
   readonly recent: RecentPuts
   readonly retired: RetiredPacks
+  /** Whoever puts holds one until a row refers to what was put. */
+  readonly leases: Leases
   /** Holds the packs that are being written. Used by this store alone. */
   readonly scratchDirectory: string
   /** Bound of the chunks kept in memory for reading. */
@@ -38,6 +41,8 @@ interface DraftState {
   seal: Promise<void> | undefined
   /** Set once the object store holds the pack. */
   footer: (PackFooter & { readonly sizeBytes: number }) | undefined
+  /** Set when the disk had no room for it: no put relies on it any more. */
+  isGivenUp: boolean
 }
 
 /**
@@ -137,8 +142,9 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     if (this.#drafted(id) !== undefined) return 'draft'
     const place = await this.#sealed.place(id)
     // It may have been sealed, or sealed elsewhere, between the two looks.
-    if (place !== undefined || this.#drafted(id) === undefined) return place
-    return 'draft'
+    if (place !== undefined) return place
+    for (const draft of this.#drafts.keys()) if (draft.holds(id) !== undefined) return 'draft'
+    return undefined
   }
 
   flush(): Promise<void> {
@@ -164,8 +170,8 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
   }
 
   #drafted(id: ChunkId): { readonly written: Promise<void> | undefined } | undefined {
-    for (const draft of this.#drafts.keys()) {
-      const held = draft.holds(id)
+    for (const [draft, { isGivenUp }] of this.#drafts) {
+      const held = isGivenUp ? undefined : draft.holds(id)
       if (held !== undefined) return held
     }
     return undefined
@@ -175,10 +181,34 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     if (this.#current === undefined) {
       this.#draftCount += 1
       const path = join(this.#options.scratchDirectory, `${this.#draftCount}.pack`)
-      this.#current = new PackDraft(path, this.#options.faultPoint)
-      this.#drafts.set(this.#current, { seal: undefined, footer: undefined })
+      const draft = new PackDraft(path, this.#options.faultPoint, () => this.#giveUp(draft))
+      this.#current = draft
+      this.#drafts.set(draft, { seal: undefined, footer: undefined, isGivenUp: false })
     }
     return this.#current.append(id, rawBytes, chunk)
+  }
+
+  /**
+   * The disk has no room for the draft. It stays for whoever relies on it already, and whose flush
+   * may still find room; after them, the room that it takes is free again.
+   */
+  #giveUp(draft: PackDraft): void {
+    const state = this.#drafts.get(draft)
+    // A pack that is stored lacks only its row, and may be what another flush has stored.
+    if (state === undefined || state.isGivenUp || state.footer !== undefined) return
+    state.isGivenUp = true
+    draft.close()
+    if (this.#current === draft) this.#current = undefined
+    this.#options.leases.giveUp(() => {
+      this.#discard(draft, state).catch(() => undefined) // the next start clears what is left
+    })
+  }
+
+  async #discard(draft: PackDraft, state: DraftState): Promise<void> {
+    await state.seal?.catch(() => undefined)
+    if (!this.#drafts.has(draft) || state.footer !== undefined) return
+    this.#drafts.delete(draft)
+    await draft.discard()
   }
 
   async #putSlowly(id: ChunkId, rawBytes: number, encode: () => EncodedChunk): Promise<void> {
@@ -231,11 +261,11 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
   }
 
   async #sealNow(draft: PackDraft, state: DraftState): Promise<void> {
-    const { objects, database, faultPoint, recent, retired } = this.#options
+    const { database, faultPoint, recent, retired } = this.#options
     if (state.footer === undefined && draft.chunkCount > 0) {
       const footer = await draft.finish()
       await retired.finish(footer.name)
-      await objects.putFileIfAbsent(packKey(footer.name), draft.path)
+      await this.#store(draft, footer.name)
       state.footer = footer
     }
     const { footer } = state
@@ -250,6 +280,15 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     }
     this.#drafts.delete(draft)
     await draft.discard()
+  }
+
+  async #store(draft: PackDraft, name: string): Promise<void> {
+    try {
+      await this.#options.objects.putFileIfAbsent(packKey(name), draft.path)
+    } catch (error) {
+      if (error instanceof DiskFullError) this.#giveUp(draft)
+      throw error
+    }
   }
 
   async #read(id: ChunkId): Promise<Uint8Array> {

@@ -28,7 +28,7 @@ export async function builtCommit(
   parent: CommitTree | undefined,
 ): Promise<BuiltCommit> {
   const [conflict] = open.conflicts
-  if (conflict !== undefined) throw conflictError(conflict)
+  if (conflict !== undefined) throw conflictError(conflict, 'finish')
   const { addedBytes } = await treeChange(ports.trees, parent, open.tree)
   return { open, addedBytes }
 }

@@ -13,11 +13,25 @@ export interface StagedConflict {
   readonly taken?: TreeEntry['kind']
 }
 
-/** What to tell whoever runs into a conflict. */
-export function conflictError({ path, obstacle, taken }: StagedConflict): DomainError {
-  return taken === undefined
-    ? new FileDirectoryConflictError(path, obstacle)
-    : new PathTakenError(path, taken)
+/** What to tell whoever runs into a conflict: with the write itself, or when it was staged before. */
+export function conflictError(
+  { path, obstacle, taken }: StagedConflict,
+  call: 'put' | 'finish' = 'put',
+): DomainError {
+  if (taken !== undefined) return new PathTakenError(path, taken)
+  const advice = call === 'put' ? putAdvice(obstacle) : finishAdvice(path, obstacle)
+  return new FileDirectoryConflictError(path, obstacle, { advice })
+}
+
+function putAdvice(obstacle: FilePath): string {
+  return `put it at another path, or take "${obstacle}" away first with delete-file`
+}
+
+/** The put was not applied, and a delete at its path takes the conflict away. */
+function finishAdvice(path: FilePath, obstacle: FilePath): string {
+  return path === obstacle
+    ? `take the directory away with delete-file, put what should be there again, then finish`
+    : `take away one of the two with delete-file: "${path}" to go on without it, or "${obstacle}", after which it is to be put again; then finish`
 }
 
 /** Conflicts that are told apart; more of them can only be repaired by deleting everything. */

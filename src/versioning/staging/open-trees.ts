@@ -37,6 +37,11 @@ const pendingBytesMax = 16 * 1024 * 1024
 /** Open commits whose trees are remembered. */
 const rememberedMax = 256
 
+interface RememberedTree extends OpenTree {
+  /** That of the leases in which it was built: what of it is not durable is kept for that long. */
+  readonly generation: number
+}
+
 type OpenRow = {
   readonly staged_last: number
   readonly root: TreeRoot | null
@@ -45,6 +50,14 @@ type OpenRow = {
 }
 type StagedRow = StagedColumns & { readonly sequence: number }
 
+interface BuildOrder {
+  readonly commit: CommitId
+  /** That of the leases when it was asked for. */
+  readonly generation: number
+  readonly lease: Lease
+  readonly signal: AbortSignal | undefined
+}
+
 /**
  * Trees of open commits: what was staged, applied to the parent's tree, in the order of the writes.
  * What has been applied once is remembered, so that the next reader applies only what came since.
@@ -52,7 +65,7 @@ type StagedRow = StagedColumns & { readonly sequence: number }
 export class OpenTrees {
   readonly #ports: VersioningPorts
   /** By commit, the least recently used first. */
-  readonly #remembered = new Map<CommitId, OpenTree>()
+  readonly #remembered = new Map<CommitId, RememberedTree>()
   /** What is being built, by commit: the next builder goes on from there. */
   readonly #building = new Map<CommitId, Promise<unknown>>()
 
@@ -71,18 +84,16 @@ export class OpenTrees {
   ): Promise<OpenTree | undefined> {
     // What is put stays until the tree is remembered, whatever the caller's lease is for.
     using _ = this.#ports.leases.begin()
-    return await lease.acquire(() => this.#buildInTurn(commit, lease, signal))
+    const { generation } = this.#ports.leases
+    return await lease.acquire(() => this.#buildInTurn({ commit, generation, lease, signal }))
   }
 
-  async #buildInTurn(
-    commit: CommitId,
-    lease: Lease,
-    signal: AbortSignal | undefined,
-  ): Promise<OpenTree | undefined> {
+  async #buildInTurn(order: BuildOrder): Promise<OpenTree | undefined> {
+    const { commit, signal } = order
     const earlier = this.#building.get(commit)
     const built = (async () => {
       await settled(earlier, signal)
-      return this.#build(commit, lease, signal)
+      return this.#build(order)
     })()
     const last = Promise.allSettled([earlier, built])
     this.#building.set(commit, last)
@@ -133,12 +144,18 @@ export class OpenTrees {
     return { sequence: 0, tree, conflicts: [] }
   }
 
-  /** Keeps a tree that the caller has built and knows to be right. */
-  remember(commit: CommitId, tree: OpenTree): void {
+  /**
+   * Keeps a tree that the caller has built and knows to be right. What of it is not durable was put
+   * in `generation` of the leases or later.
+   */
+  remember(commit: CommitId, { sequence, tree, conflicts }: OpenTree, generation: number): void {
     const known = this.#remembered.get(commit)
-    if (known !== undefined && known.sequence > tree.sequence) return
+    if (known !== undefined) {
+      if (known.generation > generation) return
+      if (known.generation === generation && known.sequence > sequence) return
+    }
     this.#remembered.delete(commit)
-    this.#remembered.set(commit, tree)
+    this.#remembered.set(commit, { sequence, tree, conflicts, generation })
     for (const oldest of this.#remembered.keys()) {
       if (this.#remembered.size <= rememberedMax) break
       this.#remembered.delete(oldest)
@@ -155,24 +172,25 @@ export class OpenTrees {
 
   /** Roots that only memory refers to: a collection must not take them away. */
   roots(): readonly TreeRoot[] {
-    return [...this.#remembered.values()].map((open) => open.tree.root)
+    const current = this.#ports.leases.generation
+    return [...this.#remembered.values()]
+      .filter(({ generation }) => generation === current)
+      .map(({ tree }) => tree.root)
   }
 
   forget(commit: CommitId): void {
     this.#remembered.delete(commit)
   }
 
-  async #build(
-    commit: CommitId,
-    lease: Lease,
-    signal: AbortSignal | undefined,
-  ): Promise<OpenTree | undefined> {
+  async #build({ commit, generation, lease, signal }: BuildOrder): Promise<OpenTree | undefined> {
     const row = await this.#ports.database.read((tx) => openRow(tx, commit))
     if (row === undefined) {
       this.forget(commit)
       return undefined
     }
-    let tree = this.#remembered.get(commit) ?? (await this.#parentTree(row))
+    const remembered = this.#remembered.get(commit)
+    const isKept = remembered !== undefined && remembered.generation >= generation
+    let tree = isKept ? remembered : await this.#parentTree(row)
     lease.hold({ kind: 'tree', root: tree.tree.root })
     while (tree.sequence < row.staged_last) {
       checkCancelled(signal)
@@ -180,7 +198,7 @@ export class OpenTrees {
       if (next === undefined) return undefined
       tree = next
       lease.hold({ kind: 'tree', root: tree.tree.root })
-      this.remember(commit, tree)
+      this.remember(commit, tree, generation)
     }
     return tree
   }

@@ -1,0 +1,83 @@
+import { Writable } from 'node:stream'
+import { afterEach, expect, test } from 'vitest'
+import { service } from '../../api/grpc/service.ts'
+import { SystemClock } from '../../base/clock.ts'
+import { DiskFullError, NotFoundError } from '../../base/errors.ts'
+import { API } from '../../gen/pfs_pb.ts'
+import { GrpcFixture } from '../../testing/grpc-fixture.ts'
+import { ActiveTransaction } from '../active-transaction.ts'
+import { errorText } from '../error-text.ts'
+import { Flags } from '../flags.ts'
+import { Input } from '../input.ts'
+import { LazyTransport } from '../lazy-transport.ts'
+import { Output } from '../output.ts'
+import { commitAround } from './commit-around.ts'
+
+const fixture = new GrpcFixture()
+afterEach(async () => fixture.close())
+
+/** Runs `work` in a commit that the server closes, or cannot. Returns its calls, and what is told. */
+async function around(
+  work: () => Promise<void>,
+  { isFull = false, hasPut = false } = {},
+): Promise<{ calls: string[]; told: string }> {
+  const calls: string[] = []
+  const close = (name: string) => async () => {
+    calls.push(name)
+    if (isFull) throw new DiskFullError('/data')
+    return Promise.resolve({})
+  }
+  const pfs = service(API, {
+    startCommit: async () => Promise.resolve({ repo: { name: 'r' }, id: 'c1' }),
+    finishCommit: close('finish'),
+    deleteCommit: close('delete'),
+  })
+  const address = `127.0.0.1:${await fixture.serve(pfs)}`
+  await using transport = new LazyTransport(address, new SystemClock())
+  const nowhere = new Output(new Writable({ write: (_bytes, _encoding, done) => done() }))
+  const context = {
+    args: [],
+    flags: new Flags(new Map()),
+    input: new Input(() => expect.fail('no need for standard input')),
+    out: nowhere,
+    err: nowhere,
+    clock: new SystemClock(),
+    address,
+    transport,
+    activeTransaction: new ActiveTransaction({}, address),
+  }
+  const target = { repo: 'r', branch: 'master', hasPut: () => hasPut }
+  const told = await commitAround(context, target, work).then(
+    () => '',
+    (error: unknown) => errorText(error, undefined),
+  )
+  return { calls, told }
+}
+
+const failing = async (): Promise<void> => Promise.reject(new NotFoundError('no such file: x'))
+const done = async (): Promise<void> => Promise.resolve()
+const stillOpen =
+  'commit r/c1 is still open; to drop what was put, pachctl delete-commit r c1; to keep it, pachctl finish-commit r c1\n'
+const full = 'the disk of the data directory is full (at /data): '
+
+test('a commit in which nothing was put is deleted, one with something in it finished', async () => {
+  expect(await around(done)).toEqual({ calls: ['finish'], told: '' })
+  const told = 'no such file: x\n'
+  expect(await around(failing)).toEqual({ calls: ['delete'], told })
+  expect(await around(failing, { hasPut: true })).toEqual({ calls: ['finish'], told })
+})
+
+test.each([false, true])(
+  'the first failure is told, and that the commit is open',
+  async (hasPut) => {
+    const { calls, told } = await around(failing, { isFull: true, hasPut })
+    expect(calls).toEqual([hasPut ? 'finish' : 'delete'])
+    expect(told).toBe(`no such file: x\n${stillOpen}`)
+  },
+)
+
+test('a finish that fails is told, and that the commit is open', async () => {
+  const { told } = await around(done, { isFull: true })
+  expect(told.startsWith(full)).toBe(true)
+  expect(told.endsWith(`\n${stillOpen}`)).toBe(true)
+})
