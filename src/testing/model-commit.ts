@@ -59,6 +59,7 @@ export class ModelCommit {
     if (above) return 'conflict'
     if (!overwrite && this.#isTaken(path)) return 'taken'
     if (overwrite) this.delete(path)
+    else this.directories.delete(path)
     for (const [file, text] of files) this.files.set(path + file.slice(source.length), text)
     for (const directory of directories) this.directories.add(path + directory.slice(source.length))
     for (let up = path; up !== '';) {
