@@ -1,6 +1,8 @@
+import type { CheckEvent } from '../base/check-events.ts'
 import { Admin } from '../gen/pachyderm_pb.ts'
 import type { Collector } from '../storage/collector.ts'
 import { collectGarbage } from './admin/collection-messages.ts'
+import { checkEventMessage } from './admin/check-messages.ts'
 import { service, type Route } from './grpc/service.ts'
 
 /** What a server knows of itself. */
@@ -16,8 +18,19 @@ export interface ServerFacts {
 const msPerSecond = 1000
 const nanosPerMs = 1_000_000
 
+/** What whoever runs the server may ask for. */
+export interface AdminPorts {
+  readonly facts: () => ServerFacts
+  /** Checks everything that is stored, until nobody takes events any more. */
+  readonly check: (
+    options: { readonly full: boolean; readonly fix: boolean },
+    signal: AbortSignal,
+  ) => AsyncIterable<CheckEvent>
+  readonly collector: Collector
+}
+
 /** pachyderm.Admin, for whoever runs the server. */
-export function adminRoutes(facts: () => ServerFacts, collector: Collector): readonly Route[] {
+export function adminRoutes({ facts, check, collector }: AdminPorts): readonly Route[] {
   return service(Admin, {
     collectGarbage: ({ dryRun }, { signal }) => collectGarbage(collector, dryRun, signal),
 
@@ -31,6 +44,10 @@ export function adminRoutes(facts: () => ServerFacts, collector: Collector): rea
         executor,
         notices: [...notices],
       })
+    },
+
+    async *check({ full, fix }, { signal }) {
+      for await (const event of check({ full, fix }, signal)) yield checkEventMessage(event)
     },
   })
 }

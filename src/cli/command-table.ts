@@ -90,7 +90,7 @@ const families: readonly FamilyEntry[] = [
     load: async () => (await import('./families/jobs.ts')).jobCommands,
   },
   {
-    names: ['version', 'garbage-collect', 'delete-all'],
+    names: ['version', 'fsck', 'garbage-collect', 'delete-all'],
     load: async () => (await import('./families/cluster.ts')).clusterCommands,
   },
 ]

@@ -1,7 +1,7 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
-import { UnavailableError } from '../base/errors.ts'
+import { DomainError, UnavailableError } from '../base/errors.ts'
 import type {
   Database,
   DatabaseEvent,
@@ -11,9 +11,15 @@ import type {
 } from './database.ts'
 import { Checkpoints, logBytes } from './sqlite/checkpoints.ts'
 import { Connection } from './sqlite/connection.ts'
-import { markClosed, markOpen, requireFiles, requireStore } from './sqlite/losses.ts'
+import {
+  markClosed,
+  OpenMark,
+  requireFiles,
+  requireStore,
+  requireWholeLog,
+} from './sqlite/losses.ts'
 import { Reader } from './sqlite/reader.ts'
-import { claimStore, migrate, setStoreId, syncFile } from './sqlite/store.ts'
+import { claimStore, migrate, setStoreId, storeIdOf, syncFile } from './sqlite/store.ts'
 import { Watchers } from './sqlite/watchers.ts'
 import { Writer } from './sqlite/writer.ts'
 
@@ -62,6 +68,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
   writeConnection.execute('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
   // What a killed process left in the log was visible; it is durable once it is in the file.
   writeConnection.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+  await requireWholeLog(writeConnection)
   await migrate(writeConnection, options.migrations, options.release ?? 'unknown')
   if (store?.isNew === true) setStoreId(writeConnection, store.id)
   // So that the file itself says what it is, and holds all tables, whatever becomes of the log.
@@ -75,8 +82,25 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
   const log = opened.use(await open(`${path}-wal`, 'r+'))
   await log.sync()
   await syncFile(dirname(path))
-  await markOpen(path)
-  return new SqliteDatabase({ writeConnection, readConnection, log }, options, opened.move())
+  const mark = opened.use(await OpenMark.make(path, options.clock))
+  return new SqliteDatabase({ writeConnection, readConnection, log, mark }, options, opened.move())
+}
+
+/** The id of the store in the file `path`; undefined when there is none, or it cannot be read. */
+export async function readSqliteStoreId(path: string): Promise<string | undefined> {
+  const size = await stat(path).then(
+    ({ size: bytes }) => bytes,
+    () => 0,
+  )
+  if (size === 0) return undefined
+  try {
+    // Closing a connection that may write would move the log into the file.
+    using connection = new Connection(path, { cacheBytes: mebibyte, readOnly: true })
+    return storeIdOf(connection)
+  } catch (error) {
+    if (error instanceof DomainError) return undefined
+    throw error
+  }
 }
 
 async function databaseFile(path: string): Promise<string> {
@@ -88,6 +112,7 @@ interface Parts {
   readonly writeConnection: Connection
   readonly readConnection: Connection
   readonly log: FileHandle
+  readonly mark: OpenMark
 }
 
 class SqliteDatabase implements Database {
@@ -102,7 +127,7 @@ class SqliteDatabase implements Database {
   #closed: Promise<void> | undefined
 
   constructor(parts: Parts, options: SqliteOptions, connections: AsyncDisposableStack) {
-    const { writeConnection, readConnection, log } = parts
+    const { writeConnection, readConnection, log, mark } = parts
     const ends = writeConnection.get<{
       readonly first: number | null
       readonly last: number | null
@@ -119,6 +144,7 @@ class SqliteDatabase implements Database {
       },
       published: (notice, writtenBytes) => {
         this.#watchers.publish(notice)
+        if (notice.lastSequence > 0) mark.note(notice.lastSequence)
         this.#checkpoints.noteWritten(writtenBytes)
         this.#prune(notice.lastSequence)
       },

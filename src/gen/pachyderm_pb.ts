@@ -23,7 +23,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pachyderm.proto.
  */
 export const file_pachyderm: GenFile = /*@__PURE__*/
-  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCI9ChJGaWxlSGlzdG9yeVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg4KBm51bWJlchgCIAEoBCJ3CgpGaWxlQ2hhbmdlEiEKBGtpbmQYASABKA4yEy5wYWNoeWRlcm0uRGlmZktpbmQSJAoLY29tbWl0X2luZm8YAiABKAsyDy5wZnMuQ29tbWl0SW5mbxIgCglmaWxlX2luZm8YAyABKAsyDS5wZnMuRmlsZUluZm8iOgoQRmlsZUNoYW5nZXNCYXRjaBImCgdjaGFuZ2VzGAEgAygLMhUucGFjaHlkZXJtLkZpbGVDaGFuZ2UiZQoNQ29tbWl0VGFnSW5mbxILCgN0YWcYASABKAkSGwoGY29tbWl0GAIgASgLMgsucGZzLkNvbW1pdBIqCgZ0YWdnZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkoKEFRhZ0NvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBILCgN0YWcYAiABKAkSDAoEbW92ZRgDIAEoCCIwChVMaXN0Q29tbWl0VGFnc1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIjkKD0NvbW1pdFRhZ3NCYXRjaBImCgR0YWdzGAEgAygLMhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8iPgoWRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SCwoDdGFnGAIgASgJIoYBChJNZXJnZUJyYW5jaFJlcXVlc3QSGQoEZnJvbRgBIAEoCzILLnBmcy5Db21taXQSDAoEaW50bxgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg8KB2RyeV9ydW4YBCABKAgSJQoGcHJlZmVyGAUgASgOMhUucGFjaHlkZXJtLlByZWZlcmVuY2UiiwEKE1JldmVydENvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlImcKDENvbmZsaWN0U2lkZRIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEiAKCWZpbGVfdHlwZRgCIAEoDjINLnBmcy5GaWxlVHlwZRISCgpzaXplX2J5dGVzGAMgASgEImwKDFBhdGhDb25mbGljdBIMCgRwYXRoGAEgASgJEiUKBG91cnMYAiABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlEicKBnRoZWlycxgDIAEoCzIXLnBhY2h5ZGVybS5Db25mbGljdFNpZGUihgIKDEJyYW5jaENoYW5nZRIpCgdvdXRjb21lGAEgASgOMhgucGFjaHlkZXJtLkJyYW5jaE91dGNvbWUSGQoEaGVhZBgCIAEoCzILLnBmcy5Db21taXQSGQoEYmFzZRgDIAEoCzILLnBmcy5Db21taXQSEwoLYWRkZWRfZmlsZXMYBCABKAQSFQoNY2hhbmdlZF9maWxlcxgFIAEoBBIVCg1yZW1vdmVkX2ZpbGVzGAYgASgEEioKCWNvbmZsaWN0cxgHIAMoCzIXLnBhY2h5ZGVybS5QYXRoQ29uZmxpY3QSFgoOY29uZmxpY3RfY291bnQYCCABKAQSDgoGYnJhbmNoGAkgASgJIkUKFERlbGV0ZUNvbW1pdHNSZXF1ZXN0EhwKB2NvbW1pdHMYASADKAsyCy5wZnMuQ29tbWl0Eg8KB2RyeV9ydW4YAiABKAgiQAoNRGVsZXRlZENvbW1pdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EhIKCnNpemVfYnl0ZXMYAiABKAQiTwoLTW92ZWRCcmFuY2gSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEgwKBG5hbWUYAiABKAkSGQoEaGVhZBgDIAEoCzILLnBmcy5Db21taXQiVAoKRGVsZXRlZEpvYhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEh8KCHBpcGVsaW5lGAIgASgLMg0ucHBzLlBpcGVsaW5lEg4KBmtpbGxlZBgDIAEoCCKfAQoMRGVsZXRlZEJhdGNoEikKB2NvbW1pdHMYASADKAsyGC5wYWNoeWRlcm0uRGVsZXRlZENvbW1pdBIoCghicmFuY2hlcxgCIAMoCzIWLnBhY2h5ZGVybS5Nb3ZlZEJyYW5jaBIjCgRqb2JzGAMgAygLMhUucGFjaHlkZXJtLkRlbGV0ZWRKb2ISFQoNZGF0dW1fcmVzdWx0cxgEIAEoBCIqChFMaXN0RGF0dW1zUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIjUKD0RhdHVtSW5mb3NCYXRjaBIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyI5Cg5FeHBsYWluUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJIjsKDUtleURpZmZlcmVuY2USDQoFZmllbGQYASABKAkSDgoGYmVmb3JlGAIgASgJEgsKA25vdxgDIAEoCSJwCg9FeHBsYWluUmVzcG9uc2USHgoFc3RhdGUYASABKA4yDy5wcHMuRGF0dW1TdGF0ZRIOCgZyZWFzb24YAiABKAkSLQoLZGlmZmVyZW5jZXMYAyADKAsyGC5wYWNoeWRlcm0uS2V5RGlmZmVyZW5jZSIpCg5MaW5lYWdlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiRQoISW5wdXRSZWYSEgoKaW5wdXRfbmFtZRgBIAEoCRIXCgRmaWxlGAIgASgLMgkucGZzLkZpbGUSDAoEaGFzaBgDIAEoDCJaCgpGaWxlT3JpZ2luEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkSIwoGaW5wdXRzGAMgAygLMhMucGFjaHlkZXJtLklucHV0UmVmIjkKD0xpbmVhZ2VSZXNwb25zZRImCgdvcmlnaW5zGAEgAygLMhUucGFjaHlkZXJtLkZpbGVPcmlnaW4iawoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEikKBnVwdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghleGVjdXRvchgDIAEoCRIPCgdub3RpY2VzGAQgAygJIigKFUNvbGxlY3RHYXJiYWdlUmVxdWVzdBIPCgdkcnlfcnVuGAEgASgIImYKEkNvbGxlY3Rpb25Qcm9ncmVzcxIQCghzd2VlcGluZxgBIAEoCBIVCg1jaHVua3NfbWFya2VkGAIgASgEEhIKCnBhY2tzX2RvbmUYAyABKAQSEwoLcGFja3NfdG90YWwYBCABKAQi3gIKEENvbGxlY3Rpb25SZXBvcnQSDwoHZHJ5X3J1bhgBIAEoCBInCgR0b29rGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDWNodW5rc19tYXJrZWQYAyABKAQSFgoOY2h1bmtzX21pc3NpbmcYBCABKAQSFAoMcGFja3NfYmVmb3JlGAUgASgEEhQKDGJ5dGVzX2JlZm9yZRgGIAEoBBITCgtwYWNrc19hZnRlchgHIAEoBBITCgtieXRlc19hZnRlchgIIAEoBBIVCg1wYWNrc19kZWxldGVkGAkgASgEEhYKDnBhY2tzX3JlcGFja2VkGAogASgEEhQKDHBhY2tzX2xlYXNlZBgLIAEoBBIUCgxieXRlc19sZWFzZWQYDCABKAQSFwoPcmVzdWx0c19yZW1vdmVkGA0gASgEEhcKD29iamVjdHNfcmVtb3ZlZBgOIAEoBCKFAQoWQ29sbGVjdEdhcmJhZ2VSZXNwb25zZRIxCghwcm9ncmVzcxgBIAEoCzIdLnBhY2h5ZGVybS5Db2xsZWN0aW9uUHJvZ3Jlc3NIABItCgZyZXBvcnQYAiABKAsyGy5wYWNoeWRlcm0uQ29sbGVjdGlvblJlcG9ydEgAQgkKB21lc3NhZ2UiGQoLVHJhbnNhY3Rpb24SCgoCaWQYASABKAkiZgoMUHV0T3BlcmF0aW9uEhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRIPCgV2YWx1ZRgCIAEoDEgAEg4KBHRleHQYAyABKAlIABIRCglvdmVyd3JpdGUYBCABKAhCCQoHY29udGVudCLJAwoJT3BlcmF0aW9uEi0KC2NyZWF0ZV9yZXBvGAEgASgLMhYucGZzLkNyZWF0ZVJlcG9SZXF1ZXN0SAASLQoLZGVsZXRlX3JlcG8YAiABKAsyFi5wZnMuRGVsZXRlUmVwb1JlcXVlc3RIABIvCgxzdGFydF9jb21taXQYAyABKAsyFy5wZnMuU3RhcnRDb21taXRSZXF1ZXN0SAASMQoNZmluaXNoX2NvbW1pdBgEIAEoCzIYLnBmcy5GaW5pc2hDb21taXRSZXF1ZXN0SAASMQoNZGVsZXRlX2NvbW1pdBgFIAEoCzIYLnBmcy5EZWxldGVDb21taXRSZXF1ZXN0SAASKwoKc2V0X2JyYW5jaBgGIAEoCzIVLnBmcy5TZXRCcmFuY2hSZXF1ZXN0SAASMQoNZGVsZXRlX2JyYW5jaBgHIAEoCzIYLnBmcy5EZWxldGVCcmFuY2hSZXF1ZXN0SAASLQoLZGVsZXRlX2ZpbGUYCCABKAsyFi5wZnMuRGVsZXRlRmlsZVJlcXVlc3RIABIrCghwdXRfZmlsZRgJIAEoCzIXLnBhY2h5ZGVybS5QdXRPcGVyYXRpb25IAEILCglvcGVyYXRpb24iLgoPT3BlcmF0aW9uUmVzdWx0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQihQEKD1N0b3JlZE9wZXJhdGlvbhInCglvcGVyYXRpb24YASABKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uEh0KCHJlc2VydmVkGAIgASgLMgsucGZzLkNvbW1pdBIqCgZyZXN1bHQYAyABKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0IvcBCg9UcmFuc2FjdGlvbkluZm8SKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SEwoLZGVzY3JpcHRpb24YAiABKAkSKwoHc3RhcnRlZBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZmluaXNoZWQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD29wZXJhdGlvbl9jb3VudBgFIAEoDRIuCgpvcGVyYXRpb25zGAYgAygLMhoucGFjaHlkZXJtLlN0b3JlZE9wZXJhdGlvbiJNChVUcmFuc2FjdGlvbkluZm9zQmF0Y2gSNAoQdHJhbnNhY3Rpb25faW5mbxgBIAMoCzIaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8iLgoXU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QSEwoLZGVzY3JpcHRpb24YASABKAkiRwoYRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkgKGUluc3BlY3RUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iGQoXTGlzdFRyYW5zYWN0aW9uc1JlcXVlc3QiRwoYRGVsZXRlVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkEKFVJ1blRyYW5zYWN0aW9uUmVxdWVzdBIoCgpvcGVyYXRpb25zGAEgAygLMhQucGFjaHlkZXJtLk9wZXJhdGlvbiJFChZSdW5UcmFuc2FjdGlvblJlc3BvbnNlEisKB3Jlc3VsdHMYASADKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0KmgKCERpZmZLaW5kEhkKFURJRkZfS0lORF9VTlNQRUNJRklFRBAAEhMKD0RJRkZfS0lORF9BRERFRBABEhUKEURJRkZfS0lORF9SRU1PVkVEEAISFQoRRElGRl9LSU5EX0NIQU5HRUQQAypUCgpQcmVmZXJlbmNlEhoKFlBSRUZFUkVOQ0VfVU5TUEVDSUZJRUQQABITCg9QUkVGRVJFTkNFX09VUlMQARIVChFQUkVGRVJFTkNFX1RIRUlSUxACKq0BCg1CcmFuY2hPdXRjb21lEh4KGkJSQU5DSF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYQlJBTkNIX09VVENPTUVfQ09NTUlUVEVEEAESIQodQlJBTkNIX09VVENPTUVfRkFTVF9GT1JXQVJERUQQAhIcChhCUkFOQ0hfT1VUQ09NRV9VTkNIQU5HRUQQAxIdChlCUkFOQ0hfT1VUQ09NRV9DT05GTElDVEVEEAQy+gMKBUZpbGVzEkUKCFB1dEZpbGVzEhoucGFjaHlkZXJtLlB1dEZpbGVzUmVxdWVzdBobLnBhY2h5ZGVybS5QdXRGaWxlc1Jlc3BvbnNlKAESRQoJTGlzdEZpbGVzEhsucGFjaHlkZXJtLkxpc3RGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglHbG9iRmlsZXMSGy5wYWNoeWRlcm0uR2xvYkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlSW5mb3NCYXRjaDABEkUKCURpZmZGaWxlcxIbLnBhY2h5ZGVybS5EaWZmRmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVEaWZmc0JhdGNoMAESQwoIQ29weUZpbGUSGi5wYWNoeWRlcm0uQ29weUZpbGVSZXF1ZXN0GhsucGFjaHlkZXJtLkNvcHlGaWxlUmVzcG9uc2USQwoITW92ZUZpbGUSGi5wYWNoeWRlcm0uTW92ZUZpbGVSZXF1ZXN0GhsucGFjaHlkZXJtLk1vdmVGaWxlUmVzcG9uc2USSwoLRmlsZUhpc3RvcnkSHS5wYWNoeWRlcm0uRmlsZUhpc3RvcnlSZXF1ZXN0GhsucGFjaHlkZXJtLkZpbGVDaGFuZ2VzQmF0Y2gwATLKAwoHQ29tbWl0cxJCCglUYWdDb21taXQSGy5wYWNoeWRlcm0uVGFnQ29tbWl0UmVxdWVzdBoYLnBhY2h5ZGVybS5Db21taXRUYWdJbmZvElAKDkxpc3RDb21taXRUYWdzEiAucGFjaHlkZXJtLkxpc3RDb21taXRUYWdzUmVxdWVzdBoaLnBhY2h5ZGVybS5Db21taXRUYWdzQmF0Y2gwARJMCg9EZWxldGVDb21taXRUYWcSIS5wYWNoeWRlcm0uRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJFCgtNZXJnZUJyYW5jaBIdLnBhY2h5ZGVybS5NZXJnZUJyYW5jaFJlcXVlc3QaFy5wYWNoeWRlcm0uQnJhbmNoQ2hhbmdlEkcKDFJldmVydENvbW1pdBIeLnBhY2h5ZGVybS5SZXZlcnRDb21taXRSZXF1ZXN0GhcucGFjaHlkZXJtLkJyYW5jaENoYW5nZRJLCg1EZWxldGVDb21taXRzEh8ucGFjaHlkZXJtLkRlbGV0ZUNvbW1pdHNSZXF1ZXN0GhcucGFjaHlkZXJtLkRlbGV0ZWRCYXRjaDABMtQBCgRKb2JzEkgKCkxpc3REYXR1bXMSHC5wYWNoeWRlcm0uTGlzdERhdHVtc1JlcXVlc3QaGi5wYWNoeWRlcm0uRGF0dW1JbmZvc0JhdGNoMAESQAoHRXhwbGFpbhIZLnBhY2h5ZGVybS5FeHBsYWluUmVxdWVzdBoaLnBhY2h5ZGVybS5FeHBsYWluUmVzcG9uc2USQAoHTGluZWFnZRIZLnBhY2h5ZGVybS5MaW5lYWdlUmVxdWVzdBoaLnBhY2h5ZGVybS5MaW5lYWdlUmVzcG9uc2UyoAEKBUFkbWluEj4KDUluc3BlY3RTZXJ2ZXISFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFS5wYWNoeWRlcm0uU2VydmVySW5mbxJXCg5Db2xsZWN0R2FyYmFnZRIgLnBhY2h5ZGVybS5Db2xsZWN0R2FyYmFnZVJlcXVlc3QaIS5wYWNoeWRlcm0uQ29sbGVjdEdhcmJhZ2VSZXNwb25zZTABMpEECgxUcmFuc2FjdGlvbnMSTgoQU3RhcnRUcmFuc2FjdGlvbhIiLnBhY2h5ZGVybS5TdGFydFRyYW5zYWN0aW9uUmVxdWVzdBoWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhJUChFGaW5pc2hUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5GaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QaGi5wYWNoeWRlcm0uVHJhbnNhY3Rpb25JbmZvElYKEkluc3BlY3RUcmFuc2FjdGlvbhIkLnBhY2h5ZGVybS5JbnNwZWN0VHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJaChBMaXN0VHJhbnNhY3Rpb25zEiIucGFjaHlkZXJtLkxpc3RUcmFuc2FjdGlvbnNSZXF1ZXN0GiAucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mb3NCYXRjaDABElAKEURlbGV0ZVRyYW5zYWN0aW9uEiMucGFjaHlkZXJtLkRlbGV0ZVRyYW5zYWN0aW9uUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJVCg5SdW5UcmFuc2FjdGlvbhIgLnBhY2h5ZGVybS5SdW5UcmFuc2FjdGlvblJlcXVlc3QaIS5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
+  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCI9ChJGaWxlSGlzdG9yeVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg4KBm51bWJlchgCIAEoBCJ3CgpGaWxlQ2hhbmdlEiEKBGtpbmQYASABKA4yEy5wYWNoeWRlcm0uRGlmZktpbmQSJAoLY29tbWl0X2luZm8YAiABKAsyDy5wZnMuQ29tbWl0SW5mbxIgCglmaWxlX2luZm8YAyABKAsyDS5wZnMuRmlsZUluZm8iOgoQRmlsZUNoYW5nZXNCYXRjaBImCgdjaGFuZ2VzGAEgAygLMhUucGFjaHlkZXJtLkZpbGVDaGFuZ2UiZQoNQ29tbWl0VGFnSW5mbxILCgN0YWcYASABKAkSGwoGY29tbWl0GAIgASgLMgsucGZzLkNvbW1pdBIqCgZ0YWdnZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkoKEFRhZ0NvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBILCgN0YWcYAiABKAkSDAoEbW92ZRgDIAEoCCIwChVMaXN0Q29tbWl0VGFnc1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIjkKD0NvbW1pdFRhZ3NCYXRjaBImCgR0YWdzGAEgAygLMhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8iPgoWRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SCwoDdGFnGAIgASgJIoYBChJNZXJnZUJyYW5jaFJlcXVlc3QSGQoEZnJvbRgBIAEoCzILLnBmcy5Db21taXQSDAoEaW50bxgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg8KB2RyeV9ydW4YBCABKAgSJQoGcHJlZmVyGAUgASgOMhUucGFjaHlkZXJtLlByZWZlcmVuY2UiiwEKE1JldmVydENvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlImcKDENvbmZsaWN0U2lkZRIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEiAKCWZpbGVfdHlwZRgCIAEoDjINLnBmcy5GaWxlVHlwZRISCgpzaXplX2J5dGVzGAMgASgEImwKDFBhdGhDb25mbGljdBIMCgRwYXRoGAEgASgJEiUKBG91cnMYAiABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlEicKBnRoZWlycxgDIAEoCzIXLnBhY2h5ZGVybS5Db25mbGljdFNpZGUihgIKDEJyYW5jaENoYW5nZRIpCgdvdXRjb21lGAEgASgOMhgucGFjaHlkZXJtLkJyYW5jaE91dGNvbWUSGQoEaGVhZBgCIAEoCzILLnBmcy5Db21taXQSGQoEYmFzZRgDIAEoCzILLnBmcy5Db21taXQSEwoLYWRkZWRfZmlsZXMYBCABKAQSFQoNY2hhbmdlZF9maWxlcxgFIAEoBBIVCg1yZW1vdmVkX2ZpbGVzGAYgASgEEioKCWNvbmZsaWN0cxgHIAMoCzIXLnBhY2h5ZGVybS5QYXRoQ29uZmxpY3QSFgoOY29uZmxpY3RfY291bnQYCCABKAQSDgoGYnJhbmNoGAkgASgJIkUKFERlbGV0ZUNvbW1pdHNSZXF1ZXN0EhwKB2NvbW1pdHMYASADKAsyCy5wZnMuQ29tbWl0Eg8KB2RyeV9ydW4YAiABKAgiQAoNRGVsZXRlZENvbW1pdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EhIKCnNpemVfYnl0ZXMYAiABKAQiTwoLTW92ZWRCcmFuY2gSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEgwKBG5hbWUYAiABKAkSGQoEaGVhZBgDIAEoCzILLnBmcy5Db21taXQiVAoKRGVsZXRlZEpvYhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEh8KCHBpcGVsaW5lGAIgASgLMg0ucHBzLlBpcGVsaW5lEg4KBmtpbGxlZBgDIAEoCCKfAQoMRGVsZXRlZEJhdGNoEikKB2NvbW1pdHMYASADKAsyGC5wYWNoeWRlcm0uRGVsZXRlZENvbW1pdBIoCghicmFuY2hlcxgCIAMoCzIWLnBhY2h5ZGVybS5Nb3ZlZEJyYW5jaBIjCgRqb2JzGAMgAygLMhUucGFjaHlkZXJtLkRlbGV0ZWRKb2ISFQoNZGF0dW1fcmVzdWx0cxgEIAEoBCIqChFMaXN0RGF0dW1zUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIjUKD0RhdHVtSW5mb3NCYXRjaBIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyI5Cg5FeHBsYWluUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJIjsKDUtleURpZmZlcmVuY2USDQoFZmllbGQYASABKAkSDgoGYmVmb3JlGAIgASgJEgsKA25vdxgDIAEoCSJwCg9FeHBsYWluUmVzcG9uc2USHgoFc3RhdGUYASABKA4yDy5wcHMuRGF0dW1TdGF0ZRIOCgZyZWFzb24YAiABKAkSLQoLZGlmZmVyZW5jZXMYAyADKAsyGC5wYWNoeWRlcm0uS2V5RGlmZmVyZW5jZSIpCg5MaW5lYWdlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiRQoISW5wdXRSZWYSEgoKaW5wdXRfbmFtZRgBIAEoCRIXCgRmaWxlGAIgASgLMgkucGZzLkZpbGUSDAoEaGFzaBgDIAEoDCJaCgpGaWxlT3JpZ2luEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkSIwoGaW5wdXRzGAMgAygLMhMucGFjaHlkZXJtLklucHV0UmVmIjkKD0xpbmVhZ2VSZXNwb25zZRImCgdvcmlnaW5zGAEgAygLMhUucGFjaHlkZXJtLkZpbGVPcmlnaW4iawoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEikKBnVwdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghleGVjdXRvchgDIAEoCRIPCgdub3RpY2VzGAQgAygJIigKFUNvbGxlY3RHYXJiYWdlUmVxdWVzdBIPCgdkcnlfcnVuGAEgASgIImYKEkNvbGxlY3Rpb25Qcm9ncmVzcxIQCghzd2VlcGluZxgBIAEoCBIVCg1jaHVua3NfbWFya2VkGAIgASgEEhIKCnBhY2tzX2RvbmUYAyABKAQSEwoLcGFja3NfdG90YWwYBCABKAQi3gIKEENvbGxlY3Rpb25SZXBvcnQSDwoHZHJ5X3J1bhgBIAEoCBInCgR0b29rGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDWNodW5rc19tYXJrZWQYAyABKAQSFgoOY2h1bmtzX21pc3NpbmcYBCABKAQSFAoMcGFja3NfYmVmb3JlGAUgASgEEhQKDGJ5dGVzX2JlZm9yZRgGIAEoBBITCgtwYWNrc19hZnRlchgHIAEoBBITCgtieXRlc19hZnRlchgIIAEoBBIVCg1wYWNrc19kZWxldGVkGAkgASgEEhYKDnBhY2tzX3JlcGFja2VkGAogASgEEhQKDHBhY2tzX2xlYXNlZBgLIAEoBBIUCgxieXRlc19sZWFzZWQYDCABKAQSFwoPcmVzdWx0c19yZW1vdmVkGA0gASgEEhcKD29iamVjdHNfcmVtb3ZlZBgOIAEoBCKFAQoWQ29sbGVjdEdhcmJhZ2VSZXNwb25zZRIxCghwcm9ncmVzcxgBIAEoCzIdLnBhY2h5ZGVybS5Db2xsZWN0aW9uUHJvZ3Jlc3NIABItCgZyZXBvcnQYAiABKAsyGy5wYWNoeWRlcm0uQ29sbGVjdGlvblJlcG9ydEgAQgkKB21lc3NhZ2UiKQoMQ2hlY2tSZXF1ZXN0EgwKBGZ1bGwYASABKAgSCwoDZml4GAIgASgIIrIBCgxDaGVja1N1YmplY3QSDAoEcmVwbxgBIAEoCRIOCgZicmFuY2gYAiABKAkSDgoGY29tbWl0GAMgASgJEgwKBHBhdGgYBCABKAkSEAoIcGlwZWxpbmUYBSABKAkSCwoDam9iGAYgASgJEg0KBWRhdHVtGAcgASgJEgwKBHBhY2sYCCABKAkSDQoFY2h1bmsYCSABKAkSDgoGb2JqZWN0GAogASgJEgsKA3RhZxgLIAEoCSLzAQoMQ2hlY2tGaW5kaW5nEgwKBGtpbmQYASABKAkSKgoIc2V2ZXJpdHkYAiABKA4yGC5wYWNoeWRlcm0uQ2hlY2tTZXZlcml0eRIoCgdzdWJqZWN0GAMgASgLMhcucGFjaHlkZXJtLkNoZWNrU3ViamVjdBIMCgR3aGF0GAQgASgJEg8KB21lYW5pbmcYBSABKAkSDgoGYWR2aWNlGAYgASgJEiYKBnJlcGFpchgHIAEoDjIWLnBhY2h5ZGVybS5DaGVja1JlcGFpchIQCghhZmZlY3RlZBgIIAMoCRIWCg5hZmZlY3RlZF9jb3VudBgJIAEoBCL2AQoLQ2hlY2tDb3VudHMSDAoEcm93cxgBIAEoBBINCgVub2RlcxgCIAEoBBIOCgZjaHVua3MYAyABKAQSDQoFcGFja3MYBCABKAQSDQoFYnl0ZXMYBSABKAQSEwoLYnl0ZXNfdG90YWwYBiABKAQSGwoTdW5yZWZlcmVuY2VkX2NodW5rcxgHIAEoBBIaChJ1bnJlZmVyZW5jZWRfcGFja3MYCCABKAQSGgoSdW5yZWZlcmVuY2VkX2J5dGVzGAkgASgEEg4KBmVycm9ycxgKIAEoBBIQCgh3YXJuaW5ncxgLIAEoBBIQCghyZXBhaXJlZBgMIAEoBCJGCg1DaGVja1Byb2dyZXNzEg0KBXN0YWdlGAEgASgJEiYKBmNvdW50cxgCIAEoCzIWLnBhY2h5ZGVybS5DaGVja0NvdW50cyKWAQoKQ2hlY2tFdmVudBIsCghwcm9ncmVzcxgBIAEoCzIYLnBhY2h5ZGVybS5DaGVja1Byb2dyZXNzSAASKgoHZmluZGluZxgCIAEoCzIXLnBhY2h5ZGVybS5DaGVja0ZpbmRpbmdIABIlCgNlbmQYAyABKAsyFi5wYWNoeWRlcm0uQ2hlY2tDb3VudHNIAEIHCgVldmVudCIZCgtUcmFuc2FjdGlvbhIKCgJpZBgBIAEoCSJmCgxQdXRPcGVyYXRpb24SFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg8KBXZhbHVlGAIgASgMSAASDgoEdGV4dBgDIAEoCUgAEhEKCW92ZXJ3cml0ZRgEIAEoCEIJCgdjb250ZW50IskDCglPcGVyYXRpb24SLQoLY3JlYXRlX3JlcG8YASABKAsyFi5wZnMuQ3JlYXRlUmVwb1JlcXVlc3RIABItCgtkZWxldGVfcmVwbxgCIAEoCzIWLnBmcy5EZWxldGVSZXBvUmVxdWVzdEgAEi8KDHN0YXJ0X2NvbW1pdBgDIAEoCzIXLnBmcy5TdGFydENvbW1pdFJlcXVlc3RIABIxCg1maW5pc2hfY29tbWl0GAQgASgLMhgucGZzLkZpbmlzaENvbW1pdFJlcXVlc3RIABIxCg1kZWxldGVfY29tbWl0GAUgASgLMhgucGZzLkRlbGV0ZUNvbW1pdFJlcXVlc3RIABIrCgpzZXRfYnJhbmNoGAYgASgLMhUucGZzLlNldEJyYW5jaFJlcXVlc3RIABIxCg1kZWxldGVfYnJhbmNoGAcgASgLMhgucGZzLkRlbGV0ZUJyYW5jaFJlcXVlc3RIABItCgtkZWxldGVfZmlsZRgIIAEoCzIWLnBmcy5EZWxldGVGaWxlUmVxdWVzdEgAEisKCHB1dF9maWxlGAkgASgLMhcucGFjaHlkZXJtLlB1dE9wZXJhdGlvbkgAQgsKCW9wZXJhdGlvbiIuCg9PcGVyYXRpb25SZXN1bHQSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdCKFAQoPU3RvcmVkT3BlcmF0aW9uEicKCW9wZXJhdGlvbhgBIAEoCzIULnBhY2h5ZGVybS5PcGVyYXRpb24SHQoIcmVzZXJ2ZWQYAiABKAsyCy5wZnMuQ29tbWl0EioKBnJlc3VsdBgDIAEoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQi9wEKD1RyYW5zYWN0aW9uSW5mbxIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhITCgtkZXNjcmlwdGlvbhgCIAEoCRIrCgdzdGFydGVkGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghmaW5pc2hlZBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPb3BlcmF0aW9uX2NvdW50GAUgASgNEi4KCm9wZXJhdGlvbnMYBiADKAsyGi5wYWNoeWRlcm0uU3RvcmVkT3BlcmF0aW9uIk0KFVRyYW5zYWN0aW9uSW5mb3NCYXRjaBI0ChB0cmFuc2FjdGlvbl9pbmZvGAEgAygLMhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbyIuChdTdGFydFRyYW5zYWN0aW9uUmVxdWVzdBITCgtkZXNjcmlwdGlvbhgBIAEoCSJHChhGaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iSAoZSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbiIZChdMaXN0VHJhbnNhY3Rpb25zUmVxdWVzdCJHChhEZWxldGVUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iQQoVUnVuVHJhbnNhY3Rpb25SZXF1ZXN0EigKCm9wZXJhdGlvbnMYASADKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uIkUKFlJ1blRyYW5zYWN0aW9uUmVzcG9uc2USKwoHcmVzdWx0cxgBIAMoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQqaAoIRGlmZktpbmQSGQoVRElGRl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRElGRl9LSU5EX0FEREVEEAESFQoRRElGRl9LSU5EX1JFTU9WRUQQAhIVChFESUZGX0tJTkRfQ0hBTkdFRBADKlQKClByZWZlcmVuY2USGgoWUFJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhMKD1BSRUZFUkVOQ0VfT1VSUxABEhUKEVBSRUZFUkVOQ0VfVEhFSVJTEAIqrQEKDUJyYW5jaE91dGNvbWUSHgoaQlJBTkNIX09VVENPTUVfVU5TUEVDSUZJRUQQABIcChhCUkFOQ0hfT1VUQ09NRV9DT01NSVRURUQQARIhCh1CUkFOQ0hfT1VUQ09NRV9GQVNUX0ZPUldBUkRFRBACEhwKGEJSQU5DSF9PVVRDT01FX1VOQ0hBTkdFRBADEh0KGUJSQU5DSF9PVVRDT01FX0NPTkZMSUNURUQQBCplCg1DaGVja1NldmVyaXR5Eh4KGkNIRUNLX1NFVkVSSVRZX1VOU1BFQ0lGSUVEEAASGAoUQ0hFQ0tfU0VWRVJJVFlfRVJST1IQARIaChZDSEVDS19TRVZFUklUWV9XQVJOSU5HEAIqdAoLQ2hlY2tSZXBhaXISHAoYQ0hFQ0tfUkVQQUlSX1VOU1BFQ0lGSUVEEAASFQoRQ0hFQ0tfUkVQQUlSX05PTkUQARIZChVDSEVDS19SRVBBSVJfUE9TU0lCTEUQAhIVChFDSEVDS19SRVBBSVJfRE9ORRADMvoDCgVGaWxlcxJFCghQdXRGaWxlcxIaLnBhY2h5ZGVybS5QdXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uUHV0RmlsZXNSZXNwb25zZSgBEkUKCUxpc3RGaWxlcxIbLnBhY2h5ZGVybS5MaXN0RmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJR2xvYkZpbGVzEhsucGFjaHlkZXJtLkdsb2JGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglEaWZmRmlsZXMSGy5wYWNoeWRlcm0uRGlmZkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlRGlmZnNCYXRjaDABEkMKCENvcHlGaWxlEhoucGFjaHlkZXJtLkNvcHlGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Db3B5RmlsZVJlc3BvbnNlEkMKCE1vdmVGaWxlEhoucGFjaHlkZXJtLk1vdmVGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlc3BvbnNlEksKC0ZpbGVIaXN0b3J5Eh0ucGFjaHlkZXJtLkZpbGVIaXN0b3J5UmVxdWVzdBobLnBhY2h5ZGVybS5GaWxlQ2hhbmdlc0JhdGNoMAEyygMKB0NvbW1pdHMSQgoJVGFnQ29tbWl0EhsucGFjaHlkZXJtLlRhZ0NvbW1pdFJlcXVlc3QaGC5wYWNoeWRlcm0uQ29tbWl0VGFnSW5mbxJQCg5MaXN0Q29tbWl0VGFncxIgLnBhY2h5ZGVybS5MaXN0Q29tbWl0VGFnc1JlcXVlc3QaGi5wYWNoeWRlcm0uQ29tbWl0VGFnc0JhdGNoMAESTAoPRGVsZXRlQ29tbWl0VGFnEiEucGFjaHlkZXJtLkRlbGV0ZUNvbW1pdFRhZ1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSRQoLTWVyZ2VCcmFuY2gSHS5wYWNoeWRlcm0uTWVyZ2VCcmFuY2hSZXF1ZXN0GhcucGFjaHlkZXJtLkJyYW5jaENoYW5nZRJHCgxSZXZlcnRDb21taXQSHi5wYWNoeWRlcm0uUmV2ZXJ0Q29tbWl0UmVxdWVzdBoXLnBhY2h5ZGVybS5CcmFuY2hDaGFuZ2USSwoNRGVsZXRlQ29tbWl0cxIfLnBhY2h5ZGVybS5EZWxldGVDb21taXRzUmVxdWVzdBoXLnBhY2h5ZGVybS5EZWxldGVkQmF0Y2gwATLUAQoESm9icxJICgpMaXN0RGF0dW1zEhwucGFjaHlkZXJtLkxpc3REYXR1bXNSZXF1ZXN0GhoucGFjaHlkZXJtLkRhdHVtSW5mb3NCYXRjaDABEkAKB0V4cGxhaW4SGS5wYWNoeWRlcm0uRXhwbGFpblJlcXVlc3QaGi5wYWNoeWRlcm0uRXhwbGFpblJlc3BvbnNlEkAKB0xpbmVhZ2USGS5wYWNoeWRlcm0uTGluZWFnZVJlcXVlc3QaGi5wYWNoeWRlcm0uTGluZWFnZVJlc3BvbnNlMtsBCgVBZG1pbhI+Cg1JbnNwZWN0U2VydmVyEhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5GhUucGFjaHlkZXJtLlNlcnZlckluZm8SOQoFQ2hlY2sSFy5wYWNoeWRlcm0uQ2hlY2tSZXF1ZXN0GhUucGFjaHlkZXJtLkNoZWNrRXZlbnQwARJXCg5Db2xsZWN0R2FyYmFnZRIgLnBhY2h5ZGVybS5Db2xsZWN0R2FyYmFnZVJlcXVlc3QaIS5wYWNoeWRlcm0uQ29sbGVjdEdhcmJhZ2VSZXNwb25zZTABMpEECgxUcmFuc2FjdGlvbnMSTgoQU3RhcnRUcmFuc2FjdGlvbhIiLnBhY2h5ZGVybS5TdGFydFRyYW5zYWN0aW9uUmVxdWVzdBoWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhJUChFGaW5pc2hUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5GaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QaGi5wYWNoeWRlcm0uVHJhbnNhY3Rpb25JbmZvElYKEkluc3BlY3RUcmFuc2FjdGlvbhIkLnBhY2h5ZGVybS5JbnNwZWN0VHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJaChBMaXN0VHJhbnNhY3Rpb25zEiIucGFjaHlkZXJtLkxpc3RUcmFuc2FjdGlvbnNSZXF1ZXN0GiAucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mb3NCYXRjaDABElAKEURlbGV0ZVRyYW5zYWN0aW9uEiMucGFjaHlkZXJtLkRlbGV0ZVRyYW5zYWN0aW9uUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJVCg5SdW5UcmFuc2FjdGlvbhIgLnBhY2h5ZGVybS5SdW5UcmFuc2FjdGlvblJlcXVlc3QaIS5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
 
 /**
  * One piece of one file.
@@ -1455,6 +1455,323 @@ export const CollectGarbageResponseSchema: GenMessage<CollectGarbageResponse> = 
   messageDesc(file_pachyderm, 44);
 
 /**
+ * Asks for a check of everything that the server keeps.
+ *
+ * @generated from message pachyderm.CheckRequest
+ */
+export type CheckRequest = Message<"pachyderm.CheckRequest"> & {
+  /**
+   * Read and check every byte of every pack, too.
+   *
+   * @generated from field: bool full = 1;
+   */
+  full: boolean;
+
+  /**
+   * Put right what can be derived with certainty. Nothing is ever guessed, and no data deleted.
+   *
+   * @generated from field: bool fix = 2;
+   */
+  fix: boolean;
+};
+
+/**
+ * Describes the message pachyderm.CheckRequest.
+ * Use `create(CheckRequestSchema)` to create a new message.
+ */
+export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 45);
+
+/**
+ * What a finding is about; only what applies is set.
+ *
+ * @generated from message pachyderm.CheckSubject
+ */
+export type CheckSubject = Message<"pachyderm.CheckSubject"> & {
+  /**
+   * @generated from field: string repo = 1;
+   */
+  repo: string;
+
+  /**
+   * @generated from field: string branch = 2;
+   */
+  branch: string;
+
+  /**
+   * @generated from field: string commit = 3;
+   */
+  commit: string;
+
+  /**
+   * @generated from field: string path = 4;
+   */
+  path: string;
+
+  /**
+   * @generated from field: string pipeline = 5;
+   */
+  pipeline: string;
+
+  /**
+   * @generated from field: string job = 6;
+   */
+  job: string;
+
+  /**
+   * @generated from field: string datum = 7;
+   */
+  datum: string;
+
+  /**
+   * @generated from field: string pack = 8;
+   */
+  pack: string;
+
+  /**
+   * @generated from field: string chunk = 9;
+   */
+  chunk: string;
+
+  /**
+   * @generated from field: string object = 10;
+   */
+  object: string;
+
+  /**
+   * @generated from field: string tag = 11;
+   */
+  tag: string;
+};
+
+/**
+ * Describes the message pachyderm.CheckSubject.
+ * Use `create(CheckSubjectSchema)` to create a new message.
+ */
+export const CheckSubjectSchema: GenMessage<CheckSubject> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 46);
+
+/**
+ * Something that a check found.
+ *
+ * @generated from message pachyderm.CheckFinding
+ */
+export type CheckFinding = Message<"pachyderm.CheckFinding"> & {
+  /**
+   * Names the kind of damage, as in the documentation: `pack-missing`.
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: pachyderm.CheckSeverity severity = 2;
+   */
+  severity: CheckSeverity;
+
+  /**
+   * @generated from field: pachyderm.CheckSubject subject = 3;
+   */
+  subject?: CheckSubject | undefined;
+
+  /**
+   * What is wrong, with the facts: one sentence.
+   *
+   * @generated from field: string what = 4;
+   */
+  what: string;
+
+  /**
+   * What it means for whoever keeps data here: one sentence.
+   *
+   * @generated from field: string meaning = 5;
+   */
+  meaning: string;
+
+  /**
+   * How to put it right.
+   *
+   * @generated from field: string advice = 6;
+   */
+  advice: string;
+
+  /**
+   * @generated from field: pachyderm.CheckRepair repair = 7;
+   */
+  repair: CheckRepair;
+
+  /**
+   * The first of what cannot be read because of it, such as `repo@commit:/path`.
+   *
+   * @generated from field: repeated string affected = 8;
+   */
+  affected: string[];
+
+  /**
+   * All that cannot be read because of it.
+   *
+   * @generated from field: uint64 affected_count = 9;
+   */
+  affectedCount: bigint;
+};
+
+/**
+ * Describes the message pachyderm.CheckFinding.
+ * Use `create(CheckFindingSchema)` to create a new message.
+ */
+export const CheckFindingSchema: GenMessage<CheckFinding> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 47);
+
+/**
+ * What a check has looked at, so far or in all.
+ *
+ * @generated from message pachyderm.CheckCounts
+ */
+export type CheckCounts = Message<"pachyderm.CheckCounts"> & {
+  /**
+   * @generated from field: uint64 rows = 1;
+   */
+  rows: bigint;
+
+  /**
+   * @generated from field: uint64 nodes = 2;
+   */
+  nodes: bigint;
+
+  /**
+   * Chunks that something refers to, each once.
+   *
+   * @generated from field: uint64 chunks = 3;
+   */
+  chunks: bigint;
+
+  /**
+   * @generated from field: uint64 packs = 4;
+   */
+  packs: bigint;
+
+  /**
+   * Bytes of packs that were read and checked; a full check only.
+   *
+   * @generated from field: uint64 bytes = 5;
+   */
+  bytes: bigint;
+
+  /**
+   * Bytes of all packs.
+   *
+   * @generated from field: uint64 bytes_total = 6;
+   */
+  bytesTotal: bigint;
+
+  /**
+   * Chunks that nothing refers to; known at the end.
+   *
+   * @generated from field: uint64 unreferenced_chunks = 7;
+   */
+  unreferencedChunks: bigint;
+
+  /**
+   * Packs of which nothing is referred to, and their bytes.
+   *
+   * @generated from field: uint64 unreferenced_packs = 8;
+   */
+  unreferencedPacks: bigint;
+
+  /**
+   * @generated from field: uint64 unreferenced_bytes = 9;
+   */
+  unreferencedBytes: bigint;
+
+  /**
+   * @generated from field: uint64 errors = 10;
+   */
+  errors: bigint;
+
+  /**
+   * @generated from field: uint64 warnings = 11;
+   */
+  warnings: bigint;
+
+  /**
+   * Findings that were put right, which are not among the errors and warnings.
+   *
+   * @generated from field: uint64 repaired = 12;
+   */
+  repaired: bigint;
+};
+
+/**
+ * Describes the message pachyderm.CheckCounts.
+ * Use `create(CheckCountsSchema)` to create a new message.
+ */
+export const CheckCountsSchema: GenMessage<CheckCounts> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 48);
+
+/**
+ * How far a check is; sent about twice a second.
+ *
+ * @generated from message pachyderm.CheckProgress
+ */
+export type CheckProgress = Message<"pachyderm.CheckProgress"> & {
+  /**
+   * What it looks at: one or two words.
+   *
+   * @generated from field: string stage = 1;
+   */
+  stage: string;
+
+  /**
+   * @generated from field: pachyderm.CheckCounts counts = 2;
+   */
+  counts?: CheckCounts | undefined;
+};
+
+/**
+ * Describes the message pachyderm.CheckProgress.
+ * Use `create(CheckProgressSchema)` to create a new message.
+ */
+export const CheckProgressSchema: GenMessage<CheckProgress> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 49);
+
+/**
+ * Something to tell about a check. The last one has `end`; without it the check is not complete.
+ *
+ * @generated from message pachyderm.CheckEvent
+ */
+export type CheckEvent = Message<"pachyderm.CheckEvent"> & {
+  /**
+   * @generated from oneof pachyderm.CheckEvent.event
+   */
+  event: {
+    /**
+     * @generated from field: pachyderm.CheckProgress progress = 1;
+     */
+    value: CheckProgress;
+    case: "progress";
+  } | {
+    /**
+     * @generated from field: pachyderm.CheckFinding finding = 2;
+     */
+    value: CheckFinding;
+    case: "finding";
+  } | {
+    /**
+     * @generated from field: pachyderm.CheckCounts end = 3;
+     */
+    value: CheckCounts;
+    case: "end";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pachyderm.CheckEvent.
+ * Use `create(CheckEventSchema)` to create a new message.
+ */
+export const CheckEventSchema: GenMessage<CheckEvent> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 50);
+
+/**
  * Names a transaction.
  *
  * @generated from message pachyderm.Transaction
@@ -1471,7 +1788,7 @@ export type Transaction = Message<"pachyderm.Transaction"> & {
  * Use `create(TransactionSchema)` to create a new message.
  */
 export const TransactionSchema: GenMessage<Transaction> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 45);
+  messageDesc(file_pachyderm, 51);
 
 /**
  * A small file, or a piece that is appended to one. At most 64 KiB: larger files are put into an
@@ -1517,7 +1834,7 @@ export type PutOperation = Message<"pachyderm.PutOperation"> & {
  * Use `create(PutOperationSchema)` to create a new message.
  */
 export const PutOperationSchema: GenMessage<PutOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 46);
+  messageDesc(file_pachyderm, 52);
 
 /**
  * A change that can be part of a transaction.
@@ -1594,7 +1911,7 @@ export type Operation = Message<"pachyderm.Operation"> & {
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 47);
+  messageDesc(file_pachyderm, 53);
 
 /**
  * What an operation came to.
@@ -1615,7 +1932,7 @@ export type OperationResult = Message<"pachyderm.OperationResult"> & {
  * Use `create(OperationResultSchema)` to create a new message.
  */
 export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 48);
+  messageDesc(file_pachyderm, 54);
 
 /**
  * An operation of a stored transaction.
@@ -1648,7 +1965,7 @@ export type StoredOperation = Message<"pachyderm.StoredOperation"> & {
  * Use `create(StoredOperationSchema)` to create a new message.
  */
 export const StoredOperationSchema: GenMessage<StoredOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 49);
+  messageDesc(file_pachyderm, 55);
 
 /**
  * A transaction and what became of it.
@@ -1696,7 +2013,7 @@ export type TransactionInfo = Message<"pachyderm.TransactionInfo"> & {
  * Use `create(TransactionInfoSchema)` to create a new message.
  */
 export const TransactionInfoSchema: GenMessage<TransactionInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 50);
+  messageDesc(file_pachyderm, 56);
 
 /**
  * Some transactions.
@@ -1715,7 +2032,7 @@ export type TransactionInfosBatch = Message<"pachyderm.TransactionInfosBatch"> &
  * Use `create(TransactionInfosBatchSchema)` to create a new message.
  */
 export const TransactionInfosBatchSchema: GenMessage<TransactionInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 51);
+  messageDesc(file_pachyderm, 57);
 
 /**
  * Asks for a transaction.
@@ -1736,7 +2053,7 @@ export type StartTransactionRequest = Message<"pachyderm.StartTransactionRequest
  * Use `create(StartTransactionRequestSchema)` to create a new message.
  */
 export const StartTransactionRequestSchema: GenMessage<StartTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 52);
+  messageDesc(file_pachyderm, 58);
 
 /**
  * Asks for all operations to take effect.
@@ -1755,7 +2072,7 @@ export type FinishTransactionRequest = Message<"pachyderm.FinishTransactionReque
  * Use `create(FinishTransactionRequestSchema)` to create a new message.
  */
 export const FinishTransactionRequestSchema: GenMessage<FinishTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 53);
+  messageDesc(file_pachyderm, 59);
 
 /**
  * Asks for a transaction and its operations.
@@ -1774,7 +2091,7 @@ export type InspectTransactionRequest = Message<"pachyderm.InspectTransactionReq
  * Use `create(InspectTransactionRequestSchema)` to create a new message.
  */
 export const InspectTransactionRequestSchema: GenMessage<InspectTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 54);
+  messageDesc(file_pachyderm, 60);
 
 /**
  * Asks for all transactions that are open or remembered.
@@ -1789,7 +2106,7 @@ export type ListTransactionsRequest = Message<"pachyderm.ListTransactionsRequest
  * Use `create(ListTransactionsRequestSchema)` to create a new message.
  */
 export const ListTransactionsRequestSchema: GenMessage<ListTransactionsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 55);
+  messageDesc(file_pachyderm, 61);
 
 /**
  * Asks for a transaction to be forgotten.
@@ -1808,7 +2125,7 @@ export type DeleteTransactionRequest = Message<"pachyderm.DeleteTransactionReque
  * Use `create(DeleteTransactionRequestSchema)` to create a new message.
  */
 export const DeleteTransactionRequestSchema: GenMessage<DeleteTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 56);
+  messageDesc(file_pachyderm, 62);
 
 /**
  * Operations that take effect together.
@@ -1829,7 +2146,7 @@ export type RunTransactionRequest = Message<"pachyderm.RunTransactionRequest"> &
  * Use `create(RunTransactionRequestSchema)` to create a new message.
  */
 export const RunTransactionRequestSchema: GenMessage<RunTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 57);
+  messageDesc(file_pachyderm, 63);
 
 /**
  * What they came to.
@@ -1850,7 +2167,7 @@ export type RunTransactionResponse = Message<"pachyderm.RunTransactionResponse">
  * Use `create(RunTransactionResponseSchema)` to create a new message.
  */
 export const RunTransactionResponseSchema: GenMessage<RunTransactionResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 58);
+  messageDesc(file_pachyderm, 64);
 
 /**
  * How a path differs.
@@ -1991,6 +2308,91 @@ export type BranchOutcome = (typeof BranchOutcome)[keyof typeof BranchOutcome] |
  */
 export const BranchOutcomeSchema: GenEnum<BranchOutcome> = /*@__PURE__*/
   enumDesc(file_pachyderm, 2);
+
+/**
+ * How bad a finding is.
+ *
+ * @generated from enum pachyderm.CheckSeverity
+ */
+export const CheckSeverity = {
+  /**
+   * @generated from enum value: CHECK_SEVERITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Something is lost, or says what is not so.
+   *
+   * @generated from enum value: CHECK_SEVERITY_ERROR = 1;
+   */
+  ERROR: 1,
+
+  /**
+   * Nothing is lost; something should be tidied up or looked at.
+   *
+   * @generated from enum value: CHECK_SEVERITY_WARNING = 2;
+   */
+  WARNING: 2,
+} as const;
+
+/**
+ * How bad a finding is.
+ *
+ * @generated from enum pachyderm.CheckSeverity
+ */
+export type CheckSeverity = (typeof CheckSeverity)[keyof typeof CheckSeverity] | UnknownEnum;
+
+/**
+ * Describes the enum pachyderm.CheckSeverity.
+ */
+export const CheckSeveritySchema: GenEnum<CheckSeverity> = /*@__PURE__*/
+  enumDesc(file_pachyderm, 3);
+
+/**
+ * Whether a finding can be put right.
+ *
+ * @generated from enum pachyderm.CheckRepair
+ */
+export const CheckRepair = {
+  /**
+   * @generated from enum value: CHECK_REPAIR_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Not by the server.
+   *
+   * @generated from enum value: CHECK_REPAIR_NONE = 1;
+   */
+  NONE: 1,
+
+  /**
+   * With `fix`.
+   *
+   * @generated from enum value: CHECK_REPAIR_POSSIBLE = 2;
+   */
+  POSSIBLE: 2,
+
+  /**
+   * It has been put right, durably.
+   *
+   * @generated from enum value: CHECK_REPAIR_DONE = 3;
+   */
+  DONE: 3,
+} as const;
+
+/**
+ * Whether a finding can be put right.
+ *
+ * @generated from enum pachyderm.CheckRepair
+ */
+export type CheckRepair = (typeof CheckRepair)[keyof typeof CheckRepair] | UnknownEnum;
+
+/**
+ * Describes the enum pachyderm.CheckRepair.
+ */
+export const CheckRepairSchema: GenEnum<CheckRepair> = /*@__PURE__*/
+  enumDesc(file_pachyderm, 4);
 
 /**
  * Files in bulk, and through time.
@@ -2197,6 +2599,17 @@ export const Admin: GenService<{
     methodKind: "unary";
     input: typeof EmptySchema;
     output: typeof ServerInfoSchema;
+  },
+  /**
+   * Checks everything that is stored while the server goes on working. One check at a time
+   * (FAILED_PRECONDITION).
+   *
+   * @generated from rpc pachyderm.Admin.Check
+   */
+  check: {
+    methodKind: "server_streaming";
+    input: typeof CheckRequestSchema;
+    output: typeof CheckEventSchema;
   },
   /**
    * Frees what nothing refers to any more, beside all other work. One collection runs at a time: a

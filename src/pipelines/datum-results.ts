@@ -269,7 +269,7 @@ function encodeMembers(members: readonly DatumMember[]): string {
   return JSON.stringify(members.map(({ input, path, hash }) => [input, path, hexText(hash)]))
 }
 
-function decodeMembers(text: string): readonly DatumMember[] {
+export function decodeMembers(text: string): readonly DatumMember[] {
   const rows = JSON.parse(text) as readonly [string, string, string][]
   return rows.map(([input, path, hash]) => ({
     input,

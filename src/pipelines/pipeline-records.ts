@@ -120,17 +120,22 @@ export async function putPipeline(
     pipeline.version,
     JSON.stringify(pipeline.spec),
   )
-  await tx.run('DELETE FROM pipeline_inputs WHERE pipeline = ?', pipeline.name)
-  for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
+  await writePipelineInputs(tx, pipeline.spec)
+  await tx.emit(pipelineTopic, pipeline.name)
+}
+
+/** Notes the branches that a spec reads, in place of what was noted of that pipeline. */
+export async function writePipelineInputs(tx: Transaction, spec: PipelineSpec): Promise<void> {
+  await tx.run('DELETE FROM pipeline_inputs WHERE pipeline = ?', spec.name)
+  for (const [position, atom] of branchesOf(spec.input).entries()) {
     await tx.run(
       'INSERT INTO pipeline_inputs (pipeline, position, repo, branch) VALUES (?, ?, ?, ?)',
-      pipeline.name,
+      spec.name,
       position,
       atom.repo,
       atom.branch,
     )
   }
-  await tx.emit(pipelineTopic, pipeline.name)
 }
 
 export async function setPipelineState(

@@ -27,14 +27,22 @@ export function hasEnded(state: JobState): boolean {
  */
 export type PipelineState = 'running' | 'paused' | 'failure'
 
+export function isJobState(text: string): text is JobState {
+  return Object.hasOwn(nextJobStates, text)
+}
+
 export function parseJobState(text: string): JobState {
-  if (text in nextJobStates) return text as JobState
+  if (isJobState(text)) return text
   throw new Error(`invariant broken: unknown job state ${text}`)
 }
 
 const pipelineStates: readonly string[] = ['running', 'paused', 'failure'] satisfies PipelineState[]
 
+export function isPipelineState(text: string): text is PipelineState {
+  return pipelineStates.includes(text)
+}
+
 export function parsePipelineState(text: string): PipelineState {
-  if (pipelineStates.includes(text)) return text as PipelineState
+  if (isPipelineState(text)) return text
   throw new Error(`invariant broken: unknown pipeline state ${text}`)
 }

@@ -20,6 +20,13 @@ export type PachdCommand =
   | { readonly kind: 'help' }
   | { readonly kind: 'version' }
   | { readonly kind: 'serve'; readonly config: ServerConfig }
+  | {
+      readonly kind: 'check'
+      /** The data directory, absolute. */
+      readonly root: string
+      readonly full: boolean
+      readonly fix: boolean
+    }
 
 /** The command line makes no sense. */
 export class UsageError extends InvalidArgumentError {
@@ -32,6 +39,7 @@ export const collectEveryMinutesDefault: number = 10
 export const usage: string = `pachd: the Pachyderm server
 
 Usage: pachd --root DIR [--address HOST:PORT] [--collect-every MINUTES]
+       pachd --root DIR --fsck [--full] [--fix]
 
   --root DIR            the data directory; made if it does not exist (or PACH_ROOT)
   --address HOST:PORT   where to listen; port 0 picks a free one
@@ -42,6 +50,10 @@ Usage: pachd --root DIR [--address HOST:PORT] [--collect-every MINUTES]
   --program-path DIRS   where pipelines find programs before the usual places (as in PATH;
                         or PACHD_PROGRAM_PATH); /root and /home are hidden from them,
                         unless one of these lies there
+  --fsck                check the data directory instead of serving it, also one that no
+                        server can be started on; exits with 1 when something is damaged
+  --full                with --fsck: read and check every byte, too
+  --fix                 with --fsck: put right what can be derived with certainty
   --version             say which release this is
   --help                say this
 
@@ -60,11 +72,16 @@ export function parseCommandLine(
   environment: Readonly<Record<string, string | undefined>>,
 ): PachdCommand {
   const { root, address, help, version, ...flags } = parseFlags(args)
+  const { fsck = false, full = false, fix = false } = flags
   if (help === true) return { kind: 'help' }
   if (version === true) return { kind: 'version' }
   const directory = root ?? environment['PACH_ROOT'] ?? ''
   if (directory === '') {
     throw new UsageError('--root is missing: say where to keep the data, as in --root /var/pachd')
+  }
+  if (fsck) return { kind: 'check', root: resolve(directory), full, fix }
+  if (full || fix) {
+    throw new UsageError(`--${full ? 'full' : 'fix'} goes with --fsck, which is missing`)
   }
   const where = address ?? environment['PACHD_ADDRESS'] ?? defaultAddress
   const every = flags['collect-every'] ?? environment['PACHD_COLLECT_EVERY']
@@ -93,6 +110,9 @@ function parseFlags(args: readonly string[]): {
   readonly address?: string | undefined
   readonly 'collect-every'?: string | undefined
   readonly 'program-path'?: string | undefined
+  readonly fsck?: boolean | undefined
+  readonly full?: boolean | undefined
+  readonly fix?: boolean | undefined
   readonly help?: boolean | undefined
   readonly version?: boolean | undefined
 } {
@@ -106,6 +126,9 @@ function parseFlags(args: readonly string[]): {
         address: { type: 'string' },
         'collect-every': { type: 'string' },
         'program-path': { type: 'string' },
+        fsck: { type: 'boolean' },
+        full: { type: 'boolean' },
+        fix: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
       },

@@ -6,13 +6,17 @@ import { lockDirectory } from '../database/directory-lock.ts'
 import { makeDirectories } from '../storage/directories.ts'
 import { directoryError, systemCode } from '../storage/file-errors.ts'
 
-/** Where things are in a data directory that is ours alone until it is disposed. */
-export interface DataDirectory extends AsyncDisposable {
+/** Where things are in a data directory. */
+export interface DataPlaces {
   readonly root: string
   /** The database file. */
   readonly metadata: string
   readonly objects: string
   readonly scratch: string
+}
+
+/** A data directory that is ours alone until it is disposed. */
+export interface DataDirectory extends DataPlaces, AsyncDisposable {
   /** The id that the metadata has, or gets when this is the first start. */
   readonly store: { readonly id: string; readonly isNew: boolean }
   /**
@@ -54,15 +58,21 @@ export async function openDataDirectory(root: string, random: Random): Promise<D
   const store = { id: known ?? newHexId(random), isNew: known === undefined }
   const held = opened.move()
   return {
-    root,
-    metadata: join(root, 'metadata.db'),
-    objects: join(root, 'objects'),
-    scratch: join(root, 'scratch'),
+    ...placesIn(root),
     store,
     settle: async () => {
       if (store.isNew) await writeVersion(root, store.id)
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+export function placesIn(root: string): DataPlaces {
+  return {
+    root,
+    metadata: join(root, 'metadata.db'),
+    objects: join(root, 'objects'),
+    scratch: join(root, 'scratch'),
   }
 }
 
@@ -79,12 +89,12 @@ async function requireOurs(root: string): Promise<void> {
   const foreign = names.find((name) => !harmlessNames.test(name))
   if (foreign === undefined) return
   throw new FailedPreconditionError(
-    `${root} is no data directory of pachd, but holds ${JSON.stringify(foreign)}: choose an empty or a new directory, or restore its file "${versionName}"`,
+    `${root} is no data directory of pachd, but holds ${JSON.stringify(foreign)}: choose an empty or a new directory; if it was one, restore its file "${versionName}", or let pachd --root ${root} --fsck --fix write it again`,
   )
 }
 
 /** Undefined before the first start has ended. */
-async function readStoreId(root: string): Promise<string | undefined> {
+export async function readStoreId(root: string): Promise<string | undefined> {
   const path = join(root, versionName)
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return undefined
@@ -107,7 +117,7 @@ async function readStoreId(root: string): Promise<string | undefined> {
 }
 
 /** Draft, sync, rename, sync: the file is there whole or not at all. */
-async function writeVersion(root: string, storeId: string): Promise<void> {
+export async function writeVersion(root: string, storeId: string): Promise<void> {
   const draft = join(root, versionDraftName)
   try {
     {

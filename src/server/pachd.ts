@@ -1,8 +1,16 @@
 import { SystemClock } from '../base/clock.ts'
-import { DomainError } from '../base/errors.ts'
+import { DataLossError, DomainError } from '../base/errors.ts'
+import { findingText, summaryText } from '../base/finding-text.ts'
 import { SystemRandom } from '../base/random.ts'
 import { systemCode } from '../storage/file-errors.ts'
-import { parseCommandLine, usage, UsageError, type ServerConfig } from './command-line.ts'
+import {
+  type PachdCommand,
+  parseCommandLine,
+  type ServerConfig,
+  usage,
+  UsageError,
+} from './command-line.ts'
+import { checkDirectory } from './directory-check.ts'
 import { Log } from './log.ts'
 import { readRelease } from './release.ts'
 import { openServer } from './server.ts'
@@ -35,6 +43,8 @@ export async function runPachd(process: PachdProcess): Promise<number> {
       case 'serve':
         await serve(command.config, process)
         return exitCodes.done
+      case 'check':
+        return await check(command, process)
     }
   } catch (error) {
     if (!(error instanceof DomainError)) {
@@ -57,13 +67,52 @@ function unexpected(error: unknown): string {
   return `${text}; this is a bug: please report it with the line above`
 }
 
+/** Prints what is found, then what was looked at. */
+async function check(
+  command: Extract<PachdCommand, { readonly kind: 'check' }>,
+  process: PachdProcess,
+): Promise<number> {
+  const clock = new SystemClock()
+  const stop = new AbortController()
+  void process.stopAsked().then(() => stop.abort())
+  const ports = { clock, release: await readRelease(), signal: stop.signal }
+  for await (const event of checkDirectory(command, ports)) {
+    switch (event.kind) {
+      case 'progress':
+        break
+      case 'finding':
+        process.out(
+          findingText({ ...event.finding, ...event.finding.kind, kind: event.finding.kind.name }),
+        )
+        break
+      case 'end':
+        process.out(summaryText(event.counts, command.full))
+        return event.counts.errors > 0 ? exitCodes.failed : exitCodes.done
+    }
+  }
+  return exitCodes.failed
+}
+
+/** What keeps a server from starting is what a check without one can tell more of. */
+function pointedToCheck(error: DataLossError, root: string): DataLossError {
+  const hint = `pachd --root ${root} --fsck says what is damaged and what is whole`
+  return new DataLossError(`${error.message}; ${hint}`, { cause: error })
+}
+
 async function serve(config: ServerConfig, process: PachdProcess): Promise<void> {
   const clock = new SystemClock()
   const log = new Log(clock, process.err)
   // Asked before the data directory is opened, so that a stop at any time is in good order.
   const stopAsked = process.stopAsked()
   const release = await readRelease()
-  const server = await openServer(config, { clock, random: new SystemRandom(), log, release })
+  const server = await openServer(config, {
+    clock,
+    random: new SystemRandom(),
+    log,
+    release,
+  }).catch((error: unknown) => {
+    throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
+  })
   const { host, port } = server.address
   const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
   process.out(`pachd is ready on ${address}, data in ${config.root}\n`)

@@ -17,19 +17,14 @@ import type { Database } from '../database/database.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
-import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { Triggers } from '../pipelines/triggers.ts'
-import { openChunkStore } from '../storage/chunk-store.ts'
+import { type ChunkStoreOptions, openChunkStore, type PackStore } from '../storage/chunk-store.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
 import { LocalObjectStore } from '../storage/local-objects.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
-import { storageMigrations } from '../storage/tables.ts'
-import { objectMigrations } from '../versioning/object-tables.ts'
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
-import { versioningMigrations } from '../versioning/tables.ts'
-import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
 import { createVersioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
@@ -40,7 +35,9 @@ import { connectionCountMax } from './connection-count.ts'
 import { isDataDirectory, openDataDirectory } from './data-directory.ts'
 import { dataLossReport } from './data-loss-report.ts'
 import type { Log } from './log.ts'
+import { migrations } from './migrations.ts'
 import { openProcessing } from './processing.ts'
+import { StoreChecks } from './store-checks.ts'
 
 export interface ServerPorts {
   readonly clock: Clock
@@ -50,13 +47,9 @@ export interface ServerPorts {
   readonly release: string
 }
 
-const migrations = [
-  storageMigrations,
-  versioningMigrations,
-  objectMigrations,
-  transactionMigrations,
-  pipelinesMigrations,
-]
+/** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
+const adoptedText =
+  'packs were found that were not listed, and are now: after a crash that is normal; else look whether the last commits are there'
 
 /** A running pachd: its data directory, and an open port. */
 export class Server implements AsyncDisposable {
@@ -102,14 +95,8 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   )
   await directory.settle()
   const packs = opened.use(await LocalObjectStore.open(directory.objects))
-  const chunks = opened.use(
-    await openChunkStore({
-      objects: packs,
-      database,
-      scratchDirectory: directory.scratch,
-      onDataLoss: dataLossReport(log),
-    }),
-  )
+  const scratchDirectory = directory.scratch
+  const chunks = opened.use(await openChunks({ objects: packs, database, scratchDirectory }, log))
   const contents = new ChunkedContents(chunks)
   const trees = new FileTrees(chunks)
   const { leases } = chunks
@@ -131,6 +118,8 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   opened.use(startCollecting({ ...ports, ...config, database, collector }))
   const objects = new Objects({ ...stores, clock })
   const facts = { release, executor: processing.executor, notices: processing.notices }
+  const { metadata } = directory
+  const checks = new StoreChecks({ database, metadata, objects: packs, chunks, clock })
   const recordable = [
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects })),
     ...objectRoutes(objects, collector),
@@ -138,7 +127,11 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...commitsRoutes(versioning),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
-    ...adminRoutes(() => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }), collector),
+    ...adminRoutes({
+      facts: () => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }),
+      check: (options, signal) => checks.run(options, signal),
+      collector,
+    }),
     ...authRoutes(),
     ...healthRoutes(),
     ...versionRoutes(release),
@@ -155,6 +148,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   processing.scheduler.start()
   log.info('listening', { ...listener.address, root: config.root, release })
   return new Server(listener, opened.move())
+}
+
+async function openChunks(options: ChunkStoreOptions, log: Log): Promise<PackStore> {
+  const chunks = await openChunkStore({ ...options, onDataLoss: dataLossReport(log) })
+  if (chunks.adoptedCount > 0) log.warning(adoptedText, { packs: chunks.adoptedCount })
+  return chunks
 }
 
 /** What is done by itself, now and then, to rows that nobody needs any more. */

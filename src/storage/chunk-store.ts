@@ -13,7 +13,7 @@ import { PackCollection } from './packs/pack-collection.ts'
 import { PackedChunks } from './packs/packed-chunks.ts'
 import { RecentPuts } from './packs/recent-puts.ts'
 import { deleteLeftPacks, RetiredPacks } from './packs/retired-packs.ts'
-import { SealedPacks } from './packs/sealed-packs.ts'
+import { type ChunkPlace, type SealedPack, SealedPacks } from './packs/sealed-packs.ts'
 import type { StreamStore } from './splitter/inline-chunker.ts'
 
 export interface ChunkStoreOptions {
@@ -31,6 +31,8 @@ export interface ChunkStoreOptions {
    * beyond may be stored twice, and reading them searches the packs.
    */
   readonly locatedChunksMax?: number
+  /** Leave packs alone that are not listed, or were to be deleted; false. */
+  readonly adoptsNothing?: boolean
   readonly faultPoint?: FaultPoint
   /** Is told of a chunk that cannot be read any more, each time that it is asked for. */
   readonly onDataLoss?: (id: ChunkId, error: DataLossError) => void
@@ -38,12 +40,20 @@ export interface ChunkStoreOptions {
 
 const mib = 1024 * 1024
 
-/** Chunks in packs, and what collects those that nothing refers to. */
+/** Chunks in packs, what collects those that nothing refers to, and where they are for a check. */
 export interface PackStore extends StreamStore, AsyncDisposable {
+  /** How many packs were found that were not listed, and are now. */
+  readonly adoptedCount: number
   /** Whoever puts chunks, or reads what may be deleted meanwhile, holds one. */
   readonly leases: Leases
   /** For a `Collector`. */
   readonly packs: PackCollection
+  /** Where a chunk is, in packs that are sealed, listed, and not said to be lost. */
+  locate(id: ChunkId, isLost?: (pack: SealedPack) => boolean): Promise<ChunkPlace>
+  /** Resolves when every pack that is stored now is listed, unless that failed. */
+  settled(): Promise<void>
+  /** To be called when the row of a pack has been made or corrected. */
+  relist(pack: SealedPack, fingerprints: Uint8Array): void
 }
 
 /**
@@ -53,8 +63,7 @@ export interface PackStore extends StreamStore, AsyncDisposable {
 export async function openChunkStore(options: ChunkStoreOptions): Promise<PackStore> {
   const { objects, database, scratchDirectory, faultPoint = noFault } = options
   await clearDirectory(scratchDirectory)
-  await deleteLeftPacks(objects, database)
-  await adoptPacks(objects, database)
+  const adoptedCount = options.adoptsNothing === true ? 0 : await putPacksRight(objects, database)
   const leases = new Leases()
   const recent = new RecentPuts(leases)
   const sealed = new SealedPacks(objects, recent, {
@@ -74,12 +83,25 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
   return {
     leases,
     packs,
+    adoptedCount,
+    locate: (id, isLost) => sealed.locate(id, isLost),
+    settled: async () => {
+      await chunks.flush()
+      await retired.settled()
+    },
+    relist: (pack, fingerprints) => sealed.replace(pack, fingerprints),
     putStream: chunks.putStream,
     get: (id) => chunks.get(id),
     put: (bytes) => chunks.put(bytes),
     flush: () => chunks.flush(),
     [Symbol.asyncDispose]: () => chunks[Symbol.asyncDispose](),
   }
+}
+
+/** Returns how many packs were listed. */
+async function putPacksRight(objects: ObjectStore, database: Database): Promise<number> {
+  await deleteLeftPacks(objects, database)
+  return (await adoptPacks(objects, database)).adoptedCount
 }
 
 async function clearDirectory(directory: string): Promise<void> {

@@ -14,6 +14,7 @@ import type {
   ReadyHead,
   VersioningPorts,
 } from '../versioning/ports.ts'
+import { objectMigrations } from '../versioning/object-tables.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
 import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
@@ -62,7 +63,11 @@ export async function openTestVersioning(
   chunks: ChunkStore = new MemoryChunkStore(),
   clock: Clock = new SystemClock(),
 ): Promise<TestVersioning> {
-  const held = await temporaryDatabase([versioningMigrations, transactionMigrations])
+  const held = await temporaryDatabase([
+    versioningMigrations,
+    objectMigrations,
+    transactionMigrations,
+  ])
   const ready: ReadyHead[] = []
   const readyCalls: (readonly ReadyHead[])[] = []
   const downstream = new TestDownstream()

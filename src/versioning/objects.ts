@@ -1,13 +1,13 @@
 import type { Clock } from '../base/clock.ts'
-import { type ByteStream, hexBytes, hexText } from '../base/bytes.ts'
+import { type ByteStream, hexText } from '../base/bytes.ts'
 import { DataLossError, InvalidArgumentError, NotFoundError } from '../base/errors.ts'
 import type { Database, ReadTransaction } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
-import { contentHash } from '../storage/content-hash.ts'
 import { type Content, contentSizeBytes, type Contents } from '../storage/contents.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import type { Lease, Leases } from '../storage/leases.ts'
 import { type CommitTree, treeEntry } from './commit-records.ts'
+import { contentOfName, objectName } from './object-names.ts'
 import { findTree } from './records/tree-names.ts'
 import { decodeContent, encodeContent } from './staging/staged-bytes.ts'
 import { writeTreeMessage } from './tree-messages/write.ts'
@@ -45,32 +45,6 @@ export class TagNotFoundError extends NotFoundError {
   constructor(tag: string, options?: ErrorOptions) {
     super(`tag ${tag} not found`, options)
     this.tag = tag
-  }
-}
-
-/** The version of the names that say where a content is. */
-const nameVersion = '01'
-const hashDigits = 64
-/** Of an inline content, the longest: hash, version, tag, size and 64 bytes. */
-const nameDigitsMax = hashDigits + 2 + 2 + 2 + 128
-
-/**
- * The name of a content that no row knows, such as a file's: its hash, then in lower-case hex where
- * it is, so that whoever has the name can read it. Equal contents have equal names.
- */
-export function objectName(content: Content): string {
-  return `${hexText(contentHash(content))}${nameVersion}${hexText(encodeContent(content))}`
-}
-
-/** Undefined when `name` is none that `objectName` gives. */
-function contentOfName(name: string): Content | undefined {
-  if (name.length > nameDigitsMax || !/^[0-9a-f]{64}01([0-9a-f]{2})+$/.test(name)) return undefined
-  try {
-    const content = decodeContent(hexBytes(name.slice(hashDigits + nameVersion.length)))
-    return objectName(content) === name ? content : undefined
-  } catch (error) {
-    if (error instanceof DataLossError) return undefined
-    throw error
   }
 }
 

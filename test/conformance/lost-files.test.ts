@@ -1,4 +1,4 @@
-import { cp, readdir, rm, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
@@ -95,6 +95,33 @@ test('a lost log may be given up', async () => {
   await rm(join(root, 'metadata.db-wal'))
   await rm(join(root, 'metadata.db-open'))
   expect(await repoCount(root)).toBe(0)
+})
+
+test.each([
+  ['emptied', 0],
+  ['cut short', 0.5],
+])('a log that was %s after the server was killed is noticed', async (what, part) => {
+  const root = directory.join(`log-${what.replace(' ', '-')}`)
+  const mark = join(root, 'metadata.db-open')
+  {
+    await using child = new ChildPachd(argsFor(root))
+    await using client = new TestClient(await child.ready)
+    await client.pfs.createRepo({ repo: { name: 'r' } })
+    // Written behind the caller's back, so that nobody waits for it.
+    await expect.poll(async () => readFile(mark, 'latin1')).toMatch(/^events 0*1\n$/)
+    child.signal('SIGKILL')
+    await child.exit
+  }
+  const intact = await copyOf(root, `intact-${what.replace(' ', '-')}`)
+  const log = join(root, 'metadata.db-wal')
+  await truncate(log, Math.floor((await stat(log)).size * part))
+  const { code, out, err } = await failToStart(root)
+  expect([code, out]).toEqual([1, ''])
+  expect(err).toMatch(/metadata\.db-wal was cut short or damaged/)
+  expect((await failToStart(root)).code).toBe(1)
+  await rm(mark)
+  expect(await repoCount(root)).toBe(0)
+  expect(await repoCount(intact)).toBe(1)
 })
 
 test('a killed server and a stopped one find everything again', async () => {

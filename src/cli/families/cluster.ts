@@ -1,4 +1,5 @@
 import type { CommandFamily } from '../command.ts'
+import { rawFlag } from './common-flags.ts'
 
 export const clusterCommands: CommandFamily = {
   title: 'The server',
@@ -9,6 +10,23 @@ export const clusterCommands: CommandFamily = {
       about: 'print the versions of pachctl and of pachd',
       flags: [],
       load: async () => (await import('../commands/version.ts')).version,
+    },
+    {
+      name: 'fsck',
+      arguments: '',
+      about: 'check that everything that is stored is there and whole',
+      details: `The server goes on working meanwhile. Each finding says what it means, which files are concerned, and
+how to repair it; docs/storage.md tells more of each kind. Exits with 1 when something is damaged and
+has not been repaired.
+
+A data directory on which no server starts is checked by pachd --root DIR --fsck.`,
+      examples: ['pachctl fsck', 'pachctl fsck --full', 'pachctl fsck --fix'],
+      flags: [
+        { name: 'full', about: 'read and check every byte that is stored, too' },
+        { name: 'fix', about: 'put right what can be derived with certainty; deletes no data' },
+        rawFlag,
+      ],
+      load: async () => (await import('../commands/fsck.ts')).fsck,
     },
     {
       name: 'garbage-collect',

@@ -23,10 +23,11 @@ export class Connection implements Disposable {
   readonly #prepared = new Map<string, Prepared>()
 
   /** @throws {UnavailableError | DataLossError} when the file cannot be opened. */
-  constructor(path: string, options: { readonly cacheBytes: number }) {
+  constructor(path: string, options: { readonly cacheBytes: number; readonly readOnly?: boolean }) {
     this.path = path
+    const { readOnly = false } = options
     try {
-      this.#database = new DatabaseSync(path, { timeout: lockWaitMs })
+      this.#database = new DatabaseSync(path, { timeout: lockWaitMs, readOnly })
     } catch (error) {
       throw translateFailure(error, path)
     }

@@ -1,23 +1,79 @@
-import { open, rm, stat } from 'node:fs/promises'
+import { type FileHandle, open, readFile, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { Clock } from '../../base/clock.ts'
 import { DataLossError } from '../../base/errors.ts'
 import type { Connection } from './connection.ts'
-import { storeIdOf, syncFile } from './store.ts'
+import { lastEventOf, storeIdOf, syncFile } from './store.ts'
 
 /** Beside the database while commits may be in the log alone: docs/formats/metadata.md. */
 function markPath(path: string): string {
   return `${path}-open`
 }
 
+/** How often at most it is written which event is durable. */
+const markPauseMs = 1000
+const markPattern = /^events (\d{16})\n$/
+
 /**
- * Says that from now on the log is needed. The log's name must be durable already.
+ * Says, beside the database, that the log is needed, and now and then which event is in it for
+ * certain: should the log be cut short afterwards, that shows.
  */
-export async function markOpen(path: string): Promise<void> {
-  {
-    await using mark = await open(markPath(path), 'w')
-    await mark.sync()
+export class OpenMark implements AsyncDisposable {
+  readonly #file: FileHandle
+  readonly #clock: Clock
+  #writtenMs = Number.NEGATIVE_INFINITY
+  #writing: Promise<void> = Promise.resolve()
+
+  private constructor(file: FileHandle, clock: Clock) {
+    this.#file = file
+    this.#clock = clock
   }
-  await syncFile(dirname(path))
+
+  /** The log's name must be durable already. */
+  static async make(path: string, clock: Clock): Promise<OpenMark> {
+    await using opened = new AsyncDisposableStack()
+    const file = opened.use(await open(markPath(path), 'w'))
+    await file.sync()
+    await syncFile(dirname(path))
+    opened.move()
+    return new OpenMark(file, clock)
+  }
+
+  /** To be called when the event is durable. What cannot be written is only missed as evidence. */
+  note(lastSequence: number): void {
+    const nowMs = this.#clock.monotonicMs()
+    if (nowMs - this.#writtenMs < markPauseMs) return
+    this.#writtenMs = nowMs
+    const text = `events ${String(lastSequence).padStart(16, '0')}\n`
+    this.#writing = this.#writing.then(() => this.#write(text)).catch(() => undefined)
+  }
+
+  async #write(text: string): Promise<void> {
+    await this.#file.write(text, 0)
+    await this.#file.datasync()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writing
+    await this.#file.close()
+  }
+}
+
+/**
+ * To be called once the log's commits are there, and before a new mark is made.
+ *
+ * @throws {DataLossError} when the log lacks events that were durable.
+ */
+export async function requireWholeLog(connection: Connection): Promise<void> {
+  const { path } = connection
+  const text = await readFile(markPath(path), 'latin1').catch(() => '')
+  const marked = Number(markPattern.exec(text)?.[1] ?? 0)
+  if (marked === 0) return
+  const last = lastEventOf(connection)
+  if (last >= marked) return
+  throw new DataLossError(
+    `${path}-wal was cut short or damaged after the server had been killed: the metadata hold events up to ${last}, and ${marked} had been written. Put the log back, or restore a backup; to go on with what there is, or if it is a backup, delete ${markPath(path)}`,
+  )
 }
 
 /** Before the last connection is closed, which moves the log into the file and removes it. */

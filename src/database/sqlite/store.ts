@@ -74,6 +74,18 @@ export function storeIdOf(connection: Connection): string | undefined {
   return connection.get<{ readonly id: string }>('SELECT id FROM database_store WHERE one = 1')?.id
 }
 
+/** The number of the newest event; 0 when there is none, or no log. */
+export function lastEventOf(connection: Connection): number {
+  const table = connection.get(
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name = 'database_events'",
+  )
+  if (table === undefined) return 0
+  const row = connection.get<{ readonly last: number | null }>(
+    'SELECT MAX(sequence) AS last FROM database_events',
+  )
+  return row?.last ?? 0
+}
+
 /**
  * Brings every layer to its last step, each step in a transaction of its own, in the order given.
  * A store that held anything is copied first, beside itself.

@@ -32,8 +32,13 @@ const levelMax = 10
 /** True when a node ends after the last of `entries`; depends on nothing but them. */
 export function endsNode(entries: readonly ChunkRef[]): boolean {
   const last = entries.at(-1)
-  if (last === undefined || entries.length < entriesMin) return false
-  return entries.length === entriesMax || lowByteOf(last.id) % entriesDivisor === 0
+  return last !== undefined && endsAfter(entries.length, last)
+}
+
+/** As `endsNode`, of a node with `count` entries, the last of which is `last`. */
+export function endsAfter(count: number, last: ChunkRef): boolean {
+  if (count < entriesMin) return false
+  return count === entriesMax || lowByteOf(last.id) % entriesDivisor === 0
 }
 
 export function sizeOf(entries: readonly ChunkRef[]): number {

@@ -42,7 +42,7 @@ test('a damaged pack is told and not listed', async () => {
   for (const [damaged, message] of [
     [pack.subarray(0, 40), 'too short'],
     [pack.subarray(0, -1), 'does not end as a pack does'],
-    [pack, 'its index is damaged'],
+    [pack, 'under a wrong name'],
     [pack.subarray(1), 'has a size that its trailer does not tell'],
   ] as const) {
     await objects.delete(parseObjectKey(`packs/ff/${name}`))

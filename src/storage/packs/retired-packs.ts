@@ -23,6 +23,12 @@ export async function deleteLeftPacks(objects: ObjectStore, database: Database):
   }
 }
 
+/** What became of packs: the names that are to be deleted, and the size of their successor. */
+export interface Replaced {
+  readonly names: readonly string[]
+  readonly addedBytes: number
+}
+
 /**
  * Packs on their way out. First no put relies on them; then, in one transaction, they are taken off
  * the list, which may list their successor; last, their objects are deleted.
@@ -32,6 +38,7 @@ export class RetiredPacks {
   /** By name; settles when the pack is off the list, or stays. */
   readonly #going = new Map<string, PromiseWithResolvers<undefined>>()
   readonly #deleting = new Map<string, Promise<void>>()
+  readonly #replacing = new Set<Promise<unknown>>()
 
   constructor(ports: RetiredPacksPorts) {
     this.#ports = ports
@@ -58,10 +65,22 @@ export class RetiredPacks {
    * Takes retired packs off the list, in favour of `successor` if there is one, which holds all of
    * them that is needed. Returns the names that are to be deleted.
    */
-  async replace(
-    packs: readonly SealedPack[],
-    successor?: PackDraft,
-  ): Promise<{ readonly names: readonly string[]; readonly addedBytes: number }> {
+  async replace(packs: readonly SealedPack[], successor?: PackDraft): Promise<Replaced> {
+    const replacing = this.#replaceNow(packs, successor)
+    this.#replacing.add(replacing)
+    try {
+      return await replacing
+    } finally {
+      this.#replacing.delete(replacing)
+    }
+  }
+
+  /** Resolves when the successors that are stored now are listed, unless that failed. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#replacing)
+  }
+
+  async #replaceNow(packs: readonly SealedPack[], successor?: PackDraft): Promise<Replaced> {
     const { database, objects, sealed, recent, faultPoint } = this.#ports
     const made = await successor?.finish()
     // A pack that holds just what is needed of all of them is its own successor.

@@ -1,4 +1,4 @@
-import { NotFoundError } from '../../base/errors.ts'
+import { DataLossError, NotFoundError } from '../../base/errors.ts'
 import { chunkIdBytes } from '../chunk-id.ts'
 import type { ChunkId } from '../chunks.ts'
 import type { ObjectKey, ObjectStore } from '../object-store.ts'
@@ -27,6 +27,20 @@ export interface FoundChunk {
   readonly pack: SealedPack
   readonly key: ObjectKey
   readonly entry: PackEntry
+}
+
+/** A chunk with the number that it has in its pack's index. */
+export interface LocatedChunk extends FoundChunk {
+  readonly index: number
+}
+
+/** Where a chunk is, or which listed packs should hold it, by the table, and do not. */
+export type ChunkPlace =
+  | ({ readonly kind: 'found' } & LocatedChunk)
+  | { readonly kind: 'absent'; readonly candidates: readonly SealedPack[] }
+
+function noneIsLost(): boolean {
+  return false
 }
 
 /** Where a chunk is in a pack's index. */
@@ -193,6 +207,61 @@ export class SealedPacks {
     }
   }
 
+  /**
+   * Takes what the table `packs` now says of a pack that it said something else of before. Chunks of
+   * packs beyond the bound of the table in memory are found as before.
+   */
+  replace(pack: SealedPack, fingerprints: Uint8Array): void {
+    if (!this.#byName.has(pack.name)) {
+      this.add(pack, fingerprints)
+      return
+    }
+    const number = this.#packs.findIndex((other) => other?.name === pack.name)
+    this.#byName.set(pack.name, pack)
+    const unlocated = this.#unlocated.findIndex(({ name }) => name === pack.name)
+    if (unlocated >= 0) this.#unlocated[unlocated] = pack
+    if (number < 0) return
+    this.#packs[number] = pack
+    this.#locator.addAll(fingerprints, number)
+  }
+
+  /**
+   * As `find`, everywhere. A pack that cannot be read, or of which `isLost` says so though it may
+   * still be open, is one that does not hold the chunk. Looks again when a pack was forgotten
+   * meanwhile: its successor has what is needed.
+   */
+  async locate(
+    id: ChunkId,
+    isLost: (pack: SealedPack) => boolean = noneIsLost,
+  ): Promise<ChunkPlace> {
+    for (;;) {
+      const { forgetCount } = this
+      const place = await this.#locateOnce(id, isLost)
+      if (place.kind === 'found' || forgetCount === this.forgetCount) return place
+    }
+  }
+
+  async #locateOnce(id: ChunkId, isLost: (pack: SealedPack) => boolean): Promise<ChunkPlace> {
+    const wanted = chunkIdBytes(id)
+    const candidates: SealedPack[] = []
+    const located = this.#locator.packsOf(id).flatMap((number) => this.#packs[number] ?? [])
+    for (const pack of [...located, ...this.#unlocated]) {
+      const place = isLost(pack) ? undefined : await this.#findReadable(pack, wanted)
+      if (place !== undefined) return { kind: 'found', pack, key: packKey(pack.name), ...place }
+      if (located.includes(pack)) candidates.push(pack)
+    }
+    return { kind: 'absent', candidates }
+  }
+
+  async #findReadable(pack: SealedPack, id: Uint8Array): Promise<Place | undefined> {
+    try {
+      return await this.#findInIndex(pack, id)
+    } catch (error) {
+      if (error instanceof NotFoundError || error instanceof DataLossError) return undefined
+      throw error
+    }
+  }
+
   /** Undefined also when the pack itself is gone or cut short: then a put stores the chunk anew. */
   async #findIn(pack: SealedPack, id: Uint8Array): Promise<Place | undefined> {
     try {
@@ -222,7 +291,7 @@ export class SealedPacks {
   }
 
   async #read(pack: SealedPack, offset: number, length: number): Promise<Uint8Array> {
-    const name = `${pack.name} ${offset}`
+    const name = `${pack.name} ${offset} ${length}`
     const cached = this.#indexCache.get(name)
     if (cached !== undefined) return cached
     const bytes = await this.#objects.get(packKey(pack.name), offset, length)

@@ -1,5 +1,5 @@
 import { assert } from '../../base/errors.ts'
-import type { Database, SqlRow, Transaction } from '../../database/database.ts'
+import type { Database, ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
 import type { SealedPack } from './sealed-packs.ts'
 
 interface PackRow extends SqlRow {
@@ -50,6 +50,17 @@ export async function packsAfter(
   }))
 }
 
+/** All packs that are listed, in the order of their names. */
+export async function* listPacks(database: Database): AsyncGenerator<ListedPack> {
+  for (let after = ''; ;) {
+    const page = await packsAfter(database, after)
+    yield* page
+    const last = page.at(-1)
+    if (last === undefined) return
+    after = last.pack.name
+  }
+}
+
 /** Takes a pack off the list, to be deleted. */
 export async function retirePack(tx: Transaction, pack: SealedPack): Promise<void> {
   const changed = await tx.run('DELETE FROM packs WHERE name = ?', pack.name)
@@ -77,4 +88,38 @@ export async function retiredPackNames(database: Database): Promise<readonly str
 export async function listPackNames(database: Database): Promise<ReadonlySet<string>> {
   const rows = await database.read((tx) => tx.all<{ name: string }>('SELECT name FROM packs'))
   return new Set(rows.map(({ name }) => name))
+}
+
+/** Undefined when the pack is not listed. */
+export async function findPackRow(
+  tx: ReadTransaction,
+  name: string,
+): Promise<{ readonly name: string } | undefined> {
+  return await tx.get<{ readonly name: string }>('SELECT name FROM packs WHERE name = ?', name)
+}
+
+/** Writes what the pack itself says over its row; false when it has none. */
+export async function updatePackRow(
+  tx: Transaction,
+  pack: SealedPack,
+  fingerprints: Uint8Array,
+): Promise<boolean> {
+  const changed = await tx.run(
+    'UPDATE packs SET size_bytes = ?, chunk_count = ?, fingerprints = ? WHERE name = ?',
+    pack.sizeBytes,
+    pack.chunkCount,
+    fingerprints,
+    pack.name,
+  )
+  return changed > 0
+}
+
+/** False when there was none. */
+export async function deletePackRow(tx: Transaction, name: string): Promise<boolean> {
+  return (await tx.run('DELETE FROM packs WHERE name = ?', name)) > 0
+}
+
+/** Whether a collection has taken the pack off the list, and its object is to be deleted. */
+export async function isRetired(tx: ReadTransaction, name: string): Promise<boolean> {
+  return (await tx.get('SELECT name FROM retired_packs WHERE name = ?', name)) !== undefined
 }

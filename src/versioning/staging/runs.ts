@@ -39,17 +39,20 @@ export async function writeRun(
 }
 
 async function* readRun(chunks: ChunkReader, run: Run): AsyncGenerator<readonly RunRecord[]> {
-  for (const chunk of run) {
-    const reader = new StagedBytesReader(await chunks.get(chunk))
-    const version = reader.byte()
-    if (version !== runVersion) throw damaged(`run version ${version} is unknown`)
-    const records: RunRecord[] = []
-    while (!reader.atEnd) {
-      const key = reader.sized()
-      records.push({ key, overwrite: reader.byte() === 1, content: reader.content() })
-    }
-    yield records
+  for (const chunk of run) yield recordsOfChunk(await chunks.get(chunk))
+}
+
+/** The records in one chunk of a run. @throws {DataLossError} */
+export function recordsOfChunk(bytes: Uint8Array): readonly RunRecord[] {
+  const reader = new StagedBytesReader(bytes)
+  const version = reader.byte()
+  if (version !== runVersion) throw damaged(`run version ${version} is unknown`)
+  const records: RunRecord[] = []
+  while (!reader.atEnd) {
+    const key = reader.sized()
+    records.push({ key, overwrite: reader.byte() === 1, content: reader.content() })
   }
+  return records
 }
 
 interface OpenRun {

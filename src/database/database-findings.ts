@@ -1,0 +1,24 @@
+import type { FindingFacts, FindingKind } from '../base/findings.ts'
+
+export type DatabaseDamage = 'metadata-damaged' | 'event-log-gap'
+
+/** What can be wrong with the database itself. Each has its section in `docs/storage.md`. */
+export const databaseFindings: Readonly<Record<DatabaseDamage, FindingFacts>> = {
+  'metadata-damaged': {
+    severity: 'error',
+    meaning: 'Pages of metadata.db are not what was written, and rows may be missing or wrong.',
+    advice:
+      'stop the server, keep a copy of the data directory, and restore the newest backup; if only an index is concerned, "sqlite3 metadata.db REINDEX" makes it again while no server runs',
+  },
+  'event-log-gap': {
+    severity: 'warning',
+    meaning:
+      'Whoever followed changes while it happened may have missed some; nothing else needs them.',
+    advice:
+      'nothing needs to be done; where rows are lost, others may be: look at the other findings',
+  },
+}
+
+export function databaseFinding(name: DatabaseDamage): FindingKind {
+  return { name, ...databaseFindings[name] }
+}

@@ -1,0 +1,186 @@
+import type { Transaction } from '../../database/database.ts'
+import { pagesOf } from '../../database/pages.ts'
+import type { MapRoot } from '../../storage/prolly-map.ts'
+import type { ChunkOwner, MapKind, RootVisitor, TreeTotals } from '../../storage/store-check.ts'
+import type { TreeRoot } from '../../storage/tree-entries.ts'
+import { decodeLog } from '../datum-logs.ts'
+import { decodeMembers } from '../datum-results.ts'
+import { decodeDatum } from '../datum-sets.ts'
+import { datumKey, type DatumMember } from '../datums.ts'
+import { orderKeyOf } from '../outputs/contributions.ts'
+import { pipelinesFinding } from '../pipelines-findings.ts'
+import { jobPages, type JobRow } from './job-check.ts'
+import type { PipelinesCheckPorts } from './pipeline-check.ts'
+
+const datumSets: MapKind = {
+  name: 'datum sets',
+  holdsEntries: false,
+  checkEntry: (_key, value) => {
+    decodeDatum(value)
+  },
+}
+
+const contributionMaps: MapKind = {
+  name: 'contributions',
+  holdsEntries: true,
+  checkEntry: (key) => {
+    orderKeyOf(key)
+  },
+}
+
+interface ResultRow {
+  readonly [column: string]: string | number | Uint8Array | null
+  readonly datum: string
+  readonly job: string
+  readonly members: string
+  readonly logs: Uint8Array
+  readonly output_root: string
+  readonly output_bytes: number
+  readonly output_files: number
+  readonly pipeline_id: string
+  /** Null when neither the result nor the job that made it says. */
+  readonly salt: string | null
+}
+
+function resultPages(ports: PipelinesCheckPorts): AsyncGenerator<readonly ResultRow[]> {
+  return pagesOf<ResultRow>(ports.database, {
+    // Logs are up to 1 MiB each; so that a page stays small, those of few rows are read at once.
+    sql: `SELECT d.datum, d.job, d.members, d.logs, d.output_root, d.output_bytes, d.output_files,
+        d.pipeline_id, CASE WHEN d.salt = '' THEN j.salt ELSE d.salt END AS salt FROM datum_results d LEFT JOIN jobs j ON j.id = d.job
+      WHERE d.datum > ? ORDER BY d.datum`,
+    first: [''],
+    keyOf: ({ datum }: ResultRow) => [datum],
+    pageRows: 32,
+  })
+}
+
+/** Results and failures by themselves. */
+export async function checkDatumRows(ports: PipelinesCheckPorts): Promise<void> {
+  const { run, database } = ports
+  run.stage = 'datum results'
+  for await (const page of resultPages(ports)) {
+    run.throwIfCancelled()
+    run.counts.rows += page.length
+    for (const row of page) {
+      const problem = rowProblem(row)
+      if (problem === undefined) continue
+      await run.report({
+        kind: pipelinesFinding('datum-result-damaged'),
+        subject: { datum: row.datum, job: row.job },
+        what: `the result of datum ${row.datum}, which job ${row.job} made, ${problem}`,
+      })
+    }
+  }
+  const query = {
+    sql: `SELECT f.job, f.datum, f.members, f.logs, j.pipeline_id, j.salt FROM datum_failures f
+      JOIN jobs j ON j.id = f.job WHERE (f.job, f.datum) > (?, ?) ORDER BY f.job, f.datum`,
+    first: ['', ''],
+    keyOf: ({ job, datum }: ResultRow) => [job, datum],
+    pageRows: 32,
+  }
+  for await (const page of pagesOf<ResultRow>(database, query)) {
+    run.throwIfCancelled()
+    run.counts.rows += page.length
+    for (const row of page) {
+      const problem = rowProblem(row)
+      if (problem === undefined) continue
+      await run.report({
+        kind: pipelinesFinding('datum-failure-damaged'),
+        subject: { datum: row.datum, job: row.job },
+        what: `the failure of datum ${row.datum} in job ${row.job} ${problem}`,
+      })
+    }
+  }
+}
+
+function rowProblem(
+  row: Pick<ResultRow, 'datum' | 'members' | 'logs' | 'pipeline_id' | 'salt'>,
+): string | undefined {
+  let members: readonly DatumMember[]
+  try {
+    members = decodeMembers(row.members)
+  } catch {
+    return 'does not say what it was made from'
+  }
+  try {
+    decodeLog(row.logs)
+  } catch {
+    return 'has a log that cannot be read'
+  }
+  const { pipeline_id: pipelineId, salt } = row
+  if (salt === null || datumKey({ pipelineId, salt }, members) === row.datum) return undefined
+  return 'has another key than what it was made from gives'
+}
+
+/** Visits what jobs and results refer to, and checks that they say how much that is. */
+export async function visitPipelinesRoots(
+  ports: PipelinesCheckPorts,
+  visitor: RootVisitor,
+): Promise<void> {
+  ports.run.stage = 'jobs'
+  for await (const page of jobPages(ports)) {
+    for (const row of page) await visitJob(ports, row, visitor)
+  }
+  ports.run.stage = 'datum results'
+  for await (const page of resultPages(ports)) {
+    for (const row of page) await visitResult(ports, row, visitor)
+  }
+}
+
+async function visitJob(
+  ports: PipelinesCheckPorts,
+  row: JobRow,
+  visitor: RootVisitor,
+): Promise<void> {
+  const { run } = ports
+  run.throwIfCancelled()
+  const { id, pipeline, datum_set_root: set, contributions_root: contributions } = row
+  const subject = { job: id, pipeline }
+  if (set !== null) {
+    const owner: ChunkOwner = { subject, name: `the datums of job ${id}` }
+    // The cast: rows are written from checked values, and what is no id is found nowhere.
+    const count = await visitor.map(set as MapRoot, datumSets, owner)
+    if (count !== undefined && count !== row.datum_total) {
+      await run.report({
+        kind: pipelinesFinding('datum-set-wrong'),
+        subject,
+        what: `job ${id} of pipeline ${pipeline} says that it has ${row.datum_total} datums, and ${count} are listed`,
+      })
+    }
+  }
+  if (contributions === null) return
+  const owner: ChunkOwner = { subject, name: `what the datums of job ${id} wrote` }
+  await visitor.map(contributions as MapRoot, contributionMaps, owner)
+}
+
+async function visitResult(
+  ports: PipelinesCheckPorts,
+  row: ResultRow,
+  visitor: RootVisitor,
+): Promise<void> {
+  const { run, database } = ports
+  run.throwIfCancelled()
+  const { datum, job, output_bytes: sizeBytes, output_files: fileCount } = row
+  const owner: ChunkOwner = { subject: { datum, job }, name: `the result of datum ${datum}` }
+  const totals = await visitor.tree(row.output_root as TreeRoot, owner, fileCount)
+  if (totals === undefined) return
+  if (totals.sizeBytes === sizeBytes && totals.fileCount === fileCount) return
+  await run.report({
+    kind: pipelinesFinding('datum-result-damaged'),
+    subject: owner.subject,
+    what: `the result of datum ${datum} has ${totals.sizeBytes} bytes in ${totals.fileCount} files, and ${sizeBytes} bytes in ${fileCount} files are said`,
+    repair: () => database.transact((tx) => repairSums(tx, row, totals)),
+  })
+}
+
+async function repairSums(tx: Transaction, row: ResultRow, totals: TreeTotals): Promise<boolean> {
+  const changed = await tx.run(
+    `UPDATE datum_results SET output_bytes = ?, output_files = ?
+      WHERE datum = ? AND output_root = ?`,
+    totals.sizeBytes,
+    totals.fileCount,
+    row.datum,
+    row.output_root,
+  )
+  return changed > 0
+}

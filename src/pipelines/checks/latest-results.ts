@@ -1,0 +1,95 @@
+import { DataLossError } from '../../base/errors.ts'
+import { pagesOf } from '../../database/pages.ts'
+import type { Leases } from '../../storage/leases.ts'
+import type { MapRoot, ProllyMaps } from '../../storage/prolly-map.ts'
+import { findResults } from '../datum-results.ts'
+import { decodeDatum } from '../datum-sets.ts'
+import type { DatumKey } from '../datums.ts'
+import { pipelinesFinding } from '../pipelines-findings.ts'
+import type { PipelinesCheckPorts } from './pipeline-check.ts'
+
+export type LatestResultsPorts = PipelinesCheckPorts & {
+  readonly maps: ProllyMaps
+  readonly leases: Leases
+}
+
+const batchCount = 200
+/** Missing results of one job that are told one by one. */
+const toldMax = 20
+
+interface BaseRow {
+  readonly [column: string]: string
+  readonly name: string
+  readonly id: string
+  readonly root: string
+}
+
+/** The job that the next one of each pipeline builds on. */
+const bases = `SELECT p.name, j.id, j.datum_set_root AS root FROM pipelines p
+  JOIN jobs j ON j.sequence = (SELECT sequence FROM jobs b WHERE b.pipeline_id = p.id
+    AND b.salt = p.salt AND b.state = 'success' ORDER BY sequence DESC LIMIT 1)
+  WHERE j.datum_set_root IS NOT NULL AND p.name > ? ORDER BY p.name`
+
+/** Such a job, while its pipeline can still reuse its results: else they may be collected. */
+const stillBase = `SELECT j.id FROM jobs j
+  JOIN pipelines p ON p.id = j.pipeline_id AND p.salt = j.salt
+  WHERE j.id = ? AND j.datum_set_root = ?`
+
+/** Every datum of these jobs has a result, which the next job needs to merge its output. */
+export async function checkLatestResults(ports: LatestResultsPorts): Promise<void> {
+  const { database, run } = ports
+  run.stage = 'latest results'
+  const query = { sql: bases, first: [''], keyOf: ({ name }: BaseRow) => [name], pageRows: 50 }
+  for await (const page of pagesOf<BaseRow>(database, query)) {
+    for (const row of page) {
+      try {
+        await checkBase(ports, row)
+      } catch (error) {
+        // A set that cannot be read has been told.
+        if (!(error instanceof DataLossError)) throw error
+      }
+    }
+  }
+}
+
+async function checkBase(
+  { database, maps, leases, run }: LatestResultsPorts,
+  { id, name, root }: BaseRow,
+): Promise<void> {
+  using lease = leases.beginReading()
+  const isThere = await lease.acquire(async () => {
+    const job = await database.read((tx) => tx.get(stillBase, id, root))
+    if (job !== undefined) lease.hold({ kind: 'map', root: root as MapRoot })
+    return job !== undefined
+  })
+  if (!isThere) return
+  let toldCount = 0
+  const look = async (datums: readonly DatumKey[]): Promise<void> => {
+    run.throwIfCancelled()
+    // Of one snapshot: results go together with the jobs that need them, or once nothing can reuse
+    // them, as a pipeline that was told to reprocess cannot.
+    const missing = await database.read(async (tx) => {
+      const job = await tx.get(stillBase, id, root)
+      if (job === undefined) return []
+      const results = await findResults(tx, datums)
+      return datums.filter((datum) => !results.has(datum))
+    })
+    for (const datum of missing) {
+      toldCount += 1
+      if (toldCount > toldMax) return
+      await run.report({
+        kind: pipelinesFinding('datum-result-missing'),
+        subject: { pipeline: name, job: id, datum },
+        what: `datum ${datum} of job ${id} of pipeline ${name} has no result`,
+      })
+    }
+  }
+  let batch: DatumKey[] = []
+  for await (const { value } of maps.scan(root as MapRoot)) {
+    batch.push(decodeDatum(value).key)
+    if (batch.length < batchCount) continue
+    await look(batch)
+    batch = []
+  }
+  await look(batch)
+}

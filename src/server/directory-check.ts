@@ -1,0 +1,125 @@
+import { readdir } from 'node:fs/promises'
+import { type CheckEvent, checkEvents } from '../base/check-events.ts'
+import type { CheckRun } from '../base/check-run.ts'
+import type { Clock } from '../base/clock.ts'
+import { DataLossError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
+import type { Database } from '../database/database.ts'
+import { lockDirectory } from '../database/directory-lock.ts'
+import { openSqlite, readSqliteStoreId } from '../database/sqlite.ts'
+import { openChunkStore } from '../storage/chunk-store.ts'
+import { directoryError } from '../storage/file-errors.ts'
+import { LocalObjectStore } from '../storage/local-objects.ts'
+import { checkPacksAlone } from '../storage/store-check.ts'
+import { type DataPlaces, placesIn, readStoreId, writeVersion } from './data-directory.ts'
+import { directoryFinding } from './directory-findings.ts'
+import { migrations } from './migrations.ts'
+import { checkStore } from './store-checks.ts'
+
+export interface DirectoryCheckPorts {
+  readonly clock: Clock
+  readonly release: string
+  readonly signal: AbortSignal
+}
+
+/**
+ * Checks a data directory that no server uses, even one that no server can be started on.
+ *
+ * @throws {UnavailableError} while a server uses it.
+ * @throws {NotFoundError} @throws {FailedPreconditionError} when it is no data directory.
+ */
+export async function* checkDirectory(
+  options: { readonly root: string; readonly full: boolean; readonly fix: boolean },
+  ports: DirectoryCheckPorts,
+): AsyncGenerator<CheckEvent> {
+  const { root, full, fix } = options
+  await requireDataDirectory(root)
+  await using held = new AsyncDisposableStack()
+  held.use(await lockDirectory(root).catch(toCheckOfServer))
+  const places = placesIn(root)
+  yield* checkEvents({ full, fix, exclusive: true }, ports, async (run) => {
+    await checkPlaces(places, ports, run)
+  })
+}
+
+function toCheckOfServer(error: unknown): never {
+  if (!(error instanceof UnavailableError)) throw error
+  throw new UnavailableError(`${error.message}; a server that runs is checked by pachctl fsck`, {
+    cause: error,
+  })
+}
+
+async function requireDataDirectory(root: string): Promise<void> {
+  const names = await readdir(root).catch((error: unknown) => {
+    throw directoryError(error, `data directory ${root}`, root)
+  })
+  if (names.includes('version') || names.includes('metadata.db')) return
+  if (names.includes('objects')) return
+  throw new FailedPreconditionError(
+    `${root} is no data directory of pachd: it holds neither "version" nor "metadata.db" nor "objects"; give the directory that pachd was started with`,
+  )
+}
+
+async function checkPlaces(
+  places: DataPlaces,
+  ports: DirectoryCheckPorts,
+  run: CheckRun,
+): Promise<void> {
+  await using opened = new AsyncDisposableStack()
+  const storeId = await checkVersion(places, run)
+  const objects = opened.use(await LocalObjectStore.open(places.objects))
+  const database = await openMetadata(places, ports, storeId)
+  if (database instanceof DataLossError) {
+    const kind = directoryFinding('metadata-lost')
+    await run.report({ kind, subject: {}, what: database.message })
+    await checkPacksAlone(objects, run)
+    return
+  }
+  opened.use(database)
+  const { scratch: scratchDirectory, metadata } = places
+  const chunks = opened.use(
+    await openChunkStore({ objects, database, scratchDirectory, adoptsNothing: true }),
+  )
+  await checkStore({ database, metadata, objects, chunks, clock: ports.clock }, run)
+}
+
+/** The id that the store has, as far as it can be told. */
+async function checkVersion(
+  { root, metadata }: DataPlaces,
+  run: CheckRun,
+): Promise<string | undefined> {
+  run.stage = 'version'
+  const found = await readStoreId(root).catch((error: unknown) => {
+    if (error instanceof DataLossError) return error
+    throw error
+  })
+  if (typeof found === 'string') return found
+  const stored = await readSqliteStoreId(metadata)
+  const repair = async (id: string): Promise<boolean> => {
+    await writeVersion(root, id)
+    return true
+  }
+  await run.report({
+    kind: directoryFinding('version-lost'),
+    subject: {},
+    what: found === undefined ? `${root} has no file "version"` : found.message,
+    ...(stored === undefined ? {} : { repair: () => repair(stored) }),
+  })
+  return stored
+}
+
+async function openMetadata(
+  { metadata }: DataPlaces,
+  { clock, release }: DirectoryCheckPorts,
+  storeId: string | undefined,
+): Promise<Database | DataLossError> {
+  if (storeId === undefined) {
+    return new DataLossError(`${metadata} does not say which store it is, or is missing`)
+  }
+  try {
+    const store = { id: storeId, isNew: false }
+    return await openSqlite({ path: metadata, migrations, clock, release, store })
+  } catch (error) {
+    if (error instanceof DataLossError) return error
+    throw error
+  }
+}

@@ -1,0 +1,96 @@
+import { type CheckEvent, checkEvents } from '../base/check-events.ts'
+import type { CheckOptions, CheckRun } from '../base/check-run.ts'
+import type { Clock } from '../base/clock.ts'
+import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
+import { checkEventLog, checkSqliteFile } from '../database/database-check.ts'
+import { databaseFinding } from '../database/database-findings.ts'
+import type { Database } from '../database/database.ts'
+import { checkBaseJobs, checkPipelinesRows, visitJobRoots } from '../pipelines/pipelines-check.ts'
+import type { PackStore } from '../storage/chunk-store.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { ProllyMaps } from '../storage/prolly-map.ts'
+import { StoreCheck } from '../storage/store-check.ts'
+import {
+  checkVersioningRows,
+  checkVersioningSizes,
+  visitVersioningRoots,
+} from '../versioning/versioning-check.ts'
+
+/** A store that is open. */
+export interface CheckedStore {
+  readonly database: Database
+  /** The database's file. */
+  readonly metadata: string
+  readonly objects: ObjectStore
+  readonly chunks: PackStore
+  readonly clock: Clock
+}
+
+/** So that a check keeps little in memory besides what it needs. */
+const cacheBytesMax = 8 * 1024 * 1024
+
+/** Checks every layer of a store, from the metadata's pages to the bytes of packs. */
+export async function checkStore(store: CheckedStore, run: CheckRun): Promise<void> {
+  const { database, metadata, objects, chunks, clock } = store
+  const maps = new ProllyMaps(chunks, { cacheBytesMax })
+  const ports = { database, maps, leases: chunks.leases, clock, run }
+  const whole = new StoreCheck({ objects, database, chunks, run })
+  const steps = [
+    () => checkSqliteFile(metadata, run),
+    () => checkEventLog(database, run),
+    // First what pipelines know of provenance, since versioning works out what follows from it.
+    () => checkPipelinesRows(ports),
+    () => checkVersioningRows(ports),
+    () =>
+      whole.check(async (visitor) => {
+        await visitVersioningRoots(ports, visitor)
+        await visitJobRoots(ports, visitor)
+      }),
+    () => checkVersioningSizes(ports),
+    () => checkBaseJobs(ports),
+  ]
+  for (const step of steps) {
+    try {
+      await step()
+    } catch (error) {
+      if (!(error instanceof DataLossError)) throw error
+      // A page of the database that cannot be read; the other checks may need others.
+      await run.report({
+        kind: databaseFinding('metadata-damaged'),
+        subject: {},
+        what: `the check of ${run.stage} had to stop: ${error.message}`,
+      })
+    }
+  }
+}
+
+/** Checks of a running server, one at a time: each takes memory and the disk. */
+export class StoreChecks {
+  readonly #store: CheckedStore
+  #isRunning = false
+
+  constructor(store: CheckedStore) {
+    this.#store = store
+  }
+
+  /** @throws {FailedPreconditionError} at the first pull while another check runs. */
+  async *run(
+    options: Pick<CheckOptions, 'full' | 'fix'>,
+    signal: AbortSignal,
+  ): AsyncGenerator<CheckEvent> {
+    if (this.#isRunning) {
+      throw new FailedPreconditionError(
+        'a check of this server is running already; wait until it has ended, or end it',
+      )
+    }
+    this.#isRunning = true
+    try {
+      const { clock } = this.#store
+      yield* checkEvents({ ...options, exclusive: false }, { clock, signal }, async (run) => {
+        await checkStore(this.#store, run)
+      })
+    } finally {
+      this.#isRunning = false
+    }
+  }
+}

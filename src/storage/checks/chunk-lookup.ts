@@ -1,0 +1,115 @@
+import type { CheckRun } from '../../base/check-run.ts'
+import { DataLossError, NotFoundError } from '../../base/errors.ts'
+import { ChunkBits } from '../chunk-bits.ts'
+import type { PackStore } from '../chunk-store.ts'
+import type { ChunkId } from '../chunks.ts'
+import type { ObjectStore } from '../object-store.ts'
+import { checkedChunk } from '../packs/checked-chunk.ts'
+import type { LocatedChunk, SealedPack, SealedPacks } from '../packs/sealed-packs.ts'
+import { storageFinding } from '../storage-findings.ts'
+import type { CauseKey, DamageLedger } from './ledger.ts'
+
+export interface LookupPorts {
+  readonly objects: ObjectStore
+  readonly chunks: PackStore
+  /** Packs whose rows are wrong or missing. */
+  readonly aside: SealedPacks
+  readonly ledger: DamageLedger
+  readonly run: CheckRun
+}
+
+type Located =
+  | { readonly kind: 'found'; readonly chunk: LocatedChunk; readonly isAside: boolean }
+  | { readonly kind: 'absent'; readonly candidates: readonly SealedPack[] }
+
+const chunkIdPattern = /^[0-9a-f]{64}$/
+
+/** Finds and reads chunks for a check; what is missing or damaged goes to the ledger. */
+export class ChunkLookup {
+  readonly #ports: LookupPorts
+  /** What something refers to. */
+  readonly referenced: ChunkBits = new ChunkBits()
+
+  constructor(ports: LookupPorts) {
+    this.#ports = ports
+  }
+
+  /** Where the chunk is, once it is noted that something refers to it. */
+  async find(id: ChunkId): Promise<LocatedChunk | undefined> {
+    const located = await this.#locate(id)
+    if (located.kind === 'found') {
+      const { chunk } = located
+      if (this.referenced.add(chunk.pack, chunk.index)) this.#ports.run.counts.chunks += 1
+      return chunk
+    }
+    if (this.#damagedPack(located.candidates) === undefined) this.#addMissing(id)
+    return undefined
+  }
+
+  /** The chunk's bytes, from its pack and not from memory. */
+  async read(id: ChunkId, chunk: LocatedChunk): Promise<Uint8Array | undefined> {
+    const { objects, ledger } = this.#ports
+    const { key, pack, entry } = chunk
+    try {
+      const stored = await objects.get(key, entry.offset, entry.storedBytes)
+      return await checkedChunk(id, stored, entry, `pack ${pack.name}`)
+    } catch (error) {
+      if (error instanceof NotFoundError) {
+        const now = await this.#locate(id)
+        // A collection has moved it to another pack.
+        const isMoved = now.kind === 'found' && now.chunk.pack.name !== pack.name
+        if (isMoved) return await this.read(id, now.chunk)
+        this.#addMissing(id)
+      } else if (error instanceof DataLossError) {
+        const kind = storageFinding('chunk-damaged')
+        const subject = { pack: pack.name, chunk: id }
+        ledger.add(`chunk ${id}`, { kind, subject, what: error.message })
+      } else throw error
+      return undefined
+    }
+  }
+
+  /** Looks again: why the chunk cannot be read, as far as the ledger knows, or where it is. */
+  async trace(id: ChunkId): Promise<CauseKey | LocatedChunk | undefined> {
+    const { ledger } = this.#ports
+    const located = await this.#locate(id)
+    if (located.kind === 'absent') {
+      return this.#damagedPack(located.candidates) ?? known(ledger, `missing ${id}`)
+    }
+    const { chunk, isAside } = located
+    const pack = isAside ? known(ledger, `pack ${chunk.pack.name}`) : undefined
+    return pack ?? known(ledger, `chunk ${id}`) ?? chunk
+  }
+
+  async #locate(id: ChunkId): Promise<Located> {
+    const { aside, chunks, ledger } = this.#ports
+    // A damaged row may say anything.
+    if (!chunkIdPattern.test(id)) return { kind: 'absent', candidates: [] }
+    const place = await chunks.locate(id, ({ name }) => ledger.isLost(`pack ${name}`))
+    if (place.kind === 'found') return { kind: 'found', chunk: place, isAside: false }
+    const lost = await aside.locate(id)
+    if (lost.kind === 'found') return { kind: 'found', chunk: lost, isAside: true }
+    return place
+  }
+
+  #damagedPack(candidates: readonly SealedPack[]): CauseKey | undefined {
+    for (const { name } of candidates) {
+      const key = known(this.#ports.ledger, `pack ${name}`)
+      if (key !== undefined) return key
+    }
+    return undefined
+  }
+
+  #addMissing(id: ChunkId): void {
+    const found = {
+      kind: storageFinding('chunk-missing'),
+      subject: { chunk: id },
+      what: `chunk ${id} is in no pack that is listed and whole`,
+    }
+    this.#ports.ledger.add(`missing ${id}`, found, { ifNeeded: true })
+  }
+}
+
+function known(ledger: DamageLedger, key: CauseKey): CauseKey | undefined {
+  return ledger.has(key) ? key : undefined
+}

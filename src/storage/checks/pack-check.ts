@@ -1,0 +1,258 @@
+import { equalBytes } from '../../base/bytes.ts'
+import type { CheckRun } from '../../base/check-run.ts'
+import { DataLossError, NotFoundError } from '../../base/errors.ts'
+import type { Database } from '../../database/database.ts'
+import type { PackStore } from '../chunk-store.ts'
+import { Leases } from '../leases.ts'
+import type { ObjectInfo, ObjectStore } from '../object-store.ts'
+import { packKey } from '../packs/format.ts'
+import { PackExchangedError, type PackIndex, readPackIndex } from '../packs/pack-index.ts'
+import { RecentPuts } from '../packs/recent-puts.ts'
+import { type SealedPack, SealedPacks } from '../packs/sealed-packs.ts'
+import {
+  deletePackRow,
+  findPackRow,
+  insertPack,
+  isRetired,
+  type ListedPack,
+  updatePackRow,
+} from '../packs/stored-packs.ts'
+import { type StorageDamage, storageFinding } from '../storage-findings.ts'
+import type { DamageLedger } from './ledger.ts'
+import { type PackPair, packPairs, storedPacks } from './pack-pairs.ts'
+import { scanPack } from './pack-scan.ts'
+
+export interface PackCheckPorts {
+  readonly objects: ObjectStore
+  readonly database: Database
+  readonly chunks: PackStore
+  readonly run: CheckRun
+  readonly ledger: DamageLedger
+}
+
+const asideCacheBytes = 4 * 1024 * 1024
+
+const losses: readonly StorageDamage[] = [
+  'pack-missing',
+  'pack-size-wrong',
+  'pack-index-damaged',
+  'pack-exchanged',
+]
+
+/** Compares the packs that are stored with those that are listed, and with themselves. */
+export class PackCheck {
+  readonly #ports: PackCheckPorts
+  /** Packs whose rows are wrong or missing, as they are. */
+  readonly aside: SealedPacks
+
+  constructor(ports: PackCheckPorts) {
+    this.#ports = ports
+    const bounds = { indexCacheBytes: asideCacheBytes, locatedChunksMax: 1_000_000 }
+    // Nothing is ever put into these, so no put is noted.
+    this.aside = new SealedPacks(ports.objects, new RecentPuts(new Leases()), bounds)
+  }
+
+  async checkAll(): Promise<void> {
+    const { objects, database, run } = this.#ports
+    run.stage = 'packs'
+    for await (const pair of packPairs(objects, database)) {
+      run.throwIfCancelled()
+      const { name, listed, stored } = pair
+      const isPair = listed !== undefined && stored !== undefined
+      if (!isPair && !(await this.#isSettled(pair))) continue
+      run.counts.packs += 1
+      run.counts.rows += listed === undefined ? 0 : 1
+      run.counts.bytesTotal += stored?.sizeBytes ?? 0
+      if (listed === undefined) {
+        if (stored !== undefined) await this.#checkUnlisted(name, stored)
+      } else if (stored === undefined) this.#missing(listed.pack)
+      else await this.#checkBoth(listed, stored)
+    }
+  }
+
+  /**
+   * Looks again: a pack is stored before it is listed, and unlisted before it is removed. One that a
+   * collection has taken off the list is on its way out.
+   */
+  async #isSettled({ name, listed, stored }: PackPair): Promise<boolean> {
+    const { chunks, database, objects } = this.#ports
+    if (stored !== undefined) await chunks.settled()
+    const row = await database.read(async (tx) => ({
+      isListed: (await findPackRow(tx, name)) !== undefined,
+      isRetired: await isRetired(tx, name),
+    }))
+    if (row.isRetired) return false
+    const isStored = await objects.sizeBytes(packKey(name)).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof NotFoundError) return false
+        throw error
+      },
+    )
+    return row.isListed === (listed !== undefined) && isStored === (stored !== undefined)
+  }
+
+  #missing(pack: SealedPack): void {
+    const { run, database } = this.#ports
+    const what = `pack ${pack.name} of ${pack.sizeBytes} bytes with ${pack.chunkCount} chunks is listed, and objects/${packKey(pack.name)} is not there`
+    // A running server may still answer from its caches that it holds a chunk of the pack.
+    const repair = run.options.exclusive
+      ? { repair: () => database.transact((tx) => deletePackRow(tx, pack.name)) }
+      : {}
+    this.#add('pack-missing', pack.name, what, repair)
+  }
+
+  async #checkUnlisted(name: string, stored: ObjectInfo): Promise<void> {
+    const { objects, run } = this.#ports
+    const index = await this.#read(name, stored)
+    if (index instanceof DataLossError) {
+      await run.report({
+        kind: storageFinding('pack-foreign'),
+        subject: { pack: name },
+        what: `objects/${stored.key} is not listed: ${index.message}`,
+      })
+      return
+    }
+    this.aside.add(index.pack, index.fingerprints)
+    const what = `objects/${stored.key} of ${stored.sizeBytes} bytes with ${index.pack.chunkCount} chunks is not listed`
+    this.#add('pack-unlisted', name, what, { repair: () => this.#relist(index, undefined) })
+    if (run.options.full) await this.#scan(objects, index)
+  }
+
+  async #checkBoth(listed: ListedPack, stored: ObjectInfo): Promise<void> {
+    const { objects, run } = this.#ports
+    const { pack } = listed
+    const index = await this.#read(pack.name, stored)
+    if (index instanceof DataLossError) {
+      // Removed meanwhile, by whoever collects garbage.
+      if (!(await this.#isSettled({ name: pack.name, listed, stored }))) return
+      this.#addUnreadable(pack, stored, index)
+      return
+    }
+    const difference = rowDifference(listed, index)
+    if (difference !== undefined) {
+      this.aside.add(index.pack, index.fingerprints)
+      const what = `pack ${pack.name} ${difference}`
+      this.#add('pack-row-wrong', pack.name, what, { repair: () => this.#relist(index, listed) })
+    }
+    if (run.options.full) await this.#scan(objects, index)
+  }
+
+  #addUnreadable(pack: SealedPack, stored: ObjectInfo, error: DataLossError): void {
+    if (error instanceof PackExchangedError) {
+      this.#add('pack-exchanged', pack.name, error.message)
+    } else if (stored.sizeBytes !== pack.sizeBytes) {
+      const what = `objects/${stored.key} has ${stored.sizeBytes} bytes instead of ${pack.sizeBytes}`
+      this.#add('pack-size-wrong', pack.name, what)
+    } else {
+      this.#add('pack-index-damaged', pack.name, `objects/${stored.key}: ${error.message}`)
+    }
+  }
+
+  /** Makes or corrects the row; false when it is no longer what it was. */
+  async #relist(index: PackIndex, before: ListedPack | undefined): Promise<boolean> {
+    const { chunks, database } = this.#ports
+    const { pack, fingerprints } = index
+    const changed = await database.transact(async (tx) => {
+      if (before !== undefined) return await updatePackRow(tx, pack, fingerprints)
+      if ((await findPackRow(tx, pack.name)) !== undefined) return false
+      if (await isRetired(tx, pack.name)) return false
+      await insertPack(tx, pack, fingerprints)
+      return true
+    })
+    if (changed) chunks.relist(pack, fingerprints)
+    return changed
+  }
+
+  async #read(name: string, stored: ObjectInfo): Promise<PackIndex | DataLossError> {
+    try {
+      return await readPackIndex(this.#ports.objects, stored, name)
+    } catch (error) {
+      if (error instanceof DataLossError) return error
+      if (error instanceof NotFoundError) return new DataLossError(error.message, { cause: error })
+      throw error
+    }
+  }
+
+  async #scan(objects: ObjectStore, index: PackIndex): Promise<void> {
+    const { run, ledger } = this.#ports
+    const { name } = index.pack
+    try {
+      const { damaged, moreCount, frame } = await scanPack(objects, index, run)
+      for (const { id, reason } of damaged) {
+        const found = {
+          kind: storageFinding('chunk-damaged'),
+          subject: { pack: name, chunk: id },
+          what: reason,
+        }
+        ledger.add(`chunk ${id}`, found)
+      }
+      if (moreCount > 0) {
+        const what = `${moreCount} more chunks of pack ${name} are damaged`
+        this.#add('more-damage', name, what)
+      }
+      if (frame === undefined) return
+      await run.report({
+        kind: storageFinding('pack-frame-damaged'),
+        subject: { pack: name },
+        what: `pack ${name}: ${frame}`,
+      })
+    } catch (error) {
+      // Removed meanwhile; what still needs it is found out by the walk through the trees.
+      if (!(error instanceof NotFoundError)) throw error
+    }
+  }
+
+  #add(
+    kind: StorageDamage,
+    pack: string,
+    what: string,
+    more: { readonly repair?: () => Promise<boolean> } = {},
+  ): void {
+    const found = { kind: storageFinding(kind), subject: { pack }, what, ...more }
+    this.#ports.ledger.add(`pack ${pack}`, found, {
+      isLoss: losses.includes(kind),
+      repairUnneeded: kind === 'pack-missing',
+    })
+  }
+}
+
+/** Each pack that is stored against its name, and in a full check its chunks against theirs. */
+export async function checkStoredPacks(objects: ObjectStore, run: CheckRun): Promise<void> {
+  run.stage = 'packs'
+  for await (const { name, info } of storedPacks(objects)) {
+    run.throwIfCancelled()
+    run.counts.packs += 1
+    run.counts.bytesTotal += info.sizeBytes
+    const report = async (kind: StorageDamage, what: string, chunk?: string): Promise<void> => {
+      const subject = chunk === undefined ? { pack: name } : { pack: name, chunk }
+      await run.report({ kind: storageFinding(kind), subject, what })
+    }
+    try {
+      const index = await readPackIndex(objects, info, name)
+      if (!run.options.full) continue
+      const { damaged, frame } = await scanPack(objects, index, run)
+      for (const { id, reason } of damaged) await report('chunk-damaged', reason, id)
+      if (frame !== undefined) await report('pack-frame-damaged', `pack ${name}: ${frame}`)
+    } catch (error) {
+      if (error instanceof PackExchangedError) await report('pack-exchanged', error.message)
+      else if (error instanceof DataLossError) await report('pack-index-damaged', error.message)
+      else throw error
+    }
+  }
+}
+
+/** How a row differs from the pack that it is about. */
+function rowDifference(listed: ListedPack, { pack, fingerprints }: PackIndex): string | undefined {
+  const { sizeBytes, chunkCount } = listed.pack
+  if (sizeBytes !== pack.sizeBytes) {
+    return `is listed with ${sizeBytes} bytes and has ${pack.sizeBytes}`
+  }
+  if (chunkCount !== pack.chunkCount) {
+    return `is listed with ${chunkCount} chunks and has ${pack.chunkCount}`
+  }
+  if (!equalBytes(listed.fingerprints, fingerprints)) {
+    return 'is listed with the first bytes of other chunk ids than it has'
+  }
+  return undefined
+}

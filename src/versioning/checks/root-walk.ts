@@ -1,0 +1,112 @@
+import type { CheckRun } from '../../base/check-run.ts'
+import { DataLossError } from '../../base/errors.ts'
+import type { CommitId, RepoName } from '../../base/names.ts'
+import type { Database, Transaction } from '../../database/database.ts'
+import { pagesOf } from '../../database/pages.ts'
+import type { TreeRoot } from '../../storage/file-trees.ts'
+import type { ChunkOwner, RootVisitor, TreeTotals } from '../../storage/store-check.ts'
+import { recordsOfChunk } from '../staging/runs.ts'
+import { decodeStaged } from '../staging/staged-rows.ts'
+import { versioningFinding } from '../versioning-findings.ts'
+import { contentOf, objectPages } from './object-check.ts'
+import { stagedPages, type StagedRow } from './staged-check.ts'
+
+interface Ports {
+  readonly database: Database
+  readonly run: CheckRun
+}
+
+interface TreeRow {
+  readonly [column: string]: string | number
+  readonly id: CommitId
+  readonly repo: RepoName
+  readonly written: number
+  readonly root: TreeRoot
+  readonly size_bytes: number
+  readonly file_count: number
+}
+
+/** Visits all that the rows of versioning refer to: staged writes first, as `collectionRoots` does. */
+export async function visitRoots(ports: Ports, visitor: RootVisitor): Promise<void> {
+  const { database, run } = ports
+  run.stage = 'staged contents'
+  for await (const page of stagedPages(database)) {
+    for (const row of page) await visitStaged(row, visitor)
+  }
+  run.stage = 'objects'
+  for await (const page of objectPages(database)) {
+    for (const row of page) {
+      const content = contentOf(row)
+      const owner = { subject: { object: row.hash }, name: `object ${row.hash}` }
+      if (content !== undefined) await visitor.content(content, owner)
+    }
+  }
+  run.stage = 'trees'
+  // Repo by repo in the order of writing, so that what commits share is still in memory.
+  const query = {
+    sql: `SELECT id, repo, written, root, size_bytes, file_count FROM commits
+      WHERE (repo, written) > (?, ?) AND root IS NOT NULL AND size_bytes IS NOT NULL
+        AND file_count IS NOT NULL ORDER BY repo, written`,
+    first: ['', 0],
+    keyOf: ({ repo, written }: TreeRow) => [repo, written],
+  }
+  for await (const page of pagesOf<TreeRow>(database, query)) {
+    for (const row of page) await visitTree(ports, row, visitor)
+  }
+}
+
+async function visitTree(ports: Ports, row: TreeRow, visitor: RootVisitor): Promise<void> {
+  const { run, database } = ports
+  run.throwIfCancelled()
+  const { id, repo, root, size_bytes: sizeBytes, file_count: fileCount } = row
+  const owner: ChunkOwner = { subject: { repo, commit: id }, name: `${repo}@${id}` }
+  const totals = await visitor.tree(root, owner, fileCount)
+  if (totals === undefined) return
+  if (totals.sizeBytes === sizeBytes && totals.fileCount === fileCount) return
+  await run.report({
+    kind: versioningFinding('commit-sums-wrong'),
+    subject: owner.subject,
+    what: `commit ${repo}/${id} has ${totals.sizeBytes} bytes in ${totals.fileCount} files, and ${sizeBytes} bytes in ${fileCount} files are said`,
+    repair: () => database.transact((tx) => repairSums(tx, row, totals)),
+  })
+}
+
+async function repairSums(tx: Transaction, row: TreeRow, totals: TreeTotals): Promise<boolean> {
+  const changed = await tx.run(
+    `UPDATE commits SET size_bytes = ?, file_count = ? WHERE id = ? AND root = ?`,
+    totals.sizeBytes,
+    totals.fileCount,
+    row.id,
+    row.root,
+  )
+  return changed > 0
+}
+
+async function visitStaged(row: StagedRow, visitor: RootVisitor): Promise<void> {
+  const { id, repo, sequence } = row
+  const owner: ChunkOwner = {
+    subject: { repo, commit: id },
+    name: `write ${sequence} to open commit ${repo}@${id}`,
+  }
+  try {
+    const write = decodeStaged(row)
+    if (write.kind === 'put' && write.value.kind === 'content') {
+      await visitor.content(write.value.content, { ...owner, name: `${owner.name}:${write.path}` })
+    }
+    if (write.kind === 'graft') {
+      const { entry, path } = write
+      const from = { ...owner, name: `${owner.name}:${path}` }
+      if (entry.kind === 'file') await visitor.content(entry.content, from)
+      else await visitor.tree(entry.root, from, entry.fileCount)
+    }
+    if (write.kind !== 'bulk') return
+    for (const chunk of write.runs.flat()) {
+      const bytes = await visitor.chunk(chunk, owner)
+      if (bytes === undefined) continue
+      for (const { content } of recordsOfChunk(bytes)) await visitor.content(content, owner)
+    }
+  } catch (error) {
+    // The check of the rows tells of what makes no sense.
+    if (!(error instanceof DataLossError || error instanceof TypeError)) throw error
+  }
+}

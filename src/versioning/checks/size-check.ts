@@ -1,0 +1,66 @@
+import type { CheckRun } from '../../base/check-run.ts'
+import type { RepoName } from '../../base/names.ts'
+import type { Database, Transaction } from '../../database/database.ts'
+import { pagesOf } from '../../database/pages.ts'
+import { versioningFinding } from '../versioning-findings.ts'
+
+interface Ports {
+  readonly database: Database
+  readonly run: CheckRun
+}
+
+interface RepoRow {
+  readonly [column: string]: string | number
+  readonly name: RepoName
+  readonly size_bytes: number
+  readonly created_at: number
+  /** What its finished commits say that they added. */
+  readonly added: number
+  /** Commits of earlier releases, which do not say what they added. */
+  readonly untold: number
+}
+
+const columns = `name, size_bytes, created_at,
+    (SELECT COALESCE(SUM(added_bytes), 0) FROM commits c WHERE c.repo = repos.name) AS added,
+    (SELECT COUNT(*) FROM commits c WHERE c.repo = repos.name
+      AND c.finished_at IS NOT NULL AND c.added_bytes IS NULL) AS untold`
+
+/** A repo with commits that do not say what they added is passed over: nobody can tell afterwards. */
+export async function checkRepoSizes({ database, run }: Ports): Promise<void> {
+  run.stage = 'repo sizes'
+  const query = {
+    sql: `SELECT ${columns} FROM repos WHERE name > ? ORDER BY name`,
+    first: [''],
+    keyOf: ({ name }: RepoRow) => [name],
+    pageRows: 20,
+  }
+  for await (const page of pagesOf<RepoRow>(database, query)) {
+    run.throwIfCancelled()
+    for (const row of page) {
+      const { name, added, size_bytes: sizeBytes } = row
+      if (isSound(row)) continue
+      await run.report({
+        kind: versioningFinding('repo-size-wrong'),
+        subject: { repo: name },
+        what: `repo ${name} is said to have ${sizeBytes} bytes, and its commits add up to ${added}`,
+        repair: () => database.transact((tx) => repairSize(tx, row)),
+      })
+    }
+  }
+}
+
+function isSound({ size_bytes: sizeBytes, added, untold }: RepoRow): boolean {
+  return untold > 0 || sizeBytes === added
+}
+
+/** Adds up again, if it is still the same repo and still wrong. */
+async function repairSize(tx: Transaction, { name, created_at: since }: RepoRow): Promise<boolean> {
+  const now = await tx.get<RepoRow>(
+    `SELECT ${columns} FROM repos WHERE name = ? AND created_at = ?`,
+    name,
+    since,
+  )
+  if (now === undefined || isSound(now)) return false
+  await tx.run('UPDATE repos SET size_bytes = ? WHERE name = ?', now.added, name)
+  return true
+}

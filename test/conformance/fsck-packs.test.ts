@@ -1,0 +1,189 @@
+import { readFile, rename, rm, truncate, writeFile, mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { chunkIdOf } from '../../src/storage/chunk-id.ts'
+import { seededBytes } from '../../src/testing/seeded-random.ts'
+import { chunkFileBytes, type DamagedStore, kindsOf, WholeStore } from '../harness/damaged-store.ts'
+
+let whole: WholeStore
+
+beforeAll(async () => {
+  whole = await WholeStore.make()
+})
+afterAll(async () => {
+  await whole[Symbol.asyncDispose]()
+})
+
+const chunkFile = chunkIdOf(chunkFileBytes)
+
+test('a whole store has no damage, and every byte of it is read', async () => {
+  const store = await whole.copy()
+  const quick = await store.check()
+  expect(quick.findings).toEqual([])
+  const full = await store.check({ full: true })
+  expect(full.findings).toEqual([])
+  expect(full.counts.bytes).toBe(full.counts.bytesTotal)
+  expect(full.counts).toMatchObject({
+    errors: 0,
+    warnings: 0,
+    unreferencedPacks: expect.any(Number) as number,
+  })
+  expect(full.counts.unreferencedPacks).toBeGreaterThan(0)
+  const fixed = await store.check({ full: true, fix: true })
+  expect(fixed.findings).toEqual([])
+})
+
+test('a bit that has turned over in a file is found in full, and the file is named', async () => {
+  const store = await whole.copy()
+  const { pack, chunk } = await store.find(chunkFile)
+  await store.flip(store.packPath(pack), chunk.offset + 50_000)
+  expect(kindsOf(await store.check())).toEqual([])
+  const result = await store.check({ full: true })
+  expect(kindsOf(result)).toEqual(['chunk-damaged'])
+  const [finding] = result.findings
+  const commits = store.sql("SELECT id FROM commits WHERE repo = 'data' AND root IS NOT NULL")
+  expect(finding).toMatchObject({ subject: { pack, chunk: chunkFile }, repair: 'none' })
+  // Both commits have it, and a tag.
+  expect(finding?.affected.count).toBe(3)
+  expect(finding?.affected.names).toEqual(
+    expect.arrayContaining(commits.map(({ id }) => `data@${String(id)}:/chunk`)),
+  )
+  expect(result.counts.errors).toBe(1)
+})
+
+test('a damaged directory is found at once, with all that is below it', async () => {
+  const store = await whole.copy()
+  const root = store.value("SELECT root FROM commits WHERE repo = 'copy'")
+  const { pack, chunk } = await store.find(root as typeof chunkFile)
+  await store.flip(store.packPath(pack), chunk.offset)
+  const result = await store.check()
+  expect(kindsOf(result)).toEqual(['chunk-damaged'])
+  // The pipeline copies its input, so both are one tree, of two files each.
+  const commits = store.sql(
+    "SELECT repo, id FROM commits WHERE repo IN ('copy', 'in') ORDER BY repo",
+  )
+  const names = commits.map(({ repo, id }) => `${String(repo)}@${String(id)} (2 files)`)
+  expect(result.findings[0]?.affected).toEqual({ names, count: 4 })
+})
+
+test('a pack that was cut short is told as such', async () => {
+  const store = await whole.copy()
+  const { pack } = await store.find(chunkFile)
+  await truncate(store.packPath(pack), 5000)
+  const result = await store.check()
+  expect(kindsOf(result)).toEqual(['pack-size-wrong'])
+  expect(result.findings[0]?.affected.count).toBe(3)
+})
+
+test('a pack that is gone is told with what was in it', async () => {
+  const store = await whole.copy()
+  const { pack } = await store.find(chunkFile)
+  await rm(store.packPath(pack))
+  const result = await store.check({ fix: true })
+  expect(kindsOf(result)).toEqual(['pack-missing'])
+  expect(result.findings[0]).toMatchObject({ subject: { pack }, repair: 'none' })
+  expect(result.findings[0]?.affected.count).toBe(3)
+  // Its row says what was in it: as long as that is needed, it stays.
+  expect(store.sql('SELECT name FROM packs WHERE name = ?', pack)).toHaveLength(1)
+})
+
+test('the row of a pack that is gone is removed if nothing needs it', async () => {
+  const store = await whole.copy()
+  const pack = await unneededPack(store)
+  await rm(store.packPath(pack))
+  const dry = await store.check()
+  expect(dry.findings).toMatchObject([{ kind: { name: 'pack-missing' }, repair: 'possible' }])
+  expect(store.sql('SELECT name FROM packs WHERE name = ?', pack)).toHaveLength(1)
+  const fixed = await store.check({ fix: true })
+  expect(fixed.findings).toMatchObject([{ kind: { name: 'pack-missing' }, repair: 'done' }])
+  expect(fixed.counts).toMatchObject({ errors: 0, repaired: 1 })
+  expect(kindsOf(await store.check({ full: true }))).toEqual([])
+})
+
+/** That of the object which was deleted. */
+async function unneededPack(store: DamagedStore): Promise<string> {
+  return (await store.find(chunkIdOf(seededBytes(7, 100_000)))).pack
+}
+
+test('a bit that has turned over in an index is found at once', async () => {
+  const store = await whole.copy()
+  const { pack } = await store.find(chunkFile)
+  await store.flip(store.packPath(pack), -100)
+  const result = await store.check()
+  expect(kindsOf(result)).toEqual(['pack-index-damaged'])
+})
+
+test('packs under the names of each other are told as such', async () => {
+  const store = await whole.copy()
+  const one = store.packPath((await store.find(chunkFile)).pack)
+  const other = store.packPath(await unneededPack(store))
+  const bytes = await readFile(one)
+  await rename(other, one)
+  await writeFile(other, bytes)
+  const result = await store.check()
+  expect(kindsOf(result)).toEqual(['pack-exchanged'])
+  expect(new Set(result.findings.map(({ affected }) => affected.count))).toEqual(new Set([0, 3]))
+})
+
+test('bytes of a pack that nobody reads are looked at, too', async () => {
+  const store = await whole.copy()
+  const { pack } = await store.find(chunkFile)
+  await store.flip(store.packPath(pack), 3)
+  expect(kindsOf(await store.check())).toEqual([])
+  const result = await store.check({ full: true })
+  expect(kindsOf(result)).toEqual(['pack-frame-damaged'])
+  expect(result.counts).toMatchObject({ errors: 0, warnings: 1 })
+})
+
+test('a pack that a collection was deleting is not told, nor listed again', async () => {
+  const store = await whole.copy()
+  const { pack } = await store.find(chunkIdOf(seededBytes(7, 100_000)))
+  store.sql('INSERT INTO retired_packs SELECT name, size_bytes FROM packs WHERE name = ?', pack)
+  store.sql('DELETE FROM packs WHERE name = ?', pack)
+  expect((await store.check({ full: true, fix: true })).findings).toEqual([])
+  expect(store.sql('SELECT name FROM packs WHERE name = ?', pack)).toEqual([])
+  expect(store.sql('SELECT name FROM retired_packs')).toEqual([{ name: pack }])
+})
+
+test('something else among the packs is told, and left alone', async () => {
+  const store = await whole.copy()
+  const path = store.packPath('f'.repeat(64))
+  await mkdir(dirname(path), { recursive: true })
+  await writeFile(path, 'no pack')
+  const result = await store.check({ fix: true })
+  expect(kindsOf(result)).toEqual(['pack-foreign'])
+  expect(await readFile(path, 'utf8')).toBe('no pack')
+})
+
+test.each([
+  ['is lost', 'DELETE FROM packs WHERE name = ?', 'pack-unlisted'],
+  [
+    'says another size',
+    'UPDATE packs SET size_bytes = size_bytes + 1 WHERE name = ?',
+    'pack-row-wrong',
+  ],
+  [
+    'says another count',
+    'UPDATE packs SET chunk_count = chunk_count + 1 WHERE name = ?',
+    'pack-row-wrong',
+  ],
+  [
+    'says other chunks',
+    "UPDATE packs SET fingerprints = x'00000000' WHERE name = ?",
+    'pack-row-wrong',
+  ],
+])('a row of a pack that %s is made again', async (_what, sql, kind) => {
+  const store = await whole.copy()
+  const { pack } = await store.find(chunkFile)
+  const before = store.sql('SELECT * FROM packs ORDER BY name')
+  store.sql(sql, pack)
+  const dry = await store.check()
+  expect(kindsOf(dry)).toEqual([kind])
+  expect(dry.findings[0]).toMatchObject({ subject: { pack }, repair: 'possible' })
+  expect(dry.findings[0]?.affected.count).toBe(3)
+  expect(store.sql('SELECT * FROM packs ORDER BY name')).not.toEqual(before)
+  const fixed = await store.check({ fix: true })
+  expect(fixed.findings).toMatchObject([{ kind: { name: kind }, repair: 'done' }])
+  expect(store.sql('SELECT * FROM packs ORDER BY name')).toEqual(before)
+  expect(kindsOf(await store.check({ full: true }))).toEqual([])
+})
