@@ -58,6 +58,9 @@ const migrations = [
   pipelinesMigrations,
 ]
 
+/** Enough for thousands of small changes of the metadata. */
+const reserveBytes = 1024 * 1024
+
 /** A running pachd: its data directory, and an open port. */
 export class Server implements AsyncDisposable {
   readonly #listener: Listener
@@ -98,7 +101,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const directory = opened.use(await openDataDirectory(config.root, random))
   const { store } = directory
   const database = opened.use(
-    await openSqlite({ path: directory.metadata, migrations, clock, release, store }),
+    await openSqlite({ path: directory.metadata, migrations, clock, release, store, reserveBytes }),
   )
   await directory.settle()
   const packs = opened.use(await LocalObjectStore.open(directory.objects))
