@@ -44,13 +44,26 @@ export interface DatabaseEvent {
   readonly subject: string
 }
 
+export interface TransactOptions {
+  /**
+   * For what deletes, and so is a way out when the disk is full: then it may use the room that is
+   * kept in reserve for that, and until there is room again nothing else is written.
+   */
+  readonly usesReserve?: boolean
+}
+
 export interface Database extends AsyncDisposable {
   /**
    * Runs `operation` alone and atomically; resolves when it is durable. It may run again after a
    * conflict, so it awaits nothing but `tx` and changes nothing outside it. When it throws, nothing
    * of it stays. A statement that fails, caught or not, fails the whole operation.
+   *
+   * @throws {DiskFullError} when the disk has no room left for it, or only what is in reserve.
    */
-  transact<Result>(operation: (tx: Transaction) => Promise<Result>): Promise<Result>
+  transact<Result>(
+    operation: (tx: Transaction) => Promise<Result>,
+    options?: TransactOptions,
+  ): Promise<Result>
 
   /**
    * Runs `operation`, which awaits nothing but `tx`, on a snapshot of what has been committed.

@@ -1,12 +1,13 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
-import { DomainError, UnavailableError } from '../base/errors.ts'
+import { DiskFullError, DomainError, UnavailableError } from '../base/errors.ts'
 import type {
   Database,
   DatabaseEvent,
   Migrations,
   ReadTransaction,
+  TransactOptions,
   Transaction,
 } from './database.ts'
 import { Checkpoints, logBytes } from './sqlite/checkpoints.ts'
@@ -19,6 +20,7 @@ import {
   requireWholeLog,
 } from './sqlite/losses.ts'
 import { Reader } from './sqlite/reader.ts'
+import { DiskReserve, type FreeBytes } from './sqlite/reserve.ts'
 import { claimStore, migrate, setStoreId, storeIdOf, syncFile } from './sqlite/store.ts'
 import { Watchers } from './sqlite/watchers.ts'
 import { Writer } from './sqlite/writer.ts'
@@ -43,6 +45,10 @@ export interface SqliteOptions {
   readonly release?: string
   /** Which store it must be, or becomes where `isNew`; unset: whichever is there, or a new one. */
   readonly store?: { readonly id: string; readonly isNew: boolean }
+  /** What to keep of the disk for when it is full; 0, which is nothing, if it is not said. */
+  readonly reserveBytes?: number
+  /** Tests only: a disk that is fuller than the real one. */
+  readonly freeBytes?: FreeBytes
   /** Tests only: a smaller bound than the product's. */
   readonly checkpointBytes?: number
   /** Tests only: fewer events than the product keeps. */
@@ -58,8 +64,23 @@ export interface SqliteOptions {
  * Layout, durability and upgrades: docs/formats/metadata.md.
  */
 export async function openSqlite(options: SqliteOptions): Promise<Database> {
-  await using opened = new AsyncDisposableStack()
   const path = await databaseFile(options.path)
+  const reserve = new DiskReserve(`${path}-reserve`, options.reserveBytes ?? 0, options.freeBytes)
+  try {
+    return await openOnce(path, options, reserve)
+  } catch (error) {
+    // Opening needs some room, too, if only to get at what can be deleted.
+    if (!(error instanceof DiskFullError) || !(await reserve.release())) throw error
+    return await openOnce(path, options, reserve)
+  }
+}
+
+async function openOnce(
+  path: string,
+  options: SqliteOptions,
+  reserve: DiskReserve,
+): Promise<Database> {
+  await using opened = new AsyncDisposableStack()
   const { store } = options
   await requireFiles(path, store?.isNew === false)
   const writeConnection = opened.use(new Connection(path, { cacheBytes: writeCacheBytes }))
@@ -83,7 +104,9 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
   await log.sync()
   await syncFile(dirname(path))
   const mark = opened.use(await OpenMark.make(path, options.clock))
-  return new SqliteDatabase({ writeConnection, readConnection, log, mark }, options, opened.move())
+  await reserve.make()
+  const parts = { writeConnection, readConnection, log, mark, reserve }
+  return new SqliteDatabase(parts, options, opened.move())
 }
 
 /** The id of the store in the file `path`; undefined when there is none, or it cannot be read. */
@@ -113,6 +136,7 @@ interface Parts {
   readonly readConnection: Connection
   readonly log: FileHandle
   readonly mark: OpenMark
+  readonly reserve: DiskReserve
 }
 
 class SqliteDatabase implements Database {
@@ -122,6 +146,7 @@ class SqliteDatabase implements Database {
   readonly #checkpoints: Checkpoints
   readonly #connections: AsyncDisposableStack
   readonly #path: string
+  readonly #reserve: DiskReserve
   readonly #retainedEvents: number
   #prunedTo: number
   #closed: Promise<void> | undefined
@@ -133,6 +158,7 @@ class SqliteDatabase implements Database {
       readonly last: number | null
     }>('SELECT min(sequence) AS first, max(sequence) AS last FROM database_events')
     this.#path = writeConnection.path
+    this.#reserve = parts.reserve
     this.#connections = connections
     this.#retainedEvents = options.retainedEvents ?? retainedEventsMin
     this.#prunedTo = (ends?.first ?? 1) - 1
@@ -172,10 +198,23 @@ class SqliteDatabase implements Database {
     })
   }
 
-  async transact<Result>(operation: (tx: Transaction) => Promise<Result>): Promise<Result> {
+  async transact<Result>(
+    operation: (tx: Transaction) => Promise<Result>,
+    { usesReserve = false }: TransactOptions = {},
+  ): Promise<Result> {
     this.#requireOpen()
     this.#checkpoints.requireRoom()
-    return await this.#writer.transact(operation)
+    // What was in reserve is left to what makes room.
+    if (!usesReserve && !this.#reserve.isHeld && !(await this.#reserve.make())) {
+      throw new DiskFullError(dirname(this.#path))
+    }
+    try {
+      return await this.#writer.transact(operation)
+    } catch (error) {
+      if (!usesReserve || !(error instanceof DiskFullError)) throw error
+      if (!(await this.#reserve.release())) throw error
+      return await this.#writer.transact(operation)
+    }
   }
 
   async read<Result>(operation: (tx: ReadTransaction) => Promise<Result>): Promise<Result> {

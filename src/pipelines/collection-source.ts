@@ -124,14 +124,16 @@ export class PipelineCollection implements CollectionSource {
       return row?.count ?? 0
     }
     for (let count = 0; ;) {
-      const changed = await this.#database.transact((tx) =>
-        tx.run(
-          `DELETE FROM datum_results WHERE datum IN (
+      const changed = await this.#database.transact(
+        (tx) =>
+          tx.run(
+            `DELETE FROM datum_results WHERE datum IN (
             SELECT datum FROM datum_results WHERE pipeline_id = ? AND salt = ? LIMIT ?)`,
-          pipeline,
-          salt,
-          pageRows,
-        ),
+            pipeline,
+            salt,
+            pageRows,
+          ),
+        { usesReserve: true },
       )
       count += changed
       if (changed < pageRows) return count

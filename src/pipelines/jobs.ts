@@ -122,9 +122,12 @@ export class Jobs {
 
   /** Removes the job's record; its output commit stays. */
   async delete(id: string): Promise<void> {
-    await this.#database.transact(async (tx) => {
-      await removeJob(tx, (await getJob(tx, id)).id)
-    })
+    await this.#database.transact(
+      async (tx) => {
+        await removeJob(tx, (await getJob(tx, id)).id)
+      },
+      { usesReserve: true },
+    )
   }
 
   /** The datums of a job in datum order; none before it has been planned. */

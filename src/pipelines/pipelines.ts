@@ -154,11 +154,14 @@ export class Pipelines {
     options: { readonly deleteJobs: boolean; readonly deleteRepo: boolean },
   ): Promise<void> {
     const at = this.#clock.now()
-    await this.#database.transact(async (tx) => {
-      const pipeline = await findPipeline(tx, name)
-      if (pipeline === undefined) throw new PipelineNotFoundError(name)
-      await this.#remove(tx, pipeline, { ...options, at })
-    })
+    await this.#database.transact(
+      async (tx) => {
+        const pipeline = await findPipeline(tx, name)
+        if (pipeline === undefined) throw new PipelineNotFoundError(name)
+        await this.#remove(tx, pipeline, { ...options, at })
+      },
+      { usesReserve: true },
+    )
   }
 
   async deleteAll(options: {
@@ -166,14 +169,17 @@ export class Pipelines {
     readonly deleteRepo: boolean
   }): Promise<void> {
     const at = this.#clock.now()
-    await this.#database.transact(async (tx) => {
-      for (const pipeline of await allPipelines(tx)) {
-        await this.#remove(tx, pipeline, { ...options, at })
-      }
-      if (options.deleteJobs) {
-        for (const job of await selectJobs(tx, '')) await removeJob(tx, job.id)
-      }
-    })
+    await this.#database.transact(
+      async (tx) => {
+        for (const pipeline of await allPipelines(tx)) {
+          await this.#remove(tx, pipeline, { ...options, at })
+        }
+        if (options.deleteJobs) {
+          for (const job of await selectJobs(tx, '')) await removeJob(tx, job.id)
+        }
+      },
+      { usesReserve: true },
+    )
   }
 
   async #check(request: RequestedSpec): Promise<PipelineSpec> {

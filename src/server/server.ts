@@ -51,6 +51,9 @@ export interface ServerPorts {
 const adoptedText =
   'packs were found that were not listed, and are now: after a crash that is normal; else look whether the last commits are there'
 
+/** Enough for thousands of small changes of the metadata. */
+const reserveBytes = 1024 * 1024
+
 /** A running pachd: its data directory, and an open port. */
 export class Server implements AsyncDisposable {
   readonly #listener: Listener
@@ -91,7 +94,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const directory = opened.use(await openDataDirectory(config.root, random))
   const { store } = directory
   const database = opened.use(
-    await openSqlite({ path: directory.metadata, migrations, clock, release, store }),
+    await openSqlite({ path: directory.metadata, migrations, clock, release, store, reserveBytes }),
   )
   await directory.settle()
   const packs = opened.use(await LocalObjectStore.open(directory.objects))

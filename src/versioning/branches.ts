@@ -138,6 +138,8 @@ export class Branches {
 
   /** The commits stay. @throws {BranchNotFoundError} */
   async delete(repo: string, branch: string): Promise<void> {
-    await this.#ports.database.transact((tx) => deleteBranch(tx, repo, branch))
+    await this.#ports.database.transact((tx) => deleteBranch(tx, repo, branch), {
+      usesReserve: true,
+    })
   }
 }

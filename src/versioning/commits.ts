@@ -156,7 +156,9 @@ export class Commits {
    */
   async delete(repo: string, commit: string): Promise<void> {
     const { database, onHeadReady } = this.#ports
-    const deleted = await database.transact((tx) => deleteCommit(tx, onHeadReady, repo, commit))
+    const deleted = await database.transact((tx) => deleteCommit(tx, onHeadReady, repo, commit), {
+      usesReserve: true,
+    })
     this.#openTrees.forget(deleted)
     await sweepCommit(database, deleted)
   }

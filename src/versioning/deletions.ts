@@ -110,20 +110,23 @@ export class Deletions {
   async #apply(given: ReadonlySet<CommitId>, plan: Plan, jobs: JobRemoval): Promise<boolean> {
     const { clock, database, onHeadReady, uses } = this.#ports
     const at = clock.now()
-    return database.transact(async (tx) => {
-      const now = await planOf(tx, given)
-      if (textOf(now) !== textOf(plan)) return false
-      if (!(await uses.remove(tx, plan.going, jobs, at))) return false
-      // The oldest first, so that each finds its parent as it will stay.
-      for (const commit of plan.commits.toReversed()) await removeCommit(tx, commit)
-      await shrinkRepos(tx, plan.commits)
-      // Heads last: what they set off sees everything as it will be.
-      for (const { repo, name, head } of plan.branches) {
-        if (head === undefined) await deleteBranch(tx, repo, name)
-        else await setHead(tx, onHeadReady, { repo, name, head })
-      }
-      return true
-    })
+    return database.transact(
+      async (tx) => {
+        const now = await planOf(tx, given)
+        if (textOf(now) !== textOf(plan)) return false
+        if (!(await uses.remove(tx, plan.going, jobs, at))) return false
+        // The oldest first, so that each finds its parent as it will stay.
+        for (const commit of plan.commits.toReversed()) await removeCommit(tx, commit)
+        await shrinkRepos(tx, plan.commits)
+        // Heads last: what they set off sees everything as it will be.
+        for (const { repo, name, head } of plan.branches) {
+          if (head === undefined) await deleteBranch(tx, repo, name)
+          else await setHead(tx, onHeadReady, { repo, name, head })
+        }
+        return true
+      },
+      { usesReserve: true },
+    )
   }
 }
 

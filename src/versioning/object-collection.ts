@@ -104,14 +104,17 @@ export class ObjectCollection implements CollectionSource {
       return untagged
     }
     if (run.isRehearsal) return await this.#database.read(untaggedOf)
-    return await this.#database.transact(async (tx) => {
-      const untagged = await untaggedOf(tx)
-      for (const hash of untagged) {
-        await tx.run('DELETE FROM object_tags WHERE hash = ?', hash)
-        await tx.run('DELETE FROM objects WHERE hash = ?', hash)
-      }
-      return untagged
-    })
+    return await this.#database.transact(
+      async (tx) => {
+        const untagged = await untaggedOf(tx)
+        for (const hash of untagged) {
+          await tx.run('DELETE FROM object_tags WHERE hash = ?', hash)
+          await tx.run('DELETE FROM objects WHERE hash = ?', hash)
+        }
+        return untagged
+      },
+      { usesReserve: true },
+    )
   }
 
   async #removeTags(run: CollectionRun, prefixes: readonly string[]): Promise<void> {
@@ -130,9 +133,12 @@ export class ObjectCollection implements CollectionSource {
       const gone = page.filter(({ name }) => !stays(name, prefixes))
       run.removed('tags', gone.length)
       if (run.isRehearsal || gone.length === 0) continue
-      await this.#database.transact(async (tx) => {
-        for (const { name } of gone) await tx.run('DELETE FROM object_tags WHERE name = ?', name)
-      })
+      await this.#database.transact(
+        async (tx) => {
+          for (const { name } of gone) await tx.run('DELETE FROM object_tags WHERE name = ?', name)
+        },
+        { usesReserve: true },
+      )
     }
   }
 }

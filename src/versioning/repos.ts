@@ -184,13 +184,18 @@ export class Repos {
   }
 
   async delete(name: string, options: { readonly force: boolean }): Promise<void> {
-    await this.#ports.database.transact((tx) => deleteRepo(tx, name, options))
+    await this.#ports.database.transact((tx) => deleteRepo(tx, name, options), {
+      usesReserve: true,
+    })
   }
 
   /** Deletes every repo by force. */
   async deleteAll(): Promise<void> {
-    await this.#ports.database.transact(async (tx) => {
-      for (const repo of await listRepos(tx)) await deleteRepo(tx, repo.name, { force: true })
-    })
+    await this.#ports.database.transact(
+      async (tx) => {
+        for (const repo of await listRepos(tx)) await deleteRepo(tx, repo.name, { force: true })
+      },
+      { usesReserve: true },
+    )
   }
 }

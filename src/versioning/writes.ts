@@ -2,7 +2,7 @@ import type { ByteStream } from '../base/bytes.ts'
 import { concatBytes, copyBytes } from '../base/bytes.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { CommitId } from '../base/names.ts'
-import { parseFilePath, rootPath } from '../base/paths.ts'
+import { type FilePath, parseFilePath, rootPath } from '../base/paths.ts'
 import type { Lease } from '../storage/leases.ts'
 import type { FileName } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
@@ -10,9 +10,9 @@ import { checkCancelled } from './records/cancellation.ts'
 import { RunCollector } from './staging/bulk.ts'
 import { conflictError } from './staging/conflicts.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
-import type { Run } from './staging/runs.ts'
 import { requireOpen, stageWrites } from './staging/stage.ts'
 import {
+  type BatchWrite,
   encodeStaged,
   rowBytesMax,
   type StagedValue,
@@ -67,8 +67,7 @@ export class Writes {
     bytes: ByteStream | Uint8Array,
     options: { readonly overwrite?: boolean; readonly signal?: AbortSignal } = {},
   ): Promise<void> {
-    const path = parseFilePath(file.path)
-    if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
+    const path = parsePutPath(file.path)
     const { overwrite = false, signal } = options
     const { repo, commit } = file
     using _ = this.#ports.leases.begin()
@@ -94,16 +93,24 @@ export class Writes {
     const { id } = await this.#requireOpen(repo, commit)
     const collector = new RunCollector(this.#ports)
     const lease = this.#ports.leases.begin()
-    let only: StagedWrite | undefined
+    let only: RowPut | undefined
     return {
       put: async (path, bytes, options) => {
         const overwrite = options?.overwrite ?? false
-        only = collector.fileCount === 0 ? rowPut(path, bytes, overwrite) : undefined
-        await collector.add(path, bytes, overwrite)
+        const first = only
+        only = undefined
+        if (first !== undefined) await collector.add(first.path, first.value.bytes, first.overwrite)
+        else if (collector.fileCount === 0) only = rowPut(path, bytes, overwrite)
+        if (only === undefined) await collector.add(path, bytes, overwrite)
       },
       commit: async (signal) => {
+        const place = { repo, id, lease }
+        if (only !== undefined) {
+          await this.#stageChecked(place, only, signal)
+          return { fileCount: 1, sizeBytes: only.value.bytes.length }
+        }
         const runs = await collector.end()
-        if (runs.length > 0) await this.#stageRuns({ repo, id, lease }, { runs, only }, signal)
+        if (runs.length > 0) await this.#stageChecked(place, { kind: 'bulk', runs }, signal)
         return { fileCount: collector.fileCount, sizeBytes: collector.sizeBytes }
       },
       [Symbol.asyncDispose]: async () => {
@@ -144,18 +151,17 @@ export class Writes {
   }
 
   /**
-   * Checks the runs against the commit's tree, then stages them as one write: as `only`, which is the
-   * same, where there is one. That needs no chunk, and so costs no pack of its own.
+   * Checks a write against the commit's tree, then stages it. One file that fits a row needs no chunk,
+   * and so costs no pack of its own.
    */
-  async #stageRuns(
+  async #stageChecked(
     { repo, id, lease }: { readonly repo: string; readonly id: CommitId; readonly lease: Lease },
-    { runs, only }: { readonly runs: readonly Run[]; readonly only: StagedWrite | undefined },
+    write: RowPut | BatchWrite,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const bulk = { kind: 'bulk', runs } as const
-    const columns = encodeStaged(only ?? bulk)
+    const columns = encodeStaged(write)
     // While the disk writes, the tree is built.
-    const flushed = only === undefined ? this.#ports.chunks.flush() : Promise.resolve()
+    const flushed = write.kind === 'put' ? Promise.resolve() : this.#ports.chunks.flush()
     flushed.catch(() => undefined) // awaited before anything is staged
     for (let attempt = 1; ; attempt += 1) {
       checkCancelled(signal)
@@ -165,22 +171,33 @@ export class Writes {
         await this.#requireOpen(repo, id)
         continue
       }
-      const next = await this.#openTrees.withWrite(tree, bulk)
+      const next =
+        write.kind === 'put'
+          ? await this.#openTrees.withWrites(tree, [columns])
+          : await this.#openTrees.withWrite(tree, write)
       const conflict = next.conflicts[tree.conflicts.length]
       if (conflict !== undefined) throw conflictError(conflict)
       // Should puts keep coming between, it is staged anyway: a conflict then shows at the finish.
       await flushed
       const after = attempt < bulkAttemptsMax ? tree.sequence : undefined
-      const write = { repo, name: id, call: 'put', after, columns } as const
-      const result = await stageWrites(this.#ports, [write], signal)
+      const staged = { repo, name: id, call: 'put', after, columns } as const
+      const result = await stageWrites(this.#ports, [staged], signal)
       if (result.kind === 'outrun') continue
-      // What a row holds, nobody has flushed.
-      if (only === undefined && result.sequence === next.sequence) {
-        this.#openTrees.remember(id, next, generation)
-      }
+      if (result.sequence === next.sequence) this.#openTrees.remember(id, next, generation)
       return
     }
   }
+}
+
+function parsePutPath(text: string): FilePath {
+  const path = parseFilePath(text)
+  if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
+  return path
+}
+
+/** A put whose bytes ride in its row. */
+type RowPut = Extract<StagedWrite, { readonly kind: 'put' }> & {
+  readonly value: { readonly kind: 'bytes'; readonly bytes: Uint8Array }
 }
 
 /** The put of a file that fits a row; its bytes are copied. */
@@ -188,10 +205,14 @@ function rowPut(
   path: string,
   bytes: ByteStream | Uint8Array,
   overwrite: boolean,
-): StagedWrite | undefined {
+): RowPut | undefined {
   if (!(bytes instanceof Uint8Array) || bytes.length > rowBytesMax) return undefined
-  const value = { kind: 'bytes', bytes: copyBytes(bytes) } as const
-  return { kind: 'put', path: parseFilePath(path), overwrite, value }
+  return {
+    kind: 'put',
+    path: parsePutPath(path),
+    overwrite,
+    value: { kind: 'bytes', bytes: copyBytes(bytes) },
+  }
 }
 
 async function* ofBytes(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -1,9 +1,9 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { mkdir, stat, symlink, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, rm, stat, statfs, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { type ChildExit, ChildPachd, pachdProgram } from '../harness/child-pachd.ts'
 import { refused } from '../harness/expectations.ts'
@@ -230,6 +230,75 @@ async function mountSmallDisk(path: string): Promise<AsyncDisposable | undefined
     },
   }
 }
+
+/** Bytes that pack into no less room. */
+function noise(sizeBytes: number): Buffer {
+  const bytes = Buffer.alloc(sizeBytes)
+  for (let at = 0; at < sizeBytes; at += 4) bytes.writeUInt32LE(Math.random() * 2 ** 32, at)
+  return bytes
+}
+
+async function freeBytes(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path)
+  return bavail * bsize
+}
+
+/** Takes all the room that is left. */
+async function fill(path: string): Promise<void> {
+  await run('sh', ['-c', 'dd if=/dev/zero of="$0" bs=4k || true', path])
+}
+
+// Where nothing can be mounted, the same is held with injected faults: src/versioning/full-disk.test.ts,
+// src/storage/packs/packed-chunks.test.ts and src/database/sqlite-reserve.test.ts.
+test('a full disk leaves ways out', async (context) => {
+  const disk = directory.join('no-way-out')
+  await using mounted = await mountSmallDisk(disk)
+  if (mounted === undefined) return context.skip('this machine lets us mount nothing')
+  const root = join(disk, 'root')
+  const filler = join(disk, 'filler')
+  const master = { repo: 'r', branch: 'master' }
+  {
+    await using child = new ChildPachd(argsFor(root))
+    await using client = new TestClient(await child.ready)
+    await client.pfs.createRepo({ repo: { name: 'r' } })
+    await commitFiles(client, master, { kept: 'here' })
+    const { id } = await client.pfs.startCommit({ parent: commitOf('r', ''), branch: 'master' })
+    const before = await freeBytes(disk)
+    const large = putFile(
+      client,
+      fileOf('r', id, 'large'),
+      Array.from({ length: 20 }, () => noise(1_000_000)),
+    )
+    await expect(large).rejects.toEqual(refused('resource-exhausted', 'is full'))
+    // What the put took is free again, but for a few rows.
+    await vi.waitFor(async () => expect(await freeBytes(disk)).toBeGreaterThan(before - 300_000))
+    await putFile(client, fileOf('r', id, 'smaller'), [noise(1_000_000)])
+    await client.pfs.finishCommit({ commit: commitOf('r', id) })
+    await client.pfs.startCommit({ parent: commitOf('r', ''), branch: 'master' })
+    await fill(filler)
+    const put = async (index: number): Promise<unknown> =>
+      putFile(client, fileOf('r', 'master', `f${index}`), [noise(60_000)])
+    let error: unknown
+    for (let index = 0; error === undefined && index < 500; index += 1) {
+      error = await put(index).then(
+        () => undefined,
+        (failure: unknown) => failure,
+      )
+    }
+    expect(error).toEqual(refused('resource-exhausted', 'is full'))
+    await client.pfs.deleteCommit({ commit: commitOf('r', 'master') })
+    child.signal('SIGKILL')
+    await child.exit
+  }
+  await fill(filler)
+  await using child = new ChildPachd(argsFor(root))
+  await using client = new TestClient(await child.ready)
+  expect(await getText(client, fileOf('r', 'master', 'kept'))).toBe('here')
+  await client.pfs.deleteRepo({ repo: { name: 'r' } })
+  await rm(filler)
+  await client.pfs.createRepo({ repo: { name: 'again' } })
+  await commitFiles(client, { repo: 'again', branch: 'master' }, { more: 'room' })
+})
 
 test('a full disk is said in words; what is there stays readable, and room helps', async (context) => {
   const disk = directory.join('disk')

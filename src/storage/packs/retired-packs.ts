@@ -19,7 +19,7 @@ export interface RetiredPacksPorts {
 export async function deleteLeftPacks(objects: ObjectStore, database: Database): Promise<void> {
   for (const name of await retiredPackNames(database)) {
     await objects.delete(packKey(name))
-    await database.transact((tx) => forgetRetiredPack(tx, name))
+    await database.transact((tx) => forgetRetiredPack(tx, name), { usesReserve: true })
   }
 }
 
@@ -94,10 +94,14 @@ export class RetiredPacks {
       await objects.putFileIfAbsent(packKey(made.name), successor.path)
       faultPoint('collect: successor stored')
     }
-    await database.transact(async (tx) => {
-      if (added !== undefined && made !== undefined) await insertPack(tx, added, made.fingerprints)
-      for (const pack of gone) await retirePack(tx, pack)
-    })
+    await database.transact(
+      async (tx) => {
+        if (added !== undefined && made !== undefined)
+          await insertPack(tx, added, made.fingerprints)
+        for (const pack of gone) await retirePack(tx, pack)
+      },
+      { usesReserve: true },
+    )
     faultPoint('collect: taken off the list')
     if (added !== undefined && made !== undefined) {
       recent.noteSealed(added.name)
@@ -138,7 +142,7 @@ export class RetiredPacks {
     const { database, objects, faultPoint } = this.#ports
     await objects.delete(packKey(name))
     faultPoint('collect: object deleted')
-    await database.transact((tx) => forgetRetiredPack(tx, name))
+    await database.transact((tx) => forgetRetiredPack(tx, name), { usesReserve: true })
     faultPoint('collect: pack forgotten')
     this.#going.delete(name)
   }

@@ -19,14 +19,16 @@ export async function sweepCommit(
       tx.get('SELECT sequence FROM staged_writes WHERE id = ? LIMIT 1', id),
     )
     if (left === undefined) return
-    await database.transact((tx) =>
-      tx.run(
-        `DELETE FROM staged_writes WHERE id = ? AND sequence IN (
+    await database.transact(
+      (tx) =>
+        tx.run(
+          `DELETE FROM staged_writes WHERE id = ? AND sequence IN (
           SELECT sequence FROM staged_writes WHERE id = ? ORDER BY sequence LIMIT ?)`,
-        id,
-        id,
-        sweptMax,
-      ),
+          id,
+          id,
+          sweptMax,
+        ),
+      { usesReserve: true },
     )
   }
 }
