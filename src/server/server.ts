@@ -23,6 +23,7 @@ import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
 import { LocalObjectStore } from '../storage/local-objects.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
+import { FileSpools } from '../storage/spool.ts'
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
@@ -103,7 +104,8 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const contents = new ChunkedContents(chunks)
   const trees = new FileTrees(chunks)
   const { leases } = chunks
-  const stores = { database, chunks, contents, trees, leases }
+  const spools = new FileSpools(scratchDirectory)
+  const stores = { database, chunks, contents, trees, leases, spools }
   const triggers = new Triggers({ clock, random })
   const versioning = createVersioning({
     ...stores,

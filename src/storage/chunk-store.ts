@@ -14,6 +14,7 @@ import { PackedChunks } from './packs/packed-chunks.ts'
 import { RecentPuts } from './packs/recent-puts.ts'
 import { deleteLeftPacks, RetiredPacks } from './packs/retired-packs.ts'
 import { type ChunkPlace, type SealedPack, SealedPacks } from './packs/sealed-packs.ts'
+import { spoolSuffix } from './spool.ts'
 import type { StreamStore } from './splitter/inline-chunker.ts'
 
 export interface ChunkStoreOptions {
@@ -91,6 +92,7 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
     },
     relist: (pack, fingerprints) => sealed.replace(pack, fingerprints),
     putStream: chunks.putStream,
+    putRanges: chunks.putRanges,
     get: (id) => chunks.get(id),
     put: (bytes) => chunks.put(bytes),
     flush: () => chunks.flush(),
@@ -108,7 +110,7 @@ async function clearDirectory(directory: string): Promise<void> {
   try {
     await makeDirectories(directory)
     for (const name of await readdir(directory)) {
-      if (name.endsWith('.pack')) await rm(join(directory, name))
+      if (name.endsWith('.pack') || name.endsWith(spoolSuffix)) await rm(join(directory, name))
     }
   } catch (error) {
     throw directoryError(error, `scratch directory ${directory}`, directory)

@@ -3,7 +3,7 @@ import type { Database } from '../database/database.ts'
 import type { ChunkReader } from '../storage/chunks.ts'
 import type { CollectionRoot } from '../storage/collection-roots.ts'
 import type { TreeRoot } from '../storage/file-trees.ts'
-import { mergeRuns } from './staging/runs.ts'
+import { fileCodec, mergeRuns, piecesCodec } from './staging/runs.ts'
 import { decodeStaged, type StagedColumns, type StagedWrite } from './staging/staged-rows.ts'
 
 const pageMax = 200
@@ -64,9 +64,15 @@ async function* rootsOf(write: StagedWrite, chunks: ChunkReader): AsyncGenerator
     const { entry } = write
     if (entry.kind === 'directory') yield { kind: 'tree', root: entry.root }
     else if (entry.content.kind !== 'inline') yield { kind: 'content', content: entry.content }
-  } else if (write.kind === 'bulk') {
+  } else if (write.kind === 'bulk' || write.kind === 'splits') {
     for (const chunk of write.runs.flat()) yield { kind: 'chunk', chunk }
-    for await (const { content } of mergeRuns(chunks, write.runs)) {
+    if (write.kind === 'splits') {
+      for await (const { content } of mergeRuns(chunks, piecesCodec, write.runs)) {
+        yield { kind: 'tree', root: content.root }
+      }
+      return
+    }
+    for await (const { content } of mergeRuns(chunks, fileCodec, write.runs)) {
       if (content.kind !== 'inline') yield { kind: 'content', content }
     }
   }

@@ -103,7 +103,10 @@ const namesStep: readonly string[] = [
   `CREATE INDEX commit_tags_by_id ON commit_tags (id)`,
 ]
 
+/** Staged writes may be of kind 7, which programs that do not know this step cannot read. */
+const splitsStep: readonly string[] = []
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
-  steps: [firstStep, changesStep, namesStep],
+  steps: [firstStep, changesStep, namesStep, splitsStep],
 }

@@ -7,10 +7,11 @@ import {
 } from '../../base/content-messages.ts'
 import { UnimplementedError } from '../../base/errors.ts'
 import type { IncomingMessage } from '../../base/grpc-messages.ts'
-import { Delimiter, type API } from '../../gen/pfs_pb.ts'
+import type { API } from '../../gen/pfs_pb.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { requireFileRef } from './names.ts'
+import { splitOf } from './split-fields.ts'
 
 /**
  * PutFile: the first message says where the bytes go; of the others only `value` counts. The bytes
@@ -26,25 +27,26 @@ export function putFileHandlers({ writes }: Versioning): ServiceHandlers<typeof 
         const fields = decodePutFileRequest(await first.value.parts())
         const file = requireFileRef(fields.file)
         refuseUnsupported(fields)
+        const split = splitOf(fields)
         const { overwrite } = fields
-        await writes.put(file, valuesOf(fields.value, messages), { overwrite, signal })
+        const values = valuesOf(fields.value, messages)
+        if (split === undefined) {
+          await writes.put(file, values, { overwrite, signal })
+        } else {
+          await using writer = await writes.bulk(file.repo, file.commit, { split, signal })
+          await writer.put(file.path, values, { overwrite })
+          await writer.commit()
+        }
         return {}
       },
     },
   }
 }
 
-const noDelimiter: number = Delimiter.NONE
-
-function refuseUnsupported({ url, delimiter }: PutFileFields): void {
+function refuseUnsupported({ url }: PutFileFields): void {
   if (url !== '') {
     throw new UnimplementedError(
       `cannot put from ${JSON.stringify(url.slice(0, 200))}: this server does not fetch URLs yet; send the bytes instead`,
-    )
-  }
-  if (delimiter !== noDelimiter) {
-    throw new UnimplementedError(
-      'cannot split: this server does not split files yet; send them one by one',
     )
   }
 }

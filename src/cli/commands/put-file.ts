@@ -1,14 +1,14 @@
-import { UnimplementedError } from '../../base/errors.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { commitAround } from '../uploading/commit-around.ts'
+import { splitFlags } from '../uploading/split-flags.ts'
 import { readSourceNames, targetsOf } from '../uploading/targets.ts'
 import { upload } from '../uploading/upload.ts'
 
 export async function putFile(context: CommandContext): Promise<void> {
   const { args, flags } = context
   const [repo = '', branch = '', path] = args
-  refuseSplit(flags.text('split'))
+  const split = splitFlags(flags)
   const message = flags.text('message')
   const isCommit = flags.isOn('commit')
   if (message !== '' && !isCommit) {
@@ -25,19 +25,10 @@ export async function putFile(context: CommandContext): Promise<void> {
       targets,
       isRecursive,
       overwrite: flags.isOn('overwrite'),
+      split,
       parallelism: Math.max(1, flags.count('parallelism')),
       onStored: () => (hasPut = true),
     })
   if (!isCommit) await send(branch)
   else await commitAround(context, { repo, branch, message, hasPut: () => hasPut }, send)
-}
-
-function refuseSplit(delimiter: string): void {
-  if (delimiter === '') return
-  if (delimiter !== 'json' && delimiter !== 'line') {
-    throw new UsageError(`unrecognized delimiter '${delimiter}'; only accepts 'json' or 'line'`)
-  }
-  throw new UnimplementedError(
-    '--split is not there yet: split the content first, for instance with split(1), and put the files with -r',
-  )
 }

@@ -17,13 +17,20 @@ opened before and finished after, or deleted when nothing could be put. One sour
 name. Without PATH, each goes to its own name. With --recursive, what is below a directory goes
 directly below PATH.
 
-Files are appended to, unless --overwrite says otherwise.`,
+Files are appended to, unless --overwrite says otherwise.
+
+With --split, a source becomes a directory of files that each hold one or more of its lines, JSON
+values, CSV records or rows of a dump by pg_dump: as many as --target-file-datums or
+--target-file-bytes ask for, or one. They are numbered on from those that are there, or replace them
+with --overwrite. An SQL dump gives each file its own header and footer.`,
       examples: [
         'echo hello | pachctl put-file data master /greeting -c',
         "pachctl put-file data master -c -m 'third quarter' -f report.csv",
         'pachctl put-file data@master:/2018 -c -r -f photographs',
         'pachctl put-file data master /2017 -c -r -f photographs',
         'pachctl put-file data master -c -i list-of-files.txt',
+        'pachctl put-file data master /log -c -o --split line --target-file-bytes 1000000 -f log.txt',
+        'pachctl put-file data master /users -c --split csv --header-records 1 -f users.csv',
       ],
       flags: [
         {
@@ -43,20 +50,38 @@ Files are appended to, unless --overwrite says otherwise.`,
         },
         { name: 'recursive', short: 'r', about: 'put all files below a directory' },
         parallelismFlag,
-        { name: 'split', value: 'json|line', about: 'split the content into files; comes later' },
+        {
+          name: 'split',
+          value: 'line|json|csv|sql',
+          about: 'put each source as many files, below its path',
+        },
         {
           name: 'target-file-datums',
           value: 'COUNT',
           isCount: true,
           default: '0',
-          about: 'with --split: so many values or lines a file',
+          about: 'with --split: so many lines, values or rows a file',
         },
         {
           name: 'target-file-bytes',
           value: 'BYTES',
           isCount: true,
           default: '0',
-          about: 'with --split: about so many bytes a file',
+          about: 'with --split: at least so many bytes a file',
+        },
+        {
+          name: 'header-records',
+          value: 'COUNT',
+          isCount: true,
+          default: '0',
+          about: 'with --split: so many records at the start begin every file',
+        },
+        {
+          name: 'footer-records',
+          value: 'COUNT',
+          isCount: true,
+          default: '0',
+          about: 'with --split line or csv: so many records at the end are the end of every file',
         },
         commitAroundFlag,
         { ...messageFlag, about: 'with --commit: what to say of it, at most 4,096 bytes' },

@@ -9,6 +9,7 @@ import type { Leases } from '../leases.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { type Chunker, inlineChunker, type StreamStore } from '../splitter/inline-chunker.ts'
 import { SplitThreads } from '../splitter/split-threads.ts'
+import { type RangeStore, threadedRanges } from '../splitter/stored-ranges.ts'
 import { threadedChunker } from '../splitter/threaded-chunker.ts'
 import { checkedChunk } from './checked-chunk.ts'
 import { type EncodedChunk, encodeChunk } from './compression.ts'
@@ -60,6 +61,7 @@ const sealingMax = 2
 /** Chunks in packs: `docs/formats/packs.md`. */
 export class PackedChunks implements StreamStore, AsyncDisposable {
   readonly putStream: Chunker
+  readonly putRanges: RangeStore
   readonly #threads = new SplitThreads()
   readonly #options: PackedChunksOptions
   readonly #sealed: SealedPacks
@@ -79,6 +81,7 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     this.#sealed = options.sealed
     this.#cache = new BytesCache(options.cacheBytes)
     this.putStream = threadedChunker(this.#threads, this, inlineChunker(this))
+    this.putRanges = threadedRanges(this.#threads, this)
   }
 
   static async open(options: PackedChunksOptions): Promise<PackedChunks> {
