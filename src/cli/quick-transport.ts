@@ -56,7 +56,7 @@ export class QuickTransport implements Transport {
   }
 
   async #open(): Promise<Transport> {
-    this.#full ??= import('./node-transport.ts').then(
+    this.#full ??= import('../node-client/node-transport.ts').then(
       ({ NodeTransport }) => new NodeTransport(this.#address, this.#clock),
     )
     return this.#full

@@ -16,7 +16,7 @@ import { addressText, type Address } from '../client/address.ts'
 import { RpcError } from '../client/rpc-error.ts'
 import type { CallOptions } from '../client/transport.ts'
 import { framedParts, readWebMessage } from '../client/web-messages.ts'
-import { connectMsMax, noAnswer, unreachable } from './unreachable.ts'
+import { connectMsMax, noAnswer, unreachable } from '../node-client/unreachable.ts'
 
 const answerBytesMax = messageBytesMax + 64 * 1024
 const timerMsMax = 2 ** 31 - 1
