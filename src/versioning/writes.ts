@@ -1,13 +1,13 @@
 import type { ByteStream } from '../base/bytes.ts'
 import { concatBytes, copyBytes } from '../base/bytes.ts'
-import { InvalidArgumentError } from '../base/errors.ts'
 import type { CommitId } from '../base/names.ts'
-import { type FilePath, parseFilePath, rootPath } from '../base/paths.ts'
+import { parseFilePath } from '../base/paths.ts'
+import type { Content } from '../storage/contents.ts'
 import type { Lease } from '../storage/leases.ts'
 import type { FileName } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
 import { checkCancelled } from './records/cancellation.ts'
-import { RunCollector } from './staging/bulk.ts'
+import { parsePutPath, RunCollector } from './staging/bulk.ts'
 import { conflictError } from './staging/conflicts.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
 import { requireOpen, stageWrites } from './staging/stage.ts'
@@ -32,6 +32,14 @@ export interface BulkWriter extends AsyncDisposable {
     bytes: ByteStream | Uint8Array,
     options?: { readonly overwrite?: boolean },
   ): Promise<void>
+  /** As `put`, of a content that was stored while `lease` lived. */
+  putStored(
+    path: string,
+    content: Content,
+    options?: { readonly overwrite?: boolean },
+  ): Promise<void>
+  /** Keeps what the writer stores and refers to from collection, while it lives. */
+  readonly lease: Lease
   /**
    * Stages everything that was put; durable when it resolves.
    *
@@ -94,14 +102,22 @@ export class Writes {
     const collector = new RunCollector(this.#ports)
     const lease = this.#ports.leases.begin()
     let only: RowPut | undefined
+    const addFirst = async (): Promise<void> => {
+      const first = only
+      only = undefined
+      if (first !== undefined) await collector.add(first.path, first.value.bytes, first.overwrite)
+    }
     return {
-      put: async (path, bytes, options) => {
-        const overwrite = options?.overwrite ?? false
-        const first = only
-        only = undefined
-        if (first !== undefined) await collector.add(first.path, first.value.bytes, first.overwrite)
-        else if (collector.fileCount === 0) only = rowPut(path, bytes, overwrite)
+      lease,
+      put: async (path, bytes, { overwrite = false } = {}) => {
+        const isFirst = only === undefined && collector.fileCount === 0
+        await addFirst()
+        if (isFirst) only = rowPut(path, bytes, overwrite)
         if (only === undefined) await collector.add(path, bytes, overwrite)
+      },
+      putStored: async (path, content, { overwrite = false } = {}) => {
+        await addFirst()
+        await collector.addStored(path, content, overwrite)
       },
       commit: async (signal) => {
         const place = { repo, id, lease }
@@ -187,12 +203,6 @@ export class Writes {
       return
     }
   }
-}
-
-function parsePutPath(text: string): FilePath {
-  const path = parseFilePath(text)
-  if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
-  return path
 }
 
 /** A put whose bytes ride in its row. */

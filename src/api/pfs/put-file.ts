@@ -8,15 +8,20 @@ import {
 import { UnimplementedError } from '../../base/errors.ts'
 import type { IncomingMessage } from '../../base/grpc-messages.ts'
 import { Delimiter, type API } from '../../gen/pfs_pb.ts'
+import type { SourcePuts } from '../../sources/source-puts.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { requireFileRef } from './names.ts'
 
 /**
  * PutFile: the first message says where the bytes go; of the others only `value` counts. The bytes
- * pass in the pieces they arrive in. A stream without any message does nothing.
+ * pass in the pieces they arrive in. A stream without any message does nothing. With a URL there, the
+ * bytes come from that, and those of the messages are not used.
  */
-export function putFileHandlers({ writes }: Versioning): ServiceHandlers<typeof API> {
+export function putFileHandlers(
+  { writes }: Versioning,
+  sourcePuts: SourcePuts,
+): ServiceHandlers<typeof API> {
   return {
     putFile: {
       async sliced(requests, { signal }) {
@@ -25,8 +30,22 @@ export function putFileHandlers({ writes }: Versioning): ServiceHandlers<typeof 
         if (first.done === true) return {}
         const fields = decodePutFileRequest(await first.value.parts())
         const file = requireFileRef(fields.file)
-        refuseUnsupported(fields)
-        const { overwrite } = fields
+        refuseSplit(fields)
+        const { overwrite, url, recursive: isRecursive } = fields
+        if (url !== '') {
+          for await (const message of { [Symbol.asyncIterator]: () => messages }) void message
+          const sources = [{ url, path: file.path, addsOwnName: false }]
+          const request = {
+            ...file,
+            sources,
+            isRecursive,
+            overwrite,
+            parallelism: 0,
+            resumes: false,
+          }
+          await sourcePuts.put(request, { signal })
+          return {}
+        }
         await writes.put(file, valuesOf(fields.value, messages), { overwrite, signal })
         return {}
       },
@@ -36,12 +55,7 @@ export function putFileHandlers({ writes }: Versioning): ServiceHandlers<typeof 
 
 const noDelimiter: number = Delimiter.NONE
 
-function refuseUnsupported({ url, delimiter }: PutFileFields): void {
-  if (url !== '') {
-    throw new UnimplementedError(
-      `cannot put from ${JSON.stringify(url.slice(0, 200))}: this server does not fetch URLs yet; send the bytes instead`,
-    )
-  }
+function refuseSplit({ delimiter }: PutFileFields): void {
   if (delimiter !== noDelimiter) {
     throw new UnimplementedError(
       'cannot split: this server does not split files yet; send them one by one',

@@ -1,7 +1,7 @@
 import { compareBytes, type ByteStream } from '../../base/bytes.ts'
 import { FailedPreconditionError, InvalidArgumentError } from '../../base/errors.ts'
-import { parseFilePath, pathKey, rootPath } from '../../base/paths.ts'
-import { contentSizeBytes } from '../../storage/contents.ts'
+import { type FilePath, parseFilePath, pathKey, rootPath } from '../../base/paths.ts'
+import { type Content, contentSizeBytes } from '../../storage/contents.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { mergeRuns, type Run, type RunRecord, writeRun } from './runs.ts'
 
@@ -34,12 +34,22 @@ export class RunCollector {
 
   async add(pathText: string, bytes: ByteStream | Uint8Array, overwrite: boolean): Promise<void> {
     this.#requireCollecting()
-    const path = parseFilePath(pathText)
-    if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
+    const path = parsePutPath(pathText)
     const { contents } = this.#ports
     const content =
       bytes instanceof Uint8Array ? await contents.writeBytes(bytes) : await contents.write(bytes)
-    this.#records.push({ key: pathKey(path), overwrite, content })
+    await this.#addRecord({ key: pathKey(path), overwrite, content })
+  }
+
+  /** As `add`, of a content that is stored. */
+  async addStored(pathText: string, content: Content, overwrite: boolean): Promise<void> {
+    this.#requireCollecting()
+    await this.#addRecord({ key: pathKey(parsePutPath(pathText)), overwrite, content })
+  }
+
+  async #addRecord(record: RunRecord): Promise<void> {
+    const { content } = record
+    this.#records.push(record)
     this.#fileCount += 1
     this.#sizeBytes += contentSizeBytes(content)
     if (this.#records.length >= sortedMax) await this.#spill()
@@ -80,4 +90,11 @@ export class RunCollector {
     this.#levels[level] = []
     await this.#keep(merged, level + 1)
   }
+}
+
+/** @throws {InvalidArgumentError} for a path where no file can be. */
+export function parsePutPath(text: string): FilePath {
+  const path = parseFilePath(text)
+  if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
+  return path
 }
