@@ -11,8 +11,10 @@ const layers = {
   workers: ['base', 'storage', 'versioning', 'pipelines'],
   executors: ['base', 'pipelines'],
   access: ['base', 'database'],
-  api: ['base', 'gen', 'access', 'storage', 'versioning', 'pipelines'],
+  api: ['base', 'gen', 'access', 'storage', 'versioning', 'pipelines', 'sources'],
   client: ['base', 'gen'],
+  'node-client': ['base', 'client'],
+  sources: ['base', 'gen', 'client', 'node-client', 'storage', 'versioning'],
   server: [
     'base',
     'database',
@@ -22,10 +24,11 @@ const layers = {
     'pipelines',
     'executors',
     'workers',
+    'sources',
     'api',
   ],
   legacy: ['base', 'database', 'storage', 'versioning', 'pipelines'],
-  cli: ['base', 'gen', 'client'],
+  cli: ['base', 'gen', 'client', 'node-client'],
   bin: ['base', 'cli', 'server'],
 }
 // Imported by tests only; may reach everything below the programs.

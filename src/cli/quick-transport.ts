@@ -60,7 +60,7 @@ export class QuickTransport implements Transport {
   }
 
   async #open(): Promise<Transport> {
-    this.#full ??= import('./node-transport.ts').then(
+    this.#full ??= import('../node-client/node-transport.ts').then(
       ({ NodeTransport }) => new NodeTransport(this.#server.address, this.#server.clock),
     )
     return this.#full

@@ -17,7 +17,7 @@ import { addressText, type Address } from '../client/address.ts'
 import { RpcError } from '../client/rpc-error.ts'
 import type { CallOptions } from '../client/transport.ts'
 import { framedParts, readWebMessage, readWebMessages } from '../client/web-messages.ts'
-import { connectMsMax, noAnswer, unreachable } from './unreachable.ts'
+import { connectMsMax, noAnswer, unreachable } from '../node-client/unreachable.ts'
 
 const timerMsMax = 2 ** 31 - 1
 const headEnd = '\r\n\r\n'

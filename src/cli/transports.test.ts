@@ -13,7 +13,7 @@ import { WebTransport } from '../client/web-transport.ts'
 import { API as Pfs } from '../gen/pfs_pb.ts'
 import { API as Version } from '../gen/version_pb.ts'
 import { GrpcFixture } from '../testing/grpc-fixture.ts'
-import { NodeTransport } from './node-transport.ts'
+import { NodeTransport } from '../node-client/node-transport.ts'
 import { QuickTransport } from './quick-transport.ts'
 
 const clock = new SystemClock()

@@ -49,6 +49,20 @@ async function* putMessages(
   for await (const piece of piecesOf(bytes)) yield encodePutFileRequest({ value: [piece] })
 }
 
+/** Has the server put what is at a URL, as servers of 1.5 can. @throws {RpcError} */
+export async function putFromUrl(
+  transport: Transport,
+  file: FileRef,
+  url: string,
+  options: PutFileOptions & { readonly recursive: boolean },
+): Promise<void> {
+  const { recursive, overwrite = false, split } = options
+  async function* only(): AsyncGenerator<EncodedMessage> {
+    yield encodePutFileRequest({ file, url, recursive, overwrite, ...split })
+  }
+  await transport.clientStream('/pfs.API/PutFile', only(), options)
+}
+
 export interface GetFileOptions extends CallOptions {
   /** Bytes to leave out at the start. */
   readonly offsetBytes?: number

@@ -23,7 +23,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pachyderm.proto.
  */
 export const file_pachyderm: GenFile = /*@__PURE__*/
-  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCKRAQoFU3BsaXQSIQoJZGVsaW1pdGVyGAEgASgOMg4ucGZzLkRlbGltaXRlchIaChJ0YXJnZXRfZmlsZV9kYXR1bXMYAiABKAMSGQoRdGFyZ2V0X2ZpbGVfYnl0ZXMYAyABKAMSFgoOaGVhZGVyX3JlY29yZHMYBCABKAMSFgoOZm9vdGVyX3JlY29yZHMYBSABKAMidwoPUHV0RmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSJgoFcGFydHMYAiADKAsyFy5wYWNoeWRlcm0uUHV0RmlsZXNQYXJ0Eh8KBXNwbGl0GAMgASgLMhAucGFjaHlkZXJtLlNwbGl0IjAKEFB1dEZpbGVzUmVzcG9uc2USDQoFZmlsZXMYASABKAQSDQoFYnl0ZXMYAiABKAQiKwoQTGlzdEZpbGVzUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiQAoQR2xvYkZpbGVzUmVxdWVzdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0Eg8KB3BhdHRlcm4YAiABKAkiMgoORmlsZUluZm9zQmF0Y2gSIAoJZmlsZV9pbmZvGAEgAygLMg0ucGZzLkZpbGVJbmZvIl0KEERpZmZGaWxlc1JlcXVlc3QSGwoIbmV3X2ZpbGUYASABKAsyCS5wZnMuRmlsZRIbCghvbGRfZmlsZRgCIAEoCzIJLnBmcy5GaWxlEg8KB3NoYWxsb3cYAyABKAgibwoIRmlsZURpZmYSIQoEa2luZBgBIAEoDjITLnBhY2h5ZGVybS5EaWZmS2luZBIfCghuZXdfZmlsZRgCIAEoCzINLnBmcy5GaWxlSW5mbxIfCghvbGRfZmlsZRgDIAEoCzINLnBmcy5GaWxlSW5mbyI0Cg5GaWxlRGlmZnNCYXRjaBIiCgVkaWZmcxgBIAMoCzITLnBhY2h5ZGVybS5GaWxlRGlmZiJvCg9Db3B5RmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgSDgoGYXBwZW5kGAQgASgIIjAKEENvcHlGaWxlUmVzcG9uc2USDQoFZmlsZXMYASABKAQSDQoFYnl0ZXMYAiABKAQiXwoPTW92ZUZpbGVSZXF1ZXN0EhkKBnNvdXJjZRgBIAEoCzIJLnBmcy5GaWxlEh4KC2Rlc3RpbmF0aW9uGAIgASgLMgkucGZzLkZpbGUSEQoJb3ZlcndyaXRlGAMgASgIIjAKEE1vdmVGaWxlUmVzcG9uc2USDQoFZmlsZXMYASABKAQSDQoFYnl0ZXMYAiABKAQiPQoSRmlsZUhpc3RvcnlSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRIOCgZudW1iZXIYAiABKAQidwoKRmlsZUNoYW5nZRIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEiQKC2NvbW1pdF9pbmZvGAIgASgLMg8ucGZzLkNvbW1pdEluZm8SIAoJZmlsZV9pbmZvGAMgASgLMg0ucGZzLkZpbGVJbmZvIjoKEEZpbGVDaGFuZ2VzQmF0Y2gSJgoHY2hhbmdlcxgBIAMoCzIVLnBhY2h5ZGVybS5GaWxlQ2hhbmdlImUKDUNvbW1pdFRhZ0luZm8SCwoDdGFnGAEgASgJEhsKBmNvbW1pdBgCIAEoCzILLnBmcy5Db21taXQSKgoGdGFnZ2VkGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJKChBUYWdDb21taXRSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSCwoDdGFnGAIgASgJEgwKBG1vdmUYAyABKAgiMAoVTGlzdENvbW1pdFRhZ3NSZXF1ZXN0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbyI5Cg9Db21taXRUYWdzQmF0Y2gSJgoEdGFncxgBIAMoCzIYLnBhY2h5ZGVybS5Db21taXRUYWdJbmZvIj4KFkRlbGV0ZUNvbW1pdFRhZ1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEgsKA3RhZxgCIAEoCSKGAQoSTWVyZ2VCcmFuY2hSZXF1ZXN0EhkKBGZyb20YASABKAsyCy5wZnMuQ29tbWl0EgwKBGludG8YAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlIosBChNSZXZlcnRDb21taXRSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDgoGYnJhbmNoGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDwoHZHJ5X3J1bhgEIAEoCBIlCgZwcmVmZXIYBSABKA4yFS5wYWNoeWRlcm0uUHJlZmVyZW5jZSJnCgxDb25mbGljdFNpZGUSIQoEa2luZBgBIAEoDjITLnBhY2h5ZGVybS5EaWZmS2luZBIgCglmaWxlX3R5cGUYAiABKA4yDS5wZnMuRmlsZVR5cGUSEgoKc2l6ZV9ieXRlcxgDIAEoBCJsCgxQYXRoQ29uZmxpY3QSDAoEcGF0aBgBIAEoCRIlCgRvdXJzGAIgASgLMhcucGFjaHlkZXJtLkNvbmZsaWN0U2lkZRInCgZ0aGVpcnMYAyABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlIoYCCgxCcmFuY2hDaGFuZ2USKQoHb3V0Y29tZRgBIAEoDjIYLnBhY2h5ZGVybS5CcmFuY2hPdXRjb21lEhkKBGhlYWQYAiABKAsyCy5wZnMuQ29tbWl0EhkKBGJhc2UYAyABKAsyCy5wZnMuQ29tbWl0EhMKC2FkZGVkX2ZpbGVzGAQgASgEEhUKDWNoYW5nZWRfZmlsZXMYBSABKAQSFQoNcmVtb3ZlZF9maWxlcxgGIAEoBBIqCgljb25mbGljdHMYByADKAsyFy5wYWNoeWRlcm0uUGF0aENvbmZsaWN0EhYKDmNvbmZsaWN0X2NvdW50GAggASgEEg4KBmJyYW5jaBgJIAEoCSJFChREZWxldGVDb21taXRzUmVxdWVzdBIcCgdjb21taXRzGAEgAygLMgsucGZzLkNvbW1pdBIPCgdkcnlfcnVuGAIgASgIIkAKDURlbGV0ZWRDb21taXQSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBISCgpzaXplX2J5dGVzGAIgASgEIk8KC01vdmVkQnJhbmNoEhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIMCgRuYW1lGAIgASgJEhkKBGhlYWQYAyABKAsyCy5wZnMuQ29tbWl0IlQKCkRlbGV0ZWRKb2ISFQoDam9iGAEgASgLMggucHBzLkpvYhIfCghwaXBlbGluZRgCIAEoCzINLnBwcy5QaXBlbGluZRIOCgZraWxsZWQYAyABKAginwEKDERlbGV0ZWRCYXRjaBIpCgdjb21taXRzGAEgAygLMhgucGFjaHlkZXJtLkRlbGV0ZWRDb21taXQSKAoIYnJhbmNoZXMYAiADKAsyFi5wYWNoeWRlcm0uTW92ZWRCcmFuY2gSIwoEam9icxgDIAMoCzIVLnBhY2h5ZGVybS5EZWxldGVkSm9iEhUKDWRhdHVtX3Jlc3VsdHMYBCABKAQiKgoRTGlzdERhdHVtc1JlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYiI1Cg9EYXR1bUluZm9zQmF0Y2gSIgoKZGF0dW1faW5mbxgBIAMoCzIOLnBwcy5EYXR1bUluZm8iOQoORXhwbGFpblJlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCSI7Cg1LZXlEaWZmZXJlbmNlEg0KBWZpZWxkGAEgASgJEg4KBmJlZm9yZRgCIAEoCRILCgNub3cYAyABKAkicAoPRXhwbGFpblJlc3BvbnNlEh4KBXN0YXRlGAEgASgOMg8ucHBzLkRhdHVtU3RhdGUSDgoGcmVhc29uGAIgASgJEi0KC2RpZmZlcmVuY2VzGAMgAygLMhgucGFjaHlkZXJtLktleURpZmZlcmVuY2UiKQoOTGluZWFnZVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlIkUKCElucHV0UmVmEhIKCmlucHV0X25hbWUYASABKAkSFwoEZmlsZRgCIAEoCzIJLnBmcy5GaWxlEgwKBGhhc2gYAyABKAwiWgoKRmlsZU9yaWdpbhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJEiMKBmlucHV0cxgDIAMoCzITLnBhY2h5ZGVybS5JbnB1dFJlZiI5Cg9MaW5lYWdlUmVzcG9uc2USJgoHb3JpZ2lucxgBIAMoCzIVLnBhY2h5ZGVybS5GaWxlT3JpZ2luImsKClNlcnZlckluZm8SDwoHdmVyc2lvbhgBIAEoCRIpCgZ1cHRpbWUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIZXhlY3V0b3IYAyABKAkSDwoHbm90aWNlcxgEIAMoCSIoChVDb2xsZWN0R2FyYmFnZVJlcXVlc3QSDwoHZHJ5X3J1bhgBIAEoCCJmChJDb2xsZWN0aW9uUHJvZ3Jlc3MSEAoIc3dlZXBpbmcYASABKAgSFQoNY2h1bmtzX21hcmtlZBgCIAEoBBISCgpwYWNrc19kb25lGAMgASgEEhMKC3BhY2tzX3RvdGFsGAQgASgEIt4CChBDb2xsZWN0aW9uUmVwb3J0Eg8KB2RyeV9ydW4YASABKAgSJwoEdG9vaxgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1jaHVua3NfbWFya2VkGAMgASgEEhYKDmNodW5rc19taXNzaW5nGAQgASgEEhQKDHBhY2tzX2JlZm9yZRgFIAEoBBIUCgxieXRlc19iZWZvcmUYBiABKAQSEwoLcGFja3NfYWZ0ZXIYByABKAQSEwoLYnl0ZXNfYWZ0ZXIYCCABKAQSFQoNcGFja3NfZGVsZXRlZBgJIAEoBBIWCg5wYWNrc19yZXBhY2tlZBgKIAEoBBIUCgxwYWNrc19sZWFzZWQYCyABKAQSFAoMYnl0ZXNfbGVhc2VkGAwgASgEEhcKD3Jlc3VsdHNfcmVtb3ZlZBgNIAEoBBIXCg9vYmplY3RzX3JlbW92ZWQYDiABKAQihQEKFkNvbGxlY3RHYXJiYWdlUmVzcG9uc2USMQoIcHJvZ3Jlc3MYASABKAsyHS5wYWNoeWRlcm0uQ29sbGVjdGlvblByb2dyZXNzSAASLQoGcmVwb3J0GAIgASgLMhsucGFjaHlkZXJtLkNvbGxlY3Rpb25SZXBvcnRIAEIJCgdtZXNzYWdlIikKDENoZWNrUmVxdWVzdBIMCgRmdWxsGAEgASgIEgsKA2ZpeBgCIAEoCCKyAQoMQ2hlY2tTdWJqZWN0EgwKBHJlcG8YASABKAkSDgoGYnJhbmNoGAIgASgJEg4KBmNvbW1pdBgDIAEoCRIMCgRwYXRoGAQgASgJEhAKCHBpcGVsaW5lGAUgASgJEgsKA2pvYhgGIAEoCRINCgVkYXR1bRgHIAEoCRIMCgRwYWNrGAggASgJEg0KBWNodW5rGAkgASgJEg4KBm9iamVjdBgKIAEoCRILCgN0YWcYCyABKAki8wEKDENoZWNrRmluZGluZxIMCgRraW5kGAEgASgJEioKCHNldmVyaXR5GAIgASgOMhgucGFjaHlkZXJtLkNoZWNrU2V2ZXJpdHkSKAoHc3ViamVjdBgDIAEoCzIXLnBhY2h5ZGVybS5DaGVja1N1YmplY3QSDAoEd2hhdBgEIAEoCRIPCgdtZWFuaW5nGAUgASgJEg4KBmFkdmljZRgGIAEoCRImCgZyZXBhaXIYByABKA4yFi5wYWNoeWRlcm0uQ2hlY2tSZXBhaXISEAoIYWZmZWN0ZWQYCCADKAkSFgoOYWZmZWN0ZWRfY291bnQYCSABKAQi9gEKC0NoZWNrQ291bnRzEgwKBHJvd3MYASABKAQSDQoFbm9kZXMYAiABKAQSDgoGY2h1bmtzGAMgASgEEg0KBXBhY2tzGAQgASgEEg0KBWJ5dGVzGAUgASgEEhMKC2J5dGVzX3RvdGFsGAYgASgEEhsKE3VucmVmZXJlbmNlZF9jaHVua3MYByABKAQSGgoSdW5yZWZlcmVuY2VkX3BhY2tzGAggASgEEhoKEnVucmVmZXJlbmNlZF9ieXRlcxgJIAEoBBIOCgZlcnJvcnMYCiABKAQSEAoId2FybmluZ3MYCyABKAQSEAoIcmVwYWlyZWQYDCABKAQiRgoNQ2hlY2tQcm9ncmVzcxINCgVzdGFnZRgBIAEoCRImCgZjb3VudHMYAiABKAsyFi5wYWNoeWRlcm0uQ2hlY2tDb3VudHMilgEKCkNoZWNrRXZlbnQSLAoIcHJvZ3Jlc3MYASABKAsyGC5wYWNoeWRlcm0uQ2hlY2tQcm9ncmVzc0gAEioKB2ZpbmRpbmcYAiABKAsyFy5wYWNoeWRlcm0uQ2hlY2tGaW5kaW5nSAASJQoDZW5kGAMgASgLMhYucGFjaHlkZXJtLkNoZWNrQ291bnRzSABCBwoFZXZlbnQiGQoLVHJhbnNhY3Rpb24SCgoCaWQYASABKAkiZgoMUHV0T3BlcmF0aW9uEhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRIPCgV2YWx1ZRgCIAEoDEgAEg4KBHRleHQYAyABKAlIABIRCglvdmVyd3JpdGUYBCABKAhCCQoHY29udGVudCLJAwoJT3BlcmF0aW9uEi0KC2NyZWF0ZV9yZXBvGAEgASgLMhYucGZzLkNyZWF0ZVJlcG9SZXF1ZXN0SAASLQoLZGVsZXRlX3JlcG8YAiABKAsyFi5wZnMuRGVsZXRlUmVwb1JlcXVlc3RIABIvCgxzdGFydF9jb21taXQYAyABKAsyFy5wZnMuU3RhcnRDb21taXRSZXF1ZXN0SAASMQoNZmluaXNoX2NvbW1pdBgEIAEoCzIYLnBmcy5GaW5pc2hDb21taXRSZXF1ZXN0SAASMQoNZGVsZXRlX2NvbW1pdBgFIAEoCzIYLnBmcy5EZWxldGVDb21taXRSZXF1ZXN0SAASKwoKc2V0X2JyYW5jaBgGIAEoCzIVLnBmcy5TZXRCcmFuY2hSZXF1ZXN0SAASMQoNZGVsZXRlX2JyYW5jaBgHIAEoCzIYLnBmcy5EZWxldGVCcmFuY2hSZXF1ZXN0SAASLQoLZGVsZXRlX2ZpbGUYCCABKAsyFi5wZnMuRGVsZXRlRmlsZVJlcXVlc3RIABIrCghwdXRfZmlsZRgJIAEoCzIXLnBhY2h5ZGVybS5QdXRPcGVyYXRpb25IAEILCglvcGVyYXRpb24iLgoPT3BlcmF0aW9uUmVzdWx0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQihQEKD1N0b3JlZE9wZXJhdGlvbhInCglvcGVyYXRpb24YASABKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uEh0KCHJlc2VydmVkGAIgASgLMgsucGZzLkNvbW1pdBIqCgZyZXN1bHQYAyABKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0IvcBCg9UcmFuc2FjdGlvbkluZm8SKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SEwoLZGVzY3JpcHRpb24YAiABKAkSKwoHc3RhcnRlZBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZmluaXNoZWQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD29wZXJhdGlvbl9jb3VudBgFIAEoDRIuCgpvcGVyYXRpb25zGAYgAygLMhoucGFjaHlkZXJtLlN0b3JlZE9wZXJhdGlvbiJNChVUcmFuc2FjdGlvbkluZm9zQmF0Y2gSNAoQdHJhbnNhY3Rpb25faW5mbxgBIAMoCzIaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8iLgoXU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QSEwoLZGVzY3JpcHRpb24YASABKAkiRwoYRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkgKGUluc3BlY3RUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iGQoXTGlzdFRyYW5zYWN0aW9uc1JlcXVlc3QiRwoYRGVsZXRlVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkEKFVJ1blRyYW5zYWN0aW9uUmVxdWVzdBIoCgpvcGVyYXRpb25zGAEgAygLMhQucGFjaHlkZXJtLk9wZXJhdGlvbiJFChZSdW5UcmFuc2FjdGlvblJlc3BvbnNlEisKB3Jlc3VsdHMYASADKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0KmgKCERpZmZLaW5kEhkKFURJRkZfS0lORF9VTlNQRUNJRklFRBAAEhMKD0RJRkZfS0lORF9BRERFRBABEhUKEURJRkZfS0lORF9SRU1PVkVEEAISFQoRRElGRl9LSU5EX0NIQU5HRUQQAypUCgpQcmVmZXJlbmNlEhoKFlBSRUZFUkVOQ0VfVU5TUEVDSUZJRUQQABITCg9QUkVGRVJFTkNFX09VUlMQARIVChFQUkVGRVJFTkNFX1RIRUlSUxACKq0BCg1CcmFuY2hPdXRjb21lEh4KGkJSQU5DSF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYQlJBTkNIX09VVENPTUVfQ09NTUlUVEVEEAESIQodQlJBTkNIX09VVENPTUVfRkFTVF9GT1JXQVJERUQQAhIcChhCUkFOQ0hfT1VUQ09NRV9VTkNIQU5HRUQQAxIdChlCUkFOQ0hfT1VUQ09NRV9DT05GTElDVEVEEAQqZQoNQ2hlY2tTZXZlcml0eRIeChpDSEVDS19TRVZFUklUWV9VTlNQRUNJRklFRBAAEhgKFENIRUNLX1NFVkVSSVRZX0VSUk9SEAESGgoWQ0hFQ0tfU0VWRVJJVFlfV0FSTklORxACKnQKC0NoZWNrUmVwYWlyEhwKGENIRUNLX1JFUEFJUl9VTlNQRUNJRklFRBAAEhUKEUNIRUNLX1JFUEFJUl9OT05FEAESGQoVQ0hFQ0tfUkVQQUlSX1BPU1NJQkxFEAISFQoRQ0hFQ0tfUkVQQUlSX0RPTkUQAzL6AwoFRmlsZXMSRQoIUHV0RmlsZXMSGi5wYWNoeWRlcm0uUHV0RmlsZXNSZXF1ZXN0GhsucGFjaHlkZXJtLlB1dEZpbGVzUmVzcG9uc2UoARJFCglMaXN0RmlsZXMSGy5wYWNoeWRlcm0uTGlzdEZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlSW5mb3NCYXRjaDABEkUKCUdsb2JGaWxlcxIbLnBhY2h5ZGVybS5HbG9iRmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJRGlmZkZpbGVzEhsucGFjaHlkZXJtLkRpZmZGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZURpZmZzQmF0Y2gwARJDCghDb3B5RmlsZRIaLnBhY2h5ZGVybS5Db3B5RmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uQ29weUZpbGVSZXNwb25zZRJDCghNb3ZlRmlsZRIaLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uTW92ZUZpbGVSZXNwb25zZRJLCgtGaWxlSGlzdG9yeRIdLnBhY2h5ZGVybS5GaWxlSGlzdG9yeVJlcXVlc3QaGy5wYWNoeWRlcm0uRmlsZUNoYW5nZXNCYXRjaDABMsoDCgdDb21taXRzEkIKCVRhZ0NvbW1pdBIbLnBhY2h5ZGVybS5UYWdDb21taXRSZXF1ZXN0GhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8SUAoOTGlzdENvbW1pdFRhZ3MSIC5wYWNoeWRlcm0uTGlzdENvbW1pdFRhZ3NSZXF1ZXN0GhoucGFjaHlkZXJtLkNvbW1pdFRhZ3NCYXRjaDABEkwKD0RlbGV0ZUNvbW1pdFRhZxIhLnBhY2h5ZGVybS5EZWxldGVDb21taXRUYWdSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkUKC01lcmdlQnJhbmNoEh0ucGFjaHlkZXJtLk1lcmdlQnJhbmNoUmVxdWVzdBoXLnBhY2h5ZGVybS5CcmFuY2hDaGFuZ2USRwoMUmV2ZXJ0Q29tbWl0Eh4ucGFjaHlkZXJtLlJldmVydENvbW1pdFJlcXVlc3QaFy5wYWNoeWRlcm0uQnJhbmNoQ2hhbmdlEksKDURlbGV0ZUNvbW1pdHMSHy5wYWNoeWRlcm0uRGVsZXRlQ29tbWl0c1JlcXVlc3QaFy5wYWNoeWRlcm0uRGVsZXRlZEJhdGNoMAEy1AEKBEpvYnMSSAoKTGlzdERhdHVtcxIcLnBhY2h5ZGVybS5MaXN0RGF0dW1zUmVxdWVzdBoaLnBhY2h5ZGVybS5EYXR1bUluZm9zQmF0Y2gwARJACgdFeHBsYWluEhkucGFjaHlkZXJtLkV4cGxhaW5SZXF1ZXN0GhoucGFjaHlkZXJtLkV4cGxhaW5SZXNwb25zZRJACgdMaW5lYWdlEhkucGFjaHlkZXJtLkxpbmVhZ2VSZXF1ZXN0GhoucGFjaHlkZXJtLkxpbmVhZ2VSZXNwb25zZTLbAQoFQWRtaW4SPgoNSW5zcGVjdFNlcnZlchIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoVLnBhY2h5ZGVybS5TZXJ2ZXJJbmZvEjkKBUNoZWNrEhcucGFjaHlkZXJtLkNoZWNrUmVxdWVzdBoVLnBhY2h5ZGVybS5DaGVja0V2ZW50MAESVwoOQ29sbGVjdEdhcmJhZ2USIC5wYWNoeWRlcm0uQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0GiEucGFjaHlkZXJtLkNvbGxlY3RHYXJiYWdlUmVzcG9uc2UwATKRBAoMVHJhbnNhY3Rpb25zEk4KEFN0YXJ0VHJhbnNhY3Rpb24SIi5wYWNoeWRlcm0uU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QaFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SVAoRRmluaXNoVHJhbnNhY3Rpb24SIy5wYWNoeWRlcm0uRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJWChJJbnNwZWN0VHJhbnNhY3Rpb24SJC5wYWNoeWRlcm0uSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBoaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8SWgoQTGlzdFRyYW5zYWN0aW9ucxIiLnBhY2h5ZGVybS5MaXN0VHJhbnNhY3Rpb25zUmVxdWVzdBogLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm9zQmF0Y2gwARJQChFEZWxldGVUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5EZWxldGVUcmFuc2FjdGlvblJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSVQoOUnVuVHJhbnNhY3Rpb24SIC5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXF1ZXN0GiEucGFjaHlkZXJtLlJ1blRyYW5zYWN0aW9uUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
+  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCKRAQoFU3BsaXQSIQoJZGVsaW1pdGVyGAEgASgOMg4ucGZzLkRlbGltaXRlchIaChJ0YXJnZXRfZmlsZV9kYXR1bXMYAiABKAMSGQoRdGFyZ2V0X2ZpbGVfYnl0ZXMYAyABKAMSFgoOaGVhZGVyX3JlY29yZHMYBCABKAMSFgoOZm9vdGVyX3JlY29yZHMYBSABKAMidwoPUHV0RmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSJgoFcGFydHMYAiADKAsyFy5wYWNoeWRlcm0uUHV0RmlsZXNQYXJ0Eh8KBXNwbGl0GAMgASgLMhAucGFjaHlkZXJtLlNwbGl0IjAKEFB1dEZpbGVzUmVzcG9uc2USDQoFZmlsZXMYASABKAQSDQoFYnl0ZXMYAiABKAQiPAoJUHV0U291cmNlEgsKA3VybBgBIAEoCRIMCgRwYXRoGAIgASgJEhQKDGFkZF9vd25fbmFtZRgDIAEoCCLDAQoRUHV0U291cmNlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIlCgdzb3VyY2VzGAIgAygLMhQucGFjaHlkZXJtLlB1dFNvdXJjZRIRCglyZWN1cnNpdmUYAyABKAgSEQoJb3ZlcndyaXRlGAQgASgIEhMKC3BhcmFsbGVsaXNtGAUgASgNEg4KBnJlc3VtZRgGIAEoCBIfCgVzcGxpdBgHIAEoCzIQLnBhY2h5ZGVybS5TcGxpdCJUChJQdXRTb3VyY2VzUmVzcG9uc2USDQoFZmlsZXMYASABKAQSDQoFYnl0ZXMYAiABKAQSEgoKa2VwdF9ieXRlcxgDIAEoBBIMCgRkb25lGAQgASgIIpIBChFQdXRIaXN0b3J5UmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SDgoGYnJhbmNoGAIgASgJEgsKA3VybBgDIAEoCRIMCgRwYXRoGAQgASgJEhQKDGFkZF9vd25fbmFtZRgFIAEoCBIOCgZyZXN1bWUYBiABKAgSEwoLcGFyYWxsZWxpc20YByABKA0iagoNQnJvdWdodENvbW1pdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0Eg4KBm9yaWdpbhgCIAEoCRIVCg1jaGFuZ2VkX2ZpbGVzGAMgASgEEhUKDXJlbW92ZWRfcGF0aHMYBCABKAQikwEKElB1dEhpc3RvcnlSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBBIPCgdjb21taXRzGAMgASgEEhUKDWNvbW1pdHNfdG90YWwYBCABKAQSKQoHYnJvdWdodBgFIAMoCzIYLnBhY2h5ZGVybS5Ccm91Z2h0Q29tbWl0EgwKBGRvbmUYBiABKAgiLgoTTGlzdENvbnRlbnRzUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUibQoLRmlsZUNvbnRlbnQSDAoEcGF0aBgBIAEoCRISCgpzaXplX2J5dGVzGAIgASgEEhAKBmlubGluZRgDIAEoDEgAEg8KBWNodW5rGAQgASgMSAASDgoEbGlzdBgFIAEoDEgAQgkKB2NvbnRlbnQiUAoRRmlsZUNvbnRlbnRzQmF0Y2gSFAoMY2h1bmtfZm9ybWF0GAEgASgNEiUKBWZpbGVzGAIgAygLMhYucGFjaHlkZXJtLkZpbGVDb250ZW50IjwKEEdldENodW5rc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBILCgNpZHMYAiADKAwiHQoLQ2h1bmtzQmF0Y2gSDgoGY2h1bmtzGAEgAygMIisKEExpc3RGaWxlc1JlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlIkAKEEdsb2JGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIPCgdwYXR0ZXJuGAIgASgJIjIKDkZpbGVJbmZvc0JhdGNoEiAKCWZpbGVfaW5mbxgBIAMoCzINLnBmcy5GaWxlSW5mbyJdChBEaWZmRmlsZXNSZXF1ZXN0EhsKCG5ld19maWxlGAEgASgLMgkucGZzLkZpbGUSGwoIb2xkX2ZpbGUYAiABKAsyCS5wZnMuRmlsZRIPCgdzaGFsbG93GAMgASgIIm8KCEZpbGVEaWZmEiEKBGtpbmQYASABKA4yEy5wYWNoeWRlcm0uRGlmZktpbmQSHwoIbmV3X2ZpbGUYAiABKAsyDS5wZnMuRmlsZUluZm8SHwoIb2xkX2ZpbGUYAyABKAsyDS5wZnMuRmlsZUluZm8iNAoORmlsZURpZmZzQmF0Y2gSIgoFZGlmZnMYASADKAsyEy5wYWNoeWRlcm0uRmlsZURpZmYibwoPQ29weUZpbGVSZXF1ZXN0EhkKBnNvdXJjZRgBIAEoCzIJLnBmcy5GaWxlEh4KC2Rlc3RpbmF0aW9uGAIgASgLMgkucGZzLkZpbGUSEQoJb3ZlcndyaXRlGAMgASgIEg4KBmFwcGVuZBgEIAEoCCIwChBDb3B5RmlsZVJlc3BvbnNlEg0KBWZpbGVzGAEgASgEEg0KBWJ5dGVzGAIgASgEIl8KD01vdmVGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCCIwChBNb3ZlRmlsZVJlc3BvbnNlEg0KBWZpbGVzGAEgASgEEg0KBWJ5dGVzGAIgASgEIj0KEkZpbGVIaXN0b3J5UmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUSDgoGbnVtYmVyGAIgASgEIncKCkZpbGVDaGFuZ2USIQoEa2luZBgBIAEoDjITLnBhY2h5ZGVybS5EaWZmS2luZBIkCgtjb21taXRfaW5mbxgCIAEoCzIPLnBmcy5Db21taXRJbmZvEiAKCWZpbGVfaW5mbxgDIAEoCzINLnBmcy5GaWxlSW5mbyI6ChBGaWxlQ2hhbmdlc0JhdGNoEiYKB2NoYW5nZXMYASADKAsyFS5wYWNoeWRlcm0uRmlsZUNoYW5nZSJlCg1Db21taXRUYWdJbmZvEgsKA3RhZxgBIAEoCRIbCgZjb21taXQYAiABKAsyCy5wZnMuQ29tbWl0EioKBnRhZ2dlZBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSgoQVGFnQ29tbWl0UmVxdWVzdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EgsKA3RhZxgCIAEoCRIMCgRtb3ZlGAMgASgIIjAKFUxpc3RDb21taXRUYWdzUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8iOQoPQ29tbWl0VGFnc0JhdGNoEiYKBHRhZ3MYASADKAsyGC5wYWNoeWRlcm0uQ29tbWl0VGFnSW5mbyI+ChZEZWxldGVDb21taXRUYWdSZXF1ZXN0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxILCgN0YWcYAiABKAkihgEKEk1lcmdlQnJhbmNoUmVxdWVzdBIZCgRmcm9tGAEgASgLMgsucGZzLkNvbW1pdBIMCgRpbnRvGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDwoHZHJ5X3J1bhgEIAEoCBIlCgZwcmVmZXIYBSABKA4yFS5wYWNoeWRlcm0uUHJlZmVyZW5jZSKLAQoTUmV2ZXJ0Q29tbWl0UmVxdWVzdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0Eg4KBmJyYW5jaBgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg8KB2RyeV9ydW4YBCABKAgSJQoGcHJlZmVyGAUgASgOMhUucGFjaHlkZXJtLlByZWZlcmVuY2UiZwoMQ29uZmxpY3RTaWRlEiEKBGtpbmQYASABKA4yEy5wYWNoeWRlcm0uRGlmZktpbmQSIAoJZmlsZV90eXBlGAIgASgOMg0ucGZzLkZpbGVUeXBlEhIKCnNpemVfYnl0ZXMYAyABKAQibAoMUGF0aENvbmZsaWN0EgwKBHBhdGgYASABKAkSJQoEb3VycxgCIAEoCzIXLnBhY2h5ZGVybS5Db25mbGljdFNpZGUSJwoGdGhlaXJzGAMgASgLMhcucGFjaHlkZXJtLkNvbmZsaWN0U2lkZSKGAgoMQnJhbmNoQ2hhbmdlEikKB291dGNvbWUYASABKA4yGC5wYWNoeWRlcm0uQnJhbmNoT3V0Y29tZRIZCgRoZWFkGAIgASgLMgsucGZzLkNvbW1pdBIZCgRiYXNlGAMgASgLMgsucGZzLkNvbW1pdBITCgthZGRlZF9maWxlcxgEIAEoBBIVCg1jaGFuZ2VkX2ZpbGVzGAUgASgEEhUKDXJlbW92ZWRfZmlsZXMYBiABKAQSKgoJY29uZmxpY3RzGAcgAygLMhcucGFjaHlkZXJtLlBhdGhDb25mbGljdBIWCg5jb25mbGljdF9jb3VudBgIIAEoBBIOCgZicmFuY2gYCSABKAkiRQoURGVsZXRlQ29tbWl0c1JlcXVlc3QSHAoHY29tbWl0cxgBIAMoCzILLnBmcy5Db21taXQSDwoHZHJ5X3J1bhgCIAEoCCJACg1EZWxldGVkQ29tbWl0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSEgoKc2l6ZV9ieXRlcxgCIAEoBCJPCgtNb3ZlZEJyYW5jaBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SDAoEbmFtZRgCIAEoCRIZCgRoZWFkGAMgASgLMgsucGZzLkNvbW1pdCJUCgpEZWxldGVkSm9iEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISHwoIcGlwZWxpbmUYAiABKAsyDS5wcHMuUGlwZWxpbmUSDgoGa2lsbGVkGAMgASgIIp8BCgxEZWxldGVkQmF0Y2gSKQoHY29tbWl0cxgBIAMoCzIYLnBhY2h5ZGVybS5EZWxldGVkQ29tbWl0EigKCGJyYW5jaGVzGAIgAygLMhYucGFjaHlkZXJtLk1vdmVkQnJhbmNoEiMKBGpvYnMYAyADKAsyFS5wYWNoeWRlcm0uRGVsZXRlZEpvYhIVCg1kYXR1bV9yZXN1bHRzGAQgASgEIioKEUxpc3REYXR1bXNSZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2IiNQoPRGF0dW1JbmZvc0JhdGNoEiIKCmRhdHVtX2luZm8YASADKAsyDi5wcHMuRGF0dW1JbmZvIjkKDkV4cGxhaW5SZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkiOwoNS2V5RGlmZmVyZW5jZRINCgVmaWVsZBgBIAEoCRIOCgZiZWZvcmUYAiABKAkSCwoDbm93GAMgASgJInAKD0V4cGxhaW5SZXNwb25zZRIeCgVzdGF0ZRgBIAEoDjIPLnBwcy5EYXR1bVN0YXRlEg4KBnJlYXNvbhgCIAEoCRItCgtkaWZmZXJlbmNlcxgDIAMoCzIYLnBhY2h5ZGVybS5LZXlEaWZmZXJlbmNlIikKDkxpbmVhZ2VSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJFCghJbnB1dFJlZhISCgppbnB1dF9uYW1lGAEgASgJEhcKBGZpbGUYAiABKAsyCS5wZnMuRmlsZRIMCgRoYXNoGAMgASgMIloKCkZpbGVPcmlnaW4SFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCRIjCgZpbnB1dHMYAyADKAsyEy5wYWNoeWRlcm0uSW5wdXRSZWYiOQoPTGluZWFnZVJlc3BvbnNlEiYKB29yaWdpbnMYASADKAsyFS5wYWNoeWRlcm0uRmlsZU9yaWdpbiJrCgpTZXJ2ZXJJbmZvEg8KB3ZlcnNpb24YASABKAkSKQoGdXB0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGV4ZWN1dG9yGAMgASgJEg8KB25vdGljZXMYBCADKAkiKAoVQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0Eg8KB2RyeV9ydW4YASABKAgiZgoSQ29sbGVjdGlvblByb2dyZXNzEhAKCHN3ZWVwaW5nGAEgASgIEhUKDWNodW5rc19tYXJrZWQYAiABKAQSEgoKcGFja3NfZG9uZRgDIAEoBBITCgtwYWNrc190b3RhbBgEIAEoBCLeAgoQQ29sbGVjdGlvblJlcG9ydBIPCgdkcnlfcnVuGAEgASgIEicKBHRvb2sYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFQoNY2h1bmtzX21hcmtlZBgDIAEoBBIWCg5jaHVua3NfbWlzc2luZxgEIAEoBBIUCgxwYWNrc19iZWZvcmUYBSABKAQSFAoMYnl0ZXNfYmVmb3JlGAYgASgEEhMKC3BhY2tzX2FmdGVyGAcgASgEEhMKC2J5dGVzX2FmdGVyGAggASgEEhUKDXBhY2tzX2RlbGV0ZWQYCSABKAQSFgoOcGFja3NfcmVwYWNrZWQYCiABKAQSFAoMcGFja3NfbGVhc2VkGAsgASgEEhQKDGJ5dGVzX2xlYXNlZBgMIAEoBBIXCg9yZXN1bHRzX3JlbW92ZWQYDSABKAQSFwoPb2JqZWN0c19yZW1vdmVkGA4gASgEIoUBChZDb2xsZWN0R2FyYmFnZVJlc3BvbnNlEjEKCHByb2dyZXNzGAEgASgLMh0ucGFjaHlkZXJtLkNvbGxlY3Rpb25Qcm9ncmVzc0gAEi0KBnJlcG9ydBgCIAEoCzIbLnBhY2h5ZGVybS5Db2xsZWN0aW9uUmVwb3J0SABCCQoHbWVzc2FnZSIpCgxDaGVja1JlcXVlc3QSDAoEZnVsbBgBIAEoCBILCgNmaXgYAiABKAgisgEKDENoZWNrU3ViamVjdBIMCgRyZXBvGAEgASgJEg4KBmJyYW5jaBgCIAEoCRIOCgZjb21taXQYAyABKAkSDAoEcGF0aBgEIAEoCRIQCghwaXBlbGluZRgFIAEoCRILCgNqb2IYBiABKAkSDQoFZGF0dW0YByABKAkSDAoEcGFjaxgIIAEoCRINCgVjaHVuaxgJIAEoCRIOCgZvYmplY3QYCiABKAkSCwoDdGFnGAsgASgJIvMBCgxDaGVja0ZpbmRpbmcSDAoEa2luZBgBIAEoCRIqCghzZXZlcml0eRgCIAEoDjIYLnBhY2h5ZGVybS5DaGVja1NldmVyaXR5EigKB3N1YmplY3QYAyABKAsyFy5wYWNoeWRlcm0uQ2hlY2tTdWJqZWN0EgwKBHdoYXQYBCABKAkSDwoHbWVhbmluZxgFIAEoCRIOCgZhZHZpY2UYBiABKAkSJgoGcmVwYWlyGAcgASgOMhYucGFjaHlkZXJtLkNoZWNrUmVwYWlyEhAKCGFmZmVjdGVkGAggAygJEhYKDmFmZmVjdGVkX2NvdW50GAkgASgEIvYBCgtDaGVja0NvdW50cxIMCgRyb3dzGAEgASgEEg0KBW5vZGVzGAIgASgEEg4KBmNodW5rcxgDIAEoBBINCgVwYWNrcxgEIAEoBBINCgVieXRlcxgFIAEoBBITCgtieXRlc190b3RhbBgGIAEoBBIbChN1bnJlZmVyZW5jZWRfY2h1bmtzGAcgASgEEhoKEnVucmVmZXJlbmNlZF9wYWNrcxgIIAEoBBIaChJ1bnJlZmVyZW5jZWRfYnl0ZXMYCSABKAQSDgoGZXJyb3JzGAogASgEEhAKCHdhcm5pbmdzGAsgASgEEhAKCHJlcGFpcmVkGAwgASgEIkYKDUNoZWNrUHJvZ3Jlc3MSDQoFc3RhZ2UYASABKAkSJgoGY291bnRzGAIgASgLMhYucGFjaHlkZXJtLkNoZWNrQ291bnRzIpYBCgpDaGVja0V2ZW50EiwKCHByb2dyZXNzGAEgASgLMhgucGFjaHlkZXJtLkNoZWNrUHJvZ3Jlc3NIABIqCgdmaW5kaW5nGAIgASgLMhcucGFjaHlkZXJtLkNoZWNrRmluZGluZ0gAEiUKA2VuZBgDIAEoCzIWLnBhY2h5ZGVybS5DaGVja0NvdW50c0gAQgcKBWV2ZW50IhkKC1RyYW5zYWN0aW9uEgoKAmlkGAEgASgJImYKDFB1dE9wZXJhdGlvbhIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUSDwoFdmFsdWUYAiABKAxIABIOCgR0ZXh0GAMgASgJSAASEQoJb3ZlcndyaXRlGAQgASgIQgkKB2NvbnRlbnQiyQMKCU9wZXJhdGlvbhItCgtjcmVhdGVfcmVwbxgBIAEoCzIWLnBmcy5DcmVhdGVSZXBvUmVxdWVzdEgAEi0KC2RlbGV0ZV9yZXBvGAIgASgLMhYucGZzLkRlbGV0ZVJlcG9SZXF1ZXN0SAASLwoMc3RhcnRfY29tbWl0GAMgASgLMhcucGZzLlN0YXJ0Q29tbWl0UmVxdWVzdEgAEjEKDWZpbmlzaF9jb21taXQYBCABKAsyGC5wZnMuRmluaXNoQ29tbWl0UmVxdWVzdEgAEjEKDWRlbGV0ZV9jb21taXQYBSABKAsyGC5wZnMuRGVsZXRlQ29tbWl0UmVxdWVzdEgAEisKCnNldF9icmFuY2gYBiABKAsyFS5wZnMuU2V0QnJhbmNoUmVxdWVzdEgAEjEKDWRlbGV0ZV9icmFuY2gYByABKAsyGC5wZnMuRGVsZXRlQnJhbmNoUmVxdWVzdEgAEi0KC2RlbGV0ZV9maWxlGAggASgLMhYucGZzLkRlbGV0ZUZpbGVSZXF1ZXN0SAASKwoIcHV0X2ZpbGUYCSABKAsyFy5wYWNoeWRlcm0uUHV0T3BlcmF0aW9uSABCCwoJb3BlcmF0aW9uIi4KD09wZXJhdGlvblJlc3VsdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0IoUBCg9TdG9yZWRPcGVyYXRpb24SJwoJb3BlcmF0aW9uGAEgASgLMhQucGFjaHlkZXJtLk9wZXJhdGlvbhIdCghyZXNlcnZlZBgCIAEoCzILLnBmcy5Db21taXQSKgoGcmVzdWx0GAMgASgLMhoucGFjaHlkZXJtLk9wZXJhdGlvblJlc3VsdCL3AQoPVHJhbnNhY3Rpb25JbmZvEisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uEhMKC2Rlc2NyaXB0aW9uGAIgASgJEisKB3N0YXJ0ZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGZpbmlzaGVkGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIXCg9vcGVyYXRpb25fY291bnQYBSABKA0SLgoKb3BlcmF0aW9ucxgGIAMoCzIaLnBhY2h5ZGVybS5TdG9yZWRPcGVyYXRpb24iTQoVVHJhbnNhY3Rpb25JbmZvc0JhdGNoEjQKEHRyYW5zYWN0aW9uX2luZm8YASADKAsyGi5wYWNoeWRlcm0uVHJhbnNhY3Rpb25JbmZvIi4KF1N0YXJ0VHJhbnNhY3Rpb25SZXF1ZXN0EhMKC2Rlc2NyaXB0aW9uGAEgASgJIkcKGEZpbmlzaFRyYW5zYWN0aW9uUmVxdWVzdBIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbiJIChlJbnNwZWN0VHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIhkKF0xpc3RUcmFuc2FjdGlvbnNSZXF1ZXN0IkcKGERlbGV0ZVRyYW5zYWN0aW9uUmVxdWVzdBIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbiJBChVSdW5UcmFuc2FjdGlvblJlcXVlc3QSKAoKb3BlcmF0aW9ucxgBIAMoCzIULnBhY2h5ZGVybS5PcGVyYXRpb24iRQoWUnVuVHJhbnNhY3Rpb25SZXNwb25zZRIrCgdyZXN1bHRzGAEgAygLMhoucGFjaHlkZXJtLk9wZXJhdGlvblJlc3VsdCpoCghEaWZmS2luZBIZChVESUZGX0tJTkRfVU5TUEVDSUZJRUQQABITCg9ESUZGX0tJTkRfQURERUQQARIVChFESUZGX0tJTkRfUkVNT1ZFRBACEhUKEURJRkZfS0lORF9DSEFOR0VEEAMqVAoKUHJlZmVyZW5jZRIaChZQUkVGRVJFTkNFX1VOU1BFQ0lGSUVEEAASEwoPUFJFRkVSRU5DRV9PVVJTEAESFQoRUFJFRkVSRU5DRV9USEVJUlMQAiqtAQoNQnJhbmNoT3V0Y29tZRIeChpCUkFOQ0hfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhwKGEJSQU5DSF9PVVRDT01FX0NPTU1JVFRFRBABEiEKHUJSQU5DSF9PVVRDT01FX0ZBU1RfRk9SV0FSREVEEAISHAoYQlJBTkNIX09VVENPTUVfVU5DSEFOR0VEEAMSHQoZQlJBTkNIX09VVENPTUVfQ09ORkxJQ1RFRBAEKmUKDUNoZWNrU2V2ZXJpdHkSHgoaQ0hFQ0tfU0VWRVJJVFlfVU5TUEVDSUZJRUQQABIYChRDSEVDS19TRVZFUklUWV9FUlJPUhABEhoKFkNIRUNLX1NFVkVSSVRZX1dBUk5JTkcQAip0CgtDaGVja1JlcGFpchIcChhDSEVDS19SRVBBSVJfVU5TUEVDSUZJRUQQABIVChFDSEVDS19SRVBBSVJfTk9ORRABEhkKFUNIRUNLX1JFUEFJUl9QT1NTSUJMRRACEhUKEUNIRUNLX1JFUEFJUl9ET05FEAMyqAYKBUZpbGVzEkUKCFB1dEZpbGVzEhoucGFjaHlkZXJtLlB1dEZpbGVzUmVxdWVzdBobLnBhY2h5ZGVybS5QdXRGaWxlc1Jlc3BvbnNlKAESSwoKUHV0U291cmNlcxIcLnBhY2h5ZGVybS5QdXRTb3VyY2VzUmVxdWVzdBodLnBhY2h5ZGVybS5QdXRTb3VyY2VzUmVzcG9uc2UwARJLCgpQdXRIaXN0b3J5EhwucGFjaHlkZXJtLlB1dEhpc3RvcnlSZXF1ZXN0Gh0ucGFjaHlkZXJtLlB1dEhpc3RvcnlSZXNwb25zZTABEk4KDExpc3RDb250ZW50cxIeLnBhY2h5ZGVybS5MaXN0Q29udGVudHNSZXF1ZXN0GhwucGFjaHlkZXJtLkZpbGVDb250ZW50c0JhdGNoMAESQgoJR2V0Q2h1bmtzEhsucGFjaHlkZXJtLkdldENodW5rc1JlcXVlc3QaFi5wYWNoeWRlcm0uQ2h1bmtzQmF0Y2gwARJFCglMaXN0RmlsZXMSGy5wYWNoeWRlcm0uTGlzdEZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlSW5mb3NCYXRjaDABEkUKCUdsb2JGaWxlcxIbLnBhY2h5ZGVybS5HbG9iRmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJRGlmZkZpbGVzEhsucGFjaHlkZXJtLkRpZmZGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZURpZmZzQmF0Y2gwARJDCghDb3B5RmlsZRIaLnBhY2h5ZGVybS5Db3B5RmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uQ29weUZpbGVSZXNwb25zZRJDCghNb3ZlRmlsZRIaLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uTW92ZUZpbGVSZXNwb25zZRJLCgtGaWxlSGlzdG9yeRIdLnBhY2h5ZGVybS5GaWxlSGlzdG9yeVJlcXVlc3QaGy5wYWNoeWRlcm0uRmlsZUNoYW5nZXNCYXRjaDABMsoDCgdDb21taXRzEkIKCVRhZ0NvbW1pdBIbLnBhY2h5ZGVybS5UYWdDb21taXRSZXF1ZXN0GhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8SUAoOTGlzdENvbW1pdFRhZ3MSIC5wYWNoeWRlcm0uTGlzdENvbW1pdFRhZ3NSZXF1ZXN0GhoucGFjaHlkZXJtLkNvbW1pdFRhZ3NCYXRjaDABEkwKD0RlbGV0ZUNvbW1pdFRhZxIhLnBhY2h5ZGVybS5EZWxldGVDb21taXRUYWdSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkUKC01lcmdlQnJhbmNoEh0ucGFjaHlkZXJtLk1lcmdlQnJhbmNoUmVxdWVzdBoXLnBhY2h5ZGVybS5CcmFuY2hDaGFuZ2USRwoMUmV2ZXJ0Q29tbWl0Eh4ucGFjaHlkZXJtLlJldmVydENvbW1pdFJlcXVlc3QaFy5wYWNoeWRlcm0uQnJhbmNoQ2hhbmdlEksKDURlbGV0ZUNvbW1pdHMSHy5wYWNoeWRlcm0uRGVsZXRlQ29tbWl0c1JlcXVlc3QaFy5wYWNoeWRlcm0uRGVsZXRlZEJhdGNoMAEy1AEKBEpvYnMSSAoKTGlzdERhdHVtcxIcLnBhY2h5ZGVybS5MaXN0RGF0dW1zUmVxdWVzdBoaLnBhY2h5ZGVybS5EYXR1bUluZm9zQmF0Y2gwARJACgdFeHBsYWluEhkucGFjaHlkZXJtLkV4cGxhaW5SZXF1ZXN0GhoucGFjaHlkZXJtLkV4cGxhaW5SZXNwb25zZRJACgdMaW5lYWdlEhkucGFjaHlkZXJtLkxpbmVhZ2VSZXF1ZXN0GhoucGFjaHlkZXJtLkxpbmVhZ2VSZXNwb25zZTLbAQoFQWRtaW4SPgoNSW5zcGVjdFNlcnZlchIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoVLnBhY2h5ZGVybS5TZXJ2ZXJJbmZvEjkKBUNoZWNrEhcucGFjaHlkZXJtLkNoZWNrUmVxdWVzdBoVLnBhY2h5ZGVybS5DaGVja0V2ZW50MAESVwoOQ29sbGVjdEdhcmJhZ2USIC5wYWNoeWRlcm0uQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0GiEucGFjaHlkZXJtLkNvbGxlY3RHYXJiYWdlUmVzcG9uc2UwATKRBAoMVHJhbnNhY3Rpb25zEk4KEFN0YXJ0VHJhbnNhY3Rpb24SIi5wYWNoeWRlcm0uU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QaFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SVAoRRmluaXNoVHJhbnNhY3Rpb24SIy5wYWNoeWRlcm0uRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJWChJJbnNwZWN0VHJhbnNhY3Rpb24SJC5wYWNoeWRlcm0uSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBoaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8SWgoQTGlzdFRyYW5zYWN0aW9ucxIiLnBhY2h5ZGVybS5MaXN0VHJhbnNhY3Rpb25zUmVxdWVzdBogLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm9zQmF0Y2gwARJQChFEZWxldGVUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5EZWxldGVUcmFuc2FjdGlvblJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSVQoOUnVuVHJhbnNhY3Rpb24SIC5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXF1ZXN0GiEucGFjaHlkZXJtLlJ1blRyYW5zYWN0aW9uUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
 
 /**
  * One piece of one file.
@@ -180,6 +180,447 @@ export const PutFilesResponseSchema: GenMessage<PutFilesResponse> = /*@__PURE__*
   messageDesc(file_pachyderm, 3);
 
 /**
+ * A place to put files from.
+ *
+ * @generated from message pachyderm.PutSource
+ */
+export type PutSource = Message<"pachyderm.PutSource"> & {
+  /**
+   * `http(s)://…`, `s3://bucket/key`, `gs://bucket/key`, `as://host/container/blob`,
+   * `pfs://host:port/repo/commit/path`, or that without `pfs://`.
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * Where the file goes, or what is below a directory.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * Below `path`, under the name that the source has of its own: the path in its URL.
+   *
+   * @generated from field: bool add_own_name = 3;
+   */
+  addOwnName: boolean;
+};
+
+/**
+ * Describes the message pachyderm.PutSource.
+ * Use `create(PutSourceSchema)` to create a new message.
+ */
+export const PutSourceSchema: GenMessage<PutSource> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 4);
+
+/**
+ * Asks the server to fetch files.
+ *
+ * @generated from message pachyderm.PutSourcesRequest
+ */
+export type PutSourcesRequest = Message<"pachyderm.PutSourcesRequest"> & {
+  /**
+   * Open.
+   *
+   * @generated from field: pfs.Commit commit = 1;
+   */
+  commit?: Commit | undefined;
+
+  /**
+   * At most 100,000. What goes to one path is appended in this order.
+   *
+   * @generated from field: repeated pachyderm.PutSource sources = 2;
+   */
+  sources: PutSource[];
+
+  /**
+   * All files below a directory, or all whose keys begin with the given one.
+   *
+   * @generated from field: bool recursive = 3;
+   */
+  recursive: boolean;
+
+  /**
+   * Replace files instead of appending to them.
+   *
+   * @generated from field: bool overwrite = 4;
+   */
+  overwrite: boolean;
+
+  /**
+   * Files on their way at once: at most 100; 0 for 10.
+   *
+   * @generated from field: uint32 parallelism = 5;
+   */
+  parallelism: number;
+
+  /**
+   * Go on with what an earlier try had brought: of the same sources, in the same repo, of the last 7 days.
+   *
+   * @generated from field: bool resume = 6;
+   */
+  resume: boolean;
+
+  /**
+   * Each file becomes pieces.
+   *
+   * @generated from field: pachyderm.Split split = 7;
+   */
+  split?: Split | undefined;
+};
+
+/**
+ * Describes the message pachyderm.PutSourcesRequest.
+ * Use `create(PutSourcesRequestSchema)` to create a new message.
+ */
+export const PutSourcesRequestSchema: GenMessage<PutSourcesRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 5);
+
+/**
+ * How far it is, about ten times a second.
+ *
+ * @generated from message pachyderm.PutSourcesResponse
+ */
+export type PutSourcesResponse = Message<"pachyderm.PutSourcesResponse"> & {
+  /**
+   * Files that have come.
+   *
+   * @generated from field: uint64 files = 1;
+   */
+  files: bigint;
+
+  /**
+   * Bytes that have come.
+   *
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * Bytes that did not have to come, since the server had them already.
+   *
+   * @generated from field: uint64 kept_bytes = 3;
+   */
+  keptBytes: bigint;
+
+  /**
+   * Everything is durable, and in the commit. Without it, nothing is.
+   *
+   * @generated from field: bool done = 4;
+   */
+  done: boolean;
+};
+
+/**
+ * Describes the message pachyderm.PutSourcesResponse.
+ * Use `create(PutSourcesResponseSchema)` to create a new message.
+ */
+export const PutSourcesResponseSchema: GenMessage<PutSourcesResponse> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 6);
+
+/**
+ * Asks for all commits of a branch of another pachd.
+ *
+ * @generated from message pachyderm.PutHistoryRequest
+ */
+export type PutHistoryRequest = Message<"pachyderm.PutHistoryRequest"> & {
+  /**
+   * @generated from field: pfs.Repo repo = 1;
+   */
+  repo?: Repo | undefined;
+
+  /**
+   * Made by the first commit.
+   *
+   * @generated from field: string branch = 2;
+   */
+  branch: string;
+
+  /**
+   * `pfs://host:port/repo/branch`, and perhaps a path.
+   *
+   * @generated from field: string url = 3;
+   */
+  url: string;
+
+  /**
+   * As in PutSource.
+   *
+   * @generated from field: string path = 4;
+   */
+  path: string;
+
+  /**
+   * @generated from field: bool add_own_name = 5;
+   */
+  addOwnName: boolean;
+
+  /**
+   * Go on after the last commit that was brought to the branch, which may exist then.
+   *
+   * @generated from field: bool resume = 6;
+   */
+  resume: boolean;
+
+  /**
+   * As in PutSourcesRequest.
+   *
+   * @generated from field: uint32 parallelism = 7;
+   */
+  parallelism: number;
+};
+
+/**
+ * Describes the message pachyderm.PutHistoryRequest.
+ * Use `create(PutHistoryRequestSchema)` to create a new message.
+ */
+export const PutHistoryRequestSchema: GenMessage<PutHistoryRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 7);
+
+/**
+ * A commit that was brought over.
+ *
+ * @generated from message pachyderm.BroughtCommit
+ */
+export type BroughtCommit = Message<"pachyderm.BroughtCommit"> & {
+  /**
+   * @generated from field: pfs.Commit commit = 1;
+   */
+  commit?: Commit | undefined;
+
+  /**
+   * `repo/commit`, as it is called where it comes from.
+   *
+   * @generated from field: string origin = 2;
+   */
+  origin: string;
+
+  /**
+   * Files that it adds or changes.
+   *
+   * @generated from field: uint64 changed_files = 3;
+   */
+  changedFiles: bigint;
+
+  /**
+   * Files, and directories with all that was in them, that it removes.
+   *
+   * @generated from field: uint64 removed_paths = 4;
+   */
+  removedPaths: bigint;
+};
+
+/**
+ * Describes the message pachyderm.BroughtCommit.
+ * Use `create(BroughtCommitSchema)` to create a new message.
+ */
+export const BroughtCommitSchema: GenMessage<BroughtCommit> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 8);
+
+/**
+ * How far it is, about ten times a second; and each commit when it is there.
+ *
+ * @generated from message pachyderm.PutHistoryResponse
+ */
+export type PutHistoryResponse = Message<"pachyderm.PutHistoryResponse"> & {
+  /**
+   * As in PutSourcesResponse.
+   *
+   * @generated from field: uint64 files = 1;
+   */
+  files: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * Commits that are there, of those that there are to bring.
+   *
+   * @generated from field: uint64 commits = 3;
+   */
+  commits: bigint;
+
+  /**
+   * @generated from field: uint64 commits_total = 4;
+   */
+  commitsTotal: bigint;
+
+  /**
+   * Those that have come since the last message.
+   *
+   * @generated from field: repeated pachyderm.BroughtCommit brought = 5;
+   */
+  brought: BroughtCommit[];
+
+  /**
+   * All commits are there. Without it, those that were told are.
+   *
+   * @generated from field: bool done = 6;
+   */
+  done: boolean;
+};
+
+/**
+ * Describes the message pachyderm.PutHistoryResponse.
+ * Use `create(PutHistoryResponseSchema)` to create a new message.
+ */
+export const PutHistoryResponseSchema: GenMessage<PutHistoryResponse> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 9);
+
+/**
+ * Asks for the contents of all files at and below a path, by name.
+ *
+ * @generated from message pachyderm.ListContentsRequest
+ */
+export type ListContentsRequest = Message<"pachyderm.ListContentsRequest"> & {
+  /**
+   * @generated from field: pfs.File file = 1;
+   */
+  file?: File | undefined;
+};
+
+/**
+ * Describes the message pachyderm.ListContentsRequest.
+ * Use `create(ListContentsRequestSchema)` to create a new message.
+ */
+export const ListContentsRequestSchema: GenMessage<ListContentsRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 10);
+
+/**
+ * What a file holds, for another server like this one: the bytes, or the names of the chunks that make
+ * them up, as described in the documentation of contents.
+ *
+ * @generated from message pachyderm.FileContent
+ */
+export type FileContent = Message<"pachyderm.FileContent"> & {
+  /**
+   * Below what was asked for, with a slash before each name; empty for that itself.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * @generated from field: uint64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * @generated from oneof pachyderm.FileContent.content
+   */
+  content: {
+    /**
+     * All of the bytes.
+     *
+     * @generated from field: bytes inline = 3;
+     */
+    value: Uint8Array;
+    case: "inline";
+  } | {
+    /**
+     * The only chunk.
+     *
+     * @generated from field: bytes chunk = 4;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | {
+    /**
+     * The node that lists the chunks.
+     *
+     * @generated from field: bytes list = 5;
+     */
+    value: Uint8Array;
+    case: "list";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pachyderm.FileContent.
+ * Use `create(FileContentSchema)` to create a new message.
+ */
+export const FileContentSchema: GenMessage<FileContent> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 11);
+
+/**
+ * Some files, by path.
+ *
+ * @generated from message pachyderm.FileContentsBatch
+ */
+export type FileContentsBatch = Message<"pachyderm.FileContentsBatch"> & {
+  /**
+   * Servers that have the same cut contents in the same places. In the first batch only, which may
+   * hold no file.
+   *
+   * @generated from field: uint32 chunk_format = 1;
+   */
+  chunkFormat: number;
+
+  /**
+   * @generated from field: repeated pachyderm.FileContent files = 2;
+   */
+  files: FileContent[];
+};
+
+/**
+ * Describes the message pachyderm.FileContentsBatch.
+ * Use `create(FileContentsBatchSchema)` to create a new message.
+ */
+export const FileContentsBatchSchema: GenMessage<FileContentsBatch> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 12);
+
+/**
+ * Asks for chunks of the contents of a commit.
+ *
+ * @generated from message pachyderm.GetChunksRequest
+ */
+export type GetChunksRequest = Message<"pachyderm.GetChunksRequest"> & {
+  /**
+   * Of which they are a part.
+   *
+   * @generated from field: pfs.Commit commit = 1;
+   */
+  commit?: Commit | undefined;
+
+  /**
+   * At most 1,000, each of 32 bytes.
+   *
+   * @generated from field: repeated bytes ids = 2;
+   */
+  ids: Uint8Array[];
+};
+
+/**
+ * Describes the message pachyderm.GetChunksRequest.
+ * Use `create(GetChunksRequestSchema)` to create a new message.
+ */
+export const GetChunksRequestSchema: GenMessage<GetChunksRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 13);
+
+/**
+ * Some chunks, in the order of their names. A batch of several has at most 1 MiB.
+ *
+ * @generated from message pachyderm.ChunksBatch
+ */
+export type ChunksBatch = Message<"pachyderm.ChunksBatch"> & {
+  /**
+   * @generated from field: repeated bytes chunks = 1;
+   */
+  chunks: Uint8Array[];
+};
+
+/**
+ * Describes the message pachyderm.ChunksBatch.
+ * Use `create(ChunksBatchSchema)` to create a new message.
+ */
+export const ChunksBatchSchema: GenMessage<ChunksBatch> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 14);
+
+/**
  * Asks for what is in a directory.
  *
  * @generated from message pachyderm.ListFilesRequest
@@ -196,7 +637,7 @@ export type ListFilesRequest = Message<"pachyderm.ListFilesRequest"> & {
  * Use `create(ListFilesRequestSchema)` to create a new message.
  */
 export const ListFilesRequestSchema: GenMessage<ListFilesRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 4);
+  messageDesc(file_pachyderm, 15);
 
 /**
  * Asks for the files and directories that match a pattern.
@@ -222,7 +663,7 @@ export type GlobFilesRequest = Message<"pachyderm.GlobFilesRequest"> & {
  * Use `create(GlobFilesRequestSchema)` to create a new message.
  */
 export const GlobFilesRequestSchema: GenMessage<GlobFilesRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 5);
+  messageDesc(file_pachyderm, 16);
 
 /**
  * Some files, without `children` and `objects`. The same bytes as pfs.FileInfos. Paths in answers
@@ -242,7 +683,7 @@ export type FileInfosBatch = Message<"pachyderm.FileInfosBatch"> & {
  * Use `create(FileInfosBatchSchema)` to create a new message.
  */
 export const FileInfosBatchSchema: GenMessage<FileInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 6);
+  messageDesc(file_pachyderm, 17);
 
 /**
  * Asks for the differences between two paths, as in pfs.DiffFileRequest.
@@ -275,7 +716,7 @@ export type DiffFilesRequest = Message<"pachyderm.DiffFilesRequest"> & {
  * Use `create(DiffFilesRequestSchema)` to create a new message.
  */
 export const DiffFilesRequestSchema: GenMessage<DiffFilesRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 7);
+  messageDesc(file_pachyderm, 18);
 
 /**
  * One path that differs.
@@ -304,7 +745,7 @@ export type FileDiff = Message<"pachyderm.FileDiff"> & {
  * Use `create(FileDiffSchema)` to create a new message.
  */
 export const FileDiffSchema: GenMessage<FileDiff> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 8);
+  messageDesc(file_pachyderm, 19);
 
 /**
  * Some differences.
@@ -323,7 +764,7 @@ export type FileDiffsBatch = Message<"pachyderm.FileDiffsBatch"> & {
  * Use `create(FileDiffsBatchSchema)` to create a new message.
  */
 export const FileDiffsBatchSchema: GenMessage<FileDiffsBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 9);
+  messageDesc(file_pachyderm, 20);
 
 /**
  * Asks for a file, or a directory with all that is in it, at another path.
@@ -366,7 +807,7 @@ export type CopyFileRequest = Message<"pachyderm.CopyFileRequest"> & {
  * Use `create(CopyFileRequestSchema)` to create a new message.
  */
 export const CopyFileRequestSchema: GenMessage<CopyFileRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 10);
+  messageDesc(file_pachyderm, 21);
 
 /**
  * What was copied; it is durable.
@@ -394,7 +835,7 @@ export type CopyFileResponse = Message<"pachyderm.CopyFileResponse"> & {
  * Use `create(CopyFileResponseSchema)` to create a new message.
  */
 export const CopyFileResponseSchema: GenMessage<CopyFileResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 11);
+  messageDesc(file_pachyderm, 22);
 
 /**
  * Asks for a file, or a directory, to be at another path and no longer where it is.
@@ -429,7 +870,7 @@ export type MoveFileRequest = Message<"pachyderm.MoveFileRequest"> & {
  * Use `create(MoveFileRequestSchema)` to create a new message.
  */
 export const MoveFileRequestSchema: GenMessage<MoveFileRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 12);
+  messageDesc(file_pachyderm, 23);
 
 /**
  * What was moved; it is durable.
@@ -457,7 +898,7 @@ export type MoveFileResponse = Message<"pachyderm.MoveFileResponse"> & {
  * Use `create(MoveFileResponseSchema)` to create a new message.
  */
 export const MoveFileResponseSchema: GenMessage<MoveFileResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 13);
+  messageDesc(file_pachyderm, 24);
 
 /**
  * Asks which commits changed a path.
@@ -485,7 +926,7 @@ export type FileHistoryRequest = Message<"pachyderm.FileHistoryRequest"> & {
  * Use `create(FileHistoryRequestSchema)` to create a new message.
  */
 export const FileHistoryRequestSchema: GenMessage<FileHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 14);
+  messageDesc(file_pachyderm, 25);
 
 /**
  * A commit that changed a path.
@@ -520,7 +961,7 @@ export type FileChange = Message<"pachyderm.FileChange"> & {
  * Use `create(FileChangeSchema)` to create a new message.
  */
 export const FileChangeSchema: GenMessage<FileChange> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 15);
+  messageDesc(file_pachyderm, 26);
 
 /**
  * Some changes.
@@ -539,7 +980,7 @@ export type FileChangesBatch = Message<"pachyderm.FileChangesBatch"> & {
  * Use `create(FileChangesBatchSchema)` to create a new message.
  */
 export const FileChangesBatchSchema: GenMessage<FileChangesBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 16);
+  messageDesc(file_pachyderm, 27);
 
 /**
  * A name that stays at its commit, which cannot be deleted while it does. Named as branches are,
@@ -571,7 +1012,7 @@ export type CommitTagInfo = Message<"pachyderm.CommitTagInfo"> & {
  * Use `create(CommitTagInfoSchema)` to create a new message.
  */
 export const CommitTagInfoSchema: GenMessage<CommitTagInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 17);
+  messageDesc(file_pachyderm, 28);
 
 /**
  * Tags a commit.
@@ -602,7 +1043,7 @@ export type TagCommitRequest = Message<"pachyderm.TagCommitRequest"> & {
  * Use `create(TagCommitRequestSchema)` to create a new message.
  */
 export const TagCommitRequestSchema: GenMessage<TagCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 18);
+  messageDesc(file_pachyderm, 29);
 
 /**
  * Asks for commit tags.
@@ -623,7 +1064,7 @@ export type ListCommitTagsRequest = Message<"pachyderm.ListCommitTagsRequest"> &
  * Use `create(ListCommitTagsRequestSchema)` to create a new message.
  */
 export const ListCommitTagsRequestSchema: GenMessage<ListCommitTagsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 19);
+  messageDesc(file_pachyderm, 30);
 
 /**
  * Some commit tags.
@@ -642,7 +1083,7 @@ export type CommitTagsBatch = Message<"pachyderm.CommitTagsBatch"> & {
  * Use `create(CommitTagsBatchSchema)` to create a new message.
  */
 export const CommitTagsBatchSchema: GenMessage<CommitTagsBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 20);
+  messageDesc(file_pachyderm, 31);
 
 /**
  * Removes a commit tag.
@@ -666,7 +1107,7 @@ export type DeleteCommitTagRequest = Message<"pachyderm.DeleteCommitTagRequest">
  * Use `create(DeleteCommitTagRequestSchema)` to create a new message.
  */
 export const DeleteCommitTagRequestSchema: GenMessage<DeleteCommitTagRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 21);
+  messageDesc(file_pachyderm, 32);
 
 /**
  * Asks for all that one branch has and another has not.
@@ -713,7 +1154,7 @@ export type MergeBranchRequest = Message<"pachyderm.MergeBranchRequest"> & {
  * Use `create(MergeBranchRequestSchema)` to create a new message.
  */
 export const MergeBranchRequestSchema: GenMessage<MergeBranchRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 22);
+  messageDesc(file_pachyderm, 33);
 
 /**
  * Asks for a commit to be undone by another.
@@ -759,7 +1200,7 @@ export type RevertCommitRequest = Message<"pachyderm.RevertCommitRequest"> & {
  * Use `create(RevertCommitRequestSchema)` to create a new message.
  */
 export const RevertCommitRequestSchema: GenMessage<RevertCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 23);
+  messageDesc(file_pachyderm, 34);
 
 /**
  * What one side did to a path, compared with the base.
@@ -790,7 +1231,7 @@ export type ConflictSide = Message<"pachyderm.ConflictSide"> & {
  * Use `create(ConflictSideSchema)` to create a new message.
  */
 export const ConflictSideSchema: GenMessage<ConflictSide> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 24);
+  messageDesc(file_pachyderm, 35);
 
 /**
  * A path that both sides changed differently.
@@ -823,7 +1264,7 @@ export type PathConflict = Message<"pachyderm.PathConflict"> & {
  * Use `create(PathConflictSchema)` to create a new message.
  */
 export const PathConflictSchema: GenMessage<PathConflict> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 25);
+  messageDesc(file_pachyderm, 36);
 
 /**
  * The answer of MergeBranch and RevertCommit.
@@ -894,7 +1335,7 @@ export type BranchChange = Message<"pachyderm.BranchChange"> & {
  * Use `create(BranchChangeSchema)` to create a new message.
  */
 export const BranchChangeSchema: GenMessage<BranchChange> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 26);
+  messageDesc(file_pachyderm, 37);
 
 /**
  * Asks for commits to be deleted, open or finished, with all that was made from them.
@@ -920,7 +1361,7 @@ export type DeleteCommitsRequest = Message<"pachyderm.DeleteCommitsRequest"> & {
  * Use `create(DeleteCommitsRequestSchema)` to create a new message.
  */
 export const DeleteCommitsRequestSchema: GenMessage<DeleteCommitsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 27);
+  messageDesc(file_pachyderm, 38);
 
 /**
  * A commit that goes.
@@ -946,7 +1387,7 @@ export type DeletedCommit = Message<"pachyderm.DeletedCommit"> & {
  * Use `create(DeletedCommitSchema)` to create a new message.
  */
 export const DeletedCommitSchema: GenMessage<DeletedCommit> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 28);
+  messageDesc(file_pachyderm, 39);
 
 /**
  * A branch whose head goes.
@@ -977,7 +1418,7 @@ export type MovedBranch = Message<"pachyderm.MovedBranch"> & {
  * Use `create(MovedBranchSchema)` to create a new message.
  */
 export const MovedBranchSchema: GenMessage<MovedBranch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 29);
+  messageDesc(file_pachyderm, 40);
 
 /**
  * A job that read a commit that goes.
@@ -1008,7 +1449,7 @@ export type DeletedJob = Message<"pachyderm.DeletedJob"> & {
  * Use `create(DeletedJobSchema)` to create a new message.
  */
 export const DeletedJobSchema: GenMessage<DeletedJob> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 30);
+  messageDesc(file_pachyderm, 41);
 
 /**
  * Some of what goes; all batches together are the whole.
@@ -1044,7 +1485,7 @@ export type DeletedBatch = Message<"pachyderm.DeletedBatch"> & {
  * Use `create(DeletedBatchSchema)` to create a new message.
  */
 export const DeletedBatchSchema: GenMessage<DeletedBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 31);
+  messageDesc(file_pachyderm, 42);
 
 /**
  * Asks for the datums of a job.
@@ -1063,7 +1504,7 @@ export type ListDatumsRequest = Message<"pachyderm.ListDatumsRequest"> & {
  * Use `create(ListDatumsRequestSchema)` to create a new message.
  */
 export const ListDatumsRequestSchema: GenMessage<ListDatumsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 32);
+  messageDesc(file_pachyderm, 43);
 
 /**
  * Some datums.
@@ -1082,7 +1523,7 @@ export type DatumInfosBatch = Message<"pachyderm.DatumInfosBatch"> & {
  * Use `create(DatumInfosBatchSchema)` to create a new message.
  */
 export const DatumInfosBatchSchema: GenMessage<DatumInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 33);
+  messageDesc(file_pachyderm, 44);
 
 /**
  * Asks why a datum was processed, or was not.
@@ -1106,7 +1547,7 @@ export type ExplainRequest = Message<"pachyderm.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 34);
+  messageDesc(file_pachyderm, 45);
 
 /**
  * A field of the datum's key that differs from the nearest earlier result.
@@ -1141,7 +1582,7 @@ export type KeyDifference = Message<"pachyderm.KeyDifference"> & {
  * Use `create(KeyDifferenceSchema)` to create a new message.
  */
 export const KeyDifferenceSchema: GenMessage<KeyDifference> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 35);
+  messageDesc(file_pachyderm, 46);
 
 /**
  * Why.
@@ -1174,7 +1615,7 @@ export type ExplainResponse = Message<"pachyderm.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 36);
+  messageDesc(file_pachyderm, 47);
 
 /**
  * Asks where an output file came from.
@@ -1193,7 +1634,7 @@ export type LineageRequest = Message<"pachyderm.LineageRequest"> & {
  * Use `create(LineageRequestSchema)` to create a new message.
  */
 export const LineageRequestSchema: GenMessage<LineageRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 37);
+  messageDesc(file_pachyderm, 48);
 
 /**
  * A file or directory that a datum read.
@@ -1224,7 +1665,7 @@ export type InputRef = Message<"pachyderm.InputRef"> & {
  * Use `create(InputRefSchema)` to create a new message.
  */
 export const InputRefSchema: GenMessage<InputRef> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 38);
+  messageDesc(file_pachyderm, 49);
 
 /**
  * A datum that wrote the file, or a part of it.
@@ -1253,7 +1694,7 @@ export type FileOrigin = Message<"pachyderm.FileOrigin"> & {
  * Use `create(FileOriginSchema)` to create a new message.
  */
 export const FileOriginSchema: GenMessage<FileOrigin> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 39);
+  messageDesc(file_pachyderm, 50);
 
 /**
  * Where a file came from.
@@ -1274,7 +1715,7 @@ export type LineageResponse = Message<"pachyderm.LineageResponse"> & {
  * Use `create(LineageResponseSchema)` to create a new message.
  */
 export const LineageResponseSchema: GenMessage<LineageResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 40);
+  messageDesc(file_pachyderm, 51);
 
 /**
  * What a server is and does.
@@ -1314,7 +1755,7 @@ export type ServerInfo = Message<"pachyderm.ServerInfo"> & {
  * Use `create(ServerInfoSchema)` to create a new message.
  */
 export const ServerInfoSchema: GenMessage<ServerInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 41);
+  messageDesc(file_pachyderm, 52);
 
 /**
  * Asks to free what nothing refers to any more.
@@ -1335,7 +1776,7 @@ export type CollectGarbageRequest = Message<"pachyderm.CollectGarbageRequest"> &
  * Use `create(CollectGarbageRequestSchema)` to create a new message.
  */
 export const CollectGarbageRequestSchema: GenMessage<CollectGarbageRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 42);
+  messageDesc(file_pachyderm, 53);
 
 /**
  * How far a collection is.
@@ -1375,7 +1816,7 @@ export type CollectionProgress = Message<"pachyderm.CollectionProgress"> & {
  * Use `create(CollectionProgressSchema)` to create a new message.
  */
 export const CollectionProgressSchema: GenMessage<CollectionProgress> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 43);
+  messageDesc(file_pachyderm, 54);
 
 /**
  * What a collection did or, as a dry run, would have done. Packs that were written while it ran are
@@ -1476,7 +1917,7 @@ export type CollectionReport = Message<"pachyderm.CollectionReport"> & {
  * Use `create(CollectionReportSchema)` to create a new message.
  */
 export const CollectionReportSchema: GenMessage<CollectionReport> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 44);
+  messageDesc(file_pachyderm, 55);
 
 /**
  * One message of a collection: progress now and then, and at the end the report.
@@ -1507,7 +1948,7 @@ export type CollectGarbageResponse = Message<"pachyderm.CollectGarbageResponse">
  * Use `create(CollectGarbageResponseSchema)` to create a new message.
  */
 export const CollectGarbageResponseSchema: GenMessage<CollectGarbageResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 45);
+  messageDesc(file_pachyderm, 56);
 
 /**
  * Asks for a check of everything that the server keeps.
@@ -1535,7 +1976,7 @@ export type CheckRequest = Message<"pachyderm.CheckRequest"> & {
  * Use `create(CheckRequestSchema)` to create a new message.
  */
 export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 46);
+  messageDesc(file_pachyderm, 57);
 
 /**
  * What a finding is about; only what applies is set.
@@ -1604,7 +2045,7 @@ export type CheckSubject = Message<"pachyderm.CheckSubject"> & {
  * Use `create(CheckSubjectSchema)` to create a new message.
  */
 export const CheckSubjectSchema: GenMessage<CheckSubject> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 47);
+  messageDesc(file_pachyderm, 58);
 
 /**
  * Something that a check found.
@@ -1675,7 +2116,7 @@ export type CheckFinding = Message<"pachyderm.CheckFinding"> & {
  * Use `create(CheckFindingSchema)` to create a new message.
  */
 export const CheckFindingSchema: GenMessage<CheckFinding> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 48);
+  messageDesc(file_pachyderm, 59);
 
 /**
  * What a check has looked at, so far or in all.
@@ -1761,7 +2202,7 @@ export type CheckCounts = Message<"pachyderm.CheckCounts"> & {
  * Use `create(CheckCountsSchema)` to create a new message.
  */
 export const CheckCountsSchema: GenMessage<CheckCounts> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 49);
+  messageDesc(file_pachyderm, 60);
 
 /**
  * How far a check is; sent about twice a second.
@@ -1787,7 +2228,7 @@ export type CheckProgress = Message<"pachyderm.CheckProgress"> & {
  * Use `create(CheckProgressSchema)` to create a new message.
  */
 export const CheckProgressSchema: GenMessage<CheckProgress> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 50);
+  messageDesc(file_pachyderm, 61);
 
 /**
  * Something to tell about a check. The last one has `end`; without it the check is not complete.
@@ -1824,7 +2265,7 @@ export type CheckEvent = Message<"pachyderm.CheckEvent"> & {
  * Use `create(CheckEventSchema)` to create a new message.
  */
 export const CheckEventSchema: GenMessage<CheckEvent> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 51);
+  messageDesc(file_pachyderm, 62);
 
 /**
  * Names a transaction.
@@ -1843,7 +2284,7 @@ export type Transaction = Message<"pachyderm.Transaction"> & {
  * Use `create(TransactionSchema)` to create a new message.
  */
 export const TransactionSchema: GenMessage<Transaction> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 52);
+  messageDesc(file_pachyderm, 63);
 
 /**
  * A small file, or a piece that is appended to one. At most 64 KiB: larger files are put into an
@@ -1889,7 +2330,7 @@ export type PutOperation = Message<"pachyderm.PutOperation"> & {
  * Use `create(PutOperationSchema)` to create a new message.
  */
 export const PutOperationSchema: GenMessage<PutOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 53);
+  messageDesc(file_pachyderm, 64);
 
 /**
  * A change that can be part of a transaction.
@@ -1966,7 +2407,7 @@ export type Operation = Message<"pachyderm.Operation"> & {
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 54);
+  messageDesc(file_pachyderm, 65);
 
 /**
  * What an operation came to.
@@ -1987,7 +2428,7 @@ export type OperationResult = Message<"pachyderm.OperationResult"> & {
  * Use `create(OperationResultSchema)` to create a new message.
  */
 export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 55);
+  messageDesc(file_pachyderm, 66);
 
 /**
  * An operation of a stored transaction.
@@ -2020,7 +2461,7 @@ export type StoredOperation = Message<"pachyderm.StoredOperation"> & {
  * Use `create(StoredOperationSchema)` to create a new message.
  */
 export const StoredOperationSchema: GenMessage<StoredOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 56);
+  messageDesc(file_pachyderm, 67);
 
 /**
  * A transaction and what became of it.
@@ -2068,7 +2509,7 @@ export type TransactionInfo = Message<"pachyderm.TransactionInfo"> & {
  * Use `create(TransactionInfoSchema)` to create a new message.
  */
 export const TransactionInfoSchema: GenMessage<TransactionInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 57);
+  messageDesc(file_pachyderm, 68);
 
 /**
  * Some transactions.
@@ -2087,7 +2528,7 @@ export type TransactionInfosBatch = Message<"pachyderm.TransactionInfosBatch"> &
  * Use `create(TransactionInfosBatchSchema)` to create a new message.
  */
 export const TransactionInfosBatchSchema: GenMessage<TransactionInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 58);
+  messageDesc(file_pachyderm, 69);
 
 /**
  * Asks for a transaction.
@@ -2108,7 +2549,7 @@ export type StartTransactionRequest = Message<"pachyderm.StartTransactionRequest
  * Use `create(StartTransactionRequestSchema)` to create a new message.
  */
 export const StartTransactionRequestSchema: GenMessage<StartTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 59);
+  messageDesc(file_pachyderm, 70);
 
 /**
  * Asks for all operations to take effect.
@@ -2127,7 +2568,7 @@ export type FinishTransactionRequest = Message<"pachyderm.FinishTransactionReque
  * Use `create(FinishTransactionRequestSchema)` to create a new message.
  */
 export const FinishTransactionRequestSchema: GenMessage<FinishTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 60);
+  messageDesc(file_pachyderm, 71);
 
 /**
  * Asks for a transaction and its operations.
@@ -2146,7 +2587,7 @@ export type InspectTransactionRequest = Message<"pachyderm.InspectTransactionReq
  * Use `create(InspectTransactionRequestSchema)` to create a new message.
  */
 export const InspectTransactionRequestSchema: GenMessage<InspectTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 61);
+  messageDesc(file_pachyderm, 72);
 
 /**
  * Asks for all transactions that are open or remembered.
@@ -2161,7 +2602,7 @@ export type ListTransactionsRequest = Message<"pachyderm.ListTransactionsRequest
  * Use `create(ListTransactionsRequestSchema)` to create a new message.
  */
 export const ListTransactionsRequestSchema: GenMessage<ListTransactionsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 62);
+  messageDesc(file_pachyderm, 73);
 
 /**
  * Asks for a transaction to be forgotten.
@@ -2180,7 +2621,7 @@ export type DeleteTransactionRequest = Message<"pachyderm.DeleteTransactionReque
  * Use `create(DeleteTransactionRequestSchema)` to create a new message.
  */
 export const DeleteTransactionRequestSchema: GenMessage<DeleteTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 63);
+  messageDesc(file_pachyderm, 74);
 
 /**
  * Operations that take effect together.
@@ -2201,7 +2642,7 @@ export type RunTransactionRequest = Message<"pachyderm.RunTransactionRequest"> &
  * Use `create(RunTransactionRequestSchema)` to create a new message.
  */
 export const RunTransactionRequestSchema: GenMessage<RunTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 64);
+  messageDesc(file_pachyderm, 75);
 
 /**
  * What they came to.
@@ -2222,7 +2663,7 @@ export type RunTransactionResponse = Message<"pachyderm.RunTransactionResponse">
  * Use `create(RunTransactionResponseSchema)` to create a new message.
  */
 export const RunTransactionResponseSchema: GenMessage<RunTransactionResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 65);
+  messageDesc(file_pachyderm, 76);
 
 /**
  * How a path differs.
@@ -2465,6 +2906,48 @@ export const Files: GenService<{
     methodKind: "client_streaming";
     input: typeof PutFilesRequestSchema;
     output: typeof PutFilesResponseSchema;
+  },
+  /**
+   * Fetches files from elsewhere into an open commit: all of them or none.
+   *
+   * @generated from rpc pachyderm.Files.PutSources
+   */
+  putSources: {
+    methodKind: "server_streaming";
+    input: typeof PutSourcesRequestSchema;
+    output: typeof PutSourcesResponseSchema;
+  },
+  /**
+   * Brings all commits of a branch elsewhere to a branch here, the oldest first, each as a commit that
+   * has its files and no others, and is there whole or not at all. Commits that are not finished are
+   * left out. A branch that has commits is refused (FAILED_PRECONDITION), but for `resume`.
+   *
+   * @generated from rpc pachyderm.Files.PutHistory
+   */
+  putHistory: {
+    methodKind: "server_streaming";
+    input: typeof PutHistoryRequestSchema;
+    output: typeof PutHistoryResponseSchema;
+  },
+  /**
+   * What files hold, for another server that may have much of it already.
+   *
+   * @generated from rpc pachyderm.Files.ListContents
+   */
+  listContents: {
+    methodKind: "server_streaming";
+    input: typeof ListContentsRequestSchema;
+    output: typeof FileContentsBatchSchema;
+  },
+  /**
+   * The bytes of chunks. NOT_FOUND when one of them is not there.
+   *
+   * @generated from rpc pachyderm.Files.GetChunks
+   */
+  getChunks: {
+    methodKind: "server_streaming";
+    input: typeof GetChunksRequestSchema;
+    output: typeof ChunksBatchSchema;
   },
   /**
    * What is in a directory, by name.

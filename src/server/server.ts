@@ -18,12 +18,17 @@ import { openSqlite } from '../database/sqlite.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
+import type { Patience } from '../sources/resumed-bytes.ts'
+import { HistoryPuts } from '../sources/history-puts.ts'
+import { SourcePuts } from '../sources/source-puts.ts'
+import { Sources } from '../sources/sources.ts'
 import { type ChunkStoreOptions, openChunkStore, type PackStore } from '../storage/chunk-store.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
 import { LocalObjectStore } from '../storage/local-objects.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { FileSpools } from '../storage/spool.ts'
+import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
@@ -46,6 +51,8 @@ export interface ServerPorts {
   readonly log: Log
   /** The version of this package. */
   readonly release: string
+  /** With sources that break; the usual one where it is not said. */
+  readonly patience?: Patience
 }
 
 /** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
@@ -125,10 +132,14 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const facts = { release, executor: processing.executor, notices: processing.notices }
   const { metadata } = directory
   const checks = new StoreChecks({ database, metadata, objects: packs, chunks, clock })
+  const sources = new Sources({ ...ports, chunks, reach: config.sources ?? 'any' })
+  const kept = new KeptTransfers({ ...stores, clock })
+  const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
+  const history = new HistoryPuts({ ...stores, ...versioning, sources })
   const recordable = [
-    ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects })),
+    ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), puts),
     ...objectRoutes(objects, collector),
-    ...filesRoutes(versioning),
+    ...filesRoutes(versioning, stores, { puts, history, clock }),
     ...commitsRoutes(versioning),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
@@ -174,6 +185,11 @@ function startSweeps(
   opened.use(
     startBackgroundTask('forgetting old transactions', log, (signal) =>
       sweepTransactions({ clock, database }, signal),
+    ),
+  )
+  opened.use(
+    startBackgroundTask('forgetting old transfers', log, (signal) =>
+      sweepKeptTransfers({ clock, database }, signal),
     ),
   )
 }

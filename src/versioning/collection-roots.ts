@@ -19,6 +19,8 @@ export async function* collectionRoots(
   database: Database,
   chunks: ChunkReader,
 ): AsyncGenerator<CollectionRoot> {
+  // What is kept may be put, and is forgotten then.
+  yield* keptTransfers(database)
   for await (const write of stagedWrites(database)) yield* rootsOf(write, chunks)
   let after = ''
   for (;;) {
@@ -34,6 +36,25 @@ export async function* collectionRoots(
     const end = page.at(-1)
     if (end === undefined) return
     after = end.id
+  }
+}
+
+type KeptRow = { readonly key: string; readonly root: TreeRoot }
+
+async function* keptTransfers(database: Database): AsyncGenerator<CollectionRoot> {
+  for (let after = ''; ;) {
+    const last = after
+    const page = await database.read((tx) =>
+      tx.all<KeptRow>(
+        'SELECT key, root FROM kept_transfers WHERE key > ? ORDER BY key LIMIT ?',
+        last,
+        pageMax,
+      ),
+    )
+    for (const { root } of page) yield { kind: 'tree', root }
+    const end = page.at(-1)
+    if (end === undefined) return
+    after = end.key
   }
 }
 

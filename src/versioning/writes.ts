@@ -2,6 +2,7 @@ import type { ByteStream } from '../base/bytes.ts'
 import { concatBytes, copyBytes } from '../base/bytes.ts'
 import type { CommitId } from '../base/names.ts'
 import { parseFilePath } from '../base/paths.ts'
+import type { Content } from '../storage/contents.ts'
 import type { Lease } from '../storage/leases.ts'
 import type { FileName } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
@@ -43,6 +44,14 @@ export interface BulkWriter extends AsyncDisposable {
     bytes: ByteStream | Uint8Array,
     options?: { readonly overwrite?: boolean },
   ): Promise<void>
+  /** As `put`, of a content that was stored while `lease` lived. */
+  putStored(
+    path: string,
+    content: Content,
+    options?: { readonly overwrite?: boolean },
+  ): Promise<void>
+  /** Keeps what the writer stores and refers to from collection, while it lives. */
+  readonly lease: Lease
   /**
    * Stages everything that was put; durable when it resolves.
    *
@@ -119,7 +128,10 @@ export class Writes {
     const { id } = await this.#requireOpen(repo, commit)
     const lease = this.#ports.leases.begin()
     return {
+      lease,
       put: (path, bytes, { overwrite = false } = {}) => collector.add(path, bytes, overwrite),
+      putStored: (path, content, { overwrite = false } = {}) =>
+        collector.addStored(path, content, overwrite),
       commit: async (until = signal) => {
         const { write, fileCount, sizeBytes } = await collector.end()
         if (write !== undefined) await this.#stageChecked({ repo, id, lease }, write, until)

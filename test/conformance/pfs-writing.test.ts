@@ -135,10 +135,8 @@ describe('put-file', () => {
     }
   })
 
-  test('URLs and splitting are refused in words, as not implemented', async () => {
+  test('splitting is refused in words, as not implemented', async () => {
     const { repo, id } = await openCommit()
-    const fromUrl = putFile(pachd, fileOf(repo, id, 'a'), '', { url: 'https://example.com/a' })
-    await expect(fromUrl).rejects.toEqual(failed(Code.unimplemented, 'unimplemented', 'fetch URLs'))
     const split = putFile(pachd, fileOf(repo, id, 'a'), '1\n2\n', { delimiter: Delimiter.LINE })
     await expect(split).rejects.toEqual(failed(Code.unimplemented, 'unimplemented', 'split'))
     expect(await pathsIn(repo)).toEqual([])

@@ -36,7 +36,7 @@ const failing: readonly (readonly [command: string, input?: string])[] = [
   ['put-file data master x', 'no commit is open'],
   ['put-file data master x -f missing'],
   ['put-file data master x -f directory'],
-  ['put-file data master x -f http://localhost/x'],
+  ['put-file data master x -f ftp://localhost/x'],
   ['put-file data master x --split json', '{}'],
   ['put-file data master x --split csv', '{}'],
   ['inspect-job nope'],

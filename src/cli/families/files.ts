@@ -17,6 +17,11 @@ opened before and finished after, or deleted when nothing could be put. One sour
 name. Without PATH, each goes to its own name. With --recursive, what is below a directory goes
 directly below PATH.
 
+A source is a local file or directory, standard input, or a URL that the server fetches: http(s)://…,
+s3://BUCKET/KEY, gs://BUCKET/KEY, as://HOST/CONTAINER/BLOB, or pfs://HOST:PORT/REPO/COMMIT/PATH, which
+is another pachd, of 1.3 and later. With --recursive, all below a directory, or all whose keys begin
+with KEY. With --history, BRANCH gets every commit of a branch of another pachd.
+
 Files are appended to, unless --overwrite says otherwise.
 
 With --split, a source becomes a directory of files that each hold one or more of its lines, JSON
@@ -31,6 +36,9 @@ with --overwrite. An SQL dump gives each file its own header and footer.`,
         'pachctl put-file data master -c -i list-of-files.txt',
         'pachctl put-file data master /log -c -o --split line --target-file-bytes 1000000 -f log.txt',
         'pachctl put-file data master /users -c --split csv --header-records 1 -f users.csv',
+        'pachctl put-file data master -c -f https://example.com/2018/report.csv',
+        'pachctl put-file data master / -c -r -f pfs://old-pachd:30650/data/master',
+        'pachctl put-file data master / --history -f pfs://old-pachd:30650/data/master',
       ],
       flags: [
         {
@@ -39,16 +47,18 @@ with --overwrite. An SQL dump gives each file its own header and footer.`,
           value: 'SOURCE',
           repeats: true,
           default: '-',
-          about: 'a local file, or - for standard input',
+          about: 'a local file, a URL, or - for standard input',
         },
         {
           name: 'input-file',
           short: 'i',
           value: 'LIST',
           repeats: true,
-          about: 'a file, or -, that names one source in each line',
+          about: 'a file, a URL, or -, that names one source in each line',
         },
         { name: 'recursive', short: 'r', about: 'put all files below a directory' },
+        { name: 'history', about: 'bring every commit of a branch of another pachd to BRANCH' },
+        { name: 'resume', about: 'go on where the same command broke off' },
         parallelismFlag,
         {
           name: 'split',

@@ -1,4 +1,5 @@
 import { delimiters, type SplitFields } from '../../base/content-messages.ts'
+import { UnimplementedError } from '../../base/errors.ts'
 import { UsageError } from '../errors.ts'
 import type { Flags } from '../flags.ts'
 
@@ -38,7 +39,15 @@ export function splitFlags(flags: Flags): SplitFields | undefined {
 }
 
 /** Whether servers of 1.5 know how to split so; of what they do not know, they would say nothing. */
-export function isKnownTo15({ delimiter, headerRecords, footerRecords }: SplitFields): boolean {
+function isKnownTo15({ delimiter, headerRecords, footerRecords }: SplitFields): boolean {
   const isOld = delimiter === line || delimiter === json
   return isOld && headerRecords === 0n && footerRecords === 0n
+}
+
+/** @throws {UnimplementedError} for how no server of 1.5 can split. */
+export function requireKnown(split: SplitFields | undefined): void {
+  if (split === undefined || isKnownTo15(split)) return
+  throw new UnimplementedError(
+    'the server is one of Pachyderm 1.5, which splits by line and json only, without header or footer records',
+  )
 }

@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs'
 import type { ByteStream } from '../../base/bytes.ts'
 import type { SplitFields } from '../../base/content-messages.ts'
-import { UnimplementedError } from '../../base/errors.ts'
 import { Code } from '../../base/grpc-wire.ts'
 import { type FilePut, putFile, putFiles } from '../../client/file-transfers.ts'
 import { RpcError } from '../../client/rpc-error.ts'
@@ -10,7 +9,7 @@ import { inParallel } from '../parallel.ts'
 import { Progress } from '../printing/progress.ts'
 import { findFiles, type LeftOut, readSlices, SmallFileReader } from './local-files.ts'
 import { Restartable } from './restartable.ts'
-import { isKnownTo15 } from './split-flags.ts'
+import { requireKnown } from './split-flags.ts'
 import type { Target } from './targets.ts'
 
 /** What is left out is told in at most this many lines, and one that counts the rest. */
@@ -72,14 +71,6 @@ async function uploadOne(
 
 function isUnimplemented(error: unknown): boolean {
   return error instanceof RpcError && error.code === Code.unimplemented
-}
-
-/** @throws {UnimplementedError} for how no server of 1.5 can split. */
-function requireKnown(split: SplitFields | undefined): void {
-  if (split === undefined || isKnownTo15(split)) return
-  throw new UnimplementedError(
-    'the server is one of Pachyderm 1.5, which splits by line and json only, without header or footer records',
-  )
 }
 
 /** In one call with one acknowledgement, or one call for each file where the server wants that. */

@@ -63,7 +63,7 @@ async function send({ port, source, path = 'target', input = noInput }: Sent): P
   await upload(context, {
     repo: 'data',
     commit: 'master',
-    targets: targetsOf([source], path),
+    targets: targetsOf([source], path).local,
     isRecursive: true,
     overwrite: true,
     parallelism: 3,
@@ -218,7 +218,7 @@ test('links to no file are left out and told; links to files are those files', a
 })
 
 function paths(sources: readonly string[], path?: string): string[] {
-  return targetsOf(sources, path).map((target) => target.path)
+  return targetsOf(sources, path).local.map((target) => target.path)
 }
 
 test('own names are paths of the source as typed, joined below the path for several', () => {
@@ -229,5 +229,27 @@ test('own names are paths of the source as typed, joined below the path for seve
   expect(paths(['x', './y/z'], 'q')).toEqual(['q/x', 'q/y/z'])
   expect(() => paths(['x'], '../x')).toThrow('leads out of the root')
   expect(() => paths(['-'])).toThrow('no filename specified')
-  expect(() => paths(['s3://bucket/key'])).toThrow('s3 sources are not there yet')
+  expect(() => paths(['hdfs://host/key'])).toThrow('unrecognized object store: hdfs')
+})
+
+function remote(...sources: readonly string[]): unknown {
+  return targetsOf(sources, 'q').remote
+}
+
+test('URLs are told from local paths, and add their own names where no path is given', async () => {
+  await using directory = await TemporaryDirectory.create()
+  expect(remote('s3://bucket/key')).toEqual([
+    { url: 's3://bucket/key', path: 'q', addsOwnName: false },
+  ])
+  expect(targetsOf(['https://host/a'], undefined).remote).toEqual([
+    { url: 'https://host/a', path: '', addsOwnName: true },
+  ])
+  expect(remote('pfs://host/repo/master', 'old:650/repo/master', 'x')).toEqual([
+    { url: 'pfs://host/repo/master', path: 'q', addsOwnName: true },
+    { url: 'old:650/repo/master', path: 'q', addsOwnName: true },
+  ])
+  // A file that is there is a file, whatever it looks like.
+  await mkdir(directory.join('old:650/repo'), { recursive: true })
+  await writeFile(directory.join('old:650/repo/master'), '')
+  expect(targetsOf([directory.join('old:650/repo/master')], 'q').remote).toEqual([])
 })

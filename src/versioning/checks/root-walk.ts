@@ -27,6 +27,13 @@ interface TreeRow {
   readonly file_count: number
 }
 
+interface KeptRow {
+  readonly [column: string]: string | number
+  readonly key: string
+  readonly root: TreeRoot
+  readonly file_count: number
+}
+
 /** Visits all that the rows of versioning refer to: staged writes first, as `collectionRoots` does. */
 export async function visitRoots(ports: Ports, visitor: RootVisitor): Promise<void> {
   const { database, run } = ports
@@ -40,6 +47,17 @@ export async function visitRoots(ports: Ports, visitor: RootVisitor): Promise<vo
       const content = contentOf(row)
       const owner = { subject: { object: row.hash }, name: `object ${row.hash}` }
       if (content !== undefined) await visitor.content(content, owner)
+    }
+  }
+  run.stage = 'kept transfers'
+  const keptQuery = {
+    sql: 'SELECT key, root, file_count FROM kept_transfers WHERE key > ? ORDER BY key',
+    first: [''],
+    keyOf: ({ key }: KeptRow) => [key],
+  }
+  for await (const page of pagesOf<KeptRow>(database, keptQuery)) {
+    for (const { key, root, file_count: fileCount } of page) {
+      await visitor.tree(root, { subject: {}, name: `kept transfer ${key}` }, fileCount)
     }
   }
   run.stage = 'trees'

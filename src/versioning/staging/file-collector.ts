@@ -1,7 +1,7 @@
 import { type ByteStream, copyBytes } from '../../base/bytes.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
 import { type FilePath, parseFilePath, rootPath } from '../../base/paths.ts'
-import { type Contents, contentSizeBytes } from '../../storage/contents.ts'
+import { type Content, type Contents, contentSizeBytes } from '../../storage/contents.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { RunCollector } from './bulk.ts'
 import { fileCodec } from './runs.ts'
@@ -23,6 +23,8 @@ export interface Collected {
 /** Takes what a bulk write puts, one path after the other. */
 export interface BulkCollector {
   add(path: string, bytes: ByteStream | Uint8Array, overwrite: boolean): Promise<void>
+  /** As `add`, of a content that is stored. */
+  addStored(path: string, content: Content, overwrite: boolean): Promise<void>
   /** Nothing can be added after it. */
   end(): Promise<Collected>
   abandon(): void
@@ -31,7 +33,7 @@ export interface BulkCollector {
 /** Whole files. A single one that fits a row needs no chunk, and so costs no pack of its own. */
 export class FileCollector implements BulkCollector {
   readonly #contents: Contents
-  readonly #runs: RunCollector<Awaited<ReturnType<Contents['write']>>>
+  readonly #runs: RunCollector<Content>
   #only: RowPut | undefined
   #fileCount = 0
   #sizeBytes = 0
@@ -43,12 +45,17 @@ export class FileCollector implements BulkCollector {
 
   async add(pathText: string, bytes: ByteStream | Uint8Array, overwrite: boolean): Promise<void> {
     this.#runs.requireCollecting()
-    const first = this.#only
-    this.#only = undefined
-    if (first !== undefined) await this.#addStored(first.path, first.value.bytes, first.overwrite)
+    const isFirst = this.#only === undefined && this.#fileCount === 0
+    await this.#storeOnly()
     const path = parsePutPath(pathText)
-    if (first === undefined && this.#fileCount === 0) this.#only = rowPut(path, bytes, overwrite)
-    if (this.#only === undefined) await this.#addStored(path, bytes, overwrite)
+    if (isFirst) this.#only = rowPut(path, bytes, overwrite)
+    if (this.#only === undefined) await this.#store(path, bytes, overwrite)
+  }
+
+  async addStored(pathText: string, content: Content, overwrite: boolean): Promise<void> {
+    this.#runs.requireCollecting()
+    await this.#storeOnly()
+    await this.#addContent(parsePutPath(pathText), content, overwrite)
   }
 
   async end(): Promise<Collected> {
@@ -65,15 +72,22 @@ export class FileCollector implements BulkCollector {
     this.#runs.abandon()
   }
 
-  async #addStored(
-    path: FilePath,
-    bytes: ByteStream | Uint8Array,
-    overwrite: boolean,
-  ): Promise<void> {
+  /** A file that is not the only one any more needs a content, too. */
+  async #storeOnly(): Promise<void> {
+    const only = this.#only
+    this.#only = undefined
+    if (only !== undefined) await this.#store(only.path, only.value.bytes, only.overwrite)
+  }
+
+  async #store(path: FilePath, bytes: ByteStream | Uint8Array, overwrite: boolean): Promise<void> {
     const content =
       bytes instanceof Uint8Array
         ? await this.#contents.writeBytes(bytes)
         : await this.#contents.write(bytes)
+    await this.#addContent(path, content, overwrite)
+  }
+
+  async #addContent(path: FilePath, content: Content, overwrite: boolean): Promise<void> {
     await this.#runs.add(path, content, overwrite)
     this.#fileCount += 1
     this.#sizeBytes += contentSizeBytes(content)

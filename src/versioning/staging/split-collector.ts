@@ -1,5 +1,6 @@
 import type { ByteStream } from '../../base/bytes.ts'
 import { joinPath, parseFilePath } from '../../base/paths.ts'
+import type { Content } from '../../storage/contents.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkSplit, pieceName, type Split } from '../splits.ts'
@@ -46,6 +47,10 @@ export class SplitCollector implements BulkCollector {
     await this.#runs.add(path, pieces, overwrite)
     this.#fileCount += pieces.fileCount
     this.#sizeBytes += pieces.sizeBytes
+  }
+
+  async addStored(path: string, content: Content, overwrite: boolean): Promise<void> {
+    await this.add(path, this.#ports.contents.read(content), overwrite)
   }
 
   async end(): Promise<Collected> {
