@@ -15,7 +15,7 @@ import type { Duration, EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Commit, CommitInfo, CreateRepoRequest, DeleteBranchRequest, DeleteCommitRequest, DeleteFileRequest, DeleteRepoRequest, File, FileInfo, FileType, FinishCommitRequest, Repo, SetBranchRequest, StartCommitRequest } from "./pfs_pb.ts";
 import { file_pfs } from "./pfs_pb.ts";
-import type { DatumInfo, DatumState, Job, Pipeline } from "./pps_pb.ts";
+import type { CreatePipelineRequest, DatumInfo, DatumState, InputFile, Job, JobState, Pipeline } from "./pps_pb.ts";
 import { file_pps } from "./pps_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -23,7 +23,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pachyderm.proto.
  */
 export const file_pachyderm: GenFile = /*@__PURE__*/
-  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCI9ChJGaWxlSGlzdG9yeVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg4KBm51bWJlchgCIAEoBCJ3CgpGaWxlQ2hhbmdlEiEKBGtpbmQYASABKA4yEy5wYWNoeWRlcm0uRGlmZktpbmQSJAoLY29tbWl0X2luZm8YAiABKAsyDy5wZnMuQ29tbWl0SW5mbxIgCglmaWxlX2luZm8YAyABKAsyDS5wZnMuRmlsZUluZm8iOgoQRmlsZUNoYW5nZXNCYXRjaBImCgdjaGFuZ2VzGAEgAygLMhUucGFjaHlkZXJtLkZpbGVDaGFuZ2UiZQoNQ29tbWl0VGFnSW5mbxILCgN0YWcYASABKAkSGwoGY29tbWl0GAIgASgLMgsucGZzLkNvbW1pdBIqCgZ0YWdnZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkoKEFRhZ0NvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBILCgN0YWcYAiABKAkSDAoEbW92ZRgDIAEoCCIwChVMaXN0Q29tbWl0VGFnc1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIjkKD0NvbW1pdFRhZ3NCYXRjaBImCgR0YWdzGAEgAygLMhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8iPgoWRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SCwoDdGFnGAIgASgJIoYBChJNZXJnZUJyYW5jaFJlcXVlc3QSGQoEZnJvbRgBIAEoCzILLnBmcy5Db21taXQSDAoEaW50bxgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg8KB2RyeV9ydW4YBCABKAgSJQoGcHJlZmVyGAUgASgOMhUucGFjaHlkZXJtLlByZWZlcmVuY2UiiwEKE1JldmVydENvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlImcKDENvbmZsaWN0U2lkZRIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEiAKCWZpbGVfdHlwZRgCIAEoDjINLnBmcy5GaWxlVHlwZRISCgpzaXplX2J5dGVzGAMgASgEImwKDFBhdGhDb25mbGljdBIMCgRwYXRoGAEgASgJEiUKBG91cnMYAiABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlEicKBnRoZWlycxgDIAEoCzIXLnBhY2h5ZGVybS5Db25mbGljdFNpZGUihgIKDEJyYW5jaENoYW5nZRIpCgdvdXRjb21lGAEgASgOMhgucGFjaHlkZXJtLkJyYW5jaE91dGNvbWUSGQoEaGVhZBgCIAEoCzILLnBmcy5Db21taXQSGQoEYmFzZRgDIAEoCzILLnBmcy5Db21taXQSEwoLYWRkZWRfZmlsZXMYBCABKAQSFQoNY2hhbmdlZF9maWxlcxgFIAEoBBIVCg1yZW1vdmVkX2ZpbGVzGAYgASgEEioKCWNvbmZsaWN0cxgHIAMoCzIXLnBhY2h5ZGVybS5QYXRoQ29uZmxpY3QSFgoOY29uZmxpY3RfY291bnQYCCABKAQSDgoGYnJhbmNoGAkgASgJIkUKFERlbGV0ZUNvbW1pdHNSZXF1ZXN0EhwKB2NvbW1pdHMYASADKAsyCy5wZnMuQ29tbWl0Eg8KB2RyeV9ydW4YAiABKAgiQAoNRGVsZXRlZENvbW1pdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EhIKCnNpemVfYnl0ZXMYAiABKAQiTwoLTW92ZWRCcmFuY2gSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEgwKBG5hbWUYAiABKAkSGQoEaGVhZBgDIAEoCzILLnBmcy5Db21taXQiVAoKRGVsZXRlZEpvYhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEh8KCHBpcGVsaW5lGAIgASgLMg0ucHBzLlBpcGVsaW5lEg4KBmtpbGxlZBgDIAEoCCKfAQoMRGVsZXRlZEJhdGNoEikKB2NvbW1pdHMYASADKAsyGC5wYWNoeWRlcm0uRGVsZXRlZENvbW1pdBIoCghicmFuY2hlcxgCIAMoCzIWLnBhY2h5ZGVybS5Nb3ZlZEJyYW5jaBIjCgRqb2JzGAMgAygLMhUucGFjaHlkZXJtLkRlbGV0ZWRKb2ISFQoNZGF0dW1fcmVzdWx0cxgEIAEoBCIqChFMaXN0RGF0dW1zUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIjUKD0RhdHVtSW5mb3NCYXRjaBIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyI5Cg5FeHBsYWluUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJIjsKDUtleURpZmZlcmVuY2USDQoFZmllbGQYASABKAkSDgoGYmVmb3JlGAIgASgJEgsKA25vdxgDIAEoCSJwCg9FeHBsYWluUmVzcG9uc2USHgoFc3RhdGUYASABKA4yDy5wcHMuRGF0dW1TdGF0ZRIOCgZyZWFzb24YAiABKAkSLQoLZGlmZmVyZW5jZXMYAyADKAsyGC5wYWNoeWRlcm0uS2V5RGlmZmVyZW5jZSIpCg5MaW5lYWdlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiRQoISW5wdXRSZWYSEgoKaW5wdXRfbmFtZRgBIAEoCRIXCgRmaWxlGAIgASgLMgkucGZzLkZpbGUSDAoEaGFzaBgDIAEoDCJaCgpGaWxlT3JpZ2luEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkSIwoGaW5wdXRzGAMgAygLMhMucGFjaHlkZXJtLklucHV0UmVmIjkKD0xpbmVhZ2VSZXNwb25zZRImCgdvcmlnaW5zGAEgAygLMhUucGFjaHlkZXJtLkZpbGVPcmlnaW4iawoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEikKBnVwdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghleGVjdXRvchgDIAEoCRIPCgdub3RpY2VzGAQgAygJIigKFUNvbGxlY3RHYXJiYWdlUmVxdWVzdBIPCgdkcnlfcnVuGAEgASgIImYKEkNvbGxlY3Rpb25Qcm9ncmVzcxIQCghzd2VlcGluZxgBIAEoCBIVCg1jaHVua3NfbWFya2VkGAIgASgEEhIKCnBhY2tzX2RvbmUYAyABKAQSEwoLcGFja3NfdG90YWwYBCABKAQi3gIKEENvbGxlY3Rpb25SZXBvcnQSDwoHZHJ5X3J1bhgBIAEoCBInCgR0b29rGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDWNodW5rc19tYXJrZWQYAyABKAQSFgoOY2h1bmtzX21pc3NpbmcYBCABKAQSFAoMcGFja3NfYmVmb3JlGAUgASgEEhQKDGJ5dGVzX2JlZm9yZRgGIAEoBBITCgtwYWNrc19hZnRlchgHIAEoBBITCgtieXRlc19hZnRlchgIIAEoBBIVCg1wYWNrc19kZWxldGVkGAkgASgEEhYKDnBhY2tzX3JlcGFja2VkGAogASgEEhQKDHBhY2tzX2xlYXNlZBgLIAEoBBIUCgxieXRlc19sZWFzZWQYDCABKAQSFwoPcmVzdWx0c19yZW1vdmVkGA0gASgEEhcKD29iamVjdHNfcmVtb3ZlZBgOIAEoBCKFAQoWQ29sbGVjdEdhcmJhZ2VSZXNwb25zZRIxCghwcm9ncmVzcxgBIAEoCzIdLnBhY2h5ZGVybS5Db2xsZWN0aW9uUHJvZ3Jlc3NIABItCgZyZXBvcnQYAiABKAsyGy5wYWNoeWRlcm0uQ29sbGVjdGlvblJlcG9ydEgAQgkKB21lc3NhZ2UiKQoMQ2hlY2tSZXF1ZXN0EgwKBGZ1bGwYASABKAgSCwoDZml4GAIgASgIIrIBCgxDaGVja1N1YmplY3QSDAoEcmVwbxgBIAEoCRIOCgZicmFuY2gYAiABKAkSDgoGY29tbWl0GAMgASgJEgwKBHBhdGgYBCABKAkSEAoIcGlwZWxpbmUYBSABKAkSCwoDam9iGAYgASgJEg0KBWRhdHVtGAcgASgJEgwKBHBhY2sYCCABKAkSDQoFY2h1bmsYCSABKAkSDgoGb2JqZWN0GAogASgJEgsKA3RhZxgLIAEoCSLzAQoMQ2hlY2tGaW5kaW5nEgwKBGtpbmQYASABKAkSKgoIc2V2ZXJpdHkYAiABKA4yGC5wYWNoeWRlcm0uQ2hlY2tTZXZlcml0eRIoCgdzdWJqZWN0GAMgASgLMhcucGFjaHlkZXJtLkNoZWNrU3ViamVjdBIMCgR3aGF0GAQgASgJEg8KB21lYW5pbmcYBSABKAkSDgoGYWR2aWNlGAYgASgJEiYKBnJlcGFpchgHIAEoDjIWLnBhY2h5ZGVybS5DaGVja1JlcGFpchIQCghhZmZlY3RlZBgIIAMoCRIWCg5hZmZlY3RlZF9jb3VudBgJIAEoBCL2AQoLQ2hlY2tDb3VudHMSDAoEcm93cxgBIAEoBBINCgVub2RlcxgCIAEoBBIOCgZjaHVua3MYAyABKAQSDQoFcGFja3MYBCABKAQSDQoFYnl0ZXMYBSABKAQSEwoLYnl0ZXNfdG90YWwYBiABKAQSGwoTdW5yZWZlcmVuY2VkX2NodW5rcxgHIAEoBBIaChJ1bnJlZmVyZW5jZWRfcGFja3MYCCABKAQSGgoSdW5yZWZlcmVuY2VkX2J5dGVzGAkgASgEEg4KBmVycm9ycxgKIAEoBBIQCgh3YXJuaW5ncxgLIAEoBBIQCghyZXBhaXJlZBgMIAEoBCJGCg1DaGVja1Byb2dyZXNzEg0KBXN0YWdlGAEgASgJEiYKBmNvdW50cxgCIAEoCzIWLnBhY2h5ZGVybS5DaGVja0NvdW50cyKWAQoKQ2hlY2tFdmVudBIsCghwcm9ncmVzcxgBIAEoCzIYLnBhY2h5ZGVybS5DaGVja1Byb2dyZXNzSAASKgoHZmluZGluZxgCIAEoCzIXLnBhY2h5ZGVybS5DaGVja0ZpbmRpbmdIABIlCgNlbmQYAyABKAsyFi5wYWNoeWRlcm0uQ2hlY2tDb3VudHNIAEIHCgVldmVudCIZCgtUcmFuc2FjdGlvbhIKCgJpZBgBIAEoCSJmCgxQdXRPcGVyYXRpb24SFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg8KBXZhbHVlGAIgASgMSAASDgoEdGV4dBgDIAEoCUgAEhEKCW92ZXJ3cml0ZRgEIAEoCEIJCgdjb250ZW50IskDCglPcGVyYXRpb24SLQoLY3JlYXRlX3JlcG8YASABKAsyFi5wZnMuQ3JlYXRlUmVwb1JlcXVlc3RIABItCgtkZWxldGVfcmVwbxgCIAEoCzIWLnBmcy5EZWxldGVSZXBvUmVxdWVzdEgAEi8KDHN0YXJ0X2NvbW1pdBgDIAEoCzIXLnBmcy5TdGFydENvbW1pdFJlcXVlc3RIABIxCg1maW5pc2hfY29tbWl0GAQgASgLMhgucGZzLkZpbmlzaENvbW1pdFJlcXVlc3RIABIxCg1kZWxldGVfY29tbWl0GAUgASgLMhgucGZzLkRlbGV0ZUNvbW1pdFJlcXVlc3RIABIrCgpzZXRfYnJhbmNoGAYgASgLMhUucGZzLlNldEJyYW5jaFJlcXVlc3RIABIxCg1kZWxldGVfYnJhbmNoGAcgASgLMhgucGZzLkRlbGV0ZUJyYW5jaFJlcXVlc3RIABItCgtkZWxldGVfZmlsZRgIIAEoCzIWLnBmcy5EZWxldGVGaWxlUmVxdWVzdEgAEisKCHB1dF9maWxlGAkgASgLMhcucGFjaHlkZXJtLlB1dE9wZXJhdGlvbkgAQgsKCW9wZXJhdGlvbiIuCg9PcGVyYXRpb25SZXN1bHQSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdCKFAQoPU3RvcmVkT3BlcmF0aW9uEicKCW9wZXJhdGlvbhgBIAEoCzIULnBhY2h5ZGVybS5PcGVyYXRpb24SHQoIcmVzZXJ2ZWQYAiABKAsyCy5wZnMuQ29tbWl0EioKBnJlc3VsdBgDIAEoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQi9wEKD1RyYW5zYWN0aW9uSW5mbxIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhITCgtkZXNjcmlwdGlvbhgCIAEoCRIrCgdzdGFydGVkGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghmaW5pc2hlZBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPb3BlcmF0aW9uX2NvdW50GAUgASgNEi4KCm9wZXJhdGlvbnMYBiADKAsyGi5wYWNoeWRlcm0uU3RvcmVkT3BlcmF0aW9uIk0KFVRyYW5zYWN0aW9uSW5mb3NCYXRjaBI0ChB0cmFuc2FjdGlvbl9pbmZvGAEgAygLMhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbyIuChdTdGFydFRyYW5zYWN0aW9uUmVxdWVzdBITCgtkZXNjcmlwdGlvbhgBIAEoCSJHChhGaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iSAoZSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbiIZChdMaXN0VHJhbnNhY3Rpb25zUmVxdWVzdCJHChhEZWxldGVUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iQQoVUnVuVHJhbnNhY3Rpb25SZXF1ZXN0EigKCm9wZXJhdGlvbnMYASADKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uIkUKFlJ1blRyYW5zYWN0aW9uUmVzcG9uc2USKwoHcmVzdWx0cxgBIAMoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQqaAoIRGlmZktpbmQSGQoVRElGRl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRElGRl9LSU5EX0FEREVEEAESFQoRRElGRl9LSU5EX1JFTU9WRUQQAhIVChFESUZGX0tJTkRfQ0hBTkdFRBADKlQKClByZWZlcmVuY2USGgoWUFJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhMKD1BSRUZFUkVOQ0VfT1VSUxABEhUKEVBSRUZFUkVOQ0VfVEhFSVJTEAIqrQEKDUJyYW5jaE91dGNvbWUSHgoaQlJBTkNIX09VVENPTUVfVU5TUEVDSUZJRUQQABIcChhCUkFOQ0hfT1VUQ09NRV9DT01NSVRURUQQARIhCh1CUkFOQ0hfT1VUQ09NRV9GQVNUX0ZPUldBUkRFRBACEhwKGEJSQU5DSF9PVVRDT01FX1VOQ0hBTkdFRBADEh0KGUJSQU5DSF9PVVRDT01FX0NPTkZMSUNURUQQBCplCg1DaGVja1NldmVyaXR5Eh4KGkNIRUNLX1NFVkVSSVRZX1VOU1BFQ0lGSUVEEAASGAoUQ0hFQ0tfU0VWRVJJVFlfRVJST1IQARIaChZDSEVDS19TRVZFUklUWV9XQVJOSU5HEAIqdAoLQ2hlY2tSZXBhaXISHAoYQ0hFQ0tfUkVQQUlSX1VOU1BFQ0lGSUVEEAASFQoRQ0hFQ0tfUkVQQUlSX05PTkUQARIZChVDSEVDS19SRVBBSVJfUE9TU0lCTEUQAhIVChFDSEVDS19SRVBBSVJfRE9ORRADMvoDCgVGaWxlcxJFCghQdXRGaWxlcxIaLnBhY2h5ZGVybS5QdXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uUHV0RmlsZXNSZXNwb25zZSgBEkUKCUxpc3RGaWxlcxIbLnBhY2h5ZGVybS5MaXN0RmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJR2xvYkZpbGVzEhsucGFjaHlkZXJtLkdsb2JGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglEaWZmRmlsZXMSGy5wYWNoeWRlcm0uRGlmZkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlRGlmZnNCYXRjaDABEkMKCENvcHlGaWxlEhoucGFjaHlkZXJtLkNvcHlGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Db3B5RmlsZVJlc3BvbnNlEkMKCE1vdmVGaWxlEhoucGFjaHlkZXJtLk1vdmVGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlc3BvbnNlEksKC0ZpbGVIaXN0b3J5Eh0ucGFjaHlkZXJtLkZpbGVIaXN0b3J5UmVxdWVzdBobLnBhY2h5ZGVybS5GaWxlQ2hhbmdlc0JhdGNoMAEyygMKB0NvbW1pdHMSQgoJVGFnQ29tbWl0EhsucGFjaHlkZXJtLlRhZ0NvbW1pdFJlcXVlc3QaGC5wYWNoeWRlcm0uQ29tbWl0VGFnSW5mbxJQCg5MaXN0Q29tbWl0VGFncxIgLnBhY2h5ZGVybS5MaXN0Q29tbWl0VGFnc1JlcXVlc3QaGi5wYWNoeWRlcm0uQ29tbWl0VGFnc0JhdGNoMAESTAoPRGVsZXRlQ29tbWl0VGFnEiEucGFjaHlkZXJtLkRlbGV0ZUNvbW1pdFRhZ1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSRQoLTWVyZ2VCcmFuY2gSHS5wYWNoeWRlcm0uTWVyZ2VCcmFuY2hSZXF1ZXN0GhcucGFjaHlkZXJtLkJyYW5jaENoYW5nZRJHCgxSZXZlcnRDb21taXQSHi5wYWNoeWRlcm0uUmV2ZXJ0Q29tbWl0UmVxdWVzdBoXLnBhY2h5ZGVybS5CcmFuY2hDaGFuZ2USSwoNRGVsZXRlQ29tbWl0cxIfLnBhY2h5ZGVybS5EZWxldGVDb21taXRzUmVxdWVzdBoXLnBhY2h5ZGVybS5EZWxldGVkQmF0Y2gwATLUAQoESm9icxJICgpMaXN0RGF0dW1zEhwucGFjaHlkZXJtLkxpc3REYXR1bXNSZXF1ZXN0GhoucGFjaHlkZXJtLkRhdHVtSW5mb3NCYXRjaDABEkAKB0V4cGxhaW4SGS5wYWNoeWRlcm0uRXhwbGFpblJlcXVlc3QaGi5wYWNoeWRlcm0uRXhwbGFpblJlc3BvbnNlEkAKB0xpbmVhZ2USGS5wYWNoeWRlcm0uTGluZWFnZVJlcXVlc3QaGi5wYWNoeWRlcm0uTGluZWFnZVJlc3BvbnNlMtsBCgVBZG1pbhI+Cg1JbnNwZWN0U2VydmVyEhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5GhUucGFjaHlkZXJtLlNlcnZlckluZm8SOQoFQ2hlY2sSFy5wYWNoeWRlcm0uQ2hlY2tSZXF1ZXN0GhUucGFjaHlkZXJtLkNoZWNrRXZlbnQwARJXCg5Db2xsZWN0R2FyYmFnZRIgLnBhY2h5ZGVybS5Db2xsZWN0R2FyYmFnZVJlcXVlc3QaIS5wYWNoeWRlcm0uQ29sbGVjdEdhcmJhZ2VSZXNwb25zZTABMpEECgxUcmFuc2FjdGlvbnMSTgoQU3RhcnRUcmFuc2FjdGlvbhIiLnBhY2h5ZGVybS5TdGFydFRyYW5zYWN0aW9uUmVxdWVzdBoWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhJUChFGaW5pc2hUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5GaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QaGi5wYWNoeWRlcm0uVHJhbnNhY3Rpb25JbmZvElYKEkluc3BlY3RUcmFuc2FjdGlvbhIkLnBhY2h5ZGVybS5JbnNwZWN0VHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJaChBMaXN0VHJhbnNhY3Rpb25zEiIucGFjaHlkZXJtLkxpc3RUcmFuc2FjdGlvbnNSZXF1ZXN0GiAucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mb3NCYXRjaDABElAKEURlbGV0ZVRyYW5zYWN0aW9uEiMucGFjaHlkZXJtLkRlbGV0ZVRyYW5zYWN0aW9uUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJVCg5SdW5UcmFuc2FjdGlvbhIgLnBhY2h5ZGVybS5SdW5UcmFuc2FjdGlvblJlcXVlc3QaIS5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
+  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCI9ChJGaWxlSGlzdG9yeVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg4KBm51bWJlchgCIAEoBCJ3CgpGaWxlQ2hhbmdlEiEKBGtpbmQYASABKA4yEy5wYWNoeWRlcm0uRGlmZktpbmQSJAoLY29tbWl0X2luZm8YAiABKAsyDy5wZnMuQ29tbWl0SW5mbxIgCglmaWxlX2luZm8YAyABKAsyDS5wZnMuRmlsZUluZm8iOgoQRmlsZUNoYW5nZXNCYXRjaBImCgdjaGFuZ2VzGAEgAygLMhUucGFjaHlkZXJtLkZpbGVDaGFuZ2UiZQoNQ29tbWl0VGFnSW5mbxILCgN0YWcYASABKAkSGwoGY29tbWl0GAIgASgLMgsucGZzLkNvbW1pdBIqCgZ0YWdnZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkoKEFRhZ0NvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBILCgN0YWcYAiABKAkSDAoEbW92ZRgDIAEoCCIwChVMaXN0Q29tbWl0VGFnc1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIjkKD0NvbW1pdFRhZ3NCYXRjaBImCgR0YWdzGAEgAygLMhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8iPgoWRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SCwoDdGFnGAIgASgJIoYBChJNZXJnZUJyYW5jaFJlcXVlc3QSGQoEZnJvbRgBIAEoCzILLnBmcy5Db21taXQSDAoEaW50bxgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg8KB2RyeV9ydW4YBCABKAgSJQoGcHJlZmVyGAUgASgOMhUucGFjaHlkZXJtLlByZWZlcmVuY2UiiwEKE1JldmVydENvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlImcKDENvbmZsaWN0U2lkZRIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEiAKCWZpbGVfdHlwZRgCIAEoDjINLnBmcy5GaWxlVHlwZRISCgpzaXplX2J5dGVzGAMgASgEImwKDFBhdGhDb25mbGljdBIMCgRwYXRoGAEgASgJEiUKBG91cnMYAiABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlEicKBnRoZWlycxgDIAEoCzIXLnBhY2h5ZGVybS5Db25mbGljdFNpZGUihgIKDEJyYW5jaENoYW5nZRIpCgdvdXRjb21lGAEgASgOMhgucGFjaHlkZXJtLkJyYW5jaE91dGNvbWUSGQoEaGVhZBgCIAEoCzILLnBmcy5Db21taXQSGQoEYmFzZRgDIAEoCzILLnBmcy5Db21taXQSEwoLYWRkZWRfZmlsZXMYBCABKAQSFQoNY2hhbmdlZF9maWxlcxgFIAEoBBIVCg1yZW1vdmVkX2ZpbGVzGAYgASgEEioKCWNvbmZsaWN0cxgHIAMoCzIXLnBhY2h5ZGVybS5QYXRoQ29uZmxpY3QSFgoOY29uZmxpY3RfY291bnQYCCABKAQSDgoGYnJhbmNoGAkgASgJIkUKFERlbGV0ZUNvbW1pdHNSZXF1ZXN0EhwKB2NvbW1pdHMYASADKAsyCy5wZnMuQ29tbWl0Eg8KB2RyeV9ydW4YAiABKAgiQAoNRGVsZXRlZENvbW1pdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EhIKCnNpemVfYnl0ZXMYAiABKAQiTwoLTW92ZWRCcmFuY2gSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEgwKBG5hbWUYAiABKAkSGQoEaGVhZBgDIAEoCzILLnBmcy5Db21taXQiVAoKRGVsZXRlZEpvYhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEh8KCHBpcGVsaW5lGAIgASgLMg0ucHBzLlBpcGVsaW5lEg4KBmtpbGxlZBgDIAEoCCKfAQoMRGVsZXRlZEJhdGNoEikKB2NvbW1pdHMYASADKAsyGC5wYWNoeWRlcm0uRGVsZXRlZENvbW1pdBIoCghicmFuY2hlcxgCIAMoCzIWLnBhY2h5ZGVybS5Nb3ZlZEJyYW5jaBIjCgRqb2JzGAMgAygLMhUucGFjaHlkZXJtLkRlbGV0ZWRKb2ISFQoNZGF0dW1fcmVzdWx0cxgEIAEoBCIqChFMaXN0RGF0dW1zUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIjUKD0RhdHVtSW5mb3NCYXRjaBIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyI3CgtQbGFuUmVxdWVzdBIoCgRzcGVjGAEgASgLMhoucHBzLkNyZWF0ZVBpcGVsaW5lUmVxdWVzdCLZAQoLUGxhbk91dGxpbmUSHwoIcGlwZWxpbmUYASABKAsyDS5wcHMuUGlwZWxpbmUSDwoHdmVyc2lvbhgCIAEoBBIOCgZ1cGRhdGUYAyABKAgSHgoMc3RvcHBlZF9qb2JzGAQgAygLMggucHBzLkpvYhIeCgdyZWFkZXJzGAUgAygLMg0ucHBzLlBpcGVsaW5lEhYKDmVtcHR5X2JyYW5jaGVzGAYgAygJEgwKBGpvYnMYByABKA0SEQoJbW9yZV9qb2JzGAggASgIEg8KB25vdGljZXMYCSADKAkinwEKClBsYW5uZWRKb2ISFQoDam9iGAEgASgLMggucHBzLkpvYhIcCgdjb21taXRzGAIgAygLMgsucGZzLkNvbW1pdBIOCgZkYXR1bXMYAyABKAQSEQoJcHJvY2Vzc2VkGAQgASgEEg8KB3NraXBwZWQYBSABKAQSFwoPcHJvY2Vzc2VkX2J5dGVzGAYgASgEEg8KB2F0X21vc3QYByABKAgiYwoIUGxhblN0ZXASKQoHb3V0bGluZRgBIAEoCzIWLnBhY2h5ZGVybS5QbGFuT3V0bGluZUgAEiQKA2pvYhgCIAEoCzIVLnBhY2h5ZGVybS5QbGFubmVkSm9iSABCBgoEc3RlcCJSCg5FeHBsYWluUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJEhcKBGZpbGUYAyABKAsyCS5wZnMuRmlsZSI7Cg1LZXlEaWZmZXJlbmNlEg0KBWZpZWxkGAEgASgJEg4KBmJlZm9yZRgCIAEoCRILCgNub3cYAyABKAki5gEKEERhdHVtRXhwbGFuYXRpb24SFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCRIeCgVzdGF0ZRgDIAEoDjIPLnBwcy5EYXR1bVN0YXRlEhwKBGRhdGEYBCADKAsyDi5wcHMuSW5wdXRGaWxlEg4KBnJlYXNvbhgFIAEoCRIPCgdmYWlsdXJlGAYgASgJEhsKCW90aGVyX2pvYhgHIAEoCzIILnBwcy5Kb2ISLQoLZGlmZmVyZW5jZXMYCCADKAsyGC5wYWNoeWRlcm0uS2V5RGlmZmVyZW5jZSJ9Cg5FeHBsYWluZWRHcm91cBIeCgVzdGF0ZRgBIAEoDjIPLnBwcy5EYXR1bVN0YXRlEg0KBWNhdXNlGAIgASgJEg4KBmRhdHVtcxgDIAEoBBIsCgdleGFtcGxlGAQgASgLMhsucGFjaHlkZXJtLkRhdHVtRXhwbGFuYXRpb24iqAIKDkpvYkV4cGxhbmF0aW9uEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISHwoIcGlwZWxpbmUYAiABKAsyDS5wcHMuUGlwZWxpbmUSGAoQcGlwZWxpbmVfdmVyc2lvbhgDIAEoBBIcCgVzdGF0ZRgEIAEoDjINLnBwcy5Kb2JTdGF0ZRIOCgZyZWFzb24YBSABKAkSCwoDZW5kGAYgASgJEhwKB2NvbW1pdHMYByADKAsyCy5wZnMuQ29tbWl0EhoKCGJhc2Vfam9iGAggASgLMggucHBzLkpvYhIRCgl1bmNoYW5nZWQYCSABKAQSKQoGZ3JvdXBzGAogAygLMhkucGFjaHlkZXJtLkV4cGxhaW5lZEdyb3VwEhEKCWxvb2tlZF9hdBgLIAEoBCKJAQoPRXhwbGFpblJlc3BvbnNlEiYKA2pvYhgBIAEoCzIZLnBhY2h5ZGVybS5Kb2JFeHBsYW5hdGlvbhIrCgZkYXR1bXMYAiADKAsyGy5wYWNoeWRlcm0uRGF0dW1FeHBsYW5hdGlvbhITCgttb3JlX2RhdHVtcxgDIAEoCBIMCgRub3RlGAQgASgJIikKDkxpbmVhZ2VSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJFCghJbnB1dFJlZhISCgppbnB1dF9uYW1lGAEgASgJEhcKBGZpbGUYAiABKAsyCS5wZnMuRmlsZRIMCgRoYXNoGAMgASgMInsKCkZpbGVPcmlnaW4SFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCRIjCgZpbnB1dHMYAyADKAsyEy5wYWNoeWRlcm0uSW5wdXRSZWYSHwoIcGlwZWxpbmUYBCABKAsyDS5wcHMuUGlwZWxpbmUiOQoPTGluZWFnZVJlc3BvbnNlEiYKB29yaWdpbnMYASADKAsyFS5wYWNoeWRlcm0uRmlsZU9yaWdpbiKtAQoORmlsZURlcml2YXRpb24SFQoDam9iGAEgASgLMggucHBzLkpvYhIfCghwaXBlbGluZRgCIAEoCzINLnBwcy5QaXBlbGluZRIQCghkYXR1bV9pZBgDIAEoCRIeCgVzdGF0ZRgEIAEoDjIPLnBwcy5EYXR1bVN0YXRlEiIKDW91dHB1dF9jb21taXQYBSABKAsyCy5wZnMuQ29tbWl0Eg0KBXBhdGhzGAYgAygJIkYKFEZpbGVEZXJpdmF0aW9uc0JhdGNoEi4KC2Rlcml2YXRpb25zGAEgAygLMhkucGFjaHlkZXJtLkZpbGVEZXJpdmF0aW9uImsKClNlcnZlckluZm8SDwoHdmVyc2lvbhgBIAEoCRIpCgZ1cHRpbWUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIZXhlY3V0b3IYAyABKAkSDwoHbm90aWNlcxgEIAMoCSIoChVDb2xsZWN0R2FyYmFnZVJlcXVlc3QSDwoHZHJ5X3J1bhgBIAEoCCJmChJDb2xsZWN0aW9uUHJvZ3Jlc3MSEAoIc3dlZXBpbmcYASABKAgSFQoNY2h1bmtzX21hcmtlZBgCIAEoBBISCgpwYWNrc19kb25lGAMgASgEEhMKC3BhY2tzX3RvdGFsGAQgASgEIt4CChBDb2xsZWN0aW9uUmVwb3J0Eg8KB2RyeV9ydW4YASABKAgSJwoEdG9vaxgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1jaHVua3NfbWFya2VkGAMgASgEEhYKDmNodW5rc19taXNzaW5nGAQgASgEEhQKDHBhY2tzX2JlZm9yZRgFIAEoBBIUCgxieXRlc19iZWZvcmUYBiABKAQSEwoLcGFja3NfYWZ0ZXIYByABKAQSEwoLYnl0ZXNfYWZ0ZXIYCCABKAQSFQoNcGFja3NfZGVsZXRlZBgJIAEoBBIWCg5wYWNrc19yZXBhY2tlZBgKIAEoBBIUCgxwYWNrc19sZWFzZWQYCyABKAQSFAoMYnl0ZXNfbGVhc2VkGAwgASgEEhcKD3Jlc3VsdHNfcmVtb3ZlZBgNIAEoBBIXCg9vYmplY3RzX3JlbW92ZWQYDiABKAQihQEKFkNvbGxlY3RHYXJiYWdlUmVzcG9uc2USMQoIcHJvZ3Jlc3MYASABKAsyHS5wYWNoeWRlcm0uQ29sbGVjdGlvblByb2dyZXNzSAASLQoGcmVwb3J0GAIgASgLMhsucGFjaHlkZXJtLkNvbGxlY3Rpb25SZXBvcnRIAEIJCgdtZXNzYWdlIikKDENoZWNrUmVxdWVzdBIMCgRmdWxsGAEgASgIEgsKA2ZpeBgCIAEoCCKyAQoMQ2hlY2tTdWJqZWN0EgwKBHJlcG8YASABKAkSDgoGYnJhbmNoGAIgASgJEg4KBmNvbW1pdBgDIAEoCRIMCgRwYXRoGAQgASgJEhAKCHBpcGVsaW5lGAUgASgJEgsKA2pvYhgGIAEoCRINCgVkYXR1bRgHIAEoCRIMCgRwYWNrGAggASgJEg0KBWNodW5rGAkgASgJEg4KBm9iamVjdBgKIAEoCRILCgN0YWcYCyABKAki8wEKDENoZWNrRmluZGluZxIMCgRraW5kGAEgASgJEioKCHNldmVyaXR5GAIgASgOMhgucGFjaHlkZXJtLkNoZWNrU2V2ZXJpdHkSKAoHc3ViamVjdBgDIAEoCzIXLnBhY2h5ZGVybS5DaGVja1N1YmplY3QSDAoEd2hhdBgEIAEoCRIPCgdtZWFuaW5nGAUgASgJEg4KBmFkdmljZRgGIAEoCRImCgZyZXBhaXIYByABKA4yFi5wYWNoeWRlcm0uQ2hlY2tSZXBhaXISEAoIYWZmZWN0ZWQYCCADKAkSFgoOYWZmZWN0ZWRfY291bnQYCSABKAQi9gEKC0NoZWNrQ291bnRzEgwKBHJvd3MYASABKAQSDQoFbm9kZXMYAiABKAQSDgoGY2h1bmtzGAMgASgEEg0KBXBhY2tzGAQgASgEEg0KBWJ5dGVzGAUgASgEEhMKC2J5dGVzX3RvdGFsGAYgASgEEhsKE3VucmVmZXJlbmNlZF9jaHVua3MYByABKAQSGgoSdW5yZWZlcmVuY2VkX3BhY2tzGAggASgEEhoKEnVucmVmZXJlbmNlZF9ieXRlcxgJIAEoBBIOCgZlcnJvcnMYCiABKAQSEAoId2FybmluZ3MYCyABKAQSEAoIcmVwYWlyZWQYDCABKAQiRgoNQ2hlY2tQcm9ncmVzcxINCgVzdGFnZRgBIAEoCRImCgZjb3VudHMYAiABKAsyFi5wYWNoeWRlcm0uQ2hlY2tDb3VudHMilgEKCkNoZWNrRXZlbnQSLAoIcHJvZ3Jlc3MYASABKAsyGC5wYWNoeWRlcm0uQ2hlY2tQcm9ncmVzc0gAEioKB2ZpbmRpbmcYAiABKAsyFy5wYWNoeWRlcm0uQ2hlY2tGaW5kaW5nSAASJQoDZW5kGAMgASgLMhYucGFjaHlkZXJtLkNoZWNrQ291bnRzSABCBwoFZXZlbnQiGQoLVHJhbnNhY3Rpb24SCgoCaWQYASABKAkiZgoMUHV0T3BlcmF0aW9uEhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRIPCgV2YWx1ZRgCIAEoDEgAEg4KBHRleHQYAyABKAlIABIRCglvdmVyd3JpdGUYBCABKAhCCQoHY29udGVudCLJAwoJT3BlcmF0aW9uEi0KC2NyZWF0ZV9yZXBvGAEgASgLMhYucGZzLkNyZWF0ZVJlcG9SZXF1ZXN0SAASLQoLZGVsZXRlX3JlcG8YAiABKAsyFi5wZnMuRGVsZXRlUmVwb1JlcXVlc3RIABIvCgxzdGFydF9jb21taXQYAyABKAsyFy5wZnMuU3RhcnRDb21taXRSZXF1ZXN0SAASMQoNZmluaXNoX2NvbW1pdBgEIAEoCzIYLnBmcy5GaW5pc2hDb21taXRSZXF1ZXN0SAASMQoNZGVsZXRlX2NvbW1pdBgFIAEoCzIYLnBmcy5EZWxldGVDb21taXRSZXF1ZXN0SAASKwoKc2V0X2JyYW5jaBgGIAEoCzIVLnBmcy5TZXRCcmFuY2hSZXF1ZXN0SAASMQoNZGVsZXRlX2JyYW5jaBgHIAEoCzIYLnBmcy5EZWxldGVCcmFuY2hSZXF1ZXN0SAASLQoLZGVsZXRlX2ZpbGUYCCABKAsyFi5wZnMuRGVsZXRlRmlsZVJlcXVlc3RIABIrCghwdXRfZmlsZRgJIAEoCzIXLnBhY2h5ZGVybS5QdXRPcGVyYXRpb25IAEILCglvcGVyYXRpb24iLgoPT3BlcmF0aW9uUmVzdWx0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQihQEKD1N0b3JlZE9wZXJhdGlvbhInCglvcGVyYXRpb24YASABKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uEh0KCHJlc2VydmVkGAIgASgLMgsucGZzLkNvbW1pdBIqCgZyZXN1bHQYAyABKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0IvcBCg9UcmFuc2FjdGlvbkluZm8SKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SEwoLZGVzY3JpcHRpb24YAiABKAkSKwoHc3RhcnRlZBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZmluaXNoZWQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD29wZXJhdGlvbl9jb3VudBgFIAEoDRIuCgpvcGVyYXRpb25zGAYgAygLMhoucGFjaHlkZXJtLlN0b3JlZE9wZXJhdGlvbiJNChVUcmFuc2FjdGlvbkluZm9zQmF0Y2gSNAoQdHJhbnNhY3Rpb25faW5mbxgBIAMoCzIaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8iLgoXU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QSEwoLZGVzY3JpcHRpb24YASABKAkiRwoYRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkgKGUluc3BlY3RUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iGQoXTGlzdFRyYW5zYWN0aW9uc1JlcXVlc3QiRwoYRGVsZXRlVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkEKFVJ1blRyYW5zYWN0aW9uUmVxdWVzdBIoCgpvcGVyYXRpb25zGAEgAygLMhQucGFjaHlkZXJtLk9wZXJhdGlvbiJFChZSdW5UcmFuc2FjdGlvblJlc3BvbnNlEisKB3Jlc3VsdHMYASADKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0KmgKCERpZmZLaW5kEhkKFURJRkZfS0lORF9VTlNQRUNJRklFRBAAEhMKD0RJRkZfS0lORF9BRERFRBABEhUKEURJRkZfS0lORF9SRU1PVkVEEAISFQoRRElGRl9LSU5EX0NIQU5HRUQQAypUCgpQcmVmZXJlbmNlEhoKFlBSRUZFUkVOQ0VfVU5TUEVDSUZJRUQQABITCg9QUkVGRVJFTkNFX09VUlMQARIVChFQUkVGRVJFTkNFX1RIRUlSUxACKq0BCg1CcmFuY2hPdXRjb21lEh4KGkJSQU5DSF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYQlJBTkNIX09VVENPTUVfQ09NTUlUVEVEEAESIQodQlJBTkNIX09VVENPTUVfRkFTVF9GT1JXQVJERUQQAhIcChhCUkFOQ0hfT1VUQ09NRV9VTkNIQU5HRUQQAxIdChlCUkFOQ0hfT1VUQ09NRV9DT05GTElDVEVEEAQqZQoNQ2hlY2tTZXZlcml0eRIeChpDSEVDS19TRVZFUklUWV9VTlNQRUNJRklFRBAAEhgKFENIRUNLX1NFVkVSSVRZX0VSUk9SEAESGgoWQ0hFQ0tfU0VWRVJJVFlfV0FSTklORxACKnQKC0NoZWNrUmVwYWlyEhwKGENIRUNLX1JFUEFJUl9VTlNQRUNJRklFRBAAEhUKEUNIRUNLX1JFUEFJUl9OT05FEAESGQoVQ0hFQ0tfUkVQQUlSX1BPU1NJQkxFEAISFQoRQ0hFQ0tfUkVQQUlSX0RPTkUQAzL6AwoFRmlsZXMSRQoIUHV0RmlsZXMSGi5wYWNoeWRlcm0uUHV0RmlsZXNSZXF1ZXN0GhsucGFjaHlkZXJtLlB1dEZpbGVzUmVzcG9uc2UoARJFCglMaXN0RmlsZXMSGy5wYWNoeWRlcm0uTGlzdEZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlSW5mb3NCYXRjaDABEkUKCUdsb2JGaWxlcxIbLnBhY2h5ZGVybS5HbG9iRmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJRGlmZkZpbGVzEhsucGFjaHlkZXJtLkRpZmZGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZURpZmZzQmF0Y2gwARJDCghDb3B5RmlsZRIaLnBhY2h5ZGVybS5Db3B5RmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uQ29weUZpbGVSZXNwb25zZRJDCghNb3ZlRmlsZRIaLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlcXVlc3QaGy5wYWNoeWRlcm0uTW92ZUZpbGVSZXNwb25zZRJLCgtGaWxlSGlzdG9yeRIdLnBhY2h5ZGVybS5GaWxlSGlzdG9yeVJlcXVlc3QaGy5wYWNoeWRlcm0uRmlsZUNoYW5nZXNCYXRjaDABMsoDCgdDb21taXRzEkIKCVRhZ0NvbW1pdBIbLnBhY2h5ZGVybS5UYWdDb21taXRSZXF1ZXN0GhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8SUAoOTGlzdENvbW1pdFRhZ3MSIC5wYWNoeWRlcm0uTGlzdENvbW1pdFRhZ3NSZXF1ZXN0GhoucGFjaHlkZXJtLkNvbW1pdFRhZ3NCYXRjaDABEkwKD0RlbGV0ZUNvbW1pdFRhZxIhLnBhY2h5ZGVybS5EZWxldGVDb21taXRUYWdSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkUKC01lcmdlQnJhbmNoEh0ucGFjaHlkZXJtLk1lcmdlQnJhbmNoUmVxdWVzdBoXLnBhY2h5ZGVybS5CcmFuY2hDaGFuZ2USRwoMUmV2ZXJ0Q29tbWl0Eh4ucGFjaHlkZXJtLlJldmVydENvbW1pdFJlcXVlc3QaFy5wYWNoeWRlcm0uQnJhbmNoQ2hhbmdlEksKDURlbGV0ZUNvbW1pdHMSHy5wYWNoeWRlcm0uRGVsZXRlQ29tbWl0c1JlcXVlc3QaFy5wYWNoeWRlcm0uRGVsZXRlZEJhdGNoMAEy2AIKBEpvYnMSSAoKTGlzdERhdHVtcxIcLnBhY2h5ZGVybS5MaXN0RGF0dW1zUmVxdWVzdBoaLnBhY2h5ZGVybS5EYXR1bUluZm9zQmF0Y2gwARI1CgRQbGFuEhYucGFjaHlkZXJtLlBsYW5SZXF1ZXN0GhMucGFjaHlkZXJtLlBsYW5TdGVwMAESQAoHRXhwbGFpbhIZLnBhY2h5ZGVybS5FeHBsYWluUmVxdWVzdBoaLnBhY2h5ZGVybS5FeHBsYWluUmVzcG9uc2USQAoHTGluZWFnZRIZLnBhY2h5ZGVybS5MaW5lYWdlUmVxdWVzdBoaLnBhY2h5ZGVybS5MaW5lYWdlUmVzcG9uc2USSwoLRGVyaXZhdGlvbnMSGS5wYWNoeWRlcm0uTGluZWFnZVJlcXVlc3QaHy5wYWNoeWRlcm0uRmlsZURlcml2YXRpb25zQmF0Y2gwATLbAQoFQWRtaW4SPgoNSW5zcGVjdFNlcnZlchIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoVLnBhY2h5ZGVybS5TZXJ2ZXJJbmZvEjkKBUNoZWNrEhcucGFjaHlkZXJtLkNoZWNrUmVxdWVzdBoVLnBhY2h5ZGVybS5DaGVja0V2ZW50MAESVwoOQ29sbGVjdEdhcmJhZ2USIC5wYWNoeWRlcm0uQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0GiEucGFjaHlkZXJtLkNvbGxlY3RHYXJiYWdlUmVzcG9uc2UwATKRBAoMVHJhbnNhY3Rpb25zEk4KEFN0YXJ0VHJhbnNhY3Rpb24SIi5wYWNoeWRlcm0uU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QaFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SVAoRRmluaXNoVHJhbnNhY3Rpb24SIy5wYWNoeWRlcm0uRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJWChJJbnNwZWN0VHJhbnNhY3Rpb24SJC5wYWNoeWRlcm0uSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBoaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8SWgoQTGlzdFRyYW5zYWN0aW9ucxIiLnBhY2h5ZGVybS5MaXN0VHJhbnNhY3Rpb25zUmVxdWVzdBogLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm9zQmF0Y2gwARJQChFEZWxldGVUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5EZWxldGVUcmFuc2FjdGlvblJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSVQoOUnVuVHJhbnNhY3Rpb24SIC5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXF1ZXN0GiEucGFjaHlkZXJtLlJ1blRyYW5zYWN0aW9uUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
 
 /**
  * One piece of one file.
@@ -1030,20 +1030,222 @@ export const DatumInfosBatchSchema: GenMessage<DatumInfosBatch> = /*@__PURE__*/
   messageDesc(file_pachyderm, 32);
 
 /**
- * Asks why a datum was processed, or was not.
+ * Asks what storing a spec would run.
  *
- * @generated from message pachyderm.ExplainRequest
+ * @generated from message pachyderm.PlanRequest
  */
-export type ExplainRequest = Message<"pachyderm.ExplainRequest"> & {
+export type PlanRequest = Message<"pachyderm.PlanRequest"> & {
   /**
+   * As for pps.API/CreatePipeline. A pipeline that exists is updated, whatever `update` says.
+   *
+   * @generated from field: pps.CreatePipelineRequest spec = 1;
+   */
+  spec?: CreatePipelineRequest | undefined;
+};
+
+/**
+ * Describes the message pachyderm.PlanRequest.
+ * Use `create(PlanRequestSchema)` to create a new message.
+ */
+export const PlanRequestSchema: GenMessage<PlanRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 33);
+
+/**
+ * What storing a spec would come to, but for what its jobs would run.
+ *
+ * @generated from message pachyderm.PlanOutline
+ */
+export type PlanOutline = Message<"pachyderm.PlanOutline"> & {
+  /**
+   * @generated from field: pps.Pipeline pipeline = 1;
+   */
+  pipeline?: Pipeline | undefined;
+
+  /**
+   * The version that the pipeline would have.
+   *
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * The pipeline exists.
+   *
+   * @generated from field: bool update = 3;
+   */
+  update: boolean;
+
+  /**
+   * Jobs that would be stopped.
+   *
+   * @generated from field: repeated pps.Job stopped_jobs = 4;
+   */
+  stoppedJobs: Job[];
+
+  /**
+   * Pipelines that read what this one would write.
+   *
+   * @generated from field: repeated pps.Pipeline readers = 5;
+   */
+  readers: Pipeline[];
+
+  /**
+   * Input branches that hold no finished commit yet, as `repo/branch`: before they do, nothing runs.
+   *
+   * @generated from field: repeated string empty_branches = 6;
+   */
+  emptyBranches: string[];
+
+  /**
+   * Jobs that are planned: the first that would follow from what the branches hold.
+   *
+   * @generated from field: uint32 jobs = 7;
+   */
+  jobs: number;
+
+  /**
+   * There would be more.
+   *
+   * @generated from field: bool more_jobs = 8;
+   */
+  moreJobs: boolean;
+
+  /**
+   * How this server would run it, as far as people should know: sentences, often none.
+   *
+   * @generated from field: repeated string notices = 9;
+   */
+  notices: string[];
+};
+
+/**
+ * Describes the message pachyderm.PlanOutline.
+ * Use `create(PlanOutlineSchema)` to create a new message.
+ */
+export const PlanOutlineSchema: GenMessage<PlanOutline> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 34);
+
+/**
+ * A job that would run.
+ *
+ * @generated from message pachyderm.PlannedJob
+ */
+export type PlannedJob = Message<"pachyderm.PlannedJob"> & {
+  /**
+   * Set for a job that is there already, and would go on with the new spec.
+   *
    * @generated from field: pps.Job job = 1;
    */
   job?: Job | undefined;
 
   /**
+   * One commit of each repo that it would read.
+   *
+   * @generated from field: repeated pfs.Commit commits = 2;
+   */
+  commits: Commit[];
+
+  /**
+   * All its datums.
+   *
+   * @generated from field: uint64 datums = 3;
+   */
+  datums: bigint;
+
+  /**
+   * Those that user code would run for.
+   *
+   * @generated from field: uint64 processed = 4;
+   */
+  processed: bigint;
+
+  /**
+   * Those whose result is known, or would be by then.
+   *
+   * @generated from field: uint64 skipped = 5;
+   */
+  skipped: bigint;
+
+  /**
+   * The sizes of the files that user code would be given.
+   *
+   * @generated from field: uint64 processed_bytes = 6;
+   */
+  processedBytes: bigint;
+
+  /**
+   * There are too many datums to tell those that come again in a later job: the numbers of what
+   * would be processed may be too large.
+   *
+   * @generated from field: bool at_most = 7;
+   */
+  atMost: boolean;
+};
+
+/**
+ * Describes the message pachyderm.PlannedJob.
+ * Use `create(PlannedJobSchema)` to create a new message.
+ */
+export const PlannedJobSchema: GenMessage<PlannedJob> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 35);
+
+/**
+ * One message of a plan: the outline first, then each job.
+ *
+ * @generated from message pachyderm.PlanStep
+ */
+export type PlanStep = Message<"pachyderm.PlanStep"> & {
+  /**
+   * @generated from oneof pachyderm.PlanStep.step
+   */
+  step: {
+    /**
+     * @generated from field: pachyderm.PlanOutline outline = 1;
+     */
+    value: PlanOutline;
+    case: "outline";
+  } | {
+    /**
+     * @generated from field: pachyderm.PlannedJob job = 2;
+     */
+    value: PlannedJob;
+    case: "job";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pachyderm.PlanStep.
+ * Use `create(PlanStepSchema)` to create a new message.
+ */
+export const PlanStepSchema: GenMessage<PlanStep> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 36);
+
+/**
+ * Asks why something was run, or was not. Either `file`, or a job, or a datum, or both of these.
+ *
+ * @generated from message pachyderm.ExplainRequest
+ */
+export type ExplainRequest = Message<"pachyderm.ExplainRequest"> & {
+  /**
+   * Alone: why the job was made, and what of it was run. With `datum_id`: the datum in this job.
+   *
+   * @generated from field: pps.Job job = 1;
+   */
+  job?: Job | undefined;
+
+  /**
+   * Alone: where it was run.
+   *
    * @generated from field: string datum_id = 2;
    */
   datumId: string;
+
+  /**
+   * A file or directory of an output commit: the datums that wrote it, in that commit's job.
+   *
+   * @generated from field: pfs.File file = 3;
+   */
+  file?: File | undefined;
 };
 
 /**
@@ -1051,10 +1253,10 @@ export type ExplainRequest = Message<"pachyderm.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 33);
+  messageDesc(file_pachyderm, 37);
 
 /**
- * A field of the datum's key that differs from the nearest earlier result.
+ * A field of the datum's key that differs from the nearest earlier datum.
  *
  * @generated from message pachyderm.KeyDifference
  */
@@ -1067,7 +1269,7 @@ export type KeyDifference = Message<"pachyderm.KeyDifference"> & {
   field: string;
 
   /**
-   * Its value in the earlier result, as text; empty when it had none.
+   * Its value there, as text; empty when it had none.
    *
    * @generated from field: string before = 2;
    */
@@ -1086,32 +1288,220 @@ export type KeyDifference = Message<"pachyderm.KeyDifference"> & {
  * Use `create(KeyDifferenceSchema)` to create a new message.
  */
 export const KeyDifferenceSchema: GenMessage<KeyDifference> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 34);
+  messageDesc(file_pachyderm, 38);
 
 /**
- * Why.
+ * Why a datum was run or was not.
  *
- * @generated from message pachyderm.ExplainResponse
+ * @generated from message pachyderm.DatumExplanation
  */
-export type ExplainResponse = Message<"pachyderm.ExplainResponse"> & {
+export type DatumExplanation = Message<"pachyderm.DatumExplanation"> & {
+  /**
+   * @generated from field: pps.Job job = 1;
+   */
+  job?: Job | undefined;
+
+  /**
+   * @generated from field: string datum_id = 2;
+   */
+  datumId: string;
+
+  /**
+   * @generated from field: pps.DatumState state = 3;
+   */
+  state: DatumState;
+
+  /**
+   * @generated from field: repeated pps.InputFile data = 4;
+   */
+  data: InputFile[];
+
+  /**
+   * What decided it: one sentence for people.
+   *
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+
+  /**
+   * Why it failed; else empty.
+   *
+   * @generated from field: string failure = 6;
+   */
+  failure: string;
+
+  /**
+   * The job that it was compared with, or whose result was used; unset when there is none.
+   *
+   * @generated from field: pps.Job other_job = 7;
+   */
+  otherJob?: Job | undefined;
+
+  /**
+   * What differs there, first the one that decided; empty when the datum was skipped, or when there
+   * is nothing to compare with. At most 16.
+   *
+   * @generated from field: repeated pachyderm.KeyDifference differences = 8;
+   */
+  differences: KeyDifference[];
+};
+
+/**
+ * Describes the message pachyderm.DatumExplanation.
+ * Use `create(DatumExplanationSchema)` to create a new message.
+ */
+export const DatumExplanationSchema: GenMessage<DatumExplanation> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 39);
+
+/**
+ * Datums of a job that have the same state for the same reason.
+ *
+ * @generated from message pachyderm.ExplainedGroup
+ */
+export type ExplainedGroup = Message<"pachyderm.ExplainedGroup"> & {
   /**
    * @generated from field: pps.DatumState state = 1;
    */
   state: DatumState;
 
   /**
-   * One sentence for people.
+   * The field that differs, as in KeyDifference; `new`: there is no earlier datum; `again`: the same
+   * datum has no result of an earlier job; `known`: it has one.
    *
-   * @generated from field: string reason = 2;
+   * @generated from field: string cause = 2;
+   */
+  cause: string;
+
+  /**
+   * @generated from field: uint64 datums = 3;
+   */
+  datums: bigint;
+
+  /**
+   * The first of them.
+   *
+   * @generated from field: pachyderm.DatumExplanation example = 4;
+   */
+  example?: DatumExplanation | undefined;
+};
+
+/**
+ * Describes the message pachyderm.ExplainedGroup.
+ * Use `create(ExplainedGroupSchema)` to create a new message.
+ */
+export const ExplainedGroupSchema: GenMessage<ExplainedGroup> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 40);
+
+/**
+ * Why a job was made, and what of it was run.
+ *
+ * @generated from message pachyderm.JobExplanation
+ */
+export type JobExplanation = Message<"pachyderm.JobExplanation"> & {
+  /**
+   * @generated from field: pps.Job job = 1;
+   */
+  job?: Job | undefined;
+
+  /**
+   * @generated from field: pps.Pipeline pipeline = 2;
+   */
+  pipeline?: Pipeline | undefined;
+
+  /**
+   * @generated from field: uint64 pipeline_version = 3;
+   */
+  pipelineVersion: bigint;
+
+  /**
+   * @generated from field: pps.JobState state = 4;
+   */
+  state: JobState;
+
+  /**
+   * Why it was made: one sentence.
+   *
+   * @generated from field: string reason = 5;
    */
   reason: string;
 
   /**
-   * Empty when the datum was skipped, or when there is nothing to compare with.
+   * Why it ended as it did; often empty.
    *
-   * @generated from field: repeated pachyderm.KeyDifference differences = 3;
+   * @generated from field: string end = 6;
    */
-  differences: KeyDifference[];
+  end: string;
+
+  /**
+   * @generated from field: repeated pfs.Commit commits = 7;
+   */
+  commits: Commit[];
+
+  /**
+   * The earlier job that its datums were compared with; unset when there is none.
+   *
+   * @generated from field: pps.Job base_job = 8;
+   */
+  baseJob?: Job | undefined;
+
+  /**
+   * Datums that are as they were there, and so were skipped.
+   *
+   * @generated from field: uint64 unchanged = 9;
+   */
+  unchanged: bigint;
+
+  /**
+   * All the others, largest group first.
+   *
+   * @generated from field: repeated pachyderm.ExplainedGroup groups = 10;
+   */
+  groups: ExplainedGroup[];
+
+  /**
+   * Only so many of the others were looked at; 0: all.
+   *
+   * @generated from field: uint64 looked_at = 11;
+   */
+  lookedAt: bigint;
+};
+
+/**
+ * Describes the message pachyderm.JobExplanation.
+ * Use `create(JobExplanationSchema)` to create a new message.
+ */
+export const JobExplanationSchema: GenMessage<JobExplanation> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 41);
+
+/**
+ * Why. For a file that no job made, only `note`.
+ *
+ * @generated from message pachyderm.ExplainResponse
+ */
+export type ExplainResponse = Message<"pachyderm.ExplainResponse"> & {
+  /**
+   * @generated from field: pachyderm.JobExplanation job = 1;
+   */
+  job?: JobExplanation | undefined;
+
+  /**
+   * At most 100.
+   *
+   * @generated from field: repeated pachyderm.DatumExplanation datums = 2;
+   */
+  datums: DatumExplanation[];
+
+  /**
+   * There are more.
+   *
+   * @generated from field: bool more_datums = 3;
+   */
+  moreDatums: boolean;
+
+  /**
+   * @generated from field: string note = 4;
+   */
+  note: string;
 };
 
 /**
@@ -1119,10 +1509,10 @@ export type ExplainResponse = Message<"pachyderm.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 35);
+  messageDesc(file_pachyderm, 42);
 
 /**
- * Asks where an output file came from.
+ * Asks where a file came from, or what came of it.
  *
  * @generated from message pachyderm.LineageRequest
  */
@@ -1138,7 +1528,7 @@ export type LineageRequest = Message<"pachyderm.LineageRequest"> & {
  * Use `create(LineageRequestSchema)` to create a new message.
  */
 export const LineageRequestSchema: GenMessage<LineageRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 36);
+  messageDesc(file_pachyderm, 43);
 
 /**
  * A file or directory that a datum read.
@@ -1169,7 +1559,7 @@ export type InputRef = Message<"pachyderm.InputRef"> & {
  * Use `create(InputRefSchema)` to create a new message.
  */
 export const InputRefSchema: GenMessage<InputRef> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 37);
+  messageDesc(file_pachyderm, 44);
 
 /**
  * A datum that wrote the file, or a part of it.
@@ -1191,6 +1581,11 @@ export type FileOrigin = Message<"pachyderm.FileOrigin"> & {
    * @generated from field: repeated pachyderm.InputRef inputs = 3;
    */
   inputs: InputRef[];
+
+  /**
+   * @generated from field: pps.Pipeline pipeline = 4;
+   */
+  pipeline?: Pipeline | undefined;
 };
 
 /**
@@ -1198,7 +1593,7 @@ export type FileOrigin = Message<"pachyderm.FileOrigin"> & {
  * Use `create(FileOriginSchema)` to create a new message.
  */
 export const FileOriginSchema: GenMessage<FileOrigin> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 38);
+  messageDesc(file_pachyderm, 45);
 
 /**
  * Where a file came from.
@@ -1219,7 +1614,74 @@ export type LineageResponse = Message<"pachyderm.LineageResponse"> & {
  * Use `create(LineageResponseSchema)` to create a new message.
  */
 export const LineageResponseSchema: GenMessage<LineageResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 39);
+  messageDesc(file_pachyderm, 46);
+
+/**
+ * A datum that read the file, and what it wrote.
+ *
+ * @generated from message pachyderm.FileDerivation
+ */
+export type FileDerivation = Message<"pachyderm.FileDerivation"> & {
+  /**
+   * @generated from field: pps.Job job = 1;
+   */
+  job?: Job | undefined;
+
+  /**
+   * @generated from field: pps.Pipeline pipeline = 2;
+   */
+  pipeline?: Pipeline | undefined;
+
+  /**
+   * @generated from field: string datum_id = 3;
+   */
+  datumId: string;
+
+  /**
+   * @generated from field: pps.DatumState state = 4;
+   */
+  state: DatumState;
+
+  /**
+   * The commit with what it wrote; unset until the job has succeeded.
+   *
+   * @generated from field: pfs.Commit output_commit = 5;
+   */
+  outputCommit?: Commit | undefined;
+
+  /**
+   * Some of the files that it wrote: of a datum that wrote many, the next message goes on.
+   *
+   * @generated from field: repeated string paths = 6;
+   */
+  paths: string[];
+};
+
+/**
+ * Describes the message pachyderm.FileDerivation.
+ * Use `create(FileDerivationSchema)` to create a new message.
+ */
+export const FileDerivationSchema: GenMessage<FileDerivation> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 47);
+
+/**
+ * Some of them.
+ *
+ * @generated from message pachyderm.FileDerivationsBatch
+ */
+export type FileDerivationsBatch = Message<"pachyderm.FileDerivationsBatch"> & {
+  /**
+   * @generated from field: repeated pachyderm.FileDerivation derivations = 1;
+   */
+  derivations: FileDerivation[];
+};
+
+/**
+ * Describes the message pachyderm.FileDerivationsBatch.
+ * Use `create(FileDerivationsBatchSchema)` to create a new message.
+ */
+export const FileDerivationsBatchSchema: GenMessage<FileDerivationsBatch> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 48);
 
 /**
  * What a server is and does.
@@ -1259,7 +1721,7 @@ export type ServerInfo = Message<"pachyderm.ServerInfo"> & {
  * Use `create(ServerInfoSchema)` to create a new message.
  */
 export const ServerInfoSchema: GenMessage<ServerInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 40);
+  messageDesc(file_pachyderm, 49);
 
 /**
  * Asks to free what nothing refers to any more.
@@ -1280,7 +1742,7 @@ export type CollectGarbageRequest = Message<"pachyderm.CollectGarbageRequest"> &
  * Use `create(CollectGarbageRequestSchema)` to create a new message.
  */
 export const CollectGarbageRequestSchema: GenMessage<CollectGarbageRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 41);
+  messageDesc(file_pachyderm, 50);
 
 /**
  * How far a collection is.
@@ -1320,7 +1782,7 @@ export type CollectionProgress = Message<"pachyderm.CollectionProgress"> & {
  * Use `create(CollectionProgressSchema)` to create a new message.
  */
 export const CollectionProgressSchema: GenMessage<CollectionProgress> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 42);
+  messageDesc(file_pachyderm, 51);
 
 /**
  * What a collection did or, as a dry run, would have done. Packs that were written while it ran are
@@ -1421,7 +1883,7 @@ export type CollectionReport = Message<"pachyderm.CollectionReport"> & {
  * Use `create(CollectionReportSchema)` to create a new message.
  */
 export const CollectionReportSchema: GenMessage<CollectionReport> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 43);
+  messageDesc(file_pachyderm, 52);
 
 /**
  * One message of a collection: progress now and then, and at the end the report.
@@ -1452,7 +1914,7 @@ export type CollectGarbageResponse = Message<"pachyderm.CollectGarbageResponse">
  * Use `create(CollectGarbageResponseSchema)` to create a new message.
  */
 export const CollectGarbageResponseSchema: GenMessage<CollectGarbageResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 44);
+  messageDesc(file_pachyderm, 53);
 
 /**
  * Asks for a check of everything that the server keeps.
@@ -1480,7 +1942,7 @@ export type CheckRequest = Message<"pachyderm.CheckRequest"> & {
  * Use `create(CheckRequestSchema)` to create a new message.
  */
 export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 45);
+  messageDesc(file_pachyderm, 54);
 
 /**
  * What a finding is about; only what applies is set.
@@ -1549,7 +2011,7 @@ export type CheckSubject = Message<"pachyderm.CheckSubject"> & {
  * Use `create(CheckSubjectSchema)` to create a new message.
  */
 export const CheckSubjectSchema: GenMessage<CheckSubject> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 46);
+  messageDesc(file_pachyderm, 55);
 
 /**
  * Something that a check found.
@@ -1620,7 +2082,7 @@ export type CheckFinding = Message<"pachyderm.CheckFinding"> & {
  * Use `create(CheckFindingSchema)` to create a new message.
  */
 export const CheckFindingSchema: GenMessage<CheckFinding> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 47);
+  messageDesc(file_pachyderm, 56);
 
 /**
  * What a check has looked at, so far or in all.
@@ -1706,7 +2168,7 @@ export type CheckCounts = Message<"pachyderm.CheckCounts"> & {
  * Use `create(CheckCountsSchema)` to create a new message.
  */
 export const CheckCountsSchema: GenMessage<CheckCounts> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 48);
+  messageDesc(file_pachyderm, 57);
 
 /**
  * How far a check is; sent about twice a second.
@@ -1732,7 +2194,7 @@ export type CheckProgress = Message<"pachyderm.CheckProgress"> & {
  * Use `create(CheckProgressSchema)` to create a new message.
  */
 export const CheckProgressSchema: GenMessage<CheckProgress> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 49);
+  messageDesc(file_pachyderm, 58);
 
 /**
  * Something to tell about a check. The last one has `end`; without it the check is not complete.
@@ -1769,7 +2231,7 @@ export type CheckEvent = Message<"pachyderm.CheckEvent"> & {
  * Use `create(CheckEventSchema)` to create a new message.
  */
 export const CheckEventSchema: GenMessage<CheckEvent> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 50);
+  messageDesc(file_pachyderm, 59);
 
 /**
  * Names a transaction.
@@ -1788,7 +2250,7 @@ export type Transaction = Message<"pachyderm.Transaction"> & {
  * Use `create(TransactionSchema)` to create a new message.
  */
 export const TransactionSchema: GenMessage<Transaction> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 51);
+  messageDesc(file_pachyderm, 60);
 
 /**
  * A small file, or a piece that is appended to one. At most 64 KiB: larger files are put into an
@@ -1834,7 +2296,7 @@ export type PutOperation = Message<"pachyderm.PutOperation"> & {
  * Use `create(PutOperationSchema)` to create a new message.
  */
 export const PutOperationSchema: GenMessage<PutOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 52);
+  messageDesc(file_pachyderm, 61);
 
 /**
  * A change that can be part of a transaction.
@@ -1911,7 +2373,7 @@ export type Operation = Message<"pachyderm.Operation"> & {
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 53);
+  messageDesc(file_pachyderm, 62);
 
 /**
  * What an operation came to.
@@ -1932,7 +2394,7 @@ export type OperationResult = Message<"pachyderm.OperationResult"> & {
  * Use `create(OperationResultSchema)` to create a new message.
  */
 export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 54);
+  messageDesc(file_pachyderm, 63);
 
 /**
  * An operation of a stored transaction.
@@ -1965,7 +2427,7 @@ export type StoredOperation = Message<"pachyderm.StoredOperation"> & {
  * Use `create(StoredOperationSchema)` to create a new message.
  */
 export const StoredOperationSchema: GenMessage<StoredOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 55);
+  messageDesc(file_pachyderm, 64);
 
 /**
  * A transaction and what became of it.
@@ -2013,7 +2475,7 @@ export type TransactionInfo = Message<"pachyderm.TransactionInfo"> & {
  * Use `create(TransactionInfoSchema)` to create a new message.
  */
 export const TransactionInfoSchema: GenMessage<TransactionInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 56);
+  messageDesc(file_pachyderm, 65);
 
 /**
  * Some transactions.
@@ -2032,7 +2494,7 @@ export type TransactionInfosBatch = Message<"pachyderm.TransactionInfosBatch"> &
  * Use `create(TransactionInfosBatchSchema)` to create a new message.
  */
 export const TransactionInfosBatchSchema: GenMessage<TransactionInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 57);
+  messageDesc(file_pachyderm, 66);
 
 /**
  * Asks for a transaction.
@@ -2053,7 +2515,7 @@ export type StartTransactionRequest = Message<"pachyderm.StartTransactionRequest
  * Use `create(StartTransactionRequestSchema)` to create a new message.
  */
 export const StartTransactionRequestSchema: GenMessage<StartTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 58);
+  messageDesc(file_pachyderm, 67);
 
 /**
  * Asks for all operations to take effect.
@@ -2072,7 +2534,7 @@ export type FinishTransactionRequest = Message<"pachyderm.FinishTransactionReque
  * Use `create(FinishTransactionRequestSchema)` to create a new message.
  */
 export const FinishTransactionRequestSchema: GenMessage<FinishTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 59);
+  messageDesc(file_pachyderm, 68);
 
 /**
  * Asks for a transaction and its operations.
@@ -2091,7 +2553,7 @@ export type InspectTransactionRequest = Message<"pachyderm.InspectTransactionReq
  * Use `create(InspectTransactionRequestSchema)` to create a new message.
  */
 export const InspectTransactionRequestSchema: GenMessage<InspectTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 60);
+  messageDesc(file_pachyderm, 69);
 
 /**
  * Asks for all transactions that are open or remembered.
@@ -2106,7 +2568,7 @@ export type ListTransactionsRequest = Message<"pachyderm.ListTransactionsRequest
  * Use `create(ListTransactionsRequestSchema)` to create a new message.
  */
 export const ListTransactionsRequestSchema: GenMessage<ListTransactionsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 61);
+  messageDesc(file_pachyderm, 70);
 
 /**
  * Asks for a transaction to be forgotten.
@@ -2125,7 +2587,7 @@ export type DeleteTransactionRequest = Message<"pachyderm.DeleteTransactionReque
  * Use `create(DeleteTransactionRequestSchema)` to create a new message.
  */
 export const DeleteTransactionRequestSchema: GenMessage<DeleteTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 62);
+  messageDesc(file_pachyderm, 71);
 
 /**
  * Operations that take effect together.
@@ -2146,7 +2608,7 @@ export type RunTransactionRequest = Message<"pachyderm.RunTransactionRequest"> &
  * Use `create(RunTransactionRequestSchema)` to create a new message.
  */
 export const RunTransactionRequestSchema: GenMessage<RunTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 63);
+  messageDesc(file_pachyderm, 72);
 
 /**
  * What they came to.
@@ -2167,7 +2629,7 @@ export type RunTransactionResponse = Message<"pachyderm.RunTransactionResponse">
  * Use `create(RunTransactionResponseSchema)` to create a new message.
  */
 export const RunTransactionResponseSchema: GenMessage<RunTransactionResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 64);
+  messageDesc(file_pachyderm, 73);
 
 /**
  * How a path differs.
@@ -2562,7 +3024,17 @@ export const Jobs: GenService<{
     output: typeof DatumInfosBatchSchema;
   },
   /**
-   * Why a datum was processed or skipped.
+   * What storing a spec would run: nothing is stored.
+   *
+   * @generated from rpc pachyderm.Jobs.Plan
+   */
+  plan: {
+    methodKind: "server_streaming";
+    input: typeof PlanRequestSchema;
+    output: typeof PlanStepSchema;
+  },
+  /**
+   * Why a job was made, or a datum was processed or skipped.
    *
    * @generated from rpc pachyderm.Jobs.Explain
    */
@@ -2580,6 +3052,16 @@ export const Jobs: GenService<{
     methodKind: "unary";
     input: typeof LineageRequestSchema;
     output: typeof LineageResponseSchema;
+  },
+  /**
+   * Which datums read a file, in jobs over its commit, and what they wrote.
+   *
+   * @generated from rpc pachyderm.Jobs.Derivations
+   */
+  derivations: {
+    methodKind: "server_streaming";
+    input: typeof LineageRequestSchema;
+    output: typeof FileDerivationsBatchSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pachyderm, 2);
