@@ -16,6 +16,12 @@ type JobRow = {
   readonly contributions_root: MapRoot | null
 }
 type ResultRow = { readonly datum: string; readonly output_root: TreeRoot }
+type UselessRow = {
+  readonly datum: string
+  readonly output_root: string
+  /** Null when the job's record is gone. */
+  readonly job: string | null
+}
 type GroupRow = {
   readonly pipeline_id: string
   readonly salt: string
@@ -25,7 +31,7 @@ type GroupRow = {
 
 /**
  * What jobs and datum results keep. Results of pipelines that are gone, or were told to reprocess,
- * are removed: no job can reuse them.
+ * lose their output, for no job can reuse them, and go when the job that made them is gone.
  */
 export class PipelineCollection implements CollectionSource {
   readonly #database: Database
@@ -111,33 +117,48 @@ export class PipelineCollection implements CollectionSource {
     }
   }
 
-  /** A pipeline's id and salt never come back, so what is not reusable now will never be. */
+  /**
+   * A pipeline's id and salt never come back, so what is not reusable now will never be. What a job
+   * that is remembered ran stays without its output: its log, and what it took.
+   */
   async #remove({ pipeline_id: pipeline, salt }: GroupRow, isRehearsal: boolean): Promise<number> {
-    if (isRehearsal) {
-      const row = await this.#database.read((tx) =>
-        tx.get<{ readonly count: number }>(
-          'SELECT COUNT(*) AS count FROM datum_results WHERE pipeline_id = ? AND salt = ?',
+    let count = 0
+    for (let after = ''; ;) {
+      const last = after
+      const page = await this.#database.read((tx) =>
+        tx.all<UselessRow>(
+          `SELECT r.datum, r.output_root, j.id AS job FROM datum_results r
+            LEFT JOIN jobs j ON j.id = r.job
+            WHERE r.pipeline_id = ? AND r.salt = ? AND r.datum > ? ORDER BY r.datum LIMIT ?`,
           pipeline,
           salt,
+          last,
+          pageRows,
         ),
       )
-      return row?.count ?? 0
+      const useless = page.filter(({ job, output_root: root }) => job === null || root !== '')
+      count += useless.length
+      if (!isRehearsal && useless.length > 0) await this.#removePage(useless)
+      const end = page.at(-1)
+      if (end === undefined) return count
+      after = end.datum
     }
-    for (let count = 0; ;) {
-      const changed = await this.#database.transact(
-        (tx) =>
-          tx.run(
-            `DELETE FROM datum_results WHERE datum IN (
-            SELECT datum FROM datum_results WHERE pipeline_id = ? AND salt = ? LIMIT ?)`,
-            pipeline,
-            salt,
-            pageRows,
-          ),
-        { usesReserve: true },
-      )
-      count += changed
-      if (changed < pageRows) return count
-    }
+  }
+
+  async #removePage(rows: readonly UselessRow[]): Promise<void> {
+    await this.#database.transact(
+      async (tx) => {
+        for (const { datum, job } of rows) {
+          // A job that was deleted meanwhile leaves its rows to the next collection.
+          const sql =
+            job === null
+              ? 'DELETE FROM datum_results WHERE datum = ?'
+              : `UPDATE datum_results SET output_root = '' WHERE datum = ?`
+          await tx.run(sql, datum)
+        }
+      },
+      { usesReserve: true },
+    )
   }
 }
 

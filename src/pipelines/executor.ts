@@ -63,6 +63,8 @@ export interface LogLine {
   readonly at: Instant
   readonly stream: 'stdout' | 'stderr'
   readonly text: string
+  /** The line as it was, where it is not UTF-8: `text` has replacement characters then. */
+  readonly bytes?: Uint8Array
 }
 
 export interface RunResult {

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { AlreadyExistsError, InvalidArgumentError } from '../base/errors.ts'
-import type { BranchName, RepoName } from '../base/names.ts'
+import type { BranchName, JobId, RepoName } from '../base/names.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import { findBranch, requireNoTag, setHead } from '../versioning/branches.ts'
@@ -8,7 +8,8 @@ import type { OnHeadReady } from '../versioning/ports.ts'
 import { createRepo, deleteRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import { branchesOf } from './inputs.ts'
-import { killJobs, removeJob, removeJobs, selectJobs } from './job-records.ts'
+import { makeJobByHand, type ChosenCommit } from './manual-jobs.ts'
+import { killJobs, openJobIds, removeJob, removeJobs, selectJobs } from './job-records.ts'
 import {
   allPipelines,
   findPipeline,
@@ -31,6 +32,31 @@ export interface PipelineInfo extends PipelineRecord {
   readonly jobCounts: ReadonlyMap<JobState, number>
   /** One-line notices for people about how this server runs it; often none. */
   readonly notices: readonly string[]
+}
+
+export interface UpdateOptions {
+  /** Process again what has been processed. */
+  readonly reprocess: boolean
+}
+
+/** What storing a spec came to, before it was taken back. */
+export interface Rehearsal {
+  /** As it was; undefined for a pipeline that would be made. */
+  readonly old: PipelineRecord | undefined
+  readonly pipeline: PipelineRecord
+  /** The jobs that had not ended before. */
+  readonly openJobs: readonly JobId[]
+  readonly notices: readonly string[]
+}
+
+/** Thrown to have a transaction rolled back that was only to be looked at. */
+class TakenBack extends Error {
+  readonly seen: unknown
+
+  constructor(seen: unknown) {
+    super('a rehearsal was taken back')
+    this.seen = seen
+  }
 }
 
 /** Standing computations. Each change is one transaction: it happens whole or not at all. */
@@ -69,23 +95,7 @@ export class Pipelines {
   async create(request: RequestedSpec): Promise<void> {
     const spec = await this.#check(request)
     const now = this.#clock.now()
-    await this.#database.transact(async (tx) => {
-      if ((await findPipeline(tx, spec.name)) !== undefined) {
-        throw new AlreadyExistsError(
-          `pipeline ${spec.name} already exists; use update-pipeline to change it`,
-        )
-      }
-      await this.#store(tx, now, {
-        name: spec.name,
-        pipelineId: newHexId(this.#random),
-        salt: newHexId(this.#random),
-        version: 1,
-        state: 'running',
-        recentError: '',
-        createdAt: now,
-        spec,
-      })
-    })
+    await this.#database.transact((tx) => this.#create(tx, now, spec))
   }
 
   /**
@@ -95,24 +105,80 @@ export class Pipelines {
    *
    * @throws {PipelineNotFoundError}
    */
-  async update(request: RequestedSpec, options: { readonly reprocess: boolean }): Promise<void> {
+  async update(request: RequestedSpec, options: UpdateOptions): Promise<void> {
     const spec = await this.#check(request)
     const now = this.#clock.now()
-    await this.#database.transact(async (tx) => {
-      const old = await getPipeline(tx, spec.name)
-      await this.#keepOldOutput(tx, old)
-      const pipeline: PipelineRecord = {
-        ...old,
-        salt: options.reprocess ? newHexId(this.#random) : old.salt,
-        version: old.version + 1,
-        state: 'running',
-        recentError: '',
-        createdAt: now,
-        spec,
-      }
-      await this.#carryJobs(tx, old, pipeline)
-      await this.#store(tx, now, pipeline)
+    await this.#database.transact(async (tx) =>
+      this.#update(tx, now, await getPipeline(tx, spec.name), { spec, ...options }),
+    )
+  }
+
+  /**
+   * Does what `create`, or `update` where there is such a pipeline, would do, lets `look` see what
+   * has come of it, and takes all of it back. `look` awaits nothing but `tx`.
+   *
+   * @throws what `create` and `update` throw.
+   */
+  async rehearse<Seen>(
+    request: RequestedSpec,
+    options: UpdateOptions,
+    look: (tx: ReadTransaction, rehearsal: Rehearsal) => Promise<Seen>,
+  ): Promise<Seen> {
+    const spec = await this.#check(request)
+    const now = this.#clock.now()
+    try {
+      return await this.#database.transact(async (tx): Promise<never> => {
+        const old = await findPipeline(tx, spec.name)
+        const openJobs = old === undefined ? [] : await openJobIds(tx, old.pipelineId)
+        if (old === undefined) await this.#create(tx, now, spec)
+        else await this.#update(tx, now, old, { spec, ...options })
+        const pipeline = await getPipeline(tx, spec.name)
+        const notices = this.#workers.notices(spec.transform)
+        throw new TakenBack(await look(tx, { old, pipeline, openJobs, notices }))
+      })
+    } catch (error) {
+      // The cast: whoever threw it is above.
+      if (error instanceof TakenBack) return error.seen as Seen
+      throw error
+    }
+  }
+
+  async #create(tx: Transaction, now: number, spec: PipelineSpec): Promise<void> {
+    if ((await findPipeline(tx, spec.name)) !== undefined) {
+      throw new AlreadyExistsError(
+        `pipeline ${spec.name} already exists; use update-pipeline to change it`,
+      )
+    }
+    await this.#store(tx, now, {
+      name: spec.name,
+      pipelineId: newHexId(this.#random),
+      salt: newHexId(this.#random),
+      version: 1,
+      state: 'running',
+      recentError: '',
+      createdAt: now,
+      spec,
     })
+  }
+
+  async #update(
+    tx: Transaction,
+    now: number,
+    old: PipelineRecord,
+    { spec, reprocess }: UpdateOptions & { readonly spec: PipelineSpec },
+  ): Promise<void> {
+    await this.#keepOldOutput(tx, old)
+    const pipeline: PipelineRecord = {
+      ...old,
+      salt: reprocess ? newHexId(this.#random) : old.salt,
+      version: old.version + 1,
+      state: 'running',
+      recentError: '',
+      createdAt: now,
+      spec,
+    }
+    await this.#carryJobs(tx, old, pipeline)
+    await this.#store(tx, now, pipeline)
   }
 
   async inspect(name: string): Promise<PipelineInfo> {
@@ -148,17 +214,34 @@ export class Pipelines {
     })
   }
 
-  /** Jobs that have not ended are stopped; the output repo stays unless asked. */
+  /** Makes a job now; see `makeJobByHand`. @throws {PipelineNotFoundError} */
+  async run(name: string, chosen: readonly ChosenCommit[]): Promise<JobId> {
+    const ports = { clock: this.#clock, random: this.#random }
+    return await this.#database.transact(async (tx) =>
+      makeJobByHand(tx, ports, await getPipeline(tx, name), chosen),
+    )
+  }
+
+  /**
+   * Jobs that have not ended are stopped; the output repo stays unless asked. With `cascade`, every
+   * pipeline that reads what it writes, directly or not, is deleted in the same way.
+   */
   async delete(
     name: string,
-    options: { readonly deleteJobs: boolean; readonly deleteRepo: boolean },
+    options: {
+      readonly deleteJobs: boolean
+      readonly deleteRepo: boolean
+      readonly cascade?: boolean
+    },
   ): Promise<void> {
     const at = this.#clock.now()
     await this.#database.transact(
       async (tx) => {
         const pipeline = await findPipeline(tx, name)
         if (pipeline === undefined) throw new PipelineNotFoundError(name)
-        await this.#remove(tx, pipeline, { ...options, at })
+        const going = options.cascade === true ? await withReaders(tx, pipeline) : [pipeline]
+        // Those that read first, so that no output repo goes before them.
+        for (const one of going.toReversed()) await this.#remove(tx, one, { ...options, at })
       },
       { usesReserve: true },
     )
@@ -249,6 +332,27 @@ export class Pipelines {
     if (!options.deleteRepo || (await findRepo(tx, pipeline.name)) === undefined) return
     await deleteRepo(tx, pipeline.name, { force: true })
   }
+}
+
+/** A pipeline, and all that read what it writes, directly or not; each behind all that it reads. */
+async function withReaders(
+  tx: ReadTransaction,
+  pipeline: PipelineRecord,
+): Promise<readonly PipelineRecord[]> {
+  const all = await allPipelines(tx)
+  const behind: PipelineRecord[] = []
+  const seen = new Set<string>()
+  const visit = (one: PipelineRecord): void => {
+    if (seen.has(one.name)) return
+    seen.add(one.name)
+    for (const other of all) {
+      const reads = branchesOf(other.spec.input).some(({ repo }) => repo === String(one.name))
+      if (reads) visit(other)
+    }
+    behind.push(one)
+  }
+  visit(pipeline)
+  return behind.toReversed()
 }
 
 /** The branch that keeps what a version of a pipeline wrote. */

@@ -283,8 +283,11 @@ test('what user code writes can be read while it runs and ever after', async () 
   })
   await world.pipeline('loud', atom('in', '/*'))
   await world.flush('in', await world.commit('in', { a: 'one', b: 'two' }))
+  const { signal } = new AbortController()
   const linesOf = async (data: readonly string[]): Promise<readonly string[]> => {
-    const lines = await Array.fromAsync(world.processing.logs.lines({ pipeline: 'loud', data }))
+    const lines = await Array.fromAsync(
+      world.processing.logs.lines({ pipeline: 'loud', data }, { signal }),
+    )
     return lines.map(({ line }) => line.text).toSorted()
   }
   expect(await linesOf([])).toEqual(['saw in/a at 100 %d', 'saw in/b at 100 %d'])

@@ -1,10 +1,12 @@
 import { ActiveWorkers } from './active-workers.ts'
-import { RunningLogs } from './datum-logs.ts'
+import { Explanations } from './explanations.ts'
 import { FileLineage } from './file-lineage.ts'
 import { JobLogs } from './job-logs.ts'
 import { Jobs } from './jobs.ts'
+import { PipelinePlans } from './pipeline-plans.ts'
 import { Pipelines } from './pipelines.ts'
 import type { RunPorts } from './run-ports.ts'
+import { RunningLogs } from './running-logs.ts'
 import { Scheduler } from './scheduler.ts'
 import type { Triggers } from './triggers.ts'
 
@@ -15,6 +17,8 @@ export interface Processing {
   readonly logs: JobLogs
   /** Who processes what right now. */
   readonly active: Pick<ActiveWorkers, 'of'>
+  readonly plans: PipelinePlans
+  readonly explanations: Explanations
   readonly lineage: FileLineage
   /** Runs nothing until it is started. The caller disposes of it. */
   readonly scheduler: Scheduler
@@ -28,11 +32,14 @@ export function createProcessing(
   const active = new ActiveWorkers()
   const { triggers } = ports
   const onHeadReady: RunPorts['onHeadReady'] = (tx, heads) => triggers.onHeadReady(tx, heads)
+  const pipelines = new Pipelines({ ...ports, onHeadReady })
   return {
-    pipelines: new Pipelines({ ...ports, onHeadReady }),
-    jobs: new Jobs(ports),
-    logs: new JobLogs({ database: ports.database, running }),
+    pipelines,
+    jobs: new Jobs({ ...ports, active }),
+    logs: new JobLogs({ ...ports, running }),
     active,
+    plans: new PipelinePlans({ ...ports, pipelines }),
+    explanations: new Explanations(ports),
     lineage: new FileLineage(ports),
     scheduler: new Scheduler({ ...ports, logs: running, active, onHeadReady }),
   }

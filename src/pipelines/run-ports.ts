@@ -8,8 +8,8 @@ import type { Leases } from '../storage/leases.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import type { ActiveWorkers } from './active-workers.ts'
-import type { RunningLogs } from './datum-logs.ts'
 import type { DatumWorkers } from './datum-worker.ts'
+import type { RunningLogs } from './running-logs.ts'
 
 /** What goes wrong without anybody waiting for an answer is told here. */
 export interface RunLog {

@@ -44,6 +44,8 @@ export class Scheduler implements AsyncDisposable {
   readonly #ports: RunPorts & { readonly triggers: Triggers }
   readonly #pools = new Map<PipelineName, WorkerPool>()
   readonly #active = new Map<PipelineName, ActiveRun>()
+  /** Pipelines whose backlog met an error, until they get another look. */
+  readonly #heldUp = new Map<PipelineName, Promise<void>>()
   readonly #stop = new AbortController()
   #loop: Promise<void> = Promise.resolve()
   #matching: Promise<void> | undefined
@@ -145,15 +147,36 @@ export class Scheduler implements AsyncDisposable {
     }
   }
 
-  /** Does a slice of each running pipeline's backlog; true when some have more. */
+  /**
+   * Does a slice of each running pipeline's backlog; true when some have more. One that meets an
+   * error does not hold up the others, and gets another look after a pause.
+   */
   async #workOffBacklogs(): Promise<boolean> {
-    const { database, triggers } = this.#ports
+    const { database, log, triggers } = this.#ports
+    const { signal } = this.#stop
     let isMore = false
     for (const name of await database.read(pipelinesWithBacklog)) {
-      if (this.#stop.signal.aborted) return false
-      if (await database.transact((tx) => triggers.workOff(tx, name))) isMore = true
+      if (signal.aborted) return false
+      if (this.#heldUp.has(name)) continue
+      try {
+        if (await database.transact((tx) => triggers.workOff(tx, name))) isMore = true
+      } catch (error) {
+        if (signal.aborted) return false
+        log.error(`the backlog of pipeline ${name} met an error and gets another look`, error)
+        this.#heldUp.set(name, this.#lookAgain(name))
+      }
     }
     return isMore
+  }
+
+  async #lookAgain(name: PipelineName): Promise<void> {
+    const { signal } = this.#stop
+    await this.#ports.clock.sleep(watchRetryPauseMs, signal).catch(() => undefined)
+    this.#heldUp.delete(name)
+    if (signal.aborted) return
+    await this.#match().catch((error: unknown) => {
+      this.#ports.log.error('the scheduler met an error', error)
+    })
   }
 
   #begin(pipeline: PipelineName, job: DueJob): void {
@@ -239,6 +262,7 @@ export class Scheduler implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort()
     await this.#loop
+    await Promise.all(this.#heldUp.values())
     await this.#matching?.catch(() => undefined)
     await Promise.allSettled([...this.#active.values()].map(({ ended }) => ended))
     await Promise.all([...this.#pools.values()].map((pool) => pool[Symbol.asyncDispose]()))

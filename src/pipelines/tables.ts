@@ -154,5 +154,15 @@ export const pipelinesMigrations: Migrations = {
         (SELECT jobs.salt FROM jobs WHERE jobs.id = datum_results.job), '')`,
       `CREATE INDEX datum_results_by_salt ON datum_results (pipeline_id, salt, datum)`,
     ],
+    // 1: somebody asked for the job; its `inputs_key` ends with a plus sign and its id.
+    ['ALTER TABLE jobs ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0'],
+    // So that the jobs that gave a datum up are found by it.
+    ['CREATE INDEX datum_failures_by_datum ON datum_failures (datum, finished_at)'],
+    [
+      // Who ran it; '' where that was not noted yet.
+      `ALTER TABLE datum_results ADD COLUMN worker TEXT NOT NULL DEFAULT ''`,
+      `ALTER TABLE datum_failures ADD COLUMN worker TEXT NOT NULL DEFAULT ''`,
+      `CREATE INDEX datum_failures_by_job ON datum_failures (job, finished_at, datum)`,
+    ],
   ],
 }

@@ -63,6 +63,8 @@ export interface TestProcessing extends AsyncDisposable {
   files(repo: string, commit: string): Promise<Readonly<Record<string, string>>>
   /** Lets the next flushes of the chunk store fail, as a full disk does; errors are then expected. */
   failFlushes(count: number): void
+  /** What the scheduler met; whoever expects an error takes it out. */
+  readonly errors: unknown[]
   /** Stops the scheduler as a crash would, and starts another. */
   restart(): Promise<void>
 }
@@ -72,11 +74,22 @@ export function atom(repo: string, glob: string): RequestedInput {
   return { atom: { name: '', repo, branch: '', glob, lazy: false, fromCommit: '' } }
 }
 
+/** The same under another name, or of another branch. */
+export function atomNamed(
+  repo: string,
+  glob: string,
+  more: { readonly name?: string; readonly branch?: string },
+): RequestedInput {
+  const plain = { name: '', repo, branch: '', glob, lazy: false, fromCommit: '' }
+  return { atom: { ...plain, ...more } }
+}
+
 const fileBytesMax = 1024 * 1024
 
 /** Chunks in memory, or in the packs of a store that has the migrations of all layers. */
 export async function openTestProcessing(
   packed?: Pick<OpenedPackedStore, 'database' | 'store'>,
+  TriggersOf: typeof Triggers = Triggers,
 ): Promise<TestProcessing> {
   await using opened = new AsyncDisposableStack()
   const { database } =
@@ -89,7 +102,7 @@ export async function openTestProcessing(
   const stores = { database, leases, spools: new MemorySpools(), ...storesOver(chunks) }
   const { contents } = stores
   const world = { clock: new SystemClock(), random: new SystemRandom() }
-  const triggers = new Triggers(world)
+  const triggers = new TriggersOf(world)
   const versioning = createVersioning({
     ...stores,
     ...world,
@@ -101,9 +114,7 @@ export async function openTestProcessing(
   const ran: string[] = []
   const workers = new FunctionWorkers({ ...stores, codes, ran })
   const errors: unknown[] = []
-  const log = {
-    error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })),
-  }
+  const log = { error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })) }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
   const open = (): Processing =>
     createProcessing({ ...stores, ...world, ...bounds, triggers, workers, log })
@@ -113,6 +124,7 @@ export async function openTestProcessing(
   return {
     database,
     versioning,
+    errors,
     get processing() {
       return processing
     },

@@ -20,6 +20,11 @@ export function timestampOf(at: Instant): Omit<Timestamp, '$typeName' | '$unknow
   return { seconds: BigInt(seconds), nanos: (at - seconds * microsPerSecond) * nanosPerMicro }
 }
 
+/** The instant that a google.protobuf.Timestamp says, down to the microsecond. */
+export function instantOf({ seconds, nanos }: Pick<Timestamp, 'seconds' | 'nanos'>): Instant {
+  return Number(seconds) * microsPerSecond + Math.floor(nanos / nanosPerMicro)
+}
+
 export function commitMessage(repo: string, id: string): MessageInitShape<typeof CommitSchema> {
   return { repo: { name: repo }, id }
 }

@@ -1,5 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Duration } from '@bufbuild/protobuf/wkt'
+import { concatBytes, utf8 } from '../../base/bytes.ts'
 import {
   DatumState as DatumStateCode,
   JobState as JobStateCode,
@@ -13,7 +14,7 @@ import type { WorkerActivity } from '../../pipelines/active-workers.ts'
 import type { DatumMember } from '../../pipelines/datums.ts'
 import type { JobLogLine } from '../../pipelines/job-logs.ts'
 import type { JobRecord, ProcessStats } from '../../pipelines/job-records.ts'
-import type { DatumInfo, DatumState } from '../../pipelines/jobs.ts'
+import type { DatumInfo, DatumState } from '../../pipelines/datum-states.ts'
 import type { PipelineSpec } from '../../pipelines/specs.ts'
 import type { JobState } from '../../pipelines/states.ts'
 import { commitMessage, timestampOf } from '../pfs/messages.ts'
@@ -35,7 +36,7 @@ export const jobStateCodes: Readonly<Record<JobState, JobStateCode>> = {
   killed: JobStateCode.JOB_KILLED,
 }
 
-const datumStateCodes: Readonly<Record<DatumState, DatumStateCode>> = {
+export const datumStateCodes: Readonly<Record<DatumState, DatumStateCode>> = {
   starting: DatumStateCode.STARTING,
   success: DatumStateCode.SUCCESS,
   skipped: DatumStateCode.SKIPPED,
@@ -95,6 +96,8 @@ function workerStatusMessage(worker: WorkerActivity): MessageInitShape<typeof Wo
     started: timestampOf(worker.startedAt),
     stats: statsMessage(worker.stats),
     queueSize: BigInt(worker.queueSize),
+    attempt: worker.attempt,
+    lastReason: worker.lastReason,
   }
 }
 
@@ -135,7 +138,7 @@ export function datumInfoMessage(
   }
 }
 
-function inputFileMessage({ path, hash }: DatumMember): {
+export function inputFileMessage({ path, hash }: DatumMember): {
   readonly path: string
   readonly hash: Uint8Array
 } {
@@ -143,15 +146,21 @@ function inputFileMessage({ path, hash }: DatumMember): {
   return { path, hash }
 }
 
+const newline = utf8('\n')
+
 export function logMessage(entry: JobLogLine): MessageInitShape<typeof LogMessageSchema> {
+  const { at, bytes, stream, text } = entry.line
   return {
     pipelineName: entry.pipeline,
     jobId: entry.job,
+    workerId: entry.worker,
     inputFileId: entry.datum,
     data: entry.members.map(inputFileMessage),
-    ts: timestampOf(entry.line.at),
+    ts: timestampOf(at),
     // Clients print it as it is: the newline is theirs to expect.
-    message: `${entry.line.text}\n`,
+    message: `${text}\n`,
+    ...(bytes !== undefined && { rawMessage: concatBytes([bytes, newline]) }),
+    stream,
     user: true,
   }
 }

@@ -12,6 +12,7 @@ import {
   resourcesMessage,
   transformMessage,
 } from './spec-messages.ts'
+import { chosenCommits } from './run-request.ts'
 import { specOfRequest } from './spec-request.ts'
 
 const stateCodes: Readonly<Record<PipelineState, StateCode>> = {
@@ -38,11 +39,18 @@ export function pipelineHandlers({ pipelines }: Processing): ServiceHandlers<typ
       return { pipelineInfo: infos.map(pipelineInfoMessage) }
     },
 
-    async deletePipeline({ pipeline, deleteJobs, deleteRepo, all }) {
-      const options = { deleteJobs, deleteRepo }
+    async deletePipeline({ pipeline, deleteJobs, deleteRepo, all, cascade }) {
+      const options = { deleteJobs, deleteRepo, cascade }
       if (all) await pipelines.deleteAll(options)
       else await pipelines.delete(requirePipelineName(pipeline?.name), options)
       return {}
+    },
+
+    async createJob(request) {
+      const name = requirePipelineName(request.pipeline?.name)
+      return {
+        id: await pipelines.run(name, chosenCommits(request, await pipelines.inspect(name))),
+      }
     },
 
     async startPipeline({ pipeline }) {

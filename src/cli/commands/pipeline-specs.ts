@@ -43,7 +43,8 @@ async function apply(context: CommandContext, { update, reprocess }: Overrides):
   }
 }
 
-async function readSource({ input, out }: CommandContext, source: string): Promise<string> {
+/** The text of a local file, of what is at a URL, or of standard input (`-`). */
+export async function readSource({ input, out }: CommandContext, source: string): Promise<string> {
   if (source === '-') {
     await out.line('Reading from stdin.')
     return input.text()

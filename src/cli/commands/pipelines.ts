@@ -72,6 +72,9 @@ export async function deletePipeline(context: CommandContext): Promise<void> {
   if (all && name !== undefined) {
     throw new UsageError('cannot use the --all flag with an argument')
   }
+  if (all && flags.isOn('cascade')) {
+    throw new UsageError('--all deletes every pipeline, so --cascade has no meaning with it')
+  }
   if (!all && name === undefined) {
     throw new UsageError('either a pipeline name or the --all flag needs to be provided')
   }
@@ -79,6 +82,7 @@ export async function deletePipeline(context: CommandContext): Promise<void> {
     ...(name === undefined ? { all } : { pipeline: { name } }),
     deleteJobs: flags.isOn('delete-jobs'),
     deleteRepo: flags.isOn('delete-repo'),
+    cascade: flags.isOn('cascade'),
   })
 }
 

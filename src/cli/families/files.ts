@@ -230,8 +230,18 @@ is at PATH.`,
     {
       name: 'lineage',
       arguments: 'REPO COMMIT PATH',
-      about: 'show which datums wrote a file, and from what',
-      flags: [rawFlag],
+      about: 'show which datums wrote a file, from what, and what was made from it',
+      details: `What was made from it is told of jobs that read COMMIT: other commits that hold the same file
+have their own.`,
+      examples: [
+        'pachctl lineage edges@master:/cat.png',
+        'pachctl lineage images@master:/cat.png --downstream',
+      ],
+      flags: [
+        { name: 'upstream', about: 'only which datums wrote it, and from what' },
+        { name: 'downstream', about: 'only what was made from it' },
+        rawFlag,
+      ],
       load: async () => (await import('../commands/lineage.ts')).lineage,
     },
   ],

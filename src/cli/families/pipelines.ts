@@ -4,14 +4,16 @@ import { rawFlag } from './common-flags.ts'
 const pipelines = async () => import('../commands/pipelines.ts')
 const specs = async () => import('../commands/pipeline-specs.ts')
 
+const specFlag: FlagSpec = {
+  name: 'file',
+  short: 'f',
+  value: 'SOURCE',
+  default: '-',
+  about: 'the spec: a local file, an http or https URL, or - for standard input',
+}
+
 const specFlags: readonly FlagSpec[] = [
-  {
-    name: 'file',
-    short: 'f',
-    value: 'SOURCE',
-    default: '-',
-    about: 'the spec: a local file, an http or https URL, or - for standard input',
-  },
+  specFlag,
   { name: 'push-images', short: 'p', about: 'push local images first; comes later' },
   {
     name: 'registry',
@@ -53,6 +55,20 @@ export const pipelineCommands: CommandFamily = {
       load: async () => (await specs()).updatePipeline,
     },
     {
+      name: 'plan',
+      arguments: '',
+      about: 'say what create-pipeline or update-pipeline would run; nothing is stored',
+      details: `For each spec: the jobs that would be made, the commits that they would read, and how many of
+their datums would be processed or skipped. The pipeline is updated if it exists, else made.`,
+      examples: ['pachctl plan -f edges.json', 'pachctl plan -f edges.json --reprocess'],
+      flags: [
+        specFlag,
+        { name: 'reprocess', about: 'as if update-pipeline were given --reprocess' },
+        rawFlag,
+      ],
+      load: async () => (await import('../commands/plan.ts')).plan,
+    },
+    {
       name: 'inspect-pipeline',
       arguments: 'PIPELINE',
       about: 'show a pipeline',
@@ -74,6 +90,10 @@ export const pipelineCommands: CommandFamily = {
         { name: 'all', about: 'delete every pipeline' },
         { name: 'delete-jobs', about: 'delete its jobs, too' },
         { name: 'delete-repo', about: 'delete its output repo, too' },
+        {
+          name: 'cascade',
+          about: 'delete, in the same way, all pipelines that read its output, directly or not',
+        },
       ],
       errorPrefix: 'error from delete-pipeline: ',
       showsStatus: true,
@@ -97,6 +117,25 @@ export const pipelineCommands: CommandFamily = {
       errorPrefix: 'error from StopPipeline: ',
       inTransaction: 'beside',
       load: async () => (await pipelines()).stopPipeline,
+    },
+    {
+      name: 'run-pipeline',
+      arguments: 'PIPELINE [REPO/COMMIT...]',
+      about: 'make a job of a pipeline now, and print its id',
+      details: `The job reads the commits that are named and, of the other inputs, the heads of their branches.
+Datums that have a result are skipped, so over commits whose job failed it tries again what failed.
+To process everything again there is update-pipeline --reprocess.`,
+      examples: ['pachctl run-pipeline edges', 'pachctl run-pipeline edges images@master^'],
+      flags: [
+        {
+          name: 'file',
+          short: 'f',
+          value: 'SOURCE',
+          about: 'the JSON form of CreateJobRequest: a file, a URL, or - for standard input',
+        },
+      ],
+      inTransaction: 'beside',
+      load: async () => (await import('../commands/run-pipeline.ts')).runPipeline,
     },
   ],
 }

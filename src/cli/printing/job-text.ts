@@ -6,6 +6,7 @@ import { inputText, parallelismText, resourceLines, transformText } from './spec
 import { jobStateText } from './states.ts'
 import { plainTable, tableText } from './table.ts'
 import { ageText, betweenText, durationText } from './times.ts'
+import { visible } from './visible.ts'
 
 /** A job as inspect-job shows it, blanks at ends of lines included. */
 export function jobText(
@@ -20,7 +21,7 @@ export function jobText(
     `Started: ${ageText(started, clock)}\n`,
     finished === undefined ? '' : `Duration: ${betweenText(started, finished)}\n`,
     `State: ${jobStateText(info.state, out)}\n`,
-    reason === '' ? '' : `Reason: ${reason}\n`,
+    reason === '' ? '' : `Reason: ${visible(reason)}\n`,
     `Processed: ${info.dataProcessed}\n`,
     dataFailed === 0n ? '' : `Failed: ${dataFailed}\n`,
     `Skipped: ${info.dataSkipped}\nTotal: ${info.dataTotal}\n`,
@@ -49,5 +50,12 @@ function workersText(workers: readonly WorkerStatus[], clock: Clock): string {
     ageText(started, clock),
     String(queueSize),
   ])
-  return tableText([['WORKER', 'JOB', 'DATUM', 'STARTED', 'QUEUE'], ...rows], plainTable)
+  const retries = workers
+    .filter(({ lastReason }) => lastReason !== '')
+    .map(
+      ({ workerId, attempt, lastReason }) =>
+        `${workerId}, try ${attempt}: ${visible(lastReason)}\n`,
+    )
+  const table = tableText([['WORKER', 'JOB', 'DATUM', 'STARTED', 'QUEUE'], ...rows], plainTable)
+  return `${table}${retries.join('')}`
 }

@@ -10,6 +10,7 @@ const tailBytesMax = 512 * 1024
 const budgetWindowMs = 10_000
 
 const newlineByte = 0x0a
+const replacementCharacter = '\ufffd'
 const lossyDecoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /**
@@ -199,7 +200,13 @@ export class OutputLines {
   #emit(reading: Reading, text: Buffer): void {
     reading.budget.take(text.length + lineOverheadBytes)
     const line = lossyDecoder.decode(text)
-    reading.onLine({ at: this.#clock.now(), stream: this.#stream, text: line })
+    const isWhole = !line.includes(replacementCharacter) || Buffer.from(line).equals(text)
+    reading.onLine({
+      at: this.#clock.now(),
+      stream: this.#stream,
+      text: line,
+      ...(!isWhole && { bytes: Uint8Array.from(text) }),
+    })
   }
 
   #joined(): Buffer {

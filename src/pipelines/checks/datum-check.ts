@@ -161,6 +161,8 @@ async function visitResult(
   const { run, database } = ports
   run.throwIfCancelled()
   const { datum, job, output_bytes: sizeBytes, output_files: fileCount } = row
+  // It has been collected.
+  if (row.output_root === '') return
   const owner: ChunkOwner = { subject: { datum, job }, name: `the result of datum ${datum}` }
   const totals = await visitor.tree(row.output_root as TreeRoot, owner, fileCount)
   if (totals === undefined) return

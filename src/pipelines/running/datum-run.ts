@@ -1,6 +1,4 @@
 import { CancelledError, DomainError } from '../../base/errors.ts'
-import type { TreeEntry } from '../../storage/file-trees.ts'
-import { equalBytes } from '../../base/bytes.ts'
 import { encodeLog } from '../datum-logs.ts'
 import type { WorkerActivity } from '../active-workers.ts'
 import type { DatumRecord } from '../datum-sets.ts'
@@ -8,9 +6,12 @@ import type { DatumFailure, DatumResult } from '../datum-results.ts'
 import type { DatumMember } from '../datums.ts'
 import type { DatumOutcome, WorkMember } from '../datum-worker.ts'
 import { atomsOf } from '../inputs.ts'
+import { memberEntry } from '../member-entries.ts'
 import { addStats, noStats, type ProcessStats } from '../job-records.ts'
+import { Interruption } from './interruption.ts'
 import type { JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
+import type { RunLog } from '../running-logs.ts'
 import type { Turns } from './turns.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
@@ -39,7 +40,7 @@ export interface JobWorker extends JobWorkers {
 
 /**
  * Processes one datum to its end: user code that fails is tried again as in 1.5, our own failures
- * with growing pauses.
+ * with growing pauses. Whoever records the end closes the log of the run; an error closes it.
  *
  * @throws {CancelledError} when `signal` aborts.
  */
@@ -51,6 +52,7 @@ export async function runDatum(
   signal: AbortSignal,
 ): Promise<DatumEnd> {
   const { job } = plan
+  using attempts = new Attempts(signal)
   const activity: WorkerActivity = {
     id: worker.id,
     job: job.id,
@@ -58,18 +60,27 @@ export async function runDatum(
     startedAt: ports.clock.now(),
     stats: worker.stats,
     queueSize: 1,
+    attempt: 1,
+    lastReason: '',
+    restart: () => attempts.end('it was restarted by a user'),
   }
   using _ = ports.active.begin(activity)
-  const common = { datum: datum.key, members: datum.members, job: job.id }
-  const log = ports.logs.open(job.id, datum.key)
+  const common = { datum: datum.key, members: datum.members, job: job.id, worker: worker.id }
+  const log = ports.logs.open(job, datum, worker.id)
   let userFailures = 0
   let internalFailures = 0
   try {
     for (;;) {
-      const attempt = await attemptDatum(ports, plan, { worker, activity }, datum, signal)
+      const parts = { worker, activity, log, interruption: attempts.next() }
+      const attempt = await attemptDatum(ports, plan, parts, datum, signal)
       const stats = 'stats' in attempt ? attempt.stats : noStats
       worker.stats = addStats(worker.stats, stats)
-      const end = { ...common, stats, finishedAt: ports.clock.now(), log: encodeLog(log.lines()) }
+      const end = {
+        ...common,
+        stats,
+        finishedAt: ports.clock.now(),
+        log: encodeLog(log.log.lines()),
+      }
       if (attempt.kind === 'success') {
         return { kind: 'result', result: { ...end, output: attempt.output } }
       }
@@ -81,11 +92,50 @@ export async function runDatum(
       if (spent || hopeless) {
         return { kind: 'failure', failure: { ...end, reason: attempt.reason }, hopeless }
       }
+      log.note(`(try ${activity.attempt} failed: ${attempt.reason})`, ports.clock.now())
+      activity.attempt += 1
+      activity.lastReason = attempt.reason
       const jitter = 0.5 + ports.random.fraction()
-      await ports.clock.sleep(ports.retryPauseMs * jitter * 2 ** internalFailures, signal)
+      const pauseMs = ports.retryPauseMs * jitter * 2 ** internalFailures
+      await pause(ports, pauseMs, attempts.next())
+      activity.queueSize = 1
     }
-  } finally {
+  } catch (error) {
     ports.logs.close(job.id, datum.key)
+    throw error
+  }
+}
+
+/** What may be interrupted of a datum's run, one after the other: tries, and the pauses between. */
+class Attempts implements Disposable {
+  readonly #signal: AbortSignal
+  #current: Interruption | undefined
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+  }
+
+  next(): Interruption {
+    this.#current?.[Symbol.dispose]()
+    this.#current = new Interruption(this.#signal)
+    return this.#current
+  }
+
+  end(reason: string): void {
+    this.#current?.end(reason)
+  }
+
+  [Symbol.dispose](): void {
+    this.#current?.[Symbol.dispose]()
+  }
+}
+
+/** @throws {CancelledError} when the run is over; a restart only ends the pause. */
+async function pause(ports: RunPorts, ms: number, interruption: Interruption): Promise<void> {
+  try {
+    await ports.clock.sleep(ms, interruption.signal)
+  } catch (error) {
+    if (interruption.reason === undefined) throw error
   }
 }
 
@@ -94,26 +144,37 @@ type Attempt = DatumOutcome | { readonly kind: 'internal' | 'hopeless'; readonly
 async function attemptDatum(
   ports: RunPorts,
   plan: JobPlan,
-  { worker, activity }: { readonly worker: JobWorker; readonly activity: WorkerActivity },
+  {
+    worker,
+    activity,
+    log,
+    interruption,
+  }: {
+    readonly worker: JobWorker
+    readonly activity: WorkerActivity
+    readonly log: RunLog
+    readonly interruption: Interruption
+  },
   datum: DatumRecord,
   signal: AbortSignal,
 ): Promise<Attempt> {
-  const log = ports.logs.of(plan.job.id).get(datum.key)
   try {
     await using lease = await worker.pool.lease(plan.spec.transform, signal)
     return await lease.process({
       members: await membersOf(ports, plan, datum.members),
       environment: environmentOf(plan, datum),
-      onLine: (line) => log?.add(line),
-      onLeftOut: (lineCount) => log?.leaveOut(lineCount),
+      onLine: (line) => log.add(line),
+      onLeftOut: (lineCount) => log.leaveOut(lineCount),
       turn: async () => {
         const turn = await worker.turns.take()
         activity.queueSize = 0
         return turn
       },
-      signal,
+      signal: interruption.signal,
     })
   } catch (error) {
+    const { reason } = interruption
+    if (reason !== undefined) return { kind: 'failure', reason, stats: noStats }
     if (signal.aborted || error instanceof CancelledError) {
       throw new CancelledError('the job was interrupted', { cause: error })
     }
@@ -134,19 +195,10 @@ async function membersOf(
 ): Promise<readonly WorkMember[]> {
   const work: WorkMember[] = []
   for (const member of members) {
-    work.push({ input: member.input, path: member.path, entry: await entryOf(ports, plan, member) })
+    const entry = await memberEntry(ports.trees, plan.spec.input, plan.inputTrees, member)
+    work.push({ input: member.input, path: member.path, entry })
   }
   return work
-}
-
-/** Branches of a union may share a name and read different repos: the hash tells them apart. */
-async function entryOf(ports: RunPorts, plan: JobPlan, member: DatumMember): Promise<TreeEntry> {
-  for (const atom of atomsOf(plan.spec.input)) {
-    const tree = atom.name === member.input ? plan.inputTrees.get(atom.repo) : undefined
-    const entry = tree === undefined ? undefined : await ports.trees.get(tree, member.path)
-    if (entry !== undefined && equalBytes(ports.trees.entryHash(entry), member.hash)) return entry
-  }
-  throw new Error(`invariant broken: no input has ${member.input}:${member.path}`)
 }
 
 function environmentOf(plan: JobPlan, datum: DatumRecord): Readonly<Record<string, string>> {

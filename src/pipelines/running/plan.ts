@@ -5,20 +5,13 @@ import type { ReadTransaction } from '../../database/database.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { Lease } from '../../storage/leases.ts'
 import type { MapDifference, MapEdit, MapRoot } from '../../storage/prolly-map.ts'
-import { findCommit } from '../../versioning/commit-records.ts'
+import { findBase, treesOf, type BaseJob } from '../base-jobs.ts'
 import { encodeDatum } from '../datum-sets.ts'
 import { datumKey, type Datum } from '../datums.ts'
 import { datumSource } from '../discovery.ts'
 import type { DatumSource } from '../discovery/datum-source.ts'
-import { shapeOf } from '../inputs.ts'
-import {
-  findJob,
-  getJob,
-  jobTopic,
-  selectJobs,
-  type JobInput,
-  type JobRecord,
-} from '../job-records.ts'
+import { getJob, jobTopic, type JobRecord } from '../job-records.ts'
+import type { InputTreesOfJob } from '../member-entries.ts'
 import type { Output } from '../outputs.ts'
 import { specOfVersion } from '../pipeline-records.ts'
 import type { PipelineSpec } from '../specs.ts'
@@ -38,8 +31,6 @@ export interface JobPlan {
   readonly base: { readonly datumSet: MapRoot; readonly output: Output } | undefined
   readonly inputTrees: InputTreesOfJob
 }
-
-export type InputTreesOfJob = ReadonlyMap<string, DirectoryEntry>
 
 /**
  * Finds the job's datums and writes them down, so that a restart goes on from there. Cost: the
@@ -68,7 +59,7 @@ export async function planJob(ports: RunPorts, id: JobId, lease: Lease): Promise
 }
 
 interface FoundPlan extends Pick<JobPlan, 'job' | 'spec' | 'inputTrees'> {
-  readonly base: Base | undefined
+  readonly base: BaseJob | undefined
 }
 
 async function findPlan(tx: ReadTransaction, id: JobId): Promise<FoundPlan> {
@@ -107,63 +98,6 @@ function treeOf(trees: InputTreesOfJob, repo: string): DirectoryEntry {
   const tree = trees.get(repo)
   if (tree === undefined) throw new Error(`invariant broken: job reads no commit of ${repo}`)
   return tree
-}
-
-/** The trees of input commits, by repo; undefined when one of them is gone. */
-async function treesOf(
-  tx: ReadTransaction,
-  inputs: readonly JobInput[],
-): Promise<InputTreesOfJob | undefined> {
-  const trees = new Map<string, DirectoryEntry>()
-  for (const { repo, commit } of inputs) {
-    const info = await findCommit(tx, repo, commit)
-    if (info?.state.kind !== 'finished') return undefined
-    trees.set(repo, { kind: 'directory', ...info.state.tree })
-  }
-  return trees
-}
-
-interface Base {
-  readonly job: JobId
-  readonly inputTrees: InputTreesOfJob
-  readonly datumSet: MapRoot
-  readonly output: Output
-}
-
-/**
- * The job to start from: the one named when this job was planned before, else the latest good one
- * of the same salt whose input has the same shape. All that it names must still be there.
- */
-async function findBase(
-  tx: ReadTransaction,
-  job: JobRecord,
-  spec: PipelineSpec,
-): Promise<Base | undefined> {
-  const candidates =
-    job.datumSet === undefined
-      ? await selectJobs(
-          tx,
-          `WHERE pipeline_id = ? AND salt = ? AND state = 'success' AND sequence < ?
-            ORDER BY sequence DESC LIMIT 1`,
-          job.pipelineId,
-          job.salt,
-          job.sequence,
-        )
-      : [job.baseJob === undefined ? undefined : await findJob(tx, job.baseJob)]
-  const [candidate] = candidates
-  if (candidate?.datumSet === undefined || candidate.contributions === undefined) return undefined
-  const specThen = await specOfVersion(tx, candidate.pipelineId, candidate.pipelineVersion)
-  if (specThen === undefined || shapeOf(specThen.input) !== shapeOf(spec.input)) return undefined
-  const inputTrees = await treesOf(tx, candidate.inputs)
-  const commit = await findCommit(tx, candidate.outputRepo, candidate.outputCommit)
-  if (inputTrees === undefined || commit?.state.kind !== 'finished') return undefined
-  const tree: DirectoryEntry = { kind: 'directory', ...commit.state.tree }
-  return {
-    job: candidate.id,
-    inputTrees,
-    datumSet: candidate.datumSet,
-    output: { tree, contributions: candidate.contributions },
-  }
 }
 
 function removalOf(datum: Datum): MapEdit {

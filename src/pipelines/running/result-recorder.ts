@@ -153,6 +153,7 @@ export class ResultRecorder implements Disposable {
   }
 
   #release(datum: DatumKey): void {
+    this.#ports.logs.close(this.#job.id, datum)
     this.#leases.get(datum)?.[Symbol.dispose]()
     this.#leases.delete(datum)
   }

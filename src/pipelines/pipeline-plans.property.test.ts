@@ -1,0 +1,100 @@
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  atom,
+  atomNamed,
+  openTestProcessing,
+  transform,
+  type TestProcessing,
+} from '../testing/test-processing.ts'
+import type { PlannedJob, PlanOutline } from './pipeline-plans.ts'
+import type { RequestedInput, RequestedSpec } from './requested-specs.ts'
+
+const { signal } = new AbortController()
+
+const change = fc.dictionary(
+  fc.constantFrom('a', 'b', 'd/x', 'd/y'),
+  fc.option(fc.constantFrom('1', '22', '333')),
+  { minKeys: 1, maxKeys: 3 },
+)
+const changes = fc.array(change, { minLength: 1, maxLength: 3 })
+
+const both = atomNamed('in', '/*', { name: 'both' })
+const inputs = fc.constantFrom<RequestedInput>(
+  atom('in', '/'),
+  atom('in', '/*'),
+  { union: [both, both] },
+  { cross: [atom('in', '/*'), atomNamed('in', '/*', { name: 'again' })] },
+)
+
+async function planOf(
+  world: TestProcessing,
+  spec: RequestedSpec,
+  reprocess: boolean,
+): Promise<{ readonly outline: PlanOutline | undefined; readonly jobs: readonly PlannedJob[] }> {
+  const steps = await Array.fromAsync(world.processing.plans.plan(spec, { reprocess }, signal))
+  const outline = steps.find((step) => step.kind === 'outline')?.outline
+  return { outline, jobs: steps.flatMap((step) => (step.kind === 'job' ? [step.job] : [])) }
+}
+
+/** What jobs of the pipeline, but for the first `count`, came to. */
+async function ranAfter(world: TestProcessing, count: number) {
+  const jobs = (await world.processing.jobs.list('p')).toReversed().slice(count)
+  const ended = []
+  for (const { id } of jobs) ended.push(await world.processing.jobs.waitForEnd(id, signal))
+  return ended.map((job) => ({
+    commits: job.inputs.map(({ commit }) => commit),
+    datumCount: job.counts.total,
+    processedCount: job.counts.processed,
+  }))
+}
+
+function planned(jobs: readonly PlannedJob[]) {
+  return jobs.map(({ inputs: reads, datumCount, processedCount }) => ({
+    commits: reads.map(({ commit }) => commit),
+    datumCount,
+    processedCount,
+  }))
+}
+
+test('what a plan says is what then runs, and the plan itself leaves nothing behind', async () => {
+  await fc.assert(
+    fc.asyncProperty(inputs, changes, changes, fc.boolean(), async (input, first, then, again) => {
+      await using world = await openTestProcessing()
+      await world.versioning.repos.create({ name: 'in' })
+      world.code('p', () => ({}))
+      const spec = { name: 'p', input, transform: transform('p') }
+      for (const files of first) await world.commit('in', { k: 'x', ...files })
+
+      const made = await planOf(world, spec, false)
+      expect(made.outline).toMatchObject({ version: 1, isUpdate: false, jobCount: first.length })
+      expect(await world.processing.pipelines.list()).toEqual([])
+      expect(await world.versioning.repos.list()).toHaveLength(1)
+      await world.processing.pipelines.create(spec)
+      expect(await ranAfter(world, 0)).toEqual(planned(made.jobs))
+
+      await world.processing.pipelines.stop('p')
+      for (const files of then) await world.commit('in', files)
+      const updated = await planOf(world, spec, again)
+      expect(updated.outline).toMatchObject({ version: 2, isUpdate: true })
+      const { state, version } = await world.processing.pipelines.inspect('p')
+      expect({ state, version }).toEqual({ state: 'paused', version: 1 })
+      await world.processing.pipelines.update(spec, { reprocess: again })
+      expect(await ranAfter(world, first.length)).toEqual(planned(updated.jobs))
+    }),
+    { numRuns: 6 },
+  )
+})
+
+test('a plan counts the bytes that user code would be given', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await world.commit('in', { a: '1', 'd/x': '22', 'd/y': '333' })
+  world.code('p', () => ({}))
+  const spec = { name: 'p', input: atom('in', '/*'), transform: transform('p') }
+  const { jobs } = await planOf(world, spec, false)
+  expect(jobs).toMatchObject([{ datumCount: 2, processedCount: 2, processedBytes: 6 }])
+  await world.pipeline('p', atom('in', '/*'))
+  const { outline } = await planOf(world, { ...spec, name: 'q', input: atom('p', '/') }, false)
+  expect(outline).toMatchObject({ pipeline: 'q', jobCount: 0, emptyBranches: ['p/master'] })
+})

@@ -1,0 +1,110 @@
+import type { Glob, GlobComponent } from '../base/globs.ts'
+import type { RepoName } from '../base/names.ts'
+import { pathNames, type FilePath } from '../base/paths.ts'
+import type { DirectoryEntry, FileTrees, PathEntry } from '../storage/file-trees.ts'
+import type { Datum, DatumMember } from './datums.ts'
+import { datumSource } from './discovery.ts'
+import { atomsOf, type AtomInput, type Input } from './inputs.ts'
+import type { InputTreesOfJob } from './member-entries.ts'
+
+/** What a job reads. */
+export interface ReadInputs {
+  readonly input: Input
+  readonly trees: InputTreesOfJob
+}
+
+/**
+ * The datums of a job, at their places, when each atom matches nothing but what `members` has of
+ * it: the datum that is made of them, and few others. Cost: a look along each path.
+ */
+export function datumsAmong(
+  trees: FileTrees,
+  inputs: ReadInputs,
+  members: readonly DatumMember[],
+): AsyncIterable<Datum> {
+  return restrictedDatums(trees, inputs, async function* only(atoms, root, glob) {
+    const names = new Set(atoms.map(({ name }) => name))
+    const paths = members.filter(({ input }) => names.has(input)).map(({ path }) => path)
+    for (const path of new Set(paths)) {
+      const entry = glob.matches(path) ? await trees.get(root, path) : undefined
+      if (entry !== undefined) yield { path, entry }
+    }
+  })
+}
+
+/**
+ * The datums of a job, at their places, in which `atom` may match `path`, something below it, or
+ * a directory that it is in. A few others may come. Cost: these datums.
+ */
+export function datumsAround(
+  trees: FileTrees,
+  inputs: ReadInputs,
+  { atom, path }: { readonly atom: AtomInput; readonly path: FilePath },
+): AsyncIterable<Datum> {
+  const needed = new Set(neededBeside(inputs.input, atom))
+  return restrictedDatums(trees, inputs, async function* around(atoms, root, glob) {
+    if (!atoms.some((one) => needed.has(one))) return
+    // One of them may need all matches beside the file.
+    const isAlone = atoms.every((one) => one === atom)
+    const narrow = isAlone ? globAround(glob, path) : glob
+    if (narrow !== undefined) yield* trees.glob(root, narrow)
+  })
+}
+
+type MatchesOf = (
+  /** Those that read this tree through this glob. */
+  atoms: readonly AtomInput[],
+  root: DirectoryEntry,
+  glob: Glob,
+) => AsyncIterable<PathEntry>
+
+function restrictedDatums(
+  trees: FileTrees,
+  { input, trees: inputTrees }: ReadInputs,
+  matchesOf: MatchesOf,
+): AsyncIterable<Datum> {
+  const repos = new Map([...inputTrees].map(([repo, root]) => [root, repo]))
+  const atoms = atomsOf(input)
+  const restricted = {
+    glob: (root: DirectoryEntry, glob: Glob) =>
+      matchesOf(
+        atoms.filter((atom) => atom.repo === repos.get(root) && atom.glob === glob.text),
+        root,
+        glob,
+      ),
+    globDiff: (before: DirectoryEntry | undefined, after: DirectoryEntry, glob: Glob) =>
+      trees.globDiff(before, after, glob),
+    entryHash: trees.entryHash.bind(trees),
+  }
+  const changeOf = (repo: RepoName) => {
+    const after = inputTrees.get(repo)
+    if (after === undefined) throw new Error(`invariant broken: job reads no commit of ${repo}`)
+    return { before: undefined, after }
+  }
+  return datumSource(restricted, input, changeOf).after()
+}
+
+/** `atom`, and the atoms that are with it in a datum: not those of other branches of a union. */
+function neededBeside(input: Input, atom: AtomInput): readonly AtomInput[] {
+  if (input.kind === 'atom') return [input]
+  const isParted = input.kind === 'union' && atomsOf(input).includes(atom)
+  const members = isParted
+    ? input.members.filter((branch) => atomsOf(branch).includes(atom))
+    : input.members
+  return members.flatMap((member) => neededBeside(member, atom))
+}
+
+/**
+ * `glob` for what it matches at, above or below `path` only; undefined when that is nothing. A glob
+ * matches paths of as many names as it has components.
+ */
+export function globAround(glob: Glob, path: FilePath): Glob | undefined {
+  const names = pathNames(path).slice(0, glob.components.length)
+  if (!names.every((name, index) => glob.components[index]?.matches(name))) return undefined
+  const components = [...names.map(literal), ...glob.components.slice(names.length)]
+  return { ...glob, components }
+}
+
+function literal(name: string): GlobComponent {
+  return { literal: name, prefix: name, matches: (other) => other === name }
+}
