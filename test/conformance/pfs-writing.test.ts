@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Code } from '../../src/base/grpc-wire.ts'
-import { Delimiter } from '../../src/gen/pfs_pb.ts'
 import { failed, freshRepo, refused } from '../harness/expectations.ts'
 import { commitFiles, commitOf, fileOf, getPieces, getText, putFile } from '../harness/files.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
@@ -135,12 +134,10 @@ describe('put-file', () => {
     }
   })
 
-  test('URLs and splitting are refused in words, as not implemented', async () => {
+  test('URLs are refused in words, as not implemented', async () => {
     const { repo, id } = await openCommit()
     const fromUrl = putFile(pachd, fileOf(repo, id, 'a'), '', { url: 'https://example.com/a' })
     await expect(fromUrl).rejects.toEqual(failed(Code.unimplemented, 'unimplemented', 'fetch URLs'))
-    const split = putFile(pachd, fileOf(repo, id, 'a'), '1\n2\n', { delimiter: Delimiter.LINE })
-    await expect(split).rejects.toEqual(failed(Code.unimplemented, 'unimplemented', 'split'))
     expect(await pathsIn(repo)).toEqual([])
   })
 
