@@ -20,6 +20,8 @@ export interface PutFileOptions {
   readonly delimiter?: Delimiter
   readonly targetFileDatums?: bigint
   readonly targetFileBytes?: bigint
+  readonly headerRecords?: bigint
+  readonly footerRecords?: bigint
 }
 
 /** `commit` is an id or a branch. */

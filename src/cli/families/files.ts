@@ -27,7 +27,7 @@ Files are appended to, unless --overwrite says otherwise.
 With --split, a source becomes a directory of files that each hold one or more of its lines, JSON
 values, CSV records or rows of a dump by pg_dump: as many as --target-file-datums or
 --target-file-bytes ask for, or one. They are numbered on from those that are there, or replace them
-with --overwrite. An SQL dump gives each file its own header and footer.`,
+with --overwrite. The header and the footer of an SQL dump stand in each of its files.`,
       examples: [
         'echo hello | pachctl put-file data master /greeting -c',
         "pachctl put-file data master -c -m 'third quarter' -f report.csv",
@@ -84,7 +84,7 @@ with --overwrite. An SQL dump gives each file its own header and footer.`,
           value: 'COUNT',
           isCount: true,
           default: '0',
-          about: 'with --split: so many records at the start begin every file',
+          about: 'with --split line, json or csv: so many records at the start begin every file',
         },
         {
           name: 'footer-records',

@@ -10,13 +10,18 @@ import { LineFinder } from './line-finder.ts'
 
 const quote = 0x22
 const carriageReturn = 0x0d
-/**
- * Comma, semicolon, tab, bar: what comes between fields. Which of them it is makes no difference to
- * where a well-formed record ends.
- */
-const separators: ReadonlySet<number> = new Set([0x2c, 0x3b, 0x09, 0x7c])
+const [comma, semicolon, tab, bar] = [0x2c, 0x3b, 0x09, 0x7c]
 /** The last byte of a byte order mark, which may come before the first field, and where it is. */
 const markEnd = { byte: 0xbf, offset: 2 } as const
+
+/** As numbers, since it is asked for each byte. */
+const State = {
+  plain: 0,
+  quoted: 1,
+  /** Right behind a quote that may close a field. */
+  closed: 2,
+} as const
+type State = (typeof State)[keyof typeof State]
 
 const advice =
   'if no field has a line break, split by line instead; else quote fields as RFC 4180 says'
@@ -25,7 +30,7 @@ const advice =
 export class CsvFinder implements RecordFinder {
   readonly #path: string
   readonly #lines = new LineFinder()
-  #state: 'plain' | 'quoted' | 'closed' = 'plain'
+  #state: State = State.plain
   /** The byte before the next one. */
   #previous = lineFeed
   /** Lines that ended in slices before this one. */
@@ -39,12 +44,12 @@ export class CsvFinder implements RecordFinder {
   }
 
   get isWithin(): boolean {
-    return this.#previous !== lineFeed || this.#state !== 'plain'
+    return this.#previous !== lineFeed || this.#state !== State.plain
   }
 
   advance(slice: Slice, at: number, target: RecordTarget): number {
     const { bytes } = slice
-    const isSimple = this.#state === 'plain' && bytes.indexOf(quote, at) < 0
+    const isSimple = this.#state === State.plain && bytes.indexOf(quote, at) < 0
     const end = isSimple
       ? this.#lines.advance(slice, at, target)
       : this.#advanceQuoted(slice, at, target)
@@ -54,7 +59,7 @@ export class CsvFinder implements RecordFinder {
   }
 
   finish(): void {
-    if (this.#state !== 'quoted') return
+    if (this.#state !== State.quoted) return
     const { byte, line } = this.#opened
     throw new MalformedInputError({
       path: this.#path,
@@ -67,45 +72,38 @@ export class CsvFinder implements RecordFinder {
   #advanceQuoted(slice: Slice, at: number, target: RecordTarget): number {
     const { bytes } = slice
     const { recordsLeft, bytesLeft } = target
+    let state = this.#state
+    let previous = this.#previous
     let ended = 0
+    let end = 0
     let openedAt = -1
-    for (let index = at; index < bytes.length; index += 1) {
+    for (let index = at; index < bytes.length && end === 0; index += 1) {
       const byte = bytes[index] ?? 0
-      if (this.#state === 'quoted') {
-        if (byte === quote) this.#state = 'closed'
-        continue
-      }
-      if (byte === quote) {
-        if (this.#state === 'plain') {
-          if (!this.#isFieldStart(slice.start + index)) throw this.#bareQuote(slice, index)
+      if (state === State.quoted) {
+        if (byte === quote) state = State.closed
+      } else if (byte === quote) {
+        if (state === State.plain) {
+          if (!isFieldStart(previous, slice.start + index)) throw this.#bareQuote(slice, index)
           openedAt = index
         }
         // A quote right behind one that closed: the two stand for one.
-        this.#state = 'quoted'
-        continue
+        state = State.quoted
+      } else {
+        if (state === State.closed && !endsField(byte)) throw this.#textBehindQuote(slice, index)
+        state = State.plain
+        previous = byte
+        if (byte === lineFeed) {
+          ended += 1
+          if (ended >= recordsLeft || index + 1 - at >= bytesLeft) end = index + 1
+        }
       }
-      if (this.#state === 'closed') {
-        if (!endsField(byte)) throw this.#textBehindQuote(slice, index)
-        this.#state = 'plain'
-      }
-      this.#previous = byte
-      if (byte !== lineFeed) continue
-      ended += 1
-      const end = index + 1
-      if (ended < recordsLeft && end - at < bytesLeft) continue
-      target.add(bytes.subarray(at, end), ended)
-      target.close()
-      return end
     }
-    if (this.#state === 'quoted' && openedAt >= 0) this.#opened = this.#place(slice, openedAt)
-    target.add(bytes.subarray(at), ended)
-    return bytes.length
-  }
-
-  #isFieldStart(offset: number): boolean {
-    const previous = this.#previous
-    if (previous === lineFeed || separators.has(previous)) return true
-    return previous === markEnd.byte && offset === markEnd.offset + 1
+    this.#state = state
+    this.#previous = previous
+    if (state === State.quoted && openedAt >= 0) this.#opened = this.#place(slice, openedAt)
+    target.add(end === 0 ? bytes.subarray(at) : bytes.subarray(at, end), ended)
+    if (end > 0) target.close()
+    return end === 0 ? bytes.length : end
   }
 
   #bareQuote(slice: Slice, index: number): MalformedInputError {
@@ -127,6 +125,16 @@ export class CsvFinder implements RecordFinder {
   }
 }
 
+/** Which of them comes between fields makes no difference to where a well-formed record ends. */
+function isSeparator(byte: number): boolean {
+  return byte === comma || byte === semicolon || byte === tab || byte === bar
+}
+
+function isFieldStart(previous: number, offset: number): boolean {
+  if (previous === lineFeed || isSeparator(previous)) return true
+  return previous === markEnd.byte && offset === markEnd.offset + 1
+}
+
 function endsField(byte: number): boolean {
-  return byte === lineFeed || byte === carriageReturn || separators.has(byte)
+  return byte === lineFeed || byte === carriageReturn || isSeparator(byte)
 }

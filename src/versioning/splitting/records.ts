@@ -52,7 +52,8 @@ export const lineFeed = 0x0a
 
 /** How many lines end within bytes. */
 export function countLines(bytes: Uint8Array, from: number, to: number): number {
+  const within = bytes.subarray(from, to)
   let count = 0
-  for (let index = from; index < to; index += 1) if (bytes[index] === lineFeed) count += 1
+  for (let at = within.indexOf(lineFeed); at >= 0; at = within.indexOf(lineFeed, at + 1)) count += 1
   return count
 }
