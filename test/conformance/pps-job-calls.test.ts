@@ -211,9 +211,11 @@ describe('what would run, and why it did', () => {
   })
 })
 
-describe('logs', () => {
-  const texts = (messages: readonly LogMessage[]) => messages.map(({ message }) => message)
+function texts(messages: readonly LogMessage[]): readonly string[] {
+  return messages.map(({ message }) => message)
+}
 
+describe('logs', () => {
   test('what is not UTF-8 comes back byte by byte, and lines of any kind do no harm', async () => {
     const repo = await freshRepo(pachd)
     const code = String.raw`printf 'plain\n\377\000\376\nun\r\033[31mterminated' >&2`
