@@ -23,6 +23,7 @@ import { smallCalls } from './cases/small-calls.ts'
 import { smallFiles } from './cases/small-files.ts'
 import { trivialDatums } from './cases/trivial-datums.ts'
 import { versionCommand } from './cases/version-command.ts'
+import { why } from './cases/why.ts'
 import { wideDirectory } from './cases/wide-directory.ts'
 import { currentLoad, describeMachine, waitForQuiet } from './machine.ts'
 import { Pachd } from './pachd.ts'
@@ -37,6 +38,7 @@ const benchmarks: readonly Benchmark[] = [
   finishCommit,
   trivialDatums,
   changedDatum,
+  why,
   putToOutput,
   versionCommand,
   smallCalls,

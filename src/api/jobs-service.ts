@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
 import { type FileOriginSchema, Jobs } from '../gen/pachyderm_pb.ts'
 import type { DatumInfoSchema } from '../gen/pps_pb.ts'
+import { requirePipelineName } from '../pipelines/pipelines.ts'
 import type { Processing } from '../pipelines/processing.ts'
 import { service, type Route } from './grpc/service.ts'
 import {
@@ -11,6 +12,7 @@ import {
 } from './jobs/explain-messages.ts'
 import { derivationBatches, originMessage } from './jobs/lineage-messages.ts'
 import { planStepMessage } from './jobs/plan-messages.ts'
+import { jobStatsMessage, pipelineStatsMessage } from './jobs/stats-messages.ts'
 import { requireFile, requireText } from './pfs/names.ts'
 import { requireJob } from './pps/job-handlers.ts'
 import { datumInfoMessage } from './pps/job-messages.ts'
@@ -23,7 +25,7 @@ const originCountMax = 10_000
 
 /** pachyderm.Jobs: datums of any number, what would run and why it did, and where files come from. */
 export function jobsRoutes(processing: Processing): readonly Route[] {
-  const { jobs, plans, explanations, lineage } = processing
+  const { jobs, plans, explanations, lineage, statistics } = processing
   return service(Jobs, {
     async *listDatums({ job: name }) {
       const job = await jobs.inspect(requireJob(name))
@@ -73,6 +75,14 @@ export function jobsRoutes(processing: Processing): readonly Route[] {
         origins.push(originMessage(origin))
       }
       return { origins }
+    },
+
+    async inspectStats({ job, pipeline }) {
+      if ((job === undefined) === (pipeline === undefined)) {
+        throw new InvalidArgumentError('either a job or a pipeline is needed')
+      }
+      if (job !== undefined) return jobStatsMessage(await statistics.ofJob(requireJob(job)))
+      return pipelineStatsMessage(await statistics.ofPipeline(requirePipelineName(pipeline?.name)))
     },
 
     async *derivations({ file }) {

@@ -88,6 +88,7 @@ const families: readonly FamilyEntry[] = [
       'inspect-datum',
       'restart-datum',
       'explain',
+      'stats',
       'get-logs',
     ],
     load: async () => (await import('./families/jobs.ts')).jobCommands,

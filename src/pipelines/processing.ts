@@ -8,6 +8,7 @@ import { Pipelines } from './pipelines.ts'
 import type { RunPorts } from './run-ports.ts'
 import { RunningLogs } from './running-logs.ts'
 import { Scheduler } from './scheduler.ts'
+import { Statistics } from './statistics.ts'
 import type { Triggers } from './triggers.ts'
 
 /** Data that processes itself: pipelines, the jobs that new commits start, and what ran where. */
@@ -20,6 +21,7 @@ export interface Processing {
   readonly plans: PipelinePlans
   readonly explanations: Explanations
   readonly lineage: FileLineage
+  readonly statistics: Statistics
   /** Runs nothing until it is started. The caller disposes of it. */
   readonly scheduler: Scheduler
 }
@@ -41,6 +43,7 @@ export function createProcessing(
     plans: new PipelinePlans({ ...ports, pipelines }),
     explanations: new Explanations(ports),
     lineage: new FileLineage(ports),
+    statistics: new Statistics(ports),
     scheduler: new Scheduler({ ...ports, logs: running, active, onHeadReady }),
   }
 }

@@ -211,9 +211,51 @@ describe('what would run, and why it did', () => {
   })
 })
 
-describe('logs', () => {
-  const texts = (messages: readonly LogMessage[]) => messages.map(({ message }) => message)
+test('InspectStats tells what datums and jobs took, and how it is spread', async () => {
+  const repo = await freshRepo(pachd)
+  const code = 'test ! -e $PFS/in/bad; cp -r $PFS/in/. $PFS/out/'
+  const name = await freshPipeline(pachd, code, atomOf(repo, '/*', 'in'))
+  const sizes = { a: 'x', b: 'x'.repeat(10), c: 'x'.repeat(100) }
+  await flush(pachd, repo, await commitFiles(pachd, master(repo), sizes))
+  await commitFiles(pachd, master(repo), { bad: 'x' })
+  const { job } = await lastJobOf(pachd, name)
+  await ended(pachd, job?.id)
+  const [, first] = await jobsOf(pachd, name)
+  const ofJob = await pachd.jobs.inspectStats({ job: { id: first?.job?.id ?? '' } })
+  expect(ofJob).toMatchObject({ datumsProcessed: 3n, datumsFailed: 0n, jobCounts: {} })
+  expect(ofJob.datums?.downloadBytes).toMatchObject({
+    count: 3n,
+    mean: 37,
+    min: 1,
+    fifthPercentile: 1,
+    median: 10,
+    ninetyFifthPercentile: 100,
+    max: 100,
+  })
+  expect(ofJob.datums?.processSeconds?.max).toBeGreaterThan(0)
+  expect(ofJob.jobSeconds).toBeUndefined()
+  const ofPipeline = await pachd.jobs.inspectStats({ pipeline: { name } })
+  expect(ofPipeline).toMatchObject({
+    datumsProcessed: 3n,
+    datumsSkipped: 3n,
+    datumsFailed: 1n,
+    jobCounts: { [JobState.JOB_SUCCESS]: 1n, [JobState.JOB_FAILURE]: 1n },
+    jobSeconds: { count: 2n },
+    waitSeconds: { count: 2n },
+  })
+  await expect(pachd.jobs.inspectStats({})).rejects.toEqual(
+    failed(Code.invalidArgument, 'invalid-argument', 'either a job or a pipeline is needed'),
+  )
+  await expect(pachd.jobs.inspectStats({ pipeline: { name: 'none' } })).rejects.toEqual(
+    failed(Code.notFound, 'not-found', 'pipeline none not found'),
+  )
+})
 
+function texts(messages: readonly LogMessage[]): readonly string[] {
+  return messages.map(({ message }) => message)
+}
+
+describe('logs', () => {
   test('what is not UTF-8 comes back byte by byte, and lines of any kind do no harm', async () => {
     const repo = await freshRepo(pachd)
     const code = String.raw`printf 'plain\n\377\000\376\nun\r\033[31mterminated' >&2`

@@ -84,6 +84,20 @@ stood in its place in the nearest earlier job.`,
       load: async () => (await import('../commands/explain.ts')).explain,
     },
     {
+      name: 'stats',
+      arguments: '',
+      about: 'show what the datums of a job, or the jobs of a pipeline, took',
+      details: `Means, and how they are spread: 95% of the datums took at most what is below 95%. Datums that
+were skipped count in the job that ran them.`,
+      examples: ['pachctl stats --pipeline edges'],
+      flags: [
+        { name: 'job', value: 'JOB', about: 'of this job' },
+        { name: 'pipeline', value: 'PIPELINE', about: 'of all jobs of this pipeline' },
+        rawFlag,
+      ],
+      load: async () => (await import('../commands/stats.ts')).stats,
+    },
+    {
       name: 'get-logs',
       arguments: '',
       about: 'print what user code printed',
