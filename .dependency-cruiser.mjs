@@ -14,7 +14,8 @@ const layers = {
   api: ['base', 'gen', 'access', 'storage', 'versioning', 'pipelines', 'sources'],
   client: ['base', 'gen'],
   'node-client': ['base', 'client'],
-  sources: ['base', 'gen', 'client', 'node-client', 'storage', 'versioning'],
+  clouds: ['base'],
+  sources: ['base', 'gen', 'client', 'node-client', 'clouds', 'storage', 'versioning'],
   server: [
     'base',
     'database',
@@ -24,6 +25,7 @@ const layers = {
     'pipelines',
     'executors',
     'workers',
+    'clouds',
     'sources',
     'api',
   ],

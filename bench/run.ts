@@ -17,6 +17,7 @@ import { listDirectory } from './cases/list-directory.ts'
 import { manyBranches } from './cases/many-branches.ts'
 import { manyCommits } from './cases/many-commits.ts'
 import { millionFiles } from './cases/million-files.ts'
+import { putFrom } from './cases/put-from.ts'
 import { putToOutput } from './cases/put-to-output.ts'
 import { singlePuts } from './cases/single-puts.ts'
 import { smallCalls } from './cases/small-calls.ts'
@@ -40,6 +41,7 @@ const benchmarks: readonly Benchmark[] = [
   changedDatum,
   why,
   putToOutput,
+  putFrom,
   versionCommand,
   smallCalls,
   singlePuts,

@@ -18,6 +18,7 @@ import { openSqlite } from '../database/sqlite.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
+import type { CloudEnvironment } from '../clouds/bucket.ts'
 import type { Patience } from '../sources/resumed-bytes.ts'
 import { HistoryPuts } from '../sources/history-puts.ts'
 import { SourcePuts } from '../sources/source-puts.ts'
@@ -53,7 +54,11 @@ export interface ServerPorts {
   readonly release: string
   /** With sources that break; the usual one where it is not said. */
   readonly patience?: Patience
+  /** Where credentials of object stores come from; none where it is not said. */
+  readonly clouds?: CloudEnvironment
 }
+
+const noClouds: CloudEnvironment = { variables: {}, secretsDirectory: '/nonexistent' }
 
 /** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
 const adoptedText =
@@ -132,7 +137,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const facts = { release, executor: processing.executor, notices: processing.notices }
   const { metadata } = directory
   const checks = new StoreChecks({ database, metadata, objects: packs, chunks, clock })
-  const sources = new Sources({ ...ports, chunks, reach: config.sources ?? 'any' })
+  const sources = new Sources({
+    ...ports,
+    chunks,
+    clouds: ports.clouds ?? noClouds,
+    reach: config.sources ?? 'any',
+  })
   const kept = new KeptTransfers({ ...stores, clock })
   const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
   const history = new HistoryPuts({ ...stores, ...versioning, sources })

@@ -1,3 +1,5 @@
+import type { CloudEnvironment } from '../clouds/bucket.ts'
+import { Buckets } from '../clouds/open-buckets.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import { parseSourceUrl, type PfsUrl, type SourceUrl } from '../base/source-urls.ts'
@@ -10,6 +12,7 @@ import type { Peer } from './pfs/peer.ts'
 import { peerTransport } from './pfs/peer-calls.ts'
 import { PfsSource } from './pfs/pfs-source.ts'
 import { type Reach, ReachGuard } from './reach.ts'
+import { StoreSource } from './stores/store-source.ts'
 import { type Patience, type ResumePorts, usualPatience } from './resumed-bytes.ts'
 import type { Source } from './source.ts'
 
@@ -22,6 +25,8 @@ export interface SourcesPorts {
   readonly patience?: Patience
   /** Where contents that another server of ours offers may be already. */
   readonly chunks: ChunkStore & ChunkHolder
+  /** Where credentials of object stores come from. */
+  readonly clouds: CloudEnvironment
 }
 
 /** The places that this server can put files from. */
@@ -43,6 +48,7 @@ export class Sources {
 }
 
 export interface SessionPorts extends ResumePorts {
+  readonly clouds: CloudEnvironment
   readonly offered: OfferedContents
   readonly release: string
   readonly guard: ReachGuard
@@ -54,11 +60,13 @@ export class SourceSession implements AsyncDisposable {
   readonly ports: SessionPorts
   readonly #opened = new AsyncDisposableStack()
   readonly #client: HttpClient
+  readonly #buckets: Buckets
   /** By address. */
   readonly #peers = new Map<string, Promise<Peer>>()
 
   constructor(ports: SessionPorts) {
     this.ports = ports
+    this.#buckets = this.#opened.use(new Buckets(ports.clouds))
     const userAgent = `pachyderm-ts/${ports.release}`
     this.#client = this.#opened.use(new HttpClient({ ...ports, userAgent }))
   }
@@ -87,7 +95,9 @@ export class SourceSession implements AsyncDisposable {
       case 'pfs':
         return this.openPfs(url, signal)
       default:
-        throw new Error('not there yet')
+        // Whatever the server may reach, where the store is was said by whoever runs it.
+        this.ports.guard.requireHost(`${url.kind} bucket ${url.bucket}`)
+        return new StoreSource(this.ports, await this.#buckets.open(url), url)
     }
   }
 

@@ -144,8 +144,8 @@ describe.each(['1.3.18', '1.3.19'] as const)('from the recorded server %s', (ver
       'is a directory; to put the files below it, use -r',
     ],
     ['legacy/master/nope.txt', Code.notFound, 'file /nope.txt not found in repo legacy'],
-    ['legacy/nope/top.txt', Code.notFound, 'no commit or branch "nope" in a repo "legacy"'],
-    ['nope/master', Code.notFound, 'no commit or branch "master" in a repo "nope"'],
+    ['legacy/nope/top.txt', Code.notFound, 'commit or branch "nope" not found in repo "legacy"'],
+    ['nope/master', Code.notFound, 'commit or branch "master" not found in repo "nope"'],
     ['legacy', Code.invalidArgument, 'pfs put-file path must be of form repo/commit'],
   ] as const)('%s is refused in words', async (path, code, text) => {
     await expect(put(`pfs://${server.address}/${path}`)).rejects.toEqual(

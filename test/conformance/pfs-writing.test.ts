@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Code } from '../../src/base/grpc-wire.ts'
-import { failed, freshRepo, refused } from '../harness/expectations.ts'
+import { freshRepo, refused } from '../harness/expectations.ts'
 import { commitFiles, commitOf, fileOf, getPieces, getText, putFile } from '../harness/files.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 

@@ -8,6 +8,7 @@ import * as pachyderm from '../../src/gen/pachyderm_pb.ts'
 import * as pfs from '../../src/gen/pfs_pb.ts'
 import * as pps from '../../src/gen/pps_pb.ts'
 import * as version from '../../src/gen/version_pb.ts'
+import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
 import { Log } from '../../src/server/log.ts'
 import { openServer } from '../../src/server/server.ts'
 import type { Reach } from '../../src/sources/reach.ts'
@@ -76,10 +77,11 @@ export class TestPachd extends TestClient {
       readonly root?: string
       readonly sources?: Reach
       readonly patience?: Patience
+      readonly clouds?: CloudEnvironment
     } = {},
   ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
-    const { sources, patience } = options
+    const { sources, patience, clouds } = options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
@@ -93,6 +95,7 @@ export class TestPachd extends TestClient {
           log,
           release: '0.0.0-test',
           ...(patience !== undefined && { patience }),
+          ...(clouds !== undefined && { clouds }),
         },
       ),
     )

@@ -57,7 +57,7 @@ export class PfsSource implements Source {
     const commit = await find(name)
     if (commit !== undefined) return new PfsSource(ports, peer, commit, path)
     throw new NotFoundError(
-      `pachd at ${peer.address} has no commit or branch ${JSON.stringify(name)} in a repo ${JSON.stringify(repo)}: commit not found`,
+      `commit or branch ${JSON.stringify(name)} not found in repo ${JSON.stringify(repo)} of pachd at ${peer.address}`,
     )
   }
 
