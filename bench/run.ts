@@ -21,6 +21,7 @@ import { putToOutput } from './cases/put-to-output.ts'
 import { singlePuts } from './cases/single-puts.ts'
 import { smallCalls } from './cases/small-calls.ts'
 import { smallFiles } from './cases/small-files.ts'
+import { hugeSplit, split } from './cases/split.ts'
 import { trivialDatums } from './cases/trivial-datums.ts'
 import { versionCommand } from './cases/version-command.ts'
 import { wideDirectory } from './cases/wide-directory.ts'
@@ -31,6 +32,7 @@ import { markdownText, type Report, resultText } from './report.ts'
 const benchmarks: readonly Benchmark[] = [
   smallFiles,
   largeFileIn,
+  split,
   largeFileOut,
   listDirectory,
   wideDirectory,
@@ -45,6 +47,7 @@ const benchmarks: readonly Benchmark[] = [
   manyBranches,
   millionFiles,
   hugeFile,
+  hugeSplit,
 ]
 
 const here = fileURLToPath(new URL('.', import.meta.url))
