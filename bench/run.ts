@@ -22,6 +22,7 @@ import { putToOutput } from './cases/put-to-output.ts'
 import { singlePuts } from './cases/single-puts.ts'
 import { smallCalls } from './cases/small-calls.ts'
 import { smallFiles } from './cases/small-files.ts'
+import { hugeSplit, split } from './cases/split.ts'
 import { trivialDatums } from './cases/trivial-datums.ts'
 import { versionCommand } from './cases/version-command.ts'
 import { why } from './cases/why.ts'
@@ -33,6 +34,7 @@ import { markdownText, type Report, resultText } from './report.ts'
 const benchmarks: readonly Benchmark[] = [
   smallFiles,
   largeFileIn,
+  split,
   largeFileOut,
   listDirectory,
   wideDirectory,
@@ -49,6 +51,7 @@ const benchmarks: readonly Benchmark[] = [
   manyBranches,
   millionFiles,
   hugeFile,
+  hugeSplit,
 ]
 
 const here = fileURLToPath(new URL('.', import.meta.url))

@@ -42,6 +42,8 @@ export interface ContentSeries extends AsyncDisposable {
   push(bytes: Uint8Array): void
   /** Ends the current content, which may be empty, and begins the next. */
   end(): void
+  /** Stores what has ended, and holds what has not: for when nothing may come for long. */
+  rest(): void
   /** True when `take` is due before more is pushed. */
   readonly isFull: boolean
   /** The next contents that are stored, in the order of their ends; resolves when there is room. */

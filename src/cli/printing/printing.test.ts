@@ -212,8 +212,8 @@ test('in a table, a message is the beginning of its first line', () => {
   expect(shortMessageText('\u001b[2J')).toBe(String.raw`\x1b[2J`)
 })
 
-test('statistics are a table of what there is, in units that people read', () => {
-  const spread = (max: number) => ({
+function spreadUpTo(max: number) {
+  return {
     count: 3n,
     mean: max / 2,
     stddev: max / 10,
@@ -223,16 +223,19 @@ test('statistics are a table of what there is, in units that people read', () =>
     ninetyFifthPercentile: max,
     ninetyNinthPercentile: max,
     max,
-  })
+  }
+}
+
+test('statistics are a table of what there is, in units that people read', () => {
   const stats = create(StatsSchema, {
     datumsProcessed: 3n,
     datumsSkipped: 1n,
     jobCounts: { [JobState.JOB_SUCCESS]: 2n, [JobState.JOB_FAILURE]: 1n },
-    jobSeconds: spread(4000),
+    jobSeconds: spreadUpTo(4000),
     datums: {
       downloadSeconds: { count: 0n },
-      processSeconds: spread(1.23456),
-      uploadBytes: spread(3000),
+      processSeconds: spreadUpTo(1.23456),
+      uploadBytes: spreadUpTo(3000),
     },
   })
   expect(statsText(stats, new Output(new Writable()))).toBe(

@@ -10,6 +10,8 @@ import { LongContent } from './long-content.ts'
 
 /** Contents are gathered in so much memory before they are stored. */
 const segmentBytes = 2 * 1024 * 1024
+/** What a series begins with, since many have little to store, or get it slowly. */
+const firstSegmentBytes = 16 * 1024
 /** Contents in a segment at most, so that others are not kept waiting while they are hashed. */
 const segmentContentsMax = 512
 /** Segments and long contents that may be on their way while more is pushed. */
@@ -25,7 +27,7 @@ export interface SeriesPorts {
   readonly contents: Pick<Contents, 'write'>
   /** Absent: everything is hashed on the calling thread. */
   readonly putRanges: RangeStore | undefined
-  /** Segments that no series uses, shared by all. */
+  /** Whole segments that no series uses, shared by all. */
   readonly idle: SharedArrayBuffer[]
 }
 
@@ -54,8 +56,7 @@ export class SegmentedSeries implements ContentSeries {
     if (this.#long !== undefined) this.#long.push(bytes)
     else if (this.#end - this.#start + bytes.length > splitBytesMin) this.#beginLong(bytes)
     else {
-      if (this.#memory === undefined || this.#end + bytes.length > segmentBytes)
-        this.#beginSegment()
+      this.#makeRoom(bytes.length)
       this.#view.set(bytes, this.#end)
       this.#end += bytes.length
     }
@@ -72,6 +73,13 @@ export class SegmentedSeries implements ContentSeries {
     this.#ranges.push({ start: this.#start, end: this.#end })
     this.#start = this.#end
     if (this.#ranges.length >= segmentContentsMax) this.#storeSegment()
+  }
+
+  rest(): void {
+    if (this.#ranges.length === 0) return
+    const begun = copyBytes(this.#view.subarray(this.#start, this.#end))
+    this.#storeSegment()
+    if (begun.length > 0) this.push(begun)
   }
 
   async take(): Promise<readonly Content[]> {
@@ -107,17 +115,25 @@ export class SegmentedSeries implements ContentSeries {
     this.#long = long
   }
 
-  /** Starts a segment, with what there is of the current content. */
-  #beginSegment(): void {
-    const begun = this.#view.subarray(this.#start, this.#end)
-    const memory = this.#ports.idle.pop() ?? new SharedArrayBuffer(segmentBytes)
+  /** In the segment, which grows until it is whole, or else in another. */
+  #makeRoom(count: number): void {
+    if (this.#end + count <= this.#view.length) return
+    const isWhole = this.#view.length === segmentBytes
+    const kept = this.#view.subarray(isWhole ? this.#start : 0, this.#end)
+    const grown = Math.max(firstSegmentBytes, 2 * this.#view.length, kept.length + count)
+    const memory =
+      isWhole || grown >= segmentBytes
+        ? (this.#ports.idle.pop() ?? new SharedArrayBuffer(segmentBytes))
+        : new SharedArrayBuffer(grown)
     const view = new Uint8Array(memory)
-    view.set(begun)
-    this.#end = this.#start
-    this.#storeSegment()
+    view.set(kept)
+    if (isWhole) {
+      this.#end = this.#start
+      this.#storeSegment()
+    }
     this.#memory = memory
     this.#view = view
-    this.#end = begun.length
+    this.#end = isWhole ? kept.length : this.#end
   }
 
   /** Stores the contents of the segment, which nobody fills any more. */
@@ -166,7 +182,8 @@ export class SegmentedSeries implements ContentSeries {
   }
 
   #release(memory: SharedArrayBuffer): void {
-    if (this.#ports.idle.length < idleMax) this.#ports.idle.push(memory)
+    const isWhole = memory.byteLength === segmentBytes
+    if (isWhole && this.#ports.idle.length < idleMax) this.#ports.idle.push(memory)
   }
 }
 

@@ -34,7 +34,7 @@ const malformed: readonly (readonly [SplitFormat, string, byte: number, line: nu
 ]
 
 test.each(malformed)(
-  '%s that is malformed is refused where it is: %j',
+  '%s that is malformed is refused where it is (%#)',
   async (format, text, byte, line, why) => {
     const bytes = utf8(text)
     const inSlices = Array.from(bytes, (_, at) => bytes.subarray(at, at + 1))
@@ -67,9 +67,12 @@ const refused: readonly (readonly [Partial<Split> & Pick<Split, 'format'>, strin
   [{ format: 'line', headerRecords: 3 }, '1\n2', /has 2 records, fewer than the 3 that its header/],
 ]
 
-test.each(refused)('%j is refused where it does not fit', async (split, text, why) => {
-  await expect(piecesOfSlices([utf8(text)], split)).rejects.toThrow(why)
-})
+test.each(refused)(
+  'a header or footer that does not fit is refused (%#)',
+  async (split, text, why) => {
+    await expect(piecesOfSlices([utf8(text)], split)).rejects.toThrow(why)
+  },
+)
 
 test('a header without records behind it makes no pieces', async () => {
   const header = { format: 'csv', headerRecords: 1 } as const

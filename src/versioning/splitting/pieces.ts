@@ -56,6 +56,9 @@ async function* pieceContents(
   yield* splitStream(ports.contents, body, { ...split, headerRecords: 0 }, spooled)
 }
 
+/** Of a stream that has not brought more, next to nothing is held while it brings no more. */
+const lightBytesMax = 64 * 1024
+
 const emptyFrame: Frame = { header: new Uint8Array(0), footer: new Uint8Array(0) }
 
 async function* splitStream(
@@ -81,6 +84,7 @@ async function* splitStream(
       at = finder.advance(slice, at, pieces)
       if (series.isFull) yield await series.take()
     }
+    if (start <= lightBytesMax) series.rest()
     yield await series.take()
   }
   finder.finish()
