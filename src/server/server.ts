@@ -20,15 +20,19 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
 import type { Patience } from '../sources/resumed-bytes.ts'
-import { HistoryPuts } from '../sources/history-puts.ts'
-import { SourcePuts } from '../sources/source-puts.ts'
+import { HistoryPuts, type HistoryPutsPorts } from '../sources/history-puts.ts'
+import { SourcePuts, type SourcePutsPorts } from '../sources/source-puts.ts'
 import { Sources } from '../sources/sources.ts'
 import { type ChunkStoreOptions, openChunkStore, type PackStore } from '../storage/chunk-store.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
 import { LocalObjectStore } from '../storage/local-objects.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
-import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
+import {
+  KeptTransfers,
+  type KeptTransfersPorts,
+  sweepKeptTransfers,
+} from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
@@ -135,19 +139,11 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const facts = { release, executor: processing.executor, notices: processing.notices }
   const { metadata } = directory
   const checks = new StoreChecks({ database, metadata, objects: packs, chunks, clock })
-  const sources = new Sources({
-    ...ports,
-    chunks,
-    clouds: ports.clouds ?? noClouds,
-    reach: config.sources ?? 'any',
-  })
-  const kept = new KeptTransfers({ ...stores, clock })
-  const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
-  const history = new HistoryPuts({ ...stores, ...versioning, sources })
+  const fetching = openFetching(config, ports, { ...stores, ...versioning })
   const recordable = [
-    ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), puts),
+    ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
-    ...filesRoutes(versioning, stores, { puts, history, clock }),
+    ...filesRoutes(versioning, stores, fetching),
     ...commitsRoutes(versioning),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
@@ -178,6 +174,20 @@ async function openChunks(options: ChunkStoreOptions, log: Log): Promise<PackSto
   const chunks = await openChunkStore({ ...options, onDataLoss: dataLossReport(log) })
   if (chunks.adoptedCount > 0) log.warning(adoptedText, { packs: chunks.adoptedCount })
   return chunks
+}
+
+/** What puts files from elsewhere. */
+function openFetching(
+  { sources: reach = 'any' }: ServerConfig,
+  ports: ServerPorts,
+  stores: Omit<HistoryPutsPorts & SourcePutsPorts, 'sources' | 'kept' | 'clock'> &
+    Omit<KeptTransfersPorts, 'clock'> & { readonly chunks: PackStore },
+): { readonly puts: SourcePuts; readonly history: HistoryPuts; readonly clock: Clock } {
+  const { clock, clouds = noClouds } = ports
+  const sources = new Sources({ ...ports, chunks: stores.chunks, clouds, reach })
+  const kept = new KeptTransfers({ ...stores, clock })
+  const puts = new SourcePuts({ ...stores, clock, kept, sources })
+  return { puts, history: new HistoryPuts({ ...stores, sources }), clock }
 }
 
 /** What is done by itself, now and then, to rows that nobody needs any more. */

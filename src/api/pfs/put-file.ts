@@ -41,7 +41,7 @@ export function putFileHandlers(
             isRecursive,
             overwrite,
             parallelism: 0,
-            resumes: false,
+            resumes: undefined,
           }
           await sourcePuts.put(request, { signal })
           return {}
