@@ -66,7 +66,7 @@ export class GcsBucket implements Bucket {
         fields: 'items(name,size,generation),nextPageToken',
         ...(token !== '' && { pageToken: token }),
       })
-      const answer = await this.#get(`${this.#objects}?${query}`, this.name, signal)
+      const answer = await this.#get(`${this.#objects}?${query.toString()}`, this.name, signal)
       const page = (await answer.json()) as {
         readonly items?: readonly ListedObject[]
         readonly nextPageToken?: string
@@ -91,7 +91,7 @@ export class GcsBucket implements Bucket {
   ): AsyncGenerator<Uint8Array> {
     const what = `${this.name}/${key}`
     const query = new URLSearchParams({ alt: 'media', generation: version })
-    const url = `${this.#objects}/${encodeURIComponent(key)}?${query}`
+    const url = `${this.#objects}/${encodeURIComponent(key)}?${query.toString()}`
     const range: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {}
     const answer = await this.#get(url, what, signal, [416], range)
     if (answer.status === 416) return

@@ -1,10 +1,11 @@
+import type * as AwsS3 from '@aws-sdk/client-s3'
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3'
 import { DomainError } from '../base/errors.ts'
 import type { Bucket, CloudEnvironment, CloudObject } from './bucket.ts'
 import { cloudError } from './cloud-errors.ts'
 import { readSecret } from './mounted-secrets.ts'
 
-type Sdk = typeof import('@aws-sdk/client-s3')
+type Sdk = typeof AwsS3
 
 const advice =
   "give pachd's environment AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile in ~/.aws), or mount /amazon-secret with id, secret and region"

@@ -250,7 +250,7 @@ export type PutSourcesRequest = Message<"pachyderm.PutSourcesRequest"> & {
   overwrite: boolean;
 
   /**
-   * Files on their way at once: at most 100; 0 for 10.
+   * Files on their way at once: at most 32; 0 for 10.
    *
    * @generated from field: uint32 parallelism = 5;
    */

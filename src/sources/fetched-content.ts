@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type ByteStream, concatBytes } from '../base/bytes.ts'
+import { assert } from '../base/errors.ts'
 import { type Content, contentSizeBytes, type Contents } from '../storage/contents.ts'
 import type { KeptTransfer } from '../versioning/kept-transfers.ts'
 import { type ResumePorts, resumedBytes } from './resumed-bytes.ts'
@@ -55,6 +56,16 @@ export async function fetchContent(ports: FetchPorts, fetch: Fetch): Promise<Con
   const content = await fetchRest(ports, fetch, part)
   const after = keptNames(fetch)
   if (after !== undefined && !(content instanceof Uint8Array)) kept?.keep(after.whole, content)
+  return content
+}
+
+/** As `fetchContent`, where even a small file is to be stored. */
+export async function fetchStored(
+  ports: FetchPorts,
+  fetch: Omit<Fetch, 'smallBytesMax'>,
+): Promise<Content> {
+  const content = await fetchContent(ports, { ...fetch, smallBytesMax: 0 })
+  assert(!(content instanceof Uint8Array), 'with smallBytesMax 0, every file is stored')
   return content
 }
 

@@ -7,11 +7,11 @@ import type { DirectoryEntry, FileTrees, TreeEdit } from '../storage/file-trees.
 import type { Lease, Leases } from '../storage/leases.ts'
 import type { Commits } from '../versioning/commits.ts'
 import type { Files } from '../versioning/files.ts'
+import { fetchStored } from './fetched-content.ts'
 import { inOrder } from './in-order.ts'
 import { type PeerChange, peerDifferences } from './pfs/peer-differences.ts'
 import type { PeerCommit } from './pfs/peer.ts'
-import type { PfsSource } from './pfs/pfs-source.ts'
-import { resumedBytes } from './resumed-bytes.ts'
+import { peerFile, type PfsSource } from './pfs/pfs-source.ts'
 import { parallelCount } from './source-puts.ts'
 import type { SourceSession, Sources } from './sources.ts'
 
@@ -269,14 +269,18 @@ class HistoryRun {
 
   async #editOf(commit: PeerCommit, change: PeerChange, signal: AbortSignal) {
     if (change.kind === 'removed') return { path: this.#placeOf(change.path), entry: undefined }
-    const { peer } = this.#options.source
-    const { path, sizeBytes, version } = change.entry
-    const open = (offset: number, stop: AbortSignal) => peer.read(commit, path, offset, stop)
-    const file = { path, sizeBytes, version, open }
-    const name = `${originOf(commit)}${path}`
-    const { ports } = this.#options.session
-    const bytes = this.#counted(resumedBytes(ports, file, { name, signal }))
-    const content = await this.#ports.contents.write(bytes)
+    const { session, source } = this.#options
+    const { path } = change.entry
+    const file = await peerFile(session.ports, { peer: source.peer, commit }, change.entry, signal)
+    const ports = { patience: session.ports, contents: this.#ports.contents, kept: undefined }
+    const content = await fetchStored(ports, {
+      file,
+      id: path,
+      name: `${originOf(commit)}${path}`,
+      signal,
+      onBytes: (sizeBytes) => this.#count({ sizeBytes }),
+      onKept: () => undefined,
+    })
     this.#count({ fileCount: 1 })
     return { path: this.#placeOf(path), entry: { kind: 'file', content } } as const
   }
@@ -285,13 +289,6 @@ class HistoryRun {
     const place = parseFilePath(`${this.#target}${path.slice(this.#options.source.path.length)}`)
     if (place !== rootPath || path === '') return place
     throw new InvalidArgumentError('cannot put a file at the root: say where it goes')
-  }
-
-  async *#counted(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    for await (const slice of bytes) {
-      this.#count({ sizeBytes: slice.length })
-      yield slice
-    }
   }
 
   #count({ fileCount = 0, sizeBytes = 0, commitCount = 0 }): void {

@@ -29,8 +29,11 @@ export interface SourcePutRequest {
   readonly overwrite: boolean
   /** Files on their way at once; 0: as many as usual. */
   readonly parallelism: number
-  /** Go on with what an earlier try of the same sources into the same repo has brought. */
-  readonly resumes: boolean
+  /**
+   * Go on with what an earlier try of the same sources into the same repo has brought. Undefined: whoever asks
+   * knows no such thing, so nothing is kept either.
+   */
+  readonly resumes: boolean | undefined
   /** How each file becomes pieces, if at all. */
   readonly split: Split | undefined
 }
@@ -52,13 +55,16 @@ export interface SourcePutsPorts {
   readonly clock: Clock
 }
 
-const parallelismMax = 100
+/** Each may hold a chunk of 4 MiB. */
+const parallelismMax = 32
 const parallelismDefault = 10
 const sourceCountMax = 100_000
 /** A file up to this size rides in a row of the database, if it is the only one. */
 const onlyBytesMax = 64 * 1024
 /** What has come is made durable so often, should the server end. */
 const saveEveryMs = 20_000
+/** Names and contents that wait for that in memory. */
+const unsavedMax = 20_000
 
 /** A transfer failed, and what had come is kept. */
 class KeptError extends DomainError {
@@ -100,17 +106,21 @@ export class SourcePuts {
     const { signal } = options
     await using writer = await this.#ports.writes.bulk(repo, commit, { split, signal })
     const { lease } = writer
-    const kept = await this.#ports.kept.open(keyOf(request), { lease, resumes })
+    const kept =
+      resumes === undefined
+        ? undefined
+        : await this.#ports.kept.open(keyOf(request), { lease, resumes })
     const progress = new Progress(options.onProgress)
     try {
       await this.#fetchAll(request, { writer, kept, progress, signal })
     } catch (error) {
-      await kept.save()
-      const { fileCount } = kept.counts
+      // Where nothing can be kept, what went wrong first is what there is to tell.
+      await kept?.save().catch(() => undefined)
+      const fileCount = kept?.counts.fileCount ?? 0
       throw error instanceof DomainError && fileCount > 0 ? new KeptError(error, fileCount) : error
     }
     await writer.commit(signal)
-    await kept.forget()
+    await kept?.forget()
     return progress.counts
   }
 
@@ -132,7 +142,8 @@ export class SourcePuts {
     for await (const { path, value } of fetched) {
       await putValue(writer, path, value, overwrite)
       progress.add({ fileCount: 1 })
-      if (this.#ports.clock.monotonicMs() - savedMs < saveEveryMs) continue
+      const isDue = this.#ports.clock.monotonicMs() - savedMs >= saveEveryMs
+      if (kept === undefined || !(isDue || kept.unsavedCount >= unsavedMax)) continue
       await kept.save()
       savedMs = this.#ports.clock.monotonicMs()
     }
@@ -141,7 +152,7 @@ export class SourcePuts {
 
 interface Run {
   readonly writer: BulkWriter
-  readonly kept: KeptTransfer
+  readonly kept: KeptTransfer | undefined
   readonly progress: Progress
   readonly signal: AbortSignal
 }

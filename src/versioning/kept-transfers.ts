@@ -68,6 +68,10 @@ export class KeptTransfer {
     this.#hasRow = hasRow
   }
 
+  get unsavedCount(): number {
+    return this.#unsaved.size
+  }
+
   /** Whether an earlier try has kept something. */
   get hasEarlier(): boolean {
     return this.#hasRow

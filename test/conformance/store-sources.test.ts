@@ -187,11 +187,7 @@ describe.each([
     const { paths } = await put('list-', { recursive: true, path: 'lists' })
     expect(paths).toEqual(['/lists/1', '/lists/2'])
     const all = await put('', { recursive: true })
-    expect(all.paths.toSorted()).toEqual(
-      Object.keys(objects)
-        .map((key) => `/${key}`)
-        .toSorted(),
-    )
+    expect(new Set(all.paths)).toEqual(new Set(Object.keys(objects).map((key) => `/${key}`)))
   })
 
   test.each([

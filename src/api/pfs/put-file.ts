@@ -34,7 +34,7 @@ export function putFileHandlers(
         if (url !== '') {
           for await (const message of { [Symbol.asyncIterator]: () => messages }) void message
           const sources = [{ url, path: file.path, addsOwnName: false }]
-          const how = { split, isRecursive, overwrite, parallelism: 0, resumes: false }
+          const how = { split, isRecursive, overwrite, parallelism: 0, resumes: undefined }
           await sourcePuts.put({ ...file, sources, ...how }, { signal })
           return {}
         }

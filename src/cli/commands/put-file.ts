@@ -31,7 +31,10 @@ export async function putFile(context: CommandContext): Promise<void> {
     }
     if (remote.length > 0) {
       const { putUrls } = await import('../uploading/url-sources.ts')
-      await putUrls(context, { ...request, targets: remote })
+      // A commit of this command alone goes if what is local cannot follow.
+      const { onStored, ...others } = request
+      const told = local.length > 0 ? others : { ...others, onStored }
+      await putUrls(context, { ...told, targets: remote })
     }
     if (local.length > 0) await upload(context, { ...request, targets: local })
   }

@@ -130,6 +130,31 @@ export class PfsSource implements Source {
   }
 }
 
+/** A file of a commit, by the name of its content where the server has names like ours. */
+export async function peerFile(
+  { offered, ...ports }: PfsSourcePorts,
+  { peer, commit }: { readonly peer: Peer; readonly commit: PeerCommit },
+  entry: Pick<PeerEntry, 'path' | 'sizeBytes' | 'version'>,
+  signal: AbortSignal,
+): Promise<SourceFile> {
+  const { path, sizeBytes, version } = entry
+  const origin = peer.contentsOf?.(commit)
+  if (origin !== undefined) {
+    const list = (stop: AbortSignal) => origin.offers(path, stop)
+    for await (const batch of resumedItems(ports, signal, list)) {
+      const file = batch?.[0]
+      if (batch === undefined) break
+      if (file !== undefined) return offeredFile(offered, origin, { ...file, came: new Set() })
+    }
+  }
+  return {
+    path,
+    sizeBytes,
+    version,
+    open: (offset, stop) => peer.read(commit, path, offset, stop),
+  }
+}
+
 function offeredFile(
   ours: OfferedContents,
   origin: PeerContents,
