@@ -78,25 +78,31 @@ export class CsvFinder implements RecordFinder {
     let end = 0
     let openedAt = -1
     for (let index = at; index < bytes.length && end === 0; index += 1) {
-      const byte = bytes[index] ?? 0
       if (state === State.quoted) {
-        if (byte === quote) state = State.closed
-      } else if (byte === quote) {
+        index = runEnd(bytes, index, quote, quote)
+        if (index < bytes.length) state = State.closed
+        continue
+      }
+      const byte = bytes[index] ?? 0
+      if (byte === quote) {
         if (state === State.plain) {
           if (!isFieldStart(previous, slice.start + index)) throw this.#bareQuote(slice, index)
           openedAt = index
         }
         // A quote right behind one that closed: the two stand for one.
         state = State.quoted
-      } else {
-        if (state === State.closed && !endsField(byte)) throw this.#textBehindQuote(slice, index)
-        state = State.plain
-        previous = byte
-        if (byte === lineFeed) {
-          ended += 1
-          if (ended >= recordsLeft || index + 1 - at >= bytesLeft) end = index + 1
-        }
+        continue
       }
+      if (state === State.closed && !endsField(byte)) throw this.#textBehindQuote(slice, index)
+      state = State.plain
+      if (byte !== lineFeed) {
+        index = runEnd(bytes, index, quote, lineFeed) - 1
+        previous = bytes[index] ?? 0
+        continue
+      }
+      previous = byte
+      ended += 1
+      if (ended >= recordsLeft || index + 1 - at >= bytesLeft) end = index + 1
     }
     this.#state = state
     this.#previous = previous
@@ -123,6 +129,13 @@ export class CsvFinder implements RecordFinder {
       line: this.#lineCount + countLines(bytes, 0, index) + 1,
     }
   }
+}
+
+/** Where the run of bytes from `from` on ends that are neither of the two. */
+function runEnd(bytes: Uint8Array, from: number, first: number, second: number): number {
+  let index = from
+  while (index < bytes.length && bytes[index] !== first && bytes[index] !== second) index += 1
+  return index
 }
 
 /** Which of them comes between fields makes no difference to where a well-formed record ends. */

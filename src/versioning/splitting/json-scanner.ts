@@ -124,8 +124,9 @@ export class JsonScanner {
     let index = from
     while (index < bytes.length) {
       if (this.#state === State.string) index = this.#scanString(bytes, index)
+      else if (this.#state <= State.next) index = this.#scanStructure(bytes[index] ?? 0, index)
       else if (this.#state >= State.minus) index = this.#scanNumber(bytes, index)
-      else index = this.#scanByte(bytes, index)
+      else index = this.#scanWithin(bytes[index] ?? 0, index)
       if (this.#isAtEnd || this.#problem !== undefined) return index
     }
     return index
@@ -161,8 +162,8 @@ export class JsonScanner {
     return bytes.length
   }
 
-  #scanByte(bytes: Uint8Array, index: number): number {
-    const byte = bytes[index] ?? 0
+  /** Within an escape or a word. */
+  #scanWithin(byte: number, index: number): number {
     switch (this.#state) {
       case State.escape:
         if (byte === code.lowerU) {
@@ -176,10 +177,8 @@ export class JsonScanner {
         this.#digitsLeft -= 1
         if (this.#digitsLeft === 0) this.#state = State.string
         return index + 1
-      case State.literal:
-        return this.#scanLiteral(byte, index)
       default:
-        return this.#scanStructure(byte, index)
+        return this.#scanLiteral(byte, index)
     }
   }
 
@@ -194,13 +193,11 @@ export class JsonScanner {
   }
 
   #scanStructure(byte: number, index: number): number {
-    if (byte === lineFeed) this.#line += 1
-    if (
-      byte === code.space ||
-      byte === lineFeed ||
-      byte === code.carriageReturn ||
-      byte === code.tab
-    ) {
+    if (byte <= code.space) {
+      if (byte === lineFeed) this.#line += 1
+      else if (byte !== code.space && byte !== code.carriageReturn && byte !== code.tab) {
+        return this.#fail(index, byte, 'a control character between values')
+      }
       return index + 1
     }
     switch (this.#state) {
