@@ -294,6 +294,15 @@ test('a cancelled collection deletes nothing, and the next one does its work', a
   expect(await world.collect()).toMatchObject({ packsDeleted: 1, packsAfter: 2 })
 })
 
+test('nothing is deleted when a chunk that is needed is missing, whatever it holds', async () => {
+  await using world = await openWorld()
+  await world.put(1, 5000)
+  world.roots.addChunk('f'.repeat(64) as ChunkId)
+  await expect(world.collect()).rejects.toThrow(/nothing was collected.*missing.*ffff/)
+  expect(await objectCount(world)).toBe(1)
+  expect(await world.collect({ isRehearsal: true })).toMatchObject({ chunksMissing: 1 })
+})
+
 test('nothing is deleted when a tree that is needed cannot be read', async () => {
   await using world = await openWorld()
   await world.put(1, 5000)
