@@ -1,7 +1,7 @@
 import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { concatBytes, copyBytes } from '../base/bytes.ts'
 import { assert } from '../base/errors.ts'
+import { GrowingBytes } from '../base/growing-bytes.ts'
 import { fileError } from './file-errors.ts'
 
 /** Gathered before it is written, and read at once. */
@@ -45,8 +45,8 @@ class FileSpool implements Spool {
   readonly #name: string
   #file: FileHandle | undefined
   #writtenBytes = 0
-  #held: Uint8Array[] = []
-  #heldBytes = 0
+  /** What is still to be written. */
+  readonly #held = new GrowingBytes()
 
   constructor(directory: string, name: string) {
     this.#directory = directory
@@ -54,20 +54,18 @@ class FileSpool implements Spool {
   }
 
   get sizeBytes(): number {
-    return this.#writtenBytes + this.#heldBytes
+    return this.#writtenBytes + this.#held.sizeBytes
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    if (bytes.length === 0) return
-    this.#held.push(copyBytes(bytes))
-    this.#heldBytes += bytes.length
-    if (this.#heldBytes > blockBytes) await this.#writeOut()
+    this.#held.add(bytes)
+    if (this.#held.sizeBytes > blockBytes) await this.#writeOut()
   }
 
   async *read(start: number, end: number): AsyncGenerator<Uint8Array> {
     assert(start <= end && end <= this.sizeBytes, 'a spool is read where it was written')
     if (this.#file === undefined) {
-      yield concatBytes(this.#held).subarray(start, end)
+      yield this.#held.joined().subarray(start, end)
       return
     }
     await this.#writeOut()
@@ -85,9 +83,7 @@ class FileSpool implements Spool {
   }
 
   async #writeOut(): Promise<void> {
-    const block = concatBytes(this.#held)
-    this.#held = []
-    this.#heldBytes = 0
+    const block = this.#held.joined()
     const file = (this.#file ??= await this.#calling(this.#create()))
     for (let at = 0; at < block.length;) {
       const { bytesWritten } = await this.#calling(
@@ -96,6 +92,7 @@ class FileSpool implements Spool {
       at += bytesWritten
       this.#writtenBytes += bytesWritten
     }
+    this.#held.clear()
   }
 
   async #create(): Promise<FileHandle> {

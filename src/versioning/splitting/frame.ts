@@ -1,5 +1,5 @@
-import { concatBytes, copyBytes } from '../../base/bytes.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
+import { GrowingBytes } from '../../base/growing-bytes.ts'
 import type { RecordTarget } from './records.ts'
 
 /** A header or a footer that is longer is taken for a mistake: each piece has a copy. */
@@ -14,8 +14,7 @@ export interface Frame {
 /** Gathers a header or a footer. */
 export class FrameBytes {
   readonly #what: string
-  #parts: Uint8Array[] = []
-  #sizeBytes = 0
+  readonly #bytes = new GrowingBytes()
 
   /** `what` it is, for the error. */
   constructor(what: string) {
@@ -23,24 +22,21 @@ export class FrameBytes {
   }
 
   get sizeBytes(): number {
-    return this.#sizeBytes
+    return this.#bytes.sizeBytes
   }
 
   /** Copies the bytes. @throws {InvalidArgumentError} when they become too many. */
   add(bytes: Uint8Array): void {
-    this.#sizeBytes += bytes.length
-    if (this.#sizeBytes > frameBytesMax) {
+    if (this.#bytes.sizeBytes + bytes.length > frameBytesMax) {
       throw new InvalidArgumentError(
         `${this.#what} is longer than ${frameBytesMax} bytes, which is too much to repeat in every piece`,
       )
     }
-    this.#parts.push(copyBytes(bytes))
+    this.#bytes.add(bytes)
   }
 
   joined(): Uint8Array {
-    const joined = concatBytes(this.#parts)
-    this.#parts = [joined]
-    return joined
+    return this.#bytes.joined()
   }
 }
 

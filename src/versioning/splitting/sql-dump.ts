@@ -1,4 +1,5 @@
 import { concatBytes, copyBytes } from '../../base/bytes.ts'
+import { GrowingBytes } from '../../base/growing-bytes.ts'
 import { MalformedInputError } from '../errors.ts'
 import { type Frame, FrameBytes } from './frame.ts'
 import { countLines, lineFeed } from './records.ts'
@@ -148,7 +149,7 @@ export class SqlDump {
   #takeFooter(slice: Uint8Array): void {
     for (let at = 0; ;) {
       const newline = slice.indexOf(lineFeed, at)
-      const before = this.#line.text.length
+      const before = this.#line.sizeBytes
       this.#line.add(newline < 0 ? slice.subarray(at) : slice.subarray(at, newline))
       if (newline < 0) break
       const { text } = this.#line
@@ -188,19 +189,21 @@ export class SqlDump {
 
 const nothing = new Uint8Array(0)
 
-/** The start of a line, as text. */
+/** The start of a line. */
 class LineStart {
-  #text = ''
+  readonly #bytes = new GrowingBytes()
 
+  /** A character for each byte. */
   get text(): string {
-    return this.#text
+    return Buffer.from(this.#bytes.joined()).toString('latin1')
+  }
+
+  get sizeBytes(): number {
+    return this.#bytes.sizeBytes
   }
 
   add(bytes: Uint8Array): void {
-    const room = lineBytesMax - this.#text.length
-    if (room > 0 && bytes.length > 0) {
-      const size = Math.min(room, bytes.length)
-      this.#text += Buffer.from(bytes.buffer, bytes.byteOffset, size).toString('latin1')
-    }
+    const room = lineBytesMax - this.#bytes.sizeBytes
+    if (room > 0) this.#bytes.add(bytes.subarray(0, room))
   }
 }
