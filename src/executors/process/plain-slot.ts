@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, constants, openSync, readFileSync, readdirSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, readdirSync } from 'node:fs'
 
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId } from '../../base/random.ts'
@@ -61,20 +61,14 @@ export class PlainSlot implements Slot {
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
-    const nonce = newHexId(this.#options.random)
     const budget = (): OutputBudget =>
       new OutputBudget(this.#options.outputBytesMax, this.#options.clock)
-    const ends = Promise.all([
-      this.#stdout.read(nonce, budget(), run),
-      this.#stderr.read(nonce, budget(), run),
-    ])
-    // Awaited below; until then a line that `onLine` refuses is no unhandled rejection.
-    ends.catch(() => {})
-    // Not the nonce: the program can see its tag.
+    this.#stdout.begin(budget(), run)
+    this.#stderr.begin(budget(), run)
     const exitCode = await this.#runProgram(run, newHexId(this.#options.random), signal)
-    await this.#write(this.#directory.stdoutFifo, `${nonce}\n`)
-    await this.#write(this.#directory.stderrFifo, `${nonce}\n`)
-    await ends
+    for (const output of this.#outputs) output.drain()
+    this.#stdout.end()
+    this.#stderr.end()
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     return { exitCode }
   }
@@ -147,29 +141,6 @@ export class PlainSlot implements Slot {
       for (const pid of tagged) killQuietly(pid)
       await this.#options.clock.sleep(1)
     }
-  }
-
-  /** Writes into a pipe of ours; waits while it is full. */
-  async #write(path: string, text: string): Promise<void> {
-    const descriptor = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
-    try {
-      while (!wasWritten(descriptor, text)) {
-        await this.#options.clock.sleep(1)
-      }
-    } finally {
-      closeSync(descriptor)
-    }
-  }
-}
-
-/** So short a text is written whole or not at all. */
-function wasWritten(descriptor: number, text: string): boolean {
-  try {
-    writeSync(descriptor, text)
-    return true
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return false
-    throw error
   }
 }
 

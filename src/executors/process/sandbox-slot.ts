@@ -3,7 +3,7 @@ import { CancelledError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
 import type { DatumRun, RunResult, Slot, Transform } from '../../pipelines/executor.ts'
 import { emptyDirectory, emptyTree } from './emptying.ts'
-import { EnvironmentFile, userEnvironment } from './environment.ts'
+import { DatumFile, userEnvironment } from './environment.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import { openSandbox, type Sandbox, type SandboxMode } from './sandbox.ts'
 import {
@@ -14,6 +14,9 @@ import {
   type SlotDirectory,
 } from './slot-directory.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
+
+/** The runner reads its nonce a byte at a time. */
+const nonceDigits = 16
 
 export interface SlotOptions {
   /** Does not exist yet; removed when the slot is disposed of. */
@@ -32,7 +35,7 @@ export class SandboxSlot implements Slot {
   readonly pfsPath = '/pfs'
   readonly #options: SlotOptions
   readonly #directory: SlotDirectory
-  readonly #environmentFile: EnvironmentFile
+  readonly #datumFile: DatumFile
   readonly #sandbox: Sandbox
   readonly #stdout: OutputLines
   readonly #stderr: OutputLines
@@ -45,7 +48,7 @@ export class SandboxSlot implements Slot {
   ) {
     this.#options = options
     this.#directory = directory
-    this.#environmentFile = new EnvironmentFile(directory.environmentFile)
+    this.#datumFile = new DatumFile(directory.datumFile)
     this.#sandbox = sandbox
     this.#stdout = outputs.stdout
     this.#stderr = outputs.stderr
@@ -91,17 +94,16 @@ export class SandboxSlot implements Slot {
       transform.environment,
       run.environment,
     )
-    this.#environmentFile.write(environment)
-    const nonce = newHexId(random)
+    this.#datumFile.write(environment)
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => this.#sandbox.kill()
     signal.addEventListener('abort', abort, { once: true })
     try {
-      const [answer] = await Promise.all([
-        this.#sandbox.run(nonce),
-        this.#stdout.read(nonce, budget(), run),
-        this.#stderr.read(nonce, budget(), run),
-      ])
+      this.#stdout.begin(budget(), run)
+      this.#stderr.begin(budget(), run)
+      const answer = await this.#sandbox.run(newHexId(random).slice(0, nonceDigits))
+      this.#stdout.end()
+      this.#stderr.end()
       if (answer.kind === 'missing') throw programMissingError(transform)
       if (answer.kind === 'unstartable') throw programUnstartableError(transform)
       return { exitCode: answer.exitCode }
@@ -122,7 +124,7 @@ export class SandboxSlot implements Slot {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#sandbox[Symbol.asyncDispose]()
-    this.#environmentFile[Symbol.dispose]()
+    this.#datumFile[Symbol.dispose]()
     await removeSlotDirectory(this.#directory.path)
     this.#options.onDisposed()
   }
