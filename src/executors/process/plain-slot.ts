@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, readdirSync } from 'node:fs'
 
+import type { Instant } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId } from '../../base/random.ts'
 import type { DatumRun, RunResult, Slot } from '../../pipelines/executor.ts'
-import { emptyDirectory, emptyTree } from './emptying.ts'
+import { EmptiedDirectory } from './emptied-directory.ts'
+import { EmptiedTree } from './emptied-tree.ts'
 import { userEnvironment } from './environment.ts'
 import { FifoReader } from './fifo.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
@@ -30,10 +32,15 @@ export class PlainSlot implements Slot {
   readonly #stdout: OutputLines
   readonly #stderr: OutputLines
   readonly #outputs: readonly FifoReader[]
+  readonly #pfs: EmptiedTree
+  readonly #tmp: EmptiedDirectory
+  #ranFrom: Instant = 0
 
   private constructor(options: SlotOptions, directory: SlotDirectory) {
     this.#options = options
     this.#directory = directory
+    this.#pfs = new EmptiedTree(directory.pfs, pfsMode)
+    this.#tmp = new EmptiedDirectory(directory.tmp, sharedMode)
     this.#stdout = new OutputLines('stdout', options.clock)
     this.#stderr = new OutputLines('stderr', options.clock)
     this.#outputs = [
@@ -55,6 +62,10 @@ export class PlainSlot implements Slot {
     return this.#directory.pfs
   }
 
+  get directories(): ReadonlySet<string> {
+    return this.#pfs.directories
+  }
+
   get pfsPath(): string {
     return this.#directory.pfs
   }
@@ -65,6 +76,7 @@ export class PlainSlot implements Slot {
       new OutputBudget(this.#options.outputBytesMax, this.#options.clock)
     this.#stdout.begin(budget(), run)
     this.#stderr.begin(budget(), run)
+    this.#ranFrom = this.#options.clock.now()
     const exitCode = await this.#runProgram(run, newHexId(this.#options.random), signal)
     for (const output of this.#outputs) output.drain()
     this.#stdout.end()
@@ -74,8 +86,8 @@ export class PlainSlot implements Slot {
   }
 
   async reset(): Promise<void> {
-    await emptyTree(this.#directory.pfs, pfsMode)
-    await emptyDirectory(this.#directory.tmp, sharedMode)
+    await this.#pfs.empty(this.#ranFrom)
+    await this.#tmp.empty(this.#ranFrom)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,8 +1,9 @@
-import type { Clock } from '../../base/clock.ts'
+import type { Clock, Instant } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
 import type { DatumRun, RunResult, Slot, Transform } from '../../pipelines/executor.ts'
-import { emptyDirectory, emptyTree } from './emptying.ts'
+import { EmptiedDirectory } from './emptied-directory.ts'
+import { EmptiedTree } from './emptied-tree.ts'
 import { DatumFile, userEnvironment } from './environment.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import { openSandbox, type Sandbox, type SandboxMode } from './sandbox.ts'
@@ -39,6 +40,9 @@ export class SandboxSlot implements Slot {
   readonly #sandbox: Sandbox
   readonly #stdout: OutputLines
   readonly #stderr: OutputLines
+  readonly #pfs: EmptiedTree
+  readonly #others: readonly EmptiedDirectory[]
+  #ranFrom: Instant = 0
 
   private constructor(
     options: SlotOptions,
@@ -52,6 +56,10 @@ export class SandboxSlot implements Slot {
     this.#sandbox = sandbox
     this.#stdout = outputs.stdout
     this.#stderr = outputs.stderr
+    this.#pfs = new EmptiedTree(directory.pfs, pfsMode)
+    this.#others = [directory.tmp, directory.varTmp].map(
+      (path) => new EmptiedDirectory(path, sharedMode),
+    )
   }
 
   /** @throws {FailedPreconditionError} when this machine does not allow such a sandbox. */
@@ -86,6 +94,10 @@ export class SandboxSlot implements Slot {
     return this.#directory.pfs
   }
 
+  get directories(): ReadonlySet<string> {
+    return this.#pfs.directories
+  }
+
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
     const { transform, programPath, outputBytesMax, clock, random } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
@@ -98,6 +110,7 @@ export class SandboxSlot implements Slot {
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => this.#sandbox.kill()
     signal.addEventListener('abort', abort, { once: true })
+    this.#ranFrom = clock.now()
     try {
       this.#stdout.begin(budget(), run)
       this.#stderr.begin(budget(), run)
@@ -117,9 +130,8 @@ export class SandboxSlot implements Slot {
   }
 
   async reset(): Promise<void> {
-    await emptyTree(this.#directory.pfs, pfsMode)
-    await emptyDirectory(this.#directory.tmp, sharedMode)
-    await emptyDirectory(this.#directory.varTmp, sharedMode)
+    await this.#pfs.empty(this.#ranFrom)
+    for (const directory of this.#others) await directory.empty(this.#ranFrom)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
