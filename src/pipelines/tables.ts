@@ -154,5 +154,11 @@ export const pipelinesMigrations: Migrations = {
         (SELECT jobs.salt FROM jobs WHERE jobs.id = datum_results.job), '')`,
       `CREATE INDEX datum_results_by_salt ON datum_results (pipeline_id, salt, datum)`,
     ],
+    [
+      // In the order in which results come: keys are random, and each would go to a page of its own.
+      `CREATE INDEX datum_results_by_time ON datum_results (pipeline_id, salt, finished_at, datum)`,
+      `DROP INDEX datum_results_by_salt`,
+      `DROP INDEX datum_results_by_pipeline`,
+    ],
   ],
 }
