@@ -164,5 +164,11 @@ export const pipelinesMigrations: Migrations = {
       `ALTER TABLE datum_failures ADD COLUMN worker TEXT NOT NULL DEFAULT ''`,
       `CREATE INDEX datum_failures_by_job ON datum_failures (job, finished_at, datum)`,
     ],
+    [
+      // In the order in which results come: keys are random, and each would go to a page of its own.
+      `CREATE INDEX datum_results_by_time ON datum_results (pipeline_id, salt, finished_at, datum)`,
+      `DROP INDEX datum_results_by_salt`,
+      `DROP INDEX datum_results_by_pipeline`,
+    ],
   ],
 }

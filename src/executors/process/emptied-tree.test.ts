@@ -62,7 +62,7 @@ function act(directory: string, step: Action): void {
   try {
     if (step.kind === 'mkdir') mkdirSync(at, { recursive: true })
     else if (step.kind === 'write') writeFileSync(at, 'x')
-    else if (step.kind === 'link') symlinkSync('/', at)
+    else if (step.kind === 'link') symlinkSync('nowhere', at)
     else if (step.kind === 'remove') rmSync(at, { recursive: true })
     else if (step.kind === 'lock') chmodSync(at, 0)
     else if ('to' in step) renameSync(at, join(directory, step.to))
@@ -87,6 +87,21 @@ test('whatever is done in it, only directories are left, and it knows which', as
     }),
     { numRuns: 100 },
   )
+})
+
+test('a link is removed, and what it leads to is not', async () => {
+  const victim = join(home, 'victim')
+  const directory = join(home, 'tree')
+  for (const path of [victim, directory]) mkdirSync(path)
+  writeFileSync(join(victim, 'f'), '')
+  for (const emptied of [
+    new EmptiedTree(directory, 0o755),
+    new EmptiedDirectory(directory, 0o755),
+  ]) {
+    symlinkSync(victim, join(directory, 'a'))
+    await emptied.empty(longAgo)
+    expect(entriesOf(home)).toEqual(['/tree', '/victim', '/victim/f'])
+  }
 })
 
 test('what has long been as it was is left alone, and a change shows', async () => {
