@@ -164,5 +164,12 @@ export const pipelinesMigrations: Migrations = {
       `ALTER TABLE datum_failures ADD COLUMN worker TEXT NOT NULL DEFAULT ''`,
       `CREATE INDEX datum_failures_by_job ON datum_failures (job, finished_at, datum)`,
     ],
+    [
+      // 1: the error command of the pipeline let the job go on without the datum.
+      `ALTER TABLE datum_failures ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0`,
+      `ALTER TABLE jobs ADD COLUMN datum_recovered INTEGER NOT NULL DEFAULT 0`,
+      // The datum set without the datums that were recovered; null where there are none.
+      `ALTER TABLE jobs ADD COLUMN good_set_root TEXT`,
+    ],
   ],
 }
