@@ -2,14 +2,14 @@ import { InvalidArgumentError, UnimplementedError } from '../base/errors.ts'
 import { parseBranchName, parsePipelineName } from '../base/names.ts'
 import type { BranchName, PipelineName } from '../base/names.ts'
 import type { Transform } from './executor.ts'
-import { checkErrorCommand } from './specs/error-command.ts'
+import { checkErrorCommand, type ErrorHandling } from './specs/error-command.ts'
 import { checkInput } from './specs/input-check.ts'
-import { checkLimits } from './specs/limits.ts'
+import { checkLimits, type Limits } from './specs/limits.ts'
 import type { RequestedSpec, RequestedTransform, Resources } from './requested-specs.ts'
 import { atomsOf, type Input } from './inputs.ts'
 
 /** A pipeline's spec, checked and with its defaults filled in. */
-export interface PipelineSpec {
+export interface PipelineSpec extends Limits, ErrorHandling {
   readonly name: PipelineName
   readonly description: string
   readonly transform: Transform
@@ -26,14 +26,6 @@ export interface PipelineSpec {
   /** Statistics are always kept; recorded for clients that ask. */
   readonly enableStats: boolean
   readonly batch: boolean
-  /** After so many failures of user code a datum fails; unset: after four, as in 1.5. */
-  readonly datumTries?: number
-  /** User code that runs longer is ended, as a try that failed. */
-  readonly datumTimeoutMs?: number
-  /** A job that runs longer is killed. */
-  readonly jobTimeoutMs?: number
-  /** Run for a datum that has failed: success lets the job go on without it. */
-  readonly errorCommand?: Pick<Transform, 'command' | 'stdinLines'>
 }
 
 export type Parallelism =

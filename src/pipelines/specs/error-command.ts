@@ -1,7 +1,12 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type { PipelineName } from '../../base/names.ts'
+import type { Transform } from '../executor.ts'
 import type { RequestedTransform } from '../requested-specs.ts'
-import type { PipelineSpec } from '../specs.ts'
+
+export interface ErrorHandling {
+  /** Run for a datum that has failed: success lets the job go on without it. */
+  readonly errorCommand?: Pick<Transform, 'command' | 'stdinLines'>
+}
 
 /**
  * What a pipeline runs for a datum that has failed.
@@ -11,7 +16,7 @@ import type { PipelineSpec } from '../specs.ts'
 export function checkErrorCommand(
   name: PipelineName,
   { errorCommand: command = [], errorStdinLines: stdinLines = [] }: RequestedTransform,
-): Pick<PipelineSpec, 'errorCommand'> {
+): ErrorHandling {
   if (command.length === 0) {
     if (stdinLines.length === 0) return {}
     throw new InvalidArgumentError(

@@ -1,15 +1,22 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type { PipelineName } from '../../base/names.ts'
 import type { RequestedSpec } from '../requested-specs.ts'
-import type { PipelineSpec } from '../specs.ts'
 
-type Limits = Pick<PipelineSpec, 'datumTries' | 'datumTimeoutMs' | 'jobTimeoutMs'>
+/** How often, and how long, a pipeline's code may run. */
+export interface Limits {
+  /** After so many failures of user code a datum fails; unset: after four, as in 1.5. */
+  readonly datumTries?: number
+  /** User code that runs longer is ended, as a try that failed. */
+  readonly datumTimeoutMs?: number
+  /** A job that runs longer is killed. */
+  readonly jobTimeoutMs?: number
+}
 
 const datumTriesMax = 1000
 const timeoutMsMax = 365 * 24 * 3600 * 1000
 
 /**
- * How often, and how long, a pipeline's code may run. What is 0 is not set, as in later releases.
+ * What is 0 is not set, as in later releases.
  *
  * @throws {InvalidArgumentError}
  */
