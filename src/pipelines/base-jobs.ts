@@ -29,6 +29,8 @@ export interface BaseJob {
   readonly job: JobId
   readonly inputTrees: InputTreesOfJob
   readonly datumSet: MapRoot
+  /** Those of them that have a result. */
+  readonly goodSet: MapRoot
   readonly output: Output
 }
 
@@ -64,6 +66,7 @@ export async function findBase(
     job: candidate.id,
     inputTrees,
     datumSet: candidate.datumSet,
+    goodSet: candidate.goodSet ?? candidate.datumSet,
     output: { tree, contributions: candidate.contributions },
   }
 }

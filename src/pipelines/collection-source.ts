@@ -13,6 +13,7 @@ const pageRows = 500
 type JobRow = {
   readonly sequence: number
   readonly datum_set_root: MapRoot | null
+  readonly good_set_root: MapRoot | null
   readonly contributions_root: MapRoot | null
 }
 type ResultRow = {
@@ -106,14 +107,16 @@ export class PipelineCollection implements CollectionSource {
       const last = after
       const page = await this.#database.read((tx) =>
         tx.all<JobRow>(
-          `SELECT sequence, datum_set_root, contributions_root FROM jobs
+          `SELECT sequence, datum_set_root, good_set_root, contributions_root FROM jobs
             WHERE sequence > ? ORDER BY sequence LIMIT ?`,
           last,
           pageRows,
         ),
       )
-      for (const { datum_set_root: datums, contributions_root: contributions } of page) {
+      for (const { datum_set_root: datums, good_set_root: good, ...job } of page) {
         if (datums !== null) yield { kind: 'map', root: datums }
+        if (good !== null) yield { kind: 'map', root: good }
+        const { contributions_root: contributions } = job
         // A map from (path, order key) to tree entries.
         if (contributions !== null) yield { kind: 'tree', root: contributions }
       }

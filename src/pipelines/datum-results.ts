@@ -31,6 +31,8 @@ export interface DatumFailure {
   readonly members: readonly DatumMember[]
   readonly job: JobId
   readonly reason: string
+  /** The error command let the job go on without it. */
+  readonly isRecovered: boolean
   readonly stats: ProcessStats
   readonly finishedAt: Instant
   /** As in a result. */
@@ -158,8 +160,8 @@ export async function insertFailure(tx: Transaction, failure: DatumFailure): Pro
   const { stats } = failure
   await tx.run(
     `INSERT INTO datum_failures (job, datum, members, reason, download_ms, process_ms, upload_ms,
-        download_bytes, upload_bytes, finished_at, worker, logs)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, datum) DO NOTHING`,
+        download_bytes, upload_bytes, finished_at, worker, recovered, logs)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, datum) DO NOTHING`,
     failure.job,
     failure.datum,
     encodeMembers(failure.members),
@@ -171,6 +173,7 @@ export async function insertFailure(tx: Transaction, failure: DatumFailure): Pro
     stats.uploadBytes,
     failure.finishedAt,
     failure.worker,
+    failure.isRecovered ? 1 : 0,
     failure.log,
   )
 }
@@ -211,20 +214,23 @@ export async function failuresAmong(
   tx: ReadTransaction,
   job: JobId,
   datums: readonly DatumKey[],
-): Promise<ReadonlyMap<DatumKey, Pick<DatumFailure, 'reason' | 'stats'>>> {
+): Promise<ReadonlyMap<DatumKey, Pick<DatumFailure, 'reason' | 'stats' | 'isRecovered'>>> {
   if (datums.length === 0) return new Map()
-  const rows = await tx.all<StatsRow & { readonly reason: string }>(
-    `SELECT datum, job, reason, download_ms, process_ms, upload_ms, download_bytes, upload_bytes
+  const rows = await tx.all<StatsRow & { readonly reason: string; readonly recovered: number }>(
+    `SELECT datum, job, reason, recovered, download_ms, process_ms, upload_ms, download_bytes, upload_bytes
       FROM datum_failures WHERE job = ? AND datum IN (${datums.map(() => '?').join(', ')})`,
     job,
     ...datums,
   )
   return new Map(
-    rows.map((row) => [row.datum as DatumKey, { reason: row.reason, stats: statsOf(row) }]),
+    rows.map(({ reason, recovered, ...row }) => [
+      row.datum as DatumKey,
+      { reason, isRecovered: recovered === 1, stats: statsOf(row) },
+    ]),
   )
 }
 
-/** How many datums `job` gave up, and the first of them; undefined when there is none. */
+/** How many datums failed `job`, and the first of them; undefined when there is none. */
 export async function firstFailure(
   tx: ReadTransaction,
   job: JobId,
@@ -240,13 +246,13 @@ export async function firstFailure(
     readonly members: string
     readonly reason: string
   }>(
-    `SELECT datum, members, reason FROM datum_failures WHERE job = ?
+    `SELECT datum, members, reason FROM datum_failures WHERE job = ? AND recovered = 0
       ORDER BY finished_at, datum LIMIT 1`,
     job,
   )
   if (first === undefined) return undefined
   const row = await tx.get<{ readonly count: number }>(
-    'SELECT COUNT(*) AS count FROM datum_failures WHERE job = ?',
+    'SELECT COUNT(*) AS count FROM datum_failures WHERE job = ? AND recovered = 0',
     job,
   )
   const { datum, members, reason } = first

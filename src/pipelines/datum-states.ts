@@ -5,8 +5,11 @@ import type { DatumRecord } from './datum-sets.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
 import type { JobRecord, ProcessStats } from './job-records.ts'
 
-/** `starting`: waits or runs. `skipped`: another job's result was reused. */
-export type DatumState = 'starting' | 'success' | 'skipped' | 'failed'
+/**
+ * `starting`: waits or runs. `skipped`: another job's result was reused. `recovered`: it failed, and
+ * the error command of the pipeline let the job go on without it.
+ */
+export type DatumState = 'starting' | 'success' | 'skipped' | 'failed' | 'recovered'
 
 export interface DatumInfo {
   readonly job: JobId
@@ -35,7 +38,8 @@ export async function describeDatums(
     const failure = failed.get(key)
     if (failure !== undefined) {
       const { stats, reason } = failure
-      return { ...common, state: 'failed', stats, reason, madeBy: undefined }
+      const state = failure.isRecovered ? 'recovered' : 'failed'
+      return { ...common, state, stats, reason, madeBy: undefined }
     }
     const result = results.get(key)
     if (result === undefined) {

@@ -141,17 +141,18 @@ export class Explanations {
   async #open(lease: Lease, id: string): Promise<Scene> {
     return await lease.acquire(async () => {
       const scene = await this.#ports.database.read((tx) => findScene(tx, id))
-      for (const { datumSet } of [scene.job, ...scene.earlier]) {
+      for (const { datumSet, goodSet } of [scene.job, ...scene.earlier]) {
         if (datumSet !== undefined) lease.hold({ kind: 'map', root: datumSet })
+        if (goodSet !== undefined) lease.hold({ kind: 'map', root: goodSet })
       }
       return scene
     })
   }
 
-  /** The datums that the base job had not. */
+  /** The datums of which the base job had no result. */
   async *#changed({ job, base }: Scene): AsyncGenerator<PlacedDatum> {
     if (job.datumSet === undefined) return
-    const before = base?.datumSet
+    const before = base?.goodSet ?? base?.datumSet
     if (before === undefined) {
       for await (const { key: orderKey, value } of this.#ports.maps.scan(job.datumSet)) {
         yield { orderKey, datum: decodeDatum(value) }
@@ -230,6 +231,9 @@ export class Explanations {
     })
     const [before] = infos ?? []
     if (before?.state === 'failed') return `it failed in job ${id}: ${before.reason}`
+    if (before?.state === 'recovered') {
+      return `it failed in job ${id}, which went on without it: ${before.reason}`
+    }
     if (job !== undefined && hasEnded(job.state) && job.state !== 'success') {
       return `job ${id} ended (${job.state}) before it had a result of the same datum`
     }

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
-import type { DatumWork } from './datum-worker.ts'
 import type { JobId } from '../base/names.ts'
-import { failing } from '../testing/failing-code.ts'
+import { failing, untilKilled } from '../testing/failing-code.ts'
 import {
   atom,
   atomNamed,
@@ -27,12 +26,6 @@ async function jobsOf(world: TestProcessing, pipeline: string): Promise<readonly
 async function end(world: TestProcessing, id: string): Promise<string> {
   const job = await world.processing.jobs.waitForEnd(id, new AbortController().signal)
   return job.state
-}
-
-/** Waits until the run is aborted, as a process does that is killed. */
-async function untilKilled({ signal }: DatumWork): Promise<never> {
-  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
-  throw signal.reason
 }
 
 test('a running datum that is restarted is tried again, and says so meanwhile', async () => {

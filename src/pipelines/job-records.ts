@@ -21,6 +21,8 @@ export interface DatumCounts {
   readonly processed: number
   readonly skipped: number
   readonly failed: number
+  /** Failed, and let go by the error command of the pipeline. */
+  readonly recovered: number
 }
 
 /** What datums cost, added up. */
@@ -82,6 +84,8 @@ export interface JobRecord {
   readonly baseJob: JobId | undefined
   /** Order key → datum; known once the job runs. */
   readonly datumSet: MapRoot | undefined
+  /** The datum set without the datums that were recovered; undefined where there are none. */
+  readonly goodSet: MapRoot | undefined
   /** (Output path, order key) → content; known once the job has succeeded. */
   readonly contributions: MapRoot | undefined
 }
@@ -120,6 +124,7 @@ interface JobRow extends SqlRow {
   readonly datum_processed: number
   readonly datum_skipped: number
   readonly datum_failed: number
+  readonly datum_recovered: number
   readonly download_ms: number
   readonly process_ms: number
   readonly upload_ms: number
@@ -127,6 +132,7 @@ interface JobRow extends SqlRow {
   readonly upload_bytes: number
   readonly base_job: string | null
   readonly datum_set_root: string | null
+  readonly good_set_root: string | null
   readonly contributions_root: string | null
   readonly by_hand: number
 }
@@ -357,10 +363,12 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
       processed: row.datum_processed,
       skipped: row.datum_skipped,
       failed: row.datum_failed,
+      recovered: row.datum_recovered,
     },
     stats: statsOf(row),
     baseJob: (row.base_job ?? undefined) as JobId | undefined,
     datumSet: (row.datum_set_root ?? undefined) as MapRoot | undefined,
+    goodSet: (row.good_set_root ?? undefined) as MapRoot | undefined,
     contributions: (row.contributions_root ?? undefined) as MapRoot | undefined,
   }
 }

@@ -13,6 +13,10 @@ export interface RequestedSpec {
   readonly batch?: boolean | undefined
   readonly incremental?: boolean | undefined
   readonly egressUrl?: string | undefined
+  /** 0 or undefined: not set, here and for the times. */
+  readonly datumTries?: number | undefined
+  readonly datumTimeoutMs?: number | undefined
+  readonly jobTimeoutMs?: number | undefined
 }
 
 export interface RequestedTransform {
@@ -24,6 +28,8 @@ export interface RequestedTransform {
   readonly secretNames: readonly string[]
   readonly imagePullSecrets: readonly string[]
   readonly debug: boolean
+  readonly errorCommand?: readonly string[] | undefined
+  readonly errorStdinLines?: readonly string[] | undefined
 }
 
 /** An input as a client sent it: exactly one member should be set, but none or several may be. */

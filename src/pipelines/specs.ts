@@ -2,12 +2,14 @@ import { InvalidArgumentError, UnimplementedError } from '../base/errors.ts'
 import { parseBranchName, parsePipelineName } from '../base/names.ts'
 import type { BranchName, PipelineName } from '../base/names.ts'
 import type { Transform } from './executor.ts'
+import { checkErrorCommand, type ErrorHandling } from './specs/error-command.ts'
 import { checkInput } from './specs/input-check.ts'
+import { checkLimits, type Limits } from './specs/limits.ts'
 import type { RequestedSpec, RequestedTransform, Resources } from './requested-specs.ts'
 import { atomsOf, type Input } from './inputs.ts'
 
 /** A pipeline's spec, checked and with its defaults filled in. */
-export interface PipelineSpec {
+export interface PipelineSpec extends Limits, ErrorHandling {
   readonly name: PipelineName
   readonly description: string
   readonly transform: Transform
@@ -74,6 +76,8 @@ export function checkSpec(request: RequestedSpec): PipelineSpec {
       : { scaleDownThresholdMs: request.scaleDownThresholdMs }),
     enableStats: request.enableStats ?? false,
     batch: request.batch ?? false,
+    ...checkLimits(name, request),
+    ...checkErrorCommand(name, request.transform),
   }
 }
 

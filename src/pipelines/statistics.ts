@@ -127,6 +127,7 @@ interface JobRow extends SqlRow {
   readonly datum_processed: number
   readonly datum_skipped: number
   readonly datum_failed: number
+  readonly datum_recovered: number
 }
 
 async function jobPage(
@@ -136,7 +137,7 @@ async function jobPage(
 ): Promise<readonly JobRow[]> {
   return await tx.all<JobRow>(
     `SELECT sequence, state, created_at, started_at, finished_at, datum_total, datum_processed,
-        datum_skipped, datum_failed FROM jobs
+        datum_skipped, datum_failed, datum_recovered FROM jobs
       WHERE pipeline_id = ? AND sequence > ? ORDER BY sequence LIMIT ?`,
     pipelineId,
     after,
@@ -177,17 +178,18 @@ class JobSpreads {
   readonly #states = new Map<JobState, number>()
   readonly #runMs = new SpreadOf()
   readonly #waitMs = new SpreadOf()
-  #counts = { total: 0, processed: 0, skipped: 0, failed: 0 }
+  #counts: JobRecord['counts'] = { total: 0, processed: 0, skipped: 0, failed: 0, recovered: 0 }
 
   add(row: JobRow): void {
     const state = parseJobState(row.state)
     this.#states.set(state, (this.#states.get(state) ?? 0) + 1)
-    const { total, processed, skipped, failed } = this.#counts
+    const { total, processed, skipped, failed, recovered } = this.#counts
     this.#counts = {
       total: total + row.datum_total,
       processed: processed + row.datum_processed,
       skipped: skipped + row.datum_skipped,
       failed: failed + row.datum_failed,
+      recovered: recovered + row.datum_recovered,
     }
     const { started_at: startedAt, finished_at: finishedAt, created_at: createdAt } = row
     if (startedAt === null) return

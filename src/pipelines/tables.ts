@@ -165,6 +165,13 @@ export const pipelinesMigrations: Migrations = {
       `CREATE INDEX datum_failures_by_job ON datum_failures (job, finished_at, datum)`,
     ],
     [
+      // 1: the error command of the pipeline let the job go on without the datum.
+      `ALTER TABLE datum_failures ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0`,
+      `ALTER TABLE jobs ADD COLUMN datum_recovered INTEGER NOT NULL DEFAULT 0`,
+      // The datum set without the datums that were recovered; null where there are none.
+      `ALTER TABLE jobs ADD COLUMN good_set_root TEXT`,
+    ],
+    [
       // In the order in which results come: keys are random, and each would go to a page of its own.
       `CREATE INDEX datum_results_by_time ON datum_results (pipeline_id, salt, finished_at, datum)`,
       `DROP INDEX datum_results_by_salt`,

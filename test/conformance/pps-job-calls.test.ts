@@ -4,7 +4,7 @@ import { DatumState, type JobInfo, JobState, type LogMessage } from '../../src/g
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { ChildPachd } from '../harness/child-pachd.ts'
 import { failed, freshName, freshRepo, refused } from '../harness/expectations.ts'
-import { collect, commitFiles, commitOf, fileOf } from '../harness/files.ts'
+import { collect, commitFiles, commitOf, fileOf, putFile } from '../harness/files.ts'
 import { atomOf, flush, freshPipeline, jobsOf, lastJobOf, outputOf } from '../harness/pipelines.ts'
 import { TestClient, TestPachd } from '../harness/test-pachd.ts'
 
@@ -209,6 +209,55 @@ describe('what would run, and why it did', () => {
       await expect(call).rejects.toEqual(failed(Code.notFound, 'not-found', 'file none not found'))
     }
   })
+})
+
+test('limits and err_cmd are kept, shown and obeyed, and leave a store that is whole', async () => {
+  const repo = await freshRepo(pachd)
+  const code = 'test -e $PFS/in/slow && sleep 1000; cp -r $PFS/in/. $PFS/out/'
+  const errCmd = ['sh', '-c', 'ls $PFS/in >&2; test ! -e $PFS/out/slow']
+  const name = freshName('pipeline')
+  const limits = {
+    datumTimeout: { seconds: 3n, nanos: 0 },
+    jobTimeout: { seconds: 3600n, nanos: 0 },
+    datumTries: 1n,
+  }
+  await pachd.pps.createPipeline({
+    pipeline: { name },
+    transform: { cmd: ['sh', '-e'], stdin: [code], errCmd },
+    input: atomOf(repo, '/*', 'in'),
+    ...limits,
+  })
+  const pipeline = await pachd.pps.inspectPipeline({ pipeline: { name } })
+  expect(pipeline).toMatchObject({ ...limits, transform: { errCmd } })
+  await flush(pachd, repo, await commitFiles(pachd, master(repo), { a: '1', slow: '2' }))
+  const job = await lastJobOf(pachd, name)
+  expect(job).toMatchObject({
+    ...limits,
+    state: JobState.JOB_SUCCESS,
+    dataProcessed: 1n,
+    dataRecovered: 1n,
+    dataFailed: 0n,
+    dataTotal: 2n,
+  })
+  const { datumInfo } = await pachd.pps.listDatum({ job: job.job ?? {} })
+  expect(datumInfo).toMatchObject([
+    { state: DatumState.SUCCESS },
+    { state: DatumState.RECOVERED, reason: 'it ran longer than the datum_timeout of 3s' },
+  ])
+  const messages = await collect(pachd.pps.getLogs({ job: job.job ?? {} }))
+  expect(texts(messages)).toEqual([
+    '(try 1 failed: it ran longer than the datum_timeout of 3s; running err_cmd)\n',
+    'slow\n',
+  ])
+  await collect(pachd.admin.collectGarbage({}))
+  const events = (await collect(pachd.admin.check({ full: true }))).map(({ event }) => event)
+  expect(events.filter((event) => event.case === 'finding')).toEqual([])
+  const { id } = await pachd.pfs.startCommit({ parent: commitOf(repo, ''), branch: 'master' })
+  await pachd.pfs.deleteFile({ file: fileOf(repo, id, 'slow') })
+  await putFile(pachd, fileOf(repo, id, 'b'), '3')
+  await pachd.pfs.finishCommit({ commit: commitOf(repo, id) })
+  await flush(pachd, repo, id)
+  expect(await outputOf(pachd, name)).toEqual({ '/a': '1', '/b': '3' })
 })
 
 test('InspectStats tells what datums and jobs took, and how it is spread', async () => {

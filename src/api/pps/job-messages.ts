@@ -1,5 +1,4 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { Duration } from '@bufbuild/protobuf/wkt'
 import { concatBytes, utf8 } from '../../base/bytes.ts'
 import {
   DatumState as DatumStateCode,
@@ -18,15 +17,14 @@ import type { DatumInfo, DatumState } from '../../pipelines/datum-states.ts'
 import type { PipelineSpec } from '../../pipelines/specs.ts'
 import type { JobState } from '../../pipelines/states.ts'
 import { commitMessage, timestampOf } from '../pfs/messages.ts'
+import { durationOf } from './durations.ts'
 import {
   inputMessage,
+  limitsMessage,
   parallelismMessage,
   resourcesMessage,
   transformMessage,
 } from './spec-messages.ts'
-
-const millisPerSecond = 1000
-const nanosPerMilli = 1_000_000
 
 export const jobStateCodes: Readonly<Record<JobState, JobStateCode>> = {
   starting: JobStateCode.JOB_STARTING,
@@ -41,6 +39,7 @@ export const datumStateCodes: Readonly<Record<DatumState, DatumStateCode>> = {
   success: DatumStateCode.SUCCESS,
   skipped: DatumStateCode.SKIPPED,
   failed: DatumStateCode.FAILED,
+  recovered: DatumStateCode.RECOVERED,
 }
 
 /** `spec`: what the job runs; undefined when its pipeline's record is gone. */
@@ -66,6 +65,7 @@ export function jobInfoMessage(
     dataProcessed: BigInt(job.counts.processed),
     dataSkipped: BigInt(job.counts.skipped),
     dataFailed: BigInt(job.counts.failed),
+    dataRecovered: BigInt(job.counts.recovered),
     stats: statsMessage(job.stats),
     workerStatus: workers.map(workerStatusMessage),
     newBranch: {
@@ -83,6 +83,7 @@ export function jobInfoMessage(
       resourceSpec: resourcesMessage(spec),
       enableStats: spec.enableStats,
       batch: spec.batch,
+      ...limitsMessage(spec),
     }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
   }
@@ -109,12 +110,6 @@ export function statsMessage(stats: ProcessStats): MessageInitShape<typeof Proce
     downloadBytes: BigInt(stats.downloadBytes),
     uploadBytes: BigInt(stats.uploadBytes),
   }
-}
-
-export function durationOf(ms: number): Omit<Duration, '$typeName' | '$unknown'> {
-  const seconds = Math.floor(ms / millisPerSecond)
-  const nanos = Math.round((ms - seconds * millisPerSecond) * nanosPerMilli)
-  return { seconds: BigInt(seconds), nanos }
 }
 
 /**

@@ -5,9 +5,11 @@ import type { Processing } from '../../pipelines/processing.ts'
 import type { PipelineState } from '../../pipelines/states.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { timestampOf } from '../pfs/messages.ts'
-import { durationOf, jobStateCodes } from './job-messages.ts'
+import { durationOf } from './durations.ts'
+import { jobStateCodes } from './job-messages.ts'
 import {
   inputMessage,
+  limitsMessage,
   parallelismMessage,
   resourcesMessage,
   transformMessage,
@@ -91,6 +93,7 @@ function pipelineInfoMessage(info: PipelineInfo): MessageInitShape<typeof Pipeli
     cacheSize: spec.cacheSize,
     enableStats: spec.enableStats,
     batch: spec.batch,
+    ...limitsMessage(spec),
     notices: [...info.notices],
     ...(parallelismSpec !== undefined && { parallelismSpec }),
     ...(spec.scaleDownThresholdMs !== undefined && {

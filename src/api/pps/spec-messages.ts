@@ -8,14 +8,30 @@ import type {
 import type { Input } from '../../pipelines/inputs.ts'
 import type { JobInput } from '../../pipelines/job-records.ts'
 import type { PipelineSpec } from '../../pipelines/specs.ts'
+import { durationOf } from './durations.ts'
 
 /** What 1.5 runs when a spec names no image; executors that need one take it, too. */
 const defaultImage = 'ubuntu:16.04'
+
+/** How often, and how long, the pipeline's code may run. */
+export function limitsMessage(spec: PipelineSpec): {
+  readonly datumTries: bigint
+  readonly datumTimeout?: ReturnType<typeof durationOf>
+  readonly jobTimeout?: ReturnType<typeof durationOf>
+} {
+  const { datumTries = 0, datumTimeoutMs, jobTimeoutMs } = spec
+  return {
+    datumTries: BigInt(datumTries),
+    ...(datumTimeoutMs !== undefined && { datumTimeout: durationOf(datumTimeoutMs) }),
+    ...(jobTimeoutMs !== undefined && { jobTimeout: durationOf(jobTimeoutMs) }),
+  }
+}
 
 export function transformMessage({
   transform,
   imagePullSecrets,
   debug,
+  errorCommand,
 }: PipelineSpec): MessageInitShape<typeof TransformSchema> {
   return {
     image: transform.image === '' ? defaultImage : transform.image,
@@ -25,6 +41,8 @@ export function transformMessage({
     acceptReturnCode: transform.acceptedReturnCodes.map(BigInt),
     imagePullSecrets: [...imagePullSecrets],
     debug,
+    errCmd: [...(errorCommand?.command ?? [])],
+    errStdin: [...(errorCommand?.stdinLines ?? [])],
   }
 }
 

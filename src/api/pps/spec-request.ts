@@ -1,4 +1,5 @@
 import type { CreatePipelineRequest, Input, PipelineInput, Transform } from '../../gen/pps_pb.ts'
+import type { Duration } from '@bufbuild/protobuf/wkt'
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type {
   RequestedInput,
@@ -29,13 +30,19 @@ export function specOfRequest(request: CreatePipelineRequest): RequestedSpec {
       gpu: Number(resources.gpu),
     },
     cacheSize: request.cacheSize,
-    scaleDownThresholdMs:
-      threshold && Number(threshold.seconds) * millisPerSecond + threshold.nanos / nanosPerMilli,
+    scaleDownThresholdMs: threshold && millisOf(threshold),
     enableStats: request.enableStats,
     batch: request.batch,
     incremental: request.incremental,
     egressUrl: request.egress?.URL,
+    datumTries: Number(request.datumTries),
+    datumTimeoutMs: request.datumTimeout && millisOf(request.datumTimeout),
+    jobTimeoutMs: request.jobTimeout && millisOf(request.jobTimeout),
   }
+}
+
+function millisOf({ seconds, nanos }: Duration): number {
+  return Number(seconds) * millisPerSecond + nanos / nanosPerMilli
 }
 
 function transformOf(transform: Transform): RequestedTransform {
@@ -48,6 +55,8 @@ function transformOf(transform: Transform): RequestedTransform {
     secretNames: transform.secrets.map(({ name }) => name),
     imagePullSecrets: transform.imagePullSecrets,
     debug: transform.debug,
+    errorCommand: transform.errCmd,
+    errorStdinLines: transform.errStdin,
   }
 }
 

@@ -5,6 +5,7 @@ import { rawText } from '../printing/json.ts'
 import {
   inputShorthand,
   inputText,
+  limitLines,
   parallelismText,
   resourceLines,
   transformText,
@@ -30,6 +31,7 @@ function detailText(info: PipelineInfo, { clock, out }: CommandContext): string 
     `Created: ${ageText(info.createdAt, clock)}\n`,
     `State: ${pipelineStateText(info.state, out)}\n`,
     `Parallelism Spec: ${parallelismText(info.parallelismSpec)}\n`,
+    limitLines(info),
     resourceLines(info.resourceSpec),
     `Input:\n${inputText(info.input)}\n\n`,
     `Output Branch: ${info.outputBranch}\n`,

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { JobInfo, WorkerStatus } from '../../gen/pps_pb.ts'
 import type { Output } from '../output.ts'
 import { sizeText } from './sizes.ts'
-import { inputText, parallelismText, resourceLines, transformText } from './specs.ts'
+import { inputText, limitLines, parallelismText, resourceLines, transformText } from './specs.ts'
 import { jobStateText } from './states.ts'
 import { plainTable, tableText } from './table.ts'
 import { ageText, betweenText, durationText } from './times.ts'
@@ -24,6 +24,7 @@ export function jobText(
     reason === '' ? '' : `Reason: ${visible(reason)}\n`,
     `Processed: ${info.dataProcessed}\n`,
     dataFailed === 0n ? '' : `Failed: ${dataFailed}\n`,
+    info.dataRecovered === 0n ? '' : `Recovered: ${info.dataRecovered}\n`,
     `Skipped: ${info.dataSkipped}\nTotal: ${info.dataTotal}\n`,
     `Data Downloaded: ${sizeText(stats?.downloadBytes ?? 0n)}\n`,
     `Data Uploaded: ${sizeText(stats?.uploadBytes ?? 0n)}\n`,
@@ -33,6 +34,7 @@ export function jobText(
     `Worker Status:\n${workersText(info.workerStatus, clock)}`,
     `Restarts: ${info.restart}\n`,
     `ParallelismSpec: ${parallelismText(info.parallelismSpec)}\n`,
+    limitLines(info),
     resourceLines(info.resourceSpec),
     `Input:\n${inputText(info.input)}\n\n`,
     `Transform:\n${transformText(info.transform)} \n`,

@@ -148,6 +148,10 @@ async function visitJob(
       })
     }
   }
+  if (row.good_set_root !== null) {
+    const owner: ChunkOwner = { subject, name: `the datums of job ${id} that have a result` }
+    await visitor.map(row.good_set_root as MapRoot, datumSets, owner)
+  }
   if (contributions === null) return
   const owner: ChunkOwner = { subject, name: `what the datums of job ${id} wrote` }
   await visitor.map(contributions as MapRoot, contributionMaps, owner)

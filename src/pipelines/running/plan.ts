@@ -27,8 +27,11 @@ export interface JobPlan {
   /** Order key → datum. */
   readonly datumSet: MapRoot
   readonly datumCount: number
-  /** The base job's datum set and output; undefined when there is none to start from. */
-  readonly base: { readonly datumSet: MapRoot; readonly output: Output } | undefined
+  /**
+   * The base job's output, and its datums that have a part in it; undefined when there is no job to
+   * start from.
+   */
+  readonly base: { readonly goodSet: MapRoot; readonly output: Output } | undefined
   readonly inputTrees: InputTreesOfJob
 }
 
@@ -79,6 +82,7 @@ function holdPlan(lease: Lease, { job, inputTrees, base }: FoundPlan): void {
   for (const { root } of inputTrees.values()) lease.hold({ kind: 'tree', root })
   if (base !== undefined) {
     lease.hold({ kind: 'map', root: base.datumSet })
+    lease.hold({ kind: 'map', root: base.goodSet })
     lease.hold({ kind: 'tree', root: base.output.tree.root })
     // A map from (path, order key) to tree entries.
     lease.hold({ kind: 'tree', root: base.output.contributions })
@@ -86,11 +90,18 @@ function holdPlan(lease: Lease, { job, inputTrees, base }: FoundPlan): void {
   if (job.datumSet !== undefined) lease.hold({ kind: 'map', root: job.datumSet })
 }
 
-/** The datums that the base job did not have (`after`), and those that went (`before`). */
-export function changesOf(ports: RunPorts, plan: JobPlan): () => AsyncIterable<MapDifference> {
+/**
+ * The datums of which the base job had no result (`after`), and those that went (`before`); of the
+ * datums of the job, or of `datumSet`, a part of them.
+ */
+export function changesOf(
+  ports: RunPorts,
+  plan: JobPlan,
+  datumSet: MapRoot = plan.datumSet,
+): () => AsyncIterable<MapDifference> {
   return async function* changes() {
-    const before = plan.base?.datumSet ?? (await ports.maps.empty())
-    yield* ports.maps.diff(before, plan.datumSet)
+    const before = plan.base?.goodSet ?? (await ports.maps.empty())
+    yield* ports.maps.diff(before, datumSet)
   }
 }
 
