@@ -58,6 +58,15 @@ function splitFiles(directory: string, label: string, flags: string): Contender 
   }
 }
 
+function recordsIn(format: RecordFormat, seed: number) {
+  return (path: string, round: number): Promise<void> =>
+    writeRecords(path, { format, sizeMib, seed: seed + 100 * round })
+}
+
+function writeLines(path: string, round: number): Promise<void> {
+  return writeRecords(path, { format: 'line', sizeMib: lineCount / 1024, seed: round, bytes: 1024 })
+}
+
 export const split: Benchmark = {
   name: 'split',
   title: `${sizeMib} MiB of records in, as pieces`,
@@ -66,20 +75,16 @@ export const split: Benchmark = {
     const pachd = await stage.startPachd()
     await pachd.pfs.createRepo({ repo: { name: 'records' } })
     const target = ['--target-file-bytes', String(targetBytes)]
-    const write = (format: RecordFormat, seed: number) => (path: string, round: number) =>
-      writeRecords(path, { format, sizeMib, seed: seed + 100 * round })
-    const writeLines = (path: string, round: number): Promise<void> =>
-      writeRecords(path, { format: 'line', sizeMib: lineCount / 1024, seed: round, bytes: 1024 })
     const { directory } = stage
     return {
       contenders: [
-        put(stage, pachd, { label: whole, flags: [], write: write('line', 1) }),
+        put(stage, pachd, { label: whole, flags: [], write: recordsIn('line', 1) }),
         splitFiles(directory, gnuSplit, '-a 4 -C 1000000'),
         ...formats.map((format, at) =>
           put(stage, pachd, {
             label: byFormat(format),
             flags: ['--split', format, ...target],
-            write: write(format, 2 + at),
+            write: recordsIn(format, 2 + at),
           }),
         ),
         put(stage, pachd, { label: eachLine, flags: ['--split', 'line'], write: writeLines }),

@@ -20,9 +20,9 @@ const stores: Readonly<Record<string, () => ChunkStore>> = {
 
 /** Around every size at which something else is done. */
 const sizes = [
-  ...[0, 1, 64, 65, 4095, 4096, 5000, 262_143, 262_144, 262_145, 0, 3_000_000, 10, 20],
-  ...[700_000, 700_000, 700_000, 700_000, 64, 65, 100_000, 200_000, 9_000_000, 1],
-]
+  [0, 1, 64, 65, 4095, 4096, 5000, 262_143, 262_144, 262_145, 0, 3_000_000, 10, 20],
+  [700_000, 700_000, 700_000, 700_000, 64, 65, 100_000, 200_000, 9_000_000, 1],
+].flat()
 const samples = [
   ...sizes.map((size, seed) => seededBytes(seed, size)),
   ...Array.from({ length: 3000 }, (_, seed) => seededBytes(seed, 60 + (seed % 50))),

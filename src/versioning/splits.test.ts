@@ -196,12 +196,13 @@ test('a put that is malformed at its end leaves the commit as it was', async () 
   expect(await files()).toEqual({ [`/log/${n(0)}`]: 'a\n' })
 })
 
+async function* failing(): AsyncGenerator<Uint8Array> {
+  yield utf8('a\n'.repeat(100_000))
+  throw new Error('the client has gone')
+}
+
 test('a stream that fails midway leaves the commit as it was', async () => {
   const { files } = await openCommit('failing')
-  async function* failing(): AsyncGenerator<Uint8Array> {
-    yield utf8('a\n'.repeat(100_000))
-    throw new Error('the client has gone')
-  }
   const run = split('failing', [
     ['one', utf8('whole\n')],
     ['two', failing()],
@@ -264,7 +265,7 @@ test('a split that is outrun into a conflict shows it at the finish, and a delet
     return world.database.transact(operation, options)
   }
   const read: Database['read'] = (operation) => world.database.read(operation)
-  const database = { ...world.database, transact, read } as Database
+  const database: Database = { ...world.database, transact, read }
   const { writes } = createVersioning({ ...world.ports, database })
   await using bulk = await writes.bulk('outrun', 'master', { split: byLine })
   await bulk.put('log', utf8('a\n'))
@@ -277,11 +278,14 @@ test('a split that is outrun into a conflict shows it at the finish, and a delet
   expect(await files()).toEqual({ '/other': 'xx' })
 })
 
+function logLine(at: number): string {
+  return `line ${at} ${'x'.repeat(at % 100)} of a log that grows\n`
+}
+
 test('splitting a log again that has grown stores what is new only', async () => {
   const { split: put, finish, start } = await openCommit('grown')
-  const line = (at: number): string => `line ${at} ${'x'.repeat(at % 100)} of a log that grows\n`
-  const log = Array.from({ length: 20_000 }, (_, at) => line(at)).join('')
-  const grown = log + Array.from({ length: 100 }, (_, at) => line(at + 20_000)).join('')
+  const log = Array.from({ length: 20_000 }, (_, at) => logLine(at)).join('')
+  const grown = log + Array.from({ length: 100 }, (_, at) => logLine(at + 20_000)).join('')
   for (const targetBytes of [0, 50_000]) {
     const how = { split: { ...byLine, targetBytes }, overwrite: true }
     const storedBytes: number[] = []

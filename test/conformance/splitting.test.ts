@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Code } from '../../src/base/grpc-wire.ts'
@@ -225,8 +224,7 @@ describe('PutFile with a delimiter', () => {
     const { sizeBytes } = await pachd.pfs.inspectFile({ file: fileOf(repo, id, 'large') })
     expect(sizeBytes).toBe(7_000_000n)
     const middle = await getPieces(pachd, fileOf(repo, id, `large/${name(1)}`))
-    const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
-    expect(digest(Buffer.concat(middle))).toBe(digest(large.subarray(3_000_000, 6_000_000)))
+    expect(Buffer.compare(Buffer.concat(middle), large.subarray(3_000_000, 6_000_000))).toBe(0)
     const batches = await collect(pachd.files.listFiles({ file: fileOf(repo, id, 'many') }))
     const names = batches.flatMap(({ fileInfo }) => fileInfo.map(({ file }) => file?.path))
     expect(names).toEqual(lines.map((_, at) => `many/${name(at)}`))

@@ -44,7 +44,7 @@ function laterOn(): number {
 
 function entriesOf(directory: string): readonly string[] {
   return readdirSync(directory, { recursive: true, encoding: 'utf8' })
-    .map((path) => `/${path}`)
+    .map((name) => `/${name}`)
     .toSorted()
 }
 
