@@ -56,7 +56,7 @@ function workersText(workers: readonly WorkerStatus[], clock: Clock): string {
     .filter(({ lastReason }) => lastReason !== '')
     .map(
       ({ workerId, attempt, lastReason }) =>
-        `${workerId}, try ${attempt}: ${visible(lastReason)}\n`,
+        `${workerId} is at try ${attempt}; the one before failed: ${visible(lastReason)}\n`,
     )
   const table = tableText([['WORKER', 'JOB', 'DATUM', 'STARTED', 'QUEUE'], ...rows], plainTable)
   return `${table}${retries.join('')}`
