@@ -26,6 +26,12 @@ export function cloudError(
   const { credentials, signal, cause } = context
   if (signal.aborted) return new CancelledError('the transfer was cancelled', { cause })
   const said = code === '' ? `status ${status}` : code
+  if (/credential/i.test(code)) {
+    return new PermissionDeniedError(`cannot read ${what}: ${said}; ${credentials}`, { cause })
+  }
+  if (code === 'ENOTFOUND') {
+    return new NotFoundError(`cannot read ${what}: there is no host of its name`, { cause })
+  }
   if (status === undefined || transientStatuses.has(status)) {
     return new UnavailableError(`cannot read ${what}: ${said}`, { cause })
   }

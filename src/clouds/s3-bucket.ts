@@ -24,8 +24,10 @@ export async function openS3(environment: CloudEnvironment): Promise<S3Client> {
   const client = new sdk.S3Client(config)
   if (config.credentials !== undefined || (await hasCredentials(client))) return client
   client.destroy()
-  // Public buckets take requests that nobody has signed.
-  return new sdk.S3Client({ ...config, signer: { sign: async (request) => request } })
+  // Public buckets take requests that nobody has signed; the client insists on having something to sign with.
+  const credentials = { accessKeyId: 'anybody', secretAccessKey: 'anybody' }
+  const signer: S3ClientConfig['signer'] = { sign: async (request) => request }
+  return new sdk.S3Client({ ...config, credentials, signer })
 }
 
 async function hasCredentials(client: S3Client): Promise<boolean> {

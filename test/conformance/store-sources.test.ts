@@ -24,6 +24,8 @@ interface Store extends AsyncDisposable {
   readonly wrong: CloudEnvironment
   /** Up to the key. */
   readonly url: string
+  /** Without credentials, and a URL that needs none. */
+  readonly anybody: { readonly clouds: CloudEnvironment; readonly url: string }
 }
 
 /** Of an object store, on a busy machine. */
@@ -60,12 +62,19 @@ async function openS3Store(): Promise<Store> {
   for (const [Key, Body] of Object.entries({ ...objects, 'dir/folder/': utf8('') })) {
     await client.send(new PutObjectCommand({ Bucket: 'bucket', Key, Body }))
   }
+  await client.send(new CreateBucketCommand({ Bucket: 'public', ACL: 'public-read' }))
+  const open = { Bucket: 'public', Key: 'open', Body: utf8('open'), ACL: 'public-read' } as const
+  await client.send(new PutObjectCommand(open))
   const { accessKeyId, secretAccessKey } = rgwCredentials
   const variables = { AWS_ENDPOINT_URL: endpoint, AWS_ACCESS_KEY_ID: accessKeyId }
   return {
     clouds: environment({ ...variables, AWS_SECRET_ACCESS_KEY: secretAccessKey }),
     wrong: environment({ ...variables, AWS_SECRET_ACCESS_KEY: secret }),
     url: 's3://bucket/',
+    anybody: {
+      clouds: environment({ AWS_ENDPOINT_URL: endpoint }),
+      url: 's3://public/',
+    },
     [Symbol.asyncDispose]: async () => {
       client.destroy()
       await gateway[Symbol.asyncDispose]()
@@ -76,16 +85,27 @@ async function openS3Store(): Promise<Store> {
 async function openAzureStore(): Promise<Store> {
   const azurite = await Azurite.start()
   const { connection } = azurite
-  const container = BlobServiceClient.fromConnectionString(connection).getContainerClient('bucket')
+  const service = BlobServiceClient.fromConnectionString(connection)
+  const container = service.getContainerClient('bucket')
   await container.create()
   for (const [key, bytes] of Object.entries(objects)) {
     await container.getBlockBlobClient(key).upload(Buffer.from(bytes), bytes.length)
   }
+  const open = service.getContainerClient('public')
+  await open.create({ access: 'container' })
+  await open.getBlockBlobClient('open').upload('open', 4)
   const wrong = connection.replace(/AccountKey=[^;]*/, `AccountKey=${secret}`)
   return {
     clouds: environment({ AZURE_STORAGE_CONNECTION_STRING: connection }),
     wrong: environment({ AZURE_STORAGE_CONNECTION_STRING: wrong }),
     url: 'as://host/bucket/',
+    anybody: {
+      clouds: environment({
+        AZURE_STORAGE_ACCOUNT: service.accountName,
+        AZURE_STORAGE_ENDPOINT: service.url,
+      }),
+      url: 'as://host/public/',
+    },
     [Symbol.asyncDispose]: () => azurite[Symbol.asyncDispose](),
   }
 }
@@ -121,6 +141,7 @@ async function openGcsStore(): Promise<Store> {
     clouds: environment({ STORAGE_EMULATOR_HOST: web.url }),
     wrong: environment({ GOOGLE_APPLICATION_CREDENTIALS: `/nonexistent/${secret}` }),
     url: 'gs://bucket/',
+    anybody: { clouds: environment({ STORAGE_EMULATOR_HOST: web.url }), url: 'gs://bucket/dir/b' },
     [Symbol.asyncDispose]: () => web[Symbol.asyncDispose](),
   }
 }
@@ -210,6 +231,16 @@ describe.each([
     }
     expect(error.code).toBe(wrongCode)
     expect(error.message + other.log.join('')).not.toContain(secret)
+  })
+
+  test('what is public is read without credentials', async () => {
+    const { clouds, url } = store.anybody
+    await using other = await TestPachd.start({ clouds })
+    const repo = await freshRepo(other)
+    const commit = commitOf(repo, 'master')
+    await other.pfs.startCommit({ parent: commitOf(repo, ''), branch: 'master' })
+    const request = { commit, sources: [{ url, path: 'x' }], recursive: true }
+    expect((await collect(other.files.putSources(request))).at(-1)).toMatchObject({ files: 1n })
   })
 
   test('reading goes on where it broke', async () => {
