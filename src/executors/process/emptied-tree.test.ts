@@ -92,7 +92,7 @@ test('whatever is done in it, only directories are left, and it knows which', as
 test('a link is removed, and what it leads to is not', async () => {
   const victim = join(home, 'victim')
   const directory = join(home, 'tree')
-  for (const path of [victim, directory]) mkdirSync(path)
+  for (const made of [victim, directory]) mkdirSync(made)
   writeFileSync(join(victim, 'f'), '')
   for (const emptied of [
     new EmptiedTree(directory, 0o755),
