@@ -30,7 +30,10 @@ const registry = createRegistry(...files)
 /** Field numbers from here on are ours, whatever message of 1.5 they are in. */
 const ownFieldNumberMin = 1000
 /** Values of enums that later releases of 1.x have and we took over, by the name of the enum. */
-const laterValues: Readonly<Record<string, readonly number[]>> = { 'pfs.Delimiter': [3, 4] }
+const laterValues: Readonly<Record<string, readonly number[]>> = {
+  'pfs.Delimiter': [3, 4],
+  'pps.DatumState': [4],
+}
 
 const folder = new URL('../fixtures/wire/', import.meta.url)
 

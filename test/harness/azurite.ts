@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { ChildProgram, freePort, untilAnswering } from './child-program.ts'
@@ -19,6 +20,10 @@ export class Azurite implements AsyncDisposable {
   private constructor(connection: string, opened: AsyncDisposableStack) {
     this.connection = connection
     this.#opened = opened
+  }
+
+  static get isInstalled(): boolean {
+    return existsSync(program)
   }
 
   static async start(): Promise<Azurite> {

@@ -1,9 +1,20 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { delimiter, join } from 'node:path'
 
 export interface ProgramOptions {
   readonly directory: string
   readonly environment?: Readonly<Record<string, string>>
+}
+
+/** Set where no test may be left out because a program is not installed. */
+export const peersRequired: boolean = process.env['PACHYDERM_TEST_PEERS'] === 'required'
+
+/** Whether a program of this name would be found. */
+export function isOnPath(name: string): boolean {
+  const directories = (process.env['PATH'] ?? '').split(delimiter)
+  return directories.some((directory) => existsSync(join(directory, name)))
 }
 
 function missing(name: string, cause: unknown): Error {

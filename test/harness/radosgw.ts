@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
-import { ChildProgram, freePort, runProgram, untilAnswering } from './child-program.ts'
+import { ChildProgram, freePort, isOnPath, runProgram, untilAnswering } from './child-program.ts'
 
 /** Who may do everything in a `Radosgw`. */
 export const rgwCredentials = { accessKeyId: 'AKIATEST', secretAccessKey: 'sekret' } as const
@@ -14,6 +14,10 @@ export class Radosgw implements AsyncDisposable {
   private constructor(endpoint: string, opened: AsyncDisposableStack) {
     this.endpoint = endpoint
     this.#opened = opened
+  }
+
+  static get isInstalled(): boolean {
+    return ['ceph-mon', 'ceph-osd', 'radosgw'].every(isOnPath)
   }
 
   static async start(): Promise<Radosgw> {
