@@ -68,6 +68,9 @@ const families: readonly FamilyEntry[] = [
     names: [
       'create-pipeline',
       'update-pipeline',
+      'validate-pipeline',
+      'extract-pipeline',
+      'edit-pipeline',
       'inspect-pipeline',
       'list-pipeline',
       'delete-pipeline',

@@ -15,7 +15,7 @@ import type { Duration, EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Commit, CommitInfo, CreateRepoRequest, DeleteBranchRequest, DeleteCommitRequest, DeleteFileRequest, DeleteRepoRequest, File, FileInfo, FileType, FinishCommitRequest, Repo, SetBranchRequest, StartCommitRequest } from "./pfs_pb.ts";
 import { file_pfs } from "./pfs_pb.ts";
-import type { DatumInfo, DatumState, Job, Pipeline } from "./pps_pb.ts";
+import type { CreatePipelineRequest, DatumInfo, DatumState, Job, Pipeline, PipelineInfo } from "./pps_pb.ts";
 import { file_pps } from "./pps_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -23,7 +23,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pachyderm.proto.
  */
 export const file_pachyderm: GenFile = /*@__PURE__*/
-  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCI9ChJGaWxlSGlzdG9yeVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg4KBm51bWJlchgCIAEoBCJ3CgpGaWxlQ2hhbmdlEiEKBGtpbmQYASABKA4yEy5wYWNoeWRlcm0uRGlmZktpbmQSJAoLY29tbWl0X2luZm8YAiABKAsyDy5wZnMuQ29tbWl0SW5mbxIgCglmaWxlX2luZm8YAyABKAsyDS5wZnMuRmlsZUluZm8iOgoQRmlsZUNoYW5nZXNCYXRjaBImCgdjaGFuZ2VzGAEgAygLMhUucGFjaHlkZXJtLkZpbGVDaGFuZ2UiZQoNQ29tbWl0VGFnSW5mbxILCgN0YWcYASABKAkSGwoGY29tbWl0GAIgASgLMgsucGZzLkNvbW1pdBIqCgZ0YWdnZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkoKEFRhZ0NvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBILCgN0YWcYAiABKAkSDAoEbW92ZRgDIAEoCCIwChVMaXN0Q29tbWl0VGFnc1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIjkKD0NvbW1pdFRhZ3NCYXRjaBImCgR0YWdzGAEgAygLMhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8iPgoWRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SCwoDdGFnGAIgASgJIoYBChJNZXJnZUJyYW5jaFJlcXVlc3QSGQoEZnJvbRgBIAEoCzILLnBmcy5Db21taXQSDAoEaW50bxgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg8KB2RyeV9ydW4YBCABKAgSJQoGcHJlZmVyGAUgASgOMhUucGFjaHlkZXJtLlByZWZlcmVuY2UiiwEKE1JldmVydENvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlImcKDENvbmZsaWN0U2lkZRIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEiAKCWZpbGVfdHlwZRgCIAEoDjINLnBmcy5GaWxlVHlwZRISCgpzaXplX2J5dGVzGAMgASgEImwKDFBhdGhDb25mbGljdBIMCgRwYXRoGAEgASgJEiUKBG91cnMYAiABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlEicKBnRoZWlycxgDIAEoCzIXLnBhY2h5ZGVybS5Db25mbGljdFNpZGUihgIKDEJyYW5jaENoYW5nZRIpCgdvdXRjb21lGAEgASgOMhgucGFjaHlkZXJtLkJyYW5jaE91dGNvbWUSGQoEaGVhZBgCIAEoCzILLnBmcy5Db21taXQSGQoEYmFzZRgDIAEoCzILLnBmcy5Db21taXQSEwoLYWRkZWRfZmlsZXMYBCABKAQSFQoNY2hhbmdlZF9maWxlcxgFIAEoBBIVCg1yZW1vdmVkX2ZpbGVzGAYgASgEEioKCWNvbmZsaWN0cxgHIAMoCzIXLnBhY2h5ZGVybS5QYXRoQ29uZmxpY3QSFgoOY29uZmxpY3RfY291bnQYCCABKAQSDgoGYnJhbmNoGAkgASgJIkUKFERlbGV0ZUNvbW1pdHNSZXF1ZXN0EhwKB2NvbW1pdHMYASADKAsyCy5wZnMuQ29tbWl0Eg8KB2RyeV9ydW4YAiABKAgiQAoNRGVsZXRlZENvbW1pdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EhIKCnNpemVfYnl0ZXMYAiABKAQiTwoLTW92ZWRCcmFuY2gSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEgwKBG5hbWUYAiABKAkSGQoEaGVhZBgDIAEoCzILLnBmcy5Db21taXQiVAoKRGVsZXRlZEpvYhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEh8KCHBpcGVsaW5lGAIgASgLMg0ucHBzLlBpcGVsaW5lEg4KBmtpbGxlZBgDIAEoCCKfAQoMRGVsZXRlZEJhdGNoEikKB2NvbW1pdHMYASADKAsyGC5wYWNoeWRlcm0uRGVsZXRlZENvbW1pdBIoCghicmFuY2hlcxgCIAMoCzIWLnBhY2h5ZGVybS5Nb3ZlZEJyYW5jaBIjCgRqb2JzGAMgAygLMhUucGFjaHlkZXJtLkRlbGV0ZWRKb2ISFQoNZGF0dW1fcmVzdWx0cxgEIAEoBCIqChFMaXN0RGF0dW1zUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIjUKD0RhdHVtSW5mb3NCYXRjaBIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyI5Cg5FeHBsYWluUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJIjsKDUtleURpZmZlcmVuY2USDQoFZmllbGQYASABKAkSDgoGYmVmb3JlGAIgASgJEgsKA25vdxgDIAEoCSJwCg9FeHBsYWluUmVzcG9uc2USHgoFc3RhdGUYASABKA4yDy5wcHMuRGF0dW1TdGF0ZRIOCgZyZWFzb24YAiABKAkSLQoLZGlmZmVyZW5jZXMYAyADKAsyGC5wYWNoeWRlcm0uS2V5RGlmZmVyZW5jZSIpCg5MaW5lYWdlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiRQoISW5wdXRSZWYSEgoKaW5wdXRfbmFtZRgBIAEoCRIXCgRmaWxlGAIgASgLMgkucGZzLkZpbGUSDAoEaGFzaBgDIAEoDCJaCgpGaWxlT3JpZ2luEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkSIwoGaW5wdXRzGAMgAygLMhMucGFjaHlkZXJtLklucHV0UmVmIjkKD0xpbmVhZ2VSZXNwb25zZRImCgdvcmlnaW5zGAEgAygLMhUucGFjaHlkZXJtLkZpbGVPcmlnaW4iawoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEikKBnVwdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghleGVjdXRvchgDIAEoCRIPCgdub3RpY2VzGAQgAygJIigKFUNvbGxlY3RHYXJiYWdlUmVxdWVzdBIPCgdkcnlfcnVuGAEgASgIImYKEkNvbGxlY3Rpb25Qcm9ncmVzcxIQCghzd2VlcGluZxgBIAEoCBIVCg1jaHVua3NfbWFya2VkGAIgASgEEhIKCnBhY2tzX2RvbmUYAyABKAQSEwoLcGFja3NfdG90YWwYBCABKAQi3gIKEENvbGxlY3Rpb25SZXBvcnQSDwoHZHJ5X3J1bhgBIAEoCBInCgR0b29rGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDWNodW5rc19tYXJrZWQYAyABKAQSFgoOY2h1bmtzX21pc3NpbmcYBCABKAQSFAoMcGFja3NfYmVmb3JlGAUgASgEEhQKDGJ5dGVzX2JlZm9yZRgGIAEoBBITCgtwYWNrc19hZnRlchgHIAEoBBITCgtieXRlc19hZnRlchgIIAEoBBIVCg1wYWNrc19kZWxldGVkGAkgASgEEhYKDnBhY2tzX3JlcGFja2VkGAogASgEEhQKDHBhY2tzX2xlYXNlZBgLIAEoBBIUCgxieXRlc19sZWFzZWQYDCABKAQSFwoPcmVzdWx0c19yZW1vdmVkGA0gASgEEhcKD29iamVjdHNfcmVtb3ZlZBgOIAEoBCKFAQoWQ29sbGVjdEdhcmJhZ2VSZXNwb25zZRIxCghwcm9ncmVzcxgBIAEoCzIdLnBhY2h5ZGVybS5Db2xsZWN0aW9uUHJvZ3Jlc3NIABItCgZyZXBvcnQYAiABKAsyGy5wYWNoeWRlcm0uQ29sbGVjdGlvblJlcG9ydEgAQgkKB21lc3NhZ2UiKQoMQ2hlY2tSZXF1ZXN0EgwKBGZ1bGwYASABKAgSCwoDZml4GAIgASgIIrIBCgxDaGVja1N1YmplY3QSDAoEcmVwbxgBIAEoCRIOCgZicmFuY2gYAiABKAkSDgoGY29tbWl0GAMgASgJEgwKBHBhdGgYBCABKAkSEAoIcGlwZWxpbmUYBSABKAkSCwoDam9iGAYgASgJEg0KBWRhdHVtGAcgASgJEgwKBHBhY2sYCCABKAkSDQoFY2h1bmsYCSABKAkSDgoGb2JqZWN0GAogASgJEgsKA3RhZxgLIAEoCSLzAQoMQ2hlY2tGaW5kaW5nEgwKBGtpbmQYASABKAkSKgoIc2V2ZXJpdHkYAiABKA4yGC5wYWNoeWRlcm0uQ2hlY2tTZXZlcml0eRIoCgdzdWJqZWN0GAMgASgLMhcucGFjaHlkZXJtLkNoZWNrU3ViamVjdBIMCgR3aGF0GAQgASgJEg8KB21lYW5pbmcYBSABKAkSDgoGYWR2aWNlGAYgASgJEiYKBnJlcGFpchgHIAEoDjIWLnBhY2h5ZGVybS5DaGVja1JlcGFpchIQCghhZmZlY3RlZBgIIAMoCRIWCg5hZmZlY3RlZF9jb3VudBgJIAEoBCL2AQoLQ2hlY2tDb3VudHMSDAoEcm93cxgBIAEoBBINCgVub2RlcxgCIAEoBBIOCgZjaHVua3MYAyABKAQSDQoFcGFja3MYBCABKAQSDQoFYnl0ZXMYBSABKAQSEwoLYnl0ZXNfdG90YWwYBiABKAQSGwoTdW5yZWZlcmVuY2VkX2NodW5rcxgHIAEoBBIaChJ1bnJlZmVyZW5jZWRfcGFja3MYCCABKAQSGgoSdW5yZWZlcmVuY2VkX2J5dGVzGAkgASgEEg4KBmVycm9ycxgKIAEoBBIQCgh3YXJuaW5ncxgLIAEoBBIQCghyZXBhaXJlZBgMIAEoBCJGCg1DaGVja1Byb2dyZXNzEg0KBXN0YWdlGAEgASgJEiYKBmNvdW50cxgCIAEoCzIWLnBhY2h5ZGVybS5DaGVja0NvdW50cyKWAQoKQ2hlY2tFdmVudBIsCghwcm9ncmVzcxgBIAEoCzIYLnBhY2h5ZGVybS5DaGVja1Byb2dyZXNzSAASKgoHZmluZGluZxgCIAEoCzIXLnBhY2h5ZGVybS5DaGVja0ZpbmRpbmdIABIlCgNlbmQYAyABKAsyFi5wYWNoeWRlcm0uQ2hlY2tDb3VudHNIAEIHCgVldmVudCIZCgtUcmFuc2FjdGlvbhIKCgJpZBgBIAEoCSJmCgxQdXRPcGVyYXRpb24SFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg8KBXZhbHVlGAIgASgMSAASDgoEdGV4dBgDIAEoCUgAEhEKCW92ZXJ3cml0ZRgEIAEoCEIJCgdjb250ZW50IskDCglPcGVyYXRpb24SLQoLY3JlYXRlX3JlcG8YASABKAsyFi5wZnMuQ3JlYXRlUmVwb1JlcXVlc3RIABItCgtkZWxldGVfcmVwbxgCIAEoCzIWLnBmcy5EZWxldGVSZXBvUmVxdWVzdEgAEi8KDHN0YXJ0X2NvbW1pdBgDIAEoCzIXLnBmcy5TdGFydENvbW1pdFJlcXVlc3RIABIxCg1maW5pc2hfY29tbWl0GAQgASgLMhgucGZzLkZpbmlzaENvbW1pdFJlcXVlc3RIABIxCg1kZWxldGVfY29tbWl0GAUgASgLMhgucGZzLkRlbGV0ZUNvbW1pdFJlcXVlc3RIABIrCgpzZXRfYnJhbmNoGAYgASgLMhUucGZzLlNldEJyYW5jaFJlcXVlc3RIABIxCg1kZWxldGVfYnJhbmNoGAcgASgLMhgucGZzLkRlbGV0ZUJyYW5jaFJlcXVlc3RIABItCgtkZWxldGVfZmlsZRgIIAEoCzIWLnBmcy5EZWxldGVGaWxlUmVxdWVzdEgAEisKCHB1dF9maWxlGAkgASgLMhcucGFjaHlkZXJtLlB1dE9wZXJhdGlvbkgAQgsKCW9wZXJhdGlvbiIuCg9PcGVyYXRpb25SZXN1bHQSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdCKFAQoPU3RvcmVkT3BlcmF0aW9uEicKCW9wZXJhdGlvbhgBIAEoCzIULnBhY2h5ZGVybS5PcGVyYXRpb24SHQoIcmVzZXJ2ZWQYAiABKAsyCy5wZnMuQ29tbWl0EioKBnJlc3VsdBgDIAEoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQi9wEKD1RyYW5zYWN0aW9uSW5mbxIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhITCgtkZXNjcmlwdGlvbhgCIAEoCRIrCgdzdGFydGVkGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghmaW5pc2hlZBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPb3BlcmF0aW9uX2NvdW50GAUgASgNEi4KCm9wZXJhdGlvbnMYBiADKAsyGi5wYWNoeWRlcm0uU3RvcmVkT3BlcmF0aW9uIk0KFVRyYW5zYWN0aW9uSW5mb3NCYXRjaBI0ChB0cmFuc2FjdGlvbl9pbmZvGAEgAygLMhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbyIuChdTdGFydFRyYW5zYWN0aW9uUmVxdWVzdBITCgtkZXNjcmlwdGlvbhgBIAEoCSJHChhGaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iSAoZSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbiIZChdMaXN0VHJhbnNhY3Rpb25zUmVxdWVzdCJHChhEZWxldGVUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iQQoVUnVuVHJhbnNhY3Rpb25SZXF1ZXN0EigKCm9wZXJhdGlvbnMYASADKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uIkUKFlJ1blRyYW5zYWN0aW9uUmVzcG9uc2USKwoHcmVzdWx0cxgBIAMoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQqaAoIRGlmZktpbmQSGQoVRElGRl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRElGRl9LSU5EX0FEREVEEAESFQoRRElGRl9LSU5EX1JFTU9WRUQQAhIVChFESUZGX0tJTkRfQ0hBTkdFRBADKlQKClByZWZlcmVuY2USGgoWUFJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhMKD1BSRUZFUkVOQ0VfT1VSUxABEhUKEVBSRUZFUkVOQ0VfVEhFSVJTEAIqrQEKDUJyYW5jaE91dGNvbWUSHgoaQlJBTkNIX09VVENPTUVfVU5TUEVDSUZJRUQQABIcChhCUkFOQ0hfT1VUQ09NRV9DT01NSVRURUQQARIhCh1CUkFOQ0hfT1VUQ09NRV9GQVNUX0ZPUldBUkRFRBACEhwKGEJSQU5DSF9PVVRDT01FX1VOQ0hBTkdFRBADEh0KGUJSQU5DSF9PVVRDT01FX0NPTkZMSUNURUQQBCplCg1DaGVja1NldmVyaXR5Eh4KGkNIRUNLX1NFVkVSSVRZX1VOU1BFQ0lGSUVEEAASGAoUQ0hFQ0tfU0VWRVJJVFlfRVJST1IQARIaChZDSEVDS19TRVZFUklUWV9XQVJOSU5HEAIqdAoLQ2hlY2tSZXBhaXISHAoYQ0hFQ0tfUkVQQUlSX1VOU1BFQ0lGSUVEEAASFQoRQ0hFQ0tfUkVQQUlSX05PTkUQARIZChVDSEVDS19SRVBBSVJfUE9TU0lCTEUQAhIVChFDSEVDS19SRVBBSVJfRE9ORRADMvoDCgVGaWxlcxJFCghQdXRGaWxlcxIaLnBhY2h5ZGVybS5QdXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uUHV0RmlsZXNSZXNwb25zZSgBEkUKCUxpc3RGaWxlcxIbLnBhY2h5ZGVybS5MaXN0RmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJR2xvYkZpbGVzEhsucGFjaHlkZXJtLkdsb2JGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglEaWZmRmlsZXMSGy5wYWNoeWRlcm0uRGlmZkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlRGlmZnNCYXRjaDABEkMKCENvcHlGaWxlEhoucGFjaHlkZXJtLkNvcHlGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Db3B5RmlsZVJlc3BvbnNlEkMKCE1vdmVGaWxlEhoucGFjaHlkZXJtLk1vdmVGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlc3BvbnNlEksKC0ZpbGVIaXN0b3J5Eh0ucGFjaHlkZXJtLkZpbGVIaXN0b3J5UmVxdWVzdBobLnBhY2h5ZGVybS5GaWxlQ2hhbmdlc0JhdGNoMAEyygMKB0NvbW1pdHMSQgoJVGFnQ29tbWl0EhsucGFjaHlkZXJtLlRhZ0NvbW1pdFJlcXVlc3QaGC5wYWNoeWRlcm0uQ29tbWl0VGFnSW5mbxJQCg5MaXN0Q29tbWl0VGFncxIgLnBhY2h5ZGVybS5MaXN0Q29tbWl0VGFnc1JlcXVlc3QaGi5wYWNoeWRlcm0uQ29tbWl0VGFnc0JhdGNoMAESTAoPRGVsZXRlQ29tbWl0VGFnEiEucGFjaHlkZXJtLkRlbGV0ZUNvbW1pdFRhZ1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSRQoLTWVyZ2VCcmFuY2gSHS5wYWNoeWRlcm0uTWVyZ2VCcmFuY2hSZXF1ZXN0GhcucGFjaHlkZXJtLkJyYW5jaENoYW5nZRJHCgxSZXZlcnRDb21taXQSHi5wYWNoeWRlcm0uUmV2ZXJ0Q29tbWl0UmVxdWVzdBoXLnBhY2h5ZGVybS5CcmFuY2hDaGFuZ2USSwoNRGVsZXRlQ29tbWl0cxIfLnBhY2h5ZGVybS5EZWxldGVDb21taXRzUmVxdWVzdBoXLnBhY2h5ZGVybS5EZWxldGVkQmF0Y2gwATLUAQoESm9icxJICgpMaXN0RGF0dW1zEhwucGFjaHlkZXJtLkxpc3REYXR1bXNSZXF1ZXN0GhoucGFjaHlkZXJtLkRhdHVtSW5mb3NCYXRjaDABEkAKB0V4cGxhaW4SGS5wYWNoeWRlcm0uRXhwbGFpblJlcXVlc3QaGi5wYWNoeWRlcm0uRXhwbGFpblJlc3BvbnNlEkAKB0xpbmVhZ2USGS5wYWNoeWRlcm0uTGluZWFnZVJlcXVlc3QaGi5wYWNoeWRlcm0uTGluZWFnZVJlc3BvbnNlMtsBCgVBZG1pbhI+Cg1JbnNwZWN0U2VydmVyEhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5GhUucGFjaHlkZXJtLlNlcnZlckluZm8SOQoFQ2hlY2sSFy5wYWNoeWRlcm0uQ2hlY2tSZXF1ZXN0GhUucGFjaHlkZXJtLkNoZWNrRXZlbnQwARJXCg5Db2xsZWN0R2FyYmFnZRIgLnBhY2h5ZGVybS5Db2xsZWN0R2FyYmFnZVJlcXVlc3QaIS5wYWNoeWRlcm0uQ29sbGVjdEdhcmJhZ2VSZXNwb25zZTABMpEECgxUcmFuc2FjdGlvbnMSTgoQU3RhcnRUcmFuc2FjdGlvbhIiLnBhY2h5ZGVybS5TdGFydFRyYW5zYWN0aW9uUmVxdWVzdBoWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhJUChFGaW5pc2hUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5GaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QaGi5wYWNoeWRlcm0uVHJhbnNhY3Rpb25JbmZvElYKEkluc3BlY3RUcmFuc2FjdGlvbhIkLnBhY2h5ZGVybS5JbnNwZWN0VHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJaChBMaXN0VHJhbnNhY3Rpb25zEiIucGFjaHlkZXJtLkxpc3RUcmFuc2FjdGlvbnNSZXF1ZXN0GiAucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mb3NCYXRjaDABElAKEURlbGV0ZVRyYW5zYWN0aW9uEiMucGFjaHlkZXJtLkRlbGV0ZVRyYW5zYWN0aW9uUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJVCg5SdW5UcmFuc2FjdGlvbhIgLnBhY2h5ZGVybS5SdW5UcmFuc2FjdGlvblJlcXVlc3QaIS5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
+  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCI9ChJGaWxlSGlzdG9yeVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg4KBm51bWJlchgCIAEoBCJ3CgpGaWxlQ2hhbmdlEiEKBGtpbmQYASABKA4yEy5wYWNoeWRlcm0uRGlmZktpbmQSJAoLY29tbWl0X2luZm8YAiABKAsyDy5wZnMuQ29tbWl0SW5mbxIgCglmaWxlX2luZm8YAyABKAsyDS5wZnMuRmlsZUluZm8iOgoQRmlsZUNoYW5nZXNCYXRjaBImCgdjaGFuZ2VzGAEgAygLMhUucGFjaHlkZXJtLkZpbGVDaGFuZ2UiZQoNQ29tbWl0VGFnSW5mbxILCgN0YWcYASABKAkSGwoGY29tbWl0GAIgASgLMgsucGZzLkNvbW1pdBIqCgZ0YWdnZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkoKEFRhZ0NvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBILCgN0YWcYAiABKAkSDAoEbW92ZRgDIAEoCCIwChVMaXN0Q29tbWl0VGFnc1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIjkKD0NvbW1pdFRhZ3NCYXRjaBImCgR0YWdzGAEgAygLMhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8iPgoWRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SCwoDdGFnGAIgASgJIoYBChJNZXJnZUJyYW5jaFJlcXVlc3QSGQoEZnJvbRgBIAEoCzILLnBmcy5Db21taXQSDAoEaW50bxgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg8KB2RyeV9ydW4YBCABKAgSJQoGcHJlZmVyGAUgASgOMhUucGFjaHlkZXJtLlByZWZlcmVuY2UiiwEKE1JldmVydENvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlImcKDENvbmZsaWN0U2lkZRIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEiAKCWZpbGVfdHlwZRgCIAEoDjINLnBmcy5GaWxlVHlwZRISCgpzaXplX2J5dGVzGAMgASgEImwKDFBhdGhDb25mbGljdBIMCgRwYXRoGAEgASgJEiUKBG91cnMYAiABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlEicKBnRoZWlycxgDIAEoCzIXLnBhY2h5ZGVybS5Db25mbGljdFNpZGUihgIKDEJyYW5jaENoYW5nZRIpCgdvdXRjb21lGAEgASgOMhgucGFjaHlkZXJtLkJyYW5jaE91dGNvbWUSGQoEaGVhZBgCIAEoCzILLnBmcy5Db21taXQSGQoEYmFzZRgDIAEoCzILLnBmcy5Db21taXQSEwoLYWRkZWRfZmlsZXMYBCABKAQSFQoNY2hhbmdlZF9maWxlcxgFIAEoBBIVCg1yZW1vdmVkX2ZpbGVzGAYgASgEEioKCWNvbmZsaWN0cxgHIAMoCzIXLnBhY2h5ZGVybS5QYXRoQ29uZmxpY3QSFgoOY29uZmxpY3RfY291bnQYCCABKAQSDgoGYnJhbmNoGAkgASgJIkUKFERlbGV0ZUNvbW1pdHNSZXF1ZXN0EhwKB2NvbW1pdHMYASADKAsyCy5wZnMuQ29tbWl0Eg8KB2RyeV9ydW4YAiABKAgiQAoNRGVsZXRlZENvbW1pdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EhIKCnNpemVfYnl0ZXMYAiABKAQiTwoLTW92ZWRCcmFuY2gSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEgwKBG5hbWUYAiABKAkSGQoEaGVhZBgDIAEoCzILLnBmcy5Db21taXQiVAoKRGVsZXRlZEpvYhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEh8KCHBpcGVsaW5lGAIgASgLMg0ucHBzLlBpcGVsaW5lEg4KBmtpbGxlZBgDIAEoCCKfAQoMRGVsZXRlZEJhdGNoEikKB2NvbW1pdHMYASADKAsyGC5wYWNoeWRlcm0uRGVsZXRlZENvbW1pdBIoCghicmFuY2hlcxgCIAMoCzIWLnBhY2h5ZGVybS5Nb3ZlZEJyYW5jaBIjCgRqb2JzGAMgAygLMhUucGFjaHlkZXJtLkRlbGV0ZWRKb2ISFQoNZGF0dW1fcmVzdWx0cxgEIAEoBCIqChFMaXN0RGF0dW1zUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIjUKD0RhdHVtSW5mb3NCYXRjaBIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyI5Cg5FeHBsYWluUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJIjsKDUtleURpZmZlcmVuY2USDQoFZmllbGQYASABKAkSDgoGYmVmb3JlGAIgASgJEgsKA25vdxgDIAEoCSJwCg9FeHBsYWluUmVzcG9uc2USHgoFc3RhdGUYASABKA4yDy5wcHMuRGF0dW1TdGF0ZRIOCgZyZWFzb24YAiABKAkSLQoLZGlmZmVyZW5jZXMYAyADKAsyGC5wYWNoeWRlcm0uS2V5RGlmZmVyZW5jZSIpCg5MaW5lYWdlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiRQoISW5wdXRSZWYSEgoKaW5wdXRfbmFtZRgBIAEoCRIXCgRmaWxlGAIgASgLMgkucGZzLkZpbGUSDAoEaGFzaBgDIAEoDCJaCgpGaWxlT3JpZ2luEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkSIwoGaW5wdXRzGAMgAygLMhMucGFjaHlkZXJtLklucHV0UmVmIjkKD0xpbmVhZ2VSZXNwb25zZRImCgdvcmlnaW5zGAEgAygLMhUucGFjaHlkZXJtLkZpbGVPcmlnaW4iRQoYVmFsaWRhdGVQaXBlbGluZXNSZXF1ZXN0EikKBXNwZWNzGAEgAygLMhoucHBzLkNyZWF0ZVBpcGVsaW5lUmVxdWVzdCJsCg5TcGVjVmFsaWRhdGlvbhIfCghwaXBlbGluZRgBIAEoCzINLnBwcy5QaXBlbGluZRIPCgdyZWZ1c2FsGAIgASgJEigKDXBpcGVsaW5lX2luZm8YAyABKAsyES5wcHMuUGlwZWxpbmVJbmZvIksKGVZhbGlkYXRlUGlwZWxpbmVzUmVzcG9uc2USLgoLdmFsaWRhdGlvbnMYASADKAsyGS5wYWNoeWRlcm0uU3BlY1ZhbGlkYXRpb24iawoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEikKBnVwdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghleGVjdXRvchgDIAEoCRIPCgdub3RpY2VzGAQgAygJIigKFUNvbGxlY3RHYXJiYWdlUmVxdWVzdBIPCgdkcnlfcnVuGAEgASgIImYKEkNvbGxlY3Rpb25Qcm9ncmVzcxIQCghzd2VlcGluZxgBIAEoCBIVCg1jaHVua3NfbWFya2VkGAIgASgEEhIKCnBhY2tzX2RvbmUYAyABKAQSEwoLcGFja3NfdG90YWwYBCABKAQi3gIKEENvbGxlY3Rpb25SZXBvcnQSDwoHZHJ5X3J1bhgBIAEoCBInCgR0b29rGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDWNodW5rc19tYXJrZWQYAyABKAQSFgoOY2h1bmtzX21pc3NpbmcYBCABKAQSFAoMcGFja3NfYmVmb3JlGAUgASgEEhQKDGJ5dGVzX2JlZm9yZRgGIAEoBBITCgtwYWNrc19hZnRlchgHIAEoBBITCgtieXRlc19hZnRlchgIIAEoBBIVCg1wYWNrc19kZWxldGVkGAkgASgEEhYKDnBhY2tzX3JlcGFja2VkGAogASgEEhQKDHBhY2tzX2xlYXNlZBgLIAEoBBIUCgxieXRlc19sZWFzZWQYDCABKAQSFwoPcmVzdWx0c19yZW1vdmVkGA0gASgEEhcKD29iamVjdHNfcmVtb3ZlZBgOIAEoBCKFAQoWQ29sbGVjdEdhcmJhZ2VSZXNwb25zZRIxCghwcm9ncmVzcxgBIAEoCzIdLnBhY2h5ZGVybS5Db2xsZWN0aW9uUHJvZ3Jlc3NIABItCgZyZXBvcnQYAiABKAsyGy5wYWNoeWRlcm0uQ29sbGVjdGlvblJlcG9ydEgAQgkKB21lc3NhZ2UiKQoMQ2hlY2tSZXF1ZXN0EgwKBGZ1bGwYASABKAgSCwoDZml4GAIgASgIIrIBCgxDaGVja1N1YmplY3QSDAoEcmVwbxgBIAEoCRIOCgZicmFuY2gYAiABKAkSDgoGY29tbWl0GAMgASgJEgwKBHBhdGgYBCABKAkSEAoIcGlwZWxpbmUYBSABKAkSCwoDam9iGAYgASgJEg0KBWRhdHVtGAcgASgJEgwKBHBhY2sYCCABKAkSDQoFY2h1bmsYCSABKAkSDgoGb2JqZWN0GAogASgJEgsKA3RhZxgLIAEoCSLzAQoMQ2hlY2tGaW5kaW5nEgwKBGtpbmQYASABKAkSKgoIc2V2ZXJpdHkYAiABKA4yGC5wYWNoeWRlcm0uQ2hlY2tTZXZlcml0eRIoCgdzdWJqZWN0GAMgASgLMhcucGFjaHlkZXJtLkNoZWNrU3ViamVjdBIMCgR3aGF0GAQgASgJEg8KB21lYW5pbmcYBSABKAkSDgoGYWR2aWNlGAYgASgJEiYKBnJlcGFpchgHIAEoDjIWLnBhY2h5ZGVybS5DaGVja1JlcGFpchIQCghhZmZlY3RlZBgIIAMoCRIWCg5hZmZlY3RlZF9jb3VudBgJIAEoBCL2AQoLQ2hlY2tDb3VudHMSDAoEcm93cxgBIAEoBBINCgVub2RlcxgCIAEoBBIOCgZjaHVua3MYAyABKAQSDQoFcGFja3MYBCABKAQSDQoFYnl0ZXMYBSABKAQSEwoLYnl0ZXNfdG90YWwYBiABKAQSGwoTdW5yZWZlcmVuY2VkX2NodW5rcxgHIAEoBBIaChJ1bnJlZmVyZW5jZWRfcGFja3MYCCABKAQSGgoSdW5yZWZlcmVuY2VkX2J5dGVzGAkgASgEEg4KBmVycm9ycxgKIAEoBBIQCgh3YXJuaW5ncxgLIAEoBBIQCghyZXBhaXJlZBgMIAEoBCJGCg1DaGVja1Byb2dyZXNzEg0KBXN0YWdlGAEgASgJEiYKBmNvdW50cxgCIAEoCzIWLnBhY2h5ZGVybS5DaGVja0NvdW50cyKWAQoKQ2hlY2tFdmVudBIsCghwcm9ncmVzcxgBIAEoCzIYLnBhY2h5ZGVybS5DaGVja1Byb2dyZXNzSAASKgoHZmluZGluZxgCIAEoCzIXLnBhY2h5ZGVybS5DaGVja0ZpbmRpbmdIABIlCgNlbmQYAyABKAsyFi5wYWNoeWRlcm0uQ2hlY2tDb3VudHNIAEIHCgVldmVudCIZCgtUcmFuc2FjdGlvbhIKCgJpZBgBIAEoCSJmCgxQdXRPcGVyYXRpb24SFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg8KBXZhbHVlGAIgASgMSAASDgoEdGV4dBgDIAEoCUgAEhEKCW92ZXJ3cml0ZRgEIAEoCEIJCgdjb250ZW50IskDCglPcGVyYXRpb24SLQoLY3JlYXRlX3JlcG8YASABKAsyFi5wZnMuQ3JlYXRlUmVwb1JlcXVlc3RIABItCgtkZWxldGVfcmVwbxgCIAEoCzIWLnBmcy5EZWxldGVSZXBvUmVxdWVzdEgAEi8KDHN0YXJ0X2NvbW1pdBgDIAEoCzIXLnBmcy5TdGFydENvbW1pdFJlcXVlc3RIABIxCg1maW5pc2hfY29tbWl0GAQgASgLMhgucGZzLkZpbmlzaENvbW1pdFJlcXVlc3RIABIxCg1kZWxldGVfY29tbWl0GAUgASgLMhgucGZzLkRlbGV0ZUNvbW1pdFJlcXVlc3RIABIrCgpzZXRfYnJhbmNoGAYgASgLMhUucGZzLlNldEJyYW5jaFJlcXVlc3RIABIxCg1kZWxldGVfYnJhbmNoGAcgASgLMhgucGZzLkRlbGV0ZUJyYW5jaFJlcXVlc3RIABItCgtkZWxldGVfZmlsZRgIIAEoCzIWLnBmcy5EZWxldGVGaWxlUmVxdWVzdEgAEisKCHB1dF9maWxlGAkgASgLMhcucGFjaHlkZXJtLlB1dE9wZXJhdGlvbkgAQgsKCW9wZXJhdGlvbiIuCg9PcGVyYXRpb25SZXN1bHQSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdCKFAQoPU3RvcmVkT3BlcmF0aW9uEicKCW9wZXJhdGlvbhgBIAEoCzIULnBhY2h5ZGVybS5PcGVyYXRpb24SHQoIcmVzZXJ2ZWQYAiABKAsyCy5wZnMuQ29tbWl0EioKBnJlc3VsdBgDIAEoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQi9wEKD1RyYW5zYWN0aW9uSW5mbxIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhITCgtkZXNjcmlwdGlvbhgCIAEoCRIrCgdzdGFydGVkGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghmaW5pc2hlZBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPb3BlcmF0aW9uX2NvdW50GAUgASgNEi4KCm9wZXJhdGlvbnMYBiADKAsyGi5wYWNoeWRlcm0uU3RvcmVkT3BlcmF0aW9uIk0KFVRyYW5zYWN0aW9uSW5mb3NCYXRjaBI0ChB0cmFuc2FjdGlvbl9pbmZvGAEgAygLMhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbyIuChdTdGFydFRyYW5zYWN0aW9uUmVxdWVzdBITCgtkZXNjcmlwdGlvbhgBIAEoCSJHChhGaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iSAoZSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbiIZChdMaXN0VHJhbnNhY3Rpb25zUmVxdWVzdCJHChhEZWxldGVUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iQQoVUnVuVHJhbnNhY3Rpb25SZXF1ZXN0EigKCm9wZXJhdGlvbnMYASADKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uIkUKFlJ1blRyYW5zYWN0aW9uUmVzcG9uc2USKwoHcmVzdWx0cxgBIAMoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQqaAoIRGlmZktpbmQSGQoVRElGRl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRElGRl9LSU5EX0FEREVEEAESFQoRRElGRl9LSU5EX1JFTU9WRUQQAhIVChFESUZGX0tJTkRfQ0hBTkdFRBADKlQKClByZWZlcmVuY2USGgoWUFJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhMKD1BSRUZFUkVOQ0VfT1VSUxABEhUKEVBSRUZFUkVOQ0VfVEhFSVJTEAIqrQEKDUJyYW5jaE91dGNvbWUSHgoaQlJBTkNIX09VVENPTUVfVU5TUEVDSUZJRUQQABIcChhCUkFOQ0hfT1VUQ09NRV9DT01NSVRURUQQARIhCh1CUkFOQ0hfT1VUQ09NRV9GQVNUX0ZPUldBUkRFRBACEhwKGEJSQU5DSF9PVVRDT01FX1VOQ0hBTkdFRBADEh0KGUJSQU5DSF9PVVRDT01FX0NPTkZMSUNURUQQBCplCg1DaGVja1NldmVyaXR5Eh4KGkNIRUNLX1NFVkVSSVRZX1VOU1BFQ0lGSUVEEAASGAoUQ0hFQ0tfU0VWRVJJVFlfRVJST1IQARIaChZDSEVDS19TRVZFUklUWV9XQVJOSU5HEAIqdAoLQ2hlY2tSZXBhaXISHAoYQ0hFQ0tfUkVQQUlSX1VOU1BFQ0lGSUVEEAASFQoRQ0hFQ0tfUkVQQUlSX05PTkUQARIZChVDSEVDS19SRVBBSVJfUE9TU0lCTEUQAhIVChFDSEVDS19SRVBBSVJfRE9ORRADMvoDCgVGaWxlcxJFCghQdXRGaWxlcxIaLnBhY2h5ZGVybS5QdXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uUHV0RmlsZXNSZXNwb25zZSgBEkUKCUxpc3RGaWxlcxIbLnBhY2h5ZGVybS5MaXN0RmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJR2xvYkZpbGVzEhsucGFjaHlkZXJtLkdsb2JGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglEaWZmRmlsZXMSGy5wYWNoeWRlcm0uRGlmZkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlRGlmZnNCYXRjaDABEkMKCENvcHlGaWxlEhoucGFjaHlkZXJtLkNvcHlGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Db3B5RmlsZVJlc3BvbnNlEkMKCE1vdmVGaWxlEhoucGFjaHlkZXJtLk1vdmVGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlc3BvbnNlEksKC0ZpbGVIaXN0b3J5Eh0ucGFjaHlkZXJtLkZpbGVIaXN0b3J5UmVxdWVzdBobLnBhY2h5ZGVybS5GaWxlQ2hhbmdlc0JhdGNoMAEyygMKB0NvbW1pdHMSQgoJVGFnQ29tbWl0EhsucGFjaHlkZXJtLlRhZ0NvbW1pdFJlcXVlc3QaGC5wYWNoeWRlcm0uQ29tbWl0VGFnSW5mbxJQCg5MaXN0Q29tbWl0VGFncxIgLnBhY2h5ZGVybS5MaXN0Q29tbWl0VGFnc1JlcXVlc3QaGi5wYWNoeWRlcm0uQ29tbWl0VGFnc0JhdGNoMAESTAoPRGVsZXRlQ29tbWl0VGFnEiEucGFjaHlkZXJtLkRlbGV0ZUNvbW1pdFRhZ1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSRQoLTWVyZ2VCcmFuY2gSHS5wYWNoeWRlcm0uTWVyZ2VCcmFuY2hSZXF1ZXN0GhcucGFjaHlkZXJtLkJyYW5jaENoYW5nZRJHCgxSZXZlcnRDb21taXQSHi5wYWNoeWRlcm0uUmV2ZXJ0Q29tbWl0UmVxdWVzdBoXLnBhY2h5ZGVybS5CcmFuY2hDaGFuZ2USSwoNRGVsZXRlQ29tbWl0cxIfLnBhY2h5ZGVybS5EZWxldGVDb21taXRzUmVxdWVzdBoXLnBhY2h5ZGVybS5EZWxldGVkQmF0Y2gwATLUAQoESm9icxJICgpMaXN0RGF0dW1zEhwucGFjaHlkZXJtLkxpc3REYXR1bXNSZXF1ZXN0GhoucGFjaHlkZXJtLkRhdHVtSW5mb3NCYXRjaDABEkAKB0V4cGxhaW4SGS5wYWNoeWRlcm0uRXhwbGFpblJlcXVlc3QaGi5wYWNoeWRlcm0uRXhwbGFpblJlc3BvbnNlEkAKB0xpbmVhZ2USGS5wYWNoeWRlcm0uTGluZWFnZVJlcXVlc3QaGi5wYWNoeWRlcm0uTGluZWFnZVJlc3BvbnNlMmsKCVBpcGVsaW5lcxJeChFWYWxpZGF0ZVBpcGVsaW5lcxIjLnBhY2h5ZGVybS5WYWxpZGF0ZVBpcGVsaW5lc1JlcXVlc3QaJC5wYWNoeWRlcm0uVmFsaWRhdGVQaXBlbGluZXNSZXNwb25zZTLbAQoFQWRtaW4SPgoNSW5zcGVjdFNlcnZlchIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoVLnBhY2h5ZGVybS5TZXJ2ZXJJbmZvEjkKBUNoZWNrEhcucGFjaHlkZXJtLkNoZWNrUmVxdWVzdBoVLnBhY2h5ZGVybS5DaGVja0V2ZW50MAESVwoOQ29sbGVjdEdhcmJhZ2USIC5wYWNoeWRlcm0uQ29sbGVjdEdhcmJhZ2VSZXF1ZXN0GiEucGFjaHlkZXJtLkNvbGxlY3RHYXJiYWdlUmVzcG9uc2UwATKRBAoMVHJhbnNhY3Rpb25zEk4KEFN0YXJ0VHJhbnNhY3Rpb24SIi5wYWNoeWRlcm0uU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QaFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SVAoRRmluaXNoVHJhbnNhY3Rpb24SIy5wYWNoeWRlcm0uRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJWChJJbnNwZWN0VHJhbnNhY3Rpb24SJC5wYWNoeWRlcm0uSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBoaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8SWgoQTGlzdFRyYW5zYWN0aW9ucxIiLnBhY2h5ZGVybS5MaXN0VHJhbnNhY3Rpb25zUmVxdWVzdBogLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm9zQmF0Y2gwARJQChFEZWxldGVUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5EZWxldGVUcmFuc2FjdGlvblJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSVQoOUnVuVHJhbnNhY3Rpb24SIC5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXF1ZXN0GiEucGFjaHlkZXJtLlJ1blRyYW5zYWN0aW9uUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
 
 /**
  * One piece of one file.
@@ -1222,6 +1222,81 @@ export const LineageResponseSchema: GenMessage<LineageResponse> = /*@__PURE__*/
   messageDesc(file_pachyderm, 39);
 
 /**
+ * Asks what would become of specs.
+ *
+ * @generated from message pachyderm.ValidatePipelinesRequest
+ */
+export type ValidatePipelinesRequest = Message<"pachyderm.ValidatePipelinesRequest"> & {
+  /**
+   * At most 100, in the order in which they would be given. Each is taken as an update where the
+   * pipeline exists, or an earlier one makes it.
+   *
+   * @generated from field: repeated pps.CreatePipelineRequest specs = 1;
+   */
+  specs: CreatePipelineRequest[];
+};
+
+/**
+ * Describes the message pachyderm.ValidatePipelinesRequest.
+ * Use `create(ValidatePipelinesRequestSchema)` to create a new message.
+ */
+export const ValidatePipelinesRequestSchema: GenMessage<ValidatePipelinesRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 40);
+
+/**
+ * What would become of a spec.
+ *
+ * @generated from message pachyderm.SpecValidation
+ */
+export type SpecValidation = Message<"pachyderm.SpecValidation"> & {
+  /**
+   * @generated from field: pps.Pipeline pipeline = 1;
+   */
+  pipeline?: Pipeline | undefined;
+
+  /**
+   * Why it would be refused, in the words of CreatePipeline; empty when it would not be.
+   *
+   * @generated from field: string refusal = 2;
+   */
+  refusal: string;
+
+  /**
+   * What InspectPipeline would show, defaults filled in: version 1 for a new pipeline. Unset for a
+   * spec that is refused, and for those that were not looked at because ten before them were.
+   *
+   * @generated from field: pps.PipelineInfo pipeline_info = 3;
+   */
+  pipelineInfo?: PipelineInfo | undefined;
+};
+
+/**
+ * Describes the message pachyderm.SpecValidation.
+ * Use `create(SpecValidationSchema)` to create a new message.
+ */
+export const SpecValidationSchema: GenMessage<SpecValidation> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 41);
+
+/**
+ * What would become of them, in their order.
+ *
+ * @generated from message pachyderm.ValidatePipelinesResponse
+ */
+export type ValidatePipelinesResponse = Message<"pachyderm.ValidatePipelinesResponse"> & {
+  /**
+   * @generated from field: repeated pachyderm.SpecValidation validations = 1;
+   */
+  validations: SpecValidation[];
+};
+
+/**
+ * Describes the message pachyderm.ValidatePipelinesResponse.
+ * Use `create(ValidatePipelinesResponseSchema)` to create a new message.
+ */
+export const ValidatePipelinesResponseSchema: GenMessage<ValidatePipelinesResponse> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 42);
+
+/**
  * What a server is and does.
  *
  * @generated from message pachyderm.ServerInfo
@@ -1259,7 +1334,7 @@ export type ServerInfo = Message<"pachyderm.ServerInfo"> & {
  * Use `create(ServerInfoSchema)` to create a new message.
  */
 export const ServerInfoSchema: GenMessage<ServerInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 40);
+  messageDesc(file_pachyderm, 43);
 
 /**
  * Asks to free what nothing refers to any more.
@@ -1280,7 +1355,7 @@ export type CollectGarbageRequest = Message<"pachyderm.CollectGarbageRequest"> &
  * Use `create(CollectGarbageRequestSchema)` to create a new message.
  */
 export const CollectGarbageRequestSchema: GenMessage<CollectGarbageRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 41);
+  messageDesc(file_pachyderm, 44);
 
 /**
  * How far a collection is.
@@ -1320,7 +1395,7 @@ export type CollectionProgress = Message<"pachyderm.CollectionProgress"> & {
  * Use `create(CollectionProgressSchema)` to create a new message.
  */
 export const CollectionProgressSchema: GenMessage<CollectionProgress> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 42);
+  messageDesc(file_pachyderm, 45);
 
 /**
  * What a collection did or, as a dry run, would have done. Packs that were written while it ran are
@@ -1421,7 +1496,7 @@ export type CollectionReport = Message<"pachyderm.CollectionReport"> & {
  * Use `create(CollectionReportSchema)` to create a new message.
  */
 export const CollectionReportSchema: GenMessage<CollectionReport> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 43);
+  messageDesc(file_pachyderm, 46);
 
 /**
  * One message of a collection: progress now and then, and at the end the report.
@@ -1452,7 +1527,7 @@ export type CollectGarbageResponse = Message<"pachyderm.CollectGarbageResponse">
  * Use `create(CollectGarbageResponseSchema)` to create a new message.
  */
 export const CollectGarbageResponseSchema: GenMessage<CollectGarbageResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 44);
+  messageDesc(file_pachyderm, 47);
 
 /**
  * Asks for a check of everything that the server keeps.
@@ -1480,7 +1555,7 @@ export type CheckRequest = Message<"pachyderm.CheckRequest"> & {
  * Use `create(CheckRequestSchema)` to create a new message.
  */
 export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 45);
+  messageDesc(file_pachyderm, 48);
 
 /**
  * What a finding is about; only what applies is set.
@@ -1549,7 +1624,7 @@ export type CheckSubject = Message<"pachyderm.CheckSubject"> & {
  * Use `create(CheckSubjectSchema)` to create a new message.
  */
 export const CheckSubjectSchema: GenMessage<CheckSubject> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 46);
+  messageDesc(file_pachyderm, 49);
 
 /**
  * Something that a check found.
@@ -1620,7 +1695,7 @@ export type CheckFinding = Message<"pachyderm.CheckFinding"> & {
  * Use `create(CheckFindingSchema)` to create a new message.
  */
 export const CheckFindingSchema: GenMessage<CheckFinding> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 47);
+  messageDesc(file_pachyderm, 50);
 
 /**
  * What a check has looked at, so far or in all.
@@ -1706,7 +1781,7 @@ export type CheckCounts = Message<"pachyderm.CheckCounts"> & {
  * Use `create(CheckCountsSchema)` to create a new message.
  */
 export const CheckCountsSchema: GenMessage<CheckCounts> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 48);
+  messageDesc(file_pachyderm, 51);
 
 /**
  * How far a check is; sent about twice a second.
@@ -1732,7 +1807,7 @@ export type CheckProgress = Message<"pachyderm.CheckProgress"> & {
  * Use `create(CheckProgressSchema)` to create a new message.
  */
 export const CheckProgressSchema: GenMessage<CheckProgress> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 49);
+  messageDesc(file_pachyderm, 52);
 
 /**
  * Something to tell about a check. The last one has `end`; without it the check is not complete.
@@ -1769,7 +1844,7 @@ export type CheckEvent = Message<"pachyderm.CheckEvent"> & {
  * Use `create(CheckEventSchema)` to create a new message.
  */
 export const CheckEventSchema: GenMessage<CheckEvent> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 50);
+  messageDesc(file_pachyderm, 53);
 
 /**
  * Names a transaction.
@@ -1788,7 +1863,7 @@ export type Transaction = Message<"pachyderm.Transaction"> & {
  * Use `create(TransactionSchema)` to create a new message.
  */
 export const TransactionSchema: GenMessage<Transaction> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 51);
+  messageDesc(file_pachyderm, 54);
 
 /**
  * A small file, or a piece that is appended to one. At most 64 KiB: larger files are put into an
@@ -1834,7 +1909,7 @@ export type PutOperation = Message<"pachyderm.PutOperation"> & {
  * Use `create(PutOperationSchema)` to create a new message.
  */
 export const PutOperationSchema: GenMessage<PutOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 52);
+  messageDesc(file_pachyderm, 55);
 
 /**
  * A change that can be part of a transaction.
@@ -1911,7 +1986,7 @@ export type Operation = Message<"pachyderm.Operation"> & {
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 53);
+  messageDesc(file_pachyderm, 56);
 
 /**
  * What an operation came to.
@@ -1932,7 +2007,7 @@ export type OperationResult = Message<"pachyderm.OperationResult"> & {
  * Use `create(OperationResultSchema)` to create a new message.
  */
 export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 54);
+  messageDesc(file_pachyderm, 57);
 
 /**
  * An operation of a stored transaction.
@@ -1965,7 +2040,7 @@ export type StoredOperation = Message<"pachyderm.StoredOperation"> & {
  * Use `create(StoredOperationSchema)` to create a new message.
  */
 export const StoredOperationSchema: GenMessage<StoredOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 55);
+  messageDesc(file_pachyderm, 58);
 
 /**
  * A transaction and what became of it.
@@ -2013,7 +2088,7 @@ export type TransactionInfo = Message<"pachyderm.TransactionInfo"> & {
  * Use `create(TransactionInfoSchema)` to create a new message.
  */
 export const TransactionInfoSchema: GenMessage<TransactionInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 56);
+  messageDesc(file_pachyderm, 59);
 
 /**
  * Some transactions.
@@ -2032,7 +2107,7 @@ export type TransactionInfosBatch = Message<"pachyderm.TransactionInfosBatch"> &
  * Use `create(TransactionInfosBatchSchema)` to create a new message.
  */
 export const TransactionInfosBatchSchema: GenMessage<TransactionInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 57);
+  messageDesc(file_pachyderm, 60);
 
 /**
  * Asks for a transaction.
@@ -2053,7 +2128,7 @@ export type StartTransactionRequest = Message<"pachyderm.StartTransactionRequest
  * Use `create(StartTransactionRequestSchema)` to create a new message.
  */
 export const StartTransactionRequestSchema: GenMessage<StartTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 58);
+  messageDesc(file_pachyderm, 61);
 
 /**
  * Asks for all operations to take effect.
@@ -2072,7 +2147,7 @@ export type FinishTransactionRequest = Message<"pachyderm.FinishTransactionReque
  * Use `create(FinishTransactionRequestSchema)` to create a new message.
  */
 export const FinishTransactionRequestSchema: GenMessage<FinishTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 59);
+  messageDesc(file_pachyderm, 62);
 
 /**
  * Asks for a transaction and its operations.
@@ -2091,7 +2166,7 @@ export type InspectTransactionRequest = Message<"pachyderm.InspectTransactionReq
  * Use `create(InspectTransactionRequestSchema)` to create a new message.
  */
 export const InspectTransactionRequestSchema: GenMessage<InspectTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 60);
+  messageDesc(file_pachyderm, 63);
 
 /**
  * Asks for all transactions that are open or remembered.
@@ -2106,7 +2181,7 @@ export type ListTransactionsRequest = Message<"pachyderm.ListTransactionsRequest
  * Use `create(ListTransactionsRequestSchema)` to create a new message.
  */
 export const ListTransactionsRequestSchema: GenMessage<ListTransactionsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 61);
+  messageDesc(file_pachyderm, 64);
 
 /**
  * Asks for a transaction to be forgotten.
@@ -2125,7 +2200,7 @@ export type DeleteTransactionRequest = Message<"pachyderm.DeleteTransactionReque
  * Use `create(DeleteTransactionRequestSchema)` to create a new message.
  */
 export const DeleteTransactionRequestSchema: GenMessage<DeleteTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 62);
+  messageDesc(file_pachyderm, 65);
 
 /**
  * Operations that take effect together.
@@ -2146,7 +2221,7 @@ export type RunTransactionRequest = Message<"pachyderm.RunTransactionRequest"> &
  * Use `create(RunTransactionRequestSchema)` to create a new message.
  */
 export const RunTransactionRequestSchema: GenMessage<RunTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 63);
+  messageDesc(file_pachyderm, 66);
 
 /**
  * What they came to.
@@ -2167,7 +2242,7 @@ export type RunTransactionResponse = Message<"pachyderm.RunTransactionResponse">
  * Use `create(RunTransactionResponseSchema)` to create a new message.
  */
 export const RunTransactionResponseSchema: GenMessage<RunTransactionResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 64);
+  messageDesc(file_pachyderm, 67);
 
 /**
  * How a path differs.
@@ -2585,6 +2660,25 @@ export const Jobs: GenService<{
   serviceDesc(file_pachyderm, 2);
 
 /**
+ * What 1.5 cannot do with pipelines.
+ *
+ * @generated from service pachyderm.Pipelines
+ */
+export const Pipelines: GenService<{
+  /**
+   * Checks specs as CreatePipeline does, and stores nothing.
+   *
+   * @generated from rpc pachyderm.Pipelines.ValidatePipelines
+   */
+  validatePipelines: {
+    methodKind: "unary";
+    input: typeof ValidatePipelinesRequestSchema;
+    output: typeof ValidatePipelinesResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_pachyderm, 3);
+
+/**
  * For whoever runs the server.
  *
  * @generated from service pachyderm.Admin
@@ -2623,7 +2717,7 @@ export const Admin: GenService<{
     output: typeof CollectGarbageResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_pachyderm, 3);
+  serviceDesc(file_pachyderm, 4);
 
 /**
  * Changes to several repos that happen at one instant, or not at all. Jobs follow from the heads
@@ -2700,5 +2794,5 @@ export const Transactions: GenService<{
     output: typeof RunTransactionResponseSchema;
   },
 }> = /*@__PURE__*/
-  serviceDesc(file_pachyderm, 4);
+  serviceDesc(file_pachyderm, 5);
 

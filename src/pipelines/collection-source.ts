@@ -14,6 +14,7 @@ type JobRow = {
   readonly sequence: number
   readonly datum_set_root: MapRoot | null
   readonly contributions_root: MapRoot | null
+  readonly matches_root: MapRoot | null
 }
 type ResultRow = { readonly datum: string; readonly output_root: TreeRoot }
 type GroupRow = {
@@ -94,14 +95,18 @@ export class PipelineCollection implements CollectionSource {
       const last = after
       const page = await this.#database.read((tx) =>
         tx.all<JobRow>(
-          `SELECT sequence, datum_set_root, contributions_root FROM jobs
+          `SELECT sequence, datum_set_root, contributions_root, matches_root FROM jobs
             WHERE sequence > ? ORDER BY sequence LIMIT ?`,
           last,
           pageRows,
         ),
       )
-      for (const { datum_set_root: datums, contributions_root: contributions } of page) {
+      for (const job of page) {
+        const { datum_set_root: datums, contributions_root: contributions } = job
+        const { matches_root: matches } = job
         if (datums !== null) yield { kind: 'map', root: datums }
+        // A map from (…, match key, …) to tree entries.
+        if (matches !== null) yield { kind: 'tree', root: matches }
         // A map from (path, order key) to tree entries.
         if (contributions !== null) yield { kind: 'tree', root: contributions }
       }

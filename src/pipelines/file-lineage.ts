@@ -1,12 +1,14 @@
 import type { CommitId, JobId, PipelineName, RepoName } from '../base/names.ts'
 import { parseFilePath, type FilePath } from '../base/paths.ts'
 import type { Database, ReadTransaction } from '../database/database.ts'
+import type { FileTrees } from '../storage/file-trees.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
 import { getCommit } from '../versioning/commit-records.ts'
 import { decodeDatum } from './datum-sets.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
-import { atomsOf } from './inputs.ts'
-import { selectJobs, type JobRecord } from './job-records.ts'
+import { shownMembers } from './discovery/group-members.ts'
+import { atomsOf, type Input } from './inputs.ts'
+import { selectJobs, type JobInput, type JobRecord } from './job-records.ts'
 import { contributionRange, orderKeyOf } from './outputs/contributions.ts'
 import { specOfVersion } from './pipeline-records.ts'
 
@@ -30,10 +32,16 @@ export interface OriginInput {
 export class FileLineage {
   readonly #database: Database
   readonly #maps: ProllyMaps
+  readonly #trees: FileTrees
 
-  constructor(ports: { readonly database: Database; readonly maps: ProllyMaps }) {
+  constructor(ports: {
+    readonly database: Database
+    readonly maps: ProllyMaps
+    readonly trees: FileTrees
+  }) {
     this.#database = ports.database
     this.#maps = ports.maps
+    this.#trees = ports.trees
   }
 
   /**
@@ -51,11 +59,11 @@ export class FileLineage {
     const found = await this.#database.read(async (tx) => {
       const commit = await getCommit(tx, file.repo, file.commit)
       const [job] = await selectJobs(tx, 'WHERE output_commit = ?', commit.id)
-      return job === undefined ? undefined : { job, inputOf: await inputsOf(tx, job) }
+      return job === undefined ? undefined : { job, sources: await sourcesOf(tx, job) }
     })
-    const { job, inputOf } = found ?? {}
+    const { job, sources } = found ?? {}
     if (job?.contributions === undefined || job.datumSet === undefined) return
-    if (inputOf === undefined) return
+    if (sources === undefined) return
     const { from, to } = contributionRange(path)
     // The root has no key of its own: everything is below it.
     const range = path === '' ? {} : { from, to }
@@ -66,22 +74,40 @@ export class FileLineage {
       const datum = decodeDatum(value)
       if (seen.has(datum.key)) continue
       seen.add(datum.key)
-      const inputs = datum.members.flatMap(inputOf)
+      const inputs = await this.#inputs(sources, datum.members)
       yield { job: job.id, pipeline: job.pipeline, datum: datum.key, inputs }
     }
   }
+
+  async #inputs(
+    sources: Sources,
+    members: readonly DatumMember[],
+  ): Promise<readonly OriginInput[]> {
+    const shown = await shownMembers(this.#trees, sources.input, members)
+    return shown.flatMap((member) => originsOf(sources, member))
+  }
 }
 
-type InputOf = (member: DatumMember) => readonly OriginInput[]
+/** What a job reads. */
+interface Sources {
+  readonly input: Input
+  readonly commits: readonly JobInput[]
+}
 
-/** Which commit each input of a job reads. Branches of a union may share a name: then all of them. */
-async function inputsOf(tx: ReadTransaction, job: JobRecord): Promise<InputOf> {
+/** Undefined when the spec is gone. */
+async function sourcesOf(tx: ReadTransaction, job: JobRecord): Promise<Sources | undefined> {
   const spec = await specOfVersion(tx, job.pipelineId, job.pipelineVersion)
-  const atoms = spec === undefined ? [] : atomsOf(spec.input)
-  return ({ input, path, hash }) => {
-    const repos = new Set(atoms.filter(({ name }) => name === input).map(({ repo }) => repo))
-    return job.inputs
-      .filter(({ repo }) => repos.has(repo))
-      .map(({ repo, commit }) => ({ input, repo, commit, path, hash }))
-  }
+  return spec && { input: spec.input, commits: job.inputs }
+}
+
+/** A member in each commit that its input reads: branches of a union may share a name. */
+function originsOf(
+  { input: whole, commits }: Sources,
+  { input, path, hash }: DatumMember,
+): readonly OriginInput[] {
+  const named = atomsOf(whole).filter(({ name }) => name === input)
+  const repos = new Set(named.map(({ repo }) => repo))
+  return commits
+    .filter(({ repo }) => repos.has(repo))
+    .map(({ repo, commit }) => ({ input, repo, commit, path, hash }))
 }

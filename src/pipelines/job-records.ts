@@ -80,6 +80,11 @@ export interface JobRecord {
   readonly baseJob: JobId | undefined
   /** Order key → datum; known once the job runs. */
   readonly datumSet: MapRoot | undefined
+  /**
+   * For an input with joins or groups, once the job runs: (join or group, match key, member, path) →
+   * what matches.
+   */
+  readonly matches: MapRoot | undefined
   /** (Output path, order key) → content; known once the job has succeeded. */
   readonly contributions: MapRoot | undefined
 }
@@ -125,6 +130,7 @@ interface JobRow extends SqlRow {
   readonly upload_bytes: number
   readonly base_job: string | null
   readonly datum_set_root: string | null
+  readonly matches_root: string | null
   readonly contributions_root: string | null
 }
 
@@ -345,6 +351,7 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
     stats: statsOf(row),
     baseJob: (row.base_job ?? undefined) as JobId | undefined,
     datumSet: (row.datum_set_root ?? undefined) as MapRoot | undefined,
+    matches: (row.matches_root ?? undefined) as MapRoot | undefined,
     contributions: (row.contributions_root ?? undefined) as MapRoot | undefined,
   }
 }

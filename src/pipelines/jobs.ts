@@ -2,11 +2,13 @@ import type { Clock } from '../base/clock.ts'
 import { FailedPreconditionError, NotFoundError } from '../base/errors.ts'
 import type { JobId } from '../base/names.ts'
 import type { Database } from '../database/database.ts'
+import type { FileTrees } from '../storage/file-trees.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
 import { resolveCommitId } from '../versioning/commit-records.ts'
 import { decodeDatum, type DatumRecord } from './datum-sets.ts'
 import { failuresAmong, findResult, findResults } from './datum-results.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
+import { shownMembers } from './discovery/group-members.ts'
 import {
   getJob,
   jobTopic,
@@ -41,15 +43,18 @@ const lookupCountMax = 500
 export class Jobs {
   readonly #database: Database
   readonly #maps: ProllyMaps
+  readonly #trees: FileTrees
   readonly #clock: Clock
 
   constructor(ports: {
     readonly database: Database
     readonly maps: ProllyMaps
+    readonly trees: FileTrees
     readonly clock: Clock
   }) {
     this.#database = ports.database
     this.#maps = ports.maps
+    this.#trees = ports.trees
     this.#clock = ports.clock
   }
 
@@ -144,7 +149,7 @@ export class Jobs {
     yield* await this.#describe(job, batch)
   }
 
-  /** @throws {NotFoundError} */
+  /** A group is shown as its files. @throws {NotFoundError} */
   async inspectDatum(id: string, datum: string): Promise<DatumInfo> {
     const job = await this.inspect(id)
     if (job.datumSet === undefined) {
@@ -152,8 +157,16 @@ export class Jobs {
     }
     for await (const info of this.datums(id)) {
       if (info.key !== datum) continue
-      const result = await this.#database.read((tx) => findResult(tx, datum))
-      return info.state === 'failed' ? info : { ...info, stats: result?.stats }
+      const { result, spec } = await this.#database.read(async (tx) => ({
+        result: await findResult(tx, datum),
+        spec: await specOfVersion(tx, job.pipelineId, job.pipelineVersion),
+      }))
+      const members =
+        spec === undefined
+          ? info.members
+          : await shownMembers(this.#trees, spec.input, info.members)
+      const stats = info.state === 'failed' ? info.stats : result?.stats
+      return { ...info, members, stats }
     }
     throw new NotFoundError(`datum ${datum} not found in job ${id}`)
   }

@@ -154,5 +154,7 @@ export const pipelinesMigrations: Migrations = {
         (SELECT jobs.salt FROM jobs WHERE jobs.id = datum_results.job), '')`,
       `CREATE INDEX datum_results_by_salt ON datum_results (pipeline_id, salt, datum)`,
     ],
+    // What the joins and groups of a job's input match, by match key.
+    ['ALTER TABLE jobs ADD COLUMN matches_root TEXT'],
   ],
 }

@@ -12,6 +12,7 @@ import { directoryError } from '../storage/file-errors.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import type { Leases } from '../storage/leases.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
+import type { Versioning } from '../versioning/versioning.ts'
 import { SlotWorkers } from '../workers/slot-workers.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
@@ -29,6 +30,7 @@ export interface OpenProcessing extends Processing, AsyncDisposable {
 export async function openProcessing(ports: {
   readonly directory: DataDirectory
   readonly triggers: Triggers
+  readonly versioning: Versioning
   readonly database: Database
   readonly chunks: ChunkStore
   readonly contents: Contents
@@ -62,6 +64,7 @@ export async function openProcessing(ports: {
     retryPauseMs,
   })
   opened.use(processing.scheduler)
+  opened.use(processing.ticker)
   const held = opened.move()
   return {
     ...processing,

@@ -8,6 +8,7 @@ import { answerLandingPage } from '../api/landing-page.ts'
 import { Listener } from '../api/listener.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
+import { pipelinesRoutes } from '../api/pipelines-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
@@ -114,7 +115,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     uses: new JobCommitUses({ database, maps: new ProllyMaps(chunks) }),
   })
   const processing = opened.use(
-    await openProcessing({ directory, triggers, ...stores, ...config, ...ports }),
+    await openProcessing({ directory, triggers, versioning, ...stores, ...config, ...ports }),
   )
   startSweeps(opened, { database, clock, log })
   const collector = openCollector({ database, store: chunks, versioning, clock })
@@ -130,6 +131,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...commitsRoutes(versioning),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
+    ...pipelinesRoutes(processing),
     ...adminRoutes({
       facts: () => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }),
       check: (options, signal) => checks.run(options, signal),
@@ -149,6 +151,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ),
   )
   processing.scheduler.start()
+  processing.ticker.start()
   log.info('listening', { ...listener.address, root: config.root, release })
   return new Server(listener, opened.move())
 }

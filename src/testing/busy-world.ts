@@ -133,7 +133,7 @@ export async function pipelineStep({ processing }: BusyWorld, dice: Dice): Promi
       stdinLines: [],
       environment: {},
       acceptedReturnCodes: [],
-      secretNames: [],
+      secrets: [],
       imagePullSecrets: [],
       debug: false,
     },

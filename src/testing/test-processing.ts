@@ -1,5 +1,5 @@
 import { collectBytes, utf8, utf8Text } from '../base/bytes.ts'
-import { SystemClock } from '../base/clock.ts'
+import { SystemClock, type Clock } from '../base/clock.ts'
 import { ResourceExhaustedError } from '../base/errors.ts'
 import { parseFilePath, pathKey } from '../base/paths.ts'
 import { compareBytes } from '../base/bytes.ts'
@@ -76,6 +76,7 @@ const fileBytesMax = 1024 * 1024
 /** Chunks in memory, or in the packs of a store that has the migrations of all layers. */
 export async function openTestProcessing(
   packed?: Pick<OpenedPackedStore, 'database' | 'store'>,
+  clock: Clock = new SystemClock(),
 ): Promise<TestProcessing> {
   await using opened = new AsyncDisposableStack()
   const { database } =
@@ -87,7 +88,7 @@ export async function openTestProcessing(
   const leases = packed?.store.leases ?? new Leases()
   const stores = { database, leases, ...storesOver(chunks) }
   const { contents } = stores
-  const world = { clock: new SystemClock(), random: new SystemRandom() }
+  const world = { clock, random: new SystemRandom() }
   const triggers = new Triggers(world)
   const versioning = createVersioning({
     ...stores,
@@ -105,9 +106,9 @@ export async function openTestProcessing(
   }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
   const open = (): Processing =>
-    createProcessing({ ...stores, ...world, ...bounds, triggers, workers, log })
+    createProcessing({ ...stores, ...world, ...bounds, triggers, versioning, workers, log })
   let processing = open()
-  processing.scheduler.start()
+  start(processing)
   const held = opened.move()
   return {
     database,
@@ -131,17 +132,27 @@ export async function openTestProcessing(
       chunks.failCount = count
     },
     async restart() {
-      await processing.scheduler[Symbol.asyncDispose]()
+      await stop(processing)
       processing = open()
-      processing.scheduler.start()
+      start(processing)
     },
     async [Symbol.asyncDispose]() {
-      await processing.scheduler[Symbol.asyncDispose]()
+      await stop(processing)
       await held.disposeAsync()
       if (errors.length > 0 && !chunks.hasFailed)
         throw new AggregateError(errors, 'the scheduler met errors')
     },
   }
+}
+
+function start({ scheduler, ticker }: Processing): void {
+  scheduler.start()
+  ticker.start()
+}
+
+async function stop({ scheduler, ticker }: Processing): Promise<void> {
+  await ticker[Symbol.asyncDispose]()
+  await scheduler[Symbol.asyncDispose]()
 }
 
 async function commitFiles(
@@ -218,7 +229,7 @@ export function transform(name: string): RequestedSpec['transform'] {
     stdinLines: [],
     environment: {},
     acceptedReturnCodes: [],
-    secretNames: [],
+    secrets: [],
     imagePullSecrets: [],
     debug: false,
   }

@@ -62,7 +62,9 @@ export function pipelineHandlers({ pipelines }: Processing): ServiceHandlers<typ
   }
 }
 
-function pipelineInfoMessage(info: PipelineInfo): MessageInitShape<typeof PipelineInfoSchema> {
+export function pipelineInfoMessage(
+  info: PipelineInfo,
+): MessageInitShape<typeof PipelineInfoSchema> {
   const { spec } = info
   const parallelismSpec = parallelismMessage(spec)
   const counts = [...info.jobCounts].map(([state, count]) => [jobStateCodes[state], count] as const)

@@ -23,6 +23,7 @@ export interface JobRow {
   readonly datum_failed: number
   readonly datum_set_root: string | null
   readonly contributions_root: string | null
+  readonly matches_root: string | null
   /** The output repo, if it has been there since the job was made. */
   readonly repo_found: string | null
   readonly output_found: string | null
@@ -31,7 +32,7 @@ export interface JobRow {
 
 const jobs = `SELECT j.id, j.sequence, j.pipeline, j.pipeline_id, j.salt, j.state, j.created_at,
     j.finished_at, j.output_repo, j.output_commit, j.datum_total, j.datum_processed, j.datum_skipped,
-    j.datum_failed, j.datum_set_root, j.contributions_root, r.name AS repo_found,
+    j.datum_failed, j.datum_set_root, j.contributions_root, j.matches_root, r.name AS repo_found,
     c.id AS output_found, v.version AS version_found
   FROM jobs j
   LEFT JOIN repos r ON r.name = j.output_repo AND r.created_at <= j.created_at

@@ -7,6 +7,7 @@ import type { DatumRecord } from '../datum-sets.ts'
 import type { DatumFailure, DatumResult } from '../datum-results.ts'
 import type { DatumMember } from '../datums.ts'
 import type { DatumOutcome, WorkMember } from '../datum-worker.ts'
+import { groupOf } from '../discovery/group-members.ts'
 import { atomsOf } from '../inputs.ts'
 import { addStats, noStats, type ProcessStats } from '../job-records.ts'
 import type { JobPlan } from './plan.ts'
@@ -146,6 +147,8 @@ async function entryOf(ports: RunPorts, plan: JobPlan, member: DatumMember): Pro
     const entry = tree === undefined ? undefined : await ports.trees.get(tree, member.path)
     if (entry !== undefined && equalBytes(ports.trees.entryHash(entry), member.hash)) return entry
   }
+  const group = groupOf(plan.spec.input, member)
+  if (group !== undefined) return group
   throw new Error(`invariant broken: no input has ${member.input}:${member.path}`)
 }
 
@@ -154,8 +157,11 @@ function environmentOf(plan: JobPlan, datum: DatumRecord): Readonly<Record<strin
   for (const atom of atomsOf(plan.spec.input)) {
     const given = datum.members.some(({ input }) => input === atom.name)
     const commit = plan.job.inputs.find(({ repo }) => repo === atom.repo)?.commit
-    if (given && commit !== undefined) environment[`${atom.name}_COMMIT`] = commit
+    if (given && commit !== undefined && !atom.name.includes('=')) {
+      environment[`${atom.name}_COMMIT`] = commit
+    }
   }
+  environment['PPS_PIPELINE_NAME'] = plan.spec.name
   environment['PACH_JOB_ID'] = plan.job.id
   environment['PACH_DATUM_ID'] = datum.key
   environment['PACH_OUTPUT_COMMIT_ID'] = plan.job.outputCommit

@@ -1,6 +1,6 @@
 import { compareBytes } from '../../base/bytes.ts'
 import { FailedPreconditionError } from '../../base/errors.ts'
-import type { JobId } from '../../base/names.ts'
+import type { JobId, RepoName } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { Lease } from '../../storage/leases.ts'
@@ -10,6 +10,9 @@ import { encodeDatum } from '../datum-sets.ts'
 import { datumKey, type Datum } from '../datums.ts'
 import { datumSource } from '../discovery.ts'
 import type { DatumSource } from '../discovery/datum-source.ts'
+import { IndexReader } from '../discovery/index-reader.ts'
+import { MatchIndexes } from '../discovery/match-index.ts'
+import type { TreeChange } from '../discovery/matches.ts'
 import { shapeOf } from '../inputs.ts'
 import {
   findJob,
@@ -52,18 +55,22 @@ export async function planJob(ports: RunPorts, id: JobId, lease: Lease): Promise
     holdPlan(lease, found)
     return found
   })
-  let datumSet = job.datumSet
+  let { datumSet, matches } = job
   if (datumSet === undefined) {
-    const source = datumSource(ports.trees, spec.input, (repo) => ({
+    const changeOf = (repo: RepoName): TreeChange => ({
       before: base?.inputTrees.get(repo),
       after: treeOf(inputTrees, repo),
-    }))
+    })
+    matches = await new MatchIndexes(ports).update(base?.matches, spec.input, changeOf)
+    const index = matches && new IndexReader(ports.maps, { before: base?.matches, after: matches })
+    const source = datumSource(spec.input, { trees: ports.trees, changeOf, index })
     datumSet = await editDatumSet(ports, base?.datumSet ?? (await ports.maps.empty()), source, job)
     await ports.chunks.flush()
     lease.hold({ kind: 'map', root: datumSet })
+    if (matches !== undefined) lease.hold({ kind: 'tree', root: matches })
   }
   const datumCount = await ports.maps.size(datumSet)
-  await recordPlan(ports, job, { datumSet, datumCount, baseJob: base?.job })
+  await recordPlan(ports, job, { datumSet, matches, datumCount, baseJob: base?.job })
   return { job, spec, datumSet, datumCount, base, inputTrees }
 }
 
@@ -91,7 +98,9 @@ function holdPlan(lease: Lease, { job, inputTrees, base }: FoundPlan): void {
     lease.hold({ kind: 'tree', root: base.output.tree.root })
     // A map from (path, order key) to tree entries.
     lease.hold({ kind: 'tree', root: base.output.contributions })
+    if (base.matches !== undefined) lease.hold({ kind: 'tree', root: base.matches })
   }
+  if (job.matches !== undefined) lease.hold({ kind: 'tree', root: job.matches })
   if (job.datumSet !== undefined) lease.hold({ kind: 'map', root: job.datumSet })
 }
 
@@ -127,6 +136,7 @@ interface Base {
   readonly job: JobId
   readonly inputTrees: InputTreesOfJob
   readonly datumSet: MapRoot
+  readonly matches: MapRoot | undefined
   readonly output: Output
 }
 
@@ -162,6 +172,7 @@ async function findBase(
     job: candidate.id,
     inputTrees,
     datumSet: candidate.datumSet,
+    matches: candidate.matches,
     output: { tree, contributions: candidate.contributions },
   }
 }
@@ -210,14 +221,17 @@ async function recordPlan(
   job: JobRecord,
   plan: {
     readonly datumSet: MapRoot
+    readonly matches: MapRoot | undefined
     readonly datumCount: number
     readonly baseJob: JobId | undefined
   },
 ): Promise<void> {
   await ports.database.transact(async (tx) => {
     await tx.run(
-      'UPDATE jobs SET datum_set_root = ?, datum_total = ?, base_job = ? WHERE id = ?',
+      `UPDATE jobs SET datum_set_root = ?, matches_root = ?, datum_total = ?, base_job = ?
+        WHERE id = ?`,
       plan.datumSet,
+      plan.matches ?? null,
       plan.datumCount,
       plan.baseJob ?? null,
       job.id,
