@@ -16,6 +16,8 @@ export interface WorkMember {
 /** One attempt at a datum. */
 export interface DatumWork {
   readonly members: readonly WorkMember[]
+  /** What `/pfs/out` holds when the code begins; nothing when unset. */
+  readonly formerOutput?: DirectoryEntry | undefined
   /** Added to the transform's environment. */
   readonly environment: Readonly<Record<string, string>>
   readonly onLine: (line: LogLine) => void

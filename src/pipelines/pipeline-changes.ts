@@ -104,9 +104,26 @@ async function store(tx: Transaction, pipeline: PipelineRecord, now: Instant): P
   await putCronRepos(tx, spec, now)
   const inputs: RepoName[] = []
   for (const atom of branchesOf(spec.input)) inputs.push((await getRepo(tx, atom.repo)).name)
+  if (spec.incremental) await refuseSharedProvenance(tx, spec)
   await putOutputRepo(tx, spec, inputs, now)
   await requireNoTag(tx, spec.name, spec.outputBranch)
   await putPipeline(tx, pipeline, now)
+}
+
+/** As in 1.5: what is new in one input would change the other inputs, too. */
+async function refuseSharedProvenance(tx: Transaction, spec: PipelineSpec): Promise<void> {
+  const readers = new Map<string, string>()
+  for (const { name, repo } of atomsOf(spec.input)) {
+    for (const source of [repo, ...((await findRepo(tx, repo))?.provenance ?? [])]) {
+      const other = readers.get(source)
+      if (other !== undefined) {
+        throw new InvalidArgumentError(
+          `can't create an incremental pipeline with inputs that share provenance: ${other} and ${name} are both made from ${source}`,
+        )
+      }
+      readers.set(source, name)
+    }
+  }
 }
 
 async function carryJobs(

@@ -238,4 +238,4 @@ function specOfText(text: string): PipelineSpec {
   return { ...laterFields, ...(JSON.parse(text) as PipelineSpec) }
 }
 
-const laterFields = { secrets: [] } satisfies Partial<PipelineSpec>
+const laterFields = { secrets: [], incremental: false } satisfies Partial<PipelineSpec>

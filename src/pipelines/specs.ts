@@ -3,6 +3,7 @@ import { InvalidArgumentError, UnimplementedError } from '../base/errors.ts'
 import { parseBranchName, parsePipelineName } from '../base/names.ts'
 import type { BranchName, PipelineName } from '../base/names.ts'
 import type { Transform } from './executor.ts'
+import { matchingInputs } from './discovery/match-index.ts'
 import { checkInput } from './specs/input-check.ts'
 import { quantityValue } from './specs/quantities.ts'
 import { checkSecrets, checkTransform } from './specs/transform-check.ts'
@@ -30,6 +31,8 @@ export interface PipelineSpec {
   /** Statistics are always kept; recorded for clients that ask. */
   readonly enableStats: boolean
   readonly batch: boolean
+  /** User code finds what a datum's parent wrote, and of its input what is new. */
+  readonly incremental: boolean
 }
 
 export type Parallelism =
@@ -88,13 +91,13 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     ...(scaleDownThresholdMs === undefined ? {} : { scaleDownThresholdMs }),
     enableStats: request.enableStats ?? false,
     batch: request.batch ?? false,
+    incremental: checkIncremental(name, request.incremental ?? false, input),
   }
   return requireSmall(spec)
 }
 
 function refuseUnbuilt(name: PipelineName, request: RequestedSpec): void {
   const unbuilt: string[] = []
-  if (request.incremental === true) unbuilt.push('incremental')
   if (request.egressUrl !== undefined && request.egressUrl !== '') unbuilt.push('egress')
   if (unbuilt.length === 0) return
   throw new UnimplementedError(
@@ -164,6 +167,16 @@ function checkThreshold(name: PipelineName, ms: number | undefined): number | un
   throw new InvalidArgumentError(
     `pipeline ${name}: scale_down_threshold must be between 0 and a year, such as "30m"`,
   )
+}
+
+/** Whether its inputs share provenance is checked where the pipeline is stored. */
+function checkIncremental(name: PipelineName, incremental: boolean, input: Input): boolean {
+  if (incremental && matchingInputs(input).some(({ kind }) => kind === 'group')) {
+    throw new InvalidArgumentError(
+      `pipeline ${name}: an incremental pipeline cannot read groups, whose datums have no parents`,
+    )
+  }
+  return incremental
 }
 
 function requireSmall(spec: PipelineSpec): PipelineSpec {

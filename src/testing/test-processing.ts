@@ -35,8 +35,9 @@ import { temporaryDatabase } from './temporary-database.ts'
 export type DatumFiles = ReadonlyMap<string, string>
 
 /**
- * User code played by a function: gets the input files, returns output files (path → text). Throw
- * to fail the datum; what is thrown as a string is its reason.
+ * User code played by a function: gets the input files, and as `out<path>` what it finds as output;
+ * returns output files to write (path → text). Throw to fail the datum; what is thrown as a string
+ * is its reason.
  */
 export type UserCode = (
   files: DatumFiles,
@@ -274,6 +275,8 @@ async function processDatum(
   for (const { input, path, entry } of work.members) {
     await readInto(world, files, `${input}${path}`, entry)
   }
+  const before = work.formerOutput ?? (await world.trees.emptyRoot())
+  await readInto(world, files, 'out', before)
   try {
     using held = new DisposableStack()
     held.use(await work.turn())
@@ -285,7 +288,7 @@ async function processDatum(
       edits.push({ path: parseFilePath(text), entry })
     }
     edits.sort((left, right) => compareBytes(pathKey(left.path), pathKey(right.path)))
-    const root = await world.trees.edit(await world.trees.emptyRoot(), edits, { emptied: 'remove' })
+    const root = await world.trees.edit(before, edits, { emptied: 'remove' })
     return { kind: 'success', output: root, stats: noStats }
   } catch (error) {
     if (typeof error === 'string') return { kind: 'failure', reason: error, stats: noStats }

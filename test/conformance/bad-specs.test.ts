@@ -18,6 +18,12 @@ afterAll(async () => {
 
 type CreateInit = Parameters<TestPachd['pps']['createPipeline']>[0]
 
+interface PlainInit {
+  readonly pipeline: { name: string }
+  readonly transform: { cmd: string[] }
+  readonly input: InputInit
+}
+
 interface BadSpec {
   readonly what: string
   readonly spec: () => CreateInit
@@ -28,12 +34,16 @@ interface BadSpec {
 const transform = { cmd: ['true'] }
 const pipeline = { name: 'bad' }
 const good = (): InputInit => atomOf(repo, '/*')
-const withTransform = (more: CreateInit['transform']): CreateInit => ({
+interface SecretsInit {
+  readonly secrets?: { name?: string; mountPath: string }[]
+  readonly imagePullSecrets?: string[]
+}
+const withTransform = (more: SecretsInit): CreateInit => ({
   pipeline,
   transform: { ...transform, ...more },
   input: good(),
 })
-const withInput = (input: InputInit): CreateInit => ({ pipeline, transform, input })
+const withInput = (input: InputInit): PlainInit => ({ pipeline, transform, input })
 
 /** Whatever a spec was refused for, no pipeline and no repo is left of it. */
 async function holdNothingChanged(): Promise<void> {
@@ -337,9 +347,25 @@ const specs: readonly BadSpec[] = [
     text: 'was used more than once',
   },
   {
+    what: 'inputs that share provenance, to be read incrementally',
+    spec: () => ({
+      ...withInput({ cross: [good(), atomOf(repo, '/', 'x')] }),
+      incremental: true,
+    }),
+    text: "can't create an incremental pipeline with inputs that share provenance",
+  },
+  {
+    what: 'a group, to be read incrementally',
+    spec: () => ({
+      ...withInput({ group: [{ atom: { repo, glob: '/(*)', groupBy: '$1' } }] }),
+      incremental: true,
+    }),
+    text: 'an incremental pipeline cannot read groups',
+  },
+  {
     what: 'what is not built yet',
-    spec: () => ({ ...withInput(good()), incremental: true }),
-    text: 'does not do incremental yet',
+    spec: () => ({ ...withInput(good()), egress: { URL: 's3://bucket' } }),
+    text: 'does not do egress yet',
     kind: 'unimplemented',
   },
   {

@@ -162,3 +162,21 @@ test('where a group was written from, lineage tells', async () => {
   const { data } = await pachd.pps.inspectDatum({ datum })
   expect(data.map(({ path }) => path)).toEqual(['/a-1', '/a-2'])
 })
+
+test('an incremental pipeline finds what it wrote, and of its input what is new', async () => {
+  const repo = await freshRepo(pachd)
+  const name = freshName('pipeline')
+  await pachd.pps.createPipeline({
+    pipeline: { name },
+    transform: { cmd: ['sh', '-e'], stdin: ['cat $PFS/in/* >> $PFS/out/all'] },
+    input: atomOf(repo, '/', 'in'),
+    incremental: true,
+  })
+  await flush(pachd, repo, await commitFiles(pachd, master(repo), { a: '1\n', b: '2\n' }))
+  await flush(pachd, repo, await commitFiles(pachd, master(repo), { c: '3\n', a: '4\n' }))
+  expect(await outputOf(pachd, name)).toEqual({ '/all': '1\n2\n1\n4\n3\n' })
+  expect(await pachd.pps.inspectPipeline({ pipeline: { name } })).toMatchObject({
+    incremental: true,
+  })
+  expect(await lastJobOf(pachd, name)).toMatchObject({ incremental: true })
+})

@@ -82,6 +82,7 @@ export function jobInfoMessage(
       resourceSpec: resourcesMessage(spec),
       enableStats: spec.enableStats,
       batch: spec.batch,
+      incremental: spec.incremental,
     }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
   }

@@ -85,6 +85,7 @@ export function pipelineInfoMessage(
     cacheSize: spec.cacheSize,
     enableStats: spec.enableStats,
     batch: spec.batch,
+    incremental: spec.incremental,
     notices: [...info.notices],
     ...(parallelismSpec !== undefined && { parallelismSpec }),
     ...(spec.scaleDownThresholdMs !== undefined && {

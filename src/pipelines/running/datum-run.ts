@@ -6,10 +6,11 @@ import type { WorkerActivity } from '../active-workers.ts'
 import type { DatumRecord } from '../datum-sets.ts'
 import type { DatumFailure, DatumResult } from '../datum-results.ts'
 import type { DatumMember } from '../datums.ts'
-import type { DatumOutcome, WorkMember } from '../datum-worker.ts'
+import type { DatumOutcome, DatumWork, WorkMember } from '../datum-worker.ts'
 import { groupOf } from '../discovery/group-members.ts'
 import { atomsOf } from '../inputs.ts'
 import { addStats, noStats, type ProcessStats } from '../job-records.ts'
+import { newContents } from './new-contents.ts'
 import type { JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
 import type { Turns } from './turns.ts'
@@ -103,7 +104,7 @@ async function attemptDatum(
   try {
     await using lease = await worker.pool.lease(plan.spec.transform, signal)
     return await lease.process({
-      members: await membersOf(ports, plan, datum.members),
+      ...(await contentsOf(ports, plan, datum)),
       environment: environmentOf(plan, datum),
       onLine: (line) => log?.add(line),
       onLeftOut: (lineCount) => log?.leaveOut(lineCount),
@@ -126,6 +127,16 @@ async function attemptDatum(
     }
     return { kind: 'internal', reason: text }
   }
+}
+
+/** What the datum's code is shown: all of its members, or what is new in them. */
+async function contentsOf(
+  ports: RunPorts,
+  plan: JobPlan,
+  { key, members }: DatumRecord,
+): Promise<Pick<DatumWork, 'members' | 'formerOutput'>> {
+  const work = await membersOf(ports, plan, members)
+  return (await newContents(ports, plan, { key, members: work })) ?? { members: work }
 }
 
 async function membersOf(

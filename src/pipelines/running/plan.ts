@@ -40,6 +40,11 @@ export interface JobPlan {
   /** The base job's datum set and output; undefined when there is none to start from. */
   readonly base: { readonly datumSet: MapRoot; readonly output: Output } | undefined
   readonly inputTrees: InputTreesOfJob
+  /**
+   * Of the commit before the one that started the job, in an incremental pipeline: what user code
+   * is shown is what is new since then.
+   */
+  readonly formerTree: DirectoryEntry | undefined
 }
 
 export type InputTreesOfJob = ReadonlyMap<string, DirectoryEntry>
@@ -50,7 +55,7 @@ export type InputTreesOfJob = ReadonlyMap<string, DirectoryEntry>
  */
 export async function planJob(ports: RunPorts, id: JobId, lease: Lease): Promise<JobPlan> {
   using _ = ports.leases.begin()
-  const { job, spec, inputTrees, base } = await lease.acquire(async () => {
+  const { job, spec, inputTrees, formerTree, base } = await lease.acquire(async () => {
     const found = await ports.database.read((tx) => findPlan(tx, id))
     holdPlan(lease, found)
     return found
@@ -71,10 +76,10 @@ export async function planJob(ports: RunPorts, id: JobId, lease: Lease): Promise
   }
   const datumCount = await ports.maps.size(datumSet)
   await recordPlan(ports, job, { datumSet, matches, datumCount, baseJob: base?.job })
-  return { job, spec, datumSet, datumCount, base, inputTrees }
+  return { job, spec, datumSet, datumCount, base, inputTrees, formerTree }
 }
 
-interface FoundPlan extends Pick<JobPlan, 'job' | 'spec' | 'inputTrees'> {
+interface FoundPlan extends Pick<JobPlan, 'job' | 'spec' | 'inputTrees' | 'formerTree'> {
   readonly base: Base | undefined
 }
 
@@ -88,11 +93,13 @@ async function findPlan(tx: ReadTransaction, id: JobId): Promise<FoundPlan> {
   if (inputTrees === undefined) {
     throw new FailedPreconditionError(`an input commit of job ${id} has been deleted`)
   }
-  return { job, spec, inputTrees, base: await findBase(tx, job, spec) }
+  const formerTree = spec.incremental ? await formerTreeOf(tx, job) : undefined
+  return { job, spec, inputTrees, formerTree, base: await findBase(tx, job, spec) }
 }
 
-function holdPlan(lease: Lease, { job, inputTrees, base }: FoundPlan): void {
+function holdPlan(lease: Lease, { job, inputTrees, formerTree, base }: FoundPlan): void {
   for (const { root } of inputTrees.values()) lease.hold({ kind: 'tree', root })
+  if (formerTree !== undefined) lease.hold({ kind: 'tree', root: formerTree.root })
   if (base !== undefined) {
     lease.hold({ kind: 'map', root: base.datumSet })
     lease.hold({ kind: 'tree', root: base.output.tree.root })
@@ -130,6 +137,16 @@ async function treesOf(
     trees.set(repo, { kind: 'directory', ...info.state.tree })
   }
   return trees
+}
+
+/** Undefined when the commit has no parent, or that is not there any more. */
+async function formerTreeOf(
+  tx: ReadTransaction,
+  { trigger }: JobRecord,
+): Promise<DirectoryEntry | undefined> {
+  const commit = await findCommit(tx, trigger.repo, trigger.commit)
+  if (commit?.parent === undefined) return undefined
+  return (await treesOf(tx, [{ ...trigger, commit: commit.parent }]))?.get(trigger.repo)
 }
 
 interface Base {

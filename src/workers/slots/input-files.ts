@@ -14,7 +14,7 @@ import { assert } from '../../base/errors.ts'
 import { type FilePath, joinPath, pathNames } from '../../base/paths.ts'
 import type { WorkMember } from '../../pipelines/datum-worker.ts'
 import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
-import type { FileTrees, TreeEntry } from '../../storage/file-trees.ts'
+import type { DirectoryEntry, FileTrees, TreeEntry } from '../../storage/file-trees.ts'
 import { DatumFilesError, errorCode } from './datum-errors.ts'
 import type { Pacer } from './pacer.ts'
 
@@ -40,7 +40,7 @@ export interface WrittenInputs {
 
 /**
  * Writes the members of a datum into a directory without files, each at `<input>/<its whole path>`, and
- * makes `out`. Other directories there go. The files are copies: user code may do with them what it likes.
+ * makes `out`, with what it held before. Other directories there go. The files are copies: user code may do with them what it likes.
  *
  * @throws {DatumFilesError} for a name that the file system cannot hold.
  */
@@ -48,6 +48,7 @@ export async function writeInputs(
   ports: InputFilesPorts,
   pfsDirectory: string,
   members: readonly WorkMember[],
+  formerOutput?: DirectoryEntry,
 ): Promise<WrittenInputs> {
   removeOthers(pfsDirectory, wantedDirectories(members))
   const writer = new InputWriter(ports)
@@ -64,10 +65,11 @@ export async function writeInputs(
       throw asNameError(error, `/${input}${path}`)
     }
   }
-  // Past the tick in which the last file was written, where that is little beside the writing.
-  if (writer.count >= tickCountMin) await ports.pacer.rest(tickMs)
   const out = join(pfsDirectory, outputName)
   if (lstatSync(out, { throwIfNoEntry: false }) === undefined) mkdirSync(out)
+  if (formerOutput !== undefined) await writer.write(out, formerOutput)
+  // Past the tick in which the last file was written, where that is little beside the writing.
+  if (writer.count >= tickCountMin) await ports.pacer.rest(tickMs)
   // Stamps it, whenever it was made.
   utimesSync(out, 0, 0)
   const { ctimeNs } = lstatSync(out, { bigint: true })

@@ -44,10 +44,12 @@ export class SlotWorker implements DatumWorker {
   }
 
   async #attempt(work: DatumWork, watch: Stopwatch): Promise<DatumOutcome> {
-    const { members, signal } = work
+    const { members, formerOutput, signal } = work
     const slot = this.#slot
     const ports = { ...this.#ports, pacer: new Pacer(this.#ports.clock, signal) }
-    const inputs = await watch.download(() => writeInputs(ports, slot.pfsDirectory, members))
+    const inputs = await watch.download(() =>
+      writeInputs(ports, slot.pfsDirectory, members, formerOutput),
+    )
     const { exitCode } = await this.#run(work, watch)
     if (exitCode !== 0 && !this.#transform.acceptedReturnCodes.includes(exitCode)) {
       return {
@@ -61,6 +63,7 @@ export class SlotWorker implements DatumWorker {
         pfsDirectory: slot.pfsDirectory,
         pfsPath: slot.pfsPath,
         members,
+        formerOutput,
         writtenAt: inputs.writtenAt,
       }),
     )
