@@ -16,7 +16,7 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import type { Transform } from '../pipelines/executor.ts'
 import { noStats } from '../pipelines/job-records.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
-import type { RequestedInput, RequestedSpec } from '../pipelines/requested-specs.ts'
+import type { RequestedAtom, RequestedInput, RequestedSpec } from '../pipelines/requested-specs.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
@@ -63,12 +63,20 @@ export interface TestProcessing extends AsyncDisposable {
   files(repo: string, commit: string): Promise<Readonly<Record<string, string>>>
   /** Lets the next flushes of the chunk store fail, as a full disk does; errors are then expected. */
   failFlushes(count: number): void
+  /** Has something happen while the chunk store is flushed the next time. */
+  duringNextFlush(happen: () => Promise<void>): void
   /** Stops the scheduler as a crash would, and starts another. */
   restart(): Promise<void>
 }
 
+/** Fails the datum whose code calls it. */
+export function failDatum(reason: string): never {
+  // eslint-disable-next-line typescript/only-throw-error -- an error would be one of the test's own
+  throw reason
+}
+
 /** An atom input of the master branch. */
-export function atom(repo: string, glob: string): RequestedInput {
+export function atom(repo: string, glob: string): { readonly atom: RequestedAtom } {
   return { atom: { name: '', repo, branch: '', glob, lazy: false, fromCommit: '' } }
 }
 
@@ -132,6 +140,9 @@ export async function openTestProcessing(
     failFlushes(count) {
       chunks.failCount = count
     },
+    duringNextFlush(happen) {
+      chunks.happening = happen
+    },
     async restart() {
       await stop(processing)
       processing = open()
@@ -185,6 +196,7 @@ function storesOver(chunks: ChunkStore): {
 class FailingChunkStore implements ChunkStore {
   readonly #chunks: ChunkStore
   failCount = 0
+  happening: (() => Promise<void>) | undefined
   hasFailed = false
 
   constructor(chunks: ChunkStore) {
@@ -200,6 +212,9 @@ class FailingChunkStore implements ChunkStore {
   }
 
   async flush(): Promise<void> {
+    const { happening } = this
+    this.happening = undefined
+    await happening?.()
     if (this.failCount > 0) {
       this.failCount -= 1
       this.hasFailed = true

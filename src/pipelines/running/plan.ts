@@ -244,14 +244,16 @@ async function recordPlan(
   },
 ): Promise<void> {
   await ports.database.transact(async (tx) => {
+    // An update that came meanwhile has the datums found anew, perhaps of another input.
     await tx.run(
       `UPDATE jobs SET datum_set_root = ?, matches_root = ?, datum_total = ?, base_job = ?
-        WHERE id = ?`,
+        WHERE id = ? AND pipeline_version = ?`,
       plan.datumSet,
       plan.matches ?? null,
       plan.datumCount,
       plan.baseJob ?? null,
       job.id,
+      job.pipelineVersion,
     )
     await tx.emit(jobTopic, job.id)
   })
