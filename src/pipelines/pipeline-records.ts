@@ -108,11 +108,12 @@ export async function putPipeline(
   modifiedAt: Instant,
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO pipelines (name, id, version, salt, state, recent_error, created_at, modified_at)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    `INSERT INTO pipelines (name, id, version, salt, state, recent_error, created_at, modified_at,
+        is_spout) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (name) DO UPDATE SET id = excluded.id, version = excluded.version,
         salt = excluded.salt, state = excluded.state, recent_error = excluded.recent_error,
-        created_at = excluded.created_at, modified_at = excluded.modified_at`,
+        created_at = excluded.created_at, modified_at = excluded.modified_at,
+        is_spout = excluded.is_spout`,
     pipeline.name,
     pipeline.pipelineId,
     pipeline.version,
@@ -121,6 +122,7 @@ export async function putPipeline(
     pipeline.recentError,
     pipeline.createdAt,
     modifiedAt,
+    pipeline.spec.spout === true ? 1 : 0,
   )
   await tx.run(
     'INSERT INTO pipeline_versions (pipeline_id, version, spec) VALUES (?, ?, ?)',

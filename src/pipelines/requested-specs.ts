@@ -15,6 +15,7 @@ export interface RequestedSpec {
   readonly batch?: boolean | undefined
   readonly incremental?: boolean | undefined
   readonly egressUrl?: string | undefined
+  readonly spout?: boolean | undefined
 }
 
 export interface RequestedTransform {

@@ -21,7 +21,10 @@ export interface PipelineSpec {
   readonly imagePullSecrets: readonly string[]
   readonly debug: boolean
   readonly parallelism: Parallelism
+  /** Of a spout: a union without members. */
   readonly input: Input
+  /** It reads nothing, and its code runs for ever. */
+  readonly spout?: true
   readonly outputBranch: BranchName
   /** Of each worker; `memory` is at least the cache size. Unset: that alone. */
   readonly resources?: Resources
@@ -63,11 +66,8 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
       `pipeline ${name}: no transform set; "transform" says what to run`,
     )
   }
-  if (request.input === undefined) {
-    throw new InvalidArgumentError(`pipeline ${name}: no input set; "input" says what to read`)
-  }
   refuseUnbuilt(name, request)
-  const input = checkInput(request.input, { pipeline: name, now })
+  const input = inputOf(name, request, now)
   if (atomsOf(input).some((atom) => atom.repo === String(name))) {
     throw new InvalidArgumentError(
       `pipeline ${name} cannot read its own output repo; give the pipeline or the input another name`,
@@ -85,6 +85,7 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     debug: transform.debug,
     parallelism: checkParallelism(name, request.parallelism),
     input,
+    ...(request.spout === true && { spout: true }),
     outputBranch: parseBranchName(request.outputBranch || 'master'),
     ...(resources === undefined ? {} : { resources }),
     cacheSize,
@@ -94,6 +95,21 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     incremental: checkIncremental(name, request.incremental ?? false, input),
   }
   return requireSmall(spec)
+}
+
+function inputOf(name: PipelineName, { input, spout }: RequestedSpec, now: Instant): Input {
+  if (spout === true) {
+    if (input === undefined || Object.values(input).every((part) => part === undefined)) {
+      return { kind: 'union', members: [] }
+    }
+    throw new InvalidArgumentError(
+      `pipeline ${name}: a spout has no input; leave out "input", or "spout"`,
+    )
+  }
+  if (input !== undefined) return checkInput(input, { pipeline: name, now })
+  throw new InvalidArgumentError(
+    `pipeline ${name}: no input set; "input" says what to read, and "spout": {} that nothing is read and the code runs for ever`,
+  )
 }
 
 function refuseUnbuilt(name: PipelineName, request: RequestedSpec): void {

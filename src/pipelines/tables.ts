@@ -156,5 +156,7 @@ export const pipelinesMigrations: Migrations = {
     ],
     // What the joins and groups of a job's input match, by match key.
     ['ALTER TABLE jobs ADD COLUMN matches_root TEXT'],
+    // 1 for a pipeline without inputs, whose code runs for ever.
+    ['ALTER TABLE pipelines ADD COLUMN is_spout INTEGER NOT NULL DEFAULT 0'],
   ],
 }

@@ -25,6 +25,8 @@ export interface OpenProcessing extends Processing, AsyncDisposable {
   /** The executor's name. */
   readonly executor: string
   readonly notices: readonly string[]
+  /** Begins to run what is due, once the API can be reached. */
+  start(): void
 }
 
 export async function openProcessing(ports: {
@@ -40,6 +42,7 @@ export async function openProcessing(ports: {
   readonly random: Random
   readonly log: Log
   readonly programPath?: string
+  readonly apiAddress: () => string | undefined
 }): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()
   const { directory, chunks, clock, random, log, programPath } = ports
@@ -70,6 +73,10 @@ export async function openProcessing(ports: {
     ...processing,
     executor: executor.name,
     notices: executor.notices(noTransform),
+    start() {
+      processing.scheduler.start()
+      processing.ticker.start()
+    },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }

@@ -114,9 +114,10 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     downstream: new JobDownstream(),
     uses: new JobCommitUses({ database, maps: new ProllyMaps(chunks) }),
   })
-  const processing = opened.use(
-    await openProcessing({ directory, triggers, versioning, ...stores, ...config, ...ports }),
-  )
+  const api: { address?: string } = {}
+  const apiAddress = (): string | undefined => api.address
+  const parts = { directory, triggers, versioning, apiAddress, ...stores }
+  const processing = opened.use(await openProcessing({ ...parts, ...config, ...ports }))
   startSweeps(opened, { database, clock, log })
   const collector = openCollector({ database, store: chunks, versioning, clock })
   opened.use(startCollecting({ ...ports, ...config, database, collector }))
@@ -150,10 +151,17 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       ports,
     ),
   )
-  processing.scheduler.start()
-  processing.ticker.start()
+  api.address = addressOnHost(listener.address)
+  processing.start()
   log.info('listening', { ...listener.address, root: config.root, release })
   return new Server(listener, opened.move())
+}
+
+/** Where programs on this machine find a server that listens there. */
+function addressOnHost({ host, port }: { readonly host: string; readonly port: number }): string {
+  if (host === '0.0.0.0') return `127.0.0.1:${port}`
+  if (host === '::' || host === '') return `[::1]:${port}`
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 async function openChunks(options: ChunkStoreOptions, log: Log): Promise<PackStore> {

@@ -363,6 +363,11 @@ const specs: readonly BadSpec[] = [
     text: 'an incremental pipeline cannot read groups',
   },
   {
+    what: 'an input for a spout',
+    spec: () => ({ ...withInput(good()), spout: {} }),
+    text: 'a spout has no input',
+  },
+  {
     what: 'what is not built yet',
     spec: () => ({ ...withInput(good()), egress: { URL: 's3://bucket' } }),
     text: 'does not do egress yet',

@@ -1,6 +1,7 @@
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { freshName, freshRepo } from '../harness/expectations.ts'
-import { commitFiles, commitOf, fileOf, getText } from '../harness/files.ts'
+import { collect, commitFiles, commitOf, fileOf, getText } from '../harness/files.ts'
 import { atomOf, flush, freshPipeline, jobsOf, lastJobOf, outputOf } from '../harness/pipelines.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
@@ -179,4 +180,36 @@ test('an incremental pipeline finds what it wrote, and of its input what is new'
     incremental: true,
   })
   expect(await lastJobOf(pachd, name)).toMatchObject({ incremental: true })
+})
+
+test('a spout writes commits through the API, and what it says is logged', async () => {
+  const pipeline = { name: freshName('spout') }
+  const pachctl = fileURLToPath(new URL('../../bin/pachctl', import.meta.url))
+  const lines = [
+    `echo one | ${pachctl} put-file $PPS_PIPELINE_NAME master -c a`,
+    'echo committed',
+    'exec sleep 600',
+  ]
+  const transform = { cmd: ['sh', '-e'], stdin: lines }
+  await pachd.pps.createPipeline({ pipeline, transform, spout: {} })
+  await vi.waitFor(
+    async () => {
+      const logs = await collect(pachd.pps.getLogs({ pipeline }))
+      expect(logs.map(({ message }) => message)).toContain('committed\n')
+    },
+    { timeout: 60_000, interval: 100 },
+  )
+  expect(await getText(pachd, fileOf(pipeline.name, 'master', 'a'))).toBe('one\n')
+  const info = await pachd.pps.inspectPipeline({ pipeline })
+  expect(info).toMatchObject({ input: {}, spout: {} })
+  expect((await lastJobOf(pachd, pipeline.name)).outputCommit).toBeUndefined()
+  await pachd.pps.deletePipeline({ pipeline, deleteJobs: true })
+}, 90_000)
+
+test('a check finds all of this whole', async () => {
+  const findings: unknown[] = []
+  for await (const { event } of pachd.admin.check({ full: true })) {
+    if (event.case === 'finding') findings.push(event.value)
+  }
+  expect(findings).toEqual([])
 })

@@ -87,6 +87,7 @@ export function pipelineInfoMessage(
     batch: spec.batch,
     incremental: spec.incremental,
     notices: [...info.notices],
+    ...(spec.spout === true && { spout: {} }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
     ...(spec.scaleDownThresholdMs !== undefined && {
       scaleDownThreshold: durationOf(spec.scaleDownThresholdMs),

@@ -43,6 +43,7 @@ export function specOfRequest(request: CreatePipelineRequest): RequestedSpec {
     batch: request.batch,
     incremental: request.incremental,
     egressUrl: request.egress?.URL,
+    spout: request.spout !== undefined,
   }
 }
 

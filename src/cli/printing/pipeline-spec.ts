@@ -31,7 +31,7 @@ export async function specFileText(info: PipelineInfo, format: SpecFormat): Prom
 }
 
 function specOfInfo(info: PipelineInfo): CreatePipelineRequest {
-  const { pipeline, transform, parallelismSpec, egress, scaleDownThreshold, input } = info
+  const { pipeline, transform, parallelismSpec, egress, scaleDownThreshold, input, spout } = info
   const { resourceSpec } = info
   const spec = create(CreatePipelineRequestSchema, {
     description: info.description,
@@ -48,7 +48,8 @@ function specOfInfo(info: PipelineInfo): CreatePipelineRequest {
   if (egress !== undefined) spec.egress = egress
   if (scaleDownThreshold !== undefined) spec.scaleDownThreshold = scaleDownThreshold
   if (resourceSpec !== undefined) spec.resourceSpec = resourceSpec
-  if (input !== undefined) spec.input = input
+  if (spout !== undefined) spec.spout = spout
+  else if (input !== undefined) spec.input = input
   return spec
 }
 
