@@ -137,12 +137,8 @@ export async function openTestProcessing(
       for await (const _ of flushed) continue
     },
     files: async (repo, commit) => await readFiles(versioning, contents, repo, commit),
-    failFlushes(count) {
-      chunks.failCount = count
-    },
-    duringNextFlush(happen) {
-      chunks.happening = happen
-    },
+    failFlushes: (count) => chunks.failFlushes(count),
+    duringNextFlush: (happen) => chunks.duringNextFlush(happen),
     async restart() {
       await stop(processing)
       processing = open()
@@ -195,8 +191,8 @@ function storesOver(chunks: ChunkStore): {
 /** Chunks whose flush fails when a test says so. */
 class FailingChunkStore implements ChunkStore {
   readonly #chunks: ChunkStore
-  failCount = 0
-  happening: (() => Promise<void>) | undefined
+  #failCount = 0
+  #happening: (() => Promise<void>) | undefined
   hasFailed = false
 
   constructor(chunks: ChunkStore) {
@@ -211,12 +207,20 @@ class FailingChunkStore implements ChunkStore {
     return await this.#chunks.put(bytes)
   }
 
+  failFlushes(count: number): void {
+    this.#failCount = count
+  }
+
+  duringNextFlush(happen: () => Promise<void>): void {
+    this.#happening = happen
+  }
+
   async flush(): Promise<void> {
-    const { happening } = this
-    this.happening = undefined
+    const happening = this.#happening
+    this.#happening = undefined
     await happening?.()
-    if (this.failCount > 0) {
-      this.failCount -= 1
+    if (this.#failCount > 0) {
+      this.#failCount -= 1
       this.hasFailed = true
       throw new ResourceExhaustedError('the disk is full')
     }

@@ -33,6 +33,8 @@ export async function editPipeline(context: CommandContext): Promise<void> {
     await applySpec(context, spec, { update: true, reprocess: flags.isOn('reprocess') })
     isDone = true
   } catch (error) {
+    isDone = (await readFile(path, 'utf8').catch(() => text)) === text
+    if (isDone) throw error
     throw new KeptTextError(
       `what you wrote is in ${path}; to apply it: pachctl update-pipeline -f ${path}`,
       { cause: error },

@@ -22,7 +22,13 @@ export function requestedFormat(flags: Flags): SpecFormat {
   throw new UsageError(`--output ${JSON.stringify(format)} is neither json nor yaml`)
 }
 
-/** The spec that makes a pipeline as it is, with what was filled in by default. */
+/** What 1.5 runs when a spec names no image, and shows then. */
+const defaultImage = 'ubuntu:16.04'
+
+/**
+ * The spec that makes a pipeline as it is. Some of what is filled in by default is shown; not what
+ * would mean something else when it is said.
+ */
 export async function specFileText(info: PipelineInfo, format: SpecFormat): Promise<string> {
   const value = messageValue(CreatePipelineRequestSchema, specOfInfo(info), 'spec')
   if (format === 'json') return `${JSON.stringify(value, undefined, jsonIndent)}\n`
@@ -44,10 +50,13 @@ function specOfInfo(info: PipelineInfo): CreatePipelineRequest {
   // Parts that are messages are taken as they are.
   if (pipeline !== undefined) spec.pipeline = pipeline
   if (transform !== undefined) spec.transform = transform
+  if (transform?.image === defaultImage) transform.image = ''
   if (parallelismSpec !== undefined) spec.parallelismSpec = parallelismSpec
   if (egress !== undefined) spec.egress = egress
   if (scaleDownThreshold !== undefined) spec.scaleDownThreshold = scaleDownThreshold
-  if (resourceSpec !== undefined) spec.resourceSpec = resourceSpec
+  const { cpu, gpu, memory } = resourceSpec ?? { cpu: 0, gpu: 0n, memory: info.cacheSize }
+  const isDefault = cpu === 0 && gpu === 0n && memory === info.cacheSize
+  if (resourceSpec !== undefined && !isDefault) spec.resourceSpec = resourceSpec
   if (spout !== undefined) spec.spout = spout
   else if (input !== undefined) spec.input = input
   return spec
