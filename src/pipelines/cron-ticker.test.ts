@@ -7,6 +7,8 @@ const micros = 1000
 const minuteMs = 60_000
 const start: number = Date.parse('2026-01-01T00:00:00Z') * micros
 
+const patience = { timeout: 20_000, interval: 5 }
+
 function cron(
   spec: string,
   more: { name?: string; repo?: string; missedTicks?: string; start?: number } = {},
@@ -41,14 +43,11 @@ async function ticksIn({ versioning }: TestProcessing, repo: string): Promise<st
 
 /** Waits until the repo has as many ticks, and returns them. */
 async function untilTicks(world: TestProcessing, repo: string, count: number): Promise<string[]> {
-  return await vi.waitFor(
-    async () => {
-      const found = await ticksIn(world, repo)
-      expect(found.length).toBeGreaterThanOrEqual(count)
-      return found
-    },
-    { timeout: 20_000, interval: 5 },
-  )
+  return await vi.waitFor(async () => {
+    const found = await ticksIn(world, repo)
+    expect(found.length).toBeGreaterThanOrEqual(count)
+    return found
+  }, patience)
 }
 
 test('a tick is a commit of the time, made when it has come, and starts a job', async () => {
@@ -183,5 +182,5 @@ test('a pipeline whose cron repo is gone fails as a whole', async () => {
       state: 'failure',
       recentError: 'the input repo up_tick has been deleted',
     })
-  })
+  }, patience)
 })

@@ -9,6 +9,8 @@ import {
 import type { DatumWork } from './datum-worker.ts'
 import type { JobRecord } from './job-records.ts'
 
+const patience = { timeout: 20_000, interval: 5 }
+
 async function makeSpout({ processing }: TestProcessing, name: string): Promise<void> {
   await processing.pipelines.create({ name, spout: true, transform: transform(name) })
 }
@@ -19,14 +21,11 @@ async function untilJobs(
   count: number,
   state: JobRecord['state'],
 ): Promise<readonly JobRecord[]> {
-  return await vi.waitFor(
-    async () => {
-      const jobs = await world.processing.jobs.list('drip')
-      expect([jobs.length, jobs[0]?.state]).toEqual([count, state])
-      return jobs
-    },
-    { timeout: 20_000, interval: 5 },
-  )
+  return await vi.waitFor(async () => {
+    const jobs = await world.processing.jobs.list('drip')
+    expect([jobs.length, jobs[0]?.state]).toEqual([count, state])
+    return jobs
+  }, patience)
 }
 
 async function stopped({ signal }: DatumWork): Promise<never> {
@@ -54,7 +53,7 @@ test('the code of a spout runs again when it ends, after a pause that grows', as
   const [first] = await untilJobs(world, 1, 'failure')
   expect(first).toMatchObject({ inputs: [], reason: expect.stringMatching('exit code 0; a spout') })
   for (const [index, pauseMs] of [1000, 2000, 4000].entries()) {
-    await vi.waitFor(() => expect(clock.sleeperCount).toBeGreaterThanOrEqual(2))
+    await vi.waitFor(() => expect(clock.sleeperCount).toBeGreaterThanOrEqual(2), patience)
     clock.advance(pauseMs - 50)
     expect(await world.processing.jobs.list('drip')).toHaveLength(index + 1)
     clock.advance(100)
@@ -79,22 +78,25 @@ test('a spout is stopped, started, updated and deleted as other pipelines are', 
   }
   await makeSpout(world, 'drip')
   const [job] = await untilJobs(world, 1, 'running')
-  await vi.waitFor(() => expect(began).toEqual(['drip']))
+  await vi.waitFor(() => expect(began).toEqual(['drip']), patience)
   const { pipelines, jobs } = world.processing
   await pipelines.stop('drip')
-  await vi.waitFor(() => expect(endedCount).toBe(1))
+  await vi.waitFor(() => expect(endedCount).toBe(1), patience)
   await pipelines.start('drip')
-  await vi.waitFor(() => expect(began).toEqual(['drip', 'drip']))
+  await vi.waitFor(() => expect(began).toEqual(['drip', 'drip']), patience)
   await world.restart()
-  await vi.waitFor(() => expect(began).toHaveLength(3))
+  await vi.waitFor(() => expect(began).toHaveLength(3), patience)
   expect((await untilJobs(world, 1, 'running'))[0]?.restartCount).toBeGreaterThanOrEqual(1)
   await world.processing.pipelines.update(
     { name: 'drip', spout: true, transform: transform('other') },
     { reprocess: false },
   )
-  await vi.waitFor(() => expect(began.at(-1)).toBe('other'))
+  await vi.waitFor(() => expect(began.at(-1)).toBe('other'), patience)
   await jobs.stop(job?.id ?? '')
-  await vi.waitFor(async () => expect(await textsOf(world, job?.id ?? '')).toEqual(['here']))
+  await vi.waitFor(
+    async () => expect(await textsOf(world, job?.id ?? '')).toEqual(['here']),
+    patience,
+  )
   await untilJobs(world, 2, 'running')
   await world.processing.pipelines.delete('drip', { deleteJobs: true, deleteRepo: true })
   expect(await world.processing.jobs.list('drip')).toEqual([])
