@@ -184,3 +184,18 @@ test('a pipeline whose cron repo is gone fails as a whole', async () => {
     })
   }, patience)
 })
+
+test('whatever people leave in the repo makes way', async () => {
+  await using cronWorld = await open()
+  const { world, clock } = cronWorld
+  world.code('other', () => ({}))
+  await world.versioning.repos.create({ name: 'times' })
+  await world.commit('times', { 'time/is/a': 'directory' })
+  await world.pipeline('up', cron('@hourly', { repo: 'times' }))
+  await world.pipeline('other', cron('@hourly'))
+  clock.advance(60 * minuteMs)
+  await untilTicks(world, 'other_tick', 1)
+  const file = { repo: 'times', commit: 'master', path: '/time' }
+  const { bytes } = await vi.waitFor(() => world.versioning.files.read(file), patience)
+  expect(Buffer.concat(await Array.fromAsync(bytes)).toString()).toBe('"2026-01-01T01:00:00Z"')
+})

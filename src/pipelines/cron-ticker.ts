@@ -106,13 +106,9 @@ export class CronTicker implements AsyncDisposable {
     let isBusy = false
     for (const ticking of this.#ticking) {
       if (this.#stop.signal.aborted) return
-      const due = Math.max((await this.#nextTick(ticking)) ?? Infinity, ticking.retryAt)
-      if (due > this.#clock.now()) {
-        next = Math.min(next ?? due, due)
-        continue
-      }
-      isBusy = true
-      await this.#make(ticking)
+      const due = await this.#makeDue(ticking)
+      if (due === undefined) isBusy = true
+      else next = Math.min(next ?? due, due)
     }
     if (isBusy || this.#isStale) return
     const leftMs = next === undefined ? Infinity : (next - this.#clock.now()) / microsPerMilli
@@ -154,25 +150,34 @@ export class CronTicker implements AsyncDisposable {
     return latest ?? schedule.after(last)
   }
 
-  async #make(ticking: Ticking): Promise<void> {
-    const { pipeline, input } = ticking
+  /** Makes the next tick if it is due; returns when to look again, undefined for at once. */
+  async #makeDue(ticking: Ticking): Promise<Instant | undefined> {
+    if (ticking.retryAt > this.#clock.now()) return ticking.retryAt
     try {
-      // Looked at again, for the last look may be of a while ago.
       const tick = await this.#nextTick(ticking)
-      if (tick === undefined || tick > this.#clock.now()) return
-      await this.#commits.make(input, tick)
+      if (tick === undefined || tick > this.#clock.now()) return tick ?? Infinity
+      await this.#commits.make(ticking.input, tick)
       ticking.failureCount = 0
       ticking.retryAt = 0
+      return undefined
     } catch (error) {
       if (!(error instanceof DomainError) || this.#stop.signal.aborted) throw error
-      const pauseMs = Math.min(sleepMsMax, retryPauseMs * 2 ** ticking.failureCount)
-      ticking.failureCount += 1
-      ticking.retryAt = this.#clock.now() + pauseMs * microsPerMilli
-      const at = this.#clock.now()
-      const isGone = await this.#database.transact((tx) => failIfRepoGone(tx, pipeline, at))
-      if (isGone || ticking.failureCount > 1) return
+      return await this.#afterFailure(ticking, error)
+    }
+  }
+
+  /** Other inputs go on ticking meanwhile. */
+  async #afterFailure(ticking: Ticking, error: DomainError): Promise<Instant> {
+    const { pipeline, input } = ticking
+    const now = this.#clock.now()
+    const pauseMs = Math.min(sleepMsMax, retryPauseMs * 2 ** ticking.failureCount)
+    ticking.failureCount += 1
+    ticking.retryAt = now + pauseMs * microsPerMilli
+    const isGone = await this.#database.transact((tx) => failIfRepoGone(tx, pipeline, now))
+    if (!isGone && ticking.failureCount === 1) {
       this.#log.error(`cron input ${input.name} of pipeline ${pipeline} cannot tick`, error)
     }
+    return ticking.retryAt
   }
 }
 

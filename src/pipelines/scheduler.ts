@@ -27,6 +27,7 @@ const runRetryPauseMs = 500
 
 /** The pause after the watch for work has met an error. */
 const watchRetryPauseMs = 1000
+const microsPerMilli = 1000
 
 interface ActiveRun {
   readonly job: JobId
@@ -140,7 +141,7 @@ export class Scheduler implements AsyncDisposable {
     const wait = new AbortController()
     this.#spoutWait = wait
     const { clock, log } = this.#ports
-    const leftMs = Math.max(1, Math.ceil((due - clock.now()) / 1000))
+    const leftMs = Math.max(1, Math.ceil((due - clock.now()) / microsPerMilli))
     clock
       .sleep(leftMs, AbortSignal.any([wait.signal, this.#stop.signal]))
       .then(() => this.#match())

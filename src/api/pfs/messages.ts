@@ -15,7 +15,8 @@ import type { RepoInfo } from '../../versioning/repos.ts'
 const microsPerSecond = 1_000_000
 const nanosPerMicro = 1000
 const secondsMin = -62_135_596_800n
-const secondsMax = 253_402_300_799n
+// Where instants end to be exact.
+const secondsMax = 8_993_000_000n
 
 /** A google.protobuf.Timestamp. */
 export function timestampOf(at: Instant): Omit<Timestamp, '$typeName' | '$unknown'> {
@@ -23,7 +24,7 @@ export function timestampOf(at: Instant): Omit<Timestamp, '$typeName' | '$unknow
   return { seconds: BigInt(seconds), nanos: (at - seconds * microsPerSecond) * nanosPerMicro }
 }
 
-/** @throws {InvalidArgumentError} for a time that is in none of the years 1 to 9999. */
+/** @throws {InvalidArgumentError} for a time that is in none of the years 1 to 2254. */
 export function instantOf({ seconds, nanos }: Timestamp): Instant {
   if (seconds < secondsMin || seconds > secondsMax) {
     throw new InvalidArgumentError(`a time ${seconds} seconds after 1970 makes no sense`)

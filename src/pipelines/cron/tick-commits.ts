@@ -1,11 +1,14 @@
 import { collectBytes, utf8, utf8Text } from '../../base/bytes.ts'
 import type { Instant } from '../../base/clock.ts'
 import { NotFoundError } from '../../base/errors.ts'
+import { IsADirectoryError } from '../../versioning/errors.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { AtomInput } from '../inputs.ts'
 import { tickPath } from '../inputs.ts'
 
 const microsPerMilli = 1000
+/** Where instants end to be exact. */
+const msEnd: number = Date.UTC(2255, 0)
 /** A tick is some 22 bytes; what people put there may be anything. */
 const tickBytesMax = 1024
 
@@ -24,7 +27,7 @@ export class TickCommits {
       const { bytes } = await this.#versioning.files.read(file, { length: tickBytesMax })
       return parseTick(utf8Text(await collectBytes(bytes, tickBytesMax)))
     } catch (error) {
-      if (error instanceof NotFoundError) return undefined
+      if (error instanceof NotFoundError || error instanceof IsADirectoryError) return undefined
       throw error
     }
   }
@@ -38,6 +41,8 @@ export class TickCommits {
     const bytes = utf8(tickText(tick))
     await this.#versioning.transactions.run([
       { kind: 'start-commit', repo, branch },
+      // As in 1.5: whatever is there makes way.
+      { kind: 'delete-file', repo, commit: branch, path: tickPath },
       { kind: 'put-file', repo, commit: branch, path: tickPath, bytes, overwrite: true },
       { kind: 'finish-commit', repo, commit: branch },
     ])
@@ -53,7 +58,7 @@ function parseTick(text: string): Instant | undefined {
   try {
     const value = JSON.parse(text) as unknown
     const ms = typeof value === 'string' ? Date.parse(value) : Number.NaN
-    return Number.isNaN(ms) ? undefined : ms * microsPerMilli
+    return ms >= 0 && ms < msEnd ? ms * microsPerMilli : undefined
   } catch {
     return undefined
   }
