@@ -31,6 +31,8 @@ export interface BaseJob {
   readonly datumSet: MapRoot
   /** Those of them that have a result. */
   readonly goodSet: MapRoot
+  /** For an input with joins or groups; see `JobRecord`. */
+  readonly matches: MapRoot | undefined
   readonly output: Output
 }
 
@@ -67,6 +69,7 @@ export async function findBase(
     inputTrees,
     datumSet: candidate.datumSet,
     goodSet: candidate.goodSet ?? candidate.datumSet,
+    matches: candidate.matches,
     output: { tree, contributions: candidate.contributions },
   }
 }

@@ -15,6 +15,7 @@ type JobRow = {
   readonly datum_set_root: MapRoot | null
   readonly good_set_root: MapRoot | null
   readonly contributions_root: MapRoot | null
+  readonly matches_root: MapRoot | null
 }
 type ResultRow = {
   readonly datum: string
@@ -107,7 +108,7 @@ export class PipelineCollection implements CollectionSource {
       const last = after
       const page = await this.#database.read((tx) =>
         tx.all<JobRow>(
-          `SELECT sequence, datum_set_root, good_set_root, contributions_root FROM jobs
+          `SELECT sequence, datum_set_root, good_set_root, contributions_root, matches_root FROM jobs
             WHERE sequence > ? ORDER BY sequence LIMIT ?`,
           last,
           pageRows,
@@ -116,7 +117,9 @@ export class PipelineCollection implements CollectionSource {
       for (const { datum_set_root: datums, good_set_root: good, ...job } of page) {
         if (datums !== null) yield { kind: 'map', root: datums }
         if (good !== null) yield { kind: 'map', root: good }
-        const { contributions_root: contributions } = job
+        const { contributions_root: contributions, matches_root: matches } = job
+        // A map from (…, match key, …) to tree entries.
+        if (matches !== null) yield { kind: 'tree', root: matches }
         // A map from (path, order key) to tree entries.
         if (contributions !== null) yield { kind: 'tree', root: contributions }
       }

@@ -8,6 +8,7 @@ import { decodeDatum, type DatumRecord } from './datum-sets.ts'
 import type { DatumKey } from './datums.ts'
 import type { JobRecord } from './job-records.ts'
 import { specOfVersion } from './pipeline-records.ts'
+import { matchingInputs } from './discovery/match-index.ts'
 import { datumsAmong, type ReadInputs } from './restricted-datums.ts'
 
 /** A datum and its place in a job. */
@@ -48,17 +49,18 @@ export async function findDatum(
 
 /** Where its members say that it stands, if they are known and what it is made of is there. */
 async function findByMembers(
-  { database, maps, trees }: DatumPorts,
+  ports: DatumPorts,
   job: JobRecord,
   root: MapRoot,
   key: string,
 ): Promise<PlacedDatum | undefined> {
+  const { database, maps } = ports
   const { inputs, members } = await database.read(async (tx) => ({
     inputs: await readInputsOf(tx, job),
     members: await membersOf(tx, job.id, key),
   }))
   if (inputs === undefined || members === undefined) return undefined
-  for await (const { orderKey } of datumsAmong(trees, inputs, members)) {
+  for await (const { orderKey } of datumsAmong(ports, inputs, members)) {
     const value = await maps.get(root, orderKey)
     const datum = value && decodeDatum(value)
     // The cast: what is no key is found nowhere.
@@ -79,12 +81,16 @@ async function scanFor(
   return undefined
 }
 
-/** What a job reads; undefined when the commits, or its spec, are gone. */
+/** What a job that has been planned reads; undefined when the commits, or its spec, are gone. */
 export async function readInputsOf(
   tx: ReadTransaction,
   job: JobRecord,
 ): Promise<ReadInputs | undefined> {
   const spec = await specOfVersion(tx, job.pipelineId, job.pipelineVersion)
   const trees = await treesOf(tx, job.inputs)
-  return spec === undefined || trees === undefined ? undefined : { input: spec.input, trees }
+  if (spec === undefined || trees === undefined) return undefined
+  const { input } = spec
+  const { matches } = job
+  if (matches === undefined && matchingInputs(input).length > 0) return undefined
+  return { input, trees, matches }
 }

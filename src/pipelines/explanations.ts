@@ -7,8 +7,11 @@ import { latestRunOf } from './datum-results.ts'
 import { decodeDatum, type DatumRecord } from './datum-sets.ts'
 import { describeDatums, type DatumInfo } from './datum-states.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
+import { groupOf, shownMembers } from './discovery/group-members.ts'
+import type { Input } from './inputs.ts'
 import { findJob, getJob, selectJobs, type JobRecord } from './job-records.ts'
 import { keyDifferences, type KeyDifference } from './key-differences.ts'
+import { specOfVersion } from './pipeline-records.ts'
 import { hasEnded } from './states.ts'
 
 /** Why a datum was run in a job, or was not. */
@@ -62,6 +65,8 @@ const batchCount = 250
 /** A job, and the earlier ones that its datums are compared with. */
 interface Scene {
   readonly job: JobRecord
+  /** What it reads; undefined when its spec is gone. */
+  readonly input: Input | undefined
   /** The good job that it started from. */
   readonly base: JobRecord | undefined
   /** Where a datum is looked for: the job of the pipeline before this one, then the base job. */
@@ -141,6 +146,8 @@ export class Explanations {
   async #open(lease: Lease, id: string): Promise<Scene> {
     return await lease.acquire(async () => {
       const scene = await this.#ports.database.read((tx) => findScene(tx, id))
+      // The trees of groups.
+      if (scene.job.matches !== undefined) lease.hold({ kind: 'tree', root: scene.job.matches })
       for (const { datumSet, goodSet } of [scene.job, ...scene.earlier]) {
         if (datumSet !== undefined) lease.hold({ kind: 'map', root: datumSet })
         if (goodSet !== undefined) lease.hold({ kind: 'map', root: goodSet })
@@ -206,20 +213,22 @@ export class Explanations {
     return { kind: 'new' }
   }
 
-  async #reasonOf({ job, earlier }: Scene, info: DatumInfo, cause: Cause): Promise<string> {
+  async #reasonOf(scene: Scene, info: DatumInfo, cause: Cause): Promise<string> {
+    const { job, earlier, input } = scene
     switch (cause.kind) {
       case 'known':
         return `its result was known: job ${cause.job} had processed it`
       case 'new': {
         const [before] = earlier
-        return before === undefined
-          ? `job ${job.id} is the first of its pipeline`
-          : `there was nothing at ${filesText(info.members)} in job ${before.id}`
+        if (before === undefined) return `job ${job.id} is the first of its pipeline`
+        const { trees } = this.#ports
+        const shown = input ? await shownMembers(trees, input, info.members) : info.members
+        return `there was nothing at ${filesText(shown)} in job ${before.id}`
       }
       case 'again':
         return await this.#againText(info.key, cause.job)
       case 'differs':
-        return differenceText(cause, info.members)
+        return differenceText(cause, info.members, input)
     }
   }
 
@@ -251,8 +260,14 @@ async function findScene(tx: ReadTransaction, id: string): Promise<Scene> {
     job.pipeline,
     job.sequence,
   )
+  const spec = await specOfVersion(tx, job.pipelineId, job.pipelineVersion)
   const earlier = [previous, base].filter((one) => one !== undefined)
-  return { job, base, earlier: previous?.id === base?.id ? earlier.slice(0, 1) : earlier }
+  return {
+    job,
+    input: spec?.input,
+    base,
+    earlier: previous?.id === base?.id ? earlier.slice(0, 1) : earlier,
+  }
 }
 
 /** @throws {NotFoundError} */
@@ -289,15 +304,23 @@ class Groups {
   }
 }
 
-function madeBecause({ isByHand, trigger }: JobRecord): string {
+function madeBecause({ isByHand, inputs, trigger }: JobRecord): string {
+  if (inputs.length === 0) return 'it is a run of a spout, of which the code runs for ever'
   const { repo, commit, branch } = trigger
   return isByHand
     ? 'somebody asked for it with run-pipeline'
     : `commit ${repo}@${commit} came to branch ${branch}`
 }
 
+/** Files that one sentence names. */
+const namedFileCountMax = 8
+
 function filesText(members: readonly DatumMember[]): string {
-  return members.map(({ input, path }) => `${input}:${path || '/'}`).join(', ')
+  const names = members
+    .slice(0, namedFileCountMax)
+    .map(({ input, path }) => `${input}:${path || '/'}`)
+  const leftOut = members.length - names.length
+  return leftOut > 0 ? `${names.join(', ')} and ${leftOut} more` : names.join(', ')
 }
 
 const inputField = /^input\[(\d+)\]\.(name|path|hash)$/
@@ -305,6 +328,7 @@ const inputField = /^input\[(\d+)\]\.(name|path|hash)$/
 function differenceText(
   { job, differences }: Extract<Cause, { readonly kind: 'differs' }>,
   members: readonly DatumMember[],
+  input: Input | undefined,
 ): string {
   const [first] = differences
   if (first === undefined) return `it differs from the datum of job ${job}`
@@ -316,6 +340,9 @@ function differenceText(
   const [, index = '', part = ''] = inputField.exec(field) ?? []
   const member = members[Number(index)]
   if (part === 'hash' && member !== undefined && before !== '') {
+    if (input !== undefined && groupOf(input, member) !== undefined) {
+      return `what ${member.input} has in the group has changed since job ${job}`
+    }
     return `${filesText([member])} has changed since job ${job}`
   }
   if (before === '') return `${field} is ${JSON.stringify(now)}, and was not there in job ${job}`

@@ -7,10 +7,10 @@ import { getCommit, type CommitInfo } from '../versioning/commit-records.ts'
 import { FileNotFoundError } from '../versioning/errors.ts'
 import { decodeDatum } from './datum-sets.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
-import { atomsOf } from './inputs.ts'
-import { selectJobs, type JobRecord } from './job-records.ts'
+import { shownMembers } from './discovery/group-members.ts'
+import { atomsOf, type Input } from './inputs.ts'
+import { selectJobs, type JobInput, type JobRecord } from './job-records.ts'
 import { DerivedFiles, type FileDerivation, type LineagePorts } from './lineage/derived-files.ts'
-
 import { contributionRange, orderKeyOf } from './outputs/contributions.ts'
 import { specOfVersion } from './pipeline-records.ts'
 
@@ -58,14 +58,15 @@ export class FileLineage {
 
   /**
    * The datums that wrote to the file, or below the directory, at `path`: each once, in datum
-   * order of the paths. None for a commit that no job made. Cost: what was written there.
+   * order of the paths, with what it read: of a group, its files, unless they are very many. None
+   * for a commit that no job made. Cost: what was written there.
    *
    * @throws {NotFoundError} for a repo, a commit or a path that does not exist.
    */
   async *origins(file: NamedFile): AsyncGenerator<FileOrigin> {
     const { maps } = this.#ports
     using lease = this.#ports.leases.beginReading()
-    const { path, job, inputOf } = await this.#open(lease, file)
+    const { path, job, sources } = await this.#open(lease, file)
     if (job?.contributions === undefined || job.datumSet === undefined) return
     const { from, to } = contributionRange(path)
     // The root has no key of its own: everything is below it.
@@ -78,7 +79,7 @@ export class FileLineage {
       const datum = decodeDatum(value)
       if (seen.has(datum.key)) continue
       seen.add(datum.key)
-      const inputs = datum.members.flatMap(inputOf)
+      const inputs = await this.#inputs(sources, datum.members)
       yield { job: job.id, pipeline: job.pipeline, datum: datum.key, orderKey, inputs }
     }
   }
@@ -99,6 +100,15 @@ export class FileLineage {
     }
   }
 
+  async #inputs(
+    sources: Sources | undefined,
+    members: readonly DatumMember[],
+  ): Promise<readonly OriginInput[]> {
+    if (sources === undefined) return []
+    const shown = await shownMembers(this.#ports.trees, sources.input, members)
+    return shown.flatMap((member) => originsOf(sources, member))
+  }
+
   async #open(lease: Lease, file: NamedFile): Promise<OpenedFile> {
     const path = parseFilePath(file.path)
     const { database, trees } = this.#ports
@@ -106,7 +116,7 @@ export class FileLineage {
       const found = await database.read(async (tx) => {
         const commit = await getCommit(tx, file.repo, file.commit)
         const job = await jobThatMade(tx, commit)
-        return { path, commit, job, inputOf: job ? await inputsOf(tx, job) : () => [] }
+        return { path, commit, job, sources: job && (await sourcesOf(tx, job)) }
       })
       const { commit, job } = found
       if (commit.state.kind === 'finished') {
@@ -116,6 +126,8 @@ export class FileLineage {
           throw new FileNotFoundError({ repo: commit.repo, commit: commit.id, path: file.path })
         }
       }
+      // The trees of groups.
+      if (job?.matches !== undefined) lease.hold({ kind: 'tree', root: job.matches })
       if (job?.datumSet !== undefined) lease.hold({ kind: 'map', root: job.datumSet })
       // A map from (path, order key) to tree entries.
       if (job?.contributions !== undefined) lease.hold({ kind: 'tree', root: job.contributions })
@@ -143,10 +155,9 @@ interface OpenedFile {
   readonly commit: CommitInfo
   /** The job that made the commit. */
   readonly job: JobRecord | undefined
-  readonly inputOf: InputOf
+  /** What that reads; undefined when its spec is gone. */
+  readonly sources: Sources | undefined
 }
-
-type InputOf = (member: DatumMember) => readonly OriginInput[]
 
 async function jobThatMade(
   tx: ReadTransaction,
@@ -155,14 +166,26 @@ async function jobThatMade(
   return (await selectJobs(tx, 'WHERE output_commit = ?', commit.id))[0]
 }
 
-/** Which commit each input of a job reads. Branches of a union may share a name: then all of them. */
-async function inputsOf(tx: ReadTransaction, job: JobRecord): Promise<InputOf> {
+/** What a job reads. */
+interface Sources {
+  readonly input: Input
+  readonly commits: readonly JobInput[]
+}
+
+/** Undefined when the spec is gone. */
+async function sourcesOf(tx: ReadTransaction, job: JobRecord): Promise<Sources | undefined> {
   const spec = await specOfVersion(tx, job.pipelineId, job.pipelineVersion)
-  const atoms = spec === undefined ? [] : atomsOf(spec.input)
-  return ({ input, path, hash }) => {
-    const repos = new Set(atoms.filter(({ name }) => name === input).map(({ repo }) => repo))
-    return job.inputs
-      .filter(({ repo }) => repos.has(repo))
-      .map(({ repo, commit }) => ({ input, repo, commit, path, hash }))
-  }
+  return spec && { input: spec.input, commits: job.inputs }
+}
+
+/** A member in each commit that its input reads: branches of a union may share a name. */
+function originsOf(
+  { input: whole, commits }: Sources,
+  { input, path, hash }: DatumMember,
+): readonly OriginInput[] {
+  const named = atomsOf(whole).filter(({ name }) => name === input)
+  const repos = new Set(named.map(({ repo }) => repo))
+  return commits
+    .filter(({ repo }) => repos.has(repo))
+    .map(({ repo, commit }) => ({ input, repo, commit, path, hash }))
 }

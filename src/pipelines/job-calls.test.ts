@@ -194,7 +194,7 @@ test('a pipeline whose backlog meets an error does not hold up the others', asyn
       throw new Error('a bug')
     }
   }
-  await using world = await openTestProcessing(undefined, FailingTriggers)
+  await using world = await openTestProcessing(undefined, { TriggersOf: FailingTriggers })
   await world.versioning.repos.create({ name: 'in' })
   const commit = await world.commit('in', { a: '1' })
   const input = atomNamed('in', '/', { branch: 'other' })

@@ -86,6 +86,11 @@ export interface JobRecord {
   readonly datumSet: MapRoot | undefined
   /** The datum set without the datums that were recovered; undefined where there are none. */
   readonly goodSet: MapRoot | undefined
+  /**
+   * For an input with joins or groups, once the job runs: (join or group, match key, member, path) →
+   * what matches.
+   */
+  readonly matches: MapRoot | undefined
   /** (Output path, order key) → content; known once the job has succeeded. */
   readonly contributions: MapRoot | undefined
 }
@@ -133,6 +138,7 @@ interface JobRow extends SqlRow {
   readonly base_job: string | null
   readonly datum_set_root: string | null
   readonly good_set_root: string | null
+  readonly matches_root: string | null
   readonly contributions_root: string | null
   readonly by_hand: number
 }
@@ -369,6 +375,7 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
     baseJob: (row.base_job ?? undefined) as JobId | undefined,
     datumSet: (row.datum_set_root ?? undefined) as MapRoot | undefined,
     goodSet: (row.good_set_root ?? undefined) as MapRoot | undefined,
+    matches: (row.matches_root ?? undefined) as MapRoot | undefined,
     contributions: (row.contributions_root ?? undefined) as MapRoot | undefined,
   }
 }

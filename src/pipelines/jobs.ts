@@ -7,6 +7,7 @@ import { hasFiles } from './datum-filters.ts'
 import { findDatum, type DatumPorts } from './datum-places.ts'
 import { decodeDatum, type DatumRecord } from './datum-sets.ts'
 import { describeDatums, type DatumInfo } from './datum-states.ts'
+import { shownMembers } from './discovery/group-members.ts'
 import {
   getJob,
   jobTopic,
@@ -157,13 +158,17 @@ export class Jobs {
     yield* await this.#describe(job, batch)
   }
 
-  /** @throws {NotFoundError} for a datum that the job does not have. */
+  /** A group is shown as its files. @throws {NotFoundError} for a datum that the job does not have. */
   async inspectDatum(id: string, datum: string): Promise<DatumInfo> {
     const job = await this.inspect(id)
     const place = await findDatum(this.#ports, job, datum)
     const [info] = await this.#describe(job, [place.datum])
     assert(info !== undefined, 'a datum that was found can be described')
-    return info
+    const spec = await this.#database.read((tx) =>
+      specOfVersion(tx, job.pipelineId, job.pipelineVersion),
+    )
+    if (spec === undefined) return info
+    return { ...info, members: await shownMembers(this.#ports.trees, spec.input, info.members) }
   }
 
   async #describe(job: JobRecord, datums: readonly DatumRecord[]): Promise<readonly DatumInfo[]> {

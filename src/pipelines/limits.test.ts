@@ -180,9 +180,9 @@ test('limits that make no sense are refused by their names', () => {
     [withErrorCommand('a\0b'), 'holds a null character'],
   ]
   for (const [more, text] of refusals) {
-    expect(() => checkSpec({ ...spec, ...more })).toThrow(text)
+    expect(() => checkSpec({ ...spec, ...more }, 0)).toThrow(text)
   }
   expect(
-    checkSpec({ ...spec, datumTries: 0, datumTimeoutMs: 0, jobTimeoutMs: 0 }),
+    checkSpec({ ...spec, datumTries: 0, datumTimeoutMs: 0, jobTimeoutMs: 0 }, 0),
   ).not.toHaveProperty('datumTries')
 })

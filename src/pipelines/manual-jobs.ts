@@ -21,7 +21,7 @@ export interface ChosenCommit {
  * its input branches. Datums that have a result are skipped, so over commits whose job failed it
  * tries again what failed.
  *
- * @throws {FailedPreconditionError} when the pipeline does not run, a commit is not finished, or
+ * @throws {FailedPreconditionError} when the pipeline does not run or reads nothing, a commit is not finished, or
  * two come from different commits of one root repo.
  * @throws {InvalidArgumentError} for a commit of a repo that the pipeline does not read.
  * @throws {NotFoundError}
@@ -34,6 +34,11 @@ export async function makeJobByHand(
 ): Promise<JobId> {
   requireRunning(pipeline)
   const branches = branchesOf(pipeline.spec.input)
+  if (branches.length === 0) {
+    throw new FailedPreconditionError(
+      `pipeline ${pipeline.name} is a spout: its code runs all the time, and reads no commits that a job could be made over; restart-datum starts it again`,
+    )
+  }
   const byRepo = await resolveChosen(tx, pipeline, chosen)
   const commits: CommitInfo[] = []
   for (const atom of branches) commits.push(byRepo.get(atom.repo) ?? (await headOf(tx, atom)))

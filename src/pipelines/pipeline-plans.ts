@@ -1,15 +1,22 @@
 import { CancelledError } from '../base/errors.ts'
-import type { JobId, PipelineName } from '../base/names.ts'
+import type { JobId, PipelineName, RepoName } from '../base/names.ts'
 import type { Database, ReadTransaction } from '../database/database.ts'
 import { contentSizeBytes } from '../storage/contents.ts'
-import type { FileTrees } from '../storage/file-trees.ts'
-import type { Leases } from '../storage/leases.ts'
+import { rootPath } from '../base/paths.ts'
+import type { ChunkStore } from '../storage/chunks.ts'
+import type { FileTrees, TreeEntry } from '../storage/file-trees.ts'
+import type { Lease, Leases } from '../storage/leases.ts'
+import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
 import { hasBacklog } from './arrivals.ts'
-import { findBase, treesOf } from './base-jobs.ts'
+import { findBase, treesOf, type BaseJob } from './base-jobs.ts'
 import { findResults } from './datum-results.ts'
 import { datumKey, type Datum, type DatumKey, type DatumMember } from './datums.ts'
 import { datumSource } from './discovery.ts'
 import type { DatumSource } from './discovery/datum-source.ts'
+import { groupOf } from './discovery/group-members.ts'
+import { IndexReader } from './discovery/index-reader.ts'
+import { MatchIndexes } from './discovery/match-index.ts'
+import type { TreeChange } from './discovery/matches.ts'
 import { finishedHead } from './input-heads.ts'
 import { atomsOf, branchesOf } from './inputs.ts'
 import { openJobIds, selectJobs, type JobRecord } from './job-records.ts'
@@ -28,7 +35,10 @@ export interface PlannedJob {
   readonly processedCount: number
   /** What user code would read. */
   readonly processedBytes: number
-  /** Too many datums to know which come again in a later job: `processed…` may be too much. */
+  /**
+   * `processed…` may be too much: there are too many datums to know which come again in a later job,
+   * or the pipeline is incremental, and only what is new in a datum is read.
+   */
   readonly isAtMost: boolean
 }
 
@@ -38,6 +48,8 @@ export interface PlanOutline {
   /** The version that the pipeline would have. */
   readonly version: number
   readonly isUpdate: boolean
+  /** It would read nothing, and its code would run for ever: no jobs are planned. */
+  readonly isSpout: boolean
   /** Jobs that would be stopped. */
   readonly stopped: readonly JobId[]
   /** Pipelines that read what this one would write. */
@@ -64,17 +76,23 @@ const rememberedKeyCountMax = 250_000
 /** Says what a spec would run, and stores nothing. */
 export class PipelinePlans {
   readonly #database: Database
+  readonly #chunks: ChunkStore
+  readonly #maps: ProllyMaps
   readonly #trees: FileTrees
   readonly #leases: Leases
   readonly #pipelines: Pipelines
 
   constructor(ports: {
     readonly database: Database
+    readonly chunks: ChunkStore
+    readonly maps: ProllyMaps
     readonly trees: FileTrees
     readonly leases: Leases
     readonly pipelines: Pipelines
   }) {
     this.#database = ports.database
+    this.#chunks = ports.chunks
+    this.#maps = ports.maps
     this.#trees = ports.trees
     this.#leases = ports.leases
     this.#pipelines = ports.pipelines
@@ -99,26 +117,32 @@ export class PipelinePlans {
       for (const { root } of trees.flatMap((tree) => [...tree.values()])) {
         lease.hold({ kind: 'tree', root })
       }
+      // A map from (…, match key, …) to tree entries.
+      if (found.base?.matches !== undefined) {
+        lease.hold({ kind: 'tree', root: found.base.matches })
+      }
       return found
     })
     yield { kind: 'outline', outline: seen.outline }
-    for await (const job of this.#count(seen, signal)) yield { kind: 'job', job }
+    for await (const job of this.#count(seen, lease, signal)) yield { kind: 'job', job }
   }
 
-  async *#count(seen: Seen, signal: AbortSignal): AsyncGenerator<PlannedJob> {
+  async *#count(seen: Seen, lease: Lease, signal: AbortSignal): AsyncGenerator<PlannedJob> {
     const { pipeline, jobs } = seen
-    let before: InputTreesOfJob | undefined = seen.base?.inputTrees
+    let before: JobScene | undefined = seen.base && {
+      trees: seen.base.inputTrees,
+      matches: seen.base.matches,
+    }
     let datumCount = seen.base?.datumCount ?? 0
     const known = jobs.length > 1 || namesRepeat(pipeline) ? new KnownKeys() : undefined
     for (const { job, trees, isCarried } of jobs) {
+      const after = { trees, matches: await this.#matches(lease, pipeline, before, trees) }
       const counter = { pipeline, trees, known, signal }
-      const added = await this.#added(counter, sourceOf(this.#trees, pipeline, before, trees))
+      const added = await this.#added(counter, this.#source(pipeline, before, after))
       let goneCount = 0
       if (before !== undefined) {
         // What the earlier job has otherwise, or has and the later one has not.
-        for await (const _ of sourceOf(this.#trees, pipeline, trees, before).added()) {
-          goneCount += 1
-        }
+        for await (const _ of this.#source(pipeline, after, before).added()) goneCount += 1
       }
       datumCount += added.datumCount - goneCount
       yield {
@@ -127,10 +151,38 @@ export class PipelinePlans {
         datumCount,
         processedCount: added.processedCount,
         processedBytes: added.processedBytes,
-        isAtMost: known?.isFull === true,
+        isAtMost: known?.isFull === true || pipeline.spec.incremental,
       }
-      before = trees
+      before = after
     }
+  }
+
+  /**
+   * What the joins and groups of the input would match. It is written, and once `lease` ends nothing
+   * refers to it.
+   */
+  async #matches(
+    lease: Lease,
+    { spec }: PipelineRecord,
+    before: JobScene | undefined,
+    after: InputTreesOfJob,
+  ): Promise<MapRoot | undefined> {
+    using _ = this.#leases.begin()
+    const indexes = new MatchIndexes({ maps: this.#maps, trees: this.#trees })
+    const changeOf = changesBetween(before?.trees, after)
+    const matches = await indexes.update(before?.matches, spec.input, changeOf)
+    if (matches === undefined) return undefined
+    await this.#chunks.flush()
+    lease.hold({ kind: 'tree', root: matches })
+    return matches
+  }
+
+  #source({ spec }: PipelineRecord, before: JobScene | undefined, after: JobScene): DatumSource {
+    const { trees, matches } = after
+    const index =
+      matches && new IndexReader(this.#maps, { before: before?.matches, after: matches })
+    const changeOf = changesBetween(before?.trees, trees)
+    return datumSource(spec.input, { trees: this.#trees, changeOf, index })
   }
 
   async #added(
@@ -175,9 +227,21 @@ export class PipelinePlans {
   }
 
   async #size({ pipeline, trees }: Counter, member: DatumMember): Promise<number> {
-    const entry = await memberEntry(this.#trees, pipeline.spec.input, trees, member)
-    return entry.kind === 'file' ? contentSizeBytes(entry.content) : entry.sizeBytes
+    const { input } = pipeline.spec
+    const entry = await memberEntry(this.#trees, input, trees, member)
+    if (groupOf(input, member) === undefined || entry.kind === 'file') return sizeOf(entry)
+    let sizeBytes = 0
+    for await (const { entry: below } of this.#trees.list(entry, rootPath))
+      sizeBytes += sizeOf(below)
+    return sizeBytes
   }
+}
+
+/** What a job would be over. */
+interface JobScene {
+  readonly trees: InputTreesOfJob
+  /** For an input with joins or groups; see `JobRecord`. */
+  readonly matches: MapRoot | undefined
 }
 
 interface Counter {
@@ -207,7 +271,9 @@ interface Seen {
   readonly pipeline: PipelineRecord
   readonly outline: PlanOutline
   readonly jobs: readonly SeenJob[]
-  readonly base: { readonly inputTrees: InputTreesOfJob; readonly datumCount: number } | undefined
+  readonly base:
+    | (Pick<BaseJob, 'inputTrees' | 'matches'> & { readonly datumCount: number })
+    | undefined
 }
 
 interface SeenJob {
@@ -227,8 +293,9 @@ async function lookAt(tx: ReadTransaction, rehearsal: Rehearsal): Promise<Seen> 
     pipeline.pipelineId,
     plannedJobCountMax + 1,
   )
+  const isSpout = pipeline.spec.spout === true
   const jobs: SeenJob[] = []
-  for (const job of open.slice(0, plannedJobCountMax)) {
+  for (const job of isSpout ? [] : open.slice(0, plannedJobCountMax)) {
     const trees = await treesOf(tx, job.inputs)
     if (trees !== undefined) jobs.push({ job, trees, isCarried: openJobs.has(job.id) })
   }
@@ -240,11 +307,12 @@ async function lookAt(tx: ReadTransaction, rehearsal: Rehearsal): Promise<Seen> 
   return {
     pipeline,
     jobs,
-    base: base && { inputTrees: base.inputTrees, datumCount: baseJob?.counts.total ?? 0 },
+    base: base && { ...base, datumCount: baseJob?.counts.total ?? 0 },
     outline: {
       pipeline: pipeline.name,
       version: pipeline.version,
       isUpdate: old !== undefined,
+      isSpout,
       stopped,
       readers: await readersOf(tx, pipeline),
       emptyBranches: await emptyBranches(tx, pipeline),
@@ -255,17 +323,19 @@ async function lookAt(tx: ReadTransaction, rehearsal: Rehearsal): Promise<Seen> 
   }
 }
 
-function sourceOf(
-  trees: FileTrees,
-  { spec }: PipelineRecord,
+function changesBetween(
   before: InputTreesOfJob | undefined,
   after: InputTreesOfJob,
-): DatumSource {
-  return datumSource(trees, spec.input, (repo) => {
+): (repo: RepoName) => TreeChange {
+  return (repo) => {
     const tree = after.get(repo)
     if (tree === undefined) throw new Error(`invariant broken: job reads no commit of ${repo}`)
     return { before: before?.get(repo), after: tree }
-  })
+  }
+}
+
+function sizeOf(entry: TreeEntry): number {
+  return entry.kind === 'file' ? contentSizeBytes(entry.content) : entry.sizeBytes
 }
 
 /** Only then can two places of a job hold the same datum. */

@@ -1,32 +1,31 @@
 import type { Clock } from '../base/clock.ts'
-import { AlreadyExistsError, InvalidArgumentError } from '../base/errors.ts'
-import type { BranchName, JobId, RepoName } from '../base/names.ts'
-import { newHexId, type Random } from '../base/random.ts'
+import { InvalidArgumentError } from '../base/errors.ts'
+import type { JobId } from '../base/names.ts'
+import type { Random } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
-import { findBranch, requireNoTag, setHead } from '../versioning/branches.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
-import { createRepo, deleteRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.ts'
+import { deleteRepo, findRepo } from '../versioning/repos.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import { branchesOf } from './inputs.ts'
 import { makeJobByHand, type ChosenCommit } from './manual-jobs.ts'
 import { killJobs, openJobIds, removeJob, removeJobs, selectJobs } from './job-records.ts'
+import { PipelineChanges } from './pipeline-changes.ts'
 import {
   allPipelines,
   findPipeline,
   getPipeline,
   PipelineNotFoundError,
-  putPipeline,
   removePipeline,
   setPipelineState,
   type PipelineRecord,
 } from './pipeline-records.ts'
+import { rehearsed } from './rehearsals.ts'
 import type { RequestedSpec } from './requested-specs.ts'
-import { withFromIds } from './specs/from-commits.ts'
-import { checkSpec, type PipelineSpec } from './specs.ts'
+import { specNotices } from './specs/notices.ts'
+import { checkSchedules } from './specs/schedule-check.ts'
+import { SpecValidations, type SpecValidation } from './spec-validations.ts'
 import { parseJobState, type JobState } from './states.ts'
 import type { Triggers } from './triggers.ts'
-
-const commitIdLength = 32
 
 export interface PipelineInfo extends PipelineRecord {
   readonly jobCounts: ReadonlyMap<JobState, number>
@@ -49,23 +48,14 @@ export interface Rehearsal {
   readonly notices: readonly string[]
 }
 
-/** Thrown to have a transaction rolled back that was only to be looked at. */
-class TakenBack extends Error {
-  readonly seen: unknown
-
-  constructor(seen: unknown) {
-    super('a rehearsal was taken back')
-    this.seen = seen
-  }
-}
-
 /** Standing computations. Each change is one transaction: it happens whole or not at all. */
 export class Pipelines {
   readonly #database: Database
   readonly #clock: Clock
   readonly #random: Random
   readonly #triggers: Triggers
-  readonly #onHeadReady: OnHeadReady
+  readonly #changes: PipelineChanges
+  readonly #validations: SpecValidations
   readonly #workers: DatumWorkers
 
   constructor(ports: {
@@ -80,7 +70,8 @@ export class Pipelines {
     this.#clock = ports.clock
     this.#random = ports.random
     this.#triggers = ports.triggers
-    this.#onHeadReady = ports.onHeadReady
+    this.#changes = new PipelineChanges(ports)
+    this.#validations = new SpecValidations({ ...ports, changes: this.#changes })
     this.#workers = ports.workers
   }
 
@@ -93,9 +84,11 @@ export class Pipelines {
    * @throws {NotFoundError} for an input repo that does not exist.
    */
   async create(request: RequestedSpec): Promise<void> {
-    const spec = await this.#check(request)
     const now = this.#clock.now()
-    await this.#database.transact((tx) => this.#create(tx, now, spec))
+    await checkSchedules(request, now)
+    await this.#database.transact(async (tx) => {
+      await this.#triggers.beginWith(tx, await this.#changes.create(tx, request, now))
+    })
   }
 
   /**
@@ -106,11 +99,12 @@ export class Pipelines {
    * @throws {PipelineNotFoundError}
    */
   async update(request: RequestedSpec, options: UpdateOptions): Promise<void> {
-    const spec = await this.#check(request)
     const now = this.#clock.now()
-    await this.#database.transact(async (tx) =>
-      this.#update(tx, now, await getPipeline(tx, spec.name), { spec, ...options }),
-    )
+    await checkSchedules(request, now)
+    await this.#database.transact(async (tx) => {
+      const pipeline = await this.#changes.update(tx, request, { ...options, now })
+      await this.#triggers.beginWith(tx, pipeline)
+    })
   }
 
   /**
@@ -124,61 +118,25 @@ export class Pipelines {
     options: UpdateOptions,
     look: (tx: ReadTransaction, rehearsal: Rehearsal) => Promise<Seen>,
   ): Promise<Seen> {
-    const spec = await this.#check(request)
     const now = this.#clock.now()
-    try {
-      return await this.#database.transact(async (tx): Promise<never> => {
-        const old = await findPipeline(tx, spec.name)
-        const openJobs = old === undefined ? [] : await openJobIds(tx, old.pipelineId)
-        if (old === undefined) await this.#create(tx, now, spec)
-        else await this.#update(tx, now, old, { spec, ...options })
-        const pipeline = await getPipeline(tx, spec.name)
-        const notices = this.#workers.notices(spec.transform)
-        throw new TakenBack(await look(tx, { old, pipeline, openJobs, notices }))
-      })
-    } catch (error) {
-      // The cast: whoever threw it is above.
-      if (error instanceof TakenBack) return error.seen as Seen
-      throw error
-    }
-  }
-
-  async #create(tx: Transaction, now: number, spec: PipelineSpec): Promise<void> {
-    if ((await findPipeline(tx, spec.name)) !== undefined) {
-      throw new AlreadyExistsError(
-        `pipeline ${spec.name} already exists; use update-pipeline to change it`,
-      )
-    }
-    await this.#store(tx, now, {
-      name: spec.name,
-      pipelineId: newHexId(this.#random),
-      salt: newHexId(this.#random),
-      version: 1,
-      state: 'running',
-      recentError: '',
-      createdAt: now,
-      spec,
+    await checkSchedules(request, now)
+    return await rehearsed(this.#database, async (tx) => {
+      const old = await findPipeline(tx, request.name ?? '')
+      const openJobs = old === undefined ? [] : await openJobIds(tx, old.pipelineId)
+      const pipeline = await this.#changes.put(tx, request, { ...options, now })
+      await this.#triggers.beginWith(tx, pipeline)
+      return await look(tx, { old, pipeline, openJobs, notices: this.#notices(pipeline) })
     })
   }
 
-  async #update(
-    tx: Transaction,
-    now: number,
-    old: PipelineRecord,
-    { spec, reprocess }: UpdateOptions & { readonly spec: PipelineSpec },
-  ): Promise<void> {
-    await this.#keepOldOutput(tx, old)
-    const pipeline: PipelineRecord = {
-      ...old,
-      salt: reprocess ? newHexId(this.#random) : old.salt,
-      version: old.version + 1,
-      state: 'running',
-      recentError: '',
-      createdAt: now,
-      spec,
-    }
-    await this.#carryJobs(tx, old, pipeline)
-    await this.#store(tx, now, pipeline)
+  /** What would become of specs; see `SpecValidations`. */
+  async validate(requests: readonly RequestedSpec[]): Promise<readonly SpecValidation[]> {
+    return await this.#validations.validate(requests)
+  }
+
+  /** A pipeline that is not stored, as `inspect` would show it. */
+  preview(pipeline: PipelineRecord): PipelineInfo {
+    return { ...pipeline, jobCounts: new Map(), notices: this.#notices(pipeline) }
   }
 
   async inspect(name: string): Promise<PipelineInfo> {
@@ -265,56 +223,17 @@ export class Pipelines {
     )
   }
 
-  async #check(request: RequestedSpec): Promise<PipelineSpec> {
-    const { input } = request
-    if (input === undefined) return checkSpec(request)
-    const resolved = await this.#database.read((tx) => withFromIds(tx, input))
-    return checkSpec({ ...request, input: resolved })
-  }
-
   async #info(tx: ReadTransaction, pipeline: PipelineRecord): Promise<PipelineInfo> {
     const rows = await tx.all<{ readonly state: string; readonly count: number }>(
       'SELECT state, COUNT(*) AS count FROM jobs WHERE pipeline_id = ? GROUP BY state',
       pipeline.pipelineId,
     )
     const jobCounts = new Map(rows.map(({ state, count }) => [parseJobState(state), count]))
-    const notices = this.#workers.notices(pipeline.spec.transform)
-    return { ...pipeline, jobCounts, notices }
+    return { ...pipeline, jobCounts, notices: this.#notices(pipeline) }
   }
 
-  async #store(tx: Transaction, now: number, pipeline: PipelineRecord): Promise<void> {
-    const { spec } = pipeline
-    const inputs: RepoName[] = []
-    for (const atom of branchesOf(spec.input)) inputs.push((await getRepo(tx, atom.repo)).name)
-    await putOutputRepo(tx, spec, inputs, now)
-    await requireNoTag(tx, spec.name, spec.outputBranch)
-    await putPipeline(tx, pipeline, now)
-    await this.#triggers.beginWith(tx, pipeline)
-  }
-
-  async #keepOldOutput(tx: Transaction, old: PipelineRecord): Promise<void> {
-    const repo = old.name as string as RepoName
-    const branch = await findBranch(tx, repo, old.spec.outputBranch)
-    if (branch === undefined) return
-    const name = nameOfOld(old)
-    await requireNoTag(tx, repo, name)
-    await setHead(tx, this.#onHeadReady, { ...branch, name })
-  }
-
-  async #carryJobs(tx: Transaction, old: PipelineRecord, now: PipelineRecord): Promise<void> {
-    const carried = old.salt === now.salt && readsAsText(old.spec) === readsAsText(now.spec)
-    if (!carried) {
-      const reason = `pipeline ${old.name} was updated`
-      return await killJobs(tx, old.pipelineId, { reason, at: this.#clock.now() })
-    }
-    // The datums are found anew: the glob may have changed.
-    await tx.run(
-      `UPDATE jobs SET pipeline_version = ?, output_branch = ?, datum_set_root = NULL,
-        base_job = NULL WHERE pipeline_id = ? AND state IN ('starting', 'running')`,
-      now.version,
-      now.spec.outputBranch,
-      old.pipelineId,
-    )
+  #notices({ spec }: PipelineRecord): readonly string[] {
+    return [...this.#workers.notices(spec.transform), ...specNotices(spec)]
   }
 
   async #remove(
@@ -353,33 +272,6 @@ async function withReaders(
   }
   visit(pipeline)
   return behind.toReversed()
-}
-
-/** The branch that keeps what a version of a pipeline wrote. */
-function nameOfOld({ spec, version }: PipelineRecord): BranchName {
-  const name = `${spec.outputBranch}-v${version}`
-  // As long as a commit's id, no branch may be.
-  return (name.length === commitIdLength ? `${name}-old` : name) as BranchName
-}
-
-/** The branches that a spec reads, as text that can be compared. */
-function readsAsText(spec: PipelineSpec): string {
-  return JSON.stringify(branchesOf(spec.input).map(({ repo, branch }) => [repo, branch]))
-}
-
-async function putOutputRepo(
-  tx: Transaction,
-  spec: PipelineSpec,
-  inputs: readonly RepoName[],
-  createdAt: number,
-): Promise<void> {
-  const name = spec.name as string as RepoName
-  const existing = await findRepo(tx, name)
-  const described = spec.description || existing?.description
-  const description = described || `Output repo for pipeline ${spec.name}.`
-  if (existing === undefined)
-    await createRepo(tx, { name, provenance: inputs, description, createdAt })
-  else await updateRepo(tx, { name, provenance: inputs, description })
 }
 
 /** For a request without any pipeline name. @throws {InvalidArgumentError} */

@@ -449,3 +449,19 @@ test('datums that come twice are run once, though they be far apart or fail', as
   expect(processed + skipped + failed).toBe(1200)
   expect(runCount, 'the bad one is tried four times').toBe(599 + 4)
 })
+
+test('an update that comes while a job is planned has its datums found anew', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('up', (files) => Object.fromEntries(files))
+  await world.pipeline('up', atom('in', '/a'))
+  const { pipelines } = world.processing
+  await pipelines.stop('up')
+  const commit = await world.commit('in', { a: 'one', b: 'two' })
+  const spec = { name: 'up', input: atom('in', '/b'), transform: transform('up') }
+  world.duringNextFlush(() => pipelines.update(spec, { reprocess: false }))
+  await pipelines.start('up')
+  await world.flush('in', commit)
+  expect(await world.files('up', 'master')).toEqual({ '/in/b': 'two' })
+  expect(world.ran.at(-1)).toBe('in:/b')
+})

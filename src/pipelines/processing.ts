@@ -1,4 +1,6 @@
+import type { Versioning } from '../versioning/versioning.ts'
 import { ActiveWorkers } from './active-workers.ts'
+import { CronTicker } from './cron-ticker.ts'
 import { Explanations } from './explanations.ts'
 import { FileLineage } from './file-lineage.ts'
 import { JobLogs } from './job-logs.ts'
@@ -24,11 +26,16 @@ export interface Processing {
   readonly statistics: Statistics
   /** Runs nothing until it is started. The caller disposes of it. */
   readonly scheduler: Scheduler
+  /** Makes no tick until it is started. The caller disposes of it. */
+  readonly ticker: CronTicker
 }
 
 /** `triggers` is also what versioning calls when a commit becomes a head. */
 export function createProcessing(
-  ports: Omit<RunPorts, 'logs' | 'active' | 'onHeadReady'> & { readonly triggers: Triggers },
+  ports: Omit<RunPorts, 'logs' | 'active' | 'onHeadReady'> & {
+    readonly triggers: Triggers
+    readonly versioning: Pick<Versioning, 'files' | 'transactions'>
+  },
 ): Processing {
   const running = new RunningLogs()
   const active = new ActiveWorkers()
@@ -45,5 +52,6 @@ export function createProcessing(
     lineage: new FileLineage(ports),
     statistics: new Statistics(ports),
     scheduler: new Scheduler({ ...ports, logs: running, active, onHeadReady }),
+    ticker: new CronTicker(ports),
   }
 }

@@ -2,8 +2,11 @@ import type { Glob, GlobComponent } from '../base/globs.ts'
 import type { RepoName } from '../base/names.ts'
 import { pathNames, type FilePath } from '../base/paths.ts'
 import type { DirectoryEntry, FileTrees, PathEntry } from '../storage/file-trees.ts'
+import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
 import type { Datum, DatumMember } from './datums.ts'
 import { datumSource } from './discovery.ts'
+import { IndexReader } from './discovery/index-reader.ts'
+import { matchingInputs } from './discovery/match-index.ts'
 import { atomsOf, type AtomInput, type Input } from './inputs.ts'
 import type { InputTreesOfJob } from './member-entries.ts'
 
@@ -11,22 +14,33 @@ import type { InputTreesOfJob } from './member-entries.ts'
 export interface ReadInputs {
   readonly input: Input
   readonly trees: InputTreesOfJob
+  /** For an input with joins or groups; see `JobRecord`. */
+  readonly matches: MapRoot | undefined
+}
+
+/** What it is read with. */
+export interface ReadPorts {
+  readonly trees: FileTrees
+  readonly maps: ProllyMaps
 }
 
 /**
  * The datums of a job, at their places, when each atom matches nothing but what `members` has of
- * it: the datum that is made of them, and few others. Cost: a look along each path.
+ * it: the datum that is made of them, and few others. Cost: a look along each path; of joins and
+ * groups that may have made it, all of their datums.
  */
 export function datumsAmong(
-  trees: FileTrees,
+  ports: ReadPorts,
   inputs: ReadInputs,
   members: readonly DatumMember[],
 ): AsyncIterable<Datum> {
-  return restrictedDatums(trees, inputs, async function* only(atoms, root, glob) {
+  const given = new Set(members.map(({ input }) => input))
+  const mayMatch = ({ name }: AtomInput): boolean => given.has(name)
+  return restrictedDatums(ports, inputs, mayMatch, async function* only(atoms, root, glob) {
     const names = new Set(atoms.map(({ name }) => name))
     const paths = members.filter(({ input }) => names.has(input)).map(({ path }) => path)
     for (const path of new Set(paths)) {
-      const entry = glob.matches(path) ? await trees.get(root, path) : undefined
+      const entry = glob.matches(path) ? await ports.trees.get(root, path) : undefined
       if (entry !== undefined) yield { path, entry }
     }
   })
@@ -34,20 +48,22 @@ export function datumsAmong(
 
 /**
  * The datums of a job, at their places, in which `atom` may match `path`, something below it, or
- * a directory that it is in. A few others may come. Cost: these datums.
+ * a directory that it is in. A few others may come. Cost: these datums; of joins and groups that
+ * `atom` is in or beside, all of their datums.
  */
 export function datumsAround(
-  trees: FileTrees,
+  ports: ReadPorts,
   inputs: ReadInputs,
   { atom, path }: { readonly atom: AtomInput; readonly path: FilePath },
 ): AsyncIterable<Datum> {
   const needed = new Set(neededBeside(inputs.input, atom))
-  return restrictedDatums(trees, inputs, async function* around(atoms, root, glob) {
-    if (!atoms.some((one) => needed.has(one))) return
+  const isNeeded = (one: AtomInput): boolean => needed.has(one)
+  return restrictedDatums(ports, inputs, isNeeded, async function* around(atoms, root, glob) {
+    if (!atoms.some(isNeeded)) return
     // One of them may need all matches beside the file.
     const isAlone = atoms.every((one) => one === atom)
     const narrow = isAlone ? globAround(glob, path) : glob
-    if (narrow !== undefined) yield* trees.glob(root, narrow)
+    if (narrow !== undefined) yield* ports.trees.glob(root, narrow)
   })
 }
 
@@ -59,8 +75,10 @@ type MatchesOf = (
 ) => AsyncIterable<PathEntry>
 
 function restrictedDatums(
-  trees: FileTrees,
-  { input, trees: inputTrees }: ReadInputs,
+  { trees, maps }: ReadPorts,
+  { input, trees: inputTrees, matches }: ReadInputs,
+  /** Joins and groups without such an atom have no datums. */
+  isWanted: (atom: AtomInput) => boolean,
   matchesOf: MatchesOf,
 ): AsyncIterable<Datum> {
   const repos = new Map([...inputTrees].map(([repo, root]) => [root, repo]))
@@ -81,7 +99,12 @@ function restrictedDatums(
     if (after === undefined) throw new Error(`invariant broken: job reads no commit of ${repo}`)
     return { before: undefined, after }
   }
-  return datumSource(restricted, input, changeOf).after()
+  const wanted = matchingInputs(input).flatMap((matching, number) =>
+    matching.members.some(isWanted) ? [number] : [],
+  )
+  const index =
+    matches && new IndexReader(maps, { before: undefined, after: matches }, new Set(wanted))
+  return datumSource(input, { trees: restricted, changeOf, index }).after()
 }
 
 /** `atom`, and the atoms that are with it in a datum: not those of other branches of a union. */

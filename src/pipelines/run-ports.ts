@@ -32,6 +32,8 @@ export interface RunPorts {
   readonly active: ActiveWorkers
   readonly onHeadReady: OnHeadReady
   readonly log: RunLog
+  /** HOST:PORT at which user code of spouts finds the API; undefined while there is none. */
+  readonly apiAddress?: () => string | undefined
   /** Datums that may run at once for one pipeline whose spec does not say; at least 1. */
   readonly defaultSlotCount: number
   /** The pause before a datum is tried again, ± 50 %; doubled after each internal error. */

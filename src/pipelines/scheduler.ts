@@ -13,6 +13,7 @@ import {
 import { allPipelineNames, failIfRepoGone, pipelineTopic } from './pipeline-records.ts'
 import { runJob } from './running/job-run.ts'
 import type { RunPorts } from './run-ports.ts'
+import { Spouts } from './spouts.ts'
 import { whatIsGone } from './running/lost-data.ts'
 import { WorkerPool } from './running/worker-pool.ts'
 import { hasEnded } from './states.ts'
@@ -26,6 +27,7 @@ const runRetryPauseMs = 500
 
 /** The pause after the watch for work has met an error. */
 const watchRetryPauseMs = 1000
+const microsPerMilli = 1000
 
 interface ActiveRun {
   readonly job: JobId
@@ -50,9 +52,13 @@ export class Scheduler implements AsyncDisposable {
   #loop: Promise<void> = Promise.resolve()
   #matching: Promise<void> | undefined
   #matchAgain = false
+  readonly #spouts: Spouts
+  /** Aborted when the wait for the next run of a spout is over. */
+  #spoutWait = new AbortController()
 
   constructor(ports: RunPorts & { readonly triggers: Triggers }) {
     this.#ports = ports
+    this.#spouts = new Spouts(ports)
   }
 
   /** Starts what is ready now, and from then on whatever becomes ready. */
@@ -123,9 +129,27 @@ export class Scheduler implements AsyncDisposable {
   async #matchUntilDone(): Promise<void> {
     while (this.#matchAgain && !this.#stop.signal.aborted) {
       this.#matchAgain = false
+      await this.#beginSpouts()
       await this.#matchOnce()
       if (await this.#workOffBacklogs()) this.#matchAgain = true
     }
+  }
+
+  /** Looks again when the next spout is due. */
+  async #beginSpouts(): Promise<void> {
+    this.#spoutWait.abort()
+    const due = await this.#spouts.begin()
+    if (due === undefined || this.#stop.signal.aborted) return
+    const wait = new AbortController()
+    this.#spoutWait = wait
+    const { clock, log } = this.#ports
+    const leftMs = Math.max(1, Math.ceil((due - clock.now()) / microsPerMilli))
+    clock
+      .sleep(leftMs, AbortSignal.any([wait.signal, this.#stop.signal]))
+      .then(() => this.#match())
+      .catch((error: unknown) => {
+        if (!(error instanceof CancelledError)) log.error('a spout could not be begun', error)
+      })
   }
 
   async #matchOnce(): Promise<void> {

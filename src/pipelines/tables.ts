@@ -177,5 +177,9 @@ export const pipelinesMigrations: Migrations = {
       `DROP INDEX datum_results_by_salt`,
       `DROP INDEX datum_results_by_pipeline`,
     ],
+    // What the joins and groups of a job's input match, by match key.
+    ['ALTER TABLE jobs ADD COLUMN matches_root TEXT'],
+    // 1 for a pipeline without inputs, whose code runs for ever.
+    ['ALTER TABLE pipelines ADD COLUMN is_spout INTEGER NOT NULL DEFAULT 0'],
   ],
 }

@@ -8,6 +8,7 @@ import { answerLandingPage } from '../api/landing-page.ts'
 import { Listener } from '../api/listener.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
+import { pipelinesRoutes } from '../api/pipelines-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
@@ -97,7 +98,10 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     downstream: new JobDownstream(),
     uses: new JobCommitUses({ database, maps: new ProllyMaps(chunks) }),
   })
-  const processing = opened.use(await openProcessing({ triggers, ...stores, ...config, ...ports }))
+  const api: { address?: string } = {}
+  const apiAddress = (): string | undefined => api.address
+  const parts = { triggers, versioning, apiAddress, ...stores }
+  const processing = opened.use(await openProcessing({ ...parts, ...config, ...ports }))
   startSweeps(opened, { database, clock, log })
   const collector = openCollector({ database, store: chunks, versioning, clock })
   opened.use(startCollecting({ ...ports, ...config, database, collector }))
@@ -112,6 +116,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...commitsRoutes(versioning),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
+    ...pipelinesRoutes(processing),
     ...adminRoutes({
       facts: () => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }),
       check: (options, signal) => checks.run(options, signal),
@@ -130,7 +135,8 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       ports,
     ),
   )
-  processing.scheduler.start()
+  api.address = addressOnHost(listener.address)
+  processing.start()
   log.info('listening', { ...listener.address, root: config.root, release })
   return new Server(listener, opened.move())
 }
@@ -148,6 +154,13 @@ function createFetching(
   const kept = new KeptTransfers({ ...stores, clock })
   const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
   return { puts, history: new HistoryPuts({ ...stores, ...versioning, sources }), clock }
+}
+
+/** Where programs on this machine find a server that listens there. */
+function addressOnHost({ host, port }: { readonly host: string; readonly port: number }): string {
+  if (host === '0.0.0.0') return `127.0.0.1:${port}`
+  if (host === '::' || host === '') return `[::1]:${port}`
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** What is done by itself, now and then, to rows that nobody needs any more. */

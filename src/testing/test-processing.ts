@@ -1,5 +1,5 @@
 import { collectBytes, utf8, utf8Text } from '../base/bytes.ts'
-import { SystemClock } from '../base/clock.ts'
+import { SystemClock, type Clock } from '../base/clock.ts'
 import { ResourceExhaustedError } from '../base/errors.ts'
 import { parseFilePath, pathKey } from '../base/paths.ts'
 import { compareBytes } from '../base/bytes.ts'
@@ -16,7 +16,7 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import type { Transform } from '../pipelines/executor.ts'
 import { noStats } from '../pipelines/job-records.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
-import type { RequestedInput, RequestedSpec } from '../pipelines/requested-specs.ts'
+import type { RequestedAtom, RequestedInput, RequestedSpec } from '../pipelines/requested-specs.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
@@ -36,8 +36,9 @@ import { temporaryDatabase } from './temporary-database.ts'
 export type DatumFiles = ReadonlyMap<string, string>
 
 /**
- * User code played by a function: gets the input files, returns output files (path → text). Throw
- * to fail the datum; what is thrown as a string is its reason.
+ * User code played by a function: gets the input files, and as `out<path>` what it finds as output;
+ * returns output files to write (path → text). Throw to fail the datum; what is thrown as a string
+ * is its reason.
  */
 export type UserCode = (
   files: DatumFiles,
@@ -65,12 +66,20 @@ export interface TestProcessing extends AsyncDisposable {
   failFlushes(count: number): void
   /** What the scheduler met; whoever expects an error takes it out. */
   readonly errors: unknown[]
+  /** Has something happen while the chunk store is flushed the next time. */
+  duringNextFlush(happen: () => Promise<void>): void
   /** Stops the scheduler as a crash would, and starts another. */
   restart(): Promise<void>
 }
 
+/** Fails the datum whose code calls it. */
+export function failDatum(reason: string): never {
+  // eslint-disable-next-line typescript/only-throw-error -- an error would be one of the test's own
+  throw reason
+}
+
 /** An atom input of the master branch. */
-export function atom(repo: string, glob: string): RequestedInput {
+export function atom(repo: string, glob: string): { readonly atom: RequestedAtom } {
   return { atom: { name: '', repo, branch: '', glob, lazy: false, fromCommit: '' } }
 }
 
@@ -89,7 +98,10 @@ const fileBytesMax = 1024 * 1024
 /** Chunks in memory, or in the packs of a store that has the migrations of all layers. */
 export async function openTestProcessing(
   packed?: Pick<OpenedPackedStore, 'database' | 'store'>,
-  TriggersOf: typeof Triggers = Triggers,
+  {
+    TriggersOf = Triggers,
+    clock = new SystemClock(),
+  }: { readonly TriggersOf?: typeof Triggers; readonly clock?: Clock } = {},
 ): Promise<TestProcessing> {
   await using opened = new AsyncDisposableStack()
   const { database } =
@@ -101,7 +113,7 @@ export async function openTestProcessing(
   const leases = packed?.store.leases ?? new Leases()
   const stores = { database, leases, spools: new MemorySpools(), ...storesOver(chunks) }
   const { contents } = stores
-  const world = { clock: new SystemClock(), random: new SystemRandom() }
+  const world = { clock, random: new SystemRandom() }
   const triggers = new TriggersOf(world)
   const versioning = createVersioning({
     ...stores,
@@ -117,9 +129,9 @@ export async function openTestProcessing(
   const log = { error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })) }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
   const open = (): Processing =>
-    createProcessing({ ...stores, ...world, ...bounds, triggers, workers, log })
+    createProcessing({ ...stores, ...world, ...bounds, triggers, versioning, workers, log })
   let processing = open()
-  processing.scheduler.start()
+  start(processing)
   const held = opened.move()
   return {
     database,
@@ -140,21 +152,30 @@ export async function openTestProcessing(
       for await (const _ of flushed) continue
     },
     files: async (repo, commit) => await readFiles(versioning, contents, repo, commit),
-    failFlushes(count) {
-      chunks.failCount = count
-    },
+    failFlushes: (count) => chunks.failFlushes(count),
+    duringNextFlush: (happen) => chunks.duringNextFlush(happen),
     async restart() {
-      await processing.scheduler[Symbol.asyncDispose]()
+      await stop(processing)
       processing = open()
-      processing.scheduler.start()
+      start(processing)
     },
     async [Symbol.asyncDispose]() {
-      await processing.scheduler[Symbol.asyncDispose]()
+      await stop(processing)
       await held.disposeAsync()
       if (errors.length > 0 && !chunks.hasFailed)
         throw new AggregateError(errors, 'the scheduler met errors')
     },
   }
+}
+
+function start({ scheduler, ticker }: Processing): void {
+  scheduler.start()
+  ticker.start()
+}
+
+async function stop({ scheduler, ticker }: Processing): Promise<void> {
+  await ticker[Symbol.asyncDispose]()
+  await scheduler[Symbol.asyncDispose]()
 }
 
 async function commitFiles(
@@ -185,7 +206,8 @@ function storesOver(chunks: ChunkStore): {
 /** Chunks whose flush fails when a test says so. */
 class FailingChunkStore implements ChunkStore {
   readonly #chunks: ChunkStore
-  failCount = 0
+  #failCount = 0
+  #happening: (() => Promise<void>) | undefined
   hasFailed = false
 
   constructor(chunks: ChunkStore) {
@@ -200,9 +222,20 @@ class FailingChunkStore implements ChunkStore {
     return await this.#chunks.put(bytes)
   }
 
+  failFlushes(count: number): void {
+    this.#failCount = count
+  }
+
+  duringNextFlush(happen: () => Promise<void>): void {
+    this.#happening = happen
+  }
+
   async flush(): Promise<void> {
-    if (this.failCount > 0) {
-      this.failCount -= 1
+    const happening = this.#happening
+    this.#happening = undefined
+    await happening?.()
+    if (this.#failCount > 0) {
+      this.#failCount -= 1
       this.hasFailed = true
       throw new ResourceExhaustedError('the disk is full')
     }
@@ -231,7 +264,7 @@ export function transform(name: string): RequestedSpec['transform'] {
     stdinLines: [],
     environment: {},
     acceptedReturnCodes: [],
-    secretNames: [],
+    secrets: [],
     imagePullSecrets: [],
     debug: false,
   }
@@ -276,6 +309,8 @@ async function processDatum(
   for (const { input, path, entry } of work.members) {
     await readInto(world, files, `${input}${path}`, entry)
   }
+  const before = work.formerOutput ?? (await world.trees.emptyRoot())
+  await readInto(world, files, 'out', before)
   try {
     using held = new DisposableStack()
     held.use(await work.turn())
@@ -287,7 +322,7 @@ async function processDatum(
       edits.push({ path: parseFilePath(text), entry })
     }
     edits.sort((left, right) => compareBytes(pathKey(left.path), pathKey(right.path)))
-    const root = await world.trees.edit(await world.trees.emptyRoot(), edits, { emptied: 'remove' })
+    const root = await world.trees.edit(before, edits, { emptied: 'remove' })
     return { kind: 'success', output: root, stats: noStats }
   } catch (error) {
     if (typeof error === 'string') return { kind: 'failure', reason: error, stats: noStats }

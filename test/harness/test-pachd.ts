@@ -25,6 +25,7 @@ export class TestClient implements AsyncDisposable {
   readonly files: Client<typeof pachyderm.Files>
   readonly commits: Client<typeof pachyderm.Commits>
   readonly jobs: Client<typeof pachyderm.Jobs>
+  readonly pipelines: Client<typeof pachyderm.Pipelines>
   readonly transactions: Client<typeof pachyderm.Transactions>
   readonly admin: Client<typeof pachyderm.Admin>
   readonly auth: Client<typeof auth.API>
@@ -40,6 +41,7 @@ export class TestClient implements AsyncDisposable {
     this.files = createClient(pachyderm.Files, transport)
     this.commits = createClient(pachyderm.Commits, transport)
     this.jobs = createClient(pachyderm.Jobs, transport)
+    this.pipelines = createClient(pachyderm.Pipelines, transport)
     this.transactions = createClient(pachyderm.Transactions, transport)
     this.admin = createClient(pachyderm.Admin, transport)
     this.auth = createClient(auth.API, transport)

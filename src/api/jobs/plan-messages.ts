@@ -17,6 +17,7 @@ function outlineMessage(outline: PlanOutline): MessageInitShape<typeof PlanOutli
     pipeline: { name: outline.pipeline },
     version: BigInt(outline.version),
     update: outline.isUpdate,
+    spout: outline.isSpout,
     stoppedJobs: outline.stopped.map((id) => ({ id })),
     readers: outline.readers.map((name) => ({ name })),
     emptyBranches: [...outline.emptyBranches],

@@ -84,6 +84,7 @@ export function jobInfoMessage(
       enableStats: spec.enableStats,
       batch: spec.batch,
       ...limitsMessage(spec),
+      incremental: spec.incremental,
     }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
   }

@@ -72,7 +72,9 @@ export function pipelineHandlers({ pipelines }: Processing): ServiceHandlers<typ
   }
 }
 
-function pipelineInfoMessage(info: PipelineInfo): MessageInitShape<typeof PipelineInfoSchema> {
+export function pipelineInfoMessage(
+  info: PipelineInfo,
+): MessageInitShape<typeof PipelineInfoSchema> {
   const { spec } = info
   const parallelismSpec = parallelismMessage(spec)
   const counts = [...info.jobCounts].map(([state, count]) => [jobStateCodes[state], count] as const)
@@ -94,7 +96,9 @@ function pipelineInfoMessage(info: PipelineInfo): MessageInitShape<typeof Pipeli
     enableStats: spec.enableStats,
     batch: spec.batch,
     ...limitsMessage(spec),
+    incremental: spec.incremental,
     notices: [...info.notices],
+    ...(spec.spout === true && { spout: {} }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
     ...(spec.scaleDownThresholdMs !== undefined && {
       scaleDownThreshold: durationOf(spec.scaleDownThresholdMs),

@@ -1,9 +1,9 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs, type Timestamp } from '@bufbuild/protobuf/wkt'
+import { goDurationSeconds } from '../../base/go-durations.ts'
 import { type GetLogsRequestSchema, LogMessageSchema } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
-import { goDurationSeconds } from '../parsing/go-duration.ts'
 import { rawLine } from '../printing/json.ts'
 import { ppsClient } from '../pps-client.ts'
 

@@ -54,11 +54,11 @@ export async function listPipeline(context: CommandContext): Promise<void> {
   }
   const table = new Table(out)
   table.add('NAME', 'INPUT', 'OUTPUT', 'CREATED', 'STATE')
-  for (const { pipeline, input, outputBranch, createdAt, state } of pipelineInfo) {
+  for (const { pipeline, input, outputBranch, createdAt, state, spout } of pipelineInfo) {
     const name = pipeline?.name ?? ''
     table.add(
       name,
-      inputShorthand(input),
+      spout === undefined ? inputShorthand(input) : 'spout',
       `${name}/${outputBranch}`,
       ageText(createdAt, clock),
       pipelineStateText(state, out),

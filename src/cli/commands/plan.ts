@@ -8,18 +8,16 @@ import {
 import type { CreatePipelineRequest } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { jobsClient } from '../own-clients.ts'
-import { parsePipelineSpecs } from '../parsing/pipeline-specs.ts'
 import { rawText } from '../printing/json.ts'
 import { sizeText } from '../printing/sizes.ts'
 import { Table } from '../printing/table.ts'
-import { readSource } from './pipeline-specs.ts'
+import { requestedSpecs } from './pipeline-specs.ts'
 
 const shape = { cellWidthMin: 0, gap: 3 }
 
 export async function plan(context: CommandContext): Promise<void> {
   const { flags, out } = context
-  const text = await readSource(context, flags.text('file'))
-  for (const spec of parsePipelineSpecs(text)) {
+  for await (const spec of requestedSpecs(context)) {
     spec.reprocess = flags.isOn('reprocess')
     await printPlan(context, spec)
   }
@@ -40,7 +38,8 @@ async function printPlan(context: CommandContext, spec: CreatePipelineRequest): 
   for (const notice of outline.notices) await err.line(`Notice: ${notice}`)
   await out.line(headline(outline, spec.reprocess))
   for (const { id } of outline.stoppedJobs) await out.line(`Job ${id} would be stopped.`)
-  await printJobs(context, outline, jobs)
+  if (outline.spout) await out.line('Its code would run for ever, and read nothing.')
+  else await printJobs(context, outline, jobs)
   if (outline.readers.length > 0) {
     const names = outline.readers.map(({ name }) => name).join(', ')
     await out.line(`Pipelines that read its output would follow: ${names}.`)

@@ -11,7 +11,7 @@ import { parseQualifiedCommit } from '../parsing/commit-arguments.ts'
 import { jsonDocuments } from '../parsing/json-documents.ts'
 import { messageFromJson } from '../parsing/json-messages.ts'
 import { ppsClient } from '../pps-client.ts'
-import { readSource } from './pipeline-specs.ts'
+import { readSource } from '../spec-source.ts'
 
 export async function runPipeline(context: CommandContext): Promise<void> {
   const { args, flags, out } = context

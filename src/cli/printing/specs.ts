@@ -12,13 +12,15 @@ import { goDurationText } from './times.ts'
 
 // Parts of a pipeline spec as inspect-job, inspect-pipeline and list-pipeline show them.
 
-/** In one line: `images:/*`, `(a:/ ⨯ b:/*)`, `(a:/ ∪ b:/)`, `tick:@daily`. */
+/** In one line: `images:/*`, `(a:/ ⨯ b:/*)`, `(a:/ ∪ b:/)`, `(a:/(*) ⋈ b:/(*))`, `tick:@daily`. */
 export function inputShorthand(input: Input | undefined): string {
   if (input === undefined) return 'none'
-  const { atom, cross, union, cron } = input
+  const { atom, cross, union, join, group, cron } = input
   if (atom !== undefined) return `${atom.repo}:${atom.glob}`
   if (cross.length > 0) return `(${cross.map(inputShorthand).join(' ⨯ ')})`
   if (union.length > 0) return `(${union.map(inputShorthand).join(' ∪ ')})`
+  if (join.length > 0) return `(${join.map(inputShorthand).join(' ⋈ ')})`
+  if (group.length > 0) return `group(${group.map(inputShorthand).join(', ')})`
   return cron === undefined ? 'none' : `${cron.name}:${cron.spec}`
 }
 

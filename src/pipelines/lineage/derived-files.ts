@@ -7,10 +7,11 @@ import type { Lease, Leases } from '../../storage/leases.ts'
 import type { MapRoot, ProllyMaps } from '../../storage/prolly-map.ts'
 import { readInputsOf, type PlacedDatum } from '../datum-places.ts'
 import { findResults } from '../datum-results.ts'
-import { decodeDatum } from '../datum-sets.ts'
+import { decodeDatum, type DatumRecord } from '../datum-sets.ts'
 import { describeDatums, type DatumState } from '../datum-states.ts'
 import type { DatumKey, DatumMember } from '../datums.ts'
-import { atomsOf, type AtomInput } from '../inputs.ts'
+import { groupOf } from '../discovery/group-members.ts'
+import { atomsOf, type AtomInput, type Input } from '../inputs.ts'
 import type { JobRecord } from '../job-records.ts'
 import { orderKeyOf, pathOfContribution } from '../outputs/contributions.ts'
 import { specOfVersion } from '../pipeline-records.ts'
@@ -69,7 +70,7 @@ export class DerivedFiles {
     datumSet: MapRoot,
     { repo, path }: ReadFile,
   ): AsyncGenerator<PlacedDatum> {
-    const { database, maps, trees } = this.#ports
+    const { database, maps } = this.#ports
     const { inputs, spec } = await database.read(async (tx) => ({
       inputs: await readInputsOf(tx, job),
       spec: await specOfVersion(tx, job.pipelineId, job.pipelineVersion),
@@ -77,28 +78,52 @@ export class DerivedFiles {
     // Of the very input that is restricted below: its atoms are told apart by identity.
     const input = inputs?.input ?? spec?.input
     const atoms = input === undefined ? [] : atomsOf(input).filter((atom) => atom.repo === repo)
+    // The trees of groups.
+    if (job.matches !== undefined) this.#lease.hold({ kind: 'tree', root: job.matches })
+    const isTouched = async (datum: DatumRecord, by: readonly AtomInput[]): Promise<boolean> =>
+      input !== undefined && (await this.#isTouched({ input, datum, path }, by))
     if (inputs === undefined) {
       // What it reads is gone: its datums are all that is left to ask.
       for await (const { key: orderKey, value } of maps.scan(datumSet)) {
         const datum = decodeDatum(value)
-        if (touchedBy(datum.members, path, atoms)) yield { orderKey, datum }
+        if (await isTouched(datum, atoms)) yield { orderKey, datum }
       }
       return
     }
     for (const { root } of inputs.trees.values()) this.#lease.hold({ kind: 'tree', root })
     const earlier: AtomInput[] = []
     for (const atom of atoms) {
-      for await (const { orderKey } of datumsAround(trees, inputs, { atom, path })) {
+      for await (const { orderKey } of datumsAround(this.#ports, inputs, { atom, path })) {
         const value = await maps.get(datumSet, orderKey)
         if (value === undefined) continue
         const datum = decodeDatum(value)
-        if (!touchedBy(datum.members, path, [atom])) continue
+        if (!(await isTouched(datum, [atom]))) continue
         // Told already; those of another branch of a union, of the same name, stand elsewhere.
         const others = earlier.filter(({ name }) => name !== atom.name)
-        if (!touchedBy(datum.members, path, others)) yield { orderKey, datum }
+        if (!(await isTouched(datum, others))) yield { orderKey, datum }
       }
       earlier.push(atom)
     }
+  }
+
+  /** Whether one of `by` gave the datum the file, a directory that it is in, or part of it. */
+  async #isTouched(
+    {
+      input,
+      datum,
+      path,
+    }: { readonly input: Input; readonly datum: DatumRecord; readonly path: FilePath },
+    by: readonly AtomInput[],
+  ): Promise<boolean> {
+    for (const member of membersOf(datum.members, by)) {
+      const group = groupOf(input, member)
+      const isTouched =
+        group === undefined
+          ? isWithin(member.path, path) || isWithin(path, member.path)
+          : (await this.#ports.trees.get(group, path)) !== undefined
+      if (isTouched) return true
+    }
+    return false
   }
 
   async *#written(job: JobRecord, place: PlacedDatum): AsyncGenerator<FileDerivation> {
@@ -154,15 +179,10 @@ export class DerivedFiles {
   }
 }
 
-/** Whether one of the atoms gave the datum the file, a directory that it is in, or part of it. */
-function touchedBy(
+function membersOf(
   members: readonly DatumMember[],
-  path: FilePath,
   atoms: readonly AtomInput[],
-): boolean {
+): readonly DatumMember[] {
   const names = new Set(atoms.map(({ name }) => name))
-  return members.some(
-    (member) =>
-      names.has(member.input) && (isWithin(member.path, path) || isWithin(path, member.path)),
-  )
+  return members.filter(({ input }) => names.has(input))
 }

@@ -1,6 +1,6 @@
 import { CancelledError, DomainError } from '../../base/errors.ts'
 import type { WorkerActivity } from '../active-workers.ts'
-import type { DatumOutcome, WorkMember } from '../datum-worker.ts'
+import type { DatumOutcome, DatumWork, WorkMember } from '../datum-worker.ts'
 import type { DatumRecord } from '../datum-sets.ts'
 import type { DatumMember } from '../datums.ts'
 import type { Transform } from '../executor.ts'
@@ -10,6 +10,7 @@ import { memberEntry } from '../member-entries.ts'
 import type { RunPorts } from '../run-ports.ts'
 import type { RunLog } from '../running-logs.ts'
 import type { Interruption } from './interruption.ts'
+import { newContents } from './new-contents.ts'
 import type { JobPlan } from './plan.ts'
 import { limitText, TimeLimit } from './time-limit.ts'
 import type { Turns } from './turns.ts'
@@ -47,7 +48,7 @@ export async function attemptDatum(
   try {
     await using lease = await pool.lease(transform, signal)
     return await lease.process({
-      members: await membersOf(ports, plan, datum.members),
+      ...(await contentsOf(ports, plan, datum)),
       environment: environmentOf(plan, datum),
       onLine: (line) => log.add(line),
       onLeftOut: (lineCount) => log.leaveOut(lineCount),
@@ -93,6 +94,16 @@ function timeLimit(
   return new TimeLimit(clock, datumTimeoutMs, () => interruption.end(text))
 }
 
+/** What the datum's code is shown: all of its members, or what is new in them. */
+async function contentsOf(
+  ports: RunPorts,
+  plan: JobPlan,
+  { key, members }: DatumRecord,
+): Promise<Pick<DatumWork, 'members' | 'formerOutput'>> {
+  const work = await membersOf(ports, plan, members)
+  return (await newContents(ports, plan, { key, members: work })) ?? { members: work }
+}
+
 async function membersOf(
   ports: RunPorts,
   plan: JobPlan,
@@ -111,8 +122,11 @@ function environmentOf(plan: JobPlan, datum: DatumRecord): Readonly<Record<strin
   for (const atom of atomsOf(plan.spec.input)) {
     const given = datum.members.some(({ input }) => input === atom.name)
     const commit = plan.job.inputs.find(({ repo }) => repo === atom.repo)?.commit
-    if (given && commit !== undefined) environment[`${atom.name}_COMMIT`] = commit
+    if (given && commit !== undefined && !atom.name.includes('=')) {
+      environment[`${atom.name}_COMMIT`] = commit
+    }
   }
+  environment['PPS_PIPELINE_NAME'] = plan.spec.name
   environment['PACH_JOB_ID'] = plan.job.id
   environment['PACH_DATUM_ID'] = datum.key
   environment['PACH_OUTPUT_COMMIT_ID'] = plan.job.outputCommit

@@ -7,9 +7,10 @@ import { decodeDatum, type DatumRecord } from '../datum-sets.ts'
 import { firstFailure } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
 import { atomsOf, type Input } from '../inputs.ts'
-import { findJob, noStats, setJobState, type JobRecord } from '../job-records.ts'
+import { findJob, getJob, noStats, setJobState, type JobRecord } from '../job-records.ts'
 import { OutputClashError, OutputMerge, type Output, type OutputChange } from '../outputs.ts'
-import type { Parallelism } from '../specs.ts'
+import { specOfVersion } from '../pipeline-records.ts'
+import type { Parallelism, PipelineSpec } from '../specs.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { type JobWorker, runDatum } from './datum-run.ts'
 import { jobDeadline } from './job-deadline.ts'
@@ -17,6 +18,7 @@ import { changesOf, planJob, type JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
 import { whatIsGone } from './lost-data.ts'
 import { ResultRecorder, type Tally } from './result-recorder.ts'
+import { runSpout } from './spout-run.ts'
 import { Turns } from './turns.ts'
 import { WorkerPool } from './worker-pool.ts'
 
@@ -39,6 +41,8 @@ export async function runJob(
 ): Promise<void> {
   const startedAt = await begin(ports, job)
   if (startedAt === undefined) return
+  const spout = await ports.database.read((tx) => spoutOf(tx, job))
+  if (spout !== undefined) return await runSpout(ports, pool, spout, signal)
   using reading = ports.leases.beginReading()
   const plan = await planJob(ports, job.id, reading)
   using limits = new DisposableStack()
@@ -79,6 +83,16 @@ async function begin(ports: RunPorts, job: JobRecord): Promise<Instant | undefin
     const isRunning = await setJobState(tx, job.id, { state: 'running', reason: '', at })
     return isRunning ? (job.startedAt ?? at) : undefined
   })
+}
+
+/** As it runs now; undefined for the job of a pipeline with inputs. */
+async function spoutOf(
+  tx: ReadTransaction,
+  { id }: JobRecord,
+): Promise<{ readonly job: JobRecord; readonly spec: PipelineSpec } | undefined> {
+  const job = await getJob(tx, id)
+  const spec = await specOfVersion(tx, job.pipelineId, job.pipelineVersion)
+  return spec?.spout === true ? { job, spec } : undefined
 }
 
 async function processDatums(

@@ -1,15 +1,19 @@
 import { compareBytes } from '../../base/bytes.ts'
 import { FailedPreconditionError } from '../../base/errors.ts'
-import type { JobId } from '../../base/names.ts'
+import type { JobId, RepoName } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { Lease } from '../../storage/leases.ts'
 import type { MapDifference, MapEdit, MapRoot } from '../../storage/prolly-map.ts'
+import { findCommit } from '../../versioning/commit-records.ts'
 import { findBase, treesOf, type BaseJob } from '../base-jobs.ts'
 import { encodeDatum } from '../datum-sets.ts'
 import { datumKey, type Datum } from '../datums.ts'
 import { datumSource } from '../discovery.ts'
 import type { DatumSource } from '../discovery/datum-source.ts'
+import { IndexReader } from '../discovery/index-reader.ts'
+import { MatchIndexes } from '../discovery/match-index.ts'
+import type { TreeChange } from '../discovery/matches.ts'
 import { getJob, jobTopic, type JobRecord } from '../job-records.ts'
 import type { InputTreesOfJob } from '../member-entries.ts'
 import type { Output } from '../outputs.ts'
@@ -33,6 +37,11 @@ export interface JobPlan {
    */
   readonly base: { readonly goodSet: MapRoot; readonly output: Output } | undefined
   readonly inputTrees: InputTreesOfJob
+  /**
+   * Of the commit before the one that started the job, in an incremental pipeline: what user code
+   * is shown is what is new since then.
+   */
+  readonly formerTree: DirectoryEntry | undefined
 }
 
 /**
@@ -41,27 +50,31 @@ export interface JobPlan {
  */
 export async function planJob(ports: RunPorts, id: JobId, lease: Lease): Promise<JobPlan> {
   using _ = ports.leases.begin()
-  const { job, spec, inputTrees, base } = await lease.acquire(async () => {
+  const { job, spec, inputTrees, formerTree, base } = await lease.acquire(async () => {
     const found = await ports.database.read((tx) => findPlan(tx, id))
     holdPlan(lease, found)
     return found
   })
-  let datumSet = job.datumSet
+  let { datumSet, matches } = job
   if (datumSet === undefined) {
-    const source = datumSource(ports.trees, spec.input, (repo) => ({
+    const changeOf = (repo: RepoName): TreeChange => ({
       before: base?.inputTrees.get(repo),
       after: treeOf(inputTrees, repo),
-    }))
+    })
+    matches = await new MatchIndexes(ports).update(base?.matches, spec.input, changeOf)
+    const index = matches && new IndexReader(ports.maps, { before: base?.matches, after: matches })
+    const source = datumSource(spec.input, { trees: ports.trees, changeOf, index })
     datumSet = await editDatumSet(ports, base?.datumSet ?? (await ports.maps.empty()), source, job)
     await ports.chunks.flush()
     lease.hold({ kind: 'map', root: datumSet })
+    if (matches !== undefined) lease.hold({ kind: 'tree', root: matches })
   }
   const datumCount = await ports.maps.size(datumSet)
-  await recordPlan(ports, job, { datumSet, datumCount, baseJob: base?.job })
-  return { job, spec, datumSet, datumCount, base, inputTrees }
+  await recordPlan(ports, job, { datumSet, matches, datumCount, baseJob: base?.job })
+  return { job, spec, datumSet, datumCount, base, inputTrees, formerTree }
 }
 
-interface FoundPlan extends Pick<JobPlan, 'job' | 'spec' | 'inputTrees'> {
+interface FoundPlan extends Pick<JobPlan, 'job' | 'spec' | 'inputTrees' | 'formerTree'> {
   readonly base: BaseJob | undefined
 }
 
@@ -75,18 +88,33 @@ async function findPlan(tx: ReadTransaction, id: JobId): Promise<FoundPlan> {
   if (inputTrees === undefined) {
     throw new FailedPreconditionError(`an input commit of job ${id} has been deleted`)
   }
-  return { job, spec, inputTrees, base: await findBase(tx, job, spec) }
+  const formerTree = spec.incremental ? await formerTreeOf(tx, job) : undefined
+  return { job, spec, inputTrees, formerTree, base: await findBase(tx, job, spec) }
 }
 
-function holdPlan(lease: Lease, { job, inputTrees, base }: FoundPlan): void {
+/** Undefined when the commit has no parent, or that is not there any more. */
+async function formerTreeOf(
+  tx: ReadTransaction,
+  { trigger }: JobRecord,
+): Promise<DirectoryEntry | undefined> {
+  const commit = await findCommit(tx, trigger.repo, trigger.commit)
+  if (commit?.parent === undefined) return undefined
+  return (await treesOf(tx, [{ ...trigger, commit: commit.parent }]))?.get(trigger.repo)
+}
+
+function holdPlan(lease: Lease, { job, inputTrees, formerTree, base }: FoundPlan): void {
   for (const { root } of inputTrees.values()) lease.hold({ kind: 'tree', root })
+  if (formerTree !== undefined) lease.hold({ kind: 'tree', root: formerTree.root })
   if (base !== undefined) {
     lease.hold({ kind: 'map', root: base.datumSet })
     lease.hold({ kind: 'map', root: base.goodSet })
     lease.hold({ kind: 'tree', root: base.output.tree.root })
     // A map from (path, order key) to tree entries.
     lease.hold({ kind: 'tree', root: base.output.contributions })
+    // A map from (…, match key, …) to tree entries.
+    if (base.matches !== undefined) lease.hold({ kind: 'tree', root: base.matches })
   }
+  if (job.matches !== undefined) lease.hold({ kind: 'tree', root: job.matches })
   if (job.datumSet !== undefined) lease.hold({ kind: 'map', root: job.datumSet })
 }
 
@@ -155,17 +183,22 @@ async function recordPlan(
   job: JobRecord,
   plan: {
     readonly datumSet: MapRoot
+    readonly matches: MapRoot | undefined
     readonly datumCount: number
     readonly baseJob: JobId | undefined
   },
 ): Promise<void> {
   await ports.database.transact(async (tx) => {
+    // An update that came meanwhile has the datums found anew, perhaps of another input.
     await tx.run(
-      'UPDATE jobs SET datum_set_root = ?, datum_total = ?, base_job = ? WHERE id = ?',
+      `UPDATE jobs SET datum_set_root = ?, matches_root = ?, datum_total = ?, base_job = ?
+        WHERE id = ? AND pipeline_version = ?`,
       plan.datumSet,
+      plan.matches ?? null,
       plan.datumCount,
       plan.baseJob ?? null,
       job.id,
+      job.pipelineVersion,
     )
     await tx.emit(jobTopic, job.id)
   })

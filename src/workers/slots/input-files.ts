@@ -6,7 +6,7 @@ import type { FilePath } from '../../base/paths.ts'
 import type { WorkMember } from '../../pipelines/datum-worker.ts'
 import type { Slot } from '../../pipelines/executor.ts'
 import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
-import type { FileTrees, TreeEntry } from '../../storage/file-trees.ts'
+import type { DirectoryEntry, FileTrees, TreeEntry } from '../../storage/file-trees.ts'
 import { DatumFilesError, errorCode } from './datum-errors.ts'
 import type { Pacer } from './pacer.ts'
 
@@ -31,9 +31,10 @@ export interface WrittenInputs {
 }
 
 /**
+/**
  * Writes the members of a datum into the slot's directory, each at `<input>/<its whole path>`, and
- * makes `out`. Other directories there go. The files are copies: user code may do with them what it
- * likes.
+ * makes `out`, with what it held before. Other directories there go. The files are copies: user code
+ * may do with them what it likes.
  *
  * @throws {DatumFilesError} for a name that the file system cannot hold.
  */
@@ -41,6 +42,7 @@ export async function writeInputs(
   ports: InputFilesPorts,
   slot: Pick<Slot, 'pfsDirectory' | 'directories'>,
   members: readonly WorkMember[],
+  formerOutput?: DirectoryEntry,
 ): Promise<WrittenInputs> {
   const { pfsDirectory } = slot
   const present = removeOthers(slot, wantedDirectories(members))
@@ -54,10 +56,11 @@ export async function writeInputs(
       throw asNameError(error, `/${input}${path}`)
     }
   }
-  // Past the tick in which the last file was written, where that is little beside the writing.
-  if (writer.count >= tickCountMin) await ports.pacer.rest(tickMs)
   makeDirectories(pfsDirectory, [`/${outputName}`], present)
   const out = join(pfsDirectory, outputName)
+  if (formerOutput !== undefined) await writer.write(out, formerOutput)
+  // Past the tick in which the last file was written, where that is little beside the writing.
+  if (writer.count >= tickCountMin) await ports.pacer.rest(tickMs)
   // Stamps it, whenever it was made.
   utimesSync(out, 0, 0)
   const { ctimeNs } = lstatSync(out, { bigint: true })

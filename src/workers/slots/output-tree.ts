@@ -43,8 +43,8 @@ const readAsync = promisify(read)
 
 /**
  * Stores what user code left in `/pfs/out`, when nothing of it runs any more. Symbolic links are
- * followed as the sandbox would; one to an input that is still as it was takes the input's entry,
- * without reading it.
+ * followed as the sandbox would. One to an input that is still as it was takes the input's entry,
+ * without reading it, and so does a file that was there before and was not touched.
  *
  * @throws {DatumFilesError} for what no tree can hold: special files, links that lead out of `/pfs`,
  * names that are not UTF-8.
@@ -130,7 +130,8 @@ class OutputReader {
   ): AsyncGenerator<TreeEdit> {
     const stats = lstatSync(hostPath(this.#source, names), { bigint: true })
     const node = stats.isSymbolicLink() ? followLink(this.#source, names) : { names, stats }
-    if (node.names[0] !== outputName) {
+    // A directory in `out` is gone through, whatever it held.
+    if (node.names[0] !== outputName || node.stats.isFile()) {
       const entry = await inputEntry(this.#ports, this.#source, node)
       if (entry !== undefined) {
         yield { path, entry }

@@ -10,15 +10,15 @@ const unitNanos: Readonly<Record<string, number>> = {
 }
 const part = /(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/gy
 const nanosMax = 2n ** 63n - 1n
+const nanosPerSecond = 1_000_000_000n
 
 /**
- * A duration as Go writes it (`1h30m`, `1.5s`, `-2ms`, `0`), in the JSON form of protobuf: seconds
- * with nine digits of a fraction and an `s`. Undefined when it is none, or over 292 years.
+ * A duration as Go writes it (`1h30m`, `1.5s`, `-2ms`, `0`), in nanoseconds. Undefined when it is
+ * none, or over 292 years.
  */
-export function goDurationSeconds(text: string): string | undefined {
-  const sign = text.startsWith('-') ? '-' : ''
+export function goDurationNanos(text: string): bigint | undefined {
   const digits = text.replace(/^[+-]/, '')
-  if (digits === '0') return '0s'
+  if (digits === '0') return 0n
   let nanos = 0n
   let end = 0
   for (const match of digits.matchAll(part)) {
@@ -26,8 +26,20 @@ export function goDurationSeconds(text: string): string | undefined {
     end = match.index + match[0].length
   }
   if (digits === '' || end !== digits.length || nanos > nanosMax) return undefined
-  const fraction = String(nanos % 1_000_000_000n).padStart(9, '0')
-  return `${sign}${nanos / 1_000_000_000n}.${fraction}s`
+  return text.startsWith('-') ? -nanos : nanos
+}
+
+/**
+ * The same in the JSON form of protobuf: seconds with nine digits of a fraction and an `s`.
+ * Undefined where `goDurationNanos` is.
+ */
+export function goDurationSeconds(text: string): string | undefined {
+  const nanos = goDurationNanos(text)
+  if (nanos === undefined) return undefined
+  if (nanos === 0n) return '0s'
+  const size = nanos < 0n ? -nanos : nanos
+  const fraction = String(size % nanosPerSecond).padStart(9, '0')
+  return `${nanos < 0n ? '-' : ''}${size / nanosPerSecond}.${fraction}s`
 }
 
 /** Whole units exactly, and their fraction as far as nanoseconds go. */
