@@ -166,3 +166,25 @@ test('a datum is found by its key alone, where it ran last; one that never ran i
     `not found in job ${last.id}`,
   )
 })
+
+test('why a group ran is told by its files', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('p', () => ({}))
+  const group = { atom: { ...atom('in', '/(?)*').atom, groupBy: '$1' } }
+  await world.pipeline('p', { group: [group] })
+  const causes = async (files: Readonly<Record<string, string>>): Promise<readonly string[]> => {
+    await world.flush('in', await world.commit('in', files))
+    const { groups } = await world.processing.explanations.ofJob((await newestJob(world)).id)
+    return groups.map(({ example }) => example.reason)
+  }
+  await causes({ a1: '1', a2: '2' })
+  const first = await newestJob(world)
+  expect(await causes({ b1: '1', b2: '2' })).toEqual([
+    `there was nothing at in:/b1, in:/b2 in job ${first.id}`,
+  ])
+  const second = await newestJob(world)
+  expect(await causes({ a3: '3' })).toEqual([
+    `what in has in the group has changed since job ${second.id}`,
+  ])
+})

@@ -36,7 +36,7 @@ export async function makeJobByHand(
   const branches = branchesOf(pipeline.spec.input)
   if (branches.length === 0) {
     throw new FailedPreconditionError(
-      `pipeline ${pipeline.name} is a spout: its code runs all the time, and reads no commits that a job could be made over; restart-datum starts it again`,
+      `pipeline ${pipeline.name} is a spout: its code runs all the time, and reads no commits that a job could be made over; stop-job ends a run, and another begins`,
     )
   }
   const byRepo = await resolveChosen(tx, pipeline, chosen)

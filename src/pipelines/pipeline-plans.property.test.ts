@@ -20,7 +20,23 @@ const change = fc.dictionary(
 const changes = fc.array(change, { minLength: 1, maxLength: 3 })
 
 const both = atomNamed('in', '/*', { name: 'both' })
+const joined = {
+  join: [
+    { atom: { ...atomNamed('in', '/(*)', { name: 'l' }).atom, joinOn: '$1', outerJoin: true } },
+    { atom: { ...atomNamed('in', '/d/(*)', { name: 'r' }).atom, joinOn: '$1', outerJoin: true } },
+  ],
+}
+const grouped = {
+  group: [
+    { atom: { ...atomNamed('in', '/(*)', { name: 'g' }).atom, groupBy: '$1' } },
+    { atom: { ...atomNamed('in', '/(d)/*', { name: 'h' }).atom, groupBy: '$1' } },
+  ],
+}
 const inputs = fc.constantFrom<RequestedInput>(
+  joined,
+  grouped,
+  { union: [joined, joined] },
+  { cross: [grouped, atom('in', '/*')] },
   atom('in', '/'),
   atom('in', '/*'),
   { union: [both, both] },
@@ -82,7 +98,7 @@ test('what a plan says is what then runs, and the plan itself leaves nothing beh
       await world.processing.pipelines.update(spec, { reprocess: again })
       expect(await ranAfter(world, first.length)).toEqual(planned(updated.jobs))
     }),
-    { numRuns: 6 },
+    { numRuns: 12 },
   )
 })
 
@@ -94,7 +110,21 @@ test('a plan counts the bytes that user code would be given', async () => {
   const spec = { name: 'p', input: atom('in', '/*'), transform: transform('p') }
   const { jobs } = await planOf(world, spec, false)
   expect(jobs).toMatchObject([{ datumCount: 2, processedCount: 2, processedBytes: 6 }])
+  const whole = await planOf(world, { ...spec, input: grouped }, false)
+  expect(whole.jobs).toMatchObject([{ datumCount: 2, processedCount: 2, processedBytes: 11 }])
   await world.pipeline('p', atom('in', '/*'))
   const { outline } = await planOf(world, { ...spec, name: 'q', input: atom('p', '/') }, false)
   expect(outline).toMatchObject({ pipeline: 'q', jobCount: 0, emptyBranches: ['p/master'] })
+})
+
+test('a plan of a spout says that it is one, and names no jobs', async () => {
+  await using world = await openTestProcessing()
+  const spec = { name: 'p', spout: true, transform: transform('p') }
+  const { outline, jobs } = await planOf(world, spec, false)
+  expect(outline).toMatchObject({ isSpout: true, isUpdate: false, jobCount: 0 })
+  expect(jobs).toEqual([])
+  expect(await world.processing.pipelines.list()).toEqual([])
+  await expect(planOf(world, { ...spec, jobTimeoutMs: 1000 }, false)).rejects.toThrow(
+    "job_timeout is about datums and jobs that end, and a spout's code runs for ever",
+  )
 })

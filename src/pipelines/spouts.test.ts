@@ -81,6 +81,9 @@ test('a spout is stopped, started, updated and deleted as other pipelines are', 
   const [job] = await untilJobs(world, 1, 'running')
   await vi.waitFor(() => expect(began).toEqual(['drip']), patience)
   const { pipelines, jobs } = world.processing
+  await expect(pipelines.run('drip', [])).rejects.toThrow('pipeline drip is a spout')
+  const { reason } = await world.processing.explanations.ofJob(job?.id ?? '')
+  expect(reason).toBe('it is a run of a spout, of which the code runs for ever')
   await pipelines.stop('drip')
   await vi.waitFor(() => expect(endedCount).toBe(1), patience)
   await pipelines.start('drip')

@@ -88,7 +88,7 @@ export function atomNamed(
   repo: string,
   glob: string,
   more: { readonly name?: string; readonly branch?: string },
-): RequestedInput {
+): { readonly atom: RequestedAtom } {
   const plain = { name: '', repo, branch: '', glob, lazy: false, fromCommit: '' }
   return { atom: { ...plain, ...more } }
 }

@@ -26,17 +26,13 @@ export const specAdvice: FieldAdvice = {
     ...all('image cmd stdin env secrets accept_return_code image_pull_secrets', inTransform),
     ...all('repo glob branch atom cross union cron lazy from_commit', inInput),
     ...all(
-      'autoscaling chunk_spec datum_set_spec datum_timeout datum_tries determined job_timeout ' +
-        'max_queue_size metadata parallelism_max pod_patch pod_spec priority reprocess_spec ' +
+      'autoscaling chunk_spec datum_set_spec determined max_queue_size metadata parallelism_max pod_patch pod_spec priority reprocess_spec ' +
         'resource_limits resource_requests s3_out scheduling_spec service ' +
         'sidecar_resource_limits sidecar_resource_requests spec_commit standby tf_job tolerations',
       later,
     ),
   },
-  'pps.Transform': all(
-    'build dockerfile datum_batching err_cmd err_stdin memory_volume user working_dir',
-    later,
-  ),
+  'pps.Transform': all('build dockerfile datum_batching memory_volume user working_dir', later),
   'pps.Input': { ...all('repo glob branch name lazy from_commit', inAtom), git: later },
   'pps.AtomInput': all('commit_id empty_files project reference repo_type s3 trigger', later),
   'pps.CronInput': all('commit_id overwrite project', later),

@@ -30,6 +30,8 @@ const transform = {
   secrets: [{ name: 'k', mountPath: '/k' }],
   stdin: ['- x', ''],
   acceptReturnCode: [3n],
+  errCmd: ['true'],
+  errStdin: ['x'],
 }
 
 test.each(['json', 'yaml'] as const)(

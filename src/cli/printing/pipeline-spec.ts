@@ -38,7 +38,7 @@ export async function specFileText(info: PipelineInfo, format: SpecFormat): Prom
 
 function specOfInfo(info: PipelineInfo): CreatePipelineRequest {
   const { pipeline, transform, parallelismSpec, egress, scaleDownThreshold, input, spout } = info
-  const { resourceSpec } = info
+  const { resourceSpec, datumTimeout, jobTimeout } = info
   const spec = create(CreatePipelineRequestSchema, {
     description: info.description,
     outputBranch: info.outputBranch,
@@ -46,6 +46,7 @@ function specOfInfo(info: PipelineInfo): CreatePipelineRequest {
     incremental: info.incremental,
     enableStats: info.enableStats,
     batch: info.batch,
+    datumTries: info.datumTries,
   })
   // Parts that are messages are taken as they are.
   if (pipeline !== undefined) spec.pipeline = pipeline
@@ -57,6 +58,8 @@ function specOfInfo(info: PipelineInfo): CreatePipelineRequest {
   const { cpu, gpu, memory } = resourceSpec ?? { cpu: 0, gpu: 0n, memory: info.cacheSize }
   const isDefault = cpu === 0 && gpu === 0n && memory === info.cacheSize
   if (resourceSpec !== undefined && !isDefault) spec.resourceSpec = resourceSpec
+  if (datumTimeout !== undefined) spec.datumTimeout = datumTimeout
+  if (jobTimeout !== undefined) spec.jobTimeout = jobTimeout
   if (spout !== undefined) spec.spout = spout
   else if (input !== undefined) spec.input = input
   return spec
