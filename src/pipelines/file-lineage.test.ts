@@ -61,6 +61,7 @@ const grouped: RequestedInput = {
     { atom: { ...atomNamed('in', '/*/(*)', { name: 'h' }).atom, groupBy: '$1' } },
   ],
 }
+const crossed = { cross: [atom('in', '/*'), again] }
 const inputs: readonly (readonly [text: string, input: RequestedInput])[] = [
   ['the whole', atom('in', '/')],
   ['files two deep', atom('in', '/*/*')],
@@ -73,6 +74,8 @@ const inputs: readonly (readonly [text: string, input: RequestedInput])[] = [
   ['a group', grouped],
   ['a cross with a group', { cross: [atom('other', '/*'), grouped] }],
   ['a union of groups', { union: [grouped, grouped] }],
+  ['a union of crosses', { union: [crossed, crossed] }],
+  ['a union of one atom twice', { union: [both, both] }],
   ['a cross of a union', { cross: [again, { union: [both, atom('other', '/*')] }] }],
 ]
 

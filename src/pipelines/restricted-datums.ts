@@ -56,10 +56,10 @@ export function datumsAround(
   inputs: ReadInputs,
   { atom, path }: { readonly atom: AtomInput; readonly path: FilePath },
 ): AsyncIterable<Datum> {
-  const needed = new Set(neededBeside(inputs.input, atom))
+  const needed = new Set(atomsBeside(inputs.input, atom))
   const isNeeded = (one: AtomInput): boolean => needed.has(one)
-  return restrictedDatums(ports, inputs, isNeeded, async function* around(atoms, root, glob) {
-    if (!atoms.some(isNeeded)) return
+  const narrowed = { ...inputs, input: withBranchesOf(inputs.input, atom) }
+  return restrictedDatums(ports, narrowed, isNeeded, async function* around(atoms, root, glob) {
     // One of them may need all matches beside the file.
     const isAlone = atoms.every((one) => one === atom)
     const narrow = isAlone ? globAround(glob, path) : glob
@@ -108,13 +108,29 @@ function restrictedDatums(
 }
 
 /** `atom`, and the atoms that are with it in a datum: not those of other branches of a union. */
-function neededBeside(input: Input, atom: AtomInput): readonly AtomInput[] {
+export function atomsBeside(input: Input, atom: AtomInput): readonly AtomInput[] {
   if (input.kind === 'atom') return [input]
   const isParted = input.kind === 'union' && atomsOf(input).includes(atom)
   const members = isParted
     ? input.members.filter((branch) => atomsOf(branch).includes(atom))
     : input.members
-  return members.flatMap((member) => neededBeside(member, atom))
+  return members.flatMap((member) => atomsBeside(member, atom))
+}
+
+/** Without atoms in the branches of unions that `atom` is not in; all else is where it was. */
+function withBranchesOf(input: Input, atom: AtomInput): Input {
+  if (input.kind !== 'union' && input.kind !== 'cross') return input
+  const isParted = input.kind === 'union' && atomsOf(input).includes(atom)
+  const members = input.members.map((member) =>
+    isParted && !atomsOf(member).includes(atom) ? emptied(member) : withBranchesOf(member, atom),
+  )
+  return { kind: input.kind, members }
+}
+
+/** Its joins and groups stay, since they are known by their number. */
+function emptied(input: Input): Input {
+  if (input.kind === 'join' || input.kind === 'group') return input
+  return { kind: 'union', members: input.kind === 'atom' ? [] : input.members.map(emptied) }
 }
 
 /**

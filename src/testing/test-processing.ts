@@ -95,13 +95,15 @@ export function atomNamed(
 
 const fileBytesMax = 1024 * 1024
 
+interface TestWorld {
+  readonly TriggersOf?: typeof Triggers
+  readonly clock?: Clock
+}
+
 /** Chunks in memory, or in the packs of a store that has the migrations of all layers. */
 export async function openTestProcessing(
   packed?: Pick<OpenedPackedStore, 'database' | 'store'>,
-  {
-    TriggersOf = Triggers,
-    clock = new SystemClock(),
-  }: { readonly TriggersOf?: typeof Triggers; readonly clock?: Clock } = {},
+  { TriggersOf = Triggers, clock = new SystemClock() }: TestWorld = {},
 ): Promise<TestProcessing> {
   await using opened = new AsyncDisposableStack()
   const { database } =

@@ -15,7 +15,7 @@ import { atomsOf, type AtomInput, type Input } from '../inputs.ts'
 import type { JobRecord } from '../job-records.ts'
 import { orderKeyOf, pathOfContribution } from '../outputs/contributions.ts'
 import { specOfVersion } from '../pipeline-records.ts'
-import { datumsAround } from '../restricted-datums.ts'
+import { atomsBeside, datumsAround } from '../restricted-datums.ts'
 
 /** A datum that read a file, and files that it wrote. */
 export interface FileDerivation {
@@ -93,13 +93,14 @@ export class DerivedFiles {
     for (const { root } of inputs.trees.values()) this.#lease.hold({ kind: 'tree', root })
     const earlier: AtomInput[] = []
     for (const atom of atoms) {
+      const beside = new Set(atomsBeside(inputs.input, atom))
+      const others = earlier.filter((one) => beside.has(one))
       for await (const { orderKey } of datumsAround(this.#ports, inputs, { atom, path })) {
         const value = await maps.get(datumSet, orderKey)
         if (value === undefined) continue
         const datum = decodeDatum(value)
         if (!(await isTouched(datum, [atom]))) continue
-        // Told already; those of another branch of a union, of the same name, stand elsewhere.
-        const others = earlier.filter(({ name }) => name !== atom.name)
+        // Told already; those of another branch of a union stand elsewhere.
         if (!(await isTouched(datum, others))) yield { orderKey, datum }
       }
       earlier.push(atom)
