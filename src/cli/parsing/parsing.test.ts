@@ -114,7 +114,7 @@ test.each([
     'unknown field "nam" in pps.Pipeline (in pipeline); did you mean "name"?',
   ],
   ['{"paralelismSpec": {}}', 'did you mean "parallelismSpec"?'],
-  ['{"datumTries": 3}', 'it is of a later Pachyderm'],
+  ['{"maxQueueSize": 3}', 'it is of a later Pachyderm'],
   ['{"parallelism_spec": {"strategy": "CONSTANT"}}', 'it is of 1.4 and before'],
   ['{"cmd": ["x"]}', 'it belongs into "transform"'],
   ['{"transform": {"cmd": "sh"}}', 'transform.cmd must be a list, and is "sh"'],
