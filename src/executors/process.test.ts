@@ -35,6 +35,8 @@ const never = new AbortController().signal
 
 // Below the checkout: what is below /tmp is out of sight for user code anyway.
 const home = resolve('node_modules')
+/** Of `/tmp` and `/var/tmp` user code has its own: there, it sees nothing of a checkout. */
+const isHidden = /^(?:\/var)?\/tmp\//.test(home)
 
 let data = ''
 
@@ -152,7 +154,7 @@ for (const isolation of isolations) {
       }
     })
 
-    test('a program is the one on PATH, also when a shell has its own of that name', async () => {
+    test.skipIf(isHidden)('a program is the one on PATH, whatever a shell has itself', async () => {
       const directory = mkdtempSync(join(home, '.pachyderm-path-'))
       try {
         for (const name of ['true', 'kill', 'is_there']) {
