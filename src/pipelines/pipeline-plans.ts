@@ -118,6 +118,7 @@ export class PipelinePlans {
         // What the earlier job has otherwise, or has and the later one has not.
         for await (const _ of sourceOf(this.#trees, pipeline, trees, before).added()) {
           goneCount += 1
+          throwIfAborted(signal)
         }
       }
       datumCount += added.datumCount - goneCount
@@ -139,7 +140,7 @@ export class PipelinePlans {
   ): Promise<{ datumCount: number; processedCount: number; processedBytes: number }> {
     const counts = { datumCount: 0, processedCount: 0, processedBytes: 0 }
     const look = async (batch: readonly Datum[]): Promise<void> => {
-      if (counter.signal.aborted) throw new CancelledError('the call was cancelled')
+      throwIfAborted(counter.signal)
       for (const members of await this.#withoutResult(counter, batch)) {
         counts.processedCount += 1
         for (const member of members) counts.processedBytes += await this.#size(counter, member)
@@ -178,6 +179,10 @@ export class PipelinePlans {
     const entry = await memberEntry(this.#trees, pipeline.spec.input, trees, member)
     return entry.kind === 'file' ? contentSizeBytes(entry.content) : entry.sizeBytes
   }
+}
+
+function throwIfAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw new CancelledError('the call was cancelled')
 }
 
 interface Counter {
