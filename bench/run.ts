@@ -17,10 +17,12 @@ import { listDirectory } from './cases/list-directory.ts'
 import { manyBranches } from './cases/many-branches.ts'
 import { manyCommits } from './cases/many-commits.ts'
 import { millionFiles } from './cases/million-files.ts'
+import { putFrom } from './cases/put-from.ts'
 import { putToOutput } from './cases/put-to-output.ts'
 import { singlePuts } from './cases/single-puts.ts'
 import { smallCalls } from './cases/small-calls.ts'
 import { smallFiles } from './cases/small-files.ts'
+import { hugeSplit, split } from './cases/split.ts'
 import { trivialDatums } from './cases/trivial-datums.ts'
 import { versionCommand } from './cases/version-command.ts'
 import { why } from './cases/why.ts'
@@ -32,6 +34,7 @@ import { markdownText, type Report, resultText } from './report.ts'
 const benchmarks: readonly Benchmark[] = [
   smallFiles,
   largeFileIn,
+  split,
   largeFileOut,
   listDirectory,
   wideDirectory,
@@ -40,6 +43,7 @@ const benchmarks: readonly Benchmark[] = [
   changedDatum,
   why,
   putToOutput,
+  putFrom,
   versionCommand,
   smallCalls,
   singlePuts,
@@ -47,6 +51,7 @@ const benchmarks: readonly Benchmark[] = [
   manyBranches,
   millionFiles,
   hugeFile,
+  hugeSplit,
 ]
 
 const here = fileURLToPath(new URL('.', import.meta.url))

@@ -158,3 +158,9 @@ test('globs match what the regular expressions of their components match', () =>
     { numRuns: 2000 },
   )
 })
+
+test('a glob or path of megabytes is refused before anything goes through it', () => {
+  const long = 'a/'.repeat(5_000_000)
+  expect(() => parseGlob(long)).toThrow(/glob of 10000000 characters is too long: at most 16384/)
+  expect(() => parseFilePath(long)).toThrow(/path of 10000000 characters is too long: at most 4096/)
+})

@@ -11,6 +11,9 @@ export interface GlobComponent {
   readonly prefix: string
 }
 
+/** Longer than that of any path, since a pattern may say each character as a class. */
+const globTextMax = 16 * 1024
+
 /** A parsed glob. It matches paths of exactly as many names as it has components. */
 export interface Glob {
   /** As it was given. */
@@ -41,6 +44,11 @@ interface RuneRange {
  * @throws {InvalidArgumentError} for a malformed class or a `\` at the end, wherever it stands.
  */
 export function parseGlob(text: string): Glob {
+  if (text.length > globTextMax) {
+    throw new InvalidArgumentError(
+      `glob of ${text.length} characters is too long: at most ${globTextMax} are allowed (${text.slice(0, 60)}…)`,
+    )
+  }
   const components = new GlobParser(text).parse()
   return {
     text,

@@ -152,6 +152,21 @@ for (const isolation of isolations) {
       }
     })
 
+    test('a program is the one on PATH, also when a shell has its own of that name', async () => {
+      const directory = mkdtempSync(join(home, '.pachyderm-path-'))
+      try {
+        for (const name of ['true', 'kill', 'is_there']) {
+          writeFileSync(join(directory, name), '#!/bin/sh\necho mine "$@"\nexit 3\n')
+          chmodSync(join(directory, name), 0o755)
+          const environment = { PATH: `/none:${directory}:/usr/bin:/bin` }
+          const ran = await runOnce(transform([name, '-9', '*'], { environment }))
+          expect([ran.exitCode, ran.stdout]).toEqual([3, ['mine -9 *']])
+        }
+      } finally {
+        rmSync(directory, { recursive: true })
+      }
+    })
+
     test('a slot serves on after a program was missing', async () => {
       await using slot = await executor.openSlot(transform(['no-such-program']), never)
       await expect(runIn(slot)).rejects.toThrow('no-such-program')

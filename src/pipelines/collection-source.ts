@@ -16,7 +16,11 @@ type JobRow = {
   readonly good_set_root: MapRoot | null
   readonly contributions_root: MapRoot | null
 }
-type ResultRow = { readonly datum: string; readonly output_root: TreeRoot }
+type ResultRow = {
+  readonly datum: string
+  readonly finished_at: number
+  readonly output_root: TreeRoot
+}
 type UselessRow = {
   readonly datum: string
   readonly output_root: string
@@ -77,22 +81,24 @@ export class PipelineCollection implements CollectionSource {
   }
 
   async *#outputs({ pipeline_id: pipeline, salt }: GroupRow): AsyncGenerator<CollectionRoot> {
-    for (let after = ''; ;) {
-      const last = after
+    for (let after: Pick<ResultRow, 'datum' | 'finished_at'> = { datum: '', finished_at: 0 }; ;) {
+      const { datum, finished_at: finishedAt } = after
       const page = await this.#database.read((tx) =>
         tx.all<ResultRow>(
-          `SELECT datum, output_root FROM datum_results
-            WHERE pipeline_id = ? AND salt = ? AND datum > ? ORDER BY datum LIMIT ?`,
+          `SELECT datum, finished_at, output_root FROM datum_results
+            WHERE pipeline_id = ? AND salt = ? AND (finished_at, datum) > (?, ?)
+            ORDER BY finished_at, datum LIMIT ?`,
           pipeline,
           salt,
-          last,
+          finishedAt,
+          datum,
           pageRows,
         ),
       )
       for (const { output_root: root } of page) yield { kind: 'tree', root }
       const end = page.at(-1)
       if (end === undefined) return
-      after = end.datum
+      after = end
     }
   }
 

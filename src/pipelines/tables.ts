@@ -171,5 +171,11 @@ export const pipelinesMigrations: Migrations = {
       // The datum set without the datums that were recovered; null where there are none.
       `ALTER TABLE jobs ADD COLUMN good_set_root TEXT`,
     ],
+    [
+      // In the order in which results come: keys are random, and each would go to a page of its own.
+      `CREATE INDEX datum_results_by_time ON datum_results (pipeline_id, salt, finished_at, datum)`,
+      `DROP INDEX datum_results_by_salt`,
+      `DROP INDEX datum_results_by_pipeline`,
+    ],
   ],
 }

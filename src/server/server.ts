@@ -14,30 +14,29 @@ import { versionRoutes } from '../api/version-service.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
-import { openSqlite } from '../database/sqlite.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
-import { type ChunkStoreOptions, openChunkStore, type PackStore } from '../storage/chunk-store.ts'
-import { ChunkedContents } from '../storage/chunked-contents.ts'
-import { FileTrees } from '../storage/file-trees.ts'
-import { LocalObjectStore } from '../storage/local-objects.ts'
+import type { CloudEnvironment } from '../clouds/bucket.ts'
+import type { Patience } from '../sources/resumed-bytes.ts'
+import { HistoryPuts } from '../sources/history-puts.ts'
+import { SourcePuts } from '../sources/source-puts.ts'
+import { Sources } from '../sources/sources.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
+import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
-import { createVersioning } from '../versioning/versioning.ts'
+import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { connectionCountMax } from './connection-count.ts'
-import { isDataDirectory, openDataDirectory } from './data-directory.ts'
-import { dataLossReport } from './data-loss-report.ts'
 import type { Log } from './log.ts'
-import { migrations } from './migrations.ts'
 import { openProcessing } from './processing.ts'
 import { StoreChecks } from './store-checks.ts'
+import { openStores, type Stores } from './stores.ts'
 
 export interface ServerPorts {
   readonly clock: Clock
@@ -45,14 +44,13 @@ export interface ServerPorts {
   readonly log: Log
   /** The version of this package. */
   readonly release: string
+  /** With sources that break; the usual one where it is not said. */
+  readonly patience?: Patience
+  /** Where credentials of object stores come from; none where it is not said. */
+  readonly clouds?: CloudEnvironment
 }
 
-/** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
-const adoptedText =
-  'packs were found that were not listed, and are now: after a crash that is normal; else look whether the last commits are there'
-
-/** Enough for thousands of small changes of the metadata. */
-const reserveBytes = 1024 * 1024
+const noClouds: CloudEnvironment = { variables: {}, secretsDirectory: '/nonexistent' }
 
 /** A running pachd: its data directory, and an open port. */
 export class Server implements AsyncDisposable {
@@ -88,22 +86,8 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const { clock, random, log, release } = ports
   const startedMs = clock.monotonicMs()
   await using opened = new AsyncDisposableStack()
-  // So that a port that is taken leaves nothing behind at a path that may be mistyped. A directory
-  // that is ours already is opened first: to whoever has it, that is the better answer.
-  if (!(await isDataDirectory(config.root))) await Listener.probe(config)
-  const directory = opened.use(await openDataDirectory(config.root, random))
-  const { store } = directory
-  const database = opened.use(
-    await openSqlite({ path: directory.metadata, migrations, clock, release, store, reserveBytes }),
-  )
-  await directory.settle()
-  const packs = opened.use(await LocalObjectStore.open(directory.objects))
-  const scratchDirectory = directory.scratch
-  const chunks = opened.use(await openChunks({ objects: packs, database, scratchDirectory }, log))
-  const contents = new ChunkedContents(chunks)
-  const trees = new FileTrees(chunks)
-  const { leases } = chunks
-  const stores = { database, chunks, contents, trees, leases }
+  const stores = opened.use(await openStores(config, ports))
+  const { directory, database, chunks } = stores
   const triggers = new Triggers({ clock, random })
   const versioning = createVersioning({
     ...stores,
@@ -113,20 +97,18 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     downstream: new JobDownstream(),
     uses: new JobCommitUses({ database, maps: new ProllyMaps(chunks) }),
   })
-  const processing = opened.use(
-    await openProcessing({ directory, triggers, ...stores, ...config, ...ports }),
-  )
+  const processing = opened.use(await openProcessing({ triggers, ...stores, ...config, ...ports }))
   startSweeps(opened, { database, clock, log })
   const collector = openCollector({ database, store: chunks, versioning, clock })
   opened.use(startCollecting({ ...ports, ...config, database, collector }))
   const objects = new Objects({ ...stores, clock })
   const facts = { release, executor: processing.executor, notices: processing.notices }
-  const { metadata } = directory
-  const checks = new StoreChecks({ database, metadata, objects: packs, chunks, clock })
+  const checks = new StoreChecks({ ...stores, metadata: directory.metadata, clock })
+  const fetching = createFetching(stores, versioning, config, ports)
   const recordable = [
-    ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects })),
+    ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
-    ...filesRoutes(versioning),
+    ...filesRoutes(versioning, stores, fetching),
     ...commitsRoutes(versioning),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
@@ -153,10 +135,19 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   return new Server(listener, opened.move())
 }
 
-async function openChunks(options: ChunkStoreOptions, log: Log): Promise<PackStore> {
-  const chunks = await openChunkStore({ ...options, onDataLoss: dataLossReport(log) })
-  if (chunks.adoptedCount > 0) log.warning(adoptedText, { packs: chunks.adoptedCount })
-  return chunks
+/** What brings files from elsewhere. */
+function createFetching(
+  stores: Stores,
+  versioning: Versioning,
+  config: Pick<ServerConfig, 'sources'>,
+  ports: ServerPorts,
+): Parameters<typeof filesRoutes>[2] {
+  const { clouds = noClouds, clock } = ports
+  const reach = config.sources ?? 'any'
+  const sources = new Sources({ ...ports, chunks: stores.chunks, clouds, reach })
+  const kept = new KeptTransfers({ ...stores, clock })
+  const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
+  return { puts, history: new HistoryPuts({ ...stores, ...versioning, sources }), clock }
 }
 
 /** What is done by itself, now and then, to rows that nobody needs any more. */
@@ -172,6 +163,11 @@ function startSweeps(
   opened.use(
     startBackgroundTask('forgetting old transactions', log, (signal) =>
       sweepTransactions({ clock, database }, signal),
+    ),
+  )
+  opened.use(
+    startBackgroundTask('forgetting old transfers', log, (signal) =>
+      sweepKeptTransfers({ clock, database }, signal),
     ),
   )
 }

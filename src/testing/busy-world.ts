@@ -4,6 +4,7 @@ import { DataLossError, DomainError } from '../base/errors.ts'
 import type { Objects } from '../versioning/objects.ts'
 import { seededBytes } from './seeded-random.ts'
 import { atom, type TestProcessing } from './test-processing.ts'
+import { byLine } from './versioning-pair.ts'
 
 /** Numbers that follow from a seed. */
 export class Dice {
@@ -72,7 +73,8 @@ export async function writerStep(
     case 6:
       return await writes.delete({ ...file, path: `d${dice.roll(3)}` })
     case 7: {
-      await using bulk = await writes.bulk(repo, 'master')
+      const split = dice.roll(2) === 0 ? byLine : undefined
+      await using bulk = await writes.bulk(repo, 'master', { split })
       for (let count = dice.roll(40); count >= 0; count -= 1) {
         await bulk.put(`b${dice.roll(5)}/${dice.roll(60)}`, poolBytes(dice), { overwrite: true })
       }

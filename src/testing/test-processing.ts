@@ -29,6 +29,7 @@ import { versioningMigrations } from '../versioning/tables.ts'
 import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import type { OpenedPackedStore } from './packed-store.ts'
+import { MemorySpools } from './memory-spools.ts'
 import { temporaryDatabase } from './temporary-database.ts'
 
 /** What a datum's input files are, as `<input><path>` → text. */
@@ -98,7 +99,7 @@ export async function openTestProcessing(
     )
   const chunks = new FailingChunkStore(packed?.store ?? new MemoryChunkStore())
   const leases = packed?.store.leases ?? new Leases()
-  const stores = { database, leases, ...storesOver(chunks) }
+  const stores = { database, leases, spools: new MemorySpools(), ...storesOver(chunks) }
   const { contents } = stores
   const world = { clock: new SystemClock(), random: new SystemRandom() }
   const triggers = new TriggersOf(world)

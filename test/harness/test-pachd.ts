@@ -8,8 +8,11 @@ import * as pachyderm from '../../src/gen/pachyderm_pb.ts'
 import * as pfs from '../../src/gen/pfs_pb.ts'
 import * as pps from '../../src/gen/pps_pb.ts'
 import * as version from '../../src/gen/version_pb.ts'
+import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
 import { Log } from '../../src/server/log.ts'
 import { openServer } from '../../src/server/server.ts'
+import type { Reach } from '../../src/sources/reach.ts'
+import type { Patience } from '../../src/sources/resumed-bytes.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { GrpcJsTransport } from './grpc-js-transport.ts'
 
@@ -69,16 +72,31 @@ export class TestPachd extends TestClient {
   }
 
   /** `root` (which is kept) instead of a directory that goes with the server. */
-  static async start(options: { readonly root?: string } = {}): Promise<TestPachd> {
+  static async start(
+    options: {
+      readonly root?: string
+      readonly sources?: Reach
+      readonly patience?: Patience
+      readonly clouds?: CloudEnvironment
+    } = {},
+  ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
+    const { sources, patience, clouds } = options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
     const log = new Log(clock, (line) => lines.push(line))
     const server = opened.use(
       await openServer(
-        { root, host: '127.0.0.1', port: 0 },
-        { clock, random: new SystemRandom(), log, release: '0.0.0-test' },
+        { root, host: '127.0.0.1', port: 0, ...(sources !== undefined && { sources }) },
+        {
+          clock,
+          random: new SystemRandom(),
+          log,
+          release: '0.0.0-test',
+          ...(patience !== undefined && { patience }),
+          ...(clouds !== undefined && { clouds }),
+        },
       ),
     )
     return new TestPachd({ root, port: server.address.port, log: lines }, opened.move())

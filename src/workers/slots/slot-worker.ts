@@ -46,7 +46,7 @@ export class SlotWorker implements DatumWorker {
     const { members, signal } = work
     const slot = this.#slot
     const ports = { ...this.#ports, pacer: new Pacer(this.#ports.clock, signal) }
-    const inputs = await watch.download(() => writeInputs(ports, slot.pfsDirectory, members))
+    const inputs = await watch.download(() => writeInputs(ports, slot, members))
     const { exitCode } = await this.#run(work, watch)
     if (exitCode !== 0 && !this.#transform.acceptedReturnCodes.includes(exitCode)) {
       return {

@@ -1,4 +1,5 @@
 import type { ClientHttp2Session, OutgoingHttpHeaders } from 'node:http2'
+import type { Duplex } from 'node:stream'
 import type { Clock } from '../base/clock.ts'
 import type { IncomingMessage } from '../base/grpc-messages.ts'
 import {
@@ -17,6 +18,13 @@ import { connectMsMax, noAnswer, unreachable } from './unreachable.ts'
 
 const timerMsMax = 2 ** 31 - 1
 
+export interface NodeTransportOptions {
+  /** Opens the socket, where not every address may be reached. */
+  readonly connect?: (address: Address) => Duplex
+  /** What to do when the server cannot be reached, for people. */
+  readonly advice?: string
+}
+
 /**
  * Calls a server over one HTTP/2 connection, which is opened by the first call and again by the
  * first call after it was lost.
@@ -26,11 +34,13 @@ const timerMsMax = 2 ** 31 - 1
 export class NodeTransport implements Transport {
   readonly #address: Address
   readonly #clock: Clock
+  readonly #options: NodeTransportOptions
   #session: Promise<ClientHttp2Session> | undefined
 
-  constructor(address: Address, clock: Clock) {
+  constructor(address: Address, clock: Clock, options: NodeTransportOptions = {}) {
     this.#address = address
     this.#clock = clock
+    this.#options = options
   }
 
   async unary(path: string, request: EncodedMessage, options?: CallOptions): Promise<Uint8Array> {
@@ -110,7 +120,9 @@ export class NodeTransport implements Transport {
   async #connect(): Promise<ClientHttp2Session> {
     // Loaded with the first call: programs that make none start faster.
     const { connect } = await import('node:http2')
+    const { connect: openSocket } = this.#options
     const session = connect(`http://${addressText(this.#address)}`, {
+      ...(openSocket !== undefined && { createConnection: () => openSocket(this.#address) }),
       settings: {
         initialWindowSize: streamWindowBytes,
         maxFrameSize: frameBytesMax,
@@ -125,7 +137,7 @@ export class NodeTransport implements Transport {
       await this.#connected(session)
     } catch (error) {
       session.destroy()
-      throw unreachable(this.#address, error)
+      throw unreachable(this.#address, error, this.#options.advice)
     }
     session.on('error', () => {}) // its calls fail with what happened
     session.setLocalWindowSize(connectionWindowBytes)
