@@ -22,8 +22,11 @@ type ResultRow = {
   readonly finished_at: number
   readonly output_root: TreeRoot
 }
+/** Where a page of results goes on: behind this one. */
+type Position = Pick<ResultRow, 'datum' | 'finished_at'>
 type UselessRow = {
   readonly datum: string
+  readonly finished_at: number
   readonly output_root: string
   /** Null when the job's record is gone. */
   readonly job: string | null
@@ -82,7 +85,7 @@ export class PipelineCollection implements CollectionSource {
   }
 
   async *#outputs({ pipeline_id: pipeline, salt }: GroupRow): AsyncGenerator<CollectionRoot> {
-    for (let after: Pick<ResultRow, 'datum' | 'finished_at'> = { datum: '', finished_at: 0 }; ;) {
+    for (let after: Position = { datum: '', finished_at: 0 }; ;) {
       const { datum, finished_at: finishedAt } = after
       const page = await this.#database.read((tx) =>
         tx.all<ResultRow>(
@@ -135,16 +138,18 @@ export class PipelineCollection implements CollectionSource {
    */
   async #remove({ pipeline_id: pipeline, salt }: GroupRow, isRehearsal: boolean): Promise<number> {
     let count = 0
-    for (let after = ''; ;) {
-      const last = after
+    for (let after: Position = { datum: '', finished_at: 0 }; ;) {
+      const { datum, finished_at: finishedAt } = after
       const page = await this.#database.read((tx) =>
         tx.all<UselessRow>(
-          `SELECT r.datum, r.output_root, j.id AS job FROM datum_results r
+          `SELECT r.datum, r.finished_at, r.output_root, j.id AS job FROM datum_results r
             LEFT JOIN jobs j ON j.id = r.job
-            WHERE r.pipeline_id = ? AND r.salt = ? AND r.datum > ? ORDER BY r.datum LIMIT ?`,
+            WHERE r.pipeline_id = ? AND r.salt = ? AND (r.finished_at, r.datum) > (?, ?)
+            ORDER BY r.finished_at, r.datum LIMIT ?`,
           pipeline,
           salt,
-          last,
+          finishedAt,
+          datum,
           pageRows,
         ),
       )
@@ -153,7 +158,7 @@ export class PipelineCollection implements CollectionSource {
       if (!isRehearsal && useless.length > 0) await this.#removePage(useless)
       const end = page.at(-1)
       if (end === undefined) return count
-      after = end.datum
+      after = end
     }
   }
 

@@ -5,7 +5,7 @@ import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { KeptLine } from './datum-logs.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
 import { findJob, jobTopic } from './job-records.ts'
-import { readLog } from './log-rows.ts'
+import { readLog, type RunOrder } from './log-rows.ts'
 import { EndedRuns } from './logs/ended-runs.ts'
 import {
   findLogScope,
@@ -15,7 +15,8 @@ import {
   type LogFilter,
   type LogScope,
 } from './logs/log-scope.ts'
-import type { LogFeed, LoggedRun, RunningLogs } from './running-logs.ts'
+import type { LogFeed } from './logs/log-feed.ts'
+import type { LoggedRun, RunningLogs } from './running-logs.ts'
 import { hasEnded } from './states.ts'
 
 export type { LogFilter } from './logs/log-scope.ts'
@@ -70,18 +71,25 @@ export class JobLogs {
     requireTail(filter, options)
     const scope = await this.#database.read((tx) => findLogScope(tx, filter, this.#running.all()))
     using feed = this.#running.follow((run) => isInScope(scope, run) && isWanted(filter, run))
-    if (options.tail === undefined) yield* this.#all(scope, feed)
-    else yield* await this.#last(scope, feed, options.tail)
-    if (options.follows === true) yield* this.#coming(scope, feed, options.signal)
+    const { tail, follows = false, signal } = options
+    if (tail === undefined) yield* this.#all(scope, feed, signal)
+    else yield* await this.#last(scope, feed, { count: tail, signal })
+    if (follows) yield* this.#coming(scope, feed, signal)
   }
 
-  async *#all(scope: LogScope, feed: LogFeed): AsyncGenerator<JobLogLine> {
-    for await (const lines of this.#endedLines(scope, feed, 'oldest first')) yield* lines
+  async *#all(scope: LogScope, feed: LogFeed, signal: AbortSignal): AsyncGenerator<JobLogLine> {
+    for await (const lines of this.#endedLines(scope, feed, { order: 'oldest first', signal })) {
+      yield* lines
+    }
     yield* runningLines(scope, feed)
   }
 
   /** From the newest on, until there are enough. */
-  async #last(scope: LogScope, feed: LogFeed, count: number): Promise<readonly JobLogLine[]> {
+  async #last(
+    scope: LogScope,
+    feed: LogFeed,
+    { count, signal }: { readonly count: number; readonly signal: AbortSignal },
+  ): Promise<readonly JobLogLine[]> {
     const newestFirst: JobLogLine[] = []
     let bytes = 0
     const isFull = (): boolean => newestFirst.length >= count || bytes >= tailBytesMax
@@ -94,7 +102,7 @@ export class JobLogs {
     }
     take([...runningLines(scope, feed)])
     if (!isFull()) {
-      for await (const lines of this.#endedLines(scope, feed, 'newest first')) {
+      for await (const lines of this.#endedLines(scope, feed, { order: 'newest first', signal })) {
         take(lines)
         if (isFull()) break
       }
@@ -106,10 +114,12 @@ export class JobLogs {
   async *#endedLines(
     scope: LogScope,
     feed: LogFeed,
-    order: 'oldest first' | 'newest first',
+    { order, signal }: { readonly order: RunOrder; readonly signal: AbortSignal },
   ): AsyncGenerator<readonly JobLogLine[]> {
     const { filter } = scope
     for await (const run of this.#ended.in(scope, order)) {
+      // Perhaps nothing of all that is wanted, so that nobody else would notice.
+      if (signal.aborted) return
       if (feed.covers(run.job, run.datum) || !isWanted(filter, run)) continue
       const log = await this.#database.read((tx) => readLog(tx, run))
       if (log === undefined) continue

@@ -22,10 +22,12 @@ interface RunRow extends SqlRow {
   readonly finished_at: number
 }
 
+export type RunOrder = 'oldest first' | 'newest first'
+
 export interface RunPage {
   /** The run behind which to go on, in that order. */
   readonly after: Pick<EndedRun, 'finishedAt' | 'datum'> | undefined
-  readonly order: 'oldest first' | 'newest first'
+  readonly order: RunOrder
   readonly countMax: number
   /** Only those that ended then or later. */
   readonly since: Instant

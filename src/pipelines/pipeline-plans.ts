@@ -142,7 +142,10 @@ export class PipelinePlans {
       let goneCount = 0
       if (before !== undefined) {
         // What the earlier job has otherwise, or has and the later one has not.
-        for await (const _ of this.#source(pipeline, after, before).added()) goneCount += 1
+        for await (const _ of this.#source(pipeline, after, before).added()) {
+          goneCount += 1
+          throwIfAborted(signal)
+        }
       }
       datumCount += added.datumCount - goneCount
       yield {
@@ -191,7 +194,7 @@ export class PipelinePlans {
   ): Promise<{ datumCount: number; processedCount: number; processedBytes: number }> {
     const counts = { datumCount: 0, processedCount: 0, processedBytes: 0 }
     const look = async (batch: readonly Datum[]): Promise<void> => {
-      if (counter.signal.aborted) throw new CancelledError('the call was cancelled')
+      throwIfAborted(counter.signal)
       for (const members of await this.#withoutResult(counter, batch)) {
         counts.processedCount += 1
         for (const member of members) counts.processedBytes += await this.#size(counter, member)
@@ -235,6 +238,10 @@ export class PipelinePlans {
       sizeBytes += sizeOf(below)
     return sizeBytes
   }
+}
+
+function throwIfAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw new CancelledError('the call was cancelled')
 }
 
 /** What a job would be over. */

@@ -68,9 +68,10 @@ export class Statistics {
     const { pipelineId, name: pipeline } = await this.#database.read((tx) => getPipeline(tx, name))
     const datums = new DatumSpreadsOf()
     const rows = this.#rows(
-      `WHERE pipeline_id = ? AND (salt, datum) > (?, ?) ORDER BY salt, datum`,
+      `WHERE pipeline_id = ? AND (salt, finished_at, datum) > (?, ?, ?)
+        ORDER BY salt, finished_at, datum`,
       [pipelineId],
-      { first: ['', ''], keyOf: ({ salt, datum }) => [salt, datum] },
+      { first: ['', -1, ''], keyOf: ({ salt, finished_at: at, datum }) => [salt, at, datum] },
     )
     for await (const row of rows) datums.add(statsOf(row))
     const jobs = new JobSpreads()

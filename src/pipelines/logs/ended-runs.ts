@@ -9,6 +9,7 @@ import {
   endedRunsOfDatum,
   runsOfResults,
   type EndedRun,
+  type RunOrder,
   type RunPage,
 } from '../log-rows.ts'
 import { isInScope, type LogScope } from './log-scope.ts'
@@ -24,7 +25,6 @@ const jobPageCountMax = 100
 /** Runs of one datum that are told: the latest. */
 const datumRunCountMax = 1000
 
-type Order = RunPage['order']
 type JobFacts = Pick<JobRecord, 'id' | 'pipeline' | 'pipelineVersion'>
 
 /** The ended runs that a scope asks for, by job, in the order in which they ended, or the reverse. */
@@ -37,7 +37,7 @@ export class EndedRuns {
     this.#maps = ports.maps
   }
 
-  async *in(scope: LogScope, order: Order): AsyncGenerator<RunOfPipeline> {
+  async *in(scope: LogScope, order: RunOrder): AsyncGenerator<RunOfPipeline> {
     const { filter, job } = scope
     if (filter.datum !== undefined) {
       const runs = await this.#ofDatum(filter.datum, scope)
@@ -55,7 +55,7 @@ export class EndedRuns {
   async *#ofJob(
     { id, pipeline }: JobFacts,
     { filter: { since = 0 } }: LogScope,
-    order: Order,
+    order: RunOrder,
   ): AsyncGenerator<RunOfPipeline> {
     let after: RunPage['after']
     for (;;) {
@@ -100,7 +100,7 @@ export class EndedRuns {
   }
 
   /** The jobs of a pipeline, but for those that ended too early. */
-  async *#jobs({ filter }: LogScope, order: Order): AsyncGenerator<JobFacts> {
+  async *#jobs({ filter }: LogScope, order: RunOrder): AsyncGenerator<JobFacts> {
     const { pipeline = '', since = 0 } = filter
     const [comparison, direction] = order === 'oldest first' ? ['>', 'ASC'] : ['<', 'DESC']
     let after = order === 'oldest first' ? Number.MIN_SAFE_INTEGER : Number.MAX_SAFE_INTEGER

@@ -81,7 +81,7 @@ export async function runDatum(
       worker: worker.id,
       stats: 'stats' in attempt ? attempt.stats : noStats,
       finishedAt: ports.clock.now(),
-      log: encodeLog(log.log.lines()),
+      log: encodeLog(log.lines()),
     })
     if (last.kind === 'success') {
       return { kind: 'result', result: { ...endOf(last), output: last.output } }

@@ -63,7 +63,7 @@ export async function runSpout(
     // One that was interrupted goes on later, and then prints anew.
     if (wasStopped && !hasEnded(now.state)) return
     const common = { datum, members: [], job: job.id, worker, stats: noStats, finishedAt }
-    const lines = encodeLog(log.log.lines())
+    const lines = encodeLog(log.lines())
     await insertFailure(tx, { ...common, reason, isRecovered: false, log: lines })
     if (!wasStopped) await setJobState(tx, job.id, { state: 'failure', reason, at: finishedAt })
   })
