@@ -1,8 +1,8 @@
 // Writes and reads a long content, then prints the most memory that the process has used, in KiB:
 // memory-child.ts DIRECTORY MIB
 
-import { readFile } from 'node:fs/promises'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
+import { peakMemoryKib } from './peak-memory.ts'
 import { openPackedStore } from './packed-store.ts'
 import { seededBytes } from './seeded-random.ts'
 
@@ -26,13 +26,3 @@ let readBytes = 0
 for await (const piece of contents.read(content)) readBytes += piece.length
 if (readBytes !== Number(sizeMiB) * mib) throw new Error(`${readBytes} bytes came back`)
 process.stdout.write(`${await peakMemoryKib()}\n`)
-
-/**
- * Where there is one, the peak of this process image alone: `maxRSS` starts at what the parent held
- * when it started this process.
- */
-async function peakMemoryKib(): Promise<number> {
-  const status = await readFile('/proc/self/status', 'utf8').catch(() => '')
-  const peak = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]
-  return peak === undefined ? process.resourceUsage().maxRSS : Number(peak)
-}
