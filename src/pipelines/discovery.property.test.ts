@@ -7,7 +7,6 @@ import { FileTrees, type DirectoryEntry } from '../storage/file-trees.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
 import type { Datum } from './datums.ts'
 import { datumSource } from './discovery.ts'
-import { orderKeyText } from './discovery/datum-source.ts'
 import type { Input } from './inputs.ts'
 
 type Model = Readonly<Record<string, string>>
@@ -62,7 +61,7 @@ function describe(datum: Datum): string {
 async function datumsOf(datums: AsyncIterable<Datum>): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   for await (const datum of datums) {
-    const place = orderKeyText(datum)
+    const place = Buffer.from(datum.orderKey).toString('hex')
     expect(found.has(place), 'no datum is found twice').toBe(false)
     found.set(place, describe(datum))
   }

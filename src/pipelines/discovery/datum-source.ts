@@ -1,3 +1,4 @@
+import { compareBytes } from '../../base/bytes.ts'
 import type { Datum } from '../datums.ts'
 
 /**
@@ -19,21 +20,23 @@ export interface DatumSource {
   surviving(): AsyncIterable<Datum>
 }
 
-/** The string form of an order key: one character a byte, for sets and maps. */
-export function orderKeyText(datum: Datum): string {
-  let text = ''
-  for (const byte of datum.orderKey) text += String.fromCharCode(byte)
-  return text
-}
-
-/** `all` less the datums at the places of `without`, which are held in memory. */
+/** `all` less the datums at the places of `without`, which some of `all` have. Both are in the order of their keys. */
 export async function* lessThose(
   all: () => AsyncIterable<Datum>,
   without: () => AsyncIterable<Datum>,
 ): AsyncGenerator<Datum> {
-  const places = new Set<string>()
-  for await (const datum of without()) places.add(orderKeyText(datum))
-  for await (const datum of all()) {
-    if (!places.has(orderKeyText(datum))) yield datum
+  const others = without()[Symbol.asyncIterator]()
+  try {
+    let other = await others.next()
+    for await (const datum of all()) {
+      let order = other.done === true ? 1 : compareBytes(other.value.orderKey, datum.orderKey)
+      while (order < 0) {
+        other = await others.next()
+        order = other.done === true ? 1 : compareBytes(other.value.orderKey, datum.orderKey)
+      }
+      if (order !== 0) yield datum
+    }
+  } finally {
+    await others.return?.()
   }
 }
