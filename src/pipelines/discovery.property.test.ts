@@ -8,7 +8,7 @@ import { MemoryChunkStore } from '../storage/memory-chunks.ts'
 import { ProllyMaps, type MapRoot } from '../storage/prolly-map.ts'
 import type { Datum } from './datums.ts'
 import { datumSource } from './discovery.ts'
-import { orderKeyText, type DatumSource } from './discovery/datum-source.ts'
+import type { DatumSource } from './discovery/datum-source.ts'
 import { IndexReader } from './discovery/index-reader.ts'
 import { MatchIndexes } from './discovery/match-index.ts'
 import type { TreeChange } from './discovery/matches.ts'
@@ -96,7 +96,7 @@ function describe(datum: Datum): string {
 async function datumsOf(datums: AsyncIterable<Datum>): Promise<Map<string, string>> {
   const found = new Map<string, string>()
   for await (const datum of datums) {
-    const place = orderKeyText(datum)
+    const place = Buffer.from(datum.orderKey).toString('hex')
     expect(found.has(place), 'no datum is found twice').toBe(false)
     found.set(place, describe(datum))
   }

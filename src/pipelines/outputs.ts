@@ -48,10 +48,20 @@ export class OutputClashError extends DomainError {
 
 /** Contributions that are put into the maps at a time; bounds the memory of a merge. */
 const batchPathCountMax = 20_000
+const batchBytesMax = 8 * 1024 * 1024
 
-/** What the datums of a path wrote there. */
+/** What some datum wrote to a path. */
+interface Part {
+  readonly orderKey: Uint8Array
+  readonly entry: TreeEntry
+}
+
+/** What the datums of a path wrote there, however many they are: the first of each kind. */
 interface PathContributions {
-  readonly parts: readonly { readonly orderKey: Uint8Array; readonly entry: TreeEntry }[]
+  readonly first: Part | undefined
+  readonly firstFile: { readonly orderKey: Uint8Array; readonly content: Content } | undefined
+  readonly firstDirectory: Part | undefined
+  readonly fileCount: number
   /** The order key of a datum that wrote something below the path. */
   readonly below: Uint8Array | undefined
 }
@@ -116,12 +126,12 @@ export class OutputMerge {
         const goes = leaf.before !== undefined && leaf.before.kind !== leaf.after?.kind
         if (pass === 'remove' && goes) batch.add(leaf.path, orderKey, undefined)
         if (pass === 'add' && leaf.after !== undefined) batch.add(leaf.path, orderKey, leaf.after)
-        if (batch.size < batchPathCountMax) continue
+        if (!batch.isFull) continue
         yield batch
         batch = new Batch()
       }
     }
-    if (batch.size > 0) yield batch
+    if (!batch.isEmpty) yield batch
   }
 
   async #applyBatch(
@@ -133,8 +143,7 @@ export class OutputMerge {
     let addedBytes = 0
     const clashes = new ClashCheck((path) => this.#at(contributions, path))
     for (const path of batch.paths()) {
-      const found = await this.#at(contributions, path)
-      const entry = await this.#entryOf(path, found, clashes)
+      const entry = await this.#entryOf(path, contributions, clashes)
       if (entry === 'keep') continue
       edits.push({ path, entry })
       if (entry?.kind === 'file') addedBytes += contentSizeBytes(entry.content)
@@ -146,42 +155,61 @@ export class OutputMerge {
   /** What the tree has at `path`: nothing, an entry, or (`keep`) just what is below it. */
   async #entryOf(
     path: FilePath,
-    { parts, below }: PathContributions,
+    contributions: MapRoot,
     clashes: ClashCheck,
   ): Promise<TreeEntry | undefined | 'keep'> {
-    const files: Content[] = []
-    for (const { orderKey, entry } of parts) {
-      if (entry.kind === 'directory') continue
-      files.push(entry.content)
-      const other = parts.find((part) => part.entry.kind === 'directory')?.orderKey ?? below
-      if (other !== undefined) throw new OutputClashError(path, [orderKey, other])
+    const { first, firstFile, firstDirectory, fileCount, below } = await this.#at(
+      contributions,
+      path,
+    )
+    const other = firstDirectory?.orderKey ?? below
+    if (firstFile !== undefined && other !== undefined) {
+      throw new OutputClashError(path, [firstFile.orderKey, other])
     }
-    const [first] = parts
     if (first !== undefined) await clashes.refuseFileAbove(path, first.orderKey)
-    if (files.length > 0) return { kind: 'file', content: await this.#joined(files) }
+    if (firstFile !== undefined) {
+      const content = fileCount === 1 ? firstFile.content : await this.#joined(contributions, path)
+      return { kind: 'file', content }
+    }
     if (below !== undefined) return 'keep'
     return first === undefined ? undefined : await this.#trees.emptyRoot()
   }
 
-  async #joined(files: readonly Content[]): Promise<Content> {
-    const [only] = files
-    if (only !== undefined && files.length === 1) return only
+  async #joined(contributions: MapRoot, path: FilePath): Promise<Content> {
+    const { from, below } = contributionRange(path)
+    const parts = this.#maps.scan(contributions, { from, to: below })
     const contents = this.#contents
     return await contents.write(
       (async function* joined() {
-        for (const file of files) yield* contents.read(file)
+        for await (const { value } of parts) {
+          const entry = decodeTreeEntry(value)
+          if (entry.kind === 'file') yield* contents.read(entry.content)
+        }
       })(),
     )
   }
 
   async #at(contributions: MapRoot, path: FilePath): Promise<PathContributions> {
+    let first: Part | undefined
+    let firstFile: PathContributions['firstFile']
+    let firstDirectory: Part | undefined
+    let fileCount = 0
+    let below: Uint8Array | undefined
     const range = contributionRange(path)
-    const parts: { orderKey: Uint8Array; entry: TreeEntry }[] = []
     for await (const { key, value } of this.#maps.scan(contributions, range)) {
-      if (compareBytes(key, range.below) >= 0) return { parts, below: orderKeyOf(key) }
-      parts.push({ orderKey: orderKeyOf(key), entry: decodeTreeEntry(value) })
+      if (compareBytes(key, range.below) >= 0) {
+        below = orderKeyOf(key)
+        break
+      }
+      const part = { orderKey: orderKeyOf(key), entry: decodeTreeEntry(value) }
+      const { orderKey, entry } = part
+      first ??= part
+      if (entry.kind === 'file') {
+        firstFile ??= { orderKey, content: entry.content }
+        fileCount += 1
+      } else firstDirectory ??= part
     }
-    return { parts, below: undefined }
+    return { first, firstFile, firstDirectory, fileCount, below }
   }
 }
 
@@ -190,13 +218,21 @@ class Batch {
   readonly #edits: MapEdit[] = []
   readonly #paths = new Map<FilePath, Uint8Array>()
 
-  get size(): number {
-    return this.#edits.length
+  #bytes = 0
+
+  get isEmpty(): boolean {
+    return this.#edits.length === 0
+  }
+
+  get isFull(): boolean {
+    return this.#edits.length >= batchPathCountMax || this.#bytes >= batchBytesMax
   }
 
   add(path: FilePath, orderKey: Uint8Array, entry: TreeEntry | undefined): void {
     const value = entry === undefined ? undefined : encodeTreeEntry(entry)
-    this.#edits.push({ key: contributionKey(path, orderKey), value })
+    const key = contributionKey(path, orderKey)
+    this.#edits.push({ key, value })
+    this.#bytes += key.length + path.length + (value?.length ?? 0)
     this.#touch(path)
     if (entry !== undefined) return
     // An empty directory that another datum wrote shows again once nothing is left in it.
@@ -237,7 +273,6 @@ class ClashCheck {
   }
 
   async #fileAt(path: FilePath): Promise<Uint8Array | undefined> {
-    const { parts } = await this.#at(path)
-    return parts.find(({ entry }) => entry.kind === 'file')?.orderKey
+    return (await this.#at(path)).firstFile?.orderKey
   }
 }

@@ -38,5 +38,5 @@ export class BytesCache {
   }
 }
 
-/** About what an entry costs besides its bytes. */
-const entryCost = 200
+/** About what an entry costs besides its bytes: mostly the array and its name. */
+const entryCost = 500

@@ -1,3 +1,5 @@
+import { compareBytes } from '../../base/bytes.ts'
+import { assert } from '../../base/errors.ts'
 import type { Datum } from '../datums.ts'
 
 /**
@@ -19,21 +21,22 @@ export interface DatumSource {
   surviving(): AsyncIterable<Datum>
 }
 
-/** The string form of an order key: one character a byte, for sets and maps. */
-export function orderKeyText(datum: Datum): string {
-  let text = ''
-  for (const byte of datum.orderKey) text += String.fromCharCode(byte)
-  return text
-}
-
-/** `all` less the datums at the places of `without`, which are held in memory. */
+/** `all` less `without`, which is a part of it; both in the order of their keys. */
 export async function* lessThose(
   all: () => AsyncIterable<Datum>,
   without: () => AsyncIterable<Datum>,
 ): AsyncGenerator<Datum> {
-  const places = new Set<string>()
-  for await (const datum of without()) places.add(orderKeyText(datum))
-  for await (const datum of all()) {
-    if (!places.has(orderKeyText(datum))) yield datum
+  const others = without()[Symbol.asyncIterator]()
+  try {
+    let other = await others.next()
+    for await (const datum of all()) {
+      const order = other.done === true ? 1 : compareBytes(other.value.orderKey, datum.orderKey)
+      assert(order >= 0, 'datums come in the order of their keys')
+      if (order === 0) other = await others.next()
+      else yield datum
+    }
+    assert(other.done === true, 'what is taken from datums is among them')
+  } finally {
+    await others.return?.()
   }
 }

@@ -4,7 +4,7 @@ import type { JoinInput } from '../inputs.ts'
 import { joinOrderKey } from '../order-keys.ts'
 import { AtomSource } from './atom-source.ts'
 import { CrossSource } from './cross-source.ts'
-import { lessThose, type DatumSource } from './datum-source.ts'
+import type { DatumSource } from './datum-source.ts'
 import type { IndexReader, Side } from './index-reader.ts'
 
 /**
@@ -58,18 +58,26 @@ export class JoinSource implements DatumSource {
     }
   }
 
-  unchanged(): AsyncIterable<Datum> {
-    return lessThose(
-      () => this.after(),
-      () => this.added(),
-    )
+  async *unchanged(): AsyncGenerator<Datum> {
+    if (!this.#index.isFirst) yield* this.#unaffected('after')
   }
 
   surviving(): AsyncIterable<Datum> {
-    return lessThose(
-      () => this.before(),
-      () => this.removed(),
-    )
+    return this.#index.isFirst ? this.before() : this.#unaffected('before')
+  }
+
+  /** What stands on both sides and is the same. The changed match keys are held in memory. */
+  async *#unaffected(side: Side): AsyncGenerator<Datum> {
+    const changed = new Map<string, { readonly isLike: boolean }>()
+    for await (const { matchKey, before, after } of this.#changed()) {
+      changed.set(matchKey, { isLike: after.isLike(before) })
+    }
+    for await (const { matchKey, members } of this.#index.keys(side, this.#node)) {
+      const found = this.#combined(matchKey, members)
+      const change = changed.get(matchKey)
+      if (change === undefined) yield* side === 'before' ? found.before() : found.after()
+      else if (change.isLike) yield* side === 'before' ? found.surviving() : found.unchanged()
+    }
   }
 
   async *#all(side: Side): AsyncGenerator<Datum> {
@@ -79,7 +87,11 @@ export class JoinSource implements DatumSource {
     }
   }
 
-  async *#changed(): AsyncGenerator<{ readonly before: Combined; readonly after: Combined }> {
+  async *#changed(): AsyncGenerator<{
+    readonly matchKey: string
+    readonly before: Combined
+    readonly after: Combined
+  }> {
     const node = this.#node
     for await (const matchKey of this.#index.changedKeys(node)) {
       const on = async (side: Side): Promise<Combined> => {
@@ -87,7 +99,7 @@ export class JoinSource implements DatumSource {
         const members = await this.#index.members(side, { node, matchKey }, count)
         return this.#combined(matchKey, members)
       }
-      yield { before: await on('before'), after: await on('after') }
+      yield { matchKey, before: await on('before'), after: await on('after') }
     }
   }
 
@@ -140,6 +152,14 @@ class Combined {
 
   removed(): AsyncIterable<Datum> {
     return this.#placed(() => this.#cross.removed())
+  }
+
+  unchanged(): AsyncIterable<Datum> {
+    return this.#placed(() => this.#cross.unchanged())
+  }
+
+  surviving(): AsyncIterable<Datum> {
+    return this.#placed(() => this.#cross.surviving())
   }
 
   async *#placed(combinations: () => AsyncIterable<Datum>): AsyncGenerator<Datum> {

@@ -18,7 +18,11 @@ function lineOf(text: string) {
 
 test('a follower that reads slowly misses the oldest lines, and hears how many', async () => {
   const all = { bytes: 0 }
-  using feed = new LogFeed(() => true, all, () => undefined)
+  using feed = new LogFeed(
+    () => true,
+    all,
+    () => undefined,
+  )
   const text = 'x'.repeat(1000)
   for (let at = 0; at < 10_000; at += 1) feed.push(lineOf(`${at} ${text}`))
   expect(all.bytes).toBeLessThanOrEqual(4 * 1024 * 1024)
@@ -34,7 +38,15 @@ test('a follower that reads slowly misses the oldest lines, and hears how many',
 
 test('all followers together keep a bounded part, which comes back when they go', () => {
   const all = { bytes: 0 }
-  const feeds = Array.from({ length: 40 }, () => new LogFeed(() => true, all, () => undefined))
+  const feeds = Array.from(
+    { length: 40 },
+    () =>
+      new LogFeed(
+        () => true,
+        all,
+        () => undefined,
+      ),
+  )
   for (const feed of feeds) {
     for (let at = 0; at < 100; at += 1) feed.push(lineOf('x'.repeat(30_000)))
   }

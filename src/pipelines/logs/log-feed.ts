@@ -41,11 +41,7 @@ export class LogFeed implements Disposable {
   #wake = Promise.withResolvers<void>()
   #isClosed = false
 
-  constructor(
-    wanted: (run: LoggedRun) => boolean,
-    all: { bytes: number },
-    onEnd: () => void,
-  ) {
+  constructor(wanted: (run: LoggedRun) => boolean, all: { bytes: number }, onEnd: () => void) {
     this.#wanted = wanted
     this.#all = all
     this.#onEnd = onEnd

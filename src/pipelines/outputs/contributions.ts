@@ -66,6 +66,12 @@ export async function* leafChanges(
   before: DirectoryEntry | undefined,
   after: DirectoryEntry | undefined,
 ): AsyncGenerator<LeafChange> {
+  if (before === undefined) {
+    for await (const { path, entry } of leavesOf(trees, after)) {
+      yield { path, before: undefined, after: entry }
+    }
+    return
+  }
   await using old = new Leaves(trees, before)
   await using now = new Leaves(trees, after)
   let [left, right] = [await old.next(), await now.next()]

@@ -23,6 +23,7 @@ import type { RunPorts } from '../run-ports.ts'
 
 /** Datums that are put into a datum set at a time; bounds the memory of planning. */
 const batchDatumCountMax = 20_000
+const batchBytesMax = 8 * 1024 * 1024
 
 /** What a job has to do, compared with the last good job over the same kind of input. */
 export interface JobPlan {
@@ -169,11 +170,15 @@ async function inBatches(
   apply: (batch: MapEdit[]) => Promise<void>,
 ): Promise<void> {
   let batch: MapEdit[] = []
+  let batchBytes = 0
   for await (const datum of datums) {
-    batch.push(editOf(datum))
-    if (batch.length < batchDatumCountMax) continue
+    const edit = editOf(datum)
+    batch.push(edit)
+    batchBytes += edit.key.length + (edit.value?.length ?? 0)
+    if (batch.length < batchDatumCountMax && batchBytes < batchBytesMax) continue
     await apply(batch)
     batch = []
+    batchBytes = 0
   }
   if (batch.length > 0) await apply(batch)
 }

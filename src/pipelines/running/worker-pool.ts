@@ -28,7 +28,9 @@ export class WorkerPool implements AsyncDisposable {
   /** Ends the watch over idle workers. */
   readonly #closing = new AbortController()
   #isWatching = false
-  #transform = ''
+  /** What all workers are for, and the same as text. */
+  #transform: Transform | undefined
+  #wanted = ''
   #closed = false
 
   constructor(ports: Pick<RunPorts, 'workers' | 'clock' | 'log'>) {
@@ -38,9 +40,10 @@ export class WorkerPool implements AsyncDisposable {
   }
 
   async lease(transform: Transform, signal: AbortSignal): Promise<WorkerLease> {
-    const wanted = JSON.stringify(transform)
-    if (wanted !== this.#transform) await this.#closeIdle()
-    this.#transform = wanted
+    const wanted = transform === this.#transform ? this.#wanted : JSON.stringify(transform)
+    if (wanted !== this.#wanted) await this.#closeIdle()
+    this.#transform = transform
+    this.#wanted = wanted
     // The one that was used last: those that are not needed become idle for good.
     const worker = this.#idle.pop()?.worker ?? (await this.#workers.open(transform, signal))
     let sound = false
@@ -51,7 +54,7 @@ export class WorkerPool implements AsyncDisposable {
         return outcome
       },
       [Symbol.asyncDispose]: async () => {
-        if (sound && !this.#closed && wanted === this.#transform) this.#keep(worker)
+        if (sound && !this.#closed && wanted === this.#wanted) this.#keep(worker)
         else await worker[Symbol.asyncDispose]()
       },
     }

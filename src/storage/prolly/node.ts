@@ -6,6 +6,8 @@ import { FieldReader } from './varint.ts'
 export const nodeVersion = 1
 export const nodeHeaderBytes = 4
 export const levelMax = 31
+/** About what a node and its arrays take besides what is in them. */
+const arraysBytes = 1200
 
 /**
  * A decoded node: sorted keys, each with a value (level 0) or with a child node whose last key it
@@ -79,7 +81,7 @@ export class Node {
 
   /** What this node takes in memory, roughly, for caches that are bounded by bytes. */
   get memoryBytes(): number {
-    return this.bytes.length + this.keys.length + 20 * this.count + 500
+    return this.bytes.length + this.keys.length + 20 * this.count + arraysBytes
   }
 
   /** Undefined in an empty leaf only. */
