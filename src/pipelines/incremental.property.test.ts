@@ -23,13 +23,18 @@ const step: fc.Arbitrary<Step> = fc.record({
   fails: fc.integer({ min: 0, max: 6 }).map((chance) => chance === 0),
 })
 
+/** By path; a directory ends in `/`, and stays when it is empty. */
 type Files = ReadonlyMap<string, string>
 
 function after(files: Files, { files: changes }: Step): Files {
   const changed = new Map(files)
   for (const [name, text] of Object.entries(changes)) {
-    if (text === null) changed.delete(`/${name}`)
-    else changed.set(`/${name}`, text)
+    if (text === null) {
+      changed.delete(`/${name}`)
+      continue
+    }
+    changed.set(`/${name}`, text)
+    if (name.includes('/')) changed.set(`/${name.slice(0, name.indexOf('/') + 1)}`, '')
   }
   return changed
 }
@@ -40,7 +45,8 @@ function keyOf(files: Files): string {
 
 /** As the code does it: what was written before, and a line for what it is shown. */
 function line(log: string, shown: Iterable<readonly [string, string]>): string {
-  const texts = [...shown].map(([path, text]) => `${path}=${text}`).toSorted()
+  const files = [...shown].filter(([path]) => !path.endsWith('/'))
+  const texts = files.map(([path, text]) => `${path}=${text}`).toSorted()
   return `${log}${texts.join(' ')};`
 }
 
