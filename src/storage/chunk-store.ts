@@ -2,7 +2,7 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DataLossError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
-import type { ChunkHolder, ChunkId } from './chunks.ts'
+import type { ChunkHolder, ChunkId, ChunkLender } from './chunks.ts'
 import { makeDirectories } from './directories.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { directoryError } from './file-errors.ts'
@@ -42,7 +42,7 @@ export interface ChunkStoreOptions {
 const mib = 1024 * 1024
 
 /** Chunks in packs, what collects those that nothing refers to, and where they are for a check. */
-export interface PackStore extends StreamStore, ChunkHolder, AsyncDisposable {
+export interface PackStore extends StreamStore, ChunkLender, ChunkHolder, AsyncDisposable {
   /** How many packs were found that were not listed, and are now. */
   readonly adoptedCount: number
   /** Whoever puts chunks, or reads what may be deleted meanwhile, holds one. */
@@ -94,6 +94,7 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
     putStream: chunks.putStream,
     putRanges: chunks.putRanges,
     get: (id) => chunks.get(id),
+    lend: (id, sizeBytes) => chunks.lend(id, sizeBytes),
     holds: (id) => chunks.holds(id),
     put: (bytes) => chunks.put(bytes),
     flush: () => chunks.flush(),

@@ -3,7 +3,7 @@ import { DataLossError, assert } from '../base/errors.ts'
 import { ListBuilder } from './chunk-lists/list-builder.ts'
 import { type PlacedChunk, readList } from './chunk-lists/list-reader.ts'
 import type { ChunkRef } from './chunk-lists/node.ts'
-import type { ChunkStore } from './chunks.ts'
+import type { ChunkLender, ChunkStore, LentChunk } from './chunks.ts'
 import { contentHash } from './content-hash.ts'
 import {
   type Content,
@@ -11,6 +11,7 @@ import {
   type ContentSeries,
   contentSizeBytes,
   inlineBytesMax,
+  type ReadingOptions,
 } from './contents.ts'
 import { SegmentedSeries } from './series/segmented-series.ts'
 import { splitBytesMin } from './splitter/gear.ts'
@@ -21,16 +22,21 @@ import type { RangeStore } from './splitter/stored-ranges.ts'
 /** How many chunks are fetched ahead of the reader. */
 const prefetchCount = 4
 
+/** Smaller pieces are copied: they may wait to be sent together with what follows. */
+const lentBytesMin = 128 * 1024
+
 /** Contents in chunks: `docs/formats/contents.md`. */
 export class ChunkedContents implements Contents {
   readonly #chunks: ChunkStore
   readonly #chunker: Chunker
   readonly #putRanges: RangeStore | undefined
+  readonly #lender: ChunkLender | undefined
   readonly #idleSegments: SharedArrayBuffer[] = []
 
   /** Long streams are split by the store itself when it can, else on the calling thread. */
-  constructor(chunks: ChunkStore | StreamStore) {
+  constructor(chunks: ChunkStore | StreamStore | (StreamStore & ChunkLender)) {
     this.#chunks = chunks
+    this.#lender = 'lend' in chunks ? chunks : undefined
     this.#chunker = 'putStream' in chunks ? chunks.putStream : inlineChunker(chunks)
     this.#putRanges = 'putRanges' in chunks ? chunks.putRanges : undefined
   }
@@ -98,10 +104,7 @@ export class ChunkedContents implements Contents {
     return await finished(builder)
   }
 
-  async *read(
-    content: Content,
-    range: { readonly offset?: number; readonly length?: number } = {},
-  ): AsyncGenerator<Uint8Array> {
+  async *read(content: Content, range: ReadingOptions = {}): AsyncGenerator<Uint8Array> {
     const sizeBytes = contentSizeBytes(content)
     const start = range.offset ?? 0
     const end = Math.min(sizeBytes, start + (range.length ?? sizeBytes))
@@ -111,8 +114,20 @@ export class ChunkedContents implements Contents {
       yield content.bytes.subarray(start, end)
       return
     }
-    for await (const [chunk, bytes] of this.#fetch(this.#chunksOf(content, start), end)) {
-      yield bytes.subarray(Math.max(0, start - chunk.start), end - chunk.start)
+    const lender = range.lent === true ? this.#lender : undefined
+    const fetch = (ref: PlacedChunk): Promise<LentChunk> => this.#lentChunk(ref, lender)
+    for await (const [chunk, lent] of fetched(this.#chunksOf(content, start), end, fetch)) {
+      const { bytes } = lent
+      const piece = bytes.subarray(Math.max(0, start - chunk.start), end - chunk.start)
+      let isDone = false
+      try {
+        yield lender !== undefined && piece.length < lentBytesMin ? copyBytes(piece) : piece
+        isDone = true
+      } finally {
+        // Whoever stopped may still be sending it.
+        if (isDone) lent.giveBack()
+        else lent.giveUp()
+      }
     }
   }
 
@@ -161,28 +176,56 @@ export class ChunkedContents implements Contents {
     else yield* readList(this.#chunks, { id: content.root, sizeBytes }, offset)
   }
 
-  /** The bytes of `refs` that start before `end`, some fetched ahead. */
-  async *#fetch(
-    refs: AsyncIterable<PlacedChunk>,
-    end: number,
-  ): AsyncGenerator<readonly [PlacedChunk, Uint8Array]> {
-    const ahead: (readonly [PlacedChunk, Promise<Uint8Array>])[] = []
-    for await (const ref of refs) {
-      if (ref.start >= end) break
-      const bytes = this.#chunkBytes(ref)
-      bytes.catch(() => undefined) // the reader may be gone when it fails
-      ahead.push([ref, bytes])
-      if (ahead.length <= prefetchCount) continue
-      const next = ahead.shift()
-      if (next !== undefined) yield [next[0], await next[1]]
-    }
-    for (const [ref, bytes] of ahead) yield [ref, await bytes]
+  async #lentChunk(ref: ChunkRef, lender: ChunkLender | undefined): Promise<LentChunk> {
+    if (lender === undefined) return ownChunk(await this.#chunkBytes(ref))
+    const lent = await lender.lend(ref.id, ref.sizeBytes)
+    requireSize(ref, lent.bytes)
+    return lent
   }
 
   async #chunkBytes({ id, sizeBytes }: ChunkRef): Promise<Uint8Array> {
     const bytes = await this.#chunks.get(id)
-    if (bytes.length === sizeBytes) return bytes
-    throw new DataLossError(`chunk ${id} has ${bytes.length} bytes; its list says ${sizeBytes}`)
+    requireSize({ id, sizeBytes }, bytes)
+    return bytes
+  }
+}
+
+function requireSize({ id, sizeBytes }: ChunkRef, bytes: Uint8Array): void {
+  if (bytes.length === sizeBytes) return
+  throw new DataLossError(`chunk ${id} has ${bytes.length} bytes; its list says ${sizeBytes}`)
+}
+
+function ownChunk(bytes: Uint8Array): LentChunk {
+  return { bytes, giveBack: () => {}, giveUp: () => {} }
+}
+
+/** The chunks of `refs` that start before `end`, some fetched ahead. */
+async function* fetched(
+  refs: AsyncIterable<PlacedChunk>,
+  end: number,
+  fetch: (ref: PlacedChunk) => Promise<LentChunk>,
+): AsyncGenerator<readonly [PlacedChunk, LentChunk]> {
+  const ahead: (readonly [PlacedChunk, Promise<LentChunk>])[] = []
+  try {
+    for await (const ref of refs) {
+      if (ref.start >= end) break
+      const chunk = fetch(ref)
+      chunk.catch(() => undefined) // the reader may be gone when it fails
+      ahead.push([ref, chunk])
+      if (ahead.length <= prefetchCount) continue
+      const next = ahead.shift()
+      if (next !== undefined) yield [next[0], await next[1]]
+    }
+    for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) {
+      yield [next[0], await next[1]]
+    }
+  } finally {
+    for (const [, chunk] of ahead) {
+      chunk.then(
+        (lent) => lent.giveBack(),
+        () => undefined, // nobody asked for it
+      )
+    }
   }
 }
 

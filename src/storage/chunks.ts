@@ -17,6 +17,21 @@ export interface ChunkReader {
   get(id: ChunkId): Promise<Uint8Array>
 }
 
+/** A chunk in memory that serves for another one when it is given back. */
+export interface LentChunk {
+  readonly bytes: Uint8Array
+  /** Nobody looks at `bytes` from then on. */
+  giveBack(): void
+  /** As `giveBack`, when somebody may still look at them: their memory is not used again. */
+  giveUp(): void
+}
+
+/** Reads large chunks without memory of their own for each. */
+export interface ChunkLender extends ChunkReader {
+  /** As `get`. */
+  lend(id: ChunkId, sizeBytes: number): Promise<LentChunk>
+}
+
 /** Knows which chunks there are, for whoever could get them elsewhere. */
 export interface ChunkHolder extends ChunkReader {
   /**

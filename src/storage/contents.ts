@@ -17,6 +17,12 @@ export function contentSizeBytes(content: Content): number {
   return content.kind === 'inline' ? content.bytes.length : content.sizeBytes
 }
 
+export interface ReadingOptions {
+  readonly offset?: number
+  readonly length?: number
+  readonly lent?: boolean
+}
+
 /** Splits, hashes, stores and reads the bytes of files. */
 export interface Contents {
   /** Stores a stream of any length in bounded memory. Durable after the chunk store's `flush`. */
@@ -27,8 +33,11 @@ export interface Contents {
   series(): ContentSeries
   /** The content that is `head` followed by `tail`; reads and rewrites only the last chunk of `head`. */
   append(head: Content, tail: Content): Promise<Content>
-  /** The bytes from `offset`, at most `length` of them, in order, in pieces of at most 4 MiB. */
-  read(content: Content, range?: { readonly offset?: number; readonly length?: number }): ByteStream
+  /**
+   * The bytes from `offset`, at most `length` of them, in order, in pieces of at most 4 MiB. When
+   * they are `lent`, a large piece is valid until the next one is asked for.
+   */
+  read(content: Content, options?: ReadingOptions): ByteStream
   /** 32 bytes: equal contents have equal hashes. SHA-256 of the bytes when they fit in one chunk. */
   hash(content: Content): Uint8Array
 }

@@ -91,15 +91,20 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
 
   async get(key: ObjectKey, offset: number, length: number): Promise<Uint8Array> {
     const bytes = Buffer.allocUnsafeSlow(length)
+    return bytes.subarray(0, await this.getInto(key, offset, bytes))
+  }
+
+  async getInto(key: ObjectKey, offset: number, into: Uint8Array): Promise<number> {
+    const { length } = into
     try {
       return await this.#files.with(this.#path(key), async (file) => {
         let filled = 0
         while (filled < length) {
-          const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled)
+          const { bytesRead } = await file.read(into, filled, length - filled, offset + filled)
           if (bytesRead === 0) break
           filled += bytesRead
         }
-        return bytes.subarray(0, filled)
+        return filled
       })
     } catch (error) {
       throw fileError(error, `object ${key}`, this.#directory)

@@ -41,6 +41,12 @@ export class MemoryObjectStore implements ObjectStore {
     return Promise.resolve(bytes.slice(offset, offset + length))
   }
 
+  async getInto(key: ObjectKey, offset: number, into: Uint8Array): Promise<number> {
+    const bytes = await this.get(key, offset, into.length)
+    into.set(bytes)
+    return bytes.length
+  }
+
   sizeBytes(key: ObjectKey): Promise<number> {
     const bytes = this.#objects.get(key)
     if (bytes === undefined) return Promise.reject(missing(key))

@@ -32,6 +32,12 @@ export interface ObjectStore {
    */
   get(key: ObjectKey, offset: number, length: number): Promise<Uint8Array>
 
+  /**
+   * Fills `into` with the bytes from `offset`, as far as there are any; resolves to how many.
+   * @throws {NotFoundError} when there is no such object.
+   */
+  getInto(key: ObjectKey, offset: number, into: Uint8Array): Promise<number>
+
   /** @throws {NotFoundError} when there is no such object. */
   sizeBytes(key: ObjectKey): Promise<number>
 

@@ -40,7 +40,11 @@ function testBytes(open: OpenObjectStore): void {
       [200_000, 5],
     ] as const) {
       const read = await objects.get(key('a/b'), offset, length)
-      expect(Buffer.compare(read, bytes.subarray(offset, offset + length))).toBe(0)
+      const wanted = bytes.subarray(offset, offset + length)
+      expect(Buffer.compare(read, wanted)).toBe(0)
+      const memory = new Uint8Array(length)
+      const filled = await objects.getInto(key('a/b'), offset, memory)
+      expect(Buffer.compare(memory.subarray(0, filled), wanted)).toBe(0)
     }
   })
 

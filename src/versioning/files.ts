@@ -1,7 +1,12 @@
 import type { ByteStream } from '../base/bytes.ts'
 import { parseGlob } from '../base/globs.ts'
 import { type FilePath, joinPath, parseFilePath } from '../base/paths.ts'
-import { type Content, type Contents, contentSizeBytes } from '../storage/contents.ts'
+import {
+  type Content,
+  type Contents,
+  contentSizeBytes,
+  type ReadingOptions,
+} from '../storage/contents.ts'
 import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
 import type { Lease, Leases } from '../storage/leases.ts'
 import {
@@ -120,14 +125,16 @@ export class Files {
     options: {
       readonly offset?: number
       readonly length?: number
+      /** A part of the bytes is valid until the next one is asked for, and costs less. */
+      readonly lent?: boolean
       readonly signal?: AbortSignal
     } = {},
   ): Promise<{ readonly info: FileInfo; readonly bytes: ByteStream }> {
-    const { offset = 0, length = 0, signal } = options
+    const { offset = 0, length = 0, lent = false, signal } = options
     const info = await this.inspect(file, signal)
     const { entry } = info
     if (entry.kind === 'directory') throw new IsADirectoryError(info.path)
-    const range = length === 0 ? { offset } : { offset, length }
+    const range = length === 0 ? { offset, lent } : { offset, length, lent }
     const bytes = cancellable(heldBytes(this.#ports, entry.content, range), signal)
     return { info, bytes }
   }
@@ -294,7 +301,7 @@ function notFound(commit: CommitInfo, path: FilePath): FileNotFoundError {
 async function* heldBytes(
   ports: { readonly contents: Contents; readonly leases: Leases },
   content: Content,
-  range: { readonly offset?: number; readonly length?: number },
+  range: ReadingOptions,
 ): AsyncGenerator<Uint8Array> {
   using lease = ports.leases.beginReading()
   lease.hold({ kind: 'content', content })

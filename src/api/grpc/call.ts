@@ -94,7 +94,10 @@ export class Call implements CallContext, CallEvents {
     )
   }
 
-  /** Sends a message; resolves when there is room for the next one. */
+  /**
+   * Sends a message; resolves when there is room for the next one. The bytes of a message of 128 KiB
+   * or more have then been sent, so that their memory may be used again.
+   */
   async send(message: EncodedMessage): Promise<void> {
     if (this.#ended) throw this.#abortReason ?? new CancelledError('the call has ended')
     const sizeBytes = encodedBytes(message)

@@ -8,8 +8,11 @@ const pieceBytesMax = 2 * 1024 * 1024
 /** Bytes as google.protobuf.BytesValue messages, uncopied; none for no bytes. */
 export async function* bytePieces(bytes: ByteStream): AsyncGenerator<EncodedMessage> {
   for await (const piece of bytes) {
-    for (let start = 0; start < piece.length; start += pieceBytesMax) {
-      yield encodeBytesValue([piece.subarray(start, start + pieceBytesMax)])
+    // Of one size, so that none of a large piece is so small that it waits for the next.
+    const count = Math.ceil(piece.length / pieceBytesMax)
+    const bytesEach = Math.ceil(piece.length / count)
+    for (let start = 0; start < piece.length; start += bytesEach) {
+      yield encodeBytesValue([piece.subarray(start, start + bytesEach)])
     }
   }
 }

@@ -20,6 +20,7 @@ export function fileHandlers(versioning: Versioning): ServiceHandlers<typeof API
         const { bytes } = await files.read(requireFile(request.file), {
           offset: requireCount(request.offsetBytes, 'offset_bytes'),
           length: requireCount(request.sizeBytes, 'size_bytes'),
+          lent: true,
           signal,
         })
         yield* bytePieces(bytes)

@@ -3,7 +3,7 @@ import type { Database } from '../../database/database.ts'
 import { DataLossError, DiskFullError, NotFoundError, UnavailableError } from '../../base/errors.ts'
 import { BytesCache } from '../bytes-cache.ts'
 import { chunkIdOf } from '../chunk-id.ts'
-import type { ChunkId } from '../chunks.ts'
+import type { ChunkId, ChunkLender, LentChunk } from '../chunks.ts'
 import { type FaultPoint } from '../fault-point.ts'
 import type { Leases } from '../leases.ts'
 import type { ObjectStore } from '../object-store.ts'
@@ -14,6 +14,7 @@ import { threadedChunker } from '../splitter/threaded-chunker.ts'
 import { checkedChunk } from './checked-chunk.ts'
 import { type EncodedChunk, encodeChunk } from './compression.ts'
 import { type PackEntry, type PackFooter, packKey } from './format.ts'
+import { LentMemories } from './lent-memory.ts'
 import { PackDraft } from './pack-draft.ts'
 import { PackPieces } from './pack-pieces.ts'
 import type { RecentPuts } from './recent-puts.ts'
@@ -63,10 +64,11 @@ const readAttemptsMax = 10
 const sealingMax = 2
 
 /** Chunks in packs: `docs/formats/packs.md`. */
-export class PackedChunks implements StreamStore, AsyncDisposable {
+export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
   readonly putStream: Chunker
   readonly putRanges: RangeStore
   readonly #threads = new SplitThreads()
+  readonly #lentMemories = new LentMemories()
   readonly #options: PackedChunksOptions
   readonly #sealed: SealedPacks
   readonly #cache: BytesCache
@@ -113,6 +115,33 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     } finally {
       this.#reads.delete(id)
     }
+  }
+
+  async lend(id: ChunkId, sizeBytes: number): Promise<LentChunk> {
+    const lent = sizeBytes > cachedChunkBytesMax ? await this.#tryLend(id, sizeBytes) : undefined
+    return lent ?? { bytes: await this.get(id), giveBack: () => {}, giveUp: () => {} }
+  }
+
+  /** Undefined when anything stands in the way: `get` knows what to do then. */
+  async #tryLend(id: ChunkId, sizeBytes: number): Promise<LentChunk | undefined> {
+    const found = await this.#sealed.find(id, { everywhere: false })
+    if (found?.entry.encoding !== 'raw' || found.entry.rawBytes !== sizeBytes) return undefined
+    const lent = this.#lentMemories.take()
+    if (lent === undefined) return undefined
+    const { memory, giveBack, giveUp } = lent
+    const bytes = new Uint8Array(memory, 0, sizeBytes)
+    try {
+      const filled = await this.#options.objects.getInto(found.key, found.entry.offset, bytes)
+      const chunk = { start: 0, end: filled }
+      const [hashed] = await this.#threads.next().hasher.hash(memory, [chunk])
+      if (hashed?.id === id) return { bytes, giveBack, giveUp }
+    } catch (error) {
+      giveUp()
+      if (error instanceof NotFoundError) return undefined
+      throw error
+    }
+    giveBack()
+    return undefined
   }
 
   put(bytes: Uint8Array): Promise<ChunkId> {

@@ -140,7 +140,7 @@ class InputWriter {
     try {
       if (content.kind === 'inline') writeWhole(descriptor, content.bytes)
       else {
-        for await (const piece of contents.read(content)) {
+        for await (const piece of contents.read(content, { lent: true })) {
           writeWhole(descriptor, piece)
           if (pacer.isDue) await pacer.rest()
         }
