@@ -7,7 +7,7 @@ export interface Contender {
   readonly run: (round: number) => Promise<number>
 }
 
-/** What a promise says about two contenders, or about one alone. */
+/** What a promise says about two contenders. */
 export type Budget =
   /** The first is at least so many times as fast as the second. */
   | { readonly kind: 'faster'; readonly atLeast: number }
@@ -21,6 +21,16 @@ export interface Comparison {
   readonly baseline: string
   /** Without one, the ratio is told and not judged. */
   readonly budget?: Budget
+}
+
+/** What a promise says about one contender alone. */
+export interface Rate {
+  readonly ours: string
+  /** What is counted: files, MB … */
+  readonly what: string
+  /** So many in a run; absent where the unit is a rate already. */
+  readonly count?: number
+  readonly perSecondAtLeast: number
 }
 
 export interface Benchmark {
@@ -39,6 +49,7 @@ export interface Contest {
   /** Run one after the other in each round, so that noise meets all of them. */
   readonly contenders: readonly Contender[]
   readonly comparisons: readonly Comparison[]
+  readonly rates?: readonly Rate[]
 }
 
 /** What a benchmark may use; owned by the runner. */
@@ -67,6 +78,11 @@ export interface Verdict extends Comparison {
   readonly isKept: boolean | undefined
 }
 
+export interface RateVerdict extends Rate {
+  readonly perSecond: number
+  readonly isKept: boolean
+}
+
 export interface BenchmarkResult {
   readonly name: string
   readonly title: string
@@ -77,6 +93,7 @@ export interface BenchmarkResult {
   readonly loads: readonly [number, number]
   readonly series: readonly Series[]
   readonly verdicts: readonly Verdict[]
+  readonly rates: readonly RateVerdict[]
   /** The most that a pachd held at once. */
   readonly serverPeakMib: number | undefined
   readonly clientPeakMib: number | undefined
@@ -95,13 +112,8 @@ export function judge(
   series: readonly Series[],
   unit: Benchmark['unit'],
 ): Verdict {
-  const find = (label: string): number => {
-    const found = series.find((one) => one.label === label)
-    if (found === undefined) throw new Error(`no contender is called ${label}`)
-    return found.median
-  }
-  const ours = find(comparison.ours)
-  const baseline = find(comparison.baseline)
+  const ours = medianIn(series, comparison.ours)
+  const baseline = medianIn(series, comparison.baseline)
   const speed = unit === 'ms' ? baseline / ours : ours / baseline
   const { budget } = comparison
   switch (budget?.kind) {
@@ -114,4 +126,20 @@ export function judge(
     case 'over':
       return { ...comparison, value: ours - baseline, isKept: ours - baseline <= budget.msAtMost }
   }
+}
+
+export function judgeRate(
+  rate: Rate,
+  series: readonly Series[],
+  unit: Benchmark['unit'],
+): RateVerdict {
+  const median = medianIn(series, rate.ours)
+  const perSecond = unit === 'ms' ? ((rate.count ?? 1) * 1000) / median : median
+  return { ...rate, perSecond, isKept: perSecond >= rate.perSecondAtLeast }
+}
+
+function medianIn(series: readonly Series[], label: string): number {
+  const found = series.find((one) => one.label === label)
+  if (found === undefined) throw new Error(`no contender is called ${label}`)
+  return found.median
 }

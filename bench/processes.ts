@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, type SpawnOptions } from 'node:child_process'
+import { type ChildProcess, spawn, type SpawnOptions, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
 const pollMs = 20
@@ -51,6 +51,11 @@ export async function runProgram(
   } finally {
     clearInterval(poll)
   }
+}
+
+/** Whether there is a program of this name on the PATH. */
+export function isInstalled(program: string): boolean {
+  return spawnSync('which', [program], { stdio: 'ignore' }).status === 0
 }
 
 /** Milliseconds that a line of shell takes. */

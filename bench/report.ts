@@ -23,6 +23,11 @@ export function resultText(result: BenchmarkResult): string {
         `${budgetText(verdict.budget)}${markOf(verdict.isKept)}`,
     )
   }
+  for (const { ours, what, perSecond, perSecondAtLeast, isKept } of result.rates) {
+    lines.push(
+      `  ${ours}: ${rateText(perSecond)} ${what}/s (≥ ${rateText(perSecondAtLeast)})${markOf(isKept)}`,
+    )
+  }
   lines.push(`  ${memoryText(result)}; load ${result.loads.join(' to ')}`)
   return `${result.name}: ${result.title}\n${lines.join('\n')}\n`
 }
@@ -43,12 +48,20 @@ export function markdownText({ machine, results }: Report): string {
   ].join('\n')
 }
 
-function seriesRow({ verdicts, unit }: BenchmarkResult, label: string, median: number): string {
+function seriesRow(
+  { verdicts, rates, unit }: BenchmarkResult,
+  label: string,
+  median: number,
+): string {
   const own = verdicts.filter(({ ours }) => ours === label)
   const ratios = own.map((verdict) => `${verdictText(verdict)} ${cellText(verdict.baseline)}`)
   const budgets = own
     .filter(({ budget }) => budget !== undefined)
     .map(({ budget, isKept }) => `${budgetText(budget).trim()}: ${isKept ? 'kept' : '**missed**'}`)
+  for (const rate of rates.filter(({ ours }) => ours === label)) {
+    ratios.push(`${rateText(rate.perSecond)} ${rate.what}/s`)
+    budgets.push(`(≥ ${rateText(rate.perSecondAtLeast)}): ${rate.isKept ? 'kept' : '**missed**'}`)
+  }
   return `| ${cellText(label)} | ${valueText(median, unit)} | ${ratios.join('<br>')} | ${budgets.join('<br>')} | |`
 }
 
@@ -98,6 +111,10 @@ function budgetText(budget: Budget | undefined): string {
     case 'over':
       return ` (≤ ${budget.msAtMost} ms)`
   }
+}
+
+function rateText(perSecond: number): string {
+  return Math.round(perSecond).toLocaleString('en')
 }
 
 function markOf(isKept: boolean | undefined): string {

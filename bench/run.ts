@@ -8,7 +8,14 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { type Benchmark, type BenchmarkResult, judge, medianOf, type Series } from './benchmark.ts'
+import {
+  type Benchmark,
+  type BenchmarkResult,
+  judge,
+  judgeRate,
+  medianOf,
+  type Series,
+} from './benchmark.ts'
 import { changedDatum } from './cases/changed-datum.ts'
 import { finishCommit } from './cases/finish-commit.ts'
 import { hugeFile } from './cases/huge-file.ts'
@@ -64,7 +71,11 @@ async function measure(benchmark: Benchmark, roundsAsked: number): Promise<Bench
   opened.defer(async () => rm(directory, { recursive: true }))
   const servers: Pachd[] = []
   let clientPeakMib: number | undefined
-  const { contenders, comparisons } = await benchmark.prepare({
+  const {
+    contenders,
+    comparisons,
+    rates = [],
+  } = await benchmark.prepare({
     directory,
     startPachd: async () => {
       const server = opened.use(await Pachd.start(join(directory, `pachd-${servers.length}`)))
@@ -99,6 +110,7 @@ async function measure(benchmark: Benchmark, roundsAsked: number): Promise<Bench
     loads: [loadBefore, currentLoad()],
     series,
     verdicts: comparisons.map((comparison) => judge(comparison, series, unit)),
+    rates: rates.map((rate) => judgeRate(rate, series, unit)),
     serverPeakMib: servers.length === 0 ? undefined : Math.max(...servers.map((s) => s.peakMib)),
     clientPeakMib,
   }

@@ -2,7 +2,9 @@ import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { SystemClock } from '../../src/base/clock.ts'
 import { NodeTransport } from '../../src/node-client/node-transport.ts'
-import { putFile } from '../../src/client/file-transfers.ts'
+import { type FilePut, putFile } from '../../src/client/file-transfers.ts'
+import { API } from '../../src/gen/pfs_pb.ts'
+import { GrpcJsClient } from '../../src/testing/grpc-js-client.ts'
 import type { CommitRef } from '../../src/base/file-refs.ts'
 import type { Benchmark } from '../benchmark.ts'
 import type { Pachd } from '../pachd.ts'
@@ -15,8 +17,10 @@ const putCount = 10_000
 const alone = 'one writer'
 const together = `${writers} writers, one commit`
 const apart = `${writers} writers, ${writers} repos`
+const foreign = `${writers} writers of @grpc/grpc-js, one commit`
 const files = `${writers} writers of a Node program, write and fsync`
 const fileCount = 2000
+const perSecondAtLeast = 5000
 
 export const singlePuts: Benchmark = {
   name: 'single-puts',
@@ -27,6 +31,11 @@ export const singlePuts: Benchmark = {
     const transports = Array.from({ length: connections }, () =>
       use(new NodeTransport({ host: '127.0.0.1', port: pachd.port }, new SystemClock())),
     )
+    const clients = Array.from({ length: connections }, () => {
+      const client = new GrpcJsClient(pachd.port, { 'grpc.use_local_subchannel_pool': 1 })
+      use({ [Symbol.asyncDispose]: async () => client[Symbol.dispose]() })
+      return client
+    })
     return {
       contenders: [
         {
@@ -50,13 +59,22 @@ export const singlePuts: Benchmark = {
             return putRate(transports, commits, { at: writers, count: putCount })
           },
         },
+        {
+          label: foreign,
+          run: async (round) => {
+            const [commit] = await openCommits(pachd, `foreign-${round}`, 1)
+            return foreignRate(clients, commit)
+          },
+        },
         { label: files, run: async (round) => fileRate(`${directory}/plain-${round}`) },
       ],
       comparisons: [
         { ours: together, baseline: files },
         { ours: apart, baseline: files },
         { ours: together, baseline: alone },
+        { ours: foreign, baseline: files },
       ],
+      rates: [together, apart].map((ours) => ({ ours, what: 'files', perSecondAtLeast })),
     }
   },
 }
@@ -81,14 +99,38 @@ async function putRate(
   commits: readonly (CommitRef | undefined)[],
   { at, count }: { readonly at: number; readonly count: number },
 ): Promise<number> {
-  const puts = smallChanges('/d', count, count)
-  const write = async (writer: number): Promise<void> => {
+  return await rateOf({ at, count }, async ({ path, bytes }, writer) => {
     const transport = transports[writer % transports.length]
     const commit = commits[writer % commits.length]
     if (transport === undefined || commit === undefined) throw new Error('nowhere to put')
-    for (const { path, bytes } of puts) {
-      await putFile(transport, { commit, path }, only(bytes))
-    }
+    await putFile(transport, { commit, path }, only(bytes))
+  })
+}
+
+/** As `putRate`, by somebody else's client, which shares the processor with the server. */
+async function foreignRate(
+  clients: readonly GrpcJsClient[],
+  commit: CommitRef | undefined,
+): Promise<number> {
+  if (commit === undefined) throw new Error('nowhere to put')
+  const { repo, id } = commit
+  return await rateOf({ at: writers, count: putCount }, async ({ path, bytes }, writer) => {
+    const client = clients[writer % clients.length]
+    if (client === undefined || !(bytes instanceof Uint8Array)) throw new Error('nothing to put')
+    const { call, response } = client.clientStream(API.method.putFile)
+    call.write({ file: { commit: { repo: { name: repo }, id }, path }, value: bytes })
+    call.end()
+    await response
+  })
+}
+
+async function rateOf(
+  { at, count }: { readonly at: number; readonly count: number },
+  put: (file: FilePut, writer: number) => Promise<void>,
+): Promise<number> {
+  const puts = smallChanges('/d', count, count)
+  const write = async (writer: number): Promise<void> => {
+    for (const file of puts) await put(file, writer)
   }
   const ms = await timed(async () =>
     Promise.all(Array.from({ length: at }, (_, writer) => write(writer))),

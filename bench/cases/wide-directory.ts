@@ -58,9 +58,9 @@ export const wideDirectory: Benchmark = {
         { label: plainDiff, run: () => runShell('diff -rq a b >/dev/null || :', directory) },
       ],
       comparisons: [
-        { ours: glob, baseline: find },
-        { ours: diffFew, baseline: plainDiff },
-        { ours: diffAll, baseline: plainDiff },
+        { ours: glob, baseline: find, budget: { kind: 'faster', atLeast: 0.25 } },
+        { ours: diffFew, baseline: plainDiff, budget: { kind: 'faster', atLeast: 5 } },
+        { ours: diffAll, baseline: plainDiff, budget: { kind: 'faster', atLeast: 0.5 } },
       ],
     }
   },
