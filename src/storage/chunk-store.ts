@@ -92,6 +92,7 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
     relist: (pack, fingerprints) => sealed.replace(pack, fingerprints),
     putStream: chunks.putStream,
     get: (id) => chunks.get(id),
+    getMany: (ids) => chunks.getMany(ids),
     put: (bytes) => chunks.put(bytes),
     flush: () => chunks.flush(),
     [Symbol.asyncDispose]: () => chunks[Symbol.asyncDispose](),

@@ -1,11 +1,19 @@
-import { type ByteStream, concatBytes, copyBytes } from '../base/bytes.ts'
+import { type ByteStream, concatBytes, copyBytes, emptyBytes } from '../base/bytes.ts'
 import { DataLossError, assert } from '../base/errors.ts'
+import { chunkIdBytes } from './chunk-id.ts'
 import { ListBuilder } from './chunk-lists/list-builder.ts'
 import { type PlacedChunk, readList } from './chunk-lists/list-reader.ts'
 import type { ChunkRef } from './chunk-lists/node.ts'
 import type { ChunkStore } from './chunks.ts'
 import { contentHash } from './content-hash.ts'
-import { type Content, type Contents, contentSizeBytes, inlineBytesMax } from './contents.ts'
+import {
+  type Content,
+  type ContentChunk,
+  type Contents,
+  contentSizeBytes,
+  inlineBytesMax,
+  type SmallContent,
+} from './contents.ts'
 import { splitBytesMin } from './splitter/gear.ts'
 import { type Chunker, cutAll, inlineChunker, type StreamStore } from './splitter/inline-chunker.ts'
 import { Splitter } from './splitter/splitter.ts'
@@ -96,6 +104,32 @@ export class ChunkedContents implements Contents {
     }
   }
 
+  async readMany(contents: readonly SmallContent[]): Promise<readonly Uint8Array[]> {
+    const refs = contents.flatMap((content) =>
+      content.kind === 'inline' ? [] : { id: content.chunk, sizeBytes: content.sizeBytes },
+    )
+    const read = await this.#chunksBytes(refs)
+    let next = 0
+    return contents.map((content) => {
+      if (content.kind === 'inline') return content.bytes
+      const bytes = read[next]
+      next += 1
+      assert(bytes !== undefined, 'there are bytes for each chunk')
+      return bytes
+    })
+  }
+
+  async *chunks(content: Content): AsyncGenerator<ContentChunk> {
+    if (contentSizeBytes(content) === 0) return
+    if (content.kind === 'inline') {
+      yield { hash: contentHash(content), sizeBytes: content.bytes.length }
+      return
+    }
+    for await (const { id, sizeBytes } of this.#chunksOf(content, 0)) {
+      yield { hash: chunkIdBytes(id), sizeBytes }
+    }
+  }
+
   hash(content: Content): Uint8Array {
     return contentHash(content)
   }
@@ -159,11 +193,22 @@ export class ChunkedContents implements Contents {
     for (const [ref, bytes] of ahead) yield [ref, await bytes]
   }
 
-  async #chunkBytes({ id, sizeBytes }: ChunkRef): Promise<Uint8Array> {
-    const bytes = await this.#chunks.get(id)
-    if (bytes.length === sizeBytes) return bytes
-    throw new DataLossError(`chunk ${id} has ${bytes.length} bytes; its list says ${sizeBytes}`)
+  async #chunkBytes(ref: ChunkRef): Promise<Uint8Array> {
+    return checkedSize(ref, await this.#chunks.get(ref.id))
   }
+
+  async #chunksBytes(refs: readonly ChunkRef[]): Promise<readonly Uint8Array[]> {
+    if (this.#chunks.getMany === undefined) {
+      return Promise.all(refs.map(async (ref) => this.#chunkBytes(ref)))
+    }
+    const read = await this.#chunks.getMany(refs.map(({ id }) => id))
+    return refs.map((ref, index) => checkedSize(ref, read[index] ?? emptyBytes))
+  }
+}
+
+function checkedSize({ id, sizeBytes }: ChunkRef, bytes: Uint8Array): Uint8Array {
+  if (bytes.length === sizeBytes) return bytes
+  throw new DataLossError(`chunk ${id} has ${bytes.length} bytes; what names it says ${sizeBytes}`)
 }
 
 async function finished(builder: ListBuilder): Promise<Content> {

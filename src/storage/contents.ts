@@ -10,11 +10,21 @@ export type Content =
   | { readonly kind: 'chunk'; readonly chunk: ChunkId; readonly sizeBytes: number }
   | { readonly kind: 'list'; readonly root: ChunkId; readonly sizeBytes: number }
 
+/** A content of at most one chunk, 4 MiB. */
+export type SmallContent = Exclude<Content, { readonly kind: 'list' }>
+
 /** Contents up to this size ride in the directory that names them. */
 export const inlineBytesMax = 64
 
 export function contentSizeBytes(content: Content): number {
   return content.kind === 'inline' ? content.bytes.length : content.sizeBytes
+}
+
+/** A run of a content's bytes. */
+export interface ContentChunk {
+  /** SHA-256 of these bytes. */
+  readonly hash: Uint8Array
+  readonly sizeBytes: number
 }
 
 /** Splits, hashes, stores and reads the bytes of files. */
@@ -27,6 +37,13 @@ export interface Contents {
   append(head: Content, tail: Content): Promise<Content>
   /** The bytes from `offset`, at most `length` of them, in order, in pieces of at most 4 MiB. */
   read(content: Content, range?: { readonly offset?: number; readonly length?: number }): ByteStream
+  /**
+   * The bytes of many contents that are no lists, each whole, in their order. Holds all of them, so
+   * the caller bounds their sizes.
+   */
+  readMany(contents: readonly SmallContent[]): Promise<readonly Uint8Array[]>
+  /** What the content is made of: chunks that, joined, are its bytes; none when it is empty. */
+  chunks(content: Content): AsyncIterable<ContentChunk>
   /** 32 bytes: equal contents have equal hashes. SHA-256 of the bytes when they fit in one chunk. */
   hash(content: Content): Uint8Array
 }
