@@ -2,6 +2,7 @@ import { Files } from '../gen/pachyderm_pb.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { diffBatches } from './files/diff-batches.ts'
 import { fileHistoryHandlers } from './files/file-history.ts'
+import { getFilesHandlers } from './files/get-files.ts'
 import { putFilesHandlers } from './files/put-files.ts'
 import { copyHandlers } from './files/copies.ts'
 import { service, type Route } from './grpc/service.ts'
@@ -13,6 +14,7 @@ import { requireCommit, requireFile } from './pfs/names.ts'
 export function filesRoutes(versioning: Versioning): readonly Route[] {
   return service(Files, {
     ...putFilesHandlers(versioning),
+    ...getFilesHandlers(versioning),
     ...copyHandlers(versioning),
     ...fileHistoryHandlers(versioning),
     listFiles: {

@@ -23,7 +23,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pachyderm.proto.
  */
 export const file_pachyderm: GenFile = /*@__PURE__*/
-  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCIrChBMaXN0RmlsZXNSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSJAChBHbG9iRmlsZXNSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSIyCg5GaWxlSW5mb3NCYXRjaBIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iXQoQRGlmZkZpbGVzUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJvCghGaWxlRGlmZhIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEh8KCG5ld19maWxlGAIgASgLMg0ucGZzLkZpbGVJbmZvEh8KCG9sZF9maWxlGAMgASgLMg0ucGZzLkZpbGVJbmZvIjQKDkZpbGVEaWZmc0JhdGNoEiIKBWRpZmZzGAEgAygLMhMucGFjaHlkZXJtLkZpbGVEaWZmIm8KD0NvcHlGaWxlUmVxdWVzdBIZCgZzb3VyY2UYASABKAsyCS5wZnMuRmlsZRIeCgtkZXN0aW5hdGlvbhgCIAEoCzIJLnBmcy5GaWxlEhEKCW92ZXJ3cml0ZRgDIAEoCBIOCgZhcHBlbmQYBCABKAgiMAoQQ29weUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJfCg9Nb3ZlRmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgiMAoQTW92ZUZpbGVSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCI9ChJGaWxlSGlzdG9yeVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg4KBm51bWJlchgCIAEoBCJ3CgpGaWxlQ2hhbmdlEiEKBGtpbmQYASABKA4yEy5wYWNoeWRlcm0uRGlmZktpbmQSJAoLY29tbWl0X2luZm8YAiABKAsyDy5wZnMuQ29tbWl0SW5mbxIgCglmaWxlX2luZm8YAyABKAsyDS5wZnMuRmlsZUluZm8iOgoQRmlsZUNoYW5nZXNCYXRjaBImCgdjaGFuZ2VzGAEgAygLMhUucGFjaHlkZXJtLkZpbGVDaGFuZ2UiZQoNQ29tbWl0VGFnSW5mbxILCgN0YWcYASABKAkSGwoGY29tbWl0GAIgASgLMgsucGZzLkNvbW1pdBIqCgZ0YWdnZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkoKEFRhZ0NvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBILCgN0YWcYAiABKAkSDAoEbW92ZRgDIAEoCCIwChVMaXN0Q29tbWl0VGFnc1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIjkKD0NvbW1pdFRhZ3NCYXRjaBImCgR0YWdzGAEgAygLMhgucGFjaHlkZXJtLkNvbW1pdFRhZ0luZm8iPgoWRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SCwoDdGFnGAIgASgJIoYBChJNZXJnZUJyYW5jaFJlcXVlc3QSGQoEZnJvbRgBIAEoCzILLnBmcy5Db21taXQSDAoEaW50bxgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg8KB2RyeV9ydW4YBCABKAgSJQoGcHJlZmVyGAUgASgOMhUucGFjaHlkZXJtLlByZWZlcmVuY2UiiwEKE1JldmVydENvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlImcKDENvbmZsaWN0U2lkZRIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEiAKCWZpbGVfdHlwZRgCIAEoDjINLnBmcy5GaWxlVHlwZRISCgpzaXplX2J5dGVzGAMgASgEImwKDFBhdGhDb25mbGljdBIMCgRwYXRoGAEgASgJEiUKBG91cnMYAiABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlEicKBnRoZWlycxgDIAEoCzIXLnBhY2h5ZGVybS5Db25mbGljdFNpZGUihgIKDEJyYW5jaENoYW5nZRIpCgdvdXRjb21lGAEgASgOMhgucGFjaHlkZXJtLkJyYW5jaE91dGNvbWUSGQoEaGVhZBgCIAEoCzILLnBmcy5Db21taXQSGQoEYmFzZRgDIAEoCzILLnBmcy5Db21taXQSEwoLYWRkZWRfZmlsZXMYBCABKAQSFQoNY2hhbmdlZF9maWxlcxgFIAEoBBIVCg1yZW1vdmVkX2ZpbGVzGAYgASgEEioKCWNvbmZsaWN0cxgHIAMoCzIXLnBhY2h5ZGVybS5QYXRoQ29uZmxpY3QSFgoOY29uZmxpY3RfY291bnQYCCABKAQSDgoGYnJhbmNoGAkgASgJIkUKFERlbGV0ZUNvbW1pdHNSZXF1ZXN0EhwKB2NvbW1pdHMYASADKAsyCy5wZnMuQ29tbWl0Eg8KB2RyeV9ydW4YAiABKAgiQAoNRGVsZXRlZENvbW1pdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EhIKCnNpemVfYnl0ZXMYAiABKAQiTwoLTW92ZWRCcmFuY2gSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEgwKBG5hbWUYAiABKAkSGQoEaGVhZBgDIAEoCzILLnBmcy5Db21taXQiVAoKRGVsZXRlZEpvYhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEh8KCHBpcGVsaW5lGAIgASgLMg0ucHBzLlBpcGVsaW5lEg4KBmtpbGxlZBgDIAEoCCKfAQoMRGVsZXRlZEJhdGNoEikKB2NvbW1pdHMYASADKAsyGC5wYWNoeWRlcm0uRGVsZXRlZENvbW1pdBIoCghicmFuY2hlcxgCIAMoCzIWLnBhY2h5ZGVybS5Nb3ZlZEJyYW5jaBIjCgRqb2JzGAMgAygLMhUucGFjaHlkZXJtLkRlbGV0ZWRKb2ISFQoNZGF0dW1fcmVzdWx0cxgEIAEoBCIqChFMaXN0RGF0dW1zUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIjUKD0RhdHVtSW5mb3NCYXRjaBIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyI5Cg5FeHBsYWluUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJIjsKDUtleURpZmZlcmVuY2USDQoFZmllbGQYASABKAkSDgoGYmVmb3JlGAIgASgJEgsKA25vdxgDIAEoCSJwCg9FeHBsYWluUmVzcG9uc2USHgoFc3RhdGUYASABKA4yDy5wcHMuRGF0dW1TdGF0ZRIOCgZyZWFzb24YAiABKAkSLQoLZGlmZmVyZW5jZXMYAyADKAsyGC5wYWNoeWRlcm0uS2V5RGlmZmVyZW5jZSIpCg5MaW5lYWdlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiRQoISW5wdXRSZWYSEgoKaW5wdXRfbmFtZRgBIAEoCRIXCgRmaWxlGAIgASgLMgkucGZzLkZpbGUSDAoEaGFzaBgDIAEoDCJaCgpGaWxlT3JpZ2luEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISEAoIZGF0dW1faWQYAiABKAkSIwoGaW5wdXRzGAMgAygLMhMucGFjaHlkZXJtLklucHV0UmVmIjkKD0xpbmVhZ2VSZXNwb25zZRImCgdvcmlnaW5zGAEgAygLMhUucGFjaHlkZXJtLkZpbGVPcmlnaW4iawoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEikKBnVwdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghleGVjdXRvchgDIAEoCRIPCgdub3RpY2VzGAQgAygJIigKFUNvbGxlY3RHYXJiYWdlUmVxdWVzdBIPCgdkcnlfcnVuGAEgASgIImYKEkNvbGxlY3Rpb25Qcm9ncmVzcxIQCghzd2VlcGluZxgBIAEoCBIVCg1jaHVua3NfbWFya2VkGAIgASgEEhIKCnBhY2tzX2RvbmUYAyABKAQSEwoLcGFja3NfdG90YWwYBCABKAQi3gIKEENvbGxlY3Rpb25SZXBvcnQSDwoHZHJ5X3J1bhgBIAEoCBInCgR0b29rGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhUKDWNodW5rc19tYXJrZWQYAyABKAQSFgoOY2h1bmtzX21pc3NpbmcYBCABKAQSFAoMcGFja3NfYmVmb3JlGAUgASgEEhQKDGJ5dGVzX2JlZm9yZRgGIAEoBBITCgtwYWNrc19hZnRlchgHIAEoBBITCgtieXRlc19hZnRlchgIIAEoBBIVCg1wYWNrc19kZWxldGVkGAkgASgEEhYKDnBhY2tzX3JlcGFja2VkGAogASgEEhQKDHBhY2tzX2xlYXNlZBgLIAEoBBIUCgxieXRlc19sZWFzZWQYDCABKAQSFwoPcmVzdWx0c19yZW1vdmVkGA0gASgEEhcKD29iamVjdHNfcmVtb3ZlZBgOIAEoBCKFAQoWQ29sbGVjdEdhcmJhZ2VSZXNwb25zZRIxCghwcm9ncmVzcxgBIAEoCzIdLnBhY2h5ZGVybS5Db2xsZWN0aW9uUHJvZ3Jlc3NIABItCgZyZXBvcnQYAiABKAsyGy5wYWNoeWRlcm0uQ29sbGVjdGlvblJlcG9ydEgAQgkKB21lc3NhZ2UiKQoMQ2hlY2tSZXF1ZXN0EgwKBGZ1bGwYASABKAgSCwoDZml4GAIgASgIIrIBCgxDaGVja1N1YmplY3QSDAoEcmVwbxgBIAEoCRIOCgZicmFuY2gYAiABKAkSDgoGY29tbWl0GAMgASgJEgwKBHBhdGgYBCABKAkSEAoIcGlwZWxpbmUYBSABKAkSCwoDam9iGAYgASgJEg0KBWRhdHVtGAcgASgJEgwKBHBhY2sYCCABKAkSDQoFY2h1bmsYCSABKAkSDgoGb2JqZWN0GAogASgJEgsKA3RhZxgLIAEoCSLzAQoMQ2hlY2tGaW5kaW5nEgwKBGtpbmQYASABKAkSKgoIc2V2ZXJpdHkYAiABKA4yGC5wYWNoeWRlcm0uQ2hlY2tTZXZlcml0eRIoCgdzdWJqZWN0GAMgASgLMhcucGFjaHlkZXJtLkNoZWNrU3ViamVjdBIMCgR3aGF0GAQgASgJEg8KB21lYW5pbmcYBSABKAkSDgoGYWR2aWNlGAYgASgJEiYKBnJlcGFpchgHIAEoDjIWLnBhY2h5ZGVybS5DaGVja1JlcGFpchIQCghhZmZlY3RlZBgIIAMoCRIWCg5hZmZlY3RlZF9jb3VudBgJIAEoBCL2AQoLQ2hlY2tDb3VudHMSDAoEcm93cxgBIAEoBBINCgVub2RlcxgCIAEoBBIOCgZjaHVua3MYAyABKAQSDQoFcGFja3MYBCABKAQSDQoFYnl0ZXMYBSABKAQSEwoLYnl0ZXNfdG90YWwYBiABKAQSGwoTdW5yZWZlcmVuY2VkX2NodW5rcxgHIAEoBBIaChJ1bnJlZmVyZW5jZWRfcGFja3MYCCABKAQSGgoSdW5yZWZlcmVuY2VkX2J5dGVzGAkgASgEEg4KBmVycm9ycxgKIAEoBBIQCgh3YXJuaW5ncxgLIAEoBBIQCghyZXBhaXJlZBgMIAEoBCJGCg1DaGVja1Byb2dyZXNzEg0KBXN0YWdlGAEgASgJEiYKBmNvdW50cxgCIAEoCzIWLnBhY2h5ZGVybS5DaGVja0NvdW50cyKWAQoKQ2hlY2tFdmVudBIsCghwcm9ncmVzcxgBIAEoCzIYLnBhY2h5ZGVybS5DaGVja1Byb2dyZXNzSAASKgoHZmluZGluZxgCIAEoCzIXLnBhY2h5ZGVybS5DaGVja0ZpbmRpbmdIABIlCgNlbmQYAyABKAsyFi5wYWNoeWRlcm0uQ2hlY2tDb3VudHNIAEIHCgVldmVudCIZCgtUcmFuc2FjdGlvbhIKCgJpZBgBIAEoCSJmCgxQdXRPcGVyYXRpb24SFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEg8KBXZhbHVlGAIgASgMSAASDgoEdGV4dBgDIAEoCUgAEhEKCW92ZXJ3cml0ZRgEIAEoCEIJCgdjb250ZW50IskDCglPcGVyYXRpb24SLQoLY3JlYXRlX3JlcG8YASABKAsyFi5wZnMuQ3JlYXRlUmVwb1JlcXVlc3RIABItCgtkZWxldGVfcmVwbxgCIAEoCzIWLnBmcy5EZWxldGVSZXBvUmVxdWVzdEgAEi8KDHN0YXJ0X2NvbW1pdBgDIAEoCzIXLnBmcy5TdGFydENvbW1pdFJlcXVlc3RIABIxCg1maW5pc2hfY29tbWl0GAQgASgLMhgucGZzLkZpbmlzaENvbW1pdFJlcXVlc3RIABIxCg1kZWxldGVfY29tbWl0GAUgASgLMhgucGZzLkRlbGV0ZUNvbW1pdFJlcXVlc3RIABIrCgpzZXRfYnJhbmNoGAYgASgLMhUucGZzLlNldEJyYW5jaFJlcXVlc3RIABIxCg1kZWxldGVfYnJhbmNoGAcgASgLMhgucGZzLkRlbGV0ZUJyYW5jaFJlcXVlc3RIABItCgtkZWxldGVfZmlsZRgIIAEoCzIWLnBmcy5EZWxldGVGaWxlUmVxdWVzdEgAEisKCHB1dF9maWxlGAkgASgLMhcucGFjaHlkZXJtLlB1dE9wZXJhdGlvbkgAQgsKCW9wZXJhdGlvbiIuCg9PcGVyYXRpb25SZXN1bHQSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdCKFAQoPU3RvcmVkT3BlcmF0aW9uEicKCW9wZXJhdGlvbhgBIAEoCzIULnBhY2h5ZGVybS5PcGVyYXRpb24SHQoIcmVzZXJ2ZWQYAiABKAsyCy5wZnMuQ29tbWl0EioKBnJlc3VsdBgDIAEoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQi9wEKD1RyYW5zYWN0aW9uSW5mbxIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhITCgtkZXNjcmlwdGlvbhgCIAEoCRIrCgdzdGFydGVkGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghmaW5pc2hlZBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPb3BlcmF0aW9uX2NvdW50GAUgASgNEi4KCm9wZXJhdGlvbnMYBiADKAsyGi5wYWNoeWRlcm0uU3RvcmVkT3BlcmF0aW9uIk0KFVRyYW5zYWN0aW9uSW5mb3NCYXRjaBI0ChB0cmFuc2FjdGlvbl9pbmZvGAEgAygLMhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbyIuChdTdGFydFRyYW5zYWN0aW9uUmVxdWVzdBITCgtkZXNjcmlwdGlvbhgBIAEoCSJHChhGaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iSAoZSW5zcGVjdFRyYW5zYWN0aW9uUmVxdWVzdBIrCgt0cmFuc2FjdGlvbhgBIAEoCzIWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbiIZChdMaXN0VHJhbnNhY3Rpb25zUmVxdWVzdCJHChhEZWxldGVUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iQQoVUnVuVHJhbnNhY3Rpb25SZXF1ZXN0EigKCm9wZXJhdGlvbnMYASADKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uIkUKFlJ1blRyYW5zYWN0aW9uUmVzcG9uc2USKwoHcmVzdWx0cxgBIAMoCzIaLnBhY2h5ZGVybS5PcGVyYXRpb25SZXN1bHQqaAoIRGlmZktpbmQSGQoVRElGRl9LSU5EX1VOU1BFQ0lGSUVEEAASEwoPRElGRl9LSU5EX0FEREVEEAESFQoRRElGRl9LSU5EX1JFTU9WRUQQAhIVChFESUZGX0tJTkRfQ0hBTkdFRBADKlQKClByZWZlcmVuY2USGgoWUFJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhMKD1BSRUZFUkVOQ0VfT1VSUxABEhUKEVBSRUZFUkVOQ0VfVEhFSVJTEAIqrQEKDUJyYW5jaE91dGNvbWUSHgoaQlJBTkNIX09VVENPTUVfVU5TUEVDSUZJRUQQABIcChhCUkFOQ0hfT1VUQ09NRV9DT01NSVRURUQQARIhCh1CUkFOQ0hfT1VUQ09NRV9GQVNUX0ZPUldBUkRFRBACEhwKGEJSQU5DSF9PVVRDT01FX1VOQ0hBTkdFRBADEh0KGUJSQU5DSF9PVVRDT01FX0NPTkZMSUNURUQQBCplCg1DaGVja1NldmVyaXR5Eh4KGkNIRUNLX1NFVkVSSVRZX1VOU1BFQ0lGSUVEEAASGAoUQ0hFQ0tfU0VWRVJJVFlfRVJST1IQARIaChZDSEVDS19TRVZFUklUWV9XQVJOSU5HEAIqdAoLQ2hlY2tSZXBhaXISHAoYQ0hFQ0tfUkVQQUlSX1VOU1BFQ0lGSUVEEAASFQoRQ0hFQ0tfUkVQQUlSX05PTkUQARIZChVDSEVDS19SRVBBSVJfUE9TU0lCTEUQAhIVChFDSEVDS19SRVBBSVJfRE9ORRADMvoDCgVGaWxlcxJFCghQdXRGaWxlcxIaLnBhY2h5ZGVybS5QdXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uUHV0RmlsZXNSZXNwb25zZSgBEkUKCUxpc3RGaWxlcxIbLnBhY2h5ZGVybS5MaXN0RmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVJbmZvc0JhdGNoMAESRQoJR2xvYkZpbGVzEhsucGFjaHlkZXJtLkdsb2JGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglEaWZmRmlsZXMSGy5wYWNoeWRlcm0uRGlmZkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlRGlmZnNCYXRjaDABEkMKCENvcHlGaWxlEhoucGFjaHlkZXJtLkNvcHlGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Db3B5RmlsZVJlc3BvbnNlEkMKCE1vdmVGaWxlEhoucGFjaHlkZXJtLk1vdmVGaWxlUmVxdWVzdBobLnBhY2h5ZGVybS5Nb3ZlRmlsZVJlc3BvbnNlEksKC0ZpbGVIaXN0b3J5Eh0ucGFjaHlkZXJtLkZpbGVIaXN0b3J5UmVxdWVzdBobLnBhY2h5ZGVybS5GaWxlQ2hhbmdlc0JhdGNoMAEyygMKB0NvbW1pdHMSQgoJVGFnQ29tbWl0EhsucGFjaHlkZXJtLlRhZ0NvbW1pdFJlcXVlc3QaGC5wYWNoeWRlcm0uQ29tbWl0VGFnSW5mbxJQCg5MaXN0Q29tbWl0VGFncxIgLnBhY2h5ZGVybS5MaXN0Q29tbWl0VGFnc1JlcXVlc3QaGi5wYWNoeWRlcm0uQ29tbWl0VGFnc0JhdGNoMAESTAoPRGVsZXRlQ29tbWl0VGFnEiEucGFjaHlkZXJtLkRlbGV0ZUNvbW1pdFRhZ1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSRQoLTWVyZ2VCcmFuY2gSHS5wYWNoeWRlcm0uTWVyZ2VCcmFuY2hSZXF1ZXN0GhcucGFjaHlkZXJtLkJyYW5jaENoYW5nZRJHCgxSZXZlcnRDb21taXQSHi5wYWNoeWRlcm0uUmV2ZXJ0Q29tbWl0UmVxdWVzdBoXLnBhY2h5ZGVybS5CcmFuY2hDaGFuZ2USSwoNRGVsZXRlQ29tbWl0cxIfLnBhY2h5ZGVybS5EZWxldGVDb21taXRzUmVxdWVzdBoXLnBhY2h5ZGVybS5EZWxldGVkQmF0Y2gwATLUAQoESm9icxJICgpMaXN0RGF0dW1zEhwucGFjaHlkZXJtLkxpc3REYXR1bXNSZXF1ZXN0GhoucGFjaHlkZXJtLkRhdHVtSW5mb3NCYXRjaDABEkAKB0V4cGxhaW4SGS5wYWNoeWRlcm0uRXhwbGFpblJlcXVlc3QaGi5wYWNoeWRlcm0uRXhwbGFpblJlc3BvbnNlEkAKB0xpbmVhZ2USGS5wYWNoeWRlcm0uTGluZWFnZVJlcXVlc3QaGi5wYWNoeWRlcm0uTGluZWFnZVJlc3BvbnNlMtsBCgVBZG1pbhI+Cg1JbnNwZWN0U2VydmVyEhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5GhUucGFjaHlkZXJtLlNlcnZlckluZm8SOQoFQ2hlY2sSFy5wYWNoeWRlcm0uQ2hlY2tSZXF1ZXN0GhUucGFjaHlkZXJtLkNoZWNrRXZlbnQwARJXCg5Db2xsZWN0R2FyYmFnZRIgLnBhY2h5ZGVybS5Db2xsZWN0R2FyYmFnZVJlcXVlc3QaIS5wYWNoeWRlcm0uQ29sbGVjdEdhcmJhZ2VSZXNwb25zZTABMpEECgxUcmFuc2FjdGlvbnMSTgoQU3RhcnRUcmFuc2FjdGlvbhIiLnBhY2h5ZGVybS5TdGFydFRyYW5zYWN0aW9uUmVxdWVzdBoWLnBhY2h5ZGVybS5UcmFuc2FjdGlvbhJUChFGaW5pc2hUcmFuc2FjdGlvbhIjLnBhY2h5ZGVybS5GaW5pc2hUcmFuc2FjdGlvblJlcXVlc3QaGi5wYWNoeWRlcm0uVHJhbnNhY3Rpb25JbmZvElYKEkluc3BlY3RUcmFuc2FjdGlvbhIkLnBhY2h5ZGVybS5JbnNwZWN0VHJhbnNhY3Rpb25SZXF1ZXN0GhoucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mbxJaChBMaXN0VHJhbnNhY3Rpb25zEiIucGFjaHlkZXJtLkxpc3RUcmFuc2FjdGlvbnNSZXF1ZXN0GiAucGFjaHlkZXJtLlRyYW5zYWN0aW9uSW5mb3NCYXRjaDABElAKEURlbGV0ZVRyYW5zYWN0aW9uEiMucGFjaHlkZXJtLkRlbGV0ZVRyYW5zYWN0aW9uUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJVCg5SdW5UcmFuc2FjdGlvbhIgLnBhY2h5ZGVybS5SdW5UcmFuc2FjdGlvblJlcXVlc3QaIS5wYWNoeWRlcm0uUnVuVHJhbnNhY3Rpb25SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
+  fileDesc("Cg9wYWNoeWRlcm0ucHJvdG8SCXBhY2h5ZGVybSJMCgxQdXRGaWxlc1BhcnQSDAoEcGF0aBgBIAEoCRINCgV2YWx1ZRgCIAEoDBIMCgRtb3JlGAMgASgIEhEKCW92ZXJ3cml0ZRgEIAEoCCJWCg9QdXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5QdXRGaWxlc1BhcnQiMAoQUHV0RmlsZXNSZXNwb25zZRINCgVmaWxlcxgBIAEoBBINCgVieXRlcxgCIAEoBCJ6Cg9HZXRGaWxlc1JlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBINCgVwYXRocxgCIAMoCRIPCgdwYXR0ZXJuGAMgASgJEhEKCXJlY3Vyc2l2ZRgEIAEoCBIXCg93aXRob3V0X2NvbnRlbnQYBSABKAgikQEKDEdldEZpbGVzUGFydBIMCgRwYXRoGAEgASgJEg0KBXZhbHVlGAIgASgMEgwKBG1vcmUYAyABKAgSIAoJZmlsZV90eXBlGAQgASgOMg0ucGZzLkZpbGVUeXBlEhIKCnNpemVfYnl0ZXMYBSABKAQSDAoEaGFzaBgGIAEoDBISCgpmaWxlX2NvdW50GAcgASgEIlcKEEdldEZpbGVzUmVzcG9uc2USGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBImCgVwYXJ0cxgCIAMoCzIXLnBhY2h5ZGVybS5HZXRGaWxlc1BhcnQiLAoRTGlzdENodW5rc1JlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlIi0KCUZpbGVDaHVuaxIMCgRoYXNoGAEgASgMEhIKCnNpemVfYnl0ZXMYAiABKAQiNwoPRmlsZUNodW5rc0JhdGNoEiQKBmNodW5rcxgBIAMoCzIULnBhY2h5ZGVybS5GaWxlQ2h1bmsiKwoQTGlzdEZpbGVzUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiQAoQR2xvYkZpbGVzUmVxdWVzdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0Eg8KB3BhdHRlcm4YAiABKAkiMgoORmlsZUluZm9zQmF0Y2gSIAoJZmlsZV9pbmZvGAEgAygLMg0ucGZzLkZpbGVJbmZvIl0KEERpZmZGaWxlc1JlcXVlc3QSGwoIbmV3X2ZpbGUYASABKAsyCS5wZnMuRmlsZRIbCghvbGRfZmlsZRgCIAEoCzIJLnBmcy5GaWxlEg8KB3NoYWxsb3cYAyABKAgibwoIRmlsZURpZmYSIQoEa2luZBgBIAEoDjITLnBhY2h5ZGVybS5EaWZmS2luZBIfCghuZXdfZmlsZRgCIAEoCzINLnBmcy5GaWxlSW5mbxIfCghvbGRfZmlsZRgDIAEoCzINLnBmcy5GaWxlSW5mbyI0Cg5GaWxlRGlmZnNCYXRjaBIiCgVkaWZmcxgBIAMoCzITLnBhY2h5ZGVybS5GaWxlRGlmZiJvCg9Db3B5RmlsZVJlcXVlc3QSGQoGc291cmNlGAEgASgLMgkucGZzLkZpbGUSHgoLZGVzdGluYXRpb24YAiABKAsyCS5wZnMuRmlsZRIRCglvdmVyd3JpdGUYAyABKAgSDgoGYXBwZW5kGAQgASgIIjAKEENvcHlGaWxlUmVzcG9uc2USDQoFZmlsZXMYASABKAQSDQoFYnl0ZXMYAiABKAQiXwoPTW92ZUZpbGVSZXF1ZXN0EhkKBnNvdXJjZRgBIAEoCzIJLnBmcy5GaWxlEh4KC2Rlc3RpbmF0aW9uGAIgASgLMgkucGZzLkZpbGUSEQoJb3ZlcndyaXRlGAMgASgIIjAKEE1vdmVGaWxlUmVzcG9uc2USDQoFZmlsZXMYASABKAQSDQoFYnl0ZXMYAiABKAQiPQoSRmlsZUhpc3RvcnlSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRIOCgZudW1iZXIYAiABKAQidwoKRmlsZUNoYW5nZRIhCgRraW5kGAEgASgOMhMucGFjaHlkZXJtLkRpZmZLaW5kEiQKC2NvbW1pdF9pbmZvGAIgASgLMg8ucGZzLkNvbW1pdEluZm8SIAoJZmlsZV9pbmZvGAMgASgLMg0ucGZzLkZpbGVJbmZvIjoKEEZpbGVDaGFuZ2VzQmF0Y2gSJgoHY2hhbmdlcxgBIAMoCzIVLnBhY2h5ZGVybS5GaWxlQ2hhbmdlImUKDUNvbW1pdFRhZ0luZm8SCwoDdGFnGAEgASgJEhsKBmNvbW1pdBgCIAEoCzILLnBmcy5Db21taXQSKgoGdGFnZ2VkGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJKChBUYWdDb21taXRSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSCwoDdGFnGAIgASgJEgwKBG1vdmUYAyABKAgiMAoVTGlzdENvbW1pdFRhZ3NSZXF1ZXN0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbyI5Cg9Db21taXRUYWdzQmF0Y2gSJgoEdGFncxgBIAMoCzIYLnBhY2h5ZGVybS5Db21taXRUYWdJbmZvIj4KFkRlbGV0ZUNvbW1pdFRhZ1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEgsKA3RhZxgCIAEoCSKGAQoSTWVyZ2VCcmFuY2hSZXF1ZXN0EhkKBGZyb20YASABKAsyCy5wZnMuQ29tbWl0EgwKBGludG8YAiABKAkSDwoHbWVzc2FnZRgDIAEoCRIPCgdkcnlfcnVuGAQgASgIEiUKBnByZWZlchgFIAEoDjIVLnBhY2h5ZGVybS5QcmVmZXJlbmNlIosBChNSZXZlcnRDb21taXRSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDgoGYnJhbmNoGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDwoHZHJ5X3J1bhgEIAEoCBIlCgZwcmVmZXIYBSABKA4yFS5wYWNoeWRlcm0uUHJlZmVyZW5jZSJnCgxDb25mbGljdFNpZGUSIQoEa2luZBgBIAEoDjITLnBhY2h5ZGVybS5EaWZmS2luZBIgCglmaWxlX3R5cGUYAiABKA4yDS5wZnMuRmlsZVR5cGUSEgoKc2l6ZV9ieXRlcxgDIAEoBCJsCgxQYXRoQ29uZmxpY3QSDAoEcGF0aBgBIAEoCRIlCgRvdXJzGAIgASgLMhcucGFjaHlkZXJtLkNvbmZsaWN0U2lkZRInCgZ0aGVpcnMYAyABKAsyFy5wYWNoeWRlcm0uQ29uZmxpY3RTaWRlIoYCCgxCcmFuY2hDaGFuZ2USKQoHb3V0Y29tZRgBIAEoDjIYLnBhY2h5ZGVybS5CcmFuY2hPdXRjb21lEhkKBGhlYWQYAiABKAsyCy5wZnMuQ29tbWl0EhkKBGJhc2UYAyABKAsyCy5wZnMuQ29tbWl0EhMKC2FkZGVkX2ZpbGVzGAQgASgEEhUKDWNoYW5nZWRfZmlsZXMYBSABKAQSFQoNcmVtb3ZlZF9maWxlcxgGIAEoBBIqCgljb25mbGljdHMYByADKAsyFy5wYWNoeWRlcm0uUGF0aENvbmZsaWN0EhYKDmNvbmZsaWN0X2NvdW50GAggASgEEg4KBmJyYW5jaBgJIAEoCSJFChREZWxldGVDb21taXRzUmVxdWVzdBIcCgdjb21taXRzGAEgAygLMgsucGZzLkNvbW1pdBIPCgdkcnlfcnVuGAIgASgIIkAKDURlbGV0ZWRDb21taXQSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBISCgpzaXplX2J5dGVzGAIgASgEIk8KC01vdmVkQnJhbmNoEhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIMCgRuYW1lGAIgASgJEhkKBGhlYWQYAyABKAsyCy5wZnMuQ29tbWl0IlQKCkRlbGV0ZWRKb2ISFQoDam9iGAEgASgLMggucHBzLkpvYhIfCghwaXBlbGluZRgCIAEoCzINLnBwcy5QaXBlbGluZRIOCgZraWxsZWQYAyABKAginwEKDERlbGV0ZWRCYXRjaBIpCgdjb21taXRzGAEgAygLMhgucGFjaHlkZXJtLkRlbGV0ZWRDb21taXQSKAoIYnJhbmNoZXMYAiADKAsyFi5wYWNoeWRlcm0uTW92ZWRCcmFuY2gSIwoEam9icxgDIAMoCzIVLnBhY2h5ZGVybS5EZWxldGVkSm9iEhUKDWRhdHVtX3Jlc3VsdHMYBCABKAQiKgoRTGlzdERhdHVtc1JlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYiI1Cg9EYXR1bUluZm9zQmF0Y2gSIgoKZGF0dW1faW5mbxgBIAMoCzIOLnBwcy5EYXR1bUluZm8iOQoORXhwbGFpblJlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYhIQCghkYXR1bV9pZBgCIAEoCSI7Cg1LZXlEaWZmZXJlbmNlEg0KBWZpZWxkGAEgASgJEg4KBmJlZm9yZRgCIAEoCRILCgNub3cYAyABKAkicAoPRXhwbGFpblJlc3BvbnNlEh4KBXN0YXRlGAEgASgOMg8ucHBzLkRhdHVtU3RhdGUSDgoGcmVhc29uGAIgASgJEi0KC2RpZmZlcmVuY2VzGAMgAygLMhgucGFjaHlkZXJtLktleURpZmZlcmVuY2UiKQoOTGluZWFnZVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlIkUKCElucHV0UmVmEhIKCmlucHV0X25hbWUYASABKAkSFwoEZmlsZRgCIAEoCzIJLnBmcy5GaWxlEgwKBGhhc2gYAyABKAwiWgoKRmlsZU9yaWdpbhIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhAKCGRhdHVtX2lkGAIgASgJEiMKBmlucHV0cxgDIAMoCzITLnBhY2h5ZGVybS5JbnB1dFJlZiI5Cg9MaW5lYWdlUmVzcG9uc2USJgoHb3JpZ2lucxgBIAMoCzIVLnBhY2h5ZGVybS5GaWxlT3JpZ2luImsKClNlcnZlckluZm8SDwoHdmVyc2lvbhgBIAEoCRIpCgZ1cHRpbWUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIZXhlY3V0b3IYAyABKAkSDwoHbm90aWNlcxgEIAMoCSIoChVDb2xsZWN0R2FyYmFnZVJlcXVlc3QSDwoHZHJ5X3J1bhgBIAEoCCJmChJDb2xsZWN0aW9uUHJvZ3Jlc3MSEAoIc3dlZXBpbmcYASABKAgSFQoNY2h1bmtzX21hcmtlZBgCIAEoBBISCgpwYWNrc19kb25lGAMgASgEEhMKC3BhY2tzX3RvdGFsGAQgASgEIt4CChBDb2xsZWN0aW9uUmVwb3J0Eg8KB2RyeV9ydW4YASABKAgSJwoEdG9vaxgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1jaHVua3NfbWFya2VkGAMgASgEEhYKDmNodW5rc19taXNzaW5nGAQgASgEEhQKDHBhY2tzX2JlZm9yZRgFIAEoBBIUCgxieXRlc19iZWZvcmUYBiABKAQSEwoLcGFja3NfYWZ0ZXIYByABKAQSEwoLYnl0ZXNfYWZ0ZXIYCCABKAQSFQoNcGFja3NfZGVsZXRlZBgJIAEoBBIWCg5wYWNrc19yZXBhY2tlZBgKIAEoBBIUCgxwYWNrc19sZWFzZWQYCyABKAQSFAoMYnl0ZXNfbGVhc2VkGAwgASgEEhcKD3Jlc3VsdHNfcmVtb3ZlZBgNIAEoBBIXCg9vYmplY3RzX3JlbW92ZWQYDiABKAQihQEKFkNvbGxlY3RHYXJiYWdlUmVzcG9uc2USMQoIcHJvZ3Jlc3MYASABKAsyHS5wYWNoeWRlcm0uQ29sbGVjdGlvblByb2dyZXNzSAASLQoGcmVwb3J0GAIgASgLMhsucGFjaHlkZXJtLkNvbGxlY3Rpb25SZXBvcnRIAEIJCgdtZXNzYWdlIikKDENoZWNrUmVxdWVzdBIMCgRmdWxsGAEgASgIEgsKA2ZpeBgCIAEoCCKyAQoMQ2hlY2tTdWJqZWN0EgwKBHJlcG8YASABKAkSDgoGYnJhbmNoGAIgASgJEg4KBmNvbW1pdBgDIAEoCRIMCgRwYXRoGAQgASgJEhAKCHBpcGVsaW5lGAUgASgJEgsKA2pvYhgGIAEoCRINCgVkYXR1bRgHIAEoCRIMCgRwYWNrGAggASgJEg0KBWNodW5rGAkgASgJEg4KBm9iamVjdBgKIAEoCRILCgN0YWcYCyABKAki8wEKDENoZWNrRmluZGluZxIMCgRraW5kGAEgASgJEioKCHNldmVyaXR5GAIgASgOMhgucGFjaHlkZXJtLkNoZWNrU2V2ZXJpdHkSKAoHc3ViamVjdBgDIAEoCzIXLnBhY2h5ZGVybS5DaGVja1N1YmplY3QSDAoEd2hhdBgEIAEoCRIPCgdtZWFuaW5nGAUgASgJEg4KBmFkdmljZRgGIAEoCRImCgZyZXBhaXIYByABKA4yFi5wYWNoeWRlcm0uQ2hlY2tSZXBhaXISEAoIYWZmZWN0ZWQYCCADKAkSFgoOYWZmZWN0ZWRfY291bnQYCSABKAQi9gEKC0NoZWNrQ291bnRzEgwKBHJvd3MYASABKAQSDQoFbm9kZXMYAiABKAQSDgoGY2h1bmtzGAMgASgEEg0KBXBhY2tzGAQgASgEEg0KBWJ5dGVzGAUgASgEEhMKC2J5dGVzX3RvdGFsGAYgASgEEhsKE3VucmVmZXJlbmNlZF9jaHVua3MYByABKAQSGgoSdW5yZWZlcmVuY2VkX3BhY2tzGAggASgEEhoKEnVucmVmZXJlbmNlZF9ieXRlcxgJIAEoBBIOCgZlcnJvcnMYCiABKAQSEAoId2FybmluZ3MYCyABKAQSEAoIcmVwYWlyZWQYDCABKAQiRgoNQ2hlY2tQcm9ncmVzcxINCgVzdGFnZRgBIAEoCRImCgZjb3VudHMYAiABKAsyFi5wYWNoeWRlcm0uQ2hlY2tDb3VudHMilgEKCkNoZWNrRXZlbnQSLAoIcHJvZ3Jlc3MYASABKAsyGC5wYWNoeWRlcm0uQ2hlY2tQcm9ncmVzc0gAEioKB2ZpbmRpbmcYAiABKAsyFy5wYWNoeWRlcm0uQ2hlY2tGaW5kaW5nSAASJQoDZW5kGAMgASgLMhYucGFjaHlkZXJtLkNoZWNrQ291bnRzSABCBwoFZXZlbnQiGQoLVHJhbnNhY3Rpb24SCgoCaWQYASABKAkiZgoMUHV0T3BlcmF0aW9uEhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRIPCgV2YWx1ZRgCIAEoDEgAEg4KBHRleHQYAyABKAlIABIRCglvdmVyd3JpdGUYBCABKAhCCQoHY29udGVudCLJAwoJT3BlcmF0aW9uEi0KC2NyZWF0ZV9yZXBvGAEgASgLMhYucGZzLkNyZWF0ZVJlcG9SZXF1ZXN0SAASLQoLZGVsZXRlX3JlcG8YAiABKAsyFi5wZnMuRGVsZXRlUmVwb1JlcXVlc3RIABIvCgxzdGFydF9jb21taXQYAyABKAsyFy5wZnMuU3RhcnRDb21taXRSZXF1ZXN0SAASMQoNZmluaXNoX2NvbW1pdBgEIAEoCzIYLnBmcy5GaW5pc2hDb21taXRSZXF1ZXN0SAASMQoNZGVsZXRlX2NvbW1pdBgFIAEoCzIYLnBmcy5EZWxldGVDb21taXRSZXF1ZXN0SAASKwoKc2V0X2JyYW5jaBgGIAEoCzIVLnBmcy5TZXRCcmFuY2hSZXF1ZXN0SAASMQoNZGVsZXRlX2JyYW5jaBgHIAEoCzIYLnBmcy5EZWxldGVCcmFuY2hSZXF1ZXN0SAASLQoLZGVsZXRlX2ZpbGUYCCABKAsyFi5wZnMuRGVsZXRlRmlsZVJlcXVlc3RIABIrCghwdXRfZmlsZRgJIAEoCzIXLnBhY2h5ZGVybS5QdXRPcGVyYXRpb25IAEILCglvcGVyYXRpb24iLgoPT3BlcmF0aW9uUmVzdWx0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQihQEKD1N0b3JlZE9wZXJhdGlvbhInCglvcGVyYXRpb24YASABKAsyFC5wYWNoeWRlcm0uT3BlcmF0aW9uEh0KCHJlc2VydmVkGAIgASgLMgsucGZzLkNvbW1pdBIqCgZyZXN1bHQYAyABKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0IvcBCg9UcmFuc2FjdGlvbkluZm8SKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24SEwoLZGVzY3JpcHRpb24YAiABKAkSKwoHc3RhcnRlZBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZmluaXNoZWQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD29wZXJhdGlvbl9jb3VudBgFIAEoDRIuCgpvcGVyYXRpb25zGAYgAygLMhoucGFjaHlkZXJtLlN0b3JlZE9wZXJhdGlvbiJNChVUcmFuc2FjdGlvbkluZm9zQmF0Y2gSNAoQdHJhbnNhY3Rpb25faW5mbxgBIAMoCzIaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8iLgoXU3RhcnRUcmFuc2FjdGlvblJlcXVlc3QSEwoLZGVzY3JpcHRpb24YASABKAkiRwoYRmluaXNoVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkgKGUluc3BlY3RUcmFuc2FjdGlvblJlcXVlc3QSKwoLdHJhbnNhY3Rpb24YASABKAsyFi5wYWNoeWRlcm0uVHJhbnNhY3Rpb24iGQoXTGlzdFRyYW5zYWN0aW9uc1JlcXVlc3QiRwoYRGVsZXRlVHJhbnNhY3Rpb25SZXF1ZXN0EisKC3RyYW5zYWN0aW9uGAEgASgLMhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uIkEKFVJ1blRyYW5zYWN0aW9uUmVxdWVzdBIoCgpvcGVyYXRpb25zGAEgAygLMhQucGFjaHlkZXJtLk9wZXJhdGlvbiJFChZSdW5UcmFuc2FjdGlvblJlc3BvbnNlEisKB3Jlc3VsdHMYASADKAsyGi5wYWNoeWRlcm0uT3BlcmF0aW9uUmVzdWx0KmgKCERpZmZLaW5kEhkKFURJRkZfS0lORF9VTlNQRUNJRklFRBAAEhMKD0RJRkZfS0lORF9BRERFRBABEhUKEURJRkZfS0lORF9SRU1PVkVEEAISFQoRRElGRl9LSU5EX0NIQU5HRUQQAypUCgpQcmVmZXJlbmNlEhoKFlBSRUZFUkVOQ0VfVU5TUEVDSUZJRUQQABITCg9QUkVGRVJFTkNFX09VUlMQARIVChFQUkVGRVJFTkNFX1RIRUlSUxACKq0BCg1CcmFuY2hPdXRjb21lEh4KGkJSQU5DSF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYQlJBTkNIX09VVENPTUVfQ09NTUlUVEVEEAESIQodQlJBTkNIX09VVENPTUVfRkFTVF9GT1JXQVJERUQQAhIcChhCUkFOQ0hfT1VUQ09NRV9VTkNIQU5HRUQQAxIdChlCUkFOQ0hfT1VUQ09NRV9DT05GTElDVEVEEAQqZQoNQ2hlY2tTZXZlcml0eRIeChpDSEVDS19TRVZFUklUWV9VTlNQRUNJRklFRBAAEhgKFENIRUNLX1NFVkVSSVRZX0VSUk9SEAESGgoWQ0hFQ0tfU0VWRVJJVFlfV0FSTklORxACKnQKC0NoZWNrUmVwYWlyEhwKGENIRUNLX1JFUEFJUl9VTlNQRUNJRklFRBAAEhUKEUNIRUNLX1JFUEFJUl9OT05FEAESGQoVQ0hFQ0tfUkVQQUlSX1BPU1NJQkxFEAISFQoRQ0hFQ0tfUkVQQUlSX0RPTkUQAzKLBQoFRmlsZXMSRQoIUHV0RmlsZXMSGi5wYWNoeWRlcm0uUHV0RmlsZXNSZXF1ZXN0GhsucGFjaHlkZXJtLlB1dEZpbGVzUmVzcG9uc2UoARJFCghHZXRGaWxlcxIaLnBhY2h5ZGVybS5HZXRGaWxlc1JlcXVlc3QaGy5wYWNoeWRlcm0uR2V0RmlsZXNSZXNwb25zZTABEkgKCkxpc3RDaHVua3MSHC5wYWNoeWRlcm0uTGlzdENodW5rc1JlcXVlc3QaGi5wYWNoeWRlcm0uRmlsZUNodW5rc0JhdGNoMAESRQoJTGlzdEZpbGVzEhsucGFjaHlkZXJtLkxpc3RGaWxlc1JlcXVlc3QaGS5wYWNoeWRlcm0uRmlsZUluZm9zQmF0Y2gwARJFCglHbG9iRmlsZXMSGy5wYWNoeWRlcm0uR2xvYkZpbGVzUmVxdWVzdBoZLnBhY2h5ZGVybS5GaWxlSW5mb3NCYXRjaDABEkUKCURpZmZGaWxlcxIbLnBhY2h5ZGVybS5EaWZmRmlsZXNSZXF1ZXN0GhkucGFjaHlkZXJtLkZpbGVEaWZmc0JhdGNoMAESQwoIQ29weUZpbGUSGi5wYWNoeWRlcm0uQ29weUZpbGVSZXF1ZXN0GhsucGFjaHlkZXJtLkNvcHlGaWxlUmVzcG9uc2USQwoITW92ZUZpbGUSGi5wYWNoeWRlcm0uTW92ZUZpbGVSZXF1ZXN0GhsucGFjaHlkZXJtLk1vdmVGaWxlUmVzcG9uc2USSwoLRmlsZUhpc3RvcnkSHS5wYWNoeWRlcm0uRmlsZUhpc3RvcnlSZXF1ZXN0GhsucGFjaHlkZXJtLkZpbGVDaGFuZ2VzQmF0Y2gwATLKAwoHQ29tbWl0cxJCCglUYWdDb21taXQSGy5wYWNoeWRlcm0uVGFnQ29tbWl0UmVxdWVzdBoYLnBhY2h5ZGVybS5Db21taXRUYWdJbmZvElAKDkxpc3RDb21taXRUYWdzEiAucGFjaHlkZXJtLkxpc3RDb21taXRUYWdzUmVxdWVzdBoaLnBhY2h5ZGVybS5Db21taXRUYWdzQmF0Y2gwARJMCg9EZWxldGVDb21taXRUYWcSIS5wYWNoeWRlcm0uRGVsZXRlQ29tbWl0VGFnUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJFCgtNZXJnZUJyYW5jaBIdLnBhY2h5ZGVybS5NZXJnZUJyYW5jaFJlcXVlc3QaFy5wYWNoeWRlcm0uQnJhbmNoQ2hhbmdlEkcKDFJldmVydENvbW1pdBIeLnBhY2h5ZGVybS5SZXZlcnRDb21taXRSZXF1ZXN0GhcucGFjaHlkZXJtLkJyYW5jaENoYW5nZRJLCg1EZWxldGVDb21taXRzEh8ucGFjaHlkZXJtLkRlbGV0ZUNvbW1pdHNSZXF1ZXN0GhcucGFjaHlkZXJtLkRlbGV0ZWRCYXRjaDABMtQBCgRKb2JzEkgKCkxpc3REYXR1bXMSHC5wYWNoeWRlcm0uTGlzdERhdHVtc1JlcXVlc3QaGi5wYWNoeWRlcm0uRGF0dW1JbmZvc0JhdGNoMAESQAoHRXhwbGFpbhIZLnBhY2h5ZGVybS5FeHBsYWluUmVxdWVzdBoaLnBhY2h5ZGVybS5FeHBsYWluUmVzcG9uc2USQAoHTGluZWFnZRIZLnBhY2h5ZGVybS5MaW5lYWdlUmVxdWVzdBoaLnBhY2h5ZGVybS5MaW5lYWdlUmVzcG9uc2Uy2wEKBUFkbWluEj4KDUluc3BlY3RTZXJ2ZXISFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFS5wYWNoeWRlcm0uU2VydmVySW5mbxI5CgVDaGVjaxIXLnBhY2h5ZGVybS5DaGVja1JlcXVlc3QaFS5wYWNoeWRlcm0uQ2hlY2tFdmVudDABElcKDkNvbGxlY3RHYXJiYWdlEiAucGFjaHlkZXJtLkNvbGxlY3RHYXJiYWdlUmVxdWVzdBohLnBhY2h5ZGVybS5Db2xsZWN0R2FyYmFnZVJlc3BvbnNlMAEykQQKDFRyYW5zYWN0aW9ucxJOChBTdGFydFRyYW5zYWN0aW9uEiIucGFjaHlkZXJtLlN0YXJ0VHJhbnNhY3Rpb25SZXF1ZXN0GhYucGFjaHlkZXJtLlRyYW5zYWN0aW9uElQKEUZpbmlzaFRyYW5zYWN0aW9uEiMucGFjaHlkZXJtLkZpbmlzaFRyYW5zYWN0aW9uUmVxdWVzdBoaLnBhY2h5ZGVybS5UcmFuc2FjdGlvbkluZm8SVgoSSW5zcGVjdFRyYW5zYWN0aW9uEiQucGFjaHlkZXJtLkluc3BlY3RUcmFuc2FjdGlvblJlcXVlc3QaGi5wYWNoeWRlcm0uVHJhbnNhY3Rpb25JbmZvEloKEExpc3RUcmFuc2FjdGlvbnMSIi5wYWNoeWRlcm0uTGlzdFRyYW5zYWN0aW9uc1JlcXVlc3QaIC5wYWNoeWRlcm0uVHJhbnNhY3Rpb25JbmZvc0JhdGNoMAESUAoRRGVsZXRlVHJhbnNhY3Rpb24SIy5wYWNoeWRlcm0uRGVsZXRlVHJhbnNhY3Rpb25SZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5ElUKDlJ1blRyYW5zYWN0aW9uEiAucGFjaHlkZXJtLlJ1blRyYW5zYWN0aW9uUmVxdWVzdBohLnBhY2h5ZGVybS5SdW5UcmFuc2FjdGlvblJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs, file_pps]);
 
 /**
  * One piece of one file.
@@ -125,6 +125,209 @@ export const PutFilesResponseSchema: GenMessage<PutFilesResponse> = /*@__PURE__*
   messageDesc(file_pachyderm, 2);
 
 /**
+ * Asks for files with their contents: those at `paths`, or those that match `pattern`.
+ *
+ * @generated from message pachyderm.GetFilesRequest
+ */
+export type GetFilesRequest = Message<"pachyderm.GetFilesRequest"> & {
+  /**
+   * @generated from field: pfs.Commit commit = 1;
+   */
+  commit?: Commit | undefined;
+
+  /**
+   * Files and directories, at most 10,000, normalised as in pfs.PutFileRequest; the empty path is the
+   * root. They are answered in this order. NOT_FOUND when it comes to one that is not there.
+   *
+   * @generated from field: repeated string paths = 2;
+   */
+  paths: string[];
+
+  /**
+   * As in pfs.GlobFileRequest. Not together with `paths`.
+   *
+   * @generated from field: string pattern = 3;
+   */
+  pattern: string;
+
+  /**
+   * A directory comes with all that is in it. Without this, only the directory itself is told.
+   *
+   * @generated from field: bool recursive = 4;
+   */
+  recursive: boolean;
+
+  /**
+   * Tell what there is, and leave contents out.
+   *
+   * @generated from field: bool without_content = 5;
+   */
+  withoutContent: boolean;
+};
+
+/**
+ * Describes the message pachyderm.GetFilesRequest.
+ * Use `create(GetFilesRequestSchema)` to create a new message.
+ */
+export const GetFilesRequestSchema: GenMessage<GetFilesRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 3);
+
+/**
+ * A directory, or one piece of one file.
+ *
+ * @generated from message pachyderm.GetFilesPart
+ */
+export type GetFilesPart = Message<"pachyderm.GetFilesPart"> & {
+  /**
+   * With a leading slash; the root is empty.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * The next bytes of the file.
+   *
+   * @generated from field: bytes value = 2;
+   */
+  value: Uint8Array;
+
+  /**
+   * The file goes on in the next part of the stream, be it in this message or in the next.
+   *
+   * @generated from field: bool more = 3;
+   */
+  more: boolean;
+
+  /**
+   * This and what follows: in the first part of each file only.
+   *
+   * @generated from field: pfs.FileType file_type = 4;
+   */
+  fileType: FileType;
+
+  /**
+   * Of the whole file; of a directory, the sum of all files below.
+   *
+   * @generated from field: uint64 size_bytes = 5;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * Equal contents have equal hashes. Of a file that ListChunks says is one chunk, that chunk's hash.
+   *
+   * @generated from field: bytes hash = 6;
+   */
+  hash: Uint8Array;
+
+  /**
+   * Of a directory: all files below.
+   *
+   * @generated from field: uint64 file_count = 7;
+   */
+  fileCount: bigint;
+};
+
+/**
+ * Describes the message pachyderm.GetFilesPart.
+ * Use `create(GetFilesPartSchema)` to create a new message.
+ */
+export const GetFilesPartSchema: GenMessage<GetFilesPart> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 4);
+
+/**
+ * Some parts, in at most 1 MiB. Small files travel many to a message; a large one spans messages.
+ *
+ * @generated from message pachyderm.GetFilesResponse
+ */
+export type GetFilesResponse = Message<"pachyderm.GetFilesResponse"> & {
+  /**
+   * With its id. In the first message only.
+   *
+   * @generated from field: pfs.Commit commit = 1;
+   */
+  commit?: Commit | undefined;
+
+  /**
+   * A directory is right before what is in it; otherwise by name, in the order of their bytes.
+   *
+   * @generated from field: repeated pachyderm.GetFilesPart parts = 2;
+   */
+  parts: GetFilesPart[];
+};
+
+/**
+ * Describes the message pachyderm.GetFilesResponse.
+ * Use `create(GetFilesResponseSchema)` to create a new message.
+ */
+export const GetFilesResponseSchema: GenMessage<GetFilesResponse> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 5);
+
+/**
+ * Asks what a file is made of.
+ *
+ * @generated from message pachyderm.ListChunksRequest
+ */
+export type ListChunksRequest = Message<"pachyderm.ListChunksRequest"> & {
+  /**
+   * @generated from field: pfs.File file = 1;
+   */
+  file?: File | undefined;
+};
+
+/**
+ * Describes the message pachyderm.ListChunksRequest.
+ * Use `create(ListChunksRequestSchema)` to create a new message.
+ */
+export const ListChunksRequestSchema: GenMessage<ListChunksRequest> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 6);
+
+/**
+ * A run of bytes of a file, so that who has some of them can tell whether they are right.
+ *
+ * @generated from message pachyderm.FileChunk
+ */
+export type FileChunk = Message<"pachyderm.FileChunk"> & {
+  /**
+   * SHA-256 of these bytes.
+   *
+   * @generated from field: bytes hash = 1;
+   */
+  hash: Uint8Array;
+
+  /**
+   * @generated from field: uint64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+};
+
+/**
+ * Describes the message pachyderm.FileChunk.
+ * Use `create(FileChunkSchema)` to create a new message.
+ */
+export const FileChunkSchema: GenMessage<FileChunk> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 7);
+
+/**
+ * Some chunks, one after the other.
+ *
+ * @generated from message pachyderm.FileChunksBatch
+ */
+export type FileChunksBatch = Message<"pachyderm.FileChunksBatch"> & {
+  /**
+   * @generated from field: repeated pachyderm.FileChunk chunks = 1;
+   */
+  chunks: FileChunk[];
+};
+
+/**
+ * Describes the message pachyderm.FileChunksBatch.
+ * Use `create(FileChunksBatchSchema)` to create a new message.
+ */
+export const FileChunksBatchSchema: GenMessage<FileChunksBatch> = /*@__PURE__*/
+  messageDesc(file_pachyderm, 8);
+
+/**
  * Asks for what is in a directory.
  *
  * @generated from message pachyderm.ListFilesRequest
@@ -141,7 +344,7 @@ export type ListFilesRequest = Message<"pachyderm.ListFilesRequest"> & {
  * Use `create(ListFilesRequestSchema)` to create a new message.
  */
 export const ListFilesRequestSchema: GenMessage<ListFilesRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 3);
+  messageDesc(file_pachyderm, 9);
 
 /**
  * Asks for the files and directories that match a pattern.
@@ -167,7 +370,7 @@ export type GlobFilesRequest = Message<"pachyderm.GlobFilesRequest"> & {
  * Use `create(GlobFilesRequestSchema)` to create a new message.
  */
 export const GlobFilesRequestSchema: GenMessage<GlobFilesRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 4);
+  messageDesc(file_pachyderm, 10);
 
 /**
  * Some files, without `children` and `objects`. The same bytes as pfs.FileInfos. Paths in answers
@@ -187,7 +390,7 @@ export type FileInfosBatch = Message<"pachyderm.FileInfosBatch"> & {
  * Use `create(FileInfosBatchSchema)` to create a new message.
  */
 export const FileInfosBatchSchema: GenMessage<FileInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 5);
+  messageDesc(file_pachyderm, 11);
 
 /**
  * Asks for the differences between two paths, as in pfs.DiffFileRequest.
@@ -220,7 +423,7 @@ export type DiffFilesRequest = Message<"pachyderm.DiffFilesRequest"> & {
  * Use `create(DiffFilesRequestSchema)` to create a new message.
  */
 export const DiffFilesRequestSchema: GenMessage<DiffFilesRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 6);
+  messageDesc(file_pachyderm, 12);
 
 /**
  * One path that differs.
@@ -249,7 +452,7 @@ export type FileDiff = Message<"pachyderm.FileDiff"> & {
  * Use `create(FileDiffSchema)` to create a new message.
  */
 export const FileDiffSchema: GenMessage<FileDiff> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 7);
+  messageDesc(file_pachyderm, 13);
 
 /**
  * Some differences.
@@ -268,7 +471,7 @@ export type FileDiffsBatch = Message<"pachyderm.FileDiffsBatch"> & {
  * Use `create(FileDiffsBatchSchema)` to create a new message.
  */
 export const FileDiffsBatchSchema: GenMessage<FileDiffsBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 8);
+  messageDesc(file_pachyderm, 14);
 
 /**
  * Asks for a file, or a directory with all that is in it, at another path.
@@ -311,7 +514,7 @@ export type CopyFileRequest = Message<"pachyderm.CopyFileRequest"> & {
  * Use `create(CopyFileRequestSchema)` to create a new message.
  */
 export const CopyFileRequestSchema: GenMessage<CopyFileRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 9);
+  messageDesc(file_pachyderm, 15);
 
 /**
  * What was copied; it is durable.
@@ -339,7 +542,7 @@ export type CopyFileResponse = Message<"pachyderm.CopyFileResponse"> & {
  * Use `create(CopyFileResponseSchema)` to create a new message.
  */
 export const CopyFileResponseSchema: GenMessage<CopyFileResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 10);
+  messageDesc(file_pachyderm, 16);
 
 /**
  * Asks for a file, or a directory, to be at another path and no longer where it is.
@@ -374,7 +577,7 @@ export type MoveFileRequest = Message<"pachyderm.MoveFileRequest"> & {
  * Use `create(MoveFileRequestSchema)` to create a new message.
  */
 export const MoveFileRequestSchema: GenMessage<MoveFileRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 11);
+  messageDesc(file_pachyderm, 17);
 
 /**
  * What was moved; it is durable.
@@ -402,7 +605,7 @@ export type MoveFileResponse = Message<"pachyderm.MoveFileResponse"> & {
  * Use `create(MoveFileResponseSchema)` to create a new message.
  */
 export const MoveFileResponseSchema: GenMessage<MoveFileResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 12);
+  messageDesc(file_pachyderm, 18);
 
 /**
  * Asks which commits changed a path.
@@ -430,7 +633,7 @@ export type FileHistoryRequest = Message<"pachyderm.FileHistoryRequest"> & {
  * Use `create(FileHistoryRequestSchema)` to create a new message.
  */
 export const FileHistoryRequestSchema: GenMessage<FileHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 13);
+  messageDesc(file_pachyderm, 19);
 
 /**
  * A commit that changed a path.
@@ -465,7 +668,7 @@ export type FileChange = Message<"pachyderm.FileChange"> & {
  * Use `create(FileChangeSchema)` to create a new message.
  */
 export const FileChangeSchema: GenMessage<FileChange> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 14);
+  messageDesc(file_pachyderm, 20);
 
 /**
  * Some changes.
@@ -484,7 +687,7 @@ export type FileChangesBatch = Message<"pachyderm.FileChangesBatch"> & {
  * Use `create(FileChangesBatchSchema)` to create a new message.
  */
 export const FileChangesBatchSchema: GenMessage<FileChangesBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 15);
+  messageDesc(file_pachyderm, 21);
 
 /**
  * A name that stays at its commit, which cannot be deleted while it does. Named as branches are,
@@ -516,7 +719,7 @@ export type CommitTagInfo = Message<"pachyderm.CommitTagInfo"> & {
  * Use `create(CommitTagInfoSchema)` to create a new message.
  */
 export const CommitTagInfoSchema: GenMessage<CommitTagInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 16);
+  messageDesc(file_pachyderm, 22);
 
 /**
  * Tags a commit.
@@ -547,7 +750,7 @@ export type TagCommitRequest = Message<"pachyderm.TagCommitRequest"> & {
  * Use `create(TagCommitRequestSchema)` to create a new message.
  */
 export const TagCommitRequestSchema: GenMessage<TagCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 17);
+  messageDesc(file_pachyderm, 23);
 
 /**
  * Asks for commit tags.
@@ -568,7 +771,7 @@ export type ListCommitTagsRequest = Message<"pachyderm.ListCommitTagsRequest"> &
  * Use `create(ListCommitTagsRequestSchema)` to create a new message.
  */
 export const ListCommitTagsRequestSchema: GenMessage<ListCommitTagsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 18);
+  messageDesc(file_pachyderm, 24);
 
 /**
  * Some commit tags.
@@ -587,7 +790,7 @@ export type CommitTagsBatch = Message<"pachyderm.CommitTagsBatch"> & {
  * Use `create(CommitTagsBatchSchema)` to create a new message.
  */
 export const CommitTagsBatchSchema: GenMessage<CommitTagsBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 19);
+  messageDesc(file_pachyderm, 25);
 
 /**
  * Removes a commit tag.
@@ -611,7 +814,7 @@ export type DeleteCommitTagRequest = Message<"pachyderm.DeleteCommitTagRequest">
  * Use `create(DeleteCommitTagRequestSchema)` to create a new message.
  */
 export const DeleteCommitTagRequestSchema: GenMessage<DeleteCommitTagRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 20);
+  messageDesc(file_pachyderm, 26);
 
 /**
  * Asks for all that one branch has and another has not.
@@ -658,7 +861,7 @@ export type MergeBranchRequest = Message<"pachyderm.MergeBranchRequest"> & {
  * Use `create(MergeBranchRequestSchema)` to create a new message.
  */
 export const MergeBranchRequestSchema: GenMessage<MergeBranchRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 21);
+  messageDesc(file_pachyderm, 27);
 
 /**
  * Asks for a commit to be undone by another.
@@ -704,7 +907,7 @@ export type RevertCommitRequest = Message<"pachyderm.RevertCommitRequest"> & {
  * Use `create(RevertCommitRequestSchema)` to create a new message.
  */
 export const RevertCommitRequestSchema: GenMessage<RevertCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 22);
+  messageDesc(file_pachyderm, 28);
 
 /**
  * What one side did to a path, compared with the base.
@@ -735,7 +938,7 @@ export type ConflictSide = Message<"pachyderm.ConflictSide"> & {
  * Use `create(ConflictSideSchema)` to create a new message.
  */
 export const ConflictSideSchema: GenMessage<ConflictSide> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 23);
+  messageDesc(file_pachyderm, 29);
 
 /**
  * A path that both sides changed differently.
@@ -768,7 +971,7 @@ export type PathConflict = Message<"pachyderm.PathConflict"> & {
  * Use `create(PathConflictSchema)` to create a new message.
  */
 export const PathConflictSchema: GenMessage<PathConflict> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 24);
+  messageDesc(file_pachyderm, 30);
 
 /**
  * The answer of MergeBranch and RevertCommit.
@@ -839,7 +1042,7 @@ export type BranchChange = Message<"pachyderm.BranchChange"> & {
  * Use `create(BranchChangeSchema)` to create a new message.
  */
 export const BranchChangeSchema: GenMessage<BranchChange> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 25);
+  messageDesc(file_pachyderm, 31);
 
 /**
  * Asks for commits to be deleted, open or finished, with all that was made from them.
@@ -865,7 +1068,7 @@ export type DeleteCommitsRequest = Message<"pachyderm.DeleteCommitsRequest"> & {
  * Use `create(DeleteCommitsRequestSchema)` to create a new message.
  */
 export const DeleteCommitsRequestSchema: GenMessage<DeleteCommitsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 26);
+  messageDesc(file_pachyderm, 32);
 
 /**
  * A commit that goes.
@@ -891,7 +1094,7 @@ export type DeletedCommit = Message<"pachyderm.DeletedCommit"> & {
  * Use `create(DeletedCommitSchema)` to create a new message.
  */
 export const DeletedCommitSchema: GenMessage<DeletedCommit> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 27);
+  messageDesc(file_pachyderm, 33);
 
 /**
  * A branch whose head goes.
@@ -922,7 +1125,7 @@ export type MovedBranch = Message<"pachyderm.MovedBranch"> & {
  * Use `create(MovedBranchSchema)` to create a new message.
  */
 export const MovedBranchSchema: GenMessage<MovedBranch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 28);
+  messageDesc(file_pachyderm, 34);
 
 /**
  * A job that read a commit that goes.
@@ -953,7 +1156,7 @@ export type DeletedJob = Message<"pachyderm.DeletedJob"> & {
  * Use `create(DeletedJobSchema)` to create a new message.
  */
 export const DeletedJobSchema: GenMessage<DeletedJob> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 29);
+  messageDesc(file_pachyderm, 35);
 
 /**
  * Some of what goes; all batches together are the whole.
@@ -989,7 +1192,7 @@ export type DeletedBatch = Message<"pachyderm.DeletedBatch"> & {
  * Use `create(DeletedBatchSchema)` to create a new message.
  */
 export const DeletedBatchSchema: GenMessage<DeletedBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 30);
+  messageDesc(file_pachyderm, 36);
 
 /**
  * Asks for the datums of a job.
@@ -1008,7 +1211,7 @@ export type ListDatumsRequest = Message<"pachyderm.ListDatumsRequest"> & {
  * Use `create(ListDatumsRequestSchema)` to create a new message.
  */
 export const ListDatumsRequestSchema: GenMessage<ListDatumsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 31);
+  messageDesc(file_pachyderm, 37);
 
 /**
  * Some datums.
@@ -1027,7 +1230,7 @@ export type DatumInfosBatch = Message<"pachyderm.DatumInfosBatch"> & {
  * Use `create(DatumInfosBatchSchema)` to create a new message.
  */
 export const DatumInfosBatchSchema: GenMessage<DatumInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 32);
+  messageDesc(file_pachyderm, 38);
 
 /**
  * Asks why a datum was processed, or was not.
@@ -1051,7 +1254,7 @@ export type ExplainRequest = Message<"pachyderm.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 33);
+  messageDesc(file_pachyderm, 39);
 
 /**
  * A field of the datum's key that differs from the nearest earlier result.
@@ -1086,7 +1289,7 @@ export type KeyDifference = Message<"pachyderm.KeyDifference"> & {
  * Use `create(KeyDifferenceSchema)` to create a new message.
  */
 export const KeyDifferenceSchema: GenMessage<KeyDifference> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 34);
+  messageDesc(file_pachyderm, 40);
 
 /**
  * Why.
@@ -1119,7 +1322,7 @@ export type ExplainResponse = Message<"pachyderm.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 35);
+  messageDesc(file_pachyderm, 41);
 
 /**
  * Asks where an output file came from.
@@ -1138,7 +1341,7 @@ export type LineageRequest = Message<"pachyderm.LineageRequest"> & {
  * Use `create(LineageRequestSchema)` to create a new message.
  */
 export const LineageRequestSchema: GenMessage<LineageRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 36);
+  messageDesc(file_pachyderm, 42);
 
 /**
  * A file or directory that a datum read.
@@ -1169,7 +1372,7 @@ export type InputRef = Message<"pachyderm.InputRef"> & {
  * Use `create(InputRefSchema)` to create a new message.
  */
 export const InputRefSchema: GenMessage<InputRef> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 37);
+  messageDesc(file_pachyderm, 43);
 
 /**
  * A datum that wrote the file, or a part of it.
@@ -1198,7 +1401,7 @@ export type FileOrigin = Message<"pachyderm.FileOrigin"> & {
  * Use `create(FileOriginSchema)` to create a new message.
  */
 export const FileOriginSchema: GenMessage<FileOrigin> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 38);
+  messageDesc(file_pachyderm, 44);
 
 /**
  * Where a file came from.
@@ -1219,7 +1422,7 @@ export type LineageResponse = Message<"pachyderm.LineageResponse"> & {
  * Use `create(LineageResponseSchema)` to create a new message.
  */
 export const LineageResponseSchema: GenMessage<LineageResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 39);
+  messageDesc(file_pachyderm, 45);
 
 /**
  * What a server is and does.
@@ -1259,7 +1462,7 @@ export type ServerInfo = Message<"pachyderm.ServerInfo"> & {
  * Use `create(ServerInfoSchema)` to create a new message.
  */
 export const ServerInfoSchema: GenMessage<ServerInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 40);
+  messageDesc(file_pachyderm, 46);
 
 /**
  * Asks to free what nothing refers to any more.
@@ -1280,7 +1483,7 @@ export type CollectGarbageRequest = Message<"pachyderm.CollectGarbageRequest"> &
  * Use `create(CollectGarbageRequestSchema)` to create a new message.
  */
 export const CollectGarbageRequestSchema: GenMessage<CollectGarbageRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 41);
+  messageDesc(file_pachyderm, 47);
 
 /**
  * How far a collection is.
@@ -1320,7 +1523,7 @@ export type CollectionProgress = Message<"pachyderm.CollectionProgress"> & {
  * Use `create(CollectionProgressSchema)` to create a new message.
  */
 export const CollectionProgressSchema: GenMessage<CollectionProgress> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 42);
+  messageDesc(file_pachyderm, 48);
 
 /**
  * What a collection did or, as a dry run, would have done. Packs that were written while it ran are
@@ -1421,7 +1624,7 @@ export type CollectionReport = Message<"pachyderm.CollectionReport"> & {
  * Use `create(CollectionReportSchema)` to create a new message.
  */
 export const CollectionReportSchema: GenMessage<CollectionReport> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 43);
+  messageDesc(file_pachyderm, 49);
 
 /**
  * One message of a collection: progress now and then, and at the end the report.
@@ -1452,7 +1655,7 @@ export type CollectGarbageResponse = Message<"pachyderm.CollectGarbageResponse">
  * Use `create(CollectGarbageResponseSchema)` to create a new message.
  */
 export const CollectGarbageResponseSchema: GenMessage<CollectGarbageResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 44);
+  messageDesc(file_pachyderm, 50);
 
 /**
  * Asks for a check of everything that the server keeps.
@@ -1480,7 +1683,7 @@ export type CheckRequest = Message<"pachyderm.CheckRequest"> & {
  * Use `create(CheckRequestSchema)` to create a new message.
  */
 export const CheckRequestSchema: GenMessage<CheckRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 45);
+  messageDesc(file_pachyderm, 51);
 
 /**
  * What a finding is about; only what applies is set.
@@ -1549,7 +1752,7 @@ export type CheckSubject = Message<"pachyderm.CheckSubject"> & {
  * Use `create(CheckSubjectSchema)` to create a new message.
  */
 export const CheckSubjectSchema: GenMessage<CheckSubject> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 46);
+  messageDesc(file_pachyderm, 52);
 
 /**
  * Something that a check found.
@@ -1620,7 +1823,7 @@ export type CheckFinding = Message<"pachyderm.CheckFinding"> & {
  * Use `create(CheckFindingSchema)` to create a new message.
  */
 export const CheckFindingSchema: GenMessage<CheckFinding> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 47);
+  messageDesc(file_pachyderm, 53);
 
 /**
  * What a check has looked at, so far or in all.
@@ -1706,7 +1909,7 @@ export type CheckCounts = Message<"pachyderm.CheckCounts"> & {
  * Use `create(CheckCountsSchema)` to create a new message.
  */
 export const CheckCountsSchema: GenMessage<CheckCounts> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 48);
+  messageDesc(file_pachyderm, 54);
 
 /**
  * How far a check is; sent about twice a second.
@@ -1732,7 +1935,7 @@ export type CheckProgress = Message<"pachyderm.CheckProgress"> & {
  * Use `create(CheckProgressSchema)` to create a new message.
  */
 export const CheckProgressSchema: GenMessage<CheckProgress> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 49);
+  messageDesc(file_pachyderm, 55);
 
 /**
  * Something to tell about a check. The last one has `end`; without it the check is not complete.
@@ -1769,7 +1972,7 @@ export type CheckEvent = Message<"pachyderm.CheckEvent"> & {
  * Use `create(CheckEventSchema)` to create a new message.
  */
 export const CheckEventSchema: GenMessage<CheckEvent> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 50);
+  messageDesc(file_pachyderm, 56);
 
 /**
  * Names a transaction.
@@ -1788,7 +1991,7 @@ export type Transaction = Message<"pachyderm.Transaction"> & {
  * Use `create(TransactionSchema)` to create a new message.
  */
 export const TransactionSchema: GenMessage<Transaction> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 51);
+  messageDesc(file_pachyderm, 57);
 
 /**
  * A small file, or a piece that is appended to one. At most 64 KiB: larger files are put into an
@@ -1834,7 +2037,7 @@ export type PutOperation = Message<"pachyderm.PutOperation"> & {
  * Use `create(PutOperationSchema)` to create a new message.
  */
 export const PutOperationSchema: GenMessage<PutOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 52);
+  messageDesc(file_pachyderm, 58);
 
 /**
  * A change that can be part of a transaction.
@@ -1911,7 +2114,7 @@ export type Operation = Message<"pachyderm.Operation"> & {
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 53);
+  messageDesc(file_pachyderm, 59);
 
 /**
  * What an operation came to.
@@ -1932,7 +2135,7 @@ export type OperationResult = Message<"pachyderm.OperationResult"> & {
  * Use `create(OperationResultSchema)` to create a new message.
  */
 export const OperationResultSchema: GenMessage<OperationResult> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 54);
+  messageDesc(file_pachyderm, 60);
 
 /**
  * An operation of a stored transaction.
@@ -1965,7 +2168,7 @@ export type StoredOperation = Message<"pachyderm.StoredOperation"> & {
  * Use `create(StoredOperationSchema)` to create a new message.
  */
 export const StoredOperationSchema: GenMessage<StoredOperation> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 55);
+  messageDesc(file_pachyderm, 61);
 
 /**
  * A transaction and what became of it.
@@ -2013,7 +2216,7 @@ export type TransactionInfo = Message<"pachyderm.TransactionInfo"> & {
  * Use `create(TransactionInfoSchema)` to create a new message.
  */
 export const TransactionInfoSchema: GenMessage<TransactionInfo> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 56);
+  messageDesc(file_pachyderm, 62);
 
 /**
  * Some transactions.
@@ -2032,7 +2235,7 @@ export type TransactionInfosBatch = Message<"pachyderm.TransactionInfosBatch"> &
  * Use `create(TransactionInfosBatchSchema)` to create a new message.
  */
 export const TransactionInfosBatchSchema: GenMessage<TransactionInfosBatch> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 57);
+  messageDesc(file_pachyderm, 63);
 
 /**
  * Asks for a transaction.
@@ -2053,7 +2256,7 @@ export type StartTransactionRequest = Message<"pachyderm.StartTransactionRequest
  * Use `create(StartTransactionRequestSchema)` to create a new message.
  */
 export const StartTransactionRequestSchema: GenMessage<StartTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 58);
+  messageDesc(file_pachyderm, 64);
 
 /**
  * Asks for all operations to take effect.
@@ -2072,7 +2275,7 @@ export type FinishTransactionRequest = Message<"pachyderm.FinishTransactionReque
  * Use `create(FinishTransactionRequestSchema)` to create a new message.
  */
 export const FinishTransactionRequestSchema: GenMessage<FinishTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 59);
+  messageDesc(file_pachyderm, 65);
 
 /**
  * Asks for a transaction and its operations.
@@ -2091,7 +2294,7 @@ export type InspectTransactionRequest = Message<"pachyderm.InspectTransactionReq
  * Use `create(InspectTransactionRequestSchema)` to create a new message.
  */
 export const InspectTransactionRequestSchema: GenMessage<InspectTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 60);
+  messageDesc(file_pachyderm, 66);
 
 /**
  * Asks for all transactions that are open or remembered.
@@ -2106,7 +2309,7 @@ export type ListTransactionsRequest = Message<"pachyderm.ListTransactionsRequest
  * Use `create(ListTransactionsRequestSchema)` to create a new message.
  */
 export const ListTransactionsRequestSchema: GenMessage<ListTransactionsRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 61);
+  messageDesc(file_pachyderm, 67);
 
 /**
  * Asks for a transaction to be forgotten.
@@ -2125,7 +2328,7 @@ export type DeleteTransactionRequest = Message<"pachyderm.DeleteTransactionReque
  * Use `create(DeleteTransactionRequestSchema)` to create a new message.
  */
 export const DeleteTransactionRequestSchema: GenMessage<DeleteTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 62);
+  messageDesc(file_pachyderm, 68);
 
 /**
  * Operations that take effect together.
@@ -2146,7 +2349,7 @@ export type RunTransactionRequest = Message<"pachyderm.RunTransactionRequest"> &
  * Use `create(RunTransactionRequestSchema)` to create a new message.
  */
 export const RunTransactionRequestSchema: GenMessage<RunTransactionRequest> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 63);
+  messageDesc(file_pachyderm, 69);
 
 /**
  * What they came to.
@@ -2167,7 +2370,7 @@ export type RunTransactionResponse = Message<"pachyderm.RunTransactionResponse">
  * Use `create(RunTransactionResponseSchema)` to create a new message.
  */
 export const RunTransactionResponseSchema: GenMessage<RunTransactionResponse> = /*@__PURE__*/
-  messageDesc(file_pachyderm, 64);
+  messageDesc(file_pachyderm, 70);
 
 /**
  * How a path differs.
@@ -2410,6 +2613,27 @@ export const Files: GenService<{
     methodKind: "client_streaming";
     input: typeof PutFilesRequestSchema;
     output: typeof PutFilesResponseSchema;
+  },
+  /**
+   * Reads many files of a commit in one stream.
+   *
+   * @generated from rpc pachyderm.Files.GetFiles
+   */
+  getFiles: {
+    methodKind: "server_streaming";
+    input: typeof GetFilesRequestSchema;
+    output: typeof GetFilesResponseSchema;
+  },
+  /**
+   * What a file is made of: chunks that, joined, are its bytes; none for an empty file. A file of at
+   * most 256 KiB is one chunk.
+   *
+   * @generated from rpc pachyderm.Files.ListChunks
+   */
+  listChunks: {
+    methodKind: "server_streaming";
+    input: typeof ListChunksRequestSchema;
+    output: typeof FileChunksBatchSchema;
   },
   /**
    * What is in a directory, by name.
