@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util'
 import { type Benchmark, type BenchmarkResult, judge, medianOf, type Series } from './benchmark.ts'
 import { changedDatum } from './cases/changed-datum.ts'
 import { finishCommit } from './cases/finish-commit.ts'
+import { getRecursive } from './cases/get-recursive.ts'
 import { hugeFile } from './cases/huge-file.ts'
 import { largeFileIn, largeFileOut } from './cases/large-file.ts'
 import { listDirectory } from './cases/list-directory.ts'
@@ -32,6 +33,7 @@ const benchmarks: readonly Benchmark[] = [
   smallFiles,
   largeFileIn,
   largeFileOut,
+  getRecursive,
   listDirectory,
   wideDirectory,
   finishCommit,

@@ -4,15 +4,12 @@ import { commitsRoutes } from '../api/commits-service.ts'
 import { filesRoutes } from '../api/files-service.ts'
 import { healthRoutes } from '../api/health-service.ts'
 import { jobsRoutes } from '../api/jobs-service.ts'
-import { answerLandingPage } from '../api/landing-page.ts'
-import { Listener } from '../api/listener.ts'
+import { addressText, type PortAddress } from '../api/open-port.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
-import type { Clock } from '../base/clock.ts'
-import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
@@ -31,21 +28,14 @@ import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
-import { connectionCountMax } from './connection-count.ts'
 import { isDataDirectory, openDataDirectory } from './data-directory.ts'
+import { Doors, probeDoors } from './doors.ts'
 import { dataLossReport } from './data-loss-report.ts'
 import type { Log } from './log.ts'
 import { migrations } from './migrations.ts'
+import type { ServerPorts } from './ports.ts'
 import { openProcessing } from './processing.ts'
 import { StoreChecks } from './store-checks.ts'
-
-export interface ServerPorts {
-  readonly clock: Clock
-  readonly random: Random
-  readonly log: Log
-  /** The version of this package. */
-  readonly release: string
-}
 
 /** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
 const adoptedText =
@@ -54,23 +44,28 @@ const adoptedText =
 /** Enough for thousands of small changes of the metadata. */
 const reserveBytes = 1024 * 1024
 
-/** A running pachd: its data directory, and an open port. */
+/** A running pachd: its data directory, and open ports. */
 export class Server implements AsyncDisposable {
-  readonly #listener: Listener
+  readonly #doors: Doors
   readonly #opened: AsyncDisposableStack
 
-  constructor(listener: Listener, opened: AsyncDisposableStack) {
-    this.#listener = listener
+  constructor(doors: Doors, opened: AsyncDisposableStack) {
+    this.#doors = doors
     this.#opened = opened
   }
 
-  get address(): { readonly host: string; readonly port: number } {
-    return this.#listener.address
+  get address(): PortAddress {
+    return this.#doors.address
+  }
+
+  /** Where files are served by HTTP and nothing else is. */
+  get httpAddress(): PortAddress | undefined {
+    return this.#doors.httpAddress
   }
 
   /** Takes no more calls, gives running ones at most `graceMs`, and lets go of everything. */
   async close(graceMs: number): Promise<void> {
-    await this.#listener.close(graceMs)
+    await this.#doors.close(graceMs)
     await this.#opened.disposeAsync()
   }
 
@@ -90,7 +85,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   await using opened = new AsyncDisposableStack()
   // So that a port that is taken leaves nothing behind at a path that may be mistyped. A directory
   // that is ours already is opened first: to whoever has it, that is the better answer.
-  if (!(await isDataDirectory(config.root))) await Listener.probe(config)
+  if (!(await isDataDirectory(config.root))) await probeDoors(config)
   const directory = opened.use(await openDataDirectory(config.root, random))
   const { store } = directory
   const database = opened.use(
@@ -140,17 +135,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...versionRoutes(release),
   ]
   const routes = withTransactions(recordable, versioning)
-  const { host, port } = config
-  const http = answerLandingPage
-  const listener = opened.use(
-    await Listener.open(
-      { host, port, connectionCountMax: connectionCountMax(), routes, http },
-      ports,
-    ),
-  )
+  const doors = opened.use(await Doors.open(config, { routes, versioning }, ports))
   processing.scheduler.start()
-  log.info('listening', { ...listener.address, root: config.root, release })
-  return new Server(listener, opened.move())
+  const { address, httpAddress } = doors
+  const http = httpAddress === undefined ? 'off' : addressText(httpAddress)
+  log.info('listening', { ...address, http, root: config.root, release })
+  return new Server(doors, opened.move())
 }
 
 async function openChunks(options: ChunkStoreOptions, log: Log): Promise<PackStore> {

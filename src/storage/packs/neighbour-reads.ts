@@ -29,11 +29,8 @@ export async function readNeighbours(
   { sealed, objects }: { readonly sealed: SealedPacks; readonly objects: ObjectStore },
   ids: Iterable<ChunkId>,
 ): Promise<ReadonlyMap<ChunkId, Uint8Array>> {
-  const wanted: WantedChunk[] = []
-  for (const id of new Set(ids)) {
-    const found = await sealed.find(id, { everywhere: true })
-    if (found !== undefined) wanted.push({ id, ...found })
-  }
+  const found = await sealed.findMany(new Set(ids))
+  const wanted = Array.from(found, ([id, place]): WantedChunk => ({ id, ...place }))
   const read = new Map<ChunkId, Uint8Array>()
   await Promise.all(runsOf(wanted).map((run) => readRun(objects, run, read)))
   return read
