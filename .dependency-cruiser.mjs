@@ -11,8 +11,11 @@ const layers = {
   workers: ['base', 'storage', 'versioning', 'pipelines'],
   executors: ['base', 'pipelines'],
   access: ['base', 'database'],
-  api: ['base', 'gen', 'access', 'storage', 'versioning', 'pipelines'],
+  api: ['base', 'gen', 'access', 'storage', 'versioning', 'pipelines', 'sources'],
   client: ['base', 'gen'],
+  'node-client': ['base', 'client'],
+  clouds: ['base'],
+  sources: ['base', 'gen', 'client', 'node-client', 'clouds', 'storage', 'versioning'],
   server: [
     'base',
     'database',
@@ -22,10 +25,12 @@ const layers = {
     'pipelines',
     'executors',
     'workers',
+    'clouds',
+    'sources',
     'api',
   ],
   legacy: ['base', 'database', 'storage', 'versioning', 'pipelines'],
-  cli: ['base', 'gen', 'client'],
+  cli: ['base', 'gen', 'client', 'node-client'],
   bin: ['base', 'cli', 'server'],
 }
 // Imported by tests only; may reach everything below the programs.

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { SystemClock } from '../src/base/clock.ts'
-import { NodeTransport } from '../src/cli/node-transport.ts'
+import { NodeTransport } from '../src/node-client/node-transport.ts'
 import { createClient, type Client } from '../src/client/client.ts'
 import { type FilePut, putFiles } from '../src/client/file-transfers.ts'
 import { Files } from '../src/gen/pachyderm_pb.ts'

@@ -18,12 +18,15 @@ import { listDirectory } from './cases/list-directory.ts'
 import { manyBranches } from './cases/many-branches.ts'
 import { manyCommits } from './cases/many-commits.ts'
 import { millionFiles } from './cases/million-files.ts'
+import { putFrom } from './cases/put-from.ts'
 import { putToOutput } from './cases/put-to-output.ts'
 import { singlePuts } from './cases/single-puts.ts'
 import { smallCalls } from './cases/small-calls.ts'
 import { smallFiles } from './cases/small-files.ts'
+import { hugeSplit, split } from './cases/split.ts'
 import { trivialDatums } from './cases/trivial-datums.ts'
 import { versionCommand } from './cases/version-command.ts'
+import { why } from './cases/why.ts'
 import { wideDirectory } from './cases/wide-directory.ts'
 import { currentLoad, describeMachine, waitForQuiet } from './machine.ts'
 import { Pachd } from './pachd.ts'
@@ -32,6 +35,7 @@ import { markdownText, type Report, resultText } from './report.ts'
 const benchmarks: readonly Benchmark[] = [
   smallFiles,
   largeFileIn,
+  split,
   largeFileOut,
   getRecursive,
   listDirectory,
@@ -39,7 +43,9 @@ const benchmarks: readonly Benchmark[] = [
   finishCommit,
   trivialDatums,
   changedDatum,
+  why,
   putToOutput,
+  putFrom,
   versionCommand,
   smallCalls,
   singlePuts,
@@ -47,6 +53,7 @@ const benchmarks: readonly Benchmark[] = [
   manyBranches,
   millionFiles,
   hugeFile,
+  hugeSplit,
 ]
 
 const here = fileURLToPath(new URL('.', import.meta.url))

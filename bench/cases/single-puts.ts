@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { SystemClock } from '../../src/base/clock.ts'
-import { NodeTransport } from '../../src/cli/node-transport.ts'
+import { NodeTransport } from '../../src/node-client/node-transport.ts'
 import { putFile } from '../../src/client/file-transfers.ts'
 import type { CommitRef } from '../../src/base/file-refs.ts'
 import type { Benchmark } from '../benchmark.ts'

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { SystemClock } from '../../src/base/clock.ts'
-import { NodeTransport } from '../../src/cli/node-transport.ts'
+import { NodeTransport } from '../../src/node-client/node-transport.ts'
 import type { Benchmark } from '../benchmark.ts'
 import { cpuSeconds, timed } from '../processes.ts'
 

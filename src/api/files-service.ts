@@ -1,9 +1,15 @@
 import { Files } from '../gen/pachyderm_pb.ts'
+import type { Clock } from '../base/clock.ts'
+import type { HistoryPuts } from '../sources/history-puts.ts'
+import type { SourcePuts } from '../sources/source-puts.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { diffBatches } from './files/diff-batches.ts'
 import { fileHistoryHandlers } from './files/file-history.ts'
+import { contentsHandlers, type ContentsPorts } from './files/contents.ts'
 import { getFilesHandlers } from './files/get-files.ts'
 import { putFilesHandlers } from './files/put-files.ts'
+import { putHistoryHandlers } from './files/put-history.ts'
+import { putSourcesHandlers } from './files/put-sources.ts'
 import { copyHandlers } from './files/copies.ts'
 import { service, type Route } from './grpc/service.ts'
 import { diffFiles } from './pfs/file-diff.ts'
@@ -11,10 +17,17 @@ import { batchedListing, globFiles, listFiles } from './pfs/file-listing.ts'
 import { requireCommit, requireFile } from './pfs/names.ts'
 
 /** pachyderm.Files: files in bulk, and lists of any length. Paths in answers are as in pfs.API. */
-export function filesRoutes(versioning: Versioning): readonly Route[] {
+export function filesRoutes(
+  versioning: Versioning,
+  ports: ContentsPorts,
+  fetching: { readonly puts: SourcePuts; readonly history: HistoryPuts; readonly clock: Clock },
+): readonly Route[] {
   return service(Files, {
     ...putFilesHandlers(versioning),
     ...getFilesHandlers(versioning),
+    ...putSourcesHandlers(fetching.puts, fetching.clock),
+    ...putHistoryHandlers(fetching.history, fetching.clock),
+    ...contentsHandlers(versioning, ports),
     ...copyHandlers(versioning),
     ...fileHistoryHandlers(versioning),
     listFiles: {

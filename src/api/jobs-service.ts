@@ -1,22 +1,31 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { FailedPreconditionError } from '../base/errors.ts'
+import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
 import { type FileOriginSchema, Jobs } from '../gen/pachyderm_pb.ts'
 import type { DatumInfoSchema } from '../gen/pps_pb.ts'
-import type { FileOrigin } from '../pipelines/file-lineage.ts'
+import { requirePipelineName } from '../pipelines/pipelines.ts'
 import type { Processing } from '../pipelines/processing.ts'
 import { service, type Route } from './grpc/service.ts'
-import { commitMessage } from './pfs/messages.ts'
-import { requireFile } from './pfs/names.ts'
+import {
+  datumExplanationMessage,
+  explainFile,
+  jobExplanationMessage,
+} from './jobs/explain-messages.ts'
+import { derivationBatches, originMessage } from './jobs/lineage-messages.ts'
+import { planStepMessage } from './jobs/plan-messages.ts'
+import { jobStatsMessage, pipelineStatsMessage } from './jobs/stats-messages.ts'
+import { requireFile, requireText } from './pfs/names.ts'
 import { requireJob } from './pps/job-handlers.ts'
 import { datumInfoMessage } from './pps/job-messages.ts'
+import { specOfRequest } from './pps/spec-request.ts'
 
 /** Datums in one batch: some 200 bytes each. */
 const batchDatumCount = 1000
 /** The most origins of one file that are told in one answer. */
 const originCountMax = 10_000
 
-/** pachyderm.Jobs: datums of any number, and where outputs come from. */
-export function jobsRoutes({ jobs, lineage }: Processing): readonly Route[] {
+/** pachyderm.Jobs: datums of any number, what would run and why it did, and where files come from. */
+export function jobsRoutes(processing: Processing): readonly Route[] {
+  const { jobs, plans, explanations, lineage, statistics } = processing
   return service(Jobs, {
     async *listDatums({ job: name }) {
       const job = await jobs.inspect(requireJob(name))
@@ -28,6 +37,31 @@ export function jobsRoutes({ jobs, lineage }: Processing): readonly Route[] {
         datumInfo = []
       }
       if (datumInfo.length > 0) yield { datumInfo }
+    },
+
+    async *plan({ spec }, { signal }) {
+      if (spec === undefined) {
+        throw new InvalidArgumentError('a spec is needed, but the request has no spec')
+      }
+      const steps = plans.plan(specOfRequest(spec), { reprocess: spec.reprocess }, signal)
+      for await (const step of steps) yield planStepMessage(step)
+    },
+
+    async explain({ job, datumId, file }) {
+      if (file !== undefined) {
+        if (job !== undefined || datumId !== '') {
+          throw new InvalidArgumentError('explain either a file, or a job or a datum, not both')
+        }
+        return await explainFile(processing, requireFile(file))
+      }
+      if (datumId === '') {
+        return { job: jobExplanationMessage(await explanations.ofJob(requireJob(job))) }
+      }
+      const explained = await explanations.ofDatum(
+        requireText(datumId, 'datum_id', 'a datum id is needed'),
+        job === undefined ? undefined : requireJob(job),
+      )
+      return { datums: [datumExplanationMessage(explained)] }
     },
 
     async lineage({ file }) {
@@ -42,17 +76,17 @@ export function jobsRoutes({ jobs, lineage }: Processing): readonly Route[] {
       }
       return { origins }
     },
-  })
-}
 
-function originMessage(origin: FileOrigin): MessageInitShape<typeof FileOriginSchema> {
-  return {
-    job: { id: origin.job },
-    datumId: origin.datum,
-    inputs: origin.inputs.map(({ input, repo, commit, path, hash }) => ({
-      inputName: input,
-      file: { commit: commitMessage(repo, commit), path },
-      hash,
-    })),
-  }
+    async inspectStats({ job, pipeline }) {
+      if ((job === undefined) === (pipeline === undefined)) {
+        throw new InvalidArgumentError('either a job or a pipeline is needed')
+      }
+      if (job !== undefined) return jobStatsMessage(await statistics.ofJob(requireJob(job)))
+      return pipelineStatsMessage(await statistics.ofPipeline(requirePipelineName(pipeline?.name)))
+    },
+
+    async *derivations({ file }) {
+      yield* derivationBatches(lineage.derived(requireFile(file)))
+    },
+  })
 }

@@ -1,4 +1,5 @@
 import { decodePutObjectRequest } from '../base/content-messages.ts'
+import { InvalidArgumentError } from '../base/errors.ts'
 import type { IncomingMessage } from '../base/grpc-messages.ts'
 import { ObjectAPI, type Object$, type Tag } from '../gen/pfs_pb.ts'
 import type { Collector } from '../storage/collector.ts'
@@ -56,6 +57,11 @@ function contentHandlers(objects: Objects): ServiceHandlers<typeof ObjectAPI> {
 function nameHandlers(objects: Objects): ServiceHandlers<typeof ObjectAPI> {
   return {
     async tagObject({ object, tags }) {
+      if (tags.length > tagCountMax) {
+        throw new InvalidArgumentError(
+          `an object can be given at most ${tagCountMax} tags in one call, not ${tags.length}: make several`,
+        )
+      }
       await objects.tag(requireHash(object), tags.map(requireTag))
       return {}
     },
@@ -91,6 +97,9 @@ async function inspect(
   return { object: { hash }, blockRef: { block: { hash }, range: { lower: 0n, upper } } }
 }
 
+/** Tags that are set in one transaction, which others wait for. */
+const tagCountMax = 10_000
+
 /** The joined values of all messages; their tags are added to `tags` as they come. */
 async function* valuesOf(
   requests: AsyncIterable<IncomingMessage>,
@@ -98,7 +107,12 @@ async function* valuesOf(
 ): AsyncGenerator<Uint8Array> {
   for await (const message of requests) {
     const { value, tags: names } = decodePutObjectRequest(await message.parts())
-    tags.push(...names)
+    if (tags.length + names.length > tagCountMax) {
+      throw new InvalidArgumentError(
+        `an object can be given at most ${tagCountMax} tags at once: give it the others with TagObject`,
+      )
+    }
+    for (const name of names) tags.push(name)
     yield* value
   }
 }

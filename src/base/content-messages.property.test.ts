@@ -3,7 +3,7 @@ import { BytesValueSchema } from '@bufbuild/protobuf/wkt'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { PutFilesRequestSchema } from '../gen/pachyderm_pb.ts'
+import { PutFilesRequestSchema, SplitSchema } from '../gen/pachyderm_pb.ts'
 import { Delimiter, PutFileRequestSchema, PutObjectRequestSchema } from '../gen/pfs_pb.ts'
 import { concatBytes, equalBytes } from './bytes.ts'
 import {
@@ -11,6 +11,7 @@ import {
   decodePutFileRequest,
   decodePutFilesRequest,
   decodePutObjectRequest,
+  delimiters,
   encodeBytesValue,
   encodePutFileRequest,
   encodePutFilesRequest,
@@ -40,14 +41,20 @@ const int64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })
 
 const commitRef: fc.Arbitrary<CommitRef> = fc.record({ repo: text, id: text })
 const fileRef: fc.Arbitrary<FileRef> = fc.record({ commit: commitRef, path: text })
+const count = fc.oneof(fc.constant(0n), int64)
+const splitFields = {
+  delimiter: fc.constantFrom(...Object.values(delimiters)),
+  targetFileDatums: count,
+  targetFileBytes: count,
+  headerRecords: count,
+  footerRecords: count,
+}
 const putFile: fc.Arbitrary<PutFileFields> = fc.record({
   file: fc.option(fileRef, { nil: undefined }),
   value: slices,
   url: text,
   recursive: fc.boolean(),
-  delimiter: fc.constantFrom(Delimiter.NONE, Delimiter.JSON, Delimiter.LINE),
-  targetFileDatums: fc.oneof(fc.constant(0n), int64),
-  targetFileBytes: fc.oneof(fc.constant(0n), int64),
+  ...splitFields,
   overwrite: fc.boolean(),
 })
 const putObject: fc.Arbitrary<PutObjectFields> = fc.record({ value: slices, tags: fc.array(text) })
@@ -60,6 +67,7 @@ const part: fc.Arbitrary<PutFilesPartFields> = fc.record({
 const putFiles: fc.Arbitrary<PutFilesFields> = fc.record({
   commit: fc.option(commitRef, { nil: undefined }),
   parts: fc.array(part),
+  split: fc.option(fc.record(splitFields), { nil: undefined }),
 })
 
 const fraction = fc.double({ min: 0, max: 1, noNaN: true })
@@ -247,13 +255,21 @@ describeCodec<PutObjectFields>({
 describeCodec<PutFilesFields>({
   schema: PutFilesRequestSchema,
   fields: putFiles,
-  generated: ({ commit, parts }) =>
+  generated: ({ commit, parts, split }) =>
     create(PutFilesRequestSchema, {
       parts: parts.map((each) => ({ ...each, value: concatBytes(each.value) })),
+      ...(split === undefined
+        ? {}
+        : { split: create(SplitSchema, { ...split, delimiter: split.delimiter as Delimiter }) }),
       ...(commit === undefined ? {} : { commit: commitMessage(commit) }),
     }),
   encode: encodePutFilesRequest,
   decode: decodePutFilesRequest,
+})
+
+test('delimiters have the numbers of their messages', () => {
+  const { NONE: none, JSON: json, LINE: line, SQL: sql, CSV: csv } = Delimiter
+  expect(delimiters).toEqual({ none, json, line, sql, csv })
 })
 
 test('a part adds to a message what putFilesPartSize says', () => {

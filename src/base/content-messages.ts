@@ -18,16 +18,25 @@ import { fieldSize, optionalFieldSize, utf8Size, WireWriter } from './wire-write
 /** Slices that, joined, are one value or one message. */
 export type Slices = readonly Uint8Array[]
 
-/** pfs.PutFileRequest. */
-export interface PutFileFields {
-  readonly file: FileRef | undefined
-  readonly value: Slices
-  readonly url: string
-  readonly recursive: boolean
+/** The values of pfs.Delimiter. */
+export const delimiters = { none: 0, json: 1, line: 2, sql: 3, csv: 4 } as const
+
+/** How content is split, as pfs.PutFileRequest and pachyderm.Split say it. */
+export interface SplitFields {
   /** A pfs.Delimiter. */
   readonly delimiter: number
   readonly targetFileDatums: bigint
   readonly targetFileBytes: bigint
+  readonly headerRecords: bigint
+  readonly footerRecords: bigint
+}
+
+/** pfs.PutFileRequest. */
+export interface PutFileFields extends SplitFields {
+  readonly file: FileRef | undefined
+  readonly value: Slices
+  readonly url: string
+  readonly recursive: boolean
   readonly overwrite: boolean
 }
 
@@ -50,6 +59,7 @@ export interface PutFilesPartFields {
 export interface PutFilesFields {
   readonly commit: CommitRef | undefined
   readonly parts: readonly PutFilesPartFields[]
+  readonly split?: SplitFields | undefined
 }
 
 const bytesValue = { value: 0x0a } as const
@@ -62,10 +72,26 @@ const putFile = {
   targetFileDatums: 0x40,
   targetFileBytes: 0x48,
   overwrite: 0x50,
+  headerRecords: 0x1f98,
+  footerRecords: 0x1fa0,
 } as const
 const putObject = { value: 0x0a, tags: 0x12 } as const
 const tag = { name: 0x0a } as const
-const putFiles = { commit: 0x0a, parts: 0x12 } as const
+const putFiles = { commit: 0x0a, parts: 0x12, split: 0x1a } as const
+const split = {
+  delimiter: 0x08,
+  targetFileDatums: 0x10,
+  targetFileBytes: 0x18,
+  headerRecords: 0x20,
+  footerRecords: 0x28,
+} as const
+const noSplit: SplitFields = {
+  delimiter: 0,
+  targetFileDatums: 0n,
+  targetFileBytes: 0n,
+  headerRecords: 0n,
+  footerRecords: 0n,
+}
 const part = { path: 0x0a, value: 0x12, more: 0x18, overwrite: 0x20 } as const
 
 function sizeOf(slices: Slices): number {
@@ -124,6 +150,8 @@ export function encodePutFileRequest(fields: Partial<PutFileFields>): Slices {
   writeInt64(writer, putFile.targetFileDatums, fields.targetFileDatums)
   writeInt64(writer, putFile.targetFileBytes, fields.targetFileBytes)
   writeFlag(writer, putFile.overwrite, fields.overwrite)
+  writeInt64(writer, putFile.headerRecords, fields.headerRecords)
+  writeInt64(writer, putFile.footerRecords, fields.footerRecords)
   return writer.take()
 }
 
@@ -135,9 +163,7 @@ export function decodePutFileRequest(message: Slices): PutFileFields {
     value: [],
     url: '',
     recursive: false,
-    delimiter: 0,
-    targetFileDatums: 0n,
-    targetFileBytes: 0n,
+    ...noSplit,
     overwrite: false,
   }
   while (!reader.atEnd) readPutFileField(reader, read)
@@ -169,6 +195,12 @@ function readPutFileField(reader: WireReader, read: Unfinished<PutFileFields>): 
       break
     case putFile.overwrite:
       read.overwrite = reader.bool()
+      break
+    case putFile.headerRecords:
+      read.headerRecords = reader.int64()
+      break
+    case putFile.footerRecords:
+      read.footerRecords = reader.int64()
       break
     default:
       reader.skip()
@@ -227,19 +259,60 @@ function partSize(fields: PutFilesPartFields, pathSize: number): number {
 }
 
 /** The message as chunks: small values are copied among their neighbours, large ones are not. */
-export function encodePutFilesRequest({ commit, parts }: PutFilesFields): Slices {
+export function encodePutFilesRequest(fields: PutFilesFields): Slices {
+  const { commit, parts } = fields
   const writer = new WireWriter()
   if (commit !== undefined) writeCommitRef(writer, putFiles.commit, commit)
-  for (const fields of parts) {
-    const pathSize = utf8Size(fields.path)
+  for (const each of parts) {
+    const pathSize = utf8Size(each.path)
     writer.varint(putFiles.parts)
-    writer.varint(partSize(fields, pathSize))
-    writeText(writer, part.path, fields.path, pathSize)
-    writeSlices(writer, part.value, fields.value)
-    writeFlag(writer, part.more, fields.more)
-    writeFlag(writer, part.overwrite, fields.overwrite)
+    writer.varint(partSize(each, pathSize))
+    writeText(writer, part.path, each.path, pathSize)
+    writeSlices(writer, part.value, each.value)
+    writeFlag(writer, part.more, each.more)
+    writeFlag(writer, part.overwrite, each.overwrite)
   }
+  if (fields.split !== undefined) writeSplit(writer, fields.split)
   return writer.take()
+}
+
+function writeSplit(into: WireWriter, fields: SplitFields): void {
+  const writer = new WireWriter()
+  writeInt64(writer, split.delimiter, BigInt(fields.delimiter))
+  writeInt64(writer, split.targetFileDatums, fields.targetFileDatums)
+  writeInt64(writer, split.targetFileBytes, fields.targetFileBytes)
+  writeInt64(writer, split.headerRecords, fields.headerRecords)
+  writeInt64(writer, split.footerRecords, fields.footerRecords)
+  const message = writer.take()
+  into.varint(putFiles.split)
+  into.varint(sizeOf(message))
+  for (const slice of message) into.raw(slice)
+}
+
+function readSplit(reader: WireReader, before: SplitFields | undefined): SplitFields {
+  const read: Unfinished<SplitFields> = { ...(before ?? noSplit) }
+  reader.message(() => {
+    switch (reader.tag()) {
+      case split.delimiter:
+        read.delimiter = reader.int32()
+        break
+      case split.targetFileDatums:
+        read.targetFileDatums = reader.int64()
+        break
+      case split.targetFileBytes:
+        read.targetFileBytes = reader.int64()
+        break
+      case split.headerRecords:
+        read.headerRecords = reader.int64()
+        break
+      case split.footerRecords:
+        read.footerRecords = reader.int64()
+        break
+      default:
+        reader.skip()
+    }
+  })
+  return read
 }
 
 /** @throws {WireFormatError} for what is no message. Values are views of `message`. */
@@ -247,13 +320,15 @@ export function decodePutFilesRequest(message: Slices): PutFilesFields {
   const reader = new WireReader(message)
   const parts: PutFilesPartFields[] = []
   let commit: CommitRef | undefined
+  let splitFields: SplitFields | undefined
   while (!reader.atEnd) {
     const fieldTag = reader.tag()
     if (fieldTag === putFiles.parts) parts.push(readPart(reader))
     else if (fieldTag === putFiles.commit) commit = readCommitRef(reader, commit)
+    else if (fieldTag === putFiles.split) splitFields = readSplit(reader, splitFields)
     else reader.skip()
   }
-  return { commit, parts }
+  return { commit, parts, split: splitFields }
 }
 
 function readPart(reader: WireReader): PutFilesPartFields {

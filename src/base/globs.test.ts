@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { InvalidArgumentError } from './errors.ts'
-import { parseGlob } from './globs.ts'
+import { parseCapturingGlob, parseGlob } from './globs.ts'
 import { parseFilePath } from './paths.ts'
 
 // Pattern, path, whether it matches. Names are Go's own cases where a slash is not at stake.
@@ -155,6 +155,53 @@ test('globs match what the regular expressions of their components match', () =>
         expect(parseGlob(text).matches(parseFilePath(path.join('/')))).toBe(isMatch)
       },
     ),
+    { numRuns: 2000 },
+  )
+})
+
+test('a glob or path of megabytes is refused before anything goes through it', () => {
+  const long = 'a/'.repeat(5_000_000)
+  expect(() => parseGlob(long)).toThrow(/glob of 10000000 characters is too long: at most 16384/)
+  expect(() => parseFilePath(long)).toThrow(/path of 10000000 characters is too long: at most 4096/)
+})
+
+function capture(glob: string, path: string): readonly string[] | undefined {
+  return parseCapturingGlob(glob).capture(parseFilePath(path))
+}
+
+test('parentheses capture, and an earlier star takes as much as it can', () => {
+  expect(capture('/(*)-(*).txt', '/a-b-c.txt')).toEqual(['a-b', 'c'])
+  expect(capture('/((?)*)/[(]*', '/xyz/(1')).toEqual(['xyz', 'x'])
+  expect(capture('/()(a)\\(*', '/a(b')).toEqual(['', 'a'])
+  expect(capture('/(*).txt', '/a.csv')).toBeUndefined()
+  expect(capture('/*/x', '/a/x')).toEqual([])
+  expect(parseGlob('/(*)').matches(parseFilePath('/a'))).toBe(false)
+})
+
+test.each(['/(*', '/a)', '/(*/*)', '/(a', '/)('])('the capturing glob %s is refused', (glob) => {
+  expect(() => parseCapturingGlob(glob)).toThrow('needs its ")"')
+})
+
+test('captures take no more than name length times pattern length in steps', () => {
+  const glob = parseCapturingGlob(`/${'(*)a'.repeat(200)}b`)
+  expect(glob.capture(parseFilePath(`/${'a'.repeat(1000)}`))).toBeUndefined()
+  const many = parseCapturingGlob(`/${'(*)'.repeat(500)}`)
+  expect(many.capture(parseFilePath(`/${'a'.repeat(1000)}`))?.[0]).toBe('a'.repeat(1000))
+})
+
+const capturePieces = fc.oneof(
+  pieces.map(([piece, expression]) => [piece, expression] as const),
+  pieces.map(([piece, expression]) => [`(${piece})`, `(${expression})`] as const),
+)
+
+test('captures are those of the regular expressions of components', () => {
+  fc.assert(
+    fc.property(fc.array(capturePieces, { minLength: 1, maxLength: 6 }), names, (parts, name) => {
+      const glob = parseCapturingGlob(`/${parts.map(([piece]) => piece).join('')}`)
+      const meaning = parts.map(([, expression]) => expression).join('')
+      const match = new RegExp(`^(?:${meaning})$`, 'su').exec(name)
+      expect(glob.capture(parseFilePath(`/${name}`))).toEqual(match?.slice(1))
+    }),
     { numRuns: 2000 },
   )
 })

@@ -1,6 +1,9 @@
 import { InvalidArgumentError } from './errors.ts'
 import { type FilePath, pathNames } from './paths.ts'
 
+/** Finding captures takes memory for pattern length × name length. */
+const capturingLengthMax = 4096
+
 /** One pattern between slashes. */
 export interface GlobComponent {
   /** Whether the whole of `name` matches. Takes at most name length × pattern length steps. */
@@ -11,6 +14,9 @@ export interface GlobComponent {
   readonly prefix: string
 }
 
+/** Longer than that of any path, since a pattern may say each character as a class. */
+const globTextMax = 16 * 1024
+
 /** A parsed glob. It matches paths of exactly as many names as it has components. */
 export interface Glob {
   /** As it was given. */
@@ -20,7 +26,17 @@ export interface Glob {
   matches(path: FilePath): boolean
 }
 
-/** A run of characters, one character of a set, or any run. */
+/** A glob whose parentheses capture what matches between them. */
+export interface CapturingGlob extends Glob {
+  readonly captureCount: number
+  /**
+   * What each pair of parentheses captures, in the order in which they open; undefined when `path`
+   * does not match. An earlier `*` takes as much as it can.
+   */
+  capture(path: FilePath): readonly string[] | undefined
+}
+
+/** One character, one of a set, or any run. */
 type Token =
   | { readonly kind: 'literal'; readonly rune: string }
   | { readonly kind: 'any' }
@@ -41,18 +57,51 @@ interface RuneRange {
  * @throws {InvalidArgumentError} for a malformed class or a `\` at the end, wherever it stands.
  */
 export function parseGlob(text: string): Glob {
-  const components = new GlobParser(text).parse()
+  requireShort(text, globTextMax)
+  const components = new GlobParser(text, { captures: false })
+    .parseComponents()
+    .map(({ tokens }) => newComponent(tokens))
+  return { text, components, matches: (path) => matchesPath(components, path) }
+}
+
+/**
+ * Parses a glob in which `(` and `)`, unless escaped, capture what matches between them and match
+ * nothing themselves; they may be nested, but hold no slash.
+ *
+ * @throws {InvalidArgumentError} as `parseGlob`, and for parentheses without their partner.
+ */
+export function parseCapturingGlob(text: string): CapturingGlob {
+  requireShort(text, capturingLengthMax)
+  const parser = new GlobParser(text, { captures: true })
+  const components = parser.parseComponents()
+  const parts = components.map(({ tokens }) => newComponent(tokens))
+  const captureCount = components.reduce((count, { spans }) => count + spans.length, 0)
   return {
     text,
-    components,
-    matches(path) {
+    components: parts,
+    captureCount,
+    matches: (path) => matchesPath(parts, path),
+    capture(path) {
+      if (!matchesPath(parts, path)) return undefined
       const names = pathNames(path)
-      return (
-        names.length === components.length &&
-        components.every((component, index) => component.matches(names[index] ?? ''))
-      )
+      return components.flatMap((component, index) => capturesOf(component, names[index] ?? ''))
     },
   }
+}
+
+function requireShort(text: string, lengthMax: number): void {
+  if (text.length <= lengthMax) return
+  throw new InvalidArgumentError(
+    `glob of ${text.length} characters is too long: at most ${lengthMax} are allowed (${text.slice(0, 60)}…)`,
+  )
+}
+
+function matchesPath(components: readonly GlobComponent[], path: FilePath): boolean {
+  const names = pathNames(path)
+  return (
+    names.length === components.length &&
+    components.every((component, index) => component.matches(names[index] ?? ''))
+  )
 }
 
 /** Adds the leading slash; removes `.`, `..`, double and trailing slashes; empty for the root. */
@@ -66,30 +115,75 @@ function cleanPattern(text: string): string {
   return names.length === 0 ? '' : `/${names.join('/')}`
 }
 
+/** A pattern between slashes, as it was written. */
+interface ParsedComponent {
+  readonly tokens: Token[]
+  /** Which tokens stand between parentheses, in the order in which these open. */
+  readonly spans: Span[]
+}
+
+/** Tokens from `from` up to `to`. */
+interface Span {
+  readonly from: number
+  to: number
+}
+
 class GlobParser {
   readonly #pattern: string
   readonly #runes: readonly string[]
+  readonly #captures: boolean
+  /** Of the component that is read: parentheses that are open. */
+  #open: Span[] = []
   #index = 0
 
-  constructor(text: string) {
+  constructor(text: string, { captures }: { readonly captures: boolean }) {
     this.#pattern = cleanPattern(text)
     this.#runes = Array.from(this.#pattern)
+    this.#captures = captures
   }
 
-  parse(): readonly GlobComponent[] {
-    const components: Token[][] = []
+  parseComponents(): readonly ParsedComponent[] {
+    const components: ParsedComponent[] = []
     for (;;) {
       const rune = this.#runes[this.#index]
       if (rune === undefined) break
       this.#index += 1
       if (rune === '/' || (rune === '\\' && this.#runes[this.#index] === '/')) {
         if (rune === '\\') this.#index += 1
-        components.push([])
+        this.#requireClosed()
+        components.push({ tokens: [], spans: [] })
       } else {
-        components.at(-1)?.push(this.#token(rune))
+        this.#add(rune, components.at(-1) ?? { tokens: [], spans: [] })
       }
     }
-    return components.map(newComponent)
+    this.#requireClosed()
+    return components
+  }
+
+  #add(rune: string, { tokens, spans }: ParsedComponent): void {
+    if (!this.#captures || (rune !== '(' && rune !== ')')) {
+      tokens.push(this.#token(rune))
+      return
+    }
+    if (rune === '(') {
+      const span = { from: tokens.length, to: tokens.length }
+      spans.push(span)
+      this.#open.push(span)
+      return
+    }
+    const span = this.#open.pop()
+    if (span === undefined) throw this.#unbalanced()
+    span.to = tokens.length
+  }
+
+  #requireClosed(): void {
+    if (this.#open.length > 0) throw this.#unbalanced()
+  }
+
+  #unbalanced(): InvalidArgumentError {
+    return new InvalidArgumentError(
+      `glob ${JSON.stringify(this.#pattern)} is malformed: each "(" needs its ")" before the next slash; write "\\(" and "\\)" for parentheses in names`,
+    )
   }
 
   #token(rune: string): Token {
@@ -202,4 +296,46 @@ function matchRune(token: Exclude<Token, { kind: 'star' }>, rune: string): boole
       return token.negated !== token.ranges.some(({ low, high }) => low <= code && code <= high)
     }
   }
+}
+
+/** What stands between the parentheses of a component in a name that it matches. */
+function capturesOf({ tokens, spans }: ParsedComponent, name: string): readonly string[] {
+  if (spans.length === 0) return []
+  const runes = Array.from(name)
+  const places = placesOf(tokens, runes)
+  return spans.map(({ from, to }) => runes.slice(places[from], places[to]).join(''))
+}
+
+/** Where each token begins, and the last one ends, when each star takes as much as it can. */
+function placesOf(tokens: readonly Token[], runes: readonly string[]): readonly number[] {
+  const width = runes.length + 1
+  // Whether the tokens from `token` on match the runes from `rune` on.
+  const can = new Uint8Array((tokens.length + 1) * width)
+  can[tokens.length * width + runes.length] = 1
+  for (let token = tokens.length - 1; token >= 0; token -= 1) {
+    const current = tokens[token]
+    for (let rune = runes.length; rune >= 0; rune -= 1) {
+      const next = (token + 1) * width + rune
+      const isMatch =
+        current?.kind === 'star'
+          ? can[next] === 1 || (rune < runes.length && can[token * width + rune + 1] === 1)
+          : rune < runes.length &&
+            current !== undefined &&
+            matchRune(current, runes[rune] ?? '') &&
+            can[next + 1] === 1
+      if (isMatch) can[token * width + rune] = 1
+    }
+  }
+  const places = [0]
+  let at = 0
+  for (const [token, current] of tokens.entries()) {
+    if (current.kind !== 'star') at += 1
+    else {
+      let end = runes.length
+      while (end > at && can[(token + 1) * width + end] !== 1) end -= 1
+      at = end
+    }
+    places.push(at)
+  }
+  return places
 }

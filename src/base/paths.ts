@@ -9,6 +9,8 @@ export const rootPath: FilePath = '' as FilePath
 
 const slashByte = 0x2f
 const pathBytesMax = 4096
+/** With slashes and dots that mean nothing. */
+const pathTextMax = 16 * pathBytesMax
 const nameBytesMax = 1024
 
 /**
@@ -19,6 +21,12 @@ const nameBytesMax = 1024
  * (not UTF-8), has a name over 1,024 bytes or is over 4,096 bytes.
  */
 export function parseFilePath(text: string): FilePath {
+  // Before anything goes through all of it.
+  if (text.length > pathTextMax) {
+    throw new InvalidArgumentError(
+      `path of ${text.length} characters is too long: at most ${pathBytesMax} bytes are allowed (${text.slice(0, 60)}…)`,
+    )
+  }
   if (text.includes('\0')) {
     throw new InvalidArgumentError(
       `filename cannot contain null character: ${JSON.stringify(text)}`,

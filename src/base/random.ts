@@ -8,14 +8,23 @@ export interface Random {
   bytes(count: number): Uint8Array
 }
 
+/** The generator is asked for so much at once. */
+const poolBytes = 4096
+
 /** The platform's cryptographic generator. */
 export class SystemRandom implements Random {
+  #pool = new Uint8Array(0)
+
   fraction(): number {
     return Math.random()
   }
 
   bytes(count: number): Uint8Array {
-    return crypto.getRandomValues(new Uint8Array(count))
+    if (count > poolBytes) throw new RangeError(`at most ${poolBytes} random bytes at once`)
+    if (count > this.#pool.length) this.#pool = crypto.getRandomValues(new Uint8Array(poolBytes))
+    const bytes = this.#pool.slice(0, count)
+    this.#pool = this.#pool.subarray(count)
+    return bytes
   }
 }
 

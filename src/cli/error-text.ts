@@ -2,7 +2,7 @@ import { DomainError } from '../base/errors.ts'
 import { Code } from '../base/grpc-wire.ts'
 import { RpcError } from '../client/rpc-error.ts'
 import type { CommandSpec } from './command.ts'
-import { LeftOpenError, UsageError } from './errors.ts'
+import { KeptTextError, LeftOpenError, UsageError } from './errors.ts'
 import { usageText } from './help.ts'
 
 /** What a person reads when `command` has failed with `error`: lines. */
@@ -15,7 +15,9 @@ export function errorText(error: unknown, command: CommandSpec | undefined): str
 }
 
 function message(error: unknown, command: CommandSpec | undefined): string {
-  if (error instanceof LeftOpenError) return `${message(error.cause, command)}\n${error.message}`
+  if (error instanceof LeftOpenError || error instanceof KeptTextError) {
+    return `${message(error.cause, command)}\n${error.message}`
+  }
   if (error instanceof RpcError) {
     const status =
       command?.showsStatus === true ? `rpc error: code = ${codeName(error)} desc = ` : ''

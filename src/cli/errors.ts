@@ -17,6 +17,11 @@ export class LeftOpenError extends FailedPreconditionError {
   override readonly name = 'LeftOpenError'
 }
 
+/** A command failed with `cause`, and what a person wrote for it is kept in a file. */
+export class KeptTextError extends FailedPreconditionError {
+  override readonly name = 'KeptTextError'
+}
+
 /** Whoever read the output has seen enough: `pachctl list-file … | head`. */
 export class OutputClosedError extends CancelledError {
   override readonly name = 'OutputClosedError'

@@ -48,7 +48,7 @@ export class LazyTransport implements Transport {
 
 async function load(address: string, clock: Clock): Promise<Transport> {
   const [{ NodeTransport }, { parseAddress }] = await Promise.all([
-    import('./node-transport.ts'),
+    import('../node-client/node-transport.ts'),
     import('../client/address.ts'),
   ])
   return new NodeTransport(parseAddress(address), clock)

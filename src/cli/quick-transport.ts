@@ -3,35 +3,29 @@ import type { IncomingMessage } from '../base/grpc-messages.ts'
 import type { EncodedMessage } from '../base/grpc-wire.ts'
 import type { Address } from '../client/address.ts'
 import type { CallOptions, Transport } from '../client/transport.ts'
-import { quickUnary } from './quick-unary.ts'
+import { quickStream, quickUnary, type QuickServer } from './quick-web-call.ts'
 
 /** A command with more calls than this is served better by one connection of HTTP/2. */
 const quickCallsMax = 3
 
 /**
- * Calls a server for a program that wants to start fast: its first unary calls go by gRPC-Web over
- * a plain socket, since loading HTTP/2 takes as long as starting Node. Streams, later calls and
- * servers that do not know gRPC-Web get HTTP/2.
+ * Calls a server for a program that wants to start fast and to get much: its first calls go by
+ * gRPC-Web over plain sockets. Loading HTTP/2 takes as long as starting Node, and its frames of
+ * 16 KiB cost more than the bytes in them. Streams of requests, later calls and servers that do not
+ * know gRPC-Web get HTTP/2.
  */
 export class QuickTransport implements Transport {
-  readonly #address: Address
-  readonly #clock: Clock
+  readonly #server: QuickServer
   #quickCallsLeft = quickCallsMax
   #full: Promise<Transport> | undefined
 
   constructor(address: Address, clock: Clock) {
-    this.#address = address
-    this.#clock = clock
+    this.#server = { address, clock }
   }
 
   async unary(path: string, request: EncodedMessage, options?: CallOptions): Promise<Uint8Array> {
-    if (this.#quickCallsLeft > 0 && this.#full === undefined) {
-      this.#quickCallsLeft -= 1
-      const response = await quickUnary(this.#address, this.#clock, path, request, options)
-      if (response !== undefined) return response
-      this.#quickCallsLeft = 0
-    }
-    return (await this.#open()).unary(path, request, options)
+    const response = await this.#quickly(() => quickUnary(this.#server, path, request, options))
+    return response ?? (await this.#open()).unary(path, request, options)
   }
 
   async *serverStream(
@@ -39,7 +33,8 @@ export class QuickTransport implements Transport {
     request: EncodedMessage,
     options?: CallOptions,
   ): AsyncGenerator<IncomingMessage> {
-    yield* (await this.#open()).serverStream(path, request, options)
+    const responses = await this.#quickly(() => quickStream(this.#server, path, request, options))
+    yield* responses ?? (await this.#open()).serverStream(path, request, options)
   }
 
   async clientStream(
@@ -55,9 +50,18 @@ export class QuickTransport implements Transport {
     await full?.[Symbol.asyncDispose]()
   }
 
+  /** Undefined when the call has to be made over HTTP/2. */
+  async #quickly<Answer>(call: () => Promise<Answer | undefined>): Promise<Answer | undefined> {
+    if (this.#quickCallsLeft === 0 || this.#full !== undefined) return undefined
+    this.#quickCallsLeft -= 1
+    const answer = await call()
+    if (answer === undefined) this.#quickCallsLeft = 0
+    return answer
+  }
+
   async #open(): Promise<Transport> {
-    this.#full ??= import('./node-transport.ts').then(
-      ({ NodeTransport }) => new NodeTransport(this.#address, this.#clock),
+    this.#full ??= import('../node-client/node-transport.ts').then(
+      ({ NodeTransport }) => new NodeTransport(this.#server.address, this.#server.clock),
     )
     return this.#full
   }

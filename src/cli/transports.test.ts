@@ -1,4 +1,4 @@
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import { afterEach, describe, expect, test } from 'vitest'
 import { service } from '../api/grpc/service.ts'
@@ -13,7 +13,7 @@ import { WebTransport } from '../client/web-transport.ts'
 import { API as Pfs } from '../gen/pfs_pb.ts'
 import { API as Version } from '../gen/version_pb.ts'
 import { GrpcFixture } from '../testing/grpc-fixture.ts'
-import { NodeTransport } from './node-transport.ts'
+import { NodeTransport } from '../node-client/node-transport.ts'
 import { QuickTransport } from './quick-transport.ts'
 
 const clock = new SystemClock()
@@ -209,4 +209,26 @@ test('the quick transport says who is not there, and who hangs up', async () => 
   expect(error.message).toContain(`127.0.0.1:${port}: connection refused`)
   const injecting = getVersion(transport, { metadata: { name: 'a\r\nb: c' } })
   expect((await failure(injecting)).message).toContain('characters that a header cannot')
+})
+
+test('a stream that breaks off inside a message is a lost connection, on either way', async () => {
+  const server = createServer((socket) => {
+    socket
+      .on('error', () => {})
+      .once('data', () => {
+        const head = 'HTTP/1.1 200 OK\r\ncontent-type: application/grpc-web+proto\r\n\r\n'
+        socket.end(Buffer.concat([Buffer.from(head), Buffer.of(0, 0, 0, 0, 9, 10, 7, 1, 2)]))
+      })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  fixture.onClose(async () => new Promise<void>((resolve) => server.close(() => resolve())))
+  const { port } = server.address() as AddressInfo
+  for (const open of [transports['quick'], transports['web']]) {
+    const pfs = createClient(Pfs, opened(open?.(port) as Transport))
+    const error = await failure(Array.fromAsync(pfs.getFile({})))
+    expect([error.code, error.message]).toEqual([
+      Code.unavailable,
+      'the connection to the server was lost in the middle of its answer',
+    ])
+  }
 })

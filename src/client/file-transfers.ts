@@ -2,8 +2,11 @@ import type { ByteStream } from '../base/bytes.ts'
 import {
   encodePutFileRequest,
   encodePutFilesRequest,
+  type PutFileFields,
+  type PutFilesFields,
   putFilesPartSize,
   type PutFilesPartFields,
+  type SplitFields,
 } from '../base/content-messages.ts'
 import {
   decodeFileChunksBatch,
@@ -32,6 +35,7 @@ const putFilesResponse = { files: 0x08, bytes: 0x10 } as const
 export interface PutFileOptions extends CallOptions {
   /** Replace the file's content instead of appending to it. */
   readonly overwrite?: boolean
+  readonly split?: SplitFields | undefined
 }
 
 /** Appends `bytes` to a file of an open commit. @throws {RpcError} */
@@ -41,17 +45,31 @@ export async function putFile(
   bytes: ByteStream,
   options: PutFileOptions = {},
 ): Promise<void> {
-  const { overwrite = false } = options
-  await transport.clientStream('/pfs.API/PutFile', putMessages(file, bytes, overwrite), options)
+  const { overwrite = false, split } = options
+  const first = { file, overwrite, ...split }
+  await transport.clientStream('/pfs.API/PutFile', putMessages(first, bytes), options)
 }
 
 async function* putMessages(
-  file: FileRef,
+  first: Partial<PutFileFields>,
   bytes: ByteStream,
-  overwrite: boolean,
 ): AsyncGenerator<EncodedMessage> {
-  yield encodePutFileRequest({ file, overwrite })
+  yield encodePutFileRequest(first)
   for await (const piece of piecesOf(bytes)) yield encodePutFileRequest({ value: [piece] })
+}
+
+/** Has the server put what is at a URL, as servers of 1.5 can. @throws {RpcError} */
+export async function putFromUrl(
+  transport: Transport,
+  file: FileRef,
+  url: string,
+  options: PutFileOptions & { readonly recursive: boolean },
+): Promise<void> {
+  const { recursive, overwrite = false, split } = options
+  async function* only(): AsyncGenerator<EncodedMessage> {
+    yield encodePutFileRequest({ file, url, recursive, overwrite, ...split })
+  }
+  await transport.clientStream('/pfs.API/PutFile', only(), options)
 }
 
 export interface GetFileOptions extends CallOptions {
@@ -135,15 +153,16 @@ export interface PutFilesResult {
 
 /**
  * Puts all files into an open commit, or none: many small files travel in one message, and all are
- * acknowledged at once. Only servers of this project know it. @throws {RpcError}
+ * acknowledged at once. With `split`, each becomes a directory of pieces. Only servers of this
+ * project know it. @throws {RpcError}
  */
 export async function putFiles(
   transport: Transport,
   commit: CommitRef,
   puts: AsyncIterable<FilePut> | Iterable<FilePut>,
-  options?: CallOptions,
+  options?: CallOptions & { readonly split?: SplitFields | undefined },
 ): Promise<PutFilesResult> {
-  const messages = bulkMessages(commit, puts)
+  const messages = bulkMessages({ commit, parts: [], split: options?.split }, puts)
   const response = await transport.clientStream('/pachyderm.Files/PutFiles', messages, options)
   const reader = new WireReader([response])
   const result = { fileCount: 0, sizeBytes: 0 }
@@ -157,11 +176,11 @@ export async function putFiles(
 }
 
 async function* bulkMessages(
-  commit: CommitRef,
+  first: PutFilesFields,
   puts: AsyncIterable<FilePut> | Iterable<FilePut>,
 ): AsyncGenerator<EncodedMessage> {
   // The commit goes ahead, so that the server can refuse it before it is sent anything.
-  yield encodePutFilesRequest({ commit, parts: [] })
+  yield encodePutFilesRequest(first)
   let parts: PutFilesPartFields[] = []
   let size = 0
   for await (const put of puts) {

@@ -12,15 +12,30 @@ import { failureOf, parseTrailers } from './status.ts'
 
 /** The messages in the body of an answer in gRPC-Web; throws at the end unless the status is OK. */
 export async function* readWebMessages(source: SliceSource): AsyncGenerator<IncomingMessage> {
-  let failure: RpcError | undefined = new RpcError(
-    Code.unavailable,
-    'the connection to the server was lost in the middle of its answer',
-  )
+  let failure: RpcError | undefined
   const onTrailers = (bytes: Uint8Array): void => {
     failure = failureOf(parseTrailers(bytes))
   }
-  yield* new MessageReader(source, { onTrailers })
+  yield* new MessageReader(untilTrailers(source), { onTrailers })
   if (failure !== undefined) throw failure
+}
+
+/** Fails at its end, which is not read when there are trailers before it. */
+function untilTrailers(source: SliceSource): SliceSource {
+  return {
+    next: () => {
+      const slice = source.next()
+      return slice instanceof Promise ? slice.then(requireSlice) : requireSlice(slice)
+    },
+  }
+}
+
+function requireSlice(slice: Uint8Array | undefined): Uint8Array {
+  if (slice !== undefined) return slice
+  throw new RpcError(
+    Code.unavailable,
+    'the connection to the server was lost in the middle of its answer',
+  )
 }
 
 /** The only message of an answer. @throws {RpcError} when the call failed. */

@@ -80,8 +80,9 @@ test('the log stays short while writes and reads never pause', async () => {
   }
   const { size } = await stat(directory.join('metadata.db'))
   expect(size).toBeGreaterThan(16_000_000)
-  // What is written while the bulk moves comes on top of the threshold.
-  expect(logBytesMax).toBeLessThan(16 * checkpointBytes)
+  // What is written while the bulk moves comes on top of the threshold, which on a slow disk is much;
+  // a log that is never moved has a page or two for each write.
+  expect(logBytesMax).toBeLessThan((8000 * 4096) / 3)
   await expect(stat(directory.join('metadata.db-wal'))).rejects.toThrow('ENOENT')
 })
 

@@ -120,7 +120,7 @@ for (const isolation of isolations.filter((each) => each !== 'none')) {
       expect(made).toEqual([])
     })
 
-    test('user code cannot get at the runner, which answers the server', async (context) => {
+    test('user code cannot get at the keeper, and the runner is out of sight', async (context) => {
       if (spawnSync('perl', ['-e', '1']).status !== 0) {
         context.skip('without perl there is no calling the kernel from here')
         return
@@ -131,15 +131,51 @@ for (const isolation of isolations.filter((each) => each !== 'none')) {
         'for my $fd (0..9) { print "took $fd\\n" if syscall(438, $runner, $fd, 0) >= 0 }',
         'print "$!\\n"; for (qw(mem environ fd/0 fd/3 cwd)) { print "read $_\\n" if open(F, "+</proc/1/$_") || readlink("/proc/1/$_") }',
         'my $self = syscall(434, $$ + 0, 0); print "works\\n" if syscall(438, $self, 1, 0) >= 0;',
+        'print getppid(), "\\n"',
       ].join(' ')
       await using slot = await executor.openSlot(transform(['perl', '-e', script]), never)
-      const stdout = ['Operation not permitted', 'works']
+      const stdout = ['Operation not permitted', 'works', '0']
       const expected = { exitCode: 0, stdout, stderr: [], leftOutCount: 0 }
       expect(await runIn(slot)).toEqual(expected)
       expect(await runIn(slot)).toEqual(expected)
     })
 
-    test('user code has fewer rights than the runner, and comes last', async () => {
+    test('user code that signals its process group ends itself only', async () => {
+      await using slot = await executor.openSlot(sh('kill -9 0'), never)
+      for (let round = 0; round < 3; round += 1) expect((await runIn(slot)).exitCode).toBe(137)
+    })
+
+    test('whom user code leaves are reaped while it runs', async () => {
+      const script =
+        'for i in 1 2 3 4 5; do (setsid sh -c : &); done; ' +
+        'until set -- /proc/[0-9]*; [ $# -eq 2 ]; do :; done; echo "$@" | wc -w'
+      await using slot = await executor.openSlot(sh(script), never)
+      for (let round = 0; round < 3; round += 1) {
+        expect((await runIn(slot)).stdout).toEqual(['2'])
+      }
+    })
+
+    test('processes that user code foists on the runner do not survive it', async (context) => {
+      const clone = { x64: 56, arm64: 220 }[process.arch as string]
+      if (clone === undefined || spawnSync('perl', ['-e', '1']).status !== 0) {
+        context.skip('without perl there is no calling the kernel from here')
+        return
+      }
+      const mark = `1000.${BigInt(`0x${newHexId(random)}`)}`
+      // CLONE_PARENT and SIGCHLD: the new process is a brother, not a child.
+      const script =
+        `for (1..3) { my $pid = syscall(${clone}, 0x8000 | 17, 0, 0, 0, 0); ` +
+        `exec("sleep", $_ == 1 ? "0" : "${mark}") if $pid == 0; print "$pid\n" if $pid < 0 } ` +
+        'print getppid(), "\n"; exit 7'
+      await using slot = await executor.openSlot(transform(['perl', '-e', script]), never)
+      for (let round = 0; round < 3; round += 1) {
+        const { exitCode, stdout } = await runIn(slot)
+        expect([exitCode, stdout]).toEqual([7, ['0']])
+        expect(processesWith(`sleep\0${mark}`)).toEqual([])
+      }
+    })
+
+    test('user code has fewer rights than the keeper, and comes last', async () => {
       const script = 'grep CapBnd /proc/self/status; nice; cat /proc/self/oom_score_adj'
       await using slot = await executor.openSlot(sh(script), never)
       const { stdout } = await runIn(slot)

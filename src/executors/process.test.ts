@@ -35,6 +35,8 @@ const never = new AbortController().signal
 
 // Below the checkout: what is below /tmp is out of sight for user code anyway.
 const home = resolve('node_modules')
+/** Of `/tmp` and `/var/tmp` user code has its own: there, it sees nothing of a checkout. */
+const isHidden = /^(?:\/var)?\/tmp\//.test(home)
 
 let data = ''
 
@@ -149,6 +151,21 @@ for (const isolation of isolations) {
         }
       } finally {
         rmSync(script)
+      }
+    })
+
+    test.skipIf(isHidden)('a program is the one on PATH, whatever a shell has itself', async () => {
+      const directory = mkdtempSync(join(home, '.pachyderm-path-'))
+      try {
+        for (const name of ['true', 'kill', 'is_there']) {
+          writeFileSync(join(directory, name), '#!/bin/sh\necho mine "$@"\nexit 3\n')
+          chmodSync(join(directory, name), 0o755)
+          const environment = { PATH: `/none:${directory}:/usr/bin:/bin` }
+          const ran = await runOnce(transform([name, '-9', '*'], { environment }))
+          expect([ran.exitCode, ran.stdout]).toEqual([3, ['mine -9 *']])
+        }
+      } finally {
+        rmSync(directory, { recursive: true })
       }
     })
 

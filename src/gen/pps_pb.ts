@@ -11,7 +11,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Duration, EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Empty, EmptySchema, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { BranchInfo, Commit, File, Repo } from "./pfs_pb.ts";
 import { file_pfs } from "./pfs_pb.ts";
@@ -21,7 +21,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pps.proto.
  */
 export const file_pps: GenFile = /*@__PURE__*/
-  fileDesc("CglwcHMucHJvdG8SA3BwcyIqCgZTZWNyZXQSDAoEbmFtZRgBIAEoCRISCgptb3VudF9wYXRoGAIgASgJIu0BCglUcmFuc2Zvcm0SDQoFaW1hZ2UYASABKAkSCwoDY21kGAIgAygJEiQKA2VudhgDIAMoCzIXLnBwcy5UcmFuc2Zvcm0uRW52RW50cnkSHAoHc2VjcmV0cxgEIAMoCzILLnBwcy5TZWNyZXQSDQoFc3RkaW4YBSADKAkSGgoSYWNjZXB0X3JldHVybl9jb2RlGAYgAygDEg0KBWRlYnVnGAcgASgIEhoKEmltYWdlX3B1bGxfc2VjcmV0cxgJIAMoCRoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhUKBkVncmVzcxILCgNVUkwYASABKAkiEQoDSm9iEgoKAmlkGAEgASgJIhgKCFBpcGVsaW5lEgwKBG5hbWUYASABKAkiNwoHU2VydmljZRIVCg1pbnRlcm5hbF9wb3J0GAEgASgFEhUKDWV4dGVybmFsX3BvcnQYAiABKAUieAoJQXRvbUlucHV0EgwKBG5hbWUYASABKAkSDAoEcmVwbxgCIAEoCRIOCgZicmFuY2gYAyABKAkSDgoGY29tbWl0GAQgASgJEgwKBGdsb2IYBSABKAkSDAoEbGF6eRgGIAEoCBITCgtmcm9tX2NvbW1pdBgHIAEoCSJwCglDcm9uSW5wdXQSDAoEbmFtZRgBIAEoCRIMCgRyZXBvGAIgASgJEg4KBmNvbW1pdBgDIAEoCRIMCgRzcGVjGAQgASgJEikKBXN0YXJ0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ5CgVJbnB1dBIcCgRhdG9tGAEgASgLMg4ucHBzLkF0b21JbnB1dBIZCgVjcm9zcxgCIAMoCzIKLnBwcy5JbnB1dBIZCgV1bmlvbhgDIAMoCzIKLnBwcy5JbnB1dBIcCgRjcm9uGAQgASgLMg4ucHBzLkNyb25JbnB1dCJRCghKb2JJbnB1dBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EgwKBGdsb2IYAiABKAkSDAoEbGF6eRgDIAEoCBIMCgRuYW1lGAQgASgJIj4KD1BhcmFsbGVsaXNtU3BlYxIQCghjb25zdGFudBgCIAEoBBITCgtjb2VmZmljaWVudBgDIAEoAUoECAEQAiInCglJbnB1dEZpbGUSDAoEcGF0aBgEIAEoCRIMCgRoYXNoGAUgASgMIioKBURhdHVtEgoKAmlkGAEgASgJEhUKA2pvYhgCIAEoCzIILnBwcy5Kb2IitQEKCURhdHVtSW5mbxIZCgVkYXR1bRgBIAEoCzIKLnBwcy5EYXR1bRIeCgVzdGF0ZRgCIAEoDjIPLnBwcy5EYXR1bVN0YXRlEiAKBXN0YXRzGAMgASgLMhEucHBzLlByb2Nlc3NTdGF0cxIcCglwZnNfc3RhdGUYBCABKAsyCS5wZnMuRmlsZRIcCgRkYXRhGAUgAygLMg4ucHBzLklucHV0RmlsZRIPCgZyZWFzb24Y6QcgASgJIjAKCkRhdHVtSW5mb3MSIgoKZGF0dW1faW5mbxgBIAMoCzIOLnBwcy5EYXR1bUluZm8icwoJQWdncmVnYXRlEg0KBWNvdW50GAEgASgDEgwKBG1lYW4YAiABKAESDgoGc3RkZGV2GAMgASgBEhgKEGZpZnRoX3BlcmNlbnRpbGUYBCABKAESHwoXbmluZXR5X2ZpZnRoX3BlcmNlbnRpbGUYBSABKAEizwEKDFByb2Nlc3NTdGF0cxIwCg1kb3dubG9hZF90aW1lGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDHByb2Nlc3NfdGltZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIuCgt1cGxvYWRfdGltZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCg5kb3dubG9hZF9ieXRlcxgEIAEoBBIUCgx1cGxvYWRfYnl0ZXMYBSABKAQi1wEKFUFnZ3JlZ2F0ZVByb2Nlc3NTdGF0cxIlCg1kb3dubG9hZF90aW1lGAEgASgLMg4ucHBzLkFnZ3JlZ2F0ZRIkCgxwcm9jZXNzX3RpbWUYAiABKAsyDi5wcHMuQWdncmVnYXRlEiMKC3VwbG9hZF90aW1lGAMgASgLMg4ucHBzLkFnZ3JlZ2F0ZRImCg5kb3dubG9hZF9ieXRlcxgEIAEoCzIOLnBwcy5BZ2dyZWdhdGUSJAoMdXBsb2FkX2J5dGVzGAUgASgLMg4ucHBzLkFnZ3JlZ2F0ZSKyAQoMV29ya2VyU3RhdHVzEhEKCXdvcmtlcl9pZBgBIAEoCRIOCgZqb2JfaWQYAiABKAkSHAoEZGF0YRgDIAMoCzIOLnBwcy5JbnB1dEZpbGUSKwoHc3RhcnRlZBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIAoFc3RhdHMYBSABKAsyES5wcHMuUHJvY2Vzc1N0YXRzEhIKCnF1ZXVlX3NpemUYBiABKAMiOAoMUmVzb3VyY2VTcGVjEgsKA2NwdRgBIAEoAhIOCgZtZW1vcnkYAiABKAkSCwoDZ3B1GAMgASgDIqgHCgdKb2JJbmZvEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISIQoJdHJhbnNmb3JtGAIgASgLMg4ucHBzLlRyYW5zZm9ybRIfCghwaXBlbGluZRgDIAEoCzINLnBwcy5QaXBlbGluZRIYChBwaXBlbGluZV92ZXJzaW9uGA0gASgEEi4KEHBhcmFsbGVsaXNtX3NwZWMYDCABKAsyFC5wcHMuUGFyYWxsZWxpc21TcGVjEhsKBmVncmVzcxgPIAEoCzILLnBwcy5FZ3Jlc3MSHAoKcGFyZW50X2pvYhgGIAEoCzIILnBwcy5Kb2ISKwoHc3RhcnRlZBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZmluaXNoZWQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKDW91dHB1dF9jb21taXQYCSABKAsyCy5wZnMuQ29tbWl0EhwKBXN0YXRlGAogASgOMg0ucHBzLkpvYlN0YXRlEh0KB3NlcnZpY2UYDiABKAsyDC5wcHMuU2VydmljZRIeCgtvdXRwdXRfcmVwbxgSIAEoCzIJLnBmcy5SZXBvEhUKDW91dHB1dF9icmFuY2gYESABKAkSDwoHcmVzdGFydBgUIAEoBBIWCg5kYXRhX3Byb2Nlc3NlZBgWIAEoAxIUCgxkYXRhX3NraXBwZWQYHiABKAMSEgoKZGF0YV90b3RhbBgXIAEoAxIgCgVzdGF0cxgfIAEoCzIRLnBwcy5Qcm9jZXNzU3RhdHMSKAoNd29ya2VyX3N0YXR1cxgYIAMoCzIRLnBwcy5Xb3JrZXJTdGF0dXMSKAoNcmVzb3VyY2Vfc3BlYxgZIAEoCzIRLnBwcy5SZXNvdXJjZVNwZWMSGQoFaW5wdXQYGiABKAsyCi5wcHMuSW5wdXQSIwoKbmV3X2JyYW5jaBgbIAEoCzIPLnBmcy5CcmFuY2hJbmZvEhMKC2luY3JlbWVudGFsGBwgASgIEiEKDHN0YXRzX2NvbW1pdBgdIAEoCzILLnBmcy5Db21taXQSFAoMZW5hYmxlX3N0YXRzGCAgASgIEgwKBHNhbHQYISABKAkSDQoFYmF0Y2gYIiABKAgSHQoGaW5wdXRzGAUgAygLMg0ucHBzLkpvYklucHV0Eg8KBnJlYXNvbhjpByABKAkSFAoLZGF0YV9mYWlsZWQY6gcgASgDSgQIBBAFSgQIEBARSgQIExAUIioKCEpvYkluZm9zEh4KCGpvYl9pbmZvGAEgAygLMgwucHBzLkpvYkluZm8iNwoGV29ya2VyEgwKBG5hbWUYASABKAkSHwoFc3RhdGUYAiABKA4yEC5wcHMuV29ya2VyU3RhdGUifQoNUGlwZWxpbmVJbnB1dBIMCgRuYW1lGAUgASgJEhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIOCgZicmFuY2gYAiABKAkSDAoEZ2xvYhgDIAEoCRIMCgRsYXp5GAQgASgIEhkKBGZyb20YBiABKAsyCy5wZnMuQ29tbWl0IukFCgxQaXBlbGluZUluZm8SCgoCaWQYESABKAkSHwoIcGlwZWxpbmUYASABKAsyDS5wcHMuUGlwZWxpbmUSDwoHdmVyc2lvbhgLIAEoBBIhCgl0cmFuc2Zvcm0YAiABKAsyDi5wcHMuVHJhbnNmb3JtEi4KEHBhcmFsbGVsaXNtX3NwZWMYCiABKAsyFC5wcHMuUGFyYWxsZWxpc21TcGVjEhsKBmVncmVzcxgPIAEoCzILLnBwcy5FZ3Jlc3MSLgoKY3JlYXRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoFc3RhdGUYByABKA4yEi5wcHMuUGlwZWxpbmVTdGF0ZRIUCgxyZWNlbnRfZXJyb3IYCCABKAkSNAoKam9iX2NvdW50cxgJIAMoCzIgLnBwcy5QaXBlbGluZUluZm8uSm9iQ291bnRzRW50cnkSFQoNb3V0cHV0X2JyYW5jaBgQIAEoCRI3ChRzY2FsZV9kb3duX3RocmVzaG9sZBgSIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCg1yZXNvdXJjZV9zcGVjGBMgASgLMhEucHBzLlJlc291cmNlU3BlYxIZCgVpbnB1dBgUIAEoCzIKLnBwcy5JbnB1dBITCgtkZXNjcmlwdGlvbhgVIAEoCRITCgtpbmNyZW1lbnRhbBgWIAEoCBISCgpjYWNoZV9zaXplGBcgASgJEhQKDGVuYWJsZV9zdGF0cxgYIAEoCBIMCgRzYWx0GBkgASgJEhIKCmNhcGFiaWxpdHkYGiABKAkSDQoFYmF0Y2gYGyABKAgSIgoGaW5wdXRzGAQgAygLMhIucHBzLlBpcGVsaW5lSW5wdXQSEAoHbm90aWNlcxjpByADKAkaMAoOSm9iQ291bnRzRW50cnkSCwoDa2V5GAEgASgFEg0KBXZhbHVlGAIgASgFOgI4AUoECAMQBEoECA0QDiI5Cg1QaXBlbGluZUluZm9zEigKDXBpcGVsaW5lX2luZm8YASADKAsyES5wcHMuUGlwZWxpbmVJbmZvIogEChBDcmVhdGVKb2JSZXF1ZXN0EiEKCXRyYW5zZm9ybRgBIAEoCzIOLnBwcy5UcmFuc2Zvcm0SHwoIcGlwZWxpbmUYAiABKAsyDS5wcHMuUGlwZWxpbmUSGAoQcGlwZWxpbmVfdmVyc2lvbhgKIAEoBBIuChBwYXJhbGxlbGlzbV9zcGVjGAcgASgLMhQucHBzLlBhcmFsbGVsaXNtU3BlYxIdCgZpbnB1dHMYBCADKAsyDS5wcHMuSm9iSW5wdXQSGwoGZWdyZXNzGAkgASgLMgsucHBzLkVncmVzcxIdCgdzZXJ2aWNlGAggASgLMgwucHBzLlNlcnZpY2USHgoLb3V0cHV0X3JlcG8YDCABKAsyCS5wZnMuUmVwbxIVCg1vdXRwdXRfYnJhbmNoGAsgASgJEhwKCnBhcmVudF9qb2IYDSABKAsyCC5wcHMuSm9iEigKDXJlc291cmNlX3NwZWMYDiABKAsyES5wcHMuUmVzb3VyY2VTcGVjEhkKBWlucHV0GA8gASgLMgoucHBzLklucHV0EiMKCm5ld19icmFuY2gYECABKAsyDy5wZnMuQnJhbmNoSW5mbxITCgtpbmNyZW1lbnRhbBgRIAEoCBIUCgxlbmFibGVfc3RhdHMYEiABKAgSDAoEc2FsdBgTIAEoCRINCgViYXRjaBgUIAEoCEoECAMQBCI/ChFJbnNwZWN0Sm9iUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhMKC2Jsb2NrX3N0YXRlGAIgASgIIlQKDkxpc3RKb2JSZXF1ZXN0Eh8KCHBpcGVsaW5lGAEgASgLMg0ucHBzLlBpcGVsaW5lEiEKDGlucHV0X2NvbW1pdBgCIAMoCzILLnBmcy5Db21taXQiKQoQRGVsZXRlSm9iUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIicKDlN0b3BKb2JSZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2IihQEKDkdldExvZ3NSZXF1ZXN0Eh8KCHBpcGVsaW5lGAIgASgLMg0ucHBzLlBpcGVsaW5lEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISFAoMZGF0YV9maWx0ZXJzGAMgAygJEhUKDWlucHV0X2ZpbGVfaWQYBCABKAkSDgoGbWFzdGVyGAUgASgIItIBCgpMb2dNZXNzYWdlEhUKDXBpcGVsaW5lX25hbWUYASABKAkSDgoGam9iX2lkGAMgASgJEhEKCXdvcmtlcl9pZBgHIAEoCRIVCg1pbnB1dF9maWxlX2lkGAkgASgJEg4KBm1hc3RlchgKIAEoCBIcCgRkYXRhGAQgAygLMg4ucHBzLklucHV0RmlsZRIMCgR1c2VyGAggASgIEiYKAnRzGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdtZXNzYWdlGAYgASgJIkIKE1Jlc3RhcnREYXR1bVJlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYhIUCgxkYXRhX2ZpbHRlcnMYAiADKAkiMAoTSW5zcGVjdERhdHVtUmVxdWVzdBIZCgVkYXR1bRgBIAEoCzIKLnBwcy5EYXR1bSIpChBMaXN0RGF0dW1SZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2Ii7QMKFUNyZWF0ZVBpcGVsaW5lUmVxdWVzdBIfCghwaXBlbGluZRgBIAEoCzINLnBwcy5QaXBlbGluZRIhCgl0cmFuc2Zvcm0YAiABKAsyDi5wcHMuVHJhbnNmb3JtEi4KEHBhcmFsbGVsaXNtX3NwZWMYByABKAsyFC5wcHMuUGFyYWxsZWxpc21TcGVjEhsKBmVncmVzcxgJIAEoCzILLnBwcy5FZ3Jlc3MSDgoGdXBkYXRlGAUgASgIEhUKDW91dHB1dF9icmFuY2gYCiABKAkSNwoUc2NhbGVfZG93bl90aHJlc2hvbGQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKAoNcmVzb3VyY2Vfc3BlYxgMIAEoCzIRLnBwcy5SZXNvdXJjZVNwZWMSGQoFaW5wdXQYDSABKAsyCi5wcHMuSW5wdXQSEwoLZGVzY3JpcHRpb24YDiABKAkSEwoLaW5jcmVtZW50YWwYDyABKAgSEgoKY2FjaGVfc2l6ZRgQIAEoCRIUCgxlbmFibGVfc3RhdHMYESABKAgSEQoJcmVwcm9jZXNzGBIgASgIEg0KBWJhdGNoGBMgASgIEiIKBmlucHV0cxgEIAMoCzISLnBwcy5QaXBlbGluZUlucHV0SgQIAxAEIjkKFkluc3BlY3RQaXBlbGluZVJlcXVlc3QSHwoIcGlwZWxpbmUYASABKAsyDS5wcHMuUGlwZWxpbmUiFQoTTGlzdFBpcGVsaW5lUmVxdWVzdCJvChVEZWxldGVQaXBlbGluZVJlcXVlc3QSHwoIcGlwZWxpbmUYASABKAsyDS5wcHMuUGlwZWxpbmUSEwoLZGVsZXRlX2pvYnMYAiABKAgSEwoLZGVsZXRlX3JlcG8YAyABKAgSCwoDYWxsGAQgASgIIjcKFFN0YXJ0UGlwZWxpbmVSZXF1ZXN0Eh8KCHBpcGVsaW5lGAEgASgLMg0ucHBzLlBpcGVsaW5lIjYKE1N0b3BQaXBlbGluZVJlcXVlc3QSHwoIcGlwZWxpbmUYASABKAsyDS5wcHMuUGlwZWxpbmUicwoUUmVydW5QaXBlbGluZVJlcXVlc3QSHwoIcGlwZWxpbmUYASABKAsyDS5wcHMuUGlwZWxpbmUSHAoHZXhjbHVkZRgCIAMoCzILLnBmcy5Db21taXQSHAoHaW5jbHVkZRgDIAMoCzILLnBmcy5Db21taXQiFwoVR2FyYmFnZUNvbGxlY3RSZXF1ZXN0IhgKFkdhcmJhZ2VDb2xsZWN0UmVzcG9uc2UqQAoKRGF0dW1TdGF0ZRIKCgZGQUlMRUQQABILCgdTVUNDRVNTEAESCwoHU0tJUFBFRBACEgwKCFNUQVJUSU5HEAMqXwoISm9iU3RhdGUSEAoMSk9CX1NUQVJUSU5HEAASDwoLSk9CX1JVTk5JTkcQARIPCgtKT0JfRkFJTFVSRRACEg8KC0pPQl9TVUNDRVNTEAMSDgoKSk9CX0tJTExFRBAEKj8KC1dvcmtlclN0YXRlEg8KC1BPRF9SVU5OSU5HEAASDwoLUE9EX1NVQ0NFU1MQARIOCgpQT0RfRkFJTEVEEAIqgAEKDVBpcGVsaW5lU3RhdGUSFQoRUElQRUxJTkVfU1RBUlRJTkcQABIUChBQSVBFTElORV9SVU5OSU5HEAESFwoTUElQRUxJTkVfUkVTVEFSVElORxACEhQKEFBJUEVMSU5FX0ZBSUxVUkUQAxITCg9QSVBFTElORV9QQVVTRUQQBDLNCAoDQVBJEiwKCUNyZWF0ZUpvYhIVLnBwcy5DcmVhdGVKb2JSZXF1ZXN0GggucHBzLkpvYhIyCgpJbnNwZWN0Sm9iEhYucHBzLkluc3BlY3RKb2JSZXF1ZXN0GgwucHBzLkpvYkluZm8SLQoHTGlzdEpvYhITLnBwcy5MaXN0Sm9iUmVxdWVzdBoNLnBwcy5Kb2JJbmZvcxI6CglEZWxldGVKb2ISFS5wcHMuRGVsZXRlSm9iUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRI2CgdTdG9wSm9iEhMucHBzLlN0b3BKb2JSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EjgKDEluc3BlY3REYXR1bRIYLnBwcy5JbnNwZWN0RGF0dW1SZXF1ZXN0Gg4ucHBzLkRhdHVtSW5mbxIzCglMaXN0RGF0dW0SFS5wcHMuTGlzdERhdHVtUmVxdWVzdBoPLnBwcy5EYXR1bUluZm9zEkAKDFJlc3RhcnREYXR1bRIYLnBwcy5SZXN0YXJ0RGF0dW1SZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkQKDkNyZWF0ZVBpcGVsaW5lEhoucHBzLkNyZWF0ZVBpcGVsaW5lUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJBCg9JbnNwZWN0UGlwZWxpbmUSGy5wcHMuSW5zcGVjdFBpcGVsaW5lUmVxdWVzdBoRLnBwcy5QaXBlbGluZUluZm8SPAoMTGlzdFBpcGVsaW5lEhgucHBzLkxpc3RQaXBlbGluZVJlcXVlc3QaEi5wcHMuUGlwZWxpbmVJbmZvcxJECg5EZWxldGVQaXBlbGluZRIaLnBwcy5EZWxldGVQaXBlbGluZVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSQgoNU3RhcnRQaXBlbGluZRIZLnBwcy5TdGFydFBpcGVsaW5lUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJACgxTdG9wUGlwZWxpbmUSGC5wcHMuU3RvcFBpcGVsaW5lUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJCCg1SZXJ1blBpcGVsaW5lEhkucHBzLlJlcnVuUGlwZWxpbmVSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EjsKCURlbGV0ZUFsbBIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRIxCgdHZXRMb2dzEhMucHBzLkdldExvZ3NSZXF1ZXN0Gg8ucHBzLkxvZ01lc3NhZ2UwARJJCg5HYXJiYWdlQ29sbGVjdBIaLnBwcy5HYXJiYWdlQ29sbGVjdFJlcXVlc3QaGy5wcHMuR2FyYmFnZUNvbGxlY3RSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs]);
+  fileDesc("CglwcHMucHJvdG8SA3BwcyIqCgZTZWNyZXQSDAoEbmFtZRgBIAEoCRISCgptb3VudF9wYXRoGAIgASgJIpMCCglUcmFuc2Zvcm0SDQoFaW1hZ2UYASABKAkSCwoDY21kGAIgAygJEiQKA2VudhgDIAMoCzIXLnBwcy5UcmFuc2Zvcm0uRW52RW50cnkSHAoHc2VjcmV0cxgEIAMoCzILLnBwcy5TZWNyZXQSDQoFc3RkaW4YBSADKAkSGgoSYWNjZXB0X3JldHVybl9jb2RlGAYgAygDEg0KBWRlYnVnGAcgASgIEhoKEmltYWdlX3B1bGxfc2VjcmV0cxgJIAMoCRIQCgdlcnJfY21kGPMHIAMoCRISCgllcnJfc3RkaW4Y9AcgAygJGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiFQoGRWdyZXNzEgsKA1VSTBgBIAEoCSIRCgNKb2ISCgoCaWQYASABKAkiGAoIUGlwZWxpbmUSDAoEbmFtZRgBIAEoCSI3CgdTZXJ2aWNlEhUKDWludGVybmFsX3BvcnQYASABKAUSFQoNZXh0ZXJuYWxfcG9ydBgCIAEoBSKyAQoJQXRvbUlucHV0EgwKBG5hbWUYASABKAkSDAoEcmVwbxgCIAEoCRIOCgZicmFuY2gYAyABKAkSDgoGY29tbWl0GAQgASgJEgwKBGdsb2IYBSABKAkSDAoEbGF6eRgGIAEoCBITCgtmcm9tX2NvbW1pdBgHIAEoCRIQCgdqb2luX29uGOkHIAEoCRIRCghncm91cF9ieRjqByABKAkSEwoKb3V0ZXJfam9pbhjrByABKAgimwEKCUNyb25JbnB1dBIMCgRuYW1lGAEgASgJEgwKBHJlcG8YAiABKAkSDgoGY29tbWl0GAMgASgJEgwKBHNwZWMYBCABKAkSKQoFc3RhcnQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCXRpbWVfem9uZRjpByABKAkSFQoMbWlzc2VkX3RpY2tzGOoHIAEoCSLOAQoFSW5wdXQSHAoEYXRvbRgBIAEoCzIOLnBwcy5BdG9tSW5wdXQSGQoFY3Jvc3MYAiADKAsyCi5wcHMuSW5wdXQSGQoFdW5pb24YAyADKAsyCi5wcHMuSW5wdXQSHAoEY3JvbhgEIAEoCzIOLnBwcy5Dcm9uSW5wdXQSGQoEam9pbhjpByADKAsyCi5wcHMuSW5wdXQSGgoFZ3JvdXAY6gcgAygLMgoucHBzLklucHV0EhwKA3BmcxjrByABKAsyDi5wcHMuQXRvbUlucHV0IlEKCEpvYklucHV0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDAoEZ2xvYhgCIAEoCRIMCgRsYXp5GAMgASgIEgwKBG5hbWUYBCABKAkiPgoPUGFyYWxsZWxpc21TcGVjEhAKCGNvbnN0YW50GAIgASgEEhMKC2NvZWZmaWNpZW50GAMgASgBSgQIARACIicKCUlucHV0RmlsZRIMCgRwYXRoGAQgASgJEgwKBGhhc2gYBSABKAwiKgoFRGF0dW0SCgoCaWQYASABKAkSFQoDam9iGAIgASgLMggucHBzLkpvYiK1AQoJRGF0dW1JbmZvEhkKBWRhdHVtGAEgASgLMgoucHBzLkRhdHVtEh4KBXN0YXRlGAIgASgOMg8ucHBzLkRhdHVtU3RhdGUSIAoFc3RhdHMYAyABKAsyES5wcHMuUHJvY2Vzc1N0YXRzEhwKCXBmc19zdGF0ZRgEIAEoCzIJLnBmcy5GaWxlEhwKBGRhdGEYBSADKAsyDi5wcHMuSW5wdXRGaWxlEg8KBnJlYXNvbhjpByABKAkiMAoKRGF0dW1JbmZvcxIiCgpkYXR1bV9pbmZvGAEgAygLMg4ucHBzLkRhdHVtSW5mbyJzCglBZ2dyZWdhdGUSDQoFY291bnQYASABKAMSDAoEbWVhbhgCIAEoARIOCgZzdGRkZXYYAyABKAESGAoQZmlmdGhfcGVyY2VudGlsZRgEIAEoARIfChduaW5ldHlfZmlmdGhfcGVyY2VudGlsZRgFIAEoASLPAQoMUHJvY2Vzc1N0YXRzEjAKDWRvd25sb2FkX3RpbWUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoMcHJvY2Vzc190aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KC3VwbG9hZF90aW1lGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhYKDmRvd25sb2FkX2J5dGVzGAQgASgEEhQKDHVwbG9hZF9ieXRlcxgFIAEoBCLXAQoVQWdncmVnYXRlUHJvY2Vzc1N0YXRzEiUKDWRvd25sb2FkX3RpbWUYASABKAsyDi5wcHMuQWdncmVnYXRlEiQKDHByb2Nlc3NfdGltZRgCIAEoCzIOLnBwcy5BZ2dyZWdhdGUSIwoLdXBsb2FkX3RpbWUYAyABKAsyDi5wcHMuQWdncmVnYXRlEiYKDmRvd25sb2FkX2J5dGVzGAQgASgLMg4ucHBzLkFnZ3JlZ2F0ZRIkCgx1cGxvYWRfYnl0ZXMYBSABKAsyDi5wcHMuQWdncmVnYXRlItoBCgxXb3JrZXJTdGF0dXMSEQoJd29ya2VyX2lkGAEgASgJEg4KBmpvYl9pZBgCIAEoCRIcCgRkYXRhGAMgAygLMg4ucHBzLklucHV0RmlsZRIrCgdzdGFydGVkGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgVzdGF0cxgFIAEoCzIRLnBwcy5Qcm9jZXNzU3RhdHMSEgoKcXVldWVfc2l6ZRgGIAEoAxIQCgdhdHRlbXB0GOkHIAEoDRIUCgtsYXN0X3JlYXNvbhjqByABKAkiOAoMUmVzb3VyY2VTcGVjEgsKA2NwdRgBIAEoAhIOCgZtZW1vcnkYAiABKAkSCwoDZ3B1GAMgASgDIrsICgdKb2JJbmZvEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISIQoJdHJhbnNmb3JtGAIgASgLMg4ucHBzLlRyYW5zZm9ybRIfCghwaXBlbGluZRgDIAEoCzINLnBwcy5QaXBlbGluZRIYChBwaXBlbGluZV92ZXJzaW9uGA0gASgEEi4KEHBhcmFsbGVsaXNtX3NwZWMYDCABKAsyFC5wcHMuUGFyYWxsZWxpc21TcGVjEhsKBmVncmVzcxgPIAEoCzILLnBwcy5FZ3Jlc3MSHAoKcGFyZW50X2pvYhgGIAEoCzIILnBwcy5Kb2ISKwoHc3RhcnRlZBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZmluaXNoZWQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiIKDW91dHB1dF9jb21taXQYCSABKAsyCy5wZnMuQ29tbWl0EhwKBXN0YXRlGAogASgOMg0ucHBzLkpvYlN0YXRlEh0KB3NlcnZpY2UYDiABKAsyDC5wcHMuU2VydmljZRIeCgtvdXRwdXRfcmVwbxgSIAEoCzIJLnBmcy5SZXBvEhUKDW91dHB1dF9icmFuY2gYESABKAkSDwoHcmVzdGFydBgUIAEoBBIWCg5kYXRhX3Byb2Nlc3NlZBgWIAEoAxIUCgxkYXRhX3NraXBwZWQYHiABKAMSEgoKZGF0YV90b3RhbBgXIAEoAxIgCgVzdGF0cxgfIAEoCzIRLnBwcy5Qcm9jZXNzU3RhdHMSKAoNd29ya2VyX3N0YXR1cxgYIAMoCzIRLnBwcy5Xb3JrZXJTdGF0dXMSKAoNcmVzb3VyY2Vfc3BlYxgZIAEoCzIRLnBwcy5SZXNvdXJjZVNwZWMSGQoFaW5wdXQYGiABKAsyCi5wcHMuSW5wdXQSIwoKbmV3X2JyYW5jaBgbIAEoCzIPLnBmcy5CcmFuY2hJbmZvEhMKC2luY3JlbWVudGFsGBwgASgIEiEKDHN0YXRzX2NvbW1pdBgdIAEoCzILLnBmcy5Db21taXQSFAoMZW5hYmxlX3N0YXRzGCAgASgIEgwKBHNhbHQYISABKAkSDQoFYmF0Y2gYIiABKAgSHQoGaW5wdXRzGAUgAygLMg0ucHBzLkpvYklucHV0Eg8KBnJlYXNvbhjpByABKAkSFAoLZGF0YV9mYWlsZWQY6gcgASgDEhcKDmRhdGFfcmVjb3ZlcmVkGOsHIAEoAxIxCg1kYXR1bV90aW1lb3V0GPMHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIvCgtqb2JfdGltZW91dBj0ByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFAoLZGF0dW1fdHJpZXMY9QcgASgDSgQIBBAFSgQIEBARSgQIExAUIioKCEpvYkluZm9zEh4KCGpvYl9pbmZvGAEgAygLMgwucHBzLkpvYkluZm8iNwoGV29ya2VyEgwKBG5hbWUYASABKAkSHwoFc3RhdGUYAiABKA4yEC5wcHMuV29ya2VyU3RhdGUifQoNUGlwZWxpbmVJbnB1dBIMCgRuYW1lGAUgASgJEhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIOCgZicmFuY2gYAiABKAkSDAoEZ2xvYhgDIAEoCRIMCgRsYXp5GAQgASgIEhkKBGZyb20YBiABKAsyCy5wZnMuQ29tbWl0IosHCgxQaXBlbGluZUluZm8SCgoCaWQYESABKAkSHwoIcGlwZWxpbmUYASABKAsyDS5wcHMuUGlwZWxpbmUSDwoHdmVyc2lvbhgLIAEoBBIhCgl0cmFuc2Zvcm0YAiABKAsyDi5wcHMuVHJhbnNmb3JtEi4KEHBhcmFsbGVsaXNtX3NwZWMYCiABKAsyFC5wcHMuUGFyYWxsZWxpc21TcGVjEhsKBmVncmVzcxgPIAEoCzILLnBwcy5FZ3Jlc3MSLgoKY3JlYXRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASIQoFc3RhdGUYByABKA4yEi5wcHMuUGlwZWxpbmVTdGF0ZRIUCgxyZWNlbnRfZXJyb3IYCCABKAkSNAoKam9iX2NvdW50cxgJIAMoCzIgLnBwcy5QaXBlbGluZUluZm8uSm9iQ291bnRzRW50cnkSFQoNb3V0cHV0X2JyYW5jaBgQIAEoCRI3ChRzY2FsZV9kb3duX3RocmVzaG9sZBgSIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIoCg1yZXNvdXJjZV9zcGVjGBMgASgLMhEucHBzLlJlc291cmNlU3BlYxIZCgVpbnB1dBgUIAEoCzIKLnBwcy5JbnB1dBITCgtkZXNjcmlwdGlvbhgVIAEoCRITCgtpbmNyZW1lbnRhbBgWIAEoCBISCgpjYWNoZV9zaXplGBcgASgJEhQKDGVuYWJsZV9zdGF0cxgYIAEoCBIMCgRzYWx0GBkgASgJEhIKCmNhcGFiaWxpdHkYGiABKAkSDQoFYmF0Y2gYGyABKAgSIgoGaW5wdXRzGAQgAygLMhIucHBzLlBpcGVsaW5lSW5wdXQSEAoHbm90aWNlcxjpByADKAkSMQoNZGF0dW1fdGltZW91dBjzByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoLam9iX3RpbWVvdXQY9AcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKC2RhdHVtX3RyaWVzGPUHIAEoAxImCgVzcG91dBjqByABKAsyFi5nb29nbGUucHJvdG9idWYuRW1wdHkaMAoOSm9iQ291bnRzRW50cnkSCwoDa2V5GAEgASgFEg0KBXZhbHVlGAIgASgFOgI4AUoECAMQBEoECA0QDiI5Cg1QaXBlbGluZUluZm9zEigKDXBpcGVsaW5lX2luZm8YASADKAsyES5wcHMuUGlwZWxpbmVJbmZvIogEChBDcmVhdGVKb2JSZXF1ZXN0EiEKCXRyYW5zZm9ybRgBIAEoCzIOLnBwcy5UcmFuc2Zvcm0SHwoIcGlwZWxpbmUYAiABKAsyDS5wcHMuUGlwZWxpbmUSGAoQcGlwZWxpbmVfdmVyc2lvbhgKIAEoBBIuChBwYXJhbGxlbGlzbV9zcGVjGAcgASgLMhQucHBzLlBhcmFsbGVsaXNtU3BlYxIdCgZpbnB1dHMYBCADKAsyDS5wcHMuSm9iSW5wdXQSGwoGZWdyZXNzGAkgASgLMgsucHBzLkVncmVzcxIdCgdzZXJ2aWNlGAggASgLMgwucHBzLlNlcnZpY2USHgoLb3V0cHV0X3JlcG8YDCABKAsyCS5wZnMuUmVwbxIVCg1vdXRwdXRfYnJhbmNoGAsgASgJEhwKCnBhcmVudF9qb2IYDSABKAsyCC5wcHMuSm9iEigKDXJlc291cmNlX3NwZWMYDiABKAsyES5wcHMuUmVzb3VyY2VTcGVjEhkKBWlucHV0GA8gASgLMgoucHBzLklucHV0EiMKCm5ld19icmFuY2gYECABKAsyDy5wZnMuQnJhbmNoSW5mbxITCgtpbmNyZW1lbnRhbBgRIAEoCBIUCgxlbmFibGVfc3RhdHMYEiABKAgSDAoEc2FsdBgTIAEoCRINCgViYXRjaBgUIAEoCEoECAMQBCI/ChFJbnNwZWN0Sm9iUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iEhMKC2Jsb2NrX3N0YXRlGAIgASgIIlQKDkxpc3RKb2JSZXF1ZXN0Eh8KCHBpcGVsaW5lGAEgASgLMg0ucHBzLlBpcGVsaW5lEiEKDGlucHV0X2NvbW1pdBgCIAMoCzILLnBmcy5Db21taXQiKQoQRGVsZXRlSm9iUmVxdWVzdBIVCgNqb2IYASABKAsyCC5wcHMuSm9iIicKDlN0b3BKb2JSZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2IioQIKDkdldExvZ3NSZXF1ZXN0Eh8KCHBpcGVsaW5lGAIgASgLMg0ucHBzLlBpcGVsaW5lEhUKA2pvYhgBIAEoCzIILnBwcy5Kb2ISFAoMZGF0YV9maWx0ZXJzGAMgAygJEhUKDWlucHV0X2ZpbGVfaWQYBCABKAkSDgoGbWFzdGVyGAUgASgIEg8KBmZvbGxvdxjpByABKAgSDQoEdGFpbBjqByABKA0SKgoFc2luY2UY6wcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgR0ZXh0GOwHIAEoCRIZChBwaXBlbGluZV92ZXJzaW9uGO0HIAEoBBISCgl3b3JrZXJfaWQY7gcgASgJEhAKB3NraXBwZWQY7wcgASgIIvkBCgpMb2dNZXNzYWdlEhUKDXBpcGVsaW5lX25hbWUYASABKAkSDgoGam9iX2lkGAMgASgJEhEKCXdvcmtlcl9pZBgHIAEoCRIVCg1pbnB1dF9maWxlX2lkGAkgASgJEg4KBm1hc3RlchgKIAEoCBIcCgRkYXRhGAQgAygLMg4ucHBzLklucHV0RmlsZRIMCgR1c2VyGAggASgIEiYKAnRzGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdtZXNzYWdlGAYgASgJEhQKC3Jhd19tZXNzYWdlGOkHIAEoDBIPCgZzdHJlYW0Y6gcgASgJIkIKE1Jlc3RhcnREYXR1bVJlcXVlc3QSFQoDam9iGAEgASgLMggucHBzLkpvYhIUCgxkYXRhX2ZpbHRlcnMYAiADKAkiMAoTSW5zcGVjdERhdHVtUmVxdWVzdBIZCgVkYXR1bRgBIAEoCzIKLnBwcy5EYXR1bSIpChBMaXN0RGF0dW1SZXF1ZXN0EhUKA2pvYhgBIAEoCzIILnBwcy5Kb2IijwUKFUNyZWF0ZVBpcGVsaW5lUmVxdWVzdBIfCghwaXBlbGluZRgBIAEoCzINLnBwcy5QaXBlbGluZRIhCgl0cmFuc2Zvcm0YAiABKAsyDi5wcHMuVHJhbnNmb3JtEi4KEHBhcmFsbGVsaXNtX3NwZWMYByABKAsyFC5wcHMuUGFyYWxsZWxpc21TcGVjEhsKBmVncmVzcxgJIAEoCzILLnBwcy5FZ3Jlc3MSDgoGdXBkYXRlGAUgASgIEhUKDW91dHB1dF9icmFuY2gYCiABKAkSNwoUc2NhbGVfZG93bl90aHJlc2hvbGQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKAoNcmVzb3VyY2Vfc3BlYxgMIAEoCzIRLnBwcy5SZXNvdXJjZVNwZWMSGQoFaW5wdXQYDSABKAsyCi5wcHMuSW5wdXQSEwoLZGVzY3JpcHRpb24YDiABKAkSEwoLaW5jcmVtZW50YWwYDyABKAgSEgoKY2FjaGVfc2l6ZRgQIAEoCRIUCgxlbmFibGVfc3RhdHMYESABKAgSEQoJcmVwcm9jZXNzGBIgASgIEg0KBWJhdGNoGBMgASgIEiIKBmlucHV0cxgEIAMoCzISLnBwcy5QaXBlbGluZUlucHV0EjEKDWRhdHVtX3RpbWVvdXQY8wcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KC2pvYl90aW1lb3V0GPQHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgtkYXR1bV90cmllcxj1ByABKAMSJgoFc3BvdXQY6QcgASgLMhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5SgQIAxAEIjkKFkluc3BlY3RQaXBlbGluZVJlcXVlc3QSHwoIcGlwZWxpbmUYASABKAsyDS5wcHMuUGlwZWxpbmUiFQoTTGlzdFBpcGVsaW5lUmVxdWVzdCKBAQoVRGVsZXRlUGlwZWxpbmVSZXF1ZXN0Eh8KCHBpcGVsaW5lGAEgASgLMg0ucHBzLlBpcGVsaW5lEhMKC2RlbGV0ZV9qb2JzGAIgASgIEhMKC2RlbGV0ZV9yZXBvGAMgASgIEgsKA2FsbBgEIAEoCBIQCgdjYXNjYWRlGOkHIAEoCCI3ChRTdGFydFBpcGVsaW5lUmVxdWVzdBIfCghwaXBlbGluZRgBIAEoCzINLnBwcy5QaXBlbGluZSI2ChNTdG9wUGlwZWxpbmVSZXF1ZXN0Eh8KCHBpcGVsaW5lGAEgASgLMg0ucHBzLlBpcGVsaW5lInMKFFJlcnVuUGlwZWxpbmVSZXF1ZXN0Eh8KCHBpcGVsaW5lGAEgASgLMg0ucHBzLlBpcGVsaW5lEhwKB2V4Y2x1ZGUYAiADKAsyCy5wZnMuQ29tbWl0EhwKB2luY2x1ZGUYAyADKAsyCy5wZnMuQ29tbWl0IhcKFUdhcmJhZ2VDb2xsZWN0UmVxdWVzdCIYChZHYXJiYWdlQ29sbGVjdFJlc3BvbnNlKk8KCkRhdHVtU3RhdGUSCgoGRkFJTEVEEAASCwoHU1VDQ0VTUxABEgsKB1NLSVBQRUQQAhIMCghTVEFSVElORxADEg0KCVJFQ09WRVJFRBAEKl8KCEpvYlN0YXRlEhAKDEpPQl9TVEFSVElORxAAEg8KC0pPQl9SVU5OSU5HEAESDwoLSk9CX0ZBSUxVUkUQAhIPCgtKT0JfU1VDQ0VTUxADEg4KCkpPQl9LSUxMRUQQBCo/CgtXb3JrZXJTdGF0ZRIPCgtQT0RfUlVOTklORxAAEg8KC1BPRF9TVUNDRVNTEAESDgoKUE9EX0ZBSUxFRBACKoABCg1QaXBlbGluZVN0YXRlEhUKEVBJUEVMSU5FX1NUQVJUSU5HEAASFAoQUElQRUxJTkVfUlVOTklORxABEhcKE1BJUEVMSU5FX1JFU1RBUlRJTkcQAhIUChBQSVBFTElORV9GQUlMVVJFEAMSEwoPUElQRUxJTkVfUEFVU0VEEAQyzQgKA0FQSRIsCglDcmVhdGVKb2ISFS5wcHMuQ3JlYXRlSm9iUmVxdWVzdBoILnBwcy5Kb2ISMgoKSW5zcGVjdEpvYhIWLnBwcy5JbnNwZWN0Sm9iUmVxdWVzdBoMLnBwcy5Kb2JJbmZvEi0KB0xpc3RKb2ISEy5wcHMuTGlzdEpvYlJlcXVlc3QaDS5wcHMuSm9iSW5mb3MSOgoJRGVsZXRlSm9iEhUucHBzLkRlbGV0ZUpvYlJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSNgoHU3RvcEpvYhITLnBwcy5TdG9wSm9iUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRI4CgxJbnNwZWN0RGF0dW0SGC5wcHMuSW5zcGVjdERhdHVtUmVxdWVzdBoOLnBwcy5EYXR1bUluZm8SMwoJTGlzdERhdHVtEhUucHBzLkxpc3REYXR1bVJlcXVlc3QaDy5wcHMuRGF0dW1JbmZvcxJACgxSZXN0YXJ0RGF0dW0SGC5wcHMuUmVzdGFydERhdHVtUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJECg5DcmVhdGVQaXBlbGluZRIaLnBwcy5DcmVhdGVQaXBlbGluZVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSQQoPSW5zcGVjdFBpcGVsaW5lEhsucHBzLkluc3BlY3RQaXBlbGluZVJlcXVlc3QaES5wcHMuUGlwZWxpbmVJbmZvEjwKDExpc3RQaXBlbGluZRIYLnBwcy5MaXN0UGlwZWxpbmVSZXF1ZXN0GhIucHBzLlBpcGVsaW5lSW5mb3MSRAoORGVsZXRlUGlwZWxpbmUSGi5wcHMuRGVsZXRlUGlwZWxpbmVSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkIKDVN0YXJ0UGlwZWxpbmUSGS5wcHMuU3RhcnRQaXBlbGluZVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSQAoMU3RvcFBpcGVsaW5lEhgucHBzLlN0b3BQaXBlbGluZVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSQgoNUmVydW5QaXBlbGluZRIZLnBwcy5SZXJ1blBpcGVsaW5lUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRI7CglEZWxldGVBbGwSFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSMQoHR2V0TG9ncxITLnBwcy5HZXRMb2dzUmVxdWVzdBoPLnBwcy5Mb2dNZXNzYWdlMAESSQoOR2FyYmFnZUNvbGxlY3QSGi5wcHMuR2FyYmFnZUNvbGxlY3RSZXF1ZXN0GhsucHBzLkdhcmJhZ2VDb2xsZWN0UmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_empty, file_google_protobuf_timestamp, file_pfs]);
 
 /**
  * A Kubernetes secret shown to user code as a directory.
@@ -106,6 +106,22 @@ export type Transform = Message<"pps.Transform"> & {
    * @generated from field: repeated string image_pull_secrets = 9;
    */
   imagePullSecrets: string[];
+
+  /**
+   * Ours, beyond 1.5.
+   * A program and its arguments, run as `cmd` is for a datum that has failed for good. When it
+   * succeeds, the job goes on without the datum, which is tried again in the next one.
+   *
+   * @generated from field: repeated string err_cmd = 1011;
+   */
+  errCmd: string[];
+
+  /**
+   * Lines for its standard input.
+   *
+   * @generated from field: repeated string err_stdin = 1012;
+   */
+  errStdin: string[];
 };
 
 /**
@@ -254,6 +270,29 @@ export type AtomInput = Message<"pps.AtomInput"> & {
    * @generated from field: string from_commit = 7;
    */
   fromCommit: string;
+
+  /**
+   * Ours, beyond 1.5.
+   * In a join: what a match has in common with those that it is combined with. `$1` is what the
+   * first parentheses of `glob` capture.
+   *
+   * @generated from field: string join_on = 1001;
+   */
+  joinOn: string;
+
+  /**
+   * In a group: the same, for what is in one datum.
+   *
+   * @generated from field: string group_by = 1002;
+   */
+  groupBy: string;
+
+  /**
+   * In a join: use matches also where another member has none for them.
+   *
+   * @generated from field: bool outer_join = 1003;
+   */
+  outerJoin: boolean;
 };
 
 /**
@@ -289,7 +328,8 @@ export type CronInput = Message<"pps.CronInput"> & {
   commit: string;
 
   /**
-   * Five or six fields, seconds first, in UTC; or `@daily`, `@every 10m` and the like.
+   * Six fields, seconds first; five, the same without the day of week; `@crontab` and five fields,
+   * minutes first, as in crontab(5); or `@daily`, `@every 10m` and the like.
    *
    * @generated from field: string spec = 4;
    */
@@ -301,6 +341,22 @@ export type CronInput = Message<"pps.CronInput"> & {
    * @generated from field: google.protobuf.Timestamp start = 5;
    */
   start?: Timestamp | undefined;
+
+  /**
+   * Ours, beyond 1.5.
+   * In which `spec` is read: an IANA name such as `Europe/Berlin`. Empty: UTC.
+   *
+   * @generated from field: string time_zone = 1001;
+   */
+  timeZone: string;
+
+  /**
+   * Of ticks whose time passed while the pipeline, or the server, was stopped: `all` are made, one
+   * after the other (also when empty, as in 1.5), the `latest` is, or `none` is.
+   *
+   * @generated from field: string missed_ticks = 1002;
+   */
+  missedTicks: string;
 };
 
 /**
@@ -339,6 +395,28 @@ export type Input = Message<"pps.Input"> & {
    * @generated from field: pps.CronInput cron = 4;
    */
   cron?: CronInput | undefined;
+
+  /**
+   * Ours, beyond 1.5.
+   * Atoms: every combination of matches for which `join_on` says the same.
+   *
+   * @generated from field: repeated pps.Input join = 1001;
+   */
+  join: Input[];
+
+  /**
+   * Atoms: a datum of all matches for which `group_by` says the same.
+   *
+   * @generated from field: repeated pps.Input group = 1002;
+   */
+  group: Input[];
+
+  /**
+   * Another word for `atom`, which answers use.
+   *
+   * @generated from field: pps.AtomInput pfs = 1003;
+   */
+  pfs?: AtomInput | undefined;
 };
 
 /**
@@ -686,6 +764,21 @@ export type WorkerStatus = Message<"pps.WorkerStatus"> & {
    * @generated from field: int64 queue_size = 6;
    */
   queueSize: bigint;
+
+  /**
+   * Ours, beyond 1.5.
+   * Counts the tries at the datum, from 1.
+   *
+   * @generated from field: uint32 attempt = 1001;
+   */
+  attempt: number;
+
+  /**
+   * Why the try before failed, in words for people; empty in the first.
+   *
+   * @generated from field: string last_reason = 1002;
+   */
+  lastReason: string;
 };
 
 /**
@@ -923,6 +1016,30 @@ export type JobInfo = Message<"pps.JobInfo"> & {
    * @generated from field: int64 data_failed = 1002;
    */
   dataFailed: bigint;
+
+  /**
+   * Datums that failed, and that `err_cmd` let go.
+   *
+   * @generated from field: int64 data_recovered = 1003;
+   */
+  dataRecovered: bigint;
+
+  /**
+   * As in CreatePipelineRequest.
+   *
+   * @generated from field: google.protobuf.Duration datum_timeout = 1011;
+   */
+  datumTimeout?: Duration | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Duration job_timeout = 1012;
+   */
+  jobTimeout?: Duration | undefined;
+
+  /**
+   * @generated from field: int64 datum_tries = 1013;
+   */
+  datumTries: bigint;
 };
 
 /**
@@ -1168,6 +1285,30 @@ export type PipelineInfo = Message<"pps.PipelineInfo"> & {
    * @generated from field: repeated string notices = 1001;
    */
   notices: string[];
+
+  /**
+   * As in CreatePipelineRequest.
+   *
+   * @generated from field: google.protobuf.Duration datum_timeout = 1011;
+   */
+  datumTimeout?: Duration | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Duration job_timeout = 1012;
+   */
+  jobTimeout?: Duration | undefined;
+
+  /**
+   * @generated from field: int64 datum_tries = 1013;
+   */
+  datumTries: bigint;
+
+  /**
+   * Set for a pipeline without input.
+   *
+   * @generated from field: google.protobuf.Empty spout = 1002;
+   */
+  spout?: Empty | undefined;
 };
 
 /**
@@ -1197,7 +1338,8 @@ export const PipelineInfosSchema: GenMessage<PipelineInfos> = /*@__PURE__*/
   messageDesc(file_pps, 25);
 
 /**
- * Makes a job. Fields mean what they mean in JobInfo.
+ * Makes a job of a pipeline over its current spec. Fields mean what they mean in JobInfo; those that
+ * would change what runs (transform, parallelism, output, resources, egress, service) are refused.
  *
  * @generated from message pps.CreateJobRequest
  */
@@ -1213,7 +1355,7 @@ export type CreateJobRequest = Message<"pps.CreateJobRequest"> & {
   pipeline?: Pipeline | undefined;
 
   /**
-   * The pipeline's current one, or the call is refused.
+   * Unset, or the pipeline's current one; else the call is refused.
    *
    * @generated from field: uint64 pipeline_version = 10;
    */
@@ -1225,6 +1367,8 @@ export type CreateJobRequest = Message<"pps.CreateJobRequest"> & {
   parallelismSpec?: ParallelismSpec | undefined;
 
   /**
+   * Before 1.4.6, in place of `input`.
+   *
    * @generated from field: repeated pps.JobInput inputs = 4;
    */
   inputs: JobInput[];
@@ -1260,6 +1404,8 @@ export type CreateJobRequest = Message<"pps.CreateJobRequest"> & {
   resourceSpec?: ResourceSpec | undefined;
 
   /**
+   * The commits to read: `commit` of each atom that has one. The heads of the other branches.
+   *
    * @generated from field: pps.Input input = 15;
    */
   input?: Input | undefined;
@@ -1280,7 +1426,7 @@ export type CreateJobRequest = Message<"pps.CreateJobRequest"> & {
   enableStats: boolean;
 
   /**
-   * The pipeline's current one, or the call is refused.
+   * As `pipeline_version`.
    *
    * @generated from field: string salt = 19;
    */
@@ -1427,6 +1573,56 @@ export type GetLogsRequest = Message<"pps.GetLogsRequest"> & {
    * @generated from field: bool master = 5;
    */
   master: boolean;
+
+  /**
+   * Ours, beyond 1.5. A datum alone will do, too: then all its runs are told.
+   * Go on with lines as they come: of a job until it has ended, else until the call is cancelled.
+   *
+   * @generated from field: bool follow = 1001;
+   */
+  follow: boolean;
+
+  /**
+   * Only so many lines of those that there are, the last ones, and at most 100,000. 0: all.
+   *
+   * @generated from field: uint32 tail = 1002;
+   */
+  tail: number;
+
+  /**
+   * Only lines of then or later.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 1003;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Only lines that hold this text.
+   *
+   * @generated from field: string text = 1004;
+   */
+  text: string;
+
+  /**
+   * Only of jobs of this version of the pipeline. 0: of any.
+   *
+   * @generated from field: uint64 pipeline_version = 1005;
+   */
+  pipelineVersion: bigint;
+
+  /**
+   * Only of this worker.
+   *
+   * @generated from field: string worker_id = 1006;
+   */
+  workerId: string;
+
+  /**
+   * Of one job: also what other jobs logged of the datums that it skipped, after its own.
+   *
+   * @generated from field: bool skipped = 1007;
+   */
+  skipped: boolean;
 };
 
 /**
@@ -1492,6 +1688,21 @@ export type LogMessage = Message<"pps.LogMessage"> & {
    * @generated from field: string message = 6;
    */
   message: string;
+
+  /**
+   * Ours, beyond 1.5.
+   * The message as it was, where it is not UTF-8; else empty.
+   *
+   * @generated from field: bytes raw_message = 1001;
+   */
+  rawMessage: Uint8Array;
+
+  /**
+   * `stdout` or `stderr`; `note` for what the server says of the run.
+   *
+   * @generated from field: string stream = 1002;
+   */
+  stream: string;
 };
 
 /**
@@ -1660,6 +1871,36 @@ export type CreatePipelineRequest = Message<"pps.CreatePipelineRequest"> & {
    * @generated from field: repeated pps.PipelineInput inputs = 4;
    */
   inputs: PipelineInput[];
+
+  /**
+   * Ours, beyond 1.5; as in later releases, unset or 0 is no limit.
+   * User code that runs longer for a datum is ended, as a try that failed.
+   *
+   * @generated from field: google.protobuf.Duration datum_timeout = 1011;
+   */
+  datumTimeout?: Duration | undefined;
+
+  /**
+   * A job that runs longer, counted from its start, is killed.
+   *
+   * @generated from field: google.protobuf.Duration job_timeout = 1012;
+   */
+  jobTimeout?: Duration | undefined;
+
+  /**
+   * After so many failures of user code a datum fails. 0: after four, as in 1.5.
+   *
+   * @generated from field: int64 datum_tries = 1013;
+   */
+  datumTries: bigint;
+
+  /**
+   * Ours, beyond 1.5.
+   * In place of `input`: the code runs for ever, and writes commits through the API.
+   *
+   * @generated from field: google.protobuf.Empty spout = 1001;
+   */
+  spout?: Empty | undefined;
 };
 
 /**
@@ -1734,6 +1975,14 @@ export type DeletePipelineRequest = Message<"pps.DeletePipelineRequest"> & {
    * @generated from field: bool all = 4;
    */
   all: boolean;
+
+  /**
+   * Ours, beyond 1.5.
+   * Also delete, in the same way, every pipeline that reads its output, directly or not.
+   *
+   * @generated from field: bool cascade = 1001;
+   */
+  cascade: boolean;
 };
 
 /**
@@ -1867,6 +2116,13 @@ export const DatumState = {
    * @generated from enum value: STARTING = 3;
    */
   STARTING: 3,
+
+  /**
+   * Ours, beyond 1.5: it failed, and `err_cmd` let the job go on without it.
+   *
+   * @generated from enum value: RECOVERED = 4;
+   */
+  RECOVERED: 4,
 } as const;
 
 /**
@@ -2024,7 +2280,7 @@ export const PipelineStateSchema: GenEnum<PipelineState> = /*@__PURE__*/
  */
 export const API: GenService<{
   /**
-   * Makes a job of a pipeline by hand.
+   * Makes a job of a pipeline by hand, over the heads of its input branches or chosen commits.
    *
    * @generated from rpc pps.API.CreateJob
    */

@@ -14,6 +14,12 @@ export interface WorkerActivity {
   readonly stats: ProcessStats
   /** The datums that wait in it for their turn to run user code: 1, or 0 when it runs. */
   queueSize: 0 | 1
+  /** How often this datum has been tried, with the try that goes on or comes next. */
+  attempt: number
+  /** Why the try before failed, in words for people; empty in the first. */
+  lastReason: string
+  /** Ends the try that goes on, as one that failed, or the pause before the next. */
+  restart(): void
 }
 
 /** Which workers have datums right now, by job. */

@@ -13,9 +13,21 @@ const pageRows = 500
 type JobRow = {
   readonly sequence: number
   readonly datum_set_root: MapRoot | null
+  readonly good_set_root: MapRoot | null
   readonly contributions_root: MapRoot | null
+  readonly matches_root: MapRoot | null
 }
-type ResultRow = { readonly datum: string; readonly output_root: TreeRoot }
+type ResultRow = {
+  readonly datum: string
+  readonly finished_at: number
+  readonly output_root: TreeRoot
+}
+type UselessRow = {
+  readonly datum: string
+  readonly output_root: string
+  /** Null when the job's record is gone. */
+  readonly job: string | null
+}
 type GroupRow = {
   readonly pipeline_id: string
   readonly salt: string
@@ -25,7 +37,7 @@ type GroupRow = {
 
 /**
  * What jobs and datum results keep. Results of pipelines that are gone, or were told to reprocess,
- * are removed: no job can reuse them.
+ * lose their output, for no job can reuse them, and go when the job that made them is gone.
  */
 export class PipelineCollection implements CollectionSource {
   readonly #database: Database
@@ -70,22 +82,24 @@ export class PipelineCollection implements CollectionSource {
   }
 
   async *#outputs({ pipeline_id: pipeline, salt }: GroupRow): AsyncGenerator<CollectionRoot> {
-    for (let after = ''; ;) {
-      const last = after
+    for (let after: Pick<ResultRow, 'datum' | 'finished_at'> = { datum: '', finished_at: 0 }; ;) {
+      const { datum, finished_at: finishedAt } = after
       const page = await this.#database.read((tx) =>
         tx.all<ResultRow>(
-          `SELECT datum, output_root FROM datum_results
-            WHERE pipeline_id = ? AND salt = ? AND datum > ? ORDER BY datum LIMIT ?`,
+          `SELECT datum, finished_at, output_root FROM datum_results
+            WHERE pipeline_id = ? AND salt = ? AND (finished_at, datum) > (?, ?)
+            ORDER BY finished_at, datum LIMIT ?`,
           pipeline,
           salt,
-          last,
+          finishedAt,
+          datum,
           pageRows,
         ),
       )
       for (const { output_root: root } of page) yield { kind: 'tree', root }
       const end = page.at(-1)
       if (end === undefined) return
-      after = end.datum
+      after = end
     }
   }
 
@@ -94,14 +108,18 @@ export class PipelineCollection implements CollectionSource {
       const last = after
       const page = await this.#database.read((tx) =>
         tx.all<JobRow>(
-          `SELECT sequence, datum_set_root, contributions_root FROM jobs
+          `SELECT sequence, datum_set_root, good_set_root, contributions_root, matches_root FROM jobs
             WHERE sequence > ? ORDER BY sequence LIMIT ?`,
           last,
           pageRows,
         ),
       )
-      for (const { datum_set_root: datums, contributions_root: contributions } of page) {
+      for (const { datum_set_root: datums, good_set_root: good, ...job } of page) {
         if (datums !== null) yield { kind: 'map', root: datums }
+        if (good !== null) yield { kind: 'map', root: good }
+        const { contributions_root: contributions, matches_root: matches } = job
+        // A map from (…, match key, …) to tree entries.
+        if (matches !== null) yield { kind: 'tree', root: matches }
         // A map from (path, order key) to tree entries.
         if (contributions !== null) yield { kind: 'tree', root: contributions }
       }
@@ -111,33 +129,48 @@ export class PipelineCollection implements CollectionSource {
     }
   }
 
-  /** A pipeline's id and salt never come back, so what is not reusable now will never be. */
+  /**
+   * A pipeline's id and salt never come back, so what is not reusable now will never be. What a job
+   * that is remembered ran stays without its output: its log, and what it took.
+   */
   async #remove({ pipeline_id: pipeline, salt }: GroupRow, isRehearsal: boolean): Promise<number> {
-    if (isRehearsal) {
-      const row = await this.#database.read((tx) =>
-        tx.get<{ readonly count: number }>(
-          'SELECT COUNT(*) AS count FROM datum_results WHERE pipeline_id = ? AND salt = ?',
+    let count = 0
+    for (let after = ''; ;) {
+      const last = after
+      const page = await this.#database.read((tx) =>
+        tx.all<UselessRow>(
+          `SELECT r.datum, r.output_root, j.id AS job FROM datum_results r
+            LEFT JOIN jobs j ON j.id = r.job
+            WHERE r.pipeline_id = ? AND r.salt = ? AND r.datum > ? ORDER BY r.datum LIMIT ?`,
           pipeline,
           salt,
+          last,
+          pageRows,
         ),
       )
-      return row?.count ?? 0
+      const useless = page.filter(({ job, output_root: root }) => job === null || root !== '')
+      count += useless.length
+      if (!isRehearsal && useless.length > 0) await this.#removePage(useless)
+      const end = page.at(-1)
+      if (end === undefined) return count
+      after = end.datum
     }
-    for (let count = 0; ;) {
-      const changed = await this.#database.transact(
-        (tx) =>
-          tx.run(
-            `DELETE FROM datum_results WHERE datum IN (
-            SELECT datum FROM datum_results WHERE pipeline_id = ? AND salt = ? LIMIT ?)`,
-            pipeline,
-            salt,
-            pageRows,
-          ),
-        { usesReserve: true },
-      )
-      count += changed
-      if (changed < pageRows) return count
-    }
+  }
+
+  async #removePage(rows: readonly UselessRow[]): Promise<void> {
+    await this.#database.transact(
+      async (tx) => {
+        for (const { datum, job } of rows) {
+          // A job that was deleted meanwhile leaves its rows to the next collection.
+          const sql =
+            job === null
+              ? 'DELETE FROM datum_results WHERE datum = ?'
+              : `UPDATE datum_results SET output_root = '' WHERE datum = ?`
+          await tx.run(sql, datum)
+        }
+      },
+      { usesReserve: true },
+    )
   }
 }
 

@@ -139,7 +139,7 @@ test('a pipeline owns its output, and needs the commit that it begins behind', a
   )
   world.code('late', () => ({}))
   const late = atom('in', '/*')
-  await world.pipeline('late', { atom: { ...late.atom, fromCommit: first } } as typeof late)
+  await world.pipeline('late', { atom: { ...late.atom, fromCommit: first } })
   await expect(remove(world, 'in', first)).rejects.toThrow('is the from_commit of pipeline late')
   await world.processing.pipelines.delete('late', { deleteJobs: true, deleteRepo: true })
   await world.processing.pipelines.delete('down', { deleteJobs: false, deleteRepo: false })

@@ -23,6 +23,8 @@ export class JobCommitUses implements CommitUses {
 
   async writerOf(tx: ReadTransaction, repo: string, branch: string): Promise<string | undefined> {
     const pipeline = await findPipeline(tx, repo)
+    // A spout's own commits come from people and programs, too.
+    if (pipeline?.spec.spout === true) return undefined
     return pipeline?.spec.outputBranch === branch ? pipeline.name : undefined
   }
 

@@ -1,8 +1,7 @@
-import { utf8, utf8Text } from '../base/bytes.ts'
-import type { JobId } from '../base/names.ts'
-import type { DatumKey } from './datums.ts'
-import type { LogLine } from './executor.ts'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { utf8, utf8Text } from '../base/bytes.ts'
+import type { Instant } from '../base/clock.ts'
+import type { LogLine } from './executor.ts'
 
 /**
  * Of what one datum prints, in all its attempts, the first so many bytes are kept, and the last ones
@@ -16,21 +15,33 @@ const compressedFromBytes = 512
 const plainFormat = 0
 const zstdFormat = 1
 
+/** A line of a datum's log; a `note` is ours, for people. */
+export interface KeptLine extends Omit<LogLine, 'stream'> {
+  readonly stream: LogLine['stream'] | 'note'
+}
+
 /** Collects the lines of one datum: of very many, the first and the last of each stream. */
 export class DatumLog {
-  readonly #head: LogLine[] = []
+  readonly #head: KeptLine[] = []
   #headBytes = 0
   #isHeadFull = false
   readonly #tails = { stdout: new LogTail(), stderr: new LogTail() }
   /** Lines that never came here. */
   #leftOutCount = 0
 
-  add(line: LogLine): void {
+  add(line: KeptLine): void {
     const bytes = sizeOf(line)
     this.#isHeadFull ||= this.#headBytes + bytes > headBytesMax
-    if (this.#isHeadFull) return this.#tails[line.stream].add(line)
+    if (this.#isHeadFull) {
+      this.#tails[line.stream === 'note' ? 'stderr' : line.stream].add(line)
+      return
+    }
     this.#head.push(line)
     this.#headBytes += bytes
+  }
+
+  note(text: string, at: Instant): void {
+    this.add({ at, stream: 'note', text })
   }
 
   /** Counts lines that whoever runs the datum left out. */
@@ -39,7 +50,7 @@ export class DatumLog {
     this.#isHeadFull = true
   }
 
-  lines(): readonly LogLine[] {
+  lines(): readonly KeptLine[] {
     const { stdout, stderr } = this.#tails
     const tail = [...stdout.lines(), ...stderr.lines()].toSorted(({ at }, { at: of }) => at - of)
     const [next] = tail
@@ -47,25 +58,25 @@ export class DatumLog {
     if (leftOutCount === 0 || next === undefined) return [...this.#head, ...tail]
     const kept = `the first ${headBytesMax / 1024} KiB and the last ${tailBytesMax / 1024} KiB of each stream`
     const text = `(${leftOutCount} lines were not kept here: of a datum, ${kept} are)`
-    return [...this.#head, { at: next.at, stream: 'stderr', text }, ...tail]
+    return [...this.#head, { at: next.at, stream: 'note', text }, ...tail]
   }
 }
 
 /** The last lines of one stream. */
 class LogTail {
   droppedCount = 0
-  #lines: LogLine[] = []
+  #lines: KeptLine[] = []
   #bytes = 0
   /** Lines at the start of `#lines` that have been dropped. */
   #droppedHere = 0
 
-  add(line: LogLine): void {
+  add(line: KeptLine): void {
     this.#lines.push(line)
     this.#bytes += sizeOf(line)
     while (this.#bytes > tailBytesMax) this.#dropOldest()
   }
 
-  lines(): readonly LogLine[] {
+  lines(): readonly KeptLine[] {
     return this.#lines.slice(this.#droppedHere)
   }
 
@@ -82,47 +93,38 @@ class LogTail {
   }
 }
 
-function sizeOf(line: LogLine): number {
-  return line.text.length + lineOverheadBytes
+function sizeOf({ text, bytes }: KeptLine): number {
+  return text.length + (bytes?.length ?? 0) + lineOverheadBytes
 }
 
+type LineRow =
+  | readonly [at: number, stream: KeptLine['stream'], text: string]
+  | readonly [at: number, stream: KeptLine['stream'], text: string, base64: string]
+
 /** Layout: `docs/formats/datums.md`. */
-export function encodeLog(lines: readonly LogLine[]): Uint8Array {
-  const text = utf8(JSON.stringify(lines.map(({ at, stream, text: line }) => [at, stream, line])))
-  const compressed = text.length >= compressedFromBytes
-  const body = compressed ? zstdCompressSync(text) : text
+export function encodeLog(lines: readonly KeptLine[]): Uint8Array {
+  const rows = lines.map(({ at, stream, text, bytes }): LineRow =>
+    bytes === undefined
+      ? [at, stream, text]
+      : [at, stream, text, Buffer.from(bytes).toString('base64')],
+  )
+  const json = utf8(JSON.stringify(rows))
+  const compressed = json.length >= compressedFromBytes
+  const body = compressed ? zstdCompressSync(json) : json
   const encoded = new Uint8Array(body.length + 1)
   encoded[0] = compressed ? zstdFormat : plainFormat
   encoded.set(body, 1)
   return encoded
 }
 
-export function decodeLog(encoded: Uint8Array): readonly LogLine[] {
+export function decodeLog(encoded: Uint8Array): readonly KeptLine[] {
   const body = encoded.subarray(1)
-  const text = encoded[0] === zstdFormat ? zstdDecompressSync(body) : body
-  const rows = JSON.parse(utf8Text(text)) as readonly [number, LogLine['stream'], string][]
-  return rows.map(([at, stream, line]) => ({ at, stream, text: line }))
-}
-
-/** The logs of datums that run now, by job: what is recorded is read from there. */
-export class RunningLogs {
-  readonly #jobs = new Map<JobId, Map<DatumKey, DatumLog>>()
-
-  open(job: JobId, datum: DatumKey): DatumLog {
-    const logs = this.#jobs.get(job) ?? new Map<DatumKey, DatumLog>()
-    const log = new DatumLog()
-    logs.set(datum, log)
-    this.#jobs.set(job, logs)
-    return log
-  }
-
-  close(job: JobId, datum: DatumKey): void {
-    const logs = this.#jobs.get(job)
-    logs?.delete(datum)
-    if (logs?.size === 0) this.#jobs.delete(job)
-  }
-
-  of(job: JobId): ReadonlyMap<DatumKey, DatumLog> {
-    return this.#jobs.get(job) ?? new Map()
-  }
+  const json = encoded[0] === zstdFormat ? zstdDecompressSync(body) : body
+  const rows = JSON.parse(utf8Text(json)) as readonly LineRow[]
+  return rows.map(([at, stream, text, base64]) => ({
+    at,
+    stream,
+    text,
+    ...(base64 !== undefined && { bytes: new Uint8Array(Buffer.from(base64, 'base64')) }),
+  }))
 }

@@ -7,7 +7,10 @@ import type { DirectoryEntry, TreeRoot } from '../storage/file-trees.ts'
 import type { DatumKey, DatumMember, Lineage } from './datums.ts'
 import { statsOf, type ProcessStats } from './job-records.ts'
 
-/** What processing a datum gave. Kept while its pipeline can reuse it. */
+/**
+ * What processing a datum gave. Its output is kept while its pipeline can reuse it, the rest as long
+ * as the job.
+ */
 export interface DatumResult {
   readonly datum: DatumKey
   readonly members: readonly DatumMember[]
@@ -16,6 +19,8 @@ export interface DatumResult {
   readonly output: DirectoryEntry
   readonly stats: ProcessStats
   readonly finishedAt: Instant
+  /** Who ran it; empty where that was not noted. */
+  readonly worker: string
   /** As `encodeLog` makes it. */
   readonly log: Uint8Array
 }
@@ -26,8 +31,12 @@ export interface DatumFailure {
   readonly members: readonly DatumMember[]
   readonly job: JobId
   readonly reason: string
+  /** The error command let the job go on without it. */
+  readonly isRecovered: boolean
   readonly stats: ProcessStats
   readonly finishedAt: Instant
+  /** As in a result. */
+  readonly worker: string
   /** As `encodeLog` makes it. */
   readonly log: Uint8Array
 }
@@ -48,19 +57,7 @@ interface OutputRow extends SqlRow {
   readonly output_files: number
 }
 
-interface EndRow extends StatsRow {
-  readonly members: string
-  readonly finished_at: number
-  readonly logs: Uint8Array
-}
-
 interface ReusableRow extends StatsRow, OutputRow {}
-
-interface ResultRow extends EndRow, OutputRow {}
-
-interface FailureRow extends EndRow {
-  readonly reason: string
-}
 
 /** What a job needs of a result to reuse it. */
 export interface ReusableResult {
@@ -69,7 +66,26 @@ export interface ReusableResult {
   readonly stats: ProcessStats
 }
 
-/** The results that there are for `datums` (at most a few hundred at a time), by datum key. */
+/** The job that made the result of each of `datums` (at most a few hundred), and what it took. */
+export async function findMakers(
+  tx: ReadTransaction,
+  datums: readonly DatumKey[],
+): Promise<ReadonlyMap<DatumKey, Pick<ReusableResult, 'job' | 'stats'>>> {
+  if (datums.length === 0) return new Map()
+  const rows = await tx.all<StatsRow>(
+    `SELECT datum, job, download_ms, process_ms, upload_ms, download_bytes, upload_bytes
+      FROM datum_results WHERE datum IN (${datums.map(() => '?').join(', ')})`,
+    ...datums,
+  )
+  return new Map(
+    rows.map((row) => [row.datum as DatumKey, { job: row.job as JobId, stats: statsOf(row) }]),
+  )
+}
+
+/**
+ * The results of `datums` (at most a few hundred at a time) that can be reused, by datum key: those
+ * that have not been collected.
+ */
 export async function findResults(
   tx: ReadTransaction,
   datums: readonly DatumKey[],
@@ -78,7 +94,7 @@ export async function findResults(
   const rows = await tx.all<ReusableRow>(
     `SELECT datum, job, output_root, output_bytes, output_files, download_ms, process_ms,
         upload_ms, download_bytes, upload_bytes FROM datum_results
-      WHERE datum IN (${datums.map(() => '?').join(', ')})`,
+      WHERE output_root <> '' AND datum IN (${datums.map(() => '?').join(', ')})`,
     ...datums,
   )
   return new Map(
@@ -119,8 +135,8 @@ export async function insertResult(
   await tx.run(
     `INSERT INTO datum_results (datum, pipeline_id, salt, job, members, output_root, output_bytes,
         output_files, download_ms, process_ms, upload_ms, download_bytes, upload_bytes,
-        finished_at, logs)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (datum) DO NOTHING`,
+        finished_at, worker, logs)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (datum) DO NOTHING`,
     result.datum,
     pipelineId,
     salt,
@@ -135,6 +151,7 @@ export async function insertResult(
     stats.downloadBytes,
     stats.uploadBytes,
     result.finishedAt,
+    result.worker,
     result.log,
   )
 }
@@ -143,8 +160,8 @@ export async function insertFailure(tx: Transaction, failure: DatumFailure): Pro
   const { stats } = failure
   await tx.run(
     `INSERT INTO datum_failures (job, datum, members, reason, download_ms, process_ms, upload_ms,
-        download_bytes, upload_bytes, finished_at, logs)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, datum) DO NOTHING`,
+        download_bytes, upload_bytes, finished_at, worker, recovered, logs)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, datum) DO NOTHING`,
     failure.job,
     failure.datum,
     encodeMembers(failure.members),
@@ -155,39 +172,41 @@ export async function insertFailure(tx: Transaction, failure: DatumFailure): Pro
     stats.downloadBytes,
     stats.uploadBytes,
     failure.finishedAt,
+    failure.worker,
+    failure.isRecovered ? 1 : 0,
     failure.log,
   )
 }
 
-/** Where a page of results goes on: after this one. */
-export type ResultPosition = Pick<DatumResult, 'finishedAt' | 'datum'>
-
-/** Results that `job` made itself, in the order in which they came; at most `countMax`. */
-export async function resultsOfJob(
+/** What a datum is made of, as far as a result, or a failure in `job`, says it. */
+export async function membersOf(
   tx: ReadTransaction,
   job: JobId,
-  page: { readonly after: ResultPosition | undefined; readonly countMax: number },
-): Promise<readonly DatumResult[]> {
-  const finishedAt = page.after?.finishedAt ?? 0
-  const rows = await tx.all<ResultRow>(
-    `SELECT * FROM datum_results
-      WHERE job = ? AND (finished_at > ? OR (finished_at = ? AND datum > ?))
-      ORDER BY finished_at, datum LIMIT ?`,
+  datum: string,
+): Promise<readonly DatumMember[] | undefined> {
+  const row = await tx.get<{ readonly members: string }>(
+    `SELECT members FROM datum_results WHERE datum = ?
+      UNION ALL SELECT members FROM datum_failures WHERE job = ? AND datum = ? LIMIT 1`,
+    datum,
     job,
-    finishedAt,
-    finishedAt,
-    page.after?.datum ?? '',
-    page.countMax,
+    datum,
   )
-  return rows.map(resultOf)
+  return row && decodeMembers(row.members)
 }
 
-export async function findResult(
+/** The job that ran a datum last, to a result or until it gave it up. */
+export async function latestRunOf(
   tx: ReadTransaction,
   datum: string,
-): Promise<DatumResult | undefined> {
-  const row = await tx.get<ResultRow>('SELECT * FROM datum_results WHERE datum = ?', datum)
-  return row === undefined ? undefined : resultOf(row)
+): Promise<{ readonly job: JobId } | undefined> {
+  const row = await tx.get<{ readonly job: string; readonly finished_at: number }>(
+    `SELECT job, finished_at FROM datum_results WHERE datum = ?
+      UNION ALL SELECT job, finished_at FROM datum_failures WHERE datum = ?
+      ORDER BY finished_at DESC LIMIT 1`,
+    datum,
+    datum,
+  )
+  return row && { job: row.job as JobId }
 }
 
 /** The datums that `job` gave up, without their logs; those of `datums` only. */
@@ -195,64 +214,51 @@ export async function failuresAmong(
   tx: ReadTransaction,
   job: JobId,
   datums: readonly DatumKey[],
-): Promise<ReadonlyMap<DatumKey, Pick<DatumFailure, 'reason' | 'stats'>>> {
+): Promise<ReadonlyMap<DatumKey, Pick<DatumFailure, 'reason' | 'stats' | 'isRecovered'>>> {
   if (datums.length === 0) return new Map()
-  const rows = await tx.all<StatsRow & { readonly reason: string }>(
-    `SELECT datum, job, reason, download_ms, process_ms, upload_ms, download_bytes, upload_bytes
+  const rows = await tx.all<StatsRow & { readonly reason: string; readonly recovered: number }>(
+    `SELECT datum, job, reason, recovered, download_ms, process_ms, upload_ms, download_bytes, upload_bytes
       FROM datum_failures WHERE job = ? AND datum IN (${datums.map(() => '?').join(', ')})`,
     job,
     ...datums,
   )
   return new Map(
-    rows.map((row) => [row.datum as DatumKey, { reason: row.reason, stats: statsOf(row) }]),
+    rows.map(({ reason, recovered, ...row }) => [
+      row.datum as DatumKey,
+      { reason, isRecovered: recovered === 1, stats: statsOf(row) },
+    ]),
   )
 }
 
-/** How many datums `job` gave up, and the first of them; undefined when there is none. */
+/** How many datums failed `job`, and the first of them; undefined when there is none. */
 export async function firstFailure(
   tx: ReadTransaction,
   job: JobId,
-): Promise<{ readonly first: DatumFailure; readonly count: number } | undefined> {
-  const [first] = await failuresOfJob(tx, job, { after: undefined, countMax: 1 })
+): Promise<
+  | {
+      readonly first: Pick<DatumFailure, 'datum' | 'members' | 'reason'>
+      readonly count: number
+    }
+  | undefined
+> {
+  const first = await tx.get<{
+    readonly datum: string
+    readonly members: string
+    readonly reason: string
+  }>(
+    `SELECT datum, members, reason FROM datum_failures WHERE job = ? AND recovered = 0
+      ORDER BY finished_at, datum LIMIT 1`,
+    job,
+  )
+  if (first === undefined) return undefined
   const row = await tx.get<{ readonly count: number }>(
-    'SELECT COUNT(*) AS count FROM datum_failures WHERE job = ?',
+    'SELECT COUNT(*) AS count FROM datum_failures WHERE job = ? AND recovered = 0',
     job,
   )
-  return first === undefined ? undefined : { first, count: row?.count ?? 1 }
-}
-
-/** The datums that `job` gave up, in the order in which they ended; at most `countMax`. */
-export async function failuresOfJob(
-  tx: ReadTransaction,
-  job: JobId,
-  page: { readonly after: ResultPosition | undefined; readonly countMax: number },
-): Promise<readonly DatumFailure[]> {
-  const finishedAt = page.after?.finishedAt ?? 0
-  const rows = await tx.all<FailureRow>(
-    `SELECT * FROM datum_failures
-      WHERE job = ? AND (finished_at > ? OR (finished_at = ? AND datum > ?))
-      ORDER BY finished_at, datum LIMIT ?`,
-    job,
-    finishedAt,
-    finishedAt,
-    page.after?.datum ?? '',
-    page.countMax,
-  )
-  return rows.map((row) => ({ ...commonOf(row), reason: row.reason }))
-}
-
-function resultOf(row: ResultRow): DatumResult {
-  return { ...commonOf(row), output: outputOf(row) }
-}
-
-function commonOf(row: EndRow): Omit<DatumResult, 'output'> {
+  const { datum, members, reason } = first
   return {
-    datum: row.datum as DatumKey,
-    members: decodeMembers(row.members),
-    job: row.job as JobId,
-    stats: statsOf(row),
-    finishedAt: row.finished_at,
-    log: row.logs,
+    first: { datum: datum as DatumKey, members: decodeMembers(members), reason },
+    count: row?.count ?? 1,
   }
 }
 

@@ -3,7 +3,10 @@ import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
 import type { LogLine, Transform } from './executor.ts'
 import type { ProcessStats } from './job-records.ts'
 
-/** What a datum gives to user code: a file or directory at `/pfs/<input><path>`. */
+/**
+ * What a datum gives to user code: a file or directory at `/pfs/<input><path>`. An environment
+ * variable named like the input says where.
+ */
 export interface WorkMember {
   readonly input: string
   readonly path: FilePath
@@ -13,6 +16,8 @@ export interface WorkMember {
 /** One attempt at a datum. */
 export interface DatumWork {
   readonly members: readonly WorkMember[]
+  /** What `/pfs/out` holds when the code begins; nothing when unset. */
+  readonly formerOutput?: DirectoryEntry | undefined
   /** Added to the transform's environment. */
   readonly environment: Readonly<Record<string, string>>
   readonly onLine: (line: LogLine) => void

@@ -5,14 +5,21 @@ import type { BranchName, RepoName } from '../base/names.ts'
 import { parseFilePath, pathKey } from '../base/paths.ts'
 import { FileTrees, type DirectoryEntry } from '../storage/file-trees.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
+import { ProllyMaps, type MapRoot } from '../storage/prolly-map.ts'
 import type { Datum } from './datums.ts'
 import { datumSource } from './discovery.ts'
-import { orderKeyText } from './discovery/datum-source.ts'
-import type { Input } from './inputs.ts'
+import { orderKeyText, type DatumSource } from './discovery/datum-source.ts'
+import { IndexReader } from './discovery/index-reader.ts'
+import { MatchIndexes } from './discovery/match-index.ts'
+import type { TreeChange } from './discovery/matches.ts'
+import type { AtomInput, Input } from './inputs.ts'
 
 type Model = Readonly<Record<string, string>>
 
-const trees = new FileTrees(new MemoryChunkStore())
+const chunks = new MemoryChunkStore()
+const trees = new FileTrees(chunks)
+const maps = new ProllyMaps(chunks)
+const indexes = new MatchIndexes({ maps, trees })
 const repos = ['left', 'right'] as const
 
 const model: fc.Arbitrary<Model> = fc.dictionary(
@@ -31,10 +38,37 @@ const atom: fc.Arbitrary<Input> = fc
     lazy: false,
   }))
 
+/** A member of a join or group; keys of one and of several files, of files and of directories. */
+const matched: fc.Arbitrary<AtomInput> = fc
+  .record({
+    repo: fc.constantFrom(...repos),
+    match: fc.constantFrom(
+      { glob: '/(*)', matchOn: '$1' },
+      { glob: '/(?)/*', matchOn: '$1' },
+      { glob: '/*/(*)', matchOn: '$1' },
+      { glob: '/(*)/(*)', matchOn: '$2$1' },
+      { glob: '/(*)/x', matchOn: 'x$1' },
+    ),
+    outer: fc.boolean(),
+  })
+  .map(({ repo, match, outer }) => ({ ...leftAtom(repo), ...match, ...repoOf(repo), outer }))
+  .map(({ outer, ...member }) => (outer ? { ...member, outer } : member))
+
+const matching: fc.Arbitrary<Input> = fc
+  .record({
+    kind: fc.constantFrom('join' as const, 'group' as const),
+    members: fc.array(matched, { minLength: 1, maxLength: 3 }),
+  })
+  .map(({ kind, members }) => ({
+    kind,
+    members: members.map((member, index) => ({ ...member, name: `${member.name}${index}` })),
+  }))
+
 const { input } = fc.letrec<{ input: Input }>((tie) => ({
   input: fc.oneof(
     { maxDepth: 2, depthSize: 'small' },
     atom,
+    matching,
     fc
       .array(tie('input'), { minLength: 1, maxLength: 3 })
       .map((members): Input => ({ kind: 'cross', members })),
@@ -80,8 +114,13 @@ test('what was added and removed leads from the datums before to the datums afte
       }
       const rootsOf = (repo: string): { before: DirectoryEntry; after: DirectoryEntry } =>
         change.get(repo) ?? unknownRepo(repo)
-      const source = datumSource(trees, someInput, rootsOf)
-      const first = datumSource(trees, someInput, (repo) => ({
+      const beginning = (repo: string): TreeChange => ({
+        before: undefined,
+        after: rootsOf(repo).before,
+      })
+      const old = await indexes.update(undefined, someInput, beginning)
+      const source = await sourceOf(someInput, rootsOf, old)
+      const first = await sourceOf(someInput, (repo) => ({
         before: undefined,
         after: rootsOf(repo).after,
       }))
@@ -97,6 +136,11 @@ test('what was added and removed leads from the datums before to the datums afte
       expect(datums).toEqual(after)
       expect(await datumsOf(first.added()), 'a first run adds everything').toEqual(after)
       expect(await datumsOf(first.removed())).toEqual(new Map())
+      const [before, kept] = [await datumsOf(source.before()), await datumsOf(source.surviving())]
+      for (const place of (await datumsOf(source.removed())).keys()) before.delete(place)
+      expect(kept, 'what is not removed survives').toEqual(before)
+      for (const place of (await datumsOf(source.added())).keys()) after.delete(place)
+      expect(await datumsOf(source.unchanged()), 'what is not added is unchanged').toEqual(after)
     }),
     { numRuns: 300 },
   )
@@ -105,15 +149,29 @@ test('what was added and removed leads from the datums before to the datums afte
 test('a cross has every combination, the first input varying fastest', async () => {
   const both = { before: undefined, after: await treeOf({ '/a': '1', '/b': '2' }) }
   const cross: Input = { kind: 'cross', members: [leftAtom('x'), leftAtom('y')] }
-  const datums = await Array.fromAsync(datumSource(trees, cross, () => both).after())
+  const datums = await Array.fromAsync(datumSource(cross, { trees, changeOf: () => both }).after())
   datums.sort((left, right) => compareBytes(left.orderKey, right.orderKey))
   const paths = datums.map(({ members }) => members.map(({ path }) => path).join(' '))
   expect(paths).toEqual(['/a /a', '/b /a', '/a /b', '/b /b'])
 })
 
-function leftAtom(name: string): Input {
+function leftAtom(name: string): AtomInput {
   const [repo, branch] = ['left' as RepoName, 'master' as BranchName]
   return { kind: 'atom', name, repo, branch, glob: '/*', lazy: false }
+}
+
+function repoOf(name: string): Pick<AtomInput, 'repo'> {
+  return { repo: name as RepoName }
+}
+
+async function sourceOf(
+  someInput: Input,
+  changeOf: (repo: string) => TreeChange,
+  before?: MapRoot,
+): Promise<DatumSource> {
+  const after = await indexes.update(before, someInput, changeOf)
+  const index = after && new IndexReader(maps, { before, after })
+  return datumSource(someInput, { trees, changeOf, index })
 }
 
 function unknownRepo(repo: string): never {

@@ -1,29 +1,58 @@
 import { parseGlob } from '../base/globs.ts'
 import type { RepoName } from '../base/names.ts'
-import { AtomSource, type InputTrees, type TreeChange } from './discovery/atom-source.ts'
+import type { FileTrees } from '../storage/file-trees.ts'
+import { AtomSource } from './discovery/atom-source.ts'
 import { CrossSource } from './discovery/cross-source.ts'
 import type { DatumSource } from './discovery/datum-source.ts'
+import { GroupSource } from './discovery/group-source.ts'
+import type { IndexReader } from './discovery/index-reader.ts'
+import { JoinSource } from './discovery/join-source.ts'
+import { matchingInputs } from './discovery/match-index.ts'
+import { TreeMatches, type InputTrees, type TreeChange } from './discovery/matches.ts'
 import { UnionSource } from './discovery/union-source.ts'
 import type { Input } from './inputs.ts'
+
+/** What the datums of an input are found in. */
+export interface DatumSurroundings {
+  readonly trees: InputTrees & Pick<FileTrees, 'entryHash'>
+  /** Of each branch that the input reads. */
+  readonly changeOf: (repo: RepoName) => TreeChange
+  /** For an input with joins or groups. */
+  readonly index?: IndexReader | undefined
+}
 
 /**
  * The datums that `input` cuts from its branches' trees, and how they differ from those of an
  * earlier state of the same trees. An input whose trees have no earlier state has only `added`
- * datums. Cost of `added` and `removed`: the changed datums, not all.
+ * datums. Cost of `added` and `removed`: the changed datums, not all; see each source.
  */
-export function datumSource(
-  trees: InputTrees,
-  input: Input,
-  changeOf: (repo: RepoName) => TreeChange,
-): DatumSource {
-  switch (input.kind) {
-    case 'atom': {
-      const atom = { input: input.name, glob: parseGlob(input.glob) }
-      return new AtomSource(trees, atom, changeOf(input.repo))
+export function datumSource(input: Input, surroundings: DatumSurroundings): DatumSource {
+  const { trees, changeOf, index } = surroundings
+  const numbers = new Map<Input, number>(
+    matchingInputs(input).map((matching, number) => [matching, number]),
+  )
+  const hashOf = trees.entryHash.bind(trees)
+  const sourceOf = (part: Input): DatumSource => {
+    switch (part.kind) {
+      case 'atom': {
+        const matches = new TreeMatches(trees, parseGlob(part.glob), changeOf(part.repo))
+        return new AtomSource(part.name, matches, hashOf)
+      }
+      case 'cross':
+        return new CrossSource(part.members.map(sourceOf))
+      case 'union':
+        return new UnionSource(part.members.map(sourceOf))
+      case 'join':
+      case 'group': {
+        const number = numbers.get(part)
+        if (index === undefined || number === undefined) {
+          throw new Error('invariant broken: the matches of a join or group are indexed')
+        }
+        return part.kind === 'join'
+          ? new JoinSource(part, number, index, hashOf)
+          : new GroupSource(part, number, index, hashOf)
+      }
     }
-    case 'cross':
-      return new CrossSource(input.members.map((member) => datumSource(trees, member, changeOf)))
-    case 'union':
-      return new UnionSource(input.members.map((member) => datumSource(trees, member, changeOf)))
   }
+  return sourceOf(input)
 }

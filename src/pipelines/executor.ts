@@ -26,11 +26,15 @@ export interface Transform {
 
 export interface Slot extends AsyncDisposable {
   /**
-   * A directory on the host that user code sees as `/pfs` during the next run. It holds no files,
-   * but may hold empty directories of an earlier run. The worker fills `<input>/…` and `out/`
-   * before `run`, and reads `out/` after it.
+   * A directory on the host that user code sees as `/pfs` during the next run. It holds nothing but
+   * `directories`. The worker fills `<input>/…` and `out/` before `run`, and reads `out/` after it.
    */
   readonly pfsDirectory: string
+  /**
+   * Directories that an earlier run has left in `pfsDirectory`, without files: each as a path below
+   * it that begins with a slash.
+   */
+  readonly directories: ReadonlySet<string>
   /** The absolute path at which user code sees `pfsDirectory`: `/pfs`, or itself without a sandbox. */
   readonly pfsPath: string
   /**
@@ -41,8 +45,8 @@ export interface Slot extends AsyncDisposable {
    */
   run(run: DatumRun, signal: AbortSignal): Promise<RunResult>
   /**
-   * Empties `pfsDirectory`; directories right in it may stay, empty. A slot is broken, to be disposed of, once `reset` threw, or `run` threw
-   * anything but `FailedPreconditionError`.
+   * Empties `pfsDirectory`, but for `directories`. A slot is broken, to be disposed of, once `reset`
+   * threw, or `run` threw anything but `FailedPreconditionError`.
    */
   reset(): Promise<void>
 }
@@ -63,6 +67,8 @@ export interface LogLine {
   readonly at: Instant
   readonly stream: 'stdout' | 'stderr'
   readonly text: string
+  /** The line as it was, where it is not UTF-8: `text` has replacement characters then. */
+  readonly bytes?: Uint8Array
 }
 
 export interface RunResult {

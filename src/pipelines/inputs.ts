@@ -1,7 +1,8 @@
+import type { Instant } from '../base/clock.ts'
 import type { BranchName, CommitId, RepoName } from '../base/names.ts'
 
 /** What a pipeline reads, as its spec says it, checked and with defaults filled in. */
-export type Input = AtomInput | CrossInput | UnionInput
+export type Input = AtomInput | CrossInput | UnionInput | JoinInput | GroupInput
 
 /** The files of one branch that match a glob: a datum member each. */
 export interface AtomInput {
@@ -14,7 +15,37 @@ export interface AtomInput {
   readonly lazy: boolean
   /** Commits up to and including this one start no job. */
   readonly fromCommit?: CommitId
+  /** In a join or group: what a match has in common with others, as `parseMatchKeys` reads it. */
+  readonly matchOn?: string
+  /** In a join: its matches count also where another member has none of the same match key. */
+  readonly outer?: true
+  /** Set where a clock makes the branch's commits: a cron input of the spec. */
+  readonly cron?: CronTicks
 }
+
+/** What a clock writes to a repo, and when. */
+export interface CronTicks {
+  /** As `parseSchedule` reads it. */
+  readonly schedule: string
+  /** An IANA name; empty for UTC. */
+  readonly timeZone: string
+  /** The first tick is after this, where the repo has none yet. */
+  readonly start: Instant
+  readonly missed: MissedTicks
+}
+
+/**
+ * What becomes of ticks whose time has passed, as while the pipeline was stopped: each is made, one
+ * after the other; the latest is made; or none is.
+ */
+export type MissedTicks = 'all' | 'latest' | 'none'
+
+export function isMissedTicks(text: string): text is MissedTicks {
+  return text === 'all' || text === 'latest' || text === 'none'
+}
+
+/** Where a tick says its time: the only file of a cron input's repo. */
+export const tickPath = '/time'
 
 /** Every combination of its members' datums. */
 export interface CrossInput {
@@ -26,6 +57,18 @@ export interface CrossInput {
 export interface UnionInput {
   readonly kind: 'union'
   readonly members: readonly Input[]
+}
+
+/** Every combination of matches of its members that have one match key. */
+export interface JoinInput {
+  readonly kind: 'join'
+  readonly members: readonly AtomInput[]
+}
+
+/** All matches of its members that have one match key, as one datum. */
+export interface GroupInput {
+  readonly kind: 'group'
+  readonly members: readonly AtomInput[]
 }
 
 /** The atoms of an input, in the order in which the spec (or the sorting of it) has them. */
@@ -45,22 +88,27 @@ export function branchesOf(input: Input): readonly AtomInput[] {
 /** What decides the datums of an input and their order keys, as text that can be compared. */
 export function shapeOf(input: Input): string {
   if (input.kind !== 'atom') return `${input.kind}(${input.members.map(shapeOf).join(',')})`
-  return JSON.stringify([input.name, input.repo, input.branch, input.glob])
+  const { name, repo, branch, glob, matchOn, outer } = input
+  const matching = matchOn === undefined ? [] : [matchOn, outer ?? false]
+  return JSON.stringify([name, repo, branch, glob, ...matching])
 }
 
 /**
- * Sorts the members of crosses and unions by the name of their first atom, keeping the order of
+ * Sorts the members of crosses, unions, joins and groups by the name of their first atom, keeping the order of
  * equals. The sorted order is the order of a datum's members and of datums in a job.
  */
 export function sortInput(input: Input): Input {
   if (input.kind === 'atom') return input
+  // The types of members follow from the kind, which stays.
   const members = input.members.map(sortInput)
   members.sort((left, right) => compareText(firstName(left), firstName(right)))
-  return { kind: input.kind, members }
+  return { kind: input.kind, members } as Input
 }
 
 function firstName(input: Input): string {
-  return atomsOf(input)[0]?.name ?? ''
+  const [first] = atomsOf(input)
+  // As in 1.5, where crons have no name to sort by.
+  return first === undefined || first.cron !== undefined ? '' : first.name
 }
 
 function compareText(left: string, right: string): number {

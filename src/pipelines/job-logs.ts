@@ -1,135 +1,183 @@
-import { hexText } from '../base/bytes.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
-import type { PipelineName } from '../base/names.ts'
-import type { Database, ReadTransaction } from '../database/database.ts'
-import { decodeLog, type RunningLogs } from './datum-logs.ts'
-import {
-  type DatumResult,
-  failuresOfJob,
-  findResult,
-  type ResultPosition,
-  resultsOfJob,
-} from './datum-results.ts'
+import type { JobId, PipelineName } from '../base/names.ts'
+import type { Database } from '../database/database.ts'
+import type { ProllyMaps } from '../storage/prolly-map.ts'
+import type { KeptLine } from './datum-logs.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
-import type { LogLine } from './executor.ts'
-import { getJob, selectJobs, type JobRecord } from './job-records.ts'
-import { PipelineNotFoundError } from './pipeline-records.ts'
+import { findJob, jobTopic } from './job-records.ts'
+import { readLog } from './log-rows.ts'
+import { EndedRuns } from './logs/ended-runs.ts'
+import {
+  findLogScope,
+  isInScope,
+  isWanted,
+  isWantedLine,
+  type LogFilter,
+  type LogScope,
+} from './logs/log-scope.ts'
+import type { LogFeed, LoggedRun, RunningLogs } from './running-logs.ts'
+import { hasEnded } from './states.ts'
 
-/** One line that user code wrote, and where. */
+export type { LogFilter } from './logs/log-scope.ts'
+
+/** One line that user code wrote, or a note of ours, and where. */
 export interface JobLogLine {
   readonly pipeline: PipelineName
-  readonly job: JobRecord['id']
+  readonly job: JobId
   readonly datum: DatumKey
   readonly members: readonly DatumMember[]
-  readonly line: LogLine
+  /** Who ran it; empty where that was not noted. */
+  readonly worker: string
+  readonly line: KeptLine
 }
 
-export interface LogFilter {
-  readonly job?: string | undefined
-  readonly pipeline?: string | undefined
-  readonly datum?: string | undefined
-  /** Each must be a path, or a hash in hex or base64, of some member of the datum. */
-  readonly data: readonly string[]
+export interface LogOptions {
+  /** Only so many lines of those that there are, the last ones. */
+  readonly tail?: number | undefined
+  /** Go on with lines as they come: until the job has ended or, without a job, until `signal`. */
+  readonly follows?: boolean | undefined
+  readonly signal: AbortSignal
 }
 
-/** Datums whose logs are read at a time: each at most 1 MiB. */
-const pageCountMax = 16
+/** The most that can be asked for as the last ones: lines, and bytes of them. */
+export const tailCountMax = 100_000
+const tailBytesMax = 32 * 1024 * 1024
 
-/** What user code wrote: kept with each datum's result, so that it is there as long as that is. */
+/** What user code wrote: kept with each datum's result or failure, so it is there as long as that. */
 export class JobLogs {
   readonly #database: Database
   readonly #running: RunningLogs
+  readonly #ended: EndedRuns
 
-  constructor(ports: { readonly database: Database; readonly running: RunningLogs }) {
+  constructor(ports: {
+    readonly database: Database
+    readonly maps: ProllyMaps
+    readonly running: RunningLogs
+  }) {
     this.#database = ports.database
     this.#running = ports.running
+    this.#ended = new EndedRuns(ports)
   }
 
   /**
-   * Lines of a job's datums, or of all jobs of a pipeline (oldest job first): datum by datum in the
-   * order in which they ended, those that still run last.
+   * Lines of datums that jobs have run or are running: job by job, oldest first, datum by datum in
+   * the order in which they ended, those that still run last. Then, of a follower, what comes.
    *
-   * @throws {InvalidArgumentError} when neither job nor pipeline is given.
+   * @throws {InvalidArgumentError} when neither job, pipeline nor datum is given.
    * @throws {NotFoundError}
    */
-  async *lines(filter: LogFilter): AsyncGenerator<JobLogLine> {
-    for (const job of await this.#jobsOf(filter)) {
-      for await (const entry of this.#entriesOf(job)) {
-        if (!matches(filter, entry)) continue
-        for (const line of entry.lines) {
-          yield {
-            pipeline: job.pipeline,
-            job: job.id,
-            datum: entry.datum,
-            members: entry.members,
-            line,
-          }
-        }
+  async *lines(filter: LogFilter, options: LogOptions): AsyncGenerator<JobLogLine> {
+    requireTail(filter, options)
+    const scope = await this.#database.read((tx) => findLogScope(tx, filter, this.#running.all()))
+    using feed = this.#running.follow((run) => isInScope(scope, run) && isWanted(filter, run))
+    if (options.tail === undefined) yield* this.#all(scope, feed)
+    else yield* await this.#last(scope, feed, options.tail)
+    if (options.follows === true) yield* this.#coming(scope, feed, options.signal)
+  }
+
+  async *#all(scope: LogScope, feed: LogFeed): AsyncGenerator<JobLogLine> {
+    for await (const lines of this.#endedLines(scope, feed, 'oldest first')) yield* lines
+    yield* runningLines(scope, feed)
+  }
+
+  /** From the newest on, until there are enough. */
+  async #last(scope: LogScope, feed: LogFeed, count: number): Promise<readonly JobLogLine[]> {
+    const newestFirst: JobLogLine[] = []
+    let bytes = 0
+    const isFull = (): boolean => newestFirst.length >= count || bytes >= tailBytesMax
+    const take = (lines: readonly JobLogLine[]): void => {
+      for (const line of lines.toReversed()) {
+        if (isFull()) return
+        newestFirst.push(line)
+        bytes += line.line.text.length
       }
+    }
+    take([...runningLines(scope, feed)])
+    if (!isFull()) {
+      for await (const lines of this.#endedLines(scope, feed, 'newest first')) {
+        take(lines)
+        if (isFull()) break
+      }
+    }
+    return newestFirst.toReversed()
+  }
+
+  /** The lines of each run that has a row and that the feed does not tell of. */
+  async *#endedLines(
+    scope: LogScope,
+    feed: LogFeed,
+    order: 'oldest first' | 'newest first',
+  ): AsyncGenerator<readonly JobLogLine[]> {
+    const { filter } = scope
+    for await (const run of this.#ended.in(scope, order)) {
+      if (feed.covers(run.job, run.datum) || !isWanted(filter, run)) continue
+      const log = await this.#database.read((tx) => readLog(tx, run))
+      if (log === undefined) continue
+      const { worker } = log
+      if ((filter.worker ?? worker) !== worker) continue
+      const { pipeline, job, datum, members } = run
+      const common = { pipeline, job, datum, members, worker }
+      const lines = log.lines.filter((line) => isWantedLine(filter, line))
+      yield lines.map((line) => ({ ...common, line }))
     }
   }
 
-  async #jobsOf({ job, pipeline }: LogFilter): Promise<readonly JobRecord[]> {
-    return await this.#database.read(async (tx) => {
-      if (job !== undefined) {
-        const found = await getJob(tx, job)
-        return pipeline === undefined || found.pipeline === pipeline ? [found] : []
+  async *#coming(scope: LogScope, feed: LogFeed, signal: AbortSignal): AsyncGenerator<JobLogLine> {
+    feed.forgetCovered()
+    const over = new AbortController()
+    const watching = this.#closeAtEnd(scope, feed, AbortSignal.any([signal, over.signal]))
+    // Awaited below.
+    watching.catch(() => undefined)
+    try {
+      for await (const item of feed.lines()) {
+        if (signal.aborted) return
+        const { run, line } = item
+        if ((scope.filter.worker ?? run.worker) !== run.worker) continue
+        if (item.isGap === true || isWantedLine(scope.filter, line)) yield lineOf(run, line)
       }
-      if (pipeline === undefined) {
-        throw new InvalidArgumentError(
-          'must set either pipeline or job filter (or both) in call to GetLogs',
-        )
-      }
-      const jobs = await selectJobs(tx, 'WHERE pipeline = ? ORDER BY sequence', pipeline)
-      if (jobs.length > 0) return jobs
-      const row = await tx.get('SELECT name FROM pipelines WHERE name = ?', pipeline)
-      if (row === undefined) throw new PipelineNotFoundError(pipeline)
-      return []
-    })
-  }
-
-  async *#entriesOf(job: JobRecord): AsyncGenerator<DatumLogEntry> {
-    yield* this.#recorded((tx, page) => resultsOfJob(tx, job.id, page))
-    yield* this.#recorded((tx, page) => failuresOfJob(tx, job.id, page))
-    for (const [datum, log] of this.#running.of(job.id)) {
-      const recorded = await this.#database.read((tx) => findResult(tx, datum))
-      if (recorded === undefined) yield { datum, members: [], lines: log.lines() }
+    } finally {
+      over.abort()
+      await watching
     }
   }
 
-  async *#recorded(pageOf: PageOf): AsyncGenerator<DatumLogEntry> {
-    let after: ResultPosition | undefined
-    for (;;) {
-      const page = { after, countMax: pageCountMax }
-      const ends = await this.#database.read((tx) => pageOf(tx, page))
-      for (const { datum, members, log } of ends) yield { datum, members, lines: decodeLog(log) }
-      after = ends.at(-1)
-      if (ends.length < pageCountMax) return
+  /** Ends the feed when its job has ended, or is gone, or `signal` aborts. */
+  async #closeAtEnd({ job }: LogScope, feed: LogFeed, signal: AbortSignal): Promise<void> {
+    try {
+      const events = this.#database.watch([jobTopic], { signal })
+      if (job !== undefined && (await this.#isOver(job.id))) return
+      for await (const { subject } of events) {
+        if (subject === job?.id && (await this.#isOver(job.id))) return
+      }
+    } finally {
+      feed.close()
     }
+  }
+
+  async #isOver(id: JobId): Promise<boolean> {
+    const job = await this.#database.read((tx) => findJob(tx, id))
+    return job === undefined || hasEnded(job.state)
   }
 }
 
-type RecordedEnd = Pick<DatumResult, 'datum' | 'members' | 'finishedAt' | 'log'>
-type PageOf = (
-  tx: ReadTransaction,
-  page: { readonly after: ResultPosition | undefined; readonly countMax: number },
-) => Promise<readonly RecordedEnd[]>
-
-interface DatumLogEntry {
-  readonly datum: DatumKey
-  readonly members: readonly DatumMember[]
-  readonly lines: readonly LogLine[]
+function requireTail({ withSkipped = false }: LogFilter, { tail }: LogOptions): void {
+  if (tail === undefined) return
+  if (tail > tailCountMax) {
+    throw new InvalidArgumentError(`at most the last ${tailCountMax} lines can be asked for`)
+  }
+  if (withSkipped) {
+    throw new InvalidArgumentError('the last lines cannot be told of skipped datums: leave one out')
+  }
 }
 
-function matches(filter: LogFilter, entry: DatumLogEntry): boolean {
-  if (filter.datum !== undefined && filter.datum !== entry.datum) return false
-  return filter.data.every((wanted) =>
-    entry.members.some(
-      ({ path, hash }) =>
-        path === wanted ||
-        path === `/${wanted}` ||
-        hexText(hash) === wanted ||
-        Buffer.from(hash).toString('base64') === wanted,
-    ),
-  )
+function* runningLines({ filter }: LogScope, feed: LogFeed): Generator<JobLogLine> {
+  for (const { run, lines } of feed.before) {
+    if ((filter.worker ?? run.worker) !== run.worker) continue
+    for (const line of lines) if (isWantedLine(filter, line)) yield lineOf(run, line)
+  }
+}
+
+function lineOf(run: LoggedRun, line: KeptLine): JobLogLine {
+  const { pipeline, job, datum, members, worker } = run
+  return { pipeline, job, datum, members, worker, line }
 }

@@ -21,6 +21,8 @@ export interface DatumCounts {
   readonly processed: number
   readonly skipped: number
   readonly failed: number
+  /** Failed, and let go by the error command of the pipeline. */
+  readonly recovered: number
 }
 
 /** What datums cost, added up. */
@@ -60,8 +62,10 @@ export interface JobRecord {
   readonly salt: string
   readonly parentJob: JobId | undefined
   readonly inputs: readonly JobInput[]
-  /** The input whose commit started the job. */
+  /** The input whose commit started the job; of one made by hand, the first that was chosen. */
   readonly trigger: JobInput
+  /** Somebody asked for it; else a commit started it. */
+  readonly isByHand: boolean
   readonly outputRepo: RepoName
   readonly outputBranch: BranchName
   /** Reserved from the start; the commit exists once the job has succeeded. */
@@ -80,6 +84,13 @@ export interface JobRecord {
   readonly baseJob: JobId | undefined
   /** Order key → datum; known once the job runs. */
   readonly datumSet: MapRoot | undefined
+  /** The datum set without the datums that were recovered; undefined where there are none. */
+  readonly goodSet: MapRoot | undefined
+  /**
+   * For an input with joins or groups, once the job runs: (join or group, match key, member, path) →
+   * what matches.
+   */
+  readonly matches: MapRoot | undefined
   /** (Output path, order key) → content; known once the job has succeeded. */
   readonly contributions: MapRoot | undefined
 }
@@ -118,6 +129,7 @@ interface JobRow extends SqlRow {
   readonly datum_processed: number
   readonly datum_skipped: number
   readonly datum_failed: number
+  readonly datum_recovered: number
   readonly download_ms: number
   readonly process_ms: number
   readonly upload_ms: number
@@ -125,7 +137,10 @@ interface JobRow extends SqlRow {
   readonly upload_bytes: number
   readonly base_job: string | null
   readonly datum_set_root: string | null
+  readonly good_set_root: string | null
+  readonly matches_root: string | null
   readonly contributions_root: string | null
+  readonly by_hand: number
 }
 
 interface JobInputRow extends SqlRow {
@@ -142,6 +157,7 @@ export interface NewJob {
   readonly pipelineVersion: number
   readonly salt: string
   readonly inputsKey: string
+  readonly isByHand: boolean
   readonly parentJob: JobId | undefined
   readonly inputs: readonly JobInput[]
   readonly trigger: JobInput
@@ -161,8 +177,8 @@ export async function insertJob(tx: Transaction, job: NewJob): Promise<void> {
     `INSERT INTO jobs (sequence, id, pipeline, pipeline_id, pipeline_version, salt, inputs_key,
         parent_job, new_repo, new_branch, new_commit, output_repo, output_branch, output_commit,
         state, reason, created_at, restart_count, datum_total, datum_processed, datum_skipped,
-        datum_failed, download_ms, process_ms, upload_ms, download_bytes, upload_bytes)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'starting', '', ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)`,
+        datum_failed, download_ms, process_ms, upload_ms, download_bytes, upload_bytes, by_hand)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'starting', '', ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?)`,
     (last?.last ?? 0) + 1,
     job.id,
     job.pipeline,
@@ -178,6 +194,7 @@ export async function insertJob(tx: Transaction, job: NewJob): Promise<void> {
     job.outputBranch,
     job.outputCommit,
     job.createdAt,
+    job.isByHand ? 1 : 0,
   )
   for (const { repo, branch, commit } of job.inputs) {
     await tx.run(
@@ -270,24 +287,34 @@ export async function setJobState(
   return true
 }
 
+const isOpenOfPipeline = `pipeline_id = ? AND state IN ('starting', 'running')`
+
+/** The jobs of a pipeline that have not ended. */
+export async function openJobIds(
+  tx: ReadTransaction,
+  pipelineId: string,
+): Promise<readonly JobId[]> {
+  const jobs = await tx.all<{ readonly id: string }>(
+    `SELECT id FROM jobs WHERE ${isOpenOfPipeline} ORDER BY sequence`,
+    pipelineId,
+  )
+  return jobs.map(({ id }) => id as JobId)
+}
+
 /** Kills every job of a pipeline that has not ended. */
 export async function killJobs(
   tx: Transaction,
   pipelineId: string,
   change: { readonly reason: string; readonly at: Instant },
 ): Promise<void> {
-  const open = `pipeline_id = ? AND state IN ('starting', 'running')`
-  const jobs = await tx.all<{ readonly id: string }>(
-    `SELECT id FROM jobs WHERE ${open}`,
-    pipelineId,
-  )
+  const jobs = await openJobIds(tx, pipelineId)
   await tx.run(
-    `UPDATE jobs SET state = 'killed', reason = ?, finished_at = ? WHERE ${open}`,
+    `UPDATE jobs SET state = 'killed', reason = ?, finished_at = ? WHERE ${isOpenOfPipeline}`,
     change.reason,
     change.at,
     pipelineId,
   )
-  for (const { id } of jobs) await tx.emit(jobTopic, id)
+  for (const id of jobs) await tx.emit(jobTopic, id)
 }
 
 /** Removes every job of a pipeline and what only they know. */
@@ -327,6 +354,7 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
     parentJob: (row.parent_job ?? undefined) as JobId | undefined,
     inputs: inputs.map(({ repo, branch, commit_id: commit }) => jobInput(repo, branch, commit)),
     trigger: jobInput(row.new_repo, row.new_branch, row.new_commit),
+    isByHand: row.by_hand === 1,
     outputRepo: row.output_repo as RepoName,
     outputBranch: row.output_branch as BranchName,
     outputCommit: row.output_commit as CommitId,
@@ -341,10 +369,13 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
       processed: row.datum_processed,
       skipped: row.datum_skipped,
       failed: row.datum_failed,
+      recovered: row.datum_recovered,
     },
     stats: statsOf(row),
     baseJob: (row.base_job ?? undefined) as JobId | undefined,
     datumSet: (row.datum_set_root ?? undefined) as MapRoot | undefined,
+    goodSet: (row.good_set_root ?? undefined) as MapRoot | undefined,
+    matches: (row.matches_root ?? undefined) as MapRoot | undefined,
     contributions: (row.contributions_root ?? undefined) as MapRoot | undefined,
   }
 }

@@ -1,12 +1,13 @@
 import type { Clock } from '../base/clock.ts'
-import { FailedPreconditionError, NotFoundError } from '../base/errors.ts'
-import type { JobId } from '../base/names.ts'
+import { assert, InvalidArgumentError, NotFoundError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
-import type { ProllyMaps } from '../storage/prolly-map.ts'
 import { resolveCommitId } from '../versioning/commit-records.ts'
+import type { ActiveWorkers } from './active-workers.ts'
+import { hasFiles } from './datum-filters.ts'
+import { findDatum, type DatumPorts } from './datum-places.ts'
 import { decodeDatum, type DatumRecord } from './datum-sets.ts'
-import { failuresAmong, findResult, findResults } from './datum-results.ts'
-import type { DatumKey, DatumMember } from './datums.ts'
+import { describeDatums, type DatumInfo } from './datum-states.ts'
+import { shownMembers } from './discovery/group-members.ts'
 import {
   getJob,
   jobTopic,
@@ -14,43 +15,28 @@ import {
   selectJobs,
   setJobState,
   type JobRecord,
-  type ProcessStats,
 } from './job-records.ts'
 import { specOfVersion } from './pipeline-records.ts'
 import type { PipelineSpec } from './specs.ts'
 import { hasEnded } from './states.ts'
-
-/** `starting`: waits or runs. `skipped`: another job's result was reused. */
-export type DatumState = 'starting' | 'success' | 'skipped' | 'failed'
-
-export interface DatumInfo {
-  readonly job: JobId
-  readonly key: DatumKey
-  readonly members: readonly DatumMember[]
-  readonly state: DatumState
-  /** Of the run whose result this is; undefined while there is none. */
-  readonly stats: ProcessStats | undefined
-  /** Why it failed; else empty. */
-  readonly reason: string
-}
 
 /** Datums whose results are looked up in one query. */
 const lookupCountMax = 500
 
 /** Runs of pipelines, and their datums. */
 export class Jobs {
+  readonly #ports: DatumPorts
   readonly #database: Database
-  readonly #maps: ProllyMaps
   readonly #clock: Clock
+  readonly #active: Pick<ActiveWorkers, 'of'>
 
-  constructor(ports: {
-    readonly database: Database
-    readonly maps: ProllyMaps
-    readonly clock: Clock
-  }) {
+  constructor(
+    ports: DatumPorts & { readonly clock: Clock; readonly active: Pick<ActiveWorkers, 'of'> },
+  ) {
+    this.#ports = ports
     this.#database = ports.database
-    this.#maps = ports.maps
     this.#clock = ports.clock
+    this.#active = ports.active
   }
 
   /** @throws {JobNotFoundError} */
@@ -130,12 +116,40 @@ export class Jobs {
     )
   }
 
+  /**
+   * Ends the tries at those running datums that have each of `files` (as in `hasFiles`) among their
+   * members: each counts as one failure of user code, so the datum is tried again unless that was
+   * the last. Nothing is stored: a server that is killed runs all that ran anew.
+   *
+   * @throws {NotFoundError} when no running datum has them.
+   */
+  async restartDatum(id: string, files: readonly string[]): Promise<void> {
+    const job = await this.inspect(id)
+    if (files.length === 0 || files.includes('')) {
+      throw new InvalidArgumentError(
+        'restart-datum needs the paths or hashes of files of a datum; list-datum --raw shows them',
+      )
+    }
+    const found = this.#active
+      .of(job.id)
+      .filter(({ queueSize, members }) => queueSize === 0 && hasFiles(members, files))
+    if (found.length === 0) {
+      const hint = hasEnded(job.state)
+        ? 'the job has ended, and run-pipeline makes another'
+        : 'inspect-job shows the datums that run'
+      throw new NotFoundError(
+        `datum matching filter [${files.join(' ')}] could not be found for jobID ${id}: ${hint}`,
+      )
+    }
+    for (const activity of found) activity.restart()
+  }
+
   /** The datums of a job in datum order; none before it has been planned. */
   async *datums(id: string): AsyncGenerator<DatumInfo> {
     const job = await this.inspect(id)
     if (job.datumSet === undefined) return
     let batch: DatumRecord[] = []
-    for await (const { value } of this.#maps.scan(job.datumSet)) {
+    for await (const { value } of this.#ports.maps.scan(job.datumSet)) {
       batch.push(decodeDatum(value))
       if (batch.length < lookupCountMax) continue
       yield* await this.#describe(job, batch)
@@ -144,41 +158,21 @@ export class Jobs {
     yield* await this.#describe(job, batch)
   }
 
-  /** @throws {NotFoundError} */
+  /** A group is shown as its files. @throws {NotFoundError} for a datum that the job does not have. */
   async inspectDatum(id: string, datum: string): Promise<DatumInfo> {
     const job = await this.inspect(id)
-    if (job.datumSet === undefined) {
-      throw new FailedPreconditionError(`job ${id} has not been planned yet; try again in a moment`)
-    }
-    for await (const info of this.datums(id)) {
-      if (info.key !== datum) continue
-      const result = await this.#database.read((tx) => findResult(tx, datum))
-      return info.state === 'failed' ? info : { ...info, stats: result?.stats }
-    }
-    throw new NotFoundError(`datum ${datum} not found in job ${id}`)
+    const place = await findDatum(this.#ports, job, datum)
+    const [info] = await this.#describe(job, [place.datum])
+    assert(info !== undefined, 'a datum that was found can be described')
+    const spec = await this.#database.read((tx) =>
+      specOfVersion(tx, job.pipelineId, job.pipelineVersion),
+    )
+    if (spec === undefined) return info
+    return { ...info, members: await shownMembers(this.#ports.trees, spec.input, info.members) }
   }
 
   async #describe(job: JobRecord, datums: readonly DatumRecord[]): Promise<readonly DatumInfo[]> {
-    const keys = datums.map(({ key }) => key)
-    const { failed, results } = await this.#database.read(async (tx) => ({
-      failed: await failuresAmong(tx, job.id, keys),
-      results: await findResults(tx, keys),
-    }))
-    return datums.map(({ key, members }) => {
-      const common = { job: job.id, key, members }
-      const failure = failed.get(key)
-      if (failure !== undefined) {
-        return { ...common, state: 'failed', stats: failure.stats, reason: failure.reason }
-      }
-      const result = results.get(key)
-      if (result === undefined) {
-        // Of a job that has succeeded, the result is gone because nothing can reuse it any more.
-        const state = job.state === 'success' ? 'success' : 'starting'
-        return { ...common, state, stats: undefined, reason: '' }
-      }
-      const state = result.job === job.id ? 'success' : 'skipped'
-      return { ...common, state, stats: result.stats, reason: '' }
-    })
+    return await this.#database.read((tx) => describeDatums(tx, job, datums))
   }
 }
 

@@ -74,6 +74,14 @@ export async function allPipelines(tx: ReadTransaction): Promise<readonly Pipeli
   return rows.map(pipelineOf)
 }
 
+/** The running pipelines that have cron inputs, by name. */
+export async function cronPipelines(tx: ReadTransaction): Promise<readonly PipelineRecord[]> {
+  const rows = await tx.all<PipelineRow>(
+    `${selectPipelines} WHERE p.state = 'running' AND v.spec LIKE '%"cron":{%' ORDER BY p.name`,
+  )
+  return rows.map(pipelineOf)
+}
+
 /** The names of all pipelines, whatever their state. */
 export async function allPipelineNames(tx: ReadTransaction): Promise<ReadonlySet<PipelineName>> {
   const rows = await tx.all<{ readonly name: string }>('SELECT name FROM pipelines')
@@ -100,11 +108,12 @@ export async function putPipeline(
   modifiedAt: Instant,
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO pipelines (name, id, version, salt, state, recent_error, created_at, modified_at)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    `INSERT INTO pipelines (name, id, version, salt, state, recent_error, created_at, modified_at,
+        is_spout) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (name) DO UPDATE SET id = excluded.id, version = excluded.version,
         salt = excluded.salt, state = excluded.state, recent_error = excluded.recent_error,
-        created_at = excluded.created_at, modified_at = excluded.modified_at`,
+        created_at = excluded.created_at, modified_at = excluded.modified_at,
+        is_spout = excluded.is_spout`,
     pipeline.name,
     pipeline.pipelineId,
     pipeline.version,
@@ -113,6 +122,7 @@ export async function putPipeline(
     pipeline.recentError,
     pipeline.createdAt,
     modifiedAt,
+    pipeline.spec.spout === true ? 1 : 0,
   )
   await tx.run(
     'INSERT INTO pipeline_versions (pipeline_id, version, spec) VALUES (?, ?, ?)',
@@ -159,23 +169,24 @@ export async function setPipelineState(
 
 /**
  * Fails a running pipeline when a repo that it reads or writes is gone: it can do nothing until the
- * repo is back and the pipeline is started or updated.
+ * repo is back and the pipeline is started or updated. False when nothing is gone.
  */
 export async function failIfRepoGone(
   tx: Transaction,
   name: PipelineName,
   at: Instant,
-): Promise<void> {
+): Promise<boolean> {
   const pipeline = await findPipeline(tx, name)
-  if (pipeline?.state !== 'running') return
+  if (pipeline?.state !== 'running') return false
   const inputs = branchesOf(pipeline.spec.input).map(({ repo }) => repo as string)
   for (const repo of [...inputs, name]) {
     if ((await findRepo(tx, repo)) !== undefined) continue
     const what = repo === name ? 'output repo' : 'input repo'
     const recentError = `the ${what} ${repo} has been deleted`
     await setPipelineState(tx, name, { state: 'failure', recentError, modifiedAt: at })
-    return
+    return true
   }
+  return false
 }
 
 /** Removes the pipeline and the results that only it could reuse; its jobs stay. */
@@ -225,5 +236,8 @@ function pipelineOf(row: PipelineRow): PipelineRecord {
 }
 
 function specOfText(text: string): PipelineSpec {
-  return JSON.parse(text) as PipelineSpec
+  // What former releases did not write has the value that they took it to have.
+  return { ...laterFields, ...(JSON.parse(text) as PipelineSpec) }
 }
+
+const laterFields = { secrets: [], incremental: false } satisfies Partial<PipelineSpec>

@@ -171,7 +171,7 @@ test('a job goes on after a restart, without doing again what was recorded', asy
   await world.flush('in', commit)
   const [job] = await world.processing.jobs.list('slow')
   expect(job?.restartCount).toBe(1)
-  expect(job?.counts).toEqual({ total: 1, processed: 1, skipped: 0, failed: 0 })
+  expect(job?.counts).toMatchObject({ total: 1, processed: 1, skipped: 0, failed: 0 })
 })
 
 test('a job that is stopped is killed, and the next one runs', async () => {
@@ -283,8 +283,11 @@ test('what user code writes can be read while it runs and ever after', async () 
   })
   await world.pipeline('loud', atom('in', '/*'))
   await world.flush('in', await world.commit('in', { a: 'one', b: 'two' }))
+  const { signal } = new AbortController()
   const linesOf = async (data: readonly string[]): Promise<readonly string[]> => {
-    const lines = await Array.fromAsync(world.processing.logs.lines({ pipeline: 'loud', data }))
+    const lines = await Array.fromAsync(
+      world.processing.logs.lines({ pipeline: 'loud', data }, { signal }),
+    )
     return lines.map(({ line }) => line.text).toSorted()
   }
   expect(await linesOf([])).toEqual(['saw in/a at 100 %d', 'saw in/b at 100 %d'])
@@ -445,4 +448,20 @@ test('datums that come twice are run once, though they be far apart or fail', as
   const { processed = 0, skipped = 0, failed = 0 } = job?.counts ?? {}
   expect(processed + skipped + failed).toBe(1200)
   expect(runCount, 'the bad one is tried four times').toBe(599 + 4)
+})
+
+test('an update that comes while a job is planned has its datums found anew', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('up', (files) => Object.fromEntries(files))
+  await world.pipeline('up', atom('in', '/a'))
+  const { pipelines } = world.processing
+  await pipelines.stop('up')
+  const commit = await world.commit('in', { a: 'one', b: 'two' })
+  const spec = { name: 'up', input: atom('in', '/b'), transform: transform('up') }
+  world.duringNextFlush(() => pipelines.update(spec, { reprocess: false }))
+  await pipelines.start('up')
+  await world.flush('in', commit)
+  expect(await world.files('up', 'master')).toEqual({ '/in/b': 'two' })
+  expect(world.ran.at(-1)).toBe('in:/b')
 })

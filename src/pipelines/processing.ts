@@ -1,11 +1,16 @@
+import type { Versioning } from '../versioning/versioning.ts'
 import { ActiveWorkers } from './active-workers.ts'
-import { RunningLogs } from './datum-logs.ts'
+import { CronTicker } from './cron-ticker.ts'
+import { Explanations } from './explanations.ts'
 import { FileLineage } from './file-lineage.ts'
 import { JobLogs } from './job-logs.ts'
 import { Jobs } from './jobs.ts'
+import { PipelinePlans } from './pipeline-plans.ts'
 import { Pipelines } from './pipelines.ts'
 import type { RunPorts } from './run-ports.ts'
+import { RunningLogs } from './running-logs.ts'
 import { Scheduler } from './scheduler.ts'
+import { Statistics } from './statistics.ts'
 import type { Triggers } from './triggers.ts'
 
 /** Data that processes itself: pipelines, the jobs that new commits start, and what ran where. */
@@ -15,25 +20,38 @@ export interface Processing {
   readonly logs: JobLogs
   /** Who processes what right now. */
   readonly active: Pick<ActiveWorkers, 'of'>
+  readonly plans: PipelinePlans
+  readonly explanations: Explanations
   readonly lineage: FileLineage
+  readonly statistics: Statistics
   /** Runs nothing until it is started. The caller disposes of it. */
   readonly scheduler: Scheduler
+  /** Makes no tick until it is started. The caller disposes of it. */
+  readonly ticker: CronTicker
 }
 
 /** `triggers` is also what versioning calls when a commit becomes a head. */
 export function createProcessing(
-  ports: Omit<RunPorts, 'logs' | 'active' | 'onHeadReady'> & { readonly triggers: Triggers },
+  ports: Omit<RunPorts, 'logs' | 'active' | 'onHeadReady'> & {
+    readonly triggers: Triggers
+    readonly versioning: Pick<Versioning, 'files' | 'transactions'>
+  },
 ): Processing {
   const running = new RunningLogs()
   const active = new ActiveWorkers()
   const { triggers } = ports
   const onHeadReady: RunPorts['onHeadReady'] = (tx, heads) => triggers.onHeadReady(tx, heads)
+  const pipelines = new Pipelines({ ...ports, onHeadReady })
   return {
-    pipelines: new Pipelines({ ...ports, onHeadReady }),
-    jobs: new Jobs(ports),
-    logs: new JobLogs({ database: ports.database, running }),
+    pipelines,
+    jobs: new Jobs({ ...ports, active }),
+    logs: new JobLogs({ ...ports, running }),
     active,
+    plans: new PipelinePlans({ ...ports, pipelines }),
+    explanations: new Explanations(ports),
     lineage: new FileLineage(ports),
+    statistics: new Statistics(ports),
     scheduler: new Scheduler({ ...ports, logs: running, active, onHeadReady }),
+    ticker: new CronTicker(ports),
   }
 }

@@ -8,8 +8,8 @@ import type { Leases } from '../storage/leases.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import type { ActiveWorkers } from './active-workers.ts'
-import type { RunningLogs } from './datum-logs.ts'
 import type { DatumWorkers } from './datum-worker.ts'
+import type { RunningLogs } from './running-logs.ts'
 
 /** What goes wrong without anybody waiting for an answer is told here. */
 export interface RunLog {
@@ -32,6 +32,8 @@ export interface RunPorts {
   readonly active: ActiveWorkers
   readonly onHeadReady: OnHeadReady
   readonly log: RunLog
+  /** HOST:PORT at which user code of spouts finds the API; undefined while there is none. */
+  readonly apiAddress?: () => string | undefined
   /** Datums that may run at once for one pipeline whose spec does not say; at least 1. */
   readonly defaultSlotCount: number
   /** The pause before a datum is tried again, ± 50 %; doubled after each internal error. */

@@ -13,6 +13,7 @@ import {
 import { allPipelineNames, failIfRepoGone, pipelineTopic } from './pipeline-records.ts'
 import { runJob } from './running/job-run.ts'
 import type { RunPorts } from './run-ports.ts'
+import { Spouts } from './spouts.ts'
 import { whatIsGone } from './running/lost-data.ts'
 import { WorkerPool } from './running/worker-pool.ts'
 import { hasEnded } from './states.ts'
@@ -26,6 +27,7 @@ const runRetryPauseMs = 500
 
 /** The pause after the watch for work has met an error. */
 const watchRetryPauseMs = 1000
+const microsPerMilli = 1000
 
 interface ActiveRun {
   readonly job: JobId
@@ -44,13 +46,19 @@ export class Scheduler implements AsyncDisposable {
   readonly #ports: RunPorts & { readonly triggers: Triggers }
   readonly #pools = new Map<PipelineName, WorkerPool>()
   readonly #active = new Map<PipelineName, ActiveRun>()
+  /** Pipelines whose backlog met an error, until they get another look. */
+  readonly #heldUp = new Map<PipelineName, Promise<void>>()
   readonly #stop = new AbortController()
   #loop: Promise<void> = Promise.resolve()
   #matching: Promise<void> | undefined
   #matchAgain = false
+  readonly #spouts: Spouts
+  /** Aborted when the wait for the next run of a spout is over. */
+  #spoutWait = new AbortController()
 
   constructor(ports: RunPorts & { readonly triggers: Triggers }) {
     this.#ports = ports
+    this.#spouts = new Spouts(ports)
   }
 
   /** Starts what is ready now, and from then on whatever becomes ready. */
@@ -121,9 +129,27 @@ export class Scheduler implements AsyncDisposable {
   async #matchUntilDone(): Promise<void> {
     while (this.#matchAgain && !this.#stop.signal.aborted) {
       this.#matchAgain = false
+      await this.#beginSpouts()
       await this.#matchOnce()
       if (await this.#workOffBacklogs()) this.#matchAgain = true
     }
+  }
+
+  /** Looks again when the next spout is due. */
+  async #beginSpouts(): Promise<void> {
+    this.#spoutWait.abort()
+    const due = await this.#spouts.begin()
+    if (due === undefined || this.#stop.signal.aborted) return
+    const wait = new AbortController()
+    this.#spoutWait = wait
+    const { clock, log } = this.#ports
+    const leftMs = Math.max(1, Math.ceil((due - clock.now()) / microsPerMilli))
+    clock
+      .sleep(leftMs, AbortSignal.any([wait.signal, this.#stop.signal]))
+      .then(() => this.#match())
+      .catch((error: unknown) => {
+        if (!(error instanceof CancelledError)) log.error('a spout could not be begun', error)
+      })
   }
 
   async #matchOnce(): Promise<void> {
@@ -145,15 +171,36 @@ export class Scheduler implements AsyncDisposable {
     }
   }
 
-  /** Does a slice of each running pipeline's backlog; true when some have more. */
+  /**
+   * Does a slice of each running pipeline's backlog; true when some have more. One that meets an
+   * error does not hold up the others, and gets another look after a pause.
+   */
   async #workOffBacklogs(): Promise<boolean> {
-    const { database, triggers } = this.#ports
+    const { database, log, triggers } = this.#ports
+    const { signal } = this.#stop
     let isMore = false
     for (const name of await database.read(pipelinesWithBacklog)) {
-      if (this.#stop.signal.aborted) return false
-      if (await database.transact((tx) => triggers.workOff(tx, name))) isMore = true
+      if (signal.aborted) return false
+      if (this.#heldUp.has(name)) continue
+      try {
+        if (await database.transact((tx) => triggers.workOff(tx, name))) isMore = true
+      } catch (error) {
+        if (signal.aborted) return false
+        log.error(`the backlog of pipeline ${name} met an error and gets another look`, error)
+        this.#heldUp.set(name, this.#lookAgain(name))
+      }
     }
     return isMore
+  }
+
+  async #lookAgain(name: PipelineName): Promise<void> {
+    const { signal } = this.#stop
+    await this.#ports.clock.sleep(watchRetryPauseMs, signal).catch(() => undefined)
+    this.#heldUp.delete(name)
+    if (signal.aborted) return
+    await this.#match().catch((error: unknown) => {
+      this.#ports.log.error('the scheduler met an error', error)
+    })
   }
 
   #begin(pipeline: PipelineName, job: DueJob): void {
@@ -239,6 +286,7 @@ export class Scheduler implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort()
     await this.#loop
+    await Promise.all(this.#heldUp.values())
     await this.#matching?.catch(() => undefined)
     await Promise.allSettled([...this.#active.values()].map(({ ended }) => ended))
     await Promise.all([...this.#pools.values()].map((pool) => pool[Symbol.asyncDispose]()))

@@ -1,22 +1,34 @@
+import type { Instant } from '../base/clock.ts'
 import { InvalidArgumentError, UnimplementedError } from '../base/errors.ts'
 import { parseBranchName, parsePipelineName } from '../base/names.ts'
 import type { BranchName, PipelineName } from '../base/names.ts'
 import type { Transform } from './executor.ts'
+import { matchingInputs } from './discovery/match-index.ts'
+import { checkErrorCommand, type ErrorHandling } from './specs/error-command.ts'
 import { checkInput } from './specs/input-check.ts'
-import type { RequestedSpec, RequestedTransform, Resources } from './requested-specs.ts'
+import { checkLimits, type Limits } from './specs/limits.ts'
+import { quantityValue } from './specs/quantities.ts'
+import { checkSecrets, checkTransform } from './specs/transform-check.ts'
+import type { RequestedSpec, Resources, Secret } from './requested-specs.ts'
 import { atomsOf, type Input } from './inputs.ts'
 
 /** A pipeline's spec, checked and with its defaults filled in. */
-export interface PipelineSpec {
+export interface PipelineSpec extends Limits, ErrorHandling {
   readonly name: PipelineName
   readonly description: string
   readonly transform: Transform
+  /** Recorded for executors that can show them. */
+  readonly secrets: readonly Secret[]
   /** Recorded for executors that run containers. */
   readonly imagePullSecrets: readonly string[]
   readonly debug: boolean
   readonly parallelism: Parallelism
+  /** Of a spout: a union without members. */
   readonly input: Input
+  /** It reads nothing, and its code runs for ever. */
+  readonly spout?: true
   readonly outputBranch: BranchName
+  /** Of each worker; `memory` is at least the cache size. Unset: that alone. */
   readonly resources?: Resources
   /** A Kubernetes quantity. */
   readonly cacheSize: string
@@ -24,6 +36,8 @@ export interface PipelineSpec {
   /** Statistics are always kept; recorded for clients that ask. */
   readonly enableStats: boolean
   readonly batch: boolean
+  /** User code finds what a datum's parent wrote, and of its input what is new. */
+  readonly incremental: boolean
 }
 
 export type Parallelism =
@@ -33,106 +47,113 @@ export type Parallelism =
 
 const defaultCacheSize = '64M'
 const slotCountMax = 1024
-const quantityPattern = /^[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+|[KMGTPE]i|[numkMGTPE])?$/
+const cpuMax = 65_536
+const gpuMax = 65_536
+const thresholdMsMax = 365 * 24 * 3600 * 1000
+/** Of a spec as it is stored. */
+const specLengthMax = 1024 * 1024
 
 /**
- * Checks a spec as far as it can be without looking at what exists.
+ * Checks a spec as far as it can be without looking at what exists. `now` is when cron inputs start
+ * that do not say. Their schedules are left to `checkSchedules`.
  *
  * @throws {InvalidArgumentError} naming the field and what it should be.
  * @throws {UnimplementedError} for a field that would change what runs and is not built yet.
  */
-export function checkSpec(request: RequestedSpec): PipelineSpec {
+export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
   const name = parsePipelineName(request.name ?? '')
-  if (request.transform === undefined) {
+  const { transform } = request
+  if (transform === undefined) {
     throw new InvalidArgumentError(
       `pipeline ${name}: no transform set; "transform" says what to run`,
     )
   }
-  if (request.input === undefined) {
-    throw new InvalidArgumentError(`pipeline ${name}: no input set; "input" says what to read`)
-  }
   refuseUnbuilt(name, request)
-  const input = checkInput(request.input)
+  const input = inputOf(name, request, now)
   if (atomsOf(input).some((atom) => atom.repo === String(name))) {
     throw new InvalidArgumentError(
       `pipeline ${name} cannot read its own output repo; give the pipeline or the input another name`,
     )
   }
-  return {
+  const cacheSize = checkCacheSize(request.cacheSize || defaultCacheSize)
+  const resources = checkResources(name, request.resources, cacheSize)
+  const scaleDownThresholdMs = checkThreshold(name, request.scaleDownThresholdMs)
+  const spec: PipelineSpec = {
     name,
     description: request.description ?? '',
-    transform: checkTransform(name, request.transform),
-    imagePullSecrets: request.transform.imagePullSecrets,
-    debug: request.transform.debug,
-    parallelism: checkParallelism(request.parallelism),
+    transform: checkTransform(name, transform),
+    secrets: checkSecrets(name, transform),
+    imagePullSecrets: transform.imagePullSecrets,
+    debug: transform.debug,
+    parallelism: checkParallelism(name, request.parallelism),
     input,
+    ...(request.spout === true && { spout: true }),
     outputBranch: parseBranchName(request.outputBranch || 'master'),
-    ...(request.resources === undefined ? {} : { resources: request.resources }),
-    cacheSize: checkCacheSize(request.cacheSize || defaultCacheSize),
-    ...(request.scaleDownThresholdMs === undefined
-      ? {}
-      : { scaleDownThresholdMs: request.scaleDownThresholdMs }),
+    ...(resources === undefined ? {} : { resources }),
+    cacheSize,
+    ...(scaleDownThresholdMs === undefined ? {} : { scaleDownThresholdMs }),
     enableStats: request.enableStats ?? false,
     batch: request.batch ?? false,
+    incremental: checkIncremental(name, request.incremental ?? false, input),
+    ...checkLimits(name, request),
+    ...checkErrorCommand(name, transform),
   }
+  if (request.spout === true) refuseEnds(spec)
+  return requireSmall(spec)
+}
+
+/** A spout has no datums, and its jobs no end that would be too late. */
+function refuseEnds({
+  name,
+  datumTries,
+  datumTimeoutMs,
+  jobTimeoutMs,
+  errorCommand,
+}: PipelineSpec): void {
+  const given = {
+    datum_tries: datumTries,
+    datum_timeout: datumTimeoutMs,
+    job_timeout: jobTimeoutMs,
+    err_cmd: errorCommand,
+  }
+  for (const [field, value] of Object.entries(given)) {
+    if (value === undefined) continue
+    throw new InvalidArgumentError(
+      `pipeline ${name}: ${field} is about datums and jobs that end, and a spout's code runs for ever; leave it out`,
+    )
+  }
+}
+
+function inputOf(name: PipelineName, { input, spout }: RequestedSpec, now: Instant): Input {
+  if (spout === true) {
+    if (input === undefined || Object.values(input).every((part) => part === undefined)) {
+      return { kind: 'union', members: [] }
+    }
+    throw new InvalidArgumentError(
+      `pipeline ${name}: a spout has no input; leave out "input", or "spout"`,
+    )
+  }
+  if (input !== undefined) return checkInput(input, { pipeline: name, now })
+  throw new InvalidArgumentError(
+    `pipeline ${name}: no input set; "input" says what to read, and "spout": {} that nothing is read and the code runs for ever`,
+  )
 }
 
 function refuseUnbuilt(name: PipelineName, request: RequestedSpec): void {
   const unbuilt: string[] = []
-  if (request.incremental === true) unbuilt.push('incremental')
   if (request.egressUrl !== undefined && request.egressUrl !== '') unbuilt.push('egress')
-  if ((request.transform?.secretNames.length ?? 0) > 0) unbuilt.push('transform.secrets')
   if (unbuilt.length === 0) return
   throw new UnimplementedError(
     `pipeline ${name}: this server does not do ${unbuilt.join(' or ')} yet; remove it from the spec`,
   )
 }
 
-function checkTransform(name: PipelineName, transform: RequestedTransform): Transform {
-  if (transform.command.length === 0 || transform.command[0] === '') {
-    throw new InvalidArgumentError(
-      `pipeline ${name}: no cmd set; "transform.cmd" is the program and its arguments, e.g. ["sh", "-c", "…"]`,
-    )
-  }
-  for (const text of [...transform.command, ...transform.stdinLines]) refuseNul(name, text)
-  for (const [key, value] of Object.entries(transform.environment)) {
-    refuseNul(name, value)
-    if (!/^[^=\0]+$/.test(key)) {
-      throw new InvalidArgumentError(
-        `pipeline ${name}: ${JSON.stringify(key)} is not a name for an environment variable`,
-      )
-    }
-  }
-  for (const code of transform.acceptedReturnCodes) {
-    if (!Number.isInteger(code) || code < 0 || code > 255) {
-      throw new InvalidArgumentError(
-        `pipeline ${name}: accept_return_code ${code} is not an exit code (0 to 255)`,
-      )
-    }
-  }
-  return {
-    image: transform.image,
-    command: transform.command,
-    stdinLines: transform.stdinLines,
-    environment: transform.environment,
-    acceptedReturnCodes: transform.acceptedReturnCodes,
-  }
-}
-
-function refuseNul(name: PipelineName, text: string): void {
-  if (text.includes('\0')) {
-    throw new InvalidArgumentError(
-      `pipeline ${name}: ${JSON.stringify(text)} holds a null character, which no program can be given`,
-    )
-  }
-}
-
-function checkParallelism(request: RequestedSpec['parallelism']): Parallelism {
+function checkParallelism(name: PipelineName, request: RequestedSpec['parallelism']): Parallelism {
   if (request === undefined) return { kind: 'default' }
   const { constant, coefficient } = request
   if (constant !== 0 && coefficient !== 0) {
     throw new InvalidArgumentError(
-      'contradictory parallelism strategies: must set at most one of constant and coefficient',
+      `pipeline ${name}: contradictory parallelism strategies: must set at most one of constant and coefficient`,
     )
   }
   if (
@@ -140,17 +161,71 @@ function checkParallelism(request: RequestedSpec['parallelism']): Parallelism {
     constant > slotCountMax ||
     !(coefficient >= 0 && coefficient <= slotCountMax)
   ) {
-    throw new InvalidArgumentError(`parallelism_spec must be between 0 and ${slotCountMax}`)
+    throw new InvalidArgumentError(
+      `pipeline ${name}: parallelism_spec must be between 0 and ${slotCountMax}`,
+    )
   }
   if (constant !== 0) return { kind: 'constant', count: constant }
   return coefficient === 0 ? { kind: 'default' } : { kind: 'coefficient', factor: coefficient }
 }
 
 function checkCacheSize(text: string): string {
-  if (!quantityPattern.test(text)) {
+  if (quantityValue(text) === undefined) {
     throw new InvalidArgumentError(
       `could not parse cacheSize '${text}': a number with an optional unit is needed, as in 64M or 1Gi`,
     )
   }
   return text
+}
+
+/** Memory below the cache size is raised to it, as in 1.5. */
+function checkResources(
+  name: PipelineName,
+  request: Resources | undefined,
+  cacheSize: string,
+): Resources | undefined {
+  if (request === undefined) return undefined
+  const { cpu, memory, gpu } = request
+  if (!(cpu >= 0 && cpu <= cpuMax)) {
+    throw new InvalidArgumentError(
+      `pipeline ${name}: resource_spec.cpu ${cpu} must be a number of cores between 0 and ${cpuMax}`,
+    )
+  }
+  if (!(Number.isInteger(gpu) && gpu >= 0 && gpu <= gpuMax)) {
+    throw new InvalidArgumentError(
+      `pipeline ${name}: resource_spec.gpu ${gpu} must be a number of devices between 0 and ${gpuMax}`,
+    )
+  }
+  const bytes = quantityValue(memory || '0')
+  if (bytes === undefined) {
+    throw new InvalidArgumentError(
+      `pipeline ${name}: resource_spec.memory ${JSON.stringify(memory)} must be a number of bytes with an optional unit, as in 64M or 1Gi`,
+    )
+  }
+  return { cpu, gpu, memory: bytes < (quantityValue(cacheSize) ?? 0) ? cacheSize : memory }
+}
+
+function checkThreshold(name: PipelineName, ms: number | undefined): number | undefined {
+  if (ms === undefined || (ms >= 0 && ms <= thresholdMsMax)) return ms
+  throw new InvalidArgumentError(
+    `pipeline ${name}: scale_down_threshold must be between 0 and a year, such as "30m"`,
+  )
+}
+
+/** Whether its inputs share provenance is checked where the pipeline is stored. */
+function checkIncremental(name: PipelineName, incremental: boolean, input: Input): boolean {
+  if (incremental && matchingInputs(input).some(({ kind }) => kind === 'group')) {
+    throw new InvalidArgumentError(
+      `pipeline ${name}: an incremental pipeline cannot read groups, whose datums have no parents`,
+    )
+  }
+  return incremental
+}
+
+function requireSmall(spec: PipelineSpec): PipelineSpec {
+  const size = JSON.stringify(spec).length
+  if (size <= specLengthMax) return spec
+  throw new InvalidArgumentError(
+    `the spec of pipeline ${spec.name} has ${size} characters, and at most ${specLengthMax} are allowed: put long code into a file of a repo or an image`,
+  )
 }

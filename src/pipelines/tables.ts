@@ -154,5 +154,32 @@ export const pipelinesMigrations: Migrations = {
         (SELECT jobs.salt FROM jobs WHERE jobs.id = datum_results.job), '')`,
       `CREATE INDEX datum_results_by_salt ON datum_results (pipeline_id, salt, datum)`,
     ],
+    // 1: somebody asked for the job; its `inputs_key` ends with a plus sign and its id.
+    ['ALTER TABLE jobs ADD COLUMN by_hand INTEGER NOT NULL DEFAULT 0'],
+    // So that the jobs that gave a datum up are found by it.
+    ['CREATE INDEX datum_failures_by_datum ON datum_failures (datum, finished_at)'],
+    [
+      // Who ran it; '' where that was not noted yet.
+      `ALTER TABLE datum_results ADD COLUMN worker TEXT NOT NULL DEFAULT ''`,
+      `ALTER TABLE datum_failures ADD COLUMN worker TEXT NOT NULL DEFAULT ''`,
+      `CREATE INDEX datum_failures_by_job ON datum_failures (job, finished_at, datum)`,
+    ],
+    [
+      // 1: the error command of the pipeline let the job go on without the datum.
+      `ALTER TABLE datum_failures ADD COLUMN recovered INTEGER NOT NULL DEFAULT 0`,
+      `ALTER TABLE jobs ADD COLUMN datum_recovered INTEGER NOT NULL DEFAULT 0`,
+      // The datum set without the datums that were recovered; null where there are none.
+      `ALTER TABLE jobs ADD COLUMN good_set_root TEXT`,
+    ],
+    [
+      // In the order in which results come: keys are random, and each would go to a page of its own.
+      `CREATE INDEX datum_results_by_time ON datum_results (pipeline_id, salt, finished_at, datum)`,
+      `DROP INDEX datum_results_by_salt`,
+      `DROP INDEX datum_results_by_pipeline`,
+    ],
+    // What the joins and groups of a job's input match, by match key.
+    ['ALTER TABLE jobs ADD COLUMN matches_root TEXT'],
+    // 1 for a pipeline without inputs, whose code runs for ever.
+    ['ALTER TABLE pipelines ADD COLUMN is_spout INTEGER NOT NULL DEFAULT 0'],
   ],
 }

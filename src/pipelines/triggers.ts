@@ -1,11 +1,9 @@
 import type { Clock } from '../base/clock.ts'
-import { assert } from '../base/errors.ts'
-import type { CommitId, JobId, PipelineName, RepoName } from '../base/names.ts'
-import { newDashedId, newHexId, type Random } from '../base/random.ts'
+import type { PipelineName } from '../base/names.ts'
+import type { Random } from '../base/random.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { findCommit, type CommitInfo } from '../versioning/commit-records.ts'
 import type { ReadyHead } from '../versioning/ports.ts'
-import { findRepo } from '../versioning/repos.ts'
 import { align, type Candidate, type Candidates } from './alignment.ts'
 import {
   arrivalsBefore,
@@ -18,16 +16,16 @@ import {
   type Arrival,
   type Member,
 } from './arrivals.ts'
-import { createHash } from 'node:crypto'
 import { beginHistory, noteHistory } from './history.ts'
 import { branchesOf, type AtomInput } from './inputs.ts'
-import { insertJob, type JobInput } from './job-records.ts'
+import { makeJob } from './job-making.ts'
 import {
   findPipeline,
   getPipeline,
   pipelineTopic,
   type PipelineRecord,
 } from './pipeline-records.ts'
+import { RootRepos } from './root-repos.ts'
 
 /** Commits that are noted or considered in one transaction, which holds up the event loop: below 100 ms. */
 const sliceCountMax = 100
@@ -52,12 +50,10 @@ interface Found extends Arrival, Candidate {
  * meanwhile are noted, and considered when it is their turn.
  */
 export class Triggers {
-  readonly #clock: Clock
-  readonly #random: Random
+  readonly #ports: { readonly clock: Clock; readonly random: Random }
 
   constructor(ports: { readonly clock: Clock; readonly random: Random }) {
-    this.#clock = ports.clock
-    this.#random = ports.random
+    this.#ports = ports
   }
 
   async onHeadReady(tx: Transaction, heads: readonly ReadyHead[]): Promise<void> {
@@ -104,49 +100,10 @@ export class Triggers {
         await forgetBefore(tx, pipeline.name, one)
         await setArrivalState(tx, pipeline.name, one, 'used')
       }
-      await this.#makeJob(tx, pipeline, chosen, arrival.position)
+      const commits = chosen.map(({ info }) => info)
+      const triggerPosition = arrival.position
+      await makeJob(tx, this.#ports, { pipeline, commits, triggerPosition, isByHand: false })
     }
-  }
-
-  async #makeJob(
-    tx: Transaction,
-    pipeline: PipelineRecord,
-    chosen: readonly Found[],
-    triggerPosition: number,
-  ): Promise<void> {
-    const inputs = branchesOf(pipeline.spec.input).map(({ repo, branch }, position): JobInput => {
-      const commit = chosen[position]?.commit
-      assert(commit !== undefined, 'alignment chooses a commit of every input')
-      return { repo, branch, commit }
-    })
-    const trigger = inputs[triggerPosition]
-    assert(trigger !== undefined, 'the trigger is one of the inputs')
-    const inputsKey = keyOfInputs(inputs)
-    if (await isDone(tx, pipeline, inputsKey)) return
-    const provenance = new Set<CommitId>()
-    for (const { info } of chosen) {
-      for (const { id } of [info, ...info.provenance]) provenance.add(id)
-    }
-    const parent = chosen[triggerPosition]?.info.parent
-    const before = inputs.map((input) =>
-      input === trigger && parent !== undefined ? { ...input, commit: parent } : input,
-    )
-    await insertJob(tx, {
-      id: newDashedId(this.#random) as JobId,
-      pipeline: pipeline.name,
-      pipelineId: pipeline.pipelineId,
-      pipelineVersion: pipeline.version,
-      salt: pipeline.salt,
-      inputsKey,
-      parentJob: parent === undefined ? undefined : await latestJobOver(tx, pipeline, before),
-      inputs,
-      trigger,
-      provenance,
-      outputRepo: pipeline.name as string as RepoName,
-      outputBranch: pipeline.spec.outputBranch,
-      outputCommit: newHexId(this.#random) as CommitId,
-      createdAt: this.#clock.now(),
-    })
   }
 }
 
@@ -176,13 +133,13 @@ class Consideration {
   readonly #tx: ReadTransaction
   readonly #pipeline: PipelineRecord
   readonly #branches: readonly AtomInput[]
-  /** Repos of which it is known whether they are made from others. */
-  readonly #isRoot = new Map<RepoName, boolean>()
+  readonly #rootRepos: RootRepos
 
   constructor(tx: ReadTransaction, pipeline: PipelineRecord) {
     this.#tx = tx
     this.#pipeline = pipeline
     this.#branches = branchesOf(pipeline.spec.input)
+    this.#rootRepos = new RootRepos(tx)
   }
 
   /** `arrival` with the commits of the other inputs that align with it, one for each input. */
@@ -217,88 +174,15 @@ class Consideration {
           const info = await findCommit(this.#tx, atom.repo, next.value.commit)
           if (info === undefined) continue
           const sides = sidesOf(next.value, members)
-          found.push({ ...next.value, info, roots: await this.#rootsOf(info), sides })
+          found.push({ ...next.value, info, roots: await this.#rootRepos.rootsOf(info), sides })
         }
         return found[index]
       },
     }
-  }
-
-  /** The commits of root repos that a commit is made from. */
-  async #rootsOf(commit: CommitInfo): Promise<Candidate['roots']> {
-    const roots = new Map<RepoName, Set<CommitId>>()
-    for (const { repo, id } of [commit, ...commit.provenance]) {
-      if (!(await this.#isRootRepo(repo))) continue
-      roots.set(repo, (roots.get(repo) ?? new Set()).add(id))
-    }
-    return roots
-  }
-
-  async #isRootRepo(repo: RepoName): Promise<boolean> {
-    const known = this.#isRoot.get(repo)
-    if (known !== undefined) return known
-    const info = await findRepo(this.#tx, repo)
-    const isRoot = info !== undefined && info.provenance.length === 0
-    this.#isRoot.set(repo, isRoot)
-    return isRoot
   }
 }
 
 /** `members` are those of the arrival's own position, in order. */
 function sidesOf({ sequence }: Arrival, members: readonly Member[]): Candidate['sides'] {
   return new Map(members.map((member) => [member.together, sequence >= member.sequence]))
-}
-
-/** Names a set of input commits: SHA-256 of their repos, branches and ids, in input order. */
-function keyOfInputs(inputs: readonly JobInput[]): string {
-  const text = JSON.stringify(inputs.map(({ repo, branch, commit }) => [repo, branch, commit]))
-  return createHash('sha256').update(text).digest('hex')
-}
-
-/**
- * Whether a job of the same inputs and salt stands. One that failed or was killed as a former
- * version of the pipeline does not, if it is the latest: an update is how people repair it.
- */
-async function isDone(
-  tx: ReadTransaction,
-  pipeline: PipelineRecord,
-  inputsKey: string,
-): Promise<boolean> {
-  const jobs = await tx.all<{
-    readonly sequence: number
-    readonly state: string
-    readonly pipeline_version: number
-  }>(
-    `SELECT sequence, state, pipeline_version FROM jobs
-      WHERE pipeline_id = ? AND salt = ? AND inputs_key = ? ORDER BY sequence DESC`,
-    pipeline.pipelineId,
-    pipeline.salt,
-    inputsKey,
-  )
-  const [job] = jobs
-  if (job === undefined) return false
-  const ended = job.state === 'failure' || job.state === 'killed'
-  if (!ended || job.pipeline_version === pipeline.version) return true
-  const later = await tx.get(
-    'SELECT id FROM jobs WHERE pipeline = ? AND sequence > ? AND pipeline_id = ? LIMIT 1',
-    pipeline.name,
-    job.sequence,
-    pipeline.pipelineId,
-  )
-  return later !== undefined
-}
-
-async function latestJobOver(
-  tx: ReadTransaction,
-  pipeline: PipelineRecord,
-  inputs: readonly JobInput[],
-): Promise<JobId | undefined> {
-  const row = await tx.get<{ readonly id: string }>(
-    `SELECT id FROM jobs WHERE pipeline_id = ? AND salt = ? AND inputs_key = ?
-      ORDER BY sequence DESC LIMIT 1`,
-    pipeline.pipelineId,
-    pipeline.salt,
-    keyOfInputs(inputs),
-  )
-  return row?.id as JobId | undefined
 }

@@ -83,7 +83,7 @@ export class UnusedResults {
     if (job.datumSet === undefined) return
     const { baseJob } = job
     const base = baseJob && (await this.#database.read((tx) => findJob(tx, baseJob)))
-    const before = base?.datumSet ?? (await this.#maps.empty())
+    const before = base?.goodSet ?? base?.datumSet ?? (await this.#maps.empty())
     let batch: NewDatum[] = []
     for await (const { key: orderKey, after } of this.#maps.diff(before, job.datumSet)) {
       if (after === undefined) continue

@@ -182,7 +182,10 @@ test('when everything is deleted, not one chunk is left, nor a result', async ()
 
   await processing.processing.pipelines.delete('copy', { deleteJobs: false, deleteRepo: true })
   expect(await collector.collect({ signal })).toMatchObject({ removed: { results: 5 } })
-  expect(await countRows(world.parts.database, 'datum_results')).toBe(0)
+  // Their logs, and what they took, stay with the jobs.
+  expect(await countRows(world.parts.database, 'datum_results')).toBe(5)
+  expect(await countRows(world.parts.database, "datum_results WHERE output_root <> ''")).toBe(0)
+  expect(await collector.collect({ signal })).toMatchObject({ removed: { results: 0 } })
   await expectExact(world)
 
   for (const job of await processing.processing.jobs.list()) {
@@ -193,6 +196,7 @@ test('when everything is deleted, not one chunk is left, nor a result', async ()
   await objects.delete(await Array.fromAsync(objects.list()))
   expect(await collector.collect({ signal })).toMatchObject({ bytesAfter: 0, packsAfter: 0 })
   expect((await storedChunks(world)).size).toBe(0)
+  expect(await countRows(world.parts.database, 'datum_results')).toBe(0)
 })
 
 /** A clock whose minutes pass when the test says. */

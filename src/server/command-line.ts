@@ -1,6 +1,7 @@
 import { delimiter, isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { InvalidArgumentError } from '../base/errors.ts'
+import type { Reach } from '../sources/reach.ts'
 
 /** What the person who starts pachd decides. */
 export interface ServerConfig {
@@ -16,6 +17,8 @@ export interface ServerConfig {
   readonly programPath?: string
   /** Garbage is collected at most so often, when there is likely to be some; 0: only when asked. */
   readonly collectEveryMinutes?: number
+  /** Where put-file may fetch from; `any` by default. */
+  readonly sources?: Reach
 }
 
 /** The port that serves files by HTTP and nothing else. */
@@ -50,7 +53,7 @@ export const collectEveryMinutesDefault: number = 10
 export const usage: string = `pachd: the Pachyderm server
 
 Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
-             [--collect-every MINUTES]
+             [--collect-every MINUTES] [--sources any|public|none]
        pachd --root DIR --fsck [--full] [--fix]
 
   --root DIR            the data directory; made if it does not exist (or PACH_ROOT)
@@ -66,6 +69,10 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
   --program-path DIRS   where pipelines find programs before the usual places (as in PATH;
                         or PACHD_PROGRAM_PATH); /root and /home are hidden from them,
                         unless one of these lies there
+  --sources any|public|none
+                        where put-file may have this server fetch from: any address,
+                        public ones only (no private, link-local or loopback address),
+                        or none (or PACHD_SOURCES; default any)
   --fsck                check the data directory instead of serving it, also one that no
                         server can be started on; exits with 1 when something is damaged
   --full                with --fsck: read and check every byte, too
@@ -107,11 +114,13 @@ export function parseCommandLine(
   const every = flags['collect-every'] ?? environment['PACHD_COLLECT_EVERY']
   const listen = parseListenAddress('--address', where)
   const http = parseHttp(flags['http-address'] ?? environment['PACHD_HTTP_ADDRESS'], listen)
+  const sources = flags.sources ?? environment['PACHD_SOURCES']
   const config = {
     root: resolve(directory),
     ...listen,
     ...(http !== undefined && { http }),
     ...(every === undefined ? {} : { collectEveryMinutes: parseMinutes(every) }),
+    ...(sources === undefined ? {} : { sources: parseReach(sources) }),
   }
   const programPath = flags['program-path'] ?? environment['PACHD_PROGRAM_PATH'] ?? ''
   if (programPath === '') return { kind: 'serve', config }
@@ -134,6 +143,7 @@ function parseFlags(args: readonly string[]): {
   readonly 'http-address'?: string | undefined
   readonly 'collect-every'?: string | undefined
   readonly 'program-path'?: string | undefined
+  readonly sources?: string | undefined
   readonly fsck?: boolean | undefined
   readonly full?: boolean | undefined
   readonly fix?: boolean | undefined
@@ -151,6 +161,7 @@ function parseFlags(args: readonly string[]): {
         'http-address': { type: 'string' },
         'collect-every': { type: 'string' },
         'program-path': { type: 'string' },
+        sources: { type: 'string' },
         fsck: { type: 'boolean' },
         full: { type: 'boolean' },
         fix: { type: 'boolean' },
@@ -170,6 +181,13 @@ function parseMinutes(text: string): number {
   if (/^\d{1,6}$/.test(text) && minutes <= minutesMax) return minutes
   throw new UsageError(
     `--collect-every ${JSON.stringify(text)} is no count of minutes: write a whole number up to ${minutesMax}, or 0 to collect only when asked`,
+  )
+}
+
+function parseReach(text: string): Reach {
+  if (text === 'any' || text === 'public' || text === 'none') return text
+  throw new UsageError(
+    `--sources ${JSON.stringify(text)} is none of any, public and none: say where put-file may have this server fetch from`,
   )
 }
 

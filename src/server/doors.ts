@@ -10,7 +10,7 @@ import type { HttpConfig, ServerConfig } from './command-line.ts'
 import { connectionCountMax } from './connection-count.ts'
 import type { ServerPorts } from './ports.ts'
 
-type DoorsConfig = Pick<ServerConfig, 'host' | 'port' | 'http'>
+export type DoorsConfig = Pick<ServerConfig, 'host' | 'port' | 'http'>
 
 /** Of all connections that may be open, the part that those of the HTTP port may be. */
 const httpConnectionsShare = 1 / 4

@@ -111,6 +111,7 @@ async function serve(config: ServerConfig, process: PachdProcess): Promise<void>
     random: new SystemRandom(),
     log,
     release,
+    clouds: { variables: process.environment, secretsDirectory: '/' },
   }).catch((error: unknown) => {
     throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
   })

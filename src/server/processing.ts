@@ -12,6 +12,7 @@ import { directoryError } from '../storage/file-errors.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import type { Leases } from '../storage/leases.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
+import type { Versioning } from '../versioning/versioning.ts'
 import { SlotWorkers } from '../workers/slot-workers.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
@@ -24,11 +25,14 @@ export interface OpenProcessing extends Processing, AsyncDisposable {
   /** The executor's name. */
   readonly executor: string
   readonly notices: readonly string[]
+  /** Begins to run what is due, once the API can be reached. */
+  start(): void
 }
 
 export async function openProcessing(ports: {
   readonly directory: DataDirectory
   readonly triggers: Triggers
+  readonly versioning: Versioning
   readonly database: Database
   readonly chunks: ChunkStore
   readonly contents: Contents
@@ -38,6 +42,7 @@ export async function openProcessing(ports: {
   readonly random: Random
   readonly log: Log
   readonly programPath?: string
+  readonly apiAddress: () => string | undefined
 }): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()
   const { directory, chunks, clock, random, log, programPath } = ports
@@ -62,11 +67,16 @@ export async function openProcessing(ports: {
     retryPauseMs,
   })
   opened.use(processing.scheduler)
+  opened.use(processing.ticker)
   const held = opened.move()
   return {
     ...processing,
     executor: executor.name,
     notices: executor.notices(noTransform),
+    start() {
+      processing.scheduler.start()
+      processing.ticker.start()
+    },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }

@@ -7,42 +7,35 @@ import { jobsRoutes } from '../api/jobs-service.ts'
 import { addressText, type PortAddress } from '../api/open-port.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
+import { pipelinesRoutes } from '../api/pipelines-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Database } from '../database/database.ts'
-import { openSqlite } from '../database/sqlite.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
-import { type ChunkStoreOptions, openChunkStore, type PackStore } from '../storage/chunk-store.ts'
-import { ChunkedContents } from '../storage/chunked-contents.ts'
-import { FileTrees } from '../storage/file-trees.ts'
-import { LocalObjectStore } from '../storage/local-objects.ts'
+import type { CloudEnvironment } from '../clouds/bucket.ts'
+import { HistoryPuts } from '../sources/history-puts.ts'
+import { SourcePuts } from '../sources/source-puts.ts'
+import { Sources } from '../sources/sources.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
+import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
-import { createVersioning } from '../versioning/versioning.ts'
+import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
-import { isDataDirectory, openDataDirectory } from './data-directory.ts'
-import { Doors, probeDoors } from './doors.ts'
-import { dataLossReport } from './data-loss-report.ts'
-import type { Log } from './log.ts'
-import { migrations } from './migrations.ts'
+import { Doors } from './doors.ts'
 import type { ServerPorts } from './ports.ts'
 import { openProcessing } from './processing.ts'
 import { StoreChecks } from './store-checks.ts'
+import { openStores, type Stores } from './stores.ts'
 
-/** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
-const adoptedText =
-  'packs were found that were not listed, and are now: after a crash that is normal; else look whether the last commits are there'
-
-/** Enough for thousands of small changes of the metadata. */
-const reserveBytes = 1024 * 1024
+const noClouds: CloudEnvironment = { variables: {}, secretsDirectory: '/nonexistent' }
 
 /** A running pachd: its data directory, and open ports. */
 export class Server implements AsyncDisposable {
@@ -83,22 +76,8 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const { clock, random, log, release } = ports
   const startedMs = clock.monotonicMs()
   await using opened = new AsyncDisposableStack()
-  // So that a port that is taken leaves nothing behind at a path that may be mistyped. A directory
-  // that is ours already is opened first: to whoever has it, that is the better answer.
-  if (!(await isDataDirectory(config.root))) await probeDoors(config)
-  const directory = opened.use(await openDataDirectory(config.root, random))
-  const { store } = directory
-  const database = opened.use(
-    await openSqlite({ path: directory.metadata, migrations, clock, release, store, reserveBytes }),
-  )
-  await directory.settle()
-  const packs = opened.use(await LocalObjectStore.open(directory.objects))
-  const scratchDirectory = directory.scratch
-  const chunks = opened.use(await openChunks({ objects: packs, database, scratchDirectory }, log))
-  const contents = new ChunkedContents(chunks)
-  const trees = new FileTrees(chunks)
-  const { leases } = chunks
-  const stores = { database, chunks, contents, trees, leases }
+  const stores = opened.use(await openStores(config, ports))
+  const { directory, database, chunks } = stores
   const triggers = new Triggers({ clock, random })
   const versioning = createVersioning({
     ...stores,
@@ -108,23 +87,25 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     downstream: new JobDownstream(),
     uses: new JobCommitUses({ database, maps: new ProllyMaps(chunks) }),
   })
-  const processing = opened.use(
-    await openProcessing({ directory, triggers, ...stores, ...config, ...ports }),
-  )
+  const api: { address?: string } = {}
+  const apiAddress = (): string | undefined => api.address
+  const parts = { triggers, versioning, apiAddress, ...stores }
+  const processing = opened.use(await openProcessing({ ...parts, ...config, ...ports }))
   startSweeps(opened, { database, clock, log })
   const collector = openCollector({ database, store: chunks, versioning, clock })
   opened.use(startCollecting({ ...ports, ...config, database, collector }))
   const objects = new Objects({ ...stores, clock })
   const facts = { release, executor: processing.executor, notices: processing.notices }
-  const { metadata } = directory
-  const checks = new StoreChecks({ database, metadata, objects: packs, chunks, clock })
+  const checks = new StoreChecks({ ...stores, metadata: directory.metadata, clock })
+  const fetching = createFetching(stores, versioning, config, ports)
   const recordable = [
-    ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects })),
+    ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
-    ...filesRoutes(versioning),
+    ...filesRoutes(versioning, stores, fetching),
     ...commitsRoutes(versioning),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
+    ...pipelinesRoutes(processing),
     ...adminRoutes({
       facts: () => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }),
       check: (options, signal) => checks.run(options, signal),
@@ -136,17 +117,34 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   ]
   const routes = withTransactions(recordable, versioning)
   const doors = opened.use(await Doors.open(config, { routes, versioning }, ports))
-  processing.scheduler.start()
   const { address, httpAddress } = doors
+  api.address = addressOnHost(address)
+  processing.start()
   const http = httpAddress === undefined ? 'off' : addressText(httpAddress)
   log.info('listening', { ...address, http, root: config.root, release })
   return new Server(doors, opened.move())
 }
 
-async function openChunks(options: ChunkStoreOptions, log: Log): Promise<PackStore> {
-  const chunks = await openChunkStore({ ...options, onDataLoss: dataLossReport(log) })
-  if (chunks.adoptedCount > 0) log.warning(adoptedText, { packs: chunks.adoptedCount })
-  return chunks
+/** What brings files from elsewhere. */
+function createFetching(
+  stores: Stores,
+  versioning: Versioning,
+  config: Pick<ServerConfig, 'sources'>,
+  ports: ServerPorts,
+): Parameters<typeof filesRoutes>[2] {
+  const { clouds = noClouds, clock } = ports
+  const reach = config.sources ?? 'any'
+  const sources = new Sources({ ...ports, chunks: stores.chunks, clouds, reach })
+  const kept = new KeptTransfers({ ...stores, clock })
+  const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
+  return { puts, history: new HistoryPuts({ ...stores, ...versioning, sources }), clock }
+}
+
+/** Where programs on this machine find a server that listens there. */
+function addressOnHost({ host, port }: { readonly host: string; readonly port: number }): string {
+  if (host === '0.0.0.0') return `127.0.0.1:${port}`
+  if (host === '::' || host === '') return `[::1]:${port}`
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** What is done by itself, now and then, to rows that nobody needs any more. */
@@ -162,6 +160,11 @@ function startSweeps(
   opened.use(
     startBackgroundTask('forgetting old transactions', log, (signal) =>
       sweepTransactions({ clock, database }, signal),
+    ),
+  )
+  opened.use(
+    startBackgroundTask('forgetting old transfers', log, (signal) =>
+      sweepKeptTransfers({ clock, database }, signal),
     ),
   )
 }

@@ -20,17 +20,17 @@ export class BytesCache {
   set(name: string, bytes: Uint8Array): void {
     const cost = bytes.length + entryCost
     if (cost > this.#bytesMax) return
-    this.#remove(name)
+    this.delete(name)
     this.#entries.set(name, bytes)
     this.#bytes += cost
     while (this.#bytes > this.#bytesMax) {
       const [oldest] = this.#entries.keys()
       if (oldest === undefined) return
-      this.#remove(oldest)
+      this.delete(oldest)
     }
   }
 
-  #remove(name: string): void {
+  delete(name: string): void {
     const bytes = this.#entries.get(name)
     if (bytes === undefined) return
     this.#entries.delete(name)

@@ -2,7 +2,7 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DataLossError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
-import type { ChunkId } from './chunks.ts'
+import type { ChunkHolder, ChunkId } from './chunks.ts'
 import { makeDirectories } from './directories.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { directoryError } from './file-errors.ts'
@@ -14,6 +14,7 @@ import { PackedChunks } from './packs/packed-chunks.ts'
 import { RecentPuts } from './packs/recent-puts.ts'
 import { deleteLeftPacks, RetiredPacks } from './packs/retired-packs.ts'
 import { type ChunkPlace, type SealedPack, SealedPacks } from './packs/sealed-packs.ts'
+import { spoolSuffix } from './spool.ts'
 import type { StreamStore } from './splitter/inline-chunker.ts'
 
 export interface ChunkStoreOptions {
@@ -41,7 +42,7 @@ export interface ChunkStoreOptions {
 const mib = 1024 * 1024
 
 /** Chunks in packs, what collects those that nothing refers to, and where they are for a check. */
-export interface PackStore extends StreamStore, AsyncDisposable {
+export interface PackStore extends StreamStore, ChunkHolder, AsyncDisposable {
   /** How many packs were found that were not listed, and are now. */
   readonly adoptedCount: number
   /** Whoever puts chunks, or reads what may be deleted meanwhile, holds one. */
@@ -91,8 +92,10 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
     },
     relist: (pack, fingerprints) => sealed.replace(pack, fingerprints),
     putStream: chunks.putStream,
+    putRanges: chunks.putRanges,
     get: (id) => chunks.get(id),
     getMany: (ids) => chunks.getMany(ids),
+    holds: (id) => chunks.holds(id),
     put: (bytes) => chunks.put(bytes),
     flush: () => chunks.flush(),
     [Symbol.asyncDispose]: () => chunks[Symbol.asyncDispose](),
@@ -109,7 +112,7 @@ async function clearDirectory(directory: string): Promise<void> {
   try {
     await makeDirectories(directory)
     for (const name of await readdir(directory)) {
-      if (name.endsWith('.pack')) await rm(join(directory, name))
+      if (name.endsWith('.pack') || name.endsWith(spoolSuffix)) await rm(join(directory, name))
     }
   } catch (error) {
     throw directoryError(error, `scratch directory ${directory}`, directory)

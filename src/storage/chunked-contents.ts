@@ -10,13 +10,16 @@ import {
   type Content,
   type ContentChunk,
   type Contents,
+  type ContentSeries,
   contentSizeBytes,
   inlineBytesMax,
   type SmallContent,
 } from './contents.ts'
+import { SegmentedSeries } from './series/segmented-series.ts'
 import { splitBytesMin } from './splitter/gear.ts'
 import { type Chunker, cutAll, inlineChunker, type StreamStore } from './splitter/inline-chunker.ts'
 import { Splitter } from './splitter/splitter.ts'
+import type { RangeStore } from './splitter/stored-ranges.ts'
 
 /** How many chunks are fetched ahead of the reader. */
 const prefetchCount = 4
@@ -25,11 +28,14 @@ const prefetchCount = 4
 export class ChunkedContents implements Contents {
   readonly #chunks: ChunkStore
   readonly #chunker: Chunker
+  readonly #putRanges: RangeStore | undefined
+  readonly #idleSegments: SharedArrayBuffer[] = []
 
   /** Long streams are split by the store itself when it can, else on the calling thread. */
   constructor(chunks: ChunkStore | StreamStore) {
     this.#chunks = chunks
     this.#chunker = 'putStream' in chunks ? chunks.putStream : inlineChunker(chunks)
+    this.#putRanges = 'putRanges' in chunks ? chunks.putRanges : undefined
   }
 
   async write(bytes: ByteStream): Promise<Content> {
@@ -56,6 +62,15 @@ export class ChunkedContents implements Contents {
       return { kind: 'chunk', chunk: await this.#chunks.put(bytes), sizeBytes: bytes.length }
     }
     return await this.#writeLong(this.#chunker(once(bytes)))
+  }
+
+  series(): ContentSeries {
+    return new SegmentedSeries({
+      chunks: this.#chunks,
+      contents: this,
+      putRanges: this.#putRanges,
+      idle: this.#idleSegments,
+    })
   }
 
   async append(head: Content, tail: Content): Promise<Content> {

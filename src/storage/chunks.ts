@@ -23,6 +23,15 @@ export interface ChunkReader {
   getMany?(ids: readonly ChunkId[]): Promise<readonly Uint8Array[]>
 }
 
+/** Knows which chunks there are, for whoever could get them elsewhere. */
+export interface ChunkHolder extends ChunkReader {
+  /**
+   * True when the chunk is there for certain; it then is kept like one that was put, for as long as a lease
+   * of the caller lives.
+   */
+  holds(id: ChunkId): Promise<boolean>
+}
+
 export interface ChunkStore extends ChunkReader {
   /**
    * Stores a copy of `bytes` unless the store holds them already. Readable at once, durable after

@@ -75,6 +75,15 @@ async function openWorld(
   }
 }
 
+/** A put that finds what it found before takes a shorter way. */
+const putCounts = [1, 3] as const
+
+async function putTimes(world: World, count: number, seed: number): Promise<ChunkId> {
+  let id = await world.put(seed, 5000)
+  for (let times = 1; times < count; times += 1) id = await world.put(seed, 5000)
+  return id
+}
+
 async function objectCount({ parts }: World): Promise<number> {
   return (await Array.fromAsync(parts.objects.list('packs/'))).length
 }
@@ -83,27 +92,30 @@ async function expectBytes(world: World, id: ChunkId, bytes: Uint8Array): Promis
   expect(Buffer.compare(await world.parts.store.get(id), bytes)).toBe(0)
 }
 
-test('what no root keeps is deleted, object and all, and what one keeps is not', async () => {
-  await using world = await openWorld()
-  const kept = await world.put(1, 5000)
-  world.roots.addChunk(kept)
-  const lost = await world.put(2, 5000)
-  const report = await world.collect()
-  expect(report).toMatchObject({
-    chunksMarked: 1,
-    packsBefore: 2,
-    packsAfter: 1,
-    packsDeleted: 1,
-    packsRepacked: 0,
-  })
-  expect(report.bytesBefore - report.bytesAfter).toBeGreaterThan(5000)
-  expect(await objectCount(world)).toBe(1)
-  await expectBytes(world, kept, seededBytes(1, 5000))
-  await expect(world.parts.store.get(lost)).rejects.toThrow(DataLossError)
-  // The same again: it is stored anew.
-  expect(await world.put(2, 5000)).toBe(lost)
-  await expectBytes(world, lost, seededBytes(2, 5000))
-})
+test.each(putCounts)(
+  'what no root keeps is deleted, object and all, and what one keeps is not (put %d times)',
+  async (count) => {
+    await using world = await openWorld()
+    const kept = await putTimes(world, count, 1)
+    world.roots.addChunk(kept)
+    const lost = await putTimes(world, count, 2)
+    const report = await world.collect()
+    expect(report).toMatchObject({
+      chunksMarked: 1,
+      packsBefore: 2,
+      packsAfter: 1,
+      packsDeleted: 1,
+      packsRepacked: 0,
+    })
+    expect(report.bytesBefore - report.bytesAfter).toBeGreaterThan(5000)
+    expect(await objectCount(world)).toBe(1)
+    await expectBytes(world, kept, seededBytes(1, 5000))
+    await expect(world.parts.store.get(lost)).rejects.toThrow(DataLossError)
+    // The same again: it is stored anew.
+    expect(await world.put(2, 5000)).toBe(lost)
+    await expectBytes(world, lost, seededBytes(2, 5000))
+  },
+)
 
 test('a rehearsal says what would go, and nothing does', async () => {
   await using world = await openWorld()
@@ -157,20 +169,23 @@ test('a long content is kept with all its parts', async () => {
   expect(Buffer.compare(read, bytes)).toBe(0)
 })
 
-test('what was put under a lease stays until the lease ends, and what it found there, too', async () => {
-  await using world = await openWorld()
-  const found = await world.put(1, 5000)
-  {
-    using _ = world.parts.store.leases.begin()
-    expect(await world.put(1, 5000)).toBe(found)
-    const put = await world.put(2, 5000)
-    expect(await world.collect()).toMatchObject({ packsDeleted: 0, packsLeased: 1 })
-    expect(await world.collect()).toMatchObject({ packsDeleted: 0, packsLeased: 1 })
-    await expectBytes(world, found, seededBytes(1, 5000))
-    await expectBytes(world, put, seededBytes(2, 5000))
-  }
-  expect(await world.collect()).toMatchObject({ packsDeleted: 2, packsLeased: 0, packsAfter: 0 })
-})
+test.each(putCounts)(
+  'what was put under a lease stays until the lease ends, and what it found there, too (put %d times)',
+  async (count) => {
+    await using world = await openWorld()
+    const found = await putTimes(world, count, 1)
+    {
+      using _ = world.parts.store.leases.begin()
+      expect(await world.put(1, 5000)).toBe(found)
+      const put = await world.put(2, 5000)
+      expect(await world.collect()).toMatchObject({ packsDeleted: 0, packsLeased: 1 })
+      expect(await world.collect()).toMatchObject({ packsDeleted: 0, packsLeased: 1 })
+      await expectBytes(world, found, seededBytes(1, 5000))
+      await expectBytes(world, put, seededBytes(2, 5000))
+    }
+    expect(await world.collect()).toMatchObject({ packsDeleted: 2, packsLeased: 0, packsAfter: 0 })
+  },
+)
 
 test('a lease that began before many collections keeps what it put all the time', async () => {
   await using world = await openWorld()
@@ -185,20 +200,23 @@ test('a lease that began before many collections keeps what it put all the time'
   }
 })
 
-test('what a put finds there while the marks are made is kept', async () => {
-  await using world = await openWorld()
-  const id = await world.put(1, 5000)
-  using lease = world.parts.store.leases.begin()
-  world.roots.onAsked = async () => {
-    await world.put(1, 5000)
-  }
-  expect(await world.collect()).toMatchObject({ packsDeleted: 0 })
-  await expectBytes(world, id, seededBytes(1, 5000))
-  lease[Symbol.dispose]()
-  // The collection in which the lease ends keeps it still; the next one does not.
-  world.roots.onAsked = async () => undefined
-  expect(await world.collect()).toMatchObject({ packsDeleted: 1 })
-})
+test.each(putCounts)(
+  'what a put finds there while the marks are made is kept (put %d times)',
+  async (count) => {
+    await using world = await openWorld()
+    const id = await putTimes(world, count, 1)
+    using lease = world.parts.store.leases.begin()
+    world.roots.onAsked = async () => {
+      await world.put(1, 5000)
+    }
+    expect(await world.collect()).toMatchObject({ packsDeleted: 0 })
+    await expectBytes(world, id, seededBytes(1, 5000))
+    lease[Symbol.dispose]()
+    // The collection in which the lease ends keeps it still; the next one does not.
+    world.roots.onAsked = async () => undefined
+    expect(await world.collect()).toMatchObject({ packsDeleted: 1 })
+  },
+)
 
 test('what somebody is just taking over, from a row that goes, is kept', async () => {
   await using world = await openWorld()
@@ -216,19 +234,22 @@ test('what somebody is just taking over, from a row that goes, is kept', async (
   await expectBytes(world, id, seededBytes(1, 5000))
 })
 
-test('what is put again while its old pack is being deleted is there afterwards', async () => {
-  await using world = await openWorld({ graceMs: 300 })
-  const id = await world.put(1, 5000)
-  const collected = world.collect()
-  const { database } = world.parts
-  const listed = (): Promise<unknown> => database.read((tx) => tx.get('SELECT name FROM packs'))
-  while ((await listed()) !== undefined) await new SystemClock().sleep(1)
-  // The same chunk alone is a pack of the same name.
-  expect(await world.put(1, 5000)).toBe(id)
-  expect(await collected).toMatchObject({ packsDeleted: 1 })
-  await expectBytes(world, id, seededBytes(1, 5000))
-  expect(await objectCount(world)).toBe(1)
-})
+test.each(putCounts)(
+  'what is put again while its old pack is being deleted is there afterwards (put %d times)',
+  async (count) => {
+    await using world = await openWorld({ graceMs: 300 })
+    const id = await putTimes(world, count, 1)
+    const collected = world.collect()
+    const { database } = world.parts
+    const listed = (): Promise<unknown> => database.read((tx) => tx.get('SELECT name FROM packs'))
+    while ((await listed()) !== undefined) await new SystemClock().sleep(1)
+    // The same chunk alone is a pack of the same name.
+    expect(await world.put(1, 5000)).toBe(id)
+    expect(await collected).toMatchObject({ packsDeleted: 1 })
+    await expectBytes(world, id, seededBytes(1, 5000))
+    expect(await objectCount(world)).toBe(1)
+  },
+)
 
 test('a reader whose pack goes before it has read looks the chunk up again', async () => {
   const objects = new HesitantObjects()
@@ -271,6 +292,15 @@ test('a cancelled collection deletes nothing, and the next one does its work', a
   await expect(cancelled).rejects.toThrow('the collection was cancelled')
   expect(await objectCount(world)).toBe(3)
   expect(await world.collect()).toMatchObject({ packsDeleted: 1, packsAfter: 2 })
+})
+
+test('nothing is deleted when a chunk that is needed is missing, whatever it holds', async () => {
+  await using world = await openWorld()
+  await world.put(1, 5000)
+  world.roots.addChunk('f'.repeat(64) as ChunkId)
+  await expect(world.collect()).rejects.toThrow(/nothing was collected.*missing.*ffff/)
+  expect(await objectCount(world)).toBe(1)
+  expect(await world.collect({ isRehearsal: true })).toMatchObject({ chunksMissing: 1 })
 })
 
 test('nothing is deleted when a tree that is needed cannot be read', async () => {

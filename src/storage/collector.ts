@@ -156,6 +156,7 @@ class Run {
     const before = store.packs.all()
     await store.flush()
     await this.#mark(leases)
+    if (this.#options.isRehearsal !== true) this.#marker.requireWhole()
     const tally = await this.#sweep(leases, before)
     const bytesBefore = sumOf(before)
     return {

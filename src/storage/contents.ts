@@ -33,6 +33,8 @@ export interface Contents {
   write(bytes: ByteStream): Promise<Content>
   /** Stores bytes that are already in memory. */
   writeBytes(bytes: Uint8Array): Promise<Content>
+  /** For many contents that come one after the other. */
+  series(): ContentSeries
   /** The content that is `head` followed by `tail`; reads and rewrites only the last chunk of `head`. */
   append(head: Content, tail: Content): Promise<Content>
   /** The bytes from `offset`, at most `length` of them, in order, in pieces of at most 4 MiB. */
@@ -46,4 +48,23 @@ export interface Contents {
   chunks(content: Content): AsyncIterable<ContentChunk>
   /** 32 bytes: equal contents have equal hashes. SHA-256 of the bytes when they fit in one chunk. */
   hash(content: Content): Uint8Array
+}
+
+/**
+ * Makes contents of bytes that are pushed, one content after the other, in bounded memory. They are
+ * durable after the chunk store's `flush`.
+ */
+export interface ContentSeries extends AsyncDisposable {
+  /** Goes on with the current content. Copies `bytes`, of which there are at most a few MiB. */
+  push(bytes: Uint8Array): void
+  /** Ends the current content, which may be empty, and begins the next. */
+  end(): void
+  /** Stores what has ended, and holds what has not: for when nothing may come for long. */
+  rest(): void
+  /** True when `take` is due before more is pushed. */
+  readonly isFull: boolean
+  /** The next contents that are stored, in the order of their ends; resolves when there is room. */
+  take(): Promise<readonly Content[]>
+  /** All contents that were not taken yet; every one must have ended. */
+  finish(): Promise<readonly Content[]>
 }

@@ -2,8 +2,9 @@ import type { Glob } from '../base/globs.ts'
 import { concatBytes, utf8 } from '../base/bytes.ts'
 import { type FilePath, joinPath, rootPath } from '../base/paths.ts'
 import type { ChunkStore, IsNew } from './chunks.ts'
+import type { Content } from './contents.ts'
 import { NodeStore } from './prolly/node-store.ts'
-import { Directories, emptyDirectory } from './trees/directories.ts'
+import { Directories, emptyDirectory, type EntryEdit, entryEdit } from './trees/directories.ts'
 import {
   diffFiles,
   diffShallow,
@@ -52,6 +53,11 @@ export interface WalkOptions {
   readonly directories?: boolean
 }
 
+export interface NamedFile {
+  readonly name: string
+  readonly content: Content
+}
+
 export interface TreeMergeResult {
   readonly root: DirectoryEntry
   /** At most 1,000, in tree order; in each, `root` has what ours had. */
@@ -97,6 +103,17 @@ export class FileTrees {
   /** What is at `path`; reads the nodes along the path only. */
   get(root: DirectoryEntry, path: FilePath): Promise<TreeEntry | undefined> {
     return this.#directories.find(root, path)
+  }
+
+  /** The last name of a directory in byte order; undefined when it is empty. Reads one node. */
+  lastName(directory: DirectoryEntry): Promise<string | undefined> {
+    return this.#directories.lastName(directory)
+  }
+
+  /** A directory of its own that holds files only, which come by name in byte order, each once. */
+  async directoryOf(batches: AsyncIterable<readonly NamedFile[]>): Promise<DirectoryEntry> {
+    const built = await this.#directories.edit(undefined, fileEdits(batches))
+    return await this.asRoot(built ?? emptyDirectory)
   }
 
   /**
@@ -207,5 +224,13 @@ export class FileTrees {
     onInline?: (bytes: Uint8Array) => void,
   ): AsyncGenerator<TreeReference> {
     return treeReferences(this.#store, root, isNew, onInline)
+  }
+}
+
+async function* fileEdits(
+  batches: AsyncIterable<readonly NamedFile[]>,
+): AsyncGenerator<readonly EntryEdit[]> {
+  for await (const batch of batches) {
+    yield batch.map(({ name, content }) => entryEdit(utf8(name), { kind: 'file', content }))
   }
 }

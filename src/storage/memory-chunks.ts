@@ -1,10 +1,10 @@
 import { copyBytes } from '../base/bytes.ts'
 import { DataLossError } from '../base/errors.ts'
 import { chunkIdOf } from './chunk-id.ts'
-import type { ChunkId, ChunkStore } from './chunks.ts'
+import type { ChunkHolder, ChunkId, ChunkStore } from './chunks.ts'
 
 /** Chunks in a map: for tests, and for trees that are built only to be compared. */
-export class MemoryChunkStore implements ChunkStore {
+export class MemoryChunkStore implements ChunkStore, ChunkHolder {
   readonly #chunks = new Map<ChunkId, Uint8Array>()
 
   /** How many different chunks it holds. */
@@ -22,6 +22,10 @@ export class MemoryChunkStore implements ChunkStore {
     const id = chunkIdOf(bytes)
     if (!this.#chunks.has(id)) this.#chunks.set(id, copyBytes(bytes))
     return Promise.resolve(id)
+  }
+
+  holds(id: ChunkId): Promise<boolean> {
+    return Promise.resolve(this.#chunks.has(id))
   }
 
   flush(): Promise<void> {

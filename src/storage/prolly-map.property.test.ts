@@ -127,6 +127,26 @@ test('a difference is what turns one map into the other, and is empty for equal 
   )
 })
 
+test('the differences in a range are those of all that lie in it', async () => {
+  await fc.assert(
+    fc.asyncProperty(models, changes, keys, keys, async (model, edits, low, high) => {
+      const maps = newMaps()
+      const before = await maps.build(sortedEntries(model))
+      const after = await maps.edit(before, sortedEdits(edits))
+      const [from, to] = [utf8(low), utf8(high)]
+      const all = await Array.fromAsync(maps.diff(before, after))
+      const expected = all.filter(
+        ({ key }) => compareBytes(key, from) >= 0 && compareBytes(key, to) < 0,
+      )
+      const found = await Array.fromAsync(maps.diff(before, after, { from, to }))
+      expect(found.map(({ key }) => hexText(key))).toEqual(expected.map(({ key }) => hexText(key)))
+      expect(await Array.fromAsync(maps.diff(after, before, { from }))).toHaveLength(
+        all.filter(({ key }) => compareBytes(key, from) >= 0).length,
+      )
+    }),
+  )
+})
+
 test('reads of single keys and of ranges are those of a sorted list', async () => {
   await fc.assert(
     fc.asyncProperty(models, keys, keys, async (model, from, to) => {

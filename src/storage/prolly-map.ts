@@ -1,3 +1,4 @@
+import { compareBytes } from '../base/bytes.ts'
 import type { ChunkId, ChunkStore, IsNew } from './chunks.ts'
 import type { KeyRange, MapDifference, MapEdit, MapEntry } from './map-entries.ts'
 import { inBatches } from './prolly/edit-queue.ts'
@@ -70,9 +71,17 @@ export class ProllyMaps {
   }
 
   /** The differences in key order; skips what is equal, so the cost follows their number. */
-  async *diff(before: MapRoot, after: MapRoot): AsyncGenerator<MapDifference> {
+  async *diff(
+    before: MapRoot,
+    after: MapRoot,
+    { from, to }: KeyRange = {},
+  ): AsyncGenerator<MapDifference> {
     if (before === after) return
-    yield* diffTrees(this.#nodes, await this.#nodes.get(before), await this.#nodes.get(after))
+    const [old, young] = [await this.#nodes.get(before), await this.#nodes.get(after)]
+    for await (const difference of diffTrees(this.#nodes, old, young, from)) {
+      if (to !== undefined && compareBytes(difference.key, to) >= 0) return
+      yield difference
+    }
   }
 
   /**

@@ -29,6 +29,8 @@ export interface MapKind {
   readonly name: string
   /** True when values are encoded tree entries, whose contents are looked for, too. */
   readonly holdsEntries: boolean
+  /** True when a directory among these stands on its own, however small: its root is a chunk. */
+  readonly holdsRoots?: true
   /** @throws {DataLossError} for a key or value that makes no sense. */
   readonly checkEntry: (key: Uint8Array, value: Uint8Array) => void
 }
@@ -150,7 +152,8 @@ class CheckingVisitor implements RootVisitor {
     if (check === undefined) {
       check = new MapCheck(this.#parts, async (key, value, where): Promise<Totals | undefined> => {
         kind.checkEntry(key, value)
-        return kind.holdsEntries ? await this.#trees.checkEntry(value, where) : noTotals
+        if (!kind.holdsEntries) return noTotals
+        return await this.#trees.checkEntry(value, where, kind.holdsRoots)
       })
       this.#maps.set(kind.name, check)
     }

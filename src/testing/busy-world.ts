@@ -1,9 +1,11 @@
 import { collectBytes } from '../base/bytes.ts'
 import { SystemClock } from '../base/clock.ts'
 import { DataLossError, DomainError } from '../base/errors.ts'
+import type { RequestedInput } from '../pipelines/requested-specs.ts'
 import type { Objects } from '../versioning/objects.ts'
 import { seededBytes } from './seeded-random.ts'
 import { atom, type TestProcessing } from './test-processing.ts'
+import { byLine } from './versioning-pair.ts'
 
 /** Numbers that follow from a seed. */
 export class Dice {
@@ -72,7 +74,8 @@ export async function writerStep(
     case 6:
       return await writes.delete({ ...file, path: `d${dice.roll(3)}` })
     case 7: {
-      await using bulk = await writes.bulk(repo, 'master')
+      const split = dice.roll(2) === 0 ? byLine : undefined
+      await using bulk = await writes.bulk(repo, 'master', { split })
       for (let count = dice.roll(40); count >= 0; count -= 1) {
         await bulk.put(`b${dice.roll(5)}/${dice.roll(60)}`, poolBytes(dice), { overwrite: true })
       }
@@ -121,19 +124,25 @@ export async function objectStep({ objects }: BusyWorld, dice: Dice): Promise<vo
   }
 }
 
+const inputs: readonly RequestedInput[] = [
+  atom('in', '/*'),
+  { join: [{ atom: { ...atom('in', '/f(*)').atom, joinOn: '$1' } }] },
+  { group: [{ atom: { ...atom('in', '/f(?)*').atom, groupBy: '$1' } }] },
+]
+
 /** A pipeline over a repo of its own, reprocessed now and then, and now and then made anew. */
 export async function pipelineStep({ processing }: BusyWorld, dice: Dice): Promise<void> {
   const { pipelines, jobs } = processing.processing
   const spec = {
     name: 'copy',
-    input: atom('in', '/*'),
+    input: dice.pick(inputs) ?? atom('in', '/*'),
     transform: {
       image: '',
       command: ['copy'],
       stdinLines: [],
       environment: {},
       acceptedReturnCodes: [],
-      secretNames: [],
+      secrets: [],
       imagePullSecrets: [],
       debug: false,
     },

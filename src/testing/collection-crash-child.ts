@@ -2,28 +2,15 @@
 // until a collection reaches a step for the given time; there it kills itself:
 // collection-crash-child.ts DIRECTORY STEP COUNT
 
-import { openSqlite } from '../database/sqlite.ts'
-import { SystemClock } from '../base/clock.ts'
-import { storageMigrations } from '../storage/tables.ts'
-import { collectReferences, crashMigrations, crashSizes } from './pack-crash.ts'
-import { openPackedStore } from './packed-store.ts'
+import { collectReferences, crashSizes, killAt, openCrashStore } from './pack-crash.ts'
 import { seededBytes } from './seeded-random.ts'
 
 const [directory = '', step = '', count = '1'] = process.argv.slice(2)
 
-let left = Number(count)
 let isCollecting = false
-const clock = new SystemClock()
-const migrations = [storageMigrations, crashMigrations]
-const database = await openSqlite({ path: directory, migrations, clock })
-const { store } = await openPackedStore({
-  directory,
-  database,
-  faultPoint: (reached) => {
-    if (!isCollecting || reached !== step) return
-    left -= 1
-    if (left === 0) process.kill(process.pid, 'SIGKILL')
-  },
+const kill = killAt({ step, count })
+const { database, store } = await openCrashStore(directory, (reached) => {
+  if (isCollecting) kill(reached)
 })
 const putsPerRound = 40
 for (let round = 0; round < 20; round += 1) {

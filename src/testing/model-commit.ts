@@ -3,6 +3,9 @@ import { isWithin, parentPath, type FilePath } from '../base/paths.ts'
 /** What came of a copy or a move. */
 export type PlaceResult = 'done' | 'within' | 'missing' | 'root' | 'conflict' | 'taken'
 
+/** What came of a split. */
+export type SplitResult = 'done' | 'conflict' | 'file' | 'unnumbered'
+
 /** What a commit holds, as simply as it can be said: the judge of the real thing. */
 export class ModelCommit {
   readonly parent: string | undefined
@@ -67,6 +70,44 @@ export class ModelCommit {
       this.directories.add(up)
     }
     return 'done'
+  }
+
+  /** Puts each line as a file of its own. A refusal changes nothing. */
+  split(path: string, lines: readonly string[], overwrite: boolean): SplitResult {
+    if (lines.length === 0 && !overwrite) return 'done'
+    const after = this.clone()
+    const result = after.#split(path, lines, overwrite)
+    if (result === 'done') this.become(after)
+    return result
+  }
+
+  #split(path: string, lines: readonly string[], overwrite: boolean): SplitResult {
+    const above = [...this.files.keys()].some(
+      (file) => file !== path && isWithin(path as FilePath, file as FilePath),
+    )
+    if (overwrite) this.delete(path)
+    if (above) return 'conflict'
+    if (lines.length === 0) return 'done'
+    if (this.files.has(path)) return 'file'
+    const last = this.#childNames(path).at(-1)
+    if (last !== undefined && !/^[0-9a-f]+$/.test(last)) return 'unnumbered'
+    let number = last === undefined ? 0 : Number.parseInt(last, 16) + 1
+    for (const line of lines) {
+      const name = number.toString(16).padStart(16, '0')
+      if (this.put(`${path}/${name}`, line, false) === 'conflict') return 'conflict'
+      number += 1
+    }
+    return 'done'
+  }
+
+  /** In byte order, which for these names is that of their UTF-8. */
+  #childNames(path: string): readonly string[] {
+    const children = [...this.files.keys(), ...this.directories].filter(
+      (other) => other !== '' && parentPath(other as FilePath) === path,
+    )
+    return children
+      .map((child) => child.slice(path.length + 1))
+      .toSorted((left, right) => Buffer.compare(Buffer.from(left), Buffer.from(right)))
   }
 
   move(source: string, path: string, overwrite: boolean): PlaceResult {

@@ -1,11 +1,17 @@
+import { equal } from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { SystemClock } from '../base/clock.ts'
 import type { Database, Migrations } from '../database/database.ts'
 import type { PackStore } from '../storage/chunk-store.ts'
 import type { ChunkId } from '../storage/chunks.ts'
 import { type CollectionReport, Collector } from '../storage/collector.ts'
+import { storageMigrations } from '../storage/tables.ts'
+import { openPackedStore, type OpenedPackedStore } from './packed-store.ts'
+import { seededBytes } from './seeded-random.ts'
 
 /** References to chunks, committed only after the flush that covers them. */
-export const crashMigrations: Migrations = {
+const crashMigrations: Migrations = {
   layer: 'crash test',
   steps: [
     ['CREATE TABLE crash_chunks (id TEXT NOT NULL, seed INTEGER NOT NULL, size INTEGER NOT NULL)'],
@@ -14,14 +20,64 @@ export const crashMigrations: Migrations = {
 
 export const crashSizes: readonly number[] = [100, 5000, 300_000]
 
-export interface CrashReference {
+interface CrashReference {
   readonly id: ChunkId
   readonly seed: number
   readonly size: number
 }
 
+/** The step at which a child kills itself, and the how manieth time that it comes there. */
+interface CrashStep {
+  readonly step: string
+  readonly count: string
+}
+
+/** Runs a child of this module's kind on the directory, which must kill itself. */
+export async function runToStep(
+  program: string,
+  directory: string,
+  { step, count }: CrashStep,
+): Promise<void> {
+  const child = spawn(process.execPath, [program, directory, step, count], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  const [, signal] = await once(child, 'exit')
+  equal(`${step}: ${signal}`, `${step}: SIGKILL`)
+}
+
+/** For the child: kills this process when it comes to the step for the given time. */
+export function killAt({ step, count }: CrashStep): (reached: string) => void {
+  let left = Number(count)
+  return (reached) => {
+    if (reached !== step) return
+    left -= 1
+    if (left === 0) process.kill(process.pid, 'SIGKILL')
+  }
+}
+
+export async function openCrashStore(
+  directory: string,
+  faultPoint?: (reached: string) => void,
+): Promise<OpenedPackedStore> {
+  const migrations = [storageMigrations, crashMigrations]
+  return await openPackedStore({ directory, migrations, ...(faultPoint && { faultPoint }) })
+}
+
+/** Reads every chunk that a reference names, which must be what was put. */
+export async function readReferences({
+  database,
+  store,
+}: OpenedPackedStore): Promise<readonly CrashReference[]> {
+  const references = await listReferences(database)
+  for (const { id, seed, size } of references) {
+    const bytes = await store.get(id)
+    equal(Buffer.compare(bytes, seededBytes(seed + size, size)), 0)
+  }
+  return references
+}
+
 /** All references, which the test keeps few. */
-export async function listReferences(database: Database): Promise<readonly CrashReference[]> {
+async function listReferences(database: Database): Promise<readonly CrashReference[]> {
   return await database.read((tx) =>
     tx.all<{ id: ChunkId; seed: number; size: number }>('SELECT id, seed, size FROM crash_chunks'),
   )

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { SystemClock } from '../base/clock.ts'
-import type { Database } from '../database/database.ts'
+import type { Database, Migrations } from '../database/database.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { type ChunkStoreOptions, openChunkStore } from '../storage/chunk-store.ts'
 import { LocalObjectStore } from '../storage/local-objects.ts'
@@ -22,6 +22,8 @@ export interface OpenedPackedStore extends AsyncDisposable {
 export interface PackedStoreOptions extends Partial<ChunkStoreOptions> {
   /** By default, one that is removed at the end. */
   readonly directory?: string
+  /** By default, those of storage alone. */
+  readonly migrations?: readonly Migrations[]
 }
 
 export async function openPackedStore(
@@ -34,7 +36,7 @@ export async function openPackedStore(
     opened.use(
       await openSqlite({
         path: directory,
-        migrations: [storageMigrations],
+        migrations: options.migrations ?? [storageMigrations],
         clock: new SystemClock(),
       }),
     )

@@ -1,9 +1,11 @@
+import { join } from 'node:path'
 import { SystemClock } from '../base/clock.ts'
 import { SystemRandom } from '../base/random.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import type { FaultPoint } from '../storage/fault-point.ts'
 import { FileTrees } from '../storage/file-trees.ts'
+import { FileSpools } from '../storage/spool.ts'
 import { storageMigrations } from '../storage/tables.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
 import { transactionMigrations } from '../versioning/transaction-tables.ts'
@@ -27,6 +29,7 @@ export async function openStoredVersioning(
     contents: new ChunkedContents(store),
     trees: new FileTrees(store),
     leases: store.leases,
+    spools: new FileSpools(join(directory, 'scratch')),
     clock,
     random: new SystemRandom(),
     onHeadReady: async () => undefined,

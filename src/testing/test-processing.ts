@@ -1,5 +1,5 @@
 import { collectBytes, utf8, utf8Text } from '../base/bytes.ts'
-import { SystemClock } from '../base/clock.ts'
+import { SystemClock, type Clock } from '../base/clock.ts'
 import { ResourceExhaustedError } from '../base/errors.ts'
 import { parseFilePath, pathKey } from '../base/paths.ts'
 import { compareBytes } from '../base/bytes.ts'
@@ -16,7 +16,7 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import type { Transform } from '../pipelines/executor.ts'
 import { noStats } from '../pipelines/job-records.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
-import type { RequestedInput, RequestedSpec } from '../pipelines/requested-specs.ts'
+import type { RequestedAtom, RequestedInput, RequestedSpec } from '../pipelines/requested-specs.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
@@ -29,14 +29,16 @@ import { versioningMigrations } from '../versioning/tables.ts'
 import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import type { OpenedPackedStore } from './packed-store.ts'
+import { MemorySpools } from './memory-spools.ts'
 import { temporaryDatabase } from './temporary-database.ts'
 
 /** What a datum's input files are, as `<input><path>` → text. */
 export type DatumFiles = ReadonlyMap<string, string>
 
 /**
- * User code played by a function: gets the input files, returns output files (path → text). Throw
- * to fail the datum; what is thrown as a string is its reason.
+ * User code played by a function: gets the input files, and as `out<path>` what it finds as output;
+ * returns output files to write (path → text). Throw to fail the datum; what is thrown as a string
+ * is its reason.
  */
 export type UserCode = (
   files: DatumFiles,
@@ -62,20 +64,46 @@ export interface TestProcessing extends AsyncDisposable {
   files(repo: string, commit: string): Promise<Readonly<Record<string, string>>>
   /** Lets the next flushes of the chunk store fail, as a full disk does; errors are then expected. */
   failFlushes(count: number): void
+  /** What the scheduler met; whoever expects an error takes it out. */
+  readonly errors: unknown[]
+  /** Has something happen while the chunk store is flushed the next time. */
+  duringNextFlush(happen: () => Promise<void>): void
   /** Stops the scheduler as a crash would, and starts another. */
   restart(): Promise<void>
 }
 
+/** Fails the datum whose code calls it. */
+export function failDatum(reason: string): never {
+  // eslint-disable-next-line typescript/only-throw-error -- an error would be one of the test's own
+  throw reason
+}
+
 /** An atom input of the master branch. */
-export function atom(repo: string, glob: string): RequestedInput {
+export function atom(repo: string, glob: string): { readonly atom: RequestedAtom } {
   return { atom: { name: '', repo, branch: '', glob, lazy: false, fromCommit: '' } }
+}
+
+/** The same under another name, or of another branch. */
+export function atomNamed(
+  repo: string,
+  glob: string,
+  more: { readonly name?: string; readonly branch?: string },
+): { readonly atom: RequestedAtom } {
+  const plain = { name: '', repo, branch: '', glob, lazy: false, fromCommit: '' }
+  return { atom: { ...plain, ...more } }
 }
 
 const fileBytesMax = 1024 * 1024
 
+interface TestWorld {
+  readonly TriggersOf?: typeof Triggers
+  readonly clock?: Clock
+}
+
 /** Chunks in memory, or in the packs of a store that has the migrations of all layers. */
 export async function openTestProcessing(
   packed?: Pick<OpenedPackedStore, 'database' | 'store'>,
+  { TriggersOf = Triggers, clock = new SystemClock() }: TestWorld = {},
 ): Promise<TestProcessing> {
   await using opened = new AsyncDisposableStack()
   const { database } =
@@ -85,10 +113,10 @@ export async function openTestProcessing(
     )
   const chunks = new FailingChunkStore(packed?.store ?? new MemoryChunkStore())
   const leases = packed?.store.leases ?? new Leases()
-  const stores = { database, leases, ...storesOver(chunks) }
+  const stores = { database, leases, spools: new MemorySpools(), ...storesOver(chunks) }
   const { contents } = stores
-  const world = { clock: new SystemClock(), random: new SystemRandom() }
-  const triggers = new Triggers(world)
+  const world = { clock, random: new SystemRandom() }
+  const triggers = new TriggersOf(world)
   const versioning = createVersioning({
     ...stores,
     ...world,
@@ -100,18 +128,17 @@ export async function openTestProcessing(
   const ran: string[] = []
   const workers = new FunctionWorkers({ ...stores, codes, ran })
   const errors: unknown[] = []
-  const log = {
-    error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })),
-  }
+  const log = { error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })) }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
   const open = (): Processing =>
-    createProcessing({ ...stores, ...world, ...bounds, triggers, workers, log })
+    createProcessing({ ...stores, ...world, ...bounds, triggers, versioning, workers, log })
   let processing = open()
-  processing.scheduler.start()
+  start(processing)
   const held = opened.move()
   return {
     database,
     versioning,
+    errors,
     get processing() {
       return processing
     },
@@ -127,21 +154,30 @@ export async function openTestProcessing(
       for await (const _ of flushed) continue
     },
     files: async (repo, commit) => await readFiles(versioning, contents, repo, commit),
-    failFlushes(count) {
-      chunks.failCount = count
-    },
+    failFlushes: (count) => chunks.failFlushes(count),
+    duringNextFlush: (happen) => chunks.duringNextFlush(happen),
     async restart() {
-      await processing.scheduler[Symbol.asyncDispose]()
+      await stop(processing)
       processing = open()
-      processing.scheduler.start()
+      start(processing)
     },
     async [Symbol.asyncDispose]() {
-      await processing.scheduler[Symbol.asyncDispose]()
+      await stop(processing)
       await held.disposeAsync()
       if (errors.length > 0 && !chunks.hasFailed)
         throw new AggregateError(errors, 'the scheduler met errors')
     },
   }
+}
+
+function start({ scheduler, ticker }: Processing): void {
+  scheduler.start()
+  ticker.start()
+}
+
+async function stop({ scheduler, ticker }: Processing): Promise<void> {
+  await ticker[Symbol.asyncDispose]()
+  await scheduler[Symbol.asyncDispose]()
 }
 
 async function commitFiles(
@@ -172,7 +208,8 @@ function storesOver(chunks: ChunkStore): {
 /** Chunks whose flush fails when a test says so. */
 class FailingChunkStore implements ChunkStore {
   readonly #chunks: ChunkStore
-  failCount = 0
+  #failCount = 0
+  #happening: (() => Promise<void>) | undefined
   hasFailed = false
 
   constructor(chunks: ChunkStore) {
@@ -187,9 +224,20 @@ class FailingChunkStore implements ChunkStore {
     return await this.#chunks.put(bytes)
   }
 
+  failFlushes(count: number): void {
+    this.#failCount = count
+  }
+
+  duringNextFlush(happen: () => Promise<void>): void {
+    this.#happening = happen
+  }
+
   async flush(): Promise<void> {
-    if (this.failCount > 0) {
-      this.failCount -= 1
+    const happening = this.#happening
+    this.#happening = undefined
+    await happening?.()
+    if (this.#failCount > 0) {
+      this.#failCount -= 1
       this.hasFailed = true
       throw new ResourceExhaustedError('the disk is full')
     }
@@ -218,7 +266,7 @@ export function transform(name: string): RequestedSpec['transform'] {
     stdinLines: [],
     environment: {},
     acceptedReturnCodes: [],
-    secretNames: [],
+    secrets: [],
     imagePullSecrets: [],
     debug: false,
   }
@@ -263,6 +311,8 @@ async function processDatum(
   for (const { input, path, entry } of work.members) {
     await readInto(world, files, `${input}${path}`, entry)
   }
+  const before = work.formerOutput ?? (await world.trees.emptyRoot())
+  await readInto(world, files, 'out', before)
   try {
     using held = new DisposableStack()
     held.use(await work.turn())
@@ -274,7 +324,7 @@ async function processDatum(
       edits.push({ path: parseFilePath(text), entry })
     }
     edits.sort((left, right) => compareBytes(pathKey(left.path), pathKey(right.path)))
-    const root = await world.trees.edit(await world.trees.emptyRoot(), edits, { emptied: 'remove' })
+    const root = await world.trees.edit(before, edits, { emptied: 'remove' })
     return { kind: 'success', output: root, stats: noStats }
   } catch (error) {
     if (typeof error === 'string') return { kind: 'failure', reason: error, stats: noStats }

@@ -18,6 +18,7 @@ import { objectMigrations } from '../versioning/object-tables.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
 import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
+import { MemorySpools } from './memory-spools.ts'
 import { TestCommitUses } from './test-commit-uses.ts'
 import { temporaryDatabase } from './temporary-database.ts'
 
@@ -78,6 +79,7 @@ export async function openTestVersioning(
     contents: new ChunkedContents(chunks),
     trees: new FileTrees(chunks),
     leases: new Leases(),
+    spools: new MemorySpools(),
     clock,
     random: new SystemRandom(),
     onHeadReady: async (_tx: Transaction, heads) => {

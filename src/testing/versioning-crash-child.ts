@@ -3,7 +3,9 @@
 
 import { writeSync } from 'node:fs'
 import type { Versioning } from '../versioning/versioning.ts'
-import { crashBytes, crashRepo } from './versioning-crash.ts'
+import { pieceName } from '../versioning/splits.ts'
+import { crashBytes, crashLine, crashRepo } from './versioning-crash.ts'
+import { byLine } from './versioning-pair.ts'
 import { openStoredVersioning } from './stored-versioning.ts'
 
 const [directory = '', round = ''] = process.argv.slice(2)
@@ -33,6 +35,21 @@ async function bulkFiles({ writes }: Versioning, commit: string, prefix: string)
   for (const path of paths) say('put', commit, path)
 }
 
+/** Each line is what the piece of its number holds. */
+async function splitFile({ writes }: Versioning, commit: string, prefix: string): Promise<void> {
+  await using bulk = await writes.bulk(crashRepo, commit, { split: byLine })
+  for (const name of ['one', 'two']) {
+    const path = `${prefix}/split/${name}`
+    const lines = Array.from({ length: 5 }, (_, index) => crashLine(`${path}/${pieceName(index)}`))
+    await bulk.put(path, Buffer.concat(lines))
+  }
+  await bulk.commit()
+  // All pieces are there when the last is.
+  for (const name of ['one', 'two']) {
+    say('put', commit, `${prefix}/split/${name}/${pieceName(4)}`)
+  }
+}
+
 /** Says what is acknowledged where it is in the end, once each. */
 async function placeFiles({ copies }: Versioning, commit: string, prefix: string): Promise<void> {
   const at = (path: string) => ({ repo: crashRepo, commit, path })
@@ -55,6 +72,7 @@ for (let count = 0; ; count += 1) {
   const commit = await openCommit(versioning)
   const prefix = `/${round}/${count}`
   await bulkFiles(versioning, commit, `${prefix}/bulk`)
+  await splitFile(versioning, commit, prefix)
   await placeFiles(versioning, commit, prefix)
   const puts = Array.from({ length: filesPerCommit }, (_, index) =>
     putFile(versioning, commit, `${prefix}/${index}`),

@@ -14,5 +14,12 @@ export function crashBytes(placed: string): Uint8Array {
   return seededBytes(seed % 1_000_000_007, sizes[seed % sizes.length] ?? 0)
 }
 
+/** What the piece at `path` holds: bytes that have no line feed, but for the last. */
+export function crashLine(path: string): Uint8Array {
+  const line = crashBytes(path).map((byte) => (byte === 10 ? 11 : byte))
+  line[line.length - 1] = 10
+  return line
+}
+
 /** Two repos whose commits are finished together. */
 export const crashPair: readonly string[] = ['crash-left', 'crash-right']

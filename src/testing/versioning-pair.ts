@@ -2,7 +2,8 @@ import { deepEqual, equal, rejects } from 'node:assert/strict'
 import { utf8 } from '../base/bytes.ts'
 import type { FilePath } from '../base/paths.ts'
 import type { CommitInfo } from '../versioning/commit-records.ts'
-import { ModelCommit, type PlaceResult } from './model-commit.ts'
+import type { Split } from '../versioning/splits.ts'
+import { ModelCommit, type PlaceResult, type SplitResult } from './model-commit.ts'
 import type { TestVersioning } from './test-versioning.ts'
 import { compareDiff, compareGlob, compareListing } from './versioning-reads.ts'
 
@@ -35,6 +36,8 @@ export type PairStep = { readonly branch: string } & (
   | { readonly kind: 'put'; readonly put: PairPut }
   | { readonly kind: 'delete'; readonly path: FilePath }
   | { readonly kind: 'bulk'; readonly puts: readonly PairPut[] }
+  /** By line. */
+  | { readonly kind: 'split'; readonly put: PairPut }
   /** Copies or moves from another branch, or the same, to `branch`. */
   | {
       readonly kind: 'copy' | 'move'
@@ -51,6 +54,21 @@ const refusals: Readonly<Record<Exclude<PlaceResult, 'done'>, RegExp>> = {
   root: /cannot put a file at the root/,
   conflict: /which is not a directory/,
   taken: /already exists there/,
+}
+
+const splitRefusals: Readonly<Record<Exclude<SplitResult, 'done'>, RegExp>> = {
+  conflict: /could not put file at/,
+  file: /is not a directory, into which pieces/,
+  unnumbered: /error parsing filename .* as int/,
+}
+
+/** Each line is a piece. */
+export const byLine: Split = {
+  format: 'line',
+  targetRecords: 0,
+  targetBytes: 0,
+  headerRecords: 0,
+  footerRecords: 0,
 }
 
 /** A commit of the model, with its id in the product. */
@@ -109,6 +127,8 @@ export class VersioningPair implements AsyncDisposable {
         return this.#delete(step.branch, known, step.path)
       case 'bulk':
         return this.#bulk(step.branch, known, step.puts)
+      case 'split':
+        return this.#split(step.branch, known, step.put)
       case 'read':
         return this.#compare(known)
       case 'finish':
@@ -229,6 +249,18 @@ export class VersioningPair implements AsyncDisposable {
     if (results.includes('conflict')) return await rejects(bulk.commit(), /could not put file at/)
     await bulk.commit()
     model.become(after)
+  }
+
+  async #split(branch: string, { model }: Known, put: PairPut): Promise<void> {
+    const { writes } = this.#world.versioning
+    const options = { split: byLine }
+    if (!model.isOpen) return rejects(writes.bulk(this.#repo, branch, options), /is not open/)
+    await using bulk = await writes.bulk(this.#repo, branch, options)
+    await bulk.put(put.path, utf8(put.text), { overwrite: put.overwrite })
+    const lines = put.text.match(/[^\n]*\n|[^\n]+$/g) ?? []
+    const result = model.split(put.path, lines, put.overwrite)
+    if (result === 'done') await bulk.commit()
+    else await rejects(bulk.commit(), splitRefusals[result])
   }
 
   async #copy(to: Known, step: PairStep & { readonly kind: 'copy' | 'move' }): Promise<void> {

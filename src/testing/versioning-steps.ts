@@ -25,6 +25,20 @@ const puts: fc.Arbitrary<PairPut> = fc
     overwrite: fc.boolean(),
   })
   .map(({ path, letter, size, overwrite }) => ({ path, text: letter.repeat(size), overwrite }))
+const lines = fc
+  .array(fc.constantFrom('x\n', 'long line\n', '\n', 'end'), { maxLength: 3 })
+  .map((parts) => parts.join(''))
+const splits: fc.Arbitrary<PairPut> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ path: paths, text: lines, overwrite: fc.boolean() }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      path: fc.constant(parseFilePath('/')),
+      text: lines,
+      overwrite: fc.boolean(),
+    }),
+  },
+)
 const deleted = fc.oneof(
   { weight: 6, arbitrary: paths },
   { weight: 1, arbitrary: fc.constant(parseFilePath('/')) },
@@ -53,6 +67,7 @@ export const versioningSteps: fc.Arbitrary<PairStep> = fc.oneof(
   { weight: 12, arbitrary: stepOf('put', { put: puts }) },
   { weight: 4, arbitrary: stepOf('delete', { path: deleted }) },
   { weight: 3, arbitrary: stepOf('bulk', { puts: fc.array(puts, { maxLength: 6 }) }) },
+  { weight: 3, arbitrary: stepOf('split', { put: splits }) },
   { weight: 5, arbitrary: stepOf('copy', placement) },
   { weight: 4, arbitrary: stepOf('move', placement) },
   { weight: 3, arbitrary: stepOf('read', {}) },

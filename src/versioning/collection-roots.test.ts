@@ -1,11 +1,14 @@
 import { expect, test } from 'vitest'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import type { ChunkId } from '../storage/chunks.ts'
+import { utf8 } from '../base/bytes.ts'
+import { parseFilePath } from '../base/paths.ts'
+import { byLine } from '../testing/versioning-pair.ts'
 import { openTestVersioning } from '../testing/test-versioning.ts'
 import { seededBytes } from '../testing/seeded-random.ts'
 import { sweepStagedWrites } from './writes.ts'
 
-test('staged contents, runs, finished trees and remembered ones are all roots', async () => {
+test('staged contents, runs, pieces, finished trees and remembered ones are all roots', async () => {
   await using world = await openTestVersioning()
   const { commits, files, repos, writes } = world.versioning
   await repos.create({ name: 'r' })
@@ -20,6 +23,9 @@ test('staged contents, runs, finished trees and remembered ones are all roots', 
   await bulk.put('bulk', seededBytes(4, 5000))
   await bulk.put('another', seededBytes(5, 10))
   await bulk.commit()
+  await using splits = await writes.bulk('r', 'master', { split: byLine })
+  await splits.put('split', utf8(`${'x'.repeat(100)}\ny`))
+  await splits.commit()
   const { tree } = await files.tree('r', 'master')
 
   const contents = new ChunkedContents(world.ports.chunks)
@@ -34,7 +40,10 @@ test('staged contents, runs, finished trees and remembered ones are all roots', 
   expect(roots).toContainEqual({ kind: 'tree', root: finishedRoot })
   const chunks: ChunkId[] = []
   for (const root of roots) if (root.kind === 'chunk') chunks.push(root.chunk)
-  expect(chunks).toHaveLength(1)
+  expect(chunks).toHaveLength(2)
+  const pieces = await world.ports.trees.get({ ...tree, kind: 'directory' }, parseFilePath('split'))
+  const { root } = pieces?.kind === 'directory' ? pieces : { root: 'none' }
+  expect(roots).toContainEqual({ kind: 'tree', root })
 })
 
 test('staged writes of commits that are no longer open are swept, others stay', async () => {

@@ -3,7 +3,7 @@ import type { Database } from '../database/database.ts'
 import type { ChunkReader } from '../storage/chunks.ts'
 import type { CollectionRoot } from '../storage/collection-roots.ts'
 import type { TreeRoot } from '../storage/file-trees.ts'
-import { mergeRuns } from './staging/runs.ts'
+import { fileCodec, mergeRuns, piecesCodec } from './staging/runs.ts'
 import { decodeStaged, type StagedColumns, type StagedWrite } from './staging/staged-rows.ts'
 
 const pageMax = 200
@@ -19,6 +19,8 @@ export async function* collectionRoots(
   database: Database,
   chunks: ChunkReader,
 ): AsyncGenerator<CollectionRoot> {
+  // What is kept may be put, and is forgotten then.
+  yield* keptTransfers(database)
   for await (const write of stagedWrites(database)) yield* rootsOf(write, chunks)
   let after = ''
   for (;;) {
@@ -34,6 +36,25 @@ export async function* collectionRoots(
     const end = page.at(-1)
     if (end === undefined) return
     after = end.id
+  }
+}
+
+type KeptRow = { readonly key: string; readonly root: TreeRoot }
+
+async function* keptTransfers(database: Database): AsyncGenerator<CollectionRoot> {
+  for (let after = ''; ;) {
+    const last = after
+    const page = await database.read((tx) =>
+      tx.all<KeptRow>(
+        'SELECT key, root FROM kept_transfers WHERE key > ? ORDER BY key LIMIT ?',
+        last,
+        pageMax,
+      ),
+    )
+    for (const { root } of page) yield { kind: 'tree', root }
+    const end = page.at(-1)
+    if (end === undefined) return
+    after = end.key
   }
 }
 
@@ -64,9 +85,15 @@ async function* rootsOf(write: StagedWrite, chunks: ChunkReader): AsyncGenerator
     const { entry } = write
     if (entry.kind === 'directory') yield { kind: 'tree', root: entry.root }
     else if (entry.content.kind !== 'inline') yield { kind: 'content', content: entry.content }
-  } else if (write.kind === 'bulk') {
+  } else if (write.kind === 'bulk' || write.kind === 'splits') {
     for (const chunk of write.runs.flat()) yield { kind: 'chunk', chunk }
-    for await (const { content } of mergeRuns(chunks, write.runs)) {
+    if (write.kind === 'splits') {
+      for await (const { content } of mergeRuns(chunks, piecesCodec, write.runs)) {
+        yield { kind: 'tree', root: content.root }
+      }
+      return
+    }
+    for await (const { content } of mergeRuns(chunks, fileCodec, write.runs)) {
       if (content.kind !== 'inline') yield { kind: 'content', content }
     }
   }

@@ -72,7 +72,13 @@ export class Commits {
   }
 
   /** A finished commit of a tree that is stored already; nothing is inherited from the parent. */
-  async build(commit: NewCommit & { readonly tree: CommitTree }): Promise<CommitName> {
+  async build(
+    commit: NewCommit & {
+      readonly tree: CommitTree
+      /** What the repo's size grows by, if not by all that is in the tree. */
+      readonly addedBytes?: number
+    },
+  ): Promise<CommitName> {
     const { chunks, clock, database, onHeadReady, random } = this.#ports
     const message = parseCommitMessage(commit.message ?? '')
     await chunks.flush()
@@ -82,8 +88,8 @@ export class Commits {
       const place = await placeOf(tx, commit)
       const name: CommitName = { repo: place.repo, id }
       const times = { startedAt: at, finishedAt: at }
-      const { tree } = commit
-      const facts = { tree, addedBytes: tree.sizeBytes, message }
+      const { tree, addedBytes = tree.sizeBytes } = commit
+      const facts = { tree, addedBytes, message }
       await insertFinishedCommit(tx, { ...place, ...name, ...times, ...facts })
       await moveBranch(tx, onHeadReady, name, commit.branch)
       return name

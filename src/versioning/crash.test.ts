@@ -4,7 +4,7 @@ import { collectBytes } from '../base/bytes.ts'
 import { runUntilKilled } from '../testing/crash-run.ts'
 import { openStoredVersioning } from '../testing/stored-versioning.ts'
 import { TemporaryDirectory } from '../testing/temporary-directory.ts'
-import { crashBytes, crashRepo } from '../testing/versioning-crash.ts'
+import { crashBytes, crashLine, crashRepo } from '../testing/versioning-crash.ts'
 import type { Versioning } from './versioning.ts'
 
 const child = fileURLToPath(new URL('../testing/versioning-crash-child.ts', import.meta.url))
@@ -30,7 +30,8 @@ async function checkedPaths({ files }: Versioning, commit: string): Promise<Read
   for await (const { path, entry } of files.walk({ repo: crashRepo, commit, path: '' })) {
     if (entry.kind === 'directory') continue
     const { bytes } = await files.read({ repo: crashRepo, commit, path })
-    expect(Buffer.compare(await collectBytes(bytes, fileBytesMax), crashBytes(path))).toBe(0)
+    const expected = path.includes('/split/') ? crashLine(path) : crashBytes(path)
+    expect(Buffer.compare(await collectBytes(bytes, fileBytesMax), expected)).toBe(0)
     paths.add(path)
   }
   return paths
@@ -54,9 +55,9 @@ async function checkStore(directory: string, acknowledged: Acknowledged): Promis
   // A move leaves nothing behind.
   const left = [...paths].filter((path) => paths.has(path.replace(/^\/from/, '/moved')))
   expect(left.filter((path) => path.startsWith('/from'))).toEqual([])
-  // A bulk write is there whole or not at all, and so is a copy of a directory.
+  // A bulk write is there whole or not at all, and so are a split and a copy of a directory.
   const bulks = Map.groupBy(
-    [...paths].filter((path) => path.includes('/bulk/')),
+    [...paths].filter((path) => /\/(?:bulk|split)\//.test(path)),
     (path) => path.slice(0, path.lastIndexOf('/')),
   )
   for (const members of bulks.values()) expect(members).toHaveLength(5)
@@ -71,4 +72,4 @@ test('a process killed at any time loses nothing that it acknowledged', async ()
     await checkStore(directory.path, acknowledged)
   }
   expect(acknowledged.roots.size).toBeGreaterThan(5)
-}, 60_000)
+}, 120_000)

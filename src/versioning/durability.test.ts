@@ -4,6 +4,8 @@ import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
 import { ForgetfulChunkStore } from '../testing/forgetful-chunks.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
+import { byLine } from '../testing/versioning-pair.ts'
+import { pieceName } from './splits.ts'
 import { createVersioning } from './versioning.ts'
 
 const large = 200_000
@@ -27,6 +29,16 @@ const acknowledgements: Readonly<
     await bulk.put('d/g', new Uint8Array(large))
     await bulk.commit()
     return { 'd/f': 1000, 'd/g': large }
+  },
+  'a split': async ({ versioning }) => {
+    await using bulk = await versioning.writes.bulk('r', 'master', { split: byLine })
+    await bulk.put('log', utf8(`${'x'.repeat(large - 1)}\n${'y'.repeat(999)}\nz`))
+    await bulk.commit()
+    return {
+      [`log/${pieceName(0)}`]: large,
+      [`log/${pieceName(1)}`]: 1000,
+      [`log/${pieceName(2)}`]: 1,
+    }
   },
   'a finish': async ({ versioning }) => {
     await versioning.writes.put({ ...file, path: 'f' }, new Uint8Array(1000))

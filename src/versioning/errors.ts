@@ -261,6 +261,65 @@ export class IsADirectoryError extends FailedPreconditionError {
   }
 }
 
+/** What is to be split is not of the format that it was said to be. */
+export class MalformedInputError extends InvalidArgumentError {
+  override readonly name = 'MalformedInputError'
+  /** Where, counted from 1. */
+  readonly byte: number
+  readonly line: number
+
+  constructor({ path, byte, line, problem }: MalformedFacts, options?: ErrorOptions) {
+    super(
+      `cannot split what is put at "${shownPath(path)}": at byte ${byte}, line ${line}: ${problem}`,
+      options,
+    )
+    this.byte = byte
+    this.line = line
+  }
+}
+
+interface MalformedFacts {
+  /** Where it was to be put. */
+  readonly path: string
+  readonly byte: number
+  readonly line: number
+  readonly problem: string
+}
+
+/** Pieces go into a directory, and a file is there. */
+export class SplitOntoFileError extends FailedPreconditionError {
+  override readonly name = 'SplitOntoFileError'
+  readonly path: string
+
+  constructor(path: string, options?: ErrorOptions) {
+    super(
+      `the file at "${path}" is not a directory, into which pieces could go: split to another path, or replace the file with --overwrite`,
+      options,
+    )
+    this.path = path
+  }
+}
+
+/** Pieces are numbered on from the last name in their directory, and that is no number. */
+export class PieceNumberError extends FailedPreconditionError {
+  override readonly name = 'PieceNumberError'
+  readonly path: string
+  readonly lastName: string
+
+  constructor(path: string, lastName: string, options?: ErrorOptions) {
+    super(
+      `error parsing filename ${lastName} as int: the pieces of a split are numbered on from the last name in "${shownPath(path)}", which is no hex number; split to another path, or replace what is there with --overwrite`,
+      options,
+    )
+    this.path = path
+    this.lastName = lastName
+  }
+}
+
+function shownPath(path: string): string {
+  return path === '' ? '/' : path
+}
+
 /** A copy or move without leave to replace what is at its destination. */
 export class PathTakenError extends AlreadyExistsError {
   override readonly name = 'PathTakenError'

@@ -6,6 +6,8 @@ import { ResourceExhaustedError } from '../base/errors.ts'
 import { seededBytes } from '../testing/seeded-random.ts'
 import { openStoredVersioning } from '../testing/stored-versioning.ts'
 import { TemporaryDirectory } from '../testing/temporary-directory.ts'
+import { byLine } from '../testing/versioning-pair.ts'
+import { pieceName, type Split } from './splits.ts'
 import type { Versioning } from './versioning.ts'
 
 const fileBytesMax = 8 * 1024 * 1024
@@ -45,6 +47,14 @@ async function putBulk({ writes }: Versioning, paths: readonly string[]): Promis
   await bulk.commit()
 }
 
+async function putSplit({ writes }: Versioning, paths: readonly string[]): Promise<void> {
+  await using bulk = await writes.bulk(file.repo, file.commit, { split: asOnePiece })
+  for (const path of paths) await bulk.put(path, sentTo(`${path}/${pieceName(0)}`))
+  await bulk.commit()
+}
+
+const asOnePiece: Split = { ...byLine, targetBytes: 2 ** 40 }
+
 /** Every way to write, of every size; the paths that were acknowledged. */
 async function writeAll(versioning: Versioning, suffix: string): Promise<readonly string[]> {
   const acknowledged: string[] = []
@@ -55,6 +65,10 @@ async function writeAll(versioning: Versioning, suffix: string): Promise<readonl
   }
   const paths = sizes.map((size) => `/${size}/bulk-${suffix}`)
   if (await isAcknowledged(putBulk(versioning, paths))) acknowledged.push(...paths)
+  const splits = sizes.map((size) => `/${size}/split-${suffix}`)
+  if (await isAcknowledged(putSplit(versioning, splits))) {
+    acknowledged.push(...splits.map((path) => `${path}/${pieceName(0)}`))
+  }
   return acknowledged
 }
 
@@ -97,10 +111,10 @@ test.each(fullDisks)(
       await repos.create({ name: 'r' })
       await commits.start({ repo: 'r', branch: 'master' })
       acknowledged.push(...(await writeAll(versioning, 'before')))
-      expect(acknowledged).toHaveLength(2 * sizes.length)
+      expect(acknowledged).toHaveLength(3 * sizes.length)
       isFull = true
       const whileFull = await writeAll(versioning, 'meanwhile')
-      expect(whileFull.length).toBeLessThan(2 * sizes.length)
+      expect(whileFull.length).toBeLessThan(3 * sizes.length)
       acknowledged.push(...whileFull)
       await expectInCopy(directory.path, acknowledged)
       const isFinished = await isAcknowledged(commits.finish('r', 'master'))

@@ -6,6 +6,7 @@ import type { ChunkStore } from '../storage/chunks.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import type { Leases } from '../storage/leases.ts'
+import type { Spools } from '../storage/spool.ts'
 
 /** A commit by its full name. */
 export interface CommitName {
@@ -94,6 +95,8 @@ export interface VersioningPorts {
   readonly contents: Contents
   readonly trees: FileTrees
   readonly leases: Leases
+  /** For what is longer than memory, and read more than once in a call. */
+  readonly spools: Spools
   readonly clock: Clock
   readonly random: Random
   readonly onHeadReady: OnHeadReady

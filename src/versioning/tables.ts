@@ -103,7 +103,22 @@ const namesStep: readonly string[] = [
   `CREATE INDEX commit_tags_by_id ON commit_tags (id)`,
 ]
 
+/** Staged writes may be of kind 7, which programs that do not know this step cannot read. */
+const splitsStep: readonly string[] = []
+
+/** What transfers that failed had brought. */
+const transfersStep: readonly string[] = [
+  // root: a tree whose files are what was kept.
+  `CREATE TABLE kept_transfers ( -- clustered
+    key TEXT NOT NULL PRIMARY KEY,
+    kept_at INTEGER NOT NULL,
+    root TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    file_count INTEGER NOT NULL
+  )`,
+]
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
-  steps: [firstStep, changesStep, namesStep],
+  steps: [firstStep, changesStep, namesStep, splitsStep, transfersStep],
 }

@@ -311,6 +311,7 @@ test('a reader that is cancelled does not wait for the build of another', async 
     ...world.ports,
     contents: {
       write: (bytes) => contents.write(bytes),
+      series: () => contents.series(),
       writeBytes: async (bytes) => {
         await gate.promise
         return contents.writeBytes(bytes)

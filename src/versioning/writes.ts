@@ -1,42 +1,63 @@
 import type { ByteStream } from '../base/bytes.ts'
 import { concatBytes, copyBytes } from '../base/bytes.ts'
-import { InvalidArgumentError } from '../base/errors.ts'
 import type { CommitId } from '../base/names.ts'
-import { type FilePath, parseFilePath, rootPath } from '../base/paths.ts'
+import { parseFilePath } from '../base/paths.ts'
+import type { Content } from '../storage/contents.ts'
 import type { Lease } from '../storage/leases.ts'
 import type { FileName } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
 import { checkCancelled } from './records/cancellation.ts'
-import { RunCollector } from './staging/bulk.ts'
-import { conflictError } from './staging/conflicts.ts'
-import type { OpenTrees } from './staging/open-trees.ts'
+import type { Split } from './splits.ts'
+import { conflictError, type StagedConflict } from './staging/conflicts.ts'
+import {
+  type BulkCollector,
+  FileCollector,
+  parsePutPath,
+  type RowPut,
+} from './staging/file-collector.ts'
+import type { OpenTree, OpenTrees } from './staging/open-trees.ts'
+import { SplitCollector } from './staging/split-collector.ts'
 import { requireOpen, stageWrites } from './staging/stage.ts'
 import {
   type BatchWrite,
   encodeStaged,
   rowBytesMax,
+  type StagedColumns,
   type StagedValue,
-  type StagedWrite,
 } from './staging/staged-rows.ts'
 
 export { sweepStagedWrites } from './staging/sweep.ts'
 
 /**
  * Many files as one write: all of them are staged by `commit`, or none. Puts run one at a time.
- * Leaving without `commit` abandons them.
+ * Leaving without `commit` abandons them. Files that are split are put in the same way.
  */
 export interface BulkWriter extends AsyncDisposable {
-  /** Appends to what is there, or replaces it. Not durable before `commit` resolves. */
+  /**
+   * Appends to what is there, or replaces it. Of a split, its pieces come behind those that are there,
+   * or replace all that is there. Not durable before `commit` resolves.
+   *
+   * @throws {MalformedInputError} for what is not of the format by which it is to be split.
+   */
   put(
     path: string,
     bytes: ByteStream | Uint8Array,
     options?: { readonly overwrite?: boolean },
   ): Promise<void>
+  /** As `put`, of a content that was stored while `lease` lived. */
+  putStored(
+    path: string,
+    content: Content,
+    options?: { readonly overwrite?: boolean },
+  ): Promise<void>
+  /** Keeps what the writer stores and refers to from collection, while it lives. */
+  readonly lease: Lease
   /**
    * Stages everything that was put; durable when it resolves.
    *
    * @throws {FileDirectoryConflictError} for a file where a directory is, in the commit or among
    * what was put; nothing is staged then.
+   * @throws {SplitOntoFileError} @throws {PieceNumberError} for pieces that have no place.
    * @throws {CommitNotOpenError}
    */
   commit(signal?: AbortSignal): Promise<{ readonly fileCount: number; readonly sizeBytes: number }>
@@ -88,30 +109,33 @@ export class Writes {
     await stageWrites(this.#ports, [{ repo, name, call: 'delete', columns }], signal)
   }
 
-  /** @throws {CommitNotOpenError} */
-  async bulk(repo: string, commit: string): Promise<BulkWriter> {
+  /**
+   * With `split`, each stream that is put becomes pieces, which are files in a directory at its path.
+   *
+   * @throws {CommitNotOpenError}
+   * @throws {InvalidArgumentError} for what no stream can be split by.
+   */
+  async bulk(
+    repo: string,
+    commit: string,
+    options: { readonly split?: Split | undefined; readonly signal?: AbortSignal } = {},
+  ): Promise<BulkWriter> {
+    const { split, signal } = options
+    const collector: BulkCollector =
+      split === undefined
+        ? new FileCollector(this.#ports)
+        : new SplitCollector(this.#ports, split, signal)
     const { id } = await this.#requireOpen(repo, commit)
-    const collector = new RunCollector(this.#ports)
     const lease = this.#ports.leases.begin()
-    let only: RowPut | undefined
     return {
-      put: async (path, bytes, options) => {
-        const overwrite = options?.overwrite ?? false
-        const first = only
-        only = undefined
-        if (first !== undefined) await collector.add(first.path, first.value.bytes, first.overwrite)
-        else if (collector.fileCount === 0) only = rowPut(path, bytes, overwrite)
-        if (only === undefined) await collector.add(path, bytes, overwrite)
-      },
-      commit: async (signal) => {
-        const place = { repo, id, lease }
-        if (only !== undefined) {
-          await this.#stageChecked(place, only, signal)
-          return { fileCount: 1, sizeBytes: only.value.bytes.length }
-        }
-        const runs = await collector.end()
-        if (runs.length > 0) await this.#stageChecked(place, { kind: 'bulk', runs }, signal)
-        return { fileCount: collector.fileCount, sizeBytes: collector.sizeBytes }
+      lease,
+      put: (path, bytes, { overwrite = false } = {}) => collector.add(path, bytes, overwrite),
+      putStored: (path, content, { overwrite = false } = {}) =>
+        collector.addStored(path, content, overwrite),
+      commit: async (until = signal) => {
+        const { write, fileCount, sizeBytes } = await collector.end()
+        if (write !== undefined) await this.#stageChecked({ repo, id, lease }, write, until)
+        return { fileCount, sizeBytes }
       },
       [Symbol.asyncDispose]: async () => {
         collector.abandon()
@@ -150,6 +174,16 @@ export class Writes {
     }
   }
 
+  async #withWrite(
+    tree: OpenTree,
+    write: RowPut | BatchWrite,
+    columns: StagedColumns,
+  ): Promise<OpenTree & { readonly refused: StagedConflict | undefined }> {
+    if (write.kind !== 'put') return this.#openTrees.withWrite(tree, write)
+    const next = await this.#openTrees.withWrites(tree, [columns])
+    return { ...next, refused: next.conflicts[tree.conflicts.length] }
+  }
+
   /**
    * Checks a write against the commit's tree, then stages it. One file that fits a row needs no chunk,
    * and so costs no pack of its own.
@@ -171,12 +205,8 @@ export class Writes {
         await this.#requireOpen(repo, id)
         continue
       }
-      const next =
-        write.kind === 'put'
-          ? await this.#openTrees.withWrites(tree, [columns])
-          : await this.#openTrees.withWrite(tree, write)
-      const conflict = next.conflicts[tree.conflicts.length]
-      if (conflict !== undefined) throw conflictError(conflict)
+      const next = await this.#withWrite(tree, write, columns)
+      if (next.refused !== undefined) throw conflictError(next.refused)
       // Should puts keep coming between, it is staged anyway: a conflict then shows at the finish.
       await flushed
       const after = attempt < bulkAttemptsMax ? tree.sequence : undefined
@@ -186,32 +216,6 @@ export class Writes {
       if (result.sequence === next.sequence) this.#openTrees.remember(id, next, generation)
       return
     }
-  }
-}
-
-function parsePutPath(text: string): FilePath {
-  const path = parseFilePath(text)
-  if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
-  return path
-}
-
-/** A put whose bytes ride in its row. */
-type RowPut = Extract<StagedWrite, { readonly kind: 'put' }> & {
-  readonly value: { readonly kind: 'bytes'; readonly bytes: Uint8Array }
-}
-
-/** The put of a file that fits a row; its bytes are copied. */
-function rowPut(
-  path: string,
-  bytes: ByteStream | Uint8Array,
-  overwrite: boolean,
-): RowPut | undefined {
-  if (!(bytes instanceof Uint8Array) || bytes.length > rowBytesMax) return undefined
-  return {
-    kind: 'put',
-    path: parsePutPath(path),
-    overwrite,
-    value: { kind: 'bytes', bytes: copyBytes(bytes) },
   }
 }
 

@@ -11,7 +11,7 @@ import { type Isolation, openProcessExecutor, type ProcessExecutor } from '../ex
 import type { DatumOutcome, WorkMember } from '../pipelines/datum-worker.ts'
 import type { LogLine, Transform } from '../pipelines/executor.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
-import { FileTrees, type TreeEdit } from '../storage/file-trees.ts'
+import { type DirectoryEntry, FileTrees, type TreeEdit } from '../storage/file-trees.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
 import { SlotWorkers } from './slot-workers.ts'
 
@@ -64,11 +64,16 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
   async function process(
     transform: Transform,
     members: readonly WorkMember[],
-    more: { readonly onLine?: (line: LogLine) => void; readonly signal?: AbortSignal } = {},
+    more: {
+      readonly onLine?: (line: LogLine) => void
+      readonly signal?: AbortSignal
+      readonly formerOutput?: DirectoryEntry
+    } = {},
   ): Promise<DatumOutcome> {
     await using worker = await workers.open(transform, never)
     return await worker.process({
       members,
+      formerOutput: more.formerOutput,
       environment: { PACH_JOB_ID: 'job' },
       onLine: more.onLine ?? (() => {}),
       onLeftOut: () => {},
@@ -100,7 +105,8 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
     })
   })
 
-  test('shows a tree of many files, and takes it back', async () => {
+  /** 15 directories of 100 files of 4 bytes. */
+  async function manyFiles(): Promise<DirectoryEntry> {
     const empty = await trees.emptyRoot()
     const content = await contents.writeBytes(utf8('text'))
     const edits = Array.from({ length: 1500 }, (_, index): TreeEdit => {
@@ -110,7 +116,39 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
         entry: { kind: 'file', content },
       }
     })
-    const entry = await trees.edit(empty, edits, { emptied: 'keep' })
+    return await trees.edit(empty, edits, { emptied: 'keep' })
+  }
+
+  test('shows what was output before, and reads of it only what is touched', async () => {
+    const formerOutput = await manyFiles()
+    const kept = await process(sh('ls "$PFS/out" | wc -l >&2'), [], { formerOutput })
+    expect(kept).toMatchObject({
+      output: { root: formerOutput.root },
+      stats: { downloadBytes: 6000, uploadBytes: 0 },
+    })
+    const script = 'cd "$PFS/out"; rm -r d0*; echo more >>d10/f1000; cat d10/f1000 >new'
+    const changed = await process(sh(script), [], { formerOutput })
+    expect(await textAt(changed, '/new')).toBe('textmore\n')
+    expect(await textAt(changed, '/d10/f1000')).toBe('textmore\n')
+    expect(changed).toMatchObject({ output: { fileCount: 501 }, stats: { uploadBytes: 18 } })
+    const bare = await process(sh('ls "$PFS/out" >"$PFS/out/list"'), [])
+    expect(await textAt(bare, '/list')).toBe('list\n')
+  })
+
+  test('says in a variable of its name where each input is, but takes no variable away', async () => {
+    const names = ['left', 'PATH', 'HOME', 'LD_PRELOAD', 'PACH_JOB_ID', 'a=b', 'MINE']
+    const members = await Promise.all(names.map((name) => member(name, '/d/f', '')))
+    const outcome = await process(
+      sh('env | grep -v ^PFS | grep -e /d/f -e ^MINE | sed "s#$PFS#pfs#" | sort >"$PFS/out/env"', {
+        environment: { MINE: 'own' },
+      }),
+      [...members, { input: 'all', path: parseFilePath('/'), entry: await trees.emptyRoot() }],
+    )
+    expect(await textAt(outcome, '/env')).toBe('MINE=own\nleft=pfs/left/d/f\n')
+  })
+
+  test('shows a tree of many files, and takes it back', async () => {
+    const entry = await manyFiles()
     const all: WorkMember = { input: 'in', path: parseFilePath('/'), entry }
     const copied = await process(sh('cp -r "$PFS/in/." "$PFS/out/"'), [all])
     expect(copied).toMatchObject({ kind: 'success', output: entry, stats: { uploadBytes: 6000 } })

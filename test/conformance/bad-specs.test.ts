@@ -18,6 +18,12 @@ afterAll(async () => {
 
 type CreateInit = Parameters<TestPachd['pps']['createPipeline']>[0]
 
+interface PlainInit {
+  readonly pipeline: { name: string }
+  readonly transform: { cmd: string[] }
+  readonly input: InputInit
+}
+
 interface BadSpec {
   readonly what: string
   readonly spec: () => CreateInit
@@ -28,7 +34,16 @@ interface BadSpec {
 const transform = { cmd: ['true'] }
 const pipeline = { name: 'bad' }
 const good = (): InputInit => atomOf(repo, '/*')
-const withInput = (input: InputInit): CreateInit => ({ pipeline, transform, input })
+interface SecretsInit {
+  readonly secrets?: { name?: string; mountPath: string }[]
+  readonly imagePullSecrets?: string[]
+}
+const withTransform = (more: SecretsInit): CreateInit => ({
+  pipeline,
+  transform: { ...transform, ...more },
+  input: good(),
+})
+const withInput = (input: InputInit): PlainInit => ({ pipeline, transform, input })
 
 /** Whatever a spec was refused for, no pipeline and no repo is left of it. */
 async function holdNothingChanged(): Promise<void> {
@@ -155,9 +170,207 @@ const specs: readonly BadSpec[] = [
     text: "could not parse cacheSize 'big'",
   },
   {
+    what: 'a negative cache size',
+    spec: () => ({ ...withInput(good()), cacheSize: '-1M' }),
+    text: "could not parse cacheSize '-1M'",
+  },
+  {
+    what: 'memory that is no quantity',
+    spec: () => ({ ...withInput(good()), resourceSpec: { memory: '1 GB' } }),
+    text: 'resource_spec.memory "1 GB" must be',
+  },
+  {
+    what: 'a negative number of cores',
+    spec: () => ({ ...withInput(good()), resourceSpec: { cpu: -1 } }),
+    text: 'resource_spec.cpu -1 must be',
+  },
+  {
+    what: 'a negative number of devices',
+    spec: () => ({ ...withInput(good()), resourceSpec: { gpu: -1n } }),
+    text: 'resource_spec.gpu -1 must be',
+  },
+  {
+    what: 'too many workers',
+    spec: () => ({ ...withInput(good()), parallelismSpec: { constant: 2n ** 40n } }),
+    text: 'parallelism_spec must be between 0 and 1024',
+  },
+  {
+    what: 'a negative scale-down threshold',
+    spec: () => ({ ...withInput(good()), scaleDownThreshold: { seconds: -1n } }),
+    text: 'scale_down_threshold must be',
+  },
+  {
+    what: 'an image with a blank',
+    spec: () => ({ pipeline, transform: { cmd: ['true'], image: 'a b' }, input: good() }),
+    text: 'transform.image "a b" is not the name of an image',
+  },
+  {
+    what: 'a secret without a name',
+    spec: () => withTransform({ secrets: [{ mountPath: '/keys' }] }),
+    text: 'transform.secrets[0].name "" is not the name of a secret',
+  },
+  {
+    what: 'a secret in /pfs',
+    spec: () => withTransform({ secrets: [{ name: 'k', mountPath: '/./pfs/x' }] }),
+    text: 'transform.secrets[0].mount_path "/./pfs/x" must be',
+  },
+  {
+    what: 'a secret at a relative path',
+    spec: () => withTransform({ secrets: [{ name: 'k', mountPath: 'keys' }] }),
+    text: 'must be an absolute path',
+  },
+  {
+    what: 'two secrets at one path',
+    spec: () =>
+      withTransform({
+        secrets: [
+          { name: 'k', mountPath: '/keys' },
+          { name: 'l', mountPath: '/keys/' },
+        ],
+      }),
+    text: 'is that of another secret',
+  },
+  {
+    what: 'a pull secret without sense',
+    spec: () => withTransform({ imagePullSecrets: ['ok', 'No'] }),
+    text: 'transform.image_pull_secrets[1] "No" is not the name of a secret',
+  },
+  {
+    what: 'a spec that is too long',
+    spec: () => ({ ...withInput(good()), description: 'x'.repeat(2 ** 20) }),
+    text: 'at most 1048576 are allowed',
+  },
+  {
+    what: 'a cron without a name',
+    spec: () => withInput({ cron: { spec: '@daily' } }),
+    text: 'input must specify a name',
+  },
+  {
+    what: 'a cron spec that makes no sense',
+    spec: () => withInput({ cron: { name: 'tick', spec: 'bad' } }),
+    text: 'Expected 5 to 6 fields, found 1: bad',
+  },
+  {
+    what: 'a cron that never ticks',
+    spec: () => withInput({ cross: [good(), { cron: { name: 'tick', spec: '0 0 0 31 2 *' } }] }),
+    text: 'never ticks after',
+  },
+  {
+    what: 'a cron in a time zone that is not there',
+    spec: () => withInput({ cron: { name: 'tick', spec: '@daily', timeZone: 'Mars' } }),
+    text: 'time_zone "Mars" is not known',
+  },
+  {
+    what: 'a policy that is not there',
+    spec: () => withInput({ cron: { name: 'tick', spec: '@daily', missedTicks: 'some' } }),
+    text: 'missed_ticks "some" of input tick must be "all", "latest" or "none"',
+  },
+  {
+    what: 'a cron that starts outside of all time',
+    spec: () =>
+      withInput({ cron: { name: 'tick', spec: '@daily', start: { seconds: 2n ** 60n } } }),
+    text: 'makes no sense',
+  },
+  {
+    what: 'a cron that ticks into its own output',
+    spec: () => withInput({ cron: { name: 'tick', spec: '@daily', repo: 'bad' } }),
+    text: 'cannot read its own output',
+  },
+  {
+    what: 'one name for a cron and an atom',
+    spec: () => withInput({ cross: [good(), { cron: { name: repo, spec: '@daily' } }] }),
+    text: 'was used more than once',
+  },
+  {
+    what: 'both words for an atom',
+    spec: () => withInput({ atom: { repo, glob: '/' }, pfs: { repo, glob: '/' } }),
+    text: 'multiple input types set',
+  },
+  {
+    what: 'a join whose member does not say on what',
+    spec: () => withInput({ join: [good()] }),
+    text: 'must specify join_on',
+  },
+  {
+    what: 'a group whose member does not say by what',
+    spec: () => withInput({ group: [good()] }),
+    text: 'must specify group_by',
+  },
+  {
+    what: 'a join of a cross',
+    spec: () => withInput({ join: [{ cross: [good()] }] }),
+    text: 'the members of a join are atoms',
+  },
+  {
+    what: 'a group of a cron',
+    spec: () => withInput({ group: [{ cron: { name: 'tick', spec: '@daily' } }] }),
+    text: 'the members of a group are atoms',
+  },
+  {
+    what: 'a capture that the glob does not have',
+    spec: () => withInput({ join: [{ atom: { repo, glob: '/(*)', joinOn: '$2' } }] }),
+    text: 'names capture 2, and the glob "/(*)" has 1 in parentheses',
+  },
+  {
+    what: 'a template without a capture',
+    spec: () => withInput({ group: [{ atom: { repo, glob: '/(*)', groupBy: 'x' } }] }),
+    text: 'must name a capture of the glob',
+  },
+  {
+    what: 'parentheses without a partner',
+    spec: () => withInput({ join: [{ atom: { repo, glob: '/(*', joinOn: '$1' } }] }),
+    text: 'needs its ")"',
+  },
+  {
+    what: 'a field of joins on an atom by itself',
+    spec: () => withInput({ atom: { repo, glob: '/(*)', joinOn: '$1' } }),
+    text: 'has join_on, and is not a member of a join',
+  },
+  {
+    what: 'a field of groups in a join',
+    spec: () =>
+      withInput({ join: [{ atom: { repo, glob: '/(*)', joinOn: '$1', groupBy: '$1' } }] }),
+    text: 'has group_by, and is a member of a join',
+  },
+  {
+    what: 'a field of joins in a group',
+    spec: () =>
+      withInput({ group: [{ atom: { repo, glob: '/(*)', groupBy: '$1', outerJoin: true } }] }),
+    text: 'has outer_join, and is a member of a group',
+  },
+  {
+    what: 'one name for two members of a join',
+    spec: () =>
+      withInput({
+        join: ['/(*)', '/(*)/'].map((glob) => ({ atom: { repo, glob, joinOn: '$1' } })),
+      }),
+    text: 'was used more than once',
+  },
+  {
+    what: 'inputs that share provenance, to be read incrementally',
+    spec: () => ({
+      ...withInput({ cross: [good(), atomOf(repo, '/', 'x')] }),
+      incremental: true,
+    }),
+    text: "can't create an incremental pipeline with inputs that share provenance",
+  },
+  {
+    what: 'a group, to be read incrementally',
+    spec: () => ({
+      ...withInput({ group: [{ atom: { repo, glob: '/(*)', groupBy: '$1' } }] }),
+      incremental: true,
+    }),
+    text: 'an incremental pipeline cannot read groups',
+  },
+  {
+    what: 'an input for a spout',
+    spec: () => ({ ...withInput(good()), spout: {} }),
+    text: 'a spout has no input',
+  },
+  {
     what: 'what is not built yet',
-    spec: () => ({ ...withInput(good()), incremental: true }),
-    text: 'does not do incremental yet',
+    spec: () => ({ ...withInput(good()), egress: { URL: 's3://bucket' } }),
+    text: 'does not do egress yet',
     kind: 'unimplemented',
   },
   {

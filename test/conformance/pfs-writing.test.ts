@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Code } from '../../src/base/grpc-wire.ts'
-import { Delimiter } from '../../src/gen/pfs_pb.ts'
-import { failed, freshRepo, refused } from '../harness/expectations.ts'
+import { freshRepo, refused } from '../harness/expectations.ts'
 import { commitFiles, commitOf, fileOf, getPieces, getText, putFile } from '../harness/files.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
@@ -133,15 +132,6 @@ describe('put-file', () => {
     ]) {
       await expect(putFile(pachd, file, 'x')).rejects.toEqual(refused('not-found', 'not found'))
     }
-  })
-
-  test('URLs and splitting are refused in words, as not implemented', async () => {
-    const { repo, id } = await openCommit()
-    const fromUrl = putFile(pachd, fileOf(repo, id, 'a'), '', { url: 'https://example.com/a' })
-    await expect(fromUrl).rejects.toEqual(failed(Code.unimplemented, 'unimplemented', 'fetch URLs'))
-    const split = putFile(pachd, fileOf(repo, id, 'a'), '1\n2\n', { delimiter: Delimiter.LINE })
-    await expect(split).rejects.toEqual(failed(Code.unimplemented, 'unimplemented', 'split'))
-    expect(await pathsIn(repo)).toEqual([])
   })
 
   test('a caller that goes away in the middle has written nothing', async () => {

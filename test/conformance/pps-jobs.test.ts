@@ -69,7 +69,9 @@ describe('jobs', () => {
     const { job } = await lastJobOf(pachd, pipeline)
     const id = job?.id ?? ''
     await expect
-      .poll(async () => (await pachd.pps.inspectJob({ job: { id } })).workerStatus)
+      .poll(async () => (await pachd.pps.inspectJob({ job: { id } })).workerStatus, {
+        timeout: 20_000,
+      })
       .toMatchObject([
         { workerId: `${pipeline}-0`, jobId: id, data: [{ path: '' }], queueSize: 0n },
       ])

@@ -15,6 +15,8 @@ export interface PachctlOptions {
   /** Where it runs. */
   readonly directory: string
   readonly input?: string
+  /** Of the environment, beside those that are needed. */
+  readonly variables?: Readonly<Record<string, string>>
 }
 
 const program = fileURLToPath(new URL('../../bin/pachctl', import.meta.url))
@@ -24,12 +26,12 @@ const runMsMax = 30_000
 /** Runs `bin/pachctl` to its end. */
 export async function runPachctl(
   args: readonly string[],
-  { address, home, directory, input = '' }: PachctlOptions,
+  { address, home, directory, input = '', variables = {} }: PachctlOptions,
 ): Promise<PachctlRun> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, {
       cwd: directory,
-      env: { PATH: process.env['PATH'], HOME: home, ADDRESS: address },
+      env: { PATH: process.env['PATH'], HOME: home, ADDRESS: address, ...variables },
     })
     const timer = setTimeout(() => {
       child.kill('SIGKILL')

@@ -9,6 +9,8 @@ export class Stage implements AsyncDisposable {
   readonly address: string
   readonly directory: string
   readonly transcript: Transcript = new Transcript()
+  /** Variables of the environment of what runs from now on. */
+  variables: Readonly<Record<string, string>> = {}
   readonly #home: string
   readonly #opened: AsyncDisposableStack
 
@@ -31,7 +33,7 @@ export class Stage implements AsyncDisposable {
   /** Runs pachctl without writing it down. */
   async quietly(args: readonly string[], input?: string): Promise<PachctlRun> {
     const { address, directory } = this
-    const where = { address, directory, home: this.#home }
+    const where = { address, directory, home: this.#home, variables: this.variables }
     return runPachctl(args, input === undefined ? where : { ...where, input })
   }
 

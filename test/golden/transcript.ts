@@ -44,6 +44,7 @@ export class Transcript {
       .replaceAll(/"\d{4}-\d\d-\d\dT[\d:.]+Z"/g, '"<date>"')
       .replaceAll(/127\.0\.0\.1:\d+/g, '<address>')
       .replaceAll(/\/tmp\/pachyderm-test-\w+/g, '<directory>')
+      .replaceAll(/\bpachctl-\w{6}(?=\/)/g, 'pachctl-<random>')
       .replaceAll(/1\.5\.3-ts-[\d.]+ */g, '<version> ')
   }
 

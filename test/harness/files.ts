@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { concatBytes, utf8, utf8Text } from '../../src/base/bytes.ts'
 import type {
@@ -19,6 +20,8 @@ export interface PutFileOptions {
   readonly delimiter?: Delimiter
   readonly targetFileDatums?: bigint
   readonly targetFileBytes?: bigint
+  readonly headerRecords?: bigint
+  readonly footerRecords?: bigint
 }
 
 /** `commit` is an id or a branch. */
@@ -89,4 +92,13 @@ export async function collect<Item>(items: AsyncIterable<Item>): Promise<readonl
   const all: Item[] = []
   for await (const item of items) all.push(item)
   return all
+}
+
+/** Bytes that differ all along. */
+export function noise(size: number): Uint8Array {
+  const blocks: Uint8Array[] = []
+  for (let index = 0; index * 32 < size; index += 1) {
+    blocks.push(createHash('sha256').update(String(index)).digest())
+  }
+  return concatBytes(blocks).subarray(0, size)
 }

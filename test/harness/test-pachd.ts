@@ -8,8 +8,11 @@ import * as pachyderm from '../../src/gen/pachyderm_pb.ts'
 import * as pfs from '../../src/gen/pfs_pb.ts'
 import * as pps from '../../src/gen/pps_pb.ts'
 import * as version from '../../src/gen/version_pb.ts'
+import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
 import { Log } from '../../src/server/log.ts'
 import { openServer } from '../../src/server/server.ts'
+import type { Reach } from '../../src/sources/reach.ts'
+import type { Patience } from '../../src/sources/resumed-bytes.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { GrpcJsTransport } from './grpc-js-transport.ts'
 
@@ -22,6 +25,7 @@ export class TestClient implements AsyncDisposable {
   readonly files: Client<typeof pachyderm.Files>
   readonly commits: Client<typeof pachyderm.Commits>
   readonly jobs: Client<typeof pachyderm.Jobs>
+  readonly pipelines: Client<typeof pachyderm.Pipelines>
   readonly transactions: Client<typeof pachyderm.Transactions>
   readonly admin: Client<typeof pachyderm.Admin>
   readonly auth: Client<typeof auth.API>
@@ -37,6 +41,7 @@ export class TestClient implements AsyncDisposable {
     this.files = createClient(pachyderm.Files, transport)
     this.commits = createClient(pachyderm.Commits, transport)
     this.jobs = createClient(pachyderm.Jobs, transport)
+    this.pipelines = createClient(pachyderm.Pipelines, transport)
     this.transactions = createClient(pachyderm.Transactions, transport)
     this.admin = createClient(pachyderm.Admin, transport)
     this.auth = createClient(auth.API, transport)
@@ -72,8 +77,16 @@ export class TestPachd extends TestClient {
   }
 
   /** `root` (which is kept) instead of a directory that goes with the server. */
-  static async start(options: { readonly root?: string } = {}): Promise<TestPachd> {
+  static async start(
+    options: {
+      readonly root?: string
+      readonly sources?: Reach
+      readonly patience?: Patience
+      readonly clouds?: CloudEnvironment
+    } = {},
+  ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
+    const { sources, patience, clouds } = options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
@@ -81,8 +94,20 @@ export class TestPachd extends TestClient {
     const address = { host: '127.0.0.1', port: 0 }
     const server = opened.use(
       await openServer(
-        { root, ...address, http: { ...address, isAsked: true } },
-        { clock, random: new SystemRandom(), log, release: '0.0.0-test' },
+        {
+          root,
+          ...address,
+          http: { ...address, isAsked: true },
+          ...(sources !== undefined && { sources }),
+        },
+        {
+          clock,
+          random: new SystemRandom(),
+          log,
+          release: '0.0.0-test',
+          ...(patience !== undefined && { patience }),
+          ...(clouds !== undefined && { clouds }),
+        },
       ),
     )
     const { port } = server.address

@@ -1,4 +1,4 @@
-import { NodeTransport } from '../../src/cli/node-transport.ts'
+import { NodeTransport } from '../../src/node-client/node-transport.ts'
 import { SystemClock, type Clock } from '../../src/base/clock.ts'
 import { parseAddress } from '../../src/client/address.ts'
 import { createClient, type Client } from '../../src/client/client.ts'

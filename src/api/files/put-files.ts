@@ -1,5 +1,9 @@
 import { concatBytes } from '../../base/bytes.ts'
-import { decodePutFilesRequest, type PutFilesPartFields } from '../../base/content-messages.ts'
+import {
+  decodePutFilesRequest,
+  type PutFilesFields,
+  type PutFilesPartFields,
+} from '../../base/content-messages.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type { CommitRef } from '../../base/file-refs.ts'
 import type { IncomingMessage } from '../../base/grpc-messages.ts'
@@ -8,21 +12,23 @@ import type { BulkWriter } from '../../versioning/writes.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { requireText } from '../pfs/names.ts'
+import { splitOf } from '../pfs/split-fields.ts'
 
-/** PutFiles: many files with one acknowledgement, all of them or none. Holds one message. */
+/** PutFiles: many files with one acknowledgement, all of them or none, split or not. Holds one message. */
 export function putFilesHandlers({ writes }: Versioning): ServiceHandlers<typeof Files> {
   return {
     putFiles: {
       async sliced(requests, { signal }) {
         const parts = new PartReader(requests)
-        const { repo, commit } = requireTarget(await parts.commit())
-        await using writer = await writes.bulk(repo, commit)
+        const { commit: named, split } = await parts.target()
+        const { repo, commit } = requireTarget(named)
+        await using writer = await writes.bulk(repo, commit, { split: splitOf(split), signal })
         for (;;) {
           const part = await parts.next()
           if (part === undefined) break
           await putPart(writer, part, parts)
         }
-        const { fileCount, sizeBytes } = await writer.commit(signal)
+        const { fileCount, sizeBytes } = await writer.commit()
         return { files: BigInt(fileCount), bytes: BigInt(sizeBytes) }
       },
     },
@@ -56,13 +62,13 @@ class PartReader {
     this.#messages = requests[Symbol.asyncIterator]()
   }
 
-  /** What the first message names, before anything else is read. */
-  async commit(): Promise<CommitRef | undefined> {
+  /** What the first message says about all files, before anything else is read. */
+  async target(): Promise<Pick<PutFilesFields, 'commit' | 'split'>> {
     const message = await this.#messages.next()
-    if (message.done === true) return undefined
-    const { commit, parts } = decodePutFilesRequest(await message.value.parts())
+    if (message.done === true) return { commit: undefined }
+    const { parts, ...target } = decodePutFilesRequest(await message.value.parts())
     this.#parts = parts
-    return commit
+    return target
   }
 
   async next(): Promise<PutFilesPartFields | undefined> {

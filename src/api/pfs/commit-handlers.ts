@@ -81,6 +81,9 @@ export function commitHandlers(
   }
 }
 
+/** Each is looked up, with all that it comes from. */
+const provenanceCountMax = 10_000
+
 /** Where a commit that is started, or built, goes. */
 export function newCommit({
   parent,
@@ -93,11 +96,23 @@ export function newCommit({
     parent: parent?.id === '' ? undefined : parent?.id,
     branch: branch === '' ? undefined : branch,
     message,
-    provenance: provenance.map((source) => {
-      const { repo, commit } = requireCommit(source, 'provenance')
-      return { repo, id: commit }
-    }),
+    provenance: provenanceOf(provenance),
   }
+}
+
+/** Each commit that is named, once. */
+function provenanceOf(sources: StartCommitRequest['provenance']): NewCommit['provenance'] {
+  const named = new Map<string, { readonly repo: string; readonly id: string }>()
+  for (const source of sources) {
+    const { repo, commit } = requireCommit(source, 'provenance')
+    named.set(`${repo}/${commit}`, { repo, id: commit })
+    if (named.size > provenanceCountMax) {
+      throw new InvalidArgumentError(
+        `a commit can name at most ${provenanceCountMax} others as its provenance`,
+      )
+    }
+  }
+  return [...named.values()]
 }
 
 function listOptions(request: ListCommitRequest): Parameters<Versioning['commits']['list']>[0] {

@@ -1,4 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
+import { InvalidArgumentError } from '../../base/errors.ts'
 import type { Timestamp } from '@bufbuild/protobuf/wkt'
 import type { Instant } from '../../base/clock.ts'
 import type {
@@ -13,11 +14,26 @@ import type { RepoInfo } from '../../versioning/repos.ts'
 
 const microsPerSecond = 1_000_000
 const nanosPerMicro = 1000
+const secondsMin = -62_135_596_800n
+// Where instants end to be exact.
+const secondsMax = 8_993_000_000n
 
 /** A google.protobuf.Timestamp. */
 export function timestampOf(at: Instant): Omit<Timestamp, '$typeName' | '$unknown'> {
   const seconds = Math.floor(at / microsPerSecond)
   return { seconds: BigInt(seconds), nanos: (at - seconds * microsPerSecond) * nanosPerMicro }
+}
+
+/**
+ * The instant that a google.protobuf.Timestamp says, down to the microsecond.
+ *
+ * @throws {InvalidArgumentError} for a time that is in none of the years 1 to 2254.
+ */
+export function instantOf({ seconds, nanos }: Pick<Timestamp, 'seconds' | 'nanos'>): Instant {
+  if (seconds < secondsMin || seconds > secondsMax) {
+    throw new InvalidArgumentError(`a time ${seconds} seconds after 1970 makes no sense`)
+  }
+  return Number(seconds) * microsPerSecond + Math.floor(nanos / nanosPerMicro)
 }
 
 export function commitMessage(repo: string, id: string): MessageInitShape<typeof CommitSchema> {

@@ -2,21 +2,25 @@ import type { ByteStream } from '../../base/bytes.ts'
 import {
   decodePutFileRequest,
   putFileValueScanner,
-  type PutFileFields,
   type Slices,
 } from '../../base/content-messages.ts'
-import { UnimplementedError } from '../../base/errors.ts'
 import type { IncomingMessage } from '../../base/grpc-messages.ts'
-import { Delimiter, type API } from '../../gen/pfs_pb.ts'
+import type { API } from '../../gen/pfs_pb.ts'
+import type { SourcePuts } from '../../sources/source-puts.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { requireFileRef } from './names.ts'
+import { splitOf } from './split-fields.ts'
 
 /**
  * PutFile: the first message says where the bytes go; of the others only `value` counts. The bytes
- * pass in the pieces they arrive in. A stream without any message does nothing.
+ * pass in the pieces they arrive in. A stream without any message does nothing. With a URL there, the
+ * bytes come from that, and those of the messages are not used.
  */
-export function putFileHandlers({ writes }: Versioning): ServiceHandlers<typeof API> {
+export function putFileHandlers(
+  { writes }: Versioning,
+  sourcePuts: SourcePuts,
+): ServiceHandlers<typeof API> {
   return {
     putFile: {
       async sliced(requests, { signal }) {
@@ -25,27 +29,26 @@ export function putFileHandlers({ writes }: Versioning): ServiceHandlers<typeof 
         if (first.done === true) return {}
         const fields = decodePutFileRequest(await first.value.parts())
         const file = requireFileRef(fields.file)
-        refuseUnsupported(fields)
-        const { overwrite } = fields
-        await writes.put(file, valuesOf(fields.value, messages), { overwrite, signal })
+        const split = splitOf(fields)
+        const { overwrite, url, recursive: isRecursive } = fields
+        if (url !== '') {
+          for await (const message of { [Symbol.asyncIterator]: () => messages }) void message
+          const sources = [{ url, path: file.path, addsOwnName: false }]
+          const how = { split, isRecursive, overwrite, parallelism: 0, resumes: undefined }
+          await sourcePuts.put({ ...file, sources, ...how }, { signal })
+          return {}
+        }
+        const values = valuesOf(fields.value, messages)
+        if (split === undefined) {
+          await writes.put(file, values, { overwrite, signal })
+        } else {
+          await using writer = await writes.bulk(file.repo, file.commit, { split, signal })
+          await writer.put(file.path, values, { overwrite })
+          await writer.commit()
+        }
         return {}
       },
     },
-  }
-}
-
-const noDelimiter: number = Delimiter.NONE
-
-function refuseUnsupported({ url, delimiter }: PutFileFields): void {
-  if (url !== '') {
-    throw new UnimplementedError(
-      `cannot put from ${JSON.stringify(url.slice(0, 200))}: this server does not fetch URLs yet; send the bytes instead`,
-    )
-  }
-  if (delimiter !== noDelimiter) {
-    throw new UnimplementedError(
-      'cannot split: this server does not split files yet; send them one by one',
-    )
   }
 }
 

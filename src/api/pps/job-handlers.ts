@@ -1,8 +1,10 @@
 import { FailedPreconditionError } from '../../base/errors.ts'
-import type { API, Job } from '../../gen/pps_pb.ts'
+import type { API, GetLogsRequest, Job } from '../../gen/pps_pb.ts'
+import type { LogFilter } from '../../pipelines/job-logs.ts'
 import type { JobRecord } from '../../pipelines/job-records.ts'
 import type { Processing } from '../../pipelines/processing.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
+import { instantOf } from '../pfs/messages.ts'
 import { requireText } from '../pfs/names.ts'
 import { datumInfoMessage, jobInfoMessage, logMessage } from './job-messages.ts'
 import type { MessageInitShape } from '@bufbuild/protobuf'
@@ -37,6 +39,11 @@ export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers
       return {}
     },
 
+    async restartDatum({ job, dataFilters }) {
+      await jobs.restartDatum(requireJob(job), dataFilters)
+      return {}
+    },
+
     async listDatum({ job: name }) {
       const job = await jobs.inspect(requireJob(name))
       const datumInfo: MessageInitShape<typeof DatumInfoSchema>[] = []
@@ -53,17 +60,28 @@ export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers
       return datumInfoMessage(await jobs.inspectDatum(job.id, id), job)
     },
 
-    async *getLogs({ job, pipeline, dataFilters, inputFileId, master }) {
+    async *getLogs(request, { signal }) {
       // Nothing runs as a master here: what 1.5 logged there is in the job itself.
-      if (master) return
-      const lines = logs.lines({
-        job: job?.id === '' ? undefined : job?.id,
-        pipeline: pipeline?.name === '' ? undefined : pipeline?.name,
-        datum: inputFileId === '' ? undefined : inputFileId,
-        data: dataFilters,
-      })
-      for await (const line of lines) yield logMessage(line)
+      if (request.master) return
+      const { follow: follows, tail } = request
+      const options = { follows, signal, ...(tail !== 0 && { tail }) }
+      for await (const line of logs.lines(logFilter(request), options)) yield logMessage(line)
     },
+  }
+}
+
+function logFilter(request: GetLogsRequest): LogFilter {
+  const { job, pipeline, inputFileId, dataFilters, workerId, since, text, skipped } = request
+  return {
+    job: job?.id || undefined,
+    pipeline: pipeline?.name || undefined,
+    version: Number(request.pipelineVersion) || undefined,
+    datum: inputFileId || undefined,
+    data: dataFilters,
+    worker: workerId || undefined,
+    since: since && instantOf(since),
+    text,
+    withSkipped: skipped,
   }
 }
 

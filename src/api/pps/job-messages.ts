@@ -1,5 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { Duration } from '@bufbuild/protobuf/wkt'
+import { concatBytes, utf8 } from '../../base/bytes.ts'
 import {
   DatumState as DatumStateCode,
   JobState as JobStateCode,
@@ -13,19 +13,18 @@ import type { WorkerActivity } from '../../pipelines/active-workers.ts'
 import type { DatumMember } from '../../pipelines/datums.ts'
 import type { JobLogLine } from '../../pipelines/job-logs.ts'
 import type { JobRecord, ProcessStats } from '../../pipelines/job-records.ts'
-import type { DatumInfo, DatumState } from '../../pipelines/jobs.ts'
+import type { DatumInfo, DatumState } from '../../pipelines/datum-states.ts'
 import type { PipelineSpec } from '../../pipelines/specs.ts'
 import type { JobState } from '../../pipelines/states.ts'
 import { commitMessage, timestampOf } from '../pfs/messages.ts'
+import { durationOf } from './durations.ts'
 import {
   inputMessage,
+  limitsMessage,
   parallelismMessage,
   resourcesMessage,
   transformMessage,
 } from './spec-messages.ts'
-
-const millisPerSecond = 1000
-const nanosPerMilli = 1_000_000
 
 export const jobStateCodes: Readonly<Record<JobState, JobStateCode>> = {
   starting: JobStateCode.JOB_STARTING,
@@ -35,11 +34,12 @@ export const jobStateCodes: Readonly<Record<JobState, JobStateCode>> = {
   killed: JobStateCode.JOB_KILLED,
 }
 
-const datumStateCodes: Readonly<Record<DatumState, DatumStateCode>> = {
+export const datumStateCodes: Readonly<Record<DatumState, DatumStateCode>> = {
   starting: DatumStateCode.STARTING,
   success: DatumStateCode.SUCCESS,
   skipped: DatumStateCode.SKIPPED,
   failed: DatumStateCode.FAILED,
+  recovered: DatumStateCode.RECOVERED,
 }
 
 /** `spec`: what the job runs; undefined when its pipeline's record is gone. */
@@ -65,6 +65,7 @@ export function jobInfoMessage(
     dataProcessed: BigInt(job.counts.processed),
     dataSkipped: BigInt(job.counts.skipped),
     dataFailed: BigInt(job.counts.failed),
+    dataRecovered: BigInt(job.counts.recovered),
     stats: statsMessage(job.stats),
     workerStatus: workers.map(workerStatusMessage),
     newBranch: {
@@ -82,6 +83,8 @@ export function jobInfoMessage(
       resourceSpec: resourcesMessage(spec),
       enableStats: spec.enableStats,
       batch: spec.batch,
+      ...limitsMessage(spec),
+      incremental: spec.incremental,
     }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
   }
@@ -95,6 +98,8 @@ function workerStatusMessage(worker: WorkerActivity): MessageInitShape<typeof Wo
     started: timestampOf(worker.startedAt),
     stats: statsMessage(worker.stats),
     queueSize: BigInt(worker.queueSize),
+    attempt: worker.attempt,
+    lastReason: worker.lastReason,
   }
 }
 
@@ -106,12 +111,6 @@ export function statsMessage(stats: ProcessStats): MessageInitShape<typeof Proce
     downloadBytes: BigInt(stats.downloadBytes),
     uploadBytes: BigInt(stats.uploadBytes),
   }
-}
-
-export function durationOf(ms: number): Omit<Duration, '$typeName' | '$unknown'> {
-  const seconds = Math.floor(ms / millisPerSecond)
-  const nanos = Math.round((ms - seconds * millisPerSecond) * nanosPerMilli)
-  return { seconds: BigInt(seconds), nanos }
 }
 
 /**
@@ -135,7 +134,7 @@ export function datumInfoMessage(
   }
 }
 
-function inputFileMessage({ path, hash }: DatumMember): {
+export function inputFileMessage({ path, hash }: DatumMember): {
   readonly path: string
   readonly hash: Uint8Array
 } {
@@ -143,15 +142,21 @@ function inputFileMessage({ path, hash }: DatumMember): {
   return { path, hash }
 }
 
+const newline = utf8('\n')
+
 export function logMessage(entry: JobLogLine): MessageInitShape<typeof LogMessageSchema> {
+  const { at, bytes, stream, text } = entry.line
   return {
     pipelineName: entry.pipeline,
     jobId: entry.job,
+    workerId: entry.worker,
     inputFileId: entry.datum,
     data: entry.members.map(inputFileMessage),
-    ts: timestampOf(entry.line.at),
+    ts: timestampOf(at),
     // Clients print it as it is: the newline is theirs to expect.
-    message: `${entry.line.text}\n`,
+    message: `${text}\n`,
+    ...(bytes !== undefined && { rawMessage: concatBytes([bytes, newline]) }),
+    stream,
     user: true,
   }
 }

@@ -5,13 +5,16 @@ import type { Processing } from '../../pipelines/processing.ts'
 import type { PipelineState } from '../../pipelines/states.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { timestampOf } from '../pfs/messages.ts'
-import { durationOf, jobStateCodes } from './job-messages.ts'
+import { durationOf } from './durations.ts'
+import { jobStateCodes } from './job-messages.ts'
 import {
   inputMessage,
+  limitsMessage,
   parallelismMessage,
   resourcesMessage,
   transformMessage,
 } from './spec-messages.ts'
+import { chosenCommits } from './run-request.ts'
 import { specOfRequest } from './spec-request.ts'
 
 const stateCodes: Readonly<Record<PipelineState, StateCode>> = {
@@ -38,11 +41,18 @@ export function pipelineHandlers({ pipelines }: Processing): ServiceHandlers<typ
       return { pipelineInfo: infos.map(pipelineInfoMessage) }
     },
 
-    async deletePipeline({ pipeline, deleteJobs, deleteRepo, all }) {
-      const options = { deleteJobs, deleteRepo }
+    async deletePipeline({ pipeline, deleteJobs, deleteRepo, all, cascade }) {
+      const options = { deleteJobs, deleteRepo, cascade }
       if (all) await pipelines.deleteAll(options)
       else await pipelines.delete(requirePipelineName(pipeline?.name), options)
       return {}
+    },
+
+    async createJob(request) {
+      const name = requirePipelineName(request.pipeline?.name)
+      return {
+        id: await pipelines.run(name, chosenCommits(request, await pipelines.inspect(name))),
+      }
     },
 
     async startPipeline({ pipeline }) {
@@ -62,7 +72,9 @@ export function pipelineHandlers({ pipelines }: Processing): ServiceHandlers<typ
   }
 }
 
-function pipelineInfoMessage(info: PipelineInfo): MessageInitShape<typeof PipelineInfoSchema> {
+export function pipelineInfoMessage(
+  info: PipelineInfo,
+): MessageInitShape<typeof PipelineInfoSchema> {
   const { spec } = info
   const parallelismSpec = parallelismMessage(spec)
   const counts = [...info.jobCounts].map(([state, count]) => [jobStateCodes[state], count] as const)
@@ -83,7 +95,10 @@ function pipelineInfoMessage(info: PipelineInfo): MessageInitShape<typeof Pipeli
     cacheSize: spec.cacheSize,
     enableStats: spec.enableStats,
     batch: spec.batch,
+    ...limitsMessage(spec),
+    incremental: spec.incremental,
     notices: [...info.notices],
+    ...(spec.spout === true && { spout: {} }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
     ...(spec.scaleDownThresholdMs !== undefined && {
       scaleDownThreshold: durationOf(spec.scaleDownThresholdMs),

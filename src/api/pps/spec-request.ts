@@ -1,6 +1,15 @@
-import type { CreatePipelineRequest, Input, PipelineInput, Transform } from '../../gen/pps_pb.ts'
-import { InvalidArgumentError } from '../../base/errors.ts'
+import type { Duration } from '@bufbuild/protobuf/wkt'
 import type {
+  CreatePipelineRequest,
+  CronInput,
+  Input,
+  PipelineInput,
+  Transform,
+} from '../../gen/pps_pb.ts'
+import { InvalidArgumentError } from '../../base/errors.ts'
+import { instantOf } from '../pfs/messages.ts'
+import type {
+  RequestedCron,
   RequestedInput,
   RequestedSpec,
   RequestedTransform,
@@ -29,13 +38,20 @@ export function specOfRequest(request: CreatePipelineRequest): RequestedSpec {
       gpu: Number(resources.gpu),
     },
     cacheSize: request.cacheSize,
-    scaleDownThresholdMs:
-      threshold && Number(threshold.seconds) * millisPerSecond + threshold.nanos / nanosPerMilli,
+    scaleDownThresholdMs: threshold && millisOf(threshold),
     enableStats: request.enableStats,
     batch: request.batch,
     incremental: request.incremental,
     egressUrl: request.egress?.URL,
+    datumTries: Number(request.datumTries),
+    datumTimeoutMs: request.datumTimeout && millisOf(request.datumTimeout),
+    jobTimeoutMs: request.jobTimeout && millisOf(request.jobTimeout),
+    spout: request.spout !== undefined,
   }
+}
+
+function millisOf({ seconds, nanos }: Duration): number {
+  return Number(seconds) * millisPerSecond + nanos / nanosPerMilli
 }
 
 function transformOf(transform: Transform): RequestedTransform {
@@ -45,9 +61,11 @@ function transformOf(transform: Transform): RequestedTransform {
     stdinLines: transform.stdin,
     environment: transform.env,
     acceptedReturnCodes: transform.acceptReturnCode.map(Number),
-    secretNames: transform.secrets.map(({ name }) => name),
+    secrets: transform.secrets.map(({ name, mountPath }) => ({ name, mountPath })),
     imagePullSecrets: transform.imagePullSecrets,
     debug: transform.debug,
+    errorCommand: transform.errCmd,
+    errorStdinLines: transform.errStdin,
   }
 }
 
@@ -62,7 +80,10 @@ function inputOfRequest(request: CreatePipelineRequest): RequestedInput | undefi
 }
 
 function inputOf(input: Input): RequestedInput {
-  const { atom } = input
+  const { atom = input.pfs } = input
+  if (input.atom !== undefined && input.pfs !== undefined) {
+    throw new InvalidArgumentError('multiple input types set: "pfs" is another word for "atom"')
+  }
   return {
     atom: atom && {
       name: atom.name,
@@ -71,11 +92,25 @@ function inputOf(input: Input): RequestedInput {
       glob: atom.glob,
       lazy: atom.lazy,
       fromCommit: atom.fromCommit,
+      joinOn: atom.joinOn,
+      outerJoin: atom.outerJoin,
+      groupBy: atom.groupBy,
     },
-    cross: input.cross.length === 0 ? undefined : input.cross.map(inputOf),
-    union: input.union.length === 0 ? undefined : input.union.map(inputOf),
-    cron: input.cron !== undefined,
+    cross: membersOf(input.cross),
+    union: membersOf(input.union),
+    join: membersOf(input.join),
+    group: membersOf(input.group),
+    cron: input.cron && cronOf(input.cron),
   }
+}
+
+function membersOf(inputs: readonly Input[]): readonly RequestedInput[] | undefined {
+  return inputs.length === 0 ? undefined : inputs.map(inputOf)
+}
+
+function cronOf(cron: CronInput): RequestedCron {
+  const { name, repo, spec, start, timeZone, missedTicks } = cron
+  return { name, repo, spec, start: start && instantOf(start), timeZone, missedTicks }
 }
 
 function inputOfDeprecated(input: PipelineInput): RequestedInput {

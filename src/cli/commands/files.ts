@@ -91,17 +91,26 @@ export async function diffFile(context: CommandContext): Promise<void> {
     ...(oldRepo !== undefined && { oldFile: fileOf(oldRepo, oldCommit, oldPath) }),
     shallow: flags.isOn('shallow'),
   }
-  const batches = streamOrElse<Differences>(differences(context, request), () =>
-    pfsClient(context).diffFile(request),
-  )
+  const differ = (): AsyncIterable<Differences> =>
+    streamOrElse<Differences>(differences(context, request), () =>
+      pfsClient(context).diffFile(request),
+    )
   const oldFiles: FileInfo[] = []
+  let isWhole = true
   const newTable = new DiffTable(out, 'New Files:')
-  for await (const batch of batches) {
-    oldFiles.push(...batch.oldFiles)
+  for await (const batch of differ()) {
+    if (oldFiles.length + batch.oldFiles.length > oldFilesKeptMax) isWhole = false
+    if (isWhole) oldFiles.push(...batch.oldFiles)
     await newTable.print(batch.newFiles)
   }
-  await new DiffTable(out, 'Old Files:').print(oldFiles)
+  const oldTable = new DiffTable(out, 'Old Files:')
+  if (isWhole) await oldTable.print(oldFiles)
+  // Asked for again, rather than held in memory.
+  else for await (const batch of differ()) await oldTable.print(batch.oldFiles)
 }
+
+/** Files of the old side that are kept while those of the new side are printed. */
+const oldFilesKeptMax = 10_000
 
 interface Differences {
   readonly newFiles: readonly FileInfo[]

@@ -1,4 +1,7 @@
-import { LogMessageSchema } from '../../gen/pps_pb.ts'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { timestampFromMs, type Timestamp } from '@bufbuild/protobuf/wkt'
+import { goDurationSeconds } from '../../base/go-durations.ts'
+import { type GetLogsRequestSchema, LogMessageSchema } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { rawLine } from '../printing/json.ts'
@@ -6,22 +9,58 @@ import { ppsClient } from '../pps-client.ts'
 
 export async function getLogs(context: CommandContext): Promise<void> {
   const { flags, out } = context
-  const name = flags.text('pipeline')
-  const id = flags.text('job')
   const master = flags.isOn('master')
-  if (name === '' && id === '') {
-    throw new UsageError('must set either --pipeline or --job (or both)')
-  }
-  const messages = ppsClient(context).getLogs({
-    ...(name !== '' && { pipeline: { name } }),
-    ...(id !== '' && { job: { id } }),
-    dataFilters: [...flags.list('inputs')],
-    master,
-  })
-  for await (const message of messages) {
+  for await (const message of ppsClient(context).getLogs(requestOf(context))) {
     if (flags.isOn('raw')) await out.line(rawLine(LogMessageSchema, message))
     // What user code prints brings its own ends of lines.
-    else if (message.user) await out.write(message.message)
-    else if (master) await out.line(message.message.replace(/\n$/, ''))
+    else if (message.user) {
+      await out.write(message.rawMessage.length > 0 ? message.rawMessage : message.message)
+    } else if (master) await out.line(message.message.replace(/\n$/, ''))
   }
+}
+
+/** @throws {UsageError} */
+function requestOf({
+  flags,
+  clock,
+}: CommandContext): MessageInitShape<typeof GetLogsRequestSchema> {
+  const name = flags.text('pipeline')
+  const id = flags.text('job')
+  const datum = flags.text('datum')
+  if (name === '' && id === '' && datum === '') {
+    throw new UsageError('must set either --pipeline or --job (or both)')
+  }
+  const since = sinceOf(flags.text('since'), clock.now())
+  return {
+    ...(name !== '' && { pipeline: { name } }),
+    ...(id !== '' && { job: { id } }),
+    ...(since !== undefined && { since }),
+    inputFileId: datum,
+    dataFilters: [...flags.list('inputs')],
+    master: flags.isOn('master'),
+    follow: flags.isOn('follow'),
+    tail: flags.count('tail'),
+    text: flags.text('search'),
+    pipelineVersion: BigInt(flags.count('version')),
+    workerId: flags.text('worker'),
+    skipped: flags.isOn('skipped'),
+  }
+}
+
+const microsPerMilli = 1000
+const millisPerSecond = 1000
+
+/** A duration before `now`, as Go writes it, or a time as RFC 3339 has it. @throws {UsageError} */
+function sinceOf(text: string, now: number): Timestamp | undefined {
+  if (text === '') return undefined
+  const seconds = goDurationSeconds(text)
+  if (seconds !== undefined) {
+    const agoMs = Number.parseFloat(seconds) * millisPerSecond
+    return timestampFromMs(Math.floor(now / microsPerMilli - agoMs))
+  }
+  const ms = /^\d{4}-\d\d-\d\dT/.test(text) ? Date.parse(text) : Number.NaN
+  if (!Number.isNaN(ms)) return timestampFromMs(ms)
+  throw new UsageError(
+    `--since takes a duration such as 10m or 1h30m, or a time such as 2018-01-31T12:00:00Z, not ${JSON.stringify(text)}`,
+  )
 }

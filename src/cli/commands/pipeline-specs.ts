@@ -1,8 +1,12 @@
-import { readFile } from 'node:fs/promises'
-import { InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
+import { FailedPreconditionError, UnimplementedError } from '../../base/errors.ts'
+import type { CreatePipelineRequest } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
+import { UsageError } from '../errors.ts'
+import { pipelinesClient } from '../own-clients.ts'
 import { parsePipelineSpecs } from '../parsing/pipeline-specs.ts'
+import { parseSpecArguments, SpecTemplate } from '../parsing/spec-arguments.ts'
 import { ppsClient } from '../pps-client.ts'
+import { readSource } from '../spec-source.ts'
 
 export async function createPipeline(context: CommandContext): Promise<void> {
   await apply(context, {})
@@ -18,61 +22,78 @@ interface Overrides {
   readonly reprocess?: boolean
 }
 
-async function apply(context: CommandContext, { update, reprocess }: Overrides): Promise<void> {
-  const { flags, out, err } = context
-  if (flags.isOn('push-images')) {
+async function apply(context: CommandContext, overrides: Overrides): Promise<void> {
+  if (context.flags.isOn('push-images')) {
     throw new UnimplementedError(
       '--push-images is not there yet: push the image with docker push, and name it in the spec',
     )
   }
-  const text = await readSource(context, flags.text('file'))
+  for await (const request of requestedSpecs(context)) await applySpec(context, request, overrides)
+}
+
+/** Sends one spec, and prints what people should know of how the server runs it. */
+export async function applySpec(
+  context: CommandContext,
+  request: CreatePipelineRequest,
+  { update, reprocess }: Overrides,
+): Promise<void> {
+  const { out, err } = context
   const pps = ppsClient(context)
-  for (const request of parsePipelineSpecs(text)) {
-    if (request.inputs.length > 0) {
-      await out.line('WARNING: the field "inputs" is deprecated; write "input" instead')
+  if (request.inputs.length > 0) {
+    await out.line('WARNING: the field "inputs" is deprecated; write "input" instead')
+  }
+  if (update === true) {
+    request.update = true
+    request.reprocess = reprocess === true
+  }
+  await pps.createPipeline(request)
+  const { notices } = await pps.inspectPipeline({
+    pipeline: { name: request.pipeline?.name ?? '' },
+  })
+  for (const notice of notices) await err.line(`Notice: ${notice}`)
+}
+
+/** The specs that the flags name, one after the other; those of a template all at once. */
+export async function* requestedSpecs(
+  context: CommandContext,
+): AsyncGenerator<CreatePipelineRequest> {
+  const { flags } = context
+  const source = flags.text('template')
+  const words = flags.list('arg')
+  if (source === '') {
+    if (words.length > 0) {
+      throw new UsageError('--arg fills in a template: name it with --template instead of --file')
     }
-    if (update === true) {
-      request.update = true
-      request.reprocess = reprocess === true
-    }
-    await pps.createPipeline(request)
-    const { notices } = await pps.inspectPipeline({
-      pipeline: { name: request.pipeline?.name ?? '' },
-    })
-    for (const notice of notices) await err.line(`Notice: ${notice}`)
+    yield* parsePipelineSpecs(await readSource(context, flags.text('file') || '-'))
+    return
+  }
+  if (flags.text('file') !== '') {
+    throw new UsageError('cannot use both --file and --template')
+  }
+  const template = new SpecTemplate(parseSpecArguments(words))
+  const text = await readSource(context, source)
+  const specs = await Array.fromAsync(parsePipelineSpecs(text, template.substitute))
+  template.requireAllUsed()
+  yield* specs
+}
+
+export async function validatePipeline(context: CommandContext): Promise<void> {
+  const specs = await Array.fromAsync(requestedSpecs(context))
+  const { validations } = await pipelinesClient(context).validatePipelines({ specs })
+  let refusedCount = 0
+  for (const { pipeline, refusal, pipelineInfo } of validations) {
+    const name = pipeline?.name || '(no name)'
+    if (refusal !== '') refusedCount += 1
+    await context.out.line(`${name}: ${verdict(refusal, pipelineInfo?.version)}`)
+    for (const notice of pipelineInfo?.notices ?? []) await context.err.line(`Notice: ${notice}`)
+  }
+  if (refusedCount > 0) {
+    throw new FailedPreconditionError(`${refusedCount} of ${specs.length} would be refused`)
   }
 }
 
-async function readSource({ input, out }: CommandContext, source: string): Promise<string> {
-  if (source === '-') {
-    await out.line('Reading from stdin.')
-    return input.text()
-  }
-  if (/^https?:\/\//.test(source)) return fetchText(source)
-  try {
-    return await readFile(source, 'utf8')
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EISDIR')) throw error
-    throw new InvalidArgumentError(
-      `${source} is a directory: name a file with specs, or - for standard input`,
-      { cause: error },
-    )
-  }
-}
-
-async function fetchText(url: string): Promise<string> {
-  let response: Response
-  try {
-    response = await fetch(url)
-  } catch (error) {
-    const { cause } = error as Error
-    throw new InvalidArgumentError(
-      `cannot fetch ${url}: ${cause instanceof Error ? cause.message : String(error)}`,
-      { cause: error },
-    )
-  }
-  if (!response.ok) {
-    throw new InvalidArgumentError(`cannot fetch ${url}: the answer is HTTP ${response.status}`)
-  }
-  return response.text()
+function verdict(refusal: string, version: bigint | undefined): string {
+  if (refusal !== '') return `refused: ${refusal}`
+  if (version === undefined) return 'not looked at, since so many before it were refused'
+  return version === 1n ? 'valid; it would be made' : `valid; it would become version ${version}`
 }

@@ -5,6 +5,7 @@ import { rawText } from '../printing/json.ts'
 import {
   inputShorthand,
   inputText,
+  limitLines,
   parallelismText,
   resourceLines,
   transformText,
@@ -30,6 +31,7 @@ function detailText(info: PipelineInfo, { clock, out }: CommandContext): string 
     `Created: ${ageText(info.createdAt, clock)}\n`,
     `State: ${pipelineStateText(info.state, out)}\n`,
     `Parallelism Spec: ${parallelismText(info.parallelismSpec)}\n`,
+    limitLines(info),
     resourceLines(info.resourceSpec),
     `Input:\n${inputText(info.input)}\n\n`,
     `Output Branch: ${info.outputBranch}\n`,
@@ -52,11 +54,11 @@ export async function listPipeline(context: CommandContext): Promise<void> {
   }
   const table = new Table(out)
   table.add('NAME', 'INPUT', 'OUTPUT', 'CREATED', 'STATE')
-  for (const { pipeline, input, outputBranch, createdAt, state } of pipelineInfo) {
+  for (const { pipeline, input, outputBranch, createdAt, state, spout } of pipelineInfo) {
     const name = pipeline?.name ?? ''
     table.add(
       name,
-      inputShorthand(input),
+      spout === undefined ? inputShorthand(input) : 'spout',
       `${name}/${outputBranch}`,
       ageText(createdAt, clock),
       pipelineStateText(state, out),
@@ -72,6 +74,9 @@ export async function deletePipeline(context: CommandContext): Promise<void> {
   if (all && name !== undefined) {
     throw new UsageError('cannot use the --all flag with an argument')
   }
+  if (all && flags.isOn('cascade')) {
+    throw new UsageError('--all deletes every pipeline, so --cascade has no meaning with it')
+  }
   if (!all && name === undefined) {
     throw new UsageError('either a pipeline name or the --all flag needs to be provided')
   }
@@ -79,6 +84,7 @@ export async function deletePipeline(context: CommandContext): Promise<void> {
     ...(name === undefined ? { all } : { pipeline: { name } }),
     deleteJobs: flags.isOn('delete-jobs'),
     deleteRepo: flags.isOn('delete-repo'),
+    cascade: flags.isOn('cascade'),
   })
 }
 

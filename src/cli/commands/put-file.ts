@@ -1,43 +1,57 @@
-import { UnimplementedError } from '../../base/errors.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { commitAround } from '../uploading/commit-around.ts'
+import { splitFlags } from '../uploading/split-flags.ts'
 import { readSourceNames, targetsOf } from '../uploading/targets.ts'
 import { upload } from '../uploading/upload.ts'
 
 export async function putFile(context: CommandContext): Promise<void> {
   const { args, flags } = context
   const [repo = '', branch = '', path] = args
-  refuseSplit(flags.text('split'))
+  const split = splitFlags(flags)
   const message = flags.text('message')
   const isCommit = flags.isOn('commit')
+  if (flags.isOn('history')) return putHistory(context)
   if (message !== '' && !isCommit) {
     throw new UsageError('--message (-m) is about a commit that --commit (-c) opens: give both')
   }
   const names = await readSourceNames(context)
   const isRecursive = flags.isOn('recursive')
-  const targets = targetsOf(names, path)
+  const { local, remote } = targetsOf(names, path)
   let hasPut = false
-  const send = (commit: string): Promise<void> =>
-    upload(context, {
+  const send = async (commit: string): Promise<void> => {
+    const request = {
       repo,
       commit,
-      targets,
       isRecursive,
       overwrite: flags.isOn('overwrite'),
+      split,
       parallelism: Math.max(1, flags.count('parallelism')),
       onStored: () => (hasPut = true),
-    })
+    }
+    if (remote.length > 0) {
+      const { putUrls } = await import('../uploading/url-sources.ts')
+      // A commit of this command alone goes if what is local cannot follow.
+      const { onStored, ...others } = request
+      const told = local.length > 0 ? others : { ...others, onStored }
+      await putUrls(context, { ...told, targets: remote })
+    }
+    if (local.length > 0) await upload(context, { ...request, targets: local })
+  }
   if (!isCommit) await send(branch)
   else await commitAround(context, { repo, branch, message, hasPut: () => hasPut }, send)
 }
 
-function refuseSplit(delimiter: string): void {
-  if (delimiter === '') return
-  if (delimiter !== 'json' && delimiter !== 'line') {
-    throw new UsageError(`unrecognized delimiter '${delimiter}'; only accepts 'json' or 'line'`)
+async function putHistory(context: CommandContext): Promise<void> {
+  const { flags } = context
+  for (const name of ['commit', 'overwrite']) {
+    if (flags.isOn(name)) throw new UsageError(`--history makes the commits: leave out --${name}`)
   }
-  throw new UnimplementedError(
-    '--split is not there yet: split the content first, for instance with split(1), and put the files with -r',
-  )
+  const { local, remote } = targetsOf(await readSourceNames(context), context.args[2])
+  const [source] = remote
+  if (source === undefined || remote.length > 1 || local.length > 0) {
+    throw new UsageError('--history takes one source: -f pfs://HOST:PORT/REPO/BRANCH')
+  }
+  const { bringHistory } = await import('../uploading/brought-history.ts')
+  await bringHistory(context, source)
 }

@@ -17,13 +17,28 @@ opened before and finished after, or deleted when nothing could be put. One sour
 name. Without PATH, each goes to its own name. With --recursive, what is below a directory goes
 directly below PATH.
 
-Files are appended to, unless --overwrite says otherwise.`,
+A source is a local file or directory, standard input, or a URL that the server fetches: http(s)://…,
+s3://BUCKET/KEY, gs://BUCKET/KEY, as://HOST/CONTAINER/BLOB, or pfs://HOST:PORT/REPO/COMMIT/PATH, which
+is another pachd, of 1.3 and later. With --recursive, all below a directory, or all whose keys begin
+with KEY. With --history, BRANCH gets every commit of a branch of another pachd.
+
+Files are appended to, unless --overwrite says otherwise.
+
+With --split, a source becomes a directory of files that each hold one or more of its lines, JSON
+values, CSV records or rows of a dump by pg_dump: as many as --target-file-datums or
+--target-file-bytes ask for, or one. They are numbered on from those that are there, or replace them
+with --overwrite. The header and the footer of an SQL dump stand in each of its files.`,
       examples: [
         'echo hello | pachctl put-file data master /greeting -c',
         "pachctl put-file data master -c -m 'third quarter' -f report.csv",
         'pachctl put-file data@master:/2018 -c -r -f photographs',
         'pachctl put-file data master /2017 -c -r -f photographs',
         'pachctl put-file data master -c -i list-of-files.txt',
+        'pachctl put-file data master /log -c -o --split line --target-file-bytes 1000000 -f log.txt',
+        'pachctl put-file data master /users -c --split csv --header-records 1 -f users.csv',
+        'pachctl put-file data master -c -f https://example.com/2018/report.csv',
+        'pachctl put-file data master / -c -r -f pfs://old-pachd:30650/data/master',
+        'pachctl put-file data master / --history -f pfs://old-pachd:30650/data/master',
       ],
       flags: [
         {
@@ -32,31 +47,51 @@ Files are appended to, unless --overwrite says otherwise.`,
           value: 'SOURCE',
           repeats: true,
           default: '-',
-          about: 'a local file, or - for standard input',
+          about: 'a local file, a URL, or - for standard input',
         },
         {
           name: 'input-file',
           short: 'i',
           value: 'LIST',
           repeats: true,
-          about: 'a file, or -, that names one source in each line',
+          about: 'a file, a URL, or -, that names one source in each line',
         },
         { name: 'recursive', short: 'r', about: 'put all files below a directory' },
+        { name: 'history', about: 'bring every commit of a branch of another pachd to BRANCH' },
+        { name: 'resume', about: 'go on where the same command broke off' },
         parallelismFlag,
-        { name: 'split', value: 'json|line', about: 'split the content into files; comes later' },
+        {
+          name: 'split',
+          value: 'line|json|csv|sql',
+          about: 'put each source as many files, below its path',
+        },
         {
           name: 'target-file-datums',
           value: 'COUNT',
           isCount: true,
           default: '0',
-          about: 'with --split: so many values or lines a file',
+          about: 'with --split: so many lines, values or rows a file',
         },
         {
           name: 'target-file-bytes',
           value: 'BYTES',
           isCount: true,
           default: '0',
-          about: 'with --split: about so many bytes a file',
+          about: 'with --split: at least so many bytes a file',
+        },
+        {
+          name: 'header-records',
+          value: 'COUNT',
+          isCount: true,
+          default: '0',
+          about: 'with --split line, json or csv: so many records at the start begin every file',
+        },
+        {
+          name: 'footer-records',
+          value: 'COUNT',
+          isCount: true,
+          default: '0',
+          about: 'with --split line or csv: so many records at the end are the end of every file',
         },
         commitAroundFlag,
         { ...messageFlag, about: 'with --commit: what to say of it, at most 4,096 bytes' },
@@ -212,8 +247,18 @@ is at PATH.`,
     {
       name: 'lineage',
       arguments: 'REPO COMMIT PATH',
-      about: 'show which datums wrote a file, and from what',
-      flags: [rawFlag],
+      about: 'show which datums wrote a file, from what, and what was made from it',
+      details: `What was made from it is told of jobs that read COMMIT: other commits that hold the same file
+have their own.`,
+      examples: [
+        'pachctl lineage edges@master:/cat.png',
+        'pachctl lineage images@master:/cat.png --downstream',
+      ],
+      flags: [
+        { name: 'upstream', about: 'only which datums wrote it, and from what' },
+        { name: 'downstream', about: 'only what was made from it' },
+        rawFlag,
+      ],
       load: async () => (await import('../commands/lineage.ts')).lineage,
     },
   ],

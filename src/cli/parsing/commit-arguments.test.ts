@@ -55,7 +55,7 @@ test('every command with a repo and a commit among its arguments is tested above
     .filter((command) => joinedForm(command.arguments) !== undefined)
     .map(({ name }) => name)
   const tested = new Set(joined.map(([line]) => line.split(' ', 1)[0] ?? ''))
-  expect(able.toSorted()).toEqual([...tested, 'flush-commit'].toSorted())
+  expect(able.toSorted()).toEqual([...tested, 'flush-commit', 'run-pipeline'].toSorted())
 })
 
 test.each([

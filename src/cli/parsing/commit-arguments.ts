@@ -63,7 +63,12 @@ export function parseQualifiedCommit(text: string): { readonly repo: string; com
   return { repo, commit }
 }
 
-function parseCommitText(text: string): CommitText {
+/**
+ * `images@master^:/cat.png` taken apart; `text` has an `@`.
+ *
+ * @throws {UsageError}
+ */
+export function parseCommitText(text: string): CommitText {
   const at = text.indexOf('@')
   const repo = text.slice(0, at)
   const rest = text.slice(at + 1)

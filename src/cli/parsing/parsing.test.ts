@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { CommandSpec } from '../command.ts'
 import { parseCommand } from './command-line.ts'
-import { goDurationSeconds } from './go-duration.ts'
+import { goDurationSeconds } from '../../base/go-durations.ts'
 import { jsonDocuments } from './json-documents.ts'
 import { parsePipelineSpecs } from './pipeline-specs.ts'
 import { suggestion } from './suggestion.ts'
@@ -87,18 +87,18 @@ test('JSON values that follow each other come out one by one', () => {
   )
 })
 
-function specNames(text: string): string[] {
+async function specNames(text: string): Promise<string[]> {
   const names: string[] = []
   try {
-    for (const { pipeline } of parsePipelineSpecs(text)) names.push(pipeline?.name ?? '')
+    for await (const { pipeline } of parsePipelineSpecs(text)) names.push(pipeline?.name ?? '')
   } catch (error) {
     names.push(String(error))
   }
   return names
 }
 
-test('the specs before a malformed one can be used', () => {
-  expect(specNames('{"pipeline":{"name":"a"}}{"pipeline":{"name":"b"}}\n{"x": 1}')).toEqual([
+test('the specs before a malformed one can be used', async () => {
+  expect(await specNames('{"pipeline":{"name":"a"}}{"pipeline":{"name":"b"}}\n{"x": 1}')).toEqual([
     'a',
     'b',
     'InvalidArgumentError: malformed pipeline spec: unknown field "x" in pps.CreatePipelineRequest (spec 3, which begins at line 2, column 1)',
@@ -109,19 +109,66 @@ test.each([
   ['{"input": {"cross": [{"atom": {"y": 1}}]}}', 'unknown field "y" in pps.AtomInput'],
   ['{"input": {"cross": {}}}', 'input.cross must be a list, and is {}'],
   ['{"pipeline": 3}', 'pipeline must be an object, and is 3'],
+  [
+    '{"pipeline": {"nam": "a"}}',
+    'unknown field "nam" in pps.Pipeline (in pipeline); did you mean "name"?',
+  ],
+  ['{"paralelismSpec": {}}', 'did you mean "parallelismSpec"?'],
+  ['{"maxQueueSize": 3}', 'it is of a later Pachyderm'],
+  ['{"parallelism_spec": {"strategy": "CONSTANT"}}', 'it is of 1.4 and before'],
+  ['{"cmd": ["x"]}', 'it belongs into "transform"'],
+  ['{"transform": {"cmd": "sh"}}', 'transform.cmd must be a list, and is "sh"'],
+  [
+    '{"transform": {"cmd": ["a", 1]}}',
+    'transform.cmd[1] must be a text (put it in quotes), and is 1',
+  ],
+  ['{"transform": {"env": {"PORT": 80}}}', 'transform.env.PORT must be a text'],
+  ['{"enable_stats": "true"}', 'enable_stats must be true or false (without quotes)'],
+  ['{"parallelism_spec": {"constant": "x"}}', 'parallelism_spec.constant must be a number'],
+  ['{"scale_down_threshold": "soon"}', 'scale_down_threshold must be a duration'],
+  ['{"input": {"cron": {"start": "soon"}}}', 'input.cron.start must be a time'],
+  ['[{"pipeline": {"name": "a"}}, {"x": 1}]', '(spec 2, which begins at line 1, column 1)'],
+  ['pipeline: {name: a}\ninput:\n  atom:\n   repo: [', 'at line 4, column 11 (read as YAML)'],
+  ['a: 1\na: 2\n', 'Map keys must be unique at line 2, column 1 (read as YAML)'],
+  [
+    'transform:\n  env:\n    PORT: 80\n',
+    'transform.env.PORT must be a text (put it in quotes), and is 80',
+  ],
+  ['just words', 'a spec must be an object, and is "just words"'],
+  ['# nothing\n---\n', 'there is no spec in it'],
   ['{"a" 1}', "Expected ':' after property name at line 1, column 6"],
   ['{\n "a": tru\n}', 'at line 2, column 10'],
   ['{"a": "b', 'Unterminated string at line 1, column 9'],
   ['{"a": 1', 'at line 1, column 8'],
-  ['# mine\npipeline:\n  name: a\n', 'this looks like YAML: a spec is JSON'],
-  ['] {}', "Unexpected token ']' at line 1, column 1"],
-])('the spec %s is refused', (text, reason) => {
-  expect(specNames(text).join()).toContain(reason)
+  ['] {}', 'at line 1, column 1 (read as YAML)'],
+])('the spec %s is refused', async (text, reason) => {
+  expect((await specNames(text)).join()).toContain(reason)
 })
 
-test('names of fields may be those of the .proto file or those of JSON', () => {
-  const [spec] = parsePipelineSpecs(
-    '{"scaleDownThreshold": "1m", "output_branch": "out", "parallelism_spec": {"constant": "4"}, "input": null}',
+test('a bomb of YAML aliases is refused', async () => {
+  const levels = ['a: &a0 [x, x, x, x, x, x, x, x, x, x]']
+  for (let level = 1; level < 8; level += 1) {
+    const alias = `*a${level - 1}`
+    levels.push(`b${level}: &a${level} [${Array(10).fill(alias).join(', ')}]`)
+  }
+  expect((await specNames(levels.join('\n'))).join()).toContain('Excessive alias count')
+})
+
+test('specs may be YAML documents, a list, or JSON one after another', async () => {
+  const yaml = '# mine\n---\npipeline:\n  name: a\n---\n{"pipeline": {"name": "b"}}\n---\n'
+  expect(await specNames(yaml)).toEqual(['a', 'b'])
+  expect(await specNames('- pipeline: {name: a}\n- pipeline: {name: b}\n')).toEqual(['a', 'b'])
+  expect(await specNames('[{"pipeline":{"name":"a"}}]{"pipeline":{"name":"b"}}')).toEqual([
+    'a',
+    'b',
+  ])
+})
+
+test('names of fields may be those of the .proto file or those of JSON', async () => {
+  const [spec] = await Array.fromAsync(
+    parsePipelineSpecs(
+      '{"scaleDownThreshold": "1m", "output_branch": "out", "parallelism_spec": {"constant": "4"}, "input": null}',
+    ),
   )
   expect(spec).toMatchObject({
     scaleDownThreshold: { seconds: 60n },

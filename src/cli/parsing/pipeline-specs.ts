@@ -1,42 +1,65 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
 import { type CreatePipelineRequest, CreatePipelineRequestSchema } from '../../gen/pps_pb.ts'
-import { jsonDocuments, JsonSyntaxError, placeText } from './json-documents.ts'
+import { JsonSyntaxError, placeText, type JsonDocument } from './json-documents.ts'
 import { messageFromJson } from './json-messages.ts'
+import { specAdvice } from './spec-advice.ts'
+import { specDocuments } from './spec-documents.ts'
 
-const inputKinds: ReadonlySet<string> = new Set(['atom', 'cross', 'union', 'cron'])
-const yamlStart = /^(?:#.*\n|---.*\n|\s)*\w+:(?:\s|$)/
-const notYaml = '; this looks like YAML: a spec is JSON'
+const inputKinds = ['atom', 'pfs', 'cross', 'union', 'join', 'group', 'cron']
+
+/** Replaces what stands for arguments in a parsed document. */
+export type Substitute = (value: unknown) => unknown
 
 /**
  * The pipeline specs in `text`, one after another: the JSON form of CreatePipelineRequest as 1.5
- * reads it. Each is parsed when it is asked for, so that those before an error can be used.
+ * reads it, or the same in YAML; a list stands for the specs in it. Each is parsed when it is asked
+ * for, so that those before an error can be used.
  *
  * @throws {InvalidArgumentError} that begins like 1.5's, and says where.
  */
-export function* parsePipelineSpecs(text: string): Generator<CreatePipelineRequest> {
-  const documents = jsonDocuments(text)
-  for (let count = 1; ; count += 1) {
-    let place = ''
-    try {
-      const next = documents.next()
-      if (next.done === true) {
-        if (count === 1) throw new InvalidArgumentError('there is no spec in it')
-        return
-      }
-      place = ` (spec ${count}, which begins at ${placeText(text, next.value.offset)})`
-      const { value } = next.value
-      if (typeof value === 'object' && value !== null && 'input' in value) {
-        refuseSeveralKinds(value.input, 'input')
-      }
-      yield messageFromJson(CreatePipelineRequestSchema, value, 'a spec')
-    } catch (error) {
-      if (!(error instanceof InvalidArgumentError)) throw error
-      if (error instanceof JsonSyntaxError) place = yamlStart.test(text) ? notYaml : ''
-      throw new InvalidArgumentError(`malformed pipeline spec: ${error.message}${place}`, {
-        cause: error,
-      })
+export async function* parsePipelineSpecs(
+  text: string,
+  substitute: Substitute = (value) => value,
+): AsyncGenerator<CreatePipelineRequest> {
+  const documents = specDocuments(text)
+  let count = 0
+  for (;;) {
+    const next = await withPrefix(() => documents.next())
+    if (next.done === true) break
+    for (const spec of await withPrefix(async () => specsOf(substitute(next.value.value)))) {
+      count += 1
+      yield await withPrefix(() => parseSpec(spec), placeOf(text, count, next.value))
     }
   }
+  if (count === 0) throw malformed('there is no spec in it')
+}
+
+function specsOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [value]
+}
+
+function placeOf(text: string, count: number, { offset }: JsonDocument): string {
+  return ` (spec ${count}, which begins at ${placeText(text, offset)})`
+}
+
+async function withPrefix<Value>(parse: () => Value | Promise<Value>, place = ''): Promise<Value> {
+  try {
+    return await parse()
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw malformed(error.message + (error instanceof JsonSyntaxError ? '' : place), error)
+  }
+}
+
+function malformed(reason: string, cause?: unknown): InvalidArgumentError {
+  return new InvalidArgumentError(`malformed pipeline spec: ${reason}`, { cause })
+}
+
+function parseSpec(value: unknown): CreatePipelineRequest {
+  if (typeof value === 'object' && value !== null && 'input' in value) {
+    refuseSeveralKinds(value.input, 'input')
+  }
+  return messageFromJson(CreatePipelineRequestSchema, value, 'a spec', specAdvice)
 }
 
 /**
@@ -46,14 +69,14 @@ export function* parsePipelineSpecs(text: string): Generator<CreatePipelineReque
 function refuseSeveralKinds(input: unknown, path: string): void {
   if (typeof input !== 'object' || input === null) return
   const given = Object.entries(input).filter(([, item]) => item !== null)
-  const kinds = given.flatMap(([name]) => (inputKinds.has(name) ? [name] : []))
+  const kinds = given.flatMap(([name]) => (inputKinds.includes(name) ? [name] : []))
   if (kinds.length > 1) {
     throw new InvalidArgumentError(
-      `multiple input types set: ${path} has ${kinds.join(' and ')}, and an input is one of atom, cross and union`,
+      `multiple input types set: ${path} has ${kinds.join(' and ')}, and an input is one of ${inputKinds.join(', ')}`,
     )
   }
   for (const [name, members] of given) {
-    if ((name !== 'cross' && name !== 'union') || !Array.isArray(members)) continue
+    if (!inputKinds.includes(name) || !Array.isArray(members)) continue
     members.forEach((member, index) => refuseSeveralKinds(member, `${path}.${name}[${index}]`))
   }
 }

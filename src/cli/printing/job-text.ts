@@ -2,10 +2,11 @@ import type { Clock } from '../../base/clock.ts'
 import type { JobInfo, WorkerStatus } from '../../gen/pps_pb.ts'
 import type { Output } from '../output.ts'
 import { sizeText } from './sizes.ts'
-import { inputText, parallelismText, resourceLines, transformText } from './specs.ts'
+import { inputText, limitLines, parallelismText, resourceLines, transformText } from './specs.ts'
 import { jobStateText } from './states.ts'
 import { plainTable, tableText } from './table.ts'
 import { ageText, betweenText, durationText } from './times.ts'
+import { visible } from './visible.ts'
 
 /** A job as inspect-job shows it, blanks at ends of lines included. */
 export function jobText(
@@ -20,9 +21,10 @@ export function jobText(
     `Started: ${ageText(started, clock)}\n`,
     finished === undefined ? '' : `Duration: ${betweenText(started, finished)}\n`,
     `State: ${jobStateText(info.state, out)}\n`,
-    reason === '' ? '' : `Reason: ${reason}\n`,
+    reason === '' ? '' : `Reason: ${visible(reason)}\n`,
     `Processed: ${info.dataProcessed}\n`,
     dataFailed === 0n ? '' : `Failed: ${dataFailed}\n`,
+    info.dataRecovered === 0n ? '' : `Recovered: ${info.dataRecovered}\n`,
     `Skipped: ${info.dataSkipped}\nTotal: ${info.dataTotal}\n`,
     `Data Downloaded: ${sizeText(stats?.downloadBytes ?? 0n)}\n`,
     `Data Uploaded: ${sizeText(stats?.uploadBytes ?? 0n)}\n`,
@@ -32,6 +34,7 @@ export function jobText(
     `Worker Status:\n${workersText(info.workerStatus, clock)}`,
     `Restarts: ${info.restart}\n`,
     `ParallelismSpec: ${parallelismText(info.parallelismSpec)}\n`,
+    limitLines(info),
     resourceLines(info.resourceSpec),
     `Input:\n${inputText(info.input)}\n\n`,
     `Transform:\n${transformText(info.transform)} \n`,
@@ -49,5 +52,12 @@ function workersText(workers: readonly WorkerStatus[], clock: Clock): string {
     ageText(started, clock),
     String(queueSize),
   ])
-  return tableText([['WORKER', 'JOB', 'DATUM', 'STARTED', 'QUEUE'], ...rows], plainTable)
+  const retries = workers
+    .filter(({ lastReason }) => lastReason !== '')
+    .map(
+      ({ workerId, attempt, lastReason }) =>
+        `${workerId} is at try ${attempt}; the one before failed: ${visible(lastReason)}\n`,
+    )
+  const table = tableText([['WORKER', 'JOB', 'DATUM', 'STARTED', 'QUEUE'], ...rows], plainTable)
+  return `${table}${retries.join('')}`
 }

@@ -5,9 +5,9 @@ export type Json = string | number | boolean | readonly Json[] | { readonly [nam
 
 /**
  * `wire`: the JSON form of protobuf, as jsonpb of Go writes it. `go`: the form of a Go struct,
- * with the names of the .proto file.
+ * with the names of the .proto file. `spec`: as people write specs, which jsonpb reads as well.
  */
-export type JsonStyle = 'wire' | 'go'
+export type JsonStyle = 'wire' | 'go' | 'spec'
 
 /** A message as a value for JSON: fields in the order of the .proto file, without unset ones. */
 export function messageValue<Desc extends DescMessage>(
@@ -19,7 +19,7 @@ export function messageValue<Desc extends DescMessage>(
 }
 
 function reflectedValue(message: ReflectMessage, style: JsonStyle): Json {
-  if (style === 'wire') {
+  if (style !== 'go') {
     const { typeName } = message.desc
     if (typeName === 'google.protobuf.Timestamp') return timestampText(message)
     if (typeName === 'google.protobuf.Duration') return durationText(message)
@@ -57,7 +57,7 @@ function itemValue(field: DescField, item: unknown, style: JsonStyle): Json {
     return style === 'go' ? number : (field.enum.value[number]?.name ?? number)
   }
   if (item instanceof Uint8Array) return Buffer.from(item).toString('base64')
-  if (typeof item === 'bigint') return style === 'go' ? Number(item) : String(item)
+  if (typeof item === 'bigint') return style === 'wire' ? String(item) : Number(item)
   if (field.scalar === ScalarType.FLOAT) return shortestFloat(item as number)
   return item as string | number | boolean
 }

@@ -1,6 +1,8 @@
 import { create } from '@bufbuild/protobuf'
 import { DurationSchema, TimestampSchema } from '@bufbuild/protobuf/wkt'
+import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
+import { StatsSchema } from '../../gen/pachyderm_pb.ts'
 import { FileInfoSchema } from '../../gen/pfs_pb.ts'
 import {
   CreatePipelineRequestSchema,
@@ -9,11 +11,13 @@ import {
   JobState,
   PipelineInfoSchema,
 } from '../../gen/pps_pb.ts'
+import { Output } from '../output.ts'
 import { rawLine, rawText } from './json.ts'
 import { messageText, shortMessageText } from './messages.ts'
 import { sizeText } from './sizes.ts'
 import { inputShorthand, inputText, parallelismText, transformText } from './specs.ts'
 import { denseTable, plainTable, tableText } from './table.ts'
+import { statsText } from './stats-text.ts'
 import { durationText, goDurationText, spanText } from './times.ts'
 
 test('sizes have at most four digits, in units of 1024', () => {
@@ -206,4 +210,43 @@ test('in a table, a message is the beginning of its first line', () => {
   expect(shortMessageText('👍'.repeat(50))).toBe('👍'.repeat(50))
   expect(shortMessageText('x'.repeat(51))).toBe(`${'x'.repeat(49)}…`)
   expect(shortMessageText('\u001b[2J')).toBe(String.raw`\x1b[2J`)
+})
+
+function spreadUpTo(max: number) {
+  return {
+    count: 3n,
+    mean: max / 2,
+    stddev: max / 10,
+    min: 0,
+    fifthPercentile: max / 10,
+    median: max / 2,
+    ninetyFifthPercentile: max,
+    ninetyNinthPercentile: max,
+    max,
+  }
+}
+
+test('statistics are a table of what there is, in units that people read', () => {
+  const stats = create(StatsSchema, {
+    datumsProcessed: 3n,
+    datumsSkipped: 1n,
+    jobCounts: { [JobState.JOB_SUCCESS]: 2n, [JobState.JOB_FAILURE]: 1n },
+    jobSeconds: spreadUpTo(4000),
+    datums: {
+      downloadSeconds: { count: 0n },
+      processSeconds: spreadUpTo(1.23456),
+      uploadBytes: spreadUpTo(3000),
+    },
+  })
+  expect(statsText(stats, new Output(new Writable()))).toBe(
+    [
+      'Jobs: 2 success, 1 failure',
+      'Datums: 3 processed, 1 skipped, 0 failed',
+      '           COUNT   MEAN       STDDEV   MIN   5%      MEDIAN     95%       99%       MAX       ',
+      'Job        3       33m20s     6m40s    0s    6m40s   33m20s     1h6m40s   1h6m40s   1h6m40s   ',
+      'Process    3       617ms      123ms    0s    123ms   617ms      1.23s     1.23s     1.23s     ',
+      'Uploaded   3       1.465KiB   300B     0B    300B    1.465KiB   2.93KiB   2.93KiB   2.93KiB   ',
+      '',
+    ].join('\n'),
+  )
 })

@@ -57,6 +57,13 @@ export class Progress {
     this.addBytes(count)
   }
 
+  /** How far it is, where somebody else counts. */
+  show({ fileCount, sizeBytes }: { readonly fileCount: number; readonly sizeBytes: number }): void {
+    this.#fileCount = fileCount
+    this.#sizeBytes = sizeBytes
+    this.#refresh()
+  }
+
   /** Everything begins again. */
   restart(): void {
     this.#fileCount = 0

@@ -25,6 +25,7 @@ const datumStates: Readonly<Record<DatumState, Shown>> = {
   [DatumState.SUCCESS]: ['success', 'green'],
   [DatumState.SKIPPED]: ['skipped', 'yellow'],
   [DatumState.STARTING]: ['-', 'yellow'],
+  [DatumState.RECOVERED]: ['recovered', 'yellow'],
 }
 
 export function jobStateText(state: JobState, out: Output): string {

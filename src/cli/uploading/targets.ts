@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { posix } from 'node:path'
-import { UnimplementedError } from '../../base/errors.ts'
 import { parseFilePath } from '../../base/paths.ts'
+import { hasPassword, isBarePfsUrl, isSourceUrl, parseSourceUrl } from '../../base/source-urls.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { refuseReplaced } from '../parsing/not-utf8.ts'
@@ -13,17 +14,31 @@ export interface Target {
   readonly path: string
 }
 
+/** A source that the server fetches. */
+export interface UrlTarget {
+  readonly url: string
+  readonly path: string
+  /** It goes below `path`, under the name that the URL gives it. */
+  readonly addsOwnName: boolean
+}
+
+/** Everything that is to be put, in order within each list. */
+export interface Targets {
+  readonly local: readonly Target[]
+  readonly remote: readonly UrlTarget[]
+}
+
 /** What `--file` and `--input-file` name, in order; standard input when they name nothing. */
 export async function readSourceNames({
   flags,
   input,
 }: CommandContext): Promise<readonly string[]> {
+  for (const name of flags.list('file')) refusePassword(name)
   const lists = flags.list('input-file')
   if (lists.length === 0) return flags.list('file')
   const names: string[] = []
   for (const list of lists) {
-    refuseUrl(list)
-    const text = list === '-' ? await input.text() : await readFile(list, 'utf8')
+    const text = await readList(list, input)
     refuseReplaced(text, `a name in ${list === '-' ? 'the list' : list}`)
     names.push(...text.split(/\r?\n/).filter((line) => line !== ''))
   }
@@ -35,31 +50,53 @@ export async function readSourceNames({
  * Where each source goes: a single one to `path`, several below it under their own names.
  *
  * @throws {UsageError} when standard input has no path to go to.
- * @throws {InvalidArgumentError} for a path that no repo can have.
- * @throws {UnimplementedError} for a URL.
+ * @throws {InvalidArgumentError} for a path that no repo can have, or a URL of no kind that is known.
  */
-export function targetsOf(sources: readonly string[], path: string | undefined): readonly Target[] {
-  const targets = targetsAsGiven(sources, path)
+export function targetsOf(sources: readonly string[], path: string | undefined): Targets {
+  const isOnly = sources.length === 1
+  const given = path === undefined || path === '' ? undefined : path
+  const local: Target[] = []
+  const remote: UrlTarget[] = []
+  for (const source of sources) {
+    if (isUrl(source)) remote.push(urlTarget(source, given, isOnly))
+    else local.push(localTarget(source, given, isOnly))
+  }
   // The server would refuse it too, but only after a commit was started for it.
-  for (const target of targets) parseFilePath(target.path)
-  return targets
+  for (const target of [...local, ...remote]) parseFilePath(target.path)
+  return { local, remote }
 }
 
-function targetsAsGiven(sources: readonly string[], path: string | undefined): readonly Target[] {
-  return sources.map((source) => {
-    refuseUrl(source)
-    if (source === '-' && (path === undefined || path === '')) {
-      throw new UsageError(
-        'no filename specified: say where standard input goes, as in put-file REPO BRANCH PATH',
-      )
-    }
-    if (path !== undefined && path !== '' && sources.length === 1) return { source, path }
-    if (source === '-') throw new UsageError('standard input cannot be one of several sources')
-    return {
-      source,
-      path: path === undefined || path === '' ? ownName(source) : posix.join(path, ownName(source)),
-    }
-  })
+/** What looks like `host:port/repo/branch`, but is there, is a local file. */
+function isUrl(source: string): boolean {
+  return isBarePfsUrl(source) ? !existsSync(source) : isSourceUrl(source)
+}
+
+function urlTarget(url: string, path: string | undefined, isOnly: boolean): UrlTarget {
+  parseSourceUrl(url)
+  if (path !== undefined && isOnly) return { url, path, addsOwnName: false }
+  return { url, path: path ?? '', addsOwnName: true }
+}
+
+function localTarget(source: string, path: string | undefined, isOnly: boolean): Target {
+  if (source === '-' && path === undefined) {
+    throw new UsageError(
+      'no filename specified: say where standard input goes, as in put-file REPO BRANCH PATH',
+    )
+  }
+  if (path !== undefined && isOnly) return { source, path }
+  if (source === '-') throw new UsageError('standard input cannot be one of several sources')
+  return {
+    source,
+    path: path === undefined ? ownName(source) : posix.join(path, ownName(source)),
+  }
+}
+
+async function readList(list: string, input: CommandContext['input']): Promise<string> {
+  if (list === '-') return input.text()
+  if (!/^https?:\/\//i.test(list)) return readFile(list, 'utf8')
+  refusePassword(list)
+  const { fetchList } = await import('./fetched-list.ts')
+  return fetchList(list)
 }
 
 /** A local path as a path in a repo: `/data/x` is `data/x`, `./d` is `d`, `.` is the root. */
@@ -68,10 +105,10 @@ function ownName(source: string): string {
   return clean === '.' ? '' : clean
 }
 
-function refuseUrl(source: string): void {
-  const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(source)?.[1]
-  if (scheme === undefined) return
-  throw new UnimplementedError(
-    `cannot put from ${source}: ${scheme} sources are not there yet; fetch it first, as in curl URL | pachctl put-file REPO BRANCH PATH`,
+/** Whoever lists the processes of this machine sees the arguments of all. */
+function refusePassword(source: string): void {
+  if (!hasPassword(source)) return
+  throw new UsageError(
+    'a password in an argument can be seen by everybody on this machine: write the URL into a file that only you can read, and name that with -i FILE',
   )
 }

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs'
 import type { ByteStream } from '../../base/bytes.ts'
+import type { SplitFields } from '../../base/content-messages.ts'
 import { Code } from '../../base/grpc-wire.ts'
 import { type FilePut, putFile, putFiles } from '../../client/file-transfers.ts'
 import { RpcError } from '../../client/rpc-error.ts'
@@ -8,6 +9,7 @@ import { inParallel } from '../parallel.ts'
 import { Progress } from '../printing/progress.ts'
 import { findFiles, type LeftOut, readSlices, SmallFileReader } from './local-files.ts'
 import { Restartable } from './restartable.ts'
+import { requireKnown } from './split-flags.ts'
 import type { Target } from './targets.ts'
 
 /** What is left out is told in at most this many lines, and one that counts the rest. */
@@ -21,6 +23,8 @@ export interface UploadRequest {
   readonly targets: readonly Target[]
   readonly isRecursive: boolean
   readonly overwrite: boolean
+  /** How each file is split into pieces, if at all. */
+  readonly split?: SplitFields | undefined
   /** How many files to send at once, to a server that does not take them in one call. */
   readonly parallelism: number
   /** Called when files have been stored, even if others are not. */
@@ -44,7 +48,7 @@ function isDirectory(source: string): boolean {
 /** As a bulk upload of one: the server then refuses a file where a directory is at once. */
 async function uploadOne(
   { transport, input, out }: CommandContext,
-  { repo, commit: id, overwrite, onStored }: UploadRequest,
+  { repo, commit: id, overwrite, split, onStored }: UploadRequest,
   { target: { source, path }, progress }: { readonly target: Target; readonly progress: Progress },
 ): Promise<void> {
   if (source === '-') await out.line('Reading from stdin.')
@@ -52,12 +56,14 @@ async function uploadOne(
   using content = new Restartable(source === '-' ? input.bytes() : readSlices(source))
   const put = { path, bytes: counted(content.bytes(), progress), overwrite }
   try {
-    await putFiles(transport, { repo, id }, [put])
+    await putFiles(transport, { repo, id }, [put], { split })
   } catch (error) {
     if (!isUnimplemented(error)) throw error
+    requireKnown(split)
     progress.restart()
     const file = { commit: { repo, id }, path }
-    await putFile(transport, file, counted(content.bytes(), progress), { overwrite })
+    const options = { overwrite, split }
+    await putFile(transport, file, counted(content.bytes(), progress), options)
   }
   onStored?.()
   progress.addFile()
@@ -73,17 +79,19 @@ async function uploadAll(
   request: UploadRequest,
   progress: Progress,
 ): Promise<void> {
-  const { repo, commit: id, targets, isRecursive } = request
+  const { repo, commit: id, targets, isRecursive, split } = request
   let leftOut: LeftOut[] = []
   const find = (): Generator<Target> => {
     leftOut = []
     return findFiles(targets, isRecursive, (left) => leftOut.push(left))
   }
   try {
-    await putFiles(context.transport, { repo, id }, puts(find(), request, progress))
+    const files = puts(find(), request, progress)
+    await putFiles(context.transport, { repo, id }, files, { split })
     request.onStored?.()
   } catch (error) {
     if (!isUnimplemented(error)) throw error
+    requireKnown(split)
     progress.restart()
     await uploadEach(context, find(), request, progress)
   }
@@ -115,12 +123,12 @@ function* puts(
 async function uploadEach(
   { transport }: CommandContext,
   files: Iterable<Target>,
-  { repo, commit: id, overwrite, parallelism, onStored }: UploadRequest,
+  { repo, commit: id, overwrite, split, parallelism, onStored }: UploadRequest,
   progress: Progress,
 ): Promise<void> {
   await inParallel(files, parallelism, async ({ source, path }) => {
     const bytes = counted(readSlices(source), progress)
-    await putFile(transport, { commit: { repo, id }, path }, bytes, { overwrite })
+    await putFile(transport, { commit: { repo, id }, path }, bytes, { overwrite, split })
     onStored?.()
     progress.addFile()
   })

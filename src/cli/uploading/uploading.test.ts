@@ -5,7 +5,11 @@ import { afterEach, expect, test } from 'vitest'
 import { service } from '../../api/grpc/service.ts'
 import { concatBytes, utf8Text } from '../../base/bytes.ts'
 import { SystemClock } from '../../base/clock.ts'
-import { decodePutFileRequest, decodePutFilesRequest } from '../../base/content-messages.ts'
+import {
+  decodePutFileRequest,
+  decodePutFilesRequest,
+  type SplitFields,
+} from '../../base/content-messages.ts'
 import { Files } from '../../gen/pachyderm_pb.ts'
 import { API } from '../../gen/pfs_pb.ts'
 import { GrpcFixture } from '../../testing/grpc-fixture.ts'
@@ -15,6 +19,7 @@ import { Input } from '../input.ts'
 import { ActiveTransaction } from '../active-transaction.ts'
 import { LazyTransport } from '../lazy-transport.ts'
 import { Output } from '../output.ts'
+import { splitFlags } from './split-flags.ts'
 import { targetsOf } from './targets.ts'
 import { upload } from './upload.ts'
 
@@ -36,6 +41,7 @@ function nowhere(): Output {
 interface Sent {
   readonly port: number
   readonly source: string
+  readonly split?: SplitFields
   readonly path?: string
   readonly input?: () => AsyncIterable<Uint8Array>
 }
@@ -45,7 +51,13 @@ function noInput(): never {
 }
 
 /** Returns what is said on standard error. */
-async function send({ port, source, path = 'target', input = noInput }: Sent): Promise<string> {
+async function send({
+  port,
+  source,
+  path = 'target',
+  input = noInput,
+  split,
+}: Sent): Promise<string> {
   const told = new PassThrough()
   const address = `127.0.0.1:${port}`
   await using transport = new LazyTransport(address, new SystemClock())
@@ -63,9 +75,10 @@ async function send({ port, source, path = 'target', input = noInput }: Sent): P
   await upload(context, {
     repo: 'data',
     commit: 'master',
-    targets: targetsOf([source], path),
+    targets: targetsOf([source], path).local,
     isRecursive: true,
     overwrite: true,
+    split,
     parallelism: 3,
   })
   const text: unknown = told.read()
@@ -153,6 +166,76 @@ function namesTo(names: string[]): ReturnType<typeof service> {
   })
 }
 
+/** What `--split` and its flags say. */
+function splitBy(format: string, counts: Readonly<Record<string, string>> = {}): SplitFields {
+  const names = ['target-file-datums', 'target-file-bytes', 'header-records', 'footer-records']
+  const values = names.map((name) => [name, [counts[name] ?? '0']] as const)
+  const split = splitFlags(new Flags(new Map([['split', [format]], ...values])))
+  if (split === undefined) throw new Error('there is a split')
+  return split
+}
+
+test('how to split goes ahead of all files', async () => {
+  await using directory = await makeDirectory()
+  const splits: unknown[] = []
+  const files = service(Files, {
+    putFiles: {
+      async sliced(requests) {
+        for await (const message of requests) {
+          splits.push(decodePutFilesRequest(await message.parts()).split)
+        }
+        return {}
+      },
+    },
+  })
+  const split = splitBy('csv', { 'header-records': '1', 'target-file-bytes': '1000' })
+  const port = await fixture.serve(files)
+  for (const source of [directory.path, directory.join('small')]) {
+    splits.length = 0
+    await send({ port, source, split })
+    expect(splits[0]).toEqual({
+      delimiter: 4,
+      targetFileDatums: 0n,
+      targetFileBytes: 1000n,
+      headerRecords: 1n,
+      footerRecords: 0n,
+    })
+    expect(splits.slice(1).filter((each) => each !== undefined)).toEqual([])
+  }
+})
+
+test('a server of 1.5 splits each file by line or json, and is not asked for more', async () => {
+  await using directory = await makeDirectory()
+  const got: unknown[] = []
+  const pfs = service(API, {
+    putFile: {
+      async sliced(requests) {
+        for await (const message of requests) {
+          const fields = decodePutFileRequest(await message.parts())
+          if (fields.file !== undefined) got.push([fields.delimiter, fields.targetFileDatums])
+        }
+        return {}
+      },
+    },
+  })
+  const port = await fixture.serve(pfs)
+  for (const source of [directory.path, directory.join('small')]) {
+    got.length = 0
+    await send({ port, source, split: splitBy('json', { 'target-file-datums': '3' }) })
+    expect(got).toEqual(got.map(() => [1, 3n]))
+    expect(got.length).toBeGreaterThan(0)
+    got.length = 0
+    for (const split of [
+      splitBy('csv'),
+      splitBy('sql'),
+      splitBy('line', { 'header-records': '1' }),
+    ]) {
+      await expect(send({ port, source, split })).rejects.toThrow('splits by line and json only')
+    }
+    expect(got).toEqual([])
+  }
+})
+
 test('names that are not UTF-8 are left out and told; U+FFFD may be part of a name', async () => {
   await using directory = await TemporaryDirectory.create()
   const bytes = (name: string): Buffer => Buffer.from(directory.join(name), 'latin1')
@@ -218,7 +301,7 @@ test('links to no file are left out and told; links to files are those files', a
 })
 
 function paths(sources: readonly string[], path?: string): string[] {
-  return targetsOf(sources, path).map((target) => target.path)
+  return targetsOf(sources, path).local.map((target) => target.path)
 }
 
 test('own names are paths of the source as typed, joined below the path for several', () => {
@@ -229,5 +312,27 @@ test('own names are paths of the source as typed, joined below the path for seve
   expect(paths(['x', './y/z'], 'q')).toEqual(['q/x', 'q/y/z'])
   expect(() => paths(['x'], '../x')).toThrow('leads out of the root')
   expect(() => paths(['-'])).toThrow('no filename specified')
-  expect(() => paths(['s3://bucket/key'])).toThrow('s3 sources are not there yet')
+  expect(() => paths(['hdfs://host/key'])).toThrow('unrecognized object store: hdfs')
+})
+
+function remote(...sources: readonly string[]): unknown {
+  return targetsOf(sources, 'q').remote
+}
+
+test('URLs are told from local paths, and add their own names where no path is given', async () => {
+  await using directory = await TemporaryDirectory.create()
+  expect(remote('s3://bucket/key')).toEqual([
+    { url: 's3://bucket/key', path: 'q', addsOwnName: false },
+  ])
+  expect(targetsOf(['https://host/a'], undefined).remote).toEqual([
+    { url: 'https://host/a', path: '', addsOwnName: true },
+  ])
+  expect(remote('pfs://host/repo/master', 'old:650/repo/master', 'x')).toEqual([
+    { url: 'pfs://host/repo/master', path: 'q', addsOwnName: true },
+    { url: 'old:650/repo/master', path: 'q', addsOwnName: true },
+  ])
+  // A file that is there is a file, whatever it looks like.
+  await mkdir(directory.join('old:650/repo'), { recursive: true })
+  await writeFile(directory.join('old:650/repo/master'), '')
+  expect(targetsOf([directory.join('old:650/repo/master')], 'q').remote).toEqual([])
 })

@@ -3,15 +3,24 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 
 import { InvalidArgumentError } from '../../base/errors.ts'
-import { environmentScript, userEnvironment } from './environment.ts'
+import { datumScript, userEnvironment } from './environment.ts'
 
 const base = { programPath: '/usr/bin:/bin', pfsPath: '/pfs', homeDirectory: '/tmp' }
 
 /** What a program finds that is started as the runner starts it. */
 function found(environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const script = `unset PWD OLDPWD; ${environmentScript(environment)}\nexec "$@"`
-  const text = execFileSync('/bin/sh', ['-c', script, 'sh', '/usr/bin/env', '-0'], { env: {} })
-  const entries = text.toString().split('\0').slice(0, -1)
+  const streams = '</.pachyderm/stdin >/.pachyderm/stdout 2>/.pachyderm/stderr'
+  const script = datumScript(environment)
+  expect(script).toContain(streams)
+  const runner = [
+    'unset PWD OLDPWD; is_there() { file=/usr/bin/env; }; set -- -0',
+    `start() {\n${script.replace(streams, '')}}; start "$@"`,
+    "printf '\\000'; /usr/bin/env -0",
+  ].join('\n')
+  const text = execFileSync('/bin/sh', ['-c', runner], { env: {} }).toString()
+  // The runner's own environment is as empty as before.
+  expect(text.slice(-2)).toBe('\0\0')
+  const entries = text.slice(0, -2).split('\0')
   return Object.fromEntries(
     entries.map((entry) => [
       entry.slice(0, entry.indexOf('=')),

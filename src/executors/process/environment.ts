@@ -50,22 +50,31 @@ const shellNames = new Set(
   ).split(' '),
 )
 
-function canExport(name: string): boolean {
+function canAssign(name: string): boolean {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !name.startsWith('BASH') && !shellNames.has(name)
 }
 
 /**
- * A piece of shell that, sourced just before `exec "$@"`, gives the program this environment. Names
- * that a shell cannot export are set by `env`.
+ * A piece of shell that starts `$file` with the arguments `$@` in this environment, and ends with its
+ * exit code: 127 when `is_there`, which looks on `$path`, finds no such file. The environment is this
+ * one command's, so that the shell which reads it stays as it is. Names that a shell cannot assign
+ * are set by `env`.
  */
-export function environmentScript(environment: Readonly<Record<string, string>>): string {
-  let script = ''
+export function datumScript(environment: Readonly<Record<string, string>>): string {
+  let assigned = ''
   let others = ''
   for (const [name, value] of Object.entries(environment)) {
-    if (canExport(name)) script += `export ${name}=${shellQuoted(value)}\n`
-    else others += ` ${shellQuoted(`${name}=${value}`)}`
+    const word = shellQuoted(value)
+    if (canAssign(name)) assigned += `${name}=${word} `
+    else others += ` ${shellQuoted(`${name}=`)}${word}`
   }
-  return others === '' ? script : `${script}set -- /usr/bin/env --${others} "$@"\n`
+  const command = others === '' ? '"$file" "$@"' : `/usr/bin/env --${others} "$file" "$@"`
+  const path = shellQuoted(environment['PATH'] ?? '')
+  // The streams are opened anew for each datum: a program may have made them non-blocking.
+  return (
+    `path=${path}\nis_there || return 127\n${assigned}${command} ` +
+    '</.pachyderm/stdin >/.pachyderm/stdout 2>/.pachyderm/stderr 3>&- 4>&- 5<&-\n'
+  )
 }
 
 /** One shell word that stands for exactly `text`. */
@@ -74,10 +83,10 @@ export function shellQuoted(text: string): string {
 }
 
 /**
- * The file from which the runner takes the environment of the next datum. It is written in place:
- * emptying and writing a file makes ext4 write it out at once, which takes longer than a datum.
+ * The file from which the runner takes the next datum. It is written in place: emptying and writing
+ * a file makes ext4 write it out at once, which takes longer than a datum.
  */
-export class EnvironmentFile implements Disposable {
+export class DatumFile implements Disposable {
   #descriptor: number | undefined
   #size = 0
 
@@ -88,7 +97,7 @@ export class EnvironmentFile implements Disposable {
 
   write(environment: Readonly<Record<string, string>>): void {
     assert(this.#descriptor !== undefined, 'a slot is not used when it is closed')
-    const bytes = Buffer.from(environmentScript(environment))
+    const bytes = Buffer.from(datumScript(environment))
     writeSync(this.#descriptor, bytes, 0, bytes.length, 0)
     if (bytes.length < this.#size) ftruncateSync(this.#descriptor, bytes.length)
     this.#size = bytes.length

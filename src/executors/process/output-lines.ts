@@ -10,6 +10,7 @@ const tailBytesMax = 512 * 1024
 const budgetWindowMs = 10_000
 
 const newlineByte = 0x0a
+const replacementCharacter = '\ufffd'
 const lossyDecoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /**
@@ -45,15 +46,13 @@ export class OutputBudget {
 type Receiver = Pick<DatumRun, 'onLine' | 'onLeftOut'>
 
 interface Reading extends Receiver {
-  readonly marker: Buffer
   readonly budget: OutputBudget
-  readonly end: () => void
 }
 
 /**
- * Cuts one output stream into lines while it comes, and finds its end: a marker that nobody but the
- * runner knows, at the end of a line. Whatever comes while no datum is read is dropped. While the
- * budget is spent, only the last lines are looked at, once there is budget again or the end has come.
+ * Cuts the output of one datum after the other into lines while it comes. What comes while no datum
+ * is read is dropped. While the budget is spent, only the last lines are looked at, once there is
+ * budget again or the end has come.
  */
 export class OutputLines {
   readonly #stream: LogLine['stream']
@@ -63,46 +62,54 @@ export class OutputLines {
   #partsBytes = 0
   /** While the budget is spent. */
   #tail: OutputTail | undefined
+  #failure: { readonly reason: unknown } | undefined
 
   constructor(stream: LogLine['stream'], clock: Clock) {
     this.#stream = stream
     this.#clock = clock
   }
 
-  /** Hands on lines until `marker` comes. What the receiver throws rejects. */
-  read(marker: string, budget: OutputBudget, { onLine, onLeftOut }: Receiver): Promise<void> {
-    return new Promise<void>((resolve, reject) => {
-      const guarded =
-        <Value>(receive: (value: Value) => void) =>
-        (value: Value): void => {
-          try {
-            receive(value)
-          } catch (error) {
-            reject(error instanceof Error ? error : new Error(String(error)))
-          }
+  /** From now on lines are handed on. */
+  begin(budget: OutputBudget, receiver: Receiver): void {
+    this.#forget()
+    this.#tail = undefined
+    this.#failure = undefined
+    const guarded =
+      <Value>(receive: (value: Value) => void) =>
+      (value: Value): void => {
+        try {
+          receive(value)
+        } catch (error) {
+          this.#failure ??= { reason: error }
         }
-      this.#forget()
-      this.#tail = undefined
-      this.#reading = {
-        marker: Buffer.from(marker),
-        budget,
-        onLine: guarded(onLine),
-        onLeftOut: guarded(onLeftOut),
-        end: resolve,
       }
-    })
+    const { onLine, onLeftOut } = receiver
+    this.#reading = { budget, onLine: guarded(onLine), onLeftOut: guarded(onLeftOut) }
+  }
+
+  /** Hands on what has been held back until now, be it an unfinished line. Throws what the receiver threw first. */
+  end(): void {
+    const reading = this.#reading
+    if (reading === undefined) return
+    if (this.#tail !== undefined) this.#emitTail(reading, this.#tail)
+    if (this.#partsBytes > 0) this.#emitLong(reading, this.#joined())
+    this.#forget()
+    this.#reading = undefined
+    if (this.#failure !== undefined) throw this.#failure.reason
   }
 
   /** Takes what the stream brought. */
   push(bytes: Buffer): void {
+    const reading = this.#reading
+    if (reading === undefined) return
     let start = 0
-    while (this.#reading !== undefined && start < bytes.length) {
+    while (start < bytes.length) {
       if (this.#tail !== undefined) {
-        this.#pushBlock(this.#reading, this.#tail, bytes.subarray(start))
+        this.#pushBlock(reading, this.#tail, bytes.subarray(start))
         return
       }
-      if (this.#reading.budget.isSpent()) this.#tail = new OutputTail(tailBytesMax)
-      else start = this.#pushLine(this.#reading, bytes, start)
+      if (reading.budget.isSpent()) this.#tail = new OutputTail(tailBytesMax)
+      else start = this.#pushLine(reading, bytes, start)
     }
   }
 
@@ -111,32 +118,16 @@ export class OutputLines {
     const end = bytes.indexOf(newlineByte, start)
     this.#add(bytes.subarray(start, end < 0 ? bytes.length : end))
     if (end >= 0) this.#endLine(reading)
-    else this.#cutLong(reading, reading.marker.length)
+    else this.#cutLong(reading)
     return end < 0 ? bytes.length : end + 1
   }
 
-  /** Looks for the marker only. As many bytes as it has are held back, lest it be cut. */
+  /** Looks at no line. */
   #pushBlock(reading: Reading, tail: OutputTail, bytes: Buffer): void {
-    const { marker } = reading
-    this.#add(bytes)
-    const block = this.#joined()
+    if (this.#partsBytes > 0) tail.push(this.#joined())
     this.#forget()
-    const markerStart = block.indexOf(Buffer.concat([marker, Buffer.of(newlineByte)]))
-    if (markerStart >= 0) {
-      tail.push(block.subarray(0, markerStart))
-      this.#reading = undefined
-      this.#emitTail(reading, tail)
-      if (this.#partsBytes > 0) this.#emitLong(reading, this.#joined())
-      this.#forget()
-      reading.end()
-      return
-    }
-    const heldBytes = Math.min(marker.length, block.length)
-    const held = Buffer.from(block.subarray(block.length - heldBytes))
-    tail.push(block.subarray(0, block.length - heldBytes))
-    if (reading.budget.isSpent()) return this.#add(held)
-    this.#emitTail(reading, tail)
-    this.push(held)
+    tail.push(bytes)
+    if (!reading.budget.isSpent()) this.#emitTail(reading, tail)
   }
 
   /** Hands on the tail's last lines; an unfinished one stays for more to come. */
@@ -160,23 +151,15 @@ export class OutputLines {
 
   #endLine(reading: Reading): void {
     const line = this.#joined()
-    const textBytes = line.length - reading.marker.length
-    if (textBytes >= 0 && line.subarray(textBytes).equals(reading.marker)) {
-      this.#forget()
-      if (textBytes > 0) this.#emitLong(reading, line.subarray(0, textBytes))
-      this.#reading = undefined
-      reading.end()
-      return
-    }
     this.#forget()
     this.#emitLong(reading, line)
   }
 
-  /** Hands on the start of a line that has become too long, all but its last `keepBytes` bytes. */
-  #cutLong(reading: Reading, keepBytes: number): void {
-    if (this.#partsBytes < lineBytesMax + keepBytes) return
+  /** Hands on the start of a line that has become too long. */
+  #cutLong(reading: Reading): void {
+    if (this.#partsBytes <= lineBytesMax) return
     let line = this.#joined()
-    while (line.length >= lineBytesMax + keepBytes) line = this.#emitPiece(reading, line)
+    while (line.length > lineBytesMax) line = this.#emitPiece(reading, line)
     this.#forget()
     // A copy, so that the whole buffer that it came in is not held.
     this.#add(Buffer.from(line))
@@ -199,7 +182,13 @@ export class OutputLines {
   #emit(reading: Reading, text: Buffer): void {
     reading.budget.take(text.length + lineOverheadBytes)
     const line = lossyDecoder.decode(text)
-    reading.onLine({ at: this.#clock.now(), stream: this.#stream, text: line })
+    const isWhole = !line.includes(replacementCharacter) || Buffer.from(line).equals(text)
+    reading.onLine({
+      at: this.#clock.now(),
+      stream: this.#stream,
+      text: line,
+      ...(!isWhole && { bytes: Uint8Array.from(text) }),
+    })
   }
 
   #joined(): Buffer {

@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, constants, openSync, readFileSync, readdirSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, readdirSync } from 'node:fs'
 
+import type { Instant } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId } from '../../base/random.ts'
 import type { DatumRun, RunResult, Slot } from '../../pipelines/executor.ts'
-import { emptyDirectory, emptyTree } from './emptying.ts'
+import { EmptiedDirectory } from './emptied-directory.ts'
+import { EmptiedTree } from './emptied-tree.ts'
 import { userEnvironment } from './environment.ts'
 import { FifoReader } from './fifo.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
@@ -30,10 +32,15 @@ export class PlainSlot implements Slot {
   readonly #stdout: OutputLines
   readonly #stderr: OutputLines
   readonly #outputs: readonly FifoReader[]
+  readonly #pfs: EmptiedTree
+  readonly #tmp: EmptiedDirectory
+  #ranFrom: Instant = 0
 
   private constructor(options: SlotOptions, directory: SlotDirectory) {
     this.#options = options
     this.#directory = directory
+    this.#pfs = new EmptiedTree(directory.pfs, pfsMode)
+    this.#tmp = new EmptiedDirectory(directory.tmp, sharedMode)
     this.#stdout = new OutputLines('stdout', options.clock)
     this.#stderr = new OutputLines('stderr', options.clock)
     this.#outputs = [
@@ -55,33 +62,32 @@ export class PlainSlot implements Slot {
     return this.#directory.pfs
   }
 
+  get directories(): ReadonlySet<string> {
+    return this.#pfs.directories
+  }
+
   get pfsPath(): string {
     return this.#directory.pfs
   }
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
-    const nonce = newHexId(this.#options.random)
     const budget = (): OutputBudget =>
       new OutputBudget(this.#options.outputBytesMax, this.#options.clock)
-    const ends = Promise.all([
-      this.#stdout.read(nonce, budget(), run),
-      this.#stderr.read(nonce, budget(), run),
-    ])
-    // Awaited below; until then a line that `onLine` refuses is no unhandled rejection.
-    ends.catch(() => {})
-    // Not the nonce: the program can see its tag.
+    this.#stdout.begin(budget(), run)
+    this.#stderr.begin(budget(), run)
+    this.#ranFrom = this.#options.clock.now()
     const exitCode = await this.#runProgram(run, newHexId(this.#options.random), signal)
-    await this.#write(this.#directory.stdoutFifo, `${nonce}\n`)
-    await this.#write(this.#directory.stderrFifo, `${nonce}\n`)
-    await ends
+    for (const output of this.#outputs) output.drain()
+    this.#stdout.end()
+    this.#stderr.end()
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     return { exitCode }
   }
 
   async reset(): Promise<void> {
-    await emptyTree(this.#directory.pfs, pfsMode)
-    await emptyDirectory(this.#directory.tmp, sharedMode)
+    await this.#pfs.empty(this.#ranFrom)
+    await this.#tmp.empty(this.#ranFrom)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -147,29 +153,6 @@ export class PlainSlot implements Slot {
       for (const pid of tagged) killQuietly(pid)
       await this.#options.clock.sleep(1)
     }
-  }
-
-  /** Writes into a pipe of ours; waits while it is full. */
-  async #write(path: string, text: string): Promise<void> {
-    const descriptor = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
-    try {
-      while (!wasWritten(descriptor, text)) {
-        await this.#options.clock.sleep(1)
-      }
-    } finally {
-      closeSync(descriptor)
-    }
-  }
-}
-
-/** So short a text is written whole or not at all. */
-function wasWritten(descriptor: number, text: string): boolean {
-  try {
-    writeSync(descriptor, text)
-    return true
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return false
-    throw error
   }
 }
 

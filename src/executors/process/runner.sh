@@ -1,43 +1,59 @@
 #!/bin/sh
-# Runs the command of a worker slot once for each datum, as process 1 of the slot's sandbox.
+# Runs the command of a worker slot once for each datum.
 #
 #   runner.sh PROGRAM ARGUMENT...
 #
-# Standard input brings two lines for each datum: `start`, which the datum's process takes, and a
-# nonce, which stays unread until that process has ended. Descriptor 3 takes the answers: `ready` at
+# Standard input brings a nonce for each datum, in a line. Descriptor 3 takes the answers: `ready` at
 # the start, then for each datum the nonce and one of `exit CODE`, `missing`, `unstartable`, or
-# `broken` when something of the datum is left; the runner then ends, and with it the sandbox. Once
-# nothing of the datum lives any more, the nonce ends its output on both streams.
+# `broken` when something of the datum is left; the runner then ends, and with it the sandbox. When
+# it answers, nothing of the datum lives any more. Descriptors 4 and 5 lead to the keeper and back.
 #
-# This process may do one thing more than user code, change its bounding set, and for that the
-# kernel keeps user code from tracing it and from taking its descriptors, although both are root.
-exec >/.pachyderm/stdout 2>/.pachyderm/stderr
+# This process has the same rights as user code. It is out of reach for it all the same: user code
+# lives in a PID namespace below, where this process has no number to be traced or opened by, and as
+# process 1 of its own namespace it takes no signal from there.
+exec >/dev/null 2>/.pachyderm/stderr
 umask 022
 cd / || exit 1
 unset OLDPWD
 program=$1
-setpriv=$(command -v setpriv) || exit 1
+shift
+find=$(command -v find) && ipcrm=$(command -v ipcrm) || exit 1
+words=$IFS
+# Nothing else is looked for.
+PATH=
+
+# Whether there is a program, on `path` if its name says no more; `file` is then how to start it.
+is_there() {
+  file=$program
+  if [ -z "$own" ]; then PATH=$path command -v -- "$program" >/dev/null; return; fi
+  look_up
+  [ -n "$file" ]
+}
+
+# Sets `file` to where `program` is on `path`.
+look_up() {
+  file=
+  set -f
+  IFS=:
+  for directory in $path; do
+    if [ -f "$directory/$program" ] && [ -x "$directory/$program" ]; then
+      file=$directory/$program
+      break
+    fi
+  done
+  IFS=$words
+  set +f
+}
 
 # Says how a datum ended whose code is also the shell's for a program that is missing (127) or cannot
 # be started (126): as itself when the program can be started.
 explain() {
-  # Of the datum's environment only this: other names may be those of variables here.
-  path=$(. /.pachyderm/environment && printf '%s' "$PATH")
   case $program in
     */*) file=$program ;;
-    *)
-      file=
-      IFS=:
-      for directory in $path; do
-        if [ -f "$directory/$program" ] && [ -x "$directory/$program" ]; then
-          file=$directory/$program
-          break
-        fi
-      done
-      ;;
+    *) look_up ;;
   esac
   if [ ! -e "$file" ]; then echo missing && return; fi
-  if [ -d "$file" ] || [ ! -x "$file" ]; then echo unstartable && return; fi
+  if [ ! -f "$file" ] || [ ! -x "$file" ]; then echo unstartable && return; fi
   IFS=' 	' read -r interpreter _ <"$file" || interpreter=
   case $interpreter in
     '#!'?*) [ -x "${interpreter#??}" ] || { echo unstartable && return; } ;;
@@ -45,54 +61,61 @@ explain() {
   echo "exit $code"
 }
 
-# Kills and reaps until this process is alone. A subshell is waited for, which reaps orphans too.
+# Has everything killed that the datum has left, and reaps what has become a child of this process, for
+# which user code can see. At first without processes of its own: there may be no room for them.
 be_alone() {
   rounds=0
-  while :; do
-    kill -9 -1 2>/dev/null
-    set -- /proc/[0-9]*
-    [ $# -eq 1 ] && return 0
+  while echo >&4 && read -r left <&5; do
+    [ -n "$left" ] || return 0
     [ $rounds -lt 5000 ] || return 1
     rounds=$((rounds + 1))
-    (:)
+    if [ $rounds -lt 200 ]; then jobs; else (:); fi
   done
+  return 1
 }
 
 # Shared memory and message queues outlive their processes. `.` and `..` are always there.
 forget_shared() {
   set -- /dev/shm/* /dev/shm/.* /dev/mqueue/* /dev/mqueue/.*
   if [ $# -ne 6 ] || [ -e "$1" ] || [ -e "$4" ]; then
-    find /dev/shm /dev/mqueue -mindepth 1 -delete || return 1
+    "$find" /dev/shm /dev/mqueue -mindepth 1 -delete || return 1
   fi
   for table in shm sem msg; do
-    if { read -r _ && read -r _; } <"/proc/sysvipc/$table"; then
-      ipcrm -a
+    if [ -e "/proc/sysvipc/$table" ] && has_rows "/proc/sysvipc/$table"; then
+      "$ipcrm" -a
       return
     fi
   done
 }
 
+# Whether a table of the kernel has more than its line of titles. A shell that takes it for a script
+# reads it at once, not a byte at a time: the first title is a command here, and no number is.
+has_rows() {
+  titles=
+  { . "$1" && [ -n "$titles" ]; } 2>/dev/null && return 1
+  { read -r _ && read -r _; } <"$1"
+}
+key() { titles=read; }
+
+# A name that this shell knows for itself, like `true`, it would not look for on the path.
+own=
+if [ "$(command -v -- "$program")" = "$program" ]; then
+  case $program in */*) ;; *) own=yes ;; esac
+fi
+
 echo ready >&3
-while :; do
-  # Ahead of its datum: it takes `start` itself.
-  (exec "$setpriv" --bounding-set=-setpcap --inh-caps=-all sh /.pachyderm/datum.sh "$@" 3>&-)
+while read -r nonce; do
+  # Sets `path`, and starts the program with the datum's environment and streams.
+  . /.pachyderm/datum
   code=$?
-  be_alone
-  alone=$?
-  read -r nonce || exit 0
-  # Still there: the datum's process ended without it.
-  [ "$nonce" != start ] || alone=1
-  if [ $alone -ne 0 ]; then
+  if ! be_alone; then
     echo "$nonce broken" >&3
     exit 1
   fi
-  echo "$nonce"
-  echo "$nonce" >&2
   case $code in
     126 | 127) echo "$nonce $(explain)" >&3 ;;
     *) echo "$nonce exit $code" >&3 ;;
   esac
-  nonce=
   # While the server looks at the result.
   forget_shared || exit 1
 done

@@ -1,9 +1,10 @@
-import type { Clock } from '../../base/clock.ts'
+import type { Clock, Instant } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
 import type { DatumRun, RunResult, Slot, Transform } from '../../pipelines/executor.ts'
-import { emptyDirectory, emptyTree } from './emptying.ts'
-import { EnvironmentFile, userEnvironment } from './environment.ts'
+import { EmptiedDirectory } from './emptied-directory.ts'
+import { EmptiedTree } from './emptied-tree.ts'
+import { DatumFile, userEnvironment } from './environment.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import { openSandbox, type Sandbox, type SandboxMode } from './sandbox.ts'
 import {
@@ -14,6 +15,9 @@ import {
   type SlotDirectory,
 } from './slot-directory.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
+
+/** The runner reads its nonce a byte at a time. */
+const nonceDigits = 16
 
 export interface SlotOptions {
   /** Does not exist yet; removed when the slot is disposed of. */
@@ -32,10 +36,13 @@ export class SandboxSlot implements Slot {
   readonly pfsPath = '/pfs'
   readonly #options: SlotOptions
   readonly #directory: SlotDirectory
-  readonly #environmentFile: EnvironmentFile
+  readonly #datumFile: DatumFile
   readonly #sandbox: Sandbox
   readonly #stdout: OutputLines
   readonly #stderr: OutputLines
+  readonly #pfs: EmptiedTree
+  readonly #others: readonly EmptiedDirectory[]
+  #ranFrom: Instant = 0
 
   private constructor(
     options: SlotOptions,
@@ -45,10 +52,14 @@ export class SandboxSlot implements Slot {
   ) {
     this.#options = options
     this.#directory = directory
-    this.#environmentFile = new EnvironmentFile(directory.environmentFile)
+    this.#datumFile = new DatumFile(directory.datumFile)
     this.#sandbox = sandbox
     this.#stdout = outputs.stdout
     this.#stderr = outputs.stderr
+    this.#pfs = new EmptiedTree(directory.pfs, pfsMode)
+    this.#others = [directory.tmp, directory.varTmp].map(
+      (path) => new EmptiedDirectory(path, sharedMode),
+    )
   }
 
   /** @throws {FailedPreconditionError} when this machine does not allow such a sandbox. */
@@ -83,6 +94,10 @@ export class SandboxSlot implements Slot {
     return this.#directory.pfs
   }
 
+  get directories(): ReadonlySet<string> {
+    return this.#pfs.directories
+  }
+
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
     const { transform, programPath, outputBytesMax, clock, random } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
@@ -91,17 +106,17 @@ export class SandboxSlot implements Slot {
       transform.environment,
       run.environment,
     )
-    this.#environmentFile.write(environment)
-    const nonce = newHexId(random)
+    this.#datumFile.write(environment)
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => this.#sandbox.kill()
     signal.addEventListener('abort', abort, { once: true })
+    this.#ranFrom = clock.now()
     try {
-      const [answer] = await Promise.all([
-        this.#sandbox.run(nonce),
-        this.#stdout.read(nonce, budget(), run),
-        this.#stderr.read(nonce, budget(), run),
-      ])
+      this.#stdout.begin(budget(), run)
+      this.#stderr.begin(budget(), run)
+      const answer = await this.#sandbox.run(newHexId(random).slice(0, nonceDigits))
+      this.#stdout.end()
+      this.#stderr.end()
       if (answer.kind === 'missing') throw programMissingError(transform)
       if (answer.kind === 'unstartable') throw programUnstartableError(transform)
       return { exitCode: answer.exitCode }
@@ -115,14 +130,13 @@ export class SandboxSlot implements Slot {
   }
 
   async reset(): Promise<void> {
-    await emptyTree(this.#directory.pfs, pfsMode)
-    await emptyDirectory(this.#directory.tmp, sharedMode)
-    await emptyDirectory(this.#directory.varTmp, sharedMode)
+    await this.#pfs.empty(this.#ranFrom)
+    for (const directory of this.#others) await directory.empty(this.#ranFrom)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#sandbox[Symbol.asyncDispose]()
-    this.#environmentFile[Symbol.dispose]()
+    this.#datumFile[Symbol.dispose]()
     await removeSlotDirectory(this.#directory.path)
     this.#options.onDisposed()
   }

@@ -3,7 +3,8 @@
 #
 #   sandbox.sh SLOT HIDDEN... -- PROGRAM ARGUMENT...
 #
-# Runs as process 1 of new mount, PID and IPC namespaces, as (namespaced) root. SLOT is the slot's
+# Runs as process 1 of new mount, PID and IPC namespaces, as (namespaced) root, and of a new session.
+# Its children are in another PID namespace, below its own: that of user code. SLOT is the slot's
 # directory on the host, HIDDEN are directories that user code must not see. What the sandbox shows
 # is written down for users in docs/process-executor.md.
 #
@@ -22,8 +23,27 @@ in_table() {
   esac
 }
 
+# What is left of root's rights is what a container gives: enough to own files, not to mount.
+bounds=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+net_bind_service,+sys_chroot
+
+# When the machine runs short, user code waits for the server, and is ended before it. The second of
+# the priorities is for kernels that share time between sessions first.
+read -r score </proc/self/oom_score_adj
+if [ "$score" -lt 500 ]; then echo 500 >/proc/self/oom_score_adj || :; fi
+if [ -e /proc/self/autogroup ]; then { echo 5 >/proc/self/autogroup || :; } 2>/dev/null; fi
+
 slot=$1
 shift
+
+# The first child is process 1 of user code's namespace: the keeper, once the sandbox is built. It
+# alone has one right more. What it answers is read by a descriptor that ends with it.
+exec 4<>"$slot/to-keeper" 5<>"$slot/from-keeper" 6<"$slot/from-keeper"
+{
+  read -r _
+  exec nice -n 5 setpriv --bounding-set="$bounds,+setpcap" --inh-caps=-all sh /.pachyderm/keeper.sh
+} <&4 >&5 3>&- 4>&- 5>&- 6<&- &
+exec 5<&6 6<&-
+
 root=$slot/root
 slot_field=$(in_table "$slot")
 root_field=$slot_field/root
@@ -129,15 +149,7 @@ TABLE
 mount -n -a -T $table
 rm $table
 
-# When the machine runs short, user code waits for the server, and is ended before it. The second of
-# the priorities is for kernels that share time between sessions first.
-read -r score </proc/self/oom_score_adj
-if [ "$score" -lt 500 ]; then echo 500 >/proc/self/oom_score_adj || :; fi
-if [ -e /proc/self/autogroup ]; then { echo 5 >/proc/self/autogroup || :; } 2>/dev/null; fi
-
-# What is left of root's rights is what a container gives: enough to own files, not to mount. The
-# last of them is the runner's own.
-exec nice -n 5 setpriv --pdeathsig KILL \
-  --bounding-set=-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+net_bind_service,+sys_chroot,+setpcap \
-  --inh-caps=-all \
+echo >&4
+read -r _ <&5
+exec nice -n 5 setpriv --pdeathsig KILL --bounding-set="$bounds" --inh-caps=-all \
   sh /.pachyderm/runner.sh "$@"

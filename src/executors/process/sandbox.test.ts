@@ -25,7 +25,7 @@ test.each([
   const victim = spawn('sleep', ['1000'])
   try {
     const directory = await makeSlotDirectory(join(data, 'slot'), transform(['true']))
-    const script = 'echo ready >&3; read -r _; for l; do echo "$l" >&3; done; read -r _; read -r _'
+    const script = 'echo ready >&3; read -r _; for l; do echo "$l" >&3; done; read -r _'
     const options = {
       mode: 'root',
       directory,

@@ -66,12 +66,25 @@ export async function openSandbox(options: SandboxOptions, signal: AbortSignal):
   }
 }
 
-/** Ends as the runner; its process has one child, which is process 1 of the sandbox. */
+/**
+ * Ends as the runner; its process has one child, which is process 1 of the sandbox. The inner
+ * `unshare` gives that one's children a namespace of their own. The session is for programs that
+ * signal their process group, which would be this process's, too.
+ */
 function commandLine(options: SandboxOptions): CommandLine {
   const { directory, hiddenDirectories, command } = options
   const enter = ['setpriv', '--pdeathsig', 'KILL', '--'] as const
   const unshare = ['unshare', '--mount', '--pid', '--ipc', '--fork', '--kill-child', '--']
-  const setup = ['sh', setupScript, directory.path, ...hiddenDirectories, '--', ...command]
+  const apart = ['setsid', 'unshare', '--pid', '--'] as const
+  const setup = [
+    ...apart,
+    'sh',
+    setupScript,
+    directory.path,
+    ...hiddenDirectories,
+    '--',
+    ...command,
+  ]
   if (options.mode === 'root') return [...enter, ...unshare, ...setup]
   // The parent-death signal is asked for inside the user namespace: entering one forgets it.
   return ['unshare', '--user', '--map-root-user', '--', ...enter, ...unshare, ...setup]
@@ -127,13 +140,13 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Runs the command once; the output streams end with a line `nonce`, which user code must not be
-   * able to guess.
+   * Runs the command once; when it resolves, all output has been handed on. Nobody but the runner
+   * knows `nonce`, with which it answers.
    *
    * @throws {UnavailableError} when the sandbox ended meanwhile, or could not be cleaned.
    */
   run(nonce: string): Promise<RunnerAnswer> {
-    assert(/^[0-9a-f]{32}$/.test(nonce), 'a nonce is 32 hex digits')
+    assert(/^[0-9a-f]{16,32}$/.test(nonce), 'a nonce is hex digits, too many to guess')
     return new Promise<RunnerAnswer>((resolve, reject) => {
       assert(this.#waiting === undefined, 'a sandbox runs one datum at a time')
       if (this.#hasEnded || this.#isBroken) {
@@ -141,7 +154,7 @@ export class Sandbox implements AsyncDisposable {
         return
       }
       this.#waiting = { nonce, resolve, reject }
-      this.#control.write(`start\n${nonce}\n`)
+      this.#control.write(`${nonce}\n`)
     })
   }
 
@@ -182,6 +195,8 @@ export class Sandbox implements AsyncDisposable {
       return
     }
     this.#waiting = undefined
+    // Whoever wrote is dead: what they wrote is in the pipes.
+    for (const output of this.#outputs) output.drain()
     waiting?.resolve(answer)
   }
 
@@ -209,7 +224,7 @@ export class Sandbox implements AsyncDisposable {
 /** The first tool of util-linux that is in no directory of `path`. */
 export function missingTool(path: string): string | undefined {
   const directories = path.split(':')
-  return ['unshare', 'setpriv', 'mount', 'umount', 'pivot_root', 'ipcrm'].find(
+  return ['unshare', 'setsid', 'setpriv', 'mount', 'umount', 'pivot_root', 'ipcrm'].find(
     (tool) => !directories.some((directory) => existsSync(join(directory, tool))),
   )
 }

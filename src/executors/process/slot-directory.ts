@@ -17,7 +17,7 @@ export interface SlotDirectory {
   readonly pfs: string
   readonly tmp: string
   readonly varTmp: string
-  readonly environmentFile: string
+  readonly datumFile: string
   readonly stdinFile: string
   readonly stdoutFifo: string
   readonly stderrFifo: string
@@ -34,7 +34,7 @@ export async function makeSlotDirectory(
     pfs: join(path, 'pfs'),
     tmp: join(path, 'tmp'),
     varTmp: join(path, 'var-tmp'),
-    environmentFile: join(control, 'environment'),
+    datumFile: join(control, 'datum'),
     stdinFile: join(control, 'stdin'),
     stdoutFifo: join(control, 'stdout'),
     stderrFifo: join(control, 'stderr'),
@@ -45,11 +45,17 @@ export async function makeSlotDirectory(
   makeWith(pfsMode, directory.pfs)
   makeWith(sharedMode, directory.tmp)
   makeWith(sharedMode, directory.varTmp)
-  for (const name of ['runner.sh', 'datum.sh']) {
+  for (const name of ['runner.sh', 'keeper.sh']) {
     copyFileSync(fileURLToPath(new URL(name, import.meta.url)), join(control, name))
   }
   writeFileSync(directory.stdinFile, transform.stdinLines.map((line) => `${line}\n`).join(''))
-  await makeFifos(directory.stdoutFifo, directory.stderrFifo)
+  await makeFifos(
+    directory.stdoutFifo,
+    directory.stderrFifo,
+    // Out of user code's sight.
+    join(path, 'to-keeper'),
+    join(path, 'from-keeper'),
+  )
   return directory
 }
 

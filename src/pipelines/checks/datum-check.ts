@@ -7,6 +7,7 @@ import { decodeLog } from '../datum-logs.ts'
 import { decodeMembers } from '../datum-results.ts'
 import { decodeDatum } from '../datum-sets.ts'
 import { datumKey, type DatumMember } from '../datums.ts'
+import { parseIndexKey } from '../discovery/match-index.ts'
 import { orderKeyOf } from '../outputs/contributions.ts'
 import { pipelinesFinding } from '../pipelines-findings.ts'
 import { jobPages, type JobRow } from './job-check.ts'
@@ -25,6 +26,15 @@ const contributionMaps: MapKind = {
   holdsEntries: true,
   checkEntry: (key) => {
     orderKeyOf(key)
+  },
+}
+
+const matchMaps: MapKind = {
+  name: 'matches',
+  holdsEntries: true,
+  holdsRoots: true,
+  checkEntry: (key) => {
+    parseIndexKey(key)
   },
 }
 
@@ -135,6 +145,7 @@ async function visitJob(
   const { run } = ports
   run.throwIfCancelled()
   const { id, pipeline, datum_set_root: set, contributions_root: contributions } = row
+  const { matches_root: matches } = row
   const subject = { job: id, pipeline }
   if (set !== null) {
     const owner: ChunkOwner = { subject, name: `the datums of job ${id}` }
@@ -147,6 +158,14 @@ async function visitJob(
         what: `job ${id} of pipeline ${pipeline} says that it has ${row.datum_total} datums, and ${count} are listed`,
       })
     }
+  }
+  if (row.good_set_root !== null) {
+    const owner: ChunkOwner = { subject, name: `the datums of job ${id} that have a result` }
+    await visitor.map(row.good_set_root as MapRoot, datumSets, owner)
+  }
+  if (matches !== null) {
+    const owner: ChunkOwner = { subject, name: `what the inputs of job ${id} match` }
+    await visitor.map(matches as MapRoot, matchMaps, owner)
   }
   if (contributions === null) return
   const owner: ChunkOwner = { subject, name: `what the datums of job ${id} wrote` }
@@ -161,6 +180,8 @@ async function visitResult(
   const { run, database } = ports
   run.throwIfCancelled()
   const { datum, job, output_bytes: sizeBytes, output_files: fileCount } = row
+  // It has been collected.
+  if (row.output_root === '') return
   const owner: ChunkOwner = { subject: { datum, job }, name: `the result of datum ${datum}` }
   const totals = await visitor.tree(row.output_root as TreeRoot, owner, fileCount)
   if (totals === undefined) return

@@ -21,18 +21,24 @@ export interface JobRow {
   readonly datum_processed: number
   readonly datum_skipped: number
   readonly datum_failed: number
+  readonly datum_recovered: number
+  readonly good_set_root: string | null
   readonly datum_set_root: string | null
   readonly contributions_root: string | null
+  readonly matches_root: string | null
   /** The output repo, if it has been there since the job was made. */
   readonly repo_found: string | null
   readonly output_found: string | null
   readonly version_found: number | null
+  /** 1: it has no inputs. */
+  readonly is_spout: number
 }
 
 const jobs = `SELECT j.id, j.sequence, j.pipeline, j.pipeline_id, j.salt, j.state, j.created_at,
     j.finished_at, j.output_repo, j.output_commit, j.datum_total, j.datum_processed, j.datum_skipped,
-    j.datum_failed, j.datum_set_root, j.contributions_root, r.name AS repo_found,
-    c.id AS output_found, v.version AS version_found
+    j.datum_failed, j.datum_recovered, j.good_set_root, j.datum_set_root, j.contributions_root,
+    j.matches_root, r.name AS repo_found, c.id AS output_found, v.version AS version_found,
+    CASE WHEN v.spec LIKE '%"spout":true%' THEN 1 ELSE 0 END AS is_spout
   FROM jobs j
   LEFT JOIN repos r ON r.name = j.output_repo AND r.created_at <= j.created_at
   LEFT JOIN commits c ON c.id = j.output_commit AND c.repo = j.output_repo
@@ -103,8 +109,9 @@ function jobProblem(row: JobRow): string | undefined {
     return 'succeeded, and does not say what its datums are'
   }
   const { datum_total: total, datum_processed: processed, datum_skipped: skipped } = row
-  if (row.datum_failed === 0 && total === processed + skipped) return undefined
-  return `succeeded with ${total} datums, of which it says ${processed} processed, ${skipped} skipped and ${row.datum_failed} failed`
+  const { datum_failed: failed, datum_recovered: recovered } = row
+  if (failed === 0 && total === processed + skipped + recovered) return undefined
+  return `succeeded with ${total} datums, of which it says ${processed} processed, ${skipped} skipped, ${recovered} recovered and ${failed} failed`
 }
 
 interface InputRow {
@@ -135,7 +142,7 @@ async function checkInputs({ database, run }: PipelinesCheckPorts, row: JobRow):
   }))
   if (!isThere) return
   const kind = pipelinesFinding('job-input-missing')
-  if (inputs.length === 0) {
+  if (inputs.length === 0 && row.is_spout !== 1) {
     const what = `job ${id} of pipeline ${pipeline} has no inputs`
     await run.report({ kind, subject: { job: id, pipeline }, what })
   }

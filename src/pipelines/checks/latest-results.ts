@@ -25,7 +25,7 @@ interface BaseRow {
 }
 
 /** The job that the next one of each pipeline builds on. */
-const bases = `SELECT p.name, j.id, j.datum_set_root AS root FROM pipelines p
+const bases = `SELECT p.name, j.id, COALESCE(j.good_set_root, j.datum_set_root) AS root FROM pipelines p
   JOIN jobs j ON j.sequence = (SELECT sequence FROM jobs b WHERE b.pipeline_id = p.id
     AND b.salt = p.salt AND b.state = 'success' ORDER BY sequence DESC LIMIT 1)
   WHERE j.datum_set_root IS NOT NULL AND p.name > ? ORDER BY p.name`
@@ -33,9 +33,9 @@ const bases = `SELECT p.name, j.id, j.datum_set_root AS root FROM pipelines p
 /** Such a job, while its pipeline can still reuse its results: else they may be collected. */
 const stillBase = `SELECT j.id FROM jobs j
   JOIN pipelines p ON p.id = j.pipeline_id AND p.salt = j.salt
-  WHERE j.id = ? AND j.datum_set_root = ?`
+  WHERE j.id = ? AND COALESCE(j.good_set_root, j.datum_set_root) = ?`
 
-/** Every datum of these jobs has a result, which the next job needs to merge its output. */
+/** Every datum of these jobs that was not recovered has a result, which the next job needs to merge its output. */
 export async function checkLatestResults(ports: LatestResultsPorts): Promise<void> {
   const { database, run } = ports
   run.stage = 'latest results'

@@ -97,7 +97,7 @@ function parseSpec(name: string, text: string): PipelineSpec | undefined {
       String(spec.name) === name &&
       typeof spec.outputBranch === 'string' &&
       Array.isArray(spec.transform.command) &&
-      atoms.length > 0 &&
+      (atoms.length > 0 || spec.spout === true) &&
       atoms.every(({ repo, branch, glob }) => [repo, branch, glob].every(isText))
     return isSound ? spec : undefined
   } catch {

@@ -1,82 +1,49 @@
-import type { Glob } from '../../base/globs.ts'
-import type {
-  DirectoryEntry,
-  PathDifference,
-  PathEntry,
-  TreeEntry,
-} from '../../storage/file-trees.ts'
+import type { PathEntry, TreeEntry } from '../../storage/file-trees.ts'
 import type { Datum } from '../datums.ts'
 import { atomOrderKey } from '../order-keys.ts'
 import { lessThose, type DatumSource } from './datum-source.ts'
+import type { Matches } from './matches.ts'
 
-/** What discovery asks of file trees. */
-export interface InputTrees {
-  /** Matches in tree order. */
-  glob(root: DirectoryEntry, glob: Glob): AsyncIterable<PathEntry>
-  /** Matches that differ, in tree order; visits changed directories only. */
-  globDiff(
-    before: DirectoryEntry | undefined,
-    after: DirectoryEntry,
-    glob: Glob,
-  ): AsyncIterable<PathDifference>
-  entryHash(entry: TreeEntry): Uint8Array
-}
-
-/** A branch's tree at the last good job (if any) and now. */
-export interface TreeChange {
-  readonly before: DirectoryEntry | undefined
-  readonly after: DirectoryEntry
-}
-
-/** The matches of a glob in one branch: each is a datum member. */
+/** Each match is a datum of one member. */
 export class AtomSource implements DatumSource {
-  readonly #trees: InputTrees
   readonly #input: string
-  readonly #glob: Glob
-  readonly #change: TreeChange
+  readonly #matches: Matches
+  readonly #hashOf: (entry: TreeEntry) => Uint8Array
 
-  constructor(
-    trees: InputTrees,
-    atom: { readonly input: string; readonly glob: Glob },
-    change: TreeChange,
-  ) {
-    this.#trees = trees
-    this.#input = atom.input
-    this.#glob = atom.glob
-    this.#change = change
+  /** `input` is the name under which user code finds the match. */
+  constructor(input: string, matches: Matches, hashOf: (entry: TreeEntry) => Uint8Array) {
+    this.#input = input
+    this.#matches = matches
+    this.#hashOf = hashOf
   }
 
-  async *before(): AsyncGenerator<Datum> {
-    const root = this.#change.before
-    if (root !== undefined) yield* this.#matches(root)
+  before(): AsyncIterable<Datum> {
+    return this.#datums(this.#matches.before())
   }
 
-  async *after(): AsyncGenerator<Datum> {
-    yield* this.#matches(this.#change.after)
+  after(): AsyncIterable<Datum> {
+    return this.#datums(this.#matches.after())
   }
 
   async *added(): AsyncGenerator<Datum> {
-    const { before, after } = this.#change
-    if (before === undefined) {
-      yield* this.#matches(after)
+    if (this.#matches.isFirst) {
+      yield* this.after()
       return
     }
-    for await (const { path, after: entry } of this.#trees.globDiff(before, after, this.#glob)) {
+    for await (const { path, after: entry } of this.#matches.differences()) {
       if (entry !== undefined) yield this.#datum({ path, entry })
     }
   }
 
   async *removed(): AsyncGenerator<Datum> {
-    const { before, after } = this.#change
-    if (before === undefined) return
-    for await (const difference of this.#trees.globDiff(before, after, this.#glob)) {
-      const { path, before: entry } = difference
-      if (entry !== undefined && difference.after === undefined) yield this.#datum({ path, entry })
+    if (this.#matches.isFirst) return
+    for await (const { path, before: entry, after } of this.#matches.differences()) {
+      if (entry !== undefined && after === undefined) yield this.#datum({ path, entry })
     }
   }
 
   async *unchanged(): AsyncGenerator<Datum> {
-    if (this.#change.before === undefined) return
+    if (this.#matches.isFirst) return
     yield* lessThose(
       () => this.after(),
       () => this.added(),
@@ -90,12 +57,12 @@ export class AtomSource implements DatumSource {
     )
   }
 
-  async *#matches(root: DirectoryEntry): AsyncGenerator<Datum> {
-    for await (const match of this.#trees.glob(root, this.#glob)) yield this.#datum(match)
+  async *#datums(matches: AsyncIterable<PathEntry>): AsyncGenerator<Datum> {
+    for await (const match of matches) yield this.#datum(match)
   }
 
   #datum({ path, entry }: PathEntry): Datum {
-    const hash = this.#trees.entryHash(entry)
-    return { orderKey: atomOrderKey(path), members: [{ input: this.#input, path, hash }] }
+    const member = { input: this.#input, path, hash: this.#hashOf(entry) }
+    return { orderKey: atomOrderKey(path), members: [member] }
   }
 }

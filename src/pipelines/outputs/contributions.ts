@@ -1,6 +1,6 @@
 import { compareBytes, concatBytes } from '../../base/bytes.ts'
 import { DataLossError } from '../../base/errors.ts'
-import { pathKey, type FilePath } from '../../base/paths.ts'
+import { pathKey, pathOfKey, type FilePath } from '../../base/paths.ts'
 import type { FileTrees, DirectoryEntry, PathEntry } from '../../storage/file-trees.ts'
 
 // A path's key ends where two NUL bytes follow: within it, a NUL is followed by a name, and no name
@@ -35,8 +35,17 @@ export function contributionRange(path: FilePath): ContributionRange {
 
 /** The order key in the key of some path's contribution. */
 export function orderKeyOf(key: Uint8Array): Uint8Array {
+  return key.subarray(pathEnd(key) + endOfPath.length)
+}
+
+/** The path in its key. */
+export function pathOfContribution(key: Uint8Array): FilePath {
+  return pathOfKey(key.subarray(0, pathEnd(key)))
+}
+
+function pathEnd(key: Uint8Array): number {
   for (let at = 0; at + 1 < key.length; at += 1) {
-    if (key[at] === 0 && key[at + 1] === 0) return key.subarray(at + 2)
+    if (key[at] === 0 && key[at + 1] === 0) return at
   }
   throw new DataLossError("a key of a job's contributions has no end of path")
 }

@@ -1,20 +1,17 @@
-import { CancelledError, DomainError } from '../../base/errors.ts'
-import type { TreeEntry } from '../../storage/file-trees.ts'
-import { equalBytes } from '../../base/bytes.ts'
-import { encodeLog } from '../datum-logs.ts'
 import type { WorkerActivity } from '../active-workers.ts'
-import type { DatumRecord } from '../datum-sets.ts'
+import { encodeLog } from '../datum-logs.ts'
 import type { DatumFailure, DatumResult } from '../datum-results.ts'
-import type { DatumMember } from '../datums.ts'
-import type { DatumOutcome, WorkMember } from '../datum-worker.ts'
-import { atomsOf } from '../inputs.ts'
+import type { DatumRecord } from '../datum-sets.ts'
 import { addStats, noStats, type ProcessStats } from '../job-records.ts'
-import type { JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
+import type { RunLog } from '../running-logs.ts'
+import { attemptDatum, type Attempt } from './datum-attempt.ts'
+import { Interruption } from './interruption.ts'
+import type { JobPlan } from './plan.ts'
 import type { Turns } from './turns.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
-/** After this many failures of user code the datum fails. */
+/** After this many failures of user code the datum fails, unless its pipeline says otherwise. */
 const userAttemptCountMax = 4
 /** After this many failures of ours the datum fails, too, and says that the fault is not its own. */
 const internalAttemptCountMax = 5
@@ -27,6 +24,8 @@ export type DatumEnd =
 /** Who processes the datums of a job, and how many of them run user code at once. */
 export interface JobWorkers {
   readonly pool: WorkerPool
+  /** For the error command. */
+  readonly errorPool: WorkerPool
   readonly turns: Turns
 }
 
@@ -37,9 +36,16 @@ export interface JobWorker extends JobWorkers {
   stats: ProcessStats
 }
 
+/** The last try at a datum, and whether there could be more. */
+type LastAttempt =
+  | Extract<Attempt, { readonly kind: 'success' }>
+  | (Exclude<Attempt, { readonly kind: 'success' }> & { readonly tryCount: number })
+
 /**
  * Processes one datum to its end: user code that fails is tried again as in 1.5, our own failures
- * with growing pauses.
+ * with growing pauses. When user code has failed for good, and the pipeline has an error command,
+ * its success lets the datum go. Whoever records the end closes the log of the run; an error closes
+ * it.
  *
  * @throws {CancelledError} when `signal` aborts.
  */
@@ -51,6 +57,7 @@ export async function runDatum(
   signal: AbortSignal,
 ): Promise<DatumEnd> {
   const { job } = plan
+  using attempts = new Attempts(signal)
   const activity: WorkerActivity = {
     id: worker.id,
     job: job.id,
@@ -58,106 +65,130 @@ export async function runDatum(
     startedAt: ports.clock.now(),
     stats: worker.stats,
     queueSize: 1,
+    attempt: 1,
+    lastReason: '',
+    restart: () => attempts.end('it was restarted by a user'),
   }
   using _ = ports.active.begin(activity)
-  const common = { datum: datum.key, members: datum.members, job: job.id }
-  const log = ports.logs.open(job.id, datum.key)
+  const log = ports.logs.open(job, datum, worker.id)
+  const run = { datum, worker, activity, log, attempts }
+  try {
+    const last = await tryDatum(ports, plan, run, signal)
+    const endOf = (attempt: Attempt) => ({
+      datum: datum.key,
+      members: datum.members,
+      job: job.id,
+      worker: worker.id,
+      stats: 'stats' in attempt ? attempt.stats : noStats,
+      finishedAt: ports.clock.now(),
+      log: encodeLog(log.log.lines()),
+    })
+    if (last.kind === 'success') {
+      return { kind: 'result', result: { ...endOf(last), output: last.output } }
+    }
+    const { reason, isRecovered } = await handleError(ports, plan, run, last, signal)
+    const hopeless = last.kind === 'hopeless'
+    return { kind: 'failure', failure: { ...endOf(last), reason, isRecovered }, hopeless }
+  } catch (error) {
+    ports.logs.close(job.id, datum.key)
+    throw error
+  }
+}
+
+interface DatumRun {
+  readonly datum: DatumRecord
+  readonly worker: JobWorker
+  readonly activity: WorkerActivity
+  readonly log: RunLog
+  readonly attempts: Attempts
+}
+
+/** Until a try succeeds, or there have been enough of them. */
+async function tryDatum(
+  ports: RunPorts,
+  plan: JobPlan,
+  run: DatumRun,
+  signal: AbortSignal,
+): Promise<LastAttempt> {
+  const { worker, activity, log, attempts } = run
+  const { transform, datumTries = userAttemptCountMax } = plan.spec
   let userFailures = 0
   let internalFailures = 0
-  try {
-    for (;;) {
-      const attempt = await attemptDatum(ports, plan, { worker, activity }, datum, signal)
-      const stats = 'stats' in attempt ? attempt.stats : noStats
-      worker.stats = addStats(worker.stats, stats)
-      const end = { ...common, stats, finishedAt: ports.clock.now(), log: encodeLog(log.lines()) }
-      if (attempt.kind === 'success') {
-        return { kind: 'result', result: { ...end, output: attempt.output } }
-      }
-      if (attempt.kind === 'failure') userFailures += 1
-      else internalFailures += 1
-      const spent =
-        userFailures >= userAttemptCountMax || internalFailures >= internalAttemptCountMax
-      const hopeless = attempt.kind === 'hopeless'
-      if (spent || hopeless) {
-        return { kind: 'failure', failure: { ...end, reason: attempt.reason }, hopeless }
-      }
-      const jitter = 0.5 + ports.random.fraction()
-      await ports.clock.sleep(ports.retryPauseMs * jitter * 2 ** internalFailures, signal)
-    }
-  } finally {
-    ports.logs.close(job.id, datum.key)
+  for (;;) {
+    const parts = { ...run, ...worker, transform, interruption: attempts.next() }
+    const attempt = await attemptDatum(ports, plan, parts, signal)
+    if ('stats' in attempt) worker.stats = addStats(worker.stats, attempt.stats)
+    if (attempt.kind === 'success') return attempt
+    if (attempt.kind === 'failure') userFailures += 1
+    else internalFailures += 1
+    const isSpent = userFailures >= datumTries || internalFailures >= internalAttemptCountMax
+    if (isSpent || attempt.kind === 'hopeless') return { ...attempt, tryCount: activity.attempt }
+    log.note(`(try ${activity.attempt} failed: ${attempt.reason})`, ports.clock.now())
+    activity.attempt += 1
+    activity.lastReason = attempt.reason
+    const jitter = 0.5 + ports.random.fraction()
+    const pauseMs = ports.retryPauseMs * jitter * 2 ** internalFailures
+    await pause(ports, pauseMs, attempts.next())
+    activity.queueSize = 1
   }
 }
 
-type Attempt = DatumOutcome | { readonly kind: 'internal' | 'hopeless'; readonly reason: string }
-
-async function attemptDatum(
+/** Runs the error command of the pipeline, if it has one and user code is to blame. */
+async function handleError(
   ports: RunPorts,
-  plan: JobPlan,
-  { worker, activity }: { readonly worker: JobWorker; readonly activity: WorkerActivity },
-  datum: DatumRecord,
+  { spec, ...plan }: JobPlan,
+  run: DatumRun,
+  last: Exclude<LastAttempt, { readonly kind: 'success' }>,
   signal: AbortSignal,
-): Promise<Attempt> {
-  const log = ports.logs.of(plan.job.id).get(datum.key)
+): Promise<{ readonly reason: string; readonly isRecovered: boolean }> {
+  const { errorCommand, transform } = spec
+  const { reason } = last
+  if (errorCommand === undefined || last.kind !== 'failure') return { reason, isRecovered: false }
+  const { worker, activity, log, attempts } = run
+  log.note(`(try ${last.tryCount} failed: ${reason}; running err_cmd)`, ports.clock.now())
+  activity.lastReason = reason
+  activity.queueSize = 1
+  const parts = {
+    ...run,
+    pool: worker.errorPool,
+    turns: worker.turns,
+    transform: { ...transform, ...errorCommand },
+    interruption: attempts.next(),
+  }
+  const attempt = await attemptDatum(ports, { ...plan, spec }, parts, signal)
+  if (attempt.kind === 'success') return { reason, isRecovered: true }
+  return { reason: `${reason}; its err_cmd failed, too: ${attempt.reason}`, isRecovered: false }
+}
+
+/** What may be interrupted of a datum's run, one after the other: tries, and the pauses between. */
+class Attempts implements Disposable {
+  readonly #signal: AbortSignal
+  #current: Interruption | undefined
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+  }
+
+  next(): Interruption {
+    this.#current?.[Symbol.dispose]()
+    this.#current = new Interruption(this.#signal)
+    return this.#current
+  }
+
+  end(reason: string): void {
+    this.#current?.end(reason)
+  }
+
+  [Symbol.dispose](): void {
+    this.#current?.[Symbol.dispose]()
+  }
+}
+
+/** @throws {CancelledError} when the run is over; a restart only ends the pause. */
+async function pause(ports: RunPorts, ms: number, interruption: Interruption): Promise<void> {
   try {
-    await using lease = await worker.pool.lease(plan.spec.transform, signal)
-    return await lease.process({
-      members: await membersOf(ports, plan, datum.members),
-      environment: environmentOf(plan, datum),
-      onLine: (line) => log?.add(line),
-      onLeftOut: (lineCount) => log?.leaveOut(lineCount),
-      turn: async () => {
-        const turn = await worker.turns.take()
-        activity.queueSize = 0
-        return turn
-      },
-      signal,
-    })
+    await ports.clock.sleep(ms, interruption.signal)
   } catch (error) {
-    if (signal.aborted || error instanceof CancelledError) {
-      throw new CancelledError('the job was interrupted', { cause: error })
-    }
-    // What the server can say about the cause is said; anything else is a bug and stays here.
-    if (!(error instanceof DomainError)) ports.log.error(`datum ${datum.key} met an error`, error)
-    const text = error instanceof DomainError ? error.message : 'internal error; see the server log'
-    if (error instanceof DomainError && error.kind === 'failed-precondition') {
-      return { kind: 'hopeless', reason: text }
-    }
-    return { kind: 'internal', reason: text }
+    if (interruption.reason === undefined) throw error
   }
-}
-
-async function membersOf(
-  ports: RunPorts,
-  plan: JobPlan,
-  members: readonly DatumMember[],
-): Promise<readonly WorkMember[]> {
-  const work: WorkMember[] = []
-  for (const member of members) {
-    work.push({ input: member.input, path: member.path, entry: await entryOf(ports, plan, member) })
-  }
-  return work
-}
-
-/** Branches of a union may share a name and read different repos: the hash tells them apart. */
-async function entryOf(ports: RunPorts, plan: JobPlan, member: DatumMember): Promise<TreeEntry> {
-  for (const atom of atomsOf(plan.spec.input)) {
-    const tree = atom.name === member.input ? plan.inputTrees.get(atom.repo) : undefined
-    const entry = tree === undefined ? undefined : await ports.trees.get(tree, member.path)
-    if (entry !== undefined && equalBytes(ports.trees.entryHash(entry), member.hash)) return entry
-  }
-  throw new Error(`invariant broken: no input has ${member.input}:${member.path}`)
-}
-
-function environmentOf(plan: JobPlan, datum: DatumRecord): Readonly<Record<string, string>> {
-  const environment: Record<string, string> = {}
-  for (const atom of atomsOf(plan.spec.input)) {
-    const given = datum.members.some(({ input }) => input === atom.name)
-    const commit = plan.job.inputs.find(({ repo }) => repo === atom.repo)?.commit
-    if (given && commit !== undefined) environment[`${atom.name}_COMMIT`] = commit
-  }
-  environment['PACH_JOB_ID'] = plan.job.id
-  environment['PACH_DATUM_ID'] = datum.key
-  environment['PACH_OUTPUT_COMMIT_ID'] = plan.job.outputCommit
-  return environment
 }

@@ -1,22 +1,26 @@
+import type { Instant } from '../../base/clock.ts'
 import { assert } from '../../base/errors.ts'
-import type { MapDifference } from '../../storage/prolly-map.ts'
+import type { MapDifference, MapEdit, MapRoot } from '../../storage/prolly-map.ts'
 import { findBranch, setHead } from '../../versioning/branches.ts'
 import { findCommit, insertFinishedCommit } from '../../versioning/commit-records.ts'
 import { decodeDatum, type DatumRecord } from '../datum-sets.ts'
 import { firstFailure } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
 import { atomsOf, type Input } from '../inputs.ts'
-import { findJob, noStats, setJobState, type JobRecord } from '../job-records.ts'
+import { findJob, getJob, noStats, setJobState, type JobRecord } from '../job-records.ts'
 import { OutputClashError, OutputMerge, type Output, type OutputChange } from '../outputs.ts'
-import type { Parallelism } from '../specs.ts'
+import { specOfVersion } from '../pipeline-records.ts'
+import type { Parallelism, PipelineSpec } from '../specs.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { type JobWorker, runDatum } from './datum-run.ts'
+import { jobDeadline } from './job-deadline.ts'
 import { changesOf, planJob, type JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
 import { whatIsGone } from './lost-data.ts'
 import { ResultRecorder, type Tally } from './result-recorder.ts'
+import { runSpout } from './spout-run.ts'
 import { Turns } from './turns.ts'
-import type { WorkerPool } from './worker-pool.ts'
+import { WorkerPool } from './worker-pool.ts'
 
 /** Datum keys that are looked up in one query. */
 const lookupCountMax = 500
@@ -35,9 +39,15 @@ export async function runJob(
   job: JobRecord,
   signal: AbortSignal,
 ): Promise<void> {
-  if (!(await begin(ports, job))) return
+  const startedAt = await begin(ports, job)
+  if (startedAt === undefined) return
+  const spout = await ports.database.read((tx) => spoutOf(tx, job))
+  if (spout !== undefined) return await runSpout(ports, pool, spout, signal)
   using reading = ports.leases.beginReading()
   const plan = await planJob(ports, job.id, reading)
+  using limits = new DisposableStack()
+  const deadline = jobDeadline(ports, plan, startedAt)
+  if (deadline !== undefined) limits.use(deadline)
   using recorder = new ResultRecorder(ports, plan.job)
   try {
     await processDatums(ports, plan, pool, recorder, signal)
@@ -50,18 +60,19 @@ export async function runJob(
   await recorder.settle()
   if (recorder.tally.failed > 0) return await fail(ports, plan, recorder, failureReason)
   using _ = ports.leases.begin()
-  const merged = await mergeOutputs(ports, plan, recorder)
+  const goodSet = await goodSetOf(ports, plan, recorder)
+  const merged = await mergeOutputs(ports, plan, recorder, goodSet)
   if ('clash' in merged) {
     const reason = await clashReason(ports, plan, merged.clash)
     return await fail(ports, plan, recorder, async () => reason)
   }
   signal.throwIfAborted()
   await ports.chunks.flush()
-  await succeed(ports, plan, recorder, merged)
+  await succeed(ports, plan, recorder, { ...merged, goodSet })
 }
 
-/** Marks the job as running; false when it has ended meanwhile. */
-async function begin(ports: RunPorts, job: JobRecord): Promise<boolean> {
+/** Marks the job as running; gives when it began to, or undefined when it has ended meanwhile. */
+async function begin(ports: RunPorts, job: JobRecord): Promise<Instant | undefined> {
   const at = ports.clock.now()
   return await ports.database.transact(async (tx) => {
     if (job.state === 'running') {
@@ -69,8 +80,19 @@ async function begin(ports: RunPorts, job: JobRecord): Promise<boolean> {
     }
     // Failures of an interrupted attempt are found again.
     await tx.run('DELETE FROM datum_failures WHERE job = ?', job.id)
-    return await setJobState(tx, job.id, { state: 'running', reason: '', at })
+    const isRunning = await setJobState(tx, job.id, { state: 'running', reason: '', at })
+    return isRunning ? (job.startedAt ?? at) : undefined
   })
+}
+
+/** As it runs now; undefined for the job of a pipeline with inputs. */
+async function spoutOf(
+  tx: ReadTransaction,
+  { id }: JobRecord,
+): Promise<{ readonly job: JobRecord; readonly spec: PipelineSpec } | undefined> {
+  const job = await getJob(tx, id)
+  const spec = await specOfVersion(tx, job.pipelineId, job.pipelineVersion)
+  return spec?.spout === true ? { job, spec } : undefined
 }
 
 async function processDatums(
@@ -92,7 +114,8 @@ async function processDatums(
   const stop = AbortSignal.any([signal, failed.signal])
   let hopeless = false
   const runningMax = slotCount(ports, plan.spec.parallelism)
-  const workers = { pool, turns: new Turns(runningMax) }
+  await using errorPool = new WorkerPool(ports)
+  const workers = { pool, errorPool, turns: new Turns(runningMax) }
   const slots = Array.from({ length: runningMax + preparingMax }, async (_, index) => {
     const worker = { ...workers, id: `${plan.spec.name}-${index}`, stats: noStats }
     try {
@@ -200,6 +223,32 @@ function slotCount(ports: RunPorts, parallelism: Parallelism): number {
   }
 }
 
+/** The job's datums but for those that were recovered, which have no part in its output. */
+async function goodSetOf(
+  ports: RunPorts,
+  plan: JobPlan,
+  recorder: ResultRecorder,
+): Promise<MapRoot> {
+  if (recorder.tally.recovered === 0) return plan.datumSet
+  async function* removals(): AsyncGenerator<MapEdit> {
+    for await (const batch of inBatches(changesOf(ports, plan)())) {
+      const added = batch.flatMap(({ key, after }) =>
+        after === undefined ? [] : [{ key, datum: decodeDatum(after).key }],
+      )
+      const keys = added.map(({ datum }) => datum)
+      const recovered = await ports.database.read(async (tx) => {
+        const results = await recorder.find(tx, keys)
+        const failed = await recorder.findFailed(tx, keys)
+        return keys.filter((datum) => failed.has(datum) && !results.has(datum))
+      })
+      for (const { key, datum } of added) {
+        if (recovered.includes(datum)) yield { key, value: undefined }
+      }
+    }
+  }
+  return await ports.maps.edit(plan.datumSet, removals())
+}
+
 interface Merged {
   readonly output: Output
   readonly addedBytes: number
@@ -209,11 +258,12 @@ async function mergeOutputs(
   ports: RunPorts,
   plan: JobPlan,
   recorder: ResultRecorder,
+  goodSet: MapRoot,
 ): Promise<Merged | { readonly clash: OutputClashError }> {
   const merge = new OutputMerge(ports)
   const base = plan.base?.output ?? (await merge.empty())
   try {
-    return await merge.apply(base, () => outputChanges(ports, plan, recorder))
+    return await merge.apply(base, () => outputChanges(ports, plan, recorder, goodSet))
   } catch (error) {
     if (error instanceof OutputClashError) return { clash: error }
     throw error
@@ -224,8 +274,9 @@ async function* outputChanges(
   ports: RunPorts,
   plan: JobPlan,
   recorder: ResultRecorder,
+  goodSet: MapRoot,
 ): AsyncGenerator<OutputChange> {
-  for await (const batch of inBatches(changesOf(ports, plan)())) {
+  for await (const batch of inBatches(changesOf(ports, plan, goodSet)())) {
     const changes = batch.map(({ key: orderKey, before, after }) => ({
       orderKey,
       before: before === undefined ? undefined : decodeDatum(before).key,
@@ -276,8 +327,8 @@ async function failureReason(tx: ReadTransaction, plan: JobPlan, tally: Tally): 
   const { first, count } = failure
   const paths = first.members.map(({ input, path }) => `${input}:${path || '/'}`).join(', ')
   const others = count === 1 ? '' : ` (and ${count - 1} more failed)`
-  const { processed, skipped, failed } = tally
-  const untriedCount = plan.datumCount - processed - skipped - failed
+  const { processed, skipped, failed, recovered } = tally
+  const untriedCount = plan.datumCount - processed - skipped - failed - recovered
   const untried =
     untriedCount === 0 ? '' : ` (${untriedCount} more would fail so, and were not tried)`
   return `datum ${first.datum} (${paths}) failed: ${first.reason}${others}${untried}`
@@ -302,7 +353,7 @@ async function succeed(
   ports: RunPorts,
   plan: JobPlan,
   recorder: ResultRecorder,
-  merged: Merged,
+  merged: Merged & { readonly goodSet: MapRoot },
 ): Promise<void> {
   const { job } = plan
   const at = ports.clock.now()
@@ -316,8 +367,9 @@ async function succeed(
     }
     if (!(await setJobState(tx, job.id, { state: 'success', reason: '', at }))) return
     await tx.run(
-      'UPDATE jobs SET contributions_root = ? WHERE id = ?',
+      'UPDATE jobs SET contributions_root = ?, good_set_root = ? WHERE id = ?',
       merged.output.contributions,
+      merged.goodSet === plan.datumSet ? null : merged.goodSet,
       job.id,
     )
     const { root, sizeBytes, fileCount } = merged.output.tree

@@ -1,24 +1,21 @@
 import { compareBytes } from '../../base/bytes.ts'
 import { FailedPreconditionError } from '../../base/errors.ts'
-import type { JobId } from '../../base/names.ts'
+import type { JobId, RepoName } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { Lease } from '../../storage/leases.ts'
 import type { MapDifference, MapEdit, MapRoot } from '../../storage/prolly-map.ts'
 import { findCommit } from '../../versioning/commit-records.ts'
+import { findBase, treesOf, type BaseJob } from '../base-jobs.ts'
 import { encodeDatum } from '../datum-sets.ts'
 import { datumKey, type Datum } from '../datums.ts'
 import { datumSource } from '../discovery.ts'
 import type { DatumSource } from '../discovery/datum-source.ts'
-import { shapeOf } from '../inputs.ts'
-import {
-  findJob,
-  getJob,
-  jobTopic,
-  selectJobs,
-  type JobInput,
-  type JobRecord,
-} from '../job-records.ts'
+import { IndexReader } from '../discovery/index-reader.ts'
+import { MatchIndexes } from '../discovery/match-index.ts'
+import type { TreeChange } from '../discovery/matches.ts'
+import { getJob, jobTopic, type JobRecord } from '../job-records.ts'
+import type { InputTreesOfJob } from '../member-entries.ts'
 import type { Output } from '../outputs.ts'
 import { specOfVersion } from '../pipeline-records.ts'
 import type { PipelineSpec } from '../specs.ts'
@@ -34,12 +31,18 @@ export interface JobPlan {
   /** Order key → datum. */
   readonly datumSet: MapRoot
   readonly datumCount: number
-  /** The base job's datum set and output; undefined when there is none to start from. */
-  readonly base: { readonly datumSet: MapRoot; readonly output: Output } | undefined
+  /**
+   * The base job's output, and its datums that have a part in it; undefined when there is no job to
+   * start from.
+   */
+  readonly base: { readonly goodSet: MapRoot; readonly output: Output } | undefined
   readonly inputTrees: InputTreesOfJob
+  /**
+   * Of the commit before the one that started the job, in an incremental pipeline: what user code
+   * is shown is what is new since then.
+   */
+  readonly formerTree: DirectoryEntry | undefined
 }
-
-export type InputTreesOfJob = ReadonlyMap<string, DirectoryEntry>
 
 /**
  * Finds the job's datums and writes them down, so that a restart goes on from there. Cost: the
@@ -47,28 +50,32 @@ export type InputTreesOfJob = ReadonlyMap<string, DirectoryEntry>
  */
 export async function planJob(ports: RunPorts, id: JobId, lease: Lease): Promise<JobPlan> {
   using _ = ports.leases.begin()
-  const { job, spec, inputTrees, base } = await lease.acquire(async () => {
+  const { job, spec, inputTrees, formerTree, base } = await lease.acquire(async () => {
     const found = await ports.database.read((tx) => findPlan(tx, id))
     holdPlan(lease, found)
     return found
   })
-  let datumSet = job.datumSet
+  let { datumSet, matches } = job
   if (datumSet === undefined) {
-    const source = datumSource(ports.trees, spec.input, (repo) => ({
+    const changeOf = (repo: RepoName): TreeChange => ({
       before: base?.inputTrees.get(repo),
       after: treeOf(inputTrees, repo),
-    }))
+    })
+    matches = await new MatchIndexes(ports).update(base?.matches, spec.input, changeOf)
+    const index = matches && new IndexReader(ports.maps, { before: base?.matches, after: matches })
+    const source = datumSource(spec.input, { trees: ports.trees, changeOf, index })
     datumSet = await editDatumSet(ports, base?.datumSet ?? (await ports.maps.empty()), source, job)
     await ports.chunks.flush()
     lease.hold({ kind: 'map', root: datumSet })
+    if (matches !== undefined) lease.hold({ kind: 'tree', root: matches })
   }
   const datumCount = await ports.maps.size(datumSet)
-  await recordPlan(ports, job, { datumSet, datumCount, baseJob: base?.job })
-  return { job, spec, datumSet, datumCount, base, inputTrees }
+  await recordPlan(ports, job, { datumSet, matches, datumCount, baseJob: base?.job })
+  return { job, spec, datumSet, datumCount, base, inputTrees, formerTree }
 }
 
-interface FoundPlan extends Pick<JobPlan, 'job' | 'spec' | 'inputTrees'> {
-  readonly base: Base | undefined
+interface FoundPlan extends Pick<JobPlan, 'job' | 'spec' | 'inputTrees' | 'formerTree'> {
+  readonly base: BaseJob | undefined
 }
 
 async function findPlan(tx: ReadTransaction, id: JobId): Promise<FoundPlan> {
@@ -81,25 +88,48 @@ async function findPlan(tx: ReadTransaction, id: JobId): Promise<FoundPlan> {
   if (inputTrees === undefined) {
     throw new FailedPreconditionError(`an input commit of job ${id} has been deleted`)
   }
-  return { job, spec, inputTrees, base: await findBase(tx, job, spec) }
+  const formerTree = spec.incremental ? await formerTreeOf(tx, job) : undefined
+  return { job, spec, inputTrees, formerTree, base: await findBase(tx, job, spec) }
 }
 
-function holdPlan(lease: Lease, { job, inputTrees, base }: FoundPlan): void {
+/** Undefined when the commit has no parent, or that is not there any more. */
+async function formerTreeOf(
+  tx: ReadTransaction,
+  { trigger }: JobRecord,
+): Promise<DirectoryEntry | undefined> {
+  const commit = await findCommit(tx, trigger.repo, trigger.commit)
+  if (commit?.parent === undefined) return undefined
+  return (await treesOf(tx, [{ ...trigger, commit: commit.parent }]))?.get(trigger.repo)
+}
+
+function holdPlan(lease: Lease, { job, inputTrees, formerTree, base }: FoundPlan): void {
   for (const { root } of inputTrees.values()) lease.hold({ kind: 'tree', root })
+  if (formerTree !== undefined) lease.hold({ kind: 'tree', root: formerTree.root })
   if (base !== undefined) {
     lease.hold({ kind: 'map', root: base.datumSet })
+    lease.hold({ kind: 'map', root: base.goodSet })
     lease.hold({ kind: 'tree', root: base.output.tree.root })
     // A map from (path, order key) to tree entries.
     lease.hold({ kind: 'tree', root: base.output.contributions })
+    // A map from (…, match key, …) to tree entries.
+    if (base.matches !== undefined) lease.hold({ kind: 'tree', root: base.matches })
   }
+  if (job.matches !== undefined) lease.hold({ kind: 'tree', root: job.matches })
   if (job.datumSet !== undefined) lease.hold({ kind: 'map', root: job.datumSet })
 }
 
-/** The datums that the base job did not have (`after`), and those that went (`before`). */
-export function changesOf(ports: RunPorts, plan: JobPlan): () => AsyncIterable<MapDifference> {
+/**
+ * The datums of which the base job had no result (`after`), and those that went (`before`); of the
+ * datums of the job, or of `datumSet`, a part of them.
+ */
+export function changesOf(
+  ports: RunPorts,
+  plan: JobPlan,
+  datumSet: MapRoot = plan.datumSet,
+): () => AsyncIterable<MapDifference> {
   return async function* changes() {
-    const before = plan.base?.datumSet ?? (await ports.maps.empty())
-    yield* ports.maps.diff(before, plan.datumSet)
+    const before = plan.base?.goodSet ?? (await ports.maps.empty())
+    yield* ports.maps.diff(before, datumSet)
   }
 }
 
@@ -107,63 +137,6 @@ function treeOf(trees: InputTreesOfJob, repo: string): DirectoryEntry {
   const tree = trees.get(repo)
   if (tree === undefined) throw new Error(`invariant broken: job reads no commit of ${repo}`)
   return tree
-}
-
-/** The trees of input commits, by repo; undefined when one of them is gone. */
-async function treesOf(
-  tx: ReadTransaction,
-  inputs: readonly JobInput[],
-): Promise<InputTreesOfJob | undefined> {
-  const trees = new Map<string, DirectoryEntry>()
-  for (const { repo, commit } of inputs) {
-    const info = await findCommit(tx, repo, commit)
-    if (info?.state.kind !== 'finished') return undefined
-    trees.set(repo, { kind: 'directory', ...info.state.tree })
-  }
-  return trees
-}
-
-interface Base {
-  readonly job: JobId
-  readonly inputTrees: InputTreesOfJob
-  readonly datumSet: MapRoot
-  readonly output: Output
-}
-
-/**
- * The job to start from: the one named when this job was planned before, else the latest good one
- * of the same salt whose input has the same shape. All that it names must still be there.
- */
-async function findBase(
-  tx: ReadTransaction,
-  job: JobRecord,
-  spec: PipelineSpec,
-): Promise<Base | undefined> {
-  const candidates =
-    job.datumSet === undefined
-      ? await selectJobs(
-          tx,
-          `WHERE pipeline_id = ? AND salt = ? AND state = 'success' AND sequence < ?
-            ORDER BY sequence DESC LIMIT 1`,
-          job.pipelineId,
-          job.salt,
-          job.sequence,
-        )
-      : [job.baseJob === undefined ? undefined : await findJob(tx, job.baseJob)]
-  const [candidate] = candidates
-  if (candidate?.datumSet === undefined || candidate.contributions === undefined) return undefined
-  const specThen = await specOfVersion(tx, candidate.pipelineId, candidate.pipelineVersion)
-  if (specThen === undefined || shapeOf(specThen.input) !== shapeOf(spec.input)) return undefined
-  const inputTrees = await treesOf(tx, candidate.inputs)
-  const commit = await findCommit(tx, candidate.outputRepo, candidate.outputCommit)
-  if (inputTrees === undefined || commit?.state.kind !== 'finished') return undefined
-  const tree: DirectoryEntry = { kind: 'directory', ...commit.state.tree }
-  return {
-    job: candidate.id,
-    inputTrees,
-    datumSet: candidate.datumSet,
-    output: { tree, contributions: candidate.contributions },
-  }
 }
 
 function removalOf(datum: Datum): MapEdit {
@@ -210,17 +183,22 @@ async function recordPlan(
   job: JobRecord,
   plan: {
     readonly datumSet: MapRoot
+    readonly matches: MapRoot | undefined
     readonly datumCount: number
     readonly baseJob: JobId | undefined
   },
 ): Promise<void> {
   await ports.database.transact(async (tx) => {
+    // An update that came meanwhile has the datums found anew, perhaps of another input.
     await tx.run(
-      'UPDATE jobs SET datum_set_root = ?, datum_total = ?, base_job = ? WHERE id = ?',
+      `UPDATE jobs SET datum_set_root = ?, matches_root = ?, datum_total = ?, base_job = ?
+        WHERE id = ? AND pipeline_version = ?`,
       plan.datumSet,
+      plan.matches ?? null,
       plan.datumCount,
       plan.baseJob ?? null,
       job.id,
+      job.pipelineVersion,
     )
     await tx.emit(jobTopic, job.id)
   })

@@ -31,6 +31,7 @@ export interface Tally {
   processed: number
   skipped: number
   failed: number
+  recovered: number
   stats: ProcessStats
 }
 
@@ -39,7 +40,13 @@ export interface Tally {
  * transaction. What has not been recorded when the server dies is processed again.
  */
 export class ResultRecorder implements Disposable {
-  readonly tally: Tally = { processed: 0, skipped: 0, failed: 0, stats: noStats }
+  readonly tally: Tally = {
+    processed: 0,
+    skipped: 0,
+    failed: 0,
+    recovered: 0,
+    stats: noStats,
+  }
   readonly #ports: RunPorts
   readonly #job: JobRecord
   readonly #waiting = new Map<DatumKey, DatumEnd>()
@@ -65,7 +72,7 @@ export class ResultRecorder implements Disposable {
     this.#waiting.set(datum, end)
     this.#leases.set(datum, lease)
     this.#waitingLogBytes += log.length
-    if (end.kind === 'failure') this.tally.failed += 1
+    if (end.kind === 'failure') this.tally[end.failure.isRecovered ? 'recovered' : 'failed'] += 1
     else {
       this.tally.processed += 1
       this.tally.stats = addStats(this.tally.stats, end.result.stats)
@@ -153,6 +160,7 @@ export class ResultRecorder implements Disposable {
   }
 
   #release(datum: DatumKey): void {
+    this.#ports.logs.close(this.#job.id, datum)
     this.#leases.get(datum)?.[Symbol.dispose]()
     this.#leases.delete(datum)
   }
@@ -170,13 +178,14 @@ export class ResultRecorder implements Disposable {
     const job = await findJob(tx, this.#job.id)
     if (job?.pipelineVersion !== this.#job.pipelineVersion) return
     for (const end of ends) if (end.kind === 'failure') await insertFailure(tx, end.failure)
-    const { processed, skipped, failed, stats } = this.tally
+    const { processed, skipped, failed, recovered, stats } = this.tally
     await tx.run(
-      `UPDATE jobs SET datum_processed = ?, datum_skipped = ?, datum_failed = ?, download_ms = ?,
-          process_ms = ?, upload_ms = ?, download_bytes = ?, upload_bytes = ? WHERE id = ?`,
+      `UPDATE jobs SET datum_processed = ?, datum_skipped = ?, datum_failed = ?,
+          datum_recovered = ?, download_ms = ?, process_ms = ?, upload_ms = ?, download_bytes = ?, upload_bytes = ? WHERE id = ?`,
       processed,
       skipped,
       failed,
+      recovered,
       stats.downloadMs,
       stats.processMs,
       stats.uploadMs,

@@ -14,12 +14,14 @@ export async function withFromIds(
   tx: ReadTransaction,
   input: RequestedInput,
 ): Promise<RequestedInput> {
-  const { atom, cross, union } = input
+  const { atom, cross, union, join, group } = input
   return {
     ...input,
     ...(atom !== undefined && { atom: await atomFromId(tx, atom) }),
     ...(cross !== undefined && { cross: await allFromIds(tx, cross) }),
     ...(union !== undefined && { union: await allFromIds(tx, union) }),
+    ...(join !== undefined && { join: await allFromIds(tx, join) }),
+    ...(group !== undefined && { group: await allFromIds(tx, group) }),
   }
 }
 

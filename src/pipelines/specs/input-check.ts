@@ -1,20 +1,37 @@
-import { InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
+import type { Instant } from '../../base/clock.ts'
+import { InvalidArgumentError } from '../../base/errors.ts'
 import { parseGlob } from '../../base/globs.ts'
-import { parseCommitId, parseRepoName, type BranchName } from '../../base/names.ts'
-import type { RequestedAtom, RequestedInput } from '../requested-specs.ts'
-import { atomsOf, sortInput, type AtomInput, type Input } from '../inputs.ts'
+import { parseCommitId, parseRepoName } from '../../base/names.ts'
+import type { BranchName, PipelineName } from '../../base/names.ts'
+import { parseMatchKeys } from '../discovery/match-keys.ts'
+import type { RequestedAtom, RequestedCron, RequestedInput } from '../requested-specs.ts'
+import {
+  atomsOf,
+  isMissedTicks,
+  sortInput,
+  tickPath,
+  type AtomInput,
+  type Input,
+} from '../inputs.ts'
 
 const inputDepthMax = 16
 const leafCountMax = 256
+const kindsText = 'an input is one of atom, cross, union, join, group and cron'
+
+/** What the input is checked for. */
+export interface InputSurroundings {
+  readonly pipeline: PipelineName
+  readonly now: Instant
+}
 
 /**
  * Checks an input by itself and sorts its members (see `sortInput`). Whether its repos exist is
- * checked where the pipeline is stored.
+ * checked where the pipeline is stored; what a cron input's schedule says, by `checkSchedules`.
  *
  * @throws {InvalidArgumentError}
  */
-export function checkInput(request: RequestedInput): Input {
-  const input = parseInput(request, 0)
+export function checkInput(request: RequestedInput, surroundings: InputSurroundings): Input {
+  const input = parseInput(request, surroundings, 0)
   const atoms = atomsOf(input)
   if (atoms.length > leafCountMax) {
     throw new InvalidArgumentError(`an input may have at most ${leafCountMax} atoms`)
@@ -24,33 +41,129 @@ export function checkInput(request: RequestedInput): Input {
   return sortInput(input)
 }
 
-function parseInput(request: RequestedInput, depth: number): Input {
+function parseInput(request: RequestedInput, around: InputSurroundings, depth: number): Input {
   if (depth > inputDepthMax) {
     throw new InvalidArgumentError(`inputs may be nested at most ${inputDepthMax} deep`)
   }
-  const { atom, cross, union } = request
-  const set = [atom, cross, union].filter((member) => member !== undefined).length
-  if (set + (request.cron === true ? 1 : 0) > 1) {
-    throw new InvalidArgumentError(
-      'multiple input types set: an input is one of atom, cross and union',
-    )
+  const { atom, cross, union, join, group, cron } = request
+  const given = [atom, cross, union, join, group, cron].filter((member) => member !== undefined)
+  if (given.length > 1) {
+    throw new InvalidArgumentError(`multiple input types set: ${kindsText}`)
   }
-  if (request.cron === true) throw new UnimplementedError('cron inputs are not built yet')
-  if (atom !== undefined) return parseAtom(atom)
-  const members = cross ?? union
-  if (members === undefined || members.length === 0) {
-    throw new InvalidArgumentError('no input set: an input is one of atom, cross and union')
-  }
+  if (atom !== undefined) return parseFreeAtom(atom)
+  if (cron !== undefined) return parseCron(cron, around)
+  const members = cross ?? union ?? join ?? group ?? []
+  if (members.length === 0) throw new InvalidArgumentError(`no input set: ${kindsText}`)
+  if (join !== undefined) return { kind: 'join', members: join.map(parseJoined) }
+  if (group !== undefined) return { kind: 'group', members: group.map(parseGrouped) }
   return {
     kind: cross === undefined ? 'union' : 'cross',
-    members: members.map((member) => parseInput(member, depth + 1)),
+    members: members.map((member) => parseInput(member, around, depth + 1)),
   }
 }
 
+/** An atom that is in no join or group. */
+function parseFreeAtom(request: RequestedAtom): AtomInput {
+  const atom = parseAtom(request)
+  const field = matchField(request)
+  if (field === undefined) {
+    parseGlob(atom.glob)
+    return atom
+  }
+  throw new InvalidArgumentError(
+    `input ${atom.name} has ${field}, and is not a member of a ${field === 'group_by' ? 'group' : 'join'}`,
+  )
+}
+
+function matchField({ joinOn, outerJoin, groupBy }: RequestedAtom): string | undefined {
+  if (joinOn !== undefined && joinOn !== '') return 'join_on'
+  if (groupBy !== undefined && groupBy !== '') return 'group_by'
+  return outerJoin === true ? 'outer_join' : undefined
+}
+
+function parseJoined({ atom: request }: RequestedInput): AtomInput {
+  if (request === undefined) throw new InvalidArgumentError('the members of a join are atoms')
+  const atom = parseAtom(request)
+  if (request.groupBy !== undefined && request.groupBy !== '') {
+    throw new InvalidArgumentError(`input ${atom.name} has group_by, and is a member of a join`)
+  }
+  const matchOn = checkMatching(atom, request.joinOn, 'join_on')
+  return { ...atom, matchOn, ...(request.outerJoin === true && { outer: true }) }
+}
+
+function parseGrouped({ atom: request }: RequestedInput): AtomInput {
+  if (request === undefined) throw new InvalidArgumentError('the members of a group are atoms')
+  const atom = parseAtom(request)
+  const field = matchField({ ...request, groupBy: '' })
+  if (field !== undefined) {
+    throw new InvalidArgumentError(`input ${atom.name} has ${field}, and is a member of a group`)
+  }
+  return { ...atom, matchOn: checkMatching(atom, request.groupBy, 'group_by') }
+}
+
+function checkMatching({ name, glob }: AtomInput, template = '', field: string): string {
+  if (template === '') {
+    throw new InvalidArgumentError(
+      `input ${name} must specify ${field}: with the glob "/(*).txt", "$1" is the name without its end`,
+    )
+  }
+  try {
+    parseMatchKeys(glob, template)
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw new InvalidArgumentError(`${field} of input ${name}: ${error.message}`, { cause: error })
+  }
+  return template
+}
+
+/** All but what its glob says. */
 function parseAtom(atom: RequestedAtom): AtomInput {
   if (atom.repo === '') throw new InvalidArgumentError('input must specify a repo')
   const repo = parseRepoName(atom.repo)
-  const name = atom.name === '' ? repo : atom.name
+  const name = checkName(atom.name === '' ? repo : atom.name)
+  if (atom.glob === '') {
+    throw new InvalidArgumentError(
+      `input ${name} must specify a glob: "/" makes one datum of everything, "/*" one of each top-level file`,
+    )
+  }
+  return {
+    kind: 'atom',
+    name,
+    repo,
+    // Imported branches may have names that a new one may not, so any text is looked up.
+    branch: (atom.branch === '' ? 'master' : atom.branch) as BranchName,
+    glob: atom.glob,
+    lazy: atom.lazy,
+    ...(atom.fromCommit === '' ? {} : { fromCommit: parseCommitId(atom.fromCommit) }),
+  }
+}
+
+function parseCron(cron: RequestedCron, { pipeline, now }: InputSurroundings): AtomInput {
+  if (cron.name === '') {
+    throw new InvalidArgumentError(
+      'input must specify a name: a cron input is found at /pfs/<name>/time',
+    )
+  }
+  const name = checkName(cron.name)
+  const missed = cron.missedTicks === '' ? 'all' : cron.missedTicks
+  if (!isMissedTicks(missed)) {
+    throw new InvalidArgumentError(
+      `missed_ticks ${JSON.stringify(missed)} of input ${name} must be "all", "latest" or "none"`,
+    )
+  }
+  const { spec: schedule, timeZone, start = now } = cron
+  return {
+    kind: 'atom',
+    name,
+    repo: parseRepoName(cron.repo === '' ? `${pipeline}_${name}` : cron.repo),
+    branch: 'master' as BranchName,
+    glob: tickPath,
+    lazy: false,
+    cron: { schedule, timeZone, start, missed },
+  }
+}
+
+function checkName(name: string): string {
   if (name === 'out') {
     throw new InvalidArgumentError(
       'input cannot be named "out", as pachyderm already creates /pfs/out to collect job output; set "name" to another name',
@@ -62,22 +175,7 @@ function parseAtom(atom: RequestedAtom): AtomInput {
       `input name ${JSON.stringify(name)} cannot be a directory below /pfs; use letters, digits, "_" and "-"`,
     )
   }
-  if (atom.glob === '') {
-    throw new InvalidArgumentError(
-      `input ${name} must specify a glob: "/" makes one datum of everything, "/*" one of each top-level file`,
-    )
-  }
-  parseGlob(atom.glob)
-  return {
-    kind: 'atom',
-    name,
-    repo,
-    // Imported branches may have names that a new one may not, so any text is looked up.
-    branch: (atom.branch === '' ? 'master' : atom.branch) as BranchName,
-    glob: atom.glob,
-    lazy: atom.lazy,
-    ...(atom.fromCommit === '' ? {} : { fromCommit: parseCommitId(atom.fromCommit) }),
-  }
+  return name
 }
 
 function refuseTwoBranches(atoms: readonly AtomInput[]): void {
@@ -93,13 +191,13 @@ function refuseTwoBranches(atoms: readonly AtomInput[]): void {
   }
 }
 
-/** The names that datums of `input` may have; members of one cross must not share any. */
+/** The names that datums of `input` may have; members of one cross, join or group must not share any. */
 function namesOf(input: Input): ReadonlySet<string> {
   if (input.kind === 'atom') return new Set([input.name])
   const names = new Set<string>()
   for (const member of input.members) {
     for (const name of namesOf(member)) {
-      if (input.kind === 'cross' && names.has(name)) {
+      if (input.kind !== 'union' && names.has(name)) {
         throw new InvalidArgumentError(
           `name ${name} was used more than once; give one of the inputs another "name"`,
         )

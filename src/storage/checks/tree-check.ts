@@ -45,25 +45,34 @@ export class TreeCheck {
     return await this.checkEntry(value, where)
   }
 
-  /** An encoded entry, wherever it is. @throws {DataLossError} */
-  async checkEntry(value: Uint8Array, where: Where): Promise<Totals | undefined> {
+  /** An encoded entry, wherever it is; a small directory is inline unless `mayBeRoot`. @throws {DataLossError} */
+  async checkEntry(
+    value: Uint8Array,
+    where: Where,
+    mayBeRoot = false,
+  ): Promise<Totals | undefined> {
     const entry = decodeTreeEntry(value)
     if (this.#isFull && !equalBytes(encodeTreeEntry(entry), value)) {
       this.#maps.add('node-not-canonical', where, 'its entry is not written as it should be')
     }
-    if (entry.kind === 'directory') return await this.#directory(entry, where)
+    if (entry.kind === 'directory') return await this.#directory(entry, where, mayBeRoot)
     const isReadable = await this.#contents.check(entry.content, where)
     return isReadable ? { sizeBytes: contentSizeBytes(entry.content), fileCount: 1 } : undefined
   }
 
-  async #directory(entry: DirectoryEntry, where: Where): Promise<Totals | undefined> {
+  async #directory(
+    entry: DirectoryEntry,
+    where: Where,
+    mayBeRoot: boolean,
+  ): Promise<Totals | undefined> {
     const { root, inlineNode, sizeBytes, fileCount } = entry
     const summary =
       inlineNode === undefined
         ? await this.#maps.checkMap(root, where)
         : await this.#maps.checkNode(root, inlineNode, where, true)
     if (summary === undefined || !summary.isWhole) return undefined
-    this.#checkInlining(summary, inlineNode !== undefined, where)
+    const isRoot = mayBeRoot && inlineNode === undefined
+    if (!isRoot) this.#checkInlining(summary, inlineNode !== undefined, where)
     if (summary.sizeBytes !== sizeBytes || summary.fileCount !== fileCount) {
       const has = `${summary.sizeBytes} bytes in ${summary.fileCount} files`
       this.#maps.add(

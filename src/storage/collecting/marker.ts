@@ -29,6 +29,7 @@ export class Marker {
   readonly seenInline: Set<string> = new Set()
   #chunkCount = 0
   #missingCount = 0
+  #firstMissing: ChunkId | undefined
 
   constructor(chunks: ChunkStore, packs: PackCollection, pace: Pace) {
     this.#chunks = chunks
@@ -49,6 +50,19 @@ export class Marker {
   /** Chunks that are referred to, hold nothing but a part of a file, and are in no pack. */
   get missingCount(): number {
     return this.#missingCount
+  }
+
+  /**
+   * To be called before anything is deleted: a chunk that is not found may be in a pack whose index is
+   * damaged, which would then seem to hold nothing that is needed.
+   *
+   * @throws {DataLossError} when something is missing.
+   */
+  requireWhole(): void {
+    if (this.#firstMissing === undefined) return
+    throw new DataLossError(
+      `nothing was collected, because ${this.#missingCount} references lead to chunks that are missing, the first of them ${this.#firstMissing}: pachctl fsck names the files; restore the packs, or delete the commits`,
+    )
   }
 
   /** @throws {DataLossError} when what is below a node cannot be known. */
@@ -120,6 +134,7 @@ export class Marker {
     if (place === undefined) {
       // Of a node, reading it says so at once.
       this.#missingCount += 1
+      this.#firstMissing ??= id
       return true
     }
     const { pack, index } = place

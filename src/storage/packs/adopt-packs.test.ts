@@ -53,3 +53,22 @@ test('a damaged pack is told and not listed', async () => {
     expect(errors.map((error) => error.message)).toEqual([expect.stringContaining(message)])
   }
 })
+
+test('a pack that is listed stays, whatever rows say that it is to be deleted', async () => {
+  await using directory = await TemporaryDirectory.create()
+  const bytes = seededBytes(1, 3000)
+  let id: ChunkId
+  {
+    await using parts = await openPackedStore({ directory: directory.path })
+    id = await parts.store.put(bytes)
+    await parts.store.flush()
+    await parts.database.transact(async (tx) => {
+      await tx.run(
+        'INSERT INTO retired_packs (name, size_bytes) SELECT name, size_bytes FROM packs',
+      )
+    })
+  }
+  await using parts = await openPackedStore({ directory: directory.path })
+  expect(Buffer.compare(await parts.store.get(id), bytes)).toBe(0)
+  expect(await parts.database.read((tx) => tx.all('SELECT name FROM retired_packs'))).toEqual([])
+})

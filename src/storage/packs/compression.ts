@@ -8,7 +8,7 @@ export interface EncodedChunk {
 }
 
 /** Below this, starting the compressor costs more than the bytes that it saves. */
-const compressBytesMin = 4096
+export const compressBytesMin = 4096
 /** A larger chunk is judged by so many bytes from its middle. */
 const probeBytes = 32 * 1024
 /** Stored compressed only when at most this part is left, since reading it then costs more. */

@@ -9,12 +9,14 @@ import type { Leases } from '../leases.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { type Chunker, inlineChunker, type StreamStore } from '../splitter/inline-chunker.ts'
 import { SplitThreads } from '../splitter/split-threads.ts'
+import { type RangeStore, threadedRanges } from '../splitter/stored-ranges.ts'
 import { threadedChunker } from '../splitter/threaded-chunker.ts'
 import { checkedChunk } from './checked-chunk.ts'
 import { type EncodedChunk, encodeChunk } from './compression.ts'
 import { type PackEntry, type PackFooter, packKey } from './format.ts'
 import { PackDraft } from './pack-draft.ts'
 import { readNeighbours } from './neighbour-reads.ts'
+import { PackPieces } from './pack-pieces.ts'
 import type { RecentPuts } from './recent-puts.ts'
 import type { RetiredPacks } from './retired-packs.ts'
 import type { FoundChunk, PlacedInPack, SealedPacks } from './sealed-packs.ts'
@@ -52,6 +54,9 @@ interface DraftState {
  */
 const cachedChunkBytesMax = 128 * 1024
 
+/** So much of the bound is for what lies around small chunks in their packs. */
+const piecesPart = 1 / 8
+
 /** A chunk may move to another pack while it is read; so often it is looked for again. */
 const readAttemptsMax = 10
 
@@ -61,10 +66,12 @@ const sealingMax = 2
 /** Chunks in packs: `docs/formats/packs.md`. */
 export class PackedChunks implements StreamStore, AsyncDisposable {
   readonly putStream: Chunker
+  readonly putRanges: RangeStore
   readonly #threads = new SplitThreads()
   readonly #options: PackedChunksOptions
   readonly #sealed: SealedPacks
   readonly #cache: BytesCache
+  readonly #pieces: PackPieces
   readonly #reads = new Map<ChunkId, Promise<Uint8Array>>()
   /** Packs that are not durable yet, and the seal that is running or has failed. */
   readonly #drafts = new Map<PackDraft, DraftState>()
@@ -78,8 +85,10 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
   private constructor(options: PackedChunksOptions) {
     this.#options = options
     this.#sealed = options.sealed
-    this.#cache = new BytesCache(options.cacheBytes)
+    this.#pieces = new PackPieces(options.objects, options.cacheBytes * piecesPart)
+    this.#cache = new BytesCache(options.cacheBytes * (1 - piecesPart))
     this.putStream = threadedChunker(this.#threads, this, inlineChunker(this))
+    this.putRanges = threadedRanges(this.#threads, this)
   }
 
   static async open(options: PackedChunksOptions): Promise<PackedChunks> {
@@ -129,6 +138,7 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     if (this.#closed) return Promise.reject(new UnavailableError('the chunk store is closed'))
     const drafted = this.#drafted(id)
     if (drafted !== undefined) return drafted.written
+    if (this.#sealed.findAgainForPut(id)) return undefined
     if (this.#current?.isFull !== true && !this.#sealed.mayHold(id)) {
       return this.#append(id, rawBytes, encode())
     }
@@ -347,9 +357,17 @@ export class PackedChunks implements StreamStore, AsyncDisposable {
     { pack, key, entry }: FoundChunk,
     isLast: boolean,
   ): Promise<Uint8Array | undefined> {
+    const where = `pack ${pack.name}`
     try {
-      const stored = await this.#options.objects.get(key, entry.offset, entry.storedBytes)
-      return await checkedChunk(id, stored, entry, `pack ${pack.name}`)
+      const piece = await this.#pieces.get(key, entry.offset, entry.storedBytes)
+      try {
+        return await checkedChunk(id, piece, entry, where)
+      } catch {
+        // What was read before may have been put right since.
+        this.#pieces.forget(key, entry.offset)
+        const stored = await this.#options.objects.get(key, entry.offset, entry.storedBytes)
+        return await checkedChunk(id, stored, entry, where)
+      }
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error
       if (!this.#sealed.has(pack.name) && !isLast) return undefined

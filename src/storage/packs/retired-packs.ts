@@ -5,7 +5,13 @@ import { packKey } from './format.ts'
 import type { PackDraft } from './pack-draft.ts'
 import type { RecentPuts } from './recent-puts.ts'
 import type { SealedPack, SealedPacks } from './sealed-packs.ts'
-import { forgetRetiredPack, insertPack, retiredPackNames, retirePack } from './stored-packs.ts'
+import {
+  forgetRetiredPack,
+  insertPack,
+  isPackListed,
+  retiredPackNames,
+  retirePack,
+} from './stored-packs.ts'
 
 export interface RetiredPacksPorts {
   readonly objects: ObjectStore
@@ -15,10 +21,14 @@ export interface RetiredPacksPorts {
   readonly faultPoint: FaultPoint
 }
 
-/** Deletes what a collection had retired when the process ended. Nobody reads or writes yet. */
+/**
+ * Deletes what a collection had retired when the process ended. Nobody reads or writes yet. A pack
+ * that is listed all the same, which only damage can bring about, stays.
+ */
 export async function deleteLeftPacks(objects: ObjectStore, database: Database): Promise<void> {
   for (const name of await retiredPackNames(database)) {
-    await objects.delete(packKey(name))
+    const isListed = await database.read((tx) => isPackListed(tx, name))
+    if (!isListed) await objects.delete(packKey(name))
     await database.transact((tx) => forgetRetiredPack(tx, name), { usesReserve: true })
   }
 }

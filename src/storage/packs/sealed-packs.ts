@@ -57,6 +57,9 @@ interface Place {
 /** For so many chunks of one pack, its whole index is read rather than blocks of it. */
 const wholeIndexChunksMin = 32
 
+/** Chunks of which it is remembered where a put found them. */
+const foundChunksMax = 1024
+
 /** So many chunks of forgotten packs are left in the table before it is made anew. */
 const forgottenChunksMin = 4096
 
@@ -76,6 +79,8 @@ export class SealedPacks {
   /** Packs that are about to go: still read, but no put relies on them any more. */
   readonly #retired = new Set<string>()
   readonly #locator = new Locator()
+  /** Where puts found chunks of late: what datums write is often the same. */
+  readonly #found = new Map<ChunkId, PlacedInPack>()
   #forgottenChunkCount = 0
   #forgetCount = 0
   /** Packs beyond the table's bound, searched one after another, newest first. */
@@ -199,9 +204,25 @@ export class SealedPacks {
       // At once, so that no pack retires between the look and the note.
       if (this.#retired.has(pack.name) || !this.#byName.has(pack.name)) continue
       this.#recent.noteFound(pack, index)
+      if (this.#found.size >= foundChunksMax) this.#found.clear()
+      this.#found.set(id, { pack, index })
       return true
     }
     return false
+  }
+
+  /** As `findForPut`, at once; true only for a chunk that was found lately. */
+  findAgainForPut(id: ChunkId): boolean {
+    const place = this.#found.get(id)
+    if (place === undefined) return false
+    const { pack, index } = place
+    const { name } = pack
+    if (this.#byName.get(name) !== pack || this.#retired.has(name) || this.#lostPacks.has(name)) {
+      this.#found.delete(id)
+      return false
+    }
+    this.#recent.noteFound(pack, index)
+    return true
   }
 
   /** The whole index of a pack, as `decodeIndex` takes it. @throws {NotFoundError} */

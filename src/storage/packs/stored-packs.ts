@@ -61,6 +61,10 @@ export async function* listPacks(database: Database): AsyncGenerator<ListedPack>
   }
 }
 
+export async function isPackListed(tx: ReadTransaction, name: string): Promise<boolean> {
+  return (await tx.get('SELECT name FROM packs WHERE name = ?', name)) !== undefined
+}
+
 /** Takes a pack off the list, to be deleted. */
 export async function retirePack(tx: Transaction, pack: SealedPack): Promise<void> {
   const changed = await tx.run('DELETE FROM packs WHERE name = ?', pack.name)

@@ -22,6 +22,16 @@ class TreeWalk {
     this.#frames = root.count === 0 ? [] : [{ node: root, index: 0 }]
   }
 
+  /** Goes from the beginning to the first entry that is not before `key`. */
+  async seek(key: Uint8Array): Promise<void> {
+    for (let frame = this.frame; frame !== undefined; frame = this.frame) {
+      frame.index = frame.node.lowerBound(key)
+      if (frame.index === frame.node.count) this.#frames.pop()
+      else if (frame.node.level === 0) return
+      else await this.enter()
+    }
+  }
+
   /** The node that holds what lies ahead, and where; undefined at the end. */
   get frame(): Frame | undefined {
     return this.#frames.at(-1)
@@ -56,16 +66,21 @@ function idAhead(frame: Frame): ChunkId {
 }
 
 /**
- * The differences between two trees in key order. Equal subtrees are skipped unread, so the cost
- * follows the number of differences.
+ * The differences between two trees in key order, from the key `from` on. Equal subtrees are skipped
+ * unread, so the cost follows the number of differences.
  */
 export async function* diffTrees(
   store: NodeStore,
   before: Node,
   after: Node,
+  from?: Uint8Array,
 ): AsyncGenerator<MapDifference> {
   const old = new TreeWalk(store, before)
   const young = new TreeWalk(store, after)
+  if (from !== undefined) {
+    await old.seek(from)
+    await young.seek(from)
+  }
   for (;;) {
     const left = old.frame
     const right = young.frame

@@ -2,13 +2,15 @@ import type { ByteStream } from '../../base/bytes.ts'
 import type { ChunkRef } from '../chunk-lists/node.ts'
 import { type ChunkStore, chunkBytesMax } from '../chunks.ts'
 import { Splitter } from './splitter.ts'
+import type { RangeStore } from './stored-ranges.ts'
 
 /** Splits a stream and stores its chunks; yields them in order. */
 export type Chunker = (bytes: ByteStream) => AsyncIterable<ChunkRef>
 
-/** A store that has its own way with streams. */
+/** A store that has its own way with streams, and with many chunks at once. */
 export interface StreamStore extends ChunkStore {
   readonly putStream: Chunker
+  readonly putRanges: RangeStore
 }
 
 const capacityBytes = chunkBytesMax + 1024 * 1024

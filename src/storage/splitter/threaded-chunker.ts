@@ -1,18 +1,11 @@
 import type { ByteStream } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
 import type { ChunkRef } from '../chunk-lists/node.ts'
-import { type ChunkId, chunkBytesMax } from '../chunks.ts'
-import type { EncodedChunk } from '../packs/compression.ts'
+import { chunkBytesMax } from '../chunks.ts'
 import type { Chunker } from './inline-chunker.ts'
-import { type ChunkRange, type HashedChunk, segmentBytes } from './split-protocol.ts'
+import { type ChunkRange, segmentBytes } from './split-protocol.ts'
 import type { SplitThread, SplitThreads } from './split-threads.ts'
-
-/** Where chunks go whose ids are known. */
-export interface EncodedChunkSink {
-  holds(id: ChunkId): Promise<boolean>
-  /** The bytes must not change until the promise settles. */
-  putEncoded(id: ChunkId, rawBytes: number, encode: () => EncodedChunk): Promise<void> | undefined
-}
+import { type EncodedChunkSink, storeRanges } from './stored-ranges.ts'
 
 /** One is filled, one is split, one is stored. */
 const segmentsPerStream = 3
@@ -154,29 +147,9 @@ class ThreadedStream {
     memory: SharedArrayBuffer,
     ranges: readonly ChunkRange[],
   ): Promise<readonly ChunkRef[]> {
-    const chunks = await this.#hasher.hash(memory, ranges)
-    const fresh = await this.#fresh(chunks)
-    const encoded = fresh.length === 0 ? [] : await this.#hasher.encode(memory, fresh)
-    await Promise.all(
-      fresh.map(async ({ id, start, end }, at) => {
-        await this.#sink.putEncoded(id, end - start, () => {
-          const stored = encoded[at]
-          return stored === undefined
-            ? { stored: Buffer.from(memory, start, end - start), encoding: 'raw' }
-            : { stored, encoding: 'zstd' }
-        })
-      }),
-    )
+    const stored = await storeRanges(this.#hasher, this.#sink, memory, ranges)
     this.#idle.push(memory)
-    return chunks.map(({ id, start, end }) => ({ id, sizeBytes: end - start }))
-  }
-
-  /** Those that the store does not hold, each once. */
-  async #fresh(chunks: readonly HashedChunk[]): Promise<readonly HashedChunk[]> {
-    const byId = new Map(chunks.map((chunk) => [chunk.id, chunk]))
-    const unique = [...byId.values()]
-    const held = await Promise.all(unique.map(({ id }) => this.#sink.holds(id)))
-    return unique.filter((_, at) => held[at] !== true)
+    return stored
   }
 }
 

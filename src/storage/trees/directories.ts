@@ -61,6 +61,12 @@ export class Directories {
     return found
   }
 
+  /** The last name in byte order; undefined in an empty directory. */
+  async lastName(directory: DirectoryEntry): Promise<string | undefined> {
+    const { lastKey } = await this.#node(directory)
+    return lastKey === undefined ? undefined : nameOfKey(lastKey)
+  }
+
   /** Entries in the order of their names' bytes. */
   async *entries(directory: DirectoryEntry, range: KeyRange = {}): AsyncGenerator<NamedEntry> {
     for await (const { key, value } of scanTree(this.#store, await this.#node(directory), range)) {

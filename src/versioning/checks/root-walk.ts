@@ -1,12 +1,13 @@
 import type { CheckRun } from '../../base/check-run.ts'
 import { DataLossError } from '../../base/errors.ts'
 import type { CommitId, RepoName } from '../../base/names.ts'
+import { pathOfKey } from '../../base/paths.ts'
 import type { Database, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
 import type { TreeRoot } from '../../storage/file-trees.ts'
 import type { ChunkOwner, RootVisitor, TreeTotals } from '../../storage/store-check.ts'
-import { recordsOfChunk } from '../staging/runs.ts'
-import { decodeStaged } from '../staging/staged-rows.ts'
+import { fileCodec, piecesCodec, recordsOfChunk } from '../staging/runs.ts'
+import { decodeStaged, type RunsWrite } from '../staging/staged-rows.ts'
 import { versioningFinding } from '../versioning-findings.ts'
 import { contentOf, objectPages } from './object-check.ts'
 import { stagedPages, type StagedRow } from './staged-check.ts'
@@ -26,6 +27,13 @@ interface TreeRow {
   readonly file_count: number
 }
 
+interface KeptRow {
+  readonly [column: string]: string | number
+  readonly key: string
+  readonly root: TreeRoot
+  readonly file_count: number
+}
+
 /** Visits all that the rows of versioning refer to: staged writes first, as `collectionRoots` does. */
 export async function visitRoots(ports: Ports, visitor: RootVisitor): Promise<void> {
   const { database, run } = ports
@@ -39,6 +47,17 @@ export async function visitRoots(ports: Ports, visitor: RootVisitor): Promise<vo
       const content = contentOf(row)
       const owner = { subject: { object: row.hash }, name: `object ${row.hash}` }
       if (content !== undefined) await visitor.content(content, owner)
+    }
+  }
+  run.stage = 'kept transfers'
+  const keptQuery = {
+    sql: 'SELECT key, root, file_count FROM kept_transfers WHERE key > ? ORDER BY key',
+    first: [''],
+    keyOf: ({ key }: KeptRow) => [key],
+  }
+  for await (const page of pagesOf<KeptRow>(database, keptQuery)) {
+    for (const { key, root, file_count: fileCount } of page) {
+      await visitor.tree(root, { subject: {}, name: `kept transfer ${key}` }, fileCount)
     }
   }
   run.stage = 'trees'
@@ -99,14 +118,30 @@ async function visitStaged(row: StagedRow, visitor: RootVisitor): Promise<void> 
       if (entry.kind === 'file') await visitor.content(entry.content, from)
       else await visitor.tree(entry.root, from, entry.fileCount)
     }
-    if (write.kind !== 'bulk') return
-    for (const chunk of write.runs.flat()) {
-      const bytes = await visitor.chunk(chunk, owner)
-      if (bytes === undefined) continue
-      for (const { content } of recordsOfChunk(bytes)) await visitor.content(content, owner)
-    }
+    if (write.kind === 'bulk' || write.kind === 'splits') await visitRuns(write, owner, visitor)
   } catch (error) {
     // The check of the rows tells of what makes no sense.
     if (!(error instanceof DataLossError || error instanceof TypeError)) throw error
+  }
+}
+
+async function visitRuns(
+  { kind, runs }: RunsWrite,
+  owner: ChunkOwner,
+  visitor: RootVisitor,
+): Promise<void> {
+  for (const chunk of runs.flat()) {
+    const bytes = await visitor.chunk(chunk, owner)
+    if (bytes === undefined) continue
+    if (kind === 'splits') {
+      for (const { key, content } of recordsOfChunk(piecesCodec, bytes)) {
+        const from = { ...owner, name: `${owner.name}:${pathOfKey(key)}` }
+        await visitor.tree(content.root, from, content.fileCount)
+      }
+    } else {
+      for (const { content } of recordsOfChunk(fileCodec, bytes)) {
+        await visitor.content(content, owner)
+      }
+    }
   }
 }

@@ -1,10 +1,10 @@
 import { compareBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
-import { type FilePath, isWithin, joinPath, parentPath, pathNames } from '../../base/paths.ts'
-import { baseName, pathOfKey, rootPath } from '../../base/paths.ts'
+import { baseName, type FilePath, parentPath, pathOfKey } from '../../base/paths.ts'
 import type { Content, Contents } from '../../storage/contents.ts'
 import type { TreeEdit, TreeEntry } from '../../storage/file-trees.ts'
 import type { StagedConflict } from './conflicts.ts'
+import { Position } from './position.ts'
 import type { RunRecord } from './runs.ts'
 
 export interface BulkPorts {
@@ -23,7 +23,7 @@ export async function* bulkEdits(
   records: AsyncIterable<RunRecord>,
   onConflict: (conflict: StagedConflict) => void,
 ): AsyncGenerator<TreeEdit> {
-  const position = new Position(ports)
+  const position = new Position(ports.lookUp)
   for await (const file of filesOf(ports.contents, records)) {
     const obstacle = await position.enter(parentPath(file.path))
     if (obstacle !== undefined) {
@@ -82,55 +82,5 @@ function mergedFile(record: RunRecord): MergedFile {
     path: pathOfKey(record.key),
     overwrite: record.overwrite,
     content: record.content,
-  }
-}
-
-interface OpenDirectory {
-  readonly path: FilePath
-  /** The tree has this directory, so its names have to be looked up there. */
-  readonly exists: boolean
-}
-
-/** Where in the tree a sorted walk is, so that nothing is looked up below what is not there. */
-class Position {
-  readonly #ports: BulkPorts
-  #open: OpenDirectory[] = [{ path: rootPath, exists: true }]
-  /** The last file of the bulk write itself. */
-  lastFile: FilePath | undefined
-
-  constructor(ports: BulkPorts) {
-    this.#ports = ports
-  }
-
-  /** Moves to a directory that sorts after the last one. Returns a file that is in the way. */
-  async enter(directory: FilePath): Promise<FilePath | undefined> {
-    if (this.lastFile !== undefined && isWithin(directory, this.lastFile)) return this.lastFile
-    let last = this.#last()
-    while (!isWithin(directory, last.path)) {
-      this.#open.pop()
-      last = this.#last()
-    }
-    const names = pathNames(directory)
-    for (let depth = this.#open.length - 1; depth < names.length; depth += 1) {
-      const name = names[depth]
-      assert(name !== undefined, 'the names reach down to the directory')
-      const entry = await this.lookUp(name)
-      const path = joinPath(this.#last().path, name)
-      if (entry?.kind === 'file') return path
-      this.#open.push({ path, exists: entry !== undefined })
-    }
-    return undefined
-  }
-
-  /** What the tree has under `name` in the current directory. */
-  async lookUp(name: string): Promise<TreeEntry | undefined> {
-    const directory = this.#last()
-    return directory.exists ? this.#ports.lookUp(joinPath(directory.path, name)) : undefined
-  }
-
-  #last(): OpenDirectory {
-    const last = this.#open.at(-1)
-    assert(last !== undefined, 'the root stays open')
-    return last
   }
 }

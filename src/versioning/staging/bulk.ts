@@ -1,53 +1,44 @@
-import { compareBytes, type ByteStream } from '../../base/bytes.ts'
-import { FailedPreconditionError, InvalidArgumentError } from '../../base/errors.ts'
-import { parseFilePath, pathKey, rootPath } from '../../base/paths.ts'
-import { contentSizeBytes } from '../../storage/contents.ts'
-import type { VersioningPorts } from '../ports.ts'
-import { mergeRuns, type Run, type RunRecord, writeRun } from './runs.ts'
+import { compareBytes } from '../../base/bytes.ts'
+import { FailedPreconditionError } from '../../base/errors.ts'
+import { type FilePath, pathKey } from '../../base/paths.ts'
+import type { ChunkStore } from '../../storage/chunks.ts'
+import {
+  mergeRuns,
+  type Run,
+  type RunCodec,
+  type RunRecord,
+  type RunValue,
+  writeRun,
+} from './runs.ts'
 
 /** Records that are sorted in memory at once; each has its path and at most 64 bytes of content. */
 const sortedMax = 32 * 1024
 /** Runs that are merged into one, so that a merge never has many open. */
 const mergedMax = 32
 
-/** Collects the files of a bulk write as sorted runs in the chunk store. */
-export class RunCollector {
-  readonly #ports: VersioningPorts
-  #records: RunRecord[] = []
+/** Collects what a bulk write puts as sorted runs in the chunk store. */
+export class RunCollector<Value extends RunValue> {
+  readonly #chunks: ChunkStore
+  readonly #codec: RunCodec<Value>
+  #records: RunRecord<Value>[] = []
   /** Runs by how often they were merged; within a level, and from high to low, in put order. */
   readonly #levels: Run[][] = []
-  #fileCount = 0
-  #sizeBytes = 0
   #state: 'collecting' | 'ended' = 'collecting'
 
-  constructor(ports: VersioningPorts) {
-    this.#ports = ports
+  constructor(chunks: ChunkStore, codec: RunCodec<Value>) {
+    this.#chunks = chunks
+    this.#codec = codec
   }
 
-  get fileCount(): number {
-    return this.#fileCount
-  }
-
-  get sizeBytes(): number {
-    return this.#sizeBytes
-  }
-
-  async add(pathText: string, bytes: ByteStream | Uint8Array, overwrite: boolean): Promise<void> {
-    this.#requireCollecting()
-    const path = parseFilePath(pathText)
-    if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
-    const { contents } = this.#ports
-    const content =
-      bytes instanceof Uint8Array ? await contents.writeBytes(bytes) : await contents.write(bytes)
+  async add(path: FilePath, content: Value, overwrite: boolean): Promise<void> {
+    this.requireCollecting()
     this.#records.push({ key: pathKey(path), overwrite, content })
-    this.#fileCount += 1
-    this.#sizeBytes += contentSizeBytes(content)
     if (this.#records.length >= sortedMax) await this.#spill()
   }
 
   /** All runs, in put order. Nothing can be added after it. */
   async end(): Promise<readonly Run[]> {
-    this.#requireCollecting()
+    this.requireCollecting()
     this.#state = 'ended'
     await this.#spill()
     return this.#levels.toReversed().flat()
@@ -58,7 +49,8 @@ export class RunCollector {
     this.#records = []
   }
 
-  #requireCollecting(): void {
+  /** @throws {FailedPreconditionError} when it has ended. */
+  requireCollecting(): void {
     if (this.#state === 'collecting') return
     throw new FailedPreconditionError('this bulk write has ended; start another one')
   }
@@ -68,15 +60,15 @@ export class RunCollector {
     // The sort is stable: equal keys stay in put order.
     const sorted = this.#records.toSorted((left, right) => compareBytes(left.key, right.key))
     this.#records = []
-    await this.#keep(await writeRun(this.#ports.chunks, sorted), 0)
+    await this.#keep(await writeRun(this.#chunks, this.#codec, sorted), 0)
   }
 
   async #keep(run: Run, level: number): Promise<void> {
     const runs = this.#levels[level] ?? []
     this.#levels[level] = [...runs, run]
     if (runs.length + 1 < mergedMax) return
-    const { chunks } = this.#ports
-    const merged = await writeRun(chunks, mergeRuns(chunks, [...runs, run]))
+    const records = mergeRuns(this.#chunks, this.#codec, [...runs, run])
+    const merged = await writeRun(this.#chunks, this.#codec, records)
     this.#levels[level] = []
     await this.#keep(merged, level + 1)
   }

@@ -2,7 +2,7 @@ import type { DomainError } from '../../base/errors.ts'
 import { type FilePath, isWithin, rootPath } from '../../base/paths.ts'
 import type { TreeEntry } from '../../storage/file-trees.ts'
 import { FileDirectoryConflictError } from '../../storage/tree-errors.ts'
-import { PathTakenError } from '../errors.ts'
+import { PathTakenError, PieceNumberError, SplitOntoFileError } from '../errors.ts'
 
 /** A put or copy that is not applied, because of what was there when its turn came. */
 export interface StagedConflict {
@@ -11,14 +11,20 @@ export interface StagedConflict {
   readonly obstacle: FilePath
   /** Of a copy or move that may not replace anything: what was at `path`. */
   readonly taken?: TreeEntry['kind']
+  /** Of a split: what was at `path`, of which its pieces cannot be numbered on. */
+  readonly split?:
+    | { readonly onto: 'file' }
+    | { readonly onto: 'directory'; readonly lastName: string }
 }
 
 /** What to tell whoever runs into a conflict: with the write itself, or when it was staged before. */
 export function conflictError(
-  { path, obstacle, taken }: StagedConflict,
+  { path, obstacle, taken, split }: StagedConflict,
   call: 'put' | 'finish' = 'put',
 ): DomainError {
   if (taken !== undefined) return new PathTakenError(path, taken)
+  if (split?.onto === 'file') return new SplitOntoFileError(path)
+  if (split !== undefined) return new PieceNumberError(path, split.lastName)
   const advice = call === 'put' ? putAdvice(obstacle) : finishAdvice(path, obstacle)
   return new FileDirectoryConflictError(path, obstacle, { advice })
 }
@@ -41,6 +47,7 @@ export const conflictsMax = 10_000
 export class Conflicts {
   #unresolved: readonly StagedConflict[]
   #added: StagedConflict[] = []
+  #firstAdded: StagedConflict | undefined
 
   constructor(unresolved: readonly StagedConflict[]) {
     this.#unresolved = unresolved
@@ -52,7 +59,13 @@ export class Conflicts {
     return this.#unresolved
   }
 
+  /** The first that was added here, repaired since or not. */
+  get firstAdded(): StagedConflict | undefined {
+    return this.#firstAdded
+  }
+
   add(conflict: StagedConflict): void {
+    this.#firstAdded ??= conflict
     const count = this.#unresolved.length + this.#added.length
     if (count < conflictsMax) this.#added.push(conflict)
     else if (count === conflictsMax) this.#added.push({ ...conflict, path: rootPath })

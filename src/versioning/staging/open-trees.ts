@@ -10,7 +10,8 @@ import { bulkEdits } from './bulk-edits.ts'
 import { Conflicts, type StagedConflict } from './conflicts.ts'
 import { Overlay } from './overlay.ts'
 import { placementEdits } from './placements.ts'
-import { mergeRuns, type Run } from './runs.ts'
+import { fileCodec, mergeRuns, piecesCodec } from './runs.ts'
+import { splitEdits } from './split-edits.ts'
 import {
   type BatchWrite,
   decodeStaged,
@@ -104,26 +105,45 @@ export class OpenTrees {
     }
   }
 
-  /** `tree` with a write on top, numbered as the next staged write; remembers nothing. */
-  async withWrite(tree: OpenTree, write: BatchWrite): Promise<OpenTree> {
+  /**
+   * `tree` with a write on top, numbered as the next staged write, and the first of its own conflicts;
+   * remembers nothing.
+   */
+  async withWrite(
+    tree: OpenTree,
+    write: BatchWrite,
+  ): Promise<OpenTree & { readonly refused: StagedConflict | undefined }> {
     const conflicts = new Conflicts(tree.conflicts)
-    const edits =
-      write.kind === 'bulk'
-        ? this.#bulkEdits(tree, write.runs, conflicts)
-        : await placementEdits(this.#ports.trees, tree.tree, write, conflicts)
+    const edits = await this.#batchEdits(tree.tree, write, conflicts)
     const edited = await this.#edit(tree.tree, edits)
-    return { sequence: tree.sequence + 1, tree: edited, conflicts: conflicts.list }
+    return {
+      sequence: tree.sequence + 1,
+      tree: edited,
+      conflicts: conflicts.list,
+      refused: conflicts.firstAdded,
+    }
   }
 
-  #bulkEdits(tree: OpenTree, runs: readonly Run[], conflicts: Conflicts): AsyncIterable<TreeEdit> {
-    return bulkEdits(
-      {
-        contents: this.#ports.contents,
-        lookUp: (path) => this.#ports.trees.get(tree.tree, path),
-      },
-      mergeRuns(this.#ports.chunks, runs),
-      (conflict) => conflicts.add(conflict),
-    )
+  async #batchEdits(
+    root: DirectoryEntry,
+    write: BatchWrite,
+    conflicts: Conflicts,
+  ): Promise<Iterable<TreeEdit> | AsyncIterable<TreeEdit>> {
+    const { chunks, contents, trees } = this.#ports
+    switch (write.kind) {
+      case 'bulk':
+        return bulkEdits(
+          { contents, lookUp: (path) => trees.get(root, path) },
+          mergeRuns(chunks, fileCodec, write.runs),
+          (conflict) => conflicts.add(conflict),
+        )
+      case 'splits': {
+        const records = mergeRuns(chunks, piecesCodec, write.runs)
+        return splitEdits({ contents, trees, root }, records, conflicts)
+      }
+      default:
+        return await placementEdits(trees, root, write, conflicts)
+    }
   }
 
   /** `tree` with puts and deletions on top, numbered as the next staged writes; remembers nothing. */

@@ -5,7 +5,15 @@ import { assert, DataLossError } from '../../base/errors.ts'
 import type { ChunkId } from '../../storage/chunks.ts'
 import type { Content } from '../../storage/contents.ts'
 import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
-import { decodeRuns, encodeRuns, mergeRuns, type RunRecord, writeRun } from './runs.ts'
+import {
+  decodeRuns,
+  encodeRuns,
+  fileCodec,
+  mergeRuns,
+  piecesCodec,
+  type RunRecord,
+  writeRun,
+} from './runs.ts'
 import { decodeStaged, encodeStaged, type StagedWrite } from './staged-rows.ts'
 import { parseFilePath } from '../../base/paths.ts'
 
@@ -35,7 +43,7 @@ const write: fc.Arbitrary<StagedWrite> = fc.oneof(
       fc.record({ kind: fc.constant('content' as const), content }),
     ),
   }),
-  fc.record({ kind: fc.constant('bulk' as const), runs: fc.array(fc.array(id)) }),
+  fc.record({ kind: fc.constantFrom('bulk', 'splits'), runs: fc.array(fc.array(id)) }),
   fc.record({ kind: fc.constant('move' as const), path, overwrite: fc.boolean(), from: path }),
   fc.record({
     kind: fc.constant('graft' as const),
@@ -66,8 +74,11 @@ test('merged runs are all records by key, equal keys in the order in which they 
     fc.asyncProperty(fc.array(fc.array(record)), async (batches) => {
       const chunks = new MemoryChunkStore()
       const runs = []
-      for (const batch of batches) runs.push(await writeRun(chunks, batch.toSorted(byKey)))
-      const merged = await Array.fromAsync(mergeRuns(chunks, decodeRuns(encodeRuns(runs))))
+      for (const batch of batches) {
+        runs.push(await writeRun(chunks, fileCodec, batch.toSorted(byKey)))
+      }
+      const read = mergeRuns(chunks, fileCodec, decodeRuns(encodeRuns(runs)))
+      const merged = await Array.fromAsync(read)
       expect(merged).toEqual(batches.flat().toSorted(byKey))
     }),
   )
@@ -80,9 +91,9 @@ test('a run of more than one chunk comes back whole', async () => {
     overwrite: index % 2 === 0,
     content: { kind: 'inline', bytes: utf8(String(index)) },
   }))
-  const run = await writeRun(chunks, records)
+  const run = await writeRun(chunks, fileCodec, records)
   expect(run.length).toBeGreaterThan(1)
-  expect(await Array.fromAsync(mergeRuns(chunks, [run]))).toEqual(records)
+  expect(await Array.fromAsync(mergeRuns(chunks, fileCodec, [run]))).toEqual(records)
 })
 
 // The layouts of docs/formats/staged-writes.md.
@@ -111,6 +122,11 @@ test('the layout of staged writes is the documented one', () => {
     path_key: '',
     payload: `010201${chunk}00`,
   })
+  expect(hexColumns({ kind: 'splits', runs: [[chunk]] })).toEqual({
+    kind: 7,
+    path_key: '',
+    payload: `010101${chunk}`,
+  })
   const directory = { kind: 'directory', root: chunk, sizeBytes: 300, fileCount: 2 } as const
   expect(hexColumns({ kind: 'graft', path: file, overwrite: true, entry: directory })).toEqual({
     kind: 5,
@@ -129,9 +145,17 @@ test('the layout of a run is the documented one', async () => {
   const chunks = new MemoryChunkStore()
   const inline = { kind: 'inline', bytes: utf8('hi') } as const
   const records = [{ key: utf8('a\0b'), overwrite: true, content: inline }]
-  const [chunk] = await writeRun(chunks, records)
+  const [chunk] = await writeRun(chunks, fileCodec, records)
   assert(chunk !== undefined, 'the record is in a chunk')
   expect(hexText(await chunks.get(chunk))).toBe('01036100620100026869')
+  const root = '11'.repeat(32) as ChunkId
+  const pieces = { kind: 'directory', root, sizeBytes: 300, fileCount: 2 } as const
+  const splits = [{ key: utf8('a\0b'), overwrite: false, content: pieces }]
+  const [split] = await writeRun(chunks, piecesCodec, splits)
+  assert(split !== undefined, 'the record is in a chunk')
+  expect(hexText(await chunks.get(split))).toBe(`01036100620003${root}ac0202`)
+  expect(await Array.fromAsync(mergeRuns(chunks, piecesCodec, [[split]]))).toEqual(splits)
+  await expect(Array.fromAsync(mergeRuns(chunks, fileCodec, [[split]]))).rejects.toThrow('tag 3')
 })
 
 test('staged bytes that are cut short or unknown are data loss', () => {

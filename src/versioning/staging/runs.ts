@@ -1,13 +1,32 @@
 import { compareBytes } from '../../base/bytes.ts'
 import type { ChunkId, ChunkReader, ChunkStore } from '../../storage/chunks.ts'
 import type { Content } from '../../storage/contents.ts'
+import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import { StagedBytesReader, StagedBytesWriter, damaged } from './staged-bytes.ts'
 
-/** One file of a bulk write. */
-export interface RunRecord {
+/** What a bulk write puts at one path: of a file its content, of a split the directory of its pieces. */
+export interface RunRecord<Value extends RunValue = Content> {
   readonly key: Uint8Array
   readonly overwrite: boolean
-  readonly content: Content
+  readonly content: Value
+}
+
+export type RunValue = Content | DirectoryEntry
+
+/** How the values of the records of a run are written. */
+export interface RunCodec<Value extends RunValue> {
+  write(writer: StagedBytesWriter, value: Value): void
+  read(reader: StagedBytesReader): Value
+}
+
+export const fileCodec: RunCodec<Content> = {
+  write: (writer, content) => writer.content(content),
+  read: (reader) => reader.content(),
+}
+
+export const piecesCodec: RunCodec<DirectoryEntry> = {
+  write: (writer, pieces) => writer.pieces(pieces),
+  read: (reader) => reader.pieces(),
 }
 
 /** The chunks that hold records sorted by key, equal keys in the order in which they were put. */
@@ -21,9 +40,10 @@ const runVersion = 1
 const runChunkBytes = 32 * 1024
 
 /** Stores records that are sorted already. Durable after the next flush. */
-export async function writeRun(
+export async function writeRun<Value extends RunValue>(
   chunks: ChunkStore,
-  records: Iterable<RunRecord> | AsyncIterable<RunRecord>,
+  codec: RunCodec<Value>,
+  records: Iterable<RunRecord<Value>> | AsyncIterable<RunRecord<Value>>,
 ): Promise<Run> {
   const run: ChunkId[] = []
   const writer = new StagedBytesWriter()
@@ -31,35 +51,42 @@ export async function writeRun(
     if (writer.sizeBytes === 0) writer.byte(runVersion)
     writer.sized(record.key)
     writer.byte(record.overwrite ? 1 : 0)
-    writer.content(record.content)
+    codec.write(writer, record.content)
     if (writer.sizeBytes >= runChunkBytes) run.push(await chunks.put(writer.take()))
   }
   if (writer.sizeBytes > 0) run.push(await chunks.put(writer.take()))
   return run
 }
 
-async function* readRun(chunks: ChunkReader, run: Run): AsyncGenerator<readonly RunRecord[]> {
-  for (const chunk of run) yield recordsOfChunk(await chunks.get(chunk))
+async function* readRun<Value extends RunValue>(
+  chunks: ChunkReader,
+  codec: RunCodec<Value>,
+  run: Run,
+): AsyncGenerator<readonly RunRecord<Value>[]> {
+  for (const chunk of run) yield recordsOfChunk(codec, await chunks.get(chunk))
 }
 
 /** The records in one chunk of a run. @throws {DataLossError} */
-export function recordsOfChunk(bytes: Uint8Array): readonly RunRecord[] {
+export function recordsOfChunk<Value extends RunValue>(
+  codec: RunCodec<Value>,
+  bytes: Uint8Array,
+): readonly RunRecord<Value>[] {
   const reader = new StagedBytesReader(bytes)
   const version = reader.byte()
   if (version !== runVersion) throw damaged(`run version ${version} is unknown`)
-  const records: RunRecord[] = []
+  const records: RunRecord<Value>[] = []
   while (!reader.atEnd) {
     const key = reader.sized()
-    records.push({ key, overwrite: reader.byte() === 1, content: reader.content() })
+    records.push({ key, overwrite: reader.byte() === 1, content: codec.read(reader) })
   }
   return records
 }
 
-interface OpenRun {
+interface OpenRun<Value extends RunValue> {
   /** Earlier runs come first among equal keys. */
   readonly order: number
-  readonly pages: AsyncGenerator<readonly RunRecord[]>
-  page: readonly RunRecord[]
+  readonly pages: AsyncGenerator<readonly RunRecord<Value>[]>
+  page: readonly RunRecord<Value>[]
   index: number
 }
 
@@ -67,13 +94,15 @@ interface OpenRun {
  * Merges runs into one sequence in key order; equal keys stay in the order in which they were put.
  * Holds one chunk of each run in memory.
  */
-export async function* mergeRuns(
+export async function* mergeRuns<Value extends RunValue>(
   chunks: ChunkReader,
+  codec: RunCodec<Value>,
   runs: readonly Run[],
-): AsyncGenerator<RunRecord> {
-  const open: OpenRun[] = []
+): AsyncGenerator<RunRecord<Value>> {
+  const open: OpenRun<Value>[] = []
   for (const [order, run] of runs.entries()) {
-    const started: OpenRun = { order, pages: readRun(chunks, run), page: [], index: 0 }
+    const pages = readRun(chunks, codec, run)
+    const started: OpenRun<Value> = { order, pages, page: [], index: 0 }
     if (await fillPage(started)) open.push(started)
   }
   // The runs as a heap: the one with the least next record is first.
@@ -92,7 +121,7 @@ export async function* mergeRuns(
 }
 
 /** False at the end of the run. */
-async function fillPage(run: OpenRun): Promise<boolean> {
+async function fillPage<Value extends RunValue>(run: OpenRun<Value>): Promise<boolean> {
   const next = await run.pages.next()
   if (next.done === true) return false
   run.page = next.value
@@ -100,7 +129,7 @@ async function fillPage(run: OpenRun): Promise<boolean> {
   return true
 }
 
-function siftDown(heap: OpenRun[], from: number): void {
+function siftDown<Value extends RunValue>(heap: OpenRun<Value>[], from: number): void {
   let index = from
   for (;;) {
     const item = heap[index]
@@ -121,7 +150,7 @@ function siftDown(heap: OpenRun[], from: number): void {
   }
 }
 
-function comesBefore(left: OpenRun, right: OpenRun): boolean {
+function comesBefore(left: OpenRun<RunValue>, right: OpenRun<RunValue>): boolean {
   const leftKey = left.page[left.index]?.key
   const rightKey = right.page[right.index]?.key
   if (leftKey === undefined || rightKey === undefined) throw damaged('a run has an empty page')

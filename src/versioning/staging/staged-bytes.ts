@@ -2,6 +2,7 @@ import { hexBytes, hexText } from '../../base/bytes.ts'
 import { DataLossError, unreachable } from '../../base/errors.ts'
 import type { ChunkId } from '../../storage/chunks.ts'
 import type { Content } from '../../storage/contents.ts'
+import type { DirectoryEntry, TreeRoot } from '../../storage/file-trees.ts'
 
 export const idBytes = 32
 const bytesFirst = 256
@@ -9,6 +10,7 @@ const bytesFirst = 256
 const inlineTag = 0
 const chunkTag = 1
 const listTag = 2
+const piecesTag = 3
 
 /** Appends to one growing buffer. Layouts: `docs/formats/staged-writes.md`. */
 export class StagedBytesWriter {
@@ -69,6 +71,14 @@ export class StagedBytesWriter {
       default:
         unreachable(content)
     }
+  }
+
+  /** A directory of pieces, whose root node is a chunk. */
+  pieces({ root, sizeBytes, fileCount }: DirectoryEntry): void {
+    this.byte(piecesTag)
+    this.chunkId(root)
+    this.varint(sizeBytes)
+    this.varint(fileCount)
   }
 
   /** The bytes so far, as a copy; the writer then starts afresh. */
@@ -148,6 +158,14 @@ export class StagedBytesReader {
       default:
         throw damaged(`content tag ${tag} is unknown`)
     }
+  }
+
+  pieces(): DirectoryEntry {
+    const tag = this.byte()
+    if (tag !== piecesTag) throw damaged(`pieces tag ${tag} is unknown`)
+    const root: TreeRoot = this.chunkId()
+    const [sizeBytes, fileCount] = [this.varint(), this.varint()]
+    return { kind: 'directory', root, sizeBytes, fileCount }
   }
 }
 

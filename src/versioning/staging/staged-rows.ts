@@ -22,7 +22,13 @@ export type StagedWrite =
   | BatchWrite
 
 /** A write that is applied on its own, not gathered with its neighbours. */
-export type BatchWrite = { readonly kind: 'bulk'; readonly runs: readonly Run[] } | Placement
+export type BatchWrite = RunsWrite | Placement
+
+/** Many files, or the pieces of many splits: sorted runs of records. */
+export interface RunsWrite {
+  readonly kind: 'bulk' | 'splits'
+  readonly runs: readonly Run[]
+}
 
 /** Puts a file or a whole directory at a path, by reference. */
 export type Placement =
@@ -59,6 +65,7 @@ const deleteKind = 3
 const bulkKind = 4
 const graftKind = 5
 const moveKind = 6
+const splitsKind = 7
 
 const placementVersion = 1
 
@@ -79,6 +86,8 @@ export function encodeStaged(write: StagedWrite): StagedColumns {
       return { kind: deleteKind, path_key: pathKey(write.path), payload: nothing }
     case 'bulk':
       return { kind: bulkKind, path_key: nothing, payload: encodeRuns(write.runs) }
+    case 'splits':
+      return { kind: splitsKind, path_key: nothing, payload: encodeRuns(write.runs) }
     case 'graft':
       return {
         kind: graftKind,
@@ -111,6 +120,8 @@ export function decodeStaged(columns: StagedColumns): StagedWrite {
       return { kind: 'delete', path: pathOfKey(columns.path_key) }
     case bulkKind:
       return { kind: 'bulk', runs: decodeRuns(columns.payload) }
+    case splitsKind:
+      return { kind: 'splits', runs: decodeRuns(columns.payload) }
     case graftKind: {
       const { overwrite, rest } = decodePlacement(columns.payload)
       const path = pathOfKey(columns.path_key)

@@ -1,8 +1,9 @@
 import { lstatSync, readdirSync } from 'node:fs'
 
 import type { FilePath } from '../../base/paths.ts'
-import { isWithin } from '../../base/paths.ts'
+import { isWithin, rootPath } from '../../base/paths.ts'
 import type { FileTrees, TreeEntry } from '../../storage/file-trees.ts'
+import { outputName } from './input-files.ts'
 import type { OutputSource } from './output-source.ts'
 import type { Pacer } from './pacer.ts'
 import { hostPath, type PfsNode } from './pfs-links.ts'
@@ -13,7 +14,7 @@ interface InputEntriesPorts {
 }
 
 /**
- * The entry that a file or directory below `/pfs/<input>` was written from, unless user code has
+ * The entry that a file or directory below `/pfs/<input>`, or a file in `/pfs/out`, was written from, unless user code has
  * touched it. When in doubt, as within one tick of the file system's clock, undefined: it is then
  * read, and storing it again finds the same content.
  */
@@ -24,7 +25,10 @@ export async function inputEntry(
 ): Promise<TreeEntry | undefined> {
   const [input, ...names] = node.names
   const path = names.map((name) => `/${name}`).join('') as FilePath
-  const member = source.members.find((each) => each.input === input && isWithin(path, each.path))
+  const member =
+    input === outputName
+      ? source.formerOutput && { path: rootPath, entry: source.formerOutput }
+      : source.members.find((each) => each.input === input && isWithin(path, each.path))
   if (member === undefined || !(await isUntouched(ports, source, node))) return undefined
   const relative = path.slice(member.path.length) as FilePath
   if (relative === '') return member.entry

@@ -1,20 +1,12 @@
-import {
-  closeSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  utimesSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, lstatSync, mkdirSync, openSync, rmSync, utimesSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { assert } from '../../base/errors.ts'
-import { type FilePath, joinPath, pathNames } from '../../base/paths.ts'
+import type { FilePath } from '../../base/paths.ts'
 import type { WorkMember } from '../../pipelines/datum-worker.ts'
+import type { Slot } from '../../pipelines/executor.ts'
 import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
-import type { FileTrees, TreeEntry } from '../../storage/file-trees.ts'
+import type { DirectoryEntry, FileTrees, TreeEntry } from '../../storage/file-trees.ts'
 import { DatumFilesError, errorCode } from './datum-errors.ts'
 import type { Pacer } from './pacer.ts'
 
@@ -39,35 +31,36 @@ export interface WrittenInputs {
 }
 
 /**
- * Writes the members of a datum into a directory without files, each at `<input>/<its whole path>`, and
- * makes `out`. Other directories there go. The files are copies: user code may do with them what it likes.
+/**
+ * Writes the members of a datum into the slot's directory, each at `<input>/<its whole path>`, and
+ * makes `out`, with what it held before. Other directories there go. The files are copies: user code
+ * may do with them what it likes.
  *
  * @throws {DatumFilesError} for a name that the file system cannot hold.
  */
 export async function writeInputs(
   ports: InputFilesPorts,
-  pfsDirectory: string,
+  slot: Pick<Slot, 'pfsDirectory' | 'directories'>,
   members: readonly WorkMember[],
+  formerOutput?: DirectoryEntry,
 ): Promise<WrittenInputs> {
-  removeOthers(pfsDirectory, wantedDirectories(members))
+  const { pfsDirectory } = slot
+  const present = removeOthers(slot, wantedDirectories(members))
   const writer = new InputWriter(ports)
-  for (const { input, path, entry } of members) {
-    assert(isPlainName(input) && input !== outputName, 'an input has a name of its own')
-    const root = join(pfsDirectory, input)
-    const target = `${root}${path}`
+  for (const member of members) {
+    const { input, path, entry } = member
     try {
-      mkdirSync(entry.kind === 'directory' ? target : `${root}${parentOf(path)}`, {
-        recursive: true,
-      })
-      await writer.write(target, entry)
+      makeDirectories(pfsDirectory, directoriesOf(member), present)
+      await writer.write(`${pfsDirectory}/${input}${path}`, entry)
     } catch (error) {
       throw asNameError(error, `/${input}${path}`)
     }
   }
+  makeDirectories(pfsDirectory, [`/${outputName}`], present)
+  const out = join(pfsDirectory, outputName)
+  if (formerOutput !== undefined) await writer.write(out, formerOutput)
   // Past the tick in which the last file was written, where that is little beside the writing.
   if (writer.count >= tickCountMin) await ports.pacer.rest(tickMs)
-  const out = join(pfsDirectory, outputName)
-  if (lstatSync(out, { throwIfNoEntry: false }) === undefined) mkdirSync(out)
   // Stamps it, whenever it was made.
   utimesSync(out, 0, 0)
   const { ctimeNs } = lstatSync(out, { bigint: true })
@@ -76,24 +69,43 @@ export async function writeInputs(
 
 /** What is there before any file: `out`, and the directories that hold the members. */
 function wantedDirectories(members: readonly WorkMember[]): ReadonlySet<string> {
-  const wanted = new Set([`/${outputName}`])
-  for (const { input, path, entry } of members) {
-    const names = pathNames(path)
-    const depth = entry.kind === 'directory' ? names.length : Math.max(0, names.length - 1)
-    for (let count = 0; count <= depth; count += 1) {
-      wanted.add(['', input, ...names.slice(0, count)].join('/'))
-    }
-  }
-  return wanted
+  return new Set([`/${outputName}`, ...members.flatMap(directoriesOf)])
 }
 
-/** Removes directories that an earlier datum had; `above` is where `directory` is below `/pfs`. */
-function removeOthers(directory: string, wanted: ReadonlySet<string>, above = ''): void {
-  for (const name of readdirSync(directory)) {
-    const path = join(directory, name)
-    const below = `${above}/${name}`
-    if (wanted.has(below)) removeOthers(path, wanted, below)
-    else rmSync(path, { recursive: true })
+/** Those on the way to a member, and itself when it is one: outer ones first. */
+function directoriesOf({ input, path, entry }: WorkMember): readonly string[] {
+  assert(isPlainName(input) && input !== outputName, 'an input has a name of its own')
+  const whole = `/${input}${path}`
+  const directories: string[] = []
+  for (let at = whole.indexOf('/', 1); at >= 0; at = whole.indexOf('/', at + 1)) {
+    directories.push(whole.slice(0, at))
+  }
+  if (entry.kind === 'directory') directories.push(whole)
+  return directories
+}
+
+/** Removes directories that only an earlier datum had; returns those that stay. */
+function removeOthers(
+  { pfsDirectory, directories }: Pick<Slot, 'pfsDirectory' | 'directories'>,
+  wanted: ReadonlySet<string>,
+): Set<string> {
+  const present = new Set<string>()
+  for (const directory of directories) {
+    if (wanted.has(directory)) present.add(directory)
+    else rmSync(pfsDirectory + directory, { recursive: true, force: true })
+  }
+  return present
+}
+
+function makeDirectories(
+  pfsDirectory: string,
+  directories: readonly string[],
+  present: Set<string>,
+): void {
+  for (const directory of directories) {
+    if (present.has(directory)) continue
+    mkdirSync(pfsDirectory + directory)
+    present.add(directory)
   }
 }
 
@@ -149,12 +161,6 @@ function writeWhole(descriptor: number, bytes: Uint8Array): void {
 /** A name that leads nowhere but to one entry of its directory. */
 export function isPlainName(name: string): boolean {
   return name !== '' && name !== '.' && name !== '..' && !/[/\0]/.test(name)
-}
-
-function parentOf(path: FilePath): string {
-  return pathNames(path)
-    .slice(0, -1)
-    .reduce<FilePath>((parent, name) => joinPath(parent, name), '' as FilePath)
 }
 
 function asNameError(error: unknown, path: string): unknown {

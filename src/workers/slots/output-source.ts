@@ -1,9 +1,12 @@
 import type { WorkMember } from '../../pipelines/datum-worker.ts'
+import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { PfsPlace } from './pfs-links.ts'
 
 /** What there is to know about a slot after its command has ended. */
 export interface OutputSource extends PfsPlace {
   readonly members: readonly WorkMember[]
-  /** From `WrittenInputs`: inputs that were not changed since are as they are in their trees. */
+  /** What `out` held before. */
+  readonly formerOutput?: DirectoryEntry | undefined
+  /** From `WrittenInputs`: what was not changed since is as it is in its tree. */
   readonly writtenAt: bigint
 }

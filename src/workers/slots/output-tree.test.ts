@@ -4,6 +4,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -19,6 +20,7 @@ import { collectBytes, utf8 } from '../../base/bytes.ts'
 import { SystemClock } from '../../base/clock.ts'
 import { parseFilePath, pathKey, rootPath } from '../../base/paths.ts'
 import type { WorkMember } from '../../pipelines/datum-worker.ts'
+import type { Slot } from '../../pipelines/executor.ts'
 import { ChunkedContents } from '../../storage/chunked-contents.ts'
 import { type DirectoryEntry, FileTrees, type TreeEdit } from '../../storage/file-trees.ts'
 import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
@@ -230,9 +232,13 @@ test('a large file is stored in pieces, whole', async () => {
   expect(root.root).toBe((await treeOf({ '/large': text })).root)
 })
 
+function bareSlot(directories: readonly string[] = []): Pick<Slot, 'pfsDirectory' | 'directories'> {
+  return { pfsDirectory: pfs, directories: new Set(directories) }
+}
+
 async function writeAndLink(member: WorkMember): Promise<bigint> {
   rmSync(join(pfs, 'out'), { recursive: true })
-  const { writtenAt, downloadBytes } = await writeInputs(ports, pfs, [member])
+  const { writtenAt, downloadBytes } = await writeInputs(ports, bareSlot(), [member])
   expect(downloadBytes).toBe(102)
   symlinkSync('/pfs/in', join(pfs, 'out/all'))
   symlinkSync('/pfs/in/d/e/f', join(pfs, 'out/one'))
@@ -278,7 +284,7 @@ describe('a link to an input', () => {
   test('works for a datum that is one file, and from above it', async () => {
     const member = await memberOf(files, '/d/e/f')
     rmSync(join(pfs, 'out'), { recursive: true })
-    await writeInputs(ports, pfs, [member])
+    await writeInputs(ports, bareSlot(), [member])
     expect(lstatSync(join(pfs, 'in/d/e/f')).size).toBe(100)
     symlinkSync('/pfs/in/d/e/f', join(pfs, 'out/one'))
     symlinkSync('/pfs/in', join(pfs, 'out/all'))
@@ -292,6 +298,15 @@ describe('a link to an input', () => {
       '/one': files['/d/e/f'],
     })
   })
+})
+
+test('of the directories of an earlier datum only those stay that this one has, too', async () => {
+  put({ 'in/d/e/': '', 'in/other/': '', 'in/h/': '', 'old/d/': '', 'out/x/': '' })
+  const left = ['/in', '/in/d', '/in/d/e', '/in/other', '/in/h', '/old', '/old/d', '/out', '/out/x']
+  const member = await memberOf({ '/d/e/f': 'F', '/h': 'H' }, '/d/e/f')
+  await writeInputs(ports, bareSlot(left), [member])
+  const entries = readdirSync(pfs, { recursive: true, encoding: 'utf8' })
+  expect(entries.toSorted()).toEqual(['in', 'in/d', 'in/d/e', 'in/d/e/f', 'out'])
 })
 
 test('what is written out and read back is the same tree, whatever it holds', async () => {
@@ -314,7 +329,7 @@ test('what is written out and read back is the same tree, whatever it holds', as
       const tree = await treeOf(files)
       rmSync(pfs, { recursive: true })
       mkdirSync(pfs)
-      await writeInputs(ports, pfs, [{ input: 'in', path: rootPath, entry: tree }])
+      await writeInputs(ports, bareSlot(), [{ input: 'in', path: rootPath, entry: tree }])
       rmSync(join(pfs, 'out'), { recursive: true })
       renameSync(join(pfs, 'in'), join(pfs, 'out'))
       expect((await store()).root.root).toBe(tree.root)

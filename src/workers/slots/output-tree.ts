@@ -43,8 +43,8 @@ const readAsync = promisify(read)
 
 /**
  * Stores what user code left in `/pfs/out`, when nothing of it runs any more. Symbolic links are
- * followed as the sandbox would; one to an input that is still as it was takes the input's entry,
- * without reading it.
+ * followed as the sandbox would. One to an input that is still as it was takes the input's entry,
+ * without reading it, and so does a file that was there before and was not touched.
  *
  * @throws {DatumFilesError} for what no tree can hold: special files, links that lead out of `/pfs`,
  * names that are not UTF-8.
@@ -52,6 +52,7 @@ const readAsync = promisify(read)
 export async function storeOutput(ports: OutputPorts, source: OutputSource): Promise<OutputTree> {
   const reader = new OutputReader(ports, source)
   const empty = await ports.trees.emptyRoot()
+  if (reader.isEmpty) return { root: empty, uploadBytes: 0 }
   const root = await ports.trees.edit(empty, reader.edits(empty), { emptied: 'keep' })
   return { root, uploadBytes: reader.bytes }
 }
@@ -72,16 +73,25 @@ class OutputReader {
     this.#source = source
   }
 
+  /** Whether `/pfs/out` has nothing in it. */
+  get isEmpty(): boolean {
+    this.#requireDirectory()
+    return this.#namesIn([outputName]).length === 0
+  }
+
   /** Everything in `/pfs/out`, in the order of `pathKey`. */
   async *edits(emptyDirectory: DirectoryEntry): AsyncGenerator<TreeEdit> {
-    const out = [outputName]
-    const stats = lstatSync(hostPath(this.#source, out), { bigint: true, throwIfNoEntry: false })
-    if (stats?.isDirectory() !== true) {
-      throw new DatumFilesError(`${shownPath(this.#source, out)} is no directory any more`)
-    }
-    for await (const edit of this.#directory({ names: out, stats }, rootPath, undefined)) {
+    const node = { names: [outputName], stats: this.#requireDirectory() }
+    for await (const edit of this.#directory(node, rootPath, undefined)) {
       yield edit.entry === undefined ? { path: edit.path, entry: emptyDirectory } : edit
     }
+  }
+
+  #requireDirectory(): BigIntStats {
+    const out = [outputName]
+    const stats = lstatSync(hostPath(this.#source, out), { bigint: true, throwIfNoEntry: false })
+    if (stats?.isDirectory() === true) return stats
+    throw new DatumFilesError(`${shownPath(this.#source, out)} is no directory any more`)
   }
 
   /** The entries below `path`; one without an entry for a directory that is empty. */
@@ -120,7 +130,8 @@ class OutputReader {
   ): AsyncGenerator<TreeEdit> {
     const stats = lstatSync(hostPath(this.#source, names), { bigint: true })
     const node = stats.isSymbolicLink() ? followLink(this.#source, names) : { names, stats }
-    if (node.names[0] !== outputName) {
+    // A directory in `out` is gone through, whatever it held.
+    if (node.names[0] !== outputName || node.stats.isFile()) {
       const entry = await inputEntry(this.#ports, this.#source, node)
       if (entry !== undefined) {
         yield { path, entry }

@@ -6,6 +6,7 @@ import type { Contents } from '../../storage/contents.ts'
 import type { FileTrees } from '../../storage/file-trees.ts'
 import { DatumFilesError } from './datum-errors.ts'
 import { writeInputs } from './input-files.ts'
+import { inputVariables } from './input-variables.ts'
 import { storeOutput } from './output-tree.ts'
 import { Pacer } from './pacer.ts'
 import { Stopwatch } from './stopwatch.ts'
@@ -43,10 +44,10 @@ export class SlotWorker implements DatumWorker {
   }
 
   async #attempt(work: DatumWork, watch: Stopwatch): Promise<DatumOutcome> {
-    const { members, signal } = work
+    const { members, formerOutput, signal } = work
     const slot = this.#slot
     const ports = { ...this.#ports, pacer: new Pacer(this.#ports.clock, signal) }
-    const inputs = await watch.download(() => writeInputs(ports, slot.pfsDirectory, members))
+    const inputs = await watch.download(() => writeInputs(ports, slot, members, formerOutput))
     const { exitCode } = await this.#run(work, watch)
     if (exitCode !== 0 && !this.#transform.acceptedReturnCodes.includes(exitCode)) {
       return {
@@ -60,6 +61,7 @@ export class SlotWorker implements DatumWorker {
         pfsDirectory: slot.pfsDirectory,
         pfsPath: slot.pfsPath,
         members,
+        formerOutput,
         writtenAt: inputs.writtenAt,
       }),
     )
@@ -67,9 +69,12 @@ export class SlotWorker implements DatumWorker {
   }
 
   async #run(
-    { turn, environment, onLine, onLeftOut, signal }: DatumWork,
+    { members, turn, onLine, onLeftOut, signal, ...work }: DatumWork,
     watch: Stopwatch,
   ): Promise<RunResult> {
+    const { pfsPath } = this.#slot
+    const inputs = inputVariables(members, pfsPath, this.#transform.environment)
+    const environment = { ...inputs, ...work.environment }
     using held = new DisposableStack()
     held.use(await turn())
     return await watch.process(() => this.#slot.run({ environment, onLine, onLeftOut }, signal))

@@ -1,0 +1,99 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { hexBytes, hexText } from '../../base/bytes.ts'
+import { InvalidArgumentError, NotFoundError } from '../../base/errors.ts'
+import type { ChunksBatchSchema, FileContentSchema, Files } from '../../gen/pachyderm_pb.ts'
+import type { ChunkHolder, ChunkId } from '../../storage/chunks.ts'
+import { type Content, contentSizeBytes } from '../../storage/contents.ts'
+import type { Leases } from '../../storage/leases.ts'
+import { chunkFormat } from '../../storage/offered-contents.ts'
+import type { Versioning } from '../../versioning/versioning.ts'
+import type { ServiceHandlers } from '../grpc/service.ts'
+import { requireCommit, requireFile } from '../pfs/names.ts'
+
+type FileContentInit = MessageInitShape<typeof FileContentSchema>
+
+export interface ContentsPorts {
+  readonly chunks: ChunkHolder
+  readonly leases: Leases
+}
+
+const idsMax = 1000
+const idBytes = 32
+const batchFilesMax = 2000
+const batchBytesMax = 1024 * 1024
+
+/** ListContents and GetChunks: what another server needs to get no byte that it has. */
+export function contentsHandlers(
+  { files, commits }: Versioning,
+  ports: ContentsPorts,
+): ServiceHandlers<typeof Files> {
+  return {
+    async *listContents({ file: name }, { signal }) {
+      const file = requireFile(name)
+      let batch: FileContentInit[] = []
+      yield { chunkFormat, files: [] }
+      let top: string | undefined
+      for await (const { path, entry } of files.walk(file, signal)) {
+        top ??= path
+        if (entry.kind === 'directory') continue
+        batch.push(contentMessage(path.slice(top.length), entry.content))
+        if (batch.length < batchFilesMax) continue
+        yield { files: batch }
+        batch = []
+      }
+      if (batch.length > 0) yield { files: batch }
+    },
+
+    async *getChunks({ commit: name, ids }, { signal }) {
+      const { repo, commit } = requireCommit(name)
+      await commits.inspect(repo, commit)
+      yield* chunkBatches(ports, ids.map(parseId), signal)
+    },
+  }
+}
+
+function contentMessage(path: string, content: Content): FileContentInit {
+  const sizeBytes = BigInt(contentSizeBytes(content))
+  switch (content.kind) {
+    case 'inline':
+      return { path, sizeBytes, content: { case: 'inline', value: content.bytes } }
+    case 'chunk':
+      return { path, sizeBytes, content: { case: 'chunk', value: hexBytes(content.chunk) } }
+    case 'list':
+      return { path, sizeBytes, content: { case: 'list', value: hexBytes(content.root) } }
+  }
+}
+
+function parseId(bytes: Uint8Array): ChunkId {
+  if (bytes.length === idBytes) return hexText(bytes) as ChunkId
+  throw new InvalidArgumentError(`a chunk's name has ${idBytes} bytes, not ${bytes.length}`)
+}
+
+async function* chunkBatches(
+  { chunks, leases }: ContentsPorts,
+  ids: readonly ChunkId[],
+  signal: AbortSignal,
+): AsyncGenerator<MessageInitShape<typeof ChunksBatchSchema>> {
+  if (ids.length > idsMax) {
+    throw new InvalidArgumentError(
+      `${ids.length} chunks are too many for one call: ${idsMax} at most`,
+    )
+  }
+  // What is there stays until it has been read.
+  using _ = leases.begin()
+  let batch: Uint8Array[] = []
+  let size = 0
+  for (const id of ids) {
+    signal.throwIfAborted()
+    if (!(await chunks.holds(id))) throw new NotFoundError(`chunk ${id} not found`)
+    const bytes = await chunks.get(id)
+    if (size + bytes.length > batchBytesMax && batch.length > 0) {
+      yield { chunks: batch }
+      batch = []
+      size = 0
+    }
+    batch.push(bytes)
+    size += bytes.length
+  }
+  if (batch.length > 0) yield { chunks: batch }
+}

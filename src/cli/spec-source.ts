@@ -1,0 +1,71 @@
+import { readFile } from 'node:fs/promises'
+import type { Clock } from '../base/clock.ts'
+import { InvalidArgumentError } from '../base/errors.ts'
+import type { CommandContext } from './command.ts'
+import { UsageError } from './errors.ts'
+
+/** A spec is short; whoever names a film by mistake hears of it. */
+const sourceBytesMax = 64 * 1024 * 1024
+const fetchMsMax = 60_000
+
+/** The text of specs: a local file, an http or https URL, or `-` for standard input. */
+export async function readSource(
+  { input, out, clock }: Pick<CommandContext, 'input' | 'out' | 'clock'>,
+  source: string,
+): Promise<string> {
+  if (source === '-') {
+    await out.line('Reading from stdin.')
+    return input.text()
+  }
+  if (/^https?:\/\//i.test(source)) return fetchText(source, clock)
+  const scheme = /^(\w+):\/\//.exec(source)?.[1]
+  if (scheme !== undefined) {
+    throw new UsageError(`cannot read ${source}: ${scheme} is neither http nor https`)
+  }
+  try {
+    return await readFile(source, 'utf8')
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EISDIR')) throw error
+    throw new InvalidArgumentError(
+      `${source} is a directory: name a file with specs, or - for standard input`,
+      { cause: error },
+    )
+  }
+}
+
+async function fetchText(url: string, clock: Clock): Promise<string> {
+  const refuse = (reason: string, cause?: unknown): never => {
+    throw new InvalidArgumentError(`cannot fetch ${url}: ${reason}`, { cause })
+  }
+  using held = new DisposableStack()
+  const [tooLate, done] = [new AbortController(), new AbortController()]
+  held.defer(() => done.abort())
+  const late = new Error(`it took more than ${fetchMsMax / 1000} seconds`)
+  clock.sleep(fetchMsMax, done.signal).then(
+    () => tooLate.abort(late),
+    () => undefined,
+  )
+  try {
+    const response = await fetch(url, { signal: tooLate.signal })
+    if (!response.ok) return refuse(`the answer is HTTP ${response.status}`)
+    return await limitedText(response)
+  } catch (error) {
+    if (error instanceof InvalidArgumentError) throw error
+    const { cause, message } = error as Error
+    return refuse(cause instanceof Error ? cause.message : message, error)
+  }
+}
+
+async function limitedText(response: Response): Promise<string> {
+  const decoder = new TextDecoder()
+  let text = ''
+  let size = 0
+  for await (const slice of response.body ?? []) {
+    size += slice.length
+    if (size > sourceBytesMax) {
+      throw new InvalidArgumentError(`${response.url} is larger than ${sourceBytesMax} bytes`)
+    }
+    text += decoder.decode(slice, { stream: true })
+  }
+  return text + decoder.decode()
+}

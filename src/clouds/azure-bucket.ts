@@ -1,0 +1,117 @@
+import type { BlobServiceClient, ContainerClient } from '@azure/storage-blob'
+import { DomainError, PermissionDeniedError } from '../base/errors.ts'
+import type { Bucket, CloudEnvironment, CloudObject } from './bucket.ts'
+import { cloudError } from './cloud-errors.ts'
+import { readSecret } from './mounted-secrets.ts'
+
+const advice =
+  "give pachd's environment AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or mount /microsoft-secret with id and secret"
+
+/**
+ * A client of an account of Azure Blob Storage, with the credentials that the environment or a mounted
+ * secret has for it; without any, it asks as anybody.
+ *
+ * @throws {PermissionDeniedError} when nothing says which account.
+ */
+export async function openAzure(
+  { variables, secretsDirectory }: CloudEnvironment,
+  account?: string,
+): Promise<BlobServiceClient> {
+  const sdk = await import('@azure/storage-blob')
+  const connection = variables['AZURE_STORAGE_CONNECTION_STRING'] ?? ''
+  if (connection !== '') {
+    const client = sdk.BlobServiceClient.fromConnectionString(connection)
+    if (account === undefined || account === client.accountName) return client
+  }
+  const mounted = await readSecret(secretsDirectory, 'microsoft-secret', ['id', 'secret'])
+  const known = variables['AZURE_STORAGE_ACCOUNT'] ?? mounted.id
+  const name = account ?? known
+  if (name === '') {
+    throw new PermissionDeniedError(`cannot read from Azure: no account is known; ${advice}`)
+  }
+  const endpoint = variables['AZURE_STORAGE_ENDPOINT'] ?? `https://${name}.blob.core.windows.net`
+  // The key of one account is none for another.
+  const isOurs = name === known
+  const key = isOurs ? (variables['AZURE_STORAGE_KEY'] ?? mounted.secret) : ''
+  const token = isOurs ? (variables['AZURE_STORAGE_SAS_TOKEN'] ?? '') : ''
+  if (key !== '') {
+    return new sdk.BlobServiceClient(endpoint, new sdk.StorageSharedKeyCredential(name, key))
+  }
+  return new sdk.BlobServiceClient(
+    token === '' ? endpoint : `${endpoint}?${token.replace(/^\?/, '')}`,
+  )
+}
+
+/** A container of Azure Blob Storage. */
+export class AzureBucket implements Bucket {
+  readonly name: string
+  readonly #container: ContainerClient
+
+  constructor(client: BlobServiceClient, container: string) {
+    this.name = `as://${client.accountName}/${container}`
+    this.#container = client.getContainerClient(container)
+  }
+
+  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<CloudObject> {
+    try {
+      for await (const { name, properties } of this.#container.listBlobsFlat({
+        prefix,
+        abortSignal: signal,
+      })) {
+        yield { key: name, sizeBytes: properties.contentLength ?? 0, version: properties.etag }
+      }
+    } catch (error) {
+      throw this.#error(this.name, signal, error)
+    }
+  }
+
+  async find(key: string, signal: AbortSignal): Promise<CloudObject | undefined> {
+    try {
+      const blob = this.#container.getBlobClient(key)
+      const { contentLength = 0, etag = '' } = await blob.getProperties({ abortSignal: signal })
+      return { key, sizeBytes: contentLength, version: etag }
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined
+      throw this.#error(`${this.name}/${key}`, signal, error)
+    }
+  }
+
+  async *read(
+    { key, version }: CloudObject,
+    offset: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    try {
+      const { readableStreamBody } = await this.#container
+        .getBlobClient(key)
+        .download(offset, undefined, {
+          abortSignal: signal,
+          conditions: { ifMatch: quoted(version) },
+        })
+      if (readableStreamBody !== undefined) {
+        yield* readableStreamBody as unknown as AsyncIterable<Uint8Array>
+      }
+    } catch (error) {
+      // The end was asked for, or the blob is empty.
+      if (statusOf(error) === 416) return
+      throw this.#error(`${this.name}/${key}`, signal, error)
+    }
+  }
+
+  #error(what: string, signal: AbortSignal, cause: unknown): DomainError {
+    if (cause instanceof DomainError) return cause
+    const { code } = cause as { readonly code?: unknown }
+    const failure = { status: statusOf(cause), code: typeof code === 'string' ? code : '' }
+    return cloudError(what, failure, { credentials: advice, signal, cause })
+  }
+}
+
+/** Lists have tags without the quotes that conditions need. */
+function quoted(tag: string): string {
+  return tag.startsWith('"') ? tag : `"${tag}"`
+}
+
+function statusOf(error: unknown): number | undefined {
+  const { statusCode } = error as { readonly statusCode?: unknown }
+  return typeof statusCode === 'number' ? statusCode : undefined
+}

@@ -1,0 +1,51 @@
+import {
+  CancelledError,
+  type DomainError,
+  FailedPreconditionError,
+  NotFoundError,
+  PermissionDeniedError,
+  UnavailableError,
+} from '../base/errors.ts'
+
+/** What is known of a call to an object store that failed. */
+export interface CloudFailure {
+  /** The status of HTTP; undefined when there was no answer. */
+  readonly status: number | undefined
+  /** What the store calls it, or what the connection did. */
+  readonly code: string
+}
+
+const transientStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
+
+/** The error for a call about `what`, with advice on how `credentials` are given. */
+export function cloudError(
+  what: string,
+  { status, code }: CloudFailure,
+  context: { readonly credentials: string; readonly signal: AbortSignal; readonly cause: unknown },
+): DomainError {
+  const { credentials, signal, cause } = context
+  if (signal.aborted) return new CancelledError('the transfer was cancelled', { cause })
+  const said = code === '' ? `status ${status}` : code
+  if (/credential/i.test(code)) {
+    return new PermissionDeniedError(`cannot read ${what}: ${said}; ${credentials}`, { cause })
+  }
+  if (code === 'ENOTFOUND') {
+    return new NotFoundError(`cannot read ${what}: there is no host of its name`, { cause })
+  }
+  if (status === undefined || transientStatuses.has(status)) {
+    return new UnavailableError(`cannot read ${what}: ${said}`, { cause })
+  }
+  if (status === 404)
+    return new NotFoundError(`cannot read ${what}: not found (${said})`, { cause })
+  if (status === 401 || status === 403 || status === 400) {
+    return new PermissionDeniedError(`cannot read ${what}: refused (${said}); ${credentials}`, {
+      cause,
+    })
+  }
+  if (status === 412) {
+    return new FailedPreconditionError(`cannot go on reading ${what}: it has changed meanwhile`, {
+      cause,
+    })
+  }
+  return new FailedPreconditionError(`cannot read ${what}: ${said}`, { cause })
+}

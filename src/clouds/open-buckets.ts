@@ -1,0 +1,48 @@
+import type { Bucket, BucketName, CloudEnvironment } from './bucket.ts'
+
+/** Opens buckets; those of one account share a client, and nothing is loaded before it is needed. */
+export class Buckets implements Disposable {
+  readonly #environment: CloudEnvironment
+  readonly #opened = new DisposableStack()
+  readonly #clients = new Map<string, Promise<(bucket: string) => Bucket>>()
+
+  constructor(environment: CloudEnvironment) {
+    this.#environment = environment
+  }
+
+  async open({ kind, bucket, account }: BucketName): Promise<Bucket> {
+    const key = `${kind} ${account ?? ''}`
+    const known = this.#clients.get(key)
+    const client = known ?? this.#client(kind, account)
+    this.#clients.set(key, client)
+    return (await client)(bucket)
+  }
+
+  [Symbol.dispose](): void {
+    this.#opened.dispose()
+  }
+
+  async #client(
+    kind: BucketName['kind'],
+    account: string | undefined,
+  ): Promise<(bucket: string) => Bucket> {
+    switch (kind) {
+      case 's3': {
+        const { openS3, S3Bucket } = await import('./s3-bucket.ts')
+        const client = await openS3(this.#environment)
+        this.#opened.defer(() => client.destroy())
+        return (bucket) => new S3Bucket(client, bucket)
+      }
+      case 'gcs': {
+        const { GcsBucket, openGcs } = await import('./gcs-bucket.ts')
+        const client = await openGcs(this.#environment)
+        return (bucket) => new GcsBucket(client, bucket)
+      }
+      case 'azure': {
+        const { AzureBucket, openAzure } = await import('./azure-bucket.ts')
+        const client = await openAzure(this.#environment, account)
+        return (bucket) => new AzureBucket(client, bucket)
+      }
+    }
+  }
+}

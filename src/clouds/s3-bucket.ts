@@ -1,0 +1,199 @@
+import type * as AwsS3 from '@aws-sdk/client-s3'
+import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3'
+import { DomainError } from '../base/errors.ts'
+import type { Bucket, CloudEnvironment, CloudObject } from './bucket.ts'
+import { cloudError } from './cloud-errors.ts'
+import { readSecret } from './mounted-secrets.ts'
+
+type Sdk = typeof AwsS3
+
+const advice =
+  "give pachd's environment AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile in ~/.aws), or mount /amazon-secret with id, secret and region"
+const defaultRegion = 'us-east-1'
+const connectMs = 10_000
+const silentMs = 60_000
+const socketCountMax = 128
+
+/**
+ * A client of S3, or of what is like it, that reads credentials where AWS's own programs do, and else the
+ * secrets that 1.5 mounts; without any, it asks as anybody.
+ */
+export async function openS3(environment: CloudEnvironment): Promise<S3Client> {
+  const sdk = await import('@aws-sdk/client-s3')
+  const config = await configOf(environment)
+  const client = new sdk.S3Client(config)
+  if (config.credentials !== undefined || (await hasCredentials(client))) return client
+  client.destroy()
+  // Public buckets take requests that nobody has signed; the client insists on having something to sign with.
+  const credentials = { accessKeyId: 'anybody', secretAccessKey: 'anybody' }
+  const signer: S3ClientConfig['signer'] = { sign: async (request) => request }
+  return new sdk.S3Client({ ...config, credentials, signer })
+}
+
+async function hasCredentials(client: S3Client): Promise<boolean> {
+  try {
+    await client.config.credentials()
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function configOf({
+  variables,
+  secretsDirectory,
+}: CloudEnvironment): Promise<S3ClientConfig> {
+  const amazon = await readSecret(secretsDirectory, 'amazon-secret', [
+    'id',
+    'secret',
+    'token',
+    'region',
+  ])
+  const minio = await readSecret(secretsDirectory, 'minio-secret', [
+    'id',
+    'secret',
+    'endpoint',
+    'secure',
+  ])
+  const id = variables['AWS_ACCESS_KEY_ID'] ?? ''
+  const found =
+    id !== ''
+      ? {
+          id,
+          secret: variables['AWS_SECRET_ACCESS_KEY'] ?? '',
+          token: variables['AWS_SESSION_TOKEN'] ?? '',
+        }
+      : [amazon, { ...minio, token: '' }].find((secret) => secret.id !== '')
+  const scheme = minio.secure === '1' ? 'https' : 'http'
+  const endpoint =
+    variables['AWS_ENDPOINT_URL_S3'] ??
+    variables['AWS_ENDPOINT_URL'] ??
+    (found?.id === minio.id && minio.endpoint !== '' ? `${scheme}://${minio.endpoint}` : undefined)
+  const region = [
+    variables['AWS_REGION'],
+    variables['AWS_DEFAULT_REGION'],
+    amazon.region,
+    defaultRegion,
+  ]
+  return {
+    region: region.find((name) => name !== undefined && name !== '') ?? defaultRegion,
+    // What is not AWS's seldom has a name for each bucket.
+    ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
+    ...(found !== undefined && {
+      credentials: {
+        accessKeyId: found.id,
+        secretAccessKey: found.secret,
+        ...(found.token !== '' && { sessionToken: found.token }),
+      },
+    }),
+    followRegionRedirects: true,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    requestHandler: {
+      connectionTimeout: connectMs,
+      socketTimeout: silentMs,
+      httpAgent: { maxSockets: socketCountMax },
+      httpsAgent: { maxSockets: socketCountMax },
+    },
+  }
+}
+
+/** A bucket of S3; `client` is the caller's, and serves any number of them. */
+export class S3Bucket implements Bucket {
+  readonly name: string
+  readonly #client: S3Client
+  readonly #bucket: string
+  #sdk: Promise<Sdk> | undefined
+
+  constructor(client: S3Client, bucket: string) {
+    this.name = `s3://${bucket}`
+    this.#client = client
+    this.#bucket = bucket
+  }
+
+  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<CloudObject> {
+    const { ListObjectsV2Command } = await this.#load()
+    for (let token: string | undefined; ;) {
+      const input = {
+        Bucket: this.#bucket,
+        Prefix: prefix,
+        ...(token !== undefined && { ContinuationToken: token }),
+      }
+      const page = await this.#asked(this.name, signal, () =>
+        this.#client.send(new ListObjectsV2Command(input), { abortSignal: signal }),
+      )
+      for (const { Key = '', Size = 0, ETag = '' } of page.Contents ?? []) {
+        yield { key: Key, sizeBytes: Size, version: ETag }
+      }
+      token = page.NextContinuationToken
+      if (page.IsTruncated !== true || token === undefined) return
+    }
+  }
+
+  async find(key: string, signal: AbortSignal): Promise<CloudObject | undefined> {
+    const { HeadObjectCommand } = await this.#load()
+    const command = new HeadObjectCommand({ Bucket: this.#bucket, Key: key })
+    try {
+      const { ContentLength = 0, ETag = '' } = await this.#client.send(command, {
+        abortSignal: signal,
+      })
+      return { key, sizeBytes: ContentLength, version: ETag }
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined
+      throw this.#error(`${this.name}/${key}`, signal, error)
+    }
+  }
+
+  async *read(
+    { key, version }: CloudObject,
+    offset: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const { GetObjectCommand } = await this.#load()
+    const what = `${this.name}/${key}`
+    const input = {
+      Bucket: this.#bucket,
+      Key: key,
+      IfMatch: version,
+      ...(offset > 0 && { Range: `bytes=${offset}-` }),
+    }
+    try {
+      const { Body } = await this.#client.send(new GetObjectCommand(input), { abortSignal: signal })
+      if (Body !== undefined) yield* Body as AsyncIterable<Uint8Array>
+    } catch (error) {
+      // The end was asked for, and there is nothing behind it.
+      if (statusOf(error) === 416 && offset > 0) return
+      throw this.#error(what, signal, error)
+    }
+  }
+
+  #load(): Promise<Sdk> {
+    this.#sdk ??= import('@aws-sdk/client-s3')
+    return this.#sdk
+  }
+
+  async #asked<Answer>(
+    what: string,
+    signal: AbortSignal,
+    ask: () => Promise<Answer>,
+  ): Promise<Answer> {
+    try {
+      return await ask()
+    } catch (error) {
+      throw this.#error(what, signal, error)
+    }
+  }
+
+  #error(what: string, signal: AbortSignal, cause: unknown): DomainError {
+    if (cause instanceof DomainError) return cause
+    const code = cause instanceof Error ? cause.name : ''
+    const said = code === 'Error' ? ((cause as NodeJS.ErrnoException).code ?? '') : code
+    const failure = { status: statusOf(cause), code: said }
+    return cloudError(what, failure, { credentials: advice, signal, cause })
+  }
+}
+
+function statusOf(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !('$metadata' in error)) return undefined
+  return (error.$metadata as { readonly httpStatusCode?: number }).httpStatusCode
+}

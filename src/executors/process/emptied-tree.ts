@@ -1,0 +1,109 @@
+import { type BigIntStats, lstatSync, readdirSync, unlinkSync } from 'node:fs'
+
+import type { Instant } from '../../base/clock.ts'
+import { isUnchanged } from './emptied-directory.ts'
+import { emptyDirectory, restore } from './emptying.ts'
+
+/** Directories that are kept for the next datum: those on the way to its files are often the same. */
+const keptMax = 16
+/** More than so many files are removed in another way. */
+const removedMax = 200
+
+const owner = process.geteuid?.()
+const ownersBits = 0o7700n
+const ownersAll = 0o700n
+
+/** What is known of a directory that had no files. */
+interface Seen {
+  readonly changedAt: bigint
+  /** Of the directories in it. */
+  readonly names: readonly string[]
+}
+
+interface Pass {
+  readonly ranFrom: Instant
+  readonly directories: Set<string>
+  readonly seen: Map<string, Seen>
+  removedCount: number
+}
+
+/**
+ * A directory that is emptied after each datum, but for a few plain directories, in which no file is
+ * left: making and removing them for each datum is slow while somebody waits for the same disk.
+ */
+export class EmptiedTree {
+  readonly path: string
+  readonly #mode: number
+  #directories: ReadonlySet<string> = new Set()
+  #seen: ReadonlyMap<string, Seen> = new Map()
+
+  /** It exists, and is empty. */
+  constructor(path: string, mode: number) {
+    this.path = path
+    this.#mode = mode
+  }
+
+  /** Those that are left, each as a path below this one that begins with a slash. */
+  get directories(): ReadonlySet<string> {
+    return this.#directories
+  }
+
+  /** User code has run since `ranFrom`, and does not any more. */
+  async empty(ranFrom: Instant): Promise<void> {
+    restore(this.path, this.#mode)
+    const pass: Pass = { ranFrom, directories: new Set(), seen: new Map(), removedCount: 0 }
+    const isDone = this.#tryEmpty(pass)
+    this.#directories = isDone ? pass.directories : new Set()
+    this.#seen = isDone ? pass.seen : new Map()
+    if (!isDone) await emptyDirectory(this.path, this.#mode)
+  }
+
+  #tryEmpty(pass: Pass): boolean {
+    try {
+      return this.#emptyBelow('', pass)
+    } catch {
+      // Another way says what is wrong, if it still is: a name that is not UTF-8 has no text.
+      return false
+    }
+  }
+
+  /** False when not everything may stay that is no file, or there is too much. */
+  #emptyBelow(below: string, pass: Pass): boolean {
+    const stats = lstatSync(this.path + below, { bigint: true })
+    if (!isPlain(stats)) return false
+    const before = this.#seen.get(below)
+    const names = isUnchanged(stats.ctimeNs, before?.changedAt, pass.ranFrom)
+      ? before?.names
+      : this.#removeFiles(below, pass)
+    if (names === undefined) return false
+    // With files removed, it changes next time, too.
+    pass.seen.set(below, { changedAt: stats.ctimeNs, names })
+    return names.every((name) => {
+      const path = `${below}/${name}`
+      pass.directories.add(path)
+      return pass.directories.size <= keptMax && this.#emptyBelow(path, pass)
+    })
+  }
+
+  /** The names of the directories among what is there; undefined when there is too much. */
+  #removeFiles(below: string, pass: Pass): readonly string[] | undefined {
+    const directory = this.path + below
+    const names: string[] = []
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      if (entry.isDirectory()) names.push(entry.name)
+      else {
+        pass.removedCount += 1
+        if (pass.removedCount > removedMax) return undefined
+        unlinkSync(`${directory}/${entry.name}`)
+      }
+    }
+    return names
+  }
+}
+
+/** True for a directory as the server makes it. */
+function isPlain(stats: BigIntStats): boolean {
+  return (
+    stats.isDirectory() && Number(stats.uid) === owner && (stats.mode & ownersBits) === ownersAll
+  )
+}

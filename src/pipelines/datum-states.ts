@@ -1,0 +1,53 @@
+import type { JobId } from '../base/names.ts'
+import type { ReadTransaction } from '../database/database.ts'
+import { failuresAmong, findMakers } from './datum-results.ts'
+import type { DatumRecord } from './datum-sets.ts'
+import type { DatumKey, DatumMember } from './datums.ts'
+import type { JobRecord, ProcessStats } from './job-records.ts'
+
+/**
+ * `starting`: waits or runs. `skipped`: another job's result was reused. `recovered`: it failed, and
+ * the error command of the pipeline let the job go on without it.
+ */
+export type DatumState = 'starting' | 'success' | 'skipped' | 'failed' | 'recovered'
+
+export interface DatumInfo {
+  readonly job: JobId
+  readonly key: DatumKey
+  readonly members: readonly DatumMember[]
+  readonly state: DatumState
+  /** Of the run whose result this is; undefined while there is none. */
+  readonly stats: ProcessStats | undefined
+  /** Why it failed; else empty. */
+  readonly reason: string
+  /** The job that made its result; undefined while there is none. */
+  readonly madeBy: JobId | undefined
+}
+
+/** How datums of a job stand, in the order in which they are given; at most a few hundred. */
+export async function describeDatums(
+  tx: ReadTransaction,
+  job: JobRecord,
+  datums: readonly DatumRecord[],
+): Promise<readonly DatumInfo[]> {
+  const keys = datums.map(({ key }) => key)
+  const failed = await failuresAmong(tx, job.id, keys)
+  const results = await findMakers(tx, keys)
+  return datums.map(({ key, members }) => {
+    const common = { job: job.id, key, members }
+    const failure = failed.get(key)
+    if (failure !== undefined) {
+      const { stats, reason } = failure
+      const state = failure.isRecovered ? 'recovered' : 'failed'
+      return { ...common, state, stats, reason, madeBy: undefined }
+    }
+    const result = results.get(key)
+    if (result === undefined) {
+      // Of a job that has succeeded, the result is gone because nothing can reuse it any more.
+      const state = job.state === 'success' ? 'success' : 'starting'
+      return { ...common, state, stats: undefined, reason: '', madeBy: undefined }
+    }
+    const state = result.job === job.id ? 'success' : 'skipped'
+    return { ...common, state, stats: result.stats, reason: '', madeBy: result.job }
+  })
+}

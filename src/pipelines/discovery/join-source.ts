@@ -1,0 +1,152 @@
+import type { TreeEntry } from '../../storage/file-trees.ts'
+import type { Datum } from '../datums.ts'
+import type { JoinInput } from '../inputs.ts'
+import { joinOrderKey } from '../order-keys.ts'
+import { AtomSource } from './atom-source.ts'
+import { CrossSource } from './cross-source.ts'
+import { lessThose, type DatumSource } from './datum-source.ts'
+import type { IndexReader, Side } from './index-reader.ts'
+
+/**
+ * For each match key, every combination of one match of each member. Where a member has none, those
+ * of the other members that are outer are combined without it.
+ *
+ * What changed follows from the match keys under which something changed; for one of these, from the
+ * rule of a cross. Cost: the changed match keys, and the combinations under them.
+ */
+export class JoinSource implements DatumSource {
+  readonly #input: JoinInput
+  readonly #node: number
+  readonly #index: IndexReader
+  readonly #hashOf: (entry: TreeEntry) => Uint8Array
+
+  /** `node` is the number of `input` in the index. */
+  constructor(
+    input: JoinInput,
+    node: number,
+    index: IndexReader,
+    hashOf: (entry: TreeEntry) => Uint8Array,
+  ) {
+    this.#input = input
+    this.#node = node
+    this.#index = index
+    this.#hashOf = hashOf
+  }
+
+  before(): AsyncIterable<Datum> {
+    return this.#all('before')
+  }
+
+  after(): AsyncIterable<Datum> {
+    return this.#all('after')
+  }
+
+  async *added(): AsyncGenerator<Datum> {
+    if (this.#index.isFirst) {
+      yield* this.after()
+      return
+    }
+    for await (const { before, after } of this.#changed()) {
+      yield* after.isLike(before) ? after.added() : after.after()
+    }
+  }
+
+  async *removed(): AsyncGenerator<Datum> {
+    if (this.#index.isFirst) return
+    for await (const { before, after } of this.#changed()) {
+      yield* after.isLike(before) ? before.removed() : before.before()
+    }
+  }
+
+  unchanged(): AsyncIterable<Datum> {
+    return lessThose(
+      () => this.after(),
+      () => this.added(),
+    )
+  }
+
+  surviving(): AsyncIterable<Datum> {
+    return lessThose(
+      () => this.before(),
+      () => this.removed(),
+    )
+  }
+
+  async *#all(side: Side): AsyncGenerator<Datum> {
+    for await (const { matchKey, members } of this.#index.keys(side, this.#node)) {
+      const found = this.#combined(matchKey, members)
+      yield* side === 'before' ? found.before() : found.after()
+    }
+  }
+
+  async *#changed(): AsyncGenerator<{ readonly before: Combined; readonly after: Combined }> {
+    const node = this.#node
+    for await (const matchKey of this.#index.changedKeys(node)) {
+      const on = async (side: Side): Promise<Combined> => {
+        const count = this.#input.members.length
+        const members = await this.#index.members(side, { node, matchKey }, count)
+        return this.#combined(matchKey, members)
+      }
+      yield { before: await on('before'), after: await on('after') }
+    }
+  }
+
+  /** What comes of a match key under which `found` members have something. */
+  #combined(matchKey: string, found: ReadonlySet<number>): Combined {
+    const { members } = this.#input
+    const isWhole = found.size === members.length
+    const taken = members.map(
+      ({ outer }, member) => found.has(member) && (isWhole || outer === true),
+    )
+    const factors = members.flatMap(({ name }, member) => {
+      if (taken[member] !== true) return []
+      const matches = this.#index.matches({ node: this.#node, matchKey, member })
+      return [new AtomSource(name, matches, this.#hashOf)]
+    })
+    return new Combined(matchKey, taken, factors)
+  }
+}
+
+/** The combinations of what the members that are taken have under a match key. */
+class Combined {
+  readonly #matchKey: string
+  readonly #taken: readonly boolean[]
+  readonly #factors: readonly DatumSource[]
+  readonly #cross: CrossSource
+
+  constructor(matchKey: string, taken: readonly boolean[], factors: readonly DatumSource[]) {
+    this.#matchKey = matchKey
+    this.#taken = taken
+    this.#factors = factors
+    this.#cross = new CrossSource(factors)
+  }
+
+  /** Whether the same members are combined: then a datum may stand at the same place in both. */
+  isLike(other: Combined): boolean {
+    return this.#taken.every((isTaken, member) => isTaken === other.#taken[member])
+  }
+
+  before(): AsyncIterable<Datum> {
+    return this.#placed(() => this.#cross.before())
+  }
+
+  after(): AsyncIterable<Datum> {
+    return this.#placed(() => this.#cross.after())
+  }
+
+  added(): AsyncIterable<Datum> {
+    return this.#placed(() => this.#cross.added())
+  }
+
+  removed(): AsyncIterable<Datum> {
+    return this.#placed(() => this.#cross.removed())
+  }
+
+  async *#placed(combinations: () => AsyncIterable<Datum>): AsyncGenerator<Datum> {
+    // Of no factors there is one combination, and that is no datum.
+    if (this.#factors.length === 0) return
+    for await (const { orderKey, members } of combinations()) {
+      yield { orderKey: joinOrderKey(this.#matchKey, this.#taken, orderKey), members }
+    }
+  }
+}

@@ -1,0 +1,22 @@
+import type { CommitId } from '../base/names.ts'
+import type { ReadTransaction } from '../database/database.ts'
+import { findBranch } from '../versioning/branches.ts'
+import { findCommit, type CommitInfo } from '../versioning/commit-records.ts'
+import type { AtomInput } from './inputs.ts'
+
+/**
+ * The head of an input branch or, while that is open, the nearest commit before it. Undefined when
+ * the branch holds no finished commit.
+ */
+export async function finishedHead(
+  tx: ReadTransaction,
+  { repo, branch }: AtomInput,
+): Promise<CommitInfo | undefined> {
+  let next: CommitId | undefined = (await findBranch(tx, repo, branch))?.head
+  while (next !== undefined) {
+    const commit: CommitInfo | undefined = await findCommit(tx, repo, next)
+    if (commit?.state.kind === 'finished') return commit
+    next = commit?.parent
+  }
+  return undefined
+}

@@ -1,0 +1,120 @@
+import { createHash } from 'node:crypto'
+import type { Clock } from '../base/clock.ts'
+import { assert } from '../base/errors.ts'
+import type { CommitId, JobId, RepoName } from '../base/names.ts'
+import { newDashedId, newHexId, type Random } from '../base/random.ts'
+import type { ReadTransaction, Transaction } from '../database/database.ts'
+import type { CommitInfo } from '../versioning/commit-records.ts'
+import { branchesOf } from './inputs.ts'
+import { insertJob, type JobInput } from './job-records.ts'
+import type { PipelineRecord } from './pipeline-records.ts'
+
+/** What a job is to be made over. */
+export interface JobOver {
+  readonly pipeline: PipelineRecord
+  /** A commit for each branch that the pipeline reads, in the order of `branchesOf`. */
+  readonly commits: readonly CommitInfo[]
+  /** Of the commit that starts the job. */
+  readonly triggerPosition: number
+  /** Somebody asked for it: it is made though another over the same commits stands. */
+  readonly isByHand: boolean
+}
+
+/** Makes a job; undefined when one of the same inputs and salt stands, and so nothing is made. */
+export async function makeJob(
+  tx: Transaction,
+  ports: { readonly clock: Clock; readonly random: Random },
+  { pipeline, commits, triggerPosition, isByHand }: JobOver,
+): Promise<JobId | undefined> {
+  const inputs = branchesOf(pipeline.spec.input).map(({ repo, branch }, position): JobInput => {
+    const commit = commits[position]?.id
+    assert(commit !== undefined, 'there is a commit of every input')
+    return { repo, branch, commit }
+  })
+  const trigger = inputs[triggerPosition]
+  assert(trigger !== undefined, 'the trigger is one of the inputs')
+  const key = keyOfInputs(inputs)
+  if (!isByHand && (await isDone(tx, pipeline, key))) return undefined
+  const provenance = new Set<CommitId>()
+  for (const commit of commits) {
+    for (const { id } of [commit, ...commit.provenance]) provenance.add(id)
+  }
+  const parent = commits[triggerPosition]?.parent
+  const before = inputs.map((input) =>
+    input === trigger && parent !== undefined ? { ...input, commit: parent } : input,
+  )
+  const id = newDashedId(ports.random) as JobId
+  await insertJob(tx, {
+    id,
+    pipeline: pipeline.name,
+    pipelineId: pipeline.pipelineId,
+    pipelineVersion: pipeline.version,
+    salt: pipeline.salt,
+    // Apart from the keys of jobs that commits start, of which there is one for each set of inputs.
+    inputsKey: isByHand ? `${key}+${id}` : key,
+    isByHand,
+    parentJob: parent === undefined ? undefined : await latestJobOver(tx, pipeline, before),
+    inputs,
+    trigger,
+    provenance,
+    outputRepo: pipeline.name as string as RepoName,
+    outputBranch: pipeline.spec.outputBranch,
+    outputCommit: newHexId(ports.random) as CommitId,
+    createdAt: ports.clock.now(),
+  })
+  return id
+}
+
+/** Names a set of input commits: SHA-256 of their repos, branches and ids, in input order. */
+function keyOfInputs(inputs: readonly JobInput[]): string {
+  const text = JSON.stringify(inputs.map(({ repo, branch, commit }) => [repo, branch, commit]))
+  return createHash('sha256').update(text).digest('hex')
+}
+
+/**
+ * Whether a job of the same inputs and salt stands. One that failed or was killed as a former
+ * version of the pipeline does not, if it is the latest: an update is how people repair it.
+ */
+async function isDone(
+  tx: ReadTransaction,
+  pipeline: PipelineRecord,
+  inputsKey: string,
+): Promise<boolean> {
+  const jobs = await tx.all<{
+    readonly sequence: number
+    readonly state: string
+    readonly pipeline_version: number
+  }>(
+    `SELECT sequence, state, pipeline_version FROM jobs
+      WHERE pipeline_id = ? AND salt = ? AND inputs_key = ? ORDER BY sequence DESC`,
+    pipeline.pipelineId,
+    pipeline.salt,
+    inputsKey,
+  )
+  const [job] = jobs
+  if (job === undefined) return false
+  const ended = job.state === 'failure' || job.state === 'killed'
+  if (!ended || job.pipeline_version === pipeline.version) return true
+  const later = await tx.get(
+    'SELECT id FROM jobs WHERE pipeline = ? AND sequence > ? AND pipeline_id = ? LIMIT 1',
+    pipeline.name,
+    job.sequence,
+    pipeline.pipelineId,
+  )
+  return later !== undefined
+}
+
+async function latestJobOver(
+  tx: ReadTransaction,
+  pipeline: PipelineRecord,
+  inputs: readonly JobInput[],
+): Promise<JobId | undefined> {
+  const row = await tx.get<{ readonly id: string }>(
+    `SELECT id FROM jobs WHERE pipeline_id = ? AND salt = ? AND inputs_key = ?
+      ORDER BY sequence DESC LIMIT 1`,
+    pipeline.pipelineId,
+    pipeline.salt,
+    keyOfInputs(inputs),
+  )
+  return row?.id as JobId | undefined
+}

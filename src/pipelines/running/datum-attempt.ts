@@ -1,0 +1,134 @@
+import { CancelledError, DomainError } from '../../base/errors.ts'
+import type { WorkerActivity } from '../active-workers.ts'
+import type { DatumOutcome, DatumWork, WorkMember } from '../datum-worker.ts'
+import type { DatumRecord } from '../datum-sets.ts'
+import type { DatumMember } from '../datums.ts'
+import type { Transform } from '../executor.ts'
+import { atomsOf } from '../inputs.ts'
+import { noStats } from '../job-records.ts'
+import { memberEntry } from '../member-entries.ts'
+import type { RunPorts } from '../run-ports.ts'
+import type { RunLog } from '../running-logs.ts'
+import type { Interruption } from './interruption.ts'
+import { newContents } from './new-contents.ts'
+import type { JobPlan } from './plan.ts'
+import { limitText, TimeLimit } from './time-limit.ts'
+import type { Turns } from './turns.ts'
+import type { WorkerPool } from './worker-pool.ts'
+
+/** How a try ended. `hopeless`: other datums would fail in the same way. */
+export type Attempt =
+  | DatumOutcome
+  | { readonly kind: 'internal' | 'hopeless'; readonly reason: string }
+
+/** What is run of a datum, and by what. */
+export interface AttemptOf {
+  readonly datum: DatumRecord
+  readonly transform: Transform
+  readonly pool: WorkerPool
+  readonly turns: Turns
+  readonly activity: WorkerActivity
+  readonly log: RunLog
+  /** Ends the try as a failure of user code. */
+  readonly interruption: Interruption
+}
+
+/**
+ * Runs user code once for a datum.
+ *
+ * @throws {CancelledError} when `signal` aborts.
+ */
+export async function attemptDatum(
+  ports: RunPorts,
+  plan: JobPlan,
+  { datum, transform, pool, turns, activity, log, interruption }: AttemptOf,
+  signal: AbortSignal,
+): Promise<Attempt> {
+  let begunMs: number | undefined
+  try {
+    await using lease = await pool.lease(transform, signal)
+    return await lease.process({
+      ...(await contentsOf(ports, plan, datum)),
+      environment: environmentOf(plan, datum),
+      onLine: (line) => log.add(line),
+      onLeftOut: (lineCount) => log.leaveOut(lineCount),
+      turn: async () => {
+        using held = new DisposableStack()
+        held.use(await turns.take())
+        activity.queueSize = 0
+        begunMs = ports.clock.monotonicMs()
+        const limit = timeLimit(ports, plan, interruption)
+        if (limit !== undefined) held.use(limit)
+        return held.move()
+      },
+      signal: interruption.signal,
+    })
+  } catch (error) {
+    const { reason } = interruption
+    if (reason !== undefined) {
+      const processMs = begunMs === undefined ? 0 : ports.clock.monotonicMs() - begunMs
+      return { kind: 'failure', reason, stats: { ...noStats, processMs: Math.round(processMs) } }
+    }
+    if (signal.aborted || error instanceof CancelledError) {
+      throw new CancelledError('the job was interrupted', { cause: error })
+    }
+    // What the server can say about the cause is said; anything else is a bug and stays here.
+    if (!(error instanceof DomainError)) ports.log.error(`datum ${datum.key} met an error`, error)
+    const text = error instanceof DomainError ? error.message : 'internal error; see the server log'
+    if (error instanceof DomainError && error.kind === 'failed-precondition') {
+      return { kind: 'hopeless', reason: text }
+    }
+    return { kind: 'internal', reason: text }
+  }
+}
+
+/** While user code runs. */
+function timeLimit(
+  { clock }: RunPorts,
+  { spec }: JobPlan,
+  interruption: Interruption,
+): TimeLimit | undefined {
+  const { datumTimeoutMs } = spec
+  if (datumTimeoutMs === undefined) return undefined
+  const text = `it ran longer than the datum_timeout of ${limitText(datumTimeoutMs)}`
+  return new TimeLimit(clock, datumTimeoutMs, () => interruption.end(text))
+}
+
+/** What the datum's code is shown: all of its members, or what is new in them. */
+async function contentsOf(
+  ports: RunPorts,
+  plan: JobPlan,
+  { key, members }: DatumRecord,
+): Promise<Pick<DatumWork, 'members' | 'formerOutput'>> {
+  const work = await membersOf(ports, plan, members)
+  return (await newContents(ports, plan, { key, members: work })) ?? { members: work }
+}
+
+async function membersOf(
+  ports: RunPorts,
+  plan: JobPlan,
+  members: readonly DatumMember[],
+): Promise<readonly WorkMember[]> {
+  const work: WorkMember[] = []
+  for (const member of members) {
+    const entry = await memberEntry(ports.trees, plan.spec.input, plan.inputTrees, member)
+    work.push({ input: member.input, path: member.path, entry })
+  }
+  return work
+}
+
+function environmentOf(plan: JobPlan, datum: DatumRecord): Readonly<Record<string, string>> {
+  const environment: Record<string, string> = {}
+  for (const atom of atomsOf(plan.spec.input)) {
+    const given = datum.members.some(({ input }) => input === atom.name)
+    const commit = plan.job.inputs.find(({ repo }) => repo === atom.repo)?.commit
+    if (given && commit !== undefined && !atom.name.includes('=')) {
+      environment[`${atom.name}_COMMIT`] = commit
+    }
+  }
+  environment['PPS_PIPELINE_NAME'] = plan.spec.name
+  environment['PACH_JOB_ID'] = plan.job.id
+  environment['PACH_DATUM_ID'] = datum.key
+  environment['PACH_OUTPUT_COMMIT_ID'] = plan.job.outputCommit
+  return environment
+}

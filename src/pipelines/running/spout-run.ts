@@ -1,0 +1,92 @@
+import { CancelledError, DomainError } from '../../base/errors.ts'
+import { encodeLog } from '../datum-logs.ts'
+import { insertFailure } from '../datum-results.ts'
+import { datumKey } from '../datums.ts'
+import type { DatumOutcome } from '../datum-worker.ts'
+import { findJob, noStats, setJobState, type JobRecord } from '../job-records.ts'
+import type { RunPorts } from '../run-ports.ts'
+import type { PipelineSpec } from '../specs.ts'
+import { hasEnded } from '../states.ts'
+import { Interruption } from './interruption.ts'
+import type { WorkerPool } from './worker-pool.ts'
+
+/**
+ * Runs the code of a spout until it ends by itself, which fails the job, or is stopped. What it
+ * printed is kept with the job; what it left in `/pfs/out` is not.
+ *
+ * @throws {CancelledError} when `signal` aborts; a job that has not ended can be run again.
+ */
+export async function runSpout(
+  ports: RunPorts,
+  pool: WorkerPool,
+  { job, spec }: { readonly job: JobRecord; readonly spec: PipelineSpec },
+  signal: AbortSignal,
+): Promise<void> {
+  const datum = datumKey(job, [])
+  const worker = `${spec.name}-0`
+  const log = ports.logs.open(job, { key: datum, members: [] }, worker)
+  using held = new DisposableStack()
+  held.defer(() => ports.logs.close(job.id, datum))
+  const interruption = held.use(new Interruption(signal))
+  held.use(
+    ports.active.begin({
+      id: worker,
+      job: job.id,
+      members: [],
+      startedAt: ports.clock.now(),
+      stats: noStats,
+      queueSize: 0,
+      attempt: 1,
+      lastReason: '',
+      restart: () => interruption.end('it was restarted by a user'),
+    }),
+  )
+  const run = async (): Promise<DatumOutcome> => {
+    await using lease = await pool.lease(spec.transform, interruption.signal)
+    return await lease.process({
+      members: [],
+      environment: environmentOf(ports, job),
+      onLine: (line) => log.add(line),
+      onLeftOut: (lineCount) => log.leaveOut(lineCount),
+      turn: async () => ({ [Symbol.dispose]: () => undefined }),
+      signal: interruption.signal,
+    })
+  }
+  const end = await run().catch((error: unknown) => error)
+  const isRestarted = interruption.reason !== undefined
+  const wasStopped = signal.aborted || (end instanceof CancelledError && !isRestarted)
+  const reason = wasStopped ? 'it was stopped' : (interruption.reason ?? reasonOf(ports, end))
+  const finishedAt = ports.clock.now()
+  await ports.database.transact(async (tx) => {
+    const now = await findJob(tx, job.id)
+    if (now === undefined || now.pipelineVersion !== job.pipelineVersion) return
+    // One that was interrupted goes on later, and then prints anew.
+    if (wasStopped && !hasEnded(now.state)) return
+    const common = { datum, members: [], job: job.id, worker, stats: noStats, finishedAt }
+    const lines = encodeLog(log.log.lines())
+    await insertFailure(tx, { ...common, reason, isRecovered: false, log: lines })
+    if (!wasStopped) await setJobState(tx, job.id, { state: 'failure', reason, at: finishedAt })
+  })
+  if (wasStopped) throw new CancelledError('the spout was stopped')
+}
+
+function environmentOf(ports: RunPorts, job: JobRecord): Readonly<Record<string, string>> {
+  const address = ports.apiAddress?.()
+  return {
+    ...(address !== undefined && { ADDRESS: address }),
+    PPS_PIPELINE_NAME: job.pipeline,
+    PACH_JOB_ID: job.id,
+  }
+}
+
+/** Why a run ended; code that succeeds has ended all the same. */
+function reasonOf(ports: RunPorts, end: unknown): string {
+  if (end instanceof DomainError) return end.message
+  if (typeof end === 'object' && end !== null && 'kind' in end) {
+    const { kind, reason } = end as DatumOutcome & { readonly reason?: string }
+    const why = kind === 'success' ? 'its code ended with exit code 0' : (reason ?? '')
+    return `${why}; a spout's code runs until it is stopped, and is started again`
+  }
+  ports.log.error('a spout met an error', end)
+  return 'internal error; see the server log'
+}

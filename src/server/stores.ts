@@ -1,0 +1,75 @@
+import type { Database } from '../database/database.ts'
+import { openSqlite } from '../database/sqlite.ts'
+import { type ChunkStoreOptions, openChunkStore, type PackStore } from '../storage/chunk-store.ts'
+import { ChunkedContents } from '../storage/chunked-contents.ts'
+import { FileTrees } from '../storage/file-trees.ts'
+import type { Leases } from '../storage/leases.ts'
+import { LocalObjectStore } from '../storage/local-objects.ts'
+import { FileSpools } from '../storage/spool.ts'
+import type { ServerConfig } from './command-line.ts'
+import { isDataDirectory, openDataDirectory } from './data-directory.ts'
+import { dataLossReport } from './data-loss-report.ts'
+import { type DoorsConfig, probeDoors } from './doors.ts'
+import type { Log } from './log.ts'
+import { migrations } from './migrations.ts'
+import type { ServerPorts } from './ports.ts'
+
+/** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
+const adoptedText =
+  'packs were found that were not listed, and are now: after a crash that is normal; else look whether the last commits are there'
+
+/** Enough for thousands of small changes of the metadata. */
+const reserveBytes = 1024 * 1024
+
+/** Where everything is kept. */
+export interface Stores extends AsyncDisposable {
+  readonly directory: Awaited<ReturnType<typeof openDataDirectory>>
+  readonly database: Database
+  readonly objects: LocalObjectStore
+  readonly chunks: PackStore
+  readonly leases: Leases
+  readonly contents: ChunkedContents
+  readonly trees: FileTrees
+  readonly spools: FileSpools
+}
+
+/**
+ * Opens the data directory and all that is in it.
+ *
+ * @throws {DomainError} with advice, when it cannot be had.
+ */
+export async function openStores(
+  config: Pick<ServerConfig, 'root'> & DoorsConfig,
+  { clock, random, log, release }: ServerPorts,
+): Promise<Stores> {
+  await using opened = new AsyncDisposableStack()
+  // So that a port that is taken leaves nothing behind at a path that may be mistyped. A directory
+  // that is ours already is opened first: to whoever has it, that is the better answer.
+  if (!(await isDataDirectory(config.root))) await probeDoors(config)
+  const directory = opened.use(await openDataDirectory(config.root, random))
+  const { store, scratch: scratchDirectory } = directory
+  const database = opened.use(
+    await openSqlite({ path: directory.metadata, migrations, clock, release, store, reserveBytes }),
+  )
+  await directory.settle()
+  const objects = opened.use(await LocalObjectStore.open(directory.objects))
+  const chunks = opened.use(await openChunks({ objects, database, scratchDirectory }, log))
+  const kept = opened.move()
+  return {
+    directory,
+    database,
+    objects,
+    chunks,
+    leases: chunks.leases,
+    contents: new ChunkedContents(chunks),
+    trees: new FileTrees(chunks),
+    spools: new FileSpools(scratchDirectory),
+    [Symbol.asyncDispose]: async () => kept.disposeAsync(),
+  }
+}
+
+async function openChunks(options: ChunkStoreOptions, log: Log): Promise<PackStore> {
+  const chunks = await openChunkStore({ ...options, onDataLoss: dataLossReport(log) })
+  if (chunks.adoptedCount > 0) log.warning(adoptedText, { packs: chunks.adoptedCount })
+  return chunks
+}

@@ -1,0 +1,184 @@
+import type { Clock } from '../base/clock.ts'
+import { CancelledError, type DomainError } from '../base/errors.ts'
+import type { Random } from '../base/random.ts'
+import { type SourceFile, SourceBrokeError } from './source.ts'
+
+export interface Patience {
+  /** How long a source may send nothing. */
+  readonly stallMs: number
+  /** How often in a row it may break without having sent `progressBytes`. */
+  readonly attemptsMax: number
+  /** The pause before the second attempt; it doubles from one to the next. */
+  readonly pauseMs: number
+}
+
+export const usualPatience: Patience = { stallMs: 60_000, attemptsMax: 6, pauseMs: 500 }
+
+const pauseMsMax = 30_000
+/** An attempt that brought so much has not failed. */
+const progressBytes = 1024 * 1024
+
+export interface ResumePorts {
+  readonly clock: Clock
+  readonly random: Random
+  readonly patience: Patience
+}
+
+/**
+ * The bytes of a file from `offset` on, however often the source breaks off or stalls, as long as it goes on
+ * where it broke. `name` is how errors name the file.
+ *
+ * @throws {SourceBrokeError} when it was tried often enough.
+ */
+export async function* resumedBytes(
+  ports: ResumePorts,
+  file: SourceFile,
+  read: {
+    readonly name: string
+    readonly offset?: number
+    readonly signal: AbortSignal
+    /** Told of bytes that were here already. */
+    readonly onHeld?: (count: number) => void
+  },
+): AsyncGenerator<Uint8Array> {
+  const { name, offset = 0, signal, onHeld } = read
+  let position = offset
+  let counted = offset
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      for await (const slice of watched(ports, signal, (stop) =>
+        file.open(position, stop, onHeld),
+      )) {
+        position += slice.length
+        yield slice
+      }
+      requireWhole(file, position)
+      return
+    } catch (error) {
+      if (signal.aborted) throw new CancelledError('the transfer was cancelled', { cause: error })
+      if (!(error instanceof SourceBrokeError)) throw error
+      if (position - counted >= progressBytes) {
+        counted = position
+        attempt = 1
+      }
+      if (attempt >= ports.patience.attemptsMax) throw exhausted(name, position, attempt, error)
+      await ports.clock.sleep(pauseMs(ports, attempt, error), signal)
+    }
+  }
+}
+
+/** A connection that is closed early does not always look like an error. */
+function requireWhole({ sizeBytes }: SourceFile, position: number): void {
+  if (sizeBytes === undefined || position === sizeBytes) return
+  throw new SourceBrokeError(`it ended after ${position} of ${sizeBytes} bytes`)
+}
+
+function pauseMs(
+  { patience, random }: ResumePorts,
+  attempt: number,
+  error: SourceBrokeError,
+): number {
+  const doubled = patience.pauseMs * 2 ** (attempt - 1) * (1 + random.fraction() / 4)
+  return Math.min(pauseMsMax, Math.max(doubled, error.retryAfterMs ?? 0))
+}
+
+function exhausted(
+  name: string,
+  position: number,
+  attempts: number,
+  cause: SourceBrokeError,
+): DomainError {
+  const where = position === 0 ? '' : ` (after ${position} bytes)`
+  return new SourceBrokeError(
+    `cannot read ${name}${where}, tried ${attempts} times: ${cause.message}`,
+    {
+      cause,
+    },
+  )
+}
+
+/**
+ * The items of a list that does not change, each once, though it may break off and be asked for again.
+ *
+ * @throws {SourceBrokeError} when it was tried often enough.
+ */
+export async function* resumedItems<Item>(
+  ports: ResumePorts,
+  signal: AbortSignal,
+  open: (signal: AbortSignal) => AsyncIterable<Item>,
+): AsyncGenerator<Item> {
+  let count = 0
+  for (let attempt = 1; ; attempt += 1) {
+    let index = 0
+    try {
+      for await (const item of watched(ports, signal, open)) {
+        index += 1
+        if (index <= count) continue
+        count = index
+        attempt = 1
+        yield item
+      }
+      return
+    } catch (error) {
+      if (signal.aborted) throw new CancelledError('the transfer was cancelled', { cause: error })
+      if (!(error instanceof SourceBrokeError) || attempt >= ports.patience.attemptsMax) throw error
+      await ports.clock.sleep(pauseMs(ports, attempt, error), signal)
+    }
+  }
+}
+
+/** One attempt, which ends when the source has sent nothing for too long. */
+async function* watched<Piece>(
+  { clock, patience }: ResumePorts,
+  signal: AbortSignal,
+  open: (signal: AbortSignal) => AsyncIterable<Piece>,
+): AsyncGenerator<Piece> {
+  const attempt = new AbortController()
+  const source = open(AbortSignal.any([signal, attempt.signal]))
+  const iterator = source[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      const next = await inTime(clock, patience.stallMs, iterator.next())
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    attempt.abort()
+    // Not awaited: it may wait for a read that only the abort ends.
+    iterator.return?.().catch(() => undefined)
+  }
+}
+
+async function inTime<Value>(clock: Clock, ms: number, value: Promise<Value>): Promise<Value> {
+  const timer = new AbortController()
+  const late = clock.sleep(ms, timer.signal).then(() => {
+    throw new SourceBrokeError(`it sent nothing for ${Math.round(ms / 1000)} s`)
+  })
+  late.catch(() => undefined) // the value came first
+  value.catch(() => undefined) // the timer came first
+  try {
+    return await Promise.race([value, late])
+  } finally {
+    timer.abort()
+  }
+}
+
+/** The answer to a question that may be asked again when the source breaks. */
+export async function patiently<Answer>(
+  { clock, random, patience }: ResumePorts,
+  signal: AbortSignal,
+  ask: (signal: AbortSignal) => Promise<Answer>,
+): Promise<Answer> {
+  for (let attempt = 1; ; attempt += 1) {
+    const stop = new AbortController()
+    try {
+      return await inTime(clock, patience.stallMs, ask(AbortSignal.any([signal, stop.signal])))
+    } catch (error) {
+      if (signal.aborted) throw new CancelledError('the transfer was cancelled', { cause: error })
+      if (!(error instanceof SourceBrokeError) || attempt >= patience.attemptsMax) throw error
+      await clock.sleep(pauseMs({ clock, random, patience }, attempt, error), signal)
+    } finally {
+      stop.abort()
+    }
+  }
+}

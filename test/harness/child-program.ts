@@ -1,0 +1,102 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { delimiter, join } from 'node:path'
+
+export interface ProgramOptions {
+  readonly directory: string
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+/** Set where no test may be left out because a program is not installed. */
+export const peersRequired: boolean = process.env['PACHYDERM_TEST_PEERS'] === 'required'
+
+/** Whether a program of this name would be found. */
+export function isOnPath(name: string): boolean {
+  const directories = (process.env['PATH'] ?? '').split(delimiter)
+  return directories.some((directory) => existsSync(join(directory, name)))
+}
+
+function missing(name: string, cause: unknown): Error {
+  return new Error(`${name} cannot be run; .ci/run says what tests need to be installed`, { cause })
+}
+
+/** A program of others' that runs beside a test, and ends with it. */
+export class ChildProgram implements AsyncDisposable {
+  readonly #child: ChildProcess
+  readonly #name: string
+  #output = ''
+  #failure: Error | undefined
+
+  constructor(
+    name: string,
+    args: readonly string[],
+    { directory, environment = {} }: ProgramOptions,
+  ) {
+    this.#name = name
+    this.#child = spawn(name, args, { cwd: directory, env: { ...process.env, ...environment } })
+    const keep = (text: Buffer): void => {
+      this.#output = (this.#output + text.toString()).slice(-4000)
+    }
+    this.#child.stdout?.on('data', keep)
+    this.#child.stderr?.on('data', keep)
+    this.#child.on('error', (error) => {
+      this.#failure = missing(name, error)
+    })
+  }
+
+  /** @throws {Error} when it has ended, with what it printed last. */
+  requireRunning(): void {
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#child.exitCode === null) return
+    throw new Error(`${this.#name} ended with ${this.#child.exitCode}: ${this.#output}`)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.pid === undefined) return
+    const ended = new Promise<void>((resolve) => this.#child.once('close', () => resolve()))
+    this.#child.kill('SIGKILL')
+    await ended
+  }
+}
+
+/** Runs a program to its end. @throws {Error} with what it printed, when it fails. */
+export async function runProgram(
+  name: string,
+  args: readonly string[],
+  { directory }: ProgramOptions,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(name, args, { cwd: directory })
+    let output = ''
+    child.stdout.on('data', (text: Buffer) => (output += text.toString()))
+    child.stderr.on('data', (text: Buffer) => (output += text.toString()))
+    child.on('error', (error) => reject(missing(name, error)))
+    child.on('close', (code) => {
+      if (code === 0) resolve(output)
+      else reject(new Error(`${name} ${args[0] ?? ''} failed with ${code}: ${output}`))
+    })
+  })
+}
+
+/** A port that is free now. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise<void>((resolve) => server.close(() => resolve()))
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+const pollMs = 100
+
+/** Waits until something answers by HTTP at `url`, as long as `program` runs. */
+export async function untilAnswering(url: string, program: ChildProgram): Promise<void> {
+  for (;;) {
+    program.requireRunning()
+    const answer = await fetch(url).catch(() => undefined)
+    await answer?.body?.cancel()
+    if (answer !== undefined) return
+    await new Promise((resolve) => setTimeout(resolve, pollMs))
+  }
+}
