@@ -7,6 +7,12 @@ const everywhere = {
   http: { host: '0.0.0.0', port: 30_652, isAsked: false },
 }
 
+/** What a command line says about the port for files by HTTP. */
+function httpOf(...args: readonly string[]): unknown {
+  const command = parseCommandLine(['--root=/d', ...args], {})
+  return command.kind === 'serve' ? command.config.http : undefined
+}
+
 describe('the command line of pachd', () => {
   test('a root alone means every address of this machine, port 30650', () => {
     expect(parseCommandLine(['--root', '/var/pachd'], {})).toEqual({
@@ -36,10 +42,6 @@ describe('the command line of pachd', () => {
   })
 
   test('files by HTTP have a port of their own beside 30650, elsewhere where one says, or nowhere', () => {
-    const httpOf = (...args: readonly string[]): unknown => {
-      const command = parseCommandLine(['--root=/d', ...args], {})
-      return command.kind === 'serve' ? command.config.http : undefined
-    }
     expect(httpOf()).toEqual(everywhere.http)
     const beside = { host: '127.0.0.1', port: 30_652, isAsked: false }
     expect(httpOf('--address=127.0.0.1:30650')).toEqual(beside)

@@ -177,12 +177,12 @@ function expectWholeBelow(prefix: string, directory: string): void {
   expect(broken).toEqual([])
 }
 
-describe('a large file', () => {
-  const hashHex = async (path: string): Promise<string> => {
-    const file = { commit: commitOf('r', 'master'), path }
-    return Buffer.from((await pachd.pfs.inspectFile({ file })).hash).toString('hex')
-  }
+async function hashHex(path: string): Promise<string> {
+  const file = { commit: commitOf('r', 'master'), path }
+  return Buffer.from((await pachd.pfs.inspectFile({ file })).hash).toString('hex')
+}
 
+describe('a large file', () => {
   test(
     'that was killed on its way goes on where it was, but for what is not right',
     { timeout },
@@ -262,27 +262,10 @@ describe('an archive', () => {
     'of a file or a pattern has names from where it begins, and is the same each time',
     { timeout },
     async () => {
-      const list = async (path: string): Promise<string> => {
-        const script = '"$0" get-file r master "$1" --tar | tee "$2" | tar t'
-        const archive = home.join('archive.tar')
-        const { stdout } = await run(
-          'bash',
-          ['-o', 'pipefail', '-c', script, program, path, archive],
-          {
-            env: { PATH: process.env['PATH'], HOME: home.path, ADDRESS: `127.0.0.1:${pachd.port}` },
-          },
-        )
-        return (
-          stdout +
-          createHash('sha256')
-            .update(await readFile(archive))
-            .digest('hex')
-        )
-      }
-      expect(await list('m/1')).toMatch(/^1\n/)
-      const some = await list('/d[12]/s1')
+      expect(await namesAndHash('m/1')).toMatch(/^1\n/)
+      const some = await namesAndHash('/d[12]/s1')
       expect(some).toMatch(/^d1\/s1\n/)
-      expect(await list('/d[12]/s1')).toBe(some)
+      expect(await namesAndHash('/d[12]/s1')).toBe(some)
     },
   )
 
@@ -291,6 +274,18 @@ describe('an archive', () => {
     expect([code, err]).toEqual([1, expect.stringContaining('file /none not found')])
   })
 })
+
+/** Of the archive of a path: what is in it, and its SHA-256. */
+async function namesAndHash(path: string): Promise<string> {
+  const script = '"$0" get-file r master "$1" --tar | tee "$2" | tar t'
+  const archive = home.join('archive.tar')
+  const args = ['-o', 'pipefail', '-c', script, program, path, archive]
+  const { stdout } = await run('bash', args, {
+    env: { PATH: process.env['PATH'], HOME: home.path, ADDRESS: `127.0.0.1:${pachd.port}` },
+  })
+  const hash = createHash('sha256').update(await readFile(archive))
+  return stdout + hash.digest('hex')
+}
 
 /** A small disk, where this process may make one. */
 async function mountSmallDisk(path: string): Promise<AsyncDisposable | undefined> {

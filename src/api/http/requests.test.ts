@@ -65,7 +65,7 @@ describe('the URL of a request', () => {
       [`${base}/r/commits/m/files/`, 'files'],
       [`${base}/r/commits/m/files/a`, 'files'],
       [`${base}/r/commits/m/files/a/b/`, 'files'],
-      [`${base}`, 'repos'],
+      [base, 'repos'],
       [`${base}/r`, 'repos'],
       [`${base}/r/commits/`, 'repos'],
       [`${base}/r/commits/m`, 'repos'],

@@ -12,32 +12,33 @@ describe('a name that a server sends', () => {
     '%j is none on Windows only',
     (name) => {
       expect(() => checkLocalName(name, 'win32')).toThrow('on Windows')
-      checkLocalName(name, 'linux')
+      expect(() => checkLocalName(name, 'linux')).not.toThrow()
     },
   )
 
   test.each(['..a', '.hidden', ' a', 'console', 'ä', '\u202e'])('%j is one everywhere', (name) => {
-    checkLocalName(name, 'linux')
-    checkLocalName(name, 'win32')
+    expect(() => checkLocalName(name, 'linux')).not.toThrow()
+    expect(() => checkLocalName(name, 'win32')).not.toThrow()
   })
 })
 
-describe('names of one commit', () => {
-  function claimAll(
-    forms: { readonly ignoresCase: boolean; readonly ignoresForm: boolean },
-    paths: readonly string[],
-  ): readonly string[] {
-    const claims = new NameClaims(forms)
-    return paths.filter((path) => {
-      try {
-        claims.claim(path.split('/'))
-        return false
-      } catch {
-        return true
-      }
-    })
-  }
+/** Those of the paths that cannot have their names. */
+function claimAll(
+  forms: { readonly ignoresCase: boolean; readonly ignoresForm: boolean },
+  paths: readonly string[],
+): readonly string[] {
+  const claims = new NameClaims(forms)
+  return paths.filter((path) => {
+    try {
+      claims.claim(path.split('/'))
+      return false
+    } catch {
+      return true
+    }
+  })
+}
 
+describe('names of one commit', () => {
   const exact = { ignoresCase: false, ignoresForm: false }
   const folded = { ignoresCase: true, ignoresForm: true }
   const inTreeOrder = ['A', 'B', 'B/x', 'B/y', 'B/y/A', 'B/y/a', 'a', 'a/b', 'b', 'b/x', 'c']

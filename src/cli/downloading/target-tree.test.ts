@@ -191,8 +191,11 @@ describe('unfinished files', () => {
   })
 })
 
+function failure(code: string): Error {
+  return Object.assign(new Error(code), { code })
+}
+
 test('errors of the system are about one path, or about all', () => {
-  const failure = (code: string): Error => Object.assign(new Error(code), { code })
   expect(reasonNotStored(failure('ENAMETOOLONG'))).toContain('too long')
   for (const code of ['ENOSPC', 'EIO', 'EROFS', 'EMFILE', 'ENOENT']) {
     expect(reasonNotStored(failure(code))).toBeUndefined()
