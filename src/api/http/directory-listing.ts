@@ -62,7 +62,7 @@ export function directoryListing(
     sections: [
       {
         name: 'entries',
-        columns: ['Name', { text: 'Bytes', isNumber: true }, ''],
+        columns: ['Name', { text: 'Bytes', isNumber: true }, { text: '', label: 'Download' }],
         rows: rowsOf(files.list({ repo, commit: id, path: info.path }, signal), here),
       },
     ],
@@ -94,7 +94,8 @@ async function* rowsOf(found: AsyncIterable<FileInfo>, here: string): AsyncGener
       yield { cells: [{ text: `${name}/`, href: `${href}/` }, size, { text: '' }], json }
     } else {
       const shown = { text: name, href: `${href}?download=false` }
-      yield { cells: [shown, size, { text: 'download', href }], json }
+      const download = { text: 'download', href, label: `download ${name}` }
+      yield { cells: [shown, size, download], json }
     }
   }
 }

@@ -3,6 +3,8 @@ export interface Cell {
   readonly text: string
   readonly href?: string
   readonly isNumber?: true
+  /** For who hears it and does not see what is around it. */
+  readonly label?: string
 }
 
 /** One entry of a list, for people and for programs. */

@@ -16,10 +16,12 @@ h1 span{color:var(--soft);font-weight:400;margin:0 .15em}
 .facts,footer{color:var(--soft);font-size:.875rem;margin:.4rem 0 1.5rem}
 footer{margin:1.5rem 0}
 table{border-collapse:collapse;width:100%;margin:0 0 2rem}
-th{font-weight:500;color:var(--soft);text-align:left;font-size:.8125rem}
-th,td{border-bottom:1px solid var(--line);padding:.32rem .75rem .32rem 0;vertical-align:top}
-td:first-child{overflow-wrap:anywhere}
-td+td,th+th{white-space:nowrap}
+caption{text-align:left;font-weight:600;padding-bottom:.3rem}
+table:only-of-type caption{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
+th,td{border-bottom:1px solid var(--line);padding:.32rem .75rem .32rem 0;text-align:left;vertical-align:top}
+th{font-weight:400;overflow-wrap:anywhere}
+thead th{font-weight:500;color:var(--soft);font-size:.8125rem}
+td,th+th{white-space:nowrap}
 .n{text-align:right;font-variant-numeric:tabular-nums}
 .none{color:var(--soft)}
 tbody tr:hover{background:color-mix(in srgb,currentColor 4%,transparent)}
@@ -36,19 +38,21 @@ export const pageHeaders: OutgoingHttpHeaders = {
 /** A listing as a page, piece by piece. */
 export async function* pageTexts(listing: Listing): AsyncGenerator<string> {
   yield head(listing.title)
-  const trail = listing.trail.map(
-    ({ before, text, href }) =>
-      `${before === '' ? '' : `<span>${escaped(before)}</span>`}${link(text, href)}`,
-  )
-  yield `<h1>${trail.join('')}</h1>\n`
-  yield `<p class="facts">${listing.facts.map(escaped).join(' · ')}</p>\n`
+  const trail = listing.trail.map(({ before, ...step }, index) => {
+    const isHere = index === listing.trail.length - 1
+    const between = before === '' ? '' : `<span>${escaped(before)}</span>`
+    return between + link(step, isHere ? ' aria-current="page"' : '')
+  })
+  yield `<header>\n<nav aria-label="Path"><h1>${trail.join('')}</h1></nav>\n`
+  yield `<p class="facts">${listing.facts.map(escaped).join(' · ')}</p>\n</header>\n<main>\n`
   for (const section of listing.sections) yield* sectionTexts(section)
-  yield `<footer>${listing.forms.map(({ text, href }) => link(text, href)).join(' · ')}</footer>\n`
+  yield '</main>\n'
+  yield `<footer>${listing.forms.map((form) => link(form)).join(' · ')}</footer>\n`
 }
 
 /** What went wrong, as a page. */
 export function failurePage({ status, message }: Failure): string {
-  return `${head(`${status}`)}<h1>${status}</h1>\n<p>${escaped(message)}</p>\n`
+  return `${head(`${status}`)}<main>\n<h1>${status}</h1>\n<p>${escaped(message)}</p>\n</main>\n`
 }
 
 /** A short page of sentences, with links. */
@@ -58,37 +62,48 @@ export function notePage(
   links: readonly { readonly text: string; readonly href: string }[],
 ): string {
   const sentences = lines.map((line) => `<p>${escaped(line)}</p>\n`).join('')
-  const leads = links.map(({ text, href }) => `<p>${link(text, href)}</p>\n`).join('')
-  return `${head(title)}<h1>${escaped(title)}</h1>\n${sentences}${leads}`
+  const leads = links.map((lead) => `<p>${link(lead)}</p>\n`).join('')
+  return `${head(title)}<main>\n<h1>${escaped(title)}</h1>\n${sentences}${leads}</main>\n`
 }
 
-async function* sectionTexts({ columns, rows }: ListingSection): AsyncGenerator<string> {
+async function* sectionTexts({ name, columns, rows }: ListingSection): AsyncGenerator<string> {
   const heads = columns.map((column) => {
     const cell = typeof column === 'string' ? { text: column } : column
-    return `<th scope="col"${classOf(cell)}>${escaped(cell.text)}</th>`
+    return `<th scope="col"${classOf(cell)}${labelOf(cell)}>${escaped(cell.text)}</th>`
   })
-  yield `<table>\n<thead><tr>${heads.join('')}</tr></thead>\n<tbody>\n`
+  yield `<table>\n<caption>${escaped(name)}</caption>\n<thead><tr>${heads.join('')}</tr></thead>\n<tbody>\n`
   let isEmpty = true
   for await (const { cells } of rows) {
     isEmpty = false
-    yield `<tr>${cells.map(cellText).join('')}</tr>\n`
+    yield `<tr>${cells.map((cell, index) => cellText(cell, index === 0)).join('')}</tr>\n`
   }
   if (isEmpty) yield `<tr><td class="none" colspan="${columns.length}">nothing</td></tr>\n`
   yield '</tbody>\n</table>\n'
 }
 
-function cellText(cell: Cell): string {
+/** The first of a row is what the others are about. */
+function cellText(cell: Cell, isFirst: boolean): string {
   const { text, href } = cell
-  const inner = href === undefined ? `<bdi>${escaped(text)}</bdi>` : link(text, href)
-  return `<td${classOf(cell)}>${inner}</td>`
+  const inner = href === undefined ? isolated(text) : link({ ...cell, href })
+  const name = isFirst ? 'th' : 'td'
+  return `<${name}${isFirst ? ' scope="row"' : ''}${classOf(cell)}>${inner}</${name}>`
+}
+
+function labelOf({ label }: Cell): string {
+  return label === undefined ? '' : ` aria-label="${escaped(label)}"`
 }
 
 function classOf({ isNumber }: Cell): string {
   return isNumber === true ? ' class="n"' : ''
 }
 
-function link(text: string, href: string): string {
-  return `<a href="${escaped(href)}"><bdi>${escaped(text)}</bdi></a>`
+function link(cell: Cell & { readonly href: string }, attributes = ''): string {
+  return `<a href="${escaped(cell.href)}"${labelOf(cell)}${attributes}>${isolated(cell.text)}</a>`
+}
+
+/** So that a name in another direction of writing turns nothing about but itself. */
+function isolated(text: string): string {
+  return text === '' ? '' : `<bdi>${escaped(text)}</bdi>`
 }
 
 function head(title: string): string {

@@ -53,7 +53,8 @@ export async function downloadFile(
     chunks: () => listChunks(context.transport, { commit: file.commit, path: file.path }),
   }
   const isThere = resume && (await mismatchOf(target, expected)) === undefined
-  if (!isThere) await store(context, file, { target, resume })
+  if (isThere) forgetParts(target, file)
+  else await store(context, file, { target, resume })
   if (resume) await context.out.line(isThere ? 'there already' : 'stored')
   if (!verify) return
   const mismatch = await mismatchOf(target, expected)
@@ -131,11 +132,19 @@ async function store(
       }
       if (unfinished.sizeBytes !== sizeBytes) throw changed(file, unfinished.sizeBytes)
       unfinished.finish()
+      staging.forget(hash)
       progress.addFile()
     } finally {
       staging.close()
     }
   })
+}
+
+/** Removes what is left of a file that is whole by now. */
+function forgetParts(target: string, { entry }: KnownFile): void {
+  const staging = new Staging(dirname(target))
+  staging.forget(hexText(entry.hash))
+  staging.close()
 }
 
 function changed({ path, entry }: KnownFile, sizeBytes: number): FailedPreconditionError {

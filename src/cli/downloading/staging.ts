@@ -3,6 +3,7 @@ import {
   lstatSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -58,6 +59,13 @@ export class Staging {
   clear(what: 'all' | 'unknown'): void {
     for (const [name, key] of this.#left()) {
       if (what === 'all' || !isHash(key)) rmSync(join(this.directory, name), { force: true })
+    }
+  }
+
+  /** Removes what processes that have ended left of a file that is whole now. */
+  forget(hash: string): void {
+    for (const [name, key] of this.#left()) {
+      if (key === hash) rmSync(join(this.directory, name), { force: true })
     }
   }
 
@@ -129,8 +137,18 @@ function isRunning(pid: number): boolean {
   if (pid === process.pid) return false
   try {
     process.kill(pid, 0)
-    return true
   } catch (error) {
     return error instanceof Error && 'code' in error && error.code === 'EPERM'
+  }
+  return !isZombie(pid)
+}
+
+/** One that was killed stays for a moment, until its parent hears of it. Linux only. */
+function isZombie(pid: number): boolean {
+  try {
+    // The state is behind the program's name, which may hold anything.
+    return /\) Z [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  } catch {
+    return false
   }
 }

@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { utf8 } from '../../base/bytes.ts'
 import { TemporaryDirectory } from '../../testing/temporary-directory.ts'
 import { LocalDiskFullError, localError, reasonNotStored } from './local-errors.ts'
@@ -166,6 +168,32 @@ describe('unfinished files', () => {
     expect(readdirSync(staging.directory)).toHaveLength(3)
     staging.close()
     expect(readdirSync(root)).toEqual([stagingName])
+  })
+
+  test('of a process that was killed are taken over before its parent knows', async () => {
+    // `sleep` is what the shell becomes, which never waits for its child.
+    const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'])
+    try {
+      const [line] = (await once(parent.stdout, 'data')) as [Buffer]
+      const pid = Number(line.toString())
+      process.kill(pid, 'SIGKILL')
+      mkdirSync(join(root, stagingName), { recursive: true })
+      writeFileSync(join(root, stagingName, `${pid}.0123abcd.${hash}`), '')
+      await vi.waitFor(() => expect(new Staging(root).adopt(hash)).toContain(hash))
+    } finally {
+      parent.kill('SIGKILL')
+    }
+  })
+
+  test('are removed when the file is whole otherwise', () => {
+    mkdirSync(join(root, stagingName), { recursive: true })
+    for (const key of [hash, 'cd'.repeat(32)]) {
+      writeFileSync(join(root, stagingName, `${deadPid}.0123abcd.${key}`), '')
+    }
+    const staging = new Staging(root)
+    staging.forget(hash)
+    staging.close()
+    expect(readdirSync(staging.directory)).toEqual([`${deadPid}.0123abcd.${'cd'.repeat(32)}`])
   })
 
   test('are kept only when much of them has come', () => {
