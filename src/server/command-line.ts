@@ -72,7 +72,7 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
   --sources any|public|none
                         where put-file may have this server fetch from: any address,
                         public ones only (no private, link-local or loopback address),
-                        or none (or PACHD_SOURCES; default any)
+                        or none, which forbids export, too (or PACHD_SOURCES; default any)
   --fsck                check the data directory instead of serving it, also one that no
                         server can be started on; exits with 1 when something is damaged
   --full                with --fsck: read and check every byte, too

@@ -16,9 +16,11 @@ import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
+import { Buckets } from '../clouds/open-buckets.ts'
 import { HistoryPuts } from '../sources/history-puts.ts'
 import { SourcePuts } from '../sources/source-puts.ts'
 import { Sources } from '../sources/sources.ts'
+import { Exports } from '../targets/exports.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
@@ -125,7 +127,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   return new Server(doors, opened.move())
 }
 
-/** What brings files from elsewhere. */
+/** What brings files from elsewhere, and there. */
 function createFetching(
   stores: Stores,
   versioning: Versioning,
@@ -137,7 +139,13 @@ function createFetching(
   const sources = new Sources({ ...ports, chunks: stores.chunks, clouds, reach })
   const kept = new KeptTransfers({ ...stores, clock })
   const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
-  return { puts, history: new HistoryPuts({ ...stores, ...versioning, sources }), clock }
+  const exports = new Exports({
+    ...versioning,
+    openBuckets: () => new Buckets(clouds),
+    isAllowed: reach !== 'none',
+  })
+  const history = new HistoryPuts({ ...stores, ...versioning, sources })
+  return { puts, history, exports, clock }
 }
 
 /** Where programs on this machine find a server that listens there. */

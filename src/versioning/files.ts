@@ -205,7 +205,14 @@ export class Files {
     const { commit, tree } = await this.snapshot({ ...file, lease, signal })
     const entry = await this.#ports.trees.get(tree, path)
     if (entry === undefined) throw notFound(commit, path)
+    yield* this.chunksOf(this.#info(path, entry), signal)
+  }
+
+  /** As `chunks`, of a file that was looked up just now. @throws {IsADirectoryError} */
+  async *chunksOf({ path, entry }: FileInfo, signal?: AbortSignal): AsyncGenerator<ContentChunk> {
     if (entry.kind === 'directory') throw new IsADirectoryError(path)
+    using lease = this.#ports.leases.beginReading()
+    lease.hold({ kind: 'content', content: entry.content })
     for await (const chunk of this.#ports.contents.chunks(entry.content)) {
       checkCancelled(signal)
       yield chunk
