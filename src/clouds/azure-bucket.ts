@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto'
 import type { BlobServiceClient, ContainerClient } from '@azure/storage-blob'
 import { DomainError, PermissionDeniedError } from '../base/errors.ts'
 import {
-  type Bucket,
   type CloudEnvironment,
   type CloudObject,
   contentHashName,
   type NewObject,
+  type WritableBucket,
   partBytes,
 } from './bucket.ts'
 import { cloudError } from './cloud-errors.ts'
@@ -54,7 +54,7 @@ export async function openAzure(
 }
 
 /** A container of Azure Blob Storage. */
-export class AzureBucket implements Bucket {
+export class AzureBucket implements WritableBucket {
   readonly name: string
   readonly #container: ContainerClient
 

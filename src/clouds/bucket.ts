@@ -33,6 +33,10 @@ export interface Bucket {
   find(key: string, signal: AbortSignal): Promise<CloudObject | undefined>
   /** The bytes of an object from `offset` on. @throws {FailedPreconditionError} when it has changed. */
   read(object: CloudObject, offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>
+}
+
+/** A bucket that takes objects. */
+export interface WritableBucket extends Bucket {
   /**
    * Writes an object, in the place of one that is there, which stays until all of the new one has come.
    * Holds one part of it: `partBytes`.

@@ -1,4 +1,4 @@
-import { DomainError, FailedPreconditionError, UnimplementedError } from '../base/errors.ts'
+import { DomainError, FailedPreconditionError } from '../base/errors.ts'
 import type { Bucket, CloudEnvironment, CloudObject } from './bucket.ts'
 import { cloudError } from './cloud-errors.ts'
 
@@ -105,13 +105,6 @@ export class GcsBucket implements Bucket {
     } catch (error) {
       throw this.#error(what, undefined, { signal, cause: error })
     }
-  }
-
-  /** @throws {UnimplementedError} always, with the way that there is. */
-  async write(): Promise<void> {
-    throw new UnimplementedError(
-      `cannot write ${this.name}: Google Cloud Storage is written to by its S3-compatible API: name the bucket s3://…, and give pachd's environment AWS_ENDPOINT_URL=${publicEndpoint} and an HMAC key of Google's as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`,
-    )
   }
 
   async #get(

@@ -2,11 +2,11 @@ import type * as AwsS3 from '@aws-sdk/client-s3'
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3'
 import { DomainError } from '../base/errors.ts'
 import {
-  type Bucket,
   type CloudEnvironment,
   type CloudObject,
   contentHashName,
   type NewObject,
+  type WritableBucket,
 } from './bucket.ts'
 import { cloudError } from './cloud-errors.ts'
 import { readSecret } from './mounted-secrets.ts'
@@ -106,7 +106,7 @@ async function configOf({
 }
 
 /** A bucket of S3; `client` is the caller's, and serves any number of them. */
-export class S3Bucket implements Bucket {
+export class S3Bucket implements WritableBucket {
   readonly name: string
   readonly #client: S3Client
   readonly #bucket: string

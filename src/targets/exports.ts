@@ -8,7 +8,7 @@ import {
 import { inParallel } from '../base/parallel.ts'
 import { shownSource } from '../base/source-urls.ts'
 import { parseTargetUrl } from '../base/target-urls.ts'
-import type { Bucket, BucketName, NewObject } from '../clouds/bucket.ts'
+import type { BucketName, NewObject, WritableBucket } from '../clouds/bucket.ts'
 import type { Commits } from '../versioning/commits.ts'
 import type { FileInfo, Files } from '../versioning/files.ts'
 import { areBytesOf } from './object-check.ts'
@@ -42,7 +42,7 @@ export interface ExportCounts {
 
 /** Buckets to write to, and what they hold open. */
 export interface OpenBuckets extends Disposable {
-  open(name: BucketName): Promise<Bucket>
+  openToWrite(name: BucketName): Promise<WritableBucket>
 }
 
 export interface ExportsPorts {
@@ -107,7 +107,7 @@ export class Exports {
     const { id: commit } = await commits.inspect(repo, request.commit)
     const root = await files.inspect({ repo, commit, path }, signal)
     using buckets = openBuckets()
-    const bucket = await buckets.open(target)
+    const bucket = await buckets.openToWrite(target)
     const place = { bucket, key: target.key, root, commit: { repo, commit } }
     const prefix = targetKey(target.key, { root: root.path, path: root.path, isFile: isFile(root) })
     const looks = await mayHoldSome(bucket, prefix, signal)
@@ -132,7 +132,7 @@ export class Exports {
 }
 
 interface Place {
-  readonly bucket: Bucket
+  readonly bucket: WritableBucket
   /** Of the URL. */
   readonly key: string
   readonly root: FileInfo
@@ -154,7 +154,11 @@ async function* filesOf(
 }
 
 /** Whether to look for each object before it is written: not where none is, or none can be looked for. */
-async function mayHoldSome(bucket: Bucket, prefix: string, signal: AbortSignal): Promise<boolean> {
+async function mayHoldSome(
+  bucket: WritableBucket,
+  prefix: string,
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
     const found = bucket.list(prefix, signal)[Symbol.asyncIterator]()
     const { done = false } = await found.next()
