@@ -31,7 +31,7 @@ export function cloudError(
 ): DomainError {
   const { credentials, signal, cause, verb = 'read' } = context
   if (signal.aborted) return new CancelledError('the transfer was cancelled', { cause })
-  const said = code === '' ? `status ${status}` : code
+  const said = saidOf(status, code)
   if (/credential/i.test(code)) {
     return new PermissionDeniedError(`cannot ${verb} ${what}: ${said}; ${credentials}`, { cause })
   }
@@ -54,4 +54,9 @@ export function cloudError(
     })
   }
   return new FailedPreconditionError(`cannot ${verb} ${what}: ${said}`, { cause })
+}
+
+function saidOf(status: number | undefined, code: string): string {
+  if (code === 'TimeoutError') return 'it did not answer in time'
+  return code === '' ? `status ${status}` : code
 }

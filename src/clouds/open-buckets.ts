@@ -21,10 +21,11 @@ export class Buckets implements Disposable {
 
   /** @throws {UnimplementedError} for Google's, with the way that there is. */
   async openToWrite(name: BucketName): Promise<WritableBucket> {
-    const bucket = await this.open(name)
-    if (isWritable(bucket)) return bucket
+    // Before anybody looks for credentials.
+    const bucket = name.kind === 'gcs' ? undefined : await this.open(name)
+    if (bucket !== undefined && isWritable(bucket)) return bucket
     throw new UnimplementedError(
-      `cannot write to ${bucket.name}: Google Cloud Storage is written to by its S3-compatible API: name it s3://${name.bucket}, and give pachd's environment AWS_ENDPOINT_URL=https://storage.googleapis.com and an HMAC key of Google's as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`,
+      `cannot write to the bucket ${name.bucket}: Google Cloud Storage is written to by its S3-compatible API: name it s3://${name.bucket}, and give pachd's environment AWS_ENDPOINT_URL=https://storage.googleapis.com and an HMAC key of Google's as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`,
     )
   }
 
