@@ -18,6 +18,7 @@ import {
 } from './benchmark.ts'
 import { changedDatum } from './cases/changed-datum.ts'
 import { finishCommit } from './cases/finish-commit.ts'
+import { getRecursive } from './cases/get-recursive.ts'
 import { hugeFile } from './cases/huge-file.ts'
 import { largeFileIn, largeFileOut } from './cases/large-file.ts'
 import { listDirectory } from './cases/list-directory.ts'
@@ -43,6 +44,7 @@ const benchmarks: readonly Benchmark[] = [
   largeFileIn,
   split,
   largeFileOut,
+  getRecursive,
   listDirectory,
   wideDirectory,
   finishCommit,

@@ -3,9 +3,12 @@ import type { Clock } from '../base/clock.ts'
 import type { HistoryPuts } from '../sources/history-puts.ts'
 import type { SourcePuts } from '../sources/source-puts.ts'
 import type { Versioning } from '../versioning/versioning.ts'
+import type { Exports } from '../targets/exports.ts'
 import { diffBatches } from './files/diff-batches.ts'
+import { exportFilesHandlers } from './files/export-files.ts'
 import { fileHistoryHandlers } from './files/file-history.ts'
 import { contentsHandlers, type ContentsPorts } from './files/contents.ts'
+import { getFilesHandlers } from './files/get-files.ts'
 import { putFilesHandlers } from './files/put-files.ts'
 import { putHistoryHandlers } from './files/put-history.ts'
 import { putSourcesHandlers } from './files/put-sources.ts'
@@ -19,12 +22,19 @@ import { requireCommit, requireFile } from './pfs/names.ts'
 export function filesRoutes(
   versioning: Versioning,
   ports: ContentsPorts,
-  fetching: { readonly puts: SourcePuts; readonly history: HistoryPuts; readonly clock: Clock },
+  fetching: {
+    readonly puts: SourcePuts
+    readonly history: HistoryPuts
+    readonly exports: Exports
+    readonly clock: Clock
+  },
 ): readonly Route[] {
   return service(Files, {
     ...putFilesHandlers(versioning),
+    ...getFilesHandlers(versioning),
     ...putSourcesHandlers(fetching.puts, fetching.clock),
     ...putHistoryHandlers(fetching.history, fetching.clock),
+    ...exportFilesHandlers(fetching.exports, fetching.clock),
     ...contentsHandlers(versioning, ports),
     ...copyHandlers(versioning),
     ...fileHistoryHandlers(versioning),

@@ -13,22 +13,20 @@ const headersMsMax = 30_000
 export class HttpConnections {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
-  readonly #busy = new Set<Socket>()
+  /** How many requests of a connection are not answered: it may send some ahead. */
+  readonly #busy = new Map<Socket, number>()
   readonly #clock: Clock
   readonly #deadlines = new Map<Socket, AbortController>()
   #closing = false
+  #idle: PromiseWithResolvers<void> | undefined
 
   constructor(listener: RequestListener, clock: Clock) {
     this.#clock = clock
     this.#server = createServer((request, response) => {
       const { socket } = request
-      this.#busy.add(socket)
+      this.#busy.set(socket, (this.#busy.get(socket) ?? 0) + 1)
       this.#deadlines.get(socket)?.abort()
-      response.once('close', () => {
-        this.#busy.delete(socket)
-        if (this.#closing) socket.end()
-        else this.#expectHeaders(socket)
-      })
+      response.once('close', () => this.#answered(socket))
       listener(request, response)
     })
   }
@@ -52,6 +50,20 @@ export class HttpConnections {
     for (const socket of this.#sockets) if (!this.#busy.has(socket)) socket.destroy()
   }
 
+  /** Resolves when no answer is on its way, or after `graceMs`. */
+  async settled(graceMs: number): Promise<void> {
+    if (this.#busy.size === 0 || graceMs === 0) return
+    this.#idle = Promise.withResolvers<void>()
+    const timer = new AbortController()
+    const grace = this.#clock.sleep(graceMs, timer.signal).catch(() => {})
+    await Promise.race([this.#idle.promise, grace])
+    timer.abort()
+  }
+
+  closeAll(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
   /** Closes a connection that is between requests, the oldest of them. False when there is none. */
   closeIdlest(): boolean {
     for (const socket of this.#sockets) {
@@ -63,8 +75,16 @@ export class HttpConnections {
     return false
   }
 
-  closeAll(): void {
-    for (const socket of this.#sockets) socket.destroy()
+  #answered(socket: Socket): void {
+    const left = (this.#busy.get(socket) ?? 1) - 1
+    if (left > 0) {
+      this.#busy.set(socket, left)
+      return
+    }
+    this.#busy.delete(socket)
+    if (this.#busy.size === 0) this.#idle?.resolve()
+    if (this.#closing) socket.end()
+    else this.#expectHeaders(socket)
   }
 
   #expectHeaders(socket: Socket): void {

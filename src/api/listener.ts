@@ -1,17 +1,13 @@
 import type { RequestListener } from 'node:http'
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
 import type { Clock } from '../base/clock.ts'
-import { InvalidArgumentError, UnavailableError } from '../base/errors.ts'
 import type { GrpcServerPorts } from './grpc/call-runner.ts'
 import { GrpcServer } from './grpc/server.ts'
 import type { Route } from './grpc/service.ts'
 import { HttpConnections } from './http-connections.ts'
+import { openPort, type PortAddress } from './open-port.ts'
 
-export interface ListenOptions {
-  /** A name or address; empty for all of this machine's. */
-  readonly host: string
-  /** 0 picks a free one. */
-  readonly port: number
+export interface ListenOptions extends PortAddress {
   /**
    * Connections at once. For one more, the one that has been idle longest is closed; when none is,
    * the new one.
@@ -24,8 +20,6 @@ export interface ListenOptions {
 
 /** A caller that says nothing is dropped after this long; an HTTP/2 one speaks first. */
 const silenceMsMax = 30_000
-// Keep-alive finds out in minutes, not never, that the machine at the other end is gone.
-const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }
 /** HTTP/2 starts with `PRI * HTTP/2.0`; no method of HTTP/1.1 starts so. */
 const http2Start = Buffer.from('PRI')
 
@@ -72,20 +66,10 @@ export class Listener implements AsyncDisposable {
    * @throws {InvalidArgumentError} when the host is not one of this machine.
    */
   static async open(options: ListenOptions, ports: GrpcServerPorts): Promise<Listener> {
-    const server = await listen(options)
+    const server = await openPort(options)
     return new Listener(server, new GrpcServer(options.routes, ports), {
       ...options,
       clock: ports.clock,
-    })
-  }
-
-  /**
-   * Finds out whether the port could be opened, without keeping it. Throws as `open` does.
-   */
-  static async probe(options: Pick<ListenOptions, 'host' | 'port'>): Promise<void> {
-    const server = await listen(options)
-    await new Promise<void>((resolve) => {
-      server.close(() => resolve())
     })
   }
 
@@ -96,7 +80,7 @@ export class Listener implements AsyncDisposable {
     })
     for (const socket of this.#undecided) socket.destroy()
     this.#http.closeIdle()
-    await this.#grpc.close(graceMs)
+    await Promise.all([this.#grpc.close(graceMs), this.#http.settled(graceMs)])
     this.#http.closeAll()
     await closed
   }
@@ -136,42 +120,5 @@ export class Listener implements AsyncDisposable {
     socket.once('close', () => this.#undecided.delete(socket))
     socket.on('error', drop).on('timeout', drop).setTimeout(silenceMsMax)
     socket.on('data', hear)
-  }
-}
-
-async function listen(options: Pick<ListenOptions, 'host' | 'port'>): Promise<Server> {
-  const { host, port } = options
-  const server = createServer(socketOptions)
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(openError(options, error)))
-    server.listen({ port, ...(host && { host }) }, resolve)
-  })
-  return server
-}
-
-function openError(
-  options: Pick<ListenOptions, 'host' | 'port'>,
-  error: NodeJS.ErrnoException,
-): Error {
-  const where = `${options.host || 'all addresses'}, port ${options.port}`
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return new UnavailableError(
-        `cannot listen on ${where}: another program does, perhaps another pachd; stop it or choose another port`,
-        { cause: error },
-      )
-    case 'EACCES':
-      return new UnavailableError(
-        `cannot listen on ${where}: not permitted; choose a port above 1023`,
-        { cause: error },
-      )
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return new InvalidArgumentError(
-        `cannot listen on ${where}: this machine has no such address`,
-        { cause: error },
-      )
-    default:
-      return error
   }
 }

@@ -50,6 +50,7 @@ const families: readonly FamilyEntry[] = [
     names: [
       'put-file',
       'get-file',
+      'export',
       'inspect-file',
       'list-file',
       'glob-file',

@@ -8,6 +8,14 @@ import {
   type PutFilesPartFields,
   type SplitFields,
 } from '../base/content-messages.ts'
+import {
+  decodeFileChunksBatch,
+  decodeGetFilesResponse,
+  encodeGetFilesRequest,
+  type FileChunkFields,
+  type GetFilesFields,
+  type GetFilesRequestFields,
+} from '../base/download-messages.ts'
 import { writeFileRef, type CommitRef, type FileRef } from '../base/file-refs.ts'
 import type { EncodedMessage } from '../base/grpc-wire.ts'
 import { ValueScanner } from '../base/value-scanner.ts'
@@ -21,6 +29,7 @@ import type { CallOptions, Transport } from './transport.ts'
 const messageBytesMax = 1024 * 1024
 const bytesValueTag = 0x0a
 const getFile = { file: 0x0a, offsetBytes: 0x10, sizeBytes: 0x18 } as const
+const listChunksFile = 0x0a
 const putFilesResponse = { files: 0x08, bytes: 0x10 } as const
 
 export interface PutFileOptions extends CallOptions {
@@ -84,6 +93,42 @@ export async function* readFile(
   for await (const message of transport.serverStream('/pfs.API/GetFile', writer.take(), options)) {
     for await (const slice of message.slices()) yield* scanner.push(slice)
     scanner.end()
+  }
+}
+
+/**
+ * Many files of a commit, in the messages they arrive in: values are views of these, and are to be used
+ * before the next one. Only servers of this project know it. @throws {RpcError}
+ */
+export async function* getFiles(
+  transport: Transport,
+  request: GetFilesRequestFields,
+  options?: CallOptions,
+): AsyncGenerator<GetFilesFields> {
+  const encoded = encodeGetFilesRequest(request)
+  for await (const message of transport.serverStream(
+    '/pachyderm.Files/GetFiles',
+    encoded,
+    options,
+  )) {
+    yield decodeGetFilesResponse(await message.parts())
+  }
+}
+
+/** What a file is made of: runs of its bytes with their SHA-256, in order. @throws {RpcError} */
+export async function* listChunks(
+  transport: Transport,
+  file: FileRef,
+  options?: CallOptions,
+): AsyncGenerator<FileChunkFields> {
+  const writer = new WireWriter()
+  writeFileRef(writer, listChunksFile, file)
+  for await (const message of transport.serverStream(
+    '/pachyderm.Files/ListChunks',
+    writer.take(),
+    options,
+  )) {
+    yield* decodeFileChunksBatch(await message.parts())
   }
 }
 

@@ -1,11 +1,22 @@
+import { createHash } from 'node:crypto'
 import type { BlobServiceClient, ContainerClient } from '@azure/storage-blob'
 import { DomainError, PermissionDeniedError } from '../base/errors.ts'
-import type { Bucket, CloudEnvironment, CloudObject } from './bucket.ts'
+import {
+  type CloudEnvironment,
+  type CloudObject,
+  contentHashName,
+  type NewObject,
+  type WritableBucket,
+  partBytes,
+} from './bucket.ts'
 import { cloudError } from './cloud-errors.ts'
 import { readSecret } from './mounted-secrets.ts'
 
 const advice =
   "give pachd's environment AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or mount /microsoft-secret with id and secret"
+
+/** So many blocks may a blob have. */
+const blockCountMax = 50_000
 
 /**
  * A client of an account of Azure Blob Storage, with the credentials that the environment or a mounted
@@ -27,7 +38,7 @@ export async function openAzure(
   const known = variables['AZURE_STORAGE_ACCOUNT'] ?? mounted.id
   const name = account ?? known
   if (name === '') {
-    throw new PermissionDeniedError(`cannot read from Azure: no account is known; ${advice}`)
+    throw new PermissionDeniedError(`cannot reach Azure: no account is known; ${advice}`)
   }
   const endpoint = variables['AZURE_STORAGE_ENDPOINT'] ?? `https://${name}.blob.core.windows.net`
   // The key of one account is none for another.
@@ -43,7 +54,7 @@ export async function openAzure(
 }
 
 /** A container of Azure Blob Storage. */
-export class AzureBucket implements Bucket {
+export class AzureBucket implements WritableBucket {
   readonly name: string
   readonly #container: ContainerClient
 
@@ -68,8 +79,11 @@ export class AzureBucket implements Bucket {
   async find(key: string, signal: AbortSignal): Promise<CloudObject | undefined> {
     try {
       const blob = this.#container.getBlobClient(key)
-      const { contentLength = 0, etag = '' } = await blob.getProperties({ abortSignal: signal })
-      return { key, sizeBytes: contentLength, version: etag }
+      const found = await blob.getProperties({ abortSignal: signal })
+      const { contentLength = 0, etag = '', metadata = {} } = found
+      const contentHash = metadata[contentHashName]
+      const object = { key, sizeBytes: contentLength, version: etag }
+      return contentHash === undefined ? object : { ...object, contentHash }
     } catch (error) {
       if (statusOf(error) === 404) return undefined
       throw this.#error(`${this.name}/${key}`, signal, error)
@@ -98,12 +112,64 @@ export class AzureBucket implements Bucket {
     }
   }
 
-  #error(what: string, signal: AbortSignal, cause: unknown): DomainError {
+  async write(object: NewObject, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#send(object, signal)
+    } catch (error) {
+      throw this.#error(`${this.name}/${object.key}`, signal, error, 'write')
+    }
+  }
+
+  /** In blocks, which become the blob all at once; those that do not are forgotten in a week. */
+  async #send(object: NewObject, signal: AbortSignal): Promise<void> {
+    const { key, sizeBytes, contentHash } = object
+    const blob = this.#container.getBlockBlobClient(key)
+    const about = { abortSignal: signal, metadata: { [contentHashName]: contentHash } }
+    const step = partBytes(sizeBytes, blockCountMax)
+    if (sizeBytes <= step) {
+      const bytes = await object.read(0, sizeBytes)
+      await blob.upload(Buffer.from(bytes), sizeBytes, {
+        ...about,
+        transactionalContentMD5: md5(bytes),
+      })
+      return
+    }
+    const names: string[] = []
+    for (let offset = 0; offset < sizeBytes; offset += step) {
+      const bytes = await object.read(offset, Math.min(step, sizeBytes - offset))
+      const name = blockName(contentHash, names.length)
+      const options = { abortSignal: signal, transactionalContentMD5: md5(bytes) }
+      await blob.stageBlock(name, Buffer.from(bytes), bytes.length, options)
+      names.push(name)
+    }
+    await blob.commitBlockList(names, about)
+  }
+
+  #error(
+    what: string,
+    signal: AbortSignal,
+    cause: unknown,
+    verb: 'read' | 'write' = 'read',
+  ): DomainError {
     if (cause instanceof DomainError) return cause
     const { code } = cause as { readonly code?: unknown }
     const failure = { status: statusOf(cause), code: typeof code === 'string' ? code : '' }
-    return cloudError(what, failure, { credentials: advice, signal, cause })
+    return cloudError(what, failure, { credentials: advice, signal, cause, verb })
   }
+}
+
+/**
+ * All of a blob have one length, of 64 bytes at most. With the hash, blocks of two who write different
+ * contents to one blob are not taken for each other's.
+ */
+function blockName(contentHash: string, index: number): string {
+  return Buffer.from(`${contentHash.slice(0, 32)} ${String(index).padStart(6, '0')}`).toString(
+    'base64',
+  )
+}
+
+function md5(bytes: Uint8Array): Uint8Array {
+  return createHash('md5').update(bytes).digest()
 }
 
 /** Lists have tags without the quotes that conditions need. */

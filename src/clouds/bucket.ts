@@ -4,10 +4,22 @@ export interface CloudObject {
   readonly sizeBytes: number
   /** Another one when the object is written again: an ETag, or a generation. */
   readonly version: string
+  /** What `write` was told; only `find` knows it. */
+  readonly contentHash?: string
+}
+
+/** An object to be written. */
+export interface NewObject {
+  readonly key: string
+  readonly sizeBytes: number
+  /** Of letters and digits; kept with the object, so that it can be told from others of its size. */
+  readonly contentHash: string
+  /** Exactly these bytes. May be asked for the same ones again. */
+  read(offset: number, length: number): Promise<Uint8Array>
 }
 
 /**
- * A bucket of an object store, or a container of Azure's, as far as it is read.
+ * A bucket of an object store, or a container of Azure's.
  *
  * All throw `NotFoundError`, `PermissionDeniedError`, `UnavailableError` where trying again may help, and
  * other domain errors; in words that name the bucket, and never a secret.
@@ -21,6 +33,25 @@ export interface Bucket {
   find(key: string, signal: AbortSignal): Promise<CloudObject | undefined>
   /** The bytes of an object from `offset` on. @throws {FailedPreconditionError} when it has changed. */
   read(object: CloudObject, offset: number, signal: AbortSignal): AsyncIterable<Uint8Array>
+}
+
+/** A bucket that takes objects. */
+export interface WritableBucket extends Bucket {
+  /**
+   * Writes an object, in the place of one that is there, which stays until all of the new one has come.
+   * Holds one part of it: `partBytes`.
+   */
+  write(object: NewObject, signal: AbortSignal): Promise<void>
+}
+
+/** Under this name the hash is kept with an object; Azure's names are words. */
+export const contentHashName = 'pachydermhash'
+
+const smallestPartBytes = 8 * 1024 * 1024
+
+/** What an object is sent in when it is larger; `countMax` is how many parts a store takes. */
+export function partBytes(sizeBytes: number, countMax: number): number {
+  return Math.max(smallestPartBytes, Math.ceil(sizeBytes / countMax))
 }
 
 /** Where a bucket's credentials come from. */

@@ -21,24 +21,30 @@ const transientStatuses: ReadonlySet<number> = new Set([408, 429, 500, 502, 503,
 export function cloudError(
   what: string,
   { status, code }: CloudFailure,
-  context: { readonly credentials: string; readonly signal: AbortSignal; readonly cause: unknown },
+  context: {
+    readonly credentials: string
+    readonly signal: AbortSignal
+    readonly cause: unknown
+    /** What was tried. */
+    readonly verb?: 'read' | 'write'
+  },
 ): DomainError {
-  const { credentials, signal, cause } = context
+  const { credentials, signal, cause, verb = 'read' } = context
   if (signal.aborted) return new CancelledError('the transfer was cancelled', { cause })
-  const said = code === '' ? `status ${status}` : code
+  const said = saidOf(status, code)
   if (/credential/i.test(code)) {
-    return new PermissionDeniedError(`cannot read ${what}: ${said}; ${credentials}`, { cause })
+    return new PermissionDeniedError(`cannot ${verb} ${what}: ${said}; ${credentials}`, { cause })
   }
   if (code === 'ENOTFOUND') {
-    return new NotFoundError(`cannot read ${what}: there is no host of its name`, { cause })
+    return new NotFoundError(`cannot ${verb} ${what}: there is no host of its name`, { cause })
   }
   if (status === undefined || transientStatuses.has(status)) {
-    return new UnavailableError(`cannot read ${what}: ${said}`, { cause })
+    return new UnavailableError(`cannot ${verb} ${what}: ${said}`, { cause })
   }
   if (status === 404)
-    return new NotFoundError(`cannot read ${what}: not found (${said})`, { cause })
+    return new NotFoundError(`cannot ${verb} ${what}: not found (${said})`, { cause })
   if (status === 401 || status === 403 || status === 400) {
-    return new PermissionDeniedError(`cannot read ${what}: refused (${said}); ${credentials}`, {
+    return new PermissionDeniedError(`cannot ${verb} ${what}: refused (${said}); ${credentials}`, {
       cause,
     })
   }
@@ -47,5 +53,10 @@ export function cloudError(
       cause,
     })
   }
-  return new FailedPreconditionError(`cannot read ${what}: ${said}`, { cause })
+  return new FailedPreconditionError(`cannot ${verb} ${what}: ${said}`, { cause })
+}
+
+function saidOf(status: number | undefined, code: string): string {
+  if (code === 'TimeoutError') return 'it did not answer in time'
+  return code === '' ? `status ${status}` : code
 }

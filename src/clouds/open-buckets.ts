@@ -1,4 +1,5 @@
-import type { Bucket, BucketName, CloudEnvironment } from './bucket.ts'
+import { UnimplementedError } from '../base/errors.ts'
+import type { Bucket, BucketName, CloudEnvironment, WritableBucket } from './bucket.ts'
 
 /** Opens buckets; those of one account share a client, and nothing is loaded before it is needed. */
 export class Buckets implements Disposable {
@@ -16,6 +17,16 @@ export class Buckets implements Disposable {
     const client = known ?? this.#client(kind, account)
     this.#clients.set(key, client)
     return (await client)(bucket)
+  }
+
+  /** @throws {UnimplementedError} for Google's, with the way that there is. */
+  async openToWrite(name: BucketName): Promise<WritableBucket> {
+    // Before anybody looks for credentials.
+    const bucket = name.kind === 'gcs' ? undefined : await this.open(name)
+    if (bucket !== undefined && isWritable(bucket)) return bucket
+    throw new UnimplementedError(
+      `cannot write to the bucket ${name.bucket}: Google Cloud Storage is written to by its S3-compatible API: name it s3://${name.bucket}, and give pachd's environment AWS_ENDPOINT_URL=https://storage.googleapis.com and an HMAC key of Google's as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`,
+    )
   }
 
   [Symbol.dispose](): void {
@@ -45,4 +56,8 @@ export class Buckets implements Disposable {
       }
     }
   }
+}
+
+function isWritable(bucket: Bucket): bucket is WritableBucket {
+  return 'write' in bucket
 }

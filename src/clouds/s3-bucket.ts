@@ -1,9 +1,16 @@
 import type * as AwsS3 from '@aws-sdk/client-s3'
 import type { S3Client, S3ClientConfig } from '@aws-sdk/client-s3'
 import { DomainError } from '../base/errors.ts'
-import type { Bucket, CloudEnvironment, CloudObject } from './bucket.ts'
+import {
+  type CloudEnvironment,
+  type CloudObject,
+  contentHashName,
+  type NewObject,
+  type WritableBucket,
+} from './bucket.ts'
 import { cloudError } from './cloud-errors.ts'
 import { readSecret } from './mounted-secrets.ts'
+import { writeS3Object } from './s3-writes.ts'
 
 type Sdk = typeof AwsS3
 
@@ -99,7 +106,7 @@ async function configOf({
 }
 
 /** A bucket of S3; `client` is the caller's, and serves any number of them. */
-export class S3Bucket implements Bucket {
+export class S3Bucket implements WritableBucket {
   readonly name: string
   readonly #client: S3Client
   readonly #bucket: string
@@ -134,10 +141,11 @@ export class S3Bucket implements Bucket {
     const { HeadObjectCommand } = await this.#load()
     const command = new HeadObjectCommand({ Bucket: this.#bucket, Key: key })
     try {
-      const { ContentLength = 0, ETag = '' } = await this.#client.send(command, {
-        abortSignal: signal,
-      })
-      return { key, sizeBytes: ContentLength, version: ETag }
+      const found = await this.#client.send(command, { abortSignal: signal })
+      const { ContentLength = 0, ETag = '', Metadata = {} } = found
+      const contentHash = Metadata[contentHashName]
+      const object = { key, sizeBytes: ContentLength, version: ETag }
+      return contentHash === undefined ? object : { ...object, contentHash }
     } catch (error) {
       if (statusOf(error) === 404) return undefined
       throw this.#error(`${this.name}/${key}`, signal, error)
@@ -167,6 +175,18 @@ export class S3Bucket implements Bucket {
     }
   }
 
+  async write(object: NewObject, signal: AbortSignal): Promise<void> {
+    try {
+      await writeS3Object(this.#client, await this.#load(), {
+        bucket: this.#bucket,
+        object,
+        signal,
+      })
+    } catch (error) {
+      throw this.#error(`${this.name}/${object.key}`, signal, error, 'write')
+    }
+  }
+
   #load(): Promise<Sdk> {
     this.#sdk ??= import('@aws-sdk/client-s3')
     return this.#sdk
@@ -184,12 +204,17 @@ export class S3Bucket implements Bucket {
     }
   }
 
-  #error(what: string, signal: AbortSignal, cause: unknown): DomainError {
+  #error(
+    what: string,
+    signal: AbortSignal,
+    cause: unknown,
+    verb: 'read' | 'write' = 'read',
+  ): DomainError {
     if (cause instanceof DomainError) return cause
     const code = cause instanceof Error ? cause.name : ''
     const said = code === 'Error' ? ((cause as NodeJS.ErrnoException).code ?? '') : code
     const failure = { status: statusOf(cause), code: said }
-    return cloudError(what, failure, { credentials: advice, signal, cause })
+    return cloudError(what, failure, { credentials: advice, signal, cause, verb })
   }
 }
 

@@ -1,11 +1,23 @@
 import { describe, expect, test } from 'vitest'
 import { parseCommandLine, UsageError } from './command-line.ts'
 
+const everywhere = {
+  host: '0.0.0.0',
+  port: 30_650,
+  http: { host: '0.0.0.0', port: 30_652, isAsked: false },
+}
+
+/** What a command line says about the port for files by HTTP. */
+function httpOf(...args: readonly string[]): unknown {
+  const command = parseCommandLine(['--root=/d', ...args], {})
+  return command.kind === 'serve' ? command.config.http : undefined
+}
+
 describe('the command line of pachd', () => {
   test('a root alone means every address of this machine, port 30650', () => {
     expect(parseCommandLine(['--root', '/var/pachd'], {})).toEqual({
       kind: 'serve',
-      config: { root: '/var/pachd', host: '0.0.0.0', port: 30_650 },
+      config: { root: '/var/pachd', ...everywhere },
     })
   })
 
@@ -21,12 +33,32 @@ describe('the command line of pachd', () => {
 
   test('programs of pipelines are found in the usual places, and where one says, not in PATH', () => {
     const environment = { PATH: '/opt/ada/bin' }
-    const config = { root: '/d', host: '0.0.0.0', port: 30_650 }
+    const config = { root: '/d', ...everywhere }
     expect(parseCommandLine(['--root', '/d'], environment)).toEqual({ kind: 'serve', config })
     const programPath = '/opt/ada/bin:/opt/bin'
     const said = { kind: 'serve', config: { ...config, programPath } }
     expect(parseCommandLine(['--root', '/d', '--program-path', programPath], {})).toEqual(said)
     expect(parseCommandLine(['--root', '/d'], { PACHD_PROGRAM_PATH: programPath })).toEqual(said)
+  })
+
+  test('files by HTTP have a port of their own beside 30650, elsewhere where one says, or nowhere', () => {
+    expect(httpOf()).toEqual(everywhere.http)
+    const beside = { host: '127.0.0.1', port: 30_652, isAsked: false }
+    expect(httpOf('--address=127.0.0.1:30650')).toEqual(beside)
+    expect(httpOf('--address=127.0.0.1:1234')).toBeUndefined()
+    expect(httpOf('--http-address=off')).toBeUndefined()
+    const asked = { host: 'localhost', port: 80, isAsked: true }
+    expect(httpOf('--http-address=localhost:80')).toEqual(asked)
+    expect(httpOf('--address=:0', '--http-address=:0')).toEqual({
+      host: '',
+      port: 0,
+      isAsked: true,
+    })
+    const environment = { PACH_ROOT: '/d', PACHD_HTTP_ADDRESS: 'localhost:80' }
+    expect(parseCommandLine([], environment)).toMatchObject({ config: { http: asked } })
+    expect(parseCommandLine(['--http-address', 'off'], environment)).not.toHaveProperty(
+      'config.http',
+    )
   })
 
   test('flags win over the environment', () => {
@@ -56,7 +88,9 @@ describe('the command line of pachd', () => {
     [['--root='], '--root is missing'],
     [['--rot', '/d'], "'--rot'"],
     [['/d'], "'/d'"],
-    [['--root', '/d', '--address', 'localhost'], 'is no address'],
+    [['--root', '/d', '--address', 'localhost'], '--address "localhost" is no address'],
+    [['--root', '/d', '--http-address', 'on'], '--http-address "on" is no address'],
+    [['--root', '/d', '--http-address', 'localhost:30650'], 'is the port of --address'],
     [['--root', '/d', '--address', 'localhost:65536'], 'is no address'],
     [['--root', '/d', '--address', '::1:80'], 'is no address'],
     [['--root', '/d', '--address', 'a b:80'], 'is no address'],

@@ -11,12 +11,23 @@ export interface ServerConfig {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
+  /** Where to serve files by HTTP as well; absent: nowhere but at `port`. */
+  readonly http?: HttpConfig
   /** Directories, as in `PATH`, where programs of pipelines are looked for before the usual ones. */
   readonly programPath?: string
   /** Garbage is collected at most so often, when there is likely to be some; 0: only when asked. */
   readonly collectEveryMinutes?: number
   /** Where put-file may fetch from; `any` by default. */
   readonly sources?: Reach
+}
+
+/** The port that serves files by HTTP and nothing else. */
+export interface HttpConfig {
+  readonly host: string
+  /** 0 picks a free one. */
+  readonly port: number
+  /** Somebody asked for it, who wants to know when it cannot be had. */
+  readonly isAsked: boolean
 }
 
 export type PachdCommand =
@@ -41,13 +52,17 @@ export const collectEveryMinutesDefault: number = 10
 
 export const usage: string = `pachd: the Pachyderm server
 
-Usage: pachd --root DIR [--address HOST:PORT] [--collect-every MINUTES]
-             [--sources any|public|none]
+Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
+             [--collect-every MINUTES] [--sources any|public|none]
        pachd --root DIR --fsck [--full] [--fix]
 
   --root DIR            the data directory; made if it does not exist (or PACH_ROOT)
   --address HOST:PORT   where to listen; port 0 picks a free one
                         (or PACHD_ADDRESS; default 0.0.0.0:30650)
+  --http-address HOST:PORT
+                        where to serve files by HTTP, besides the address above, which
+                        does so, too; off: nowhere else (or PACHD_HTTP_ADDRESS;
+                        default port 30652 when that above is 30650, else off)
   --collect-every MINUTES
                         how often to free what nothing needs, at most; 0: only when
                         asked to (or PACHD_COLLECT_EVERY; default ${collectEveryMinutesDefault})
@@ -57,7 +72,7 @@ Usage: pachd --root DIR [--address HOST:PORT] [--collect-every MINUTES]
   --sources any|public|none
                         where put-file may have this server fetch from: any address,
                         public ones only (no private, link-local or loopback address),
-                        or none (or PACHD_SOURCES; default any)
+                        or none, which forbids export, too (or PACHD_SOURCES; default any)
   --fsck                check the data directory instead of serving it, also one that no
                         server can be started on; exits with 1 when something is damaged
   --full                with --fsck: read and check every byte, too
@@ -65,11 +80,15 @@ Usage: pachd --root DIR [--address HOST:PORT] [--collect-every MINUTES]
   --version             say which release this is
   --help                say this
 
-When it is ready it prints one line: pachd is ready on HOST:PORT, data in DIR
+When it is ready it prints: pachd is ready on HOST:PORT, data in DIR
+and, where there is one, the address for files by HTTP on a second line.
 It stops on SIGINT or SIGTERM, after running calls have ended, in about 5 seconds at most.
 `
 
-const defaultAddress = '0.0.0.0:30650'
+const defaultPort = 30_650
+const defaultAddress = `0.0.0.0:${defaultPort}`
+/** 1.5 had the two side by side. */
+const defaultHttpPort = 30_652
 const portMax = 65_535
 /** Four weeks. */
 const minutesMax = 40_320
@@ -93,10 +112,13 @@ export function parseCommandLine(
   }
   const where = address ?? environment['PACHD_ADDRESS'] ?? defaultAddress
   const every = flags['collect-every'] ?? environment['PACHD_COLLECT_EVERY']
+  const listen = parseListenAddress('--address', where)
+  const http = parseHttp(flags['http-address'] ?? environment['PACHD_HTTP_ADDRESS'], listen)
   const sources = flags.sources ?? environment['PACHD_SOURCES']
   const config = {
     root: resolve(directory),
-    ...parseListenAddress(where),
+    ...listen,
+    ...(http !== undefined && { http }),
     ...(every === undefined ? {} : { collectEveryMinutes: parseMinutes(every) }),
     ...(sources === undefined ? {} : { sources: parseReach(sources) }),
   }
@@ -118,6 +140,7 @@ function requireAbsolute(programPath: string): void {
 function parseFlags(args: readonly string[]): {
   readonly root?: string | undefined
   readonly address?: string | undefined
+  readonly 'http-address'?: string | undefined
   readonly 'collect-every'?: string | undefined
   readonly 'program-path'?: string | undefined
   readonly sources?: string | undefined
@@ -135,6 +158,7 @@ function parseFlags(args: readonly string[]): {
       options: {
         root: { type: 'string' },
         address: { type: 'string' },
+        'http-address': { type: 'string' },
         'collect-every': { type: 'string' },
         'program-path': { type: 'string' },
         sources: { type: 'string' },
@@ -167,12 +191,31 @@ function parseReach(text: string): Reach {
   )
 }
 
-function parseListenAddress(text: string): { readonly host: string; readonly port: number } {
+/** By itself only beside the port that goes with it: whoever moves one decides about both. */
+function parseHttp(
+  text: string | undefined,
+  { host, port }: { readonly host: string; readonly port: number },
+): HttpConfig | undefined {
+  if (text === 'off') return undefined
+  if (text !== undefined && text !== '') {
+    const address = parseListenAddress('--http-address', text)
+    if (address.port === 0 || address.port !== port) return { ...address, isAsked: true }
+    throw new UsageError(
+      `--http-address ${JSON.stringify(text)} is the port of --address, which serves files by HTTP already: choose another, or off`,
+    )
+  }
+  return port === defaultPort ? { host, port: defaultHttpPort, isAsked: false } : undefined
+}
+
+function parseListenAddress(
+  flag: string,
+  text: string,
+): { readonly host: string; readonly port: number } {
   const match = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:/@[\]]*)):(\d{1,5})$/.exec(text)
   const port = Number(match?.[3])
   if (match === null || port > portMax) {
     throw new UsageError(
-      `--address ${JSON.stringify(text)} is no address: write HOST:PORT, as in ${defaultAddress}`,
+      `${flag} ${JSON.stringify(text)} is no address: write HOST:PORT, as in ${defaultAddress}`,
     )
   }
   return { host: match[1] ?? match[2] ?? '', port }

@@ -1,3 +1,4 @@
+import { addressText } from '../api/open-port.ts'
 import { SystemClock } from '../base/clock.ts'
 import { DataLossError, DomainError } from '../base/errors.ts'
 import { findingText, summaryText } from '../base/finding-text.ts'
@@ -114,9 +115,11 @@ async function serve(config: ServerConfig, process: PachdProcess): Promise<void>
   }).catch((error: unknown) => {
     throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
   })
-  const { host, port } = server.address
-  const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-  process.out(`pachd is ready on ${address}, data in ${config.root}\n`)
+  const { httpAddress } = server
+  const files =
+    httpAddress === undefined ? '' : `files by HTTP: http://${addressText(httpAddress)}/\n`
+  // In one go: who waits for the first line may not read another.
+  process.out(`pachd is ready on ${addressText(server.address)}, data in ${config.root}\n${files}`)
   const reason = await stopAsked
   log.info('stopping', { reason, graceMs: stopGraceMs })
   await server.close(stopGraceMs)

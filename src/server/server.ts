@@ -4,25 +4,23 @@ import { commitsRoutes } from '../api/commits-service.ts'
 import { filesRoutes } from '../api/files-service.ts'
 import { healthRoutes } from '../api/health-service.ts'
 import { jobsRoutes } from '../api/jobs-service.ts'
-import { answerLandingPage } from '../api/landing-page.ts'
-import { Listener } from '../api/listener.ts'
+import { addressText, type PortAddress } from '../api/open-port.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
 import { pipelinesRoutes } from '../api/pipelines-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
-import type { Clock } from '../base/clock.ts'
-import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
-import type { Patience } from '../sources/resumed-bytes.ts'
+import { Buckets } from '../clouds/open-buckets.ts'
 import { HistoryPuts } from '../sources/history-puts.ts'
 import { SourcePuts } from '../sources/source-puts.ts'
 import { Sources } from '../sources/sources.ts'
+import { Exports } from '../targets/exports.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
@@ -33,43 +31,36 @@ import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
-import { connectionCountMax } from './connection-count.ts'
-import type { Log } from './log.ts'
+import { Doors } from './doors.ts'
+import type { ServerPorts } from './ports.ts'
 import { openProcessing } from './processing.ts'
 import { StoreChecks } from './store-checks.ts'
 import { openStores, type Stores } from './stores.ts'
 
-export interface ServerPorts {
-  readonly clock: Clock
-  readonly random: Random
-  readonly log: Log
-  /** The version of this package. */
-  readonly release: string
-  /** With sources that break; the usual one where it is not said. */
-  readonly patience?: Patience
-  /** Where credentials of object stores come from; none where it is not said. */
-  readonly clouds?: CloudEnvironment
-}
-
 const noClouds: CloudEnvironment = { variables: {}, secretsDirectory: '/nonexistent' }
 
-/** A running pachd: its data directory, and an open port. */
+/** A running pachd: its data directory, and open ports. */
 export class Server implements AsyncDisposable {
-  readonly #listener: Listener
+  readonly #doors: Doors
   readonly #opened: AsyncDisposableStack
 
-  constructor(listener: Listener, opened: AsyncDisposableStack) {
-    this.#listener = listener
+  constructor(doors: Doors, opened: AsyncDisposableStack) {
+    this.#doors = doors
     this.#opened = opened
   }
 
-  get address(): { readonly host: string; readonly port: number } {
-    return this.#listener.address
+  get address(): PortAddress {
+    return this.#doors.address
+  }
+
+  /** Where files are served by HTTP and nothing else is. */
+  get httpAddress(): PortAddress | undefined {
+    return this.#doors.httpAddress
   }
 
   /** Takes no more calls, gives running ones at most `graceMs`, and lets go of everything. */
   async close(graceMs: number): Promise<void> {
-    await this.#listener.close(graceMs)
+    await this.#doors.close(graceMs)
     await this.#opened.disposeAsync()
   }
 
@@ -127,21 +118,16 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...versionRoutes(release),
   ]
   const routes = withTransactions(recordable, versioning)
-  const { host, port } = config
-  const http = answerLandingPage
-  const listener = opened.use(
-    await Listener.open(
-      { host, port, connectionCountMax: connectionCountMax(), routes, http },
-      ports,
-    ),
-  )
-  api.address = addressOnHost(listener.address)
+  const doors = opened.use(await Doors.open(config, { routes, versioning }, ports))
+  const { address, httpAddress } = doors
+  api.address = addressOnHost(address)
   processing.start()
-  log.info('listening', { ...listener.address, root: config.root, release })
-  return new Server(listener, opened.move())
+  const http = httpAddress === undefined ? 'off' : addressText(httpAddress)
+  log.info('listening', { ...address, http, root: config.root, release })
+  return new Server(doors, opened.move())
 }
 
-/** What brings files from elsewhere. */
+/** What brings files from elsewhere, and there. */
 function createFetching(
   stores: Stores,
   versioning: Versioning,
@@ -153,7 +139,13 @@ function createFetching(
   const sources = new Sources({ ...ports, chunks: stores.chunks, clouds, reach })
   const kept = new KeptTransfers({ ...stores, clock })
   const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
-  return { puts, history: new HistoryPuts({ ...stores, ...versioning, sources }), clock }
+  const exports = new Exports({
+    ...versioning,
+    openBuckets: () => new Buckets(clouds),
+    isAllowed: reach !== 'none',
+  })
+  const history = new HistoryPuts({ ...stores, ...versioning, sources })
+  return { puts, history, exports, clock }
 }
 
 /** Where programs on this machine find a server that listens there. */

@@ -1,6 +1,3 @@
-import { Listener } from '../api/listener.ts'
-import type { Clock } from '../base/clock.ts'
-import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { type ChunkStoreOptions, openChunkStore, type PackStore } from '../storage/chunk-store.ts'
@@ -12,8 +9,10 @@ import { FileSpools } from '../storage/spool.ts'
 import type { ServerConfig } from './command-line.ts'
 import { isDataDirectory, openDataDirectory } from './data-directory.ts'
 import { dataLossReport } from './data-loss-report.ts'
+import { type DoorsConfig, probeDoors } from './doors.ts'
 import type { Log } from './log.ts'
 import { migrations } from './migrations.ts'
+import type { ServerPorts } from './ports.ts'
 
 /** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
 const adoptedText =
@@ -40,23 +39,13 @@ export interface Stores extends AsyncDisposable {
  * @throws {DomainError} with advice, when it cannot be had.
  */
 export async function openStores(
-  config: Pick<ServerConfig, 'root' | 'host' | 'port'>,
-  {
-    clock,
-    random,
-    log,
-    release,
-  }: {
-    readonly clock: Clock
-    readonly random: Random
-    readonly log: Log
-    readonly release: string
-  },
+  config: Pick<ServerConfig, 'root'> & DoorsConfig,
+  { clock, random, log, release }: ServerPorts,
 ): Promise<Stores> {
   await using opened = new AsyncDisposableStack()
   // So that a port that is taken leaves nothing behind at a path that may be mistyped. A directory
   // that is ours already is opened first: to whoever has it, that is the better answer.
-  if (!(await isDataDirectory(config.root))) await Listener.probe(config)
+  if (!(await isDataDirectory(config.root))) await probeDoors(config)
   const directory = opened.use(await openDataDirectory(config.root, random))
   const { store, scratch: scratchDirectory } = directory
   const database = opened.use(

@@ -95,6 +95,7 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
     putRanges: chunks.putRanges,
     get: (id) => chunks.get(id),
     lend: (id, sizeBytes) => chunks.lend(id, sizeBytes),
+    getMany: (ids) => chunks.getMany(ids),
     holds: (id) => chunks.holds(id),
     put: (bytes) => chunks.put(bytes),
     flush: () => chunks.flush(),

@@ -1,5 +1,6 @@
-import { type ByteStream, concatBytes, copyBytes } from '../base/bytes.ts'
+import { type ByteStream, concatBytes, copyBytes, emptyBytes } from '../base/bytes.ts'
 import { DataLossError, assert } from '../base/errors.ts'
+import { chunkIdBytes } from './chunk-id.ts'
 import { ListBuilder } from './chunk-lists/list-builder.ts'
 import { type PlacedChunk, readList } from './chunk-lists/list-reader.ts'
 import type { ChunkRef } from './chunk-lists/node.ts'
@@ -7,11 +8,13 @@ import type { ChunkLender, ChunkStore, LentChunk } from './chunks.ts'
 import { contentHash } from './content-hash.ts'
 import {
   type Content,
+  type ContentChunk,
   type Contents,
   type ContentSeries,
   contentSizeBytes,
   inlineBytesMax,
   type ReadingOptions,
+  type SmallContent,
 } from './contents.ts'
 import { SegmentedSeries } from './series/segmented-series.ts'
 import { splitBytesMin } from './splitter/gear.ts'
@@ -131,6 +134,32 @@ export class ChunkedContents implements Contents {
     }
   }
 
+  async readMany(contents: readonly SmallContent[]): Promise<readonly Uint8Array[]> {
+    const refs = contents.flatMap((content) =>
+      content.kind === 'inline' ? [] : { id: content.chunk, sizeBytes: content.sizeBytes },
+    )
+    const read = await this.#chunksBytes(refs)
+    let next = 0
+    return contents.map((content) => {
+      if (content.kind === 'inline') return content.bytes
+      const bytes = read[next]
+      next += 1
+      assert(bytes !== undefined, 'there are bytes for each chunk')
+      return bytes
+    })
+  }
+
+  async *chunks(content: Content): AsyncGenerator<ContentChunk> {
+    if (contentSizeBytes(content) === 0) return
+    if (content.kind === 'inline') {
+      yield { hash: contentHash(content), sizeBytes: content.bytes.length }
+      return
+    }
+    for await (const { id, sizeBytes } of this.#chunksOf(content, 0)) {
+      yield { hash: chunkIdBytes(id), sizeBytes }
+    }
+  }
+
   hash(content: Content): Uint8Array {
     return contentHash(content)
   }
@@ -179,20 +208,26 @@ export class ChunkedContents implements Contents {
   async #lentChunk(ref: ChunkRef, lender: ChunkLender | undefined): Promise<LentChunk> {
     if (lender === undefined) return ownChunk(await this.#chunkBytes(ref))
     const lent = await lender.lend(ref.id, ref.sizeBytes)
-    requireSize(ref, lent.bytes)
+    checkedSize(ref, lent.bytes)
     return lent
   }
 
-  async #chunkBytes({ id, sizeBytes }: ChunkRef): Promise<Uint8Array> {
-    const bytes = await this.#chunks.get(id)
-    requireSize({ id, sizeBytes }, bytes)
-    return bytes
+  async #chunkBytes(ref: ChunkRef): Promise<Uint8Array> {
+    return checkedSize(ref, await this.#chunks.get(ref.id))
+  }
+
+  async #chunksBytes(refs: readonly ChunkRef[]): Promise<readonly Uint8Array[]> {
+    if (this.#chunks.getMany === undefined) {
+      return Promise.all(refs.map(async (ref) => this.#chunkBytes(ref)))
+    }
+    const read = await this.#chunks.getMany(refs.map(({ id }) => id))
+    return refs.map((ref, index) => checkedSize(ref, read[index] ?? emptyBytes))
   }
 }
 
-function requireSize({ id, sizeBytes }: ChunkRef, bytes: Uint8Array): void {
-  if (bytes.length === sizeBytes) return
-  throw new DataLossError(`chunk ${id} has ${bytes.length} bytes; its list says ${sizeBytes}`)
+function checkedSize({ id, sizeBytes }: ChunkRef, bytes: Uint8Array): Uint8Array {
+  if (bytes.length === sizeBytes) return bytes
+  throw new DataLossError(`chunk ${id} has ${bytes.length} bytes; what names it says ${sizeBytes}`)
 }
 
 function ownChunk(bytes: Uint8Array): LentChunk {

@@ -15,6 +15,12 @@ export interface ChunkReader {
    * @throws {DataLossError} when it is missing or damaged.
    */
   get(id: ChunkId): Promise<Uint8Array>
+
+  /**
+   * All of these, in their order, as `get` would give them; where it is there, it is faster than one
+   * after another. Holds all of them, so the caller bounds their sizes.
+   */
+  getMany?(ids: readonly ChunkId[]): Promise<readonly Uint8Array[]>
 }
 
 /** A chunk in memory that serves for another one when it is given back. */

@@ -10,6 +10,9 @@ export type Content =
   | { readonly kind: 'chunk'; readonly chunk: ChunkId; readonly sizeBytes: number }
   | { readonly kind: 'list'; readonly root: ChunkId; readonly sizeBytes: number }
 
+/** A content of at most one chunk, 4 MiB. */
+export type SmallContent = Exclude<Content, { readonly kind: 'list' }>
+
 /** Contents up to this size ride in the directory that names them. */
 export const inlineBytesMax = 64
 
@@ -21,6 +24,13 @@ export interface ReadingOptions {
   readonly offset?: number
   readonly length?: number
   readonly lent?: boolean
+}
+
+/** A run of a content's bytes. */
+export interface ContentChunk {
+  /** SHA-256 of these bytes. */
+  readonly hash: Uint8Array
+  readonly sizeBytes: number
 }
 
 /** Splits, hashes, stores and reads the bytes of files. */
@@ -38,6 +48,13 @@ export interface Contents {
    * they are `lent`, a large piece is valid until the next one is asked for.
    */
   read(content: Content, options?: ReadingOptions): ByteStream
+  /**
+   * The bytes of many contents that are no lists, each whole, in their order. Holds all of them, so
+   * the caller bounds their sizes.
+   */
+  readMany(contents: readonly SmallContent[]): Promise<readonly Uint8Array[]>
+  /** What the content is made of: chunks that, joined, are its bytes; none when it is empty. */
+  chunks(content: Content): AsyncIterable<ContentChunk>
   /** 32 bytes: equal contents have equal hashes. SHA-256 of the bytes when they fit in one chunk. */
   hash(content: Content): Uint8Array
 }

@@ -3,6 +3,7 @@ import { parseGlob } from '../base/globs.ts'
 import { type FilePath, joinPath, parseFilePath } from '../base/paths.ts'
 import {
   type Content,
+  type ContentChunk,
   type Contents,
   contentSizeBytes,
   type ReadingOptions,
@@ -18,9 +19,12 @@ import {
 } from './commit-records.ts'
 import { FileNotFoundError, IsADirectoryError } from './errors.ts'
 import type { VersioningPorts } from './ports.ts'
+import { type Selection, selectEntries, withContents } from './reading/download.ts'
 import { pathHistory } from './reading/path-history.ts'
 import { checkCancelled } from './records/cancellation.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
+
+export type { Selection } from './reading/download.ts'
 
 /** A file or directory of a commit. */
 export interface FileInfo {
@@ -45,6 +49,13 @@ export interface FileChange {
   readonly commit: CommitSummary
   /** Undefined when it was removed. */
   readonly after: FileInfo | undefined
+}
+
+/** A file with its content, whole when it is small; or a directory. */
+export interface DownloadedEntry {
+  readonly info: FileInfo
+  /** Undefined for a directory, and where no contents were asked for. */
+  readonly content: Uint8Array | ByteStream | undefined
 }
 
 /** Where to read: `commit` is as in `resolveCommitId`, `path` any text that names a path. */
@@ -130,13 +141,86 @@ export class Files {
       readonly signal?: AbortSignal
     } = {},
   ): Promise<{ readonly info: FileInfo; readonly bytes: ByteStream }> {
+    const info = await this.inspect(file, options.signal)
+    return { info, bytes: this.bytesOf(info, options) }
+  }
+
+  /**
+   * As `read`, of a file that was looked up just now.
+   *
+   * @throws {IsADirectoryError}
+   */
+  bytesOf(
+    { path, entry }: FileInfo,
+    options: {
+      readonly offset?: number
+      readonly length?: number
+      readonly lent?: boolean
+      readonly signal?: AbortSignal
+    } = {},
+  ): ByteStream {
     const { offset = 0, length = 0, lent = false, signal } = options
-    const info = await this.inspect(file, signal)
-    const { entry } = info
-    if (entry.kind === 'directory') throw new IsADirectoryError(info.path)
+    if (entry.kind === 'directory') throw new IsADirectoryError(path)
     const range = length === 0 ? { offset, lent } : { offset, length, lent }
-    const bytes = cancellable(heldBytes(this.#ports, entry.content, range), signal)
-    return { info, bytes }
+    return cancellable(heldBytes(this.#ports, entry.content, range), signal)
+  }
+
+  /**
+   * Many files with their contents, in tree order; each stream is to be read before the next entry is
+   * taken. Holds some 8 MiB, whatever is read.
+   *
+   * @throws {FileNotFoundError} when it comes to a path that is not there.
+   */
+  async *download(
+    request: {
+      readonly repo: string
+      readonly commit: string
+      readonly selection: Selection
+      readonly contents: boolean
+    },
+    signal?: AbortSignal,
+  ): AsyncGenerator<DownloadedEntry> {
+    const { selection } = request
+    using lease = this.#ports.leases.beginReading()
+    const { commit, tree } = await this.snapshot({ ...request, lease, signal })
+    const entries = selectEntries(this.#ports.trees, tree, selection, (path) =>
+      notFound(commit, path as FilePath),
+    )
+    if (request.contents) {
+      for await (const { found, content } of withContents(this.#ports.contents, entries, signal)) {
+        yield { info: this.#info(found.path, found.entry), content }
+      }
+      return
+    }
+    for await (const { path, entry } of entries) {
+      checkCancelled(signal)
+      yield { info: this.#info(path, entry), content: undefined }
+    }
+  }
+
+  /**
+   * What a file is made of: chunks that, joined, are its bytes.
+   *
+   * @throws {FileNotFoundError} @throws {IsADirectoryError}
+   */
+  async *chunks(file: FileName, signal?: AbortSignal): AsyncGenerator<ContentChunk> {
+    const path = parseFilePath(file.path)
+    using lease = this.#ports.leases.beginReading()
+    const { commit, tree } = await this.snapshot({ ...file, lease, signal })
+    const entry = await this.#ports.trees.get(tree, path)
+    if (entry === undefined) throw notFound(commit, path)
+    yield* this.chunksOf(this.#info(path, entry), signal)
+  }
+
+  /** As `chunks`, of a file that was looked up just now. @throws {IsADirectoryError} */
+  async *chunksOf({ path, entry }: FileInfo, signal?: AbortSignal): AsyncGenerator<ContentChunk> {
+    if (entry.kind === 'directory') throw new IsADirectoryError(path)
+    using lease = this.#ports.leases.beginReading()
+    lease.hold({ kind: 'content', content: entry.content })
+    for await (const chunk of this.#ports.contents.chunks(entry.content)) {
+      checkCancelled(signal)
+      yield chunk
+    }
   }
 
   /**

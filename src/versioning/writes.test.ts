@@ -318,6 +318,8 @@ test('a reader that is cancelled does not wait for the build of another', async 
       },
       append: (head, tail) => contents.append(head, tail),
       read: (content, range) => contents.read(content, range),
+      readMany: (small) => contents.readMany(small),
+      chunks: (content) => contents.chunks(content),
       hash: (content) => contents.hash(content),
     },
   })

@@ -50,6 +50,15 @@ describe('start and stop', () => {
     expect(err).toContain('stopped')
   })
 
+  test('it says where files are served by HTTP, after it says that it is ready', async () => {
+    const root = directory.join('with-http')
+    await using child = new ChildPachd([...argsFor(root), '--http-address', '127.0.0.1:0'])
+    await child.ready
+    child.signal('SIGTERM')
+    const { out } = await child.exit
+    expect(out).toMatch(/^pachd is ready on .*\nfiles by HTTP: http:\/\/127\.0\.0\.1:\d+\/\n$/)
+  })
+
   test('flags may come from the environment', async () => {
     const root = directory.join('environment')
     const environment = { PACH_ROOT: root, PACHD_ADDRESS: '127.0.0.1:0' }
@@ -99,6 +108,16 @@ describe('what it refuses to start on', () => {
     expect(err).toMatch(/^pachd: cannot listen on 127.0.0.1, port \d+: another program does/)
     // Nothing is left at what may be a mistyped path.
     await expect(stat(directory.join('second'))).rejects.toThrow('ENOENT')
+  })
+
+  test('a port for HTTP that another program has', async () => {
+    await using child = new ChildPachd(argsFor(directory.join('has-port')))
+    const port = await child.ready
+    const args = [...argsFor(directory.join('wants-port')), '--http-address', `127.0.0.1:${port}`]
+    const { code, out, err } = await failToStart(args)
+    expect([code, out]).toEqual([1, ''])
+    expect(err).toMatch(/^pachd: --http-address: cannot listen on .*, or off to do without$/m)
+    await expect(stat(directory.join('wants-port'))).rejects.toThrow('ENOENT')
   })
 
   test('a directory that another server has', async () => {

@@ -58,17 +58,20 @@ export class TestClient implements AsyncDisposable {
 export class TestPachd extends TestClient {
   readonly root: string
   readonly port: number
+  /** Of the door for files by HTTP alone. */
+  readonly httpPort: number
   /** Lines of the server's log. */
   readonly log: readonly string[]
   readonly #opened: AsyncDisposableStack
 
   private constructor(
-    facts: { readonly root: string; readonly port: number; readonly log: readonly string[] },
+    facts: Pick<TestPachd, 'root' | 'port' | 'httpPort' | 'log'>,
     opened: AsyncDisposableStack,
   ) {
     super(facts.port)
     this.root = facts.root
     this.port = facts.port
+    this.httpPort = facts.httpPort
     this.log = facts.log
     this.#opened = opened
   }
@@ -88,9 +91,15 @@ export class TestPachd extends TestClient {
     const clock = new SystemClock()
     const lines: string[] = []
     const log = new Log(clock, (line) => lines.push(line))
+    const address = { host: '127.0.0.1', port: 0 }
     const server = opened.use(
       await openServer(
-        { root, host: '127.0.0.1', port: 0, ...(sources !== undefined && { sources }) },
+        {
+          root,
+          ...address,
+          http: { ...address, isAsked: true },
+          ...(sources !== undefined && { sources }),
+        },
         {
           clock,
           random: new SystemRandom(),
@@ -101,7 +110,9 @@ export class TestPachd extends TestClient {
         },
       ),
     )
-    return new TestPachd({ root, port: server.address.port, log: lines }, opened.move())
+    const { port } = server.address
+    const httpPort = server.httpAddress?.port ?? 0
+    return new TestPachd({ root, port, httpPort, log: lines }, opened.move())
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {

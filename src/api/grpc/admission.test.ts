@@ -1,14 +1,14 @@
 import { expect, test } from 'vitest'
 import { HeldClock } from '../../testing/held-clock.ts'
 import { Admission } from './admission.ts'
-import type { BudgetHolder } from './receive-budget.ts'
+import type { BudgetHolder } from './caller-budget.ts'
 
 const mib = 1024 * 1024
 
 /** A caller that never stalls. */
 function caller(receivedBytes = 0): BudgetHolder {
   const { signal } = new AbortController()
-  return { signal, receivedBytes, isWaitingForCaller: false, abandon: () => undefined }
+  return { signal, movedBytes: receivedBytes, isWaitingForCaller: false, abandon: () => undefined }
 }
 
 function plain(sizeBytes: number): { readonly sizeBytes: number; readonly isCompressed: boolean } {

@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts'
 import type { ArrivingMessage } from '../../base/grpc-messages.ts'
 import { messageBytesMax } from '../../base/grpc-wire.ts'
-import { type BudgetHolder, ReceiveBudget } from './receive-budget.ts'
+import { type BudgetHolder, CallerBudget } from './caller-budget.ts'
 
 /** Calls that have not sent more hold little, and are let in at once. */
 const lightBytesMax = 64 * 1024
@@ -20,12 +20,12 @@ const unpackedRatioMax = 1032
  * A call takes from the uploads first and from the messages second, so that none waits in a circle.
  */
 export class Admission {
-  readonly #uploads: ReceiveBudget
-  readonly #messages: ReceiveBudget
+  readonly #uploads: CallerBudget
+  readonly #messages: CallerBudget
 
   constructor(clock: Clock) {
-    this.#uploads = new ReceiveBudget(uploadsBytesMax, clock)
-    this.#messages = new ReceiveBudget(messagesBytesMax, clock)
+    this.#uploads = new CallerBudget(uploadsBytesMax, clock, 'upload')
+    this.#messages = new CallerBudget(messagesBytesMax, clock, 'upload')
   }
 
   /** For one call: what to wait for before each of its messages is read. */
@@ -38,7 +38,7 @@ export class Admission {
       this.#messages.release(holder)
       const unpackedMax = isCompressed ? sizeBytes * unpackedRatioMax : sizeBytes
       const bytes = Math.min(unpackedMax, messageBytesMax)
-      const becomesLarge = !isLarge && holder.receivedBytes + bytes > lightBytesMax
+      const becomesLarge = !isLarge && holder.movedBytes + bytes > lightBytesMax
       isLarge ||= becomesLarge
       const needsUpload = becomesLarge && requests === 'many'
       const upload = needsUpload ? this.#uploads.take(holder, uploadBytes) : undefined

@@ -52,7 +52,7 @@ export class Call implements CallContext, CallEvents {
     return this.#ended
   }
 
-  get receivedBytes(): number {
+  get movedBytes(): number {
     return this.#receivedBytes
   }
 

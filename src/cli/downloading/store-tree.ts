@@ -1,16 +1,16 @@
-import { join, posix } from 'node:path'
-import { InvalidArgumentError } from '../../base/errors.ts'
+import { posix } from 'node:path'
+import { FailedPreconditionError } from '../../base/errors.ts'
 import type { FileRef } from '../../base/file-refs.ts'
 import { readFile } from '../../client/file-transfers.ts'
 import { type FileInfo, FileType } from '../../gen/pfs_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { fileOf } from '../commands/files.ts'
-import { inParallel } from '../parallel.ts'
+import { inParallel } from '../../base/parallel.ts'
 import { Progress } from '../printing/progress.ts'
-import { filesClient, streamOrElse } from '../own-clients.ts'
 import { pfsClient } from '../pfs-client.ts'
-import { storeFile } from './store-file.ts'
-import { makeTargetDirectory } from './target-directory.ts'
+import { visible } from '../printing/visible.ts'
+import { downloadUnknownFile } from './download-file.ts'
+import { TargetTree } from './target-tree.ts'
 
 /** A subtree of a commit, and where to store it. */
 export interface TreeRequest {
@@ -19,58 +19,68 @@ export interface TreeRequest {
   readonly parallelism: number
 }
 
-/** Stores a directory with all in it below `directory`; of a file, that file as `directory`. */
+/**
+ * Stores a directory with all in it below `directory`, or a file as `directory`, from a server of 1.5:
+ * with a call for each directory and each file.
+ */
 export async function storeTree(context: CommandContext, request: TreeRequest): Promise<void> {
   const { file, directory, parallelism } = request
   const { repo, id } = file.commit
   // The branch may move meanwhile; what is stored is one commit.
   const root = await pfsClient(context).inspectFile({ file: fileOf(repo, id, file.path) })
   const commit = { repo, id: root.file?.commit?.id ?? id }
-  const progress = new Progress(context, 'got')
-  const store = async ({ path, target }: Found): Promise<void> =>
-    storeFile(readFile(context.transport, { commit, path }), target, progress)
-  if (root.fileType === FileType.FILE) await store({ path: file.path, target: directory })
-  else {
-    const tree = { commit, path: file.path }
-    await inParallel(filesBelow(context, tree, directory), parallelism, store)
+  if (root.fileType === FileType.FILE) {
+    await downloadUnknownFile(context, { commit, path: file.path }, directory)
+    return
   }
+  using tree = TargetTree.open(directory)
+  const progress = new Progress(context, 'got')
+  const top = { path: file.path, local: '' }
+  await inParallel(filesBelow(context, tree, { commit, ...top }), parallelism, async (found) => {
+    using target = tree.begin(found.local)
+    if (target === undefined) return
+    for await (const slice of readFile(context.transport, { commit, path: found.path })) {
+      tree.append(found.local, target, [slice])
+      progress.addBytes(slice.length)
+    }
+    if (tree.finish(found.local, target)) progress.addFile()
+  })
   await progress.end()
+  for (const { path, reason } of tree.notStored) {
+    await context.err.line(`not stored: ${visible(path)}: ${visible(reason)}`)
+  }
+  if (tree.notStoredCount > 0) {
+    throw new FailedPreconditionError(
+      `${tree.notStoredCount} paths could not be stored; everything else is in ${directory}`,
+    )
+  }
 }
 
 interface Found {
   /** In the commit. */
   readonly path: string
-  /** On this machine. */
-  readonly target: string
+  /** In the directory. */
+  readonly local: string
 }
 
 /** Makes each directory before its files come. */
 async function* filesBelow(
   context: CommandContext,
-  { commit, path }: FileRef,
-  target: string,
+  tree: TargetTree,
+  { commit, path, local }: FileRef & Found,
 ): AsyncGenerator<Found> {
-  makeTargetDirectory(target)
   const file = fileOf(commit.repo, commit.id, path)
-  const batches = streamOrElse<{ readonly fileInfo: readonly FileInfo[] }>(
-    filesClient(context).listFiles({ file }),
-    () => pfsClient(context).listFile({ file }),
-  )
-  for await (const { fileInfo } of batches) {
-    for (const info of fileInfo) {
-      const inner = info.file?.path ?? ''
-      const found = { path: inner, target: join(target, safeName(inner)) }
-      if (info.fileType === FileType.FILE) yield found
-      else yield* filesBelow(context, { commit, path: inner }, found.target)
-    }
+  const { fileInfo } = await pfsClient(context).listFile({ file })
+  for (const info of fileInfo) {
+    const inner = innerOf(info, local)
+    if (!tree.claim(inner.local)) continue
+    if (info.fileType === FileType.FILE) yield inner
+    else if (tree.makeDirectory(inner.local)) yield* filesBelow(context, tree, { commit, ...inner })
   }
 }
 
-/** The last name of a path, which comes from the server, as a name in a local directory. */
-function safeName(path: string): string {
+function innerOf(info: FileInfo, local: string): Found {
+  const path = info.file?.path ?? ''
   const name = posix.basename(path)
-  if (name === '' || name === '.' || name === '..') {
-    throw new InvalidArgumentError(`cannot store ${JSON.stringify(path)}: it is no file name here`)
-  }
-  return name
+  return { path, local: local === '' ? name : `${local}/${name}` }
 }

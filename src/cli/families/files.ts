@@ -103,18 +103,57 @@ with --overwrite. The header and the footer of an SQL dump stand in each of its 
     {
       name: 'get-file',
       arguments: 'REPO COMMIT PATH',
-      about: 'print or store a file, or store a directory',
+      about: 'print or store files, or a directory with all that is in it',
+      details: `PATH may be a pattern as of glob-file, such as '/2017-*/*.csv', unless something has exactly this
+name. Matching files are printed one after another, or stored with --output below a directory, named
+from the last directory that the pattern names in full. With --recursive, directories come with all
+that is in them; without it they are left out.
+
+A file gets its name when it is whole; until then it is in .pachctl-part beside it, or in the directory
+that is being stored. After an interruption, --resume keeps what is there with the right content, goes
+on with large files, and gets the rest. What is on the disk otherwise is replaced, or left alone.`,
       examples: [
         'pachctl get-file data master /greeting',
         'pachctl get-file data@master~2:/greeting',
         'pachctl get-file data master / -r -o copy-of-data',
+        "pachctl get-file data master '/2017-*/*.csv' -o tables",
+        'pachctl get-file data master / -r -o copy-of-data --resume --verify',
+        'pachctl get-file data master /2017 --tar | tar x -C /tmp',
       ],
       flags: [
         { name: 'recursive', short: 'r', about: 'store all files below a directory' },
         { name: 'output', short: 'o', value: 'PATH', about: 'where to store it' },
-        parallelismFlag,
+        { name: 'resume', about: 'keep what is there and right, and get the rest' },
+        {
+          name: 'verify',
+          about: 'read back what was stored, and compare its hashes with the commit',
+        },
+        { name: 'tar', about: 'print an archive of it, with all that is in directories' },
+        { ...parallelismFlag, about: 'how many files to get at once from a server of 1.5' },
       ],
       load: async () => (await import('../commands/get-file.ts')).getFile,
+    },
+    {
+      name: 'export',
+      arguments: 'REPO COMMIT PATH URL',
+      about: 'write files to an object store',
+      details: `The server writes the file at PATH, or all files below that directory, to the object store that URL
+names: s3://BUCKET/KEY or as://HOST/CONTAINER/BLOB, with the credentials that it has for it. A file gets
+the key of the URL, or its own name below one that ends with a slash; files of a directory go below the
+key.
+
+Each object is there whole or not at all. Those that have the right content already are not written
+again, so that the same command goes on after a failure, and brings an older export up to date; objects
+of which there is no file stay.`,
+      examples: [
+        'pachctl export data@master:/2018 s3://reports/2018',
+        'pachctl export data master / s3://backup/data --verify',
+      ],
+      flags: [
+        parallelismFlag,
+        { name: 'verify', about: 'read every object back, and compare it with its file' },
+      ],
+      load: async () => (await import('../commands/export.ts')).exportFiles,
     },
     {
       name: 'inspect-file',

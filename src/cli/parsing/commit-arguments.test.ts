@@ -27,6 +27,7 @@ const joined: readonly (readonly [line: string, same: string])[] = [
   ['put-file r@b /p', 'put-file r b /p'],
   ['get-file r@b^:/p', 'get-file r b^ /p'],
   ['get-file r@b p@q:r', 'get-file r b p@q:r'],
+  ['export r@b:/p s3://t', 'export r b /p s3://t'],
   ['inspect-file r@b:/p', 'inspect-file r b /p'],
   ['list-file r@b', 'list-file r b'],
   ['list-file r@b:', 'list-file r b '],

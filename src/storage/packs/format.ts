@@ -154,20 +154,29 @@ export function entryAt(
   return decodeEntry(view, index * entryBytes, dataEnd, what)
 }
 
-/** Where `id` is among the entries of `block`, which are sorted. */
+/** Where `id` is among the entries of `block`, which are sorted: a block, or a whole index. */
 export function indexInBlock(block: Uint8Array, id: Uint8Array): number | undefined {
-  const view = Buffer.from(block.buffer, block.byteOffset, block.length)
+  const view = new DataView(block.buffer, block.byteOffset, block.length)
+  const count = Math.floor(block.length / entryBytes)
+  const prefix = new DataView(id.buffer, id.byteOffset, chunkIdBytesCount).getUint32(0)
   let low = 0
-  let high = Math.floor(block.length / entryBytes)
+  let high = count
   while (low < high) {
     const middle = (low + high) >>> 1
-    const at = middle * entryBytes
-    const order = view.compare(id, 0, 32, at, at + 32)
-    if (order === 0) return middle
-    if (order < 0) low = middle + 1
+    if (view.getUint32(middle * entryBytes) < prefix) low = middle + 1
     else high = middle
   }
+  for (; low < count && view.getUint32(low * entryBytes) === prefix; low += 1) {
+    if (isAt(block, low * entryBytes, id)) return low
+  }
   return undefined
+}
+
+function isAt(block: Uint8Array, at: number, id: Uint8Array): boolean {
+  for (let offset = 0; offset < chunkIdBytesCount; offset += 1) {
+    if (block[at + offset] !== id[offset]) return false
+  }
+  return true
 }
 
 /** The block whose entries would hold `id`, by the first id of each; -1 when it is before all. */

@@ -16,6 +16,7 @@ import { type EncodedChunk, encodeChunk } from './compression.ts'
 import { type PackEntry, type PackFooter, packKey } from './format.ts'
 import { LentMemories } from './lent-memory.ts'
 import { PackDraft } from './pack-draft.ts'
+import { readNeighbours } from './neighbour-reads.ts'
 import { PackPieces } from './pack-pieces.ts'
 import type { RecentPuts } from './recent-puts.ts'
 import type { RetiredPacks } from './retired-packs.ts'
@@ -142,6 +143,14 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
     }
     giveBack()
     return undefined
+  }
+
+  async getMany(ids: readonly ChunkId[]): Promise<readonly Uint8Array[]> {
+    const isSealed = (id: ChunkId): boolean =>
+      this.#cache.get(id) === undefined && this.#drafted(id) === undefined
+    // Not kept: what is read in bulk is seldom read again, and would drive out what is.
+    const read = await readNeighbours(this.#options, ids.filter(isSealed))
+    return Promise.all(ids.map(async (id) => read.get(id) ?? this.get(id)))
   }
 
   put(bytes: Uint8Array): Promise<ChunkId> {

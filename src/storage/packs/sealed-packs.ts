@@ -54,6 +54,9 @@ interface Place {
   readonly entry: PackEntry
 }
 
+/** For so many chunks of one pack, its whole index is read rather than blocks of it. */
+const wholeIndexChunksMin = 32
+
 /** Chunks of which it is remembered where a put found them. */
 const foundChunksMax = 1024
 
@@ -165,6 +168,26 @@ export class SealedPacks {
       return { pack, key: packKey(pack.name), entry }
     }
     return undefined
+  }
+
+  /**
+   * The places of many chunks, as far as the table leads to them and their packs can be read: the
+   * others are to be looked for one by one.
+   */
+  async findMany(ids: Iterable<ChunkId>): Promise<ReadonlyMap<ChunkId, FoundChunk>> {
+    const byPack = new Map<SealedPack, ChunkId[]>()
+    for (const id of ids) {
+      for (const number of this.#locator.packsOf(id)) {
+        const pack = this.#packs[number]
+        if (pack === undefined) continue
+        const others = byPack.get(pack)
+        if (others === undefined) byPack.set(pack, [id])
+        else others.push(id)
+      }
+    }
+    const found = new Map<ChunkId, FoundChunk>()
+    for (const [pack, wanted] of byPack) await this.#findAllIn(pack, wanted, found)
+    return found
   }
 
   /** Where `id` is in the index of a pack. */
@@ -283,10 +306,43 @@ export class SealedPacks {
     }
   }
 
+  async #findAllIn(
+    pack: SealedPack,
+    wanted: readonly ChunkId[],
+    found: Map<ChunkId, FoundChunk>,
+  ): Promise<void> {
+    const key = packKey(pack.name)
+    if (wanted.length < wholeIndexChunksMin) {
+      for (const id of wanted) {
+        const place = await this.#findIn(pack, chunkIdBytes(id))
+        if (place !== undefined) found.set(id, { pack, key, entry: place.entry })
+      }
+      return
+    }
+    const start = indexOffset(pack.sizeBytes, pack.chunkCount)
+    const index = await this.#readable(pack, () =>
+      this.#read(pack, start, pack.chunkCount * entryBytes),
+    )
+    if (index === undefined) return
+    const what = `pack ${pack.name}`
+    for (const id of wanted) {
+      const at = indexInBlock(index, chunkIdBytes(id))
+      if (at !== undefined) found.set(id, { pack, key, entry: entryAt(index, at, start, what) })
+    }
+  }
+
   /** Undefined also when the pack itself is gone or cut short: then a put stores the chunk anew. */
   async #findIn(pack: SealedPack, id: Uint8Array): Promise<Place | undefined> {
+    return this.#readable(pack, () => this.#findInIndex(pack, id))
+  }
+
+  /** What `read` gives, or undefined when the pack is gone or cut short, which is then known. */
+  async #readable<Result>(
+    pack: SealedPack,
+    read: () => Promise<Result>,
+  ): Promise<Result | undefined> {
     try {
-      return await this.#findInIndex(pack, id)
+      return await read()
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error
       if (this.#byName.has(pack.name)) this.#lostPacks.add(pack.name)

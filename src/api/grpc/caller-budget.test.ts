@@ -2,17 +2,17 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { HeldClock } from '../../testing/held-clock.ts'
 import type { Status } from './errors.ts'
-import { type BudgetHolder, ReceiveBudget } from './receive-budget.ts'
+import { type BudgetHolder, CallerBudget } from './caller-budget.ts'
 
 /** A call that says what a test tells it to. */
 class TestHolder implements BudgetHolder {
   readonly #ended = new AbortController()
-  readonly #budget: ReceiveBudget
-  receivedBytes = 0
+  readonly #budget: CallerBudget
+  movedBytes = 0
   isWaitingForCaller = true
   status: Status | undefined
 
-  constructor(budget: ReceiveBudget) {
+  constructor(budget: CallerBudget) {
     this.#budget = budget
   }
 
@@ -33,11 +33,11 @@ class TestHolder implements BudgetHolder {
 
 function stage(bytesMax: number): {
   readonly clock: HeldClock
-  readonly budget: ReceiveBudget
+  readonly budget: CallerBudget
   readonly holder: () => TestHolder
 } {
   const clock = new HeldClock()
-  const budget = new ReceiveBudget(bytesMax, clock)
+  const budget = new CallerBudget(bytesMax, clock, 'upload')
   return { clock, budget, holder: () => new TestHolder(budget) }
 }
 
@@ -94,7 +94,7 @@ test('who stalls is given up, but only while others wait, and not for the server
   expect(silent.status).toBeUndefined()
   const waiting = budget.take(later, 30)
   expect(await isIn(waiting)).toBe(false)
-  sending.receivedBytes += 64 * 1024
+  sending.movedBytes += 64 * 1024
   clock.advance(29_999)
   expect(await isIn(waiting)).toBe(false)
   clock.advance(1)

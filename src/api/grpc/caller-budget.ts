@@ -7,9 +7,9 @@ import { type Status, StatusError } from './errors.ts'
 export interface BudgetHolder {
   /** Aborts when the call ends before its handler does. */
   readonly signal: AbortSignal
-  /** All that the caller has sent so far. */
-  readonly receivedBytes: number
-  /** The handler wants more, and the caller has not sent it. */
+  /** All that the caller has sent, or has taken, so far. */
+  readonly movedBytes: number
+  /** The caller is to send, or to take, and has not done so. */
   readonly isWaitingForCaller: boolean
   abandon(status: Status): void
 }
@@ -25,36 +25,45 @@ interface Waiter {
  * is enough for all: somebody may well type the file that is being put.
  */
 const stallMsMax = 30_000
-/** Who waits has sent up to its window, a MiB, before it was paused. */
+/** Who waits to send has sent up to its window, a MiB, before it was paused. */
 const waiterCountMax = 1000
-/** A caller that sends less in that time is slow: 2 KiB a second. */
+/** A caller that moves less in that time is slow: 2 KiB a second. */
 const progressBytesMin = 64 * 1024
 
-const full: Status = {
-  code: Code.resourceExhausted,
-  message: `${waiterCountMax} uploads are waiting for memory already, which is all that may; try again later`,
-}
-const stalled: Status = {
-  code: Code.resourceExhausted,
-  message: `the call was given up: it sent less than ${progressBytesMin / 1024} KiB in ${stallMsMax / 1000} seconds while other calls waited for the memory that it holds; send it again when it can be sent faster`,
-}
+/** What callers do with the memory, in words for them. */
+const verbs = {
+  upload: { plural: 'uploads', done: 'sent', again: 'send it again when it can be sent faster' },
+  download: {
+    plural: 'downloads',
+    done: 'took',
+    again: 'ask again, for the rest, when it can be taken faster',
+  },
+} as const
 
 /**
- * Memory that the calls of all callers share for what they send. Those for which nothing is left
- * wait their turn, and are not read meanwhile; callers that hold some and stall are then given up,
- * so that a few silent ones cannot keep all others out.
+ * Memory that callers share for what they send, or for what they are sent. Those for which nothing
+ * is left wait their turn, and are not read meanwhile; callers that hold some and stall are then
+ * given up, so that a few silent ones cannot keep all others out.
  */
-export class ReceiveBudget {
+export class CallerBudget {
   readonly #bytesMax: number
   readonly #clock: Clock
+  readonly #full: string
+  readonly #stalled: Status
   readonly #held = new Map<BudgetHolder, number>()
   #heldBytes = 0
   #waiters: Waiter[] = []
   #patrol: AbortController | undefined
 
-  constructor(bytesMax: number, clock: Clock) {
+  constructor(bytesMax: number, clock: Clock, what: keyof typeof verbs) {
     this.#bytesMax = bytesMax
     this.#clock = clock
+    const { plural, done, again } = verbs[what]
+    this.#full = `${waiterCountMax} ${plural} are waiting for memory already, which is all that may; try again later`
+    this.#stalled = {
+      code: Code.resourceExhausted,
+      message: `the ${what} was given up: the caller ${done} less than ${progressBytesMin / 1024} KiB in ${stallMsMax / 1000} seconds while others waited for the memory that it holds; ${again}`,
+    }
   }
 
   get heldBytes(): number {
@@ -73,7 +82,9 @@ export class ReceiveBudget {
       this.#add(holder, share)
       return undefined
     }
-    if (this.#waiters.length >= waiterCountMax) throw new StatusError(full.code, full.message)
+    if (this.#waiters.length >= waiterCountMax) {
+      throw new StatusError(Code.resourceExhausted, this.#full)
+    }
     return this.#wait({ holder, bytes: share, admitted: Promise.withResolvers() })
   }
 
@@ -139,12 +150,13 @@ export class ReceiveBudget {
   async #keepMoving(signal: AbortSignal): Promise<void> {
     for (;;) {
       const before = new Map(
-        [...this.#held.keys()].map((holder) => [holder, holder.receivedBytes] as const),
+        [...this.#held.keys()].map((holder) => [holder, holder.movedBytes] as const),
       )
       await this.#clock.sleep(stallMsMax, signal)
       for (const [holder, bytes] of before) {
-        const isSlow = holder.receivedBytes - bytes < progressBytesMin
-        if (this.#held.has(holder) && isSlow && holder.isWaitingForCaller) holder.abandon(stalled)
+        const isSlow = holder.movedBytes - bytes < progressBytesMin
+        if (this.#held.has(holder) && isSlow && holder.isWaitingForCaller)
+          holder.abandon(this.#stalled)
       }
     }
   }

@@ -1,0 +1,63 @@
+import { UnimplementedError } from '../../base/errors.ts'
+import { Code } from '../../base/grpc-wire.ts'
+import { parseTargetUrl } from '../../base/target-urls.ts'
+import { RpcError } from '../../client/rpc-error.ts'
+import type { ExportFilesResponse } from '../../gen/pachyderm_pb.ts'
+import type { CommandContext } from '../command.ts'
+import { filesClient } from '../own-clients.ts'
+import { Progress } from '../printing/progress.ts'
+import { sizeText } from '../printing/sizes.ts'
+import { fileOf } from './files.ts'
+
+/** Has the server write files to an object store. */
+export async function exportFiles(context: CommandContext): Promise<void> {
+  const { args, flags, out } = context
+  const [repo = '', commit = '', path = '', url = ''] = args
+  // Before anything is asked: what is mistyped is said at once.
+  parseTargetUrl(url)
+  const verify = flags.isOn('verify')
+  const parallelism = Math.max(1, flags.count('parallelism'))
+  const progress = new Progress(context, 'exported')
+  let last: ExportFilesResponse | undefined
+  try {
+    const file = fileOf(repo, commit, path)
+    for await (const response of filesClient(context).exportFiles({
+      file,
+      url,
+      parallelism,
+      verify,
+    })) {
+      progress.show({ fileCount: Number(response.files), sizeBytes: Number(response.bytes) })
+      last = response
+    }
+  } catch (error) {
+    throw error instanceof RpcError && error.code === Code.unimplemented && last === undefined
+      ? unknownCall(error)
+      : error
+  } finally {
+    await progress.end()
+  }
+  if (last !== undefined) await out.line(doneText(last, verify))
+}
+
+/** A server may also say why it cannot do a part of it, in words. */
+function unknownCall(error: RpcError): Error {
+  if (error.kind !== undefined) return error
+  return new UnimplementedError(
+    'the server cannot export (pachyderm.Files/ExportFiles): it is one of 1.5, or an older one of this project',
+    { cause: error },
+  )
+}
+
+function doneText(
+  { files, bytes, sameFiles, sameBytes }: ExportFilesResponse,
+  verified: boolean,
+): string {
+  const written = `${countText(files - sameFiles)} exported (${sizeText(Number(bytes - sameBytes))})`
+  const there = sameFiles === 0n ? '' : `, ${countText(sameFiles)} there already`
+  return `${written}${there}${verified ? '; all read back, and right' : ''}`
+}
+
+function countText(count: bigint): string {
+  return count === 1n ? '1 file' : `${count} files`
+}

@@ -1,0 +1,280 @@
+import { BlobServiceClient } from '@azure/storage-blob'
+import {
+  CreateBucketCommand,
+  GetObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { concatBytes, utf8 } from '../../src/base/bytes.ts'
+import { Code } from '../../src/base/grpc-wire.ts'
+import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
+import { Azurite } from '../harness/azurite.ts'
+import { peersRequired } from '../harness/child-program.ts'
+import { failed, freshRepo } from '../harness/expectations.ts'
+import { collect, commitFiles, commitOf, fileOf, noise, putFile } from '../harness/files.ts'
+import { Radosgw, rgwCredentials } from '../harness/radosgw.ts'
+import { TestPachd } from '../harness/test-pachd.ts'
+
+/** An object store with an empty bucket. */
+interface Store extends AsyncDisposable {
+  readonly clouds: CloudEnvironment
+  /** The same with a secret that is wrong. */
+  readonly wrong: CloudEnvironment
+  /** Up to the key. */
+  readonly url: string
+  /** The same, of a bucket that is not there. */
+  readonly nowhere: string
+  /** By key. */
+  list(): Promise<ReadonlyMap<string, { readonly sizeBytes: number; readonly written: string }>>
+  read(key: string): Promise<Uint8Array>
+  /** As somebody else, who says that it is what another object is. */
+  write(key: string, bytes: Uint8Array, metadata?: Record<string, string>): Promise<void>
+  /** Uploads that were begun and never ended, as far as the store tells. */
+  unfinishedCount(): Promise<number>
+}
+
+/** Of an object store, on a busy machine. */
+const startMsMax = 180_000
+const secret = 'c2VjcmV0LXRoYXQtbm9ib2R5LW1heS1zZWU='
+/** Three parts. */
+const large = noise(20_000_000)
+const files: Readonly<Record<string, string>> = {
+  a: 'a',
+  'd/f': 'f',
+  'd/sub/empty': '',
+  'é/日 +%41?#&.txt': 'odd',
+}
+
+function environment(variables: Readonly<Record<string, string>>): CloudEnvironment {
+  return { variables, secretsDirectory: '/nonexistent' }
+}
+
+async function openS3(): Promise<Store> {
+  const gateway = await Radosgw.start()
+  const { endpoint } = gateway
+  const client = new S3Client({
+    endpoint,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: rgwCredentials,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+  })
+  const Bucket = 'bucket'
+  await client.send(new CreateBucketCommand({ Bucket }))
+  const { accessKeyId, secretAccessKey } = rgwCredentials
+  const variables = { AWS_ENDPOINT_URL: endpoint, AWS_ACCESS_KEY_ID: accessKeyId }
+  return {
+    clouds: environment({ ...variables, AWS_SECRET_ACCESS_KEY: secretAccessKey }),
+    wrong: environment({ ...variables, AWS_SECRET_ACCESS_KEY: secret }),
+    url: 's3://bucket/',
+    nowhere: 's3://no-such-bucket/',
+    async list() {
+      const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket }))
+      return new Map(
+        Contents.map(({ Key = '', Size = 0, LastModified }) => [
+          Key,
+          { sizeBytes: Size, written: LastModified?.toISOString() ?? '' },
+        ]),
+      )
+    },
+    async read(Key) {
+      const { Body } = await client.send(new GetObjectCommand({ Bucket, Key }))
+      return (await Body?.transformToByteArray()) ?? new Uint8Array()
+    },
+    async write(Key, Body, Metadata = {}) {
+      await client.send(new PutObjectCommand({ Bucket, Key, Body, Metadata }))
+    },
+    async unfinishedCount() {
+      const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket }))
+      return Uploads.length
+    },
+    [Symbol.asyncDispose]: async () => {
+      client.destroy()
+      await gateway[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function openAzure(): Promise<Store> {
+  const azurite = await Azurite.start()
+  const { connection } = azurite
+  const container = BlobServiceClient.fromConnectionString(connection).getContainerClient('bucket')
+  await container.create()
+  const wrong = connection.replace(/AccountKey=[^;]*/, `AccountKey=${secret}`)
+  return {
+    clouds: environment({ AZURE_STORAGE_CONNECTION_STRING: connection }),
+    wrong: environment({ AZURE_STORAGE_CONNECTION_STRING: wrong }),
+    url: 'as://host/bucket/',
+    nowhere: 'as://host/no-such-bucket/',
+    async list() {
+      const found = new Map<string, { readonly sizeBytes: number; readonly written: string }>()
+      for await (const { name, properties } of container.listBlobsFlat()) {
+        const { contentLength = 0, etag } = properties
+        found.set(name, { sizeBytes: contentLength, written: etag })
+      }
+      return found
+    },
+    read: async (key) => container.getBlobClient(key).downloadToBuffer(),
+    async write(key, bytes, metadata = {}) {
+      const blob = container.getBlockBlobClient(key)
+      await blob.upload(Buffer.from(bytes), bytes.length, { metadata })
+    },
+    unfinishedCount: async () => 0,
+    [Symbol.asyncDispose]: () => azurite[Symbol.asyncDispose](),
+  }
+}
+
+const peers = {
+  'Ceph, by S3': { open: openS3, isInstalled: Radosgw.isInstalled },
+  Azurite: { open: openAzure, isInstalled: Azurite.isInstalled },
+} as const
+
+/** Not everybody's machine has all of them; where no test may be left out, they must be there. */
+const here = Object.entries(peers).filter(([, peer]) => peer.isInstalled || peersRequired)
+
+describe.each(here)('to %s', (_name, { open }) => {
+  let store: Store
+  let pachd: TestPachd
+  let repo: string
+
+  beforeAll(async () => {
+    store = await open()
+    pachd = await TestPachd.start({ clouds: store.clouds })
+    repo = await freshRepo(pachd)
+    await pachd.pfs.startCommit({ parent: commitOf(repo, ''), branch: 'master' })
+    for (const [path, text] of Object.entries(files)) {
+      await putFile(pachd, fileOf(repo, 'master', path), [utf8(text)])
+    }
+    await putFile(pachd, fileOf(repo, 'master', 'large'), [large])
+    await pachd.pfs.finishCommit({ commit: commitOf(repo, 'master') })
+  }, startMsMax)
+
+  afterAll(async () => {
+    await pachd[Symbol.asyncDispose]()
+    await store[Symbol.asyncDispose]()
+  })
+
+  /** The last that is told. */
+  async function exported(
+    key: string,
+    { path = '/', commit = 'master', verify = false, url = store.url } = {},
+    from = pachd,
+  ) {
+    const file = fileOf(repo, commit, path)
+    return (await collect(from.files.exportFiles({ file, url: url + key, verify }))).at(-1)
+  }
+
+  async function below(prefix: string): Promise<ReadonlyMap<string, string>> {
+    const found = [...(await store.list())].filter(([key]) => key.startsWith(prefix))
+    return new Map(found.map(([key, { written }]) => [key.slice(prefix.length), written]))
+  }
+
+  test('a tree goes with every byte, whatever its names and sizes', async () => {
+    const sizeBytes = BigInt(large.length + 5)
+    const none = { sameFiles: 0n, sameBytes: 0n }
+    const last = await exported('tree', { verify: true })
+    expect(last).toMatchObject({ files: 5n, bytes: sizeBytes, ...none, done: true })
+    expect([...(await below('tree/')).keys()].toSorted()).toEqual(
+      [...Object.keys(files), 'large'].toSorted(),
+    )
+    for (const [path, text] of Object.entries(files)) {
+      expect(Buffer.from(await store.read(`tree/${path}`)).toString()).toBe(text)
+    }
+    expect(Buffer.compare(await store.read('tree/large'), large)).toBe(0)
+    expect(await store.unfinishedCount()).toBe(0)
+  })
+
+  test('a file goes to the key, or below one with a slash at its end', async () => {
+    await exported('one/key', { path: '/d/f' })
+    await exported('one/', { path: '/a' })
+    expect([...(await below('one/')).keys()]).toEqual(['a', 'key'])
+  })
+
+  test('again, nothing is written; then only what changed', async () => {
+    await exported('again')
+    const before = await below('again/')
+    expect(await exported('again')).toMatchObject({ files: 5n, sameFiles: 5n })
+    expect(await below('again/')).toEqual(before)
+    await store.write('again/mine', utf8('mine'))
+    const { id } = await pachd.pfs.startCommit({
+      parent: commitOf(repo, 'master'),
+      branch: 'changed',
+    })
+    await putFile(pachd, fileOf(repo, id, 'a'), [utf8('A')])
+    await pachd.pfs.finishCommit({ commit: commitOf(repo, id) })
+    const last = await exported('again', { commit: 'changed' })
+    expect(last).toMatchObject({ files: 5n, sameFiles: 4n })
+    expect(last?.commit?.id).toBe(id)
+    expect(Buffer.from(await store.read('again/a')).toString()).toBe('aA')
+    expect((await below('again/')).has('mine')).toBe(true)
+  })
+
+  test('what only looks right is found when all is read back, and made right', async () => {
+    await exported('check')
+    const { hash } = await pachd.pfs.inspectFile({ file: fileOf(repo, 'master', 'a') })
+    const metadata = { pachydermhash: Buffer.from(hash).toString('hex') }
+    await store.write('check/a', utf8('x'), metadata)
+    expect(await exported('check')).toMatchObject({ sameFiles: 5n })
+    await store.write('check/d/f', utf8('x'))
+    expect(await exported('check', { verify: true })).toMatchObject({ files: 5n, sameFiles: 3n })
+    const read = await Promise.all(['check/a', 'check/d/f'].map((key) => store.read(key)))
+    expect(Buffer.from(concatBytes(read)).toString()).toBe('af')
+  })
+
+  test('a wrong secret is refused, and shown to nobody; so is a bucket that is not there', async () => {
+    await using other = await TestPachd.start({ clouds: store.wrong })
+    await other.pfs.createRepo({ repo: { name: repo } })
+    await commitFiles(other, { repo, branch: 'master' }, { a: 'a' })
+    const error = (await exported('x', {}, other).catch((caught: unknown) => caught)) as {
+      code: number
+      message: string
+    }
+    expect(error.code).toBe(Code.permissionDenied)
+    expect(error.message).toContain("pachd's environment")
+    expect(error.message + other.log.join('')).not.toContain(secret)
+    await expect(exported('x', { url: store.nowhere })).rejects.toEqual(
+      failed(Code.notFound, 'not-found', 'not found'),
+    )
+  })
+})
+
+describe('an export', () => {
+  let pachd: TestPachd
+  beforeAll(async () => {
+    pachd = await TestPachd.start({ sources: 'none' })
+    await pachd.pfs.createRepo({ repo: { name: 'r' } })
+    await commitFiles(pachd, { repo: 'r', branch: 'master' }, { a: 'a' })
+  })
+  afterAll(async () => {
+    await pachd[Symbol.asyncDispose]()
+  })
+
+  test.each([
+    ['s3://bucket', Code.permissionDenied, 'permission-denied', '--sources none'],
+    ['https://example.com/x', Code.invalidArgument, 'invalid-argument', 'name an object store'],
+    ['', Code.invalidArgument, 'invalid-argument', 'name an object store'],
+  ] as const)('to %j is refused', async (url, code, kind, text) => {
+    const done = collect(pachd.files.exportFiles({ file: fileOf('r', 'master', '/'), url }))
+    await expect(done).rejects.toEqual(failed(code, kind, text))
+  })
+
+  test('to Google is told how', async () => {
+    await using other = await TestPachd.start({
+      clouds: environment({ STORAGE_EMULATOR_HOST: '127.0.0.1:1' }),
+    })
+    await other.pfs.createRepo({ repo: { name: 'r' } })
+    await commitFiles(other, { repo: 'r', branch: 'master' }, { a: 'a' })
+    const file = fileOf('r', 'master', '/')
+    const done = collect(other.files.exportFiles({ file, url: 'gs://bucket/x' }))
+    await expect(done).rejects.toEqual(
+      failed(
+        Code.unimplemented,
+        'unimplemented',
+        'AWS_ENDPOINT_URL=https://storage.googleapis.com',
+      ),
+    )
+  })
+})

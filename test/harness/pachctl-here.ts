@@ -1,0 +1,34 @@
+import { PassThrough, Writable } from 'node:stream'
+import { runPachctl } from '../../src/cli/pachctl.ts'
+import type { PachctlRun } from '../golden/pachctl-run.ts'
+
+/** Runs a command of pachctl in this process, which is faster than starting one. */
+export async function pachctlHere(
+  args: readonly string[],
+  { port, home }: { readonly port: number; readonly home: string },
+): Promise<PachctlRun> {
+  const [out, err] = [new Collector(), new Collector()]
+  const stdin = new PassThrough()
+  stdin.end()
+  const code = await runPachctl({
+    argv: ['node', 'pachctl', ...args],
+    env: { ADDRESS: `127.0.0.1:${port}`, HOME: home },
+    stdin,
+    stdout: out,
+    stderr: err,
+  })
+  return { code, out: out.text, err: err.text }
+}
+
+class Collector extends Writable {
+  readonly #slices: Buffer[] = []
+
+  get text(): string {
+    return Buffer.concat(this.#slices).toString()
+  }
+
+  override _write(slice: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.#slices.push(slice)
+    done()
+  }
+}

@@ -1,0 +1,67 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+
+/**
+ * A port that leads to another, and sees what comes back: how much it is, and, when that is wanted, that
+ * no more comes after some of it, as when a connection hangs.
+ */
+export class TappedPort implements AsyncDisposable {
+  readonly port: number
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  readonly #stallAfterBytes: number
+  #downBytes = 0
+
+  private constructor(server: Server, target: number, stallAfterBytes: number) {
+    this.port = (server.address() as AddressInfo).port
+    this.#server = server
+    this.#stallAfterBytes = stallAfterBytes
+    server.on('connection', (socket) => this.#accept(socket, target))
+  }
+
+  static async open(
+    target: number,
+    options: { readonly stallAfterBytes?: number } = {},
+  ): Promise<TappedPort> {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return new TappedPort(server, target, options.stallAfterBytes ?? Infinity)
+  }
+
+  /** What has come back until now. */
+  get downBytes(): number {
+    return this.#downBytes
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+
+  #accept(caller: Socket, target: number): void {
+    const called = connect(target, '127.0.0.1')
+    for (const [socket, other] of [
+      [caller, called],
+      [called, caller],
+    ] as const) {
+      this.#sockets.add(socket)
+      socket.on('error', () => undefined) // followed by 'close'
+      socket.on('close', () => {
+        this.#sockets.delete(socket)
+        other.destroy()
+      })
+    }
+    caller.pipe(called)
+    called.on('data', (bytes) => {
+      this.#downBytes += bytes.length
+      const over = this.#downBytes - this.#stallAfterBytes
+      const passed = over > 0 ? bytes.subarray(0, Math.max(0, bytes.length - over)) : bytes
+      if (over > 0) called.pause()
+      if (passed.length > 0 && !caller.write(passed) && over <= 0) {
+        called.pause()
+        caller.once('drain', () => called.resume())
+      }
+    })
+  }
+}
