@@ -6,7 +6,8 @@ import type { Versioning } from '../versioning/versioning.ts'
 import { parseSchedule, type Schedule } from './cron/schedule.ts'
 import { TickCommits } from './cron/tick-commits.ts'
 import { atomsOf, type AtomInput, type CronTicks } from './inputs.ts'
-import { cronPipelines, failIfRepoGone, pipelineTopic } from './pipeline-records.ts'
+import { failIfRepoGone } from './lost-repos.ts'
+import { cronPipelines, pipelineTopic } from './pipeline-records.ts'
 import type { RunLog } from './run-ports.ts'
 
 /** A tick that is made later than this after its time has been missed. */

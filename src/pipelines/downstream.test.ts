@@ -82,3 +82,32 @@ test('a flush waits for the other input of a cross, which has nothing yet', asyn
   await flushed
   expect(await world.files('both', 'master')).toEqual({ '/x': '1' })
 })
+
+test('a flush ends when one arm of a diamond has lost its input for good', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await quick(world, 'left', 'in')
+  await quick(world, 'right', 'in')
+  await world.pipeline('both', { cross: [atom('left', '/'), atom('right', '/')] })
+  world.code('both', () => ({ done: '1' }))
+  await world.flush('in', await world.commit('in', { a: 'one' }))
+  await world.processing.pipelines.stop('left')
+  await world.versioning.repos.delete('in', { force: true })
+  const stateOf = async (): Promise<string> =>
+    (await world.processing.pipelines.inspect('right')).state
+  await expect.poll(stateOf).toBe('failure')
+  await world.versioning.repos.create({ name: 'in' })
+  await world.processing.pipelines.start('left')
+  const flushed = world.flush('in', await world.commit('in', { a: 'two' }))
+  await expect(flushed).rejects.toThrow(/pipeline right has failed: the input repo in/)
+})
+
+test('pipelines that read a repo fail when it is deleted, whether or not they have work', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await quick(world, 'up', 'in')
+  await world.versioning.repos.delete('in', { force: true })
+  const stateOf = async (): Promise<string> =>
+    (await world.processing.pipelines.inspect('up')).state
+  await expect.poll(stateOf).toBe('failure')
+})

@@ -5,7 +5,7 @@ import type { CommitName, Downstream, DownstreamState } from '../versioning/port
 import { findRepo } from '../versioning/repos.ts'
 import { hasBacklog } from './arrivals.ts'
 import { branchesOf } from './inputs.ts'
-import { jobTopic, selectJobs } from './job-records.ts'
+import { type JobRecord, jobTopic, selectJobs } from './job-records.ts'
 import {
   findPipeline,
   pipelineDeletedAt,
@@ -44,6 +44,8 @@ export class JobDownstream implements Downstream {
       if (reason !== undefined) return { kind: 'failed', reason }
       const pipeline = await findPipeline(tx, name)
       if (pipeline === undefined) continue
+      const dead = await deadEnd(tx, pipeline, commits)
+      if (dead !== undefined) return { kind: 'failed', reason: dead }
       for (const atom of branchesOf(pipeline.spec.input)) waiting.push(atom.repo)
     }
     const reason = await hopelessness(tx, commits, repo)
@@ -61,6 +63,18 @@ async function failureOf(
   pipeline: string,
   commits: readonly CommitName[],
 ): Promise<string | undefined> {
+  const job = await lastJobOver(tx, pipeline, commits)
+  if (job === undefined || (job.state !== 'failure' && job.state !== 'killed')) return undefined
+  const what = job.state === 'killed' ? 'was stopped' : 'failed'
+  const why = job.reason === '' ? '' : `: ${job.reason}`
+  return `job ${job.id} of pipeline ${pipeline} ${what}${why}`
+}
+
+async function lastJobOver(
+  tx: ReadTransaction,
+  pipeline: string,
+  commits: readonly CommitName[],
+): Promise<JobRecord | undefined> {
   const over = commits.map(
     () => 'AND EXISTS (SELECT 1 FROM job_provenance p WHERE p.job = jobs.id AND p.commit_id = ?)',
   )
@@ -70,10 +84,20 @@ async function failureOf(
     pipeline,
     ...commits.map(({ id }) => id),
   )
-  if (job === undefined || (job.state !== 'failure' && job.state !== 'killed')) return undefined
-  const what = job.state === 'killed' ? 'was stopped' : 'failed'
-  const why = job.reason === '' ? '' : `: ${job.reason}`
-  return `job ${job.id} of pipeline ${pipeline} ${what}${why}`
+  return job
+}
+
+/** Why a pipeline that is to read some of `commits`, and has not, will not; undefined when it may. */
+async function deadEnd(
+  tx: ReadTransaction,
+  { name, state, recentError }: PipelineRecord,
+  commits: readonly CommitName[],
+): Promise<string | undefined> {
+  if (state !== 'failure') return undefined
+  const provenance = (await findRepo(tx, name))?.provenance ?? []
+  const own = commits.filter(({ repo }) => provenance.includes(repo))
+  if (own.length === 0 || (await lastJobOver(tx, name, own)) !== undefined) return undefined
+  return `pipeline ${name} has failed: ${recentError}`
 }
 
 /** Why no job over all of `commits` will be made for a repo's pipeline; undefined when one may. */

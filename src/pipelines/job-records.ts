@@ -289,6 +289,18 @@ export async function setJobState(
 
 const isOpenOfPipeline = `pipeline_id = ? AND state IN ('starting', 'running')`
 
+/** The jobs of a pipeline that have not begun, oldest first. */
+export async function waitingJobIds(
+  tx: ReadTransaction,
+  pipelineId: string,
+): Promise<readonly JobId[]> {
+  const rows = await tx.all<{ readonly id: string }>(
+    `SELECT id FROM jobs WHERE pipeline_id = ? AND state = 'starting' ORDER BY sequence`,
+    pipelineId,
+  )
+  return rows.map(({ id }) => id as JobId)
+}
+
 /** The jobs of a pipeline that have not ended. */
 export async function openJobIds(
   tx: ReadTransaction,

@@ -2,7 +2,6 @@ import type { Instant } from '../base/clock.ts'
 import { NotFoundError } from '../base/errors.ts'
 import type { PipelineName } from '../base/names.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
-import { findRepo } from '../versioning/repos.ts'
 import { forgetArrivals } from './arrivals.ts'
 import type { Lineage } from './datums.ts'
 import { branchesOf } from './inputs.ts'
@@ -165,28 +164,6 @@ export async function setPipelineState(
     name,
   )
   await tx.emit(pipelineTopic, name)
-}
-
-/**
- * Fails a running pipeline when a repo that it reads or writes is gone: it can do nothing until the
- * repo is back and the pipeline is started or updated. False when nothing is gone.
- */
-export async function failIfRepoGone(
-  tx: Transaction,
-  name: PipelineName,
-  at: Instant,
-): Promise<boolean> {
-  const pipeline = await findPipeline(tx, name)
-  if (pipeline?.state !== 'running') return false
-  const inputs = branchesOf(pipeline.spec.input).map(({ repo }) => repo as string)
-  for (const repo of [...inputs, name]) {
-    if ((await findRepo(tx, repo)) !== undefined) continue
-    const what = repo === name ? 'output repo' : 'input repo'
-    const recentError = `the ${what} ${repo} has been deleted`
-    await setPipelineState(tx, name, { state: 'failure', recentError, modifiedAt: at })
-    return true
-  }
-  return false
 }
 
 /** Removes the pipeline and the results that only it could reuse; its jobs stay. */

@@ -19,6 +19,7 @@ import {
   setPipelineState,
   type PipelineRecord,
 } from './pipeline-records.ts'
+import { requireRepos } from './lost-repos.ts'
 import { rehearsed } from './rehearsals.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { specNotices } from './specs/notices.ts'
@@ -157,6 +158,7 @@ export class Pipelines {
     const modifiedAt = this.#clock.now()
     await this.#database.transact(async (tx) => {
       const pipeline = await getPipeline(tx, name)
+      await requireRepos(tx, pipeline)
       const state = 'running'
       await setPipelineState(tx, pipeline.name, { state, recentError: '', modifiedAt })
       await this.#triggers.workOff(tx, pipeline.name)

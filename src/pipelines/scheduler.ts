@@ -10,7 +10,8 @@ import {
   setJobState,
   type DueJob,
 } from './job-records.ts'
-import { allPipelineNames, failIfRepoGone, pipelineTopic } from './pipeline-records.ts'
+import { failIfRepoGone, failPipelinesWithout } from './lost-repos.ts'
+import { allPipelineNames, pipelineTopic } from './pipeline-records.ts'
 import { runJob } from './running/job-run.ts'
 import type { RunPorts } from './run-ports.ts'
 import { Spouts } from './spouts.ts'
@@ -87,9 +88,16 @@ export class Scheduler implements AsyncDisposable {
     for await (const event of events) {
       // A run tells of its own progress; only what may start or stop a run is looked at.
       if (event.topic === jobTopic && !(await this.#concerns(event.subject))) continue
-      if (event.topic === repoTopic) await this.#endWithoutData()
+      if (event.topic === repoTopic) await this.#endWithout(event.subject)
       if (!signal.aborted) await this.#match()
     }
+  }
+
+  /** A repo was deleted: pipelines that read or write it fail as a whole, whatever they do now. */
+  async #endWithout(repo: string): Promise<void> {
+    await this.#endWithoutData()
+    const at = this.#ports.clock.now()
+    await this.#ports.database.transact((tx) => failPipelinesWithout(tx, repo, at))
   }
 
   /** Ends the jobs that run and have lost what they read or write: user code need not go on. */

@@ -106,11 +106,22 @@ test('a pipeline whose input repo is gone fails as a whole, and starts again whe
     const { state, recentError } = await world.processing.pipelines.inspect('up')
     return `${state}: ${recentError}`
   }
-  await expect.poll(stateOf).toBe('failure: the input repo in has been deleted')
-  const waits = (await world.processing.jobs.list('up')).filter(({ state }) => state === 'starting')
-  expect(waits.length, 'the jobs that wait do not fail one by one').toBeGreaterThan(0)
+  await expect
+    .poll(stateOf)
+    .toBe(
+      'failure: the input repo in has been deleted; create it again and start-pipeline up, ' +
+        'or delete-pipeline up and create it anew',
+    )
+  const ends = async (): Promise<readonly string[]> => {
+    const jobs = await world.processing.jobs.list('up')
+    return jobs.map(({ state, reason }) => `${state}: ${reason.replace(/ in .*/, '')}`)
+  }
+  const lost = 'failure: the input repo'
+  await expect.poll(ends).toEqual([lost, lost, 'failure: input repo'])
+  await expect(world.processing.pipelines.start('up')).rejects.toThrow(
+    'pipeline up cannot run: the input repo in has been deleted; create it again',
+  )
   await world.versioning.repos.create({ name: 'in' })
-  for (const { id } of waits) await world.processing.jobs.delete(id)
   await world.processing.pipelines.start('up')
   await world.flush('in', await world.commit('in', { a: 'four' }))
 })
