@@ -21,7 +21,8 @@ export const getRecursive: Benchmark = {
     await writeSmallFiles(tree, { count, directories: 1000, seed: 1 })
     await pachd.pfs.createRepo({ repo: { name: 'data' } })
     await pachd.pachctl('put-file', 'data', 'master', '/', '-c', '-r', '-f', tree)
-    await runShell('tar cf tree.tar -C tree . && rm -r tree && sync', directory)
+    // In the order in which get-file has it, so that both make files in the same one.
+    await runShell('tar c --sort=name -f tree.tar -C tree . && rm -r tree && sync', directory)
     /** Into a directory that is not there, from what is in memory. */
     const fresh = async (run: (target: string) => Promise<number>): Promise<number> => {
       const target = join(directory, 'copy')

@@ -183,6 +183,12 @@ describe('a server of 1.5', () => {
     },
   )
 
+  test('cannot export, which is said', async () => {
+    const port = await serveOld()
+    const { code, err } = await pachctl(port, 'export', 'r', 'master', '/', 's3://bucket')
+    expect([code, err]).toEqual([1, expect.stringContaining('the server cannot export')])
+  })
+
   test('has a name with a star printed as it is', async () => {
     const port = await serveOld({ '/a*': 'starred' })
     const printed = await pachctl(port, 'get-file', 'r', 'master', '/a*')
