@@ -1,4 +1,5 @@
 import { assert } from '../base/errors.ts'
+import { UsageError } from './errors.ts'
 
 /** The values of a command's flags; asking for one that the command does not have is a bug. */
 export class Flags {
@@ -25,6 +26,13 @@ export class Flags {
     const values = this.#values.get(name)
     assert(typeof values === 'object', `--${name} is a flag with a value`)
     return values
+  }
+
+  /** A count of at least one. @throws {UsageError} */
+  positive(name: string): number {
+    const count = this.count(name)
+    if (count > 0) return count
+    throw new UsageError(`--${name} must be 1 or more, not ${count}`)
   }
 
   count(name: string): number {

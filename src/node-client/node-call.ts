@@ -35,6 +35,8 @@ export class NodeCall {
     this.#stream = stream
     this.#reset = reset
     this.#incoming = new SliceQueue(() => stream.resume())
+    const { session } = stream
+    const isOver = (): boolean => session === undefined || session.closed || session.destroyed
     stream.on('response', (headers) => {
       this.#httpStatus = Number(headers[':status'])
       if (headers['grpc-status'] !== undefined) this.#end(headers)
@@ -45,9 +47,9 @@ export class NodeCall {
     })
     stream.on('drain', () => this.#settleDrained())
     stream.on('end', () => this.#incoming.end())
-    stream.on('error', (error) => this.#lost(error))
+    stream.on('error', (error) => this.#lost(error, isOver()))
     stream.on('close', () => {
-      this.#lost(undefined)
+      this.#lost(undefined, isOver())
       this.#incoming.end()
     })
   }
@@ -129,9 +131,11 @@ export class NodeCall {
     this.#settle(failureOf(headers))
   }
 
-  #lost(cause: Error | undefined): void {
+  #lost(cause: Error | undefined, isConnectionOver: boolean): void {
     if (this.#isSettled) return
-    const error = lostError(this.#httpStatus, this.#stream.rstCode ?? 0, cause)
+    // Of a connection that is lost, Node says that each of its streams was cancelled.
+    const reset = isConnectionOver ? 0 : (this.#stream.rstCode ?? 0)
+    const error = lostError(this.#httpStatus, reset, cause)
     this.#settle(error)
     this.#incoming.fail(error)
   }

@@ -39,9 +39,11 @@ export class ActiveWorkers {
     }
   }
 
-  /** By id. */
+  /** Those that run first, then those that wait for their turn; by id. */
   of(job: JobId): readonly WorkerActivity[] {
     const workers = [...(this.#jobs.get(job)?.values() ?? [])]
-    return workers.toSorted((left, right) => left.id.localeCompare(right.id, 'en'))
+    return workers.toSorted(
+      (left, right) => left.queueSize - right.queueSize || left.id.localeCompare(right.id, 'en'),
+    )
   }
 }

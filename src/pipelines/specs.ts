@@ -9,7 +9,7 @@ import { checkInput } from './specs/input-check.ts'
 import { checkLimits, type Limits } from './specs/limits.ts'
 import { quantityValue } from './specs/quantities.ts'
 import { checkSecrets, checkTransform } from './specs/transform-check.ts'
-import type { RequestedSpec, Resources, Secret } from './requested-specs.ts'
+import type { RequestedInput, RequestedSpec, Resources, Secret } from './requested-specs.ts'
 import { atomsOf, type Input } from './inputs.ts'
 
 /** A pipeline's spec, checked and with its defaults filled in. */
@@ -133,10 +133,20 @@ function inputOf(name: PipelineName, { input, spout }: RequestedSpec, now: Insta
       `pipeline ${name}: a spout has no input; leave out "input", or "spout"`,
     )
   }
-  if (input !== undefined) return checkInput(input, { pipeline: name, now })
+  if (input !== undefined) return checkNamedInput(name, input, now)
   throw new InvalidArgumentError(
     `pipeline ${name}: no input set; "input" says what to read, and "spout": {} that nothing is read and the code runs for ever`,
   )
+}
+
+/** As `checkInput`; what is wrong is told with the pipeline's name, for a file may have many. */
+function checkNamedInput(name: PipelineName, input: RequestedInput, now: Instant): Input {
+  try {
+    return checkInput(input, { pipeline: name, now })
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw new InvalidArgumentError(`pipeline ${name}: ${error.message}`, { cause: error })
+  }
 }
 
 function refuseUnbuilt(name: PipelineName, request: RequestedSpec): void {

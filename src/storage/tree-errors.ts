@@ -33,7 +33,7 @@ export class NoNodeError extends DomainError {
   readonly path: FilePath
 
   constructor(path: FilePath, options?: ErrorOptions) {
-    super(`no node at "${path}"`, options)
+    super(`no node at "${path}": nothing is there; list a directory above it`, options)
     this.path = path
   }
 }

@@ -1,5 +1,5 @@
 import type { Instant } from '../base/clock.ts'
-import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
+import { FailedPreconditionError, InvalidArgumentError, NotFoundError } from '../base/errors.ts'
 import { type CommitId, parseCommitId } from '../base/names.ts'
 import { newHexId } from '../base/random.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
@@ -139,7 +139,9 @@ export class Commits {
       const known = await getRepo(tx, repo)
       if (to === undefined) {
         if (from !== undefined) {
-          throw new InvalidArgumentError('cannot list from a commit without a commit to list to')
+          throw new InvalidArgumentError(
+            'cannot list from a commit without a commit to list to; name both, or neither',
+          )
         }
         return listAllCommits(database, known.name)
       }
@@ -216,10 +218,23 @@ async function placeOf(tx: ReadTransaction, commit: NewCommit): Promise<Place> {
       given.id,
       given.repo,
     )
-    if (found === undefined) throw await commitNotFound(tx, given.repo, given.id)
+    if (found === undefined) throw await provenanceNotFound(tx, given)
     provenance.push(found)
   }
   return { repo, parent: await parentOf(tx, commit), provenance }
+}
+
+async function provenanceNotFound(
+  tx: ReadTransaction,
+  { repo, id }: { readonly repo: string; readonly id: string },
+): Promise<NotFoundError> {
+  const error = await commitNotFound(tx, repo, id)
+  const named = await tx.get('SELECT name FROM branches WHERE repo = ? AND name = ?', repo, id)
+  if (named === undefined) return error
+  return new NotFoundError(
+    `commit ${repo}/${id} not found: provenance is told by ids, and ${id} is a branch; inspect-commit ${repo} ${id} says its id`,
+    { cause: error },
+  )
 }
 
 async function parentOf(tx: ReadTransaction, commit: NewCommit): Promise<CommitId | undefined> {

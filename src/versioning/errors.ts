@@ -28,7 +28,10 @@ export class RepoExistsError extends AlreadyExistsError {
   readonly repo: string
 
   constructor(repo: string, options?: ErrorOptions) {
-    super(`pachyderm_pfs/repoRefCounts/ ${repo} already exists`, options)
+    super(
+      `repo ${repo} already exists (pachyderm_pfs/repoRefCounts/ ${repo} already exists)`,
+      options,
+    )
     this.repo = repo
   }
 }
@@ -198,7 +201,10 @@ export class CommitFinishedError extends FailedPreconditionError {
 
   constructor(repo: string, commit: string, call: 'finish' | 'change', options?: ErrorOptions) {
     const finished = call === 'finish' ? 'already been finished' : 'already finished'
-    super(`commit ${repo}/${commit} has ${finished}`, options)
+    super(
+      `commit ${repo}/${commit} has ${finished}; start-commit ${repo} BRANCH begins another`,
+      options,
+    )
     this.repo = repo
     this.commit = commit
   }
@@ -226,7 +232,10 @@ export class ParentNotFinishedError extends FailedPreconditionError {
   readonly commit: string
 
   constructor(repo: string, commit: string, options?: ErrorOptions) {
-    super(`parent commit ${commit} has not been finished`, options)
+    super(
+      `parent commit ${commit} has not been finished; finish it (finish-commit ${repo} ${commit}), or drop it (delete-commit ${repo} ${commit})`,
+      options,
+    )
     this.repo = repo
     this.commit = commit
   }

@@ -16,7 +16,7 @@ export async function exportFiles(context: CommandContext): Promise<void> {
   // Before anything is asked: what is mistyped is said at once.
   parseTargetUrl(url)
   const verify = flags.isOn('verify')
-  const parallelism = Math.max(1, flags.count('parallelism'))
+  const parallelism = flags.positive('parallelism')
   const progress = new Progress(context, 'exported')
   let last: ExportFilesResponse | undefined
   try {

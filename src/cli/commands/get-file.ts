@@ -95,7 +95,7 @@ async function storeFromOld(context: CommandContext, file: FileRef): Promise<voi
     return downloadUnknownFile(context, file, output)
   }
   const { storeTree } = await import('../downloading/store-tree.ts')
-  const parallelism = Math.max(1, flags.count('parallelism'))
+  const parallelism = flags.positive('parallelism')
   await storeTree(context, { file, directory: output, parallelism })
 }
 

@@ -26,7 +26,7 @@ export async function putFile(context: CommandContext): Promise<void> {
       isRecursive,
       overwrite: flags.isOn('overwrite'),
       split,
-      parallelism: Math.max(1, flags.count('parallelism')),
+      parallelism: flags.positive('parallelism'),
       onStored: () => (hasPut = true),
     }
     if (remote.length > 0) {

@@ -44,7 +44,9 @@ async function parseWords(specs: readonly FlagSpec[], words: readonly string[]):
   } catch (error) {
     const { message } = error as Error
     const unknown = /^Unknown option '(-[^']*)'/.exec(message)?.[1]
-    const hungry = /^Option '(?:-\w, )?(--[\w-]+) <value>' argument missing/.exec(message)?.[1]
+    const hungry =
+      /^Option '(?:-\w, )?(--[\w-]+) <value>' argument missing/.exec(message)?.[1] ??
+      /^Option '(--?[\w-]+)' argument is ambiguous/.exec(message)?.[1]
     const text =
       unknown === undefined
         ? hungry === undefined

@@ -30,8 +30,17 @@ export function messageFromJson<Desc extends DescMessage>(
     return fromJson(schema, json)
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause)
-    throw new InvalidArgumentError(message.replace('google.protobuf.', ''), { cause })
+    throw new InvalidArgumentError(plainText(message), { cause })
   }
+}
+
+/** What the protobuf library says, without the names that it and JavaScript have for types. */
+function plainText(message: string): string {
+  return message
+    .replace('google.protobuf.', '')
+    .replace(/expected (?:bigint|number) \((u?)int(?:32|64)\):/, (_, unsigned) =>
+      unsigned === 'u' ? 'expected a whole number, not below zero:' : 'expected a whole number:',
+    )
 }
 
 /** Where a value stands: `path` is empty for the whole. */

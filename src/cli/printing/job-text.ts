@@ -49,7 +49,7 @@ function workersText(workers: readonly WorkerStatus[], clock: Clock): string {
     workerId,
     jobId,
     data.map(({ path }) => path).join(', '),
-    ageText(started, clock),
+    queueSize === 0n ? ageText(started, clock) : 'waits for its turn',
     String(queueSize),
   ])
   const retries = workers

@@ -101,9 +101,9 @@ test('every cell of a table is padded, at least three blanks wide of the next', 
 })
 
 test('a name neither breaks the line of a table nor commands the terminal', () => {
-  const cells = ['new\nline', 'clear\u001b[2J', 'bell\u0007', '\u009b', '\u001b[32mok\u001b[0m']
+  const cells = ['new\nline', 'clear\u001b[2J', 'bell\u0007', '\u009b', 'esc\u001b[31mred']
   expect(tableText([cells], denseTable)).toBe(
-    'new\\nline clear\\x1b[2J bell\\x07 \\x9b \u001b[32mok\u001b[0m \n',
+    'new\\nline clear\\x1b[2J bell\\x07 \\x9b esc\\x1b[31mred \n',
   )
 })
 

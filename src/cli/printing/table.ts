@@ -1,4 +1,5 @@
 import type { Output } from '../output.ts'
+import { isColoured } from './colours.ts'
 import { visible } from './visible.ts'
 
 /** How the cells of a table are padded: every one, also the last of its line. */
@@ -67,7 +68,7 @@ function rowsText(raw: readonly (readonly string[])[], shape: TableShape, widths
 }
 
 function visibleCell(cell: string): string {
-  return plainCell.test(cell) ? cell : visible(cell)
+  return plainCell.test(cell) || isColoured(cell) ? cell : visible(cell)
 }
 
 /** In characters; escapes take no place on a screen. */

@@ -1,17 +1,12 @@
-const control = /\p{Cc}(?:\[\d+m)?/gu
-const colourStart = '\u001b['
+const control = /\p{Cc}/gu
 const shortForms: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
 /**
  * `text` with its control characters written out, as in `\n`: a name can neither break the line
- * that it is on nor command the terminal. Colours stay.
+ * that it is on nor command the terminal.
  */
 export function visible(text: string): string {
-  return text.replaceAll(control, (sequence) => {
-    if (sequence.length > 1 && sequence.startsWith(colourStart)) return sequence
-    const character = sequence.slice(0, 1)
-    return writtenOut(character) + sequence.slice(1)
-  })
+  return text.replaceAll(control, writtenOut)
 }
 
 /** `\n`, `\x1b` or `\u202e` for the character itself. */

@@ -18,7 +18,7 @@ export async function bringHistory(
     path,
     addOwnName,
     resume: flags.isOn('resume'),
-    parallelism: Math.max(1, flags.count('parallelism')),
+    parallelism: flags.positive('parallelism'),
   })
   for await (const { files, bytes, brought } of responses) {
     progress.show({ fileCount: Number(files), sizeBytes: Number(bytes) })

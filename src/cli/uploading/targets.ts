@@ -34,6 +34,7 @@ export async function readSourceNames({
   input,
 }: CommandContext): Promise<readonly string[]> {
   for (const name of flags.list('file')) refusePassword(name)
+  refuseCutNames(flags.list('file'))
   const lists = flags.list('input-file')
   if (lists.length === 0) return flags.list('file')
   const names: string[] = []
@@ -44,6 +45,17 @@ export async function readSourceNames({
   }
   const files = flags.list('file').filter((name) => name !== '-')
   return [...names, ...files]
+}
+
+/** A file's own commas look like those between files. @throws {UsageError} */
+function refuseCutNames(names: readonly string[]): void {
+  for (const [index, name] of names.entries()) {
+    const whole = `${name},${names[index + 1] ?? ''}`
+    if (index + 1 === names.length || existsSync(name) || !existsSync(whole)) continue
+    throw new UsageError(
+      `${name}: no such file; -f takes several files with commas between them, so put ${whole} by a list (-i) or by the directory that it is in (-r)`,
+    )
+  }
 }
 
 /**

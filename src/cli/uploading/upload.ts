@@ -53,6 +53,8 @@ async function uploadOne(
 ): Promise<void> {
   if (source === '-') await out.line('Reading from stdin.')
   // A pipe cannot be opened again, so what was sent in vain is kept.
+  const sizeBytes = source === '-' ? undefined : sizeIfKnown(source)
+  if (sizeBytes !== undefined) progress.expect({ fileCount: 1, sizeBytes })
   using content = new Restartable(source === '-' ? input.bytes() : readSlices(source))
   const put = { path, bytes: counted(content.bytes(), progress), overwrite }
   try {
@@ -67,6 +69,12 @@ async function uploadOne(
   }
   onStored?.()
   progress.addFile()
+}
+
+/** Undefined for what has no size, such as a pipe. */
+function sizeIfKnown(source: string): number | undefined {
+  const info = statSync(source)
+  return info.isFile() ? info.size : undefined
 }
 
 function isUnimplemented(error: unknown): boolean {
