@@ -1,8 +1,17 @@
-import type { DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
+import type {
+  DescMessage,
+  DescMethod,
+  DescService,
+  MessageInitShape,
+  MessageShape,
+} from '@bufbuild/protobuf'
 import { create, fromBinary, isMessage, toBinary } from '@bufbuild/protobuf'
-import { InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
+import { DomainError, InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
 import { MalformedMessageError, type IncomingMessage } from '../../base/grpc-messages.ts'
 import type { EncodedMessage } from '../../base/grpc-wire.ts'
+import type { Turns } from '../../base/turns.ts'
+import { WireFormatError } from '../../base/wire-reader.ts'
+import { requestLimits } from '../request-limits.ts'
 import type { ErrorStyle } from './errors.ts'
 import type { Metadata } from './metadata.ts'
 
@@ -13,6 +22,8 @@ export interface CallContext {
   readonly metadata: Metadata
   /** Address and port of the caller. */
   readonly peer: string
+  /** For work that does not wait: asked between its parts, so that other calls are answered meanwhile. */
+  readonly turns: Turns
 }
 
 type Request<M extends DescMethod> = MessageShape<M['input']>
@@ -146,11 +157,12 @@ function unary(
   method: DescMethod,
   handler: AnyHandler<AnyMessage, Promise<unknown>>,
 ): Route['respond'] {
+  const decode = requestDecoder(method.input)
   if (typeof handler === 'function') {
     return {
       requests: 'one',
       responses: 'one',
-      call: async (bytes, context) => encode(method, await handler(decode(method, bytes), context)),
+      call: async (bytes, context) => encode(method, await handler(decode(bytes), context)),
     }
   }
   if (!('encoded' in handler)) throw new TypeError(`${method.name} takes no stream`)
@@ -158,7 +170,7 @@ function unary(
   return {
     requests: 'one',
     responses: 'one',
-    call: async (bytes, context) => encoded(decode(method, bytes), context) as Promise<Uint8Array>,
+    call: async (bytes, context) => encoded(decode(bytes), context) as Promise<Uint8Array>,
   }
 }
 
@@ -166,11 +178,12 @@ function serverStreaming(
   method: DescMethod,
   handler: AnyHandler<AnyMessage, AsyncIterable<unknown>>,
 ): Route['respond'] {
+  const decode = requestDecoder(method.input)
   if (typeof handler === 'function') {
     return {
       requests: 'one',
       responses: 'many',
-      call: (bytes, context) => encodeEach(method, handler(decode(method, bytes), context)),
+      call: (bytes, context) => encodeEach(method, handler(decode(bytes), context)),
     }
   }
   if (!('encoded' in handler)) throw new TypeError(`${method.name} takes no stream`)
@@ -178,8 +191,7 @@ function serverStreaming(
   return {
     requests: 'one',
     responses: 'many',
-    call: (bytes, context) =>
-      encoded(decode(method, bytes), context) as AsyncIterable<EncodedMessage>,
+    call: (bytes, context) => encoded(decode(bytes), context) as AsyncIterable<EncodedMessage>,
   }
 }
 
@@ -188,11 +200,12 @@ function clientStreaming(
   handler: AnyHandler<AsyncIterable<AnyMessage>, Promise<unknown>>,
 ): Route['respond'] {
   if (typeof handler === 'function') {
+    const decode = requestDecoder(method.input)
     return {
       requests: 'many',
       responses: 'one',
       call: async (messages, context) =>
-        encode(method, await handler(decodeEach(method, messages), context)),
+        encode(method, await handler(decodeEach(decode, messages), context)),
     }
   }
   if (!('sliced' in handler)) throw new TypeError(`${method.name} takes a stream`)
@@ -208,28 +221,39 @@ function bidiStreaming(
   method: DescMethod,
   handler: (requests: AsyncIterable<AnyMessage>, context: CallContext) => AsyncIterable<unknown>,
 ): Route['respond'] {
+  const decode = requestDecoder(method.input)
   return {
     requests: 'many',
     responses: 'many',
-    call: (messages, context) => encodeEach(method, handler(decodeEach(method, messages), context)),
+    call: (messages, context) => encodeEach(method, handler(decodeEach(decode, messages), context)),
   }
 }
 
+type Decode = (bytes: Uint8Array) => AnyMessage
+
 const decodeOptions = { readUnknownFields: false }
 
-function decode(method: DescMethod, bytes: Uint8Array): AnyMessage {
-  try {
-    return fromBinary(method.input, bytes, decodeOptions)
-  } catch (error) {
-    if (isEncodingError(error)) {
-      throw new InvalidArgumentError(
-        `a text in the ${method.input.typeName} is not UTF-8, as all names and paths must be`,
-        { cause: error },
-      )
+/** Decodes requests that hold no more than they may. */
+export function requestDecoder<D extends DescMessage>(
+  input: D,
+): (bytes: Uint8Array) => MessageShape<D> {
+  const check = requestLimits.checkOf(input)
+  return (bytes) => {
+    try {
+      check(bytes)
+      return fromBinary(input, bytes, decodeOptions)
+    } catch (error) {
+      if (error instanceof DomainError && !(error instanceof WireFormatError)) throw error
+      if (isEncodingError(error)) {
+        throw new InvalidArgumentError(
+          `a text in the ${input.typeName} is not UTF-8, as all names and paths must be`,
+          { cause: error },
+        )
+      }
+      throw new MalformedMessageError(`the request is not a valid ${input.typeName}`, {
+        cause: error,
+      })
     }
-    throw new MalformedMessageError(`the request is not a valid ${method.input.typeName}`, {
-      cause: error,
-    })
   }
 }
 
@@ -249,10 +273,10 @@ function encode(method: DescMethod, response: unknown): Uint8Array {
 }
 
 async function* decodeEach(
-  method: DescMethod,
+  decode: Decode,
   messages: AsyncIterable<IncomingMessage>,
 ): AsyncGenerator<AnyMessage> {
-  for await (const message of messages) yield decode(method, await message.bytes())
+  for await (const message of messages) yield decode(await message.bytes())
 }
 
 async function* encodeEach(

@@ -81,9 +81,6 @@ export function commitHandlers(
   }
 }
 
-/** Each is looked up, with all that it comes from. */
-const provenanceCountMax = 10_000
-
 /** Where a commit that is started, or built, goes. */
 export function newCommit({
   parent,
@@ -106,11 +103,6 @@ function provenanceOf(sources: StartCommitRequest['provenance']): NewCommit['pro
   for (const source of sources) {
     const { repo, commit } = requireCommit(source, 'provenance')
     named.set(`${repo}/${commit}`, { repo, id: commit })
-    if (named.size > provenanceCountMax) {
-      throw new InvalidArgumentError(
-        `a commit can name at most ${provenanceCountMax} others as its provenance`,
-      )
-    }
   }
   return [...named.values()]
 }
