@@ -18,7 +18,7 @@ function scanAll(bytes: readonly number[]): void {
   scanner.end()
 }
 
-function count(bytes: readonly number[]): void {
+function countFields(bytes: readonly number[]): void {
   scanMessage(Uint8Array.from(bytes), { fields: [] }, { counterCount: 0, fieldsMax: Infinity })
 }
 
@@ -45,7 +45,7 @@ describe.each(malformed)('%s', (_, bytes) => {
   })
 
   test('is refused where fields are counted', () => {
-    expect(() => count(bytes)).toThrow(WireFormatError)
+    expect(() => countFields(bytes)).toThrow(WireFormatError)
   })
 })
 

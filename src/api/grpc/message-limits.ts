@@ -31,7 +31,7 @@ export class TooManyValuesError extends InvalidArgumentError {
 /** Fields of one request, at every depth, unless something else is said: some 20 ms to decode. */
 export const fieldsMaxDefault = 100_000
 /** Where counting ends: what is more is not told from this. */
-const countedMax = 1_000_000
+const countedMax = 500_000
 
 /** Refuses a request, before it is decoded, that holds more than it may. */
 export type Check = (bytes: Uint8Array) => void

@@ -6,9 +6,14 @@ import type {
   MessageShape,
 } from '@bufbuild/protobuf'
 import { create, fromBinary, isMessage, toBinary } from '@bufbuild/protobuf'
-import { DomainError, InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
+import {
+  DomainError,
+  InvalidArgumentError,
+  ResourceExhaustedError,
+  UnimplementedError,
+} from '../../base/errors.ts'
 import { MalformedMessageError, type IncomingMessage } from '../../base/grpc-messages.ts'
-import type { EncodedMessage } from '../../base/grpc-wire.ts'
+import { type EncodedMessage, messageBytesMax } from '../../base/grpc-wire.ts'
 import type { Turns } from '../../base/turns.ts'
 import { WireFormatError } from '../../base/wire-reader.ts'
 import { requestLimits } from '../request-limits.ts'
@@ -269,7 +274,13 @@ function isEncodingError(error: unknown): boolean {
 function encode(method: DescMethod, response: unknown): Uint8Array {
   const init = response as MessageInitShape<DescMethod['output']>
   const message = isMessage(init, method.output) ? init : create(method.output, init)
-  return toBinary(method.output, message)
+  const bytes = toBinary(method.output, message)
+  if (bytes.length > messageBytesMax) {
+    throw new ResourceExhaustedError(
+      `the answer has ${bytes.length} bytes, and one message may have ${messageBytesMax}: ask for less of it, or call a service of pachyderm that streams it`,
+    )
+  }
+  return bytes
 }
 
 async function* decodeEach(

@@ -1,3 +1,4 @@
+import { concatBytes } from '../../base/bytes.ts'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { InvalidArgumentError } from '../../base/errors.ts'
 import {
@@ -50,7 +51,8 @@ export function commitHandlers(
         for await (const info of commits.list(listOptions(request))) {
           answer.add([encodeCommitInfo(info)])
         }
-        return answer.pieces
+        // Not one write for each.
+        return concatBytes(answer.pieces)
       },
     },
 
