@@ -2,6 +2,7 @@ import type { Clock } from './clock.ts'
 
 /** After this long without a pause, other work of the event loop gets its turn. */
 const turnMs = 10
+const stepsPerLook = 16
 
 /** Calls back in the next turn of the event loop, after what has come from outside: Node's `setImmediate`. */
 export type InNextTurn = (callback: () => void) => unknown
@@ -11,6 +12,7 @@ export class Turns {
   readonly #clock: Clock
   readonly #inNextTurn: InNextTurn
   #startMs: number | undefined
+  #stepCount = 0
 
   constructor(clock: Clock, inNextTurn: InNextTurn) {
     this.#clock = clock
@@ -20,6 +22,12 @@ export class Turns {
   /** Undefined while this turn may go on; else a promise that resolves in the next one. */
   next(): Promise<void> | undefined {
     return this.#isOver() ? this.#nextTurn() : undefined
+  }
+
+  /** As `next`, for steps of microseconds, of which only some look at the clock. */
+  nextOfMany(): Promise<void> | undefined {
+    this.#stepCount += 1
+    return this.#stepCount % stepsPerLook === 0 ? this.next() : undefined
   }
 
   /**

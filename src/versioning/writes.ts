@@ -134,11 +134,13 @@ export class Writes {
     return {
       lease,
       put: async (path, bytes, { overwrite = false } = {}) => {
-        await this.#turns.next()
+        const turn = this.#turns.nextOfMany()
+        if (turn !== undefined) await turn
         await collector.add(path, bytes, overwrite)
       },
       putStored: async (path, content, { overwrite = false } = {}) => {
-        await this.#turns.next()
+        const turn = this.#turns.nextOfMany()
+        if (turn !== undefined) await turn
         await collector.addStored(path, content, overwrite)
       },
       commit: async (until = signal) => {

@@ -75,7 +75,7 @@ export class Call implements CallContext, CallEvents {
     return new MessageReader(this.#incoming, {
       ...options,
       onMessage: (message) => {
-        const turn = this.turns.next()
+        const turn = this.turns.nextOfMany()
         if (turn === undefined) return onMessage?.(message)
         return turn.then(() => onMessage?.(message))
       },

@@ -1,5 +1,6 @@
 import { compareBytes, concatBytes, copyBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
+import type { Turns } from '../../base/turns.ts'
 import { baseName, type FilePath, parentPath, pathOfKey } from '../../base/paths.ts'
 import { type Content, type Contents, contentSizeBytes } from '../../storage/contents.ts'
 import type { TreeEdit, TreeEntry } from '../../storage/file-trees.ts'
@@ -11,6 +12,7 @@ export interface BulkPorts {
   readonly contents: Contents
   /** The entry in the tree that is edited. */
   readonly lookUp: (path: FilePath) => Promise<TreeEntry | undefined>
+  readonly turns: Turns
 }
 
 /**
@@ -24,7 +26,7 @@ export async function* bulkEdits(
   onConflict: (conflict: StagedConflict) => void,
 ): AsyncGenerator<TreeEdit> {
   const position = new Position(ports.lookUp)
-  for await (const file of filesOf(ports.contents, records)) {
+  for await (const file of filesOf(ports, records)) {
     const obstacle = await position.enter(parentPath(file.path))
     if (obstacle !== undefined) {
       onConflict({ path: file.path, obstacle })
@@ -60,7 +62,7 @@ const joinedBytesMax = 1024 * 1024
  * not a thousand, each longer than the last.
  */
 async function* filesOf(
-  contents: Contents,
+  { contents, turns }: Pick<BulkPorts, 'contents' | 'turns'>,
   records: AsyncIterable<RunRecord>,
 ): AsyncGenerator<MergedFile> {
   let current: RunRecord | undefined
@@ -74,6 +76,8 @@ async function* filesOf(
     return { ...record, content: await contents.append(record.content, tail) }
   }
   for await (const record of records) {
+    const turn = turns.nextOfMany()
+    if (turn !== undefined) await turn
     if (current === undefined) {
       current = record
       continue
@@ -81,7 +85,7 @@ async function* filesOf(
     const order = compareBytes(current.key, record.key)
     assert(order <= 0, 'the records of a bulk write are sorted')
     if (order < 0) {
-      yield mergedFile(await settled(current))
+      yield mergedFile(pending.length > 0 ? await settled(current) : current)
       current = record
     } else if (record.overwrite) {
       current = record

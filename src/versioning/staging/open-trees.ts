@@ -138,12 +138,12 @@ export class OpenTrees {
     switch (write.kind) {
       case 'bulk':
         return bulkEdits(
-          { contents, lookUp: (path) => trees.get(root, path) },
-          paced(mergeRuns(chunks, fileCodec, write.runs), this.#turns),
+          { contents, lookUp: (path) => trees.get(root, path), turns: this.#turns },
+          mergeRuns(chunks, fileCodec, write.runs),
           (conflict) => conflicts.add(conflict),
         )
       case 'splits': {
-        const records = mergeRuns(chunks, piecesCodec, write.runs)
+        const records = paced(mergeRuns(chunks, piecesCodec, write.runs), this.#turns)
         return splitEdits({ contents, trees, root }, records, conflicts)
       }
       default:
@@ -273,7 +273,7 @@ export class OpenTrees {
     tree: DirectoryEntry,
     edits: Iterable<TreeEdit> | AsyncIterable<TreeEdit>,
   ): Promise<DirectoryEntry> {
-    return this.#ports.trees.edit(tree, paced(edits, this.#turns), { emptied: 'keep' })
+    return this.#ports.trees.edit(tree, edits, { emptied: 'keep' })
   }
 
   async #finishBatch(start: OpenTree, overlay: Overlay, sequence: number): Promise<OpenTree> {

@@ -14,7 +14,7 @@ export async function* paced<Item>(
   turns: Turns,
 ): AsyncGenerator<Item> {
   for await (const item of items) {
-    const turn = turns.next()
+    const turn = turns.nextOfMany()
     if (turn !== undefined) await turn
     yield item
   }
