@@ -51,7 +51,7 @@ const fields: readonly FieldLimit[] = [
   { field: ListRepoRequestSchema.field.provenance, countMax: 1000, advice: 'name fewer repos' },
   { field: StartCommitRequestSchema.field.provenance, countMax: 1000, advice: fewerCommits },
   { field: BuildCommitRequestSchema.field.provenance, countMax: 1000, advice: fewerCommits },
-  { field: FlushCommitRequestSchema.field.commits, countMax: 500, advice: inParts },
+  { field: FlushCommitRequestSchema.field.commits, countMax: 10_000, advice: inParts },
   { field: FlushCommitRequestSchema.field.toRepos, countMax: 1000, advice: inParts },
 
   // pfs.ObjectAPI

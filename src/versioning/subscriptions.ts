@@ -164,9 +164,11 @@ async function flushPlan(
     readonly toRepos?: readonly string[] | undefined
   },
 ): Promise<{ readonly commits: readonly CommitName[]; readonly targets: readonly RepoName[] }> {
-  checkCommitNames(options.commits.map(({ commit }) => commit))
+  const given = new Map(options.commits.map((each) => [`${each.repo}/${each.commit}`, each]))
+  const distinct = [...given.values()]
+  checkCommitNames(distinct.map(({ commit }) => commit))
   const byId = new Map<CommitId, CommitName>()
-  for (const { repo, commit } of options.commits) {
+  for (const { repo, commit } of distinct) {
     const named = await getCommitName(tx, repo, commit)
     byId.set(named.id, named)
     if (byId.size > flushedCommitsMax) {

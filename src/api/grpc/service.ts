@@ -167,7 +167,7 @@ function unary(
     return {
       requests: 'one',
       responses: 'one',
-      call: async (bytes, context) => encode(method, await handler(decode(bytes), context)),
+      call: async (bytes, context) => encodeWhole(method, await handler(decode(bytes), context)),
     }
   }
   if (!('encoded' in handler)) throw new TypeError(`${method.name} takes no stream`)
@@ -274,13 +274,16 @@ function isEncodingError(error: unknown): boolean {
 function encode(method: DescMethod, response: unknown): Uint8Array {
   const init = response as MessageInitShape<DescMethod['output']>
   const message = isMessage(init, method.output) ? init : create(method.output, init)
-  const bytes = toBinary(method.output, message)
-  if (bytes.length > messageBytesMax) {
-    throw new ResourceExhaustedError(
-      `the answer has ${bytes.length} bytes, and one message may have ${messageBytesMax}: ask for less of it, or call a service of pachyderm that streams it`,
-    )
-  }
-  return bytes
+  return toBinary(method.output, message)
+}
+
+/** The only message of an answer. @throws {ResourceExhaustedError} when it is larger than one may be. */
+function encodeWhole(method: DescMethod, response: unknown): Uint8Array {
+  const bytes = encode(method, response)
+  if (bytes.length <= messageBytesMax) return bytes
+  throw new ResourceExhaustedError(
+    `the answer has ${bytes.length} bytes, and one message may have ${messageBytesMax}: ask for less of it, or call a service of pachyderm that streams it`,
+  )
 }
 
 async function* decodeEach(
