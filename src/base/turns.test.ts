@@ -67,7 +67,7 @@ test('of many who wait to do something long, one goes on in a turn', async () =>
 
 test('of steps that are short, one in sixteen looks at the clock', async () => {
   const here = world()
-  here.turns.next()
+  expect(here.turns.next()).toBeUndefined()
   here.nowMs += 100
   const paused = Array.from({ length: 48 }, () => here.turns.nextOfMany() !== undefined)
   expect(paused.flatMap((isPaused, at) => (isPaused ? [at] : []))).toEqual([15, 31, 47])

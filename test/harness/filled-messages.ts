@@ -6,6 +6,8 @@ import { concatBytes } from '../../src/base/bytes.ts'
 export interface FilledMessage {
   /** The field, and what it is filled with. */
   readonly name: string
+  /** It is filled with very many things, and not with one that is long. */
+  readonly isOfMany: boolean
   /** About so large. */
   bytes(sizeBytes: number): Uint8Array
 }
@@ -73,24 +75,30 @@ function entries(field: DescField & { readonly fieldKind: 'map' }, sizeBytes: nu
   return concatBytes(all)
 }
 
-type Fill = readonly [how: string, make: (sizeBytes: number) => Uint8Array]
+interface Fill {
+  readonly how: string
+  readonly isOfMany: boolean
+  readonly make: (sizeBytes: number) => Uint8Array
+}
 
 /** The ways to fill a message with one field. */
 function fillsOf(field: DescField): readonly Fill[] {
   const { number } = field
-  const many = (how: string, value: Uint8Array): Fill => [
+  const many = (how: string, value: Uint8Array): Fill => ({
     how,
-    (size) => times(lengthDelimited(number, value), size),
-  ]
-  const one = (how: string, letter: number): Fill => [
+    isOfMany: true,
+    make: (size) => times(lengthDelimited(number, value), size),
+  })
+  const one = (how: string, letter: number, isOfMany = false): Fill => ({
     how,
-    (size) => lengthDelimited(number, new Uint8Array(size).fill(letter)),
-  ]
+    isOfMany,
+    make: (size) => lengthDelimited(number, new Uint8Array(size).fill(letter)),
+  })
   switch (field.fieldKind) {
     case 'message':
       return [many('said again and again', noBytes)]
     case 'map':
-      return [['of many keys', (size) => entries(field, size)]]
+      return [{ how: 'of many keys', isOfMany: true, make: (size) => entries(field, size) }]
     case 'list':
       if (field.listKind === 'message') {
         return [many('empty', noBytes), many('sensible', sensibleBytes(field.message))]
@@ -98,7 +106,7 @@ function fillsOf(field: DescField): readonly Fill[] {
       if (field.listKind === 'scalar' && isTextual(field.scalar)) {
         return [many('empty', noBytes), many('of a letter', oneLetter), one('a long one', 0x61)]
       }
-      return [one('packed', 1)]
+      return [one('packed', 1, true)]
     case 'scalar':
       if (!isTextual(field.scalar)) return []
       // What is long to look at, for one reason or another.
@@ -121,9 +129,10 @@ export function filledMessages(request: DescMessage): readonly FilledMessage[] {
     for (const field of desc.fields) {
       if (known.has(field)) continue
       known.add(field)
-      for (const [how, make] of fillsOf(field)) {
+      for (const { how, isOfMany, make } of fillsOf(field)) {
         found.push({
           name: `${desc.typeName}.${field.name}, ${how}`,
+          isOfMany,
           bytes: (sizeBytes) => {
             const inner = make(sizeBytes)
             const outer = around.toReversed()
@@ -144,6 +153,7 @@ export function filledMessages(request: DescMessage): readonly FilledMessage[] {
   const unknown = lengthDelimited(15_000, noBytes)
   found.push({
     name: 'fields that nobody knows',
+    isOfMany: true,
     bytes: (sizeBytes) => concatBytes([start, times(unknown, sizeBytes)]),
   })
   return found
