@@ -120,15 +120,22 @@ function isTextual(type: ScalarType): boolean {
   return type === ScalarType.STRING || type === ScalarType.BYTES
 }
 
-/** Every field that a request can hold, once, and each way to fill it. */
-export function filledMessages(request: DescMessage): readonly FilledMessage[] {
+/**
+ * Every field that a request can hold, once, and each way to fill it. `deep` has the fields of messages in
+ * messages that other requests have shown already, and gets those of this one.
+ */
+export function filledMessages(
+  request: DescMessage,
+  deep: Set<DescField> = new Set(),
+): readonly FilledMessage[] {
   const known = new Set<DescField>()
   const found: FilledMessage[] = []
   const start = sensibleBytes(request)
   const walk = (desc: DescMessage, around: readonly number[]): void => {
     for (const field of desc.fields) {
-      if (known.has(field)) continue
+      if (known.has(field) || (around.length > 0 && deep.has(field))) continue
       known.add(field)
+      if (around.length > 0) deep.add(field)
       for (const { how, isOfMany, make } of fillsOf(field)) {
         found.push({
           name: `${desc.typeName}.${field.name}, ${how}`,
@@ -150,7 +157,9 @@ export function filledMessages(request: DescMessage): readonly FilledMessage[] {
     }
   }
   walk(request, [])
-  const unknown = lengthDelimited(15_000, noBytes)
+  // Of one byte, where there is such a number.
+  const numbers = new Set(request.fields.map(({ number }) => number))
+  const unknown = lengthDelimited(numbers.has(15) ? 2000 : 15, noBytes)
   found.push({
     name: 'fields that nobody knows',
     isOfMany: true,
