@@ -1,6 +1,6 @@
 import type { Instant } from '../base/clock.ts'
 import { parseRepoName, type RepoName } from '../base/names.ts'
-import { checkShortText } from '../base/short-texts.ts'
+import { checkShortText, shortTextBytesMax } from '../base/short-texts.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { RepoExistsError, RepoInUseError, RepoNotFoundError } from './errors.ts'
 import { branchTopic, commitTopic, repoTopic, type VersioningPorts } from './ports.ts'
@@ -31,6 +31,8 @@ type RepoRow = {
   readonly size_bytes: number
 }
 
+/** Of descriptions that were stored before there was a bound, lists have so many characters. */
+const listedLengthMax: number = shortTextBytesMax + 1
 /** Repos that are read in one turn of the event loop. */
 const pageRows = 500
 
@@ -95,7 +97,9 @@ interface ListedRepo {
 /** The repos whose names come after `last`, by name; those of one page at most. */
 async function repoPage(tx: ReadTransaction, last: string): Promise<readonly ListedRepo[]> {
   const rows = await tx.all<RepoRow & { readonly written: number }>(
-    `SELECT ${repoColumns}, written FROM repos WHERE name > ? ORDER BY name LIMIT ?`,
+    `SELECT name, substr(description, 1, ?) AS description, created_at, size_bytes, written
+      FROM repos WHERE name > ? ORDER BY name LIMIT ?`,
+    listedLengthMax,
     last,
     pageRows,
   )
