@@ -133,15 +133,16 @@ export class Writes {
     const lease = this.#ports.leases.begin()
     return {
       lease,
-      put: async (path, bytes, { overwrite = false } = {}) => {
+      // Not async themselves: of a million small files, each would pay for it.
+      put: (path, bytes, { overwrite = false } = {}) => {
         const turn = this.#turns.nextOfMany()
-        if (turn !== undefined) await turn
-        await collector.add(path, bytes, overwrite)
+        if (turn === undefined) return collector.add(path, bytes, overwrite)
+        return turn.then(() => collector.add(path, bytes, overwrite))
       },
-      putStored: async (path, content, { overwrite = false } = {}) => {
+      putStored: (path, content, { overwrite = false } = {}) => {
         const turn = this.#turns.nextOfMany()
-        if (turn !== undefined) await turn
-        await collector.addStored(path, content, overwrite)
+        if (turn === undefined) return collector.addStored(path, content, overwrite)
+        return turn.then(() => collector.addStored(path, content, overwrite))
       },
       commit: async (until = signal) => {
         const { write, fileCount, sizeBytes } = await collector.end()
