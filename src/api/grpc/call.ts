@@ -23,7 +23,7 @@ const lightBytesMax = 16 * 1024
 export class Call implements CallContext, CallEvents {
   readonly metadata: Metadata
   readonly peer: string
-  readonly turns: Turns
+  readonly #turns: Turns
   readonly #wire: CallWire
   readonly #incoming: SliceQueue
   #receivedBytes = 0
@@ -42,7 +42,7 @@ export class Call implements CallContext, CallEvents {
   ) {
     this.#wire = wire
     this.peer = peer
-    this.turns = turns
+    this.#turns = turns
     this.metadata = new HeaderMetadata(headers)
     this.#incoming = new SliceQueue(() => wire.resume())
     wire.attach(this)
@@ -75,7 +75,7 @@ export class Call implements CallContext, CallEvents {
     return new MessageReader(this.#incoming, {
       ...options,
       onMessage: (message) => {
-        const turn = this.turns.nextOfMany()
+        const turn = this.#turns.nextOfMany()
         if (turn === undefined) return onMessage?.(message)
         return turn.then(() => onMessage?.(message))
       },
@@ -93,7 +93,7 @@ export class Call implements CallContext, CallEvents {
       throw new StatusError(Code.internal, 'more than one request message was sent')
     }
     // What is made of it may take long.
-    if (bytes.length > lightBytesMax) await this.turns.free()
+    if (bytes.length > lightBytesMax) await this.#turns.free()
     return bytes
   }
 

@@ -14,7 +14,6 @@ import {
 } from '../../base/errors.ts'
 import { MalformedMessageError, type IncomingMessage } from '../../base/grpc-messages.ts'
 import { type EncodedMessage, messageBytesMax } from '../../base/grpc-wire.ts'
-import type { Turns } from '../../base/turns.ts'
 import { WireFormatError } from '../../base/wire-reader.ts'
 import { requestLimits } from '../request-limits.ts'
 import type { ErrorStyle } from './errors.ts'
@@ -27,8 +26,6 @@ export interface CallContext {
   readonly metadata: Metadata
   /** Address and port of the caller. */
   readonly peer: string
-  /** For work that does not wait: asked between its parts, so that other calls are answered meanwhile. */
-  readonly turns: Turns
 }
 
 type Request<M extends DescMethod> = MessageShape<M['input']>
