@@ -110,6 +110,10 @@ const fields: readonly FieldLimit[] = [
 
 export const requestLimits: MessageLimits = new MessageLimits({
   fields,
-  // Each source has up to three fields, and is one itself.
-  messages: [{ message: PutSourcesRequestSchema, fieldsMax: 400_100 }],
+  messages: [
+    // Each source has up to three fields, and is one itself.
+    { message: PutSourcesRequestSchema, fieldsMax: 400_100 },
+    // All specs are tried in one transaction.
+    { message: ValidatePipelinesRequestSchema, bytesMax: 4 * 1024 * 1024 },
+  ],
 })

@@ -70,7 +70,8 @@ async function outcome(method: DescMethod, bytes: Uint8Array, timeoutMs: number)
 }
 
 const waitsForMore: ReadonlySet<string> = new Set(['SubscribeCommit', 'FlushCommit', 'GetLogs'])
-const refusals = /is there (?:at least |more than )?\d+ times|\d+ fields|not implemented yet/
+const refusals =
+  /has \d+ bytes|is there (?:at least |more than )?\d+ times|\d+ fields|not implemented yet/
 
 describe('a message that one field fills costs little, whichever it is', () => {
   test.each(everyMethod.map((method) => ({ path: methodPath(method), method })))(

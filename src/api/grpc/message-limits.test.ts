@@ -23,7 +23,10 @@ const limits = new MessageLimits({
       .filter(({ fieldKind }) => fieldKind === 'list' || fieldKind === 'map')
       .map((field) => ({ field, countMax: 3, advice })),
   ],
-  messages: [{ message: PutSourcesRequestSchema, fieldsMax: 200_000 }],
+  messages: [
+    { message: PutSourcesRequestSchema, fieldsMax: 200_000 },
+    { message: ACLSchema, bytesMax: 10 },
+  ],
 })
 
 const checkRepo = limits.checkOf(CreateRepoRequestSchema)
@@ -122,6 +125,14 @@ describe('what a decoder might read in another way', () => {
     expect(() => checkRepo(bytes)).not.toThrow()
     expect(fromBinary(CreateRepoRequestSchema, bytes).description).toBe('A')
   })
+})
+
+test('a request may have a bound of its size', () => {
+  const check = limits.checkOf(ACLSchema)
+  expect(() => check(Uint8Array.of(0x7a, 8, ...Array<number>(8).fill(0)))).not.toThrow()
+  expect(() => check(Uint8Array.of(0x7a, 9, ...Array<number>(9).fill(0)))).toThrow(
+    'the auth.ACL has 11 bytes, and at most 10 are allowed: make several requests of it',
+  )
 })
 
 test('a request whose lists have no limit is a mistake that is found at once', () => {

@@ -11,10 +11,11 @@ export interface FieldLimit {
   readonly advice: string
 }
 
-/** How many fields a request may have in all, where that is another number than that of most. */
+/** How many fields a request may have in all, and how many bytes, where that is another number than that of most. */
 export interface MessageLimit {
   readonly message: DescMessage
-  readonly fieldsMax: number
+  readonly fieldsMax?: number
+  readonly bytesMax?: number
 }
 
 /** What requests may hold. */
@@ -43,11 +44,11 @@ export type Check = (bytes: Uint8Array) => void
  */
 export class MessageLimits {
   readonly #fields: ReadonlyMap<DescField, FieldLimit>
-  readonly #messages: ReadonlyMap<DescMessage, number>
+  readonly #messages: ReadonlyMap<DescMessage, MessageLimit>
 
   constructor({ fields, messages }: RequestLimits) {
     this.#fields = new Map(fields.map((limit) => [limit.field, limit]))
-    this.#messages = new Map(messages.map(({ message, fieldsMax }) => [message, fieldsMax]))
+    this.#messages = new Map(messages.map((limit) => [limit.message, limit]))
   }
 
   /**
@@ -60,8 +61,13 @@ export class MessageLimits {
     const message = compiler.message(request)
     const { limits } = compiler
     const options = { counterCount: limits.length, fieldsMax: countedMax }
-    const fieldsMax = this.#messages.get(request) ?? fieldsMaxDefault
+    const { fieldsMax = fieldsMaxDefault, bytesMax = Infinity } = this.#messages.get(request) ?? {}
     return (bytes) => {
+      if (bytes.length > bytesMax) {
+        throw new TooManyValuesError(
+          `the ${request.typeName} has ${bytes.length} bytes, and at most ${bytesMax} are allowed: make several requests of it`,
+        )
+      }
       const { counts, fieldCount, isWhole } = scanMessage(bytes, message, options)
       const sign = isWhole ? '' : 'at least '
       for (const [index, limit] of limits.entries()) {
