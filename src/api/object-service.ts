@@ -1,4 +1,4 @@
-import { decodePutObjectRequest } from '../base/content-messages.ts'
+import { decodePutObjectRequest, putObjectTagsMax } from '../base/content-messages.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { IncomingMessage } from '../base/grpc-messages.ts'
 import { ObjectAPI, type Object$, type Tag } from '../gen/pfs_pb.ts'
@@ -57,11 +57,6 @@ function contentHandlers(objects: Objects): ServiceHandlers<typeof ObjectAPI> {
 function nameHandlers(objects: Objects): ServiceHandlers<typeof ObjectAPI> {
   return {
     async tagObject({ object, tags }) {
-      if (tags.length > tagCountMax) {
-        throw new InvalidArgumentError(
-          `an object can be given at most ${tagCountMax} tags in one call, not ${tags.length}: make several`,
-        )
-      }
       await objects.tag(requireHash(object), tags.map(requireTag))
       return {}
     },
@@ -97,9 +92,6 @@ async function inspect(
   return { object: { hash }, blockRef: { block: { hash }, range: { lower: 0n, upper } } }
 }
 
-/** Tags that are set in one transaction, which others wait for. */
-const tagCountMax = 10_000
-
 /** The joined values of all messages; their tags are added to `tags` as they come. */
 async function* valuesOf(
   requests: AsyncIterable<IncomingMessage>,
@@ -107,9 +99,9 @@ async function* valuesOf(
 ): AsyncGenerator<Uint8Array> {
   for await (const message of requests) {
     const { value, tags: names } = decodePutObjectRequest(await message.parts())
-    if (tags.length + names.length > tagCountMax) {
+    if (tags.length + names.length > putObjectTagsMax) {
       throw new InvalidArgumentError(
-        `an object can be given at most ${tagCountMax} tags at once: give it the others with TagObject`,
+        `an object can be given at most ${putObjectTagsMax} tags at once: give it the others with TagObject`,
       )
     }
     for (const name of names) tags.push(name)

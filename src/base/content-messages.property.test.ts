@@ -89,7 +89,7 @@ function cut(bytes: Uint8Array, fractions: readonly number[]): Slices {
 const unknownFields = fc
   .array(
     fc.record({
-      number: fc.integer({ min: 1000, max: 2 ** 29 - 1 }),
+      number: fc.integer({ min: 2000, max: 2 ** 29 - 1 }),
       type: fc.constantFrom('varint', 'fixed64', 'bytes', 'fixed32', 'group'),
       bits: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
     }),

@@ -12,6 +12,7 @@ import {
   writeText,
 } from './file-refs.ts'
 import { ValueScanner } from './value-scanner.ts'
+import { InvalidArgumentError } from './errors.ts'
 import { WireReader } from './wire-reader.ts'
 import { fieldSize, optionalFieldSize, utf8Size, WireWriter } from './wire-writer.ts'
 
@@ -61,6 +62,15 @@ export interface PutFilesFields {
   readonly parts: readonly PutFilesPartFields[]
   readonly split?: SplitFields | undefined
 }
+
+/** What one message of a stream may hold: to decode it takes no more than some 50 ms. */
+export const putFilesPartsMax = 20_000
+export const putObjectTagsMax = 10_000
+/** Fields of a message that says where bytes go. */
+const putFileFieldsMax = 1000
+/** Up to four in a part, which is one itself. */
+const putFilesFieldsMax = 5 * putFilesPartsMax + 1000
+const putObjectFieldsMax = 2 * putObjectTagsMax + 1000
 
 const bytesValue = { value: 0x0a } as const
 const putFile = {
@@ -157,7 +167,7 @@ export function encodePutFileRequest(fields: Partial<PutFileFields>): Slices {
 
 /** @throws {WireFormatError} for what is no message. The value is views of `message`. */
 export function decodePutFileRequest(message: Slices): PutFileFields {
-  const reader = new WireReader(message)
+  const reader = new WireReader(message, { fieldsMax: putFileFieldsMax })
   const read: Unfinished<PutFileFields> = {
     file: undefined,
     value: [],
@@ -227,7 +237,7 @@ export function encodePutObjectRequest(fields: Partial<PutObjectFields>): Slices
 
 /** @throws {WireFormatError} for what is no message. The value is views of `message`. */
 export function decodePutObjectRequest(message: Slices): PutObjectFields {
-  const reader = new WireReader(message)
+  const reader = new WireReader(message, { fieldsMax: putObjectFieldsMax })
   const tags: string[] = []
   let value: Slices = []
   while (!reader.atEnd) {
@@ -235,6 +245,11 @@ export function decodePutObjectRequest(message: Slices): PutObjectFields {
     if (fieldTag === putObject.value) value = reader.bytes()
     else if (fieldTag === putObject.tags) tags.push(readTagName(reader))
     else reader.skip()
+    if (tags.length > putObjectTagsMax) {
+      throw new InvalidArgumentError(
+        `pfs.PutObjectRequest.tags is there more than ${putObjectTagsMax} times, which is all that is allowed: give the object its other tags with TagObject`,
+      )
+    }
   }
   return { value, tags }
 }
@@ -317,7 +332,7 @@ function readSplit(reader: WireReader, before: SplitFields | undefined): SplitFi
 
 /** @throws {WireFormatError} for what is no message. Values are views of `message`. */
 export function decodePutFilesRequest(message: Slices): PutFilesFields {
-  const reader = new WireReader(message)
+  const reader = new WireReader(message, { fieldsMax: putFilesFieldsMax })
   const parts: PutFilesPartFields[] = []
   let commit: CommitRef | undefined
   let splitFields: SplitFields | undefined
@@ -327,6 +342,11 @@ export function decodePutFilesRequest(message: Slices): PutFilesFields {
     else if (fieldTag === putFiles.commit) commit = readCommitRef(reader, commit)
     else if (fieldTag === putFiles.split) splitFields = readSplit(reader, splitFields)
     else reader.skip()
+    if (parts.length > putFilesPartsMax) {
+      throw new InvalidArgumentError(
+        `pachyderm.PutFilesRequest.parts is there more than ${putFilesPartsMax} times, which is all that is allowed in one message: send them in several messages of the stream`,
+      )
+    }
   }
   return { commit, parts, split: splitFields }
 }

@@ -1,9 +1,12 @@
-import { wireType, WireFormatError } from './wire-reader.ts'
+import { TooManyFieldsError, wireType, WireFormatError } from './wire-reader.ts'
 
 const fixedPayloadBytes: Readonly<Record<number, number>> = {
   [wireType.fixed64]: 8,
   [wireType.fixed32]: 4,
 }
+
+/** Fields of one message: each view of a value costs far more than its bytes. */
+const fieldsMax = 1000
 
 /**
  * Picks the bytes of one field out of a message while it arrives, so that a large value passes
@@ -20,6 +23,7 @@ export class ValueScanner {
   #shift = 0
   #tag = 0
   #payloadLeft = 0
+  #fieldCount = 0
 
   /** `fieldTag` is the number of a bytes field, times 8, plus 2. */
   constructor(fieldTag: number) {
@@ -46,6 +50,7 @@ export class ValueScanner {
 
   /** Call at the end of each message; the next `push` begins another. */
   end(): void {
+    this.#fieldCount = 0
     if (this.#state === 'tag' && this.#shift === 0) return
     throw new WireFormatError('it ends within a field')
   }
@@ -67,6 +72,12 @@ export class ValueScanner {
   }
 
   #beginField(tag: number): void {
+    this.#fieldCount += 1
+    if (this.#fieldCount > fieldsMax) {
+      throw new TooManyFieldsError(
+        `the message has more than ${fieldsMax} fields, and needs one: send the next bytes of a file as one value, of up to 20 MiB`,
+      )
+    }
     this.#tag = tag
     const type = tag & 7
     const fixedBytes = fixedPayloadBytes[type]

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ValueScanner } from './value-scanner.ts'
-import { WireFormatError, WireReader } from './wire-reader.ts'
+import { TooManyFieldsError, WireFormatError, WireReader } from './wire-reader.ts'
+import { scanMessage } from './wire-scan.ts'
 
 /** Reads every field as unknown. */
 function skipAll(bytes: readonly number[]): void {
@@ -15,6 +16,10 @@ function scanAll(bytes: readonly number[]): void {
   const scanner = new ValueScanner(0x0a)
   scanner.push(Uint8Array.from(bytes))
   scanner.end()
+}
+
+function countFields(bytes: readonly number[]): void {
+  scanMessage(Uint8Array.from(bytes), { fields: [] }, { counterCount: 0, fieldsMax: Infinity })
 }
 
 const malformed: readonly (readonly [string, readonly number[]])[] = [
@@ -37,6 +42,10 @@ describe.each(malformed)('%s', (_, bytes) => {
 
   test('is refused by the scanner', () => {
     expect(() => scanAll(bytes)).toThrow(WireFormatError)
+  })
+
+  test('is refused where fields are counted', () => {
+    expect(() => countFields(bytes)).toThrow(WireFormatError)
   })
 })
 
@@ -77,4 +86,39 @@ test('a value may be there and empty', () => {
   const scanner = new ValueScanner(0x0a)
   expect(scanner.push(Uint8Array.of(0x0a, 0x00))).toEqual([])
   expect(() => scanner.end()).not.toThrow()
+})
+
+function fields(count: number): number[] {
+  return Array.from({ length: count }, () => [0x08, 1]).flat()
+}
+
+/** Reads field 2 as a message. */
+function readBounded(bytes: readonly number[]): void {
+  const reader = new WireReader([Uint8Array.from(bytes)], { fieldsMax: 10 })
+  const skipOne = (): void => {
+    reader.tag()
+    reader.skip()
+  }
+  while (!reader.atEnd) {
+    if (reader.tag() === 0x12) reader.message(skipOne)
+    else reader.skip()
+  }
+}
+
+describe('a message of very many fields', () => {
+  test('is read up to the bound that was given, counted at every depth', () => {
+    expect(() => readBounded(fields(10))).not.toThrow()
+    expect(() => readBounded(fields(11))).toThrow(TooManyFieldsError)
+    expect(() => readBounded([0x12, 18, ...fields(9)])).not.toThrow()
+    expect(() => readBounded([0x12, 20, ...fields(10)])).toThrow(TooManyFieldsError)
+  })
+
+  test('is refused where only its value matters, and each message counts for itself', () => {
+    const scanner = new ValueScanner(0x0a)
+    for (let message = 0; message < 3; message += 1) {
+      scanner.push(Uint8Array.from(fields(1000)))
+      scanner.end()
+    }
+    expect(() => scanner.push(Uint8Array.from(fields(1001)))).toThrow(TooManyFieldsError)
+  })
 })

@@ -20,6 +20,11 @@ export const wireType = {
   fixed32: 5,
 } as const
 
+/** A message with more fields than whoever reads it can want. */
+export class TooManyFieldsError extends InvalidArgumentError {
+  override readonly name = 'TooManyFieldsError'
+}
+
 const varintBytesMax = 10
 const longVarint = `a number of more than ${varintBytesMax} bytes`
 const groupDepthMax = 100
@@ -39,7 +44,7 @@ const asciiLengthMax = 16
  *     }
  *
  * A field of a known number but another wire type has another tag, so it is skipped too.
- * Every method throws `WireFormatError` for what cannot be, and then the reader is spent.
+ * With more fields than `fieldsMax`, counted at every depth, `tag` throws `TooManyFieldsError`. Every method throws `WireFormatError` for what cannot be, and then the reader is spent.
  */
 export class WireReader {
   readonly #slices: readonly Uint8Array[]
@@ -52,9 +57,16 @@ export class WireReader {
   /** Where the innermost message that is being read ends, counted over all slices. */
   #end: number
   #tag = 0
+  #fieldsLeft: number
+  readonly #fieldsMax: number
 
-  constructor(slices: readonly Uint8Array[]) {
+  constructor(
+    slices: readonly Uint8Array[],
+    { fieldsMax = Infinity }: { readonly fieldsMax?: number } = {},
+  ) {
     this.#slices = slices
+    this.#fieldsMax = fieldsMax
+    this.#fieldsLeft = fieldsMax
     this.#slice = slices[0] ?? emptyBytes
     this.#end = 0
     for (const slice of slices) this.#end += slice.length
@@ -67,6 +79,12 @@ export class WireReader {
 
   /** The next field's number and wire type, as `number * 8 + type`. */
   tag(): number {
+    if (this.#fieldsLeft === 0) {
+      throw new TooManyFieldsError(
+        `the message has more than ${this.#fieldsMax} fields, counted at every depth, which is all that it may have: send several`,
+      )
+    }
+    this.#fieldsLeft -= 1
     const tag = this.#varint32()
     const type = tag & 7
     if (tag >>> 3 === 0 || type > wireType.fixed32) throw new WireFormatError(`tag ${tag}`)

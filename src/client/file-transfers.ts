@@ -5,6 +5,7 @@ import {
   type PutFileFields,
   type PutFilesFields,
   putFilesPartSize,
+  putFilesPartsMax,
   type PutFilesPartFields,
   type SplitFields,
 } from '../base/content-messages.ts'
@@ -186,7 +187,8 @@ async function* bulkMessages(
   for await (const put of puts) {
     for await (const part of partsOf(put)) {
       const partSize = putFilesPartSize(part)
-      if (parts.length > 0 && size + partSize > messageBytesMax) {
+      const isFull = size + partSize > messageBytesMax || parts.length === putFilesPartsMax
+      if (parts.length > 0 && isFull) {
         yield encodePutFilesRequest({ commit: undefined, parts })
         parts = []
         size = 0

@@ -130,7 +130,7 @@ export type PutFilesRequest = Message<"pachyderm.PutFilesRequest"> & {
   commit?: Commit | undefined;
 
   /**
-   * In the order in which they take effect.
+   * In the order in which they take effect. At most 20,000 in one message.
    *
    * @generated from field: repeated pachyderm.PutFilesPart parts = 2;
    */
@@ -1642,6 +1642,8 @@ export const BranchChangeSchema: GenMessage<BranchChange> = /*@__PURE__*/
  */
 export type DeleteCommitsRequest = Message<"pachyderm.DeleteCommitsRequest"> & {
   /**
+   * At most 2,000.
+   *
    * @generated from field: repeated pfs.Commit commits = 1;
    */
   commits: Commit[];

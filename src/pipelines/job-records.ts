@@ -245,6 +245,28 @@ export async function getJob(tx: ReadTransaction, id: string): Promise<JobRecord
   return job
 }
 
+/** At most `countMax` jobs of a pipeline, or of all if it is empty, that are older than `after`: newest first. */
+export async function jobPage(
+  tx: ReadTransaction,
+  {
+    pipeline,
+    after,
+    countMax,
+  }: {
+    readonly pipeline: string
+    readonly after: JobRecord | undefined
+    readonly countMax: number
+  },
+): Promise<readonly JobRecord[]> {
+  const before = after?.sequence ?? Number.MAX_SAFE_INTEGER
+  const order = 'ORDER BY sequence DESC LIMIT ?'
+  if (pipeline === '') {
+    return await selectJobs(tx, `WHERE sequence < ? ${order}`, before, countMax)
+  }
+  const condition = `WHERE pipeline = ? AND sequence < ? ${order}`
+  return await selectJobs(tx, condition, pipeline, before, countMax)
+}
+
 /** Jobs that fit `condition` (SQL from `WHERE` on, over the columns of `jobs`). */
 export async function selectJobs(
   tx: ReadTransaction,

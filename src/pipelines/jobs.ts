@@ -1,27 +1,22 @@
 import type { Clock } from '../base/clock.ts'
 import { assert, InvalidArgumentError, NotFoundError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
-import { resolveCommitId } from '../versioning/commit-records.ts'
+import { checkCommitNames, resolveCommitId } from '../versioning/commit-records.ts'
 import type { ActiveWorkers } from './active-workers.ts'
 import { hasFiles } from './datum-filters.ts'
 import { findDatum, type DatumPorts } from './datum-places.ts'
 import { decodeDatum, type DatumRecord } from './datum-sets.ts'
 import { describeDatums, type DatumInfo } from './datum-states.ts'
 import { shownMembers } from './discovery/group-members.ts'
-import {
-  getJob,
-  jobTopic,
-  removeJob,
-  selectJobs,
-  setJobState,
-  type JobRecord,
-} from './job-records.ts'
+import { getJob, jobPage, jobTopic, removeJob, setJobState, type JobRecord } from './job-records.ts'
 import { specOfVersion } from './pipeline-records.ts'
 import type { PipelineSpec } from './specs.ts'
 import { hasEnded } from './states.ts'
 
 /** Datums whose results are looked up in one query. */
 const lookupCountMax = 500
+/** Jobs that are read in one turn of the event loop. */
+const pageCount = 200
 
 /** Runs of pipelines, and their datums. */
 export class Jobs {
@@ -77,24 +72,33 @@ export class Jobs {
   }
 
   /**
-   * Newest first; of one pipeline, or of all; with `inputs`, commits named as in `resolveCommitId`,
-   * only those that read all of them.
+   * Newest first, in pages; of one pipeline, or of all; with `inputs`, commits named as in
+   * `resolveCommitId`, only those that read all of them.
    */
-  async list(
-    pipeline?: string,
+  async *pages(
+    pipeline = '',
     inputs: readonly { readonly repo: string; readonly commit: string }[] = [],
-  ): Promise<readonly JobRecord[]> {
-    return await this.#database.read(async (tx) => {
-      const wanted: string[] = []
-      for (const { repo, commit } of inputs) wanted.push(await resolveCommitId(tx, repo, commit))
-      const jobs =
-        pipeline === undefined || pipeline === ''
-          ? await selectJobs(tx, 'ORDER BY sequence DESC')
-          : await selectJobs(tx, 'WHERE pipeline = ? ORDER BY sequence DESC', pipeline)
-      return jobs.filter((job) =>
-        wanted.every((id) => job.inputs.some((input) => String(input.commit) === id)),
-      )
+  ): AsyncGenerator<readonly JobRecord[]> {
+    checkCommitNames(inputs.map(({ commit }) => commit))
+    const wanted = await this.#database.read(async (tx) => {
+      const ids = new Set<string>()
+      for (const { repo, commit } of inputs) ids.add(await resolveCommitId(tx, repo, commit))
+      return ids
     })
+    let last: JobRecord | undefined
+    do {
+      const after = last
+      const page = await this.#database.read((tx) =>
+        jobPage(tx, { pipeline, after, countMax: pageCount }),
+      )
+      yield page.filter((job) => readsAll(job, wanted))
+      last = page.length === pageCount ? page.at(-1) : undefined
+    } while (last !== undefined)
+  }
+
+  /** As `pages`, all of them. */
+  async list(...options: Parameters<Jobs['pages']>): Promise<readonly JobRecord[]> {
+    return (await Array.fromAsync(this.pages(...options))).flat()
   }
 
   /** Kills what runs of it; a job that has ended stays as it is. */
@@ -174,6 +178,10 @@ export class Jobs {
   async #describe(job: JobRecord, datums: readonly DatumRecord[]): Promise<readonly DatumInfo[]> {
     return await this.#database.read((tx) => describeDatums(tx, job, datums))
   }
+}
+
+function readsAll({ inputs }: JobRecord, wanted: ReadonlySet<string>): boolean {
+  return wanted.isSubsetOf(new Set<string>(inputs.map(({ commit }) => commit)))
 }
 
 function specName(job: JobRecord): string {

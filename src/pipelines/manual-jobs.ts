@@ -3,7 +3,7 @@ import { assert, FailedPreconditionError, InvalidArgumentError } from '../base/e
 import type { CommitId, JobId, RepoName } from '../base/names.ts'
 import type { Random } from '../base/random.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
-import { getCommit, type CommitInfo } from '../versioning/commit-records.ts'
+import { checkCommitNames, getCommit, type CommitInfo } from '../versioning/commit-records.ts'
 import { finishedHead } from './input-heads.ts'
 import { branchesOf, type AtomInput } from './inputs.ts'
 import { makeJob } from './job-making.ts'
@@ -66,6 +66,7 @@ async function resolveChosen(
 ): Promise<ReadonlyMap<RepoName, CommitInfo>> {
   const repos = branchesOf(pipeline.spec.input).map(({ repo }) => repo)
   const byRepo = new Map<RepoName, CommitInfo>()
+  checkCommitNames(chosen.map(({ commit }) => commit))
   for (const { repo: name, commit } of chosen) {
     const repo = repos.find((one) => one === name)
     if (repo === undefined) {

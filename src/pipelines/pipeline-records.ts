@@ -44,10 +44,11 @@ interface PipelineRow extends SqlRow {
   readonly state: string
   readonly recent_error: string
   readonly created_at: number
+  readonly modified_at: number
   readonly spec: string
 }
 
-const selectPipelines = `SELECT p.name, p.id, p.version, p.salt, p.state, p.recent_error, p.created_at, v.spec
+const selectPipelines = `SELECT p.name, p.id, p.version, p.salt, p.state, p.recent_error, p.created_at, p.modified_at, v.spec
   FROM pipelines p JOIN pipeline_versions v ON v.pipeline_id = p.id AND v.version = p.version`
 
 export async function findPipeline(
@@ -63,6 +64,26 @@ export async function getPipeline(tx: ReadTransaction, name: string): Promise<Pi
   const pipeline = await findPipeline(tx, name)
   if (pipeline === undefined) throw new PipelineNotFoundError(name)
   return pipeline
+}
+
+/** A pipeline as lists have it, which are put into order by when it was last written. */
+export interface ListedPipeline {
+  readonly pipeline: PipelineRecord
+  readonly modifiedAt: Instant
+}
+
+/** At most `countMax` pipelines whose names come after `last`, by name. */
+export async function pipelinePage(
+  tx: ReadTransaction,
+  last: string,
+  countMax: number,
+): Promise<readonly ListedPipeline[]> {
+  const rows = await tx.all<PipelineRow>(
+    `${selectPipelines} WHERE p.name > ? ORDER BY p.name LIMIT ?`,
+    last,
+    countMax,
+  )
+  return rows.map((row) => ({ pipeline: pipelineOf(row), modifiedAt: row.modified_at }))
 }
 
 /** Latest written first. */

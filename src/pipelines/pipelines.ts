@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.ts'
+import type { Clock, Instant } from '../base/clock.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { JobId } from '../base/names.ts'
 import type { Random } from '../base/random.ts'
@@ -15,6 +15,7 @@ import {
   findPipeline,
   getPipeline,
   PipelineNotFoundError,
+  pipelinePage,
   removePipeline,
   setPipelineState,
   type PipelineRecord,
@@ -27,6 +28,11 @@ import { checkSchedules } from './specs/schedule-check.ts'
 import { SpecValidations, type SpecValidation } from './spec-validations.ts'
 import { parseJobState, type JobState } from './states.ts'
 import type { Triggers } from './triggers.ts'
+
+/** Longer than any name is: those that do not exist are told by it. */
+const nameLengthMax = 4096
+/** Pipelines that are read in one turn of the event loop: their specs have up to 1 MiB each. */
+const pageCount = 20
 
 export interface PipelineInfo extends PipelineRecord {
   readonly jobCounts: ReadonlyMap<JobState, number>
@@ -144,13 +150,34 @@ export class Pipelines {
     return await this.#database.read(async (tx) => this.#info(tx, await getPipeline(tx, name)))
   }
 
-  /** Latest written first. */
+  /** By name, in pages: whatever is there all the while is told once. */
+  async *pages(): AsyncGenerator<
+    readonly { readonly info: PipelineInfo; readonly modifiedAt: Instant }[]
+  > {
+    for (let last = ''; ;) {
+      const after = last
+      const page = await this.#database.read(async (tx) => {
+        const listed = await pipelinePage(tx, after, pageCount)
+        return await Promise.all(
+          listed.map(async ({ pipeline, modifiedAt }) => ({
+            info: await this.#info(tx, pipeline),
+            modifiedAt,
+          })),
+        )
+      })
+      yield page
+      last = page.at(-1)?.info.name ?? last
+      if (page.length < pageCount) return
+    }
+  }
+
+  /** As `pages`, all of them, the latest written first. */
   async list(): Promise<readonly PipelineInfo[]> {
-    return await this.#database.read(async (tx) => {
-      const infos: PipelineInfo[] = []
-      for (const pipeline of await allPipelines(tx)) infos.push(await this.#info(tx, pipeline))
-      return infos
-    })
+    const pipelines = (await Array.fromAsync(this.pages())).flat()
+    // Sorting is stable: those written at the same time stay in the order of their names.
+    return pipelines
+      .toSorted((left, right) => right.modifiedAt - left.modifiedAt)
+      .map(({ info }) => info)
   }
 
   /** New commits start jobs again, first those that came while the pipeline was stopped. */
@@ -278,6 +305,11 @@ async function withReaders(
 
 /** For a request without any pipeline name. @throws {InvalidArgumentError} */
 export function requirePipelineName(name: string | undefined): string {
-  if (name !== undefined && name !== '') return name
-  throw new InvalidArgumentError('a pipeline name is needed, but none was given')
+  if (name === undefined || name === '') {
+    throw new InvalidArgumentError('a pipeline name is needed, but none was given')
+  }
+  if (name.length <= nameLengthMax) return name
+  throw new InvalidArgumentError(
+    `a pipeline name of ${name.length} characters is too long: at most ${nameLengthMax} are allowed`,
+  )
 }

@@ -1,5 +1,6 @@
 import type { Instant } from '../base/clock.ts'
 import { InvalidArgumentError, UnimplementedError } from '../base/errors.ts'
+import { checkShortText } from '../base/short-texts.ts'
 import { parseBranchName, parsePipelineName } from '../base/names.ts'
 import type { BranchName, PipelineName } from '../base/names.ts'
 import type { Transform } from './executor.ts'
@@ -80,7 +81,11 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
   const scaleDownThresholdMs = checkThreshold(name, request.scaleDownThresholdMs)
   const spec: PipelineSpec = {
     name,
-    description: request.description ?? '',
+    description: checkShortText(
+      request.description ?? '',
+      `the description of pipeline ${name}`,
+      'put long texts into a file of a repo',
+    ),
     transform: checkTransform(name, transform),
     secrets: checkSecrets(name, transform),
     imagePullSecrets: transform.imagePullSecrets,

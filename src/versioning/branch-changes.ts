@@ -163,7 +163,7 @@ export class BranchChanges {
     const branch = await findBranch(tx, repo, name)
     if (branch === undefined) {
       throw new NotFoundError(
-        `branch ${name} not found in repo ${repo}: list-branch shows those that there are, and set-branch makes one`,
+        `branch ${name} not found in repo ${repo}: list-branch shows the branches that there are, and set-branch makes one`,
       )
     }
     const writer = await this.#ports.uses.writerOf(tx, repo, name)
@@ -272,7 +272,7 @@ function finished(commit: CommitInfo, verb: string): Finished {
   if (state.kind === 'finished') return { ...commit, tree: state.tree }
   const { repo, id } = commit
   throw new FailedPreconditionError(
-    `commit ${repo}/${id} is open and cannot be ${verb} yet: finish it with finish-commit, or drop it with delete-commit, first`,
+    `commit ${repo}/${id} is open and cannot be ${verb} yet: finish it with finish-commit first, or drop it with delete-commit`,
   )
 }
 

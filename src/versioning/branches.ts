@@ -12,6 +12,12 @@ export interface BranchInfo {
   readonly head: CommitId
 }
 
+/** A branch as lists have it, which are put into order by when it was last written. */
+type ListedBranch = BranchRow & { readonly written: number }
+
+/** Branches that are read in one turn of the event loop. */
+const pageRows = 1000
+
 type BranchRow = { readonly repo: RepoName; readonly name: BranchName; readonly head: CommitId }
 
 /** Makes or moves a branch; when the commit is finished, `onHeadReady` hears of it in `tx`. */
@@ -126,14 +132,31 @@ export class Branches {
     await database.transact((tx) => setBranch(tx, onHeadReady, { repo, branch, commit }))
   }
 
-  /** Latest written first; an unknown repo has none. */
+  /** By name, in pages: whatever is there all the while is told once. An unknown repo has none. */
+  async *pages(repo: string): AsyncGenerator<readonly ListedBranch[]> {
+    for (let last = ''; ;) {
+      const after = last
+      const page = await this.#ports.database.read((tx) =>
+        tx.all<ListedBranch>(
+          `SELECT repo, name, head, written FROM branches WHERE repo = ? AND name > ?
+            ORDER BY name LIMIT ?`,
+          repo,
+          after,
+          pageRows,
+        ),
+      )
+      yield page
+      last = page.at(-1)?.name ?? last
+      if (page.length < pageRows) return
+    }
+  }
+
+  /** As `pages`, all of them, the latest written first. */
   async list(repo: string): Promise<readonly BranchInfo[]> {
-    return this.#ports.database.read((tx) =>
-      tx.all<BranchRow>(
-        'SELECT repo, name, head FROM branches WHERE repo = ? ORDER BY written DESC',
-        repo,
-      ),
-    )
+    const branches = (await Array.fromAsync(this.pages(repo))).flat()
+    return branches
+      .toSorted((left, right) => right.written - left.written)
+      .map(({ name, head, repo: of }) => ({ repo: of, name, head }))
   }
 
   /** The commits stay. @throws {BranchNotFoundError} */

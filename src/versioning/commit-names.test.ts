@@ -231,3 +231,16 @@ test('a message has at most 4,096 bytes, and no null characters', async () => {
     { id, message: 'é'.repeat(2048), state: { kind: 'open' } },
   ])
 })
+
+test('names that are looked up together go back as far as one may, together', async () => {
+  const { deletions, subscriptions } = world.versioning
+  const { signal } = new AbortController()
+  const names = [1, 2, 3, 4].map((steps) => ({ repo: 'line', commit: `master~${2000 * steps}` }))
+  const refusal = 'go back 20000 commits together, and at most 10000 are counted in one request'
+  await expect(deletions.delete(names, { dryRun: true, signal })).rejects.toThrow(refusal)
+  await expect(subscriptions.flush({ commits: names, signal }).next()).rejects.toThrow(refusal)
+  const few = names.slice(0, 2)
+  await expect(deletions.delete(few, { dryRun: true, signal })).rejects.toThrow(
+    AncestorNotFoundError,
+  )
+})

@@ -1,11 +1,16 @@
 import type { Instant } from '../base/clock.ts'
-import { assert } from '../base/errors.ts'
+import { assert, InvalidArgumentError } from '../base/errors.ts'
 import { type CommitId, isCommitId, type RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
 import type { DirectoryEntry, TreeRoot } from '../storage/file-trees.ts'
 import { AncestorNotFoundError, CommitNotFoundError, RepoNotFoundError } from './errors.ts'
 import { commitTopic, repoTopic, type CommitName } from './ports.ts'
-import { malformedCommitName, parseAncestry, walkBack } from './records/commit-ancestry.ts'
+import {
+  ancestryStepsMax,
+  malformedCommitName,
+  parseAncestry,
+  walkBack,
+} from './records/commit-ancestry.ts'
 import { commitAncestors, writeCommitProvenance } from './records/commit-provenance.ts'
 import { addMergeParent } from './records/commit-parents.ts'
 import { findCommitTag } from './records/commit-tag-rows.ts'
@@ -276,6 +281,36 @@ export async function resolveCommitId(
   }
   if (ancestry?.mayBeMalformed === true) throw malformedCommitName(name)
   return name
+}
+
+/**
+ * For names that are looked up in one transaction: together they may go back as far as one of them.
+ *
+ * @throws {InvalidArgumentError} when they go back further, or one of them is malformed.
+ */
+export function checkCommitNames(names: readonly string[]): void {
+  let steps = 0
+  for (const name of names) steps += parseAncestry(name)?.bases.at(-1)?.steps ?? 0
+  if (steps <= ancestryStepsMax) return
+  throw new InvalidArgumentError(
+    `the names of commits go back ${steps} commits together, and at most ${ancestryStepsMax} are counted in one request: give the ids of some, which list-commit shows`,
+  )
+}
+
+/** The commit that `name` says, as in `resolveCommitId`, without what it is made from. Throws as `getCommit`. */
+export async function getCommitName(
+  tx: ReadTransaction,
+  repo: string,
+  name: string,
+): Promise<CommitName> {
+  const id = await resolveCommitId(tx, repo, name)
+  const row = await tx.get<{ readonly repo: RepoName; readonly id: CommitId }>(
+    'SELECT repo, id FROM commits WHERE id = ? AND repo = ?',
+    id,
+    repo,
+  )
+  if (row === undefined) throw await commitNotFound(tx, repo, name)
+  return { repo: row.repo, id: row.id }
 }
 
 /** What a branch or a commit tag of exactly this name points at. */

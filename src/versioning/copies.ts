@@ -230,7 +230,7 @@ function refuseWithin(from: Place, to: Place, verb: 'copy' | 'move'): void {
   throw new InvalidArgumentError(
     from.path === to.path
       ? `cannot ${verb} ${shown} onto itself: source and destination are one path of one commit`
-      : `cannot ${verb} ${shown} into itself, to ${JSON.stringify(to.path)}: name a destination outside of it`,
+      : `cannot ${verb} ${shown} into itself: ${JSON.stringify(to.path)} is in it; name a destination outside of it`,
   )
 }
 

@@ -2,7 +2,7 @@ import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts
 import type { BranchName, CommitId, RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { branchesAt, deleteBranch, setHead } from './branches.ts'
-import { getCommit } from './commit-records.ts'
+import { checkCommitNames, getCommitName } from './commit-records.ts'
 import { requireUntagged } from './commit-tags.ts'
 import { removeCommit } from './commits/removal.ts'
 import { CommitBusyError } from './errors.ts'
@@ -85,10 +85,11 @@ export class Deletions {
   ): Promise<Deletion> {
     const { database, uses } = this.#ports
     if (names.length === 0) throw new InvalidArgumentError('a commit is needed, but none was given')
+    checkCommitNames(names.map(({ commit }) => commit))
     // Branches move when commits go, so names are looked up once.
     const given = await database.read(async (tx) => {
       const ids = new Set<CommitId>()
-      for (const { repo, commit } of names) ids.add((await getCommit(tx, repo, commit)).id)
+      for (const { repo, commit } of names) ids.add((await getCommitName(tx, repo, commit)).id)
       return ids
     })
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {

@@ -53,6 +53,12 @@ export const operationCountMax = 256
 /** All contents that the puts of one transaction hold. */
 export const putBytesTotalMax: number = 8 * 1024 * 1024
 
+/** The names of commits that an operation looks up. */
+export function commitNames(operation: Operation): readonly string[] {
+  if ('commit' in operation) return [operation.commit]
+  return operation.kind === 'start-commit' ? [operation.parent ?? ''] : []
+}
+
 const textLengthMax = 200
 
 /** An operation in the words of the command line: `finish-commit images/master`. */

@@ -109,3 +109,55 @@ test('a repo grows by the full new size of what its commits add or change', asyn
   expect(await commit(() => writes.delete({ ...file, path: 'a' }))).toBe(14)
   expect(await commit(async () => undefined)).toBe(14)
 })
+
+test('an update that leaves provenance as it is, or turns near into far, is told as such', async () => {
+  const { repos } = world.versioning
+  for (const name of ['n-a', 'n-z']) await repos.create({ name })
+  await repos.create({ name: 'n-b', provenance: ['n-a'] })
+  await repos.create({ name: 'n-c', provenance: ['n-b', 'n-a', 'n-z'] })
+  await repos.create({ name: 'n-c', provenance: ['n-b'], update: true, description: 'now' })
+  expect(await repos.inspect('n-c')).toMatchObject({
+    provenance: ['n-a', 'n-b'],
+    description: 'now',
+  })
+  // What is far only goes with what is near.
+  await repos.create({ name: 'n-b', update: true })
+  expect((await repos.inspect('n-c')).provenance).toEqual(['n-b'])
+})
+
+test('a repo is made from at most 1,000, near and far', async () => {
+  const { repos } = world.versioning
+  const names = Array.from({ length: 600 }, (_, at) => `m-${at}`)
+  await Promise.all(names.map((name) => repos.create({ name })))
+  await repos.create({ name: 'm-all', provenance: names })
+  const others = Array.from({ length: 400 }, (_, at) => `mm-${at}`)
+  await Promise.all(others.map((name) => repos.create({ name })))
+  const most = others.slice(0, 399)
+  await repos.create({ name: 'm-most', provenance: ['m-all', ...most] })
+  const all = repos.create({ name: 'm-too', provenance: ['m-all', ...others] })
+  await expect(all).rejects.toThrow('m-too would be made from more than 1000 repos, near and far')
+  // Nor by a change further up.
+  const more = repos.create({ name: 'm-0', provenance: [others[399] ?? ''], update: true })
+  await expect(more).rejects.toThrow('m-most would be made from more than 1000')
+  expect(await repos.inspect('m-0')).toMatchObject({ provenance: [] })
+})
+
+test('a description has at most 4,096 bytes', async () => {
+  const { repos } = world.versioning
+  await repos.create({ name: 'text-a', description: 'a'.repeat(4096) })
+  const refusal = "the repo's description is too long: at most 4096 bytes are allowed"
+  const description = 'ü'.repeat(2049)
+  await expect(repos.create({ name: 'text-b', description })).rejects.toThrow(refusal)
+  await expect(repos.create({ name: 'text-a', description, update: true })).rejects.toThrow(refusal)
+  expect((await repos.inspect('text-a')).description).toHaveLength(4096)
+})
+
+test('repos of many pages are all listed, the latest written first', async () => {
+  await using own = await openTestVersioning()
+  const { repos } = own.versioning
+  const names = Array.from({ length: 1100 }, (_, at) => `l-${at}`)
+  for (const name of names) await repos.create({ name })
+  await repos.create({ name: 'l-7', update: true, description: 'later' })
+  const listed = (await repos.list()).map(({ name }) => String(name))
+  expect(listed).toEqual(['l-7', ...names.toReversed().filter((name) => name !== 'l-7')])
+})

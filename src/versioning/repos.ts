@@ -1,5 +1,6 @@
 import type { Instant } from '../base/clock.ts'
 import { parseRepoName, type RepoName } from '../base/names.ts'
+import { checkShortText, shortTextBytesMax } from '../base/short-texts.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { RepoExistsError, RepoInUseError, RepoNotFoundError } from './errors.ts'
 import { branchTopic, commitTopic, repoTopic, type VersioningPorts } from './ports.ts'
@@ -29,6 +30,11 @@ type RepoRow = {
   readonly created_at: number
   readonly size_bytes: number
 }
+
+/** Of descriptions that were stored before there was a bound, lists have so many characters. */
+const listedLengthMax: number = shortTextBytesMax + 1
+/** Repos that are read in one turn of the event loop. */
+const pageRows = 500
 
 const repoColumns = 'name, description, created_at, size_bytes'
 
@@ -82,10 +88,24 @@ export async function getRepo(tx: ReadTransaction, name: string): Promise<RepoIn
   return repo
 }
 
-/** Latest written first. */
-export async function listRepos(tx: ReadTransaction): Promise<readonly RepoInfo[]> {
-  const rows = await tx.all<RepoRow>(`SELECT ${repoColumns} FROM repos ORDER BY written DESC`)
-  return Promise.all(rows.map((row) => repoInfo(tx, row)))
+/** A repo as lists have it, which are put into order by when it was last written. */
+interface ListedRepo {
+  readonly info: RepoInfo
+  readonly written: number
+}
+
+/** The repos whose names come after `last`, by name; those of one page at most. */
+async function repoPage(tx: ReadTransaction, last: string): Promise<readonly ListedRepo[]> {
+  const rows = await tx.all<RepoRow & { readonly written: number }>(
+    `SELECT name, substr(description, 1, ?) AS description, created_at, size_bytes, written
+      FROM repos WHERE name > ? ORDER BY name LIMIT ?`,
+    listedLengthMax,
+    last,
+    pageRows,
+  )
+  const repos: ListedRepo[] = []
+  for (const row of rows) repos.push({ info: await repoInfo(tx, row), written: row.written })
+  return repos
 }
 
 /**
@@ -131,6 +151,12 @@ async function repoInfo(tx: ReadTransaction, row: RepoRow): Promise<RepoInfo> {
   }
 }
 
+function isMadeFrom({ provenance }: RepoInfo, wanted: ReadonlySet<string>): boolean {
+  if (wanted.size === 0) return true
+  const ancestors = new Set<string>(provenance)
+  return wanted.isSubsetOf(ancestors)
+}
+
 export interface NewRepo {
   readonly name: string
   readonly provenance?: readonly string[]
@@ -147,7 +173,11 @@ export async function createOrUpdateRepo(
   const repo: RepoSpec = {
     name: parseRepoName(spec.name),
     provenance: (spec.provenance ?? []).map(parseRepoName),
-    description: spec.description ?? '',
+    description: checkShortText(
+      spec.description ?? '',
+      "the repo's description",
+      'put long texts into a file of the repo',
+    ),
   }
   if (spec.update === true) await updateRepo(tx, repo)
   else await createRepo(tx, { ...repo, createdAt })
@@ -171,16 +201,32 @@ export class Repos {
     return this.#ports.database.read((tx) => getRepo(tx, name))
   }
 
-  /** Latest written first; with `provenance`, only repos made from all of these. */
-  async list(options?: { readonly provenance?: readonly string[] }): Promise<readonly RepoInfo[]> {
-    return this.#ports.database.read(async (tx) => {
-      const wanted = options?.provenance ?? []
-      for (const name of wanted) await getRepo(tx, name)
-      const repos = await listRepos(tx)
-      return repos.filter((repo) =>
-        wanted.every((name) => repo.provenance.some((ancestor) => ancestor === name)),
-      )
+  /**
+   * By name, in pages: whatever is there all the while is told once. With `provenance`, only repos made from all
+   * of these.
+   */
+  async *pages(options?: {
+    readonly provenance?: readonly string[]
+  }): AsyncGenerator<readonly ListedRepo[]> {
+    const { database } = this.#ports
+    const wanted = new Set(options?.provenance)
+    await database.read(async (tx) => {
+      for (const name of wanted)
+        if ((await findRow(tx, name)) === undefined) throw new RepoNotFoundError(name)
     })
+    for (let last = ''; ;) {
+      const page = await database.read((tx) => repoPage(tx, last))
+      yield page.filter(({ info }) => isMadeFrom(info, wanted))
+      last = page.at(-1)?.info.name ?? last
+      if (page.length < pageRows) return
+    }
+  }
+
+  /** As `pages`, all of them, the latest written first. */
+  async list(options?: { readonly provenance?: readonly string[] }): Promise<readonly RepoInfo[]> {
+    const repos: ListedRepo[] = []
+    for await (const page of this.pages(options)) for (const repo of page) repos.push(repo)
+    return repos.toSorted((left, right) => right.written - left.written).map(({ info }) => info)
   }
 
   async delete(name: string, options: { readonly force: boolean }): Promise<void> {
@@ -193,7 +239,8 @@ export class Repos {
   async deleteAll(): Promise<void> {
     await this.#ports.database.transact(
       async (tx) => {
-        for (const repo of await listRepos(tx)) await deleteRepo(tx, repo.name, { force: true })
+        const repos = await tx.all<Pick<RepoRow, 'name'>>('SELECT name FROM repos')
+        for (const { name } of repos) await deleteRepo(tx, name, { force: true })
       },
       { usesReserve: true },
     )

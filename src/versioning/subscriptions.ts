@@ -2,7 +2,14 @@ import { InvalidArgumentError } from '../base/errors.ts'
 import type { CommitId, RepoName } from '../base/names.ts'
 import type { ReadTransaction } from '../database/database.ts'
 import { findBranch } from './branches.ts'
-import { type CommitInfo, findCommit, findDerivedCommit, getCommit } from './commit-records.ts'
+import {
+  checkCommitNames,
+  type CommitInfo,
+  findCommit,
+  findDerivedCommit,
+  getCommit,
+  getCommitName,
+} from './commit-records.ts'
 import { listLine } from './commits/listing.ts'
 import { FlushFailedError } from './errors.ts'
 import {
@@ -12,7 +19,8 @@ import {
   repoTopic,
   type VersioningPorts,
 } from './ports.ts'
-import { findRepo, getRepo, listRepos } from './repos.ts'
+import { repoDescendants } from './records/repo-provenance.ts'
+import { findRepo, getRepo } from './repos.ts'
 import { SeenCommits } from './subscriptions/seen-commits.ts'
 import { watchChanges } from './subscriptions/watch-changes.ts'
 
@@ -54,15 +62,17 @@ export class Subscriptions {
     for (const target of targets) waiting.add(target)
     for (;;) {
       const left = targets.filter((target) => waiting.has(target))
-      const found = await database.read((tx) => this.#flushStep(tx, commits, left))
-      for (const commit of found.finished) {
-        waiting.delete(commit.repo)
-        yield commit
+      const failures: FlushFailedError[] = []
+      for (const target of left) {
+        const found = await database.read((tx) => this.#flushStep(tx, commits, target))
+        if (found instanceof FlushFailedError) failures.push(found)
+        else if (found !== undefined) {
+          waiting.delete(target)
+          yield found
+        }
       }
       if (waiting.size === 0) return
-      if (found.failures.length === waiting.size && found.failures[0] !== undefined) {
-        throw found.failures[0]
-      }
+      if (failures.length === waiting.size && failures[0] !== undefined) throw failures[0]
       await changes.next()
     }
   }
@@ -109,28 +119,19 @@ export class Subscriptions {
     }
   }
 
+  /** The commit that a target gets, why it cannot get one any more, or undefined: it is to be waited for. */
   async #flushStep(
     tx: ReadTransaction,
     commits: readonly CommitName[],
-    targets: readonly RepoName[],
-  ): Promise<{
-    readonly finished: readonly CommitInfo[]
-    readonly failures: readonly FlushFailedError[]
-  }> {
-    const finished: CommitInfo[] = []
-    const failures: FlushFailedError[] = []
-    for (const repo of targets) {
-      const commit = await findDerivedCommit(tx, repo, commits)
-      if (commit !== undefined) {
-        finished.push(commit)
-      } else if ((await findRepo(tx, repo)) === undefined) {
-        failures.push(new FlushFailedError(repo, 'the repo has been deleted'))
-      } else {
-        const state = await this.#ports.downstream.state(tx, commits, repo)
-        if (state.kind === 'failed') failures.push(new FlushFailedError(repo, state.reason))
-      }
+    target: RepoName,
+  ): Promise<CommitInfo | FlushFailedError | undefined> {
+    const commit = await findDerivedCommit(tx, target, commits)
+    if (commit !== undefined) return commit
+    if ((await findRepo(tx, target)) === undefined) {
+      return new FlushFailedError(target, 'the repo has been deleted')
     }
-    return { finished, failures }
+    const state = await this.#ports.downstream.state(tx, commits, target)
+    return state.kind === 'failed' ? new FlushFailedError(target, state.reason) : undefined
   }
 
   /** The branch's commits that `from` does not have, oldest first: 32 characters for each. */
@@ -163,10 +164,13 @@ async function flushPlan(
     readonly toRepos?: readonly string[] | undefined
   },
 ): Promise<{ readonly commits: readonly CommitName[]; readonly targets: readonly RepoName[] }> {
+  const given = new Map(options.commits.map((each) => [`${each.repo}/${each.commit}`, each]))
+  const distinct = [...given.values()]
+  checkCommitNames(distinct.map(({ commit }) => commit))
   const byId = new Map<CommitId, CommitName>()
-  for (const { repo, commit } of options.commits) {
-    const { id, repo: name } = await getCommit(tx, repo, commit)
-    byId.set(id, { id, repo: name })
+  for (const { repo, commit } of distinct) {
+    const named = await getCommitName(tx, repo, commit)
+    byId.set(named.id, named)
     if (byId.size > flushedCommitsMax) {
       throw new InvalidArgumentError(
         `cannot flush more than ${flushedCommitsMax} commits at once: flush them in parts`,
@@ -174,29 +178,37 @@ async function flushPlan(
     }
   }
   const commits = [...byId.values()]
+  const sources = new Set(commits.map(({ repo }) => repo))
   const targets: RepoName[] = []
   if (options.toRepos !== undefined && options.toRepos.length > 0) {
-    for (const name of new Set(options.toRepos)) targets.push(await targetNamed(tx, name, commits))
-  } else {
-    for (const repo of await listRepos(tx)) {
-      if (commits.every((commit) => repo.provenance.includes(commit.repo))) targets.push(repo.name)
+    for (const name of new Set(options.toRepos)) {
+      targets.push(await targetNamed(tx, name, { commits, sources }))
     }
+    return { commits, targets }
   }
-  return { commits, targets }
+  let below: ReadonlySet<RepoName> | undefined
+  for (const source of sources) {
+    const descendants = new Set(await repoDescendants(tx, source))
+    below = below === undefined ? descendants : below.intersection(descendants)
+  }
+  return { commits, targets: [...(below ?? [])] }
 }
 
 /** @throws {FlushFailedError} for a repo that is not made from those of all commits. */
 async function targetNamed(
   tx: ReadTransaction,
   name: string,
-  commits: readonly CommitName[],
+  {
+    commits,
+    sources,
+  }: { readonly commits: readonly CommitName[]; readonly sources: ReadonlySet<RepoName> },
 ): Promise<RepoName> {
   const repo = await getRepo(tx, name)
-  const stray = commits.find((commit) => !repo.provenance.includes(commit.repo))
-  if (stray === undefined || (await findDerivedCommit(tx, repo.name, commits)) !== undefined) {
+  const strays = sources.difference(new Set(repo.provenance))
+  if (strays.size === 0 || (await findDerivedCommit(tx, repo.name, commits)) !== undefined) {
     return repo.name
   }
-  throw new FlushFailedError(repo.name, `it is not made from repo ${stray.repo}`)
+  throw new FlushFailedError(repo.name, `it is not made from repo ${[...strays][0]}`)
 }
 
 async function startOf(

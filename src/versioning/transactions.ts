@@ -3,7 +3,9 @@ import { InvalidArgumentError, ResourceExhaustedError } from '../base/errors.ts'
 import { parseCommitId, type CommitId } from '../base/names.ts'
 import { newHexId } from '../base/random.ts'
 import type { Transaction } from '../database/database.ts'
+import { checkCommitNames } from './commit-records.ts'
 import {
+  commitNames,
   type Operation,
   operationCountMax,
   putBytesTotalMax,
@@ -104,6 +106,7 @@ export class Transactions {
     for (;;) {
       const { operationCount, steps } = await this.#openOf(id)
       requireCount(operationCount + 1)
+      checkCommitNames([...steps, step].flatMap((each) => commitNames(each.operation)))
       await this.#requirePossible(id, [...steps, step], operation)
       const added = await this.#ports.database.transact(async (tx) => {
         const known = await requireOpen(tx, id)
@@ -156,6 +159,7 @@ export class Transactions {
   ): Promise<readonly (StepResult | undefined)[]> {
     requireCount(operations.length)
     requirePutsFit(operations)
+    checkCommitNames(operations.flatMap(commitNames))
     const steps = operations.map((operation) => this.#stepOf(operation))
     return runBatch(this.#ports, this.#openTrees, steps, { signal })
   }

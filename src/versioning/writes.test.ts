@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { utf8 } from '../base/bytes.ts'
+import { SystemClock } from '../base/clock.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
 import { createVersioning } from './versioning.ts'
 
@@ -336,3 +338,55 @@ test('a reader that is cancelled does not wait for the build of another', async 
   gate.resolve(undefined)
   expect((await first).tree.fileCount).toBe(1)
 })
+
+test('appends of every size to one path in a bulk write are the bytes one after another', async () => {
+  await openCommit('joined')
+  const { writes } = world.versioning
+  await using bulk = await writes.bulk('joined', 'master')
+  let whole = ''
+  for (let at = 0; at < 3000; at += 1) {
+    // Some ride in the record, some are a chunk, and a few are too long to be gathered.
+    const size = at % 1000 === 999 ? 200_000 : at % 100 === 99 ? 5000 : 1 + (at % 7)
+    const text = String.fromCharCode(97 + (at % 26)).repeat(size)
+    const overwrite = at === 1500
+    whole = overwrite ? text : whole + text
+    await bulk.put('f', utf8(text), { overwrite })
+  }
+  await bulk.put('g', utf8('other'))
+  await bulk.commit()
+  expect((await world.read('joined', 'master', 'f')) === whole).toBe(true)
+  expect(await world.read('joined', 'master', 'g')).toBe('other')
+})
+
+test('others get their turns while thousands of files are put and staged', async () => {
+  const clock = new SteppingClock()
+  await using own = await openTestVersioning(undefined, clock)
+  const { commits, repos, writes } = own.versioning
+  await repos.create({ name: 'r' })
+  await commits.start({ repo: 'r', branch: 'master' })
+  await using bulk = await writes.bulk('r', 'master')
+  const others = { turns: 0, areOver: false }
+  const going = (async () => {
+    for (; !others.areOver; others.turns += 1) await nextTurn()
+  })()
+  const fileCount = 20_000
+  for (let at = 0; at < fileCount; at += 1) await bulk.put(`d/${at}`, utf8('x'))
+  const turnsOfPuts = others.turns
+  await bulk.commit()
+  others.areOver = true
+  await going
+  // A look at the clock, which takes a millisecond, at each sixteenth; ten of these are a turn.
+  const turnsMin = fileCount / 16 / 12
+  expect(turnsOfPuts).toBeGreaterThan(turnsMin)
+  expect(others.turns - turnsOfPuts).toBeGreaterThan(turnsMin)
+})
+
+/** Time goes on whenever somebody looks. */
+class SteppingClock extends SystemClock {
+  #nowMs = 0
+
+  override monotonicMs(): number {
+    this.#nowMs += 1
+    return this.#nowMs
+  }
+}

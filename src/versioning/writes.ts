@@ -2,6 +2,7 @@ import type { ByteStream } from '../base/bytes.ts'
 import { concatBytes, copyBytes } from '../base/bytes.ts'
 import type { CommitId } from '../base/names.ts'
 import { parseFilePath } from '../base/paths.ts'
+import type { Turns } from '../base/turns.ts'
 import type { Content } from '../storage/contents.ts'
 import type { Lease } from '../storage/leases.ts'
 import type { FileName } from './files.ts'
@@ -16,6 +17,7 @@ import {
   type RowPut,
 } from './staging/file-collector.ts'
 import type { OpenTree, OpenTrees } from './staging/open-trees.ts'
+import { eventLoopTurns } from './staging/pace.ts'
 import { SplitCollector } from './staging/split-collector.ts'
 import { requireOpen, stageWrites } from './staging/stage.ts'
 import {
@@ -70,10 +72,12 @@ const bulkAttemptsMax = 3
 export class Writes {
   readonly #ports: VersioningPorts
   readonly #openTrees: OpenTrees
+  readonly #turns: Turns
 
   constructor(ports: VersioningPorts, openTrees: OpenTrees) {
     this.#ports = ports
     this.#openTrees = openTrees
+    this.#turns = eventLoopTurns(ports.clock)
   }
 
   /**
@@ -129,9 +133,17 @@ export class Writes {
     const lease = this.#ports.leases.begin()
     return {
       lease,
-      put: (path, bytes, { overwrite = false } = {}) => collector.add(path, bytes, overwrite),
-      putStored: (path, content, { overwrite = false } = {}) =>
-        collector.addStored(path, content, overwrite),
+      // Not async themselves: of a million small files, each would pay for it.
+      put: (path, bytes, { overwrite = false } = {}) => {
+        const turn = this.#turns.nextOfMany()
+        if (turn === undefined) return collector.add(path, bytes, overwrite)
+        return turn.then(() => collector.add(path, bytes, overwrite))
+      },
+      putStored: (path, content, { overwrite = false } = {}) => {
+        const turn = this.#turns.nextOfMany()
+        if (turn === undefined) return collector.addStored(path, content, overwrite)
+        return turn.then(() => collector.addStored(path, content, overwrite))
+      },
       commit: async (until = signal) => {
         const { write, fileCount, sizeBytes } = await collector.end()
         if (write !== undefined) await this.#stageChecked({ repo, id, lease }, write, until)

@@ -60,6 +60,18 @@ export class ChildPachd implements AsyncDisposable {
     return this.#memoryMib('VmRSS')
   }
 
+  /** The time that processors have spent on the process so far; 0 where the system does not say. */
+  async processorMs(): Promise<number> {
+    const stat = await readFile(`/proc/${this.#child.pid}/stat`, 'utf8').catch(() => '')
+    // Behind the name, which may hold anything, in ticks of 10 ms.
+    const [user = 0, system = 0] = stat
+      .slice(stat.lastIndexOf(')'))
+      .split(' ')
+      .slice(12, 14)
+      .map(Number)
+    return (user + system) * 10
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name)
   }

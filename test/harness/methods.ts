@@ -14,8 +14,11 @@ const services = [
   health.Health,
   version.API,
   pachyderm.Files,
+  pachyderm.Commits,
   pachyderm.Jobs,
+  pachyderm.Pipelines,
   pachyderm.Admin,
+  pachyderm.Transactions,
 ]
 
 /** Every call that a server answers. */

@@ -17,7 +17,6 @@ export interface ContentsPorts {
   readonly leases: Leases
 }
 
-const idsMax = 1000
 const idBytes = 32
 const batchFilesMax = 2000
 const batchBytesMax = 1024 * 1024
@@ -74,11 +73,6 @@ async function* chunkBatches(
   ids: readonly ChunkId[],
   signal: AbortSignal,
 ): AsyncGenerator<MessageInitShape<typeof ChunksBatchSchema>> {
-  if (ids.length > idsMax) {
-    throw new InvalidArgumentError(
-      `${ids.length} chunks are too many for one call: ${idsMax} at most`,
-    )
-  }
   // What is there stays until it has been read.
   using _ = leases.begin()
   let batch: Uint8Array[] = []

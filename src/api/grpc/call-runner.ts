@@ -10,6 +10,7 @@ import {
 } from '../../base/grpc-messages.ts'
 import { Code, parseTimeoutMs } from '../../base/grpc-wire.ts'
 import { newHexId, type Random } from '../../base/random.ts'
+import { Turns } from '../../base/turns.ts'
 import { Admission } from './admission.ts'
 import { Call } from './call.ts'
 import type { CallWire } from './call-wire.ts'
@@ -47,6 +48,8 @@ export class CallRunner {
   readonly #routes: ReadonlyMap<string, Route>
   readonly #ports: GrpcServerPorts
   readonly #admission: Admission
+  /** Of all calls together. */
+  readonly #turns: Turns
   readonly #calls = new Set<Call>()
   readonly #uploads = new Set<Call>()
   #closing = false
@@ -56,6 +59,9 @@ export class CallRunner {
     this.#routes = new Map(routes.map((route) => [route.path, route]))
     this.#ports = ports
     this.#admission = new Admission(ports.clock)
+    // A turn, not a time: no clock could say it.
+    // oxlint-disable-next-line no-restricted-globals
+    this.#turns = new Turns(ports.clock, setImmediate)
   }
 
   /** Streams of requests whose caller is still there. */
@@ -75,7 +81,7 @@ export class CallRunner {
     { path, headers, peer }: CallRequest,
     onUpload?: (call: Call) => void,
   ): Promise<void> {
-    const call = new Call(wire, headers, peer)
+    const call = new Call(wire, headers, { peer, turns: this.#turns })
     const route = this.#routes.get(path)
     this.#calls.add(call)
     try {

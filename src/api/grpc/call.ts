@@ -4,6 +4,7 @@ import { CancelledError } from '../../base/errors.ts'
 import { MessageReader, type ReadOptions } from '../../base/grpc-messages.ts'
 import { Code, encodedBytes, messageBytesMax, type EncodedMessage } from '../../base/grpc-wire.ts'
 import { SliceQueue } from '../../base/slice-queue.ts'
+import type { Turns } from '../../base/turns.ts'
 import type { CallEvents, CallWire } from './call-wire.ts'
 import { StatusError, type Status } from './errors.ts'
 import { HeaderMetadata, type Metadata } from './metadata.ts'
@@ -11,6 +12,8 @@ import type { CallContext } from './service.ts'
 
 /** Timers cannot wait longer (24.8 days); no deadline is kept then. */
 const timerMsMax = 2 ** 31 - 1
+/** Messages that take no time to speak of. */
+const lightBytesMax = 16 * 1024
 
 /**
  * One call, from the caller's headers to our status.
@@ -20,6 +23,7 @@ const timerMsMax = 2 ** 31 - 1
 export class Call implements CallContext, CallEvents {
   readonly metadata: Metadata
   readonly peer: string
+  readonly #turns: Turns
   readonly #wire: CallWire
   readonly #incoming: SliceQueue
   #receivedBytes = 0
@@ -31,9 +35,14 @@ export class Call implements CallContext, CallEvents {
   #timer: AbortController | undefined
   #drained: PromiseWithResolvers<void> | undefined
 
-  constructor(wire: CallWire, headers: IncomingHttpHeaders, peer: string) {
+  constructor(
+    wire: CallWire,
+    headers: IncomingHttpHeaders,
+    { peer, turns }: { readonly peer: string; readonly turns: Turns },
+  ) {
     this.#wire = wire
     this.peer = peer
+    this.#turns = turns
     this.metadata = new HeaderMetadata(headers)
     this.#incoming = new SliceQueue(() => wire.resume())
     wire.attach(this)
@@ -60,14 +69,22 @@ export class Call implements CallContext, CallEvents {
     return this.#incoming.isAwaited
   }
 
-  /** The caller's messages. */
-  requests(options?: ReadOptions): MessageReader {
-    return new MessageReader(this.#incoming, options)
+  /** The caller's messages, as fast as they come and others get their turns. */
+  requests(options: ReadOptions = {}): MessageReader {
+    const { onMessage } = options
+    return new MessageReader(this.#incoming, {
+      ...options,
+      onMessage: (message) => {
+        const turn = this.#turns.nextOfMany()
+        if (turn === undefined) return onMessage?.(message)
+        return turn.then(() => onMessage?.(message))
+      },
+    })
   }
 
   /** The only message of a caller that has no more to say. @throws {StatusError} unless it is. */
   async request(options?: ReadOptions): Promise<Uint8Array> {
-    const requests = this.requests(options)
+    const requests = new MessageReader(this.#incoming, options)
     const first = await requests.next()
     if (first.done === true) throw new StatusError(Code.internal, 'the request message is missing')
     const bytes = await first.value.bytes()
@@ -75,6 +92,8 @@ export class Call implements CallContext, CallEvents {
     if (second.done !== true) {
       throw new StatusError(Code.internal, 'more than one request message was sent')
     }
+    // What is made of it may take long.
+    if (bytes.length > lightBytesMax) await this.#turns.free()
     return bytes
   }
 

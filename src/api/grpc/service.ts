@@ -1,8 +1,21 @@
-import type { DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
+import type {
+  DescMessage,
+  DescMethod,
+  DescService,
+  MessageInitShape,
+  MessageShape,
+} from '@bufbuild/protobuf'
 import { create, fromBinary, isMessage, toBinary } from '@bufbuild/protobuf'
-import { InvalidArgumentError, UnimplementedError } from '../../base/errors.ts'
+import {
+  DomainError,
+  InvalidArgumentError,
+  ResourceExhaustedError,
+  UnimplementedError,
+} from '../../base/errors.ts'
 import { MalformedMessageError, type IncomingMessage } from '../../base/grpc-messages.ts'
-import type { EncodedMessage } from '../../base/grpc-wire.ts'
+import { type EncodedMessage, messageBytesMax } from '../../base/grpc-wire.ts'
+import { WireFormatError } from '../../base/wire-reader.ts'
+import { requestLimits } from '../request-limits.ts'
 import type { ErrorStyle } from './errors.ts'
 import type { Metadata } from './metadata.ts'
 
@@ -146,11 +159,12 @@ function unary(
   method: DescMethod,
   handler: AnyHandler<AnyMessage, Promise<unknown>>,
 ): Route['respond'] {
+  const decode = requestDecoder(method.input)
   if (typeof handler === 'function') {
     return {
       requests: 'one',
       responses: 'one',
-      call: async (bytes, context) => encode(method, await handler(decode(method, bytes), context)),
+      call: async (bytes, context) => encodeWhole(method, await handler(decode(bytes), context)),
     }
   }
   if (!('encoded' in handler)) throw new TypeError(`${method.name} takes no stream`)
@@ -158,7 +172,7 @@ function unary(
   return {
     requests: 'one',
     responses: 'one',
-    call: async (bytes, context) => encoded(decode(method, bytes), context) as Promise<Uint8Array>,
+    call: async (bytes, context) => encoded(decode(bytes), context) as Promise<Uint8Array>,
   }
 }
 
@@ -166,11 +180,12 @@ function serverStreaming(
   method: DescMethod,
   handler: AnyHandler<AnyMessage, AsyncIterable<unknown>>,
 ): Route['respond'] {
+  const decode = requestDecoder(method.input)
   if (typeof handler === 'function') {
     return {
       requests: 'one',
       responses: 'many',
-      call: (bytes, context) => encodeEach(method, handler(decode(method, bytes), context)),
+      call: (bytes, context) => encodeEach(method, handler(decode(bytes), context)),
     }
   }
   if (!('encoded' in handler)) throw new TypeError(`${method.name} takes no stream`)
@@ -178,8 +193,7 @@ function serverStreaming(
   return {
     requests: 'one',
     responses: 'many',
-    call: (bytes, context) =>
-      encoded(decode(method, bytes), context) as AsyncIterable<EncodedMessage>,
+    call: (bytes, context) => encoded(decode(bytes), context) as AsyncIterable<EncodedMessage>,
   }
 }
 
@@ -188,11 +202,12 @@ function clientStreaming(
   handler: AnyHandler<AsyncIterable<AnyMessage>, Promise<unknown>>,
 ): Route['respond'] {
   if (typeof handler === 'function') {
+    const decode = requestDecoder(method.input)
     return {
       requests: 'many',
       responses: 'one',
       call: async (messages, context) =>
-        encode(method, await handler(decodeEach(method, messages), context)),
+        encode(method, await handler(decodeEach(decode, messages), context)),
     }
   }
   if (!('sliced' in handler)) throw new TypeError(`${method.name} takes a stream`)
@@ -208,28 +223,39 @@ function bidiStreaming(
   method: DescMethod,
   handler: (requests: AsyncIterable<AnyMessage>, context: CallContext) => AsyncIterable<unknown>,
 ): Route['respond'] {
+  const decode = requestDecoder(method.input)
   return {
     requests: 'many',
     responses: 'many',
-    call: (messages, context) => encodeEach(method, handler(decodeEach(method, messages), context)),
+    call: (messages, context) => encodeEach(method, handler(decodeEach(decode, messages), context)),
   }
 }
 
+type Decode = (bytes: Uint8Array) => AnyMessage
+
 const decodeOptions = { readUnknownFields: false }
 
-function decode(method: DescMethod, bytes: Uint8Array): AnyMessage {
-  try {
-    return fromBinary(method.input, bytes, decodeOptions)
-  } catch (error) {
-    if (isEncodingError(error)) {
-      throw new InvalidArgumentError(
-        `a text in the ${method.input.typeName} is not UTF-8, as all names and paths must be`,
-        { cause: error },
-      )
+/** Decodes requests that hold no more than they may. */
+export function requestDecoder<D extends DescMessage>(
+  input: D,
+): (bytes: Uint8Array) => MessageShape<D> {
+  const check = requestLimits.checkOf(input)
+  return (bytes) => {
+    try {
+      check(bytes)
+      return fromBinary(input, bytes, decodeOptions)
+    } catch (error) {
+      if (error instanceof DomainError && !(error instanceof WireFormatError)) throw error
+      if (isEncodingError(error)) {
+        throw new InvalidArgumentError(
+          `a text in the ${input.typeName} is not UTF-8, as all names and paths must be`,
+          { cause: error },
+        )
+      }
+      throw new MalformedMessageError(`the request is not a valid ${input.typeName}`, {
+        cause: error,
+      })
     }
-    throw new MalformedMessageError(`the request is not a valid ${method.input.typeName}`, {
-      cause: error,
-    })
   }
 }
 
@@ -248,11 +274,20 @@ function encode(method: DescMethod, response: unknown): Uint8Array {
   return toBinary(method.output, message)
 }
 
+/** The only message of an answer. @throws {ResourceExhaustedError} when it is larger than one may be. */
+function encodeWhole(method: DescMethod, response: unknown): Uint8Array {
+  const bytes = encode(method, response)
+  if (bytes.length <= messageBytesMax) return bytes
+  throw new ResourceExhaustedError(
+    `the answer has ${bytes.length} bytes, and one message may have ${messageBytesMax}: ask for less of it, or call a service of pachyderm that streams it`,
+  )
+}
+
 async function* decodeEach(
-  method: DescMethod,
+  decode: Decode,
   messages: AsyncIterable<IncomingMessage>,
 ): AsyncGenerator<AnyMessage> {
-  for await (const message of messages) yield decode(method, await message.bytes())
+  for await (const message of messages) yield decode(await message.bytes())
 }
 
 async function* encodeEach(

@@ -1,14 +1,20 @@
-import type { API } from '../../gen/pfs_pb.ts'
+import { type API, BranchInfosSchema } from '../../gen/pfs_pb.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { branchInfoMessage } from './messages.ts'
 import { requireCommit, requireRepo, requireText } from './names.ts'
+import { wholeList } from './single-message.ts'
 
 export function branchHandlers({ branches }: Versioning): ServiceHandlers<typeof API> {
   return {
-    async listBranch({ repo }) {
-      const infos = await branches.list(requireRepo(repo))
-      return { branchInfo: infos.map(branchInfoMessage) }
+    listBranch: {
+      encoded: async ({ repo }) =>
+        wholeList(BranchInfosSchema, branches.pages(requireRepo(repo)), {
+          encode: (info) => ({ branchInfo: [branchInfoMessage(info)] }),
+          rank: ({ written }) => written,
+          advice:
+            'delete branches that nobody needs any more; a commit is inspected by the name of its branch',
+        }),
     },
 
     async setBranch({ commit, branch }) {

@@ -1,3 +1,4 @@
+import { concatBytes } from '../../base/bytes.ts'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { FileInfosWriter } from '../../base/file-info-messages.ts'
 import { baseName } from '../../base/paths.ts'
@@ -68,7 +69,8 @@ export function fileHandlers(versioning: Versioning): ServiceHandlers<typeof API
         for await (const sides of diffFiles(versioning, request, signal)) {
           answer.add([encodeDiff(sides)])
         }
-        return answer.pieces
+        // Not one write for each.
+        return concatBytes(answer.pieces)
       },
     },
 

@@ -1,8 +1,16 @@
-import type { API } from '../../gen/pfs_pb.ts'
+import { shownText } from '../../base/short-texts.ts'
+import { type API, RepoInfosSchema } from '../../gen/pfs_pb.ts'
+import type { RepoInfo } from '../../versioning/repos.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { repoInfoMessage } from './messages.ts'
 import { requireRepo } from './names.ts'
+import { wholeList } from './single-message.ts'
+
+/** A description that is longer than they may be now is cut, so that it does not keep the others from being told. */
+function listedRepoMessage(info: RepoInfo): ReturnType<typeof repoInfoMessage> {
+  return repoInfoMessage({ ...info, description: shownText(info.description) })
+}
 
 export function repoHandlers({ repos }: Versioning): ServiceHandlers<typeof API> {
   return {
@@ -21,10 +29,15 @@ export function repoHandlers({ repos }: Versioning): ServiceHandlers<typeof API>
     },
 
     /** Without access control there are no scopes to tell, whatever `include_auth` says. */
-    async listRepo({ provenance }) {
-      const names = provenance.map((source) => requireRepo(source, 'provenance'))
-      const infos = await repos.list({ provenance: names })
-      return { repoInfo: infos.map(repoInfoMessage) }
+    listRepo: {
+      encoded: ({ provenance }) => {
+        const names = provenance.map((source) => requireRepo(source, 'provenance'))
+        return wholeList(RepoInfosSchema, repos.pages({ provenance: names }), {
+          encode: ({ info }) => ({ repoInfo: [listedRepoMessage(info)] }),
+          rank: ({ written }) => written,
+          advice: 'ask for those that are made from some repo, with `provenance`, or inspect one',
+        })
+      },
     },
 
     async deleteRepo({ repo, force, all }) {

@@ -1,5 +1,11 @@
-import { FailedPreconditionError } from '../../base/errors.ts'
-import type { API, GetLogsRequest, Job } from '../../gen/pps_pb.ts'
+import {
+  type API,
+  DatumInfosSchema,
+  type GetLogsRequest,
+  type Job,
+  JobInfosSchema,
+} from '../../gen/pps_pb.ts'
+import type { PipelineSpec } from '../../pipelines/specs.ts'
 import type { LogFilter } from '../../pipelines/job-logs.ts'
 import type { JobRecord } from '../../pipelines/job-records.ts'
 import type { Processing } from '../../pipelines/processing.ts'
@@ -7,11 +13,7 @@ import type { ServiceHandlers } from '../grpc/service.ts'
 import { instantOf } from '../pfs/messages.ts'
 import { requireText } from '../pfs/names.ts'
 import { datumInfoMessage, jobInfoMessage, logMessage } from './job-messages.ts'
-import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { DatumInfoSchema } from '../../gen/pps_pb.ts'
-
-/** The most datums that fit in the one message of pps.API.ListDatum. */
-const listedDatumCountMax = 50_000
+import { wholeList } from '../pfs/single-message.ts'
 
 export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers<typeof API> {
   return {
@@ -22,11 +24,14 @@ export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers
       return jobInfoMessage(job, await jobs.specOf(job), workers)
     },
 
-    async listJob({ pipeline, inputCommit }) {
-      const inputs = inputCommit.map(({ repo, id }) => ({ repo: repo?.name ?? '', commit: id }))
-      const listed = await jobs.list(pipeline?.name, inputs)
-      const specs = await jobs.specsOf(listed)
-      return { jobInfo: listed.map((job) => jobInfoMessage(job, specs(job))) }
+    listJob: {
+      encoded({ pipeline, inputCommit }) {
+        const inputs = inputCommit.map(({ repo, id }) => ({ repo: repo?.name ?? '', commit: id }))
+        return wholeList(JobInfosSchema, withSpecs(jobs, jobs.pages(pipeline?.name, inputs)), {
+          encode: ({ job, spec }) => ({ jobInfo: [jobInfoMessage(job, spec)] }),
+          advice: 'list the jobs of one pipeline, or those that read a commit, or delete old ones',
+        })
+      },
     },
 
     async deleteJob({ job }) {
@@ -44,14 +49,14 @@ export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers
       return {}
     },
 
-    async listDatum({ job: name }) {
-      const job = await jobs.inspect(requireJob(name))
-      const datumInfo: MessageInitShape<typeof DatumInfoSchema>[] = []
-      for await (const datum of jobs.datums(job.id)) {
-        if (datumInfo.length === listedDatumCountMax) throw tooManyDatums(job)
-        datumInfo.push(datumInfoMessage(datum, job))
-      }
-      return { datumInfo }
+    listDatum: {
+      async encoded({ job: name }) {
+        const job = await jobs.inspect(requireJob(name))
+        return wholeList(DatumInfosSchema, onePages(jobs.datums(job.id)), {
+          encode: (datum) => ({ datumInfo: [datumInfoMessage(datum, job)] }),
+          advice: `job ${job.id} has ${job.counts.total} datums: use pachyderm.Jobs/ListDatums, which streams them`,
+        })
+      },
     },
 
     async inspectDatum({ datum }) {
@@ -90,8 +95,17 @@ export function requireJob(job: Job | undefined, what = 'job'): string {
   return requireText(job?.id, `${what}.id`, 'a job id is needed')
 }
 
-function tooManyDatums(job: JobRecord): Error {
-  return new FailedPreconditionError(
-    `job ${job.id} has ${job.counts.total} datums, more than one message can hold (${listedDatumCountMax}): use pachyderm.Jobs/ListDatums, which streams them`,
-  )
+/** Each job with what it runs, whose spec is looked up once a page. */
+async function* withSpecs(
+  jobs: Processing['jobs'],
+  pages: AsyncIterable<readonly JobRecord[]>,
+): AsyncGenerator<readonly { readonly job: JobRecord; readonly spec: PipelineSpec | undefined }[]> {
+  for await (const page of pages) {
+    const specs = await jobs.specsOf(page)
+    yield page.map((job) => ({ job, spec: specs(job) }))
+  }
+}
+
+async function* onePages<Entry>(entries: AsyncIterable<Entry>): AsyncGenerator<readonly Entry[]> {
+  for await (const entry of entries) yield [entry]
 }

@@ -1,10 +1,16 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { PipelineState as StateCode, type API, type PipelineInfoSchema } from '../../gen/pps_pb.ts'
+import {
+  PipelineState as StateCode,
+  type API,
+  type PipelineInfoSchema,
+  PipelineInfosSchema,
+} from '../../gen/pps_pb.ts'
 import { requirePipelineName, type PipelineInfo } from '../../pipelines/pipelines.ts'
 import type { Processing } from '../../pipelines/processing.ts'
 import type { PipelineState } from '../../pipelines/states.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { timestampOf } from '../pfs/messages.ts'
+import { wholeList } from '../pfs/single-message.ts'
 import { durationOf } from './durations.ts'
 import { jobStateCodes } from './job-messages.ts'
 import {
@@ -36,9 +42,13 @@ export function pipelineHandlers({ pipelines }: Processing): ServiceHandlers<typ
       return pipelineInfoMessage(await pipelines.inspect(requirePipelineName(pipeline?.name)))
     },
 
-    async listPipeline() {
-      const infos = await pipelines.list()
-      return { pipelineInfo: infos.map(pipelineInfoMessage) }
+    listPipeline: {
+      encoded: () =>
+        wholeList(PipelineInfosSchema, pipelines.pages(), {
+          encode: ({ info }) => ({ pipelineInfo: [pipelineInfoMessage(info)] }),
+          rank: ({ modifiedAt }) => modifiedAt,
+          advice: 'inspect one pipeline, or make their specs smaller',
+        }),
     },
 
     async deletePipeline({ pipeline, deleteJobs, deleteRepo, all, cascade }) {

@@ -1,9 +1,8 @@
-import { create, type DescMethod, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { create, type DescMethod, toBinary } from '@bufbuild/protobuf'
 import { FailedPreconditionError } from '../../base/errors.ts'
-import { MalformedMessageError } from '../../base/grpc-messages.ts'
 import { API, CommitSchema } from '../../gen/pfs_pb.ts'
 import type { Transactions } from '../../versioning/transactions.ts'
-import type { CallContext, Route } from '../grpc/service.ts'
+import { type CallContext, requestDecoder, type Route } from '../grpc/service.ts'
 import { commitMessage } from '../pfs/messages.ts'
 import { type OperationCase, recordedCases, storedOperationOf } from './operation-messages.ts'
 
@@ -29,30 +28,19 @@ export function recordedRoutes(
   })
 }
 
+type RecordedCase = Exclude<OperationCase, { readonly case: 'putFile' }>
 type Recorder = (id: string, request: Uint8Array) => Promise<Uint8Array>
 
 function recorder(method: DescMethod, transactions: Transactions): Recorder {
+  const decode = requestDecoder(method.input)
   return async (id, request) => {
-    const operation = storedOperationOf(caseOf(method, request))
+    // A recorded case has the name of its call, and its request.
+    const recorded = { case: method.localName, value: decode(request) } as unknown as RecordedCase
+    const operation = storedOperationOf(recorded)
     const step = await transactions.add(id, operation)
     if (operation.kind !== 'start-commit') return new Uint8Array(0)
     const commit = commitMessage(operation.repo, step.id ?? '')
     return toBinary(CommitSchema, create(CommitSchema, commit))
-  }
-}
-
-function caseOf(
-  method: DescMethod,
-  request: Uint8Array,
-): Exclude<OperationCase, { readonly case: 'putFile' }> {
-  try {
-    const value = fromBinary(method.input, request)
-    // A recorded case has the name of its call, and its request.
-    return { case: method.localName, value } as unknown as ReturnType<typeof caseOf>
-  } catch (cause) {
-    throw new MalformedMessageError(`the request is not a valid ${method.input.typeName}`, {
-      cause,
-    })
   }
 }
 

@@ -14,10 +14,13 @@ import { sizeText } from '../printing/sizes.ts'
 import { Table } from '../printing/table.ts'
 
 interface Words {
-  readonly verb: string
-  /** Such as `merged with 0123…`. */
-  readonly past: string
+  /** Behind `master is now 0123…,`, such as `merged with dev`. */
+  readonly done: string
+  /** Behind `master would`, such as `be merged with dev`. */
+  readonly would: string
   readonly nothing: string
+  /** Why there are conflicts, in `count` paths, and what the preferences mean. */
+  readonly conflict: (paths: string) => string
 }
 
 export async function mergeBranch(context: CommandContext): Promise<void> {
@@ -28,9 +31,11 @@ export async function mergeBranch(context: CommandContext): Promise<void> {
     ...options(context),
   })
   await print(context, change, {
-    verb: 'merge',
-    past: `merged with ${from}`,
+    done: `merged with ${from}`,
+    would: `be merged with ${from}`,
     nothing: `${into} has all of ${from} already`,
+    conflict: (paths) =>
+      `cannot merge ${from} into ${into}: both changed ${paths}, and nothing was done; change one of them and merge again, or decide with --prefer ours (as in ${into}) or --prefer theirs (as in ${from})`,
   })
 }
 
@@ -41,10 +46,14 @@ export async function revertCommit(context: CommandContext): Promise<void> {
     branch: context.flags.text('branch'),
     ...options(context),
   })
+  // A branch may have moved on by now: its commit is what is told.
+  const undone = change.base?.id ?? id
   await print(context, change, {
-    verb: 'revert',
-    past: `without what ${id} changed`,
-    nothing: `nothing of what ${id} changed is left to undo`,
+    done: `which undoes ${undone}`,
+    would: `get a commit that undoes ${undone}`,
+    nothing: `${change.branch} has nothing left of what ${undone} changed`,
+    conflict: (paths) =>
+      `cannot undo ${undone}: ${paths} changed in ${change.branch} since, and nothing was done; decide with --prefer ours (as it is now) or --prefer theirs (as it was before that commit)`,
   })
 }
 
@@ -70,21 +79,17 @@ async function print(context: CommandContext, change: BranchChange, words: Words
   await printConflicts(context, change)
   if (change.outcome === BranchOutcome.CONFLICTED) {
     const { conflictCount: count } = change
-    const paths = count === 1n ? 'one path' : `${count} paths`
-    throw new FailedPreconditionError(
-      `cannot ${words.verb}: both sides changed ${paths}, and nothing was done; change one side and try again, or decide with --prefer ours or --prefer theirs`,
-    )
+    throw new FailedPreconditionError(words.conflict(count === 1n ? 'one path' : `${count} paths`))
   }
   if (change.outcome === BranchOutcome.UNCHANGED) {
     await out.line(words.nothing)
     return
   }
-  const would = isDry ? 'would be ' : ''
   const id = change.head?.id ?? ''
-  const what =
-    change.outcome === BranchOutcome.FAST_FORWARDED
-      ? `${change.branch} ${would || 'is '}fast-forwarded to ${id}`
-      : `${change.branch} ${isDry ? 'would be' : `is now ${id},`} ${words.past}`
+  const isForwarded = change.outcome === BranchOutcome.FAST_FORWARDED
+  const would = isForwarded ? `be fast-forwarded to ${id}` : words.would
+  const done = isForwarded ? `fast-forwarded to ${id}` : `now ${id}, ${words.done}`
+  const what = `${change.branch} ${isDry ? `would ${would}` : `is ${done}`}`
   await out.line(`${what}; files: ${filesText(change)}`)
 }
 

@@ -15,7 +15,9 @@ export async function deleteCommit(context: CommandContext): Promise<void> {
     return
   }
   if (flags.isOn('dry-run')) {
-    throw new UsageError('--dry-run goes with --recursive: without that, only an open commit goes')
+    throw new UsageError(
+      '--dry-run needs --recursive: without it, one open commit is deleted, and nothing else',
+    )
   }
   await pfsClient(context).deleteCommit({ commit })
 }

@@ -1,9 +1,10 @@
 import type { Clock } from '../../base/clock.ts'
 import { ResourceExhaustedError, UnavailableError } from '../../base/errors.ts'
+import { Turns } from '../../base/turns.ts'
 import type { Transaction } from '../database.ts'
 import type { Connection } from './connection.ts'
 import { translateFailure } from './failure.ts'
-import { settleThisTurn, Turns } from './microtasks.ts'
+import { settleThisTurn } from './microtasks.ts'
 import { SqliteTransaction } from './transaction.ts'
 
 /** Operations that share one COMMIT at most, and so fail together when that COMMIT fails. */
@@ -65,7 +66,9 @@ export class Writer {
 
   constructor(ports: WriterPorts) {
     this.#ports = ports
-    this.#turns = new Turns(ports.clock)
+    // A turn, not a time: no clock could say it.
+    // oxlint-disable-next-line no-restricted-globals
+    this.#turns = new Turns(ports.clock, setImmediate)
   }
 
   /** Why nothing works any more, once a sync has failed or the database has been closed. */

@@ -1,6 +1,6 @@
 import { isCommitId } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
-import { getCommit } from '../../versioning/commit-records.ts'
+import { checkCommitNames, getCommit } from '../../versioning/commit-records.ts'
 import type { RequestedAtom, RequestedInput } from '../requested-specs.ts'
 
 /**
@@ -8,12 +8,22 @@ import type { RequestedAtom, RequestedInput } from '../requested-specs.ts'
  * a branch, a commit tag, or `master~3`.
  *
  * @throws {NotFoundError} for a name that means no commit.
- * @throws {InvalidArgumentError} for one that is malformed.
+ * @throws {InvalidArgumentError} for one that is malformed, or names that go back too far together.
  */
 export async function withFromIds(
   tx: ReadTransaction,
   input: RequestedInput,
 ): Promise<RequestedInput> {
+  checkCommitNames(fromNames(input))
+  return inputFromIds(tx, input)
+}
+
+function fromNames({ atom, cross, union, join, group }: RequestedInput): readonly string[] {
+  const members = [cross, union, join, group].flatMap((inputs) => inputs ?? [])
+  return [...(atom === undefined ? [] : [atom.fromCommit]), ...members.flatMap(fromNames)]
+}
+
+async function inputFromIds(tx: ReadTransaction, input: RequestedInput): Promise<RequestedInput> {
   const { atom, cross, union, join, group } = input
   return {
     ...input,
@@ -30,7 +40,7 @@ async function allFromIds(
   inputs: readonly RequestedInput[],
 ): Promise<readonly RequestedInput[]> {
   const resolved: RequestedInput[] = []
-  for (const input of inputs) resolved.push(await withFromIds(tx, input))
+  for (const input of inputs) resolved.push(await inputFromIds(tx, input))
   return resolved
 }
 

@@ -1,6 +1,12 @@
+import { InvalidArgumentError } from '../../base/errors.ts'
 import type { CommitId, RepoName } from '../../base/names.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import type { CommitName } from '../ports.ts'
+
+/** Commits that one is made from, near and far. */
+const ancestorCountMax = 10_000
+/** What is looked at to find them: the provenance of each that is named. Some 500 ms. */
+const edgeCountMax = 300_000
 
 type AncestorRow = { readonly id: CommitId; readonly repo: RepoName }
 
@@ -17,7 +23,11 @@ export async function commitAncestors(
   return rows.map((row) => ({ repo: row.repo, id: row.id }))
 }
 
-/** Stores the commits that `id` is made from, and theirs. */
+/**
+ * Stores the commits that `id` is made from, and theirs.
+ *
+ * @throws {InvalidArgumentError} when they are more than 10,000.
+ */
 export async function writeCommitProvenance(
   tx: Transaction,
   id: CommitId,
@@ -25,10 +35,12 @@ export async function writeCommitProvenance(
 ): Promise<void> {
   const given = new Set(direct.map((ancestor) => ancestor.id))
   const closure = new Map(direct.map((ancestor) => [ancestor.id, ancestor.repo]))
+  let edgeCount = 0
   for (const ancestor of direct) {
-    for (const further of await commitAncestors(tx, ancestor.id)) {
-      closure.set(further.id, further.repo)
-    }
+    const further = await commitAncestors(tx, ancestor.id)
+    edgeCount += further.length
+    for (const each of further) closure.set(each.id, each.repo)
+    if (closure.size > ancestorCountMax || edgeCount > edgeCountMax) throw tooMany()
   }
   for (const [ancestor, repo] of closure) {
     await tx.run(
@@ -39,4 +51,10 @@ export async function writeCommitProvenance(
       given.has(ancestor) ? 1 : 0,
     )
   }
+}
+
+function tooMany(): InvalidArgumentError {
+  return new InvalidArgumentError(
+    `a commit can be made from at most ${ancestorCountMax} others, near and far: name fewer as its provenance`,
+  )
 }

@@ -1,7 +1,8 @@
-import { compareBytes } from '../../base/bytes.ts'
+import { compareBytes, concatBytes, copyBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
+import type { Turns } from '../../base/turns.ts'
 import { baseName, type FilePath, parentPath, pathOfKey } from '../../base/paths.ts'
-import type { Content, Contents } from '../../storage/contents.ts'
+import { type Content, type Contents, contentSizeBytes } from '../../storage/contents.ts'
 import type { TreeEdit, TreeEntry } from '../../storage/file-trees.ts'
 import type { StagedConflict } from './conflicts.ts'
 import { Position } from './position.ts'
@@ -11,6 +12,7 @@ export interface BulkPorts {
   readonly contents: Contents
   /** The entry in the tree that is edited. */
   readonly lookUp: (path: FilePath) => Promise<TreeEntry | undefined>
+  readonly turns: Turns
 }
 
 /**
@@ -24,7 +26,7 @@ export async function* bulkEdits(
   onConflict: (conflict: StagedConflict) => void,
 ): AsyncGenerator<TreeEdit> {
   const position = new Position(ports.lookUp)
-  for await (const file of filesOf(ports.contents, records)) {
+  for await (const file of filesOf(ports, records)) {
     const obstacle = await position.enter(parentPath(file.path))
     if (obstacle !== undefined) {
       onConflict({ path: file.path, obstacle })
@@ -51,13 +53,31 @@ interface MergedFile {
   readonly content: Content
 }
 
-/** Joins the records of equal keys. */
+/** Contents up to this size are gathered, up to that many bytes, before they are appended. */
+const smallBytesMax = 64 * 1024
+const joinedBytesMax = 1024 * 1024
+
+/**
+ * Joins the records of equal keys. Small contents are gathered, so that a thousand appends of a byte are one and
+ * not a thousand, each longer than the last.
+ */
 async function* filesOf(
-  contents: Contents,
+  { contents, turns }: Pick<BulkPorts, 'contents' | 'turns'>,
   records: AsyncIterable<RunRecord>,
 ): AsyncGenerator<MergedFile> {
   let current: RunRecord | undefined
+  let pending: Uint8Array[] = []
+  let pendingBytes = 0
+  const settled = async (record: RunRecord): Promise<RunRecord> => {
+    if (pending.length === 0) return record
+    const tail = await contents.writeBytes(concatBytes(pending))
+    pending = []
+    pendingBytes = 0
+    return { ...record, content: await contents.append(record.content, tail) }
+  }
   for await (const record of records) {
+    const turn = turns.nextOfMany()
+    if (turn !== undefined) await turn
     if (current === undefined) {
       current = record
       continue
@@ -65,16 +85,22 @@ async function* filesOf(
     const order = compareBytes(current.key, record.key)
     assert(order <= 0, 'the records of a bulk write are sorted')
     if (order < 0) {
-      yield mergedFile(current)
+      yield mergedFile(pending.length > 0 ? await settled(current) : current)
       current = record
     } else if (record.overwrite) {
       current = record
+      pending = []
+      pendingBytes = 0
+    } else if (contentSizeBytes(record.content) <= smallBytesMax) {
+      for await (const bytes of contents.read(record.content)) pending.push(copyBytes(bytes))
+      pendingBytes += contentSizeBytes(record.content)
+      if (pendingBytes >= joinedBytesMax) current = await settled(current)
     } else {
-      const content = await contents.append(current.content, record.content)
-      current = { key: current.key, overwrite: current.overwrite, content }
+      const { key, overwrite, content } = await settled(current)
+      current = { key, overwrite, content: await contents.append(content, record.content) }
     }
   }
-  if (current !== undefined) yield mergedFile(current)
+  if (current !== undefined) yield mergedFile(await settled(current))
 }
 
 function mergedFile(record: RunRecord): MergedFile {

@@ -1,5 +1,6 @@
 import { assert } from '../../base/errors.ts'
 import type { CommitId } from '../../base/names.ts'
+import type { Turns } from '../../base/turns.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import type { DirectoryEntry, TreeEdit, TreeRoot } from '../../storage/file-trees.ts'
 import type { Lease } from '../../storage/leases.ts'
@@ -9,6 +10,7 @@ import { checkCancelled } from '../records/cancellation.ts'
 import { bulkEdits } from './bulk-edits.ts'
 import { Conflicts, type StagedConflict } from './conflicts.ts'
 import { Overlay } from './overlay.ts'
+import { eventLoopTurns, paced } from './pace.ts'
 import { placementEdits } from './placements.ts'
 import { fileCodec, mergeRuns, piecesCodec } from './runs.ts'
 import { splitEdits } from './split-edits.ts'
@@ -70,8 +72,11 @@ export class OpenTrees {
   /** What is being built, by commit: the next builder goes on from there. */
   readonly #building = new Map<CommitId, Promise<unknown>>()
 
+  readonly #turns: Turns
+
   constructor(ports: VersioningPorts) {
     this.#ports = ports
+    this.#turns = eventLoopTurns(ports.clock)
   }
 
   /**
@@ -133,12 +138,12 @@ export class OpenTrees {
     switch (write.kind) {
       case 'bulk':
         return bulkEdits(
-          { contents, lookUp: (path) => trees.get(root, path) },
+          { contents, lookUp: (path) => trees.get(root, path), turns: this.#turns },
           mergeRuns(chunks, fileCodec, write.runs),
           (conflict) => conflicts.add(conflict),
         )
       case 'splits': {
-        const records = mergeRuns(chunks, piecesCodec, write.runs)
+        const records = paced(mergeRuns(chunks, piecesCodec, write.runs), this.#turns)
         return splitEdits({ contents, trees, root }, records, conflicts)
       }
       default:
