@@ -3,6 +3,7 @@ import { ACLSchema, ActivateRequestSchema, GetScopeRequestSchema } from '../gen/
 import {
   DeleteCommitsRequestSchema,
   GetChunksRequestSchema,
+  GetFilesRequestSchema,
   PutFilesRequestSchema,
   PutSourcesRequestSchema,
   RunTransactionRequestSchema,
@@ -93,6 +94,7 @@ const fields: readonly FieldLimit[] = [
   // Services of our own
   { field: PutFilesRequestSchema.field.parts, countMax: putFilesPartsMax, advice: inMessages },
   { field: PutSourcesRequestSchema.field.sources, countMax: 100_000, advice: inParts },
+  { field: GetFilesRequestSchema.field.paths, countMax: 10_000, advice: inParts },
   { field: GetChunksRequestSchema.field.ids, countMax: 1000, advice: inParts },
   { field: DeleteCommitsRequestSchema.field.commits, countMax: 2000, advice: inParts },
   { field: ValidatePipelinesRequestSchema.field.specs, countMax: 100, advice: inParts },

@@ -13,7 +13,6 @@ import type { ServiceHandlers } from '../grpc/service.ts'
 import { fileTypeOf } from '../pfs/file-listing.ts'
 import { requireCommit, requireFile } from '../pfs/names.ts'
 
-const pathCountMax = 10_000
 /** Each part of a large file, so that a message with it stays within 1 MiB. */
 const pieceBytesMax = 1024 * 1024 - 16 * 1024
 /** A message ends with the part that brings it to this, or before one that would make it too long. */
@@ -61,10 +60,7 @@ function selectionOf({ paths, pattern, recursive }: GetFilesRequest): Selection 
       'the request has neither paths nor pattern: to get a whole commit, give the path "/" and recursive',
     )
   }
-  if (paths.length <= pathCountMax) return { kind: 'paths', paths, recursive }
-  throw new InvalidArgumentError(
-    `${paths.length} paths are too many for one call: at most ${pathCountMax} are allowed`,
-  )
+  return { kind: 'paths', paths, recursive }
 }
 
 async function* messagesOf(
