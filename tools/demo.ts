@@ -160,7 +160,8 @@ function failureText(error: unknown): string {
 
 /** What to type when the place is taken, by an earlier `npm start` most likely. */
 function adviceOn(message: string): string {
-  const port = 'npm start -- --address 127.0.0.1:30651'
+  const once = process.argv.includes('--once') ? ' --once' : ''
+  const port = `npm start --${once} --address 127.0.0.1:30651`
   if (message.includes('another server is running')) {
     return (
       '\n\nAn earlier npm start may still be there: end it with Ctrl-C, or go on with it. ' +
