@@ -97,7 +97,7 @@ describe('the demonstration', () => {
     taken.close()
     expect(failure).toMatchObject({ code: 1 })
     expect((failure as { readonly stderr: string }).stderr).toMatch(
-      /another program.*npm start -- --address 127\.0\.0\.1:30651/s,
+      /another program.*npm start -- --once --address 127\.0\.0\.1:30651/s,
     )
   }, 30_000)
 })

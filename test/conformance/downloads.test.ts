@@ -220,6 +220,7 @@ describe('a large file', () => {
 
   test('in a tree goes on where it was, too', { timeout }, async () => {
     const directory = home.join('large-tree')
+    // Named as docs/formats/unfinished-files.md says.
     await mkdir(join(directory, '.pachctl-part'), { recursive: true })
     // Of a process that cannot be: systems have no such numbers.
     const left = join(directory, '.pachctl-part', `${2 ** 30}.01234567.${await hashHex('z')}`)
