@@ -97,7 +97,7 @@ const families: readonly FamilyEntry[] = [
     load: async () => (await import('./families/jobs.ts')).jobCommands,
   },
   {
-    names: ['version', 'fsck', 'garbage-collect', 'delete-all'],
+    names: ['version', 'migrate', 'fsck', 'garbage-collect', 'delete-all'],
     load: async () => (await import('./families/cluster.ts')).clusterCommands,
   },
 ]

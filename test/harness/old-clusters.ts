@@ -1,48 +1,37 @@
 import { execFileSync } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { gunzipSync } from 'node:zlib'
+import type { JsonValue } from '@bufbuild/protobuf'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 
 export const oldClusterNames = ['1.4.8', '1.5.3', '1.5.3-objectstore'] as const
 export type OldClusterName = (typeof oldClusterNames)[number]
 
-/** What the real server said of a commit. */
-export interface ExpectedCommit {
-  readonly info: {
-    readonly commit: { readonly id: string }
-    readonly parent_commit?: { readonly id: string }
-    readonly started: string
-    readonly finished?: string
-    readonly size_bytes?: string
-    readonly provenance?: readonly {
-      readonly id: string
-      readonly repo: { readonly name: string }
-    }[]
-    readonly tree?: { readonly hash: string }
-  }
-  readonly open?: boolean
-  readonly dirs?: Readonly<Record<string, unknown>>
-  readonly files?: Readonly<Record<string, { readonly size: number; readonly sha256: string }>>
-}
-
+/** What the real server said of a cluster; messages are as `--raw` printed them. */
 export interface ExpectedCluster {
-  readonly raw: Readonly<Record<string, readonly Readonly<Record<string, unknown>>[]>>
+  readonly raw: {
+    readonly listPipeline: readonly JsonValue[]
+    readonly listJob: readonly JsonValue[]
+  }
   readonly repos: Readonly<
     Record<
       string,
       {
-        readonly info: {
-          readonly repo: { readonly name: string }
-          readonly created: string
-          readonly size_bytes?: string
-          readonly description?: string
-          readonly provenance?: readonly { readonly name: string }[]
-        }
-        readonly branches: readonly {
-          readonly name: string
-          readonly head: { readonly id: string }
-        }[]
-        readonly commits: Readonly<Record<string, ExpectedCommit>>
+        readonly info: JsonValue
+        readonly branches: readonly JsonValue[]
+        readonly commits: Readonly<
+          Record<
+            string,
+            {
+              readonly info: JsonValue
+              readonly open?: boolean
+              readonly dirs: Readonly<Record<string, unknown>>
+              readonly files: Readonly<
+                Record<string, { readonly size: number; readonly sha256: string }>
+              >
+            }
+          >
+        >
       }
     >
   >

@@ -1,0 +1,192 @@
+import type { Instant } from '../base/clock.ts'
+import type { BranchName, CommitId, RepoName } from '../base/names.ts'
+import type { Database, ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
+import { pagesOf } from '../database/pages.ts'
+import type { CollectionRoot } from '../storage/collection-roots.ts'
+import type { Content } from '../storage/contents.ts'
+import type { DirectoryEntry, FileTrees, TreeRoot } from '../storage/file-trees.ts'
+import { setHead } from './branches.ts'
+import {
+  insertFinishedCommit,
+  insertOpenCommit,
+  treeEntry,
+  type CommitTree,
+} from './commit-records.ts'
+import type { CommitName } from './ports.ts'
+import { nextWritten } from './records/write-sequence.ts'
+import { createRepo, type RepoSpec } from './repos.ts'
+import { appendStaged, requireOpen } from './staging/stage.ts'
+import { decodeContent, encodeContent } from './staging/staged-bytes.ts'
+import { encodeStaged, type StagedColumns } from './staging/staged-rows.ts'
+
+/** An object of an old cluster, by its name there, and what holds its bytes here. */
+export interface ImportedObject {
+  readonly hash: string
+  readonly content: Content
+}
+
+interface ObjectRow extends SqlRow {
+  readonly hash: string
+  readonly content: Uint8Array
+}
+
+interface TreeRow extends SqlRow {
+  readonly hash: string
+  readonly root: string
+  readonly size_bytes: number
+  readonly file_count: number
+}
+
+/** Those of `hashes` (at most a few hundred) that are there. */
+export async function findImportedObjects(
+  tx: ReadTransaction,
+  hashes: readonly string[],
+): Promise<ReadonlyMap<string, Content>> {
+  if (hashes.length === 0) return new Map()
+  const rows = await tx.all<ObjectRow>(
+    `SELECT hash, content FROM imported_objects WHERE hash IN (${hashes.map(() => '?').join(', ')})`,
+    ...hashes,
+  )
+  return new Map(rows.map(({ hash, content }) => [hash, decodeContent(content)]))
+}
+
+/** The chunks must be durable. */
+export async function recordImportedObjects(
+  tx: Transaction,
+  objects: readonly ImportedObject[],
+): Promise<void> {
+  for (const { hash, content } of objects) {
+    await tx.run(
+      'INSERT INTO imported_objects (hash, content) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING',
+      hash,
+      encodeContent(content),
+    )
+  }
+}
+
+export async function findImportedTree(
+  tx: ReadTransaction,
+  hash: string,
+): Promise<CommitTree | undefined> {
+  const row = await tx.get<TreeRow>('SELECT * FROM imported_trees WHERE hash = ?', hash)
+  return row && treeOf(row)
+}
+
+/** The chunks must be durable. */
+export async function recordImportedTree(
+  tx: Transaction,
+  hash: string,
+  tree: CommitTree,
+): Promise<void> {
+  await tx.run(
+    `INSERT INTO imported_trees (hash, root, size_bytes, file_count) VALUES (?, ?, ?, ?)
+      ON CONFLICT (hash) DO NOTHING`,
+    hash,
+    tree.root,
+    tree.sizeBytes,
+    tree.fileCount,
+  )
+}
+
+function treeOf(row: TreeRow): CommitTree {
+  return { root: row.root as TreeRoot, sizeBytes: row.size_bytes, fileCount: row.file_count }
+}
+
+/** All that has been imported, for as long as nothing else refers to it. */
+export async function* importedRoots(database: Database): AsyncGenerator<CollectionRoot> {
+  const byHash = { first: [''], keyOf: ({ hash }: { readonly hash: string }) => [hash] }
+  const objects = 'SELECT hash, content FROM imported_objects WHERE hash > ? ORDER BY hash'
+  for await (const page of pagesOf<ObjectRow>(database, { ...byHash, sql: objects })) {
+    for (const { content } of page) yield { kind: 'content', content: decodeContent(content) }
+  }
+  const trees = 'SELECT * FROM imported_trees WHERE hash > ? ORDER BY hash'
+  for await (const page of pagesOf<TreeRow>(database, { ...byHash, sql: trees })) {
+    for (const row of page) yield { kind: 'tree', root: treeOf(row).root }
+  }
+}
+
+export async function forgetImported(tx: Transaction): Promise<void> {
+  await tx.run('DELETE FROM imported_objects')
+  await tx.run('DELETE FROM imported_trees')
+}
+
+export async function importRepo(
+  tx: Transaction,
+  repo: RepoSpec & { readonly createdAt: Instant },
+): Promise<void> {
+  await createRepo(tx, repo)
+}
+
+/** Gives a repo the size that it had, and the next place in lists, once its commits are there. */
+export async function settleImportedRepo(
+  tx: Transaction,
+  repo: RepoName,
+  sizeBytes: number,
+): Promise<void> {
+  await tx.run(
+    'UPDATE repos SET size_bytes = ?, written = ? WHERE name = ?',
+    sizeBytes,
+    await nextWritten(tx),
+    repo,
+  )
+  // What each of its commits added is not known.
+  await tx.run('UPDATE commits SET added_bytes = NULL WHERE repo = ?', repo)
+}
+
+/** A commit as it was elsewhere, with its id. What it refers to must be there. */
+export interface ImportedCommit extends CommitName {
+  readonly parent: CommitId | undefined
+  readonly provenance: readonly CommitName[]
+  readonly startedAt: Instant
+  readonly state:
+    | { readonly kind: 'finished'; readonly finishedAt: Instant; readonly tree: CommitTree }
+    /** As `changesBetween` says it. */
+    | { readonly kind: 'open'; readonly staged: readonly StagedColumns[] }
+}
+
+export async function importCommit(tx: Transaction, commit: ImportedCommit): Promise<void> {
+  const { state, ...rest } = commit
+  if (state.kind === 'finished') {
+    const { finishedAt, tree } = state
+    await insertFinishedCommit(tx, { ...rest, finishedAt, tree, addedBytes: 0 })
+    return
+  }
+  await insertOpenCommit(tx, rest)
+  for (const columns of state.staged) {
+    const { repo, id: name } = commit
+    await appendStaged(tx, await requireOpen(tx, { repo, name, call: 'put' }), columns)
+  }
+}
+
+/** Points a branch at a commit; whoever reads it does not hear of that. */
+export async function importBranch(
+  tx: Transaction,
+  branch: { readonly repo: RepoName; readonly name: BranchName; readonly head: CommitId },
+): Promise<void> {
+  await setHead(tx, async () => {}, branch)
+}
+
+/** The staged writes that make of one tree another, as far as files go. */
+export async function changesBetween(
+  trees: FileTrees,
+  before: CommitTree | undefined,
+  after: CommitTree,
+): Promise<readonly StagedColumns[]> {
+  const staged: StagedColumns[] = []
+  const old: DirectoryEntry | undefined = before && treeEntry(before)
+  for await (const { path, after: entry } of trees.diff(old, treeEntry(after))) {
+    if (entry === undefined) staged.push(encodeStaged({ kind: 'delete', path }))
+    else if (entry.kind === 'file') {
+      const value = { kind: 'content', content: entry.content } as const
+      staged.push(encodeStaged({ kind: 'put', path, overwrite: true, value }))
+    }
+  }
+  // Deletions first: where a file is now a directory, it must go before.
+  return staged.toSorted((left, right) => Number(isPut(left)) - Number(isPut(right)))
+}
+
+function isPut({ payload }: StagedColumns): boolean {
+  return payload.length > 0
+}
+
+export type { StagedColumns } from './staging/staged-rows.ts'

@@ -1,0 +1,119 @@
+import { expect, test } from 'vitest'
+import type { MigrateResponse, MigrationSummary } from '../../src/gen/pachyderm_pb.ts'
+import { type JobInfo, JobState, PipelineState } from '../../src/gen/pps_pb.ts'
+import { oldClusterNames, type OldClusterName, UnpackedCluster } from '../harness/old-clusters.ts'
+import { TestPachd } from '../harness/test-pachd.ts'
+import {
+  expectedContents,
+  expectedJobs,
+  expectedPipelines,
+  servedContents,
+  type Contents,
+} from './migrated.ts'
+
+type Request = Parameters<TestPachd['migrations']['migrate']>[0]
+
+async function migrate(
+  pachd: TestPachd,
+  cluster: UnpackedCluster,
+  request: Request,
+): Promise<{
+  readonly events: readonly MigrateResponse[]
+  readonly summary: MigrationSummary | undefined
+}> {
+  const events: MigrateResponse[] = []
+  const { etcd, storage } = cluster
+  for await (const event of pachd.migrations.migrate({ etcd, storage, ...request })) {
+    events.push(event)
+  }
+  const last = events.at(-1)?.event
+  return { events, summary: last?.case === 'summary' ? last.value : undefined }
+}
+
+/** Pipelines that read one repo through two branches, which only 1.4 could. */
+const leftOut: Readonly<Record<OldClusterName, readonly string[]>> = {
+  '1.4.8': ['nested'],
+  '1.5.3': [],
+  '1.5.3-objectstore': [],
+}
+
+/** Open commits are another thing before and after. */
+function withoutOpen(contents: Contents): Contents {
+  return Object.fromEntries(
+    Object.entries(contents).map(([name, repo]) => [
+      name,
+      {
+        ...repo,
+        commits: Object.fromEntries(
+          Object.entries(repo.commits).filter(
+            ([, { info }]) => (info as { readonly finished: string }).finished !== 'never',
+          ),
+        ),
+      },
+    ]),
+  )
+}
+
+function byId(left: JobInfo, right: JobInfo): number {
+  return (left.job?.id ?? '') < (right.job?.id ?? '') ? -1 : 1
+}
+
+function factsOf(job: JobInfo, without: readonly string[]): unknown {
+  return {
+    id: job.job?.id,
+    pipeline: job.pipeline?.name,
+    version: job.pipelineVersion,
+    state: job.state === JobState.JOB_RUNNING ? JobState.JOB_KILLED : job.state,
+    output: job.outputCommit?.id,
+    total: job.dataTotal,
+    processed: job.dataProcessed,
+    skipped: job.dataSkipped,
+    parent: job.parentJob?.id,
+    head: job.newBranch?.head?.id,
+    input: without.includes(job.pipeline?.name ?? '') ? undefined : job.input,
+  }
+}
+
+test.each(oldClusterNames)('a cluster of %s comes over whole', async (name) => {
+  await using cluster = await UnpackedCluster.unpack(name)
+  await using pachd = await TestPachd.start()
+  const { summary, events } = await migrate(pachd, cluster, {
+    force: true,
+    openCommits: 2,
+    killUnfinishedJobs: true,
+    keepPaused: true,
+    skipDamaged: leftOut[name].length > 0,
+  })
+  const damage = events.flatMap(({ event }) => (event.case === 'damage' ? [event.value] : []))
+  expect(damage.map(({ kind, what }) => `${kind} ${what}`)).toEqual(
+    leftOut[name].map((pipeline) => `pipeline ${pipeline}`),
+  )
+  const served = await servedContents(pachd)
+  expect(withoutOpen(served)).toEqual(withoutOpen(expectedContents(cluster.expected)))
+  expect(summary?.counts?.damaged).toBe(BigInt(damage.length))
+  const pipelines = expectedPipelines(cluster.expected).filter(
+    ({ pipeline }) => !leftOut[name].includes(pipeline?.name ?? ''),
+  )
+  const listed = await pachd.pps.listPipeline({})
+  expect(new Set(listed.pipelineInfo.map(({ pipeline }) => pipeline?.name))).toEqual(
+    new Set(pipelines.map(({ pipeline }) => pipeline?.name)),
+  )
+  for (const pipeline of pipelines) {
+    const found = listed.pipelineInfo.find((one) => one.pipeline?.name === pipeline.pipeline?.name)
+    expect(found?.state).toBe(PipelineState.PIPELINE_PAUSED)
+    expect(found?.version).toBe(pipeline.version)
+    expect(found?.input).toEqual(pipeline.input)
+    expect(found?.transform?.cmd).toEqual(pipeline.transform?.cmd)
+    expect(found?.transform?.stdin).toEqual(pipeline.transform?.stdin)
+    expect(found?.transform?.env).toEqual(pipeline.transform?.env)
+    expect(found?.description).toBe(pipeline.description)
+    expect(found?.outputBranch).toBe(pipeline.outputBranch)
+    expect(found?.scaleDownThreshold).toEqual(pipeline.scaleDownThreshold)
+    expect(found?.incremental).toBe(pipeline.incremental)
+    expect(['', found?.salt]).toContain(pipeline.salt)
+  }
+  const jobs = await pachd.pps.listJob({})
+  const facts = (infos: readonly JobInfo[]): readonly unknown[] =>
+    infos.toSorted(byId).map((info) => factsOf(info, leftOut[name]))
+  expect(facts(jobs.jobInfo)).toEqual(facts(expectedJobs(cluster.expected)))
+})
