@@ -14,6 +14,7 @@ import type { ProllyMaps } from '../storage/prolly-map.ts'
 import { forgetImported } from '../versioning/imports.ts'
 import { planCommits, type CommitPlan } from './commit-plan.ts'
 import { CommitImport } from './commit-import.ts'
+import { DatumImport } from './datum-import.ts'
 import { ContentImport } from './content-import.ts'
 import {
   type MigrationCounts,
@@ -202,6 +203,11 @@ class Run {
     }
     yield* this.#findings.take()
     const ready = importing.result()
+    const datums = new DatumImport(parts, ready.commits)
+    for await (const jobs of datums.run(pipelines)) {
+      yield* this.#tell('bringing results of datums', jobs, pipelines.jobs.length)
+    }
+    yield* this.#findings.take()
     this.#requireWhole()
     if (await this.#cluster.hasChanged()) {
       throw new FailedPreconditionError(
@@ -212,7 +218,7 @@ class Run {
       repos: plan.repos,
       ...ready,
       ...pipelines,
-      datumSets: new Map(),
+      datums: datums.found,
       access: catalog.access,
     }
     yield* this.#tell('switching over', 0, 0, true)

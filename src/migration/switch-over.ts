@@ -19,7 +19,7 @@ import {
   type ImportedArrival,
 } from '../pipelines/imports.ts'
 import type { JobInput } from '../pipelines/job-records.ts'
-import type { MapRoot } from '../storage/prolly-map.ts'
+import type { JobDatums } from './datum-import.ts'
 import {
   importBranch,
   importCommit,
@@ -40,7 +40,8 @@ export interface Cargo extends ReadyCommits {
   readonly repos: CommitPlan['repos']
   readonly pipelines: PipelinePlan['pipelines']
   readonly jobs: PipelinePlan['jobs']
-  readonly datumSets: ReadonlyMap<JobId, MapRoot>
+  /** What is known of the datums of jobs. */
+  readonly datums: ReadonlyMap<JobId, JobDatums>
   readonly access: readonly OldAccess[]
 }
 
@@ -147,7 +148,8 @@ async function importJobs(tx: Transaction, cargo: Cargo, random: Random): Promis
         recovered: 0,
       },
       stats: statsOfJob(info),
-      datumSet: cargo.datumSets.get(job.id),
+      datumSet: cargo.datums.get(job.id)?.datumSet,
+      contributions: cargo.datums.get(job.id)?.contributions,
       spec: job.spec,
     })
   }

@@ -143,6 +143,20 @@ export async function stageImportedResult(
   await insertInto(tx, 'imported_results', lineage, result)
 }
 
+/** The outputs of those of `datums` (at most a few hundred) that were staged. */
+export async function findImportedOutputs(
+  tx: ReadTransaction,
+  datums: readonly DatumKey[],
+): Promise<ReadonlyMap<DatumKey, DirectoryEntry>> {
+  if (datums.length === 0) return new Map()
+  const rows = await tx.all<OutputRow & { readonly datum: string }>(
+    `SELECT datum, output_root, output_bytes, output_files FROM imported_results
+      WHERE datum IN (${datums.map(() => '?').join(', ')})`,
+    ...datums,
+  )
+  return new Map(rows.map((row) => [row.datum as DatumKey, outputOf(row)]))
+}
+
 /** Makes the results that were staged those of the pipelines that are here now; returns how many. */
 export async function adoptImportedResults(tx: Transaction): Promise<number> {
   const columns = `datum, pipeline_id, salt, job, members, output_root, output_bytes, output_files,

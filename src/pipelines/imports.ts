@@ -1,11 +1,14 @@
 import type { Instant } from '../base/clock.ts'
 import { compareBytes } from '../base/bytes.ts'
 import type { CommitId, PipelineName, RepoName } from '../base/names.ts'
-import type { Transaction } from '../database/database.ts'
+import { NotFoundError } from '../base/errors.ts'
+import type { Database, Transaction } from '../database/database.ts'
+import type { Contents } from '../storage/contents.ts'
 import type { DirectoryEntry, FileTrees } from '../storage/file-trees.ts'
 import type { MapEdit, MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
 import { noteKnown } from './arrivals.ts'
-import { encodeDatum } from './datum-sets.ts'
+import { findImportedOutputs } from './datum-results.ts'
+import { decodeDatum, encodeDatum } from './datum-sets.ts'
 import { datumKey, type Datum, type DatumKey, type Lineage } from './datums.ts'
 import { datumSource } from './discovery.ts'
 import { branchesOf, type Input } from './inputs.ts'
@@ -17,6 +20,7 @@ import {
   type NewJob,
   type ProcessStats,
 } from './job-records.ts'
+import { type Output, type OutputChange, OutputClashError, OutputMerge } from './outputs.ts'
 import { putPipeline, type PipelineRecord } from './pipeline-records.ts'
 import type { PipelineSpec } from './specs.ts'
 import type { JobState } from './states.ts'
@@ -66,6 +70,8 @@ export interface ImportedJob extends Omit<NewJob, 'inputsKey' | 'isByHand'> {
   readonly counts: DatumCounts
   readonly stats: ProcessStats
   readonly datumSet: MapRoot | undefined
+  /** Known only where the output can be made again of those of its datums. */
+  readonly contributions: MapRoot | undefined
   /** What it ran, where no pipeline says it any more. */
   readonly spec: PipelineSpec | undefined
 }
@@ -87,7 +93,7 @@ export async function importJob(tx: Transaction, job: ImportedJob): Promise<void
     `UPDATE jobs SET state = ?, reason = ?, started_at = ?, finished_at = ?, restart_count = ?,
         datum_total = ?, datum_processed = ?, datum_skipped = ?, datum_failed = ?,
         download_ms = ?, process_ms = ?, upload_ms = ?, download_bytes = ?, upload_bytes = ?,
-        datum_set_root = ? WHERE id = ?`,
+        datum_set_root = ?, contributions_root = ?, imported = 1 WHERE id = ?`,
     job.state,
     job.reason,
     job.startedAt ?? null,
@@ -103,6 +109,7 @@ export async function importJob(tx: Transaction, job: ImportedJob): Promise<void
     stats.downloadBytes,
     stats.uploadBytes,
     job.datumSet ?? null,
+    job.contributions ?? null,
     job.id,
   )
   await tx.emit(jobTopic, job.id)
@@ -165,17 +172,64 @@ export async function findImportedDatums(
   return { datumSet, trees }
 }
 
+/** Datums whose results are looked up in one query. */
+const lookupCountMax = 400
+
+/**
+ * Makes a job's output again of the staged results of its datums; undefined when one has none, or two
+ * cannot be merged.
+ */
+export async function mergeImportedOutputs(
+  ports: {
+    readonly database: Database
+    readonly trees: FileTrees
+    readonly maps: ProllyMaps
+    readonly contents: Contents
+  },
+  datumSet: MapRoot,
+): Promise<Output | undefined> {
+  const merge = new OutputMerge(ports)
+  const changes = async function* changes(): AsyncGenerator<OutputChange> {
+    for await (const datums of inBatches(ports.maps.scan(datumSet), lookupCountMax)) {
+      const keyed = datums.map(({ key, value }) => ({
+        orderKey: key,
+        datum: decodeDatum(value).key,
+      }))
+      const found = await ports.database.read((tx) =>
+        findImportedOutputs(
+          tx,
+          keyed.map(({ datum }) => datum),
+        ),
+      )
+      for (const { orderKey, datum } of keyed) {
+        const after = found.get(datum)
+        if (after === undefined) throw new NotFoundError(`datum ${datum} has no result`)
+        yield { orderKey, before: undefined, after }
+      }
+    }
+  }
+  try {
+    return (await merge.apply(await merge.empty(), changes)).output
+  } catch (error) {
+    if (error instanceof NotFoundError || error instanceof OutputClashError) return undefined
+    throw error
+  }
+}
+
 function required(trees: DatumsOfInput['trees'], repo: RepoName): DirectoryEntry {
   const tree = trees.get(repo)
   if (tree === undefined) throw new Error(`invariant broken: there is no tree of ${repo}`)
   return tree
 }
 
-async function* inBatches(datums: AsyncIterable<Datum>): AsyncGenerator<readonly Datum[]> {
-  let batch: Datum[] = []
+async function* inBatches<Item>(
+  datums: AsyncIterable<Item>,
+  countMax: number = batchDatumCountMax,
+): AsyncGenerator<readonly Item[]> {
+  let batch: Item[] = []
   for await (const datum of datums) {
     batch.push(datum)
-    if (batch.length < batchDatumCountMax) continue
+    if (batch.length < countMax) continue
     yield batch
     batch = []
   }

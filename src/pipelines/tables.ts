@@ -182,6 +182,8 @@ export const pipelinesMigrations: Migrations = {
     // 1 for a pipeline without inputs, whose code runs for ever.
     ['ALTER TABLE pipelines ADD COLUMN is_spout INTEGER NOT NULL DEFAULT 0'],
     [
+      // 1: it ran in an old cluster; what is not known of it, such as its datums, is null.
+      'ALTER TABLE jobs ADD COLUMN imported INTEGER NOT NULL DEFAULT 0',
       // Results of an old cluster, until its pipelines are here: then they go to `datum_results`.
       `CREATE TABLE imported_results (
         datum TEXT NOT NULL PRIMARY KEY,

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest'
-import type { MigrateResponse, MigrationSummary } from '../../src/gen/pachyderm_pb.ts'
 import { type JobInfo, JobState, PipelineState } from '../../src/gen/pps_pb.ts'
 import { oldClusterNames, type OldClusterName, UnpackedCluster } from '../harness/old-clusters.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
@@ -10,24 +9,15 @@ import {
   servedContents,
   type Contents,
 } from './migrated.ts'
+import { migrate } from './migrate.ts'
 
-type Request = Parameters<TestPachd['migrations']['migrate']>[0]
-
-async function migrate(
-  pachd: TestPachd,
-  cluster: UnpackedCluster,
-  request: Request,
-): Promise<{
-  readonly events: readonly MigrateResponse[]
-  readonly summary: MigrationSummary | undefined
-}> {
-  const events: MigrateResponse[] = []
-  const { etcd, storage } = cluster
-  for await (const event of pachd.migrations.migrate({ etcd, storage, ...request })) {
-    events.push(event)
+/** What a check of all that is stored finds. */
+async function findingsOf(pachd: TestPachd): Promise<readonly string[]> {
+  const found: string[] = []
+  for await (const { event } of pachd.admin.check({ full: true })) {
+    if (event.case === 'finding') found.push(`${event.value.kind}: ${event.value.what}`)
   }
-  const last = events.at(-1)?.event
-  return { events, summary: last?.case === 'summary' ? last.value : undefined }
+  return found
 }
 
 /** Pipelines that read one repo through two branches, which only 1.4 could. */
@@ -77,14 +67,13 @@ function factsOf(job: JobInfo, without: readonly string[]): unknown {
 test.each(oldClusterNames)('a cluster of %s comes over whole', async (name) => {
   await using cluster = await UnpackedCluster.unpack(name)
   await using pachd = await TestPachd.start()
-  const { summary, events } = await migrate(pachd, cluster, {
+  const { summary, damage } = await migrate(pachd, cluster, {
     force: true,
     openCommits: 2,
     killUnfinishedJobs: true,
     keepPaused: true,
     skipDamaged: leftOut[name].length > 0,
   })
-  const damage = events.flatMap(({ event }) => (event.case === 'damage' ? [event.value] : []))
   expect(damage.map(({ kind, what }) => `${kind} ${what}`)).toEqual(
     leftOut[name].map((pipeline) => `pipeline ${pipeline}`),
   )
@@ -116,4 +105,5 @@ test.each(oldClusterNames)('a cluster of %s comes over whole', async (name) => {
   const facts = (infos: readonly JobInfo[]): readonly unknown[] =>
     infos.toSorted(byId).map((info) => factsOf(info, leftOut[name]))
   expect(facts(jobs.jobInfo)).toEqual(facts(expectedJobs(cluster.expected)))
+  expect(await findingsOf(pachd)).toEqual([])
 })
