@@ -139,7 +139,7 @@ class Run {
       findings: this.#findings,
     })
     yield* this.#findings.take()
-    const reasons = restlessness(catalog, clock)
+    const reasons = restlessness(catalog, this.#request.unfinishedJobs, clock)
     if (this.#request.isDryRun) {
       for (const reason of reasons) yield { kind: 'notice', text: `needs --force: ${reason}` }
       yield* this.#survey(catalog, commits, pipelines)

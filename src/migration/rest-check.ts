@@ -2,13 +2,18 @@ import type { Clock } from '../base/clock.ts'
 import { FailedPreconditionError } from '../base/errors.ts'
 import { JobState } from '../gen/pps_pb.ts'
 import { instantOfTime, type OldCatalog } from '../legacy/old-records.ts'
+import type { MigrationRequest } from './events.ts'
 
 const microsPerMinute = 60_000_000
 /** A cluster to which nothing was written for so long is likely to be at rest. */
 const quietMinutes = 5
 
 /** Why a cluster should not be migrated as it is: sentences, often none. */
-export function restlessness(catalog: OldCatalog, clock: Pick<Clock, 'now'>): readonly string[] {
+export function restlessness(
+  catalog: OldCatalog,
+  unfinishedJobs: MigrationRequest['unfinishedJobs'],
+  clock: Pick<Clock, 'now'>,
+): readonly string[] {
   const reasons: string[] = []
   const running = catalog.jobs.filter(
     ({ info }) => info.state === JobState.JOB_STARTING || info.state === JobState.JOB_RUNNING,
@@ -17,7 +22,7 @@ export function restlessness(catalog: OldCatalog, clock: Pick<Clock, 'now'>): re
   if (first !== undefined) {
     const others = running.length === 1 ? '' : ` and ${running.length - 1} more`
     reasons.push(
-      `job ${first.id} of pipeline ${first.pipeline}${others} had not ended: what it has done since is not seen, and it runs again here`,
+      `job ${first.id} of pipeline ${first.pipeline}${others} had not ended: what it does yet is not seen, and ${unfinishedJobs === 'kill' ? 'it is said to have been killed' : 'it runs again'} here`,
     )
   }
   if (catalog.lockCount > 0) {

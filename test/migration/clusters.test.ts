@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { OpenCommits } from '../../src/gen/pachyderm_pb.ts'
 import { type JobInfo, JobState, PipelineState } from '../../src/gen/pps_pb.ts'
 import { oldClusterNames, type OldClusterName, UnpackedCluster } from '../harness/old-clusters.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
@@ -7,7 +8,7 @@ import {
   expectedJobs,
   expectedPipelines,
   servedContents,
-  type Contents,
+  withoutOpen,
 } from './migrated.ts'
 import { migrate } from './migrate.ts'
 
@@ -25,23 +26,6 @@ const leftOut: Readonly<Record<OldClusterName, readonly string[]>> = {
   '1.4.8': ['nested'],
   '1.5.3': [],
   '1.5.3-objectstore': [],
-}
-
-/** Open commits are another thing before and after. */
-function withoutOpen(contents: Contents): Contents {
-  return Object.fromEntries(
-    Object.entries(contents).map(([name, repo]) => [
-      name,
-      {
-        ...repo,
-        commits: Object.fromEntries(
-          Object.entries(repo.commits).filter(
-            ([, { info }]) => (info as { readonly finished: string }).finished !== 'never',
-          ),
-        ),
-      },
-    ]),
-  )
 }
 
 function byId(left: JobInfo, right: JobInfo): number {
@@ -69,7 +53,7 @@ test.each(oldClusterNames)('a cluster of %s comes over whole', async (name) => {
   await using pachd = await TestPachd.start()
   const { summary, damage } = await migrate(pachd, cluster, {
     force: true,
-    openCommits: 2,
+    openCommits: OpenCommits.KEEP,
     killUnfinishedJobs: true,
     keepPaused: true,
     skipDamaged: leftOut[name].length > 0,

@@ -170,3 +170,20 @@ export function expectedPipelines(expected: ExpectedCluster): readonly PipelineI
 export function expectedJobs(expected: ExpectedCluster): readonly JobInfo[] {
   return expected.raw.listJob.map((json) => fromJson(JobInfoSchema, modern(json), lenient))
 }
+
+/** Open commits are another thing before and after. */
+export function withoutOpen(contents: Contents): Contents {
+  return Object.fromEntries(
+    Object.entries(contents).map(([name, repo]) => [
+      name,
+      {
+        ...repo,
+        commits: Object.fromEntries(
+          Object.entries(repo.commits).filter(
+            ([, { info }]) => (info as { readonly finished: string }).finished !== 'never',
+          ),
+        ),
+      },
+    ]),
+  )
+}
