@@ -58,10 +58,17 @@ export class ServedCluster implements OldCluster {
     const transport = new NodeTransport(address, clock, { advice })
     const name = `pachd at ${addressText(address)}`
     try {
-      const { major, minor, micro } = await worded(name, () => getVersion(transport, { signal }))
+      const { major, minor, micro, additional } = await worded(name, () =>
+        getVersion(transport, { signal }),
+      )
       if (major !== 1 || (minor !== 4 && minor !== 5)) {
         throw new UnavailableError(
           `${name} is of version ${major}.${minor}.${micro}: clusters of 1.4 and 1.5 are migrated whole; from 1.3, put the files with history: pachctl put-file REPO BRANCH -r -f pfs://…`,
+        )
+      }
+      if (additional.startsWith('ts-')) {
+        throw new UnavailableError(
+          `${name} is no old cluster, but a server like this one: its files can be put here with history, pachctl put-file REPO BRANCH --history -f pfs://…`,
         )
       }
       return new ServedCluster(transport, { name, isText: minor === 4 }, signal)

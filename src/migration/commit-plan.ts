@@ -45,7 +45,7 @@ export function planCommits(
 ): CommitPlan {
   const repos = plannedRepos(catalog.repos, findings)
   const names = new Set<string>(repos.map(({ name }) => name))
-  const known = knownCommits(catalog.commits, names, openCommits, findings)
+  const known = new KnownCommits(catalog.commits, names, openCommits, findings)
   const commits = orderedCommits(known, names, findings)
   const branches: PlannedBranch[] = []
   for (const branch of catalog.branches) {
@@ -86,39 +86,63 @@ function plannedRepos(repos: readonly OldRepo[], findings: Findings): readonly P
   })
 }
 
-/** Commits by id; those that are dropped, or cannot come, are left out. */
-function knownCommits(
-  commits: readonly OldCommit[],
-  repos: ReadonlySet<string>,
-  openCommits: OpenCommitChoice,
-  findings: Findings,
-): ReadonlyMap<string, OldCommit> {
-  const known = new Map<string, OldCommit>()
-  for (const commit of commits) {
-    const what = `${commit.repo}/${commit.id}`
-    if (!isCommitId(commit.id)) findings.damage('commit', what, 'it is no id of a commit')
-    else if (!repos.has(commit.repo)) findings.damage('commit', what, 'its repo is not there')
-    else if (known.has(commit.id)) findings.damage('commit', what, 'another commit has the same id')
-    else if (commit.finishedAt === undefined && openCommits === 'drop') {
-      findings.notice(`the open commit ${what} is dropped`)
-    } else known.set(commit.id, commit)
+/** Commits by id. Those that are dropped, or cannot come, are left out. */
+class KnownCommits {
+  readonly #known = new Map<string, OldCommit>()
+  /** What follows them follows their parents. */
+  readonly #dropped = new Map<string, string | undefined>()
+
+  constructor(
+    commits: readonly OldCommit[],
+    repos: ReadonlySet<string>,
+    openCommits: OpenCommitChoice,
+    findings: Findings,
+  ) {
+    for (const commit of commits) {
+      const what = `${commit.repo}/${commit.id}`
+      if (!isCommitId(commit.id)) findings.damage('commit', what, 'it is no id of a commit')
+      else if (!repos.has(commit.repo)) findings.damage('commit', what, 'its repo is not there')
+      else if (this.#known.has(commit.id)) {
+        findings.damage('commit', what, 'another commit has the same id')
+      } else if (commit.finishedAt === undefined && openCommits === 'drop') {
+        findings.notice(`the open commit ${what} is dropped`)
+        this.#dropped.set(commit.id, commit.parent)
+      } else this.#known.set(commit.id, commit)
+    }
   }
-  return known
+
+  all(): readonly OldCommit[] {
+    return [...this.#known.values()]
+  }
+
+  get(id: string): OldCommit | undefined {
+    return this.#known.get(id)
+  }
+
+  /** `id`, or of a dropped commit the nearest before it that comes; undefined where there is none. */
+  standing(id: string | undefined): string | undefined {
+    let standing = id
+    for (let steps = 0; standing !== undefined && steps <= this.#dropped.size; steps += 1) {
+      if (!this.#dropped.has(standing)) return standing
+      standing = this.#dropped.get(standing)
+    }
+    return undefined
+  }
 }
 
 function orderedCommits(
-  known: ReadonlyMap<string, OldCommit>,
+  known: KnownCommits,
   repos: ReadonlySet<string>,
   findings: Findings,
 ): readonly PlannedCommit[] {
   const provenanceOf = (commit: OldCommit): readonly OldCommit[] =>
     commit.provenance.flatMap(({ id }) => known.get(id) ?? [])
   const parentOf = (commit: OldCommit): OldCommit | undefined => {
-    const parent = known.get(commit.parent ?? '')
+    const parent = known.get(known.standing(commit.parent) ?? '')
     return parent?.repo === commit.repo && parent !== commit ? parent : undefined
   }
   const ordered = inDependencyOrder(
-    [...known.values()],
+    known.all(),
     ({ id }) => id,
     (commit) => {
       const parent = parentOf(commit)
@@ -128,11 +152,11 @@ function orderedCommits(
   return ordered.map((commit) => {
     const what = `${commit.repo}/${commit.id}`
     const parent = parentOf(commit)
-    if (commit.parent !== undefined && parent === undefined) {
+    if (known.standing(commit.parent) !== undefined && parent === undefined) {
       findings.damage('commit', what, `its parent ${commit.parent} is not there`)
     }
     for (const { repo, id } of commit.provenance) {
-      if (known.has(id)) continue
+      if (known.get(id) !== undefined || known.standing(id) !== id) continue
       const missing = `commit ${what} was made from ${repo}/${id}, which is not there`
       if (repos.has(repo)) findings.damage('commit', `${what} from ${repo}/${id}`, missing)
       else findings.notice(`${missing} any more: that is left out`)
@@ -153,7 +177,7 @@ function orderedCommits(
 
 function plannedBranch(
   branch: OldBranch,
-  known: ReadonlyMap<string, OldCommit>,
+  known: KnownCommits,
   repos: ReadonlySet<string>,
   findings: Findings,
 ): PlannedBranch | undefined {
@@ -166,9 +190,14 @@ function plannedBranch(
     findings.damage('branch', what, 'it has a name that no branch can have here')
     return undefined
   }
-  const head = known.get(branch.head)
+  const standing = known.standing(branch.head)
+  if (standing === undefined) {
+    findings.notice(`branch ${what} is left out: it has nothing but a commit that is dropped`)
+    return undefined
+  }
+  const head = known.get(standing)
   if (head?.repo === branch.repo) {
-    return { ...branch, repo: branch.repo as RepoName, head: branch.head as CommitId }
+    return { ...branch, repo: branch.repo as RepoName, head: standing as CommitId }
   }
   findings.damage('branch', what, `its head ${branch.head} is not there`)
   return undefined
