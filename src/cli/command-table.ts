@@ -71,6 +71,7 @@ const families: readonly FamilyEntry[] = [
       'plan',
       'validate-pipeline',
       'extract-pipeline',
+      'convert-spec',
       'edit-pipeline',
       'inspect-pipeline',
       'list-pipeline',

@@ -19,14 +19,15 @@ export class Etcd implements AsyncDisposable {
   static async start(snapshot: string): Promise<Etcd> {
     await using opened = new AsyncDisposableStack()
     const directory = opened.use(await TemporaryDirectory.create())
-    const at = { directory: directory.path, environment: { ETCDCTL_API: '3' } }
-    process.env['ETCDCTL_API'] = '3'
+    const at = { directory: directory.path }
     await runProgram('etcdctl', ['snapshot', 'restore', snapshot, '--data-dir', 'data'], at)
     const [port, peerPort] = [await freePort(), await freePort()]
     const [url, peerUrl] = [`http://127.0.0.1:${port}`, `http://127.0.0.1:${peerPort}`]
     const args = [
-      ...['--data-dir', 'data', '--listen-client-urls', url, '--advertise-client-urls', url],
-      ...['--listen-peer-urls', peerUrl],
+      '--data-dir=data',
+      `--listen-client-urls=${url}`,
+      `--advertise-client-urls=${url}`,
+      `--listen-peer-urls=${peerUrl}`,
     ]
     const child = opened.use(new ChildProgram('etcd', args, at))
     await untilAnswering(`${url}/health`, child)

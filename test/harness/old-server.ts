@@ -11,7 +11,7 @@ import {
 import { API as Pps } from '../../src/gen/pps_pb.ts'
 import { API as Version } from '../../src/gen/version_pb.ts'
 import type { OldObjects } from '../../src/legacy/old-objects.ts'
-import { GrpcFixture } from '../../src/testing/grpc-fixture.ts'
+import type { GrpcFixture } from '../../src/testing/grpc-fixture.ts'
 import { expectedJobs, expectedPipelines } from '../migration/migrated.ts'
 import type { ExpectedCluster } from './old-clusters.ts'
 

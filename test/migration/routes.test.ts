@@ -108,7 +108,8 @@ describe.runIf(Azurite.isInstalled || peersRequired)('from Azure', () => {
       const variables = { AZURE_STORAGE_CONNECTION_STRING: azurite.connection }
       const clouds = { variables, secretsDirectory: '/nonexistent' }
       await using pachd = await TestPachd.start({ clouds })
-      await migrate(pachd, cluster, { ...request, storage: 'as://host/bucket' })
+      const { damage } = await migrate(pachd, cluster, { ...request, storage: 'as://host/bucket' })
+      expect(damage).toEqual([])
       await expectWhole(pachd, cluster)
     },
     startMsMax,
