@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { create } from '@bufbuild/protobuf'
+import { create, toJson } from '@bufbuild/protobuf'
 import type { Duration } from '@bufbuild/protobuf/wkt'
 import type { Instant } from '../base/clock.ts'
+import { UnimplementedError } from '../base/errors.ts'
 import { isCommitId, type JobId, type PipelineName, type RepoName } from '../base/names.ts'
 import {
   type CreatePipelineRequest,
@@ -133,19 +134,22 @@ function specOfInfo(
       `pipeline ${name} copied its output to ${info.egress?.URL}, which this server does not do: it comes paused, and without that`,
     )
   }
+  const request = requestOf({ ...info, egress: undefined })
   try {
-    return specOf(requestOf({ ...info, egress: undefined }), createdAt)
+    return specOf(request, createdAt)
   } catch (error) {
-    if (isDamage(error) || isUnimplemented(error)) {
-      findings.damage('pipeline', name, `it cannot run here: ${(error as Error).message}`)
-      return undefined
-    }
-    throw error
+    if (!isDamage(error) && !isUnimplemented(error)) throw error
+    findings.damage('pipeline', name, `it cannot run here: ${error.message}`)
+    const spec = JSON.stringify(toJson(CreatePipelineRequestSchema, request))
+    findings.notice(
+      `to make pipeline ${name} in another way once all has come, its spec was: ${spec}`,
+    )
+    return undefined
   }
 }
 
-function isUnimplemented(error: unknown): boolean {
-  return error instanceof Error && 'kind' in error && error.kind === 'unimplemented'
+function isUnimplemented(error: unknown): error is UnimplementedError {
+  return error instanceof UnimplementedError
 }
 
 /** What a client would have sent for it. */
