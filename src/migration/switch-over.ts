@@ -91,8 +91,13 @@ export async function switchOver(
     await settleImportedRepo(tx, repo.name, repo.sizeBytes)
   }
   const commits = new Map(cargo.commits.map((commit) => [commit.id, commit]))
-  for (const pipeline of cargo.pipelines) {
-    await importPipeline(tx, pipeline.record, arrivalsOf(pipeline, cargo, commits))
+  const lastWritten = cargo.pipelines.toSorted(
+    (left, right) => left.old.written - right.old.written,
+  )
+  for (const [index, pipeline] of lastWritten.entries()) {
+    const arrivals = arrivalsOf(pipeline, cargo, commits)
+    // Lists are in the order of last changes.
+    await importPipeline(tx, pipeline.record, arrivals, now + index)
   }
   await importJobs(tx, cargo, random)
   const names = new Set(cargo.pipelines.map(({ record }) => record.name))

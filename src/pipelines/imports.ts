@@ -40,8 +40,9 @@ export async function importPipeline(
   tx: Transaction,
   pipeline: PipelineRecord,
   arrivals: readonly ImportedArrival[],
+  modifiedAt: Instant,
 ): Promise<void> {
-  await putPipeline(tx, pipeline, pipeline.createdAt)
+  await putPipeline(tx, pipeline, modifiedAt)
   for (const [index, { position, commit, isUsed }] of arrivals.entries()) {
     const arrival = { sequence: index + 1, position, commit }
     await noteKnown(tx, pipeline.name, arrival, isUsed ? 'used' : 'new')

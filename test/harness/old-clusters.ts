@@ -10,6 +10,7 @@ export type OldClusterName = (typeof oldClusterNames)[number]
 /** What the real server said of a cluster; messages are as `--raw` printed them. */
 export interface ExpectedCluster {
   readonly raw: {
+    readonly listRepo: readonly { readonly repo: { readonly name: string } }[]
     readonly listPipeline: readonly JsonValue[]
     readonly listJob: readonly JsonValue[]
   }

@@ -67,9 +67,18 @@ test.each(oldClusterNames)('a cluster of %s comes over whole', async (name) => {
   const pipelines = expectedPipelines(cluster.expected).filter(
     ({ pipeline }) => !leftOut[name].includes(pipeline?.name ?? ''),
   )
+  // Lists are in the order in which they were.
+  const { repoInfo } = await pachd.pfs.listRepo({})
+  expect(repoInfo.map(({ repo }) => repo?.name)).toEqual(
+    cluster.expected.raw.listRepo.map(({ repo }) => repo.name),
+  )
+  const docs = await pachd.pfs.listCommit({ repo: { name: 'docs' } })
+  expect(docs.commitInfo.map(({ commit }) => commit?.id)).toEqual(
+    Object.keys(cluster.expected.repos['docs']?.commits ?? {}),
+  )
   const listed = await pachd.pps.listPipeline({})
-  expect(new Set(listed.pipelineInfo.map(({ pipeline }) => pipeline?.name))).toEqual(
-    new Set(pipelines.map(({ pipeline }) => pipeline?.name)),
+  expect(listed.pipelineInfo.map(({ pipeline }) => pipeline?.name)).toEqual(
+    pipelines.map(({ pipeline }) => pipeline?.name),
   )
   for (const pipeline of pipelines) {
     const found = listed.pipelineInfo.find((one) => one.pipeline?.name === pipeline.pipeline?.name)
