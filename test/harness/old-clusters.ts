@@ -28,7 +28,14 @@ export interface ExpectedCluster {
               readonly open?: boolean
               readonly dirs: Readonly<Record<string, unknown>>
               readonly files: Readonly<
-                Record<string, { readonly size: number; readonly sha256: string }>
+                Record<
+                  string,
+                  {
+                    readonly size: number
+                    readonly sha256: string
+                    readonly objects: readonly string[]
+                  }
+                >
               >
             }
           >

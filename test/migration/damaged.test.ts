@@ -25,8 +25,8 @@ function told({ damage }: Migrated): readonly string[] {
 /** The names of the objects of a file, as the real server said them. */
 function objectsOf(cluster: UnpackedCluster, repo: string, path: string): readonly string[] {
   for (const { files } of Object.values(cluster.expected.repos[repo]?.commits ?? {})) {
-    const file = files[path] as { readonly objects?: readonly string[] } | undefined
-    if (file?.objects !== undefined) return file.objects
+    const file = files[path]
+    if (file !== undefined) return file.objects
   }
   throw new Error(`there is no ${repo}:${path}`)
 }
