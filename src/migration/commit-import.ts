@@ -9,6 +9,9 @@ import type { OpenCommitChoice } from './events.ts'
 import { replayWrites } from './open-commit-import.ts'
 import type { TreeImport, TreeImportPorts } from './tree-import.ts'
 
+/** Trees that come at once. */
+const aheadMax = 8
+
 export interface CommitImportPorts extends TreeImportPorts {
   readonly cluster: OldCluster
   readonly treeImport: TreeImport
@@ -50,8 +53,19 @@ export class CommitImport {
 
   /** Brings one commit after the other; yields after each, so that the caller can say how far it is. */
   async *run(): AsyncGenerator<ReadyCommit | undefined> {
-    for (const planned of this.#plan.commits) {
+    try {
+      yield* this.#runAll()
+    } finally {
+      await this.#ports.treeImport.settle()
+      // Also when it was stopped. What goes wrong here is told by whoever settles last.
+      await this.#ports.recorder.settle().catch(() => undefined)
+    }
+  }
+
+  async *#runAll(): AsyncGenerator<ReadyCommit | undefined> {
+    for (const [index, planned] of this.#plan.commits.entries()) {
       this.#ports.signal.throwIfAborted()
+      this.#fetchAhead(index)
       const ready = await this.#import(planned)
       if (ready === undefined) this.#heirs.set(planned.id, this.#standing(planned.parent))
       else {
@@ -62,6 +76,13 @@ export class CommitImport {
         if (ready.state.kind === 'open') this.#ports.counts.openCommits += 1
       }
       yield ready
+    }
+  }
+
+  /** Begins with the trees of the commits behind this one. */
+  #fetchAhead(index: number): void {
+    for (const { repo, id, old } of this.#plan.commits.slice(index, index + aheadMax)) {
+      if (old.tree !== undefined) void this.#ports.treeImport.treeOf(old.tree, `${repo}/${id}`)
     }
   }
 

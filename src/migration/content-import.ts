@@ -1,29 +1,24 @@
 import { createHash } from 'node:crypto'
-import type { ByteStream } from '../base/bytes.ts'
+import { concatBytes, type ByteStream } from '../base/bytes.ts'
 import { DataLossError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
 import type { OldObjects } from '../legacy/old-objects.ts'
-import type { ChunkStore } from '../storage/chunks.ts'
 import { contentSizeBytes, type Content, type Contents } from '../storage/contents.ts'
-import {
-  findImportedObjects,
-  recordImportedObjects,
-  type ImportedObject,
-} from '../versioning/imports.ts'
+import { findImportedObjects } from '../versioning/imports.ts'
 import type { MigrationCounts } from './events.ts'
 import { type Findings, isDamage } from './findings.ts'
+import type { ImportRecorder } from './import-recorder.ts'
 
 /** Objects that are read at once: stores that are far away answer slowly. */
 const readersMax = 16
 /** Objects that are looked up in one query. */
 const lookupCountMax = 400
-/** So much is recorded together: what a crash may cost. */
-const recordBytes = 64 * 1024 * 1024
-const recordCount = 2000
+/** Up to here, an object is held in memory. */
+const shortBytesMax = 256 * 1024
 
 export interface ContentImportPorts {
   readonly database: Database
-  readonly chunks: ChunkStore
+  readonly recorder: ImportRecorder
   readonly contents: Contents
   readonly objects: OldObjects
   readonly findings: Findings
@@ -49,9 +44,8 @@ export async function* verified(hash: string, bytes: ByteStream): ByteStream {
 /** Brings objects over, each once: what has been recorded is not read again, after a crash either. */
 export class ContentImport {
   readonly #ports: ContentImportPorts
-  readonly #damaged = new Set<string>()
-  readonly #done: ImportedObject[] = []
-  #doneBytes = 0
+  /** Those that are damaged are known for good, others while they come. */
+  readonly #coming = new Map<string, Promise<Content | undefined>>()
 
   constructor(ports: ContentImportPorts) {
     this.#ports = ports
@@ -59,49 +53,72 @@ export class ContentImport {
 
   /** The contents of objects; those that are damaged are missing, and have been told. */
   async contentsOf(hashes: Iterable<string>): Promise<ReadonlyMap<string, Content>> {
-    const wanted = [...new Set(hashes)].filter((hash) => !this.#damaged.has(hash))
+    const { database, recorder, signal } = this.#ports
     const found = new Map<string, Content>()
-    for (let at = 0; at < wanted.length; at += lookupCountMax) {
-      const part = wanted.slice(at, at + lookupCountMax)
-      const known = await this.#ports.database.read((tx) => findImportedObjects(tx, part))
+    const unknown: string[] = []
+    for (const hash of new Set(hashes)) {
+      const content = recorder.find(hash)
+      if (content === undefined) unknown.push(hash)
+      else found.set(hash, content)
+    }
+    for (let at = 0; at < unknown.length; at += lookupCountMax) {
+      const part = unknown.slice(at, at + lookupCountMax)
+      const known = await database.read((tx) => findImportedObjects(tx, part))
       for (const [hash, content] of known) found.set(hash, content)
     }
-    const missing = wanted.filter((hash) => !found.has(hash)).values()
+    const missing = unknown.filter((hash) => !found.has(hash)).values()
     const readers = Array.from({ length: readersMax }, async () => {
       for (const hash of missing) {
-        this.#ports.signal.throwIfAborted()
-        const content = await this.#import(hash)
+        signal.throwIfAborted()
+        const content = await this.#importOnce(hash)
         if (content !== undefined) found.set(hash, content)
       }
     })
     await Promise.all(readers)
-    await this.#record()
     return found
   }
 
+  async #importOnce(hash: string): Promise<Content | undefined> {
+    const content = this.#ports.recorder.find(hash)
+    if (content !== undefined) return content
+    const coming = this.#coming.get(hash) ?? this.#import(hash)
+    this.#coming.set(hash, coming)
+    const come = await coming
+    if (come !== undefined) this.#coming.delete(hash)
+    return come
+  }
+
   async #import(hash: string): Promise<Content | undefined> {
-    const { contents, counts, findings, objects } = this.#ports
+    const { counts, findings, objects, recorder } = this.#ports
     try {
-      const content = await contents.write(verified(hash, objects.read(hash)))
+      const content = await this.#store(verified(hash, objects.read(hash)))
       counts.objects += 1
       counts.objectBytes += contentSizeBytes(content)
-      this.#done.push({ hash, content })
-      this.#doneBytes += contentSizeBytes(content)
-      if (this.#done.length >= recordCount || this.#doneBytes >= recordBytes) await this.#record()
+      await recorder.addObject(hash, content)
       return content
     } catch (error) {
       if (!isDamage(error)) throw error
-      this.#damaged.add(hash)
       findings.damage('object', hash, error.message)
       return undefined
     }
   }
 
-  async #record(): Promise<void> {
-    const done = this.#done.splice(0)
-    this.#doneBytes = 0
-    if (done.length === 0) return
-    await this.#ports.chunks.flush()
-    await this.#ports.database.transact((tx) => recordImportedObjects(tx, done))
+  /** What is short is stored at once, without a stream. */
+  async #store(bytes: ByteStream): Promise<Content> {
+    const iterator = bytes[Symbol.asyncIterator]()
+    const first: Uint8Array[] = []
+    let size = 0
+    while (size <= shortBytesMax) {
+      const step = await iterator.next()
+      if (step.done === true) return await this.#ports.contents.writeBytes(concatBytes(first))
+      first.push(step.value)
+      size += step.value.length
+    }
+    return await this.#ports.contents.write(
+      (async function* whole() {
+        yield* first
+        yield* { [Symbol.asyncIterator]: () => iterator }
+      })(),
+    )
   }
 }

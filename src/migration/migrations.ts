@@ -23,6 +23,7 @@ import {
   noMigrationCounts,
 } from './events.ts'
 import { Findings } from './findings.ts'
+import { ImportRecorder } from './import-recorder.ts'
 import { planPipelines, type PipelinePlan, type SpecOf } from './pipeline-plan.ts'
 import { requireRest, restlessness } from './rest-check.ts'
 import { Survey } from './survey.ts'
@@ -186,6 +187,7 @@ class Run {
     await database.transact((tx) => beginRun(tx, this.#cluster.name, now))
     const shared = {
       ...this.#ports,
+      recorder: new ImportRecorder(this.#ports),
       objects: this.#cluster.objects,
       findings: this.#findings,
       counts: this.#counts,
@@ -208,6 +210,7 @@ class Run {
       yield* this.#tell('bringing results of datums', jobs, pipelines.jobs.length)
     }
     yield* this.#findings.take()
+    await shared.recorder.settle()
     this.#requireWhole()
     if (await this.#cluster.hasChanged()) {
       throw new FailedPreconditionError(

@@ -7,7 +7,7 @@ import type { ChunkStore } from '../storage/chunks.ts'
 import { contentSizeBytes, type Content, type Contents } from '../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEdit } from '../storage/file-trees.ts'
 import type { CommitTree } from '../versioning/commit-records.ts'
-import { findImportedTree, recordImportedTree } from '../versioning/imports.ts'
+import { findImportedTree } from '../versioning/imports.ts'
 import { type ContentImport, type ContentImportPorts, verified } from './content-import.ts'
 import { isDamage } from './findings.ts'
 
@@ -27,7 +27,7 @@ export interface TreeImportPorts extends ContentImportPorts {
 export class TreeImport {
   readonly #ports: TreeImportPorts
   /** Of this run: those of which files are missing are not recorded. */
-  readonly #known = new Map<string, CommitTree | 'damaged'>()
+  readonly #known = new Map<string, Promise<CommitTree | undefined>>()
 
   constructor(ports: TreeImportPorts) {
     this.#ports = ports
@@ -37,35 +37,42 @@ export class TreeImport {
    * The tree that an old object holds; undefined when that is damaged, which then has been told. Files
    * whose contents are damaged are left out, and told: `owner` says whose they are.
    */
-  async treeOf(hash: string, owner: string): Promise<CommitTree | undefined> {
+  treeOf(hash: string, owner: string): Promise<CommitTree | undefined> {
+    const known = this.#known.get(hash)
+    if (known !== undefined) return known
+    const coming = this.#bring(hash, owner)
+    // Whoever asks is told.
+    coming.catch(() => undefined)
+    this.#known.set(hash, coming)
+    return coming
+  }
+
+  /** Resolves when nothing is on its way any more. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#known.values())
+  }
+
+  async #bring(hash: string, owner: string): Promise<CommitTree | undefined> {
     const { database, findings } = this.#ports
-    const known = this.#known.get(hash) ?? (await database.read((tx) => findImportedTree(tx, hash)))
-    if (known !== undefined) {
-      this.#known.set(hash, known)
-      return known === 'damaged' ? undefined : known
-    }
+    const known = await database.read((tx) => findImportedTree(tx, hash))
+    if (known !== undefined) return known
     try {
-      const tree = await this.#import(hash, owner)
-      this.#known.set(hash, tree)
-      return tree
+      return await this.#import(hash, owner)
     } catch (error) {
       if (!isDamage(error)) throw error
-      this.#known.set(hash, 'damaged')
       findings.damage('tree', hash, `the tree of ${owner} cannot be read: ${error.message}`)
       return undefined
     }
   }
 
   async #import(hash: string, owner: string): Promise<CommitTree> {
-    const { chunks, database, objects, trees } = this.#ports
+    const { objects, recorder, trees } = this.#ports
     const build = new TreeBuild(this.#ports, await trees.emptyRoot(), owner)
     for await (const node of readOldTree(verified(hash, objects.read(hash)))) {
       await build.add(node)
     }
     const tree = await build.end()
-    if (!build.isWhole) return tree
-    await chunks.flush()
-    await database.transact((tx) => recordImportedTree(tx, hash, tree))
+    if (build.isWhole) await recorder.addTree(hash, tree)
     return tree
   }
 }

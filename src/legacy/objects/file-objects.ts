@@ -1,5 +1,4 @@
-import { createReadStream } from 'node:fs'
-import { opendir, readlink, stat } from 'node:fs/promises'
+import { type FileHandle, open, opendir, readlink, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { ByteStream } from '../../base/bytes.ts'
 import {
@@ -8,6 +7,10 @@ import {
   requireObjectHash,
   type OldObjects,
 } from '../old-objects.ts'
+
+/** Most objects are shorter, and read at once. */
+const firstBytes = 16 * 1024
+const moreBytes = 1024 * 1024
 
 /**
  * The objects of a server that kept them in a directory: `object/<hash>` holds the bytes, and
@@ -24,13 +27,23 @@ export class FileObjects implements OldObjects {
 
   async *read(hash: string): ByteStream {
     requireObjectHash(hash)
-    const stream = createReadStream(join(this.#directory, 'object', hash))
+    let file: FileHandle
     try {
-      yield* stream as AsyncIterable<Uint8Array>
+      file = await open(join(this.#directory, 'object', hash), 'r')
+    } catch (error) {
+      throw this.#worded(error, hash)
+    }
+    try {
+      for (let size = firstBytes; ; size = moreBytes) {
+        const { bytesRead, buffer } = await file.read(new Uint8Array(size))
+        if (bytesRead > 0) yield buffer.subarray(0, bytesRead)
+        // Files are read to where a read gives less; a special file is none that a server made.
+        if (bytesRead < size) return
+      }
     } catch (error) {
       throw this.#worded(error, hash)
     } finally {
-      stream.destroy()
+      await file.close()
     }
   }
 
