@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { concatBytes, type ByteStream } from '../base/bytes.ts'
-import { DataLossError, ResourceExhaustedError } from '../base/errors.ts'
+import { ResourceExhaustedError } from '../base/errors.ts'
 import { type FilePath, parseFilePath } from '../base/paths.ts'
 import { WireFormatError, WireReader } from '../base/wire-reader.ts'
+import { OldDamageError } from './damage.ts'
 
 /** A file or directory of an old tree. */
 export interface OldNode {
@@ -28,31 +29,35 @@ const nodeBytesMax = 256 * 1024 * 1024
  * Reads a tree as 1.4 and 1.5 store it, node by node in the order in which they are stored, which is
  * none. Holds one node in memory.
  *
- * @throws {DataLossError} for what is no tree.
+ * @throws {OldDamageError} for what is no tree.
  */
 export async function* readOldTree(bytes: ByteStream): AsyncGenerator<OldNode> {
-  const source = new Pieces(bytes)
+  await using source = new Pieces(bytes)
   let version = 0
   for (;;) {
     const tag = await source.varint()
     if (tag === undefined) break
     if (tag === versionTag) version = (await source.varint()) ?? 0
     else if (tag === entryTag) yield entryOf(await source.sized())
-    else throw new DataLossError(`a tree cannot be read: it has a field with the tag ${tag}`)
+    else throw new OldDamageError(`a tree cannot be read: it has a field with the tag ${tag}`)
   }
   if (version !== treeVersion) {
-    throw new DataLossError(`a tree cannot be read: it is of version ${version}, not 1`)
+    throw new OldDamageError(`a tree cannot be read: it is of version ${version}, not 1`)
   }
 }
 
-/** Takes numbers and sized parts from a stream. */
-class Pieces {
+/** Takes numbers and sized parts from a stream, which is closed with it. */
+class Pieces implements AsyncDisposable {
   readonly #pieces: AsyncIterator<Uint8Array>
   #piece: Uint8Array = new Uint8Array(0)
   #at = 0
 
   constructor(bytes: ByteStream) {
     this.#pieces = bytes[Symbol.asyncIterator]()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pieces.return?.()
   }
 
   /** Undefined at the end. */
@@ -68,7 +73,7 @@ class Pieces {
       value += (byte & 0x7f) * scale
       if (byte < 0x80) return value
     }
-    throw new DataLossError('a tree cannot be read: a number in it is too large')
+    throw new OldDamageError('a tree cannot be read: a number in it is too large')
   }
 
   async sized(): Promise<Uint8Array> {
@@ -100,8 +105,8 @@ class Pieces {
   }
 }
 
-function cutShort(): DataLossError {
-  return new DataLossError('a tree cannot be read: it is cut short')
+function cutShort(): OldDamageError {
+  return new OldDamageError('a tree cannot be read: it is cut short')
 }
 
 function entryOf(bytes: Uint8Array): OldNode {
@@ -123,11 +128,11 @@ function entryOf(bytes: Uint8Array): OldNode {
     }
   } catch (error) {
     if (!(error instanceof WireFormatError)) throw error
-    throw new DataLossError(`a tree cannot be read: ${error.message}`, { cause: error })
+    throw new OldDamageError(`a tree cannot be read: ${error.message}`, { cause: error })
   }
   const path = parseFilePath(key)
   if (String(path) !== key) {
-    throw new DataLossError(`a tree cannot be read: ${JSON.stringify(key)} is no path in it`)
+    throw new OldDamageError(`a tree cannot be read: ${JSON.stringify(key)} is no path in it`)
   }
   return checkFileHash({ ...node, path })
 }
@@ -174,7 +179,7 @@ function nodeOf(reader: WireReader): Omit<OldNode, 'path'> {
     }
   })
   if (kind === undefined)
-    throw new DataLossError('a tree has a node that is neither file nor directory')
+    throw new OldDamageError('a tree has a node that is neither file nor directory')
   return { hash, sizeBytes, kind, objects, childCount }
 }
 
@@ -192,5 +197,5 @@ function checkFileHash(node: OldNode): OldNode {
   const hash = createHash('sha256')
   for (const object of node.objects) hash.update(object)
   if (hash.digest().compare(node.hash) === 0) return node
-  throw new DataLossError(`the hash of ${node.path} in a tree is not that of its objects`)
+  throw new OldDamageError(`the hash of ${node.path} in a tree is not that of its objects`)
 }

@@ -1,7 +1,7 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire'
 import type { ByteStream } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
-import { DataLossError, UnavailableError } from '../base/errors.ts'
+import { UnavailableError } from '../base/errors.ts'
 import { type Address, addressText } from '../client/address.ts'
 import { type Client, createClient } from '../client/client.ts'
 import { RpcError } from '../client/rpc-error.ts'
@@ -9,7 +9,7 @@ import { getVersion } from '../client/version.ts'
 import { API as Pfs, type CommitInfo, ObjectAPI } from '../gen/pfs_pb.ts'
 import { API as Pps, type JobInfo } from '../gen/pps_pb.ts'
 import { NodeTransport } from '../node-client/node-transport.ts'
-import type { OnDamage } from './damage.ts'
+import { OldDamageError, type OnDamage } from './damage.ts'
 import type { OldCluster } from './old-cluster.ts'
 import {
   isPlainTag,
@@ -53,7 +53,7 @@ export class ServedCluster implements OldCluster {
     this.objects = new ServedObjects(transport, facts.name, signal)
   }
 
-  /** @throws {UnavailableError} @throws {DataLossError} for a server of another version. */
+  /** @throws {UnavailableError} @throws {OldDamageError} for a server of another version. */
   static async open(address: Address, clock: Clock, signal: AbortSignal): Promise<ServedCluster> {
     const transport = new NodeTransport(address, clock, { advice })
     const name = `pachd at ${addressText(address)}`
@@ -242,7 +242,7 @@ function commitOf(info: CommitInfo, written: number): OldCommit {
   const finishedAt = instantOfTime(info.finished)
   const tree = info.tree?.hash ?? ''
   if (finishedAt !== undefined && tree === '') {
-    throw new DataLossError('it is finished, and has no tree')
+    throw new OldDamageError('it is finished, and has no tree')
   }
   return {
     repo: info.commit?.repo?.name ?? '',

@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto'
 import { concatBytes, type ByteStream } from '../base/bytes.ts'
-import { DataLossError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
 import type { OldObjects } from '../legacy/old-objects.ts'
 import { contentSizeBytes, type Content, type Contents } from '../storage/contents.ts'
-import { findImportedObjects } from '../versioning/imports.ts'
 import type { MigrationCounts } from './events.ts'
 import { type Findings, isDamage } from './findings.ts'
 import type { ImportRecorder } from './import-recorder.ts'
+import { OldDamageError } from '../legacy/damage.ts'
 
 /** Objects that are read at once: stores that are far away answer slowly. */
 const readersMax = 16
@@ -26,7 +25,7 @@ export interface ContentImportPorts {
   readonly signal: AbortSignal
 }
 
-/** Passes bytes on. @throws {DataLossError} at the end, unless the name is their SHA-512. */
+/** Passes bytes on. @throws {OldDamageError} at the end, unless the name is their SHA-512. */
 export async function* verified(hash: string, bytes: ByteStream): ByteStream {
   const sum = createHash('sha512')
   let sizeBytes = 0
@@ -36,7 +35,7 @@ export async function* verified(hash: string, bytes: ByteStream): ByteStream {
     yield piece
   }
   if (sum.digest('hex') === hash) return
-  throw new DataLossError(
+  throw new OldDamageError(
     `its ${sizeBytes} bytes are not those that its name, their SHA-512, was made from`,
   )
 }
@@ -53,7 +52,7 @@ export class ContentImport {
 
   /** The contents of objects; those that are damaged are missing, and have been told. */
   async contentsOf(hashes: Iterable<string>): Promise<ReadonlyMap<string, Content>> {
-    const { database, recorder, signal } = this.#ports
+    const { recorder, signal } = this.#ports
     const found = new Map<string, Content>()
     const unknown: string[] = []
     for (const hash of new Set(hashes)) {
@@ -63,7 +62,7 @@ export class ContentImport {
     }
     for (let at = 0; at < unknown.length; at += lookupCountMax) {
       const part = unknown.slice(at, at + lookupCountMax)
-      const known = await database.read((tx) => findImportedObjects(tx, part))
+      const known = await recorder.recordedObjects(part)
       for (const [hash, content] of known) found.set(hash, content)
     }
     const missing = unknown.filter((hash) => !found.has(hash)).values()

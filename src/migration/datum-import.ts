@@ -24,6 +24,7 @@ import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
 import { treeEntry } from '../versioning/commit-records.ts'
 import type { ReadyCommit } from './commit-import.ts'
 import { statsOfDatum, type DatumStats } from './datum-stats.ts'
+import { isDamage } from './findings.ts'
 import { OldHashes } from './old-hashes.ts'
 import type { PipelinePlan, PlannedJob, PlannedPipeline } from './pipeline-plan.ts'
 import type { TreeImport, TreeImportPorts } from './tree-import.ts'
@@ -100,7 +101,7 @@ export class DatumImport {
     pipeline: PlannedPipeline | undefined,
   ): AsyncGenerator<number> {
     const scheme = pipeline && schemeOf(pipeline)
-    const tags = scheme && (await this.#ports.objects.listTags(tagPrefix(scheme)))
+    const tags = scheme && (await this.#tagsOf(scheme))
     this.#likely = undefined
     this.#missed = 0
     let before: DatumsOfInput | undefined
@@ -126,6 +127,17 @@ export class DatumImport {
       this.#ports.findings.notice(
         `pipeline ${last?.pipeline ?? jobs[0]?.pipeline}: the results of ${this.#missed} datums may be processed again: their tags depend on the order in which the old server wrote ${scheme?.kind === 'transform' ? Object.keys(scheme.transform.env).length : 0} environment variables, and only ${orderCountMax} orders are tried for each`,
       )
+    }
+  }
+
+  /** Undefined where the old cluster cannot say; none where what says it is damaged, which is told. */
+  async #tagsOf(scheme: TagScheme): Promise<ReadonlySet<string> | undefined> {
+    try {
+      return await this.#ports.objects.listTags(tagPrefix(scheme))
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.#ports.findings.damage('datum', `tags of pipeline ${scheme.pipeline}`, error.message)
+      return new Set()
     }
   }
 
@@ -159,7 +171,11 @@ export class DatumImport {
     const readers = Array.from({ length: readersMax }, async () => {
       for (const datum of waiting) {
         this.#ports.signal.throwIfAborted()
-        const result = await this.#resultOf(datum, sources)
+        const result = await this.#resultOf(datum, sources).catch((error: unknown) => {
+          if (!isDamage(error)) throw error
+          const what = `pipeline ${sources.job.pipeline}, ${datum.members.map(({ path }) => path).join(' ')}`
+          this.#ports.findings.damage('datum', what, error.message)
+        })
         if (result !== undefined) results.push(result)
       }
     })

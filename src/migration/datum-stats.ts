@@ -1,5 +1,5 @@
 import { fromJson, type JsonValue } from '@bufbuild/protobuf'
-import { collectBytes, utf8Text } from '../base/bytes.ts'
+import { collectBytes } from '../base/bytes.ts'
 import type { Instant } from '../base/clock.ts'
 import { LogMessageSchema, ProcessStatsSchema } from '../gen/pps_pb.ts'
 import { instantOfTime } from '../legacy/old-records.ts'
@@ -52,7 +52,9 @@ async function textOf(
 ): Promise<string> {
   let text = ''
   for (const hash of hashes) {
-    text += utf8Text(await collectBytes(verified(hash, objects.read(hash)), bytesMax))
+    const bytes = await collectBytes(verified(hash, objects.read(hash)), bytesMax)
+    // User code may print anything.
+    text += Buffer.from(bytes).toString()
   }
   return text
 }

@@ -1,5 +1,7 @@
-import type { Damage, DamageKind } from '../legacy/damage.ts'
-import { DomainError } from '../base/errors.ts'
+import { OldDamageError, type Damage, type DamageKind } from '../legacy/damage.ts'
+import { OldObjectNotFoundError } from '../legacy/old-objects.ts'
+import { FileDirectoryConflictError } from '../storage/tree-errors.ts'
+import { type DomainError, InvalidArgumentError } from '../base/errors.ts'
 import type { MigrationEvent } from './events.ts'
 
 /** Collects what is to be told, each damage once. */
@@ -32,10 +34,9 @@ export class Findings {
   }
 }
 
-/** Whether an error says that something of the old cluster is damaged, and not that a machine is in trouble. */
+/** Whether an error says that something of the old cluster is damaged, and not of this server. */
 export function isDamage(error: unknown): error is DomainError {
-  if (!(error instanceof DomainError)) return false
-  return (
-    error.kind === 'data-loss' || error.kind === 'not-found' || error.kind === 'invalid-argument'
-  )
+  if (error instanceof OldDamageError || error instanceof OldObjectNotFoundError) return true
+  if (error instanceof FileDirectoryConflictError) return true
+  return error instanceof InvalidArgumentError
 }

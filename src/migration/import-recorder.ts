@@ -3,7 +3,13 @@ import type { Database } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import { contentSizeBytes, type Content } from '../storage/contents.ts'
 import type { CommitTree } from '../versioning/commit-records.ts'
-import { recordImportedObjects, recordImportedTree } from '../versioning/imports.ts'
+import {
+  findImportedObjects,
+  findImportedTree,
+  type ImportRun,
+  recordImportedObjects,
+  recordImportedTree,
+} from '../versioning/imports.ts'
 
 /** So much is recorded together: what a crash may cost. */
 const recordBytes = 64 * 1024 * 1024
@@ -12,6 +18,7 @@ const recordAfterMs = 2000
 
 /** Notes what has come, many at a time: they share a flush and a transaction. */
 export class ImportRecorder {
+  readonly #run: ImportRun
   readonly #database: Database
   readonly #chunks: ChunkStore
   readonly #clock: Clock
@@ -23,11 +30,11 @@ export class ImportRecorder {
   #lastMs: number
   #recording: Promise<void> = Promise.resolve()
 
-  constructor(ports: {
-    readonly database: Database
-    readonly chunks: ChunkStore
-    readonly clock: Clock
-  }) {
+  constructor(
+    ports: { readonly database: Database; readonly chunks: ChunkStore; readonly clock: Clock },
+    run: ImportRun,
+  ) {
+    this.#run = run
     this.#database = ports.database
     this.#chunks = ports.chunks
     this.#clock = ports.clock
@@ -37,6 +44,15 @@ export class ImportRecorder {
   /** An object that has come, and is not recorded yet. */
   find(hash: string): Content | undefined {
     return this.#objects.get(hash) ?? this.#leaving.get(hash)
+  }
+
+  /** Those of `hashes` (at most a few hundred) that have been recorded. */
+  async recordedObjects(hashes: readonly string[]): Promise<ReadonlyMap<string, Content>> {
+    return await this.#database.read((tx) => findImportedObjects(tx, hashes, this.#run))
+  }
+
+  async recordedTree(hash: string): Promise<CommitTree | undefined> {
+    return await this.#database.read((tx) => findImportedTree(tx, hash, this.#run))
   }
 
   async addObject(hash: string, content: Content): Promise<void> {
@@ -84,9 +100,10 @@ export class ImportRecorder {
     await this.#database.transact(async (tx) => {
       await recordImportedObjects(
         tx,
+        this.#run,
         Array.from(objects, ([hash, content]) => ({ hash, content })),
       )
-      for (const [hash, tree] of trees) await recordImportedTree(tx, hash, tree)
+      for (const [hash, tree] of trees) await recordImportedTree(tx, this.#run, { hash, tree })
     })
     this.#leaving = new Map()
   }

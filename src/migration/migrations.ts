@@ -27,6 +27,7 @@ import { ImportRecorder } from './import-recorder.ts'
 import { planPipelines, type PipelinePlan, type SpecOf } from './pipeline-plan.ts'
 import { requireRest, restlessness } from './rest-check.ts'
 import { Survey } from './survey.ts'
+import { beginRun, currentRun, endRun } from './runs.ts'
 import { requireRoom, switchOver } from './switch-over.ts'
 import { TreeImport } from './tree-import.ts'
 
@@ -91,9 +92,10 @@ export class ClusterMigrations {
     }
     return await this.#ports.database.transact(
       async (tx) => {
-        const count = await tx.run('DELETE FROM migration_runs')
-        if (count === 0) return false
-        await forgetImported(tx)
+        const run = await currentRun(tx)
+        if (run === undefined) return false
+        await endRun(tx)
+        await forgetImported(tx, run)
         await forgetImportedResults(tx)
         return true
       },
@@ -184,10 +186,10 @@ class Run {
     const now = clock.now()
     // Keeps what no row names yet, such as trees from which damaged files were left out.
     using _ = this.#ports.leases.begin()
-    await database.transact((tx) => beginRun(tx, this.#cluster.name, now))
+    const run = await database.transact((tx) => beginRun(tx, this.#cluster.name, now))
     const shared = {
       ...this.#ports,
-      recorder: new ImportRecorder(this.#ports),
+      recorder: new ImportRecorder(this.#ports, run),
       objects: this.#cluster.objects,
       findings: this.#findings,
       counts: this.#counts,
@@ -271,19 +273,6 @@ class Run {
       estimatedMs,
     }
   }
-}
-
-async function beginRun(
-  tx: Parameters<Parameters<Database['transact']>[0]>[0],
-  source: string,
-  startedAt: number,
-): Promise<void> {
-  await tx.run('DELETE FROM migration_runs')
-  await tx.run(
-    'INSERT INTO migration_runs (one, source, started_at) VALUES (1, ?, ?)',
-    source,
-    startedAt,
-  )
 }
 
 export type { OldPlace }

@@ -1,4 +1,3 @@
-import { DataLossError } from '../base/errors.ts'
 import { type FilePath, joinPath, parseFilePath, rootPath } from '../base/paths.ts'
 import type { OldPut, OldWrite } from '../legacy/old-records.ts'
 import { contentSizeBytes, type Content } from '../storage/contents.ts'
@@ -6,6 +5,7 @@ import type { DirectoryEntry } from '../storage/file-trees.ts'
 import { treeEntry, type CommitTree } from '../versioning/commit-records.ts'
 import { isDamage } from './findings.ts'
 import { joinedContent, type TreeImportPorts } from './tree-import.ts'
+import { OldDamageError } from '../legacy/damage.ts'
 
 const indexDigits = 16
 
@@ -46,11 +46,11 @@ async function applied(
     if (path === rootPath) return await trees.emptyRoot()
     return await trees.edit(root, [{ path, entry: undefined }], { emptied: 'keep' })
   }
-  if (path === rootPath && !change.isSplit) throw new DataLossError('it is a put to no path')
+  if (path === rootPath && !change.isSplit) throw new OldDamageError('it is a put to no path')
   if (!change.isSplit) {
     const existing = await trees.get(root, path)
     if (existing?.kind === 'directory') {
-      throw new DataLossError('it is a put to a path that is a directory')
+      throw new OldDamageError('it is a put to a path that is a directory')
     }
     const added = await contentOf(ports, change.records)
     const content =
@@ -77,19 +77,21 @@ async function nextIndex(
 ): Promise<number> {
   const existing = await trees.get(root, path)
   if (existing === undefined) return 0
-  if (existing.kind === 'file') throw new DataLossError('it is a split to a path that is a file')
+  if (existing.kind === 'file') throw new OldDamageError('it is a split to a path that is a file')
   const last = await trees.lastName(existing)
   if (last === undefined) return 0
   if (/^[0-9a-f]{1,13}$/.test(last.replace(/^0+(?=.)/, ''))) return Number.parseInt(last, 16) + 1
-  throw new DataLossError(`it is a split to a directory that holds ${JSON.stringify(last)}`)
+  throw new OldDamageError(`it is a split to a directory that holds ${JSON.stringify(last)}`)
 }
 
 async function contentOf(ports: TreeImportPorts, records: readonly OldPut[]): Promise<Content> {
   const hashes = records.map(({ object }) => object)
   const found = await ports.content.contentsOf(hashes)
   const content = await joinedContent(ports.contents, hashes, found)
-  if (content === undefined) throw new DataLossError('an object of its content is damaged')
+  if (content === undefined) throw new OldDamageError('an object of its content is damaged')
   const sizeBytes = records.reduce((sum, record) => sum + record.sizeBytes, 0)
   if (contentSizeBytes(content) === sizeBytes) return content
-  throw new DataLossError(`it has ${contentSizeBytes(content)} bytes, and should have ${sizeBytes}`)
+  throw new OldDamageError(
+    `it has ${contentSizeBytes(content)} bytes, and should have ${sizeBytes}`,
+  )
 }

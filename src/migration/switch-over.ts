@@ -28,6 +28,7 @@ import {
 } from '../versioning/imports.ts'
 import type { CommitPlan } from './commit-plan.ts'
 import type { ReadyCommit, ReadyCommits } from './commit-import.ts'
+import { endRun } from './runs.ts'
 import {
   statsOfJob,
   type PipelinePlan,
@@ -113,7 +114,7 @@ export async function switchOver(
     )
   }
   const results = await adoptImportedResults(tx)
-  await tx.run('DELETE FROM migration_runs')
+  await endRun(tx)
   return results
 }
 

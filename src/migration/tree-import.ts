@@ -1,5 +1,4 @@
 import { compareBytes } from '../base/bytes.ts'
-import { DataLossError } from '../base/errors.ts'
 import { type FilePath, pathKey, rootPath } from '../base/paths.ts'
 import type { Database } from '../database/database.ts'
 import { type OldNode, readOldTree } from '../legacy/old-trees.ts'
@@ -7,9 +6,9 @@ import type { ChunkStore } from '../storage/chunks.ts'
 import { contentSizeBytes, type Content, type Contents } from '../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEdit } from '../storage/file-trees.ts'
 import type { CommitTree } from '../versioning/commit-records.ts'
-import { findImportedTree } from '../versioning/imports.ts'
 import { type ContentImport, type ContentImportPorts, verified } from './content-import.ts'
 import { isDamage } from './findings.ts'
+import { OldDamageError } from '../legacy/damage.ts'
 
 /** Nodes that are held while their contents come. */
 const batchNodesMax = 10_000
@@ -53,8 +52,8 @@ export class TreeImport {
   }
 
   async #bring(hash: string, owner: string): Promise<CommitTree | undefined> {
-    const { database, findings } = this.#ports
-    const known = await database.read((tx) => findImportedTree(tx, hash))
+    const { findings, recorder } = this.#ports
+    const known = await recorder.recordedTree(hash)
     if (known !== undefined) return known
     try {
       return await this.#import(hash, owner)
@@ -101,7 +100,7 @@ class TreeBuild {
     this.#nodeCount += 1
     this.#childCount += node.childCount
     if (node.path === rootPath) {
-      if (node.kind === 'file') throw new DataLossError('its root is a file')
+      if (node.kind === 'file') throw new OldDamageError('its root is a file')
       this.#rootSizeBytes = node.sizeBytes
       return
     }
@@ -113,18 +112,18 @@ class TreeBuild {
     }
   }
 
-  /** @throws {DataLossError} unless the nodes are those of one tree, all of it. */
+  /** @throws {OldDamageError} unless the nodes are those of one tree, all of it. */
   async end(): Promise<CommitTree> {
     await this.#apply()
-    if (this.#rootSizeBytes === undefined) throw new DataLossError('it has no root')
+    if (this.#rootSizeBytes === undefined) throw new OldDamageError('it has no root')
     if (this.#childCount !== this.#nodeCount - 1) {
-      throw new DataLossError(
+      throw new OldDamageError(
         `its directories name ${this.#childCount} entries, and it has ${this.#nodeCount - 1}`,
       )
     }
     const { root, sizeBytes, fileCount } = this.#root
     if (this.isWhole && sizeBytes !== this.#rootSizeBytes) {
-      throw new DataLossError(
+      throw new OldDamageError(
         `its files have ${sizeBytes} bytes, and it says ${this.#rootSizeBytes}`,
       )
     }

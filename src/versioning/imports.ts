@@ -19,6 +19,12 @@ import { appendStaged, requireOpen } from './staging/stage.ts'
 import { decodeContent, encodeContent } from './staging/staged-bytes.ts'
 import { encodeStaged, type StagedColumns } from './staging/staged-rows.ts'
 
+/**
+ * Names a migration, from its first attempt to the one that completes it. Only what this migration
+ * has brought is kept for it: what an earlier one has brought may be gone.
+ */
+export type ImportRun = number
+
 /** An object of an old cluster, by its name there, and what holds its bytes here. */
 export interface ImportedObject {
   readonly hash: string
@@ -37,15 +43,18 @@ interface TreeRow extends SqlRow {
   readonly file_count: number
 }
 
-/** Those of `hashes` (at most a few hundred) that are there. */
+/** Those of `hashes` (at most a few hundred) that `run` has brought; without one, that any has. */
 export async function findImportedObjects(
   tx: ReadTransaction,
   hashes: readonly string[],
+  run?: ImportRun,
 ): Promise<ReadonlyMap<string, Content>> {
   if (hashes.length === 0) return new Map()
   const rows = await tx.all<ObjectRow>(
-    `SELECT hash, content FROM imported_objects WHERE hash IN (${hashes.map(() => '?').join(', ')})`,
+    `SELECT hash, content FROM imported_objects
+      WHERE hash IN (${hashes.map(() => '?').join(', ')}) AND run = COALESCE(?, run)`,
     ...hashes,
+    run ?? null,
   )
   return new Map(rows.map(({ hash, content }) => [hash, decodeContent(content)]))
 }
@@ -53,35 +62,46 @@ export async function findImportedObjects(
 /** The chunks must be durable. */
 export async function recordImportedObjects(
   tx: Transaction,
+  run: ImportRun,
   objects: readonly ImportedObject[],
 ): Promise<void> {
   for (const { hash, content } of objects) {
     await tx.run(
-      'INSERT INTO imported_objects (hash, content) VALUES (?, ?) ON CONFLICT (hash) DO NOTHING',
+      `INSERT INTO imported_objects (hash, run, content) VALUES (?, ?, ?)
+        ON CONFLICT (hash) DO UPDATE SET run = excluded.run, content = excluded.content`,
       hash,
+      run,
       encodeContent(content),
     )
   }
 }
 
+/** As `findImportedObjects`. */
 export async function findImportedTree(
   tx: ReadTransaction,
   hash: string,
+  run?: ImportRun,
 ): Promise<CommitTree | undefined> {
-  const row = await tx.get<TreeRow>('SELECT * FROM imported_trees WHERE hash = ?', hash)
+  const row = await tx.get<TreeRow>(
+    'SELECT * FROM imported_trees WHERE hash = ? AND run = COALESCE(?, run)',
+    hash,
+    run ?? null,
+  )
   return row && treeOf(row)
 }
 
 /** The chunks must be durable. */
 export async function recordImportedTree(
   tx: Transaction,
-  hash: string,
-  tree: CommitTree,
+  run: ImportRun,
+  { hash, tree }: { readonly hash: string; readonly tree: CommitTree },
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO imported_trees (hash, root, size_bytes, file_count) VALUES (?, ?, ?, ?)
-      ON CONFLICT (hash) DO NOTHING`,
+    `INSERT INTO imported_trees (hash, run, root, size_bytes, file_count) VALUES (?, ?, ?, ?, ?)
+      ON CONFLICT (hash) DO UPDATE SET run = excluded.run, root = excluded.root,
+        size_bytes = excluded.size_bytes, file_count = excluded.file_count`,
     hash,
+    run,
     tree.root,
     tree.sizeBytes,
     tree.fileCount,
@@ -92,22 +112,30 @@ function treeOf(row: TreeRow): CommitTree {
   return { root: row.root as TreeRoot, sizeBytes: row.size_bytes, fileCount: row.file_count }
 }
 
-/** All that has been imported, for as long as nothing else refers to it. */
-export async function* importedRoots(database: Database): AsyncGenerator<CollectionRoot> {
-  const byHash = { first: [''], keyOf: ({ hash }: { readonly hash: string }) => [hash] }
-  const objects = 'SELECT hash, content FROM imported_objects WHERE hash > ? ORDER BY hash'
+/** All that `run` has brought, for as long as nothing else refers to it. */
+export async function* importedRoots(
+  database: Database,
+  run: ImportRun,
+): AsyncGenerator<CollectionRoot> {
+  const byHash = {
+    first: [''],
+    given: [run],
+    keyOf: ({ hash }: { readonly hash: string }) => [hash],
+  }
+  const objects =
+    'SELECT hash, content FROM imported_objects WHERE run = ? AND hash > ? ORDER BY hash'
   for await (const page of pagesOf<ObjectRow>(database, { ...byHash, sql: objects })) {
     for (const { content } of page) yield { kind: 'content', content: decodeContent(content) }
   }
-  const trees = 'SELECT * FROM imported_trees WHERE hash > ? ORDER BY hash'
+  const trees = 'SELECT * FROM imported_trees WHERE run = ? AND hash > ? ORDER BY hash'
   for await (const page of pagesOf<TreeRow>(database, { ...byHash, sql: trees })) {
     for (const row of page) yield { kind: 'tree', root: treeOf(row).root }
   }
 }
 
-export async function forgetImported(tx: Transaction): Promise<void> {
-  await tx.run('DELETE FROM imported_objects')
-  await tx.run('DELETE FROM imported_trees')
+export async function forgetImported(tx: Transaction, run: ImportRun): Promise<void> {
+  await tx.run('DELETE FROM imported_objects WHERE run = ?', run)
+  await tx.run('DELETE FROM imported_trees WHERE run = ?', run)
 }
 
 export async function importRepo(

@@ -23,10 +23,12 @@ export const objectMigrations: Migrations = {
       // What became of objects and trees of an old cluster, by the names that they had there.
       `CREATE TABLE imported_objects (
         hash TEXT NOT NULL PRIMARY KEY,
+        run INTEGER NOT NULL,
         content BYTES NOT NULL
       )`,
       `CREATE TABLE imported_trees (
         hash TEXT NOT NULL PRIMARY KEY,
+        run INTEGER NOT NULL,
         root TEXT NOT NULL,
         size_bytes INTEGER NOT NULL,
         file_count INTEGER NOT NULL

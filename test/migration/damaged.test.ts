@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { fromJson } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
 import { OpenCommits } from '../../src/gen/pachyderm_pb.ts'
-import { CommitInfoSchema } from '../../src/gen/pfs_pb.ts'
+import { CommitInfoSchema, RepoInfoSchema } from '../../src/gen/pfs_pb.ts'
+import { OldClusterWriter } from '../../src/testing/old-cluster-writer.ts'
+import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { UnpackedCluster } from '../harness/old-clusters.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 import { migrate, type Migrated } from './migrate.ts'
@@ -163,3 +165,46 @@ test('a record that cannot be read is told, and what depends on it', async () =>
   const expected = { ...expectedContents(cluster.expected), records: served['records'] } as Contents
   expect(withoutOpen(served)).toEqual(withoutOpen(expected))
 })
+
+test.each(['files', 'blocks', 'compacted'] as const)(
+  'any flipped bit in a store of %s is told, and the rest comes',
+  async (layout) => {
+    await using directory = await TemporaryDirectory.create()
+    const writer = new OldClusterWriter(directory.path, { layout, isText: false })
+    await writer.begin()
+    const repo = { name: 'data' }
+    writer.record('pachyderm_pfs/repos/data', RepoInfoSchema, { repo })
+    const files = new Map<string, readonly string[]>()
+    for (const name of ['a', 'b', 'd/c']) {
+      files.set(`/${name}`, [await writer.putObject(Buffer.from(`content of ${name}`))])
+    }
+    const { hash, sizeBytes } = await writer.putTree(files)
+    const id = '0123456789ab4def0123456789abcdef'
+    const time = { seconds: 1_500_000_000n, nanos: 0 }
+    writer.record(`pachyderm_pfs/commits/data/${id}`, CommitInfoSchema, {
+      commit: { repo, id },
+      started: time,
+      finished: time,
+      sizeBytes: BigInt(sizeBytes),
+      tree: { hash },
+    })
+    await writer.finish()
+    await using pachd = await TestPachd.start()
+    for (const entry of await readdir(writer.storage, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue
+      const path = join(entry.parentPath, entry.name)
+      const whole = await readFile(path)
+      for (const at of [0, Math.floor(whole.length / 2), whole.length - 1]) {
+        await flipBit(path, at)
+        const { damage, summary } = await migrate(pachd, writer, { skipDamaged: true })
+        expect({ path, at, isTold: damage.length > 0 }).toMatchObject({ isTold: true })
+        expect(summary?.counts?.repos).toBe(1n)
+        await writeFile(path, whole)
+        await pachd.pfs.deleteRepo({ repo })
+        await pachd.migrations.abandonMigration({})
+      }
+    }
+    const { damage } = await migrate(pachd, writer, {})
+    expect(damage).toEqual([])
+  },
+)

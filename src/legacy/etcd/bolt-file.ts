@@ -1,5 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises'
-import { DataLossError } from '../../base/errors.ts'
+import { OldDamageError } from '../damage.ts'
 
 const magic = 0xed0cdaed
 const version = 2
@@ -57,7 +57,7 @@ export class BoltFile implements AsyncDisposable {
     this.#root = root
   }
 
-  /** @throws {DataLossError} when it is no such file, or neither of its two beginnings is whole. */
+  /** @throws {OldDamageError} when it is no such file, or neither of its two beginnings is whole. */
   static async open(path: string): Promise<BoltFile> {
     const file = await open(path, 'r')
     try {
@@ -83,7 +83,7 @@ export class BoltFile implements AsyncDisposable {
         return
       }
     }
-    throw new DataLossError(
+    throw new OldDamageError(
       `${this.#path} holds no bucket ${JSON.stringify(bucket)}: it is no snapshot of etcd v3, or its beginning is damaged`,
     )
   }
@@ -102,8 +102,8 @@ export class BoltFile implements AsyncDisposable {
     for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
       const { id, depth } = next
       try {
-        if (seen.has(id)) throw new DataLossError('it is named twice')
-        if (depth > depthMax) throw new DataLossError('the tree is too deep')
+        if (seen.has(id)) throw new OldDamageError('it is named twice')
+        if (depth > depthMax) throw new OldDamageError('the tree is too deep')
         seen.add(id)
         const page = await this.#page(id)
         if ((page.flags & branchFlag) !== 0) {
@@ -111,9 +111,9 @@ export class BoltFile implements AsyncDisposable {
           stack.push(...children.toReversed())
         } else if ((page.flags & leafFlag) !== 0) {
           yield* leafEntries(page)
-        } else throw new DataLossError(`it is of kind ${page.flags}, which is none of a tree`)
+        } else throw new OldDamageError(`it is of kind ${page.flags}, which is none of a tree`)
       } catch (error) {
-        if (!(error instanceof DataLossError)) throw error
+        if (!(error instanceof OldDamageError)) throw error
         onDamage(`page ${id} of ${this.#path} cannot be read: ${error.message}`)
       }
     }
@@ -122,16 +122,16 @@ export class BoltFile implements AsyncDisposable {
   async #page(id: number): Promise<Page> {
     const at = id * this.#pageBytes
     if (!(id >= 2 && at + this.#pageBytes <= this.#sizeBytes)) {
-      throw new DataLossError('it lies outside of the file')
+      throw new OldDamageError('it lies outside of the file')
     }
     const header = await read(this.#file, at, headerBytes)
     const view = viewOf(header)
     if (Number(view.getBigUint64(0, true)) !== id) {
-      throw new DataLossError('it calls itself by another number')
+      throw new OldDamageError('it calls itself by another number')
     }
     const bytes = (view.getUint32(12, true) + 1) * this.#pageBytes
     if (bytes > pageBytesMax || at + bytes > this.#sizeBytes) {
-      throw new DataLossError('it runs on beyond the end of the file')
+      throw new OldDamageError('it runs on beyond the end of the file')
     }
     return pageOf(await read(this.#file, at, bytes))
   }
@@ -142,7 +142,7 @@ async function read(file: FileHandle, at: number, size: number): Promise<Uint8Ar
   let done = 0
   while (done < size) {
     const { bytesRead } = await file.read(bytes, done, size - done, at + done)
-    if (bytesRead === 0) throw new DataLossError('the file is cut short')
+    if (bytesRead === 0) throw new OldDamageError('the file is cut short')
     done += bytesRead
   }
   return bytes
@@ -153,7 +153,7 @@ function viewOf(bytes: Uint8Array): DataView {
 }
 
 function pageOf(bytes: Uint8Array): Page {
-  if (bytes.length < headerBytes) throw new DataLossError('it is cut short')
+  if (bytes.length < headerBytes) throw new OldDamageError('it is cut short')
   const view = viewOf(bytes)
   return { flags: view.getUint16(8, true), count: view.getUint16(10, true), bytes: view }
 }
@@ -176,7 +176,7 @@ function* leafEntries({
     const keyBytes = bytes.getUint32(element + 8, true)
     const valueBytes = bytes.getUint32(element + 12, true)
     if (at + keyBytes + valueBytes > bytes.byteLength) {
-      throw new DataLossError(`its entry ${index} runs on beyond its end`)
+      throw new OldDamageError(`its entry ${index} runs on beyond its end`)
     }
     const key = new Uint8Array(bytes.buffer, bytes.byteOffset + at, keyBytes)
     const value = new Uint8Array(bytes.buffer, bytes.byteOffset + at + keyBytes, valueBytes)
@@ -187,13 +187,13 @@ function* leafEntries({
 function elementAt(bytes: DataView, index: number): number {
   const element = headerBytes + index * elementBytes
   if (element + elementBytes > bytes.byteLength) {
-    throw new DataLossError(`its entry ${index} lies beyond its end`)
+    throw new OldDamageError(`its entry ${index} lies beyond its end`)
   }
   return element
 }
 
 function bucketOf(value: Uint8Array): Bucket {
-  if (value.length < 16) throw new DataLossError('a bucket is cut short')
+  if (value.length < 16) throw new OldDamageError('a bucket is cut short')
   const root = Number(viewOf(value).getBigUint64(0, true))
   return { root, inline: root === 0 ? value.slice(16) : undefined }
 }
@@ -214,7 +214,7 @@ async function newestMeta(file: FileHandle, path: string, sizeBytes: number): Pr
   }
   const newest = found.toSorted((left, right) => (left.transaction < right.transaction ? 1 : -1))[0]
   if (newest !== undefined) return newest
-  throw new DataLossError(
+  throw new OldDamageError(
     `${path} is no snapshot of etcd v3: make one with ETCDCTL_API=3 etcdctl snapshot save FILE (a copy of its file member/snap/db will do, too)`,
   )
 }

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { concatBytes, copyBytes, equalBytes } from '../../base/bytes.ts'
-import { DataLossError } from '../../base/errors.ts'
 import { WireFormatError, WireReader } from '../../base/wire-reader.ts'
-import type { OnDamage } from '../damage.ts'
+import { OldDamageError, type OnDamage } from '../damage.ts'
 import type { OldMetadata, StoredRecord } from '../old-metadata.ts'
 import { BoltFile } from './bolt-file.ts'
 
@@ -36,7 +35,7 @@ export async function openSnapshot(
   for await (const { key: name, value: bytes } of file.entries('key', tell)) {
     try {
       const written = recordOf(bytes)
-      if (name.length < revisionBytes) throw new DataLossError('its revision is cut short')
+      if (name.length < revisionBytes) throw new OldDamageError('its revision is cut short')
       const main = Number(new DataView(name.buffer, name.byteOffset).getBigUint64(0))
       revision = Math.max(revision, main)
       const key = keyText(written.key)
@@ -48,7 +47,7 @@ export async function openSnapshot(
         records.set(key, { key, value: copyBytes(written.value), modRevision: main })
       }
     } catch (error) {
-      if (!(error instanceof DataLossError || error instanceof WireFormatError)) throw error
+      if (!(error instanceof OldDamageError || error instanceof WireFormatError)) throw error
       tell(`a revision cannot be read: ${error.message}`)
     }
   }
@@ -96,7 +95,7 @@ function recordOf(bytes: Uint8Array): { readonly key: Uint8Array; readonly value
         reader.skip()
     }
   }
-  if (key.length === 0) throw new DataLossError('it has no key')
+  if (key.length === 0) throw new OldDamageError('it has no key')
   return { key, value }
 }
 

@@ -1,6 +1,5 @@
-import { fromBinary } from '@bufbuild/protobuf'
+import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
 import { collectBytes, type ByteStream } from '../../base/bytes.ts'
-import { DataLossError } from '../../base/errors.ts'
 import {
   type BlockRef,
   BlockRefSchema,
@@ -14,6 +13,7 @@ import {
   type OldObjects,
 } from '../old-objects.ts'
 import type { Blobs, BlobRange } from './blobs.ts'
+import { OldDamageError } from '../damage.ts'
 
 const referenceBytesMax = 64 * 1024
 const indexBytesMax = 512 * 1024 * 1024
@@ -56,8 +56,9 @@ export class BlockObjects implements OldObjects {
     if (indexed !== undefined) return indexed
     const stored = await this.#blobs.read(`tag/${name}`)
     if (stored === undefined) return undefined
-    const index = fromBinary(ObjectIndexSchema, await collectBytes(stored, referenceBytesMax))
-    return index.tags[name]?.hash
+    return (await this.#parse(`tag/${name}`, stored, referenceBytesMax, ObjectIndexSchema)).tags[
+      name
+    ]?.hash
   }
 
   async listTags(prefix: string): Promise<ReadonlySet<string>> {
@@ -78,13 +79,29 @@ export class BlockObjects implements OldObjects {
     if (stored === undefined) {
       throw new OldObjectNotFoundError(`there is no object ${hash} in ${this.name}`)
     }
-    const bytes = await collectBytes(stored, referenceBytesMax)
+    const key = `object/${hash}`
+    return placeOf(hash, await this.#parse(key, stored, referenceBytesMax, BlockRefSchema))
+  }
+
+  async #parse<Schema extends DescMessage>(
+    key: string,
+    stored: ByteStream,
+    bytesMax: number,
+    schema: Schema,
+  ): Promise<MessageShape<Schema>> {
+    // A store that cannot be read is another matter than what it holds.
+    const bytes = await collectBytes(stored, bytesMax).catch((error: unknown) => {
+      throw error instanceof RangeError ? this.#damaged(key, error) : error
+    })
     try {
-      return placeOf(hash, fromBinary(BlockRefSchema, bytes))
-    } catch (cause) {
-      const text = `object/${hash} in ${this.name} does not say where its bytes are`
-      throw new DataLossError(text, { cause })
+      return fromBinary(schema, bytes)
+    } catch (error) {
+      throw this.#damaged(key, error)
     }
+  }
+
+  #damaged(key: string, cause: unknown): OldDamageError {
+    return new OldDamageError(`${key} in ${this.name} is not what it should be`, { cause })
   }
 
   /** Undefined where there is none, which is the rule. */
@@ -108,7 +125,7 @@ export class BlockObjects implements OldObjects {
   async #readIndex(prefix: string): Promise<ObjectIndex | undefined> {
     const bytes = await this.#blobs.read(`index/${prefix}`)
     if (bytes === undefined) return undefined
-    return fromBinary(ObjectIndexSchema, await collectBytes(bytes, indexBytesMax))
+    return await this.#parse(`index/${prefix}`, bytes, indexBytesMax, ObjectIndexSchema)
   }
 }
 
@@ -119,7 +136,7 @@ function placeOf(
   const [lower, upper] = [Number(range?.lower ?? 0n), Number(range?.upper ?? 0n)]
   const isBlock = /^[0-9A-Za-z_-]{1,200}$/.test(block?.hash ?? '')
   if (!isBlock || upper < lower || upper > Number.MAX_SAFE_INTEGER) {
-    throw new DataLossError(`the place of object ${hash} makes no sense`)
+    throw new OldDamageError(`the place of object ${hash} makes no sense`)
   }
   return { key: `block/${block?.hash}`, range: { offset: lower, length: upper - lower } }
 }
