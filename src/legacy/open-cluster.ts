@@ -6,6 +6,7 @@ import type { Bucket, BucketName } from '../clouds/bucket.ts'
 import type { OnDamage } from './damage.ts'
 import { LiveEtcd } from './etcd/live-etcd.ts'
 import { openSnapshot } from './etcd/snapshot-file.ts'
+import { fileError } from './objects/file-objects.ts'
 import type { OldCluster } from './old-cluster.ts'
 import type { OldMetadata } from './old-metadata.ts'
 import { openOldObjects } from './open-objects.ts'
@@ -73,5 +74,7 @@ async function openMetadata(
       `there is no file ${etcd} on the machine of pachd: copy the snapshot there, or give HOST:PORT of an etcd that runs`,
     )
   }
-  return await openSnapshot(etcd, isWantedKey(prefixes), ports.onDamage)
+  return await openSnapshot(etcd, isWantedKey(prefixes), ports.onDamage).catch((error: unknown) => {
+    throw fileError(error)
+  })
 }

@@ -5,7 +5,7 @@ import { parseSourceUrl } from '../base/source-urls.ts'
 import type { Bucket, BucketName } from '../clouds/bucket.ts'
 import { BlockObjects } from './objects/block-objects.ts'
 import { BucketBlobs, DirectoryBlobs } from './objects/blobs.ts'
-import { FileObjects, isAbsence } from './objects/file-objects.ts'
+import { fileError, FileObjects, isAbsence } from './objects/file-objects.ts'
 import type { OldObjects } from './old-objects.ts'
 
 /** Where a server's storage root may be within what the user named. */
@@ -65,7 +65,7 @@ async function isDirectory(path: string): Promise<boolean> {
     return (await stat(path)).isDirectory()
   } catch (error) {
     if (isAbsence(error)) return false
-    throw error
+    throw fileError(error)
   }
 }
 
@@ -75,6 +75,6 @@ async function hasEntries(path: string): Promise<boolean> {
     return false
   } catch (error) {
     if (isAbsence(error)) return false
-    throw error
+    throw fileError(error)
   }
 }

@@ -3,7 +3,7 @@ import { opendir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ByteStream } from '../../base/bytes.ts'
 import type { Bucket } from '../../clouds/bucket.ts'
-import { isAbsence } from './file-objects.ts'
+import { fileError, isAbsence } from './file-objects.ts'
 
 /** A blob and a range of it. */
 export interface BlobRange {
@@ -75,7 +75,7 @@ export class DirectoryBlobs implements Blobs {
       if (!(await stat(path)).isFile()) return undefined
     } catch (error) {
       if (isAbsence(error)) return undefined
-      throw error
+      throw fileError(error)
     }
     if (range?.length === 0) return noBytes()
     return createReadStream(path, {
@@ -91,7 +91,7 @@ export class DirectoryBlobs implements Blobs {
         if (entry.isFile() && entry.name.startsWith(start)) yield `${folder}/${entry.name}`
       }
     } catch (error) {
-      if (!isAbsence(error)) throw error
+      if (!isAbsence(error)) throw fileError(error)
     }
   }
 }

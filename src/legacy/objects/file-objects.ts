@@ -1,6 +1,7 @@
 import { type FileHandle, open, opendir, readlink, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { ByteStream } from '../../base/bytes.ts'
+import { UnavailableError } from '../../base/errors.ts'
 import {
   isPlainTag,
   OldObjectNotFoundError,
@@ -62,7 +63,7 @@ export class FileObjects implements OldObjects {
       return basename(await readlink(join(this.#directory, 'tag', name)))
     } catch (error) {
       if (isAbsence(error)) return undefined
-      throw error
+      throw fileError(error)
     }
   }
 
@@ -73,7 +74,7 @@ export class FileObjects implements OldObjects {
         if (name.startsWith(prefix)) found.add(name)
       }
     } catch (error) {
-      if (!isAbsence(error)) throw error
+      if (!isAbsence(error)) throw fileError(error)
     }
     return found
   }
@@ -81,7 +82,7 @@ export class FileObjects implements OldObjects {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   #worded(error: unknown, hash: string): unknown {
-    if (!isAbsence(error)) return error
+    if (!isAbsence(error)) return fileError(error)
     return new OldObjectNotFoundError(`there is no object ${hash} in ${this.#directory}`, {
       cause: error,
     })
@@ -92,4 +93,11 @@ export class FileObjects implements OldObjects {
 export function isAbsence(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : ''
   return code === 'ENOENT' || code === 'EINVAL' || code === 'ENOTDIR' || code === 'EISDIR'
+}
+
+/** An error of the operating system, whose message names the call and the path, in words for people. */
+export function fileError(error: unknown): unknown {
+  if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return error
+  const text = `the old cluster's files cannot be read: ${error.message}; pachd must be allowed to`
+  return new UnavailableError(text, { cause: error })
 }
