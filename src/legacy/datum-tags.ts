@@ -62,8 +62,8 @@ export function* datumTags(
   let count = 1
   for (const order of permutations(names)) {
     if (count >= orderCountMax) return
-    count += 1
     if (order.every((name, index) => name === first[index])) continue
+    count += 1
     yield { tag: prefix + hashOf(memberBytes, encodeTransform(transform, order), end), order }
   }
 }

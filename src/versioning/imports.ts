@@ -1,5 +1,6 @@
 import type { Instant } from '../base/clock.ts'
 import type { BranchName, CommitId, RepoName } from '../base/names.ts'
+import { type FilePath, parentPath, rootPath } from '../base/paths.ts'
 import type { Database, ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
 import { pagesOf } from '../database/pages.ts'
 import type { CollectionRoot } from '../storage/collection-roots.ts'
@@ -194,27 +195,40 @@ export async function importBranch(
   await setHead(tx, async () => {}, branch)
 }
 
-/** The staged writes that make of one tree another, as far as files go. */
+/** The staged writes that make of one tree another. A directory that only lost its files stays. */
 export async function changesBetween(
   trees: FileTrees,
   before: CommitTree | undefined,
   after: CommitTree,
 ): Promise<readonly StagedColumns[]> {
-  const staged: StagedColumns[] = []
-  const old: DirectoryEntry | undefined = before && treeEntry(before)
-  for await (const { path, after: entry } of trees.diff(old, treeEntry(after))) {
-    if (entry === undefined) staged.push(encodeStaged({ kind: 'delete', path }))
+  const deleted = new Set<FilePath>()
+  const puts: StagedColumns[] = []
+  const [old, young] = [before && treeEntry(before), treeEntry(after)]
+  for await (const { path, after: entry } of trees.diff(old, young)) {
+    if (entry === undefined) deleted.add(await topOfMissing(trees, young, path))
     else if (entry.kind === 'file') {
       const value = { kind: 'content', content: entry.content } as const
-      staged.push(encodeStaged({ kind: 'put', path, overwrite: true, value }))
+      puts.push(encodeStaged({ kind: 'put', path, overwrite: true, value }))
     }
   }
   // Deletions first: where a file is now a directory, it must go before.
-  return staged.toSorted((left, right) => Number(isPut(left)) - Number(isPut(right)))
+  return [...Array.from(deleted, (path) => encodeStaged({ kind: 'delete', path })), ...puts]
 }
 
-function isPut({ payload }: StagedColumns): boolean {
-  return payload.length > 0
+/** The directory highest up on the way to `path` that is none any more; else `path` itself. */
+async function topOfMissing(
+  trees: FileTrees,
+  tree: DirectoryEntry,
+  path: FilePath,
+): Promise<FilePath> {
+  let top = path
+  for (let above = parentPath(path); above !== rootPath; above = parentPath(above)) {
+    const found = await trees.get(tree, above)
+    if (found?.kind === 'directory') break
+    // Not there, or a file now.
+    top = above
+  }
+  return top
 }
 
 export type { StagedColumns } from './staging/staged-rows.ts'

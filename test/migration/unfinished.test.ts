@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { OpenCommits } from '../../src/gen/pachyderm_pb.ts'
 import { CommitInfoSchema, CommitSchema, RepoInfoSchema } from '../../src/gen/pfs_pb.ts'
 import { JobInfoSchema, JobState, PipelineInfoSchema, PipelineState } from '../../src/gen/pps_pb.ts'
 import { OldClusterWriter } from '../../src/testing/old-cluster-writer.ts'
@@ -101,4 +102,54 @@ test('a job that is said to have been killed does not run', async () => {
     JobState.JOB_KILLED,
     'it had not ended in the cluster that was migrated',
   ])
+})
+
+test('an open commit of 1.4.0 has what was put into it, in order', async () => {
+  await using directory = await TemporaryDirectory.create()
+  const writer = new OldClusterWriter(directory.path, { layout: 'files', isText: true })
+  await writer.begin()
+  const repo = { name: 'data' }
+  writer.record('pachyderm_pfs/repos/data', RepoInfoSchema, { repo })
+  const [one, two] = [
+    await writer.putObject(Buffer.from('one ')),
+    await writer.putObject(Buffer.from('two')),
+  ]
+  const { hash } = await writer.putTree(new Map([['/old/file', [one]]]))
+  const parent = commitId.replace('0', 'f')
+  const base = { started: time, sizeBytes: 4n }
+  writer.record(`pachyderm_pfs/commits/data/${parent}`, CommitInfoSchema, {
+    ...base,
+    commit: { repo, id: parent },
+    finished: time,
+    tree: { hash },
+  })
+  writer.record(`pachyderm_pfs/commits/data/${commitId}`, CommitInfoSchema, {
+    commit: { repo, id: commitId },
+    parentCommit: { repo, id: parent },
+    started: time,
+  })
+  writer.record('pachyderm_pfs/branches/data/wip', CommitSchema, { repo, id: commitId })
+  const scratch = `pachyderm_pfs/scratch/data/${commitId}`
+  // Their order is that of the writes, not of the names.
+  writer.raw(`${scratch}/new/file/zz`, Buffer.from(`4 ${one}`))
+  writer.raw(`${scratch}/new/file/aa`, Buffer.from(`3 ${two}`))
+  writer.raw(`${scratch}/old/mm`, Buffer.from('delete'))
+  writer.raw(`${scratch}/gone/bb`, Buffer.from(`3 ${two}`))
+  writer.raw(`${scratch}/gone/aa`, Buffer.from('delete'))
+  await writer.finish()
+  for (const openCommits of [OpenCommits.FINISH, OpenCommits.KEEP]) {
+    await using pachd = await TestPachd.start()
+    const { damage } = await migrate(pachd, writer, { openCommits })
+    expect(damage).toEqual([])
+    const commit = { repo, id: 'wip' }
+    const info = await pachd.pfs.inspectCommit({ commit })
+    expect(info.finished === undefined).toBe(openCommits === OpenCommits.KEEP)
+    const { fileInfo } = await pachd.pfs.listFile({ file: { commit, path: '/' } })
+    expect(fileInfo.map(({ file }) => file?.path)).toEqual(['/new'])
+    const pieces: Uint8Array[] = []
+    for await (const { value } of pachd.pfs.getFile({ file: { commit, path: '/new/file' } })) {
+      pieces.push(value)
+    }
+    expect(Buffer.concat(pieces).toString()).toBe('one two')
+  }
 })
