@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { SystemClock } from '../base/clock.ts'
 import { CancelledError } from '../base/errors.ts'
 import { openSqlite } from '../database/sqlite.ts'
+import { migrationMigrations } from '../migration/tables.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { PipelineCollection } from '../pipelines/collection-source.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
@@ -37,7 +38,13 @@ interface World extends BusyWorld, AsyncDisposable {
   walk(): Promise<ReadonlySet<ChunkId>>
 }
 
-const migrations = [storageMigrations, versioningMigrations, objectMigrations, pipelinesMigrations]
+const migrations = [
+  storageMigrations,
+  versioningMigrations,
+  objectMigrations,
+  pipelinesMigrations,
+  migrationMigrations,
+]
 const { signal } = new AbortController()
 
 async function openWorld(): Promise<World> {

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { type Database, WatchExpiredError } from '../database/database.ts'
+import { ImportCollection } from '../migration/import-collection.ts'
 import { datumTagPrefixes, PipelineCollection } from '../pipelines/collection-source.ts'
 import { pipelineTopic } from '../pipelines/pipeline-records.ts'
 import type { PackStore } from '../storage/chunk-store.ts'
@@ -29,6 +30,8 @@ export function openCollector(parts: {
   const { store, database, versioning, clock } = parts
   const tagPrefixes = async (): Promise<readonly string[]> => await datumTagPrefixes(database)
   const sources = [
+    // Before those that it hands over to.
+    new ImportCollection(database),
     versioning,
     new PipelineCollection(database),
     // Last: it goes by what the others keep.

@@ -7,6 +7,7 @@ import { type Content, contentSizeBytes, type Contents } from '../storage/conten
 import type { FileTrees } from '../storage/file-trees.ts'
 import type { Lease, Leases } from '../storage/leases.ts'
 import { type CommitTree, treeEntry } from './commit-records.ts'
+import { findImportedObjects, findImportedTree } from './imports.ts'
 import { contentOfName, objectName } from './object-names.ts'
 import { findTree } from './records/tree-names.ts'
 import { decodeContent, encodeContent } from './staging/staged-bytes.ts'
@@ -244,15 +245,17 @@ export class Objects {
 
   /** Finds what a name stands for; `lease` holds it. @throws {ObjectNotFoundError} */
   async #source(hash: string, lease: Lease): Promise<ObjectSource> {
-    const { row, tree } = await this.#ports.database.read(async (tx) => ({
+    const { row, tree, imported } = await this.#ports.database.read(async (tx) => ({
       row: await findObject(tx, hash),
-      tree: await findTree(tx, hash),
+      tree: (await findTree(tx, hash)) ?? (await findTreeOfOldName(tx, hash)),
+      imported: (await findImportedObjects(tx, [hash])).get(hash),
     }))
     if (row === undefined && tree !== undefined) {
       lease.hold({ kind: 'tree', root: tree.root })
       return { kind: 'tree', tree }
     }
-    const content = row === undefined ? contentOfName(hash) : decodeContent(row.content)
+    const named = imported ?? contentOfName(hash)
+    const content = row === undefined ? named : decodeContent(row.content)
     if (content === undefined) throw new ObjectNotFoundError(hash)
     if (row === undefined) await this.#requireStored(hash, content)
     lease.hold({ kind: 'content', content })
@@ -287,6 +290,15 @@ type ObjectRow = { readonly content: Uint8Array }
 
 async function findObject(tx: ReadTransaction, hash: string): Promise<ObjectRow | undefined> {
   return tx.get<ObjectRow>('SELECT content FROM objects WHERE hash = ?', hash)
+}
+
+/** The tree of a finished commit that had this name in an old cluster. */
+async function findTreeOfOldName(
+  tx: ReadTransaction,
+  hash: string,
+): Promise<CommitTree | undefined> {
+  const imported = await findImportedTree(tx, hash)
+  return imported && (await findTree(tx, imported.root))
 }
 
 function checkTags(names: readonly string[]): void {

@@ -12,8 +12,7 @@ import {
 import type { CommandContext } from '../command.ts'
 import { adminClient } from '../own-clients.ts'
 import { rawText } from '../printing/json.ts'
-
-const clearLine = '\r\u001b[K'
+import { StatusLine } from '../printing/status-line.ts'
 
 /** Prints findings as they come; fails when damage is left. */
 export async function fsck(context: CommandContext): Promise<void> {
@@ -48,30 +47,6 @@ export async function fsck(context: CommandContext): Promise<void> {
   throw new DataLossError(
     `damage was found and not repaired: ${end.errors === 1n ? '1 error' : `${end.errors} errors`}`,
   )
-}
-
-/** How far it is, for a person at a terminal. */
-class StatusLine {
-  readonly #context: CommandContext
-  #isShown = false
-
-  constructor(context: CommandContext) {
-    this.#context = context
-  }
-
-  show(text: string): void {
-    const { err } = this.#context
-    if (!err.isTerminal) return
-    this.#isShown = true
-    // Not awaited: a line that a terminal does not take yet is no reason to wait.
-    void err.write(`${clearLine}${text}`).catch(() => undefined)
-  }
-
-  clear(): void {
-    if (!this.#isShown) return
-    this.#isShown = false
-    void this.#context.err.write(clearLine).catch(() => undefined)
-  }
 }
 
 const repairs: Readonly<Record<CheckRepair, RepairState>> = {
