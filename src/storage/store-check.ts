@@ -75,6 +75,7 @@ export class StoreCheck {
     this.#ports = ports
   }
 
+  /** What is known is told, also when a row or a page of the metadata ends the walk. */
   async check(walk: RootWalk): Promise<void> {
     const { run, objects, chunks } = this.#ports
     const ledger = this.#ledger
@@ -82,18 +83,27 @@ export class StoreCheck {
     await packs.checkAll()
     const lookup = new ChunkLookup({ objects, chunks, aside: packs.aside, ledger, run })
     const parts = { lookup, ledger, run }
-    await walk(new CheckingVisitor(parts))
-    await this.#countUnreferenced(lookup.referenced)
-    if (ledger.isEmpty) return
-    run.stage = 'affected files'
-    await walk(new TracingVisitor(parts))
-    await ledger.reportAll(run)
+    let isWalked = false
+    try {
+      await walk(new CheckingVisitor(parts))
+      if (!ledger.isEmpty) {
+        run.stage = 'affected files'
+        await walk(new TracingVisitor(parts))
+      }
+      isWalked = true
+      // Below what cannot be read may be references that nobody knows.
+      if (!ledger.hidesSomething) await this.#countUnreferenced(lookup.referenced)
+    } finally {
+      if (!run.signal.aborted) await ledger.reportAll(run, isWalked && run.counts.errors === 0)
+    }
   }
 
+  /** Of packs that are there: what a lost one held is not garbage. */
   async #countUnreferenced(referenced: ChunkBits): Promise<void> {
     const { database, run } = this.#ports
     for await (const { pack } of listPacks(database)) {
       run.throwIfCancelled()
+      if (this.#ledger.isLost(`pack ${pack.name}`)) continue
       const count = referenced.countOf(pack)
       run.counts.unreferencedChunks += Math.max(0, pack.chunkCount - count)
       if (count > 0) continue

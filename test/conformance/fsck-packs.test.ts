@@ -1,6 +1,11 @@
 import { readFile, rename, rm, truncate, writeFile, mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { ChunkId } from '../../src/storage/chunks.ts'
+import type { Content } from '../../src/storage/contents.ts'
+import { encodeNode } from '../../src/storage/chunk-lists/node.ts'
+import { objectName } from '../../src/versioning/object-names.ts'
+import { encodeContent } from '../../src/versioning/staging/staged-bytes.ts'
 import { chunkIdOf } from '../../src/storage/chunk-id.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { chunkFileBytes, type DamagedStore, kindsOf, WholeStore } from '../harness/damaged-store.ts'
@@ -98,6 +103,66 @@ test('the row of a pack that is gone is removed if nothing needs it', async () =
   expect(fixed.findings).toMatchObject([{ kind: { name: 'pack-missing' }, repair: 'done' }])
   expect(fixed.counts).toMatchObject({ errors: 0, repaired: 1 })
   expect(kindsOf(await store.check({ full: true }))).toEqual([])
+})
+
+test('every pack that a file has lost parts in is named, and its row stays', async () => {
+  const store = await whole.copy()
+  const parts = [seededBytes(20, 70_000), seededBytes(21, 70_000), seededBytes(22, 70_000)]
+  const ids: ChunkId[] = []
+  // Each in a pack of its own.
+  for (const part of parts) ids.push(...(await store.store(part)))
+  const entries = ids.map((id) => ({ id, sizeBytes: 70_000 }))
+  const [root] = await store.store(encodeNode({ level: 0, entries }))
+  await withObject(store, { kind: 'list', root: root as ChunkId, sizeBytes: 210_000 })
+  expect((await store.check({ full: true })).findings).toEqual([])
+  const packs = await Promise.all(ids.slice(1).map(async (id) => (await store.find(id)).pack))
+  for (const pack of packs) await rm(store.packPath(pack))
+  for (let round = 0; round < 2; round += 1) {
+    const { findings } = await store.check({ fix: true })
+    expect(findings.map(({ kind }) => kind.name)).toEqual(['pack-missing', 'pack-missing'])
+    expect(findings.map(({ subject }) => subject.pack)).toEqual(packs.toSorted())
+    for (const { affected, repair } of findings) {
+      expect([affected.count, repair]).toEqual([1, 'none'])
+    }
+  }
+  // Nor is a chunk forgotten of which no row says where it was.
+  store.sql('DELETE FROM packs WHERE name = ?', packs[0] ?? '')
+  const { findings } = await store.check({ fix: true })
+  expect(findings.map(({ kind }) => kind.name).toSorted()).toEqual([
+    'chunk-missing',
+    'pack-missing',
+  ])
+})
+
+test('the row of a lost pack stays while something cannot be read that may need it', async () => {
+  const store = await whole.copy()
+  const file = seededBytes(23, 70_000)
+  const [content = ''] = await store.store(file)
+  const [list = ''] = await store.store(
+    encodeNode({ level: 0, entries: [{ id: content as ChunkId, sizeBytes: file.length }] }),
+  )
+  await withObject(store, { kind: 'list', root: list as ChunkId, sizeBytes: file.length })
+  const packs = [content, list].map(async (id) => (await store.find(id as ChunkId)).pack)
+  for (const pack of await Promise.all(packs)) await rm(store.packPath(pack))
+  const { findings } = await store.check({ fix: true })
+  expect(findings.map(({ repair }) => repair)).toEqual(['none', 'none'])
+})
+
+/** Makes a content that of the object which has the tag `kept`. */
+async function withObject(store: DamagedStore, content: Content): Promise<void> {
+  const hash = objectName(content)
+  store.sql('INSERT INTO objects (hash, content) VALUES (?, ?)', hash, encodeContent(content))
+  store.sql("UPDATE object_tags SET hash = ? WHERE name = 'kept'", hash)
+}
+
+test('chunks of a pack that is gone are not counted as needed by nothing', async () => {
+  const store = await whole.copy()
+  const before = await store.check()
+  const { pack } = await store.find(chunkFile)
+  await rm(store.packPath(pack))
+  const { counts } = await store.check()
+  expect(counts.unreferencedBytes).toBeLessThanOrEqual(before.counts.unreferencedBytes)
+  expect(counts.unreferencedPacks).toBeLessThanOrEqual(before.counts.unreferencedPacks)
 })
 
 /** That of the object which was deleted. */

@@ -10,7 +10,7 @@ async function told(ledger: DamageLedger): Promise<readonly Finding[]> {
   const run = new CheckRun(options, new AbortController().signal, async (finding) => {
     findings.push(finding)
   })
-  await ledger.reportAll(run)
+  await ledger.reportAll(run, true)
   return findings
 }
 

@@ -18,7 +18,10 @@ export interface CauseOptions {
   readonly ifNeeded?: boolean
   /** Nothing of it can be read, though a server may have it open still. */
   readonly isLoss?: boolean
-  /** It is repaired only if nothing refers to it. */
+  /**
+   * It is repaired only if all that exists could be read: below what cannot be, something may need
+   * it of which nobody knows.
+   */
   readonly repairUnneeded?: boolean
 }
 
@@ -75,12 +78,21 @@ export class DamageLedger {
     }
   }
 
-  /** Reports everything; what only matters to what is gone meanwhile is left out. */
-  async reportAll(run: CheckRun): Promise<void> {
+  /** Whether something that exists cannot be read, or may be so. */
+  get hidesSomething(): boolean {
+    return this.#moreCount > 0 || [...this.#causes.values()].some(({ count }) => count > 0)
+  }
+
+  /**
+   * Reports everything; what only matters to what is gone meanwhile is left out. `isWhole`: nothing
+   * else is wrong with what exists.
+   */
+  async reportAll(run: CheckRun, isWhole: boolean): Promise<void> {
+    const isAllKnown = isWhole && !this.hidesSomething
     for (const { found, options, names, count } of this.#causes.values()) {
       if (options.ifNeeded === true && count === 0) continue
       const { repair, ...rest } = found
-      const stays = repair === undefined || (options.repairUnneeded === true && count > 0)
+      const stays = repair === undefined || (options.repairUnneeded === true && !isAllKnown)
       await run.report({ ...rest, affected: { names, count }, ...(stays ? {} : { repair }) })
     }
     if (this.#moreCount === 0) return
