@@ -1,6 +1,6 @@
 import type { FindingFacts, FindingKind } from '../base/findings.ts'
 
-export type DatabaseDamage = 'metadata-damaged' | 'event-log-gap'
+export type DatabaseDamage = 'metadata-damaged' | 'log-damaged' | 'event-log-gap'
 
 /** What can be wrong with the database itself. Each has its section in `docs/storage.md`. */
 export const databaseFindings: Readonly<Record<DatabaseDamage, FindingFacts>> = {
@@ -9,6 +9,13 @@ export const databaseFindings: Readonly<Record<DatabaseDamage, FindingFacts>> = 
     meaning: 'Pages of metadata.db are not what was written, and rows may be missing or wrong.',
     advice:
       'stop the server, keep a copy of the data directory, and restore the newest backup; if only an index is concerned, "sqlite3 metadata.db REINDEX" makes it again while no server runs',
+  },
+  'log-damaged': {
+    severity: 'warning',
+    meaning:
+      'Part of what a server had written last could not be read: after a loss of power nobody had been told of it yet; else the last commits may be missing.',
+    advice:
+      'look whether the last commits are there: if so, delete the copy; else restore the newest backup',
   },
   'event-log-gap': {
     severity: 'warning',

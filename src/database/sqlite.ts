@@ -19,6 +19,7 @@ import {
   requireStore,
   requireWholeLog,
 } from './sqlite/losses.ts'
+import { keepDamagedLog } from './sqlite/log-file.ts'
 import { Reader } from './sqlite/reader.ts'
 import { DiskReserve, type FreeBytes } from './sqlite/reserve.ts'
 import { claimStore, migrate, setStoreId, storeIdOf, syncFile } from './sqlite/store.ts'
@@ -47,6 +48,8 @@ export interface SqliteOptions {
   readonly store?: { readonly id: string; readonly isNew: boolean }
   /** What to keep of the disk for when it is full; 0, which is nothing, if it is not said. */
   readonly reserveBytes?: number
+  /** Is told where a copy is of a log that the database can take only a part of. */
+  readonly onDamagedLog?: (copy: string) => void
   /** Tests only: a disk that is fuller than the real one. */
   readonly freeBytes?: FreeBytes
   /** Tests only: a smaller bound than the product's. */
@@ -83,6 +86,7 @@ async function openOnce(
   await using opened = new AsyncDisposableStack()
   const { store } = options
   await requireFiles(path, store?.isNew === false)
+  await requireSoundLog(path, options)
   const writeConnection = opened.use(new Connection(path, { cacheBytes: writeCacheBytes }))
   if (store?.isNew === false) requireStore(writeConnection, store.id)
   claimStore(writeConnection)
@@ -107,6 +111,23 @@ async function openOnce(
   await reserve.make()
   const parts = { writeConnection, readConnection, log, mark, reserve }
   return new SqliteDatabase(parts, options, opened.move())
+}
+
+/**
+ * Before a connection is opened that writes: closing that, too, moves what can be read of the log into
+ * the file, and deletes the rest.
+ */
+async function requireSoundLog(path: string, options: SqliteOptions): Promise<void> {
+  const { store } = options
+  const log = await stat(`${path}-wal`).catch(() => undefined)
+  if (log === undefined || store?.isNew === true) return
+  {
+    using connection = new Connection(path, { cacheBytes: mebibyte, readOnly: true })
+    if (store !== undefined) requireStore(connection, store.id)
+    await requireWholeLog(connection)
+  }
+  const copy = await keepDamagedLog(path)
+  if (copy !== undefined) options.onDamagedLog?.(copy)
 }
 
 /** The id of the store in the file `path`; undefined when there is none, or it cannot be read. */

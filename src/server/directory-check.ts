@@ -3,6 +3,7 @@ import { type CheckEvent, checkEvents } from '../base/check-events.ts'
 import type { CheckRun } from '../base/check-run.ts'
 import type { Clock } from '../base/clock.ts'
 import { DataLossError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
+import { databaseFinding } from '../database/database-findings.ts'
 import type { Database } from '../database/database.ts'
 import { lockDirectory } from '../database/directory-lock.ts'
 import { openSqlite, readSqliteStoreId } from '../database/sqlite.ts'
@@ -67,7 +68,12 @@ async function checkPlaces(
   await using opened = new AsyncDisposableStack()
   const storeId = await checkVersion(places, run)
   const objects = opened.use(await LocalObjectStore.open(places.objects))
-  const database = await openMetadata(places, ports, storeId)
+  const copies: string[] = []
+  const database = await openMetadata(places, ports, { storeId, copies })
+  for (const copy of copies) {
+    const what = `${places.metadata}-wal could be read only in part, and a copy of it was kept: ${copy}`
+    await run.report({ kind: databaseFinding('log-damaged'), subject: {}, what })
+  }
   if (database instanceof DataLossError) {
     const kind = directoryFinding('metadata-lost')
     await run.report({ kind, subject: {}, what: database.message })
@@ -110,14 +116,22 @@ async function checkVersion(
 async function openMetadata(
   { metadata }: DataPlaces,
   { clock, release }: DirectoryCheckPorts,
-  storeId: string | undefined,
+  found: { readonly storeId: string | undefined; readonly copies: string[] },
 ): Promise<Database | DataLossError> {
+  const { storeId, copies } = found
   if (storeId === undefined) {
     return new DataLossError(`${metadata} does not say which store it is, or is missing`)
   }
   try {
     const store = { id: storeId, isNew: false }
-    return await openSqlite({ path: metadata, migrations, clock, release, store })
+    return await openSqlite({
+      path: metadata,
+      migrations,
+      clock,
+      release,
+      store,
+      onDamagedLog: (copy) => copies.push(copy),
+    })
   } catch (error) {
     if (error instanceof DataLossError) return error
     throw error
