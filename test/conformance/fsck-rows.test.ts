@@ -99,6 +99,82 @@ const lasting: readonly Damage[] = [
     subject: { repo: 'data', tag: 'v1' },
   },
   {
+    what: 'a commit follows itself',
+    sql: `UPDATE commits SET parent = id WHERE id = ${head}`,
+    kinds: ['commit-order-wrong'],
+    subject: { repo: 'data' },
+  },
+  {
+    what: 'commits follow each other in a circle',
+    sql: `UPDATE commits SET parent = ${head} WHERE repo = 'data' AND parent IS NULL
+      AND finished_at IS NOT NULL`,
+    kinds: ['commit-order-wrong'],
+    subject: { repo: 'data' },
+  },
+  {
+    what: 'a commit is numbered before what it follows',
+    sql: `UPDATE commits SET written = 1 WHERE id = ${head}`,
+    kinds: ['commit-order-wrong'],
+    subject: { repo: 'data' },
+  },
+  {
+    what: 'a commit merged itself',
+    sql: `INSERT INTO merge_parents (id, parent) VALUES (${head}, ${head})`,
+    kinds: ['commit-order-wrong'],
+    subject: { repo: 'data' },
+  },
+  {
+    what: 'a commit merged one that came after it',
+    sql: `INSERT INTO merge_parents (id, parent)
+      SELECT id, ${head} FROM commits WHERE id = (SELECT parent FROM commits WHERE id = ${head})`,
+    kinds: ['commit-order-wrong'],
+    subject: { repo: 'data' },
+  },
+  {
+    what: 'a commit does not say what it added',
+    sql: `UPDATE commits SET added_bytes = NULL WHERE id = ${head}`,
+    kinds: ['commit-growth-missing'],
+    subject: { repo: 'data' },
+  },
+  {
+    what: 'a message is longer than one may be',
+    sql: `UPDATE commits SET message = printf('%5000d', 1) WHERE id = ${head}`,
+    kinds: ['commit-message-wrong'],
+    subject: { repo: 'data' },
+  },
+  {
+    what: 'a repo has a name that none can have',
+    sql: `INSERT INTO repos (name, description, created_at, size_bytes, written)
+      VALUES ('a/b', '', 1, 0, 1)`,
+    kinds: ['name-invalid'],
+    subject: { repo: 'a/b' },
+  },
+  {
+    what: 'a branch has a name that none can have',
+    sql: `INSERT INTO branches (repo, name, head, written) VALUES ('data', 'a~b', ${head}, 1)`,
+    kinds: ['name-invalid'],
+    subject: { repo: 'data', branch: 'a~b' },
+  },
+  {
+    what: 'a commit tag has a name that none can have',
+    sql: `INSERT INTO commit_tags (repo, name, id, tagged_at) VALUES ('data', 'a:b', ${head}, 1)`,
+    kinds: ['name-invalid'],
+    subject: { repo: 'data', tag: 'a:b' },
+  },
+  {
+    what: 'a commit has an id that is none',
+    sql: `INSERT INTO commits (id, repo, started_at, written, staged_last, sealed_until)
+      VALUES ('short', 'data', 1, 1, 0, 0)`,
+    kinds: ['name-invalid'],
+    subject: { repo: 'data', commit: 'short' },
+  },
+  {
+    what: 'a transaction has lost its operations',
+    sql: `INSERT INTO transactions (id, description, started_at, operation_count, size_bytes)
+      VALUES (${none}, '', 1, 2, 40)`,
+    kinds: ['transaction-damaged'],
+  },
+  {
     what: 'a tree is not there',
     sql: `UPDATE commits SET root = '${'ab'.repeat(32)}' WHERE id = ${outputCommit}`,
     kinds: ['chunk-missing'],
@@ -294,6 +370,11 @@ const derivable: readonly Damage[] = [
     what: 'a commit that does not exist merged another',
     sql: `INSERT INTO merge_parents (id, parent) VALUES (${none}, ${head})`,
     kinds: ['merge-parents-left-over'],
+  },
+  {
+    what: 'operations are left of a transaction that does not exist',
+    sql: `INSERT INTO transaction_operations (id, position, operation) VALUES (${none}, 0, '{}')`,
+    kinds: ['transaction-rows-left-over'],
   },
   {
     what: 'the counter of writes is behind',

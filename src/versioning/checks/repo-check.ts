@@ -1,8 +1,9 @@
 import type { CheckRun } from '../../base/check-run.ts'
-import type { RepoName } from '../../base/names.ts'
+import { parseRepoName, type RepoName } from '../../base/names.ts'
 import type { Database, ReadTransaction, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
 import { versioningFinding } from '../versioning-findings.ts'
+import { textProblem } from './text-problem.ts'
 
 interface Ports {
   readonly database: Database
@@ -23,7 +24,14 @@ export async function checkRepos({ database, run }: Ports): Promise<void> {
   for await (const page of pagesOf<NameRow>(database, query)) {
     run.throwIfCancelled()
     run.counts.rows += page.length
-    for (const { name } of page) await checkClosure({ database, run }, name)
+    for (const { name } of page) {
+      const problem = textProblem(parseRepoName, name)
+      if (problem !== undefined) {
+        const kind = versioningFinding('name-invalid')
+        await run.report({ kind, subject: { repo: name }, what: problem })
+      }
+      await checkClosure({ database, run }, name)
+    }
   }
   await checkLeftOver({ database, run })
   await checkSequence({ database, run })
