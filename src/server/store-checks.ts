@@ -7,6 +7,7 @@ import { databaseFinding } from '../database/database-findings.ts'
 import type { Database } from '../database/database.ts'
 import { checkBaseJobs, checkPipelinesRows, visitJobRoots } from '../pipelines/pipelines-check.ts'
 import type { PackStore } from '../storage/chunk-store.ts'
+import { FileTrees } from '../storage/file-trees.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { StoreCheck } from '../storage/store-check.ts'
@@ -33,7 +34,8 @@ const cacheBytesMax = 8 * 1024 * 1024
 export async function checkStore(store: CheckedStore, run: CheckRun): Promise<void> {
   const { database, metadata, objects, chunks, clock } = store
   const maps = new ProllyMaps(chunks, { cacheBytesMax })
-  const ports = { database, maps, leases: chunks.leases, clock, run }
+  const trees = new FileTrees(chunks)
+  const ports = { database, maps, trees, leases: chunks.leases, clock, run }
   const whole = new StoreCheck({ objects, database, chunks, run })
   const steps = [
     () => checkSqliteFile(metadata, run),
