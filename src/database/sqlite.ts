@@ -109,7 +109,8 @@ async function openOnce(
   await syncFile(dirname(path))
   const mark = opened.use(await OpenMark.make(path, options.clock))
   await reserve.make()
-  const parts = { writeConnection, readConnection, log, mark, reserve }
+  const events = eventsOf(writeConnection)
+  const parts = { writeConnection, readConnection, log, mark, reserve, events }
   return new SqliteDatabase(parts, options, opened.move())
 }
 
@@ -158,6 +159,15 @@ interface Parts {
   readonly log: FileHandle
   readonly mark: OpenMark
   readonly reserve: DiskReserve
+  /** The first and the last of the log. */
+  readonly events: { readonly first: number; readonly last: number }
+}
+
+function eventsOf(connection: Connection): Parts['events'] {
+  const row = connection.get<{ readonly first: number | null; readonly last: number | null }>(
+    'SELECT min(sequence) AS first, max(sequence) AS last FROM database_events',
+  )
+  return { first: row?.first ?? 1, last: row?.last ?? 0 }
 }
 
 class SqliteDatabase implements Database {
@@ -173,16 +183,12 @@ class SqliteDatabase implements Database {
   #closed: Promise<void> | undefined
 
   constructor(parts: Parts, options: SqliteOptions, connections: AsyncDisposableStack) {
-    const { writeConnection, readConnection, log, mark } = parts
-    const ends = writeConnection.get<{
-      readonly first: number | null
-      readonly last: number | null
-    }>('SELECT min(sequence) AS first, max(sequence) AS last FROM database_events')
+    const { writeConnection, readConnection, log, mark, events } = parts
     this.#path = writeConnection.path
     this.#reserve = parts.reserve
     this.#connections = connections
     this.#retainedEvents = options.retainedEvents ?? retainedEventsMin
-    this.#prunedTo = (ends?.first ?? 1) - 1
+    this.#prunedTo = events.first - 1
     this.#writer = new Writer({
       connection: writeConnection,
       clock: options.clock,
@@ -208,7 +214,7 @@ class SqliteDatabase implements Database {
     })
     this.#watchers = new Watchers(
       async (operation) => await this.#reader.read(operation),
-      ends?.last ?? 0,
+      events.last,
     )
     this.#checkpoints = new Checkpoints({
       path: this.#path,

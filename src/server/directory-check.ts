@@ -1,8 +1,9 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { type CheckEvent, checkEvents } from '../base/check-events.ts'
 import type { CheckRun } from '../base/check-run.ts'
 import type { Clock } from '../base/clock.ts'
 import { DataLossError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
+import { checkSchema, checkSqliteFile } from '../database/database-check.ts'
 import { databaseFinding } from '../database/database-findings.ts'
 import type { Database } from '../database/database.ts'
 import { lockDirectory } from '../database/directory-lock.ts'
@@ -77,15 +78,42 @@ async function checkPlaces(
   if (database instanceof DataLossError) {
     const kind = directoryFinding('metadata-lost')
     await run.report({ kind, subject: {}, what: database.message })
-    await checkPacksAlone(objects, run)
+    await checkAlone(places, objects, run)
     return
   }
   opened.use(database)
   const { scratch: scratchDirectory, metadata } = places
-  const chunks = opened.use(
-    await openChunkStore({ objects, database, scratchDirectory, adoptsNothing: true }),
-  )
+  const chunks = await openChunkStore({
+    objects,
+    database,
+    scratchDirectory,
+    adoptsNothing: true,
+  }).catch(damageOf)
+  if (chunks instanceof DataLossError) {
+    const kind = databaseFinding('metadata-damaged')
+    await run.report({ kind, subject: {}, what: `the list of packs: ${chunks.message}` })
+    await checkSchema({ database, path: metadata }, migrations, run)
+    await checkAlone(places, objects, run)
+    return
+  }
+  opened.use(chunks)
   await checkStore({ database, metadata, objects, chunks, clock: ports.clock }, run)
+}
+
+/** What can be told of a file, and of packs, that do not belong together. */
+async function checkAlone(
+  { metadata }: DataPlaces,
+  objects: LocalObjectStore,
+  run: CheckRun,
+): Promise<void> {
+  const known = await stat(metadata).catch(() => undefined)
+  if (known?.isFile() === true && known.size > 0) await checkSqliteFile(metadata, run)
+  await checkPacksAlone(objects, run)
+}
+
+function damageOf(error: unknown): DataLossError {
+  if (error instanceof DataLossError) return error
+  throw error
 }
 
 /** The id that the store has, as far as it can be told. */

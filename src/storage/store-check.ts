@@ -1,4 +1,5 @@
 import type { CheckRun } from '../base/check-run.ts'
+import { DataLossError } from '../base/errors.ts'
 import type { FindingSubject } from '../base/findings.ts'
 import type { Database } from '../database/database.ts'
 import { ChunkBits } from './chunk-bits.ts'
@@ -80,7 +81,13 @@ export class StoreCheck {
     const { run, objects, chunks } = this.#ports
     const ledger = this.#ledger
     const packs = new PackCheck({ ...this.#ports, ledger })
-    await packs.checkAll()
+    try {
+      await packs.checkAll()
+    } catch (error) {
+      // The list cannot be read: the packs by themselves can.
+      if (error instanceof DataLossError) await checkStoredPacks(objects, run)
+      throw error
+    }
     const lookup = new ChunkLookup({ objects, chunks, aside: packs.aside, ledger, run })
     const parts = { lookup, ledger, run }
     let isWalked = false

@@ -205,6 +205,13 @@ export const lastingDamage: readonly Damage[] = [
     kinds: ['event-log-gap'],
   },
   {
+    what: 'the newest events are missing',
+    sql: `DELETE FROM database_events
+      WHERE sequence >= (SELECT MIN(sequence) FROM database_events WHERE subject LIKE 'far%')`,
+    kinds: ['event-log-gap'],
+    subject: { repo: 'far' },
+  },
+  {
     what: 'the spec of a pipeline is gone',
     sql: `DELETE FROM pipeline_versions WHERE pipeline_id =
       (SELECT id FROM pipelines WHERE name = 'copy')`,
