@@ -1,9 +1,10 @@
-import { readFile, rename, rm, truncate, writeFile, mkdir } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { appendFile, mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ChunkId } from '../../src/storage/chunks.ts'
 import type { Content } from '../../src/storage/contents.ts'
 import { encodeNode } from '../../src/storage/chunk-lists/node.ts'
+import type { IndexedChunk } from '../../src/storage/packs/format.ts'
 import { objectName } from '../../src/versioning/object-names.ts'
 import { encodeContent } from '../../src/versioning/staging/staged-bytes.ts'
 import { chunkIdOf } from '../../src/storage/chunk-id.ts'
@@ -78,6 +79,7 @@ test('a pack that was cut short is told as such', async () => {
   const result = await store.check()
   expect(kindsOf(result)).toEqual(['pack-size-wrong'])
   expect(result.findings[0]?.affected.count).toBe(3)
+  expect(result.findings[0]?.kind.advice).toContain('move this pack out of objects/')
 })
 
 test('a pack that is gone is told with what was in it', async () => {
@@ -178,6 +180,78 @@ test('a bit that has turned over in an index is found at once', async () => {
   expect(kindsOf(result)).toEqual(['pack-index-damaged'])
 })
 
+/** A pack of its own, of five chunks in the order in which they lie. */
+async function withPack(): Promise<{
+  readonly store: DamagedStore
+  readonly pack: string
+  readonly path: string
+  readonly chunks: readonly IndexedChunk[]
+}> {
+  const store = await whole.copy()
+  const parts = [31, 32, 33, 34, 35].map((seed) => seededBytes(seed, 1000))
+  const ids = await store.store(...parts, Buffer.alloc(20_000, 'compresses well '))
+  await withObject(store, { kind: 'chunk', chunk: ids[2] as ChunkId, sizeBytes: 1000 })
+  const found = await Promise.all(ids.map(async (id) => (await store.find(id)).chunk))
+  const { pack } = await store.find(ids[0] as ChunkId)
+  const chunks = found.toSorted((left, right) => left.offset - right.offset)
+  return { store, pack, path: store.packPath(pack), chunks }
+}
+
+// The trailer is 64 bytes, the fence 32, an entry 48.
+test.each([
+  ['a bit of an id', -64 - 32 - 48 + 5],
+  ['a bit of an id that the list of packs has, too', -64 - 32 - 48 + 31],
+  ['a bit of an offset', -64 - 32 - 48 + 33],
+  ['a bit of the fence', -64 - 5],
+  ['a bit of the trailer', -64 + 20],
+])('a pack in whose index %s was turned over is made again', async (_what, offset) => {
+  const { store, pack, path, chunks } = await withPack()
+  await store.flip(path, offset)
+  const before = await readFile(path)
+  const dry = await store.check()
+  expect(dry.findings).toMatchObject([
+    { kind: { name: 'pack-index-damaged' }, subject: { pack }, repair: 'possible' },
+  ])
+  const fixed = await store.check({ fix: true })
+  expect(fixed.findings).toMatchObject([{ subject: { pack }, repair: 'done' }])
+  for (const { id } of chunks) expect((await store.findListed(id)).pack).not.toBe(pack)
+  // Nothing is deleted.
+  expect(await readFile(path)).toEqual(before)
+  expect(kindsOf(await store.check({ full: true }))).toEqual(['pack-foreign'])
+})
+
+test('of a pack that was cut short, what is whole is copied into another', async () => {
+  const { store, pack, path, chunks } = await withPack()
+  const [first] = chunks
+  // Some of the index is lost, and with it where some chunks are.
+  await truncate(path, (await readFile(path)).length - 64 - 32 - 48 * 2)
+  const result = await store.check({ fix: true })
+  expect(result.findings).toMatchObject([
+    { kind: { name: 'pack-size-wrong' }, subject: { pack }, repair: 'none' },
+  ])
+  expect(result.findings[0]?.what).toMatch(/; 4 of its 6 chunks are whole, and are in pack /)
+  expect(result.counts.repaired).toBe(0)
+  const saved = await Promise.all(
+    chunks.map(async ({ id }) => store.findListed(id).catch(() => undefined)),
+  )
+  expect(saved.filter((found) => found !== undefined)).toHaveLength(4)
+  expect(first).toBeDefined()
+  // Its row stays, so that a backup can be put back.
+  expect(store.sql('SELECT name FROM packs WHERE name = ?', pack)).toHaveLength(1)
+  const again = await store.check({ full: true, fix: true })
+  expect(kindsOf(again)).toEqual(['pack-size-wrong'])
+})
+
+test('a pack that something was appended to is made again', async () => {
+  const { store, pack, path } = await withPack()
+  await appendFile(path, 'and more')
+  const fixed = await store.check({ fix: true })
+  expect(fixed.findings).toMatchObject([
+    { kind: { name: 'pack-size-wrong' }, subject: { pack }, repair: 'done' },
+  ])
+  expect(kindsOf(await store.check({ full: true }))).toEqual(['pack-foreign'])
+})
+
 test('packs under the names of each other are told as such', async () => {
   const store = await whole.copy()
   const one = store.packPath((await store.find(chunkFile)).pack)
@@ -210,7 +284,39 @@ test('a pack that a collection was deleting is not told, nor listed again', asyn
   expect(store.sql('SELECT name FROM retired_packs')).toEqual([{ name: pack }])
 })
 
-test('something else among the packs is told, and left alone', async () => {
+test('a pack that is listed, and noted as one to be deleted, is told and kept', async () => {
+  const store = await whole.copy()
+  const { pack } = await store.find(chunkFile)
+  store.sql('INSERT INTO retired_packs SELECT name, size_bytes FROM packs WHERE name = ?', pack)
+  expect((await store.check()).findings).toMatchObject([
+    { kind: { name: 'pack-retired' }, subject: { pack }, repair: 'possible' },
+  ])
+  const fixed = await store.check({ fix: true })
+  expect(fixed.findings).toMatchObject([{ kind: { name: 'pack-retired' }, repair: 'done' }])
+  expect(store.sql('SELECT name FROM retired_packs')).toEqual([])
+  expect((await store.check({ full: true })).findings).toEqual([])
+})
+
+test.each([
+  'packs/stray name',
+  'packs/ab/letter.txt',
+  'letter',
+  `packs/${'f'.repeat(64)}`,
+  `packs/zz/${'f'.repeat(64)}`,
+  `packs/ab/${'f'.repeat(64)}`,
+  'packs/.hidden',
+])('%s among the packs is told, and left alone', async (name) => {
+  const store = await whole.copy()
+  const path = join(store.root, 'objects', name)
+  await mkdir(dirname(path), { recursive: true })
+  await writeFile(path, 'no pack')
+  const result = await store.check({ fix: true })
+  expect(kindsOf(result)).toEqual(['pack-foreign'])
+  expect(result.findings[0]?.what).toContain(name)
+  expect(await readFile(path, 'utf8')).toBe('no pack')
+})
+
+test('something else in the place of a pack is told, and left alone', async () => {
   const store = await whole.copy()
   const path = store.packPath('f'.repeat(64))
   await mkdir(dirname(path), { recursive: true })

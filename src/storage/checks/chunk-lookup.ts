@@ -58,9 +58,17 @@ export class ChunkLookup {
   async read(id: ChunkId, chunk: LocatedChunk): Promise<Uint8Array | undefined> {
     const { objects, ledger } = this.#ports
     const { key, pack, entry } = chunk
-    try {
+    const attempt = async (): Promise<Uint8Array> => {
       const stored = await objects.get(key, entry.offset, entry.storedBytes)
       return await checkedChunk(id, stored, entry, `pack ${pack.name}`)
+    }
+    try {
+      return await attempt().catch(async (error: unknown) => {
+        if (!(error instanceof DataLossError)) throw error
+        // Somebody may have put the pack back since it was opened.
+        await objects.refresh(key)
+        return await attempt()
+      })
     } catch (error) {
       if (error instanceof NotFoundError) {
         const now = await this.#locate(id)
