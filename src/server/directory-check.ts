@@ -15,6 +15,7 @@ import { checkPacksAlone } from '../storage/store-check.ts'
 import { type DataPlaces, placesIn, readStoreId, writeVersion } from './data-directory.ts'
 import { directoryFinding } from './directory-findings.ts'
 import { migrations } from './migrations.ts'
+import { isReadOnly, ReadOnlyCopy } from './read-only-copy.ts'
 import { checkStore } from './store-checks.ts'
 
 export interface DirectoryCheckPorts {
@@ -36,11 +37,30 @@ export async function* checkDirectory(
   const { root, full, fix } = options
   await requireDataDirectory(root)
   await using held = new AsyncDisposableStack()
-  held.use(await lockDirectory(root).catch(toCheckOfServer))
-  const places = placesIn(root)
+  const places = await lockedPlaces(root, fix, held)
   yield* checkEvents({ full, fix, exclusive: true }, ports, async (run) => {
     await checkPlaces(places, ports, run)
   })
+}
+
+/** Nobody else uses them: what cannot be written is copied as far as that is needed. */
+async function lockedPlaces(
+  root: string,
+  fix: boolean,
+  held: AsyncDisposableStack,
+): Promise<DataPlaces & { readonly isReadOnly: boolean }> {
+  const places = placesIn(root)
+  if (!(await isReadOnly(root))) {
+    held.use(await lockDirectory(root).catch(toCheckOfServer))
+    return { ...places, isReadOnly: false }
+  }
+  if (fix) {
+    throw new FailedPreconditionError(
+      `${root} cannot be written, so nothing can be put right there: check it without --fix, or make it one that can be written`,
+    )
+  }
+  const copy = held.use(await ReadOnlyCopy.make(places))
+  return { ...copy.places, isReadOnly: true }
 }
 
 function toCheckOfServer(error: unknown): never {
@@ -62,13 +82,17 @@ async function requireDataDirectory(root: string): Promise<void> {
 }
 
 async function checkPlaces(
-  places: DataPlaces,
+  places: DataPlaces & { readonly isReadOnly: boolean },
   ports: DirectoryCheckPorts,
   run: CheckRun,
 ): Promise<void> {
   await using opened = new AsyncDisposableStack()
   const storeId = await checkVersion(places, run)
-  const objects = opened.use(await LocalObjectStore.open(places.objects))
+  const objects = opened.use(
+    places.isReadOnly
+      ? LocalObjectStore.openForReading(places.objects)
+      : await LocalObjectStore.open(places.objects),
+  )
   const copies: string[] = []
   const database = await openMetadata(places, ports, { storeId, copies })
   for (const copy of copies) {

@@ -51,6 +51,11 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     return new LocalObjectStore(directory, faultPoint)
   }
 
+  /** Of a directory that nobody writes to meanwhile, or can; nothing is put there. */
+  static openForReading(directory: string): LocalObjectStore {
+    return new LocalObjectStore(directory, noFault)
+  }
+
   async putIfAbsent(
     key: ObjectKey,
     parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,

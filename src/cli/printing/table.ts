@@ -1,4 +1,4 @@
-import type { Output } from '../output.ts'
+import type { Output } from '../../base/output.ts'
 import { visible } from './visible.ts'
 
 /** How the cells of a table are padded: every one, also the last of its line. */
