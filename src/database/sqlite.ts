@@ -241,6 +241,9 @@ class SqliteDatabase implements Database {
       if (!usesReserve || !(error instanceof DiskFullError)) throw error
       if (!(await this.#reserve.release())) throw error
       return await this.#writer.transact(operation)
+    } finally {
+      // What comes next may have to make room, too.
+      if (usesReserve && !this.#reserve.isHeld) await this.#reserve.restore()
     }
   }
 
