@@ -38,3 +38,11 @@ test('what was taken is whole', async () => {
   await out.flush()
   expect(out.isTerminal).toBe(false)
 })
+
+test('notices that nobody reads are no reason to end', async () => {
+  const err = new Output(failing('EPIPE'), { mayBeLost: true })
+  await err.line('one')
+  await err.flush()
+  await expect(err.line('two')).resolves.toBeUndefined()
+  await expect(err.flush()).resolves.toBeUndefined()
+})

@@ -28,13 +28,16 @@ export interface OutputStream {
 /** Where a program prints. */
 export class Output {
   readonly #stream: OutputStream
+  readonly #mayBeLost: boolean
   /** Whether a person looks at it. */
   readonly isTerminal: boolean
   #failure: Error | undefined
   #written = Promise.withResolvers<void>()
 
-  constructor(stream: OutputStream) {
+  /** `mayBeLost`: notices, that are no reason to end when nobody reads them. */
+  constructor(stream: OutputStream, options: { readonly mayBeLost?: boolean } = {}) {
     this.#stream = stream
+    this.#mayBeLost = options.mayBeLost ?? false
     this.isTerminal = stream.isTTY === true
     stream.on('error', (error) => {
       // What comes after the first is that the stream has ended.
@@ -52,7 +55,7 @@ export class Output {
    */
   async write(bytes: string | Uint8Array): Promise<void> {
     this.#throwIfFailed()
-    if (bytes.length === 0 || this.#stream.write(bytes)) return
+    if (bytes.length === 0 || this.#failure !== undefined || this.#stream.write(bytes)) return
     await this.#written.promise
     this.#throwIfFailed()
   }
@@ -64,6 +67,7 @@ export class Output {
   /** Resolves when all that was written has been taken. @throws as `write`. */
   async flush(): Promise<void> {
     this.#throwIfFailed()
+    if (this.#failure !== undefined) return
     const { promise } = this.#written
     const error = await new Promise<Error | null | undefined>((resolve) => {
       this.#stream.write('', resolve)
@@ -74,7 +78,7 @@ export class Output {
   }
 
   #throwIfFailed(): void {
-    if (this.#failure !== undefined) throw this.#failure
+    if (this.#failure !== undefined && !this.#mayBeLost) throw this.#failure
   }
 
   #settle(): void {

@@ -87,7 +87,7 @@ async function runCommand(
     flags,
     input: new Input(() => process.stdin),
     out,
-    err: new Output(process.stderr),
+    err: new Output(process.stderr, { mayBeLost: true }),
     clock,
     address,
     transport,

@@ -14,6 +14,9 @@ import { OpenFiles } from './open-files.ts'
 
 /** Where drafts are kept; no key can start with a dot. */
 const incomingName = '.incoming'
+/** What file systems keep beside files: here, and in any folder. */
+const leftNames = /^\.nfs/
+const ownNames = /^(\.incoming|lost\+found|\.nfs.*)$/
 const openFilesMax = 128
 
 /**
@@ -210,13 +213,17 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
       throw fileError(error, `the objects in ${path}`, this.#directory)
     })
     const names = entries
-      .filter((entry) => folder !== '' || entry.name !== incomingName)
+      .filter((entry) => !(folder === '' ? ownNames : leftNames).test(entry.name))
       // A directory sorts as its keys do, that is with the slash behind its name.
       .map((entry) => folder + entry.name + (entry.isDirectory() ? '/' : ''))
       .toSorted()
     for (const name of names) {
       if (name.endsWith('/')) {
-        if (name.startsWith(prefix) || prefix.startsWith(name)) yield* this.#listBelow(name, prefix)
+        const isWanted = name.startsWith(prefix) || prefix.startsWith(name)
+        // Into a folder that can hold no object nobody looks: it may not even be ours to read.
+        if (isWanted && objectKeyOf(name.slice(0, -1)) === undefined) {
+          yield { name, key: undefined, sizeBytes: 0 }
+        } else if (isWanted) yield* this.#listBelow(name, prefix)
       } else if (name.startsWith(prefix)) {
         const info = await this.#infoOf(name)
         if (info !== undefined) yield { name, key: objectKeyOf(name), sizeBytes: info.size }

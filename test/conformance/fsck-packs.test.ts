@@ -305,6 +305,7 @@ test.each([
   `packs/zz/${'f'.repeat(64)}`,
   `packs/ab/${'f'.repeat(64)}`,
   'packs/.hidden',
+  'packs/a folder/x',
 ])('%s among the packs is told, and left alone', async (name) => {
   const store = await whole.copy()
   const path = join(store.root, 'objects', name)
@@ -312,7 +313,7 @@ test.each([
   await writeFile(path, 'no pack')
   const result = await store.check({ fix: true })
   expect(kindsOf(result)).toEqual(['pack-foreign'])
-  expect(result.findings[0]?.what).toContain(name)
+  expect(result.findings[0]?.what).toContain(name.replace(/ folder.*/, ' folder'))
   expect(await readFile(path, 'utf8')).toBe('no pack')
 })
 

@@ -3,6 +3,8 @@ import { storageFinding } from '../storage-findings.ts'
 
 /** Causes that are told one by one. */
 const causesMax = 1000
+/** Causes beyond those that are counted: some 20 MiB. */
+const countedMax = 100_000
 /** What cannot be read because of one cause, told by name. */
 const namesMax = 20
 
@@ -34,11 +36,12 @@ interface Cause {
 
 /**
  * Damage that has been found, until it is known what cannot be read because of it. At most 1,000
- * causes; of what comes beyond, the count.
+ * causes; of what comes beyond, the count, up to 100,000.
  */
 export class DamageLedger {
   readonly #causes = new Map<CauseKey, Cause>()
-  #moreCount = 0
+  /** Beyond those; of what is met again and again, once. */
+  readonly #more = new Set<CauseKey>()
 
   get isEmpty(): boolean {
     return this.#causes.size === 0
@@ -56,8 +59,9 @@ export class DamageLedger {
   /** The first finding of a cause stands. */
   add(key: CauseKey, found: Found, options: CauseOptions = {}): void {
     if (this.#causes.has(key)) return
-    if (this.#causes.size >= causesMax) this.#moreCount += 1
-    else this.#causes.set(key, { found, options, names: [], count: 0 })
+    if (this.#causes.size >= causesMax) {
+      if (this.#more.size < countedMax) this.#more.add(key)
+    } else this.#causes.set(key, { found, options, names: [], count: 0 })
   }
 
   /** An entry that is wrong where it was first met, though all chunks are there. */
@@ -80,7 +84,7 @@ export class DamageLedger {
 
   /** Whether something that exists cannot be read, or may be so. */
   get hidesSomething(): boolean {
-    return this.#moreCount > 0 || [...this.#causes.values()].some(({ count }) => count > 0)
+    return this.#more.size > 0 || [...this.#causes.values()].some(({ count }) => count > 0)
   }
 
   /**
@@ -95,11 +99,12 @@ export class DamageLedger {
       const stays = repair === undefined || (options.repairUnneeded === true && !isAllKnown)
       await run.report({ ...rest, affected: { names, count }, ...(stays ? {} : { repair }) })
     }
-    if (this.#moreCount === 0) return
+    const { size } = this.#more
+    if (size === 0) return
     await run.report({
       kind: storageFinding('more-damage'),
       subject: {},
-      what: `${this.#moreCount} more places are damaged`,
+      what: `${size === countedMax ? 'at least ' : ''}${size} more places are damaged`,
     })
   }
 }
