@@ -14,6 +14,7 @@ import { TreeCheck } from './checks/tree-check.ts'
 import type { ChunkId } from './chunks.ts'
 import type { Content } from './contents.ts'
 import type { ObjectStore } from './object-store.ts'
+import { isPackName } from './packs/format.ts'
 import { listPacks } from './packs/stored-packs.ts'
 import { decodeTreeEntry, type TreeRoot } from './tree-entries.ts'
 
@@ -110,7 +111,7 @@ export class StoreCheck {
     const { database, run } = this.#ports
     for await (const { pack } of listPacks(database)) {
       run.throwIfCancelled()
-      if (this.#ledger.isLost(`pack ${pack.name}`)) continue
+      if (this.#ledger.isLost(`pack ${pack.name}`) || !isPackName(pack.name)) continue
       const count = referenced.countOf(pack)
       run.counts.unreferencedChunks += Math.max(0, pack.chunkCount - count)
       if (count > 0) continue

@@ -35,7 +35,8 @@ export class DeletionNotes implements CollectionSource {
   /** Whether something was deleted since the last collection that came to its end began. */
   async isDue(): Promise<boolean> {
     const { deleted, collected } = await this.#database.read(notesOf)
-    return deleted > collected
+    // Numbers that cannot be are put right by a collection.
+    return deleted !== collected
   }
 
   async prepare(): Promise<void> {

@@ -284,6 +284,18 @@ test('a pack that a collection was deleting is not told, nor listed again', asyn
   expect(store.sql('SELECT name FROM retired_packs')).toEqual([{ name: pack }])
 })
 
+test('a row of the list of packs whose name is none is dropped, and its pack listed', async () => {
+  const store = await whole.copy()
+  const { pack } = await store.find(chunkFile)
+  const before = store.sql('SELECT * FROM packs ORDER BY name')
+  store.sql(`UPDATE packs SET name = 'a b/c' WHERE name = ?`, pack)
+  const dry = await store.check({ full: true })
+  expect(kindsOf(dry)).toEqual(['pack-row-wrong', 'pack-unlisted'])
+  const fixed = await store.check({ fix: true })
+  expect(fixed.findings.map(({ repair }) => repair)).toEqual(['done', 'done'])
+  expect(store.sql('SELECT * FROM packs ORDER BY name')).toEqual(before)
+})
+
 test('a pack that is listed, and noted as one to be deleted, is told and kept', async () => {
   const store = await whole.copy()
   const { pack } = await store.find(chunkFile)
@@ -358,4 +370,11 @@ test.each([
   expect(fixed.findings).toMatchObject([{ kind: { name: kind }, repair: 'done' }])
   expect(store.sql('SELECT * FROM packs ORDER BY name')).toEqual(before)
   expect(kindsOf(await store.check({ full: true }))).toEqual([])
+})
+
+test('a row of the list of packs whose name is no text does not keep a check for ever', async () => {
+  const store = await whole.copy()
+  const { pack } = await store.find(chunkFile)
+  store.sql("UPDATE packs SET name = CAST(x'ff22' AS TEXT) WHERE name = ?", pack)
+  expect(kindsOf(await store.check({ full: true }))).toEqual(['pack-row-wrong', 'pack-unlisted'])
 })

@@ -188,6 +188,11 @@ export const lastingDamage: readonly Damage[] = [
     subject: { repo: 'data' },
   },
   {
+    what: 'the id of a commit that writes wait for is no text',
+    sql: `UPDATE staged_writes SET id = CAST(x'ff22' AS TEXT) WHERE sequence = 1`,
+    kinds: ['staged-write-damaged', 'staged-write-lost'],
+  },
+  {
     what: 'an object is gone that has a tag',
     sql: `DELETE FROM objects WHERE hash = (SELECT hash FROM object_tags WHERE name = 'kept')`,
     kinds: ['tag-without-object'],
@@ -298,6 +303,11 @@ export const lastingDamage: readonly Damage[] = [
     what: 'a job says that one of another pipeline is its parent',
     sql: `UPDATE jobs SET parent_job = (SELECT id FROM jobs WHERE pipeline = 'bad')
       WHERE id = ${goodJob}`,
+    kinds: ['job-damaged'],
+  },
+  {
+    what: 'a job has a parent that is no job',
+    sql: `UPDATE jobs SET parent_job = 'x' WHERE id = ${goodJob}`,
     kinds: ['job-damaged'],
   },
   {

@@ -1,3 +1,4 @@
+import { isCommitId } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import { branchesOf } from '../inputs.ts'
 import { keyOfInputs } from '../job-making.ts'
@@ -22,6 +23,9 @@ interface OriginRow {
   readonly new_commit: string
   readonly output_repo: string
   readonly output_branch: string
+  readonly output_commit: string
+  readonly parent_job: string | null
+  readonly base_job: string | null
   /** Of the pipeline as it is now, if the job is of it. */
   readonly now_name: string | null
   readonly now_version: number | null
@@ -37,7 +41,7 @@ interface OriginRow {
 
 const origin = `SELECT j.id, j.sequence, j.pipeline, j.pipeline_id, j.pipeline_version AS version,
     j.salt, j.by_hand, j.inputs_key, j.new_repo, j.new_branch, j.new_commit, j.output_repo,
-    j.output_branch, p.name AS now_name, p.version AS now_version, p.salt AS now_salt,
+    j.output_branch, j.output_commit, j.parent_job, j.base_job, p.name AS now_name, p.version AS now_version, p.salt AS now_salt,
     o.pipeline_id AS parent_pipeline, o.sequence AS parent_sequence,
     b.pipeline_id AS base_pipeline, b.sequence AS base_sequence, d.name AS was_deleted
   FROM jobs j
@@ -46,6 +50,8 @@ const origin = `SELECT j.id, j.sequence, j.pipeline, j.pipeline_id, j.pipeline_v
   LEFT JOIN jobs b ON b.id = j.base_job
   LEFT JOIN deleted_pipelines d ON d.name = j.pipeline
   WHERE j.id = ?`
+
+const idPattern = /^[0-9a-f-]{32,36}$/
 
 /** Where jobs come from: their pipelines, inputs and former jobs. */
 export class OriginCheck {
@@ -115,8 +121,20 @@ function problemOf(
     if (of !== null && of !== id) return `names a job of another pipeline as ${name}`
     if (number !== null && number >= sequence) return `names a job that came after it as ${name}`
   }
+  for (const [name, job] of [
+    ['its parent', row.parent_job],
+    ['what it is compared with', row.base_job],
+  ] as const) {
+    // One that was deleted is no damage.
+    if (job !== null && !idPattern.test(job)) {
+      return `names ${JSON.stringify(job)} as ${name}, which is no id of a job`
+    }
+  }
   if (row.now_version === row.version && row.now_salt !== row.salt) {
     return 'has another salt than its pipeline'
+  }
+  if (row.output_commit !== '' && !isCommitId(row.output_commit)) {
+    return `writes the commit ${JSON.stringify(row.output_commit)}, which is no id of a commit`
   }
   if (row.output_repo !== row.pipeline) return `writes the repo ${row.output_repo}`
   if (spec === undefined) return undefined

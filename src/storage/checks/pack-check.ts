@@ -5,7 +5,7 @@ import type { Database } from '../../database/database.ts'
 import type { PackStore } from '../chunk-store.ts'
 import { Leases } from '../leases.ts'
 import type { ObjectInfo, ObjectStore } from '../object-store.ts'
-import { type IndexedChunk, packKey } from '../packs/format.ts'
+import { type IndexedChunk, isPackName, packKey } from '../packs/format.ts'
 import { PackExchangedError, type PackIndex, readPackIndex } from '../packs/pack-index.ts'
 import { RecentPuts } from '../packs/recent-puts.ts'
 import { type SealedPack, SealedPacks } from '../packs/sealed-packs.ts'
@@ -60,6 +60,10 @@ export class PackCheck {
     run.stage = 'packs'
     for await (const pair of packPairs(objects, database)) {
       run.throwIfCancelled()
+      if (!isPackName(pair.name)) {
+        await this.#tellNameless(pair.name)
+        continue
+      }
       await this.#ports.chunks.refresh(pair.name)
       const { name, listed, stored } = pair
       const isPair = listed !== undefined && stored !== undefined
@@ -74,6 +78,18 @@ export class PackCheck {
     }
     await checkForeign(objects, run)
     await this.#checkRetired()
+  }
+
+  /** The pack that the row was of, if it is there, is one that is not listed. */
+  async #tellNameless(name: string): Promise<void> {
+    const { database, run } = this.#ports
+    run.counts.rows += 1
+    await run.report({
+      kind: storageFinding('pack-row-wrong'),
+      subject: { pack: name },
+      what: `a row of the list of packs has the name ${JSON.stringify(name)}, which no pack can have`,
+      repair: () => database.transact((tx) => deletePackRow(tx, name)),
+    })
   }
 
   /** What is to be deleted is listed no more. */

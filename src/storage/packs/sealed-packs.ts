@@ -11,6 +11,7 @@ import {
   findInFence,
   indexInBlock,
   indexOffset,
+  isPackName,
   type PackEntry,
   packKey,
 } from './format.ts'
@@ -116,7 +117,8 @@ export class SealedPacks {
 
   /** @param fingerprints of all its chunks, as in the table `packs`. */
   add(pack: SealedPack, fingerprints: Uint8Array): void {
-    if (this.#byName.has(pack.name)) return
+    // No object can have such a name, so nothing is found in it.
+    if (this.#byName.has(pack.name) || !isPackName(pack.name)) return
     this.#byName.set(pack.name, pack)
     if (this.#locator.count + pack.chunkCount > this.#locatedChunksMax) {
       this.#unlocated.unshift(pack)

@@ -44,6 +44,8 @@ export async function packsAfter(
       after,
     ),
   )
+  // A name that is no text is read as another, and would come for ever.
+  if (rows.at(-1)?.name === after) return []
   return rows.map(({ name, size_bytes: sizeBytes, chunk_count: chunkCount, fingerprints }) => ({
     pack: { name, sizeBytes, chunkCount },
     fingerprints,
