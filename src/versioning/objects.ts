@@ -12,6 +12,7 @@ import { contentOfName, objectName } from './object-names.ts'
 import { findTree } from './records/tree-names.ts'
 import { decodeContent, encodeContent } from './staging/staged-bytes.ts'
 import { writeTreeMessage } from './tree-messages/write.ts'
+import { noteDeletion } from './deletion-notes.ts'
 
 export interface ObjectPorts {
   readonly database: Database
@@ -228,19 +229,27 @@ export class Objects {
 
   /** Forgets objects with the tags that name them; unknown ones are passed over. */
   async delete(hashes: readonly string[]): Promise<void> {
-    await this.#ports.database.transact(async (tx) => {
-      for (const hash of hashes) {
-        await tx.run('DELETE FROM object_tags WHERE hash = ?', hash)
-        await tx.run('DELETE FROM objects WHERE hash = ?', hash)
-      }
-    })
+    await this.#ports.database.transact(
+      async (tx) => {
+        for (const hash of hashes) {
+          await tx.run('DELETE FROM object_tags WHERE hash = ?', hash)
+          await tx.run('DELETE FROM objects WHERE hash = ?', hash)
+        }
+        await noteDeletion(tx)
+      },
+      { usesReserve: true },
+    )
   }
 
   /** Forgets tags, not their objects; unknown ones are passed over. */
   async deleteTags(names: readonly string[]): Promise<void> {
-    await this.#ports.database.transact(async (tx) => {
-      for (const name of names) await tx.run('DELETE FROM object_tags WHERE name = ?', name)
-    })
+    await this.#ports.database.transact(
+      async (tx) => {
+        for (const name of names) await tx.run('DELETE FROM object_tags WHERE name = ?', name)
+        await noteDeletion(tx)
+      },
+      { usesReserve: true },
+    )
   }
 
   /** Finds what a name stands for; `lease` holds it. @throws {ObjectNotFoundError} */

@@ -1,5 +1,6 @@
 import { DataLossError, UnavailableError } from '../../base/errors.ts'
 import { findingText, progressText, summaryText } from '../../base/finding-text.ts'
+import { OutputClosedError } from '../../base/output.ts'
 import { type CheckCounts as Counts, noCounts, type RepairState } from '../../base/findings.ts'
 import {
   type CheckCounts,
@@ -37,6 +38,9 @@ export async function fsck(context: CommandContext): Promise<void> {
         case undefined:
       }
     }
+  } catch (error) {
+    // What was to be found out is not known, or is damage.
+    throw error instanceof OutputClosedError ? new OutputClosedError(1) : error
   } finally {
     line.clear()
   }
