@@ -30,7 +30,8 @@ const layers = {
     'api',
   ],
   legacy: ['base', 'database', 'storage', 'versioning', 'pipelines'],
-  cli: ['base', 'gen', 'client', 'node-client'],
+  mount: ['base', 'gen', 'client'],
+  cli: ['base', 'gen', 'client', 'node-client', 'mount'],
   bin: ['base', 'cli', 'server'],
 }
 // Imported by tests only; may reach everything below the programs.
