@@ -140,8 +140,8 @@ export class PfsFilesystem implements Operations {
 
   async #create(request: Request & { kind: 'create' }): Promise<readonly Uint8Array[]> {
     const { parent, name } = this.#named(request.nodeId, request.name)
-    await this.#tree.openPlace(parent)
-    const node = this.#nodes.openFile(parent, name)
+    const { commit } = await this.#tree.openPlace(parent)
+    const node = this.#nodes.openFile(parent, name, commit.changedAt)
     const handle = this.#files.create(node)
     return [encodeEntry(this.#tree.madeFileAnswer(node)), encodeOpen(handle, 0)]
   }

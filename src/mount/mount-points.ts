@@ -1,6 +1,6 @@
 import { realpathSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
-import { mountedDirectories } from './device/mount-table.ts'
+import { readMounts } from './device/mount-table.ts'
 import { findProgram, runProgram } from './device/programs.ts'
 import { MountError, NoFuseError } from './errors.ts'
 
@@ -11,7 +11,7 @@ export interface UnmountOptions {
 
 /** Directories on which a pachctl has mounted, on this machine. */
 export function listMounts(): readonly string[] {
-  return process.platform === 'linux' ? mountedDirectories() : []
+  return process.platform === 'linux' ? readMounts().map(({ directory }) => directory) : []
 }
 
 /**

@@ -2,9 +2,11 @@ import { closeSync, open, opendirSync, stat } from 'node:fs'
 import { promisify } from 'node:util'
 import type { Clock } from '../base/clock.ts'
 import type { Transport } from '../client/transport.ts'
+import { raiseReadAhead } from './device/mount-table.ts'
 import { deviceVariable, openDevice } from './device/open-device.ts'
 import { MountError } from './errors.ts'
 import { PfsFilesystem } from './filesystem.ts'
+import { transferBytesMax } from './fuse/answers.ts'
 import { FuseSession } from './fuse/session.ts'
 import { mountPath, unmount } from './mount-points.ts'
 import { FreshTransport } from './tree/fresh-transport.ts'
@@ -54,7 +56,10 @@ export class Mount implements AsyncDisposable {
     // Started over, it is mounted already, and asking about it would be asking ourselves.
     if (process.env[deviceVariable] === undefined) requireEmptyDirectory(directory)
     const device = await openDevice({ directory: path, source: `pfs://${address}` })
-    return new Mount(path, device, options)
+    const mount = new Mount(path, device, options)
+    await Promise.race([mount.#session.agreed, mount.ended])
+    raiseReadAhead(path, transferBytesMax)
+    return mount
   }
 
   /** Returns at once when nobody uses it; else whoever does gets errors from now on. */

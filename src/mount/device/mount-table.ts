@@ -1,25 +1,44 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 
 /** As the kernel lists mounts of ours. */
 export const mountType = 'fuse.pfs'
 
-/** Directories where a pachctl has mounted something, be that still served or not. */
-export function mountedDirectories(): readonly string[] {
+/** A mount of ours. */
+export interface MountRow {
+  readonly directory: string
+  /** The number by which the kernel knows it: `0:48`. */
+  readonly device: string
+}
+
+/** Those that are there now, be they still served or not. */
+export function readMounts(): readonly MountRow[] {
   return parseMounts(readFileSync('/proc/self/mountinfo', 'utf8'))
 }
 
-/** The directories of our mounts in what the kernel says of all. */
-export function parseMounts(text: string): readonly string[] {
-  const directories: string[] = []
+/** Our mounts in what the kernel says of all. */
+export function parseMounts(text: string): readonly MountRow[] {
+  const rows: MountRow[] = []
   for (const line of text.split('\n')) {
     // Up to a lone hyphen there may be any number of fields; then comes the type.
     const [before = '', after = ''] = line.split(' - ', 2)
-    const directory = before.split(' ')[4]
-    if (after.split(' ')[0] === mountType && directory !== undefined) {
-      directories.push(unescaped(directory))
-    }
+    const [, , device = '', , directory = ''] = before.split(' ')
+    if (after.split(' ')[0] === mountType) rows.push({ device, directory: unescaped(directory) })
   }
-  return directories
+  return rows
+}
+
+/**
+ * Has the kernel ask for larger pieces when files are read in order. Only root may, and only where the
+ * system lets it; without, reading takes more requests.
+ */
+export function raiseReadAhead(directory: string, sizeBytes: number): void {
+  const row = readMounts().find((mount) => mount.directory === directory)
+  if (row === undefined) return
+  try {
+    writeFileSync(`/sys/class/bdi/${row.device}/read_ahead_kb`, String(sizeBytes / 1024))
+  } catch {
+    // As it was, then.
+  }
 }
 
 /** Blanks and the like are written as three octal digits, byte by byte. */

@@ -1,3 +1,4 @@
+import { copyBytes } from '../../base/bytes.ts'
 import { Segment, segmentAt, segmentBytesMax, type SegmentBudget } from './segments.ts'
 
 /** Pieces that are fetched before they are asked for. */
@@ -22,7 +23,7 @@ export class FileReader {
     this.#budget = budget
   }
 
-  /** The bytes of a file of `sizeBytes`, in parts, which are valid as long as they are referred to. */
+  /** The bytes of a file of `sizeBytes`, in parts, which are good until the event loop goes on. */
   async read(offset: number, size: number, sizeBytes: number): Promise<readonly Uint8Array[]> {
     const end = Math.min(offset + size, sizeBytes)
     if (offset >= end) return []
@@ -31,18 +32,19 @@ export class FileReader {
       -placesMax,
     )
     if (place === undefined) return this.#readAlone(offset, end - offset)
-    const parts: Promise<Uint8Array>[] = []
+    const pieces: Piece[] = []
     let at = offset
     while (at < end) {
       const { start, size: length } = segmentAt(at)
       const to = Math.min(end, start + length)
-      parts.push(this.#segment(at, sizeBytes).bytes(at, to))
+      pieces.push({ segment: this.#segment(at, sizeBytes), from: at, to })
       at = to
     }
     if (offset > 0) this.#readAhead(at, sizeBytes)
-    return Promise.all(parts)
+    return joined(pieces)
   }
 
+  /** No more reads will come. */
   close(): void {
     for (const segment of this.#segments.values()) this.#budget.remove(segment)
     this.#segments.clear()
@@ -75,7 +77,7 @@ export class FileReader {
       return known
     }
     const sizeMax = Math.min(size, sizeBytes - start)
-    const segment = new Segment(start, sizeMax, this.#read(start, sizeMax))
+    const segment = new Segment(start, this.#budget.memory(sizeMax), this.#read(start, sizeMax))
     this.#segments.set(start, segment)
     this.#budget.use(segment, () => this.#segments.delete(start))
     return segment
@@ -85,4 +87,20 @@ export class FileReader {
     this.#segments.delete(start)
     this.#budget.remove(segment)
   }
+}
+
+interface Piece {
+  readonly segment: Segment
+  readonly from: number
+  readonly to: number
+}
+
+async function joined(pieces: readonly Piece[]): Promise<readonly Uint8Array[]> {
+  const parts: Uint8Array[] = []
+  for (const { segment, from, to } of pieces) {
+    // One that is here may be gone before the next has come, so it is copied.
+    const view = segment.bytes(from, to)
+    parts.push(pieces.length === 1 ? await view : copyBytes(await view))
+  }
+  return parts
 }

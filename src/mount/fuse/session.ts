@@ -48,6 +48,7 @@ export class FuseSession {
   readonly #operations: Operations
   readonly #ports: SessionPorts
   readonly #interrupts = new Map<number, () => void>()
+  readonly #agreed = Promise.withResolvers<void>()
   #isEnding = false
 
   /** `device` stays the caller's to close. */
@@ -55,6 +56,11 @@ export class FuseSession {
     this.#device = device
     this.#operations = operations
     this.#ports = ports
+  }
+
+  /** Resolves when the kernel has said what it can do; programs can use the file system from then on. */
+  get agreed(): Promise<void> {
+    return this.#agreed.promise
   }
 
   /** Resolves when the file system is unmounted. */
@@ -126,7 +132,8 @@ export class FuseSession {
       this.#refuse(unique, 'EPROTO')
       return
     }
-    this.#send(unique, [encodeInit(readAheadBytesMax, flags)])
+    this.#send(unique, [encodeInit(Math.max(readAheadBytesMax, transferBytesMax), flags)])
+    this.#agreed.resolve()
   }
 
   async #answer(request: Request): Promise<void> {

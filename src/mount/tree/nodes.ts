@@ -22,6 +22,8 @@ export interface Node {
   readonly isDirectory: boolean
   /** Undefined for directories, and for files of open commits. */
   readonly version: FileVersion | undefined
+  /** Of a file in an open commit: seconds since 1970, when the commit was started. */
+  changedAt: number
   /** Of a file in an open commit, while it is written. */
   writer: FileWriter | undefined
   /** How often the kernel was told of it, without what it has forgotten. */
@@ -85,8 +87,10 @@ export class Nodes {
   }
 
   /** A file of an open commit: what it holds may change. */
-  openFile(parent: Node, name: string): Node {
-    return this.#known(parent, name, { isDirectory: false, version: undefined })
+  openFile(parent: Node, name: string, changedAt: number): Node {
+    const node = this.#known(parent, name, { isDirectory: false, version: undefined })
+    node.changedAt = changedAt
+    return node
   }
 
   /** The file of an open commit, if the kernel knows it. */
@@ -169,6 +173,7 @@ function newNode(
 ): Node {
   return {
     version: undefined,
+    changedAt: 0,
     writer: undefined,
     lookupCount: 0,
     openCount: 0,

@@ -2,14 +2,14 @@ import type { Clock } from '../../base/clock.ts'
 import { OperationError } from '../errors.ts'
 
 export interface ProgressBounds {
-  /** The longest time without anything new. */
+  /** The longest time without anything new, and up to a quarter more. */
   readonly waitMsMax: number
   readonly signal?: AbortSignal
 }
 
 /**
  * What `open` yields, given up when nothing new has come for a while: a server that has died says
- * nothing. The time that the reader takes does not count.
+ * nothing. The time that the reader takes does not count. `open` must end when its signal aborts.
  *
  * @throws {OperationError} ETIMEDOUT.
  */
@@ -20,32 +20,43 @@ export async function* withProgress<Item>(
 ): AsyncGenerator<Item> {
   const cancel = new AbortController()
   const either = signal === undefined ? cancel.signal : AbortSignal.any([cancel.signal, signal])
-  const items = open({ signal: either })[Symbol.asyncIterator]()
+  const waiting: Waiting = { sinceMs: clock.monotonicMs() }
+  // One watch for all items: a timer for each costs more than the items do.
+  const late = watch(clock, waitMsMax, { waiting, signal: cancel.signal }).then(
+    () => cancel.abort(),
+    () => undefined,
+  )
   try {
-    for (;;) {
-      const next = await within(clock, waitMsMax, items.next())
-      if (next.done === true) return
-      yield next.value
+    for await (const item of open({ signal: either })) {
+      waiting.sinceMs = undefined
+      yield item
+      waiting.sinceMs = clock.monotonicMs()
     }
+  } catch (error) {
+    if (!cancel.signal.aborted) throw error
+    throw new OperationError('ETIMEDOUT', `no answer from the server for ${waitMsMax / 1000} s`, {
+      cause: error,
+    })
   } finally {
     cancel.abort()
-    // Not awaited: what does not go on cannot end either, and is cancelled.
-    items.return?.().catch(() => undefined)
+    await late
   }
 }
 
-async function within<Value>(clock: Clock, ms: number, waiting: Promise<Value>): Promise<Value> {
-  const timer = new AbortController()
-  const late = clock.sleep(ms, timer.signal).then(() => {
-    throw new OperationError('ETIMEDOUT', `nothing came from the server for ${ms / 1000} s`, {
-      cause: 'a server that does not answer',
-    })
-  })
-  late.catch(() => undefined)
-  try {
-    return await Promise.race([waiting, late])
-  } finally {
-    timer.abort()
-    waiting.catch(() => undefined)
+interface Waiting {
+  /** On the monotonic clock; undefined while nobody waits. */
+  sinceMs: number | undefined
+}
+
+/** Resolves when somebody has waited for too long. */
+async function watch(
+  clock: Clock,
+  waitMsMax: number,
+  { waiting, signal }: { readonly waiting: Waiting; readonly signal: AbortSignal },
+): Promise<void> {
+  for (;;) {
+    await clock.sleep(waitMsMax / 4, signal)
+    const { sinceMs } = waiting
+    if (sinceMs !== undefined && clock.monotonicMs() - sinceMs >= waitMsMax) return
   }
 }

@@ -72,7 +72,8 @@ export class Tree {
     if (entry.isDirectory) return this.#directoryAnswer(parent, name, { ...place, path })
     const { commit } = place
     if (commit.isOpen) {
-      return this.#openFileAnswer(this.#parts.nodes.openFile(parent, name), sizeBytes)
+      const node = this.#parts.nodes.openFile(parent, name, commit.changedAt)
+      return this.#openFileAnswer(node, sizeBytes)
     }
     const { id: commitId, changedAt } = commit
     const version = { hash, commitId, sizeBytes, changedAt }
@@ -226,7 +227,8 @@ export class Tree {
   }
 
   #changingAnswer(node: Node, sizeBytes: number): AttributesAnswer {
-    const attributes = this.#attributes(node, { permissions: 0o666, sizeBytes, changedAt: 0 })
+    const { changedAt } = node
+    const attributes = this.#attributes(node, { permissions: 0o666, sizeBytes, changedAt })
     return { attributesSeconds: movingSeconds, attributes }
   }
 
