@@ -28,6 +28,8 @@ const readerCount = 2
  * programs that only handle a signal see nothing of it.
  */
 const interruptedMsMax = 500
+/** The same line is told again only after so long. */
+const repeatedMsMin = 10_000
 const requestBytesMax = transferBytesMax + 64 * 1024
 
 /** Which requests are better done than broken off when whoever waits got a signal. */
@@ -48,6 +50,7 @@ export class FuseSession {
   readonly #operations: Operations
   readonly #ports: SessionPorts
   readonly #interrupts = new Map<number, () => void>()
+  #told = { line: '', atMs: 0 }
   readonly #agreed = Promise.withResolvers<void>()
   #isEnding = false
 
@@ -167,7 +170,11 @@ export class FuseSession {
     const name = errnoOf(error)
     if (error instanceof OperationError && error.cause === undefined) return
     if (name === 'ENOENT' || name === 'EEXIST' || name === 'EROFS') return
-    this.#ports.report(error instanceof Error ? error.message : String(error))
+    const line = error instanceof Error ? error.message : String(error)
+    const now = this.#ports.clock.monotonicMs()
+    if (line === this.#told.line && now - this.#told.atMs < repeatedMsMin) return
+    this.#told = { line, atMs: now }
+    this.#ports.report(line)
   }
 
   #refuse(unique: number, name: ErrnoName): void {
