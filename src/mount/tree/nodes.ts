@@ -22,6 +22,8 @@ export interface Node {
   readonly isDirectory: boolean
   /** Undefined for directories, and for files of open commits. */
   readonly version: FileVersion | undefined
+  /** The finished commit, by id, in which the directory was last seen; of files, their version says it. */
+  seenIn: string | undefined
   /** Of a file in an open commit: seconds since 1970, when the commit was started. */
   changedAt: number
   /** Of a file in an open commit, while it is written. */
@@ -50,6 +52,8 @@ export class Nodes {
   readonly top: Node
   readonly #byId = new Map<number, Node>()
   readonly #byName = new Map<string, Node>()
+  /** The version of a name that was seen last. */
+  readonly #newest = new Map<string, Node>()
   #lastId: number = rootId
 
   constructor() {
@@ -83,7 +87,16 @@ export class Nodes {
       node.version.commitId = version.commitId
       node.version.changedAt = version.changedAt
     }
+    this.#newest.set(newestKey(parent, name), node)
     return node
+  }
+
+  /** What a name was last seen to stand for in this finished commit, if the kernel still knows it. */
+  seenIn(commitId: string, parent: Node, name: string): Node | undefined {
+    const file = this.#newest.get(newestKey(parent, name))
+    if (file?.version?.commitId === commitId) return file
+    const directory = this.knownDirectory(parent, name)
+    return directory?.seenIn === commitId ? directory : undefined
   }
 
   /** A file of an open commit: what it holds may change. */
@@ -119,6 +132,7 @@ export class Nodes {
     if (this.#byName.get(key) === node) this.#byName.delete(key)
     node.parent = parent
     node.name = name
+    node.seenIn = undefined
     node.inode = inodeNumber(parent.inode, name)
     this.#byName.set(keyOf(parent, name, node), node)
   }
@@ -156,7 +170,14 @@ export class Nodes {
     this.#byId.delete(node.id)
     const key = keyOf(node.parent, node.name, node)
     if (this.#byName.get(key) === node) this.#byName.delete(key)
+    if (node.version === undefined || node.parent === undefined) return
+    const newest = newestKey(node.parent, node.name)
+    if (this.#newest.get(newest) === node) this.#newest.delete(newest)
   }
+}
+
+function newestKey(parent: Node, name: string): string {
+  return `${parent.id}/${name}`
 }
 
 export function placeOf(node: Node): Place {
@@ -173,6 +194,7 @@ function newNode(
 ): Node {
   return {
     version: undefined,
+    seenIn: undefined,
     changedAt: 0,
     writer: undefined,
     lookupCount: 0,

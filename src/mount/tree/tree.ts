@@ -54,6 +54,10 @@ export class Tree {
     if (ref === undefined) return this.#directoryAnswer(parent, name, await this.#top(repo, name))
     const place = await this.commitPlace(parent)
     const path = `${place.path}/${name}`
+    // A finished commit holds what it held.
+    const seen = this.#parts.nodes.seenIn(place.commit.id, parent, name)
+    if (seen?.isDirectory === true) return this.#directoryAnswer(parent, name, { ...place, path })
+    if (seen !== undefined) return this.#versionEntry(seen, place)
     const pending = this.#parts.nodes.knownOpenFile(parent, name)
     if (place.commit.isOpen && pending?.writer !== undefined)
       return this.#openFileAnswer(pending, 0)
@@ -77,13 +81,7 @@ export class Tree {
     }
     const { id: commitId, changedAt } = commit
     const version = { hash, commitId, sizeBytes, changedAt }
-    const node = this.#parts.nodes.version(parent, name, version)
-    node.lookupCount += 1
-    return {
-      nodeId: node.id,
-      entrySeconds: place.isStable ? stableSeconds : movingSeconds,
-      ...this.#versionAnswer(node),
-    }
+    return this.#versionEntry(this.#parts.nodes.version(parent, name, version), place)
   }
 
   /** Of a file that was just made. */
@@ -100,7 +98,8 @@ export class Tree {
     const { repo, ref } = placeOf(node)
     if (repo === undefined || ref === undefined) return this.#directoryAttributes(node, undefined)
     const place = await this.commitPlace(node)
-    if (!place.isStable && place.path !== '') await this.#requireDirectory(place)
+    const isSeen = node.seenIn === place.commit.id
+    if (!place.isStable && !isSeen && place.path !== '') await this.#requireDirectory(place)
     return this.#directoryAttributes(node, place)
   }
 
@@ -193,6 +192,7 @@ export class Tree {
   #directoryAnswer(parent: Node, name: string, place: CommitPlace | undefined): EntryAnswer {
     const node = this.#parts.nodes.directory(parent, name)
     node.lookupCount += 1
+    if (place?.commit.isOpen === false) node.seenIn = place.commit.id
     return {
       nodeId: node.id,
       entrySeconds: place?.isStable === true ? stableSeconds : movingSeconds,
@@ -208,6 +208,15 @@ export class Tree {
         sizeBytes: 0,
         changedAt: place?.commit.changedAt ?? 0,
       }),
+    }
+  }
+
+  #versionEntry(node: Node, place: CommitPlace): EntryAnswer {
+    node.lookupCount += 1
+    return {
+      nodeId: node.id,
+      entrySeconds: place.isStable ? stableSeconds : movingSeconds,
+      ...this.#versionAnswer(node),
     }
   }
 
