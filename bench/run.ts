@@ -24,6 +24,7 @@ import { listDirectory } from './cases/list-directory.ts'
 import { manyBranches } from './cases/many-branches.ts'
 import { manyCommits } from './cases/many-commits.ts'
 import { millionFiles } from './cases/million-files.ts'
+import { mountList, mountRead } from './cases/mount.ts'
 import { putFrom } from './cases/put-from.ts'
 import { putToOutput } from './cases/put-to-output.ts'
 import { singlePuts } from './cases/single-puts.ts'
@@ -43,7 +44,9 @@ const benchmarks: readonly Benchmark[] = [
   largeFileIn,
   split,
   largeFileOut,
+  mountRead,
   listDirectory,
+  mountList,
   wideDirectory,
   finishCommit,
   trivialDatums,

@@ -35,13 +35,14 @@ async function setUp(): Promise<Stage> {
 }
 
 /** A program that stands in the mount, until it is killed. */
-async function visitor(mounted: Mounted): Promise<AsyncDisposable> {
+async function visitor(mounted: Mounted): Promise<AsyncDisposable & { readonly pid: number }> {
   const child = spawn('sh', ['-c', 'echo here; exec sleep 60'], {
     cwd: `${mounted.path}/data/master`,
     stdio: ['ignore', 'pipe', 'ignore'],
   })
   await once(child.stdout, 'data')
   return {
+    pid: child.pid ?? 0,
     async [Symbol.asyncDispose]() {
       const ended = once(child, 'close')
       child.kill('SIGKILL')
@@ -72,7 +73,8 @@ describe.skipIf(!canMount && !peersRequired)('the life of a mount', () => {
     await using stage = await setUp()
     const { mounted } = stage
     {
-      await using _visitor = await visitor(mounted)
+      await using inside = await visitor(mounted)
+      expect(inside.pid).toBeGreaterThan(0)
       expect((await mounted.pachctl('unmount', mounted.path)).err).toContain('is in use')
       expect((await mounted.shell('ls', 'data/master')).out).toBe('large\n')
       await mounted.signal('SIGINT')
@@ -81,7 +83,8 @@ describe.skipIf(!canMount && !peersRequired)('the life of a mount', () => {
     }
     await mounted.mount()
     {
-      await using _visitor = await visitor(mounted)
+      await using inside = await visitor(mounted)
+      expect(inside.pid).toBeGreaterThan(0)
       expect((await mounted.pachctl('unmount', '--force', mounted.path)).code).toBe(0)
       expect(await mounted.isListed()).toBe(false)
     }
