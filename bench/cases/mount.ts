@@ -85,14 +85,13 @@ export const mountList: Benchmark = {
     const plain = join(directory, 'd')
     await mkdir(plain)
     for (const { path } of smallChanges('', fileCount, 0)) await writeFile(join(plain, path), '')
-    const line = (where: string): string => `find ${where} -printf '%p\\t%y\\t%s\\n' >/dev/null`
     return {
       contenders: [
         {
           label: 'find in mount',
           run: async () =>
             inMount(pachd, directory, {
-              line: line('pfs/wide/master/d'),
+              line: findLine('pfs/wide/master/d'),
               noteMemory: noteClientMemory,
             }),
         },
@@ -100,7 +99,7 @@ export const mountList: Benchmark = {
           label: 'pachctl list-file',
           run: async () => (await pachd.pachctl('list-file', 'wide', 'master', '/d')).ms,
         },
-        { label: 'find', run: async () => runShell(line('d'), directory) },
+        { label: 'find', run: async () => runShell(findLine('d'), directory) },
       ],
       comparisons: [
         { ours: 'find in mount', baseline: 'pachctl list-file' },
@@ -108,6 +107,10 @@ export const mountList: Benchmark = {
       ],
     }
   },
+}
+
+function findLine(where: string): string {
+  return `find ${where} -printf '%p\\t%y\\t%s\\n' >/dev/null`
 }
 
 function requireFuse(): void {

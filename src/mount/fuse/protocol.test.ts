@@ -164,7 +164,7 @@ test('directory entries are padded to 8 bytes, and end where there is no more ro
   const taken = Buffer.from(writer.take())
   expect(taken.length).toBe(64)
   expect(taken.subarray(0, 32).toString('hex')).toBe(
-    '07000000000000000300000000000000030000000400000061626300' + '00000000',
+    '0700000000000000030000000000000003000000040000006162630000000000',
   )
   const plus = new EntriesWriter(200)
   expect(plus.hasRoom(entry, true)).toBe(true)
