@@ -42,7 +42,7 @@ async function mountAsRoot({ directory, source }: MountRequest): Promise<number>
     const { succeeded, said } = await runProgram('mount', args, opened)
     if (!succeeded) {
       throw new MountError(
-        `cannot mount on ${directory}: ${said}; in a container, give it --cap-add SYS_ADMIN and --device ${device}; ${otherWays}`,
+        `cannot mount: ${said}; in a container, give it --cap-add SYS_ADMIN and --device ${device}; ${otherWays}`,
       )
     }
     return opened
@@ -60,7 +60,7 @@ function openFuse(): number {
     throw new NoFuseError(
       code === 'ENOENT' || code === 'ENXIO' || code === 'ENODEV'
         ? `FUSE is missing here: there is no ${device}; load it with modprobe fuse, or give a container --device ${device} --cap-add SYS_ADMIN; ${otherWays}`
-        : `FUSE may not be used here: ${device}: ${code}; give a container --device ${device} --cap-add SYS_ADMIN; ${otherWays}`,
+        : `${device} may not be used here (${code}); have root run chmod 666 ${device}, or give a container --device ${device} --cap-add SYS_ADMIN; ${otherWays}`,
       { cause: error },
     )
   }

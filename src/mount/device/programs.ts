@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path'
 
 export interface ProgramEnd {
   readonly succeeded: boolean
-  /** What it said, without its own name in front. */
+  /** The first line of what it said, without its own name in front. */
   readonly said: string
 }
 
@@ -23,10 +23,13 @@ export async function runProgram(
       said = (said + text.toString()).slice(-2000)
     })
     child.on('error', reject)
-    child.on('close', (code) =>
-      resolve({ succeeded: code === 0, said: said.trim().replaceAll(/^\w+: /gm, '') }),
-    )
+    child.on('close', (code) => resolve({ succeeded: code === 0, said: firstLine(said) }))
   })
+}
+
+function firstLine(text: string): string {
+  const [line = ''] = text.trim().split('\n')
+  return line.replace(/^\w+: /, '').replace(/\.$/, '')
 }
 
 /** The path of the first of these programs that is there. */

@@ -50,7 +50,6 @@ export function encodeInit(readAheadBytesMax: number, flags: number): Uint8Array
     InitFlag.bigWrites |
     InitFlag.autoInvalidateData |
     InitFlag.readdirplus |
-    InitFlag.readdirplusAuto |
     InitFlag.parallelDirectoryOperations |
     InitFlag.maxPages
   const bytes = Buffer.alloc(Size.initAnswer)

@@ -43,7 +43,6 @@ export const InitFlag = {
   bigWrites: 0x20,
   autoInvalidateData: 0x1000,
   readdirplus: 0x2000,
-  readdirplusAuto: 0x4000,
   parallelDirectoryOperations: 0x40000,
   maxPages: 0x400000,
 } as const

@@ -44,16 +44,15 @@ export interface Place {
 }
 
 /** More files are known to the kernel only for a moment: it is asked to forget the oldest. */
-const nodesMax = 200_000
+const nodesMax = 100_000
 const leavingMax = 1000
 
 /** All nodes that the kernel may ask about. */
 export class Nodes {
   readonly top: Node
   readonly #byId = new Map<number, Node>()
+  /** Of versions, the one that was seen last. */
   readonly #byName = new Map<string, Node>()
-  /** The version of a name that was seen last. */
-  readonly #newest = new Map<string, Node>()
   #lastId: number = rootId
 
   constructor() {
@@ -87,13 +86,12 @@ export class Nodes {
       node.version.commitId = version.commitId
       node.version.changedAt = version.changedAt
     }
-    this.#newest.set(newestKey(parent, name), node)
     return node
   }
 
   /** What a name was last seen to stand for in this finished commit, if the kernel still knows it. */
   seenIn(commitId: string, parent: Node, name: string): Node | undefined {
-    const file = this.#newest.get(newestKey(parent, name))
+    const file = this.#byName.get(keyOf(parent, name, 'version'))
     if (file?.version?.commitId === commitId) return file
     const directory = this.knownDirectory(parent, name)
     return directory?.seenIn === commitId ? directory : undefined
@@ -108,11 +106,11 @@ export class Nodes {
 
   /** The file of an open commit, if the kernel knows it. */
   knownOpenFile(parent: Node, name: string): Node | undefined {
-    return this.#byName.get(keyOf(parent, name, { isDirectory: false, version: undefined }))
+    return this.#byName.get(keyOf(parent, name, 'open file'))
   }
 
   knownDirectory(parent: Node, name: string): Node | undefined {
-    return this.#byName.get(keyOf(parent, name, { isDirectory: true, version: undefined }))
+    return this.#byName.get(keyOf(parent, name, 'directory'))
   }
 
   forget(id: number, count: number): void {
@@ -128,13 +126,13 @@ export class Nodes {
   }
 
   moved(node: Node, parent: Node, name: string): void {
-    const key = keyOf(node.parent, node.name, node)
+    const key = keyOf(node.parent, node.name, kindOf(node))
     if (this.#byName.get(key) === node) this.#byName.delete(key)
     node.parent = parent
     node.name = name
     node.seenIn = undefined
     node.inode = inodeNumber(parent.inode, name)
-    this.#byName.set(keyOf(parent, name, node), node)
+    this.#byName.set(keyOf(parent, name, kindOf(node)), node)
   }
 
   /** Files that the kernel should be asked to forget, the oldest first; each is named once. */
@@ -151,9 +149,9 @@ export class Nodes {
   }
 
   #known(parent: Node, name: string, kind: Pick<Node, 'isDirectory' | 'version'>): Node {
-    const key = keyOf(parent, name, kind)
+    const key = keyOf(parent, name, kindOf(kind))
     const known = this.#byName.get(key)
-    if (known !== undefined) {
+    if (known !== undefined && known.version?.hash === kind.version?.hash) {
       known.isLeaving = false
       return known
     }
@@ -168,16 +166,9 @@ export class Nodes {
   #dropUnused(node: Node): void {
     if (node.lookupCount > 0 || node.openCount > 0) return
     this.#byId.delete(node.id)
-    const key = keyOf(node.parent, node.name, node)
+    const key = keyOf(node.parent, node.name, kindOf(node))
     if (this.#byName.get(key) === node) this.#byName.delete(key)
-    if (node.version === undefined || node.parent === undefined) return
-    const newest = newestKey(node.parent, node.name)
-    if (this.#newest.get(newest) === node) this.#newest.delete(newest)
   }
-}
-
-function newestKey(parent: Node, name: string): string {
-  return `${parent.id}/${name}`
 }
 
 export function placeOf(node: Node): Place {
@@ -204,10 +195,13 @@ function newNode(
   }
 }
 
-function keyOf(
-  parent: Node | undefined,
-  name: string,
-  { isDirectory, version }: Pick<Node, 'isDirectory' | 'version'>,
-): string {
-  return `${parent?.id ?? 0}/${isDirectory ? 'd' : (version?.hash ?? 'f')}/${name}`
+type NodeKind = 'directory' | 'version' | 'open file'
+
+function kindOf({ isDirectory, version }: Pick<Node, 'isDirectory' | 'version'>): NodeKind {
+  if (isDirectory) return 'directory'
+  return version === undefined ? 'open file' : 'version'
+}
+
+function keyOf(parent: Node | undefined, name: string, kind: NodeKind): string {
+  return `${parent?.id ?? 0}${kind === 'directory' ? '/' : kind === 'version' ? '=' : '+'}${name}`
 }
