@@ -189,27 +189,27 @@ export class PfsFilesystem implements Operations {
       if (!writer.hasRoom(entry, isPlus)) break
       writer.add(entry, isPlus ? this.#plus(node, listed?.facts) : undefined)
     }
-    this.#clear()
+    void this.#clear()
     return [writer.take()]
   }
 
   /** What a look-up would answer; nothing where the list does not tell enough. */
   #plus(node: Node, facts: EntryFacts | undefined): ReturnType<Tree['entryAnswer']> {
-    return facts?.found === undefined
+    return facts?.found === undefined || this.#nodes.isFull
       ? this.#tree.unknownAnswer()
       : this.#tree.entryAnswer(node, facts.found.entry, facts.found.place)
   }
 
-  /** Has the kernel forget files when it knows too many. */
-  #clear(): void {
-    const leaving = this.#isClearing ? [] : this.#nodes.leaving()
-    if (leaving.length === 0) return
+  /** Has the kernel forget files while it knows too many. Never waited for: it may wait for an answer. */
+  async #clear(): Promise<void> {
+    if (this.#isClearing) return
     this.#isClearing = true
-    const clear = async (): Promise<void> => {
+    for (;;) {
+      const leaving = this.#nodes.leaving()
+      if (leaving.length === 0) break
       for (const { parent, name } of leaving) await this.onLeaving(parent?.id ?? 0, utf8(name))
-      this.#isClearing = false
     }
-    void clear()
+    this.#isClearing = false
   }
 
   #node(id: number): Node {

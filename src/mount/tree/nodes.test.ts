@@ -46,11 +46,19 @@ test('what is moved takes along what is below it', () => {
 test('with too many nodes, the oldest files leave, each asked once, and no directory', () => {
   const nodes = new Nodes()
   const directory = nodes.directory(nodes.top, 'repo')
-  for (let at = 0; at < 99_999; at += 1) nodes.openFile(directory, String(at), 0).lookupCount = 1
+  for (let at = 0; at < 199_999; at += 1) nodes.openFile(directory, String(at), 0).lookupCount = 1
   nodes.openFile(directory, '1', 0).openCount = 1
   const leaving = nodes.leaving()
   expect([leaving.length, leaving[0]?.name, leaving[1]?.name]).toEqual([1000, '0', '2'])
   expect(nodes.leaving()[0]?.name).toBe('1001')
   for (const { id } of leaving) nodes.forget(id, 1)
   expect(nodes.leaving()).toEqual([])
+})
+
+test('lists are told to make no more nodes when there are far too many', () => {
+  const nodes = new Nodes()
+  for (let at = 0; at < 399_998; at += 1) nodes.openFile(nodes.top, String(at), 0)
+  expect(nodes.isFull).toBe(false)
+  nodes.openFile(nodes.top, 'one more', 0)
+  expect(nodes.isFull).toBe(true)
 })

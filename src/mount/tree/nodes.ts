@@ -44,8 +44,10 @@ export interface Place {
 }
 
 /** More files are known to the kernel only for a moment: it is asked to forget the oldest. */
-const nodesMax = 100_000
+const nodesMax = 200_000
 const leavingMax = 1000
+/** Lists make no more nodes then, until some have gone. */
+const fullMin = 2 * nodesMax
 
 /** All nodes that the kernel may ask about. */
 export class Nodes {
@@ -67,8 +69,9 @@ export class Nodes {
     this.#byId.set(rootId, this.top)
   }
 
-  get size(): number {
-    return this.#byId.size
+  /** Whether only look-ups should make nodes now. */
+  get isFull(): boolean {
+    return this.#byId.size >= fullMin
   }
 
   byId(id: number): Node | undefined {
