@@ -64,10 +64,15 @@ export class Mounted implements AsyncDisposable {
     return mounts.includes(this.path.replaceAll(' ', String.raw`\040`))
   }
 
-  /** Runs a line of shell in the mount's directory for at most half a minute. */
+  /** Runs a line of shell, with this program as `$PACHCTL`, in the mount's directory for at most half a minute. */
   async shell(line: string, inside = '.'): Promise<Ended> {
     const script = `cd "$MOUNT"/"$INSIDE" && ${line}`
-    return run('sh', ['-c', script], { ...this.#environment, MOUNT: this.path, INSIDE: inside })
+    return run('sh', ['-c', script], {
+      ...this.#environment,
+      MOUNT: this.path,
+      INSIDE: inside,
+      PACHCTL: program,
+    })
   }
 
   async pachctl(...args: readonly string[]): Promise<Ended> {

@@ -147,6 +147,16 @@ describe.skipIf(!canMount && !peersRequired)('files in a mount', () => {
     expect(await stored(repo, 'kept')).toBe('ONE\ntwo\n')
   })
 
+  test('a commit that was started a moment ago can be written', async () => {
+    const repo = await freshRepo(pachd)
+    await commitFiles(pachd, { repo, branch: 'master' }, { a: '1', b: '1', c: '1' })
+    const start = `cat a b c && "$PACHCTL" start-commit ${repo} master > /dev/null`
+    const writes = 'echo 2 > new && echo 2 >> a && truncate -s 0 b && rm c && cat new a && ls'
+    expect(await mounted.shell(`${start} && ${writes}`, `${repo}/master`)).toEqual(
+      done('1112\n12\na\nb\nnew\n'),
+    )
+  })
+
   test('trees are copied in and out, moved and removed', async () => {
     const repo = await openRepo({ 'tree/a': '1', 'tree/b/c': seededBytes(3, 10).join('\n') })
     const inside = `${repo}/master`

@@ -40,7 +40,7 @@ export class OpenFiles {
 
   async open(node: Node, access: Access): Promise<number> {
     if (node.version !== undefined) {
-      if (access.writes) throw new OperationError('EROFS', 'the commit is finished')
+      if (access.writes) await this.#requireVersion(node)
       return this.#add(node, { writer: undefined, sizeBytes: node.version.sizeBytes })
     }
     if (!access.writes) {
@@ -90,6 +90,7 @@ export class OpenFiles {
 
   /** Makes a file that may be open as long as `sizeBytes`. @throws {OperationError} EOPNOTSUPP. */
   async resize(node: Node, sizeBytes: number): Promise<void> {
+    if (node.version !== undefined) await this.#requireVersion(node)
     await this.#parts.tree.openPlace(node)
     const current = node.writer?.sizeBytes ?? (await this.#parts.tree.openEntry(node)).sizeBytes
     if (sizeBytes === current && node.writer === undefined) return
@@ -104,6 +105,12 @@ export class OpenFiles {
       writer.close()
       if (node.writer === writer) node.writer = undefined
     }
+  }
+
+  /** A version is never written to; told that it is out of date, the kernel looks its name up again. */
+  async #requireVersion(node: Node): Promise<never> {
+    await this.#parts.tree.openPlace(node)
+    throw new OperationError('ESTALE', 'a commit was started')
   }
 
   async #writer(node: Node, truncates: boolean): Promise<FileWriter> {

@@ -114,6 +114,11 @@ export class Tree {
 
   /** As `commitPlace`, where something may be changed. @throws {OperationError} EROFS, EPERM. */
   async openPlace(node: Node): Promise<CommitPlace> {
+    const known = await this.commitPlace(node)
+    if (known.commit.isOpen) return known
+    // Before it is refused: a commit may just have been started on the branch.
+    const { repo = '', ref = '' } = placeOf(node)
+    if (!known.isStable) this.#parts.commits.forget({ repo, id: ref })
     const place = await this.commitPlace(node)
     if (place.commit.isOpen) return place
     throw new OperationError('EROFS', `commit ${place.commit.id} is finished`)
