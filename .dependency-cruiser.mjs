@@ -45,7 +45,8 @@ const layers = {
     'migration',
     'api',
   ],
-  cli: ['base', 'gen', 'client', 'node-client'],
+  mount: ['base', 'gen', 'client'],
+  cli: ['base', 'gen', 'client', 'node-client', 'mount'],
   bin: ['base', 'cli', 'server'],
 }
 // Imported by tests only; may reach everything below the programs.

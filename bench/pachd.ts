@@ -10,7 +10,7 @@ import { API as PpsApi } from '../src/gen/pps_pb.ts'
 import { peakMemoryMib, type ProgramRun, runProgram } from './processes.ts'
 
 const serverProgram = fileURLToPath(new URL('../bin/pachd', import.meta.url))
-const clientProgram = fileURLToPath(new URL('../bin/pachctl', import.meta.url))
+export const clientProgram: string = fileURLToPath(new URL('../bin/pachctl', import.meta.url))
 const readyPattern = /^pachd is ready on .*:(\d+), data in /m
 
 /** A server in a process of its own, as a user starts it, and ways to call it. */

@@ -26,6 +26,7 @@ import { manyBranches } from './cases/many-branches.ts'
 import { manyCommits } from './cases/many-commits.ts'
 import { migrate } from './cases/migrate.ts'
 import { millionFiles } from './cases/million-files.ts'
+import { mountList, mountRead } from './cases/mount.ts'
 import { putFrom } from './cases/put-from.ts'
 import { putToOutput } from './cases/put-to-output.ts'
 import { singlePuts } from './cases/single-puts.ts'
@@ -46,7 +47,9 @@ const benchmarks: readonly Benchmark[] = [
   split,
   largeFileOut,
   getRecursive,
+  mountRead,
   listDirectory,
+  mountList,
   wideDirectory,
   finishCommit,
   trivialDatums,

@@ -66,6 +66,10 @@ const families: readonly FamilyEntry[] = [
     load: async () => (await import('./families/files.ts')).fileCommands,
   },
   {
+    names: ['mount', 'unmount'],
+    load: async () => (await import('./families/mounts.ts')).mountCommands,
+  },
+  {
     names: [
       'create-pipeline',
       'update-pipeline',
@@ -111,8 +115,6 @@ export async function loadFamilies(): Promise<readonly CommandFamily[]> {
 
 /** What 1.5 has and this program does not have yet; said so, rather than denied. */
 const laterCommands: readonly string[] = [
-  'mount',
-  'unmount',
   'port-forward',
   'migrate',
   'login',

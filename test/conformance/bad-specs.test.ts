@@ -237,8 +237,13 @@ const specs: readonly BadSpec[] = [
   },
   {
     what: 'a spec that is too long',
-    spec: () => ({ ...withInput(good()), description: 'x'.repeat(2 ** 20) }),
+    spec: () => withTransform({ stdin: ['x'.repeat(2 ** 20)] }),
     text: 'at most 1048576 are allowed',
+  },
+  {
+    what: 'a description that is too long',
+    spec: () => ({ ...withInput(good()), description: 'x'.repeat(4097) }),
+    text: 'at most 4096 are allowed',
   },
   {
     what: 'a cron without a name',

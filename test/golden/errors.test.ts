@@ -10,7 +10,7 @@ import { Stage } from './stage.ts'
 const failing: readonly (readonly [command: string, input?: string])[] = [
   ['creat-repo data'],
   ['repo-list'],
-  ['mount /pfs'],
+  ['port-forward'],
   ['create-repo'],
   ['create-repo a b'],
   ['diff-file data master / data'],
