@@ -237,13 +237,17 @@ const specs: readonly BadSpec[] = [
   },
   {
     what: 'a spec that is too long',
-    spec: () => withTransform({ stdin: ['x'.repeat(2 ** 20)] }),
+    spec: () => ({
+      pipeline,
+      transform: { ...transform, stdin: ['x'.repeat(2 ** 20)] },
+      input: good(),
+    }),
     text: 'at most 1048576 are allowed',
   },
   {
     what: 'a description that is too long',
     spec: () => ({ ...withInput(good()), description: 'x'.repeat(4097) }),
-    text: 'at most 4096 are allowed',
+    text: 'the description of pipeline',
   },
   {
     what: 'a cron without a name',

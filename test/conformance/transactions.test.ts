@@ -154,7 +154,7 @@ describe('calls with pach-transaction', () => {
     const repo = await freshRepo(pachd)
     const id = await begin()
     await expect(pachd.pfs.createRepo({ repo: { name: repo } }, part(id))).rejects.toThrow(
-      refused('already-exists', /^cannot add create-repo .* to transaction .*already exists$/),
+      refused('already-exists', /^cannot add create-repo .* to transaction .*already exists\)$/),
     )
     await expect(pachd.pfs.createRepo({ repo: { name: 'no/such' } }, part(id))).rejects.toThrow(
       refused('invalid-argument', 'only alphanumeric characters'),
