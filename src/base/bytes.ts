@@ -15,15 +15,21 @@ export function utf8Text(bytes: Uint8Array): string {
   return strictDecoder.decode(bytes)
 }
 
-const hexDigits: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
-  byte.toString(16).padStart(2, '0'),
-)
+/** The character codes of the hex digits. */
+const hexCodes: Uint8Array = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0))
+const asciiDecoder = new TextDecoder('latin1')
 
 /** Lower-case hex. */
 export function hexText(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) text += hexDigits[byte] ?? ''
-  return text
+  const text = new Uint8Array(bytes.length * 2)
+  let at = 0
+  for (const byte of bytes) {
+    text[at] = hexCodes[byte >> 4] ?? 0
+    text[at + 1] = hexCodes[byte & 0xf] ?? 0
+    at += 2
+  }
+  // In one go: a text that grows by characters keeps each of its former selves, ten times what it needs.
+  return asciiDecoder.decode(text)
 }
 
 const notHex = 0xff
