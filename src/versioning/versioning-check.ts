@@ -9,6 +9,7 @@ import { checkRepos } from './checks/repo-check.ts'
 import { visitRoots } from './checks/root-walk.ts'
 import { checkRepoSizes } from './checks/size-check.ts'
 import { checkStagedWrites } from './checks/staged-check.ts'
+import { checkUploads } from './checks/upload-check.ts'
 
 export interface VersioningCheckPorts {
   readonly database: Database
@@ -24,6 +25,7 @@ export async function checkVersioningRows(ports: VersioningCheckPorts): Promise<
   await checkCommitTags(ports)
   await checkStagedWrites(ports)
   await checkObjects(ports)
+  await checkUploads(ports)
 }
 
 /** Checks the sizes of repos, once it is known what their commits have. */

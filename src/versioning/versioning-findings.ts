@@ -20,6 +20,7 @@ export type VersioningDamage =
   | 'staged-writes-left-over'
   | 'tag-without-object'
   | 'object-damaged'
+  | 'upload-damaged'
 
 const restoreMetadata: string =
   'rows have been lost or changed: restore the newest backup of the data directory, or of metadata.db with its packs'
@@ -132,6 +133,11 @@ export const versioningFindings: Readonly<Record<VersioningDamage, FindingFacts>
     meaning:
       'The object cannot be found by its name, or what it says of its content makes no sense.',
     advice: 'put the object again',
+  },
+  'upload-damaged': {
+    severity: 'error',
+    meaning: 'A part of an upload cannot be read, so that the upload cannot be completed.',
+    advice: 'put the part again, or abort the upload and begin another',
   },
 }
 
