@@ -115,11 +115,14 @@ async function serve(config: ServerConfig, process: PachdProcess): Promise<void>
   }).catch((error: unknown) => {
     throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
   })
-  const { httpAddress } = server
+  const { httpAddress, s3Address } = server
   const files =
     httpAddress === undefined ? '' : `files by HTTP: http://${addressText(httpAddress)}/\n`
+  const s3 = s3Address === undefined ? '' : `S3: http://${addressText(s3Address)}/\n`
   // In one go: who waits for the first line may not read another.
-  process.out(`pachd is ready on ${addressText(server.address)}, data in ${config.root}\n${files}`)
+  process.out(
+    `pachd is ready on ${addressText(server.address)}, data in ${config.root}\n${files}${s3}`,
+  )
   const reason = await stopAsked
   log.info('stopping', { reason, graceMs: stopGraceMs })
   await server.close(stopGraceMs)

@@ -1,0 +1,65 @@
+import { XMLParser } from 'fast-xml-parser'
+import { S3Error } from './errors.ts'
+
+/** Documents here are `<Delete><Object><Key>…`: three deep. */
+const depthMax = 6
+const parser = new XMLParser({
+  ignoreAttributes: true,
+  parseTagValue: false,
+  trimValues: false,
+  removeNSPrefix: true,
+  maxNestedTags: depthMax,
+})
+
+/** One that reads no numbers from texts: what an element holds is a text, or elements, each a list. */
+type Parsed = string | { readonly [name: string]: Parsed | readonly Parsed[] }
+
+/** An element of a document that a caller sent. */
+export class XmlElement {
+  readonly #content: Parsed
+
+  private constructor(content: Parsed) {
+    this.#content = content
+  }
+
+  /** @throws {S3Error} for what is no XML, or has another root, or more than such documents need. */
+  static parse(text: string, root: string): XmlElement {
+    // Nothing that S3 defines has one, and what it can do is not wanted.
+    if (/<!(?:DOCTYPE|ENTITY)/i.test(text)) throw malformed('a document type is not allowed')
+    const parsed = parse(text)
+    const found = typeof parsed === 'object' ? parsed[root] : undefined
+    if (found === undefined || Array.isArray(found)) throw malformed(`there is no <${root}>`)
+    return new XmlElement(found as Parsed)
+  }
+
+  /** The elements of a name, in their order. */
+  all(name: string): readonly XmlElement[] {
+    if (typeof this.#content === 'string') return []
+    const found = Object.hasOwn(this.#content, name) ? this.#content[name] : undefined
+    if (found === undefined) return []
+    const list = Array.isArray(found) ? (found as readonly Parsed[]) : [found as Parsed]
+    return list.map((content) => new XmlElement(content))
+  }
+
+  /** The text of the only element of a name; undefined when there is none. */
+  text(name: string): string | undefined {
+    const [only, ...others] = this.all(name)
+    if (only === undefined) return undefined
+    if (others.length > 0) throw malformed(`there are several <${name}>`)
+    if (typeof only.#content !== 'string') throw malformed(`<${name}> is to hold a text`)
+    return only.#content
+  }
+}
+
+function parse(text: string): Parsed {
+  try {
+    return parser.parse(text, true) as Parsed
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw malformed(why.slice(0, 200), error)
+  }
+}
+
+export function malformed(why: string, cause?: unknown): S3Error {
+  return new S3Error('MalformedXML', `the XML of the request makes no sense: ${why}`, { cause })
+}
