@@ -3,6 +3,7 @@ import type { S3Call } from './call.ts'
 import { S3Error, type S3Code } from './errors.ts'
 import { bucketName } from './names.ts'
 import { iso } from './times.ts'
+import { XmlElement } from './xml-documents.ts'
 
 const owner = { ID: 'pachyderm', DisplayName: 'pachyderm' } as const
 
@@ -96,12 +97,37 @@ export async function getBucketFacts(call: S3Call): Promise<boolean> {
   throw new S3Error(code, `bucket ${call.target.bucket} has no ${name}`)
 }
 
+const granteeElement =
+  'Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"'
+
 /** There is no access control yet: whoever is let in may do everything. */
 export function answerAcl(call: S3Call): void {
   call.answerXml('AccessControlPolicy', {
     Owner: owner,
-    AccessControlList: {
-      Grant: { Grantee: owner, Permission: 'FULL_CONTROL' },
-    },
+    AccessControlList: { Grant: { [granteeElement]: owner, Permission: 'FULL_CONTROL' } },
   })
+}
+
+/** What is so anyway is taken, since some clients copy it with a file; anything else is refused. */
+export async function putAcl(call: S3Call): Promise<void> {
+  const text = await call.body.text(configurationBytesMax)
+  const canned = call.header('x-amz-acl') ?? 'private'
+  if (text === '' ? canned === 'private' : isOwnAcl(text)) {
+    call.answer(200)
+    return
+  }
+  throw new S3Error(
+    'NotImplemented',
+    'there is no access control by bucket or object here: whoever has the keys may do everything',
+  )
+}
+
+function isOwnAcl(text: string): boolean {
+  const lists = XmlElement.parse(text, 'AccessControlPolicy').all('AccessControlList')
+  const grants = lists.flatMap((list) => list.all('Grant'))
+  return grants.every(
+    (grant) =>
+      grant.text('Permission') === 'FULL_CONTROL' &&
+      grant.all('Grantee').every((grantee) => grantee.text('ID') === owner.ID),
+  )
 }

@@ -5,6 +5,7 @@ import {
   getBucketFacts,
   headBucket,
   listBuckets,
+  putAcl,
 } from './bucket-calls.ts'
 import type { S3Call } from './call.ts'
 import { S3Error } from './errors.ts'
@@ -85,6 +86,11 @@ async function onBucket(call: S3Call): Promise<void> {
       }
       return
     case 'PUT':
+      if (query.has('acl')) {
+        await call.commit()
+        await putAcl(call)
+        return
+      }
       refuseNotHere(call)
       await createBucket(call)
       return
@@ -113,6 +119,11 @@ async function onObject(call: S3Call, key: string): Promise<void> {
       else await getObjectOrFact(call, key)
       return
     case 'PUT':
+      if (query.has('acl')) {
+        await findObject(call, key)
+        await putAcl(call)
+        return
+      }
       refuseNotHere(call)
       if (isPart) await uploadPart(call, key)
       else if (call.header('x-amz-copy-source') !== undefined) await copyObject(call, key)

@@ -1,5 +1,6 @@
 import type { Upload, UploadPart } from '../../versioning/uploads.ts'
 import type { ByteStream } from '../../base/bytes.ts'
+import { compareKeys } from '../../versioning/key-listing.ts'
 import type { S3Call } from './call.ts'
 import { BodyChecks } from './body-checks.ts'
 import { requirementOf } from './conditions.ts'
@@ -170,7 +171,7 @@ export async function listUploads(call: S3Call): Promise<void> {
     .map((upload) => ({ ...upload, key: upload.path.slice(1) }))
     .filter(({ key, id }) => {
       if (!key.startsWith(prefix)) return false
-      if (keyMarker === '' || key > keyMarker) return true
+      if (keyMarker === '' || compareKeys(key, keyMarker) > 0) return true
       return key === keyMarker && idMarker !== '' && id > idMarker
     })
   const uploads = behind.slice(0, countMax)

@@ -9,7 +9,19 @@ const parser = new XMLParser({
   trimValues: false,
   removeNSPrefix: true,
   maxNestedTags: depthMax,
+  // It knows no references to characters, which clients write, and texts are to be decoded once only.
+  processEntities: false,
+  // Told apart from texts, so that it is refused: nobody writes it, and it is not to be decoded.
+  cdataPropName: '#cdata',
 })
+
+const entities: Readonly<Record<string, string>> = {
+  amp: '&',
+  lt: '<',
+  gt: '>',
+  quot: '"',
+  apos: "'",
+}
 
 /** One that reads no numbers from texts: what an element holds is a text, or elements, each a list. */
 type Parsed = string | { readonly [name: string]: Parsed | readonly Parsed[] }
@@ -47,7 +59,7 @@ export class XmlElement {
     if (only === undefined) return undefined
     if (others.length > 0) throw malformed(`there are several <${name}>`)
     if (typeof only.#content !== 'string') throw malformed(`<${name}> is to hold a text`)
-    return only.#content
+    return decoded(only.#content)
   }
 }
 
@@ -58,6 +70,20 @@ function parse(text: string): Parsed {
     const why = error instanceof Error ? error.message : String(error)
     throw malformed(why.slice(0, 200), error)
   }
+}
+
+function decoded(text: string): string {
+  return text.replaceAll(/&([^;&]{0,12});?/g, (reference, name: string) => {
+    const named = Object.hasOwn(entities, name) ? entities[name] : undefined
+    const [, hex, decimal] = /^#(?:x([0-9a-f]{1,6})|(\d{1,7}))$/i.exec(name) ?? []
+    const point = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16)
+    const isPoint = point <= 0x10ffff && !(point >= 0xd800 && point <= 0xdfff)
+    if (reference.endsWith(';')) {
+      if (named !== undefined) return named
+      if (isPoint) return String.fromCodePoint(point)
+    }
+    throw malformed(`${reference} stands for nothing`)
+  })
 }
 
 export function malformed(why: string, cause?: unknown): S3Error {

@@ -14,8 +14,9 @@ export function xmlDocument(name: string, content: XmlContent): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n<${name}${space}>${inner(content)}</${name}>\n`
 }
 
+/** Behind a name may stand attributes, as they are written. */
 function element(name: string, content: XmlContent): string {
-  return content === undefined ? '' : `<${name}>${inner(content)}</${name}>`
+  return content === undefined ? '' : `<${name}>${inner(content)}</${name.split(' ', 1)[0]}>`
 }
 
 function inner(content: XmlContent): string {
