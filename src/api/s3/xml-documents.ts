@@ -3,6 +3,8 @@ import { S3Error } from './errors.ts'
 
 /** Documents here are `<Delete><Object><Key>…`: three deep. */
 const depthMax = 6
+/** The longest names 10,000 parts, with a checksum each: parsing more would keep others waiting. */
+const tagCountMax = 100_000
 const parser = new XMLParser({
   ignoreAttributes: true,
   parseTagValue: false,
@@ -38,6 +40,7 @@ export class XmlElement {
   static parse(text: string, root: string): XmlElement {
     // Nothing that S3 defines has one, and what it can do is not wanted.
     if (/<!(?:DOCTYPE|ENTITY)/i.test(text)) throw malformed('a document type is not allowed')
+    if (tagCount(text) > tagCountMax) throw malformed(`it has more than ${tagCountMax} tags`)
     const parsed = parse(text)
     const found = typeof parsed === 'object' ? parsed[root] : undefined
     if (found === undefined || Array.isArray(found)) throw malformed(`there is no <${root}>`)
@@ -61,6 +64,12 @@ export class XmlElement {
     if (typeof only.#content !== 'string') throw malformed(`<${name}> is to hold a text`)
     return decoded(only.#content)
   }
+}
+
+function tagCount(text: string): number {
+  let count = 0
+  for (let at = text.indexOf('<'); at !== -1; at = text.indexOf('<', at + 1)) count += 1
+  return count
 }
 
 function parse(text: string): Parsed {
