@@ -26,6 +26,7 @@ import { manyBranches } from './cases/many-branches.ts'
 import { manyCommits } from './cases/many-commits.ts'
 import { millionFiles } from './cases/million-files.ts'
 import { putFrom } from './cases/put-from.ts'
+import { s3Gateway } from './cases/s3-gateway.ts'
 import { putToOutput } from './cases/put-to-output.ts'
 import { singlePuts } from './cases/single-puts.ts'
 import { smallCalls } from './cases/small-calls.ts'
@@ -53,6 +54,7 @@ const benchmarks: readonly Benchmark[] = [
   why,
   putToOutput,
   putFrom,
+  s3Gateway,
   versionCommand,
   smallCalls,
   singlePuts,
