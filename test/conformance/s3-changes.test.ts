@@ -2,6 +2,7 @@ import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
   CopyObjectCommand,
+  CreateBucketCommand,
   CreateMultipartUploadCommand,
   DeleteBucketCommand,
   DeleteObjectCommand,
@@ -16,8 +17,11 @@ import {
 } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
+import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
+import { collect } from '../harness/files.ts'
 import { atomOf, freshPipeline } from '../harness/pipelines.ts'
-import { code, refusal, repoOf, S3World, sha } from '../harness/s3-client.ts'
+import { code, refusal, repoOf, s3Client, s3Keys, S3World, sha } from '../harness/s3-client.ts'
+import { TestPachd } from '../harness/test-pachd.ts'
 
 const mib = 1024 * 1024
 const large = seededBytes(7, 6 * mib)
@@ -96,6 +100,33 @@ test('parts are copied, and an upload is aborted', async () => {
   expect(await code(world.client.send(new ListPartsCommand(aborted)))).toBe('NoSuchUpload')
   const elsewhere = { ...upload, Key: 'elsewhere' }
   expect(await code(world.client.send(new ListPartsCommand(elsewhere)))).toBe('NoSuchUpload')
+})
+
+test('an upload outlives a collection and a restart', async () => {
+  await using directory = await TemporaryDirectory.create()
+  const root = directory.join('data')
+  const object = { Bucket: 'master.kept', Key: 'f' }
+  const options = { root, s3: { keys: s3Keys } }
+  let upload: { Bucket: string; Key: string; UploadId: string | undefined }
+  let ETag: string | undefined
+  {
+    await using pachd = await TestPachd.start(options)
+    const client = s3Client(pachd.s3Port)
+    await client.send(new CreateBucketCommand({ Bucket: object.Bucket }))
+    const { UploadId } = await client.send(new CreateMultipartUploadCommand(object))
+    upload = { ...object, UploadId }
+    const part = { ...upload, PartNumber: 1, Body: large }
+    ETag = (await client.send(new UploadPartCommand(part))).ETag
+    await collect(pachd.admin.collectGarbage({}))
+    client.destroy()
+  }
+  await using pachd = await TestPachd.start(options)
+  const client = s3Client(pachd.s3Port)
+  const MultipartUpload = { Parts: [{ PartNumber: 1, ETag }] }
+  await client.send(new CompleteMultipartUploadCommand({ ...upload, MultipartUpload }))
+  const { Body } = await client.send(new GetObjectCommand(object))
+  expect(sha(await Body?.transformToByteArray())).toBe(sha(large))
+  client.destroy()
 })
 
 test('copies go by reference, within a bucket, between buckets and out of old commits', async () => {

@@ -60,6 +60,14 @@ async function run(name: string, ...args: readonly string[]): Promise<string> {
   return runProgram(name, [...config, ...args], { directory: directory.path, environment })
 }
 
+async function rclone(...args: readonly string[]): Promise<string> {
+  return run('rclone', ...args)
+}
+
+async function s3cmd(...args: readonly string[]): Promise<string> {
+  return run('s3cmd', ...args)
+}
+
 async function requireSameFiles(at: string): Promise<void> {
   for (const [name, content] of Object.entries(files)) {
     const found = await readFile(directory.join(`${at}/${name}`))
@@ -68,7 +76,6 @@ async function requireSameFiles(at: string): Promise<void> {
 }
 
 describe.skipIf(!peersRequired && !isOnPath('rclone'))('rclone', () => {
-  const rclone = async (...args: readonly string[]): Promise<string> => run('rclone', ...args)
   const parts = ['--s3-upload-cutoff', '5M', '--s3-chunk-size', '5M']
 
   test('copies a tree there and back, in parts, and checks it', async () => {
@@ -101,8 +108,6 @@ describe.skipIf(!peersRequired && !isOnPath('rclone'))('rclone', () => {
 })
 
 describe.skipIf(!peersRequired && !isOnPath('s3cmd'))('s3cmd', () => {
-  const s3cmd = async (...args: readonly string[]): Promise<string> => run('s3cmd', ...args)
-
   test('puts a tree, in parts, and gets it back', async () => {
     const bucket = `s3://master.${freshName('s3cmd')}`
     await s3cmd('mb', bucket)

@@ -131,6 +131,14 @@ test('URLs, numbers and headers that make no sense are refused with what is wron
   expect((await call('GET', '/master.r/there?partNumber=2')).status).toBe(416)
 })
 
+test('a web page changes nothing where no keys are needed', async () => {
+  await call('PUT', '/master.r/kept', { body: 'x' })
+  const body = '<Delete><Object><Key>kept</Key></Object></Delete>'
+  const headers = { origin: 'https://elsewhere.example', 'content-type': 'text/plain' }
+  expect(codeIn(await call('POST', '/master.r?delete', { body, headers }))).toBe('AccessDenied')
+  expect((await call('GET', '/master.r/kept')).text).toBe('x')
+})
+
 test('a body that breaks off leaves nothing, and the server goes on', async () => {
   const head = 'PUT /master.r/broken HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n'
   await raw(`${head}only this`, 'hang up')
@@ -141,12 +149,17 @@ test('a body that breaks off leaves nothing, and the server goes on', async () =
   )
 })
 
+function putText(key: string): string {
+  return `PUT /master.r/${key} HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n${key}`
+}
+
+function getText(key: string): string {
+  return `GET /master.r/${key} HTTP/1.1\r\nhost: x\r\n\r\n`
+}
+
 test('requests sent ahead on one connection are answered in their order', async () => {
-  const put = (key: string): string =>
-    `PUT /master.r/${key} HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n${key}`
-  const get = (key: string): string => `GET /master.r/${key} HTTP/1.1\r\nhost: x\r\n\r\n`
   const last = 'GET /master.r/none HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n'
-  const heard = await raw(`${put('1')}${put('2')}${get('2')}${get('1')}${last}`)
+  const heard = await raw(`${putText('1')}${putText('2')}${getText('2')}${getText('1')}${last}`)
   expect(heard.match(/HTTP\/1\.1 \d+/g)?.map((line) => line.slice(-3))).toEqual([
     '200',
     '200',

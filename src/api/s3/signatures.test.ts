@@ -207,8 +207,10 @@ test('unsigned chunks come with trailers, and what is malformed is refused', asy
     [`0\r\n${'a:b\r\n'.repeat(20)}\r\n`, 'InvalidRequest'],
     [`${'0'.repeat(5000)}\r\n`, 'InvalidRequest'],
   ] as const) {
-    const decoded = decode(utf8(wrong), { hasTrailers: true })
-    await expect(decoded, wrong.slice(0, 50)).rejects.toMatchObject({ code })
+    const refused: unknown = await decode(utf8(wrong), { hasTrailers: true }).catch(
+      (error: unknown) => (error instanceof S3Error ? error.code : error),
+    )
+    expect([wrong.slice(0, 50), refused]).toEqual([wrong.slice(0, 50), code])
   }
   await expect(decode(utf8('0\r\na:b\r\n\r\n'), {})).rejects.toMatchObject({
     code: 'InvalidRequest',

@@ -64,6 +64,7 @@ export function checkSignature(
   { keys, now }: { readonly keys: S3Keys | undefined; readonly now: Instant },
 ): Signed {
   if (keys === undefined) {
+    refusePages(request)
     const payload = header(request, 'x-amz-content-sha256') ?? unsignedPayload
     return { payload, chain: undefined }
   }
@@ -91,6 +92,18 @@ export function checkSignature(
     return hmac(key, [...parts, ...hashes].join('\n')).toString('hex')
   }
   return { payload, chain: { seed: signature, sign } }
+}
+
+/**
+ * A page of anywhere that a browser on this machine shows may have it send such requests. None of
+ * the programs that speak S3 says where a page is from.
+ */
+function refusePages({ method, headers }: IncomingMessage): void {
+  if (method === 'GET' || method === 'HEAD' || headers.origin === undefined) return
+  throw new S3Error(
+    'AccessDenied',
+    'a web page asks for a change (header Origin), which takes keys: start pachd with PACHD_S3_ACCESS_KEY and PACHD_S3_SECRET_KEY',
+  )
 }
 
 /** In equal time wherever they differ. */
