@@ -73,7 +73,8 @@ export class S3World implements AsyncDisposable {
     return name
   }
 
-  async put(Bucket: string, Key: string, Body: string | Uint8Array): Promise<string> {
+  async put(Bucket: string, Key: string, content: string | Uint8Array): Promise<string> {
+    const Body = Buffer.from(content)
     const { ETag } = await this.client.send(new PutObjectCommand({ Bucket, Key, Body }))
     return ETag ?? ''
   }

@@ -114,6 +114,14 @@ test('a signature of anything else is not', () => {
   }
 })
 
+test('a header of S3 that was added to what is signed is refused', () => {
+  const copy = { 'x-amz-copy-source': '/secret/key' }
+  const added = { ...presigned, headers: { ...presigned.headers, ...copy } }
+  expect(codeOf(() => check(added))).toBe('AccessDenied')
+  const plain = { ...presigned, headers: { ...presigned.headers, accept: '*/*' } }
+  expect(codeOf(() => check(plain))).toBe('none')
+})
+
 test('what is too old, too new, malformed or of others is refused as what it is', () => {
   expect(codeOf(() => check(get, signedAt + 14 * minute))).toBe('none')
   expect(codeOf(() => check(get, signedAt + 16 * minute))).toBe('RequestTimeTooSkewed')

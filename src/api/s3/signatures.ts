@@ -237,6 +237,7 @@ function canonicalRequest(
     }
     return `${name}:${value}\n`
   })
+  requireSigned(values, signedHeaders)
   const pairs = query.pairs
     .filter(([name]) => !(isPresigned && name === 'X-Amz-Signature'))
     .map(([name, value]) => [strictlyEncoded(name), strictlyEncoded(value)] as const)
@@ -250,6 +251,24 @@ function canonicalRequest(
     signedHeaders.join(';'),
     payload,
   ].join('\n')
+}
+
+/** Signed by being part of what is signed, wherever they stand. */
+const signedAnyway = new Set(['x-amz-content-sha256', 'x-amz-date'])
+
+/** Else whoever is handed a URL to put one file could have it be a copy of any other. */
+function requireSigned(
+  values: ReadonlyMap<string, string>,
+  signedHeaders: readonly string[],
+): void {
+  for (const name of values.keys()) {
+    if (!name.startsWith('x-amz-') || signedAnyway.has(name)) continue
+    if (signedHeaders.includes(name)) continue
+    throw new S3Error(
+      'AccessDenied',
+      `header ${name} has come and is not signed, as all x-amz- are to be`,
+    )
+  }
 }
 
 /** Clients escape more or less than they must; all sign the same. */
