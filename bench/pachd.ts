@@ -11,20 +11,23 @@ import { peakMemoryMib, type ProgramRun, runProgram } from './processes.ts'
 
 const serverProgram = fileURLToPath(new URL('../bin/pachd', import.meta.url))
 export const clientProgram: string = fileURLToPath(new URL('../bin/pachctl', import.meta.url))
-const readyPattern = /^pachd is ready on .*:(\d+), data in /m
+/** Both lines are printed in one go. */
+const readyPattern = /^pachd is ready on .*:(\d+), data in .*\nS3: http:.*:(\d+)\/$/m
 
 /** A server in a process of its own, as a user starts it, and ways to call it. */
 export class Pachd implements AsyncDisposable {
   readonly #child: ChildProcess
   readonly port: number
+  readonly s3Port: number
   readonly transport: NodeTransport
   readonly pfs: Client<typeof PfsApi>
   readonly pps: Client<typeof PpsApi>
   readonly files: Client<typeof Files>
 
-  private constructor(child: ChildProcess, port: number) {
+  private constructor(child: ChildProcess, port: number, s3Port: number) {
     this.#child = child
     this.port = port
+    this.s3Port = s3Port
     this.transport = new NodeTransport({ host: '127.0.0.1', port }, new SystemClock())
     this.pfs = createClient(PfsApi, this.transport)
     this.pps = createClient(PpsApi, this.transport)
@@ -33,21 +36,23 @@ export class Pachd implements AsyncDisposable {
 
   /** @throws {Error} with what it printed, when it ends before it is ready. */
   static async start(root: string): Promise<Pachd> {
-    const child = spawn(serverProgram, ['--root', root, '--address', '127.0.0.1:0'], {
+    const anyPort = '127.0.0.1:0'
+    const args = ['--root', root, '--address', anyPort, '--s3-address', anyPort]
+    const child = spawn(serverProgram, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let output = ''
-    const port = await new Promise<number>((resolve, reject) => {
+    const [port, s3Port] = await new Promise<readonly [number, number]>((resolve, reject) => {
       const take = (text: Buffer): void => {
         output += text.toString()
-        const ready = readyPattern.exec(output)?.[1]
-        if (ready !== undefined) resolve(Number(ready))
+        const [, ready, s3] = readyPattern.exec(output) ?? []
+        if (ready !== undefined) resolve([Number(ready), Number(s3)])
       }
       child.stdout.on('data', take)
       child.stderr.on('data', take)
       child.on('exit', () => reject(new Error(`pachd ended at once: ${output}`)))
     })
-    return new Pachd(child, port)
+    return new Pachd(child, port, s3Port)
   }
 
   get pid(): number {

@@ -28,6 +28,7 @@ import { migrate } from './cases/migrate.ts'
 import { millionFiles } from './cases/million-files.ts'
 import { mountList, mountRead } from './cases/mount.ts'
 import { putFrom } from './cases/put-from.ts'
+import { s3Gateway } from './cases/s3-gateway.ts'
 import { putToOutput } from './cases/put-to-output.ts'
 import { singlePuts } from './cases/single-puts.ts'
 import { smallCalls } from './cases/small-calls.ts'
@@ -57,6 +58,7 @@ const benchmarks: readonly Benchmark[] = [
   why,
   putToOutput,
   putFrom,
+  s3Gateway,
   versionCommand,
   smallCalls,
   singlePuts,

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import { newHexId } from '../base/random.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { CallerBudget } from './grpc/caller-budget.ts'
@@ -12,20 +11,12 @@ import { answerListing, listingFormat, prefersPage } from './http/listing-answer
 import { failurePage, pageHeaders } from './http/pages.ts'
 import { repoListing, reposListing } from './http/repo-listings.ts'
 import { type HttpRoute, linkToRoot, parseTarget, type Target } from './http/routes.ts'
+import { Turns } from './http/turns.ts'
 
 /** What all answers may hold in memory at once, such as chunks that were fetched ahead. */
 const answersBytesMax = 256 * 1024 * 1024
 const allowed = 'GET, HEAD, OPTIONS'
-/** Requests that one connection may have sent before the first of them is answered. */
-const pipelinedMax = 16
 const referenceDigits = 8
-
-/** The answers that one connection waits for. */
-interface Line {
-  /** Resolves when the last of them is through. */
-  last: Promise<void>
-  readonly waiting: Set<Exchange>
-}
 
 /**
  * The HTTP door: files, by 1.5's URL `/v1/pfs/repos/<repo>/commits/<commit>/files/<path>`, and lists
@@ -35,8 +26,7 @@ export class HttpFiles {
   readonly #versioning: Versioning
   readonly #ports: GrpcServerPorts
   readonly #budget: CallerBudget
-  /** The connections that wait for answers. */
-  readonly #lines = new WeakMap<Socket, Line>()
+  readonly #turns = new Turns()
 
   constructor(versioning: Versioning, ports: GrpcServerPorts) {
     this.#versioning = versioning
@@ -54,30 +44,8 @@ export class HttpFiles {
   /** Answers any request: where nothing is, with the way to what there is. */
   answer(request: IncomingMessage, response: ServerResponse): void {
     const { clock } = this.#ports
-    void this.#inTurn(new Exchange(request, response, { clock, budget: this.#budget }))
-  }
-
-  /** Requests of one connection are answered in their order: one at a time reads and holds anything. */
-  async #inTurn(exchange: Exchange): Promise<void> {
-    const { socket } = exchange.request
-    const line = this.#lines.get(socket) ?? this.#newLine(socket)
-    if (line.waiting.size === pipelinedMax) {
-      socket.destroy()
-      return
-    }
-    line.waiting.add(exchange)
-    line.last = line.last.then(() => this.#answer(exchange))
-    await line.last
-    line.waiting.delete(exchange)
-  }
-
-  #newLine(socket: Socket): Line {
-    const line: Line = { last: Promise.resolve(), waiting: new Set() }
-    this.#lines.set(socket, line)
-    socket.once('close', () => {
-      for (const exchange of line.waiting) exchange.gone()
-    })
-    return line
+    const exchange = new Exchange(request, response, { clock, budget: this.#budget })
+    void this.#turns.take(exchange, (next) => this.#answer(next))
   }
 
   /** Never rejects: whatever goes wrong becomes the answer. */

@@ -5,6 +5,13 @@ const everywhere = {
   host: '0.0.0.0',
   port: 30_650,
   http: { host: '0.0.0.0', port: 30_652, isAsked: false },
+  s3: { host: '0.0.0.0', port: 30_600, isAsked: false },
+}
+
+/** What a command line says about the port for S3. */
+function s3Of(environment: Readonly<Record<string, string>>, ...args: readonly string[]): unknown {
+  const command = parseCommandLine(['--root=/d', ...args], environment)
+  return command.kind === 'serve' ? command.config.s3 : undefined
 }
 
 /** What a command line says about the port for files by HTTP. */
@@ -59,6 +66,24 @@ describe('the command line of pachd', () => {
     expect(parseCommandLine(['--http-address', 'off'], environment)).not.toHaveProperty(
       'config.http',
     )
+  })
+
+  test('S3 has a port beside 30650, elsewhere where one says, or nowhere, and keys from the environment', () => {
+    expect(s3Of({})).toEqual(everywhere.s3)
+    expect(s3Of({}, '--address=127.0.0.1:1234')).toBeUndefined()
+    expect(s3Of({}, '--s3-address=off')).toBeUndefined()
+    expect(s3Of({ PACHD_S3_ADDRESS: 'off' })).toBeUndefined()
+    const asked = { host: 'localhost', port: 80, isAsked: true }
+    expect(s3Of({}, '--s3-address=localhost:80')).toEqual(asked)
+    const keys = { accessKey: 'A', secretKey: 'S' }
+    const environment = { PACHD_S3_ACCESS_KEY: 'A', PACHD_S3_SECRET_KEY: 'S' }
+    expect(s3Of({ ...environment, PACHD_S3_ADDRESS: 'localhost:80' })).toEqual({ ...asked, keys })
+    const domain = 's3.example.com'
+    expect(s3Of({ PACHD_S3_DOMAIN: domain })).toEqual({ ...everywhere.s3, domain })
+    for (const only of ['PACHD_S3_ACCESS_KEY', 'PACHD_S3_SECRET_KEY']) {
+      expect(() => s3Of({ [only]: 'x' })).toThrow('or neither of them to let anybody in')
+    }
+    expect(() => s3Of({}, '--s3-address=:30650')).toThrow('is the port of --address')
   })
 
   test('flags win over the environment', () => {

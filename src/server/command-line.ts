@@ -14,6 +14,8 @@ export interface ServerConfig {
   readonly port: number
   /** Where to serve files by HTTP as well; absent: nowhere but at `port`. */
   readonly http?: HttpConfig
+  /** Where to serve S3; absent: nowhere. */
+  readonly s3?: S3Config
   /** Directories, as in `PATH`, where programs of pipelines are looked for before the usual ones. */
   readonly programPath?: string
   /** Garbage is collected at most so often, when there is likely to be some; 0: only when asked. */
@@ -24,13 +26,20 @@ export interface ServerConfig {
   readonly oldCluster?: OldPlace
 }
 
-/** The port that serves files by HTTP and nothing else. */
+/** A port besides that for everything. */
 export interface HttpConfig {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
   /** Somebody asked for it, who wants to know when it cannot be had. */
   readonly isAsked: boolean
+}
+
+export interface S3Config extends HttpConfig {
+  /** Whoever signs with them may call; absent: anybody may. */
+  readonly keys?: { readonly accessKey: string; readonly secretKey: string }
+  /** Buckets are also found in host names below this one. */
+  readonly domain?: string
 }
 
 export type PachdCommand =
@@ -56,7 +65,8 @@ export const collectEveryMinutesDefault: number = 10
 export const usage: string = `pachd: the Pachyderm server
 
 Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
-             [--collect-every MINUTES] [--sources any|public|none]
+             [--s3-address HOST:PORT|off] [--collect-every MINUTES]
+             [--sources any|public|none]
              [--old-etcd FILE|HOST:PORT --old-storage DIR|URL]
        pachd --root DIR --fsck [--full] [--fix]
 
@@ -67,6 +77,12 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
                         where to serve files by HTTP, besides the address above, which
                         does so, too; off: nowhere else (or PACHD_HTTP_ADDRESS;
                         default port 30652 when that above is 30650, else off)
+  --s3-address HOST:PORT
+                        where to serve S3, with branches as buckets; off: nowhere
+                        (or PACHD_S3_ADDRESS; default port 30600 when the first is 30650,
+                        else off). With PACHD_S3_ACCESS_KEY and PACHD_S3_SECRET_KEY it
+                        takes only what is signed with them; without, from anybody. With
+                        PACHD_S3_DOMAIN buckets are found in host names below it, too
   --collect-every MINUTES
                         how often to free what nothing needs, at most; 0: only when
                         asked to (or PACHD_COLLECT_EVERY; default ${collectEveryMinutesDefault})
@@ -90,7 +106,7 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
   --help                say this
 
 When it is ready it prints: pachd is ready on HOST:PORT, data in DIR
-and, where there is one, the address for files by HTTP on a second line.
+and, where there are any, the addresses for files by HTTP and for S3 on lines of their own.
 It stops on SIGINT or SIGTERM, after running calls have ended, in about 5 seconds at most.
 `
 
@@ -98,6 +114,8 @@ const defaultPort = 30_650
 const defaultAddress = `0.0.0.0:${defaultPort}`
 /** 1.5 had the two side by side. */
 const defaultHttpPort = 30_652
+/** Where later versions had it. */
+const defaultS3Port = 30_600
 const portMax = 65_535
 /** Four weeks. */
 const minutesMax = 40_320
@@ -123,11 +141,13 @@ export function parseCommandLine(
   const every = flags['collect-every'] ?? environment['PACHD_COLLECT_EVERY']
   const listen = parseListenAddress('--address', where)
   const http = parseHttp(flags['http-address'] ?? environment['PACHD_HTTP_ADDRESS'], listen)
+  const s3 = parseS3(flags['s3-address'], listen, environment)
   const sources = flags.sources ?? environment['PACHD_SOURCES']
   const config = {
     root: resolve(directory),
     ...listen,
     ...(http !== undefined && { http }),
+    ...(s3 !== undefined && { s3 }),
     ...(every === undefined ? {} : { collectEveryMinutes: parseMinutes(every) }),
     ...(sources === undefined ? {} : { sources: parseReach(sources) }),
     ...parseOldCluster(
@@ -154,6 +174,7 @@ function parseFlags(args: readonly string[]): {
   readonly root?: string | undefined
   readonly address?: string | undefined
   readonly 'http-address'?: string | undefined
+  readonly 's3-address'?: string | undefined
   readonly 'collect-every'?: string | undefined
   readonly 'program-path'?: string | undefined
   readonly sources?: string | undefined
@@ -174,6 +195,7 @@ function parseFlags(args: readonly string[]): {
         root: { type: 'string' },
         address: { type: 'string' },
         'http-address': { type: 'string' },
+        's3-address': { type: 'string' },
         'collect-every': { type: 'string' },
         'program-path': { type: 'string' },
         sources: { type: 'string' },
@@ -239,6 +261,43 @@ function parseHttp(
     )
   }
   return port === defaultPort ? { host, port: defaultHttpPort, isAsked: false } : undefined
+}
+
+/** Beside the main port, as `parseHttp`. Keys are of the environment only: a command line is no secret. */
+function parseS3(
+  flag: string | undefined,
+  listen: { readonly host: string; readonly port: number },
+  environment: Readonly<Record<string, string | undefined>>,
+): S3Config | undefined {
+  const keys = parseS3Keys(environment)
+  const domain = environment['PACHD_S3_DOMAIN'] ?? ''
+  const text = flag ?? environment['PACHD_S3_ADDRESS'] ?? ''
+  if (text === 'off') return undefined
+  const more = { ...(keys !== undefined && { keys }), ...(domain !== '' && { domain }) }
+  if (text === '') {
+    if (listen.port !== defaultPort) return undefined
+    return { host: listen.host, port: defaultS3Port, isAsked: false, ...more }
+  }
+  const address = parseListenAddress('--s3-address', text)
+  if (address.port === 0 || address.port !== listen.port) {
+    return { ...address, isAsked: true, ...more }
+  }
+  throw new UsageError(
+    `--s3-address ${JSON.stringify(text)} is the port of --address: choose another, or off`,
+  )
+}
+
+function parseS3Keys(
+  environment: Readonly<Record<string, string | undefined>>,
+): S3Config['keys'] | undefined {
+  const accessKey = environment['PACHD_S3_ACCESS_KEY'] ?? ''
+  const secretKey = environment['PACHD_S3_SECRET_KEY'] ?? ''
+  if (accessKey === '' && secretKey === '') return undefined
+  if (accessKey !== '' && secretKey !== '') return { accessKey, secretKey }
+  const missing = accessKey === '' ? 'PACHD_S3_ACCESS_KEY' : 'PACHD_S3_SECRET_KEY'
+  throw new UsageError(
+    `${missing} is missing: set PACHD_S3_ACCESS_KEY and PACHD_S3_SECRET_KEY, or neither of them to let anybody in`,
+  )
 }
 
 function parseListenAddress(

@@ -5,7 +5,7 @@ import { SystemClock } from '../base/clock.ts'
 import { InvalidArgumentError, UnavailableError } from '../base/errors.ts'
 import { SystemRandom } from '../base/random.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
-import type { HttpConfig } from './command-line.ts'
+import type { HttpConfig, S3Config } from './command-line.ts'
 import { Doors, probeDoors } from './doors.ts'
 import { Log } from './log.ts'
 import type { ServerPorts } from './ports.ts'
@@ -80,6 +80,35 @@ test('a port for HTTP that is taken is refused to who asked for it, with the way
   }
   const elsewhere = { host: '192.0.2.1', port: 0, isAsked: true }
   await expect(open(elsewhere)).rejects.toThrow(InvalidArgumentError)
+})
+
+test('S3 has a door of its own, which is refused or done without as that for files is', async () => {
+  const clock = new SystemClock()
+  const log = new Log(clock, (line) => lines.push(line))
+  const ports: ServerPorts = { clock, random: new SystemRandom(), log, release: 'test' }
+  const what = { routes: [], versioning: world.versioning }
+  const openS3 = (s3: S3Config): Promise<Doors> => Doors.open({ host, port: 0, s3 }, what, ports)
+  {
+    await using doors = await openS3({ host, port: 0, isAsked: true })
+    expect(doors.httpAddress).toBeUndefined()
+    const answer = await fetch(`http://${host}:${doors.s3Address?.port}/`)
+    expect(await answer.text()).toContain('<ListAllMyBucketsResult')
+    expect(lines).toEqual([expect.stringMatching(/ warning .*S3 is served to anybody/)])
+  }
+  {
+    const keys = { accessKey: 'a', secretKey: 'b' }
+    await using doors = await openS3({ host, port: 0, isAsked: true, keys })
+    const answer = await fetch(`http://${host}:${doors.s3Address?.port}/`)
+    expect(await answer.text()).toContain('<Code>AccessDenied</Code>')
+    expect(lines).toHaveLength(1)
+  }
+  const taken = { host, port: takenPort(), isAsked: true }
+  const refused = expect.stringContaining(`--s3-address: cannot listen on ${host}`) as string
+  await expect(openS3(taken)).rejects.toMatchObject({ message: refused })
+  await expect(probeDoors({ host, port: 0, s3: taken })).rejects.toMatchObject({ message: refused })
+  await using doors = await openS3({ ...taken, isAsked: false })
+  expect(doors.s3Address).toBeUndefined()
+  expect(lines.at(-1)).toMatch(/ warning .*S3 is not served.*--s3-address/)
 })
 
 test('where nobody asked for it, it is done without, and that is logged', async () => {

@@ -129,13 +129,15 @@ async function serve(config: ServerConfig, process: PachdProcess, out: Output): 
   }).catch((error: unknown) => {
     throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
   })
-  const { httpAddress } = server
+  const { httpAddress, s3Address } = server
   const files =
     httpAddress === undefined ? '' : `files by HTTP: http://${addressText(httpAddress)}/\n`
+  const s3 = s3Address === undefined ? '' : `S3: http://${addressText(s3Address)}/\n`
+  const ready = `pachd is ready on ${addressText(server.address)}, data in ${config.root}\n`
   // In one go: who waits for the first line may not read another. Whoever does not want to know it may be
   // served all the same.
   await out
-    .write(`pachd is ready on ${addressText(server.address)}, data in ${config.root}\n${files}`)
+    .write(`${ready}${files}${s3}`)
     .catch((error: unknown) => log.error('nobody could be told that the server is ready', error))
   const reason = await stopAsked
   log.info('stopping', { reason, graceMs: stopGraceMs })

@@ -28,6 +28,7 @@ import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
+import { sweepUploads } from '../versioning/uploads.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
@@ -58,6 +59,11 @@ export class Server implements AsyncDisposable {
   /** Where files are served by HTTP and nothing else is. */
   get httpAddress(): PortAddress | undefined {
     return this.#doors.httpAddress
+  }
+
+  /** Where S3 is served. */
+  get s3Address(): PortAddress | undefined {
+    return this.#doors.s3Address
   }
 
   /** Takes no more calls, gives running ones at most `graceMs`, and lets go of everything. */
@@ -134,11 +140,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   ]
   const routes = withTransactions(recordable, versioning)
   const doors = opened.use(await Doors.open(config, { routes, versioning }, ports))
-  const { address, httpAddress } = doors
+  const { address, httpAddress, s3Address } = doors
   api.address = addressOnHost(address)
   processing.start()
   const http = httpAddress === undefined ? 'off' : addressText(httpAddress)
-  log.info('listening', { ...address, http, root: config.root, release })
+  const s3 = s3Address === undefined ? 'off' : addressText(s3Address)
+  log.info('listening', { ...address, http, s3, root: config.root, release })
   return new Server(doors, opened.move())
 }
 
@@ -183,6 +190,11 @@ function startSweeps(
   opened.use(
     startBackgroundTask('forgetting old transactions', log, (signal) =>
       sweepTransactions({ clock, database }, signal),
+    ),
+  )
+  opened.use(
+    startBackgroundTask('forgetting old uploads', log, (signal) =>
+      sweepUploads({ clock, database }, signal),
     ),
   )
   opened.use(

@@ -117,21 +117,20 @@ export class FileTrees {
   }
 
   /**
-   * The entries of one directory in the byte order of their names, those behind `after` only.
+   * The entries of one directory in the byte order of their names, those behind `after`, or `from` one
+   * on, only.
    *
    * @throws {NoNodeError} @throws {NotADirectoryError} at the first pull.
    */
   async *list(
     root: DirectoryEntry,
     path: FilePath,
-    options: { readonly after?: string } = {},
+    options: { readonly after?: string } | { readonly from?: string } = {},
   ): AsyncGenerator<NamedEntry> {
     const found = await this.get(root, path)
     if (found === undefined) throw new NoNodeError(path)
     if (found.kind === 'file') throw new NotADirectoryError(path)
-    const { after } = options
-    const from = after === undefined ? undefined : concatBytes([utf8(after), lowestByte])
-    yield* this.#directories.entries(found, { from })
+    yield* this.#directories.entries(found, { from: firstKey(options) })
   }
 
   /** All files, depth first; nothing if `path` is absent. */
@@ -225,6 +224,12 @@ export class FileTrees {
   ): AsyncGenerator<TreeReference> {
     return treeReferences(this.#store, root, isNew, onInline)
   }
+}
+
+function firstKey(options: { after?: string; from?: string }): Uint8Array | undefined {
+  const { after, from } = options
+  if (after !== undefined) return concatBytes([utf8(after), lowestByte])
+  return from === undefined ? undefined : utf8(from)
 }
 
 async function* fileEdits(

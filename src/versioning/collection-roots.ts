@@ -4,7 +4,10 @@ import type { ChunkReader } from '../storage/chunks.ts'
 import type { CollectionRoot } from '../storage/collection-roots.ts'
 import type { TreeRoot } from '../storage/file-trees.ts'
 import { fileCodec, mergeRuns, piecesCodec } from './staging/runs.ts'
+import { decodeContent } from './staging/staged-bytes.ts'
 import { decodeStaged, type StagedColumns, type StagedWrite } from './staging/staged-rows.ts'
+
+import { uploadPartPages } from './records/upload-rows.ts'
 
 const pageMax = 200
 
@@ -21,6 +24,8 @@ export async function* collectionRoots(
 ): AsyncGenerator<CollectionRoot> {
   // What is kept may be put, and is forgotten then.
   yield* keptTransfers(database)
+  // So are the parts of an upload.
+  yield* uploadParts(database)
   for await (const write of stagedWrites(database)) yield* rootsOf(write, chunks)
   let after = ''
   for (;;) {
@@ -55,6 +60,15 @@ async function* keptTransfers(database: Database): AsyncGenerator<CollectionRoot
     const end = page.at(-1)
     if (end === undefined) return
     after = end.key
+  }
+}
+
+async function* uploadParts(database: Database): AsyncGenerator<CollectionRoot> {
+  for await (const page of uploadPartPages(database)) {
+    for (const { content: column } of page) {
+      const content = decodeContent(column)
+      if (content.kind !== 'inline') yield { kind: 'content', content }
+    }
   }
 }
 

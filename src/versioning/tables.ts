@@ -129,7 +129,29 @@ const deletionsStep: readonly string[] = [
   )`,
 ]
 
+/** Files that come in parts, over several calls. */
+const uploadsStep: readonly string[] = [
+  `CREATE TABLE uploads ( -- clustered
+    id TEXT NOT NULL PRIMARY KEY,
+    repo TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    path TEXT NOT NULL,
+    started_at INTEGER NOT NULL,
+    touched_at INTEGER NOT NULL
+  )`,
+  'CREATE INDEX uploads_by_place ON uploads (repo, branch, path, id)',
+
+  // content: docs/formats/staged-writes.md, "content".
+  `CREATE TABLE upload_parts (
+    upload TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    put_at INTEGER NOT NULL,
+    content BYTES NOT NULL,
+    PRIMARY KEY (upload, number)
+  )`,
+]
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
-  steps: [firstStep, changesStep, namesStep, splitsStep, transfersStep, deletionsStep],
+  steps: [firstStep, changesStep, namesStep, splitsStep, transfersStep, deletionsStep, uploadsStep],
 }

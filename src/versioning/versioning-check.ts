@@ -10,6 +10,7 @@ import { visitRoots } from './checks/root-walk.ts'
 import { checkRepoSizes } from './checks/size-check.ts'
 import { checkStagedWrites } from './checks/staged-check.ts'
 import { checkTransactions } from './checks/transaction-check.ts'
+import { checkUploads } from './checks/upload-check.ts'
 
 export interface VersioningCheckPorts {
   readonly database: Database
@@ -26,6 +27,7 @@ export async function checkVersioningRows(ports: VersioningCheckPorts): Promise<
   await checkStagedWrites(ports)
   await checkTransactions(ports)
   await checkObjects(ports)
+  await checkUploads(ports)
 }
 
 /** Checks the sizes of repos, once it is known what their commits have. */

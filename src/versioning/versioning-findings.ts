@@ -26,6 +26,7 @@ export type VersioningDamage =
   | 'name-invalid'
   | 'transaction-damaged'
   | 'transaction-rows-left-over'
+  | 'upload-damaged'
 
 const restoreMetadata: string =
   'rows have been lost or changed: restore the newest backup of the data directory, or of metadata.db with its packs'
@@ -171,6 +172,11 @@ export const versioningFindings: Readonly<Record<VersioningDamage, FindingFacts>
     meaning:
       'The object cannot be found by its name, or what it says of its content makes no sense.',
     advice: 'put the object again',
+  },
+  'upload-damaged': {
+    severity: 'error',
+    meaning: 'A part of an upload cannot be read, so that the upload cannot be completed.',
+    advice: 'put the part again, or abort the upload and begin another',
   },
 }
 

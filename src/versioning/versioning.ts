@@ -8,10 +8,13 @@ import { Copies } from './copies.ts'
 import { Deletions } from './deletions.ts'
 import { Files } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
+import { HeadWrites } from './head-writes.ts'
+import { KeyListing } from './key-listing.ts'
 import { Repos } from './repos.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { OpenTrees } from './staging/open-trees.ts'
 import { Transactions } from './transactions.ts'
+import { Uploads } from './uploads.ts'
 import { Writes } from './writes.ts'
 
 /** Versioned data: repos, and in them commits of file trees. */
@@ -24,6 +27,9 @@ export interface Versioning {
   readonly commitTags: CommitTags
   readonly files: Files
   readonly writes: Writes
+  readonly headWrites: HeadWrites
+  readonly uploads: Uploads
+  readonly keys: KeyListing
   readonly copies: Copies
   readonly subscriptions: Subscriptions
   readonly transactions: Transactions
@@ -34,6 +40,8 @@ export interface Versioning {
 export function createVersioning(ports: VersioningPorts): Versioning {
   const openTrees = new OpenTrees(ports)
   const files = new Files(ports, openTrees)
+  const writes = new Writes(ports, openTrees)
+  const headWrites = new HeadWrites(ports, { openTrees, writes, files })
   return {
     repos: new Repos(ports),
     branches: new Branches(ports),
@@ -42,7 +50,10 @@ export function createVersioning(ports: VersioningPorts): Versioning {
     deletions: new Deletions(ports, openTrees),
     commitTags: new CommitTags(ports),
     files,
-    writes: new Writes(ports, openTrees),
+    writes,
+    headWrites,
+    uploads: new Uploads(ports, headWrites),
+    keys: new KeyListing(ports, files),
     copies: new Copies(ports, openTrees, files),
     subscriptions: new Subscriptions(ports),
     transactions: new Transactions(ports, openTrees),

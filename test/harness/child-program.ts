@@ -5,7 +5,8 @@ import { delimiter, join } from 'node:path'
 
 export interface ProgramOptions {
   readonly directory: string
-  readonly environment?: Readonly<Record<string, string>>
+  /** Added to that of the tests; undefined takes a variable away. */
+  readonly environment?: Readonly<Record<string, string | undefined>>
 }
 
 /** Set where no test may be left out because a program is not installed. */
@@ -64,10 +65,11 @@ export class ChildProgram implements AsyncDisposable {
 export async function runProgram(
   name: string,
   args: readonly string[],
-  { directory }: ProgramOptions,
+  { directory, environment }: ProgramOptions,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(name, args, { cwd: directory })
+    const env = environment === undefined ? process.env : { ...process.env, ...environment }
+    const child = spawn(name, args, { cwd: directory, env })
     let output = ''
     child.stdout.on('data', (text: Buffer) => (output += text.toString()))
     child.stderr.on('data', (text: Buffer) => (output += text.toString()))

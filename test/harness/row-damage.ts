@@ -205,6 +205,11 @@ export const lastingDamage: readonly Damage[] = [
     kinds: ['object-damaged'],
   },
   {
+    what: 'a part of an upload makes no sense',
+    sql: "INSERT INTO upload_parts (upload, number, put_at, content) VALUES ('u', 1, 0, x'09')",
+    kinds: ['upload-damaged'],
+  },
+  {
     what: 'an event is missing',
     sql: 'DELETE FROM database_events WHERE sequence = 3',
     kinds: ['event-log-gap'],

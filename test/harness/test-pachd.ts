@@ -9,6 +9,7 @@ import * as pfs from '../../src/gen/pfs_pb.ts'
 import * as pps from '../../src/gen/pps_pb.ts'
 import * as version from '../../src/gen/version_pb.ts'
 import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
+import type { S3Config } from '../../src/server/command-line.ts'
 import { Log } from '../../src/server/log.ts'
 import { openServer } from '../../src/server/server.ts'
 import type { Reach } from '../../src/sources/reach.ts'
@@ -62,18 +63,21 @@ export class TestPachd extends TestClient {
   readonly port: number
   /** Of the door for files by HTTP alone. */
   readonly httpPort: number
+  /** Of the door for S3. */
+  readonly s3Port: number
   /** Lines of the server's log. */
   readonly log: readonly string[]
   readonly #opened: AsyncDisposableStack
 
   private constructor(
-    facts: Pick<TestPachd, 'root' | 'port' | 'httpPort' | 'log'>,
+    facts: Pick<TestPachd, 'root' | 'port' | 'httpPort' | 's3Port' | 'log'>,
     opened: AsyncDisposableStack,
   ) {
     super(facts.port)
     this.root = facts.root
     this.port = facts.port
     this.httpPort = facts.httpPort
+    this.s3Port = facts.s3Port
     this.log = facts.log
     this.#opened = opened
   }
@@ -85,6 +89,7 @@ export class TestPachd extends TestClient {
       readonly sources?: Reach
       readonly patience?: Patience
       readonly clouds?: CloudEnvironment
+      readonly s3?: Pick<S3Config, 'keys' | 'domain'>
     } = {},
   ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
@@ -100,6 +105,7 @@ export class TestPachd extends TestClient {
           root,
           ...address,
           http: { ...address, isAsked: true },
+          s3: { ...address, isAsked: true, ...options.s3 },
           ...(sources !== undefined && { sources }),
         },
         {
@@ -114,7 +120,8 @@ export class TestPachd extends TestClient {
     )
     const { port } = server.address
     const httpPort = server.httpAddress?.port ?? 0
-    return new TestPachd({ root, port, httpPort, log: lines }, opened.move())
+    const s3Port = server.s3Address?.port ?? 0
+    return new TestPachd({ root, port, httpPort, s3Port, log: lines }, opened.move())
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {

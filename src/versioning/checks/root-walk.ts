@@ -7,6 +7,8 @@ import { pagesOf } from '../../database/pages.ts'
 import type { TreeRoot } from '../../storage/file-trees.ts'
 import type { ChunkOwner, RootVisitor, TreeTotals } from '../../storage/store-check.ts'
 import { fileCodec, piecesCodec, recordsOfChunk } from '../staging/runs.ts'
+import { type UploadPartRow, uploadPartPages } from '../records/upload-rows.ts'
+import { decodeContent } from '../staging/staged-bytes.ts'
 import { decodeStaged, type RunsWrite } from '../staging/staged-rows.ts'
 import { versioningFinding } from '../versioning-findings.ts'
 import { contentOf, objectPages } from './object-check.ts'
@@ -60,6 +62,10 @@ export async function visitRoots(ports: Ports, visitor: RootVisitor): Promise<vo
       await visitor.tree(root, { subject: {}, name: `kept transfer ${key}` }, fileCount)
     }
   }
+  run.stage = 'parts of uploads'
+  for await (const page of uploadPartPages(database)) {
+    for (const row of page) await visitPart(row, visitor)
+  }
   run.stage = 'trees'
   // Repo by repo in the order of writing, so that what commits share is still in memory.
   const query = {
@@ -71,6 +77,19 @@ export async function visitRoots(ports: Ports, visitor: RootVisitor): Promise<vo
   }
   for await (const page of pagesOf<TreeRow>(database, query)) {
     for (const row of page) await visitTree(ports, row, visitor)
+  }
+}
+
+async function visitPart(
+  { upload, number, content }: UploadPartRow,
+  visitor: RootVisitor,
+): Promise<void> {
+  const owner = { subject: {}, name: `part ${number} of upload ${upload}` }
+  try {
+    await visitor.content(decodeContent(content), owner)
+  } catch (error) {
+    // The check of the rows tells of what makes no sense.
+    if (!(error instanceof DataLossError)) throw error
   }
 }
 
