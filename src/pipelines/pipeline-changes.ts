@@ -8,6 +8,7 @@ import type { OnHeadReady } from '../versioning/ports.ts'
 import { createRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.ts'
 import { atomsOf, branchesOf } from './inputs.ts'
 import { killJobs } from './job-records.ts'
+import type { OutputExports } from './output-exports.ts'
 import { findPipeline, getPipeline, putPipeline, type PipelineRecord } from './pipeline-records.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { withFromIds } from './specs/from-commits.ts'
@@ -22,9 +23,15 @@ const commitIdLength = 32
 export class PipelineChanges {
   readonly #random: Random
   readonly #onHeadReady: OnHeadReady
+  readonly #exports: Pick<OutputExports, 'check'>
 
-  constructor(ports: { readonly random: Random; readonly onHeadReady: OnHeadReady }) {
+  constructor(ports: {
+    readonly random: Random
+    readonly onHeadReady: OnHeadReady
+    readonly exports: Pick<OutputExports, 'check'>
+  }) {
     this.#random = ports.random
+    this.#exports = ports.exports
     this.#onHeadReady = ports.onHeadReady
   }
 
@@ -36,7 +43,7 @@ export class PipelineChanges {
    * @throws {NotFoundError} for an input repo that does not exist.
    */
   async create(tx: Transaction, request: RequestedSpec, now: Instant): Promise<PipelineRecord> {
-    const spec = await checkedSpec(tx, request, now)
+    const spec = await this.#checkedSpec(tx, request, now)
     if ((await findPipeline(tx, spec.name)) !== undefined) {
       throw new AlreadyExistsError(
         `pipeline ${spec.name} already exists; use update-pipeline to change it`,
@@ -62,7 +69,7 @@ export class PipelineChanges {
     request: RequestedSpec,
     { reprocess, now }: { readonly reprocess: boolean; readonly now: Instant },
   ): Promise<PipelineRecord> {
-    const spec = await checkedSpec(tx, request, now)
+    const spec = await this.#checkedSpec(tx, request, now)
     const old = await getPipeline(tx, spec.name)
     await this.#keepOldOutput(tx, old)
     const pipeline: PipelineRecord = {
@@ -89,6 +96,12 @@ export class PipelineChanges {
     return isThere
       ? await this.update(tx, request, options)
       : await this.create(tx, request, options.now)
+  }
+
+  async #checkedSpec(tx: Transaction, request: RequestedSpec, now: Instant): Promise<PipelineSpec> {
+    const spec = await checkedSpec(tx, request, now)
+    if (spec.egressUrl !== undefined) this.#exports.check(spec.egressUrl)
+    return spec
   }
 
   async #keepOldOutput(tx: Transaction, old: PipelineRecord): Promise<void> {
