@@ -135,11 +135,7 @@ export async function openTestProcessing(
   const errors: unknown[] = []
   const log = { error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })) }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
-  const openBuckets = (): OpenBuckets => ({
-    openToWrite: async () => bucket,
-    [Symbol.dispose]: () => undefined,
-  })
-  const exports = new Exports({ ...versioning, openBuckets, isAllowed: true })
+  const exports = exportsTo(bucket, versioning)
   const ports = { ...stores, ...world, ...bounds, triggers, versioning, workers, exports, log }
   const open = (): Processing => createProcessing(ports)
   let processing = open()
@@ -178,6 +174,14 @@ export async function openTestProcessing(
         throw new AggregateError(errors, 'the scheduler met errors')
     },
   }
+}
+
+function exportsTo(bucket: WritableBucket, versioning: Versioning): Exports {
+  const openBuckets = (): OpenBuckets => ({
+    openToWrite: async () => bucket,
+    [Symbol.dispose]: () => undefined,
+  })
+  return new Exports({ ...versioning, openBuckets, isAllowed: true })
 }
 
 function start({ scheduler, ticker }: Processing): void {
