@@ -65,10 +65,6 @@ class World implements AsyncDisposable {
     return await this.test.processing.jobs.waitForEnd((await this.newest())?.id ?? '', signal)
   }
 
-  async untilReason(text: RegExp): Promise<void> {
-    await expect.poll(async () => (await this.newest())?.reason).toMatch(text)
-  }
-
   /** After failures. */
   pauses(): readonly number[] {
     return this.clock.slept.filter((ms) => doublings.includes(ms))
@@ -86,6 +82,10 @@ class World implements AsyncDisposable {
 /** Up to the longest pause, which others make, too. */
 const doublings = [500, 1000, 2000, 4000, 8000, 16_000, 32_000]
 const away = new UnavailableError('cannot write s3://memory/to: ECONNREFUSED')
+
+function reasonIn(world: World): () => Promise<string | undefined> {
+  return async () => (await world.newest())?.reason
+}
 
 test('an output is exported before its job succeeds; what it does not have any more stays there', async () => {
   await using world = await World.open()
@@ -116,7 +116,9 @@ test('an export that fails is tried again alone, and the job says why it still r
   await using world = await World.open()
   world.fail(away)
   const commit = await world.test.commit('in', { a: '1' })
-  await world.untilReason(/^exporting to s3:\/\/memory\/to: .*ECONNREFUSED \(retrying\)$/)
+  await expect
+    .poll(reasonIn(world))
+    .toMatch(/^exporting to s3:\/\/memory\/to: .*ECONNREFUSED \(retrying\)$/)
   expect(await world.newest()).toMatchObject({ state: 'running', counts: { processed: 1 } })
   expect(await world.hasOutput()).toBe(false)
   world.fail(undefined)
@@ -163,9 +165,9 @@ test('an export goes on after a restart: no datum runs again, nor is written wha
     if (call === 'write' && key === 'to/b') throw away
   }
   const commit = await world.test.commit('in', { a: '1', b: '2' })
-  await world.untilReason(/retrying/)
+  await expect.poll(reasonIn(world)).toMatch(/retrying/)
   await world.test.restart()
-  await world.untilReason(/retrying/)
+  await expect.poll(reasonIn(world)).toMatch(/retrying/)
   world.fail(undefined)
   await world.test.flush('in', commit)
   expect(world.test.ran.toSorted()).toEqual(['in:/a', 'in:/b'])

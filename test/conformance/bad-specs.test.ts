@@ -375,7 +375,7 @@ const specs: readonly BadSpec[] = [
   {
     what: 'egress to no bucket',
     spec: () => ({ ...withInput(good()), egress: { URL: 's3:///x' } }),
-    text: '\"\" cannot be a bucket',
+    text: '"" cannot be a bucket',
   },
   {
     what: 'a password in its egress',
