@@ -1,6 +1,11 @@
 import type { Instant } from '../base/clock.ts'
-import { AlreadyExistsError, InvalidArgumentError } from '../base/errors.ts'
-import type { BranchName, RepoName } from '../base/names.ts'
+import {
+  AlreadyExistsError,
+  DomainError,
+  type ErrorKind,
+  InvalidArgumentError,
+} from '../base/errors.ts'
+import type { BranchName, PipelineName, RepoName } from '../base/names.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import type { Transaction } from '../database/database.ts'
 import { findBranch, requireNoTag, setHead } from '../versioning/branches.ts'
@@ -15,6 +20,17 @@ import { withFromIds } from './specs/from-commits.ts'
 import { checkSpec, type PipelineSpec } from './specs.ts'
 
 const commitIdLength = 32
+
+/** Outputs cannot be written where the spec says; a file may have many specs, so it says whose. */
+class EgressRefusedError extends DomainError {
+  override readonly name = 'EgressRefusedError'
+  readonly kind: ErrorKind
+
+  constructor(pipeline: PipelineName, cause: DomainError) {
+    super(`pipeline ${pipeline}: egress: ${cause.message}`, { cause })
+    this.kind = cause.kind
+  }
+}
 
 /**
  * Makes and replaces pipelines in a transaction of the caller's, who then has their input branches
@@ -100,7 +116,12 @@ export class PipelineChanges {
 
   async #checkedSpec(tx: Transaction, request: RequestedSpec, now: Instant): Promise<PipelineSpec> {
     const spec = await checkedSpec(tx, request, now)
-    if (spec.egressUrl !== undefined) this.#exports.check(spec.egressUrl)
+    const { name, egressUrl } = spec
+    try {
+      if (egressUrl !== undefined) this.#exports.check(egressUrl)
+    } catch (error) {
+      throw error instanceof DomainError ? new EgressRefusedError(name, error) : error
+    }
     return spec
   }
 

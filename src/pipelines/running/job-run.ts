@@ -30,7 +30,8 @@ const preparingMax = 1
 
 /**
  * Runs a job to its end: plans it, processes the datums that have no result yet, merges outputs,
- * exports them where the spec says so, and ends it in one transaction with its output commit and whatever that sets off.
+ * exports what they make where the spec says so, and ends it in one transaction with its output
+ * commit and whatever that sets off.
  *
  * @throws {CancelledError} when `signal` aborts; the job can be run again and goes on.
  */
@@ -60,7 +61,7 @@ export async function runJob(
   }
   await recorder.settle()
   if (recorder.tally.failed > 0) return await fail(ports, plan, recorder, failureReason)
-  using _ = ports.leases.begin()
+  using putting = ports.leases.begin()
   const goodSet = await goodSetOf(ports, plan, recorder)
   const merged = await mergeOutputs(ports, plan, recorder, goodSet)
   if ('clash' in merged) {
@@ -73,8 +74,12 @@ export async function runJob(
   if (url !== undefined) {
     // So that no datum runs again, should the server stop while it exports.
     await recorder.recordRest()
-    const { tree } = merged.output
+    const { tree, contributions } = merged.output
+    // An export may take hours, in which what others have put is to be collected.
     reading.hold({ kind: 'tree', root: tree.root })
+    reading.hold({ kind: 'tree', root: contributions })
+    reading.hold({ kind: 'map', root: goodSet })
+    putting[Symbol.dispose]()
     const hopeless = await exportOutput(ports, plan, { url, tree }, signal)
     if (hopeless !== undefined) return await fail(ports, plan, recorder, async () => hopeless)
     signal.throwIfAborted()
