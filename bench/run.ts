@@ -24,6 +24,7 @@ import { largeFileIn, largeFileOut } from './cases/large-file.ts'
 import { listDirectory } from './cases/list-directory.ts'
 import { manyBranches } from './cases/many-branches.ts'
 import { manyCommits } from './cases/many-commits.ts'
+import { migrate } from './cases/migrate.ts'
 import { millionFiles } from './cases/million-files.ts'
 import { putFrom } from './cases/put-from.ts'
 import { putToOutput } from './cases/put-to-output.ts'
@@ -58,6 +59,7 @@ const benchmarks: readonly Benchmark[] = [
   singlePuts,
   manyCommits,
   manyBranches,
+  migrate,
   millionFiles,
   hugeFile,
   hugeSplit,

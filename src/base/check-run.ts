@@ -20,6 +20,8 @@ export interface Found {
    * any more.
    */
   readonly repair?: () => Promise<boolean>
+  /** Saves a part of what is damaged, which stays so; says what was done. Before `repair`. */
+  readonly rescue?: () => Promise<string>
 }
 
 export interface CheckOptions {
@@ -53,7 +55,9 @@ export class CheckRun {
 
   /** Repairs where that was asked for, and tells. The caller has looked twice. */
   async report(found: Found): Promise<void> {
-    const { kind, subject, what, affected = nothingAffected, repair } = found
+    const { kind, subject, affected = nothingAffected, repair, rescue } = found
+    const rescued = rescue !== undefined && this.options.fix ? `; ${await rescue()}` : ''
+    const what = found.what + rescued
     let state: Finding['repair'] = repair === undefined ? 'none' : 'possible'
     if (repair !== undefined && this.options.fix) {
       if (!(await repair())) return

@@ -67,7 +67,7 @@ export interface CheckCounts {
   bytes: number
   /** Bytes of all packs that are listed. */
   bytesTotal: number
-  /** Chunks that nothing refers to; known at the end. */
+  /** Chunks that nothing refers to; known at the end, if all that exists could be read. */
   unreferencedChunks: number
   /** Packs none of whose chunks anything refers to, and their bytes. */
   unreferencedPacks: number

@@ -2,10 +2,13 @@ import { runPachd } from '../server/pachd.ts'
 
 const stopSignals = ['SIGINT', 'SIGTERM'] as const
 
+// A log that nobody takes any more is no reason to end.
+process.stderr.on('error', () => undefined)
+
 process.exitCode = await runPachd({
   args: process.argv.slice(2),
   environment: process.env,
-  out: (text) => void process.stdout.write(text),
+  stdout: process.stdout,
   err: (text) => void process.stderr.write(text),
   // Once: a second signal ends the process at once.
   stopAsked: () =>

@@ -72,6 +72,7 @@ const families: readonly FamilyEntry[] = [
       'plan',
       'validate-pipeline',
       'extract-pipeline',
+      'convert-spec',
       'edit-pipeline',
       'inspect-pipeline',
       'list-pipeline',
@@ -98,7 +99,7 @@ const families: readonly FamilyEntry[] = [
     load: async () => (await import('./families/jobs.ts')).jobCommands,
   },
   {
-    names: ['version', 'fsck', 'garbage-collect', 'delete-all'],
+    names: ['version', 'migrate', 'fsck', 'garbage-collect', 'delete-all'],
     load: async () => (await import('./families/cluster.ts')).clusterCommands,
   },
 ]

@@ -3,7 +3,7 @@ import type { Transport } from '../client/transport.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
 import type { Flags } from './flags.ts'
 import type { Input } from './input.ts'
-import type { Output } from './output.ts'
+import type { Output } from '../base/output.ts'
 
 /** A flag that a command takes. */
 export interface FlagSpec {

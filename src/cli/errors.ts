@@ -1,4 +1,4 @@
-import { CancelledError, FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
+import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
 
 /** The command line makes no sense: a flag, an argument or a command that is not there. */
 export class UsageError extends InvalidArgumentError {
@@ -20,9 +20,4 @@ export class LeftOpenError extends FailedPreconditionError {
 /** A command failed with `cause`, and what a person wrote for it is kept in a file. */
 export class KeptTextError extends FailedPreconditionError {
   override readonly name = 'KeptTextError'
-}
-
-/** Whoever read the output has seen enough: `pachctl list-file … | head`. */
-export class OutputClosedError extends CancelledError {
-  override readonly name = 'OutputClosedError'
 }

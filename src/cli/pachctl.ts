@@ -4,10 +4,10 @@ import { ActiveTransaction } from './active-transaction.ts'
 import type { CommandContext, CommandRun, CommandSpec } from './command.ts'
 import { findCommand, loadFamilies } from './command-table.ts'
 import { readAddress } from './config.ts'
-import { OutputClosedError, UsageError } from './errors.ts'
+import { UsageError } from './errors.ts'
 import { Input } from './input.ts'
 import { LazyTransport } from './lazy-transport.ts'
-import { Output } from './output.ts'
+import { Output, OutputClosedError } from '../base/output.ts'
 import { parseCommand } from './parsing/command-line.ts'
 import { refuseReplaced } from './parsing/not-utf8.ts'
 
@@ -36,13 +36,16 @@ export async function runPachctl(process: PachctlProcess): Promise<number> {
       command = await findCommand(name)
       await runCommand(command, words, { process, out })
     }
+    await out.flush()
     return exitCodes.done
   } catch (error) {
-    if (error instanceof OutputClosedError) return exitCodes.done
+    if (error instanceof OutputClosedError) return error.exitCode
     const [{ errorText }, { missingNotice }] = await Promise.all([
       import('./error-text.ts'),
       import('./missing-notice.ts'),
     ])
+    // Where nobody hears of it, the exit code says it.
+    process.stderr.on('error', () => undefined)
     process.stderr.write(errorText(error, command) + missingNotice(error, command, process.env))
     return exitCodes.failed
   }
@@ -84,7 +87,7 @@ async function runCommand(
     flags,
     input: new Input(() => process.stdin),
     out,
-    err: new Output(process.stderr),
+    err: new Output(process.stderr, { mayBeLost: true }),
     clock,
     address,
     transport,

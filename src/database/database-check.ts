@@ -1,7 +1,8 @@
 import type { CheckRun } from '../base/check-run.ts'
-import type { Database } from './database.ts'
+import type { Database, Migrations } from './database.ts'
 import { databaseFinding } from './database-findings.ts'
 import { integrityProblems } from './sqlite/integrity.ts'
+import { expectedSchema, type SchemaPart, storedSchema } from './sqlite/schema.ts'
 
 type EventRow = {
   readonly count: number
@@ -39,4 +40,44 @@ export async function checkSqliteFile(path: string, run: CheckRun): Promise<void
       what: `${path}: ${problem}`,
     })
   }
+}
+
+/** Looks whether all tables and indexes are there that this release makes. */
+export async function checkSchema(
+  { database, path }: { readonly database: Database; readonly path: string },
+  migrations: readonly Migrations[],
+  run: CheckRun,
+): Promise<void> {
+  run.stage = 'tables'
+  const stored = new Map(storedSchema(path).map((part) => [part.name, part]))
+  for (const part of await expectedSchema(migrations)) {
+    const problem = partProblem(part, stored.get(part.name))
+    if (problem === undefined) continue
+    // Made again from the rows, if its table is there.
+    const isDerivable = part.type === 'index' && stored.has(part.table)
+    const isMissing = !stored.has(part.name)
+    await run.report({
+      kind: databaseFinding(part.type === 'index' ? 'index-missing' : 'table-damaged'),
+      subject: {},
+      what: `${path}: the ${part.type} ${part.name} ${problem}`,
+      ...(isDerivable && isMissing ? { repair: () => makeIndex(database, part) } : {}),
+    })
+  }
+}
+
+function partProblem(part: SchemaPart, found: SchemaPart | undefined): string | undefined {
+  if (found === undefined) return 'is not there'
+  if (found.type !== part.type || found.columns !== part.columns) {
+    return `has other columns (${found.columns}) than it should (${part.columns})`
+  }
+  return undefined
+}
+
+async function makeIndex(database: Database, { sql, name }: SchemaPart): Promise<boolean> {
+  return await database.transact(async (tx) => {
+    const there = await tx.get('SELECT name FROM sqlite_schema WHERE name = ?', name)
+    if (there !== undefined) return false
+    await tx.run(sql)
+    return true
+  })
 }

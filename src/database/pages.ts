@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util'
+import { DataLossError } from '../base/errors.ts'
 import type { Database, SqlRow, SqlValue } from './database.ts'
 
 /**
@@ -29,5 +31,10 @@ export async function* pagesOf<Row extends SqlRow>(
     const last = rows.at(-1)
     if (last === undefined || rows.length < pageRows) return
     after = query.keyOf(last)
+    if (isDeepStrictEqual(after, key)) {
+      throw new DataLossError(
+        `the rows behind ${JSON.stringify(key)} cannot be read: a key is stored that is no text`,
+      )
+    }
   }
 }

@@ -52,6 +52,7 @@ test('what makes room may use the reserve, and nothing else until there is room'
   await expect(database.transact(growing(directory.path))).rejects.toThrow(DiskFullError)
   expect(await sizeBytes(reserve)).toBe(reserveBytes)
   await database.transact(insert)
+  disk.freeBytes = 0
   await database.transact(growing(directory.path), { usesReserve: true })
   expect(await sizeBytes(reserve)).toBe(0)
   await expect(database.transact(insert)).rejects.toThrow('the disk of the data directory is full')
@@ -81,4 +82,26 @@ test('a disk that has no room for a reserve takes one when it has', async () => 
   disk.freeBytes = 0
   await using again = await openOn(directory.path, disk)
   await again.transact(insert)
+})
+
+test('what is left of the reserve after it was used is there for the next that makes room', async () => {
+  await using directory = await TemporaryDirectory.create()
+  const reserve = directory.join('metadata.db-reserve')
+  const disk = { freeBytes: 2 * reserveBytes }
+  await using database = await openOn(directory.path, disk)
+  // As the disk is once the reserve is released, and some of it is used.
+  disk.freeBytes = reserveBytes - 10_000
+  for (let time = 0; time < 3; time += 1) {
+    await database.transact(growing(directory.path), { usesReserve: true })
+    const left = await sizeBytes(reserve)
+    expect(left).toBeGreaterThan(reserveBytes / 2)
+    expect(left).toBeLessThan(disk.freeBytes)
+    // Nothing else may use the rest.
+    await expect(database.transact(insert)).rejects.toThrow(DiskFullError)
+    expect(await sizeBytes(reserve)).toBe(left)
+  }
+  disk.freeBytes = 2 * reserveBytes
+  await database.transact(insert, { usesReserve: true })
+  expect(await sizeBytes(reserve)).toBe(reserveBytes)
+  await database.transact(insert)
 })

@@ -19,6 +19,7 @@ import {
   requireStore,
   requireWholeLog,
 } from './sqlite/losses.ts'
+import { keepDamagedLog } from './sqlite/log-file.ts'
 import { Reader } from './sqlite/reader.ts'
 import { DiskReserve, type FreeBytes } from './sqlite/reserve.ts'
 import { claimStore, migrate, setStoreId, storeIdOf, syncFile } from './sqlite/store.ts'
@@ -47,6 +48,8 @@ export interface SqliteOptions {
   readonly store?: { readonly id: string; readonly isNew: boolean }
   /** What to keep of the disk for when it is full; 0, which is nothing, if it is not said. */
   readonly reserveBytes?: number
+  /** Is told where a copy is of a log that the database can take only a part of. */
+  readonly onDamagedLog?: (copy: string) => void
   /** Tests only: a disk that is fuller than the real one. */
   readonly freeBytes?: FreeBytes
   /** Tests only: a smaller bound than the product's. */
@@ -83,6 +86,7 @@ async function openOnce(
   await using opened = new AsyncDisposableStack()
   const { store } = options
   await requireFiles(path, store?.isNew === false)
+  await requireSoundLog(path, options)
   const writeConnection = opened.use(new Connection(path, { cacheBytes: writeCacheBytes }))
   if (store?.isNew === false) requireStore(writeConnection, store.id)
   claimStore(writeConnection)
@@ -105,8 +109,26 @@ async function openOnce(
   await syncFile(dirname(path))
   const mark = opened.use(await OpenMark.make(path, options.clock))
   await reserve.make()
-  const parts = { writeConnection, readConnection, log, mark, reserve }
+  const events = eventsOf(writeConnection)
+  const parts = { writeConnection, readConnection, log, mark, reserve, events }
   return new SqliteDatabase(parts, options, opened.move())
+}
+
+/**
+ * Before a connection is opened that writes: closing that, too, moves what can be read of the log into
+ * the file, and deletes the rest.
+ */
+async function requireSoundLog(path: string, options: SqliteOptions): Promise<void> {
+  const { store } = options
+  const log = await stat(`${path}-wal`).catch(() => undefined)
+  if (log === undefined || store?.isNew === true) return
+  {
+    using connection = new Connection(path, { cacheBytes: mebibyte, readOnly: true })
+    if (store !== undefined) requireStore(connection, store.id)
+    await requireWholeLog(connection)
+  }
+  const copy = await keepDamagedLog(path)
+  if (copy !== undefined) options.onDamagedLog?.(copy)
 }
 
 /** The id of the store in the file `path`; undefined when there is none, or it cannot be read. */
@@ -137,6 +159,15 @@ interface Parts {
   readonly log: FileHandle
   readonly mark: OpenMark
   readonly reserve: DiskReserve
+  /** The first and the last of the log. */
+  readonly events: { readonly first: number; readonly last: number }
+}
+
+function eventsOf(connection: Connection): Parts['events'] {
+  const row = connection.get<{ readonly first: number | null; readonly last: number | null }>(
+    'SELECT min(sequence) AS first, max(sequence) AS last FROM database_events',
+  )
+  return { first: row?.first ?? 1, last: row?.last ?? 0 }
 }
 
 class SqliteDatabase implements Database {
@@ -152,16 +183,12 @@ class SqliteDatabase implements Database {
   #closed: Promise<void> | undefined
 
   constructor(parts: Parts, options: SqliteOptions, connections: AsyncDisposableStack) {
-    const { writeConnection, readConnection, log, mark } = parts
-    const ends = writeConnection.get<{
-      readonly first: number | null
-      readonly last: number | null
-    }>('SELECT min(sequence) AS first, max(sequence) AS last FROM database_events')
+    const { writeConnection, readConnection, log, mark, events } = parts
     this.#path = writeConnection.path
     this.#reserve = parts.reserve
     this.#connections = connections
     this.#retainedEvents = options.retainedEvents ?? retainedEventsMin
-    this.#prunedTo = (ends?.first ?? 1) - 1
+    this.#prunedTo = events.first - 1
     this.#writer = new Writer({
       connection: writeConnection,
       clock: options.clock,
@@ -187,7 +214,7 @@ class SqliteDatabase implements Database {
     })
     this.#watchers = new Watchers(
       async (operation) => await this.#reader.read(operation),
-      ends?.last ?? 0,
+      events.last,
     )
     this.#checkpoints = new Checkpoints({
       path: this.#path,
@@ -214,6 +241,9 @@ class SqliteDatabase implements Database {
       if (!usesReserve || !(error instanceof DiskFullError)) throw error
       if (!(await this.#reserve.release())) throw error
       return await this.#writer.transact(operation)
+    } finally {
+      // What comes next may have to make room, too.
+      if (usesReserve && !this.#reserve.isHeld) await this.#reserve.restore()
     }
   }
 

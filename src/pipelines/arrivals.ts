@@ -49,6 +49,18 @@ export async function noteNewest(
   }
 }
 
+/** Notes a commit that is known to have been used, or not, where nothing has been noted after it. */
+export async function noteKnown(
+  tx: Transaction,
+  pipeline: string,
+  arrival: Arrival,
+  state: 'new' | 'used',
+): Promise<void> {
+  await note(tx, pipeline, { ...arrival, together: null })
+  if (state === 'new') return
+  await setArrivalState(tx, pipeline as PipelineName, arrival, state)
+}
+
 /** Notes commits before all others; each after those that follow it in the list. */
 export async function noteOlder(
   tx: Transaction,

@@ -128,12 +128,60 @@ export async function deleteResults(tx: Transaction, datums: readonly string[]):
 /** Records a result; the first one stands, for a datum's effect counts once. */
 export async function insertResult(
   tx: Transaction,
+  lineage: Lineage,
+  result: DatumResult,
+): Promise<void> {
+  await insertInto(tx, 'datum_results', lineage, result)
+}
+
+/** Keeps a result of an old cluster for `adoptImportedResults`; the first one stands. */
+export async function stageImportedResult(
+  tx: Transaction,
+  lineage: Lineage,
+  result: DatumResult,
+): Promise<void> {
+  await insertInto(tx, 'imported_results', lineage, result)
+}
+
+/** The outputs of those of `datums` (at most a few hundred) that were staged. */
+export async function findImportedOutputs(
+  tx: ReadTransaction,
+  datums: readonly DatumKey[],
+): Promise<ReadonlyMap<DatumKey, DirectoryEntry>> {
+  if (datums.length === 0) return new Map()
+  const rows = await tx.all<OutputRow & { readonly datum: string }>(
+    `SELECT datum, output_root, output_bytes, output_files FROM imported_results
+      WHERE datum IN (${datums.map(() => '?').join(', ')})`,
+    ...datums,
+  )
+  return new Map(rows.map((row) => [row.datum as DatumKey, outputOf(row)]))
+}
+
+/** Makes the results that were staged those of the pipelines that are here now; returns how many. */
+export async function adoptImportedResults(tx: Transaction): Promise<number> {
+  const columns = `datum, pipeline_id, salt, job, members, output_root, output_bytes, output_files,
+    download_ms, process_ms, upload_ms, download_bytes, upload_bytes, finished_at, worker, logs`
+  const count = await tx.run(
+    `INSERT INTO datum_results (${columns}) SELECT ${columns} FROM imported_results WHERE true
+      ON CONFLICT (datum) DO NOTHING`,
+  )
+  await forgetImportedResults(tx)
+  return count
+}
+
+export async function forgetImportedResults(tx: Transaction): Promise<void> {
+  await tx.run('DELETE FROM imported_results')
+}
+
+async function insertInto(
+  tx: Transaction,
+  table: 'datum_results' | 'imported_results',
   { pipelineId, salt }: Lineage,
   result: DatumResult,
 ): Promise<void> {
   const { output, stats } = result
   await tx.run(
-    `INSERT INTO datum_results (datum, pipeline_id, salt, job, members, output_root, output_bytes,
+    `INSERT INTO ${table} (datum, pipeline_id, salt, job, members, output_root, output_bytes,
         output_files, download_ms, process_ms, upload_ms, download_bytes, upload_bytes,
         finished_at, worker, logs)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (datum) DO NOTHING`,

@@ -60,7 +60,9 @@ export async function noteHistory(
     const hasPartners = isTogether || [...lines.values()].some((other) => areTogether(line, other))
     found.push({ position, commit: commit.id, together: hasPartners ? finishedAt(line) : null })
     last = line
-    const parent = await firstFinished(tx, atom, commit.parent)
+    const parent = (await leadsBack(tx, commit.id))
+      ? await firstFinished(tx, atom, commit.parent)
+      : undefined
     if (parent === undefined) lines.delete(position)
     else lines.set(position, { ...line, commit: parent })
   }
@@ -101,14 +103,26 @@ function finishedAt({ commit }: Line): number {
   return commit.state.finishedAt
 }
 
+/** False where the rows are damaged: a line that goes in a circle would be noted for ever. */
+async function leadsBack(tx: ReadTransaction, id: CommitId): Promise<boolean> {
+  const later = await tx.get(
+    `SELECT c.id FROM commits c JOIN commits p ON p.id = c.parent
+      WHERE c.id = ? AND p.written >= c.written`,
+    id,
+  )
+  return later === undefined
+}
+
 /** `id` or, while that is open, the nearest before it; undefined where the branch begins. */
 async function firstFinished(
   tx: ReadTransaction,
   atom: { readonly repo: RepoName; readonly fromCommit?: CommitId },
   id: CommitId | undefined,
 ): Promise<FinishedCommit | undefined> {
+  const open = new Set<CommitId>()
   let next = id
-  while (next !== undefined && next !== atom.fromCommit) {
+  while (next !== undefined && next !== atom.fromCommit && !open.has(next)) {
+    open.add(next)
     const commit = await findCommit(tx, atom.repo, next)
     if (commit === undefined) return undefined
     const { state } = commit

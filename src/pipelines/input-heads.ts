@@ -12,8 +12,10 @@ export async function finishedHead(
   tx: ReadTransaction,
   { repo, branch }: AtomInput,
 ): Promise<CommitInfo | undefined> {
+  const open = new Set<CommitId>()
   let next: CommitId | undefined = (await findBranch(tx, repo, branch))?.head
-  while (next !== undefined) {
+  while (next !== undefined && !open.has(next)) {
+    open.add(next)
     const commit: CommitInfo | undefined = await findCommit(tx, repo, next)
     if (commit?.state.kind === 'finished') return commit
     next = commit?.parent

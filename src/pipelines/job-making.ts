@@ -66,7 +66,7 @@ export async function makeJob(
 }
 
 /** Names a set of input commits: SHA-256 of their repos, branches and ids, in input order. */
-function keyOfInputs(inputs: readonly JobInput[]): string {
+export function keyOfInputs(inputs: readonly JobInput[]): string {
   const text = JSON.stringify(inputs.map(({ repo, branch, commit }) => [repo, branch, commit]))
   return createHash('sha256').update(text).digest('hex')
 }

@@ -4,6 +4,7 @@ import type { BranchName, CommitId, JobId, PipelineName, RepoName } from '../bas
 import type { ReadTransaction, SqlRow, SqlValue, Transaction } from '../database/database.ts'
 import type { MapRoot } from '../storage/prolly-map.ts'
 import { hasEnded, nextJobStates, parseJobState, type JobState } from './states.ts'
+import { noteDeletion } from '../versioning/deletion-notes.ts'
 
 /** Events: subject `<job>`, when a job is made, changes state or makes progress. */
 export const jobTopic = 'jobs'
@@ -375,12 +376,14 @@ export async function removeJobs(tx: Transaction, pipelineId: string): Promise<v
     )
   }
   await tx.run('DELETE FROM jobs WHERE pipeline_id = ?', pipelineId)
+  await noteDeletion(tx)
   for (const { id } of jobs) await tx.emit(jobTopic, id)
 }
 
 /** Removes a job and what only it knows; datum results stay, for they may be reused. */
 export async function removeJob(tx: Transaction, id: JobId): Promise<void> {
   await tx.run('DELETE FROM jobs WHERE id = ?', id)
+  await noteDeletion(tx)
   await tx.run('DELETE FROM job_inputs WHERE job = ?', id)
   await tx.run('DELETE FROM job_provenance WHERE job = ?', id)
   await tx.run('DELETE FROM datum_failures WHERE job = ?', id)

@@ -18,6 +18,7 @@ import { findPipeline, getPipeline, putPipeline, type PipelineRecord } from './p
 import type { RequestedSpec } from './requested-specs.ts'
 import { withFromIds } from './specs/from-commits.ts'
 import { checkSpec, type PipelineSpec } from './specs.ts'
+import { noteDeletion } from '../versioning/deletion-notes.ts'
 
 const commitIdLength = 32
 
@@ -98,6 +99,8 @@ export class PipelineChanges {
       spec,
     }
     await carryJobs(tx, { old, pipeline, now })
+    // Results of another salt are not reused.
+    if (reprocess) await noteDeletion(tx)
     await store(tx, pipeline, now)
     return pipeline
   }

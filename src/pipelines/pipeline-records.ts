@@ -7,6 +7,7 @@ import type { Lineage } from './datums.ts'
 import { branchesOf } from './inputs.ts'
 import type { PipelineSpec } from './specs.ts'
 import { parsePipelineState, type PipelineState } from './states.ts'
+import { noteDeletion } from '../versioning/deletion-notes.ts'
 
 /** Events: subject `<pipeline>`, when a pipeline is made, changed or deleted. */
 export const pipelineTopic = 'pipelines'
@@ -194,6 +195,7 @@ export async function removePipeline(
   deletedAt: Instant,
 ): Promise<void> {
   await tx.run('DELETE FROM pipelines WHERE name = ?', pipeline.name)
+  await noteDeletion(tx)
   await tx.run('DELETE FROM pipeline_inputs WHERE pipeline = ?', pipeline.name)
   await forgetArrivals(tx, pipeline.name)
   await tx.run(

@@ -2,7 +2,8 @@ import type { RootVisitor } from '../storage/store-check.ts'
 import { checkDatumRows, visitPipelinesRoots } from './checks/datum-check.ts'
 import { checkJobs } from './checks/job-check.ts'
 import { checkLatestResults, type LatestResultsPorts } from './checks/latest-results.ts'
-import { checkPipelines, type PipelinesCheckPorts } from './checks/pipeline-check.ts'
+import { checkPipelines } from './checks/pipeline-check.ts'
+import type { PipelinesCheckPorts } from './checks/ports.ts'
 
 /** Checks that the rows of pipelines, jobs and datums fit each other; reads no chunk. */
 export async function checkPipelinesRows(ports: PipelinesCheckPorts): Promise<void> {

@@ -16,6 +16,12 @@ export type PipelinesDamage =
   | 'datum-result-missing'
   | 'datum-result-damaged'
   | 'datum-failure-damaged'
+  | 'pipeline-missing'
+  | 'pipeline-kind-wrong'
+  | 'pipeline-rows-left-over'
+  | 'spec-damaged'
+  | 'arrival-damaged'
+  | 'job-output-wrong'
 
 const fixIt: string = 'run fsck with --fix: it is worked out again'
 const restoreMetadata: string =
@@ -47,6 +53,32 @@ export const pipelinesFindings: Readonly<Record<PipelinesDamage, FindingFacts>> 
     meaning: 'The pipeline cannot run, since a repo that it reads or writes has been deleted.',
     advice: 'create the input repo again and update the pipeline, or delete the pipeline',
   },
+  'pipeline-missing': {
+    severity: 'error',
+    meaning: 'Jobs are there whose pipeline neither is nor has been deleted: its row is lost.',
+    advice:
+      'create the pipeline again from its spec, which processes its inputs anew; or restore the newest backup, since where a row is lost, others may be',
+  },
+  'pipeline-kind-wrong': {
+    severity: 'error',
+    meaning: 'The pipeline is run as a spout and is none, or the reverse.',
+    advice: fixIt,
+  },
+  'pipeline-rows-left-over': {
+    severity: 'warning',
+    meaning: 'Rows are about pipelines that do not exist; they do no harm.',
+    advice: 'run fsck with --fix: they are deleted',
+  },
+  'spec-damaged': {
+    severity: 'error',
+    meaning: 'What a former version of a pipeline was cannot be read, so its jobs cannot be shown.',
+    advice: 'delete the jobs that ran it (pachctl delete-job); their outputs stay',
+  },
+  'arrival-damaged': {
+    severity: 'error',
+    meaning: 'A commit that waits to become part of a job will not, or not as it should.',
+    advice: restoreMetadata,
+  },
   'arrival-missing': {
     severity: 'error',
     meaning: 'A commit that waits to become part of a job is gone, and its job will not come.',
@@ -65,6 +97,11 @@ export const pipelinesFindings: Readonly<Record<PipelinesDamage, FindingFacts>> 
   'job-output-missing': {
     severity: 'error',
     meaning: 'The job succeeded, and its output commit is gone.',
+    advice: processAgain,
+  },
+  'job-output-wrong': {
+    severity: 'error',
+    meaning: 'The output commit of a job holds other files than its datums wrote.',
     advice: processAgain,
   },
   'job-output-provenance-wrong': {

@@ -181,5 +181,28 @@ export const pipelinesMigrations: Migrations = {
     ['ALTER TABLE jobs ADD COLUMN matches_root TEXT'],
     // 1 for a pipeline without inputs, whose code runs for ever.
     ['ALTER TABLE pipelines ADD COLUMN is_spout INTEGER NOT NULL DEFAULT 0'],
+    [
+      // 1: it ran in an old cluster; what is not known of it, such as its datums, is null.
+      'ALTER TABLE jobs ADD COLUMN imported INTEGER NOT NULL DEFAULT 0',
+      // Results of an old cluster, until its pipelines are here: then they go to `datum_results`.
+      `CREATE TABLE imported_results (
+        datum TEXT NOT NULL PRIMARY KEY,
+        pipeline_id TEXT NOT NULL,
+        salt TEXT NOT NULL,
+        job TEXT NOT NULL,
+        members TEXT NOT NULL,
+        output_root TEXT NOT NULL,
+        output_bytes INTEGER NOT NULL,
+        output_files INTEGER NOT NULL,
+        download_ms INTEGER NOT NULL,
+        process_ms INTEGER NOT NULL,
+        upload_ms INTEGER NOT NULL,
+        download_bytes INTEGER NOT NULL,
+        upload_bytes INTEGER NOT NULL,
+        finished_at INTEGER NOT NULL,
+        worker TEXT NOT NULL,
+        logs BYTES NOT NULL
+      )`,
+    ],
   ],
 }

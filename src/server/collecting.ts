@@ -1,11 +1,11 @@
 import type { Clock } from '../base/clock.ts'
-import { type Database, WatchExpiredError } from '../database/database.ts'
+import type { Database } from '../database/database.ts'
+import { ImportCollection } from '../migration/import-collection.ts'
 import { datumTagPrefixes, PipelineCollection } from '../pipelines/collection-source.ts'
-import { pipelineTopic } from '../pipelines/pipeline-records.ts'
 import type { PackStore } from '../storage/chunk-store.ts'
 import { CollectionRunningError, Collector, type CollectionReport } from '../storage/collector.ts'
+import { DeletionNotes } from '../versioning/deletion-notes.ts'
 import { ObjectCollection } from '../versioning/object-collection.ts'
-import { repoTopic } from '../versioning/ports.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { startBackgroundTask } from './background-task.ts'
 import { collectEveryMinutesDefault } from './command-line.ts'
@@ -29,6 +29,10 @@ export function openCollector(parts: {
   const { store, database, versioning, clock } = parts
   const tagPrefixes = async (): Promise<readonly string[]> => await datumTagPrefixes(database)
   const sources = [
+    // First: what is deleted from then on is for the next time.
+    new DeletionNotes(database),
+    // Before those that it hands over to.
+    new ImportCollection(database),
     versioning,
     new PipelineCollection(database),
     // Last: it goes by what the others keep.
@@ -53,15 +57,14 @@ export function startCollecting(parts: Parts): AsyncDisposable {
   const { collectEveryMinutes = collectEveryMinutesDefault, log } = parts
   const tasks = new AsyncDisposableStack()
   if (collectEveryMinutes === 0) return tasks
-  const deletions = new Deletions(parts.database)
-  tasks.use(startBackgroundTask('noticing deletions', log, (signal) => deletions.watch(signal)))
+  const deletions = new DeletionNotes(parts.database)
   const collecting = async (signal: AbortSignal): Promise<void> => {
     let sizeBytes = parts.collector.sizeBytes
     for (;;) {
       await parts.clock.sleep(collectEveryMinutes * msPerMinute, signal)
       const grownBytes = parts.collector.sizeBytes - sizeBytes
       const hasGrown = grownBytes > Math.max(growthBytesMin, sizeBytes * growthRatio)
-      if (!hasGrown && !deletions.take()) continue
+      if (!hasGrown && !(await deletions.isDue())) continue
       await collectOnce(parts, signal)
       sizeBytes = parts.collector.sizeBytes
     }
@@ -93,41 +96,5 @@ function factsOf(report: CollectionReport): Readonly<Record<string, number>> {
     objectsRemoved: removed.objects,
     chunksMarked: report.chunksMarked,
     tookMs: Math.round(report.tookMs),
-  }
-}
-
-/** Notices that a repo or a pipeline was deleted: what it had is likely to be garbage. */
-class Deletions {
-  readonly #database: Database
-  #seen = false
-
-  constructor(database: Database) {
-    this.#database = database
-  }
-
-  /** Whether there were some since the last call. */
-  take(): boolean {
-    const seen = this.#seen
-    this.#seen = false
-    return seen
-  }
-
-  async watch(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      try {
-        for await (const event of this.#database.watch([repoTopic, pipelineTopic], { signal })) {
-          if (this.#seen) continue
-          const table = event.topic === repoTopic ? 'repos' : 'pipelines'
-          const row = await this.#database.read((tx) =>
-            tx.get(`SELECT name FROM ${table} WHERE name = ?`, event.subject),
-          )
-          this.#seen = row === undefined
-        }
-      } catch (error) {
-        if (!(error instanceof WatchExpiredError)) throw error
-        // Too far behind to know: in doubt there were some.
-        this.#seen = true
-      }
-    }
   }
 }

@@ -1,6 +1,7 @@
 import { delimiter, isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { InvalidArgumentError } from '../base/errors.ts'
+import { isEtcdAddress, type OldPlace } from '../legacy/open-cluster.ts'
 import type { Reach } from '../sources/reach.ts'
 
 /** What the person who starts pachd decides. */
@@ -19,6 +20,8 @@ export interface ServerConfig {
   readonly collectEveryMinutes?: number
   /** Where put-file may fetch from; `any` by default. */
   readonly sources?: Reach
+  /** The old cluster that `pachctl migrate` brings here when it names none. */
+  readonly oldCluster?: OldPlace
 }
 
 /** The port that serves files by HTTP and nothing else. */
@@ -54,6 +57,7 @@ export const usage: string = `pachd: the Pachyderm server
 
 Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
              [--collect-every MINUTES] [--sources any|public|none]
+             [--old-etcd FILE|HOST:PORT --old-storage DIR|URL]
        pachd --root DIR --fsck [--full] [--fix]
 
   --root DIR            the data directory; made if it does not exist (or PACH_ROOT)
@@ -73,6 +77,11 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
                         where put-file may have this server fetch from: any address,
                         public ones only (no private, link-local or loopback address),
                         or none, which forbids export, too (or PACHD_SOURCES; default any)
+  --old-etcd FILE|HOST:PORT, --old-storage DIR|URL
+                        the stores of an old cluster, of 1.4 or 1.5, that pachctl migrate
+                        brings here: its etcd or a snapshot of it, and where its objects
+                        are, a directory or a bucket such as s3://pachyderm
+                        (or PACHD_OLD_ETCD and PACHD_OLD_STORAGE)
   --fsck                check the data directory instead of serving it, also one that no
                         server can be started on; exits with 1 when something is damaged
   --full                with --fsck: read and check every byte, too
@@ -121,6 +130,10 @@ export function parseCommandLine(
     ...(http !== undefined && { http }),
     ...(every === undefined ? {} : { collectEveryMinutes: parseMinutes(every) }),
     ...(sources === undefined ? {} : { sources: parseReach(sources) }),
+    ...parseOldCluster(
+      flags['old-etcd'] ?? environment['PACHD_OLD_ETCD'] ?? '',
+      flags['old-storage'] ?? environment['PACHD_OLD_STORAGE'] ?? '',
+    ),
   }
   const programPath = flags['program-path'] ?? environment['PACHD_PROGRAM_PATH'] ?? ''
   if (programPath === '') return { kind: 'serve', config }
@@ -144,6 +157,8 @@ function parseFlags(args: readonly string[]): {
   readonly 'collect-every'?: string | undefined
   readonly 'program-path'?: string | undefined
   readonly sources?: string | undefined
+  readonly 'old-etcd'?: string | undefined
+  readonly 'old-storage'?: string | undefined
   readonly fsck?: boolean | undefined
   readonly full?: boolean | undefined
   readonly fix?: boolean | undefined
@@ -162,6 +177,8 @@ function parseFlags(args: readonly string[]): {
         'collect-every': { type: 'string' },
         'program-path': { type: 'string' },
         sources: { type: 'string' },
+        'old-etcd': { type: 'string' },
+        'old-storage': { type: 'string' },
         fsck: { type: 'boolean' },
         full: { type: 'boolean' },
         fix: { type: 'boolean' },
@@ -174,6 +191,23 @@ function parseFlags(args: readonly string[]): {
     // Node's texts name the argument that it does not understand.
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error })
   }
+}
+
+function parseOldCluster(etcd: string, storage: string): Pick<ServerConfig, 'oldCluster'> {
+  if (etcd === '' && storage === '') return {}
+  if (etcd !== '' && storage !== '') {
+    return {
+      oldCluster: { kind: 'stores', etcd: absolutePlace(etcd), storage: absolutePlace(storage) },
+    }
+  }
+  throw new UsageError(
+    `an old cluster has two stores, and --old-${etcd === '' ? 'etcd' : 'storage'} is missing`,
+  )
+}
+
+/** A path, seen from here; addresses and URLs stay. */
+function absolutePlace(place: string): string {
+  return isEtcdAddress(place) || place.includes('://') ? place : resolve(place)
 }
 
 function parseMinutes(text: string): number {

@@ -35,7 +35,7 @@ const versionDraftName = 'version.draft'
  * metadata nobody has been told anything yet.
  */
 const harmlessNames =
-  /^(lost\+found|lock\.db(-journal)?|version\.draft|metadata\.db(-wal|-shm|-journal|-open|-reserve|\.backup-.*)?)$/
+  /^(lost\+found|lock\.db(-journal)?|version\.draft|metadata\.db(-wal|-wal\.damaged-.*|-shm|-journal|-open|-reserve|\.backup-.*)?)$/
 
 /**
  * Makes `root` a data directory, if it is not one yet, and locks it.

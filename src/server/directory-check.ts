@@ -1,8 +1,10 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { type CheckEvent, checkEvents } from '../base/check-events.ts'
 import type { CheckRun } from '../base/check-run.ts'
 import type { Clock } from '../base/clock.ts'
 import { DataLossError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
+import { checkSchema, checkSqliteFile } from '../database/database-check.ts'
+import { databaseFinding } from '../database/database-findings.ts'
 import type { Database } from '../database/database.ts'
 import { lockDirectory } from '../database/directory-lock.ts'
 import { openSqlite, readSqliteStoreId } from '../database/sqlite.ts'
@@ -13,6 +15,7 @@ import { checkPacksAlone } from '../storage/store-check.ts'
 import { type DataPlaces, placesIn, readStoreId, writeVersion } from './data-directory.ts'
 import { directoryFinding } from './directory-findings.ts'
 import { migrations } from './migrations.ts'
+import { isReadOnly, ReadOnlyCopy } from './read-only-copy.ts'
 import { checkStore } from './store-checks.ts'
 
 export interface DirectoryCheckPorts {
@@ -34,11 +37,30 @@ export async function* checkDirectory(
   const { root, full, fix } = options
   await requireDataDirectory(root)
   await using held = new AsyncDisposableStack()
-  held.use(await lockDirectory(root).catch(toCheckOfServer))
-  const places = placesIn(root)
+  const places = await lockedPlaces(root, fix, held)
   yield* checkEvents({ full, fix, exclusive: true }, ports, async (run) => {
     await checkPlaces(places, ports, run)
   })
+}
+
+/** Nobody else uses them: what cannot be written is copied as far as that is needed. */
+async function lockedPlaces(
+  root: string,
+  fix: boolean,
+  held: AsyncDisposableStack,
+): Promise<DataPlaces & { readonly isReadOnly: boolean }> {
+  const places = placesIn(root)
+  if (!(await isReadOnly(root))) {
+    held.use(await lockDirectory(root).catch(toCheckOfServer))
+    return { ...places, isReadOnly: false }
+  }
+  if (fix) {
+    throw new FailedPreconditionError(
+      `${root} cannot be written, so nothing can be put right there: check it without --fix, or make it one that can be written`,
+    )
+  }
+  const copy = held.use(await ReadOnlyCopy.make(places))
+  return { ...copy.places, isReadOnly: true }
 }
 
 function toCheckOfServer(error: unknown): never {
@@ -60,26 +82,62 @@ async function requireDataDirectory(root: string): Promise<void> {
 }
 
 async function checkPlaces(
-  places: DataPlaces,
+  places: DataPlaces & { readonly isReadOnly: boolean },
   ports: DirectoryCheckPorts,
   run: CheckRun,
 ): Promise<void> {
   await using opened = new AsyncDisposableStack()
   const storeId = await checkVersion(places, run)
-  const objects = opened.use(await LocalObjectStore.open(places.objects))
-  const database = await openMetadata(places, ports, storeId)
+  const objects = opened.use(
+    places.isReadOnly
+      ? LocalObjectStore.openForReading(places.objects)
+      : await LocalObjectStore.open(places.objects),
+  )
+  const copies: string[] = []
+  const database = await openMetadata(places, ports, { storeId, copies })
+  for (const copy of copies) {
+    const what = `${places.metadata}-wal could be read only in part, and a copy of it was kept: ${copy}`
+    await run.report({ kind: databaseFinding('log-damaged'), subject: {}, what })
+  }
   if (database instanceof DataLossError) {
     const kind = directoryFinding('metadata-lost')
     await run.report({ kind, subject: {}, what: database.message })
-    await checkPacksAlone(objects, run)
+    await checkAlone(places, objects, run)
     return
   }
   opened.use(database)
   const { scratch: scratchDirectory, metadata } = places
-  const chunks = opened.use(
-    await openChunkStore({ objects, database, scratchDirectory, adoptsNothing: true }),
-  )
+  const chunks = await openChunkStore({
+    objects,
+    database,
+    scratchDirectory,
+    adoptsNothing: true,
+  }).catch(damageOf)
+  if (chunks instanceof DataLossError) {
+    const kind = databaseFinding('metadata-damaged')
+    await run.report({ kind, subject: {}, what: `the list of packs: ${chunks.message}` })
+    await checkSchema({ database, path: metadata }, migrations, run)
+    await checkAlone(places, objects, run)
+    return
+  }
+  opened.use(chunks)
   await checkStore({ database, metadata, objects, chunks, clock: ports.clock }, run)
+}
+
+/** What can be told of a file, and of packs, that do not belong together. */
+async function checkAlone(
+  { metadata }: DataPlaces,
+  objects: LocalObjectStore,
+  run: CheckRun,
+): Promise<void> {
+  const known = await stat(metadata).catch(() => undefined)
+  if (known?.isFile() === true && known.size > 0) await checkSqliteFile(metadata, run)
+  await checkPacksAlone(objects, run)
+}
+
+function damageOf(error: unknown): DataLossError {
+  if (error instanceof DataLossError) return error
+  throw error
 }
 
 /** The id that the store has, as far as it can be told. */
@@ -110,14 +168,22 @@ async function checkVersion(
 async function openMetadata(
   { metadata }: DataPlaces,
   { clock, release }: DirectoryCheckPorts,
-  storeId: string | undefined,
+  found: { readonly storeId: string | undefined; readonly copies: string[] },
 ): Promise<Database | DataLossError> {
+  const { storeId, copies } = found
   if (storeId === undefined) {
     return new DataLossError(`${metadata} does not say which store it is, or is missing`)
   }
   try {
     const store = { id: storeId, isNew: false }
-    return await openSqlite({ path: metadata, migrations, clock, release, store })
+    return await openSqlite({
+      path: metadata,
+      migrations,
+      clock,
+      release,
+      store,
+      onDamagedLog: (copy) => copies.push(copy),
+    })
   } catch (error) {
     if (error instanceof DataLossError) return error
     throw error

@@ -1,4 +1,5 @@
 import type { Migrations } from '../database/database.ts'
+import { migrationMigrations } from '../migration/tables.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { storageMigrations } from '../storage/tables.ts'
 import { objectMigrations } from '../versioning/object-tables.ts'
@@ -12,4 +13,5 @@ export const migrations: readonly Migrations[] = [
   objectMigrations,
   transactionMigrations,
   pipelinesMigrations,
+  migrationMigrations,
 ]

@@ -1,7 +1,9 @@
 import { addressText } from '../api/open-port.ts'
+import type { Writable } from 'node:stream'
 import { SystemClock } from '../base/clock.ts'
 import { DataLossError, DomainError } from '../base/errors.ts'
 import { findingText, summaryText } from '../base/finding-text.ts'
+import { Output, OutputClosedError } from '../base/output.ts'
 import { SystemRandom } from '../base/random.ts'
 import { systemCode } from '../storage/file-errors.ts'
 import {
@@ -21,7 +23,7 @@ export interface PachdProcess {
   /** Without the program's own. */
   readonly args: readonly string[]
   readonly environment: Readonly<Record<string, string | undefined>>
-  readonly out: (text: string) => void
+  readonly stdout: Writable
   readonly err: (text: string) => void
   /** Resolves with its name when the process is asked to stop. */
   readonly stopAsked: () => Promise<string>
@@ -32,22 +34,26 @@ const exitCodes = { done: 0, failed: 1, usage: 2 } as const
 
 /** Runs a server until it is asked to stop. Returns the exit code. */
 export async function runPachd(process: PachdProcess): Promise<number> {
+  const out = new Output(process.stdout)
   try {
     const command = parseCommandLine(process.args, process.environment)
     switch (command.kind) {
       case 'help':
-        process.out(usage)
-        return exitCodes.done
+        await out.write(usage)
+        break
       case 'version':
-        process.out(`pachd ${await readRelease()}, serving the API of Pachyderm 1.5.3\n`)
-        return exitCodes.done
+        await out.write(`pachd ${await readRelease()}, serving the API of Pachyderm 1.5.3\n`)
+        break
       case 'serve':
-        await serve(command.config, process)
+        await serve(command.config, process, out)
         return exitCodes.done
       case 'check':
-        return await check(command, process)
+        return await check(command, process, out)
     }
+    await out.flush()
+    return exitCodes.done
   } catch (error) {
+    if (error instanceof OutputClosedError) return error.exitCode
     if (!(error instanceof DomainError)) {
       new Log(new SystemClock(), process.err).error('pachd ended unexpectedly', error)
       process.err(`pachd: ${unexpected(error)}\n`)
@@ -72,26 +78,34 @@ function unexpected(error: unknown): string {
 async function check(
   command: Extract<PachdCommand, { readonly kind: 'check' }>,
   process: PachdProcess,
+  out: Output,
 ): Promise<number> {
   const clock = new SystemClock()
   const stop = new AbortController()
   void process.stopAsked().then(() => stop.abort())
   const ports = { clock, release: await readRelease(), signal: stop.signal }
-  for await (const event of checkDirectory(command, ports)) {
-    switch (event.kind) {
-      case 'progress':
-        break
-      case 'finding':
-        process.out(
-          findingText({ ...event.finding, ...event.finding.kind, kind: event.finding.kind.name }),
-        )
-        break
-      case 'end':
-        process.out(summaryText(event.counts, command.full))
-        return event.counts.errors > 0 ? exitCodes.failed : exitCodes.done
+  let exitCode: number = exitCodes.failed
+  try {
+    for await (const event of checkDirectory(command, ports)) {
+      switch (event.kind) {
+        case 'progress':
+          break
+        case 'finding':
+          await out.write(
+            findingText({ ...event.finding, ...event.finding.kind, kind: event.finding.kind.name }),
+          )
+          break
+        case 'end':
+          exitCode = event.counts.errors > 0 ? exitCodes.failed : exitCodes.done
+          await out.write(summaryText(event.counts, command.full))
+      }
     }
+    await out.flush()
+    return exitCode
+  } catch (error) {
+    // Before its end, what was to be found out is not known.
+    throw error instanceof OutputClosedError ? new OutputClosedError(exitCode) : error
   }
-  return exitCodes.failed
 }
 
 /** What keeps a server from starting is what a check without one can tell more of. */
@@ -100,7 +114,7 @@ function pointedToCheck(error: DataLossError, root: string): DataLossError {
   return new DataLossError(`${error.message}; ${hint}`, { cause: error })
 }
 
-async function serve(config: ServerConfig, process: PachdProcess): Promise<void> {
+async function serve(config: ServerConfig, process: PachdProcess, out: Output): Promise<void> {
   const clock = new SystemClock()
   const log = new Log(clock, process.err)
   // Asked before the data directory is opened, so that a stop at any time is in good order.
@@ -118,8 +132,11 @@ async function serve(config: ServerConfig, process: PachdProcess): Promise<void>
   const { httpAddress } = server
   const files =
     httpAddress === undefined ? '' : `files by HTTP: http://${addressText(httpAddress)}/\n`
-  // In one go: who waits for the first line may not read another.
-  process.out(`pachd is ready on ${addressText(server.address)}, data in ${config.root}\n${files}`)
+  // In one go: who waits for the first line may not read another. Whoever does not want to know it may be
+  // served all the same.
+  await out
+    .write(`pachd is ready on ${addressText(server.address)}, data in ${config.root}\n${files}`)
+    .catch((error: unknown) => log.error('nobody could be told that the server is ready', error))
   const reason = await stopAsked
   log.info('stopping', { reason, graceMs: stopGraceMs })
   await server.close(stopGraceMs)

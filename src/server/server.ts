@@ -5,6 +5,7 @@ import { filesRoutes } from '../api/files-service.ts'
 import { healthRoutes } from '../api/health-service.ts'
 import { jobsRoutes } from '../api/jobs-service.ts'
 import { addressText, type PortAddress } from '../api/open-port.ts'
+import { migrationRoutes, specOfOldPipeline } from '../api/migration-service.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
 import { pipelinesRoutes } from '../api/pipelines-service.ts'
@@ -17,6 +18,7 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
+import { ClusterMigrations } from '../migration/migrations.ts'
 import { HistoryPuts } from '../sources/history-puts.ts'
 import { SourcePuts } from '../sources/source-puts.ts'
 import { Sources } from '../sources/sources.ts'
@@ -101,6 +103,14 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const facts = { release, executor: processing.executor, notices: processing.notices }
   const checks = new StoreChecks({ ...stores, metadata: directory.metadata, clock })
   const fetching = createFetching(stores, { versioning, exports }, config, ports)
+  const buckets = opened.use(new Buckets(ports.clouds ?? noClouds))
+  const migrations = new ClusterMigrations({
+    ...stores,
+    ...ports,
+    maps: new ProllyMaps(chunks),
+    specOf: specOfOldPipeline,
+    openBucket: (name) => buckets.open(name),
+  })
   const recordable = [
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
@@ -113,6 +123,11 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       facts: () => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }),
       check: (options, signal) => checks.run(options, signal),
       collector,
+    }),
+    ...migrationRoutes({
+      migrations,
+      configured: config.oldCluster,
+      allowsAnyPlace: (config.sources ?? 'any') === 'any',
     }),
     ...authRoutes(),
     ...healthRoutes(),

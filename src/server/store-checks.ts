@@ -1,12 +1,18 @@
 import { type CheckEvent, checkEvents } from '../base/check-events.ts'
 import type { CheckOptions, CheckRun } from '../base/check-run.ts'
 import type { Clock } from '../base/clock.ts'
-import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
-import { checkEventLog, checkSqliteFile } from '../database/database-check.ts'
+import {
+  DataLossError,
+  DomainError,
+  FailedPreconditionError,
+  UnavailableError,
+} from '../base/errors.ts'
+import { checkEventLog, checkSchema, checkSqliteFile } from '../database/database-check.ts'
 import { databaseFinding } from '../database/database-findings.ts'
 import type { Database } from '../database/database.ts'
 import { checkBaseJobs, checkPipelinesRows, visitJobRoots } from '../pipelines/pipelines-check.ts'
 import type { PackStore } from '../storage/chunk-store.ts'
+import { FileTrees } from '../storage/file-trees.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { StoreCheck } from '../storage/store-check.ts'
@@ -15,6 +21,7 @@ import {
   checkVersioningSizes,
   visitVersioningRoots,
 } from '../versioning/versioning-check.ts'
+import { migrations } from './migrations.ts'
 
 /** A store that is open. */
 export interface CheckedStore {
@@ -33,10 +40,12 @@ const cacheBytesMax = 8 * 1024 * 1024
 export async function checkStore(store: CheckedStore, run: CheckRun): Promise<void> {
   const { database, metadata, objects, chunks, clock } = store
   const maps = new ProllyMaps(chunks, { cacheBytesMax })
-  const ports = { database, maps, leases: chunks.leases, clock, run }
+  const trees = new FileTrees(chunks)
+  const ports = { database, maps, trees, leases: chunks.leases, clock, run }
   const whole = new StoreCheck({ objects, database, chunks, run })
   const steps = [
     () => checkSqliteFile(metadata, run),
+    () => checkSchema({ database, path: metadata }, migrations, run),
     () => checkEventLog(database, run),
     // First what pipelines know of provenance, since versioning works out what follows from it.
     () => checkPipelinesRows(ports),
@@ -53,15 +62,24 @@ export async function checkStore(store: CheckedStore, run: CheckRun): Promise<vo
     try {
       await step()
     } catch (error) {
-      if (!(error instanceof DataLossError)) throw error
+      if (!mayGoOn(error, run)) throw error
       // A page of the database that cannot be read; the other checks may need others.
+      const name = error instanceof DataLossError ? 'metadata-damaged' : 'check-stopped'
       await run.report({
-        kind: databaseFinding('metadata-damaged'),
+        kind: databaseFinding(name),
         subject: {},
-        what: `the check of ${run.stage} had to stop: ${error.message}`,
+        what: `the check of ${run.stage} had to stop: ${error instanceof Error ? error.message : String(error)}`,
       })
     }
   }
+}
+
+/** What damage may lead to; not what the machine or whoever asked does. */
+function mayGoOn(error: unknown, run: CheckRun): boolean {
+  if (run.signal.aborted) return false
+  if (error instanceof DataLossError || !(error instanceof DomainError)) return true
+  // Nobody else can have closed it: the disk does not give it.
+  return error instanceof UnavailableError && run.options.exclusive
 }
 
 /** Checks of a running server, one at a time: each takes memory and the disk. */

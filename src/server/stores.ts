@@ -18,6 +18,9 @@ import type { ServerPorts } from './ports.ts'
 const adoptedText =
   'packs were found that were not listed, and are now: after a crash that is normal; else look whether the last commits are there'
 
+const damagedLogText =
+  'part of the log of the metadata could not be read, and a copy of it was kept: after a loss of power that is normal; else look whether the last commits are there, and delete the copy if so'
+
 /** Enough for thousands of small changes of the metadata. */
 const reserveBytes = 1024 * 1024
 
@@ -49,7 +52,15 @@ export async function openStores(
   const directory = opened.use(await openDataDirectory(config.root, random))
   const { store, scratch: scratchDirectory } = directory
   const database = opened.use(
-    await openSqlite({ path: directory.metadata, migrations, clock, release, store, reserveBytes }),
+    await openSqlite({
+      path: directory.metadata,
+      migrations,
+      clock,
+      release,
+      store,
+      reserveBytes,
+      onDamagedLog: (copy) => log.warning(damagedLogText, { copy }),
+    }),
   )
   await directory.settle()
   const objects = opened.use(await LocalObjectStore.open(directory.objects))

@@ -53,6 +53,8 @@ export interface PackStore extends StreamStore, ChunkLender, ChunkHolder, AsyncD
   locate(id: ChunkId, isLost?: (pack: SealedPack) => boolean): Promise<ChunkPlace>
   /** Resolves when every pack that is stored now is listed, unless that failed. */
   settled(): Promise<void>
+  /** The pack is read anew from now on, as it is in the object store. */
+  refresh(name: string): Promise<void>
   /** To be called when the row of a pack has been made or corrected. */
   relist(pack: SealedPack, fingerprints: Uint8Array): void
 }
@@ -90,6 +92,7 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
       await chunks.flush()
       await retired.settled()
     },
+    refresh: (name) => sealed.refresh(name),
     relist: (pack, fingerprints) => sealed.replace(pack, fingerprints),
     putStream: chunks.putStream,
     putRanges: chunks.putRanges,

@@ -44,4 +44,6 @@ export interface CollectionSource {
    * something from the first pull to the end must come; what comes or goes meanwhile need not.
    */
   collectionRoots(run: CollectionRun): AsyncIterable<CollectionRoot>
+  /** Called when the collection has come to its end. */
+  ended?(run: CollectionRun): Promise<void>
 }

@@ -139,6 +139,8 @@ class Run {
     objects: 0,
     tags: 0,
   }
+  /** As sources see it. */
+  readonly #run: CollectionRun
   #packs: readonly SealedPack[] = []
   #packsDone = 0
 
@@ -146,7 +148,17 @@ class Run {
     this.#ports = ports
     this.#options = options
     this.#pace = new Pace(ports.clock, options.signal, () => this.#tell())
-    this.#marker = new Marker(ports.store, ports.store.packs, this.#pace)
+    const marker = new Marker(ports.store, ports.store.packs, this.#pace)
+    this.#marker = marker
+    this.#run = {
+      isRehearsal: options.isRehearsal ?? false,
+      isStrict: options.isStrict ?? false,
+      inline: marker,
+      isMarked: (id) => marker.has(id),
+      removed: (what, count) => {
+        this.#removed[what] += count
+      },
+    }
   }
 
   async toEnd(): Promise<Omit<CollectionReport, 'tookMs'>> {
@@ -158,6 +170,7 @@ class Run {
     await this.#mark(leases)
     if (this.#options.isRehearsal !== true) this.#marker.requireWhole()
     const tally = await this.#sweep(leases, before)
+    for (const source of this.#ports.sources) await source.ended?.(this.#run)
     const bytesBefore = sumOf(before)
     return {
       ...tally,
@@ -180,17 +193,8 @@ class Run {
 
   /** When it resolves, everything that is needed, or can be from now on, is marked or recent. */
   async #mark(leases: WatchedLeases): Promise<void> {
-    const { isRehearsal = false, isStrict = false } = this.#options
     const marker = this.#marker
-    const run: CollectionRun = {
-      isRehearsal,
-      isStrict,
-      inline: marker,
-      isMarked: (id) => marker.has(id),
-      removed: (what, count) => {
-        this.#removed[what] += count
-      },
-    }
+    const run = this.#run
     for (const source of this.#ports.sources) await source.prepare?.(run)
     for (const source of this.#ports.sources) {
       for await (const root of source.collectionRoots(run)) {

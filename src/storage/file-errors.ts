@@ -8,6 +8,21 @@ import {
   ResourceExhaustedError,
 } from '../base/errors.ts'
 
+/**
+ * What the disk, or the file system on it, says of bytes that it cannot give: EIO, EBADMSG, ENODATA,
+ * EUCLEAN and EREMOTEIO. Not all of them have a name in Node.
+ */
+const diskErrors: readonly number[] = [5, 74, 61, 117, 121]
+
+function isDiskError(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'errno' in error &&
+    typeof error.errno === 'number' &&
+    diskErrors.includes(Math.abs(error.errno))
+  )
+}
+
 /** The operating system's code of a failed call, such as `ENOENT`; else empty. */
 export function systemCode(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string'
@@ -21,6 +36,9 @@ export function systemCode(error: unknown): string {
  */
 export function fileError(error: unknown, what: string, directory: string): unknown {
   if (error instanceof DomainError) return error
+  if (isDiskError(error)) {
+    return new DataLossError(`${what}: the disk reports an error`, { cause: error })
+  }
   switch (systemCode(error)) {
     case 'ENOENT':
     case 'ENOTDIR':
@@ -51,8 +69,6 @@ export function fileError(error: unknown, what: string, directory: string): unkn
       return new FailedPreconditionError(`${what}: the path is too long; choose a shorter one`, {
         cause: error,
       })
-    case 'EIO':
-      return new DataLossError(`${what}: the disk reports an error`, { cause: error })
     default:
       return error
   }

@@ -1,6 +1,6 @@
 import { copyFile, type FileHandle, link, open, readdir, rm, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { UnavailableError } from '../base/errors.ts'
+import { InvalidArgumentError, UnavailableError } from '../base/errors.ts'
 import { makeDirectories } from './directories.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { directoryError, fileError, systemCode } from './file-errors.ts'
@@ -14,6 +14,9 @@ import { OpenFiles } from './open-files.ts'
 
 /** Where drafts are kept; no key can start with a dot. */
 const incomingName = '.incoming'
+/** What file systems keep beside files: here, and in any folder. */
+const leftNames = /^\.nfs/
+const ownNames = /^(\.incoming|lost\+found|\.nfs.*)$/
 const openFilesMax = 128
 
 /**
@@ -49,6 +52,11 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
       throw directoryError(error, `object directory ${directory}`, directory)
     }
     return new LocalObjectStore(directory, faultPoint)
+  }
+
+  /** Of a directory that nobody writes to meanwhile, or can; nothing is put there. */
+  static openForReading(directory: string): LocalObjectStore {
+    return new LocalObjectStore(directory, noFault)
   }
 
   async putIfAbsent(
@@ -120,7 +128,17 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
   }
 
   async *list(prefix: string): AsyncGenerator<ObjectInfo> {
-    yield* this.#listBelow('', prefix)
+    for await (const { key, sizeBytes } of this.#listBelow('', prefix)) {
+      if (key !== undefined) yield { key, sizeBytes }
+    }
+  }
+
+  async *foreignNames(): AsyncGenerator<string> {
+    for await (const { key, name } of this.#listBelow('', '')) if (key === undefined) yield name
+  }
+
+  async refresh(key: ObjectKey): Promise<void> {
+    await this.#files.drop(this.#path(key))
   }
 
   async delete(key: ObjectKey): Promise<void> {
@@ -194,20 +212,37 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     await this.#sync(handle)
   }
 
-  async *#listBelow(folder: string, prefix: string): AsyncGenerator<ObjectInfo> {
-    const entries = await readdir(join(this.#directory, folder), { withFileTypes: true })
+  async *#listBelow(folder: string, prefix: string): AsyncGenerator<Listed> {
+    const path = join(this.#directory, folder)
+    const entries = await readdir(path, { withFileTypes: true }).catch((error: unknown) => {
+      throw fileError(error, `the objects in ${path}`, this.#directory)
+    })
     const names = entries
-      .filter((entry) => !entry.name.startsWith('.'))
+      .filter((entry) => !(folder === '' ? ownNames : leftNames).test(entry.name))
       // A directory sorts as its keys do, that is with the slash behind its name.
       .map((entry) => folder + entry.name + (entry.isDirectory() ? '/' : ''))
       .toSorted()
     for (const name of names) {
       if (name.endsWith('/')) {
-        if (name.startsWith(prefix) || prefix.startsWith(name)) yield* this.#listBelow(name, prefix)
+        const isWanted = name.startsWith(prefix) || prefix.startsWith(name)
+        // Into a folder that can hold no object nobody looks: it may not even be ours to read.
+        if (isWanted && objectKeyOf(name.slice(0, -1)) === undefined) {
+          yield { name, key: undefined, sizeBytes: 0 }
+        } else if (isWanted) yield* this.#listBelow(name, prefix)
       } else if (name.startsWith(prefix)) {
-        const info = await stat(join(this.#directory, name)).catch(() => undefined) // deleted since
-        if (info !== undefined) yield { key: parseObjectKey(name), sizeBytes: info.size }
+        const info = await this.#infoOf(name)
+        if (info !== undefined) yield { name, key: objectKeyOf(name), sizeBytes: info.size }
       }
+    }
+  }
+
+  /** Undefined when it was deleted since, or is a link that leads nowhere. */
+  async #infoOf(name: string): Promise<{ readonly size: number } | undefined> {
+    try {
+      return await stat(join(this.#directory, name))
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return undefined
+      throw fileError(error, `object ${name}`, this.#directory)
     }
   }
 
@@ -218,6 +253,22 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
 
   #path(key: ObjectKey): string {
     return join(this.#directory, parseObjectKey(key))
+  }
+}
+
+interface Listed {
+  readonly name: string
+  /** Undefined when the name is no object's. */
+  readonly key: ObjectKey | undefined
+  readonly sizeBytes: number
+}
+
+function objectKeyOf(name: string): ObjectKey | undefined {
+  try {
+    return parseObjectKey(name)
+  } catch (error) {
+    if (error instanceof InvalidArgumentError) return undefined
+    throw error
   }
 }
 

@@ -61,6 +61,14 @@ export class MemoryObjectStore implements ObjectStore {
     }
   }
 
+  async *foreignNames(): AsyncGenerator<string> {
+    // Nobody else puts anything here.
+  }
+
+  refresh(): Promise<void> {
+    return Promise.resolve()
+  }
+
   delete(key: ObjectKey): Promise<void> {
     this.#usedBytes -= this.#objects.get(key)?.length ?? 0
     this.#objects.delete(key)

@@ -44,6 +44,18 @@ export interface ObjectStore {
   /** The objects whose keys start with `prefix`, in byte order of their keys. */
   list(prefix: string): AsyncIterable<ObjectInfo>
 
+  /**
+   * Names of what is kept among the objects and is none, since no key is like that: put there by
+   * somebody else.
+   */
+  foreignNames(): AsyncIterable<string>
+
+  /**
+   * What is read next of the object is what is under its name then, even if something else was
+   * when it was read last: objects do not change, but people put them back.
+   */
+  refresh(key: ObjectKey): Promise<void>
+
   /** Removes the object; nothing happens when there is none. */
   delete(key: ObjectKey): Promise<void>
 }

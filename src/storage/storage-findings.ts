@@ -7,6 +7,7 @@ export type StorageDamage =
   | 'pack-exchanged'
   | 'pack-row-wrong'
   | 'pack-unlisted'
+  | 'pack-retired'
   | 'pack-foreign'
   | 'pack-frame-damaged'
   | 'chunk-damaged'
@@ -19,6 +20,8 @@ export type StorageDamage =
 
 const restorePack: string =
   'restore this pack from a backup of objects/: packs never change, so any backup that has it will do. Without one, restart the server and put the same files again, which stores them anew'
+const replacePack: string =
+  'stop the server, and move this pack out of objects/: then restore it from a backup of objects/, of which any that has it will do, since packs never change. Without one, leave it there and run pachd --fsck --fix, which copies the chunks that are whole into another pack; then put the files again that fsck still names'
 const restoreChunk: string =
   'restore this pack from a backup of objects/: packs never change, so any backup that has it will do. Without one, stop the server, move the pack away, start it, and put again what fsck then names: while the damaged pack is there, equal contents are taken to be stored'
 
@@ -32,12 +35,12 @@ export const storageFindings: Readonly<Record<StorageDamage, FindingFacts>> = {
   'pack-size-wrong': {
     severity: 'error',
     meaning: 'The pack was cut short or written over, and what was in it cannot be read.',
-    advice: restorePack,
+    advice: replacePack,
   },
   'pack-index-damaged': {
     severity: 'error',
     meaning: 'Nobody can tell for certain where the chunks of this pack are.',
-    advice: restorePack,
+    advice: replacePack,
   },
   'pack-exchanged': {
     severity: 'error',
@@ -56,9 +59,15 @@ export const storageFindings: Readonly<Record<StorageDamage, FindingFacts>> = {
       'The pack is whole, but the metadata do not list it: after a crash that is normal; else the metadata may be older than the packs.',
     advice: 'run fsck with --fix, or start the server: it is listed then',
   },
+  'pack-retired': {
+    severity: 'error',
+    meaning: 'The pack is listed, and a collection of garbage is said to have given it up.',
+    advice: 'run fsck with --fix: what is listed stays',
+  },
   'pack-foreign': {
     severity: 'warning',
-    meaning: 'A file among the packs is no whole pack; nothing needs it.',
+    meaning:
+      'A file among the packs is no whole pack, or not where packs are looked for; nothing that is listed needs it.',
     advice: 'move it out of objects/',
   },
   'pack-frame-damaged': {

@@ -1,4 +1,5 @@
 import type { CheckRun } from '../base/check-run.ts'
+import { DataLossError } from '../base/errors.ts'
 import type { FindingSubject } from '../base/findings.ts'
 import type { Database } from '../database/database.ts'
 import { ChunkBits } from './chunk-bits.ts'
@@ -13,6 +14,7 @@ import { TreeCheck } from './checks/tree-check.ts'
 import type { ChunkId } from './chunks.ts'
 import type { Content } from './contents.ts'
 import type { ObjectStore } from './object-store.ts'
+import { isPackName } from './packs/format.ts'
 import { listPacks } from './packs/stored-packs.ts'
 import { decodeTreeEntry, type TreeRoot } from './tree-entries.ts'
 
@@ -75,25 +77,41 @@ export class StoreCheck {
     this.#ports = ports
   }
 
+  /** What is known is told, also when a row or a page of the metadata ends the walk. */
   async check(walk: RootWalk): Promise<void> {
     const { run, objects, chunks } = this.#ports
     const ledger = this.#ledger
     const packs = new PackCheck({ ...this.#ports, ledger })
-    await packs.checkAll()
+    try {
+      await packs.checkAll()
+    } catch (error) {
+      // The list cannot be read: the packs by themselves can.
+      if (error instanceof DataLossError) await checkStoredPacks(objects, run)
+      throw error
+    }
     const lookup = new ChunkLookup({ objects, chunks, aside: packs.aside, ledger, run })
     const parts = { lookup, ledger, run }
-    await walk(new CheckingVisitor(parts))
-    await this.#countUnreferenced(lookup.referenced)
-    if (ledger.isEmpty) return
-    run.stage = 'affected files'
-    await walk(new TracingVisitor(parts))
-    await ledger.reportAll(run)
+    let isWalked = false
+    try {
+      await walk(new CheckingVisitor(parts))
+      if (!ledger.isEmpty) {
+        run.stage = 'affected files'
+        await walk(new TracingVisitor(parts))
+      }
+      isWalked = true
+      // Below what cannot be read may be references that nobody knows.
+      if (!ledger.hidesSomething) await this.#countUnreferenced(lookup.referenced)
+    } finally {
+      if (!run.signal.aborted) await ledger.reportAll(run, isWalked && run.counts.errors === 0)
+    }
   }
 
+  /** Of packs that are there: what a lost one held is not garbage. */
   async #countUnreferenced(referenced: ChunkBits): Promise<void> {
     const { database, run } = this.#ports
     for await (const { pack } of listPacks(database)) {
       run.throwIfCancelled()
+      if (this.#ledger.isLost(`pack ${pack.name}`) || !isPackName(pack.name)) continue
       const count = referenced.countOf(pack)
       run.counts.unreferencedChunks += Math.max(0, pack.chunkCount - count)
       if (count > 0) continue

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { isWithin, parentPath, type FilePath } from '../base/paths.ts'
 
 /** What came of a copy or a move. */
@@ -8,8 +9,11 @@ export type SplitResult = 'done' | 'conflict' | 'file' | 'unnumbered'
 
 /** What a commit holds, as simply as it can be said: the judge of the real thing. */
 export class ModelCommit {
-  readonly parent: string | undefined
+  parent: string | undefined
+  readonly mergeParents: Set<string> = new Set()
   isOpen: boolean = true
+  /** Orders commits by when they were started or, later, finished. */
+  written = 0
   files: Map<string, string> = new Map()
   directories: Set<string> = new Set([''])
   conflicts: string[] = []
@@ -19,6 +23,13 @@ export class ModelCommit {
     if (parentCommit === undefined) return
     this.files = new Map(parentCommit.files)
     this.directories = new Set(parentCommit.directories)
+  }
+
+  hasFilesOf(other: ModelCommit): boolean {
+    return (
+      isDeepStrictEqual(this.files, other.files) &&
+      isDeepStrictEqual(this.directories, other.directories)
+    )
   }
 
   clone(): ModelCommit {

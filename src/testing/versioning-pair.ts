@@ -3,6 +3,7 @@ import { utf8 } from '../base/bytes.ts'
 import type { FilePath } from '../base/paths.ts'
 import type { CommitInfo } from '../versioning/commit-records.ts'
 import type { Split } from '../versioning/splits.ts'
+import { HistoryPair, type HistoryStep } from './history-pair.ts'
 import { ModelCommit, type PlaceResult, type SplitResult } from './model-commit.ts'
 import type { TestVersioning } from './test-versioning.ts'
 import { compareDiff, compareGlob, compareListing } from './versioning-reads.ts'
@@ -14,7 +15,10 @@ export interface PairPut {
 }
 
 /** One call; `branch` is the branch whose head it is about. */
-export type PairStep = { readonly branch: string } & (
+export type PairStep = HistoryStep | FileStep
+
+/** A call about what commits hold, and about branches. */
+type FileStep = { readonly branch: string } & (
   | { readonly kind: 'start' }
   | { readonly kind: 'read' }
   | { readonly kind: 'finish' }
@@ -86,11 +90,20 @@ export class VersioningPair implements AsyncDisposable {
   readonly #ended = new AbortController()
   readonly #subscriber: AsyncGenerator<CommitInfo>
   readonly #told = new Set<string>()
+  readonly #history: HistoryPair
+  #writeCount = 0
   #next: Promise<IteratorResult<CommitInfo>> | undefined
 
   constructor(world: TestVersioning, repo: string) {
     this.#world = world
     this.#repo = repo
+    this.#history = new HistoryPair({
+      world,
+      repo,
+      branches: this.#branches,
+      commits: this.#commits,
+      wrote: (id, model) => this.#wrote(id, model),
+    })
     const { signal } = this.#ended
     this.#subscriber = world.versioning.subscriptions.subscribe({ repo, branch: 'master', signal })
   }
@@ -103,6 +116,7 @@ export class VersioningPair implements AsyncDisposable {
   /** Makes the repo, with an open commit on `master`, and follows that branch from here on. */
   async create(): Promise<void> {
     await this.#world.versioning.repos.create({ name: this.#repo })
+    await this.#history.create()
     await this.take({ kind: 'start', branch: 'master' })
     await this.take({ kind: 'finish', branch: 'master' })
     await this.take({ kind: 'start', branch: 'master' })
@@ -154,7 +168,7 @@ export class VersioningPair implements AsyncDisposable {
       case 'move':
         return this.#move(known, step)
       default:
-        step satisfies never
+        return this.#history.take(known, step)
     }
   }
 
@@ -162,6 +176,13 @@ export class VersioningPair implements AsyncDisposable {
     for (const [id, model] of this.#commits) await this.#compare({ id, model })
     const heads = await this.#world.versioning.branches.list(this.#repo)
     deepEqual(new Map(heads.map(({ name, head }) => [name, head])), this.#branches)
+    await this.#history.compareTags()
+  }
+
+  #wrote(id: string, model: ModelCommit): void {
+    this.#writeCount += 1
+    model.written = this.#writeCount
+    this.#commits.set(id, model)
   }
 
   #known(branch: string): Known | undefined {
@@ -180,7 +201,7 @@ export class VersioningPair implements AsyncDisposable {
     }
     const { id } = await run
     this.#branches.set(branch, id)
-    this.#commits.set(id, new ModelCommit(head?.id, head?.model))
+    this.#wrote(id, new ModelCommit(head?.id, head?.model))
   }
 
   async #build({ id, model }: Known, branch: string): Promise<void> {
@@ -191,7 +212,7 @@ export class VersioningPair implements AsyncDisposable {
       const commit = new ModelCommit(id, model)
       commit.isOpen = false
       this.#branches.set(branch, built.id)
-      this.#commits.set(built.id, commit)
+      this.#wrote(built.id, commit)
     }
   }
 
@@ -312,6 +333,7 @@ export class VersioningPair implements AsyncDisposable {
     else {
       await run
       model.isOpen = false
+      this.#wrote(known.id, model)
     }
     await this.#compare(known)
   }
@@ -319,13 +341,9 @@ export class VersioningPair implements AsyncDisposable {
   async #abandon({ id, model }: Known): Promise<void> {
     const run = this.#world.versioning.commits.delete(this.#repo, id)
     if (!model.isOpen) return rejects(run, /cannot delete finished commit/)
+    if (this.#history.isTagged(id)) return rejects(run, /tag/)
     await run
-    this.#commits.delete(id)
-    for (const [branch, head] of this.#branches) {
-      if (head !== id) continue
-      if (model.parent === undefined) this.#branches.delete(branch)
-      else this.#branches.set(branch, model.parent)
-    }
+    this.#history.forget({ id, model })
   }
 
   async #compare({ id, model }: Known): Promise<void> {

@@ -61,6 +61,53 @@ const sources = fc.oneof(
 )
 const placement = { from: branches, source: sources, path: sources, overwrite: fc.boolean() }
 
+const prefers = fc.constantFrom('ours' as const, 'theirs' as const, undefined)
+const tags = fc.constantFrom('v1', 'v2', 'v3')
+const back = fc.nat(3)
+const rarely = fc.nat(5).map((number) => number === 0)
+
+/** About the history of a repo: merges, reverts, deletions, tags, lists and flushes. */
+const historySteps: fc.Arbitrary<PairStep> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: stepOf('merge', { from: branches, prefer: prefers, dryRun: rarely }),
+  },
+  { weight: 3, arbitrary: stepOf('revert', { back, prefer: prefers }) },
+  { weight: 3, arbitrary: stepOf('remove', { back, dryRun: rarely }) },
+  { weight: 2, arbitrary: stepOf('tag', { tag: tags, back, move: fc.boolean() }) },
+  { weight: 1, arbitrary: stepOf('untag', { tag: tags }) },
+  { weight: 2, arbitrary: stepOf('list', { other: branches }) },
+  { weight: 2, arbitrary: stepOf('derive', {}) },
+  { weight: 2, arbitrary: stepOf('flush', {}) },
+)
+
+/** A commit from its start to its end. */
+const wholeCommits: fc.Arbitrary<readonly PairStep[]> = fc
+  .record({ branch: branches, writes: fc.array(fc.oneof(puts, deleted), { maxLength: 3 }) })
+  .map(({ branch, writes }) => [
+    { kind: 'start', branch },
+    ...writes.map((write): PairStep =>
+      typeof write === 'string'
+        ? { kind: 'delete', branch, path: write }
+        : { kind: 'put', branch, put: write },
+    ),
+    { kind: 'finish', branch },
+  ])
+
+/** Branches of finished commits, which meet and part, and what is done to their history. */
+export const histories: fc.Arbitrary<readonly PairStep[]> = fc
+  .array(
+    fc.oneof(
+      { weight: 6, arbitrary: wholeCommits },
+      { weight: 2, arbitrary: stepOf('point', { to: branches }).map((step) => [step]) },
+      { weight: 8, arbitrary: historySteps.map((step) => [step]) },
+      { weight: 1, arbitrary: stepOf('abandon', {}).map((step) => [step]) },
+      { weight: 1, arbitrary: stepOf('start', {}).map((step) => [step]) },
+    ),
+    { minLength: 10, maxLength: 40, size: 'max' },
+  )
+  .map((parts) => [{ kind: 'finish', branch: 'master' }, ...parts.flat()])
+
 /** Calls that a client of versioning may make, on few branches and paths. */
 export const versioningSteps: fc.Arbitrary<PairStep> = fc.oneof(
   { weight: 2, arbitrary: stepOf('start', {}) },
@@ -81,4 +128,5 @@ export const versioningSteps: fc.Arbitrary<PairStep> = fc.oneof(
     arbitrary: stepOf('look', { path: deleted, pattern: patterns, other: branches }),
   },
   { weight: 1, arbitrary: stepOf('abandon', {}) },
+  { weight: 8, arbitrary: historySteps },
 )

@@ -135,9 +135,7 @@ async function planOf(tx: ReadTransaction, given: ReadonlySet<CommitId>): Promis
   const rows = await goingRows(tx, given)
   const going = new Map<CommitId, CommitName & { readonly heir: CommitId | undefined }>()
   for (const [id, row] of rows) {
-    let heir: GoingRow['parent'] | undefined = row.parent
-    while (heir !== null && heir !== undefined && rows.has(heir)) heir = rows.get(heir)?.parent
-    going.set(id, { repo: row.repo, id, heir: heir ?? undefined })
+    going.set(id, { repo: row.repo, id, heir: heirOf(row, rows) })
   }
   await requireDeletable(tx, going)
   const branches: MovedBranch[] = []
@@ -152,6 +150,18 @@ async function planOf(tx: ReadTransaction, given: ReadonlySet<CommitId>): Promis
   }))
   const open = latestFirst.filter((row) => row.finished_at === null).map(({ id }) => id)
   return { commits, branches, going, open }
+}
+
+/** The nearest ancestor that stays. */
+function heirOf(row: GoingRow, rows: ReadonlyMap<CommitId, GoingRow>): CommitId | undefined {
+  // So that rows which are damaged, and go in a circle, end it, too.
+  const passed = new Set<CommitId>()
+  let heir = row.parent
+  while (heir !== null && rows.has(heir) && !passed.has(heir)) {
+    passed.add(heir)
+    heir = rows.get(heir)?.parent ?? null
+  }
+  return heir === null || rows.has(heir) ? undefined : heir
 }
 
 /** The given commits and all that have one of them in their provenance. */

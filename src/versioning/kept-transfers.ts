@@ -6,6 +6,7 @@ import type { Content } from '../storage/contents.ts'
 import type { DirectoryEntry, TreeRoot } from '../storage/file-trees.ts'
 import type { Lease } from '../storage/leases.ts'
 import type { VersioningPorts } from './ports.ts'
+import { noteDeletion } from './deletion-notes.ts'
 
 export type KeptTransfersPorts = Pick<VersioningPorts, 'database' | 'chunks' | 'trees' | 'clock'>
 
@@ -161,7 +162,8 @@ export async function sweepKeptTransfers(
   for (;;) {
     const before = clock.now() - keptDays * microsPerDay
     await database.transact(async (tx) => {
-      await tx.run('DELETE FROM kept_transfers WHERE kept_at < ?', before)
+      const count = await tx.run('DELETE FROM kept_transfers WHERE kept_at < ?', before)
+      if (count > 0) await noteDeletion(tx)
     })
     await clock.sleep(sweepMs, signal)
   }

@@ -19,5 +19,20 @@ export const objectMigrations: Migrations = {
       `ALTER TABLE objects ADD COLUMN put_at INTEGER NOT NULL DEFAULT 0`,
       `CREATE INDEX object_tags_by_hash ON object_tags (hash)`,
     ],
+    [
+      // What became of objects and trees of an old cluster, by the names that they had there.
+      `CREATE TABLE imported_objects (
+        hash TEXT NOT NULL PRIMARY KEY,
+        run INTEGER NOT NULL,
+        content BYTES NOT NULL
+      )`,
+      `CREATE TABLE imported_trees (
+        hash TEXT NOT NULL PRIMARY KEY,
+        run INTEGER NOT NULL,
+        root TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        file_count INTEGER NOT NULL
+      )`,
+    ],
   ],
 }

@@ -7,10 +7,12 @@ import { type Content, contentSizeBytes, type Contents } from '../storage/conten
 import type { FileTrees } from '../storage/file-trees.ts'
 import type { Lease, Leases } from '../storage/leases.ts'
 import { type CommitTree, treeEntry } from './commit-records.ts'
+import { findImportedObjects, findImportedTree } from './imports.ts'
 import { contentOfName, objectName } from './object-names.ts'
 import { findTree } from './records/tree-names.ts'
 import { decodeContent, encodeContent } from './staging/staged-bytes.ts'
 import { writeTreeMessage } from './tree-messages/write.ts'
+import { noteDeletion } from './deletion-notes.ts'
 
 export interface ObjectPorts {
   readonly database: Database
@@ -227,32 +229,42 @@ export class Objects {
 
   /** Forgets objects with the tags that name them; unknown ones are passed over. */
   async delete(hashes: readonly string[]): Promise<void> {
-    await this.#ports.database.transact(async (tx) => {
-      for (const hash of hashes) {
-        await tx.run('DELETE FROM object_tags WHERE hash = ?', hash)
-        await tx.run('DELETE FROM objects WHERE hash = ?', hash)
-      }
-    })
+    await this.#ports.database.transact(
+      async (tx) => {
+        for (const hash of hashes) {
+          await tx.run('DELETE FROM object_tags WHERE hash = ?', hash)
+          await tx.run('DELETE FROM objects WHERE hash = ?', hash)
+        }
+        await noteDeletion(tx)
+      },
+      { usesReserve: true },
+    )
   }
 
   /** Forgets tags, not their objects; unknown ones are passed over. */
   async deleteTags(names: readonly string[]): Promise<void> {
-    await this.#ports.database.transact(async (tx) => {
-      for (const name of names) await tx.run('DELETE FROM object_tags WHERE name = ?', name)
-    })
+    await this.#ports.database.transact(
+      async (tx) => {
+        for (const name of names) await tx.run('DELETE FROM object_tags WHERE name = ?', name)
+        await noteDeletion(tx)
+      },
+      { usesReserve: true },
+    )
   }
 
   /** Finds what a name stands for; `lease` holds it. @throws {ObjectNotFoundError} */
   async #source(hash: string, lease: Lease): Promise<ObjectSource> {
-    const { row, tree } = await this.#ports.database.read(async (tx) => ({
+    const { row, tree, imported } = await this.#ports.database.read(async (tx) => ({
       row: await findObject(tx, hash),
-      tree: await findTree(tx, hash),
+      tree: (await findTree(tx, hash)) ?? (await findTreeOfOldName(tx, hash)),
+      imported: (await findImportedObjects(tx, [hash])).get(hash),
     }))
     if (row === undefined && tree !== undefined) {
       lease.hold({ kind: 'tree', root: tree.root })
       return { kind: 'tree', tree }
     }
-    const content = row === undefined ? contentOfName(hash) : decodeContent(row.content)
+    const named = imported ?? contentOfName(hash)
+    const content = row === undefined ? named : decodeContent(row.content)
     if (content === undefined) throw new ObjectNotFoundError(hash)
     if (row === undefined) await this.#requireStored(hash, content)
     lease.hold({ kind: 'content', content })
@@ -287,6 +299,15 @@ type ObjectRow = { readonly content: Uint8Array }
 
 async function findObject(tx: ReadTransaction, hash: string): Promise<ObjectRow | undefined> {
   return tx.get<ObjectRow>('SELECT content FROM objects WHERE hash = ?', hash)
+}
+
+/** The tree of a finished commit that had this name in an old cluster. */
+async function findTreeOfOldName(
+  tx: ReadTransaction,
+  hash: string,
+): Promise<CommitTree | undefined> {
+  const imported = await findImportedTree(tx, hash)
+  return imported && (await findTree(tx, imported.root))
 }
 
 function checkTags(names: readonly string[]): void {

@@ -6,6 +6,7 @@ import { RepoExistsError, RepoInUseError, RepoNotFoundError } from './errors.ts'
 import { branchTopic, commitTopic, repoTopic, type VersioningPorts } from './ports.ts'
 import { repoAncestors, repoDescendants, writeRepoProvenance } from './records/repo-provenance.ts'
 import { nextWritten } from './records/write-sequence.ts'
+import { noteDeletion } from './deletion-notes.ts'
 
 export interface RepoInfo {
   readonly name: RepoName
@@ -132,6 +133,7 @@ export async function deleteRepo(
   await tx.run('DELETE FROM commit_tags WHERE repo = ?', name)
   await tx.run('DELETE FROM repo_provenance WHERE repo = ?', name)
   await tx.run('DELETE FROM repos WHERE name = ?', name)
+  await noteDeletion(tx)
   await tx.emit(repoTopic, name)
   await tx.emit(branchTopic, `${name}/`)
   await tx.emit(commitTopic, `${name}/`)

@@ -118,7 +118,18 @@ const transfersStep: readonly string[] = [
   )`,
 ]
 
+/** That something was deleted since chunks were collected. */
+const deletionsStep: readonly string[] = [
+  // One row, once anything was. deleted: how often; collected: what that was when the last collection
+  // began that came to its end.
+  `CREATE TABLE deletion_notes (
+    one INTEGER NOT NULL PRIMARY KEY,
+    deleted INTEGER NOT NULL,
+    collected INTEGER NOT NULL
+  )`,
+]
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
-  steps: [firstStep, changesStep, namesStep, splitsStep, transfersStep],
+  steps: [firstStep, changesStep, namesStep, splitsStep, transfersStep, deletionsStep],
 }

@@ -9,6 +9,7 @@ import { checkRepos } from './checks/repo-check.ts'
 import { visitRoots } from './checks/root-walk.ts'
 import { checkRepoSizes } from './checks/size-check.ts'
 import { checkStagedWrites } from './checks/staged-check.ts'
+import { checkTransactions } from './checks/transaction-check.ts'
 
 export interface VersioningCheckPorts {
   readonly database: Database
@@ -23,6 +24,7 @@ export async function checkVersioningRows(ports: VersioningCheckPorts): Promise<
   await checkMergeParents(ports)
   await checkCommitTags(ports)
   await checkStagedWrites(ports)
+  await checkTransactions(ports)
   await checkObjects(ports)
 }
 

@@ -20,6 +20,12 @@ export type VersioningDamage =
   | 'staged-writes-left-over'
   | 'tag-without-object'
   | 'object-damaged'
+  | 'commit-order-wrong'
+  | 'commit-growth-missing'
+  | 'commit-message-wrong'
+  | 'name-invalid'
+  | 'transaction-damaged'
+  | 'transaction-rows-left-over'
 
 const restoreMetadata: string =
   'rows have been lost or changed: restore the newest backup of the data directory, or of metadata.db with its packs'
@@ -126,6 +132,39 @@ export const versioningFindings: Readonly<Record<VersioningDamage, FindingFacts>
     severity: 'error',
     meaning: 'The tag names an object that is not there.',
     advice: 'put the object again with this tag, or delete the tag',
+  },
+  'commit-order-wrong': {
+    severity: 'error',
+    meaning:
+      'The history of the repo goes in a circle, or commits are listed in a wrong order; the files of the commit can be read.',
+    advice: restoreMetadata,
+  },
+  'commit-growth-missing': {
+    severity: 'warning',
+    meaning:
+      'What the commit added to the size of its repo is not known, so that size cannot be checked, and will not shrink when the commit is deleted.',
+    advice: 'nothing needs to be done; where rows have changed, others may have: restore a backup',
+  },
+  'commit-message-wrong': {
+    severity: 'warning',
+    meaning: 'The message of the commit is none that could have been given; its files are whole.',
+    advice: 'nothing needs to be done; where rows have changed, others may have: restore a backup',
+  },
+  'name-invalid': {
+    severity: 'error',
+    meaning: 'Something has a name that nobody can type, so it may not be found by it.',
+    advice: restoreMetadata,
+  },
+  'transaction-damaged': {
+    severity: 'error',
+    meaning: 'An open transaction cannot be finished as it was begun, or a finished one be shown.',
+    advice:
+      'delete the transaction (pachctl delete-transaction), and begin it again if it was open; what has been finished is not concerned',
+  },
+  'transaction-rows-left-over': {
+    severity: 'warning',
+    meaning: 'Rows are operations of a transaction that does not exist; they do no harm.',
+    advice: 'run fsck with --fix: they are deleted',
   },
   'object-damaged': {
     severity: 'error',

@@ -1,8 +1,8 @@
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
-import { VersioningPair } from '../testing/versioning-pair.ts'
-import { versioningSteps } from '../testing/versioning-steps.ts'
+import { type PairStep, VersioningPair } from '../testing/versioning-pair.ts'
+import { histories, versioningSteps } from '../testing/versioning-steps.ts'
 
 let world: TestVersioning
 let repoCount = 0
@@ -14,16 +14,21 @@ afterAll(async () => {
   await world[Symbol.asyncDispose]()
 })
 
+async function take(sequence: readonly PairStep[]): Promise<void> {
+  repoCount += 1
+  await using pair = new VersioningPair(world, `r${repoCount}`)
+  await pair.create()
+  for (const step of sequence) await pair.take(step)
+  await pair.compareAll()
+}
+
 test('any sequence of calls leaves what a simple model of commits says', async () => {
-  const property = fc.asyncProperty(
-    fc.array(versioningSteps, { minLength: 10, maxLength: 60 }),
-    async (sequence) => {
-      repoCount += 1
-      await using pair = new VersioningPair(world, `r${repoCount}`)
-      await pair.create()
-      for (const step of sequence) await pair.take(step)
-      await pair.compareAll()
-    },
-  )
+  const sequences = fc.array(versioningSteps, { minLength: 10, maxLength: 60 })
+  const property = fc.asyncProperty(sequences, take)
   await expect(fc.assert(property, { numRuns: 100 })).resolves.toBeUndefined()
+})
+
+test('whatever is done to a history, it is what a simple model of commits says', async () => {
+  const property = fc.asyncProperty(histories, take)
+  await expect(fc.assert(property, { numRuns: 60 })).resolves.toBeUndefined()
 })

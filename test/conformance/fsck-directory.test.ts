@@ -1,10 +1,13 @@
+import { spawnSync, type SpawnSyncReturns } from 'node:child_process'
 import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { chunkIdOf } from '../../src/storage/chunk-id.ts'
+import { packKey } from '../../src/storage/packs/format.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
-import { type ChildExit, ChildPachd } from '../harness/child-pachd.ts'
-import { chunkFileBytes, type DamagedStore, kindsOf, WholeStore } from '../harness/damaged-store.ts'
+import { type ChildExit, ChildPachd, pachdProgram } from '../harness/child-pachd.ts'
+import { chunkFileBytes, DamagedStore, kindsOf, WholeStore } from '../harness/damaged-store.ts'
 import { commitFiles } from '../harness/files.ts'
 import { TestClient } from '../harness/test-pachd.ts'
 
@@ -153,6 +156,54 @@ test('what is no data directory, or in use, is not checked', async () => {
   expect(inUse).toMatchObject({ code: 1, out: '' })
   expect(inUse.err).toContain('a server that runs is checked by pachctl fsck')
 })
+
+test('a snapshot that cannot be written is checked where it is', async (context) => {
+  const { root } = await whole.copy()
+  const mount = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"'
+  const inSnapshot = (command: string, ...flags: readonly string[]): SpawnSyncReturns<string> =>
+    spawnSync('unshare', ['-rm', 'sh', '-c', `${mount} && ${command}`, 'sh', root, ...flags], {
+      encoding: 'utf8',
+    })
+  if (inSnapshot('true').status !== 0) {
+    context.skip('this machine lets us mount nothing')
+    return
+  }
+  const check = (...flags: readonly string[]): SpawnSyncReturns<string> =>
+    inSnapshot('root=$1; shift; exec "$@"', pachdProgram, '--root', root, '--fsck', ...flags)
+  const before = (await readdir(root)).toSorted()
+  const found = check('--full')
+  expect(found).toMatchObject({ status: 0, stderr: '' })
+  expect(found.stdout).toMatch(/\nno damage\n$/)
+  expect(check('--fix')).toMatchObject({
+    status: 1,
+    stdout: '',
+    stderr: expect.stringContaining('cannot be written, so nothing can be put right') as string,
+  })
+  expect((await readdir(root)).toSorted()).toEqual(before)
+  const { pack } = await new DamagedStore(root).find(chunkIdOf(chunkFileBytes))
+  await rm(join(root, 'objects', packKey(pack)))
+  expect(check().stdout).toMatch(/^ERROR pack-missing/)
+  expect((await readdir(tmpdir())).filter((name) => name.startsWith('pachd-fsck-'))).toEqual([])
+})
+
+test.each([
+  ['nobody reads', '"$@" | true; exit ${PIPESTATUS[0]}'],
+  ['goes to a full disk', '"$@" > /dev/full'],
+])(
+  'a check whose output %s ends in good order, and says that all is not well',
+  async (_what, script) => {
+    const store = await whole.copy()
+    store.sql("UPDATE repos SET size_bytes = 1 WHERE name = 'data'")
+    const ended = spawnSync(
+      'bash',
+      ['-c', script, 'bash', pachdProgram, '--root', store.root, '--fsck'],
+      { encoding: 'utf8' },
+    )
+    expect(ended.status).toBe(1)
+    expect(ended.stderr).not.toMatch(/at .*\.ts|bug/)
+    expect(ended.stderr.split('\n').length).toBeLessThanOrEqual(2)
+  },
+)
 
 test('--full and --fix without --fsck are refused', async () => {
   for (const flag of ['--full', '--fix']) {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
@@ -9,7 +9,7 @@ import {
   CheckSeverity,
 } from '../../src/gen/pachyderm_pb.ts'
 import { freshRepo } from '../harness/expectations.ts'
-import { collect, commitFiles, commitOf, fileOf, putFile } from '../harness/files.ts'
+import { collect, commitFiles, commitOf, fileOf, getText, putFile } from '../harness/files.ts'
 import { atomOf, flush, freshPipeline, lastJobOf } from '../harness/pipelines.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
@@ -165,6 +165,33 @@ test('a server finds what its disk has lost while it runs, and says whose it is'
     affectedCount: 1n,
   })
   expect(counts.errors).toBe(1n)
+})
+
+test('a pack that is exchanged while the server has it open is looked at as it is', async () => {
+  await using own = await TestPachd.start()
+  const repo = await freshRepo(own)
+  const before = await packsOf(own)
+  const text = randomBytes(1000).toString('hex')
+  const id = await commitFiles(own, { repo, branch: 'master' }, { f: text })
+  const [pack = ''] = (await packsOf(own)).filter((name) => !before.includes(name))
+  const path = join(own.root, 'objects', pack)
+  const good = await readFile(path)
+  /** As cp and mv do: the file that the server has open is another one then. */
+  const exchange = async (bytes: Uint8Array): Promise<void> => {
+    await writeFile(join(own.root, 'draft'), bytes)
+    await rename(join(own.root, 'draft'), path)
+  }
+  const read = async (): Promise<string> => getText(own, fileOf(repo, id, 'f'))
+  expect(await read()).toBe(text)
+  const bad = Buffer.from(good)
+  for (let at = 20; at < bad.length / 2; at += 1) bad[at] = (bad[at] ?? 0) ^ 1
+  await exchange(bad)
+  expect((await check(own, { full: true })).findings.map(({ kind }) => kind)).toContain(
+    'chunk-damaged',
+  )
+  await exchange(good)
+  expect((await check(own, { full: true })).findings).toEqual([])
+  expect(await read()).toBe(text)
 })
 
 async function packsOf(server: TestPachd): Promise<readonly string[]> {

@@ -38,7 +38,7 @@ function directoryOf(node: Uint8Array, sizeBytes: number, fileCount: number): Ui
   return encodeTreeEntry({ kind: 'directory', root, inlineNode: node, sizeBytes, fileCount })
 }
 
-/** Makes a tree the root of the output commit, whose size nobody derives from it. */
+/** Makes a tree the root of a commit that no job made, whose size nobody derives from it. */
 async function withRoot(
   root: Uint8Array,
   facts: { readonly size: number; readonly count: number },
@@ -47,7 +47,7 @@ async function withRoot(
   const store = await whole.copy()
   const [id = ''] = await store.store(root, ...others)
   store.sql(
-    "UPDATE commits SET root = ?, size_bytes = ?, file_count = ? WHERE repo = 'copy'",
+    "UPDATE commits SET root = ?, size_bytes = ?, file_count = ? WHERE repo = 'far'",
     id,
     facts.size,
     facts.count,
@@ -77,7 +77,7 @@ test.each([
   expect(kindsOf(result)).toContain(kind)
   const damage = result.findings.find((finding) => finding.kind.name === kind)
   expect(damage?.subject).toMatchObject({ chunk: chunkIdOf(root) })
-  expect(damage?.affected.names[0]).toMatch(/^copy@/)
+  expect(damage?.affected.names[0]).toMatch(/^far@/)
 })
 
 test('sums of a directory that are not those of what is in it are told, once', async () => {
@@ -86,7 +86,7 @@ test('sums of a directory that are not those of what is in it are told, once', a
   const store = await withRoot(root, { size: 6, count: 2 })
   const result = await store.check()
   expect(kindsOf(result)).toEqual(['directory-sums-wrong'])
-  expect(result.findings).toMatchObject([{ subject: { repo: 'copy', path: '/d' } }])
+  expect(result.findings).toMatchObject([{ subject: { repo: 'far', path: '/d' } }])
 })
 
 test.each([

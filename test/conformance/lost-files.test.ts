@@ -118,10 +118,35 @@ test.each([
   const { code, out, err } = await failToStart(root)
   expect([code, out]).toEqual([1, ''])
   expect(err).toMatch(/metadata\.db-wal was cut short or damaged/)
+  const left = await readFile(log)
   expect((await failToStart(root)).code).toBe(1)
+  {
+    await using check = new ChildPachd(['--root', root, '--fsck'])
+    const found = await check.exit
+    expect(found.code).toBe(1)
+    expect(found.out).toMatch(/^ERROR metadata-lost: .*metadata\.db-wal was cut short or damaged/)
+  }
+  expect(await readFile(log)).toEqual(left)
   await rm(mark)
   expect(await repoCount(root)).toBe(0)
   expect(await repoCount(intact)).toBe(1)
+})
+
+test('of a log that was damaged in its middle a copy is kept, and said where', async () => {
+  const root = await copyOf(killed, 'log-damaged')
+  await rm(join(root, 'metadata.db-open'), { force: true })
+  const log = join(root, 'metadata.db-wal')
+  const bytes = await readFile(log)
+  // Such as a sector that the disk has lost.
+  bytes.fill(0, 32 + 24, 32 + 24 + 512)
+  await writeFile(log, bytes)
+  await using check = new ChildPachd(['--root', root, '--fsck'])
+  const { out } = await check.exit
+  expect(out).toMatch(/^warning log-damaged: .*a copy of it was kept: .*\.damaged-\w+$/m)
+  const [copy = ''] = (await readdir(root)).filter((name) => name.includes('.damaged-'))
+  expect(await readFile(join(root, copy))).toEqual(bytes)
+  expect(await repoCount(root)).toBe(0)
+  expect(await readdir(root)).toContain(copy)
 })
 
 test('a killed server and a stopped one find everything again', async () => {

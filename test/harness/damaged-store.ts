@@ -167,7 +167,7 @@ export class DamagedStore {
 
   /** The pack that holds a chunk, and where. */
   async find(id: ChunkId): Promise<{ readonly pack: string; readonly chunk: IndexedChunk }> {
-    await using objects = await LocalObjectStore.open(join(this.root, 'objects'))
+    await using objects = LocalObjectStore.openForReading(join(this.root, 'objects'))
     for await (const info of objects.list('packs/')) {
       const name = info.key.slice(-64)
       const { index, dataEnd } = await readPackIndex(objects, info, name)
@@ -176,6 +176,23 @@ export class DamagedStore {
       }
     }
     throw new Error(`no pack holds ${id}`)
+  }
+
+  /** As `find`, in packs that are listed. */
+  async findListed(id: ChunkId): Promise<{ readonly pack: string }> {
+    await using objects = LocalObjectStore.openForReading(join(this.root, 'objects'))
+    for (const { name } of this.sql('SELECT name FROM packs')) {
+      const key = packKey(String(name))
+      const sizeBytes = await objects.sizeBytes(key).catch(() => 0)
+      const found = await readPackIndex(objects, { key, sizeBytes }, String(name)).catch(
+        () => undefined,
+      )
+      if (found === undefined) continue
+      for (const chunk of decodeIndex(found.index, found.dataEnd, key)) {
+        if (chunk.id === id) return { pack: String(name) }
+      }
+    }
+    throw new Error(`no pack that is listed holds ${id}`)
   }
 
   /** Stores chunks as a writer that makes mistakes would. */

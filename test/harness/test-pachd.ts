@@ -28,6 +28,7 @@ export class TestClient implements AsyncDisposable {
   readonly pipelines: Client<typeof pachyderm.Pipelines>
   readonly transactions: Client<typeof pachyderm.Transactions>
   readonly admin: Client<typeof pachyderm.Admin>
+  readonly migrations: Client<typeof pachyderm.Migrations>
   readonly auth: Client<typeof auth.API>
   readonly health: Client<typeof health.Health>
   readonly version: Client<typeof version.API>
@@ -44,6 +45,7 @@ export class TestClient implements AsyncDisposable {
     this.pipelines = createClient(pachyderm.Pipelines, transport)
     this.transactions = createClient(pachyderm.Transactions, transport)
     this.admin = createClient(pachyderm.Admin, transport)
+    this.migrations = createClient(pachyderm.Migrations, transport)
     this.auth = createClient(auth.API, transport)
     this.health = createClient(health.Health, transport)
     this.version = createClient(version.API, transport)

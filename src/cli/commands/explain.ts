@@ -8,7 +8,7 @@ import {
 } from '../../gen/pachyderm_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
-import type { Output } from '../output.ts'
+import type { Output } from '../../base/output.ts'
 import { jobsClient } from '../own-clients.ts'
 import { parseCommitText } from '../parsing/commit-arguments.ts'
 import { rawText } from '../printing/json.ts'

@@ -1,5 +1,6 @@
 import { DataLossError, UnavailableError } from '../../base/errors.ts'
 import { findingText, progressText, summaryText } from '../../base/finding-text.ts'
+import { OutputClosedError } from '../../base/output.ts'
 import { type CheckCounts as Counts, noCounts, type RepairState } from '../../base/findings.ts'
 import {
   type CheckCounts,
@@ -12,8 +13,7 @@ import {
 import type { CommandContext } from '../command.ts'
 import { adminClient } from '../own-clients.ts'
 import { rawText } from '../printing/json.ts'
-
-const clearLine = '\r\u001b[K'
+import { StatusLine } from '../printing/status-line.ts'
 
 /** Prints findings as they come; fails when damage is left. */
 export async function fsck(context: CommandContext): Promise<void> {
@@ -38,6 +38,9 @@ export async function fsck(context: CommandContext): Promise<void> {
         case undefined:
       }
     }
+  } catch (error) {
+    // What was to be found out is not known, or is damage.
+    throw error instanceof OutputClosedError ? new OutputClosedError(1) : error
   } finally {
     line.clear()
   }
@@ -48,30 +51,6 @@ export async function fsck(context: CommandContext): Promise<void> {
   throw new DataLossError(
     `damage was found and not repaired: ${end.errors === 1n ? '1 error' : `${end.errors} errors`}`,
   )
-}
-
-/** How far it is, for a person at a terminal. */
-class StatusLine {
-  readonly #context: CommandContext
-  #isShown = false
-
-  constructor(context: CommandContext) {
-    this.#context = context
-  }
-
-  show(text: string): void {
-    const { err } = this.#context
-    if (!err.isTerminal) return
-    this.#isShown = true
-    // Not awaited: a line that a terminal does not take yet is no reason to wait.
-    void err.write(`${clearLine}${text}`).catch(() => undefined)
-  }
-
-  clear(): void {
-    if (!this.#isShown) return
-    this.#isShown = false
-    void this.#context.err.write(clearLine).catch(() => undefined)
-  }
 }
 
 const repairs: Readonly<Record<CheckRepair, RepairState>> = {

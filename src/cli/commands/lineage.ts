@@ -6,7 +6,7 @@ import {
   LineageResponseSchema,
 } from '../../gen/pachyderm_pb.ts'
 import type { CommandContext } from '../command.ts'
-import type { Output } from '../output.ts'
+import type { Output } from '../../base/output.ts'
 import { rawText } from '../printing/json.ts'
 import { datumStateText } from '../printing/states.ts'
 import { tableText } from '../printing/table.ts'

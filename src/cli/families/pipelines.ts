@@ -110,6 +110,24 @@ other, so that later ones may read what earlier ones write. Fails when one would
       load: async () => (await import('../commands/extract-pipeline.ts')).extractPipeline,
     },
     {
+      name: 'convert-spec',
+      arguments: '',
+      about: 'print specs of 1.3 or 1.4 as they are written now',
+      details:
+        'Specs go to standard output; what has no equal, or means something else, is said on standard error. Nothing is made: look at them, and give them to create-pipeline.',
+      examples: ['pachctl convert-spec -f old.json > new.json'],
+      flags: [
+        {
+          name: 'file',
+          short: 'f',
+          value: 'FILE',
+          default: '-',
+          about: 'the specs: a file, a URL, or - for standard input',
+        },
+      ],
+      load: async () => (await import('../commands/convert-spec.ts')).convertSpecs,
+    },
+    {
       name: 'edit-pipeline',
       arguments: 'PIPELINE',
       about: 'change a pipeline in an editor ($VISUAL, $EDITOR or vi)',

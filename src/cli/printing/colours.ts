@@ -1,4 +1,4 @@
-import type { Output } from '../output.ts'
+import type { Output } from '../../base/output.ts'
 
 const codes = { yellow: 33, green: 32, red: 31 } as const
 

@@ -11,7 +11,7 @@ import {
   JobState,
   PipelineInfoSchema,
 } from '../../gen/pps_pb.ts'
-import { Output } from '../output.ts'
+import { Output } from '../../base/output.ts'
 import { rawLine, rawText } from './json.ts'
 import { messageText, shortMessageText } from './messages.ts'
 import { sizeText } from './sizes.ts'

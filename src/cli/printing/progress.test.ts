@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { HeldClock } from '../../testing/held-clock.ts'
-import { Output } from '../output.ts'
+import { Output } from '../../base/output.ts'
 import { Progress } from './progress.ts'
 
 const mib = 1024 * 1024

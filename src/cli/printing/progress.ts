@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
-import type { Output } from '../output.ts'
+import type { Output } from '../../base/output.ts'
 import { sizeText } from './sizes.ts'
 
 const refreshMs = 100

@@ -1,5 +1,5 @@
 import { DatumState, JobState, PipelineState } from '../../gen/pps_pb.ts'
-import type { Output } from '../output.ts'
+import type { Output } from '../../base/output.ts'
 import { coloured, type Colour } from './colours.ts'
 
 type Shown = readonly [word: string, colour: Colour]

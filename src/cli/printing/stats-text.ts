@@ -1,6 +1,6 @@
 import type { Spread, Stats } from '../../gen/pachyderm_pb.ts'
 import { JobState } from '../../gen/pps_pb.ts'
-import type { Output } from '../output.ts'
+import type { Output } from '../../base/output.ts'
 import { sizeText } from './sizes.ts'
 import { jobStateText } from './states.ts'
 import { tableText } from './table.ts'

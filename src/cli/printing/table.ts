@@ -1,4 +1,4 @@
-import type { Output } from '../output.ts'
+import type { Output } from '../../base/output.ts'
 import { isColoured } from './colours.ts'
 import { visible } from './visible.ts'
 

@@ -10,7 +10,7 @@ import { errorText } from '../error-text.ts'
 import { Flags } from '../flags.ts'
 import { Input } from '../input.ts'
 import { LazyTransport } from '../lazy-transport.ts'
-import { Output } from '../output.ts'
+import { Output } from '../../base/output.ts'
 import { commitAround } from './commit-around.ts'
 
 const fixture = new GrpcFixture()

@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { DataLossError, DiskFullError, DomainError, UnavailableError } from '../../base/errors.ts'
 
 // Primary result codes, https://sqlite.org/rescode.html; an extended code keeps them in its low byte.
+const generic = 1
 const perm = 3
 const busy = 5
 const locked = 6
@@ -55,16 +56,37 @@ export function translateFailure(failure: unknown, where: string, sql?: string):
     case busy:
     case locked:
       return new UnavailableError(`${where} is in use by another program (${detail})`, options)
+    case generic:
+      if (!/^no such (table|column)/.test(detail)) return plainFailure(detail, where, sql, options)
+      return new DataLossError(
+        `${where} is damaged (${detail}); stop the server, keep a copy of the file, and restore the newest backup`,
+        options,
+      )
     case constraint:
       return new Error(
         `invariant broken: ${detail}${sql === undefined ? '' : ` in: ${sql}`}`,
         options,
       )
     default:
-      return sql === undefined
-        ? new Error(`${where}: ${detail}`, options)
-        : new Error(`${detail} in: ${sql}`, options)
+      return plainFailure(detail, where, sql, options)
   }
+}
+
+function plainFailure(
+  detail: string,
+  where: string,
+  sql: string | undefined,
+  options: ErrorOptions,
+): Error {
+  return sql === undefined
+    ? new Error(`${where}: ${detail}`, options)
+    : new Error(`${detail} in: ${sql}`, options)
+}
+
+/** Whether SQLite refused a statement for what it says, and not for what the machine does. */
+export function isRefused(failure: unknown): boolean {
+  const cause = failure instanceof Error ? failure.cause : undefined
+  return primaryCode(failure) === generic || primaryCode(cause) === generic
 }
 
 /**

@@ -21,8 +21,10 @@ const markPattern = /^events (\d{16})\n$/
 export class OpenMark implements AsyncDisposable {
   readonly #file: FileHandle
   readonly #clock: Clock
-  #writtenMs = Number.NEGATIVE_INFINITY
-  #writing: Promise<void> = Promise.resolve()
+  readonly #stop = new AbortController()
+  #noted = 0
+  #writtenTo = 0
+  #keeping: Promise<void> | undefined
 
   private constructor(file: FileHandle, clock: Clock) {
     this.#file = file
@@ -41,20 +43,30 @@ export class OpenMark implements AsyncDisposable {
 
   /** To be called when the event is durable. What cannot be written is only missed as evidence. */
   note(lastSequence: number): void {
-    const nowMs = this.#clock.monotonicMs()
-    if (nowMs - this.#writtenMs < markPauseMs) return
-    this.#writtenMs = nowMs
-    const text = `events ${String(lastSequence).padStart(16, '0')}\n`
-    this.#writing = this.#writing.then(() => this.#write(text)).catch(() => undefined)
+    this.#noted = lastSequence
+    this.#keeping ??= this.#keep().finally(() => {
+      this.#keeping = undefined
+    })
   }
 
-  async #write(text: string): Promise<void> {
-    await this.#file.write(text, 0)
+  /** Goes on until the last event is marked, so that those before a long silence are, too. */
+  async #keep(): Promise<void> {
+    while (this.#writtenTo < this.#noted && !this.#stop.signal.aborted) {
+      const sequence = this.#noted
+      this.#writtenTo = sequence
+      await this.#write(sequence).catch(() => undefined)
+      await this.#clock.sleep(markPauseMs, this.#stop.signal).catch(() => undefined) // closed
+    }
+  }
+
+  async #write(sequence: number): Promise<void> {
+    await this.#file.write(`events ${String(sequence).padStart(16, '0')}\n`, 0)
     await this.#file.datasync()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#writing
+    this.#stop.abort()
+    await this.#keeping
     await this.#file.close()
   }
 }
@@ -72,7 +84,7 @@ export async function requireWholeLog(connection: Connection): Promise<void> {
   const last = lastEventOf(connection)
   if (last >= marked) return
   throw new DataLossError(
-    `${path}-wal was cut short or damaged after the server had been killed: the metadata hold events up to ${last}, and ${marked} had been written. Put the log back, or restore a backup; to go on with what there is, or if it is a backup, delete ${markPath(path)}`,
+    `${path}-wal was cut short or damaged after the server had been killed: the metadata hold events up to ${last}, and ${marked} had been written. Nothing has been changed: put the log back, or restore a backup; to go on with what there is, or if it is a backup, delete ${markPath(path)}`,
   )
 }
 

@@ -8,6 +8,9 @@ async function freeBytesOf(directory: string): Promise<number> {
   return bavail * bsize
 }
 
+/** Of what room is left, a part like this is not taken back: a small deletion needs no more. */
+const spareParts = 16
+
 /**
  * A file beside the database that only takes room, so that there is some for what makes room when
  * the disk is full otherwise. It is made when the disk has room for it and as much again.
@@ -44,6 +47,18 @@ export class DiskReserve {
     return await this.#making
   }
 
+  /**
+   * Takes back what it can of the room, after it was used: what makes room a little at a time needs it
+   * again, and whatever else writes on this disk would take it. Less than all of it is not held.
+   */
+  async restore(): Promise<void> {
+    if (this.#isHeld || (await this.make())) return
+    this.#making ??= this.#makePart().finally(() => {
+      this.#making = undefined
+    })
+    await this.#making
+  }
+
   /** Deletes the file, for its room; false when there is none. */
   async release(): Promise<boolean> {
     if (this.#sizeBytes === 0) return false
@@ -55,25 +70,39 @@ export class DiskReserve {
   }
 
   async #make(): Promise<boolean> {
-    if ((await this.#fileBytes()) !== this.#sizeBytes) {
-      if ((await this.#freeBytes(dirname(this.#path))) < 2 * this.#sizeBytes) return false
-      try {
-        await this.#write()
-      } catch {
-        // Others took the room meanwhile: whoever asked hears that the disk is full.
-        await rm(this.#path, { force: true })
-        return false
-      }
+    const fileBytes = await this.#fileBytes()
+    if (fileBytes !== this.#sizeBytes) {
+      const freeBytes = await this.#freeBytes(dirname(this.#path))
+      if (freeBytes + fileBytes < 2 * this.#sizeBytes) return false
+      if (!(await this.#write(this.#sizeBytes))) return false
     }
     this.#isHeld = true
     return true
   }
 
-  async #write(): Promise<void> {
-    await using file = await open(this.#path, 'w')
-    await file.writeFile(new Uint8Array(this.#sizeBytes))
-    // So that the room is taken, not only promised.
-    await file.sync()
+  /** False: less than all of it. */
+  async #makePart(): Promise<boolean> {
+    const freeBytes = await this.#freeBytes(dirname(this.#path))
+    const spareBytes = this.#sizeBytes / spareParts
+    const partBytes = Math.min(this.#sizeBytes, Math.floor(freeBytes - spareBytes))
+    if (partBytes > (await this.#fileBytes()) && partBytes >= spareBytes) {
+      await this.#write(partBytes)
+    }
+    return false
+  }
+
+  /** False when others took the room meanwhile: whoever asked hears that the disk is full. */
+  async #write(sizeBytes: number): Promise<boolean> {
+    try {
+      await using file = await open(this.#path, 'w')
+      await file.writeFile(new Uint8Array(sizeBytes))
+      // So that the room is taken, not only promised.
+      await file.sync()
+      return true
+    } catch {
+      await rm(this.#path, { force: true })
+      return false
+    }
   }
 
   async #fileBytes(): Promise<number> {

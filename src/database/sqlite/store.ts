@@ -1,9 +1,10 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { FailedPreconditionError } from '../../base/errors.ts'
+import { DataLossError, FailedPreconditionError } from '../../base/errors.ts'
 import type { Migrations } from '../database.ts'
 import type { Connection } from './connection.ts'
 import { sqliteDialect } from './dialect.ts'
+import { isRefused } from './failure.ts'
 
 /** The arrangement of this door's own tables: docs/formats/metadata.md. */
 const ownLayer = 'database'
@@ -132,8 +133,18 @@ function runStep(connection: Connection, plan: Plan, version: number, release: s
     connection.execute('COMMIT')
   } catch (error) {
     if (connection.inTransaction) connection.execute('ROLLBACK')
-    throw error
+    // A step fits what the steps before it have left: else the row is wrong, or tables are.
+    if (!isRefused(error)) throw error
+    throw new DataLossError(
+      `${connection.path} is damaged: its table database_layers says that ${plan.layer} is at version ${version}, and step ${version + 1} does not fit what is there (${causeText(error)}); stop the server, keep a copy of the file, and restore the newest backup`,
+      { cause: error },
+    )
   }
+}
+
+function causeText(error: unknown): string {
+  const cause = error instanceof Error ? (error.cause ?? error) : error
+  return cause instanceof Error ? cause.message : String(cause)
 }
 
 function storedLayers(connection: Connection): ReadonlyMap<string, StoredLayer> {
@@ -158,6 +169,11 @@ function refuseNewer(
   for (const [layer, { version, release: writer }] of stored) {
     const known = plans.find((plan) => plan.layer === layer)?.steps.length ?? 0
     if (version <= known) continue
+    if (writer === release && release !== 'unknown') {
+      throw new DataLossError(
+        `${path} is damaged: its table database_layers says that this release, ${release}, has brought ${layer} to version ${version}, and it knows ${known} at most; stop the server, keep a copy of the file, and restore the newest backup`,
+      )
+    }
     throw new FailedPreconditionError(
       `${path} was written by release ${writer} (${layer} version ${version}); this is release ${release}, which knows ${layer} up to version ${known}: use release ${writer} or newer, or restore the backup made before the upgrade`,
     )

@@ -11,7 +11,7 @@ import { parseIndexKey } from '../discovery/match-index.ts'
 import { orderKeyOf } from '../outputs/contributions.ts'
 import { pipelinesFinding } from '../pipelines-findings.ts'
 import { jobPages, type JobRow } from './job-check.ts'
-import type { PipelinesCheckPorts } from './pipeline-check.ts'
+import type { PipelinesCheckPorts } from './ports.ts'
 
 const datumSets: MapKind = {
   name: 'datum sets',

@@ -3,7 +3,8 @@ import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
 import { pipelinesFinding } from '../pipelines-findings.ts'
 import { hasEnded, isJobState } from '../states.ts'
-import type { PipelinesCheckPorts } from './pipeline-check.ts'
+import { OriginCheck } from './origin-check.ts'
+import type { PipelinesCheckPorts } from './ports.ts'
 
 export interface JobRow {
   readonly [column: string]: string | number | null
@@ -30,14 +31,18 @@ export interface JobRow {
   readonly repo_found: string | null
   readonly output_found: string | null
   readonly version_found: number | null
+  readonly version: number
   /** 1: it has no inputs. */
   readonly is_spout: number
+  /** 1: it ran in an old cluster, and not everything is known of it. */
+  readonly imported: number
 }
 
 const jobs = `SELECT j.id, j.sequence, j.pipeline, j.pipeline_id, j.salt, j.state, j.created_at,
     j.finished_at, j.output_repo, j.output_commit, j.datum_total, j.datum_processed, j.datum_skipped,
     j.datum_failed, j.datum_recovered, j.good_set_root, j.datum_set_root, j.contributions_root,
     j.matches_root, r.name AS repo_found, c.id AS output_found, v.version AS version_found,
+    j.pipeline_version AS version, j.imported,
     CASE WHEN v.spec LIKE '%"spout":true%' THEN 1 ELSE 0 END AS is_spout
   FROM jobs j
   LEFT JOIN repos r ON r.name = j.output_repo AND r.created_at <= j.created_at
@@ -59,11 +64,13 @@ export function jobPages(ports: PipelinesCheckPorts): AsyncGenerator<readonly Jo
 export async function checkJobs(ports: PipelinesCheckPorts): Promise<void> {
   const { run } = ports
   run.stage = 'jobs'
+  const origins = new OriginCheck(ports)
   for await (const page of jobPages(ports)) {
     run.throwIfCancelled()
     run.counts.rows += page.length
     for (const row of page) {
       await checkJob(ports, row)
+      await origins.check(row)
       await checkInputs(ports, row)
       await checkProvenance(ports, row)
       await checkOutputProvenance(ports, row)
@@ -96,7 +103,9 @@ async function checkJob({ run }: PipelinesCheckPorts, row: JobRow): Promise<void
 function jobProblem(row: JobRow): string | undefined {
   const { state } = row
   if (!isJobState(state)) return `has the unknown state ${JSON.stringify(state)}`
-  if (row.version_found === null) return 'ran a version of the pipeline whose spec is not there'
+  const isImported = row.imported === 1
+  if (row.version_found === null && !isImported)
+    return 'ran a version of the pipeline whose spec is not there'
   const isOver = row.finished_at !== null
   if (hasEnded(state) !== isOver)
     return `is in the state ${state} and has ${isOver ? 'an' : 'no'} end`
@@ -105,6 +114,7 @@ function jobProblem(row: JobRow): string | undefined {
       ? undefined
       : `is in the state ${state} and has an output commit`
   }
+  if (isImported) return undefined
   if (row.datum_set_root === null || row.contributions_root === null) {
     return 'succeeded, and does not say what its datums are'
   }

@@ -1,17 +1,19 @@
 import { DataLossError } from '../../base/errors.ts'
 import { pagesOf } from '../../database/pages.ts'
 import type { Leases } from '../../storage/leases.ts'
-import type { MapRoot, ProllyMaps } from '../../storage/prolly-map.ts'
+import type { DirectoryEntry } from '../../storage/file-trees.ts'
+import type { MapRoot } from '../../storage/prolly-map.ts'
 import { findResults } from '../datum-results.ts'
 import { decodeDatum } from '../datum-sets.ts'
 import type { DatumKey } from '../datums.ts'
 import { pipelinesFinding } from '../pipelines-findings.ts'
-import type { PipelinesCheckPorts } from './pipeline-check.ts'
+import { type OutputCheckPorts, outputDifference } from './output-check.ts'
+import type { PipelinesCheckPorts } from './ports.ts'
 
-export type LatestResultsPorts = PipelinesCheckPorts & {
-  readonly maps: ProllyMaps
-  readonly leases: Leases
-}
+export type LatestResultsPorts = PipelinesCheckPorts &
+  OutputCheckPorts & {
+    readonly leases: Leases
+  }
 
 const batchCount = 200
 /** Missing results of one job that are told one by one. */
@@ -35,6 +37,22 @@ const stillBase = `SELECT j.id FROM jobs j
   JOIN pipelines p ON p.id = j.pipeline_id AND p.salt = j.salt
   WHERE j.id = ? AND COALESCE(j.good_set_root, j.datum_set_root) = ?`
 
+/** What such a job wrote, if its output commit is there. */
+const output = `SELECT j.contributions_root AS contributions, c.repo, c.id AS "commit", c.root,
+    c.size_bytes, c.file_count
+  FROM jobs j JOIN commits c ON c.id = j.output_commit AND c.repo = j.output_repo
+  WHERE j.id = ? AND j.contributions_root IS NOT NULL AND c.root IS NOT NULL
+    AND c.size_bytes IS NOT NULL AND c.file_count IS NOT NULL`
+
+type OutputRow = {
+  readonly contributions: MapRoot
+  readonly repo: string
+  readonly commit: string
+  readonly root: DirectoryEntry['root']
+  readonly size_bytes: number
+  readonly file_count: number
+}
+
 /** Every datum of these jobs that was not recovered has a result, which the next job needs to merge its output. */
 export async function checkLatestResults(ports: LatestResultsPorts): Promise<void> {
   const { database, run } = ports
@@ -44,6 +62,7 @@ export async function checkLatestResults(ports: LatestResultsPorts): Promise<voi
     for (const row of page) {
       try {
         await checkBase(ports, row)
+        await checkOutput(ports, row)
       } catch (error) {
         // A set that cannot be read has been told.
         if (!(error instanceof DataLossError)) throw error
@@ -92,4 +111,28 @@ async function checkBase(
     batch = []
   }
   await look(batch)
+}
+
+/** The output commit has what the datums wrote. */
+async function checkOutput(ports: LatestResultsPorts, { id, name }: BaseRow): Promise<void> {
+  const { database, leases, run } = ports
+  using lease = leases.beginReading()
+  const row = await lease.acquire(async () => {
+    const found = await database.read((tx) => tx.get<OutputRow>(output, id))
+    if (found !== undefined) {
+      lease.hold({ kind: 'tree', root: found.contributions })
+      lease.hold({ kind: 'tree', root: found.root })
+    }
+    return found
+  })
+  if (row === undefined) return
+  const { root, size_bytes: sizeBytes, file_count: fileCount, repo, commit } = row
+  const tree = { kind: 'directory', root, sizeBytes, fileCount } as const
+  const difference = await outputDifference(ports, row.contributions, tree)
+  if (difference === undefined) return
+  await run.report({
+    kind: pipelinesFinding('job-output-wrong'),
+    subject: { job: id, pipeline: name, repo, commit },
+    what: `commit ${repo}/${commit}, which job ${id} of pipeline ${name} made, ${difference}`,
+  })
 }

@@ -1,18 +1,15 @@
-import type { CheckRun } from '../../base/check-run.ts'
 import type { RepoName } from '../../base/names.ts'
-import type { Database, ReadTransaction, Transaction } from '../../database/database.ts'
+import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
 import { findRepo, updateRepo } from '../../versioning/repos.ts'
-import { atomsOf, branchesOf } from '../inputs.ts'
+import { branchesOf } from '../inputs.ts'
 import { writePipelineInputs } from '../pipeline-records.ts'
 import { pipelinesFinding } from '../pipelines-findings.ts'
 import type { PipelineSpec } from '../specs.ts'
 import { isPipelineState } from '../states.ts'
-
-export interface PipelinesCheckPorts {
-  readonly database: Database
-  readonly run: CheckRun
-}
+import { checkArrivals } from './arrival-check.ts'
+import type { PipelinesCheckPorts } from './ports.ts'
+import { checkFormerSpecs, parseSpec } from './spec-check.ts'
 
 interface PipelineRow {
   readonly [column: string]: string | number | null
@@ -20,9 +17,10 @@ interface PipelineRow {
   readonly state: string
   readonly version: number
   readonly spec: string | null
+  readonly is_spout: number
 }
 
-const pipelines = `SELECT p.name, p.state, p.version, v.spec FROM pipelines p
+const pipelines = `SELECT p.name, p.state, p.version, p.is_spout, v.spec FROM pipelines p
   LEFT JOIN pipeline_versions v ON v.pipeline_id = p.id AND v.version = p.version
   WHERE p.name > ? ORDER BY p.name`
 
@@ -42,6 +40,7 @@ export async function checkPipelines(ports: PipelinesCheckPorts): Promise<void> 
     for (const row of page) await checkPipeline(ports, row)
   }
   await checkArrivals(ports)
+  await checkFormerSpecs(ports)
 }
 
 async function checkPipeline(ports: PipelinesCheckPorts, row: PipelineRow): Promise<void> {
@@ -66,6 +65,14 @@ async function checkPipeline(ports: PipelinesCheckPorts, row: PipelineRow): Prom
   }
   const facts = await database.read((tx) => factsOf(tx, name))
   if (facts === undefined) return
+  if (facts.kindDiffers) {
+    await run.report({
+      kind: pipelinesFinding('pipeline-kind-wrong'),
+      subject: { pipeline: name },
+      what: `pipeline ${name} is noted as ${facts.spec.spout === true ? 'no spout, and is one' : 'a spout, and is none'}`,
+      repair: () => database.transact((tx) => repairKind(tx, name)),
+    })
+  }
   if (facts.inputsDiffer) {
     await run.report({
       kind: pipelinesFinding('pipeline-inputs-wrong'),
@@ -88,30 +95,10 @@ async function checkPipeline(ports: PipelinesCheckPorts, row: PipelineRow): Prom
   })
 }
 
-/** A spec as far as it must be sound for its branches to be told. */
-function parseSpec(name: string, text: string): PipelineSpec | undefined {
-  try {
-    const spec = JSON.parse(text) as PipelineSpec
-    const atoms = atomsOf(spec.input)
-    const isSound =
-      String(spec.name) === name &&
-      typeof spec.outputBranch === 'string' &&
-      Array.isArray(spec.transform.command) &&
-      (atoms.length > 0 || spec.spout === true) &&
-      atoms.every(({ repo, branch, glob }) => [repo, branch, glob].every(isText))
-    return isSound ? spec : undefined
-  } catch {
-    return undefined
-  }
-}
-
-function isText(value: unknown): boolean {
-  return typeof value === 'string'
-}
-
 interface Facts {
   readonly spec: PipelineSpec
   readonly inputsDiffer: boolean
+  readonly kindDiffers: boolean
   readonly goneRepo: string | undefined
   /** An input that exists and is not in the provenance of the output repo, which exists. */
   readonly notMadeFrom: RepoName | undefined
@@ -120,7 +107,7 @@ interface Facts {
 /** Of one snapshot; undefined when the pipeline is gone or has no sound spec any more. */
 async function factsOf(tx: ReadTransaction, name: string): Promise<Facts | undefined> {
   const [row] = await tx.all<PipelineRow>(
-    `SELECT p.name, p.state, p.version, v.spec FROM pipelines p
+    `SELECT p.name, p.state, p.version, p.is_spout, v.spec FROM pipelines p
       JOIN pipeline_versions v ON v.pipeline_id = p.id AND v.version = p.version WHERE p.name = ?`,
     name,
   )
@@ -144,7 +131,9 @@ async function factsOf(tx: ReadTransaction, name: string): Promise<Facts | undef
       notMadeFrom ??= repo
     }
   }
-  return { spec, inputsDiffer: inputsText(noted) !== inputsText(read), goneRepo, notMadeFrom }
+  const kindDiffers = (row?.is_spout === 1) !== (spec.spout === true)
+  const inputsDiffer = inputsText(noted) !== inputsText(read)
+  return { spec, inputsDiffer, kindDiffers, goneRepo, notMadeFrom }
 }
 
 function inputsText(inputs: readonly { readonly repo: string; readonly branch: string }[]): string {
@@ -156,6 +145,13 @@ async function repairInputs(tx: Transaction, name: string): Promise<boolean> {
   if (facts?.inputsDiffer !== true) return false
   await writePipelineInputs(tx, facts.spec)
   return true
+}
+
+async function repairKind(tx: Transaction, name: string): Promise<boolean> {
+  const facts = await factsOf(tx, name)
+  if (facts?.kindDiffers !== true) return false
+  const isSpout = facts.spec.spout === true ? 1 : 0
+  return (await tx.run('UPDATE pipelines SET is_spout = ? WHERE name = ?', isSpout, name)) > 0
 }
 
 async function repairProvenance(tx: Transaction, name: string): Promise<boolean> {
@@ -173,46 +169,4 @@ async function repairProvenance(tx: Transaction, name: string): Promise<boolean>
   }
   await updateRepo(tx, { ...repo, provenance: [...provenance] })
   return true
-}
-
-interface ArrivalRow {
-  readonly [column: string]: string | number | null
-  readonly pipeline: string
-  readonly sequence: number
-  readonly commit_id: string
-  readonly repo: string | null
-  readonly found: string | null
-}
-
-/**
- * Arrivals from repos that were there when the pipeline was made: one that was deleted by force and
- * made again leaves arrivals behind, until the pipeline is updated.
- */
-const arrivals = `SELECT a.pipeline, a.sequence, a.commit_id, r.name AS repo, c.id AS found
-  FROM pipeline_arrivals a
-  LEFT JOIN pipelines p ON p.name = a.pipeline
-  LEFT JOIN pipeline_inputs i ON i.pipeline = a.pipeline AND i.position = a.position
-  LEFT JOIN repos r ON r.name = i.repo AND r.created_at <= p.created_at
-  LEFT JOIN commits c ON c.id = a.commit_id AND c.repo = i.repo AND c.finished_at IS NOT NULL
-  WHERE (a.pipeline, a.sequence) > (?, ?) ORDER BY a.pipeline, a.sequence`
-
-async function checkArrivals({ database, run }: PipelinesCheckPorts): Promise<void> {
-  run.stage = 'arrivals'
-  const query = {
-    sql: arrivals,
-    first: ['', Number.MIN_SAFE_INTEGER],
-    keyOf: ({ pipeline, sequence }: ArrivalRow) => [pipeline, sequence],
-  }
-  for await (const page of pagesOf<ArrivalRow>(database, query)) {
-    run.throwIfCancelled()
-    run.counts.rows += page.length
-    for (const { pipeline, commit_id: commit, repo, found } of page) {
-      if (repo === null || found !== null) continue
-      await run.report({
-        kind: pipelinesFinding('arrival-missing'),
-        subject: { pipeline, repo, commit },
-        what: `commit ${repo}/${commit} has arrived for pipeline ${pipeline}, and does not exist`,
-      })
-    }
-  }
 }

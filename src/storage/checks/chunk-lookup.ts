@@ -18,6 +18,14 @@ export interface LookupPorts {
   readonly run: CheckRun
 }
 
+/** What is known of a chunk when it is looked for again. */
+export interface Traced {
+  /** Why it cannot be read, or its pack is not found by others; none: nothing is known against it. */
+  readonly causes: readonly CauseKey[]
+  /** Where it can be read; undefined also when it is gone meanwhile. */
+  readonly chunk: LocatedChunk | undefined
+}
+
 type Located =
   | { readonly kind: 'found'; readonly chunk: LocatedChunk; readonly isAside: boolean }
   | { readonly kind: 'absent'; readonly candidates: readonly SealedPack[] }
@@ -42,7 +50,7 @@ export class ChunkLookup {
       if (this.referenced.add(chunk.pack, chunk.index)) this.#ports.run.counts.chunks += 1
       return chunk
     }
-    if (this.#damagedPack(located.candidates) === undefined) this.#addMissing(id)
+    if (this.#damagedPacks(located.candidates).length === 0) this.#addMissing(id)
     return undefined
   }
 
@@ -50,9 +58,17 @@ export class ChunkLookup {
   async read(id: ChunkId, chunk: LocatedChunk): Promise<Uint8Array | undefined> {
     const { objects, ledger } = this.#ports
     const { key, pack, entry } = chunk
-    try {
+    const attempt = async (): Promise<Uint8Array> => {
       const stored = await objects.get(key, entry.offset, entry.storedBytes)
       return await checkedChunk(id, stored, entry, `pack ${pack.name}`)
+    }
+    try {
+      return await attempt().catch(async (error: unknown) => {
+        if (!(error instanceof DataLossError)) throw error
+        // Somebody may have put the pack back since it was opened.
+        await objects.refresh(key)
+        return await attempt()
+      })
     } catch (error) {
       if (error instanceof NotFoundError) {
         const now = await this.#locate(id)
@@ -69,16 +85,21 @@ export class ChunkLookup {
     }
   }
 
-  /** Looks again: why the chunk cannot be read, as far as the ledger knows, or where it is. */
-  async trace(id: ChunkId): Promise<CauseKey | LocatedChunk | undefined> {
+  /** Looks again: every reason why the chunk cannot be read, and where it is. */
+  async trace(id: ChunkId): Promise<Traced> {
     const { ledger } = this.#ports
     const located = await this.#locate(id)
     if (located.kind === 'absent') {
-      return this.#damagedPack(located.candidates) ?? known(ledger, `missing ${id}`)
+      const packs = this.#damagedPacks(located.candidates)
+      return {
+        causes: packs.length > 0 ? packs : known(ledger, `missing ${id}`),
+        chunk: undefined,
+      }
     }
     const { chunk, isAside } = located
-    const pack = isAside ? known(ledger, `pack ${chunk.pack.name}`) : undefined
-    return pack ?? known(ledger, `chunk ${id}`) ?? chunk
+    const pack = isAside ? known(ledger, `pack ${chunk.pack.name}`) : []
+    const own = known(ledger, `chunk ${id}`)
+    return { causes: [...pack, ...own], chunk: own.length > 0 ? undefined : chunk }
   }
 
   async #locate(id: ChunkId): Promise<Located> {
@@ -92,12 +113,8 @@ export class ChunkLookup {
     return place
   }
 
-  #damagedPack(candidates: readonly SealedPack[]): CauseKey | undefined {
-    for (const { name } of candidates) {
-      const key = known(this.#ports.ledger, `pack ${name}`)
-      if (key !== undefined) return key
-    }
-    return undefined
+  #damagedPacks(candidates: readonly SealedPack[]): readonly CauseKey[] {
+    return candidates.flatMap(({ name }) => known(this.#ports.ledger, `pack ${name}`))
   }
 
   #addMissing(id: ChunkId): void {
@@ -110,6 +127,6 @@ export class ChunkLookup {
   }
 }
 
-function known(ledger: DamageLedger, key: CauseKey): CauseKey | undefined {
-  return ledger.has(key) ? key : undefined
+function known(ledger: DamageLedger, key: CauseKey): readonly CauseKey[] {
+  return ledger.has(key) ? [key] : []
 }

@@ -3,6 +3,8 @@ import { storageFinding } from '../storage-findings.ts'
 
 /** Causes that are told one by one. */
 const causesMax = 1000
+/** Causes beyond those that are counted: some 20 MiB. */
+const countedMax = 100_000
 /** What cannot be read because of one cause, told by name. */
 const namesMax = 20
 
@@ -18,7 +20,10 @@ export interface CauseOptions {
   readonly ifNeeded?: boolean
   /** Nothing of it can be read, though a server may have it open still. */
   readonly isLoss?: boolean
-  /** It is repaired only if nothing refers to it. */
+  /**
+   * It is repaired only if all that exists could be read: below what cannot be, something may need
+   * it of which nobody knows.
+   */
   readonly repairUnneeded?: boolean
 }
 
@@ -31,11 +36,12 @@ interface Cause {
 
 /**
  * Damage that has been found, until it is known what cannot be read because of it. At most 1,000
- * causes; of what comes beyond, the count.
+ * causes; of what comes beyond, the count, up to 100,000.
  */
 export class DamageLedger {
   readonly #causes = new Map<CauseKey, Cause>()
-  #moreCount = 0
+  /** Beyond those; of what is met again and again, once. */
+  readonly #more = new Set<CauseKey>()
 
   get isEmpty(): boolean {
     return this.#causes.size === 0
@@ -53,8 +59,9 @@ export class DamageLedger {
   /** The first finding of a cause stands. */
   add(key: CauseKey, found: Found, options: CauseOptions = {}): void {
     if (this.#causes.has(key)) return
-    if (this.#causes.size >= causesMax) this.#moreCount += 1
-    else this.#causes.set(key, { found, options, names: [], count: 0 })
+    if (this.#causes.size >= causesMax) {
+      if (this.#more.size < countedMax) this.#more.add(key)
+    } else this.#causes.set(key, { found, options, names: [], count: 0 })
   }
 
   /** An entry that is wrong where it was first met, though all chunks are there. */
@@ -75,19 +82,29 @@ export class DamageLedger {
     }
   }
 
-  /** Reports everything; what only matters to what is gone meanwhile is left out. */
-  async reportAll(run: CheckRun): Promise<void> {
+  /** Whether something that exists cannot be read, or may be so. */
+  get hidesSomething(): boolean {
+    return this.#more.size > 0 || [...this.#causes.values()].some(({ count }) => count > 0)
+  }
+
+  /**
+   * Reports everything; what only matters to what is gone meanwhile is left out. `isWhole`: nothing
+   * else is wrong with what exists.
+   */
+  async reportAll(run: CheckRun, isWhole: boolean): Promise<void> {
+    const isAllKnown = isWhole && !this.hidesSomething
     for (const { found, options, names, count } of this.#causes.values()) {
       if (options.ifNeeded === true && count === 0) continue
       const { repair, ...rest } = found
-      const stays = repair === undefined || (options.repairUnneeded === true && count > 0)
+      const stays = repair === undefined || (options.repairUnneeded === true && !isAllKnown)
       await run.report({ ...rest, affected: { names, count }, ...(stays ? {} : { repair }) })
     }
-    if (this.#moreCount === 0) return
+    const { size } = this.#more
+    if (size === 0) return
     await run.report({
       kind: storageFinding('more-damage'),
       subject: {},
-      what: `${this.#moreCount} more places are damaged`,
+      what: `${size === countedMax ? 'at least ' : ''}${size} more places are damaged`,
     })
   }
 }

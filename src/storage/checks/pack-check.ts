@@ -1,11 +1,11 @@
 import { equalBytes } from '../../base/bytes.ts'
-import type { CheckRun } from '../../base/check-run.ts'
+import type { CheckRun, Found } from '../../base/check-run.ts'
 import { DataLossError, NotFoundError } from '../../base/errors.ts'
 import type { Database } from '../../database/database.ts'
 import type { PackStore } from '../chunk-store.ts'
 import { Leases } from '../leases.ts'
 import type { ObjectInfo, ObjectStore } from '../object-store.ts'
-import { packKey } from '../packs/format.ts'
+import { type IndexedChunk, isPackName, packKey } from '../packs/format.ts'
 import { PackExchangedError, type PackIndex, readPackIndex } from '../packs/pack-index.ts'
 import { RecentPuts } from '../packs/recent-puts.ts'
 import { type SealedPack, SealedPacks } from '../packs/sealed-packs.ts'
@@ -14,12 +14,15 @@ import {
   findPackRow,
   insertPack,
   isRetired,
+  keepListedPack,
+  listedAndRetired,
   type ListedPack,
   updatePackRow,
 } from '../packs/stored-packs.ts'
 import { type StorageDamage, storageFinding } from '../storage-findings.ts'
 import type { DamageLedger } from './ledger.ts'
-import { type PackPair, packPairs, storedPacks } from './pack-pairs.ts'
+import { isPackInPlace, type PackPair, packPairs, storedPacks } from './pack-pairs.ts'
+import { storeChunks, wholeChunks } from './pack-rescue.ts'
 import { scanPack } from './pack-scan.ts'
 
 export interface PackCheckPorts {
@@ -57,6 +60,11 @@ export class PackCheck {
     run.stage = 'packs'
     for await (const pair of packPairs(objects, database)) {
       run.throwIfCancelled()
+      if (!isPackName(pair.name)) {
+        await this.#tellNameless(pair.name)
+        continue
+      }
+      await this.#ports.chunks.refresh(pair.name)
       const { name, listed, stored } = pair
       const isPair = listed !== undefined && stored !== undefined
       if (!isPair && !(await this.#isSettled(pair))) continue
@@ -67,6 +75,33 @@ export class PackCheck {
         if (stored !== undefined) await this.#checkUnlisted(name, stored)
       } else if (stored === undefined) this.#missing(listed.pack)
       else await this.#checkBoth(listed, stored)
+    }
+    await checkForeign(objects, run)
+    await this.#checkRetired()
+  }
+
+  /** The pack that the row was of, if it is there, is one that is not listed. */
+  async #tellNameless(name: string): Promise<void> {
+    const { database, run } = this.#ports
+    run.counts.rows += 1
+    await run.report({
+      kind: storageFinding('pack-row-wrong'),
+      subject: { pack: name },
+      what: `a row of the list of packs has the name ${JSON.stringify(name)}, which no pack can have`,
+      repair: () => database.transact((tx) => deletePackRow(tx, name)),
+    })
+  }
+
+  /** What is to be deleted is listed no more. */
+  async #checkRetired(): Promise<void> {
+    const { database, run } = this.#ports
+    for (const name of await listedAndRetired(database)) {
+      await run.report({
+        kind: storageFinding('pack-retired'),
+        subject: { pack: name },
+        what: `pack ${name} is listed, and also noted as one that is to be deleted`,
+        repair: () => database.transact((tx) => keepListedPack(tx, name)),
+      })
     }
   }
 
@@ -81,7 +116,7 @@ export class PackCheck {
       isListed: (await findPackRow(tx, name)) !== undefined,
       isRetired: await isRetired(tx, name),
     }))
-    if (row.isRetired) return false
+    if (row.isRetired && !row.isListed) return false
     const isStored = await objects.sizeBytes(packKey(name)).then(
       () => true,
       (error: unknown) => {
@@ -126,7 +161,7 @@ export class PackCheck {
     if (index instanceof DataLossError) {
       // Removed meanwhile, by whoever collects garbage.
       if (!(await this.#isSettled({ name: pack.name, listed, stored }))) return
-      this.#addUnreadable(pack, stored, index)
+      await this.#addUnreadable(listed, stored, index)
       return
     }
     const difference = rowDifference(listed, index)
@@ -138,15 +173,65 @@ export class PackCheck {
     if (run.options.full) await this.#scan(objects, index)
   }
 
-  #addUnreadable(pack: SealedPack, stored: ObjectInfo, error: DataLossError): void {
+  async #addUnreadable(
+    listed: ListedPack,
+    stored: ObjectInfo,
+    error: DataLossError,
+  ): Promise<void> {
+    const { name, sizeBytes } = listed.pack
     if (error instanceof PackExchangedError) {
-      this.#add('pack-exchanged', pack.name, error.message)
-    } else if (stored.sizeBytes !== pack.sizeBytes) {
-      const what = `objects/${stored.key} has ${stored.sizeBytes} bytes instead of ${pack.sizeBytes}`
-      this.#add('pack-size-wrong', pack.name, what)
-    } else {
-      this.#add('pack-index-damaged', pack.name, `objects/${stored.key}: ${error.message}`)
+      this.#add('pack-exchanged', name, error.message)
+      return
     }
+    const isWrongSize = stored.sizeBytes !== sizeBytes
+    const kind = isWrongSize ? 'pack-size-wrong' : 'pack-index-damaged'
+    const what = isWrongSize
+      ? `objects/${stored.key} has ${stored.sizeBytes} bytes instead of ${sizeBytes}`
+      : `objects/${stored.key}: ${error.message}`
+    this.#add(kind, name, what, await this.#rescueOf(listed, stored))
+  }
+
+  /** What can be made of a pack that says no more for certain where its chunks are. */
+  async #rescueOf(
+    listed: ListedPack,
+    stored: ObjectInfo,
+  ): Promise<Pick<Found, 'repair' | 'rescue'>> {
+    const { objects, run } = this.#ports
+    // A running server may have told somebody that it holds a chunk which is lost.
+    if (!run.options.exclusive) return {}
+    const whole = await wholeChunks(objects, listed, stored, run)
+    const { length } = whole
+    if (length === 0) return {}
+    if (length === listed.pack.chunkCount) {
+      return {
+        repair: async () => {
+          await this.#saveChunks(listed, whole, { isAll: true })
+          return true
+        },
+      }
+    }
+    return {
+      rescue: async () => {
+        const name = await this.#saveChunks(listed, whole, { isAll: false })
+        return `${length} of its ${listed.pack.chunkCount} chunks are whole, and are in pack ${name} now`
+      },
+    }
+  }
+
+  async #saveChunks(
+    listed: ListedPack,
+    whole: readonly IndexedChunk[],
+    { isAll }: { readonly isAll: boolean },
+  ): Promise<string> {
+    const { chunks, database, objects } = this.#ports
+    const { pack, fingerprints } = await storeChunks(objects, listed.pack, whole)
+    await database.transact(async (tx) => {
+      await insertPack(tx, pack, fingerprints)
+      // As long as it is said what else was in it, that can be put back.
+      if (isAll) await deletePackRow(tx, listed.pack.name)
+    })
+    chunks.relist(pack, fingerprints)
+    return pack.name
   }
 
   /** Makes or corrects the row; false when it is no longer what it was. */
@@ -207,7 +292,7 @@ export class PackCheck {
     kind: StorageDamage,
     pack: string,
     what: string,
-    more: { readonly repair?: () => Promise<boolean> } = {},
+    more: Pick<Found, 'repair' | 'rescue'> = {},
   ): void {
     const found = { kind: storageFinding(kind), subject: { pack }, what, ...more }
     this.#ports.ledger.add(`pack ${pack}`, found, {
@@ -217,11 +302,27 @@ export class PackCheck {
   }
 }
 
+/** What lies among the packs and is none, or is not where it is looked for. */
+async function checkForeign(objects: ObjectStore, run: CheckRun): Promise<void> {
+  const report = async (name: string, what: string): Promise<void> => {
+    const kind = storageFinding('pack-foreign')
+    await run.report({ kind, subject: {}, what: `objects/${name} ${what}` })
+  }
+  for await (const { key } of objects.list('')) {
+    run.throwIfCancelled()
+    if (isPackInPlace(key)) continue
+    const isPack = /[0-9a-f]{64}$/.test(key)
+    await report(key, isPack ? 'is in another folder than its name says' : 'has no name of a pack')
+  }
+  for await (const name of objects.foreignNames()) await report(name, 'has no name of a pack')
+}
+
 /** Each pack that is stored against its name, and in a full check its chunks against theirs. */
 export async function checkStoredPacks(objects: ObjectStore, run: CheckRun): Promise<void> {
   run.stage = 'packs'
   for await (const { name, info } of storedPacks(objects)) {
     run.throwIfCancelled()
+    await objects.refresh(info.key)
     run.counts.packs += 1
     run.counts.bytesTotal += info.sizeBytes
     const report = async (kind: StorageDamage, what: string, chunk?: string): Promise<void> => {
@@ -240,6 +341,7 @@ export async function checkStoredPacks(objects: ObjectStore, run: CheckRun): Pro
       else throw error
     }
   }
+  await checkForeign(objects, run)
 }
 
 /** How a row differs from the pack that it is about. */

@@ -1,6 +1,6 @@
 import type { Database } from '../../database/database.ts'
-import type { ObjectInfo, ObjectStore } from '../object-store.ts'
-import { packNameOf } from '../packs/format.ts'
+import type { ObjectInfo, ObjectKey, ObjectStore } from '../object-store.ts'
+import { packKey, packNameOf } from '../packs/format.ts'
 import { type ListedPack, listPacks } from '../packs/stored-packs.ts'
 
 /** A pack by its name: as it is listed, as it is stored, or both. */
@@ -41,11 +41,14 @@ interface StoredPack {
 export async function* storedPacks(objects: ObjectStore): AsyncGenerator<StoredPack> {
   for await (const info of objects.list('packs/')) {
     const name = packNameOf(info.key)
-    // In a folder of another name it is not found, and so is no pack.
-    if (name !== undefined && info.key.startsWith(`packs/${name.slice(0, 2)}/`)) {
-      yield { name, info }
-    }
+    if (name !== undefined && isPackInPlace(info.key)) yield { name, info }
   }
+}
+
+/** In a folder of another name a pack is not found, and so is none. */
+export function isPackInPlace(key: ObjectKey): boolean {
+  const name = packNameOf(key)
+  return name !== undefined && key === packKey(name)
 }
 
 async function next<Item>(items: AsyncGenerator<Item>): Promise<Item | undefined> {

@@ -12,9 +12,7 @@ import {
 } from '../packs/format.ts'
 import type { PackIndex } from '../packs/pack-index.ts'
 import type { ObjectStore } from '../object-store.ts'
-
-/** Bytes that are read at once: as many as the largest chunk. */
-const windowBytes = 4 * 1024 * 1024
+import { PackWindow, UnreadableBytesError } from './pack-window.ts'
 
 export interface ScanResult {
   readonly damaged: readonly DamagedChunk[]
@@ -42,7 +40,7 @@ export async function scanPack(
   const damaged: DamagedChunk[] = []
   const bytesBefore = run.counts.bytes
   let moreCount = 0
-  const window = new Window(objects, found)
+  const window = new PackWindow(objects, { key: packKey(pack.name), end: dataEnd })
   for (const chunk of chunks) {
     run.throwIfCancelled()
     try {
@@ -50,7 +48,12 @@ export async function scanPack(
       await checkedChunk(chunk.id, stored, chunk, what)
     } catch (error) {
       if (!(error instanceof DataLossError)) throw error
-      if (damaged.length < listedMax) damaged.push({ ...chunk, reason: error.message })
+      const where = `chunk ${chunk.id} at offset ${chunk.offset} of ${what}`
+      const reason =
+        error instanceof UnreadableBytesError
+          ? `${where} cannot be read: ${error.message}`
+          : error.message
+      if (damaged.length < listedMax) damaged.push({ ...chunk, reason })
       else moreCount += 1
     }
     run.counts.bytes += chunk.storedBytes
@@ -66,9 +69,13 @@ function byOffset(left: IndexedChunk, right: IndexedChunk): number {
 /** Header and padding: no reader looks at them, but a disk that changes them changes more. */
 async function frameDamage(objects: ObjectStore, { pack }: PackIndex): Promise<string | undefined> {
   const key = packKey(pack.name)
-  const header = await objects.get(key, 0, headerBytes)
+  const header = await objects.get(key, 0, headerBytes).catch(unreadable)
+  if (header === undefined) return 'its first 16 bytes cannot be read'
   if (!equalBytes(header, packHeader())) return 'its first 16 bytes are not those of a pack'
-  const trailer = await objects.get(key, pack.sizeBytes - trailerBytes, trailerBytes)
+  const trailer = await objects
+    .get(key, pack.sizeBytes - trailerBytes, trailerBytes)
+    .catch(unreadable)
+  if (trailer === undefined) return 'its trailer cannot be read any more'
   const padding = [trailer.subarray(12, 16), trailer.subarray(48, 56)]
   if (padding.some((bytes) => bytes.some((byte) => byte !== 0))) {
     return 'bytes of its trailer that should be 0 are not'
@@ -76,29 +83,6 @@ async function frameDamage(objects: ObjectStore, { pack }: PackIndex): Promise<s
   return undefined
 }
 
-/** A piece of a pack in memory, which moves on as it is asked. */
-class Window {
-  readonly #objects: ObjectStore
-  readonly #found: PackIndex
-  #start = 0
-  #bytes: Uint8Array = new Uint8Array(0)
-
-  constructor(objects: ObjectStore, found: PackIndex) {
-    this.#objects = objects
-    this.#found = found
-  }
-
-  /** @throws {DataLossError} when the pack ends before. */
-  async bytes(offset: number, length: number): Promise<Uint8Array> {
-    const { pack, dataEnd } = this.#found
-    if (offset < this.#start || offset + length > this.#start + this.#bytes.length) {
-      const wanted = Math.min(Math.max(length, windowBytes), dataEnd - offset)
-      this.#bytes = await this.#objects.get(packKey(pack.name), offset, wanted)
-      this.#start = offset
-    }
-    const at = offset - this.#start
-    const bytes = this.#bytes.subarray(at, at + length)
-    if (bytes.length < length) throw new DataLossError(`pack ${pack.name} ends too early`)
-    return bytes
-  }
+function unreadable(error: unknown): undefined {
+  if (!(error instanceof DataLossError)) throw error
 }

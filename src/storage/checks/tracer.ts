@@ -1,6 +1,5 @@
 import { DataLossError } from '../../base/errors.ts'
 import { ChunkBits } from '../chunk-bits.ts'
-import { decodeNode } from '../chunk-lists/node.ts'
 import type { ChunkId } from '../chunks.ts'
 import type { Content } from '../contents.ts'
 import type { LocatedChunk } from '../packs/sealed-packs.ts'
@@ -8,6 +7,7 @@ import { Node } from '../prolly/node.ts'
 import { decodeTreeEntry, type TreeEntry } from '../tree-entries.ts'
 import { nameOfKey } from '../trees/directories.ts'
 import type { CauseKey } from './ledger.ts'
+import { ListCauses } from './list-causes.ts'
 import { type MapCheckPorts, type Where, whereText } from './map-check.ts'
 
 /**
@@ -17,10 +17,11 @@ import { type MapCheckPorts, type Where, whereText } from './map-check.ts'
 export class Tracer {
   readonly #ports: MapCheckPorts
   readonly #sound = new ChunkBits()
-  readonly #soundLists = new ChunkBits()
+  readonly #lists: ListCauses
 
   constructor(ports: MapCheckPorts) {
     this.#ports = ports
+    this.#lists = new ListCauses(ports)
   }
 
   /** True when nothing below is damaged; `fileCount` is what stands and falls with the root. */
@@ -49,16 +50,12 @@ export class Tracer {
   async content(content: Content, where: Where): Promise<boolean> {
     if (content.kind === 'inline') return true
     if (content.kind === 'chunk') return await this.chunk(content.chunk, where)
-    const cause = await this.#listCause(content.root)
-    if (cause !== undefined) this.#ports.ledger.note(cause, whereText(where), 1)
-    return cause === undefined
+    return this.#note(await this.#lists.of(content.root), where, 1)
   }
 
   async chunk(id: ChunkId, where: Where, count = 1): Promise<boolean> {
-    const traced = await this.#ports.lookup.trace(id)
-    if (typeof traced !== 'string') return true
-    this.#ports.ledger.note(traced, whereText(where), count)
-    return false
+    const { causes } = await this.#ports.lookup.trace(id)
+    return this.#note(causes, where, count)
   }
 
   /** The nodes of a map, and what its values refer to. */
@@ -70,17 +67,13 @@ export class Tracer {
     value: (key: Uint8Array, value: Uint8Array) => Promise<boolean>,
   ): Promise<boolean> {
     this.#ports.run.throwIfCancelled()
-    const { lookup, ledger } = this.#ports
-    const traced = await lookup.trace(id)
-    if (traced === undefined) return true // gone meanwhile
-    if (typeof traced === 'string') {
-      ledger.note(traced, whereText(where), count)
-      return false
-    }
-    if (sound.has(traced.pack, traced.index)) return true
-    const node = await this.#read(id, traced)
-    if (node === undefined) return true
-    let isSound = true
+    const { lookup } = this.#ports
+    const { causes, chunk } = await lookup.trace(id)
+    let isSound = this.#note(causes, where, count)
+    if (chunk === undefined) return isSound
+    if (isSound && sound.has(chunk.pack, chunk.index)) return true
+    const node = await this.#read(id, chunk)
+    if (node === undefined) return isSound
     for (let index = 0; index < node.count; index += 1) {
       const below =
         node.level === 0
@@ -88,7 +81,7 @@ export class Tracer {
           : await this.map(node.childIdAt(index), where, node.entryCountAt(index), sound, value)
       isSound = below && isSound
     }
-    if (isSound) sound.add(traced.pack, traced.index)
+    if (isSound) sound.add(chunk.pack, chunk.index)
     return isSound
   }
 
@@ -112,26 +105,13 @@ export class Tracer {
     }
   }
 
-  /** Why the content of a chunk list cannot be read: the first cause in it. */
-  async #listCause(id: ChunkId): Promise<CauseKey | undefined> {
-    const traced = await this.#ports.lookup.trace(id)
-    if (traced === undefined) return undefined
-    if (typeof traced === 'string') return traced
-    if (this.#soundLists.has(traced.pack, traced.index)) return undefined
-    const bytes = await this.#ports.lookup.read(id, traced)
-    if (bytes === undefined) return undefined
-    try {
-      const { level, entries } = decodeNode(id, bytes)
-      for (const entry of entries) {
-        const below =
-          level === 0 ? await this.#ports.lookup.trace(entry.id) : await this.#listCause(entry.id)
-        if (typeof below === 'string') return below
-      }
-    } catch (error) {
-      if (!(error instanceof DataLossError)) throw error
-      return undefined
+  /** True when there are none. */
+  #note(causes: Iterable<CauseKey>, where: Where, count: number): boolean {
+    let isSound = true
+    for (const cause of causes) {
+      isSound = false
+      this.#ports.ledger.note(cause, whereText(where), count)
     }
-    this.#soundLists.add(traced.pack, traced.index)
-    return undefined
+    return isSound
   }
 }

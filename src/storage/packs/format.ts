@@ -58,6 +58,11 @@ export function packKey(name: string): ObjectKey {
   return parseObjectKey(`packs/${name.slice(0, 2)}/${name}`)
 }
 
+/** Whether a pack may have the name: a damaged row may say anything. */
+export function isPackName(text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text)
+}
+
 /** The pack that `key` names, or undefined when it is no pack's. */
 export function packNameOf(key: ObjectKey): string | undefined {
   return /^packs\/[0-9a-f]{2}\/([0-9a-f]{64})$/.exec(key)?.[1]

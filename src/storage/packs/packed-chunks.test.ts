@@ -1,4 +1,4 @@
-import { readFile, readdir, truncate, writeFile } from 'node:fs/promises'
+import { readFile, readdir, rename, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { DataLossError, DiskFullError, ResourceExhaustedError } from '../../base/errors.ts'
@@ -120,6 +120,34 @@ describe('chunks in packs', () => {
     }
   })
 
+  test.each([
+    ['a chunk', () => 20],
+    ['the index', (size: number) => size - 64 - 32 - 40],
+  ])('a pack in which %s was damaged can be put back while it is open', async (_what, where) => {
+    await using directory = await TemporaryDirectory.create()
+    let id: ChunkId
+    {
+      await using parts = await openPackedStore({ directory: directory.path })
+      id = await parts.store.put(seededBytes(1, 5000))
+    }
+    await using parts = await openPackedStore({ directory: directory.path, cacheBytes: 0 })
+    const [key = ''] = await packKeys(parts.objects)
+    const path = join(parts.directory, 'objects', key)
+    const good = await readFile(path)
+    /** As another file under the same name. */
+    const exchange = async (bytes: Uint8Array): Promise<void> => {
+      await writeFile(`${directory.path}/draft`, bytes)
+      await rename(`${directory.path}/draft`, path)
+    }
+    const bad = Buffer.from(good)
+    const at = where(good.length)
+    bad[at] = (bad[at] ?? 0) ^ 1
+    await exchange(bad)
+    await expect(parts.store.get(id)).rejects.toThrow(DataLossError)
+    await exchange(good)
+    expect(await parts.store.get(id)).toHaveLength(5000)
+  })
+
   test('a lost pack is reported as lost data', async () => {
     await using directory = await TemporaryDirectory.create()
     const ids: ChunkId[] = []
@@ -145,7 +173,7 @@ describe('chunks in packs', () => {
     const name = key.split('/').at(-1) ?? ''
     const call = parts.store.get(id)
     await expect(call).rejects.toThrow(DataLossError)
-    await expect(call).rejects.toThrow(`lost or cut short: ${name}`)
+    await expect(call).rejects.toThrow(`lost, cut short or damaged: ${name}`)
   })
 })
 

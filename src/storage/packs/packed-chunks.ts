@@ -125,7 +125,7 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
 
   /** Undefined when anything stands in the way: `get` knows what to do then. */
   async #tryLend(id: ChunkId, sizeBytes: number): Promise<LentChunk | undefined> {
-    const found = await this.#sealed.find(id, { everywhere: false })
+    const found = await this.#placeToLend(id)
     if (found?.entry.encoding !== 'raw' || found.entry.rawBytes !== sizeBytes) return undefined
     const lent = this.#lentMemories.take()
     if (lent === undefined) return undefined
@@ -136,12 +136,17 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
       const chunk = { start: 0, end: filled }
       const [hashed] = await this.#threads.next().hasher.hash(memory, [chunk])
       if (hashed?.id === id) return { bytes, giveBack, giveUp }
-    } catch (error) {
+    } catch {
       giveUp()
-      if (error instanceof NotFoundError) return undefined
-      throw error
+      return undefined
     }
     giveBack()
+    return undefined
+  }
+
+  async #placeToLend(id: ChunkId): Promise<FoundChunk | undefined> {
+    if (!this.#sealed.mayHold(id)) return undefined
+    for await (const found of this.#sealed.placesOf(id)) return found
     return undefined
   }
 
@@ -354,19 +359,37 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
       if (read !== undefined)
         return await checkedChunk(id, read.stored, read.entry, `draft ${draft.path}`)
     }
-    const everywhere = { everywhere: true }
-    let found = await this.#sealed.find(id, everywhere)
-    if (found === undefined) {
-      await this.#loadPacks() // another process may have added some
-      found = await this.#sealed.find(id, everywhere)
+    const read = await this.#readAnywhere(id, isLast).catch((error: unknown) => {
+      if (error instanceof DataLossError) return error
+      throw error
+    })
+    if (read !== undefined && !(read instanceof DataLossError)) return read
+    await this.#sealed.refreshPacksOf(id)
+    if (read === undefined) await this.#loadPacks() // another process may have added some
+    const again = await this.#readAnywhere(id, isLast)
+    if (again !== undefined) return again
+    if (forgetCount !== this.#sealed.forgetCount && !isLast) return undefined
+    const lost = [...this.#sealed.lostPacks].join(', ')
+    const hint = lost === '' ? '' : `; packs that are lost, cut short or damaged: ${lost}`
+    throw new DataLossError(`chunk ${id} is missing: no pack holds it${hint}`)
+  }
+
+  /**
+   * From the first pack that has it whole; undefined when none has it, or one went meanwhile.
+   * @throws {DataLossError} when all that have it are damaged.
+   */
+  async #readAnywhere(id: ChunkId, isLast: boolean): Promise<Uint8Array | undefined> {
+    let failure: DataLossError | undefined
+    for await (const found of this.#sealed.placesOf(id)) {
+      try {
+        return await this.#readSealed(id, found, isLast)
+      } catch (error) {
+        if (!(error instanceof DataLossError)) throw error
+        failure ??= error
+      }
     }
-    if (found === undefined) {
-      if (forgetCount !== this.#sealed.forgetCount && !isLast) return undefined
-      const lost = [...this.#sealed.lostPacks].join(', ')
-      const hint = lost === '' ? '' : `; packs that are lost or cut short: ${lost}`
-      throw new DataLossError(`chunk ${id} is missing: no pack holds it${hint}`)
-    }
-    return await this.#readSealed(id, found, isLast)
+    if (failure !== undefined) throw failure
+    return undefined
   }
 
   async #readDraft(
@@ -388,12 +411,13 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
   ): Promise<Uint8Array | undefined> {
     const where = `pack ${pack.name}`
     try {
-      const piece = await this.#pieces.get(key, entry.offset, entry.storedBytes)
       try {
+        const piece = await this.#pieces.get(key, entry.offset, entry.storedBytes)
         return await checkedChunk(id, piece, entry, where)
       } catch {
-        // What was read before may have been put right since.
+        // What was read before may have been put right since, or only lie beside what is damaged.
         this.#pieces.forget(key, entry.offset)
+        await this.#options.objects.refresh(key)
         const stored = await this.#options.objects.get(key, entry.offset, entry.storedBytes)
         return await checkedChunk(id, stored, entry, where)
       }

@@ -11,6 +11,7 @@ import {
   findInFence,
   indexInBlock,
   indexOffset,
+  isPackName,
   type PackEntry,
   packKey,
 } from './format.ts'
@@ -76,6 +77,8 @@ export class SealedPacks {
   readonly #packs: (SealedPack | undefined)[] = []
   readonly #byName = new Map<string, SealedPack>()
   readonly #lostPacks = new Set<string>()
+  /** How often the index of a pack was to be read anew; in the names of what is cached of it. */
+  readonly #readings = new Map<string, number>()
   /** Packs that are about to go: still read, but no put relies on them any more. */
   readonly #retired = new Set<string>()
   readonly #locator = new Locator()
@@ -97,7 +100,7 @@ export class SealedPacks {
     this.#locatedChunksMax = bounds.locatedChunksMax
   }
 
-  /** Names of listed packs that the object store turned out not to hold, or not the whole of. */
+  /** Names of listed packs that are missing, cut short or damaged, as it turned out. */
   get lostPacks(): ReadonlySet<string> {
     return this.#lostPacks
   }
@@ -117,7 +120,8 @@ export class SealedPacks {
 
   /** @param fingerprints of all its chunks, as in the table `packs`. */
   add(pack: SealedPack, fingerprints: Uint8Array): void {
-    if (this.#byName.has(pack.name)) return
+    // No object can have such a name, so nothing is found in it.
+    if (this.#byName.has(pack.name) || !isPackName(pack.name)) return
     this.#byName.set(pack.name, pack)
     if (this.#locator.count + pack.chunkCount > this.#locatedChunksMax) {
       this.#unlocated.unshift(pack)
@@ -144,6 +148,7 @@ export class SealedPacks {
     this.#byName.delete(name)
     this.#retired.delete(name)
     this.#lostPacks.delete(name)
+    this.#readings.delete(name)
     this.#unlocated = this.#unlocated.filter((other) => other !== pack)
     const number = this.#packs.indexOf(pack)
     if (number < 0) return
@@ -159,15 +164,23 @@ export class SealedPacks {
     return this.#locator.packsOf(id).some((number) => this.#packs[number] !== undefined)
   }
 
-  /** The place of `id`. With `everywhere`, also in packs that the table does not cover. */
-  async find(
-    id: ChunkId,
-    options: { readonly everywhere: boolean },
-  ): Promise<FoundChunk | undefined> {
-    for await (const { pack, entry } of this.#places(id, options)) {
-      return { pack, key: packKey(pack.name), entry }
+  /** Every place of `id`, also in packs that the table does not cover: mostly one. */
+  async *placesOf(id: ChunkId): AsyncGenerator<FoundChunk> {
+    for await (const { pack, entry } of this.#places(id, { everywhere: true })) {
+      yield { pack, key: packKey(pack.name), entry }
     }
-    return undefined
+  }
+
+  /** Packs that may hold `id` are read anew: somebody may have put them back. */
+  async refreshPacksOf(id: ChunkId): Promise<void> {
+    const located = this.#locator.packsOf(id).flatMap((number) => this.#packs[number] ?? [])
+    for (const { name } of [...located, ...this.#unlocated]) await this.refresh(name)
+  }
+
+  /** The index of the pack is read anew. */
+  async refresh(name: string): Promise<void> {
+    this.#readings.set(name, (this.#readings.get(name) ?? 0) + 1)
+    await this.#objects.refresh(packKey(name))
   }
 
   /**
@@ -331,7 +344,7 @@ export class SealedPacks {
     }
   }
 
-  /** Undefined also when the pack itself is gone or cut short: then a put stores the chunk anew. */
+  /** Undefined also when the pack is gone, cut short or damaged: then a put stores the chunk anew. */
   async #findIn(pack: SealedPack, id: Uint8Array): Promise<Place | undefined> {
     return this.#readable(pack, () => this.#findInIndex(pack, id))
   }
@@ -342,9 +355,11 @@ export class SealedPacks {
     read: () => Promise<Result>,
   ): Promise<Result | undefined> {
     try {
-      return await read()
+      const result = await read()
+      this.#lostPacks.delete(pack.name)
+      return result
     } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error
+      if (!(error instanceof NotFoundError || error instanceof DataLossError)) throw error
       if (this.#byName.has(pack.name)) this.#lostPacks.add(pack.name)
       return undefined
     }
@@ -368,7 +383,7 @@ export class SealedPacks {
   }
 
   async #read(pack: SealedPack, offset: number, length: number): Promise<Uint8Array> {
-    const name = `${pack.name} ${offset} ${length}`
+    const name = `${pack.name} ${this.#readings.get(pack.name) ?? 0} ${offset} ${length}`
     const cached = this.#indexCache.get(name)
     if (cached !== undefined) return cached
     const bytes = await this.#objects.get(packKey(pack.name), offset, length)

@@ -44,6 +44,8 @@ export async function packsAfter(
       after,
     ),
   )
+  // A name that is no text is read as another, and would come for ever.
+  if (rows.at(-1)?.name === after) return []
   return rows.map(({ name, size_bytes: sizeBytes, chunk_count: chunkCount, fingerprints }) => ({
     pack: { name, sizeBytes, chunkCount },
     fingerprints,
@@ -126,4 +128,20 @@ export async function deletePackRow(tx: Transaction, name: string): Promise<bool
 /** Whether a collection has taken the pack off the list, and its object is to be deleted. */
 export async function isRetired(tx: ReadTransaction, name: string): Promise<boolean> {
   return (await tx.get('SELECT name FROM retired_packs WHERE name = ?', name)) !== undefined
+}
+
+/** Packs that are listed, and noted as retired: no transaction of ours leaves any. */
+export async function listedAndRetired(database: Database): Promise<readonly string[]> {
+  const rows = await database.read((tx) =>
+    tx.all<{ name: string }>(
+      'SELECT r.name FROM retired_packs r JOIN packs p ON p.name = r.name ORDER BY r.name',
+    ),
+  )
+  return rows.map(({ name }) => name)
+}
+
+/** What is listed stays. False when it is not both, any more. */
+export async function keepListedPack(tx: Transaction, name: string): Promise<boolean> {
+  if (!(await isPackListed(tx, name))) return false
+  return (await tx.run('DELETE FROM retired_packs WHERE name = ?', name)) > 0
 }

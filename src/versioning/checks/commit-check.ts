@@ -1,9 +1,11 @@
 import type { CheckRun } from '../../base/check-run.ts'
-import type { CommitId, RepoName } from '../../base/names.ts'
+import { type CommitId, parseBranchName, parseCommitId, type RepoName } from '../../base/names.ts'
 import type { Database, ReadTransaction, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
 import { versioningFinding } from '../versioning-findings.ts'
+import { parseCommitMessage } from '../records/commit-messages.ts'
 import { checkStagedCount } from './staged-check.ts'
+import { textProblem } from './text-problem.ts'
 
 interface Ports {
   readonly database: Database
@@ -22,10 +24,15 @@ interface CommitRow {
   readonly repo_found: string | null
   readonly parent_repo: string | null
   readonly parent_finished: number | null
+  readonly written: number
+  readonly parent_written: number | null
+  readonly added_bytes: number | null
+  readonly message: string
 }
 
 const commits = `SELECT c.id, c.repo, c.parent, c.finished_at, c.root, c.size_bytes, c.file_count,
-    r.name AS repo_found, p.repo AS parent_repo, p.finished_at AS parent_finished
+    c.written, c.added_bytes, c.message, r.name AS repo_found, p.repo AS parent_repo,
+    p.finished_at AS parent_finished, p.written AS parent_written
   FROM commits c LEFT JOIN repos r ON r.name = c.repo LEFT JOIN commits p ON p.id = c.parent
   WHERE c.id > ? ORDER BY c.id`
 
@@ -39,6 +46,7 @@ export async function checkCommits(ports: Ports): Promise<void> {
     run.counts.rows += page.length
     for (const row of page) {
       await checkRow(ports, row)
+      await checkTexts(ports, row)
       await checkClosure(ports, row)
       // In the pages of all commits, since no index knows the open ones.
       if (row.finished_at === null) await checkStagedCount(ports, row.id)
@@ -65,11 +73,29 @@ async function checkRow({ run }: Ports, row: CommitRow): Promise<void> {
     const what = `commit ${repo}/${id} follows ${parent}, ${problem}`
     await run.report({ kind: versioningFinding('commit-parent-missing'), subject, what })
   }
+  // Of one that is not finished it is told above.
+  if (row.parent_finished !== null && (row.parent_written ?? 0) >= row.written) {
+    const what = `commit ${repo}/${id} is numbered ${row.written}, and follows ${parent === id ? 'itself' : `${parent}, which is numbered ${row.parent_written}`}: a commit is written after what it follows`
+    await run.report({ kind: versioningFinding('commit-order-wrong'), subject, what })
+  }
   const parts = [row.finished_at, row.root, row.size_bytes, row.file_count]
   const missing = parts.filter((part) => part === null).length
   if (missing === 0 || missing === parts.length) return
   const what = `commit ${repo}/${id} has ${parts.length - missing} of the four facts of a finished commit`
   await run.report({ kind: versioningFinding('commit-state-wrong'), subject, what })
+}
+
+async function checkTexts({ run }: Ports, { id, repo, message }: CommitRow): Promise<void> {
+  const subject = { repo, commit: id }
+  const name = textProblem(parseCommitId, id)
+  if (name !== undefined) {
+    const what = `a commit of repo ${repo}: ${name}`
+    await run.report({ kind: versioningFinding('name-invalid'), subject, what })
+  }
+  const problem = textProblem(parseCommitMessage, message)
+  if (problem === undefined) return
+  const what = `commit ${repo}/${id}: ${problem}`
+  await run.report({ kind: versioningFinding('commit-message-wrong'), subject, what })
 }
 
 interface EdgeRow {
@@ -191,6 +217,12 @@ async function checkBranches({ database, run }: Ports): Promise<void> {
     run.counts.rows += page.length
     for (const { repo, name, head, repo_found: found, head_repo: headRepo } of page) {
       const subject = { repo, branch: name }
+      // Branches that came from elsewhere may have slashes.
+      const invalid = textProblem(parseBranchName, name.replaceAll('/', '-'))
+      if (invalid !== undefined) {
+        const what = `a branch of repo ${repo}: ${invalid}`
+        await run.report({ kind: versioningFinding('name-invalid'), subject, what })
+      }
       if (found === null) {
         const what = `branch ${name} is in the repo ${repo}, which does not exist`
         await run.report({ kind: versioningFinding('repo-missing'), subject, what })

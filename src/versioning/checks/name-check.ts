@@ -1,8 +1,9 @@
 import type { CheckRun } from '../../base/check-run.ts'
-import type { CommitId, CommitTag, RepoName } from '../../base/names.ts'
+import { type CommitId, type CommitTag, parseCommitTag, type RepoName } from '../../base/names.ts'
 import type { Database } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
 import { versioningFinding } from '../versioning-findings.ts'
+import { textProblem } from './text-problem.ts'
 
 interface Ports {
   readonly database: Database
@@ -10,14 +11,17 @@ interface Ports {
 }
 
 interface MergeRow {
-  readonly [column: string]: string | null
+  readonly [column: string]: string | number | null
+  readonly written: number | null
+  readonly parent_written: number | null
   readonly id: CommitId
   readonly parent: CommitId
   readonly repo: RepoName | null
   readonly parent_repo: RepoName | null
 }
 
-const merges = `SELECT m.id, m.parent, c.repo, p.repo AS parent_repo FROM merge_parents m
+const merges = `SELECT m.id, m.parent, c.repo, p.repo AS parent_repo, c.written,
+    p.written AS parent_written FROM merge_parents m
   LEFT JOIN commits c ON c.id = m.id LEFT JOIN commits p ON p.id = m.parent
   WHERE (m.id, m.parent) > (?, ?) ORDER BY m.id, m.parent`
 
@@ -36,9 +40,19 @@ export async function checkMergeParents({ database, run }: Ports): Promise<void>
   for await (const page of pagesOf<MergeRow>(database, query)) {
     run.throwIfCancelled()
     run.counts.rows += page.length
-    for (const { id, parent, repo, parent_repo: parentRepo } of page) {
+    for (const row of page) {
+      const { id, parent, repo, parent_repo: parentRepo } = row
       if (repo === null) leftCount += 1
-      if (repo === null || parentRepo === repo) continue
+      if (repo === null) continue
+      if (parentRepo === repo) {
+        if ((row.parent_written ?? 0) < (row.written ?? 0)) continue
+        await run.report({
+          kind: versioningFinding('commit-order-wrong'),
+          subject: { repo, commit: id },
+          what: `commit ${repo}/${id} merged ${parent === id ? 'itself' : `${parent}, which was written after it`}`,
+        })
+        continue
+      }
       const problem = parentRepo === null ? 'does not exist' : `is in the repo ${parentRepo}`
       await run.report({
         kind: versioningFinding('merge-parent-missing'),
@@ -75,6 +89,12 @@ export async function checkCommitTags({ database, run }: Ports): Promise<void> {
     run.throwIfCancelled()
     run.counts.rows += page.length
     for (const { repo, name, id, found_repo: found } of page) {
+      const invalid = textProblem(parseCommitTag, name)
+      if (invalid !== undefined) {
+        const kind = versioningFinding('name-invalid')
+        const what = `a commit tag of repo ${repo}: ${invalid}`
+        await run.report({ kind, subject: { repo, tag: name }, what })
+      }
       if (found === repo) continue
       const problem = found === null ? 'does not exist' : `is in the repo ${found}`
       await run.report({

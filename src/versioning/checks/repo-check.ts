@@ -1,8 +1,11 @@
 import type { CheckRun } from '../../base/check-run.ts'
-import type { RepoName } from '../../base/names.ts'
+import { parseRepoName, type RepoName } from '../../base/names.ts'
+import { databaseFinding } from '../../database/database-findings.ts'
 import type { Database, ReadTransaction, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
+import { repoTopic } from '../ports.ts'
 import { versioningFinding } from '../versioning-findings.ts'
+import { textProblem } from './text-problem.ts'
 
 interface Ports {
   readonly database: Database
@@ -23,10 +26,18 @@ export async function checkRepos({ database, run }: Ports): Promise<void> {
   for await (const page of pagesOf<NameRow>(database, query)) {
     run.throwIfCancelled()
     run.counts.rows += page.length
-    for (const { name } of page) await checkClosure({ database, run }, name)
+    for (const { name } of page) {
+      const problem = textProblem(parseRepoName, name)
+      if (problem !== undefined) {
+        const kind = versioningFinding('name-invalid')
+        await run.report({ kind, subject: { repo: name }, what: problem })
+      }
+      await checkClosure({ database, run }, name)
+    }
   }
   await checkLeftOver({ database, run })
   await checkSequence({ database, run })
+  await checkNewestEvent({ database, run })
 }
 
 async function checkClosure({ database, run }: Ports, repo: RepoName): Promise<void> {
@@ -130,6 +141,25 @@ async function checkLeftOver({ database, run }: Ports): Promise<void> {
       )
       return changed > 0
     },
+  })
+}
+
+/** Of a log that still has its first event, so that none was deleted for its age. */
+const newestEvent = `SELECT r.name,
+    (SELECT 1 FROM database_events WHERE topic = '${repoTopic}' AND subject = r.name LIMIT 1) AS told
+  FROM repos r WHERE r.written = (SELECT MAX(written) FROM repos)
+    AND COALESCE((SELECT MIN(sequence) FROM database_events), 1) = 1`
+
+type NewestRow = { readonly name: RepoName; readonly told: number | null }
+
+/** What was written last is in the log that those who watch follow. */
+async function checkNewestEvent({ database, run }: Ports): Promise<void> {
+  const row = await database.read((tx) => tx.get<NewestRow>(newestEvent))
+  if (row === undefined || row.told !== null) return
+  await run.report({
+    kind: databaseFinding('event-log-gap'),
+    subject: { repo: row.name },
+    what: `the event log does not say that repo ${row.name} was written, which was the last: its newest events are lost`,
   })
 }
 

@@ -18,13 +18,13 @@ interface Ports {
 }
 
 interface TreeRow {
-  readonly [column: string]: string | number
+  readonly [column: string]: string | number | null
   readonly id: CommitId
   readonly repo: RepoName
   readonly written: number
   readonly root: TreeRoot
-  readonly size_bytes: number
-  readonly file_count: number
+  readonly size_bytes: number | null
+  readonly file_count: number | null
 }
 
 interface KeptRow {
@@ -64,10 +64,10 @@ export async function visitRoots(ports: Ports, visitor: RootVisitor): Promise<vo
   // Repo by repo in the order of writing, so that what commits share is still in memory.
   const query = {
     sql: `SELECT id, repo, written, root, size_bytes, file_count FROM commits
-      WHERE (repo, written) > (?, ?) AND root IS NOT NULL AND size_bytes IS NOT NULL
-        AND file_count IS NOT NULL ORDER BY repo, written`,
-    first: ['', 0],
-    keyOf: ({ repo, written }: TreeRow) => [repo, written],
+      WHERE (repo, written, id) > (?, ?, ?) AND root IS NOT NULL ORDER BY repo, written, id`,
+    // Numbers that are wrong must not hide a root.
+    first: ['', Number.MIN_SAFE_INTEGER, ''],
+    keyOf: ({ repo, written, id }: TreeRow) => [repo, written, id],
   }
   for await (const page of pagesOf<TreeRow>(database, query)) {
     for (const row of page) await visitTree(ports, row, visitor)
@@ -79,8 +79,9 @@ async function visitTree(ports: Ports, row: TreeRow, visitor: RootVisitor): Prom
   run.throwIfCancelled()
   const { id, repo, root, size_bytes: sizeBytes, file_count: fileCount } = row
   const owner: ChunkOwner = { subject: { repo, commit: id }, name: `${repo}@${id}` }
-  const totals = await visitor.tree(root, owner, fileCount)
-  if (totals === undefined) return
+  const totals = await visitor.tree(root, owner, fileCount ?? 0)
+  // Of a commit that is neither open nor finished it is told elsewhere.
+  if (totals === undefined || sizeBytes === null || fileCount === null) return
   if (totals.sizeBytes === sizeBytes && totals.fileCount === fileCount) return
   await run.report({
     kind: versioningFinding('commit-sums-wrong'),

@@ -38,6 +38,7 @@ export async function checkRepoSizes({ database, run }: Ports): Promise<void> {
     run.throwIfCancelled()
     for (const row of page) {
       const { name, added, size_bytes: sizeBytes } = row
+      if (row.untold > 0) await checkGrowth({ database, run }, name)
       if (isSound(row)) continue
       await run.report({
         kind: versioningFinding('repo-size-wrong'),
@@ -46,6 +47,27 @@ export async function checkRepoSizes({ database, run }: Ports): Promise<void> {
         repair: () => database.transact((tx) => repairSize(tx, row)),
       })
     }
+  }
+}
+
+/** Told one by one for a repo. */
+const silentMax = 100
+
+/** Finished commits that do not say what they added, though one that was finished before says it. */
+const silent = `SELECT id FROM commits WHERE repo = ? AND finished_at IS NOT NULL
+  AND root IS NOT NULL AND added_bytes IS NULL AND written > (SELECT MIN(written) FROM commits t
+    WHERE t.repo = ? AND t.added_bytes IS NOT NULL)
+  ORDER BY written LIMIT ${silentMax}`
+
+/** Commits of earlier releases do not say what they added; those that came after one that does, do. */
+async function checkGrowth({ database, run }: Ports, repo: RepoName): Promise<void> {
+  const commits = await database.read((tx) => tx.all<{ readonly id: string }>(silent, repo, repo))
+  for (const { id } of commits) {
+    await run.report({
+      kind: versioningFinding('commit-growth-missing'),
+      subject: { repo, commit: id },
+      what: `commit ${repo}/${id} does not say what it added, and commits before it do`,
+    })
   }
 }
 

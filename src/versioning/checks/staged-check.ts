@@ -114,6 +114,15 @@ async function checkLeftOver({ database, clock, run }: Ports): Promise<void> {
     const last = after
     const next = await database.read((tx) => tx.get<{ readonly id: CommitId }>(nextLeft, last))
     if (next === undefined) return
+    if (next.id === last) {
+      // It is read as another text than it is stored as, and so would come for ever.
+      await run.report({
+        kind: versioningFinding('staged-write-damaged'),
+        subject: {},
+        what: `writes wait for a commit whose id is no text: ${JSON.stringify(next.id)}`,
+      })
+      return
+    }
     after = next.id
     const count = async (): Promise<number> =>
       (await database.read((tx) => tx.get<Pick<LeftRow, 'count'>>(countLeft, next.id)))?.count ?? 0

@@ -1,3 +1,4 @@
+import { DataLossError } from '../../base/errors.ts'
 import type { CommitId, RepoName } from '../../base/names.ts'
 import type { Database, ReadTransaction } from '../../database/database.ts'
 import {
@@ -42,18 +43,20 @@ export async function* listLine(
   from: CommitId,
   end: CommitId | undefined,
 ): AsyncGenerator<CommitInfo> {
+  const order = new LineOrder()
   let next: CommitId | undefined = from
   while (next !== undefined && next !== end) {
     const start: CommitId = next
     const page = await database.read(async (tx) => {
       const rows = await linePage(tx, start)
-      return infosOf(tx, rows)
+      return { rows, infos: await infosOf(tx, rows) }
     })
-    for (const commit of page) {
+    for (const [index, commit] of page.infos.entries()) {
       if (commit.id === end) return
+      order.require(page.rows[index])
       yield commit
     }
-    next = page.at(-1)?.parent
+    next = page.infos.at(-1)?.parent
   }
 }
 
@@ -62,12 +65,30 @@ export async function* linePages(
   database: Database,
   from: CommitId | undefined,
 ): AsyncGenerator<readonly CommitSummary[]> {
+  const order = new LineOrder()
   let next = from
   while (next !== undefined) {
     const start: CommitId = next
     const rows = await database.read((tx) => linePage(tx, start))
+    for (const row of rows) order.require(row)
     yield rows.map(commitSummary)
     next = rows.at(-1)?.parent ?? undefined
+  }
+}
+
+/** A commit is written after its parent: a line that does not go back in time may have no end. */
+class LineOrder {
+  #last = Number.MAX_SAFE_INTEGER
+
+  /** @throws {DataLossError} for a row that is not older than the one before. */
+  require(row: CommitRow | undefined): void {
+    if (row === undefined) return
+    if (row.written >= this.#last) {
+      throw new DataLossError(
+        `the history of repo ${row.repo} is damaged: it comes to commit ${row.id} again, or in the wrong order; fsck tells more`,
+      )
+    }
+    this.#last = row.written
   }
 }
 

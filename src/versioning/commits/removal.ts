@@ -1,5 +1,6 @@
 import type { CommitId } from '../../base/names.ts'
 import type { Transaction } from '../../database/database.ts'
+import { noteDeletion } from '../deletion-notes.ts'
 import { commitTopic, type CommitName } from '../ports.ts'
 import { addMergeParent, mergeParents } from '../records/commit-parents.ts'
 
@@ -34,5 +35,6 @@ export async function removeCommit(tx: Transaction, { repo, id }: CommitName): P
   await tx.run('DELETE FROM merge_parents WHERE id = ? OR parent = ?', id, id)
   await tx.run('DELETE FROM commit_provenance WHERE id = ?', id)
   await tx.run('DELETE FROM commits WHERE id = ?', id)
+  await noteDeletion(tx)
   await tx.emit(commitTopic, `${repo}/${id}`)
 }

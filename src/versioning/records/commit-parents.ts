@@ -1,3 +1,4 @@
+import { DataLossError } from '../../base/errors.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { Database, ReadTransaction, Transaction } from '../../database/database.ts'
 
@@ -77,10 +78,15 @@ class AncestorSearch {
       const isOver = !reached.some(({ byOurs }) => byOurs) || !reached.some((one) => one.byTheirs)
       const latest = latestOf(frontier)
       if (isOver || latest === undefined) return undefined
-      const [id, { byOurs, byTheirs }] = latest
+      const [id, { written: latestWritten, byOurs, byTheirs }] = latest
       if (byOurs && byTheirs) return id
       frontier.delete(id)
       for (const { id: parent, written } of await parentRows(tx, id)) {
+        if (written >= latestWritten) {
+          throw new DataLossError(
+            `commit ${id} follows ${parent}, which was written after it: the history is damaged; fsck tells more`,
+          )
+        }
         const known = frontier.get(parent)
         frontier.set(parent, {
           written,

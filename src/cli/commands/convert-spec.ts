@@ -1,0 +1,28 @@
+import type { CommandContext } from '../command.ts'
+import { convertSpec } from '../parsing/old-specs.ts'
+import { specDocuments } from '../parsing/spec-documents.ts'
+import { readSource } from '../spec-source.ts'
+
+/** Prints specs as they are written now, and beside them what to look at. */
+export async function convertSpecs({
+  flags,
+  out,
+  err,
+  input,
+  clock,
+}: CommandContext): Promise<void> {
+  // Only specs go to standard output.
+  const text = await readSource({ input, out: err, clock }, flags.text('file'))
+  for await (const { value } of specDocuments(text)) {
+    const { spec, warnings } = convertSpec(value)
+    const name = nameOf(spec)
+    for (const warning of warnings) await err.line(`${name}: ${warning}`)
+    await out.line(JSON.stringify(spec, undefined, 2))
+  }
+}
+
+function nameOf(spec: Readonly<Record<string, unknown>>): string {
+  const { pipeline } = spec
+  const hasName = typeof pipeline === 'object' && pipeline !== null && 'name' in pipeline
+  return hasName ? `pipeline ${String(pipeline.name)}` : 'a pipeline without a name'
+}

@@ -1,0 +1,228 @@
+import { open, type FileHandle } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { DataLossError, InvalidArgumentError, UnavailableError } from '../../base/errors.ts'
+import {
+  MigrateRequestSchema,
+  type MigratedCommit,
+  type MigrateRequest,
+  type MigrationCounts,
+  type MigrationDamage,
+  type MigrationProgress,
+  type MigrationSummary,
+  OpenCommits,
+} from '../../gen/pachyderm_pb.ts'
+import { create } from '@bufbuild/protobuf'
+import type { CommandContext } from '../command.ts'
+import { UsageError } from '../errors.ts'
+import { migrationsClient } from '../own-clients.ts'
+import { sizeText } from '../printing/sizes.ts'
+import { goDurationText } from '../printing/times.ts'
+import { StatusLine } from '../printing/status-line.ts'
+
+/** What a cluster may be, and what it becomes. */
+const sourceVersions = /^1\.(?:4\.(?:[0-9]|\*)|5\.[0-9]+)$/
+const targetVersion = '1.5.0'
+
+/** Brings an old cluster here, and says what has come; fails when something of it is damaged. */
+export async function migrate(context: CommandContext): Promise<void> {
+  const { flags, out } = context
+  requireVersions(flags.text('from'), flags.text('to'))
+  if (flags.isOn('abandon')) {
+    const { found } = await migrationsClient(context).abandonMigration({})
+    await out.line(
+      found
+        ? 'what the migration had brought is forgotten; garbage-collect frees its space'
+        : 'there is no migration that was not completed',
+    )
+    return
+  }
+  const request = requestOf(context)
+  const isDryRun = request.dryRun
+  await using report = isDryRun ? undefined : await ReportFile.create(flags.text('report'))
+  const line = new StatusLine(context)
+  const damage: MigrationDamage[] = []
+  let summary: MigrationSummary | undefined
+  try {
+    for await (const { event } of migrationsClient(context).migrate(request)) {
+      switch (event.case) {
+        case 'progress':
+          line.show(progressText(event.value))
+          break
+        case 'damage':
+          damage.push(event.value)
+          line.clear()
+          await out.line(damageText(event.value))
+          await report?.add({ damage: factsOf(event.value) })
+          break
+        case 'notice':
+          line.clear()
+          await out.line(`note: ${event.value}`)
+          await report?.add({ note: event.value })
+          break
+        case 'commits':
+          for (const commit of event.value.commits)
+            await report?.add({ commit: commitFacts(commit) })
+          break
+        case 'summary':
+          summary = event.value
+          break
+        case undefined:
+      }
+    }
+  } finally {
+    line.clear()
+  }
+  if (summary === undefined)
+    throw new UnavailableError('the migration ended before it was complete')
+  for (const text of summaryLines(summary)) await out.line(text)
+  await report?.add({ summary: summaryFacts(summary) })
+  if (report !== undefined) await out.line(`report: ${report.path}`)
+  if (damage.length === 0) return
+  throw new DataLossError(
+    isDryRun
+      ? `${counted(damage.length, 'thing')} of the old cluster cannot be brought over`
+      : `${counted(damage.length, 'thing')} of the old cluster could not be brought over, and ${damage.length === 1 ? 'was' : 'were'} left out; all else has come`,
+  )
+}
+
+/** The original's form: `--from 1.4.8 --to 1.5.0`. @throws {UsageError} for other pairs. */
+function requireVersions(from: string, to: string): void {
+  const possible = `from 1.4.0 to 1.4.9 or 1.5.x, to ${targetVersion}, which is what this server speaks`
+  if (from !== '' && !sourceVersions.test(from)) {
+    throw new UsageError(
+      `unable to find a migration routine that migrates from version ${from}: clusters can be migrated ${possible}${from.startsWith('1.3') ? '; of 1.3, put the files with history: pachctl put-file --history' : ''}`,
+    )
+  }
+  if (to === '' || to === targetVersion || /^1\.5\.[0-9]+$/.test(to)) return
+  throw new UsageError(
+    `unable to find a migration routine that migrates from version ${from || '1.4.x'} to version ${to}: clusters can be migrated ${possible}`,
+  )
+}
+
+const openCommitChoices: Readonly<Record<string, OpenCommits>> = {
+  finish: OpenCommits.FINISH,
+  keep: OpenCommits.KEEP,
+  drop: OpenCommits.DROP,
+}
+
+function requestOf({ flags }: CommandContext): MigrateRequest {
+  const openCommits = openCommitChoices[flags.text('open-commits')]
+  if (openCommits === undefined) {
+    throw new UsageError(
+      `--open-commits ${JSON.stringify(flags.text('open-commits'))} is none of finish, keep and drop`,
+    )
+  }
+  return create(MigrateRequestSchema, {
+    etcd: placeText(flags.text('etcd')),
+    storage: placeText(flags.text('storage')),
+    pachd: flags.text('pachd'),
+    pfsPrefix: flags.text('pfs-prefix'),
+    ppsPrefix: flags.text('pps-prefix'),
+    dryRun: flags.isOn('dry-run'),
+    force: flags.isOn('force'),
+    skipDamaged: flags.isOn('skip-damaged'),
+    openCommits,
+    killUnfinishedJobs: flags.isOn('kill-unfinished-jobs'),
+    keepPaused: flags.isOn('keep-paused'),
+  })
+}
+
+/** A path, seen from here, where it is one: the server reads it, which may stand elsewhere. */
+function placeText(place: string): string {
+  const isElsewhere =
+    place === '' ||
+    place.includes('://') ||
+    /^(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\]):\d{1,5}$/.test(place)
+  return isElsewhere ? place : resolve(place)
+}
+
+function progressText({ stage, done, total, counts }: MigrationProgress): string {
+  const part = total === 0n ? '' : ` ${done} of ${total}`
+  const read = counts === undefined ? '' : `, ${sizeText(counts.objectBytes)} read`
+  return `${stage}${part}${read}`
+}
+
+function damageText({ kind, what, reason }: MigrationDamage): string {
+  return `damaged: ${kind} ${what}: ${reason}`
+}
+
+function summaryLines(summary: MigrationSummary): readonly string[] {
+  const { counts, dryRun, estimated, source, took } = summary
+  if (counts === undefined) return []
+  const lines = [
+    `${dryRun ? 'would migrate' : 'migrated'} ${source}`,
+    `  ${counts.repos} repos, ${counts.branches} branches, ${counts.commits} commits (${counts.openCommits} open)`,
+    `  ${counts.files} files in all commits, ${sizeText(counts.bytes)}`,
+    `  ${counts.objects} contents${dryRun ? '' : ' read'}, ${sizeText(counts.objectBytes)}`,
+    `  ${counts.pipelines} pipelines, ${counts.jobs} jobs${dryRun ? '' : `, ${counts.results} results of datums`}`,
+  ]
+  if (counts.access > 0n) lines.push(`  ${counts.access} users, tokens and access lists`)
+  if (counts.damaged > 0n) lines.push(`  ${counts.damaged} damaged`)
+  if (took !== undefined) lines.push(`took ${goDurationText(took)}`)
+  if (dryRun && estimated !== undefined) {
+    lines.push(`a migration is likely to take about ${goDurationText(estimated)}`)
+  }
+  return lines
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
+}
+
+function factsOf({ kind, what, reason }: MigrationDamage): Readonly<Record<string, string>> {
+  return { kind, what, reason }
+}
+
+function commitFacts(commit: MigratedCommit): Readonly<Record<string, string | number>> {
+  return {
+    repo: commit.commit?.repo?.name ?? '',
+    id: commit.commit?.id ?? '',
+    tree: commit.tree,
+    oldTree: commit.oldTree,
+    sizeBytes: Number(commit.sizeBytes),
+    fileCount: Number(commit.fileCount),
+  }
+}
+
+function summaryFacts({ source, counts }: MigrationSummary): Readonly<Record<string, unknown>> {
+  return { source, ...(counts !== undefined && numbersOf(counts)) }
+}
+
+function numbersOf(counts: MigrationCounts): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(counts).flatMap(([name, value]) =>
+      typeof value === 'bigint' ? [[name, Number(value)]] : [],
+    ),
+  )
+}
+
+/** What came, one JSON object a line. */
+class ReportFile implements AsyncDisposable {
+  readonly path: string
+  readonly #file: FileHandle
+
+  private constructor(path: string, file: FileHandle) {
+    this.path = path
+    this.#file = file
+  }
+
+  /** @throws {InvalidArgumentError} before anything is done. */
+  static async create(path: string): Promise<ReportFile> {
+    try {
+      return new ReportFile(path, await open(path, 'w'))
+    } catch (cause) {
+      throw new InvalidArgumentError(
+        `cannot write the report to ${path}: ${cause instanceof Error ? cause.message : String(cause)}; name another file with --report`,
+        { cause },
+      )
+    }
+  }
+
+  async add(record: Readonly<Record<string, unknown>>): Promise<void> {
+    await this.#file.write(`${JSON.stringify(record)}\n`)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close()
+  }
+}

@@ -1,0 +1,80 @@
+import { stat } from 'node:fs/promises'
+import type { Clock } from '../base/clock.ts'
+import { InvalidArgumentError, NotFoundError } from '../base/errors.ts'
+import { parseAddress } from '../client/address.ts'
+import type { Bucket, BucketName } from '../clouds/bucket.ts'
+import type { OnDamage } from './damage.ts'
+import { LiveEtcd } from './etcd/live-etcd.ts'
+import { openSnapshot } from './etcd/snapshot-file.ts'
+import { fileError } from './objects/file-objects.ts'
+import type { OldCluster } from './old-cluster.ts'
+import type { OldMetadata } from './old-metadata.ts'
+import { openOldObjects } from './open-objects.ts'
+import { ServedCluster } from './served-cluster.ts'
+import { isWantedKey, type KeyPrefixes, StoredCluster, usualPrefixes } from './stored-cluster.ts'
+
+/** Where an old cluster is. */
+export type OldPlace =
+  | {
+      readonly kind: 'stores'
+      /** A snapshot file, or HOST:PORT of an etcd. */
+      readonly etcd: string
+      /** A directory, or the URL of a bucket. */
+      readonly storage: string
+      readonly prefixes?: KeyPrefixes
+    }
+  /** Only its server can be reached. */
+  | { readonly kind: 'server'; readonly address: string }
+
+export interface OpenPorts {
+  readonly clock: Clock
+  readonly openBucket: (name: BucketName) => Promise<Bucket>
+  readonly onDamage: OnDamage
+  readonly signal: AbortSignal
+}
+
+/** Whether what names an etcd is an address rather than a file. */
+export function isEtcdAddress(text: string): boolean {
+  return /^(?:(?:http|etcd|grpc):\/\/\S+|[A-Za-z0-9._-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})$/.test(
+    text,
+  )
+}
+
+/** Opens an old cluster for reading. @throws {DomainError} with advice. */
+export async function openOldCluster(place: OldPlace, ports: OpenPorts): Promise<OldCluster> {
+  if (place.kind === 'server') {
+    return await ServedCluster.open(parseAddress(place.address), ports.clock, ports.signal)
+  }
+  await using opened = new AsyncDisposableStack()
+  const prefixes = place.prefixes ?? usualPrefixes
+  const metadata = opened.use(await openMetadata(place.etcd, prefixes, ports))
+  const objects = opened.use(await openOldObjects(place.storage, ports.openBucket, ports.signal))
+  const cluster = new StoredCluster(metadata, objects, prefixes)
+  opened.move()
+  return cluster
+}
+
+async function openMetadata(
+  etcd: string,
+  prefixes: KeyPrefixes,
+  ports: OpenPorts,
+): Promise<OldMetadata> {
+  if (isEtcdAddress(etcd)) {
+    const address = parseAddress(etcd.replace(/^etcd:\/\//, ''))
+    return await LiveEtcd.open(address, ports.clock, ports.signal)
+  }
+  if (/^[a-z]+:\/\//.test(etcd) || etcd === '') {
+    throw new InvalidArgumentError(
+      `cannot read an etcd from ${JSON.stringify(etcd)}: give a snapshot file, or HOST:PORT of an etcd that runs`,
+    )
+  }
+  const found = await stat(etcd).catch(() => undefined)
+  if (found === undefined || !found.isFile()) {
+    throw new NotFoundError(
+      `there is no file ${etcd} on the machine of pachd: copy the snapshot there, or give HOST:PORT of an etcd that runs`,
+    )
+  }
+  return await openSnapshot(etcd, isWantedKey(prefixes), ports.onDamage).catch((error: unknown) => {
+    throw fileError(error)
+  })
+}

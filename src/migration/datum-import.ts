@@ -1,0 +1,276 @@
+import type { Instant } from '../base/clock.ts'
+import { parseGlob } from '../base/globs.ts'
+import type { CommitId, JobId, RepoName } from '../base/names.ts'
+import {
+  datumTags,
+  orderCountMax,
+  tagPrefix,
+  type OldMember,
+  type TagScheme,
+} from '../legacy/datum-tags.ts'
+import { encodeLog } from '../pipelines/datum-logs.ts'
+import { stageImportedResult, type DatumResult } from '../pipelines/datum-results.ts'
+import {
+  findImportedDatums,
+  mergeImportedOutputs,
+  type DatumsOfInput,
+  type ImportedDatum,
+} from '../pipelines/imports.ts'
+import { atomsOf, shapeOf } from '../pipelines/inputs.ts'
+import { noStats } from '../pipelines/job-records.ts'
+import type { PipelineSpec } from '../pipelines/specs.ts'
+import type { DirectoryEntry } from '../storage/file-trees.ts'
+import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
+import { treeEntry } from '../versioning/commit-records.ts'
+import type { ReadyCommit } from './commit-import.ts'
+import { statsOfDatum, type DatumStats } from './datum-stats.ts'
+import { isDamage } from './findings.ts'
+import { OldHashes } from './old-hashes.ts'
+import type { PipelinePlan, PlannedJob, PlannedPipeline } from './pipeline-plan.ts'
+import type { TreeImport, TreeImportPorts } from './tree-import.ts'
+
+/** Tags that are looked up at once. */
+const readersMax = 16
+
+export interface DatumImportPorts extends TreeImportPorts {
+  readonly treeImport: TreeImport
+  readonly maps: ProllyMaps
+}
+
+/** What is known of the datums of a job. */
+export interface JobDatums {
+  readonly datumSet: MapRoot
+  /** Where the output is that of the datums' results, as they are here. */
+  readonly contributions?: MapRoot | undefined
+}
+
+type SpecJob = PlannedJob & { readonly spec: PipelineSpec }
+
+/** What a datum of a job was made from, by the inputs' names. */
+interface Sources {
+  readonly job: SpecJob
+  readonly hashes: ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>
+  readonly scheme: TagScheme
+  /** Undefined where the old cluster cannot say which there are. */
+  readonly tags: ReadonlySet<string> | undefined
+}
+
+/**
+ * Finds the datums of old jobs over their input commits, and the results that the old cluster kept of
+ * them under tags, so that nothing is processed again. A pipeline's results count if it would still use
+ * them there: those of its current salt, or in 1.4 of its current version.
+ */
+export class DatumImport {
+  readonly #ports: DatumImportPorts
+  readonly #commits: ReadonlyMap<CommitId, ReadyCommit>
+  readonly #hashes: OldHashes
+  readonly #found = new Map<JobId, JobDatums>()
+  /** The order of the environment in the tag that was found last. */
+  #likely: readonly string[] | undefined
+  #missed = 0
+
+  constructor(ports: DatumImportPorts, commits: readonly ReadyCommit[]) {
+    this.#ports = ports
+    this.#commits = new Map(commits.map((commit) => [commit.id, commit]))
+    this.#hashes = new OldHashes(ports.objects)
+  }
+
+  get found(): ReadonlyMap<JobId, JobDatums> {
+    return this.#found
+  }
+
+  /** Goes through all jobs; yields after each how many have been done. */
+  async *run({ pipelines, jobs }: PipelinePlan): AsyncGenerator<number> {
+    const groups = Map.groupBy(jobs.filter(hasSpec), ({ pipelineId, salt, spec }) =>
+      JSON.stringify([pipelineId, salt, shapeOf(spec.input)]),
+    )
+    for (const group of groups.values()) {
+      const [first] = group
+      const pipeline = pipelines.find(
+        ({ record }) =>
+          record.pipelineId === first?.pipelineId &&
+          record.salt === first.salt &&
+          shapeOf(record.spec.input) === shapeOf(first.spec.input),
+      )
+      yield* this.#runGroup(group, pipeline)
+    }
+  }
+
+  async *#runGroup(
+    jobs: readonly SpecJob[],
+    pipeline: PlannedPipeline | undefined,
+  ): AsyncGenerator<number> {
+    const scheme = pipeline && schemeOf(pipeline)
+    const tags = scheme && (await this.#tagsOf(scheme))
+    this.#likely = undefined
+    this.#missed = 0
+    let before: DatumsOfInput | undefined
+    let last: SpecJob | undefined
+    for (const job of jobs) {
+      this.#ports.signal.throwIfAborted()
+      const trees = this.#treesOf(job)
+      if (trees === undefined) continue
+      const hasTags = scheme !== undefined && tags?.size !== 0
+      const sources = hasTags ? { job, scheme, tags, hashes: await this.#hashesOf(job) } : undefined
+      before = await findImportedDatums(this.#ports, { ...job, input: job.spec.input }, trees, {
+        before,
+        onAdded: async (datums) => {
+          if (sources !== undefined) await this.#importResults(datums, sources)
+        },
+      })
+      this.#found.set(job.id, { datumSet: before.datumSet })
+      if (job.state === 'success') last = job
+      yield this.#found.size
+    }
+    if (last !== undefined && pipeline !== undefined) await this.#merge(last)
+    if (this.#missed > 0) {
+      this.#ports.findings.notice(
+        `pipeline ${last?.pipeline ?? jobs[0]?.pipeline}: the results of ${this.#missed} datums may be processed again: their tags depend on the order in which the old server wrote ${scheme?.kind === 'transform' ? Object.keys(scheme.transform.env).length : 0} environment variables, and only ${orderCountMax} orders are tried for each`,
+      )
+    }
+  }
+
+  /** Undefined where the old cluster cannot say; none where what says it is damaged, which is told. */
+  async #tagsOf(scheme: TagScheme): Promise<ReadonlySet<string> | undefined> {
+    try {
+      return await this.#ports.objects.listTags(tagPrefix(scheme))
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.#ports.findings.damage('datum', `tags of pipeline ${scheme.pipeline}`, error.message)
+      return new Set()
+    }
+  }
+
+  /** Undefined when one of them has not come. */
+  #treesOf({ inputs }: PlannedJob): ReadonlyMap<RepoName, DirectoryEntry> | undefined {
+    const trees = new Map<RepoName, DirectoryEntry>()
+    for (const { repo, commit } of inputs) {
+      const found = this.#commits.get(commit)
+      if (found?.state.kind !== 'finished') return undefined
+      trees.set(repo, treeEntry(found.tree))
+    }
+    return trees
+  }
+
+  async #hashesOf({ spec, inputs }: SpecJob): Promise<Sources['hashes']> {
+    const byInput = new Map<string, ReadonlyMap<string, Uint8Array>>()
+    for (const atom of atomsOf(spec.input)) {
+      const commit = inputs.find(({ repo }) => repo === atom.repo)?.commit
+      const tree = commit === undefined ? '' : (this.#commits.get(commit)?.oldTree ?? '')
+      if (tree === '') continue
+      const hashes = await this.#hashes.of(tree, [parseGlob(atom.glob)])
+      // Members of a union may share a name.
+      byInput.set(atom.name, new Map([...(byInput.get(atom.name) ?? []), ...hashes]))
+    }
+    return byInput
+  }
+
+  async #importResults(datums: readonly ImportedDatum[], sources: Sources): Promise<void> {
+    const results: DatumResult[] = []
+    const waiting = datums.values()
+    const readers = Array.from({ length: readersMax }, async () => {
+      for (const datum of waiting) {
+        this.#ports.signal.throwIfAborted()
+        const result = await this.#resultOf(datum, sources).catch((error: unknown) => {
+          if (!isDamage(error)) throw error
+          const what = `pipeline ${sources.job.pipeline}, ${datum.members.map(({ path }) => path).join(' ')}`
+          this.#ports.findings.damage('datum', what, error.message)
+        })
+        if (result !== undefined) results.push(result)
+      }
+    })
+    await Promise.all(readers)
+    const { pipelineId, salt } = sources.job
+    await this.#ports.chunks.flush()
+    await this.#ports.database.transact(async (tx) => {
+      for (const result of results) await stageImportedResult(tx, { pipelineId, salt }, result)
+    })
+  }
+
+  async #resultOf(
+    { key, members }: ImportedDatum,
+    { job, hashes, scheme, tags }: Sources,
+  ): Promise<DatumResult | undefined> {
+    const old: OldMember[] = []
+    for (const { input: name, path } of members) {
+      const hash = hashes.get(name)?.get(path)
+      if (hash === undefined) return undefined
+      old.push({ name, path, hash })
+    }
+    const found = await this.#findTag(scheme, old, tags)
+    if (found === undefined) return undefined
+    const owner = `the result of a datum of pipeline ${job.pipeline} (tag ${found.tag})`
+    const tree = await this.#ports.treeImport.treeOf(found.object, owner)
+    if (tree === undefined) return undefined
+    const finishedAt: Instant = job.finishedAt ?? job.createdAt
+    const { stats, log } = await this.#statsOf(found.tag, tags, finishedAt)
+    return {
+      datum: key,
+      members,
+      job: job.id,
+      output: treeEntry(tree),
+      stats,
+      finishedAt,
+      worker: '',
+      log: encodeLog(log),
+    }
+  }
+
+  async #findTag(
+    scheme: TagScheme,
+    members: readonly OldMember[],
+    tags: ReadonlySet<string> | undefined,
+  ): Promise<{ readonly tag: string; readonly object: string } | undefined> {
+    let count = 0
+    for (const { tag, order } of datumTags(scheme, members, this.#likely)) {
+      count += 1
+      if (tags?.has(tag) === false) continue
+      const object = await this.#ports.objects.findTag(tag)
+      if (object === undefined) continue
+      if (count > 1) this.#likely = order
+      return { tag, object }
+    }
+    if (count >= orderCountMax) this.#missed += 1
+    return undefined
+  }
+
+  /** What the old server kept for a pipeline with statistics. */
+  async #statsOf(
+    tag: string,
+    tags: ReadonlySet<string> | undefined,
+    at: Instant,
+  ): Promise<DatumStats> {
+    const name = `${tag}_stats`
+    if (tags?.has(name) !== true) return { stats: noStats, log: [] }
+    const object = await this.#ports.objects.findTag(name)
+    if (object === undefined) return { stats: noStats, log: [] }
+    return await statsOfDatum(this.#ports.objects, object, at)
+  }
+
+  /** So that the next job starts from this one, where its output is what we would make of the results. */
+  async #merge({ id, old }: SpecJob): Promise<void> {
+    const datums = this.#found.get(id)
+    const output = this.#commits.get((old.info.outputCommit?.id ?? '') as CommitId)
+    if (datums === undefined || output === undefined) return
+    const merged = await mergeImportedOutputs(this.#ports, datums.datumSet)
+    if (merged?.tree.root !== output.tree.root) return
+    await this.#ports.chunks.flush()
+    this.#found.set(id, { ...datums, contributions: merged.contributions })
+  }
+}
+
+function hasSpec(job: PlannedJob): job is SpecJob {
+  return job.spec !== undefined
+}
+
+function schemeOf({ record, old }: PlannedPipeline): TagScheme {
+  const { info, name: pipeline } = old
+  if (info.salt !== '') return { kind: 'salt', pipeline, salt: info.salt }
+  return {
+    kind: 'transform',
+    pipeline,
+    id: info.id,
+    version: record.version,
+    transform: info.transform ?? ({ env: {} } as never),
+  }
+}

@@ -1,0 +1,42 @@
+import { OldDamageError, type Damage, type DamageKind } from '../legacy/damage.ts'
+import { OldObjectNotFoundError } from '../legacy/old-objects.ts'
+import { FileDirectoryConflictError } from '../storage/tree-errors.ts'
+import { type DomainError, InvalidArgumentError } from '../base/errors.ts'
+import type { MigrationEvent } from './events.ts'
+
+/** Collects what is to be told, each damage once. */
+export class Findings {
+  readonly #events: MigrationEvent[] = []
+  readonly #told = new Set<string>()
+
+  get damageCount(): number {
+    return this.#told.size
+  }
+
+  readonly onDamage = (damage: Damage): void => {
+    const key = JSON.stringify([damage.kind, damage.what])
+    if (this.#told.has(key)) return
+    this.#told.add(key)
+    this.#events.push({ kind: 'damage', damage })
+  }
+
+  damage(kind: DamageKind, what: string, reason: string): void {
+    this.onDamage({ kind, what, reason })
+  }
+
+  notice(text: string): void {
+    this.#events.push({ kind: 'notice', text })
+  }
+
+  /** What has come since the last call. */
+  take(): readonly MigrationEvent[] {
+    return this.#events.splice(0)
+  }
+}
+
+/** Whether an error says that something of the old cluster is damaged, and not of this server. */
+export function isDamage(error: unknown): error is DomainError {
+  if (error instanceof OldDamageError || error instanceof OldObjectNotFoundError) return true
+  if (error instanceof FileDirectoryConflictError) return true
+  return error instanceof InvalidArgumentError
+}

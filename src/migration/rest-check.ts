@@ -1,0 +1,66 @@
+import type { Clock } from '../base/clock.ts'
+import { FailedPreconditionError } from '../base/errors.ts'
+import { JobState } from '../gen/pps_pb.ts'
+import { instantOfTime, type OldCatalog } from '../legacy/old-records.ts'
+import type { MigrationRequest } from './events.ts'
+
+const microsPerMinute = 60_000_000
+/** A cluster to which nothing was written for so long is likely to be at rest. */
+const quietMinutes = 5
+
+/** Why a cluster should not be migrated as it is: sentences, often none. */
+export function restlessness(
+  catalog: OldCatalog,
+  unfinishedJobs: MigrationRequest['unfinishedJobs'],
+  clock: Pick<Clock, 'now'>,
+): readonly string[] {
+  const reasons: string[] = []
+  const running = catalog.jobs.filter(
+    ({ info }) => info.state === JobState.JOB_STARTING || info.state === JobState.JOB_RUNNING,
+  )
+  const [first] = running
+  if (first !== undefined) {
+    const others = running.length === 1 ? '' : ` and ${running.length - 1} more`
+    reasons.push(
+      `job ${first.id} of pipeline ${first.pipeline}${others} had not ended: what it does yet is not seen, and ${unfinishedJobs === 'kill' ? 'it is said to have been killed' : 'it runs again'} here`,
+    )
+  }
+  if (catalog.lockCount > 0) {
+    reasons.push(
+      `${catalog.lockCount} locks of servers or workers are held: something runs, and may write what is not seen`,
+    )
+  }
+  const times = [
+    ...catalog.commits.flatMap(({ startedAt, finishedAt }) => [startedAt, finishedAt ?? 0]),
+    ...catalog.jobs.flatMap(({ info }) => [
+      instantOfTime(info.started) ?? 0,
+      instantOfTime(info.finished) ?? 0,
+    ]),
+  ]
+  const latest = times.reduce((last, time) => Math.max(last, time), 0)
+  const agoMinutes = (clock.now() - latest) / microsPerMinute
+  if (latest > 0 && agoMinutes < quietMinutes) {
+    reasons.push(
+      `it was written to ${agoMinutes < 1 ? 'less than a minute' : `${Math.floor(agoMinutes)} minutes`} ago: what comes after this moment is not seen`,
+    )
+  }
+  const admins = catalog.access.filter(({ kind }) => kind === 'admin')
+  const lists = catalog.access.filter(({ kind }) => kind === 'acl')
+  if (admins.length > 0) {
+    const repos = lists.map(({ name }) => name).toSorted()
+    const which = repos.length === 0 ? 'every repo' : `repos ${repos.join(', ')}`
+    reasons.push(
+      `access control was active, and this server does not enforce any yet: whoever can reach it can read and write ${which}; users, tokens and lists are kept for later`,
+    )
+  }
+  return reasons
+}
+
+/** @throws {FailedPreconditionError} that says what `--force` would risk. */
+export function requireRest(reasons: readonly string[]): void {
+  if (reasons.length === 0) return
+  const list = reasons.map((reason, index) => `(${index + 1}) ${reason}`).join('; ')
+  throw new FailedPreconditionError(
+    `the old cluster should not be migrated as it is: ${list}. Stop its pipelines and servers first, or go on with --force; nothing was changed`,
+  )
+}

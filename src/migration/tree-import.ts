@@ -1,0 +1,184 @@
+import { compareBytes } from '../base/bytes.ts'
+import { type FilePath, pathKey, rootPath } from '../base/paths.ts'
+import type { Database } from '../database/database.ts'
+import { type OldNode, readOldTree } from '../legacy/old-trees.ts'
+import type { ChunkStore } from '../storage/chunks.ts'
+import { contentSizeBytes, type Content, type Contents } from '../storage/contents.ts'
+import type { DirectoryEntry, FileTrees, TreeEdit } from '../storage/file-trees.ts'
+import type { CommitTree } from '../versioning/commit-records.ts'
+import { type ContentImport, type ContentImportPorts, verified } from './content-import.ts'
+import { isDamage } from './findings.ts'
+import { OldDamageError } from '../legacy/damage.ts'
+
+/** Nodes that are held while their contents come. */
+const batchNodesMax = 10_000
+const batchObjectsMax = 40_000
+
+export interface TreeImportPorts extends ContentImportPorts {
+  readonly database: Database
+  readonly chunks: ChunkStore
+  readonly contents: Contents
+  readonly trees: FileTrees
+  readonly content: ContentImport
+}
+
+/** Brings trees over, each once. */
+export class TreeImport {
+  readonly #ports: TreeImportPorts
+  /** Of this run: those of which files are missing are not recorded. */
+  readonly #known = new Map<string, Promise<CommitTree | undefined>>()
+
+  constructor(ports: TreeImportPorts) {
+    this.#ports = ports
+  }
+
+  /**
+   * The tree that an old object holds; undefined when that is damaged, which then has been told. Files
+   * whose contents are damaged are left out, and told: `owner` says whose they are.
+   */
+  treeOf(hash: string, owner: string): Promise<CommitTree | undefined> {
+    const known = this.#known.get(hash)
+    if (known !== undefined) return known
+    const coming = this.#bring(hash, owner)
+    // Whoever asks is told.
+    coming.catch(() => undefined)
+    this.#known.set(hash, coming)
+    return coming
+  }
+
+  /** Resolves when nothing is on its way any more. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#known.values())
+  }
+
+  async #bring(hash: string, owner: string): Promise<CommitTree | undefined> {
+    const { findings, recorder } = this.#ports
+    const known = await recorder.recordedTree(hash)
+    if (known !== undefined) return known
+    try {
+      return await this.#import(hash, owner)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      findings.damage('tree', hash, `the tree of ${owner} cannot be read: ${error.message}`)
+      return undefined
+    }
+  }
+
+  async #import(hash: string, owner: string): Promise<CommitTree> {
+    const { objects, recorder, trees } = this.#ports
+    const build = new TreeBuild(this.#ports, await trees.emptyRoot(), owner)
+    for await (const node of readOldTree(verified(hash, objects.read(hash)))) {
+      await build.add(node)
+    }
+    const tree = await build.end()
+    if (build.isWhole) await recorder.addTree(hash, tree)
+    return tree
+  }
+}
+
+/** One tree in the making: nodes come in no order, and are put in batch by batch. */
+class TreeBuild {
+  readonly #ports: TreeImportPorts
+  readonly #empty: DirectoryEntry
+  readonly #owner: string
+  #root: DirectoryEntry
+  #batch: OldNode[] = []
+  #batchObjects = 0
+  #nodeCount = 0
+  #childCount = 0
+  #rootSizeBytes: number | undefined
+  isWhole = true
+
+  constructor(ports: TreeImportPorts, empty: DirectoryEntry, owner: string) {
+    this.#ports = ports
+    this.#empty = empty
+    this.#root = empty
+    this.#owner = owner
+  }
+
+  async add(node: OldNode): Promise<void> {
+    this.#nodeCount += 1
+    this.#childCount += node.childCount
+    if (node.path === rootPath) {
+      if (node.kind === 'file') throw new OldDamageError('its root is a file')
+      this.#rootSizeBytes = node.sizeBytes
+      return
+    }
+    if (node.kind === 'directory' && node.childCount > 0) return // it is there by what is in it
+    this.#batch.push(node)
+    this.#batchObjects += node.objects.length
+    if (this.#batch.length >= batchNodesMax || this.#batchObjects >= batchObjectsMax) {
+      await this.#apply()
+    }
+  }
+
+  /** @throws {OldDamageError} unless the nodes are those of one tree, all of it. */
+  async end(): Promise<CommitTree> {
+    await this.#apply()
+    if (this.#rootSizeBytes === undefined) throw new OldDamageError('it has no root')
+    if (this.#childCount !== this.#nodeCount - 1) {
+      throw new OldDamageError(
+        `its directories name ${this.#childCount} entries, and it has ${this.#nodeCount - 1}`,
+      )
+    }
+    const { root, sizeBytes, fileCount } = this.#root
+    if (this.isWhole && sizeBytes !== this.#rootSizeBytes) {
+      throw new OldDamageError(
+        `its files have ${sizeBytes} bytes, and it says ${this.#rootSizeBytes}`,
+      )
+    }
+    return { root, sizeBytes, fileCount }
+  }
+
+  async #apply(): Promise<void> {
+    const nodes = this.#batch
+    this.#batch = []
+    this.#batchObjects = 0
+    if (nodes.length === 0) return
+    const contents = await this.#ports.content.contentsOf(nodes.flatMap(({ objects }) => objects))
+    const edits: (TreeEdit & { readonly key: Uint8Array })[] = []
+    for (const node of nodes) {
+      const entry = node.kind === 'directory' ? this.#empty : await this.#fileOf(node, contents)
+      if (entry !== undefined) edits.push({ path: node.path, entry, key: pathKey(node.path) })
+    }
+    edits.sort((left, right) => compareBytes(left.key, right.key))
+    this.#root = await this.#ports.trees.edit(this.#root, edits, { emptied: 'keep' })
+  }
+
+  async #fileOf(
+    { path, objects, sizeBytes }: OldNode,
+    contents: ReadonlyMap<string, Content>,
+  ): Promise<TreeEdit['entry'] | undefined> {
+    const content = await joinedContent(this.#ports.contents, objects, contents)
+    if (content === undefined) {
+      this.#lose(path, 'an object of its content is damaged')
+      return undefined
+    }
+    if (contentSizeBytes(content) === sizeBytes) return { kind: 'file', content }
+    this.#lose(path, `it has ${contentSizeBytes(content)} bytes, and should have ${sizeBytes}`)
+    return undefined
+  }
+
+  #lose(path: FilePath, reason: string): void {
+    this.isWhole = false
+    this.#ports.findings.damage('file', `${this.#owner}:${path}`, reason)
+  }
+}
+
+/** The content of several objects, one after the other; undefined when one is missing. */
+export async function joinedContent(
+  contents: Contents,
+  hashes: readonly string[],
+  found: ReadonlyMap<string, Content>,
+): Promise<Content | undefined> {
+  const parts: Content[] = []
+  for (const hash of hashes) {
+    const part = found.get(hash)
+    if (part === undefined) return undefined
+    parts.push(part)
+  }
+  const [first, ...rest] = parts
+  let content = first ?? (await contents.writeBytes(new Uint8Array(0)))
+  for (const part of rest) content = await contents.append(content, part)
+  return content
+}

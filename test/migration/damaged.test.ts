@@ -1,0 +1,210 @@
+import { readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fromJson } from '@bufbuild/protobuf'
+import { expect, test } from 'vitest'
+import { OpenCommits } from '../../src/gen/pachyderm_pb.ts'
+import { CommitInfoSchema, RepoInfoSchema } from '../../src/gen/pfs_pb.ts'
+import { OldClusterWriter } from '../../src/testing/old-cluster-writer.ts'
+import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
+import { UnpackedCluster } from '../harness/old-clusters.ts'
+import { TestPachd } from '../harness/test-pachd.ts'
+import { migrate, type Migrated } from './migrate.ts'
+import { expectedContents, servedContents, withoutOpen, type Contents } from './migrated.ts'
+
+const request = {
+  force: true,
+  keepPaused: true,
+  killUnfinishedJobs: true,
+  openCommits: OpenCommits.KEEP,
+}
+
+function told({ damage }: Migrated): readonly string[] {
+  return [...new Set(damage.map(({ kind, what }) => `${kind} ${what}`))].toSorted((left, right) =>
+    left < right ? -1 : 1,
+  )
+}
+
+/** The names of the objects of a file, as the real server said them. */
+function objectsOf(cluster: UnpackedCluster, repo: string, path: string): readonly string[] {
+  for (const { files } of Object.values(cluster.expected.repos[repo]?.commits ?? {})) {
+    const file = files[path]
+    if (file !== undefined) return file.objects
+  }
+  throw new Error(`there is no ${repo}:${path}`)
+}
+
+function objectPath(cluster: UnpackedCluster, hash: string): string {
+  return join(cluster.storage, 'object', hash)
+}
+
+async function flipBit(path: string, at: number): Promise<void> {
+  const bytes = await readFile(path)
+  bytes.writeUInt8(bytes.readUInt8(at) ^ 4, at)
+  await writeFile(path, bytes)
+}
+
+/** Without a file, wherever it has the content that it has there. */
+function withoutFile(contents: Contents, sha256: string): unknown {
+  return JSON.parse(
+    JSON.stringify(contents, (key, value: unknown) => {
+      if (key === 'sizeBytes') return undefined
+      return value === sha256 ? undefined : typeof value === 'bigint' ? String(value) : value
+    }),
+  )
+}
+
+test('a flipped bit in an object costs its files, and these are told', async () => {
+  await using cluster = await UnpackedCluster.unpack('1.5.3')
+  const path = '/big/bytes.bin'
+  const [hash = ''] = objectsOf(cluster, 'docs', path)
+  await flipBit(objectPath(cluster, hash), 1000)
+  await using pachd = await TestPachd.start()
+  await expect(migrate(pachd, cluster, request)).rejects.toThrow(/things .* cannot be brought over/)
+  expect((await pachd.pfs.listRepo({})).repoInfo).toEqual([])
+  const migrated = await migrate(pachd, cluster, { ...request, skipDamaged: true })
+  const commits = cluster.expected.repos['docs']?.commits ?? {}
+  const owners = Object.entries(commits).filter(([, { files }]) => files[path] !== undefined)
+  expect(owners.length).toBeGreaterThan(3)
+  const served = withoutOpen(await servedContents(pachd))
+  const { sha256 = '' } = owners[0]?.[1].files[path] ?? {}
+  expect(withoutFile(served, 'none')).toEqual(
+    withoutFile(withoutOpen(expectedContents(cluster.expected)), sha256),
+  )
+  const list = told(migrated)
+  expect(list).toContain(`object ${hash}`)
+  expect(
+    list.every((line) => line === `object ${hash}` || /^file .*:\/big\/bytes\.bin$/.test(line)),
+  ).toBe(true)
+})
+
+test.each(['missing', 'flipped'])(
+  'a tree that is %s costs its commit, and no other',
+  async (how) => {
+    await using cluster = await UnpackedCluster.unpack('1.5.3')
+    const commits = Object.values(cluster.expected.repos['docs']?.commits ?? {}).map(({ info }) =>
+      fromJson(CommitInfoSchema, info, { ignoreUnknownFields: true }),
+    )
+    const branches = new Set(
+      Object.values(expectedContents(cluster.expected)['docs']?.branches ?? {}),
+    )
+    // One in the middle, whose tree no other commit has.
+    const trees = commits.map(({ tree }) => tree?.hash)
+    const lost = commits.find(
+      ({ commit, parentCommit, tree }) =>
+        parentCommit !== undefined &&
+        tree !== undefined &&
+        !branches.has(commit?.id ?? '') &&
+        trees.filter((hash) => hash === tree.hash).length === 1 &&
+        commits.some((child) => child.parentCommit?.id === commit?.id),
+    )
+    const hash = lost?.tree?.hash ?? ''
+    if (how === 'missing') await rm(objectPath(cluster, hash))
+    else await flipBit(objectPath(cluster, hash), 40)
+    await using pachd = await TestPachd.start()
+    const migrated = await migrate(pachd, cluster, { ...request, skipDamaged: true })
+    const id = lost?.commit?.id ?? ''
+    expect(told(migrated)).toEqual([`commit docs/${id}`, `tree ${hash}`])
+    const served = await servedContents(pachd)
+    const expected = expectedContents(cluster.expected)
+    expect(Object.keys(served['docs']?.commits ?? {}).toSorted()).toEqual(
+      Object.keys(expected['docs']?.commits ?? {})
+        .filter((other) => other !== id)
+        .toSorted(),
+    )
+    for (const [name, repo] of Object.entries(expected)) {
+      expect(served[name]?.branches).toEqual(repo.branches)
+      for (const [other, { files }] of Object.entries(repo.commits)) {
+        const isCompared = other !== id && Object.keys(files).length > 0
+        expect(isCompared ? served[name]?.commits[other]?.files : files).toEqual(files)
+      }
+    }
+  },
+)
+
+test('a tag that leads nowhere costs a result, which is told', async () => {
+  await using cluster = await UnpackedCluster.unpack('1.5.3')
+  await using pachd = await TestPachd.start()
+  const tags = await readdir(join(cluster.storage, 'tag'))
+  // The output tree of a datum that is no commit's tree as well.
+  const commitTrees = JSON.stringify(cluster.expected)
+  let lost = ''
+  for (const tag of tags) {
+    const hash = (await readlink(join(cluster.storage, 'tag', tag))).split('/').at(-1) ?? ''
+    if (!tag.endsWith('_stats') && !commitTrees.includes(hash)) lost = hash
+  }
+  await rm(objectPath(cluster, lost))
+  const migrated = await migrate(pachd, cluster, { ...request, skipDamaged: true })
+  expect(told(migrated)).toEqual([`tree ${lost}`])
+  expect(migrated.damage[0]?.reason).toMatch(
+    /the result of a datum of pipeline .* \(tag [0-9a-f]{68}\)/,
+  )
+  expect(migrated.summary?.counts?.results).toBeLessThan(50n)
+  expect(withoutOpen(await servedContents(pachd))).toEqual(
+    withoutOpen(expectedContents(cluster.expected)),
+  )
+})
+
+test('a record that cannot be read is told, and what depends on it', async () => {
+  await using cluster = await UnpackedCluster.unpack('1.4.8')
+  const bytes = await readFile(cluster.etcd)
+  const [id = ''] = Object.keys(cluster.expected.repos['records']?.commits ?? {})
+  const record = `commit:<repo:<name:"records" > id:"${id}" >`
+  for (let at = bytes.indexOf(record); at !== -1; at = bytes.indexOf(record, at + 1)) {
+    bytes.write('commit:!', at)
+  }
+  await writeFile(cluster.etcd, bytes)
+  await using pachd = await TestPachd.start()
+  const migrated = await migrate(pachd, cluster, { ...request, skipDamaged: true })
+  expect(told(migrated)).toEqual([
+    'branch records@master',
+    `commit pachyderm_pfs/commits/records/${id}`,
+    `metadata ${cluster.etcd}`,
+    'pipeline nested',
+  ])
+  const served = await servedContents(pachd)
+  const expected = { ...expectedContents(cluster.expected), records: served['records'] } as Contents
+  expect(withoutOpen(served)).toEqual(withoutOpen(expected))
+})
+
+test.each(['files', 'blocks', 'compacted'] as const)(
+  'any flipped bit in a store of %s is told, and the rest comes',
+  async (layout) => {
+    await using directory = await TemporaryDirectory.create()
+    const writer = new OldClusterWriter(directory.path, { layout, isText: false })
+    await writer.begin()
+    const repo = { name: 'data' }
+    writer.record('pachyderm_pfs/repos/data', RepoInfoSchema, { repo })
+    const files = new Map<string, readonly string[]>()
+    for (const name of ['a', 'b', 'd/c']) {
+      files.set(`/${name}`, [await writer.putObject(Buffer.from(`content of ${name}`))])
+    }
+    const { hash, sizeBytes } = await writer.putTree(files)
+    const id = '0123456789ab4def0123456789abcdef'
+    const time = { seconds: 1_500_000_000n, nanos: 0 }
+    writer.record(`pachyderm_pfs/commits/data/${id}`, CommitInfoSchema, {
+      commit: { repo, id },
+      started: time,
+      finished: time,
+      sizeBytes: BigInt(sizeBytes),
+      tree: { hash },
+    })
+    await writer.finish()
+    await using pachd = await TestPachd.start()
+    for (const entry of await readdir(writer.storage, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue
+      const path = join(entry.parentPath, entry.name)
+      const whole = await readFile(path)
+      for (const at of [0, Math.floor(whole.length / 2), whole.length - 1]) {
+        await flipBit(path, at)
+        const { damage, summary } = await migrate(pachd, writer, { skipDamaged: true })
+        expect({ path, at, isTold: damage.length > 0 }).toMatchObject({ isTold: true })
+        expect(summary?.counts?.repos).toBe(1n)
+        await writeFile(path, whole)
+        await pachd.pfs.deleteRepo({ repo })
+        await pachd.migrations.abandonMigration({})
+      }
+    }
+    const { damage } = await migrate(pachd, writer, {})
+    expect(damage).toEqual([])
+  },
+)
