@@ -237,7 +237,7 @@ const specs: readonly BadSpec[] = [
   },
   {
     what: 'a spec that is too long',
-    spec: () => ({ ...withInput(good()), description: 'x'.repeat(2 ** 20) }),
+    spec: () => ({ ...withInput(good()), transform: { cmd: ['true', 'x'.repeat(2 ** 20)] } }),
     text: 'at most 1048576 are allowed',
   },
   {
