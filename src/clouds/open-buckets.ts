@@ -1,4 +1,4 @@
-import { UnimplementedError } from '../base/errors.ts'
+import { assert, UnimplementedError } from '../base/errors.ts'
 import type { Bucket, BucketName, CloudEnvironment, WritableBucket } from './bucket.ts'
 
 /** Opens buckets; those of one account share a client, and nothing is loaded before it is needed. */
@@ -22,11 +22,10 @@ export class Buckets implements Disposable {
   /** @throws {UnimplementedError} for Google's, with the way that there is. */
   async openToWrite(name: BucketName): Promise<WritableBucket> {
     // Before anybody looks for credentials.
-    const bucket = name.kind === 'gcs' ? undefined : await this.open(name)
-    if (bucket !== undefined && isWritable(bucket)) return bucket
-    throw new UnimplementedError(
-      `cannot write to the bucket ${name.bucket}: Google Cloud Storage is written to by its S3-compatible API: name it s3://${name.bucket}, and give pachd's environment AWS_ENDPOINT_URL=https://storage.googleapis.com and an HMAC key of Google's as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`,
-    )
+    requireWritable(name)
+    const bucket = await this.open(name)
+    assert(isWritable(bucket), `buckets of ${name.kind} can be written to`)
+    return bucket
   }
 
   [Symbol.dispose](): void {
@@ -56,6 +55,14 @@ export class Buckets implements Disposable {
       }
     }
   }
+}
+
+/** @throws {UnimplementedError} for Google's, with the way that there is. */
+export function requireWritable({ kind, bucket }: BucketName): void {
+  if (kind !== 'gcs') return
+  throw new UnimplementedError(
+    `cannot write to the bucket ${bucket}: Google Cloud Storage is written to by its S3-compatible API: name it s3://${bucket}, and give pachd's environment AWS_ENDPOINT_URL=https://storage.googleapis.com and an HMAC key of Google's as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`,
+  )
 }
 
 function isWritable(bucket: Bucket): bucket is WritableBucket {

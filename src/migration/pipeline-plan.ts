@@ -3,6 +3,8 @@ import { create, toJson } from '@bufbuild/protobuf'
 import type { Duration } from '@bufbuild/protobuf/wkt'
 import type { Instant } from '../base/clock.ts'
 import { UnimplementedError } from '../base/errors.ts'
+import { shownSource } from '../base/source-urls.ts'
+import { parseTargetUrl } from '../base/target-urls.ts'
 import { isCommitId, type JobId, type PipelineName, type RepoName } from '../base/names.ts'
 import {
   type CreatePipelineRequest,
@@ -130,8 +132,16 @@ function specOfInfo(
   { specOf, findings }: Parameters<typeof planPipelines>[2],
 ): PipelineSpec | undefined {
   if (hasEgress(info)) {
+    const target = shownSource(info.egress?.URL ?? '')
+    const spec = specWithEgress(info, createdAt, specOf)
+    if (spec !== undefined) {
+      findings.notice(
+        `pipeline ${name} copies its output to ${target}: it comes paused; start it once pachd has the credentials, and nobody else writes there`,
+      )
+      return spec
+    }
     findings.notice(
-      `pipeline ${name} copied its output to ${info.egress?.URL}, which this server does not do: it comes paused, and without that`,
+      `pipeline ${name} copied its output to ${target}, where this server cannot write as the URL is: it comes paused, and without that`,
     )
   }
   const request = requestOf({ ...info, egress: undefined })
@@ -145,6 +155,22 @@ function specOfInfo(
       `to make pipeline ${name} in another way once all has come, its spec was: ${spec}`,
     )
     return undefined
+  }
+}
+
+/** Undefined where it has to be made without. */
+function specWithEgress(
+  info: PipelineInfo,
+  createdAt: Instant,
+  specOf: SpecOf,
+): PipelineSpec | undefined {
+  try {
+    // Google's are written to by another name.
+    if (parseTargetUrl(info.egress?.URL ?? '').kind === 'gcs') return undefined
+    return specOf(requestOf({ ...info, egress: info.egress }), createdAt)
+  } catch (error) {
+    if (isDamage(error) || isUnimplemented(error)) return undefined
+    throw error
   }
 }
 
@@ -166,6 +192,7 @@ function requestOf(
     ...(input === undefined && { inputs: info.inputs }),
     ...(resourceSpec !== undefined && { resourceSpec }),
     ...(scaleDownThreshold !== undefined && { scaleDownThreshold }),
+    ...(info.egress !== undefined && { egress: info.egress }),
     outputBranch: info.outputBranch,
     description: info.description,
     incremental: info.incremental,

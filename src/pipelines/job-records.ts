@@ -310,6 +310,17 @@ export async function setJobState(
   return true
 }
 
+/** Says what a job is about that still runs what it was planned for. */
+export async function noteReason(tx: Transaction, job: JobRecord, reason: string): Promise<void> {
+  await tx.run(
+    `UPDATE jobs SET reason = ? WHERE id = ? AND state = 'running' AND pipeline_version = ?`,
+    reason,
+    job.id,
+    job.pipelineVersion,
+  )
+  await tx.emit(jobTopic, job.id)
+}
+
 const isOpenOfPipeline = `pipeline_id = ? AND state IN ('starting', 'running')`
 
 /** The jobs of a pipeline that have not begun, oldest first. */

@@ -1,6 +1,11 @@
 import type { Instant } from '../base/clock.ts'
-import { AlreadyExistsError, InvalidArgumentError } from '../base/errors.ts'
-import type { BranchName, RepoName } from '../base/names.ts'
+import {
+  AlreadyExistsError,
+  DomainError,
+  type ErrorKind,
+  InvalidArgumentError,
+} from '../base/errors.ts'
+import type { BranchName, PipelineName, RepoName } from '../base/names.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import type { Transaction } from '../database/database.ts'
 import { findBranch, requireNoTag, setHead } from '../versioning/branches.ts'
@@ -8,6 +13,7 @@ import type { OnHeadReady } from '../versioning/ports.ts'
 import { createRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.ts'
 import { atomsOf, branchesOf } from './inputs.ts'
 import { killJobs } from './job-records.ts'
+import type { OutputExports } from './output-exports.ts'
 import { findPipeline, getPipeline, putPipeline, type PipelineRecord } from './pipeline-records.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { withFromIds } from './specs/from-commits.ts'
@@ -16,6 +22,17 @@ import { noteDeletion } from '../versioning/deletion-notes.ts'
 
 const commitIdLength = 32
 
+/** Outputs cannot be written where the spec says; a file may have many specs, so it says whose. */
+class EgressRefusedError extends DomainError {
+  override readonly name = 'EgressRefusedError'
+  readonly kind: ErrorKind
+
+  constructor(pipeline: PipelineName, cause: DomainError) {
+    super(`pipeline ${pipeline}: egress: ${cause.message}`, { cause })
+    this.kind = cause.kind
+  }
+}
+
 /**
  * Makes and replaces pipelines in a transaction of the caller's, who then has their input branches
  * looked at (`Triggers.beginWith`).
@@ -23,9 +40,15 @@ const commitIdLength = 32
 export class PipelineChanges {
   readonly #random: Random
   readonly #onHeadReady: OnHeadReady
+  readonly #exports: Pick<OutputExports, 'check'>
 
-  constructor(ports: { readonly random: Random; readonly onHeadReady: OnHeadReady }) {
+  constructor(ports: {
+    readonly random: Random
+    readonly onHeadReady: OnHeadReady
+    readonly exports: Pick<OutputExports, 'check'>
+  }) {
     this.#random = ports.random
+    this.#exports = ports.exports
     this.#onHeadReady = ports.onHeadReady
   }
 
@@ -37,7 +60,7 @@ export class PipelineChanges {
    * @throws {NotFoundError} for an input repo that does not exist.
    */
   async create(tx: Transaction, request: RequestedSpec, now: Instant): Promise<PipelineRecord> {
-    const spec = await checkedSpec(tx, request, now)
+    const spec = await this.#checkedSpec(tx, request, now)
     if ((await findPipeline(tx, spec.name)) !== undefined) {
       throw new AlreadyExistsError(
         `pipeline ${spec.name} already exists; use update-pipeline to change it`,
@@ -63,7 +86,7 @@ export class PipelineChanges {
     request: RequestedSpec,
     { reprocess, now }: { readonly reprocess: boolean; readonly now: Instant },
   ): Promise<PipelineRecord> {
-    const spec = await checkedSpec(tx, request, now)
+    const spec = await this.#checkedSpec(tx, request, now)
     const old = await getPipeline(tx, spec.name)
     await this.#keepOldOutput(tx, old)
     const pipeline: PipelineRecord = {
@@ -92,6 +115,17 @@ export class PipelineChanges {
     return isThere
       ? await this.update(tx, request, options)
       : await this.create(tx, request, options.now)
+  }
+
+  async #checkedSpec(tx: Transaction, request: RequestedSpec, now: Instant): Promise<PipelineSpec> {
+    const spec = await checkedSpec(tx, request, now)
+    const { name, egressUrl } = spec
+    try {
+      if (egressUrl !== undefined) this.#exports.check(egressUrl)
+    } catch (error) {
+      throw error instanceof DomainError ? new EgressRefusedError(name, error) : error
+    }
+    return spec
   }
 
   async #keepOldOutput(tx: Transaction, old: PipelineRecord): Promise<void> {

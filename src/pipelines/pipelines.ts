@@ -9,6 +9,7 @@ import type { DatumWorkers } from './datum-worker.ts'
 import { branchesOf } from './inputs.ts'
 import { makeJobByHand, type ChosenCommit } from './manual-jobs.ts'
 import { killJobs, openJobIds, removeJob, removeJobs, selectJobs } from './job-records.ts'
+import type { OutputExports } from './output-exports.ts'
 import { PipelineChanges } from './pipeline-changes.ts'
 import {
   allPipelines,
@@ -72,6 +73,7 @@ export class Pipelines {
     readonly triggers: Triggers
     readonly onHeadReady: OnHeadReady
     readonly workers: DatumWorkers
+    readonly exports: Pick<OutputExports, 'check'>
   }) {
     this.#database = ports.database
     this.#clock = ports.clock

@@ -8,6 +8,7 @@ import type { Leases } from '../storage/leases.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import type { ActiveWorkers } from './active-workers.ts'
+import type { OutputExports } from './output-exports.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import type { RunningLogs } from './running-logs.ts'
 
@@ -28,6 +29,7 @@ export interface RunPorts {
   readonly clock: Clock
   readonly random: Random
   readonly workers: DatumWorkers
+  readonly exports: OutputExports
   readonly logs: RunningLogs
   readonly active: ActiveWorkers
   readonly onHeadReady: OnHeadReady

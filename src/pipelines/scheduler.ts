@@ -1,4 +1,4 @@
-import { CancelledError, DomainError } from '../base/errors.ts'
+import { CancelledError } from '../base/errors.ts'
 import type { JobId, PipelineName } from '../base/names.ts'
 import { pipelinesWithBacklog } from './arrivals.ts'
 import {
@@ -13,6 +13,7 @@ import {
 import { failIfRepoGone, failPipelinesWithout } from './lost-repos.ts'
 import { allPipelineNames, pipelineTopic } from './pipeline-records.ts'
 import { runJob } from './running/job-run.ts'
+import { errorText, isOfUsers, isPassing } from './running/run-errors.ts'
 import type { RunPorts } from './run-ports.ts'
 import { Spouts } from './spouts.ts'
 import { whatIsGone } from './running/lost-data.ts'
@@ -274,7 +275,7 @@ export class Scheduler implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<void> {
     const final = attempt >= runAttemptCountMax || !isPassing(error)
-    const text = error instanceof DomainError ? error.message : 'internal error; see the server log'
+    const text = errorText(error)
     if (!isOfUsers(error)) {
       this.#ports.log.error(`job ${job.id} of pipeline ${job.pipeline}, run ${attempt}`, error)
     }
@@ -299,18 +300,4 @@ export class Scheduler implements AsyncDisposable {
     await Promise.allSettled([...this.#active.values()].map(({ ended }) => ended))
     await Promise.all([...this.#pools.values()].map((pool) => pool[Symbol.asyncDispose]()))
   }
-}
-
-/** Whether it comes from what users did, such as deleting an input; the job says so. */
-function isOfUsers(error: unknown): boolean {
-  if (!(error instanceof DomainError)) return false
-  return error.kind === 'failed-precondition' || error.kind === 'not-found'
-}
-
-/** Whether trying again may help. */
-function isPassing(error: unknown): boolean {
-  if (!(error instanceof DomainError)) return true
-  // Cancelled, but not by us: something that the run used was closed under it.
-  if (error instanceof CancelledError) return true
-  return error.kind === 'unavailable' || error.kind === 'resource-exhausted'
 }

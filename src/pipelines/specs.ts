@@ -1,10 +1,11 @@
 import type { Instant } from '../base/clock.ts'
-import { InvalidArgumentError, UnimplementedError } from '../base/errors.ts'
+import { InvalidArgumentError } from '../base/errors.ts'
 import { checkShortText } from '../base/short-texts.ts'
 import { parseBranchName, parsePipelineName } from '../base/names.ts'
 import type { BranchName, PipelineName } from '../base/names.ts'
 import type { Transform } from './executor.ts'
 import { matchingInputs } from './discovery/match-index.ts'
+import { checkEgress } from './specs/egress-check.ts'
 import { checkErrorCommand, type ErrorHandling } from './specs/error-command.ts'
 import { checkInput } from './specs/input-check.ts'
 import { checkLimits, type Limits } from './specs/limits.ts'
@@ -39,6 +40,8 @@ export interface PipelineSpec extends Limits, ErrorHandling {
   readonly batch: boolean
   /** User code finds what a datum's parent wrote, and of its input what is new. */
   readonly incremental: boolean
+  /** An object store that each output is exported to before its job succeeds. */
+  readonly egressUrl?: string
 }
 
 export type Parallelism =
@@ -59,7 +62,6 @@ const specLengthMax = 1024 * 1024
  * that do not say. Their schedules are left to `checkSchedules`.
  *
  * @throws {InvalidArgumentError} naming the field and what it should be.
- * @throws {UnimplementedError} for a field that would change what runs and is not built yet.
  */
 export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
   const name = parsePipelineName(request.name ?? '')
@@ -69,7 +71,6 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
       `pipeline ${name}: no transform set; "transform" says what to run`,
     )
   }
-  refuseUnbuilt(name, request)
   const input = inputOf(name, request, now)
   if (atomsOf(input).some((atom) => atom.repo === String(name))) {
     throw new InvalidArgumentError(
@@ -79,6 +80,7 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
   const cacheSize = checkCacheSize(request.cacheSize || defaultCacheSize)
   const resources = checkResources(name, request.resources, cacheSize)
   const scaleDownThresholdMs = checkThreshold(name, request.scaleDownThresholdMs)
+  const egressUrl = checkEgress(name, request.egressUrl)
   const spec: PipelineSpec = {
     name,
     description: checkShortText(
@@ -100,6 +102,7 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     enableStats: request.enableStats ?? false,
     batch: request.batch ?? false,
     incremental: checkIncremental(name, request.incremental ?? false, input),
+    ...(egressUrl === undefined ? {} : { egressUrl }),
     ...checkLimits(name, request),
     ...checkErrorCommand(name, transform),
   }
@@ -114,12 +117,14 @@ function refuseEnds({
   datumTimeoutMs,
   jobTimeoutMs,
   errorCommand,
+  egressUrl,
 }: PipelineSpec): void {
   const given = {
     datum_tries: datumTries,
     datum_timeout: datumTimeoutMs,
     job_timeout: jobTimeoutMs,
     err_cmd: errorCommand,
+    egress: egressUrl,
   }
   for (const [field, value] of Object.entries(given)) {
     if (value === undefined) continue
@@ -152,15 +157,6 @@ function checkNamedInput(name: PipelineName, input: RequestedInput, now: Instant
     if (!(error instanceof InvalidArgumentError)) throw error
     throw new InvalidArgumentError(`pipeline ${name}: ${error.message}`, { cause: error })
   }
-}
-
-function refuseUnbuilt(name: PipelineName, request: RequestedSpec): void {
-  const unbuilt: string[] = []
-  if (request.egressUrl !== undefined && request.egressUrl !== '') unbuilt.push('egress')
-  if (unbuilt.length === 0) return
-  throw new UnimplementedError(
-    `pipeline ${name}: this server does not do ${unbuilt.join(' or ')} yet; remove it from the spec`,
-  )
 }
 
 function checkParallelism(name: PipelineName, request: RequestedSpec['parallelism']): Parallelism {

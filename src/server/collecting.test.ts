@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { SystemClock } from '../base/clock.ts'
-import { CancelledError } from '../base/errors.ts'
+import { CancelledError, UnavailableError } from '../base/errors.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { migrationMigrations } from '../migration/tables.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
@@ -20,9 +20,10 @@ import {
   readerStep,
   writerStep,
 } from '../testing/busy-world.ts'
+import { MemoryBucket } from '../testing/memory-bucket.ts'
 import { type OpenedPackedStore, openPackedStore } from '../testing/packed-store.ts'
 import { countRows, walkRoots } from '../testing/reachable-chunks.ts'
-import { openTestProcessing } from '../testing/test-processing.ts'
+import { atom, openTestProcessing } from '../testing/test-processing.ts'
 import { TemporaryDirectory } from '../testing/temporary-directory.ts'
 import { ObjectCollection } from '../versioning/object-collection.ts'
 import { objectMigrations } from '../versioning/object-tables.ts'
@@ -47,7 +48,7 @@ const migrations = [
 ]
 const { signal } = new AbortController()
 
-async function openWorld(): Promise<World> {
+async function openWorld(bucket = new MemoryBucket()): Promise<World> {
   await using opened = new AsyncDisposableStack()
   const directory = opened.use(await TemporaryDirectory.create()).path
   const clock = new SystemClock()
@@ -55,7 +56,7 @@ async function openWorld(): Promise<World> {
   // Nothing is read from memory.
   const parts = opened.use(await openPackedStore({ directory, database, cacheBytes: 0 }))
   const { store } = parts
-  const processing = opened.use(await openTestProcessing(parts))
+  const processing = opened.use(await openTestProcessing(parts, { bucket }))
   const { versioning } = processing
   const contents = new ChunkedContents(store)
   const objects = new Objects({
@@ -107,6 +108,38 @@ async function expectExact(world: World): Promise<void> {
   expect(needless).toBeLessThanOrEqual(needed + stored.size * entryBytes + 1000)
   expect(await countRows(world.parts.database, 'retired_packs')).toBe(0)
 }
+
+test('an output that is still exported is kept, and is there when its job succeeds', async () => {
+  const bucket = new MemoryBucket()
+  await using world = await openWorld(bucket)
+  const { processing } = world
+  const { versioning } = processing
+  await versioning.repos.create({ name: 'in' })
+  // Trees of more than one node, that no datum has.
+  const names = Array.from({ length: 2000 }, (_, index) => `/f${index}`)
+  processing.code('p', async ([...files]) => {
+    // So long that each result gets a pack of its own, and what is merged another, which no row refers to.
+    await new SystemClock().sleep(300)
+    const [path = '', text = ''] = files[0] ?? []
+    return Object.fromEntries(names.map((name) => [path.slice(3) + name, text + name]))
+  })
+  bucket.onCall = () => {
+    throw new UnavailableError('away')
+  }
+  const one = { parallelism: { constant: 1, coefficient: 0 } }
+  await processing.pipeline('p', atom('in', '/*'), { egressUrl: 's3://memory', ...one })
+  const commit = await processing.commit('in', { a: '1', b: '2' })
+  const reason = async (): Promise<string | undefined> =>
+    (await processing.processing.jobs.list('p'))[0]?.reason
+  await expect.poll(reason, { timeout: 20_000 }).toContain('away (retrying)')
+  for (let cycle = 0; cycle < 2; cycle += 1) await world.collector.collect({ signal })
+  bucket.onCall = () => undefined
+  await processing.flush('in', commit)
+  expect(bucket.objects.size).toBe(2 * names.length)
+  expect(Object.keys(await processing.files('p', 'master'))).toHaveLength(2 * names.length)
+  await world.collector.collect({ signal })
+  await expectExact(world)
+})
 
 test('whatever everybody does, what is referred to is there after each of many collections', async () => {
   await using world = await openWorld()

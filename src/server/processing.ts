@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
+import type { OutputExports } from '../pipelines/output-exports.ts'
 import { openProcessExecutor, usualProgramPath } from '../executors/process.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
 import type { Triggers } from '../pipelines/triggers.ts'
@@ -42,6 +43,7 @@ export async function openProcessing(ports: {
   readonly random: Random
   readonly log: Log
   readonly programPath?: string
+  readonly exports: OutputExports
   readonly apiAddress: () => string | undefined
 }): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()

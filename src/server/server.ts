@@ -99,7 +99,8 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   })
   const api: { address?: string } = {}
   const apiAddress = (): string | undefined => api.address
-  const parts = { triggers, versioning, apiAddress, ...stores }
+  const exports = createExports(versioning, config, ports)
+  const parts = { triggers, versioning, apiAddress, exports, ...stores }
   const processing = opened.use(await openProcessing({ ...parts, ...config, ...ports }))
   startSweeps(opened, { database, clock, log })
   const collector = openCollector({ database, store: chunks, versioning, clock })
@@ -107,7 +108,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const objects = new Objects({ ...stores, clock })
   const facts = { release, executor: processing.executor, notices: processing.notices }
   const checks = new StoreChecks({ ...stores, metadata: directory.metadata, clock })
-  const fetching = createFetching(stores, versioning, config, ports)
+  const fetching = createFetching(stores, { versioning, exports }, config, ports)
   const buckets = opened.use(new Buckets(ports.clouds ?? noClouds))
   const migrations = new ClusterMigrations({
     ...stores,
@@ -149,10 +150,20 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   return new Server(doors, opened.move())
 }
 
+/** What brings files elsewhere. */
+function createExports(
+  versioning: Versioning,
+  { sources = 'any' }: Pick<ServerConfig, 'sources'>,
+  { clouds = noClouds }: Pick<ServerPorts, 'clouds'>,
+): Exports {
+  const openBuckets = (): Buckets => new Buckets(clouds)
+  return new Exports({ ...versioning, openBuckets, isAllowed: sources !== 'none' })
+}
+
 /** What brings files from elsewhere, and there. */
 function createFetching(
   stores: Stores,
-  versioning: Versioning,
+  { versioning, exports }: { readonly versioning: Versioning; readonly exports: Exports },
   config: Pick<ServerConfig, 'sources'>,
   ports: ServerPorts,
 ): Parameters<typeof filesRoutes>[2] {
@@ -161,11 +172,6 @@ function createFetching(
   const sources = new Sources({ ...ports, chunks: stores.chunks, clouds, reach })
   const kept = new KeptTransfers({ ...stores, clock })
   const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
-  const exports = new Exports({
-    ...versioning,
-    openBuckets: () => new Buckets(clouds),
-    isAllowed: reach !== 'none',
-  })
   const history = new HistoryPuts({ ...stores, ...versioning, sources })
   return { puts, history, exports, clock }
 }

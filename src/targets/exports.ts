@@ -6,9 +6,12 @@ import {
   PermissionDeniedError,
 } from '../base/errors.ts'
 import { inParallel } from '../base/parallel.ts'
-import { shownSource } from '../base/source-urls.ts'
+import { type FilePath, rootPath } from '../base/paths.ts'
+import { shownSource, type StoreUrl } from '../base/source-urls.ts'
 import { parseTargetUrl } from '../base/target-urls.ts'
 import type { BucketName, NewObject, WritableBucket } from '../clouds/bucket.ts'
+import { requireWritable } from '../clouds/open-buckets.ts'
+import type { CommitTree } from '../versioning/commit-records.ts'
 import type { Commits } from '../versioning/commits.ts'
 import type { FileInfo, Files } from '../versioning/files.ts'
 import { areBytesOf } from './object-check.ts'
@@ -28,6 +31,15 @@ export interface ExportRequest {
   readonly verifies: boolean
 }
 
+/** All files of a tree, which may be no commit's yet: a lease of the caller's keeps it. */
+export interface TreeExportRequest {
+  /** The id of the commit that it is, or will be. */
+  readonly commit: string
+  readonly tree: CommitTree
+  /** Of an object store. */
+  readonly url: string
+}
+
 /** How far an export is. */
 export interface ExportCounts {
   /** The id of the commit. */
@@ -40,6 +52,12 @@ export interface ExportCounts {
   readonly sameBytes: number
 }
 
+export interface ExportOptions {
+  readonly signal: AbortSignal
+  /** Told of every file that is there. */
+  readonly onProgress?: (counts: ExportCounts) => void
+}
+
 /** Buckets to write to, and what they hold open. */
 export interface OpenBuckets extends Disposable {
   openToWrite(name: BucketName): Promise<WritableBucket>
@@ -47,7 +65,7 @@ export interface OpenBuckets extends Disposable {
 
 export interface ExportsPorts {
   readonly commits: Pick<Commits, 'inspect'>
-  readonly files: Pick<Files, 'inspect' | 'walk' | 'chunksOf' | 'bytesOf'>
+  readonly files: Pick<Files, 'inspect' | 'walk' | 'walkTree' | 'chunksOf' | 'bytesOf'>
   readonly openBuckets: () => OpenBuckets
   /** Whether files may leave for object stores at all. */
   readonly isAllowed: boolean
@@ -83,74 +101,122 @@ export class Exports {
   }
 
   /**
+   * Whether files may go there at all, as far as the URL says.
+   *
+   * @throws {InvalidArgumentError} @throws {PermissionDeniedError}
+   * @throws {UnimplementedError} for a kind of store that is not written to.
+   */
+  check(url: string): void {
+    this.#targetOf(url)
+  }
+
+  /**
    * Each file becomes an object, at once and whole; objects that have the right content already are left
    * as they are, and those of no file stay. `onProgress` is told of every file that is there.
    */
-  async run(
-    request: ExportRequest,
-    options: {
-      readonly signal: AbortSignal
-      readonly onProgress?: (counts: ExportCounts) => void
-    },
-  ): Promise<ExportCounts> {
+  async run(request: ExportRequest, options: ExportOptions): Promise<ExportCounts> {
     const { repo, path, url, parallelism, verifies } = request
+    const target = this.#targetOf(url)
+    const { signal, onProgress } = options
+    const { commits, files } = this.#ports
+    // The branch is resolved once, so that what is exported is one commit.
+    const { id: commit } = await commits.inspect(repo, request.commit)
+    const root = await files.inspect({ repo, commit, path }, signal)
+    const source: Source = {
+      commit,
+      root: root.path,
+      isFile: isFile(root),
+      walk: (stop) =>
+        isFile(root) ? only(root) : files.walk({ repo, commit, path: root.path }, stop),
+    }
+    let fileCount = 0
+    const tell = (counts: ExportCounts): void => {
+      fileCount = counts.fileCount
+      onProgress?.(counts)
+    }
+    try {
+      const how = { parallelism, verifies, signal, onProgress: tell }
+      return await this.#export(source, target, how)
+    } catch (error) {
+      if (!(error instanceof DomainError) || fileCount === 0) throw error
+      throw new UnfinishedExportError(error, fileCount)
+    }
+  }
+
+  /** As `run`, of all files of a tree. */
+  async exportTree(request: TreeExportRequest, options: ExportOptions): Promise<ExportCounts> {
+    const { commit, tree, url } = request
+    const target = this.#targetOf(url)
+    const walk = (signal: AbortSignal): AsyncIterable<FileInfo> =>
+      this.#ports.files.walkTree(tree, signal)
+    const source: Source = { commit, root: rootPath, isFile: false, walk }
+    return await this.#export(source, target, { parallelism: 0, verifies: false, ...options })
+  }
+
+  #targetOf(url: string): StoreUrl {
     const target = parseTargetUrl(url)
     if (!this.#ports.isAllowed) {
       throw new PermissionDeniedError(
         `cannot export to ${shownSource(url)}: this server exchanges nothing with object stores (it runs with --sources none)`,
       )
     }
+    requireWritable(target)
+    return target
+  }
+
+  async #export(
+    source: Source,
+    target: StoreUrl,
+    how: ExportOptions & Pick<ExportRequest, 'parallelism' | 'verifies'>,
+  ): Promise<ExportCounts> {
+    const { parallelism, verifies, onProgress } = how
     const stop = new AbortController()
-    const signal = AbortSignal.any([options.signal, stop.signal])
-    const { commits, files, openBuckets } = this.#ports
-    // The branch is resolved once, so that what is exported is one commit.
-    const { id: commit } = await commits.inspect(repo, request.commit)
-    const root = await files.inspect({ repo, commit, path }, signal)
+    const signal = AbortSignal.any([how.signal, stop.signal])
+    const { files, openBuckets } = this.#ports
     using buckets = openBuckets()
     const bucket = await buckets.openToWrite(target)
-    const place = { bucket, key: target.key, root, commit: { repo, commit } }
-    const prefix = targetKey(target.key, { root: root.path, path: root.path, isFile: isFile(root) })
+    const { root } = source
+    const prefix = targetKey(target.key, { root, path: root, isFile: source.isFile })
     const looks = await mayHoldSome(bucket, prefix, signal)
-    const work = new Export(files, place, { looks, verifies, ...options })
+    const place = { bucket, key: target.key, source }
+    const told = onProgress === undefined ? {} : { onProgress }
+    const work = new Export(files, place, { looks, verifies, ...told })
     const count = Math.min(parallelism === 0 ? parallelismDefault : parallelism, parallelismMax)
-    try {
-      await inParallel(filesOf(files, place, signal), count, async (info) => {
-        try {
-          await work.put(info, signal)
-        } catch (error) {
-          stop.abort()
-          throw error
-        }
-      })
-    } catch (error) {
-      const { fileCount } = work.counts
-      if (!(error instanceof DomainError) || fileCount === 0) throw error
-      throw new UnfinishedExportError(error, fileCount)
-    }
+    await inParallel(filesOf(source, signal), count, async (info) => {
+      try {
+        await work.put(info, signal)
+      } catch (error) {
+        stop.abort()
+        throw error
+      }
+    })
     return work.counts
   }
+}
+
+/** What is exported. */
+interface Source {
+  /** The id of the commit. */
+  readonly commit: string
+  /** A file, or the directory of all files. */
+  readonly root: FilePath
+  readonly isFile: boolean
+  readonly walk: (signal: AbortSignal) => AsyncIterable<FileInfo>
 }
 
 interface Place {
   readonly bucket: WritableBucket
   /** Of the URL. */
   readonly key: string
-  readonly root: FileInfo
-  readonly commit: { readonly repo: string; readonly commit: string }
+  readonly source: Source
 }
 
-async function* filesOf(
-  files: Pick<Files, 'walk'>,
-  { root, commit }: Place,
-  signal: AbortSignal,
-): AsyncGenerator<FileInfo> {
-  if (isFile(root)) {
-    yield root
-    return
-  }
-  for await (const info of files.walk({ ...commit, path: root.path }, signal)) {
-    if (isFile(info)) yield info
-  }
+async function* only(info: FileInfo): AsyncGenerator<FileInfo> {
+  yield info
+}
+
+async function* filesOf({ walk }: Source, signal: AbortSignal): AsyncGenerator<FileInfo> {
+  for await (const info of walk(signal)) if (isFile(info)) yield info
 }
 
 /** Whether to look for each object before it is written: not where none is, or none can be looked for. */
@@ -196,14 +262,14 @@ class Export {
     this.#looks = how.looks
     this.#verifies = how.verifies
     this.#onProgress = how.onProgress
-    const commit = place.commit.commit
+    const { commit } = place.source
     this.counts = { commit, fileCount: 0, sizeBytes: 0, sameFileCount: 0, sameBytes: 0 }
   }
 
   /** Makes an object of a file, or finds that it is there. */
   async put(info: FileInfo, signal: AbortSignal): Promise<void> {
-    const { bucket, key: urlKey, root } = this.#place
-    const key = targetKey(urlKey, { root: root.path, path: info.path, isFile: isFile(root) })
+    const { bucket, key: urlKey, source } = this.#place
+    const key = targetKey(urlKey, { ...source, path: info.path })
     const isThere = await this.#isThere(info, key, signal)
     if (!isThere) {
       await this.#write(info, key, signal)

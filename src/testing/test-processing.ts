@@ -4,6 +4,7 @@ import { ResourceExhaustedError } from '../base/errors.ts'
 import { parseFilePath, pathKey } from '../base/paths.ts'
 import { compareBytes } from '../base/bytes.ts'
 import { SystemRandom } from '../base/random.ts'
+import type { WritableBucket } from '../clouds/bucket.ts'
 import type { Database } from '../database/database.ts'
 import type {
   DatumOutcome,
@@ -28,6 +29,8 @@ import { ProllyMaps } from '../storage/prolly-map.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
 import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
+import { Exports, type OpenBuckets } from '../targets/exports.ts'
+import { MemoryBucket } from './memory-bucket.ts'
 import type { OpenedPackedStore } from './packed-store.ts'
 import { MemorySpools } from './memory-spools.ts'
 import { temporaryDatabase } from './temporary-database.ts'
@@ -98,12 +101,14 @@ const fileBytesMax = 1024 * 1024
 interface TestWorld {
   readonly TriggersOf?: typeof Triggers
   readonly clock?: Clock
+  /** Of every URL that outputs are exported to. */
+  readonly bucket?: WritableBucket
 }
 
 /** Chunks in memory, or in the packs of a store that has the migrations of all layers. */
 export async function openTestProcessing(
   packed?: Pick<OpenedPackedStore, 'database' | 'store'>,
-  { TriggersOf = Triggers, clock = new SystemClock() }: TestWorld = {},
+  { TriggersOf = Triggers, clock = new SystemClock(), bucket = new MemoryBucket() }: TestWorld = {},
 ): Promise<TestProcessing> {
   await using opened = new AsyncDisposableStack()
   const { database } =
@@ -130,8 +135,9 @@ export async function openTestProcessing(
   const errors: unknown[] = []
   const log = { error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })) }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
-  const open = (): Processing =>
-    createProcessing({ ...stores, ...world, ...bounds, triggers, versioning, workers, log })
+  const exports = exportsTo(bucket, versioning)
+  const ports = { ...stores, ...world, ...bounds, triggers, versioning, workers, exports, log }
+  const open = (): Processing => createProcessing(ports)
   let processing = open()
   start(processing)
   const held = opened.move()
@@ -168,6 +174,14 @@ export async function openTestProcessing(
         throw new AggregateError(errors, 'the scheduler met errors')
     },
   }
+}
+
+function exportsTo(bucket: WritableBucket, versioning: Versioning): Exports {
+  const openBuckets = (): OpenBuckets => ({
+    openToWrite: async () => bucket,
+    [Symbol.dispose]: () => undefined,
+  })
+  return new Exports({ ...versioning, openBuckets, isAllowed: true })
 }
 
 function start({ scheduler, ticker }: Processing): void {

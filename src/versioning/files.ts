@@ -1,6 +1,6 @@
 import type { ByteStream } from '../base/bytes.ts'
 import { parseGlob } from '../base/globs.ts'
-import { type FilePath, joinPath, parseFilePath } from '../base/paths.ts'
+import { type FilePath, joinPath, parseFilePath, rootPath } from '../base/paths.ts'
 import {
   type Content,
   type ContentChunk,
@@ -249,12 +249,27 @@ export class Files {
     using lease = this.#ports.leases.beginReading()
     const { commit, tree } = await this.snapshot({ ...file, lease, signal })
     let empty = true
-    for await (const found of this.#ports.trees.walk(tree, { path, directories: true })) {
-      checkCancelled(signal)
+    for await (const info of this.#walk(tree, path, signal)) {
       empty = false
-      yield this.#info(found.path, found.entry)
+      yield info
     }
     if (empty) throw notFound(commit, path)
+  }
+
+  /** As `walk` from the root, of a tree that may be no commit's yet: a lease of the caller's keeps it. */
+  async *walkTree(tree: CommitTree, signal?: AbortSignal): AsyncGenerator<FileInfo> {
+    yield* this.#walk(treeEntry(tree), rootPath, signal)
+  }
+
+  async *#walk(
+    tree: DirectoryEntry,
+    path: FilePath,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<FileInfo> {
+    for await (const found of this.#ports.trees.walk(tree, { path, directories: true })) {
+      checkCancelled(signal)
+      yield this.#info(found.path, found.entry)
+    }
   }
 
   /** What matches, in path order. @throws {InvalidArgumentError} for a malformed pattern. */

@@ -237,11 +237,7 @@ const specs: readonly BadSpec[] = [
   },
   {
     what: 'a spec that is too long',
-    spec: () => ({
-      pipeline,
-      transform: { ...transform, stdin: ['x'.repeat(2 ** 20)] },
-      input: good(),
-    }),
+    spec: () => ({ ...withInput(good()), transform: { cmd: ['true', 'x'.repeat(2 ** 20)] } }),
     text: 'at most 1048576 are allowed',
   },
   {
@@ -377,10 +373,40 @@ const specs: readonly BadSpec[] = [
     text: 'a spout has no input',
   },
   {
-    what: 'what is not built yet',
-    spec: () => ({ ...withInput(good()), egress: { URL: 's3://bucket' } }),
-    text: 'does not do egress yet',
+    what: 'egress to what is no object store',
+    spec: () => ({ ...withInput(good()), egress: { URL: 'https://example.com/x' } }),
+    text: 'pipeline bad: egress: cannot export to https://example.com/x: name an object store',
+  },
+  {
+    what: 'egress to no bucket',
+    spec: () => ({ ...withInput(good()), egress: { URL: 's3:///x' } }),
+    text: '"" cannot be a bucket',
+  },
+  {
+    what: 'a password in its egress',
+    spec: () => ({ ...withInput(good()), egress: { URL: 's3://id:geheim@bucket/x' } }),
+    text: 'the egress URL s3://…@bucket/x has what may be a password',
+  },
+  {
+    what: 'a signature in its egress',
+    spec: () => ({ ...withInput(good()), egress: { URL: 'as://host/container/x?sig=geheim' } }),
+    text: 'the egress URL as://host/container/x?… has what may be a password or a signature',
+  },
+  {
+    what: 'egress to a store that is not written to',
+    spec: () => ({ ...withInput(good()), egress: { URL: 'gs://bucket/x' } }),
+    text: 'name it s3://bucket',
     kind: 'unimplemented',
+  },
+  {
+    what: 'egress for a spout',
+    spec: () => ({
+      pipeline,
+      transform: { cmd: ['true'] },
+      spout: {},
+      egress: { URL: 's3://bucket/x' },
+    }),
+    text: 'egress is about datums and jobs that end',
   },
   {
     what: 'an update of a pipeline that does not exist',

@@ -13,8 +13,10 @@ import { Code } from '../../src/base/grpc-wire.ts'
 import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
 import { Azurite } from '../harness/azurite.ts'
 import { peersRequired } from '../harness/child-program.ts'
-import { failed, freshRepo } from '../harness/expectations.ts'
+import { JobState } from '../../src/gen/pps_pb.ts'
+import { failed, freshRepo, refused } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, noise, putFile } from '../harness/files.ts'
+import { atomOf, flush, freshPipeline, lastJobOf } from '../harness/pipelines.ts'
 import { Radosgw, rgwCredentials } from '../harness/radosgw.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
@@ -224,6 +226,46 @@ describe.each(here)('to %s', (_name, { open }) => {
     expect(Buffer.from(concatBytes(read)).toString()).toBe('af')
   })
 
+  test('a pipeline writes its outputs there, and what changed in them', async () => {
+    const input = await freshRepo(pachd)
+    const URL = `${store.url}of a pipeline`.replaceAll(' ', '%20')
+    const code = 'cp -r $PFS/in/. $PFS/out/'
+    const pipeline = await freshPipeline(pachd, code, atomOf(input, '/*', 'in'), {
+      egress: { URL },
+    })
+    const master = { repo: input, branch: 'master' }
+    await flush(pachd, input, await commitFiles(pachd, master, { a: '1', b: '2' }))
+    const before = await below('of a pipeline/')
+    expect([...before.keys()].toSorted()).toEqual(['a', 'b'])
+    expect(await lastJobOf(pachd, pipeline)).toMatchObject({
+      state: JobState.JOB_SUCCESS,
+      egress: { URL },
+    })
+    const { egress } = await pachd.pps.inspectPipeline({ pipeline: { name: pipeline } })
+    expect(egress?.URL).toBe(URL)
+    await flush(pachd, input, await commitFiles(pachd, master, { b: '3' }))
+    const after = await below('of a pipeline/')
+    expect(after.get('a')).toBe(before.get('a'))
+    expect(Buffer.from(await store.read('of a pipeline/b')).toString()).toBe('23')
+  })
+
+  test('a pipeline whose bucket is not there fails its job, which says so, and has no output', async () => {
+    const input = await freshRepo(pachd)
+    const pipeline = await freshPipeline(pachd, 'echo > $PFS/out/x', atomOf(input, '/*', 'in'), {
+      egress: { URL: store.nowhere },
+    })
+    const commit = await commitFiles(pachd, { repo: input, branch: 'master' }, { a: '1' })
+    await expect(flush(pachd, input, commit)).rejects.toEqual(
+      refused('failed-precondition', /could not be exported to \S*no-such-bucket\S*: .*not found/),
+    )
+    expect(await lastJobOf(pachd, pipeline)).toMatchObject({
+      state: JobState.JOB_FAILURE,
+      dataProcessed: 1n,
+    })
+    const { branchInfo } = await pachd.pfs.listBranch({ repo: { name: pipeline } })
+    expect(branchInfo).toEqual([])
+  })
+
   test('a wrong secret is refused, and shown to nobody; so is a bucket that is not there', async () => {
     await using other = await TestPachd.start({ clouds: store.wrong })
     await other.pfs.createRepo({ repo: { name: repo } })
@@ -259,6 +301,12 @@ describe('an export', () => {
   ] as const)('to %j is refused', async (url, code, kind, text) => {
     const done = collect(pachd.files.exportFiles({ file: fileOf('r', 'master', '/'), url }))
     await expect(done).rejects.toEqual(failed(code, kind, text))
+  })
+
+  test('is refused as a pipeline is made, and leaves nothing of it', async () => {
+    const made = freshPipeline(pachd, 'true', atomOf('r', '/'), { egress: { URL: 's3://bucket' } })
+    await expect(made).rejects.toEqual(refused('permission-denied', '--sources none'))
+    expect((await pachd.pps.listPipeline({})).pipelineInfo).toEqual([])
   })
 
   test('to Google is told how', async () => {

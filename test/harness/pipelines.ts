@@ -8,6 +8,7 @@ export type InputInit = MessageInitShape<typeof InputSchema>
 export interface SpecInit {
   readonly description?: string
   readonly outputBranch?: string
+  readonly egress?: { readonly URL: string }
 }
 
 /** Shell lines as user code, or a transform. */

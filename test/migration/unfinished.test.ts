@@ -36,7 +36,8 @@ async function writeCluster(directory: string): Promise<OldClusterWriter> {
   const pipeline = { name: 'copy' }
   for (const [name, egress] of [
     ['copy', ''],
-    ['sender', 's3://elsewhere'],
+    ['sender', 's3://elsewhere/x'],
+    ['signed', 'as://host/container/x?sig=geheim'],
   ] as const) {
     writer.record(`pachyderm_pps/pipelines/${name}`, PipelineInfoSchema, {
       id: `id-of-${name}`,
@@ -49,8 +50,8 @@ async function writeCluster(directory: string): Promise<OldClusterWriter> {
       createdAt: time,
       ...(egress !== '' && { egress: { URL: egress } }),
     })
-    if (name === 'sender') {
-      writer.record('pachyderm_pfs/repos/sender', RepoInfoSchema, { repo: { name } })
+    if (egress !== '') {
+      writer.record(`pachyderm_pfs/repos/${name}`, RepoInfoSchema, { repo: { name } })
     }
   }
   writer.record(`pachyderm_pps/jobs/${jobId}`, JobInfoSchema, {
@@ -75,7 +76,11 @@ test('a job that had not ended runs here, and a pipeline with egress waits', asy
   await expect(migrate(pachd, writer, {})).rejects.toThrow(/had not ended: .* it runs again here/)
   const { damage, notices } = await migrate(pachd, writer, { force: true })
   expect(damage).toEqual([])
-  expect(notices.join('\n')).toContain('pipeline sender copied its output to s3://elsewhere')
+  expect(notices.join('\n')).toContain('pipeline sender copies its output to s3://elsewhere/x')
+  expect(notices.join('\n')).toContain(
+    'pipeline signed copied its output to as://host/container/x?…,',
+  )
+  expect(notices.join('\n')).not.toContain('geheim')
   const job = await pachd.pps.inspectJob({ job: { id: jobId }, blockState: true })
   expect(job.state).toBe(JobState.JOB_SUCCESS)
   expect(job.dataProcessed).toBe(1n)
@@ -87,9 +92,17 @@ test('a job that had not ended runs here, and a pipeline with egress waits', asy
   expect(fileInfo.map(({ file }) => file?.path)).toEqual(['/b'])
   const { pipelineInfo } = await pachd.pps.listPipeline({})
   const states = pipelineInfo.map(({ pipeline, state }) => [pipeline?.name, state])
-  expect(new Map(states as [string, PipelineState][]).get('sender')).toBe(
-    PipelineState.PIPELINE_PAUSED,
-  )
+  for (const name of ['sender', 'signed']) {
+    expect(new Map(states as [string, PipelineState][]).get(name)).toBe(
+      PipelineState.PIPELINE_PAUSED,
+    )
+  }
+  const urls = pipelineInfo.map(({ pipeline, egress }) => [pipeline?.name, egress?.URL])
+  expect(Object.fromEntries(urls)).toEqual({
+    copy: undefined,
+    sender: 's3://elsewhere/x',
+    signed: undefined,
+  })
 })
 
 test('a job that is said to have been killed does not run', async () => {

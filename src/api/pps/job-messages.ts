@@ -19,6 +19,7 @@ import type { JobState } from '../../pipelines/states.ts'
 import { commitMessage, timestampOf } from '../pfs/messages.ts'
 import { durationOf } from './durations.ts'
 import {
+  egressMessage,
   inputMessage,
   limitsMessage,
   parallelismMessage,
@@ -85,6 +86,7 @@ export function jobInfoMessage(
       batch: spec.batch,
       ...limitsMessage(spec),
       incremental: spec.incremental,
+      ...egressMessage(spec),
     }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
   }

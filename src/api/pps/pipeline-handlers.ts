@@ -14,6 +14,7 @@ import { wholeList } from '../pfs/single-message.ts'
 import { durationOf } from './durations.ts'
 import { jobStateCodes } from './job-messages.ts'
 import {
+  egressMessage,
   inputMessage,
   limitsMessage,
   parallelismMessage,
@@ -107,6 +108,7 @@ export function pipelineInfoMessage(
     batch: spec.batch,
     ...limitsMessage(spec),
     incremental: spec.incremental,
+    ...egressMessage(spec),
     notices: [...info.notices],
     ...(spec.spout === true && { spout: {} }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),

@@ -30,6 +30,13 @@ export function limitsMessage(spec: PipelineSpec): {
   }
 }
 
+/** Where outputs are exported to, if anywhere. */
+export function egressMessage({ egressUrl }: PipelineSpec): {
+  readonly egress?: { readonly URL: string }
+} {
+  return egressUrl === undefined ? {} : { egress: { URL: egressUrl } }
+}
+
 export function transformMessage({
   transform,
   secrets,

@@ -14,6 +14,7 @@ import type { Parallelism, PipelineSpec } from '../specs.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { type JobWorker, runDatum } from './datum-run.ts'
 import { jobDeadline } from './job-deadline.ts'
+import { exportOutput } from './output-export.ts'
 import { changesOf, planJob, type JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
 import { whatIsGone } from './lost-data.ts'
@@ -29,7 +30,8 @@ const preparingMax = 1
 
 /**
  * Runs a job to its end: plans it, processes the datums that have no result yet, merges outputs,
- * and ends it in one transaction with its output commit and whatever that sets off.
+ * exports what they make where the spec says so, and ends it in one transaction with its output
+ * commit and whatever that sets off.
  *
  * @throws {CancelledError} when `signal` aborts; the job can be run again and goes on.
  */
@@ -59,7 +61,7 @@ export async function runJob(
   }
   await recorder.settle()
   if (recorder.tally.failed > 0) return await fail(ports, plan, recorder, failureReason)
-  using _ = ports.leases.begin()
+  using putting = ports.leases.begin()
   const goodSet = await goodSetOf(ports, plan, recorder)
   const merged = await mergeOutputs(ports, plan, recorder, goodSet)
   if ('clash' in merged) {
@@ -68,6 +70,20 @@ export async function runJob(
   }
   signal.throwIfAborted()
   await ports.chunks.flush()
+  const { egressUrl: url } = plan.spec
+  if (url !== undefined) {
+    // So that no datum runs again, should the server stop while it exports.
+    await recorder.recordRest()
+    const { tree, contributions } = merged.output
+    // An export may take hours, in which what others have put is to be collected.
+    reading.hold({ kind: 'tree', root: tree.root })
+    reading.hold({ kind: 'tree', root: contributions })
+    reading.hold({ kind: 'map', root: goodSet })
+    putting[Symbol.dispose]()
+    const hopeless = await exportOutput(ports, plan, { url, tree }, signal)
+    if (hopeless !== undefined) return await fail(ports, plan, recorder, async () => hopeless)
+    signal.throwIfAborted()
+  }
   await succeed(ports, plan, recorder, { ...merged, goodSet })
 }
 

@@ -133,6 +133,12 @@ export class ResultRecorder implements Disposable {
     await this.#recording
   }
 
+  /** Records what is left, of a job that does not end yet. */
+  async recordRest(): Promise<void> {
+    await this.#recording
+    await this.#record()
+  }
+
   /** As `settle`, when another error is on its way already. */
   async abandon(): Promise<void> {
     await this.#recording.catch(() => undefined)

@@ -1,0 +1,232 @@
+import { expect, test } from 'vitest'
+import { utf8Text } from '../base/bytes.ts'
+import { SystemClock } from '../base/clock.ts'
+import { NotFoundError, UnavailableError } from '../base/errors.ts'
+import { failing } from '../testing/failing-code.ts'
+import { MemoryBucket } from '../testing/memory-bucket.ts'
+import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
+import type { JobRecord } from './job-records.ts'
+
+const { signal } = new AbortController()
+const egressUrl = 's3://memory/to'
+
+/** Nobody waits long; what was asked for is noted. */
+class HastyClock extends SystemClock {
+  readonly slept: number[] = []
+
+  override async sleep(ms: number, stop?: AbortSignal): Promise<void> {
+    this.slept.push(ms)
+    await super.sleep(Math.min(ms, 5), stop)
+  }
+}
+
+class World implements AsyncDisposable {
+  readonly bucket = new MemoryBucket()
+  readonly clock = new HastyClock()
+  #opened: TestProcessing | undefined
+
+  /** A repo `in`, and a pipeline `p` that copies it and exports what it made; `bad` fails. */
+  static async open(): Promise<World> {
+    const world = new World()
+    const { bucket, clock } = world
+    world.#opened = await openTestProcessing(undefined, { bucket, clock })
+    const { test: processing } = world
+    await processing.versioning.repos.create({ name: 'in' })
+    processing.code('p', (files) => {
+      if ([...files.values()].includes('bad')) failing('exit code 3')
+      return Object.fromEntries([...files].map(([path, text]) => [path.slice(3), text]))
+    })
+    await processing.pipeline('p', atom('in', '/*'), { egressUrl })
+    return world
+  }
+
+  get test(): TestProcessing {
+    if (this.#opened === undefined) throw new Error('not open')
+    return this.#opened
+  }
+
+  objects(): Readonly<Record<string, string>> {
+    const found = [...this.bucket.objects].map(([key, { bytes }]) => [key, utf8Text(bytes)])
+    return Object.fromEntries(found) as Record<string, string>
+  }
+
+  /** What writing to the bucket does from now on, instead of what it should. */
+  fail(cause: Error | undefined): void {
+    this.bucket.onCall = (call) => {
+      if (call === 'write' && cause !== undefined) throw cause
+    }
+  }
+
+  async newest(): Promise<JobRecord | undefined> {
+    return (await this.test.processing.jobs.list('p'))[0]
+  }
+
+  async ended(): Promise<JobRecord> {
+    return await this.test.processing.jobs.waitForEnd((await this.newest())?.id ?? '', signal)
+  }
+
+  /** After failures. */
+  pauses(): readonly number[] {
+    return this.clock.slept.filter((ms) => doublings.includes(ms))
+  }
+
+  async hasOutput(): Promise<boolean> {
+    return (await this.test.versioning.branches.list('p')).length > 0
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.test[Symbol.asyncDispose]()
+  }
+}
+
+/** Up to the longest pause, which others make, too. */
+const doublings = [500, 1000, 2000, 4000, 8000, 16_000, 32_000]
+const away = new UnavailableError('cannot write s3://memory/to: ECONNREFUSED')
+
+function reasonIn(world: World): () => Promise<string | undefined> {
+  return async () => (await world.newest())?.reason
+}
+
+test('an output is exported before its job succeeds; what it does not have any more stays there', async () => {
+  await using world = await World.open()
+  const { test: processing, bucket } = world
+  let hadOutput: Promise<boolean> | undefined
+  bucket.onCall = (call) => {
+    if (call === 'write') hadOutput ??= world.hasOutput()
+  }
+  await processing.flush('in', await processing.commit('in', { a: '1', 'd/b': '2' }))
+  expect(world.objects()).toEqual({ 'to/a': '1', 'to/d/b': '2' })
+  expect(await hadOutput).toBe(false)
+  expect(await world.newest()).toMatchObject({ state: 'success', reason: '' })
+  bucket.written.length = 0
+  await processing.flush('in', await processing.commit('in', { a: null, c: '3' }))
+  expect(bucket.written, 'only what changed').toEqual(['to/c'])
+  expect(world.objects()).toEqual({ 'to/a': '1', 'to/c': '3', 'to/d/b': '2' })
+  expect(await processing.files('p', 'master')).toEqual({ '/c': '3', '/d/b': '2' })
+})
+
+test('a job that failed exports nothing', async () => {
+  await using world = await World.open()
+  await world.test.commit('in', { a: '1', b: 'bad' })
+  expect(await world.ended()).toMatchObject({ state: 'failure' })
+  expect(world.objects()).toEqual({})
+})
+
+test('an export that fails is tried again alone, and the job says why it still runs', async () => {
+  await using world = await World.open()
+  world.fail(away)
+  const commit = await world.test.commit('in', { a: '1' })
+  await expect
+    .poll(reasonIn(world), { timeout: 20_000 })
+    .toMatch(/^exporting to s3:\/\/memory\/to: .*ECONNREFUSED \(retrying\)$/)
+  expect(await world.newest()).toMatchObject({ state: 'running', counts: { processed: 1 } })
+  expect(await world.hasOutput()).toBe(false)
+  world.fail(undefined)
+  await world.test.flush('in', commit)
+  expect(world.test.ran, 'no datum ran again').toEqual(['in:/a'])
+  expect(world.objects()).toEqual({ 'to/a': '1' })
+  expect(await world.newest()).toMatchObject({ state: 'success', reason: '', restartCount: 0 })
+})
+
+test('pauses grow up to a minute, and an export that gets nowhere fails its job', async () => {
+  await using world = await World.open()
+  world.fail(away)
+  await world.test.commit('in', { a: '1' })
+  expect(await world.ended()).toMatchObject({
+    state: 'failure',
+    reason: `the output could not be exported to ${egressUrl}: ${away.message} (tried 20 times)`,
+  })
+  expect(world.pauses()).toEqual(doublings)
+  expect(world.clock.slept).not.toContain(64_000)
+  expect(await world.hasOutput()).toBe(false)
+})
+
+test('an export that gets on is not given up, however often it fails', async () => {
+  await using world = await World.open()
+  const names = Array.from({ length: 25 }, (_, index) => `f${index}`)
+  let mayWrite = false
+  // Every second write fails.
+  world.bucket.onCall = (call) => {
+    if (call !== 'write') return
+    mayWrite = !mayWrite
+    if (!mayWrite) throw away
+  }
+  const files = Object.fromEntries(names.map((name) => [name, name]))
+  await world.test.flush('in', await world.test.commit('in', files))
+  expect(Object.keys(world.objects())).toHaveLength(names.length)
+  expect(new Set(world.bucket.written).size, 'each is written once').toBe(
+    world.bucket.written.length,
+  )
+})
+
+test('an export goes on after a restart: no datum runs again, nor is written what is there', async () => {
+  await using world = await World.open()
+  world.bucket.onCall = (call, key) => {
+    if (call === 'write' && key === 'to/b') throw away
+  }
+  const commit = await world.test.commit('in', { a: '1', b: '2' })
+  await expect.poll(reasonIn(world), { timeout: 20_000 }).toMatch(/retrying/)
+  await world.test.restart()
+  await expect.poll(reasonIn(world), { timeout: 20_000 }).toMatch(/retrying/)
+  world.fail(undefined)
+  await world.test.flush('in', commit)
+  expect(world.test.ran.toSorted()).toEqual(['in:/a', 'in:/b'])
+  expect(world.bucket.written).toEqual(['to/a', 'to/b'])
+  expect(await world.newest()).toMatchObject({ state: 'success', restartCount: 1 })
+})
+
+test('a hopeless export fails its job at once; the next one, which works, processes nothing anew', async () => {
+  await using world = await World.open()
+  world.fail(new NotFoundError('cannot write s3://memory/to: not found (NoSuchBucket)'))
+  const commit = await world.test.commit('in', { a: '1' })
+  await expect(world.test.flush('in', commit)).rejects.toThrow(
+    /job \S+ of pipeline p failed: the output could not be exported to s3:\/\/memory\/to: cannot write s3:\/\/memory\/to: not found \(NoSuchBucket\)$/,
+  )
+  expect(world.pauses()).toEqual([])
+  expect(await world.hasOutput()).toBe(false)
+  world.fail(undefined)
+  await world.test.flush('in', await world.test.commit('in', { b: '2' }))
+  expect(world.test.ran).toEqual(['in:/a', 'in:/b'])
+  expect(world.objects()).toEqual({ 'to/a': '1', 'to/b': '2' })
+})
+
+test.each([
+  ['stop-job', 'killed'],
+  ['delete-pipeline', 'killed'],
+  ['stop-pipeline', 'running'],
+] as const)('%s interrupts an export', async (what, state) => {
+  await using world = await World.open()
+  const begun = Promise.withResolvers<void>()
+  let stopped = false
+  // A store that answers when it is told that nobody waits.
+  world.bucket.write = async (_object, stop?: AbortSignal) => {
+    begun.resolve()
+    await new Promise<void>((resolve) => stop?.addEventListener('abort', () => resolve()))
+    stopped = true
+    throw stop?.reason
+  }
+  await world.test.commit('in', { a: '1' })
+  await begun.promise
+  const { id = '' } = (await world.newest()) ?? {}
+  expect((await world.newest())?.reason).toBe(`exporting to ${egressUrl}: 0 of 1 file there`)
+  const { jobs, pipelines } = world.test.processing
+  if (what === 'stop-job') await jobs.stop(id)
+  if (what === 'stop-pipeline') await pipelines.stop('p')
+  if (what === 'delete-pipeline') {
+    await pipelines.delete('p', { deleteJobs: false, deleteRepo: false })
+  }
+  await expect.poll(() => stopped, { timeout: 20_000 }).toBe(true)
+  expect((await jobs.inspect(id)).state).toBe(state)
+  expect(world.objects()).toEqual({})
+})
+
+test('run-pipeline exports again', async () => {
+  await using world = await World.open()
+  await world.test.flush('in', await world.test.commit('in', { a: '1' }))
+  world.bucket.objects.clear()
+  const { jobs, pipelines } = world.test.processing
+  const job = await pipelines.run('p', [])
+  expect(await jobs.waitForEnd(job, signal)).toMatchObject({ state: 'success' })
+  expect(world.objects()).toEqual({ 'to/a': '1' })
+  expect(world.test.ran).toEqual(['in:/a'])
+})

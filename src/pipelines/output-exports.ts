@@ -1,0 +1,26 @@
+import type { CommitTree } from '../versioning/commit-records.ts'
+
+/** How far an export is, in files. */
+export interface ExportProgress {
+  /** Those that are there now. */
+  readonly fileCount: number
+  /** Of these, those that were there before. */
+  readonly sameFileCount: number
+}
+
+/** Where the outputs of pipelines with `egress` are written to, besides their repos. */
+export interface OutputExports {
+  /** @throws {DomainError} when nothing can be written there, as far as the URL says. */
+  check(url: string): void
+  /**
+   * Writes every file of a tree, which a lease of the caller's keeps. What is there with the same
+   * content is left as it is.
+   */
+  exportTree(
+    output: { readonly commit: string; readonly tree: CommitTree; readonly url: string },
+    options: {
+      readonly signal: AbortSignal
+      readonly onProgress: (progress: ExportProgress) => void
+    },
+  ): Promise<unknown>
+}

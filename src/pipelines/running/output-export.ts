@@ -1,0 +1,111 @@
+import type { Clock } from '../../base/clock.ts'
+import { DomainError } from '../../base/errors.ts'
+import { shownSource } from '../../base/source-urls.ts'
+import type { CommitTree } from '../../versioning/commit-records.ts'
+import { noteReason } from '../job-records.ts'
+import type { ExportProgress } from '../output-exports.ts'
+import type { RunPorts } from '../run-ports.ts'
+import type { JobPlan } from './plan.ts'
+import { errorText, isPassing } from './run-errors.ts'
+
+/** The pause after the first failure; doubled after each, up to the longest. */
+const pauseMsMin = 500
+const pauseMsMax = 60_000
+/** After so many failures in a row, none of which wrote a file, the export is given up: a quarter of an hour. */
+const failureCountMax = 20
+/** The job says at most this often how far its export is. */
+const noteEveryMs = 2000
+
+/**
+ * Exports what will be the job's output commit, as often as it takes, and says in the job how far it
+ * is. Gives why it is hopeless; undefined when every file is there. What it has done is known by the
+ * store alone, which is asked: so it goes on after a restart without any notes of ours.
+ *
+ * @throws {CancelledError} when `signal` aborts.
+ */
+export async function exportOutput(
+  ports: RunPorts,
+  plan: JobPlan,
+  { url, tree }: { readonly url: string; readonly tree: CommitTree },
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { job } = plan
+  const target = shownSource(url)
+  let last: { readonly text: string; readonly count: number } | undefined
+  for (;;) {
+    const suffix = last === undefined ? '' : `; ${last.text} (retrying)`
+    const files = tree.fileCount === 1 ? '1 file' : `${tree.fileCount} files`
+    const notes = new Notes(ports.clock, async ({ fileCount }) => {
+      const text = `exporting to ${target}: ${fileCount} of ${files} there${suffix}`
+      await ports.database.transact((tx) => noteReason(tx, job, text))
+    })
+    let hasWritten = false
+    try {
+      notes.tell({ fileCount: 0, sameFileCount: 0 })
+      await ports.exports.exportTree(
+        { commit: job.outputCommit, tree, url },
+        {
+          signal,
+          onProgress(progress) {
+            hasWritten ||= progress.fileCount > progress.sameFileCount
+            notes.tell(progress)
+          },
+        },
+      )
+      await notes.settle()
+      return undefined
+    } catch (error) {
+      await notes.abandon()
+      signal.throwIfAborted()
+      const count = hasWritten || last === undefined ? 1 : last.count + 1
+      last = { text: errorText(error), count }
+      const isHopeless = !isPassing(error)
+      if (!(error instanceof DomainError)) {
+        ports.log.error(`the export of job ${job.id} of pipeline ${job.pipeline}`, error)
+      }
+      if (isHopeless || count >= failureCountMax) {
+        const tries = isHopeless ? '' : ` (tried ${count} times)`
+        return `the output could not be exported to ${target}: ${last.text}${tries}`
+      }
+      const text = `exporting to ${target}: ${last.text} (retrying)`
+      await ports.database.transact((tx) => noteReason(tx, job, text))
+      await ports.clock.sleep(Math.min(pauseMsMin * 2 ** (count - 1), pauseMsMax), signal)
+    }
+  }
+}
+
+/** Passes on how far an export is, one note at a time and not too often. */
+class Notes {
+  readonly #clock: Clock
+  readonly #write: (progress: ExportProgress) => Promise<void>
+  #writing: Promise<void> = Promise.resolve()
+  #isWriting = false
+  #lastMs = -noteEveryMs
+
+  constructor(clock: Clock, write: (progress: ExportProgress) => Promise<void>) {
+    this.#clock = clock
+    this.#write = write
+  }
+
+  tell(progress: ExportProgress): void {
+    const nowMs = this.#clock.monotonicMs()
+    if (this.#isWriting || nowMs - this.#lastMs < noteEveryMs) return
+    this.#lastMs = nowMs
+    this.#isWriting = true
+    this.#writing = this.#write(progress).finally(() => {
+      this.#isWriting = false
+    })
+    // Whoever waits at the end is told; until then it is nobody's.
+    this.#writing.catch(() => undefined)
+  }
+
+  /** Waits for what is being written, so that nothing comes later. */
+  async settle(): Promise<void> {
+    await this.#writing
+  }
+
+  /** As `settle`, when another error is on its way already. */
+  async abandon(): Promise<void> {
+    await this.#writing.catch(() => undefined)
+  }
+}

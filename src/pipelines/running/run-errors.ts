@@ -1,0 +1,20 @@
+import { CancelledError, DomainError } from '../../base/errors.ts'
+
+/** Whether it comes from what users did, such as deleting an input; the job says so. */
+export function isOfUsers(error: unknown): boolean {
+  if (!(error instanceof DomainError)) return false
+  return error.kind === 'failed-precondition' || error.kind === 'not-found'
+}
+
+/** Whether trying again may help. */
+export function isPassing(error: unknown): boolean {
+  if (!(error instanceof DomainError)) return true
+  // Cancelled, but not by us: something that the run used was closed under it.
+  if (error instanceof CancelledError) return true
+  return error.kind === 'unavailable' || error.kind === 'resource-exhausted'
+}
+
+/** As the reason of a job says it. */
+export function errorText(error: unknown): string {
+  return error instanceof DomainError ? error.message : 'internal error; see the server log'
+}
