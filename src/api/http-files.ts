@@ -11,7 +11,7 @@ import { answerListing, listingFormat, prefersPage } from './http/listing-answer
 import { failurePage, pageHeaders } from './http/pages.ts'
 import { repoListing, reposListing } from './http/repo-listings.ts'
 import { type HttpRoute, linkToRoot, parseTarget, type Target } from './http/routes.ts'
-import { Turns } from './http/turns.ts'
+import { AnswerLines } from './http/answer-lines.ts'
 
 /** What all answers may hold in memory at once, such as chunks that were fetched ahead. */
 const answersBytesMax = 256 * 1024 * 1024
@@ -26,7 +26,7 @@ export class HttpFiles {
   readonly #versioning: Versioning
   readonly #ports: GrpcServerPorts
   readonly #budget: CallerBudget
-  readonly #turns = new Turns()
+  readonly #lines = new AnswerLines()
 
   constructor(versioning: Versioning, ports: GrpcServerPorts) {
     this.#versioning = versioning
@@ -45,7 +45,7 @@ export class HttpFiles {
   answer(request: IncomingMessage, response: ServerResponse): void {
     const { clock } = this.#ports
     const exchange = new Exchange(request, response, { clock, budget: this.#budget })
-    void this.#turns.take(exchange, (next) => this.#answer(next))
+    void this.#lines.take(exchange, (next) => this.#answer(next))
   }
 
   /** Never rejects: whatever goes wrong becomes the answer. */

@@ -4,7 +4,7 @@ import type { Versioning } from '../versioning/versioning.ts'
 import { CallerBudget } from './grpc/caller-budget.ts'
 import type { GrpcServerPorts } from './grpc/call-runner.ts'
 import { Exchange } from './http/exchange.ts'
-import { Turns } from './http/turns.ts'
+import { AnswerLines } from './http/answer-lines.ts'
 import { S3Call } from './s3/call.ts'
 import { s3ErrorOf } from './s3/errors.ts'
 import { RequestBody } from './s3/request-body.ts'
@@ -34,7 +34,7 @@ export class S3Gateway {
   readonly #options: S3GatewayOptions
   readonly #answers: CallerBudget
   readonly #bodies: CallerBudget
-  readonly #turns = new Turns()
+  readonly #lines = new AnswerLines()
 
   constructor(versioning: Versioning, ports: GrpcServerPorts, options: S3GatewayOptions) {
     this.#versioning = versioning
@@ -47,7 +47,7 @@ export class S3Gateway {
   answer(request: IncomingMessage, response: ServerResponse): void {
     const { clock } = this.#ports
     const exchange = new Exchange(request, response, { clock, budget: this.#answers })
-    void this.#turns.take(exchange, (next) => this.#answer(next))
+    void this.#lines.take(exchange, (next) => this.#answer(next))
   }
 
   /** Never rejects: whatever goes wrong becomes the answer. */

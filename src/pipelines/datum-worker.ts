@@ -23,7 +23,7 @@ export interface DatumWork {
   readonly onLine: (line: LogLine) => void
   readonly onLeftOut: (lineCount: number) => void
   /** Waits until user code may run; dispose of what comes when it has ended. */
-  readonly turn: () => Promise<Disposable>
+  readonly place: () => Promise<Disposable>
   readonly signal: AbortSignal
 }
 

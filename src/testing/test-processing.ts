@@ -329,7 +329,7 @@ async function processDatum(
   await readInto(world, files, 'out', before)
   try {
     using held = new DisposableStack()
-    held.use(await work.turn())
+    held.use(await work.place())
     const output = await code(files, work)
     const edits = []
     for (const [text, content] of Object.entries(output)) {

@@ -17,7 +17,7 @@ import { SlotWorkers } from './slot-workers.ts'
 
 const clock = new SystemClock()
 const never = new AbortController().signal
-const turn = async (): Promise<Disposable> => ({ [Symbol.dispose]: () => {} })
+const place = async (): Promise<Disposable> => ({ [Symbol.dispose]: () => {} })
 const isolations: readonly (Isolation | undefined)[] = [undefined, 'none']
 
 function sh(script: string, more: Partial<Transform> = {}): Transform {
@@ -77,7 +77,7 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
       environment: { PACH_JOB_ID: 'job' },
       onLine: more.onLine ?? (() => {}),
       onLeftOut: () => {},
-      turn,
+      place,
       signal: more.signal ?? never,
     })
   }
@@ -179,7 +179,7 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
       environment: {},
       onLine: () => {},
       onLeftOut: () => {},
-      turn,
+      place,
       signal: never,
     }
     await expect(worker.process(work)).rejects.toThrow(/"no-such-program" was not found/)
@@ -204,7 +204,7 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
         environment: {},
         onLine: (line) => lines.push(line.text),
         onLeftOut: () => {},
-        turn,
+        place,
         signal: never,
       })
       logs.push(lines.join('\n'))
@@ -223,7 +223,7 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
         environment: {},
         onLine: () => {},
         onLeftOut: () => {},
-        turn,
+        place,
         signal: never,
       }
       const text = await textAt(await worker.process(work), '/list')

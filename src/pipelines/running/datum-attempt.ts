@@ -13,7 +13,7 @@ import type { Interruption } from './interruption.ts'
 import { newContents } from './new-contents.ts'
 import type { JobPlan } from './plan.ts'
 import { limitText, TimeLimit } from './time-limit.ts'
-import type { Turns } from './turns.ts'
+import type { RunPlaces } from './run-places.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
 /** How a try ended. `hopeless`: other datums would fail in the same way. */
@@ -26,7 +26,7 @@ export interface AttemptOf {
   readonly datum: DatumRecord
   readonly transform: Transform
   readonly pool: WorkerPool
-  readonly turns: Turns
+  readonly places: RunPlaces
   readonly activity: WorkerActivity
   readonly log: RunLog
   /** Ends the try as a failure of user code. */
@@ -41,7 +41,7 @@ export interface AttemptOf {
 export async function attemptDatum(
   ports: RunPorts,
   plan: JobPlan,
-  { datum, transform, pool, turns, activity, log, interruption }: AttemptOf,
+  { datum, transform, pool, places, activity, log, interruption }: AttemptOf,
   signal: AbortSignal,
 ): Promise<Attempt> {
   let begunMs: number | undefined
@@ -52,9 +52,9 @@ export async function attemptDatum(
       environment: environmentOf(plan, datum),
       onLine: (line) => log.add(line),
       onLeftOut: (lineCount) => log.leaveOut(lineCount),
-      turn: async () => {
+      place: async () => {
         using held = new DisposableStack()
-        held.use(await turns.take())
+        held.use(await places.take())
         activity.queueSize = 0
         begunMs = ports.clock.monotonicMs()
         const limit = timeLimit(ports, plan, interruption)

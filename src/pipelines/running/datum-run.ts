@@ -8,7 +8,7 @@ import type { RunLog } from '../running-logs.ts'
 import { attemptDatum, type Attempt } from './datum-attempt.ts'
 import { Interruption } from './interruption.ts'
 import type { JobPlan } from './plan.ts'
-import type { Turns } from './turns.ts'
+import type { RunPlaces } from './run-places.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
 /** After this many failures of user code the datum fails, unless its pipeline says otherwise. */
@@ -26,7 +26,7 @@ export interface JobWorkers {
   readonly pool: WorkerPool
   /** For the error command. */
   readonly errorPool: WorkerPool
-  readonly turns: Turns
+  readonly places: RunPlaces
 }
 
 /** What processes one datum after the other. */
@@ -151,7 +151,7 @@ async function handleError(
   const parts = {
     ...run,
     pool: worker.errorPool,
-    turns: worker.turns,
+    places: worker.places,
     transform: { ...transform, ...errorCommand },
     interruption: attempts.next(),
   }

@@ -20,7 +20,7 @@ import type { RunPorts } from '../run-ports.ts'
 import { whatIsGone } from './lost-data.ts'
 import { ResultRecorder, type Tally } from './result-recorder.ts'
 import { runSpout } from './spout-run.ts'
-import { Turns } from './turns.ts'
+import { RunPlaces } from './run-places.ts'
 import { WorkerPool } from './worker-pool.ts'
 
 /** Datum keys that are looked up in one query. */
@@ -131,7 +131,7 @@ async function processDatums(
   let hopeless = false
   const runningMax = slotCount(ports, plan.spec.parallelism)
   await using errorPool = new WorkerPool(ports)
-  const workers = { pool, errorPool, turns: new Turns(runningMax) }
+  const workers = { pool, errorPool, places: new RunPlaces(runningMax) }
   const slots = Array.from({ length: runningMax + preparingMax }, async (_, index) => {
     const worker = { ...workers, id: `${plan.spec.name}-${index}`, stats: noStats }
     try {

@@ -48,7 +48,7 @@ export async function runSpout(
       environment: environmentOf(ports, job),
       onLine: (line) => log.add(line),
       onLeftOut: (lineCount) => log.leaveOut(lineCount),
-      turn: async () => ({ [Symbol.dispose]: () => undefined }),
+      place: async () => ({ [Symbol.dispose]: () => undefined }),
       signal: interruption.signal,
     })
   }

@@ -69,14 +69,14 @@ export class SlotWorker implements DatumWorker {
   }
 
   async #run(
-    { members, turn, onLine, onLeftOut, signal, ...work }: DatumWork,
+    { members, place, onLine, onLeftOut, signal, ...work }: DatumWork,
     watch: Stopwatch,
   ): Promise<RunResult> {
     const { pfsPath } = this.#slot
     const inputs = inputVariables(members, pfsPath, this.#transform.environment)
     const environment = { ...inputs, ...work.environment }
     using held = new DisposableStack()
-    held.use(await turn())
+    held.use(await place())
     return await watch.process(() => this.#slot.run({ environment, onLine, onLeftOut }, signal))
   }
 

@@ -1,5 +1,5 @@
 /** Lets at most so many run at once; who waits longest comes next. */
-export class Turns {
+export class RunPlaces {
   #free: number
   readonly #waiting: (() => void)[] = []
 
@@ -7,7 +7,7 @@ export class Turns {
     this.#free = count
   }
 
-  /** Waits for a turn. Dispose of it to let the next one run. */
+  /** Waits for a place. Dispose of it to let the next one run. */
   async take(): Promise<Disposable> {
     if (this.#free > 0) this.#free -= 1
     else await new Promise<void>((resolve) => this.#waiting.push(resolve))

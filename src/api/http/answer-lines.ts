@@ -12,7 +12,7 @@ interface Line {
 }
 
 /** Requests of one connection are answered in their order: one at a time reads and holds anything. */
-export class Turns {
+export class AnswerLines {
   readonly #lines = new WeakMap<Socket, Line>()
 
   /** `answer` never rejects. */

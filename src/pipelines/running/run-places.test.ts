@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
-import { Turns } from './turns.ts'
+import { RunPlaces } from './run-places.ts'
 
-test('no more run at once than there are turns, and all come in the order in which they asked', async () => {
-  const turns = new Turns(2)
+test('no more run at once than there are places, and all come in the order in which they asked', async () => {
+  const places = new RunPlaces(2)
   const events: string[] = []
-  const first = await turns.take()
-  const second = await turns.take()
+  const first = await places.take()
+  const second = await places.take()
   const later = ['c', 'd'].map(async (name) => {
-    const turn = await turns.take()
+    const turn = await places.take()
     events.push(name)
     return turn
   })
@@ -21,5 +21,5 @@ test('no more run at once than there are turns, and all come in the order in whi
   await later[1]
   third?.[Symbol.dispose]()
   expect(events).toEqual(['c', 'd'])
-  await turns.take()
+  await places.take()
 })
