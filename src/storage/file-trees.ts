@@ -1,5 +1,6 @@
 import type { Glob } from '../base/globs.ts'
 import { concatBytes, utf8 } from '../base/bytes.ts'
+import { flat, Nested, type NestedItems } from '../base/nested.ts'
 import { type FilePath, joinPath, rootPath } from '../base/paths.ts'
 import type { ChunkStore, IsNew } from './chunks.ts'
 import type { Content } from './contents.ts'
@@ -137,17 +138,20 @@ export class FileTrees {
   async *walk(root: DirectoryEntry, options: WalkOptions = {}): AsyncGenerator<PathEntry> {
     const { path = rootPath, directories = false } = options
     const entry = await this.get(root, path)
-    if (entry !== undefined) yield* this.#walk({ path, entry }, directories)
+    if (entry !== undefined) yield* flat(this.#walk({ path, entry }, directories))
   }
 
-  async *#walk(found: PathEntry, directories: boolean): AsyncGenerator<PathEntry> {
+  async *#walk(
+    found: PathEntry,
+    directories: boolean,
+  ): AsyncGenerator<PathEntry | Nested<NestedItems<PathEntry>>> {
     const { path, entry } = found
     if (directories || entry.kind === 'file') yield found
     if (entry.kind === 'file') return
     for await (const below of this.#directories.entries(entry)) {
       const member = { path: joinPath(path, below.name), entry: below.entry }
       if (below.entry.kind === 'file') yield member
-      else yield* this.#walk(member, directories)
+      else yield new Nested(() => this.#walk(member, directories))
     }
   }
 

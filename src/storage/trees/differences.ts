@@ -1,5 +1,6 @@
 import type { Glob } from '../../base/globs.ts'
 import { equalBytes, utf8 } from '../../base/bytes.ts'
+import { flat, Nested, type NestedItems } from '../../base/nested.ts'
 import { type FilePath, joinPath, rootPath } from '../../base/paths.ts'
 import { chunkIdBytes } from '../chunk-id.ts'
 import { contentHash } from '../content-hash.ts'
@@ -24,13 +25,23 @@ function asFile(entry: TreeEntry | undefined): TreeEntry | undefined {
   return entry?.kind === 'file' ? entry : undefined
 }
 
-/** Files that differ at and below two entries; paths begin with `path`. */
-export async function* diffFiles(
+type Nesting<Item> = AsyncGenerator<Item | Nested<NestedItems<Item>>>
+
+/** Files that differ at and below two entries, by their paths from there. */
+export function diffFiles(
   directories: Directories,
   before: TreeEntry | undefined,
   after: TreeEntry | undefined,
-  path: FilePath = rootPath,
 ): AsyncGenerator<PathDifference> {
+  return flat(diffFilesBelow(directories, before, after, rootPath))
+}
+
+async function* diffFilesBelow(
+  directories: Directories,
+  before: TreeEntry | undefined,
+  after: TreeEntry | undefined,
+  path: FilePath,
+): Nesting<PathDifference> {
   if (isSame(before, after)) return
   if (before?.kind === 'file' || after?.kind === 'file') {
     yield { path, before: asFile(before), after: asFile(after) }
@@ -42,7 +53,9 @@ export async function* diffFiles(
     if (difference.before?.kind !== 'directory' && difference.after?.kind !== 'directory') {
       yield { path: below, before: difference.before, after: difference.after }
     } else {
-      yield* diffFiles(directories, difference.before, difference.after, below)
+      yield new Nested(() =>
+        diffFilesBelow(directories, difference.before, difference.after, below),
+      )
     }
   }
 }
@@ -70,7 +83,7 @@ export async function* globTree(
   glob: Glob,
 ): AsyncGenerator<PathEntry> {
   if (glob.components.length === 0) yield { path: rootPath, entry: root }
-  else yield* globBelow(directories, { path: rootPath, directory: root }, glob, 0)
+  else yield* flat(globBelow(directories, { path: rootPath, directory: root }, glob, 0))
 }
 
 async function* globBelow(
@@ -78,7 +91,7 @@ async function* globBelow(
   at: { readonly path: FilePath; readonly directory: DirectoryEntry },
   glob: Glob,
   depth: number,
-): AsyncGenerator<PathEntry> {
+): Nesting<PathEntry> {
   const component = glob.components[depth]
   if (component === undefined) return
   const isLast = depth + 1 === glob.components.length
@@ -88,7 +101,7 @@ async function* globBelow(
     const path = joinPath(at.path, component.literal)
     if (isLast) yield { path, entry }
     else if (entry.kind === 'directory') {
-      yield* globBelow(directories, { path, directory: entry }, glob, depth + 1)
+      yield new Nested(() => globBelow(directories, { path, directory: entry }, glob, depth + 1))
     }
     return
   }
@@ -100,7 +113,7 @@ async function* globBelow(
     const path = joinPath(at.path, name)
     if (isLast) yield { path, entry }
     else if (entry.kind === 'directory') {
-      yield* globBelow(directories, { path, directory: entry }, glob, depth + 1)
+      yield new Nested(() => globBelow(directories, { path, directory: entry }, glob, depth + 1))
     }
   }
 }
@@ -123,7 +136,7 @@ export async function* globDifferences(
   glob: Glob,
 ): AsyncGenerator<PathDifference> {
   if (glob.components.length > 0) {
-    yield* globDifferencesBelow(directories, { path: rootPath, before, after }, glob, 0)
+    yield* flat(globDifferencesBelow(directories, { path: rootPath, before, after }, glob, 0))
   } else if (!isSame(before, after)) {
     yield { path: rootPath, before, after }
   }
@@ -134,7 +147,7 @@ async function* globDifferencesBelow(
   at: PathDifference,
   glob: Glob,
   depth: number,
-): AsyncGenerator<PathDifference> {
+): Nesting<PathDifference> {
   const component = glob.components[depth]
   const [left, right] = [asDirectory(at.before), asDirectory(at.after)]
   if (component === undefined || left?.root === right?.root) return
@@ -147,7 +160,7 @@ async function* globDifferencesBelow(
     if (!component.matches(name)) continue
     const difference = { path: joinPath(at.path, name), before, after }
     if (isLast) yield difference
-    else yield* globDifferencesBelow(directories, difference, glob, depth + 1)
+    else yield new Nested(() => globDifferencesBelow(directories, difference, glob, depth + 1))
   }
 }
 

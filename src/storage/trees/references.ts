@@ -1,22 +1,34 @@
+import { flat, Nested, type NestedItems } from '../../base/nested.ts'
 import type { IsNew } from '../chunks.ts'
 import type { NodeStore } from '../prolly/node-store.ts'
 import { Node } from '../prolly/node.ts'
 import { leafEntries, newNodes } from '../prolly/read.ts'
 import { decodeTreeEntry, type TreeReference, type TreeRoot } from '../tree-entries.ts'
 
+type Nesting = AsyncGenerator<TreeReference | Nested<NestedItems<TreeReference>>>
+
 /** What is told of each inlined file. */
 export type OnInline = (bytes: Uint8Array) => void
 
 /** What the tree at `root` keeps alive, as far as `isNew` has not seen it. */
-export async function* treeReferences(
+export function treeReferences(
   store: NodeStore,
   root: TreeRoot,
   isNew: IsNew,
   onInline?: OnInline,
 ): AsyncGenerator<TreeReference> {
+  return flat(nestedReferences(store, root, isNew, onInline))
+}
+
+async function* nestedReferences(
+  store: NodeStore,
+  root: TreeRoot,
+  isNew: IsNew,
+  onInline: OnInline | undefined,
+): Nesting {
   for await (const { id, node } of newNodes(store, root, isNew)) {
     yield { kind: 'node', id }
-    yield* leafReferences(store, node, isNew, onInline)
+    yield new Nested(() => leafReferences(store, node, isNew, onInline))
   }
 }
 
@@ -25,7 +37,7 @@ async function* leafReferences(
   node: Node,
   isNew: IsNew,
   onInline: OnInline | undefined,
-): AsyncGenerator<TreeReference> {
+): Nesting {
   for (const { value } of leafEntries(node)) {
     const entry = decodeTreeEntry(value)
     if (entry.kind === 'file') {
@@ -36,10 +48,13 @@ async function* leafReferences(
       } else if (await isNew(content.root)) {
         yield { kind: 'list', id: content.root, sizeBytes: content.sizeBytes }
       }
-    } else if (entry.inlineNode === undefined) {
-      yield* treeReferences(store, entry.root, isNew, onInline)
     } else {
-      yield* leafReferences(store, new Node(entry.inlineNode), isNew, onInline)
+      const { root, inlineNode } = entry
+      yield new Nested(() =>
+        inlineNode === undefined
+          ? nestedReferences(store, root, isNew, onInline)
+          : leafReferences(store, new Node(inlineNode), isNew, onInline),
+      )
     }
   }
 }

@@ -1,9 +1,12 @@
 import { compareBytes, concatBytes, utf8 } from '../../base/bytes.ts'
+import { flatSync, Nested, type NestedItemsSync } from '../../base/nested.ts'
 import { type FilePath, joinPath, pathNames, rootPath } from '../../base/paths.ts'
 import type { Content, Contents } from '../../storage/contents.ts'
 import type { DirectoryEntry, TreeEdit, TreeEntry } from '../../storage/file-trees.ts'
 import { Conflicts, type StagedConflict } from './conflicts.ts'
 import type { StagedValue } from './staged-rows.ts'
+
+type Nesting = Generator<TreeEdit | Nested<NestedItemsSync<TreeEdit>>>
 
 /** What an overlay needs: the tree under it, and contents. */
 export interface OverlayPorts {
@@ -100,8 +103,8 @@ export class Overlay {
   }
 
   /** What changes, in path order. Call `settle` first. */
-  *edits(): Generator<TreeEdit> {
-    yield* this.#editsBelow(this.#root)
+  edits(): Generator<TreeEdit> {
+    return flatSync(this.#editsBelow(this.#root))
   }
 
   async #load(parent: Node, name: string): Promise<Node> {
@@ -130,14 +133,14 @@ export class Overlay {
 
   /** Drops the bytes that are held for `node` and all below. */
   #forget(node: Node): void {
-    for (const bytes of node.pending) this.#pendingBytes -= bytes.length
-    node.pending = []
-    for (const child of node.children.values()) this.#forget(child)
+    for (const { pending } of withAllBelow(node)) {
+      for (const bytes of pending) this.#pendingBytes -= bytes.length
+      pending.length = 0
+    }
   }
 
   async #settle(node: Node): Promise<void> {
-    await this.#settleNode(node)
-    for (const child of node.children.values()) await this.#settle(child)
+    for (const each of withAllBelow(node)) await this.#settleNode(each)
   }
 
   async #settleNode(node: Node): Promise<void> {
@@ -152,7 +155,7 @@ export class Overlay {
     return head === undefined ? tail : this.#ports.contents.append(head, tail)
   }
 
-  *#editsBelow(node: Node): Generator<TreeEdit> {
+  *#editsBelow(node: Node): Nesting {
     for (const child of inByteOrder(node.children)) {
       switch (child.kind) {
         case 'absent':
@@ -166,7 +169,7 @@ export class Overlay {
           }
           break
         case 'directory':
-          yield* this.#directoryEdits(child)
+          yield new Nested(() => this.#directoryEdits(child))
           break
         default:
           child.kind satisfies never
@@ -174,7 +177,7 @@ export class Overlay {
     }
   }
 
-  *#directoryEdits(node: Node): Generator<TreeEdit> {
+  *#directoryEdits(node: Node): Nesting {
     const replaces = node.cleared && node.base !== undefined
     const exists = node.base?.kind === 'directory' && !node.cleared
     const filled = [...node.children.values()].some((child) => child.kind !== 'absent')
@@ -182,7 +185,16 @@ export class Overlay {
     if (replaces || (!exists && !filled)) {
       yield { path: node.path, entry: this.#ports.emptyDirectory }
     }
-    yield* this.#editsBelow(node)
+    yield new Nested(() => this.#editsBelow(node))
+  }
+}
+
+/** A loop of its own, for a path may have two thousand names. */
+function* withAllBelow(node: Node): Generator<Node> {
+  const waiting = [node]
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    yield next
+    for (const child of next.children.values()) waiting.push(child)
   }
 }
 
