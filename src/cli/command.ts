@@ -57,9 +57,11 @@ export interface CommandSpec {
    * While a transaction is active, the command is `part` of it and takes effect later, or changes
    * something `beside` it at once, and says so. Unset: it changes nothing.
    */
-  readonly inTransaction?: 'part' | 'beside'
+  readonly inTransaction?: InTransaction | ((flags: Flags) => InTransaction | undefined)
   readonly load: () => Promise<CommandRun>
 }
+
+export type InTransaction = 'part' | 'beside'
 
 /** Commands that belong together. */
 export interface CommandFamily {

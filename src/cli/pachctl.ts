@@ -101,10 +101,12 @@ async function runBeside(
   run: CommandRun,
   context: CommandContext,
 ): Promise<void> {
-  const id = command.inTransaction === undefined ? undefined : context.activeTransaction.id
+  const { inTransaction: place } = command
+  const how = typeof place === 'function' ? place(context.flags) : place
+  const id = how === undefined ? undefined : context.activeTransaction.id
   if (id === undefined) return run(context)
   const { RecordingTransport, besideNotice } = await import('./recording-transport.ts')
-  if (command.inTransaction === 'beside') {
+  if (how === 'beside') {
     await context.err.line(besideNotice(command.name, id))
     return run(context)
   }

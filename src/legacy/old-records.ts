@@ -15,6 +15,11 @@ export interface OldRepo {
   readonly written: number
 }
 
+/** A description as it can be stored here: a NUL is shown as `␀`, for databases hold none. */
+export function storableDescription(description: string): string {
+  return description.replaceAll('\0', '\u2400')
+}
+
 export interface OldCommitName {
   readonly repo: string
   readonly id: string

@@ -24,6 +24,7 @@ import {
   type OldCommit,
   type OldCommitName,
   type OldWrite,
+  storableDescription,
 } from './old-records.ts'
 
 const advice = 'look whether the address is right, and can be reached from this server'
@@ -117,7 +118,7 @@ export class ServedCluster implements OldCluster {
       repos: repoInfo.toReversed().map((info, index) => ({
         name: info.repo?.name ?? '',
         createdAt: instantOfTime(info.created) ?? 0,
-        description: info.description,
+        description: storableDescription(info.description),
         sizeBytes: Number(info.sizeBytes),
         provenance: info.provenance.map(({ name }) => name),
         written: index,

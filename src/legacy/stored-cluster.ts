@@ -17,6 +17,7 @@ import {
   type OldPipeline,
   type OldRepo,
   type OldWrite,
+  storableDescription,
 } from './old-records.ts'
 import { decodeRecord } from './records/decode-message.ts'
 import { isTextMessage } from './records/text-proto.ts'
@@ -143,7 +144,7 @@ function repoOf({ value, modRevision }: StoredRecord, name: string): OldRepo {
   return {
     name,
     createdAt: instantOfTime(message.created) ?? 0,
-    description: message.description,
+    description: storableDescription(message.description),
     sizeBytes: Number(message.sizeBytes),
     provenance: message.provenance.map((repo) => repo.name),
     written: modRevision,

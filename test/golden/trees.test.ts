@@ -18,6 +18,9 @@ test('files are copied and moved on the server', { timeout: 90_000 }, async () =
   await stage.run('move-file raw master /2017/may raw master /2017/june')
   await stage.run('move-file raw master /2017 raw master /2017/below -c')
   await stage.run('copy-file raw master /none archive master /x -c')
+  // Back as it was, though the branch moves meanwhile.
+  await stage.run('copy-file archive master^ /raw/2017/june archive master /raw/2017/june -c -o')
+  await stage.run('get-file archive@master:/raw/2017/june')
   await stage.run('copy-file raw master /2017 archive')
   await stage.run('copy-file raw master /2017 archive master /x -o --append')
   await stage.run('list-commit archive')

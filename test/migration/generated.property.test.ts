@@ -149,7 +149,7 @@ async function write(
     writer.raw(`pachyderm_pfs/branches/${name}/gone`, undefined)
     writer.raw('pachyderm_pfs/repos__index_{Provenance %!s(bool=true)}/x/y', utf8('y'))
     expected[name] = {
-      description: repo.description,
+      description: repo.description.replaceAll('\0', '␀'),
       provenance: [...closure].toSorted(),
       sizeBytes: BigInt(index * 1000),
       branches,

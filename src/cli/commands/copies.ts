@@ -1,6 +1,7 @@
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { filesClient } from '../own-clients.ts'
+import { pfsClient } from '../pfs-client.ts'
 import { commitAround } from '../uploading/commit-around.ts'
 import { fileOf } from './files.ts'
 
@@ -32,10 +33,19 @@ async function between(
     await work(fileOf(repo, commit, path), fileOf(toRepo, toCommit, toPath))
     return
   }
+  const isSame = repo === toRepo && commit === toCommit
+  // Before the new commit: names such as master^ would go back from it.
+  const found = isSame ? undefined : await idOf(context, repo, commit)
   const target = { repo: toRepo, branch: toCommit }
   await commitAround(context, target, async (id) => {
     // One branch on both sides is the new commit on both sides.
-    const from = repo === toRepo && commit === toCommit ? id : commit
-    await work(fileOf(repo, from, path), fileOf(toRepo, id, toPath))
+    await work(fileOf(repo, found ?? id, path), fileOf(toRepo, id, toPath))
   })
+}
+
+async function idOf(context: CommandContext, repo: string, commit: string): Promise<string> {
+  const found = await pfsClient(context).inspectCommit({
+    commit: { repo: { name: repo }, id: commit },
+  })
+  return found.commit?.id ?? commit
 }

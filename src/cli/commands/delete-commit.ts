@@ -27,6 +27,12 @@ async function deleteAll(
   commit: { readonly repo: { readonly name: string }; readonly id: string },
 ): Promise<void> {
   const dryRun = context.flags.isOn('dry-run')
+  const transaction = dryRun ? undefined : context.activeTransaction.id
+  if (transaction !== undefined) {
+    throw new UsageError(
+      `transaction ${transaction} is active, and delete-commit --recursive cannot be part of one: it takes effect at once, so finish the transaction before (finish-transaction), or leave it (stop-transaction)`,
+    )
+  }
   const commits: DeletedCommit[] = []
   const branches: MovedBranch[] = []
   const jobs: DeletedJob[] = []

@@ -177,7 +177,8 @@ nearest commit before it that stays. --dry-run says all that would go.`,
         { name: 'recursive', about: 'also a finished commit, with all that was made from it' },
         dryRunFlag,
       ],
-      inTransaction: 'part',
+      // With --recursive it only looks, or is refused while a transaction is active.
+      inTransaction: (flags) => (flags.isOn('recursive') ? undefined : 'part'),
       load: async () => (await import('../commands/delete-commit.ts')).deleteCommit,
     },
     {

@@ -37,13 +37,16 @@ interface OriginRow {
   readonly base_sequence: number | null
   /** Whether a pipeline of that name was deleted. */
   readonly was_deleted: string | null
+  /** 1: it ran in an old cluster, where its pipeline may have been deleted before. */
+  readonly imported: number
 }
 
 const origin = `SELECT j.id, j.sequence, j.pipeline, j.pipeline_id, j.pipeline_version AS version,
     j.salt, j.by_hand, j.inputs_key, j.new_repo, j.new_branch, j.new_commit, j.output_repo,
     j.output_branch, j.output_commit, j.parent_job, j.base_job, p.name AS now_name, p.version AS now_version, p.salt AS now_salt,
     o.pipeline_id AS parent_pipeline, o.sequence AS parent_sequence,
-    b.pipeline_id AS base_pipeline, b.sequence AS base_sequence, d.name AS was_deleted
+    b.pipeline_id AS base_pipeline, b.sequence AS base_sequence, d.name AS was_deleted,
+    j.imported
   FROM jobs j
   LEFT JOIN pipelines p ON p.name = j.pipeline AND p.id = j.pipeline_id
   LEFT JOIN jobs o ON o.id = j.parent_job
@@ -78,8 +81,9 @@ export class OriginCheck {
       return { row, problem: problemOf(row, spec, await inputsOf(tx, id)) }
     })
     if (found === undefined) return
-    if (found.row.now_name === null && found.row.was_deleted === null) {
-      await this.#tellPipeline(found.row)
+    const { row } = found
+    if (row.now_name === null && row.was_deleted === null && row.imported === 0) {
+      await this.#tellPipeline(row)
     }
     if (found.problem === undefined) return
     await run.report({
