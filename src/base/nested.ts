@@ -25,7 +25,7 @@ export async function* flat<Item>(items: NestedItems<Item>): AsyncGenerator<Item
       else yield next.value
     }
   } finally {
-    for (const iterator of open.reverse()) await iterator.return?.()
+    for (const iterator of open.toReversed()) await iterator.return?.()
   }
 }
 
