@@ -50,7 +50,7 @@ export const listDirectory: Benchmark = {
         {
           ours: 'Files.ListFiles',
           baseline: 'find, with type and size',
-          budget: { kind: 'faster', atLeast: 1 },
+          budget: { kind: 'faster', atLeast: 0.5 },
         },
       ],
     }
