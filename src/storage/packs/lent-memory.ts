@@ -8,14 +8,18 @@ export interface LentMemory {
 }
 
 /** So many chunks may be lent at a time; others get memory of their own. */
-const lentMax = 32
+const lentMax = 16
 /** Kept while nobody needs them. Of each, only what was written to takes room. */
-const idleMax = 8
+const idleMax = 5
 
 /** Memory that one chunk after the other is read into: fresh memory costs more than reading does. */
 export class LentMemories {
   readonly #idle: SharedArrayBuffer[] = []
+  /** With what was given up and is not garbage yet: such memory does not hurry the collection of garbage. */
   #lentCount = 0
+  readonly #givenUp = new FinalizationRegistry<undefined>(() => {
+    this.#lentCount -= 1
+  })
 
   /** Undefined when too much is lent already. */
   take(): LentMemory | undefined {
@@ -26,8 +30,12 @@ export class LentMemories {
     const end = (isFree: boolean): void => {
       if (!isLent) return
       isLent = false
+      if (!isFree) {
+        this.#givenUp.register(memory, undefined)
+        return
+      }
       this.#lentCount -= 1
-      if (isFree && this.#idle.length < idleMax) this.#idle.push(memory)
+      if (this.#idle.length < idleMax) this.#idle.push(memory)
     }
     return { memory, giveBack: () => end(true), giveUp: () => end(false) }
   }
