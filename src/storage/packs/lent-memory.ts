@@ -7,19 +7,17 @@ export interface LentMemory {
   readonly giveUp: () => void
 }
 
-/** So many chunks may be lent at a time; others get memory of their own. */
+/** So many chunks may be lent at a time; others get memory of their own. All that was made is kept. */
 const lentMax = 16
-/** Kept while nobody needs them. Of each, only what was written to takes room. */
-const idleMax = 5
 
 /** Memory that one chunk after the other is read into: fresh memory costs more than reading does. */
 export class LentMemories {
   readonly #idle: SharedArrayBuffer[] = []
-  /** With what was given up and is not garbage yet: such memory does not hurry the collection of garbage. */
+  /**
+   * With what was given up, for good: threads that have seen such memory keep it for long, and it does
+   * not hurry their collection of garbage. When all is given up, nothing is lent any more.
+   */
   #lentCount = 0
-  readonly #givenUp = new FinalizationRegistry<undefined>(() => {
-    this.#lentCount -= 1
-  })
 
   /** Undefined when too much is lent already. */
   take(): LentMemory | undefined {
@@ -30,12 +28,9 @@ export class LentMemories {
     const end = (isFree: boolean): void => {
       if (!isLent) return
       isLent = false
-      if (!isFree) {
-        this.#givenUp.register(memory, undefined)
-        return
-      }
+      if (!isFree) return
       this.#lentCount -= 1
-      if (this.#idle.length < idleMax) this.#idle.push(memory)
+      this.#idle.push(memory)
     }
     return { memory, giveBack: () => end(true), giveUp: () => end(false) }
   }
