@@ -7,11 +7,12 @@ import {
   readCommitRef,
   type Unfinished,
   writeCommitRef,
+  writeNumber,
   writeText,
 } from './file-refs.ts'
 import { emptyBytes, concatBytes } from './bytes.ts'
 import { WireReader } from './wire-reader.ts'
-import { optionalFieldSize, utf8Size, varintSize, WireWriter } from './wire-writer.ts'
+import { numberFieldSize, optionalFieldSize, utf8Size, WireWriter } from './wire-writer.ts'
 
 /** What the first part of a file, or the only one of a directory, says of it. */
 export interface EntryFacts {
@@ -229,17 +230,6 @@ function readChunk(reader: WireReader): FileChunkFields {
     else reader.skip()
   })
   return read
-}
-
-/** Size of a field with a tag of one byte; 0 is not written. */
-function numberFieldSize(value: number): number {
-  return value === 0 ? 0 : 1 + varintSize(value)
-}
-
-function writeNumber(writer: WireWriter, tag: number, value: number): void {
-  if (value === 0) return
-  writer.varint(tag)
-  writer.varint(value)
 }
 
 function writeBytes(writer: WireWriter, tag: number, slices: Slices, size: number): void {

@@ -1,10 +1,16 @@
 // Lists of files, written by hand: generated code needs several objects for each file, and a list may have a
 // hundred thousand. Numbers are those of proto/pfs.proto; tests hold both codecs to the same bytes.
 
-import { type CommitRef, writeCommitRef, writeText } from './file-refs.ts'
+import { type CommitRef, writeCommitRef, writeNumber, writeText } from './file-refs.ts'
 import { concatBytes } from './bytes.ts'
 import { assert } from './errors.ts'
-import { fieldSize, optionalFieldSize, utf8Size, varintSize, WireWriter } from './wire-writer.ts'
+import {
+  fieldSize,
+  numberFieldSize,
+  optionalFieldSize,
+  utf8Size,
+  WireWriter,
+} from './wire-writer.ts'
 
 /** pfs.FileInfo, but for its commit. */
 export interface FileInfoFields {
@@ -103,16 +109,6 @@ export class FileInfosWriter {
     }
     writeObjects(writer, objects)
   }
-}
-
-function numberFieldSize(value: number): number {
-  return value === 0 ? 0 : 1 + varintSize(value)
-}
-
-function writeNumber(writer: WireWriter, tag: number, value: number): void {
-  if (value === 0) return
-  writer.varint(tag)
-  writer.varint(value)
 }
 
 function childrenSize(children: readonly string[]): number {

@@ -59,6 +59,13 @@ export function writeText(writer: WireWriter, tag: number, text: string, sizeByt
   writer.string(text, sizeBytes)
 }
 
+/** Writes a number field, unless it is 0. */
+export function writeNumber(writer: WireWriter, tag: number, value: number): void {
+  if (value === 0) return
+  writer.varint(tag)
+  writer.varint(value)
+}
+
 /** Writes a pfs.Commit as the field of `tag`. */
 export function writeCommitRef(writer: WireWriter, tag: number, ref: CommitRef): void {
   const nameSize = utf8Size(ref.repo)

@@ -46,6 +46,11 @@ export function optionalFieldSize(size: number): number {
   return size === 0 ? 0 : fieldSize(size)
 }
 
+/** The size of a number field with a tag of one byte; 0 is not written. */
+export function numberFieldSize(value: number): number {
+  return value === 0 ? 0 : 1 + varintSize(value)
+}
+
 /**
  * Writes protobuf's binary form as chunks that, joined, are the message.
  *

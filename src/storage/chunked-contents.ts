@@ -4,7 +4,7 @@ import { chunkIdBytes } from './chunk-id.ts'
 import { ListBuilder } from './chunk-lists/list-builder.ts'
 import { type PlacedChunk, readList } from './chunk-lists/list-reader.ts'
 import type { ChunkRef } from './chunk-lists/node.ts'
-import type { ChunkLender, ChunkStore, LentChunk } from './chunks.ts'
+import { type ChunkLender, type ChunkStore, type LentChunk, unlent } from './chunks.ts'
 import { contentHash } from './content-hash.ts'
 import {
   type Content,
@@ -206,7 +206,7 @@ export class ChunkedContents implements Contents {
   }
 
   async #lentChunk(ref: ChunkRef, lender: ChunkLender | undefined): Promise<LentChunk> {
-    if (lender === undefined) return ownChunk(await this.#chunkBytes(ref))
+    if (lender === undefined) return unlent(await this.#chunkBytes(ref))
     const lent = await lender.lend(ref.id, ref.sizeBytes)
     checkedSize(ref, lent.bytes)
     return lent
@@ -228,10 +228,6 @@ export class ChunkedContents implements Contents {
 function checkedSize({ id, sizeBytes }: ChunkRef, bytes: Uint8Array): Uint8Array {
   if (bytes.length === sizeBytes) return bytes
   throw new DataLossError(`chunk ${id} has ${bytes.length} bytes; what names it says ${sizeBytes}`)
-}
-
-function ownChunk(bytes: Uint8Array): LentChunk {
-  return { bytes, giveBack: () => {}, giveUp: () => {} }
 }
 
 /** The chunks of `refs` that start before `end`, some fetched ahead. */

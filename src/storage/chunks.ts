@@ -32,6 +32,11 @@ export interface LentChunk {
   giveUp(): void
 }
 
+/** Bytes in memory of their own, as a lent chunk. */
+export function unlent(bytes: Uint8Array): LentChunk {
+  return { bytes, giveBack: () => {}, giveUp: () => {} }
+}
+
 /** Reads large chunks without memory of their own for each. */
 export interface ChunkLender extends ChunkReader {
   /** As `get`. */

@@ -133,13 +133,7 @@ export class Files {
    */
   async read(
     file: FileName,
-    options: {
-      readonly offset?: number
-      readonly length?: number
-      /** A part of the bytes is valid until the next one is asked for, and costs less. */
-      readonly lent?: boolean
-      readonly signal?: AbortSignal
-    } = {},
+    options: BytesOptions = {},
   ): Promise<{ readonly info: FileInfo; readonly bytes: ByteStream }> {
     const info = await this.inspect(file, options.signal)
     return { info, bytes: this.bytesOf(info, options) }
@@ -150,15 +144,7 @@ export class Files {
    *
    * @throws {IsADirectoryError}
    */
-  bytesOf(
-    { path, entry }: FileInfo,
-    options: {
-      readonly offset?: number
-      readonly length?: number
-      readonly lent?: boolean
-      readonly signal?: AbortSignal
-    } = {},
-  ): ByteStream {
+  bytesOf({ path, entry }: FileInfo, options: BytesOptions = {}): ByteStream {
     const { offset = 0, length = 0, lent = false, signal } = options
     if (entry.kind === 'directory') throw new IsADirectoryError(path)
     const range = length === 0 ? { offset, lent } : { offset, length, lent }
@@ -376,6 +362,10 @@ export class Files {
     const sizeBytes = entry.kind === 'file' ? contentSizeBytes(entry.content) : entry.sizeBytes
     return { path, entry, hash: this.#ports.trees.entryHash(entry), sizeBytes }
   }
+}
+
+export interface BytesOptions extends ReadingOptions {
+  readonly signal?: AbortSignal
 }
 
 /** What a commit holds at one time. */

@@ -3,7 +3,7 @@ import type { Database } from '../../database/database.ts'
 import { DataLossError, DiskFullError, NotFoundError, UnavailableError } from '../../base/errors.ts'
 import { BytesCache } from '../bytes-cache.ts'
 import { chunkIdOf } from '../chunk-id.ts'
-import type { ChunkId, ChunkLender, LentChunk } from '../chunks.ts'
+import { type ChunkId, type ChunkLender, type LentChunk, unlent } from '../chunks.ts'
 import { type FaultPoint } from '../fault-point.ts'
 import type { Leases } from '../leases.ts'
 import type { ObjectStore } from '../object-store.ts'
@@ -120,7 +120,7 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
 
   async lend(id: ChunkId, sizeBytes: number): Promise<LentChunk> {
     const lent = sizeBytes > cachedChunkBytesMax ? await this.#tryLend(id, sizeBytes) : undefined
-    return lent ?? { bytes: await this.get(id), giveBack: () => {}, giveUp: () => {} }
+    return lent ?? unlent(await this.get(id))
   }
 
   /** Undefined when anything stands in the way: `get` knows what to do then. */
