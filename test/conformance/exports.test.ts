@@ -5,7 +5,6 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
 } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { concatBytes, utf8 } from '../../src/base/bytes.ts'
@@ -17,7 +16,7 @@ import { JobState } from '../../src/gen/pps_pb.ts'
 import { failed, freshRepo, refused } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, noise, putFile } from '../harness/files.ts'
 import { atomOf, flush, freshPipeline, lastJobOf } from '../harness/pipelines.ts'
-import { Radosgw, rgwCredentials } from '../harness/radosgw.ts'
+import { Radosgw } from '../harness/radosgw.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
 /** An object store with an empty bucket. */
@@ -56,21 +55,12 @@ function environment(variables: Readonly<Record<string, string>>): CloudEnvironm
 
 async function openS3(): Promise<Store> {
   const gateway = await Radosgw.start()
-  const { endpoint } = gateway
-  const client = new S3Client({
-    endpoint,
-    region: 'us-east-1',
-    forcePathStyle: true,
-    credentials: rgwCredentials,
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-  })
+  const client = gateway.client()
   const Bucket = 'bucket'
   await client.send(new CreateBucketCommand({ Bucket }))
-  const { accessKeyId, secretAccessKey } = rgwCredentials
-  const variables = { AWS_ENDPOINT_URL: endpoint, AWS_ACCESS_KEY_ID: accessKeyId }
   return {
-    clouds: environment({ ...variables, AWS_SECRET_ACCESS_KEY: secretAccessKey }),
-    wrong: environment({ ...variables, AWS_SECRET_ACCESS_KEY: secret }),
+    clouds: environment(gateway.variables),
+    wrong: environment({ ...gateway.variables, AWS_SECRET_ACCESS_KEY: secret }),
     url: 's3://bucket/',
     nowhere: 's3://no-such-bucket/',
     async list() {

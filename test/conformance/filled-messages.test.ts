@@ -1,8 +1,8 @@
 import type { DescField, DescMethod } from '@bufbuild/protobuf'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { methodPath } from '../../src/client/client.ts'
-import { RpcError } from '../../src/client/rpc-error.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
+import { callOutcome } from '../harness/call-outcome.ts'
 import { ChildPachd } from '../harness/child-pachd.ts'
 import { commitFiles } from '../harness/files.ts'
 import { type FilledMessage, filledMessages } from '../harness/filled-messages.ts'
@@ -44,31 +44,6 @@ afterAll(async () => {
   await directory[Symbol.asyncDispose]()
 })
 
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  await Promise.resolve()
-  yield bytes
-}
-
-/** How the call ended: `ok`, or the error's text. */
-async function outcome(method: DescMethod, bytes: Uint8Array, timeoutMs: number): Promise<string> {
-  const path = methodPath(method)
-  const { transport } = client
-  try {
-    if (method.methodKind === 'unary') await transport.unary(path, bytes, { timeoutMs })
-    else if (method.methodKind === 'client_streaming') {
-      await transport.clientStream(path, once(bytes), { timeoutMs })
-    } else {
-      for await (const message of transport.serverStream(path, bytes, { timeoutMs })) {
-        await message.bytes()
-      }
-    }
-    return 'ok'
-  } catch (error) {
-    if (!(error instanceof RpcError)) throw error
-    return error.message
-  }
-}
-
 const waitsForMore: ReadonlySet<string> = new Set(['SubscribeCommit', 'FlushCommit', 'GetLogs'])
 const refusals =
   /has \d+ bytes|is there (?:at least |more than )?\d+ times|\d+ fields|not implemented yet/
@@ -82,7 +57,12 @@ describe('a message that one field fills costs little, whichever it is', () => {
         const bytes = filled.bytes(sizeBytes)
         const before = await child.processorMs()
         const waits = waitsForMore.has(method.name) && !filled.isOfMany
-        const ended = await outcome(method, bytes, waits ? waitingMs : answerMs)
+        const ended = await callOutcome(
+          client.transport,
+          method,
+          bytes,
+          waits ? waitingMs : answerMs,
+        )
         const tookMs = (await child.processorMs()) - before
         const told = `${filled.name} took ${tookMs} ms and ended with ${ended.slice(0, 200)}`
         const isRefused = refusals.test(ended)

@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { concatBytes } from '../../src/base/bytes.ts'
 import { methodPath } from '../../src/client/client.ts'
-import { RpcError } from '../../src/client/rpc-error.ts'
+import { callOutcome } from '../harness/call-outcome.ts'
 import { commitFiles } from '../harness/files.ts'
 import { hostileMessage } from '../harness/hostile-messages.ts'
 import { everyMethod } from '../harness/methods.ts'
@@ -22,31 +22,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await pachd[Symbol.asyncDispose]()
 })
-
-async function* once<Item>(item: Item): AsyncGenerator<Item> {
-  await Promise.resolve()
-  yield item
-}
-
-/** Sends bytes as the request; says how it ended. */
-async function outcome(method: DescMethod, bytes: Uint8Array): Promise<string> {
-  const path = methodPath(method)
-  const { transport } = pachd
-  try {
-    if (method.methodKind === 'unary') await transport.unary(path, bytes, { timeoutMs })
-    else if (method.methodKind === 'client_streaming') {
-      await transport.clientStream(path, once(bytes), { timeoutMs })
-    } else {
-      for await (const message of transport.serverStream(path, bytes, { timeoutMs })) {
-        await message.bytes()
-      }
-    }
-    return 'ok'
-  } catch (error) {
-    if (!(error instanceof RpcError)) throw error
-    return error.message
-  }
-}
 
 /** A message that is cut, has bytes exchanged, or is followed by others. */
 function damaged(method: DescMethod): fc.Arbitrary<Uint8Array> {
@@ -78,7 +53,9 @@ describe('bytes that are nearly a message, or none at all', () => {
       const linesBefore = pachd.log.length
       await fc.assert(
         fc.asyncProperty(damaged(method), async (bytes) => {
-          expect(await outcome(method, bytes)).not.toContain('internal error')
+          expect(await callOutcome(pachd.transport, method, bytes, timeoutMs)).not.toContain(
+            'internal error',
+          )
         }),
         { numRuns: runCount },
       )
@@ -120,7 +97,9 @@ describe('messages of 50,000 levels', () => {
         if (number < 16) inputs.push(nested(number, levels))
       }
       for (const bytes of inputs) {
-        expect(await outcome(method, bytes)).not.toContain('internal error')
+        expect(await callOutcome(pachd.transport, method, bytes, timeoutMs)).not.toContain(
+          'internal error',
+        )
       }
       await expectUnharmed(linesBefore)
     },

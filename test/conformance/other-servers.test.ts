@@ -28,6 +28,11 @@ async function pachctl(port: number, ...args: readonly string[]): Promise<Pachct
   return pachctlHere(args, { port, home: home.path })
 }
 
+/** Stores the whole commit below `out`. */
+async function getTree(port: number): Promise<PachctlRun> {
+  return pachctl(port, 'get-file', 'r', 'master', '/', '-r', '-o', home.join('out'))
+}
+
 type Part = Partial<GetFilesPartFields> & { readonly path: string }
 
 const root: Part = { path: '', fileType: FileType.DIR }
@@ -66,16 +71,7 @@ describe('a server that sends strange things', () => {
     'has %j stored nowhere',
     async (path) => {
       const port = await serve(root, file(path, 'evil'), file('/good', 'good'))
-      const { code, err } = await pachctl(
-        port,
-        'get-file',
-        'r',
-        'master',
-        '/',
-        '-r',
-        '-o',
-        home.join('out'),
-      )
+      const { code, err } = await getTree(port)
       expect(code).toBe(1)
       expect(err).toContain('is no file name here')
       expect(readdirSync(home.join('out'))).toEqual(['good'])
@@ -96,32 +92,14 @@ describe('a server that sends strange things', () => {
     ['a size that cannot be', [root, file('/a', 'abc', { sizeBytes: 2 ** 52 })], 'sent 3 bytes'],
   ] as const)('that sends %s is not believed', async (_what, parts, text) => {
     const port = await serve(...parts)
-    const { code, err } = await pachctl(
-      port,
-      'get-file',
-      'r',
-      'master',
-      '/',
-      '-r',
-      '-o',
-      home.join('out'),
-    )
+    const { code, err } = await getTree(port)
     expect([code, err]).toEqual([1, expect.stringContaining(text)])
     expect(readdirSync(home.join('out'))).toEqual([])
   })
 
   test('is told by its name when a name is strange, and the terminal is not told to do anything', async () => {
     const port = await serve(root, file(`/${'\u001b[2J'.repeat(100)}`, 'x'))
-    const { err } = await pachctl(
-      port,
-      'get-file',
-      'r',
-      'master',
-      '/',
-      '-r',
-      '-o',
-      home.join('out'),
-    )
+    const { err } = await getTree(port)
     expect(err).toContain('not stored: \\x1b[2J')
     expect(err).not.toContain('\u001b')
   })

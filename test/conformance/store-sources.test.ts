@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { BlobServiceClient } from '@azure/storage-blob'
-import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { CreateBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { utf8 } from '../../src/base/bytes.ts'
 import { Code } from '../../src/base/grpc-wire.ts'
@@ -14,7 +14,7 @@ import { Azurite } from '../harness/azurite.ts'
 import { failed, freshRepo } from '../harness/expectations.ts'
 import { collect, commitOf, fileOf, getPieces, noise } from '../harness/files.ts'
 import { peersRequired } from '../harness/child-program.ts'
-import { Radosgw, rgwCredentials } from '../harness/radosgw.ts'
+import { Radosgw } from '../harness/radosgw.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 import { WebServer } from '../harness/web-server.ts'
 
@@ -52,13 +52,7 @@ function environment(variables: Readonly<Record<string, string>>): CloudEnvironm
 async function openS3Store(): Promise<Store> {
   const gateway = await Radosgw.start()
   const { endpoint } = gateway
-  const client = new S3Client({
-    endpoint,
-    region: 'us-east-1',
-    forcePathStyle: true,
-    credentials: rgwCredentials,
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-  })
+  const client = gateway.client()
   await client.send(new CreateBucketCommand({ Bucket: 'bucket' }))
   for (const [Key, Body] of Object.entries({ ...objects, 'dir/folder/': utf8('') })) {
     await client.send(new PutObjectCommand({ Bucket: 'bucket', Key, Body }))
@@ -66,11 +60,9 @@ async function openS3Store(): Promise<Store> {
   await client.send(new CreateBucketCommand({ Bucket: 'public', ACL: 'public-read' }))
   const open = { Bucket: 'public', Key: 'open', Body: utf8('open'), ACL: 'public-read' } as const
   await client.send(new PutObjectCommand(open))
-  const { accessKeyId, secretAccessKey } = rgwCredentials
-  const variables = { AWS_ENDPOINT_URL: endpoint, AWS_ACCESS_KEY_ID: accessKeyId }
   return {
-    clouds: environment({ ...variables, AWS_SECRET_ACCESS_KEY: secretAccessKey }),
-    wrong: environment({ ...variables, AWS_SECRET_ACCESS_KEY: secret }),
+    clouds: environment(gateway.variables),
+    wrong: environment({ ...gateway.variables, AWS_SECRET_ACCESS_KEY: secret }),
     url: 's3://bucket/',
     anybody: {
       clouds: environment({ AWS_ENDPOINT_URL: endpoint }),

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
+import { S3Client } from '@aws-sdk/client-s3'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { ChildProgram, freePort, isOnPath, runProgram, untilAnswering } from './child-program.ts'
 
@@ -14,6 +15,26 @@ export class Radosgw implements AsyncDisposable {
   private constructor(endpoint: string, opened: AsyncDisposableStack) {
     this.endpoint = endpoint
     this.#opened = opened
+  }
+
+  /** Amazon's own client of it. */
+  client(): S3Client {
+    return new S3Client({
+      endpoint: this.endpoint,
+      region: 'us-east-1',
+      forcePathStyle: true,
+      credentials: rgwCredentials,
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+    })
+  }
+
+  /** What a program finds it by. */
+  get variables(): Readonly<Record<string, string>> {
+    return {
+      AWS_ENDPOINT_URL: this.endpoint,
+      AWS_ACCESS_KEY_ID: rgwCredentials.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: rgwCredentials.secretAccessKey,
+    }
   }
 
   static get isInstalled(): boolean {

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { CreateBucketCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { CreateBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { BlobServiceClient } from '@azure/storage-blob'
 import { afterEach, describe, expect, test } from 'vitest'
 import { OpenCommits } from '../../src/gen/pachyderm_pb.ts'
@@ -11,7 +11,7 @@ import { peersRequired } from '../harness/child-program.ts'
 import { Etcd } from '../harness/etcd.ts'
 import { UnpackedCluster } from '../harness/old-clusters.ts'
 import { serveOldCluster } from '../harness/old-server.ts'
-import { Radosgw, rgwCredentials } from '../harness/radosgw.ts'
+import { Radosgw } from '../harness/radosgw.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 import { migrate } from './migrate.ts'
 import { expectedContents, servedContents, withoutOpen } from './migrated.ts'
@@ -65,23 +65,13 @@ describe.runIf(Radosgw.isInstalled || peersRequired)('from S3', () => {
     async () => {
       await using cluster = await UnpackedCluster.unpack('1.5.3-objectstore')
       await using gateway = await Radosgw.start()
-      const client = new S3Client({
-        endpoint: gateway.endpoint,
-        region: 'us-east-1',
-        forcePathStyle: true,
-        credentials: rgwCredentials,
-        requestChecksumCalculation: 'WHEN_REQUIRED',
-      })
+      const client = gateway.client()
       await client.send(new CreateBucketCommand({ Bucket: 'bucket' }))
       for (const [Key, Body] of await objectsBelow(cluster.storage)) {
         await client.send(new PutObjectCommand({ Bucket: 'bucket', Key, Body }))
       }
       client.destroy()
-      const variables = {
-        AWS_ENDPOINT_URL: gateway.endpoint,
-        AWS_ACCESS_KEY_ID: rgwCredentials.accessKeyId,
-        AWS_SECRET_ACCESS_KEY: rgwCredentials.secretAccessKey,
-      }
+      const { variables } = gateway
       const clouds = { variables, secretsDirectory: '/nonexistent' }
       await using pachd = await TestPachd.start({ clouds })
       const { summary } = await migrate(pachd, cluster, { ...request, storage: 's3://bucket' })
