@@ -4,6 +4,7 @@ import { RpcError } from '../client/rpc-error.ts'
 import type { CommandSpec } from './command.ts'
 import { KeptTextError, LeftOpenError, UsageError } from './errors.ts'
 import { usageText } from './help.ts'
+import { visibleLines } from './printing/visible.ts'
 
 /** What a person reads when `command` has failed with `error`: lines. */
 export function errorText(error: unknown, command: CommandSpec | undefined): string {
@@ -11,7 +12,8 @@ export function errorText(error: unknown, command: CommandSpec | undefined): str
     error instanceof UsageError && error.showsUsage && command !== undefined
       ? `\n${usageText(command)}`
       : ''
-  return `${message(error, command)}\n${usage}`
+  // It may hold names that others gave.
+  return `${visibleLines(message(error, command))}\n${usage}`
 }
 
 function message(error: unknown, command: CommandSpec | undefined): string {

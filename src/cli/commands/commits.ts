@@ -1,7 +1,7 @@
 import type { CommandContext } from '../command.ts'
 import { type CommitInfo, CommitInfoSchema } from '../../gen/pfs_pb.ts'
 import { addCommitRows } from '../printing/commit-rows.ts'
-import { messageText } from '../printing/messages.ts'
+import { visible } from '../printing/visible.ts'
 import { rawText } from '../printing/json.ts'
 import { sizeText } from '../printing/sizes.ts'
 import { Table } from '../printing/table.ts'
@@ -36,7 +36,7 @@ function detailText(info: CommitInfo, { clock }: CommandContext): string {
   text += `Started: ${ageText(started, clock)}\n`
   if (finished !== undefined) text += `Finished: ${ageText(finished, clock)} \n`
   text += `Size: ${sizeText(sizeBytes)}\n`
-  if (message !== '') text += `Message: ${messageText(message)}\n`
+  if (message !== '') text += `Message: ${visible(message)}\n`
   if (provenance.length > 0) {
     const names = provenance.map(({ repo, id }) => ` ${repo?.name ?? ''}/${id} `)
     text += `Provenance: ${names.join('')} \n`

@@ -13,12 +13,13 @@ import {
 } from '../../gen/pps_pb.ts'
 import { Output } from '../../base/output.ts'
 import { rawLine, rawText } from './json.ts'
-import { messageText, shortMessageText } from './messages.ts'
+import { shortMessageText } from './messages.ts'
 import { sizeText } from './sizes.ts'
 import { inputShorthand, inputText, parallelismText, transformText } from './specs.ts'
 import { denseTable, plainTable, tableText } from './table.ts'
 import { statsText } from './stats-text.ts'
 import { durationText, goDurationText, spanText } from './times.ts'
+import { visible } from './visible.ts'
 
 test('sizes have at most four digits, in units of 1024', () => {
   const sizes = [0, 33, 1023, 1024, 1536, 2219, 1024 ** 2 - 1, 12.5 * 1024 ** 3, 2n ** 63n]
@@ -197,10 +198,10 @@ test('parts of specs have the names and values of Go structs', () => {
 })
 
 test('a message is one line, and nothing in it commands the terminal', () => {
-  expect(messageText('a\nb\tc\r')).toBe(String.raw`a\nb\tc\r`)
-  expect(messageText('\u001b[31mred\u009b0m\0')).toBe(String.raw`\x1b[31mred\x9b0m\x00`)
-  expect(messageText('abc\u202edef\u2066\u2028')).toBe(String.raw`abc\u202edef\u2066\u2028`)
-  expect(messageText('naïve — 日本 👍')).toBe('naïve — 日本 👍')
+  expect(visible('a\nb\tc\r')).toBe(String.raw`a\nb\tc\r`)
+  expect(visible('\u001b[31mred\u009b0m\0')).toBe(String.raw`\x1b[31mred\x9b0m\x00`)
+  expect(visible('abc\u202edef\u2066\u2028')).toBe(String.raw`abc\u202edef\u2066\u2028`)
+  expect(visible('naïve — 日本 👍')).toBe('naïve — 日本 👍')
 })
 
 test('in a table, a message is the beginning of its first line', () => {
