@@ -112,7 +112,7 @@ export function answerAcl(call: S3Call): void {
 export async function putAcl(call: S3Call): Promise<void> {
   const text = await call.body.text(configurationBytesMax)
   const canned = call.header('x-amz-acl') ?? 'private'
-  if (text === '' ? canned === 'private' : isOwnAcl(text)) {
+  if (text === '' ? canned === 'private' : await isOwnAcl(text)) {
     call.answer(200)
     return
   }
@@ -122,8 +122,9 @@ export async function putAcl(call: S3Call): Promise<void> {
   )
 }
 
-function isOwnAcl(text: string): boolean {
-  const lists = XmlElement.parse(text, 'AccessControlPolicy').all('AccessControlList')
+async function isOwnAcl(text: string): Promise<boolean> {
+  const document = await XmlElement.parse(text, 'AccessControlPolicy')
+  const lists = document.all('AccessControlList')
   const grants = lists.flatMap((list) => list.all('Grant'))
   return grants.every(
     (grant) =>

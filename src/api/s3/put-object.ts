@@ -111,7 +111,7 @@ export async function deleteObject(call: S3Call, key: string): Promise<void> {
 /** All of them in one commit. */
 export async function deleteObjects(call: S3Call): Promise<void> {
   const { repo, branch } = await call.branch()
-  const document = XmlElement.parse(await call.body.text(deleteBytesMax), 'Delete')
+  const document = await XmlElement.parse(await call.body.text(deleteBytesMax), 'Delete')
   const keys = document.all('Object').map((object) => object.text('Key') ?? '')
   if (keys.length === 0 || keys.includes('')) throw malformed('there is an <Object> without <Key>')
   if (keys.length > deletedCountMax) {

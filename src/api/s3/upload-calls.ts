@@ -74,12 +74,11 @@ async function copyPart(call: S3Call, upload: Upload, number: number): Promise<v
 export async function completeUpload(call: S3Call, key: string): Promise<void> {
   const upload = await uploadOf(call, key)
   const text = await call.body.text(completeBytesMax)
-  const named = XmlElement.parse(text, 'CompleteMultipartUpload')
-    .all('Part')
-    .map((part) => ({
-      number: Number(part.text('PartNumber')),
-      tag: (part.text('ETag') ?? '').trim().replaceAll('"', ''),
-    }))
+  const document = await XmlElement.parse(text, 'CompleteMultipartUpload')
+  const named = document.all('Part').map((part) => ({
+    number: Number(part.text('PartNumber')),
+    tag: (part.text('ETag') ?? '').trim().replaceAll('"', ''),
+  }))
   if (named.length === 0) throw malformed('there is no <Part>')
   await call.branch()
   const { requestId } = call

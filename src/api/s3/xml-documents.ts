@@ -1,11 +1,11 @@
-import { XMLParser } from 'fast-xml-parser'
+import type { XMLParser } from 'fast-xml-parser'
 import { S3Error } from './errors.ts'
 
 /** Documents here are `<Delete><Object><Key>…`: three deep. */
 const depthMax = 6
 /** The longest names 10,000 parts, with a checksum each: parsing more would keep others waiting. */
 const tagCountMax = 100_000
-const parser = new XMLParser({
+const parserOptions = {
   ignoreAttributes: true,
   parseTagValue: false,
   trimValues: false,
@@ -15,7 +15,10 @@ const parser = new XMLParser({
   processEntities: false,
   // Told apart from texts, so that it is refused: nobody writes it, and it is not to be decoded.
   cdataPropName: '#cdata',
-})
+}
+
+/** Loaded when a document comes: most servers never see one, and it takes as long as the rest of S3. */
+let parser: Promise<XMLParser> | undefined
 
 const entities: Readonly<Record<string, string>> = {
   amp: '&',
@@ -37,11 +40,11 @@ export class XmlElement {
   }
 
   /** @throws {S3Error} for what is no XML, or has another root, or more than such documents need. */
-  static parse(text: string, root: string): XmlElement {
+  static async parse(text: string, root: string): Promise<XmlElement> {
     // Nothing that S3 defines has one, and what it can do is not wanted.
     if (/<!(?:DOCTYPE|ENTITY)/i.test(text)) throw malformed('a document type is not allowed')
     if (tagCount(text) > tagCountMax) throw malformed(`it has more than ${tagCountMax} tags`)
-    const parsed = parse(text)
+    const parsed = await parse(text)
     const found = typeof parsed === 'object' ? parsed[root] : undefined
     if (found === undefined || Array.isArray(found)) throw malformed(`there is no <${root}>`)
     return new XmlElement(found as Parsed)
@@ -72,9 +75,11 @@ function tagCount(text: string): number {
   return count
 }
 
-function parse(text: string): Parsed {
+async function parse(text: string): Promise<Parsed> {
+  parser ??= import('fast-xml-parser').then(({ XMLParser: Parser }) => new Parser(parserOptions))
+  const loaded = await parser
   try {
-    return parser.parse(text, true) as Parsed
+    return loaded.parse(text, true) as Parsed
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     throw malformed(why.slice(0, 200), error)
