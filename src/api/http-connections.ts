@@ -1,6 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Clock } from '../base/clock.ts'
+import { type Clock, waitAtMost } from '../base/clock.ts'
 
 /** Between requests, and until the headers of one are whole; Node's own bound is for its own ports. */
 const headersMsMax = 30_000
@@ -54,10 +54,7 @@ export class HttpConnections {
   async settled(graceMs: number): Promise<void> {
     if (this.#busy.size === 0 || graceMs === 0) return
     this.#idle = Promise.withResolvers<void>()
-    const timer = new AbortController()
-    const grace = this.#clock.sleep(graceMs, timer.signal).catch(() => {})
-    await Promise.race([this.#idle.promise, grace])
-    timer.abort()
+    await waitAtMost(this.#clock, graceMs, this.#idle.promise)
   }
 
   closeAll(): void {

@@ -43,3 +43,14 @@ export class SystemClock implements Clock {
     })
   }
 }
+
+/** Resolves when `done` does, or after `ms`. */
+export async function waitAtMost(clock: Clock, ms: number, done: Promise<void>): Promise<void> {
+  const timer = new AbortController()
+  const late = clock.sleep(ms, timer.signal).catch(() => {})
+  try {
+    await Promise.race([done, late])
+  } finally {
+    timer.abort()
+  }
+}

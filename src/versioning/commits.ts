@@ -229,8 +229,7 @@ async function provenanceNotFound(
   { repo, id }: { readonly repo: string; readonly id: string },
 ): Promise<NotFoundError> {
   const error = await commitNotFound(tx, repo, id)
-  const named = await tx.get('SELECT name FROM branches WHERE repo = ? AND name = ?', repo, id)
-  if (named === undefined) return error
+  if ((await findBranch(tx, repo, id)) === undefined) return error
   return new NotFoundError(
     `commit ${repo}/${id} not found: provenance is told by ids, and ${id} is a branch; inspect-commit ${repo} ${id} says its id`,
     { cause: error },

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
-import type { Clock } from '../../base/clock.ts'
+import { type Clock, waitAtMost } from '../../base/clock.ts'
 import {
   MalformedMessageError,
   OversizedMessageError,
@@ -113,10 +113,7 @@ export class CallRunner {
     this.#closing = true
     if (this.#calls.size > 0 && graceMs > 0) {
       this.#idle = Promise.withResolvers<void>()
-      const timer = new AbortController()
-      const grace = this.#ports.clock.sleep(graceMs, timer.signal).catch(() => {})
-      await Promise.race([this.#idle.promise, grace])
-      timer.abort()
+      await waitAtMost(this.#ports.clock, graceMs, this.#idle.promise)
     }
     for (const call of this.#calls) call.abandon(shuttingDown)
   }

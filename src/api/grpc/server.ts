@@ -8,6 +8,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { Socket } from 'node:net'
+import { waitAtMost } from '../../base/clock.ts'
 import {
   connectionWindowBytes,
   frameBytesMax,
@@ -137,11 +138,8 @@ export class GrpcServer implements AsyncDisposable {
   async #closeSession(session: ServerHttp2Session): Promise<void> {
     if (session.destroyed) return
     const closed = new Promise<void>((resolve) => session.once('close', resolve))
-    const timer = new AbortController()
-    const grace = this.#ports.clock.sleep(flushMs, timer.signal).catch(() => {})
     session.close()
-    await Promise.race([closed, grace])
-    timer.abort()
+    await waitAtMost(this.#ports.clock, flushMs, closed)
     if (!session.destroyed) session.destroy()
     await closed
   }
