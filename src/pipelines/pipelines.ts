@@ -4,7 +4,7 @@ import type { JobId } from '../base/names.ts'
 import type { Random } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
-import { deleteRepo, findRepo } from '../versioning/repos.ts'
+import { findRepo, removeRepo } from '../versioning/repos.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import { branchesOf } from './inputs.ts'
 import { makeJobByHand, type ChosenCommit } from './manual-jobs.ts'
@@ -22,6 +22,7 @@ import {
   type PipelineRecord,
 } from './pipeline-records.ts'
 import { requireRepos } from './lost-repos.ts'
+import { completeProvenance } from './output-provenance.ts'
 import { rehearsed } from './rehearsals.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { specNotices } from './specs/notices.ts'
@@ -188,6 +189,7 @@ export class Pipelines {
     await this.#database.transact(async (tx) => {
       const pipeline = await getPipeline(tx, name)
       await requireRepos(tx, pipeline)
+      await completeProvenance(tx, pipeline.spec)
       const state = 'running'
       await setPipelineState(tx, pipeline.name, { state, recentError: '', modifiedAt })
       await this.#triggers.workOff(tx, pipeline.name)
@@ -280,7 +282,7 @@ export class Pipelines {
     }
     await removePipeline(tx, pipeline, options.at)
     if (!options.deleteRepo || (await findRepo(tx, pipeline.name)) === undefined) return
-    await deleteRepo(tx, pipeline.name, { force: true })
+    await removeRepo(tx, pipeline.name)
   }
 }
 

@@ -52,6 +52,22 @@ export class RepoInUseError extends FailedPreconditionError {
   }
 }
 
+/** The repo cannot be deleted while a pipeline writes it. */
+export class RepoWrittenError extends FailedPreconditionError {
+  override readonly name = 'RepoWrittenError'
+  readonly repo: string
+  readonly pipeline: string
+
+  constructor(repo: string, pipeline: string, options?: ErrorOptions) {
+    super(
+      `cannot delete repo ${repo}: pipeline ${pipeline} writes it and could not go on; delete both with delete-pipeline ${pipeline} --delete-repo, or the repo alone with --force`,
+      options,
+    )
+    this.repo = repo
+    this.pipeline = pipeline
+  }
+}
+
 /** Provenance must not lead back to where it started. */
 export class ProvenanceCycleError extends InvalidArgumentError {
   override readonly name = 'ProvenanceCycleError'

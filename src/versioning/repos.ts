@@ -2,9 +2,20 @@ import type { Instant } from '../base/clock.ts'
 import { parseRepoName, type RepoName } from '../base/names.ts'
 import { checkShortText, shortTextBytesMax } from '../base/short-texts.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
-import { RepoExistsError, RepoInUseError, RepoNotFoundError } from './errors.ts'
-import { branchTopic, commitTopic, repoTopic, type VersioningPorts } from './ports.ts'
-import { repoAncestors, repoDescendants, writeRepoProvenance } from './records/repo-provenance.ts'
+import { RepoExistsError, RepoInUseError, RepoNotFoundError, RepoWrittenError } from './errors.ts'
+import {
+  branchTopic,
+  commitTopic,
+  type CommitUses,
+  repoTopic,
+  type VersioningPorts,
+} from './ports.ts'
+import {
+  directAncestors,
+  repoAncestors,
+  repoDescendants,
+  writeRepoProvenance,
+} from './records/repo-provenance.ts'
 import { nextWritten } from './records/write-sequence.ts'
 import { noteDeletion } from './deletion-notes.ts'
 
@@ -77,6 +88,38 @@ export async function updateRepo(tx: Transaction, spec: RepoSpec): Promise<void>
   await tx.emit(repoTopic, spec.name)
 }
 
+/**
+ * Makes the repo from `others`, too, and from those of its own that are still there. False when it
+ * was made from all of `others` that exist.
+ *
+ * @throws {ProvenanceCycleError}
+ */
+export async function addProvenance(
+  tx: Transaction,
+  name: RepoName,
+  others: readonly RepoName[],
+): Promise<boolean> {
+  const repo = await findRepo(tx, name)
+  if (repo === undefined) return false
+  const direct = await directAncestors(tx, name)
+  const added = await existing(
+    tx,
+    others.filter((other) => !direct.includes(other)),
+  )
+  if (added.length === 0) return false
+  await updateRepo(tx, { ...repo, provenance: [...(await existing(tx, direct)), ...added] })
+  return true
+}
+
+async function existing(
+  tx: ReadTransaction,
+  names: readonly RepoName[],
+): Promise<readonly RepoName[]> {
+  const found: RepoName[] = []
+  for (const name of names) if ((await findRow(tx, name)) !== undefined) found.push(name)
+  return found
+}
+
 export async function findRepo(tx: ReadTransaction, name: string): Promise<RepoInfo | undefined> {
   const row = await findRow(tx, name)
   return row === undefined ? undefined : repoInfo(tx, row)
@@ -113,17 +156,9 @@ async function repoPage(tx: ReadTransaction, last: string): Promise<readonly Lis
  * Removes the repo with its commits, branches, commit tags and staged writes.
  *
  * @throws {RepoNotFoundError}
- * @throws {RepoInUseError} unless `force`.
  */
-export async function deleteRepo(
-  tx: Transaction,
-  name: string,
-  options: { readonly force: boolean },
-): Promise<void> {
-  const row = await findRow(tx, name)
-  if (row === undefined) throw new RepoNotFoundError(name)
-  const dependents = await repoDescendants(tx, name)
-  if (dependents.length > 0 && !options.force) throw new RepoInUseError(name, dependents)
+export async function removeRepo(tx: Transaction, name: string): Promise<void> {
+  if ((await findRow(tx, name)) === undefined) throw new RepoNotFoundError(name)
   const ofRepo = 'IN (SELECT id FROM commits WHERE repo = ?)'
   await tx.run(`DELETE FROM staged_writes WHERE id ${ofRepo}`, name)
   await tx.run(`DELETE FROM commit_provenance WHERE id ${ofRepo}`, name)
@@ -137,6 +172,28 @@ export async function deleteRepo(
   await tx.emit(repoTopic, name)
   await tx.emit(branchTopic, `${name}/`)
   await tx.emit(commitTopic, `${name}/`)
+}
+
+/**
+ * Removes the repo, unless something needs it.
+ *
+ * @throws {RepoNotFoundError}
+ * @throws {RepoInUseError} @throws {RepoWrittenError} unless `force`.
+ */
+export async function deleteRepo(
+  tx: Transaction,
+  uses: Pick<CommitUses, 'pipelineOf'>,
+  { name, force }: { readonly name: string; readonly force: boolean },
+): Promise<void> {
+  if (!force) {
+    const dependents = await repoDescendants(tx, name)
+    if (dependents.length > 0) throw new RepoInUseError(name, dependents)
+    const pipeline = await uses.pipelineOf(tx, name)
+    if (pipeline !== undefined && (await findRow(tx, name)) !== undefined) {
+      throw new RepoWrittenError(name, pipeline)
+    }
+  }
+  await removeRepo(tx, name)
 }
 
 async function findRow(tx: ReadTransaction, name: string): Promise<RepoRow | undefined> {
@@ -169,8 +226,8 @@ export interface NewRepo {
 
 export async function createOrUpdateRepo(
   tx: Transaction,
-  spec: NewRepo,
-  createdAt: Instant,
+  uses: Pick<CommitUses, 'onRepoMade'>,
+  spec: NewRepo & { readonly createdAt: Instant },
 ): Promise<void> {
   const repo: RepoSpec = {
     name: parseRepoName(spec.name),
@@ -182,7 +239,8 @@ export async function createOrUpdateRepo(
     ),
   }
   if (spec.update === true) await updateRepo(tx, repo)
-  else await createRepo(tx, { ...repo, createdAt })
+  else await createRepo(tx, { ...repo, createdAt: spec.createdAt })
+  await uses.onRepoMade(tx, repo.name)
 }
 
 /** Names and descriptions of what is versioned. Names come as text and are parsed here. */
@@ -195,7 +253,8 @@ export class Repos {
 
   async create(spec: NewRepo): Promise<void> {
     const createdAt = this.#ports.clock.now()
-    await this.#ports.database.transact((tx) => createOrUpdateRepo(tx, spec, createdAt))
+    const { database, uses } = this.#ports
+    await database.transact((tx) => createOrUpdateRepo(tx, uses, { ...spec, createdAt }))
   }
 
   /** @throws {RepoNotFoundError} */
@@ -232,9 +291,9 @@ export class Repos {
   }
 
   async delete(name: string, options: { readonly force: boolean }): Promise<void> {
-    await this.#ports.database.transact((tx) => deleteRepo(tx, name, options), {
-      usesReserve: true,
-    })
+    const { database, uses } = this.#ports
+    const repo = { name, ...options }
+    await database.transact((tx) => deleteRepo(tx, uses, repo), { usesReserve: true })
   }
 
   /** Deletes every repo by force. */
@@ -242,7 +301,7 @@ export class Repos {
     await this.#ports.database.transact(
       async (tx) => {
         const repos = await tx.all<Pick<RepoRow, 'name'>>('SELECT name FROM repos')
-        for (const { name } of repos) await deleteRepo(tx, name, { force: true })
+        for (const { name } of repos) await removeRepo(tx, name)
       },
       { usesReserve: true },
     )
