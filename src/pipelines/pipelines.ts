@@ -4,6 +4,8 @@ import type { JobId } from '../base/names.ts'
 import type { Random } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
+import { snapshotKeys } from '../storage/snapshot-keys.ts'
+import type { Spools } from '../storage/spool.ts'
 import { findRepo, removeRepo } from '../versioning/repos.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import { branchesOf } from './inputs.ts'
@@ -15,6 +17,7 @@ import {
   allPipelines,
   findPipeline,
   getPipeline,
+  latestNames,
   PipelineNotFoundError,
   pipelinePage,
   removePipeline,
@@ -60,6 +63,7 @@ export interface Rehearsal {
 /** Standing computations. Each change is one transaction: it happens whole or not at all. */
 export class Pipelines {
   readonly #database: Database
+  readonly #spools: Spools
   readonly #clock: Clock
   readonly #random: Random
   readonly #triggers: Triggers
@@ -69,6 +73,7 @@ export class Pipelines {
 
   constructor(ports: {
     readonly database: Database
+    readonly spools: Spools
     readonly clock: Clock
     readonly random: Random
     readonly triggers: Triggers
@@ -77,6 +82,7 @@ export class Pipelines {
     readonly exports: Pick<OutputExports, 'check'>
   }) {
     this.#database = ports.database
+    this.#spools = ports.spools
     this.#clock = ports.clock
     this.#random = ports.random
     this.#triggers = ports.triggers
@@ -171,6 +177,27 @@ export class Pipelines {
       yield page
       last = page.at(-1)?.info.name ?? last
       if (page.length < pageCount) return
+    }
+  }
+
+  /**
+   * As they were when it began, the latest written first, in pages of any length. One that is
+   * deleted meanwhile may be left out.
+   */
+  async *latest(): AsyncGenerator<readonly PipelineInfo[]> {
+    const ports = { database: this.#database, spools: this.#spools }
+    for await (const names of snapshotKeys(ports, latestNames)) {
+      for (let from = 0; from < names.length; from += pageCount) {
+        const page = names.slice(from, from + pageCount)
+        yield await this.#database.read(async (tx) => {
+          const infos: PipelineInfo[] = []
+          for (const name of page) {
+            const pipeline = await findPipeline(tx, name)
+            if (pipeline !== undefined) infos.push(await this.#info(tx, pipeline))
+          }
+          return infos
+        })
+      }
     }
   }
 

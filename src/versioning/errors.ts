@@ -91,12 +91,20 @@ export class CommitNotFoundError extends NotFoundError {
 
   constructor(repo: string, commit: string, options?: ErrorOptions) {
     super(
-      `pachyderm_pfs/commits/${repo}/ ${commit} not found; see list-commit ${repo}, or list-branch ${repo} for its branches`,
+      `pachyderm_pfs/commits/${repo}/ ${commit} not found; ${commitAdvice(repo, commit)}`,
       options,
     )
     this.repo = repo
     this.commit = commit
   }
+}
+
+function commitAdvice(repo: string, commit: string): string {
+  const [other, name] = commit.split('@')
+  if (name !== undefined) {
+    return `it is looked for in repo ${repo}: where commit ${name} of repo ${other} is meant, write ${commit} in place of both`
+  }
+  return `see list-commit ${repo}, or list-branch ${repo} for its branches`
 }
 
 /** A name such as `master~9` goes back further than the line of commits. */

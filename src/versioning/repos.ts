@@ -16,6 +16,8 @@ import {
   repoDescendants,
   writeRepoProvenance,
 } from './records/repo-provenance.ts'
+import { snapshotKeys } from '../storage/snapshot-keys.ts'
+import { latestWritten } from './records/latest-written.ts'
 import { nextWritten } from './records/write-sequence.ts'
 import { noteDeletion } from './deletion-notes.ts'
 
@@ -48,6 +50,7 @@ const listedLengthMax: number = shortTextBytesMax + 1
 /** Repos that are read in one turn of the event loop. */
 const pageRows = 500
 
+const listedColumns = 'name, substr(description, 1, ?) AS description, created_at, size_bytes'
 const repoColumns = 'name, description, created_at, size_bytes'
 
 /**
@@ -141,7 +144,7 @@ interface ListedRepo {
 /** The repos whose names come after `last`, by name; those of one page at most. */
 async function repoPage(tx: ReadTransaction, last: string): Promise<readonly ListedRepo[]> {
   const rows = await tx.all<RepoRow & { readonly written: number }>(
-    `SELECT name, substr(description, 1, ?) AS description, created_at, size_bytes, written
+    `SELECT ${listedColumns}, written
       FROM repos WHERE name > ? ORDER BY name LIMIT ?`,
     listedLengthMax,
     last,
@@ -210,6 +213,18 @@ async function repoInfo(tx: ReadTransaction, row: RepoRow): Promise<RepoInfo> {
   }
 }
 
+/** As in lists. */
+async function findListedRow(tx: ReadTransaction, name: string): Promise<RepoRow | undefined> {
+  return tx.get<RepoRow>(`SELECT ${listedColumns} FROM repos WHERE name = ?`, listedLengthMax, name)
+}
+
+/** @throws {RepoNotFoundError} */
+async function requireAll(tx: ReadTransaction, names: Iterable<string>): Promise<void> {
+  for (const name of names) {
+    if ((await findRow(tx, name)) === undefined) throw new RepoNotFoundError(name)
+  }
+}
+
 function isMadeFrom({ provenance }: RepoInfo, wanted: ReadonlySet<string>): boolean {
   if (wanted.size === 0) return true
   const ancestors = new Set<string>(provenance)
@@ -232,15 +247,20 @@ export async function createOrUpdateRepo(
   const repo: RepoSpec = {
     name: parseRepoName(spec.name),
     provenance: (spec.provenance ?? []).map(parseRepoName),
-    description: checkShortText(
-      spec.description ?? '',
-      "the repo's description",
-      'put long texts into a file of the repo',
-    ),
+    description: checkDescription(spec.description ?? ''),
   }
   if (spec.update === true) await updateRepo(tx, repo)
   else await createRepo(tx, { ...repo, createdAt: spec.createdAt })
   await uses.onRepoMade(tx, repo.name)
+}
+
+/** The names of all repos, the latest written first. */
+function latestNames(tx: ReadTransaction): AsyncGenerator<readonly string[]> {
+  return latestWritten(tx, 'SELECT name AS key, written FROM repos WHERE 1 = 1', [])
+}
+
+function checkDescription(text: string): string {
+  return checkShortText(text, "the repo's description", 'put long texts into a file of the repo')
 }
 
 /** Names and descriptions of what is versioned. Names come as text and are parsed here. */
@@ -271,10 +291,7 @@ export class Repos {
   }): AsyncGenerator<readonly ListedRepo[]> {
     const { database } = this.#ports
     const wanted = new Set(options?.provenance)
-    await database.read(async (tx) => {
-      for (const name of wanted)
-        if ((await findRow(tx, name)) === undefined) throw new RepoNotFoundError(name)
-    })
+    await database.read((tx) => requireAll(tx, wanted))
     for (let last = ''; ;) {
       const page = await database.read((tx) => repoPage(tx, last))
       yield page.filter(({ info }) => isMadeFrom(info, wanted))
@@ -283,11 +300,50 @@ export class Repos {
     }
   }
 
+  /**
+   * As they were when it began, the latest written first, in pages of any length. One that is
+   * deleted meanwhile may be left out.
+   */
+  async *latest(options?: {
+    readonly provenance?: readonly string[]
+  }): AsyncGenerator<readonly RepoInfo[]> {
+    const { database } = this.#ports
+    const wanted = new Set(options?.provenance)
+    await database.read((tx) => requireAll(tx, wanted))
+    for await (const names of snapshotKeys(this.#ports, latestNames)) {
+      yield await database.read(async (tx) => {
+        const page: RepoInfo[] = []
+        for (const name of names) {
+          const row = await findListedRow(tx, name)
+          const info = row && (await repoInfo(tx, row))
+          if (info !== undefined && isMadeFrom(info, wanted)) page.push(info)
+        }
+        return page
+      })
+    }
+  }
+
   /** As `pages`, all of them, the latest written first. */
   async list(options?: { readonly provenance?: readonly string[] }): Promise<readonly RepoInfo[]> {
     const repos: ListedRepo[] = []
     for await (const page of this.pages(options)) for (const repo of page) repos.push(repo)
     return repos.toSorted((left, right) => right.written - left.written).map(({ info }) => info)
+  }
+
+  /** Describes it anew; what it is made from stays. @throws {RepoNotFoundError} */
+  async describe(name: string, text: string): Promise<RepoInfo> {
+    const description = checkDescription(text)
+    return await this.#ports.database.transact(async (tx) => {
+      await getRepo(tx, name)
+      await tx.run(
+        'UPDATE repos SET description = ?, written = ? WHERE name = ?',
+        description,
+        await nextWritten(tx),
+        name,
+      )
+      await tx.emit(repoTopic, name)
+      return await getRepo(tx, name)
+    })
   }
 
   async delete(name: string, options: { readonly force: boolean }): Promise<void> {
