@@ -75,10 +75,9 @@ export class ProvenanceCycleError extends InvalidArgumentError {
   readonly ancestor: string
 
   constructor(repo: string, ancestor: string, options?: ErrorOptions) {
-    super(
-      `repo ${repo} cannot have ${ancestor} as provenance: ${ancestor} is itself made from ${repo}`,
-      options,
-    )
+    const reason =
+      repo === ancestor ? 'no repo is made from itself' : `${ancestor} is itself made from ${repo}`
+    super(`repo ${repo} cannot have ${ancestor} as provenance: ${reason}`, options)
     this.repo = repo
     this.ancestor = ancestor
   }
@@ -100,8 +99,8 @@ export class CommitNotFoundError extends NotFoundError {
 }
 
 function commitAdvice(repo: string, commit: string): string {
-  const [other, name] = commit.split('@')
-  if (name !== undefined) {
+  const [, other, name] = /^([\w-]+)@(.+)$/s.exec(commit) ?? []
+  if (other !== undefined && name !== undefined) {
     return `it is looked for in repo ${repo}: where commit ${name} of repo ${other} is meant, write ${commit} in place of both`
   }
   return `see list-commit ${repo}, or list-branch ${repo} for its branches`
