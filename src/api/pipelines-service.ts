@@ -1,10 +1,15 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { DomainError } from '../base/errors.ts'
-import { Pipelines, type SpecValidationSchema } from '../gen/pachyderm_pb.ts'
+import {
+  PipelineInfosBatchSchema,
+  Pipelines,
+  type SpecValidationSchema,
+} from '../gen/pachyderm_pb.ts'
 import type { CreatePipelineRequest } from '../gen/pps_pb.ts'
 import type { RequestedSpec } from '../pipelines/requested-specs.ts'
 import type { Processing } from '../pipelines/processing.ts'
 import { service, type Route } from './grpc/service.ts'
+import { batchedList } from './pfs/batched-list.ts'
 import { pipelineInfoMessage } from './pps/pipeline-handlers.ts'
 import { specOfRequest } from './pps/spec-request.ts'
 
@@ -13,6 +18,13 @@ type Validation = MessageInitShape<typeof SpecValidationSchema>
 /** pachyderm.Pipelines: what 1.5 cannot do with pipelines. */
 export function pipelinesRoutes({ pipelines }: Processing): readonly Route[] {
   return service(Pipelines, {
+    listPipelines: {
+      encoded: () =>
+        batchedList(PipelineInfosBatchSchema, pipelines.latest(), (info) => ({
+          pipelineInfo: [pipelineInfoMessage(info)],
+        })),
+    },
+
     async validatePipelines({ specs }) {
       const parsed = specs.map(parseSpec)
       const sound = parsed.flatMap((spec) => ('refusal' in spec ? [] : [spec.request]))

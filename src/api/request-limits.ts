@@ -4,6 +4,8 @@ import {
   DeleteCommitsRequestSchema,
   GetChunksRequestSchema,
   GetFilesRequestSchema,
+  ListJobsRequestSchema,
+  ListReposRequestSchema,
   PutFilesRequestSchema,
   PutSourcesRequestSchema,
   RunTransactionRequestSchema,
@@ -92,6 +94,8 @@ const fields: readonly FieldLimit[] = [
   },
 
   // Services of our own
+  { field: ListReposRequestSchema.field.provenance, countMax: 1000, advice: 'name fewer repos' },
+  { field: ListJobsRequestSchema.field.inputCommit, countMax: 1000, advice: inParts },
   { field: PutFilesRequestSchema.field.parts, countMax: putFilesPartsMax, advice: inMessages },
   { field: PutSourcesRequestSchema.field.sources, countMax: 100_000, advice: inParts },
   { field: GetFilesRequestSchema.field.paths, countMax: 10_000, advice: inParts },

@@ -14,6 +14,7 @@ import { createRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.t
 import { atomsOf, branchesOf } from './inputs.ts'
 import { killJobs } from './job-records.ts'
 import type { OutputExports } from './output-exports.ts'
+import { completeProvenanceAround } from './output-provenance.ts'
 import { findPipeline, getPipeline, putPipeline, type PipelineRecord } from './pipeline-records.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { withFromIds } from './specs/from-commits.ts'
@@ -226,6 +227,7 @@ async function putCronRepos(
     if (existing === undefined) {
       const description = `Cron tick repo for pipeline ${spec.name}.`
       await createRepo(tx, { name: repo, provenance: [], description, createdAt })
+      await completeProvenanceAround(tx, repo)
     } else if (existing.provenance.length > 0 || (await findPipeline(tx, repo)) !== undefined) {
       throw new InvalidArgumentError(
         `cron input ${name} cannot tick into repo ${repo}, which a pipeline writes; give it another "repo"`,
@@ -244,7 +246,8 @@ async function putOutputRepo(
   const existing = await findRepo(tx, name)
   const described = spec.description || existing?.description
   const description = described || `Output repo for pipeline ${spec.name}.`
-  if (existing === undefined)
+  if (existing === undefined) {
     await createRepo(tx, { name, provenance: inputs, description, createdAt })
-  else await updateRepo(tx, { name, provenance: inputs, description })
+    await completeProvenanceAround(tx, name)
+  } else await updateRepo(tx, { name, provenance: inputs, description })
 }

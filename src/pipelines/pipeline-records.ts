@@ -87,6 +87,14 @@ export async function pipelinePage(
   return rows.map((row) => ({ pipeline: pipelineOf(row), modifiedAt: row.modified_at }))
 }
 
+/** The names of all pipelines, the latest written first, in one page. */
+export async function* latestNames(tx: ReadTransaction): AsyncGenerator<readonly PipelineName[]> {
+  const rows = await tx.all<{ readonly name: PipelineName }>(
+    'SELECT name FROM pipelines ORDER BY modified_at DESC, name ASC',
+  )
+  yield rows.map(({ name }) => name)
+}
+
 /** Latest written first. */
 export async function allPipelines(tx: ReadTransaction): Promise<readonly PipelineRecord[]> {
   const rows = await tx.all<PipelineRow>(

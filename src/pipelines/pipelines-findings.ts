@@ -51,7 +51,7 @@ export const pipelinesFindings: Readonly<Record<PipelinesDamage, FindingFacts>> 
   'pipeline-repo-missing': {
     severity: 'warning',
     meaning: 'The pipeline cannot run, since a repo that it reads or writes has been deleted.',
-    advice: 'create the input repo again and update the pipeline, or delete the pipeline',
+    advice: 'create the repo again and start the pipeline, or delete the pipeline',
   },
   'pipeline-missing': {
     severity: 'error',

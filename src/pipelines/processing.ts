@@ -1,3 +1,4 @@
+import type { Spools } from '../storage/spool.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { ActiveWorkers } from './active-workers.ts'
 import { CronTicker } from './cron-ticker.ts'
@@ -35,6 +36,7 @@ export function createProcessing(
   ports: Omit<RunPorts, 'logs' | 'active' | 'onHeadReady'> & {
     readonly triggers: Triggers
     readonly versioning: Pick<Versioning, 'files' | 'transactions'>
+    readonly spools: Spools
   },
 ): Processing {
   const running = new RunningLogs()

@@ -13,6 +13,7 @@ import { directoryError } from '../storage/file-errors.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import type { Leases } from '../storage/leases.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
+import type { Spools } from '../storage/spool.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { SlotWorkers } from '../workers/slot-workers.ts'
 import type { DataDirectory } from './data-directory.ts'
@@ -38,6 +39,7 @@ export async function openProcessing(ports: {
   readonly chunks: ChunkStore
   readonly contents: Contents
   readonly trees: FileTrees
+  readonly spools: Spools
   readonly leases: Leases
   readonly clock: Clock
   readonly random: Random

@@ -9,6 +9,7 @@ import { migrationRoutes, specOfOldPipeline } from '../api/migration-service.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
 import { pipelinesRoutes } from '../api/pipelines-service.ts'
+import { reposRoutes } from '../api/repos-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
@@ -121,6 +122,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
     ...filesRoutes(versioning, stores, fetching),
+    ...reposRoutes(versioning),
     ...commitsRoutes(versioning),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),

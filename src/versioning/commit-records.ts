@@ -12,7 +12,7 @@ import {
   walkBack,
 } from './records/commit-ancestry.ts'
 import { commitAncestors, writeCommitProvenance } from './records/commit-provenance.ts'
-import { addMergeParent } from './records/commit-parents.ts'
+import { addMergeParent, mergeParents } from './records/commit-parents.ts'
 import { findCommitTag } from './records/commit-tag-rows.ts'
 import { nextWritten } from './records/write-sequence.ts'
 
@@ -46,6 +46,8 @@ export interface CommitSummary extends CommitName {
 export interface CommitInfo extends CommitSummary {
   /** Every commit that this one is made from, near and far. */
   readonly provenance: readonly CommitName[]
+  /** Commits of its repo whose changes a merge brought in, besides those of `parent`, by id. */
+  readonly mergeParents: readonly CommitId[]
 }
 
 /** A commit whose tree is known from the start, such as a job's output or an imported one. */
@@ -189,7 +191,11 @@ export function commitColumnsOf(table: string): string {
 }
 
 export async function commitInfo(tx: ReadTransaction, row: CommitRow): Promise<CommitInfo> {
-  return { ...commitSummary(row), provenance: await commitAncestors(tx, row.id) }
+  return {
+    ...commitSummary(row),
+    provenance: await commitAncestors(tx, row.id),
+    mergeParents: await mergeParents(tx, row.id),
+  }
 }
 
 export function commitSummary(row: CommitRow): CommitSummary {

@@ -135,6 +135,7 @@ export class Commits {
   }): AsyncGenerator<CommitInfo> {
     const { repo, from, to } = options
     const { database } = this.#ports
+    const countMax = options.countMax || Number.MAX_SAFE_INTEGER
     const commits = await database.read(async (tx) => {
       const known = await getRepo(tx, repo)
       if (to === undefined) {
@@ -143,13 +144,12 @@ export class Commits {
             'cannot list from a commit without a commit to list to; name both, or neither',
           )
         }
-        return listAllCommits(database, known.name)
+        return listAllCommits(this.#ports, known.name, countMax)
       }
       const end = from === undefined ? undefined : (await getCommit(tx, repo, from)).id
       return listLine(database, (await getCommit(tx, repo, to)).id, end)
     })
-    let left =
-      options.countMax === undefined || options.countMax === 0 ? Infinity : options.countMax
+    let left = countMax
     for await (const commit of commits) {
       yield commit
       left -= 1

@@ -75,6 +75,15 @@ export type GoingCommits = ReadonlyMap<
 export interface CommitUses {
   /** The pipeline that writes a branch; undefined when none does. */
   writerOf(tx: ReadTransaction, repo: string, branch: string): Promise<string | undefined>
+  /** The pipeline whose output repo it is; undefined when it is none's. */
+  pipelineOf(tx: ReadTransaction, repo: string): Promise<string | undefined>
+  /**
+   * Called in the transaction that makes a repo, or says anew what it is made from: what pipelines
+   * make of it, or write to it, is noted in the provenance of their output repos.
+   *
+   * @throws {ProvenanceCycleError} when a pipeline's output would be made from itself.
+   */
+  onRepoMade(tx: Transaction, repo: RepoName): Promise<void>
   /**
    * What else goes with commits. Reads trees, so not for use in a transaction.
    *

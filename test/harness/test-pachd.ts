@@ -23,6 +23,7 @@ export class TestClient implements AsyncDisposable {
   readonly pfs: Client<typeof pfs.API>
   readonly objects: Client<typeof pfs.ObjectAPI>
   readonly pps: Client<typeof pps.API>
+  readonly repos: Client<typeof pachyderm.Repos>
   readonly files: Client<typeof pachyderm.Files>
   readonly commits: Client<typeof pachyderm.Commits>
   readonly jobs: Client<typeof pachyderm.Jobs>
@@ -40,6 +41,7 @@ export class TestClient implements AsyncDisposable {
     this.pfs = createClient(pfs.API, transport)
     this.objects = createClient(pfs.ObjectAPI, transport)
     this.pps = createClient(pps.API, transport)
+    this.repos = createClient(pachyderm.Repos, transport)
     this.files = createClient(pachyderm.Files, transport)
     this.commits = createClient(pachyderm.Commits, transport)
     this.jobs = createClient(pachyderm.Jobs, transport)

@@ -13,7 +13,12 @@ import {
 import { pipelineStateText } from '../printing/states.ts'
 import { Table } from '../printing/table.ts'
 import { ageText } from '../printing/times.ts'
+import { pipelinesClient, streamOrElse } from '../own-clients.ts'
 import { ppsClient } from '../pps-client.ts'
+
+interface Batch {
+  readonly pipelineInfo: readonly PipelineInfo[]
+}
 
 export async function inspectPipeline(context: CommandContext): Promise<void> {
   const { args, flags, out } = context
@@ -46,25 +51,32 @@ function detailText(info: PipelineInfo, { clock, out }: CommandContext): string 
 }
 
 export async function listPipeline(context: CommandContext): Promise<void> {
-  const { flags, out, clock } = context
-  const { pipelineInfo } = await ppsClient(context).listPipeline({})
-  if (flags.isOn('raw')) {
-    for (const info of pipelineInfo) await out.write(rawText(PipelineInfoSchema, info))
-    return
-  }
+  const { flags, out } = context
+  const batches = streamOrElse<Batch>(pipelinesClient(context).listPipelines({}), () =>
+    ppsClient(context).listPipeline({}),
+  )
+  const isRaw = flags.isOn('raw')
   const table = new Table(out)
-  table.add('NAME', 'INPUT', 'OUTPUT', 'CREATED', 'STATE')
-  for (const { pipeline, input, outputBranch, createdAt, state, spout } of pipelineInfo) {
-    const name = pipeline?.name ?? ''
-    table.add(
-      name,
-      spout === undefined ? inputShorthand(input) : 'spout',
-      `${name}/${outputBranch}`,
-      ageText(createdAt, clock),
-      pipelineStateText(state, out),
-    )
+  if (!isRaw) table.add('NAME', 'INPUT', 'OUTPUT', 'CREATED', 'STATE')
+  for await (const { pipelineInfo } of batches) {
+    if (isRaw) {
+      await out.write(pipelineInfo.map((info) => rawText(PipelineInfoSchema, info)).join(''))
+    } else for (const info of pipelineInfo) addRow(table, info, context)
+    await table.flush()
   }
   await table.flush()
+}
+
+function addRow(table: Table, info: PipelineInfo, { clock, out }: CommandContext): void {
+  const { pipeline, input, outputBranch, createdAt, state, spout } = info
+  const name = pipeline?.name ?? ''
+  table.add(
+    name,
+    spout === undefined ? inputShorthand(input) : 'spout',
+    `${name}/${outputBranch}`,
+    ageText(createdAt, clock),
+    pipelineStateText(state, out),
+  )
 }
 
 export async function deletePipeline(context: CommandContext): Promise<void> {

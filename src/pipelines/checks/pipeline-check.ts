@@ -1,8 +1,9 @@
 import type { RepoName } from '../../base/names.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
-import { findRepo, updateRepo } from '../../versioning/repos.ts'
+import { findRepo } from '../../versioning/repos.ts'
 import { branchesOf } from '../inputs.ts'
+import { completeProvenance } from '../output-provenance.ts'
 import { writePipelineInputs } from '../pipeline-records.ts'
 import { pipelinesFinding } from '../pipelines-findings.ts'
 import type { PipelineSpec } from '../specs.ts'
@@ -156,17 +157,5 @@ async function repairKind(tx: Transaction, name: string): Promise<boolean> {
 
 async function repairProvenance(tx: Transaction, name: string): Promise<boolean> {
   const facts = await factsOf(tx, name)
-  const repo = await findRepo(tx, name)
-  if (facts?.notMadeFrom === undefined || repo === undefined) return false
-  const direct = await tx.all<{ readonly ancestor: RepoName }>(
-    `SELECT p.ancestor FROM repo_provenance p JOIN repos r ON r.name = p.ancestor
-      WHERE p.repo = ? AND p.direct = 1`,
-    name,
-  )
-  const provenance = new Set(direct.map(({ ancestor }) => ancestor))
-  for (const input of branchesOf(facts.spec.input)) {
-    if ((await findRepo(tx, input.repo)) !== undefined) provenance.add(input.repo)
-  }
-  await updateRepo(tx, { ...repo, provenance: [...provenance] })
-  return true
+  return facts !== undefined && (await completeProvenance(tx, facts.spec))
 }
