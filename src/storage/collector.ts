@@ -84,6 +84,11 @@ export class Collector {
     return sumOf(this.#ports.store.packs.all())
   }
 
+  /** How often a damaged chunk was stored afresh since the start: the damaged copies can go. */
+  get damageReplacedCount(): number {
+    return this.#ports.store.packs.replacedCount
+  }
+
   /**
    * @throws {CollectionRunningError}
    * @throws {CancelledError}

@@ -2,7 +2,8 @@ import type { Migrations } from '../database/database.ts'
 
 /**
  * The tables of this layer. `packs` lists the packs in the object store, `retired_packs` those that
- * are about to be deleted from it; see `docs/formats/packs.md`.
+ * are about to be deleted from it, `damaged_chunks` copies of chunks that no put may rely on; see
+ * `docs/formats/packs.md`.
  */
 export const storageMigrations: Migrations = {
   layer: 'storage',
@@ -19,6 +20,12 @@ export const storageMigrations: Migrations = {
       `CREATE TABLE retired_packs (
         name TEXT NOT NULL PRIMARY KEY,
         size_bytes INTEGER NOT NULL
+      )`,
+    ],
+    [
+      `CREATE TABLE damaged_chunks (
+        pack TEXT NOT NULL PRIMARY KEY,
+        chunks BYTES NOT NULL
       )`,
     ],
   ],

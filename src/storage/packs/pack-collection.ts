@@ -82,6 +82,16 @@ export class PackCollection {
     return bits
   }
 
+  /** What is known to be damaged in the pack; undefined when nothing is. */
+  damageOf(pack: SealedPack): ChunkBits | undefined {
+    return this.#sealed.damage.of(pack.name)
+  }
+
+  /** How often a chunk was stored afresh because the copy that was there is damaged. */
+  get replacedCount(): number {
+    return this.#sealed.damage.replacedCount
+  }
+
   /** Chunks by their place in the pack. */
   chunksOf(pack: SealedPack, bits: ChunkBits): Promise<readonly IndexedChunk[]> {
     return chunksOf(this.#sealed, pack, bits)
@@ -112,12 +122,13 @@ export class PackCollection {
     this.#retired.retire(packs)
     this.#draftCount += 1
     const path = join(this.#scratchDirectory, `collect-${this.#draftCount}.pack`)
-    const draft = new PackDraft(path, this.#faultPoint)
+    const isTaken = (name: string): Promise<boolean> => this.#sealed.isTaken(name)
+    const draft = new PackDraft(path, this.#faultPoint, { isTaken })
     try {
       for (const { pack, bits: wanted } of bits) {
         const chunks = await chunksOf(this.#sealed, pack, wanted)
         if (!draft.hasRoomFor(chunks)) return this.#leave(packs)
-        await copyChunks(this.#objects, pack, chunks, draft)
+        await copyChunks({ objects: this.#objects, sealed: this.#sealed }, pack, chunks, draft)
       }
       this.#faultPoint('collect: copied')
       return await this.#retired.replace(packs, draft.chunkCount > 0 ? draft : undefined)
