@@ -8,7 +8,13 @@ import {
   packChunksMax,
   trailerBytes,
 } from '../packs/format.ts'
-import type { Marks, PackCollection, ReplacedPacks, SealedPack } from '../packs/pack-collection.ts'
+import type {
+  Marks,
+  Moved,
+  PackCollection,
+  ReplacedPacks,
+  SealedPack,
+} from '../packs/pack-collection.ts'
 import { type ChunkBits, countBits, haveCommonBits, newChunkBits } from '../packs/recent-puts.ts'
 import type { Pace } from './pace.ts'
 
@@ -76,17 +82,20 @@ export class Sweeper {
   readonly #marks: Marks
   readonly #keptFrom: Epoch
   readonly #isRehearsal: boolean
+  readonly #onMoved: (moved: Moved) => void
   /** Off the list, and still to be deleted; oldest first. */
   readonly #retired: Retired[] = []
 
   constructor(
     ports: SweeperPorts,
     sweep: { readonly marks: Marks; readonly keptFrom: Epoch; readonly isRehearsal: boolean },
+    onMoved: (moved: Moved) => void = () => undefined,
   ) {
     this.#ports = ports
     this.#marks = sweep.marks
     this.#keptFrom = sweep.keptFrom
     this.#isRehearsal = sweep.isRehearsal
+    this.#onMoved = onMoved
   }
 
   /** @param packs that were there before the marks began. */
@@ -191,7 +200,9 @@ export class Sweeper {
     this.tally.packsWritten += 1
   }
 
-  #note({ names }: ReplacedPacks): void {
+  #note(replaced: ReplacedPacks): void {
+    this.#onMoved(replaced)
+    const { names } = replaced
     const atMs = this.#ports.clock.monotonicMs()
     for (const name of names) this.#retired.push({ name, atMs })
   }

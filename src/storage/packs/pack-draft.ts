@@ -73,6 +73,11 @@ export class PackDraft {
     return this.#chunks.size
   }
 
+  /** The ids of its chunks, as its index has them. */
+  ids(): readonly ChunkId[] {
+    return [...this.#chunks.keys()].toSorted()
+  }
+
   /** Whether these can be added without making it larger than a pack should be. */
   hasRoomFor(chunks: readonly { readonly storedBytes: number }[]): boolean {
     const end = chunks.reduce((sum, { storedBytes }) => sum + storedBytes, this.#end)

@@ -136,6 +136,27 @@ export async function retiredPackNames(database: Database): Promise<readonly str
   return rows.map(({ name }) => name)
 }
 
+/** How large all packs were after the last collection; 0 when there was none. */
+export async function sizeBytesCollected(database: Database): Promise<number> {
+  const row = await database.read((tx) =>
+    tx.get<{ readonly size_bytes: number }>('SELECT size_bytes FROM last_collection WHERE one = 1'),
+  )
+  return row?.size_bytes ?? 0
+}
+
+/** Notes how large all packs are after a collection. */
+export async function noteCollected(database: Database, sizeBytes: number): Promise<void> {
+  await database.transact(
+    (tx) =>
+      tx.run(
+        `INSERT INTO last_collection (one, size_bytes) VALUES (1, ?)
+          ON CONFLICT (one) DO UPDATE SET size_bytes = excluded.size_bytes`,
+        sizeBytes,
+      ),
+    { usesReserve: true },
+  )
+}
+
 /** The names of all packs that are listed. */
 export async function listPackNames(database: Database): Promise<ReadonlySet<string>> {
   const rows = await database.read((tx) => tx.all<{ name: string }>('SELECT name FROM packs'))
