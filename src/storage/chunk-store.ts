@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { DataLossError } from '../base/errors.ts'
+import type { DataLossError, DiskFullError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
 import type { ChunkHolder, ChunkId, ChunkLender } from './chunks.ts'
 import { makeDirectories } from './directories.ts'
@@ -44,6 +44,8 @@ export interface ChunkStoreOptions {
   readonly faultPoint?: FaultPoint
   /** Is told of a chunk that cannot be read any more, each time that it is asked for. */
   readonly onDataLoss?: (id: ChunkId, error: DataLossError) => void
+  /** Is told each time that the disk has no room for a pack. */
+  readonly onDiskFull?: (error: DiskFullError) => void
 }
 
 const mib = 1024 * 1024
@@ -87,7 +89,9 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
     indexCacheBytes: options.indexCacheBytes ?? 16 * mib,
     locatedChunksMax: options.locatedChunksMax ?? 8_000_000,
   })
-  const common = { objects, database, scratchDirectory, faultPoint, sealed, recent, leases }
+  const { onDiskFull = () => undefined } = options
+  const ports = { objects, database, scratchDirectory, faultPoint, onDiskFull }
+  const common = { ...ports, sealed, recent, leases }
   const retired = new RetiredPacks(common)
   const cacheBytes = options.cacheBytes ?? 32 * mib
   const chunks = await PackedChunks.open({

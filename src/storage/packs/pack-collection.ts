@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { DataLossError, NotFoundError } from '../../base/errors.ts'
+import { DataLossError, type DiskFullError, NotFoundError } from '../../base/errors.ts'
 import type { Database } from '../../database/database.ts'
 import type { ChunkId } from '../chunks.ts'
 import type { FaultPoint } from '../fault-point.ts'
@@ -45,6 +45,7 @@ export class PackCollection {
   readonly #database: Database
   readonly #scratchDirectory: string
   readonly #faultPoint: FaultPoint
+  readonly #onDiskFull: (error: DiskFullError) => void
   #draftCount = 0
 
   constructor(parts: {
@@ -56,6 +57,7 @@ export class PackCollection {
     readonly database: Database
     readonly scratchDirectory: string
     readonly faultPoint: FaultPoint
+    readonly onDiskFull: (error: DiskFullError) => void
   }) {
     this.#chunks = parts.chunks
     this.#sealed = parts.sealed
@@ -65,6 +67,7 @@ export class PackCollection {
     this.#database = parts.database
     this.#scratchDirectory = parts.scratchDirectory
     this.#faultPoint = parts.faultPoint
+    this.#onDiskFull = parts.onDiskFull
   }
 
   /** The packs that are listed. Those whose objects are lost are left to whoever repairs. */
@@ -160,7 +163,10 @@ export class PackCollection {
     this.#draftCount += 1
     const path = join(this.#scratchDirectory, `collect-${this.#draftCount}.pack`)
     const isTaken = (name: string): Promise<boolean> => this.#sealed.isTaken(name)
-    const draft = new PackDraft(path, this.#faultPoint, { isTaken })
+    const draft = new PackDraft(path, this.#faultPoint, {
+      isTaken,
+      onFull: this.#onDiskFull,
+    })
     try {
       const copied: { readonly from: PlacedInPack; readonly id: ChunkId }[] = []
       for (const { pack, bits: wanted } of bits) {

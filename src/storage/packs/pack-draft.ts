@@ -37,7 +37,7 @@ interface Block {
 
 export interface DraftOptions {
   /** Told each time that the disk has no room for the draft. */
-  readonly onFull?: () => void
+  readonly onFull?: (error: DiskFullError) => void
   /** Whether a pack may not have the name, because another object has it. */
   readonly isTaken?: (name: string) => Promise<boolean>
 }
@@ -270,7 +270,7 @@ export class PackDraft {
       }
     } catch (error) {
       const failure = fileError(error, `draft of a pack ${this.path}`, dirname(this.path))
-      if (failure instanceof DiskFullError) this.#options.onFull?.()
+      if (failure instanceof DiskFullError) this.#options.onFull?.(failure)
       throw failure
     }
   }

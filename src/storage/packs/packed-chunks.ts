@@ -38,6 +38,8 @@ export interface PackedChunksOptions {
   readonly faultPoint: FaultPoint
   /** Is told of a chunk that cannot be read any more, each time that it is asked for. */
   readonly onDataLoss: (id: ChunkId, error: DataLossError) => void
+  /** Is told each time that the disk has no room for a pack. */
+  readonly onDiskFull: (error: DiskFullError) => void
 }
 
 interface DraftState {
@@ -269,7 +271,7 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
       this.#draftCount += 1
       const path = join(this.#options.scratchDirectory, `${this.#draftCount}.pack`)
       const draft = new PackDraft(path, this.#options.faultPoint, {
-        onFull: () => this.#giveUp(draft),
+        onFull: (error) => this.#giveUp(draft, error),
         isTaken: (name) => this.#sealed.isTaken(name),
       })
       this.#current = draft
@@ -282,7 +284,8 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
    * The disk has no room for the draft. It stays for whoever relies on it already, and whose flush
    * may still find room; after them, the room that it takes is free again.
    */
-  #giveUp(draft: PackDraft): void {
+  #giveUp(draft: PackDraft, error: DiskFullError): void {
+    this.#options.onDiskFull(error)
     const state = this.#drafts.get(draft)
     // A pack that is stored lacks only its row, and may be what another flush has stored.
     if (state === undefined || state.isGivenUp || state.footer !== undefined) return
@@ -376,7 +379,7 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
     try {
       await this.#options.objects.putFileIfAbsent(packKey(name), draft.path)
     } catch (error) {
-      if (error instanceof DiskFullError) this.#giveUp(draft)
+      if (error instanceof DiskFullError) this.#giveUp(draft, error)
       throw error
     }
   }
