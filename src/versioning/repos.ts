@@ -1,10 +1,22 @@
 import type { Instant } from '../base/clock.ts'
 import { parseRepoName, type RepoName } from '../base/names.ts'
 import { checkShortText, shortTextBytesMax } from '../base/short-texts.ts'
-import type { ReadTransaction, Transaction } from '../database/database.ts'
-import { RepoExistsError, RepoInUseError, RepoNotFoundError } from './errors.ts'
+import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
+import {
+  RepoBeingDeletedError,
+  RepoExistsError,
+  RepoInUseError,
+  RepoNotFoundError,
+} from './errors.ts'
 import { branchTopic, commitTopic, repoTopic, type VersioningPorts } from './ports.ts'
 import { repoAncestors, repoDescendants, writeRepoProvenance } from './records/repo-provenance.ts'
+import {
+  countRows,
+  deletedAtOnceMax,
+  isBeingDeleted,
+  markDeleted,
+  purgeDeletedRepos,
+} from './records/deleted-repos.ts'
 import { nextWritten } from './records/write-sequence.ts'
 import { noteDeletion } from './deletion-notes.ts'
 
@@ -41,6 +53,7 @@ const repoColumns = 'name, description, created_at, size_bytes'
 
 /**
  * @throws {RepoExistsError}
+ * @throws {RepoBeingDeletedError}
  * @throws {RepoNotFoundError} for a provenance repo that does not exist.
  */
 export async function createRepo(
@@ -48,6 +61,7 @@ export async function createRepo(
   spec: RepoSpec & { readonly createdAt: Instant },
 ): Promise<void> {
   if ((await findRow(tx, spec.name)) !== undefined) throw new RepoExistsError(spec.name)
+  if (await isBeingDeleted(tx, spec.name)) throw new RepoBeingDeletedError(spec.name)
   await tx.run(
     `INSERT INTO repos (name, description, created_at, size_bytes, written) VALUES (?, ?, ?, 0, ?)`,
     spec.name,
@@ -110,7 +124,9 @@ async function repoPage(tx: ReadTransaction, last: string): Promise<readonly Lis
 }
 
 /**
- * Removes the repo with its commits, branches, commit tags and staged writes.
+ * Removes the repo with its commits, branches, commit tags and staged writes. Of more than `atOnceMax`
+ * rows, nobody sees its commits any more, and `purgeDeletedRepos` is to be called: until it has come
+ * to its end, no repo can get the name. Returns how many rows of commits it deleted.
  *
  * @throws {RepoNotFoundError}
  * @throws {RepoInUseError} unless `force`.
@@ -118,17 +134,16 @@ async function repoPage(tx: ReadTransaction, last: string): Promise<readonly Lis
 export async function deleteRepo(
   tx: Transaction,
   name: string,
-  options: { readonly force: boolean },
-): Promise<void> {
+  options: { readonly force: boolean; readonly atOnceMax?: number },
+): Promise<number> {
   const row = await findRow(tx, name)
   if (row === undefined) throw new RepoNotFoundError(name)
   const dependents = await repoDescendants(tx, name)
   if (dependents.length > 0 && !options.force) throw new RepoInUseError(name, dependents)
-  const ofRepo = 'IN (SELECT id FROM commits WHERE repo = ?)'
-  await tx.run(`DELETE FROM staged_writes WHERE id ${ofRepo}`, name)
-  await tx.run(`DELETE FROM commit_provenance WHERE id ${ofRepo}`, name)
-  await tx.run(`DELETE FROM merge_parents WHERE id ${ofRepo}`, name)
-  await tx.run('DELETE FROM commits WHERE repo = ?', name)
+  const { atOnceMax = deletedAtOnceMax } = options
+  const rowCount = await countRows(tx, name, atOnceMax)
+  if (rowCount > atOnceMax) await markDeleted(tx, name)
+  else await deleteCommits(tx, name)
   await tx.run('DELETE FROM branches WHERE repo = ?', name)
   await tx.run('DELETE FROM commit_tags WHERE repo = ?', name)
   await tx.run('DELETE FROM repo_provenance WHERE repo = ?', name)
@@ -137,6 +152,15 @@ export async function deleteRepo(
   await tx.emit(repoTopic, name)
   await tx.emit(branchTopic, `${name}/`)
   await tx.emit(commitTopic, `${name}/`)
+  return rowCount > atOnceMax ? 0 : rowCount
+}
+
+async function deleteCommits(tx: Transaction, repo: string): Promise<void> {
+  const ofRepo = 'IN (SELECT id FROM commits WHERE repo = ?)'
+  await tx.run(`DELETE FROM staged_writes WHERE id ${ofRepo}`, repo)
+  await tx.run(`DELETE FROM commit_provenance WHERE id ${ofRepo}`, repo)
+  await tx.run(`DELETE FROM merge_parents WHERE id ${ofRepo}`, repo)
+  await tx.run('DELETE FROM commits WHERE repo = ?', repo)
 }
 
 async function findRow(tx: ReadTransaction, name: string): Promise<RepoRow | undefined> {
@@ -183,6 +207,17 @@ export async function createOrUpdateRepo(
   }
   if (spec.update === true) await updateRepo(tx, repo)
   else await createRepo(tx, { ...repo, createdAt })
+}
+
+/**
+ * Goes on with repos whose deletion has begun, in whatever way: those that an earlier process left, and
+ * each one that is deleted until `signal`.
+ */
+export async function purgeRepos(database: Database, signal: AbortSignal): Promise<void> {
+  await purgeDeletedRepos(database, signal)
+  for await (const _ of database.watch([repoTopic], { signal })) {
+    await purgeDeletedRepos(database, signal)
+  }
 }
 
 /** Names and descriptions of what is versioned. Names come as text and are parsed here. */
@@ -232,19 +267,24 @@ export class Repos {
   }
 
   async delete(name: string, options: { readonly force: boolean }): Promise<void> {
-    await this.#ports.database.transact((tx) => deleteRepo(tx, name, options), {
-      usesReserve: true,
-    })
+    const { database } = this.#ports
+    await database.transact((tx) => deleteRepo(tx, name, options), { usesReserve: true })
+    await purgeDeletedRepos(database)
   }
 
-  /** Deletes every repo by force. */
+  /** Deletes every repo by force: all of them are gone at once, or none. */
   async deleteAll(): Promise<void> {
-    await this.#ports.database.transact(
+    const { database } = this.#ports
+    await database.transact(
       async (tx) => {
         const repos = await tx.all<Pick<RepoRow, 'name'>>('SELECT name FROM repos')
-        for (const { name } of repos) await deleteRepo(tx, name, { force: true })
+        let atOnceMax = deletedAtOnceMax
+        for (const { name } of repos) {
+          atOnceMax -= await deleteRepo(tx, name, { force: true, atOnceMax })
+        }
       },
       { usesReserve: true },
     )
+    await purgeDeletedRepos(database)
   }
 }

@@ -151,7 +151,23 @@ const uploadsStep: readonly string[] = [
   )`,
 ]
 
+/** Repos that are gone, and rows of whose commits may still be there. */
+const deletedReposStep: readonly string[] = [
+  `CREATE TABLE deleted_repos ( -- clustered
+    name TEXT NOT NULL PRIMARY KEY
+  )`,
+]
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
-  steps: [firstStep, changesStep, namesStep, splitsStep, transfersStep, deletionsStep, uploadsStep],
+  steps: [
+    firstStep,
+    changesStep,
+    namesStep,
+    splitsStep,
+    transfersStep,
+    deletionsStep,
+    uploadsStep,
+    deletedReposStep,
+  ],
 }
