@@ -28,6 +28,7 @@ import { ProllyMaps } from '../storage/prolly-map.ts'
 import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
+import { purgeRepos } from '../versioning/repos.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
 import { sweepUploads } from '../versioning/uploads.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
@@ -193,6 +194,11 @@ function startSweeps(
   opened.use(
     startBackgroundTask('sweeping old staged writes', log, (signal) =>
       sweepStagedWrites(database, signal),
+    ),
+  )
+  opened.use(
+    startBackgroundTask('deleting what is left of repos', log, (signal) =>
+      purgeRepos(database, signal),
     ),
   )
   opened.use(

@@ -14,6 +14,7 @@ import {
 import { commitAncestors, writeCommitProvenance } from './records/commit-provenance.ts'
 import { addMergeParent, mergeParents } from './records/commit-parents.ts'
 import { findCommitTag } from './records/commit-tag-rows.ts'
+import { isInRepo } from './records/deleted-repos.ts'
 import { nextWritten } from './records/write-sequence.ts'
 
 /** The tree of a finished commit. */
@@ -227,7 +228,7 @@ export async function findCommit(
 ): Promise<CommitInfo | undefined> {
   const id = await resolveCommitId(tx, repo, name)
   const row = await tx.get<CommitRow>(
-    `SELECT ${commitColumns} FROM commits WHERE id = ? AND repo = ?`,
+    `SELECT ${commitColumns} FROM commits WHERE id = ? AND repo = ? AND ${isInRepo}`,
     id,
     repo,
   )
@@ -311,7 +312,7 @@ export async function getCommitName(
 ): Promise<CommitName> {
   const id = await resolveCommitId(tx, repo, name)
   const row = await tx.get<{ readonly repo: RepoName; readonly id: CommitId }>(
-    'SELECT repo, id FROM commits WHERE id = ? AND repo = ?',
+    `SELECT repo, id FROM commits WHERE id = ? AND repo = ? AND ${isInRepo}`,
     id,
     repo,
   )
@@ -344,7 +345,7 @@ async function exactCommit(
   const named = await namedCommit(tx, repo, name)
   if (named !== undefined) return named
   const row = await tx.get<{ readonly id: CommitId }>(
-    'SELECT id FROM commits WHERE id = ? AND repo = ?',
+    `SELECT id FROM commits WHERE id = ? AND repo = ? AND ${isInRepo}`,
     name,
     repo,
   )
@@ -369,7 +370,7 @@ export async function findDerivedCommit(
     `SELECT ${commitColumnsOf('commits')} FROM commit_provenance AS given
       JOIN commits ON commits.id = given.id
       WHERE given.ancestor = ? AND given.ancestor_repo = ? AND commits.repo || '' = ?
-        AND commits.finished_at IS NOT NULL ${othersToo.join(' ')}
+        AND commits.finished_at IS NOT NULL AND ${isInRepo} ${othersToo.join(' ')}
       ORDER BY commits.written LIMIT 1`,
     first.id,
     first.repo,

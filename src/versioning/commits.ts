@@ -21,6 +21,7 @@ import { finishCommit } from './commits/finish.ts'
 import { listAllCommits, listLine } from './commits/listing.ts'
 import { removeCommit } from './commits/removal.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
+import { isInRepo } from './records/deleted-repos.ts'
 import { sweepCommit } from './staging/sweep.ts'
 
 /** Where a new commit goes: all names come as text and are parsed here. */
@@ -214,7 +215,7 @@ async function placeOf(tx: ReadTransaction, commit: NewCommit): Promise<Place> {
   const provenance: CommitName[] = []
   for (const given of commit.provenance ?? []) {
     const found = await tx.get<{ readonly repo: CommitName['repo']; readonly id: CommitId }>(
-      'SELECT repo, id FROM commits WHERE id = ? AND repo = ?',
+      `SELECT repo, id FROM commits WHERE id = ? AND repo = ? AND ${isInRepo}`,
       given.id,
       given.repo,
     )

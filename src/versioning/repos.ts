@@ -1,8 +1,14 @@
 import type { Instant } from '../base/clock.ts'
 import { parseRepoName, type RepoName } from '../base/names.ts'
 import { checkShortText, shortTextBytesMax } from '../base/short-texts.ts'
-import type { ReadTransaction, Transaction } from '../database/database.ts'
-import { RepoExistsError, RepoInUseError, RepoNotFoundError, RepoWrittenError } from './errors.ts'
+import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
+import {
+  RepoBeingDeletedError,
+  RepoExistsError,
+  RepoInUseError,
+  RepoNotFoundError,
+  RepoWrittenError,
+} from './errors.ts'
 import {
   branchTopic,
   commitTopic,
@@ -16,6 +22,13 @@ import {
   repoDescendants,
   writeRepoProvenance,
 } from './records/repo-provenance.ts'
+import {
+  countRows,
+  deletedAtOnceMax,
+  isBeingDeleted,
+  markDeleted,
+  purgeDeletedRepos,
+} from './records/deleted-repos.ts'
 import { snapshotKeys } from '../storage/snapshot-keys.ts'
 import { latestWritten } from './records/latest-written.ts'
 import { nextWritten } from './records/write-sequence.ts'
@@ -55,6 +68,7 @@ const repoColumns = 'name, description, created_at, size_bytes'
 
 /**
  * @throws {RepoExistsError}
+ * @throws {RepoBeingDeletedError}
  * @throws {RepoNotFoundError} for a provenance repo that does not exist.
  */
 export async function createRepo(
@@ -62,6 +76,7 @@ export async function createRepo(
   spec: RepoSpec & { readonly createdAt: Instant },
 ): Promise<void> {
   if ((await findRow(tx, spec.name)) !== undefined) throw new RepoExistsError(spec.name)
+  if (await isBeingDeleted(tx, spec.name)) throw new RepoBeingDeletedError(spec.name)
   await tx.run(
     `INSERT INTO repos (name, description, created_at, size_bytes, written) VALUES (?, ?, ?, 0, ?)`,
     spec.name,
@@ -156,17 +171,21 @@ async function repoPage(tx: ReadTransaction, last: string): Promise<readonly Lis
 }
 
 /**
- * Removes the repo with its commits, branches, commit tags and staged writes.
+ * Removes the repo with its commits, branches, commit tags and staged writes. Of more than `atOnceMax`
+ * rows, nobody sees its commits any more, and `purgeDeletedRepos` is to be called: until it has come
+ * to its end, no repo can get the name. Returns how many rows of commits it deleted.
  *
  * @throws {RepoNotFoundError}
  */
-export async function removeRepo(tx: Transaction, name: string): Promise<void> {
+export async function removeRepo(
+  tx: Transaction,
+  name: string,
+  atOnceMax: number = deletedAtOnceMax,
+): Promise<number> {
   if ((await findRow(tx, name)) === undefined) throw new RepoNotFoundError(name)
-  const ofRepo = 'IN (SELECT id FROM commits WHERE repo = ?)'
-  await tx.run(`DELETE FROM staged_writes WHERE id ${ofRepo}`, name)
-  await tx.run(`DELETE FROM commit_provenance WHERE id ${ofRepo}`, name)
-  await tx.run(`DELETE FROM merge_parents WHERE id ${ofRepo}`, name)
-  await tx.run('DELETE FROM commits WHERE repo = ?', name)
+  const rowCount = await countRows(tx, name, atOnceMax)
+  if (rowCount > atOnceMax) await markDeleted(tx, name)
+  else await deleteCommits(tx, name)
   await tx.run('DELETE FROM branches WHERE repo = ?', name)
   await tx.run('DELETE FROM commit_tags WHERE repo = ?', name)
   await tx.run('DELETE FROM repo_provenance WHERE repo = ?', name)
@@ -175,6 +194,15 @@ export async function removeRepo(tx: Transaction, name: string): Promise<void> {
   await tx.emit(repoTopic, name)
   await tx.emit(branchTopic, `${name}/`)
   await tx.emit(commitTopic, `${name}/`)
+  return rowCount > atOnceMax ? 0 : rowCount
+}
+
+async function deleteCommits(tx: Transaction, repo: string): Promise<void> {
+  const ofRepo = 'IN (SELECT id FROM commits WHERE repo = ?)'
+  await tx.run(`DELETE FROM staged_writes WHERE id ${ofRepo}`, repo)
+  await tx.run(`DELETE FROM commit_provenance WHERE id ${ofRepo}`, repo)
+  await tx.run(`DELETE FROM merge_parents WHERE id ${ofRepo}`, repo)
+  await tx.run('DELETE FROM commits WHERE repo = ?', repo)
 }
 
 /**
@@ -261,6 +289,17 @@ function latestNames(tx: ReadTransaction): AsyncGenerator<readonly string[]> {
 
 function checkDescription(text: string): string {
   return checkShortText(text, "the repo's description", 'put long texts into a file of the repo')
+}
+
+/**
+ * Goes on with repos whose deletion has begun, in whatever way: those that an earlier process left, and
+ * each one that is deleted until `signal`.
+ */
+export async function purgeRepos(database: Database, signal: AbortSignal): Promise<void> {
+  await purgeDeletedRepos(database, signal)
+  for await (const _ of database.watch([repoTopic], { signal })) {
+    await purgeDeletedRepos(database, signal)
+  }
 }
 
 /** Names and descriptions of what is versioned. Names come as text and are parsed here. */
@@ -350,16 +389,20 @@ export class Repos {
     const { database, uses } = this.#ports
     const repo = { name, ...options }
     await database.transact((tx) => deleteRepo(tx, uses, repo), { usesReserve: true })
+    await purgeDeletedRepos(database)
   }
 
-  /** Deletes every repo by force. */
+  /** Deletes every repo by force: all of them are gone at once, or none. */
   async deleteAll(): Promise<void> {
-    await this.#ports.database.transact(
+    const { database } = this.#ports
+    await database.transact(
       async (tx) => {
         const repos = await tx.all<Pick<RepoRow, 'name'>>('SELECT name FROM repos')
-        for (const { name } of repos) await removeRepo(tx, name)
+        let atOnceMax = deletedAtOnceMax
+        for (const { name } of repos) atOnceMax -= await removeRepo(tx, name, atOnceMax)
       },
       { usesReserve: true },
     )
+    await purgeDeletedRepos(database)
   }
 }

@@ -156,6 +156,13 @@ const branchOrderStep: readonly string[] = [
   'CREATE INDEX branches_by_written ON branches (repo, written)',
 ]
 
+/** Repos that are gone, and rows of whose commits may still be there. */
+const deletedReposStep: readonly string[] = [
+  `CREATE TABLE deleted_repos ( -- clustered
+    name TEXT NOT NULL PRIMARY KEY
+  )`,
+]
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
   steps: [
@@ -167,5 +174,6 @@ export const versioningMigrations: Migrations = {
     deletionsStep,
     uploadsStep,
     branchOrderStep,
+    deletedReposStep,
   ],
 }
