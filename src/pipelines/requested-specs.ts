@@ -35,10 +35,15 @@ export interface RequestedTransform {
   readonly errorStdinLines?: readonly string[] | undefined
 }
 
-/** A secret of the cluster, and the directory in which user code finds it. */
+/** A secret, and where user code finds it: in a directory, in its environment, or in both. */
 export interface Secret {
   readonly name: string
+  /** Empty: in no directory. */
   readonly mountPath: string
+  /** One entry of it alone. */
+  readonly key?: string
+  /** The variable with the entry `key`. */
+  readonly envVar?: string
 }
 
 /** An input as a client sent it: exactly one member should be set, but none or several may be. */

@@ -19,7 +19,7 @@ export interface PipelineSpec extends Limits, ErrorHandling {
   readonly name: PipelineName
   readonly description: string
   readonly transform: Transform
-  /** Recorded for executors that can show them. */
+  /** What user code is given of secrets. */
   readonly secrets: readonly Secret[]
   /** Recorded for executors that run containers. */
   readonly imagePullSecrets: readonly string[]

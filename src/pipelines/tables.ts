@@ -204,5 +204,21 @@ export const pipelinesMigrations: Migrations = {
         logs BYTES NOT NULL
       )`,
     ],
+    [
+      `CREATE TABLE secrets ( -- clustered
+        name TEXT NOT NULL PRIMARY KEY,
+        revision TEXT NOT NULL,
+        entries TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL
+      )`,
+      // Values, encrypted: docs/formats/secrets.md. Apart, since lists do not need them.
+      `CREATE TABLE secret_values ( -- clustered
+        name TEXT NOT NULL PRIMARY KEY,
+        revision TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        sealed BYTES NOT NULL
+      )`,
+    ],
   ],
 }

@@ -10,6 +10,7 @@ import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
 import { pipelinesRoutes } from '../api/pipelines-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
+import { secretsRoutes } from '../api/secrets-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Database } from '../database/database.ts'
@@ -125,6 +126,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
     ...pipelinesRoutes(processing),
+    ...secretsRoutes(processing),
     ...adminRoutes({
       facts: () => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }),
       check: (options, signal) => checks.run(options, signal),

@@ -32,6 +32,7 @@ import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { Exports, type OpenBuckets } from '../targets/exports.ts'
 import { MemoryBucket } from './memory-bucket.ts'
 import type { OpenedPackedStore } from './packed-store.ts'
+import { MemorySecretKeys } from './memory-secret-keys.ts'
 import { MemorySpools } from './memory-spools.ts'
 import { temporaryDatabase } from './temporary-database.ts'
 
@@ -136,7 +137,8 @@ export async function openTestProcessing(
   const log = { error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })) }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
   const exports = exportsTo(bucket, versioning)
-  const ports = { ...stores, ...world, ...bounds, triggers, versioning, workers, exports, log }
+  const parts = { triggers, versioning, workers, exports, secretKeys: new MemorySecretKeys() }
+  const ports = { ...stores, ...world, ...bounds, ...parts, log }
   const open = (): Processing => createProcessing(ports)
   let processing = open()
   start(processing)

@@ -48,7 +48,7 @@ export function transformMessage({
     image: transform.image === '' ? defaultImage : transform.image,
     cmd: [...transform.command],
     env: { ...transform.environment },
-    secrets: secrets.map(({ name, mountPath }) => ({ name, mountPath })),
+    secrets: secrets.map((secret) => ({ ...secret })),
     stdin: [...transform.stdinLines],
     acceptReturnCode: transform.acceptedReturnCodes.map(BigInt),
     imagePullSecrets: [...imagePullSecrets],

@@ -61,7 +61,12 @@ function transformOf(transform: Transform): RequestedTransform {
     stdinLines: transform.stdin,
     environment: transform.env,
     acceptedReturnCodes: transform.acceptReturnCode.map(Number),
-    secrets: transform.secrets.map(({ name, mountPath }) => ({ name, mountPath })),
+    secrets: transform.secrets.map(({ name, mountPath, key, envVar }) => ({
+      name,
+      mountPath,
+      ...(key !== '' && { key }),
+      ...(envVar !== '' && { envVar }),
+    })),
     imagePullSecrets: transform.imagePullSecrets,
     debug: transform.debug,
     errorCommand: transform.errCmd,
