@@ -35,7 +35,7 @@ export interface PipelineSpec extends Limits, ErrorHandling {
   /** A Kubernetes quantity. */
   readonly cacheSize: string
   readonly scaleDownThresholdMs?: number
-  /** Statistics are always kept; recorded for clients that ask. */
+  /** What is always kept of datums is also files on the branch `stats` of the output repo. */
   readonly enableStats: boolean
   readonly batch: boolean
   /** User code finds what a datum's parent wrote, and of its input what is new. */
@@ -48,6 +48,9 @@ export type Parallelism =
   | { readonly kind: 'default' }
   | { readonly kind: 'constant'; readonly count: number }
   | { readonly kind: 'coefficient'; readonly factor: number }
+
+/** Where pipelines with `enableStats` commit what is known of their datums. */
+export const statsBranch = 'stats'
 
 const defaultCacheSize = '64M'
 const slotCountMax = 1024
@@ -107,6 +110,11 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     ...checkErrorCommand(name, transform),
   }
   if (request.spout === true) refuseEnds(spec)
+  if (spec.enableStats && String(spec.outputBranch) === statsBranch) {
+    throw new InvalidArgumentError(
+      `pipeline ${name}: with enable_stats the branch ${statsBranch} is for statistics; choose another output_branch`,
+    )
+  }
   return requireSmall(spec)
 }
 

@@ -220,5 +220,7 @@ export const pipelinesMigrations: Migrations = {
         sealed BYTES NOT NULL
       )`,
     ],
+    // The commit of a job on the branch `stats`; null where there is none.
+    ['ALTER TABLE jobs ADD COLUMN stats_commit TEXT'],
   ],
 }

@@ -9,6 +9,7 @@ export interface SpecInit {
   readonly description?: string
   readonly outputBranch?: string
   readonly egress?: { readonly URL: string }
+  readonly enableStats?: boolean
 }
 
 /** Shell lines as user code, or a transform. */
