@@ -18,6 +18,7 @@ import { findPipeline, getPipeline, putPipeline, type PipelineRecord } from './p
 import type { RequestedSpec } from './requested-specs.ts'
 import { secretsOf } from './secrets.ts'
 import { withFromIds } from './specs/from-commits.ts'
+import { requireFreePort } from './specs/service-check.ts'
 import { checkSpec, type PipelineSpec } from './specs.ts'
 import { noteDeletion } from '../versioning/deletion-notes.ts'
 
@@ -158,6 +159,7 @@ async function store(tx: Transaction, pipeline: PipelineRecord, now: Instant): P
   const inputs: RepoName[] = []
   for (const atom of branchesOf(spec.input)) inputs.push((await getRepo(tx, atom.repo)).name)
   if (spec.incremental) await refuseSharedProvenance(tx, spec)
+  if (spec.service !== undefined) await requireFreePort(tx, spec.name, spec.service)
   await putOutputRepo(tx, spec, inputs, now)
   await requireNoTag(tx, spec.name, spec.outputBranch)
   await putPipeline(tx, pipeline, now)

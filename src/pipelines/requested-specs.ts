@@ -20,6 +20,13 @@ export interface RequestedSpec {
   readonly datumTimeoutMs?: number | undefined
   readonly jobTimeoutMs?: number | undefined
   readonly spout?: boolean | undefined
+  readonly service?: RequestedService | undefined
+}
+
+/** Ports: `external` 0 is the same as `internal`. */
+export interface RequestedService {
+  readonly internalPort: number
+  readonly externalPort: number
 }
 
 export interface RequestedTransform {

@@ -12,6 +12,7 @@ import type { OutputExports } from './output-exports.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import type { RunningLogs } from './running-logs.ts'
 import type { Secrets } from './secrets.ts'
+import type { ServiceDoors } from './service-doors.ts'
 
 /** What goes wrong without anybody waiting for an answer is told here. */
 export interface RunLog {
@@ -32,6 +33,7 @@ export interface RunPorts {
   readonly workers: DatumWorkers
   readonly exports: OutputExports
   readonly secrets: Pick<Secrets, 'grant'>
+  readonly serviceDoors: ServiceDoors
   readonly logs: RunningLogs
   readonly active: ActiveWorkers
   readonly onHeadReady: OnHeadReady

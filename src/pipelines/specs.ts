@@ -6,6 +6,7 @@ import type { BranchName, PipelineName } from '../base/names.ts'
 import type { Transform } from './executor.ts'
 import { matchingInputs } from './discovery/match-index.ts'
 import { checkEgress } from './specs/egress-check.ts'
+import { checkService, type ServicePorts } from './specs/service-check.ts'
 import { checkErrorCommand, type ErrorHandling } from './specs/error-command.ts'
 import { checkInput } from './specs/input-check.ts'
 import { checkLimits, type Limits } from './specs/limits.ts'
@@ -29,6 +30,8 @@ export interface PipelineSpec extends Limits, ErrorHandling {
   readonly input: Input
   /** It reads nothing, and its code runs for ever. */
   readonly spout?: true
+  /** Its code serves what the newest commits hold, and makes none. */
+  readonly service?: ServicePorts
   readonly outputBranch: BranchName
   /** Of each worker; `memory` is at least the cache size. Unset: that alone. */
   readonly resources?: Resources
@@ -98,6 +101,7 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     parallelism: checkParallelism(name, request.parallelism),
     input,
     ...(request.spout === true && { spout: true }),
+    ...(request.service !== undefined && { service: checkService(name, request.service) }),
     outputBranch: parseBranchName(request.outputBranch || 'master'),
     ...(resources === undefined ? {} : { resources }),
     cacheSize,
@@ -109,7 +113,8 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     ...checkLimits(name, request),
     ...checkErrorCommand(name, transform),
   }
-  if (request.spout === true) refuseEnds(spec)
+  if (request.spout === true || request.service !== undefined) refuseEnds(spec)
+  if (request.service !== undefined) refuseOutputs(spec)
   if (spec.enableStats && String(spec.outputBranch) === statsBranch) {
     throw new InvalidArgumentError(
       `pipeline ${name}: with enable_stats the branch ${statsBranch} is for statistics; choose another output_branch`,
@@ -126,7 +131,9 @@ function refuseEnds({
   jobTimeoutMs,
   errorCommand,
   egressUrl,
+  spout,
 }: PipelineSpec): void {
+  const what = spout === true ? 'spout' : 'service'
   const given = {
     datum_tries: datumTries,
     datum_timeout: datumTimeoutMs,
@@ -137,7 +144,26 @@ function refuseEnds({
   for (const [field, value] of Object.entries(given)) {
     if (value === undefined) continue
     throw new InvalidArgumentError(
-      `pipeline ${name}: ${field} is about datums and jobs that end, and a spout's code runs for ever; leave it out`,
+      `pipeline ${name}: ${field} is about datums and jobs that end, and a ${what}'s code runs for ever; leave it out`,
+    )
+  }
+}
+
+/** A service makes no commits, and shows all that it reads to one run of its code. */
+function refuseOutputs(spec: PipelineSpec): void {
+  const { name, spout, incremental, enableStats, parallelism, input } = spec
+  const isGroup = matchingInputs(input).some(({ kind }) => kind === 'group')
+  const given = {
+    spout,
+    incremental,
+    enable_stats: enableStats,
+    'a group input': isGroup,
+    'parallelism_spec of more than 1': parallelism.kind === 'constant' && parallelism.count > 1,
+  }
+  for (const [field, isGiven] of Object.entries(given)) {
+    if (isGiven !== true) continue
+    throw new InvalidArgumentError(
+      `pipeline ${name}: ${field} has no meaning for a service, whose code runs once over all that it reads, and commits nothing; leave it out`,
     )
   }
 }

@@ -222,5 +222,7 @@ export const pipelinesMigrations: Migrations = {
     ],
     // The commit of a job on the branch `stats`; null where there is none.
     ['ALTER TABLE jobs ADD COLUMN stats_commit TEXT'],
+    // The port at which the pipeline is reached; null for one that is no service.
+    ['ALTER TABLE pipelines ADD COLUMN service_port INTEGER'],
   ],
 }

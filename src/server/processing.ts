@@ -19,6 +19,7 @@ import { SlotWorkers } from '../workers/slot-workers.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
 import { SecretKeyFile } from './secret-key-file.ts'
+import { ServiceForwarding } from './service-forwarding.ts'
 
 /** As in 1.5, give or take a half. */
 const retryPauseMs = 500
@@ -46,6 +47,8 @@ export async function openProcessing(ports: {
   readonly log: Log
   readonly programPath?: string
   readonly secretKeysFile?: string
+  /** At which the server listens. */
+  readonly host: string
   readonly exports: OutputExports
   readonly apiAddress: () => string | undefined
 }): Promise<OpenProcessing> {
@@ -67,6 +70,7 @@ export async function openProcessing(ports: {
   const processing = createProcessing({
     ...ports,
     secretKeys,
+    serviceDoors: new ServiceForwarding(ports.host),
     maps: new ProllyMaps(chunks),
     workers: new SlotWorkers({ ...ports, executor }),
     log: { error: (text, cause) => log.error(text, cause) },

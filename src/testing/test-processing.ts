@@ -98,6 +98,11 @@ export function atomNamed(
 }
 
 const fileBytesMax = 1024 * 1024
+/** What user code in functions has no use for. */
+const unused = () => ({
+  secretKeys: new MemorySecretKeys(),
+  serviceDoors: { open: async () => ({ [Symbol.asyncDispose]: async () => {} }) },
+})
 
 interface TestWorld {
   readonly TriggersOf?: typeof Triggers
@@ -137,7 +142,7 @@ export async function openTestProcessing(
   const log = { error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })) }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
   const exports = exportsTo(bucket, versioning)
-  const parts = { triggers, versioning, workers, exports, secretKeys: new MemorySecretKeys() }
+  const parts = { triggers, versioning, workers, exports, ...unused() }
   const ports = { ...stores, ...world, ...bounds, ...parts, log }
   const open = (): Processing => createProcessing(ports)
   let processing = open()

@@ -90,13 +90,14 @@ export class TestPachd extends TestClient {
       readonly root?: string
       readonly sources?: Reach
       readonly secretKeysFile?: string
+      readonly programPath?: string
       readonly patience?: Patience
       readonly clouds?: CloudEnvironment
       readonly s3?: Pick<S3Config, 'keys' | 'domain'>
     } = {},
   ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
-    const { sources, secretKeysFile, patience, clouds } = options
+    const { sources, secretKeysFile, programPath, patience, clouds } = options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
@@ -111,6 +112,7 @@ export class TestPachd extends TestClient {
           s3: { ...address, isAsked: true, ...options.s3 },
           ...(sources !== undefined && { sources }),
           ...(secretKeysFile !== undefined && { secretKeysFile }),
+          ...(programPath !== undefined && { programPath }),
         },
         {
           clock,

@@ -91,6 +91,7 @@ export function jobInfoMessage(
       ...limitsMessage(spec),
       incremental: spec.incremental,
       ...egressMessage(spec),
+      ...(spec.service !== undefined && { service: { ...spec.service } }),
     }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
   }

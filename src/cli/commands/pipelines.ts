@@ -1,4 +1,4 @@
-import { JobState, type PipelineInfo, PipelineInfoSchema } from '../../gen/pps_pb.ts'
+import { JobState, type PipelineInfo, PipelineInfoSchema, type Service } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { rawText } from '../printing/json.ts'
@@ -22,7 +22,7 @@ export async function inspectPipeline(context: CommandContext): Promise<void> {
   await out.write(flags.isOn('raw') ? rawText(PipelineInfoSchema, info) : detailText(info, context))
 }
 
-function detailText(info: PipelineInfo, { clock, out }: CommandContext): string {
+function detailText(info: PipelineInfo, { clock, out, address }: CommandContext): string {
   const { description, egress, recentError, jobCounts } = info
   const count = (state: JobState): number => jobCounts[state] ?? 0
   return [
@@ -34,7 +34,9 @@ function detailText(info: PipelineInfo, { clock, out }: CommandContext): string 
     limitLines(info),
     resourceLines(info.resourceSpec),
     `Input:\n${inputText(info.input)}\n\n`,
-    `Output Branch: ${info.outputBranch}\n`,
+    info.service === undefined
+      ? `Output Branch: ${info.outputBranch}\n`
+      : `Service: ${serviceAddress(info.service, address)} (port ${info.service.internalPort} of the code)\n`,
     `Transform:\n${transformText(info.transform)}\n`,
     egress === undefined ? '\n' : `Egress: ${egress.URL} \n`,
     recentError === '' ? '\n' : ` Recent Error: ${recentError}\n`,
@@ -46,7 +48,7 @@ function detailText(info: PipelineInfo, { clock, out }: CommandContext): string 
 }
 
 export async function listPipeline(context: CommandContext): Promise<void> {
-  const { flags, out, clock } = context
+  const { flags, out, clock, address } = context
   const { pipelineInfo } = await ppsClient(context).listPipeline({})
   if (flags.isOn('raw')) {
     for (const info of pipelineInfo) await out.write(rawText(PipelineInfoSchema, info))
@@ -54,17 +56,23 @@ export async function listPipeline(context: CommandContext): Promise<void> {
   }
   const table = new Table(out)
   table.add('NAME', 'INPUT', 'OUTPUT', 'CREATED', 'STATE')
-  for (const { pipeline, input, outputBranch, createdAt, state, spout } of pipelineInfo) {
+  for (const info of pipelineInfo) {
+    const { pipeline, input, outputBranch, createdAt, state, spout, service } = info
     const name = pipeline?.name ?? ''
     table.add(
       name,
       spout === undefined ? inputShorthand(input) : 'spout',
-      `${name}/${outputBranch}`,
+      service === undefined ? `${name}/${outputBranch}` : serviceAddress(service, address),
       ageText(createdAt, clock),
       pipelineStateText(state, out),
     )
   }
   await table.flush()
+}
+
+/** On the machine of the server. */
+function serviceAddress({ externalPort }: Service, server: string): string {
+  return `${server.replace(/:\d+$/, '')}:${externalPort}`
 }
 
 export async function deletePipeline(context: CommandContext): Promise<void> {

@@ -19,6 +19,7 @@ import { changesOf, planJob, type JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
 import { whatIsGone } from './lost-data.ts'
 import { ResultRecorder, type Tally } from './result-recorder.ts'
+import { runService } from './service-run.ts'
 import { runSpout } from './spout-run.ts'
 import { buildStats, commitStats, type StatsCommit } from './stats-commit.ts'
 import { RunPlaces } from './run-places.ts'
@@ -48,6 +49,8 @@ export async function runJob(
   if (spout !== undefined) return await runSpout(ports, pool, spout, signal)
   using reading = ports.leases.beginReading()
   const plan = await planJob(ports, job.id, reading)
+  const { service } = plan.spec
+  if (service !== undefined) return await runService(ports, pool, { plan, service }, signal)
   using limits = new DisposableStack()
   const deadline = jobDeadline(ports, plan, startedAt)
   if (deadline !== undefined) limits.use(deadline)
