@@ -6,6 +6,7 @@ import { Code } from '../../src/base/grpc-wire.ts'
 import { newHexId, SystemRandom } from '../../src/base/random.ts'
 import { JobState } from '../../src/gen/pps_pb.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
+import { ChildPachd } from '../harness/child-pachd.ts'
 import { failed, freshName, freshRepo, refused } from '../harness/expectations.ts'
 import { collect, commitFiles } from '../harness/files.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
@@ -17,7 +18,7 @@ import {
   lastJobOf,
   outputOf,
 } from '../harness/pipelines.ts'
-import { TestPachd } from '../harness/test-pachd.ts'
+import { TestClient, TestPachd } from '../harness/test-pachd.ts'
 
 const random = new SystemRandom()
 const master = (repo: string) => ({ repo, branch: 'master' })
@@ -264,7 +265,7 @@ describe('secrets', () => {
 })
 
 /** Whether user code of a new commit finds what it should. */
-async function finds(pachd: TestPachd, pipeline: string, repo: string): Promise<boolean> {
+async function finds(pachd: TestClient, pipeline: string, repo: string): Promise<boolean> {
   const commit = await commitFiles(pachd, master(repo), { [freshName('file')]: '' })
   await flush(pachd, repo, commit)
   const lines = Object.values(await outputOf(pachd, pipeline))
@@ -361,5 +362,32 @@ describe('the keys of secrets', () => {
     await using pachd = await TestPachd.start({ root, secretKeysFile: place })
     await freshSecret(pachd, { password: 'p' })
     await expect(keysOf()).rejects.toThrow('ENOENT')
+  })
+
+  test('and what they seal are there once that was said, whatever happens to the server', async () => {
+    const args = ['--root', root, '--address', '127.0.0.1:0']
+    const repo = freshName('repo')
+    {
+      await using server = new ChildPachd(args)
+      await using client = new TestClient(await server.ready)
+      await client.secrets.createSecret({
+        name: 'kept',
+        entries: entriesOf({ password: 'old', token: 't' }),
+      })
+      await client.secrets.updateSecret({
+        name: 'kept',
+        entries: entriesOf({ password: 'p', token: 't' }),
+      })
+      server.signal('SIGKILL')
+      await server.exit
+    }
+    await using server = new ChildPachd(args)
+    await using client = new TestClient(await server.ready)
+    await client.pfs.createRepo({ repo: { name: repo } })
+    const pipeline = await freshPipeline(client, hashing('kept'), atomOf(repo, '/*', 'in'))
+    expect(await finds(client, pipeline, repo)).toBe(true)
+    server.signal('SIGTERM')
+    const { out, err } = await server.exit
+    expect(`${out}${err}`).not.toMatch(/hush|warning/)
   })
 })
