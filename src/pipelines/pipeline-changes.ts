@@ -121,10 +121,11 @@ export class PipelineChanges {
 
   async #checkedSpec(tx: Transaction, request: RequestedSpec, now: Instant): Promise<PipelineSpec> {
     const spec = await checkedSpec(tx, request, now)
-    const { name, egressUrl, secrets } = spec
+    const { name, egressUrl, egressSecret, secrets } = spec
     let part = 'egress'
     try {
       if (egressUrl !== undefined) this.#exports.check(egressUrl)
+      if (egressSecret !== undefined) await secretsOf(tx, [{ name: egressSecret, mountPath: '' }])
       part = 'transform.secrets'
       await secretsOf(tx, secrets)
     } catch (error) {

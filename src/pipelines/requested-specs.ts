@@ -15,6 +15,7 @@ export interface RequestedSpec {
   readonly batch?: boolean | undefined
   readonly incremental?: boolean | undefined
   readonly egressUrl?: string | undefined
+  readonly egressSecret?: string | undefined
   /** 0 or undefined: not set, here and for the times. */
   readonly datumTries?: number | undefined
   readonly datumTimeoutMs?: number | undefined

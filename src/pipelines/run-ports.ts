@@ -32,7 +32,7 @@ export interface RunPorts {
   readonly random: Random
   readonly workers: DatumWorkers
   readonly exports: OutputExports
-  readonly secrets: Pick<Secrets, 'grant'>
+  readonly secrets: Pick<Secrets, 'grant' | 'texts'>
   readonly serviceDoors: ServiceDoors
   readonly logs: RunningLogs
   readonly active: ActiveWorkers

@@ -1,3 +1,4 @@
+import { utf8Text } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import {
   AlreadyExistsError,
@@ -133,8 +134,8 @@ export class Secrets {
   ): Promise<{ readonly secret: SecretRecord; readonly pipelines: readonly string[] }> {
     return await this.#ports.database.read(async (tx) => {
       const secret = await getSecret(tx, name)
-      const users = (await allPipelines(tx)).filter(({ spec }) =>
-        spec.secrets.some((each) => each.name === name),
+      const users = (await allPipelines(tx)).filter(
+        ({ spec }) => spec.egressSecret === name || spec.secrets.some((each) => each.name === name),
       )
       return { secret, pipelines: users.map((pipeline) => String(pipeline.name)).toSorted() }
     })
@@ -164,6 +165,21 @@ export class Secrets {
     const found = await this.#ports.database.read((tx) => secretsOf(tx, wanted))
     const revision = [...found.values()].map((secret) => secret.revision).join(' ')
     return { revision, open: () => this.#open(wanted) }
+  }
+
+  /**
+   * The entries of a secret as texts, for what the server itself does with them.
+   *
+   * @throws {FailedPreconditionError} when it cannot be had.
+   */
+  async texts(name: string): Promise<Readonly<Record<string, string>>> {
+    const { secret, values } = await this.#ports.database.read(async (tx) => {
+      const found = await secretsOf(tx, [{ name, mountPath: '' }])
+      const record = found.get(name) ?? (await getSecret(tx, name))
+      return { secret: record, values: await findSealed(tx, record) }
+    })
+    const entries = await this.#opened(secret, values)
+    return Object.fromEntries([...entries].map(([entry, value]) => [entry, utf8Text(value)]))
   }
 
   async #open(wanted: readonly Secret[]): Promise<SlotSecrets> {

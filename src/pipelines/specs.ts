@@ -5,7 +5,7 @@ import { parseBranchName, parsePipelineName } from '../base/names.ts'
 import type { BranchName, PipelineName } from '../base/names.ts'
 import type { Transform } from './executor.ts'
 import { matchingInputs } from './discovery/match-index.ts'
-import { checkEgress } from './specs/egress-check.ts'
+import { checkEgress, checkEgressSecret } from './specs/egress-check.ts'
 import { checkService, type ServicePorts } from './specs/service-check.ts'
 import { checkErrorCommand, type ErrorHandling } from './specs/error-command.ts'
 import { checkInput } from './specs/input-check.ts'
@@ -45,6 +45,8 @@ export interface PipelineSpec extends Limits, ErrorHandling {
   readonly incremental: boolean
   /** An object store that each output is exported to before its job succeeds. */
   readonly egressUrl?: string
+  /** The secret with the credentials for that; unset: the server's own. */
+  readonly egressSecret?: string
 }
 
 export type Parallelism =
@@ -110,6 +112,7 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     batch: request.batch ?? false,
     incremental: checkIncremental(name, request.incremental ?? false, input),
     ...(egressUrl === undefined ? {} : { egressUrl }),
+    ...checkEgressSecret(name, request),
     ...checkLimits(name, request),
     ...checkErrorCommand(name, transform),
   }

@@ -19,6 +19,7 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
+import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
 import { ClusterMigrations } from '../migration/migrations.ts'
 import { HistoryPuts } from '../sources/history-puts.ts'
 import { SourcePuts } from '../sources/source-puts.ts'
@@ -158,7 +159,8 @@ function createExports(
   { sources = 'any' }: Pick<ServerConfig, 'sources'>,
   { clouds = noClouds }: Pick<ServerPorts, 'clouds'>,
 ): Exports {
-  const openBuckets = (): Buckets => new Buckets(clouds)
+  const openBuckets = (own?: OwnCredentials): Buckets =>
+    new Buckets(own === undefined ? clouds : withOwnCredentials(clouds, own))
   return new Exports({ ...versioning, openBuckets, isAllowed: sources !== 'none' })
 }
 

@@ -31,10 +31,10 @@ export function limitsMessage(spec: PipelineSpec): {
 }
 
 /** Where outputs are exported to, if anywhere. */
-export function egressMessage({ egressUrl }: PipelineSpec): {
-  readonly egress?: { readonly URL: string }
+export function egressMessage({ egressUrl, egressSecret = '' }: PipelineSpec): {
+  readonly egress?: { readonly URL: string; readonly secret: string }
 } {
-  return egressUrl === undefined ? {} : { egress: { URL: egressUrl } }
+  return egressUrl === undefined ? {} : { egress: { URL: egressUrl, secret: egressSecret } }
 }
 
 export function transformMessage({

@@ -43,6 +43,7 @@ export function specOfRequest(request: CreatePipelineRequest): RequestedSpec {
     batch: request.batch,
     incremental: request.incremental,
     egressUrl: request.egress?.URL,
+    egressSecret: request.egress?.secret,
     datumTries: Number(request.datumTries),
     datumTimeoutMs: request.datumTimeout && millisOf(request.datumTimeout),
     jobTimeoutMs: request.jobTimeout && millisOf(request.jobTimeout),
