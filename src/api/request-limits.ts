@@ -7,6 +7,7 @@ import {
   ListJobsRequestSchema,
   ListReposRequestSchema,
   PutFilesRequestSchema,
+  PutSecretRequestSchema,
   PutSourcesRequestSchema,
   RunTransactionRequestSchema,
   ValidatePipelinesRequestSchema,
@@ -102,6 +103,7 @@ const fields: readonly FieldLimit[] = [
   { field: GetChunksRequestSchema.field.ids, countMax: 1000, advice: inParts },
   { field: DeleteCommitsRequestSchema.field.commits, countMax: 2000, advice: inParts },
   { field: ValidatePipelinesRequestSchema.field.specs, countMax: 100, advice: inParts },
+  { field: PutSecretRequestSchema.field.entries, countMax: 100, advice: 'make several secrets' },
   {
     field: RunTransactionRequestSchema.field.operations,
     countMax: 256,

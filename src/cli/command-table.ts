@@ -103,6 +103,10 @@ const families: readonly FamilyEntry[] = [
     load: async () => (await import('./families/pipelines.ts')).pipelineCommands,
   },
   {
+    names: ['create-secret', 'update-secret', 'inspect-secret', 'list-secret', 'delete-secret'],
+    load: async () => (await import('./families/secrets.ts')).secretCommands,
+  },
+  {
     names: [
       'inspect-job',
       'list-job',

@@ -2,9 +2,16 @@ import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Clock } from '../base/clock.ts'
-import { DomainError } from '../base/errors.ts'
+import { DomainError, FailedPreconditionError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
-import type { Executor, Slot, Transform } from '../pipelines/executor.ts'
+import {
+  type Executor,
+  noSecrets,
+  type Slot,
+  type SlotSecrets,
+  type Transform,
+} from '../pipelines/executor.ts'
+import { canAssign } from './process/environment.ts'
 import { PlainSlot } from './process/plain-slot.ts'
 import { SandboxSlot, type SlotOptions } from './process/sandbox-slot.ts'
 import { missingTool, toolPath, type SandboxMode } from './process/sandbox.ts'
@@ -152,13 +159,24 @@ export class ProcessExecutor implements Executor {
     return notices
   }
 
-  async openSlot(transform: Transform, signal: AbortSignal): Promise<Slot> {
+  async openSlot(
+    transform: Transform,
+    signal: AbortSignal,
+    secrets: SlotSecrets = noSecrets,
+  ): Promise<Slot> {
     const { directory, hiddenDirectories, programPath, outputBytesMax, clock, random } =
       this.#options
+    const reserved = Object.keys(secrets.environment).find((name) => !canAssign(name))
+    if (reserved !== undefined) {
+      throw new FailedPreconditionError(
+        `env_var ${reserved} is a name that shells keep for themselves; choose another`,
+      )
+    }
     const path = join(directory, newHexId(random))
     const options: SlotOptions = {
       path,
       transform,
+      secrets,
       hiddenDirectories,
       programPath: programPath ?? usualProgramPath,
       outputBytesMax: outputBytesMax ?? outputBytesMaxDefault,

@@ -10,6 +10,7 @@ import { atomsOf } from './inputs.ts'
 import { removeJob, selectJobs, setJobState, type JobRecord } from './job-records.ts'
 import { completeProvenanceAround } from './output-provenance.ts'
 import { allPipelines, findPipeline } from './pipeline-records.ts'
+import { statsBranch } from './specs.ts'
 import { hasEnded } from './states.ts'
 import { plannedJobs, UnusedResults } from './unused-results.ts'
 
@@ -27,6 +28,7 @@ export class JobCommitUses implements CommitUses {
     const pipeline = await findPipeline(tx, repo)
     // A spout's own commits come from people and programs, too.
     if (pipeline?.spec.spout === true) return undefined
+    if (pipeline?.spec.enableStats === true && branch === statsBranch) return pipeline.name
     return pipeline?.spec.outputBranch === branch ? pipeline.name : undefined
   }
 

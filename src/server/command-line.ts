@@ -18,6 +18,8 @@ export interface ServerConfig {
   readonly s3?: S3Config
   /** Directories, as in `PATH`, where programs of pipelines are looked for before the usual ones. */
   readonly programPath?: string
+  /** The file of keys that secrets are sealed with; absent: one in the data directory. */
+  readonly secretKeysFile?: string
   /** Garbage is collected at most so often, when there is likely to be some; 0: only when asked. */
   readonly collectEveryMinutes?: number
   /** Where put-file may fetch from; `any` by default. */
@@ -66,7 +68,7 @@ export const usage: string = `pachd: the Pachyderm server
 
 Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
              [--s3-address HOST:PORT|off] [--collect-every MINUTES]
-             [--sources any|public|none]
+             [--sources any|public|none] [--secret-keys FILE]
              [--old-etcd FILE|HOST:PORT --old-storage DIR|URL]
        pachd --root DIR --fsck [--full] [--fix]
 
@@ -89,6 +91,8 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
   --program-path DIRS   where pipelines find programs before the usual places (as in PATH;
                         or PACHD_PROGRAM_PATH); /root and /home are hidden from them,
                         unless one of these lies there
+  --secret-keys FILE    the keys that secrets are encrypted with, apart from the data; by
+                        default secrets.key in the data directory (or PACHD_SECRET_KEYS)
   --sources any|public|none
                         where put-file may have this server fetch from: any address,
                         public ones only (no private, link-local or loopback address),
@@ -142,6 +146,7 @@ export function parseCommandLine(
   const listen = parseListenAddress('--address', where)
   const http = parseHttp(flags['http-address'] ?? environment['PACHD_HTTP_ADDRESS'], listen)
   const s3 = parseS3(flags['s3-address'], listen, environment)
+  const secretKeys = flags['secret-keys'] ?? environment['PACHD_SECRET_KEYS'] ?? ''
   const sources = flags.sources ?? environment['PACHD_SOURCES']
   const config = {
     root: resolve(directory),
@@ -149,6 +154,7 @@ export function parseCommandLine(
     ...(http !== undefined && { http }),
     ...(s3 !== undefined && { s3 }),
     ...(every === undefined ? {} : { collectEveryMinutes: parseMinutes(every) }),
+    ...(secretKeys !== '' && { secretKeysFile: resolve(secretKeys) }),
     ...(sources === undefined ? {} : { sources: parseReach(sources) }),
     ...parseOldCluster(
       flags['old-etcd'] ?? environment['PACHD_OLD_ETCD'] ?? '',
@@ -178,6 +184,7 @@ function parseFlags(args: readonly string[]): {
   readonly 'collect-every'?: string | undefined
   readonly 'program-path'?: string | undefined
   readonly sources?: string | undefined
+  readonly 'secret-keys'?: string | undefined
   readonly 'old-etcd'?: string | undefined
   readonly 'old-storage'?: string | undefined
   readonly fsck?: boolean | undefined
@@ -199,6 +206,7 @@ function parseFlags(args: readonly string[]): {
         'collect-every': { type: 'string' },
         'program-path': { type: 'string' },
         sources: { type: 'string' },
+        'secret-keys': { type: 'string' },
         'old-etcd': { type: 'string' },
         'old-storage': { type: 'string' },
         fsck: { type: 'boolean' },

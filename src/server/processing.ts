@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
+import { DomainError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
 import type { OutputExports } from '../pipelines/output-exports.ts'
@@ -18,6 +19,8 @@ import type { Versioning } from '../versioning/versioning.ts'
 import { SlotWorkers } from '../workers/slot-workers.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
+import { SecretKeyFile } from './secret-key-file.ts'
+import { ServiceForwarding } from './service-forwarding.ts'
 
 /** As in 1.5, give or take a half. */
 const retryPauseMs = 500
@@ -45,6 +48,9 @@ export async function openProcessing(ports: {
   readonly random: Random
   readonly log: Log
   readonly programPath?: string
+  readonly secretKeysFile?: string
+  /** At which the server listens. */
+  readonly host: string
   readonly exports: OutputExports
   readonly apiAddress: () => string | undefined
 }): Promise<OpenProcessing> {
@@ -62,14 +68,18 @@ export async function openProcessing(ports: {
       throw directoryError(error, `sandbox directory ${slots}`, slots)
     }),
   )
+  const secretKeys = await openSecretKeys(ports)
   const processing = createProcessing({
     ...ports,
+    secretKeys,
+    serviceDoors: new ServiceForwarding(ports.host),
     maps: new ProllyMaps(chunks),
     workers: new SlotWorkers({ ...ports, executor }),
     log: { error: (text, cause) => log.error(text, cause) },
     defaultSlotCount: availableParallelism(),
     retryPauseMs,
   })
+  await sealSecretsAnew(processing, log)
   opened.use(processing.scheduler)
   opened.use(processing.ticker)
   const held = opened.move()
@@ -82,6 +92,37 @@ export async function openProcessing(ports: {
       processing.ticker.start()
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
+  }
+}
+
+/** In the data directory, unless somebody says where. */
+async function openSecretKeys({
+  directory,
+  random,
+  secretKeysFile,
+}: {
+  readonly directory: DataDirectory
+  readonly random: Random
+  readonly secretKeysFile?: string
+}): Promise<SecretKeyFile> {
+  if (secretKeysFile === undefined) {
+    return new SecretKeyFile(directory.secretKeys, { isMade: true, random })
+  }
+  const file = new SecretKeyFile(secretKeysFile, { isMade: false, random })
+  await file.requireSound()
+  return file
+}
+
+/** So that a key that is not the first any more can be removed after a start. */
+async function sealSecretsAnew({ secrets }: Processing, log: Log): Promise<void> {
+  try {
+    const { count, refusals } = await secrets.sealAnew()
+    if (count > 0) log.info('secrets were sealed anew, with the first key', { count })
+    for (const refusal of refusals) log.warning(refusal)
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error
+    // What needs no secrets is served all the same.
+    log.warning(error.message)
   }
 }
 

@@ -11,6 +11,7 @@ import { pfsRoutes } from '../api/pfs-service.ts'
 import { pipelinesRoutes } from '../api/pipelines-service.ts'
 import { reposRoutes } from '../api/repos-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
+import { secretsRoutes } from '../api/secrets-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Database } from '../database/database.ts'
@@ -19,6 +20,7 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
+import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
 import { ClusterMigrations } from '../migration/migrations.ts'
 import { HistoryPuts } from '../sources/history-puts.ts'
 import { SourcePuts } from '../sources/source-puts.ts'
@@ -128,6 +130,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
     ...pipelinesRoutes(processing),
+    ...secretsRoutes(processing),
     ...adminRoutes({
       facts: () => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }),
       check: (options, signal) => checks.run(options, signal),
@@ -159,7 +162,8 @@ function createExports(
   { sources = 'any' }: Pick<ServerConfig, 'sources'>,
   { clouds = noClouds }: Pick<ServerPorts, 'clouds'>,
 ): Exports {
-  const openBuckets = (): Buckets => new Buckets(clouds)
+  const openBuckets = (own?: OwnCredentials): Buckets =>
+    new Buckets(own === undefined ? clouds : withOwnCredentials(clouds, own))
   return new Exports({ ...versioning, openBuckets, isAllowed: sources !== 'none' })
 }
 

@@ -32,6 +32,8 @@ export type OnHeadReady = (tx: Transaction, heads: readonly ReadyHead[]) => Prom
 export type DownstreamState =
   /** It may: a job waits or runs, or nothing says that none will. */
   | { readonly kind: 'pending' }
+  /** It never will, and need not: nobody waits for it. */
+  | { readonly kind: 'none' }
   /** It never will: `reason` names the job or the pipeline, in words for people. */
   | { readonly kind: 'failed'; readonly reason: string }
 

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import type { DatumWorker, DatumWorkers } from '../pipelines/datum-worker.ts'
-import type { Executor, Transform } from '../pipelines/executor.ts'
+import type { Executor, SlotSecrets, Transform } from '../pipelines/executor.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import { SlotWorker } from './slots/slot-worker.ts'
@@ -24,8 +24,12 @@ export class SlotWorkers implements DatumWorkers {
     return this.#ports.executor.notices(transform)
   }
 
-  async open(transform: Transform, signal: AbortSignal): Promise<DatumWorker> {
-    const slot = await this.#ports.executor.openSlot(transform, signal)
+  async open(
+    transform: Transform,
+    signal: AbortSignal,
+    secrets?: SlotSecrets,
+  ): Promise<DatumWorker> {
+    const slot = await this.#ports.executor.openSlot(transform, signal, secrets)
     return new SlotWorker(this.#ports, transform, slot)
   }
 }

@@ -28,6 +28,7 @@ export class TestClient implements AsyncDisposable {
   readonly commits: Client<typeof pachyderm.Commits>
   readonly jobs: Client<typeof pachyderm.Jobs>
   readonly pipelines: Client<typeof pachyderm.Pipelines>
+  readonly secrets: Client<typeof pachyderm.Secrets>
   readonly transactions: Client<typeof pachyderm.Transactions>
   readonly admin: Client<typeof pachyderm.Admin>
   readonly migrations: Client<typeof pachyderm.Migrations>
@@ -46,6 +47,7 @@ export class TestClient implements AsyncDisposable {
     this.commits = createClient(pachyderm.Commits, transport)
     this.jobs = createClient(pachyderm.Jobs, transport)
     this.pipelines = createClient(pachyderm.Pipelines, transport)
+    this.secrets = createClient(pachyderm.Secrets, transport)
     this.transactions = createClient(pachyderm.Transactions, transport)
     this.admin = createClient(pachyderm.Admin, transport)
     this.migrations = createClient(pachyderm.Migrations, transport)
@@ -89,13 +91,15 @@ export class TestPachd extends TestClient {
     options: {
       readonly root?: string
       readonly sources?: Reach
+      readonly secretKeysFile?: string
+      readonly programPath?: string
       readonly patience?: Patience
       readonly clouds?: CloudEnvironment
       readonly s3?: Pick<S3Config, 'keys' | 'domain'>
     } = {},
   ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
-    const { sources, patience, clouds } = options
+    const { sources, secretKeysFile, programPath, patience, clouds } = options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
@@ -109,6 +113,8 @@ export class TestPachd extends TestClient {
           http: { ...address, isAsked: true },
           s3: { ...address, isAsked: true, ...options.s3 },
           ...(sources !== undefined && { sources }),
+          ...(secretKeysFile !== undefined && { secretKeysFile }),
+          ...(programPath !== undefined && { programPath }),
         },
         {
           clock,

@@ -111,6 +111,7 @@ export function pipelineInfoMessage(
     ...egressMessage(spec),
     notices: [...info.notices],
     ...(spec.spout === true && { spout: {} }),
+    ...(spec.service !== undefined && { service: { ...spec.service } }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
     ...(spec.scaleDownThresholdMs !== undefined && {
       scaleDownThreshold: durationOf(spec.scaleDownThresholdMs),

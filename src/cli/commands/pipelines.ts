@@ -1,4 +1,4 @@
-import { JobState, type PipelineInfo, PipelineInfoSchema } from '../../gen/pps_pb.ts'
+import { JobState, type PipelineInfo, PipelineInfoSchema, type Service } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { rawText } from '../printing/json.ts'
@@ -27,7 +27,7 @@ export async function inspectPipeline(context: CommandContext): Promise<void> {
   await out.write(flags.isOn('raw') ? rawText(PipelineInfoSchema, info) : detailText(info, context))
 }
 
-function detailText(info: PipelineInfo, { clock, out }: CommandContext): string {
+function detailText(info: PipelineInfo, { clock, out, address }: CommandContext): string {
   const { description, egress, recentError, jobCounts } = info
   const count = (state: JobState): number => jobCounts[state] ?? 0
   return [
@@ -39,7 +39,9 @@ function detailText(info: PipelineInfo, { clock, out }: CommandContext): string 
     limitLines(info),
     resourceLines(info.resourceSpec),
     `Input:\n${inputText(info.input)}\n\n`,
-    `Output Branch: ${info.outputBranch}\n`,
+    info.service === undefined
+      ? `Output Branch: ${info.outputBranch}\n`
+      : `Service: ${serviceAddress(info.service, address)} (port ${info.service.internalPort} of the code)\n`,
     `Transform:\n${transformText(info.transform)}\n`,
     egress === undefined ? '\n' : `Egress: ${egress.URL} \n`,
     recentError === '' ? '\n' : ` Recent Error: ${recentError}\n`,
@@ -67,16 +69,21 @@ export async function listPipeline(context: CommandContext): Promise<void> {
   await table.flush()
 }
 
-function addRow(table: Table, info: PipelineInfo, { clock, out }: CommandContext): void {
-  const { pipeline, input, outputBranch, createdAt, state, spout } = info
+function addRow(table: Table, info: PipelineInfo, { clock, out, address }: CommandContext): void {
+  const { pipeline, input, outputBranch, createdAt, state, spout, service } = info
   const name = pipeline?.name ?? ''
   table.add(
     name,
     spout === undefined ? inputShorthand(input) : 'spout',
-    `${name}/${outputBranch}`,
+    service === undefined ? `${name}/${outputBranch}` : serviceAddress(service, address),
     ageText(createdAt, clock),
     pipelineStateText(state, out),
   )
+}
+
+/** On the machine of the server. */
+function serviceAddress({ externalPort }: Service, server: string): string {
+  return `${server.replace(/:\d+$/, '')}:${externalPort}`
 }
 
 export async function deletePipeline(context: CommandContext): Promise<void> {

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, readdirSync } from 'node:fs'
 
 import type { Instant } from '../../base/clock.ts'
-import { CancelledError } from '../../base/errors.ts'
+import { CancelledError, FailedPreconditionError } from '../../base/errors.ts'
 import { newHexId } from '../../base/random.ts'
 import type { DatumRun, RunResult, Slot } from '../../pipelines/executor.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
@@ -49,9 +49,17 @@ export class PlainSlot implements Slot {
     ]
   }
 
+  /** @throws {FailedPreconditionError} for secrets in files, which would lie open on a disk. */
   static async open(options: SlotOptions): Promise<PlainSlot> {
+    const [shown] = options.secrets.directories
+    if (shown !== undefined) {
+      throw new FailedPreconditionError(
+        `secrets cannot be shown at ${shown.path}, since this machine allows no sandbox; give them ` +
+          'by "env_var" and "key" instead, or allow namespaces (docs/process-executor.md)',
+      )
+    }
     try {
-      return new PlainSlot(options, await makeSlotDirectory(options.path, options.transform))
+      return new PlainSlot(options, await makeSlotDirectory(options.path, options))
     } catch (error) {
       await removeSlotDirectory(options.path)
       throw error
@@ -117,7 +125,7 @@ export class PlainSlot implements Slot {
   }
 
   #spawn(run: DatumRun, tag: string): ChildProcess {
-    const { transform, programPath } = this.#options
+    const { transform, secrets, programPath } = this.#options
     const { tmp, pfs, stdinFile, stdoutFifo, stderrFifo } = this.#directory
     const [program = '', ...rest] = transform.command
     const environment = userEnvironment(
@@ -125,6 +133,7 @@ export class PlainSlot implements Slot {
       { TMPDIR: tmp },
       transform.environment,
       run.environment,
+      secrets.environment,
       { [tagName]: tag },
     )
     const opened = [

@@ -1,7 +1,7 @@
 import type { Clock, Instant } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
-import type { DatumRun, RunResult, Slot, Transform } from '../../pipelines/executor.ts'
+import type { DatumRun, RunResult, Slot, SlotSecrets, Transform } from '../../pipelines/executor.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
 import { EmptiedTree } from './emptied-tree.ts'
 import { DatumFile, userEnvironment } from './environment.ts'
@@ -23,6 +23,7 @@ export interface SlotOptions {
   /** Does not exist yet; removed when the slot is disposed of. */
   readonly path: string
   readonly transform: Transform
+  readonly secrets: SlotSecrets
   readonly hiddenDirectories: readonly string[]
   readonly programPath: string
   readonly outputBytesMax: number
@@ -69,7 +70,7 @@ export class SandboxSlot implements Slot {
     signal: AbortSignal,
   ): Promise<SandboxSlot> {
     try {
-      const directory = await makeSlotDirectory(options.path, options.transform)
+      const directory = await makeSlotDirectory(options.path, options)
       const stdout = new OutputLines('stdout', options.clock)
       const stderr = new OutputLines('stderr', options.clock)
       const sandbox = await openSandbox(
@@ -77,6 +78,7 @@ export class SandboxSlot implements Slot {
           mode,
           directory,
           hiddenDirectories: options.hiddenDirectories,
+          secrets: options.secrets,
           command: options.transform.command,
           onStdout: (bytes) => stdout.push(bytes),
           onStderr: (bytes) => stderr.push(bytes),
@@ -99,14 +101,14 @@ export class SandboxSlot implements Slot {
   }
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
-    const { transform, programPath, outputBytesMax, clock, random } = this.#options
+    const { transform, secrets, programPath, outputBytesMax, clock, random } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     const environment = userEnvironment(
       { programPath, pfsPath: this.pfsPath, homeDirectory: '/tmp' },
       transform.environment,
       run.environment,
     )
-    this.#datumFile.write(environment)
+    this.#datumFile.write(environment, Object.keys(secrets.environment))
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => this.#sandbox.kill()
     signal.addEventListener('abort', abort, { once: true })

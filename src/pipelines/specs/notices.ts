@@ -5,13 +5,7 @@ import type { PipelineSpec } from '../specs.ts'
 /** What a spec asks for that is only recorded, in one line each, for people; often none. */
 export function specNotices(spec: PipelineSpec): readonly string[] {
   const notices: string[] = []
-  const { secrets, resources } = spec
-  if (secrets.length > 0) {
-    const paths = secrets.map(({ mountPath }) => mountPath).join(', ')
-    notices.push(
-      `transform.secrets are recorded, but this server shows none to user code: it will not find ${paths}`,
-    )
-  }
+  const { resources } = spec
   const lazy = atomsOf(spec.input).flatMap((atom) => (atom.lazy ? [atom.name] : []))
   if (lazy.length > 0) {
     notices.push(
