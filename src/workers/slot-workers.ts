@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import type { DatumWorker, DatumWorkers } from '../pipelines/datum-worker.ts'
-import type { Executor, Transform } from '../pipelines/executor.ts'
+import type { Executor, Slot, Transform } from '../pipelines/executor.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import { SlotWorker } from './slots/slot-worker.ts'
@@ -25,7 +25,8 @@ export class SlotWorkers implements DatumWorkers {
   }
 
   async open(transform: Transform, signal: AbortSignal): Promise<DatumWorker> {
-    const slot = await this.#ports.executor.openSlot(transform, signal)
-    return new SlotWorker(this.#ports, transform, slot)
+    const open = (until: AbortSignal): Promise<Slot> =>
+      this.#ports.executor.openSlot(transform, until)
+    return new SlotWorker(this.#ports, transform, { open, slot: await open(signal) })
   }
 }

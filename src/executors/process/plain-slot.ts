@@ -27,6 +27,7 @@ const killRoundsMax = 100
 
 /** A slot without a sandbox, for machines that forbid one: user code finds its files at `$PFS`. */
 export class PlainSlot implements Slot {
+  readonly isInputReadOnly = false
   readonly #options: SlotOptions
   readonly #directory: SlotDirectory
   readonly #stdout: OutputLines

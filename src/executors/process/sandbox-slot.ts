@@ -34,6 +34,7 @@ export interface SlotOptions {
 /** A slot whose sandbox stays warm from datum to datum. */
 export class SandboxSlot implements Slot {
   readonly pfsPath = '/pfs'
+  readonly isInputReadOnly = false
   readonly #options: SlotOptions
   readonly #directory: SlotDirectory
   readonly #datumFile: DatumFile
