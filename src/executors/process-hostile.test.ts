@@ -13,20 +13,21 @@ const home = resolve('node_modules')
 const isolations: readonly Isolation[] = isRoot ? ['root', 'user', 'none'] : ['user', 'none']
 
 for (const isolation of isolations) {
-  describeHostileCode(`the process executor with isolation "${isolation}"`, async () => {
+  describeHostileCode(`the process executor with isolation "${isolation}"`, async (bounds) => {
     const data = mkdtempSync(join(home, '.pachyderm-hostile-'))
     const executor = await openProcessExecutor({
       directory: join(data, 'scratch'),
       hiddenDirectories: [data],
       clock: new SystemClock(),
       random: new SystemRandom(),
+      bounds,
       isolation,
     })
     return {
       executor,
       transform: (script, more) => ({ ...sh(script), ...more }),
       hiddenDirectory: isolation === 'none' ? undefined : data,
-      holds: new Set(),
+      holds: executor.holds,
       async [Symbol.asyncDispose]() {
         await executor[Symbol.asyncDispose]()
         rmSync(data, { recursive: true, force: true })

@@ -24,7 +24,7 @@ export interface ExecutorUnderTest extends AsyncDisposable {
   /** A directory of the server's, in which user code must find nothing; undefined where nothing hides it. */
   readonly hiddenDirectory: string | undefined
   /** The bounds that hold on this machine. */
-  readonly holds: ReadonlySet<'memory' | 'processes' | 'disk'>
+  readonly holds: ReadonlySet<string>
 }
 
 /** Opens one with these bounds, in a directory of its own. */

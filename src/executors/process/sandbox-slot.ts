@@ -1,12 +1,22 @@
+import { join } from 'node:path'
+
 import type { Clock, Instant } from '../../base/clock.ts'
-import { CancelledError } from '../../base/errors.ts'
+import { CancelledError, UnavailableError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
-import type { DatumRun, RunResult, Slot, Transform } from '../../pipelines/executor.ts'
+import {
+  type DatumRun,
+  type RunResult,
+  type Slot,
+  SlotBoundError,
+  type Transform,
+} from '../../pipelines/executor.ts'
+import type { ControlGroup } from './control-groups.ts'
+import type { DiskWatch } from './disk-watch.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
 import { EmptiedTree } from './emptied-tree.ts'
 import { DatumFile, userEnvironment } from './environment.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
-import { openSandbox, type Sandbox, type SandboxMode } from './sandbox.ts'
+import { openSandbox, type Sandbox, type SandboxLimits, type SandboxMode } from './sandbox.ts'
 import {
   makeSlotDirectory,
   pfsMode,
@@ -26,6 +36,10 @@ export interface SlotOptions {
   readonly hiddenDirectories: readonly string[]
   readonly programPath: string
   readonly outputBytesMax: number
+  /** The slot's own, if there is one. It is disposed of with the slot. */
+  readonly group: ControlGroup | undefined
+  readonly limits: SandboxLimits
+  readonly diskWatch: DiskWatch
   readonly clock: Clock
   readonly random: Random
   readonly onDisposed: () => void
@@ -79,6 +93,7 @@ export class SandboxSlot implements Slot {
           directory,
           hiddenDirectories: options.hiddenDirectories,
           command: options.transform.command,
+          limits: options.limits,
           onStdout: (bytes) => stdout.push(bytes),
           onStderr: (bytes) => stderr.push(bytes),
         },
@@ -86,6 +101,7 @@ export class SandboxSlot implements Slot {
       )
       return new SandboxSlot(options, directory, sandbox, { stdout, stderr })
     } catch (error) {
+      await options.group?.[Symbol.asyncDispose]()
       await removeSlotDirectory(options.path)
       throw error
     }
@@ -111,6 +127,14 @@ export class SandboxSlot implements Slot {
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => this.#sandbox.kill()
     signal.addEventListener('abort', abort, { once: true })
+    let overrun: SlotBoundError | undefined
+    using _ = this.#options.diskWatch.watch({
+      directories: [join(this.#directory.pfs, 'out'), this.#directory.tmp, this.#directory.varTmp],
+      end: (reason) => {
+        overrun = reason
+        abort()
+      },
+    })
     this.#ranFrom = clock.now()
     try {
       this.#stdout.begin(budget(), run)
@@ -120,14 +144,23 @@ export class SandboxSlot implements Slot {
       this.#stderr.end()
       if (answer.kind === 'missing') throw programMissingError(transform)
       if (answer.kind === 'unstartable') throw programUnstartableError(transform)
-      return { exitCode: answer.exitCode }
+      if (overrun !== undefined) throw overrun
+      const bound = this.#options.group?.takeBound()
+      return { exitCode: answer.exitCode, ...(bound !== undefined && { bound }) }
     } catch (error) {
-      if (!signal.aborted) throw error
+      if (!signal.aborted) throw overrun ?? this.#boundError(error) ?? error
       // The sandbox has ended by now, and all that ran in it.
       throw new CancelledError('the datum was cancelled', { cause: error })
     } finally {
       signal.removeEventListener('abort', abort)
     }
+  }
+
+  /** Where the kernel chose to end the sandbox itself. */
+  #boundError(error: unknown): SlotBoundError | undefined {
+    if (!(error instanceof UnavailableError)) return undefined
+    const bound = this.#options.group?.takeBound()
+    return bound === undefined ? undefined : new SlotBoundError(`user code was ended: ${bound}`)
   }
 
   async reset(): Promise<void> {
@@ -138,6 +171,7 @@ export class SandboxSlot implements Slot {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#sandbox[Symbol.asyncDispose]()
     this.#datumFile[Symbol.dispose]()
+    await this.#options.group?.[Symbol.asyncDispose]()
     await removeSlotDirectory(this.#directory.path)
     this.#options.onDisposed()
   }

@@ -149,6 +149,12 @@ TABLE
 mount -n -a -T $table
 rm $table
 
+# Where no control group does: counted for each user of a user namespace, but not for the host's root.
+if [ "$PROCESS_COUNT_MAX" -gt 0 ]; then
+  { ulimit -u "$PROCESS_COUNT_MAX" || ulimit -p "$PROCESS_COUNT_MAX" || :; } 2>/dev/null
+fi
+unset PROCESS_COUNT_MAX
+
 echo >&4
 read -r _ <&5
 exec nice -n 5 setpriv --pdeathsig KILL --bounding-set="$bounds" --inh-caps=-all \

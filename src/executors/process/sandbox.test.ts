@@ -31,6 +31,7 @@ test.each([
       directory,
       hiddenDirectories: [],
       command: ['true'],
+      limits: { groupEntries: [], dataBytes: 0, processCount: 0 },
       onStdout: () => {},
       onStderr: () => {},
     } as const

@@ -5,7 +5,7 @@ import type { PipelineSpec } from '../specs.ts'
 /** What a spec asks for that is only recorded, in one line each, for people; often none. */
 export function specNotices(spec: PipelineSpec): readonly string[] {
   const notices: string[] = []
-  const { secrets, resources } = spec
+  const { secrets } = spec
   if (secrets.length > 0) {
     const paths = secrets.map(({ mountPath }) => mountPath).join(', ')
     notices.push(
@@ -23,9 +23,6 @@ export function specNotices(spec: PipelineSpec): readonly string[] {
     notices.push(
       `the spec ${JSON.stringify(cron.schedule)} of cron input ${name} is read as in 1.5: second, minute, hour, day of month, month; for minute, hour, day of month, month, day of week write "@crontab ${cron.schedule}"`,
     )
-  }
-  if (resources !== undefined) {
-    notices.push('resource_spec is recorded, but this server reserves and limits nothing')
   }
   return notices
 }
