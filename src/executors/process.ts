@@ -4,11 +4,19 @@ import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import type { Clock } from '../base/clock.ts'
-import { DomainError } from '../base/errors.ts'
+import { DomainError, FailedPreconditionError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
-import type { Executor, Slot, SlotBounds, Transform } from '../pipelines/executor.ts'
+import {
+  type Executor,
+  noSecrets,
+  type Slot,
+  type SlotBounds,
+  type SlotSecrets,
+  type Transform,
+} from '../pipelines/executor.ts'
 import { ControlGroups } from './process/control-groups.ts'
 import { DiskWatch } from './process/disk-watch.ts'
+import { canAssign } from './process/environment.ts'
 import { PlainSlot } from './process/plain-slot.ts'
 import { SandboxSlot, type SlotOptions } from './process/sandbox-slot.ts'
 import { missingTool, toolPath, type SandboxMode } from './process/sandbox.ts'
@@ -225,15 +233,26 @@ export class ProcessExecutor implements Executor {
     ]
   }
 
-  async openSlot(transform: Transform, signal: AbortSignal): Promise<Slot> {
+  async openSlot(
+    transform: Transform,
+    signal: AbortSignal,
+    secrets: SlotSecrets = noSecrets,
+  ): Promise<Slot> {
     const { directory, hiddenDirectories, programPath, outputBytesMax, clock, random } =
       this.#options
+    const reserved = Object.keys(secrets.environment).find((name) => !canAssign(name))
+    if (reserved !== undefined) {
+      throw new FailedPreconditionError(
+        `env_var ${reserved} is a name that shells keep for themselves; choose another`,
+      )
+    }
     const id = newHexId(random)
     const path = join(directory, id)
     const { group, limits } = this.#boundsOf(id, transform)
     const options: SlotOptions = {
       path,
       transform,
+      secrets,
       hiddenDirectories,
       programPath: programPath ?? usualProgramPath,
       outputBytesMax: outputBytesMax ?? outputBytesMaxDefault,

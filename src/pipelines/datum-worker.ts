@@ -1,6 +1,6 @@
 import type { FilePath } from '../base/paths.ts'
 import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
-import type { LogLine, Transform } from './executor.ts'
+import type { LogLine, SlotSecrets, Transform } from './executor.ts'
 import type { ProcessStats } from './job-records.ts'
 
 /**
@@ -43,6 +43,10 @@ export interface DatumWorker extends AsyncDisposable {
 export interface DatumWorkers {
   /** One-line notices for people about how this server runs `transform`; often none. */
   notices(transform: Transform): readonly string[]
-  /** @throws {FailedPreconditionError} with advice when this machine cannot run `transform`. */
-  open(transform: Transform, signal: AbortSignal): Promise<DatumWorker>
+  /**
+   * Whatever the worker processes is given `secrets`.
+   *
+   * @throws {FailedPreconditionError} with advice when this machine cannot run `transform`.
+   */
+  open(transform: Transform, signal: AbortSignal, secrets?: SlotSecrets): Promise<DatumWorker>
 }

@@ -10,9 +10,32 @@ export interface Executor extends AsyncDisposable {
   readonly name: string
   /** One-line notices about what this executor does with `transform`, for people; often none. */
   notices(transform: Transform): readonly string[]
-  /** @throws {FailedPreconditionError} with advice when this machine cannot run `transform`. */
-  openSlot(transform: Transform, signal: AbortSignal): Promise<Slot>
+  /**
+   * Every run of the slot is given `secrets`; others get another slot. They never touch a disk, a log,
+   * an error or a command line.
+   *
+   * @throws {FailedPreconditionError} with advice when this machine cannot run `transform`, or cannot
+   *   give it `secrets`.
+   */
+  openSlot(transform: Transform, signal: AbortSignal, secrets?: SlotSecrets): Promise<Slot>
 }
+
+/** What user code is given of secrets. */
+export interface SlotSecrets {
+  /** Added to the environment of every run: names as shells have them. */
+  readonly environment: Readonly<Record<string, string>>
+  /** Directories that user code sees read-only, whatever the machine has there. */
+  readonly directories: readonly SecretDirectory[]
+}
+
+export interface SecretDirectory {
+  /** Absolute, without `.`, `..` or control characters. */
+  readonly path: string
+  /** By name: one that leads nowhere but into the directory. For the eyes of user code alone (0400). */
+  readonly files: ReadonlyMap<string, Uint8Array>
+}
+
+export const noSecrets: SlotSecrets = { environment: {}, directories: [] }
 
 /** The user's code and its surroundings: the same for every datum of a pipeline. */
 export interface Transform {

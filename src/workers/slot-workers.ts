@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import type { DatumWorker, DatumWorkers } from '../pipelines/datum-worker.ts'
-import type { Executor, Slot, Transform } from '../pipelines/executor.ts'
+import type { Executor, Slot, SlotSecrets, Transform } from '../pipelines/executor.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import { SlotWorker } from './slots/slot-worker.ts'
@@ -24,9 +24,13 @@ export class SlotWorkers implements DatumWorkers {
     return this.#ports.executor.notices(transform)
   }
 
-  async open(transform: Transform, signal: AbortSignal): Promise<DatumWorker> {
+  async open(
+    transform: Transform,
+    signal: AbortSignal,
+    secrets?: SlotSecrets,
+  ): Promise<DatumWorker> {
     const open = (until: AbortSignal): Promise<Slot> =>
-      this.#ports.executor.openSlot(transform, until)
+      this.#ports.executor.openSlot(transform, until, secrets)
     return new SlotWorker(this.#ports, transform, { open, slot: await open(signal) })
   }
 }

@@ -77,8 +77,10 @@ test('here, whoever is in a group is ended with it, and by the next server', asy
   const run = async (id: string): Promise<ReturnType<typeof spawn>> => {
     const group = groups.group(id, bounds)
     const limits = { groupEntries: group.entries, dataBytes: 0, processCount: 0 }
-    const [program = '', ...rest] = [...boundedBy(limits), 'sh', '-c', 'echo up; read _']
-    const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'inherit'] })
+    const [sh = '', ...rest] = boundedBy(limits)
+    const child = spawn(sh, [...rest, 'sh', '-c', 'echo up; read _'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
     await once(child.stdout, 'data')
     if (id === 'killed') {
       await group.kill()

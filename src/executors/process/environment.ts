@@ -50,7 +50,8 @@ const shellNames = new Set(
   ).split(' '),
 )
 
-function canAssign(name: string): boolean {
+/** Whether programs can be given a variable of this name by a shell. */
+export function canAssign(name: string): boolean {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !name.startsWith('BASH') && !shellNames.has(name)
 }
 
@@ -65,12 +66,21 @@ export function shellKeeps(environment: Readonly<Record<string, string>>): reado
  * A piece of shell that starts `$file` with the arguments `$@` in this environment, and ends with its
  * exit code: 127 when `is_there`, which looks on `$path`, finds no such file. The environment is this
  * one command's, so that the shell which reads it stays as it is. Names that a shell cannot assign
- * are set by `env`.
+ * are set by `env`. Variables called `secretNames` get the values that the shell has as `secret_0`,
+ * `secret_1` and so on: the script, which may be on a disk, does not have them.
  */
-export function datumScript(environment: Readonly<Record<string, string>>): string {
+export function datumScript(
+  environment: Readonly<Record<string, string>>,
+  secretNames: readonly string[] = [],
+): string {
   let assigned = ''
   let others = ''
+  for (const [index, name] of secretNames.entries()) {
+    assert(canAssign(name), 'a secret has a name that a shell assigns')
+    assigned += `${name}="$secret_${index}" `
+  }
   for (const [name, value] of Object.entries(environment)) {
+    if (secretNames.includes(name)) continue
     const word = shellQuoted(value)
     if (canAssign(name)) assigned += `${name}=${word} `
     else others += ` ${shellQuoted(`${name}=`)}${word}`
@@ -102,9 +112,9 @@ export class DatumFile implements Disposable {
     this.#descriptor = openSync(path, 'wx', 0o600)
   }
 
-  write(environment: Readonly<Record<string, string>>): void {
+  write(environment: Readonly<Record<string, string>>, secretNames: readonly string[] = []): void {
     assert(this.#descriptor !== undefined, 'a slot is not used when it is closed')
-    const bytes = Buffer.from(datumScript(environment))
+    const bytes = Buffer.from(datumScript(environment, secretNames))
     writeSync(this.#descriptor, bytes, 0, bytes.length, 0)
     if (bytes.length < this.#size) ftruncateSync(this.#descriptor, bytes.length)
     this.#size = bytes.length

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, readdirSync } from 'node:fs'
 
 import type { Instant } from '../../base/clock.ts'
-import { CancelledError } from '../../base/errors.ts'
+import { CancelledError, FailedPreconditionError } from '../../base/errors.ts'
 import { newHexId } from '../../base/random.ts'
 import type { DatumRun, RunResult, Slot, SlotBoundError } from '../../pipelines/executor.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
@@ -52,9 +52,17 @@ export class PlainSlot implements Slot {
     ]
   }
 
+  /** @throws {FailedPreconditionError} for secrets in files, which would lie open on a disk. */
   static async open(options: SlotOptions): Promise<PlainSlot> {
+    const [shown] = options.secrets.directories
+    if (shown !== undefined) {
+      throw new FailedPreconditionError(
+        `secrets cannot be shown at ${shown.path}, since this machine allows no sandbox; give them ` +
+          'by "env_var" and "key" instead, or allow namespaces (docs/process-executor.md)',
+      )
+    }
     try {
-      return new PlainSlot(options, await makeSlotDirectory(options.path, options.transform))
+      return new PlainSlot(options, await makeSlotDirectory(options.path, options))
     } catch (error) {
       await options.group?.[Symbol.asyncDispose]()
       await removeSlotDirectory(options.path)
@@ -141,13 +149,14 @@ export class PlainSlot implements Slot {
   }
 
   #environment(run: DatumRun, tag: string): Readonly<Record<string, string>> {
-    const { transform, programPath } = this.#options
+    const { transform, secrets, programPath } = this.#options
     const { tmp, pfs } = this.#directory
     return userEnvironment(
       { programPath, pfsPath: pfs, homeDirectory: tmp },
       { TMPDIR: tmp },
       transform.environment,
       run.environment,
+      secrets.environment,
       { [tagName]: tag },
     )
   }

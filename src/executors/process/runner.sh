@@ -22,6 +22,14 @@ words=$IFS
 # Nothing else is looked for.
 PATH=
 
+# Secret values that the datum's script gives to programs by their names; not in the environment, for
+# each program is to find no more than it was promised.
+index=0
+while eval "[ \"\${pachyderm_secret_$index+set}\" ]"; do
+  eval "secret_$index=\$pachyderm_secret_$index; unset pachyderm_secret_$index"
+  index=$((index + 1))
+done
+
 # Whether there is a program, on `path` if its name says no more; `file` is then how to start it.
 is_there() {
   file=$program

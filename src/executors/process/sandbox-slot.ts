@@ -8,6 +8,7 @@ import {
   type RunResult,
   type Slot,
   SlotBoundError,
+  type SlotSecrets,
   type Transform,
 } from '../../pipelines/executor.ts'
 import type { ControlGroup } from './control-groups.ts'
@@ -33,6 +34,7 @@ export interface SlotOptions {
   /** Does not exist yet; removed when the slot is disposed of. */
   readonly path: string
   readonly transform: Transform
+  readonly secrets: SlotSecrets
   readonly hiddenDirectories: readonly string[]
   readonly programPath: string
   readonly outputBytesMax: number
@@ -84,7 +86,7 @@ export class SandboxSlot implements Slot {
     signal: AbortSignal,
   ): Promise<SandboxSlot> {
     try {
-      const directory = await makeSlotDirectory(options.path, options.transform)
+      const directory = await makeSlotDirectory(options.path, options)
       const stdout = new OutputLines('stdout', options.clock)
       const stderr = new OutputLines('stderr', options.clock)
       const sandbox = await openSandbox(
@@ -92,6 +94,7 @@ export class SandboxSlot implements Slot {
           mode,
           directory,
           hiddenDirectories: options.hiddenDirectories,
+          secrets: options.secrets,
           command: options.transform.command,
           limits: options.limits,
           onStdout: (bytes) => stdout.push(bytes),
@@ -116,14 +119,14 @@ export class SandboxSlot implements Slot {
   }
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
-    const { transform, programPath, outputBytesMax, clock, random } = this.#options
+    const { transform, secrets, programPath, outputBytesMax, clock, random } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     const environment = userEnvironment(
       { programPath, pfsPath: this.pfsPath, homeDirectory: '/tmp' },
       transform.environment,
       run.environment,
     )
-    this.#datumFile.write(environment)
+    this.#datumFile.write(environment, Object.keys(secrets.environment))
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => this.#sandbox.kill()
     signal.addEventListener('abort', abort, { once: true })

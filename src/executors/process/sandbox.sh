@@ -1,12 +1,13 @@
 #!/bin/sh
 # Builds the sandbox of one worker slot around itself, then becomes its runner.
 #
-#   sandbox.sh SLOT HIDDEN... -- PROGRAM ARGUMENT...
+#   sandbox.sh SLOT HIDDEN... -- SECRET... -- PROGRAM ARGUMENT...
 #
 # Runs as process 1 of new mount, PID and IPC namespaces, as (namespaced) root, and of a new session.
 # Its children are in another PID namespace, below its own: that of user code. SLOT is the slot's
-# directory on the host, HIDDEN are directories that user code must not see. What the sandbox shows
-# is written down for users in docs/process-executor.md.
+# directory on the host, HIDDEN are directories that user code must not see. SECRET are directories at
+# which it sees files that come, as a tar archive, by descriptor 4. What the sandbox shows is written
+# down for users in docs/process-executor.md.
 #
 # Mounts are made from tables, many with one `mount`: one program for each takes 0.2 s.
 set -eu
@@ -35,14 +36,27 @@ if [ -e /proc/self/autogroup ]; then { echo 5 >/proc/self/autogroup || :; } 2>/d
 slot=$1
 shift
 
+# The archive of secrets.
+exec 7<&4
+
 # The first child is process 1 of user code's namespace: the keeper, once the sandbox is built. It
 # alone has one right more. What it answers is read by a descriptor that ends with it.
 exec 4<>"$slot/to-keeper" 5<>"$slot/from-keeper" 6<"$slot/from-keeper"
 {
   read -r _
   exec nice -n 5 setpriv --bounding-set="$bounds,+setpcap" --inh-caps=-all sh /.pachyderm/keeper.sh
-} <&4 >&5 3>&- 4>&- 5>&- 6<&- &
+} <&4 >&5 3>&- 4>&- 5>&- 6<&- 7<&- &
 exec 5<&6 6<&-
+
+# Secrets are in memory, and only in this namespace, which ends with its processes: nothing is left of
+# them, whatever happens. The files are root's alone (0400).
+if [ -d "$slot/secrets" ]; then
+  flags=mode=700,size=64m,nosuid,nodev,noexec
+  mount -n -t tmpfs -o "$flags,noswap" secrets "$slot/secrets" 2>/dev/null ||
+    mount -n -t tmpfs -o "$flags" secrets "$slot/secrets"
+  (umask 277 && tar -x --no-same-owner --no-same-permissions -C "$slot/secrets" -f - <&7)
+fi
+exec 7<&-
 
 root=$slot/root
 slot_field=$(in_table "$slot")
@@ -138,6 +152,62 @@ cd "$root"
 mkdir .old
 pivot_root . .old
 cd /
+
+# Makes the directory $1 in a read-only place $2, which exists: covers that place, and shows in the cover
+# what was there. It is built elsewhere: of what a table names, `mount` passes over what it finds mounted.
+cover() {
+  mkdir /.cover
+  mount -n -t tmpfs -o "size=4m,mode=$(stat -c %a "$2"),nosuid,nodev" cover /.cover
+  for entry in "$2"/* "$2"/.[!.]* "$2"/..?*; do
+    name=${entry#"$2"/}
+    if [ -L "$entry" ]; then
+      ln -s "$(readlink "$entry")" "/.cover/$name"
+    elif [ -d "$entry" ]; then
+      printf '%s\n' "$(in_table "$entry") /.cover/$(in_table "$name") none rbind,X-mount.mkdir 0 0"
+    elif [ -f "$entry" ]; then
+      : >"/.cover/$name"
+      printf '%s\n' "$(in_table "$entry") /.cover/$(in_table "$name") none bind 0 0"
+    fi
+  done >/.mounts
+  mount -n -a -T /.mounts || :
+  mkdir -p "/.cover${1#"$2"}"
+  mount -n -o remount,ro /.cover
+  mount -n --move /.cover "$2"
+  rmdir /.cover
+}
+
+# Shows the directory $1 of files at $2, which the code's author chose.
+show_secret() {
+  place=$(realpath -m -- "$2")
+  case $place/ in
+    // | /pfs/* | /tmp/* | /var/tmp/* | /proc/* | /sys/* | /dev/* | /.*)
+      echo "mount_path $2 is a place that no secret can be shown at; choose another" >&2
+      exit 1
+      ;;
+  esac
+  above=$place
+  until [ -e "$above" ]; do above=${above%/*} above=${above:-/}; done
+  if [ ! -d "$above" ]; then
+    echo "mount_path $2: $above is a file on this machine; choose another directory" >&2
+    exit 1
+  fi
+  if [ "$above" = / ]; then
+    mkdir -p "$place"
+  elif [ "$above" != "$place" ]; then
+    cover "$place" "$above"
+  fi
+  mount -n --bind "$1" "$place"
+  mount -n -o remount,bind,ro,nosuid,nodev,noexec "$place"
+}
+
+index=0
+while [ "$1" != -- ]; do
+  show_secret "/.old$slot/secrets/$index" "$1"
+  index=$((index + 1))
+  shift
+done
+shift
+
 umount -n -l /.old
 rmdir /.old
 rm /.mounts

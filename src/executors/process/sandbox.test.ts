@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
 import { UnavailableError } from '../../base/errors.ts'
+import { noSecrets } from '../../pipelines/executor.ts'
 import { transform } from '../../testing/process-fixture.ts'
 import { parseAnswer } from './runner-answers.ts'
 import { missingTool, Sandbox, toolPath } from './sandbox.ts'
@@ -24,12 +25,16 @@ test.each([
   const data = mkdtempSync(join(tmpdir(), 'pachyderm-sandbox-'))
   const victim = spawn('sleep', ['1000'])
   try {
-    const directory = await makeSlotDirectory(join(data, 'slot'), transform(['true']))
+    const directory = await makeSlotDirectory(join(data, 'slot'), {
+      transform: transform(['true']),
+      secrets: noSecrets,
+    })
     const script = 'echo ready >&3; read -r _; for l; do echo "$l" >&3; done; read -r _'
     const options = {
       mode: 'root',
       directory,
       hiddenDirectories: [],
+      secrets: noSecrets,
       command: ['true'],
       limits: { groupEntries: [], dataBytes: 0, processCount: 0 },
       onStdout: () => {},

@@ -10,9 +10,11 @@ import {
   UnavailableError,
   assert,
 } from '../../base/errors.ts'
+import type { SlotSecrets } from '../../pipelines/executor.ts'
 import { childrenOf } from './child-processes.ts'
 import { FifoReader } from './fifo.ts'
 import { AnswerLines, parseAnswer, type RunnerAnswer } from './runner-answers.ts'
+import { secretArchive, secretVariables } from './secret-files.ts'
 import type { SlotDirectory } from './slot-directory.ts'
 
 /** `root` needs the right to mount; `user` gets it in a user namespace of its own. */
@@ -31,6 +33,7 @@ export interface SandboxOptions {
   readonly mode: SandboxMode
   readonly directory: SlotDirectory
   readonly hiddenDirectories: readonly string[]
+  readonly secrets: SlotSecrets
   readonly command: readonly string[]
   readonly limits: SandboxLimits
   readonly onStdout: (bytes: Buffer) => void
@@ -83,7 +86,7 @@ export async function openSandbox(options: SandboxOptions, signal: AbortSignal):
  * signal their process group, which would be this process's, too.
  */
 function commandLine(options: SandboxOptions): CommandLine {
-  const { directory, hiddenDirectories, command } = options
+  const { directory, hiddenDirectories, secrets, command } = options
   const enter = ['setpriv', '--pdeathsig', 'KILL', '--', ...boundedBy(options.limits)] as const
   const unshare = ['unshare', '--mount', '--pid', '--ipc', '--fork', '--kill-child', '--']
   const apart = ['setsid', 'unshare', '--pid', '--'] as const
@@ -93,6 +96,8 @@ function commandLine(options: SandboxOptions): CommandLine {
     setupScript,
     directory.path,
     ...hiddenDirectories,
+    '--',
+    ...secrets.directories.map(({ path }) => path),
     '--',
     ...command,
   ]
@@ -129,12 +134,20 @@ export class Sandbox implements AsyncDisposable {
     ]
     this.#child = spawn(program, rest, {
       cwd: '/',
-      env: { PATH: toolPath, LANG: 'C', PROCESS_COUNT_MAX: String(options.limits.processCount) },
+      env: {
+        PATH: toolPath,
+        LANG: 'C',
+        PROCESS_COUNT_MAX: String(options.limits.processCount),
+        ...secretVariables(options.secrets),
+      },
       // Its own session: the terminal's interrupt is for the server, which then ends its sandboxes.
       detached: true,
-      stdio: ['pipe', 'ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'ignore', 'pipe', 'pipe', 'pipe'],
     })
-    const [control, , complaints, answers] = this.#child.stdio
+    const [control, , complaints, answers, secrets] = this.#child.stdio
+    assert(secrets instanceof Writable, 'the sandbox is told its secrets')
+    secrets.on('error', () => {})
+    secrets.end(secretArchive(options.secrets))
     assert(control instanceof Writable, 'the runner is written to')
     assert(complaints instanceof Readable && answers instanceof Readable, 'the runner is read from')
     this.#control = control

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-import type { Transform } from '../../pipelines/executor.ts'
+import type { SlotSecrets, Transform } from '../../pipelines/executor.ts'
 import { emptyDirectory } from './emptying.ts'
 import { makeFifos } from './fifo.ts'
 
@@ -21,12 +21,14 @@ export interface SlotDirectory {
   readonly stdinFile: string
   readonly stdoutFifo: string
   readonly stderrFifo: string
+  /** Where the sandbox, in its own view, keeps secrets in memory; only there when it has some. */
+  readonly secrets: string
 }
 
 /** Makes a slot's directory at `path`, which must not exist. */
 export async function makeSlotDirectory(
   path: string,
-  transform: Transform,
+  { transform, secrets }: { readonly transform: Transform; readonly secrets: SlotSecrets },
 ): Promise<SlotDirectory> {
   const control = join(path, 'control')
   const directory: SlotDirectory = {
@@ -38,10 +40,12 @@ export async function makeSlotDirectory(
     stdinFile: join(control, 'stdin'),
     stdoutFifo: join(control, 'stdout'),
     stderrFifo: join(control, 'stderr'),
+    secrets: join(path, 'secrets'),
   }
   mkdirSync(path, { mode: 0o700 })
   mkdirSync(control, { mode: 0o700 })
   mkdirSync(join(path, 'root'))
+  if (secrets.directories.length > 0) mkdirSync(directory.secrets, { mode: 0o700 })
   makeWith(pfsMode, directory.pfs)
   makeWith(sharedMode, directory.tmp)
   makeWith(sharedMode, directory.varTmp)

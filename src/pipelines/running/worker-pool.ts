@@ -1,4 +1,4 @@
-import type { Transform } from '../executor.ts'
+import type { SlotSecrets, Transform } from '../executor.ts'
 import type { DatumOutcome, DatumWork, DatumWorker, DatumWorkers } from '../datum-worker.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { RunLog, RunPorts } from '../run-ports.ts'
@@ -11,14 +11,23 @@ export interface WorkerLease extends AsyncDisposable {
   process(work: DatumWork): Promise<DatumOutcome>
 }
 
+/** The secrets of a pipeline, as they are now. */
+export interface SecretsGrant {
+  /** Another one says that something else is granted. */
+  readonly revision: string
+  /** @throws {FailedPreconditionError} when one cannot be had. */
+  readonly open: () => Promise<SlotSecrets>
+}
+
 interface IdleWorker {
   readonly worker: DatumWorker
+  readonly wanted: string
   readonly sinceMs: number
 }
 
 /**
  * The warm workers of one pipeline. A worker that threw is not used again. All workers are for one
- * transform: asking for another closes those that are idle.
+ * transform and one grant: asking for another closes those that are idle.
  */
 export class WorkerPool implements AsyncDisposable {
   readonly #workers: DatumWorkers
@@ -28,8 +37,9 @@ export class WorkerPool implements AsyncDisposable {
   /** Ends the watch over idle workers. */
   readonly #closing = new AbortController()
   #isWatching = false
-  /** What all workers are for, and the same as text. */
+  /** The transform that was asked for last, the same as text, and what all workers are for. */
   #transform: Transform | undefined
+  #transformText = ''
   #wanted = ''
   #closed = false
 
@@ -39,13 +49,20 @@ export class WorkerPool implements AsyncDisposable {
     this.#log = ports.log
   }
 
-  async lease(transform: Transform, signal: AbortSignal): Promise<WorkerLease> {
-    const wanted = transform === this.#transform ? this.#wanted : JSON.stringify(transform)
-    if (wanted !== this.#wanted) await this.#closeIdle()
+  async lease(
+    transform: Transform,
+    signal: AbortSignal,
+    grant?: SecretsGrant,
+  ): Promise<WorkerLease> {
+    if (transform !== this.#transform) this.#transformText = JSON.stringify(transform)
     this.#transform = transform
+    const wanted = `${grant?.revision ?? ''}\n${this.#transformText}`
+    const isOther = wanted !== this.#wanted
     this.#wanted = wanted
+    if (isOther) await this.#closeIdle()
     // The one that was used last: those that are not needed become idle for good.
-    const worker = this.#idle.pop()?.worker ?? (await this.#workers.open(transform, signal))
+    const idle = this.#idle.at(-1)?.wanted === wanted ? this.#idle.pop() : undefined
+    const worker = idle?.worker ?? (await this.#open(transform, signal, grant))
     let sound = false
     return {
       process: async (work) => {
@@ -54,14 +71,22 @@ export class WorkerPool implements AsyncDisposable {
         return outcome
       },
       [Symbol.asyncDispose]: async () => {
-        if (sound && !this.#closed && wanted === this.#wanted) this.#keep(worker)
+        if (sound && !this.#closed && wanted === this.#wanted) this.#keep(worker, wanted)
         else await worker[Symbol.asyncDispose]()
       },
     }
   }
 
-  #keep(worker: DatumWorker): void {
-    this.#idle.push({ worker, sinceMs: this.#clock.monotonicMs() })
+  async #open(
+    transform: Transform,
+    signal: AbortSignal,
+    grant: SecretsGrant | undefined,
+  ): Promise<DatumWorker> {
+    return await this.#workers.open(transform, signal, await grant?.open())
+  }
+
+  #keep(worker: DatumWorker, wanted: string): void {
+    this.#idle.push({ worker, wanted, sinceMs: this.#clock.monotonicMs() })
     if (!this.#isWatching) void this.#watch()
   }
 
