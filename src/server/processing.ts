@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
@@ -20,6 +21,8 @@ import type { Log } from './log.ts'
 
 /** As in 1.5, give or take a half. */
 const retryPauseMs = 500
+const inputCacheBytesMax = 8 * 1024 ** 3
+const inputCachePart = 0.1
 
 /** Pipelines, with user code in processes of this machine. Disposing stops what runs. */
 export interface OpenProcessing extends Processing, AsyncDisposable {
@@ -63,7 +66,14 @@ export async function openProcessing(ports: {
   const processing = createProcessing({
     ...ports,
     maps: new ProllyMaps(chunks),
-    workers: new SlotWorkers({ ...ports, executor }),
+    workers: new SlotWorkers({
+      ...ports,
+      executor,
+      inputCache: {
+        directory: join(directory.scratch, 'inputs'),
+        bytesMax: await cacheBytesFor(directory.scratch),
+      },
+    }),
     log: { error: (text, cause) => log.error(text, cause) },
     defaultSlotCount: availableParallelism(),
     retryPauseMs,
@@ -81,6 +91,12 @@ export async function openProcessing(ports: {
     },
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
+}
+
+/** Of the disk, what inputs that were written for one datum may keep for others. */
+async function cacheBytesFor(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory)
+  return Math.min(inputCacheBytesMax, bavail * bsize * inputCachePart)
 }
 
 /** Asks an executor for notices that hold whatever it runs. */

@@ -8,7 +8,7 @@ import { CancelledError } from '../base/errors.ts'
 import { parseFilePath } from '../base/paths.ts'
 import { SystemRandom } from '../base/random.ts'
 import { type Isolation, openProcessExecutor, type ProcessExecutor } from '../executors/process.ts'
-import type { DatumOutcome, WorkMember } from '../pipelines/datum-worker.ts'
+import type { DatumOutcome, DatumWorker, WorkMember } from '../pipelines/datum-worker.ts'
 import type { LogLine, Transform } from '../pipelines/executor.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { type DirectoryEntry, FileTrees, type TreeEdit } from '../storage/file-trees.ts'
@@ -48,7 +48,8 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
       random: new SystemRandom(),
       ...(isolation === undefined ? {} : { isolation }),
     })
-    workers = new SlotWorkers({ executor, trees, contents, clock })
+    const inputCache = { directory: join(data, 'inputs'), bytesMax: 1_000_000 }
+    workers = new SlotWorkers({ executor, trees, contents, clock, inputCache })
   })
 
   afterEach(async () => {
@@ -79,6 +80,17 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
       onLeftOut: () => {},
       place,
       signal: more.signal ?? never,
+    })
+  }
+
+  async function run(worker: DatumWorker, given: WorkMember): Promise<DatumOutcome> {
+    return await worker.process({
+      members: [given],
+      environment: {},
+      onLine: () => {},
+      onLeftOut: () => {},
+      place,
+      signal: never,
     })
   }
 
@@ -154,6 +166,32 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
     expect(copied).toMatchObject({ kind: 'success', output: entry, stats: { uploadBytes: 6000 } })
     const linked = await process(sh('ln -s "$PFS/in/d07" "$PFS/out/l"'), [all])
     expect(linked).toMatchObject({ output: { fileCount: 100 }, stats: { uploadBytes: 0 } })
+  })
+
+  test('writes a large input once for many datums, where they cannot change it', async () => {
+    const text = 'large\n'.repeat(100_000)
+    const large = await member('in', '/d/f', text)
+    const small = await member('in', '/g', 'small')
+    const script =
+      'stat -c %i "$PFS/in/d/f" >"$PFS/out/inode"; ln -s "$PFS/in/d/f" "$PFS/out/l"; ' +
+      'echo broken 2>/dev/null >>"$PFS/in/d/f"; :'
+    await using one = await workers.open(sh(script), never)
+    await using other = await workers.open(sh(script), never)
+    const inodes: (string | undefined)[] = []
+    for (const [worker, input] of [
+      [one, large],
+      [one, small],
+      [other, large],
+      [one, large],
+    ] as const) {
+      const outcome = await run(worker, input)
+      if (input !== large) continue
+      inodes.push(await textAt(outcome, '/inode'))
+      const isWhole = (await textAt(outcome, '/l')) === text
+      expect(isWhole).toBe(isolation === undefined)
+    }
+    expect(new Set(inodes).size).toBe(isolation === undefined ? 1 : inodes.length)
+    expect(readdirSync(join(data, 'inputs')).length).toBe(isolation === undefined ? 1 : 0)
   })
 
   test('keeps nothing of a command that failed, and says its code', async () => {

@@ -16,6 +16,7 @@ import type { SlotOptions } from './sandbox-slot.ts'
 import { signalNumber } from './signal-numbers.ts'
 import {
   makeSlotDirectory,
+  outputName,
   pfsMode,
   removeSlotDirectory,
   sharedMode,
@@ -42,7 +43,7 @@ export class PlainSlot implements Slot {
   private constructor(options: SlotOptions, directory: SlotDirectory) {
     this.#options = options
     this.#directory = directory
-    this.#pfs = new EmptiedTree(directory.pfs, pfsMode)
+    this.#pfs = new EmptiedTree(directory.pfs, pfsMode, outputName)
     this.#tmp = new EmptiedDirectory(directory.tmp, sharedMode)
     this.#stdout = new OutputLines('stdout', options.clock)
     this.#stderr = new OutputLines('stderr', options.clock)

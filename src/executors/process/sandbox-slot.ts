@@ -20,6 +20,7 @@ import { OutputBudget, OutputLines } from './output-lines.ts'
 import { openSandbox, type Sandbox, type SandboxLimits, type SandboxMode } from './sandbox.ts'
 import {
   makeSlotDirectory,
+  outputName,
   pfsMode,
   removeSlotDirectory,
   sharedMode,
@@ -50,7 +51,7 @@ export interface SlotOptions {
 /** A slot whose sandbox stays warm from datum to datum. */
 export class SandboxSlot implements Slot {
   readonly pfsPath = '/pfs'
-  readonly isInputReadOnly = false
+  readonly isInputReadOnly = true
   readonly #options: SlotOptions
   readonly #directory: SlotDirectory
   readonly #datumFile: DatumFile
@@ -73,7 +74,7 @@ export class SandboxSlot implements Slot {
     this.#sandbox = sandbox
     this.#stdout = outputs.stdout
     this.#stderr = outputs.stderr
-    this.#pfs = new EmptiedTree(directory.pfs, pfsMode)
+    this.#pfs = new EmptiedTree(directory.pfs, pfsMode, outputName)
     this.#others = [directory.tmp, directory.varTmp].map(
       (path) => new EmptiedDirectory(path, sharedMode),
     )
@@ -132,7 +133,11 @@ export class SandboxSlot implements Slot {
     signal.addEventListener('abort', abort, { once: true })
     let overrun: SlotBoundError | undefined
     using _ = this.#options.diskWatch.watch({
-      directories: [join(this.#directory.pfs, 'out'), this.#directory.tmp, this.#directory.varTmp],
+      directories: [
+        join(this.#directory.pfs, outputName),
+        this.#directory.tmp,
+        this.#directory.varTmp,
+      ],
       end: (reason) => {
         overrun = reason
         abort()

@@ -113,7 +113,8 @@ dev $root_field/dev tmpfs mode=755,size=64k,nosuid,X-mount.mkdir 0 0
 shm $root_field/dev/shm tmpfs mode=1777,nosuid,nodev,X-mount.mkdir 0 0
 mqueue $root_field/dev/mqueue mqueue X-mount.mkdir 0 0
 devpts $root_field/dev/pts devpts newinstance,ptmxmode=0666,mode=620,X-mount.mkdir 0 0
-$slot_field/pfs $root_field/pfs none bind,nosuid,nodev,X-mount.mkdir 0 0
+$slot_field/pfs $root_field/pfs none bind,ro,nosuid,nodev,X-mount.mkdir 0 0
+$slot_field/pfs/out $root_field/pfs/out none bind,nosuid,nodev 0 0
 $slot_field/tmp $root_field/tmp none bind,nosuid,nodev,X-mount.mkdir 0 0
 $slot_field/control $root_field/.pachyderm none bind,ro,X-mount.mkdir 0 0
 TABLE

@@ -8,6 +8,7 @@ import type { Slot } from '../../pipelines/executor.ts'
 import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEntry } from '../../storage/file-trees.ts'
 import { DatumFilesError, errorCode } from './datum-errors.ts'
+import type { InputCache } from './input-cache.ts'
 import type { Pacer } from './pacer.ts'
 
 export const outputName = 'out'
@@ -19,6 +20,7 @@ export interface InputFilesPorts {
   readonly trees: FileTrees
   readonly contents: Contents
   readonly pacer: Pacer
+  readonly inputCache?: InputCache | undefined
 }
 
 export interface WrittenInputs {
@@ -31,22 +33,22 @@ export interface WrittenInputs {
 }
 
 /**
-/**
  * Writes the members of a datum into the slot's directory, each at `<input>/<its whole path>`, and
- * makes `out`, with what it held before. Other directories there go. The files are copies: user code
- * may do with them what it likes.
+ * makes `out`, with what it held before. Other directories there go. The files are copies, but for
+ * large ones of the cache, where user code cannot change them.
  *
  * @throws {DatumFilesError} for a name that the file system cannot hold.
  */
 export async function writeInputs(
   ports: InputFilesPorts,
-  slot: Pick<Slot, 'pfsDirectory' | 'directories'>,
+  slot: Pick<Slot, 'pfsDirectory' | 'directories' | 'isInputReadOnly'>,
   members: readonly WorkMember[],
   formerOutput?: DirectoryEntry,
 ): Promise<WrittenInputs> {
   const { pfsDirectory } = slot
   const present = removeOthers(slot, wantedDirectories(members))
-  const writer = new InputWriter(ports)
+  const { inputCache, ...others } = ports
+  const writer = new InputWriter(slot.isInputReadOnly ? ports : others)
   for (const member of members) {
     const { input, path, entry } = member
     try {
@@ -58,13 +60,15 @@ export async function writeInputs(
   }
   makeDirectories(pfsDirectory, [`/${outputName}`], present)
   const out = join(pfsDirectory, outputName)
-  if (formerOutput !== undefined) await writer.write(out, formerOutput)
+  // User code may change these.
+  const copier = new InputWriter(others)
+  if (formerOutput !== undefined) await copier.write(out, formerOutput)
   // Past the tick in which the last file was written, where that is little beside the writing.
-  if (writer.count >= tickCountMin) await ports.pacer.rest(tickMs)
+  if (writer.count + copier.count >= tickCountMin) await ports.pacer.rest(tickMs)
   // Stamps it, whenever it was made.
   utimesSync(out, 0, 0)
   const { ctimeNs } = lstatSync(out, { bigint: true })
-  return { downloadBytes: writer.bytes, writtenAt: ctimeNs }
+  return { downloadBytes: writer.bytes + copier.bytes, writtenAt: ctimeNs }
 }
 
 /** What is there before any file: `out`, and the directories that hold the members. */
@@ -135,6 +139,15 @@ class InputWriter {
   }
 
   async #writeFile(target: string, content: Content): Promise<void> {
+    const { contents, inputCache } = this.#ports
+    const isLinked =
+      inputCache?.takes(content) === true &&
+      (await inputCache.link(contents, content, target, (path) => this.#copy(path, content)))
+    if (!isLinked) await this.#copy(target, content)
+    this.count += 1
+  }
+
+  async #copy(target: string, content: Content): Promise<void> {
     const { contents, pacer } = this.#ports
     const descriptor = openSync(target, 'wx')
     try {
@@ -149,7 +162,6 @@ class InputWriter {
       closeSync(descriptor)
     }
     this.bytes += contentSizeBytes(content)
-    this.count += 1
   }
 }
 

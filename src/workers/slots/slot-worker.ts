@@ -10,6 +10,7 @@ import {
 import type { Contents } from '../../storage/contents.ts'
 import type { FileTrees } from '../../storage/file-trees.ts'
 import { DatumFilesError } from './datum-errors.ts'
+import type { InputCache } from './input-cache.ts'
 import { writeInputs } from './input-files.ts'
 import { inputVariables } from './input-variables.ts'
 import { storeOutput } from './output-tree.ts'
@@ -20,6 +21,8 @@ export interface SlotWorkerPorts {
   readonly trees: FileTrees
   readonly contents: Contents
   readonly clock: Clock
+  /** Where large inputs are kept for slots that cannot change them. */
+  readonly inputCache?: InputCache | undefined
 }
 
 interface OpenedSlot {
@@ -80,6 +83,7 @@ export class SlotWorker implements DatumWorker {
       storeOutput(ports, {
         pfsDirectory: slot.pfsDirectory,
         pfsPath: slot.pfsPath,
+        isInputReadOnly: slot.isInputReadOnly,
         members,
         formerOutput,
         writtenAt: inputs.writtenAt,
