@@ -75,7 +75,7 @@ export class SlotBoundError extends DomainError {
 
 export interface Slot extends AsyncDisposable {
   /**
-   * A directory on the host that user code sees as `/pfs` during the next run. It holds nothing but
+   * A directory on the host, in one that is the slot's own and out of user code's sight, that user code sees as `/pfs` during the next run. It holds nothing but
    * `directories`. The worker fills `<input>/…` and `out/` before `run`, and reads `out/` after it.
    */
   readonly pfsDirectory: string

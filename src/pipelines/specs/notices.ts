@@ -12,12 +12,6 @@ export function specNotices(spec: PipelineSpec): readonly string[] {
       `transform.secrets are recorded, but this server shows none to user code: it will not find ${paths}`,
     )
   }
-  const lazy = atomsOf(spec.input).flatMap((atom) => (atom.lazy ? [atom.name] : []))
-  if (lazy.length > 0) {
-    notices.push(
-      `lazy is recorded, but the files of ${lazy.join(', ')} are all there, whole, before the code starts`,
-    )
-  }
   for (const { name, cron } of atomsOf(spec.input)) {
     if (cron === undefined || !isAmbiguous(cron.schedule)) continue
     notices.push(

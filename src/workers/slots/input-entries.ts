@@ -30,7 +30,9 @@ export async function inputEntry(
       ? source.formerOutput && { path: rootPath, entry: source.formerOutput }
       : source.members.find((each) => each.input === input && isWithin(path, each.path))
   if (member === undefined) return undefined
-  const isSame = source.isInputReadOnly && input !== outputName
+  // What comes out of a pipe is the server's, as long as it is one.
+  const isPipe = 'isLazy' in member && member.isLazy && node.stats.isFIFO()
+  const isSame = (source.isInputReadOnly && input !== outputName) || isPipe
   if (!isSame && !(await isUntouched(ports, source, node))) return undefined
   const relative = path.slice(member.path.length) as FilePath
   if (relative === '') return member.entry

@@ -9,6 +9,7 @@ import { contentSizeBytes, type Content, type Contents } from '../../storage/con
 import type { DirectoryEntry, FileTrees, TreeEntry } from '../../storage/file-trees.ts'
 import { DatumFilesError, errorCode } from './datum-errors.ts'
 import type { InputCache } from './input-cache.ts'
+import { type LazyFile, makePipes } from './lazy-files.ts'
 import type { Pacer } from './pacer.ts'
 
 export const outputName = 'out'
@@ -25,6 +26,8 @@ export interface InputFilesPorts {
 
 export interface WrittenInputs {
   readonly downloadBytes: number
+  /** They are named pipes for now. */
+  readonly lazyFiles: readonly LazyFile[]
   /**
    * When `out` was stamped, last of all, by the file system's own clock, in nanoseconds: a file that
    * was changed before this is as it was written.
@@ -47,17 +50,21 @@ export async function writeInputs(
 ): Promise<WrittenInputs> {
   const { pfsDirectory } = slot
   const present = removeOthers(slot, wantedDirectories(members))
-  const { inputCache, ...others } = ports
+  const { inputCache: _, ...others } = ports
   const writer = new InputWriter(slot.isInputReadOnly ? ports : others)
+  const lazyFiles: LazyFile[] = []
+  const lister = new InputWriter(others, lazyFiles)
   for (const member of members) {
     const { input, path, entry } = member
     try {
       makeDirectories(pfsDirectory, directoriesOf(member), present)
-      await writer.write(`${pfsDirectory}/${input}${path}`, entry)
+      const target = `${pfsDirectory}/${input}${path}`
+      await (member.isLazy === true ? lister : writer).write(target, entry)
     } catch (error) {
       throw asNameError(error, `/${input}${path}`)
     }
   }
+  await makePipes(lazyFiles.map(({ path }) => path))
   makeDirectories(pfsDirectory, [`/${outputName}`], present)
   const out = join(pfsDirectory, outputName)
   // User code may change these.
@@ -68,7 +75,7 @@ export async function writeInputs(
   // Stamps it, whenever it was made.
   utimesSync(out, 0, 0)
   const { ctimeNs } = lstatSync(out, { bigint: true })
-  return { downloadBytes: writer.bytes + copier.bytes, writtenAt: ctimeNs }
+  return { downloadBytes: writer.bytes + copier.bytes, lazyFiles, writtenAt: ctimeNs }
 }
 
 /** What is there before any file: `out`, and the directories that hold the members. */
@@ -115,11 +122,14 @@ function makeDirectories(
 
 class InputWriter {
   readonly #ports: InputFilesPorts
+  readonly #lazyFiles: LazyFile[] | undefined
   bytes = 0
   count = 0
 
-  constructor(ports: InputFilesPorts) {
+  /** With `lazyFiles`, files are put there instead of being written. */
+  constructor(ports: InputFilesPorts, lazyFiles?: LazyFile[]) {
     this.#ports = ports
+    this.#lazyFiles = lazyFiles
   }
 
   /** Writes `entry` at `target`: a directory there exists already. */
@@ -127,7 +137,8 @@ class InputWriter {
     const { trees, pacer } = this.#ports
     if (pacer.isDue) await pacer.rest()
     if (entry.kind === 'file') {
-      await this.#writeFile(target, entry.content)
+      if (this.#lazyFiles === undefined) await this.#writeFile(target, entry.content)
+      else this.#lazyFiles.push({ path: target, content: entry.content })
       return
     }
     for await (const below of trees.list(entry, '' as FilePath)) {

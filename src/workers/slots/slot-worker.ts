@@ -13,6 +13,7 @@ import { DatumFilesError } from './datum-errors.ts'
 import type { InputCache } from './input-cache.ts'
 import { writeInputs } from './input-files.ts'
 import { inputVariables } from './input-variables.ts'
+import { feedWhile } from './lazy-files.ts'
 import { storeOutput } from './output-tree.ts'
 import { Pacer } from './pacer.ts'
 import { Stopwatch } from './stopwatch.ts'
@@ -73,7 +74,10 @@ export class SlotWorker implements DatumWorker {
     const { members, formerOutput, signal } = work
     const ports = { ...this.#ports, pacer: new Pacer(this.#ports.clock, signal) }
     const inputs = await watch.download(() => writeInputs(ports, slot, members, formerOutput))
-    const { exitCode, bound } = await this.#run(slot, work, watch)
+    const run = (): Promise<RunResult> => this.#run(slot, work, watch)
+    const { result, bytes } = await feedWhile(this.#ports, slot, inputs.lazyFiles, run)
+    watch.downloaded(bytes)
+    const { exitCode, bound } = result
     if (exitCode !== 0 && !this.#transform.acceptedReturnCodes.includes(exitCode)) {
       const how = `user code ended with exit code ${exitCode}`
       const reason = bound === undefined ? how : `${how}: ${bound}`
