@@ -6,6 +6,7 @@ import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
 import type { OutputExports } from '../pipelines/output-exports.ts'
 import { openProcessExecutor, usualProgramPath } from '../executors/process.ts'
+import type { SlotBounds } from '../pipelines/executor.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
 import type { Triggers } from '../pipelines/triggers.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
@@ -46,11 +47,12 @@ export async function openProcessing(ports: {
   readonly random: Random
   readonly log: Log
   readonly programPath?: string
+  readonly datumBounds?: Partial<SlotBounds>
   readonly exports: OutputExports
   readonly apiAddress: () => string | undefined
 }): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()
-  const { directory, chunks, clock, random, log, programPath } = ports
+  const { directory, chunks, clock, random, log, programPath, datumBounds } = ports
   const slots = join(directory.scratch, 'slots')
   const executor = opened.use(
     await openProcessExecutor({
@@ -58,6 +60,7 @@ export async function openProcessing(ports: {
       hiddenDirectories: [directory.root],
       clock,
       random,
+      ...(datumBounds !== undefined && { bounds: datumBounds }),
       ...(programPath !== undefined && { programPath: `${programPath}:${usualProgramPath}` }),
     }).catch((error: unknown) => {
       throw directoryError(error, `sandbox directory ${slots}`, slots)
