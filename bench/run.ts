@@ -17,6 +17,7 @@ import {
   type Series,
 } from './benchmark.ts'
 import { changedDatum } from './cases/changed-datum.ts'
+import { firstDatum, largeInput, manyInputs } from './cases/datum-inputs.ts'
 import { finishCommit } from './cases/finish-commit.ts'
 import { getRecursive } from './cases/get-recursive.ts'
 import { hugeFile } from './cases/huge-file.ts'
@@ -54,6 +55,9 @@ const benchmarks: readonly Benchmark[] = [
   wideDirectory,
   finishCommit,
   trivialDatums,
+  firstDatum,
+  largeInput,
+  manyInputs,
   changedDatum,
   why,
   putToOutput,

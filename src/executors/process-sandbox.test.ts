@@ -7,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { getPriority } from 'node:os'
@@ -70,7 +71,24 @@ for (const isolation of isolations.filter((each) => each !== 'none')) {
       await using slot = await executor.openSlot(sh('ls /pfs; pwd -P; cd /pfs/in && pwd -P'), never)
       expect(slot.pfsPath).toBe('/pfs')
       mkdirSync(join(slot.pfsDirectory, 'in'))
-      expect((await runIn(slot)).stdout).toEqual(['in', '/', '/pfs/in'])
+      expect((await runIn(slot)).stdout).toEqual(['in', 'out', '/', '/pfs/in'])
+    })
+
+    test('user code can change no input, whatever it is to it', async () => {
+      const script =
+        'cd /pfs/in; for c in "echo x >f" "echo x >>f" "rm f" "mv f g" "chmod 777 f" "chown 5 f" "touch f" ' +
+        '"ln f g" "ln f ../out/g" "mkdir d" "mv ../in ../other" "mv ../out ../other" "rmdir ../out" ' +
+        '"mount -o remount,rw /pfs" "umount /pfs" "truncate -s 0 /proc/self/cwd/f"; do ' +
+        '(eval "$c") 2>/dev/null && echo "$c"; done; cat f; echo >../out/f'
+      await using slot = await executor.openSlot(sh(script), never)
+      expect(slot.isInputReadOnly).toBe(true)
+      mkdirSync(join(slot.pfsDirectory, 'in'))
+      const file = join(slot.pfsDirectory, 'in/f')
+      writeFileSync(file, 'as it was')
+      const before = statSync(file)
+      expect(await runIn(slot)).toMatchObject({ exitCode: 0, stdout: ['as it was'], stderr: [] })
+      expect(statSync(file)).toEqual(before)
+      expect(readdirSync(join(slot.pfsDirectory, 'out'))).toEqual(['f'])
     })
 
     test('user code can neither read nor change the data directory or another slot', async () => {
@@ -267,8 +285,8 @@ describe('an executor', () => {
     chownSync(data, nobody, nobody)
     writeFileSync(join(data, 'secret'), 'secret')
     const script =
-      `id -u; cat "${data}/secret" 2>/dev/null; mkdir -m 0 /pfs/out; ` +
-      'setsid sleep 1000 & chown 5 /pfs/out 2>/dev/null; exit 6'
+      `id -u; cat "${data}/secret" 2>/dev/null; mkdir -m 0 /pfs/out/d; ` +
+      'setsid sleep 1000 & chown 5 /pfs/out/d 2>/dev/null; exit 6'
     const { stdout, status } = spawnSync(
       'setpriv',
       [...asNobody, process.execPath, '--input-type=module', '-e', serverScript(data, sh(script))],

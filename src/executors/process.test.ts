@@ -119,8 +119,8 @@ for (const isolation of isolations) {
 
     test('$PFS names the directory that the server fills, and what is written there is found', async () => {
       await using slot = await executor.openSlot(sh('cat "$PFS/in/f"; echo x >"$PFS/out/g"'), never)
+      expect([...slot.directories]).toEqual(['/out'])
       mkdirSync(join(slot.pfsDirectory, 'in'))
-      mkdirSync(join(slot.pfsDirectory, 'out'))
       writeFileSync(join(slot.pfsDirectory, 'in/f'), 'input\n')
       expect((await runIn(slot)).stdout).toEqual(['input'])
       expect(readFileSync(join(slot.pfsDirectory, 'out/g'), 'utf8')).toBe('x\n')
@@ -271,7 +271,7 @@ for (const isolation of isolations) {
     test('a reset removes what user code left, without rights and with odd names', async () => {
       await using slot = await executor.openSlot(
         sh(
-          `cd "$PFS"; mkdir -p a/b/c "$(printf '\\377x')/y"; touch a/b/c/f; ln -s / a/root; ` +
+          `cd "$PFS/out"; mkdir -p a/b/c "$(printf '\\377x')/y"; touch a/b/c/f; ln -s / a/root; ` +
             'for i in $(seq 300); do : >a/$i; done; chmod 000 a/b/c a/b; chmod 500 a',
         ),
         never,
@@ -281,13 +281,15 @@ for (const isolation of isolations) {
       expect(filesIn(slot.pfsDirectory)).toEqual([])
     })
 
-    test('a reset gives /pfs its rights back', async () => {
-      const script = 'mkdir "$PFS/a"; chmod 0 "$PFS/a" "$PFS"'
+    test('a reset gives /pfs/out its rights back', async () => {
+      const script =
+        'mkdir "$PFS/out/a"; chmod 0 "$PFS/out/a" "$PFS/out" "$PFS" 2>/dev/null; exit 0'
       await using slot = await executor.openSlot(sh(script), never)
       await runIn(slot)
       await slot.reset()
-      expect(readdirSync(slot.pfsDirectory)).toEqual([])
+      expect(readdirSync(slot.pfsDirectory)).toEqual(['out'])
       expect(statSync(slot.pfsDirectory).mode & 0o777).toBe(0o755)
+      expect(statSync(join(slot.pfsDirectory, 'out')).mode & 0o777).toBe(0o755)
     })
 
     test('the home and temporary directory is writable, and empty for each datum', async () => {

@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import type { Clock } from '../base/clock.ts'
@@ -8,9 +10,12 @@ import {
   type Executor,
   noSecrets,
   type Slot,
+  type SlotBounds,
   type SlotSecrets,
   type Transform,
 } from '../pipelines/executor.ts'
+import { ControlGroups } from './process/control-groups.ts'
+import { DiskWatch } from './process/disk-watch.ts'
 import { canAssign } from './process/environment.ts'
 import { PlainSlot } from './process/plain-slot.ts'
 import { SandboxSlot, type SlotOptions } from './process/sandbox-slot.ts'
@@ -34,6 +39,9 @@ export interface ProcessExecutorOptions {
   readonly programPath?: string
   /** So much of each output stream is looked at line by line; of what is more, the last lines. */
   readonly outputBytesMax?: number
+  readonly bounds?: Partial<SlotBounds>
+  /** So much of the disk is left to the server; unset: a part of what it has. */
+  readonly reservedDiskBytes?: number
   /** Instead of the best that the machine allows. */
   readonly isolation?: Isolation
 }
@@ -41,6 +49,14 @@ export interface ProcessExecutorOptions {
 /** Where systems keep programs. Nothing of the server's own `PATH`, which is its user's. */
 export const usualProgramPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const outputBytesMaxDefault = 512 * 1024
+const processCountMaxDefault = 4096
+const reservedDiskPart = 0.05
+const reservedDiskBytesMax = 1024 ** 3
+
+interface OpenedOptions extends ProcessExecutorOptions {
+  readonly groups: ControlGroups
+  readonly diskWatch: DiskWatch
+}
 
 /** Finds out once what this machine allows. */
 export async function openProcessExecutor(
@@ -59,20 +75,49 @@ export async function openProcessExecutor(
       ...privateDirectories(options.programPath ?? usualProgramPath),
     ].map((path) => realpathSync(path)),
   )
-  const resolved = { ...options, directory, hiddenDirectories }
-  if (options.isolation !== undefined) return new ProcessExecutor(resolved, options.isolation)
+  await using opened = new AsyncDisposableStack()
+  const groupsName = `pachyderm-${createHash('sha256').update(directory).digest('hex').slice(0, 16)}`
+  const groups = opened.use(await ControlGroups.open(groupsName, options.clock))
+  const diskBounds = {
+    datumBytesMax: options.bounds?.diskBytesMax ?? Number.POSITIVE_INFINITY,
+    reservedBytes: options.reservedDiskBytes ?? (await reservedPartOf(directory)),
+  }
+  const diskWatch = opened.use(new DiskWatch(directory, diskBounds, options.clock))
+  const resolved = { ...options, directory, hiddenDirectories, groups, diskWatch }
+  const { isolation, refusal } = await chooseIsolation(resolved)
+  opened.move()
+  return new ProcessExecutor(resolved, isolation, refusal)
+}
+
+async function reservedPartOf(directory: string): Promise<number> {
+  const { blocks, bsize } = await statfs(directory)
+  return Math.min(reservedDiskBytesMax, blocks * bsize * reservedDiskPart)
+}
+
+interface Choice {
+  readonly isolation: Isolation
+  /** Why it is none. */
+  readonly refusal: string
+}
+
+async function chooseIsolation(options: OpenedOptions): Promise<Choice> {
+  if (options.isolation !== undefined) return { isolation: options.isolation, refusal: '' }
+  if (process.platform !== 'linux') {
+    const refusal = 'sandboxes are made of namespaces, which only Linux has'
+    return { isolation: 'none', refusal }
+  }
   const modes: readonly SandboxMode[] = process.geteuid?.() === 0 ? ['root', 'user'] : ['user']
   const missing = missingTool(toolPath)
   if (missing !== undefined) {
     const advice = `"${missing}" was not found; install util-linux`
-    return new ProcessExecutor(resolved, 'none', advice)
+    return { isolation: 'none', refusal: advice }
   }
   let refusal = ''
   for (const mode of modes) {
-    refusal = await tryMode(resolved, mode)
-    if (refusal === '') return new ProcessExecutor(resolved, mode)
+    refusal = await tryMode(options, mode)
+    if (refusal === '') return { isolation: mode, refusal }
   }
-  return new ProcessExecutor(resolved, 'none', refusal)
+  return { isolation: 'none', refusal }
 }
 
 /** Where people keep what is theirs, unless programs are looked for there, too. */
@@ -100,7 +145,7 @@ function isBelow(path: string, directory: string): boolean {
 }
 
 /** Empty when a sandbox of this kind opened, else why it did not. */
-async function tryMode(options: ProcessExecutorOptions, mode: SandboxMode): Promise<string> {
+async function tryMode(options: OpenedOptions, mode: SandboxMode): Promise<string> {
   const transform: Transform = {
     image: '',
     command: ['true'],
@@ -131,15 +176,26 @@ function isMissingProgram(error: unknown): error is Error {
 export class ProcessExecutor implements Executor {
   readonly name = 'process'
   readonly isolation: Isolation
-  readonly #options: ProcessExecutorOptions
+  readonly #options: OpenedOptions
   readonly #refusal: string
   readonly #slots = new Map<string, Slot>()
 
   /** Use `openProcessExecutor`. `options.directory` exists and is a real path. */
-  constructor(options: ProcessExecutorOptions, isolation: Isolation, refusal = '') {
+  constructor(options: OpenedOptions, isolation: Isolation, refusal = '') {
     this.#options = options
     this.isolation = isolation
     this.#refusal = refusal
+  }
+
+  /** The bounds that it can tell of when user code comes up against them. */
+  get holds(): ReadonlySet<'cpu' | 'memory' | 'processes' | 'disk'> {
+    const { bounded } = this.#options.groups
+    return new Set([
+      'disk',
+      ...(bounded.has('cpu') ? (['cpu'] as const) : []),
+      ...(bounded.has('memory') ? (['memory'] as const) : []),
+      ...(bounded.has('pids') ? (['processes'] as const) : []),
+    ])
   }
 
   notices(transform: Transform): readonly string[] {
@@ -149,6 +205,7 @@ export class ProcessExecutor implements Executor {
         `image ${transform.image} is recorded, but this executor runs the host's programs`,
       )
     }
+    notices.push(...this.#boundNotices(transform))
     if (this.isolation === 'none') {
       const reason = this.#refusal === '' ? '' : ` (${this.#refusal.replaceAll('\n', '; ')})`
       notices.push(
@@ -157,6 +214,23 @@ export class ProcessExecutor implements Executor {
       )
     }
     return notices
+  }
+
+  /** What of the resources that a pipeline asks for does not come true. */
+  #boundNotices({ resources }: Transform): readonly string[] {
+    const { holds } = this
+    const why = 'as this server may make no control groups for it (docs/executors.md)'
+    return [
+      ...(resources !== undefined && resources.cpu > 0 && !holds.has('cpu')
+        ? [`resource_spec.cpu bounds nothing, ${why}`]
+        : []),
+      ...(resources !== undefined && resources.memoryBytes > 0 && !holds.has('memory')
+        ? [`resource_spec.memory bounds each process on its own, ${why}`]
+        : []),
+      ...(resources !== undefined && resources.gpu > 0
+        ? ['resource_spec.gpu is recorded, but this executor shows all that the host has']
+        : []),
+    ]
   }
 
   async openSlot(
@@ -172,7 +246,9 @@ export class ProcessExecutor implements Executor {
         `env_var ${reserved} is a name that shells keep for themselves; choose another`,
       )
     }
-    const path = join(directory, newHexId(random))
+    const id = newHexId(random)
+    const path = join(directory, id)
+    const { group, limits } = this.#boundsOf(id, transform)
     const options: SlotOptions = {
       path,
       transform,
@@ -180,6 +256,9 @@ export class ProcessExecutor implements Executor {
       hiddenDirectories,
       programPath: programPath ?? usualProgramPath,
       outputBytesMax: outputBytesMax ?? outputBytesMaxDefault,
+      group,
+      limits,
+      diskWatch: this.#options.diskWatch,
       clock,
       random,
       onDisposed: () => this.#slots.delete(path),
@@ -192,8 +271,28 @@ export class ProcessExecutor implements Executor {
     return slot
   }
 
+  /** By a control group, or in ways that the kernel offers to everybody. */
+  #boundsOf(id: string, transform: Transform): Pick<SlotOptions, 'group' | 'limits'> {
+    const { groups, bounds } = this.#options
+    const processCountMax = bounds?.processCountMax ?? processCountMaxDefault
+    const { cpu = 0, memoryBytes = 0 } = transform.resources ?? {}
+    const { bounded } = groups
+    const group =
+      bounded.size === 0 ? undefined : groups.group(id, { cpu, memoryBytes, processCountMax })
+    return {
+      group,
+      limits: {
+        groupEntries: group?.entries ?? [],
+        dataBytes: bounded.has('memory') ? 0 : memoryBytes,
+        processCount: bounded.has('pids') || this.isolation !== 'user' ? 0 : processCountMax,
+      },
+    }
+  }
+
   /** Ends all slots. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()))
+    await this.#options.diskWatch[Symbol.asyncDispose]()
+    await this.#options.groups[Symbol.asyncDispose]()
   }
 }

@@ -11,6 +11,8 @@ export interface WorkMember {
   readonly input: string
   readonly path: FilePath
   readonly entry: TreeEntry
+  /** Its files are named pipes, and what they hold is read when user code opens them. */
+  readonly isLazy?: boolean
 }
 
 /** One attempt at a datum. */

@@ -1,4 +1,5 @@
 import type { Instant } from '../base/clock.ts'
+import { DomainError } from '../base/errors.ts'
 
 /**
  * Where user code runs. An executor opens slots; a slot runs one datum at a time, in a sandbox that
@@ -45,11 +46,36 @@ export interface Transform {
   readonly environment: Readonly<Record<string, string>>
   /** Exit codes besides 0 that count as success. */
   readonly acceptedReturnCodes: readonly number[]
+  /** What a slot may use at most. What is not given is bounded by what the executor gives to all. */
+  readonly resources?: SlotResources
+}
+
+/** 0 stands for what is not given. */
+export interface SlotResources {
+  /** Processors: 0.5 is half the time of one. */
+  readonly cpu: number
+  readonly memoryBytes: number
+  /** Graphics processors. */
+  readonly gpu: number
+}
+
+/** What executors bound in every slot, whatever its pipeline says. */
+export interface SlotBounds {
+  /** Processes and threads of a datum at one time. */
+  readonly processCountMax: number
+  /** What a datum may have on disk of the server's: in `/pfs/out` and temporary files, together. */
+  readonly diskBytesMax?: number
+}
+
+/** User code used up what a bound of its slot allows, and was ended for it: the datum fails. */
+export class SlotBoundError extends DomainError {
+  override readonly name = 'SlotBoundError'
+  readonly kind = 'resource-exhausted'
 }
 
 export interface Slot extends AsyncDisposable {
   /**
-   * A directory on the host that user code sees as `/pfs` during the next run. It holds nothing but
+   * A directory on the host, in one that is the slot's own and out of user code's sight, that user code sees as `/pfs` during the next run. It holds nothing but
    * `directories`. The worker fills `<input>/…` and `out/` before `run`, and reads `out/` after it.
    */
   readonly pfsDirectory: string
@@ -61,10 +87,16 @@ export interface Slot extends AsyncDisposable {
   /** The absolute path at which user code sees `pfsDirectory`: `/pfs`, or itself without a sandbox. */
   readonly pfsPath: string
   /**
+   * Whether user code can change nothing below `pfsDirectory` but what is in `out`, and that not by
+   * another name: files there may then be links to files that others have, too.
+   */
+  readonly isInputReadOnly: boolean
+  /**
    * Runs the command once and waits for its end. When it resolves no process of the datum is left.
    * An abort kills the command and rejects with `CancelledError`.
    *
    * @throws {FailedPreconditionError} when the program does not exist or cannot be started.
+   * @throws {SlotBoundError} when user code had to be ended.
    */
   run(run: DatumRun, signal: AbortSignal): Promise<RunResult>
   /**
@@ -97,4 +129,6 @@ export interface LogLine {
 export interface RunResult {
   /** The exit code; 128 + the signal's number when a signal ended it, as shells say it. */
   readonly exitCode: number
+  /** A bound that user code came up against, in words for people: it may be why it failed. */
+  readonly bound?: string
 }

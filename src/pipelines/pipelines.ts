@@ -30,6 +30,7 @@ import { rehearsed } from './rehearsals.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { specNotices } from './specs/notices.ts'
 import { checkSchedules } from './specs/schedule-check.ts'
+import { workerTransform } from './specs/worker-transform.ts'
 import { SpecValidations, type SpecValidation } from './spec-validations.ts'
 import { parseJobState, type JobState } from './states.ts'
 import type { Triggers } from './triggers.ts'
@@ -293,7 +294,7 @@ export class Pipelines {
   }
 
   #notices({ spec }: PipelineRecord): readonly string[] {
-    return [...this.#workers.notices(spec.transform), ...specNotices(spec)]
+    return [...this.#workers.notices(workerTransform(spec)), ...specNotices(spec)]
   }
 
   async #remove(

@@ -48,6 +48,21 @@ describe('the command line of pachd', () => {
     expect(parseCommandLine(['--root', '/d'], { PACHD_PROGRAM_PATH: programPath })).toEqual(said)
   })
 
+  test('what a datum may use is what one says', () => {
+    const said = {
+      kind: 'serve',
+      config: {
+        root: '/d',
+        ...everywhere,
+        datumBounds: { diskBytesMax: 20e9, processCountMax: 50 },
+      },
+    }
+    const flags = ['--root=/d', '--datum-disk=20G', '--datum-processes=50']
+    expect(parseCommandLine(flags, {})).toEqual(said)
+    const variables = { PACHD_DATUM_DISK: '20G', PACHD_DATUM_PROCESSES: '50' }
+    expect(parseCommandLine(['--root=/d'], variables)).toEqual(said)
+  })
+
   test('files by HTTP have a port of their own beside 30650, elsewhere where one says, or nowhere', () => {
     expect(httpOf()).toEqual(everywhere.http)
     const beside = { host: '127.0.0.1', port: 30_652, isAsked: false }
@@ -119,6 +134,9 @@ describe('the command line of pachd', () => {
     [['--root', '/d', '--address', 'localhost:65536'], 'is no address'],
     [['--root', '/d', '--address', '::1:80'], 'is no address'],
     [['--root', '/d', '--address', 'a b:80'], 'is no address'],
+    [['--root', '/d', '--datum-disk', '5 bananas'], 'is no size of at least 1 MiB'],
+    [['--root', '/d', '--datum-disk', '5'], 'is no size of at least 1 MiB'],
+    [['--root', '/d', '--datum-processes', '0'], 'is no number from 1 to 4000000'],
     [['--root', '/d', '--program-path', '/a:bin'], '"bin" is no absolute directory'],
     [['--root', '/d', '--program-path', '/a::/b'], '"" is no absolute directory'],
   ])('%j is refused in words', (args, text) => {

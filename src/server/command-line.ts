@@ -2,6 +2,8 @@ import { delimiter, isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { InvalidArgumentError } from '../base/errors.ts'
 import { isEtcdAddress, type OldPlace } from '../legacy/open-cluster.ts'
+import { parseDatumBounds } from '../pipelines/datum-bounds.ts'
+import type { SlotBounds } from '../pipelines/executor.ts'
 import type { Reach } from '../sources/reach.ts'
 
 /** What the person who starts pachd decides. */
@@ -20,6 +22,8 @@ export interface ServerConfig {
   readonly programPath?: string
   /** The file of keys that secrets are sealed with; absent: one in the data directory. */
   readonly secretKeysFile?: string
+  /** What a datum may use at most; the executor's defaults for what is not said. */
+  readonly datumBounds?: Partial<SlotBounds>
   /** Garbage is collected at most so often, when there is likely to be some; 0: only when asked. */
   readonly collectEveryMinutes?: number
   /** Where put-file may fetch from; `any` by default. */
@@ -93,6 +97,11 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
                         unless one of these lies there
   --secret-keys FILE    the keys that secrets are encrypted with, apart from the data; by
                         default secrets.key in the data directory (or PACHD_SECRET_KEYS)
+  --datum-disk SIZE     what a datum may have on disk in its output and temporary files, such
+                        as 20G (or PACHD_DATUM_DISK; default: until the disk is nearly full)
+  --datum-processes COUNT
+                        how many processes and threads a datum may have at once
+                        (or PACHD_DATUM_PROCESSES; default 4096)
   --sources any|public|none
                         where put-file may have this server fetch from: any address,
                         public ones only (no private, link-local or loopback address),
@@ -161,10 +170,24 @@ export function parseCommandLine(
       flags['old-storage'] ?? environment['PACHD_OLD_STORAGE'] ?? '',
     ),
   }
+  const datumBounds = boundsOf(
+    flags['datum-disk'] ?? environment['PACHD_DATUM_DISK'] ?? '',
+    flags['datum-processes'] ?? environment['PACHD_DATUM_PROCESSES'] ?? '',
+  )
   const programPath = flags['program-path'] ?? environment['PACHD_PROGRAM_PATH'] ?? ''
-  if (programPath === '') return { kind: 'serve', config }
+  const bounded = { ...config, ...datumBounds }
+  if (programPath === '') return { kind: 'serve', config: bounded }
   requireAbsolute(programPath)
-  return { kind: 'serve', config: { ...config, programPath } }
+  return { kind: 'serve', config: { ...bounded, programPath } }
+}
+
+function boundsOf(disk: string, processes: string): Pick<ServerConfig, 'datumBounds'> {
+  try {
+    return disk === '' && processes === '' ? {} : { datumBounds: parseDatumBounds(disk, processes) }
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw new UsageError(error.message, { cause: error })
+  }
 }
 
 /** Relative places would mean another directory to each program. */
@@ -183,6 +206,8 @@ function parseFlags(args: readonly string[]): {
   readonly 's3-address'?: string | undefined
   readonly 'collect-every'?: string | undefined
   readonly 'program-path'?: string | undefined
+  readonly 'datum-disk'?: string | undefined
+  readonly 'datum-processes'?: string | undefined
   readonly sources?: string | undefined
   readonly 'secret-keys'?: string | undefined
   readonly 'old-etcd'?: string | undefined
@@ -205,6 +230,8 @@ function parseFlags(args: readonly string[]): {
         's3-address': { type: 'string' },
         'collect-every': { type: 'string' },
         'program-path': { type: 'string' },
+        'datum-disk': { type: 'string' },
+        'datum-processes': { type: 'string' },
         sources: { type: 'string' },
         'secret-keys': { type: 'string' },
         'old-etcd': { type: 'string' },

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { DomainError } from '../base/errors.ts'
@@ -6,6 +7,7 @@ import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
 import type { OutputExports } from '../pipelines/output-exports.ts'
 import { openProcessExecutor, usualProgramPath } from '../executors/process.ts'
+import type { SlotBounds } from '../pipelines/executor.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
 import type { Triggers } from '../pipelines/triggers.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
@@ -24,6 +26,8 @@ import { ServiceForwarding } from './service-forwarding.ts'
 
 /** As in 1.5, give or take a half. */
 const retryPauseMs = 500
+const inputCacheBytesMax = 8 * 1024 ** 3
+const inputCachePart = 0.1
 
 /** Pipelines, with user code in processes of this machine. Disposing stops what runs. */
 export interface OpenProcessing extends Processing, AsyncDisposable {
@@ -51,11 +55,12 @@ export async function openProcessing(ports: {
   readonly secretKeysFile?: string
   /** At which the server listens. */
   readonly host: string
+  readonly datumBounds?: Partial<SlotBounds>
   readonly exports: OutputExports
   readonly apiAddress: () => string | undefined
 }): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()
-  const { directory, chunks, clock, random, log, programPath } = ports
+  const { directory, chunks, clock, random, log, programPath, datumBounds } = ports
   const slots = join(directory.scratch, 'slots')
   const executor = opened.use(
     await openProcessExecutor({
@@ -63,6 +68,7 @@ export async function openProcessing(ports: {
       hiddenDirectories: [directory.root],
       clock,
       random,
+      ...(datumBounds !== undefined && { bounds: datumBounds }),
       ...(programPath !== undefined && { programPath: `${programPath}:${usualProgramPath}` }),
     }).catch((error: unknown) => {
       throw directoryError(error, `sandbox directory ${slots}`, slots)
@@ -74,7 +80,14 @@ export async function openProcessing(ports: {
     secretKeys,
     serviceDoors: new ServiceForwarding(ports.host),
     maps: new ProllyMaps(chunks),
-    workers: new SlotWorkers({ ...ports, executor }),
+    workers: new SlotWorkers({
+      ...ports,
+      executor,
+      inputCache: {
+        directory: join(directory.scratch, 'inputs'),
+        bytesMax: await cacheBytesFor(directory.scratch),
+      },
+    }),
     log: { error: (text, cause) => log.error(text, cause) },
     defaultSlotCount: availableParallelism(),
     retryPauseMs,
@@ -124,6 +137,12 @@ async function sealSecretsAnew({ secrets }: Processing, log: Log): Promise<void>
     // What needs no secrets is served all the same.
     log.warning(error.message)
   }
+}
+
+/** Of the disk, what inputs that were written for one datum may keep for others. */
+async function cacheBytesFor(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory)
+  return Math.min(inputCacheBytesMax, bavail * bsize * inputCachePart)
 }
 
 /** Asks an executor for notices that hold whatever it runs. */

@@ -1,14 +1,15 @@
+import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { collectBytes, utf8 } from '../base/bytes.ts'
 import { SystemClock } from '../base/clock.ts'
-import { CancelledError } from '../base/errors.ts'
+import { CancelledError, DataLossError } from '../base/errors.ts'
 import { parseFilePath } from '../base/paths.ts'
 import { SystemRandom } from '../base/random.ts'
 import { type Isolation, openProcessExecutor, type ProcessExecutor } from '../executors/process.ts'
-import type { DatumOutcome, WorkMember } from '../pipelines/datum-worker.ts'
+import type { DatumOutcome, DatumWorker, WorkMember } from '../pipelines/datum-worker.ts'
 import type { LogLine, Transform } from '../pipelines/executor.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { type DirectoryEntry, FileTrees, type TreeEdit } from '../storage/file-trees.ts'
@@ -31,6 +32,17 @@ function sh(script: string, more: Partial<Transform> = {}): Transform {
   }
 }
 
+async function run(worker: DatumWorker, given: WorkMember): Promise<DatumOutcome> {
+  return await worker.process({
+    members: [given],
+    environment: {},
+    onLine: () => {},
+    onLeftOut: () => {},
+    place,
+    signal: never,
+  })
+}
+
 describe.each(isolations)('a worker (isolation %s)', (isolation) => {
   const chunks = new MemoryChunkStore()
   const contents = new ChunkedContents(chunks)
@@ -48,7 +60,8 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
       random: new SystemRandom(),
       ...(isolation === undefined ? {} : { isolation }),
     })
-    workers = new SlotWorkers({ executor, trees, contents, clock })
+    const inputCache = { directory: join(data, 'inputs'), bytesMax: 1_000_000 }
+    workers = new SlotWorkers({ executor, trees, contents, clock, inputCache })
   })
 
   afterEach(async () => {
@@ -154,6 +167,103 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
     expect(copied).toMatchObject({ kind: 'success', output: entry, stats: { uploadBytes: 6000 } })
     const linked = await process(sh('ln -s "$PFS/in/d07" "$PFS/out/l"'), [all])
     expect(linked).toMatchObject({ output: { fileCount: 100 }, stats: { uploadBytes: 0 } })
+  })
+
+  test('writes a large input once for many datums, where they cannot change it', async () => {
+    const text = 'large\n'.repeat(100_000)
+    const large = await member('in', '/d/f', text)
+    const small = await member('in', '/g', 'small')
+    const script =
+      'stat -c %i "$PFS/in/d/f" >"$PFS/out/inode"; ln -s "$PFS/in/d/f" "$PFS/out/l"; ' +
+      'echo broken 2>/dev/null >>"$PFS/in/d/f"; :'
+    await using one = await workers.open(sh(script), never)
+    await using other = await workers.open(sh(script), never)
+    const inodes: (string | undefined)[] = []
+    for (const [worker, input] of [
+      [one, large],
+      [one, small],
+      [other, large],
+      [one, large],
+    ] as const) {
+      const outcome = await run(worker, input)
+      if (input !== large) continue
+      inodes.push(await textAt(outcome, '/inode'))
+      const isWhole = (await textAt(outcome, '/l')) === text
+      expect(isWhole).toBe(isolation === undefined)
+    }
+    expect(new Set(inodes).size).toBe(isolation === undefined ? 1 : inodes.length)
+    expect(readdirSync(join(data, 'inputs')).length).toBe(isolation === undefined ? 1 : 0)
+  })
+
+  test('reads lazy inputs when they are opened, from the beginning each time', async () => {
+    const large = await member('lazy', '/d/large', 'large\n'.repeat(120_000))
+    const files = [
+      { ...large, isLazy: true },
+      { ...(await member('never', '/f', 'not read')), isLazy: true },
+      await member('plain', '/f', 'plain'),
+    ]
+    const script =
+      'cd "$PFS"; [ -p lazy/d/large ] && [ -p never/f ] && [ -f plain/f ] || exit 3; ' +
+      'head -n 1 lazy/d/large; sum=$(md5sum <lazy/d/large); : <lazy/d/large; ' +
+      '[ "$(md5sum <"$lazy")" = "$sum" ] && echo same; echo "$sum"; ln -s "$PFS/never/f" out/l; ' +
+      'ln -s "$PFS/lazy" out/all'
+    const lines: string[] = []
+    const outcome = await process(sh(script), files, { onLine: ({ text }) => lines.push(text) })
+    const md5 = createHash('md5').update('large\n'.repeat(120_000)).digest('hex')
+    expect(lines).toEqual(['large', 'same', `${md5}  -`])
+    expect(await textAt(outcome, '/l')).toBe('not read')
+    expect(await textAt(outcome, '/all/d/large')).toBe('large\n'.repeat(120_000))
+    const readBytes = outcome.stats.downloadBytes
+    expect(readBytes).toBeGreaterThan(2 * 720_000)
+    expect(readBytes).toBeLessThan(4 * 720_000)
+    expect(outcome.stats.uploadBytes).toBe(0)
+  })
+
+  test('a lazy input of many files serves whoever opens some of them, many at once', async () => {
+    const all: WorkMember = {
+      input: 'in',
+      path: parseFilePath('/'),
+      entry: await manyFiles(),
+      isLazy: true,
+    }
+    const script =
+      'cd "$PFS/in"; cat d14/f1499 d00/f0000; cat d0[0-2]/* | wc -c; ' +
+      'exec 3<d05/f0500 4<d05/f0501 5<d05/f0502; cat <&5 <&4; cat <&3; ls | wc -l'
+    const lines: string[] = []
+    const outcome = await process(sh(script), [all], { onLine: ({ text }) => lines.push(text) })
+    expect(outcome.kind).toBe('success')
+    expect(lines).toEqual(['texttext1200', 'texttext15'])
+    expect(outcome.stats.downloadBytes).toBeLessThan(1300)
+  })
+
+  test('a lazy pipe that is copied instead of what is in it makes the datum fail', async () => {
+    const given = { ...(await member('in', '/f', 'text')), isLazy: true }
+    const outcome = await process(sh('cp -a "$PFS/in/f" "$PFS/out/f"'), [given])
+    expect(outcome.kind === 'failure' && outcome.reason).toMatch(/special file \(a named pipe\)/)
+  })
+
+  test('a lazy input that is damaged fails the try, not the code', async () => {
+    // Of another store.
+    const elsewhere = new ChunkedContents(new MemoryChunkStore())
+    const content = await elsewhere.writeBytes(Buffer.alloc(100_000, 'lost'))
+    const broken: WorkMember = {
+      input: 'in',
+      path: parseFilePath('/f'),
+      entry: { kind: 'file', content },
+      isLazy: true,
+    }
+    await expect(process(sh('cat "$PFS/in/f" >"$PFS/out/f"'), [broken])).rejects.toThrow(
+      DataLossError,
+    )
+  })
+
+  test('a datum that is cancelled lets go of readers that never read', async () => {
+    const given = { ...(await member('in', '/f', 'x'.repeat(1_000_000))), isLazy: true }
+    const abort = new AbortController()
+    const script = 'exec 3<"$PFS/in/f"; echo opened; sleep 1000'
+    const onLine = (): void => abort.abort()
+    const running = process(sh(script), [given], { onLine, signal: abort.signal })
+    await expect(running).rejects.toThrow(CancelledError)
   })
 
   test('keeps nothing of a command that failed, and says its code', async () => {

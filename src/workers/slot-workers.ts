@@ -1,23 +1,27 @@
 import type { Clock } from '../base/clock.ts'
 import type { DatumWorker, DatumWorkers } from '../pipelines/datum-worker.ts'
-import type { Executor, SlotSecrets, Transform } from '../pipelines/executor.ts'
+import type { Executor, Slot, SlotSecrets, Transform } from '../pipelines/executor.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
-import { SlotWorker } from './slots/slot-worker.ts'
+import { InputCache, type InputCacheOptions } from './slots/input-cache.ts'
+import { SlotWorker, type SlotWorkerPorts } from './slots/slot-worker.ts'
 
 export interface SlotWorkersPorts {
   readonly executor: Executor
   readonly trees: FileTrees
   readonly contents: Contents
   readonly clock: Clock
+  /** Where large inputs are kept for slots that cannot change them; none unless given. */
+  readonly inputCache?: InputCacheOptions
 }
 
 /** Workers in this process, each around one slot of an executor. */
 export class SlotWorkers implements DatumWorkers {
-  readonly #ports: SlotWorkersPorts
+  readonly #ports: SlotWorkerPorts & Pick<SlotWorkersPorts, 'executor'>
 
   constructor(ports: SlotWorkersPorts) {
-    this.#ports = ports
+    const { inputCache, ...others } = ports
+    this.#ports = { ...others, inputCache: inputCache && new InputCache(inputCache) }
   }
 
   notices(transform: Transform): readonly string[] {
@@ -29,7 +33,8 @@ export class SlotWorkers implements DatumWorkers {
     signal: AbortSignal,
     secrets?: SlotSecrets,
   ): Promise<DatumWorker> {
-    const slot = await this.#ports.executor.openSlot(transform, signal, secrets)
-    return new SlotWorker(this.#ports, transform, slot)
+    const open = (until: AbortSignal): Promise<Slot> =>
+      this.#ports.executor.openSlot(transform, until, secrets)
+    return new SlotWorker(this.#ports, transform, { open, slot: await open(signal) })
   }
 }

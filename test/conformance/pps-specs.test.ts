@@ -94,7 +94,7 @@ test('what a spec says is shown by its pipeline and its jobs', async () => {
   await pachd.pps.createPipeline(spec)
   const info = await pachd.pps.inspectPipeline({ pipeline })
   expect(info).toMatchObject(spec)
-  expect(info.notices.join('\n')).toMatch(/lazy is recorded[^]*resource_spec is recorded/)
+  expect(info.notices.join('\n')).toContain('resource_spec.gpu is recorded')
   const job = await lastJobOf(pachd, pipeline.name)
   await pachd.pps.inspectJob({ job: { id: job.job?.id ?? '' }, blockState: true })
   expect(await lastJobOf(pachd, pipeline.name)).toMatchObject({

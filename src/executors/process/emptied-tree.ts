@@ -2,7 +2,7 @@ import { type BigIntStats, lstatSync, readdirSync, unlinkSync } from 'node:fs'
 
 import type { Instant } from '../../base/clock.ts'
 import { isUnchanged } from './emptied-directory.ts'
-import { emptyDirectory, restore } from './emptying.ts'
+import { emptyAllBut, emptyDirectory, restore } from './emptying.ts'
 
 /** Directories that are kept for the next datum: those on the way to its files are often the same. */
 const keptMax = 16
@@ -34,13 +34,19 @@ interface Pass {
 export class EmptiedTree {
   readonly path: string
   readonly #mode: number
-  #directories: ReadonlySet<string> = new Set()
+  readonly #kept: string | undefined
+  #directories: ReadonlySet<string>
   #seen: ReadonlyMap<string, Seen> = new Map()
 
-  /** It exists, and is empty. */
-  constructor(path: string, mode: number) {
+  /**
+   * It exists, and is empty but for one directory, called `kept`, if that is given, which is never
+   * removed here: it may be mounted elsewhere.
+   */
+  constructor(path: string, mode: number, kept?: string) {
     this.path = path
     this.#mode = mode
+    this.#kept = kept
+    this.#directories = this.#leastDirectories()
   }
 
   /** Those that are left, each as a path below this one that begins with a slash. */
@@ -53,9 +59,15 @@ export class EmptiedTree {
     restore(this.path, this.#mode)
     const pass: Pass = { ranFrom, directories: new Set(), seen: new Map(), removedCount: 0 }
     const isDone = this.#tryEmpty(pass)
-    this.#directories = isDone ? pass.directories : new Set()
+    this.#directories = isDone ? pass.directories : this.#leastDirectories()
     this.#seen = isDone ? pass.seen : new Map()
-    if (!isDone) await emptyDirectory(this.path, this.#mode)
+    if (isDone) return
+    if (this.#kept === undefined) await emptyDirectory(this.path, this.#mode)
+    else await emptyAllBut(this.path, this.#kept, this.#mode)
+  }
+
+  #leastDirectories(): ReadonlySet<string> {
+    return new Set(this.#kept === undefined ? [] : [`/${this.#kept}`])
   }
 
   #tryEmpty(pass: Pass): boolean {

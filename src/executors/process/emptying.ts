@@ -4,15 +4,19 @@ import {
   chownSync,
   type Dirent,
   lstatSync,
+  mkdirSync,
   readdirSync,
+  renameSync,
   rmdirSync,
   unlinkSync,
 } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 // More entries than this are removed by a program, so that the event loop does not wait for them.
 const removedHereMax = 200
+const removedName = '.removed'
 const permissionBits = 0o7777
 
 /**
@@ -27,6 +31,26 @@ export async function emptyDirectory(directory: string, mode: number): Promise<v
     // The programs below say what is wrong, if it still is.
   }
   await emptyByProgram(directory)
+}
+
+/** The same, but keeps one directory in it, which is emptied: it is made if it is no directory any more. */
+export async function emptyAllBut(directory: string, kept: string, mode: number): Promise<void> {
+  restore(directory, mode)
+  for (const entry of readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })) {
+    const isKept = entry.name.equals(Buffer.from(kept))
+    if (isKept && entry.isDirectory()) continue
+    const path = Buffer.concat([Buffer.from(`${directory}/`), entry.name])
+    if (!entry.isDirectory()) unlinkSync(path)
+    else {
+      // By a name that is a text.
+      const removed = join(directory, removedName)
+      renameSync(path, removed)
+      await emptyDirectory(removed, mode)
+      rmdirSync(removed)
+    }
+  }
+  mkdirSync(join(directory, kept), { recursive: true })
+  await emptyDirectory(join(directory, kept), mode)
 }
 
 /** Whoever owns it now, and whatever its rights are. */

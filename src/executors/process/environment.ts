@@ -55,6 +55,13 @@ export function canAssign(name: string): boolean {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !name.startsWith('BASH') && !shellNames.has(name)
 }
 
+/** The beginning of a command line that gives a program, started by a shell, what shells drop. */
+export function shellKeeps(environment: Readonly<Record<string, string>>): readonly string[] {
+  const dropped = Object.entries(environment).filter(([name]) => !canAssign(name))
+  if (dropped.length === 0) return []
+  return ['/usr/bin/env', '--', ...dropped.map(([name, value]) => `${name}=${value}`)]
+}
+
 /**
  * A piece of shell that starts `$file` with the arguments `$@` in this environment, and ends with its
  * exit code: 127 when `is_there`, which looks on `$path`, finds no such file. The environment is this

@@ -4,16 +4,19 @@ import { closeSync, constants, openSync, readFileSync, readdirSync } from 'node:
 import type { Instant } from '../../base/clock.ts'
 import { CancelledError, FailedPreconditionError } from '../../base/errors.ts'
 import { newHexId } from '../../base/random.ts'
-import type { DatumRun, RunResult, Slot } from '../../pipelines/executor.ts'
+import type { DatumRun, RunResult, Slot, SlotBoundError } from '../../pipelines/executor.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
 import { EmptiedTree } from './emptied-tree.ts'
-import { userEnvironment } from './environment.ts'
+import { shellKeeps, userEnvironment } from './environment.ts'
 import { FifoReader } from './fifo.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
+import { programFault } from './program-faults.ts'
+import { boundedBy } from './sandbox.ts'
 import type { SlotOptions } from './sandbox-slot.ts'
 import { signalNumber } from './signal-numbers.ts'
 import {
   makeSlotDirectory,
+  outputName,
   pfsMode,
   removeSlotDirectory,
   sharedMode,
@@ -27,6 +30,7 @@ const killRoundsMax = 100
 
 /** A slot without a sandbox, for machines that forbid one: user code finds its files at `$PFS`. */
 export class PlainSlot implements Slot {
+  readonly isInputReadOnly = false
   readonly #options: SlotOptions
   readonly #directory: SlotDirectory
   readonly #stdout: OutputLines
@@ -39,7 +43,7 @@ export class PlainSlot implements Slot {
   private constructor(options: SlotOptions, directory: SlotDirectory) {
     this.#options = options
     this.#directory = directory
-    this.#pfs = new EmptiedTree(directory.pfs, pfsMode)
+    this.#pfs = new EmptiedTree(directory.pfs, pfsMode, outputName)
     this.#tmp = new EmptiedDirectory(directory.tmp, sharedMode)
     this.#stdout = new OutputLines('stdout', options.clock)
     this.#stderr = new OutputLines('stderr', options.clock)
@@ -55,12 +59,13 @@ export class PlainSlot implements Slot {
     if (shown !== undefined) {
       throw new FailedPreconditionError(
         `secrets cannot be shown at ${shown.path}, since this machine allows no sandbox; give them ` +
-          'by "env_var" and "key" instead, or allow namespaces (docs/process-executor.md)',
+          'by "env_var" and "key" instead, or allow namespaces (docs/executors.md)',
       )
     }
     try {
       return new PlainSlot(options, await makeSlotDirectory(options.path, options))
     } catch (error) {
+      await options.group?.[Symbol.asyncDispose]()
       await removeSlotDirectory(options.path)
       throw error
     }
@@ -85,12 +90,21 @@ export class PlainSlot implements Slot {
     this.#stdout.begin(budget(), run)
     this.#stderr.begin(budget(), run)
     this.#ranFrom = this.#options.clock.now()
-    const exitCode = await this.#runProgram(run, newHexId(this.#options.random), signal)
+    const ending = new AbortController()
+    using _ = this.#options.diskWatch.watch({
+      directories: [this.#directory.pfs, this.#directory.tmp],
+      end: (reason) => ending.abort(reason),
+    })
+    const until = AbortSignal.any([signal, ending.signal])
+    const exitCode = await this.#runProgram(run, newHexId(this.#options.random), until)
+    if (exitCode === 126 || exitCode === 127) this.#requireProgram(run)
     for (const output of this.#outputs) output.drain()
     this.#stdout.end()
     this.#stderr.end()
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
-    return { exitCode }
+    if (ending.signal.aborted) throw ending.signal.reason as SlotBoundError
+    const bound = this.#options.group?.takeBound()
+    return { exitCode, ...(bound !== undefined && { bound }) }
   }
 
   async reset(): Promise<void> {
@@ -100,6 +114,7 @@ export class PlainSlot implements Slot {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const output of this.#outputs) output[Symbol.dispose]()
+    await this.#options.group?.[Symbol.asyncDispose]()
     await removeSlotDirectory(this.#directory.path)
     this.#options.onDisposed()
   }
@@ -120,15 +135,24 @@ export class PlainSlot implements Slot {
     } finally {
       signal.removeEventListener('abort', abort)
       killGroup(child)
+      await this.#options.group?.kill()
       await this.#killTagged(tag)
     }
   }
 
-  #spawn(run: DatumRun, tag: string): ChildProcess {
+  /** With such a code a shell, too, says that it could not start the program. */
+  #requireProgram(run: DatumRun): void {
+    const { transform } = this.#options
+    const { PATH = '' } = this.#environment(run, '')
+    const fault = programFault(transform.command[0] ?? '', PATH)
+    if (fault === 'missing') throw programMissingError(transform)
+    if (fault === 'unstartable') throw programUnstartableError(transform)
+  }
+
+  #environment(run: DatumRun, tag: string): Readonly<Record<string, string>> {
     const { transform, secrets, programPath } = this.#options
-    const { tmp, pfs, stdinFile, stdoutFifo, stderrFifo } = this.#directory
-    const [program = '', ...rest] = transform.command
-    const environment = userEnvironment(
+    const { tmp, pfs } = this.#directory
+    return userEnvironment(
       { programPath, pfsPath: pfs, homeDirectory: tmp },
       { TMPDIR: tmp },
       transform.environment,
@@ -136,6 +160,17 @@ export class PlainSlot implements Slot {
       secrets.environment,
       { [tagName]: tag },
     )
+  }
+
+  #spawn(run: DatumRun, tag: string): ChildProcess {
+    const { transform, limits } = this.#options
+    const { stdinFile, stdoutFifo, stderrFifo } = this.#directory
+    const environment = this.#environment(run, tag)
+    const bounded = boundedBy(limits)
+    const [program = '', ...rest] =
+      bounded.length === 0
+        ? transform.command
+        : [...bounded, ...shellKeeps(environment), ...transform.command]
     const opened = [
       openSync(stdinFile, constants.O_RDONLY),
       openSync(stdoutFifo, constants.O_WRONLY),

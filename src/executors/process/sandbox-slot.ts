@@ -1,14 +1,26 @@
+import { join } from 'node:path'
+
 import type { Clock, Instant } from '../../base/clock.ts'
-import { CancelledError } from '../../base/errors.ts'
+import { CancelledError, UnavailableError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
-import type { DatumRun, RunResult, Slot, SlotSecrets, Transform } from '../../pipelines/executor.ts'
+import {
+  type DatumRun,
+  type RunResult,
+  type Slot,
+  SlotBoundError,
+  type SlotSecrets,
+  type Transform,
+} from '../../pipelines/executor.ts'
+import type { ControlGroup } from './control-groups.ts'
+import type { DiskWatch } from './disk-watch.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
 import { EmptiedTree } from './emptied-tree.ts'
 import { DatumFile, userEnvironment } from './environment.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
-import { openSandbox, type Sandbox, type SandboxMode } from './sandbox.ts'
+import { openSandbox, type Sandbox, type SandboxLimits, type SandboxMode } from './sandbox.ts'
 import {
   makeSlotDirectory,
+  outputName,
   pfsMode,
   removeSlotDirectory,
   sharedMode,
@@ -27,6 +39,10 @@ export interface SlotOptions {
   readonly hiddenDirectories: readonly string[]
   readonly programPath: string
   readonly outputBytesMax: number
+  /** The slot's own, if there is one. It is disposed of with the slot. */
+  readonly group: ControlGroup | undefined
+  readonly limits: SandboxLimits
+  readonly diskWatch: DiskWatch
   readonly clock: Clock
   readonly random: Random
   readonly onDisposed: () => void
@@ -35,6 +51,7 @@ export interface SlotOptions {
 /** A slot whose sandbox stays warm from datum to datum. */
 export class SandboxSlot implements Slot {
   readonly pfsPath = '/pfs'
+  readonly isInputReadOnly = true
   readonly #options: SlotOptions
   readonly #directory: SlotDirectory
   readonly #datumFile: DatumFile
@@ -57,7 +74,7 @@ export class SandboxSlot implements Slot {
     this.#sandbox = sandbox
     this.#stdout = outputs.stdout
     this.#stderr = outputs.stderr
-    this.#pfs = new EmptiedTree(directory.pfs, pfsMode)
+    this.#pfs = new EmptiedTree(directory.pfs, pfsMode, outputName)
     this.#others = [directory.tmp, directory.varTmp].map(
       (path) => new EmptiedDirectory(path, sharedMode),
     )
@@ -80,6 +97,7 @@ export class SandboxSlot implements Slot {
           hiddenDirectories: options.hiddenDirectories,
           secrets: options.secrets,
           command: options.transform.command,
+          limits: options.limits,
           onStdout: (bytes) => stdout.push(bytes),
           onStderr: (bytes) => stderr.push(bytes),
         },
@@ -87,6 +105,7 @@ export class SandboxSlot implements Slot {
       )
       return new SandboxSlot(options, directory, sandbox, { stdout, stderr })
     } catch (error) {
+      await options.group?.[Symbol.asyncDispose]()
       await removeSlotDirectory(options.path)
       throw error
     }
@@ -112,6 +131,18 @@ export class SandboxSlot implements Slot {
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => this.#sandbox.kill()
     signal.addEventListener('abort', abort, { once: true })
+    let overrun: SlotBoundError | undefined
+    using _ = this.#options.diskWatch.watch({
+      directories: [
+        join(this.#directory.pfs, outputName),
+        this.#directory.tmp,
+        this.#directory.varTmp,
+      ],
+      end: (reason) => {
+        overrun = reason
+        abort()
+      },
+    })
     this.#ranFrom = clock.now()
     try {
       this.#stdout.begin(budget(), run)
@@ -121,14 +152,23 @@ export class SandboxSlot implements Slot {
       this.#stderr.end()
       if (answer.kind === 'missing') throw programMissingError(transform)
       if (answer.kind === 'unstartable') throw programUnstartableError(transform)
-      return { exitCode: answer.exitCode }
+      if (overrun !== undefined) throw overrun
+      const bound = this.#options.group?.takeBound()
+      return { exitCode: answer.exitCode, ...(bound !== undefined && { bound }) }
     } catch (error) {
-      if (!signal.aborted) throw error
+      if (!signal.aborted) throw overrun ?? this.#boundError(error) ?? error
       // The sandbox has ended by now, and all that ran in it.
       throw new CancelledError('the datum was cancelled', { cause: error })
     } finally {
       signal.removeEventListener('abort', abort)
     }
+  }
+
+  /** Where the kernel chose to end the sandbox itself. */
+  #boundError(error: unknown): SlotBoundError | undefined {
+    if (!(error instanceof UnavailableError)) return undefined
+    const bound = this.#options.group?.takeBound()
+    return bound === undefined ? undefined : new SlotBoundError(`user code was ended: ${bound}`)
   }
 
   async reset(): Promise<void> {
@@ -139,6 +179,7 @@ export class SandboxSlot implements Slot {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#sandbox[Symbol.asyncDispose]()
     this.#datumFile[Symbol.dispose]()
+    await this.#options.group?.[Symbol.asyncDispose]()
     await removeSlotDirectory(this.#directory.path)
     this.#options.onDisposed()
   }

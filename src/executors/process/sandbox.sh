@@ -7,7 +7,7 @@
 # Its children are in another PID namespace, below its own: that of user code. SLOT is the slot's
 # directory on the host, HIDDEN are directories that user code must not see. SECRET are directories at
 # which it sees files that come, as a tar archive, by descriptor 4. What the sandbox shows is written
-# down for users in docs/process-executor.md.
+# down for users in docs/executors.md.
 #
 # Mounts are made from tables, many with one `mount`: one program for each takes 0.2 s.
 set -eu
@@ -113,7 +113,8 @@ dev $root_field/dev tmpfs mode=755,size=64k,nosuid,X-mount.mkdir 0 0
 shm $root_field/dev/shm tmpfs mode=1777,nosuid,nodev,X-mount.mkdir 0 0
 mqueue $root_field/dev/mqueue mqueue X-mount.mkdir 0 0
 devpts $root_field/dev/pts devpts newinstance,ptmxmode=0666,mode=620,X-mount.mkdir 0 0
-$slot_field/pfs $root_field/pfs none bind,nosuid,nodev,X-mount.mkdir 0 0
+$slot_field/pfs $root_field/pfs none bind,ro,nosuid,nodev,X-mount.mkdir 0 0
+$slot_field/pfs/out $root_field/pfs/out none bind,nosuid,nodev 0 0
 $slot_field/tmp $root_field/tmp none bind,nosuid,nodev,X-mount.mkdir 0 0
 $slot_field/control $root_field/.pachyderm none bind,ro,X-mount.mkdir 0 0
 TABLE
@@ -218,6 +219,12 @@ none / none remount,bind,ro 0 0
 TABLE
 mount -n -a -T $table
 rm $table
+
+# Where no control group does: counted for each user of a user namespace, but not for the host's root.
+if [ "$PROCESS_COUNT_MAX" -gt 0 ]; then
+  { ulimit -u "$PROCESS_COUNT_MAX" || ulimit -p "$PROCESS_COUNT_MAX" || :; } 2>/dev/null
+fi
+unset PROCESS_COUNT_MAX
 
 echo >&4
 read -r _ <&5

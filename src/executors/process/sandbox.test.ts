@@ -36,6 +36,7 @@ test.each([
       hiddenDirectories: [],
       secrets: noSecrets,
       command: ['true'],
+      limits: { groupEntries: [], dataBytes: 0, processCount: 0 },
       onStdout: () => {},
       onStderr: () => {},
     } as const

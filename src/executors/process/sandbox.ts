@@ -20,18 +20,29 @@ import type { SlotDirectory } from './slot-directory.ts'
 /** `root` needs the right to mount; `user` gets it in a user namespace of its own. */
 export type SandboxMode = 'root' | 'user'
 
+export interface SandboxLimits {
+  /** Files to which a process writes its number to be bounded. */
+  readonly groupEntries: readonly string[]
+  /** Memory of each process, where no group bounds it; 0 for no bound. */
+  readonly dataBytes: number
+  /** Processes of one user, where no group bounds them; 0 for no bound. */
+  readonly processCount: number
+}
+
 export interface SandboxOptions {
   readonly mode: SandboxMode
   readonly directory: SlotDirectory
   readonly hiddenDirectories: readonly string[]
   readonly secrets: SlotSecrets
   readonly command: readonly string[]
+  readonly limits: SandboxLimits
   readonly onStdout: (bytes: Buffer) => void
   readonly onStderr: (bytes: Buffer) => void
 }
 
 /** Where the sandbox's own tools are looked for. */
 export const toolPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const boundedScript = fileURLToPath(new URL('bounded.sh', import.meta.url))
 const setupScript = fileURLToPath(new URL('sandbox.sh', import.meta.url))
 const complaintBytesMax = 4096
 
@@ -76,7 +87,7 @@ export async function openSandbox(options: SandboxOptions, signal: AbortSignal):
  */
 function commandLine(options: SandboxOptions): CommandLine {
   const { directory, hiddenDirectories, secrets, command } = options
-  const enter = ['setpriv', '--pdeathsig', 'KILL', '--'] as const
+  const enter = ['setpriv', '--pdeathsig', 'KILL', '--', ...boundedBy(options.limits)] as const
   const unshare = ['unshare', '--mount', '--pid', '--ipc', '--fork', '--kill-child', '--']
   const apart = ['setsid', 'unshare', '--pid', '--'] as const
   const setup = [
@@ -93,6 +104,13 @@ function commandLine(options: SandboxOptions): CommandLine {
   if (options.mode === 'root') return [...enter, ...unshare, ...setup]
   // The parent-death signal is asked for inside the user namespace: entering one forgets it.
   return ['unshare', '--user', '--map-root-user', '--', ...enter, ...unshare, ...setup]
+}
+
+/** The beginning of a command line that bounds what comes after it; empty when nothing does. */
+export function boundedBy({ groupEntries, dataBytes }: SandboxLimits): readonly string[] {
+  if (groupEntries.length === 0 && dataBytes === 0) return []
+  const kibibytes = Math.ceil(dataBytes / 1024)
+  return ['/bin/sh', boundedScript, String(kibibytes), ...groupEntries, '--']
 }
 
 export class Sandbox implements AsyncDisposable {
@@ -116,7 +134,12 @@ export class Sandbox implements AsyncDisposable {
     ]
     this.#child = spawn(program, rest, {
       cwd: '/',
-      env: { PATH: toolPath, LANG: 'C', ...secretVariables(options.secrets) },
+      env: {
+        PATH: toolPath,
+        LANG: 'C',
+        PROCESS_COUNT_MAX: String(options.limits.processCount),
+        ...secretVariables(options.secrets),
+      },
       // Its own session: the terminal's interrupt is for the server, which then ends its sandboxes.
       detached: true,
       stdio: ['pipe', 'ignore', 'pipe', 'pipe', 'pipe'],

@@ -7,6 +7,9 @@ import type { SlotSecrets, Transform } from '../../pipelines/executor.ts'
 import { emptyDirectory } from './emptying.ts'
 import { makeFifos } from './fifo.ts'
 
+/** What user code may write to below `/pfs`. */
+export const outputName = 'out'
+
 /** The rights of the directories that user code writes to. */
 export const pfsMode = 0o755
 export const sharedMode = 0o1777
@@ -47,6 +50,7 @@ export async function makeSlotDirectory(
   mkdirSync(join(path, 'root'))
   if (secrets.directories.length > 0) mkdirSync(directory.secrets, { mode: 0o700 })
   makeWith(pfsMode, directory.pfs)
+  makeWith(pfsMode, join(directory.pfs, outputName))
   makeWith(sharedMode, directory.tmp)
   makeWith(sharedMode, directory.varTmp)
   for (const name of ['runner.sh', 'keeper.sh']) {

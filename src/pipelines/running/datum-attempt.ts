@@ -111,9 +111,11 @@ async function membersOf(
   members: readonly DatumMember[],
 ): Promise<readonly WorkMember[]> {
   const work: WorkMember[] = []
+  const lazy = atomsOf(plan.spec.input).filter((atom) => atom.lazy)
   for (const member of members) {
     const entry = await memberEntry(ports.trees, plan.spec.input, plan.inputTrees, member)
-    work.push({ input: member.input, path: member.path, entry })
+    const isLazy = lazy.some(({ name }) => name === member.input)
+    work.push({ input: member.input, path: member.path, entry, ...(isLazy && { isLazy }) })
   }
   return work
 }

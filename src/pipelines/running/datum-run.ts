@@ -111,7 +111,8 @@ async function tryDatum(
   signal: AbortSignal,
 ): Promise<LastAttempt> {
   const { worker, activity, log, attempts } = run
-  const { transform, datumTries = userAttemptCountMax } = plan.spec
+  const { transform } = plan
+  const { datumTries = userAttemptCountMax } = plan.spec
   let userFailures = 0
   let internalFailures = 0
   for (;;) {
@@ -136,12 +137,13 @@ async function tryDatum(
 /** Runs the error command of the pipeline, if it has one and user code is to blame. */
 async function handleError(
   ports: RunPorts,
-  { spec, ...plan }: JobPlan,
+  plan: JobPlan,
   run: DatumRun,
   last: Exclude<LastAttempt, { readonly kind: 'success' }>,
   signal: AbortSignal,
 ): Promise<{ readonly reason: string; readonly isRecovered: boolean }> {
-  const { errorCommand, transform } = spec
+  const { transform } = plan
+  const { errorCommand } = plan.spec
   const { reason } = last
   if (errorCommand === undefined || last.kind !== 'failure') return { reason, isRecovered: false }
   const { worker, activity, log, attempts } = run
@@ -155,7 +157,7 @@ async function handleError(
     transform: { ...transform, ...errorCommand },
     interruption: attempts.next(),
   }
-  const attempt = await attemptDatum(ports, { ...plan, spec }, parts, signal)
+  const attempt = await attemptDatum(ports, plan, parts, signal)
   if (attempt.kind === 'success') return { reason, isRecovered: true }
   return { reason: `${reason}; its err_cmd failed, too: ${attempt.reason}`, isRecovered: false }
 }

@@ -17,8 +17,10 @@ import type { TreeChange } from '../discovery/matches.ts'
 import { getJob, jobTopic, type JobRecord } from '../job-records.ts'
 import type { InputTreesOfJob } from '../member-entries.ts'
 import type { Output } from '../outputs.ts'
+import type { Transform } from '../executor.ts'
 import { specOfVersion } from '../pipeline-records.ts'
 import type { PipelineSpec } from '../specs.ts'
+import { workerTransform } from '../specs/worker-transform.ts'
 import type { RunPorts } from '../run-ports.ts'
 
 /** Datums that are put into a datum set at a time; bounds the memory of planning. */
@@ -29,6 +31,8 @@ const batchBytesMax = 8 * 1024 * 1024
 export interface JobPlan {
   readonly job: JobRecord
   readonly spec: PipelineSpec
+  /** What its workers run. */
+  readonly transform: Transform
   /** Order key → datum. */
   readonly datumSet: MapRoot
   readonly datumCount: number
@@ -72,7 +76,8 @@ export async function planJob(ports: RunPorts, id: JobId, lease: Lease): Promise
   }
   const datumCount = await ports.maps.size(datumSet)
   await recordPlan(ports, job, { datumSet, matches, datumCount, baseJob: base?.job })
-  return { job, spec, datumSet, datumCount, base, inputTrees, formerTree }
+  const transform = workerTransform(spec)
+  return { job, spec, transform, datumSet, datumCount, base, inputTrees, formerTree }
 }
 
 interface FoundPlan extends Pick<JobPlan, 'job' | 'spec' | 'inputTrees' | 'formerTree'> {

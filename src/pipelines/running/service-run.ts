@@ -113,7 +113,7 @@ async function serveOnce(
 ): Promise<string> {
   try {
     const grant = await ports.secrets.grant(plan.spec.secrets)
-    await using lease = await pool.lease(plan.spec.transform, run.signal, grant)
+    await using lease = await pool.lease(plan.transform, run.signal, grant)
     await using _ = await ports.serviceDoors.open(service)
     const outcome = await lease.process({
       members,

@@ -6,6 +6,7 @@ import type { DatumOutcome } from '../datum-worker.ts'
 import { findJob, noStats, setJobState, type JobRecord } from '../job-records.ts'
 import type { RunPorts } from '../run-ports.ts'
 import type { PipelineSpec } from '../specs.ts'
+import { workerTransform } from '../specs/worker-transform.ts'
 import { hasEnded } from '../states.ts'
 import { Interruption } from './interruption.ts'
 import type { WorkerPool } from './worker-pool.ts'
@@ -43,7 +44,7 @@ export async function runSpout(
   )
   const run = async (): Promise<DatumOutcome> => {
     const grant = await ports.secrets.grant(spec.secrets)
-    await using lease = await pool.lease(spec.transform, interruption.signal, grant)
+    await using lease = await pool.lease(workerTransform(spec), interruption.signal, grant)
     return await lease.process({
       members: [],
       environment: environmentOf(ports, job),

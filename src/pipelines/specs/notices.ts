@@ -5,21 +5,11 @@ import type { PipelineSpec } from '../specs.ts'
 /** What a spec asks for that is only recorded, in one line each, for people; often none. */
 export function specNotices(spec: PipelineSpec): readonly string[] {
   const notices: string[] = []
-  const { resources } = spec
-  const lazy = atomsOf(spec.input).flatMap((atom) => (atom.lazy ? [atom.name] : []))
-  if (lazy.length > 0) {
-    notices.push(
-      `lazy is recorded, but the files of ${lazy.join(', ')} are all there, whole, before the code starts`,
-    )
-  }
   for (const { name, cron } of atomsOf(spec.input)) {
     if (cron === undefined || !isAmbiguous(cron.schedule)) continue
     notices.push(
       `the spec ${JSON.stringify(cron.schedule)} of cron input ${name} is read as in 1.5: second, minute, hour, day of month, month; for minute, hour, day of month, month, day of week write "@crontab ${cron.schedule}"`,
     )
-  }
-  if (resources !== undefined) {
-    notices.push('resource_spec is recorded, but this server reserves and limits nothing')
   }
   return notices
 }

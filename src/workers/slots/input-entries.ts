@@ -29,7 +29,11 @@ export async function inputEntry(
     input === outputName
       ? source.formerOutput && { path: rootPath, entry: source.formerOutput }
       : source.members.find((each) => each.input === input && isWithin(path, each.path))
-  if (member === undefined || !(await isUntouched(ports, source, node))) return undefined
+  if (member === undefined) return undefined
+  // What comes out of a pipe is the server's, as long as it is one.
+  const isPipe = 'isLazy' in member && member.isLazy && node.stats.isFIFO()
+  const isSame = (source.isInputReadOnly && input !== outputName) || isPipe
+  if (!isSame && !(await isUntouched(ports, source, node))) return undefined
   const relative = path.slice(member.path.length) as FilePath
   if (relative === '') return member.entry
   return member.entry.kind === 'directory'

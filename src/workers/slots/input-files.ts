@@ -8,6 +8,8 @@ import type { Slot } from '../../pipelines/executor.ts'
 import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEntry } from '../../storage/file-trees.ts'
 import { DatumFilesError, errorCode } from './datum-errors.ts'
+import type { InputCache } from './input-cache.ts'
+import { type LazyFile, makePipes } from './lazy-files.ts'
 import type { Pacer } from './pacer.ts'
 
 export const outputName = 'out'
@@ -19,10 +21,13 @@ export interface InputFilesPorts {
   readonly trees: FileTrees
   readonly contents: Contents
   readonly pacer: Pacer
+  readonly inputCache?: InputCache | undefined
 }
 
 export interface WrittenInputs {
   readonly downloadBytes: number
+  /** They are named pipes for now. */
+  readonly lazyFiles: readonly LazyFile[]
   /**
    * When `out` was stamped, last of all, by the file system's own clock, in nanoseconds: a file that
    * was changed before this is as it was written.
@@ -31,40 +36,46 @@ export interface WrittenInputs {
 }
 
 /**
-/**
  * Writes the members of a datum into the slot's directory, each at `<input>/<its whole path>`, and
- * makes `out`, with what it held before. Other directories there go. The files are copies: user code
- * may do with them what it likes.
+ * makes `out`, with what it held before. Other directories there go. The files are copies, but for
+ * large ones of the cache, where user code cannot change them.
  *
  * @throws {DatumFilesError} for a name that the file system cannot hold.
  */
 export async function writeInputs(
   ports: InputFilesPorts,
-  slot: Pick<Slot, 'pfsDirectory' | 'directories'>,
+  slot: Pick<Slot, 'pfsDirectory' | 'directories' | 'isInputReadOnly'>,
   members: readonly WorkMember[],
   formerOutput?: DirectoryEntry,
 ): Promise<WrittenInputs> {
   const { pfsDirectory } = slot
   const present = removeOthers(slot, wantedDirectories(members))
-  const writer = new InputWriter(ports)
+  const { inputCache: _, ...others } = ports
+  const writer = new InputWriter(slot.isInputReadOnly ? ports : others)
+  const lazyFiles: LazyFile[] = []
+  const lister = new InputWriter(others, lazyFiles)
   for (const member of members) {
     const { input, path, entry } = member
     try {
       makeDirectories(pfsDirectory, directoriesOf(member), present)
-      await writer.write(`${pfsDirectory}/${input}${path}`, entry)
+      const target = `${pfsDirectory}/${input}${path}`
+      await (member.isLazy === true ? lister : writer).write(target, entry)
     } catch (error) {
       throw asNameError(error, `/${input}${path}`)
     }
   }
+  await makePipes(lazyFiles.map(({ path }) => path))
   makeDirectories(pfsDirectory, [`/${outputName}`], present)
   const out = join(pfsDirectory, outputName)
-  if (formerOutput !== undefined) await writer.write(out, formerOutput)
+  // User code may change these.
+  const copier = new InputWriter(others)
+  if (formerOutput !== undefined) await copier.write(out, formerOutput)
   // Past the tick in which the last file was written, where that is little beside the writing.
-  if (writer.count >= tickCountMin) await ports.pacer.rest(tickMs)
+  if (writer.count + copier.count >= tickCountMin) await ports.pacer.rest(tickMs)
   // Stamps it, whenever it was made.
   utimesSync(out, 0, 0)
   const { ctimeNs } = lstatSync(out, { bigint: true })
-  return { downloadBytes: writer.bytes, writtenAt: ctimeNs }
+  return { downloadBytes: writer.bytes + copier.bytes, lazyFiles, writtenAt: ctimeNs }
 }
 
 /** What is there before any file: `out`, and the directories that hold the members. */
@@ -111,11 +122,14 @@ function makeDirectories(
 
 class InputWriter {
   readonly #ports: InputFilesPorts
+  readonly #lazyFiles: LazyFile[] | undefined
   bytes = 0
   count = 0
 
-  constructor(ports: InputFilesPorts) {
+  /** With `lazyFiles`, files are put there instead of being written. */
+  constructor(ports: InputFilesPorts, lazyFiles?: LazyFile[]) {
     this.#ports = ports
+    this.#lazyFiles = lazyFiles
   }
 
   /** Writes `entry` at `target`: a directory there exists already. */
@@ -123,7 +137,8 @@ class InputWriter {
     const { trees, pacer } = this.#ports
     if (pacer.isDue) await pacer.rest()
     if (entry.kind === 'file') {
-      await this.#writeFile(target, entry.content)
+      if (this.#lazyFiles === undefined) await this.#writeFile(target, entry.content)
+      else this.#lazyFiles.push({ path: target, content: entry.content })
       return
     }
     for await (const below of trees.list(entry, '' as FilePath)) {
@@ -135,6 +150,15 @@ class InputWriter {
   }
 
   async #writeFile(target: string, content: Content): Promise<void> {
+    const { contents, inputCache } = this.#ports
+    const isLinked =
+      inputCache?.takes(content) === true &&
+      (await inputCache.link(contents, content, target, (path) => this.#copy(path, content)))
+    if (!isLinked) await this.#copy(target, content)
+    this.count += 1
+  }
+
+  async #copy(target: string, content: Content): Promise<void> {
     const { contents, pacer } = this.#ports
     const descriptor = openSync(target, 'wx')
     try {
@@ -149,7 +173,6 @@ class InputWriter {
       closeSync(descriptor)
     }
     this.bytes += contentSizeBytes(content)
-    this.count += 1
   }
 }
 

@@ -4,6 +4,8 @@ import type { PfsPlace } from './pfs-links.ts'
 
 /** What there is to know about a slot after its command has ended. */
 export interface OutputSource extends PfsPlace {
+  /** Whether user code could not change inputs. */
+  readonly isInputReadOnly: boolean
   readonly members: readonly WorkMember[]
   /** What `out` held before. */
   readonly formerOutput?: DirectoryEntry | undefined

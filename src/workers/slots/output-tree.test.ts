@@ -90,7 +90,13 @@ async function filesOf(root: DirectoryEntry): Promise<Files> {
 }
 
 function store(members: readonly WorkMember[] = [], writtenAt = late): Promise<OutputTree> {
-  return storeOutput(ports, { pfsDirectory: pfs, pfsPath: '/pfs', members, writtenAt })
+  return storeOutput(ports, {
+    pfsDirectory: pfs,
+    pfsPath: '/pfs',
+    isInputReadOnly: false,
+    members,
+    writtenAt,
+  })
 }
 
 async function memberOf(files: Files, path = ''): Promise<WorkMember> {
@@ -232,8 +238,10 @@ test('a large file is stored in pieces, whole', async () => {
   expect(root.root).toBe((await treeOf({ '/large': text })).root)
 })
 
-function bareSlot(directories: readonly string[] = []): Pick<Slot, 'pfsDirectory' | 'directories'> {
-  return { pfsDirectory: pfs, directories: new Set(directories) }
+function bareSlot(
+  directories: readonly string[] = [],
+): Pick<Slot, 'pfsDirectory' | 'directories' | 'isInputReadOnly'> {
+  return { pfsDirectory: pfs, directories: new Set(directories), isInputReadOnly: false }
 }
 
 async function writeAndLink(member: WorkMember): Promise<bigint> {

@@ -128,7 +128,7 @@ class OutputReader {
     path: FilePath,
     ancestors: Ancestors,
   ): AsyncGenerator<TreeEdit> {
-    const stats = lstatSync(hostPath(this.#source, names), { bigint: true })
+    const stats = this.#statsOf(names)
     const node = stats.isSymbolicLink() ? followLink(this.#source, names) : { names, stats }
     // A directory in `out` is gone through, whatever it held.
     if (node.names[0] !== outputName || node.stats.isFile()) {
@@ -146,6 +146,18 @@ class OutputReader {
         `${shownPath(this.#source, names)} is a special file (${specialKind(node.stats)}): ` +
           'only files, directories and symbolic links can be output',
       )
+    }
+  }
+
+  #statsOf(names: readonly string[]): BigIntStats {
+    try {
+      return lstatSync(hostPath(this.#source, names), { bigint: true })
+    } catch (error) {
+      if (errorCode(error) !== 'ENAMETOOLONG') throw error
+      const shown = shownPath(this.#source, names).slice(0, 100)
+      throw new DatumFilesError(`an output path is longer than this host can read: ${shown}…`, {
+        cause: error,
+      })
     }
   }
 

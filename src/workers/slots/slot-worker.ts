@@ -1,12 +1,19 @@
 import type { Clock } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import type { DatumOutcome, DatumWork, DatumWorker } from '../../pipelines/datum-worker.ts'
-import type { RunResult, Slot, Transform } from '../../pipelines/executor.ts'
+import {
+  type RunResult,
+  type Slot,
+  SlotBoundError,
+  type Transform,
+} from '../../pipelines/executor.ts'
 import type { Contents } from '../../storage/contents.ts'
 import type { FileTrees } from '../../storage/file-trees.ts'
 import { DatumFilesError } from './datum-errors.ts'
+import type { InputCache } from './input-cache.ts'
 import { writeInputs } from './input-files.ts'
 import { inputVariables } from './input-variables.ts'
+import { feedWhile } from './lazy-files.ts'
 import { storeOutput } from './output-tree.ts'
 import { Pacer } from './pacer.ts'
 import { Stopwatch } from './stopwatch.ts'
@@ -15,51 +22,72 @@ export interface SlotWorkerPorts {
   readonly trees: FileTrees
   readonly contents: Contents
   readonly clock: Clock
+  /** Where large inputs are kept for slots that cannot change them. */
+  readonly inputCache?: InputCache | undefined
+}
+
+interface OpenedSlot {
+  readonly open: (signal: AbortSignal) => Promise<Slot>
+  readonly slot: Slot
 }
 
 /** Everything around one run of user code: files in, command, files out. */
 export class SlotWorker implements DatumWorker {
   readonly #ports: SlotWorkerPorts
   readonly #transform: Transform
-  readonly #slot: Slot
+  readonly #open: OpenedSlot['open']
+  /** Undefined after a datum that had to be ended: the next one gets another. */
+  #slot: Slot | undefined
 
-  /** Takes over `slot`. */
-  constructor(ports: SlotWorkerPorts, transform: Transform, slot: Slot) {
+  /** Takes over the slot. */
+  constructor(ports: SlotWorkerPorts, transform: Transform, { open, slot }: OpenedSlot) {
     this.#ports = ports
     this.#transform = transform
+    this.#open = open
     this.#slot = slot
   }
 
   async process(work: DatumWork): Promise<DatumOutcome> {
     if (work.signal.aborted) throw new CancelledError('the datum was cancelled')
     const watch = new Stopwatch(this.#ports.clock)
-    const outcome = await this.#attempt(work, watch).catch((error: unknown): DatumOutcome => {
-      if (error instanceof DatumFilesError) {
-        return { kind: 'failure', reason: error.message, stats: watch.stats() }
-      }
-      throw error
-    })
-    await this.#slot.reset()
-    return outcome
+    const slot = (this.#slot ??= await this.#open(work.signal))
+    try {
+      const outcome = await this.#attempt(slot, work, watch).catch(
+        (error: unknown): DatumOutcome => {
+          if (error instanceof DatumFilesError) {
+            return { kind: 'failure', reason: error.message, stats: watch.stats() }
+          }
+          throw error
+        },
+      )
+      await slot.reset()
+      return outcome
+    } catch (error) {
+      if (!(error instanceof SlotBoundError)) throw error
+      this.#slot = undefined
+      await slot[Symbol.asyncDispose]()
+      return { kind: 'failure', reason: error.message, stats: watch.stats() }
+    }
   }
 
-  async #attempt(work: DatumWork, watch: Stopwatch): Promise<DatumOutcome> {
+  async #attempt(slot: Slot, work: DatumWork, watch: Stopwatch): Promise<DatumOutcome> {
     const { members, formerOutput, signal } = work
-    const slot = this.#slot
     const ports = { ...this.#ports, pacer: new Pacer(this.#ports.clock, signal) }
     const inputs = await watch.download(() => writeInputs(ports, slot, members, formerOutput))
-    const { exitCode } = await this.#run(work, watch)
+    const run = (): Promise<RunResult> => this.#run(slot, work, watch)
+    const { result, bytes } = await feedWhile(this.#ports, slot, inputs.lazyFiles, run)
+    watch.downloaded(bytes)
+    const { exitCode, bound } = result
     if (exitCode !== 0 && !this.#transform.acceptedReturnCodes.includes(exitCode)) {
-      return {
-        kind: 'failure',
-        reason: `user code ended with exit code ${exitCode}`,
-        stats: watch.stats(),
-      }
+      const how = `user code ended with exit code ${exitCode}`
+      const reason = bound === undefined ? how : `${how}: ${bound}`
+      return { kind: 'failure', reason, stats: watch.stats() }
     }
     const output = await watch.upload(() =>
       storeOutput(ports, {
         pfsDirectory: slot.pfsDirectory,
         pfsPath: slot.pfsPath,
+        isInputReadOnly: slot.isInputReadOnly,
         members,
         formerOutput,
         writtenAt: inputs.writtenAt,
@@ -69,18 +97,19 @@ export class SlotWorker implements DatumWorker {
   }
 
   async #run(
+    slot: Slot,
     { members, place, onLine, onLeftOut, signal, ...work }: DatumWork,
     watch: Stopwatch,
   ): Promise<RunResult> {
-    const { pfsPath } = this.#slot
+    const { pfsPath } = slot
     const inputs = inputVariables(members, pfsPath, this.#transform.environment)
     const environment = { ...inputs, ...work.environment }
     using held = new DisposableStack()
     held.use(await place())
-    return await watch.process(() => this.#slot.run({ environment, onLine, onLeftOut }, signal))
+    return await watch.process(() => slot.run({ environment, onLine, onLeftOut }, signal))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#slot[Symbol.asyncDispose]()
+    await this.#slot?.[Symbol.asyncDispose]()
   }
 }

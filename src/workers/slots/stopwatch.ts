@@ -23,6 +23,11 @@ export class Stopwatch {
     return result
   }
 
+  /** Bytes that came while user code ran. */
+  downloaded(bytes: number): void {
+    this.#downloadBytes += bytes
+  }
+
   async process<Result>(step: () => Promise<Result>): Promise<Result> {
     const [result, ms] = await this.#timed(step)
     this.#processMs = ms

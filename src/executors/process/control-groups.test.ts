@@ -1,0 +1,99 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+import { SystemClock } from '../../base/clock.ts'
+import { newHexId, SystemRandom } from '../../base/random.ts'
+import { ControlGroups } from './control-groups.ts'
+import { boundedBy } from './sandbox.ts'
+
+const clock = new SystemClock()
+const bounds = { cpu: 0.5, memoryBytes: 1024 ** 3, processCountMax: 100 }
+
+let root = ''
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'pachyderm-groups-'))
+})
+
+afterEach(() => {
+  rmSync(root, { recursive: true, force: true })
+})
+
+/** The newer hierarchy, played by a directory: what is written there can be read. */
+function newer(own: string): { readonly mountinfo: string; readonly own: string } {
+  return { mountinfo: `30 25 0:20 / ${root} rw - cgroup2 cgroup2 rw`, own: `0::${own}\n` }
+}
+
+function textOf(...path: readonly string[]): string {
+  return readFileSync(join(root, ...path), 'utf8')
+}
+
+test('in the newer hierarchy the server moves aside, to divide what is its own', async () => {
+  mkdirSync(join(root, 'own'))
+  writeFileSync(join(root, 'own/cgroup.controllers'), 'cpuset cpu io memory pids\n')
+  writeFileSync(join(root, 'own/cgroup.procs'), `${process.pid}\n`)
+  const groups = await ControlGroups.open('name', clock, newer('/own'))
+  expect([...groups.bounded]).toEqual(['cpu', 'memory', 'pids'])
+  expect(textOf('own/pachyderm-server/cgroup.procs')).toBe(String(process.pid))
+  expect(textOf('own/cgroup.subtree_control')).toBe('+cpu +memory +pids')
+  expect(textOf('own/name/cgroup.subtree_control')).toBe('+cpu +memory +pids')
+  expect(Number(textOf('own/name/memory.max'))).toBe(groups.memoryBytes)
+  const group = groups.group('slot', bounds)
+  expect(group.entries).toEqual([join(root, 'own/name/slot/cgroup.procs')])
+  expect(textOf('own/name/slot/cpu.max')).toBe('50000 100000')
+  expect(textOf('own/name/slot/memory.max')).toBe(String(1024 ** 3))
+  expect(textOf('own/name/slot/memory.swap.max')).toBe('0')
+  expect(textOf('own/name/slot/pids.max')).toBe('103')
+  const told = (oom: number, max: number): string | undefined => {
+    writeFileSync(join(root, 'own/name/slot/memory.events'), `low 0\noom 7\noom_kill ${oom}\n`)
+    writeFileSync(join(root, 'own/name/slot/pids.events'), `max ${max}\n`)
+    return group.takeBound()
+  }
+  expect(told(0, 0)).toBeUndefined()
+  expect(told(0, 5)).toBe('it came up against its bound of 100 processes and threads')
+  expect(told(1, 6)).toMatch(/^it came up against its bound of 1024 MiB of memory/)
+  expect(told(1, 6)).toBeUndefined()
+})
+
+test('a group that others are in, too, is left as it is', async () => {
+  writeFileSync(join(root, 'cgroup.controllers'), 'memory\n')
+  writeFileSync(join(root, 'cgroup.procs'), `${process.pid}\n1\n`)
+  const groups = await ControlGroups.open('name', clock, newer('/'))
+  expect([...groups.bounded]).toEqual([])
+  expect(existsSync(join(root, 'pachyderm-server'))).toBe(false)
+  expect(groups.group('slot', bounds).entries).toEqual([])
+})
+
+test('here, whoever is in a group is ended with it, and by the next server', async (context) => {
+  const name = `pachyderm-test-${newHexId(new SystemRandom())}`
+  const groups = await ControlGroups.open(name, clock)
+  await using held = new AsyncDisposableStack()
+  held.use(groups)
+  if (!groups.bounded.has('pids')) context.skip('this process may make no control groups')
+  const run = async (id: string): Promise<ReturnType<typeof spawn>> => {
+    const group = groups.group(id, bounds)
+    const limits = { groupEntries: group.entries, dataBytes: 0, processCount: 0 }
+    const [sh = '', ...rest] = boundedBy(limits)
+    const child = spawn(sh, [...rest, 'sh', '-c', 'echo up; read _'], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    })
+    await once(child.stdout, 'data')
+    if (id === 'killed') {
+      await group.kill()
+      held.use(group)
+    }
+    return child
+  }
+  const killed = await run('killed')
+  if (killed.signalCode === null) await once(killed, 'exit')
+  expect(killed.signalCode).toBe('SIGKILL')
+  const left = await run('left')
+  expect(left.signalCode).toBe(null)
+  const ended = once(left, 'exit')
+  held.use(await ControlGroups.open(name, clock))
+  expect(await ended).toEqual([null, 'SIGKILL'])
+})

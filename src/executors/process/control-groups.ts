@@ -1,0 +1,324 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { totalmem } from 'node:os'
+import { join } from 'node:path'
+
+import type { Clock } from '../../base/clock.ts'
+import { type Controller, findGroupPlaces, type GroupPlace } from './cgroup-places.ts'
+
+/** In version 2 only groups without processes have groups below them: this server moves here. */
+const serverName = 'pachyderm-server'
+const cpuPeriodMicros = 100_000
+const cpuQuotaMicrosMin = 1000
+/** Of user code together: so much memory stays for the server and the rest of the machine. */
+const reservedPart = 0.1
+const reservedBytesMin = 512 * 1024 * 1024
+const killRoundsMax = 500
+/** Besides those of user code: two that run it, and one that they may start. */
+const ownProcessCount = 3
+
+export interface GroupBounds {
+  /** 0: not bounded on its own. */
+  readonly cpu: number
+  readonly memoryBytes: number
+  readonly processCountMax: number
+}
+
+interface GroupOf {
+  readonly bounds: GroupBounds
+  /** Of all groups together. */
+  readonly sharedBytes: number
+  readonly clock: Clock
+}
+
+/** Where the kernel keeps bounds for groups of processes, if it lets this process say so. */
+export class ControlGroups implements AsyncDisposable {
+  readonly #places: readonly GroupPlace[]
+  readonly #clock: Clock
+  /** Of user code together; 0 when nothing bounds it. */
+  readonly memoryBytes: number
+  readonly #name: string
+
+  private constructor(places: readonly GroupPlace[], name: string, clock: Clock) {
+    this.#places = places
+    this.#clock = clock
+    this.#name = name
+    this.memoryBytes = this.#makeParents()
+  }
+
+  /**
+   * `name` is this executor's alone. Groups that an earlier server has left under it are ended.
+   * Without the right to make groups, those that come out bound nothing.
+   */
+  static async open(
+    name: string,
+    clock: Clock,
+    texts: GroupTexts = groupTexts(),
+  ): Promise<ControlGroups> {
+    const places: GroupPlace[] = []
+    for (const place of findGroupPlaces(texts.mountinfo, texts.own)) {
+      places.push(...(await usable(place, name, clock)))
+    }
+    return new ControlGroups(places, name, clock)
+  }
+
+  get bounded(): ReadonlySet<Controller> {
+    return new Set(this.#places.flatMap((place) => place.controllers))
+  }
+
+  /** Makes a group; `id` is a plain name. */
+  group(id: string, bounds: GroupBounds): ControlGroup {
+    const directories = this.#places.map((place) => {
+      const directory = join(place.directory, this.#name, id)
+      mkdirSync(directory)
+      for (const controller of place.controllers)
+        setBound(directory, place.version, controller, bounds)
+      return { ...place, directory }
+    })
+    return new ControlGroup(directories, {
+      bounds,
+      sharedBytes: this.memoryBytes,
+      clock: this.#clock,
+    })
+  }
+
+  #makeParents(): number {
+    let memoryBytes = 0
+    for (const { version, directory, controllers: bounded } of this.#places) {
+      if (!bounded.includes('memory')) continue
+      memoryBytes = sharedMemory(directory, version)
+      setMemory(join(directory, this.#name), version, memoryBytes)
+    }
+    return memoryBytes
+  }
+
+  /** All groups have been disposed of. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { directory } of this.#places) {
+      await removeGroup(join(directory, this.#name), this.#clock)
+    }
+  }
+}
+
+/** A group of processes, in one directory or, in version 1, in one for each controller. */
+export class ControlGroup implements AsyncDisposable {
+  readonly #directories: readonly GroupPlace[]
+  readonly #of: GroupOf
+  #killed = 0
+  #refused = 0
+
+  /** Use `ControlGroups.group`. */
+  constructor(directories: readonly GroupPlace[], of: GroupOf) {
+    this.#directories = directories
+    this.#of = of
+  }
+
+  /** Files to which a process writes its number to become one of the group. */
+  get entries(): readonly string[] {
+    return this.#directories.map(({ directory }) => join(directory, 'cgroup.procs'))
+  }
+
+  /** What its processes have come up against since this was asked last, in words for people. */
+  takeBound(): string | undefined {
+    const killed = this.#count('memory', oomFile, 'oom_kill')
+    const refused = this.#count('pids', () => 'pids.events', 'max')
+    const wasKilled = killed > this.#killed
+    const wasRefused = refused > this.#refused
+    this.#killed = killed
+    this.#refused = refused
+    if (wasKilled) return this.#memoryText()
+    if (!wasRefused) return undefined
+    return `it came up against its bound of ${this.#of.bounds.processCountMax} processes and threads`
+  }
+
+  #memoryText(): string {
+    const { memoryBytes } = this.#of.bounds
+    if (memoryBytes > 0) {
+      return (
+        `it came up against its bound of ${mebibytes(memoryBytes)} of memory ` +
+        '("resource_spec": {"memory": …})'
+      )
+    }
+    return `memory ran short: the code of all pipelines together may use ${mebibytes(this.#of.sharedBytes)}`
+  }
+
+  #count(controller: Controller, file: (version: 1 | 2) => string, key: string): number {
+    const place = this.#directories.find((each) => each.controllers.includes(controller))
+    if (place === undefined) return 0
+    const text = readFileSync(join(place.directory, file(place.version)), 'utf8')
+    return Number(new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
+  }
+
+  /** Ends all processes in it. When it resolves there are none. */
+  async kill(): Promise<void> {
+    this.#boundProcesses('0')
+    for (const { directory } of this.#directories) await killAll(directory, this.#of.clock)
+    this.#boundProcesses(String(this.#of.bounds.processCountMax + ownProcessCount))
+  }
+
+  /** Nobody starts others while all are ended. */
+  #boundProcesses(count: string): void {
+    const place = this.#directories.find((each) => each.controllers.includes('pids'))
+    if (place !== undefined) writeFileSync(join(place.directory, 'pids.max'), count)
+  }
+
+  /** Ends what is left in it, and removes it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const { directory } of this.#directories) await removeGroup(directory, this.#of.clock)
+  }
+}
+
+/** What the kernel says of this process. */
+interface GroupTexts {
+  readonly mountinfo: string
+  readonly own: string
+}
+
+function groupTexts(): GroupTexts {
+  try {
+    const [mountinfo, own] = ['mountinfo', 'cgroup'].map((name) =>
+      readFileSync(`/proc/self/${name}`, 'utf8'),
+    )
+    return { mountinfo: mountinfo ?? '', own: own ?? '' }
+  } catch {
+    // No Linux.
+    return { mountinfo: '', own: '' }
+  }
+}
+
+/** Empty when this process may not make groups there. */
+async function usable(
+  place: GroupPlace,
+  name: string,
+  clock: Clock,
+): Promise<readonly GroupPlace[]> {
+  try {
+    const found = place.version === 1 ? place : delegated(place)
+    if (found.controllers.length === 0) return []
+    const parent = join(found.directory, name)
+    await removeGroup(parent, clock)
+    mkdirSync(parent)
+    if (found.version === 2) enable(parent, found.controllers)
+    return [found]
+  } catch {
+    // No right to, or no controller: the executor says which bounds hold.
+    return []
+  }
+}
+
+/** @throws when the group is not this process's own to divide. */
+function delegated({ version, directory, ...place }: GroupPlace): GroupPlace {
+  const moved = directory.endsWith(`/${serverName}`)
+  const base = moved ? directory.slice(0, -serverName.length - 1) : directory
+  const present = readFileSync(join(base, 'cgroup.controllers'), 'utf8').trim().split(' ')
+  const bounded = place.controllers.filter((each) => present.includes(each))
+  if (bounded.length === 0) return { version, directory: base, controllers: [] }
+  const members = processesIn(base)
+  if (members.some((pid) => pid !== process.pid)) throw new Error('others are in the group, too')
+  if (members.length > 0) {
+    const own = join(base, serverName)
+    mkdirSync(own, { recursive: true })
+    writeFileSync(join(own, 'cgroup.procs'), String(process.pid))
+  }
+  enable(base, bounded)
+  return { version, directory: base, controllers: bounded }
+}
+
+function enable(directory: string, bounded: readonly Controller[]): void {
+  const text = bounded.map((each) => `+${each}`).join(' ')
+  writeFileSync(join(directory, 'cgroup.subtree_control'), text)
+}
+
+function processesIn(directory: string): readonly number[] {
+  const text = readFileSync(join(directory, 'cgroup.procs'), 'utf8')
+  return text.split('\n').filter(Boolean).map(Number)
+}
+
+function setBound(
+  directory: string,
+  version: 1 | 2,
+  controller: Controller,
+  { cpu, memoryBytes, processCountMax }: GroupBounds,
+): void {
+  switch (controller) {
+    case 'cpu':
+      if (cpu > 0) setCpu(directory, version, cpu)
+      return
+    case 'memory':
+      if (memoryBytes > 0) setMemory(directory, version, memoryBytes)
+      return
+    case 'pids':
+      writeFileSync(join(directory, 'pids.max'), String(processCountMax + ownProcessCount))
+  }
+}
+
+function setCpu(directory: string, version: 1 | 2, cpu: number): void {
+  const quota = String(Math.max(cpuQuotaMicrosMin, Math.round(cpu * cpuPeriodMicros)))
+  if (version === 2) writeFileSync(join(directory, 'cpu.max'), `${quota} ${cpuPeriodMicros}`)
+  else {
+    writeFileSync(join(directory, 'cpu.cfs_period_us'), String(cpuPeriodMicros))
+    writeFileSync(join(directory, 'cpu.cfs_quota_us'), quota)
+  }
+}
+
+function setMemory(directory: string, version: 1 | 2, bytes: number): void {
+  const [memory, swap, swapText] =
+    version === 2
+      ? (['memory.max', 'memory.swap.max', '0'] as const)
+      : (['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', String(bytes)] as const)
+  writeFileSync(join(directory, memory), String(bytes))
+  try {
+    writeFileSync(join(directory, swap), swapText)
+  } catch {
+    // This kernel does not count what is swapped out.
+  }
+}
+
+function oomFile(version: 1 | 2): string {
+  return version === 2 ? 'memory.events' : 'memory.oom_control'
+}
+
+/** What all user code may use: what this process may, but for a part. */
+function sharedMemory(directory: string, version: 1 | 2): number {
+  const file = version === 2 ? 'memory.max' : 'memory.limit_in_bytes'
+  let limit = Number.POSITIVE_INFINITY
+  try {
+    const text = readFileSync(join(directory, file), 'utf8').trim()
+    if (text !== 'max') limit = Number(text)
+  } catch {
+    // The outermost group of all has none.
+  }
+  const total = Math.min(limit, totalmem())
+  const reserved = Math.min(total / 2, Math.max(total * reservedPart, reservedBytesMin))
+  return Math.floor(total - reserved)
+}
+
+/** Ends all that is in a group and those below it, and removes them; there may be none. */
+async function removeGroup(directory: string, clock: Clock): Promise<void> {
+  if (!existsSync(directory)) return
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) await removeGroup(join(directory, entry.name), clock)
+  }
+  await killAll(directory, clock)
+  rmdirSync(directory)
+}
+
+async function killAll(directory: string, clock: Clock): Promise<void> {
+  for (let round = 0; round < killRoundsMax; round += 1) {
+    const pids = processesIn(directory)
+    if (pids.length === 0) return
+    for (const pid of pids) killQuietly(pid)
+    await clock.sleep(1)
+  }
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round(bytes / 1024 / 1024)} MiB`
+}

@@ -1,0 +1,48 @@
+import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+
+const firstLineBytesMax = 256
+
+/** Why a program cannot be started, as far as its file tells; undefined when it can. */
+export function programFault(program: string, path: string): 'missing' | 'unstartable' | undefined {
+  const files = program.includes('/')
+    ? [program]
+    : path.split(':').map((directory) => join(directory === '' ? '.' : directory, program))
+  const found = files.filter(isFile)
+  if (found.length === 0) return 'missing'
+  return found.some((file) => canExecute(file) && hasInterpreter(file)) ? undefined : 'unstartable'
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
+}
+
+function canExecute(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** True for what is no script. */
+function hasInterpreter(path: string): boolean {
+  const interpreter = /^#![ \t]*([^ \t\n]+)/.exec(beginningOf(path))?.[1]
+  return interpreter === undefined || canExecute(interpreter)
+}
+
+function beginningOf(path: string): string {
+  const buffer = Buffer.alloc(firstLineBytesMax)
+  try {
+    const descriptor = openSync(path, 'r')
+    try {
+      return buffer.toString('latin1', 0, readSync(descriptor, buffer))
+    } finally {
+      closeSync(descriptor)
+    }
+  } catch {
+    // What may be executed need not be readable.
+    return ''
+  }
+}

@@ -1,0 +1,270 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+
+import { collectBytes, utf8 } from '../base/bytes.ts'
+import { SystemClock } from '../base/clock.ts'
+import { CancelledError } from '../base/errors.ts'
+import { parseFilePath, rootPath } from '../base/paths.ts'
+import { newHexId, SystemRandom } from '../base/random.ts'
+import type { DatumOutcome, DatumWorker } from '../pipelines/datum-worker.ts'
+import type { Executor, LogLine, Slot, SlotBounds, Transform } from '../pipelines/executor.ts'
+import { ChunkedContents } from '../storage/chunked-contents.ts'
+import { FileTrees } from '../storage/file-trees.ts'
+import { MemoryChunkStore } from '../storage/memory-chunks.ts'
+import { SlotWorkers } from '../workers/slot-workers.ts'
+import { type Files, misdeeds, saying } from './hostile-code.ts'
+import { processesWith, runIn } from './process-fixture.ts'
+
+/** An executor, and what a suite must know of it. Disposing ends the executor, too. */
+export interface ExecutorUnderTest extends AsyncDisposable {
+  readonly executor: Executor
+  /** Has a POSIX `sh` run `script`, in an image if need be. */
+  readonly transform: (script: string, more?: Partial<Transform>) => Transform
+  /** A directory of the server's, in which user code must find nothing; undefined where nothing hides it. */
+  readonly hiddenDirectory: string | undefined
+  /** The bounds that hold on this machine. */
+  readonly holds: ReadonlySet<string>
+}
+
+/** Opens one with these bounds, in a directory of its own. */
+export type OpenExecutorUnderTest = (bounds: SlotBounds) => Promise<ExecutorUnderTest>
+
+const megabyte = 1024 * 1024
+const bounds: Required<SlotBounds> = { processCountMax: 200, diskBytesMax: 64 * megabyte }
+const memoryBytes = 64 * megabyte
+const outputBytesMax = 4 * megabyte
+
+const clock = new SystemClock()
+const random = new SystemRandom()
+const never = new AbortController().signal
+/** What belongs to the server, or to another datum. */
+const foreign = 'foreign text'
+
+/** Code that does harm: it must leave the server, other datums and data as they are, and be told apart. */
+export function describeHostileCode(name: string, open: OpenExecutorUnderTest): void {
+  describe(`${name}, from user code that`, () => {
+    const arena = new Arena()
+    beforeAll(() => arena.open(open))
+    afterAll(() => arena.close())
+    afterEach(async () => {
+      expect(await arena.intact()).toEqual([foreign, foreign])
+    })
+    testMisdeeds(arena)
+    testGreed(arena)
+    testEndlessness(arena)
+    testSpying(arena)
+  })
+}
+
+/** An executor with a worker that misbehaves and one that must not notice. */
+class Arena {
+  readonly #contents: ChunkedContents
+  readonly #trees: FileTrees
+  #tested: ExecutorUnderTest | undefined
+  #bystander: Slot | undefined
+
+  constructor() {
+    const chunks = new MemoryChunkStore()
+    this.#contents = new ChunkedContents(chunks)
+    this.#trees = new FileTrees(chunks)
+  }
+
+  get tested(): ExecutorUnderTest {
+    if (this.#tested === undefined) throw new Error('the executor has not opened')
+    return this.#tested
+  }
+
+  /** Another pipeline's slot. */
+  get bystander(): Slot {
+    if (this.#bystander === undefined) throw new Error('the executor has not opened')
+    return this.#bystander
+  }
+
+  async open(open: OpenExecutorUnderTest): Promise<void> {
+    this.#tested = await open(bounds)
+    const { executor, hiddenDirectory, transform } = this.#tested
+    const slot = await executor.openSlot(transform('cat "$PFS/in/f"; ls -A "$PFS/out"'), never)
+    this.#bystander = slot
+    for (const name of ['in', 'out']) {
+      if (!slot.directories.has(`/${name}`)) mkdirSync(join(slot.pfsDirectory, name))
+    }
+    writeFileSync(join(slot.pfsDirectory, 'in/f'), foreign)
+    if (hiddenDirectory !== undefined) writeFileSync(join(hiddenDirectory, 'secret'), foreign)
+  }
+
+  async close(): Promise<void> {
+    await this.#bystander?.[Symbol.asyncDispose]()
+    await this.#tested?.[Symbol.asyncDispose]()
+  }
+
+  /** What the other datum sees, and what the server has. */
+  async intact(): Promise<readonly string[]> {
+    const { hiddenDirectory: hidden } = this.tested
+    const { stdout, stderr } = await runIn(this.bystander)
+    const secret = hidden === undefined ? foreign : readFileSync(join(hidden, 'secret'), 'utf8')
+    return [...stdout, ...stderr, secret]
+  }
+
+  async worker(script: string, more: Partial<Transform> = {}): Promise<DatumWorker> {
+    const { executor, transform } = this.tested
+    const ports = { executor, trees: this.#trees, contents: this.#contents, clock }
+    return await new SlotWorkers(ports).open(transform(script, more), never)
+  }
+
+  async process(
+    worker: DatumWorker,
+    more: { readonly signal?: AbortSignal; readonly onLine?: (line: LogLine) => void } = {},
+  ): Promise<DatumOutcome> {
+    const content = await this.#contents.writeBytes(utf8('input'))
+    return await worker.process({
+      members: [{ input: 'in', path: parseFilePath('/f'), entry: { kind: 'file', content } }],
+      environment: {},
+      onLine: more.onLine ?? (() => {}),
+      onLeftOut: () => {},
+      place: async () => ({ [Symbol.dispose]: () => {} }),
+      signal: more.signal ?? never,
+    })
+  }
+
+  /** The files of the output, or the reason of a failure. */
+  async endOf(outcome: DatumOutcome): Promise<Files | string> {
+    if (outcome.kind !== 'success') return outcome.reason
+    const files: Record<string, string> = {}
+    for await (const { path, entry } of this.#trees.walk(outcome.output, { directories: true })) {
+      if (path === rootPath) continue
+      files[path] =
+        entry.kind === 'directory'
+          ? ''
+          : Buffer.from(
+              await collectBytes(this.#contents.read(entry.content), outputBytesMax),
+            ).toString()
+    }
+    return files
+  }
+
+  /** The ends of two datums in one worker: what the first left must not show. */
+  async twice(script: string, more: Partial<Transform> = {}): Promise<readonly (Files | string)[]> {
+    await using worker = await this.worker(script, more)
+    const ends: (Files | string)[] = []
+    for (let round = 0; round < 2; round += 1) {
+      ends.push(await this.endOf(await this.process(worker)))
+    }
+    return ends
+  }
+}
+
+function testMisdeeds(arena: Arena): void {
+  test.each(Object.entries(misdeeds))('%s', async (_name, { script, end }) => {
+    expect(await arena.twice(script)).toEqual([end, end])
+  })
+}
+
+function testGreed(arena: Arena): void {
+  test('is a fork bomb', async (context) => {
+    if (!arena.tested.holds.has('processes')) context.skip('here nothing bounds processes')
+    const expected = saying(
+      /^user code ended with exit code \d+: it came up against its bound of 200 processes/,
+    )
+    const ends = await arena.twice('b() { b | b & }; while :; do b; done')
+    expect(ends).toEqual([expected, expected])
+  })
+
+  test('takes all memory', async (context) => {
+    if (!arena.tested.holds.has('memory')) context.skip('here nothing bounds memory')
+    const resources = { cpu: 0, memoryBytes, gpu: 0 }
+    const script = `x=$(head -c ${8 * memoryBytes} /dev/zero | tr '\\0' x); exit 3`
+    const expected = saying(
+      /^user code ended with exit code (?!3\b)\d+: it came up against its bound of 64 MiB of memory/,
+    )
+    expect(await arena.twice(script, { resources })).toEqual([expected, expected])
+  })
+
+  const fillers = {
+    'by its output': 'cat /dev/zero >"$PFS/out/f"; sleep 1000',
+    'by temporary files': 'cat /dev/zero >"$HOME/f"; sleep 1000',
+    'by many files':
+      'cd "$PFS/out"; n=0; head -c 500000 /dev/zero >"$HOME/f"; ' +
+      'while :; do cp "$HOME/f" f$n; n=$((n+1)); done',
+  }
+  for (const [how, script] of Object.entries(fillers)) {
+    test(`fills the disk ${how}`, async (context) => {
+      if (!arena.tested.holds.has('disk')) context.skip('here nothing bounds what is on disk')
+      const expected = saying(
+        /^user code was ended: it had .* on disk, in \/pfs\/out and temporary files, and its bound is 64 MiB/,
+      )
+      expect(await arena.twice(script)).toEqual([expected, expected])
+    })
+  }
+}
+
+function testEndlessness(arena: Arena): void {
+  const endless = {
+    'prints without end': 'yes',
+    'ends at no signal but the last':
+      "trap '' TERM INT HUP QUIT; echo y; while :; do sleep 1; done",
+  }
+  test.each(Object.entries(endless))('%s', async (_name, script) => {
+    const abort = new AbortController()
+    let lineCount = 0
+    const onLine = (): void => {
+      lineCount += 1
+      abort.abort()
+    }
+    await using worker = await arena.worker(script)
+    const run = arena.process(worker, { signal: abort.signal, onLine })
+    await expect(run).rejects.toThrow(CancelledError)
+    expect(lineCount).toBeLessThan(600_000)
+  })
+
+  test('leaves daemons', async () => {
+    const mark = `1000.${BigInt(`0x${newHexId(random)}`)}`
+    const script =
+      `sleep ${mark} & (trap '' HUP TERM; setsid sleep ${mark} >/dev/null 2>&1 &); ` +
+      `(setsid sh -c '(sleep ${mark}; :) & exit' &); echo text >"$PFS/out/f"`
+    const expected = { '/f': 'text\n' }
+    expect(await arena.twice(script)).toEqual([expected, expected])
+    expect(processesWith(`sleep\0${mark}`)).toEqual([])
+  })
+}
+
+function testSpying(arena: Arena): void {
+  test('looks for what is not its own', async (context) => {
+    const { hiddenDirectory: hidden } = arena.tested
+    if (hidden === undefined) {
+      context.skip('here nothing hides the server from user code')
+      return
+    }
+    const output: string[] = []
+    const paths = [join(hidden, 'secret'), join(arena.bystander.pfsDirectory, 'in/f')]
+    await using worker = await arena.worker(spyingScript(hidden, paths))
+    const onLine = ({ text, stream }: LogLine): void => {
+      if (stream === 'stdout') output.push(text)
+    }
+    expect(await arena.process(worker, { onLine })).toMatchObject({
+      reason: 'user code ended with exit code 9',
+    })
+    expect(output.filter((line) => line.includes(foreign))).toEqual([])
+  })
+}
+
+/** Tries every way to what is at `paths`, and to the server's processes. */
+function spyingScript(hidden: string, paths: readonly string[]): string {
+  return [
+    ...paths.flatMap(waysTo),
+    'for f in /proc/[0-9]*/fd/[0-9]*; do readlink "$f"; timeout 0.1 cat "$f"; done </dev/null',
+    `umount -l "${hidden}"; umount /; mount --bind / /mnt && cat "/mnt${paths[0]}"`,
+    'cat /proc/1/environ /proc/1/maps /proc/1/mem',
+    'kill -9 1; kill -TERM 1; kill -STOP 1; exit 9',
+  ].join('\n')
+}
+
+function waysTo(path: string): readonly string[] {
+  return [
+    `echo broken >"${path}"; rm -f "${path}"; ln "${path}" "$PFS/out/l"; cat "$PFS/out/l"`,
+    ...['', '/proc/1/root', '/proc/self/root', '/proc/1/cwd', '/proc/$PPID/root'].map(
+      (at) => `cat "${at}${path}"`,
+    ),
+    `for p in /proc/[0-9]*; do cat "$p/root${path}"; done`,
+  ]
+}
