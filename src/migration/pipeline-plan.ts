@@ -108,9 +108,11 @@ function plannedPipeline(
   const spec = specOfInfo(info, name, createdAt, ports)
   if (spec === undefined) return undefined
   const then = pipelineStates[info.state] ?? 'paused'
+  const pipelineId = info.id === '' ? madeUp('pipeline', name, info.salt) : info.id
   const record: PipelineRecord = {
     name: spec.name,
-    pipelineId: info.id === '' ? madeUp('pipeline', name, info.salt) : info.id,
+    pipelineId,
+    lineageId: pipelineId,
     version: Math.max(1, Number(info.version)),
     salt: info.salt === '' ? madeUpSalt(info) : info.salt,
     state: keepsPaused || hasEgress(info) ? 'paused' : then,

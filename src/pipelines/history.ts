@@ -5,6 +5,7 @@ import { findCommit, type CommitInfo, type CommitState } from '../versioning/com
 import {
   forgetArrivals,
   historyCursors,
+  noteNewest,
   noteOlder,
   setHistoryCursors,
   type NewArrival,
@@ -36,6 +37,15 @@ export async function beginHistory(tx: Transaction, pipeline: PipelineRecord): P
     if (head !== undefined) heads.set(position, head.id)
   }
   await setHistoryCursors(tx, pipeline.name, heads)
+}
+
+/** Notes the finished heads of the input branches of a pipeline, each by itself, and nothing before. */
+export async function noteHeads(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
+  for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
+    const branch = await findBranch(tx, atom.repo, atom.branch)
+    const head = await firstFinished(tx, atom, branch?.head)
+    if (head !== undefined) await noteNewest(tx, pipeline.name, [{ position, commit: head.id }])
+  }
 }
 
 /**

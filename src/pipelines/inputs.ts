@@ -94,6 +94,37 @@ export function shapeOf(input: Input): string {
 }
 
 /**
+ * The repos that one input reads, each with the one that another reads in its place; undefined when
+ * the two differ in more than their repos and branches, and so would not cut out the same datums.
+ */
+export function reposInPlace(
+  input: Input,
+  other: Input,
+): ReadonlyMap<RepoName, RepoName> | undefined {
+  const nowhere = (of: Input): string => shapeOf(mapAtoms(of, (atom) => ({ ...atom, ...noPlace })))
+  if (nowhere(input) !== nowhere(other)) return undefined
+  const others = atomsOf(other)
+  const found = new Map<RepoName, RepoName>()
+  for (const [index, { repo }] of atomsOf(input).entries()) {
+    const inPlace = others[index]?.repo
+    if (inPlace === undefined || (found.get(repo) ?? inPlace) !== inPlace) return undefined
+    found.set(repo, inPlace)
+  }
+  return new Set(found.values()).size === found.size ? found : undefined
+}
+
+// The casts: these are compared with each other only.
+const noPlace = { repo: '' as RepoName, branch: '' as BranchName }
+
+/** An input of the same kind with other atoms. */
+export function mapAtoms(input: Input, change: (atom: AtomInput) => AtomInput): Input {
+  if (input.kind === 'atom') return change(input)
+  const members = input.members.map((member) => mapAtoms(member, change))
+  // The types of members follow from the kind, which stays.
+  return { kind: input.kind, members } as Input
+}
+
+/**
  * Sorts the members of crosses, unions, joins and groups by the name of their first atom, keeping the order of
  * equals. The sorted order is the order of a datum's members and of datums in a job.
  */

@@ -59,6 +59,8 @@ export interface JobRecord {
   readonly sequence: number
   readonly pipeline: PipelineName
   readonly pipelineId: string
+  /** With the salt, what tells results apart: see `Lineage`. */
+  readonly lineageId: string
   readonly pipelineVersion: number
   readonly salt: string
   readonly parentJob: JobId | undefined
@@ -111,6 +113,7 @@ interface JobRow extends SqlRow {
   readonly id: string
   readonly pipeline: string
   readonly pipeline_id: string
+  readonly lineage_id: string
   readonly pipeline_version: number
   readonly salt: string
   readonly parent_job: string | null
@@ -155,6 +158,7 @@ export interface NewJob {
   readonly id: JobId
   readonly pipeline: PipelineName
   readonly pipelineId: string
+  readonly lineageId: string
   readonly pipelineVersion: number
   readonly salt: string
   readonly inputsKey: string
@@ -178,8 +182,8 @@ export async function insertJob(tx: Transaction, job: NewJob): Promise<void> {
     `INSERT INTO jobs (sequence, id, pipeline, pipeline_id, pipeline_version, salt, inputs_key,
         parent_job, new_repo, new_branch, new_commit, output_repo, output_branch, output_commit,
         state, reason, created_at, restart_count, datum_total, datum_processed, datum_skipped,
-        datum_failed, download_ms, process_ms, upload_ms, download_bytes, upload_bytes, by_hand)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'starting', '', ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?)`,
+        datum_failed, download_ms, process_ms, upload_ms, download_bytes, upload_bytes, by_hand, lineage_id)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'starting', '', ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?, ?)`,
     (last?.last ?? 0) + 1,
     job.id,
     job.pipeline,
@@ -196,20 +200,29 @@ export async function insertJob(tx: Transaction, job: NewJob): Promise<void> {
     job.outputCommit,
     job.createdAt,
     job.isByHand ? 1 : 0,
+    job.lineageId,
   )
-  for (const { repo, branch, commit } of job.inputs) {
+  await insertInputs(tx, job.id, job.inputs)
+  for (const commit of job.provenance) {
+    await tx.run('INSERT INTO job_provenance (commit_id, job) VALUES (?, ?)', commit, job.id)
+  }
+  await tx.emit(jobTopic, job.id)
+}
+
+async function insertInputs(
+  tx: Transaction,
+  job: JobId,
+  inputs: readonly JobInput[],
+): Promise<void> {
+  for (const { repo, branch, commit } of inputs) {
     await tx.run(
       'INSERT INTO job_inputs (job, repo, branch, commit_id) VALUES (?, ?, ?, ?)',
-      job.id,
+      job,
       repo,
       branch,
       commit,
     )
   }
-  for (const commit of job.provenance) {
-    await tx.run('INSERT INTO job_provenance (commit_id, job) VALUES (?, ?)', commit, job.id)
-  }
-  await tx.emit(jobTopic, job.id)
 }
 
 export async function findJob(tx: ReadTransaction, id: string): Promise<JobRecord | undefined> {
@@ -363,6 +376,42 @@ export async function killJobs(
   for (const id of jobs) await tx.emit(jobTopic, id)
 }
 
+/** Has a job be one of another pipeline, where what it reads has other names. */
+export async function moveJob(
+  tx: Transaction,
+  id: JobId,
+  to: Pick<
+    NewJob,
+    | 'pipeline'
+    | 'pipelineId'
+    | 'pipelineVersion'
+    | 'outputRepo'
+    | 'outputBranch'
+    | 'inputs'
+    | 'trigger'
+    | 'inputsKey'
+  >,
+): Promise<void> {
+  await tx.run(
+    `UPDATE jobs SET pipeline = ?, pipeline_id = ?, pipeline_version = ?, output_repo = ?,
+        output_branch = ?, new_repo = ?, new_branch = ?, new_commit = ?, inputs_key = ?
+      WHERE id = ?`,
+    to.pipeline,
+    to.pipelineId,
+    to.pipelineVersion,
+    to.outputRepo,
+    to.outputBranch,
+    to.trigger.repo,
+    to.trigger.branch,
+    to.trigger.commit,
+    to.inputsKey,
+    id,
+  )
+  await tx.run('DELETE FROM job_inputs WHERE job = ?', id)
+  await insertInputs(tx, id, to.inputs)
+  await tx.emit(jobTopic, id)
+}
+
 /** Removes every job of a pipeline and what only they know. */
 export async function removeJobs(tx: Transaction, pipelineId: string): Promise<void> {
   const jobs = await tx.all<{ readonly id: string }>(
@@ -397,6 +446,7 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
     sequence: row.sequence,
     pipeline: row.pipeline as PipelineName,
     pipelineId: row.pipeline_id,
+    lineageId: row.lineage_id,
     pipelineVersion: row.pipeline_version,
     salt: row.salt,
     parentJob: (row.parent_job ?? undefined) as JobId | undefined,

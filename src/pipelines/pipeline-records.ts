@@ -15,6 +15,8 @@ export const pipelineTopic = 'pipelines'
 /** A pipeline as it is now. */
 export interface PipelineRecord extends Lineage {
   readonly name: PipelineName
+  /** Made with the pipeline; kept by updates. */
+  readonly pipelineId: string
   /** From 1; each update adds one. */
   readonly version: number
   readonly state: PipelineState
@@ -40,6 +42,7 @@ export class PipelineNotFoundError extends NotFoundError {
 interface PipelineRow extends SqlRow {
   readonly name: string
   readonly id: string
+  readonly lineage_id: string
   readonly version: number
   readonly salt: string
   readonly state: string
@@ -49,7 +52,7 @@ interface PipelineRow extends SqlRow {
   readonly spec: string
 }
 
-const selectPipelines = `SELECT p.name, p.id, p.version, p.salt, p.state, p.recent_error, p.created_at, p.modified_at, v.spec
+const selectPipelines = `SELECT p.name, p.id, p.lineage_id, p.version, p.salt, p.state, p.recent_error, p.created_at, p.modified_at, v.spec
   FROM pipelines p JOIN pipeline_versions v ON v.pipeline_id = p.id AND v.version = p.version`
 
 export async function findPipeline(
@@ -73,14 +76,15 @@ export interface ListedPipeline {
   readonly modifiedAt: Instant
 }
 
-/** At most `countMax` pipelines whose names come after `last`, by name. */
+/** At most `countMax` pipelines of the main line whose names come after `last`, by name. */
 export async function pipelinePage(
   tx: ReadTransaction,
   last: string,
   countMax: number,
 ): Promise<readonly ListedPipeline[]> {
   const rows = await tx.all<PipelineRow>(
-    `${selectPipelines} WHERE p.name > ? ORDER BY p.name LIMIT ?`,
+    `${selectPipelines} WHERE p.name > ? AND NOT EXISTS
+      (SELECT 1 FROM trial_pipelines t WHERE t.pipeline = p.name) ORDER BY p.name LIMIT ?`,
     last,
     countMax,
   )
@@ -129,14 +133,16 @@ export async function putPipeline(
   modifiedAt: Instant,
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO pipelines (name, id, version, salt, state, recent_error, created_at, modified_at,
-        is_spout) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-      ON CONFLICT (name) DO UPDATE SET id = excluded.id, version = excluded.version,
+    `INSERT INTO pipelines (name, id, lineage_id, version, salt, state, recent_error, created_at,
+        modified_at, is_spout) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (name) DO UPDATE SET id = excluded.id, lineage_id = excluded.lineage_id,
+        version = excluded.version,
         salt = excluded.salt, state = excluded.state, recent_error = excluded.recent_error,
         created_at = excluded.created_at, modified_at = excluded.modified_at,
         is_spout = excluded.is_spout`,
     pipeline.name,
     pipeline.pipelineId,
+    pipeline.lineageId,
     pipeline.version,
     pipeline.salt,
     pipeline.state,
@@ -207,6 +213,13 @@ export async function removePipeline(
   await tx.emit(pipelineTopic, pipeline.name)
 }
 
+/** Removes the pipeline with its versions as if there had been none; nothing may name it any more. */
+export async function forgetPipeline(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
+  await removePipeline(tx, pipeline, 0)
+  await tx.run('DELETE FROM deleted_pipelines WHERE name = ?', pipeline.name)
+  await tx.run('DELETE FROM pipeline_versions WHERE pipeline_id = ?', pipeline.pipelineId)
+}
+
 /** The spec that a pipeline had as `version`; jobs of former versions still name it. */
 export async function specOfVersion(
   tx: ReadTransaction,
@@ -226,6 +239,7 @@ function pipelineOf(row: PipelineRow): PipelineRecord {
     // Rows are written by this file only, from checked values.
     name: row.name as PipelineName,
     pipelineId: row.id,
+    lineageId: row.lineage_id,
     version: row.version,
     salt: row.salt,
     state: parsePipelineState(row.state),

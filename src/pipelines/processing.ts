@@ -11,11 +11,13 @@ import type { RunPorts } from './run-ports.ts'
 import { RunningLogs } from './running-logs.ts'
 import { Scheduler } from './scheduler.ts'
 import { Statistics } from './statistics.ts'
+import { Trials } from './trials.ts'
 import type { Triggers } from './triggers.ts'
 
 /** Data that processes itself: pipelines, the jobs that new commits start, and what ran where. */
 export interface Processing {
   readonly pipelines: Pipelines
+  readonly trials: Trials
   readonly jobs: Jobs
   readonly logs: JobLogs
   /** Who processes what right now. */
@@ -44,6 +46,7 @@ export function createProcessing(
   const pipelines = new Pipelines({ ...ports, onHeadReady })
   return {
     pipelines,
+    trials: new Trials({ ...ports, onHeadReady }),
     jobs: new Jobs({ ...ports, active }),
     logs: new JobLogs({ ...ports, running }),
     active,

@@ -17,6 +17,8 @@ import { atomsOf, type Input } from './inputs.ts'
 /** A pipeline's spec, checked and with its defaults filled in. */
 export interface PipelineSpec extends Limits, ErrorHandling {
   readonly name: PipelineName
+  /** In a trial: the pipeline that is tried, which is what its code is told. */
+  readonly tries?: PipelineName
   readonly description: string
   readonly transform: Transform
   /** Recorded for executors that can show them. */

@@ -65,12 +65,16 @@ export class Statistics {
 
   /** @throws {PipelineNotFoundError} */
   async ofPipeline(name: string): Promise<PipelineStatistics> {
-    const { pipelineId, name: pipeline } = await this.#database.read((tx) => getPipeline(tx, name))
+    const {
+      pipelineId,
+      lineageId,
+      name: pipeline,
+    } = await this.#database.read((tx) => getPipeline(tx, name))
     const datums = new DatumSpreadsOf()
     const rows = this.#rows(
       `WHERE pipeline_id = ? AND (salt, finished_at, datum) > (?, ?, ?)
         ORDER BY salt, finished_at, datum`,
-      [pipelineId],
+      [lineageId],
       { first: ['', -1, ''], keyOf: ({ salt, finished_at: at, datum }) => [salt, at, datum] },
     )
     for await (const row of rows) datums.add(statsOf(row))

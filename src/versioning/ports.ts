@@ -45,6 +45,8 @@ export interface Downstream {
     commits: readonly CommitName[],
     repo: RepoName,
   ): Promise<DownstreamState>
+  /** Repos beside the main line: waited for when they are named, and not otherwise. */
+  besides(tx: ReadTransaction): Promise<ReadonlySet<string>>
 }
 
 /** A job, and the pipeline whose run it is. */

@@ -153,6 +153,14 @@ async function repoInfo(tx: ReadTransaction, row: RepoRow): Promise<RepoInfo> {
   }
 }
 
+/** Every repo that is made from `name`, near and far, by name. */
+export async function reposMadeFrom(
+  tx: ReadTransaction,
+  name: string,
+): Promise<readonly RepoName[]> {
+  return await repoDescendants(tx, name)
+}
+
 function isMadeFrom({ provenance }: RepoInfo, wanted: ReadonlySet<string>): boolean {
   if (wanted.size === 0) return true
   const ancestors = new Set<string>(provenance)

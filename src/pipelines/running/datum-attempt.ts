@@ -126,7 +126,7 @@ function environmentOf(plan: JobPlan, datum: DatumRecord): Readonly<Record<strin
       environment[`${atom.name}_COMMIT`] = commit
     }
   }
-  environment['PPS_PIPELINE_NAME'] = plan.spec.name
+  environment['PPS_PIPELINE_NAME'] = plan.spec.tries ?? plan.spec.name
   environment['PACH_JOB_ID'] = plan.job.id
   environment['PACH_DATUM_ID'] = datum.key
   environment['PACH_OUTPUT_COMMIT_ID'] = plan.job.outputCommit
