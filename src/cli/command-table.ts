@@ -89,6 +89,17 @@ const families: readonly FamilyEntry[] = [
   },
   {
     names: [
+      'create-trial',
+      'inspect-trial',
+      'list-trial',
+      'diff-trial',
+      'merge-trial',
+      'delete-trial',
+    ],
+    load: async () => (await import('./families/trials.ts')).trialCommands,
+  },
+  {
+    names: [
       'inspect-job',
       'list-job',
       'delete-job',

@@ -1,7 +1,7 @@
 import { Code } from '../base/grpc-wire.ts'
 import { type Client, createClient } from '../client/client.ts'
 import { RpcError } from '../client/rpc-error.ts'
-import { Admin, Commits, Files, Jobs, Migrations, Pipelines } from '../gen/pachyderm_pb.ts'
+import { Admin, Commits, Files, Jobs, Migrations, Pipelines, Trials } from '../gen/pachyderm_pb.ts'
 import type { CommandContext } from './command.ts'
 
 // Services that 1.5 does not have.
@@ -24,6 +24,10 @@ export function jobsClient({ transport }: CommandContext): Client<typeof Jobs> {
 
 export function pipelinesClient({ transport }: CommandContext): Client<typeof Pipelines> {
   return createClient(Pipelines, transport)
+}
+
+export function trialsClient({ transport }: CommandContext): Client<typeof Trials> {
+  return createClient(Trials, transport)
 }
 
 export function migrationsClient({ transport }: CommandContext): Client<typeof Migrations> {

@@ -17,14 +17,18 @@ function spec(name: string, repo: string, code: string, more: RequestedSpec = {}
   return { name, input: atom(repo, '/*'), transform: transform(code), ...more }
 }
 
+/** Writes each file under its own path, with its text changed. */
+function each(change: (text: string) => string) {
+  return (files: ReadonlyMap<string, string>): Readonly<Record<string, string>> =>
+    Object.fromEntries(
+      [...files].map(([path, text]) => [path.slice(path.indexOf('/')), change(text)]),
+    )
+}
+
 /** in → up → down, where `up` has another code, `louder`; three files have gone through. */
 async function openChain(): Promise<TestProcessing> {
   const world = await openTestProcessing()
   await world.versioning.repos.create({ name: 'in' })
-  const each = (change: (text: string) => string) => (files: ReadonlyMap<string, string>) =>
-    Object.fromEntries(
-      [...files].map(([path, text]) => [path.slice(path.indexOf('/')), change(text)]),
-    )
   world.code(
     'up',
     each((text) => text.toUpperCase()),

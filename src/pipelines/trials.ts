@@ -45,6 +45,8 @@ import { mergeTrial } from './trials/trial-merge.ts'
 import { obstacles, outcomesOf, strangers, type TrialOutcome } from './trials/trial-outcome.ts'
 import type { Triggers } from './triggers.ts'
 
+export type { TrialOutcome } from './trials/trial-outcome.ts'
+
 /** Trials that are read in one turn of the event loop. */
 const pageCount = 20
 /** Pipelines that one trial may have: all are made in one transaction, which others wait for. */

@@ -11,6 +11,7 @@ import { pfsRoutes } from '../api/pfs-service.ts'
 import { pipelinesRoutes } from '../api/pipelines-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
+import { trialsRoutes } from '../api/trials-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Database } from '../database/database.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
@@ -125,6 +126,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
     ...pipelinesRoutes(processing),
+    ...trialsRoutes(processing),
     ...adminRoutes({
       facts: () => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }),
       check: (options, signal) => checks.run(options, signal),
