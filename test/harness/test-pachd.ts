@@ -27,6 +27,7 @@ export class TestClient implements AsyncDisposable {
   readonly commits: Client<typeof pachyderm.Commits>
   readonly jobs: Client<typeof pachyderm.Jobs>
   readonly pipelines: Client<typeof pachyderm.Pipelines>
+  readonly trials: Client<typeof pachyderm.Trials>
   readonly transactions: Client<typeof pachyderm.Transactions>
   readonly admin: Client<typeof pachyderm.Admin>
   readonly migrations: Client<typeof pachyderm.Migrations>
@@ -44,6 +45,7 @@ export class TestClient implements AsyncDisposable {
     this.commits = createClient(pachyderm.Commits, transport)
     this.jobs = createClient(pachyderm.Jobs, transport)
     this.pipelines = createClient(pachyderm.Pipelines, transport)
+    this.trials = createClient(pachyderm.Trials, transport)
     this.transactions = createClient(pachyderm.Transactions, transport)
     this.admin = createClient(pachyderm.Admin, transport)
     this.migrations = createClient(pachyderm.Migrations, transport)

@@ -132,7 +132,7 @@ export async function listTrial(context: CommandContext): Promise<void> {
 export async function diffTrial(context: CommandContext): Promise<void> {
   const { args, flags, out } = context
   const [trial = '', where = ''] = args
-  const [name = '', path = ''] = splitOnce(where, ':')
+  const [name = '', path = '/'] = splitOnce(where, ':')
   const { pipelines } = await trialsClient(context).inspectTrial({ trial })
   const wanted = pipelines.filter(({ tries }) => name === '' || tries?.name === name)
   if (wanted.length === 0) {

@@ -56,9 +56,9 @@ run. A pipeline whose transform is another runs on all its datums, unless --keep
     },
     {
       name: 'diff-trial',
-      arguments: 'TRIAL [PIPELINE[:PATH]]',
+      arguments: 'TRIAL [PIPELINE:PATH]',
       about: 'show the files that a trial has written differently',
-      details: `Of all its pipelines or of one, by the name that it has on the main line. get-file shows both sides:
+      details: `Of all its pipelines, or of one, by the name that it has on the main line, with a path or without. get-file shows both sides:
 pachctl get-file PIPELINE master PATH, and pachctl get-file PIPELINE--TRIAL master PATH.`,
       examples: ['pachctl diff-trial faster', 'pachctl diff-trial faster edges:/2024'],
       flags: [rawFlag],
