@@ -27,6 +27,8 @@ const families: readonly FamilyEntry[] = [
       'tag-commit',
       'list-commit-tag',
       'delete-commit-tag',
+      'create-branch',
+      'inspect-branch',
       'list-branch',
       'set-branch',
       'delete-branch',

@@ -26,7 +26,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pfs.proto.
  */
 export const file_pfs: GenFile = /*@__PURE__*/
-  fileDesc("CglwZnMucHJvdG8SA3BmcyIUCgRSZXBvEgwKBG5hbWUYASABKAkiLQoGQ29tbWl0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIKCgJpZBgCIAEoCSImCgdDb21taXRzEhsKBmNvbW1pdBgBIAMoCzILLnBmcy5Db21taXQiNQoKQnJhbmNoSW5mbxIMCgRuYW1lGAEgASgJEhkKBGhlYWQYAiABKAsyCy5wZnMuQ29tbWl0IjMKC0JyYW5jaEluZm9zEiQKC2JyYW5jaF9pbmZvGAEgAygLMg8ucGZzLkJyYW5jaEluZm8iMQoERmlsZRIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EgwKBHBhdGgYAiABKAkiFQoFQmxvY2sSDAoEaGFzaBgBIAEoCSIWCgZPYmplY3QSDAoEaGFzaBgBIAEoCSITCgNUYWcSDAoEbmFtZRgBIAEoCSKYAQoIUmVwb0luZm8SFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEisKB2NyZWF0ZWQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCnNpemVfYnl0ZXMYAyABKAQSHQoKcHJvdmVuYW5jZRgEIAMoCzIJLnBmcy5SZXBvEhMKC2Rlc2NyaXB0aW9uGAUgASgJIkoKCVJlcG9JbmZvcxIgCglyZXBvX2luZm8YASADKAsyDS5wZnMuUmVwb0luZm8SGwoGc2NvcGVzGAIgAygOMgsuYXV0aC5TY29wZSKKAgoKQ29tbWl0SW5mbxIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EiIKDXBhcmVudF9jb21taXQYAiABKAsyCy5wZnMuQ29tbWl0EisKB3N0YXJ0ZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGZpbmlzaGVkGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpzaXplX2J5dGVzGAUgASgEEh8KCnByb3ZlbmFuY2UYBiADKAsyCy5wZnMuQ29tbWl0EhkKBHRyZWUYByABKAsyCy5wZnMuT2JqZWN0EhAKB21lc3NhZ2UY6QcgASgJIjMKC0NvbW1pdEluZm9zEiQKC2NvbW1pdF9pbmZvGAEgAygLMg8ucGZzLkNvbW1pdEluZm8ilwEKCEZpbGVJbmZvEhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRIgCglmaWxlX3R5cGUYAiABKA4yDS5wZnMuRmlsZVR5cGUSEgoKc2l6ZV9ieXRlcxgDIAEoBBIQCghjaGlsZHJlbhgGIAMoCRIMCgRoYXNoGAcgASgMEhwKB29iamVjdHMYCCADKAsyCy5wZnMuT2JqZWN0Ii0KCUZpbGVJbmZvcxIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iKQoJQnl0ZVJhbmdlEg0KBWxvd2VyGAEgASgEEg0KBXVwcGVyGAIgASgEIkQKCEJsb2NrUmVmEhkKBWJsb2NrGAEgASgLMgoucGZzLkJsb2NrEh0KBXJhbmdlGAIgASgLMg4ucGZzLkJ5dGVSYW5nZSJLCgpPYmplY3RJbmZvEhsKBm9iamVjdBgBIAEoCzILLnBmcy5PYmplY3QSIAoJYmxvY2tfcmVmGAIgASgLMg0ucGZzLkJsb2NrUmVmInAKEUNyZWF0ZVJlcG9SZXF1ZXN0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIdCgpwcm92ZW5hbmNlGAIgAygLMgkucGZzLlJlcG8SEwoLZGVzY3JpcHRpb24YAyABKAkSDgoGdXBkYXRlGAQgASgIIi0KEkluc3BlY3RSZXBvUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8iRgoPTGlzdFJlcG9SZXF1ZXN0Eh0KCnByb3ZlbmFuY2UYASADKAsyCS5wZnMuUmVwbxIUCgxpbmNsdWRlX2F1dGgYAiABKAgiSAoRRGVsZXRlUmVwb1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEg0KBWZvcmNlGAIgASgIEgsKA2FsbBgDIAEoCCJ0ChJTdGFydENvbW1pdFJlcXVlc3QSGwoGcGFyZW50GAEgASgLMgsucGZzLkNvbW1pdBIfCgpwcm92ZW5hbmNlGAIgAygLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAyABKAkSEAoHbWVzc2FnZRjpByABKAkijwEKEkJ1aWxkQ29tbWl0UmVxdWVzdBIbCgZwYXJlbnQYASABKAsyCy5wZnMuQ29tbWl0Eh8KCnByb3ZlbmFuY2UYAiADKAsyCy5wZnMuQ29tbWl0EhkKBHRyZWUYAyABKAsyCy5wZnMuT2JqZWN0Eg4KBmJyYW5jaBgEIAEoCRIQCgdtZXNzYWdlGOkHIAEoCSJEChNGaW5pc2hDb21taXRSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSEAoHbWVzc2FnZRjpByABKAkiMwoUSW5zcGVjdENvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdCJwChFMaXN0Q29tbWl0UmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SGQoEZnJvbRgCIAEoCzILLnBmcy5Db21taXQSFwoCdG8YAyABKAsyCy5wZnMuQ29tbWl0Eg4KBm51bWJlchgEIAEoBCIsChFMaXN0QnJhbmNoUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8iPwoQU2V0QnJhbmNoUmVxdWVzdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0Eg4KBmJyYW5jaBgCIAEoCSI+ChNEZWxldGVCcmFuY2hSZXF1ZXN0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIOCgZicmFuY2gYAiABKAkiMgoTRGVsZXRlQ29tbWl0UmVxdWVzdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0Ik8KEkZsdXNoQ29tbWl0UmVxdWVzdBIcCgdjb21taXRzGAEgAygLMgsucGZzLkNvbW1pdBIbCgh0b19yZXBvcxgCIAMoCzIJLnBmcy5SZXBvIlwKFlN1YnNjcmliZUNvbW1pdFJlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEg4KBmJyYW5jaBgCIAEoCRIZCgRmcm9tGAMgASgLMgsucGZzLkNvbW1pdCJTCg5HZXRGaWxlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUSFAoMb2Zmc2V0X2J5dGVzGAIgASgDEhIKCnNpemVfYnl0ZXMYAyABKAMi/QEKDlB1dEZpbGVSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRINCgV2YWx1ZRgDIAEoDBILCgN1cmwYBSABKAkSEQoJcmVjdXJzaXZlGAYgASgIEiEKCWRlbGltaXRlchgHIAEoDjIOLnBmcy5EZWxpbWl0ZXISGgoSdGFyZ2V0X2ZpbGVfZGF0dW1zGAggASgDEhkKEXRhcmdldF9maWxlX2J5dGVzGAkgASgDEhEKCW92ZXJ3cml0ZRgKIAEoCBIXCg5oZWFkZXJfcmVjb3JkcxjzByABKAMSFwoOZm9vdGVyX3JlY29yZHMY9AcgASgDSgQIAhADIi0KEkluc3BlY3RGaWxlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiKgoPTGlzdEZpbGVSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSI/Cg9HbG9iRmlsZVJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIPCgdwYXR0ZXJuGAIgASgJIlwKD0RpZmZGaWxlUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJWChBEaWZmRmlsZVJlc3BvbnNlEiAKCW5ld19maWxlcxgBIAMoCzINLnBmcy5GaWxlSW5mbxIgCglvbGRfZmlsZXMYAiADKAsyDS5wZnMuRmlsZUluZm8iLAoRRGVsZXRlRmlsZVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlIjkKEFB1dE9iamVjdFJlcXVlc3QSDQoFdmFsdWUYASABKAwSFgoEdGFncxgCIAMoCzIILnBmcy5UYWciWwoRR2V0T2JqZWN0c1JlcXVlc3QSHAoHb2JqZWN0cxgBIAMoCzILLnBmcy5PYmplY3QSFAoMb2Zmc2V0X2J5dGVzGAIgASgEEhIKCnNpemVfYnl0ZXMYAyABKAQiRwoQVGFnT2JqZWN0UmVxdWVzdBIbCgZvYmplY3QYASABKAsyCy5wZnMuT2JqZWN0EhYKBHRhZ3MYAiADKAsyCC5wZnMuVGFnIhQKEkxpc3RPYmplY3RzUmVxdWVzdCI4Cg9MaXN0VGFnc1JlcXVlc3QSDgoGcHJlZml4GAEgASgJEhUKDWluY2x1ZGVPYmplY3QYAiABKAgiPAoQTGlzdFRhZ3NSZXNwb25zZRILCgN0YWcYASABKAkSGwoGb2JqZWN0GAIgASgLMgsucGZzLk9iamVjdCI0ChREZWxldGVPYmplY3RzUmVxdWVzdBIcCgdvYmplY3RzGAEgAygLMgsucGZzLk9iamVjdCIXChVEZWxldGVPYmplY3RzUmVzcG9uc2UiIQoRRGVsZXRlVGFnc1JlcXVlc3QSDAoEdGFncxgBIAMoCSIUChJEZWxldGVUYWdzUmVzcG9uc2UiMQoSQ2hlY2tPYmplY3RSZXF1ZXN0EhsKBm9iamVjdBgBIAEoCzILLnBmcy5PYmplY3QiJQoTQ2hlY2tPYmplY3RSZXNwb25zZRIOCgZleGlzdHMYASABKAgi4AEKC09iamVjdEluZGV4Ei4KB29iamVjdHMYASADKAsyHS5wZnMuT2JqZWN0SW5kZXguT2JqZWN0c0VudHJ5EigKBHRhZ3MYAiADKAsyGi5wZnMuT2JqZWN0SW5kZXguVGFnc0VudHJ5Gj0KDE9iamVjdHNFbnRyeRILCgNrZXkYASABKAkSHAoFdmFsdWUYAiABKAsyDS5wZnMuQmxvY2tSZWY6AjgBGjgKCVRhZ3NFbnRyeRILCgNrZXkYASABKAkSGgoFdmFsdWUYAiABKAsyCy5wZnMuT2JqZWN0OgI4ASorCghGaWxlVHlwZRIMCghSRVNFUlZFRBAAEggKBEZJTEUQARIHCgNESVIQAio7CglEZWxpbWl0ZXISCAoETk9ORRAAEggKBEpTT04QARIICgRMSU5FEAISBwoDU1FMEAMSBwoDQ1NWEAQqTAoMTGlzdEZpbGVNb2RlEhMKD0xpc3RGaWxlX05PUk1BTBAAEhEKDUxpc3RGaWxlX0ZBU1QQARIUChBMaXN0RmlsZV9SRUNVUlNFEAIyyQoKA0FQSRI8CgpDcmVhdGVSZXBvEhYucGZzLkNyZWF0ZVJlcG9SZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EjUKC0luc3BlY3RSZXBvEhcucGZzLkluc3BlY3RSZXBvUmVxdWVzdBoNLnBmcy5SZXBvSW5mbxIwCghMaXN0UmVwbxIULnBmcy5MaXN0UmVwb1JlcXVlc3QaDi5wZnMuUmVwb0luZm9zEjwKCkRlbGV0ZVJlcG8SFi5wZnMuRGVsZXRlUmVwb1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSMwoLU3RhcnRDb21taXQSFy5wZnMuU3RhcnRDb21taXRSZXF1ZXN0GgsucGZzLkNvbW1pdBJACgxGaW5pc2hDb21taXQSGC5wZnMuRmluaXNoQ29tbWl0UmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRI7Cg1JbnNwZWN0Q29tbWl0EhkucGZzLkluc3BlY3RDb21taXRSZXF1ZXN0Gg8ucGZzLkNvbW1pdEluZm8SNgoKTGlzdENvbW1pdBIWLnBmcy5MaXN0Q29tbWl0UmVxdWVzdBoQLnBmcy5Db21taXRJbmZvcxJACgxEZWxldGVDb21taXQSGC5wZnMuRGVsZXRlQ29tbWl0UmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRI5CgtGbHVzaENvbW1pdBIXLnBmcy5GbHVzaENvbW1pdFJlcXVlc3QaDy5wZnMuQ29tbWl0SW5mbzABEkEKD1N1YnNjcmliZUNvbW1pdBIbLnBmcy5TdWJzY3JpYmVDb21taXRSZXF1ZXN0Gg8ucGZzLkNvbW1pdEluZm8wARIzCgtCdWlsZENvbW1pdBIXLnBmcy5CdWlsZENvbW1pdFJlcXVlc3QaCy5wZnMuQ29tbWl0EjYKCkxpc3RCcmFuY2gSFi5wZnMuTGlzdEJyYW5jaFJlcXVlc3QaEC5wZnMuQnJhbmNoSW5mb3MSOgoJU2V0QnJhbmNoEhUucGZzLlNldEJyYW5jaFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSQAoMRGVsZXRlQnJhbmNoEhgucGZzLkRlbGV0ZUJyYW5jaFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSOAoHUHV0RmlsZRITLnBmcy5QdXRGaWxlUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSgBEj0KB0dldEZpbGUSEy5wZnMuR2V0RmlsZVJlcXVlc3QaGy5nb29nbGUucHJvdG9idWYuQnl0ZXNWYWx1ZTABEjUKC0luc3BlY3RGaWxlEhcucGZzLkluc3BlY3RGaWxlUmVxdWVzdBoNLnBmcy5GaWxlSW5mbxIwCghMaXN0RmlsZRIULnBmcy5MaXN0RmlsZVJlcXVlc3QaDi5wZnMuRmlsZUluZm9zEjAKCEdsb2JGaWxlEhQucGZzLkdsb2JGaWxlUmVxdWVzdBoOLnBmcy5GaWxlSW5mb3MSNwoIRGlmZkZpbGUSFC5wZnMuRGlmZkZpbGVSZXF1ZXN0GhUucGZzLkRpZmZGaWxlUmVzcG9uc2USPAoKRGVsZXRlRmlsZRIWLnBmcy5EZWxldGVGaWxlUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRI7CglEZWxldGVBbGwSFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFi5nb29nbGUucHJvdG9idWYuRW1wdHky+QUKCU9iamVjdEFQSRIxCglQdXRPYmplY3QSFS5wZnMuUHV0T2JqZWN0UmVxdWVzdBoLLnBmcy5PYmplY3QoARI3CglHZXRPYmplY3QSCy5wZnMuT2JqZWN0GhsuZ29vZ2xlLnByb3RvYnVmLkJ5dGVzVmFsdWUwARJDCgpHZXRPYmplY3RzEhYucGZzLkdldE9iamVjdHNSZXF1ZXN0GhsuZ29vZ2xlLnByb3RvYnVmLkJ5dGVzVmFsdWUwARI6CglUYWdPYmplY3QSFS5wZnMuVGFnT2JqZWN0UmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRItCg1JbnNwZWN0T2JqZWN0EgsucGZzLk9iamVjdBoPLnBmcy5PYmplY3RJbmZvEkAKC0NoZWNrT2JqZWN0EhcucGZzLkNoZWNrT2JqZWN0UmVxdWVzdBoYLnBmcy5DaGVja09iamVjdFJlc3BvbnNlEjUKC0xpc3RPYmplY3RzEhcucGZzLkxpc3RPYmplY3RzUmVxdWVzdBoLLnBmcy5PYmplY3QwARJGCg1EZWxldGVPYmplY3RzEhkucGZzLkRlbGV0ZU9iamVjdHNSZXF1ZXN0GhoucGZzLkRlbGV0ZU9iamVjdHNSZXNwb25zZRIxCgZHZXRUYWcSCC5wZnMuVGFnGhsuZ29vZ2xlLnByb3RvYnVmLkJ5dGVzVmFsdWUwARInCgpJbnNwZWN0VGFnEggucGZzLlRhZxoPLnBmcy5PYmplY3RJbmZvEjkKCExpc3RUYWdzEhQucGZzLkxpc3RUYWdzUmVxdWVzdBoVLnBmcy5MaXN0VGFnc1Jlc3BvbnNlMAESPQoKRGVsZXRlVGFncxIWLnBmcy5EZWxldGVUYWdzUmVxdWVzdBoXLnBmcy5EZWxldGVUYWdzUmVzcG9uc2USOQoHQ29tcGFjdBIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eWIGcHJvdG8z", [file_auth, file_google_protobuf_empty, file_google_protobuf_timestamp, file_google_protobuf_wrappers]);
+  fileDesc("CglwZnMucHJvdG8SA3BmcyIUCgRSZXBvEgwKBG5hbWUYASABKAkiLQoGQ29tbWl0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIKCgJpZBgCIAEoCSImCgdDb21taXRzEhsKBmNvbW1pdBgBIAMoCzILLnBmcy5Db21taXQiWAoHVHJpZ2dlchIOCgZicmFuY2gYASABKAkSCwoDYWxsGAIgASgIEhEKCWNyb25fc3BlYxgDIAEoCRIMCgRzaXplGAQgASgJEg8KB2NvbW1pdHMYBSABKAMiNQoKQnJhbmNoSW5mbxIMCgRuYW1lGAEgASgJEhkKBGhlYWQYAiABKAsyCy5wZnMuQ29tbWl0IjMKC0JyYW5jaEluZm9zEiQKC2JyYW5jaF9pbmZvGAEgAygLMg8ucGZzLkJyYW5jaEluZm8iMQoERmlsZRIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EgwKBHBhdGgYAiABKAkiFQoFQmxvY2sSDAoEaGFzaBgBIAEoCSIWCgZPYmplY3QSDAoEaGFzaBgBIAEoCSITCgNUYWcSDAoEbmFtZRgBIAEoCSKYAQoIUmVwb0luZm8SFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEisKB2NyZWF0ZWQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCnNpemVfYnl0ZXMYAyABKAQSHQoKcHJvdmVuYW5jZRgEIAMoCzIJLnBmcy5SZXBvEhMKC2Rlc2NyaXB0aW9uGAUgASgJIkoKCVJlcG9JbmZvcxIgCglyZXBvX2luZm8YASADKAsyDS5wZnMuUmVwb0luZm8SGwoGc2NvcGVzGAIgAygOMgsuYXV0aC5TY29wZSKKAgoKQ29tbWl0SW5mbxIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EiIKDXBhcmVudF9jb21taXQYAiABKAsyCy5wZnMuQ29tbWl0EisKB3N0YXJ0ZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGZpbmlzaGVkGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpzaXplX2J5dGVzGAUgASgEEh8KCnByb3ZlbmFuY2UYBiADKAsyCy5wZnMuQ29tbWl0EhkKBHRyZWUYByABKAsyCy5wZnMuT2JqZWN0EhAKB21lc3NhZ2UY6QcgASgJIjMKC0NvbW1pdEluZm9zEiQKC2NvbW1pdF9pbmZvGAEgAygLMg8ucGZzLkNvbW1pdEluZm8ilwEKCEZpbGVJbmZvEhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRIgCglmaWxlX3R5cGUYAiABKA4yDS5wZnMuRmlsZVR5cGUSEgoKc2l6ZV9ieXRlcxgDIAEoBBIQCghjaGlsZHJlbhgGIAMoCRIMCgRoYXNoGAcgASgMEhwKB29iamVjdHMYCCADKAsyCy5wZnMuT2JqZWN0Ii0KCUZpbGVJbmZvcxIgCglmaWxlX2luZm8YASADKAsyDS5wZnMuRmlsZUluZm8iKQoJQnl0ZVJhbmdlEg0KBWxvd2VyGAEgASgEEg0KBXVwcGVyGAIgASgEIkQKCEJsb2NrUmVmEhkKBWJsb2NrGAEgASgLMgoucGZzLkJsb2NrEh0KBXJhbmdlGAIgASgLMg4ucGZzLkJ5dGVSYW5nZSJLCgpPYmplY3RJbmZvEhsKBm9iamVjdBgBIAEoCzILLnBmcy5PYmplY3QSIAoJYmxvY2tfcmVmGAIgASgLMg0ucGZzLkJsb2NrUmVmInAKEUNyZWF0ZVJlcG9SZXF1ZXN0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIdCgpwcm92ZW5hbmNlGAIgAygLMgkucGZzLlJlcG8SEwoLZGVzY3JpcHRpb24YAyABKAkSDgoGdXBkYXRlGAQgASgIIi0KEkluc3BlY3RSZXBvUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8iRgoPTGlzdFJlcG9SZXF1ZXN0Eh0KCnByb3ZlbmFuY2UYASADKAsyCS5wZnMuUmVwbxIUCgxpbmNsdWRlX2F1dGgYAiABKAgiSAoRRGVsZXRlUmVwb1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEg0KBWZvcmNlGAIgASgIEgsKA2FsbBgDIAEoCCJ0ChJTdGFydENvbW1pdFJlcXVlc3QSGwoGcGFyZW50GAEgASgLMgsucGZzLkNvbW1pdBIfCgpwcm92ZW5hbmNlGAIgAygLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAyABKAkSEAoHbWVzc2FnZRjpByABKAkijwEKEkJ1aWxkQ29tbWl0UmVxdWVzdBIbCgZwYXJlbnQYASABKAsyCy5wZnMuQ29tbWl0Eh8KCnByb3ZlbmFuY2UYAiADKAsyCy5wZnMuQ29tbWl0EhkKBHRyZWUYAyABKAsyCy5wZnMuT2JqZWN0Eg4KBmJyYW5jaBgEIAEoCRIQCgdtZXNzYWdlGOkHIAEoCSJEChNGaW5pc2hDb21taXRSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSEAoHbWVzc2FnZRjpByABKAkiMwoUSW5zcGVjdENvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdCJwChFMaXN0Q29tbWl0UmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SGQoEZnJvbRgCIAEoCzILLnBmcy5Db21taXQSFwoCdG8YAyABKAsyCy5wZnMuQ29tbWl0Eg4KBm51bWJlchgEIAEoBCIsChFMaXN0QnJhbmNoUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8iPwoQU2V0QnJhbmNoUmVxdWVzdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0Eg4KBmJyYW5jaBgCIAEoCSI+ChNEZWxldGVCcmFuY2hSZXF1ZXN0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIOCgZicmFuY2gYAiABKAkiMgoTRGVsZXRlQ29tbWl0UmVxdWVzdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0Ik8KEkZsdXNoQ29tbWl0UmVxdWVzdBIcCgdjb21taXRzGAEgAygLMgsucGZzLkNvbW1pdBIbCgh0b19yZXBvcxgCIAMoCzIJLnBmcy5SZXBvIlwKFlN1YnNjcmliZUNvbW1pdFJlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEg4KBmJyYW5jaBgCIAEoCRIZCgRmcm9tGAMgASgLMgsucGZzLkNvbW1pdCJTCg5HZXRGaWxlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUSFAoMb2Zmc2V0X2J5dGVzGAIgASgDEhIKCnNpemVfYnl0ZXMYAyABKAMi/QEKDlB1dEZpbGVSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZRINCgV2YWx1ZRgDIAEoDBILCgN1cmwYBSABKAkSEQoJcmVjdXJzaXZlGAYgASgIEiEKCWRlbGltaXRlchgHIAEoDjIOLnBmcy5EZWxpbWl0ZXISGgoSdGFyZ2V0X2ZpbGVfZGF0dW1zGAggASgDEhkKEXRhcmdldF9maWxlX2J5dGVzGAkgASgDEhEKCW92ZXJ3cml0ZRgKIAEoCBIXCg5oZWFkZXJfcmVjb3JkcxjzByABKAMSFwoOZm9vdGVyX3JlY29yZHMY9AcgASgDSgQIAhADIi0KEkluc3BlY3RGaWxlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiKgoPTGlzdEZpbGVSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSI/Cg9HbG9iRmlsZVJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIPCgdwYXR0ZXJuGAIgASgJIlwKD0RpZmZGaWxlUmVxdWVzdBIbCghuZXdfZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhsKCG9sZF9maWxlGAIgASgLMgkucGZzLkZpbGUSDwoHc2hhbGxvdxgDIAEoCCJWChBEaWZmRmlsZVJlc3BvbnNlEiAKCW5ld19maWxlcxgBIAMoCzINLnBmcy5GaWxlSW5mbxIgCglvbGRfZmlsZXMYAiADKAsyDS5wZnMuRmlsZUluZm8iLAoRRGVsZXRlRmlsZVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlIjkKEFB1dE9iamVjdFJlcXVlc3QSDQoFdmFsdWUYASABKAwSFgoEdGFncxgCIAMoCzIILnBmcy5UYWciWwoRR2V0T2JqZWN0c1JlcXVlc3QSHAoHb2JqZWN0cxgBIAMoCzILLnBmcy5PYmplY3QSFAoMb2Zmc2V0X2J5dGVzGAIgASgEEhIKCnNpemVfYnl0ZXMYAyABKAQiRwoQVGFnT2JqZWN0UmVxdWVzdBIbCgZvYmplY3QYASABKAsyCy5wZnMuT2JqZWN0EhYKBHRhZ3MYAiADKAsyCC5wZnMuVGFnIhQKEkxpc3RPYmplY3RzUmVxdWVzdCI4Cg9MaXN0VGFnc1JlcXVlc3QSDgoGcHJlZml4GAEgASgJEhUKDWluY2x1ZGVPYmplY3QYAiABKAgiPAoQTGlzdFRhZ3NSZXNwb25zZRILCgN0YWcYASABKAkSGwoGb2JqZWN0GAIgASgLMgsucGZzLk9iamVjdCI0ChREZWxldGVPYmplY3RzUmVxdWVzdBIcCgdvYmplY3RzGAEgAygLMgsucGZzLk9iamVjdCIXChVEZWxldGVPYmplY3RzUmVzcG9uc2UiIQoRRGVsZXRlVGFnc1JlcXVlc3QSDAoEdGFncxgBIAMoCSIUChJEZWxldGVUYWdzUmVzcG9uc2UiMQoSQ2hlY2tPYmplY3RSZXF1ZXN0EhsKBm9iamVjdBgBIAEoCzILLnBmcy5PYmplY3QiJQoTQ2hlY2tPYmplY3RSZXNwb25zZRIOCgZleGlzdHMYASABKAgi4AEKC09iamVjdEluZGV4Ei4KB29iamVjdHMYASADKAsyHS5wZnMuT2JqZWN0SW5kZXguT2JqZWN0c0VudHJ5EigKBHRhZ3MYAiADKAsyGi5wZnMuT2JqZWN0SW5kZXguVGFnc0VudHJ5Gj0KDE9iamVjdHNFbnRyeRILCgNrZXkYASABKAkSHAoFdmFsdWUYAiABKAsyDS5wZnMuQmxvY2tSZWY6AjgBGjgKCVRhZ3NFbnRyeRILCgNrZXkYASABKAkSGgoFdmFsdWUYAiABKAsyCy5wZnMuT2JqZWN0OgI4ASorCghGaWxlVHlwZRIMCghSRVNFUlZFRBAAEggKBEZJTEUQARIHCgNESVIQAio7CglEZWxpbWl0ZXISCAoETk9ORRAAEggKBEpTT04QARIICgRMSU5FEAISBwoDU1FMEAMSBwoDQ1NWEAQqTAoMTGlzdEZpbGVNb2RlEhMKD0xpc3RGaWxlX05PUk1BTBAAEhEKDUxpc3RGaWxlX0ZBU1QQARIUChBMaXN0RmlsZV9SRUNVUlNFEAIyyQoKA0FQSRI8CgpDcmVhdGVSZXBvEhYucGZzLkNyZWF0ZVJlcG9SZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EjUKC0luc3BlY3RSZXBvEhcucGZzLkluc3BlY3RSZXBvUmVxdWVzdBoNLnBmcy5SZXBvSW5mbxIwCghMaXN0UmVwbxIULnBmcy5MaXN0UmVwb1JlcXVlc3QaDi5wZnMuUmVwb0luZm9zEjwKCkRlbGV0ZVJlcG8SFi5wZnMuRGVsZXRlUmVwb1JlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSMwoLU3RhcnRDb21taXQSFy5wZnMuU3RhcnRDb21taXRSZXF1ZXN0GgsucGZzLkNvbW1pdBJACgxGaW5pc2hDb21taXQSGC5wZnMuRmluaXNoQ29tbWl0UmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRI7Cg1JbnNwZWN0Q29tbWl0EhkucGZzLkluc3BlY3RDb21taXRSZXF1ZXN0Gg8ucGZzLkNvbW1pdEluZm8SNgoKTGlzdENvbW1pdBIWLnBmcy5MaXN0Q29tbWl0UmVxdWVzdBoQLnBmcy5Db21taXRJbmZvcxJACgxEZWxldGVDb21taXQSGC5wZnMuRGVsZXRlQ29tbWl0UmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRI5CgtGbHVzaENvbW1pdBIXLnBmcy5GbHVzaENvbW1pdFJlcXVlc3QaDy5wZnMuQ29tbWl0SW5mbzABEkEKD1N1YnNjcmliZUNvbW1pdBIbLnBmcy5TdWJzY3JpYmVDb21taXRSZXF1ZXN0Gg8ucGZzLkNvbW1pdEluZm8wARIzCgtCdWlsZENvbW1pdBIXLnBmcy5CdWlsZENvbW1pdFJlcXVlc3QaCy5wZnMuQ29tbWl0EjYKCkxpc3RCcmFuY2gSFi5wZnMuTGlzdEJyYW5jaFJlcXVlc3QaEC5wZnMuQnJhbmNoSW5mb3MSOgoJU2V0QnJhbmNoEhUucGZzLlNldEJyYW5jaFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSQAoMRGVsZXRlQnJhbmNoEhgucGZzLkRlbGV0ZUJyYW5jaFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSOAoHUHV0RmlsZRITLnBmcy5QdXRGaWxlUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eSgBEj0KB0dldEZpbGUSEy5wZnMuR2V0RmlsZVJlcXVlc3QaGy5nb29nbGUucHJvdG9idWYuQnl0ZXNWYWx1ZTABEjUKC0luc3BlY3RGaWxlEhcucGZzLkluc3BlY3RGaWxlUmVxdWVzdBoNLnBmcy5GaWxlSW5mbxIwCghMaXN0RmlsZRIULnBmcy5MaXN0RmlsZVJlcXVlc3QaDi5wZnMuRmlsZUluZm9zEjAKCEdsb2JGaWxlEhQucGZzLkdsb2JGaWxlUmVxdWVzdBoOLnBmcy5GaWxlSW5mb3MSNwoIRGlmZkZpbGUSFC5wZnMuRGlmZkZpbGVSZXF1ZXN0GhUucGZzLkRpZmZGaWxlUmVzcG9uc2USPAoKRGVsZXRlRmlsZRIWLnBmcy5EZWxldGVGaWxlUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRI7CglEZWxldGVBbGwSFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFi5nb29nbGUucHJvdG9idWYuRW1wdHky+QUKCU9iamVjdEFQSRIxCglQdXRPYmplY3QSFS5wZnMuUHV0T2JqZWN0UmVxdWVzdBoLLnBmcy5PYmplY3QoARI3CglHZXRPYmplY3QSCy5wZnMuT2JqZWN0GhsuZ29vZ2xlLnByb3RvYnVmLkJ5dGVzVmFsdWUwARJDCgpHZXRPYmplY3RzEhYucGZzLkdldE9iamVjdHNSZXF1ZXN0GhsuZ29vZ2xlLnByb3RvYnVmLkJ5dGVzVmFsdWUwARI6CglUYWdPYmplY3QSFS5wZnMuVGFnT2JqZWN0UmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRItCg1JbnNwZWN0T2JqZWN0EgsucGZzLk9iamVjdBoPLnBmcy5PYmplY3RJbmZvEkAKC0NoZWNrT2JqZWN0EhcucGZzLkNoZWNrT2JqZWN0UmVxdWVzdBoYLnBmcy5DaGVja09iamVjdFJlc3BvbnNlEjUKC0xpc3RPYmplY3RzEhcucGZzLkxpc3RPYmplY3RzUmVxdWVzdBoLLnBmcy5PYmplY3QwARJGCg1EZWxldGVPYmplY3RzEhkucGZzLkRlbGV0ZU9iamVjdHNSZXF1ZXN0GhoucGZzLkRlbGV0ZU9iamVjdHNSZXNwb25zZRIxCgZHZXRUYWcSCC5wZnMuVGFnGhsuZ29vZ2xlLnByb3RvYnVmLkJ5dGVzVmFsdWUwARInCgpJbnNwZWN0VGFnEggucGZzLlRhZxoPLnBmcy5PYmplY3RJbmZvEjkKCExpc3RUYWdzEhQucGZzLkxpc3RUYWdzUmVxdWVzdBoVLnBmcy5MaXN0VGFnc1Jlc3BvbnNlMAESPQoKRGVsZXRlVGFncxIWLnBmcy5EZWxldGVUYWdzUmVxdWVzdBoXLnBmcy5EZWxldGVUYWdzUmVzcG9uc2USOQoHQ29tcGFjdBIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eWIGcHJvdG8z", [file_auth, file_google_protobuf_empty, file_google_protobuf_timestamp, file_google_protobuf_wrappers]);
 
 /**
  * A repo's name: ASCII letters, digits, `_` and `-`.
@@ -93,6 +93,56 @@ export const CommitsSchema: GenMessage<Commits> = /*@__PURE__*/
   messageDesc(file_pfs, 2);
 
 /**
+ * Ours, beyond 1.5, with the fields that later versions have. When a branch moves to the head of
+ * another of its repo: when one condition holds, or all of them do.
+ *
+ * @generated from message pfs.Trigger
+ */
+export type Trigger = Message<"pfs.Trigger"> & {
+  /**
+   * The branch that is followed.
+   *
+   * @generated from field: string branch = 1;
+   */
+  branch: string;
+
+  /**
+   * All of the conditions below that are set must hold; else one is enough.
+   *
+   * @generated from field: bool all = 2;
+   */
+  all: boolean;
+
+  /**
+   * A clock has ticked, as in a cron input, in UTC.
+   *
+   * @generated from field: string cron_spec = 3;
+   */
+  cronSpec: string;
+
+  /**
+   * So much has been added since the branch moved, such as `10MB`.
+   *
+   * @generated from field: string size = 4;
+   */
+  size: string;
+
+  /**
+   * So many commits have been added since the branch moved.
+   *
+   * @generated from field: int64 commits = 5;
+   */
+  commits: bigint;
+};
+
+/**
+ * Describes the message pfs.Trigger.
+ * Use `create(TriggerSchema)` to create a new message.
+ */
+export const TriggerSchema: GenMessage<Trigger> = /*@__PURE__*/
+  messageDesc(file_pfs, 3);
+
+/**
  * A name that points at a commit. In 1.4 the same bytes were called Branch.
  *
  * @generated from message pfs.BranchInfo
@@ -114,7 +164,7 @@ export type BranchInfo = Message<"pfs.BranchInfo"> & {
  * Use `create(BranchInfoSchema)` to create a new message.
  */
 export const BranchInfoSchema: GenMessage<BranchInfo> = /*@__PURE__*/
-  messageDesc(file_pfs, 3);
+  messageDesc(file_pfs, 4);
 
 /**
  * Several branches. In 1.4 the same bytes were called Branches.
@@ -133,7 +183,7 @@ export type BranchInfos = Message<"pfs.BranchInfos"> & {
  * Use `create(BranchInfosSchema)` to create a new message.
  */
 export const BranchInfosSchema: GenMessage<BranchInfos> = /*@__PURE__*/
-  messageDesc(file_pfs, 4);
+  messageDesc(file_pfs, 5);
 
 /**
  * A path in a commit.
@@ -159,7 +209,7 @@ export type File = Message<"pfs.File"> & {
  * Use `create(FileSchema)` to create a new message.
  */
 export const FileSchema: GenMessage<File> = /*@__PURE__*/
-  messageDesc(file_pfs, 5);
+  messageDesc(file_pfs, 6);
 
 /**
  * A stored run of bytes that holds one or many objects. In storage only.
@@ -178,7 +228,7 @@ export type Block = Message<"pfs.Block"> & {
  * Use `create(BlockSchema)` to create a new message.
  */
 export const BlockSchema: GenMessage<Block> = /*@__PURE__*/
-  messageDesc(file_pfs, 6);
+  messageDesc(file_pfs, 7);
 
 /**
  * Bytes by the name of their content. Clients treat the name as opaque.
@@ -197,7 +247,7 @@ export type Object$ = Message<"pfs.Object"> & {
  * Use `create(ObjectSchema)` to create a new message.
  */
 export const ObjectSchema: GenMessage<Object$> = /*@__PURE__*/
-  messageDesc(file_pfs, 7);
+  messageDesc(file_pfs, 8);
 
 /**
  * A name that a client gave to an object.
@@ -216,7 +266,7 @@ export type Tag = Message<"pfs.Tag"> & {
  * Use `create(TagSchema)` to create a new message.
  */
 export const TagSchema: GenMessage<Tag> = /*@__PURE__*/
-  messageDesc(file_pfs, 8);
+  messageDesc(file_pfs, 9);
 
 /**
  * What is known of a repo.
@@ -259,7 +309,7 @@ export type RepoInfo = Message<"pfs.RepoInfo"> & {
  * Use `create(RepoInfoSchema)` to create a new message.
  */
 export const RepoInfoSchema: GenMessage<RepoInfo> = /*@__PURE__*/
-  messageDesc(file_pfs, 9);
+  messageDesc(file_pfs, 10);
 
 /**
  * Several repos.
@@ -285,7 +335,7 @@ export type RepoInfos = Message<"pfs.RepoInfos"> & {
  * Use `create(RepoInfosSchema)` to create a new message.
  */
 export const RepoInfosSchema: GenMessage<RepoInfos> = /*@__PURE__*/
-  messageDesc(file_pfs, 10);
+  messageDesc(file_pfs, 11);
 
 /**
  * What is known of a commit.
@@ -351,7 +401,7 @@ export type CommitInfo = Message<"pfs.CommitInfo"> & {
  * Use `create(CommitInfoSchema)` to create a new message.
  */
 export const CommitInfoSchema: GenMessage<CommitInfo> = /*@__PURE__*/
-  messageDesc(file_pfs, 11);
+  messageDesc(file_pfs, 12);
 
 /**
  * Several commits.
@@ -370,7 +420,7 @@ export type CommitInfos = Message<"pfs.CommitInfos"> & {
  * Use `create(CommitInfosSchema)` to create a new message.
  */
 export const CommitInfosSchema: GenMessage<CommitInfos> = /*@__PURE__*/
-  messageDesc(file_pfs, 12);
+  messageDesc(file_pfs, 13);
 
 /**
  * What is known of a file or directory.
@@ -422,7 +472,7 @@ export type FileInfo = Message<"pfs.FileInfo"> & {
  * Use `create(FileInfoSchema)` to create a new message.
  */
 export const FileInfoSchema: GenMessage<FileInfo> = /*@__PURE__*/
-  messageDesc(file_pfs, 13);
+  messageDesc(file_pfs, 14);
 
 /**
  * Several files.
@@ -441,7 +491,7 @@ export type FileInfos = Message<"pfs.FileInfos"> & {
  * Use `create(FileInfosSchema)` to create a new message.
  */
 export const FileInfosSchema: GenMessage<FileInfos> = /*@__PURE__*/
-  messageDesc(file_pfs, 14);
+  messageDesc(file_pfs, 15);
 
 /**
  * A run of bytes in a block: from `lower` up to, but not including, `upper`.
@@ -465,7 +515,7 @@ export type ByteRange = Message<"pfs.ByteRange"> & {
  * Use `create(ByteRangeSchema)` to create a new message.
  */
 export const ByteRangeSchema: GenMessage<ByteRange> = /*@__PURE__*/
-  messageDesc(file_pfs, 15);
+  messageDesc(file_pfs, 16);
 
 /**
  * Where an object's bytes are.
@@ -489,7 +539,7 @@ export type BlockRef = Message<"pfs.BlockRef"> & {
  * Use `create(BlockRefSchema)` to create a new message.
  */
 export const BlockRefSchema: GenMessage<BlockRef> = /*@__PURE__*/
-  messageDesc(file_pfs, 16);
+  messageDesc(file_pfs, 17);
 
 /**
  * An object and where its bytes are.
@@ -513,7 +563,7 @@ export type ObjectInfo = Message<"pfs.ObjectInfo"> & {
  * Use `create(ObjectInfoSchema)` to create a new message.
  */
 export const ObjectInfoSchema: GenMessage<ObjectInfo> = /*@__PURE__*/
-  messageDesc(file_pfs, 17);
+  messageDesc(file_pfs, 18);
 
 /**
  * Makes a repo, or changes one.
@@ -551,7 +601,7 @@ export type CreateRepoRequest = Message<"pfs.CreateRepoRequest"> & {
  * Use `create(CreateRepoRequestSchema)` to create a new message.
  */
 export const CreateRepoRequestSchema: GenMessage<CreateRepoRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 18);
+  messageDesc(file_pfs, 19);
 
 /**
  * Asks for one repo.
@@ -570,7 +620,7 @@ export type InspectRepoRequest = Message<"pfs.InspectRepoRequest"> & {
  * Use `create(InspectRepoRequestSchema)` to create a new message.
  */
 export const InspectRepoRequestSchema: GenMessage<InspectRepoRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 19);
+  messageDesc(file_pfs, 20);
 
 /**
  * Asks for repos.
@@ -598,7 +648,7 @@ export type ListRepoRequest = Message<"pfs.ListRepoRequest"> & {
  * Use `create(ListRepoRequestSchema)` to create a new message.
  */
 export const ListRepoRequestSchema: GenMessage<ListRepoRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 20);
+  messageDesc(file_pfs, 21);
 
 /**
  * Deletes a repo with its commits and branches.
@@ -631,7 +681,7 @@ export type DeleteRepoRequest = Message<"pfs.DeleteRepoRequest"> & {
  * Use `create(DeleteRepoRequestSchema)` to create a new message.
  */
 export const DeleteRepoRequestSchema: GenMessage<DeleteRepoRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 21);
+  messageDesc(file_pfs, 22);
 
 /**
  * Opens a commit.
@@ -673,7 +723,7 @@ export type StartCommitRequest = Message<"pfs.StartCommitRequest"> & {
  * Use `create(StartCommitRequestSchema)` to create a new message.
  */
 export const StartCommitRequestSchema: GenMessage<StartCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 22);
+  messageDesc(file_pfs, 23);
 
 /**
  * Makes a finished commit of a whole file tree.
@@ -716,7 +766,7 @@ export type BuildCommitRequest = Message<"pfs.BuildCommitRequest"> & {
  * Use `create(BuildCommitRequestSchema)` to create a new message.
  */
 export const BuildCommitRequestSchema: GenMessage<BuildCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 23);
+  messageDesc(file_pfs, 24);
 
 /**
  * Finishes an open commit.
@@ -742,7 +792,7 @@ export type FinishCommitRequest = Message<"pfs.FinishCommitRequest"> & {
  * Use `create(FinishCommitRequestSchema)` to create a new message.
  */
 export const FinishCommitRequestSchema: GenMessage<FinishCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 24);
+  messageDesc(file_pfs, 25);
 
 /**
  * Asks for one commit.
@@ -761,7 +811,7 @@ export type InspectCommitRequest = Message<"pfs.InspectCommitRequest"> & {
  * Use `create(InspectCommitRequestSchema)` to create a new message.
  */
 export const InspectCommitRequestSchema: GenMessage<InspectCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 25);
+  messageDesc(file_pfs, 26);
 
 /**
  * Asks for commits of a repo.
@@ -801,7 +851,7 @@ export type ListCommitRequest = Message<"pfs.ListCommitRequest"> & {
  * Use `create(ListCommitRequestSchema)` to create a new message.
  */
 export const ListCommitRequestSchema: GenMessage<ListCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 26);
+  messageDesc(file_pfs, 27);
 
 /**
  * Asks for the branches of a repo.
@@ -820,7 +870,7 @@ export type ListBranchRequest = Message<"pfs.ListBranchRequest"> & {
  * Use `create(ListBranchRequestSchema)` to create a new message.
  */
 export const ListBranchRequestSchema: GenMessage<ListBranchRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 27);
+  messageDesc(file_pfs, 28);
 
 /**
  * Points a branch at a commit.
@@ -846,7 +896,7 @@ export type SetBranchRequest = Message<"pfs.SetBranchRequest"> & {
  * Use `create(SetBranchRequestSchema)` to create a new message.
  */
 export const SetBranchRequestSchema: GenMessage<SetBranchRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 28);
+  messageDesc(file_pfs, 29);
 
 /**
  * Removes a branch; its commits stay.
@@ -870,7 +920,7 @@ export type DeleteBranchRequest = Message<"pfs.DeleteBranchRequest"> & {
  * Use `create(DeleteBranchRequestSchema)` to create a new message.
  */
 export const DeleteBranchRequestSchema: GenMessage<DeleteBranchRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 29);
+  messageDesc(file_pfs, 30);
 
 /**
  * Deletes an open commit.
@@ -889,7 +939,7 @@ export type DeleteCommitRequest = Message<"pfs.DeleteCommitRequest"> & {
  * Use `create(DeleteCommitRequestSchema)` to create a new message.
  */
 export const DeleteCommitRequestSchema: GenMessage<DeleteCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 30);
+  messageDesc(file_pfs, 31);
 
 /**
  * Waits for what is made from some commits.
@@ -915,7 +965,7 @@ export type FlushCommitRequest = Message<"pfs.FlushCommitRequest"> & {
  * Use `create(FlushCommitRequestSchema)` to create a new message.
  */
 export const FlushCommitRequestSchema: GenMessage<FlushCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 31);
+  messageDesc(file_pfs, 32);
 
 /**
  * Asks for a branch's finished commits, also future ones.
@@ -946,7 +996,7 @@ export type SubscribeCommitRequest = Message<"pfs.SubscribeCommitRequest"> & {
  * Use `create(SubscribeCommitRequestSchema)` to create a new message.
  */
 export const SubscribeCommitRequestSchema: GenMessage<SubscribeCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 32);
+  messageDesc(file_pfs, 33);
 
 /**
  * Asks for a file's content.
@@ -979,7 +1029,7 @@ export type GetFileRequest = Message<"pfs.GetFileRequest"> & {
  * Use `create(GetFileRequestSchema)` to create a new message.
  */
 export const GetFileRequestSchema: GenMessage<GetFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 33);
+  messageDesc(file_pfs, 34);
 
 /**
  * Content for a file. Of a stream of these, only the first is read for anything but `value`.
@@ -1060,7 +1110,7 @@ export type PutFileRequest = Message<"pfs.PutFileRequest"> & {
  * Use `create(PutFileRequestSchema)` to create a new message.
  */
 export const PutFileRequestSchema: GenMessage<PutFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 34);
+  messageDesc(file_pfs, 35);
 
 /**
  * Asks for one file or directory.
@@ -1079,7 +1129,7 @@ export type InspectFileRequest = Message<"pfs.InspectFileRequest"> & {
  * Use `create(InspectFileRequestSchema)` to create a new message.
  */
 export const InspectFileRequestSchema: GenMessage<InspectFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 35);
+  messageDesc(file_pfs, 36);
 
 /**
  * Asks for what is in a directory.
@@ -1098,7 +1148,7 @@ export type ListFileRequest = Message<"pfs.ListFileRequest"> & {
  * Use `create(ListFileRequestSchema)` to create a new message.
  */
 export const ListFileRequestSchema: GenMessage<ListFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 36);
+  messageDesc(file_pfs, 37);
 
 /**
  * Asks for the files and directories that match a pattern.
@@ -1124,7 +1174,7 @@ export type GlobFileRequest = Message<"pfs.GlobFileRequest"> & {
  * Use `create(GlobFileRequestSchema)` to create a new message.
  */
 export const GlobFileRequestSchema: GenMessage<GlobFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 37);
+  messageDesc(file_pfs, 38);
 
 /**
  * Asks for the differences between two paths.
@@ -1157,7 +1207,7 @@ export type DiffFileRequest = Message<"pfs.DiffFileRequest"> & {
  * Use `create(DiffFileRequestSchema)` to create a new message.
  */
 export const DiffFileRequestSchema: GenMessage<DiffFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 38);
+  messageDesc(file_pfs, 39);
 
 /**
  * Differences. A changed file is in both lists.
@@ -1181,7 +1231,7 @@ export type DiffFileResponse = Message<"pfs.DiffFileResponse"> & {
  * Use `create(DiffFileResponseSchema)` to create a new message.
  */
 export const DiffFileResponseSchema: GenMessage<DiffFileResponse> = /*@__PURE__*/
-  messageDesc(file_pfs, 39);
+  messageDesc(file_pfs, 40);
 
 /**
  * Deletes a file, or a directory with all in it.
@@ -1200,7 +1250,7 @@ export type DeleteFileRequest = Message<"pfs.DeleteFileRequest"> & {
  * Use `create(DeleteFileRequestSchema)` to create a new message.
  */
 export const DeleteFileRequestSchema: GenMessage<DeleteFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 40);
+  messageDesc(file_pfs, 41);
 
 /**
  * A piece of an object's content. Tags may come with any piece; all of them count.
@@ -1224,7 +1274,7 @@ export type PutObjectRequest = Message<"pfs.PutObjectRequest"> & {
  * Use `create(PutObjectRequestSchema)` to create a new message.
  */
 export const PutObjectRequestSchema: GenMessage<PutObjectRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 41);
+  messageDesc(file_pfs, 42);
 
 /**
  * Asks for the joined contents of some objects.
@@ -1257,7 +1307,7 @@ export type GetObjectsRequest = Message<"pfs.GetObjectsRequest"> & {
  * Use `create(GetObjectsRequestSchema)` to create a new message.
  */
 export const GetObjectsRequestSchema: GenMessage<GetObjectsRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 42);
+  messageDesc(file_pfs, 43);
 
 /**
  * Names an object.
@@ -1283,7 +1333,7 @@ export type TagObjectRequest = Message<"pfs.TagObjectRequest"> & {
  * Use `create(TagObjectRequestSchema)` to create a new message.
  */
 export const TagObjectRequestSchema: GenMessage<TagObjectRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 43);
+  messageDesc(file_pfs, 44);
 
 /**
  * Empty: all objects.
@@ -1298,7 +1348,7 @@ export type ListObjectsRequest = Message<"pfs.ListObjectsRequest"> & {
  * Use `create(ListObjectsRequestSchema)` to create a new message.
  */
 export const ListObjectsRequestSchema: GenMessage<ListObjectsRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 44);
+  messageDesc(file_pfs, 45);
 
 /**
  * Asks for tags.
@@ -1326,7 +1376,7 @@ export type ListTagsRequest = Message<"pfs.ListTagsRequest"> & {
  * Use `create(ListTagsRequestSchema)` to create a new message.
  */
 export const ListTagsRequestSchema: GenMessage<ListTagsRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 45);
+  messageDesc(file_pfs, 46);
 
 /**
  * One tag.
@@ -1352,7 +1402,7 @@ export type ListTagsResponse = Message<"pfs.ListTagsResponse"> & {
  * Use `create(ListTagsResponseSchema)` to create a new message.
  */
 export const ListTagsResponseSchema: GenMessage<ListTagsResponse> = /*@__PURE__*/
-  messageDesc(file_pfs, 46);
+  messageDesc(file_pfs, 47);
 
 /**
  * Deletes objects; unknown ones are ignored.
@@ -1371,7 +1421,7 @@ export type DeleteObjectsRequest = Message<"pfs.DeleteObjectsRequest"> & {
  * Use `create(DeleteObjectsRequestSchema)` to create a new message.
  */
 export const DeleteObjectsRequestSchema: GenMessage<DeleteObjectsRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 47);
+  messageDesc(file_pfs, 48);
 
 /**
  * Empty.
@@ -1386,7 +1436,7 @@ export type DeleteObjectsResponse = Message<"pfs.DeleteObjectsResponse"> & {
  * Use `create(DeleteObjectsResponseSchema)` to create a new message.
  */
 export const DeleteObjectsResponseSchema: GenMessage<DeleteObjectsResponse> = /*@__PURE__*/
-  messageDesc(file_pfs, 48);
+  messageDesc(file_pfs, 49);
 
 /**
  * Deletes tags by name; unknown ones are ignored.
@@ -1405,7 +1455,7 @@ export type DeleteTagsRequest = Message<"pfs.DeleteTagsRequest"> & {
  * Use `create(DeleteTagsRequestSchema)` to create a new message.
  */
 export const DeleteTagsRequestSchema: GenMessage<DeleteTagsRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 49);
+  messageDesc(file_pfs, 50);
 
 /**
  * Empty.
@@ -1420,7 +1470,7 @@ export type DeleteTagsResponse = Message<"pfs.DeleteTagsResponse"> & {
  * Use `create(DeleteTagsResponseSchema)` to create a new message.
  */
 export const DeleteTagsResponseSchema: GenMessage<DeleteTagsResponse> = /*@__PURE__*/
-  messageDesc(file_pfs, 50);
+  messageDesc(file_pfs, 51);
 
 /**
  * Asks whether an object is stored.
@@ -1439,7 +1489,7 @@ export type CheckObjectRequest = Message<"pfs.CheckObjectRequest"> & {
  * Use `create(CheckObjectRequestSchema)` to create a new message.
  */
 export const CheckObjectRequestSchema: GenMessage<CheckObjectRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 51);
+  messageDesc(file_pfs, 52);
 
 /**
  * The answer to CheckObjectRequest.
@@ -1458,7 +1508,7 @@ export type CheckObjectResponse = Message<"pfs.CheckObjectResponse"> & {
  * Use `create(CheckObjectResponseSchema)` to create a new message.
  */
 export const CheckObjectResponseSchema: GenMessage<CheckObjectResponse> = /*@__PURE__*/
-  messageDesc(file_pfs, 52);
+  messageDesc(file_pfs, 53);
 
 /**
  * An index file in the storage of 1.4 and 1.5. Not sent in any call.
@@ -1486,7 +1536,7 @@ export type ObjectIndex = Message<"pfs.ObjectIndex"> & {
  * Use `create(ObjectIndexSchema)` to create a new message.
  */
 export const ObjectIndexSchema: GenMessage<ObjectIndex> = /*@__PURE__*/
-  messageDesc(file_pfs, 53);
+  messageDesc(file_pfs, 54);
 
 /**
  * What a path leads to.

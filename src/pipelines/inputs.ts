@@ -1,5 +1,6 @@
 import type { Instant } from '../base/clock.ts'
 import type { BranchName, CommitId, RepoName } from '../base/names.ts'
+import type { TriggerConditions } from '../versioning/branch-triggers.ts'
 
 /** What a pipeline reads, as its spec says it, checked and with defaults filled in. */
 export type Input = AtomInput | CrossInput | UnionInput | JoinInput | GroupInput
@@ -19,8 +20,15 @@ export interface AtomInput {
   readonly matchOn?: string
   /** In a join: its matches count also where another member has none of the same match key. */
   readonly outer?: true
+  /** Set where `branch` is one of the pipeline's own, which follows another. */
+  readonly trigger?: InputTrigger
   /** Set where a clock makes the branch's commits: a cron input of the spec. */
   readonly cron?: CronTicks
+}
+
+/** When the branch that a pipeline reads moves to the head of another. */
+export interface InputTrigger extends TriggerConditions {
+  readonly source: BranchName
 }
 
 /** What a clock writes to a repo, and when. */

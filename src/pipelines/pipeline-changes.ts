@@ -11,6 +11,7 @@ import type { Transaction } from '../database/database.ts'
 import { findBranch, requireNoTag, setHead } from '../versioning/branches.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import { createRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.ts'
+import { placeTriggers } from './branch-triggers.ts'
 import { atomsOf, branchesOf } from './inputs.ts'
 import { killJobs } from './job-records.ts'
 import type { OutputExports } from './output-exports.ts'
@@ -79,7 +80,7 @@ export class PipelineChanges {
       createdAt: now,
       spec,
     }
-    await placePipeline(tx, pipeline, now)
+    await placePipeline(tx, this.#onHeadReady, pipeline, now)
     return pipeline
   }
 
@@ -105,7 +106,7 @@ export class PipelineChanges {
     await carryJobs(tx, { old, pipeline, now })
     // Results of another salt are not reused.
     if (reprocess) await noteDeletion(tx)
-    await placePipeline(tx, pipeline, now)
+    await placePipeline(tx, this.#onHeadReady, pipeline, now)
     return pipeline
   }
 
@@ -147,6 +148,7 @@ export class PipelineChanges {
 /** Stores a pipeline with a spec that has been checked, and puts the repos that it writes. */
 export async function placePipeline(
   tx: Transaction,
+  onHeadReady: OnHeadReady,
   pipeline: PipelineRecord,
   now: Instant,
 ): Promise<void> {
@@ -157,6 +159,7 @@ export async function placePipeline(
   if (spec.incremental) await refuseSharedProvenance(tx, spec)
   await putOutputRepo(tx, spec, inputs, now)
   await requireNoTag(tx, spec.name, spec.outputBranch)
+  await placeTriggers(tx, onHeadReady, spec, now)
   await putPipeline(tx, pipeline, now)
 }
 

@@ -7,6 +7,7 @@ import type { Lineage } from './datums.ts'
 import { branchesOf } from './inputs.ts'
 import type { PipelineSpec } from './specs.ts'
 import { parsePipelineState, type PipelineState } from './states.ts'
+import { ownedTriggers, releaseTrigger } from '../versioning/branch-triggers.ts'
 import { noteDeletion } from '../versioning/deletion-notes.ts'
 
 /** Events: subject `<pipeline>`, when a pipeline is made, changed or deleted. */
@@ -204,6 +205,7 @@ export async function removePipeline(
   await noteDeletion(tx)
   await tx.run('DELETE FROM pipeline_inputs WHERE pipeline = ?', pipeline.name)
   await forgetArrivals(tx, pipeline.name)
+  for (const trigger of await ownedTriggers(tx, pipeline.name)) await releaseTrigger(tx, trigger)
   await tx.run(
     `INSERT INTO deleted_pipelines (name, deleted_at) VALUES (?, ?)
       ON CONFLICT (name) DO UPDATE SET deleted_at = excluded.deleted_at`,

@@ -1,5 +1,6 @@
 import type { Versioning } from '../versioning/versioning.ts'
 import { ActiveWorkers } from './active-workers.ts'
+import { BranchTriggers } from './branch-triggers.ts'
 import { CronTicker } from './cron-ticker.ts'
 import { Explanations } from './explanations.ts'
 import { FileLineage } from './file-lineage.ts'
@@ -18,6 +19,7 @@ import type { Triggers } from './triggers.ts'
 export interface Processing {
   readonly pipelines: Pipelines
   readonly trials: Trials
+  readonly branchTriggers: BranchTriggers
   readonly jobs: Jobs
   readonly logs: JobLogs
   /** Who processes what right now. */
@@ -47,6 +49,7 @@ export function createProcessing(
   return {
     pipelines,
     trials: new Trials({ ...ports, onHeadReady }),
+    branchTriggers: new BranchTriggers({ ...ports, onHeadReady }),
     jobs: new Jobs({ ...ports, active }),
     logs: new JobLogs({ ...ports, running }),
     active,
@@ -55,6 +58,6 @@ export function createProcessing(
     lineage: new FileLineage(ports),
     statistics: new Statistics(ports),
     scheduler: new Scheduler({ ...ports, logs: running, active, onHeadReady }),
-    ticker: new CronTicker(ports),
+    ticker: new CronTicker({ ...ports, onHeadReady }),
   }
 }

@@ -8,6 +8,7 @@ import type { BranchName, PipelineName, RepoName } from '../base/names.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import { BranchNotFoundError } from '../versioning/errors.ts'
+import { findTrigger } from '../versioning/branch-triggers.ts'
 import { findBranch } from '../versioning/branches.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import { deleteRepo, findRepo, getRepo } from '../versioning/repos.ts'
@@ -162,7 +163,7 @@ export class Trials {
         await requireTicks(tx, one.spec)
         const spec = specInTrial(one.spec, name, { members, data })
         const record = this.#record(spec, one, main.get(one.tries), request.results, createdAt)
-        await placePipeline(tx, record, createdAt)
+        await placePipeline(tx, this.#onHeadReady, record, createdAt)
         made.push(record)
       }
       for (const pipeline of made) {
@@ -356,9 +357,14 @@ async function requireFree(tx: ReadTransaction, { name, pipelines }: TrialRecord
   }
 }
 
-/** In a trial no clock ticks: a pipeline reads the ticks of the main line. */
+/** In a trial no clock ticks and no trigger moves a branch: a pipeline reads those of the main line. */
 async function requireTicks(tx: ReadTransaction, spec: PipelineSpec): Promise<void> {
-  for (const { name, repo, cron } of atomsOf(spec.input)) {
+  for (const { name, repo, branch, cron, trigger } of atomsOf(spec.input)) {
+    if (trigger !== undefined && (await findTrigger(tx, repo, branch)) === undefined) {
+      throw new FailedPreconditionError(
+        `input ${name} of pipeline ${spec.name} has a trigger that the main line does not have yet: update the pipeline with it first, or try the change without it`,
+      )
+    }
     if (cron === undefined || (await findRepo(tx, repo)) !== undefined) continue
     throw new FailedPreconditionError(
       `cron input ${name} of pipeline ${spec.name} has no repo ${repo} yet, and in a trial no clock ticks: create the repo, and put a file "time" with a time into it, such as "2026-01-01T00:00:00Z"`,

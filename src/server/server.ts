@@ -122,7 +122,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
     ...filesRoutes(versioning, stores, fetching),
-    ...commitsRoutes(versioning),
+    ...commitsRoutes(versioning, processing.branchTriggers),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
     ...pipelinesRoutes(processing),

@@ -110,5 +110,7 @@ export interface VersioningPorts {
 export const repoTopic = 'repos'
 /** Events: subject `<repo>/<commit id>`, when a commit is started, finished or deleted. */
 export const commitTopic = 'commits'
+/** Events: subject `<repo>/<branch>`, when a trigger of a branch is set, changed or removed. */
+export const branchTriggerTopic = 'branch-triggers'
 /** Events: subject `<repo>/<branch>`, when a branch is made, moved or deleted. */
 export const branchTopic = 'branches'

@@ -130,6 +130,7 @@ export async function deleteRepo(
   await tx.run(`DELETE FROM merge_parents WHERE id ${ofRepo}`, name)
   await tx.run('DELETE FROM commits WHERE repo = ?', name)
   await tx.run('DELETE FROM branches WHERE repo = ?', name)
+  await tx.run('DELETE FROM branch_triggers WHERE repo = ?', name)
   await tx.run('DELETE FROM commit_tags WHERE repo = ?', name)
   await tx.run('DELETE FROM repo_provenance WHERE repo = ?', name)
   await tx.run('DELETE FROM repos WHERE name = ?', name)

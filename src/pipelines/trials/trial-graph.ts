@@ -77,8 +77,8 @@ export function specInTrial(
   { members, data }: { readonly members: SpecsByName; readonly data: readonly TrialData[] },
 ): PipelineSpec {
   const placed = (atom: AtomInput): AtomInput => {
-    // The clock ticks for the main line.
-    const { cron: _, ...rest } = atom
+    // Clocks tick, and branches move, for the main line.
+    const { cron: _, trigger: ___, ...rest } = atom
     const upstream = members.get(atom.repo as string as PipelineName)
     if (upstream?.outputBranch === atom.branch) {
       // What is written in the trial begins with the trial.

@@ -45,7 +45,7 @@ export async function mergeTrial(
     heads.push({ ...theirs, name: branch })
   }
   for (const pipeline of trial.pipelines) {
-    const head = await mergePipeline(tx, { changes, trial, now }, pipeline)
+    const head = await mergePipeline(tx, { changes, onHeadReady, trial, now }, pipeline)
     if (head !== undefined) heads.push(head)
   }
   for (const { pipeline } of trial.pipelines.toReversed()) {
@@ -64,10 +64,12 @@ async function mergePipeline(
   tx: Transaction,
   {
     changes,
+    onHeadReady,
     trial,
     now,
   }: {
     readonly changes: PipelineChanges
+    readonly onHeadReady: OnHeadReady
     readonly trial: TrialRecord
     readonly now: Instant
   },
@@ -94,7 +96,7 @@ async function mergePipeline(
     createdAt: now,
     spec,
   }
-  await placePipeline(tx, merged, now)
+  await placePipeline(tx, onHeadReady, merged, now)
   const onto = await finishedHead(tx, { repo, branch: outputBranch })
   await moveCommits(tx, { from: name as string as RepoName, to: repo, onto: onto?.id })
   await moveJobs(tx, twin, merged)
