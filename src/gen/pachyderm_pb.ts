@@ -1457,8 +1457,6 @@ export type BranchTriggerInfo = Message<"pachyderm.BranchTriggerInfo"> & {
   branch: string;
 
   /**
-   * Its `size` is a number of bytes.
-   *
    * @generated from field: pfs.Trigger trigger = 3;
    */
   trigger?: Trigger | undefined;

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Trigger, TriggerSchema } from '../../gen/pfs_pb.ts'
-import type { RequestedTrigger } from '../../pipelines/branch-triggers.ts'
+import { triggerSizeText, type RequestedTrigger } from '../../pipelines/branch-triggers.ts'
 import type { InputTrigger } from '../../pipelines/inputs.ts'
 
 export function triggerOfRequest(trigger: Trigger): RequestedTrigger {
@@ -13,7 +13,7 @@ export function triggerMessage(trigger: InputTrigger): MessageInitShape<typeof T
     branch: trigger.source,
     all: trigger.all,
     cronSpec: trigger.schedule,
-    size: trigger.sizeBytes === 0 ? '' : String(trigger.sizeBytes),
+    size: trigger.sizeBytes === 0 ? '' : triggerSizeText(trigger.sizeBytes),
     commits: BigInt(trigger.commitCount),
   }
 }

@@ -75,7 +75,7 @@ async function triggersOf(
 function triggerText({ trigger }: BranchTriggerInfo): string {
   const { branch = '', size = '', commits = 0n, cronSpec = '', all = false } = trigger ?? {}
   const conditions = [
-    ...(size === '' ? [] : [sizeText(BigInt(size))]),
+    ...(size === '' ? [] : [size]),
     ...(commits === 0n ? [] : [commits === 1n ? '1 commit' : `${commits} commits`]),
     ...(cronSpec === '' ? [] : [`cron ${JSON.stringify(cronSpec)}`]),
   ]

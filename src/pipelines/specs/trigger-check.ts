@@ -56,6 +56,23 @@ function parseSize(text: string): number {
   )
 }
 
+const sizeUnits: readonly (readonly [unit: string, bytes: number])[] = [
+  ['TiB', 2 ** 40],
+  ['TB', 1e12],
+  ['GiB', 2 ** 30],
+  ['GB', 1e9],
+  ['MiB', 2 ** 20],
+  ['MB', 1e6],
+  ['KiB', 2 ** 10],
+  ['kB', 1e3],
+]
+
+/** The size of a trigger as people write it: exact, in the largest unit of which it is a multiple. */
+export function triggerSizeText(bytes: number): string {
+  const [unit, size] = sizeUnits.find(([, each]) => bytes % each === 0) ?? ['B', 1]
+  return `${bytes / size}${unit}`
+}
+
 const commitIdLength = 32
 
 /** The branch through which a pipeline reads a repo where its spec has a trigger. */
