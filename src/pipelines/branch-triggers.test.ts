@@ -255,6 +255,12 @@ test('a pipeline reads through a trigger of its spec, over what was there and wh
     { reprocess: false },
   )
   expect(await headOf(world, 'up-trigger')).toBe(third)
+  // Of commits that were there before, the head is read, and not those that the branch has skipped.
+  world.code('late', () => ({}))
+  await world.pipeline('late', sooner)
+  await world.flush('in', third)
+  expect(await world.processing.jobs.list('late')).toHaveLength(1)
+  await world.processing.pipelines.delete('late', { deleteJobs: true, deleteRepo: true })
   await world.processing.pipelines.delete('up', { deleteJobs: true, deleteRepo: true })
   expect(await headOf(world, 'up-trigger')).toBeUndefined()
   expect(await Array.fromAsync(world.processing.branchTriggers.pages(''))).toEqual([])

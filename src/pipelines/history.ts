@@ -1,5 +1,6 @@
 import type { CommitId, RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
+import { findTrigger } from '../versioning/branch-triggers.ts'
 import { findBranch } from '../versioning/branches.ts'
 import { findCommit, type CommitInfo, type CommitState } from '../versioning/commit-records.ts'
 import {
@@ -70,7 +71,7 @@ export async function noteHistory(
     const hasPartners = isTogether || [...lines.values()].some((other) => areTogether(line, other))
     found.push({ position, commit: commit.id, together: hasPartners ? finishedAt(line) : null })
     last = line
-    const parent = (await leadsBack(tx, commit.id))
+    const parent = (await goesOn(tx, line))
       ? await firstFinished(tx, atom, commit.parent)
       : undefined
     if (parent === undefined) lines.delete(position)
@@ -111,6 +112,13 @@ function areTogether(line: Line, other: Line): boolean {
 
 function finishedAt({ commit }: Line): number {
   return commit.state.finishedAt
+}
+
+/** Whether what is before a commit was a head of the branch, too. */
+async function goesOn(tx: ReadTransaction, { atom, commit }: Line): Promise<boolean> {
+  // A branch that a trigger moves skips commits, and does not say which.
+  if ((await findTrigger(tx, atom.repo, atom.branch)) !== undefined) return false
+  return await leadsBack(tx, commit.id)
 }
 
 /** False where the rows are damaged: a line that goes in a circle would be noted for ever. */
