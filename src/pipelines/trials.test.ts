@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { utf8 } from '../base/bytes.ts'
+import { utf8, utf8Text } from '../base/bytes.ts'
 import { MemoryBucket } from '../testing/memory-bucket.ts'
 import {
   atom,
@@ -301,7 +301,7 @@ test('of two trials the second is refused once the first was merged', async () =
     .toMatchObject({ '/a': 'ONE!!' })
 })
 
-test('nothing of a trial leaves it: it exports nothing, and no clock ticks for it', async () => {
+test('nothing of a trial leaves it before the merge: it exports nothing, and no clock ticks for it', async () => {
   const bucket = new MemoryBucket()
   await using world = await openTestProcessing(undefined, { bucket })
   world.code('up', (files) => ({ '/x': [...files.keys()].join(' ') }))
@@ -324,6 +324,8 @@ test('nothing of a trial leaves it: it exports nothing, and no clock ticks for i
   await expect.poll(async () => await world.versioning.branches.list('up')).toHaveLength(1)
   const ticks = async () =>
     await Array.fromAsync(world.versioning.commits.list({ repo: 'up_tick' }))
+  const exported = (): readonly string[] =>
+    [...bucket.objects].map(([key, { bytes }]) => `${key}: ${utf8Text(bytes)}`)
   const before = await ticks()
   const { pipelines } = await tryOut(world, [ticking('other')])
   expect(await world.files('up--try', 'master')).toEqual({ '/x': 'other' })
@@ -331,10 +333,12 @@ test('nothing of a trial leaves it: it exports nothing, and no clock ticks for i
   expect(tried.spec.egressUrl).toBeUndefined()
   expect(JSON.stringify(tried.spec.input)).not.toContain('schedule')
   expect(pipelines[0]?.spec.egressUrl).toBe('s3://bucket/place')
+  expect(exported()).toEqual([expect.stringMatching('place/x: .*tick')])
   await world.processing.trials.merge('try')
   expect(await ticks()).toEqual(before)
   const merged = await world.processing.pipelines.inspect('up')
   expect(merged.spec.egressUrl).toBe('s3://bucket/place')
+  await expect.poll(exported).toEqual(['place/x: other'])
   expect(JSON.stringify(merged.spec.input)).toContain('schedule')
 })
 

@@ -16,12 +16,14 @@ import { deleteResultsOf } from './datum-results.ts'
 import { noteHeads } from './history.ts'
 import { atomsOf, branchesOf } from './inputs.ts'
 import { jobTopic, removeJobs } from './job-records.ts'
+import { makeJobByHand } from './manual-jobs.ts'
 import type { OutputExports } from './output-exports.ts'
 import { PipelineChanges, placePipeline } from './pipeline-changes.ts'
 import {
   allPipelines,
   findPipeline,
   forgetPipeline,
+  getPipeline,
   pipelineTopic,
   type PipelineRecord,
 } from './pipeline-records.ts'
@@ -224,6 +226,7 @@ export class Trials {
       requireNone(`trial ${name} cannot be merged`, info.obstacles)
       const ports = { changes: this.#changes, onHeadReady: this.#onHeadReady, now }
       await mergeTrial(tx, ports, trial)
+      await this.#export(tx, info.outcomes)
       return info
     })
   }
@@ -246,6 +249,22 @@ export class Trials {
       },
       { usesReserve: true },
     )
+  }
+
+  /** Has what a trial wrote go where the outputs of the main line are exported to. */
+  async #export(tx: Transaction, outcomes: readonly TrialOutcome[]): Promise<void> {
+    const ports = { clock: this.#clock, random: this.#random }
+    for (const { pipeline, trialHead } of outcomes) {
+      if (pipeline.spec.egressUrl === undefined || trialHead === undefined) continue
+      const merged = await getPipeline(tx, pipeline.tries)
+      try {
+        // It has nothing to compute.
+        await makeJobByHand(tx, ports, merged, [])
+      } catch (error) {
+        // Paused, or an input is about to change: the next job exports.
+        if (!(error instanceof FailedPreconditionError)) throw error
+      }
+    }
   }
 
   async #changedSpecs(
