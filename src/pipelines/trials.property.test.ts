@@ -2,12 +2,16 @@ import { createHash } from 'node:crypto'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { utf8 } from '../base/bytes.ts'
+import { CheckRun } from '../base/check-run.ts'
+import { SystemClock } from '../base/clock.ts'
 import {
   atom,
   openTestProcessing,
   transform,
   type TestProcessing,
 } from '../testing/test-processing.ts'
+import { checkVersioningRows } from '../versioning/versioning-check.ts'
+import { checkPipelinesRows } from './pipelines-check.ts'
 import type { RequestedInput, RequestedSpec } from './requested-specs.ts'
 
 const { signal } = new AbortController()
@@ -98,6 +102,24 @@ async function idle(world: TestProcessing): Promise<void> {
     .toBe(0)
 }
 
+async function jobIds(world: TestProcessing): Promise<readonly string[]> {
+  const rows = await world.database.read((tx) =>
+    tx.all<{ readonly id: string }>('SELECT id FROM jobs ORDER BY id'),
+  )
+  return rows.map(({ id }) => id)
+}
+
+/** What fsck would find in the rows. */
+async function requireSound({ database }: TestProcessing): Promise<void> {
+  const findings: unknown[] = []
+  const run = new CheckRun({ full: false, fix: false, exclusive: false }, signal, async (found) => {
+    findings.push(found)
+  })
+  await checkVersioningRows({ database, run, clock: new SystemClock() })
+  await checkPipelinesRows({ database, run })
+  expect(findings).toEqual([])
+}
+
 type Outputs = Readonly<Record<string, unknown>>
 
 async function outputs(
@@ -185,11 +207,15 @@ test('a trial of a random graph gives what a computation from scratch does, and 
       expect(inTrial).toEqual(await fromScratch(nodes, newCodes, { ...now, a: trialData.a }))
       expect(await outputs(world, nodes)).toEqual(await fromScratch(nodes, codes, now))
 
+      await requireSound(world)
       const ranCount = world.ran.length
+      const jobsBefore = await jobIds(world)
       await trials.merge('try')
       expect(await outputs(world, nodes)).toEqual(inTrial)
       await idle(world)
       expect(world.ran).toHaveLength(ranCount)
+      expect(await jobIds(world)).toEqual(jobsBefore)
+      await requireSound(world)
       expect(await outputs(world, nodes)).toEqual(inTrial)
       expect(
         (await world.versioning.repos.list()).map(({ name }) => String(name)).toSorted(),
@@ -200,6 +226,6 @@ test('a trial of a random graph gives what a computation from scratch does, and 
       const later = { b: now.b, a: { ...trialData.a, ...given.after } }
       expect(await outputs(world, nodes)).toEqual(await fromScratch(nodes, newCodes, later))
     }),
-    { numRuns: 12 },
+    { numRuns: 8 },
   )
 }, 240_000)

@@ -50,8 +50,8 @@ import type { Triggers } from './triggers.ts'
 
 export type { TrialOutcome } from './trials/trial-outcome.ts'
 
-/** Trials that are read in one turn of the event loop. */
-const pageCount = 20
+/** Trials that are read in one turn of the event loop: each may have hundreds of pipelines. */
+const pageCount = 1
 /** Pipelines that one trial may have: all are made in one transaction, which others wait for. */
 const pipelineCountMax = 500
 /** Reasons that one error tells. */
@@ -187,6 +187,7 @@ export class Trials {
     let info = await this.inspect(name)
     if (info.isSettled) return info
     for await (const _ of events) {
+      if (await this.#database.read((tx) => hasOpenJob(tx, name))) continue
       info = await this.inspect(name)
       if (info.isSettled) break
     }
@@ -389,6 +390,17 @@ async function requireTicks(tx: ReadTransaction, spec: PipelineSpec): Promise<vo
       `cron input ${name} of pipeline ${spec.name} has no repo ${repo} yet, and in a trial no clock ticks: create the repo, and put a file "time" with a time into it, such as "2026-01-01T00:00:00Z"`,
     )
   }
+}
+
+/** What is seen at once of a trial that is not settled: there are many events while it runs. */
+async function hasOpenJob(tx: ReadTransaction, trial: string): Promise<boolean> {
+  const job = await tx.get(
+    `SELECT jobs.id FROM trial_pipelines t JOIN pipelines p ON p.name = t.pipeline
+      JOIN jobs ON jobs.pipeline_id = p.id
+      WHERE t.trial = ? AND jobs.state IN ('starting', 'running') LIMIT 1`,
+    trial,
+  )
+  return job !== undefined
 }
 
 async function infoOf(tx: ReadTransaction, trial: TrialRecord): Promise<TrialInfo> {

@@ -27,6 +27,7 @@ import { Leases } from '../storage/leases.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
+import { objectMigrations } from '../versioning/object-tables.ts'
 import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { Exports, type OpenBuckets } from '../targets/exports.ts'
@@ -98,6 +99,13 @@ export function atomNamed(
 
 const fileBytesMax = 1024 * 1024
 
+const migrations = [
+  versioningMigrations,
+  transactionMigrations,
+  objectMigrations,
+  pipelinesMigrations,
+]
+
 interface TestWorld {
   readonly TriggersOf?: typeof Triggers
   readonly clock?: Clock
@@ -111,11 +119,7 @@ export async function openTestProcessing(
   { TriggersOf = Triggers, clock = new SystemClock(), bucket = new MemoryBucket() }: TestWorld = {},
 ): Promise<TestProcessing> {
   await using opened = new AsyncDisposableStack()
-  const { database } =
-    packed ??
-    opened.use(
-      await temporaryDatabase([versioningMigrations, transactionMigrations, pipelinesMigrations]),
-    )
+  const { database } = packed ?? opened.use(await temporaryDatabase(migrations))
   const chunks = new FailingChunkStore(packed?.store ?? new MemoryChunkStore())
   const leases = packed?.store.leases ?? new Leases()
   const stores = { database, leases, spools: new MemorySpools(), ...storesOver(chunks) }
