@@ -6,6 +6,7 @@ import {
   FileDiffSchema,
   TrialInfoSchema,
   TrialResults,
+  TrialState,
   type FileDiff,
   type TrialData,
   type TrialDataSchema,
@@ -78,8 +79,9 @@ async function printTrial(context: CommandContext, info: TrialInfo): Promise<voi
   table.add('PIPELINE', 'TRIES', 'CHANGE', 'STATE', 'DATUMS', 'PROCESSED', 'SKIPPED', 'JOB')
   for (const one of info.pipelines) addPipeline(table, one, context)
   await table.flush()
-  for (const { pipeline, reason } of info.pipelines) {
-    if (reason !== '') await out.line(`${pipeline?.name ?? ''}: ${reason}`)
+  if (info.pipelines.some(({ state }) => state === TrialState.RUNNING)) {
+    await out.line(`It runs; pachctl inspect-trial ${info.trial} --block waits for it`)
+    return
   }
   if (info.obstacles.length === 0) {
     await out.line(`Can be merged: pachctl merge-trial ${info.trial}`)
