@@ -229,3 +229,123 @@ test('a trial of a random graph gives what a computation from scratch does, and 
     { numRuns: 8 },
   )
 }, 240_000)
+
+/** a → p0, p1; p0 × p1 → p2; p2 ∪ b → p3. */
+const diamond: readonly Node[] = [
+  { reads: [0], how: 'cross' },
+  { reads: [0], how: 'cross' },
+  { reads: [2, 3], how: 'cross' },
+  { reads: [4, 1], how: 'union' },
+]
+
+const step = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constant('commit' as const), to: fc.nat(1), files }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('try' as const),
+      name: fc.nat(1),
+      changed: fc.uniqueArray(fc.nat(3), { maxLength: 2 }),
+      fixed: fc.option(files),
+    }),
+  },
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant('merge' as const), name: fc.nat(1) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('drop' as const), name: fc.nat(1) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('update' as const), index: fc.nat(3) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
+)
+
+async function requireRefused({ processing }: TestProcessing, name: string): Promise<void> {
+  await expect(processing.trials.merge(name)).rejects.toThrow('cannot be merged')
+}
+
+/** Nothing has run since so many datums had. */
+async function requireNothingRan(world: TestProcessing, ranCount: number): Promise<void> {
+  await idle(world)
+  expect(world.ran).toHaveLength(ranCount)
+}
+
+interface ModelTrial {
+  readonly codes: ReadonlyMap<number, string>
+  /** What the merge makes of the files of `a`; undefined: nothing. */
+  readonly fixed: Readonly<Record<string, string>> | undefined
+}
+
+test('whatever is tried, merged and dropped in between, the main line has what a computation from scratch gives', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 14 }), async (steps) => {
+      await using world = await openWorld(diamond)
+      let data = { a: { x: '1' }, b: { y: '2' } } as Record<'a' | 'b', Record<string, string>>
+      const codes = diamond.map((_, index) => nameOf(sources.length + index))
+      const other = (index: number): string => {
+        const name = nameOf(sources.length + index)
+        return codes[index] === name ? `${name}-other` : name
+      }
+      const specFor = (index: number, code: string): RequestedSpec =>
+        specOf(diamond[index] ?? { reads: [0], how: 'cross' }, index, code)
+      for (const repo of ['a', 'b'] as const) await commitTo(world, repo, 'master', data[repo])
+      for (const [index, code] of codes.entries()) {
+        await world.processing.pipelines.create(specFor(index, code))
+      }
+      const open = new Map<string, ModelTrial>()
+      let branchCount = 0
+      for (const one of steps) {
+        const { trials, pipelines } = world.processing
+        if (one.kind === 'commit') {
+          const repo = one.to === 0 ? 'a' : 'b'
+          data = { ...data, [repo]: { ...data[repo], ...one.files } }
+          await commitTo(world, repo, 'master', one.files)
+        } else if (one.kind === 'update') {
+          codes[one.index] = other(one.index)
+          const spec = specFor(one.index, codes[one.index] ?? '')
+          await pipelines.update(spec, { reprocess: true })
+        } else if (one.kind === 'restart') await world.restart()
+        else {
+          const name = `t${one.name}`
+          if (one.kind === 'try' && !open.has(name) && (one.fixed || one.changed.length > 0)) {
+            // What is tried begins with what all of the main line has.
+            await idle(world)
+            branchCount += 1
+            const branch = `fixed-${branchCount}`
+            if (one.fixed !== null) {
+              await world.versioning.branches.set('a', branch, 'master')
+              await commitTo(world, 'a', branch, one.fixed)
+            }
+            const changed = new Map(one.changed.map((index) => [index, other(index)]))
+            await trials.create({
+              name,
+              specs: [...changed].map(([index, code]) => specFor(index, code)),
+              data: one.fixed === null ? [] : [{ repo: 'a', branch: 'master', other: branch }],
+              results: 'same-code',
+            })
+            const fixed = one.fixed === null ? undefined : { ...data.a, ...one.fixed }
+            open.set(name, { codes: changed, fixed })
+          } else if (one.kind === 'drop' && open.delete(name)) await trials.delete(name)
+          else if (one.kind === 'merge' && open.has(name)) {
+            await idle(world)
+            const { obstacles } = await trials.settled(name, signal)
+            if (obstacles.length > 0) {
+              await requireRefused(world, name)
+              continue
+            }
+            const { length } = world.ran
+            await trials.merge(name)
+            const trial = open.get(name)
+            for (const [index, code] of trial?.codes ?? []) codes[index] = code
+            if (trial?.fixed !== undefined) data = { ...data, a: { ...trial.fixed } }
+            open.delete(name)
+            // What other trials have to do, they may have begun.
+            if (open.size === 0) await requireNothingRan(world, length)
+          }
+        }
+      }
+      await idle(world)
+      expect(await outputs(world, diamond)).toEqual(await fromScratch(diamond, codes, data))
+      await requireSound(world)
+    }),
+    { numRuns: 8 },
+  )
+}, 240_000)
