@@ -1,6 +1,8 @@
 import { CommitInfosBatchSchema, Commits } from '../gen/pachyderm_pb.ts'
+import type { BranchTriggers } from '../pipelines/branch-triggers.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { branchChangeMessage, preferenceOf } from './commits/branch-change.ts'
+import { branchTriggerHandlers } from './commits/branch-triggers.ts'
 import { commitTagHandlers } from './commits/commit-tags.ts'
 import { deletedBatches } from './commits/deleted-batches.ts'
 import { service, type Route } from './grpc/service.ts'
@@ -10,10 +12,14 @@ import { commitInfoMessage } from './pfs/messages.ts'
 import { requireCommit, requireText } from './pfs/names.ts'
 
 /** pachyderm.Commits: what 1.5 cannot do with commits. */
-export function commitsRoutes(versioning: Versioning): readonly Route[] {
+export function commitsRoutes(
+  versioning: Versioning,
+  branchTriggers: BranchTriggers,
+): readonly Route[] {
   const { branchChanges, commits, deletions } = versioning
   return service(Commits, {
     ...commitTagHandlers(versioning),
+    ...branchTriggerHandlers(branchTriggers),
 
     listCommits: {
       encoded: (request) =>

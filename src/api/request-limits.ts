@@ -1,6 +1,7 @@
 import { putFilesPartsMax, putObjectTagsMax } from '../base/content-messages.ts'
 import { ACLSchema, ActivateRequestSchema, GetScopeRequestSchema } from '../gen/auth_pb.ts'
 import {
+  CreateTrialRequestSchema,
   DeleteCommitsRequestSchema,
   GetChunksRequestSchema,
   GetFilesRequestSchema,
@@ -37,6 +38,7 @@ import {
 import { type FieldLimit, MessageLimits } from './grpc/message-limits.ts'
 
 const inParts = 'make several requests, each of a part'
+const oneTrial = 'try fewer changes at a time'
 const inMessages = 'send them in several messages of the stream'
 const tagObject = 'give the object its other tags with TagObject'
 const fewerRepos = 'make repos of some of them, and this one of those'
@@ -104,6 +106,8 @@ const fields: readonly FieldLimit[] = [
   { field: DeleteCommitsRequestSchema.field.commits, countMax: 2000, advice: inParts },
   { field: ValidatePipelinesRequestSchema.field.specs, countMax: 100, advice: inParts },
   { field: PutSecretRequestSchema.field.entries, countMax: 100, advice: 'make several secrets' },
+  { field: CreateTrialRequestSchema.field.specs, countMax: 100, advice: oneTrial },
+  { field: CreateTrialRequestSchema.field.data, countMax: 100, advice: oneTrial },
   {
     field: RunTransactionRequestSchema.field.operations,
     countMax: 256,
@@ -123,5 +127,6 @@ export const requestLimits: MessageLimits = new MessageLimits({
     { message: PutSourcesRequestSchema, fieldsMax: 400_100 },
     // All specs are tried in one transaction.
     { message: ValidatePipelinesRequestSchema, bytesMax: 4 * 1024 * 1024 },
+    { message: CreateTrialRequestSchema, bytesMax: 4 * 1024 * 1024 },
   ],
 })

@@ -28,6 +28,8 @@ const families: readonly FamilyEntry[] = [
       'tag-commit',
       'list-commit-tag',
       'delete-commit-tag',
+      'create-branch',
+      'inspect-branch',
       'list-branch',
       'set-branch',
       'delete-branch',
@@ -105,6 +107,17 @@ const families: readonly FamilyEntry[] = [
   {
     names: ['create-secret', 'update-secret', 'inspect-secret', 'list-secret', 'delete-secret'],
     load: async () => (await import('./families/secrets.ts')).secretCommands,
+  },
+  {
+    names: [
+      'create-trial',
+      'inspect-trial',
+      'list-trial',
+      'diff-trial',
+      'merge-trial',
+      'delete-trial',
+    ],
+    load: async () => (await import('./families/trials.ts')).trialCommands,
   },
   {
     names: [

@@ -10,6 +10,7 @@ import {
   Pipelines,
   Repos,
   Secrets,
+  Trials,
 } from '../gen/pachyderm_pb.ts'
 import type { CommandContext } from './command.ts'
 
@@ -41,6 +42,10 @@ export function pipelinesClient({ transport }: CommandContext): Client<typeof Pi
 
 export function secretsClient({ transport }: CommandContext): Client<typeof Secrets> {
   return createClient(Secrets, transport)
+}
+
+export function trialsClient({ transport }: CommandContext): Client<typeof Trials> {
+  return createClient(Trials, transport)
 }
 
 export function migrationsClient({ transport }: CommandContext): Client<typeof Migrations> {

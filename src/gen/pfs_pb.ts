@@ -26,7 +26,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file pfs.proto.
  */
 export const file_pfs: GenFile = /*@__PURE__*/
-  fileDesc("CglwZnMucHJvdG8SA3BmcyIUCgRSZXBvEgwKBG5hbWUYASABKAkiLQoGQ29tbWl0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIKCgJpZBgCIAEoCSImCgdDb21taXRzEhsKBmNvbW1pdBgBIAMoCzILLnBmcy5Db21taXQiNQoKQnJhbmNoSW5mbxIMCgRuYW1lGAEgASgJEhkKBGhlYWQYAiABKAsyCy5wZnMuQ29tbWl0IjMKC0JyYW5jaEluZm9zEiQKC2JyYW5jaF9pbmZvGAEgAygLMg8ucGZzLkJyYW5jaEluZm8iMQoERmlsZRIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EgwKBHBhdGgYAiABKAkiFQoFQmxvY2sSDAoEaGFzaBgBIAEoCSIWCgZPYmplY3QSDAoEaGFzaBgBIAEoCSITCgNUYWcSDAoEbmFtZRgBIAEoCSKYAQoIUmVwb0luZm8SFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEisKB2NyZWF0ZWQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCnNpemVfYnl0ZXMYAyABKAQSHQoKcHJvdmVuYW5jZRgEIAMoCzIJLnBmcy5SZXBvEhMKC2Rlc2NyaXB0aW9uGAUgASgJIkoKCVJlcG9JbmZvcxIgCglyZXBvX2luZm8YASADKAsyDS5wZnMuUmVwb0luZm8SGwoGc2NvcGVzGAIgAygOMgsuYXV0aC5TY29wZSKvAgoKQ29tbWl0SW5mbxIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EiIKDXBhcmVudF9jb21taXQYAiABKAsyCy5wZnMuQ29tbWl0EisKB3N0YXJ0ZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGZpbmlzaGVkGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpzaXplX2J5dGVzGAUgASgEEh8KCnByb3ZlbmFuY2UYBiADKAsyCy5wZnMuQ29tbWl0EhkKBHRyZWUYByABKAsyCy5wZnMuT2JqZWN0EhAKB21lc3NhZ2UY6QcgASgJEiMKDW1lcmdlX3BhcmVudHMY6gcgAygLMgsucGZzLkNvbW1pdCIzCgtDb21taXRJbmZvcxIkCgtjb21taXRfaW5mbxgBIAMoCzIPLnBmcy5Db21taXRJbmZvIpcBCghGaWxlSW5mbxIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUSIAoJZmlsZV90eXBlGAIgASgOMg0ucGZzLkZpbGVUeXBlEhIKCnNpemVfYnl0ZXMYAyABKAQSEAoIY2hpbGRyZW4YBiADKAkSDAoEaGFzaBgHIAEoDBIcCgdvYmplY3RzGAggAygLMgsucGZzLk9iamVjdCItCglGaWxlSW5mb3MSIAoJZmlsZV9pbmZvGAEgAygLMg0ucGZzLkZpbGVJbmZvIikKCUJ5dGVSYW5nZRINCgVsb3dlchgBIAEoBBINCgV1cHBlchgCIAEoBCJECghCbG9ja1JlZhIZCgVibG9jaxgBIAEoCzIKLnBmcy5CbG9jaxIdCgVyYW5nZRgCIAEoCzIOLnBmcy5CeXRlUmFuZ2UiSwoKT2JqZWN0SW5mbxIbCgZvYmplY3QYASABKAsyCy5wZnMuT2JqZWN0EiAKCWJsb2NrX3JlZhgCIAEoCzINLnBmcy5CbG9ja1JlZiJwChFDcmVhdGVSZXBvUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SHQoKcHJvdmVuYW5jZRgCIAMoCzIJLnBmcy5SZXBvEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg4KBnVwZGF0ZRgEIAEoCCItChJJbnNwZWN0UmVwb1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIkYKD0xpc3RSZXBvUmVxdWVzdBIdCgpwcm92ZW5hbmNlGAEgAygLMgkucGZzLlJlcG8SFAoMaW5jbHVkZV9hdXRoGAIgASgIIkgKEURlbGV0ZVJlcG9SZXF1ZXN0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxINCgVmb3JjZRgCIAEoCBILCgNhbGwYAyABKAgidAoSU3RhcnRDb21taXRSZXF1ZXN0EhsKBnBhcmVudBgBIAEoCzILLnBmcy5Db21taXQSHwoKcHJvdmVuYW5jZRgCIAMoCzILLnBmcy5Db21taXQSDgoGYnJhbmNoGAMgASgJEhAKB21lc3NhZ2UY6QcgASgJIo8BChJCdWlsZENvbW1pdFJlcXVlc3QSGwoGcGFyZW50GAEgASgLMgsucGZzLkNvbW1pdBIfCgpwcm92ZW5hbmNlGAIgAygLMgsucGZzLkNvbW1pdBIZCgR0cmVlGAMgASgLMgsucGZzLk9iamVjdBIOCgZicmFuY2gYBCABKAkSEAoHbWVzc2FnZRjpByABKAkiRAoTRmluaXNoQ29tbWl0UmVxdWVzdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EhAKB21lc3NhZ2UY6QcgASgJIjMKFEluc3BlY3RDb21taXRSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQicAoRTGlzdENvbW1pdFJlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEhkKBGZyb20YAiABKAsyCy5wZnMuQ29tbWl0EhcKAnRvGAMgASgLMgsucGZzLkNvbW1pdBIOCgZudW1iZXIYBCABKAQiLAoRTGlzdEJyYW5jaFJlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIj8KEFNldEJyYW5jaFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAiABKAkiPgoTRGVsZXRlQnJhbmNoUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SDgoGYnJhbmNoGAIgASgJIjIKE0RlbGV0ZUNvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdCJPChJGbHVzaENvbW1pdFJlcXVlc3QSHAoHY29tbWl0cxgBIAMoCzILLnBmcy5Db21taXQSGwoIdG9fcmVwb3MYAiADKAsyCS5wZnMuUmVwbyJcChZTdWJzY3JpYmVDb21taXRSZXF1ZXN0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIOCgZicmFuY2gYAiABKAkSGQoEZnJvbRgDIAEoCzILLnBmcy5Db21taXQiUwoOR2V0RmlsZVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhQKDG9mZnNldF9ieXRlcxgCIAEoAxISCgpzaXplX2J5dGVzGAMgASgDIv0BCg5QdXRGaWxlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUSDQoFdmFsdWUYAyABKAwSCwoDdXJsGAUgASgJEhEKCXJlY3Vyc2l2ZRgGIAEoCBIhCglkZWxpbWl0ZXIYByABKA4yDi5wZnMuRGVsaW1pdGVyEhoKEnRhcmdldF9maWxlX2RhdHVtcxgIIAEoAxIZChF0YXJnZXRfZmlsZV9ieXRlcxgJIAEoAxIRCglvdmVyd3JpdGUYCiABKAgSFwoOaGVhZGVyX3JlY29yZHMY8wcgASgDEhcKDmZvb3Rlcl9yZWNvcmRzGPQHIAEoA0oECAIQAyItChJJbnNwZWN0RmlsZVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlIioKD0xpc3RGaWxlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiPwoPR2xvYkZpbGVSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSJcCg9EaWZmRmlsZVJlcXVlc3QSGwoIbmV3X2ZpbGUYASABKAsyCS5wZnMuRmlsZRIbCghvbGRfZmlsZRgCIAEoCzIJLnBmcy5GaWxlEg8KB3NoYWxsb3cYAyABKAgiVgoQRGlmZkZpbGVSZXNwb25zZRIgCgluZXdfZmlsZXMYASADKAsyDS5wZnMuRmlsZUluZm8SIAoJb2xkX2ZpbGVzGAIgAygLMg0ucGZzLkZpbGVJbmZvIiwKEURlbGV0ZUZpbGVSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSI5ChBQdXRPYmplY3RSZXF1ZXN0Eg0KBXZhbHVlGAEgASgMEhYKBHRhZ3MYAiADKAsyCC5wZnMuVGFnIlsKEUdldE9iamVjdHNSZXF1ZXN0EhwKB29iamVjdHMYASADKAsyCy5wZnMuT2JqZWN0EhQKDG9mZnNldF9ieXRlcxgCIAEoBBISCgpzaXplX2J5dGVzGAMgASgEIkcKEFRhZ09iamVjdFJlcXVlc3QSGwoGb2JqZWN0GAEgASgLMgsucGZzLk9iamVjdBIWCgR0YWdzGAIgAygLMggucGZzLlRhZyIUChJMaXN0T2JqZWN0c1JlcXVlc3QiOAoPTGlzdFRhZ3NSZXF1ZXN0Eg4KBnByZWZpeBgBIAEoCRIVCg1pbmNsdWRlT2JqZWN0GAIgASgIIjwKEExpc3RUYWdzUmVzcG9uc2USCwoDdGFnGAEgASgJEhsKBm9iamVjdBgCIAEoCzILLnBmcy5PYmplY3QiNAoURGVsZXRlT2JqZWN0c1JlcXVlc3QSHAoHb2JqZWN0cxgBIAMoCzILLnBmcy5PYmplY3QiFwoVRGVsZXRlT2JqZWN0c1Jlc3BvbnNlIiEKEURlbGV0ZVRhZ3NSZXF1ZXN0EgwKBHRhZ3MYASADKAkiFAoSRGVsZXRlVGFnc1Jlc3BvbnNlIjEKEkNoZWNrT2JqZWN0UmVxdWVzdBIbCgZvYmplY3QYASABKAsyCy5wZnMuT2JqZWN0IiUKE0NoZWNrT2JqZWN0UmVzcG9uc2USDgoGZXhpc3RzGAEgASgIIuABCgtPYmplY3RJbmRleBIuCgdvYmplY3RzGAEgAygLMh0ucGZzLk9iamVjdEluZGV4Lk9iamVjdHNFbnRyeRIoCgR0YWdzGAIgAygLMhoucGZzLk9iamVjdEluZGV4LlRhZ3NFbnRyeRo9CgxPYmplY3RzRW50cnkSCwoDa2V5GAEgASgJEhwKBXZhbHVlGAIgASgLMg0ucGZzLkJsb2NrUmVmOgI4ARo4CglUYWdzRW50cnkSCwoDa2V5GAEgASgJEhoKBXZhbHVlGAIgASgLMgsucGZzLk9iamVjdDoCOAEqKwoIRmlsZVR5cGUSDAoIUkVTRVJWRUQQABIICgRGSUxFEAESBwoDRElSEAIqOwoJRGVsaW1pdGVyEggKBE5PTkUQABIICgRKU09OEAESCAoETElORRACEgcKA1NRTBADEgcKA0NTVhAEKkwKDExpc3RGaWxlTW9kZRITCg9MaXN0RmlsZV9OT1JNQUwQABIRCg1MaXN0RmlsZV9GQVNUEAESFAoQTGlzdEZpbGVfUkVDVVJTRRACMskKCgNBUEkSPAoKQ3JlYXRlUmVwbxIWLnBmcy5DcmVhdGVSZXBvUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRI1CgtJbnNwZWN0UmVwbxIXLnBmcy5JbnNwZWN0UmVwb1JlcXVlc3QaDS5wZnMuUmVwb0luZm8SMAoITGlzdFJlcG8SFC5wZnMuTGlzdFJlcG9SZXF1ZXN0Gg4ucGZzLlJlcG9JbmZvcxI8CgpEZWxldGVSZXBvEhYucGZzLkRlbGV0ZVJlcG9SZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EjMKC1N0YXJ0Q29tbWl0EhcucGZzLlN0YXJ0Q29tbWl0UmVxdWVzdBoLLnBmcy5Db21taXQSQAoMRmluaXNoQ29tbWl0EhgucGZzLkZpbmlzaENvbW1pdFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSOwoNSW5zcGVjdENvbW1pdBIZLnBmcy5JbnNwZWN0Q29tbWl0UmVxdWVzdBoPLnBmcy5Db21taXRJbmZvEjYKCkxpc3RDb21taXQSFi5wZnMuTGlzdENvbW1pdFJlcXVlc3QaEC5wZnMuQ29tbWl0SW5mb3MSQAoMRGVsZXRlQ29tbWl0EhgucGZzLkRlbGV0ZUNvbW1pdFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSOQoLRmx1c2hDb21taXQSFy5wZnMuRmx1c2hDb21taXRSZXF1ZXN0Gg8ucGZzLkNvbW1pdEluZm8wARJBCg9TdWJzY3JpYmVDb21taXQSGy5wZnMuU3Vic2NyaWJlQ29tbWl0UmVxdWVzdBoPLnBmcy5Db21taXRJbmZvMAESMwoLQnVpbGRDb21taXQSFy5wZnMuQnVpbGRDb21taXRSZXF1ZXN0GgsucGZzLkNvbW1pdBI2CgpMaXN0QnJhbmNoEhYucGZzLkxpc3RCcmFuY2hSZXF1ZXN0GhAucGZzLkJyYW5jaEluZm9zEjoKCVNldEJyYW5jaBIVLnBmcy5TZXRCcmFuY2hSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkAKDERlbGV0ZUJyYW5jaBIYLnBmcy5EZWxldGVCcmFuY2hSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EjgKB1B1dEZpbGUSEy5wZnMuUHV0RmlsZVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkoARI9CgdHZXRGaWxlEhMucGZzLkdldEZpbGVSZXF1ZXN0GhsuZ29vZ2xlLnByb3RvYnVmLkJ5dGVzVmFsdWUwARI1CgtJbnNwZWN0RmlsZRIXLnBmcy5JbnNwZWN0RmlsZVJlcXVlc3QaDS5wZnMuRmlsZUluZm8SMAoITGlzdEZpbGUSFC5wZnMuTGlzdEZpbGVSZXF1ZXN0Gg4ucGZzLkZpbGVJbmZvcxIwCghHbG9iRmlsZRIULnBmcy5HbG9iRmlsZVJlcXVlc3QaDi5wZnMuRmlsZUluZm9zEjcKCERpZmZGaWxlEhQucGZzLkRpZmZGaWxlUmVxdWVzdBoVLnBmcy5EaWZmRmlsZVJlc3BvbnNlEjwKCkRlbGV0ZUZpbGUSFi5wZnMuRGVsZXRlRmlsZVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSOwoJRGVsZXRlQWxsEhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5MvkFCglPYmplY3RBUEkSMQoJUHV0T2JqZWN0EhUucGZzLlB1dE9iamVjdFJlcXVlc3QaCy5wZnMuT2JqZWN0KAESNwoJR2V0T2JqZWN0EgsucGZzLk9iamVjdBobLmdvb2dsZS5wcm90b2J1Zi5CeXRlc1ZhbHVlMAESQwoKR2V0T2JqZWN0cxIWLnBmcy5HZXRPYmplY3RzUmVxdWVzdBobLmdvb2dsZS5wcm90b2J1Zi5CeXRlc1ZhbHVlMAESOgoJVGFnT2JqZWN0EhUucGZzLlRhZ09iamVjdFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSLQoNSW5zcGVjdE9iamVjdBILLnBmcy5PYmplY3QaDy5wZnMuT2JqZWN0SW5mbxJACgtDaGVja09iamVjdBIXLnBmcy5DaGVja09iamVjdFJlcXVlc3QaGC5wZnMuQ2hlY2tPYmplY3RSZXNwb25zZRI1CgtMaXN0T2JqZWN0cxIXLnBmcy5MaXN0T2JqZWN0c1JlcXVlc3QaCy5wZnMuT2JqZWN0MAESRgoNRGVsZXRlT2JqZWN0cxIZLnBmcy5EZWxldGVPYmplY3RzUmVxdWVzdBoaLnBmcy5EZWxldGVPYmplY3RzUmVzcG9uc2USMQoGR2V0VGFnEggucGZzLlRhZxobLmdvb2dsZS5wcm90b2J1Zi5CeXRlc1ZhbHVlMAESJwoKSW5zcGVjdFRhZxIILnBmcy5UYWcaDy5wZnMuT2JqZWN0SW5mbxI5CghMaXN0VGFncxIULnBmcy5MaXN0VGFnc1JlcXVlc3QaFS5wZnMuTGlzdFRhZ3NSZXNwb25zZTABEj0KCkRlbGV0ZVRhZ3MSFi5wZnMuRGVsZXRlVGFnc1JlcXVlc3QaFy5wZnMuRGVsZXRlVGFnc1Jlc3BvbnNlEjkKB0NvbXBhY3QSFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFi5nb29nbGUucHJvdG9idWYuRW1wdHliBnByb3RvMw", [file_auth, file_google_protobuf_empty, file_google_protobuf_timestamp, file_google_protobuf_wrappers]);
+  fileDesc("CglwZnMucHJvdG8SA3BmcyIUCgRSZXBvEgwKBG5hbWUYASABKAkiLQoGQ29tbWl0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIKCgJpZBgCIAEoCSImCgdDb21taXRzEhsKBmNvbW1pdBgBIAMoCzILLnBmcy5Db21taXQiWAoHVHJpZ2dlchIOCgZicmFuY2gYASABKAkSCwoDYWxsGAIgASgIEhEKCWNyb25fc3BlYxgDIAEoCRIMCgRzaXplGAQgASgJEg8KB2NvbW1pdHMYBSABKAMiNQoKQnJhbmNoSW5mbxIMCgRuYW1lGAEgASgJEhkKBGhlYWQYAiABKAsyCy5wZnMuQ29tbWl0IjMKC0JyYW5jaEluZm9zEiQKC2JyYW5jaF9pbmZvGAEgAygLMg8ucGZzLkJyYW5jaEluZm8iMQoERmlsZRIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EgwKBHBhdGgYAiABKAkiFQoFQmxvY2sSDAoEaGFzaBgBIAEoCSIWCgZPYmplY3QSDAoEaGFzaBgBIAEoCSITCgNUYWcSDAoEbmFtZRgBIAEoCSKYAQoIUmVwb0luZm8SFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEisKB2NyZWF0ZWQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCnNpemVfYnl0ZXMYAyABKAQSHQoKcHJvdmVuYW5jZRgEIAMoCzIJLnBmcy5SZXBvEhMKC2Rlc2NyaXB0aW9uGAUgASgJIkoKCVJlcG9JbmZvcxIgCglyZXBvX2luZm8YASADKAsyDS5wZnMuUmVwb0luZm8SGwoGc2NvcGVzGAIgAygOMgsuYXV0aC5TY29wZSKvAgoKQ29tbWl0SW5mbxIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EiIKDXBhcmVudF9jb21taXQYAiABKAsyCy5wZnMuQ29tbWl0EisKB3N0YXJ0ZWQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGZpbmlzaGVkGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpzaXplX2J5dGVzGAUgASgEEh8KCnByb3ZlbmFuY2UYBiADKAsyCy5wZnMuQ29tbWl0EhkKBHRyZWUYByABKAsyCy5wZnMuT2JqZWN0EhAKB21lc3NhZ2UY6QcgASgJEiMKDW1lcmdlX3BhcmVudHMY6gcgAygLMgsucGZzLkNvbW1pdCIzCgtDb21taXRJbmZvcxIkCgtjb21taXRfaW5mbxgBIAMoCzIPLnBmcy5Db21taXRJbmZvIpcBCghGaWxlSW5mbxIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUSIAoJZmlsZV90eXBlGAIgASgOMg0ucGZzLkZpbGVUeXBlEhIKCnNpemVfYnl0ZXMYAyABKAQSEAoIY2hpbGRyZW4YBiADKAkSDAoEaGFzaBgHIAEoDBIcCgdvYmplY3RzGAggAygLMgsucGZzLk9iamVjdCItCglGaWxlSW5mb3MSIAoJZmlsZV9pbmZvGAEgAygLMg0ucGZzLkZpbGVJbmZvIikKCUJ5dGVSYW5nZRINCgVsb3dlchgBIAEoBBINCgV1cHBlchgCIAEoBCJECghCbG9ja1JlZhIZCgVibG9jaxgBIAEoCzIKLnBmcy5CbG9jaxIdCgVyYW5nZRgCIAEoCzIOLnBmcy5CeXRlUmFuZ2UiSwoKT2JqZWN0SW5mbxIbCgZvYmplY3QYASABKAsyCy5wZnMuT2JqZWN0EiAKCWJsb2NrX3JlZhgCIAEoCzINLnBmcy5CbG9ja1JlZiJwChFDcmVhdGVSZXBvUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SHQoKcHJvdmVuYW5jZRgCIAMoCzIJLnBmcy5SZXBvEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg4KBnVwZGF0ZRgEIAEoCCItChJJbnNwZWN0UmVwb1JlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIkYKD0xpc3RSZXBvUmVxdWVzdBIdCgpwcm92ZW5hbmNlGAEgAygLMgkucGZzLlJlcG8SFAoMaW5jbHVkZV9hdXRoGAIgASgIIkgKEURlbGV0ZVJlcG9SZXF1ZXN0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxINCgVmb3JjZRgCIAEoCBILCgNhbGwYAyABKAgidAoSU3RhcnRDb21taXRSZXF1ZXN0EhsKBnBhcmVudBgBIAEoCzILLnBmcy5Db21taXQSHwoKcHJvdmVuYW5jZRgCIAMoCzILLnBmcy5Db21taXQSDgoGYnJhbmNoGAMgASgJEhAKB21lc3NhZ2UY6QcgASgJIo8BChJCdWlsZENvbW1pdFJlcXVlc3QSGwoGcGFyZW50GAEgASgLMgsucGZzLkNvbW1pdBIfCgpwcm92ZW5hbmNlGAIgAygLMgsucGZzLkNvbW1pdBIZCgR0cmVlGAMgASgLMgsucGZzLk9iamVjdBIOCgZicmFuY2gYBCABKAkSEAoHbWVzc2FnZRjpByABKAkiRAoTRmluaXNoQ29tbWl0UmVxdWVzdBIbCgZjb21taXQYASABKAsyCy5wZnMuQ29tbWl0EhAKB21lc3NhZ2UY6QcgASgJIjMKFEluc3BlY3RDb21taXRSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQicAoRTGlzdENvbW1pdFJlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvEhkKBGZyb20YAiABKAsyCy5wZnMuQ29tbWl0EhcKAnRvGAMgASgLMgsucGZzLkNvbW1pdBIOCgZudW1iZXIYBCABKAQiLAoRTGlzdEJyYW5jaFJlcXVlc3QSFwoEcmVwbxgBIAEoCzIJLnBmcy5SZXBvIj8KEFNldEJyYW5jaFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdBIOCgZicmFuY2gYAiABKAkiPgoTRGVsZXRlQnJhbmNoUmVxdWVzdBIXCgRyZXBvGAEgASgLMgkucGZzLlJlcG8SDgoGYnJhbmNoGAIgASgJIjIKE0RlbGV0ZUNvbW1pdFJlcXVlc3QSGwoGY29tbWl0GAEgASgLMgsucGZzLkNvbW1pdCJPChJGbHVzaENvbW1pdFJlcXVlc3QSHAoHY29tbWl0cxgBIAMoCzILLnBmcy5Db21taXQSGwoIdG9fcmVwb3MYAiADKAsyCS5wZnMuUmVwbyJcChZTdWJzY3JpYmVDb21taXRSZXF1ZXN0EhcKBHJlcG8YASABKAsyCS5wZnMuUmVwbxIOCgZicmFuY2gYAiABKAkSGQoEZnJvbRgDIAEoCzILLnBmcy5Db21taXQiUwoOR2V0RmlsZVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlEhQKDG9mZnNldF9ieXRlcxgCIAEoAxISCgpzaXplX2J5dGVzGAMgASgDIv0BCg5QdXRGaWxlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUSDQoFdmFsdWUYAyABKAwSCwoDdXJsGAUgASgJEhEKCXJlY3Vyc2l2ZRgGIAEoCBIhCglkZWxpbWl0ZXIYByABKA4yDi5wZnMuRGVsaW1pdGVyEhoKEnRhcmdldF9maWxlX2RhdHVtcxgIIAEoAxIZChF0YXJnZXRfZmlsZV9ieXRlcxgJIAEoAxIRCglvdmVyd3JpdGUYCiABKAgSFwoOaGVhZGVyX3JlY29yZHMY8wcgASgDEhcKDmZvb3Rlcl9yZWNvcmRzGPQHIAEoA0oECAIQAyItChJJbnNwZWN0RmlsZVJlcXVlc3QSFwoEZmlsZRgBIAEoCzIJLnBmcy5GaWxlIioKD0xpc3RGaWxlUmVxdWVzdBIXCgRmaWxlGAEgASgLMgkucGZzLkZpbGUiPwoPR2xvYkZpbGVSZXF1ZXN0EhsKBmNvbW1pdBgBIAEoCzILLnBmcy5Db21taXQSDwoHcGF0dGVybhgCIAEoCSJcCg9EaWZmRmlsZVJlcXVlc3QSGwoIbmV3X2ZpbGUYASABKAsyCS5wZnMuRmlsZRIbCghvbGRfZmlsZRgCIAEoCzIJLnBmcy5GaWxlEg8KB3NoYWxsb3cYAyABKAgiVgoQRGlmZkZpbGVSZXNwb25zZRIgCgluZXdfZmlsZXMYASADKAsyDS5wZnMuRmlsZUluZm8SIAoJb2xkX2ZpbGVzGAIgAygLMg0ucGZzLkZpbGVJbmZvIiwKEURlbGV0ZUZpbGVSZXF1ZXN0EhcKBGZpbGUYASABKAsyCS5wZnMuRmlsZSI5ChBQdXRPYmplY3RSZXF1ZXN0Eg0KBXZhbHVlGAEgASgMEhYKBHRhZ3MYAiADKAsyCC5wZnMuVGFnIlsKEUdldE9iamVjdHNSZXF1ZXN0EhwKB29iamVjdHMYASADKAsyCy5wZnMuT2JqZWN0EhQKDG9mZnNldF9ieXRlcxgCIAEoBBISCgpzaXplX2J5dGVzGAMgASgEIkcKEFRhZ09iamVjdFJlcXVlc3QSGwoGb2JqZWN0GAEgASgLMgsucGZzLk9iamVjdBIWCgR0YWdzGAIgAygLMggucGZzLlRhZyIUChJMaXN0T2JqZWN0c1JlcXVlc3QiOAoPTGlzdFRhZ3NSZXF1ZXN0Eg4KBnByZWZpeBgBIAEoCRIVCg1pbmNsdWRlT2JqZWN0GAIgASgIIjwKEExpc3RUYWdzUmVzcG9uc2USCwoDdGFnGAEgASgJEhsKBm9iamVjdBgCIAEoCzILLnBmcy5PYmplY3QiNAoURGVsZXRlT2JqZWN0c1JlcXVlc3QSHAoHb2JqZWN0cxgBIAMoCzILLnBmcy5PYmplY3QiFwoVRGVsZXRlT2JqZWN0c1Jlc3BvbnNlIiEKEURlbGV0ZVRhZ3NSZXF1ZXN0EgwKBHRhZ3MYASADKAkiFAoSRGVsZXRlVGFnc1Jlc3BvbnNlIjEKEkNoZWNrT2JqZWN0UmVxdWVzdBIbCgZvYmplY3QYASABKAsyCy5wZnMuT2JqZWN0IiUKE0NoZWNrT2JqZWN0UmVzcG9uc2USDgoGZXhpc3RzGAEgASgIIuABCgtPYmplY3RJbmRleBIuCgdvYmplY3RzGAEgAygLMh0ucGZzLk9iamVjdEluZGV4Lk9iamVjdHNFbnRyeRIoCgR0YWdzGAIgAygLMhoucGZzLk9iamVjdEluZGV4LlRhZ3NFbnRyeRo9CgxPYmplY3RzRW50cnkSCwoDa2V5GAEgASgJEhwKBXZhbHVlGAIgASgLMg0ucGZzLkJsb2NrUmVmOgI4ARo4CglUYWdzRW50cnkSCwoDa2V5GAEgASgJEhoKBXZhbHVlGAIgASgLMgsucGZzLk9iamVjdDoCOAEqKwoIRmlsZVR5cGUSDAoIUkVTRVJWRUQQABIICgRGSUxFEAESBwoDRElSEAIqOwoJRGVsaW1pdGVyEggKBE5PTkUQABIICgRKU09OEAESCAoETElORRACEgcKA1NRTBADEgcKA0NTVhAEKkwKDExpc3RGaWxlTW9kZRITCg9MaXN0RmlsZV9OT1JNQUwQABIRCg1MaXN0RmlsZV9GQVNUEAESFAoQTGlzdEZpbGVfUkVDVVJTRRACMskKCgNBUEkSPAoKQ3JlYXRlUmVwbxIWLnBmcy5DcmVhdGVSZXBvUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRI1CgtJbnNwZWN0UmVwbxIXLnBmcy5JbnNwZWN0UmVwb1JlcXVlc3QaDS5wZnMuUmVwb0luZm8SMAoITGlzdFJlcG8SFC5wZnMuTGlzdFJlcG9SZXF1ZXN0Gg4ucGZzLlJlcG9JbmZvcxI8CgpEZWxldGVSZXBvEhYucGZzLkRlbGV0ZVJlcG9SZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EjMKC1N0YXJ0Q29tbWl0EhcucGZzLlN0YXJ0Q29tbWl0UmVxdWVzdBoLLnBmcy5Db21taXQSQAoMRmluaXNoQ29tbWl0EhgucGZzLkZpbmlzaENvbW1pdFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSOwoNSW5zcGVjdENvbW1pdBIZLnBmcy5JbnNwZWN0Q29tbWl0UmVxdWVzdBoPLnBmcy5Db21taXRJbmZvEjYKCkxpc3RDb21taXQSFi5wZnMuTGlzdENvbW1pdFJlcXVlc3QaEC5wZnMuQ29tbWl0SW5mb3MSQAoMRGVsZXRlQ29tbWl0EhgucGZzLkRlbGV0ZUNvbW1pdFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSOQoLRmx1c2hDb21taXQSFy5wZnMuRmx1c2hDb21taXRSZXF1ZXN0Gg8ucGZzLkNvbW1pdEluZm8wARJBCg9TdWJzY3JpYmVDb21taXQSGy5wZnMuU3Vic2NyaWJlQ29tbWl0UmVxdWVzdBoPLnBmcy5Db21taXRJbmZvMAESMwoLQnVpbGRDb21taXQSFy5wZnMuQnVpbGRDb21taXRSZXF1ZXN0GgsucGZzLkNvbW1pdBI2CgpMaXN0QnJhbmNoEhYucGZzLkxpc3RCcmFuY2hSZXF1ZXN0GhAucGZzLkJyYW5jaEluZm9zEjoKCVNldEJyYW5jaBIVLnBmcy5TZXRCcmFuY2hSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EkAKDERlbGV0ZUJyYW5jaBIYLnBmcy5EZWxldGVCcmFuY2hSZXF1ZXN0GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5EjgKB1B1dEZpbGUSEy5wZnMuUHV0RmlsZVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkoARI9CgdHZXRGaWxlEhMucGZzLkdldEZpbGVSZXF1ZXN0GhsuZ29vZ2xlLnByb3RvYnVmLkJ5dGVzVmFsdWUwARI1CgtJbnNwZWN0RmlsZRIXLnBmcy5JbnNwZWN0RmlsZVJlcXVlc3QaDS5wZnMuRmlsZUluZm8SMAoITGlzdEZpbGUSFC5wZnMuTGlzdEZpbGVSZXF1ZXN0Gg4ucGZzLkZpbGVJbmZvcxIwCghHbG9iRmlsZRIULnBmcy5HbG9iRmlsZVJlcXVlc3QaDi5wZnMuRmlsZUluZm9zEjcKCERpZmZGaWxlEhQucGZzLkRpZmZGaWxlUmVxdWVzdBoVLnBmcy5EaWZmRmlsZVJlc3BvbnNlEjwKCkRlbGV0ZUZpbGUSFi5wZnMuRGVsZXRlRmlsZVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSOwoJRGVsZXRlQWxsEhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5GhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5MvkFCglPYmplY3RBUEkSMQoJUHV0T2JqZWN0EhUucGZzLlB1dE9iamVjdFJlcXVlc3QaCy5wZnMuT2JqZWN0KAESNwoJR2V0T2JqZWN0EgsucGZzLk9iamVjdBobLmdvb2dsZS5wcm90b2J1Zi5CeXRlc1ZhbHVlMAESQwoKR2V0T2JqZWN0cxIWLnBmcy5HZXRPYmplY3RzUmVxdWVzdBobLmdvb2dsZS5wcm90b2J1Zi5CeXRlc1ZhbHVlMAESOgoJVGFnT2JqZWN0EhUucGZzLlRhZ09iamVjdFJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkSLQoNSW5zcGVjdE9iamVjdBILLnBmcy5PYmplY3QaDy5wZnMuT2JqZWN0SW5mbxJACgtDaGVja09iamVjdBIXLnBmcy5DaGVja09iamVjdFJlcXVlc3QaGC5wZnMuQ2hlY2tPYmplY3RSZXNwb25zZRI1CgtMaXN0T2JqZWN0cxIXLnBmcy5MaXN0T2JqZWN0c1JlcXVlc3QaCy5wZnMuT2JqZWN0MAESRgoNRGVsZXRlT2JqZWN0cxIZLnBmcy5EZWxldGVPYmplY3RzUmVxdWVzdBoaLnBmcy5EZWxldGVPYmplY3RzUmVzcG9uc2USMQoGR2V0VGFnEggucGZzLlRhZxobLmdvb2dsZS5wcm90b2J1Zi5CeXRlc1ZhbHVlMAESJwoKSW5zcGVjdFRhZxIILnBmcy5UYWcaDy5wZnMuT2JqZWN0SW5mbxI5CghMaXN0VGFncxIULnBmcy5MaXN0VGFnc1JlcXVlc3QaFS5wZnMuTGlzdFRhZ3NSZXNwb25zZTABEj0KCkRlbGV0ZVRhZ3MSFi5wZnMuRGVsZXRlVGFnc1JlcXVlc3QaFy5wZnMuRGVsZXRlVGFnc1Jlc3BvbnNlEjkKB0NvbXBhY3QSFi5nb29nbGUucHJvdG9idWYuRW1wdHkaFi5nb29nbGUucHJvdG9idWYuRW1wdHliBnByb3RvMw", [file_auth, file_google_protobuf_empty, file_google_protobuf_timestamp, file_google_protobuf_wrappers]);
 
 /**
  * A repo's name: ASCII letters, digits, `_` and `-`.
@@ -93,6 +93,56 @@ export const CommitsSchema: GenMessage<Commits> = /*@__PURE__*/
   messageDesc(file_pfs, 2);
 
 /**
+ * Ours, beyond 1.5, with the fields that later versions have. When a branch moves to the head of
+ * another of its repo: when one condition holds, or all of them do.
+ *
+ * @generated from message pfs.Trigger
+ */
+export type Trigger = Message<"pfs.Trigger"> & {
+  /**
+   * The branch that is followed.
+   *
+   * @generated from field: string branch = 1;
+   */
+  branch: string;
+
+  /**
+   * All of the conditions below that are set must hold; else one is enough.
+   *
+   * @generated from field: bool all = 2;
+   */
+  all: boolean;
+
+  /**
+   * A clock has ticked, as in a cron input, in UTC.
+   *
+   * @generated from field: string cron_spec = 3;
+   */
+  cronSpec: string;
+
+  /**
+   * So much has been added since the branch moved, such as `10MB`.
+   *
+   * @generated from field: string size = 4;
+   */
+  size: string;
+
+  /**
+   * So many commits have been added since the branch moved.
+   *
+   * @generated from field: int64 commits = 5;
+   */
+  commits: bigint;
+};
+
+/**
+ * Describes the message pfs.Trigger.
+ * Use `create(TriggerSchema)` to create a new message.
+ */
+export const TriggerSchema: GenMessage<Trigger> = /*@__PURE__*/
+  messageDesc(file_pfs, 3);
+
+/**
  * A name that points at a commit. In 1.4 the same bytes were called Branch.
  *
  * @generated from message pfs.BranchInfo
@@ -114,7 +164,7 @@ export type BranchInfo = Message<"pfs.BranchInfo"> & {
  * Use `create(BranchInfoSchema)` to create a new message.
  */
 export const BranchInfoSchema: GenMessage<BranchInfo> = /*@__PURE__*/
-  messageDesc(file_pfs, 3);
+  messageDesc(file_pfs, 4);
 
 /**
  * Several branches. In 1.4 the same bytes were called Branches.
@@ -133,7 +183,7 @@ export type BranchInfos = Message<"pfs.BranchInfos"> & {
  * Use `create(BranchInfosSchema)` to create a new message.
  */
 export const BranchInfosSchema: GenMessage<BranchInfos> = /*@__PURE__*/
-  messageDesc(file_pfs, 4);
+  messageDesc(file_pfs, 5);
 
 /**
  * A path in a commit.
@@ -159,7 +209,7 @@ export type File = Message<"pfs.File"> & {
  * Use `create(FileSchema)` to create a new message.
  */
 export const FileSchema: GenMessage<File> = /*@__PURE__*/
-  messageDesc(file_pfs, 5);
+  messageDesc(file_pfs, 6);
 
 /**
  * A stored run of bytes that holds one or many objects. In storage only.
@@ -178,7 +228,7 @@ export type Block = Message<"pfs.Block"> & {
  * Use `create(BlockSchema)` to create a new message.
  */
 export const BlockSchema: GenMessage<Block> = /*@__PURE__*/
-  messageDesc(file_pfs, 6);
+  messageDesc(file_pfs, 7);
 
 /**
  * Bytes by the name of their content. Clients treat the name as opaque.
@@ -197,7 +247,7 @@ export type Object$ = Message<"pfs.Object"> & {
  * Use `create(ObjectSchema)` to create a new message.
  */
 export const ObjectSchema: GenMessage<Object$> = /*@__PURE__*/
-  messageDesc(file_pfs, 7);
+  messageDesc(file_pfs, 8);
 
 /**
  * A name that a client gave to an object.
@@ -216,7 +266,7 @@ export type Tag = Message<"pfs.Tag"> & {
  * Use `create(TagSchema)` to create a new message.
  */
 export const TagSchema: GenMessage<Tag> = /*@__PURE__*/
-  messageDesc(file_pfs, 8);
+  messageDesc(file_pfs, 9);
 
 /**
  * What is known of a repo.
@@ -259,7 +309,7 @@ export type RepoInfo = Message<"pfs.RepoInfo"> & {
  * Use `create(RepoInfoSchema)` to create a new message.
  */
 export const RepoInfoSchema: GenMessage<RepoInfo> = /*@__PURE__*/
-  messageDesc(file_pfs, 9);
+  messageDesc(file_pfs, 10);
 
 /**
  * Several repos.
@@ -285,7 +335,7 @@ export type RepoInfos = Message<"pfs.RepoInfos"> & {
  * Use `create(RepoInfosSchema)` to create a new message.
  */
 export const RepoInfosSchema: GenMessage<RepoInfos> = /*@__PURE__*/
-  messageDesc(file_pfs, 10);
+  messageDesc(file_pfs, 11);
 
 /**
  * What is known of a commit.
@@ -358,7 +408,7 @@ export type CommitInfo = Message<"pfs.CommitInfo"> & {
  * Use `create(CommitInfoSchema)` to create a new message.
  */
 export const CommitInfoSchema: GenMessage<CommitInfo> = /*@__PURE__*/
-  messageDesc(file_pfs, 11);
+  messageDesc(file_pfs, 12);
 
 /**
  * Several commits.
@@ -377,7 +427,7 @@ export type CommitInfos = Message<"pfs.CommitInfos"> & {
  * Use `create(CommitInfosSchema)` to create a new message.
  */
 export const CommitInfosSchema: GenMessage<CommitInfos> = /*@__PURE__*/
-  messageDesc(file_pfs, 12);
+  messageDesc(file_pfs, 13);
 
 /**
  * What is known of a file or directory.
@@ -429,7 +479,7 @@ export type FileInfo = Message<"pfs.FileInfo"> & {
  * Use `create(FileInfoSchema)` to create a new message.
  */
 export const FileInfoSchema: GenMessage<FileInfo> = /*@__PURE__*/
-  messageDesc(file_pfs, 13);
+  messageDesc(file_pfs, 14);
 
 /**
  * Several files.
@@ -448,7 +498,7 @@ export type FileInfos = Message<"pfs.FileInfos"> & {
  * Use `create(FileInfosSchema)` to create a new message.
  */
 export const FileInfosSchema: GenMessage<FileInfos> = /*@__PURE__*/
-  messageDesc(file_pfs, 14);
+  messageDesc(file_pfs, 15);
 
 /**
  * A run of bytes in a block: from `lower` up to, but not including, `upper`.
@@ -472,7 +522,7 @@ export type ByteRange = Message<"pfs.ByteRange"> & {
  * Use `create(ByteRangeSchema)` to create a new message.
  */
 export const ByteRangeSchema: GenMessage<ByteRange> = /*@__PURE__*/
-  messageDesc(file_pfs, 15);
+  messageDesc(file_pfs, 16);
 
 /**
  * Where an object's bytes are.
@@ -496,7 +546,7 @@ export type BlockRef = Message<"pfs.BlockRef"> & {
  * Use `create(BlockRefSchema)` to create a new message.
  */
 export const BlockRefSchema: GenMessage<BlockRef> = /*@__PURE__*/
-  messageDesc(file_pfs, 16);
+  messageDesc(file_pfs, 17);
 
 /**
  * An object and where its bytes are.
@@ -520,7 +570,7 @@ export type ObjectInfo = Message<"pfs.ObjectInfo"> & {
  * Use `create(ObjectInfoSchema)` to create a new message.
  */
 export const ObjectInfoSchema: GenMessage<ObjectInfo> = /*@__PURE__*/
-  messageDesc(file_pfs, 17);
+  messageDesc(file_pfs, 18);
 
 /**
  * Makes a repo, or changes one.
@@ -558,7 +608,7 @@ export type CreateRepoRequest = Message<"pfs.CreateRepoRequest"> & {
  * Use `create(CreateRepoRequestSchema)` to create a new message.
  */
 export const CreateRepoRequestSchema: GenMessage<CreateRepoRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 18);
+  messageDesc(file_pfs, 19);
 
 /**
  * Asks for one repo.
@@ -577,7 +627,7 @@ export type InspectRepoRequest = Message<"pfs.InspectRepoRequest"> & {
  * Use `create(InspectRepoRequestSchema)` to create a new message.
  */
 export const InspectRepoRequestSchema: GenMessage<InspectRepoRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 19);
+  messageDesc(file_pfs, 20);
 
 /**
  * Asks for repos.
@@ -605,7 +655,7 @@ export type ListRepoRequest = Message<"pfs.ListRepoRequest"> & {
  * Use `create(ListRepoRequestSchema)` to create a new message.
  */
 export const ListRepoRequestSchema: GenMessage<ListRepoRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 20);
+  messageDesc(file_pfs, 21);
 
 /**
  * Deletes a repo with its commits and branches.
@@ -638,7 +688,7 @@ export type DeleteRepoRequest = Message<"pfs.DeleteRepoRequest"> & {
  * Use `create(DeleteRepoRequestSchema)` to create a new message.
  */
 export const DeleteRepoRequestSchema: GenMessage<DeleteRepoRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 21);
+  messageDesc(file_pfs, 22);
 
 /**
  * Opens a commit.
@@ -680,7 +730,7 @@ export type StartCommitRequest = Message<"pfs.StartCommitRequest"> & {
  * Use `create(StartCommitRequestSchema)` to create a new message.
  */
 export const StartCommitRequestSchema: GenMessage<StartCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 22);
+  messageDesc(file_pfs, 23);
 
 /**
  * Makes a finished commit of a whole file tree.
@@ -723,7 +773,7 @@ export type BuildCommitRequest = Message<"pfs.BuildCommitRequest"> & {
  * Use `create(BuildCommitRequestSchema)` to create a new message.
  */
 export const BuildCommitRequestSchema: GenMessage<BuildCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 23);
+  messageDesc(file_pfs, 24);
 
 /**
  * Finishes an open commit.
@@ -749,7 +799,7 @@ export type FinishCommitRequest = Message<"pfs.FinishCommitRequest"> & {
  * Use `create(FinishCommitRequestSchema)` to create a new message.
  */
 export const FinishCommitRequestSchema: GenMessage<FinishCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 24);
+  messageDesc(file_pfs, 25);
 
 /**
  * Asks for one commit.
@@ -768,7 +818,7 @@ export type InspectCommitRequest = Message<"pfs.InspectCommitRequest"> & {
  * Use `create(InspectCommitRequestSchema)` to create a new message.
  */
 export const InspectCommitRequestSchema: GenMessage<InspectCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 25);
+  messageDesc(file_pfs, 26);
 
 /**
  * Asks for commits of a repo.
@@ -808,7 +858,7 @@ export type ListCommitRequest = Message<"pfs.ListCommitRequest"> & {
  * Use `create(ListCommitRequestSchema)` to create a new message.
  */
 export const ListCommitRequestSchema: GenMessage<ListCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 26);
+  messageDesc(file_pfs, 27);
 
 /**
  * Asks for the branches of a repo.
@@ -827,7 +877,7 @@ export type ListBranchRequest = Message<"pfs.ListBranchRequest"> & {
  * Use `create(ListBranchRequestSchema)` to create a new message.
  */
 export const ListBranchRequestSchema: GenMessage<ListBranchRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 27);
+  messageDesc(file_pfs, 28);
 
 /**
  * Points a branch at a commit.
@@ -853,7 +903,7 @@ export type SetBranchRequest = Message<"pfs.SetBranchRequest"> & {
  * Use `create(SetBranchRequestSchema)` to create a new message.
  */
 export const SetBranchRequestSchema: GenMessage<SetBranchRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 28);
+  messageDesc(file_pfs, 29);
 
 /**
  * Removes a branch; its commits stay.
@@ -877,7 +927,7 @@ export type DeleteBranchRequest = Message<"pfs.DeleteBranchRequest"> & {
  * Use `create(DeleteBranchRequestSchema)` to create a new message.
  */
 export const DeleteBranchRequestSchema: GenMessage<DeleteBranchRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 29);
+  messageDesc(file_pfs, 30);
 
 /**
  * Deletes an open commit.
@@ -896,7 +946,7 @@ export type DeleteCommitRequest = Message<"pfs.DeleteCommitRequest"> & {
  * Use `create(DeleteCommitRequestSchema)` to create a new message.
  */
 export const DeleteCommitRequestSchema: GenMessage<DeleteCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 30);
+  messageDesc(file_pfs, 31);
 
 /**
  * Waits for what is made from some commits.
@@ -922,7 +972,7 @@ export type FlushCommitRequest = Message<"pfs.FlushCommitRequest"> & {
  * Use `create(FlushCommitRequestSchema)` to create a new message.
  */
 export const FlushCommitRequestSchema: GenMessage<FlushCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 31);
+  messageDesc(file_pfs, 32);
 
 /**
  * Asks for a branch's finished commits, also future ones.
@@ -953,7 +1003,7 @@ export type SubscribeCommitRequest = Message<"pfs.SubscribeCommitRequest"> & {
  * Use `create(SubscribeCommitRequestSchema)` to create a new message.
  */
 export const SubscribeCommitRequestSchema: GenMessage<SubscribeCommitRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 32);
+  messageDesc(file_pfs, 33);
 
 /**
  * Asks for a file's content.
@@ -986,7 +1036,7 @@ export type GetFileRequest = Message<"pfs.GetFileRequest"> & {
  * Use `create(GetFileRequestSchema)` to create a new message.
  */
 export const GetFileRequestSchema: GenMessage<GetFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 33);
+  messageDesc(file_pfs, 34);
 
 /**
  * Content for a file. Of a stream of these, only the first is read for anything but `value`.
@@ -1067,7 +1117,7 @@ export type PutFileRequest = Message<"pfs.PutFileRequest"> & {
  * Use `create(PutFileRequestSchema)` to create a new message.
  */
 export const PutFileRequestSchema: GenMessage<PutFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 34);
+  messageDesc(file_pfs, 35);
 
 /**
  * Asks for one file or directory.
@@ -1086,7 +1136,7 @@ export type InspectFileRequest = Message<"pfs.InspectFileRequest"> & {
  * Use `create(InspectFileRequestSchema)` to create a new message.
  */
 export const InspectFileRequestSchema: GenMessage<InspectFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 35);
+  messageDesc(file_pfs, 36);
 
 /**
  * Asks for what is in a directory.
@@ -1105,7 +1155,7 @@ export type ListFileRequest = Message<"pfs.ListFileRequest"> & {
  * Use `create(ListFileRequestSchema)` to create a new message.
  */
 export const ListFileRequestSchema: GenMessage<ListFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 36);
+  messageDesc(file_pfs, 37);
 
 /**
  * Asks for the files and directories that match a pattern.
@@ -1131,7 +1181,7 @@ export type GlobFileRequest = Message<"pfs.GlobFileRequest"> & {
  * Use `create(GlobFileRequestSchema)` to create a new message.
  */
 export const GlobFileRequestSchema: GenMessage<GlobFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 37);
+  messageDesc(file_pfs, 38);
 
 /**
  * Asks for the differences between two paths.
@@ -1164,7 +1214,7 @@ export type DiffFileRequest = Message<"pfs.DiffFileRequest"> & {
  * Use `create(DiffFileRequestSchema)` to create a new message.
  */
 export const DiffFileRequestSchema: GenMessage<DiffFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 38);
+  messageDesc(file_pfs, 39);
 
 /**
  * Differences. A changed file is in both lists.
@@ -1188,7 +1238,7 @@ export type DiffFileResponse = Message<"pfs.DiffFileResponse"> & {
  * Use `create(DiffFileResponseSchema)` to create a new message.
  */
 export const DiffFileResponseSchema: GenMessage<DiffFileResponse> = /*@__PURE__*/
-  messageDesc(file_pfs, 39);
+  messageDesc(file_pfs, 40);
 
 /**
  * Deletes a file, or a directory with all in it.
@@ -1207,7 +1257,7 @@ export type DeleteFileRequest = Message<"pfs.DeleteFileRequest"> & {
  * Use `create(DeleteFileRequestSchema)` to create a new message.
  */
 export const DeleteFileRequestSchema: GenMessage<DeleteFileRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 40);
+  messageDesc(file_pfs, 41);
 
 /**
  * A piece of an object's content. Tags may come with any piece; all of them count.
@@ -1231,7 +1281,7 @@ export type PutObjectRequest = Message<"pfs.PutObjectRequest"> & {
  * Use `create(PutObjectRequestSchema)` to create a new message.
  */
 export const PutObjectRequestSchema: GenMessage<PutObjectRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 41);
+  messageDesc(file_pfs, 42);
 
 /**
  * Asks for the joined contents of some objects.
@@ -1264,7 +1314,7 @@ export type GetObjectsRequest = Message<"pfs.GetObjectsRequest"> & {
  * Use `create(GetObjectsRequestSchema)` to create a new message.
  */
 export const GetObjectsRequestSchema: GenMessage<GetObjectsRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 42);
+  messageDesc(file_pfs, 43);
 
 /**
  * Names an object.
@@ -1290,7 +1340,7 @@ export type TagObjectRequest = Message<"pfs.TagObjectRequest"> & {
  * Use `create(TagObjectRequestSchema)` to create a new message.
  */
 export const TagObjectRequestSchema: GenMessage<TagObjectRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 43);
+  messageDesc(file_pfs, 44);
 
 /**
  * Empty: all objects.
@@ -1305,7 +1355,7 @@ export type ListObjectsRequest = Message<"pfs.ListObjectsRequest"> & {
  * Use `create(ListObjectsRequestSchema)` to create a new message.
  */
 export const ListObjectsRequestSchema: GenMessage<ListObjectsRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 44);
+  messageDesc(file_pfs, 45);
 
 /**
  * Asks for tags.
@@ -1333,7 +1383,7 @@ export type ListTagsRequest = Message<"pfs.ListTagsRequest"> & {
  * Use `create(ListTagsRequestSchema)` to create a new message.
  */
 export const ListTagsRequestSchema: GenMessage<ListTagsRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 45);
+  messageDesc(file_pfs, 46);
 
 /**
  * One tag.
@@ -1359,7 +1409,7 @@ export type ListTagsResponse = Message<"pfs.ListTagsResponse"> & {
  * Use `create(ListTagsResponseSchema)` to create a new message.
  */
 export const ListTagsResponseSchema: GenMessage<ListTagsResponse> = /*@__PURE__*/
-  messageDesc(file_pfs, 46);
+  messageDesc(file_pfs, 47);
 
 /**
  * Deletes objects; unknown ones are ignored.
@@ -1378,7 +1428,7 @@ export type DeleteObjectsRequest = Message<"pfs.DeleteObjectsRequest"> & {
  * Use `create(DeleteObjectsRequestSchema)` to create a new message.
  */
 export const DeleteObjectsRequestSchema: GenMessage<DeleteObjectsRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 47);
+  messageDesc(file_pfs, 48);
 
 /**
  * Empty.
@@ -1393,7 +1443,7 @@ export type DeleteObjectsResponse = Message<"pfs.DeleteObjectsResponse"> & {
  * Use `create(DeleteObjectsResponseSchema)` to create a new message.
  */
 export const DeleteObjectsResponseSchema: GenMessage<DeleteObjectsResponse> = /*@__PURE__*/
-  messageDesc(file_pfs, 48);
+  messageDesc(file_pfs, 49);
 
 /**
  * Deletes tags by name; unknown ones are ignored.
@@ -1412,7 +1462,7 @@ export type DeleteTagsRequest = Message<"pfs.DeleteTagsRequest"> & {
  * Use `create(DeleteTagsRequestSchema)` to create a new message.
  */
 export const DeleteTagsRequestSchema: GenMessage<DeleteTagsRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 49);
+  messageDesc(file_pfs, 50);
 
 /**
  * Empty.
@@ -1427,7 +1477,7 @@ export type DeleteTagsResponse = Message<"pfs.DeleteTagsResponse"> & {
  * Use `create(DeleteTagsResponseSchema)` to create a new message.
  */
 export const DeleteTagsResponseSchema: GenMessage<DeleteTagsResponse> = /*@__PURE__*/
-  messageDesc(file_pfs, 50);
+  messageDesc(file_pfs, 51);
 
 /**
  * Asks whether an object is stored.
@@ -1446,7 +1496,7 @@ export type CheckObjectRequest = Message<"pfs.CheckObjectRequest"> & {
  * Use `create(CheckObjectRequestSchema)` to create a new message.
  */
 export const CheckObjectRequestSchema: GenMessage<CheckObjectRequest> = /*@__PURE__*/
-  messageDesc(file_pfs, 51);
+  messageDesc(file_pfs, 52);
 
 /**
  * The answer to CheckObjectRequest.
@@ -1465,7 +1515,7 @@ export type CheckObjectResponse = Message<"pfs.CheckObjectResponse"> & {
  * Use `create(CheckObjectResponseSchema)` to create a new message.
  */
 export const CheckObjectResponseSchema: GenMessage<CheckObjectResponse> = /*@__PURE__*/
-  messageDesc(file_pfs, 52);
+  messageDesc(file_pfs, 53);
 
 /**
  * An index file in the storage of 1.4 and 1.5. Not sent in any call.
@@ -1493,7 +1543,7 @@ export type ObjectIndex = Message<"pfs.ObjectIndex"> & {
  * Use `create(ObjectIndexSchema)` to create a new message.
  */
 export const ObjectIndexSchema: GenMessage<ObjectIndex> = /*@__PURE__*/
-  messageDesc(file_pfs, 53);
+  messageDesc(file_pfs, 54);
 
 /**
  * What a path leads to.

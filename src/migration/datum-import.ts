@@ -17,7 +17,7 @@ import {
   type ImportedDatum,
 } from '../pipelines/imports.ts'
 import { atomsOf, shapeOf } from '../pipelines/inputs.ts'
-import { noStats } from '../pipelines/job-records.ts'
+import { noStats } from '../pipelines/process-stats.ts'
 import type { PipelineSpec } from '../pipelines/specs.ts'
 import type { DirectoryEntry } from '../storage/file-trees.ts'
 import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
@@ -112,12 +112,17 @@ export class DatumImport {
       if (trees === undefined) continue
       const hasTags = scheme !== undefined && tags?.size !== 0
       const sources = hasTags ? { job, scheme, tags, hashes: await this.#hashesOf(job) } : undefined
-      before = await findImportedDatums(this.#ports, { ...job, input: job.spec.input }, trees, {
-        before,
-        onAdded: async (datums) => {
-          if (sources !== undefined) await this.#importResults(datums, sources)
+      before = await findImportedDatums(
+        this.#ports,
+        { ...job, lineageId: job.pipelineId, input: job.spec.input },
+        trees,
+        {
+          before,
+          onAdded: async (datums) => {
+            if (sources !== undefined) await this.#importResults(datums, sources)
+          },
         },
-      })
+      )
       this.#found.set(job.id, { datumSet: before.datumSet })
       if (job.state === 'success') last = job
       yield this.#found.size
@@ -180,10 +185,10 @@ export class DatumImport {
       }
     })
     await Promise.all(readers)
-    const { pipelineId, salt } = sources.job
+    const { pipelineId: lineageId, salt } = sources.job
     await this.#ports.chunks.flush()
     await this.#ports.database.transact(async (tx) => {
-      for (const result of results) await stageImportedResult(tx, { pipelineId, salt }, result)
+      for (const result of results) await stageImportedResult(tx, { lineageId, salt }, result)
     })
   }
 

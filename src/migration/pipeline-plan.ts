@@ -22,7 +22,8 @@ import {
   type OldPipeline,
 } from '../legacy/old-records.ts'
 import { inputBranches } from '../pipelines/imports.ts'
-import { noStats, type JobInput, type ProcessStats } from '../pipelines/job-records.ts'
+import { type JobInput } from '../pipelines/job-records.ts'
+import { noStats, type ProcessStats } from '../pipelines/process-stats.ts'
 import type { PipelineRecord } from '../pipelines/pipeline-records.ts'
 import type { PipelineSpec } from '../pipelines/specs.ts'
 import type { JobState, PipelineState } from '../pipelines/states.ts'
@@ -108,9 +109,11 @@ function plannedPipeline(
   const spec = specOfInfo(info, name, createdAt, ports)
   if (spec === undefined) return undefined
   const then = pipelineStates[info.state] ?? 'paused'
+  const pipelineId = info.id === '' ? madeUp('pipeline', name, info.salt) : info.id
   const record: PipelineRecord = {
     name: spec.name,
-    pipelineId: info.id === '' ? madeUp('pipeline', name, info.salt) : info.id,
+    pipelineId,
+    lineageId: pipelineId,
     version: Math.max(1, Number(info.version)),
     salt: info.salt === '' ? madeUpSalt(info) : info.salt,
     state: keepsPaused || hasEgress(info) ? 'paused' : then,

@@ -131,6 +131,7 @@ async function importJobs(tx: Transaction, cargo: Cargo, random: Random): Promis
       id: job.id,
       pipeline: job.pipeline,
       pipelineId: job.pipelineId,
+      lineageId: job.pipelineId,
       pipelineVersion: job.version,
       salt: job.salt,
       parentJob: ids.has(parentJob) ? parentJob : undefined,

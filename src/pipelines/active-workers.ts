@@ -1,7 +1,7 @@
 import type { Instant } from '../base/clock.ts'
 import type { JobId } from '../base/names.ts'
 import type { DatumMember } from './datums.ts'
-import type { ProcessStats } from './job-records.ts'
+import type { ProcessStats } from './process-stats.ts'
 
 /** A worker that has a datum. */
 export interface WorkerActivity {

@@ -184,6 +184,17 @@ export async function forgetArrivals(tx: Transaction, pipeline: PipelineName): P
   await tx.run('DELETE FROM pipeline_histories WHERE pipeline = ?', pipeline)
 }
 
+/** Has what was noted for one pipeline be noted for another, in place of what was noted for that. */
+export async function takeOverArrivals(
+  tx: Transaction,
+  from: PipelineName,
+  to: PipelineName,
+): Promise<void> {
+  await forgetArrivals(tx, to)
+  await tx.run('UPDATE pipeline_arrivals SET pipeline = ? WHERE pipeline = ?', to, from)
+  await tx.run('UPDATE pipeline_histories SET pipeline = ? WHERE pipeline = ?', to, from)
+}
+
 /** Forgets a commit that goes. The walk along a branch goes on at `heir`, the next that stays. */
 export async function forgetCommit(
   tx: Transaction,

@@ -3,7 +3,8 @@ import type { ReadTransaction } from '../database/database.ts'
 import type { DirectoryEntry } from '../storage/file-trees.ts'
 import type { MapRoot } from '../storage/prolly-map.ts'
 import { findCommit } from '../versioning/commit-records.ts'
-import { shapeOf } from './inputs.ts'
+import type { RepoName } from '../base/names.ts'
+import { branchesOf, reposInPlace, shapeOf } from './inputs.ts'
 import { findJob, selectJobs, type JobInput, type JobRecord } from './job-records.ts'
 import type { InputTreesOfJob } from './member-entries.ts'
 import type { Output } from './outputs.ts'
@@ -38,29 +39,26 @@ export interface BaseJob {
 
 /**
  * The job to start from: the one named when this job was planned before, else the latest good one
- * of the same salt whose input has the same shape. All that it names must still be there.
+ * of the pipeline or, where it has none, of its lineage, of the same salt, whose input has the same
+ * shape. All that it names must still be there.
  */
 export async function findBase(
   tx: ReadTransaction,
   job: JobRecord,
   spec: PipelineSpec,
 ): Promise<BaseJob | undefined> {
-  const candidates =
+  const candidate =
     job.datumSet === undefined
-      ? await selectJobs(
-          tx,
-          `WHERE pipeline_id = ? AND salt = ? AND state = 'success' AND sequence < ?
-            ORDER BY sequence DESC LIMIT 1`,
-          job.pipelineId,
-          job.salt,
-          job.sequence,
-        )
-      : [job.baseJob === undefined ? undefined : await findJob(tx, job.baseJob)]
-  const [candidate] = candidates
+      ? ((await latestGood(tx, 'pipeline_id', job.pipelineId, job)) ??
+        (await latestGood(tx, 'lineage_id', job.lineageId, job)))
+      : job.baseJob && (await findJob(tx, job.baseJob))
   if (candidate?.datumSet === undefined || candidate.contributions === undefined) return undefined
   const specThen = await specOfVersion(tx, candidate.pipelineId, candidate.pipelineVersion)
-  if (specThen === undefined || shapeOf(specThen.input) !== shapeOf(spec.input)) return undefined
-  const inputTrees = await treesOf(tx, candidate.inputs)
+  const repos = specThen && reposOfBase(specThen, spec, candidate.pipelineId === job.pipelineId)
+  if (repos === undefined) return undefined
+  const treesThen = await treesOf(tx, candidate.inputs)
+  const inputTrees =
+    treesThen && new Map([...treesThen].map(([repo, tree]) => [repos.get(repo) ?? repo, tree]))
   const commit = await findCommit(tx, candidate.outputRepo, candidate.outputCommit)
   if (inputTrees === undefined || commit?.state.kind !== 'finished') return undefined
   const tree: DirectoryEntry = { kind: 'directory', ...commit.state.tree }
@@ -72,4 +70,35 @@ export async function findBase(
     matches: candidate.matches,
     output: { tree, contributions: candidate.contributions },
   }
+}
+
+async function latestGood(
+  tx: ReadTransaction,
+  column: 'pipeline_id' | 'lineage_id',
+  id: string,
+  job: JobRecord,
+): Promise<JobRecord | undefined> {
+  const [found] = await selectJobs(
+    tx,
+    `WHERE ${column} = ? AND salt = ? AND state = 'success' AND sequence < ?
+      ORDER BY sequence DESC LIMIT 1`,
+    id,
+    job.salt,
+    job.sequence,
+  )
+  return found
+}
+
+/**
+ * The repos that a base job read, each with the one that is read in its place now; undefined when
+ * its datums have no part in this job. What a trial reads has another name than what is tried.
+ */
+function reposOfBase(
+  then: PipelineSpec,
+  now: PipelineSpec,
+  isOwn: boolean,
+): ReadonlyMap<string, RepoName> | undefined {
+  if (!isOwn) return reposInPlace(then.input, now.input)
+  if (shapeOf(then.input) !== shapeOf(now.input)) return undefined
+  return new Map(branchesOf(now.input).map(({ repo }) => [repo, repo]))
 }

@@ -68,7 +68,7 @@ export class PipelineCollection implements CollectionSource {
       const group = await this.#database.read((tx) =>
         tx.get<GroupRow>(
           `SELECT pipeline_id, salt, CASE WHEN EXISTS (
-              SELECT 1 FROM pipelines WHERE pipelines.id = datum_results.pipeline_id
+              SELECT 1 FROM pipelines WHERE pipelines.lineage_id = datum_results.pipeline_id
                 AND (pipelines.salt = datum_results.salt OR datum_results.salt = '')
             ) THEN 1 ELSE 0 END AS reusable
             FROM datum_results WHERE (pipeline_id, salt) ${is} (?, ?)

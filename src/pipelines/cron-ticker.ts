@@ -3,6 +3,8 @@ import { CancelledError, DomainError } from '../base/errors.ts'
 import type { PipelineName } from '../base/names.ts'
 import type { Database } from '../database/database.ts'
 import type { Versioning } from '../versioning/versioning.ts'
+import { branchTriggerTopic, type OnHeadReady } from '../versioning/ports.ts'
+import { BranchTicks } from './cron/branch-ticks.ts'
 import { parseSchedule, type Schedule } from './cron/schedule.ts'
 import { TickCommits } from './cron/tick-commits.ts'
 import { atomsOf, type AtomInput, type CronTicks } from './inputs.ts'
@@ -34,12 +36,13 @@ interface Ticking {
  *
  * What the next tick is follows from the file `time` at the head of the input's repo alone (or from
  * the input's start, where there is none), so that a restart goes on where things were, and no tick
- * is made twice.
+ * is made twice. The clocks of branch triggers tick beside them (see `BranchTicks`).
  */
 export class CronTicker implements AsyncDisposable {
   readonly #database: Database
   readonly #clock: Clock
   readonly #commits: TickCommits
+  readonly #branches: BranchTicks
   readonly #log: RunLog
   readonly #stop = new AbortController()
   /** Aborted to have pipelines looked up anew. */
@@ -52,11 +55,13 @@ export class CronTicker implements AsyncDisposable {
     readonly database: Database
     readonly clock: Clock
     readonly versioning: Pick<Versioning, 'files' | 'transactions'>
+    readonly onHeadReady: OnHeadReady
     readonly log: RunLog
   }) {
     this.#database = ports.database
     this.#clock = ports.clock
     this.#commits = new TickCommits(ports.versioning)
+    this.#branches = new BranchTicks(ports)
     this.#log = ports.log
   }
 
@@ -85,7 +90,7 @@ export class CronTicker implements AsyncDisposable {
 
   async #watch(): Promise<void> {
     const { signal } = this.#stop
-    const events = this.#database.watch([pipelineTopic], { signal })
+    const events = this.#database.watch([pipelineTopic, branchTriggerTopic], { signal })
     this.#refresh()
     for await (const _ of events) this.#refresh()
   }
@@ -102,8 +107,9 @@ export class CronTicker implements AsyncDisposable {
     if (this.#isStale) {
       this.#isStale = false
       this.#ticking = await this.#lookUp()
+      await this.#branches.lookUp()
     }
-    let next: Instant | undefined
+    let next = await this.#branches.makeDue(this.#clock.now())
     let isBusy = false
     for (const ticking of this.#ticking) {
       if (this.#stop.signal.aborted) return

@@ -5,7 +5,7 @@ import type { FilePath } from '../base/paths.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
 import type { DirectoryEntry, TreeRoot } from '../storage/file-trees.ts'
 import type { DatumKey, DatumMember, Lineage } from './datums.ts'
-import { statsOf, type ProcessStats } from './job-records.ts'
+import { statsOf, type ProcessStats } from './process-stats.ts'
 
 /**
  * What processing a datum gave. Its output is kept while its pipeline can reuse it, the rest as long
@@ -125,6 +125,21 @@ export async function deleteResults(tx: Transaction, datums: readonly string[]):
   for (const datum of datums) await tx.run('DELETE FROM datum_results WHERE datum = ?', datum)
 }
 
+/** Deletes the results of a lineage, unless a pipeline has it that can reuse them. */
+export async function deleteResultsOf(
+  tx: Transaction,
+  { lineageId, salt }: Lineage,
+): Promise<void> {
+  await tx.run(
+    `DELETE FROM datum_results WHERE pipeline_id = ? AND salt = ?
+      AND NOT EXISTS (SELECT 1 FROM pipelines WHERE lineage_id = ? AND salt = ?)`,
+    lineageId,
+    salt,
+    lineageId,
+    salt,
+  )
+}
+
 /** Records a result; the first one stands, for a datum's effect counts once. */
 export async function insertResult(
   tx: Transaction,
@@ -176,7 +191,7 @@ export async function forgetImportedResults(tx: Transaction): Promise<void> {
 async function insertInto(
   tx: Transaction,
   table: 'datum_results' | 'imported_results',
-  { pipelineId, salt }: Lineage,
+  { lineageId, salt }: Lineage,
   result: DatumResult,
 ): Promise<void> {
   const { output, stats } = result
@@ -186,7 +201,7 @@ async function insertInto(
         finished_at, worker, logs)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (datum) DO NOTHING`,
     result.datum,
-    pipelineId,
+    lineageId,
     salt,
     result.job,
     encodeMembers(result.members),

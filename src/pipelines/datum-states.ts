@@ -3,7 +3,8 @@ import type { ReadTransaction } from '../database/database.ts'
 import { failuresAmong, findMakers } from './datum-results.ts'
 import type { DatumRecord } from './datum-sets.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
-import type { JobRecord, ProcessStats } from './job-records.ts'
+import type { JobRecord } from './job-records.ts'
+import type { ProcessStats } from './process-stats.ts'
 
 /**
  * `starting`: waits or runs. `skipped`: another job's result was reused. `recovered`: it failed, and

@@ -1,7 +1,7 @@
 import type { FilePath } from '../base/paths.ts'
 import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
 import type { LogLine, SlotSecrets, Transform } from './executor.ts'
-import type { ProcessStats } from './job-records.ts'
+import type { ProcessStats } from './process-stats.ts'
 
 /**
  * What a datum gives to user code: a file or directory at `/pfs/<input><path>`. An environment

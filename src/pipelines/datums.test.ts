@@ -4,7 +4,7 @@ import { parseFilePath } from '../base/paths.ts'
 import { decodeDatum, encodeDatum } from './datum-sets.ts'
 import { datumKey, type DatumMember } from './datums.ts'
 
-const lineage = { pipelineId: 'id', salt: 'salt' }
+const lineage = { lineageId: 'id', salt: 'salt' }
 const member: DatumMember = {
   input: 'in',
   path: parseFilePath('/a/b'),
@@ -26,7 +26,7 @@ test('the datum key is the documented hash (docs/formats/datums.md)', () => {
 test('the datum key changes with every field that is in it', () => {
   const keys = [
     datumKey(lineage, [member]),
-    datumKey({ ...lineage, pipelineId: 'other' }, [member]),
+    datumKey({ ...lineage, lineageId: 'other' }, [member]),
     datumKey({ ...lineage, salt: 'other' }, [member]),
     datumKey(lineage, [{ ...member, input: 'other' }]),
     datumKey(lineage, [{ ...member, path: parseFilePath('/a') }]),

@@ -27,8 +27,8 @@ export interface Datum {
 
 /** What distinguishes a pipeline's results from those of its namesakes and former selves. */
 export interface Lineage {
-  /** Made with the pipeline; kept by updates. */
-  readonly pipelineId: string
+  /** Made with the pipeline; kept by updates, and shared with its trials. */
+  readonly lineageId: string
   /** Changed by `update-pipeline --reprocess`. */
   readonly salt: string
 }
@@ -41,7 +41,7 @@ const keyVersion = 'pachyderm-ts datum 1'
  */
 export function datumKey(lineage: Lineage, members: readonly DatumMember[]): DatumKey {
   const parts: Uint8Array[] = []
-  for (const text of [keyVersion, lineage.pipelineId, lineage.salt]) pushField(parts, utf8(text))
+  for (const text of [keyVersion, lineage.lineageId, lineage.salt]) pushField(parts, utf8(text))
   for (const member of members) {
     pushField(parts, utf8(member.input))
     pushField(parts, utf8(member.path))

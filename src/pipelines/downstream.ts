@@ -12,6 +12,7 @@ import {
   pipelineTopic,
   type PipelineRecord,
 } from './pipeline-records.ts'
+import { allTrialPipelineNames } from './trial-records.ts'
 
 /** Pipelines are followed upstream at most this far; a longer chain is taken as still pending. */
 const chainLengthMax = 1000
@@ -51,6 +52,10 @@ export class JobDownstream implements Downstream {
     }
     const reason = await hopelessness(tx, commits, repo)
     return reason === undefined ? { kind: 'pending' } : { kind: 'failed', reason }
+  }
+
+  async besides(tx: ReadTransaction): Promise<ReadonlySet<string>> {
+    return await allTrialPipelineNames(tx)
   }
 }
 

@@ -1,10 +1,12 @@
 import type { CommitId, RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
+import { findTrigger } from '../versioning/branch-triggers.ts'
 import { findBranch } from '../versioning/branches.ts'
 import { findCommit, type CommitInfo, type CommitState } from '../versioning/commit-records.ts'
 import {
   forgetArrivals,
   historyCursors,
+  noteNewest,
   noteOlder,
   setHistoryCursors,
   type NewArrival,
@@ -38,6 +40,15 @@ export async function beginHistory(tx: Transaction, pipeline: PipelineRecord): P
   await setHistoryCursors(tx, pipeline.name, heads)
 }
 
+/** Notes the finished heads of the input branches of a pipeline, each by itself, and nothing before. */
+export async function noteHeads(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
+  for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
+    const branch = await findBranch(tx, atom.repo, atom.branch)
+    const head = await firstFinished(tx, atom, branch?.head)
+    if (head !== undefined) await noteNewest(tx, pipeline.name, [{ position, commit: head.id }])
+  }
+}
+
 /**
  * Notes the next of them, at most `countMax`, from new to old, so that all of them stand in the
  * order in which they were finished, and before whatever has become a head since. Returns how many:
@@ -60,7 +71,7 @@ export async function noteHistory(
     const hasPartners = isTogether || [...lines.values()].some((other) => areTogether(line, other))
     found.push({ position, commit: commit.id, together: hasPartners ? finishedAt(line) : null })
     last = line
-    const parent = (await leadsBack(tx, commit.id))
+    const parent = (await goesOn(tx, line))
       ? await firstFinished(tx, atom, commit.parent)
       : undefined
     if (parent === undefined) lines.delete(position)
@@ -101,6 +112,13 @@ function areTogether(line: Line, other: Line): boolean {
 
 function finishedAt({ commit }: Line): number {
   return commit.state.finishedAt
+}
+
+/** Whether what is before a commit was a head of the branch, too. */
+async function goesOn(tx: ReadTransaction, { atom, commit }: Line): Promise<boolean> {
+  // A branch that a trigger moves skips commits, and does not say which.
+  if ((await findTrigger(tx, atom.repo, atom.branch)) !== undefined) return false
+  return await leadsBack(tx, commit.id)
 }
 
 /** False where the rows are damaged: a line that goes in a circle would be noted for ever. */

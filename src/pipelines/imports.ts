@@ -13,13 +13,8 @@ import { datumKey, type Datum, type DatumKey, type Lineage } from './datums.ts'
 import { datumSource } from './discovery.ts'
 import { branchesOf, type Input } from './inputs.ts'
 import { keyOfInputs } from './job-making.ts'
-import {
-  type DatumCounts,
-  insertJob,
-  jobTopic,
-  type NewJob,
-  type ProcessStats,
-} from './job-records.ts'
+import { type DatumCounts, insertJob, jobTopic, type NewJob } from './job-records.ts'
+import { type ProcessStats } from './process-stats.ts'
 import { type Output, type OutputChange, OutputClashError, OutputMerge } from './outputs.ts'
 import { putPipeline, type PipelineRecord } from './pipeline-records.ts'
 import type { PipelineSpec } from './specs.ts'

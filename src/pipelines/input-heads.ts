@@ -10,7 +10,7 @@ import type { AtomInput } from './inputs.ts'
  */
 export async function finishedHead(
   tx: ReadTransaction,
-  { repo, branch }: AtomInput,
+  { repo, branch }: Pick<AtomInput, 'repo' | 'branch'>,
 ): Promise<CommitInfo | undefined> {
   const open = new Set<CommitId>()
   let next: CommitId | undefined = (await findBranch(tx, repo, branch))?.head

@@ -1,5 +1,6 @@
 import type { Instant } from '../base/clock.ts'
 import type { BranchName, CommitId, RepoName } from '../base/names.ts'
+import type { TriggerConditions } from '../versioning/branch-triggers.ts'
 
 /** What a pipeline reads, as its spec says it, checked and with defaults filled in. */
 export type Input = AtomInput | CrossInput | UnionInput | JoinInput | GroupInput
@@ -19,8 +20,15 @@ export interface AtomInput {
   readonly matchOn?: string
   /** In a join: its matches count also where another member has none of the same match key. */
   readonly outer?: true
+  /** Set where `branch` is one of the pipeline's own, which follows another. */
+  readonly trigger?: InputTrigger
   /** Set where a clock makes the branch's commits: a cron input of the spec. */
   readonly cron?: CronTicks
+}
+
+/** When the branch that a pipeline reads moves to the head of another. */
+export interface InputTrigger extends TriggerConditions {
+  readonly source: BranchName
 }
 
 /** What a clock writes to a repo, and when. */
@@ -91,6 +99,37 @@ export function shapeOf(input: Input): string {
   const { name, repo, branch, glob, matchOn, outer } = input
   const matching = matchOn === undefined ? [] : [matchOn, outer ?? false]
   return JSON.stringify([name, repo, branch, glob, ...matching])
+}
+
+/**
+ * The repos that one input reads, each with the one that another reads in its place; undefined when
+ * the two differ in more than their repos and branches, and so would not cut out the same datums.
+ */
+export function reposInPlace(
+  input: Input,
+  other: Input,
+): ReadonlyMap<RepoName, RepoName> | undefined {
+  const nowhere = (of: Input): string => shapeOf(mapAtoms(of, (atom) => ({ ...atom, ...noPlace })))
+  if (nowhere(input) !== nowhere(other)) return undefined
+  const others = atomsOf(other)
+  const found = new Map<RepoName, RepoName>()
+  for (const [index, { repo }] of atomsOf(input).entries()) {
+    const inPlace = others[index]?.repo
+    if (inPlace === undefined || (found.get(repo) ?? inPlace) !== inPlace) return undefined
+    found.set(repo, inPlace)
+  }
+  return new Set(found.values()).size === found.size ? found : undefined
+}
+
+// The casts: these are compared with each other only.
+const noPlace = { repo: '' as RepoName, branch: '' as BranchName }
+
+/** An input of the same kind with other atoms. */
+export function mapAtoms(input: Input, change: (atom: AtomInput) => AtomInput): Input {
+  if (input.kind === 'atom') return change(input)
+  const members = input.members.map((member) => mapAtoms(member, change))
+  // The types of members follow from the kind, which stays.
+  return { kind: input.kind, members } as Input
 }
 
 /**

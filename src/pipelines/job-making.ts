@@ -48,6 +48,7 @@ export async function makeJob(
     id,
     pipeline: pipeline.name,
     pipelineId: pipeline.pipelineId,
+    lineageId: pipeline.lineageId,
     pipelineVersion: pipeline.version,
     salt: pipeline.salt,
     // Apart from the keys of jobs that commits start, of which there is one for each set of inputs.

@@ -5,6 +5,7 @@ import type { ReadTransaction, SqlRow, SqlValue, Transaction } from '../database
 import type { MapRoot } from '../storage/prolly-map.ts'
 import { hasEnded, nextJobStates, parseJobState, type JobState } from './states.ts'
 import { noteDeletion } from '../versioning/deletion-notes.ts'
+import { statsOf, type ProcessStats } from './process-stats.ts'
 
 /** Events: subject `<job>`, when a job is made, changes state or makes progress. */
 export const jobTopic = 'jobs'
@@ -26,39 +27,14 @@ export interface DatumCounts {
   readonly recovered: number
 }
 
-/** What datums cost, added up. */
-export interface ProcessStats {
-  readonly downloadMs: number
-  readonly processMs: number
-  readonly uploadMs: number
-  readonly downloadBytes: number
-  readonly uploadBytes: number
-}
-
-export const noStats: ProcessStats = {
-  downloadMs: 0,
-  processMs: 0,
-  uploadMs: 0,
-  downloadBytes: 0,
-  uploadBytes: 0,
-}
-
-export function addStats(left: ProcessStats, right: ProcessStats): ProcessStats {
-  return {
-    downloadMs: left.downloadMs + right.downloadMs,
-    processMs: left.processMs + right.processMs,
-    uploadMs: left.uploadMs + right.uploadMs,
-    downloadBytes: left.downloadBytes + right.downloadBytes,
-    uploadBytes: left.uploadBytes + right.uploadBytes,
-  }
-}
-
 export interface JobRecord {
   readonly id: JobId
   /** Grows with each job that is made. */
   readonly sequence: number
   readonly pipeline: PipelineName
   readonly pipelineId: string
+  /** With the salt, what tells results apart: see `Lineage`. */
+  readonly lineageId: string
   readonly pipelineVersion: number
   readonly salt: string
   readonly parentJob: JobId | undefined
@@ -113,6 +89,7 @@ interface JobRow extends SqlRow {
   readonly id: string
   readonly pipeline: string
   readonly pipeline_id: string
+  readonly lineage_id: string
   readonly pipeline_version: number
   readonly salt: string
   readonly parent_job: string | null
@@ -158,6 +135,7 @@ export interface NewJob {
   readonly id: JobId
   readonly pipeline: PipelineName
   readonly pipelineId: string
+  readonly lineageId: string
   readonly pipelineVersion: number
   readonly salt: string
   readonly inputsKey: string
@@ -181,8 +159,8 @@ export async function insertJob(tx: Transaction, job: NewJob): Promise<void> {
     `INSERT INTO jobs (sequence, id, pipeline, pipeline_id, pipeline_version, salt, inputs_key,
         parent_job, new_repo, new_branch, new_commit, output_repo, output_branch, output_commit,
         state, reason, created_at, restart_count, datum_total, datum_processed, datum_skipped,
-        datum_failed, download_ms, process_ms, upload_ms, download_bytes, upload_bytes, by_hand)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'starting', '', ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?)`,
+        datum_failed, download_ms, process_ms, upload_ms, download_bytes, upload_bytes, by_hand, lineage_id)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'starting', '', ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?, ?)`,
     (last?.last ?? 0) + 1,
     job.id,
     job.pipeline,
@@ -199,20 +177,29 @@ export async function insertJob(tx: Transaction, job: NewJob): Promise<void> {
     job.outputCommit,
     job.createdAt,
     job.isByHand ? 1 : 0,
+    job.lineageId,
   )
-  for (const { repo, branch, commit } of job.inputs) {
+  await insertInputs(tx, job.id, job.inputs)
+  for (const commit of job.provenance) {
+    await tx.run('INSERT INTO job_provenance (commit_id, job) VALUES (?, ?)', commit, job.id)
+  }
+  await tx.emit(jobTopic, job.id)
+}
+
+async function insertInputs(
+  tx: Transaction,
+  job: JobId,
+  inputs: readonly JobInput[],
+): Promise<void> {
+  for (const { repo, branch, commit } of inputs) {
     await tx.run(
       'INSERT INTO job_inputs (job, repo, branch, commit_id) VALUES (?, ?, ?, ?)',
-      job.id,
+      job,
       repo,
       branch,
       commit,
     )
   }
-  for (const commit of job.provenance) {
-    await tx.run('INSERT INTO job_provenance (commit_id, job) VALUES (?, ?)', commit, job.id)
-  }
-  await tx.emit(jobTopic, job.id)
 }
 
 export async function findJob(tx: ReadTransaction, id: string): Promise<JobRecord | undefined> {
@@ -366,6 +353,42 @@ export async function killJobs(
   for (const id of jobs) await tx.emit(jobTopic, id)
 }
 
+/** Has a job be one of another pipeline, where what it reads has other names. */
+export async function moveJob(
+  tx: Transaction,
+  id: JobId,
+  to: Pick<
+    NewJob,
+    | 'pipeline'
+    | 'pipelineId'
+    | 'pipelineVersion'
+    | 'outputRepo'
+    | 'outputBranch'
+    | 'inputs'
+    | 'trigger'
+    | 'inputsKey'
+  >,
+): Promise<void> {
+  await tx.run(
+    `UPDATE jobs SET pipeline = ?, pipeline_id = ?, pipeline_version = ?, output_repo = ?,
+        output_branch = ?, new_repo = ?, new_branch = ?, new_commit = ?, inputs_key = ?
+      WHERE id = ?`,
+    to.pipeline,
+    to.pipelineId,
+    to.pipelineVersion,
+    to.outputRepo,
+    to.outputBranch,
+    to.trigger.repo,
+    to.trigger.branch,
+    to.trigger.commit,
+    to.inputsKey,
+    id,
+  )
+  await tx.run('DELETE FROM job_inputs WHERE job = ?', id)
+  await insertInputs(tx, id, to.inputs)
+  await tx.emit(jobTopic, id)
+}
+
 /** Removes every job of a pipeline and what only they know. */
 export async function removeJobs(tx: Transaction, pipelineId: string): Promise<void> {
   const jobs = await tx.all<{ readonly id: string }>(
@@ -400,6 +423,7 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
     sequence: row.sequence,
     pipeline: row.pipeline as PipelineName,
     pipelineId: row.pipeline_id,
+    lineageId: row.lineage_id,
     pipelineVersion: row.pipeline_version,
     salt: row.salt,
     parentJob: (row.parent_job ?? undefined) as JobId | undefined,
@@ -434,21 +458,4 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
 
 function jobInput(repo: string, branch: string, commit: string): JobInput {
   return { repo: repo as RepoName, branch: branch as BranchName, commit: commit as CommitId }
-}
-
-/** The columns of a row that say what datums cost. */
-export function statsOf(row: {
-  readonly download_ms: number
-  readonly process_ms: number
-  readonly upload_ms: number
-  readonly download_bytes: number
-  readonly upload_bytes: number
-}): ProcessStats {
-  return {
-    downloadMs: row.download_ms,
-    processMs: row.process_ms,
-    uploadMs: row.upload_ms,
-    downloadBytes: row.download_bytes,
-    uploadBytes: row.upload_bytes,
-  }
 }

@@ -31,7 +31,7 @@ export function keyDifferences(before: KeyFields, now: KeyFields): readonly KeyD
 
 function fieldsOf({ lineage, members }: KeyFields): ReadonlyMap<string, string> {
   const fields = new Map([
-    ['pipeline id', lineage.pipelineId],
+    ['pipeline id', lineage.lineageId],
     ['salt', lineage.salt],
   ])
   for (const [index, { input, path, hash }] of members.entries()) {

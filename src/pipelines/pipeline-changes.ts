@@ -11,6 +11,7 @@ import type { Transaction } from '../database/database.ts'
 import { findBranch, requireNoTag, setHead } from '../versioning/branches.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import { createRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.ts'
+import { placeTriggers } from './branch-triggers.ts'
 import { atomsOf, branchesOf } from './inputs.ts'
 import { killJobs } from './job-records.ts'
 import type { OutputExports } from './output-exports.ts'
@@ -18,6 +19,7 @@ import { completeProvenanceAround } from './output-provenance.ts'
 import { findPipeline, getPipeline, putPipeline, type PipelineRecord } from './pipeline-records.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { secretsOf } from './secrets.ts'
+import { refuseTrialPipeline } from './trial-records.ts'
 import { withFromIds } from './specs/from-commits.ts'
 import { requireFreePort } from './specs/service-check.ts'
 import { checkSpec, type PipelineSpec } from './specs.ts'
@@ -63,15 +65,17 @@ export class PipelineChanges {
    * @throws {NotFoundError} for an input repo that does not exist.
    */
   async create(tx: Transaction, request: RequestedSpec, now: Instant): Promise<PipelineRecord> {
-    const spec = await this.#checkedSpec(tx, request, now)
+    const spec = await this.check(tx, request, now)
     if ((await findPipeline(tx, spec.name)) !== undefined) {
       throw new AlreadyExistsError(
         `pipeline ${spec.name} already exists; use update-pipeline to change it`,
       )
     }
+    const pipelineId = newHexId(this.#random)
     const pipeline: PipelineRecord = {
       name: spec.name,
-      pipelineId: newHexId(this.#random),
+      pipelineId,
+      lineageId: pipelineId,
       salt: newHexId(this.#random),
       version: 1,
       state: 'running',
@@ -79,7 +83,7 @@ export class PipelineChanges {
       createdAt: now,
       spec,
     }
-    await store(tx, pipeline, now)
+    await placePipeline(tx, this.#onHeadReady, pipeline, now)
     return pipeline
   }
 
@@ -89,9 +93,10 @@ export class PipelineChanges {
     request: RequestedSpec,
     { reprocess, now }: { readonly reprocess: boolean; readonly now: Instant },
   ): Promise<PipelineRecord> {
-    const spec = await this.#checkedSpec(tx, request, now)
+    const spec = await this.check(tx, request, now)
+    await refuseTrialPipeline(tx, spec.name)
     const old = await getPipeline(tx, spec.name)
-    await this.#keepOldOutput(tx, old)
+    await this.keepOldOutput(tx, old)
     const pipeline: PipelineRecord = {
       ...old,
       salt: reprocess ? newHexId(this.#random) : old.salt,
@@ -104,7 +109,7 @@ export class PipelineChanges {
     await carryJobs(tx, { old, pipeline, now })
     // Results of another salt are not reused.
     if (reprocess) await noteDeletion(tx)
-    await store(tx, pipeline, now)
+    await placePipeline(tx, this.#onHeadReady, pipeline, now)
     return pipeline
   }
 
@@ -120,7 +125,8 @@ export class PipelineChanges {
       : await this.create(tx, request, options.now)
   }
 
-  async #checkedSpec(tx: Transaction, request: RequestedSpec, now: Instant): Promise<PipelineSpec> {
+  /** A spec as it would be stored. @throws {InvalidArgumentError} */
+  async check(tx: Transaction, request: RequestedSpec, now: Instant): Promise<PipelineSpec> {
     const spec = await checkedSpec(tx, request, now)
     const { name, egressUrl, egressSecret, secrets } = spec
     let part = 'egress'
@@ -135,7 +141,8 @@ export class PipelineChanges {
     return spec
   }
 
-  async #keepOldOutput(tx: Transaction, old: PipelineRecord): Promise<void> {
+  /** Has the output of a version stay reachable when another follows. */
+  async keepOldOutput(tx: Transaction, old: PipelineRecord): Promise<void> {
     const repo = old.name as string as RepoName
     const branch = await findBranch(tx, repo, old.spec.outputBranch)
     if (branch === undefined) return
@@ -143,6 +150,25 @@ export class PipelineChanges {
     await requireNoTag(tx, repo, name)
     await setHead(tx, this.#onHeadReady, { ...branch, name })
   }
+}
+
+/** Stores a pipeline with a spec that has been checked, and puts the repos that it writes. */
+export async function placePipeline(
+  tx: Transaction,
+  onHeadReady: OnHeadReady,
+  pipeline: PipelineRecord,
+  now: Instant,
+): Promise<void> {
+  const { spec } = pipeline
+  await putCronRepos(tx, spec, now)
+  const inputs: RepoName[] = []
+  for (const atom of branchesOf(spec.input)) inputs.push((await getRepo(tx, atom.repo)).name)
+  if (spec.incremental) await refuseSharedProvenance(tx, spec)
+  if (spec.service !== undefined) await requireFreePort(tx, spec.name, spec.service)
+  await putOutputRepo(tx, spec, inputs, now)
+  await requireNoTag(tx, spec.name, spec.outputBranch)
+  await placeTriggers(tx, onHeadReady, spec, now)
+  await putPipeline(tx, pipeline, now)
 }
 
 async function checkedSpec(
@@ -153,18 +179,6 @@ async function checkedSpec(
   const { input } = request
   if (input === undefined) return checkSpec(request, now)
   return checkSpec({ ...request, input: await withFromIds(tx, input) }, now)
-}
-
-async function store(tx: Transaction, pipeline: PipelineRecord, now: Instant): Promise<void> {
-  const { spec } = pipeline
-  await putCronRepos(tx, spec, now)
-  const inputs: RepoName[] = []
-  for (const atom of branchesOf(spec.input)) inputs.push((await getRepo(tx, atom.repo)).name)
-  if (spec.incremental) await refuseSharedProvenance(tx, spec)
-  if (spec.service !== undefined) await requireFreePort(tx, spec.name, spec.service)
-  await putOutputRepo(tx, spec, inputs, now)
-  await requireNoTag(tx, spec.name, spec.outputBranch)
-  await putPipeline(tx, pipeline, now)
 }
 
 /** As in 1.5: what is new in one input would change the other inputs, too. */

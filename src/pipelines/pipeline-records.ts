@@ -7,6 +7,7 @@ import type { Lineage } from './datums.ts'
 import { branchesOf } from './inputs.ts'
 import type { PipelineSpec } from './specs.ts'
 import { parsePipelineState, type PipelineState } from './states.ts'
+import { ownedTriggers, releaseTrigger } from '../versioning/branch-triggers.ts'
 import { noteDeletion } from '../versioning/deletion-notes.ts'
 
 /** Events: subject `<pipeline>`, when a pipeline is made, changed or deleted. */
@@ -15,6 +16,8 @@ export const pipelineTopic = 'pipelines'
 /** A pipeline as it is now. */
 export interface PipelineRecord extends Lineage {
   readonly name: PipelineName
+  /** Made with the pipeline; kept by updates. */
+  readonly pipelineId: string
   /** From 1; each update adds one. */
   readonly version: number
   readonly state: PipelineState
@@ -40,6 +43,7 @@ export class PipelineNotFoundError extends NotFoundError {
 interface PipelineRow extends SqlRow {
   readonly name: string
   readonly id: string
+  readonly lineage_id: string
   readonly version: number
   readonly salt: string
   readonly state: string
@@ -49,7 +53,7 @@ interface PipelineRow extends SqlRow {
   readonly spec: string
 }
 
-const selectPipelines = `SELECT p.name, p.id, p.version, p.salt, p.state, p.recent_error, p.created_at, p.modified_at, v.spec
+const selectPipelines = `SELECT p.name, p.id, p.lineage_id, p.version, p.salt, p.state, p.recent_error, p.created_at, p.modified_at, v.spec
   FROM pipelines p JOIN pipeline_versions v ON v.pipeline_id = p.id AND v.version = p.version`
 
 export async function findPipeline(
@@ -73,14 +77,15 @@ export interface ListedPipeline {
   readonly modifiedAt: Instant
 }
 
-/** At most `countMax` pipelines whose names come after `last`, by name. */
+/** At most `countMax` pipelines of the main line whose names come after `last`, by name. */
 export async function pipelinePage(
   tx: ReadTransaction,
   last: string,
   countMax: number,
 ): Promise<readonly ListedPipeline[]> {
   const rows = await tx.all<PipelineRow>(
-    `${selectPipelines} WHERE p.name > ? ORDER BY p.name LIMIT ?`,
+    `${selectPipelines} WHERE p.name > ? AND NOT EXISTS
+      (SELECT 1 FROM trial_pipelines t WHERE t.pipeline = p.name) ORDER BY p.name LIMIT ?`,
     last,
     countMax,
   )
@@ -137,14 +142,16 @@ export async function putPipeline(
   modifiedAt: Instant,
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO pipelines (name, id, version, salt, state, recent_error, created_at, modified_at,
-        is_spout, service_port) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-      ON CONFLICT (name) DO UPDATE SET id = excluded.id, version = excluded.version,
+    `INSERT INTO pipelines (name, id, lineage_id, version, salt, state, recent_error, created_at,
+        modified_at, is_spout, service_port) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT (name) DO UPDATE SET id = excluded.id, lineage_id = excluded.lineage_id,
+        version = excluded.version,
         salt = excluded.salt, state = excluded.state, recent_error = excluded.recent_error,
         created_at = excluded.created_at, modified_at = excluded.modified_at,
         is_spout = excluded.is_spout, service_port = excluded.service_port`,
     pipeline.name,
     pipeline.pipelineId,
+    pipeline.lineageId,
     pipeline.version,
     pipeline.salt,
     pipeline.state,
@@ -207,6 +214,7 @@ export async function removePipeline(
   await noteDeletion(tx)
   await tx.run('DELETE FROM pipeline_inputs WHERE pipeline = ?', pipeline.name)
   await forgetArrivals(tx, pipeline.name)
+  for (const trigger of await ownedTriggers(tx, pipeline.name)) await releaseTrigger(tx, trigger)
   await tx.run(
     `INSERT INTO deleted_pipelines (name, deleted_at) VALUES (?, ?)
       ON CONFLICT (name) DO UPDATE SET deleted_at = excluded.deleted_at`,
@@ -214,6 +222,13 @@ export async function removePipeline(
     deletedAt,
   )
   await tx.emit(pipelineTopic, pipeline.name)
+}
+
+/** Removes the pipeline with its versions as if there had been none; nothing may name it any more. */
+export async function forgetPipeline(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
+  await removePipeline(tx, pipeline, 0)
+  await tx.run('DELETE FROM deleted_pipelines WHERE name = ?', pipeline.name)
+  await tx.run('DELETE FROM pipeline_versions WHERE pipeline_id = ?', pipeline.pipelineId)
 }
 
 /** The spec that a pipeline had as `version`; jobs of former versions still name it. */
@@ -235,6 +250,7 @@ function pipelineOf(row: PipelineRow): PipelineRecord {
     // Rows are written by this file only, from checked values.
     name: row.name as PipelineName,
     pipelineId: row.id,
+    lineageId: row.lineage_id,
     version: row.version,
     salt: row.salt,
     state: parsePipelineState(row.state),

@@ -33,6 +33,12 @@ import { checkSchedules } from './specs/schedule-check.ts'
 import { workerTransform } from './specs/worker-transform.ts'
 import { SpecValidations, type SpecValidation } from './spec-validations.ts'
 import { parseJobState, type JobState } from './states.ts'
+import {
+  allTrialPipelineNames,
+  refuseTrialPipeline,
+  refuseTried,
+  removeAllTrialRecords,
+} from './trial-records.ts'
 import type { Triggers } from './triggers.ts'
 
 /** Longer than any name is: those that do not exist are told by it. */
@@ -259,6 +265,10 @@ export class Pipelines {
         const pipeline = await findPipeline(tx, name)
         if (pipeline === undefined) throw new PipelineNotFoundError(name)
         const going = options.cascade === true ? await withReaders(tx, pipeline) : [pipeline]
+        for (const one of going) {
+          await refuseTrialPipeline(tx, one.name)
+          await refuseTried(tx, one.name)
+        }
         // Those that read first, so that no output repo goes before them.
         for (const one of going.toReversed()) await this.#remove(tx, one, { ...options, at })
       },
@@ -273,9 +283,13 @@ export class Pipelines {
     const at = this.#clock.now()
     await this.#database.transact(
       async (tx) => {
+        const inTrials = await allTrialPipelineNames(tx)
         for (const pipeline of await allPipelines(tx)) {
-          await this.#remove(tx, pipeline, { ...options, at })
+          // A trial leaves nothing behind.
+          const whole = inTrials.has(pipeline.name) && { deleteJobs: true, deleteRepo: true }
+          await this.#remove(tx, pipeline, { ...options, ...whole, at })
         }
+        await removeAllTrialRecords(tx)
         if (options.deleteJobs) {
           for (const job of await selectJobs(tx, '')) await removeJob(tx, job.id)
         }
@@ -306,7 +320,7 @@ export class Pipelines {
     if (options.deleteJobs) await removeJobs(tx, pipeline.pipelineId)
     else await killJobs(tx, pipeline.pipelineId, { reason, at: options.at })
     if (options.deleteJobs) {
-      await tx.run('DELETE FROM datum_results WHERE pipeline_id = ?', pipeline.pipelineId)
+      await tx.run('DELETE FROM datum_results WHERE pipeline_id = ?', pipeline.lineageId)
     }
     await removePipeline(tx, pipeline, options.at)
     if (!options.deleteRepo || (await findRepo(tx, pipeline.name)) === undefined) return

@@ -1,6 +1,7 @@
 import type { Spools } from '../storage/spool.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { ActiveWorkers } from './active-workers.ts'
+import { BranchTriggers } from './branch-triggers.ts'
 import { CronTicker } from './cron-ticker.ts'
 import { Explanations } from './explanations.ts'
 import { FileLineage } from './file-lineage.ts'
@@ -14,11 +15,14 @@ import { Scheduler } from './scheduler.ts'
 import type { SecretKeys } from './secret-keys.ts'
 import { Secrets } from './secrets.ts'
 import { Statistics } from './statistics.ts'
+import { Trials } from './trials.ts'
 import type { Triggers } from './triggers.ts'
 
 /** Data that processes itself: pipelines, the jobs that new commits start, and what ran where. */
 export interface Processing {
   readonly pipelines: Pipelines
+  readonly trials: Trials
+  readonly branchTriggers: BranchTriggers
   readonly jobs: Jobs
   readonly logs: JobLogs
   /** Who processes what right now. */
@@ -51,6 +55,8 @@ export function createProcessing(
   const pipelines = new Pipelines({ ...ports, onHeadReady })
   return {
     pipelines,
+    trials: new Trials({ ...ports, onHeadReady }),
+    branchTriggers: new BranchTriggers({ ...ports, onHeadReady }),
     jobs: new Jobs({ ...ports, active }),
     logs: new JobLogs({ ...ports, running }),
     active,
@@ -60,6 +66,6 @@ export function createProcessing(
     statistics: new Statistics(ports),
     secrets,
     scheduler: new Scheduler({ ...ports, secrets, logs: running, active, onHeadReady }),
-    ticker: new CronTicker(ports),
+    ticker: new CronTicker({ ...ports, onHeadReady }),
   }
 }

@@ -1,4 +1,5 @@
 import type { Instant } from '../base/clock.ts'
+import type { RequestedTrigger } from './specs/trigger-check.ts'
 
 /** A spec as a client sent it: anything may be missing or wrong. */
 export interface RequestedSpec {
@@ -80,6 +81,8 @@ export interface RequestedAtom {
   readonly glob: string
   readonly lazy: boolean
   readonly fromCommit: string
+  /** Read through a branch that follows `branch`, or the one that the trigger names. */
+  readonly trigger?: RequestedTrigger | undefined
   /** Of a join's member. */
   readonly joinOn?: string
   readonly outerJoin?: boolean

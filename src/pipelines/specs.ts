@@ -18,6 +18,8 @@ import { atomsOf, type Input } from './inputs.ts'
 /** A pipeline's spec, checked and with its defaults filled in. */
 export interface PipelineSpec extends Limits, ErrorHandling {
   readonly name: PipelineName
+  /** In a trial: the pipeline that is tried, which is what its code is told. */
+  readonly tries?: PipelineName
   readonly description: string
   readonly transform: Transform
   /** What user code is given of secrets. */

@@ -68,6 +68,7 @@ export class Spouts {
       id,
       pipeline: pipeline.name,
       pipelineId: pipeline.pipelineId,
+      lineageId: pipeline.lineageId,
       pipelineVersion: pipeline.version,
       salt: pipeline.salt,
       // There are no inputs that would tell runs apart.

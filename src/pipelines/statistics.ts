@@ -1,6 +1,7 @@
 import type { PipelineName } from '../base/names.ts'
 import type { Database, ReadTransaction, SqlRow, SqlValue } from '../database/database.ts'
-import { getJob, statsOf, type JobRecord, type ProcessStats } from './job-records.ts'
+import { getJob, type JobRecord } from './job-records.ts'
+import { statsOf, type ProcessStats } from './process-stats.ts'
 import { getPipeline } from './pipeline-records.ts'
 import { SpreadOf, type Spread } from './spread.ts'
 import { hasEnded, parseJobState, type JobState } from './states.ts'
@@ -65,12 +66,16 @@ export class Statistics {
 
   /** @throws {PipelineNotFoundError} */
   async ofPipeline(name: string): Promise<PipelineStatistics> {
-    const { pipelineId, name: pipeline } = await this.#database.read((tx) => getPipeline(tx, name))
+    const {
+      pipelineId,
+      lineageId,
+      name: pipeline,
+    } = await this.#database.read((tx) => getPipeline(tx, name))
     const datums = new DatumSpreadsOf()
     const rows = this.#rows(
       `WHERE pipeline_id = ? AND (salt, finished_at, datum) > (?, ?, ?)
         ORDER BY salt, finished_at, datum`,
-      [pipelineId],
+      [lineageId],
       { first: ['', -1, ''], keyOf: ({ salt, finished_at: at, datum }) => [salt, at, datum] },
     )
     for await (const row of rows) datums.add(statsOf(row))

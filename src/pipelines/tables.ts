@@ -224,5 +224,43 @@ export const pipelinesMigrations: Migrations = {
     ['ALTER TABLE jobs ADD COLUMN stats_commit TEXT'],
     // The port at which the pipeline is reached; null for one that is no service.
     ['ALTER TABLE pipelines ADD COLUMN service_port INTEGER'],
+    [
+      // What `datum_results.pipeline_id` names: the pipeline's own id or, in a trial, that of the
+      // pipeline which is tried.
+      `ALTER TABLE pipelines ADD COLUMN lineage_id TEXT NOT NULL DEFAULT ''`,
+      `UPDATE pipelines SET lineage_id = id`,
+      `CREATE INDEX pipelines_by_lineage ON pipelines (lineage_id)`,
+      `ALTER TABLE jobs ADD COLUMN lineage_id TEXT NOT NULL DEFAULT ''`,
+      `UPDATE jobs SET lineage_id = pipeline_id`,
+      `CREATE INDEX jobs_by_lineage ON jobs (lineage_id, salt, sequence)`,
+    ],
+    [
+      `CREATE TABLE trials ( -- clustered
+        name TEXT NOT NULL PRIMARY KEY,
+        created_at INTEGER NOT NULL
+      )`,
+      // The branches that a trial reads in place of others, in the order in which they were given.
+      `CREATE TABLE trial_data ( -- clustered
+        trial TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        repo TEXT NOT NULL,
+        branch TEXT NOT NULL,
+        other TEXT NOT NULL,
+        PRIMARY KEY (trial, position)
+      )`,
+      // Each behind those that it reads. tries: the pipeline of the main line, whose version is
+      // based_on (0 where the trial brings a new one); spec: what that becomes by the merge.
+      `CREATE TABLE trial_pipelines ( -- clustered
+        pipeline TEXT NOT NULL PRIMARY KEY,
+        trial TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        tries TEXT NOT NULL,
+        based_on INTEGER NOT NULL,
+        is_changed INTEGER NOT NULL,
+        spec TEXT NOT NULL
+      )`,
+      `CREATE INDEX trial_pipelines_by_trial ON trial_pipelines (trial, position)`,
+      `CREATE INDEX trial_pipelines_by_tried ON trial_pipelines (tries)`,
+    ],
   ],
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import type { PipelineName } from '../base/names.ts'
 import type { Random } from '../base/random.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
+import { moveFollowers } from '../versioning/branch-triggers.ts'
 import { findCommit, type CommitInfo } from '../versioning/commit-records.ts'
 import type { ReadyHead } from '../versioning/ports.ts'
 import { align, type Candidate, type Candidates } from './alignment.ts'
@@ -57,7 +58,9 @@ export class Triggers {
   }
 
   async onHeadReady(tx: Transaction, heads: readonly ReadyHead[]): Promise<void> {
-    for (const [name, arrivals] of await readersOf(tx, heads)) {
+    // Branches that follow these heads come with them.
+    const all = await moveFollowers(tx, heads)
+    for (const [name, arrivals] of await readersOf(tx, all)) {
       const pipeline = await getPipeline(tx, name)
       const isLate = await hasBacklog(tx, name)
       await noteNewest(tx, name, arrivals)

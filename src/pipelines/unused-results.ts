@@ -58,8 +58,8 @@ export class UnusedResults {
     return this.#database.read(async (tx) => {
       const others = await selectJobs(
         tx,
-        'WHERE pipeline_id = ? AND salt = ? AND datum_set_root IS NOT NULL ORDER BY sequence',
-        job.pipelineId,
+        'WHERE lineage_id = ? AND salt = ? AND datum_set_root IS NOT NULL ORDER BY sequence',
+        job.lineageId,
         job.salt,
       )
       const sets = new Set<NonNullable<JobRecord['datumSet']>>()

@@ -13,6 +13,7 @@ import { reposRoutes } from '../api/repos-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
 import { secretsRoutes } from '../api/secrets-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
+import { trialsRoutes } from '../api/trials-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Database } from '../database/database.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
@@ -126,11 +127,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...objectRoutes(objects, collector),
     ...filesRoutes(versioning, stores, fetching),
     ...reposRoutes(versioning),
-    ...commitsRoutes(versioning),
+    ...commitsRoutes(versioning, processing.branchTriggers),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
     ...pipelinesRoutes(processing),
     ...secretsRoutes(processing),
+    ...trialsRoutes(processing),
     ...adminRoutes({
       facts: () => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }),
       check: (options, signal) => checks.run(options, signal),

@@ -34,7 +34,11 @@ export async function openStoredVersioning(
     clock,
     random: new SystemRandom(),
     onHeadReady: async () => undefined,
-    downstream: { topics: [], state: async () => ({ kind: 'pending' }) },
+    downstream: {
+      topics: [],
+      state: async () => ({ kind: 'pending' }),
+      besides: async () => new Set(),
+    },
     uses: new TestCommitUses(),
   })
   const parts = opened.move()

@@ -15,7 +15,7 @@ import type {
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import type { Transform } from '../pipelines/executor.ts'
-import { noStats } from '../pipelines/job-records.ts'
+import { noStats } from '../pipelines/process-stats.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
 import type { RequestedAtom, RequestedInput, RequestedSpec } from '../pipelines/requested-specs.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
@@ -27,6 +27,7 @@ import { Leases } from '../storage/leases.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { versioningMigrations } from '../versioning/tables.ts'
+import { objectMigrations } from '../versioning/object-tables.ts'
 import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { Exports, type OpenBuckets } from '../targets/exports.ts'
@@ -104,6 +105,13 @@ const unused = () => ({
   serviceDoors: { open: async () => ({ [Symbol.asyncDispose]: async () => {} }) },
 })
 
+const migrations = [
+  versioningMigrations,
+  transactionMigrations,
+  objectMigrations,
+  pipelinesMigrations,
+]
+
 interface TestWorld {
   readonly TriggersOf?: typeof Triggers
   readonly clock?: Clock
@@ -117,11 +125,7 @@ export async function openTestProcessing(
   { TriggersOf = Triggers, clock = new SystemClock(), bucket = new MemoryBucket() }: TestWorld = {},
 ): Promise<TestProcessing> {
   await using opened = new AsyncDisposableStack()
-  const { database } =
-    packed ??
-    opened.use(
-      await temporaryDatabase([versioningMigrations, transactionMigrations, pipelinesMigrations]),
-    )
+  const { database } = packed ?? opened.use(await temporaryDatabase(migrations))
   const chunks = new FailingChunkStore(packed?.store ?? new MemoryChunkStore())
   const leases = packed?.store.leases ?? new Leases()
   const stores = { database, leases, spools: new MemorySpools(), ...storesOver(chunks) }

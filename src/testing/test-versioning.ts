@@ -55,6 +55,10 @@ export class TestDownstream implements Downstream {
   ): Promise<DownstreamState> {
     return this.#states.get(repo) ?? { kind: 'pending' }
   }
+
+  async besides(): Promise<ReadonlySet<string>> {
+    return new Set()
+  }
 }
 
 const fileBytesMax = 64 * 1024 * 1024

@@ -6,6 +6,7 @@ import { branchTopic, type OnHeadReady, type VersioningPorts } from './ports.ts'
 import { getRepo } from './repos.ts'
 import { snapshotKeys } from '../storage/snapshot-keys.ts'
 import { latestWritten } from './records/latest-written.ts'
+import { refuseOwnedTrigger, removeTrigger } from './records/branch-trigger-rows.ts'
 import { findCommitTag } from './records/commit-tag-rows.ts'
 import { nextWritten } from './records/write-sequence.ts'
 
@@ -69,7 +70,19 @@ export async function branchesAt(
   )
 }
 
-/** The commits stay. @throws {BranchNotFoundError} */
+/**
+ * As `deleteBranch`, with its trigger, of which there may be one before there is the branch.
+ *
+ * @throws {BranchNotFoundError} @throws {FailedPreconditionError} when a pipeline has made it.
+ */
+export async function dropBranch(tx: Transaction, repo: string, branch: string): Promise<void> {
+  await refuseOwnedTrigger(tx, repo, branch)
+  const hadTrigger = await removeTrigger(tx, repo, branch)
+  if (hadTrigger && (await findBranch(tx, repo, branch)) === undefined) return
+  await deleteBranch(tx, repo, branch)
+}
+
+/** The commits stay, and so does its trigger. @throws {BranchNotFoundError} */
 export async function deleteBranch(tx: Transaction, repo: string, branch: string): Promise<void> {
   const changed = await tx.run('DELETE FROM branches WHERE repo = ? AND name = ?', repo, branch)
   if (changed === 0) throw new BranchNotFoundError(repo, branch)
@@ -185,9 +198,9 @@ export class Branches {
       .map(({ name, head, repo: of }) => ({ repo: of, name, head }))
   }
 
-  /** The commits stay. @throws {BranchNotFoundError} */
+  /** The commits stay; see `dropBranch`. */
   async delete(repo: string, branch: string): Promise<void> {
-    await this.#ports.database.transact((tx) => deleteBranch(tx, repo, branch), {
+    await this.#ports.database.transact((tx) => dropBranch(tx, repo, branch), {
       usesReserve: true,
     })
   }

@@ -47,6 +47,8 @@ export interface Downstream {
     commits: readonly CommitName[],
     repo: RepoName,
   ): Promise<DownstreamState>
+  /** Repos beside the main line: waited for when they are named, and not otherwise. */
+  besides(tx: ReadTransaction): Promise<ReadonlySet<string>>
 }
 
 /** A job, and the pipeline whose run it is. */
@@ -119,5 +121,7 @@ export interface VersioningPorts {
 export const repoTopic = 'repos'
 /** Events: subject `<repo>/<commit id>`, when a commit is started, finished or deleted. */
 export const commitTopic = 'commits'
+/** Events: subject `<repo>/<branch>`, when a trigger of a branch is set, changed or removed. */
+export const branchTriggerTopic = 'branch-triggers'
 /** Events: subject `<repo>/<branch>`, when a branch is made, moved or deleted. */
 export const branchTopic = 'branches'

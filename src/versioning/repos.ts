@@ -187,6 +187,7 @@ export async function removeRepo(
   if (rowCount > atOnceMax) await markDeleted(tx, name)
   else await deleteCommits(tx, name)
   await tx.run('DELETE FROM branches WHERE repo = ?', name)
+  await tx.run('DELETE FROM branch_triggers WHERE repo = ?', name)
   await tx.run('DELETE FROM commit_tags WHERE repo = ?', name)
   await tx.run('DELETE FROM repo_provenance WHERE repo = ?', name)
   await tx.run('DELETE FROM repos WHERE name = ?', name)
@@ -251,6 +252,14 @@ async function requireAll(tx: ReadTransaction, names: Iterable<string>): Promise
   for (const name of names) {
     if ((await findRow(tx, name)) === undefined) throw new RepoNotFoundError(name)
   }
+}
+
+/** Every repo that is made from `name`, near and far, by name. */
+export async function reposMadeFrom(
+  tx: ReadTransaction,
+  name: string,
+): Promise<readonly RepoName[]> {
+  return await repoDescendants(tx, name)
 }
 
 function isMadeFrom({ provenance }: RepoInfo, wanted: ReadonlySet<string>): boolean {

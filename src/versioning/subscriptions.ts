@@ -16,6 +16,7 @@ import {
   branchTopic,
   commitTopic,
   type CommitName,
+  type Downstream,
   repoTopic,
   type VersioningPorts,
 } from './ports.ts'
@@ -37,7 +38,7 @@ export class Subscriptions {
 
   /**
    * One finished commit for each target repo, as they come: the first whose provenance contains
-   * all `commits`. Targets: `toRepos`, or every repo made from all of the commits' repos. Ends
+   * all `commits`. Targets: `toRepos`, or every repo of the main line made from all of the commits' repos. Ends
    * after the last.
    *
    * @throws {InvalidArgumentError} without commits, or for more than 500.
@@ -58,7 +59,7 @@ export class Subscriptions {
       matches: ({ topic, subject }) =>
         topic !== commitTopic || waiting.has(subject.slice(0, subject.indexOf('/'))),
     })
-    const { commits, targets } = await database.read((tx) => flushPlan(tx, options))
+    const { commits, targets } = await database.read((tx) => flushPlan(tx, downstream, options))
     for (const target of targets) waiting.add(target)
     for (;;) {
       const left = targets.filter((target) => waiting.has(target))
@@ -164,6 +165,7 @@ export class Subscriptions {
 
 async function flushPlan(
   tx: ReadTransaction,
+  downstream: Downstream,
   options: {
     readonly commits: readonly { readonly repo: string; readonly commit: string }[]
     readonly toRepos?: readonly string[] | undefined
@@ -196,7 +198,8 @@ async function flushPlan(
     const descendants = new Set(await repoDescendants(tx, source))
     below = below === undefined ? descendants : below.intersection(descendants)
   }
-  return { commits, targets: [...(below ?? [])] }
+  const besides = await downstream.besides(tx)
+  return { commits, targets: [...(below ?? [])].filter((repo) => !besides.has(repo)) }
 }
 
 /** @throws {FlushFailedError} for a repo that is not made from those of all commits. */

@@ -163,6 +163,29 @@ const deletedReposStep: readonly string[] = [
   )`,
 ]
 
+/** Branches that follow others from time to time. */
+const triggersStep: readonly string[] = [
+  // noted: the last head of the source that was looked at; the added_… are what came up to it.
+  `CREATE TABLE branch_triggers ( -- clustered
+    repo TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    source TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    commit_count INTEGER NOT NULL,
+    schedule TEXT NOT NULL,
+    is_all INTEGER NOT NULL,
+    noted TEXT,
+    added_bytes INTEGER NOT NULL,
+    added_count INTEGER NOT NULL,
+    last_tick INTEGER NOT NULL,
+    has_ticked INTEGER NOT NULL,
+    PRIMARY KEY (repo, branch)
+  )`,
+  'CREATE INDEX branch_triggers_by_source ON branch_triggers (repo, source)',
+  'CREATE INDEX branch_triggers_by_owner ON branch_triggers (owner)',
+]
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
   steps: [
@@ -175,5 +198,6 @@ export const versioningMigrations: Migrations = {
     uploadsStep,
     branchOrderStep,
     deletedReposStep,
+    triggersStep,
   ],
 }

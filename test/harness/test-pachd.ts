@@ -29,6 +29,7 @@ export class TestClient implements AsyncDisposable {
   readonly jobs: Client<typeof pachyderm.Jobs>
   readonly pipelines: Client<typeof pachyderm.Pipelines>
   readonly secrets: Client<typeof pachyderm.Secrets>
+  readonly trials: Client<typeof pachyderm.Trials>
   readonly transactions: Client<typeof pachyderm.Transactions>
   readonly admin: Client<typeof pachyderm.Admin>
   readonly migrations: Client<typeof pachyderm.Migrations>
@@ -48,6 +49,7 @@ export class TestClient implements AsyncDisposable {
     this.jobs = createClient(pachyderm.Jobs, transport)
     this.pipelines = createClient(pachyderm.Pipelines, transport)
     this.secrets = createClient(pachyderm.Secrets, transport)
+    this.trials = createClient(pachyderm.Trials, transport)
     this.transactions = createClient(pachyderm.Transactions, transport)
     this.admin = createClient(pachyderm.Admin, transport)
     this.migrations = createClient(pachyderm.Migrations, transport)

@@ -11,6 +11,7 @@ import type { AtomInput, CronTicks, Input } from '../../pipelines/inputs.ts'
 import type { JobInput } from '../../pipelines/job-records.ts'
 import type { PipelineSpec } from '../../pipelines/specs.ts'
 import { timestampOf } from '../pfs/messages.ts'
+import { triggerMessage } from '../pfs/branch-trigger.ts'
 import { durationOf } from './durations.ts'
 
 /** What 1.5 runs when a spec names no image; executors that need one take it, too. */
@@ -79,10 +80,19 @@ export function inputMessage(
 }
 
 function atomMessage(
-  { name, repo, branch, glob, lazy, fromCommit }: AtomInput,
+  { name, repo, branch: read, glob, lazy, fromCommit, trigger }: AtomInput,
   commits: readonly JobInput[] | undefined,
 ): MessageInitShape<typeof AtomInputSchema> {
-  const common = { name, repo, branch, glob, lazy }
+  // As it was written: the branch that is read through a trigger is the pipeline's own affair.
+  const branch = trigger?.source ?? read
+  const common = {
+    name,
+    repo,
+    branch,
+    glob,
+    lazy,
+    ...(trigger !== undefined && { trigger: triggerMessage(trigger) }),
+  }
   if (commits === undefined) return { ...common, fromCommit: fromCommit ?? '' }
   return { ...common, commit: commitOf(repo, commits) }
 }
@@ -90,7 +100,7 @@ function atomMessage(
 function matchFields(
   kind: 'join' | 'group',
   { matchOn = '', outer }: AtomInput,
-): MessageInitShape<typeof AtomInputSchema> {
+): { readonly joinOn: string; readonly outerJoin: boolean } | { readonly groupBy: string } {
   return kind === 'join' ? { joinOn: matchOn, outerJoin: outer === true } : { groupBy: matchOn }
 }
 

@@ -8,6 +8,7 @@ import type {
 } from '../../gen/pps_pb.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
 import { instantOf } from '../pfs/messages.ts'
+import { triggerOfRequest } from '../pfs/branch-trigger.ts'
 import type {
   RequestedCron,
   RequestedInput,
@@ -105,6 +106,7 @@ function inputOf(input: Input): RequestedInput {
       joinOn: atom.joinOn,
       outerJoin: atom.outerJoin,
       groupBy: atom.groupBy,
+      trigger: atom.trigger && triggerOfRequest(atom.trigger),
     },
     cross: membersOf(input.cross),
     union: membersOf(input.union),

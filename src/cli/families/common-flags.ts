@@ -29,6 +29,19 @@ export const messageFlag: FlagSpec = {
   about: 'what to say of the commit, at most 4,096 bytes',
 }
 
+export const templateFlags: readonly FlagSpec[] = [
+  {
+    name: 'template',
+    value: 'SOURCE',
+    about: 'in place of --file: specs in which {{name}} stands for an argument',
+  },
+  {
+    name: 'arg',
+    value: 'NAME=TEXT',
+    about: 'an argument of the template, or name:=json for a number, true, false or a list',
+  },
+]
+
 /** Flags that every command takes. */
 export const commonFlags: readonly FlagSpec[] = [
   { name: 'help', short: 'h', about: 'say what the command does' },

@@ -1,5 +1,5 @@
 import type { CommandFamily, FlagSpec } from '../command.ts'
-import { rawFlag } from './common-flags.ts'
+import { rawFlag, templateFlags } from './common-flags.ts'
 
 const pipelines = async () => import('../commands/pipelines.ts')
 const specs = async () => import('../commands/pipeline-specs.ts')
@@ -11,16 +11,7 @@ const specFlags: readonly FlagSpec[] = [
     value: 'SOURCE',
     about: 'the specs: a local file, an http or https URL, or - for standard input (default "-")',
   },
-  {
-    name: 'template',
-    value: 'SOURCE',
-    about: 'in place of --file: specs in which {{name}} stands for an argument',
-  },
-  {
-    name: 'arg',
-    value: 'NAME=TEXT',
-    about: 'an argument of the template, or name:=json for a number, true, false or a list',
-  },
+  ...templateFlags,
 ]
 
 const applyFlags: readonly FlagSpec[] = [

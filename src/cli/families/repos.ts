@@ -230,6 +230,49 @@ then, unless --prefer decides (ours: leave it as it is; theirs: as it was before
     },
     ...commitTagCommands,
     {
+      name: 'create-branch',
+      arguments: 'REPO BRANCH',
+      about: 'make a branch, or have it follow another from time to time',
+      details: `With --trigger, BRANCH moves to the head of another branch of the repo when one of the conditions
+holds, or all of them with --trigger-all; what is counted is what came since it moved last. The branch
+comes into being when it first moves, which is at once where the conditions hold already.`,
+      examples: [
+        'pachctl create-branch images stable --head master',
+        'pachctl create-branch images staging --trigger master --trigger-size 10MB --trigger-commits 5',
+        'pachctl create-branch images nightly --trigger master --trigger-cron "@daily"',
+      ],
+      flags: [
+        { name: 'head', value: 'COMMIT', about: 'where it is: a commit, by id or by another name' },
+        { name: 'trigger', short: 't', value: 'BRANCH', about: 'the branch to follow' },
+        {
+          name: 'trigger-size',
+          value: 'SIZE',
+          about: 'move when so much was added, such as 10MB or 1GiB',
+        },
+        {
+          name: 'trigger-commits',
+          value: 'COUNT',
+          isCount: true,
+          about: 'move when so many commits were added',
+        },
+        {
+          name: 'trigger-cron',
+          value: 'SPEC',
+          about: 'move when a clock ticks, as in a cron input, in UTC',
+        },
+        { name: 'trigger-all', about: 'move when all the conditions hold, in place of one' },
+      ],
+      inTransaction: (flags) => (flags.text('trigger') === '' ? 'part' : 'beside'),
+      load: async () => (await branches()).createBranch,
+    },
+    {
+      name: 'inspect-branch',
+      arguments: 'REPO BRANCH',
+      about: 'show a branch, and what it follows',
+      flags: [],
+      load: async () => (await branches()).inspectBranch,
+    },
+    {
       name: 'list-branch',
       arguments: 'REPO',
       about: 'list the branches of a repo',

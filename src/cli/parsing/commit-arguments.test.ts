@@ -20,6 +20,8 @@ const joined: readonly (readonly [line: string, same: string])[] = [
   ['delete-commit r@b', 'delete-commit r b'],
   ['tag-commit r@b t', 'tag-commit r b t'],
   ['delete-commit-tag r@t', 'delete-commit-tag r t'],
+  ['create-branch r@b', 'create-branch r b'],
+  ['inspect-branch r@b', 'inspect-branch r b'],
   ['set-branch r@b^ n', 'set-branch r b^ n'],
   ['delete-branch r@b', 'delete-branch r b'],
   ['put-file r@b', 'put-file r b'],

@@ -1,3 +1,4 @@
+import { TrialState } from '../../gen/pachyderm_pb.ts'
 import { DatumState, JobState, PipelineState } from '../../gen/pps_pb.ts'
 import type { Output } from '../../base/output.ts'
 import { coloured, type Colour } from './colours.ts'
@@ -38,6 +39,18 @@ export function pipelineStateText(state: PipelineState, out: Output): string {
 
 export function datumStateText(state: DatumState, out: Output): string {
   return state === DatumState.STARTING ? '-' : shown(out, datumStates[state])
+}
+
+const trialStates: Readonly<Record<TrialState, Shown>> = {
+  [TrialState.UNSPECIFIED]: ['-', 'yellow'],
+  [TrialState.RUNNING]: ['running', 'yellow'],
+  [TrialState.WAITING]: ['waiting', 'yellow'],
+  [TrialState.FAILED]: ['failed', 'red'],
+  [TrialState.READY]: ['ready', 'green'],
+}
+
+export function trialStateText(state: TrialState, out: Output): string {
+  return shown(out, trialStates[state])
 }
 
 /** Newer servers may know states that this program does not. */

@@ -82,7 +82,8 @@ export async function checkDatumRows(ports: PipelinesCheckPorts): Promise<void> 
     }
   }
   const query = {
-    sql: `SELECT f.job, f.datum, f.members, f.logs, j.pipeline_id, j.salt FROM datum_failures f
+    sql: `SELECT f.job, f.datum, f.members, f.logs, j.lineage_id AS pipeline_id, j.salt
+      FROM datum_failures f
       JOIN jobs j ON j.id = f.job WHERE (f.job, f.datum) > (?, ?) ORDER BY f.job, f.datum`,
     first: ['', ''],
     keyOf: ({ job, datum }: ResultRow) => [job, datum],
@@ -117,8 +118,8 @@ function rowProblem(
   } catch {
     return 'has a log that cannot be read'
   }
-  const { pipeline_id: pipelineId, salt } = row
-  if (salt === null || datumKey({ pipelineId, salt }, members) === row.datum) return undefined
+  const { pipeline_id: lineageId, salt } = row
+  if (salt === null || datumKey({ lineageId, salt }, members) === row.datum) return undefined
   return 'has another key than what it was made from gives'
 }
 

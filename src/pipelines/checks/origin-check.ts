@@ -14,6 +14,7 @@ interface OriginRow {
   readonly sequence: number
   readonly pipeline: string
   readonly pipeline_id: string
+  readonly lineage_id: string
   readonly version: number
   readonly salt: string
   readonly by_hand: number
@@ -33,7 +34,7 @@ interface OriginRow {
   /** Null where the former job has been deleted. */
   readonly parent_pipeline: string | null
   readonly parent_sequence: number | null
-  readonly base_pipeline: string | null
+  readonly base_lineage: string | null
   readonly base_sequence: number | null
   /** Whether a pipeline of that name was deleted. */
   readonly was_deleted: string | null
@@ -41,11 +42,12 @@ interface OriginRow {
   readonly imported: number
 }
 
-const origin = `SELECT j.id, j.sequence, j.pipeline, j.pipeline_id, j.pipeline_version AS version,
+const origin = `SELECT j.id, j.sequence, j.pipeline, j.pipeline_id, j.lineage_id,
+    j.pipeline_version AS version,
     j.salt, j.by_hand, j.inputs_key, j.new_repo, j.new_branch, j.new_commit, j.output_repo,
     j.output_branch, j.output_commit, j.parent_job, j.base_job, p.name AS now_name, p.version AS now_version, p.salt AS now_salt,
     o.pipeline_id AS parent_pipeline, o.sequence AS parent_sequence,
-    b.pipeline_id AS base_pipeline, b.sequence AS base_sequence, d.name AS was_deleted,
+    b.lineage_id AS base_lineage, b.sequence AS base_sequence, d.name AS was_deleted,
     j.imported
   FROM jobs j
   LEFT JOIN pipelines p ON p.name = j.pipeline AND p.id = j.pipeline_id
@@ -117,12 +119,13 @@ function problemOf(
   spec: PipelineSpec | undefined,
   inputs: readonly JobInput[],
 ): string | undefined {
-  const { pipeline_id: id, sequence } = row
-  for (const [name, of, number] of [
-    ['its parent', row.parent_pipeline, row.parent_sequence],
-    ['what it is compared with', row.base_pipeline, row.base_sequence],
+  const { sequence } = row
+  for (const [name, of, own, number] of [
+    ['its parent', row.parent_pipeline, row.pipeline_id, row.parent_sequence],
+    // A trial goes on from what the pipeline that it tries has made.
+    ['what it is compared with', row.base_lineage, row.lineage_id, row.base_sequence],
   ] as const) {
-    if (of !== null && of !== id) return `names a job of another pipeline as ${name}`
+    if (of !== null && of !== own) return `names a job of another pipeline as ${name}`
     if (number !== null && number >= sequence) return `names a job that came after it as ${name}`
   }
   for (const [name, job] of [

@@ -5,7 +5,7 @@ import type { DatumRecord } from '../datum-sets.ts'
 import type { DatumMember } from '../datums.ts'
 import type { Transform } from '../executor.ts'
 import { atomsOf } from '../inputs.ts'
-import { noStats } from '../job-records.ts'
+import { noStats } from '../process-stats.ts'
 import { memberEntry } from '../member-entries.ts'
 import type { RunPorts } from '../run-ports.ts'
 import type { RunLog } from '../running-logs.ts'
@@ -129,7 +129,7 @@ function environmentOf(plan: JobPlan, datum: DatumRecord): Readonly<Record<strin
       environment[`${atom.name}_COMMIT`] = commit
     }
   }
-  environment['PPS_PIPELINE_NAME'] = plan.spec.name
+  environment['PPS_PIPELINE_NAME'] = plan.spec.tries ?? plan.spec.name
   environment['PACH_JOB_ID'] = plan.job.id
   environment['PACH_DATUM_ID'] = datum.key
   environment['PACH_OUTPUT_COMMIT_ID'] = plan.job.outputCommit

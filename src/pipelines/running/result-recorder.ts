@@ -9,14 +9,8 @@ import {
   type ReusableResult,
 } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
-import {
-  addStats,
-  findJob,
-  jobTopic,
-  noStats,
-  type JobRecord,
-  type ProcessStats,
-} from '../job-records.ts'
+import { findJob, jobTopic, type JobRecord } from '../job-records.ts'
+import { addStats, noStats, type ProcessStats } from '../process-stats.ts'
 import type { DatumEnd } from './datum-run.ts'
 import type { RunPorts } from '../run-ports.ts'
 

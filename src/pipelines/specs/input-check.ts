@@ -5,6 +5,7 @@ import { parseCommitId, parseRepoName } from '../../base/names.ts'
 import type { BranchName, PipelineName } from '../../base/names.ts'
 import { parseMatchKeys } from '../discovery/match-keys.ts'
 import type { RequestedAtom, RequestedCron, RequestedInput } from '../requested-specs.ts'
+import { checkTrigger, triggerBranch, type RequestedTrigger } from './trigger-check.ts'
 import {
   atomsOf,
   isMissedTicks,
@@ -12,6 +13,7 @@ import {
   tickPath,
   type AtomInput,
   type Input,
+  type InputTrigger,
 } from '../inputs.ts'
 
 const inputDepthMax = 16
@@ -50,12 +52,14 @@ function parseInput(request: RequestedInput, around: InputSurroundings, depth: n
   if (given.length > 1) {
     throw new InvalidArgumentError(`multiple input types set: ${kindsText}`)
   }
-  if (atom !== undefined) return parseFreeAtom(atom)
+  if (atom !== undefined) return parseFreeAtom(atom, around)
   if (cron !== undefined) return parseCron(cron, around)
   const members = cross ?? union ?? join ?? group ?? []
   if (members.length === 0) throw new InvalidArgumentError(`no input set: ${kindsText}`)
-  if (join !== undefined) return { kind: 'join', members: join.map(parseJoined) }
-  if (group !== undefined) return { kind: 'group', members: group.map(parseGrouped) }
+  if (join !== undefined)
+    return { kind: 'join', members: join.map((one) => parseJoined(one, around)) }
+  if (group !== undefined)
+    return { kind: 'group', members: group.map((one) => parseGrouped(one, around)) }
   return {
     kind: cross === undefined ? 'union' : 'cross',
     members: members.map((member) => parseInput(member, around, depth + 1)),
@@ -63,8 +67,8 @@ function parseInput(request: RequestedInput, around: InputSurroundings, depth: n
 }
 
 /** An atom that is in no join or group. */
-function parseFreeAtom(request: RequestedAtom): AtomInput {
-  const atom = parseAtom(request)
+function parseFreeAtom(request: RequestedAtom, around: InputSurroundings): AtomInput {
+  const atom = parseAtom(request, around)
   const field = matchField(request)
   if (field === undefined) {
     parseGlob(atom.glob)
@@ -81,9 +85,9 @@ function matchField({ joinOn, outerJoin, groupBy }: RequestedAtom): string | und
   return outerJoin === true ? 'outer_join' : undefined
 }
 
-function parseJoined({ atom: request }: RequestedInput): AtomInput {
+function parseJoined({ atom: request }: RequestedInput, around: InputSurroundings): AtomInput {
   if (request === undefined) throw new InvalidArgumentError('the members of a join are atoms')
-  const atom = parseAtom(request)
+  const atom = parseAtom(request, around)
   if (request.groupBy !== undefined && request.groupBy !== '') {
     throw new InvalidArgumentError(`input ${atom.name} has group_by, and is a member of a join`)
   }
@@ -91,9 +95,9 @@ function parseJoined({ atom: request }: RequestedInput): AtomInput {
   return { ...atom, matchOn, ...(request.outerJoin === true && { outer: true }) }
 }
 
-function parseGrouped({ atom: request }: RequestedInput): AtomInput {
+function parseGrouped({ atom: request }: RequestedInput, around: InputSurroundings): AtomInput {
   if (request === undefined) throw new InvalidArgumentError('the members of a group are atoms')
-  const atom = parseAtom(request)
+  const atom = parseAtom(request, around)
   const field = matchField({ ...request, groupBy: '' })
   if (field !== undefined) {
     throw new InvalidArgumentError(`input ${atom.name} has ${field}, and is a member of a group`)
@@ -117,7 +121,7 @@ function checkMatching({ name, glob }: AtomInput, template = '', field: string):
 }
 
 /** All but what its glob says. */
-function parseAtom(atom: RequestedAtom): AtomInput {
+function parseAtom(atom: RequestedAtom, { pipeline }: InputSurroundings): AtomInput {
   if (atom.repo === '') throw new InvalidArgumentError('input must specify a repo')
   const repo = parseRepoName(atom.repo)
   const name = checkName(atom.name === '' ? repo : atom.name)
@@ -126,15 +130,31 @@ function parseAtom(atom: RequestedAtom): AtomInput {
       `input ${name} must specify a glob: "/" makes one datum of everything, "/*" one of each top-level file`,
     )
   }
+  // Imported branches may have names that a new one may not, so any text is looked up.
+  const branch = (atom.branch === '' ? 'master' : atom.branch) as BranchName
+  const trigger = atom.trigger && parseTrigger(name, atom.trigger, branch)
   return {
     kind: 'atom',
     name,
     repo,
-    // Imported branches may have names that a new one may not, so any text is looked up.
-    branch: (atom.branch === '' ? 'master' : atom.branch) as BranchName,
+    branch: trigger === undefined ? branch : triggerBranch(pipeline),
     glob: atom.glob,
     lazy: atom.lazy,
     ...(atom.fromCommit === '' ? {} : { fromCommit: parseCommitId(atom.fromCommit) }),
+    ...(trigger !== undefined && { trigger }),
+  }
+}
+
+function parseTrigger(
+  input: string,
+  requested: RequestedTrigger,
+  branch: BranchName,
+): InputTrigger {
+  try {
+    return checkTrigger({ ...requested, branch: requested.branch || branch })
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw new InvalidArgumentError(`input ${input}: ${error.message}`, { cause: error })
   }
 }
 
@@ -180,8 +200,16 @@ function checkName(name: string): string {
 
 function refuseTwoBranches(atoms: readonly AtomInput[]): void {
   const branches = new Map<string, string>()
-  for (const { repo, branch } of atoms) {
+  const triggers = new Map<string, string>()
+  for (const { repo, branch, trigger } of atoms) {
     const other = branches.get(repo)
+    const conditions = JSON.stringify(trigger)
+    if (branch === other && triggers.get(repo) !== conditions) {
+      throw new InvalidArgumentError(
+        `cannot use the same repo in multiple inputs with different triggers: ${repo}; give each the same`,
+      )
+    }
+    triggers.set(repo, conditions)
     if (other !== undefined && other !== branch) {
       throw new InvalidArgumentError(
         `cannot use the same repo in multiple inputs with different branches: ${repo} with ${other} and ${branch}`,

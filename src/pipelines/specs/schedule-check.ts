@@ -14,7 +14,7 @@ const microsPerMilli = 1000
  * @throws {InvalidArgumentError}
  */
 export async function checkSchedules({ input }: RequestedSpec, now: Instant): Promise<void> {
-  for (const cron of cronsOf(input)) {
+  for (const cron of clocksOf(input)) {
     const schedule = await parseSchedule(cron.spec, cron.timeZone)
     const start = cron.start ?? now
     if (schedule.after(start) !== undefined) continue
@@ -25,15 +25,22 @@ export async function checkSchedules({ input }: RequestedSpec, now: Instant): Pr
   }
 }
 
-function cronsOf(input: RequestedInput | undefined): readonly RequestedCron[] {
-  const crons: RequestedCron[] = []
+type Clock = Pick<RequestedCron, 'spec' | 'timeZone' | 'start'>
+
+/** Cron inputs, and the clocks of triggers. */
+function clocksOf(input: RequestedInput | undefined): readonly Clock[] {
+  const crons: Clock[] = []
   const waiting = input === undefined ? [] : [input]
   for (let count = 0; count < inputCountMax && crons.length < cronCountMax; count += 1) {
     const next = waiting.pop()
     if (next === undefined) break
-    const { cross = [], union = [], cron } = next
+    const { cross = [], union = [], join = [], group = [], cron, atom } = next
+    const spec = atom?.trigger?.cronSpec ?? ''
     if (cron !== undefined) crons.push(cron)
-    waiting.push(...cross.slice(0, inputCountMax), ...union.slice(0, inputCountMax))
+    if (spec !== '') crons.push({ spec, timeZone: '', start: undefined })
+    for (const members of [cross, union, join, group]) {
+      waiting.push(...members.slice(0, inputCountMax))
+    }
   }
   return crons
 }

@@ -118,7 +118,8 @@ function latestOf(frontier: ReadonlyMap<CommitId, Reached>): [CommitId, Reached]
   return latest
 }
 
-async function parentRows(tx: ReadTransaction, id: CommitId): Promise<readonly ParentRow[]> {
+/** The parents and merge parents of a commit, with when each was written. */
+export async function parentRows(tx: ReadTransaction, id: CommitId): Promise<readonly ParentRow[]> {
   return tx.all<ParentRow>(
     `SELECT parents.id, parents.written FROM commits
         JOIN commits AS parents ON parents.id = commits.parent WHERE commits.id = ?

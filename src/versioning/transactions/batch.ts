@@ -4,7 +4,7 @@ import type { CommitId } from '../../base/names.ts'
 import { parseFilePath, rootPath } from '../../base/paths.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import type { TreeRoot } from '../../storage/file-trees.ts'
-import { branchesAt, deleteBranch, findBranch, setBranch } from '../branches.ts'
+import { branchesAt, dropBranch, findBranch, setBranch } from '../branches.ts'
 import { findCommit, getCommit } from '../commit-records.ts'
 import { deleteCommit, startCommit } from '../commits.ts'
 import {
@@ -147,7 +147,7 @@ export class Batch {
         await setBranch(tx, this.#noteHeads, operation)
         return
       case 'delete-branch':
-        await deleteBranch(tx, operation.repo, operation.branch)
+        await dropBranch(tx, operation.repo, operation.branch)
         return
       case 'delete-commit': {
         const { repo, commit } = operation

@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
-import type { ProcessStats } from '../../pipelines/job-records.ts'
+import type { ProcessStats } from '../../pipelines/process-stats.ts'
 
 /** Takes the times and sizes of the three steps of a datum, in whole milliseconds. */
 export class Stopwatch {

@@ -1,0 +1,327 @@
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { utf8 } from '../base/bytes.ts'
+import { HeldClock } from '../testing/held-clock.ts'
+import {
+  atom,
+  openTestProcessing,
+  transform,
+  type TestProcessing,
+} from '../testing/test-processing.ts'
+import type { Operation } from '../versioning/operations.ts'
+import { triggerSizeText, type RequestedTrigger } from './branch-triggers.ts'
+import type { RequestedInput } from './requested-specs.ts'
+
+const none: RequestedTrigger = { branch: 'master', all: false, size: '', commits: 0, cronSpec: '' }
+const minuteMs = 60_000
+/** 2023-11-14 22:00:00 UTC. */
+const start = 1_699_999_200_000_000
+
+async function openRepo(clock?: HeldClock): Promise<TestProcessing> {
+  const world = await openTestProcessing(undefined, clock === undefined ? {} : { clock })
+  await world.versioning.repos.create({ name: 'in' })
+  return world
+}
+
+async function headOf(world: TestProcessing, branch: string): Promise<string | undefined> {
+  const branches = await world.versioning.branches.list('in')
+  return branches.find(({ name }) => String(name) === branch)?.head
+}
+
+async function follow(
+  world: TestProcessing,
+  branch: string,
+  trigger: Partial<RequestedTrigger>,
+): Promise<void> {
+  await world.processing.branchTriggers.set('in', branch, { ...none, ...trigger })
+}
+
+/** A commit that adds a file of so many bytes. */
+function add(file: string, bytes: number): readonly Operation[] {
+  return [
+    { kind: 'start-commit', repo: 'in', branch: 'master' },
+    {
+      kind: 'put-file',
+      repo: 'in',
+      commit: 'master',
+      path: `/${file}`,
+      bytes: utf8('x'.repeat(bytes)),
+      overwrite: true,
+    },
+    { kind: 'finish-commit', repo: 'in', commit: 'master' },
+  ]
+}
+
+/** An atom that is read through a trigger. */
+function triggered(repo: string, trigger: Partial<RequestedTrigger>): RequestedInput {
+  return { atom: { ...atom(repo, '/*').atom, trigger: { ...none, branch: '', ...trigger } } }
+}
+
+interface Line {
+  readonly parent: Line | undefined
+  readonly bytes: number
+  id: string
+}
+
+/** What the line of one commit has and that of another has not. */
+function beyond(head: Line | undefined, other: Line | undefined): readonly Line[] {
+  const seen = new Set<Line>()
+  for (let line = other; line !== undefined; line = line.parent) seen.add(line)
+  const found: Line[] = []
+  for (let line = head; line !== undefined && !seen.has(line); line = line.parent) found.push(line)
+  return found
+}
+
+const change = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant('add' as const),
+      sizes: fc.array(fc.nat(40), { minLength: 1, maxLength: 3 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('back' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('by-hand' as const), pick: fc.nat() }) },
+)
+
+test('a branch moves whenever what came since it moved is enough, and not before', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(change, { minLength: 1, maxLength: 12 }),
+      fc.nat(90),
+      fc.nat(4),
+      fc.boolean(),
+      async (changes, size, commits, all) => {
+        if (size === 0 && commits === 0) return
+        await using world = await openRepo()
+        const { versioning } = world
+        await follow(world, 'staging', { size: size === 0 ? '' : String(size), commits, all })
+        const known: Line[] = []
+        let master: Line | undefined
+        let staging: Line | undefined
+        const look = (): void => {
+          const added = beyond(master, staging)
+          const bytes = added.reduce((sum, one) => sum + one.bytes, 0)
+          const conditions = [
+            ...(size === 0 ? [] : [bytes >= size]),
+            ...(commits === 0 ? [] : [added.length >= commits]),
+          ]
+          const holds = all ? conditions.every(Boolean) : conditions.some(Boolean)
+          if (added.length > 0 && holds) staging = master
+        }
+        for (const one of changes) {
+          if (one.kind === 'add') {
+            const steps: Operation[] = []
+            for (const bytes of one.sizes) {
+              master = { parent: master, bytes, id: '' }
+              known.push(master)
+              steps.push(...add(`f${known.length}`, bytes))
+            }
+            // All at one instant: the branch hears of the last.
+            await versioning.transactions.run(steps)
+            const line = (
+              await Array.fromAsync(versioning.commits.list({ repo: 'in', to: 'master' }))
+            ).values()
+            for (let made = master; made?.id === ''; made = made.parent) {
+              made.id = line.next().value?.id ?? ''
+            }
+            look()
+          } else if (one.kind === 'back' && master?.parent !== undefined) {
+            master = master.parent
+            await versioning.branches.set('in', 'master', master.id)
+            look()
+          } else if (one.kind === 'by-hand' && known.length > 0) {
+            staging = known[one.pick % known.length]
+            await versioning.branches.set('in', 'staging', staging?.id ?? '')
+          }
+          expect(await headOf(world, 'staging')).toBe(staging?.id)
+        }
+      },
+    ),
+    { numRuns: 40 },
+  )
+}, 120_000)
+
+test('a chain of branches moves in the transaction that finishes the commit, with the jobs that follow', async () => {
+  await using world = await openRepo()
+  world.code('up', (files) => Object.fromEntries(files))
+  await follow(world, 'staging', { commits: 2 })
+  await follow(world, 'production', { branch: 'staging', commits: 1 })
+  await world.processing.pipelines.create({
+    name: 'up',
+    transform: transform('up'),
+    input: { atom: { ...atom('in', '/').atom, branch: 'production' } },
+  })
+  await world.commit('in', { a: '1' })
+  expect(await headOf(world, 'production')).toBeUndefined()
+  const second = await world.commit('in', { b: '2' })
+  expect(await headOf(world, 'staging')).toBe(second)
+  expect(await headOf(world, 'production')).toBe(second)
+  const [job] = await world.processing.jobs.list('up')
+  expect(job?.trigger).toMatchObject({ branch: 'production', commit: second })
+  await world.flush('in', second)
+})
+
+test('a branch moves when its clock ticks, if there is something new; a missed tick counts once', async () => {
+  const clock = new HeldClock(start)
+  await using world = await openRepo(clock)
+  await follow(world, 'hourly', { cronSpec: '@hourly' })
+  const first = await world.commit('in', { a: '1' })
+  expect(await headOf(world, 'hourly')).toBeUndefined()
+  await expect.poll(() => clock.sleeperCount).toBeGreaterThan(0)
+  const pass = async (minutes: number): Promise<void> => {
+    for (let count = 0; count < minutes; count += 1) {
+      clock.advance(minuteMs)
+      await expect.poll(() => clock.sleeperCount).toBeGreaterThan(0)
+    }
+  }
+  await pass(59)
+  expect(await headOf(world, 'hourly')).toBeUndefined()
+  clock.advance(minuteMs)
+  await expect.poll(async () => await headOf(world, 'hourly')).toBe(first)
+  clock.advance(60 * minuteMs)
+  await expect.poll(async () => await lastTick(world)).toBe(start + 120 * minuteMs * 1000)
+  // That tick found nothing: what comes now waits for the next.
+  const second = await world.commit('in', { a: '2' })
+  expect(await headOf(world, 'hourly')).toBe(first)
+  await world.processing.ticker[Symbol.asyncDispose]()
+  clock.advance(10 * 60 * minuteMs)
+  await world.restart()
+  await expect.poll(async () => await headOf(world, 'hourly')).toBe(second)
+  expect(await lastTick(world)).toBe(start + 720 * minuteMs * 1000)
+})
+
+async function lastTick(world: TestProcessing): Promise<number | undefined> {
+  const [page] = await Array.fromAsync(world.processing.branchTriggers.pages('in'))
+  return page?.[0]?.lastTick
+}
+
+test('where all conditions must hold, a tick waits for the commits, and commits for a tick', async () => {
+  const clock = new HeldClock(start)
+  await using world = await openRepo(clock)
+  await follow(world, 'both', { cronSpec: '@hourly', commits: 2, all: true })
+  const ticked = async (): Promise<boolean | undefined> => {
+    const [page] = await Array.fromAsync(world.processing.branchTriggers.pages('in'))
+    return page?.[0]?.hasTicked
+  }
+  await world.commit('in', { a: '1' })
+  await expect.poll(() => clock.sleeperCount).toBeGreaterThan(0)
+  clock.advance(60 * minuteMs)
+  await expect.poll(ticked).toBe(true)
+  expect(await headOf(world, 'both')).toBeUndefined()
+  const second = await world.commit('in', { a: '2' })
+  expect(await headOf(world, 'both')).toBe(second)
+  expect(await ticked()).toBe(false)
+  await world.commit('in', { a: '3' })
+  const fourth = await world.commit('in', { a: '4' })
+  expect(await headOf(world, 'both')).toBe(second)
+  await expect.poll(() => clock.sleeperCount).toBeGreaterThan(0)
+  clock.advance(60 * minuteMs)
+  await expect.poll(async () => await headOf(world, 'both')).toBe(fourth)
+})
+
+test('a pipeline reads through a trigger of its spec, over what was there and what comes', async () => {
+  await using world = await openRepo()
+  world.code('up', (files) => ({ '/n': String([...files.keys()].length) }))
+  await world.commit('in', { a: '1', b: '2' })
+  const input = triggered('in', { commits: 2 })
+  await world.processing.pipelines.create({ name: 'up', transform: transform('up'), input })
+  expect(await world.processing.jobs.list('up')).toEqual([])
+  const second = await world.commit('in', { c: '3' })
+  await world.flush('in', second)
+  const third = await world.commit('in', { d: '4' })
+  expect(await world.processing.jobs.list('up')).toHaveLength(1)
+  expect(await headOf(world, 'up-trigger')).toBe(second)
+  await expect(world.versioning.branches.delete('in', 'up-trigger')).rejects.toThrow(
+    'belongs to the trigger in the spec of pipeline up',
+  )
+  await expect(follow(world, 'up-trigger', { commits: 1 })).rejects.toThrow('pipeline up')
+  const sooner = triggered('in', { commits: 1 })
+  await world.processing.pipelines.update(
+    { name: 'up', transform: transform('up'), input: sooner },
+    { reprocess: false },
+  )
+  await world.flush('in', third)
+  expect(await headOf(world, 'up-trigger')).toBe(third)
+  const plain = atom('in', '/*')
+  await world.processing.pipelines.update(
+    { name: 'up', transform: transform('up'), input: plain },
+    { reprocess: false },
+  )
+  expect(await headOf(world, 'up-trigger')).toBeUndefined()
+  expect(await Array.fromAsync(world.processing.branchTriggers.pages(''))).toEqual([])
+  await world.processing.pipelines.update(
+    { name: 'up', transform: transform('up'), input: sooner },
+    { reprocess: false },
+  )
+  expect(await headOf(world, 'up-trigger')).toBe(third)
+  // Of commits that were there before, the head is read, and not those that the branch has skipped.
+  world.code('late', () => ({}))
+  await world.pipeline('late', sooner)
+  await world.flush('in', third)
+  expect(await world.processing.jobs.list('late')).toHaveLength(1)
+  await world.processing.pipelines.delete('late', { deleteJobs: true, deleteRepo: true })
+  await world.processing.pipelines.delete('up', { deleteJobs: true, deleteRepo: true })
+  expect(await headOf(world, 'up-trigger')).toBeUndefined()
+  expect(await Array.fromAsync(world.processing.branchTriggers.pages(''))).toEqual([])
+})
+
+test('triggers that cannot work are refused, and change nothing', async () => {
+  await using world = await openRepo()
+  world.code('up', () => ({}))
+  await world.pipeline('up', atom('in', '/*'))
+  const refused = async (branch: string, trigger: Partial<RequestedTrigger>, reason: string) => {
+    await expect(follow(world, branch, trigger)).rejects.toThrow(reason)
+  }
+  await refused('x', {}, 'a trigger needs a condition')
+  await refused('x', { commits: -1 }, 'cannot wait for -1 commits')
+  await refused('x', { size: 'big' }, 'the size "big" of a trigger makes no sense')
+  await refused('x', { size: '0' }, 'makes no sense')
+  await refused('x', { cronSpec: 'often' }, 'Expected 5 to 6 fields')
+  await refused('x', { cronSpec: '0 0 0 31 2 *' }, 'never ticks')
+  await refused('master', { commits: 1 }, 'in a circle: master ← master')
+  await refused('a b/c', { commits: 1 }, 'invalid')
+  await follow(world, 'b', { branch: 'a', commits: 1 })
+  await follow(world, 'c', { branch: 'b', commits: 1 })
+  await refused('a', { branch: 'c', commits: 1 }, 'in a circle: a ← c ← b ← a')
+  const own = { ...none, commits: 1 }
+  await expect(world.processing.branchTriggers.set('up', 'master', own)).rejects.toThrow(
+    'branch master of repo up is written by pipeline up',
+  )
+  await expect(world.processing.branchTriggers.set('no', 'x', own)).rejects.toThrow('not found')
+  const two = {
+    cross: [triggered('in', { commits: 1 }), { atom: { ...atom('in', '/a').atom, name: 'a' } }],
+  }
+  const spec = { name: 'two', transform: transform('up'), input: two }
+  await expect(world.processing.pipelines.create(spec)).rejects.toThrow('different branches')
+  const empty = { ...spec, input: triggered('in', {}) }
+  await expect(world.processing.pipelines.create(empty)).rejects.toThrow(
+    'pipeline two: input in: a trigger needs a condition',
+  )
+  const [page = []] = await Array.fromAsync(world.processing.branchTriggers.pages(''))
+  expect(page.map(({ branch, source }) => `${branch} ← ${source}`)).toEqual(['b ← a', 'c ← b'])
+  await world.versioning.branches.delete('in', 'b')
+  await world.versioning.repos.delete('in', { force: true })
+  expect(await Array.fromAsync(world.processing.branchTriggers.pages(''))).toEqual([])
+})
+
+test('a size is told as it can be written', () => {
+  const sizes = [1, 1000, 1024, 1500, 10_000_000, 3 * 2 ** 30]
+  expect(sizes.map(triggerSizeText)).toEqual(['1B', '1kB', '1KiB', '1500B', '10MB', '3GiB'])
+})
+
+test.each([
+  ['10', 10],
+  ['1B', 1],
+  ['2kB', 2000],
+  ['2KB', 2000],
+  ['3MB', 3_000_000],
+  ['3M', 3_000_000],
+  ['1GiB', 2 ** 30],
+  ['1Gi', 2 ** 30],
+])('the size %s is %d bytes', async (size, bytes) => {
+  await using world = await openRepo()
+  await follow(world, 'x', { size })
+  const [page = []] = await Array.fromAsync(world.processing.branchTriggers.pages('in'))
+  expect(page[0]?.sizeBytes).toBe(bytes)
+})

@@ -1,0 +1,87 @@
+import { FailedPreconditionError } from '../base/errors.ts'
+import type { CommitId, RepoName } from '../base/names.ts'
+import type { ReadTransaction, Transaction } from '../database/database.ts'
+import { findBranch } from './branches.ts'
+import { commitTopic, repoTopic } from './ports.ts'
+import { findCommitTag, type CommitTagRow } from './records/commit-tag-rows.ts'
+import { nextWritten } from './records/write-sequence.ts'
+
+type MovedRow = {
+  readonly id: CommitId
+  readonly parent: CommitId | null
+  readonly added_bytes: number | null
+}
+
+/**
+ * Makes the finished commits of a repo, with their tags, those of another. Each keeps its id, what it
+ * is made from and what is made from it; where a line begins it goes on from `onto`. Branches stay
+ * where they are.
+ *
+ * @throws {FailedPreconditionError} when a tag has a name that the other repo has given.
+ */
+export async function moveCommits(
+  tx: Transaction,
+  {
+    from,
+    to,
+    onto,
+  }: { readonly from: RepoName; readonly to: RepoName; readonly onto: CommitId | undefined },
+): Promise<void> {
+  // In their order, which the new numbers keep: a commit is written after its parents.
+  const moved = await tx.all<MovedRow>(
+    'SELECT id, parent, added_bytes FROM commits WHERE repo = ? ORDER BY written',
+    from,
+  )
+  let addedBytes = 0
+  for (const { id, parent, added_bytes: added } of moved) {
+    addedBytes += added ?? 0
+    await tx.run(
+      'UPDATE commits SET repo = ?, parent = ?, written = ? WHERE id = ?',
+      to,
+      parent ?? onto ?? null,
+      await nextWritten(tx),
+      id,
+    )
+    await tx.run('UPDATE commit_provenance SET ancestor_repo = ? WHERE ancestor = ?', to, id)
+    await tx.emit(commitTopic, `${from}/${id}`)
+    await tx.emit(commitTopic, `${to}/${id}`)
+  }
+  await moveTags(tx, from, to)
+  await tx.run('UPDATE repos SET size_bytes = size_bytes - ? WHERE name = ?', addedBytes, from)
+  await tx.run(
+    'UPDATE repos SET size_bytes = size_bytes + ?, written = ? WHERE name = ?',
+    addedBytes,
+    await nextWritten(tx),
+    to,
+  )
+  await tx.emit(repoTopic, to)
+}
+
+async function moveTags(tx: Transaction, from: RepoName, to: RepoName): Promise<void> {
+  const tags = await tx.all<Pick<CommitTagRow, 'name'>>(
+    'SELECT name FROM commit_tags WHERE repo = ?',
+    from,
+  )
+  for (const { name } of tags) {
+    const isTaken =
+      (await findCommitTag(tx, to, name)) !== undefined ||
+      (await findBranch(tx, to, name)) !== undefined
+    if (!isTaken) continue
+    throw new FailedPreconditionError(
+      `commit tag ${name} of repo ${from} cannot come to repo ${to}, which has a tag or branch of that name: use delete-commit-tag ${from} ${name} first`,
+    )
+  }
+  await tx.run('UPDATE commit_tags SET repo = ? WHERE repo = ?', to, from)
+}
+
+/** One of the open commits of a repo; undefined when there is none. */
+export async function openCommitOf(
+  tx: ReadTransaction,
+  repo: string,
+): Promise<CommitId | undefined> {
+  const row = await tx.get<{ readonly id: CommitId }>(
+    'SELECT id FROM commits WHERE repo = ? AND finished_at IS NULL LIMIT 1',
+    repo,
+  )
+  return row?.id
+}
