@@ -1,12 +1,13 @@
 import { copyFile, type FileHandle, link, open, readdir, rm, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { InvalidArgumentError, UnavailableError } from '../base/errors.ts'
+import { UnavailableError } from '../base/errors.ts'
 import { makeDirectories } from './directories.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { directoryError, fileError, systemCode } from './file-errors.ts'
 import {
   type ObjectInfo,
   type ObjectKey,
+  objectKeyOf,
   type ObjectStore,
   parseObjectKey,
 } from './object-store.ts'
@@ -261,15 +262,6 @@ interface Listed {
   /** Undefined when the name is no object's. */
   readonly key: ObjectKey | undefined
   readonly sizeBytes: number
-}
-
-function objectKeyOf(name: string): ObjectKey | undefined {
-  try {
-    return parseObjectKey(name)
-  } catch (error) {
-    if (error instanceof InvalidArgumentError) return undefined
-    throw error
-  }
 }
 
 async function syncDirectory(directory: string): Promise<void> {
