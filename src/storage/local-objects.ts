@@ -156,6 +156,21 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     await this.#files[Symbol.asyncDispose]()
   }
 
+  /** Makes `path` another name of the object's file, or on another disk a durable copy of it. */
+  async linkTo(key: ObjectKey, path: string): Promise<void> {
+    try {
+      await rm(path, { force: true })
+      await link(this.#path(key), path).catch(async (error: unknown) => {
+        if (systemCode(error) !== 'EXDEV') throw error
+        await copyFile(this.#path(key), path)
+        await using copy = await open(path, 'r+')
+        await copy.sync()
+      })
+    } catch (error) {
+      throw fileError(error, `object ${key}`, this.#directory)
+    }
+  }
+
   /** Makes the file's bytes durable, then its name. The draft's own name goes last. */
   async #publish(key: ObjectKey, draft: string): Promise<boolean> {
     this.#faultPoint('object: before sync')
