@@ -35,7 +35,7 @@ export interface PackPlaces extends AsyncDisposable {
   /** Where the packs are, when not in the directory. */
   readonly url?: string
   /** To be called when the packs that are being written have their place. */
-  start(): void
+  start(): Promise<void>
   /** Packs that are not in the bucket yet. */
   waiting(): { readonly count: number; readonly sizeBytes: number }
 }
@@ -91,7 +91,7 @@ export async function openPackPlaces(
   const remote = new BucketObjectStore({
     ...owner,
     scratchDirectory: directory.scratch,
-    beforeChange: () => watch.check(),
+    beforeChange: (change) => watch.check(change),
   })
   const cacheBytes = config.cacheBytes ?? cacheBytesDefault
   const cache = opened.use(await ObjectCache.open(directory.cache, cacheBytes))
@@ -150,7 +150,7 @@ function inDirectory(local: LocalObjectStore, opened: AsyncDisposableStack): Pac
   return {
     objects: local,
     near: local,
-    start: () => undefined,
+    start: () => Promise.resolve(),
     waiting: () => ({ count: 0, sizeBytes: 0 }),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   }

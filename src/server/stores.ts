@@ -70,7 +70,7 @@ export async function openStores(
   const packs = opened.use(await openPackPlaces(directory, config.packs ?? {}, ports))
   const { objects, near, url } = packs
   const chunks = opened.use(await openChunks({ objects: near, database, scratchDirectory }, log))
-  packs.start()
+  await packs.start()
   const kept = opened.move()
   return {
     directory,

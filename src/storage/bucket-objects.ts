@@ -26,8 +26,8 @@ export interface BucketObjectsPorts extends RetryPorts {
   readonly prefix: string
   /** For what comes as a stream, since a request says at its start how much there is. */
   readonly scratchDirectory: string
-  /** Throws when nothing may be changed any more. */
-  readonly beforeChange?: () => Promise<void>
+  /** Throws when nothing may be changed any more; tries again by itself. */
+  readonly beforeChange?: (change: 'put' | 'delete') => Promise<void>
 }
 
 /**
@@ -68,10 +68,8 @@ export class BucketObjectStore implements ObjectStore, Disposable {
     const { size: sizeBytes } = await stat(path)
     assert(sizeBytes <= objectBytesMax, `objects have at most ${objectBytesMax} bytes`)
     const file = { path, sizeBytes, md5: await md5Of(path) }
-    const stored = await this.#retried(async (signal) => {
-      await beforeChange?.()
-      return await bucket.create(this.#name(key), file, signal)
-    })
+    await beforeChange?.('put')
+    const stored = await this.#retried((signal) => bucket.create(this.#name(key), file, signal))
     await rm(path, { force: true })
     return stored
   }
@@ -129,10 +127,8 @@ export class BucketObjectStore implements ObjectStore, Disposable {
 
   async delete(key: ObjectKey): Promise<void> {
     const { bucket, beforeChange } = this.#ports
-    await this.#retried(async (signal) => {
-      await beforeChange?.()
-      await bucket.delete(this.#name(key), signal)
-    })
+    await beforeChange?.('delete')
+    await this.#retried((signal) => bucket.delete(this.#name(key), signal))
   }
 
   /** Ends what is under way. */

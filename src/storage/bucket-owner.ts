@@ -20,7 +20,7 @@ export class BucketTakenError extends FailedPreconditionError {
   override readonly name = 'BucketTakenError'
 }
 
-/** So long what was seen of the owner is relied on. */
+/** So long what was seen of the owner is relied on for a put, which destroys nothing. */
 const seenMs = 5000
 
 /** More than ours ever has. */
@@ -87,7 +87,7 @@ export async function anythingIn(ports: OwnerPorts): Promise<string | undefined>
 
 /**
  * Looks, before the bucket is changed, whether it still is this server's: a copy of the data directory may
- * have been started elsewhere. What was seen is good for 5 seconds.
+ * have been started elsewhere.
  */
 export class OwnerWatch {
   readonly #ports: OwnerPorts
@@ -103,7 +103,8 @@ export class OwnerWatch {
   }
 
   /** @throws {BucketTakenError} when another has it. */
-  async check(): Promise<void> {
+  async check(change: 'put' | 'delete'): Promise<void> {
+    if (change === 'delete') return await this.#look()
     if (this.#clock.monotonicMs() - this.#seenAtMs < seenMs) return
     this.#looking ??= this.#look().finally(() => {
       this.#looking = undefined

@@ -69,7 +69,7 @@ async function openWorld(
   )
   const troubles: (string | undefined)[] = []
   if (options.starts !== false) {
-    objects.start({
+    await objects.start({
       onUploaded: () => Promise.resolve(),
       onTrouble: (trouble) => troubles.push(trouble?.message),
     })
@@ -197,7 +197,7 @@ describe('objects that are staged', () => {
     const { objects } = world
     await objects.putIfAbsent(key('a'), [utf8('bytes')])
     await remote.putIfAbsent(key('a'), [utf8('not ours')])
-    objects.start({ onUploaded: () => Promise.resolve(), onTrouble: () => undefined })
+    await objects.start({ onUploaded: () => Promise.resolve(), onTrouble: () => undefined })
     await expect(objects.uploaded()).rejects.toThrow(/has 8 bytes instead of 5.*delete it/)
     expect(Buffer.from(await objects.get(key('a'), 0, 10)).toString()).toBe('bytes')
   })

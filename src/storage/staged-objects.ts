@@ -83,8 +83,9 @@ export class StagedObjects implements ObjectStore, AsyncDisposable {
     return new StagedObjects(ports, await Array.fromAsync(ports.staged.list('')))
   }
 
-  /** Uploads what waits, and what will. */
-  start(uploading: Uploading): void {
+  /** Looks what the bucket has, once, so that puts need not ask; then uploads what waits, and what will. */
+  async start(uploading: Uploading): Promise<void> {
+    await this.#whatWasSent()
     this.#uploading = uploading
     this.#pump()
   }

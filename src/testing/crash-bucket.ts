@@ -28,7 +28,7 @@ export async function openCrashBucket(
   {
     readonly staged: StagedObjects
     readonly near: CachedObjects
-    readonly start: () => void
+    readonly start: () => Promise<void>
   } & AsyncDisposable
 > {
   await using opened = new AsyncDisposableStack()
@@ -58,12 +58,11 @@ export async function openCrashBucket(
   return {
     staged,
     near: new CachedObjects(staged, cache),
-    start: () => {
+    start: () =>
       staged.start({
         onUploaded: (key, sizeBytes, linkTo) => cache.adopt(key, sizeBytes, linkTo),
         onTrouble: () => undefined,
-      })
-    },
+      }),
     [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose](),
   }
 }

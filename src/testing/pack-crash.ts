@@ -81,7 +81,7 @@ export async function openCrashStoreOf(
   )
   const options = { directory, migrations, objects: near, ...(faultPoint && { faultPoint }) }
   const store = opened.use(await openPackedStore(options))
-  start()
+  await start()
   const parts = opened.move()
   return { ...store, staged, [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose]() }
 }

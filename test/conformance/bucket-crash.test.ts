@@ -33,6 +33,25 @@ const collectionSteps = [
   ...uploadSteps,
 ]
 
+/** Reads all that is referred to, with nothing kept near, and lets the uploads end. */
+async function checkStore(bucket: CrashBucket, directory: string): Promise<number> {
+  await rm(`${directory}/cache`, { recursive: true, force: true })
+  await using opened = await openCrashStoreOf(bucket, directory)
+  const { database, objects, staged } = opened
+  const before = await readReferences(opened)
+  await staged.uploaded()
+  const left = await readdir(`${directory}/objects`, { recursive: true, withFileTypes: true })
+  expect(left.filter((entry) => entry.isFile())).toEqual([])
+  expect(await readdir(`${directory}/scratch`)).toEqual([])
+  const listed = await database.read((tx) => tx.all('SELECT name FROM packs'))
+  const stored = await Array.fromAsync(objects.list('packs/'))
+  expect(stored).toHaveLength(listed.length)
+  // From the bucket now, all of it.
+  for (const { key } of stored) await objects.refresh(key)
+  expect(await readReferences(opened)).toHaveLength(before.length)
+  return before.length
+}
+
 describe.skipIf(!peersRequired && !Radosgw.isInstalled)('packs on their way to a bucket', () => {
   let gateway: Radosgw
   beforeAll(async () => {
@@ -45,25 +64,6 @@ describe.skipIf(!peersRequired && !Radosgw.isInstalled)('packs on their way to a
 
   function freshBucket(): CrashBucket {
     return { variables: gateway.variables, bucket: 'bucket', prefix: `${crypto.randomUUID()}/` }
-  }
-
-  /** Reads all that is referred to, with nothing kept near, and lets the uploads end. */
-  async function checkStore(bucket: CrashBucket, directory: string): Promise<number> {
-    await rm(`${directory}/cache`, { recursive: true, force: true })
-    await using opened = await openCrashStoreOf(bucket, directory)
-    const { database, objects, staged } = opened
-    const before = await readReferences(opened)
-    await staged.uploaded()
-    const left = await readdir(`${directory}/objects`, { recursive: true, withFileTypes: true })
-    expect(left.filter((entry) => entry.isFile())).toEqual([])
-    expect(await readdir(`${directory}/scratch`)).toEqual([])
-    const listed = await database.read((tx) => tx.all('SELECT name FROM packs'))
-    const stored = await Array.fromAsync(objects.list('packs/'))
-    expect(stored).toHaveLength(listed.length)
-    // From the bucket now, all of it.
-    for (const { key } of stored) await objects.refresh(key)
-    expect(await readReferences(opened)).toHaveLength(before.length)
-    return before.length
   }
 
   test(

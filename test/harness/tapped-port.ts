@@ -11,6 +11,7 @@ export class TappedPort implements AsyncDisposable {
   readonly #sockets = new Set<Socket>()
   readonly #stallAfterBytes: number
   #downBytes = 0
+  #upBytes = 0
   /** Connections that have carried so much, up or down, are cut; 0: every one, at once. */
   cutAfterBytes: number = Infinity
 
@@ -35,6 +36,11 @@ export class TappedPort implements AsyncDisposable {
     return this.#downBytes
   }
 
+  /** What has gone there until now. */
+  get upBytes(): number {
+    return this.#upBytes
+  }
+
   /** Cuts all connections that there are. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy()
@@ -53,7 +59,10 @@ export class TappedPort implements AsyncDisposable {
       carriedBytes += bytes.length
       if (carriedBytes >= this.cutAfterBytes) caller.destroy()
     }
-    caller.on('data', carry)
+    caller.on('data', (bytes) => {
+      this.#upBytes += bytes.length
+      carry(bytes)
+    })
     called.on('data', carry)
     for (const [socket, other] of [
       [caller, called],

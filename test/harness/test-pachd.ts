@@ -11,6 +11,7 @@ import * as version from '../../src/gen/version_pb.ts'
 import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
 import type { S3Config } from '../../src/server/command-line.ts'
 import { Log } from '../../src/server/log.ts'
+import type { BucketConfig } from '../../src/server/pack-places.ts'
 import { openServer } from '../../src/server/server.ts'
 import type { Reach } from '../../src/sources/reach.ts'
 import type { Patience } from '../../src/sources/resumed-bytes.ts'
@@ -89,11 +90,12 @@ export class TestPachd extends TestClient {
       readonly sources?: Reach
       readonly patience?: Patience
       readonly clouds?: CloudEnvironment
+      readonly packs?: BucketConfig
       readonly s3?: Pick<S3Config, 'keys' | 'domain'>
     } = {},
   ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
-    const { sources, patience, clouds } = options
+    const { sources, patience, clouds, packs } = options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
@@ -107,6 +109,7 @@ export class TestPachd extends TestClient {
           http: { ...address, isAsked: true },
           s3: { ...address, isAsked: true, ...options.s3 },
           ...(sources !== undefined && { sources }),
+          ...(packs !== undefined && { packs }),
         },
         {
           clock,
