@@ -132,10 +132,11 @@ export class GcsBucket implements StoreBucket {
     const url = `${this.#url(key)}?alt=media`
     const headers = { range: `bytes=${offset}-${offset + length - 1}` }
     const answer = await this.#ask(url, { what, signal, expected: [404, 416], headers })
-    if (answer.status === 404) return undefined
-    if (answer.status !== 416) return this.#bytes(answer, what, signal)
+    if (answer.status !== 404 && answer.status !== 416) return this.#bytes(answer, what, signal)
     await answer.body?.cancel()
-    return none()
+    if (answer.status === 416) return none()
+    await this.#requireBucket(signal)
+    return undefined
   }
 
   async create(key: string, file: FileBytes, signal: AbortSignal): Promise<boolean> {
@@ -167,6 +168,14 @@ export class GcsBucket implements StoreBucket {
     const what = `${this.name}/${key}`
     const ask = { what, signal, expected: [404], verb: 'delete' } as const
     const answer = await this.#ask(this.#url(key), ask)
+    await answer.body?.cancel()
+    if (answer.status === 404) await this.#requireBucket(signal)
+  }
+
+  /** Of an object that is not found Google does not say whether its bucket is there. */
+  async #requireBucket(signal: AbortSignal): Promise<void> {
+    const url = `${this.#objects}?maxResults=1&fields=nextPageToken`
+    const answer = await this.#get(url, this.name, signal)
     await answer.body?.cancel()
   }
 

@@ -125,4 +125,23 @@ describe('the command line of pachd', () => {
     expect(() => parseCommandLine(args, {})).toThrow(UsageError)
     expect(() => parseCommandLine(args, {})).toThrow(text)
   })
+
+  test('packs are in the directory, or where a flag or the environment says', () => {
+    const packsOf = (environment: Readonly<Record<string, string>>, ...args: readonly string[]) => {
+      const command = parseCommandLine(['--root=/d', ...args], environment)
+      return command.kind === 'serve' ? command.config.packs : undefined
+    }
+    expect(packsOf({})).toBeUndefined()
+    const bucket = { kind: 's3', bucket: 'bucket', prefix: 'a/', url: 's3://bucket/a' }
+    expect(packsOf({ PACHD_STORE: 's3://bucket/a' })).toEqual({ bucket })
+    expect(packsOf({ PACHD_STORE: 's3://other' }, '--store=s3://bucket/a')).toEqual({ bucket })
+    expect(packsOf({ PACHD_STORE_CACHE: '1GiB' }, '--take-bucket')).toEqual({
+      cacheBytes: 1024 ** 3,
+      takesBucket: true,
+    })
+    expect(() => packsOf({}, '--store=/d')).toThrow(UsageError)
+    expect(() => packsOf({}, '--store-cache=x')).toThrow(/^--store-cache: "x" is no size/)
+    const leaving = parseCommandLine(['--root=/d', '--leave-bucket'], {})
+    expect(leaving).toEqual({ kind: 'leave-bucket', root: '/d' })
+  })
 })

@@ -10,10 +10,11 @@ import { Buckets } from '../../src/clouds/open-buckets.ts'
 import { BucketObjectStore, type BucketObjectsPorts } from '../../src/storage/bucket-objects.ts'
 import { parseObjectKey } from '../../src/storage/object-store.ts'
 import { describeObjectStore } from '../../src/testing/object-store-conformance.ts'
+import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { Azurite } from '../harness/azurite.ts'
 import { peersRequired } from '../harness/child-program.ts'
-import { noise } from '../harness/files.ts'
+import { GcsServer } from '../harness/gcs-server.ts'
 import { Radosgw } from '../harness/radosgw.ts'
 import { TappedPort } from '../harness/tapped-port.ts'
 
@@ -21,8 +22,8 @@ import { TappedPort } from '../harness/tapped-port.ts'
 interface Peer extends AsyncDisposable {
   readonly kind: BucketName['kind']
   readonly clouds: CloudEnvironment
-  /** The same with a secret that is wrong. */
-  readonly wrong: CloudEnvironment
+  /** The same with a secret that is wrong; undefined where there are none. */
+  readonly wrong?: CloudEnvironment
   /** Puts what no object store of ours would. */
   readonly putForeign: (key: string) => Promise<unknown>
 }
@@ -72,6 +73,17 @@ async function startAzure(): Promise<Peer> {
   }
 }
 
+/** Untested against Google's own. */
+async function startGcs(): Promise<Peer> {
+  const server = await GcsServer.start()
+  return {
+    kind: 'gcs',
+    clouds: environment({ STORAGE_EMULATOR_HOST: server.url }),
+    putForeign: async (name) => server.put(name, utf8('x')),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}
+
 const retries = { attemptsMax: 5, pauseMs: 1, pauseMsMax: 20 }
 
 /** Objects below a prefix of its own, in a bucket of the peer. */
@@ -96,6 +108,10 @@ describe.skipIf(!peersRequired && !Radosgw.isInstalled)('in S3', () => {
 })
 describe.skipIf(!peersRequired && !Azurite.isInstalled)('in Azure', () => {
   testPeer(startAzure)
+})
+
+describe('by the documentation of Google Cloud Storage', () => {
+  testPeer(startGcs)
 })
 
 describe.skipIf(!peersRequired && !Radosgw.isInstalled)('over a connection that breaks', () => {
@@ -124,7 +140,7 @@ describe.skipIf(!peersRequired && !Radosgw.isInstalled)('over a connection that 
   test('reading goes on where the connection ended', async () => {
     await using opened = await openTapped()
     const { tap, objects } = opened
-    const bytes = noise(3_000_000)
+    const bytes = seededBytes(1, 3_000_000)
     await objects.putIfAbsent(key('x'), [bytes])
     // Less than the object has: no single connection can bring it.
     tap.cutAfterBytes = 1_000_000
@@ -138,7 +154,7 @@ describe.skipIf(!peersRequired && !Radosgw.isInstalled)('over a connection that 
   test('a put goes through as soon as the connection lasts, and leaves nothing before', async () => {
     await using opened = await openTapped()
     const { tap, objects } = opened
-    const bytes = noise(3_000_000)
+    const bytes = seededBytes(1, 3_000_000)
     tap.cutAfterBytes = 1_000_000
     await expect(objects.putIfAbsent(key('x'), [bytes])).rejects.toThrow(UnavailableError)
     tap.cutAfterBytes = Infinity
@@ -175,7 +191,7 @@ function testPeer(start: () => Promise<Peer>): void {
   test('an object of many megabytes comes back as it was', async () => {
     await using opened = await openObjects(bucket)
     const { objects } = opened
-    const bytes = noise(40_000_000)
+    const bytes = seededBytes(1, 40_000_000)
     expect(await objects.putIfAbsent(key('large'), [bytes])).toBe(true)
     expect(await objects.sizeBytes(key('large'))).toBe(bytes.length)
     const back = await objects.get(key('large'), 0, bytes.length)
@@ -226,6 +242,7 @@ function testPeer(start: () => Promise<Peer>): void {
   })
 
   test('a wrong secret is refused with advice, and is not shown', async () => {
+    if (peer.wrong === undefined) return
     using others = new Buckets(peer.wrong)
     const refusing = await others.openStore({ kind: peer.kind, bucket: 'bucket' })
     await using opened = await openObjects(refusing)
