@@ -14,6 +14,15 @@ function s3Of(environment: Readonly<Record<string, string>>, ...args: readonly s
   return command.kind === 'serve' ? command.config.s3 : undefined
 }
 
+/** What a command line says about where packs are. */
+function packsOf(
+  environment: Readonly<Record<string, string>>,
+  ...args: readonly string[]
+): unknown {
+  const command = parseCommandLine(['--root=/d', ...args], environment)
+  return command.kind === 'serve' ? command.config.packs : undefined
+}
+
 /** What a command line says about the port for files by HTTP. */
 function httpOf(...args: readonly string[]): unknown {
   const command = parseCommandLine(['--root=/d', ...args], {})
@@ -127,10 +136,6 @@ describe('the command line of pachd', () => {
   })
 
   test('packs are in the directory, or where a flag or the environment says', () => {
-    const packsOf = (environment: Readonly<Record<string, string>>, ...args: readonly string[]) => {
-      const command = parseCommandLine(['--root=/d', ...args], environment)
-      return command.kind === 'serve' ? command.config.packs : undefined
-    }
     expect(packsOf({})).toBeUndefined()
     const bucket = { kind: 's3', bucket: 'bucket', prefix: 'a/', url: 's3://bucket/a' }
     expect(packsOf({ PACHD_STORE: 's3://bucket/a' })).toEqual({ bucket })

@@ -5,7 +5,7 @@ import { lockDirectory } from '../database/directory-lock.ts'
 import { BucketObjectStore } from '../storage/bucket-objects.ts'
 import { copyPacks } from '../storage/copy-packs.ts'
 import { LocalObjectStore } from '../storage/local-objects.ts'
-import { claimBucket } from './bucket-claim.ts'
+import { takeBucket } from './take-bucket.ts'
 import { readBucketNote, removeBucketNote } from './bucket-note.ts'
 import { layouts, placesIn, readStoreId, writeVersion } from './data-directory.ts'
 import { ownerPorts, type PackPlacesPorts } from './pack-places.ts'
@@ -33,8 +33,8 @@ export async function* leaveBucket(
   const { place } = note
   const owner = await ownerPorts(place, ports, opened)
   // So that no other server deletes what is being copied.
-  const claim = { root, store: storeId, host: hostname(), place, note, takes: false }
-  await claimBucket({ ...claim, beforeNote: () => Promise.resolve() }, owner)
+  const taking = { root, store: storeId, host: hostname(), place, note, takes: false }
+  await takeBucket({ ...taking, beforeNote: () => Promise.resolve() }, owner)
   const local = opened.use(await LocalObjectStore.open(places.objects))
   const remote = opened.use(new BucketObjectStore({ ...owner, scratchDirectory: places.scratch }))
   yield `bringing the packs of ${place.url} into ${places.objects}`

@@ -12,7 +12,7 @@ import { ObjectCache } from '../storage/object-cache.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
 import { usualRetries } from '../storage/retries.ts'
 import { StagedObjects } from '../storage/staged-objects.ts'
-import { claimBucket, requireStore } from './bucket-claim.ts'
+import { takeBucket, requireStore } from './take-bucket.ts'
 import { type BucketNote, readBucketNote } from './bucket-note.ts'
 import { type BucketPlace, environmentFor } from './bucket-place.ts'
 import type { DataPlaces } from './data-directory.ts'
@@ -78,7 +78,7 @@ export async function openPackPlaces(
   const local = opened.use(await LocalObjectStore.open(directory.objects))
   if (place === undefined) return inDirectory(local, opened.move())
   const owner = await ownerPorts(place, ports, opened)
-  const claim = {
+  const taking = {
     root: directory.root,
     store: directory.store.id,
     host: hostname(),
@@ -87,7 +87,7 @@ export async function openPackPlaces(
     takes: config.takesBucket === true,
     beforeNote: () => directory.noteBucket(),
   }
-  const watch = new OwnerWatch(owner, await claimBucket(claim, owner))
+  const watch = new OwnerWatch(owner, await takeBucket(taking, owner))
   const remote = new BucketObjectStore({
     ...owner,
     scratchDirectory: directory.scratch,

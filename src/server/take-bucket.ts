@@ -15,7 +15,7 @@ import {
 import { type BucketNote, writeBucketNote } from './bucket-note.ts'
 import type { BucketPlace } from './bucket-place.ts'
 
-export interface Claim {
+export interface Taking {
   readonly root: string
   /** The id of the directory's store. */
   readonly store: string
@@ -35,15 +35,15 @@ export interface Claim {
  *
  * @throws {FailedPreconditionError} with advice, when it is somebody else's.
  */
-export async function claimBucket(claim: Claim, ports: OwnerPorts): Promise<BucketOwner> {
-  const { root, store, host, place, note } = claim
+export async function takeBucket(taking: Taking, ports: OwnerPorts): Promise<BucketOwner> {
+  const { root, store, host, place, note } = taking
   const found = await looked(place, () => readOwner(ports))
-  await requireOurs(claim, found, ports)
+  await requireOurs(taking, found, ports)
   const session = newHexId(ports.random)
   const owner = { store, session, host }
   // Before the bucket: whatever is there then is what this directory knows of.
   const known = found?.session ?? note?.session
-  await claim.beforeNote()
+  await taking.beforeNote()
   await writeBucketNote(root, { place, session: known, next: session })
   await writeOwner(ports, owner)
   await writeBucketNote(root, { place, session, next: undefined })
@@ -52,7 +52,7 @@ export async function claimBucket(claim: Claim, ports: OwnerPorts): Promise<Buck
 
 /** Whether what the bucket says of itself is what this directory knows. @throws when it is another's. */
 export async function requireStore(
-  { place, store }: Pick<Claim, 'place' | 'store'>,
+  { place, store }: Pick<Taking, 'place' | 'store'>,
   ports: OwnerPorts,
 ): Promise<void> {
   const found = await looked(place, () => readOwner(ports))
@@ -60,7 +60,7 @@ export async function requireStore(
 }
 
 async function requireOurs(
-  { store, place, note, takes }: Claim,
+  { store, place, note, takes }: Taking,
   found: BucketOwner | undefined,
   ports: OwnerPorts,
 ): Promise<void> {
