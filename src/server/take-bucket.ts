@@ -67,6 +67,11 @@ async function requireOurs(
   if (found !== undefined) {
     if (found.store !== store) throw ofAnother(place, found)
     if (takes || [note?.session, note?.next].includes(found.session)) return
+    if (note === undefined) {
+      throw new FailedPreconditionError(
+        `${place.url} was used by this data directory, or a copy of it, before, on ${found.host}: if nothing uses it now, start with --take-bucket`,
+      )
+    }
     throw new FailedPreconditionError(
       `${place.url} has been used by another pachd since this data directory was used last, on ${found.host}: two that change it would destroy each other's data. If this directory is a copy, go on with the other one. If that one is lost and this is its backup, and nothing runs on it, start this one with --take-bucket`,
     )

@@ -40,13 +40,16 @@ interface World extends AsyncDisposable {
 async function openWorld(
   options: {
     readonly bytesMax?: number
+    readonly freeBytes?: () => Promise<number>
     readonly directory?: string
     readonly distant?: Distant
   } = {},
 ): Promise<World> {
   await using opened = new AsyncDisposableStack()
   const directory = options.directory ?? opened.use(await TemporaryDirectory.create()).path
-  const cache = opened.use(await ObjectCache.open(directory, options.bytesMax ?? 64 * mib))
+  const cache = opened.use(
+    await ObjectCache.open(directory, options.bytesMax ?? 64 * mib, options.freeBytes),
+  )
   const distant = options.distant ?? new Distant()
   const objects = new CachedObjects(distant, cache)
   const parts = opened.move()
@@ -187,6 +190,25 @@ describe('a cache of objects', () => {
       const read = await objects.get(key('a'), 0, bytes.length)
       expect(Buffer.compare(read, bytes)).toBe(0)
     }
+  })
+
+  test('makes room when the disk is nearly full, and keeps nothing when that is not enough', async () => {
+    let freeMib = 2000
+    await using world = await openWorld({ freeBytes: () => Promise.resolve(freeMib * mib) })
+    const { objects, distant, cache } = world
+    for (const name of ['a', 'b', 'c', 'd']) {
+      await distant.putIfAbsent(key(name), [seededBytes(1, 2 * mib)])
+      await objects.get(key(name), 0, 2 * mib)
+    }
+    expect(cache.heldBytes).toBe(8 * mib)
+    freeMib = 1024 - 3
+    await distant.putIfAbsent(key('e'), [seededBytes(1, mib)])
+    expect(await objects.get(key('e'), 0, mib)).toHaveLength(mib)
+    expect(cache.heldBytes).toBe(5 * mib)
+    freeMib = 0
+    expect(await objects.get(key('a'), 0, mib)).toHaveLength(mib)
+    await cache.adopt(key('f'), 5, (path) => writeFile(path, 'bytes'))
+    expect(cache.heldBytes).toBe(0)
   })
 
   test('hands on what the store fails with, and keeps what it has', async () => {

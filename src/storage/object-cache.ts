@@ -1,4 +1,4 @@
-import { constants, link, open, readdir, rm, stat } from 'node:fs/promises'
+import { constants, link, open, readdir, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeDirectories } from './directories.ts'
 import { directoryError } from './file-errors.ts'
@@ -11,6 +11,8 @@ const openFilesMax = 128
 /** So many pieces of objects are in memory on their way at once. */
 const fetchesMax = 16
 const partSuffix = '.part'
+/** So much of the disk is left to others, who need it more: what is put has nowhere else to go. */
+const freeBytesMin = 1024 ** 3
 
 /** Reads bytes of an object where it really is: as many as there are, up to `length`. */
 export type Fetch = (offset: number, length: number) => Promise<Uint8Array>
@@ -32,12 +34,14 @@ class CacheFault extends Error {}
 
 /**
  * Blocks of objects, as files of a directory that this cache alone uses: at most `bytesMax` of them, and
- * those go first that have not been read for the longest time. Objects of which all is there stay over a
+ * those go first that have not been read for the longest time; also when the disk has less than 1 GiB left.
+ * Objects of which all is there stay over a
  * restart. Callers check what they read; what is wrong is fetched anew after `drop`.
  */
 export class ObjectCache implements AsyncDisposable {
   readonly #directory: string
   readonly #bytesMax: number
+  readonly #freeBytes: () => Promise<number>
   readonly #files = new OpenFiles(openFilesMax)
   /** What was read last is last. */
   readonly #kept = new Map<ObjectKey, Kept>()
@@ -47,13 +51,19 @@ export class ObjectCache implements AsyncDisposable {
   #heldBytes = 0
   #fileCount = 0
 
-  private constructor(directory: string, bytesMax: number) {
+  private constructor(directory: string, bytesMax: number, freeBytes: () => Promise<number>) {
     this.#directory = directory
     this.#bytesMax = bytesMax
+    this.#freeBytes = freeBytes
   }
 
-  static async open(directory: string, bytesMax: number): Promise<ObjectCache> {
-    const cache = new ObjectCache(directory, bytesMax)
+  /** `freeBytes` tells how much room the disk has. */
+  static async open(
+    directory: string,
+    bytesMax: number,
+    freeBytes: () => Promise<number> = () => freeBytesAt(directory),
+  ): Promise<ObjectCache> {
+    const cache = new ObjectCache(directory, bytesMax, freeBytes)
     try {
       await makeDirectories(directory)
       await cache.#load()
@@ -91,7 +101,7 @@ export class ObjectCache implements AsyncDisposable {
     sizeBytes: number,
     linkTo: (path: string) => Promise<void>,
   ): Promise<void> {
-    if (sizeBytes > this.#bytesMax) return
+    if (sizeBytes > this.#bytesMax || !(await this.#leaveRoom())) return
     this.drop(key)
     const path = this.#newPath(key)
     await linkTo(path)
@@ -207,6 +217,7 @@ export class ObjectCache implements AsyncDisposable {
     const offset = start * blockBytes
     const length = (end - start) * blockBytes
     const bytes = await this.#inTurn(() => fetch(offset, length))
+    if (!(await this.#leaveRoom())) throw new CacheFault('the disk is nearly full')
     await faulty(this.#write(kept, offset, bytes))
     if (bytes.length < length && kept.endBytes === undefined && bytes.length > 0) {
       kept.endBytes = offset + bytes.length
@@ -271,6 +282,17 @@ export class ObjectCache implements AsyncDisposable {
     }
   }
 
+  /** False when the disk is nearly full although nothing is kept any more. */
+  async #leaveRoom(): Promise<boolean> {
+    let missing = freeBytesMin - (await this.#freeBytes())
+    for (const [key, { heldBytes }] of this.#kept) {
+      if (missing <= 0) break
+      missing -= heldBytes
+      this.drop(key)
+    }
+    return missing <= 0
+  }
+
   /** All of it is there: it gets the name that stays, once its bytes are durable. */
   #settle(kept: Kept): void {
     const whole = kept.path.slice(0, -partSuffix.length)
@@ -299,6 +321,11 @@ export class ObjectCache implements AsyncDisposable {
       .finally(() => this.#settling.delete(done))
     this.#settling.add(done)
   }
+}
+
+async function freeBytesAt(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory)
+  return bavail * bsize
 }
 
 async function faulty<Result>(work: Promise<Result>): Promise<Result> {
