@@ -1,4 +1,4 @@
-import type { Pachd } from './pachd.ts'
+import type { Pachd, PachdOptions } from './pachd.ts'
 
 /** One way to do the job that a benchmark measures. */
 export interface Contender {
@@ -57,7 +57,7 @@ export interface Stage {
   /** Empty, on the disk that the server uses too. */
   readonly directory: string
   /** A new server on an empty data directory; stopped by the runner. */
-  readonly startPachd: () => Promise<Pachd>
+  readonly startPachd: (options?: PachdOptions) => Promise<Pachd>
   /** Hands over something to dispose of at the end. */
   readonly use: <T extends AsyncDisposable>(resource: T) => T
   /** Tells the peak memory of a client, in MiB; the largest of all is kept. */

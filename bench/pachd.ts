@@ -14,9 +14,16 @@ export const clientProgram: string = fileURLToPath(new URL('../bin/pachctl', imp
 /** Both lines are printed in one go. */
 const readyPattern = /^pachd is ready on .*:(\d+), data in .*\nS3: http:.*:(\d+)\/$/m
 
+/** Besides where its data and its ports are. */
+export interface PachdOptions {
+  readonly args?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+}
+
 /** A server in a process of its own, as a user starts it, and ways to call it. */
 export class Pachd implements AsyncDisposable {
   readonly #child: ChildProcess
+  readonly root: string
   readonly port: number
   readonly s3Port: number
   readonly transport: NodeTransport
@@ -24,7 +31,8 @@ export class Pachd implements AsyncDisposable {
   readonly pps: Client<typeof PpsApi>
   readonly files: Client<typeof Files>
 
-  private constructor(child: ChildProcess, port: number, s3Port: number) {
+  private constructor(child: ChildProcess, port: number, s3Port: number, root: string) {
+    this.root = root
     this.#child = child
     this.port = port
     this.s3Port = s3Port
@@ -35,11 +43,12 @@ export class Pachd implements AsyncDisposable {
   }
 
   /** @throws {Error} with what it printed, when it ends before it is ready. */
-  static async start(root: string): Promise<Pachd> {
+  static async start(root: string, options: PachdOptions = {}): Promise<Pachd> {
     const anyPort = '127.0.0.1:0'
     const args = ['--root', root, '--address', anyPort, '--s3-address', anyPort]
-    const child = spawn(serverProgram, args, {
+    const child = spawn(serverProgram, [...args, ...(options.args ?? [])], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.environment },
     })
     let output = ''
     const [port, s3Port] = await new Promise<readonly [number, number]>((resolve, reject) => {
@@ -52,7 +61,7 @@ export class Pachd implements AsyncDisposable {
       child.stderr.on('data', take)
       child.on('exit', () => reject(new Error(`pachd ended at once: ${output}`)))
     })
-    return new Pachd(child, port, s3Port)
+    return new Pachd(child, port, s3Port, root)
   }
 
   get pid(): number {

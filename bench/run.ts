@@ -29,6 +29,7 @@ import { migrate } from './cases/migrate.ts'
 import { millionFiles } from './cases/million-files.ts'
 import { mountList, mountRead } from './cases/mount.ts'
 import { putFrom } from './cases/put-from.ts'
+import { packsInBucket } from './cases/packs-in-bucket.ts'
 import { s3Gateway } from './cases/s3-gateway.ts'
 import { putToOutput } from './cases/put-to-output.ts'
 import { singlePuts } from './cases/single-puts.ts'
@@ -63,6 +64,7 @@ const benchmarks: readonly Benchmark[] = [
   putToOutput,
   putFrom,
   s3Gateway,
+  packsInBucket,
   versionCommand,
   smallCalls,
   singlePuts,
@@ -90,8 +92,9 @@ async function measure(benchmark: Benchmark, roundsAsked: number): Promise<Bench
     rates = [],
   } = await benchmark.prepare({
     directory,
-    startPachd: async () => {
-      const server = opened.use(await Pachd.start(join(directory, `pachd-${servers.length}`)))
+    startPachd: async (options) => {
+      const root = join(directory, `pachd-${servers.length}`)
+      const server = opened.use(await Pachd.start(root, options))
       servers.push(server)
       return server
     },

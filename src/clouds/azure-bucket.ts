@@ -1,15 +1,18 @@
 import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import type { BlobServiceClient, ContainerClient } from '@azure/storage-blob'
 import { DomainError, PermissionDeniedError } from '../base/errors.ts'
 import {
   type CloudEnvironment,
   type CloudObject,
   contentHashName,
+  type FileBytes,
   type NewObject,
+  type StoreBucket,
   type WritableBucket,
   partBytes,
 } from './bucket.ts'
-import { cloudError } from './cloud-errors.ts'
+import { cloudError, type Verb } from './cloud-errors.ts'
 import { readSecret } from './mounted-secrets.ts'
 
 const advice =
@@ -54,7 +57,7 @@ export async function openAzure(
 }
 
 /** A container of Azure Blob Storage. */
-export class AzureBucket implements WritableBucket {
+export class AzureBucket implements WritableBucket, StoreBucket {
   readonly name: string
   readonly #container: ContainerClient
 
@@ -120,6 +123,73 @@ export class AzureBucket implements WritableBucket {
     }
   }
 
+  async readRange(
+    key: string,
+    { offset, length }: { readonly offset: number; readonly length: number },
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const what = `${this.name}/${key}`
+    try {
+      const options = { abortSignal: signal }
+      const { readableStreamBody } = await this.#container
+        .getBlobClient(key)
+        .download(offset, length, options)
+      return this.#named(readableStreamBody, what, signal)
+    } catch (error) {
+      if (statusOf(error) === 416) return this.#named(undefined, what, signal)
+      if (isNoBlob(error)) return undefined
+      throw this.#error(what, signal, error)
+    }
+  }
+
+  async create(key: string, file: FileBytes, signal: AbortSignal): Promise<boolean> {
+    try {
+      // By a function, so that the client can begin anew.
+      await this.#container
+        .getBlockBlobClient(key)
+        .upload(() => createReadStream(file.path), file.sizeBytes, {
+          abortSignal: signal,
+          conditions: { ifNoneMatch: '*' },
+          transactionalContentMD5: file.md5,
+        })
+      return true
+    } catch (error) {
+      const status = statusOf(error)
+      if (status === 412 || (status === 409 && codeOf(error) === 'BlobAlreadyExists')) return false
+      throw this.#error(`${this.name}/${key}`, signal, error, 'write')
+    }
+  }
+
+  async replace(key: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    try {
+      const blob = this.#container.getBlockBlobClient(key)
+      await blob.upload(Buffer.from(bytes), bytes.length, { abortSignal: signal })
+    } catch (error) {
+      throw this.#error(`${this.name}/${key}`, signal, error, 'write')
+    }
+  }
+
+  async delete(key: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#container.getBlobClient(key).delete({ abortSignal: signal })
+    } catch (error) {
+      if (isNoBlob(error)) return
+      throw this.#error(`${this.name}/${key}`, signal, error, 'delete')
+    }
+  }
+
+  async *#named(
+    bytes: NodeJS.ReadableStream | undefined,
+    what: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    try {
+      if (bytes !== undefined) yield* bytes as unknown as AsyncIterable<Uint8Array>
+    } catch (error) {
+      throw this.#error(what, signal, error)
+    }
+  }
+
   /** In blocks, which become the blob all at once; those that do not are forgotten in a week. */
   async #send(object: NewObject, signal: AbortSignal): Promise<void> {
     const { key, sizeBytes, contentHash } = object
@@ -145,15 +215,9 @@ export class AzureBucket implements WritableBucket {
     await blob.commitBlockList(names, about)
   }
 
-  #error(
-    what: string,
-    signal: AbortSignal,
-    cause: unknown,
-    verb: 'read' | 'write' = 'read',
-  ): DomainError {
+  #error(what: string, signal: AbortSignal, cause: unknown, verb: Verb = 'read'): DomainError {
     if (cause instanceof DomainError) return cause
-    const { code } = cause as { readonly code?: unknown }
-    const failure = { status: statusOf(cause), code: typeof code === 'string' ? code : '' }
+    const failure = { status: statusOf(cause), code: codeOf(cause) }
     return cloudError(what, failure, { credentials: advice, signal, cause, verb })
   }
 }
@@ -175,6 +239,15 @@ function md5(bytes: Uint8Array): Uint8Array {
 /** Lists have tags without the quotes that conditions need. */
 function quoted(tag: string): string {
   return tag.startsWith('"') ? tag : `"${tag}"`
+}
+
+function isNoBlob(error: unknown): boolean {
+  return statusOf(error) === 404 && codeOf(error) !== 'ContainerNotFound'
+}
+
+function codeOf(error: unknown): string {
+  const { code } = error as { readonly code?: unknown }
+  return typeof code === 'string' ? code : ''
 }
 
 function statusOf(error: unknown): number | undefined {

@@ -44,6 +44,40 @@ export interface WritableBucket extends Bucket {
   write(object: NewObject, signal: AbortSignal): Promise<void>
 }
 
+/** A local file whose bytes become an object. */
+export interface FileBytes {
+  readonly path: string
+  readonly sizeBytes: number
+  /** MD5 of the bytes, which the store compares. */
+  readonly md5: Uint8Array
+}
+
+/**
+ * A bucket in which a store keeps objects that are made once and never change. `NotFoundError` says of all
+ * of its calls that the bucket is not there, or its host; never that an object is not.
+ */
+export interface StoreBucket extends Bucket {
+  /**
+   * The bytes from `offset`, `length` of them or as many as there are; undefined when there is no such
+   * object. `length` is at least 1.
+   */
+  readRange(
+    key: string,
+    range: { readonly offset: number; readonly length: number },
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array> | undefined>
+  /**
+   * Makes an object of a file of up to 256 MiB, all at once and by one request, which every store takes;
+   * false when one is there, which stays. Where the store knows no such condition, another that comes at the same moment may
+   * be written over.
+   */
+  create(key: string, file: FileBytes, signal: AbortSignal): Promise<boolean>
+  /** Writes a few bytes in the place of what is there. */
+  replace(key: string, bytes: Uint8Array, signal: AbortSignal): Promise<void>
+  /** Nothing happens when there is no such object. */
+  delete(key: string, signal: AbortSignal): Promise<void>
+}
+
 /** Under this name the hash is kept with an object; Azure's names are words. */
 export const contentHashName = 'pachydermhash'
 

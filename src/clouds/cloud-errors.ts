@@ -7,6 +7,9 @@ import {
   UnavailableError,
 } from '../base/errors.ts'
 
+/** What was tried. */
+export type Verb = 'read' | 'write' | 'delete'
+
 /** What is known of a call to an object store that failed. */
 export interface CloudFailure {
   /** The status of HTTP; undefined when there was no answer. */
@@ -25,8 +28,7 @@ export function cloudError(
     readonly credentials: string
     readonly signal: AbortSignal
     readonly cause: unknown
-    /** What was tried. */
-    readonly verb?: 'read' | 'write'
+    readonly verb?: Verb
   },
 ): DomainError {
   const { credentials, signal, cause, verb = 'read' } = context

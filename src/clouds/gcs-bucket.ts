@@ -1,10 +1,14 @@
+import { createReadStream } from 'node:fs'
 import { DomainError, FailedPreconditionError } from '../base/errors.ts'
-import type { Bucket, CloudEnvironment, CloudObject } from './bucket.ts'
-import { cloudError } from './cloud-errors.ts'
+import type { CloudEnvironment, CloudObject, FileBytes, StoreBucket } from './bucket.ts'
+import { cloudError, type Verb } from './cloud-errors.ts'
 
 const advice =
   "give pachd's environment GOOGLE_APPLICATION_CREDENTIALS with the path of a key file, or run it where a service account is attached"
-const scope = 'https://www.googleapis.com/auth/devstorage.read_only'
+const scopes = {
+  read: 'https://www.googleapis.com/auth/devstorage.read_only',
+  change: 'https://www.googleapis.com/auth/devstorage.read_write',
+} as const
 const publicEndpoint = 'https://storage.googleapis.com'
 const pageSize = 1000
 
@@ -16,7 +20,10 @@ export interface GcsClient {
 }
 
 /** Credentials as Google's own programs find them; without any, it asks as anybody. */
-export async function openGcs({ variables }: CloudEnvironment): Promise<GcsClient> {
+export async function openGcs(
+  { variables }: CloudEnvironment,
+  use: keyof typeof scopes = 'read',
+): Promise<GcsClient> {
   const emulator = variables['STORAGE_EMULATOR_HOST'] ?? ''
   if (emulator !== '') {
     const endpoint = /^https?:/.test(emulator) ? emulator : `http://${emulator}`
@@ -24,7 +31,7 @@ export async function openGcs({ variables }: CloudEnvironment): Promise<GcsClien
   }
   const { GoogleAuth } = await import('google-auth-library')
   const keyFilename = variables['GOOGLE_APPLICATION_CREDENTIALS'] ?? ''
-  const auth = new GoogleAuth({ scopes: [scope], ...(keyFilename !== '' && { keyFilename }) })
+  const auth = new GoogleAuth({ scopes: [scopes[use]], ...(keyFilename !== '' && { keyFilename }) })
   const client = await auth.getClient().catch((error: unknown) => {
     if (keyFilename === '') return undefined
     throw new FailedPreconditionError(
@@ -46,16 +53,29 @@ interface ListedObject {
   readonly generation: string
 }
 
+interface Ask {
+  readonly what: string
+  readonly signal: AbortSignal
+  /** Statuses that are answers, too. */
+  readonly expected?: readonly number[]
+  readonly headers?: Readonly<Record<string, string>>
+  readonly verb?: Verb
+  readonly body?: AsyncIterable<Uint8Array> | Uint8Array
+}
+
 /** A bucket of Google Cloud Storage, by its JSON API. */
-export class GcsBucket implements Bucket {
+export class GcsBucket implements StoreBucket {
   readonly name: string
   readonly #client: GcsClient
   readonly #objects: string
+  readonly #uploads: string
 
   constructor(client: GcsClient, bucket: string) {
     this.name = `gs://${bucket}`
     this.#client = client
-    this.#objects = `${client.endpoint}/storage/v1/b/${encodeURIComponent(bucket)}/o`
+    const below = `storage/v1/b/${encodeURIComponent(bucket)}/o`
+    this.#objects = `${client.endpoint}/${below}`
+    this.#uploads = `${client.endpoint}/upload/${below}`
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncGenerator<CloudObject> {
@@ -100,6 +120,70 @@ export class GcsBucket implements Bucket {
         `cannot go on reading ${what}: ranges are not answered there`,
       )
     }
+    yield* this.#bytes(answer, what, signal)
+  }
+
+  async readRange(
+    key: string,
+    { offset, length }: { readonly offset: number; readonly length: number },
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const what = `${this.name}/${key}`
+    const url = `${this.#url(key)}?alt=media`
+    const headers = { range: `bytes=${offset}-${offset + length - 1}` }
+    const answer = await this.#ask(url, { what, signal, expected: [404, 416], headers })
+    if (answer.status !== 404 && answer.status !== 416) return this.#bytes(answer, what, signal)
+    await answer.body?.cancel()
+    if (answer.status === 416) return none()
+    await this.#requireBucket(signal)
+    return undefined
+  }
+
+  async create(key: string, file: FileBytes, signal: AbortSignal): Promise<boolean> {
+    // What is only there when it is not is generation 0.
+    const query = { uploadType: 'media', name: key, ifGenerationMatch: '0' }
+    const body = createReadStream(file.path)
+    const what = `${this.name}/${key}`
+    const answer = await this.#ask(`${this.#uploads}?${new URLSearchParams(query).toString()}`, {
+      what,
+      signal,
+      expected: [412],
+      verb: 'write',
+      headers: { 'x-goog-hash': `md5=${Buffer.from(file.md5).toString('base64')}` },
+      body,
+    }).finally(() => body.destroy())
+    await answer.body?.cancel()
+    return answer.status !== 412
+  }
+
+  async replace(key: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    const query = new URLSearchParams({ uploadType: 'media', name: key })
+    const what = `${this.name}/${key}`
+    const write = { what, signal, verb: 'write', body: Buffer.from(bytes) } as const
+    const answer = await this.#ask(`${this.#uploads}?${query.toString()}`, write)
+    await answer.body?.cancel()
+  }
+
+  async delete(key: string, signal: AbortSignal): Promise<void> {
+    const what = `${this.name}/${key}`
+    const ask = { what, signal, expected: [404], verb: 'delete' } as const
+    const answer = await this.#ask(this.#url(key), ask)
+    await answer.body?.cancel()
+    if (answer.status === 404) await this.#requireBucket(signal)
+  }
+
+  /** Of an object that is not found Google does not say whether its bucket is there. */
+  async #requireBucket(signal: AbortSignal): Promise<void> {
+    const url = `${this.#objects}?maxResults=1&fields=nextPageToken`
+    const answer = await this.#get(url, this.name, signal)
+    await answer.body?.cancel()
+  }
+
+  #url(key: string): string {
+    return `${this.#objects}/${encodeURIComponent(key)}`
+  }
+
+  async *#bytes(answer: Response, what: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     try {
       if (answer.body !== null) yield* answer.body as unknown as AsyncIterable<Uint8Array>
     } catch (error) {
@@ -112,32 +196,52 @@ export class GcsBucket implements Bucket {
     what: string,
     signal: AbortSignal,
     expected: readonly number[] = [],
-    more: Readonly<Record<string, string>> = {},
+    headers: Readonly<Record<string, string>> = {},
   ): Promise<Response> {
+    return await this.#ask(url, { what, signal, expected, headers })
+  }
+
+  async #ask(
+    url: string,
+    { what, signal, expected = [], headers = {}, verb = 'read', body }: Ask,
+  ): Promise<Response> {
+    const method = { read: 'GET', write: 'POST', delete: 'DELETE' }[verb]
     try {
-      const headers = { ...(await this.#client.headers()), ...more }
-      const answer = await fetch(url, { headers, signal })
+      const answer = await fetch(url, {
+        method,
+        headers: { ...(await this.#client.headers()), ...headers },
+        signal,
+        ...(body !== undefined && { body, duplex: 'half' as const }),
+      })
       if (answer.ok || expected.includes(answer.status)) return answer
       await answer.body?.cancel()
-      throw this.#error(what, answer.status, { signal, cause: undefined })
+      throw this.#error(what, answer.status, { signal, cause: undefined, verb })
     } catch (error) {
       if (error instanceof DomainError) throw error
-      throw this.#error(what, undefined, { signal, cause: error })
+      throw this.#error(what, undefined, { signal, cause: error, verb })
     }
   }
 
   #error(
     what: string,
     status: number | undefined,
-    { signal, cause }: { readonly signal: AbortSignal; readonly cause: unknown },
+    {
+      signal,
+      cause,
+      verb = 'read',
+    }: { readonly signal: AbortSignal; readonly cause: unknown; readonly verb?: Verb },
   ): DomainError {
     const inner = cause instanceof Error ? cause.cause : undefined
     const code =
       inner instanceof Error ? ((inner as NodeJS.ErrnoException).code ?? inner.message) : ''
-    return cloudError(what, { status, code }, { credentials: advice, signal, cause })
+    return cloudError(what, { status, code }, { credentials: advice, signal, cause, verb })
   }
 }
 
 function objectOf({ name, size, generation }: ListedObject): CloudObject {
   return { key: name, sizeBytes: Number(size), version: generation }
+}
+
+async function* none(): AsyncGenerator<Uint8Array> {
+  // The end was asked for, or what lies behind it.
 }

@@ -1,5 +1,5 @@
 import { assert, UnimplementedError } from '../base/errors.ts'
-import type { Bucket, BucketName, CloudEnvironment, WritableBucket } from './bucket.ts'
+import type { Bucket, BucketName, CloudEnvironment, StoreBucket, WritableBucket } from './bucket.ts'
 
 /** Opens buckets; those of one account share a client, and nothing is loaded before it is needed. */
 export class Buckets implements Disposable {
@@ -26,6 +26,26 @@ export class Buckets implements Disposable {
     const bucket = await this.open(name)
     assert(isWritable(bucket), `buckets of ${name.kind} can be written to`)
     return bucket
+  }
+
+  /** A bucket to keep objects in, with permission to change it. */
+  async openStore({ kind, bucket, account }: BucketName): Promise<StoreBucket> {
+    switch (kind) {
+      case 's3': {
+        const { openS3, S3Bucket } = await import('./s3-bucket.ts')
+        const client = await openS3(this.#environment)
+        this.#opened.defer(() => client.destroy())
+        return new S3Bucket(client, bucket)
+      }
+      case 'gcs': {
+        const { GcsBucket, openGcs } = await import('./gcs-bucket.ts')
+        return new GcsBucket(await openGcs(this.#environment, 'change'), bucket)
+      }
+      case 'azure': {
+        const { AzureBucket, openAzure } = await import('./azure-bucket.ts')
+        return new AzureBucket(await openAzure(this.#environment, account), bucket)
+      }
+    }
   }
 
   [Symbol.dispose](): void {

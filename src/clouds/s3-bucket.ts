@@ -5,11 +5,14 @@ import {
   type CloudEnvironment,
   type CloudObject,
   contentHashName,
+  type FileBytes,
   type NewObject,
+  type StoreBucket,
   type WritableBucket,
 } from './bucket.ts'
-import { cloudError } from './cloud-errors.ts'
+import { cloudError, type Verb } from './cloud-errors.ts'
 import { readSecret } from './mounted-secrets.ts'
+import { createS3Object } from './s3-creates.ts'
 import { writeS3Object } from './s3-writes.ts'
 
 type Sdk = typeof AwsS3
@@ -94,6 +97,7 @@ async function configOf({
       },
     }),
     followRegionRedirects: true,
+    logger: silence,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     requestHandler: {
@@ -105,12 +109,21 @@ async function configOf({
   }
 }
 
+/** What it says of requests that it cannot repeat, this program repeats. */
+const silence = { debug: ignore, info: ignore, warn: ignore, error: ignore, trace: ignore }
+
+function ignore(): void {
+  // Errors are thrown as well, with a name.
+}
+
 /** A bucket of S3; `client` is the caller's, and serves any number of them. */
-export class S3Bucket implements WritableBucket {
+export class S3Bucket implements WritableBucket, StoreBucket {
   readonly name: string
   readonly #client: S3Client
   readonly #bucket: string
   #sdk: Promise<Sdk> | undefined
+  /** False once it has said that it cannot make what is not there only. */
+  #takesConditions = true
 
   constructor(client: S3Client, bucket: string) {
     this.name = `s3://${bucket}`
@@ -187,6 +200,81 @@ export class S3Bucket implements WritableBucket {
     }
   }
 
+  async readRange(
+    key: string,
+    { offset, length }: { readonly offset: number; readonly length: number },
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const { GetObjectCommand } = await this.#load()
+    const what = `${this.name}/${key}`
+    const Range = `bytes=${offset}-${offset + length - 1}`
+    const command = new GetObjectCommand({ Bucket: this.#bucket, Key: key, Range })
+    try {
+      const { Body } = await this.#client.send(command, { abortSignal: signal })
+      return this.#named(Body as AsyncIterable<Uint8Array> | undefined, what, signal)
+    } catch (error) {
+      if (statusOf(error) === 416) return this.#named(undefined, what, signal)
+      if (isNoObject(error)) return undefined
+      throw this.#error(what, signal, error)
+    }
+  }
+
+  async create(key: string, file: FileBytes, signal: AbortSignal): Promise<boolean> {
+    const what = `${this.name}/${key}`
+    const object = { bucket: this.#bucket, key, file, signal }
+    try {
+      if (this.#takesConditions) {
+        return await createS3Object(this.#client, await this.#load(), object, { ifAbsent: true })
+      }
+    } catch (error) {
+      // Google's S3 knows no such condition.
+      if (statusOf(error) !== 501) throw this.#error(what, signal, error, 'write')
+      this.#takesConditions = false
+    }
+    if ((await this.find(key, signal)) !== undefined) return false
+    try {
+      return await createS3Object(this.#client, await this.#load(), object, { ifAbsent: false })
+    } catch (error) {
+      throw this.#error(what, signal, error, 'write')
+    }
+  }
+
+  async replace(key: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    const { PutObjectCommand } = await this.#load()
+    const command = new PutObjectCommand({ Bucket: this.#bucket, Key: key, Body: bytes })
+    const what = `${this.name}/${key}`
+    await this.#asked(
+      what,
+      signal,
+      () => this.#client.send(command, { abortSignal: signal }),
+      'write',
+    )
+  }
+
+  async delete(key: string, signal: AbortSignal): Promise<void> {
+    const { DeleteObjectCommand } = await this.#load()
+    const command = new DeleteObjectCommand({ Bucket: this.#bucket, Key: key })
+    const what = `${this.name}/${key}`
+    await this.#asked(
+      what,
+      signal,
+      () => this.#client.send(command, { abortSignal: signal }),
+      'delete',
+    )
+  }
+
+  async *#named(
+    bytes: AsyncIterable<Uint8Array> | undefined,
+    what: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    try {
+      if (bytes !== undefined) yield* bytes
+    } catch (error) {
+      throw this.#error(what, signal, error)
+    }
+  }
+
   #load(): Promise<Sdk> {
     this.#sdk ??= import('@aws-sdk/client-s3')
     return this.#sdk
@@ -196,26 +284,27 @@ export class S3Bucket implements WritableBucket {
     what: string,
     signal: AbortSignal,
     ask: () => Promise<Answer>,
+    verb: Verb = 'read',
   ): Promise<Answer> {
     try {
       return await ask()
     } catch (error) {
-      throw this.#error(what, signal, error)
+      throw this.#error(what, signal, error, verb)
     }
   }
 
-  #error(
-    what: string,
-    signal: AbortSignal,
-    cause: unknown,
-    verb: 'read' | 'write' = 'read',
-  ): DomainError {
+  #error(what: string, signal: AbortSignal, cause: unknown, verb: Verb = 'read'): DomainError {
     if (cause instanceof DomainError) return cause
     const code = cause instanceof Error ? cause.name : ''
     const said = code === 'Error' ? ((cause as NodeJS.ErrnoException).code ?? '') : code
     const failure = { status: statusOf(cause), code: said }
     return cloudError(what, failure, { credentials: advice, signal, cause, verb })
   }
+}
+
+/** Of a bucket that is not there, the store says so. */
+function isNoObject(error: unknown): boolean {
+  return statusOf(error) === 404 && !(error instanceof Error && error.name === 'NoSuchBucket')
 }
 
 function statusOf(error: unknown): number | undefined {

@@ -14,6 +14,15 @@ function s3Of(environment: Readonly<Record<string, string>>, ...args: readonly s
   return command.kind === 'serve' ? command.config.s3 : undefined
 }
 
+/** What a command line says about where packs are. */
+function packsOf(
+  environment: Readonly<Record<string, string>>,
+  ...args: readonly string[]
+): unknown {
+  const command = parseCommandLine(['--root=/d', ...args], environment)
+  return command.kind === 'serve' ? command.config.packs : undefined
+}
+
 /** What a command line says about the port for files by HTTP. */
 function httpOf(...args: readonly string[]): unknown {
   const command = parseCommandLine(['--root=/d', ...args], {})
@@ -142,5 +151,20 @@ describe('the command line of pachd', () => {
   ])('%j is refused in words', (args, text) => {
     expect(() => parseCommandLine(args, {})).toThrow(UsageError)
     expect(() => parseCommandLine(args, {})).toThrow(text)
+  })
+
+  test('packs are in the directory, or where a flag or the environment says', () => {
+    expect(packsOf({})).toBeUndefined()
+    const bucket = { kind: 's3', bucket: 'bucket', prefix: 'a/', url: 's3://bucket/a' }
+    expect(packsOf({ PACHD_STORE: 's3://bucket/a' })).toEqual({ bucket })
+    expect(packsOf({ PACHD_STORE: 's3://other' }, '--store=s3://bucket/a')).toEqual({ bucket })
+    expect(packsOf({ PACHD_STORE_CACHE: '1GiB' }, '--take-bucket')).toEqual({
+      cacheBytes: 1024 ** 3,
+      takesBucket: true,
+    })
+    expect(() => packsOf({}, '--store=/d')).toThrow(UsageError)
+    expect(() => packsOf({}, '--store-cache=x')).toThrow(/^--store-cache: "x" is no size/)
+    const leaving = parseCommandLine(['--root=/d', '--leave-bucket'], {})
+    expect(leaving).toEqual({ kind: 'leave-bucket', root: '/d' })
   })
 })

@@ -5,6 +5,9 @@ import { isEtcdAddress, type OldPlace } from '../legacy/open-cluster.ts'
 import { parseDatumBounds } from '../pipelines/datum-bounds.ts'
 import type { SlotBounds } from '../pipelines/executor.ts'
 import type { Reach } from '../sources/reach.ts'
+import { parseBucketPlace } from './bucket-place.ts'
+import { parseSize } from './parse-size.ts'
+import type { BucketConfig } from './pack-places.ts'
 
 /** What the person who starts pachd decides. */
 export interface ServerConfig {
@@ -28,6 +31,8 @@ export interface ServerConfig {
   readonly collectEveryMinutes?: number
   /** Where put-file may fetch from; `any` by default. */
   readonly sources?: Reach
+  /** Where packs are. */
+  readonly packs?: BucketConfig
   /** The old cluster that `pachctl migrate` brings here when it names none. */
   readonly oldCluster?: OldPlace
 }
@@ -59,6 +64,11 @@ export type PachdCommand =
       readonly full: boolean
       readonly fix: boolean
     }
+  | {
+      readonly kind: 'leave-bucket'
+      /** The data directory, absolute. */
+      readonly root: string
+    }
 
 /** The command line makes no sense. */
 export class UsageError extends InvalidArgumentError {
@@ -73,8 +83,10 @@ export const usage: string = `pachd: the Pachyderm server
 Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
              [--s3-address HOST:PORT|off] [--collect-every MINUTES]
              [--sources any|public|none] [--secret-keys FILE]
+             [--store URL] [--store-cache SIZE] [--take-bucket]
              [--old-etcd FILE|HOST:PORT --old-storage DIR|URL]
        pachd --root DIR --fsck [--full] [--fix]
+       pachd --root DIR --leave-bucket
 
   --root DIR            the data directory; made if it does not exist (or PACH_ROOT)
   --address HOST:PORT   where to listen; port 0 picks a free one
@@ -106,6 +118,17 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
                         where put-file may have this server fetch from: any address,
                         public ones only (no private, link-local or loopback address),
                         or none, which forbids export, too (or PACHD_SOURCES; default any)
+  --store URL           keep contents in an object store, in an empty bucket or below an
+                        empty prefix: s3://BUCKET/PREFIX (with ?endpoint=URL&region=NAME
+                        where it is not Amazon's), as://HOST/CONTAINER/PREFIX or
+                        gs://BUCKET/PREFIX. What is in the data directory is moved there;
+                        the directory remembers it (or PACHD_STORE). Credentials are those
+                        that put-file uses, of the environment or mounted secrets
+  --store-cache SIZE    how much of what was read from there the data directory keeps, as
+                        in 20GiB; 0: nothing (or PACHD_STORE_CACHE; default 10GiB)
+  --take-bucket         use the bucket although another pachd has used it since, on a copy
+                        of this data directory, which must not be used any more
+  --leave-bucket        bring all contents back into the data directory, instead of serving
   --old-etcd FILE|HOST:PORT, --old-storage DIR|URL
                         the stores of an old cluster, of 1.4 or 1.5, that pachctl migrate
                         brings here: its etcd or a snapshot of it, and where its objects
@@ -147,6 +170,7 @@ export function parseCommandLine(
     throw new UsageError('--root is missing: say where to keep the data, as in --root /var/pachd')
   }
   if (fsck) return { kind: 'check', root: resolve(directory), full, fix }
+  if (flags['leave-bucket'] === true) return { kind: 'leave-bucket', root: resolve(directory) }
   if (full || fix) {
     throw new UsageError(`--${full ? 'full' : 'fix'} goes with --fsck, which is missing`)
   }
@@ -165,6 +189,7 @@ export function parseCommandLine(
     ...(every === undefined ? {} : { collectEveryMinutes: parseMinutes(every) }),
     ...(secretKeys !== '' && { secretKeysFile: resolve(secretKeys) }),
     ...(sources === undefined ? {} : { sources: parseReach(sources) }),
+    ...parsePacks(flags, environment),
     ...parseOldCluster(
       flags['old-etcd'] ?? environment['PACHD_OLD_ETCD'] ?? '',
       flags['old-storage'] ?? environment['PACHD_OLD_STORAGE'] ?? '',
@@ -210,6 +235,10 @@ function parseFlags(args: readonly string[]): {
   readonly 'datum-processes'?: string | undefined
   readonly sources?: string | undefined
   readonly 'secret-keys'?: string | undefined
+  readonly store?: string | undefined
+  readonly 'store-cache'?: string | undefined
+  readonly 'take-bucket'?: boolean | undefined
+  readonly 'leave-bucket'?: boolean | undefined
   readonly 'old-etcd'?: string | undefined
   readonly 'old-storage'?: string | undefined
   readonly fsck?: boolean | undefined
@@ -234,6 +263,10 @@ function parseFlags(args: readonly string[]): {
         'datum-processes': { type: 'string' },
         sources: { type: 'string' },
         'secret-keys': { type: 'string' },
+        store: { type: 'string' },
+        'store-cache': { type: 'string' },
+        'take-bucket': { type: 'boolean' },
+        'leave-bucket': { type: 'boolean' },
         'old-etcd': { type: 'string' },
         'old-storage': { type: 'string' },
         fsck: { type: 'boolean' },
@@ -247,6 +280,30 @@ function parseFlags(args: readonly string[]): {
   } catch (error) {
     // Node's texts name the argument that it does not understand.
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error })
+  }
+}
+
+function parsePacks(
+  flags: ReturnType<typeof parseFlags>,
+  environment: Readonly<Record<string, string | undefined>>,
+): Pick<ServerConfig, 'packs'> {
+  const url = flags.store ?? environment['PACHD_STORE'] ?? ''
+  const cache = flags['store-cache'] ?? environment['PACHD_STORE_CACHE'] ?? ''
+  const packs = {
+    ...(url !== '' && { bucket: parsed('--store', url, parseBucketPlace) }),
+    ...(cache !== '' && { cacheBytes: parsed('--store-cache', cache, parseSize) }),
+    ...(flags['take-bucket'] === true && { takesBucket: true }),
+  }
+  return Object.keys(packs).length === 0 ? {} : { packs }
+}
+
+/** So that whoever wrote it is told where. */
+function parsed<Result>(flag: string, text: string, parse: (text: string) => Result): Result {
+  try {
+    return parse(text)
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw new UsageError(`${flag}: ${error.message}`, { cause: error })
   }
 }
 

@@ -15,6 +15,8 @@ export interface DataPlaces {
   readonly scratch: string
   /** The keys that secrets are sealed with. */
   readonly secretKeys: string
+  /** Of packs that are in a bucket, what was read of late. */
+  readonly cache: string
 }
 
 /** A data directory that is ours alone until it is disposed. */
@@ -26,10 +28,18 @@ export interface DataDirectory extends DataPlaces, AsyncDisposable {
    * made. From then on the metadata must be there.
    */
   settle(): Promise<void>
+  /** From now on releases that know nothing of buckets refuse the directory. */
+  noteBucket(): Promise<void>
 }
 
 /** The arrangement of the directory: docs/formats/data-directory.md. */
-const layoutVersion = 1
+export const layouts = {
+  /** The packs are in it. */
+  directory: 1,
+  /** They are in a bucket, or on their way there. */
+  bucket: 2,
+} as const
+const layoutMax = 2
 const versionName = 'version'
 const versionDraftName = 'version.draft'
 /**
@@ -63,8 +73,9 @@ export async function openDataDirectory(root: string, random: Random): Promise<D
     ...placesIn(root),
     store,
     settle: async () => {
-      if (store.isNew) await writeVersion(root, store.id)
+      if (store.isNew) await writeVersion(root, store.id, layouts.directory)
     },
+    noteBucket: () => writeVersion(root, store.id, layouts.bucket),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }
@@ -76,6 +87,7 @@ export function placesIn(root: string): DataPlaces {
     objects: join(root, 'objects'),
     scratch: join(root, 'scratch'),
     secretKeys: join(root, 'secrets.key'),
+    cache: join(root, 'cache'),
   }
 }
 
@@ -105,27 +117,31 @@ export async function readStoreId(root: string): Promise<string | undefined> {
   })
   if (text === undefined) return undefined
   const version = /^pachyderm-ts data directory ([1-9]\d{0,8})\n/.exec(text)?.[1]
-  if (version !== undefined && Number(version) > layoutVersion) {
+  if (version !== undefined && Number(version) > layoutMax) {
     throw new FailedPreconditionError(
-      `${root} was written by a newer release (layout ${version}); this release knows layout ${layoutVersion}: use the newer release`,
+      `${root} was written by a newer release (layout ${version}); this release knows layout ${layoutMax}: use the newer release`,
     )
   }
   const id = /^.*\nstore ([0-9a-f]{32})\n$/.exec(text)?.[1]
   if (version === undefined || id === undefined) {
     throw new DataLossError(
-      `${path} is damaged: it should read "pachyderm-ts data directory ${layoutVersion}" and, in a second line, "store" with 32 hex digits; check the directory, or restore a backup`,
+      `${path} is damaged: it should read "pachyderm-ts data directory ${layouts.directory}" and, in a second line, "store" with 32 hex digits; check the directory, or restore a backup`,
     )
   }
   return id
 }
 
 /** Draft, sync, rename, sync: the file is there whole or not at all. */
-export async function writeVersion(root: string, storeId: string): Promise<void> {
+export async function writeVersion(
+  root: string,
+  storeId: string,
+  layout: (typeof layouts)[keyof typeof layouts],
+): Promise<void> {
   const draft = join(root, versionDraftName)
   try {
     {
       await using file = await open(draft, 'w')
-      await file.writeFile(`pachyderm-ts data directory ${layoutVersion}\nstore ${storeId}\n`)
+      await file.writeFile(`pachyderm-ts data directory ${layout}\nstore ${storeId}\n`)
       await file.sync()
     }
     await rename(draft, join(root, versionName))

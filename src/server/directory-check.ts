@@ -1,7 +1,6 @@
 import { readdir, stat } from 'node:fs/promises'
 import { type CheckEvent, checkEvents } from '../base/check-events.ts'
 import type { CheckRun } from '../base/check-run.ts'
-import type { Clock } from '../base/clock.ts'
 import { DataLossError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
 import { checkSchema, checkSqliteFile } from '../database/database-check.ts'
 import { databaseFinding } from '../database/database-findings.ts'
@@ -10,16 +9,17 @@ import { lockDirectory } from '../database/directory-lock.ts'
 import { openSqlite, readSqliteStoreId } from '../database/sqlite.ts'
 import { openChunkStore } from '../storage/chunk-store.ts'
 import { directoryError } from '../storage/file-errors.ts'
-import { LocalObjectStore } from '../storage/local-objects.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
 import { checkPacksAlone } from '../storage/store-check.ts'
-import { type DataPlaces, placesIn, readStoreId, writeVersion } from './data-directory.ts'
+import { readBucketNote } from './bucket-note.ts'
+import { type DataPlaces, layouts, placesIn, readStoreId, writeVersion } from './data-directory.ts'
 import { directoryFinding } from './directory-findings.ts'
 import { migrations } from './migrations.ts'
+import { openPackPlacesToCheck, type PackPlacesPorts } from './pack-places.ts'
 import { isReadOnly, ReadOnlyCopy } from './read-only-copy.ts'
 import { checkStore } from './store-checks.ts'
 
-export interface DirectoryCheckPorts {
-  readonly clock: Clock
+export interface DirectoryCheckPorts extends PackPlacesPorts {
   readonly release: string
   readonly signal: AbortSignal
 }
@@ -88,11 +88,7 @@ async function checkPlaces(
 ): Promise<void> {
   await using opened = new AsyncDisposableStack()
   const storeId = await checkVersion(places, run)
-  const objects = opened.use(
-    places.isReadOnly
-      ? LocalObjectStore.openForReading(places.objects)
-      : await LocalObjectStore.open(places.objects),
-  )
+  const { objects } = opened.use(await openPackPlacesToCheck(places, storeId, ports))
   const copies: string[] = []
   const database = await openMetadata(places, ports, { storeId, copies })
   for (const copy of copies) {
@@ -127,7 +123,7 @@ async function checkPlaces(
 /** What can be told of a file, and of packs, that do not belong together. */
 async function checkAlone(
   { metadata }: DataPlaces,
-  objects: LocalObjectStore,
+  objects: ObjectStore,
   run: CheckRun,
 ): Promise<void> {
   const known = await stat(metadata).catch(() => undefined)
@@ -153,7 +149,8 @@ async function checkVersion(
   if (typeof found === 'string') return found
   const stored = await readSqliteStoreId(metadata)
   const repair = async (id: string): Promise<boolean> => {
-    await writeVersion(root, id)
+    const isInBucket = (await readBucketNote(root)) !== undefined
+    await writeVersion(root, id, isInBucket ? layouts.bucket : layouts.directory)
     return true
   }
   await run.report({

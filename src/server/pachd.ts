@@ -5,6 +5,7 @@ import { DataLossError, DomainError } from '../base/errors.ts'
 import { findingText, summaryText } from '../base/finding-text.ts'
 import { Output, OutputClosedError } from '../base/output.ts'
 import { SystemRandom } from '../base/random.ts'
+import type { CloudEnvironment } from '../clouds/bucket.ts'
 import { systemCode } from '../storage/file-errors.ts'
 import {
   type PachdCommand,
@@ -14,6 +15,7 @@ import {
   UsageError,
 } from './command-line.ts'
 import { checkDirectory } from './directory-check.ts'
+import { leaveBucket } from './leave-bucket.ts'
 import { Log } from './log.ts'
 import { readRelease } from './release.ts'
 import { openServer } from './server.ts'
@@ -49,6 +51,9 @@ export async function runPachd(process: PachdProcess): Promise<number> {
         return exitCodes.done
       case 'check':
         return await check(command, process, out)
+      case 'leave-bucket':
+        await leave(command.root, process, out)
+        break
     }
     await out.flush()
     return exitCodes.done
@@ -83,7 +88,8 @@ async function check(
   const clock = new SystemClock()
   const stop = new AbortController()
   void process.stopAsked().then(() => stop.abort())
-  const ports = { clock, release: await readRelease(), signal: stop.signal }
+  const release = await readRelease()
+  const ports = { ...worldOf(process), clock, release, signal: stop.signal }
   let exitCode: number = exitCodes.failed
   try {
     for await (const event of checkDirectory(command, ports)) {
@@ -108,6 +114,24 @@ async function check(
   }
 }
 
+/** Brings the packs back from a bucket. */
+async function leave(root: string, process: PachdProcess, out: Output): Promise<void> {
+  const stop = new AbortController()
+  void process.stopAsked().then(() => stop.abort())
+  const ports = { ...worldOf(process), clock: new SystemClock(), signal: stop.signal }
+  for await (const line of leaveBucket(root, ports)) await out.write(`${line}\n`)
+}
+
+function worldOf({ environment }: PachdProcess): {
+  readonly random: SystemRandom
+  readonly clouds: CloudEnvironment
+} {
+  return {
+    random: new SystemRandom(),
+    clouds: { variables: environment, secretsDirectory: '/' },
+  }
+}
+
 /** What keeps a server from starting is what a check without one can tell more of. */
 function pointedToCheck(error: DataLossError, root: string): DataLossError {
   const hint = `pachd --root ${root} --fsck says what is damaged and what is whole`
@@ -121,11 +145,10 @@ async function serve(config: ServerConfig, process: PachdProcess, out: Output): 
   const stopAsked = process.stopAsked()
   const release = await readRelease()
   const server = await openServer(config, {
+    ...worldOf(process),
     clock,
-    random: new SystemRandom(),
     log,
     release,
-    clouds: { variables: process.environment, secretsDirectory: '/' },
   }).catch((error: unknown) => {
     throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
   })

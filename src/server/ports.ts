@@ -16,3 +16,5 @@ export interface ServerPorts {
   /** Where credentials of object stores come from; none where it is not said. */
   readonly clouds?: CloudEnvironment
 }
+
+export const noClouds: CloudEnvironment = { variables: {}, secretsDirectory: '/nonexistent' }

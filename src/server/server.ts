@@ -19,7 +19,6 @@ import type { Database } from '../database/database.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
-import type { CloudEnvironment } from '../clouds/bucket.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
 import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
 import { ClusterMigrations } from '../migration/migrations.ts'
@@ -40,12 +39,10 @@ import { startBackgroundTask } from './background-task.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { Doors } from './doors.ts'
-import type { ServerPorts } from './ports.ts'
+import { noClouds, type ServerPorts } from './ports.ts'
 import { openProcessing } from './processing.ts'
 import { StoreChecks } from './store-checks.ts'
 import { openStores, type Stores } from './stores.ts'
-
-const noClouds: CloudEnvironment = { variables: {}, secretsDirectory: '/nonexistent' }
 
 /** A running pachd: its data directory, and open ports. */
 export class Server implements AsyncDisposable {
@@ -150,11 +147,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const routes = withTransactions(recordable, versioning)
   const doors = opened.use(await Doors.open(config, { routes, versioning }, ports))
   const { address, httpAddress, s3Address } = doors
+  const packs = stores.bucketUrl ?? directory.objects
   api.address = addressOnHost(address)
   processing.start()
   const http = httpAddress === undefined ? 'off' : addressText(httpAddress)
   const s3 = s3Address === undefined ? 'off' : addressText(s3Address)
-  log.info('listening', { ...address, http, s3, root: config.root, release })
+  log.info('listening', { ...address, http, s3, root: config.root, packs, release })
   return new Server(doors, opened.move())
 }
 

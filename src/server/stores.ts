@@ -4,7 +4,7 @@ import { type ChunkStoreOptions, openChunkStore, type PackStore } from '../stora
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
 import type { Leases } from '../storage/leases.ts'
-import { LocalObjectStore } from '../storage/local-objects.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
 import { FileSpools } from '../storage/spool.ts'
 import type { ServerConfig } from './command-line.ts'
 import { isDataDirectory, openDataDirectory } from './data-directory.ts'
@@ -13,7 +13,8 @@ import { diskFullReport } from './disk-full-report.ts'
 import { type DoorsConfig, probeDoors } from './doors.ts'
 import type { Log } from './log.ts'
 import { migrations } from './migrations.ts'
-import type { ServerPorts } from './ports.ts'
+import { openPackPlaces } from './pack-places.ts'
+import { noClouds, type ServerPorts } from './ports.ts'
 
 /** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
 const adoptedText =
@@ -29,7 +30,9 @@ const reserveBytes = 1024 * 1024
 export interface Stores extends AsyncDisposable {
   readonly directory: Awaited<ReturnType<typeof openDataDirectory>>
   readonly database: Database
-  readonly objects: LocalObjectStore
+  readonly objects: ObjectStore
+  /** Where the packs are, when not in the directory. */
+  readonly bucketUrl?: string
   readonly chunks: PackStore
   readonly leases: Leases
   readonly contents: ChunkedContents
@@ -43,8 +46,8 @@ export interface Stores extends AsyncDisposable {
  * @throws {DomainError} with advice, when it cannot be had.
  */
 export async function openStores(
-  config: Pick<ServerConfig, 'root'> & DoorsConfig,
-  { clock, random, log, release }: ServerPorts,
+  config: Pick<ServerConfig, 'root' | 'packs'> & DoorsConfig,
+  { clock, random, log, release, clouds = noClouds }: ServerPorts,
 ): Promise<Stores> {
   await using opened = new AsyncDisposableStack()
   // So that a port that is taken leaves nothing behind at a path that may be mistyped. A directory
@@ -66,15 +69,19 @@ export async function openStores(
     }),
   )
   await directory.settle()
-  const objects = opened.use(await LocalObjectStore.open(directory.objects))
+  const ports = { clock, random, clouds, log }
+  const packs = opened.use(await openPackPlaces(directory, config.packs ?? {}, ports))
+  const { objects, near, url } = packs
   const chunks = opened.use(
-    await openChunks({ objects, database, scratchDirectory, onDiskFull }, log),
+    await openChunks({ objects: near, database, scratchDirectory, onDiskFull }, log),
   )
+  await packs.start()
   const kept = opened.move()
   return {
     directory,
     database,
     objects,
+    ...(url !== undefined && { bucketUrl: url }),
     chunks,
     leases: chunks.leases,
     contents: new ChunkedContents(chunks),

@@ -1,12 +1,13 @@
 import { copyFile, type FileHandle, link, open, readdir, rm, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { InvalidArgumentError, UnavailableError } from '../base/errors.ts'
+import { UnavailableError } from '../base/errors.ts'
 import { makeDirectories } from './directories.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { directoryError, fileError, systemCode } from './file-errors.ts'
 import {
   type ObjectInfo,
   type ObjectKey,
+  objectKeyOf,
   type ObjectStore,
   parseObjectKey,
 } from './object-store.ts'
@@ -155,6 +156,21 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     await this.#files[Symbol.asyncDispose]()
   }
 
+  /** Makes `path` another name of the object's file, or on another disk a durable copy of it. */
+  async linkTo(key: ObjectKey, path: string): Promise<void> {
+    try {
+      await rm(path, { force: true })
+      await link(this.#path(key), path).catch(async (error: unknown) => {
+        if (systemCode(error) !== 'EXDEV') throw error
+        await copyFile(this.#path(key), path)
+        await using copy = await open(path, 'r+')
+        await copy.sync()
+      })
+    } catch (error) {
+      throw fileError(error, `object ${key}`, this.#directory)
+    }
+  }
+
   /** Makes the file's bytes durable, then its name. The draft's own name goes last. */
   async #publish(key: ObjectKey, draft: string): Promise<boolean> {
     this.#faultPoint('object: before sync')
@@ -261,15 +277,6 @@ interface Listed {
   /** Undefined when the name is no object's. */
   readonly key: ObjectKey | undefined
   readonly sizeBytes: number
-}
-
-function objectKeyOf(name: string): ObjectKey | undefined {
-  try {
-    return parseObjectKey(name)
-  } catch (error) {
-    if (error instanceof InvalidArgumentError) return undefined
-    throw error
-  }
 }
 
 async function syncDirectory(directory: string): Promise<void> {

@@ -73,3 +73,13 @@ export function parseObjectKey(text: string): ObjectKey {
   }
   return text as ObjectKey
 }
+
+/** Undefined for a name that no object can have. */
+export function objectKeyOf(name: string): ObjectKey | undefined {
+  try {
+    return parseObjectKey(name)
+  } catch (error) {
+    if (error instanceof InvalidArgumentError) return undefined
+    throw error
+  }
+}

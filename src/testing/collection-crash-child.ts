@@ -1,15 +1,16 @@
 // Writes chunks and references to them, takes some references back, and collects, over and over,
 // until a collection reaches a step for the given time; there it kills itself:
-// collection-crash-child.ts DIRECTORY STEP COUNT
+// collection-crash-child.ts DIRECTORY STEP COUNT [BUCKET]
 
-import { collectReferences, crashSizes, killAt, openCrashStore } from './pack-crash.ts'
+import { collectReferences, crashSizes, killAt, openNamedCrashStore } from './pack-crash.ts'
 import { seededBytes } from './seeded-random.ts'
 
-const [directory = '', step = '', count = '1'] = process.argv.slice(2)
+const args = process.argv.slice(2)
+const [, step = '', count = '1'] = args
 
 let isCollecting = false
 const kill = killAt({ step, count })
-const { database, store } = await openCrashStore(directory, (reached) => {
+const { database, store } = await openNamedCrashStore(args, (reached) => {
   if (isCollecting) kill(reached)
 })
 const putsPerRound = 40

@@ -1,12 +1,13 @@
 // Writes chunks and commits references to them, until it reaches a step of a durable write for the
-// given time and kills itself there: pack-crash-child.ts DIRECTORY STEP COUNT
+// given time and kills itself there: pack-crash-child.ts DIRECTORY STEP COUNT [BUCKET]
 
-import { crashSizes, killAt, openCrashStore } from './pack-crash.ts'
+import { crashSizes, killAt, openNamedCrashStore } from './pack-crash.ts'
 import { seededBytes } from './seeded-random.ts'
 
-const [directory = '', step = '', count = '1'] = process.argv.slice(2)
+const args = process.argv.slice(2)
+const [, step = '', count = '1'] = args
 
-const { database, store } = await openCrashStore(directory, killAt({ step, count }))
+const { database, store } = await openNamedCrashStore(args, killAt({ step, count }))
 for (let round = 0; round < 50; round += 1) {
   // Different bytes in each round of each run: what was put before would not be written again.
   const seed = process.pid * 100 + round

@@ -6,7 +6,9 @@ import type { Database, Migrations } from '../database/database.ts'
 import type { PackStore } from '../storage/chunk-store.ts'
 import type { ChunkId } from '../storage/chunks.ts'
 import { type CollectionReport, Collector } from '../storage/collector.ts'
+import type { StagedObjects } from '../storage/staged-objects.ts'
 import { storageMigrations } from '../storage/tables.ts'
+import { type CrashBucket, openCrashBucket } from './crash-bucket.ts'
 import { openPackedStore, type OpenedPackedStore } from './packed-store.ts'
 import { seededBytes } from './seeded-random.ts'
 
@@ -32,15 +34,18 @@ interface CrashStep {
   readonly count: string
 }
 
-/** Runs a child of this module's kind on the directory, which must kill itself. */
+/**
+ * Runs a child of this module's kind on the directory, which must kill itself; with its packs in a bucket
+ * when one is given.
+ */
 export async function runToStep(
   program: string,
   directory: string,
   { step, count }: CrashStep,
+  bucket?: CrashBucket,
 ): Promise<void> {
-  const child = spawn(process.execPath, [program, directory, step, count], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
+  const args = [program, directory, step, count, ...(bucket ? [JSON.stringify(bucket)] : [])]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] })
   const [, signal] = await once(child, 'exit')
   equal(`${step}: ${signal}`, `${step}: SIGKILL`)
 }
@@ -55,12 +60,40 @@ export function killAt({ step, count }: CrashStep): (reached: string) => void {
   }
 }
 
+const migrations = [storageMigrations, crashMigrations]
+
 export async function openCrashStore(
   directory: string,
   faultPoint?: (reached: string) => void,
 ): Promise<OpenedPackedStore> {
-  const migrations = [storageMigrations, crashMigrations]
   return await openPackedStore({ directory, migrations, ...(faultPoint && { faultPoint }) })
+}
+
+/** As `openCrashStore`, with packs that are on their way to a bucket. */
+export async function openCrashStoreOf(
+  bucket: CrashBucket,
+  directory: string,
+  faultPoint?: (reached: string) => void,
+): Promise<OpenedPackedStore & { readonly staged: StagedObjects }> {
+  await using opened = new AsyncDisposableStack()
+  const { staged, near, start } = opened.use(
+    await openCrashBucket(bucket, directory, faultPoint ?? (() => undefined)),
+  )
+  const options = { directory, migrations, objects: near, ...(faultPoint && { faultPoint }) }
+  const store = opened.use(await openPackedStore(options))
+  await start()
+  const parts = opened.move()
+  return { ...store, staged, [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose]() }
+}
+
+/** For the child: the store that its arguments name. */
+export async function openNamedCrashStore(
+  args: readonly string[],
+  faultPoint: (reached: string) => void,
+): Promise<OpenedPackedStore> {
+  const [directory = '', , , bucket] = args
+  if (bucket === undefined) return await openCrashStore(directory, faultPoint)
+  return await openCrashStoreOf(JSON.parse(bucket) as CrashBucket, directory, faultPoint)
 }
 
 /** Reads every chunk that a reference names, which must be what was put. */

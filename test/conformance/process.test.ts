@@ -194,10 +194,10 @@ describe('what it refuses to start on', () => {
   test('a directory of a newer release', async () => {
     const root = directory.join('newer')
     await makeDataDirectory(root)
-    await writeFile(join(root, 'version'), 'pachyderm-ts data directory 2\n')
+    await writeFile(join(root, 'version'), 'pachyderm-ts data directory 3\n')
     const { code, err } = await failToStart(argsFor(root))
     expect(code).toBe(1)
-    expect(err).toContain('was written by a newer release (layout 2)')
+    expect(err).toContain('was written by a newer release (layout 3)')
   })
 
   test('a version file that makes no sense', async () => {

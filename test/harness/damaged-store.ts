@@ -2,12 +2,14 @@ import { cp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { SystemClock } from '../../src/base/clock.ts'
+import { SystemRandom } from '../../src/base/random.ts'
 import type { CheckCounts, Finding } from '../../src/base/findings.ts'
 import { openSqlite } from '../../src/database/sqlite.ts'
 import { checkDirectory } from '../../src/server/directory-check.ts'
 import { migrations } from '../../src/server/migrations.ts'
 import { openChunkStore } from '../../src/storage/chunk-store.ts'
 import type { ChunkId } from '../../src/storage/chunks.ts'
+import { noClouds } from '../../src/server/ports.ts'
 import { LocalObjectStore } from '../../src/storage/local-objects.ts'
 import { decodeIndex, type IndexedChunk, packKey } from '../../src/storage/packs/format.ts'
 import { readPackIndex } from '../../src/storage/packs/pack-index.ts'
@@ -227,6 +229,8 @@ export class DamagedStore {
     const { full = false, fix = false } = options
     const ports = {
       clock: new SystemClock(),
+      random: new SystemRandom(),
+      clouds: noClouds,
       release: 'test',
       signal: new AbortController().signal,
     }

@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 
 /**
  * A port that leads to another, and sees what comes back: how much it is, and, when that is wanted, that
- * no more comes after some of it, as when a connection hangs.
+ * no more comes after some of it, as when a connection hangs; or cuts each connection after some bytes.
  */
 export class TappedPort implements AsyncDisposable {
   readonly port: number
@@ -11,6 +11,9 @@ export class TappedPort implements AsyncDisposable {
   readonly #sockets = new Set<Socket>()
   readonly #stallAfterBytes: number
   #downBytes = 0
+  #upBytes = 0
+  /** Connections that have carried so much, up or down, are cut; 0: every one, at once. */
+  cutAfterBytes: number = Infinity
 
   private constructor(server: Server, target: number, stallAfterBytes: number) {
     this.port = (server.address() as AddressInfo).port
@@ -33,14 +36,34 @@ export class TappedPort implements AsyncDisposable {
     return this.#downBytes
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** What has gone there until now. */
+  get upBytes(): number {
+    return this.#upBytes
+  }
+
+  /** Cuts all connections that there are. */
+  cut(): void {
     for (const socket of this.#sockets) socket.destroy()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut()
     this.#server.close()
     await once(this.#server, 'close')
   }
 
   #accept(caller: Socket, target: number): void {
     const called = connect(target, '127.0.0.1')
+    let carriedBytes = 0
+    const carry = (bytes: Buffer): void => {
+      carriedBytes += bytes.length
+      if (carriedBytes >= this.cutAfterBytes) caller.destroy()
+    }
+    caller.on('data', (bytes) => {
+      this.#upBytes += bytes.length
+      carry(bytes)
+    })
+    called.on('data', carry)
     for (const [socket, other] of [
       [caller, called],
       [called, caller],

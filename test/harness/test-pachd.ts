@@ -11,6 +11,7 @@ import * as version from '../../src/gen/version_pb.ts'
 import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
 import type { S3Config } from '../../src/server/command-line.ts'
 import { Log } from '../../src/server/log.ts'
+import type { BucketConfig } from '../../src/server/pack-places.ts'
 import { openServer } from '../../src/server/server.ts'
 import type { Reach } from '../../src/sources/reach.ts'
 import type { Patience } from '../../src/sources/resumed-bytes.ts'
@@ -97,11 +98,12 @@ export class TestPachd extends TestClient {
       readonly programPath?: string
       readonly patience?: Patience
       readonly clouds?: CloudEnvironment
+      readonly packs?: BucketConfig
       readonly s3?: Pick<S3Config, 'keys' | 'domain'>
     } = {},
   ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
-    const { sources, secretKeysFile, programPath, patience, clouds } = options
+    const { sources, secretKeysFile, programPath, patience, clouds, packs } = options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
@@ -117,6 +119,7 @@ export class TestPachd extends TestClient {
           ...(sources !== undefined && { sources }),
           ...(secretKeysFile !== undefined && { secretKeysFile }),
           ...(programPath !== undefined && { programPath }),
+          ...(packs !== undefined && { packs }),
         },
         {
           clock,
