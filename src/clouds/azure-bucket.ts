@@ -120,6 +120,14 @@ export class AzureBucket implements WritableBucket {
     }
   }
 
+  async remove(key: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#container.getBlobClient(key).deleteIfExists({ abortSignal: signal })
+    } catch (error) {
+      throw this.#error(`${this.name}/${key}`, signal, error, 'write')
+    }
+  }
+
   /** In blocks, which become the blob all at once; those that do not are forgotten in a week. */
   async #send(object: NewObject, signal: AbortSignal): Promise<void> {
     const { key, sizeBytes, contentHash } = object

@@ -42,6 +42,8 @@ export interface WritableBucket extends Bucket {
    * Holds one part of it: `partBytes`.
    */
   write(object: NewObject, signal: AbortSignal): Promise<void>
+  /** Removes an object; nothing happens when there is none. */
+  remove(key: string, signal: AbortSignal): Promise<void>
 }
 
 /** Under this name the hash is kept with an object; Azure's names are words. */

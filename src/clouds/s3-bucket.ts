@@ -187,6 +187,17 @@ export class S3Bucket implements WritableBucket {
     }
   }
 
+  async remove(key: string, signal: AbortSignal): Promise<void> {
+    const { DeleteObjectCommand } = await this.#load()
+    const command = new DeleteObjectCommand({ Bucket: this.#bucket, Key: key })
+    try {
+      await this.#client.send(command, { abortSignal: signal })
+    } catch (error) {
+      if (statusOf(error) === 404) return
+      throw this.#error(`${this.name}/${key}`, signal, error, 'write')
+    }
+  }
+
   #load(): Promise<Sdk> {
     this.#sdk ??= import('@aws-sdk/client-s3')
     return this.#sdk
