@@ -42,8 +42,6 @@ export interface KnownObjects {
   readonly metadata: KnownMetadata | undefined
 }
 
-export const nothingKnown: KnownObjects = { packs: new Set(), metadata: undefined }
-
 export interface ExtractOptions {
   readonly scope: SnapshotScope
   readonly known: KnownObjects

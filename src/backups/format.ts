@@ -5,13 +5,16 @@ import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { hexText, utf8, utf8Text } from '../base/bytes.ts'
 import type { Brand } from '../base/brand.ts'
 import { DataLossError, FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
-import { isPackName } from '../storage/pack-bytes.ts'
+import { isPackName, packBytesMax } from '../storage/pack-bytes.ts'
 
 /** The arrangement of a backup, which this release writes; it reads all up to it. */
 export const backupVersion = 1
 
 /** The object that says what the others are; never sealed. */
 export const descriptionKey = 'backup'
+
+/** An object of a backup is a pack, or what names all packs of a huge store. */
+export const objectBytesMax: number = 16 * packBytesMax
 
 /** What the metadata's file is cut into. A multiple of its pages, so that a page that stays is in a piece that stays. */
 export const pieceBytes: number = 64 * 1024
@@ -146,8 +149,7 @@ export function decodeSnapshot(name: SnapshotName, bytes: Uint8Array): Snapshot 
   if (!name.endsWith(`-${hash}`)) {
     throw new DataLossError(`snapshot ${name}: its bytes are not those that were stored`)
   }
-  // Whole, so what does not fit comes from another release, or from nobody's.
-  const stored = JSON.parse(utf8Text(zstdDecompressSync(bytes))) as StoredSnapshot
+  const stored = parseStored(name, bytes)
   requireKnownVersion(`snapshot ${name}`, stored.version)
   const { metadata } = stored
   return {
@@ -167,6 +169,18 @@ export function decodeSnapshot(name: SnapshotName, bytes: Uint8Array): Snapshot 
           },
     packs: packsOf(stored.packs, name),
     damaged: Array.isArray(stored.damaged) ? stored.damaged.map(String) : [],
+  }
+}
+
+function parseStored(name: SnapshotName, bytes: Uint8Array): StoredSnapshot {
+  try {
+    const text = utf8Text(zstdDecompressSync(bytes, { maxOutputLength: objectBytesMax }))
+    const stored: unknown = JSON.parse(text)
+    if (typeof stored === 'object' && stored !== null) return stored
+    throw new TypeError('it is no object')
+  } catch (cause) {
+    // It has the hash that its name says, so nobody has damaged it.
+    throw new DataLossError(`snapshot ${name} is none: it does not read as one`, { cause })
   }
 }
 

@@ -121,15 +121,25 @@ export class Restore implements AsyncDisposable {
    * Puts the metadata together and brings them up to date. When it resolves, they are where the next start
    * of the server takes them from; before that, nothing has changed.
    *
+   * @returns the packs that are not there, where that is tolerated.
    * @throws {FailedPreconditionError} when something has not come.
    */
-  async complete(): Promise<void> {
+  async complete({
+    toleratesMissing = false,
+  }: { readonly toleratesMissing?: boolean } = {}): Promise<readonly string[]> {
     const { metadata } = this.snapshot
     const missing = await this.missing()
-    const [first] = missing.keys
+    const [first] = missing.keys.filter((key) => !toleratesMissing || key.startsWith('metadata/'))
     if (first !== undefined || metadata === undefined) {
       throw new FailedPreconditionError(
         `${missing.keys.length} of ${missing.totalCount} objects have not come yet, such as ${first}`,
+      )
+    }
+    const lost = await this.#lostPacks()
+    const unexpected = lost.find((name) => !this.snapshot.damaged.includes(name))
+    if (unexpected !== undefined && !toleratesMissing) {
+      throw new FailedPreconditionError(
+        `snapshot ${this.name} is of metadata alone, and ${lost.length} of the packs that they need are not here, such as ${unexpected}: restore one of a whole store, or of data, before`,
       )
     }
     const { directory, restored, migrations, clock, release, storeId } = this.#ports
@@ -151,6 +161,17 @@ export class Restore implements AsyncDisposable {
     await database[Symbol.asyncDispose]()
     await rename(path, restored)
     await syncDirectory(restored)
+    return lost
+  }
+
+  /** Of all that the metadata list, those that are not there. */
+  async #lostPacks(): Promise<readonly string[]> {
+    const lost: string[] = []
+    for (const { name, sizeBytes } of this.snapshot.packs) {
+      const foundBytes = await sizeIn(this.#ports.objects, contentPackKey(name))
+      if (foundBytes !== sizeBytes) lost.push(name)
+    }
+    return lost
   }
 
   #requirePacks(path: string): void {
@@ -180,9 +201,10 @@ function requireRestorable(
   { scope, layers, release }: Snapshot,
   { migrations }: RestorePorts,
 ): void {
-  if (scope !== 'whole') {
+  // Metadata alone are enough where the packs are.
+  if (scope === 'data') {
     throw new FailedPreconditionError(
-      `snapshot ${name} is of ${scope} alone, and a server is restored from one of a whole store; docs/backup.md says what one of ${scope} alone is for`,
+      `snapshot ${name} is of data alone, and a server is restored from one of a whole store; docs/backup.md says what one of data alone is for`,
     )
   }
   for (const { layer, steps } of migrations) {

@@ -1,5 +1,5 @@
 import type { Backup } from './backup.ts'
-import { snapshotKey, type SnapshotName } from './format.ts'
+import { snapshotKey, type SnapshotName, type SnapshotScope } from './format.ts'
 import { neededObjects } from './taking.ts'
 
 export interface ForgottenSnapshots {
@@ -8,13 +8,14 @@ export interface ForgottenSnapshots {
 }
 
 /**
- * Forgets all but the newest `keepCount` snapshots that are of a whole store and hold all that they name,
+ * Forgets all but the newest `keepCount` snapshots that are of `scope` and hold all that they name,
  * and removes what only those had that are forgotten. Never the only good one: without one that is, nothing
  * goes. What cannot be read stays, and so does all when a snapshot that stays cannot be read.
  */
 export async function forgetSnapshots(
   backup: Backup,
   keepCount: number,
+  scope: SnapshotScope = 'whole',
 ): Promise<ForgottenSnapshots> {
   const names = await backup.snapshots()
   const sizes = new Map<string, number>()
@@ -32,7 +33,7 @@ export async function forgetSnapshots(
       objects.map(({ key }) => key),
     )
     const isThere = objects.every(({ key, sizeBytes }) => sizes.get(key) === sizeBytes)
-    if (isThere && snapshot.scope === 'whole' && snapshot.damaged.length === 0) good.push(name)
+    if (isThere && snapshot.scope === scope && snapshot.damaged.length === 0) good.push(name)
   }
   const oldestKept = good.slice(-Math.max(1, keepCount))[0]
   const old = oldestKept === undefined ? [] : names.filter((name) => name < oldestKept)

@@ -1,13 +1,17 @@
 import { Code } from '../base/grpc-wire.ts'
 import { type Client, createClient } from '../client/client.ts'
 import { RpcError } from '../client/rpc-error.ts'
-import { Admin, Commits, Files, Jobs, Migrations, Pipelines } from '../gen/pachyderm_pb.ts'
+import { Admin, Backups, Commits, Files, Jobs, Migrations, Pipelines } from '../gen/pachyderm_pb.ts'
 import type { CommandContext } from './command.ts'
 
 // Services that 1.5 does not have.
 
 export function adminClient({ transport }: CommandContext): Client<typeof Admin> {
   return createClient(Admin, transport)
+}
+
+export function backupsClient({ transport }: CommandContext): Client<typeof Backups> {
+  return createClient(Backups, transport)
 }
 
 export function filesClient({ transport }: CommandContext): Client<typeof Files> {

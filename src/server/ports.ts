@@ -15,4 +15,6 @@ export interface ServerPorts {
   readonly patience?: Patience
   /** Where credentials of object stores come from; none where it is not said. */
   readonly clouds?: CloudEnvironment
+  /** Asks whoever runs the server to close it, and to open one more; none where nobody does. */
+  readonly restart?: () => void
 }

@@ -1,5 +1,6 @@
 import { adminRoutes } from '../api/admin-service.ts'
 import { authRoutes } from '../api/auth-service.ts'
+import { backupsRoutes } from '../api/backups-service.ts'
 import { commitsRoutes } from '../api/commits-service.ts'
 import { filesRoutes } from '../api/files-service.ts'
 import { healthRoutes } from '../api/health-service.ts'
@@ -32,6 +33,7 @@ import { sweepUploads } from '../versioning/uploads.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
+import { openBackups } from './backups.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { Doors } from './doors.ts'
@@ -117,6 +119,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     specOf: specOfOldPipeline,
     openBucket: (name) => buckets.open(name),
   })
+  const backups = await openBackups(opened, stores, config, ports)
   const recordable = [
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
@@ -135,6 +138,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       configured: config.oldCluster,
       allowsAnyPlace: (config.sources ?? 'any') === 'any',
     }),
+    ...backupsRoutes(backups),
     ...authRoutes(),
     ...healthRoutes(),
     ...versionRoutes(release),

@@ -13,6 +13,7 @@ import { type DoorsConfig, probeDoors } from './doors.ts'
 import type { Log } from './log.ts'
 import { migrations } from './migrations.ts'
 import type { ServerPorts } from './ports.ts'
+import { applyRestored } from './restored-metadata.ts'
 
 /** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
 const adoptedText =
@@ -51,6 +52,7 @@ export async function openStores(
   if (!(await isDataDirectory(config.root))) await probeDoors(config)
   const directory = opened.use(await openDataDirectory(config.root, random))
   const { store, scratch: scratchDirectory } = directory
+  await applyRestored(directory, log)
   const database = opened.use(
     await openSqlite({
       path: directory.metadata,

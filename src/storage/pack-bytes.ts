@@ -20,7 +20,7 @@ import {
   trailerBytes,
 } from './packs/format.ts'
 
-export { isPackName, packKey, packNameOf } from './packs/format.ts'
+export { isPackName, packKey } from './packs/format.ts'
 
 /** No pack is larger. */
 export const packBytesMax: number = 40 * 1024 * 1024

@@ -30,6 +30,7 @@ export class TestClient implements AsyncDisposable {
   readonly transactions: Client<typeof pachyderm.Transactions>
   readonly admin: Client<typeof pachyderm.Admin>
   readonly migrations: Client<typeof pachyderm.Migrations>
+  readonly backups: Client<typeof pachyderm.Backups>
   readonly auth: Client<typeof auth.API>
   readonly health: Client<typeof health.Health>
   readonly version: Client<typeof version.API>
@@ -47,6 +48,7 @@ export class TestClient implements AsyncDisposable {
     this.transactions = createClient(pachyderm.Transactions, transport)
     this.admin = createClient(pachyderm.Admin, transport)
     this.migrations = createClient(pachyderm.Migrations, transport)
+    this.backups = createClient(pachyderm.Backups, transport)
     this.auth = createClient(auth.API, transport)
     this.health = createClient(health.Health, transport)
     this.version = createClient(version.API, transport)
@@ -89,11 +91,12 @@ export class TestPachd extends TestClient {
       readonly sources?: Reach
       readonly patience?: Patience
       readonly clouds?: CloudEnvironment
+      readonly metadataCopyMinutes?: number
       readonly s3?: Pick<S3Config, 'keys' | 'domain'>
     } = {},
   ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
-    const { sources, patience, clouds } = options
+    const { sources, patience, clouds, metadataCopyMinutes } = options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
@@ -107,6 +110,7 @@ export class TestPachd extends TestClient {
           http: { ...address, isAsked: true },
           s3: { ...address, isAsked: true, ...options.s3 },
           ...(sources !== undefined && { sources }),
+          ...(metadataCopyMinutes !== undefined && { metadataCopyMinutes }),
         },
         {
           clock,
