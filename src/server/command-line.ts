@@ -85,6 +85,13 @@ export type PachdCommand =
       readonly snapshot: string
       readonly secretFile?: SecretFile
     }
+  /** Packs that are missing or damaged, from a backup that has them. */
+  | {
+      readonly kind: 'restore-packs'
+      readonly root: string
+      readonly from: string
+      readonly secretFile?: SecretFile
+    }
   /** From the copies of the metadata beside the packs. */
   | { readonly kind: 'recover'; readonly root: string; readonly snapshot: string }
 
@@ -109,6 +116,7 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
              [--metadata-copy-every MINUTES]
        pachd --root DIR --fsck [--full] [--fix]
        pachd --root DIR --restore DIR|URL [--snapshot NAME]
+       pachd --root DIR --restore-packs DIR|URL
        pachd --root DIR --recover-metadata [--snapshot NAME]
 
   --root DIR            the data directory; made if it does not exist (or PACH_ROOT)
@@ -154,6 +162,9 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
                         changed; 0: never (or PACHD_METADATA_COPY_EVERY; default ${metadataCopyMinutesDefault})
   --restore DIR|URL     put the data directory together from a backup instead of serving
                         it; it must be new, or empty. Stopped, it goes on when run again
+  --restore-packs DIR|URL
+                        look through all packs, and take those from a backup that are
+                        missing or damaged
   --recover-metadata    put the metadata together from the newest copy beside the packs,
                         where they are lost or damaged
   --snapshot NAME       with either: the beginning of a snapshot's name, not the newest
@@ -201,6 +212,10 @@ export function parseCommandLine(
   if (flags.restore !== undefined) {
     const from = absolutePlace(flags.restore)
     return { kind: 'restore', root: resolve(directory), from, snapshot, ...secretFile }
+  }
+  if (flags['restore-packs'] !== undefined) {
+    const from = absolutePlace(flags['restore-packs'])
+    return { kind: 'restore-packs', root: resolve(directory), from, ...secretFile }
   }
   if (flags['recover-metadata'] === true) {
     return { kind: 'recover', root: resolve(directory), snapshot }
@@ -262,6 +277,7 @@ function parseFlags(args: readonly string[]): {
   readonly 'backup-passphrase-file'?: string | undefined
   readonly 'metadata-copy-every'?: string | undefined
   readonly restore?: string | undefined
+  readonly 'restore-packs'?: string | undefined
   readonly snapshot?: string | undefined
   readonly 'recover-metadata'?: boolean | undefined
   readonly fsck?: boolean | undefined
@@ -292,6 +308,7 @@ function parseFlags(args: readonly string[]): {
         'backup-passphrase-file': { type: 'string' },
         'metadata-copy-every': { type: 'string' },
         restore: { type: 'string' },
+        'restore-packs': { type: 'string' },
         snapshot: { type: 'string' },
         'recover-metadata': { type: 'boolean' },
         fsck: { type: 'boolean' },

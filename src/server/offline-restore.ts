@@ -4,9 +4,15 @@ import { snapshotKey } from '../backups/format.ts'
 import { ObjectStorePlace } from '../backups/object-store-place.ts'
 import { Restore } from '../backups/restoring.ts'
 import { readForRestore } from '../backups/store-backups.ts'
-import { CancelledError, FailedPreconditionError } from '../base/errors.ts'
+import {
+  CancelledError,
+  DataLossError,
+  FailedPreconditionError,
+  NotFoundError,
+} from '../base/errors.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
 import { openSqlite } from '../database/sqlite.ts'
+import { damageOfPack, packKey } from '../storage/pack-bytes.ts'
 import { LocalObjectStore } from '../storage/local-objects.ts'
 import { readSecretFile } from './backups.ts'
 import { backupPlaces } from './backup-places.ts'
@@ -70,6 +76,77 @@ export async function* restoreDirectoryFrom(
   await applyRestored(directory, log)
   const seconds = ((clock.monotonicMs() - startMs) / msPerSecond).toFixed(1)
   yield `restored ${root} in ${seconds} s; start it with pachd --root ${root}, and look through it with pachctl fsck`
+}
+
+/**
+ * Reads all packs that the metadata list, and takes from a backup those that are missing or damaged; yields
+ * lines for people. Packs have the same names in every backup, so any that has them will do.
+ *
+ * @throws {DataLossError} at the end, when the backup lacks one.
+ */
+export async function* restorePacks(
+  command: Extract<PachdCommand, { readonly kind: 'restore-packs' }>,
+  ports: OfflineRestorePorts,
+): AsyncGenerator<string> {
+  const { root, from, secretFile } = command
+  const { clock, random, release, signal } = ports
+  const secret = await readSecretFile(secretFile)
+  await requireDirectory(from)
+  const open = backupPlaces({ clouds: ports.clouds, directories: [from], allowsStores: true })
+  await using place = await open(from, signal)
+  const backup = await Backup.open(place, { secret, random })
+  await using directory = await openDataDirectory(root, random)
+  const { metadata: path, store } = directory
+  await using database = await openSqlite({ path, migrations, clock, release, store })
+  await using objects = await LocalObjectStore.open(directory.objects)
+  let [restoredCount, lostCount] = [0, 0]
+  const rows = await database.read((tx) =>
+    tx.all<ListedPackRow>('SELECT name, size_bytes AS sizeBytes FROM packs ORDER BY name'),
+  )
+  for (const { name, sizeBytes } of rows) {
+    if (signal.aborted) throw new CancelledError('stopped; the same command begins anew')
+    if (await isWholePack(objects, name, sizeBytes)) continue
+    const bytes = await backup.read(packKey(name)).catch((error: unknown) => {
+      if (error instanceof NotFoundError || error instanceof DataLossError) return undefined
+      throw error
+    })
+    if (bytes === undefined || (await damageOfPack(name, bytes, noPause)).length > 0) {
+      lostCount += 1
+      yield `pack ${name} is missing or damaged, and the backup does not have it whole`
+      continue
+    }
+    // What is damaged is in the way; the one that comes has been looked at.
+    await objects.delete(packKey(name))
+    await objects.putIfAbsent(packKey(name), [bytes])
+    restoredCount += 1
+  }
+  yield `restored ${restoredCount} of ${restoredCount + lostCount} packs that were missing or damaged`
+  if (lostCount > 0) {
+    throw new DataLossError(
+      `the backup lacks ${lostCount} packs: pachd --root ${root} --fsck --full says what that concerns`,
+    )
+  }
+}
+
+type ListedPackRow = { readonly name: string; readonly sizeBytes: number }
+
+/** Nobody else is waiting. */
+function noPause(): undefined {
+  return undefined
+}
+
+async function isWholePack(
+  objects: LocalObjectStore,
+  name: string,
+  sizeBytes: number,
+): Promise<boolean> {
+  try {
+    const bytes = await objects.get(packKey(name), 0, sizeBytes)
+    return bytes.length === sizeBytes && (await damageOfPack(name, bytes, noPause)).length === 0
+  } catch (error) {
+    if (error instanceof NotFoundError || error instanceof DataLossError) return false
+    throw error
+  }
 }
 
 function mib(sizeBytes: number): string {

@@ -16,7 +16,12 @@ import {
 import { checkDirectory } from './directory-check.ts'
 import { Log } from './log.ts'
 import { readRelease } from './release.ts'
-import { recoverMetadata, restoreDirectoryFrom } from './offline-restore.ts'
+import {
+  type OfflineRestorePorts,
+  recoverMetadata,
+  restoreDirectoryFrom,
+  restorePacks,
+} from './offline-restore.ts'
 import { openServer, type Server } from './server.ts'
 
 /** The parts of a process that pachd uses. */
@@ -51,6 +56,7 @@ export async function runPachd(process: PachdProcess): Promise<number> {
       case 'check':
         return await check(command, process, out)
       case 'restore':
+      case 'restore-packs':
       case 'recover':
         await restoreOffline(command, process, out)
         break
@@ -119,9 +125,14 @@ function pointedToCheck(error: DataLossError, root: string): DataLossError {
   return new DataLossError(`${error.message}; ${hint}`, { cause: error })
 }
 
+type OfflineCommand = Extract<
+  PachdCommand,
+  { readonly kind: 'restore' | 'restore-packs' | 'recover' }
+>
+
 /** Puts a data directory together, that no server uses. */
 async function restoreOffline(
-  command: Extract<PachdCommand, { readonly kind: 'restore' | 'recover' }>,
+  command: OfflineCommand,
   process: PachdProcess,
   out: Output,
 ): Promise<void> {
@@ -136,11 +147,18 @@ async function restoreOffline(
     clouds: { variables: process.environment, secretsDirectory: '/' },
     signal: stop.signal,
   }
-  const lines =
-    command.kind === 'restore'
-      ? restoreDirectoryFrom(command, ports)
-      : recoverMetadata(command, ports)
-  for await (const line of lines) await out.write(`${line}\n`)
+  for await (const line of linesOf(command, ports)) await out.write(`${line}\n`)
+}
+
+function linesOf(command: OfflineCommand, ports: OfflineRestorePorts): AsyncIterable<string> {
+  switch (command.kind) {
+    case 'restore':
+      return restoreDirectoryFrom(command, ports)
+    case 'restore-packs':
+      return restorePacks(command, ports)
+    case 'recover':
+      return recoverMetadata(command, ports)
+  }
 }
 
 /** Until it is asked to stop; a restore has it closed and opened once more, on the same ports. */

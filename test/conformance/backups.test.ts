@@ -244,6 +244,35 @@ test('metadata that are lost are put together from the copy beside the packs', a
   await expectFilled(server, filled)
 })
 
+test('packs that are lost or damaged come back from a backup, a sealed one too', async () => {
+  const [root, backup, key] = [directory.join('data'), directory.join('bk'), directory.join('key')]
+  await writeFile(key, 'cd'.repeat(32))
+  let filled: { readonly open: string }
+  {
+    await using server = await TestPachd.start({ root })
+    filled = await fill(server)
+    const flags = ['--directory', backup, '--key-file', key]
+    await pachctl(server.port, 'extract', ...flags)
+  }
+  const packs = join(root, 'objects', 'packs')
+  const files: string[] = []
+  for (const entry of await readdir(packs, { recursive: true })) {
+    if (/[0-9a-f]{64}$/.test(entry)) files.push(join(packs, entry))
+  }
+  const [lost = '', damaged = ''] = files
+  await rm(lost)
+  const bytes = await readFile(damaged)
+  bytes[20] = (bytes[20] ?? 0) ^ 1
+  await writeFile(damaged, bytes)
+  expect((await offline('--root', root, '--fsck', '--full')).code).toBe(1)
+  const from = ['--restore-packs', backup, '--backup-key-file', key]
+  const restored = await offline('--root', root, ...from)
+  expect(restored).toMatchObject({ code: 0, err: '' })
+  expect(restored.out).toContain('restored 2 of 2 packs')
+  await using server = await TestPachd.start({ root })
+  await expectFilled(server, filled)
+})
+
 test('the server copies its metadata beside the packs, and fsck takes them for its own', async () => {
   await using server = await TestPachd.start({ metadataCopyMinutes: 0.001 })
   await fill(server)
