@@ -4,6 +4,7 @@ import {
   DeleteCommitsRequestSchema,
   GetChunksRequestSchema,
   GetFilesRequestSchema,
+  PullRequestSchema,
   PutFilesRequestSchema,
   PutSourcesRequestSchema,
   RunTransactionRequestSchema,
@@ -96,6 +97,7 @@ const fields: readonly FieldLimit[] = [
   { field: PutSourcesRequestSchema.field.sources, countMax: 100_000, advice: inParts },
   { field: GetFilesRequestSchema.field.paths, countMax: 10_000, advice: inParts },
   { field: GetChunksRequestSchema.field.ids, countMax: 1000, advice: inParts },
+  { field: PullRequestSchema.field.repos, countMax: 1000, advice: 'name none, and all come' },
   { field: DeleteCommitsRequestSchema.field.commits, countMax: 2000, advice: inParts },
   { field: ValidatePipelinesRequestSchema.field.specs, countMax: 100, advice: inParts },
   {

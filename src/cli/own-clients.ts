@@ -1,7 +1,16 @@
 import { Code } from '../base/grpc-wire.ts'
 import { type Client, createClient } from '../client/client.ts'
 import { RpcError } from '../client/rpc-error.ts'
-import { Admin, Backups, Commits, Files, Jobs, Migrations, Pipelines } from '../gen/pachyderm_pb.ts'
+import {
+  Admin,
+  Backups,
+  Commits,
+  Files,
+  Jobs,
+  Migrations,
+  Pipelines,
+  Transfers,
+} from '../gen/pachyderm_pb.ts'
 import type { CommandContext } from './command.ts'
 
 // Services that 1.5 does not have.
@@ -12,6 +21,12 @@ export function adminClient({ transport }: CommandContext): Client<typeof Admin>
 
 export function backupsClient({ transport }: CommandContext): Client<typeof Backups> {
   return createClient(Backups, transport)
+}
+
+export function transfersClient({
+  transport,
+}: Pick<CommandContext, 'transport'>): Client<typeof Transfers> {
+  return createClient(Transfers, transport)
 }
 
 export function filesClient({ transport }: CommandContext): Client<typeof Files> {

@@ -12,6 +12,7 @@ import { pfsRoutes } from '../api/pfs-service.ts'
 import { pipelinesRoutes } from '../api/pipelines-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
+import { transfersRoutes } from '../api/transfers-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Database } from '../database/database.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
@@ -21,10 +22,12 @@ import type { CloudEnvironment } from '../clouds/bucket.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
 import { ClusterMigrations } from '../migration/migrations.ts'
 import { HistoryPuts } from '../sources/history-puts.ts'
+import { Pulls } from '../sources/pulls.ts'
 import { SourcePuts } from '../sources/source-puts.ts'
 import { Sources } from '../sources/sources.ts'
 import { Exports } from '../targets/exports.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
+import type { CommitUses, OnHeadReady } from '../versioning/ports.ts'
 import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
@@ -91,14 +94,10 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const stores = opened.use(await openStores(config, ports))
   const { directory, database, chunks } = stores
   const triggers = new Triggers({ clock, random })
-  const versioning = createVersioning({
-    ...stores,
-    clock,
-    random,
-    onHeadReady: (tx, heads) => triggers.onHeadReady(tx, heads),
-    downstream: new JobDownstream(),
-    uses: new JobCommitUses({ database, maps: new ProllyMaps(chunks) }),
-  })
+  const uses = new JobCommitUses({ database, maps: new ProllyMaps(chunks) })
+  const onHeadReady: OnHeadReady = (tx, heads) => triggers.onHeadReady(tx, heads)
+  const downstream = new JobDownstream()
+  const versioning = createVersioning({ ...stores, clock, random, onHeadReady, downstream, uses })
   const api: { address?: string } = {}
   const apiAddress = (): string | undefined => api.address
   const exports = createExports(versioning, config, ports)
@@ -110,7 +109,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const objects = new Objects({ ...stores, clock })
   const facts = { release, executor: processing.executor, notices: processing.notices }
   const checks = new StoreChecks({ ...stores, metadata: directory.metadata, clock })
-  const fetching = createFetching(stores, { versioning, exports }, config, ports)
+  const fetching = createFetching(stores, { versioning, exports, onHeadReady, uses }, config, ports)
   const buckets = opened.use(new Buckets(ports.clouds ?? noClouds))
   const migrations = new ClusterMigrations({
     ...stores,
@@ -139,6 +138,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       allowsAnyPlace: (config.sources ?? 'any') === 'any',
     }),
     ...backupsRoutes(backups),
+    ...transfersRoutes(fetching.pulls, config.sources !== 'none'),
     ...authRoutes(),
     ...healthRoutes(),
     ...versionRoutes(release),
@@ -164,20 +164,28 @@ function createExports(
   return new Exports({ ...versioning, openBuckets, isAllowed: sources !== 'none' })
 }
 
+interface FetchingParts {
+  readonly versioning: Versioning
+  readonly exports: Exports
+  readonly onHeadReady: OnHeadReady
+  readonly uses: CommitUses
+}
+
 /** What brings files from elsewhere, and there. */
 function createFetching(
   stores: Stores,
-  { versioning, exports }: { readonly versioning: Versioning; readonly exports: Exports },
+  { versioning, exports, onHeadReady, uses }: FetchingParts,
   config: Pick<ServerConfig, 'sources'>,
   ports: ServerPorts,
-): Parameters<typeof filesRoutes>[2] {
+): Parameters<typeof filesRoutes>[2] & { readonly pulls: Pulls } {
   const { clouds = noClouds, clock } = ports
   const reach = config.sources ?? 'any'
   const sources = new Sources({ ...ports, chunks: stores.chunks, clouds, reach })
   const kept = new KeptTransfers({ ...stores, clock })
   const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
   const history = new HistoryPuts({ ...stores, ...versioning, sources })
-  return { puts, history, exports, clock }
+  const pulls = new Pulls({ ...stores, sources, onHeadReady, uses })
+  return { puts, history, exports, clock, pulls }
 }
 
 /** Where programs on this machine find a server that listens there. */

@@ -95,12 +95,12 @@ test('the stored formats are those that are recorded for this release', async ()
     const record = { ...before, [release]: formatsNow }
     await writeFile(recordPath, `${JSON.stringify(record, undefined, 2)}\n`)
   }
-  expect((await recorded())[release], howTo).toEqual(formatsNow)
+  expect((await recorded())[release], `of ${release}: ${howTo}`).toEqual(formatsNow)
 })
 
 test('no release has changed a step of one before it', async () => {
   for (const [release, { layers, backups }] of Object.entries(await recorded())) {
-    expect(backups, release).toBeLessThanOrEqual(backupVersion)
+    expect(backups, `backups of ${release}`).toBeLessThanOrEqual(backupVersion)
     for (const [layer, steps] of Object.entries(layers)) {
       const now = formatsNow.layers[layer]?.slice(0, steps.length)
       expect(now, `${layer} of ${release}: ${howTo}`).toEqual(steps)
@@ -145,8 +145,14 @@ for (const suffix of ['', '.sealed']) {
 async function expectRestored(file: string, suffix: string): Promise<void> {
   await using temporary = await TemporaryDirectory.create()
   await using child = new ChildPachd([
-    ...['--root', temporary.join('data'), '--address', '127.0.0.1:0'],
-    ...['--http-address', 'off', '--s3-address', 'off'],
+    '--root',
+    temporary.join('data'),
+    '--address',
+    '127.0.0.1:0',
+    '--http-address',
+    'off',
+    '--s3-address',
+    'off',
   ])
   const port = await child.ready
   const flags = suffix === '' ? [] : ['--passphrase-file', join(directory, 'passphrase')]

@@ -31,6 +31,7 @@ export class TestClient implements AsyncDisposable {
   readonly admin: Client<typeof pachyderm.Admin>
   readonly migrations: Client<typeof pachyderm.Migrations>
   readonly backups: Client<typeof pachyderm.Backups>
+  readonly transfers: Client<typeof pachyderm.Transfers>
   readonly auth: Client<typeof auth.API>
   readonly health: Client<typeof health.Health>
   readonly version: Client<typeof version.API>
@@ -49,6 +50,7 @@ export class TestClient implements AsyncDisposable {
     this.admin = createClient(pachyderm.Admin, transport)
     this.migrations = createClient(pachyderm.Migrations, transport)
     this.backups = createClient(pachyderm.Backups, transport)
+    this.transfers = createClient(pachyderm.Transfers, transport)
     this.auth = createClient(auth.API, transport)
     this.health = createClient(health.Health, transport)
     this.version = createClient(version.API, transport)
