@@ -109,7 +109,7 @@ export class BucketPlace implements BackupPlace {
   }
 
   async remove(key: string): Promise<void> {
-    await this.#bucket.remove(`${this.#prefix}${key}`, this.#signal)
+    await this.#bucket.delete(`${this.#prefix}${key}`, this.#signal)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

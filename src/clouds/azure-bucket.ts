@@ -120,7 +120,7 @@ export class AzureBucket implements WritableBucket {
     }
   }
 
-  async remove(key: string, signal: AbortSignal): Promise<void> {
+  async delete(key: string, signal: AbortSignal): Promise<void> {
     try {
       await this.#container.getBlobClient(key).deleteIfExists({ abortSignal: signal })
     } catch (error) {

@@ -43,7 +43,7 @@ export interface WritableBucket extends Bucket {
    */
   write(object: NewObject, signal: AbortSignal): Promise<void>
   /** Removes an object; nothing happens when there is none. */
-  remove(key: string, signal: AbortSignal): Promise<void>
+  delete(key: string, signal: AbortSignal): Promise<void>
 }
 
 /** Under this name the hash is kept with an object; Azure's names are words. */

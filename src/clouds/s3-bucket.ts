@@ -187,7 +187,7 @@ export class S3Bucket implements WritableBucket {
     }
   }
 
-  async remove(key: string, signal: AbortSignal): Promise<void> {
+  async delete(key: string, signal: AbortSignal): Promise<void> {
     const { DeleteObjectCommand } = await this.#load()
     const command = new DeleteObjectCommand({ Bucket: this.#bucket, Key: key })
     try {

@@ -30,6 +30,7 @@ import { ProllyMaps } from '../storage/prolly-map.ts'
 import type { CommitUses, OnHeadReady } from '../versioning/ports.ts'
 import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
+import { PulledRepos } from '../versioning/pulled-repos.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
 import { sweepUploads } from '../versioning/uploads.ts'
@@ -184,7 +185,8 @@ function createFetching(
   const kept = new KeptTransfers({ ...stores, clock })
   const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
   const history = new HistoryPuts({ ...stores, ...versioning, sources })
-  const pulls = new Pulls({ ...stores, sources, onHeadReady, uses })
+  const repos = new PulledRepos({ ...stores, onHeadReady, uses })
+  const pulls = new Pulls({ ...stores, sources, repos })
   return { puts, history, exports, clock, pulls }
 }
 

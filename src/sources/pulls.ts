@@ -1,21 +1,15 @@
 import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
 import { parseBranchName, parseCommitId, parseRepoName, type RepoName } from '../base/names.ts'
 import { parseAddress } from '../client/address.ts'
-import type { Database } from '../database/database.ts'
 import type { DirectoryEntry } from '../storage/file-trees.ts'
 import type { Lease, Leases } from '../storage/leases.ts'
-import { findBranch } from '../versioning/branches.ts'
 import { type CommitTree, treeEntry } from '../versioning/commit-records.ts'
-import type { CommitUses, OnHeadReady } from '../versioning/ports.ts'
-import {
-  finishedTree,
-  importPulled,
-  isInLine,
-  type PulledBranch,
-  type PulledCommit,
-  type PulledRepo,
+import type {
+  PulledBranch,
+  PulledCommit,
+  PulledRepo,
+  PulledRepos,
 } from '../versioning/pulled-repos.ts'
-import { findRepo } from '../versioning/repos.ts'
 import type { PeerCommit, PeerContents } from './pfs/peer.ts'
 import type { PeerCommitFacts, PeerHistory, PeerRepo } from './pfs/peer-history.ts'
 import { pullTree, type PulledTally, type PulledTreesPorts } from './pulled-trees.ts'
@@ -56,10 +50,8 @@ export type PullEvent =
 
 export interface PullsPorts extends Omit<PulledTreesPorts, 'session'> {
   readonly sources: Sources
-  readonly database: Database
+  readonly repos: PulledRepos
   readonly leases: Leases
-  readonly onHeadReady: OnHeadReady
-  readonly uses: CommitUses
 }
 
 /** Commits of one pull: their facts are held at once. */
@@ -100,8 +92,7 @@ export class Pulls {
       for (const plan of plans) {
         pulled.push(yield* this.#bring(plan, { session: session.ports, contentsOf, lease }, signal))
       }
-      const { database, onHeadReady, uses } = this.#ports
-      await database.transact((tx) => importPulled(tx, pulled, { onHeadReady, uses }))
+      await this.#ports.repos.import(pulled)
     }
     for (const { name, commits, branches, ahead } of plans) {
       const moved = branches.map((branch) => branch.name)
@@ -117,14 +108,14 @@ export class Pulls {
     signal: AbortSignal,
   ): Promise<Plan> {
     const name = parseRepoName(repo.name)
-    const { database } = this.#ports
-    const known = await database.read((tx) => findRepo(tx, name))
-    if (known !== undefined && onlyNew) {
+    if (onlyNew && (await this.#ports.repos.has(name))) {
       throw new FailedPreconditionError(
         `repo ${name} is here already: pachctl pull brings what is new there`,
       )
     }
     const commits = new Map<string, PeerCommitFacts>()
+    /** Of each of them, the newest before it that is here. */
+    const bases = new Map<string, string | undefined>()
     const branches: PulledBranch[] = []
     const ahead: string[] = []
     for (const [text, top] of await history.branches(repo.name, signal)) {
@@ -134,20 +125,25 @@ export class Pulls {
       let head: string | undefined
       for await (const commit of history.line(repo.name, top, signal)) {
         head ??= commit.id
-        if (commits.has(commit.id)) break
-        const tree = await database.read((tx) => finishedTree(tx, commit))
-        if (tree !== undefined) {
+        if (commits.has(commit.id)) {
+          base = bases.get(commit.id)
+          break
+        }
+        if ((await this.#ports.repos.tree(commit)) !== undefined) {
           base = commit.id
           break
         }
         line.push(commit)
         if (commits.size + line.length > commitCountMax) throw tooMany(name)
       }
-      for (const commit of line.toReversed()) commits.set(commit.id, commit)
+      for (const commit of line.toReversed()) {
+        commits.set(commit.id, commit)
+        bases.set(commit.id, base)
+      }
       // Nothing of it has finished yet.
       if (head === undefined) continue
       const branch = parseBranchName(text)
-      const move = await this.#move({ repo: name, branch, head, base, isNew: line.length > 0 })
+      const move = await this.#move(name, branch, { head, base })
       if (move === 'ahead') ahead.push(branch)
       else if (move !== undefined) branches.push(move)
     }
@@ -155,35 +151,26 @@ export class Pulls {
   }
 
   /** What becomes of a branch; nothing, when it is the same here and there. */
-  async #move({
-    repo,
-    branch,
-    head: text,
-    base,
-    isNew,
-  }: {
-    readonly repo: RepoName
-    readonly branch: PulledBranch['name']
-    readonly head: string
-    readonly base: string | undefined
-    readonly isNew: boolean
-  }): Promise<PulledBranch | 'ahead' | undefined> {
-    const head = parseCommitId(text)
-    return await this.#ports.database.read(async (tx) => {
-      const before = (await findBranch(tx, repo, branch))?.head
-      if (before === head) return undefined
-      const move = { name: branch, head, before }
-      if (before === undefined) return move
-      // All that is here of the line there: whether what is here is a part of it.
-      const from = isNew ? base : text
-      const follows =
-        from !== undefined && (await isInLine(tx, { commit: before, of: parseCommitId(from) }))
-      if (follows) return move
-      if (!isNew && (await isInLine(tx, { commit: head, of: before }))) return 'ahead'
-      throw new FailedPreconditionError(
-        `branch ${branch} of ${repo} has gone another way here than there: here its head is ${before}, which is not among the commits of ${head} there, and nothing has been pulled. To have both, set another branch to what is here (pachctl set-branch ${repo} ${before} mine), delete branch ${branch}, pull again, and merge them (pachctl merge-branch)`,
-      )
-    })
+  async #move(
+    repo: RepoName,
+    name: PulledBranch['name'],
+    there: { readonly head: string; readonly base: string | undefined },
+  ): Promise<PulledBranch | 'ahead' | undefined> {
+    const head = parseCommitId(there.head)
+    const base = there.base === undefined ? undefined : parseCommitId(there.base)
+    const standing = await this.#ports.repos.standing({ repo, name, head, base })
+    switch (standing.kind) {
+      case 'same':
+        return undefined
+      case 'ahead':
+        return 'ahead'
+      case 'behind':
+        return { name, head, before: standing.before }
+      case 'apart':
+        throw new FailedPreconditionError(
+          `branch ${name} of ${repo} has gone another way here than there: here its head is ${standing.before}, which is not among the commits of ${head} there, and nothing has been pulled. To have both, set another branch to what is here (pachctl set-branch ${repo} ${standing.before} mine), delete branch ${name}, pull again, and merge them (pachctl merge-branch)`,
+        )
+    }
   }
 
   /** Makes the trees of all commits that are new, the oldest first. */
@@ -235,12 +222,12 @@ export class Pulls {
     made: ReadonlyMap<string, CommitTree>,
     lease: Lease,
   ): Promise<DirectoryEntry> {
-    const { trees, database } = this.#ports
+    const { trees, repos } = this.#ports
     if (parent === undefined) return await trees.emptyRoot()
     const tree =
       made.get(parent) ??
       (await lease.acquire(async () => {
-        const found = await database.read((tx) => finishedTree(tx, { repo, id: parent }))
+        const found = await repos.tree({ repo, id: parent })
         if (found !== undefined) lease.hold({ kind: 'tree', root: found.root })
         return found
       }))

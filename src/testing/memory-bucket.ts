@@ -9,7 +9,7 @@ export class MemoryBucket implements WritableBucket {
   /** The keys that were written, in order. */
   readonly written: string[] = []
   /** Called before each call; may throw. */
-  onCall: (call: 'list' | 'find' | 'read' | 'write' | 'remove', key: string) => void = () =>
+  onCall: (call: 'list' | 'find' | 'read' | 'write' | 'delete', key: string) => void = () =>
     undefined
   #version = 0
 
@@ -46,8 +46,8 @@ export class MemoryBucket implements WritableBucket {
     this.#version += 1
   }
 
-  async remove(key: string): Promise<void> {
-    this.onCall('remove', key)
+  async delete(key: string): Promise<void> {
+    this.onCall('delete', key)
     this.objects.delete(key)
   }
 

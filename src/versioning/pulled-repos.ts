@@ -1,8 +1,7 @@
 import type { Instant } from '../base/clock.ts'
 import { FailedPreconditionError } from '../base/errors.ts'
 import type { BranchName, CommitId, RepoName } from '../base/names.ts'
-import type { ReadTransaction, Transaction } from '../database/database.ts'
-import type { TreeRoot } from '../storage/file-trees.ts'
+import type { Database, ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
 import { findBranch, setHead } from './branches.ts'
 import { type CommitTree, insertFinishedCommit } from './commit-records.ts'
 import type { CommitName, CommitUses, OnHeadReady } from './ports.ts'
@@ -43,26 +42,86 @@ export interface PulledRepo {
   readonly branches: readonly PulledBranch[]
 }
 
-/** The tree of a commit that is here and finished; undefined when it is not. */
-export async function finishedTree(
-  tx: ReadTransaction,
-  { repo, id }: { readonly repo: string; readonly id: string },
-): Promise<CommitTree | undefined> {
-  const row = await tx.get<{
-    readonly root: TreeRoot
-    readonly sizeBytes: number
-    readonly fileCount: number
-  }>(
-    `SELECT root, size_bytes AS sizeBytes, file_count AS fileCount FROM commits
-      WHERE repo = ? AND id = ? AND finished_at IS NOT NULL`,
+/** Where a branch stands, compared with the same one of another server. */
+export type BranchStanding =
+  /** It is not here, or its head is among the commits there: it can move. */
+  | { readonly kind: 'behind'; readonly before: CommitId | undefined }
+  | { readonly kind: 'same' }
+  /** The head there is among the commits here. */
+  | { readonly kind: 'ahead' }
+  | { readonly kind: 'apart'; readonly before: CommitId }
+
+export interface PulledReposPorts {
+  readonly database: Database
+  readonly onHeadReady: OnHeadReady
+  readonly uses: CommitUses
+}
+
+/** What is here of repos of another server, and how the rest of them comes. */
+export class PulledRepos {
+  readonly #ports: PulledReposPorts
+
+  constructor(ports: PulledReposPorts) {
+    this.#ports = ports
+  }
+
+  async has(repo: RepoName): Promise<boolean> {
+    return await this.#ports.database.read(async (tx) => (await findRepo(tx, repo)) !== undefined)
+  }
+
+  /** The tree of a commit that is here and finished; undefined when it is not. */
+  async tree({
     repo,
     id,
-  )
-  return row
+  }: {
+    readonly repo: string
+    readonly id: string
+  }): Promise<CommitTree | undefined> {
+    return await this.#ports.database.read(
+      async (tx) =>
+        await tx.get<CommitTree & SqlRow>(
+          `SELECT root, size_bytes AS sizeBytes, file_count AS fileCount FROM commits
+            WHERE repo = ? AND id = ? AND finished_at IS NOT NULL`,
+          repo,
+          id,
+        ),
+    )
+  }
+
+  /** @param base the newest commit of the branch there that is here, if one is. */
+  async standing(branch: {
+    readonly repo: RepoName
+    readonly name: BranchName
+    /** There. */
+    readonly head: CommitId
+    readonly base: CommitId | undefined
+  }): Promise<BranchStanding> {
+    const { repo, name, head, base } = branch
+    return await this.#ports.database.read(async (tx) => {
+      const before = (await findBranch(tx, repo, name))?.head
+      if (before === head) return { kind: 'same' }
+      if (before === undefined) return { kind: 'behind', before }
+      if (base === undefined) return { kind: 'apart', before }
+      if (await isInLine(tx, { commit: before, of: base })) return { kind: 'behind', before }
+      const isAhead = base === head && (await isInLine(tx, { commit: head, of: before }))
+      return isAhead ? { kind: 'ahead' } : { kind: 'apart', before }
+    })
+  }
+
+  /**
+   * Makes repos, commits and branches as they are elsewhere, all at once; whoever reads the branches hears of
+   * their heads. Each repo comes after those that it is made from. What the trees are of must be durable.
+   *
+   * @throws {FailedPreconditionError} when something has changed here since the pull began.
+   */
+  async import(repos: readonly PulledRepo[]): Promise<void> {
+    const { database } = this.#ports
+    await database.transact((tx) => importPulled(tx, repos, this.#ports))
+  }
 }
 
 /** Whether a commit is among another one and those before it. */
-export async function isInLine(
+async function isInLine(
   tx: ReadTransaction,
   { commit, of }: { readonly commit: CommitId; readonly of: CommitId },
 ): Promise<boolean> {
@@ -77,13 +136,7 @@ export async function isInLine(
   return found !== undefined
 }
 
-/**
- * Makes repos, commits and branches as they are elsewhere, all at once; whoever reads the branches hears of
- * their heads. Each repo comes after those that it is made from.
- *
- * @throws {FailedPreconditionError} when something has changed here since the pull began.
- */
-export async function importPulled(
+async function importPulled(
   tx: Transaction,
   repos: readonly PulledRepo[],
   ports: { readonly onHeadReady: OnHeadReady; readonly uses: CommitUses },
