@@ -28,6 +28,8 @@ export async function copySqlite(path: string, target: string, signal: AbortSign
       rate: pagesAtOnce,
       progress: () => throwIfAborted(signal),
     })
+    // A small one is copied in one go, and nobody has asked.
+    throwIfAborted(signal)
     await syncFile(target)
   } catch (error) {
     await rm(target, { force: true })
