@@ -15,7 +15,8 @@ import { collect, commitFiles, commitOf, fileOf, getText, putFile } from '../har
 import { pachctlHere } from '../harness/pachctl-here.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
-// Every stored format of every release stays readable: for each, a backup that it wrote is kept. What is
+// Every stored format of every release stays readable: for each, a backup that it wrote is kept, which are
+// the test vectors of docs/formats/backups.md. What is
 // recorded of a release that is out never changes; UPDATE_FORMATS=1 records those of the one in package.json.
 
 const directory = fileURLToPath(new URL('../fixtures/backups/', import.meta.url))
