@@ -21,6 +21,7 @@ const layers = {
     'sources',
     'targets',
     'migration',
+    'backups',
   ],
   client: ['base', 'gen'],
   'node-client': ['base', 'client'],
@@ -28,6 +29,7 @@ const layers = {
   targets: ['base', 'clouds', 'versioning'],
   sources: ['base', 'gen', 'client', 'node-client', 'clouds', 'storage', 'versioning'],
   legacy: ['base', 'gen', 'client', 'node-client', 'clouds'],
+  backups: ['base', 'database', 'storage', 'clouds'],
   migration: ['base', 'gen', 'legacy', 'database', 'storage', 'versioning', 'pipelines'],
   server: [
     'base',
@@ -43,10 +45,11 @@ const layers = {
     'targets',
     'legacy',
     'migration',
+    'backups',
     'api',
   ],
   mount: ['base', 'gen', 'client'],
-  cli: ['base', 'gen', 'client', 'node-client', 'mount'],
+  cli: ['base', 'gen', 'client', 'node-client', 'mount', 'backups'],
   bin: ['base', 'cli', 'server'],
 }
 // Imported by tests only; may reach everything below the programs.

@@ -33,6 +33,9 @@ const families: readonly FamilyEntry[] = [
       'list-branch',
       'set-branch',
       'delete-branch',
+      'clone',
+      'pull',
+      'push',
     ],
     load: async () => (await import('./families/repos.ts')).repoCommands,
   },
@@ -135,7 +138,16 @@ const families: readonly FamilyEntry[] = [
     load: async () => (await import('./families/jobs.ts')).jobCommands,
   },
   {
-    names: ['version', 'migrate', 'fsck', 'garbage-collect', 'delete-all'],
+    names: [
+      'version',
+      'migrate',
+      'extract',
+      'verify-backup',
+      'restore',
+      'fsck',
+      'garbage-collect',
+      'delete-all',
+    ],
     load: async () => (await import('./families/cluster.ts')).clusterCommands,
   },
 ]

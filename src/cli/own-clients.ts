@@ -3,6 +3,7 @@ import { type Client, createClient } from '../client/client.ts'
 import { RpcError } from '../client/rpc-error.ts'
 import {
   Admin,
+  Backups,
   Commits,
   Files,
   Jobs,
@@ -11,6 +12,7 @@ import {
   Repos,
   Secrets,
   Trials,
+  Transfers,
 } from '../gen/pachyderm_pb.ts'
 import type { CommandContext } from './command.ts'
 
@@ -22,6 +24,16 @@ export function adminClient({ transport }: CommandContext): Client<typeof Admin>
 
 export function reposClient({ transport }: CommandContext): Client<typeof Repos> {
   return createClient(Repos, transport)
+}
+
+export function backupsClient({ transport }: CommandContext): Client<typeof Backups> {
+  return createClient(Backups, transport)
+}
+
+export function transfersClient({
+  transport,
+}: Pick<CommandContext, 'transport'>): Client<typeof Transfers> {
+  return createClient(Transfers, transport)
 }
 
 export function filesClient({ transport }: CommandContext): Client<typeof Files> {

@@ -42,6 +42,8 @@ export interface WritableBucket extends Bucket {
    * Holds one part of it: `partBytes`.
    */
   write(object: NewObject, signal: AbortSignal): Promise<void>
+  /** Removes an object; nothing happens when there is none. */
+  delete(key: string, signal: AbortSignal): Promise<void>
 }
 
 /** A local file whose bytes become an object. */

@@ -191,3 +191,5 @@ export class CronTicker implements AsyncDisposable {
 function keyOf({ pipeline, input }: Pick<Ticking, 'pipeline' | 'input'>): string {
   return JSON.stringify([pipeline, input.name, input.repo, input.cron])
 }
+
+export { parseSchedule } from './cron/schedule.ts'

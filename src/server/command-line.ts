@@ -35,6 +35,28 @@ export interface ServerConfig {
   readonly packs?: BucketConfig
   /** The old cluster that `pachctl migrate` brings here when it names none. */
   readonly oldCluster?: OldPlace
+  /** Where backups go, and when. */
+  readonly backup?: BackupConfig
+  /** The metadata are copied beside the packs so often, if they have changed; 0: never. */
+  readonly metadataCopyMinutes?: number
+}
+
+/** A file with what opens an encrypted backup. */
+export interface SecretFile {
+  readonly kind: 'passphrase' | 'key'
+  /** Absolute. */
+  readonly path: string
+}
+
+/** Backups that whoever runs the server has asked for. */
+export interface BackupConfig {
+  /** A directory, absolute, or the URL of an object store. */
+  readonly to: string
+  /** As the spec of a cron input, in UTC; absent: only when somebody asks. */
+  readonly every?: string
+  /** Snapshots that are kept. */
+  readonly keepCount: number
+  readonly secretFile?: SecretFile
 }
 
 /** A port besides that for everything. */
@@ -69,6 +91,25 @@ export type PachdCommand =
       /** The data directory, absolute. */
       readonly root: string
     }
+  | {
+      readonly kind: 'restore'
+      /** The data directory, absolute. */
+      readonly root: string
+      /** A directory, absolute, or the URL of an object store. */
+      readonly from: string
+      /** The beginning of a snapshot's name; empty for the newest. */
+      readonly snapshot: string
+      readonly secretFile?: SecretFile
+    }
+  /** Packs that are missing or damaged, from a backup that has them. */
+  | {
+      readonly kind: 'restore-packs'
+      readonly root: string
+      readonly from: string
+      readonly secretFile?: SecretFile
+    }
+  /** From the copies of the metadata beside the packs. */
+  | { readonly kind: 'recover'; readonly root: string; readonly snapshot: string }
 
 /** The command line makes no sense. */
 export class UsageError extends InvalidArgumentError {
@@ -77,6 +118,9 @@ export class UsageError extends InvalidArgumentError {
 
 /** Where the command line says nothing else. */
 export const collectEveryMinutesDefault: number = 10
+export const metadataCopyMinutesDefault: number = 60
+const backupKeepDefault = 7
+const backupKeepMax = 10_000
 
 export const usage: string = `pachd: the Pachyderm server
 
@@ -85,8 +129,13 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
              [--sources any|public|none] [--secret-keys FILE]
              [--store URL] [--store-cache SIZE] [--take-bucket]
              [--old-etcd FILE|HOST:PORT --old-storage DIR|URL]
+             [--backup-to DIR|URL [--backup-every CRON] [--backup-keep COUNT]]
+             [--metadata-copy-every MINUTES]
        pachd --root DIR --fsck [--full] [--fix]
        pachd --root DIR --leave-bucket
+       pachd --root DIR --restore DIR|URL [--snapshot NAME]
+       pachd --root DIR --restore-packs DIR|URL
+       pachd --root DIR --recover-metadata [--snapshot NAME]
 
   --root DIR            the data directory; made if it does not exist (or PACH_ROOT)
   --address HOST:PORT   where to listen; port 0 picks a free one
@@ -134,6 +183,27 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
                         brings here: its etcd or a snapshot of it, and where its objects
                         are, a directory or a bucket such as s3://pachyderm
                         (or PACHD_OLD_ETCD and PACHD_OLD_STORAGE)
+  --backup-to DIR|URL   where backups go: a directory, or a prefix of a bucket such as
+                        s3://backups/pachd (or PACHD_BACKUP_TO)
+  --backup-every CRON   when to make one, in UTC, as in a cron input: @daily, or
+                        '0 0 3 * * *' (or PACHD_BACKUP_EVERY; default: only when asked)
+  --backup-keep COUNT   how many good ones to keep; the only one is never deleted
+                        (or PACHD_BACKUP_KEEP; default ${backupKeepDefault})
+  --backup-key-file FILE, --backup-passphrase-file FILE
+                        encrypt them, with a key of 64 hex digits or a passphrase; also
+                        what opens them with --restore (or PACHD_BACKUP_KEY_FILE,
+                        PACHD_BACKUP_PASSPHRASE_FILE)
+  --metadata-copy-every MINUTES
+                        how often to copy the metadata beside the packs, when they have
+                        changed; 0: never (or PACHD_METADATA_COPY_EVERY; default ${metadataCopyMinutesDefault})
+  --restore DIR|URL     put the data directory together from a backup instead of serving
+                        it; it must be new, or empty. Stopped, it goes on when run again
+  --restore-packs DIR|URL
+                        look through all packs, and take those from a backup that are
+                        missing or damaged
+  --recover-metadata    put the metadata together from the newest copy beside the packs,
+                        where they are lost or damaged
+  --snapshot NAME       with either: the beginning of a snapshot's name, not the newest
   --fsck                check the data directory instead of serving it, also one that no
                         server can be started on; exits with 1 when something is damaged
   --full                with --fsck: read and check every byte, too
@@ -174,6 +244,22 @@ export function parseCommandLine(
   if (full || fix) {
     throw new UsageError(`--${full ? 'full' : 'fix'} goes with --fsck, which is missing`)
   }
+  const snapshot = flags.snapshot ?? ''
+  const secretFile = parseSecretFile(flags, environment)
+  if (flags.restore !== undefined) {
+    const from = absolutePlace(flags.restore)
+    return { kind: 'restore', root: resolve(directory), from, snapshot, ...secretFile }
+  }
+  if (flags['restore-packs'] !== undefined) {
+    const from = absolutePlace(flags['restore-packs'])
+    return { kind: 'restore-packs', root: resolve(directory), from, ...secretFile }
+  }
+  if (flags['recover-metadata'] === true) {
+    return { kind: 'recover', root: resolve(directory), snapshot }
+  }
+  if (snapshot !== '') {
+    throw new UsageError('--snapshot goes with --restore or --recover-metadata, which is missing')
+  }
   const where = address ?? environment['PACHD_ADDRESS'] ?? defaultAddress
   const every = flags['collect-every'] ?? environment['PACHD_COLLECT_EVERY']
   const listen = parseListenAddress('--address', where)
@@ -190,6 +276,10 @@ export function parseCommandLine(
     ...(secretKeys !== '' && { secretKeysFile: resolve(secretKeys) }),
     ...(sources === undefined ? {} : { sources: parseReach(sources) }),
     ...parsePacks(flags, environment),
+    ...parseBackup(flags, environment, secretFile),
+    ...parseMetadataCopies(
+      flags['metadata-copy-every'] ?? environment['PACHD_METADATA_COPY_EVERY'],
+    ),
     ...parseOldCluster(
       flags['old-etcd'] ?? environment['PACHD_OLD_ETCD'] ?? '',
       flags['old-storage'] ?? environment['PACHD_OLD_STORAGE'] ?? '',
@@ -224,59 +314,45 @@ function requireAbsolute(programPath: string): void {
   )
 }
 
-function parseFlags(args: readonly string[]): {
-  readonly root?: string | undefined
-  readonly address?: string | undefined
-  readonly 'http-address'?: string | undefined
-  readonly 's3-address'?: string | undefined
-  readonly 'collect-every'?: string | undefined
-  readonly 'program-path'?: string | undefined
-  readonly 'datum-disk'?: string | undefined
-  readonly 'datum-processes'?: string | undefined
-  readonly sources?: string | undefined
-  readonly 'secret-keys'?: string | undefined
-  readonly store?: string | undefined
-  readonly 'store-cache'?: string | undefined
-  readonly 'take-bucket'?: boolean | undefined
-  readonly 'leave-bucket'?: boolean | undefined
-  readonly 'old-etcd'?: string | undefined
-  readonly 'old-storage'?: string | undefined
-  readonly fsck?: boolean | undefined
-  readonly full?: boolean | undefined
-  readonly fix?: boolean | undefined
-  readonly help?: boolean | undefined
-  readonly version?: boolean | undefined
-} {
+const flagOptions = {
+  root: { type: 'string' },
+  address: { type: 'string' },
+  'http-address': { type: 'string' },
+  's3-address': { type: 'string' },
+  'collect-every': { type: 'string' },
+  'program-path': { type: 'string' },
+  'datum-disk': { type: 'string' },
+  'datum-processes': { type: 'string' },
+  sources: { type: 'string' },
+  'secret-keys': { type: 'string' },
+  store: { type: 'string' },
+  'store-cache': { type: 'string' },
+  'take-bucket': { type: 'boolean' },
+  'leave-bucket': { type: 'boolean' },
+  'old-etcd': { type: 'string' },
+  'old-storage': { type: 'string' },
+  'backup-to': { type: 'string' },
+  'backup-every': { type: 'string' },
+  'backup-keep': { type: 'string' },
+  'backup-key-file': { type: 'string' },
+  'backup-passphrase-file': { type: 'string' },
+  'metadata-copy-every': { type: 'string' },
+  restore: { type: 'string' },
+  'restore-packs': { type: 'string' },
+  snapshot: { type: 'string' },
+  'recover-metadata': { type: 'boolean' },
+  fsck: { type: 'boolean' },
+  full: { type: 'boolean' },
+  fix: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
+} as const
+
+type Flags = ReturnType<typeof parseArgs<{ options: typeof flagOptions }>>['values']
+
+function parseFlags(args: readonly string[]): Flags {
   try {
-    const { values } = parseArgs({
-      args: [...args],
-      strict: true,
-      allowPositionals: false,
-      options: {
-        root: { type: 'string' },
-        address: { type: 'string' },
-        'http-address': { type: 'string' },
-        's3-address': { type: 'string' },
-        'collect-every': { type: 'string' },
-        'program-path': { type: 'string' },
-        'datum-disk': { type: 'string' },
-        'datum-processes': { type: 'string' },
-        sources: { type: 'string' },
-        'secret-keys': { type: 'string' },
-        store: { type: 'string' },
-        'store-cache': { type: 'string' },
-        'take-bucket': { type: 'boolean' },
-        'leave-bucket': { type: 'boolean' },
-        'old-etcd': { type: 'string' },
-        'old-storage': { type: 'string' },
-        fsck: { type: 'boolean' },
-        full: { type: 'boolean' },
-        fix: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-        version: { type: 'boolean' },
-      },
-    })
-    return values
+    return parseArgs({ args: [...args], options: flagOptions }).values
   } catch (error) {
     // Node's texts name the argument that it does not understand.
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error })
@@ -324,11 +400,56 @@ function absolutePlace(place: string): string {
   return isEtcdAddress(place) || place.includes('://') ? place : resolve(place)
 }
 
-function parseMinutes(text: string): number {
+type Environment = Readonly<Record<string, string | undefined>>
+
+function parseBackup(
+  flags: ReturnType<typeof parseFlags>,
+  environment: Environment,
+  secretFile: { readonly secretFile?: SecretFile },
+): Pick<ServerConfig, 'backup'> {
+  const to = flags['backup-to'] ?? environment['PACHD_BACKUP_TO'] ?? ''
+  const every = flags['backup-every'] ?? environment['PACHD_BACKUP_EVERY'] ?? ''
+  const keep = flags['backup-keep'] ?? environment['PACHD_BACKUP_KEEP'] ?? ''
+  if (to === '') {
+    if (every === '' && keep === '' && secretFile.secretFile === undefined) return {}
+    throw new UsageError('--backup-to is missing: say where backups go, as in s3://backups/pachd')
+  }
+  const keepCount = keep === '' ? backupKeepDefault : Number(keep)
+  if (!/^\d{0,5}$/.test(keep) || keepCount < 1 || keepCount > backupKeepMax) {
+    throw new UsageError(
+      `--backup-keep ${JSON.stringify(keep)} is no count of backups: write a whole number from 1 to ${backupKeepMax}`,
+    )
+  }
+  const backup = { to: absolutePlace(to), keepCount, ...secretFile }
+  return { backup: every === '' ? backup : { ...backup, every } }
+}
+
+function parseSecretFile(
+  flags: ReturnType<typeof parseFlags>,
+  environment: Environment,
+): { readonly secretFile?: SecretFile } {
+  const key = flags['backup-key-file'] ?? environment['PACHD_BACKUP_KEY_FILE'] ?? ''
+  const passphrase =
+    flags['backup-passphrase-file'] ?? environment['PACHD_BACKUP_PASSPHRASE_FILE'] ?? ''
+  if (key !== '' && passphrase !== '') {
+    throw new UsageError('a backup is encrypted with a key or with a passphrase, not with both')
+  }
+  if (key !== '') return { secretFile: { kind: 'key', path: resolve(key) } }
+  if (passphrase === '') return {}
+  return { secretFile: { kind: 'passphrase', path: resolve(passphrase) } }
+}
+
+function parseMetadataCopies(every: string | undefined): Pick<ServerConfig, 'metadataCopyMinutes'> {
+  return every === undefined
+    ? {}
+    : { metadataCopyMinutes: parseMinutes(every, '--metadata-copy-every') }
+}
+
+function parseMinutes(text: string, flag = '--collect-every'): number {
   const minutes = Number(text)
   if (/^\d{1,6}$/.test(text) && minutes <= minutesMax) return minutes
   throw new UsageError(
-    `--collect-every ${JSON.stringify(text)} is no count of minutes: write a whole number up to ${minutesMax}, or 0 to collect only when asked`,
+    `${flag} ${JSON.stringify(text)} is no count of minutes: write a whole number up to ${minutesMax}, or 0 for never by itself`,
   )
 }
 

@@ -18,7 +18,13 @@ import { checkDirectory } from './directory-check.ts'
 import { leaveBucket } from './leave-bucket.ts'
 import { Log } from './log.ts'
 import { readRelease } from './release.ts'
-import { openServer } from './server.ts'
+import {
+  type OfflineRestorePorts,
+  recoverMetadata,
+  restoreDirectoryFrom,
+  restorePacks,
+} from './offline-restore.ts'
+import { openServer, type Server } from './server.ts'
 
 /** The parts of a process that pachd uses. */
 export interface PachdProcess {
@@ -53,6 +59,11 @@ export async function runPachd(process: PachdProcess): Promise<number> {
         return await check(command, process, out)
       case 'leave-bucket':
         await leave(command.root, process, out)
+        break
+      case 'restore':
+      case 'restore-packs':
+      case 'recover':
+        await restoreOffline(command, process, out)
         break
     }
     await out.flush()
@@ -134,36 +145,99 @@ function worldOf({ environment }: PachdProcess): {
 
 /** What keeps a server from starting is what a check without one can tell more of. */
 function pointedToCheck(error: DataLossError, root: string): DataLossError {
-  const hint = `pachd --root ${root} --fsck says what is damaged and what is whole`
+  const hint = `pachd --root ${root} --fsck says what is damaged and what is whole, and --recover-metadata puts lost metadata together from the newest copy beside the packs`
   return new DataLossError(`${error.message}; ${hint}`, { cause: error })
 }
 
+type OfflineCommand = Extract<
+  PachdCommand,
+  { readonly kind: 'restore' | 'restore-packs' | 'recover' }
+>
+
+/** Puts a data directory together, that no server uses. */
+async function restoreOffline(
+  command: OfflineCommand,
+  process: PachdProcess,
+  out: Output,
+): Promise<void> {
+  const clock = new SystemClock()
+  const stop = new AbortController()
+  void process.stopAsked().then(() => stop.abort())
+  const ports = {
+    clock,
+    random: new SystemRandom(),
+    log: new Log(clock, process.err),
+    release: await readRelease(),
+    clouds: { variables: process.environment, secretsDirectory: '/' },
+    signal: stop.signal,
+  }
+  for await (const line of linesOf(command, ports)) await out.write(`${line}\n`)
+}
+
+function linesOf(command: OfflineCommand, ports: OfflineRestorePorts): AsyncIterable<string> {
+  switch (command.kind) {
+    case 'restore':
+      return restoreDirectoryFrom(command, ports)
+    case 'restore-packs':
+      return restorePacks(command, ports)
+    case 'recover':
+      return recoverMetadata(command, ports)
+  }
+}
+
+/** Until it is asked to stop; a restore has it closed and opened once more, on the same ports. */
 async function serve(config: ServerConfig, process: PachdProcess, out: Output): Promise<void> {
   const clock = new SystemClock()
   const log = new Log(clock, process.err)
   // Asked before the data directory is opened, so that a stop at any time is in good order.
   const stopAsked = process.stopAsked()
   const release = await readRelease()
-  const server = await openServer(config, {
-    ...worldOf(process),
-    clock,
-    log,
-    release,
-  }).catch((error: unknown) => {
-    throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
-  })
-  const { httpAddress, s3Address } = server
+  let again = config
+  for (let isFirst = true; ; isFirst = false) {
+    const restart = Promise.withResolvers<'restart'>()
+    const server = await openServer(again, {
+      ...worldOf(process),
+      clock,
+      log,
+      release,
+      restart: () => restart.resolve('restart'),
+    }).catch((error: unknown) => {
+      throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
+    })
+    if (isFirst) await tellReady(server, config, { out, log })
+    const reason = await Promise.race([stopAsked, restart.promise])
+    log.info('stopping', { reason, graceMs: stopGraceMs })
+    again = onSamePorts(config, server)
+    await server.close(stopGraceMs)
+    log.info('stopped')
+    if (reason !== 'restart') return
+  }
+}
+
+/** Those that were picked are kept. */
+function onSamePorts(config: ServerConfig, server: Server): ServerConfig {
+  const { address, httpAddress, s3Address } = server
+  const { http, s3 } = config
+  return {
+    ...config,
+    port: address.port,
+    ...(http !== undefined && httpAddress && { http: { ...http, port: httpAddress.port } }),
+    ...(s3 !== undefined && s3Address && { s3: { ...s3, port: s3Address.port } }),
+  }
+}
+
+async function tellReady(
+  { address, httpAddress, s3Address }: Server,
+  { root }: ServerConfig,
+  { out, log }: { readonly out: Output; readonly log: Log },
+): Promise<void> {
   const files =
     httpAddress === undefined ? '' : `files by HTTP: http://${addressText(httpAddress)}/\n`
   const s3 = s3Address === undefined ? '' : `S3: http://${addressText(s3Address)}/\n`
-  const ready = `pachd is ready on ${addressText(server.address)}, data in ${config.root}\n`
+  const ready = `pachd is ready on ${addressText(address)}, data in ${root}\n`
   // In one go: who waits for the first line may not read another. Whoever does not want to know it may be
   // served all the same.
   await out
     .write(`${ready}${files}${s3}`)
     .catch((error: unknown) => log.error('nobody could be told that the server is ready', error))
-  const reason = await stopAsked
-  log.info('stopping', { reason, graceMs: stopGraceMs })
-  await server.close(stopGraceMs)
-  log.info('stopped')
 }

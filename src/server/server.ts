@@ -1,5 +1,6 @@
 import { adminRoutes } from '../api/admin-service.ts'
 import { authRoutes } from '../api/auth-service.ts'
+import { backupsRoutes } from '../api/backups-service.ts'
 import { commitsRoutes } from '../api/commits-service.ts'
 import { filesRoutes } from '../api/files-service.ts'
 import { healthRoutes } from '../api/health-service.ts'
@@ -13,6 +14,7 @@ import { reposRoutes } from '../api/repos-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
 import { secretsRoutes } from '../api/secrets-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
+import { transfersRoutes } from '../api/transfers-service.ts'
 import { trialsRoutes } from '../api/trials-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Database } from '../database/database.ts'
@@ -23,12 +25,15 @@ import { Buckets } from '../clouds/open-buckets.ts'
 import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
 import { ClusterMigrations } from '../migration/migrations.ts'
 import { HistoryPuts } from '../sources/history-puts.ts'
+import { Pulls } from '../sources/pulls.ts'
 import { SourcePuts } from '../sources/source-puts.ts'
 import { Sources } from '../sources/sources.ts'
 import { Exports } from '../targets/exports.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
+import type { CommitUses, OnHeadReady } from '../versioning/ports.ts'
 import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
+import { PulledRepos } from '../versioning/pulled-repos.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { purgeRepos } from '../versioning/repos.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
@@ -36,6 +41,7 @@ import { sweepUploads } from '../versioning/uploads.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
+import { openBackups } from './backups.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { Doors } from './doors.ts'
@@ -91,14 +97,10 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const stores = opened.use(await openStores(config, ports))
   const { directory, database, chunks } = stores
   const triggers = new Triggers({ clock, random })
-  const versioning = createVersioning({
-    ...stores,
-    clock,
-    random,
-    onHeadReady: (tx, heads) => triggers.onHeadReady(tx, heads),
-    downstream: new JobDownstream(),
-    uses: new JobCommitUses({ database, maps: new ProllyMaps(chunks) }),
-  })
+  const uses = new JobCommitUses({ database, maps: new ProllyMaps(chunks) })
+  const onHeadReady: OnHeadReady = (tx, heads) => triggers.onHeadReady(tx, heads)
+  const downstream = new JobDownstream()
+  const versioning = createVersioning({ ...stores, clock, random, onHeadReady, downstream, uses })
   const api: { address?: string } = {}
   const apiAddress = (): string | undefined => api.address
   const exports = createExports(versioning, config, ports)
@@ -110,7 +112,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const objects = new Objects({ ...stores, clock })
   const facts = { release, executor: processing.executor, notices: processing.notices }
   const checks = new StoreChecks({ ...stores, metadata: directory.metadata, clock })
-  const fetching = createFetching(stores, { versioning, exports }, config, ports)
+  const fetching = createFetching(stores, { versioning, exports, onHeadReady, uses }, config, ports)
   const buckets = opened.use(new Buckets(ports.clouds ?? noClouds))
   const migrations = new ClusterMigrations({
     ...stores,
@@ -119,6 +121,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     specOf: specOfOldPipeline,
     openBucket: (name) => buckets.open(name),
   })
+  const backups = await openBackups(opened, stores, config, ports)
   const recordable = [
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
@@ -140,20 +143,30 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       configured: config.oldCluster,
       allowsAnyPlace: (config.sources ?? 'any') === 'any',
     }),
+    ...backupsRoutes(backups),
+    ...transfersRoutes(fetching.pulls, config.sources !== 'none'),
     ...authRoutes(),
     ...healthRoutes(),
     ...versionRoutes(release),
   ]
   const routes = withTransactions(recordable, versioning)
   const doors = opened.use(await Doors.open(config, { routes, versioning }, ports))
-  const { address, httpAddress, s3Address } = doors
-  const packs = stores.bucketUrl ?? directory.objects
-  api.address = addressOnHost(address)
+  api.address = addressOnHost(doors.address)
   processing.start()
+  const packs = stores.bucketUrl ?? directory.objects
+  log.info('listening', { ...addressesOf(doors), root: config.root, packs, release })
+  return new Server(doors, opened.move())
+}
+
+/** For the log. */
+function addressesOf({
+  address,
+  httpAddress,
+  s3Address,
+}: Doors): Readonly<Record<string, unknown>> {
   const http = httpAddress === undefined ? 'off' : addressText(httpAddress)
   const s3 = s3Address === undefined ? 'off' : addressText(s3Address)
-  log.info('listening', { ...address, http, s3, root: config.root, packs, release })
-  return new Server(doors, opened.move())
+  return { ...address, http, s3 }
 }
 
 /** What brings files elsewhere. */
@@ -167,20 +180,29 @@ function createExports(
   return new Exports({ ...versioning, openBuckets, isAllowed: sources !== 'none' })
 }
 
+interface FetchingParts {
+  readonly versioning: Versioning
+  readonly exports: Exports
+  readonly onHeadReady: OnHeadReady
+  readonly uses: CommitUses
+}
+
 /** What brings files from elsewhere, and there. */
 function createFetching(
   stores: Stores,
-  { versioning, exports }: { readonly versioning: Versioning; readonly exports: Exports },
+  { versioning, exports, onHeadReady, uses }: FetchingParts,
   config: Pick<ServerConfig, 'sources'>,
   ports: ServerPorts,
-): Parameters<typeof filesRoutes>[2] {
+): Parameters<typeof filesRoutes>[2] & { readonly pulls: Pulls } {
   const { clouds = noClouds, clock } = ports
   const reach = config.sources ?? 'any'
   const sources = new Sources({ ...ports, chunks: stores.chunks, clouds, reach })
   const kept = new KeptTransfers({ ...stores, clock })
   const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
   const history = new HistoryPuts({ ...stores, ...versioning, sources })
-  return { puts, history, exports, clock }
+  const repos = new PulledRepos({ ...stores, onHeadReady, uses })
+  const pulls = new Pulls({ ...stores, sources, repos })
+  return { puts, history, exports, clock, pulls }
 }
 
 /** Where programs on this machine find a server that listens there. */

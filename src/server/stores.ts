@@ -15,6 +15,7 @@ import type { Log } from './log.ts'
 import { migrations } from './migrations.ts'
 import { openPackPlaces } from './pack-places.ts'
 import { noClouds, type ServerPorts } from './ports.ts'
+import { applyRestored } from './restored-metadata.ts'
 
 /** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
 const adoptedText =
@@ -56,6 +57,7 @@ export async function openStores(
   const directory = opened.use(await openDataDirectory(config.root, random))
   const { store, scratch: scratchDirectory } = directory
   const onDiskFull = diskFullReport(log, clock)
+  await applyRestored(directory, log)
   const database = opened.use(
     await openSqlite({
       path: directory.metadata,

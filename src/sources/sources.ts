@@ -2,13 +2,16 @@ import type { CloudEnvironment } from '../clouds/bucket.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
+import { FailedPreconditionError } from '../base/errors.ts'
+import type { Address } from '../client/address.ts'
 import { parseSourceUrl, type PfsUrl, type SourceUrl } from '../base/source-urls.ts'
 import type { ChunkHolder, ChunkStore } from '../storage/chunks.ts'
 import { OfferedContents } from '../storage/offered-contents.ts'
 import { HttpClient } from './http/http-client.ts'
 import { HttpSource } from './http/http-source.ts'
 import { openPeer } from './pfs/open-peer.ts'
-import type { Peer } from './pfs/peer.ts'
+import type { Peer, PeerCommit, PeerContents } from './pfs/peer.ts'
+import { PeerHistory } from './pfs/peer-history.ts'
 import { peerTransport } from './pfs/peer-calls.ts'
 import { PfsSource } from './pfs/pfs-source.ts'
 import { type Reach, ReachGuard } from './reach.ts'
@@ -54,6 +57,12 @@ export interface SessionPorts extends ResumePorts {
   readonly guard: ReachGuard
 }
 
+/** Another server of ours. */
+export interface OpenedHistory {
+  readonly history: PeerHistory
+  readonly contentsOf: (commit: PeerCommit) => PeerContents
+}
+
 /** Opens sources, and keeps what they hold until it is disposed of. */
 export class SourceSession implements AsyncDisposable {
   /** How to go on when a source breaks. */
@@ -82,6 +91,27 @@ export class SourceSession implements AsyncDisposable {
 
   async openPfs(url: PfsUrl, signal: AbortSignal): Promise<PfsSource> {
     return PfsSource.open(this.ports, await this.#peer(url, signal), url, signal)
+  }
+
+  /**
+   * What another server of ours knows of its repos, and where their contents come from.
+   *
+   * @throws {FailedPreconditionError} when it is none of ours.
+   */
+  async openHistory(address: Address, signal: AbortSignal): Promise<OpenedHistory> {
+    const peer = await this.#peer(
+      { kind: 'pfs', ...address, repo: '', commit: '', path: [] },
+      signal,
+    )
+    const contentsOf = peer.contentsOf?.bind(peer)
+    if (contentsOf === undefined) {
+      throw new FailedPreconditionError(
+        `pachd at ${peer.address} is none of this project: bring the history of its branches over with pachctl put-file --history, or all of it with pachctl migrate`,
+      )
+    }
+    const { clock, guard } = this.ports
+    const transport = this.#opened.use(peerTransport(address, clock, guard))
+    return { history: new PeerHistory(transport, address), contentsOf }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,7 +9,8 @@ export class MemoryBucket implements WritableBucket {
   /** The keys that were written, in order. */
   readonly written: string[] = []
   /** Called before each call; may throw. */
-  onCall: (call: 'list' | 'find' | 'read' | 'write', key: string) => void = () => undefined
+  onCall: (call: 'list' | 'find' | 'read' | 'write' | 'delete', key: string) => void = () =>
+    undefined
   #version = 0
 
   async *list(prefix: string): AsyncGenerator<CloudObject> {
@@ -43,6 +44,11 @@ export class MemoryBucket implements WritableBucket {
     this.objects.set(key, { bytes: concatBytes(parts), contentHash })
     this.written.push(key)
     this.#version += 1
+  }
+
+  async delete(key: string): Promise<void> {
+    this.onCall('delete', key)
+    this.objects.delete(key)
   }
 
   #object(key: string): CloudObject | undefined {

@@ -34,6 +34,8 @@ export class TestClient implements AsyncDisposable {
   readonly transactions: Client<typeof pachyderm.Transactions>
   readonly admin: Client<typeof pachyderm.Admin>
   readonly migrations: Client<typeof pachyderm.Migrations>
+  readonly backups: Client<typeof pachyderm.Backups>
+  readonly transfers: Client<typeof pachyderm.Transfers>
   readonly auth: Client<typeof auth.API>
   readonly health: Client<typeof health.Health>
   readonly version: Client<typeof version.API>
@@ -54,6 +56,8 @@ export class TestClient implements AsyncDisposable {
     this.transactions = createClient(pachyderm.Transactions, transport)
     this.admin = createClient(pachyderm.Admin, transport)
     this.migrations = createClient(pachyderm.Migrations, transport)
+    this.backups = createClient(pachyderm.Backups, transport)
+    this.transfers = createClient(pachyderm.Transfers, transport)
     this.auth = createClient(auth.API, transport)
     this.health = createClient(health.Health, transport)
     this.version = createClient(version.API, transport)
@@ -99,11 +103,13 @@ export class TestPachd extends TestClient {
       readonly patience?: Patience
       readonly clouds?: CloudEnvironment
       readonly packs?: BucketConfig
+      readonly metadataCopyMinutes?: number
       readonly s3?: Pick<S3Config, 'keys' | 'domain'>
     } = {},
   ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
-    const { sources, secretKeysFile, programPath, patience, clouds, packs } = options
+    const { sources, secretKeysFile, programPath, patience, clouds, packs, metadataCopyMinutes } =
+      options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
@@ -120,6 +126,7 @@ export class TestPachd extends TestClient {
           ...(secretKeysFile !== undefined && { secretKeysFile }),
           ...(programPath !== undefined && { programPath }),
           ...(packs !== undefined && { packs }),
+          ...(metadataCopyMinutes !== undefined && { metadataCopyMinutes }),
         },
         {
           clock,

@@ -1,5 +1,30 @@
 import type { CommandFamily } from '../command.ts'
+import type { FlagSpec } from '../command.ts'
 import { rawFlag } from './common-flags.ts'
+
+/** Where a backup is. */
+const backupFlags: readonly FlagSpec[] = [
+  { name: 'directory', short: 'd', value: 'DIR', about: 'the backup is a directory on this side' },
+  { name: 'file', short: 'f', value: 'FILE', about: 'it is a tar archive on this side' },
+  {
+    name: 'url',
+    short: 'u',
+    value: 'URL',
+    about: 'it is in an object store that the server reaches, such as s3://BUCKET/PREFIX',
+  },
+  { name: 'key-file', value: 'FILE', about: 'it is encrypted with the key in FILE, 64 hex digits' },
+  {
+    name: 'passphrase-file',
+    value: 'FILE',
+    about: 'it is encrypted with the passphrase in FILE, a line',
+  },
+]
+
+const snapshotFlag: FlagSpec = {
+  name: 'snapshot',
+  value: 'NAME',
+  about: "the beginning of a snapshot's name",
+}
 
 export const clusterCommands: CommandFamily = {
   title: 'The server',
@@ -82,6 +107,61 @@ out. docs/migrating.md walks through it.`,
       ],
       inTransaction: 'beside',
       load: async () => (await import('../commands/migrate.ts')).migrate,
+    },
+    {
+      name: 'extract',
+      arguments: '',
+      about: 'make a backup of all that the server keeps',
+      details: `Everybody goes on working meanwhile; the backup is of one instant. Into a directory or an object store
+that holds a backup already it writes only what has changed since. Without a place it goes to the
+standard output, as a tar archive. Every byte is compared with what was stored before it is written.
+docs/backup.md says what to do when something is lost.`,
+      examples: [
+        'pachctl extract --directory /backup/pachd',
+        'pachctl extract --url s3://backups/pachd --key-file backup.key',
+        'pachctl extract | ssh elsewhere "cat > pachd.tar"',
+      ],
+      flags: [
+        ...backupFlags,
+        { name: 'metadata-only', about: 'leave out the contents of files' },
+        { name: 'data-only', about: 'leave out the metadata' },
+        { name: 'skip-damaged', about: 'leave out what is stored damaged; else no backup is made' },
+      ],
+      load: async () => (await import('../commands/extract.ts')).extract,
+    },
+    {
+      name: 'verify-backup',
+      arguments: '',
+      about: 'read all of a backup, and say what is lost of it',
+      details:
+        'Nothing is restored or changed. Each snapshot is said to be whole or damaged, and what is damaged is named; then the exit code is 1.',
+      examples: [
+        'pachctl verify-backup --directory /backup/pachd',
+        'pachctl verify-backup --url s3://backups/pachd --list',
+      ],
+      flags: [
+        ...backupFlags,
+        snapshotFlag,
+        { name: 'list', about: 'only name the snapshots, and read nothing else' },
+      ],
+      load: async () => (await import('../commands/verify-backup.ts')).verifyBackup,
+    },
+    {
+      name: 'restore',
+      arguments: '',
+      about: 'restore a backup into an empty server',
+      details: `The newest snapshot, or another one. Each byte is compared with what was backed up. Nothing is seen of
+it before everything is there; then the server starts once more. It can be stopped at any point: run it
+again, and it goes on. A data directory is made of a backup without a server by pachd --root DIR
+--restore.`,
+      examples: [
+        'pachctl restore --directory /backup/pachd',
+        'pachctl restore --url s3://backups/pachd --snapshot 20261126T03',
+        'ssh elsewhere cat pachd.tar | pachctl restore',
+      ],
+      flags: [...backupFlags, snapshotFlag],
+      inTransaction: 'beside',
+      load: async () => (await import('../commands/restore.ts')).restore,
     },
     {
       name: 'fsck',

@@ -14,6 +14,11 @@ const changeFlags: readonly FlagSpec[] = [
   dryRunFlag,
 ]
 
+const pullFlags: readonly FlagSpec[] = [
+  { name: 'with-provenance', about: 'also the repos that these are made from' },
+  dryRunFlag,
+]
+
 export const repoCommands: CommandFamily = {
   title: 'Repos, commits and branches',
   commands: [
@@ -298,6 +303,49 @@ comes into being when it first moves, which is at once where the conditions hold
       flags: [],
       inTransaction: 'part',
       load: async () => (await branches()).deleteBranch,
+    },
+    {
+      name: 'clone',
+      arguments: 'ADDRESS [REPO...]',
+      about: 'bring repos of another server here, with their history',
+      details: `Commits keep their ids, and branches their names. Without a REPO, all come. Repos that are here already are refused; pull brings
+what is new of those. Contents that are here do not come. docs/clone.md tells more.`,
+      examples: [
+        'pachctl clone elsewhere:30650 images edges',
+        'pachctl clone elsewhere:30650 edges --with-provenance',
+      ],
+      flags: pullFlags,
+      inTransaction: 'beside',
+      load: async () => (await import('../commands/pull.ts')).clone,
+    },
+    {
+      name: 'pull',
+      arguments: 'ADDRESS [REPO...]',
+      about: 'bring what is new of repos of another server here',
+      details: `New commits come with their ids, and branches move to them, all in one step; pipelines that read these
+branches start. Stopped, it goes on where it was when it is run again. When a branch has gone another way
+here than there, nothing changes.`,
+      examples: [
+        'pachctl pull elsewhere:30650 images',
+        'pachctl pull elsewhere:30650 images --dry-run',
+      ],
+      flags: pullFlags,
+      inTransaction: 'beside',
+      load: async () => (await import('../commands/pull.ts')).pull,
+    },
+    {
+      name: 'push',
+      arguments: 'ADDRESS [REPO...]',
+      about: 'have another server pull repos from this one',
+      details:
+        'The other server connects to this one: --as says how it reaches it, when that is another address than yours.',
+      examples: ['pachctl push elsewhere:30650 images --as me.example.com:30650'],
+      flags: [
+        ...pullFlags,
+        { name: 'as', value: 'HOST:PORT', about: 'how the other server reaches this one' },
+      ],
+      inTransaction: 'beside',
+      load: async () => (await import('../commands/pull.ts')).push,
     },
   ],
 }

@@ -79,10 +79,12 @@ export class Checkpoints {
     try {
       this.#worker ??= startWorker(this.#ports.path)
       const worker = this.#worker
-      const { logPages } = await ask(worker, this.#ports.path, 'PASSIVE')
+      const { logPages, movedPages } = await ask(worker, this.#ports.path, 'PASSIVE')
       this.#failure = undefined
       this.#unmovedBytes = this.#writtenBytes
       if (logPages * pageBytes < this.#ports.thresholdBytes / 2) return
+      // Somebody reads for long, such as a backup: writes would pause for as long as it is waited for.
+      if ((logPages - movedPages) * pageBytes >= this.#ports.thresholdBytes / 2) return
       await this.#ports.pauseWrites(async () => {
         await ask(worker, this.#ports.path, 'RESTART')
       })

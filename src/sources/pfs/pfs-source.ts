@@ -155,7 +155,8 @@ export async function peerFile(
   }
 }
 
-function offeredFile(
+/** A file by the name of its content; `came` are chunks that have just come. */
+export function offeredFile(
   ours: OfferedContents,
   origin: PeerContents,
   { path, content, came }: OfferedFile & { readonly came: ReadonlySet<string> },

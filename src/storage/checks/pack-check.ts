@@ -4,7 +4,7 @@ import { DataLossError, NotFoundError } from '../../base/errors.ts'
 import type { Database } from '../../database/database.ts'
 import type { PackStore } from '../chunk-store.ts'
 import { Leases } from '../leases.ts'
-import type { ObjectInfo, ObjectStore } from '../object-store.ts'
+import type { ObjectInfo, ObjectKey, ObjectStore } from '../object-store.ts'
 import { DamagedChunks } from '../packs/damaged-chunks.ts'
 import { type IndexedChunk, isPackName, packKey } from '../packs/format.ts'
 import { PackExchangedError, type PackIndex, readPackIndex } from '../packs/pack-index.ts'
@@ -319,11 +319,16 @@ async function checkForeign(objects: ObjectStore, run: CheckRun): Promise<void> 
   }
   for await (const { key } of objects.list('')) {
     run.throwIfCancelled()
-    if (isPackInPlace(key)) continue
+    if (isPackInPlace(key) || isOfMetadataCopy(key)) continue
     const isPack = /[0-9a-f]{64}$/.test(key)
     await report(key, isPack ? 'is in another folder than its name says' : 'has no name of a pack')
   }
   for await (const name of objects.foreignNames()) await report(name, 'has no name of a pack')
+}
+
+/** What is kept beside the packs on purpose: docs/formats/backups.md. */
+function isOfMetadataCopy(key: ObjectKey): boolean {
+  return /^(?:backup|(?:metadata|snapshots)\/.*)$/.test(key)
 }
 
 /** Each pack that is stored against its name, and in a full check its chunks against theirs. */

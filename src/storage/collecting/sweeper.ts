@@ -172,7 +172,7 @@ export class Sweeper {
   async #drop(candidates: readonly SealedPack[]): Promise<void> {
     // Looked at again, in one go with their retirement: a put may have found something in one.
     const packs = candidates.filter((pack) => countBits(this.#needed(pack)) === 0)
-    if (packs.length === 0) return
+    if (packs.length === 0 || (this.#ports.packs.areHeld && !this.#isRehearsal)) return
     if (!this.#isRehearsal) this.#note(await this.#ports.packs.drop(packs))
     this.tally.packsDeleted += packs.length
     for (const { sizeBytes } of packs) this.tally.bytesDeleted += sizeBytes

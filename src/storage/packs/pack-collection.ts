@@ -47,6 +47,7 @@ export class PackCollection {
   readonly #faultPoint: FaultPoint
   readonly #onDiskFull: (error: DiskFullError) => void
   #draftCount = 0
+  #holdCount = 0
 
   constructor(parts: {
     readonly chunks: PackedChunks
@@ -74,6 +75,28 @@ export class PackCollection {
   all(): readonly SealedPack[] {
     const lost = this.#sealed.lostPacks
     return this.#sealed.all().filter(({ name }) => !lost.has(name))
+  }
+
+  /**
+   * Keeps the object of every pack that is listed when it resolves, until it is disposed of: for whoever
+   * copies packs. Collections find meanwhile what is garbage, and free nothing.
+   */
+  async hold(): Promise<Disposable> {
+    this.#holdCount += 1
+    // What was on its way out goes off the list before anybody looks at that.
+    await this.#retired.settled()
+    let isHeld = true
+    return {
+      [Symbol.dispose]: () => {
+        if (isHeld) this.#holdCount -= 1
+        isHeld = false
+      },
+    }
+  }
+
+  /** Whether somebody holds the packs: then none is dropped. */
+  get areHeld(): boolean {
+    return this.#holdCount > 0
   }
 
   /** Where the chunk is: `draft` in a pack that is not sealed yet, undefined when nowhere. */
@@ -137,7 +160,10 @@ export class PackCollection {
     return chunksOf(this.#sealed, pack, bits)
   }
 
-  /** Takes packs off the list of which nothing is needed: the caller has just seen that. */
+  /**
+   * Takes packs off the list of which nothing is needed, and that nobody holds: the caller has just
+   * seen that.
+   */
   async drop(packs: readonly SealedPack[]): Promise<ReplacedPacks> {
     this.#retired.retire(packs)
     try {
@@ -150,13 +176,14 @@ export class PackCollection {
 
   /**
    * Copies what is needed of `packs` into one new pack, and takes them off the list in its favour.
-   * Undefined, and nothing has changed, when a chunk is damaged or lost, or when puts have found so
-   * much in them that one pack would not do.
+   * Undefined, and nothing has changed, when a chunk is damaged or lost, when puts have found so
+   * much in them that one pack would not do, or when packs are held.
    */
   async repack(
     packs: readonly SealedPack[],
     needed: (pack: SealedPack) => ChunkBits,
   ): Promise<ReplacedPacks | undefined> {
+    if (this.areHeld) return undefined
     // In one go: a put that comes later does not rely on these packs any more.
     const bits = packs.map((pack) => ({ pack, bits: needed(pack) }))
     this.#retired.retire(packs)

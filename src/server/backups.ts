@@ -1,0 +1,231 @@
+import { readFile, stat } from 'node:fs/promises'
+import { Backup } from '../backups/backup.ts'
+import type { ExtractedStore } from '../backups/extraction.ts'
+import { ObjectStorePlace } from '../backups/object-store-place.ts'
+import { forgetSnapshots } from '../backups/retention.ts'
+import { type BackupSecret, parseKey, parsePassphrase } from '../backups/sealing.ts'
+import { StoreBackups } from '../backups/store-backups.ts'
+import { takeBackup } from '../backups/taking.ts'
+import type { Clock } from '../base/clock.ts'
+import { DomainError, FailedPreconditionError } from '../base/errors.ts'
+import { isSourceUrl } from '../base/source-urls.ts'
+import type { Random } from '../base/random.ts'
+import { parseSchedule } from '../pipelines/cron-ticker.ts'
+import { directoryError } from '../storage/file-errors.ts'
+import type { ObjectStore } from '../storage/object-store.ts'
+import { startBackgroundTask } from './background-task.ts'
+import { backupPlaces } from './backup-places.ts'
+import {
+  type BackupConfig,
+  metadataCopyMinutesDefault,
+  type SecretFile,
+  type ServerConfig,
+} from './command-line.ts'
+import type { Log } from './log.ts'
+import { migrations } from './migrations.ts'
+import type { ServerPorts } from './ports.ts'
+import {
+  noteRestored,
+  requireEmptyStore,
+  restoredFrom,
+  restoredMetadata,
+  restoreDirectory,
+} from './restored-metadata.ts'
+import type { Stores } from './stores.ts'
+
+const microsPerMs = 1000
+const msPerMinute = 60_000
+/** Timers hold no longer. */
+const sleepMsMax = 86_400_000
+/** Copies of the metadata that are kept beside the packs. */
+const metadataCopiesKept = 3
+
+/** What makes backups of these stores, by itself too, and restores into them. */
+export async function openBackups(
+  opened: AsyncDisposableStack,
+  stores: Stores,
+  config: Pick<ServerConfig, 'root' | 'sources' | 'backup' | 'metadataCopyMinutes'>,
+  ports: ServerPorts,
+): Promise<StoreBackups> {
+  const backups = opened.use(storeBackups(stores, config, ports))
+  opened.use(await startBackupSchedule(backups, config, ports))
+  opened.use(startMetadataCopies(stores, config, ports))
+  return backups
+}
+
+function storeBackups(
+  stores: Stores,
+  config: Pick<ServerConfig, 'root' | 'sources' | 'backup'>,
+  ports: ServerPorts,
+): StoreBackups {
+  const { clock, random, release, clouds, restart } = ports
+  const { root, sources = 'any', backup } = config
+  const { database, objects, directory } = stores
+  const configured = backup?.to
+  return new StoreBackups({
+    store: extractedStore(stores, ports),
+    openPlace: backupPlaces({
+      clouds: clouds ?? { variables: {}, secretsDirectory: '/nonexistent' },
+      directories: configured === undefined || isSourceUrl(configured) ? [] : [configured],
+      allowsStores: sources !== 'none',
+      configured,
+    }),
+    restore: {
+      objects,
+      directory: restoreDirectory(root),
+      restored: restoredMetadata(root),
+      migrations,
+      storeId: directory.store.id,
+      release,
+      clock,
+    },
+    requireEmpty: async () => {
+      await requireEmptyStore(database)
+    },
+    restoredFrom: async () => await restoredFrom(root),
+    noteRestored: async (snapshot) => {
+      await noteRestored(root, snapshot)
+    },
+    restart: () => {
+      if (restart === undefined)
+        throw new FailedPreconditionError('this server cannot start itself once more: restart it')
+      restart()
+    },
+    random,
+    clock,
+  })
+}
+
+function extractedStore(
+  { database, directory, objects, chunks }: Stores,
+  { release, clock }: Pick<ServerPorts, 'release' | 'clock'>,
+): ExtractedStore {
+  const { metadata, scratch: scratchDirectory } = directory
+  return { database, metadata, objects, packs: chunks.packs, scratchDirectory, release, clock }
+}
+
+/** @throws {FailedPreconditionError} when it cannot be read. @throws {InvalidArgumentError} */
+export async function readSecretFile(
+  file: SecretFile | undefined,
+): Promise<BackupSecret | undefined> {
+  if (file === undefined) return undefined
+  const { kind, path } = file
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw directoryError(error, `the file with the ${kind} of backups, ${path}`, path)
+  })
+  return kind === 'key' ? parseKey(text) : parsePassphrase(text)
+}
+
+interface ScheduleParts {
+  readonly backups: StoreBackups
+  readonly places: ReturnType<typeof backupPlaces>
+  readonly config: BackupConfig
+  readonly secret: BackupSecret | undefined
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+}
+
+/** Makes backups at the times of the schedule, one after another, and forgets old ones. */
+async function startBackupSchedule(
+  backups: StoreBackups,
+  config: Pick<ServerConfig, 'backup'>,
+  ports: ServerPorts,
+): Promise<AsyncDisposable> {
+  const { backup } = config
+  const { clock, random, log, clouds } = ports
+  if (backup?.every === undefined) return new AsyncDisposableStack()
+  const schedule = await parseSchedule(backup.every, 'UTC')
+  const places = backupPlaces({
+    clouds: clouds ?? { variables: {}, secretsDirectory: '/nonexistent' },
+    directories: [backup.to],
+    allowsStores: true,
+  })
+  const secret = await readSecretFile(backup.secretFile)
+  const parts = { backups, places, config: backup, secret, clock, random, log }
+  return startBackgroundTask('making backups', log, async (signal) => {
+    for (;;) {
+      const next = schedule.after(clock.now())
+      if (next === undefined) return
+      for (let restMs = 1; restMs > 0;) {
+        restMs = (next - clock.now()) / microsPerMs
+        if (restMs > 0) await clock.sleep(Math.min(restMs, sleepMsMax), signal)
+      }
+      await backUpOnce(parts, signal)
+    }
+  })
+}
+
+/** What goes wrong is told; the next time may be better, and what was written is not written again. */
+async function backUpOnce(
+  { backups, places, config, secret, clock, random, log }: ScheduleParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const { to: url, keepCount } = config
+  const startMs = clock.monotonicMs()
+  try {
+    const taken = await backups.take(
+      { url, secret },
+      { scope: 'whole', skipsDamaged: false, signal },
+    )
+    const { name: snapshot, objectsWritten, bytesWritten } = taken
+    const tookMs = Math.round(clock.monotonicMs() - startMs)
+    log.info('made a backup', { snapshot, objectsWritten, bytesWritten, tookMs })
+    await using place = await places(url, signal)
+    const forgotten = await forgetSnapshots(await Backup.open(place, { secret, random }), keepCount)
+    if (forgotten.names.length === 0) return
+    const { names, objectsRemoved } = forgotten
+    log.info('forgot old backups', { snapshots: names.length, objectsRemoved })
+  } catch (error) {
+    if (signal.aborted) throw error
+    log.error('no backup was made', error)
+  }
+}
+
+/**
+ * Keeps copies of the metadata beside the packs, so that a store can be put together from its objects alone.
+ * One is made when something has changed since the last.
+ */
+function startMetadataCopies(
+  stores: Stores,
+  config: Pick<ServerConfig, 'metadataCopyMinutes'>,
+  ports: ServerPorts,
+): AsyncDisposable {
+  const { clock, log, random } = ports
+  const { metadataCopyMinutes = metadataCopyMinutesDefault } = config
+  if (metadataCopyMinutes === 0) return new AsyncDisposableStack()
+  return startBackgroundTask('copying the metadata', log, async (signal) => {
+    const store = extractedStore(stores, ports)
+    let last: string | undefined
+    for (;;) {
+      await clock.sleep(metadataCopyMinutes * msPerMinute, signal)
+      try {
+        const backup = await metadataCopies(stores.objects, random)
+        last = await copyMetadata(store, backup, { last, signal })
+      } catch (error) {
+        if (signal.aborted || !(error instanceof DomainError)) throw error
+        log.error('the metadata were not copied', error)
+      }
+    }
+  })
+}
+
+/** The copies of the metadata that are kept beside the packs of a store. */
+async function metadataCopies(objects: ObjectStore, random: Random): Promise<Backup> {
+  return await Backup.openOrCreate(new ObjectStorePlace('objects', objects), { random })
+}
+
+async function copyMetadata(
+  store: ExtractedStore,
+  backup: Backup,
+  { last, signal }: { readonly last: string | undefined; readonly signal: AbortSignal },
+): Promise<string> {
+  const times = await Promise.all(
+    ['', '-wal'].map((suffix) => stat(`${store.metadata}${suffix}`).then(({ mtimeMs }) => mtimeMs)),
+  )
+  const now = times.join(' ')
+  if (now === last) return now
+  await takeBackup(store, backup, { scope: 'metadata', skipsDamaged: false, signal })
+  await forgetSnapshots(backup, metadataCopiesKept, 'metadata')
+  return now
+}

@@ -1,0 +1,172 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { Code } from '../../src/base/grpc-wire.ts'
+import type { PulledRepo } from '../../src/gen/pachyderm_pb.ts'
+import { seededBytes } from '../../src/testing/seeded-random.ts'
+import { failed } from '../harness/expectations.ts'
+import { collect, commitFiles, commitOf, fileOf, getText } from '../harness/files.ts'
+import { pachctlHere } from '../harness/pachctl-here.ts'
+import { atomOf, flush, freshPipeline } from '../harness/pipelines.ts'
+import { TestPachd } from '../harness/test-pachd.ts'
+
+let there: TestPachd
+let here: TestPachd
+beforeEach(async () => {
+  ;[there, here] = [await TestPachd.start(), await TestPachd.start()]
+})
+afterEach(async () => {
+  await here[Symbol.asyncDispose]()
+  await there[Symbol.asyncDispose]()
+})
+
+interface Wish {
+  readonly withProvenance?: boolean
+  readonly onlyNew?: boolean
+  readonly dryRun?: boolean
+}
+
+async function pull(repos: readonly string[], wish: Wish = {}): Promise<readonly PulledRepo[]> {
+  const address = `127.0.0.1:${there.port}`
+  const events = await collect(here.transfers.pull({ address, repos: [...repos], ...wish }))
+  return events.flatMap(({ event }) => (event.case === 'repo' ? [event.value] : []))
+}
+
+/** All that is told of the commits of a repo, but for when they were written here. */
+async function commitsOf({ pfs }: TestPachd, repo: string) {
+  const { commitInfo } = await pfs.listCommit({ repo: { name: repo } })
+  return commitInfo.map((info) => ({
+    id: info.commit?.id,
+    parent: info.parentCommit?.id,
+    started: info.started,
+    finished: info.finished,
+    size: info.sizeBytes,
+    tree: info.tree?.hash,
+    message: info.message,
+    provenance: info.provenance.map(({ id }) => id).toSorted((a, b) => (a < b ? -1 : 1)),
+  }))
+}
+
+async function branchesOf({ pfs }: TestPachd, repo: string) {
+  const { branchInfo } = await pfs.listBranch({ repo: { name: repo } })
+  return Object.fromEntries(branchInfo.map(({ name, head }) => [name, head?.id]))
+}
+
+async function damageOf({ admin }: TestPachd) {
+  const events = await collect(admin.check({ full: true }))
+  return events.filter(({ event }) => event.case === 'finding')
+}
+
+async function makeRepo(server: TestPachd, name: string): Promise<void> {
+  await server.pfs.createRepo({ repo: { name }, description: `about ${name}` })
+  const big = Buffer.from(seededBytes(1, 400_000)).toString('base64')
+  await commitFiles(server, { repo: name, branch: 'master' }, { 'a/one': big, small: 's' })
+  await commitFiles(server, { repo: name, branch: 'master' }, { 'a/two': `${big}x`, 'b/c/d': 'd' })
+}
+
+test('a repo is cloned with its commits, ids, branches and files, and pulled again for what is new', async () => {
+  await makeRepo(there, 'data')
+  await there.pfs.setBranch({ commit: commitOf('data', 'master'), branch: 'kept' })
+  expect(await pull(['data'], { onlyNew: true })).toMatchObject([{ repo: 'data', commits: 2n }])
+  expect(await commitsOf(here, 'data')).toEqual(await commitsOf(there, 'data'))
+  expect(await branchesOf(here, 'data')).toEqual(await branchesOf(there, 'data'))
+  const [mine, theirs] = [here, there].map((server) =>
+    server.pfs.inspectRepo({ repo: { name: 'data' } }),
+  )
+  expect((await mine)?.sizeBytes).toBe((await theirs)?.sizeBytes)
+  expect((await mine)?.description).toBe('about data')
+  expect(await getText(here, fileOf('data', 'master', 'b/c/d'))).toBe('d')
+
+  expect(await pull(['data'])).toMatchObject([{ commits: 0n, branches: [] }])
+  await there.pfs.deleteFile({ file: fileOf('data', await startOn(there, 'data'), 'small') })
+  await there.pfs.finishCommit({ commit: commitOf('data', 'master') })
+  await there.pfs.setBranch({ commit: commitOf('data', 'master'), branch: 'kept' })
+  const moved = expect.arrayContaining(['master', 'kept']) as unknown
+  expect(await pull(['data'])).toMatchObject([{ commits: 1n, branches: moved }])
+  expect(await branchesOf(here, 'data')).toEqual(await branchesOf(there, 'data'))
+  expect(await commitsOf(here, 'data')).toEqual(await commitsOf(there, 'data'))
+  expect(await damageOf(here)).toEqual([])
+  await expect(pull(['data'], { onlyNew: true })).rejects.toEqual(
+    failed(Code.failedPrecondition, 'failed-precondition', 'is here already'),
+  )
+})
+
+async function startOn({ pfs }: TestPachd, repo: string): Promise<string> {
+  return (await pfs.startCommit({ parent: commitOf(repo, ''), branch: 'master' })).id
+}
+
+test('contents that are here do not come, and empty directories do', async () => {
+  await makeRepo(there, 'data')
+  await makeRepo(here, 'other')
+  const id = await startOn(there, 'data')
+  // What it held is gone, and the directory stays.
+  await there.pfs.deleteFile({ file: fileOf('data', id, 'b/c/d') })
+  await there.pfs.finishCommit({ commit: commitOf('data', id) })
+  const address = `127.0.0.1:${there.port}`
+  const events = await collect(here.transfers.pull({ address, repos: ['data'] }))
+  const came = events.flatMap(({ event }) =>
+    event.case === 'progress' ? [Number(event.value.bytes)] : [],
+  )
+  expect(Math.max(...came)).toBeLessThan(1000)
+  expect(await commitsOf(here, 'data')).toEqual(await commitsOf(there, 'data'))
+})
+
+test('branches that have gone two ways are told of, and nothing changes', async () => {
+  await makeRepo(there, 'data')
+  await makeRepo(there, 'more')
+  await pull(['data'])
+  await commitFiles(there, { repo: 'data', branch: 'master' }, { theirs: 't' })
+  await commitFiles(here, { repo: 'data', branch: 'master' }, { mine: 'm' })
+  const before = await branchesOf(here, 'data')
+  await expect(pull(['data', 'more'])).rejects.toEqual(
+    failed(Code.failedPrecondition, 'failed-precondition', 'has gone another way here than there'),
+  )
+  expect(await branchesOf(here, 'data')).toEqual(before)
+  expect((await here.pfs.listRepo({})).repoInfo.length).toBe(1)
+})
+
+test('a branch that is ahead here stays, and a dry run brings nothing', async () => {
+  await makeRepo(there, 'data')
+  expect(await pull(['data'], { dryRun: true })).toMatchObject([{ commits: 2n }])
+  expect((await here.pfs.listRepo({})).repoInfo).toEqual([])
+  await pull(['data'])
+  await commitFiles(here, { repo: 'data', branch: 'master' }, { mine: 'm' })
+  const before = await branchesOf(here, 'data')
+  expect(await pull(['data'])).toMatchObject([{ commits: 0n, branches: [], ahead: ['master'] }])
+  expect(await branchesOf(here, 'data')).toEqual(before)
+})
+
+test('what a pipeline made comes with what it was made from, and new commits start pipelines here', async () => {
+  await makeRepo(there, 'data')
+  const made = await freshPipeline(
+    there,
+    'cp -r "${PFS:-/pfs}/data/a" "${PFS:-/pfs}/out/"',
+    atomOf('data', '/'),
+  )
+  await flush(there, 'data', 'master')
+  await expect(pull([made])).rejects.toEqual(failed(Code.notFound, 'not-found', 'data'))
+  await pull([made], { withProvenance: true })
+  expect(await commitsOf(here, made)).toEqual(await commitsOf(there, made))
+  expect(await damageOf(here)).toEqual([])
+  const follower = await freshPipeline(
+    here,
+    'cp -r "${PFS:-/pfs}/data/." "${PFS:-/pfs}/out/"',
+    atomOf('data', '/'),
+  )
+  await commitFiles(there, { repo: 'data', branch: 'master' }, { late: 'late' })
+  await pull(['data'])
+  const [commits, toRepos] = [[commitOf('data', 'master')], [{ name: follower }]]
+  await collect(here.pfs.flushCommit({ commits, toRepos }))
+  expect(await getText(here, fileOf(follower, 'master', 'late'))).toBe('late')
+})
+
+test('pachctl pushes, and says how the other server is to reach this one', async () => {
+  await makeRepo(here, 'data')
+  const options = { port: here.port, home: '/' }
+  const run = await pachctlHere(['push', `127.0.0.1:${there.port}`, 'data'], options)
+  expect(run).toMatchObject({ code: 0, err: '' })
+  expect(run.out).toMatch(/^data: 2 commits pushed, to master, .* of files\n$/)
+  expect(await commitsOf(there, 'data')).toEqual(await commitsOf(here, 'data'))
+  const far = await pachctlHere(['push', 'example.com:30650', 'data'], options)
+  expect(far.err).toContain('--as HOST:PORT')
+  const itself = await pachctlHere(['clone', `127.0.0.1:${there.port}`, 'none'], options)
+  expect(itself.code).toBe(1)
+})
