@@ -11,9 +11,9 @@ import {
   type PachdCommand,
   parseCommandLine,
   type ServerConfig,
-  usage,
   UsageError,
 } from './command-line.ts'
+import { usage } from './usage.ts'
 import { checkDirectory } from './directory-check.ts'
 import { leaveBucket } from './leave-bucket.ts'
 import { Log } from './log.ts'
