@@ -40,6 +40,8 @@ export const noSecrets: SlotSecrets = { environment: {}, directories: [] }
 /** The user's code and its surroundings: the same for every datum of a pipeline. */
 export interface Transform {
   readonly image: string
+  /** Names of secrets with logins for the registry of the image. */
+  readonly imagePullSecrets?: readonly string[]
   readonly command: readonly string[]
   /** Lines for standard input, each without its newline. */
   readonly stdinLines: readonly string[]

@@ -31,7 +31,7 @@ export function userEnvironment(
 }
 
 /** @throws {InvalidArgumentError} for what no process can have in its environment. */
-function checkVariable(name: string, value: unknown): void {
+export function checkVariable(name: string, value: unknown): void {
   if (name === '' || name.includes('=') || name.includes('\0')) {
     throw new InvalidArgumentError(
       `not a name for an environment variable: ${JSON.stringify(name)}`,
