@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Clock } from '../base/clock.ts'
-import { FailedPreconditionError } from '../base/errors.ts'
+import { assert, FailedPreconditionError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import type { Executor, Slot, SlotBounds, Transform } from '../pipelines/executor.ts'
 import { ContainerSlot } from './containers/container-slot.ts'
@@ -11,13 +11,16 @@ import { Engine, type EngineFacts, type EngineImage } from './containers/engine.
 import { Images, type PullPolicy, type PullSecrets } from './containers/images.ts'
 import { makeSlotFiles, removeSlotFiles, type SlotFiles } from './containers/slot-files.ts'
 import { NoShellError } from './containers/starting.ts'
+import { presentSocket } from './engine-places.ts'
 import { addStaticShell, findStaticShell, staticShellName } from './containers/static-shell.ts'
+
+export type { PullPolicy } from './containers/images.ts'
 
 export interface ContainerExecutorOptions {
   /** Scratch space, this executor's alone: made if need be in one that exists. */
   readonly directory: string
-  /** The engine's socket: a path. */
-  readonly socketPath: string
+  /** Where the engine's socket may be: the first path that there is counts. */
+  readonly engineSockets: readonly string[]
   /** Tells the containers of this server from those of others. */
   readonly storeId: string
   readonly pullPolicy: PullPolicy
@@ -45,7 +48,9 @@ const storeLabel = 'pachyderm.store'
 export async function openContainerExecutor(
   options: ContainerExecutorOptions,
 ): Promise<ContainerExecutor> {
-  const engine = new Engine(options.socketPath)
+  const socketPath = presentSocket(options.engineSockets)
+  assert(socketPath !== undefined, 'an engine is looked for somewhere')
+  const engine = new Engine(socketPath)
   const facts = await engine.facts()
   for (const id of await engine.containersWith(`${storeLabel}=${options.storeId}`)) {
     await engine.removeContainer(id)
@@ -78,6 +83,10 @@ export class ContainerExecutor implements Executor {
     this.#facts = facts
     this.#images = new Images({ ...options, engine })
     this.engineTitle = `${facts.title} at ${engine.address}`
+  }
+
+  placeOf(): string {
+    return `container (${this.#facts.title})`
   }
 
   notices(transform: Transform): readonly string[] {

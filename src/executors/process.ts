@@ -198,6 +198,10 @@ export class ProcessExecutor implements Executor {
     ])
   }
 
+  placeOf(): string {
+    return this.name
+  }
+
   notices(transform: Transform): readonly string[] {
     const notices: string[] = []
     if (transform.image !== '') {

@@ -20,6 +20,8 @@ export interface RequestedSpec {
   readonly datumTimeoutMs?: number | undefined
   readonly jobTimeoutMs?: number | undefined
   readonly spout?: boolean | undefined
+  /** Empty or undefined: the server decides. */
+  readonly executor?: string | undefined
 }
 
 export interface RequestedTransform {

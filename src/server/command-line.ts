@@ -1,6 +1,7 @@
 import { delimiter, isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { InvalidArgumentError } from '../base/errors.ts'
+import { executorsConfig, type ExecutorFlags, type ExecutorsConfig } from './executors-config.ts'
 import { isEtcdAddress, type OldPlace } from '../legacy/open-cluster.ts'
 import type { Reach } from '../sources/reach.ts'
 
@@ -18,6 +19,8 @@ export interface ServerConfig {
   readonly s3?: S3Config
   /** Directories, as in `PATH`, where programs of pipelines are looked for before the usual ones. */
   readonly programPath?: string
+  /** Absent: as processes of this machine. */
+  readonly executors?: ExecutorsConfig
   /** Garbage is collected at most so often, when there is likely to be some; 0: only when asked. */
   readonly collectEveryMinutes?: number
   /** Where put-file may fetch from; `any` by default. */
@@ -66,7 +69,7 @@ export const usage: string = `pachd: the Pachyderm server
 
 Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
              [--s3-address HOST:PORT|off] [--collect-every MINUTES]
-             [--sources any|public|none]
+             [--sources any|public|none] [--executor auto|process|container]
              [--old-etcd FILE|HOST:PORT --old-storage DIR|URL]
        pachd --root DIR --fsck [--full] [--fix]
 
@@ -89,6 +92,20 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
   --program-path DIRS   where pipelines find programs before the usual places (as in PATH;
                         or PACHD_PROGRAM_PATH); /root and /home are hidden from them,
                         unless one of these lies there
+  --executor auto|process|container
+                        where user code runs: in a container of its image where the
+                        pipeline names one and a container engine answers, else as a process
+                        of this machine; or one of the two for all pipelines
+                        (or PACHD_EXECUTOR; default auto)
+  --container-engine SOCKET|off
+                        the socket of Docker or Podman; off: none is used
+                        (or PACHD_CONTAINER_ENGINE; default DOCKER_HOST, else the usual ones)
+  --container-network NAME
+                        the network of containers: host, bridge, none, or one that the
+                        engine has (or PACHD_CONTAINER_NETWORK; default host)
+  --image-pull IfNotPresent|Always|Never
+                        when images are asked for at their registry
+                        (or PACHD_IMAGE_PULL; default IfNotPresent)
   --sources any|public|none
                         where put-file may have this server fetch from: any address,
                         public ones only (no private, link-local or loopback address),
@@ -150,6 +167,7 @@ export function parseCommandLine(
     ...(s3 !== undefined && { s3 }),
     ...(every === undefined ? {} : { collectEveryMinutes: parseMinutes(every) }),
     ...(sources === undefined ? {} : { sources: parseReach(sources) }),
+    executors: parseExecutors(flags, environment),
     ...parseOldCluster(
       flags['old-etcd'] ?? environment['PACHD_OLD_ETCD'] ?? '',
       flags['old-storage'] ?? environment['PACHD_OLD_STORAGE'] ?? '',
@@ -159,6 +177,18 @@ export function parseCommandLine(
   if (programPath === '') return { kind: 'serve', config }
   requireAbsolute(programPath)
   return { kind: 'serve', config: { ...config, programPath } }
+}
+
+function parseExecutors(
+  flags: ExecutorFlags,
+  environment: Readonly<Record<string, string | undefined>>,
+): ExecutorsConfig {
+  try {
+    return executorsConfig(flags, environment)
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw new UsageError(error.message, { cause: error })
+  }
 }
 
 /** Relative places would mean another directory to each program. */
@@ -177,6 +207,10 @@ function parseFlags(args: readonly string[]): {
   readonly 's3-address'?: string | undefined
   readonly 'collect-every'?: string | undefined
   readonly 'program-path'?: string | undefined
+  readonly executor?: string | undefined
+  readonly 'container-engine'?: string | undefined
+  readonly 'container-network'?: string | undefined
+  readonly 'image-pull'?: string | undefined
   readonly sources?: string | undefined
   readonly 'old-etcd'?: string | undefined
   readonly 'old-storage'?: string | undefined
@@ -198,6 +232,10 @@ function parseFlags(args: readonly string[]): {
         's3-address': { type: 'string' },
         'collect-every': { type: 'string' },
         'program-path': { type: 'string' },
+        executor: { type: 'string' },
+        'container-engine': { type: 'string' },
+        'container-network': { type: 'string' },
+        'image-pull': { type: 'string' },
         sources: { type: 'string' },
         'old-etcd': { type: 'string' },
         'old-storage': { type: 'string' },

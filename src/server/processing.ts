@@ -2,10 +2,14 @@ import { availableParallelism } from 'node:os'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
+import { FailedPreconditionError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
 import type { OutputExports } from '../pipelines/output-exports.ts'
+import { ChoosingExecutor } from '../executors/choosing.ts'
+import { openContainerExecutor } from '../executors/containers.ts'
 import { openProcessExecutor, usualProgramPath } from '../executors/process.ts'
+import type { Executor } from '../pipelines/executor.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
 import type { Triggers } from '../pipelines/triggers.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
@@ -16,6 +20,7 @@ import type { Leases } from '../storage/leases.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { SlotWorkers } from '../workers/slot-workers.ts'
+import type { ExecutorsConfig } from './executors-config.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
 
@@ -24,16 +29,15 @@ const retryPauseMs = 500
 const inputCacheBytesMax = 8 * 1024 ** 3
 const inputCachePart = 0.1
 
-/** Pipelines, with user code in processes of this machine. Disposing stops what runs. */
+/** Pipelines, with user code on this machine. Disposing stops what runs. */
 export interface OpenProcessing extends Processing, AsyncDisposable {
-  /** The executor's name. */
-  readonly executor: string
-  readonly notices: readonly string[]
+  /** The executor's name, and what holds whatever pipelines run, for people. */
+  facts(): { readonly executor: string; readonly notices: readonly string[] }
   /** Begins to run what is due, once the API can be reached. */
   start(): void
 }
 
-export async function openProcessing(ports: {
+interface ProcessingPorts {
   readonly directory: DataDirectory
   readonly triggers: Triggers
   readonly versioning: Versioning
@@ -48,21 +52,13 @@ export async function openProcessing(ports: {
   readonly programPath?: string
   readonly exports: OutputExports
   readonly apiAddress: () => string | undefined
-}): Promise<OpenProcessing> {
+  readonly executors?: ExecutorsConfig
+}
+
+export async function openProcessing(ports: ProcessingPorts): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()
-  const { directory, chunks, clock, random, log, programPath } = ports
-  const slots = join(directory.scratch, 'slots')
-  const executor = opened.use(
-    await openProcessExecutor({
-      directory: slots,
-      hiddenDirectories: [directory.root],
-      clock,
-      random,
-      ...(programPath !== undefined && { programPath: `${programPath}:${usualProgramPath}` }),
-    }).catch((error: unknown) => {
-      throw directoryError(error, `sandbox directory ${slots}`, slots)
-    }),
-  )
+  const { chunks, directory, log } = ports
+  const executor = opened.use(await openExecutors(ports))
   const processing = createProcessing({
     ...ports,
     maps: new ProllyMaps(chunks),
@@ -83,8 +79,7 @@ export async function openProcessing(ports: {
   const held = opened.move()
   return {
     ...processing,
-    executor: executor.name,
-    notices: executor.notices(noTransform),
+    facts: () => ({ executor: executor.name, notices: executor.notices(noTransform) }),
     start() {
       processing.scheduler.start()
       processing.ticker.start()
@@ -97,6 +92,46 @@ export async function openProcessing(ports: {
 async function cacheBytesFor(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory)
   return Math.min(inputCacheBytesMax, bavail * bsize * inputCachePart)
+}
+
+async function openExecutors(ports: ProcessingPorts): Promise<ChoosingExecutor> {
+  const { directory, clock, random, executors } = ports
+  const processes = await openProcesses(ports)
+  const openContainers =
+    executors === undefined || executors.engineSockets.length === 0
+      ? undefined
+      : () =>
+          openContainerExecutor({
+            ...executors,
+            directory: join(directory.scratch, 'containers'),
+            storeId: directory.store.id,
+            pullSecrets: noPullSecrets,
+            clock,
+            random,
+          })
+  const choice = executors?.choice ?? 'process'
+  return await ChoosingExecutor.open({ choice, process: processes, openContainers, clock })
+}
+
+async function openProcesses(ports: ProcessingPorts): Promise<Executor> {
+  const { directory, clock, random, programPath } = ports
+  const slots = join(directory.scratch, 'slots')
+  return await openProcessExecutor({
+    directory: slots,
+    hiddenDirectories: [directory.root],
+    clock,
+    random,
+    ...(programPath !== undefined && { programPath: `${programPath}:${usualProgramPath}` }),
+  }).catch((error: unknown) => {
+    throw directoryError(error, `sandbox directory ${slots}`, slots)
+  })
+}
+
+/** Until secrets are kept here. */
+async function noPullSecrets(names: readonly string[]): Promise<readonly string[]> {
+  throw new FailedPreconditionError(
+    `transform.image_pull_secrets names ${names.join(', ')}, and this server keeps no secrets: have the engine log in (docker login), pull the image by hand, or leave the secrets out`,
+  )
 }
 
 /** Asks an executor for notices that hold whatever it runs. */

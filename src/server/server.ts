@@ -106,7 +106,6 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const collector = openCollector({ database, store: chunks, versioning, clock })
   opened.use(startCollecting({ ...ports, ...config, database, collector }))
   const objects = new Objects({ ...stores, clock })
-  const facts = { release, executor: processing.executor, notices: processing.notices }
   const checks = new StoreChecks({ ...stores, metadata: directory.metadata, clock })
   const fetching = createFetching(stores, { versioning, exports }, config, ports)
   const buckets = opened.use(new Buckets(ports.clouds ?? noClouds))
@@ -126,7 +125,11 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...jobsRoutes(processing),
     ...pipelinesRoutes(processing),
     ...adminRoutes({
-      facts: () => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }),
+      facts: () => ({
+        release,
+        ...processing.facts(),
+        uptimeMs: clock.monotonicMs() - startedMs,
+      }),
       check: (options, signal) => checks.run(options, signal),
       collector,
     }),

@@ -28,7 +28,7 @@ export class TestContainerExecutor implements AsyncDisposable {
     try {
       const executor = await openContainerExecutor({
         directory: join(directory, 'scratch'),
-        socketPath,
+        engineSockets: [socketPath],
         storeId: 'store-of-a-test',
         pullPolicy: 'IfNotPresent',
         pullSecrets: async () => [],

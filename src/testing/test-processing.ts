@@ -300,6 +300,10 @@ class FunctionWorkers implements DatumWorkers {
     this.#world = world
   }
 
+  placeOf(): string {
+    return 'test'
+  }
+
   notices(): readonly string[] {
     return []
   }

@@ -10,6 +10,7 @@ import * as pps from '../../src/gen/pps_pb.ts'
 import * as version from '../../src/gen/version_pb.ts'
 import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
 import type { S3Config } from '../../src/server/command-line.ts'
+import type { ExecutorsConfig } from '../../src/server/executors-config.ts'
 import { Log } from '../../src/server/log.ts'
 import { openServer } from '../../src/server/server.ts'
 import type { Reach } from '../../src/sources/reach.ts'
@@ -90,10 +91,11 @@ export class TestPachd extends TestClient {
       readonly patience?: Patience
       readonly clouds?: CloudEnvironment
       readonly s3?: Pick<S3Config, 'keys' | 'domain'>
+      readonly executors?: ExecutorsConfig
     } = {},
   ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
-    const { sources, patience, clouds } = options
+    const { sources, patience, clouds, executors } = options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
@@ -107,6 +109,7 @@ export class TestPachd extends TestClient {
           http: { ...address, isAsked: true },
           s3: { ...address, isAsked: true, ...options.s3 },
           ...(sources !== undefined && { sources }),
+          ...(executors !== undefined && { executors }),
         },
         {
           clock,

@@ -38,6 +38,7 @@ function detailText(info: PipelineInfo, { clock, out }: CommandContext): string 
     `Transform:\n${transformText(info.transform)}\n`,
     egress === undefined ? '\n' : `Egress: ${egress.URL} \n`,
     recentError === '' ? '\n' : ` Recent Error: ${recentError}\n`,
+    info.runsIn === '' ? '' : `Runs In: ${info.runsIn}\n`,
     ...info.notices.map((notice) => `Notice: ${notice}\n`),
     'Job Counts:\n',
     `starting: ${count(JobState.JOB_STARTING)}\trunning: ${count(JobState.JOB_RUNNING)}\t`,
