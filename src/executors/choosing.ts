@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
-import { DomainError, FailedPreconditionError } from '../base/errors.ts'
+import { DomainError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
 import type { Executor, ExecutorName, Slot, Transform } from '../pipelines/executor.ts'
+import type { ImageBuild, ImageBuilds } from '../pipelines/image-builds.ts'
 import type { ContainerExecutor } from './containers.ts'
 
 /** `auto`: a container where the pipeline names an image and an engine answers, else a process. */
@@ -23,7 +24,7 @@ type Containers =
   | { readonly kind: 'refused'; readonly reason: string; readonly atMs: number }
 
 /** Runs each pipeline where it should: as processes, or in containers. */
-export class ChoosingExecutor implements Executor {
+export class ChoosingExecutor implements Executor, ImageBuilds {
   readonly #options: ChoosingExecutorOptions
   #containers: Containers
   #opening: Promise<void> | undefined
@@ -91,6 +92,19 @@ export class ChoosingExecutor implements Executor {
     }
     // The words of the engine's own error, which may pass.
     return await (await openContainers()).openSlot(transform, signal)
+  }
+
+  async buildImage(build: ImageBuild, signal: AbortSignal): Promise<string> {
+    const { choice, openContainers } = this.#options
+    await this.#look()
+    const containers = this.#containers
+    if (containers.kind === 'open') return await containers.executor.buildImage(build, signal)
+    if (choice === 'process' || openContainers === undefined) {
+      throw new FailedPreconditionError(
+        "this server runs user code as processes, and has no container engine that could build an image: start pachd with --executor auto and --container-engine, or leave out --build and name programs of the server's machine",
+      )
+    }
+    throw new UnavailableError(`no image can be built: ${containers.reason}`)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

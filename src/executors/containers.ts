@@ -5,9 +5,11 @@ import type { Clock } from '../base/clock.ts'
 import { assert, FailedPreconditionError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import type { Executor, Slot, SlotBounds, Transform } from '../pipelines/executor.ts'
+import type { ImageBuild, ImageBuilds } from '../pipelines/image-builds.ts'
 import { ContainerSlot } from './containers/container-slot.ts'
 import { containerSettings, limitNotices } from './containers/container-settings.ts'
 import { Engine, type EngineFacts, type EngineImage } from './containers/engine.ts'
+import { buildImage } from './containers/image-building.ts'
 import { Images, type PullPolicy, type PullSecrets } from './containers/images.ts'
 import { makeSlotFiles, removeSlotFiles, type SlotFiles } from './containers/slot-files.ts'
 import { NoShellError } from './containers/starting.ts'
@@ -62,7 +64,7 @@ export async function openContainerExecutor(
 }
 
 /** Runs user code in containers of the pipeline's image, one warm container for each slot. */
-export class ContainerExecutor implements Executor {
+export class ContainerExecutor implements Executor, ImageBuilds {
   readonly name = 'container'
   /** For people: the engine, its version and its address. */
   readonly engineTitle: string
@@ -115,6 +117,10 @@ export class ContainerExecutor implements Executor {
       this.#withoutShell.add(image.id)
       return await this.#open(transform, image, true, signal)
     }
+  }
+
+  async buildImage(build: ImageBuild, signal: AbortSignal): Promise<string> {
+    return await buildImage(this.#engine, build, this.#options.random, signal)
   }
 
   /** Ends all slots. */

@@ -10,6 +10,7 @@ import { ChoosingExecutor } from '../executors/choosing.ts'
 import { openContainerExecutor } from '../executors/containers.ts'
 import { openProcessExecutor, usualProgramPath } from '../executors/process.ts'
 import type { Executor } from '../pipelines/executor.ts'
+import type { ImageBuilds } from '../pipelines/image-builds.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
 import type { Triggers } from '../pipelines/triggers.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
@@ -31,6 +32,7 @@ const inputCachePart = 0.1
 
 /** Pipelines, with user code on this machine. Disposing stops what runs. */
 export interface OpenProcessing extends Processing, AsyncDisposable {
+  readonly images: ImageBuilds
   /** The executor's name, and what holds whatever pipelines run, for people. */
   facts(): { readonly executor: string; readonly notices: readonly string[] }
   /** Begins to run what is due, once the API can be reached. */
@@ -79,6 +81,7 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
   const held = opened.move()
   return {
     ...processing,
+    images: executor,
     facts: () => ({ executor: executor.name, notices: executor.notices(noTransform) }),
     start() {
       processing.scheduler.start()

@@ -1,3 +1,4 @@
+import { mkdir, writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SystemClock } from '../../src/base/clock.ts'
 import { JobState } from '../../src/gen/pps_pb.ts'
@@ -10,6 +11,7 @@ import { ChildPachd } from '../harness/child-pachd.ts'
 import { freshName } from '../harness/expectations.ts'
 import { commitFiles } from '../harness/files.ts'
 import { atomOf, flush, freshPipeline, lastJobOf, outputOf } from '../harness/pipelines.ts'
+import { pachctlHere } from '../harness/pachctl-here.ts'
 import { TestClient, TestPachd } from '../harness/test-pachd.ts'
 
 const clock = new SystemClock()
@@ -24,6 +26,22 @@ async function filledRepo(client: TestClient): Promise<readonly [string, string]
   const repo = freshName('repo')
   await client.pfs.createRepo({ repo: { name: repo } })
   return [repo, await commitFiles(client, { repo, branch: 'master' }, { f: 'text' })]
+}
+
+async function specOf(directory: TemporaryDirectory, spec: object): Promise<string> {
+  const path = directory.join('spec.json')
+  await writeFile(path, JSON.stringify(spec))
+  return path
+}
+
+/** Undefined while there is no such file, or no output at all. */
+async function textAt(
+  client: TestClient,
+  pipeline: string,
+  path: string,
+): Promise<string | undefined> {
+  const output = await outputOf(client, pipeline).catch(() => undefined)
+  return output?.[path]
 }
 
 describe.skipIf(!canHavePodman())('pipelines in containers', () => {
@@ -119,6 +137,72 @@ describe.skipIf(!canHavePodman())('pipelines in containers', () => {
       return state === JobState.JOB_FAILURE
     })
     expect((await lastJobOf(pachd, name)).reason).toContain('has no image localhost/nonesuch')
+  })
+
+  describe('pachctl --build', () => {
+    test('builds an image of a folder with a Dockerfile, and another when it changes', async () => {
+      await using pachd = await TestPachd.start({ executors: executors() })
+      await using directory = await TemporaryDirectory.create()
+      const [repo] = await filledRepo(pachd)
+      const name = freshName('built')
+      const transform = { cmd: ['tool'] }
+      const spec = { pipeline: { name }, transform, input: { atom: { repo, glob: '/*' } } }
+      const file = await specOf(directory, spec)
+      const folder = directory.join('code')
+      await mkdir(folder)
+      await writeFile(`${folder}/Dockerfile`, `FROM ${image}\nCOPY tool /bin/tool\n`)
+      const images: string[] = []
+      for (const command of ['create-pipeline', 'update-pipeline', 'update-pipeline']) {
+        const text = images.length < 2 ? 'one' : 'two'
+        const script = `#!/bin/sh\nset -e\ncp /pfs/${repo}/* /pfs/out/${text}\n`
+        await writeFile(`${folder}/tool`, script, { mode: 0o755 })
+        const flags = command === 'update-pipeline' ? ['--reprocess'] : []
+        const args = [command, '-f', file, '--build', folder, ...flags]
+        const ran = await pachctlHere(args, { port: pachd.port, home: directory.path })
+        expect(ran).toMatchObject({ code: 0, out: '' })
+        await until(async () => (await textAt(pachd, name, `/${text}`)) === 'text')
+        const info = await pachd.pps.inspectPipeline({ pipeline: { name } })
+        images.push(info.transform?.image ?? '')
+        expect(ran.err).toContain(`Built ${images.at(-1)}\n`)
+      }
+      expect(images[0]).toMatch(/^localhost\/pachyderm-build\/built[-0-9a-z]*:[0-9a-f]{16}$/)
+      expect(images[1]).toBe(images[0])
+      expect(images[2]).not.toBe(images[1])
+      await writeFile(`${folder}/Dockerfile`, `FROM ${image}\nRUN echo half way; false\n`)
+      const args = ['update-pipeline', '-f', file, '--build', folder]
+      const ran = await pachctlHere(args, { port: pachd.port, home: directory.path })
+      expect(ran.code).toBe(1)
+      expect(ran.err).toMatch(/could not be built: .*RUN echo half way; false[^]*half way/)
+      const info = await pachd.pps.inspectPipeline({ pipeline: { name } })
+      expect([info.version, info.transform?.image]).toEqual([3n, images[2]])
+    })
+
+    test.each([
+      ['container', /^localhost\/pachyderm-build\//],
+      ['process', /^ubuntu:16.04$/],
+    ] as const)('runs a folder of code alone by a %s', async (choice, expected) => {
+      await using pachd = await TestPachd.start({ executors: executors({ choice }) })
+      await using directory = await TemporaryDirectory.create()
+      await engine.makeImage('docker.io/library/debian:12-slim', busyboxImage)
+      const [repo, commit] = await filledRepo(pachd)
+      const name = freshName('alone')
+      const file = await specOf(directory, {
+        pipeline: { name },
+        input: { atom: { repo, glob: '/*' } },
+      })
+      const folder = directory.join('code')
+      await mkdir(folder)
+      await writeFile(`${folder}/main.sh`, `cat "$PFS"/${repo}/* >"$PFS/out/all"\n`)
+      const args = ['create-pipeline', '-f', file, '--build', folder]
+      const ran = await pachctlHere(args, { port: pachd.port, home: directory.path })
+      expect(ran.code).toBe(0)
+      expect(ran.err).toContain(`${folder} has no Dockerfile, and is built as shell\n`)
+      await flush(pachd, repo, commit)
+      expect(await outputOf(pachd, name)).toEqual({ '/all': 'text' })
+      const info = await pachd.pps.inspectPipeline({ pipeline: { name } })
+      expect(info.transform?.image).toMatch(expected)
+      expect(info.runsIn.split(' ')[0]).toBe(choice)
+    })
   })
 
   test('after kill -9 no container is left, and the job goes on', async () => {

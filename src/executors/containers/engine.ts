@@ -118,6 +118,20 @@ export class Engine {
     })
   }
 
+  /** Gives an image one more name. */
+  async tag(name: string, added: { readonly repo: string; readonly tag: string }): Promise<void> {
+    await this.#call(`naming image ${added.repo}`, async (client) => {
+      await client.getImage(name).tag(added)
+    })
+  }
+
+  /** Takes a name from an image, and the image away when it has no other. */
+  async untag(name: string): Promise<void> {
+    await this.#call(`removing image ${name}`, async (client) => {
+      await client.getImage(name).remove({ force: true })
+    })
+  }
+
   /** Returns its id. */
   async createContainer(options: Docker.ContainerCreateOptions): Promise<string> {
     return await this.#call('making a container', async (client) => {
