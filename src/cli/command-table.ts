@@ -103,7 +103,7 @@ const families: readonly FamilyEntry[] = [
     load: async () => (await import('./families/jobs.ts')).jobCommands,
   },
   {
-    names: ['version', 'migrate', 'fsck', 'garbage-collect', 'delete-all'],
+    names: ['version', 'doctor', 'migrate', 'fsck', 'garbage-collect', 'delete-all'],
     load: async () => (await import('./families/cluster.ts')).clusterCommands,
   },
 ]

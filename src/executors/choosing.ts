@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { DomainError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
-import type { Executor, ExecutorName, Slot, Transform } from '../pipelines/executor.ts'
+import type { Executor, ExecutorName, Slot, SlotSecrets, Transform } from '../pipelines/executor.ts'
 import type { ImageBuild, ImageBuilds } from '../pipelines/image-builds.ts'
 import type { ContainerExecutor } from './containers.ts'
 
@@ -32,7 +32,7 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
   /** Looks for the engine. */
   static async open(options: ChoosingExecutorOptions): Promise<ChoosingExecutor> {
     const executor = new ChoosingExecutor(options)
-    await executor.#look()
+    await executor.look()
     return executor
   }
 
@@ -53,6 +53,12 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
   get engineText(): string {
     const containers = this.#containers
     return containers.kind === 'open' ? containers.executor.engineTitle : containers.reason
+  }
+
+  /** What is used, for people, and whether pipelines depend on it. */
+  get engine(): { readonly isOpen: boolean; readonly isWanted: boolean; readonly text: string } {
+    const isOpen = this.#containers.kind === 'open'
+    return { isOpen, isWanted: this.#options.choice === 'container', text: this.engineText }
   }
 
   placeOf(transform: Transform): string {
@@ -77,26 +83,28 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
     return isMissed && containers.kind === 'refused' ? [...notices, containers.reason] : notices
   }
 
-  async openSlot(transform: Transform, signal: AbortSignal): Promise<Slot> {
+  async openSlot(transform: Transform, signal: AbortSignal, secrets?: SlotSecrets): Promise<Slot> {
     const conflict = this.#conflict(transform)
     if (conflict !== undefined) throw new FailedPreconditionError(conflict)
     const { process, openContainers } = this.#options
-    if (this.#wants(transform) !== 'process') await this.#look()
-    if (this.#nameFor(transform) === 'process') return await process.openSlot(transform, signal)
+    if (this.#wants(transform) !== 'process') await this.look()
+    if (this.#nameFor(transform) === 'process')
+      return await process.openSlot(transform, signal, secrets)
     const containers = this.#containers
-    if (containers.kind === 'open') return await containers.executor.openSlot(transform, signal)
+    if (containers.kind === 'open')
+      return await containers.executor.openSlot(transform, signal, secrets)
     if (openContainers === undefined) {
       throw new FailedPreconditionError(
         `the pipeline runs in containers, and ${containers.reason}: start pachd with --container-engine, or set "executor" to "process"`,
       )
     }
     // The words of the engine's own error, which may pass.
-    return await (await openContainers()).openSlot(transform, signal)
+    return await (await openContainers()).openSlot(transform, signal, secrets)
   }
 
   async buildImage(build: ImageBuild, signal: AbortSignal): Promise<string> {
     const { choice, openContainers } = this.#options
-    await this.#look()
+    await this.look()
     const containers = this.#containers
     if (containers.kind === 'open') return await containers.executor.buildImage(build, signal)
     if (choice === 'process' || openContainers === undefined) {
@@ -133,10 +141,11 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
 
   /** Without waiting: whoever asks next hears of it. */
   #lookAgain(): void {
-    void this.#look().catch(() => {})
+    void this.look().catch(() => {})
   }
 
-  async #look(): Promise<void> {
+  /** Looks for the engine, if it was not there a while ago. */
+  async look(): Promise<void> {
     const { choice, openContainers, clock } = this.#options
     if (choice === 'process' || openContainers === undefined) return
     const containers = this.#containers

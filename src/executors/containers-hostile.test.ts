@@ -35,7 +35,7 @@ describe.skipIf(!canHavePodman())('containers', () => {
         transform: (script, more) =>
           transform(['sh', '-c', script], { image: `localhost/${name}:test`, ...more }),
         hiddenDirectory,
-        holds: new Set(['memory', 'processes']),
+        holds: new Set(['memory', 'processes', 'disk', 'cpu']),
         [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
       }
     })

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { SystemClock } from '../base/clock.ts'
@@ -18,6 +20,7 @@ import {
 } from '../testing/test-images.ts'
 import type { ContainerExecutor } from './containers.ts'
 
+const execute = promisify(execFile)
 const clock = new SystemClock()
 const random = new SystemRandom()
 const never = new AbortController().signal
@@ -237,6 +240,47 @@ describe.skipIf(!canHavePodman())('the container executor', () => {
       expect(bound).toBe('it came up against its bound of 32 MiB of memory')
       await slot.reset()
     }
+  })
+
+  test.each(['busybox', 'user', 'bash'])(
+    'secrets are there for user code, and nowhere on a disk (image %s)',
+    async (image) => {
+      const secret = `a "secret" of 'two'\nlines\nrun\n $HOME ${'x'.repeat(100_000)}`
+      const files = new Map([
+        ['key', Buffer.from(secret)],
+        ['-odd name', Buffer.from('\0\n')],
+      ])
+      const secrets = {
+        environment: { TOKEN: secret },
+        directories: [{ path: '/etc/creds', files }],
+      }
+      const script =
+        'printf %s "$TOKEN" >/pfs/out/token; cp -- /etc/creds/* /pfs/out/; ' +
+        'echo x >/etc/creds/key || rm /etc/creds/key; printf %s "$A"; exit 3'
+      const what = sh(image, script, { environment: { A: 'a' } })
+      await using slot = await executor.openSlot(what, never, secrets)
+      const out = join(slot.pfsDirectory, 'out')
+      for (let round = 0; round < 2; round += 1) {
+        const { exitCode, stdout } = await runIn(slot)
+        expect([exitCode, stdout]).toEqual([3, ['a']])
+        expect(readFileSync(join(out, 'token'), 'utf8')).toBe(secret)
+        expect(readFileSync(join(out, 'key'), 'utf8')).toBe(secret)
+        expect(readFileSync(join(out, '-odd name'), 'latin1')).toBe('\0\n')
+        await slot.reset()
+      }
+      const [id = ''] = await containers()
+      expect(await engine.podman('inspect', id)).not.toContain('secret')
+      await expect(execute('grep', ['-rl', '--', 'xxxxx', opened.directory])).rejects.toThrow(
+        'Command failed',
+      )
+    },
+  )
+
+  test('secrets with names that shells keep are refused', async () => {
+    const secrets = { environment: { PPID: '1' }, directories: [] }
+    await expect(executor.openSlot(sh('busybox', 'true'), never, secrets)).rejects.toThrow(
+      'env_var PPID is a name that shells keep',
+    )
   })
 
   test('graphics processors that the engine cannot give are refused', async () => {

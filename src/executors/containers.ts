@@ -4,13 +4,29 @@ import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { assert, FailedPreconditionError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
-import type { Executor, Slot, SlotBounds, Transform } from '../pipelines/executor.ts'
+import {
+  type Executor,
+  noSecrets,
+  type Slot,
+  type SlotBounds,
+  type SlotSecrets,
+  type Transform,
+} from '../pipelines/executor.ts'
 import type { ImageBuild, ImageBuilds } from '../pipelines/image-builds.ts'
+import { DiskWatch, reservedPartOf } from './process/disk-watch.ts'
+import { requireAssignable } from './process/environment.ts'
+import { secretScript } from './process/secret-files.ts'
 import { ContainerSlot } from './containers/container-slot.ts'
 import { containerSettings, limitNotices } from './containers/container-settings.ts'
 import { Engine, type EngineFacts, type EngineImage } from './containers/engine.ts'
 import { buildImage } from './containers/image-building.ts'
 import { Images, type PullPolicy, type PullSecrets } from './containers/images.ts'
+import {
+  removeSecrets,
+  removeSecretsOf,
+  secretsRoot,
+  writeSecrets,
+} from './containers/secret-directories.ts'
 import { makeSlotFiles, removeSlotFiles, type SlotFiles } from './containers/slot-files.ts'
 import { NoShellError } from './containers/starting.ts'
 import { presentSocket } from './engine-places.ts'
@@ -36,6 +52,18 @@ export interface ContainerExecutorOptions {
   /** A static busybox for images without a shell; one of the machine's where it is not said. */
   readonly staticShell?: string | false
   readonly bounds?: Partial<SlotBounds>
+  /** So much of the disk is left to the server; unset: a part of what it has. */
+  readonly reservedDiskBytes?: number
+}
+
+interface OpenedOptions extends ContainerExecutorOptions {
+  readonly reservedDiskBytes: number
+}
+
+interface SlotRequest {
+  readonly transform: Transform
+  readonly secrets: SlotSecrets
+  readonly signal: AbortSignal
 }
 
 const outputBytesMaxDefault = 512 * 1024
@@ -60,7 +88,9 @@ export async function openContainerExecutor(
   if (!existsSync(options.directory)) mkdirSync(options.directory, { mode: 0o700 })
   const directory = realpathSync(options.directory)
   for (const name of readdirSync(directory)) await removeSlotFiles(join(directory, name))
-  return new ContainerExecutor({ ...options, directory }, engine, facts)
+  removeSecrets(secretsRoot(options.storeId))
+  const reservedDiskBytes = options.reservedDiskBytes ?? (await reservedPartOf(directory))
+  return new ContainerExecutor({ ...options, directory, reservedDiskBytes }, engine, facts)
 }
 
 /** Runs user code in containers of the pipeline's image, one warm container for each slot. */
@@ -68,10 +98,11 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   readonly name = 'container'
   /** For people: the engine, its version and its address. */
   readonly engineTitle: string
-  readonly #options: ContainerExecutorOptions
+  readonly #options: OpenedOptions
   readonly #engine: Engine
   readonly #facts: EngineFacts
   readonly #images: Images
+  readonly #diskWatch: DiskWatch
   readonly #slots = new Map<string, Slot>()
   /** Ids of images that were found to have no shell. */
   readonly #withoutShell = new Set<string>()
@@ -79,10 +110,13 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   readonly #changed = new Map<string, string>()
 
   /** Use `openContainerExecutor`. */
-  constructor(options: ContainerExecutorOptions, engine: Engine, facts: EngineFacts) {
+  constructor(options: OpenedOptions, engine: Engine, facts: EngineFacts) {
     this.#options = options
     this.#engine = engine
     this.#facts = facts
+    const datumBytesMax = options.bounds?.diskBytesMax ?? Number.POSITIVE_INFINITY
+    const bounds = { datumBytesMax, reservedBytes: options.reservedDiskBytes }
+    this.#diskWatch = new DiskWatch(options.directory, bounds, options.clock)
     this.#images = new Images({ ...options, engine })
     this.engineTitle = `${facts.title} at ${engine.address}`
   }
@@ -102,20 +136,26 @@ export class ContainerExecutor implements Executor, ImageBuilds {
     return notices
   }
 
-  async openSlot(transform: Transform, signal: AbortSignal): Promise<Slot> {
+  async openSlot(
+    transform: Transform,
+    signal: AbortSignal,
+    secrets: SlotSecrets = noSecrets,
+  ): Promise<Slot> {
+    requireAssignable(secrets)
+    const options = { transform, secrets, signal }
     if (transform.image === '') {
       throw new FailedPreconditionError(
         'the pipeline names no image, and the container executor needs one: set "transform.image"',
       )
     }
     const image = await this.#images.get(transform.image, transform.imagePullSecrets ?? [], signal)
-    if (this.#withoutShell.has(image.id)) return await this.#open(transform, image, true, signal)
+    if (this.#withoutShell.has(image.id)) return await this.#open(options, image, true)
     try {
-      return await this.#open(transform, image, false, signal)
+      return await this.#open(options, image, false)
     } catch (error) {
       if (!(error instanceof NoShellError) || this.#staticShell === undefined) throw error
       this.#withoutShell.add(image.id)
-      return await this.#open(transform, image, true, signal)
+      return await this.#open(options, image, true)
     }
   }
 
@@ -126,6 +166,8 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   /** Ends all slots. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()))
+    await this.#diskWatch[Symbol.asyncDispose]()
+    removeSecrets(secretsRoot(this.#options.storeId))
   }
 
   get #staticShell(): string | undefined {
@@ -134,19 +176,22 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   }
 
   async #open(
-    transform: Transform,
+    { transform, secrets, signal }: SlotRequest,
     image: EngineImage,
     needsShell: boolean,
-    signal: AbortSignal,
   ): Promise<Slot> {
     const { directory, clock, random, network, storeId } = this.#options
-    const path = join(directory, newHexId(random))
+    const id = newHexId(random)
+    const path = join(directory, id)
+    const root = secretsRoot(storeId)
     const processCountMax = this.#options.bounds?.processCountMax ?? processCountMaxDefault
     const hasOtherUsers = process.geteuid?.() !== 0 || this.#facts.mapsUsers
     let files: SlotFiles | undefined
     try {
       files = await makeSlotFiles({ path, transform, hasOtherUsers })
       if (needsShell) addStaticShell(files, this.#staticShell)
+      const { isForRoot } = image
+      const secretDirectories = writeSecrets(root, id, { secrets, isForRoot })
       const settings = containerSettings({
         transform,
         image,
@@ -156,6 +201,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
         network,
         shell: needsShell ? staticShellName : undefined,
         processCountMax,
+        secretDirectories,
       })
       const slot = await ContainerSlot.open(
         {
@@ -163,19 +209,26 @@ export class ContainerExecutor implements Executor, ImageBuilds {
           image,
           transform,
           settings,
+          secrets,
+          secretScript: secretScript(secrets),
+          diskWatch: this.#diskWatch,
           files,
           processCountMax,
           outputBytesMax: this.#options.outputBytesMax ?? outputBytesMaxDefault,
           clock,
           random,
           onRootChanged: (changed) => this.#changed.set(transform.image, changed),
-          onDisposed: () => this.#slots.delete(path),
+          onDisposed: () => {
+            removeSecretsOf(root, id)
+            this.#slots.delete(path)
+          },
         },
         signal,
       )
       this.#slots.set(path, slot)
       return slot
     } catch (error) {
+      removeSecretsOf(root, id)
       await removeSlotFiles(path)
       throw error
     }

@@ -8,8 +8,11 @@ import type { Database } from '../database/database.ts'
 import type { OutputExports } from '../pipelines/output-exports.ts'
 import { ChoosingExecutor } from '../executors/choosing.ts'
 import { openContainerExecutor } from '../executors/containers.ts'
-import { openProcessExecutor, usualProgramPath } from '../executors/process.ts'
-import type { Executor } from '../pipelines/executor.ts'
+import {
+  openProcessExecutor,
+  type ProcessExecutor,
+  usualProgramPath,
+} from '../executors/process.ts'
 import type { ImageBuilds } from '../pipelines/image-builds.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
 import type { Triggers } from '../pipelines/triggers.ts'
@@ -21,6 +24,7 @@ import type { Leases } from '../storage/leases.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { SlotWorkers } from '../workers/slot-workers.ts'
+import type { DiagnosisFacts } from './diagnosis.ts'
 import type { ExecutorsConfig } from './executors-config.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
@@ -35,9 +39,16 @@ export interface OpenProcessing extends Processing, AsyncDisposable {
   readonly images: ImageBuilds
   /** The executor's name, and what holds whatever pipelines run, for people. */
   facts(): { readonly executor: string; readonly notices: readonly string[] }
+  /** What is known of where user code runs; looks for the engine if it was not there. */
+  diagnosis(): Promise<ExecutorFacts>
   /** Begins to run what is due, once the API can be reached. */
   start(): void
 }
+
+export type ExecutorFacts = Pick<
+  DiagnosisFacts,
+  'isolation' | 'processNotices' | 'bounds' | 'engine'
+>
 
 interface ProcessingPorts {
   readonly directory: DataDirectory
@@ -60,7 +71,8 @@ interface ProcessingPorts {
 export async function openProcessing(ports: ProcessingPorts): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()
   const { chunks, directory, log } = ports
-  const executor = opened.use(await openExecutors(ports))
+  const { executor, processes } = await openExecutors(ports)
+  opened.use(executor)
   const processing = createProcessing({
     ...ports,
     maps: new ProllyMaps(chunks),
@@ -83,6 +95,15 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
     ...processing,
     images: executor,
     facts: () => ({ executor: executor.name, notices: executor.notices(noTransform) }),
+    async diagnosis() {
+      await executor.look()
+      return {
+        isolation: processes.isolation,
+        processNotices: processes.notices(noTransform),
+        bounds: processes.holds,
+        engine: executor.engine,
+      }
+    },
     start() {
       processing.scheduler.start()
       processing.ticker.start()
@@ -97,7 +118,9 @@ async function cacheBytesFor(directory: string): Promise<number> {
   return Math.min(inputCacheBytesMax, bavail * bsize * inputCachePart)
 }
 
-async function openExecutors(ports: ProcessingPorts): Promise<ChoosingExecutor> {
+async function openExecutors(
+  ports: ProcessingPorts,
+): Promise<{ readonly executor: ChoosingExecutor; readonly processes: ProcessExecutor }> {
   const { directory, clock, random, executors } = ports
   const processes = await openProcesses(ports)
   const openContainers =
@@ -113,10 +136,16 @@ async function openExecutors(ports: ProcessingPorts): Promise<ChoosingExecutor> 
             random,
           })
   const choice = executors?.choice ?? 'process'
-  return await ChoosingExecutor.open({ choice, process: processes, openContainers, clock })
+  const executor = await ChoosingExecutor.open({
+    choice,
+    process: processes,
+    openContainers,
+    clock,
+  })
+  return { executor, processes }
 }
 
-async function openProcesses(ports: ProcessingPorts): Promise<Executor> {
+async function openProcesses(ports: ProcessingPorts): Promise<ProcessExecutor> {
   const { directory, clock, random, programPath } = ports
   const slots = join(directory.scratch, 'slots')
   return await openProcessExecutor({

@@ -36,7 +36,8 @@ import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { Doors } from './doors.ts'
 import type { ServerPorts } from './ports.ts'
-import { openProcessing } from './processing.ts'
+import { diagnose } from './diagnosis.ts'
+import { openProcessing, type OpenProcessing } from './processing.ts'
 import { StoreChecks } from './store-checks.ts'
 import { openStores, type Stores } from './stores.ts'
 
@@ -97,7 +98,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     downstream: new JobDownstream(),
     uses: new JobCommitUses({ database, maps: new ProllyMaps(chunks) }),
   })
-  const api: { address?: string } = {}
+  const api: OpenDoors = {}
   const apiAddress = (): string | undefined => api.address
   const exports = createExports(versioning, config, ports)
   const parts = { triggers, versioning, apiAddress, exports, ...stores }
@@ -124,15 +125,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
     ...pipelinesRoutes(processing),
-    ...adminRoutes({
-      facts: () => ({
-        release,
-        ...processing.facts(),
-        uptimeMs: clock.monotonicMs() - startedMs,
-      }),
-      check: (options, signal) => checks.run(options, signal),
-      collector,
-    }),
+    ...createAdmin({ startedMs, checks, collector, processing, api, root: config.root }, ports),
     ...migrationRoutes({
       migrations,
       configured: config.oldCluster,
@@ -146,11 +139,51 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const doors = opened.use(await Doors.open(config, { routes, versioning }, ports))
   const { address, httpAddress, s3Address } = doors
   api.address = addressOnHost(address)
+  api.doors = doors
   processing.start()
-  const http = httpAddress === undefined ? 'off' : addressText(httpAddress)
-  const s3 = s3Address === undefined ? 'off' : addressText(s3Address)
+  const [http, s3] = [doorText(httpAddress), doorText(s3Address)]
   log.info('listening', { ...address, http, s3, root: config.root, release })
   return new Server(doors, opened.move())
+}
+
+/** Known once they are open. */
+interface OpenDoors {
+  address?: string
+  doors?: Doors
+}
+
+/** What whoever runs the server may ask for. */
+function createAdmin(
+  parts: {
+    readonly startedMs: number
+    readonly checks: StoreChecks
+    readonly collector: ReturnType<typeof openCollector>
+    readonly processing: OpenProcessing
+    readonly api: OpenDoors
+    readonly root: string
+  },
+  { clock, release }: Pick<ServerPorts, 'clock' | 'release'>,
+): ReturnType<typeof adminRoutes> {
+  const { startedMs, checks, collector, processing, api, root } = parts
+  return adminRoutes({
+    facts: () => ({
+      release,
+      ...processing.facts(),
+      uptimeMs: clock.monotonicMs() - startedMs,
+    }),
+    check: (options, signal) => checks.run(options, signal),
+    collector,
+    clock,
+    diagnose: async () => {
+      const { address, httpAddress, s3Address } = api.doors ?? {}
+      const doors = {
+        all: doorText(address),
+        http: doorText(httpAddress),
+        s3: doorText(s3Address),
+      }
+      return await diagnose({ release, root, doors, ...(await processing.diagnosis()) })
+    },
+  })
 }
 
 /** What brings files elsewhere. */
@@ -177,6 +210,10 @@ function createFetching(
   const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
   const history = new HistoryPuts({ ...stores, ...versioning, sources })
   return { puts, history, exports, clock }
+}
+
+function doorText(address: PortAddress | undefined): string {
+  return address === undefined ? 'off' : addressText(address)
 }
 
 /** Where programs on this machine find a server that listens there. */

@@ -5,6 +5,7 @@ import type { ContainerCreateOptions } from 'dockerode'
 import { FailedPreconditionError } from '../../base/errors.ts'
 import type { Transform } from '../../pipelines/executor.ts'
 import type { EngineFacts, EngineImage } from './engine.ts'
+import type { ShownDirectory } from './secret-directories.ts'
 import type { SlotFiles } from './slot-files.ts'
 
 /** What is left of root's rights: enough to own files, as in the sandboxes of processes. */
@@ -27,6 +28,19 @@ const oomScore = 500
 const memoryBytesMin = 6 * 1024 * 1024
 const podmanWithGpus = 5
 
+// What comes first through the pipe are assignments of secret values, between two lines that nobody
+// guesses: they are in no file, and in no description of the container.
+const startScript = `exec </.pachyderm/nonces 3>/.pachyderm/answers
+text=
+IFS= read -r end
+while IFS= read -r line && [ "$line" != "$end" ]; do
+  text="$text$line
+"
+done
+eval "$text"
+unset text line end
+exec "$@"`
+
 export interface ContainerSettings {
   readonly image: string
   readonly usesImageShell: boolean
@@ -44,6 +58,7 @@ export interface SettingsOptions {
   readonly shell?: string | undefined
   /** Processes and threads of a datum at one time. */
   readonly processCountMax: number
+  readonly secretDirectories: readonly ShownDirectory[]
 }
 
 /**
@@ -53,15 +68,14 @@ export interface SettingsOptions {
  * @throws {FailedPreconditionError} when the engine cannot give what the transform asks for.
  */
 export function containerSettings(options: SettingsOptions): ContainerSettings {
-  const { transform, image, files, facts, labels, network, shell } = options
+  const { transform, image, files, facts, labels, network, shell, secretDirectories } = options
   const start = shell === undefined ? ['/bin/sh'] : [`/.pachyderm/${shell}`, 'sh']
-  const run = 'exec "$@" </.pachyderm/nonces 3>/.pachyderm/answers'
   return {
     image: transform.image,
     usesImageShell: shell === undefined,
     options: {
       Image: transform.image,
-      Entrypoint: [...start, '-c', run, 'sh', ...start, '/.pachyderm/runner.sh'],
+      Entrypoint: [...start, '-c', startScript, 'sh', ...start, '/.pachyderm/runner.sh'],
       Cmd: [...transform.command],
       Labels: { ...labels },
       Tty: false,
@@ -79,6 +93,7 @@ export function containerSettings(options: SettingsOptions): ContainerSettings {
           bind(files.out, '/pfs/out', false),
           bind(files.tmp, '/tmp', false),
           bind(files.varTmp, '/var/tmp', false),
+          ...secretDirectories.map(({ source, target }) => bind(source, target, true)),
         ],
         CapDrop: ['ALL'],
         CapAdd: capabilities,

@@ -3,8 +3,16 @@ import { chmodSync } from 'node:fs'
 import type { Clock } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
-import type { DatumRun, RunResult, Slot, Transform } from '../../pipelines/executor.ts'
+import type {
+  DatumRun,
+  RunResult,
+  Slot,
+  SlotBoundError,
+  SlotSecrets,
+  Transform,
+} from '../../pipelines/executor.ts'
 import { DatumFile } from '../process/environment.ts'
+import type { DiskWatch } from '../process/disk-watch.ts'
 import { FifoReader } from '../process/fifo.ts'
 import { OutputBudget, OutputLines } from '../process/output-lines.ts'
 import type { ContainerSettings } from './container-settings.ts'
@@ -25,6 +33,9 @@ export interface ContainerSlotOptions {
   readonly image: EngineImage
   readonly transform: Transform
   readonly settings: ContainerSettings
+  readonly secrets: SlotSecrets
+  readonly secretScript: string
+  readonly diskWatch: DiskWatch
   /** Taken over. */
   readonly files: SlotFiles
   readonly outputBytesMax: number
@@ -90,13 +101,22 @@ export class ContainerSlot implements Slot {
   }
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
-    const { transform, image, outputBytesMax, clock } = this.#options
+    const { transform, image, secrets, files, outputBytesMax, clock } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     const { container } = await this.#container
-    this.#datumFile.write(containerEnvironment(image, transform.environment, run.environment))
+    const environment = containerEnvironment(image, transform.environment, run.environment)
+    this.#datumFile.write(environment, Object.keys(secrets.environment))
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => void container[Symbol.asyncDispose]().catch(() => {})
     signal.addEventListener('abort', abort, { once: true })
+    let overrun: SlotBoundError | undefined
+    using _ = this.#options.diskWatch.watch({
+      directories: [files.out, files.tmp, files.varTmp, ...container.upperDirectories],
+      end: (reason) => {
+        overrun = reason
+        abort()
+      },
+    })
     try {
       this.#stdout.begin(budget(), run)
       this.#stderr.begin(budget(), run)
@@ -105,9 +125,10 @@ export class ContainerSlot implements Slot {
       this.#stdout.end()
       this.#stderr.end()
       if (signal.aborted) throw new CancelledError('the datum was cancelled')
+      if (overrun !== undefined) throw overrun
       return this.#resultOf(answer, container)
     } catch (error) {
-      if (!signal.aborted) throw error
+      if (!signal.aborted) throw overrun ?? error
       // All that ran in it has ended by now.
       throw new CancelledError('the datum was cancelled', { cause: error })
     } finally {

@@ -24,6 +24,7 @@ export interface EngineImage {
   readonly id: string
   /** `NAME=value` each. */
   readonly environment: readonly string[]
+  readonly isForRoot: boolean
   /** It says how engines are to look, again and again, whether it is well. */
   readonly hasHealthcheck: boolean
 }
@@ -89,8 +90,13 @@ export class Engine {
     return await this.#call(`looking for image ${name}`, async (client) => {
       try {
         const { Id: id, Config: config } = await client.getImage(name).inspect()
-        const { Env: environment, Healthcheck: healthcheck }: ImageConfig = config
-        return { id, environment: environment ?? [], hasHealthcheck: healthcheck !== undefined }
+        const { Env: environment, Healthcheck: healthcheck, User: user }: ImageConfig = config
+        return {
+          id,
+          environment: environment ?? [],
+          isForRoot: /^(|0|root)(:|$)/.test(user ?? ''),
+          hasHealthcheck: healthcheck !== undefined,
+        }
       } catch (error) {
         if (statusOf(error) === 404) return undefined
         throw error
@@ -238,6 +244,7 @@ interface EngineInfo {
 }
 
 interface ImageConfig {
+  readonly User?: string
   readonly Env?: readonly string[] | null
   readonly Healthcheck?: unknown
 }

@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, rmSync, writeSync } from 'node:fs'
 
 import type { Clock } from '../../base/clock.ts'
 import {
@@ -7,6 +7,7 @@ import {
   FailedPreconditionError,
   UnavailableError,
 } from '../../base/errors.ts'
+import { newHexId, type Random } from '../../base/random.ts'
 import { FifoReader } from '../process/fifo.ts'
 import { AnswerLines, parseAnswer, type RunnerAnswer } from '../process/runner-answers.ts'
 import type { ContainerSettings } from './container-settings.ts'
@@ -17,11 +18,15 @@ import { makeOpenFifos, type SlotFiles } from './slot-files.ts'
 
 /** A machine under load starts one in seconds. */
 const readyMsMax = 120_000
+const fullPipeMs = 5
 
 export interface WarmContainerPorts {
   readonly engine: Engine
   readonly clock: Clock
+  readonly random: Random
   readonly settings: ContainerSettings
+  /** Lines of a shell that give the runner what is secret. */
+  readonly secretScript: string
   readonly files: SlotFiles
 }
 
@@ -92,6 +97,12 @@ export class WarmContainer implements AsyncDisposable {
     return this.#running.upperDirectory
   }
 
+  /** The same as a list, where this process can look into it. */
+  get upperDirectories(): readonly string[] {
+    const { upperDirectory } = this
+    return upperDirectory !== undefined && existsSync(upperDirectory) ? [upperDirectory] : []
+  }
+
   get hasEnded(): boolean {
     return this.#hasEnded
   }
@@ -137,12 +148,14 @@ export class WarmContainer implements AsyncDisposable {
   }
 
   async #start(
-    { engine, settings, clock }: WarmContainerPorts,
+    { engine, settings, secretScript, clock, random }: WarmContainerPorts,
     signal: AbortSignal,
   ): Promise<void> {
     this.#running = await startContainer(engine, this.#id, settings)
     this.#boundCounts = boundCountsOf(this.#running.pid, this.#id)
     void this.#watch()
+    const end = `${newHexId(random)}\n`
+    await this.#send(end + secretScript + end, clock, signal)
     const timer = new AbortController()
     const cancelled = Promise.withResolvers<never>()
     const cancel = (): void => cancelled.reject(new CancelledError('opening was cancelled'))
@@ -158,6 +171,16 @@ export class WarmContainer implements AsyncDisposable {
     } finally {
       timer.abort()
       signal.removeEventListener('abort', cancel)
+    }
+  }
+
+  /** Writes more than the pipe holds as the container reads it. */
+  async #send(text: string, clock: Clock, signal: AbortSignal): Promise<void> {
+    let rest = Buffer.from(text)
+    while (rest.length > 0 && !this.#hasEnded) {
+      const size = writeNow(this.#nonces, rest)
+      rest = rest.subarray(size)
+      if (size === 0) await clock.sleep(fullPipeMs, signal)
     }
   }
 
@@ -224,6 +247,16 @@ export class WarmContainer implements AsyncDisposable {
     this.#becomingReady.reject(reason)
     this.#waiting?.reject(reason)
     this.#waiting = undefined
+  }
+}
+
+/** How much can be written at once; 0 when the pipe is full. */
+function writeNow(descriptor: number, bytes: Buffer): number {
+  try {
+    return writeSync(descriptor, bytes)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return 0
+    throw error
   }
 }
 

@@ -14,6 +14,8 @@ const measuringPart = 0.1
 const culpritBytesMin = 16 * 1024 * 1024
 const measureEveryMs = 10_000
 const mebibyte = 1024 * 1024
+const reservedPart = 0.05
+const reservedBytesMax = 1024 ** 3
 
 export interface DiskBounds {
   /** What a datum may have. */
@@ -145,6 +147,12 @@ export class DiskWatch implements AsyncDisposable {
       ),
     )
   }
+}
+
+/** What of a disk is left to the server where nobody says. */
+export async function reservedPartOf(directory: string): Promise<number> {
+  const { blocks, bsize } = await statfs(directory)
+  return Math.min(reservedBytesMax, blocks * bsize * reservedPart)
 }
 
 function bytesOf({ measured }: Watched): number {
