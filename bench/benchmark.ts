@@ -57,7 +57,7 @@ export interface Stage {
   /** Empty, on the disk that the server uses too. */
   readonly directory: string
   /** A new server on an empty data directory; stopped by the runner. */
-  readonly startPachd: () => Promise<Pachd>
+  readonly startPachd: (environment?: Readonly<Record<string, string>>) => Promise<Pachd>
   /** Hands over something to dispose of at the end. */
   readonly use: <T extends AsyncDisposable>(resource: T) => T
   /** Tells the peak memory of a client, in MiB; the largest of all is kept. */

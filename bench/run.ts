@@ -34,6 +34,7 @@ import { singlePuts } from './cases/single-puts.ts'
 import { smallCalls } from './cases/small-calls.ts'
 import { smallFiles } from './cases/small-files.ts'
 import { hugeSplit, split } from './cases/split.ts'
+import { containerDatums, firstDatum } from './cases/containers.ts'
 import { trivialDatums } from './cases/trivial-datums.ts'
 import { versionCommand } from './cases/version-command.ts'
 import { why } from './cases/why.ts'
@@ -54,6 +55,8 @@ const benchmarks: readonly Benchmark[] = [
   wideDirectory,
   finishCommit,
   trivialDatums,
+  containerDatums,
+  firstDatum,
   changedDatum,
   why,
   putToOutput,
@@ -86,8 +89,10 @@ async function measure(benchmark: Benchmark, roundsAsked: number): Promise<Bench
     rates = [],
   } = await benchmark.prepare({
     directory,
-    startPachd: async () => {
-      const server = opened.use(await Pachd.start(join(directory, `pachd-${servers.length}`)))
+    startPachd: async (environment) => {
+      const server = opened.use(
+        await Pachd.start(join(directory, `pachd-${servers.length}`), environment),
+      )
       servers.push(server)
       return server
     },
