@@ -10,6 +10,8 @@ const config: ViteUserConfig = defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 20_000,
+    // A busy machine is slow: what a test waits for has as long as it may take there.
+    expect: { poll: { timeout: 20_000 } },
   },
 })
 

@@ -17,6 +17,7 @@ import {
   type Series,
 } from './benchmark.ts'
 import { changedDatum } from './cases/changed-datum.ts'
+import { firstDatum, largeInput, manyInputs } from './cases/datum-inputs.ts'
 import { finishCommit } from './cases/finish-commit.ts'
 import { getRecursive } from './cases/get-recursive.ts'
 import { hugeFile } from './cases/huge-file.ts'
@@ -34,7 +35,7 @@ import { singlePuts } from './cases/single-puts.ts'
 import { smallCalls } from './cases/small-calls.ts'
 import { smallFiles } from './cases/small-files.ts'
 import { hugeSplit, split } from './cases/split.ts'
-import { containerDatums, firstDatum } from './cases/containers.ts'
+import { containerDatums, firstContainerDatum } from './cases/containers.ts'
 import { trivialDatums } from './cases/trivial-datums.ts'
 import { versionCommand } from './cases/version-command.ts'
 import { why } from './cases/why.ts'
@@ -56,7 +57,10 @@ const benchmarks: readonly Benchmark[] = [
   finishCommit,
   trivialDatums,
   containerDatums,
+  firstContainerDatum,
   firstDatum,
+  largeInput,
+  manyInputs,
   changedDatum,
   why,
   putToOutput,

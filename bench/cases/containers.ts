@@ -52,8 +52,8 @@ export const containerDatums: Benchmark = {
   },
 }
 
-export const firstDatum: Benchmark = {
-  name: 'first-datum',
+export const firstContainerDatum: Benchmark = {
+  name: 'first-container-datum',
   title: 'first datum of a new pipeline, from create-pipeline to its output',
   unit: 'ms',
   prepare: async (stage) => {

@@ -1,16 +1,30 @@
-import { Commits } from '../gen/pachyderm_pb.ts'
+import { CommitInfosBatchSchema, Commits } from '../gen/pachyderm_pb.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { branchChangeMessage, preferenceOf } from './commits/branch-change.ts'
 import { commitTagHandlers } from './commits/commit-tags.ts'
 import { deletedBatches } from './commits/deleted-batches.ts'
 import { service, type Route } from './grpc/service.ts'
+import { batchedList, onePages } from './pfs/batched-list.ts'
+import { listOptions } from './pfs/commit-handlers.ts'
+import { commitInfoMessage } from './pfs/messages.ts'
 import { requireCommit, requireText } from './pfs/names.ts'
 
 /** pachyderm.Commits: what 1.5 cannot do with commits. */
 export function commitsRoutes(versioning: Versioning): readonly Route[] {
-  const { branchChanges, deletions } = versioning
+  const { branchChanges, commits, deletions } = versioning
   return service(Commits, {
     ...commitTagHandlers(versioning),
+
+    listCommits: {
+      encoded: (request) =>
+        batchedList(
+          CommitInfosBatchSchema,
+          onePages(commits.list(listOptions(request))),
+          (info) => ({
+            commitInfo: [commitInfoMessage(info)],
+          }),
+        ),
+    },
 
     async mergeBranch({ from, into, message, dryRun, prefer }, { signal }) {
       const { repo, commit } = requireCommit(from, 'from')
@@ -26,8 +40,8 @@ export function commitsRoutes(versioning: Versioning): readonly Route[] {
     },
 
     async *deleteCommits({ commits: names, dryRun }, { signal }) {
-      const commits = names.map((name) => requireCommit(name, 'commits'))
-      yield* deletedBatches(await deletions.delete(commits, { dryRun, signal }))
+      const doomed = names.map((name) => requireCommit(name, 'commits'))
+      yield* deletedBatches(await deletions.delete(doomed, { dryRun, signal }))
     },
   })
 }

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
-import { type FileOriginSchema, Jobs } from '../gen/pachyderm_pb.ts'
+import { type FileOriginSchema, JobInfosBatchSchema, Jobs } from '../gen/pachyderm_pb.ts'
 import type { DatumInfoSchema } from '../gen/pps_pb.ts'
 import { requirePipelineName } from '../pipelines/pipelines.ts'
 import type { Processing } from '../pipelines/processing.ts'
@@ -13,9 +13,10 @@ import {
 import { derivationBatches, originMessage } from './jobs/lineage-messages.ts'
 import { planStepMessage } from './jobs/plan-messages.ts'
 import { jobStatsMessage, pipelineStatsMessage } from './jobs/stats-messages.ts'
+import { batchedList } from './pfs/batched-list.ts'
 import { requireFile, requireText } from './pfs/names.ts'
-import { requireJob } from './pps/job-handlers.ts'
-import { datumInfoMessage } from './pps/job-messages.ts'
+import { inputsOf, requireJob, withSpecs } from './pps/job-handlers.ts'
+import { datumInfoMessage, jobInfoMessage } from './pps/job-messages.ts'
 import { specOfRequest } from './pps/spec-request.ts'
 
 /** Datums in one batch: some 200 bytes each. */
@@ -27,6 +28,15 @@ const originCountMax = 10_000
 export function jobsRoutes(processing: Processing): readonly Route[] {
   const { jobs, plans, explanations, lineage, statistics } = processing
   return service(Jobs, {
+    listJobs: {
+      encoded({ pipeline, inputCommit }) {
+        const pages = withSpecs(jobs, jobs.pages(pipeline?.name, inputsOf(inputCommit)))
+        return batchedList(JobInfosBatchSchema, pages, ({ job, spec }) => ({
+          jobInfo: [jobInfoMessage(job, spec)],
+        }))
+      },
+    },
+
     async *listDatums({ job: name }) {
       const job = await jobs.inspect(requireJob(name))
       let datumInfo: MessageInitShape<typeof DatumInfoSchema>[] = []

@@ -18,14 +18,17 @@ export function addressText({ host, port }: PortAddress): string {
 const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }
 
 /**
- * Opens a port.
+ * Opens a port. With `allowHalfOpen`, who has sent all may still get an answer.
  *
  * @throws {UnavailableError} when it is taken or not allowed.
  * @throws {InvalidArgumentError} when the host is not one of this machine.
  */
-export async function openPort(address: PortAddress): Promise<Server> {
+export async function openPort(
+  address: PortAddress,
+  options: { readonly allowHalfOpen?: boolean } = {},
+): Promise<Server> {
   const { host, port } = address
-  const server = createServer(socketOptions)
+  const server = createServer({ ...socketOptions, ...options })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(openError(address, error)))
     server.listen({ port, ...(host && { host }) }, resolve)

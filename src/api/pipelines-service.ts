@@ -1,12 +1,17 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { DomainError } from '../base/errors.ts'
-import { Pipelines, type SpecValidationSchema } from '../gen/pachyderm_pb.ts'
+import {
+  PipelineInfosBatchSchema,
+  Pipelines,
+  type SpecValidationSchema,
+} from '../gen/pachyderm_pb.ts'
 import type { CreatePipelineRequest } from '../gen/pps_pb.ts'
 import type { RequestedSpec } from '../pipelines/requested-specs.ts'
 import type { ImageBuilds } from '../pipelines/image-builds.ts'
 import type { Processing } from '../pipelines/processing.ts'
 import { service, type Route } from './grpc/service.ts'
 import { buildImage } from './pps/image-builds.ts'
+import { batchedList } from './pfs/batched-list.ts'
 import { pipelineInfoMessage } from './pps/pipeline-handlers.ts'
 import { specOfRequest } from './pps/spec-request.ts'
 
@@ -16,6 +21,12 @@ type Validation = MessageInitShape<typeof SpecValidationSchema>
 export function pipelinesRoutes({ pipelines, images }: PipelinesPorts): readonly Route[] {
   return service(Pipelines, {
     buildImage: (requests, { signal }) => buildImage(images, requests, signal),
+    listPipelines: {
+      encoded: () =>
+        batchedList(PipelineInfosBatchSchema, pipelines.latest(), (info) => ({
+          pipelineInfo: [pipelineInfoMessage(info)],
+        })),
+    },
 
     async validatePipelines({ specs }) {
       const parsed = specs.map(parseSpec)

@@ -4,7 +4,10 @@ import {
   DeleteCommitsRequestSchema,
   GetChunksRequestSchema,
   GetFilesRequestSchema,
+  ListJobsRequestSchema,
+  ListReposRequestSchema,
   PutFilesRequestSchema,
+  PutSecretRequestSchema,
   PutSourcesRequestSchema,
   RunTransactionRequestSchema,
   ValidatePipelinesRequestSchema,
@@ -92,12 +95,15 @@ const fields: readonly FieldLimit[] = [
   },
 
   // Services of our own
+  { field: ListReposRequestSchema.field.provenance, countMax: 1000, advice: 'name fewer repos' },
+  { field: ListJobsRequestSchema.field.inputCommit, countMax: 1000, advice: inParts },
   { field: PutFilesRequestSchema.field.parts, countMax: putFilesPartsMax, advice: inMessages },
   { field: PutSourcesRequestSchema.field.sources, countMax: 100_000, advice: inParts },
   { field: GetFilesRequestSchema.field.paths, countMax: 10_000, advice: inParts },
   { field: GetChunksRequestSchema.field.ids, countMax: 1000, advice: inParts },
   { field: DeleteCommitsRequestSchema.field.commits, countMax: 2000, advice: inParts },
   { field: ValidatePipelinesRequestSchema.field.specs, countMax: 100, advice: inParts },
+  { field: PutSecretRequestSchema.field.entries, countMax: 100, advice: 'make several secrets' },
   {
     field: RunTransactionRequestSchema.field.operations,
     countMax: 256,

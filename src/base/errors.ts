@@ -60,12 +60,14 @@ export class ResourceExhaustedError extends DomainError {
 /** The disk that the server keeps its data on has no room left at `directory`. */
 export class DiskFullError extends ResourceExhaustedError {
   override readonly name = 'DiskFullError'
+  readonly directory: string
 
   constructor(directory: string, options?: ErrorOptions) {
     super(
       `the disk of the data directory is full (at ${directory}): free some space, or move the data directory to a larger disk`,
       options,
     )
+    this.directory = directory
   }
 }
 

@@ -12,6 +12,7 @@ const families: readonly FamilyEntry[] = [
   {
     names: [
       'create-repo',
+      'update-repo',
       'inspect-repo',
       'list-repo',
       'delete-repo',
@@ -59,11 +60,25 @@ const families: readonly FamilyEntry[] = [
       'move-file',
       'delete-file',
       'history',
-      'get-object',
-      'get-tag',
       'lineage',
     ],
     load: async () => (await import('./families/files.ts')).fileCommands,
+  },
+  {
+    names: [
+      'put-object',
+      'get-object',
+      'inspect-object',
+      'list-object',
+      'delete-object',
+      'tag-object',
+      'get-tag',
+      'inspect-tag',
+      'list-tag',
+      'delete-tag',
+      'compact',
+    ],
+    load: async () => (await import('./families/objects.ts')).objectCommands,
   },
   {
     names: ['mount', 'unmount'],
@@ -86,6 +101,10 @@ const families: readonly FamilyEntry[] = [
       'run-pipeline',
     ],
     load: async () => (await import('./families/pipelines.ts')).pipelineCommands,
+  },
+  {
+    names: ['create-secret', 'update-secret', 'inspect-secret', 'list-secret', 'delete-secret'],
+    load: async () => (await import('./families/secrets.ts')).secretCommands,
   },
   {
     names: [
@@ -123,8 +142,12 @@ const laterCommands: readonly string[] = [
   'undeploy',
 ]
 
-/** @throws {UsageError} with the nearest name. */
-export async function findCommand(name: string): Promise<CommandSpec> {
+/**
+ * `next` is the word behind the name: `list repo` is a way to say `list-repo` elsewhere.
+ *
+ * @throws {UsageError} with the nearest names.
+ */
+export async function findCommand(name: string, next?: string): Promise<CommandSpec> {
   const entry = families.find(({ names }) => names.includes(name))
   const family = await entry?.load()
   const found = family?.commands.find((command) => command.name === name)
@@ -132,11 +155,8 @@ export async function findCommand(name: string): Promise<CommandSpec> {
   if (laterCommands.includes(name)) {
     throw new UsageError(`${name} is a command of 1.5 that this pachctl does not have yet`)
   }
-  const { suggestion } = await import('./parsing/suggestion.ts')
-  const nearest = suggestion(
-    name,
-    families.flatMap(({ names }) => names),
-  )
-  const hint = nearest === undefined ? 'see pachctl help' : `did you mean ${nearest}?`
+  const { commandHint } = await import('./parsing/suggestion.ts')
+  const names = families.flatMap((candidate) => candidate.names)
+  const hint = commandHint([name, next], names) ?? 'see pachctl help'
   throw new UsageError(`unknown command ${JSON.stringify(name)} for "pachctl"; ${hint}`)
 }

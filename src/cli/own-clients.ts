@@ -1,13 +1,26 @@
 import { Code } from '../base/grpc-wire.ts'
 import { type Client, createClient } from '../client/client.ts'
 import { RpcError } from '../client/rpc-error.ts'
-import { Admin, Commits, Files, Jobs, Migrations, Pipelines } from '../gen/pachyderm_pb.ts'
+import {
+  Admin,
+  Commits,
+  Files,
+  Jobs,
+  Migrations,
+  Pipelines,
+  Repos,
+  Secrets,
+} from '../gen/pachyderm_pb.ts'
 import type { CommandContext } from './command.ts'
 
 // Services that 1.5 does not have.
 
 export function adminClient({ transport }: CommandContext): Client<typeof Admin> {
   return createClient(Admin, transport)
+}
+
+export function reposClient({ transport }: CommandContext): Client<typeof Repos> {
+  return createClient(Repos, transport)
 }
 
 export function filesClient({ transport }: CommandContext): Client<typeof Files> {
@@ -24,6 +37,10 @@ export function jobsClient({ transport }: CommandContext): Client<typeof Jobs> {
 
 export function pipelinesClient({ transport }: CommandContext): Client<typeof Pipelines> {
   return createClient(Pipelines, transport)
+}
+
+export function secretsClient({ transport }: CommandContext): Client<typeof Secrets> {
+  return createClient(Secrets, transport)
 }
 
 export function migrationsClient({ transport }: CommandContext): Client<typeof Migrations> {

@@ -31,9 +31,11 @@ export async function runPachctl(process: PachctlProcess): Promise<number> {
     const typed = process.argv.slice(2)
     for (const word of typed) refuseReplaced(word, `argument ${JSON.stringify(word)}`)
     const [name, words] = splitWords(typed)
+    const topic = name === undefined ? undefined : await topicText(name)
     if (name === undefined || name === 'help') await out.write(await helpText(words))
+    else if (topic !== undefined) await out.write(topic)
     else {
-      command = await findCommand(name)
+      command = await findCommand(name, words.at(0))
       await runCommand(command, words, { process, out })
     }
     await out.flush()
@@ -55,6 +57,13 @@ export async function runPachctl(process: PachctlProcess): Promise<number> {
 function splitWords(words: readonly string[]): readonly [string | undefined, readonly string[]] {
   const index = words.findIndex((word) => !word.startsWith('-'))
   return index === -1 ? [undefined, words] : [words[index], words.toSpliced(index, 1)]
+}
+
+/** The words that are commands in 1.5 only to explain themselves. */
+async function topicText(name: string): Promise<string | undefined> {
+  if (name.includes('-')) return undefined
+  const { helpTopic } = await import('./help.ts')
+  return helpTopic(name)
 }
 
 async function helpText(words: readonly string[]): Promise<string> {

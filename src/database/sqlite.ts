@@ -50,6 +50,8 @@ export interface SqliteOptions {
   readonly reserveBytes?: number
   /** Is told where a copy is of a log that the database can take only a part of. */
   readonly onDamagedLog?: (copy: string) => void
+  /** Is told each time that something cannot be written, or only with what is in reserve. */
+  readonly onDiskFull?: (error: DiskFullError) => void
   /** Tests only: a disk that is fuller than the real one. */
   readonly freeBytes?: FreeBytes
   /** Tests only: a smaller bound than the product's. */
@@ -178,6 +180,7 @@ class SqliteDatabase implements Database {
   readonly #connections: AsyncDisposableStack
   readonly #path: string
   readonly #reserve: DiskReserve
+  readonly #onDiskFull: (error: DiskFullError) => void
   readonly #retainedEvents: number
   #prunedTo: number
   #closed: Promise<void> | undefined
@@ -187,6 +190,7 @@ class SqliteDatabase implements Database {
     this.#path = writeConnection.path
     this.#reserve = parts.reserve
     this.#connections = connections
+    this.#onDiskFull = options.onDiskFull ?? (() => undefined)
     this.#retainedEvents = options.retainedEvents ?? retainedEventsMin
     this.#prunedTo = events.first - 1
     this.#writer = new Writer({
@@ -233,11 +237,14 @@ class SqliteDatabase implements Database {
     this.#checkpoints.requireRoom()
     // What was in reserve is left to what makes room.
     if (!usesReserve && !this.#reserve.isHeld && !(await this.#reserve.make())) {
-      throw new DiskFullError(dirname(this.#path))
+      const error = new DiskFullError(dirname(this.#path))
+      this.#onDiskFull(error)
+      throw error
     }
     try {
       return await this.#writer.transact(operation)
     } catch (error) {
+      if (error instanceof DiskFullError) this.#onDiskFull(error)
       if (!usesReserve || !(error instanceof DiskFullError)) throw error
       if (!(await this.#reserve.release())) throw error
       return await this.#writer.transact(operation)

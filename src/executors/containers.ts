@@ -32,7 +32,7 @@ import { NoShellError } from './containers/starting.ts'
 import { presentSocket } from './engine-places.ts'
 import { addStaticShell, findStaticShell, staticShellName } from './containers/static-shell.ts'
 
-export type { PullPolicy } from './containers/images.ts'
+export type { PullPolicy, PullSecrets } from './containers/images.ts'
 
 export interface ContainerExecutorOptions {
   /** Scratch space, this executor's alone: made if need be in one that exists. */

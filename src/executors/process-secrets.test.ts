@@ -119,6 +119,7 @@ for (const isolation of ['root', 'user'] as const) {
         ['/dev/fd/keys', 'is a place that no secret can be shown at'],
       ] as const) {
         const opening = executor.openSlot(sh('true'), never, secretsAt([path]))
+        await expect(opening).rejects.toThrow(`mount_path ${path}`)
         await expect(opening).rejects.toThrow(reason)
       }
       expect(readdirSync(join(data, 'scratch'))).toEqual([])

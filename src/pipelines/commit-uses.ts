@@ -1,5 +1,6 @@
 import type { Instant } from '../base/clock.ts'
 import { FailedPreconditionError } from '../base/errors.ts'
+import type { RepoName } from '../base/names.ts'
 import type { Database, ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { CommitUses, GoingCommits, JobName, JobRemoval } from '../versioning/ports.ts'
@@ -7,7 +8,9 @@ import { forgetCommit } from './arrivals.ts'
 import { deleteResults } from './datum-results.ts'
 import { atomsOf } from './inputs.ts'
 import { removeJob, selectJobs, setJobState, type JobRecord } from './job-records.ts'
+import { completeProvenanceAround } from './output-provenance.ts'
 import { allPipelines, findPipeline } from './pipeline-records.ts'
+import { statsBranch } from './specs.ts'
 import { hasEnded } from './states.ts'
 import { plannedJobs, UnusedResults } from './unused-results.ts'
 
@@ -25,7 +28,16 @@ export class JobCommitUses implements CommitUses {
     const pipeline = await findPipeline(tx, repo)
     // A spout's own commits come from people and programs, too.
     if (pipeline?.spec.spout === true) return undefined
+    if (pipeline?.spec.enableStats === true && branch === statsBranch) return pipeline.name
     return pipeline?.spec.outputBranch === branch ? pipeline.name : undefined
+  }
+
+  async pipelineOf(tx: ReadTransaction, repo: string): Promise<string | undefined> {
+    return (await findPipeline(tx, repo))?.name
+  }
+
+  async onRepoMade(tx: Transaction, repo: RepoName): Promise<void> {
+    await completeProvenanceAround(tx, repo)
   }
 
   async planRemoval(commits: GoingCommits, signal?: AbortSignal): Promise<JobRemoval> {

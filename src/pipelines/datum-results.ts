@@ -226,6 +226,62 @@ export async function insertFailure(tx: Transaction, failure: DatumFailure): Pro
   )
 }
 
+/** How a datum ended that a job has: by a result of its own or of another job, or given up by it. */
+export interface DatumRun extends Pick<DatumResult, 'job' | 'stats' | 'worker' | 'log'> {
+  readonly output: DirectoryEntry | undefined
+  /** Why it was given up. */
+  readonly failure: string | undefined
+}
+
+interface RunRow extends StatsRow, OutputRow {
+  readonly worker: string
+  readonly logs: Uint8Array
+}
+
+/** The ends of those of `datums` (a few, for they come with their logs) that have one. */
+export async function findRuns(
+  tx: ReadTransaction,
+  job: JobId,
+  datums: readonly DatumKey[],
+): Promise<ReadonlyMap<DatumKey, DatumRun>> {
+  const runs = new Map<DatumKey, DatumRun>()
+  if (datums.length === 0) return runs
+  const among = `datum IN (${datums.map(() => '?').join(', ')})`
+  const failures = await tx.all<RunRow & { readonly reason: string }>(
+    `SELECT *, '' AS output_root, 0 AS output_bytes, 0 AS output_files FROM datum_failures
+      WHERE job = ? AND ${among}`,
+    job,
+    ...datums,
+  )
+  for (const row of failures) {
+    runs.set(row.datum as DatumKey, { ...runOf(row), output: undefined, failure: row.reason })
+  }
+  for (const row of await tx.all<RunRow>(`SELECT * FROM datum_results WHERE ${among}`, ...datums)) {
+    const output = row.output_root === '' ? undefined : outputOf(row)
+    runs.set(row.datum as DatumKey, { ...runOf(row), output, failure: undefined })
+  }
+  return runs
+}
+
+function runOf(row: RunRow): Pick<DatumRun, 'job' | 'stats' | 'worker' | 'log'> {
+  return { job: row.job as JobId, stats: statsOf(row), worker: row.worker, log: row.logs }
+}
+
+/** Datums whose result a job made, behind `after`, in the order in which they came: a page. */
+export async function resultKeysOf(
+  tx: ReadTransaction,
+  job: JobId,
+  after: { readonly at: number; readonly datum: string },
+): Promise<readonly { readonly at: number; readonly datum: string }[]> {
+  return await tx.all<{ readonly at: number; readonly datum: string }>(
+    `SELECT finished_at AS at, datum FROM datum_results
+      WHERE job = ? AND (finished_at, datum) > (?, ?) ORDER BY finished_at, datum LIMIT 500`,
+    job,
+    after.at,
+    after.datum,
+  )
+}
+
 /** What a datum is made of, as far as a result, or a failure in `job`, says it. */
 export async function membersOf(
   tx: ReadTransaction,

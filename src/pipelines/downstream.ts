@@ -32,6 +32,7 @@ export class JobDownstream implements Downstream {
     commits: readonly CommitName[],
     repo: RepoName,
   ): Promise<DownstreamState> {
+    if (await isServed(tx, commits, repo)) return { kind: 'none' }
     const seen = new Set<string>()
     const waiting: string[] = [repo]
     while (waiting.length > 0 && seen.size < chainLengthMax) {
@@ -51,6 +52,18 @@ export class JobDownstream implements Downstream {
     const reason = await hopelessness(tx, commits, repo)
     return reason === undefined ? { kind: 'pending' } : { kind: 'failed', reason }
   }
+}
+
+/** A service makes no commits: it is waited for until it shows these, or newer ones. */
+async function isServed(
+  tx: ReadTransaction,
+  commits: readonly CommitName[],
+  name: string,
+): Promise<boolean> {
+  const pipeline = await findPipeline(tx, name)
+  if (pipeline?.spec.service === undefined) return false
+  const job = await lastJobOver(tx, name, commits)
+  return job?.state === 'running' || job?.state === 'killed'
 }
 
 async function isCatchingUp(tx: ReadTransaction, name: string): Promise<boolean> {

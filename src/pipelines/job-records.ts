@@ -94,6 +94,8 @@ export interface JobRecord {
   readonly matches: MapRoot | undefined
   /** (Output path, order key) → content; known once the job has succeeded. */
   readonly contributions: MapRoot | undefined
+  /** What it committed to the branch `stats`, where its pipeline asks for that. */
+  readonly statsCommit: CommitId | undefined
 }
 
 export class JobNotFoundError extends NotFoundError {
@@ -141,6 +143,7 @@ interface JobRow extends SqlRow {
   readonly good_set_root: string | null
   readonly matches_root: string | null
   readonly contributions_root: string | null
+  readonly stats_commit: string | null
   readonly by_hand: number
 }
 
@@ -425,6 +428,7 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
     goodSet: (row.good_set_root ?? undefined) as MapRoot | undefined,
     matches: (row.matches_root ?? undefined) as MapRoot | undefined,
     contributions: (row.contributions_root ?? undefined) as MapRoot | undefined,
+    statsCommit: (row.stats_commit ?? undefined) as CommitId | undefined,
   }
 }
 

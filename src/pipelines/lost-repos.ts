@@ -74,6 +74,5 @@ async function lostRepo(
 }
 
 function wayOut(pipeline: string, repo: string): string {
-  const again = repo === pipeline ? '' : `create it again and start-pipeline ${pipeline}, or `
-  return `${again}delete-pipeline ${pipeline} and create it anew`
+  return `create it again with create-repo ${repo} and start-pipeline ${pipeline}, or delete-pipeline ${pipeline} and create it anew`
 }

@@ -17,7 +17,13 @@ export interface OutputExports {
    * content is left as it is.
    */
   exportTree(
-    output: { readonly commit: string; readonly tree: CommitTree; readonly url: string },
+    output: {
+      readonly commit: string
+      readonly tree: CommitTree
+      readonly url: string
+      /** In place of the server's own: named as variables such as `AWS_ACCESS_KEY_ID`. */
+      readonly credentials?: Readonly<Record<string, string>>
+    },
     options: {
       readonly signal: AbortSignal
       readonly onProgress: (progress: ExportProgress) => void

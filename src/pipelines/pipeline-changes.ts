@@ -14,21 +14,24 @@ import { createRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.t
 import { atomsOf, branchesOf } from './inputs.ts'
 import { killJobs } from './job-records.ts'
 import type { OutputExports } from './output-exports.ts'
+import { completeProvenanceAround } from './output-provenance.ts'
 import { findPipeline, getPipeline, putPipeline, type PipelineRecord } from './pipeline-records.ts'
 import type { RequestedSpec } from './requested-specs.ts'
+import { secretsOf } from './secrets.ts'
 import { withFromIds } from './specs/from-commits.ts'
+import { requireFreePort } from './specs/service-check.ts'
 import { checkSpec, type PipelineSpec } from './specs.ts'
 import { noteDeletion } from '../versioning/deletion-notes.ts'
 
 const commitIdLength = 32
 
-/** Outputs cannot be written where the spec says; a file may have many specs, so it says whose. */
-class EgressRefusedError extends DomainError {
-  override readonly name = 'EgressRefusedError'
+/** What a spec names cannot be had; a file may have many specs, so it says whose. */
+class SpecRefusedError extends DomainError {
+  override readonly name = 'SpecRefusedError'
   readonly kind: ErrorKind
 
-  constructor(pipeline: PipelineName, cause: DomainError) {
-    super(`pipeline ${pipeline}: egress: ${cause.message}`, { cause })
+  constructor(pipeline: PipelineName, part: string, cause: DomainError) {
+    super(`pipeline ${pipeline}: ${part}: ${cause.message}`, { cause })
     this.kind = cause.kind
   }
 }
@@ -119,11 +122,15 @@ export class PipelineChanges {
 
   async #checkedSpec(tx: Transaction, request: RequestedSpec, now: Instant): Promise<PipelineSpec> {
     const spec = await checkedSpec(tx, request, now)
-    const { name, egressUrl } = spec
+    const { name, egressUrl, egressSecret, secrets } = spec
+    let part = 'egress'
     try {
       if (egressUrl !== undefined) this.#exports.check(egressUrl)
+      if (egressSecret !== undefined) await secretsOf(tx, [{ name: egressSecret, mountPath: '' }])
+      part = 'transform.secrets'
+      await secretsOf(tx, secrets)
     } catch (error) {
-      throw error instanceof DomainError ? new EgressRefusedError(name, error) : error
+      throw error instanceof DomainError ? new SpecRefusedError(name, part, error) : error
     }
     return spec
   }
@@ -154,6 +161,7 @@ async function store(tx: Transaction, pipeline: PipelineRecord, now: Instant): P
   const inputs: RepoName[] = []
   for (const atom of branchesOf(spec.input)) inputs.push((await getRepo(tx, atom.repo)).name)
   if (spec.incremental) await refuseSharedProvenance(tx, spec)
+  if (spec.service !== undefined) await requireFreePort(tx, spec.name, spec.service)
   await putOutputRepo(tx, spec, inputs, now)
   await requireNoTag(tx, spec.name, spec.outputBranch)
   await putPipeline(tx, pipeline, now)
@@ -226,6 +234,7 @@ async function putCronRepos(
     if (existing === undefined) {
       const description = `Cron tick repo for pipeline ${spec.name}.`
       await createRepo(tx, { name: repo, provenance: [], description, createdAt })
+      await completeProvenanceAround(tx, repo)
     } else if (existing.provenance.length > 0 || (await findPipeline(tx, repo)) !== undefined) {
       throw new InvalidArgumentError(
         `cron input ${name} cannot tick into repo ${repo}, which a pipeline writes; give it another "repo"`,
@@ -244,7 +253,8 @@ async function putOutputRepo(
   const existing = await findRepo(tx, name)
   const described = spec.description || existing?.description
   const description = described || `Output repo for pipeline ${spec.name}.`
-  if (existing === undefined)
+  if (existing === undefined) {
     await createRepo(tx, { name, provenance: inputs, description, createdAt })
-  else await updateRepo(tx, { name, provenance: inputs, description })
+    await completeProvenanceAround(tx, name)
+  } else await updateRepo(tx, { name, provenance: inputs, description })
 }

@@ -87,6 +87,14 @@ export async function pipelinePage(
   return rows.map((row) => ({ pipeline: pipelineOf(row), modifiedAt: row.modified_at }))
 }
 
+/** The names of all pipelines, the latest written first, in one page. */
+export async function* latestNames(tx: ReadTransaction): AsyncGenerator<readonly PipelineName[]> {
+  const rows = await tx.all<{ readonly name: PipelineName }>(
+    'SELECT name FROM pipelines ORDER BY modified_at DESC, name ASC',
+  )
+  yield rows.map(({ name }) => name)
+}
+
 /** Latest written first. */
 export async function allPipelines(tx: ReadTransaction): Promise<readonly PipelineRecord[]> {
   const rows = await tx.all<PipelineRow>(
@@ -130,11 +138,11 @@ export async function putPipeline(
 ): Promise<void> {
   await tx.run(
     `INSERT INTO pipelines (name, id, version, salt, state, recent_error, created_at, modified_at,
-        is_spout) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        is_spout, service_port) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (name) DO UPDATE SET id = excluded.id, version = excluded.version,
         salt = excluded.salt, state = excluded.state, recent_error = excluded.recent_error,
         created_at = excluded.created_at, modified_at = excluded.modified_at,
-        is_spout = excluded.is_spout`,
+        is_spout = excluded.is_spout, service_port = excluded.service_port`,
     pipeline.name,
     pipeline.pipelineId,
     pipeline.version,
@@ -144,6 +152,7 @@ export async function putPipeline(
     pipeline.createdAt,
     modifiedAt,
     pipeline.spec.spout === true ? 1 : 0,
+    pipeline.spec.service?.externalPort ?? null,
   )
   await tx.run(
     'INSERT INTO pipeline_versions (pipeline_id, version, spec) VALUES (?, ?, ?)',

@@ -4,12 +4,14 @@ import { checkJobs } from './checks/job-check.ts'
 import { checkLatestResults, type LatestResultsPorts } from './checks/latest-results.ts'
 import { checkPipelines } from './checks/pipeline-check.ts'
 import type { PipelinesCheckPorts } from './checks/ports.ts'
+import { checkSecrets } from './checks/secret-rows-check.ts'
 
 /** Checks that the rows of pipelines, jobs and datums fit each other; reads no chunk. */
 export async function checkPipelinesRows(ports: PipelinesCheckPorts): Promise<void> {
   await checkPipelines(ports)
   await checkJobs(ports)
   await checkDatumRows(ports)
+  await checkSecrets(ports)
 }
 
 /** Visits everything that jobs and datum results refer to. */

@@ -22,6 +22,7 @@ export type PipelinesDamage =
   | 'spec-damaged'
   | 'arrival-damaged'
   | 'job-output-wrong'
+  | 'secret-damaged'
 
 const fixIt: string = 'run fsck with --fix: it is worked out again'
 const restoreMetadata: string =
@@ -51,7 +52,7 @@ export const pipelinesFindings: Readonly<Record<PipelinesDamage, FindingFacts>> 
   'pipeline-repo-missing': {
     severity: 'warning',
     meaning: 'The pipeline cannot run, since a repo that it reads or writes has been deleted.',
-    advice: 'create the input repo again and update the pipeline, or delete the pipeline',
+    advice: 'create the repo again and start the pipeline, or delete the pipeline',
   },
   'pipeline-missing': {
     severity: 'error',
@@ -61,7 +62,7 @@ export const pipelinesFindings: Readonly<Record<PipelinesDamage, FindingFacts>> 
   },
   'pipeline-kind-wrong': {
     severity: 'error',
-    meaning: 'The pipeline is run as a spout and is none, or the reverse.',
+    meaning: 'The pipeline is run as a spout or a service and is none, or the reverse.',
     advice: fixIt,
   },
   'pipeline-rows-left-over': {
@@ -139,6 +140,11 @@ export const pipelinesFindings: Readonly<Record<PipelinesDamage, FindingFacts>> 
     severity: 'error',
     meaning: 'Why a datum failed cannot be shown.',
     advice: 'delete the job (pachctl delete-job) if it is in the way',
+  },
+  'secret-damaged': {
+    severity: 'error',
+    meaning: 'Code that asks for the secret cannot be started.',
+    advice: 'store its values again with pachctl update-secret, or delete it',
   },
 }
 

@@ -4,7 +4,9 @@ import type { JobId } from '../base/names.ts'
 import type { Random } from '../base/random.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
-import { deleteRepo, findRepo } from '../versioning/repos.ts'
+import { snapshotKeys } from '../storage/snapshot-keys.ts'
+import type { Spools } from '../storage/spool.ts'
+import { findRepo, removeRepo } from '../versioning/repos.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import { branchesOf } from './inputs.ts'
 import { makeJobByHand, type ChosenCommit } from './manual-jobs.ts'
@@ -15,6 +17,7 @@ import {
   allPipelines,
   findPipeline,
   getPipeline,
+  latestNames,
   PipelineNotFoundError,
   pipelinePage,
   removePipeline,
@@ -22,6 +25,7 @@ import {
   type PipelineRecord,
 } from './pipeline-records.ts'
 import { requireRepos } from './lost-repos.ts'
+import { completeProvenance } from './output-provenance.ts'
 import { rehearsed } from './rehearsals.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { specNotices } from './specs/notices.ts'
@@ -62,6 +66,7 @@ export interface Rehearsal {
 /** Standing computations. Each change is one transaction: it happens whole or not at all. */
 export class Pipelines {
   readonly #database: Database
+  readonly #spools: Spools
   readonly #clock: Clock
   readonly #random: Random
   readonly #triggers: Triggers
@@ -71,6 +76,7 @@ export class Pipelines {
 
   constructor(ports: {
     readonly database: Database
+    readonly spools: Spools
     readonly clock: Clock
     readonly random: Random
     readonly triggers: Triggers
@@ -79,6 +85,7 @@ export class Pipelines {
     readonly exports: Pick<OutputExports, 'check'>
   }) {
     this.#database = ports.database
+    this.#spools = ports.spools
     this.#clock = ports.clock
     this.#random = ports.random
     this.#triggers = ports.triggers
@@ -176,6 +183,27 @@ export class Pipelines {
     }
   }
 
+  /**
+   * As they were when it began, the latest written first, in pages of any length. One that is
+   * deleted meanwhile may be left out.
+   */
+  async *latest(): AsyncGenerator<readonly PipelineInfo[]> {
+    const ports = { database: this.#database, spools: this.#spools }
+    for await (const names of snapshotKeys(ports, latestNames)) {
+      for (let from = 0; from < names.length; from += pageCount) {
+        const page = names.slice(from, from + pageCount)
+        yield await this.#database.read(async (tx) => {
+          const infos: PipelineInfo[] = []
+          for (const name of page) {
+            const pipeline = await findPipeline(tx, name)
+            if (pipeline !== undefined) infos.push(await this.#info(tx, pipeline))
+          }
+          return infos
+        })
+      }
+    }
+  }
+
   /** As `pages`, all of them, the latest written first. */
   async list(): Promise<readonly PipelineInfo[]> {
     const pipelines = (await Array.fromAsync(this.pages())).flat()
@@ -191,6 +219,7 @@ export class Pipelines {
     await this.#database.transact(async (tx) => {
       const pipeline = await getPipeline(tx, name)
       await requireRepos(tx, pipeline)
+      await completeProvenance(tx, pipeline.spec)
       const state = 'running'
       await setPipelineState(tx, pipeline.name, { state, recentError: '', modifiedAt })
       await this.#triggers.workOff(tx, pipeline.name)
@@ -288,7 +317,7 @@ export class Pipelines {
     }
     await removePipeline(tx, pipeline, options.at)
     if (!options.deleteRepo || (await findRepo(tx, pipeline.name)) === undefined) return
-    await deleteRepo(tx, pipeline.name, { force: true })
+    await removeRepo(tx, pipeline.name)
   }
 }
 

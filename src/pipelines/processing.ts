@@ -1,3 +1,4 @@
+import type { Spools } from '../storage/spool.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { ActiveWorkers } from './active-workers.ts'
 import { CronTicker } from './cron-ticker.ts'
@@ -10,6 +11,8 @@ import { Pipelines } from './pipelines.ts'
 import type { RunPorts } from './run-ports.ts'
 import { RunningLogs } from './running-logs.ts'
 import { Scheduler } from './scheduler.ts'
+import type { SecretKeys } from './secret-keys.ts'
+import { Secrets } from './secrets.ts'
 import { Statistics } from './statistics.ts'
 import type { Triggers } from './triggers.ts'
 
@@ -24,6 +27,7 @@ export interface Processing {
   readonly explanations: Explanations
   readonly lineage: FileLineage
   readonly statistics: Statistics
+  readonly secrets: Secrets
   /** Runs nothing until it is started. The caller disposes of it. */
   readonly scheduler: Scheduler
   /** Makes no tick until it is started. The caller disposes of it. */
@@ -32,13 +36,16 @@ export interface Processing {
 
 /** `triggers` is also what versioning calls when a commit becomes a head. */
 export function createProcessing(
-  ports: Omit<RunPorts, 'logs' | 'active' | 'onHeadReady'> & {
+  ports: Omit<RunPorts, 'logs' | 'active' | 'onHeadReady' | 'secrets'> & {
+    readonly secretKeys: SecretKeys
     readonly triggers: Triggers
     readonly versioning: Pick<Versioning, 'files' | 'transactions'>
+    readonly spools: Spools
   },
 ): Processing {
   const running = new RunningLogs()
   const active = new ActiveWorkers()
+  const secrets = new Secrets({ ...ports, keys: ports.secretKeys })
   const { triggers } = ports
   const onHeadReady: RunPorts['onHeadReady'] = (tx, heads) => triggers.onHeadReady(tx, heads)
   const pipelines = new Pipelines({ ...ports, onHeadReady })
@@ -51,7 +58,8 @@ export function createProcessing(
     explanations: new Explanations(ports),
     lineage: new FileLineage(ports),
     statistics: new Statistics(ports),
-    scheduler: new Scheduler({ ...ports, logs: running, active, onHeadReady }),
+    secrets,
+    scheduler: new Scheduler({ ...ports, secrets, logs: running, active, onHeadReady }),
     ticker: new CronTicker(ports),
   }
 }

@@ -15,6 +15,7 @@ export interface RequestedSpec {
   readonly batch?: boolean | undefined
   readonly incremental?: boolean | undefined
   readonly egressUrl?: string | undefined
+  readonly egressSecret?: string | undefined
   /** 0 or undefined: not set, here and for the times. */
   readonly datumTries?: number | undefined
   readonly datumTimeoutMs?: number | undefined
@@ -22,6 +23,13 @@ export interface RequestedSpec {
   readonly spout?: boolean | undefined
   /** Empty or undefined: the server decides. */
   readonly executor?: string | undefined
+  readonly service?: RequestedService | undefined
+}
+
+/** Ports: `external` 0 is the same as `internal`. */
+export interface RequestedService {
+  readonly internalPort: number
+  readonly externalPort: number
 }
 
 export interface RequestedTransform {
@@ -37,10 +45,15 @@ export interface RequestedTransform {
   readonly errorStdinLines?: readonly string[] | undefined
 }
 
-/** A secret of the cluster, and the directory in which user code finds it. */
+/** A secret, and where user code finds it: in a directory, in its environment, or in both. */
 export interface Secret {
   readonly name: string
+  /** Empty: in no directory. */
   readonly mountPath: string
+  /** One entry of it alone. */
+  readonly key?: string
+  /** The variable with the entry `key`. */
+  readonly envVar?: string
 }
 
 /** An input as a client sent it: exactly one member should be set, but none or several may be. */

@@ -11,6 +11,8 @@ import type { ActiveWorkers } from './active-workers.ts'
 import type { OutputExports } from './output-exports.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import type { RunningLogs } from './running-logs.ts'
+import type { Secrets } from './secrets.ts'
+import type { ServiceDoors } from './service-doors.ts'
 
 /** What goes wrong without anybody waiting for an answer is told here. */
 export interface RunLog {
@@ -30,6 +32,8 @@ export interface RunPorts {
   readonly random: Random
   readonly workers: DatumWorkers
   readonly exports: OutputExports
+  readonly secrets: Pick<Secrets, 'grant' | 'texts'>
+  readonly serviceDoors: ServiceDoors
   readonly logs: RunningLogs
   readonly active: ActiveWorkers
   readonly onHeadReady: OnHeadReady

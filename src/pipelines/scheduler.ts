@@ -15,6 +15,7 @@ import { allPipelineNames, pipelineTopic } from './pipeline-records.ts'
 import { runJob } from './running/job-run.ts'
 import { errorText, isOfUsers, isPassing } from './running/run-errors.ts'
 import type { RunPorts } from './run-ports.ts'
+import { endReplacedJobs } from './services.ts'
 import { Spouts } from './spouts.ts'
 import { whatIsGone } from './running/lost-data.ts'
 import { WorkerPool } from './running/worker-pool.ts'
@@ -139,6 +140,7 @@ export class Scheduler implements AsyncDisposable {
     while (this.#matchAgain && !this.#stop.signal.aborted) {
       this.#matchAgain = false
       await this.#beginSpouts()
+      await endReplacedJobs(this.#ports)
       await this.#matchOnce()
       if (await this.#workOffBacklogs()) this.#matchAgain = true
     }

@@ -5,7 +5,8 @@ import { parseBranchName, parsePipelineName } from '../base/names.ts'
 import type { BranchName, PipelineName } from '../base/names.ts'
 import { type ExecutorName, executorNames, type Transform } from './executor.ts'
 import { matchingInputs } from './discovery/match-index.ts'
-import { checkEgress } from './specs/egress-check.ts'
+import { checkEgress, checkEgressSecret } from './specs/egress-check.ts'
+import { checkService, type ServicePorts } from './specs/service-check.ts'
 import { checkErrorCommand, type ErrorHandling } from './specs/error-command.ts'
 import { checkInput } from './specs/input-check.ts'
 import { checkLimits, type Limits } from './specs/limits.ts'
@@ -19,7 +20,7 @@ export interface PipelineSpec extends Limits, ErrorHandling {
   readonly name: PipelineName
   readonly description: string
   readonly transform: Transform
-  /** Recorded for executors that can show them. */
+  /** What user code is given of secrets. */
   readonly secrets: readonly Secret[]
   /** Recorded for executors that run containers. */
   readonly imagePullSecrets: readonly string[]
@@ -29,13 +30,15 @@ export interface PipelineSpec extends Limits, ErrorHandling {
   readonly input: Input
   /** It reads nothing, and its code runs for ever. */
   readonly spout?: true
+  /** Its code serves what the newest commits hold, and makes none. */
+  readonly service?: ServicePorts
   readonly outputBranch: BranchName
   /** Of each worker; `memory` is at least the cache size. Unset: that alone. */
   readonly resources?: Resources
   /** A Kubernetes quantity. */
   readonly cacheSize: string
   readonly scaleDownThresholdMs?: number
-  /** Statistics are always kept; recorded for clients that ask. */
+  /** What is always kept of datums is also files on the branch `stats` of the output repo. */
   readonly enableStats: boolean
   readonly batch: boolean
   /** User code finds what a datum's parent wrote, and of its input what is new. */
@@ -44,12 +47,17 @@ export interface PipelineSpec extends Limits, ErrorHandling {
   readonly executor?: ExecutorName
   /** An object store that each output is exported to before its job succeeds. */
   readonly egressUrl?: string
+  /** The secret with the credentials for that; unset: the server's own. */
+  readonly egressSecret?: string
 }
 
 export type Parallelism =
   | { readonly kind: 'default' }
   | { readonly kind: 'constant'; readonly count: number }
   | { readonly kind: 'coefficient'; readonly factor: number }
+
+/** Where pipelines with `enableStats` commit what is known of their datums. */
+export const statsBranch = 'stats'
 
 const defaultCacheSize = '64M'
 const slotCountMax = 1024
@@ -97,6 +105,7 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     parallelism: checkParallelism(name, request.parallelism),
     input,
     ...(request.spout === true && { spout: true }),
+    ...(request.service !== undefined && { service: checkService(name, request.service) }),
     outputBranch: parseBranchName(request.outputBranch || 'master'),
     ...(resources === undefined ? {} : { resources }),
     cacheSize,
@@ -106,10 +115,17 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     incremental: checkIncremental(name, request.incremental ?? false, input),
     ...(egressUrl === undefined ? {} : { egressUrl }),
     ...checkExecutor(name, request.executor ?? '', transform.image),
+    ...checkEgressSecret(name, request),
     ...checkLimits(name, request),
     ...checkErrorCommand(name, transform),
   }
-  if (request.spout === true) refuseEnds(spec)
+  if (request.spout === true || request.service !== undefined) refuseEnds(spec)
+  if (request.service !== undefined) refuseOutputs(spec)
+  if (spec.enableStats && String(spec.outputBranch) === statsBranch) {
+    throw new InvalidArgumentError(
+      `pipeline ${name}: with enable_stats the branch ${statsBranch} is for statistics; choose another output_branch`,
+    )
+  }
   return requireSmall(spec)
 }
 
@@ -121,7 +137,9 @@ function refuseEnds({
   jobTimeoutMs,
   errorCommand,
   egressUrl,
+  spout,
 }: PipelineSpec): void {
+  const what = spout === true ? 'spout' : 'service'
   const given = {
     datum_tries: datumTries,
     datum_timeout: datumTimeoutMs,
@@ -132,7 +150,26 @@ function refuseEnds({
   for (const [field, value] of Object.entries(given)) {
     if (value === undefined) continue
     throw new InvalidArgumentError(
-      `pipeline ${name}: ${field} is about datums and jobs that end, and a spout's code runs for ever; leave it out`,
+      `pipeline ${name}: ${field} is about datums and jobs that end, and a ${what}'s code runs for ever; leave it out`,
+    )
+  }
+}
+
+/** A service makes no commits, and shows all that it reads to one run of its code. */
+function refuseOutputs(spec: PipelineSpec): void {
+  const { name, spout, incremental, enableStats, parallelism, input } = spec
+  const isGroup = matchingInputs(input).some(({ kind }) => kind === 'group')
+  const given = {
+    spout,
+    incremental,
+    enable_stats: enableStats,
+    'a group input': isGroup,
+    'parallelism_spec of more than 1': parallelism.kind === 'constant' && parallelism.count > 1,
+  }
+  for (const [field, isGiven] of Object.entries(given)) {
+    if (isGiven !== true) continue
+    throw new InvalidArgumentError(
+      `pipeline ${name}: ${field} has no meaning for a service, whose code runs once over all that it reads, and commits nothing; leave it out`,
     )
   }
 }

@@ -204,5 +204,25 @@ export const pipelinesMigrations: Migrations = {
         logs BYTES NOT NULL
       )`,
     ],
+    [
+      `CREATE TABLE secrets ( -- clustered
+        name TEXT NOT NULL PRIMARY KEY,
+        revision TEXT NOT NULL,
+        entries TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL
+      )`,
+      // Values, encrypted: docs/formats/secrets.md. Apart, since lists do not need them.
+      `CREATE TABLE secret_values ( -- clustered
+        name TEXT NOT NULL PRIMARY KEY,
+        revision TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        sealed BYTES NOT NULL
+      )`,
+    ],
+    // The commit of a job on the branch `stats`; null where there is none.
+    ['ALTER TABLE jobs ADD COLUMN stats_commit TEXT'],
+    // The port at which the pipeline is reached; null for one that is no service.
+    ['ALTER TABLE pipelines ADD COLUMN service_port INTEGER'],
   ],
 }

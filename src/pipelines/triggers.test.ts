@@ -109,8 +109,8 @@ test('a pipeline whose input repo is gone fails as a whole, and starts again whe
   await expect
     .poll(stateOf)
     .toBe(
-      'failure: the input repo in has been deleted; create it again and start-pipeline up, ' +
-        'or delete-pipeline up and create it anew',
+      'failure: the input repo in has been deleted; create it again with create-repo in and ' +
+        'start-pipeline up, or delete-pipeline up and create it anew',
     )
   const ends = async (): Promise<readonly string[]> => {
     const jobs = await world.processing.jobs.list('up')

@@ -23,6 +23,7 @@ import {
 import { MemoryBucket } from '../testing/memory-bucket.ts'
 import { type OpenedPackedStore, openPackedStore } from '../testing/packed-store.ts'
 import { countRows, walkRoots } from '../testing/reachable-chunks.ts'
+import { seededBytes } from '../testing/seeded-random.ts'
 import { atom, openTestProcessing } from '../testing/test-processing.ts'
 import { TemporaryDirectory } from '../testing/temporary-directory.ts'
 import { ObjectCollection } from '../versioning/object-collection.ts'
@@ -175,8 +176,10 @@ test('whatever everybody does, what is referred to is there after each of many c
     ),
   ]
   let packsGone = 0
+  let remembered = 0
   for (let cycle = 0; cycle < 16; cycle += 1) {
-    const report = await world.collector.collect({ signal })
+    const report = await world.collector.collect({ signal, isIncremental: cycle % 4 > 0 })
+    remembered += report.chunksRemembered
     packsGone += report.packsDeleted + report.packsRepacked
     expect(report.chunksMissing).toBe(0)
     await world.walk()
@@ -185,6 +188,7 @@ test('whatever everybody does, what is referred to is there after each of many c
   const counts = await Promise.all(busy)
   expect(Math.min(...counts)).toBeGreaterThan(5)
   expect(packsGone).toBeGreaterThan(50)
+  expect(remembered).toBeGreaterThan(0)
   await quiesce(world)
   await world.collector.collect({ signal })
   await expectExact(world)
@@ -319,6 +323,29 @@ test('the server collects by itself once something was deleted, also before it s
     expect(await collectedLines(world, { isDue: false })).toEqual([])
   }
   expect((await storedChunks(world)).size).toBe(0)
+})
+
+test('what grew before a restart, and what was deleted during an incremental collection, is collected', async () => {
+  await using world = await openWorld()
+  const { versioning } = world.processing
+  await versioning.repos.create({ name: 'r' })
+  await world.collector.collect({ signal })
+  // Put for nothing, so that no deletion is noted.
+  for (let seed = 0; seed < 17; seed += 1) {
+    await world.parts.store.put(seededBytes(seed, 4 * 1024 * 1024))
+  }
+  await world.parts.store.flush()
+  // Each is as the server after a start: it knows nothing of before.
+  const [line = '', ...more] = await collectedLines(world, { isDue: true })
+  expect(line).toMatch(/collected garbage freedBytes=7\d{7} /)
+  expect(more).toEqual([])
+  expect(await collectedLines(world, { isDue: false })).toEqual([])
+
+  await world.collector.collect({ signal })
+  await versioning.repos.delete('r', { force: false })
+  const report = await world.collector.collect({ signal, isIncremental: true })
+  expect(report.packsDeleted).toBe(0)
+  expect(await collectedLines(world, { isDue: true })).toHaveLength(1)
 })
 
 test('a rehearsal, and a collection that failed, leave what was deleted to the next', async () => {

@@ -3,7 +3,12 @@ import type { Database } from '../database/database.ts'
 import { ImportCollection } from '../migration/import-collection.ts'
 import { datumTagPrefixes, PipelineCollection } from '../pipelines/collection-source.ts'
 import type { PackStore } from '../storage/chunk-store.ts'
-import { CollectionRunningError, Collector, type CollectionReport } from '../storage/collector.ts'
+import {
+  type CollectOptions,
+  CollectionRunningError,
+  Collector,
+  type CollectionReport,
+} from '../storage/collector.ts'
 import { DeletionNotes } from '../versioning/deletion-notes.ts'
 import { ObjectCollection } from '../versioning/object-collection.ts'
 import type { Versioning } from '../versioning/versioning.ts'
@@ -59,14 +64,18 @@ export function startCollecting(parts: Parts): AsyncDisposable {
   if (collectEveryMinutes === 0) return tasks
   const deletions = new DeletionNotes(parts.database)
   const collecting = async (signal: AbortSignal): Promise<void> => {
-    let sizeBytes = parts.collector.sizeBytes
+    const { collector } = parts
+    let replacedCount = 0
     for (;;) {
       await parts.clock.sleep(collectEveryMinutes * msPerMinute, signal)
-      const grownBytes = parts.collector.sizeBytes - sizeBytes
+      const sizeBytes = await collector.sizeBytesAfterLast()
+      const grownBytes = collector.sizeBytes - sizeBytes
       const hasGrown = grownBytes > Math.max(growthBytesMin, sizeBytes * growthRatio)
-      if (!hasGrown && !(await deletions.isDue())) continue
-      await collectOnce(parts, signal)
-      sizeBytes = parts.collector.sizeBytes
+      const isDue = await deletions.isDue()
+      const isHealed = collector.damageReplacedCount > replacedCount
+      if (!hasGrown && !isHealed && !isDue) continue
+      replacedCount = collector.damageReplacedCount
+      await collectOnce(parts, { signal, isIncremental: !isDue })
     }
   }
   tasks.use(startBackgroundTask('collecting garbage', log, collecting))
@@ -74,9 +83,10 @@ export function startCollecting(parts: Parts): AsyncDisposable {
 }
 
 /** What goes wrong is told; the next time may be better. */
-async function collectOnce({ collector, log }: Parts, signal: AbortSignal): Promise<void> {
+async function collectOnce({ collector, log }: Parts, options: CollectOptions): Promise<void> {
+  const { signal } = options
   try {
-    log.info('collected garbage', factsOf(await collector.collect({ signal })))
+    log.info('collected garbage', factsOf(await collector.collect(options)))
   } catch (error) {
     if (signal.aborted) throw error
     if (error instanceof CollectionRunningError) return // somebody has asked for it
@@ -95,6 +105,7 @@ function factsOf(report: CollectionReport): Readonly<Record<string, number>> {
     resultsRemoved: removed.results,
     objectsRemoved: removed.objects,
     chunksMarked: report.chunksMarked,
+    chunksRemembered: report.chunksRemembered,
     tookMs: Math.round(report.tookMs),
   }
 }

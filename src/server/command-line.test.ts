@@ -95,6 +95,21 @@ describe('the command line of pachd', () => {
     expect(executorsOf([], variables)).toEqual(expected)
   })
 
+  test('what a datum may use is what one says', () => {
+    const said = {
+      kind: 'serve',
+      config: {
+        root: '/d',
+        ...everywhere,
+        datumBounds: { diskBytesMax: 20e9, processCountMax: 50 },
+      },
+    }
+    const flags = ['--root=/d', '--datum-disk=20G', '--datum-processes=50']
+    expect(parseCommandLine(flags, {})).toEqual(said)
+    const variables = { PACHD_DATUM_DISK: '20G', PACHD_DATUM_PROCESSES: '50' }
+    expect(parseCommandLine(['--root=/d'], variables)).toEqual(said)
+  })
+
   test('files by HTTP have a port of their own beside 30650, elsewhere where one says, or nowhere', () => {
     expect(httpOf()).toEqual(everywhere.http)
     const beside = { host: '127.0.0.1', port: 30_652, isAsked: false }
@@ -170,6 +185,9 @@ describe('the command line of pachd', () => {
     [['--root', '/d', '--container-engine', 'tcp://a:1'], 'is no socket of this machine'],
     [['--root', '/d', '--container-network=--privileged'], 'is no name of a network'],
     [['--root', '/d', '--image-pull', 'sometimes'], 'is none of IfNotPresent, Always, Never'],
+    [['--root', '/d', '--datum-disk', '5 bananas'], 'is no size of at least 1 MiB'],
+    [['--root', '/d', '--datum-disk', '5'], 'is no size of at least 1 MiB'],
+    [['--root', '/d', '--datum-processes', '0'], 'is no number from 1 to 4000000'],
     [['--root', '/d', '--program-path', '/a:bin'], '"bin" is no absolute directory'],
     [['--root', '/d', '--program-path', '/a::/b'], '"" is no absolute directory'],
   ])('%j is refused in words', (args, text) => {

@@ -3,6 +3,8 @@ import { parseArgs } from 'node:util'
 import { InvalidArgumentError } from '../base/errors.ts'
 import { executorsConfig, type ExecutorFlags, type ExecutorsConfig } from './executors-config.ts'
 import { isEtcdAddress, type OldPlace } from '../legacy/open-cluster.ts'
+import { parseDatumBounds } from '../pipelines/datum-bounds.ts'
+import type { SlotBounds } from '../pipelines/executor.ts'
 import type { Reach } from '../sources/reach.ts'
 
 /** What the person who starts pachd decides. */
@@ -21,6 +23,10 @@ export interface ServerConfig {
   readonly programPath?: string
   /** Absent: as processes of this machine. */
   readonly executors?: ExecutorsConfig
+  /** The file of keys that secrets are sealed with; absent: one in the data directory. */
+  readonly secretKeysFile?: string
+  /** What a datum may use at most; the executor's defaults for what is not said. */
+  readonly datumBounds?: Partial<SlotBounds>
   /** Garbage is collected at most so often, when there is likely to be some; 0: only when asked. */
   readonly collectEveryMinutes?: number
   /** Where put-file may fetch from; `any` by default. */
@@ -70,6 +76,7 @@ export const usage: string = `pachd: the Pachyderm server
 Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
              [--s3-address HOST:PORT|off] [--collect-every MINUTES]
              [--sources any|public|none] [--executor auto|process|container]
+             [--secret-keys FILE]
              [--old-etcd FILE|HOST:PORT --old-storage DIR|URL]
        pachd --root DIR --fsck [--full] [--fix]
 
@@ -106,6 +113,13 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
   --image-pull IfNotPresent|Always|Never
                         when images are asked for at their registry
                         (or PACHD_IMAGE_PULL; default IfNotPresent)
+  --secret-keys FILE    the keys that secrets are encrypted with, apart from the data; by
+                        default secrets.key in the data directory (or PACHD_SECRET_KEYS)
+  --datum-disk SIZE     what a datum may have on disk in its output and temporary files, such
+                        as 20G (or PACHD_DATUM_DISK; default: until the disk is nearly full)
+  --datum-processes COUNT
+                        how many processes and threads a datum may have at once
+                        (or PACHD_DATUM_PROCESSES; default 4096)
   --sources any|public|none
                         where put-file may have this server fetch from: any address,
                         public ones only (no private, link-local or loopback address),
@@ -159,6 +173,7 @@ export function parseCommandLine(
   const listen = parseListenAddress('--address', where)
   const http = parseHttp(flags['http-address'] ?? environment['PACHD_HTTP_ADDRESS'], listen)
   const s3 = parseS3(flags['s3-address'], listen, environment)
+  const secretKeys = flags['secret-keys'] ?? environment['PACHD_SECRET_KEYS'] ?? ''
   const sources = flags.sources ?? environment['PACHD_SOURCES']
   const config = {
     root: resolve(directory),
@@ -166,6 +181,7 @@ export function parseCommandLine(
     ...(http !== undefined && { http }),
     ...(s3 !== undefined && { s3 }),
     ...(every === undefined ? {} : { collectEveryMinutes: parseMinutes(every) }),
+    ...(secretKeys !== '' && { secretKeysFile: resolve(secretKeys) }),
     ...(sources === undefined ? {} : { sources: parseReach(sources) }),
     executors: parseExecutors(flags, environment),
     ...parseOldCluster(
@@ -173,10 +189,24 @@ export function parseCommandLine(
       flags['old-storage'] ?? environment['PACHD_OLD_STORAGE'] ?? '',
     ),
   }
+  const datumBounds = boundsOf(
+    flags['datum-disk'] ?? environment['PACHD_DATUM_DISK'] ?? '',
+    flags['datum-processes'] ?? environment['PACHD_DATUM_PROCESSES'] ?? '',
+  )
   const programPath = flags['program-path'] ?? environment['PACHD_PROGRAM_PATH'] ?? ''
-  if (programPath === '') return { kind: 'serve', config }
+  const bounded = { ...config, ...datumBounds }
+  if (programPath === '') return { kind: 'serve', config: bounded }
   requireAbsolute(programPath)
-  return { kind: 'serve', config: { ...config, programPath } }
+  return { kind: 'serve', config: { ...bounded, programPath } }
+}
+
+function boundsOf(disk: string, processes: string): Pick<ServerConfig, 'datumBounds'> {
+  try {
+    return disk === '' && processes === '' ? {} : { datumBounds: parseDatumBounds(disk, processes) }
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw new UsageError(error.message, { cause: error })
+  }
 }
 
 function parseExecutors(
@@ -211,7 +241,10 @@ function parseFlags(args: readonly string[]): {
   readonly 'container-engine'?: string | undefined
   readonly 'container-network'?: string | undefined
   readonly 'image-pull'?: string | undefined
+  readonly 'datum-disk'?: string | undefined
+  readonly 'datum-processes'?: string | undefined
   readonly sources?: string | undefined
+  readonly 'secret-keys'?: string | undefined
   readonly 'old-etcd'?: string | undefined
   readonly 'old-storage'?: string | undefined
   readonly fsck?: boolean | undefined
@@ -236,7 +269,10 @@ function parseFlags(args: readonly string[]): {
         'container-engine': { type: 'string' },
         'container-network': { type: 'string' },
         'image-pull': { type: 'string' },
+        'datum-disk': { type: 'string' },
+        'datum-processes': { type: 'string' },
         sources: { type: 'string' },
+        'secret-keys': { type: 'string' },
         'old-etcd': { type: 'string' },
         'old-storage': { type: 'string' },
         fsck: { type: 'boolean' },

@@ -13,6 +13,8 @@ export interface DataPlaces {
   readonly metadata: string
   readonly objects: string
   readonly scratch: string
+  /** The keys that secrets are sealed with. */
+  readonly secretKeys: string
 }
 
 /** A data directory that is ours alone until it is disposed. */
@@ -73,6 +75,7 @@ export function placesIn(root: string): DataPlaces {
     metadata: join(root, 'metadata.db'),
     objects: join(root, 'objects'),
     scratch: join(root, 'scratch'),
+    secretKeys: join(root, 'secrets.key'),
   }
 }
 

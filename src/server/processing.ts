@@ -2,19 +2,21 @@ import { availableParallelism } from 'node:os'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
-import { FailedPreconditionError } from '../base/errors.ts'
+import { assert, DomainError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
 import type { OutputExports } from '../pipelines/output-exports.ts'
 import { ChoosingExecutor } from '../executors/choosing.ts'
-import { openContainerExecutor } from '../executors/containers.ts'
+import { openContainerExecutor, type PullSecrets } from '../executors/containers.ts'
 import {
   openProcessExecutor,
   type ProcessExecutor,
   usualProgramPath,
 } from '../executors/process.ts'
 import type { ImageBuilds } from '../pipelines/image-builds.ts'
+import type { SlotBounds } from '../pipelines/executor.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
+import type { Secrets } from '../pipelines/secrets.ts'
 import type { Triggers } from '../pipelines/triggers.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import type { Contents } from '../storage/contents.ts'
@@ -22,12 +24,15 @@ import { directoryError } from '../storage/file-errors.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import type { Leases } from '../storage/leases.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
+import type { Spools } from '../storage/spool.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { SlotWorkers } from '../workers/slot-workers.ts'
 import type { DiagnosisFacts } from './diagnosis.ts'
 import type { ExecutorsConfig } from './executors-config.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
+import { SecretKeyFile } from './secret-key-file.ts'
+import { ServiceForwarding } from './service-forwarding.ts'
 
 /** As in 1.5, give or take a half. */
 const retryPauseMs = 500
@@ -58,11 +63,16 @@ interface ProcessingPorts {
   readonly chunks: ChunkStore
   readonly contents: Contents
   readonly trees: FileTrees
+  readonly spools: Spools
   readonly leases: Leases
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
   readonly programPath?: string
+  readonly secretKeysFile?: string
+  /** At which the server listens. */
+  readonly host: string
+  readonly datumBounds?: Partial<SlotBounds>
   readonly exports: OutputExports
   readonly apiAddress: () => string | undefined
   readonly executors?: ExecutorsConfig
@@ -71,10 +81,14 @@ interface ProcessingPorts {
 export async function openProcessing(ports: ProcessingPorts): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()
   const { chunks, directory, log } = ports
-  const { executor, processes } = await openExecutors(ports)
+  const later: LaterSecrets = {}
+  const { executor, processes } = await openExecutors(ports, later)
   opened.use(executor)
+  const secretKeys = await openSecretKeys(ports)
   const processing = createProcessing({
     ...ports,
+    secretKeys,
+    serviceDoors: new ServiceForwarding(ports.host),
     maps: new ProllyMaps(chunks),
     workers: new SlotWorkers({
       ...ports,
@@ -88,6 +102,8 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
     defaultSlotCount: availableParallelism(),
     retryPauseMs,
   })
+  await sealSecretsAnew(processing, log)
+  later.secrets = processing.secrets
   opened.use(processing.scheduler)
   opened.use(processing.ticker)
   const held = opened.move()
@@ -112,6 +128,37 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
   }
 }
 
+/** In the data directory, unless somebody says where. */
+async function openSecretKeys({
+  directory,
+  random,
+  secretKeysFile,
+}: {
+  readonly directory: DataDirectory
+  readonly random: Random
+  readonly secretKeysFile?: string
+}): Promise<SecretKeyFile> {
+  if (secretKeysFile === undefined) {
+    return new SecretKeyFile(directory.secretKeys, { isMade: true, random })
+  }
+  const file = new SecretKeyFile(secretKeysFile, { isMade: false, random })
+  await file.requireSound()
+  return file
+}
+
+/** So that a key that is not the first any more can be removed after a start. */
+async function sealSecretsAnew({ secrets }: Processing, log: Log): Promise<void> {
+  try {
+    const { count, refusals } = await secrets.sealAnew()
+    if (count > 0) log.info('secrets were sealed anew, with the first key', { count })
+    for (const refusal of refusals) log.warning(refusal)
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error
+    // What needs no secrets is served all the same.
+    log.warning(error.message)
+  }
+}
+
 /** Of the disk, what inputs that were written for one datum may keep for others. */
 async function cacheBytesFor(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory)
@@ -120,8 +167,9 @@ async function cacheBytesFor(directory: string): Promise<number> {
 
 async function openExecutors(
   ports: ProcessingPorts,
+  later: LaterSecrets,
 ): Promise<{ readonly executor: ChoosingExecutor; readonly processes: ProcessExecutor }> {
-  const { directory, clock, random, executors } = ports
+  const { directory, clock, random, executors, datumBounds } = ports
   const processes = await openProcesses(ports)
   const openContainers =
     executors === undefined || executors.engineSockets.length === 0
@@ -131,7 +179,8 @@ async function openExecutors(
             ...executors,
             directory: join(directory.scratch, 'containers'),
             storeId: directory.store.id,
-            pullSecrets: noPullSecrets,
+            pullSecrets: pullSecretsOf(later),
+            ...(datumBounds !== undefined && { bounds: datumBounds }),
             clock,
             random,
           })
@@ -146,24 +195,32 @@ async function openExecutors(
 }
 
 async function openProcesses(ports: ProcessingPorts): Promise<ProcessExecutor> {
-  const { directory, clock, random, programPath } = ports
+  const { directory, clock, random, programPath, datumBounds } = ports
   const slots = join(directory.scratch, 'slots')
   return await openProcessExecutor({
     directory: slots,
     hiddenDirectories: [directory.root],
     clock,
     random,
+    ...(datumBounds !== undefined && { bounds: datumBounds }),
     ...(programPath !== undefined && { programPath: `${programPath}:${usualProgramPath}` }),
   }).catch((error: unknown) => {
     throw directoryError(error, `sandbox directory ${slots}`, slots)
   })
 }
 
-/** Until secrets are kept here. */
-async function noPullSecrets(names: readonly string[]): Promise<readonly string[]> {
-  throw new FailedPreconditionError(
-    `transform.image_pull_secrets names ${names.join(', ')}, and this server keeps no secrets: have the engine log in (docker login), pull the image by hand, or leave the secrets out`,
-  )
+/** The documents with logins in secrets, known once there are secrets. */
+function pullSecretsOf(later: LaterSecrets): PullSecrets {
+  return async (names) => {
+    const { secrets } = later
+    assert(secrets !== undefined, 'images are pulled for jobs, which start when all is open')
+    const found = await Promise.all(names.map(async (name) => await secrets.texts(name)))
+    return found.flatMap((entries) => Object.values(entries))
+  }
+}
+
+interface LaterSecrets {
+  secrets?: Secrets
 }
 
 /** Asks an executor for notices that hold whatever it runs. */

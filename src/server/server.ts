@@ -9,7 +9,9 @@ import { migrationRoutes, specOfOldPipeline } from '../api/migration-service.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
 import { pipelinesRoutes } from '../api/pipelines-service.ts'
+import { reposRoutes } from '../api/repos-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
+import { secretsRoutes } from '../api/secrets-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Database } from '../database/database.ts'
@@ -18,6 +20,7 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
+import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
 import { ClusterMigrations } from '../migration/migrations.ts'
 import { HistoryPuts } from '../sources/history-puts.ts'
 import { SourcePuts } from '../sources/source-puts.ts'
@@ -27,6 +30,7 @@ import { ProllyMaps } from '../storage/prolly-map.ts'
 import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
+import { purgeRepos } from '../versioning/repos.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
 import { sweepUploads } from '../versioning/uploads.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
@@ -121,11 +125,13 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
     ...filesRoutes(versioning, stores, fetching),
+    ...reposRoutes(versioning),
     ...commitsRoutes(versioning),
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
     ...pipelinesRoutes(processing),
     ...createAdmin({ startedMs, checks, collector, processing, api, root: config.root }, ports),
+    ...secretsRoutes(processing),
     ...migrationRoutes({
       migrations,
       configured: config.oldCluster,
@@ -192,7 +198,8 @@ function createExports(
   { sources = 'any' }: Pick<ServerConfig, 'sources'>,
   { clouds = noClouds }: Pick<ServerPorts, 'clouds'>,
 ): Exports {
-  const openBuckets = (): Buckets => new Buckets(clouds)
+  const openBuckets = (own?: OwnCredentials): Buckets =>
+    new Buckets(own === undefined ? clouds : withOwnCredentials(clouds, own))
   return new Exports({ ...versioning, openBuckets, isAllowed: sources !== 'none' })
 }
 
@@ -231,6 +238,11 @@ function startSweeps(
   opened.use(
     startBackgroundTask('sweeping old staged writes', log, (signal) =>
       sweepStagedWrites(database, signal),
+    ),
+  )
+  opened.use(
+    startBackgroundTask('deleting what is left of repos', log, (signal) =>
+      purgeRepos(database, signal),
     ),
   )
   opened.use(

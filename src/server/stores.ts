@@ -9,6 +9,7 @@ import { FileSpools } from '../storage/spool.ts'
 import type { ServerConfig } from './command-line.ts'
 import { isDataDirectory, openDataDirectory } from './data-directory.ts'
 import { dataLossReport } from './data-loss-report.ts'
+import { diskFullReport } from './disk-full-report.ts'
 import { type DoorsConfig, probeDoors } from './doors.ts'
 import type { Log } from './log.ts'
 import { migrations } from './migrations.ts'
@@ -51,6 +52,7 @@ export async function openStores(
   if (!(await isDataDirectory(config.root))) await probeDoors(config)
   const directory = opened.use(await openDataDirectory(config.root, random))
   const { store, scratch: scratchDirectory } = directory
+  const onDiskFull = diskFullReport(log, clock)
   const database = opened.use(
     await openSqlite({
       path: directory.metadata,
@@ -59,12 +61,15 @@ export async function openStores(
       release,
       store,
       reserveBytes,
+      onDiskFull,
       onDamagedLog: (copy) => log.warning(damagedLogText, { copy }),
     }),
   )
   await directory.settle()
   const objects = opened.use(await LocalObjectStore.open(directory.objects))
-  const chunks = opened.use(await openChunks({ objects, database, scratchDirectory }, log))
+  const chunks = opened.use(
+    await openChunks({ objects, database, scratchDirectory, onDiskFull }, log),
+  )
   const kept = opened.move()
   return {
     directory,
@@ -74,7 +79,7 @@ export async function openStores(
     leases: chunks.leases,
     contents: new ChunkedContents(chunks),
     trees: new FileTrees(chunks),
-    spools: new FileSpools(scratchDirectory),
+    spools: new FileSpools(scratchDirectory, onDiskFull),
     [Symbol.asyncDispose]: async () => kept.disposeAsync(),
   }
 }

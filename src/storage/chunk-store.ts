@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { DataLossError } from '../base/errors.ts'
+import type { DataLossError, DiskFullError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
 import type { ChunkHolder, ChunkId, ChunkLender } from './chunks.ts'
 import { makeDirectories } from './directories.ts'
@@ -11,9 +11,16 @@ import { Leases } from './leases.ts'
 import { adoptPacks } from './packs/adopt-packs.ts'
 import { PackCollection } from './packs/pack-collection.ts'
 import { PackedChunks } from './packs/packed-chunks.ts'
-import { RecentPuts } from './packs/recent-puts.ts'
+import { type ChunkBits, RecentPuts } from './packs/recent-puts.ts'
 import { deleteLeftPacks, RetiredPacks } from './packs/retired-packs.ts'
-import { type ChunkPlace, type SealedPack, SealedPacks } from './packs/sealed-packs.ts'
+import {
+  type ChunkPlace,
+  type LocatedChunk,
+  type PlacedInPack,
+  type SealedPack,
+  SealedPacks,
+} from './packs/sealed-packs.ts'
+import { loadDamage } from './packs/stored-damage.ts'
 import { spoolSuffix } from './spool.ts'
 import type { StreamStore } from './splitter/inline-chunker.ts'
 
@@ -37,6 +44,8 @@ export interface ChunkStoreOptions {
   readonly faultPoint?: FaultPoint
   /** Is told of a chunk that cannot be read any more, each time that it is asked for. */
   readonly onDataLoss?: (id: ChunkId, error: DataLossError) => void
+  /** Is told each time that the disk has no room for a pack. */
+  readonly onDiskFull?: (error: DiskFullError) => void
 }
 
 const mib = 1024 * 1024
@@ -51,6 +60,12 @@ export interface PackStore extends StreamStore, ChunkLender, ChunkHolder, AsyncD
   readonly packs: PackCollection
   /** Where a chunk is, in packs that are sealed, listed, and not said to be lost. */
   locate(id: ChunkId, isLost?: (pack: SealedPack) => boolean): Promise<ChunkPlace>
+  /** From now on no put relies on this copy of a chunk, and others are read rather than it. */
+  noteDamaged(pack: SealedPack, index: number): Promise<void>
+  /** All of the pack has been read: these of its chunks are damaged, and no others. */
+  setDamaged(pack: SealedPack, damaged: ChunkBits): Promise<void>
+  /** Another copy of the chunk than this one that can be read; it is read. */
+  findWhole(id: ChunkId, than: PlacedInPack): Promise<LocatedChunk | undefined>
   /** Resolves when every pack that is stored now is listed, unless that failed. */
   settled(): Promise<void>
   /** The pack is read anew from now on, as it is in the object store. */
@@ -69,11 +84,14 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
   const adoptedCount = options.adoptsNothing === true ? 0 : await putPacksRight(objects, database)
   const leases = new Leases()
   const recent = new RecentPuts(leases)
-  const sealed = new SealedPacks(objects, recent, {
+  const damage = await loadDamage(database)
+  const sealed = new SealedPacks(objects, recent, damage, {
     indexCacheBytes: options.indexCacheBytes ?? 16 * mib,
     locatedChunksMax: options.locatedChunksMax ?? 8_000_000,
   })
-  const common = { objects, database, scratchDirectory, faultPoint, sealed, recent, leases }
+  const { onDiskFull = () => undefined } = options
+  const ports = { objects, database, scratchDirectory, faultPoint, onDiskFull }
+  const common = { ...ports, sealed, recent, leases }
   const retired = new RetiredPacks(common)
   const cacheBytes = options.cacheBytes ?? 32 * mib
   const chunks = await PackedChunks.open({
@@ -88,6 +106,11 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
     packs,
     adoptedCount,
     locate: (id, isLost) => sealed.locate(id, isLost),
+    noteDamaged: (pack, index) => sealed.noteDamaged(pack, index),
+    setDamaged: async (pack, damaged) => {
+      if (sealed.has(pack.name)) await damage.set(pack, damaged)
+    },
+    findWhole: (id, than) => chunks.findWhole(id, than),
     settled: async () => {
       await chunks.flush()
       await retired.settled()

@@ -6,8 +6,11 @@ export type ChunkId = Brand<string, 'ChunkId'>
 /** The most bytes that one chunk may hold. Tree nodes are chunks, too. */
 export const chunkBytesMax: number = 4 * 1024 * 1024
 
-/** Whether a chunk has not been seen before; having been asked, it has. */
-export type IsNew = (id: ChunkId) => boolean | Promise<boolean>
+/** As what a chunk is referred to: the bytes of a file may be those of a node, too. */
+export type ChunkUse = 'node' | 'list' | 'chunk'
+
+/** Whether a chunk has not been seen before in that use; having been asked, it has. */
+export type IsNew = (id: ChunkId, use: ChunkUse) => boolean | Promise<boolean>
 
 export interface ChunkReader {
   /**

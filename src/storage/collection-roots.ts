@@ -23,6 +23,11 @@ export interface RemovedRows {
 export interface CollectionRun {
   /** Nothing may change: rows that would be removed are counted, and are no roots. */
   readonly isRehearsal: boolean
+  /**
+   * What the last collection marked counts as marked: only what is new is looked at, and what was let
+   * go since stays until a collection from scratch.
+   */
+  readonly isIncremental: boolean
   /** Of objects and tags keep what 1.5 kept, and nothing for being young or for having a tag. */
   readonly isStrict: boolean
   /** Files of at most `inlineBytesMax` bytes, as latin1 texts: those to look for, and those found. */

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
 import type { PackStore } from './chunk-store.ts'
 import type { CollectionRun, CollectionSource, RemovedRows } from './collection-roots.ts'
+import type { MarkSet } from './collecting/marks.ts'
 import { Marker } from './collecting/marker.ts'
 import { Pace } from './collecting/pace.ts'
 import { Sweeper, type SweepTally } from './collecting/sweeper.ts'
@@ -21,6 +22,8 @@ export interface CollectionProgress {
 export interface CollectionReport extends Readonly<SweepTally> {
   readonly isRehearsal: boolean
   readonly chunksMarked: number
+  /** Those of them that the collection before had marked, and that were not looked at again. */
+  readonly chunksRemembered: number
   /** References to chunks that no pack holds: data that is lost already. */
   readonly chunksMissing: number
   readonly packsBefore: number
@@ -37,7 +40,22 @@ export interface CollectOptions {
   readonly isRehearsal?: boolean
   /** As in `CollectionRun`. */
   readonly isStrict?: boolean
+  /**
+   * As in `CollectionRun`, if the marks of the last collection can still be relied on. For whoever
+   * knows that nothing of weight was let go since: it frees what was put and never needed.
+   */
+  readonly isIncremental?: boolean
   readonly onProgress?: (progress: CollectionProgress) => void
+}
+
+/** Then a collection begins from scratch again: what was let go, and that nobody noted, goes. */
+const incrementalCountMax = 8
+
+/** What one collection leaves to the next. */
+interface Remembered {
+  readonly marks: MarkSet
+  /** Collections since the one that began from scratch. */
+  readonly runCount: number
 }
 
 /** Another collection is at work. */
@@ -68,6 +86,8 @@ export interface CollectorPorts {
  */
 export class Collector {
   readonly #ports: CollectorPorts
+  /** In memory only: after a restart everything is looked at. */
+  #remembered: Remembered | undefined
   #running: { readonly sinceMs: number; readonly over: PromiseWithResolvers<undefined> } | undefined
 
   constructor(ports: CollectorPorts) {
@@ -84,6 +104,11 @@ export class Collector {
     return sumOf(this.#ports.store.packs.all())
   }
 
+  /** How often a damaged chunk was stored afresh since the start: the damaged copies can go. */
+  get damageReplacedCount(): number {
+    return this.#ports.store.packs.replacedCount
+  }
+
   /**
    * @throws {CollectionRunningError}
    * @throws {CancelledError}
@@ -92,9 +117,26 @@ export class Collector {
   async collect(options: CollectOptions): Promise<CollectionReport> {
     using _ = this.#begin()
     const startMs = this.#ports.clock.monotonicMs()
-    const run = new Run(this.#ports, options)
-    const report = await run.toEnd()
+    const report = await this.#run(options)
+    if (!report.isRehearsal) await this.#ports.store.packs.noteCollected(report.bytesAfter)
     return { ...report, tookMs: this.#ports.clock.monotonicMs() - startMs }
+  }
+
+  /** The size of all packs after the last collection, whenever that was; 0 when there was none. */
+  async sizeBytesAfterLast(): Promise<number> {
+    return await this.#ports.store.packs.sizeBytesCollected()
+  }
+
+  async #run(options: CollectOptions): Promise<Omit<CollectionReport, 'tookMs'>> {
+    const mayRemember = options.isRehearsal !== true
+    const before = mayRemember ? this.#remembered : undefined
+    // What ends in the middle has marked some of what it met, and not all that is below.
+    if (mayRemember) this.#remembered = undefined
+    const isWanted = options.isIncremental === true && options.isStrict !== true
+    const run = new Run(this.#ports, options, isWanted ? before : undefined)
+    const report = await run.toEnd()
+    if (mayRemember) this.#remembered = run.remembered
+    return report
   }
 
   /** Joins small packs; frees nothing else. @throws {CollectionRunningError} */
@@ -102,6 +144,7 @@ export class Collector {
     using _ = this.#begin()
     const { clock, graceMs, store } = this.#ports
     await store.flush()
+    this.#remembered = undefined // chunks are about to have other places
     const pace = new Pace(clock, signal, () => undefined)
     const kept = { marks: new Map(), keptFrom: store.leases.epoch, isRehearsal: false }
     const sweeper = new Sweeper({ packs: store.packs, clock, graceMs, pace }, kept)
@@ -133,26 +176,35 @@ class Run {
   readonly #ports: CollectorPorts
   readonly #options: CollectOptions
   readonly #pace: Pace
-  readonly #marker: Marker
+  readonly #before: Remembered | undefined
+  #marker: Marker
+  #chunksRemembered = 0
+  #isSettled = false
   readonly #removed: { -readonly [Key in keyof RemovedRows]: number } = {
     results: 0,
     objects: 0,
     tags: 0,
   }
   /** As sources see it. */
-  readonly #run: CollectionRun
+  #run: CollectionRun
   #packs: readonly SealedPack[] = []
   #packsDone = 0
 
-  constructor(ports: CollectorPorts, options: CollectOptions) {
+  /** @param before what it may rely on. */
+  constructor(ports: CollectorPorts, options: CollectOptions, before?: Remembered) {
     this.#ports = ports
     this.#options = options
+    this.#before = before
     this.#pace = new Pace(ports.clock, options.signal, () => this.#tell())
-    const marker = new Marker(ports.store, ports.store.packs, this.#pace)
-    this.#marker = marker
-    this.#run = {
-      isRehearsal: options.isRehearsal ?? false,
-      isStrict: options.isStrict ?? false,
+    this.#marker = new Marker(ports.store, ports.store.packs, this.#pace)
+    this.#run = this.#runWith(this.#marker, { isIncremental: false })
+  }
+
+  #runWith(marker: Marker, { isIncremental }: { readonly isIncremental: boolean }): CollectionRun {
+    return {
+      isRehearsal: this.#options.isRehearsal ?? false,
+      isStrict: this.#options.isStrict ?? false,
+      isIncremental,
       inline: marker,
       isMarked: (id) => marker.has(id),
       removed: (what, count) => {
@@ -161,12 +213,20 @@ class Run {
     }
   }
 
+  /** What the next collection may rely on, after `toEnd`. */
+  get remembered(): Remembered | undefined {
+    if (!this.#isSettled) return undefined
+    const runCount = this.#run.isIncremental ? (this.#before?.runCount ?? 0) + 1 : 0
+    return { marks: this.#marker.marks, runCount }
+  }
+
   async toEnd(): Promise<Omit<CollectionReport, 'tookMs'>> {
     const { store } = this.#ports
     using leases = store.leases.watch()
     store.packs.pruneRecent()
     const before = store.packs.all()
     await store.flush()
+    await this.#remember(before)
     await this.#mark(leases)
     if (this.#options.isRehearsal !== true) this.#marker.requireWhole()
     const tally = await this.#sweep(leases, before)
@@ -182,10 +242,30 @@ class Run {
     }
   }
 
-  #counts(): Pick<CollectionReport, 'isRehearsal' | 'chunksMarked' | 'chunksMissing' | 'removed'> {
+  /**
+   * Goes on from the marks of the last collection, if each pack that they are about is there as it
+   * was: what is in another pack as well, was marked in one of them.
+   */
+  async #remember(packs: readonly SealedPack[]): Promise<void> {
+    const { store } = this.#ports
+    const before = this.#before
+    if (before === undefined || before.runCount >= incrementalCountMax) return
+    const names = new Set(packs.map(({ name }) => name))
+    for (const name of before.marks.kept.keys()) if (!names.has(name)) return
+    if (!(await store.packs.areWhole(() => this.#pace.keep()))) return
+    this.#marker = new Marker(store, store.packs, this.#pace, before.marks)
+    this.#chunksRemembered = this.#marker.chunkCount
+    this.#run = this.#runWith(this.#marker, { isIncremental: true })
+  }
+
+  #counts(): Pick<
+    CollectionReport,
+    'isRehearsal' | 'chunksMarked' | 'chunksRemembered' | 'chunksMissing' | 'removed'
+  > {
     return {
       isRehearsal: this.#options.isRehearsal ?? false,
       chunksMarked: this.#marker.chunkCount,
+      chunksRemembered: this.#chunksRemembered,
       chunksMissing: this.#marker.missingCount,
       removed: this.#removed,
     }
@@ -206,6 +286,7 @@ class Run {
     await leases.settled()
     do await this.#markHeld(leases)
     while (!leases.close())
+    this.#isSettled = await marker.settle()
   }
 
   /** Marks what leases hold. */
@@ -213,7 +294,7 @@ class Run {
     for (let root = leases.next(); root !== undefined; root = leases.next()) {
       await this.#pace.keep()
       try {
-        await this.#marker.add(root)
+        await this.#marker.tryToAdd(root)
       } catch (error) {
         // A content is held by whoever reads it, and that one sees for itself.
         if (root.kind !== 'content' || !(error instanceof DataLossError)) throw error
@@ -227,7 +308,8 @@ class Run {
     const isRehearsal = this.#options.isRehearsal ?? false
     const sweeper = new Sweeper(
       { packs: store.packs, clock, graceMs, pace: this.#pace },
-      { marks: this.#marker.marks, keptFrom, isRehearsal },
+      { marks: this.#marker.marks.kept, keptFrom, isRehearsal },
+      (moved) => this.#marker.marks.move(moved),
     )
     this.#packs = packs
     try {

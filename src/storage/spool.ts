@@ -1,6 +1,6 @@
 import { type FileHandle, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { assert } from '../base/errors.ts'
+import { assert, DiskFullError } from '../base/errors.ts'
 import { GrowingBytes } from '../base/growing-bytes.ts'
 import { fileError } from './file-errors.ts'
 
@@ -25,15 +25,18 @@ export interface Spools {
 /** Spools as files without a name in a directory: they are gone when the process is. */
 export class FileSpools implements Spools {
   readonly #directory: string
+  readonly #onDiskFull: (error: DiskFullError) => void
   #count = 0
 
-  constructor(directory: string) {
+  /** `onDiskFull` is told each time that the disk has no room for one. */
+  constructor(directory: string, onDiskFull: (error: DiskFullError) => void = () => undefined) {
     this.#directory = directory
+    this.#onDiskFull = onDiskFull
   }
 
   open(): Spool {
     this.#count += 1
-    return new FileSpool(this.#directory, `${this.#count}${spoolSuffix}`)
+    return new FileSpool(this.#directory, `${this.#count}${spoolSuffix}`, this.#onDiskFull)
   }
 }
 
@@ -43,14 +46,16 @@ export const spoolSuffix = '.spool'
 class FileSpool implements Spool {
   readonly #directory: string
   readonly #name: string
+  readonly #onDiskFull: (error: DiskFullError) => void
   #file: FileHandle | undefined
   #writtenBytes = 0
   /** What is still to be written. */
   readonly #held = new GrowingBytes()
 
-  constructor(directory: string, name: string) {
+  constructor(directory: string, name: string, onDiskFull: (error: DiskFullError) => void) {
     this.#directory = directory
     this.#name = name
+    this.#onDiskFull = onDiskFull
   }
 
   get sizeBytes(): number {
@@ -112,7 +117,9 @@ class FileSpool implements Spool {
     try {
       return await call
     } catch (error) {
-      throw fileError(error, `spool in ${this.#directory}`, this.#directory)
+      const failure = fileError(error, `spool in ${this.#directory}`, this.#directory)
+      if (failure instanceof DiskFullError) this.#onDiskFull(failure)
+      throw failure
     }
   }
 }

@@ -11,6 +11,7 @@ export type StorageDamage =
   | 'pack-foreign'
   | 'pack-frame-damaged'
   | 'chunk-damaged'
+  | 'chunk-copy-damaged'
   | 'chunk-missing'
   | 'node-damaged'
   | 'node-not-canonical'
@@ -23,7 +24,7 @@ const restorePack: string =
 const replacePack: string =
   'stop the server, and move this pack out of objects/: then restore it from a backup of objects/, of which any that has it will do, since packs never change. Without one, leave it there and run pachd --fsck --fix, which copies the chunks that are whole into another pack; then put the files again that fsck still names'
 const restoreChunk: string =
-  'restore this pack from a backup of objects/: packs never change, so any backup that has it will do. Without one, stop the server, move the pack away, start it, and put again what fsck then names: while the damaged pack is there, equal contents are taken to be stored'
+  'restore this pack from a backup of objects/: packs never change, so any backup that has it will do. Without one, put the files again that are named: what is damaged is stored afresh, also for the commits that have it already, and the next collection of garbage removes the damaged copy'
 
 /** What can be wrong with packs, chunks and trees. Each has its section in `docs/storage.md`. */
 export const storageFindings: Readonly<Record<StorageDamage, FindingFacts>> = {
@@ -79,6 +80,13 @@ export const storageFindings: Readonly<Record<StorageDamage, FindingFacts>> = {
     severity: 'error',
     meaning: 'These bytes are not what was stored, and what is made of them cannot be read.',
     advice: restoreChunk,
+  },
+  'chunk-copy-damaged': {
+    severity: 'warning',
+    meaning:
+      'Nothing is lost: another pack has these bytes as they were stored, and they are read from there.',
+    advice:
+      'pachctl garbage-collect removes the damaged copy; the disk changes what it holds: look after it',
   },
   'chunk-missing': {
     severity: 'error',

@@ -2,7 +2,9 @@ import type { Migrations } from '../database/database.ts'
 
 /**
  * The tables of this layer. `packs` lists the packs in the object store, `retired_packs` those that
- * are about to be deleted from it; see `docs/formats/packs.md`.
+ * are about to be deleted from it, `damaged_chunks` copies of chunks that no put may rely on,
+ * and `last_collection` how large all packs were after it; see
+ * `docs/formats/packs.md`.
  */
 export const storageMigrations: Migrations = {
   layer: 'storage',
@@ -18,6 +20,16 @@ export const storageMigrations: Migrations = {
     [
       `CREATE TABLE retired_packs (
         name TEXT NOT NULL PRIMARY KEY,
+        size_bytes INTEGER NOT NULL
+      )`,
+    ],
+    [
+      `CREATE TABLE damaged_chunks (
+        pack TEXT NOT NULL PRIMARY KEY,
+        chunks BYTES NOT NULL
+      )`,
+      `CREATE TABLE last_collection (
+        one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
         size_bytes INTEGER NOT NULL
       )`,
     ],

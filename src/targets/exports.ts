@@ -11,6 +11,7 @@ import { shownSource, type StoreUrl } from '../base/source-urls.ts'
 import { parseTargetUrl } from '../base/target-urls.ts'
 import type { BucketName, NewObject, WritableBucket } from '../clouds/bucket.ts'
 import { requireWritable } from '../clouds/open-buckets.ts'
+import type { OwnCredentials } from '../clouds/own-credentials.ts'
 import type { CommitTree } from '../versioning/commit-records.ts'
 import type { Commits } from '../versioning/commits.ts'
 import type { FileInfo, Files } from '../versioning/files.ts'
@@ -38,6 +39,8 @@ export interface TreeExportRequest {
   readonly tree: CommitTree
   /** Of an object store. */
   readonly url: string
+  /** In place of the server's own: named as variables such as `AWS_ACCESS_KEY_ID`. */
+  readonly credentials?: Readonly<Record<string, string>>
 }
 
 /** How far an export is. */
@@ -66,7 +69,8 @@ export interface OpenBuckets extends Disposable {
 export interface ExportsPorts {
   readonly commits: Pick<Commits, 'inspect'>
   readonly files: Pick<Files, 'inspect' | 'walk' | 'walkTree' | 'chunksOf' | 'bytesOf'>
-  readonly openBuckets: () => OpenBuckets
+  /** With the server's credentials, or those that somebody brings. */
+  readonly openBuckets: (own?: OwnCredentials) => OpenBuckets
   /** Whether files may leave for object stores at all. */
   readonly isAllowed: boolean
 }
@@ -145,12 +149,13 @@ export class Exports {
 
   /** As `run`, of all files of a tree. */
   async exportTree(request: TreeExportRequest, options: ExportOptions): Promise<ExportCounts> {
-    const { commit, tree, url } = request
+    const { commit, tree, url, credentials } = request
     const target = this.#targetOf(url)
     const walk = (signal: AbortSignal): AsyncIterable<FileInfo> =>
       this.#ports.files.walkTree(tree, signal)
     const source: Source = { commit, root: rootPath, isFile: false, walk }
-    return await this.#export(source, target, { parallelism: 0, verifies: false, ...options })
+    const how = { parallelism: 0, verifies: false, ...options }
+    return await this.#export(source, target, { ...how, ...(credentials && { credentials }) })
   }
 
   #targetOf(url: string): StoreUrl {
@@ -167,13 +172,16 @@ export class Exports {
   async #export(
     source: Source,
     target: StoreUrl,
-    how: ExportOptions & Pick<ExportRequest, 'parallelism' | 'verifies'>,
+    how: ExportOptions &
+      Pick<ExportRequest, 'parallelism' | 'verifies'> &
+      Pick<TreeExportRequest, 'credentials'>,
   ): Promise<ExportCounts> {
     const { parallelism, verifies, onProgress } = how
     const stop = new AbortController()
     const signal = AbortSignal.any([how.signal, stop.signal])
     const { files, openBuckets } = this.#ports
-    using buckets = openBuckets()
+    const { credentials: variables } = how
+    using buckets = openBuckets(variables && { kind: target.kind, variables })
     const bucket = await buckets.openToWrite(target)
     const { root } = source
     const prefix = targetKey(target.key, { root, path: root, isFile: source.isFile })

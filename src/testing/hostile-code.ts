@@ -64,6 +64,10 @@ export const misdeeds: Readonly<Record<string, Misdeed>> = {
     script: 'mkfifo "$PFS/out/p"',
     end: saying(/out\/p is a special file \(a named pipe\)/),
   },
+  'leaves a device': {
+    script: 'mknod "$PFS/out/d" c 1 5 2>/dev/null || exit 3',
+    end: saying(/out\/d is a special file \(a device\)|^user code ended with exit code 3$/),
+  },
   'leaves a file that nobody may read': {
     script: 'cd "$PFS/out"; mkdir d; echo text >d/f; chmod 0 d/f d; chmod 0 .',
     end: { '/d': '', '/d/f': 'text\n' },

@@ -15,6 +15,7 @@ import { decodeTreeEntry, type TreeEntry } from '../storage/tree-entries.ts'
 /** Asks for roots and changes nothing. */
 const rehearsal: CollectionRun = {
   isRehearsal: true,
+  isIncremental: false,
   isStrict: false,
   inline: { wantedInline: new Set(), seenInline: new Set() },
   isMarked: async () => false,

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { SystemClock } from '../base/clock.ts'
 import { SystemRandom } from '../base/random.ts'
+import type { Database } from '../database/database.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import type { FaultPoint } from '../storage/fault-point.ts'
@@ -17,7 +18,7 @@ import { openPackedStore } from './packed-store.ts'
 export async function openStoredVersioning(
   directory: string,
   options: { readonly faultPoint?: FaultPoint } = {},
-): Promise<AsyncDisposable & { readonly versioning: Versioning }> {
+): Promise<AsyncDisposable & { readonly versioning: Versioning; readonly database: Database }> {
   await using opened = new AsyncDisposableStack()
   const clock = new SystemClock()
   const migrations = [storageMigrations, versioningMigrations, transactionMigrations]
@@ -37,5 +38,5 @@ export async function openStoredVersioning(
     uses: new TestCommitUses(),
   })
   const parts = opened.move()
-  return { versioning, [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose]() }
+  return { versioning, database, [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose]() }
 }

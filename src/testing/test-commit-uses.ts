@@ -12,6 +12,12 @@ export class TestCommitUses implements CommitUses {
     return this.written.has(`${repo}/${branch}`) ? repo : undefined
   }
 
+  async pipelineOf(_tx: ReadTransaction, repo: string): Promise<string | undefined> {
+    return [...this.written].some((branch) => branch.startsWith(`${repo}/`)) ? repo : undefined
+  }
+
+  async onRepoMade(): Promise<void> {}
+
   async planRemoval(): Promise<JobRemoval> {
     return { removed: [], killed: [], results: [], asOf: '' }
   }

@@ -32,6 +32,7 @@ import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { Exports, type OpenBuckets } from '../targets/exports.ts'
 import { MemoryBucket } from './memory-bucket.ts'
 import type { OpenedPackedStore } from './packed-store.ts'
+import { MemorySecretKeys } from './memory-secret-keys.ts'
 import { MemorySpools } from './memory-spools.ts'
 import { temporaryDatabase } from './temporary-database.ts'
 
@@ -97,6 +98,11 @@ export function atomNamed(
 }
 
 const fileBytesMax = 1024 * 1024
+/** What user code in functions has no use for. */
+const unused = () => ({
+  secretKeys: new MemorySecretKeys(),
+  serviceDoors: { open: async () => ({ [Symbol.asyncDispose]: async () => {} }) },
+})
 
 interface TestWorld {
   readonly TriggersOf?: typeof Triggers
@@ -136,7 +142,8 @@ export async function openTestProcessing(
   const log = { error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })) }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
   const exports = exportsTo(bucket, versioning)
-  const ports = { ...stores, ...world, ...bounds, triggers, versioning, workers, exports, log }
+  const parts = { triggers, versioning, workers, exports, ...unused() }
+  const ports = { ...stores, ...world, ...bounds, ...parts, log }
   const open = (): Processing => createProcessing(ports)
   let processing = open()
   start(processing)

@@ -3,6 +3,9 @@ import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { getCommit } from './commit-records.ts'
 import { BranchNotFoundError, NameInUseError } from './errors.ts'
 import { branchTopic, type OnHeadReady, type VersioningPorts } from './ports.ts'
+import { getRepo } from './repos.ts'
+import { snapshotKeys } from '../storage/snapshot-keys.ts'
+import { latestWritten } from './records/latest-written.ts'
 import { findCommitTag } from './records/commit-tag-rows.ts'
 import { nextWritten } from './records/write-sequence.ts'
 
@@ -148,6 +151,29 @@ export class Branches {
       yield page
       last = page.at(-1)?.name ?? last
       if (page.length < pageRows) return
+    }
+  }
+
+  /**
+   * As they were when it began, the latest written first, in pages of any length. One that is
+   * deleted meanwhile may be left out.
+   *
+   * @throws {RepoNotFoundError}
+   */
+  async *latest(repo: string): AsyncGenerator<readonly BranchInfo[]> {
+    const { database } = this.#ports
+    await database.read((tx) => getRepo(tx, repo))
+    const inOrder = (tx: ReadTransaction): AsyncIterable<readonly string[]> =>
+      latestWritten(tx, 'SELECT name AS key, written FROM branches WHERE repo = ?', [repo])
+    for await (const names of snapshotKeys(this.#ports, inOrder)) {
+      yield await database.read(async (tx) => {
+        const page: BranchInfo[] = []
+        for (const name of names) {
+          const branch = await findBranch(tx, repo, name)
+          if (branch !== undefined) page.push(branch)
+        }
+        return page
+      })
     }
   }
 

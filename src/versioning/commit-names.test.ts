@@ -244,3 +244,13 @@ test('names that are looked up together go back as far as one may, together', as
     AncestorNotFoundError,
   )
 })
+
+test.each([
+  ['side@x', 'where commit x of repo side is meant, write side@x in place of both'],
+  ['@x', 'see list-commit line'],
+  ['side@', 'see list-commit line'],
+])('%s is looked for in its repo, and what may be meant is told', async (name, advice) => {
+  const call = world.versioning.commits.inspect('line', name)
+  await expect(call).rejects.toThrow(`pachyderm_pfs/commits/line/ ${name} not found; `)
+  await expect(world.versioning.commits.inspect('line', name)).rejects.toThrow(advice)
+})

@@ -12,8 +12,9 @@ import {
   walkBack,
 } from './records/commit-ancestry.ts'
 import { commitAncestors, writeCommitProvenance } from './records/commit-provenance.ts'
-import { addMergeParent } from './records/commit-parents.ts'
+import { addMergeParent, mergeParents } from './records/commit-parents.ts'
 import { findCommitTag } from './records/commit-tag-rows.ts'
+import { isInRepo } from './records/deleted-repos.ts'
 import { nextWritten } from './records/write-sequence.ts'
 
 /** The tree of a finished commit. */
@@ -46,6 +47,8 @@ export interface CommitSummary extends CommitName {
 export interface CommitInfo extends CommitSummary {
   /** Every commit that this one is made from, near and far. */
   readonly provenance: readonly CommitName[]
+  /** Commits of its repo whose changes a merge brought in, besides those of `parent`, by id. */
+  readonly mergeParents: readonly CommitId[]
 }
 
 /** A commit whose tree is known from the start, such as a job's output or an imported one. */
@@ -189,7 +192,11 @@ export function commitColumnsOf(table: string): string {
 }
 
 export async function commitInfo(tx: ReadTransaction, row: CommitRow): Promise<CommitInfo> {
-  return { ...commitSummary(row), provenance: await commitAncestors(tx, row.id) }
+  return {
+    ...commitSummary(row),
+    provenance: await commitAncestors(tx, row.id),
+    mergeParents: await mergeParents(tx, row.id),
+  }
 }
 
 export function commitSummary(row: CommitRow): CommitSummary {
@@ -221,7 +228,7 @@ export async function findCommit(
 ): Promise<CommitInfo | undefined> {
   const id = await resolveCommitId(tx, repo, name)
   const row = await tx.get<CommitRow>(
-    `SELECT ${commitColumns} FROM commits WHERE id = ? AND repo = ?`,
+    `SELECT ${commitColumns} FROM commits WHERE id = ? AND repo = ? AND ${isInRepo}`,
     id,
     repo,
   )
@@ -305,7 +312,7 @@ export async function getCommitName(
 ): Promise<CommitName> {
   const id = await resolveCommitId(tx, repo, name)
   const row = await tx.get<{ readonly repo: RepoName; readonly id: CommitId }>(
-    'SELECT repo, id FROM commits WHERE id = ? AND repo = ?',
+    `SELECT repo, id FROM commits WHERE id = ? AND repo = ? AND ${isInRepo}`,
     id,
     repo,
   )
@@ -338,7 +345,7 @@ async function exactCommit(
   const named = await namedCommit(tx, repo, name)
   if (named !== undefined) return named
   const row = await tx.get<{ readonly id: CommitId }>(
-    'SELECT id FROM commits WHERE id = ? AND repo = ?',
+    `SELECT id FROM commits WHERE id = ? AND repo = ? AND ${isInRepo}`,
     name,
     repo,
   )
@@ -363,7 +370,7 @@ export async function findDerivedCommit(
     `SELECT ${commitColumnsOf('commits')} FROM commit_provenance AS given
       JOIN commits ON commits.id = given.id
       WHERE given.ancestor = ? AND given.ancestor_repo = ? AND commits.repo || '' = ?
-        AND commits.finished_at IS NOT NULL ${othersToo.join(' ')}
+        AND commits.finished_at IS NOT NULL AND ${isInRepo} ${othersToo.join(' ')}
       ORDER BY commits.written LIMIT 1`,
     first.id,
     first.repo,

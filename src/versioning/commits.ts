@@ -21,6 +21,7 @@ import { finishCommit } from './commits/finish.ts'
 import { listAllCommits, listLine } from './commits/listing.ts'
 import { removeCommit } from './commits/removal.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
+import { isInRepo } from './records/deleted-repos.ts'
 import { sweepCommit } from './staging/sweep.ts'
 
 /** Where a new commit goes: all names come as text and are parsed here. */
@@ -135,6 +136,7 @@ export class Commits {
   }): AsyncGenerator<CommitInfo> {
     const { repo, from, to } = options
     const { database } = this.#ports
+    const countMax = options.countMax || Number.MAX_SAFE_INTEGER
     const commits = await database.read(async (tx) => {
       const known = await getRepo(tx, repo)
       if (to === undefined) {
@@ -143,13 +145,12 @@ export class Commits {
             'cannot list from a commit without a commit to list to; name both, or neither',
           )
         }
-        return listAllCommits(database, known.name)
+        return listAllCommits(this.#ports, known.name, countMax)
       }
       const end = from === undefined ? undefined : (await getCommit(tx, repo, from)).id
       return listLine(database, (await getCommit(tx, repo, to)).id, end)
     })
-    let left =
-      options.countMax === undefined || options.countMax === 0 ? Infinity : options.countMax
+    let left = countMax
     for await (const commit of commits) {
       yield commit
       left -= 1
@@ -214,7 +215,7 @@ async function placeOf(tx: ReadTransaction, commit: NewCommit): Promise<Place> {
   const provenance: CommitName[] = []
   for (const given of commit.provenance ?? []) {
     const found = await tx.get<{ readonly repo: CommitName['repo']; readonly id: CommitId }>(
-      'SELECT repo, id FROM commits WHERE id = ? AND repo = ?',
+      `SELECT repo, id FROM commits WHERE id = ? AND repo = ? AND ${isInRepo}`,
       given.id,
       given.repo,
     )

@@ -48,7 +48,7 @@ export class DeletionNotes implements CollectionSource {
   }
 
   async ended(run: CollectionRun): Promise<void> {
-    if (run.isRehearsal || !(await this.isDue())) return
+    if (run.isRehearsal || run.isIncremental || !(await this.isDue())) return
     await this.#database.transact(
       (tx) => tx.run('UPDATE deletion_notes SET collected = ? WHERE one = 1', this.#seen),
       { usesReserve: true },

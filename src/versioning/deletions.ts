@@ -14,6 +14,7 @@ import {
   type VersioningPorts,
 } from './ports.ts'
 import { checkCancelled } from './records/cancellation.ts'
+import { isInRepo } from './records/deleted-repos.ts'
 import { nextWritten } from './records/write-sequence.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
 import { sweepCommit } from './staging/sweep.ts'
@@ -176,7 +177,8 @@ async function goingRows(
     const found = await tx.all<GoingRow>(
       `SELECT ${columns} FROM commits WHERE id = ?
         UNION ALL SELECT ${columns} FROM commit_provenance
-          JOIN commits ON commits.id = commit_provenance.id WHERE ancestor = ? LIMIT ?`,
+          JOIN commits ON commits.id = commit_provenance.id
+          WHERE ancestor = ? AND ${isInRepo} LIMIT ?`,
       id,
       id,
       commitsMax + 1,

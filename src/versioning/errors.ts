@@ -4,6 +4,7 @@ import {
   FailedPreconditionError,
   InvalidArgumentError,
   NotFoundError,
+  UnavailableError,
 } from '../base/errors.ts'
 
 // Clients of the 1.5 API match on parts of these texts: `not found`, `already exists`,
@@ -36,6 +37,20 @@ export class RepoExistsError extends AlreadyExistsError {
   }
 }
 
+/** A repo of that name is gone, and the rows of its commits are still being deleted. */
+export class RepoBeingDeletedError extends UnavailableError {
+  override readonly name = 'RepoBeingDeletedError'
+  readonly repo: string
+
+  constructor(repo: string, options?: ErrorOptions) {
+    super(
+      `a large repo named ${repo} is still being deleted: try again in a moment, or take another name`,
+      options,
+    )
+    this.repo = repo
+  }
+}
+
 /** The repo cannot be deleted while others are made from it. */
 export class RepoInUseError extends FailedPreconditionError {
   override readonly name = 'RepoInUseError'
@@ -52,6 +67,22 @@ export class RepoInUseError extends FailedPreconditionError {
   }
 }
 
+/** The repo cannot be deleted while a pipeline writes it. */
+export class RepoWrittenError extends FailedPreconditionError {
+  override readonly name = 'RepoWrittenError'
+  readonly repo: string
+  readonly pipeline: string
+
+  constructor(repo: string, pipeline: string, options?: ErrorOptions) {
+    super(
+      `cannot delete repo ${repo}: pipeline ${pipeline} writes it and could not go on; delete both with delete-pipeline ${pipeline} --delete-repo, or the repo alone with --force`,
+      options,
+    )
+    this.repo = repo
+    this.pipeline = pipeline
+  }
+}
+
 /** Provenance must not lead back to where it started. */
 export class ProvenanceCycleError extends InvalidArgumentError {
   override readonly name = 'ProvenanceCycleError'
@@ -59,10 +90,9 @@ export class ProvenanceCycleError extends InvalidArgumentError {
   readonly ancestor: string
 
   constructor(repo: string, ancestor: string, options?: ErrorOptions) {
-    super(
-      `repo ${repo} cannot have ${ancestor} as provenance: ${ancestor} is itself made from ${repo}`,
-      options,
-    )
+    const reason =
+      repo === ancestor ? 'no repo is made from itself' : `${ancestor} is itself made from ${repo}`
+    super(`repo ${repo} cannot have ${ancestor} as provenance: ${reason}`, options)
     this.repo = repo
     this.ancestor = ancestor
   }
@@ -75,12 +105,20 @@ export class CommitNotFoundError extends NotFoundError {
 
   constructor(repo: string, commit: string, options?: ErrorOptions) {
     super(
-      `pachyderm_pfs/commits/${repo}/ ${commit} not found; see list-commit ${repo}, or list-branch ${repo} for its branches`,
+      `pachyderm_pfs/commits/${repo}/ ${commit} not found; ${commitAdvice(repo, commit)}`,
       options,
     )
     this.repo = repo
     this.commit = commit
   }
+}
+
+function commitAdvice(repo: string, commit: string): string {
+  const [, other, name] = /^([\w-]+)@(.+)$/s.exec(commit) ?? []
+  if (other !== undefined && name !== undefined) {
+    return `it is looked for in repo ${repo}: where commit ${name} of repo ${other} is meant, write ${commit} in place of both`
+  }
+  return `see list-commit ${repo}, or list-branch ${repo} for its branches`
 }
 
 /** A name such as `master~9` goes back further than the line of commits. */

@@ -22,7 +22,7 @@ import {
 } from './errors.ts'
 import type { FileName, Files } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
-import { createRepo, findRepo } from './repos.ts'
+import { createOrUpdateRepo, findRepo } from './repos.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
 import { stageWrites } from './staging/stage.ts'
 import { encodeStaged } from './staging/staged-rows.ts'
@@ -174,7 +174,7 @@ export class HeadWrites {
    * @throws {BranchExistsError} @throws {NameInUseError} when a commit tag has its name.
    */
   async makeBranch(repo: string, branch: string): Promise<void> {
-    const { clock, database, random, trees, chunks, leases, onHeadReady } = this.#ports
+    const { clock, database, random, trees, chunks, leases, onHeadReady, uses } = this.#ports
     const place = { repo: parseRepoName(repo), name: parseBranchName(branch) }
     using _ = leases.begin()
     const tree = await trees.emptyRoot()
@@ -186,7 +186,7 @@ export class HeadWrites {
         throw new BranchExistsError(repo, branch)
       await requireNoTag(tx, repo, place.name)
       if ((await findRepo(tx, repo)) === undefined) {
-        await createRepo(tx, { name: place.repo, provenance: [], description: '', createdAt: at })
+        await createOrUpdateRepo(tx, uses, { name: place.repo, createdAt: at })
       }
       const times = { startedAt: at, finishedAt: at }
       const made = { repo: place.repo, id, parent: undefined, provenance: [], ...times }

@@ -37,6 +37,7 @@ test('an object without a tag goes after a day, one that is put again starts ane
     const counts: Record<keyof RemovedRows, number> = { results: 0, objects: 0, tags: 0 }
     const run: CollectionRun = {
       isRehearsal,
+      isIncremental: false,
       isStrict: false,
       inline: { wantedInline: new Set(), seenInline: new Set() },
       isMarked: async () => false,

@@ -35,7 +35,7 @@ export class ObjectNotFoundError extends NotFoundError {
   readonly hash: string
 
   constructor(hash: string, options?: ErrorOptions) {
-    super(`object ${hash} not found`, options)
+    super(`object ${hash} not found; list-object shows those that were put or tagged`, options)
     this.hash = hash
   }
 }
@@ -45,7 +45,7 @@ export class TagNotFoundError extends NotFoundError {
   readonly tag: string
 
   constructor(tag: string, options?: ErrorOptions) {
-    super(`tag ${tag} not found`, options)
+    super(`tag ${tag} not found; list-tag shows those that there are`, options)
     this.tag = tag
   }
 }
@@ -313,6 +313,11 @@ async function findTreeOfOldName(
 function checkTags(names: readonly string[]): void {
   for (const name of names) {
     if (name === '') throw new InvalidArgumentError('a tag needs a name, but it is empty')
+    if (name.includes('\0')) {
+      throw new InvalidArgumentError(
+        `tag ${JSON.stringify(name)} cannot contain a null character: leave it out`,
+      )
+    }
     if (name.length > tagLengthMax) {
       throw new InvalidArgumentError(
         `tag of ${name.length} characters is too long: at most ${tagLengthMax} are allowed`,

@@ -32,6 +32,8 @@ export type OnHeadReady = (tx: Transaction, heads: readonly ReadyHead[]) => Prom
 export type DownstreamState =
   /** It may: a job waits or runs, or nothing says that none will. */
   | { readonly kind: 'pending' }
+  /** It never will, and need not: nobody waits for it. */
+  | { readonly kind: 'none' }
   /** It never will: `reason` names the job or the pipeline, in words for people. */
   | { readonly kind: 'failed'; readonly reason: string }
 
@@ -75,6 +77,15 @@ export type GoingCommits = ReadonlyMap<
 export interface CommitUses {
   /** The pipeline that writes a branch; undefined when none does. */
   writerOf(tx: ReadTransaction, repo: string, branch: string): Promise<string | undefined>
+  /** The pipeline whose output repo it is; undefined when it is none's. */
+  pipelineOf(tx: ReadTransaction, repo: string): Promise<string | undefined>
+  /**
+   * Called in the transaction that makes a repo, or says anew what it is made from: what pipelines
+   * make of it, or write to it, is noted in the provenance of their output repos.
+   *
+   * @throws {ProvenanceCycleError} when a pipeline's output would be made from itself.
+   */
+  onRepoMade(tx: Transaction, repo: RepoName): Promise<void>
   /**
    * What else goes with commits. Reads trees, so not for use in a transaction.
    *

@@ -1,10 +1,36 @@
 import type { Instant } from '../base/clock.ts'
 import { parseRepoName, type RepoName } from '../base/names.ts'
 import { checkShortText, shortTextBytesMax } from '../base/short-texts.ts'
-import type { ReadTransaction, Transaction } from '../database/database.ts'
-import { RepoExistsError, RepoInUseError, RepoNotFoundError } from './errors.ts'
-import { branchTopic, commitTopic, repoTopic, type VersioningPorts } from './ports.ts'
-import { repoAncestors, repoDescendants, writeRepoProvenance } from './records/repo-provenance.ts'
+import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
+import {
+  RepoBeingDeletedError,
+  RepoExistsError,
+  RepoInUseError,
+  RepoNotFoundError,
+  RepoWrittenError,
+} from './errors.ts'
+import {
+  branchTopic,
+  commitTopic,
+  type CommitUses,
+  repoTopic,
+  type VersioningPorts,
+} from './ports.ts'
+import {
+  directAncestors,
+  repoAncestors,
+  repoDescendants,
+  writeRepoProvenance,
+} from './records/repo-provenance.ts'
+import {
+  countRows,
+  deletedAtOnceMax,
+  isBeingDeleted,
+  markDeleted,
+  purgeDeletedRepos,
+} from './records/deleted-repos.ts'
+import { snapshotKeys } from '../storage/snapshot-keys.ts'
+import { latestWritten } from './records/latest-written.ts'
 import { nextWritten } from './records/write-sequence.ts'
 import { noteDeletion } from './deletion-notes.ts'
 
@@ -37,10 +63,12 @@ const listedLengthMax: number = shortTextBytesMax + 1
 /** Repos that are read in one turn of the event loop. */
 const pageRows = 500
 
+const listedColumns = 'name, substr(description, 1, ?) AS description, created_at, size_bytes'
 const repoColumns = 'name, description, created_at, size_bytes'
 
 /**
  * @throws {RepoExistsError}
+ * @throws {RepoBeingDeletedError}
  * @throws {RepoNotFoundError} for a provenance repo that does not exist.
  */
 export async function createRepo(
@@ -48,6 +76,7 @@ export async function createRepo(
   spec: RepoSpec & { readonly createdAt: Instant },
 ): Promise<void> {
   if ((await findRow(tx, spec.name)) !== undefined) throw new RepoExistsError(spec.name)
+  if (await isBeingDeleted(tx, spec.name)) throw new RepoBeingDeletedError(spec.name)
   await tx.run(
     `INSERT INTO repos (name, description, created_at, size_bytes, written) VALUES (?, ?, ?, 0, ?)`,
     spec.name,
@@ -77,6 +106,38 @@ export async function updateRepo(tx: Transaction, spec: RepoSpec): Promise<void>
   await tx.emit(repoTopic, spec.name)
 }
 
+/**
+ * Makes the repo from `others`, too, and from those of its own that are still there. False when it
+ * was made from all of `others` that exist.
+ *
+ * @throws {ProvenanceCycleError}
+ */
+export async function addProvenance(
+  tx: Transaction,
+  name: RepoName,
+  others: readonly RepoName[],
+): Promise<boolean> {
+  const repo = await findRepo(tx, name)
+  if (repo === undefined) return false
+  const direct = await directAncestors(tx, name)
+  const added = await existing(
+    tx,
+    others.filter((other) => !direct.includes(other)),
+  )
+  if (added.length === 0) return false
+  await updateRepo(tx, { ...repo, provenance: [...(await existing(tx, direct)), ...added] })
+  return true
+}
+
+async function existing(
+  tx: ReadTransaction,
+  names: readonly RepoName[],
+): Promise<readonly RepoName[]> {
+  const found: RepoName[] = []
+  for (const name of names) if ((await findRow(tx, name)) !== undefined) found.push(name)
+  return found
+}
+
 export async function findRepo(tx: ReadTransaction, name: string): Promise<RepoInfo | undefined> {
   const row = await findRow(tx, name)
   return row === undefined ? undefined : repoInfo(tx, row)
@@ -98,7 +159,7 @@ interface ListedRepo {
 /** The repos whose names come after `last`, by name; those of one page at most. */
 async function repoPage(tx: ReadTransaction, last: string): Promise<readonly ListedRepo[]> {
   const rows = await tx.all<RepoRow & { readonly written: number }>(
-    `SELECT name, substr(description, 1, ?) AS description, created_at, size_bytes, written
+    `SELECT ${listedColumns}, written
       FROM repos WHERE name > ? ORDER BY name LIMIT ?`,
     listedLengthMax,
     last,
@@ -110,25 +171,21 @@ async function repoPage(tx: ReadTransaction, last: string): Promise<readonly Lis
 }
 
 /**
- * Removes the repo with its commits, branches, commit tags and staged writes.
+ * Removes the repo with its commits, branches, commit tags and staged writes. Of more than `atOnceMax`
+ * rows, nobody sees its commits any more, and `purgeDeletedRepos` is to be called: until it has come
+ * to its end, no repo can get the name. Returns how many rows of commits it deleted.
  *
  * @throws {RepoNotFoundError}
- * @throws {RepoInUseError} unless `force`.
  */
-export async function deleteRepo(
+export async function removeRepo(
   tx: Transaction,
   name: string,
-  options: { readonly force: boolean },
-): Promise<void> {
-  const row = await findRow(tx, name)
-  if (row === undefined) throw new RepoNotFoundError(name)
-  const dependents = await repoDescendants(tx, name)
-  if (dependents.length > 0 && !options.force) throw new RepoInUseError(name, dependents)
-  const ofRepo = 'IN (SELECT id FROM commits WHERE repo = ?)'
-  await tx.run(`DELETE FROM staged_writes WHERE id ${ofRepo}`, name)
-  await tx.run(`DELETE FROM commit_provenance WHERE id ${ofRepo}`, name)
-  await tx.run(`DELETE FROM merge_parents WHERE id ${ofRepo}`, name)
-  await tx.run('DELETE FROM commits WHERE repo = ?', name)
+  atOnceMax: number = deletedAtOnceMax,
+): Promise<number> {
+  if ((await findRow(tx, name)) === undefined) throw new RepoNotFoundError(name)
+  const rowCount = await countRows(tx, name, atOnceMax)
+  if (rowCount > atOnceMax) await markDeleted(tx, name)
+  else await deleteCommits(tx, name)
   await tx.run('DELETE FROM branches WHERE repo = ?', name)
   await tx.run('DELETE FROM commit_tags WHERE repo = ?', name)
   await tx.run('DELETE FROM repo_provenance WHERE repo = ?', name)
@@ -137,6 +194,37 @@ export async function deleteRepo(
   await tx.emit(repoTopic, name)
   await tx.emit(branchTopic, `${name}/`)
   await tx.emit(commitTopic, `${name}/`)
+  return rowCount > atOnceMax ? 0 : rowCount
+}
+
+async function deleteCommits(tx: Transaction, repo: string): Promise<void> {
+  const ofRepo = 'IN (SELECT id FROM commits WHERE repo = ?)'
+  await tx.run(`DELETE FROM staged_writes WHERE id ${ofRepo}`, repo)
+  await tx.run(`DELETE FROM commit_provenance WHERE id ${ofRepo}`, repo)
+  await tx.run(`DELETE FROM merge_parents WHERE id ${ofRepo}`, repo)
+  await tx.run('DELETE FROM commits WHERE repo = ?', repo)
+}
+
+/**
+ * Removes the repo, unless something needs it.
+ *
+ * @throws {RepoNotFoundError}
+ * @throws {RepoInUseError} @throws {RepoWrittenError} unless `force`.
+ */
+export async function deleteRepo(
+  tx: Transaction,
+  uses: Pick<CommitUses, 'pipelineOf'>,
+  { name, force }: { readonly name: string; readonly force: boolean },
+): Promise<void> {
+  if (!force) {
+    const dependents = await repoDescendants(tx, name)
+    if (dependents.length > 0) throw new RepoInUseError(name, dependents)
+    const pipeline = await uses.pipelineOf(tx, name)
+    if (pipeline !== undefined && (await findRow(tx, name)) !== undefined) {
+      throw new RepoWrittenError(name, pipeline)
+    }
+  }
+  await removeRepo(tx, name)
 }
 
 async function findRow(tx: ReadTransaction, name: string): Promise<RepoRow | undefined> {
@@ -150,6 +238,18 @@ async function repoInfo(tx: ReadTransaction, row: RepoRow): Promise<RepoInfo> {
     description: row.description,
     sizeBytes: row.size_bytes,
     provenance: await repoAncestors(tx, row.name),
+  }
+}
+
+/** As in lists. */
+async function findListedRow(tx: ReadTransaction, name: string): Promise<RepoRow | undefined> {
+  return tx.get<RepoRow>(`SELECT ${listedColumns} FROM repos WHERE name = ?`, listedLengthMax, name)
+}
+
+/** @throws {RepoNotFoundError} */
+async function requireAll(tx: ReadTransaction, names: Iterable<string>): Promise<void> {
+  for (const name of names) {
+    if ((await findRow(tx, name)) === undefined) throw new RepoNotFoundError(name)
   }
 }
 
@@ -169,20 +269,37 @@ export interface NewRepo {
 
 export async function createOrUpdateRepo(
   tx: Transaction,
-  spec: NewRepo,
-  createdAt: Instant,
+  uses: Pick<CommitUses, 'onRepoMade'>,
+  spec: NewRepo & { readonly createdAt: Instant },
 ): Promise<void> {
   const repo: RepoSpec = {
     name: parseRepoName(spec.name),
     provenance: (spec.provenance ?? []).map(parseRepoName),
-    description: checkShortText(
-      spec.description ?? '',
-      "the repo's description",
-      'put long texts into a file of the repo',
-    ),
+    description: checkDescription(spec.description ?? ''),
   }
   if (spec.update === true) await updateRepo(tx, repo)
-  else await createRepo(tx, { ...repo, createdAt })
+  else await createRepo(tx, { ...repo, createdAt: spec.createdAt })
+  await uses.onRepoMade(tx, repo.name)
+}
+
+/** The names of all repos, the latest written first. */
+function latestNames(tx: ReadTransaction): AsyncGenerator<readonly string[]> {
+  return latestWritten(tx, 'SELECT name AS key, written FROM repos WHERE 1 = 1', [])
+}
+
+function checkDescription(text: string): string {
+  return checkShortText(text, "the repo's description", 'put long texts into a file of the repo')
+}
+
+/**
+ * Goes on with repos whose deletion has begun, in whatever way: those that an earlier process left, and
+ * each one that is deleted until `signal`.
+ */
+export async function purgeRepos(database: Database, signal: AbortSignal): Promise<void> {
+  await purgeDeletedRepos(database, signal)
+  for await (const _ of database.watch([repoTopic], { signal })) {
+    await purgeDeletedRepos(database, signal)
+  }
 }
 
 /** Names and descriptions of what is versioned. Names come as text and are parsed here. */
@@ -195,7 +312,8 @@ export class Repos {
 
   async create(spec: NewRepo): Promise<void> {
     const createdAt = this.#ports.clock.now()
-    await this.#ports.database.transact((tx) => createOrUpdateRepo(tx, spec, createdAt))
+    const { database, uses } = this.#ports
+    await database.transact((tx) => createOrUpdateRepo(tx, uses, { ...spec, createdAt }))
   }
 
   /** @throws {RepoNotFoundError} */
@@ -212,15 +330,35 @@ export class Repos {
   }): AsyncGenerator<readonly ListedRepo[]> {
     const { database } = this.#ports
     const wanted = new Set(options?.provenance)
-    await database.read(async (tx) => {
-      for (const name of wanted)
-        if ((await findRow(tx, name)) === undefined) throw new RepoNotFoundError(name)
-    })
+    await database.read((tx) => requireAll(tx, wanted))
     for (let last = ''; ;) {
       const page = await database.read((tx) => repoPage(tx, last))
       yield page.filter(({ info }) => isMadeFrom(info, wanted))
       last = page.at(-1)?.info.name ?? last
       if (page.length < pageRows) return
+    }
+  }
+
+  /**
+   * As they were when it began, the latest written first, in pages of any length. One that is
+   * deleted meanwhile may be left out.
+   */
+  async *latest(options?: {
+    readonly provenance?: readonly string[]
+  }): AsyncGenerator<readonly RepoInfo[]> {
+    const { database } = this.#ports
+    const wanted = new Set(options?.provenance)
+    await database.read((tx) => requireAll(tx, wanted))
+    for await (const names of snapshotKeys(this.#ports, latestNames)) {
+      yield await database.read(async (tx) => {
+        const page: RepoInfo[] = []
+        for (const name of names) {
+          const row = await findListedRow(tx, name)
+          const info = row && (await repoInfo(tx, row))
+          if (info !== undefined && isMadeFrom(info, wanted)) page.push(info)
+        }
+        return page
+      })
     }
   }
 
@@ -231,20 +369,40 @@ export class Repos {
     return repos.toSorted((left, right) => right.written - left.written).map(({ info }) => info)
   }
 
-  async delete(name: string, options: { readonly force: boolean }): Promise<void> {
-    await this.#ports.database.transact((tx) => deleteRepo(tx, name, options), {
-      usesReserve: true,
+  /** Describes it anew; what it is made from stays. @throws {RepoNotFoundError} */
+  async describe(name: string, text: string): Promise<RepoInfo> {
+    const description = checkDescription(text)
+    return await this.#ports.database.transact(async (tx) => {
+      await getRepo(tx, name)
+      await tx.run(
+        'UPDATE repos SET description = ?, written = ? WHERE name = ?',
+        description,
+        await nextWritten(tx),
+        name,
+      )
+      await tx.emit(repoTopic, name)
+      return await getRepo(tx, name)
     })
   }
 
-  /** Deletes every repo by force. */
+  async delete(name: string, options: { readonly force: boolean }): Promise<void> {
+    const { database, uses } = this.#ports
+    const repo = { name, ...options }
+    await database.transact((tx) => deleteRepo(tx, uses, repo), { usesReserve: true })
+    await purgeDeletedRepos(database)
+  }
+
+  /** Deletes every repo by force: all of them are gone at once, or none. */
   async deleteAll(): Promise<void> {
-    await this.#ports.database.transact(
+    const { database } = this.#ports
+    await database.transact(
       async (tx) => {
         const repos = await tx.all<Pick<RepoRow, 'name'>>('SELECT name FROM repos')
-        for (const { name } of repos) await deleteRepo(tx, name, { force: true })
+        let atOnceMax = deletedAtOnceMax
+        for (const { name } of repos) atOnceMax -= await removeRepo(tx, name, atOnceMax)
       },
       { usesReserve: true },
     )
+    await purgeDeletedRepos(database)
   }
 }

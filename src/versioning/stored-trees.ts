@@ -53,7 +53,7 @@ export class StoredTrees {
 
   async #treeOfMessage(name: string, lease: Lease): Promise<CommitTree> {
     const { chunks, trees } = this.#ports
-    const nodes = [...readTreeMessage(await this.#messageOf(name))]
+    const nodes = [...treeOf(name, await this.#messageOf(name))]
     const keyed = nodes.map((node) => ({ node, key: pathKey(node.path) }))
     keyed.sort((left, right) => compareBytes(left.key, right.key))
     const empty = await trees.emptyRoot()
@@ -101,5 +101,18 @@ export class StoredTrees {
       content = await contents.append(content, await this.#ports.objects.keep(hash, lease))
     }
     return content
+  }
+}
+
+/** @throws {InvalidArgumentError} that says which object it is that is no tree. */
+function treeOf(name: string, message: Uint8Array): readonly MessageNode[] {
+  try {
+    return readTreeMessage(message)
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw new InvalidArgumentError(
+      `object ${name} is no tree (${error.message}): give the tree of a finished commit, as inspect-commit says it, or an object that holds a tree message`,
+      { cause: error },
+    )
   }
 }

@@ -66,6 +66,7 @@ export class Subscriptions {
       for (const target of left) {
         const found = await database.read((tx) => this.#flushStep(tx, commits, target))
         if (found instanceof FlushFailedError) failures.push(found)
+        else if (found === 'none') waiting.delete(target)
         else if (found !== undefined) {
           waiting.delete(target)
           yield found
@@ -119,18 +120,22 @@ export class Subscriptions {
     }
   }
 
-  /** The commit that a target gets, why it cannot get one any more, or undefined: it is to be waited for. */
+  /**
+   * The commit that a target gets, why it cannot get one any more, that it need not, or undefined: it
+   * is to be waited for.
+   */
   async #flushStep(
     tx: ReadTransaction,
     commits: readonly CommitName[],
     target: RepoName,
-  ): Promise<CommitInfo | FlushFailedError | undefined> {
+  ): Promise<CommitInfo | FlushFailedError | 'none' | undefined> {
     const commit = await findDerivedCommit(tx, target, commits)
     if (commit !== undefined) return commit
     if ((await findRepo(tx, target)) === undefined) {
       return new FlushFailedError(target, 'the repo has been deleted')
     }
     const state = await this.#ports.downstream.state(tx, commits, target)
+    if (state.kind === 'none') return 'none'
     return state.kind === 'failed' ? new FlushFailedError(target, state.reason) : undefined
   }
 

@@ -151,7 +151,29 @@ const uploadsStep: readonly string[] = [
   )`,
 ]
 
+/** Lists of branches are put into order by when they were last written, as those of repos and commits. */
+const branchOrderStep: readonly string[] = [
+  'CREATE INDEX branches_by_written ON branches (repo, written)',
+]
+
+/** Repos that are gone, and rows of whose commits may still be there. */
+const deletedReposStep: readonly string[] = [
+  `CREATE TABLE deleted_repos ( -- clustered
+    name TEXT NOT NULL PRIMARY KEY
+  )`,
+]
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
-  steps: [firstStep, changesStep, namesStep, splitsStep, transfersStep, deletionsStep, uploadsStep],
+  steps: [
+    firstStep,
+    changesStep,
+    namesStep,
+    splitsStep,
+    transfersStep,
+    deletionsStep,
+    uploadsStep,
+    branchOrderStep,
+    deletedReposStep,
+  ],
 }

@@ -102,7 +102,7 @@ describe('names', () => {
       what: 'a branch with NUL',
       call: () => setBranch('a\0b'),
       ...invalid,
-      text: 'not a text',
+      text: 'null character',
     },
     {
       what: 'a branch that is very long',

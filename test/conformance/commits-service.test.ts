@@ -41,8 +41,13 @@ test('a merge makes one finished commit that downstream pipelines process', asyn
   expect(dry.head).toBeUndefined()
   const change = await pachd.commits.mergeBranch({ from, into: 'master', message: 'both' })
   const id = change.head?.id ?? ''
+  const dev = await pachd.pfs.inspectCommit({ commit: commitOf(repo, 'dev') })
   const info = await pachd.pfs.inspectCommit({ commit: commitOf(repo, 'master') })
   expect(info).toMatchObject({ commit: { id }, message: 'both', provenance: [] })
+  expect(info.mergeParents).toEqual([dev.commit])
+  const { commitInfo } = await pachd.pfs.listCommit({ repo: { name: repo } })
+  const merged = commitInfo.filter(({ mergeParents }) => mergeParents.length > 0)
+  expect(merged).toEqual([info])
   expect(info.finished).toBeDefined()
   await flush(pachd, repo, id)
   expect(await outputOf(pachd, pipeline)).toEqual({ '/a': 'a', '/b': 'ours', '/c': 'theirs' })

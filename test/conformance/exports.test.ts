@@ -53,6 +53,11 @@ function environment(variables: Readonly<Record<string, string>>): CloudEnvironm
   return { variables, secretsDirectory: '/nonexistent' }
 }
 
+/** Of a secret. */
+function entriesOf(values: Readonly<Record<string, string>>) {
+  return Object.entries(values).map(([name, text]) => ({ name, value: utf8(text) }))
+}
+
 async function openS3(): Promise<Store> {
   const gateway = await Radosgw.start()
   const client = gateway.client()
@@ -254,6 +259,49 @@ describe.each(here)('to %s', (_name, { open }) => {
     })
     const { branchInfo } = await pachd.pfs.listBranch({ repo: { name: pipeline } })
     expect(branchInfo).toEqual([])
+  })
+
+  test('a pipeline brings its own credentials in a secret, and the server lends it none', async (context) => {
+    const variables = store.clouds.variables
+    const { AWS_ENDPOINT_URL = '', AWS_ACCESS_KEY_ID: id = '' } = variables
+    const { AWS_SECRET_ACCESS_KEY: key = '' } = variables
+    // Of Azure, its emulator is told by a connection string alone, which says where to connect to.
+    if (id === '') return context.skip('the emulator has no endpoint of its own')
+    await using other = await TestPachd.start({ clouds: environment({ AWS_ENDPOINT_URL }) })
+    const name = 'bucket-keys'
+    const whole = { AWS_ACCESS_KEY_ID: id, AWS_SECRET_ACCESS_KEY: `${key}\n` }
+    const wrong = { ...whole, AWS_SECRET_ACCESS_KEY: secret }
+    await other.secrets.createSecret({ name, entries: entriesOf(wrong) })
+    const input = await freshRepo(other)
+    const URL = `${store.url}of-a-secret`
+    const pipeline = await freshPipeline(
+      other,
+      'cp $PFS/in/* $PFS/out',
+      atomOf(input, '/*', 'in'),
+      {
+        egress: { URL, secret: name },
+      },
+    )
+    const { egress } = await other.pps.inspectPipeline({ pipeline: { name: pipeline } })
+    expect(egress).toMatchObject({ URL, secret: name })
+    const commit = await commitFiles(other, { repo: input, branch: 'master' }, { a: '1' })
+    await expect(flush(other, input, commit)).rejects.toThrow('could not be exported')
+    for (const [values, text] of [
+      [{ AWS_ENDPOINT_URL: 'http://127.0.0.1:1' }, 'lacks AWS_ACCESS_KEY_ID'],
+      [{ AWS_ACCESS_KEY_ID: id }, 'lacks AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY'],
+    ] as const) {
+      await other.secrets.updateSecret({ name, entries: entriesOf(values) })
+      const { id: again } = await other.pps.createJob({ pipeline: { name: pipeline } })
+      const ended = await other.pps.inspectJob({ job: { id: again }, blockState: true })
+      expect(ended.reason).toContain(text)
+    }
+    // Where to connect to is the server's to say.
+    const elsewhere = { ...whole, AWS_ENDPOINT_URL: 'http://127.0.0.1:1' }
+    await other.secrets.updateSecret({ name, entries: entriesOf(elsewhere) })
+    await other.pps.createJob({ pipeline: { name: pipeline } })
+    await flush(other, input, commit)
+    expect(Buffer.from(await store.read('of-a-secret/a')).toString()).toBe('1')
+    expect(other.log.join('\n')).not.toContain(secret)
   })
 
   test('a wrong secret is refused, and shown to nobody; so is a bucket that is not there', async () => {

@@ -1,6 +1,7 @@
 import { appendFile, mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { concatBytes } from '../../src/base/bytes.ts'
 import type { ChunkId } from '../../src/storage/chunks.ts'
 import type { Content } from '../../src/storage/contents.ts'
 import { encodeNode } from '../../src/storage/chunk-lists/node.ts'
@@ -9,6 +10,8 @@ import { objectName } from '../../src/versioning/object-names.ts'
 import { encodeContent } from '../../src/versioning/staging/staged-bytes.ts'
 import { chunkIdOf } from '../../src/storage/chunk-id.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
+import { commitOf, fileOf, getPieces, putFile } from '../harness/files.ts'
+import { TestPachd } from '../harness/test-pachd.ts'
 import { chunkFileBytes, type DamagedStore, kindsOf, WholeStore } from '../harness/damaged-store.ts'
 
 let whole: WholeStore
@@ -377,4 +380,37 @@ test('a row of the list of packs whose name is no text does not keep a check for
   const { pack } = await store.find(chunkFile)
   store.sql("UPDATE packs SET name = CAST(x'ff22' AS TEXT) WHERE name = ?", pack)
   expect(kindsOf(await store.check({ full: true }))).toEqual(['pack-row-wrong', 'pack-unlisted'])
+})
+
+test('a file that is put again heals the commits that have it, and after a collection nothing is damaged', async () => {
+  const store = await whole.copy()
+  const { pack, chunk } = await store.find(chunkFile)
+  await store.flip(store.packPath(pack), chunk.offset + 50_000)
+  expect(kindsOf(await store.check({ full: true }))).toEqual(['chunk-damaged'])
+  const [{ id: commit = '' } = {}] = store.sql(
+    "SELECT id FROM commits WHERE repo = 'data' AND root IS NOT NULL LIMIT 1",
+  )
+  const old = fileOf('data', String(commit), 'chunk')
+  {
+    await using pachd = await TestPachd.start({ root: store.root })
+    await expect(getPieces(pachd, old)).rejects.toThrow('is damaged')
+    await pachd.pfs.createRepo({ repo: { name: 'again' } })
+    await pachd.pfs.startCommit({ parent: commitOf('again', ''), branch: 'master' })
+    await putFile(pachd, fileOf('again', 'master', 'chunk'), [chunkFileBytes])
+    await pachd.pfs.finishCommit({ commit: commitOf('again', 'master') })
+    expect(Buffer.compare(concatBytes(await getPieces(pachd, old)), chunkFileBytes)).toBe(0)
+  }
+  const before = await store.check({ full: true })
+  expect(kindsOf(before)).toEqual(['chunk-copy-damaged'])
+  expect(before.findings[0]).toMatchObject({ subject: { pack, chunk: chunkFile } })
+  expect(before.counts.errors).toBe(0)
+  expect(kindsOf(await store.check())).toEqual([])
+  {
+    await using pachd = await TestPachd.start({ root: store.root })
+    for await (const _ of pachd.admin.collectGarbage({})) await Promise.resolve()
+    expect(Buffer.compare(concatBytes(await getPieces(pachd, old)), chunkFileBytes)).toBe(0)
+  }
+  expect((await store.check({ full: true })).findings).toEqual([])
+  await using pachd = await TestPachd.start({ root: store.root })
+  expect(Buffer.compare(concatBytes(await getPieces(pachd, old)), chunkFileBytes)).toBe(0)
 })

@@ -75,7 +75,7 @@ test('branches that do not fit one message are refused with advice', async () =>
   await expect(pachd.pfs.listBranch({ repo: { name: 'branchy' } })).rejects.toEqual(
     refused(
       'resource-exhausted',
-      'the answer is larger than one message may be (20971520 bytes): delete branches that nobody needs',
+      'the answer is larger than one message may be (20971520 bytes): pachyderm.Repos/ListBranches streams them',
     ),
   )
 })

@@ -307,7 +307,11 @@ test('a full disk leaves ways out', async (context) => {
     expect(error).toEqual(refused('resource-exhausted', 'is full'))
     await client.pfs.deleteCommit({ commit: commitOf('r', 'master') })
     child.signal('SIGKILL')
-    await child.exit
+    const { out, err: log } = await child.exit
+    // Once, however often it was met.
+    expect((out + log).match(/^.* warning the disk is full, .*$/gm)).toEqual([
+      expect.stringMatching(/garbage-collect.* directory=\S*no-way-out\S* refused=1/),
+    ])
   }
   await fill(filler)
   await using child = new ChildPachd(argsFor(root))

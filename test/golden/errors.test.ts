@@ -10,6 +10,9 @@ import { Stage } from './stage.ts'
 const failing: readonly (readonly [command: string, input?: string])[] = [
   ['creat-repo data'],
   ['repo-list'],
+  ['merge'],
+  ['list file'],
+  ['flush-comit'],
   ['port-forward'],
   ['create-repo'],
   ['create-repo a b'],

@@ -15,6 +15,8 @@ test('repos, commits, branches and files show as in 1.5', { timeout: 90_000 }, a
   await stage.run('list-repo')
   await stage.run("create-repo images -d 'cats & dogs'")
   await stage.run('create-repo other')
+  await stage.run("update-repo other -d 'all others'")
+  await stage.run('update-repo other')
   await stage.run('inspect-repo images')
   await stage.run('inspect-repo images --raw')
   await stage.run('list-repo')

@@ -64,7 +64,10 @@ export class WholeStore implements AsyncDisposable {
 export const chunkFileBytes: Uint8Array = seededBytes(1, 100_000)
 
 async function fill(pachd: TestPachd): Promise<void> {
-  const { pfs, pps, objects, files } = pachd
+  const { pfs, pps, objects, files, secrets } = pachd
+  for (const name of ['login', 'other']) {
+    await secrets.createSecret({ name, entries: [{ name: 'password', value: seededBytes(8, 20) }] })
+  }
   await pfs.createRepo({ repo: { name: 'data' } })
   const { id: first } = await pfs.startCommit({ parent: commitOf('data', ''), branch: 'master' })
   await putFile(pachd, fileOf('data', first, 'small'), 'small')

@@ -103,6 +103,12 @@ export const derivableDamage: readonly Damage[] = [
     subject: { pipeline: 'copy' },
   },
   {
+    what: 'a pipeline is noted as a service, and is none',
+    sql: "UPDATE pipelines SET service_port = 80 WHERE name = 'copy'",
+    kinds: ['pipeline-kind-wrong'],
+    subject: { pipeline: 'copy' },
+  },
+  {
     what: 'the inputs of a pipeline are not noted',
     sql: "DELETE FROM pipeline_inputs WHERE pipeline = 'copy'",
     kinds: ['arrival-damaged', 'pipeline-inputs-wrong'],

@@ -8,7 +8,8 @@ export type InputInit = MessageInitShape<typeof InputSchema>
 export interface SpecInit {
   readonly description?: string
   readonly outputBranch?: string
-  readonly egress?: { readonly URL: string }
+  readonly egress?: { readonly URL: string; readonly secret?: string }
+  readonly enableStats?: boolean
 }
 
 /** Shell lines as user code, or a transform. */

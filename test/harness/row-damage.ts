@@ -222,6 +222,26 @@ export const lastingDamage: readonly Damage[] = [
     subject: { repo: 'far' },
   },
   {
+    what: 'the values of a secret are gone',
+    sql: "DELETE FROM secret_values WHERE name = 'login'",
+    kinds: ['secret-damaged'],
+  },
+  {
+    what: 'a secret has the values of another revision',
+    sql: "UPDATE secret_values SET revision = 'x' WHERE name = 'login'",
+    kinds: ['secret-damaged'],
+  },
+  {
+    what: 'the values of a secret are cut off',
+    sql: "UPDATE secret_values SET sealed = x'00' WHERE name = 'login'",
+    kinds: ['secret-damaged'],
+  },
+  {
+    what: 'the entries of a secret lead elsewhere',
+    sql: `UPDATE secrets SET entries = '["../x"]' WHERE name = 'login'`,
+    kinds: ['secret-damaged'],
+  },
+  {
     what: 'the spec of a pipeline is gone',
     sql: `DELETE FROM pipeline_versions WHERE pipeline_id =
       (SELECT id FROM pipelines WHERE name = 'copy')`,

@@ -24,10 +24,12 @@ export class TestClient implements AsyncDisposable {
   readonly pfs: Client<typeof pfs.API>
   readonly objects: Client<typeof pfs.ObjectAPI>
   readonly pps: Client<typeof pps.API>
+  readonly repos: Client<typeof pachyderm.Repos>
   readonly files: Client<typeof pachyderm.Files>
   readonly commits: Client<typeof pachyderm.Commits>
   readonly jobs: Client<typeof pachyderm.Jobs>
   readonly pipelines: Client<typeof pachyderm.Pipelines>
+  readonly secrets: Client<typeof pachyderm.Secrets>
   readonly transactions: Client<typeof pachyderm.Transactions>
   readonly admin: Client<typeof pachyderm.Admin>
   readonly migrations: Client<typeof pachyderm.Migrations>
@@ -41,10 +43,12 @@ export class TestClient implements AsyncDisposable {
     this.pfs = createClient(pfs.API, transport)
     this.objects = createClient(pfs.ObjectAPI, transport)
     this.pps = createClient(pps.API, transport)
+    this.repos = createClient(pachyderm.Repos, transport)
     this.files = createClient(pachyderm.Files, transport)
     this.commits = createClient(pachyderm.Commits, transport)
     this.jobs = createClient(pachyderm.Jobs, transport)
     this.pipelines = createClient(pachyderm.Pipelines, transport)
+    this.secrets = createClient(pachyderm.Secrets, transport)
     this.transactions = createClient(pachyderm.Transactions, transport)
     this.admin = createClient(pachyderm.Admin, transport)
     this.migrations = createClient(pachyderm.Migrations, transport)
@@ -88,6 +92,8 @@ export class TestPachd extends TestClient {
     options: {
       readonly root?: string
       readonly sources?: Reach
+      readonly secretKeysFile?: string
+      readonly programPath?: string
       readonly patience?: Patience
       readonly clouds?: CloudEnvironment
       readonly s3?: Pick<S3Config, 'keys' | 'domain'>
@@ -95,7 +101,7 @@ export class TestPachd extends TestClient {
     } = {},
   ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
-    const { sources, patience, clouds, executors } = options
+    const { sources, secretKeysFile, programPath, patience, clouds, executors } = options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
@@ -110,6 +116,8 @@ export class TestPachd extends TestClient {
           s3: { ...address, isAsked: true, ...options.s3 },
           ...(sources !== undefined && { sources }),
           ...(executors !== undefined && { executors }),
+          ...(secretKeysFile !== undefined && { secretKeysFile }),
+          ...(programPath !== undefined && { programPath }),
         },
         {
           clock,

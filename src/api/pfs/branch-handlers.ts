@@ -13,7 +13,7 @@ export function branchHandlers({ branches }: Versioning): ServiceHandlers<typeof
           encode: (info) => ({ branchInfo: [branchInfoMessage(info)] }),
           rank: ({ written }) => written,
           advice:
-            'delete branches that nobody needs any more; a commit is inspected by the name of its branch',
+            'pachyderm.Repos/ListBranches streams them; a commit is inspected by the name of its branch',
         }),
     },
 

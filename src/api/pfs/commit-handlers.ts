@@ -47,7 +47,9 @@ export function commitHandlers(
 
     listCommit: {
       async encoded(request) {
-        const answer = new SingleMessage('ask for fewer commits with `number`, `from` and `to`')
+        const answer = new SingleMessage(
+          'ask for fewer commits with `number`, `from` and `to`; pachyderm.Commits/ListCommits streams them all',
+        )
         for await (const info of commits.list(listOptions(request))) {
           answer.add([encodeCommitInfo(info)])
         }
@@ -109,7 +111,9 @@ function provenanceOf(sources: StartCommitRequest['provenance']): NewCommit['pro
   return [...named.values()]
 }
 
-function listOptions(request: ListCommitRequest): Parameters<Versioning['commits']['list']>[0] {
+export function listOptions(
+  request: Pick<ListCommitRequest, 'repo' | 'from' | 'to' | 'number'>,
+): Parameters<Versioning['commits']['list']>[0] {
   const repo = requireRepo(request.repo)
   return {
     repo,

@@ -50,9 +50,9 @@ export function repoInfoMessage(info: RepoInfo): MessageInitShape<typeof RepoInf
   }
 }
 
-/** Without provenance where that is not known. */
+/** Without provenance and merge parents where they are not known. */
 export function commitInfoMessage(
-  info: CommitSummary & Partial<Pick<CommitInfo, 'provenance'>>,
+  info: CommitSummary & Partial<Pick<CommitInfo, 'provenance' | 'mergeParents'>>,
 ): MessageInitShape<typeof CommitInfoSchema> {
   const { state } = info
   return {
@@ -60,6 +60,7 @@ export function commitInfoMessage(
     started: timestampOf(info.startedAt),
     provenance: (info.provenance ?? []).map(({ repo, id }) => commitMessage(repo, id)),
     message: info.message,
+    mergeParents: (info.mergeParents ?? []).map((id) => commitMessage(info.repo, id)),
     ...(info.parent !== undefined && { parentCommit: commitMessage(info.repo, info.parent) }),
     ...(state.kind === 'finished' && {
       finished: timestampOf(state.finishedAt),

@@ -8,7 +8,7 @@ import { requireRepo } from './names.ts'
 import { wholeList } from './single-message.ts'
 
 /** A description that is longer than they may be now is cut, so that it does not keep the others from being told. */
-function listedRepoMessage(info: RepoInfo): ReturnType<typeof repoInfoMessage> {
+export function listedRepoMessage(info: RepoInfo): ReturnType<typeof repoInfoMessage> {
   return repoInfoMessage({ ...info, description: shownText(info.description) })
 }
 
@@ -35,7 +35,8 @@ export function repoHandlers({ repos }: Versioning): ServiceHandlers<typeof API>
         return wholeList(RepoInfosSchema, repos.pages({ provenance: names }), {
           encode: ({ info }) => ({ repoInfo: [listedRepoMessage(info)] }),
           rank: ({ written }) => written,
-          advice: 'ask for those that are made from some repo, with `provenance`, or inspect one',
+          advice:
+            'pachyderm.Repos/ListRepos streams them; or ask for those that are made from some repo, with `provenance`',
         })
       },
     },

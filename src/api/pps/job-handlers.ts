@@ -1,3 +1,4 @@
+import type { Commit } from '../../gen/pfs_pb.ts'
 import {
   type API,
   DatumInfosSchema,
@@ -11,6 +12,7 @@ import type { JobRecord } from '../../pipelines/job-records.ts'
 import type { Processing } from '../../pipelines/processing.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { instantOf } from '../pfs/messages.ts'
+import { onePages } from '../pfs/batched-list.ts'
 import { requireText } from '../pfs/names.ts'
 import { datumInfoMessage, jobInfoMessage, logMessage } from './job-messages.ts'
 import { wholeList } from '../pfs/single-message.ts'
@@ -26,10 +28,11 @@ export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers
 
     listJob: {
       encoded({ pipeline, inputCommit }) {
-        const inputs = inputCommit.map(({ repo, id }) => ({ repo: repo?.name ?? '', commit: id }))
-        return wholeList(JobInfosSchema, withSpecs(jobs, jobs.pages(pipeline?.name, inputs)), {
+        const pages = jobs.pages(pipeline?.name, inputsOf(inputCommit))
+        return wholeList(JobInfosSchema, withSpecs(jobs, pages), {
           encode: ({ job, spec }) => ({ jobInfo: [jobInfoMessage(job, spec)] }),
-          advice: 'list the jobs of one pipeline, or those that read a commit, or delete old ones',
+          advice:
+            'pachyderm.Jobs/ListJobs streams them; or list the jobs of one pipeline, or those that read a commit',
         })
       },
     },
@@ -75,6 +78,13 @@ export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers
   }
 }
 
+/** The commits that jobs must have read, as `Jobs.pages` takes them. */
+export function inputsOf(
+  commits: readonly Commit[],
+): readonly { readonly repo: string; readonly commit: string }[] {
+  return commits.map(({ repo, id }) => ({ repo: repo?.name ?? '', commit: id }))
+}
+
 function logFilter(request: GetLogsRequest): LogFilter {
   const { job, pipeline, inputFileId, dataFilters, workerId, since, text, skipped } = request
   return {
@@ -96,7 +106,7 @@ export function requireJob(job: Job | undefined, what = 'job'): string {
 }
 
 /** Each job with what it runs, whose spec is looked up once a page. */
-async function* withSpecs(
+export async function* withSpecs(
   jobs: Processing['jobs'],
   pages: AsyncIterable<readonly JobRecord[]>,
 ): AsyncGenerator<readonly { readonly job: JobRecord; readonly spec: PipelineSpec | undefined }[]> {
@@ -104,8 +114,4 @@ async function* withSpecs(
     const specs = await jobs.specsOf(page)
     yield page.map((job) => ({ job, spec: specs(job) }))
   }
-}
-
-async function* onePages<Entry>(entries: AsyncIterable<Entry>): AsyncGenerator<readonly Entry[]> {
-  for await (const entry of entries) yield [entry]
 }

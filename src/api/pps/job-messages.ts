@@ -9,6 +9,7 @@ import {
   type ProcessStatsSchema,
   type WorkerStatusSchema,
 } from '../../gen/pps_pb.ts'
+import type { FileSchema } from '../../gen/pfs_pb.ts'
 import type { WorkerActivity } from '../../pipelines/active-workers.ts'
 import type { DatumMember } from '../../pipelines/datums.ts'
 import type { JobLogLine } from '../../pipelines/job-logs.ts'
@@ -75,6 +76,9 @@ export function jobInfoMessage(
     },
     ...(job.parentJob !== undefined && { parentJob: { id: job.parentJob } }),
     ...(job.finishedAt !== undefined && { finished: timestampOf(job.finishedAt) }),
+    ...(job.statsCommit !== undefined && {
+      statsCommit: commitMessage(job.outputRepo, job.statsCommit),
+    }),
     ...(job.state === 'success' && {
       outputCommit: commitMessage(job.outputRepo, job.outputCommit),
     }),
@@ -87,6 +91,7 @@ export function jobInfoMessage(
       ...limitsMessage(spec),
       incremental: spec.incremental,
       ...egressMessage(spec),
+      ...(spec.service !== undefined && { service: { ...spec.service } }),
     }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
   }
@@ -116,8 +121,7 @@ export function statsMessage(stats: ProcessStats): MessageInitShape<typeof Proce
 }
 
 /**
- * `job`: the job in which the datum is shown. Clients need every part of `pfs_state`; there is a
- * commit only when the job has succeeded.
+ * `job`: the job in which the datum is shown.
  */
 export function datumInfoMessage(
   datum: DatumInfo,
@@ -127,13 +131,22 @@ export function datumInfoMessage(
     datum: { id: datum.key, job: { id: datum.job } },
     state: datumStateCodes[datum.state],
     stats: datum.stats === undefined ? {} : statsMessage(datum.stats),
-    pfsState: {
-      commit: commitMessage(job.outputRepo, job.state === 'success' ? job.outputCommit : ''),
-      path: '',
-    },
+    pfsState: pfsStateMessage(datum, job),
     data: datum.members.map(inputFileMessage),
     reason: datum.reason,
   }
+}
+
+/** Clients need every part of it; a commit is there when one of the job has the datum's files. */
+function pfsStateMessage(
+  { key, state }: DatumInfo,
+  job: JobRecord,
+): MessageInitShape<typeof FileSchema> {
+  if (job.statsCommit !== undefined && state !== 'starting') {
+    return { commit: commitMessage(job.outputRepo, job.statsCommit), path: `/${key}/pfs` }
+  }
+  const output = job.state === 'success' ? job.outputCommit : ''
+  return { commit: commitMessage(job.outputRepo, output), path: '' }
 }
 
 export function inputFileMessage({ path, hash }: DatumMember): {

@@ -48,7 +48,7 @@ export function pipelineHandlers({ pipelines }: Processing): ServiceHandlers<typ
         wholeList(PipelineInfosSchema, pipelines.pages(), {
           encode: ({ info }) => ({ pipelineInfo: [pipelineInfoMessage(info)] }),
           rank: ({ modifiedAt }) => modifiedAt,
-          advice: 'inspect one pipeline, or make their specs smaller',
+          advice: 'pachyderm.Pipelines/ListPipelines streams them; or inspect one pipeline',
         }),
     },
 
@@ -113,6 +113,7 @@ export function pipelineInfoMessage(
     executor: spec.executor ?? '',
     runsIn: info.runsIn,
     ...(spec.spout === true && { spout: {} }),
+    ...(spec.service !== undefined && { service: { ...spec.service } }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),
     ...(spec.scaleDownThresholdMs !== undefined && {
       scaleDownThreshold: durationOf(spec.scaleDownThresholdMs),

@@ -31,10 +31,10 @@ export function limitsMessage(spec: PipelineSpec): {
 }
 
 /** Where outputs are exported to, if anywhere. */
-export function egressMessage({ egressUrl }: PipelineSpec): {
-  readonly egress?: { readonly URL: string }
+export function egressMessage({ egressUrl, egressSecret = '' }: PipelineSpec): {
+  readonly egress?: { readonly URL: string; readonly secret: string }
 } {
-  return egressUrl === undefined ? {} : { egress: { URL: egressUrl } }
+  return egressUrl === undefined ? {} : { egress: { URL: egressUrl, secret: egressSecret } }
 }
 
 export function transformMessage({
@@ -48,7 +48,7 @@ export function transformMessage({
     image: transform.image === '' ? defaultImage : transform.image,
     cmd: [...transform.command],
     env: { ...transform.environment },
-    secrets: secrets.map(({ name, mountPath }) => ({ name, mountPath })),
+    secrets: secrets.map((secret) => ({ ...secret })),
     stdin: [...transform.stdinLines],
     acceptReturnCode: transform.acceptedReturnCodes.map(BigInt),
     imagePullSecrets: [...imagePullSecrets],

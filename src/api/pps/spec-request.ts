@@ -43,11 +43,16 @@ export function specOfRequest(request: CreatePipelineRequest): RequestedSpec {
     batch: request.batch,
     incremental: request.incremental,
     egressUrl: request.egress?.URL,
+    egressSecret: request.egress?.secret,
     datumTries: Number(request.datumTries),
     datumTimeoutMs: request.datumTimeout && millisOf(request.datumTimeout),
     jobTimeoutMs: request.jobTimeout && millisOf(request.jobTimeout),
     spout: request.spout !== undefined,
     executor: request.executor,
+    service: request.service && {
+      internalPort: request.service.internalPort,
+      externalPort: request.service.externalPort,
+    },
   }
 }
 
@@ -62,7 +67,12 @@ function transformOf(transform: Transform): RequestedTransform {
     stdinLines: transform.stdin,
     environment: transform.env,
     acceptedReturnCodes: transform.acceptReturnCode.map(Number),
-    secrets: transform.secrets.map(({ name, mountPath }) => ({ name, mountPath })),
+    secrets: transform.secrets.map(({ name, mountPath, key, envVar }) => ({
+      name,
+      mountPath,
+      ...(key !== '' && { key }),
+      ...(envVar !== '' && { envVar }),
+    })),
     imagePullSecrets: transform.imagePullSecrets,
     debug: transform.debug,
     errorCommand: transform.errCmd,

@@ -24,7 +24,8 @@ interface Words {
 }
 
 export async function mergeBranch(context: CommandContext): Promise<void> {
-  const [repo = '', from = '', into = ''] = context.args
+  const [repo = '', from = '', target = ''] = context.args
+  const into = branchOf(repo, target)
   const change = await commitsClient(context).mergeBranch({
     from: { repo: { name: repo }, id: from },
     into,
@@ -37,6 +38,17 @@ export async function mergeBranch(context: CommandContext): Promise<void> {
     conflict: (paths) =>
       `cannot merge ${from} into ${into}: both changed ${paths}, and nothing was done; change one of them and merge again, or decide with --prefer ours (as in ${into}) or --prefer theirs (as in ${from})`,
   })
+}
+
+/** A branch of `repo`, by its name or as `REPO@BRANCH`. */
+function branchOf(repo: string, text: string): string {
+  if (!text.startsWith(`${repo}@`)) {
+    if (!text.includes('@')) return text
+    throw new UsageError(
+      `cannot merge into ${text}: only a branch of ${repo}, where the merged one is, can be named here`,
+    )
+  }
+  return text.slice(repo.length + 1)
 }
 
 export async function revertCommit(context: CommandContext): Promise<void> {

@@ -1,20 +1,29 @@
 import type { CommandContext } from '../command.ts'
-import { BranchInfoSchema } from '../../gen/pfs_pb.ts'
+import { type BranchInfo, BranchInfoSchema } from '../../gen/pfs_pb.ts'
 import { rawText } from '../printing/json.ts'
 import { Table } from '../printing/table.ts'
+import { reposClient, streamOrElse } from '../own-clients.ts'
 import { pfsClient } from '../pfs-client.ts'
+
+interface Batch {
+  readonly branchInfo: readonly BranchInfo[]
+}
 
 export async function listBranch(context: CommandContext): Promise<void> {
   const { args, flags, out } = context
   const [name = ''] = args
-  const { branchInfo } = await pfsClient(context).listBranch({ repo: { name } })
-  if (flags.isOn('raw')) {
-    for (const info of branchInfo) await out.write(rawText(BranchInfoSchema, info))
-    return
-  }
+  const request = { repo: { name } }
+  const batches = streamOrElse<Batch>(reposClient(context).listBranches(request), () =>
+    pfsClient(context).listBranch(request),
+  )
+  const isRaw = flags.isOn('raw')
   const table = new Table(out)
-  table.add('BRANCH', 'HEAD')
-  for (const { name: branch, head } of branchInfo) table.add(branch, head?.id ?? '')
+  if (!isRaw) table.add('BRANCH', 'HEAD')
+  for await (const { branchInfo } of batches) {
+    if (isRaw) await out.write(branchInfo.map((info) => rawText(BranchInfoSchema, info)).join(''))
+    else for (const { name: branch, head } of branchInfo) table.add(branch, head?.id ?? '')
+    await table.flush()
+  }
   await table.flush()
 }
 

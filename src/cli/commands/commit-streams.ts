@@ -2,9 +2,8 @@ import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { type CommitInfo, CommitInfoSchema } from '../../gen/pfs_pb.ts'
 import { parseQualifiedCommit } from '../parsing/commit-arguments.ts'
-import { addCommitRows } from '../printing/commit-rows.ts'
+import { CommitTable } from '../printing/commit-rows.ts'
 import { rawText } from '../printing/json.ts'
-import { Table } from '../printing/table.ts'
 import { pfsClient } from '../pfs-client.ts'
 
 export async function flushCommit(context: CommandContext): Promise<void> {
@@ -39,8 +38,6 @@ async function printEach(
       await out.write(rawText(CommitInfoSchema, info))
       continue
     }
-    const table = new Table(out)
-    addCommitRows(table, [info], clock)
-    await table.flush()
+    await new CommitTable(out, clock).print([info])
   }
 }

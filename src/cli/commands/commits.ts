@@ -1,12 +1,16 @@
 import type { CommandContext } from '../command.ts'
 import { type CommitInfo, CommitInfoSchema } from '../../gen/pfs_pb.ts'
-import { addCommitRows } from '../printing/commit-rows.ts'
+import { CommitTable } from '../printing/commit-rows.ts'
 import { visible } from '../printing/visible.ts'
 import { rawText } from '../printing/json.ts'
 import { sizeText } from '../printing/sizes.ts'
-import { Table } from '../printing/table.ts'
 import { ageText } from '../printing/times.ts'
+import { commitsClient, streamOrElse } from '../own-clients.ts'
 import { pfsClient } from '../pfs-client.ts'
+
+interface Batch {
+  readonly commitInfo: readonly CommitInfo[]
+}
 
 export async function startCommit(context: CommandContext): Promise<void> {
   const [name = '', branch = ''] = context.args
@@ -30,9 +34,11 @@ export async function inspectCommit(context: CommandContext): Promise<void> {
 }
 
 function detailText(info: CommitInfo, { clock }: CommandContext): string {
-  const { commit, parentCommit, started, finished, sizeBytes, provenance, message } = info
+  const { commit, parentCommit, mergeParents, started, finished, sizeBytes, provenance } = info
+  const { message } = info
   let text = `Commit: ${commit?.repo?.name ?? ''}/${commit?.id ?? ''}\n`
   if (parentCommit !== undefined) text += `Parent: ${parentCommit.id} \n`
+  if (mergeParents.length > 0) text += `Merged: ${mergeParents.map(({ id }) => id).join(' ')}\n`
   text += `Started: ${ageText(started, clock)}\n`
   if (finished !== undefined) text += `Finished: ${ageText(finished, clock)} \n`
   text += `Size: ${sizeText(sizeBytes)}\n`
@@ -49,17 +55,21 @@ export async function listCommit(context: CommandContext): Promise<void> {
   const [name = '', to = ''] = args
   const from = flags.text('from')
   const repo = { name }
-  const { commitInfo } = await pfsClient(context).listCommit({
+  const request = {
     repo,
     number: BigInt(flags.count('number')),
     ...(to !== '' && { to: { repo, id: to } }),
     ...(from !== '' && { from: { repo, id: from } }),
-  })
-  if (flags.isOn('raw')) {
-    for (const info of commitInfo) await out.write(rawText(CommitInfoSchema, info))
-    return
   }
-  const table = new Table(out)
-  addCommitRows(table, commitInfo, clock)
-  await table.flush()
+  const batches = streamOrElse<Batch>(commitsClient(context).listCommits(request), () =>
+    pfsClient(context).listCommit(request),
+  )
+  const table = new CommitTable(out, clock)
+  for await (const { commitInfo } of batches) {
+    if (flags.isOn('raw')) {
+      await out.write(commitInfo.map((info) => rawText(CommitInfoSchema, info)).join(''))
+    } else await table.print(commitInfo)
+  }
+  // Without commits there is a header all the same.
+  if (!flags.isOn('raw')) await table.print([])
 }

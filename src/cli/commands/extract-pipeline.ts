@@ -2,6 +2,7 @@ import type { PipelineInfo } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { inputRepos, requestedFormat, specFileText } from '../printing/pipeline-spec.ts'
+import { pipelinesClient, streamOrElse } from '../own-clients.ts'
 import { ppsClient } from '../pps-client.ts'
 
 export async function extractPipeline(context: CommandContext): Promise<void> {
@@ -15,10 +16,20 @@ export async function extractPipeline(context: CommandContext): Promise<void> {
   const pps = ppsClient(context)
   const infos =
     name === undefined
-      ? inOrder((await pps.listPipeline({})).pipelineInfo)
+      ? inOrder(await allPipelines(context))
       : [await pps.inspectPipeline({ pipeline: { name } })]
   const texts = await Promise.all(infos.map((info) => specFileText(info, format)))
   await out.write(texts.join(format === 'yaml' ? '---\n' : ''))
+}
+
+async function allPipelines(context: CommandContext): Promise<readonly PipelineInfo[]> {
+  const ours = pipelinesClient(context).listPipelines({})
+  const batches = streamOrElse<{ readonly pipelineInfo: readonly PipelineInfo[] }>(ours, () =>
+    ppsClient(context).listPipeline({}),
+  )
+  const infos: PipelineInfo[] = []
+  for await (const { pipelineInfo } of batches) infos.push(...pipelineInfo)
+  return infos
 }
 
 /** So that each comes after those whose output it reads; by name as far as that allows. */

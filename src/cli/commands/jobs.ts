@@ -6,7 +6,12 @@ import { sizeText } from '../printing/sizes.ts'
 import { jobStateText } from '../printing/states.ts'
 import { denseTable, Table } from '../printing/table.ts'
 import { ageText, betweenText, secondsOf } from '../printing/times.ts'
+import { jobsClient, streamOrElse } from '../own-clients.ts'
 import { ppsClient } from '../pps-client.ts'
+
+interface Batch {
+  readonly jobInfo: readonly JobInfo[]
+}
 
 export async function inspectJob(context: CommandContext): Promise<void> {
   const { args, flags, out, clock } = context
@@ -20,10 +25,14 @@ export async function inspectJob(context: CommandContext): Promise<void> {
 export async function listJob(context: CommandContext): Promise<void> {
   const { flags, out } = context
   const name = flags.text('pipeline')
-  const { jobInfo } = await ppsClient(context).listJob(name === '' ? {} : { pipeline: { name } })
-  const newestFirst = jobInfo.toSorted((left, right) => startOf(right) - startOf(left))
+  const request = name === '' ? {} : { pipeline: { name } }
+  const batches = streamOrElse<Batch>(jobsClient(context).listJobs(request), async () =>
+    newestFirst(await ppsClient(context).listJob(request)),
+  )
   if (flags.isOn('raw')) {
-    for (const info of newestFirst) await out.write(rawText(JobInfoSchema, info))
+    for await (const { jobInfo } of batches) {
+      await out.write(jobInfo.map((info) => rawText(JobInfoSchema, info)).join(''))
+    }
     return
   }
   const table = new Table(out, denseTable)
@@ -38,8 +47,16 @@ export async function listJob(context: CommandContext): Promise<void> {
     'UL',
     'STATE',
   )
-  for (const info of newestFirst) addRow(table, info, context)
+  for await (const { jobInfo } of batches) {
+    for (const info of jobInfo) addRow(table, info, context)
+    await table.flush()
+  }
   await table.flush()
+}
+
+/** A server of 1.5 tells jobs in no order. */
+function newestFirst({ jobInfo }: Batch): Batch {
+  return { jobInfo: jobInfo.toSorted((left, right) => startOf(right) - startOf(left)) }
 }
 
 function startOf({ started }: JobInfo): number {

@@ -1,4 +1,4 @@
-import { JobState, type PipelineInfo, PipelineInfoSchema } from '../../gen/pps_pb.ts'
+import { JobState, type PipelineInfo, PipelineInfoSchema, type Service } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { rawText } from '../printing/json.ts'
@@ -13,7 +13,12 @@ import {
 import { pipelineStateText } from '../printing/states.ts'
 import { Table } from '../printing/table.ts'
 import { ageText } from '../printing/times.ts'
+import { pipelinesClient, streamOrElse } from '../own-clients.ts'
 import { ppsClient } from '../pps-client.ts'
+
+interface Batch {
+  readonly pipelineInfo: readonly PipelineInfo[]
+}
 
 export async function inspectPipeline(context: CommandContext): Promise<void> {
   const { args, flags, out } = context
@@ -22,7 +27,7 @@ export async function inspectPipeline(context: CommandContext): Promise<void> {
   await out.write(flags.isOn('raw') ? rawText(PipelineInfoSchema, info) : detailText(info, context))
 }
 
-function detailText(info: PipelineInfo, { clock, out }: CommandContext): string {
+function detailText(info: PipelineInfo, { clock, out, address }: CommandContext): string {
   const { description, egress, recentError, jobCounts } = info
   const count = (state: JobState): number => jobCounts[state] ?? 0
   return [
@@ -34,7 +39,9 @@ function detailText(info: PipelineInfo, { clock, out }: CommandContext): string 
     limitLines(info),
     resourceLines(info.resourceSpec),
     `Input:\n${inputText(info.input)}\n\n`,
-    `Output Branch: ${info.outputBranch}\n`,
+    info.service === undefined
+      ? `Output Branch: ${info.outputBranch}\n`
+      : `Service: ${serviceAddress(info.service, address)} (port ${info.service.internalPort} of the code)\n`,
     `Transform:\n${transformText(info.transform)}\n`,
     egress === undefined ? '\n' : `Egress: ${egress.URL} \n`,
     recentError === '' ? '\n' : ` Recent Error: ${recentError}\n`,
@@ -47,25 +54,37 @@ function detailText(info: PipelineInfo, { clock, out }: CommandContext): string 
 }
 
 export async function listPipeline(context: CommandContext): Promise<void> {
-  const { flags, out, clock } = context
-  const { pipelineInfo } = await ppsClient(context).listPipeline({})
-  if (flags.isOn('raw')) {
-    for (const info of pipelineInfo) await out.write(rawText(PipelineInfoSchema, info))
-    return
-  }
+  const { flags, out } = context
+  const batches = streamOrElse<Batch>(pipelinesClient(context).listPipelines({}), () =>
+    ppsClient(context).listPipeline({}),
+  )
+  const isRaw = flags.isOn('raw')
   const table = new Table(out)
-  table.add('NAME', 'INPUT', 'OUTPUT', 'CREATED', 'STATE')
-  for (const { pipeline, input, outputBranch, createdAt, state, spout } of pipelineInfo) {
-    const name = pipeline?.name ?? ''
-    table.add(
-      name,
-      spout === undefined ? inputShorthand(input) : 'spout',
-      `${name}/${outputBranch}`,
-      ageText(createdAt, clock),
-      pipelineStateText(state, out),
-    )
+  if (!isRaw) table.add('NAME', 'INPUT', 'OUTPUT', 'CREATED', 'STATE')
+  for await (const { pipelineInfo } of batches) {
+    if (isRaw) {
+      await out.write(pipelineInfo.map((info) => rawText(PipelineInfoSchema, info)).join(''))
+    } else for (const info of pipelineInfo) addRow(table, info, context)
+    await table.flush()
   }
   await table.flush()
+}
+
+function addRow(table: Table, info: PipelineInfo, { clock, out, address }: CommandContext): void {
+  const { pipeline, input, outputBranch, createdAt, state, spout, service } = info
+  const name = pipeline?.name ?? ''
+  table.add(
+    name,
+    spout === undefined ? inputShorthand(input) : 'spout',
+    service === undefined ? `${name}/${outputBranch}` : serviceAddress(service, address),
+    ageText(createdAt, clock),
+    pipelineStateText(state, out),
+  )
+}
+
+/** On the machine of the server. */
+function serviceAddress({ externalPort }: Service, server: string): string {
+  return `${server.replace(/:\d+$/, '')}:${externalPort}`
 }
 
 export async function deletePipeline(context: CommandContext): Promise<void> {

@@ -5,12 +5,30 @@ import { rawText } from '../printing/json.ts'
 import { sizeText } from '../printing/sizes.ts'
 import { Table } from '../printing/table.ts'
 import { ageText } from '../printing/times.ts'
+import { reposClient, streamOrElse } from '../own-clients.ts'
 import { pfsClient } from '../pfs-client.ts'
+
+interface Batch {
+  readonly repoInfo: readonly RepoInfo[]
+}
 
 export async function createRepo(context: CommandContext): Promise<void> {
   const [name = ''] = context.args
   const description = context.flags.text('description')
   await pfsClient(context).createRepo({ repo: { name }, description })
+}
+
+/** A call of its own: the one of 1.5 would replace what the repo is made from, too. */
+export async function updateRepo(context: CommandContext): Promise<void> {
+  const { args, flags } = context
+  const [name = ''] = args
+  if (flags.list('description').length === 0) {
+    throw new UsageError("say what to change: --description TEXT, which may be ''", {
+      showsUsage: true,
+    })
+  }
+  const description = flags.text('description')
+  await reposClient(context).updateRepo({ repo: { name }, description })
 }
 
 export async function inspectRepo(context: CommandContext): Promise<void> {
@@ -34,15 +52,20 @@ function detailText(info: RepoInfo, { clock }: CommandContext): string {
 export async function listRepo(context: CommandContext): Promise<void> {
   const { flags, out, clock } = context
   const provenance = flags.list('provenance').map((name) => ({ name }))
-  const { repoInfo } = await pfsClient(context).listRepo({ provenance })
-  if (flags.isOn('raw')) {
-    for (const info of repoInfo) await out.write(rawText(RepoInfoSchema, info))
-    return
-  }
+  const batches = streamOrElse<Batch>(reposClient(context).listRepos({ provenance }), () =>
+    pfsClient(context).listRepo({ provenance }),
+  )
+  const isRaw = flags.isOn('raw')
   const table = new Table(out)
-  table.add('NAME', 'CREATED', 'SIZE')
-  for (const { repo, created, sizeBytes } of repoInfo) {
-    table.add(repo?.name ?? '', ageText(created, clock), sizeText(sizeBytes))
+  if (!isRaw) table.add('NAME', 'CREATED', 'SIZE')
+  for await (const { repoInfo } of batches) {
+    if (isRaw) await out.write(repoInfo.map((info) => rawText(RepoInfoSchema, info)).join(''))
+    else {
+      for (const { repo, created, sizeBytes } of repoInfo) {
+        table.add(repo?.name ?? '', ageText(created, clock), sizeText(sizeBytes))
+      }
+    }
+    await table.flush()
   }
   await table.flush()
 }

@@ -3,7 +3,6 @@ import { commitAroundFlag, messageFlag, parallelismFlag, rawFlag } from './commo
 
 const files = async () => import('../commands/files.ts')
 const copies = async () => import('../commands/copies.ts')
-const objects = async () => import('../commands/objects.ts')
 
 export const fileCommands: CommandFamily = {
   title: 'Files',
@@ -251,20 +250,6 @@ is at PATH.`,
         rawFlag,
       ],
       load: async () => (await import('../commands/history.ts')).history,
-    },
-    {
-      name: 'get-object',
-      arguments: 'HASH',
-      about: 'print an object',
-      flags: [],
-      load: async () => (await objects()).getObject,
-    },
-    {
-      name: 'get-tag',
-      arguments: 'TAG',
-      about: 'print the object that a tag names',
-      flags: [],
-      load: async () => (await objects()).getTag,
     },
     {
       name: 'lineage',

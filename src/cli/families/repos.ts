@@ -27,6 +27,15 @@ export const repoCommands: CommandFamily = {
       load: async () => (await repos()).createRepo,
     },
     {
+      name: 'update-repo',
+      arguments: 'REPO',
+      about: 'describe a repo anew',
+      examples: ["pachctl update-repo images -d 'photographs of cats, from 2018 on'"],
+      flags: [{ name: 'description', short: 'd', value: 'TEXT', about: 'what the repo is for' }],
+      inTransaction: 'beside',
+      load: async () => (await repos()).updateRepo,
+    },
+    {
       name: 'inspect-repo',
       arguments: 'REPO',
       about: 'show a repo',
@@ -54,7 +63,11 @@ export const repoCommands: CommandFamily = {
       arguments: '[REPO]',
       about: 'delete a repo with all it holds',
       flags: [
-        { name: 'force', short: 'f', about: 'even when other repos are made from it' },
+        {
+          name: 'force',
+          short: 'f',
+          about: 'even when other repos are made from it, or a pipeline writes it',
+        },
         { name: 'all', about: 'delete every repo' },
       ],
       errorPrefix: 'error from delete-repo: ',

@@ -19,6 +19,7 @@ const kinds: Readonly<Record<string, SlotKind>> = {
   COMMIT: 'commit',
   BRANCH: 'commit',
   TAG: 'commit',
+  FROM: 'commit',
   TO: 'commit',
   PATH: 'path',
   DIRECTORY: 'path',

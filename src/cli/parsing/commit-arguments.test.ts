@@ -40,6 +40,7 @@ const joined: readonly (readonly [line: string, same: string])[] = [
   ['history r@b:/p', 'history r b /p'],
   ['copy-file r@b:/p s@c:/q', 'copy-file r b /p s c /q'],
   ['move-file r@b:/p s@c:/q', 'move-file r b /p s c /q'],
+  ['merge-branch r@f t', 'merge-branch r f t'],
   ['revert-commit r@b', 'revert-commit r b'],
   ['lineage r@b:/p', 'lineage r b /p'],
 ]

@@ -76,7 +76,9 @@ function parse(text: string, offset: number, end: number): unknown {
     const message = cause instanceof Error ? cause.message : String(cause)
     const position = /at position (\d+)/.exec(message)?.[1]
     const at = position === undefined ? guessedPosition(source, message) : Number(position)
-    const reason = message.replace(/ (?:in JSON )?at position .*$/s, '').replace(/, ".*$/s, '')
+    const reason = message
+      .replace(/ (?:in JSON )?at position .*$/s, '')
+      .replace(/, (?:\.\.\.)?".*$/s, '')
     throw new JsonSyntaxError(`${reason} at ${placeText(text, offset + at)}`, { cause })
   }
 }

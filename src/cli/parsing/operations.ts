@@ -1,30 +1,53 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
 import { type Operation, OperationSchema } from '../../gen/pachyderm_pb.ts'
-import { jsonDocuments } from './json-documents.ts'
+import { type JsonDocument, jsonDocuments, JsonSyntaxError, placeText } from './json-documents.ts'
 import { messageFromJson } from './json-messages.ts'
 
 /**
  * The operations in `text`: JSON forms of `Operation`, one after another, in lists, or in the
- * `operations` of RunTransactionRequest.
+ * `operations` of RunTransactionRequest. `source` is where the text comes from, for people.
  *
- * @throws {InvalidArgumentError} that says which operation is meant, counted from 1.
+ * @throws {InvalidArgumentError} that says which operation is meant, counted from 1, and where.
  */
-export function parseOperations(text: string): readonly Operation[] {
-  const values = [...jsonDocuments(text)].flatMap(({ value }) => listOf(value))
-  if (values.length === 0) {
+export function parseOperations(text: string, source: string): readonly Operation[] {
+  const operations: Operation[] = []
+  for (const { value, offset } of documents(text, source, () => operations.length)) {
+    for (const item of listOf(value, source)) {
+      const place = `${source}, ${placeText(text, offset)}`
+      operations.push(parseOperation(item, `operation ${operations.length + 1} (${place})`))
+    }
+  }
+  if (operations.length === 0) {
     throw new InvalidArgumentError(
-      'there is no operation in it; one looks like {"finish_commit": {"commit": {"repo": {"name": "images"}, "id": "master"}}}',
+      `there is no operation in ${source}; one looks like {"finish_commit": {"commit": {"repo": {"name": "images"}, "id": "master"}}}`,
     )
   }
-  return values.map((value, index) => parseOperation(value, `operation ${index + 1}`))
+  return operations
 }
 
-function listOf(value: unknown): readonly unknown[] {
+function* documents(
+  text: string,
+  source: string,
+  countBefore: () => number,
+): Generator<JsonDocument> {
+  try {
+    yield* jsonDocuments(text)
+  } catch (error) {
+    if (!(error instanceof JsonSyntaxError)) throw error
+    const count = countBefore()
+    const behind = count === 0 ? '' : `, behind operation ${count}`
+    throw new InvalidArgumentError(`${source} is not JSON: ${error.message}${behind}`, {
+      cause: error,
+    })
+  }
+}
+
+function listOf(value: unknown, source: string): readonly unknown[] {
   if (Array.isArray(value)) return value
   if (typeof value !== 'object' || value === null || !('operations' in value)) return [value]
   const { operations, ...others } = value
   if (Array.isArray(operations) && Object.keys(others).length === 0) return operations
-  throw new InvalidArgumentError('"operations" must be a list, and stand alone')
+  throw new InvalidArgumentError(`"operations" in ${source} must be a list, and stand alone`)
 }
 
 function parseOperation(value: unknown, what: string): Operation {

@@ -5,7 +5,8 @@ import { parseCommand } from './command-line.ts'
 import { goDurationSeconds } from '../../base/go-durations.ts'
 import { jsonDocuments } from './json-documents.ts'
 import { parsePipelineSpecs } from './pipeline-specs.ts'
-import { suggestion } from './suggestion.ts'
+import { parseOperations } from './operations.ts'
+import { commandHint, suggestion } from './suggestion.ts'
 
 const command: CommandSpec = {
   name: 'do-it',
@@ -176,4 +177,42 @@ test('names of fields may be those of the .proto file or those of JSON', async (
     parallelismSpec: { constant: 4n },
   })
   expect(spec?.input).toBeUndefined()
+})
+
+test.each([
+  ['list', 'repo', 'did you mean list-repo?'],
+  ['repo', 'list', 'did you mean list-repo?'],
+  ['list', '-h', 'did you mean one of list-repo, list-commit, list-commit-tag?'],
+  ['commit', undefined, 'did you mean one of list-commit, tag-commit, list-commit-tag?'],
+  ['merge', undefined, 'did you mean merge-branch?'],
+  ['tag', undefined, 'did you mean tag-commit?'],
+  ['lst-repo', undefined, 'did you mean list-repo?'],
+  ['frobnicate', 'it', undefined],
+])('for the unknown command %s, before %s, the hint is %s', (name, next, hint) => {
+  const commands = ['list-repo', 'list-commit', 'merge-branch', 'tag-commit', 'list-commit-tag']
+  expect(commandHint([name, next], commands)).toBe(hint)
+})
+
+test.each([
+  ['{"a": 1', /^ops\.json is not JSON: .* at line 1, column 8$/],
+  [
+    '{"finish_commit": {}}\n{"put_file": }',
+    /^ops\.json is not JSON: .* at line 2, column 14, behind operation 1$/,
+  ],
+  [
+    '[{"finish_commit": {}}, {"put_file": }]',
+    /^ops\.json is not JSON: Unexpected token '}' at line 1, column 38$/,
+  ],
+  [
+    '{"finish_commit": {}}\n  {"a": 1}',
+    /^malformed operation 2 \(ops\.json, line 2, column 3\): unknown field "a"/,
+  ],
+  [
+    '[{"finish_commit": {}}, {"a": 1}]',
+    /^malformed operation 2 \(ops\.json, line 1, column 1\): unknown/,
+  ],
+  ['{"operations": 1}', /^"operations" in ops\.json must be a list/],
+  [' ', /^there is no operation in ops\.json; one looks like/],
+])('what is wrong with the operations %j is told with its place', (text, message) => {
+  expect(() => parseOperations(text, 'ops.json')).toThrow(message)
 })

@@ -12,6 +12,26 @@ export function suggestion(text: string, candidates: readonly string[]): string 
   return best
 }
 
+/**
+ * What may be meant by a command that does not exist, and the word behind it: `list repo`, or a
+ * part of names, such as `merge`, or else a name like it. Undefined when nothing is.
+ */
+export function commandHint(
+  [name, next = '']: readonly [string, string | undefined],
+  commands: readonly string[],
+): string | undefined {
+  const joined = [`${name}-${next}`, `${next}-${name}`]
+  const whole = commands.filter((command) => joined.includes(command))
+  const first = commands.filter((command) => command.startsWith(`${name}-`))
+  const inner = commands.filter((command) => command.split('-').includes(name))
+  const near = suggestion(name, commands)
+  const meant = [whole, first, inner, near === undefined ? [] : [near]]
+  const [found, ...others] = meant.find((names) => names.length > 0) ?? []
+  if (found === undefined) return undefined
+  if (others.length === 0) return `did you mean ${found}?`
+  return `did you mean one of ${[found, ...others].join(', ')}?`
+}
+
 /** `repo-create` is `create-repo` the other way round. */
 function sortedWords(text: string): string {
   return text.split('-').toSorted().join('-')

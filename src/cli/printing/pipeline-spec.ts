@@ -61,6 +61,7 @@ function specOfInfo(info: PipelineInfo): CreatePipelineRequest {
   if (resourceSpec !== undefined && !isDefault) spec.resourceSpec = resourceSpec
   if (datumTimeout !== undefined) spec.datumTimeout = datumTimeout
   if (jobTimeout !== undefined) spec.jobTimeout = jobTimeout
+  if (info.service !== undefined) spec.service = info.service
   if (spout !== undefined) spec.spout = spout
   else if (input !== undefined) spec.input = input
   return spec

@@ -115,6 +115,9 @@ export class Connection implements Disposable {
   }
 }
 
+/** Of a text that is refused, the beginning is told. */
+const shownLengthMax = 200
+
 /** The value as SQLite stores it. Refuses what the other database could not store or would change. */
 function bound(value: SqlValue): null | bigint | string | Uint8Array {
   if (typeof value === 'number') {
@@ -124,7 +127,7 @@ function bound(value: SqlValue): null | bigint | string | Uint8Array {
   }
   if (typeof value === 'string' && (value.includes('\0') || !value.isWellFormed())) {
     throw new InvalidArgumentError(
-      `not a text that a column holds exactly (NUL or half a surrogate pair): ${JSON.stringify(value)}`,
+      `the text ${JSON.stringify(value.slice(0, shownLengthMax))} has a null character or half a surrogate pair in it, which no name or text can have: leave it out`,
     )
   }
   return value

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { statfsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 
 import type { Clock } from '../../base/clock.ts'
@@ -33,7 +34,7 @@ export interface WatchedRun {
 }
 
 interface Watched extends WatchedRun {
-  freeBytesAtStart: number | undefined
+  readonly freeBytesAtStart: number
   /** What it had, and what was free then. */
   measured: { readonly bytes: number; readonly freeBytes: number } | undefined
   measureAgainAtMs: number
@@ -63,7 +64,7 @@ export class DiskWatch implements AsyncDisposable {
   watch(run: WatchedRun): Disposable {
     const watched: Watched = {
       ...run,
-      freeBytesAtStart: undefined,
+      freeBytesAtStart: freeBytesOf(this.#directory),
       measured: undefined,
       measureAgainAtMs: 0,
     }
@@ -93,11 +94,10 @@ export class DiskWatch implements AsyncDisposable {
 
   /** Returns how long nothing can happen. */
   async #look(): Promise<number> {
-    const freeBytes = await freeBytesOf(this.#directory)
+    const freeBytes = freeBytesOf(this.#directory)
     const { datumBytesMax, reservedBytes } = this.#bounds
     const isFull = freeBytes < reservedBytes
     for (const run of this.#runs) {
-      run.freeBytesAtStart ??= freeBytes
       if (this.#isDue(run, freeBytes, isFull)) await this.#measure(run, freeBytes)
       if (bytesOf(run) > datumBytesMax) this.#end(run, `its bound is ${sizeText(datumBytesMax)}`)
     }
@@ -127,7 +127,7 @@ export class DiskWatch implements AsyncDisposable {
   /** One at a time: the disk may have room then. */
   #endLargest(freeBytes: number): void {
     const culprits = [...this.#runs]
-      .filter((run) => (run.freeBytesAtStart ?? 0) - freeBytes > culpritBytesMin)
+      .filter((run) => run.freeBytesAtStart - freeBytes > culpritBytesMin)
       .toSorted((left, right) => bytesOf(right) - bytesOf(left))
     const [largest] = culprits
     const why = `the server's disk has only ${sizeText(freeBytes)} left`
@@ -159,8 +159,8 @@ function bytesOf({ measured }: Watched): number {
   return measured?.bytes ?? 0
 }
 
-async function freeBytesOf(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory)
+function freeBytesOf(directory: string): number {
+  const { bavail, bsize } = statfsSync(directory)
   return bavail * bsize
 }
 

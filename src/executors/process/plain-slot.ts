@@ -59,7 +59,7 @@ export class PlainSlot implements Slot {
     if (shown !== undefined) {
       throw new FailedPreconditionError(
         `secrets cannot be shown at ${shown.path}, since this machine allows no sandbox; give them ` +
-          'by "env_var" and "key" instead, or allow namespaces (docs/process-executor.md)',
+          'by "env_var" and "key" instead, or allow namespaces (docs/executors.md)',
       )
     }
     try {

@@ -7,7 +7,7 @@
 # Its children are in another PID namespace, below its own: that of user code. SLOT is the slot's
 # directory on the host, HIDDEN are directories that user code must not see. SECRET are directories at
 # which it sees files that come, as a tar archive, by descriptor 4. What the sandbox shows is written
-# down for users in docs/process-executor.md.
+# down for users in docs/executors.md.
 #
 # Mounts are made from tables, many with one `mount`: one program for each takes 0.2 s.
 set -eu

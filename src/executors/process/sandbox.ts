@@ -245,7 +245,10 @@ export class Sandbox implements AsyncDisposable {
 
   #end(reason: string): void {
     this.#hasEnded = true
-    this.#becomingReady?.reject(new FailedPreconditionError(`no sandbox: ${reason}`))
+    // What is wrong with a place of the pipeline's choice is not about the machine.
+    const isOfPipeline = reason.startsWith('mount_path ')
+    const text = isOfPipeline ? reason : `no sandbox: ${reason}`
+    this.#becomingReady?.reject(new FailedPreconditionError(text))
     this.#becomingReady = undefined
     this.#waiting?.reject(new UnavailableError('the sandbox ended while the datum ran'))
     this.#waiting = undefined

@@ -1,8 +1,9 @@
 import type { RepoName } from '../../base/names.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
-import { findRepo, updateRepo } from '../../versioning/repos.ts'
+import { findRepo } from '../../versioning/repos.ts'
 import { branchesOf } from '../inputs.ts'
+import { completeProvenance } from '../output-provenance.ts'
 import { writePipelineInputs } from '../pipeline-records.ts'
 import { pipelinesFinding } from '../pipelines-findings.ts'
 import type { PipelineSpec } from '../specs.ts'
@@ -18,9 +19,11 @@ interface PipelineRow {
   readonly version: number
   readonly spec: string | null
   readonly is_spout: number
+  readonly service_port: number | null
 }
 
-const pipelines = `SELECT p.name, p.state, p.version, p.is_spout, v.spec FROM pipelines p
+const pipelines = `SELECT p.name, p.state, p.version, p.is_spout, p.service_port, v.spec
+  FROM pipelines p
   LEFT JOIN pipeline_versions v ON v.pipeline_id = p.id AND v.version = p.version
   WHERE p.name > ? ORDER BY p.name`
 
@@ -69,7 +72,7 @@ async function checkPipeline(ports: PipelinesCheckPorts, row: PipelineRow): Prom
     await run.report({
       kind: pipelinesFinding('pipeline-kind-wrong'),
       subject: { pipeline: name },
-      what: `pipeline ${name} is noted as ${facts.spec.spout === true ? 'no spout, and is one' : 'a spout, and is none'}`,
+      what: `pipeline ${name} is noted as another kind of pipeline than its spec says`,
       repair: () => database.transact((tx) => repairKind(tx, name)),
     })
   }
@@ -107,7 +110,7 @@ interface Facts {
 /** Of one snapshot; undefined when the pipeline is gone or has no sound spec any more. */
 async function factsOf(tx: ReadTransaction, name: string): Promise<Facts | undefined> {
   const [row] = await tx.all<PipelineRow>(
-    `SELECT p.name, p.state, p.version, p.is_spout, v.spec FROM pipelines p
+    `SELECT p.name, p.state, p.version, p.is_spout, p.service_port, v.spec FROM pipelines p
       JOIN pipeline_versions v ON v.pipeline_id = p.id AND v.version = p.version WHERE p.name = ?`,
     name,
   )
@@ -131,7 +134,8 @@ async function factsOf(tx: ReadTransaction, name: string): Promise<Facts | undef
       notMadeFrom ??= repo
     }
   }
-  const kindDiffers = (row?.is_spout === 1) !== (spec.spout === true)
+  const { is_spout: isSpout, service_port: port } = kindOf(spec)
+  const kindDiffers = row?.is_spout !== isSpout || row.service_port !== port
   const inputsDiffer = inputsText(noted) !== inputsText(read)
   return { spec, inputsDiffer, kindDiffers, goneRepo, notMadeFrom }
 }
@@ -150,23 +154,17 @@ async function repairInputs(tx: Transaction, name: string): Promise<boolean> {
 async function repairKind(tx: Transaction, name: string): Promise<boolean> {
   const facts = await factsOf(tx, name)
   if (facts?.kindDiffers !== true) return false
-  const isSpout = facts.spec.spout === true ? 1 : 0
-  return (await tx.run('UPDATE pipelines SET is_spout = ? WHERE name = ?', isSpout, name)) > 0
+  const { is_spout: isSpout, service_port: port } = kindOf(facts.spec)
+  const sql = 'UPDATE pipelines SET is_spout = ?, service_port = ? WHERE name = ?'
+  return (await tx.run(sql, isSpout, port, name)) > 0
+}
+
+/** The columns that say what kind of pipeline it is. */
+function kindOf({ spout, service }: PipelineSpec): Pick<PipelineRow, 'is_spout' | 'service_port'> {
+  return { is_spout: spout === true ? 1 : 0, service_port: service?.externalPort ?? null }
 }
 
 async function repairProvenance(tx: Transaction, name: string): Promise<boolean> {
   const facts = await factsOf(tx, name)
-  const repo = await findRepo(tx, name)
-  if (facts?.notMadeFrom === undefined || repo === undefined) return false
-  const direct = await tx.all<{ readonly ancestor: RepoName }>(
-    `SELECT p.ancestor FROM repo_provenance p JOIN repos r ON r.name = p.ancestor
-      WHERE p.repo = ? AND p.direct = 1`,
-    name,
-  )
-  const provenance = new Set(direct.map(({ ancestor }) => ancestor))
-  for (const input of branchesOf(facts.spec.input)) {
-    if ((await findRepo(tx, input.repo)) !== undefined) provenance.add(input.repo)
-  }
-  await updateRepo(tx, { ...repo, provenance: [...provenance] })
-  return true
+  return facts !== undefined && (await completeProvenance(tx, facts.spec))
 }

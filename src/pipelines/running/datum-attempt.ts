@@ -46,7 +46,8 @@ export async function attemptDatum(
 ): Promise<Attempt> {
   let begunMs: number | undefined
   try {
-    await using lease = await pool.lease(transform, signal)
+    const grant = await ports.secrets.grant(plan.spec.secrets)
+    await using lease = await pool.lease(transform, signal, grant)
     return await lease.process({
       ...(await contentsOf(ports, plan, datum)),
       environment: environmentOf(plan, datum),

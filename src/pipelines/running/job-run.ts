@@ -19,7 +19,9 @@ import { changesOf, planJob, type JobPlan } from './plan.ts'
 import type { RunPorts } from '../run-ports.ts'
 import { whatIsGone } from './lost-data.ts'
 import { ResultRecorder, type Tally } from './result-recorder.ts'
+import { runService } from './service-run.ts'
 import { runSpout } from './spout-run.ts'
+import { buildStats, commitStats, type StatsCommit } from './stats-commit.ts'
 import { RunPlaces } from './run-places.ts'
 import { WorkerPool } from './worker-pool.ts'
 
@@ -47,6 +49,8 @@ export async function runJob(
   if (spout !== undefined) return await runSpout(ports, pool, spout, signal)
   using reading = ports.leases.beginReading()
   const plan = await planJob(ports, job.id, reading)
+  const { service } = plan.spec
+  if (service !== undefined) return await runService(ports, pool, { plan, service }, signal)
   using limits = new DisposableStack()
   const deadline = jobDeadline(ports, plan, startedAt)
   if (deadline !== undefined) limits.use(deadline)
@@ -322,13 +326,29 @@ async function fail(
   reasonOf: Reason,
 ): Promise<void> {
   await ports.chunks.flush()
+  using _ = ports.leases.begin()
+  const stats = await recordedStats(ports, plan, recorder)
   const at = ports.clock.now()
   await ports.database.transact(async (tx) => {
     await recorder.writeRest(tx)
     if (!(await isCurrent(tx, plan))) return
     const reason = await reasonOf(tx, plan, recorder.tally)
-    await setJobState(tx, plan.job.id, { state: 'failure', reason, at })
+    const hasFailed = await setJobState(tx, plan.job.id, { state: 'failure', reason, at })
+    if (!hasFailed || stats === undefined) return
+    if ((await whatIsGone(tx, plan.job)) === undefined)
+      await commitStats(tx, ports, plan.job, stats)
   })
+}
+
+/** Of all datums that have ended, which are then recorded. */
+async function recordedStats(
+  ports: RunPorts,
+  plan: JobPlan,
+  recorder: ResultRecorder,
+): Promise<StatsCommit | undefined> {
+  if (!plan.spec.enableStats) return undefined
+  await recorder.recordRest()
+  return await buildStats(ports, plan)
 }
 
 /** Whether the job is still what was planned: an update of the pipeline gives it new code. */
@@ -372,6 +392,8 @@ async function succeed(
   merged: Merged & { readonly goodSet: MapRoot },
 ): Promise<void> {
   const { job } = plan
+  using _ = ports.leases.begin()
+  const stats = await recordedStats(ports, plan, recorder)
   const at = ports.clock.now()
   await ports.database.transact(async (tx) => {
     await recorder.writeRest(tx)
@@ -401,6 +423,7 @@ async function succeed(
     })
     const head = { repo: job.outputRepo, name: job.outputBranch, head: job.outputCommit }
     await setHead(tx, ports.onHeadReady, head)
+    if (stats !== undefined) await commitStats(tx, ports, job, stats)
   })
 }
 

@@ -42,8 +42,11 @@ export async function exportOutput(
     let hasWritten = false
     try {
       notes.tell({ fileCount: 0, sameFileCount: 0 })
+      const { egressSecret } = plan.spec
+      const credentials =
+        egressSecret === undefined ? undefined : await ports.secrets.texts(egressSecret)
       await ports.exports.exportTree(
-        { commit: job.outputCommit, tree, url },
+        { commit: job.outputCommit, tree, url, ...(credentials !== undefined && { credentials }) },
         {
           signal,
           onProgress(progress) {

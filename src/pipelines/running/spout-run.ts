@@ -43,7 +43,8 @@ export async function runSpout(
     }),
   )
   const run = async (): Promise<DatumOutcome> => {
-    await using lease = await pool.lease(workerTransform(spec), interruption.signal)
+    const grant = await ports.secrets.grant(spec.secrets)
+    await using lease = await pool.lease(workerTransform(spec), interruption.signal, grant)
     return await lease.process({
       members: [],
       environment: environmentOf(ports, job),

@@ -1,7 +1,8 @@
-import type { SlotSecrets, Transform } from '../executor.ts'
+import type { Transform } from '../executor.ts'
 import type { DatumOutcome, DatumWork, DatumWorker, DatumWorkers } from '../datum-worker.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { RunLog, RunPorts } from '../run-ports.ts'
+import type { SecretsGrant } from '../secrets.ts'
 
 /** A worker that has had nothing to do for this long is closed. */
 const idleMs = 30_000
@@ -9,14 +10,6 @@ const idleMs = 30_000
 /** A worker for the time of one attempt at a datum; disposing hands it back. */
 export interface WorkerLease extends AsyncDisposable {
   process(work: DatumWork): Promise<DatumOutcome>
-}
-
-/** The secrets of a pipeline, as they are now. */
-export interface SecretsGrant {
-  /** Another one says that something else is granted. */
-  readonly revision: string
-  /** @throws {FailedPreconditionError} when one cannot be had. */
-  readonly open: () => Promise<SlotSecrets>
 }
 
 interface IdleWorker {

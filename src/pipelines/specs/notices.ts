@@ -5,13 +5,6 @@ import type { PipelineSpec } from '../specs.ts'
 /** What a spec asks for that is only recorded, in one line each, for people; often none. */
 export function specNotices(spec: PipelineSpec): readonly string[] {
   const notices: string[] = []
-  const { secrets } = spec
-  if (secrets.length > 0) {
-    const paths = secrets.map(({ mountPath }) => mountPath).join(', ')
-    notices.push(
-      `transform.secrets are recorded, but this server shows none to user code: it will not find ${paths}`,
-    )
-  }
   for (const { name, cron } of atomsOf(spec.input)) {
     if (cron === undefined || !isAmbiguous(cron.schedule)) continue
     notices.push(

@@ -2,12 +2,14 @@ import { InvalidArgumentError } from '../../base/errors.ts'
 import type { PipelineName } from '../../base/names.ts'
 import type { Transform } from '../executor.ts'
 import type { RequestedTransform, Secret } from '../requested-specs.ts'
+import { isEntryName, isSecretName, secretNameLengthMax } from '../secrets/secret-check.ts'
 
 const imageLengthMax = 1024
-const secretNameLengthMax = 253
 const mountPathLengthMax = 4096
-/** As Kubernetes names secrets. */
-const secretName = /^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/
+/** Where user code has things of its own, or the kernel has. */
+const privatePlaces = ['/pfs', '/tmp', '/var/tmp', '/proc', '/sys', '/dev', '/.pachyderm']
+const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/
+const ownVariable = /^(?:PFS|PACH_.*|PPS_.*)$/
 
 /** Checks what to run. @throws {InvalidArgumentError} naming the field and what it should be. */
 export function checkTransform(pipeline: PipelineName, transform: RequestedTransform): Transform {
@@ -51,10 +53,10 @@ function refuseNul(text: string, refuse: Refuse): void {
   refuse(`${JSON.stringify(text)} holds a null character, which no program can be given`)
 }
 
-/** Checks the secrets by themselves: whether they exist is known where the code runs. */
+/** Checks the secrets by themselves: whether they exist is looked up where the pipeline is stored. */
 export function checkSecrets(
   pipeline: PipelineName,
-  { secrets, imagePullSecrets }: RequestedTransform,
+  { secrets, imagePullSecrets, environment }: RequestedTransform,
 ): readonly Secret[] {
   const refuse: Refuse = (reason) => {
     throw new InvalidArgumentError(`pipeline ${pipeline}: ${reason}`)
@@ -63,30 +65,67 @@ export function checkSecrets(
     requireSecretName(name, `transform.image_pull_secrets[${index}]`, refuse)
   }
   const taken = new Set<string>()
-  for (const [index, { name, mountPath }] of secrets.entries()) {
+  const variables = new Set(Object.keys(environment))
+  for (const [index, secret] of secrets.entries()) {
+    const { name, mountPath, key, envVar } = secret
     const field = `transform.secrets[${index}]`
     requireSecretName(name, `${field}.name`, refuse)
-    if (!isMountPath(mountPath)) {
+    if (key !== undefined && !isEntryName(key)) {
       refuse(
-        `${field}.mount_path ${JSON.stringify(mountPath.slice(0, mountPathLengthMax))} must be an absolute path without "..", and neither "/" nor in /pfs`,
+        `${field}.key ${JSON.stringify(key.slice(0, secretNameLengthMax))} is not the name of an entry: letters, digits, "-", "_" and "."`,
       )
     }
-    const path = mountPath.replace(/\/+$/, '')
+    if (envVar !== undefined) checkVariable(secret, field, variables, refuse)
+    else if (mountPath === '') refuse(`${field} says neither "mount_path" nor "env_var"`)
+    if (mountPath === '') continue
+    const path = mountPlace(mountPath)
+    if (path === undefined) {
+      refuse(
+        `${field}.mount_path ${JSON.stringify(mountPath.slice(0, mountPathLengthMax))} must be an absolute path without "..", and neither "/" nor in ${privatePlaces.join(', ')}`,
+      )
+    }
     if (taken.has(path)) refuse(`${field}.mount_path ${mountPath} is that of another secret, too`)
     taken.add(path)
   }
   return secrets
 }
 
+/** `variables` are those that are taken; gets this one, too. */
+function checkVariable(
+  { key, envVar = '' }: Secret,
+  field: string,
+  variables: Set<string>,
+  refuse: Refuse,
+): void {
+  const shown = JSON.stringify(envVar.slice(0, secretNameLengthMax))
+  if (!variableName.test(envVar) || envVar.length > secretNameLengthMax) {
+    refuse(`${field}.env_var ${shown} is not a name that shells know: letters, digits and "_"`)
+  }
+  if (ownVariable.test(envVar))
+    refuse(`${field}.env_var ${shown} is a name that says whose run it is`)
+  if (key === undefined)
+    refuse(`${field} has an "env_var", and no "key" that says which entry it gets`)
+  if (variables.has(envVar)) {
+    refuse(`${field}.env_var ${shown} is the name of another variable, too`)
+  }
+  variables.add(envVar)
+}
+
 function requireSecretName(name: string, field: string, refuse: Refuse): void {
-  if (secretName.test(name) && name.length <= secretNameLengthMax) return
+  if (isSecretName(name)) return
   refuse(
     `${field} ${JSON.stringify(name.slice(0, secretNameLengthMax))} is not the name of a secret: lower-case letters, digits, "-" and "."`,
   )
 }
 
-function isMountPath(path: string): boolean {
-  if (!path.startsWith('/') || path.length > mountPathLengthMax || path.includes('\0')) return false
+/** Without what says nothing; undefined for a path at which no secret can be. */
+function mountPlace(path: string): string | undefined {
+  if (!path.startsWith('/') || path.length > mountPathLengthMax) return undefined
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (/[\u0000-\u001f\u007f]/.test(path)) return undefined
   const names = path.split('/').filter((name) => name !== '' && name !== '.')
-  return names.length > 0 && names[0] !== 'pfs' && !names.includes('..')
+  const place = `/${names.join('/')}`
+  if (names.length === 0 || names.includes('..')) return undefined
+  const isPrivate = privatePlaces.some((one) => place === one || place.startsWith(`${one}/`))
+  return isPrivate ? undefined : place
 }

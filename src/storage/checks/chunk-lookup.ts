@@ -7,6 +7,7 @@ import type { ObjectStore } from '../object-store.ts'
 import { checkedChunk } from '../packs/checked-chunk.ts'
 import type { LocatedChunk, SealedPack, SealedPacks } from '../packs/sealed-packs.ts'
 import { storageFinding } from '../storage-findings.ts'
+import { damagedCopy } from './damaged-copy.ts'
 import type { CauseKey, DamageLedger } from './ledger.ts'
 
 export interface LookupPorts {
@@ -56,7 +57,7 @@ export class ChunkLookup {
 
   /** The chunk's bytes, from its pack and not from memory. */
   async read(id: ChunkId, chunk: LocatedChunk): Promise<Uint8Array | undefined> {
-    const { objects, ledger } = this.#ports
+    const { chunks, objects, ledger, run } = this.#ports
     const { key, pack, entry } = chunk
     const attempt = async (): Promise<Uint8Array> => {
       const stored = await objects.get(key, entry.offset, entry.storedBytes)
@@ -77,6 +78,13 @@ export class ChunkLookup {
         if (isMoved) return await this.read(id, now.chunk)
         this.#addMissing(id)
       } else if (error instanceof DataLossError) {
+        await chunks.noteDamaged(pack, chunk.index)
+        const whole = await chunks.findWhole(id, chunk)
+        if (whole !== undefined) {
+          const copy = { id, pack: pack.name, reason: error.message }
+          await run.report(damagedCopy(copy, whole.pack))
+          return await this.read(id, whole)
+        }
         const kind = storageFinding('chunk-damaged')
         const subject = { pack: pack.name, chunk: id }
         ledger.add(`chunk ${id}`, { kind, subject, what: error.message })

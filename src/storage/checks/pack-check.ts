@@ -5,6 +5,7 @@ import type { Database } from '../../database/database.ts'
 import type { PackStore } from '../chunk-store.ts'
 import { Leases } from '../leases.ts'
 import type { ObjectInfo, ObjectStore } from '../object-store.ts'
+import { DamagedChunks } from '../packs/damaged-chunks.ts'
 import { type IndexedChunk, isPackName, packKey } from '../packs/format.ts'
 import { PackExchangedError, type PackIndex, readPackIndex } from '../packs/pack-index.ts'
 import { RecentPuts } from '../packs/recent-puts.ts'
@@ -22,6 +23,7 @@ import {
 import { type StorageDamage, storageFinding } from '../storage-findings.ts'
 import type { DamageLedger } from './ledger.ts'
 import { isPackInPlace, type PackPair, packPairs, storedPacks } from './pack-pairs.ts'
+import { damagedCopy } from './damaged-copy.ts'
 import { storeChunks, wholeChunks } from './pack-rescue.ts'
 import { scanPack } from './pack-scan.ts'
 
@@ -52,7 +54,8 @@ export class PackCheck {
     this.#ports = ports
     const bounds = { indexCacheBytes: asideCacheBytes, locatedChunksMax: 1_000_000 }
     // Nothing is ever put into these, so no put is noted.
-    this.aside = new SealedPacks(ports.objects, new RecentPuts(new Leases()), bounds)
+    const damage = new DamagedChunks(async () => undefined)
+    this.aside = new SealedPacks(ports.objects, new RecentPuts(new Leases()), damage, bounds)
   }
 
   async checkAll(): Promise<void> {
@@ -260,11 +263,17 @@ export class PackCheck {
   }
 
   async #scan(objects: ObjectStore, index: PackIndex): Promise<void> {
-    const { run, ledger } = this.#ports
+    const { chunks, run, ledger } = this.#ports
     const { name } = index.pack
     try {
-      const { damaged, moreCount, frame } = await scanPack(objects, index, run)
-      for (const { id, reason } of damaged) {
+      const { damaged, bits, moreCount, frame } = await scanPack(objects, index, run)
+      await chunks.setDamaged(index.pack, bits)
+      for (const { id, reason, ...place } of damaged) {
+        const whole = await chunks.findWhole(id, { pack: index.pack, index: place.index })
+        if (whole !== undefined) {
+          await run.report(damagedCopy({ id, pack: name, reason }, whole.pack))
+          continue
+        }
         const found = {
           kind: storageFinding('chunk-damaged'),
           subject: { pack: name, chunk: id },

@@ -11,18 +11,22 @@ import {
   trailerBytes,
 } from '../packs/format.ts'
 import type { PackIndex } from '../packs/pack-index.ts'
+import { type ChunkBits, newChunkBits, setBit } from '../packs/recent-puts.ts'
+import type { NumberedChunk } from '../packs/repack.ts'
 import type { ObjectStore } from '../object-store.ts'
 import { PackWindow, UnreadableBytesError } from './pack-window.ts'
 
 export interface ScanResult {
   readonly damaged: readonly DamagedChunk[]
+  /** All of them. */
+  readonly bits: ChunkBits
   /** Damaged chunks beyond those that are listed. */
   readonly moreCount: number
   /** What is wrong with bytes that nothing reads. */
   readonly frame: string | undefined
 }
 
-export interface DamagedChunk extends IndexedChunk {
+export interface DamagedChunk extends NumberedChunk {
   readonly reason: string
 }
 
@@ -36,8 +40,11 @@ export async function scanPack(
 ): Promise<ScanResult> {
   const { pack, index, dataEnd } = found
   const what = `pack ${pack.name}`
-  const chunks = [...decodeIndex(index, dataEnd, what)].toSorted(byOffset)
+  const chunks = [...decodeIndex(index, dataEnd, what)]
+    .map((chunk, number): NumberedChunk => ({ ...chunk, index: number }))
+    .toSorted(byOffset)
   const damaged: DamagedChunk[] = []
+  const bits = newChunkBits(pack.chunkCount)
   const bytesBefore = run.counts.bytes
   let moreCount = 0
   const window = new PackWindow(objects, { key: packKey(pack.name), end: dataEnd })
@@ -48,6 +55,7 @@ export async function scanPack(
       await checkedChunk(chunk.id, stored, chunk, what)
     } catch (error) {
       if (!(error instanceof DataLossError)) throw error
+      setBit(bits, chunk.index)
       const where = `chunk ${chunk.id} at offset ${chunk.offset} of ${what}`
       const reason =
         error instanceof UnreadableBytesError
@@ -59,7 +67,7 @@ export async function scanPack(
     run.counts.bytes += chunk.storedBytes
   }
   run.counts.bytes = bytesBefore + pack.sizeBytes
-  return { damaged, moreCount, frame: await frameDamage(objects, found) }
+  return { damaged, bits, moreCount, frame: await frameDamage(objects, found) }
 }
 
 function byOffset(left: IndexedChunk, right: IndexedChunk): number {

@@ -45,7 +45,7 @@ export async function* listReferences(
 ): AsyncGenerator<ChunkId> {
   const { level, entries } = await loadNode(chunks, root)
   for (const entry of entries) {
-    if (!(await isNew(entry.id))) continue
+    if (!(await isNew(entry.id, level > 0 ? 'list' : 'chunk'))) continue
     yield entry.id
     if (level > 0) yield* listReferences(chunks, entry, isNew)
   }

@@ -1,12 +1,12 @@
 import { DataLossError } from '../../base/errors.ts'
 import { listReferences } from '../chunk-lists/list-reader.ts'
-import type { ChunkId, ChunkStore } from '../chunks.ts'
+import type { ChunkId, ChunkStore, ChunkUse } from '../chunks.ts'
 import type { CollectionRoot } from '../collection-roots.ts'
 import type { Content } from '../contents.ts'
 import { FileTrees } from '../file-trees.ts'
-import type { Marks, PackCollection } from '../packs/pack-collection.ts'
-import { type ChunkBits, hasBit, newChunkBits, setBit } from '../packs/recent-puts.ts'
+import type { PackCollection, PlacedInPack } from '../packs/pack-collection.ts'
 import { ProllyMaps } from '../prolly-map.ts'
+import { MarkSet, type Walk } from './marks.ts'
 import type { Pace } from './pace.ts'
 
 /** Of decoded nodes. Each is read once, so keeping them gains little. */
@@ -14,16 +14,24 @@ const cacheBytesMax = 2 * 1024 * 1024
 /** Chunks that are not in sealed packs yet and are remembered by id; then they are flushed. */
 const draftedMax = 20_000
 
-/** Finds every chunk that roots keep, each once, and marks it in its pack: one bit a chunk. */
+type Use = 'chunk' | Walk
+
+/** Finds every chunk that roots keep, each once, and marks it in its pack. */
 export class Marker {
   readonly #chunks: ChunkStore
   readonly #packs: PackCollection
   readonly #pace: Pace
   readonly #trees: FileTrees
   readonly #maps: ProllyMaps
-  readonly #marks = new Map<string, ChunkBits>()
-  readonly #drafted = new Set<ChunkId>()
-  readonly #isNew = (id: ChunkId): Promise<boolean> => this.#mark(id)
+  readonly #marks: MarkSet
+  /** As what each has been met. */
+  readonly #drafted = new Map<ChunkId, Set<Use>>()
+  readonly #isNew = (id: ChunkId, use: ChunkUse): Promise<boolean> =>
+    this.#meet(id, use === 'node' ? 'tree' : use)
+  readonly #isNewInMap = (id: ChunkId): Promise<boolean> => this.#meet(id, 'map')
+  /** What has been walked for a root that may be let go; undefined when none is. */
+  #walkedForRoot: { readonly id: ChunkId; readonly walk: Walk }[] | undefined
+  #isSettled = true
   /** Small files that somebody wants to know about, as latin1 texts, and those that were seen. */
   readonly wantedInline: Set<string> = new Set()
   readonly seenInline: Set<string> = new Set()
@@ -31,7 +39,15 @@ export class Marker {
   #missingCount = 0
   #firstMissing: ChunkId | undefined
 
-  constructor(chunks: ChunkStore, packs: PackCollection, pace: Pace) {
+  /** @param marks that are closed; they are the marker's from then on. */
+  constructor(
+    chunks: ChunkStore,
+    packs: PackCollection,
+    pace: Pace,
+    marks: MarkSet = new MarkSet(),
+  ) {
+    this.#marks = marks
+    this.#chunkCount = marks.count()
     this.#chunks = chunks
     this.#packs = packs
     this.#pace = pace
@@ -39,7 +55,7 @@ export class Marker {
     this.#maps = new ProllyMaps(chunks, { cacheBytesMax })
   }
 
-  get marks(): Marks {
+  get marks(): MarkSet {
     return this.#marks
   }
 
@@ -65,6 +81,28 @@ export class Marker {
     )
   }
 
+  /**
+   * To be called when all roots have been added: whether everything that is needed is among the marks,
+   * which are closed then.
+   */
+  async settle(): Promise<boolean> {
+    if (this.#drafted.size > 0) await this.#settleDrafted()
+    return this.#isSettled && this.#missingCount === 0
+  }
+
+  /** As `add`; if it fails, the marks are as if what is below the root had not been looked at. */
+  async tryToAdd(root: CollectionRoot): Promise<void> {
+    this.#walkedForRoot = []
+    try {
+      await this.add(root)
+    } catch (error) {
+      for (const { id, walk } of this.#walkedForRoot) await this.#unwalk(id, walk)
+      throw error
+    } finally {
+      this.#walkedForRoot = undefined
+    }
+  }
+
   /** @throws {DataLossError} when what is below a node cannot be known. */
   async add(root: CollectionRoot): Promise<void> {
     try {
@@ -83,8 +121,7 @@ export class Marker {
     const place = await this.#packs.place(id)
     if (place === 'draft') return this.#drafted.has(id)
     if (place === undefined) return false
-    const bits = this.#marks.get(place.pack.name)
-    return bits !== undefined && hasBit(bits, place.index)
+    return this.#marks.has(place)
   }
 
   async #add(root: CollectionRoot): Promise<void> {
@@ -92,12 +129,13 @@ export class Marker {
       case 'tree':
         return await this.#addTree(root.root)
       case 'map':
-        for await (const _ of this.#maps.newNodes(root.root, this.#isNew)) await this.#pace.keep()
+        for await (const _ of this.#maps.newNodes(root.root, this.#isNewInMap))
+          await this.#pace.keep()
         return
       case 'content':
         return await this.#addContent(root.content)
       case 'chunk':
-        await this.#mark(root.chunk)
+        await this.#meet(root.chunk, 'chunk')
         return
       default:
         root satisfies never
@@ -118,8 +156,8 @@ export class Marker {
   }
 
   async #addContent(content: Content): Promise<void> {
-    if (content.kind === 'chunk') await this.#mark(content.chunk)
-    if (content.kind !== 'list' || !(await this.#mark(content.root))) return
+    if (content.kind === 'chunk') await this.#meet(content.chunk, 'chunk')
+    if (content.kind !== 'list' || !(await this.#meet(content.root, 'list'))) return
     await this.#addList({ id: content.root, sizeBytes: content.sizeBytes })
   }
 
@@ -127,34 +165,57 @@ export class Marker {
     for await (const _ of listReferences(this.#chunks, list, this.#isNew)) await this.#pace.keep()
   }
 
-  /** True the first time. */
-  async #mark(id: ChunkId): Promise<boolean> {
+  /** True the first time that it is met in this use. */
+  async #meet(id: ChunkId, use: Use): Promise<boolean> {
     const place = await this.#packs.place(id)
-    if (place === 'draft') return await this.#markDrafted(id)
+    if (place === 'draft') return await this.#meetDrafted(id, use)
     if (place === undefined) {
       // Of a node, reading it says so at once.
       this.#missingCount += 1
       this.#firstMissing ??= id
       return true
     }
-    const { pack, index } = place
-    const bits = this.#marks.get(pack.name) ?? newChunkBits(pack.chunkCount)
-    this.#marks.set(pack.name, bits)
-    const isNew = setBit(bits, index)
-    if (isNew) this.#chunkCount += 1
+    const isNew = this.#mark(place, use)
+    if (isNew && use !== 'chunk') this.#walkedForRoot?.push({ id, walk: use })
     return isNew
   }
 
+  #mark(place: PlacedInPack, use: Use): boolean {
+    const isNew = this.#marks.keep(place)
+    if (isNew) this.#chunkCount += 1
+    return use === 'chunk' ? isNew : this.#marks.walk(use, place)
+  }
+
   /** What is sealed from now on is spared anyway; the ids only say what has been looked at. */
-  async #markDrafted(id: ChunkId): Promise<boolean> {
-    if (this.#drafted.has(id)) return false
-    if (this.#drafted.size >= draftedMax) {
-      await this.#chunks.flush()
-      this.#drafted.clear()
-      return await this.#mark(id)
+  async #meetDrafted(id: ChunkId, use: Use): Promise<boolean> {
+    const uses = this.#drafted.get(id)
+    if (uses?.has(use) === true) return false
+    if (uses === undefined && this.#drafted.size >= draftedMax) {
+      await this.#settleDrafted()
+      return await this.#meet(id, use)
     }
-    this.#drafted.add(id)
-    this.#chunkCount += 1
+    if (uses === undefined) this.#drafted.set(id, new Set([use]))
+    else uses.add(use)
+    if (use !== 'chunk') this.#walkedForRoot?.push({ id, walk: use })
     return true
+  }
+
+  /** Seals the packs of what was met in drafts, and marks it there. */
+  async #settleDrafted(): Promise<void> {
+    await this.#chunks.flush()
+    const drafted = [...this.#drafted]
+    this.#drafted.clear()
+    for (const [id, uses] of drafted) {
+      await this.#pace.keep()
+      const place = await this.#packs.place(id)
+      if (place === 'draft' || place === undefined) this.#isSettled = false
+      else for (const use of uses) this.#mark(place, use)
+    }
+  }
+
+  async #unwalk(id: ChunkId, walk: Walk): Promise<void> {
+    this.#drafted.get(id)?.delete(walk)
+    const place = await this.#packs.place(id)
+    if (place !== 'draft' && place !== undefined) this.#marks.unwalk(walk, place)
   }
 }

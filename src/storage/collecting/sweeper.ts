@@ -8,8 +8,14 @@ import {
   packChunksMax,
   trailerBytes,
 } from '../packs/format.ts'
-import type { Marks, PackCollection, ReplacedPacks, SealedPack } from '../packs/pack-collection.ts'
-import { type ChunkBits, countBits, newChunkBits } from '../packs/recent-puts.ts'
+import type {
+  Marks,
+  Moved,
+  PackCollection,
+  ReplacedPacks,
+  SealedPack,
+} from '../packs/pack-collection.ts'
+import { type ChunkBits, countBits, haveCommonBits, newChunkBits } from '../packs/recent-puts.ts'
 import type { Pace } from './pace.ts'
 
 /** A pack of which less than this part is needed is copied into another one. */
@@ -52,6 +58,8 @@ interface Source {
   /** What its needed chunks take in another pack, with their entries in its index. */
   readonly neededBytes: number
   readonly neededCount: number
+  /** It holds damaged copies of which nothing is needed, since there are others: it shall go. */
+  readonly isDamaged: boolean
 }
 
 interface Retired {
@@ -74,17 +82,20 @@ export class Sweeper {
   readonly #marks: Marks
   readonly #keptFrom: Epoch
   readonly #isRehearsal: boolean
+  readonly #onMoved: (moved: Moved) => void
   /** Off the list, and still to be deleted; oldest first. */
   readonly #retired: Retired[] = []
 
   constructor(
     ports: SweeperPorts,
     sweep: { readonly marks: Marks; readonly keptFrom: Epoch; readonly isRehearsal: boolean },
+    onMoved: (moved: Moved) => void = () => undefined,
   ) {
     this.#ports = ports
     this.#marks = sweep.marks
     this.#keptFrom = sweep.keptFrom
     this.#isRehearsal = sweep.isRehearsal
+    this.#onMoved = onMoved
   }
 
   /** @param packs that were there before the marks began. */
@@ -101,7 +112,7 @@ export class Sweeper {
       else if (count === 0) {
         empty.push(pack)
         if (empty.length >= dropCountMax) await this.#drop(empty.splice(0))
-      } else {
+      } else if (!this.#needsDamaged(pack, needed)) {
         const source = await this.#sourceOf(pack, needed, count)
         if (isSparse(source)) sparse.push(source)
         else if (pack.sizeBytes < smallBytesMax) small.push(source)
@@ -113,8 +124,9 @@ export class Sweeper {
 
   /** Joins small packs, all that is in them. */
   async join(packs: readonly SealedPack[]): Promise<void> {
-    const small = packs.filter(({ sizeBytes }) => sizeBytes < smallBytesMax)
-    const sources = small.map(wholeOf)
+    const isSmall = (pack: SealedPack): boolean =>
+      pack.sizeBytes < smallBytesMax && this.#ports.packs.damageOf(pack) === undefined
+    const sources = packs.filter(isSmall).map(wholeOf)
     for (const group of groupsOf(sources)) {
       if (group.length > 1) await this.#repack(group, (pack) => allBits(pack))
     }
@@ -147,7 +159,14 @@ export class Sweeper {
     for (const { storedBytes } of await this.#ports.packs.chunksOf(pack, needed)) {
       neededBytes += storedBytes + entryBytes
     }
-    return { pack, neededBytes, neededCount }
+    const isDamaged = this.#ports.packs.damageOf(pack) !== undefined
+    return { pack, neededBytes, neededCount, isDamaged }
+  }
+
+  /** Then it cannot be copied, and is left to whoever can put it back. */
+  #needsDamaged(pack: SealedPack, needed: ChunkBits): boolean {
+    const damaged = this.#ports.packs.damageOf(pack)
+    return damaged !== undefined && haveCommonBits(damaged, needed)
   }
 
   async #drop(candidates: readonly SealedPack[]): Promise<void> {
@@ -181,7 +200,9 @@ export class Sweeper {
     this.tally.packsWritten += 1
   }
 
-  #note({ names }: ReplacedPacks): void {
+  #note(replaced: ReplacedPacks): void {
+    this.#onMoved(replaced)
+    const { names } = replaced
     const atMs = this.#ports.clock.monotonicMs()
     for (const name of names) this.#retired.push({ name, atMs })
   }
@@ -209,10 +230,16 @@ function frameBytes(chunkCount: number): number {
 
 function wholeOf(pack: SealedPack): Source {
   const { sizeBytes, chunkCount } = pack
-  return { pack, neededBytes: sizeBytes - frameBytes(chunkCount), neededCount: chunkCount }
+  return {
+    pack,
+    neededBytes: sizeBytes - frameBytes(chunkCount),
+    neededCount: chunkCount,
+    isDamaged: false,
+  }
 }
 
-function isSparse({ pack, neededBytes, neededCount }: Source): boolean {
+function isSparse({ pack, neededBytes, neededCount, isDamaged }: Source): boolean {
+  if (isDamaged) return true
   return neededCount < pack.chunkCount && neededBytes < pack.sizeBytes * sparseBelow
 }
 

@@ -1,26 +1,36 @@
 import { join } from 'node:path'
-import { DataLossError, NotFoundError } from '../../base/errors.ts'
+import { DataLossError, type DiskFullError, NotFoundError } from '../../base/errors.ts'
+import type { Database } from '../../database/database.ts'
 import type { ChunkId } from '../chunks.ts'
 import type { FaultPoint } from '../fault-point.ts'
 import type { Epoch } from '../leases.ts'
 import type { ObjectStore } from '../object-store.ts'
-import type { IndexedChunk } from './format.ts'
+import { type IndexedChunk, packKey } from './format.ts'
 import { PackDraft } from './pack-draft.ts'
 import type { PackedChunks } from './packed-chunks.ts'
 import { type ChunkBits, newChunkBits, type RecentPuts } from './recent-puts.ts'
 import { chunksOf, copyChunks } from './repack.ts'
 import type { RetiredPacks } from './retired-packs.ts'
 import type { PlacedInPack, SealedPack, SealedPacks } from './sealed-packs.ts'
+import { noteCollected, sizeBytesCollected } from './stored-packs.ts'
 
 export type { PlacedInPack, SealedPack } from './sealed-packs.ts'
 
 /** Chunks of packs, by pack name. */
 export type Marks = ReadonlyMap<string, ChunkBits>
 
-/** What became of some packs. */
-export interface ReplacedPacks {
+/** Where chunks are now whose packs have gone. */
+export interface Moved {
   /** Off the list; their objects are still there. */
   readonly names: readonly string[]
+  /** The pack that took their place. */
+  readonly successor: SealedPack | undefined
+  /** Each chunk that was copied, and where it is in the successor's index. */
+  readonly moves: readonly { readonly from: PlacedInPack; readonly index: number }[]
+}
+
+/** What became of some packs. */
+export interface ReplacedPacks extends Moved {
   /** The size of the pack that took their place; 0 for none. */
   readonly addedBytes: number
 }
@@ -32,8 +42,10 @@ export class PackCollection {
   readonly #recent: RecentPuts
   readonly #retired: RetiredPacks
   readonly #objects: ObjectStore
+  readonly #database: Database
   readonly #scratchDirectory: string
   readonly #faultPoint: FaultPoint
+  readonly #onDiskFull: (error: DiskFullError) => void
   #draftCount = 0
 
   constructor(parts: {
@@ -42,16 +54,20 @@ export class PackCollection {
     readonly recent: RecentPuts
     readonly retired: RetiredPacks
     readonly objects: ObjectStore
+    readonly database: Database
     readonly scratchDirectory: string
     readonly faultPoint: FaultPoint
+    readonly onDiskFull: (error: DiskFullError) => void
   }) {
     this.#chunks = parts.chunks
     this.#sealed = parts.sealed
     this.#recent = parts.recent
     this.#retired = parts.retired
     this.#objects = parts.objects
+    this.#database = parts.database
     this.#scratchDirectory = parts.scratchDirectory
     this.#faultPoint = parts.faultPoint
+    this.#onDiskFull = parts.onDiskFull
   }
 
   /** The packs that are listed. Those whose objects are lost are left to whoever repairs. */
@@ -63,6 +79,30 @@ export class PackCollection {
   /** Where the chunk is: `draft` in a pack that is not sealed yet, undefined when nowhere. */
   place(id: ChunkId): Promise<PlacedInPack | 'draft' | undefined> {
     return this.#chunks.place(id)
+  }
+
+  /** How large all packs were after the last collection, whenever that was; 0 when there was none. */
+  async sizeBytesCollected(): Promise<number> {
+    return await sizeBytesCollected(this.#database)
+  }
+
+  async noteCollected(sizeBytes: number): Promise<void> {
+    await noteCollected(this.#database, sizeBytes)
+  }
+
+  /** Whether all that is listed is there and whole, as far as is known, and as far as sizes tell. */
+  async areWhole(keep: () => Promise<void>): Promise<boolean> {
+    if (!this.#sealed.damage.isEmpty || this.#sealed.lostPacks.size > 0) return false
+    for (const { name, sizeBytes } of this.#sealed.all()) {
+      await keep()
+      try {
+        if ((await this.#objects.sizeBytes(packKey(name))) !== sizeBytes) return false
+      } catch (error) {
+        if (!(error instanceof NotFoundError)) throw error
+        return false
+      }
+    }
+    return true
   }
 
   wasSealedSince(pack: SealedPack, epoch: Epoch): boolean {
@@ -82,6 +122,16 @@ export class PackCollection {
     return bits
   }
 
+  /** What is known to be damaged in the pack; undefined when nothing is. */
+  damageOf(pack: SealedPack): ChunkBits | undefined {
+    return this.#sealed.damage.of(pack.name)
+  }
+
+  /** How often a chunk was stored afresh because the copy that was there is damaged. */
+  get replacedCount(): number {
+    return this.#sealed.damage.replacedCount
+  }
+
   /** Chunks by their place in the pack. */
   chunksOf(pack: SealedPack, bits: ChunkBits): Promise<readonly IndexedChunk[]> {
     return chunksOf(this.#sealed, pack, bits)
@@ -91,7 +141,7 @@ export class PackCollection {
   async drop(packs: readonly SealedPack[]): Promise<ReplacedPacks> {
     this.#retired.retire(packs)
     try {
-      return await this.#retired.replace(packs)
+      return { ...(await this.#retired.replace(packs)), moves: [] }
     } catch (error) {
       this.#retired.restore(packs)
       throw error
@@ -112,15 +162,24 @@ export class PackCollection {
     this.#retired.retire(packs)
     this.#draftCount += 1
     const path = join(this.#scratchDirectory, `collect-${this.#draftCount}.pack`)
-    const draft = new PackDraft(path, this.#faultPoint)
+    const isTaken = (name: string): Promise<boolean> => this.#sealed.isTaken(name)
+    const draft = new PackDraft(path, this.#faultPoint, {
+      isTaken,
+      onFull: this.#onDiskFull,
+    })
     try {
+      const copied: { readonly from: PlacedInPack; readonly id: ChunkId }[] = []
       for (const { pack, bits: wanted } of bits) {
         const chunks = await chunksOf(this.#sealed, pack, wanted)
         if (!draft.hasRoomFor(chunks)) return this.#leave(packs)
-        await copyChunks(this.#objects, pack, chunks, draft)
+        await copyChunks({ objects: this.#objects, sealed: this.#sealed }, pack, chunks, draft)
+        for (const { id, index } of chunks) copied.push({ from: { pack, index }, id })
       }
       this.#faultPoint('collect: copied')
-      return await this.#retired.replace(packs, draft.chunkCount > 0 ? draft : undefined)
+      const replaced = await this.#retired.replace(packs, draft.chunkCount > 0 ? draft : undefined)
+      const indexes = new Map(draft.ids().map((id, index) => [id, index]))
+      const moves = copied.map(({ from, id }) => ({ from, index: indexes.get(id) ?? -1 }))
+      return { ...replaced, moves }
     } catch (error) {
       this.#leave(packs)
       if (error instanceof DataLossError || error instanceof NotFoundError) return undefined

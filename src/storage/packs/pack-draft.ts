@@ -35,11 +35,18 @@ interface Block {
   readonly length: number
 }
 
+export interface DraftOptions {
+  /** Told each time that the disk has no room for the draft. */
+  readonly onFull?: (error: DiskFullError) => void
+  /** Whether a pack may not have the name, because another object has it. */
+  readonly isTaken?: (name: string) => Promise<boolean>
+}
+
 /** A pack that is being written to a file. Its chunks can be read at once. */
 export class PackDraft {
   readonly path: string
   readonly #faultPoint: FaultPoint
-  readonly #onFull: () => void
+  readonly #options: DraftOptions
   readonly #chunks = new Map<ChunkId, DraftChunk>()
   readonly #writes = new Map<Block, Promise<void>>()
   /** Blocks that could not be written; they are kept and tried again. */
@@ -52,11 +59,10 @@ export class PackDraft {
   #bufferUsed = 0
   #closed = false
 
-  /** `onFull` is told each time that the disk has no room for it. */
-  constructor(path: string, faultPoint: FaultPoint, onFull: () => void = () => undefined) {
+  constructor(path: string, faultPoint: FaultPoint, options: DraftOptions = {}) {
     this.path = path
     this.#faultPoint = faultPoint
-    this.#onFull = onFull
+    this.#options = options
   }
 
   get isFull(): boolean {
@@ -65,6 +71,11 @@ export class PackDraft {
 
   get chunkCount(): number {
     return this.#chunks.size
+  }
+
+  /** The ids of its chunks, as its index has them. */
+  ids(): readonly ChunkId[] {
+    return [...this.#chunks.keys()].toSorted()
   }
 
   /** Whether these can be added without making it larger than a pack should be. */
@@ -144,7 +155,19 @@ export class PackDraft {
     this.#startBuffer(this.#end)
     await this.#settle()
     this.#faultPoint('pack: chunks written')
-    const chunks: IndexedChunk[] = [...this.#chunks]
+    let footer = encodeFooter(this.#sortedChunks(), this.#end)
+    while ((await this.#options.isTaken?.(footer.name)) === true) {
+      await this.#moveSmallest()
+      footer = encodeFooter(this.#sortedChunks(), this.#end)
+    }
+    await this.#write({ offset: 0, bytes: packHeader(), length: headerBytes })
+    await this.#write({ offset: this.#end, bytes: footer.bytes, length: footer.bytes.length })
+    this.#faultPoint('pack: footer written')
+    return { ...footer, sizeBytes: this.#end + footer.bytes.length }
+  }
+
+  #sortedChunks(): readonly IndexedChunk[] {
+    return [...this.#chunks]
       .map(([id, { offset, storedBytes, rawBytes, encoding }]) => ({
         id,
         offset,
@@ -153,11 +176,21 @@ export class PackDraft {
         encoding,
       }))
       .toSorted((left, right) => (left.id < right.id ? -1 : 1))
-    const footer = encodeFooter(chunks, this.#end)
-    await this.#write({ offset: 0, bytes: packHeader(), length: headerBytes })
-    await this.#write({ offset: this.#end, bytes: footer.bytes, length: footer.bytes.length })
-    this.#faultPoint('pack: footer written')
-    return { ...footer, sizeBytes: this.#end + footer.bytes.length }
+  }
+
+  /** Puts a chunk behind the others, and leaves a gap where it was: so the pack has another name. */
+  async #moveSmallest(): Promise<void> {
+    const [smallest] = [...this.#chunks].toSorted(
+      ([, left], [, right]) => left.storedBytes - right.storedBytes,
+    )
+    const [id] = smallest ?? []
+    const read = id === undefined ? undefined : await this.read(id)
+    if (id === undefined || read === undefined) return
+    const { entry, stored } = read
+    const offset = this.#end
+    await this.#write({ offset, bytes: stored, length: stored.length })
+    this.#end += Math.max(1, stored.length)
+    this.#chunks.set(id, { ...entry, offset, written: undefined })
   }
 
   /** Closes the file, and removes it when it is still there. */
@@ -237,7 +270,7 @@ export class PackDraft {
       }
     } catch (error) {
       const failure = fileError(error, `draft of a pack ${this.path}`, dirname(this.path))
-      if (failure instanceof DiskFullError) this.#onFull()
+      if (failure instanceof DiskFullError) this.#options.onFull?.(failure)
       throw failure
     }
   }

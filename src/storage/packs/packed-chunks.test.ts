@@ -212,7 +212,9 @@ describe('a chunk store on a full disk', () => {
     expect(Buffer.compare(await store.get(id), small)).toBe(0)
     expect(await scratchNames(directory)).toEqual(['1.pack'])
     before[Symbol.dispose]()
-    await vi.waitFor(async () => expect(await scratchNames(directory)).toEqual([]))
+    await vi.waitFor(async () => expect(await scratchNames(directory)).toEqual([]), {
+      timeout: 20_000,
+    })
     await expect(store.get(id)).resolves.toHaveLength(1000) // still in memory
     disk.isFull = false
     await store.flush()
@@ -232,7 +234,9 @@ describe('a chunk store on a full disk', () => {
     using later = store.leases.begin()
     expect(await store.put(bytes)).toBe(id)
     failing[Symbol.dispose]()
-    await vi.waitFor(async () => expect(await scratchNames(parts.directory)).toEqual(['2.pack']))
+    await vi.waitFor(async () => expect(await scratchNames(parts.directory)).toEqual(['2.pack']), {
+      timeout: 20_000,
+    })
     expect(Buffer.compare(await store.get(id), bytes)).toBe(0)
     await store.flush()
     expect(Buffer.compare(await store.get(id), bytes)).toBe(0)

@@ -20,7 +20,7 @@ import { readNeighbours } from './neighbour-reads.ts'
 import { PackPieces } from './pack-pieces.ts'
 import type { RecentPuts } from './recent-puts.ts'
 import type { RetiredPacks } from './retired-packs.ts'
-import type { FoundChunk, PlacedInPack, SealedPacks } from './sealed-packs.ts'
+import type { FoundChunk, LocatedChunk, PlacedInPack, SealedPacks } from './sealed-packs.ts'
 import { insertPack, packsAfter } from './stored-packs.ts'
 
 export interface PackedChunksOptions {
@@ -38,6 +38,8 @@ export interface PackedChunksOptions {
   readonly faultPoint: FaultPoint
   /** Is told of a chunk that cannot be read any more, each time that it is asked for. */
   readonly onDataLoss: (id: ChunkId, error: DataLossError) => void
+  /** Is told each time that the disk has no room for a pack. */
+  readonly onDiskFull: (error: DiskFullError) => void
 }
 
 interface DraftState {
@@ -60,6 +62,8 @@ const piecesPart = 1 / 8
 
 /** A chunk may move to another pack while it is read; so often it is looked for again. */
 const readAttemptsMax = 10
+
+const none = new Uint8Array(0)
 
 /** How many packs may be on their way to the object store before puts wait. */
 const sealingMax = 2
@@ -193,11 +197,43 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
   /** Where a collection marks the chunk: `draft` when its pack is not sealed yet. */
   async place(id: ChunkId): Promise<PlacedInPack | 'draft' | undefined> {
     if (this.#drafted(id) !== undefined) return 'draft'
-    const place = await this.#sealed.place(id)
+    const place = await this.#wholePlace(id)
     // It may have been sealed, or sealed elsewhere, between the two looks.
     if (place !== undefined) return place
     for (const draft of this.#drafts.keys()) if (draft.holds(id) !== undefined) return 'draft'
     return undefined
+  }
+
+  /**
+   * Where a copy of the chunk is that can be read, however it is told elsewhere: only where there is
+   * damage, all copies are looked at. A damaged place when there is no other.
+   */
+  async #wholePlace(id: ChunkId): Promise<PlacedInPack | undefined> {
+    const { damage } = this.#sealed
+    if (damage.isEmpty) return await this.#sealed.place(id)
+    const found = await Array.fromAsync(this.#sealed.placesOf(id))
+    if (!found.some(({ pack, index }) => damage.has(pack.name, index))) return found[0]
+    for (const place of found) if (await this.#readsWhole(id, place)) return place
+    return found[0]
+  }
+
+  /** Another copy of the chunk than this one that can be read, from its pack and not from memory. */
+  async findWhole(id: ChunkId, than: PlacedInPack): Promise<LocatedChunk | undefined> {
+    for await (const place of this.#sealed.placesOf(id)) {
+      const isThat = place.pack.name === than.pack.name && place.index === than.index
+      if (!isThat && (await this.#readsWhole(id, place))) return place
+    }
+    return undefined
+  }
+
+  async #readsWhole(id: ChunkId, place: LocatedChunk): Promise<boolean> {
+    try {
+      await this.#readAnew(id, place)
+      return true
+    } catch (error) {
+      if (!(error instanceof DataLossError || error instanceof NotFoundError)) throw error
+      return false
+    }
   }
 
   flush(): Promise<void> {
@@ -234,7 +270,10 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
     if (this.#current === undefined) {
       this.#draftCount += 1
       const path = join(this.#options.scratchDirectory, `${this.#draftCount}.pack`)
-      const draft = new PackDraft(path, this.#options.faultPoint, () => this.#giveUp(draft))
+      const draft = new PackDraft(path, this.#options.faultPoint, {
+        onFull: (error) => this.#giveUp(draft, error),
+        isTaken: (name) => this.#sealed.isTaken(name),
+      })
       this.#current = draft
       this.#drafts.set(draft, { seal: undefined, footer: undefined, isGivenUp: false })
     }
@@ -245,7 +284,8 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
    * The disk has no room for the draft. It stays for whoever relies on it already, and whose flush
    * may still find room; after them, the room that it takes is free again.
    */
-  #giveUp(draft: PackDraft): void {
+  #giveUp(draft: PackDraft, error: DiskFullError): void {
+    this.#options.onDiskFull(error)
     const state = this.#drafts.get(draft)
     // A pack that is stored lacks only its row, and may be what another flush has stored.
     if (state === undefined || state.isGivenUp || state.footer !== undefined) return
@@ -339,7 +379,7 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
     try {
       await this.#options.objects.putFileIfAbsent(packKey(name), draft.path)
     } catch (error) {
-      if (error instanceof DiskFullError) this.#giveUp(draft)
+      if (error instanceof DiskFullError) this.#giveUp(draft, error)
       throw error
     }
   }
@@ -406,25 +446,37 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
 
   async #readSealed(
     id: ChunkId,
-    { pack, key, entry }: FoundChunk,
+    place: LocatedChunk,
     isLast: boolean,
   ): Promise<Uint8Array | undefined> {
-    const where = `pack ${pack.name}`
+    const { pack, key, entry } = place
     try {
-      try {
-        const piece = await this.#pieces.get(key, entry.offset, entry.storedBytes)
-        return await checkedChunk(id, piece, entry, where)
-      } catch {
-        // What was read before may have been put right since, or only lie beside what is damaged.
-        this.#pieces.forget(key, entry.offset)
-        await this.#options.objects.refresh(key)
-        const stored = await this.#options.objects.get(key, entry.offset, entry.storedBytes)
-        return await checkedChunk(id, stored, entry, where)
+      if (!this.#sealed.damage.has(pack.name, place.index)) {
+        const piece = await this.#pieces.get(key, entry.offset, entry.storedBytes).catch(() => none)
+        const bytes = await checkedChunk(id, piece, entry, key).catch(() => undefined)
+        if (bytes !== undefined) return bytes
       }
+      // What was read before may have been put right since, or only lie beside what is damaged.
+      return await this.#readAnew(id, place)
     } catch (error) {
       if (!(error instanceof NotFoundError)) throw error
       if (!this.#sealed.has(pack.name) && !isLast) return undefined
       throw new DataLossError(`chunk ${id} is missing with its pack ${pack.name}`, { cause: error })
+    }
+  }
+
+  /** As it is on the disk now; whether it is damaged is known from then on. */
+  async #readAnew(id: ChunkId, { pack, index, key, entry }: LocatedChunk): Promise<Uint8Array> {
+    this.#pieces.forget(key, entry.offset)
+    await this.#options.objects.refresh(key)
+    try {
+      const stored = await this.#options.objects.get(key, entry.offset, entry.storedBytes)
+      const bytes = await checkedChunk(id, stored, entry, `pack ${pack.name}`)
+      await this.#sealed.damage.clear(pack, index)
+      return bytes
+    } catch (error) {
+      if (error instanceof DataLossError) await this.#sealed.noteDamaged(pack, index)
+      throw error
     }
   }
 

@@ -28,6 +28,10 @@ export function addBits(bits: ChunkBits, more: ChunkBits): void {
   for (let at = 0; at < bits.length; at += 1) bits[at] = (bits[at] ?? 0) | (more[at] ?? 0)
 }
 
+export function haveCommonBits(left: ChunkBits, right: ChunkBits): boolean {
+  return left.some((byte, at) => (byte & (right[at] ?? 0)) !== 0)
+}
+
 /** Epochs that are told apart; of older ones, two become one. */
 const epochsMax = 8
 

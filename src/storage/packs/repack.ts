@@ -9,17 +9,22 @@ import type { SealedPack, SealedPacks } from './sealed-packs.ts'
 /** Chunks that lie close together are read at once, up to this many bytes. */
 const spanBytesMax = 1024 * 1024
 
+/** A chunk with the number that it has in its pack's index. */
+export interface NumberedChunk extends IndexedChunk {
+  readonly index: number
+}
+
 /** The chunks of a pack that `bits` name, in the order in which they lie in it. */
 export async function chunksOf(
   sealed: SealedPacks,
   pack: SealedPack,
   bits: ChunkBits,
-): Promise<readonly IndexedChunk[]> {
+): Promise<readonly NumberedChunk[]> {
   const { bytes, end } = await sealed.readIndex(pack)
-  const chunks: IndexedChunk[] = []
+  const chunks: NumberedChunk[] = []
   let index = 0
   for (const chunk of decodeIndex(bytes, end, `pack ${pack.name}`)) {
-    if (hasBit(bits, index)) chunks.push(chunk)
+    if (hasBit(bits, index)) chunks.push({ ...chunk, index })
     index += 1
   }
   return chunks.toSorted((left, right) => left.offset - right.offset)
@@ -32,9 +37,9 @@ export async function chunksOf(
  * @throws {DataLossError} when one is damaged.
  */
 export async function copyChunks(
-  objects: ObjectStore,
+  { objects, sealed }: { readonly objects: ObjectStore; readonly sealed: SealedPacks },
   pack: SealedPack,
-  chunks: readonly IndexedChunk[],
+  chunks: readonly NumberedChunk[],
   draft: PackDraft,
 ): Promise<void> {
   for (const span of spansOf(chunks)) {
@@ -47,15 +52,20 @@ export async function copyChunks(
     for (const chunk of span) {
       const start = chunk.offset - first.offset
       const stored = bytes.subarray(start, start + chunk.storedBytes)
-      await checkedChunk(chunk.id, stored, chunk, `pack ${pack.name}`)
+      try {
+        await checkedChunk(chunk.id, stored, chunk, `pack ${pack.name}`)
+      } catch (error) {
+        if (error instanceof DataLossError) await sealed.noteDamaged(pack, chunk.index)
+        throw error
+      }
       if (draft.holds(chunk.id) !== undefined) continue
       await draft.append(chunk.id, chunk.rawBytes, { stored, encoding: chunk.encoding })
     }
   }
 }
 
-function* spansOf(chunks: readonly IndexedChunk[]): Generator<readonly IndexedChunk[]> {
-  let span: IndexedChunk[] = []
+function* spansOf(chunks: readonly NumberedChunk[]): Generator<readonly NumberedChunk[]> {
+  let span: NumberedChunk[] = []
   for (const chunk of chunks) {
     const [first] = span
     const end = chunk.offset + chunk.storedBytes

@@ -37,6 +37,8 @@ export async function deleteLeftPacks(objects: ObjectStore, database: Database):
 export interface Replaced {
   readonly names: readonly string[]
   readonly addedBytes: number
+  /** What holds now what is needed of them. */
+  readonly successor: SealedPack | undefined
 }
 
 /**
@@ -122,7 +124,11 @@ export class RetiredPacks {
       recent.forget(name)
       this.#going.get(name)?.resolve(undefined)
     }
-    return { names: gone.map(({ name }) => name), addedBytes: added?.sizeBytes ?? 0 }
+    return {
+      names: gone.map(({ name }) => name),
+      addedBytes: added?.sizeBytes ?? 0,
+      successor: added ?? kept,
+    }
   }
 
   /** Deletes the object of a pack that is off the list; nothing happens when it is gone. */

@@ -16,6 +16,7 @@ import {
   packKey,
 } from './format.ts'
 import { Locator } from './locator.ts'
+import type { DamagedChunks } from './damaged-chunks.ts'
 import type { RecentPuts } from './recent-puts.ts'
 
 export interface SealedPack {
@@ -73,6 +74,8 @@ export class SealedPacks {
   readonly #indexCache: BytesCache
   readonly #locatedChunksMax: number
   readonly #recent: RecentPuts
+  /** Copies of chunks that are known not to be whole. */
+  readonly damage: DamagedChunks
   /** By the number that the table has for each; undefined where one was forgotten. */
   readonly #packs: (SealedPack | undefined)[] = []
   readonly #byName = new Map<string, SealedPack>()
@@ -92,10 +95,12 @@ export class SealedPacks {
   constructor(
     objects: ObjectStore,
     recent: RecentPuts,
+    damage: DamagedChunks,
     bounds: { readonly indexCacheBytes: number; readonly locatedChunksMax: number },
   ) {
     this.#objects = objects
     this.#recent = recent
+    this.damage = damage
     this.#indexCache = new BytesCache(bounds.indexCacheBytes)
     this.#locatedChunksMax = bounds.locatedChunksMax
   }
@@ -131,6 +136,27 @@ export class SealedPacks {
     this.#locator.addAll(fingerprints, this.#packs.length - 1)
   }
 
+  /** From now on no put relies on this copy of a chunk. */
+  async noteDamaged(pack: SealedPack, index: number): Promise<void> {
+    if (this.#byName.has(pack.name)) await this.damage.note(pack, index)
+  }
+
+  /**
+   * Whether what is stored under the name is not the pack that has it: one with the same chunks in the
+   * same places must be given another name, for the object that is there would stand.
+   */
+  async isTaken(name: string): Promise<boolean> {
+    if (this.damage.of(name) !== undefined) return true
+    if (!this.#lostPacks.has(name)) return false
+    try {
+      await this.#objects.sizeBytes(packKey(name))
+      return true
+    } catch (error) {
+      if (error instanceof NotFoundError) return false
+      throw error
+    }
+  }
+
   /** From now on no put relies on the pack, until it is forgotten or `restore` takes it back. */
   retire(name: string): void {
     this.#retired.add(name)
@@ -148,6 +174,7 @@ export class SealedPacks {
     this.#byName.delete(name)
     this.#retired.delete(name)
     this.#lostPacks.delete(name)
+    this.damage.forget(name)
     this.#readings.delete(name)
     this.#unlocated = this.#unlocated.filter((other) => other !== pack)
     const number = this.#packs.indexOf(pack)
@@ -164,11 +191,18 @@ export class SealedPacks {
     return this.#locator.packsOf(id).some((number) => this.#packs[number] !== undefined)
   }
 
-  /** Every place of `id`, also in packs that the table does not cover: mostly one. */
-  async *placesOf(id: ChunkId): AsyncGenerator<FoundChunk> {
-    for await (const { pack, entry } of this.#places(id, { everywhere: true })) {
-      yield { pack, key: packKey(pack.name), entry }
+  /**
+   * Every place of `id`, also in packs that the table does not cover: mostly one. Copies that are
+   * known to be damaged come last.
+   */
+  async *placesOf(id: ChunkId): AsyncGenerator<LocatedChunk> {
+    const damaged: LocatedChunk[] = []
+    for await (const { pack, entry, index } of this.#places(id, { everywhere: true })) {
+      const found = { pack, key: packKey(pack.name), entry, index }
+      if (this.damage.has(pack.name, index)) damaged.push(found)
+      else yield found
     }
+    yield* damaged
   }
 
   /** Packs that may hold `id` are read anew: somebody may have put them back. */
@@ -205,22 +239,26 @@ export class SealedPacks {
 
   /** Where `id` is in the index of a pack. */
   async place(id: ChunkId): Promise<PlacedInPack | undefined> {
-    for await (const { pack, index } of this.#places(id, { everywhere: true })) {
-      return { pack, index }
-    }
+    for await (const { pack, index } of this.placesOf(id)) return { pack, index }
     return undefined
   }
 
   /** Whether a put can rely on a pack that holds `id`; from then on it is kept for it. */
   async findForPut(id: ChunkId): Promise<boolean> {
+    let isDamaged = false
     for await (const { pack, index } of this.#places(id, { everywhere: false })) {
       // At once, so that no pack retires between the look and the note.
       if (this.#retired.has(pack.name) || !this.#byName.has(pack.name)) continue
+      if (this.damage.has(pack.name, index)) {
+        isDamaged = true
+        continue
+      }
       this.#recent.noteFound(pack, index)
       if (this.#found.size >= foundChunksMax) this.#found.clear()
       this.#found.set(id, { pack, index })
       return true
     }
+    if (isDamaged) this.damage.noteReplaced()
     return false
   }
 
@@ -230,7 +268,9 @@ export class SealedPacks {
     if (place === undefined) return false
     const { pack, index } = place
     const { name } = pack
-    if (this.#byName.get(name) !== pack || this.#retired.has(name) || this.#lostPacks.has(name)) {
+    const isGone =
+      this.#byName.get(name) !== pack || this.#retired.has(name) || this.#lostPacks.has(name)
+    if (isGone || this.damage.has(name, index)) {
       this.#found.delete(id)
       return false
     }
@@ -301,12 +341,17 @@ export class SealedPacks {
   async #locateOnce(id: ChunkId, isLost: (pack: SealedPack) => boolean): Promise<ChunkPlace> {
     const wanted = chunkIdBytes(id)
     const candidates: SealedPack[] = []
+    let damaged: LocatedChunk | undefined
     const located = this.#locator.packsOf(id).flatMap((number) => this.#packs[number] ?? [])
     for (const pack of [...located, ...this.#unlocated]) {
       const place = isLost(pack) ? undefined : await this.#findReadable(pack, wanted)
-      if (place !== undefined) return { kind: 'found', pack, key: packKey(pack.name), ...place }
-      if (located.includes(pack)) candidates.push(pack)
+      if (place !== undefined) {
+        const found = { pack, key: packKey(pack.name), ...place }
+        if (!this.damage.has(pack.name, place.index)) return { kind: 'found', ...found }
+        damaged ??= found
+      } else if (located.includes(pack)) candidates.push(pack)
     }
+    if (damaged !== undefined) return { kind: 'found', ...damaged }
     return { kind: 'absent', candidates }
   }
 
@@ -328,7 +373,8 @@ export class SealedPacks {
     if (wanted.length < wholeIndexChunksMin) {
       for (const id of wanted) {
         const place = await this.#findIn(pack, chunkIdBytes(id))
-        if (place !== undefined) found.set(id, { pack, key, entry: place.entry })
+        if (place === undefined || this.damage.has(pack.name, place.index)) continue
+        found.set(id, { pack, key, entry: place.entry })
       }
       return
     }
@@ -340,7 +386,8 @@ export class SealedPacks {
     const what = `pack ${pack.name}`
     for (const id of wanted) {
       const at = indexInBlock(index, chunkIdBytes(id))
-      if (at !== undefined) found.set(id, { pack, key, entry: entryAt(index, at, start, what) })
+      if (at === undefined || this.damage.has(pack.name, at)) continue
+      found.set(id, { pack, key, entry: entryAt(index, at, start, what) })
     }
   }
 

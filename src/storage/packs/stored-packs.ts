@@ -67,10 +67,56 @@ export async function isPackListed(tx: ReadTransaction, name: string): Promise<b
   return (await tx.get('SELECT name FROM packs WHERE name = ?', name)) !== undefined
 }
 
+interface DamageRow extends SqlRow {
+  readonly name: string
+  readonly size_bytes: number
+  readonly chunk_count: number
+  readonly chunks: Uint8Array
+}
+
+/** What is known of damaged chunks in packs that are listed: one bit a chunk, by its place in the index. */
+export async function damageOfPacks(
+  database: Database,
+): Promise<readonly { readonly pack: SealedPack; readonly chunks: Uint8Array }[]> {
+  const rows = await database.read((tx) =>
+    tx.all<DamageRow>(
+      `SELECT p.name, p.size_bytes, p.chunk_count, d.chunks
+        FROM damaged_chunks d JOIN packs p ON p.name = d.pack`,
+    ),
+  )
+  return rows.map(({ name, size_bytes: sizeBytes, chunk_count: chunkCount, chunks }) => ({
+    pack: { name, sizeBytes, chunkCount },
+    chunks,
+  }))
+}
+
+/** Notes which chunks of a pack are damaged, if it is listed; undefined: none is. */
+export async function saveDamage(
+  tx: Transaction,
+  name: string,
+  chunks: Uint8Array | undefined,
+): Promise<void> {
+  if (chunks === undefined || !(await isPackListed(tx, name))) {
+    await forgetDamage(tx, name)
+    return
+  }
+  await tx.run(
+    `INSERT INTO damaged_chunks (pack, chunks) VALUES (?, ?)
+      ON CONFLICT (pack) DO UPDATE SET chunks = excluded.chunks`,
+    name,
+    chunks,
+  )
+}
+
+async function forgetDamage(tx: Transaction, name: string): Promise<void> {
+  await tx.run('DELETE FROM damaged_chunks WHERE pack = ?', name)
+}
+
 /** Takes a pack off the list, to be deleted. */
 export async function retirePack(tx: Transaction, pack: SealedPack): Promise<void> {
   const changed = await tx.run('DELETE FROM packs WHERE name = ?', pack.name)
   assert(changed === 1, `pack ${pack.name} is listed until it is retired`)
+  await forgetDamage(tx, pack.name)
   await tx.run(
     'INSERT INTO retired_packs (name, size_bytes) VALUES (?, ?)',
     pack.name,
@@ -88,6 +134,27 @@ export async function retiredPackNames(database: Database): Promise<readonly str
     tx.all<{ name: string }>('SELECT name FROM retired_packs'),
   )
   return rows.map(({ name }) => name)
+}
+
+/** How large all packs were after the last collection; 0 when there was none. */
+export async function sizeBytesCollected(database: Database): Promise<number> {
+  const row = await database.read((tx) =>
+    tx.get<{ readonly size_bytes: number }>('SELECT size_bytes FROM last_collection WHERE one = 1'),
+  )
+  return row?.size_bytes ?? 0
+}
+
+/** Notes how large all packs are after a collection. */
+export async function noteCollected(database: Database, sizeBytes: number): Promise<void> {
+  await database.transact(
+    (tx) =>
+      tx.run(
+        `INSERT INTO last_collection (one, size_bytes) VALUES (1, ?)
+          ON CONFLICT (one) DO UPDATE SET size_bytes = excluded.size_bytes`,
+        sizeBytes,
+      ),
+    { usesReserve: true },
+  )
 }
 
 /** The names of all packs that are listed. */
@@ -122,6 +189,7 @@ export async function updatePackRow(
 
 /** False when there was none. */
 export async function deletePackRow(tx: Transaction, name: string): Promise<boolean> {
+  await forgetDamage(tx, name)
   return (await tx.run('DELETE FROM packs WHERE name = ?', name)) > 0
 }
 

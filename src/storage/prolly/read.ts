@@ -49,7 +49,7 @@ export async function* newNodes(
   id: ChunkId,
   isNew: IsNew,
 ): AsyncGenerator<{ readonly id: ChunkId; readonly node: Node }> {
-  if (!(await isNew(id))) return
+  if (!(await isNew(id, 'node'))) return
   const node = await store.get(id)
   yield { id, node }
   if (node.level === 0) return

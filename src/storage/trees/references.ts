@@ -44,8 +44,8 @@ async function* leafReferences(
       const { content } = entry
       if (content.kind === 'inline') onInline?.(content.bytes)
       else if (content.kind === 'chunk') {
-        if (await isNew(content.chunk)) yield { kind: 'chunk', id: content.chunk }
-      } else if (await isNew(content.root)) {
+        if (await isNew(content.chunk, 'chunk')) yield { kind: 'chunk', id: content.chunk }
+      } else if (await isNew(content.root, 'list')) {
         yield { kind: 'list', id: content.root, sizeBytes: content.sizeBytes }
       }
     } else {

@@ -4,6 +4,7 @@ import type { Database, ReadTransaction, Transaction } from '../../database/data
 import { pagesOf } from '../../database/pages.ts'
 import { versioningFinding } from '../versioning-findings.ts'
 import { parseCommitMessage } from '../records/commit-messages.ts'
+import { isBeingDeleted } from '../records/deleted-repos.ts'
 import { checkStagedCount } from './staged-check.ts'
 import { textProblem } from './text-problem.ts'
 
@@ -45,6 +46,8 @@ export async function checkCommits(ports: Ports): Promise<void> {
     run.throwIfCancelled()
     run.counts.rows += page.length
     for (const row of page) {
+      // Nobody sees it any more, and it is about to go.
+      if (row.repo_found === null && (await isGoing(ports, row.repo))) continue
       await checkRow(ports, row)
       await checkTexts(ports, row)
       await checkClosure(ports, row)
@@ -54,6 +57,10 @@ export async function checkCommits(ports: Ports): Promise<void> {
   }
   await checkBranches(ports)
   await checkLeftOver(ports)
+}
+
+async function isGoing({ database }: Ports, repo: string): Promise<boolean> {
+  return await database.read((tx) => isBeingDeleted(tx, repo))
 }
 
 async function checkRow({ run }: Ports, row: CommitRow): Promise<void> {

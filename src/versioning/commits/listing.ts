@@ -1,6 +1,9 @@
 import { DataLossError } from '../../base/errors.ts'
 import type { CommitId, RepoName } from '../../base/names.ts'
 import type { Database, ReadTransaction } from '../../database/database.ts'
+import { snapshotKeys } from '../../storage/snapshot-keys.ts'
+import type { VersioningPorts } from '../ports.ts'
+import { latestWritten } from '../records/latest-written.ts'
 import {
   type CommitInfo,
   type CommitRow,
@@ -13,28 +16,35 @@ import {
 
 const pageMax = 100
 
-/** Every commit of the repo, latest written first, page by page. */
+/**
+ * The commits that a repo has when it begins, latest written first, at most `countMax`. One that is
+ * deleted meanwhile may be left out.
+ */
 export async function* listAllCommits(
-  database: Database,
+  ports: Pick<VersioningPorts, 'database' | 'spools'>,
   repo: RepoName,
+  countMax: number,
 ): AsyncGenerator<CommitInfo> {
-  let before = Number.MAX_SAFE_INTEGER
-  for (;;) {
-    const upTo = before
-    const { page, last } = await database.read(async (tx) => {
-      const rows = await tx.all<CommitRow>(
-        `SELECT ${commitColumns} FROM commits WHERE repo = ? AND written < ?
-          ORDER BY written DESC LIMIT ?`,
-        repo,
-        upTo,
-        pageMax,
-      )
-      return { page: await infosOf(tx, rows), last: rows.at(-1)?.written }
-    })
-    yield* page
-    if (last === undefined || page.length < pageMax) return
-    before = last
+  const sql = 'SELECT id AS key, written FROM commits WHERE repo = ?'
+  const inOrder = (tx: ReadTransaction): AsyncIterable<readonly string[]> =>
+    latestWritten(tx, sql, [repo], countMax)
+  for await (const ids of snapshotKeys(ports, inOrder)) {
+    for (let from = 0; from < ids.length; from += pageMax) {
+      yield* await ports.database.read((tx) => infosAt(tx, ids.slice(from, from + pageMax)))
+    }
   }
+}
+
+async function infosAt(
+  tx: ReadTransaction,
+  ids: readonly string[],
+): Promise<readonly CommitInfo[]> {
+  const rows: CommitRow[] = []
+  for (const id of ids) {
+    const row = await tx.get<CommitRow>(`SELECT ${commitColumns} FROM commits WHERE id = ?`, id)
+    if (row !== undefined) rows.push(row)
+  }
+  return await infosOf(tx, rows)
 }
 
 /** `from` and its line of parents, newest first, up to but without `end`, page by page. */

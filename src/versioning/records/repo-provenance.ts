@@ -142,7 +142,11 @@ function tooManyAncestors(repo: RepoName): InvalidArgumentError {
   )
 }
 
-async function directAncestors(tx: ReadTransaction, repo: RepoName): Promise<readonly RepoName[]> {
+/** The repos that `repo` is made from, not by way of others. */
+export async function directAncestors(
+  tx: ReadTransaction,
+  repo: string,
+): Promise<readonly RepoName[]> {
   const rows = await tx.all<EdgeRow>(
     'SELECT ancestor AS name FROM repo_provenance WHERE repo = ? AND direct = 1',
     repo,

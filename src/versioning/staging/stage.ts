@@ -6,6 +6,7 @@ import { commitNotFound, resolveCommitId } from '../commit-records.ts'
 import { CommitFinishedError, CommitNotOpenError } from '../errors.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
+import { isInRepo } from '../records/deleted-repos.ts'
 import type { StagedColumns } from './staged-rows.ts'
 
 /** How often writes that wait for a sealed commit look again. */
@@ -56,7 +57,8 @@ export async function requireOpen(
   const { repo, name, call } = commit
   const id = await resolveCommitId(tx, repo, name)
   const row = await tx.get<OpenRow>(
-    'SELECT id, finished_at, staged_last, sealed_until FROM commits WHERE id = ? AND repo = ?',
+    `SELECT id, finished_at, staged_last, sealed_until FROM commits
+      WHERE id = ? AND repo = ? AND ${isInRepo}`,
     id,
     repo,
   )

@@ -16,7 +16,7 @@ import {
 import { CommitFinishedError } from '../errors.ts'
 import { parseCommitMessage } from '../records/commit-messages.ts'
 import type { Operation, PutOperation, Step, StepResult } from '../operations.ts'
-import type { CommitName, OnHeadReady, ReadyHead } from '../ports.ts'
+import type { CommitName, CommitUses, OnHeadReady, ReadyHead } from '../ports.ts'
 import { createOrUpdateRepo, deleteRepo } from '../repos.ts'
 import { appendStaged, requireOpen } from '../staging/stage.ts'
 import { encodeStaged, type StagedColumns } from '../staging/staged-rows.ts'
@@ -66,6 +66,7 @@ export class Batch {
   readonly ended: CommitId[] = []
   readonly #tx: Transaction
   readonly #at: Instant
+  readonly #uses: CommitUses
   readonly #built: BuiltFinishes | undefined
   readonly #started = new Set<CommitId>()
   readonly #ownWrites = new Map<CommitId, number[]>()
@@ -73,9 +74,21 @@ export class Batch {
   readonly #branches = new Map<string, Pick<ReadyHead, 'repo' | 'branch'>>()
   #deletableCount = deletedAtOnceMax
 
-  constructor(tx: Transaction, at: Instant, built?: BuiltFinishes) {
+  constructor(
+    tx: Transaction,
+    {
+      at,
+      uses,
+      built,
+    }: {
+      readonly at: Instant
+      readonly uses: CommitUses
+      readonly built?: BuiltFinishes
+    },
+  ) {
     this.#tx = tx
     this.#at = at
+    this.#uses = uses
     this.#built = built
   }
 
@@ -125,10 +138,10 @@ export class Batch {
     const tx = this.#tx
     switch (operation.kind) {
       case 'create-repo':
-        await createOrUpdateRepo(tx, operation, this.#at)
+        await createOrUpdateRepo(tx, this.#uses, { ...operation, createdAt: this.#at })
         return
       case 'delete-repo':
-        await deleteRepo(tx, operation.name, operation)
+        await deleteRepo(tx, this.#uses, operation)
         return
       case 'set-branch':
         await setBranch(tx, this.#noteHeads, operation)

@@ -67,13 +67,13 @@ export async function runBatch(
  * @throws {OperationFailedError}
  */
 export async function planBatch(
-  { clock, database }: VersioningPorts,
+  { clock, database, uses }: VersioningPorts,
   steps: readonly Step[],
 ): Promise<readonly PlannedFinish[]> {
   const at = clock.now()
   const planned = await database
     .transact(async (tx): Promise<RolledBack> => {
-      const batch = new Batch(tx, at)
+      const batch = new Batch(tx, { at, uses })
       await batch.apply(steps)
       throw new RolledBack(batch.finishes)
     })
@@ -116,7 +116,7 @@ async function tryBatch(
   try {
     return await ports.database.transact(async (tx) => {
       await before?.(tx)
-      const batch = new Batch(tx, at, built)
+      const batch = new Batch(tx, { at, uses: ports.uses, built })
       await batch.apply(steps)
       const heads = await batch.readyHeads()
       if (heads.length > 0) await ports.onHeadReady(tx, heads)

@@ -1,0 +1,73 @@
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+import { SystemClock } from '../../base/clock.ts'
+import type { SlotBoundError } from '../../pipelines/executor.ts'
+import { DiskWatch } from './disk-watch.ts'
+
+const mebibyte = 1024 * 1024
+const clock = new SystemClock()
+
+let home = ''
+
+beforeEach(() => {
+  // In memory: nobody else makes it full meanwhile.
+  home = mkdtempSync('/dev/shm/pachyderm-disk-')
+})
+
+afterEach(() => {
+  rmSync(home, { recursive: true, force: true })
+})
+
+function freeBytes(): number {
+  const { bavail, bsize } = statfsSync(home)
+  return bavail * bsize
+}
+
+/** A datum that writes so much at once; its end, when it comes. */
+function run(watch: DiskWatch, name: string): { readonly ended: Promise<SlotBoundError> } {
+  const directory = join(home, name)
+  mkdirSync(directory)
+  return {
+    ended: new Promise((resolve) => {
+      watch.watch({ directories: [directory], end: resolve })
+    }),
+  }
+}
+
+test('the datum that fills the disk is ended, and no other', async () => {
+  const bounds = {
+    datumBytesMax: Number.POSITIVE_INFINITY,
+    reservedBytes: freeBytes() - 32 * mebibyte,
+  }
+  await using watch = new DiskWatch(home, bounds, clock)
+  const small = run(watch, 'small')
+  const large = run(watch, 'large')
+  writeFileSync(join(home, 'small/f'), Buffer.alloc(4 * mebibyte))
+  writeFileSync(join(home, 'large/f'), Buffer.alloc(64 * mebibyte))
+  const first = await Promise.race([
+    small.ended.then(() => 'the other'),
+    large.ended.then((error) => error.message),
+  ])
+  expect(first).toMatch(
+    /^user code was ended: it had 64 MiB on disk, .* and the server's disk has only \d+ MiB left$/,
+  )
+})
+
+test('a datum that has more than its bound is ended, and one that is watched no more is not', async () => {
+  await using watch = new DiskWatch(home, { datumBytesMax: 8 * mebibyte, reservedBytes: 0 }, clock)
+  mkdirSync(join(home, 'over'))
+  writeFileSync(join(home, 'over/f'), Buffer.alloc(16 * mebibyte))
+  const wasEnded: string[] = []
+  const over = watch.watch({
+    directories: [join(home, 'over')],
+    end: () => wasEnded.push('over'),
+  })
+  over[Symbol.dispose]()
+  const large = run(watch, 'large')
+  writeFileSync(join(home, 'large/f'), Buffer.alloc(16 * mebibyte))
+  const { message } = await large.ended
+  expect(message).toMatch(/it had 16 MiB on disk, .* and its bound is 8 MiB$/)
+  expect(wasEnded).toEqual([])
+})

@@ -1,0 +1,189 @@
+import { CancelledError, DomainError, FailedPreconditionError } from '../../base/errors.ts'
+import { isWithin, type FilePath } from '../../base/paths.ts'
+import type { WorkerActivity } from '../active-workers.ts'
+import { encodeLog } from '../datum-logs.ts'
+import { insertFailure } from '../datum-results.ts'
+import { decodeDatum } from '../datum-sets.ts'
+import { datumKey, type DatumMember } from '../datums.ts'
+import type { WorkMember } from '../datum-worker.ts'
+import { atomsOf } from '../inputs.ts'
+import { findJob, noStats, noteReason } from '../job-records.ts'
+import { memberEntry } from '../member-entries.ts'
+import type { RunPorts } from '../run-ports.ts'
+import type { RunLog } from '../running-logs.ts'
+import type { ServicePorts } from '../specs/service-check.ts'
+import { hasEnded } from '../states.ts'
+import { Interruption } from './interruption.ts'
+import type { JobPlan } from './plan.ts'
+import type { WorkerPool } from './worker-pool.ts'
+
+/** Code that ended sooner than this went wrong at once. */
+const shortRunMs = 60_000
+/** The pause before it is started again; doubled with each short run that follows another. */
+const pauseMsMin = 1000
+const pauseMsMax = 60_000
+/** Files and directories that are shown, at the places that the globs match. */
+const memberCountMax = 10_000
+
+interface ServiceJob {
+  readonly plan: JobPlan
+  readonly service: ServicePorts
+}
+
+/**
+ * Runs the code of a service over all that its inputs hold, again whenever it ends, until the job is
+ * stopped or replaced. What it printed is kept with the job; what it left in `/pfs/out` is not.
+ *
+ * @throws {CancelledError} when `signal` aborts; a job that has not ended can be run again.
+ */
+export async function runService(
+  ports: RunPorts,
+  pool: WorkerPool,
+  { plan, service }: ServiceJob,
+  signal: AbortSignal,
+): Promise<void> {
+  const { job, spec } = plan
+  const members = await membersOf(ports, plan)
+  const datum = datumKey(job, [])
+  const worker = `${spec.name}-0`
+  const log = ports.logs.open(job, { key: datum, members: [] }, worker)
+  using held = new DisposableStack()
+  held.defer(() => ports.logs.close(job.id, datum))
+  const activity: WorkerActivity = {
+    id: worker,
+    job: job.id,
+    members: [],
+    startedAt: ports.clock.now(),
+    stats: noStats,
+    queueSize: 0,
+    attempt: 1,
+    lastReason: '',
+    restart: () => current.end('it was restarted by a user'),
+  }
+  let current = new Interruption(signal)
+  held.defer(() => current[Symbol.dispose]())
+  held.use(ports.active.begin(activity))
+  let pauseMs = pauseMsMin
+  while (!signal.aborted) {
+    current[Symbol.dispose]()
+    current = new Interruption(signal)
+    await noteIn(ports, plan, '')
+    const begunMs = ports.clock.monotonicMs()
+    const reason = await serveOnce(ports, pool, { plan, service, members, log, run: current })
+    if (signal.aborted) break
+    const isShort = ports.clock.monotonicMs() - begunMs < shortRunMs
+    pauseMs = isShort ? pauseMs : pauseMsMin
+    const text = `${reason}; it is started again after ${pauseMs / 1000} s`
+    log.note(`(run ${activity.attempt} ended: ${text})`, ports.clock.now())
+    await noteIn(ports, plan, text)
+    activity.attempt += 1
+    activity.lastReason = reason
+    // A restart ends the pause, an abort all.
+    await ports.clock.sleep(pauseMs, current.signal).catch(() => undefined)
+    if (isShort) pauseMs = Math.min(pauseMsMax, pauseMs * 2)
+  }
+  const finishedAt = ports.clock.now()
+  await ports.database.transact(async (tx) => {
+    const now = await findJob(tx, job.id)
+    // One that was interrupted goes on later, and then prints anew.
+    if (now === undefined || !hasEnded(now.state)) return
+    if (now.pipelineVersion !== job.pipelineVersion) return
+    const lines = encodeLog(log.lines())
+    const common = { datum, members: [], job: job.id, worker, stats: noStats, finishedAt }
+    await insertFailure(tx, { ...common, reason: 'it was stopped', isRecovered: false, log: lines })
+  })
+  throw new CancelledError('the service was stopped')
+}
+
+/** Runs the code until it ends, or is ended; says why, in words for people. */
+async function serveOnce(
+  ports: RunPorts,
+  pool: WorkerPool,
+  {
+    plan,
+    service,
+    members,
+    log,
+    run,
+  }: ServiceJob & {
+    readonly members: readonly WorkMember[]
+    readonly log: RunLog
+    readonly run: Interruption
+  },
+): Promise<string> {
+  try {
+    const grant = await ports.secrets.grant(plan.spec.secrets)
+    await using lease = await pool.lease(plan.transform, run.signal, grant)
+    await using _ = await ports.serviceDoors.open(service)
+    const outcome = await lease.process({
+      members,
+      environment: environmentOf(ports, plan, service),
+      onLine: (line) => log.add(line),
+      onLeftOut: (lineCount) => log.leaveOut(lineCount),
+      place: async () => ({ [Symbol.dispose]: () => undefined }),
+      signal: run.signal,
+    })
+    return outcome.kind === 'failure' ? outcome.reason : 'user code ended with exit code 0'
+  } catch (error) {
+    if (run.signal.aborted) return run.reason ?? 'it was stopped'
+    if (error instanceof DomainError) return error.message
+    ports.log.error(`service ${plan.spec.name} met an error`, error)
+    return 'internal error; see the server log'
+  }
+}
+
+/** Everything that its inputs match, each file once. */
+async function membersOf(ports: RunPorts, plan: JobPlan): Promise<readonly WorkMember[]> {
+  const found = new Map<string, DatumMember>()
+  for await (const { value } of ports.maps.scan(plan.datumSet)) {
+    for (const member of decodeDatum(value).members) {
+      found.set(`${member.input}:${member.path}`, member)
+    }
+    if (found.size <= memberCountMax) continue
+    throw new FailedPreconditionError(
+      `the globs of service ${plan.spec.name} match more than ${memberCountMax} files and directories: use a glob such as "/", which shows a whole commit`,
+    )
+  }
+  const sorted = [...found.values()].toSorted((left, right) =>
+    left.input === right.input ? compare(left.path, right.path) : compare(left.input, right.input),
+  )
+  const members: WorkMember[] = []
+  for (const member of sorted) {
+    const { input, path } = member
+    // What lies in a directory that is shown is there already.
+    const isShown = members.some((other) => other.input === input && isWithin(path, other.path))
+    if (isShown) continue
+    const entry = await memberEntry(ports.trees, plan.spec.input, plan.inputTrees, member)
+    members.push({ input, path, entry })
+  }
+  return members
+}
+
+function compare(left: FilePath | string, right: FilePath | string): number {
+  if (left === right) return 0
+  return left < right ? -1 : 1
+}
+
+function environmentOf(
+  ports: RunPorts,
+  { job, spec }: JobPlan,
+  { internalPort }: ServicePorts,
+): Readonly<Record<string, string>> {
+  const environment: Record<string, string> = {}
+  for (const { name, repo } of atomsOf(spec.input)) {
+    const commit = job.inputs.find((input) => input.repo === repo)?.commit
+    if (commit !== undefined && !name.includes('=')) environment[`${name}_COMMIT`] = commit
+  }
+  const address = ports.apiAddress?.()
+  return {
+    ...environment,
+    ...(address !== undefined && { ADDRESS: address }),
+    PPS_PIPELINE_NAME: spec.name,
+    PACH_JOB_ID: job.id,
+    PPS_SERVICE_PORT: String(internalPort),
+  }
+}
+
+async function noteIn(ports: RunPorts, { job }: JobPlan, reason: string): Promise<void> {
+  await ports.database.transact((tx) => noteReason(tx, job, reason))
+}

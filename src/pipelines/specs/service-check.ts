@@ -1,0 +1,45 @@
+import { AlreadyExistsError, InvalidArgumentError } from '../../base/errors.ts'
+import type { PipelineName } from '../../base/names.ts'
+import type { ReadTransaction } from '../../database/database.ts'
+import type { RequestedService } from '../requested-specs.ts'
+
+/** The port on which user code listens, and that at which it is reached. */
+export interface ServicePorts {
+  readonly internalPort: number
+  readonly externalPort: number
+}
+
+const portMax = 65_535
+
+/** @throws {InvalidArgumentError} */
+export function checkService(name: PipelineName, requested: RequestedService): ServicePorts {
+  const { internalPort } = requested
+  const externalPort = requested.externalPort === 0 ? internalPort : requested.externalPort
+  for (const [field, port] of Object.entries({
+    internal_port: internalPort,
+    external_port: externalPort,
+  })) {
+    if (Number.isInteger(port) && port >= 1 && port <= portMax) continue
+    throw new InvalidArgumentError(
+      `pipeline ${name}: service.${field} ${port} must be a port between 1 and ${portMax}`,
+    )
+  }
+  return { internalPort, externalPort }
+}
+
+/** @throws {AlreadyExistsError} when another pipeline is reached at that port. */
+export async function requireFreePort(
+  tx: ReadTransaction,
+  name: PipelineName,
+  { externalPort }: ServicePorts,
+): Promise<void> {
+  const other = await tx.get<{ readonly name: string }>(
+    'SELECT name FROM pipelines WHERE service_port = ? AND name <> ? LIMIT 1',
+    externalPort,
+    name,
+  )
+  if (other === undefined) return
+  throw new AlreadyExistsError(
+    `pipeline ${name}: service.external_port ${externalPort} is that of pipeline ${other.name}; choose another`,
+  )
+}

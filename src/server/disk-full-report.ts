@@ -1,0 +1,27 @@
+import type { Clock } from '../base/clock.ts'
+import type { DiskFullError } from '../base/errors.ts'
+import type { Log } from './log.ts'
+
+/** While the disk stays full, it is told again after so long. */
+const againAfterMs = 10 * 60_000
+
+const text =
+  'the disk is full, and what needs room on it is refused: free some space, or delete what is not needed and run pachctl garbage-collect, or move the data directory to a larger disk'
+
+/** Tells the operator of a full disk, once in a while: callers know of their own calls only. */
+export function diskFullReport(
+  log: Pick<Log, 'warning'>,
+  clock: Pick<Clock, 'monotonicMs'>,
+): (error: DiskFullError) => void {
+  let toldMs: number | undefined
+  let refusedCount = 0
+  return ({ directory, cause }) => {
+    refusedCount += 1
+    const nowMs = clock.monotonicMs()
+    if (toldMs !== undefined && nowMs - toldMs < againAfterMs) return
+    toldMs = nowMs
+    const reason = cause instanceof Error ? cause.message : undefined
+    log.warning(text, { directory, refused: refusedCount, reason })
+    refusedCount = 0
+  }
+}

@@ -1,0 +1,40 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { Stage } from './stage.ts'
+
+test('objects and tags are put, listed and deleted', { timeout: 90_000 }, async () => {
+  await using stage = await Stage.open()
+  await mkdir(join(stage.directory, 'directory'))
+  await writeFile(join(stage.directory, 'model'), 'm'.repeat(3000))
+  await stage.run('list-object')
+  await stage.run('list-tag')
+  const piped = await stage.run('put-object', 'from a pipe\n')
+  const model = await stage.run('put-object model -t models/latest,models/first')
+  expect(await stage.run('put-object -', 'from a pipe\n')).toBe(piped)
+  await stage.run('list-object')
+  await stage.run('list-object --raw')
+  await stage.run('list-tag')
+  await stage.run('list-tag models/f --raw')
+  await stage.run(`get-object ${piped}`)
+  await stage.run(`inspect-object ${model}`)
+  await stage.run('inspect-tag models/latest --raw')
+  await stage.run(`tag-object ${piped} piped models/latest`)
+  await stage.run('list-tag')
+  await stage.run('get-tag models/latest')
+  await stage.run('delete-tag models/first no-such-tag')
+  await stage.run(`delete-object ${piped} ${'0'.repeat(64)}`)
+  await stage.run('list-tag')
+  await stage.run('list-object')
+  await stage.run('compact')
+
+  await stage.run('get-tag piped')
+  await stage.run(`inspect-object ${piped}`)
+  await stage.run(`tag-object ${piped} again`)
+  await stage.run('put-object directory')
+  await stage.run('put-object missing')
+  await stage.run("put-object model -t ''")
+  await stage.run(`tag-object ${model}`)
+  await stage.run('delete-tag')
+  expect(stage.transcript.text).toBe(stage.transcript.stored('objects'))
+})
