@@ -198,7 +198,11 @@ export class ContainerSlot implements Slot {
   }
 
   #endText(ranOutOfMemory: boolean): string {
-    return ranOutOfMemory ? this.#memoryText : 'its container ended under it'
+    if (ranOutOfMemory) return this.#memoryText
+    const ended = 'its container ended under it'
+    // An engine that has removed the container cannot say why it ended any more.
+    const isBounded = (this.#options.transform.resources?.memoryBytes ?? 0) > 0
+    return isBounded ? `${this.#memoryText}, or ${ended}` : ended
   }
 
   get #memoryText(): string {
