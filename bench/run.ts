@@ -36,6 +36,7 @@ import { singlePuts } from './cases/single-puts.ts'
 import { smallCalls } from './cases/small-calls.ts'
 import { smallFiles } from './cases/small-files.ts'
 import { hugeSplit, split } from './cases/split.ts'
+import { containerDatums, firstContainerDatum } from './cases/containers.ts'
 import { trivialDatums } from './cases/trivial-datums.ts'
 import { versionCommand } from './cases/version-command.ts'
 import { why } from './cases/why.ts'
@@ -56,6 +57,8 @@ const benchmarks: readonly Benchmark[] = [
   wideDirectory,
   finishCommit,
   trivialDatums,
+  containerDatums,
+  firstContainerDatum,
   firstDatum,
   largeInput,
   manyInputs,

@@ -1,8 +1,11 @@
 import type { CheckEvent } from '../base/check-events.ts'
-import { Admin } from '../gen/pachyderm_pb.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Symptom, SymptomGrade } from '../base/symptoms.ts'
+import { Admin, SymptomGrade as SymptomGradeCode } from '../gen/pachyderm_pb.ts'
 import type { Collector } from '../storage/collector.ts'
 import { collectGarbage } from './admin/collection-messages.ts'
 import { checkEventMessage } from './admin/check-messages.ts'
+import { timestampOf } from './pfs/messages.ts'
 import { service, type Route } from './grpc/service.ts'
 
 /** What a server knows of itself. */
@@ -15,6 +18,11 @@ export interface ServerFacts {
   readonly notices: readonly string[]
 }
 
+const symptomGrades: Readonly<Record<SymptomGrade, SymptomGradeCode>> = {
+  fine: SymptomGradeCode.FINE,
+  notice: SymptomGradeCode.NOTICE,
+  problem: SymptomGradeCode.PROBLEM,
+}
 const msPerSecond = 1000
 const nanosPerMs = 1_000_000
 
@@ -27,10 +35,19 @@ export interface AdminPorts {
     signal: AbortSignal,
   ) => AsyncIterable<CheckEvent>
   readonly collector: Collector
+  /** Looks at what the server needs of its machine. */
+  readonly diagnose: () => Promise<readonly Symptom[]>
+  readonly clock: Clock
 }
 
 /** pachyderm.Admin, for whoever runs the server. */
-export function adminRoutes({ facts, check, collector }: AdminPorts): readonly Route[] {
+export function adminRoutes({
+  facts,
+  check,
+  collector,
+  diagnose,
+  clock,
+}: AdminPorts): readonly Route[] {
   return service(Admin, {
     collectGarbage: ({ dryRun }, { signal }) => collectGarbage(collector, dryRun, signal),
 
@@ -44,6 +61,14 @@ export function adminRoutes({ facts, check, collector }: AdminPorts): readonly R
         executor,
         notices: [...notices],
       })
+    },
+
+    async diagnose() {
+      const symptoms = (await diagnose()).map(({ grade, ...rest }) => ({
+        ...rest,
+        grade: symptomGrades[grade],
+      }))
+      return { symptoms, now: timestampOf(clock.now()) }
     },
 
     async *check({ full, fix }, { signal }) {

@@ -7,8 +7,10 @@ import {
 } from '../gen/pachyderm_pb.ts'
 import type { CreatePipelineRequest } from '../gen/pps_pb.ts'
 import type { RequestedSpec } from '../pipelines/requested-specs.ts'
+import type { ImageBuilds } from '../pipelines/image-builds.ts'
 import type { Processing } from '../pipelines/processing.ts'
 import { service, type Route } from './grpc/service.ts'
+import { buildImage } from './pps/image-builds.ts'
 import { batchedList } from './pfs/batched-list.ts'
 import { pipelineInfoMessage } from './pps/pipeline-handlers.ts'
 import { specOfRequest } from './pps/spec-request.ts'
@@ -16,8 +18,9 @@ import { specOfRequest } from './pps/spec-request.ts'
 type Validation = MessageInitShape<typeof SpecValidationSchema>
 
 /** pachyderm.Pipelines: what 1.5 cannot do with pipelines. */
-export function pipelinesRoutes({ pipelines }: Processing): readonly Route[] {
+export function pipelinesRoutes({ pipelines, images }: PipelinesPorts): readonly Route[] {
   return service(Pipelines, {
+    buildImage: (requests, { signal }) => buildImage(images, requests, signal),
     listPipelines: {
       encoded: () =>
         batchedList(PipelineInfosBatchSchema, pipelines.latest(), (info) => ({
@@ -48,6 +51,10 @@ export function pipelinesRoutes({ pipelines }: Processing): readonly Route[] {
       }
     },
   })
+}
+
+interface PipelinesPorts extends Pick<Processing, 'pipelines'> {
+  readonly images: ImageBuilds
 }
 
 type Parsed = { readonly request: RequestedSpec } | { readonly refusal: string }

@@ -9,7 +9,8 @@ import {
   ListReposRequestSchema,
   PullRequestSchema,
   PutFilesRequestSchema,
-  PutSecretRequestSchema,
+  CreateSecretRequestSchema,
+  UpdateSecretRequestSchema,
   PutSourcesRequestSchema,
   RunTransactionRequestSchema,
   ValidatePipelinesRequestSchema,
@@ -39,6 +40,7 @@ import {
 import { type FieldLimit, MessageLimits } from './grpc/message-limits.ts'
 
 const inParts = 'make several requests, each of a part'
+const severalSecrets = 'make several secrets'
 const oneTrial = 'try fewer changes at a time'
 const inMessages = 'send them in several messages of the stream'
 const tagObject = 'give the object its other tags with TagObject'
@@ -107,7 +109,8 @@ const fields: readonly FieldLimit[] = [
   { field: PullRequestSchema.field.repos, countMax: 1000, advice: 'name none, and all come' },
   { field: DeleteCommitsRequestSchema.field.commits, countMax: 2000, advice: inParts },
   { field: ValidatePipelinesRequestSchema.field.specs, countMax: 100, advice: inParts },
-  { field: PutSecretRequestSchema.field.entries, countMax: 100, advice: 'make several secrets' },
+  { field: CreateSecretRequestSchema.field.entries, countMax: 100, advice: severalSecrets },
+  { field: UpdateSecretRequestSchema.field.entries, countMax: 100, advice: severalSecrets },
   { field: CreateTrialRequestSchema.field.specs, countMax: 100, advice: oneTrial },
   { field: CreateTrialRequestSchema.field.data, countMax: 100, advice: oneTrial },
   {

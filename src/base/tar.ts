@@ -9,6 +9,8 @@ export interface TarEntry {
   readonly sizeBytes: number
   /** Whole seconds since 1970. */
   readonly modifiedSeconds: number
+  /** Of a file: whether it is a program. */
+  readonly isExecutable?: boolean
 }
 
 export const tarBlockBytes = 512
@@ -33,7 +35,8 @@ export function tarHeaders(entry: TarEntry): Uint8Array {
   if (split === undefined) records += paxRecord('path', name)
   if (isLarge) records += paxRecord('size', `${entry.sizeBytes}`)
   const body = utf8(records)
-  const paxEntry = { ...entry, kind: 'pax', sizeBytes: body.length } as const
+  const { modifiedSeconds } = entry
+  const paxEntry = { name, kind: 'pax', sizeBytes: body.length, modifiedSeconds } as const
   const standIn = plainName(name)
   const blocks = [
     ustarHeader(paxEntry, { prefix: '', name: 'PaxHeaders/entry' }),
@@ -93,7 +96,7 @@ function ustarHeader(
   { prefix, name }: SplitName,
 ): Uint8Array {
   const { kind, sizeBytes, modifiedSeconds } = entry
-  const header = templates[kind].slice()
+  const header = templates[entry.isExecutable === true ? 'program' : kind].slice()
   writeAscii(header, name, 0)
   writeAscii(header, octal(kind === 'directory' ? 0 : sizeBytes, 11), 124)
   writeAscii(header, octal(Math.max(0, modifiedSeconds), 11), 136)
@@ -105,8 +108,9 @@ function ustarHeader(
 }
 
 /** What all headers of a kind have in common: all but the name, the size, the time and the sum. */
-const templates: Readonly<Record<TarEntry['kind'] | 'pax', Uint8Array>> = {
+const templates: Readonly<Record<TarEntry['kind'] | 'pax' | 'program', Uint8Array>> = {
   file: template('0', 0o644),
+  program: template('0', 0o755),
   directory: template('5', 0o755),
   pax: template('x', 0o644),
 }

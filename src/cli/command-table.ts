@@ -140,6 +140,7 @@ const families: readonly FamilyEntry[] = [
   {
     names: [
       'version',
+      'doctor',
       'migrate',
       'extract',
       'verify-backup',

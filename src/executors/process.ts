@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
-import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import type { Clock } from '../base/clock.ts'
-import { DomainError, FailedPreconditionError } from '../base/errors.ts'
+import { DomainError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import {
   type Executor,
@@ -15,8 +14,8 @@ import {
   type Transform,
 } from '../pipelines/executor.ts'
 import { ControlGroups } from './process/control-groups.ts'
-import { DiskWatch } from './process/disk-watch.ts'
-import { canAssign } from './process/environment.ts'
+import { DiskWatch, reservedPartOf } from './process/disk-watch.ts'
+import { requireAssignable } from './process/environment.ts'
 import { PlainSlot } from './process/plain-slot.ts'
 import { SandboxSlot, type SlotOptions } from './process/sandbox-slot.ts'
 import { missingTool, toolPath, type SandboxMode } from './process/sandbox.ts'
@@ -50,8 +49,6 @@ export interface ProcessExecutorOptions {
 export const usualProgramPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const outputBytesMaxDefault = 512 * 1024
 const processCountMaxDefault = 4096
-const reservedDiskPart = 0.05
-const reservedDiskBytesMax = 1024 ** 3
 
 interface OpenedOptions extends ProcessExecutorOptions {
   readonly groups: ControlGroups
@@ -87,11 +84,6 @@ export async function openProcessExecutor(
   const { isolation, refusal } = await chooseIsolation(resolved)
   opened.move()
   return new ProcessExecutor(resolved, isolation, refusal)
-}
-
-async function reservedPartOf(directory: string): Promise<number> {
-  const { blocks, bsize } = await statfs(directory)
-  return Math.min(reservedDiskBytesMax, blocks * bsize * reservedDiskPart)
 }
 
 interface Choice {
@@ -198,6 +190,10 @@ export class ProcessExecutor implements Executor {
     ])
   }
 
+  placeOf(): string {
+    return this.name
+  }
+
   notices(transform: Transform): readonly string[] {
     const notices: string[] = []
     if (transform.image !== '') {
@@ -240,12 +236,7 @@ export class ProcessExecutor implements Executor {
   ): Promise<Slot> {
     const { directory, hiddenDirectories, programPath, outputBytesMax, clock, random } =
       this.#options
-    const reserved = Object.keys(secrets.environment).find((name) => !canAssign(name))
-    if (reserved !== undefined) {
-      throw new FailedPreconditionError(
-        `env_var ${reserved} is a name that shells keep for themselves; choose another`,
-      )
-    }
+    requireAssignable(secrets)
     const id = newHexId(random)
     const path = join(directory, id)
     const { group, limits } = this.#boundsOf(id, transform)

@@ -45,6 +45,8 @@ export interface DatumWorker extends AsyncDisposable {
 export interface DatumWorkers {
   /** One-line notices for people about how this server runs `transform`; often none. */
   notices(transform: Transform): readonly string[]
+  /** Where user code of `transform` runs, for people. */
+  placeOf(transform: Transform): string
   /**
    * Whatever the worker processes is given `secrets`.
    *

@@ -6,8 +6,9 @@ import { DomainError } from '../base/errors.ts'
  * stays warm between datums and in which nothing survives the end of a datum.
  */
 export interface Executor extends AsyncDisposable {
-  /** `process`, `container`, `kubernetes`. */
-  readonly name: string
+  readonly name: ExecutorName
+  /** Where user code of `transform` runs, for people: `process`, `container (Docker 27.1)`. */
+  placeOf(transform: Transform): string
   /** One-line notices about what this executor does with `transform`, for people; often none. */
   notices(transform: Transform): readonly string[]
   /**
@@ -37,9 +38,16 @@ export interface SecretDirectory {
 
 export const noSecrets: SlotSecrets = { environment: {}, directories: [] }
 
+export const executorNames = ['process', 'container'] as const
+export type ExecutorName = (typeof executorNames)[number]
+
 /** The user's code and its surroundings: the same for every datum of a pipeline. */
 export interface Transform {
   readonly image: string
+  /** Names of secrets with logins for the registry of the image. */
+  readonly imagePullSecrets?: readonly string[]
+  /** Unset: the server decides. */
+  readonly executor?: ExecutorName
   readonly command: readonly string[]
   /** Lines for standard input, each without its newline. */
   readonly stdinLines: readonly string[]

@@ -50,6 +50,8 @@ export interface PipelineInfo extends PipelineRecord {
   readonly jobCounts: ReadonlyMap<JobState, number>
   /** One-line notices for people about how this server runs it; often none. */
   readonly notices: readonly string[]
+  /** Where its code runs, for people. */
+  readonly runsIn: string
 }
 
 export interface UpdateOptions {
@@ -159,7 +161,7 @@ export class Pipelines {
 
   /** A pipeline that is not stored, as `inspect` would show it. */
   preview(pipeline: PipelineRecord): PipelineInfo {
-    return { ...pipeline, jobCounts: new Map(), notices: this.#notices(pipeline) }
+    return { ...pipeline, jobCounts: new Map(), ...this.#running(pipeline) }
   }
 
   async inspect(name: string): Promise<PipelineInfo> {
@@ -304,7 +306,12 @@ export class Pipelines {
       pipeline.pipelineId,
     )
     const jobCounts = new Map(rows.map(({ state, count }) => [parseJobState(state), count]))
-    return { ...pipeline, jobCounts, notices: this.#notices(pipeline) }
+    return { ...pipeline, jobCounts, ...this.#running(pipeline) }
+  }
+
+  #running(pipeline: PipelineRecord): Pick<PipelineInfo, 'notices' | 'runsIn'> {
+    const runsIn = this.#workers.placeOf(workerTransform(pipeline.spec))
+    return { notices: this.#notices(pipeline), runsIn }
   }
 
   #notices({ spec }: PipelineRecord): readonly string[] {

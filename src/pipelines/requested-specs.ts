@@ -22,6 +22,8 @@ export interface RequestedSpec {
   readonly datumTimeoutMs?: number | undefined
   readonly jobTimeoutMs?: number | undefined
   readonly spout?: boolean | undefined
+  /** Empty or undefined: the server decides. */
+  readonly executor?: string | undefined
   readonly service?: RequestedService | undefined
 }
 

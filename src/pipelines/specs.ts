@@ -3,7 +3,7 @@ import { InvalidArgumentError } from '../base/errors.ts'
 import { checkShortText } from '../base/short-texts.ts'
 import { parseBranchName, parsePipelineName } from '../base/names.ts'
 import type { BranchName, PipelineName } from '../base/names.ts'
-import type { Transform } from './executor.ts'
+import { type ExecutorName, executorNames, type Transform } from './executor.ts'
 import { matchingInputs } from './discovery/match-index.ts'
 import { checkEgress, checkEgressSecret } from './specs/egress-check.ts'
 import { checkService, type ServicePorts } from './specs/service-check.ts'
@@ -45,6 +45,8 @@ export interface PipelineSpec extends Limits, ErrorHandling {
   readonly batch: boolean
   /** User code finds what a datum's parent wrote, and of its input what is new. */
   readonly incremental: boolean
+  /** Unset: the server decides. */
+  readonly executor?: ExecutorName
   /** An object store that each output is exported to before its job succeeds. */
   readonly egressUrl?: string
   /** The secret with the credentials for that; unset: the server's own. */
@@ -114,6 +116,7 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     batch: request.batch ?? false,
     incremental: checkIncremental(name, request.incremental ?? false, input),
     ...(egressUrl === undefined ? {} : { egressUrl }),
+    ...checkExecutor(name, request.executor ?? '', transform.image),
     ...checkEgressSecret(name, request),
     ...checkLimits(name, request),
     ...checkErrorCommand(name, transform),
@@ -260,6 +263,26 @@ function checkThreshold(name: PipelineName, ms: number | undefined): number | un
   throw new InvalidArgumentError(
     `pipeline ${name}: scale_down_threshold must be between 0 and a year, such as "30m"`,
   )
+}
+
+function checkExecutor(
+  name: PipelineName,
+  text: string,
+  image: string,
+): Pick<PipelineSpec, 'executor'> {
+  if (text === '') return {}
+  const executor = executorNames.find((known) => known === text)
+  if (executor === undefined) {
+    throw new InvalidArgumentError(
+      `pipeline ${name}: executor ${JSON.stringify(text.slice(0, 100))} is none of ${executorNames.join(' and ')}; leave it out to have the server decide`,
+    )
+  }
+  if (executor === 'container' && image === '') {
+    throw new InvalidArgumentError(
+      `pipeline ${name}: executor "container" needs an image; set "transform.image"`,
+    )
+  }
+  return { executor }
 }
 
 /** Whether its inputs share provenance is checked where the pipeline is stored. */

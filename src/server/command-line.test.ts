@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest'
 import { parseCommandLine, UsageError } from './command-line.ts'
 
+const executors = {
+  choice: 'auto',
+  engineSockets: ['/var/run/docker.sock', '/run/podman/podman.sock'],
+  network: 'host',
+  pullPolicy: 'IfNotPresent',
+}
+
 const everywhere = {
+  executors,
   host: '0.0.0.0',
   port: 30_650,
   http: { host: '0.0.0.0', port: 30_652, isAsked: false },
@@ -29,6 +37,15 @@ function httpOf(...args: readonly string[]): unknown {
   return command.kind === 'serve' ? command.config.http : undefined
 }
 
+/** What a command line says about where user code runs. */
+function executorsOf(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): unknown {
+  const command = parseCommandLine(['--root=/d', ...args], environment)
+  return command.kind === 'serve' ? command.config.executors : undefined
+}
+
 describe('the command line of pachd', () => {
   test('a root alone means every address of this machine, port 30650', () => {
     expect(parseCommandLine(['--root', '/var/pachd'], {})).toEqual({
@@ -44,7 +61,7 @@ describe('the command line of pachd', () => {
     ['[::1]:80', '::1', 80],
   ])('%s is an address', (address, host, port) => {
     const command = parseCommandLine(['--root=/d', `--address=${address}`], {})
-    expect(command).toEqual({ kind: 'serve', config: { root: '/d', host, port } })
+    expect(command).toEqual({ kind: 'serve', config: { root: '/d', host, port, executors } })
   })
 
   test('programs of pipelines are found in the usual places, and where one says, not in PATH', () => {
@@ -55,6 +72,36 @@ describe('the command line of pachd', () => {
     const said = { kind: 'serve', config: { ...config, programPath } }
     expect(parseCommandLine(['--root', '/d', '--program-path', programPath], {})).toEqual(said)
     expect(parseCommandLine(['--root', '/d'], { PACHD_PROGRAM_PATH: programPath })).toEqual(said)
+  })
+
+  test('user code runs where one says', () => {
+    expect(executorsOf(['--container-engine=off'])).toEqual({ ...executors, engineSockets: [] })
+    const own = '/run/user/7'
+    expect(executorsOf([], { XDG_RUNTIME_DIR: own, DOCKER_HOST: 'ssh://elsewhere' })).toEqual({
+      ...executors,
+      engineSockets: [
+        ...executors.engineSockets,
+        `${own}/docker.sock`,
+        `${own}/podman/podman.sock`,
+      ],
+    })
+    const dockerHost = { DOCKER_HOST: 'unix:///d.sock' }
+    expect(executorsOf([], dockerHost)).toEqual({ ...executors, engineSockets: ['/d.sock'] })
+    const said = ['--executor=container', '--container-network=none', '--image-pull=never']
+    const expected = {
+      choice: 'container',
+      engineSockets: ['/p.sock'],
+      network: 'none',
+      pullPolicy: 'Never',
+    }
+    expect(executorsOf([...said, '--container-engine=unix:///p.sock'])).toEqual(expected)
+    const variables = {
+      PACHD_EXECUTOR: 'container',
+      PACHD_CONTAINER_ENGINE: '/p.sock',
+      PACHD_CONTAINER_NETWORK: 'none',
+      PACHD_IMAGE_PULL: 'Never',
+    }
+    expect(executorsOf([], variables)).toEqual(expected)
   })
 
   test('what a datum may use is what one says', () => {
@@ -143,6 +190,10 @@ describe('the command line of pachd', () => {
     [['--root', '/d', '--address', 'localhost:65536'], 'is no address'],
     [['--root', '/d', '--address', '::1:80'], 'is no address'],
     [['--root', '/d', '--address', 'a b:80'], 'is no address'],
+    [['--root', '/d', '--executor', 'kubernetes'], 'is none of auto, process, container'],
+    [['--root', '/d', '--container-engine', 'tcp://a:1'], 'is no socket of this machine'],
+    [['--root', '/d', '--container-network=--privileged'], 'is no name of a network'],
+    [['--root', '/d', '--image-pull', 'sometimes'], 'is none of IfNotPresent, Always, Never'],
     [['--root', '/d', '--datum-disk', '5 bananas'], 'is no size of at least 1 MiB'],
     [['--root', '/d', '--datum-disk', '5'], 'is no size of at least 1 MiB'],
     [['--root', '/d', '--datum-processes', '0'], 'is no number from 1 to 4000000'],

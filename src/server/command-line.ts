@@ -1,6 +1,7 @@
 import { delimiter, isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { InvalidArgumentError } from '../base/errors.ts'
+import { executorsConfig, type ExecutorFlags, type ExecutorsConfig } from './executors-config.ts'
 import { isEtcdAddress, type OldPlace } from '../legacy/open-cluster.ts'
 import { parseDatumBounds } from '../pipelines/datum-bounds.ts'
 import type { SlotBounds } from '../pipelines/executor.ts'
@@ -23,6 +24,8 @@ export interface ServerConfig {
   readonly s3?: S3Config
   /** Directories, as in `PATH`, where programs of pipelines are looked for before the usual ones. */
   readonly programPath?: string
+  /** Absent: as processes of this machine. */
+  readonly executors?: ExecutorsConfig
   /** The file of keys that secrets are sealed with; absent: one in the data directory. */
   readonly secretKeysFile?: string
   /** What a datum may use at most; the executor's defaults for what is not said. */
@@ -181,6 +184,7 @@ export function parseCommandLine(
     ...(every === undefined ? {} : { collectEveryMinutes: parseMinutes(every) }),
     ...(secretKeys !== '' && { secretKeysFile: resolve(secretKeys) }),
     ...(sources === undefined ? {} : { sources: parseReach(sources) }),
+    executors: parseExecutors(flags, environment),
     ...parsePacks(flags, environment),
     ...parseBackup(flags, environment, secretFile),
     ...parseMetadataCopies(
@@ -211,6 +215,18 @@ function boundsOf(disk: string, processes: string): Pick<ServerConfig, 'datumBou
   }
 }
 
+function parseExecutors(
+  flags: ExecutorFlags,
+  environment: Readonly<Record<string, string | undefined>>,
+): ExecutorsConfig {
+  try {
+    return executorsConfig(flags, environment)
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw new UsageError(error.message, { cause: error })
+  }
+}
+
 /** Relative places would mean another directory to each program. */
 function requireAbsolute(programPath: string): void {
   const wrong = programPath.split(delimiter).find((place) => !isAbsolute(place))
@@ -227,6 +243,10 @@ const flagOptions = {
   's3-address': { type: 'string' },
   'collect-every': { type: 'string' },
   'program-path': { type: 'string' },
+  executor: { type: 'string' },
+  'container-engine': { type: 'string' },
+  'container-network': { type: 'string' },
+  'image-pull': { type: 'string' },
   'datum-disk': { type: 'string' },
   'datum-processes': { type: 'string' },
   sources: { type: 'string' },

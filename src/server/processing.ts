@@ -2,13 +2,21 @@ import { availableParallelism } from 'node:os'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
-import { DomainError } from '../base/errors.ts'
+import { assert, DomainError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
 import type { OutputExports } from '../pipelines/output-exports.ts'
-import { openProcessExecutor, usualProgramPath } from '../executors/process.ts'
+import { ChoosingExecutor } from '../executors/choosing.ts'
+import { openContainerExecutor, type PullSecrets } from '../executors/containers.ts'
+import {
+  openProcessExecutor,
+  type ProcessExecutor,
+  usualProgramPath,
+} from '../executors/process.ts'
+import type { ImageBuilds } from '../pipelines/image-builds.ts'
 import type { SlotBounds } from '../pipelines/executor.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
+import type { Secrets } from '../pipelines/secrets.ts'
 import type { Triggers } from '../pipelines/triggers.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import type { Contents } from '../storage/contents.ts'
@@ -19,6 +27,8 @@ import { ProllyMaps } from '../storage/prolly-map.ts'
 import type { Spools } from '../storage/spool.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { SlotWorkers } from '../workers/slot-workers.ts'
+import type { DiagnosisFacts } from './diagnosis.ts'
+import type { ExecutorsConfig } from './executors-config.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
 import { SecretKeyFile } from './secret-key-file.ts'
@@ -29,16 +39,23 @@ const retryPauseMs = 500
 const inputCacheBytesMax = 8 * 1024 ** 3
 const inputCachePart = 0.1
 
-/** Pipelines, with user code in processes of this machine. Disposing stops what runs. */
+/** Pipelines, with user code on this machine. Disposing stops what runs. */
 export interface OpenProcessing extends Processing, AsyncDisposable {
-  /** The executor's name. */
-  readonly executor: string
-  readonly notices: readonly string[]
+  readonly images: ImageBuilds
+  /** The executor's name, and what holds whatever pipelines run, for people. */
+  facts(): { readonly executor: string; readonly notices: readonly string[] }
+  /** What is known of where user code runs; looks for the engine if it was not there. */
+  diagnosis(): Promise<ExecutorFacts>
   /** Begins to run what is due, once the API can be reached. */
   start(): void
 }
 
-export async function openProcessing(ports: {
+export type ExecutorFacts = Pick<
+  DiagnosisFacts,
+  'isolation' | 'processNotices' | 'bounds' | 'engine'
+>
+
+interface ProcessingPorts {
   readonly directory: DataDirectory
   readonly triggers: Triggers
   readonly versioning: Versioning
@@ -58,22 +75,15 @@ export async function openProcessing(ports: {
   readonly datumBounds?: Partial<SlotBounds>
   readonly exports: OutputExports
   readonly apiAddress: () => string | undefined
-}): Promise<OpenProcessing> {
+  readonly executors?: ExecutorsConfig
+}
+
+export async function openProcessing(ports: ProcessingPorts): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()
-  const { directory, chunks, clock, random, log, programPath, datumBounds } = ports
-  const slots = join(directory.scratch, 'slots')
-  const executor = opened.use(
-    await openProcessExecutor({
-      directory: slots,
-      hiddenDirectories: [directory.root],
-      clock,
-      random,
-      ...(datumBounds !== undefined && { bounds: datumBounds }),
-      ...(programPath !== undefined && { programPath: `${programPath}:${usualProgramPath}` }),
-    }).catch((error: unknown) => {
-      throw directoryError(error, `sandbox directory ${slots}`, slots)
-    }),
-  )
+  const { chunks, directory, log } = ports
+  const later: LaterSecrets = {}
+  const { executor, processes } = await openExecutors(ports, later)
+  opened.use(executor)
   const secretKeys = await openSecretKeys(ports)
   const processing = createProcessing({
     ...ports,
@@ -93,13 +103,23 @@ export async function openProcessing(ports: {
     retryPauseMs,
   })
   await sealSecretsAnew(processing, log)
+  later.secrets = processing.secrets
   opened.use(processing.scheduler)
   opened.use(processing.ticker)
   const held = opened.move()
   return {
     ...processing,
-    executor: executor.name,
-    notices: executor.notices(noTransform),
+    images: executor,
+    facts: () => ({ executor: executor.name, notices: executor.notices(noTransform) }),
+    async diagnosis() {
+      await executor.look()
+      return {
+        isolation: processes.isolation,
+        processNotices: processes.notices(noTransform),
+        bounds: processes.holds,
+        engine: executor.engine,
+      }
+    },
     start() {
       processing.scheduler.start()
       processing.ticker.start()
@@ -143,6 +163,64 @@ async function sealSecretsAnew({ secrets }: Processing, log: Log): Promise<void>
 async function cacheBytesFor(directory: string): Promise<number> {
   const { bavail, bsize } = await statfs(directory)
   return Math.min(inputCacheBytesMax, bavail * bsize * inputCachePart)
+}
+
+async function openExecutors(
+  ports: ProcessingPorts,
+  later: LaterSecrets,
+): Promise<{ readonly executor: ChoosingExecutor; readonly processes: ProcessExecutor }> {
+  const { directory, clock, random, executors, datumBounds } = ports
+  const processes = await openProcesses(ports)
+  const openContainers =
+    executors === undefined || executors.engineSockets.length === 0
+      ? undefined
+      : () =>
+          openContainerExecutor({
+            ...executors,
+            directory: join(directory.scratch, 'containers'),
+            storeId: directory.store.id,
+            pullSecrets: pullSecretsOf(later),
+            ...(datumBounds !== undefined && { bounds: datumBounds }),
+            clock,
+            random,
+          })
+  const choice = executors?.choice ?? 'process'
+  const executor = await ChoosingExecutor.open({
+    choice,
+    process: processes,
+    openContainers,
+    clock,
+  })
+  return { executor, processes }
+}
+
+async function openProcesses(ports: ProcessingPorts): Promise<ProcessExecutor> {
+  const { directory, clock, random, programPath, datumBounds } = ports
+  const slots = join(directory.scratch, 'slots')
+  return await openProcessExecutor({
+    directory: slots,
+    hiddenDirectories: [directory.root],
+    clock,
+    random,
+    ...(datumBounds !== undefined && { bounds: datumBounds }),
+    ...(programPath !== undefined && { programPath: `${programPath}:${usualProgramPath}` }),
+  }).catch((error: unknown) => {
+    throw directoryError(error, `sandbox directory ${slots}`, slots)
+  })
+}
+
+/** The documents with logins in secrets, known once there are secrets. */
+function pullSecretsOf(later: LaterSecrets): PullSecrets {
+  return async (names) => {
+    const { secrets } = later
+    assert(secrets !== undefined, 'images are pulled for jobs, which start when all is open')
+    const found = await Promise.all(names.map(async (name) => await secrets.texts(name)))
+    return found.flatMap((entries) => Object.values(entries))
+  }
+}
+
+interface LaterSecrets {
+  secrets?: Secrets
 }
 
 /** Asks an executor for notices that hold whatever it runs. */

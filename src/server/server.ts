@@ -46,7 +46,8 @@ import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { Doors } from './doors.ts'
 import { noClouds, type ServerPorts } from './ports.ts'
-import { openProcessing } from './processing.ts'
+import { diagnose } from './diagnosis.ts'
+import { openProcessing, type OpenProcessing } from './processing.ts'
 import { StoreChecks } from './store-checks.ts'
 import { openStores, type Stores } from './stores.ts'
 
@@ -101,7 +102,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const onHeadReady: OnHeadReady = (tx, heads) => triggers.onHeadReady(tx, heads)
   const downstream = new JobDownstream()
   const versioning = createVersioning({ ...stores, clock, random, onHeadReady, downstream, uses })
-  const api: { address?: string } = {}
+  const api: OpenDoors = {}
   const apiAddress = (): string | undefined => api.address
   const exports = createExports(versioning, config, ports)
   const parts = { triggers, versioning, apiAddress, exports, ...stores }
@@ -110,7 +111,6 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const collector = openCollector({ database, store: chunks, versioning, clock })
   opened.use(startCollecting({ ...ports, ...config, database, collector }))
   const objects = new Objects({ ...stores, clock })
-  const facts = { release, executor: processing.executor, notices: processing.notices }
   const checks = new StoreChecks({ ...stores, metadata: directory.metadata, clock })
   const fetching = createFetching(stores, { versioning, exports, onHeadReady, uses }, config, ports)
   const buckets = opened.use(new Buckets(ports.clouds ?? noClouds))
@@ -131,13 +131,9 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
     ...pipelinesRoutes(processing),
+    ...createAdmin({ startedMs, checks, collector, processing, api, root: config.root }, ports),
     ...secretsRoutes(processing),
     ...trialsRoutes(processing),
-    ...adminRoutes({
-      facts: () => ({ ...facts, uptimeMs: clock.monotonicMs() - startedMs }),
-      check: (options, signal) => checks.run(options, signal),
-      collector,
-    }),
     ...migrationRoutes({
       migrations,
       configured: config.oldCluster,
@@ -152,6 +148,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const routes = withTransactions(recordable, versioning)
   const doors = opened.use(await Doors.open(config, { routes, versioning }, ports))
   api.address = addressOnHost(doors.address)
+  api.doors = doors
   processing.start()
   const packs = stores.bucketUrl ?? directory.objects
   log.info('listening', { ...addressesOf(doors), root: config.root, packs, release })
@@ -164,9 +161,47 @@ function addressesOf({
   httpAddress,
   s3Address,
 }: Doors): Readonly<Record<string, unknown>> {
-  const http = httpAddress === undefined ? 'off' : addressText(httpAddress)
-  const s3 = s3Address === undefined ? 'off' : addressText(s3Address)
-  return { ...address, http, s3 }
+  return { ...address, http: doorText(httpAddress), s3: doorText(s3Address) }
+}
+
+/** Known once they are open. */
+interface OpenDoors {
+  address?: string
+  doors?: Doors
+}
+
+/** What whoever runs the server may ask for. */
+function createAdmin(
+  parts: {
+    readonly startedMs: number
+    readonly checks: StoreChecks
+    readonly collector: ReturnType<typeof openCollector>
+    readonly processing: OpenProcessing
+    readonly api: OpenDoors
+    readonly root: string
+  },
+  { clock, release }: Pick<ServerPorts, 'clock' | 'release'>,
+): ReturnType<typeof adminRoutes> {
+  const { startedMs, checks, collector, processing, api, root } = parts
+  return adminRoutes({
+    facts: () => ({
+      release,
+      ...processing.facts(),
+      uptimeMs: clock.monotonicMs() - startedMs,
+    }),
+    check: (options, signal) => checks.run(options, signal),
+    collector,
+    clock,
+    diagnose: async () => {
+      const { address, httpAddress, s3Address } = api.doors ?? {}
+      const doors = {
+        all: doorText(address),
+        http: doorText(httpAddress),
+        s3: doorText(s3Address),
+      }
+      return await diagnose({ release, root, doors, ...(await processing.diagnosis()) })
+    },
+  })
 }
 
 /** What brings files elsewhere. */
@@ -203,6 +238,10 @@ function createFetching(
   const repos = new PulledRepos({ ...stores, onHeadReady, uses })
   const pulls = new Pulls({ ...stores, sources, repos })
   return { puts, history, exports, clock, pulls }
+}
+
+function doorText(address: PortAddress | undefined): string {
+  return address === undefined ? 'off' : addressText(address)
 }
 
 /** Where programs on this machine find a server that listens there. */

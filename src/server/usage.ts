@@ -9,7 +9,8 @@ export const usage: string = `pachd: the Pachyderm server
 
 Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
              [--s3-address HOST:PORT|off] [--collect-every MINUTES]
-             [--sources any|public|none] [--secret-keys FILE]
+             [--sources any|public|none] [--executor auto|process|container]
+             [--secret-keys FILE]
              [--store URL] [--store-cache SIZE] [--take-bucket]
              [--old-etcd FILE|HOST:PORT --old-storage DIR|URL]
              [--backup-to DIR|URL [--backup-every CRON] [--backup-keep COUNT]]
@@ -39,6 +40,20 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
   --program-path DIRS   where pipelines find programs before the usual places (as in PATH;
                         or PACHD_PROGRAM_PATH); /root and /home are hidden from them,
                         unless one of these lies there
+  --executor auto|process|container
+                        where user code runs: in a container of its image where the
+                        pipeline names one and a container engine answers, else as a process
+                        of this machine; or one of the two for all pipelines
+                        (or PACHD_EXECUTOR; default auto)
+  --container-engine SOCKET|off
+                        the socket of Docker or Podman; off: none is used
+                        (or PACHD_CONTAINER_ENGINE; default DOCKER_HOST, else the usual ones)
+  --container-network NAME
+                        the network of containers: host, bridge, none, or one that the
+                        engine has (or PACHD_CONTAINER_NETWORK; default host)
+  --image-pull IfNotPresent|Always|Never
+                        when images are asked for at their registry
+                        (or PACHD_IMAGE_PULL; default IfNotPresent)
   --secret-keys FILE    the keys that secrets are encrypted with, apart from the data; by
                         default secrets.key in the data directory (or PACHD_SECRET_KEYS)
   --datum-disk SIZE     what a datum may have on disk in its output and temporary files, such

@@ -311,6 +311,10 @@ class FunctionWorkers implements DatumWorkers {
     this.#world = world
   }
 
+  placeOf(): string {
+    return 'test'
+  }
+
   notices(): readonly string[] {
     return []
   }

@@ -28,6 +28,10 @@ export class SlotWorkers implements DatumWorkers {
     return this.#ports.executor.notices(transform)
   }
 
+  placeOf(transform: Transform): string {
+    return this.#ports.executor.placeOf(transform)
+  }
+
   async open(
     transform: Transform,
     signal: AbortSignal,

@@ -10,6 +10,7 @@ import * as pps from '../../src/gen/pps_pb.ts'
 import * as version from '../../src/gen/version_pb.ts'
 import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
 import type { S3Config } from '../../src/server/command-line.ts'
+import type { ExecutorsConfig } from '../../src/server/executors-config.ts'
 import { Log } from '../../src/server/log.ts'
 import type { BucketConfig } from '../../src/server/pack-places.ts'
 import { openServer } from '../../src/server/server.ts'
@@ -105,11 +106,20 @@ export class TestPachd extends TestClient {
       readonly packs?: BucketConfig
       readonly metadataCopyMinutes?: number
       readonly s3?: Pick<S3Config, 'keys' | 'domain'>
+      readonly executors?: ExecutorsConfig
     } = {},
   ): Promise<TestPachd> {
     await using opened = new AsyncDisposableStack()
-    const { sources, secretKeysFile, programPath, patience, clouds, packs, metadataCopyMinutes } =
-      options
+    const {
+      sources,
+      secretKeysFile,
+      programPath,
+      patience,
+      clouds,
+      packs,
+      metadataCopyMinutes,
+      executors,
+    } = options
     const root = options.root ?? opened.use(await TemporaryDirectory.create()).join('data')
     const clock = new SystemClock()
     const lines: string[] = []
@@ -123,6 +133,7 @@ export class TestPachd extends TestClient {
           http: { ...address, isAsked: true },
           s3: { ...address, isAsked: true, ...options.s3 },
           ...(sources !== undefined && { sources }),
+          ...(executors !== undefined && { executors }),
           ...(secretKeysFile !== undefined && { secretKeysFile }),
           ...(programPath !== undefined && { programPath }),
           ...(packs !== undefined && { packs }),

@@ -110,6 +110,8 @@ export function pipelineInfoMessage(
     incremental: spec.incremental,
     ...egressMessage(spec),
     notices: [...info.notices],
+    executor: spec.executor ?? '',
+    runsIn: info.runsIn,
     ...(spec.spout === true && { spout: {} }),
     ...(spec.service !== undefined && { service: { ...spec.service } }),
     ...(parallelismSpec !== undefined && { parallelismSpec }),

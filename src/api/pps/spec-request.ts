@@ -49,6 +49,7 @@ export function specOfRequest(request: CreatePipelineRequest): RequestedSpec {
     datumTimeoutMs: request.datumTimeout && millisOf(request.datumTimeout),
     jobTimeoutMs: request.jobTimeout && millisOf(request.jobTimeout),
     spout: request.spout !== undefined,
+    executor: request.executor,
     service: request.service && {
       internalPort: request.service.internalPort,
       externalPort: request.service.externalPort,

@@ -28,7 +28,29 @@ async function apply(context: CommandContext, overrides: Overrides): Promise<voi
       '--push-images is not there yet: push the image with docker push, and name it in the spec',
     )
   }
+  const folder = context.flags.text('build')
+  if (folder !== '') {
+    await applyBuilt(context, folder, overrides)
+    return
+  }
   for await (const request of requestedSpecs(context)) await applySpec(context, request, overrides)
+}
+
+/** One spec, in an image of a folder. */
+async function applyBuilt(
+  context: CommandContext,
+  folder: string,
+  overrides: Overrides,
+): Promise<void> {
+  const [request, ...more] = await Array.fromAsync(requestedSpecs(context))
+  if (request === undefined || more.length > 0) {
+    throw new UsageError(
+      `--build makes the image of one pipeline, and there are ${more.length + (request === undefined ? 0 : 1)} specs; give one`,
+    )
+  }
+  const { buildFor } = await import('../building/build.ts')
+  await buildFor(context, request, folder)
+  await applySpec(context, request, overrides)
 }
 
 /** Sends one spec, and prints what people should know of how the server runs it. */

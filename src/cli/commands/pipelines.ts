@@ -45,6 +45,7 @@ function detailText(info: PipelineInfo, { clock, out, address }: CommandContext)
     `Transform:\n${transformText(info.transform)}\n`,
     egress === undefined ? '\n' : `Egress: ${egress.URL} \n`,
     recentError === '' ? '\n' : ` Recent Error: ${recentError}\n`,
+    info.runsIn === '' ? '' : `Runs In: ${info.runsIn}\n`,
     ...info.notices.map((notice) => `Notice: ${notice}\n`),
     'Job Counts:\n',
     `starting: ${count(JobState.JOB_STARTING)}\trunning: ${count(JobState.JOB_RUNNING)}\t`,

@@ -43,7 +43,7 @@ export async function createTrial(context: CommandContext): Promise<void> {
 
 function resultsOf({ flags }: CommandContext): TrialResults {
   const keeps = flags.isOn('keep-results')
-  if (!flags.isOn('reprocess')) return keeps ? TrialResults.ALL : TrialResults.SAME_CODE
+  if (!flags.isOn('reprocess')) return keeps ? TrialResults.ALL : TrialResults.UNSPECIFIED
   if (!keeps) return TrialResults.NONE
   throw new UsageError('cannot use both --keep-results and --reprocess')
 }

@@ -37,6 +37,15 @@ export const clusterCommands: CommandFamily = {
       load: async () => (await import('../commands/version.ts')).version,
     },
     {
+      name: 'doctor',
+      arguments: '',
+      about: 'look at what pachctl and the server need of their machines',
+      details: `Looks at versions, the connection, clocks, the sandbox of user code and its limits, the container
+engine, disk and ports, and says what to do about each. Exits with 1 when there is a problem.`,
+      flags: [],
+      load: async () => (await import('../commands/doctor.ts')).doctor,
+    },
+    {
       name: 'migrate',
       arguments: '',
       about: 'bring a whole cluster of 1.4 or 1.5 here',

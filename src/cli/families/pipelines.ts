@@ -16,6 +16,12 @@ const specFlags: readonly FlagSpec[] = [
 
 const applyFlags: readonly FlagSpec[] = [
   ...specFlags,
+  {
+    name: 'build',
+    value: 'FOLDER',
+    about:
+      "have the server's container engine build the image from a folder with a Dockerfile, or with code alone",
+  },
   { name: 'push-images', short: 'p', about: 'push local images first; comes later' },
   {
     name: 'registry',

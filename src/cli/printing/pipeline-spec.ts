@@ -47,6 +47,7 @@ function specOfInfo(info: PipelineInfo): CreatePipelineRequest {
     enableStats: info.enableStats,
     batch: info.batch,
     datumTries: info.datumTries,
+    executor: info.executor,
   })
   // Parts that are messages are taken as they are.
   if (pipeline !== undefined) spec.pipeline = pipeline

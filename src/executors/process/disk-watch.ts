@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { statfsSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
 
 import type { Clock } from '../../base/clock.ts'
 import { SlotBoundError } from '../../pipelines/executor.ts'
@@ -14,6 +15,8 @@ const measuringPart = 0.1
 const culpritBytesMin = 16 * 1024 * 1024
 const measureEveryMs = 10_000
 const mebibyte = 1024 * 1024
+const reservedPart = 0.05
+const reservedBytesMax = 1024 ** 3
 
 export interface DiskBounds {
   /** What a datum may have. */
@@ -144,6 +147,12 @@ export class DiskWatch implements AsyncDisposable {
       ),
     )
   }
+}
+
+/** What of a disk is left to the server where nobody says. */
+export async function reservedPartOf(directory: string): Promise<number> {
+  const { blocks, bsize } = await statfs(directory)
+  return Math.min(reservedBytesMax, blocks * bsize * reservedPart)
 }
 
 function bytesOf({ measured }: Watched): number {

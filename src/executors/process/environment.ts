@@ -1,6 +1,7 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 
-import { assert, InvalidArgumentError } from '../../base/errors.ts'
+import { assert, FailedPreconditionError, InvalidArgumentError } from '../../base/errors.ts'
+import type { SlotSecrets } from '../../pipelines/executor.ts'
 
 /** What a program finds in its environment, whatever the pipeline says. */
 export interface BaseEnvironment {
@@ -31,7 +32,7 @@ export function userEnvironment(
 }
 
 /** @throws {InvalidArgumentError} for what no process can have in its environment. */
-function checkVariable(name: string, value: unknown): void {
+export function checkVariable(name: string, value: unknown): void {
   if (name === '' || name.includes('=') || name.includes('\0')) {
     throw new InvalidArgumentError(
       `not a name for an environment variable: ${JSON.stringify(name)}`,
@@ -53,6 +54,15 @@ const shellNames = new Set(
 /** Whether programs can be given a variable of this name by a shell. */
 export function canAssign(name: string): boolean {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !name.startsWith('BASH') && !shellNames.has(name)
+}
+
+/** @throws {FailedPreconditionError} for secrets whose names no shell can assign. */
+export function requireAssignable({ environment }: SlotSecrets): void {
+  const reserved = Object.keys(environment).find((name) => !canAssign(name))
+  if (reserved === undefined) return
+  throw new FailedPreconditionError(
+    `env_var ${reserved} is a name that shells keep for themselves; choose another`,
+  )
 }
 
 /** The beginning of a command line that gives a program, started by a shell, what shells drop. */

@@ -1,5 +1,6 @@
 import { tarEnd, tarHeaders, tarPaddingBytes } from '../../base/tar.ts'
 import type { SlotSecrets } from '../../pipelines/executor.ts'
+import { shellQuoted } from './environment.ts'
 
 /**
  * The files of secrets as an archive, which goes to the sandbox through a pipe: those of the first
@@ -26,6 +27,12 @@ export function secretArchive({ directories }: SlotSecrets): Buffer {
 export function secretVariables({ environment }: SlotSecrets): Readonly<Record<string, string>> {
   const values = Object.values(environment).map((value, index) => [variableName(index), value])
   return Object.fromEntries(values) as Readonly<Record<string, string>>
+}
+
+/** The same as lines of a shell. */
+export function secretScript(secrets: SlotSecrets): string {
+  const variables = Object.entries(secretVariables(secrets))
+  return variables.map(([name, value]) => `export ${name}=${shellQuoted(value)}\n`).join('')
 }
 
 function variableName(index: number): string {

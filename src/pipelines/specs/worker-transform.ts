@@ -1,10 +1,19 @@
-import type { Transform } from '../executor.ts'
+import type { SlotResources, Transform } from '../executor.ts'
+import type { Resources } from '../requested-specs.ts'
 import type { PipelineSpec } from '../specs.ts'
 import { quantityValue } from './quantities.ts'
 
 /** What the workers of a pipeline run, with what each may use. */
-export function workerTransform({ transform, resources }: PipelineSpec): Transform {
-  if (resources === undefined) return transform
-  const { cpu, gpu, memory } = resources
-  return { ...transform, resources: { cpu, gpu, memoryBytes: quantityValue(memory || '0') ?? 0 } }
+export function workerTransform(spec: PipelineSpec): Transform {
+  const { transform, resources, imagePullSecrets, executor } = spec
+  return {
+    ...transform,
+    ...(imagePullSecrets.length > 0 && { imagePullSecrets }),
+    ...(executor !== undefined && { executor }),
+    ...(resources !== undefined && { resources: slotResources(resources) }),
+  }
+}
+
+function slotResources({ cpu, gpu, memory }: Resources): SlotResources {
+  return { cpu, gpu, memoryBytes: quantityValue(memory || '0') ?? 0 }
 }

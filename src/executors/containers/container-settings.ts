@@ -1,0 +1,175 @@
+import { existsSync } from 'node:fs'
+
+import type { ContainerCreateOptions } from 'dockerode'
+
+import { FailedPreconditionError } from '../../base/errors.ts'
+import type { Transform } from '../../pipelines/executor.ts'
+import type { EngineFacts, EngineImage } from './engine.ts'
+import type { ShownDirectory } from './secret-directories.ts'
+import type { SlotFiles } from './slot-files.ts'
+
+/** What is left of root's rights: enough to own files, as in the sandboxes of processes. */
+const capabilities = [
+  'CHOWN',
+  'DAC_OVERRIDE',
+  'FOWNER',
+  'FSETID',
+  'KILL',
+  'SETGID',
+  'SETUID',
+  'NET_BIND_SERVICE',
+  'SYS_CHROOT',
+]
+const nanosPerCpu = 1e9
+/** When the machine runs short, user code waits for the server, and is ended before it. */
+const cpuShares = 512
+const oomScore = 500
+/** The least that engines take. */
+const memoryBytesMin = 6 * 1024 * 1024
+const podmanWithGpus = 5
+
+// What comes first through the pipe are assignments of secret values, between two lines that nobody
+// guesses: they are in no file, and in no description of the container.
+const startScript = `exec </.pachyderm/nonces 3>/.pachyderm/answers
+text=
+IFS= read -r end
+while IFS= read -r line && [ "$line" != "$end" ]; do
+  text="$text$line
+"
+done
+eval "$text"
+unset text line end
+exec "$@"`
+
+export interface ContainerSettings {
+  readonly image: string
+  readonly usesImageShell: boolean
+  readonly options: ContainerCreateOptions
+}
+
+export interface SettingsOptions {
+  readonly transform: Transform
+  readonly image: EngineImage
+  readonly files: SlotFiles
+  readonly facts: EngineFacts
+  readonly labels: Readonly<Record<string, string>>
+  readonly network: string
+  /** The name in the control directory of a static busybox, in place of the image's shell. */
+  readonly shell?: string | undefined
+  /** Processes and threads of a datum at one time. */
+  readonly processCountMax: number
+  readonly secretDirectories: readonly ShownDirectory[]
+}
+
+/**
+ * How a slot's container is made. As in 1.5 the image's entry point and command are not used: the
+ * transform's command takes their place. The image's user, environment and working directory are.
+ *
+ * @throws {FailedPreconditionError} when the engine cannot give what the transform asks for.
+ */
+export function containerSettings(options: SettingsOptions): ContainerSettings {
+  const { transform, image, files, facts, labels, network, shell, secretDirectories } = options
+  const start = shell === undefined ? ['/bin/sh'] : [`/.pachyderm/${shell}`, 'sh']
+  return {
+    image: transform.image,
+    usesImageShell: shell === undefined,
+    options: {
+      Image: transform.image,
+      Entrypoint: [...start, '-c', startScript, 'sh', ...start, '/.pachyderm/runner.sh'],
+      Cmd: [...transform.command],
+      Labels: { ...labels },
+      Tty: false,
+      OpenStdin: false,
+      ...(image.hasHealthcheck && { Healthcheck: { Test: ['NONE'] } }),
+      HostConfig: {
+        AutoRemove: true,
+        Init: false,
+        NetworkMode: network,
+        LogConfig: { Type: 'none', Config: {} },
+        Mounts: [
+          bind(files.control, '/.pachyderm', true),
+          // The inputs; what is in `out` is another mount.
+          bind(files.pfs, '/pfs', true),
+          bind(files.out, '/pfs/out', false),
+          bind(files.tmp, '/tmp', false),
+          bind(files.varTmp, '/var/tmp', false),
+          ...secretDirectories.map(({ source, target }) => bind(source, target, true)),
+        ],
+        CapDrop: ['ALL'],
+        CapAdd: capabilities,
+        SecurityOpt: ['no-new-privileges', ...labelOption()],
+        OomScoreAdj: oomScore,
+        ...limits(options),
+        ...graphics(transform, facts),
+      },
+    },
+  }
+}
+
+function bind(source: string, target: string, isReadOnly: boolean): HostMount {
+  return { Type: 'bind', Source: source, Target: target, ReadOnly: isReadOnly }
+}
+
+interface HostMount {
+  readonly Type: 'bind'
+  readonly Source: string
+  readonly Target: string
+  readonly ReadOnly: boolean
+}
+
+/** Where SELinux guards files by labels, those of the slot have none that a container may read. */
+function labelOption(): readonly string[] {
+  return existsSync('/sys/fs/selinux/enforce') ? ['label=disable'] : []
+}
+
+/** Those that the engine cannot hold are left out; `limitNotices` says so. */
+function limits({ transform, facts, processCountMax }: SettingsOptions): HostLimits {
+  const { cpu = 0, memoryBytes = 0 } = transform.resources ?? {}
+  const { limits: held } = facts
+  const memory = Math.max(memoryBytes, memoryBytesMin)
+  return {
+    CpuShares: cpuShares,
+    // The runner is one, too.
+    ...(held.processes && { PidsLimit: processCountMax + 1 }),
+    ...(memoryBytes > 0 && held.memory && { Memory: memory, MemorySwap: memory }),
+    ...(cpu > 0 && held.cpu && { NanoCpus: Math.round(cpu * nanosPerCpu) }),
+  }
+}
+
+interface HostLimits {
+  readonly CpuShares: number
+  readonly PidsLimit?: number
+  readonly Memory?: number
+  readonly MemorySwap?: number
+  readonly NanoCpus?: number
+}
+
+/** What is asked for, and the engine's kernel cannot hold, in words for people. */
+export function limitNotices({ resources }: Transform, facts: EngineFacts): readonly string[] {
+  const { cpu = 0, memoryBytes = 0 } = resources ?? {}
+  const missing = [
+    ...(memoryBytes > 0 && !facts.limits.memory ? ['memory'] : []),
+    ...(cpu > 0 && !facts.limits.cpu ? ['cpu'] : []),
+  ]
+  return missing.map(
+    (name) =>
+      `resource_spec.${name} is recorded, but ${facts.title} cannot limit it on this machine, whose control groups lack it`,
+  )
+}
+
+function graphics({ resources }: Transform, facts: EngineFacts): HostGraphics {
+  const { gpu = 0 } = resources ?? {}
+  if (gpu === 0) return {}
+  if (facts.isPodman && Number.parseInt(facts.version, 10) < podmanWithGpus) {
+    throw new FailedPreconditionError(
+      `resource_spec.gpu is ${gpu}, and ${facts.title} cannot give graphics processors to containers by its API: update it to ${podmanWithGpus}.0, use Docker with the NVIDIA container toolkit, or set resource_spec.gpu to 0`,
+    )
+  }
+  return { DeviceRequests: [{ Driver: '', Count: gpu, Capabilities: [['gpu']] }] }
+}
+
+interface HostGraphics {
+  readonly DeviceRequests?: [
+    { readonly Driver: string; readonly Count: number; readonly Capabilities: string[][] },
+  ]
+}

@@ -1,0 +1,221 @@
+import { chmodSync } from 'node:fs'
+
+import type { Clock } from '../../base/clock.ts'
+import { CancelledError } from '../../base/errors.ts'
+import { newHexId, type Random } from '../../base/random.ts'
+import type {
+  DatumRun,
+  RunResult,
+  Slot,
+  SlotBoundError,
+  SlotSecrets,
+  Transform,
+} from '../../pipelines/executor.ts'
+import { DatumFile } from '../process/environment.ts'
+import type { DiskWatch } from '../process/disk-watch.ts'
+import { FifoReader } from '../process/fifo.ts'
+import { OutputBudget, OutputLines } from '../process/output-lines.ts'
+import type { ContainerSettings } from './container-settings.ts'
+import { containerEnvironment } from './container-environment.ts'
+import type { Engine, EngineImage } from './engine.ts'
+import { RootState } from './root-state.ts'
+import { emptySlotFiles, removeSlotFiles, type SlotFiles } from './slot-files.ts'
+import { programMissingError, programUnstartableError } from './start-errors.ts'
+import { WarmContainer, type ContainerAnswer } from './warm-container.ts'
+
+/** The runner reads its nonce a byte at a time. */
+const nonceDigits = 16
+const killedExitCode = 137
+const mebibyte = 1024 * 1024
+
+export interface ContainerSlotOptions {
+  readonly engine: Engine
+  readonly image: EngineImage
+  readonly transform: Transform
+  readonly settings: ContainerSettings
+  readonly secrets: SlotSecrets
+  readonly secretScript: string
+  readonly diskWatch: DiskWatch
+  /** Taken over. */
+  readonly files: SlotFiles
+  readonly outputBytesMax: number
+  readonly processCountMax: number
+  readonly clock: Clock
+  readonly random: Random
+  /** Called with a path of the container's own that user code has changed. */
+  readonly onRootChanged: (path: string) => void
+  readonly onDisposed: () => void
+}
+
+/**
+ * A slot whose container stays warm from datum to datum, as long as datums leave it as its image
+ * made it: one that has changed its file system, or ended, is replaced while the next datum's files
+ * are written.
+ */
+export class ContainerSlot implements Slot {
+  readonly pfsPath = '/pfs'
+  readonly directories: ReadonlySet<string> = new Set(['/out'])
+  readonly isInputReadOnly = true
+  readonly #options: ContainerSlotOptions
+  readonly #datumFile: DatumFile
+  readonly #stdout: OutputLines
+  readonly #stderr: OutputLines
+  readonly #outputs: readonly FifoReader[]
+  readonly #closing = new AbortController()
+  #container: Promise<OpenContainer>
+  /** The datum that ran last left something behind that only goes with the container. */
+  #isStale = false
+
+  static async open(options: ContainerSlotOptions, signal: AbortSignal): Promise<ContainerSlot> {
+    const slot = new ContainerSlot(options)
+    const abort = (): void => slot.#closing.abort()
+    signal.addEventListener('abort', abort, { once: true })
+    if (signal.aborted) abort()
+    try {
+      await slot.#container
+      return slot
+    } catch (error) {
+      await slot[Symbol.asyncDispose]()
+      throw error
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  private constructor(options: ContainerSlotOptions) {
+    const { files, clock } = options
+    this.#options = options
+    this.#datumFile = new DatumFile(files.datumFile)
+    chmodSync(files.datumFile, 0o644)
+    this.#stdout = new OutputLines('stdout', clock)
+    this.#stderr = new OutputLines('stderr', clock)
+    this.#outputs = [
+      new FifoReader(files.stdoutFifo, (bytes) => this.#stdout.push(bytes)),
+      new FifoReader(files.stderrFifo, (bytes) => this.#stderr.push(bytes)),
+    ]
+    this.#container = this.#openContainer()
+  }
+
+  get pfsDirectory(): string {
+    return this.#options.files.pfs
+  }
+
+  async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
+    const { transform, image, secrets, files, outputBytesMax, clock } = this.#options
+    if (signal.aborted) throw new CancelledError('the datum was cancelled')
+    const { container } = await this.#container
+    const environment = containerEnvironment(image, transform.environment, run.environment)
+    this.#datumFile.write(environment, Object.keys(secrets.environment))
+    const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
+    const abort = (): void => void container[Symbol.asyncDispose]().catch(() => {})
+    signal.addEventListener('abort', abort, { once: true })
+    let overrun: SlotBoundError | undefined
+    using _ = this.#options.diskWatch.watch({
+      directories: [files.out, files.tmp, files.varTmp, ...container.upperDirectories],
+      end: (reason) => {
+        overrun = reason
+        abort()
+      },
+    })
+    try {
+      this.#stdout.begin(budget(), run)
+      this.#stderr.begin(budget(), run)
+      const answer = await container.run(newHexId(this.#options.random).slice(0, nonceDigits))
+      for (const output of this.#outputs) output.drain()
+      this.#stdout.end()
+      this.#stderr.end()
+      if (signal.aborted) throw new CancelledError('the datum was cancelled')
+      if (overrun !== undefined) throw overrun
+      return this.#resultOf(answer, container)
+    } catch (error) {
+      if (!signal.aborted) throw overrun ?? error
+      // All that ran in it has ended by now.
+      throw new CancelledError('the datum was cancelled', { cause: error })
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  async reset(): Promise<void> {
+    const { container, root } = await this.#container
+    const changed = await this.#changedPath(container, root)
+    if (changed !== undefined || this.#isStale || container.hasEnded) {
+      if (changed !== undefined) this.#options.onRootChanged(changed)
+      await container[Symbol.asyncDispose]()
+      await emptySlotFiles(this.#options.files)
+      this.#isStale = false
+      this.#container = this.#openContainer()
+      // Whoever runs the next datum hears of it.
+      this.#container.catch(() => {})
+      return
+    }
+    await emptySlotFiles(this.#options.files)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort()
+    const opened = await this.#container.catch(() => undefined)
+    await opened?.container[Symbol.asyncDispose]()
+    for (const output of this.#outputs) output[Symbol.dispose]()
+    this.#datumFile[Symbol.dispose]()
+    await removeSlotFiles(this.#options.files.path)
+    this.#options.onDisposed()
+  }
+
+  async #openContainer(): Promise<OpenContainer> {
+    const container = await WarmContainer.open(this.#options, this.#closing.signal)
+    return { container, root: await RootState.of(container) }
+  }
+
+  async #changedPath(container: WarmContainer, root: RootState): Promise<string | undefined> {
+    return container.hasEnded ? undefined : await root.changedPath(container)
+  }
+
+  #resultOf(answer: ContainerAnswer, container: WarmContainer): RunResult {
+    const { transform } = this.#options
+    switch (answer.kind) {
+      case 'ended':
+        this.#isStale = true
+        return { exitCode: killedExitCode, bound: this.#endText(answer.ranOutOfMemory) }
+      case 'missing':
+        throw programMissingError(transform)
+      case 'unstartable':
+        throw programUnstartableError(transform)
+      case 'exit':
+        this.#isStale = answer.isStale
+        return this.#withBound(answer.exitCode, container)
+    }
+  }
+
+  /** Tells of a bound where it may be why the code failed. */
+  #withBound(exitCode: number, container: WarmContainer): RunResult {
+    if (exitCode === 0) return { exitCode }
+    const { memory, processes } = container.boundsHit()
+    if (memory) return { exitCode, bound: this.#memoryText }
+    const { processCountMax } = this.#options
+    if (processes) return { exitCode, bound: boundText(`${processCountMax} processes`) }
+    return { exitCode }
+  }
+
+  #endText(ranOutOfMemory: boolean): string {
+    if (ranOutOfMemory) return this.#memoryText
+    const ended = 'its container ended under it'
+    // An engine that has removed the container cannot say why it ended any more.
+    const isBounded = (this.#options.transform.resources?.memoryBytes ?? 0) > 0
+    return isBounded ? `${this.#memoryText}, or ${ended}` : ended
+  }
+
+  get #memoryText(): string {
+    const bytes = this.#options.transform.resources?.memoryBytes ?? 0
+    return boundText(`${Number((bytes / mebibyte).toFixed(1))} MiB of memory`)
+  }
+}
+
+function boundText(bound: string): string {
+  return `it came up against its bound of ${bound}`
+}
+
+interface OpenContainer {
+  readonly container: WarmContainer
+  readonly root: RootState
+}

@@ -1,0 +1,114 @@
+import type { Clock } from '../../base/clock.ts'
+import { type DomainError, FailedPreconditionError } from '../../base/errors.ts'
+import type { Engine, EngineImage } from './engine.ts'
+import { loginFor, type RegistryLogin, registryOf } from './registry-logins.ts'
+
+/** When an image is asked for at its registry; as Kubernetes says it. */
+export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never'
+
+/**
+ * What is in secrets that hold logins to registries, as Docker's `config.json` has them.
+ *
+ * @throws {FailedPreconditionError} naming a secret that does not exist.
+ */
+export type PullSecrets = (names: readonly string[]) => Promise<readonly string[]>
+
+export interface ImagesPorts {
+  readonly engine: Engine
+  readonly pullPolicy: PullPolicy
+  readonly pullSecrets: PullSecrets
+  readonly clock: Clock
+}
+
+const pullTryCount = 3
+const pullPauseMs = 3000
+
+/** The images of an engine, pulled when they are needed. */
+export class Images {
+  readonly #ports: ImagesPorts
+  /** Many slots are opened at once, for one image. */
+  readonly #pulling = new Map<string, Promise<void>>()
+
+  constructor(ports: ImagesPorts) {
+    this.#ports = ports
+  }
+
+  /** @throws {FailedPreconditionError} when it cannot be had. */
+  async get(
+    name: string,
+    secretNames: readonly string[],
+    signal: AbortSignal,
+  ): Promise<EngineImage> {
+    const { engine, pullPolicy } = this.#ports
+    const present = await engine.image(name)
+    if (present !== undefined && pullPolicy !== 'Always') return present
+    if (present === undefined && pullPolicy === 'Never') {
+      throw new FailedPreconditionError(
+        `the container engine has no image ${name}, and pachd --image-pull Never lets none be pulled: build or load it, or correct "transform.image"`,
+      )
+    }
+    if (registryOf(name) === 'localhost') {
+      if (present !== undefined) return present
+      throw new FailedPreconditionError(
+        `the container engine has no image ${name}, and names at localhost are of images that were made there: build it, or correct "transform.image"`,
+      )
+    }
+    await this.#pull(name, secretNames, signal)
+    const pulled = await engine.image(name)
+    if (pulled !== undefined) return pulled
+    throw new FailedPreconditionError(`image ${name} was pulled, and is not there`)
+  }
+
+  async #pull(name: string, secretNames: readonly string[], signal: AbortSignal): Promise<void> {
+    const key = JSON.stringify([name, secretNames])
+    let pulling = this.#pulling.get(key)
+    if (pulling === undefined) {
+      pulling = this.#tryPull(name, secretNames, signal).finally(() => this.#pulling.delete(key))
+      this.#pulling.set(key, pulling)
+    }
+    await pulling
+  }
+
+  async #tryPull(name: string, secretNames: readonly string[], signal: AbortSignal): Promise<void> {
+    const { engine, pullSecrets, clock } = this.#ports
+    const documents = secretNames.length === 0 ? [] : await pullSecrets(secretNames)
+    const login = loginFor(name, documents)
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await engine.pull(name, login, signal)
+        return
+      } catch (error) {
+        if (!(error instanceof FailedPreconditionError)) throw error
+        if (tries === pullTryCount || isRefusal(error)) {
+          throw pullError(name, error, { login, secretNames })
+        }
+      }
+      await clock.sleep(pullPauseMs, signal)
+    }
+  }
+}
+
+/** The registry has answered, and will answer the same again. */
+function isRefusal(error: DomainError): boolean {
+  return /not found|manifest unknown|unauthorized|denied|no such|invalid reference|name unknown/i.test(
+    error.message,
+  )
+}
+
+function pullError(
+  name: string,
+  error: DomainError,
+  used: { readonly login: RegistryLogin | undefined; readonly secretNames: readonly string[] },
+): FailedPreconditionError {
+  const registry = registryOf(name)
+  const login =
+    used.login !== undefined
+      ? 'with the login of transform.image_pull_secrets'
+      : used.secretNames.length > 0
+        ? `without a login, for ${used.secretNames.join(', ')} has none for ${registry}`
+        : 'without a login'
+  return new FailedPreconditionError(
+    `image ${name} could not be pulled from ${registry} (${login}): ${error.message}; correct "transform.image" or "transform.image_pull_secrets", or load the image into the engine`,
+    { cause: error },
+  )
+}

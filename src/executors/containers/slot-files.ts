@@ -1,0 +1,114 @@
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
+import { lstatSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+import type { Transform } from '../../pipelines/executor.ts'
+import { emptyDirectory } from '../process/emptying.ts'
+import { makeFifos } from '../process/fifo.ts'
+
+/** Whoever the user in a container is: nobody else on this machine gets into the slot's directory. */
+export const openMode = 0o777
+export const sharedMode = 0o1777
+const readableMode = 0o755
+const fifoMode = 0o666
+const outputName = 'out'
+const runnerScript = fileURLToPath(new URL('../process/runner.sh', import.meta.url))
+
+/** The host's side of a slot: one directory, which outlives the slot's containers. */
+export interface SlotFiles {
+  readonly path: string
+  readonly pfs: string
+  /** Shown by a mount of its own. It stays the same directory: what is mounted is that one. */
+  readonly out: string
+  readonly tmp: string
+  readonly varTmp: string
+  readonly control: string
+  readonly datumFile: string
+  readonly stdoutFifo: string
+  readonly stderrFifo: string
+  /** Made for each container, and without a name from when it has opened them. */
+  readonly noncesFifo: string
+  readonly answersFifo: string
+}
+
+export interface SlotFilesOptions {
+  /** Must not exist. */
+  readonly path: string
+  readonly transform: Transform
+  /** What is written in the container belongs to users that the server is not. */
+  readonly hasOtherUsers: boolean
+}
+
+export async function makeSlotFiles(options: SlotFilesOptions): Promise<SlotFiles> {
+  const { path, transform } = options
+  const files = filesIn(path)
+  mkdirSync(path, { mode: 0o700 })
+  make(readableMode, files.control)
+  make(readableMode, files.pfs)
+  make(openMode, files.out)
+  make(sharedMode, files.tmp)
+  make(sharedMode, files.varTmp)
+  copyFileSync(runnerScript, join(files.control, 'runner.sh'))
+  const stdin = transform.stdinLines.map((line) => `${line}\n`).join('')
+  writeFileSync(join(files.control, 'stdin'), stdin)
+  if (options.hasOtherUsers) writeFileSync(join(files.control, 'open'), '')
+  for (const name of readdirSync(files.control)) chmodSync(join(files.control, name), readableMode)
+  await makeOpenFifos(files.stdoutFifo, files.stderrFifo)
+  return files
+}
+
+function filesIn(path: string): SlotFiles {
+  const control = join(path, 'control')
+  return {
+    path,
+    pfs: join(path, 'pfs'),
+    out: join(path, 'pfs', outputName),
+    tmp: join(path, 'tmp'),
+    varTmp: join(path, 'var-tmp'),
+    control,
+    datumFile: join(control, 'datum'),
+    stdoutFifo: join(control, 'stdout'),
+    stderrFifo: join(control, 'stderr'),
+    noncesFifo: join(control, 'nonces'),
+    answersFifo: join(control, 'answers'),
+  }
+}
+
+/** Whatever the process takes away from the rights of new files. */
+function make(mode: number, path: string): void {
+  mkdirSync(path)
+  chmodSync(path, mode)
+}
+
+/** Named pipes that every user can open who gets there. */
+export async function makeOpenFifos(...paths: readonly string[]): Promise<void> {
+  await makeFifos(...paths)
+  for (const path of paths) chmodSync(path, fifoMode)
+}
+
+/** Empties what a datum was given and what it wrote, for the next one. No user code may run any more. */
+export async function emptySlotFiles(files: SlotFiles): Promise<void> {
+  for (const entry of readdirSync(files.pfs, { withFileTypes: true })) {
+    if (entry.name === outputName) continue
+    const path = join(files.pfs, entry.name)
+    if (entry.isDirectory()) {
+      await emptyDirectory(path, readableMode)
+      rmdirSync(path)
+    } else unlinkSync(path)
+  }
+  await emptyDirectory(files.out, openMode)
+  for (const directory of [files.tmp, files.varTmp]) await emptyDirectory(directory, sharedMode)
+}
+
+/** Removes a slot's directory, or what a crash left of one; there may be none. */
+export async function removeSlotFiles(path: string): Promise<void> {
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return
+  for (const name of ['pfs', 'tmp', 'var-tmp']) {
+    const directory = join(path, name)
+    if (lstatSync(directory, { throwIfNoEntry: false }) === undefined) continue
+    await emptyDirectory(directory, readableMode)
+  }
+  await rm(path, { recursive: true, force: true })
+}

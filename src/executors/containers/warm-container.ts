@@ -1,0 +1,267 @@
+import { closeSync, constants, existsSync, openSync, rmSync, writeSync } from 'node:fs'
+
+import type { Clock } from '../../base/clock.ts'
+import {
+  assert,
+  CancelledError,
+  FailedPreconditionError,
+  UnavailableError,
+} from '../../base/errors.ts'
+import { newHexId, type Random } from '../../base/random.ts'
+import { FifoReader } from '../process/fifo.ts'
+import { AnswerLines, parseAnswer, type RunnerAnswer } from '../process/runner-answers.ts'
+import type { ContainerSettings } from './container-settings.ts'
+import { type BoundCounts, boundCountsOf, noBoundCounts } from './bound-counts.ts'
+import type { Engine, RunningContainer } from './engine.ts'
+import { startContainer } from './starting.ts'
+import { makeOpenFifos, type SlotFiles } from './slot-files.ts'
+
+/** A machine under load starts one in seconds. */
+const readyMsMax = 120_000
+const fullPipeMs = 5
+
+export interface WarmContainerPorts {
+  readonly engine: Engine
+  readonly clock: Clock
+  readonly random: Random
+  readonly settings: ContainerSettings
+  /** Lines of a shell that give the runner what is secret. */
+  readonly secretScript: string
+  readonly files: SlotFiles
+}
+
+/** How one run in a container went. */
+export type ContainerAnswer =
+  | (RunnerAnswer & {
+      /** Whether the datum left something in memory that it shares with the next one. */
+      readonly isStale: boolean
+    })
+  /** Nobody answers any more: the datum ended the runner, or the kernel did. */
+  | { readonly kind: 'ended'; readonly ranOutOfMemory: boolean }
+
+interface Waiting {
+  readonly nonce: string
+  isStale: boolean
+  readonly resolve: (answer: ContainerAnswer) => void
+  readonly reject: (reason: Error) => void
+}
+
+/**
+ * A container whose process 1 is the runner. When this process dies, whichever way, the runner reads
+ * the end of its input, and the container ends and is removed.
+ */
+export class WarmContainer implements AsyncDisposable {
+  readonly #engine: Engine
+  readonly #id: string
+  readonly #nonces: number
+  readonly #answers: FifoReader
+  readonly #lines = new AnswerLines()
+  readonly #becomingReady = Promise.withResolvers<void>()
+  #running: RunningContainer = { upperDirectory: undefined, pid: 0 }
+  #boundCounts: BoundCounts = noBoundCounts
+  #hasEnded = false
+  #isDisposed = false
+  #waiting: Waiting | undefined
+
+  /** Opens everything or nothing. @throws {FailedPreconditionError} with advice. */
+  static async open(ports: WarmContainerPorts, signal: AbortSignal): Promise<WarmContainer> {
+    const { engine, files, settings } = ports
+    const fifos = [files.noncesFifo, files.answersFifo] as const
+    for (const fifo of fifos) rmSync(fifo, { force: true })
+    await makeOpenFifos(...fifos)
+    const id = await engine.createContainer(settings.options)
+    const container = new WarmContainer(engine, id, files)
+    try {
+      await container.#start(ports, signal)
+      return container
+    } catch (error) {
+      await container[Symbol.asyncDispose]()
+      if (signal.aborted) throw new CancelledError('opening the container was cancelled')
+      throw error
+    } finally {
+      // From here on nobody can open them by name, user code least of all.
+      for (const fifo of fifos) rmSync(fifo, { force: true })
+    }
+  }
+
+  private constructor(engine: Engine, id: string, files: SlotFiles) {
+    this.#engine = engine
+    this.#id = id
+    // Reading, too, so that it opens at once; the only other reader is the runner.
+    this.#nonces = openSync(files.noncesFifo, constants.O_RDWR | constants.O_NONBLOCK)
+    this.#answers = new FifoReader(files.answersFifo, (bytes) => this.#take(bytes))
+  }
+
+  /** Where the engine keeps what it changes of its image; undefined when nobody says. */
+  get upperDirectory(): string | undefined {
+    return this.#running.upperDirectory
+  }
+
+  /** The same as a list, where this process can look into it. */
+  get upperDirectories(): readonly string[] {
+    const { upperDirectory } = this
+    return upperDirectory !== undefined && existsSync(upperDirectory) ? [upperDirectory] : []
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded
+  }
+
+  /** Which bounds user code has come up against since this was asked last. */
+  boundsHit(): { readonly memory: boolean; readonly processes: boolean } {
+    const before = this.#boundCounts
+    const now = boundCountsOf(this.#running.pid, this.#id)
+    this.#boundCounts = now
+    return { memory: now.memory > before.memory, processes: now.processes > before.processes }
+  }
+
+  /** Paths that differ from the image's, as the engine finds them. */
+  async changes(): Promise<readonly string[]> {
+    return await this.#engine.changes(this.#id)
+  }
+
+  /** Runs the command once. Nobody but the runner knows `nonce`, with which it answers. */
+  async run(nonce: string): Promise<ContainerAnswer> {
+    return await new Promise<ContainerAnswer>((resolve, reject) => {
+      assert(this.#waiting === undefined, 'a container runs one datum at a time')
+      if (this.#hasEnded) {
+        reject(new UnavailableError('the container has ended'))
+        return
+      }
+      this.#waiting = { nonce, isStale: false, resolve, reject }
+      writeSync(this.#nonces, `${nonce}\n`)
+    })
+  }
+
+  /** Ends everything in it. Whoever waits for an answer hears of the end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isDisposed) return
+    this.#isDisposed = true
+    try {
+      await this.#engine.removeContainer(this.#id)
+    } finally {
+      this.#hasEnded = true
+      this.#giveUp(new UnavailableError('the container was removed while the datum ran'))
+      closeSync(this.#nonces)
+      this.#answers[Symbol.dispose]()
+    }
+  }
+
+  async #start(
+    { engine, settings, secretScript, clock, random }: WarmContainerPorts,
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.#running = await startContainer(engine, this.#id, settings)
+    this.#boundCounts = boundCountsOf(this.#running.pid, this.#id)
+    void this.#watch()
+    const end = `${newHexId(random)}\n`
+    await this.#send(end + secretScript + end, clock, signal)
+    const timer = new AbortController()
+    const cancelled = Promise.withResolvers<never>()
+    const cancel = (): void => cancelled.reject(new CancelledError('opening was cancelled'))
+    signal.addEventListener('abort', cancel, { once: true })
+    if (signal.aborted) cancel()
+    const late = clock.sleep(readyMsMax, timer.signal).then(() => {
+      throw notReadyError(engine)
+    })
+    late.catch(() => {})
+    cancelled.promise.catch(() => {})
+    try {
+      await Promise.race([this.#becomingReady.promise, cancelled.promise, late])
+    } finally {
+      timer.abort()
+      signal.removeEventListener('abort', cancel)
+    }
+  }
+
+  /** Writes more than the pipe holds as the container reads it. */
+  async #send(text: string, clock: Clock, signal: AbortSignal): Promise<void> {
+    let rest = Buffer.from(text)
+    while (rest.length > 0 && !this.#hasEnded) {
+      const size = writeNow(this.#nonces, rest)
+      rest = rest.subarray(size)
+      if (size === 0) await clock.sleep(fullPipeMs, signal)
+    }
+  }
+
+  /** Waits for the container's end. */
+  async #watch(): Promise<void> {
+    let failure: Error | undefined
+    await this.#engine.waitForEnd(this.#id).catch((error: Error) => {
+      failure = error
+    })
+    if (this.#isDisposed) return
+    const ranOutOfMemory = await this.#engine.ranOutOfMemory(this.#id).catch(() => false)
+    this.#hasEnded = true
+    this.#becomingReady.reject(
+      failure ??
+        new FailedPreconditionError(
+          "the container ended before it was ready: the image's /bin/sh must be a POSIX shell",
+        ),
+    )
+    if (failure !== undefined) this.#giveUp(failure)
+    else {
+      this.#answers.drain()
+      this.#waiting?.resolve({ kind: 'ended', ranOutOfMemory })
+      this.#waiting = undefined
+    }
+  }
+
+  #take(bytes: Buffer): void {
+    const lines = this.#lines.push(bytes)
+    if (lines === undefined) this.#break()
+    else for (const line of lines) this.#takeLine(line)
+  }
+
+  #takeLine(line: string): void {
+    const waiting = this.#waiting
+    if (line === 'ready') {
+      this.#becomingReady.resolve()
+      return
+    }
+    if (waiting === undefined) return
+    if (line === `${waiting.nonce} stale`) {
+      waiting.isStale = true
+      return
+    }
+    const answer = parseAnswer(line, waiting.nonce)
+    if (answer === undefined) {
+      this.#break()
+      return
+    }
+    this.#waiting = undefined
+    waiting.resolve({ ...answer, isStale: waiting.isStale })
+  }
+
+  /** The runner gave up, or somebody else speaks for it. */
+  #break(): void {
+    this.#giveUp(
+      new UnavailableError(
+        'the container could not be cleaned after the datum, or was tampered with',
+      ),
+    )
+  }
+
+  #giveUp(reason: Error): void {
+    this.#becomingReady.promise.catch(() => {})
+    this.#becomingReady.reject(reason)
+    this.#waiting?.reject(reason)
+    this.#waiting = undefined
+  }
+}
+
+/** How much can be written at once; 0 when the pipe is full. */
+function writeNow(descriptor: number, bytes: Buffer): number {
+  try {
+    return writeSync(descriptor, bytes)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return 0
+    throw error
+  }
+}
+
+function notReadyError(engine: Engine): FailedPreconditionError {
+  return new FailedPreconditionError(
+    `a container of the engine at ${engine.address} started, but its runner was not heard for ${readyMsMax / 1000} s: containers must share this machine's kernel and see its directories; an engine in a virtual machine or on another machine does not`,
+  )
+}

@@ -1,0 +1,48 @@
+import { statSync } from 'node:fs'
+
+import { InvalidArgumentError } from '../base/errors.ts'
+
+/** Where engines listen that nobody has told about. */
+const usualPlaces = ['/var/run/docker.sock', '/run/podman/podman.sock']
+
+/**
+ * The sockets at which an engine may be, the first that exists to be taken; none when `off` is asked
+ * for. Nothing said: as Docker's own tools do, the one that `DOCKER_HOST` names, if it is one of this
+ * machine, else root's and the user's own.
+ *
+ * @throws {InvalidArgumentError} for an engine that is not on this machine.
+ */
+export function engineSockets(
+  asked: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): readonly string[] {
+  if (asked === 'off') return []
+  if (asked !== '') return [askedPath(asked)]
+  const dockerHost = pathOf(environment['DOCKER_HOST'] ?? '')
+  if (dockerHost !== undefined) return [dockerHost]
+  const runtime = environment['XDG_RUNTIME_DIR'] ?? ''
+  const own = runtime === '' ? [] : [`${runtime}/docker.sock`, `${runtime}/podman/podman.sock`]
+  return [...usualPlaces, ...own]
+}
+
+/** The first that there is, else the first, for its error to tell of. */
+export function presentSocket(paths: readonly string[]): string | undefined {
+  return paths.find(isSocket) ?? paths[0]
+}
+
+function askedPath(text: string): string {
+  const path = pathOf(text)
+  if (path !== undefined) return path
+  throw new InvalidArgumentError(
+    `--container-engine ${JSON.stringify(text)} is no socket of this machine: write unix:///run/podman/podman.sock or the like; an engine elsewhere cannot show files of this machine to user code`,
+  )
+}
+
+function pathOf(text: string): string | undefined {
+  const path = text.startsWith('unix://') ? text.slice('unix://'.length) : text
+  return path.startsWith('/') ? path : undefined
+}
+
+function isSocket(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isSocket() ?? false
+}

@@ -1,0 +1,56 @@
+import type { TestImage } from './podman-engine.ts'
+
+// Programs that are links to one busybox: much like Alpine.
+const busyboxScript = String.raw`
+  mkdir -p bin usr/bin tmp var/tmp etc root home/someone work
+  cp "$(command -v busybox)" bin/busybox
+  for applet in $(busybox --list); do
+    [ "$applet" = busybox ] || ln -sf /bin/busybox "bin/$applet"
+  done
+  ln -s /bin/busybox usr/bin/env
+  chown 1234 home/someone
+  printf '%s\n' root:x:0:0:root:/root:/bin/sh someone:x:1234:1234::/home/someone:/bin/sh >etc/passwd
+`
+
+export const busyboxImage: TestImage = { script: busyboxScript }
+
+/** Its user is not root, and what it says of entry point, directory and environment is its own. */
+export const userImage: TestImage = {
+  script: busyboxScript,
+  changes: [
+    'USER someone',
+    'WORKDIR /work',
+    'ENV OF_IMAGE=here',
+    'ENV PATH=/usr/bin:/bin:/special',
+    'ENTRYPOINT ["/bin/echo", "the entry point"]',
+    'CMD ["the command"]',
+  ],
+}
+
+/** One program, and no shell to start it. */
+export const shelllessImage: TestImage = {
+  script: 'mkdir -p tmp var/tmp etc; cp "$(command -v busybox)" cp',
+}
+
+// Programs of this machine, with their libraries: dash and the GNU tools, where it is a Debian.
+function machineScript(shell: string): string {
+  return String.raw`
+    mkdir -p tmp var/tmp etc root usr/bin usr/sbin usr/lib usr/lib64
+    for directory in bin sbin lib lib64; do ln -s usr/$directory $directory; done
+    echo root:x:0:0:root:/root:/bin/sh >etc/passwd
+    for program in ${shell} cat ls cp mv rm ln mkdir mknod mkfifo touch chmod env sleep head tr id       pwd readlink timeout find seq yes setsid dd stat du; do
+      file=$(readlink -f "$(which "$program")")
+      cp -L "$file" "usr/bin/$program"
+      for library in $(ldd "$file" | grep -o '/[^ ]*'); do
+        mkdir -p ".$(dirname "$library")"
+        [ -e ".$library" ] || cp -L "$library" ".$library"
+      done
+    done
+    ln -s ${shell} usr/bin/sh
+  `
+}
+
+export const debianImage: TestImage = { script: machineScript('dash') }
+
+/** As on Fedora, whose sh is bash. */
+export const bashImage: TestImage = { script: machineScript('bash') }
