@@ -52,15 +52,15 @@ export async function walkRoots(
   chunks: ChunkStore,
   sources: readonly CollectionSource[],
 ): Promise<ReadonlySet<ChunkId>> {
-  const noting = new NotingChunks(chunks)
-  const walk = new RootWalk(noting)
+  const walk = new ChunkWalk(chunks)
   for (const source of sources) {
     for await (const root of source.collectionRoots(rehearsal)) await walk.root(root)
   }
-  return noting.read
+  return walk.seen
 }
 
-class RootWalk {
+/** Walks from roots to the last byte, each thing once. */
+export class ChunkWalk {
   readonly #chunks: NotingChunks
   readonly #contents: ChunkedContents
   readonly #trees: FileTrees
@@ -68,11 +68,17 @@ class RootWalk {
   readonly #walked = new Set<string>()
   readonly #walkedRoots = new Set<string>()
 
-  constructor(chunks: NotingChunks) {
-    this.#chunks = chunks
-    this.#contents = new ChunkedContents(chunks)
-    this.#trees = new FileTrees(chunks)
-    this.#maps = new ProllyMaps(chunks)
+  constructor(chunks: ChunkStore) {
+    const noting = new NotingChunks(chunks)
+    this.#chunks = noting
+    this.#contents = new ChunkedContents(noting)
+    this.#trees = new FileTrees(noting)
+    this.#maps = new ProllyMaps(noting)
+  }
+
+  /** The chunks on the way. */
+  get seen(): ReadonlySet<ChunkId> {
+    return this.#chunks.read
   }
 
   async root(root: CollectionRoot): Promise<void> {

@@ -176,7 +176,7 @@ export async function openTestProcessing(
   }
 }
 
-function exportsTo(bucket: WritableBucket, versioning: Versioning): Exports {
+export function exportsTo(bucket: WritableBucket, versioning: Versioning): Exports {
   const openBuckets = (): OpenBuckets => ({
     openToWrite: async () => bucket,
     [Symbol.dispose]: () => undefined,
@@ -286,11 +286,14 @@ export function transform(name: string): RequestedSpec['transform'] {
   }
 }
 
-interface FunctionWorld {
-  readonly trees: FileTrees
-  readonly contents: ChunkedContents
+interface FunctionWorld extends TreePorts {
   readonly codes: ReadonlyMap<string, UserCode>
   readonly ran: string[]
+}
+
+interface TreePorts {
+  readonly trees: FileTrees
+  readonly contents: ChunkedContents
 }
 
 class FunctionWorkers implements DatumWorkers {
@@ -321,6 +324,15 @@ async function processDatum(
   const code = world.codes.get(command)
   if (code === undefined) throw new Error(`the test gave no code ${command}`)
   world.ran.push(work.members.map(({ input, path }) => `${input}:${path}`).join(' '))
+  return await runFunction(world, code, work)
+}
+
+/** Runs a function as a worker runs user code. */
+export async function runFunction(
+  world: TreePorts,
+  code: UserCode,
+  work: DatumWork,
+): Promise<DatumOutcome> {
   const files = new Map<string, string>()
   for (const { input, path, entry } of work.members) {
     await readInto(world, files, `${input}${path}`, entry)
@@ -347,7 +359,7 @@ async function processDatum(
 }
 
 async function readInto(
-  world: FunctionWorld,
+  world: TreePorts,
   files: Map<string, string>,
   name: string,
   entry: TreeEntry,
