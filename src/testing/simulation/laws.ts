@@ -1,9 +1,13 @@
-import { utf8 } from '../../base/bytes.ts'
+import { compareBytes, utf8 } from '../../base/bytes.ts'
 import { CheckRun } from '../../base/check-run.ts'
 import { DomainError } from '../../base/errors.ts'
+import { parseFilePath, pathKey } from '../../base/paths.ts'
 import type { JobRecord } from '../../pipelines/job-records.ts'
 import { checkBaseJobs, checkPipelinesRows } from '../../pipelines/pipelines-check.ts'
 import { hasEnded } from '../../pipelines/states.ts'
+import { ChunkedContents } from '../../storage/chunked-contents.ts'
+import { FileTrees, type TreeEdit } from '../../storage/file-trees.ts'
+import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
 import { checkVersioningRows, checkVersioningSizes } from '../../versioning/versioning-check.ts'
 import { walkRoots } from '../reachable-chunks.ts'
 import { expectedOutput, type Expected, type Files } from './expected-output.ts'
@@ -80,9 +84,7 @@ async function commitToAll(simulation: Simulation, round: number): Promise<void>
       for (const [path = '', text = ''] of changes) {
         const name = { repo, commit: id, path }
         const after = withFile(model.get(id).files, path, text)
-        await model.change(id, after, () =>
-          writes.put(name, utf8(text), { overwrite: true }),
-        )
+        await model.change(id, after, () => writes.put(name, utf8(text), { overwrite: true }))
       }
       await model.finish(id, () => commits.finish(repo, id))
       simulation.flush(repo, id)
@@ -125,10 +127,8 @@ async function checkRoots(simulation: Simulation, name: string, job: JobRecord):
   const roots = new Map<string, string>()
   for (const { repo, commit } of job.inputs) {
     const info = await inspect(simulation, repo, commit)
-    if (info === undefined) {
-      if (job.state === 'success') simulation.break(`${name} read ${repo}@${commit}, which is gone`)
-      continue
-    }
+    // Whether it may be gone is for the check of the store to say.
+    if (info === undefined) continue
     for (const root of [info, ...info.provenance]) {
       if (!sourceRepos.includes(root.repo)) continue
       const other = roots.get(root.repo) ?? root.id
@@ -185,14 +185,36 @@ async function checkSuccess(
   if (job.counts.total !== expected.datumCount) {
     simulation.break(`${name} has ${job.counts.total} datums, and should ${expected.datumCount}`)
   }
-  if ((await inspect(simulation, job.outputRepo, job.outputCommit)) === undefined) {
-    const repo = await simulation.server.versioning.repos.list()
-    if (!repo.some((one) => one.name === job.outputRepo)) return
-    return simulation.break(`${name} has lost its output`)
-  }
+  // Whether it may be gone is for the check of the store to say.
+  if ((await inspect(simulation, job.outputRepo, job.outputCommit)) === undefined) return
   const found = await simulation.filesOf(job.outputRepo, job.outputCommit)
-  if (sameFiles(found, expected.files)) return
-  simulation.break(`${name} wrote ${shown(found)}, and should ${shown(expected.files)}`)
+  if (!sameFiles(found, expected.files)) {
+    return simulation.break(`${name} wrote ${shown(found)}, and should ${shown(expected.files)}`)
+  }
+  const { state } = await simulation.server.versioning.commits.inspect(
+    job.outputRepo,
+    job.outputCommit,
+  )
+  const root = await rootOf(expected.files)
+  if (state.kind === 'finished' && state.tree.root === root) return
+  simulation.break(`the root of what ${name} wrote is not the one of these files made at once`)
+}
+
+/** Of a tree that is built from nothing. */
+async function rootOf(files: Files): Promise<string> {
+  const chunks = new MemoryChunkStore()
+  const [trees, contents] = [new FileTrees(chunks), new ChunkedContents(chunks)]
+  const edits: TreeEdit[] = []
+  for (const [text, content] of files) {
+    const written = await contents.writeBytes(utf8(content))
+    edits.push({ path: parseFilePath(text), entry: { kind: 'file', content: written } })
+  }
+  edits.sort((left, right) => compareBytes(pathKey(left.path), pathKey(right.path)))
+  return (
+    await trees.edit(await trees.emptyRoot(), edits, {
+      emptied: 'remove',
+    })
+  ).root
 }
 
 function shown(files: Files): string {

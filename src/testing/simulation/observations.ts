@@ -1,7 +1,7 @@
-import type { SqlRow } from '../../database/database.ts'
 import type { Connection } from '../../database/sqlite/connection.ts'
 
 type Facts = ReadonlyMap<string, string>
+type NamedFact = { readonly name: string; readonly fact: string }
 
 /** What never changes once it is so, by name: of rows that may go, but not become others. */
 const lasting: Readonly<Record<string, string>> = {
@@ -27,9 +27,9 @@ export class Observations {
     for (const [what, sql] of Object.entries(lasting)) {
       const now = new Map<string, string>()
       const before = this.#known.get(what)
-      for (const { name, fact } of this.#rows.all<SqlRow>(sql)) {
-        now.set(String(name), String(fact))
-        const then = before?.get(String(name))
+      for (const { name, fact } of this.#rows.all<NamedFact>(sql)) {
+        now.set(name, fact)
+        const then = before?.get(name)
         if (then !== undefined && then !== fact) {
           broken ??= `the ${what} ${name} was ${then}, and is ${fact}`
         }

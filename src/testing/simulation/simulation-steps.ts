@@ -83,7 +83,9 @@ async function changeFile(simulation: Simulation, id: string, dice: Dice): Promi
   const isDirectory = dice.roll(4) === 0
   if (repo !== 'log' && dice.roll(4) === 0) {
     const gone = isDirectory ? path.slice(0, 2) : path
-    const after = new Map([...files].filter(([one]) => one !== `/${gone}` && !one.startsWith(`/${gone}/`)))
+    const after = new Map(
+      [...files].filter(([one]) => one !== `/${gone}` && !one.startsWith(`/${gone}/`)),
+    )
     await model.change(id, after, () => writes.delete({ ...name, path: gone }))
     return `-${gone}`
   }
@@ -121,7 +123,10 @@ async function finish({ model, server }: Simulation, id: string): Promise<void> 
   await model.finish(id, () => server.versioning.commits.finish(repo, id))
 }
 
-function finishedCommit({ model }: Simulation, dice: Dice): { readonly repo: string; readonly id: string } {
+function finishedCommit(
+  { model }: Simulation,
+  dice: Dice,
+): { readonly repo: string; readonly id: string } {
   const repo = pick(dice, sourceRepos)
   return pick(dice, model.of(repo, true).slice(-6))
 }

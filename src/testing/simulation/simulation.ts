@@ -236,20 +236,20 @@ export class Simulation {
 
   /** True when a crash was due before the end of the work. */
   async #pump(what: string, work: () => Promise<void>): Promise<boolean> {
-    let isDone = false
-    work()
+    const progress = { isDone: false }
+    const working = work()
       .catch((error: unknown) => this.#break(what, error))
       .finally(() => {
-        isDone = true
+        progress.isDone = true
       })
+    void working
     await settled()
-    for (let count = 0; !isDone; count += 1) {
+    for (let count = 0; !progress.isDone; count += 1) {
       if (this.#broken !== undefined) return false
       if (this.#crashAt !== undefined && this.events.count >= this.#crashAt) return true
       if (this.#waiter !== undefined && this.events.count >= this.#waiter.until) this.#wake()
       else if (!(await this.events.next()) && !this.#wake()) this.#broken ??= `${what} hangs`
       if (count > restEventsMax) this.#broken ??= `${what} never comes to rest`
-      if (isDone) break
       await settled()
     }
     return false

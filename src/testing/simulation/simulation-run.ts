@@ -1,7 +1,7 @@
-import { Dice } from '../../src/testing/busy-world.ts'
-import { checkLaws } from '../../src/testing/simulation/laws.ts'
-import { BrokenLawError, Simulation } from '../../src/testing/simulation/simulation.ts'
-import { randomSteps, type Step } from '../../src/testing/simulation/simulation-steps.ts'
+import { Dice } from '../busy-world.ts'
+import { checkLaws } from './laws.ts'
+import { BrokenLawError, Simulation } from './simulation.ts'
+import { randomSteps, type Step } from './simulation-steps.ts'
 
 /** How a run ended. */
 export interface Run {
@@ -33,7 +33,7 @@ export function stepsOf(seed: number, count: number): readonly Step[] {
 const shrinkRunsMax = 150
 
 /** Fewer steps that break a law, too: parts are left out as long as that goes on to be so. */
-export async function shrunk(seed: number, steps: readonly Step[]): Promise<readonly Step[]> {
+async function shrunk(seed: number, steps: readonly Step[]): Promise<readonly Step[]> {
   let kept = steps
   let runCount = 0
   for (let size = Math.ceil(kept.length / 2); size >= 1; size = Math.floor(size / 2)) {
@@ -47,12 +47,20 @@ export async function shrunk(seed: number, steps: readonly Step[]): Promise<read
   return kept
 }
 
-/** What to print of a run that broke a law. */
-export function report(seed: number, stepCount: number, run: Run): string {
-  const lines = [
-    `seed ${seed} with ${stepCount} steps breaks a law: ${run.broken}`,
-    `run it again: SIMULATION_SEED=${seed} SIMULATION_STEPS=${stepCount} tools/simulate`,
-    ...run.trace,
-  ]
-  return lines.join('\n')
+/**
+ * Runs random steps. Undefined when every law held; else what to tell: which law, how to see it
+ * again, and what happened in the shortest run that was found.
+ */
+export async function verdict(seed: number, stepCount: number): Promise<string | undefined> {
+  const steps = stepsOf(seed, stepCount)
+  const run = await runSteps(seed, steps)
+  if (run.broken === undefined) return undefined
+  const fewer = await shrunk(seed, steps)
+  const short = await runSteps(seed, fewer)
+  return [
+    `seed ${seed} breaks a law after ${run.trace.length} of ${stepCount} steps: ${run.broken}`,
+    `see it again: npm run simulate -- --seed ${seed} --runs 1 --steps ${stepCount}`,
+    `${fewer.length} of these steps are enough: ${short.broken}`,
+    ...short.trace,
+  ].join('\n')
 }
