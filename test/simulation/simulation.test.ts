@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { Dice } from '../../src/testing/busy-world.ts'
 import { checkLaws } from '../../src/testing/simulation/laws.ts'
 import { Simulation } from '../../src/testing/simulation/simulation.ts'
+import { takeStep } from '../../src/testing/simulation/simulation-steps.ts'
 import { runSteps, stepsOf, verdict } from '../../src/testing/simulation/simulation-run.ts'
 
 /** `npm run simulate` runs more of it. */
@@ -65,7 +66,7 @@ for (const { what, sql, says } of damages) {
       const kinds = ['commit', 'commit', 'commit', 'commit', 'create', 'create', 'create', 'settle']
       for (const kind of kinds as ('commit' | 'create' | 'settle')[]) {
         for (let count = 0; count < 3; count += 1) {
-          await simulation.take({ kind, seed: dice.roll(1000) })
+          await takeStep(simulation, { kind, seed: dice.roll(1000) })
         }
       }
       simulation.observe()

@@ -3,6 +3,7 @@ import { CheckRun } from '../../base/check-run.ts'
 import { DomainError } from '../../base/errors.ts'
 import { parseFilePath, pathKey } from '../../base/paths.ts'
 import type { JobRecord } from '../../pipelines/job-records.ts'
+import { LostRepoError } from '../../pipelines/lost-repos.ts'
 import { checkBaseJobs, checkPipelinesRows } from '../../pipelines/pipelines-check.ts'
 import { hasEnded } from '../../pipelines/states.ts'
 import { ChunkedContents } from '../../storage/chunked-contents.ts'
@@ -60,10 +61,13 @@ async function startAll(simulation: Simulation): Promise<void> {
   await simulation.untilDone('start all', async () => {
     const { pipelines } = simulation.server.processing
     for (const { name } of await pipelines.list()) {
-      await pipelines.start(name).catch((error: unknown) => {
-        // One whose repo is gone cannot be started.
-        if (!(error instanceof DomainError)) throw error
-      })
+      try {
+        await pipelines.start(name)
+      } catch (error) {
+        if (!(error instanceof LostRepoError)) throw error
+        // It cannot be started, and while it is stopped whoever flushes waits for it.
+        await pipelines.delete(name, { deleteJobs: false, deleteRepo: false })
+      }
     }
   })
 }

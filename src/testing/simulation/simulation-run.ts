@@ -1,7 +1,7 @@
 import { Dice } from '../busy-world.ts'
 import { checkLaws } from './laws.ts'
 import { BrokenLawError, Simulation } from './simulation.ts'
-import { randomSteps, type Step } from './simulation-steps.ts'
+import { randomSteps, type Step, takeStep } from './simulation-steps.ts'
 
 /** How a run ended. */
 export interface Run {
@@ -15,7 +15,7 @@ export async function runSteps(seed: number, steps: readonly Step[]): Promise<Ru
   const simulation = await Simulation.open(seed)
   let broken: string | undefined
   try {
-    for (const step of steps) await simulation.take(step)
+    for (const step of steps) await takeStep(simulation, step)
     await checkLaws(simulation)
   } catch (error) {
     if (!(error instanceof BrokenLawError)) throw error

@@ -1,10 +1,10 @@
 import { utf8 } from '../../base/bytes.ts'
 import type { RequestedInput, RequestedSpec } from '../../pipelines/requested-specs.ts'
-import type { Dice } from '../busy-world.ts'
+import { Dice } from '../busy-world.ts'
 import { transform } from '../test-processing.ts'
 import type { Files } from './expected-output.ts'
 import { type ModelCommit, sourceRepos } from './source-model.ts'
-import type { Simulation } from './simulation.ts'
+import { NothingToDoError, type Simulation } from './simulation.ts'
 import { usualKinds } from './user-codes.ts'
 
 /** What a step may be. */
@@ -51,9 +51,6 @@ function pick<Item>(dice: Dice, items: readonly Item[]): Item {
   if (item === undefined) throw new NothingToDoError('there is nothing to choose from')
   return item
 }
-
-/** A step that has no meaning as things stand. */
-export class NothingToDoError extends Error {}
 
 async function startCommit(simulation: Simulation, repo: string, branch: string): Promise<string> {
   const { model, server } = simulation
@@ -400,8 +397,9 @@ export interface Step {
   readonly seed: number
 }
 
-export async function takeStep(simulation: Simulation, step: Step, dice: Dice): Promise<string> {
-  return await actions[step.kind](simulation, dice)
+/** @throws {BrokenLawError} */
+export async function takeStep(simulation: Simulation, { kind, seed }: Step): Promise<void> {
+  await simulation.take(kind, () => actions[kind](simulation, new Dice(seed)))
 }
 
 /** How often each kind comes, in a long run. */

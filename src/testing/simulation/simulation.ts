@@ -2,18 +2,21 @@ import { utf8Text, collectBytes } from '../../base/bytes.ts'
 import { DataLossError, DomainError } from '../../base/errors.ts'
 import type { Connection } from '../../database/sqlite/connection.ts'
 import { migrations } from '../../server/migrations.ts'
-import { Dice } from '../busy-world.ts'
 import { SimulatedEvents, settled } from './events.ts'
 import type { Files } from './expected-output.ts'
 import { Observations } from './observations.ts'
 import { simulatedRows } from './simulated-database.ts'
 import { type Disk, openSimulatedServer, type SimulatedServer } from './simulated-server.ts'
-import { NothingToDoError, type Step, takeStep } from './simulation-steps.ts'
 import { sameFiles, SourceModel, sourceRepos } from './source-model.ts'
 
 /** A law that does not hold. */
 export class BrokenLawError extends Error {
   override readonly name = 'BrokenLawError'
+}
+
+/** A step that has no meaning as things stand. */
+export class NothingToDoError extends Error {
+  override readonly name = 'NothingToDoError'
 }
 
 /** More than any wait for rest needs. */
@@ -81,21 +84,21 @@ export class Simulation {
     this.rows[Symbol.dispose]()
   }
 
-  /** @throws {BrokenLawError} */
-  async take(step: Step): Promise<void> {
+  /** Has somebody do what `act` does, which says what that was. @throws {BrokenLawError} */
+  async take(kind: string, act: () => Promise<string>): Promise<void> {
     const started = this.events.count
     let text = ''
-    const isCutOff = await this.#pump(step.kind, async () => {
+    const isCutOff = await this.#pump(kind, async () => {
       try {
-        text = await takeStep(this, step, new Dice(step.seed))
+        text = await act()
       } catch (error) {
         if (error instanceof DataLossError) throw error
         if (!(error instanceof DomainError || error instanceof NothingToDoError)) throw error
         this.model.uncertain = undefined
-        text = `${step.kind} refused: ${error.message}`
+        text = `${kind} refused: ${error.message}`
       }
     })
-    this.trace.push(`[${started}] ${isCutOff ? `${step.kind}, cut off by a crash` : text}`)
+    this.trace.push(`[${started}] ${isCutOff ? `${kind}, cut off by a crash` : text}`)
     if (isCutOff) await this.#recover()
     if (this.trace.length % observeEvery === 0 || isCutOff) this.observe()
     this.#throwIfBroken()
