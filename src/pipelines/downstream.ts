@@ -188,8 +188,9 @@ async function ownChance(
 }
 
 /**
- * Whether all that an input has is made from other commits of the repo than `commit`, and nothing
- * more will come to it, since its pipeline was deleted: then no job reads both.
+ * Whether all that an input has is made from other commits of the repo than `commit`, or from what the
+ * pipeline's other inputs have left behind, and nothing more will come to it, since its pipeline was
+ * deleted: then no job reads both.
  */
 async function neverFits(
   tx: ReadTransaction,
@@ -199,10 +200,15 @@ async function neverFits(
   for (const [position, { repo }] of branchesOf(pipeline.spec.input).entries()) {
     if (repo === commit.repo || !(await isWrittenNoMore(tx, repo))) continue
     const fitting = await tx.get(
-      `SELECT commit_id FROM pipeline_arrivals WHERE pipeline = ? AND position = ? AND (
-        EXISTS (SELECT 1 FROM commit_provenance WHERE id = commit_id AND ancestor = ?)
-        OR NOT EXISTS (SELECT 1 FROM commit_provenance p JOIN commits c ON c.id = p.ancestor
-          WHERE p.id = commit_id AND c.repo = ?)) LIMIT 1`,
+      `SELECT a.commit_id FROM pipeline_arrivals a WHERE a.pipeline = ? AND a.position = ? AND (
+          EXISTS (SELECT 1 FROM commit_provenance WHERE id = a.commit_id AND ancestor = ?)
+          OR NOT EXISTS (SELECT 1 FROM commit_provenance p JOIN commits c ON c.id = p.ancestor
+            WHERE p.id = a.commit_id AND c.repo = ?))
+        AND NOT EXISTS (SELECT 1 FROM commit_provenance p JOIN commits c ON c.id = p.ancestor
+            JOIN pipeline_inputs i ON i.pipeline = a.pipeline AND i.repo = c.repo
+          WHERE p.id = a.commit_id AND NOT EXISTS (SELECT 1 FROM pipeline_arrivals o
+            WHERE o.pipeline = a.pipeline AND o.position = i.position AND o.commit_id = p.ancestor))
+        LIMIT 1`,
       pipeline.name,
       position,
       commit.id,

@@ -94,7 +94,9 @@ export class ChunkWalk {
   }
 
   async #entry(entry: TreeEntry): Promise<void> {
-    const name = hexText(this.#trees.entryHash(entry))
+    // What is the same may be inlined here, and have chunks of its own there.
+    const form = entry.kind === 'file' ? entry.content.kind : entry.inlineNode !== undefined
+    const name = `${hexText(this.#trees.entryHash(entry))} ${form}`
     if (this.#walked.has(name)) return
     this.#walked.add(name)
     if (entry.kind === 'file') {
