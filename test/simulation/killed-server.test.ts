@@ -100,7 +100,7 @@ test('a server that is killed while 100 jobs run loses nothing and repeats no re
   const expected = { ...Object.fromEntries(upper), '/all': Object.values(files).join('') }
   for (const pipeline of pipelines) {
     const jobs = await jobsOf(client, pipeline)
-    expect(jobs, pipeline).toHaveLength(1)
+    expect(jobs, `jobs of ${pipeline}`).toHaveLength(1)
     expect(jobs[0]).toMatchObject({
       state: JobState.JOB_SUCCESS,
       dataProcessed: 4n,
@@ -108,6 +108,6 @@ test('a server that is killed while 100 jobs run loses nothing and repeats no re
       dataFailed: 0n,
       dataTotal: 4n,
     })
-    expect(await outputOf(client, pipeline), pipeline).toEqual(expected)
+    expect(await outputOf(client, pipeline), `output of ${pipeline}`).toEqual(expected)
   }
 }, 240_000)
