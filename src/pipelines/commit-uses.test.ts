@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
+import { CheckRun } from '../base/check-run.ts'
 import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
 import type { Deletion } from '../versioning/deletions.ts'
+import { checkPipelinesRows } from './pipelines-check.ts'
 
 async function remove(world: TestProcessing, repo: string, commit: string): Promise<Deletion> {
   return world.versioning.deletions.delete([{ repo, commit }], { dryRun: false })
@@ -177,4 +179,78 @@ test('people and pipelines write different branches', async () => {
     branchChanges.merge({ repo: 'up', from, into }, options)
   await expect(merge('mine', 'master')).rejects.toThrow('is written by pipeline up')
   expect(await merge('master', 'mine')).toMatchObject({ outcome: 'unchanged' })
+})
+
+/** A pipeline `up` whose code waits, for a file whose text is `slow`, until `release` is called. */
+async function openHeld(): Promise<{
+  readonly world: TestProcessing
+  readonly begun: Promise<void>
+  readonly release: () => void
+}> {
+  const world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const [begun, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  world.code('up', async (files, { signal }) => {
+    if ([...files.values()].includes('slow')) {
+      begun.resolve()
+      signal.addEventListener('abort', () => released.resolve(), { once: true })
+      await released.promise
+      signal.throwIfAborted()
+    }
+    return Object.fromEntries(files)
+  })
+  await world.pipeline('up', atom('in', '/*'))
+  return { world, begun: begun.promise, release: () => released.resolve() }
+}
+
+test('the record of a job that was killed because its input was deleted is no damage', async () => {
+  const { world, begun } = await openHeld()
+  await using _ = world
+  const commit = await world.commit('in', { a: 'slow' })
+  await begun
+  await remove(world, 'in', commit)
+  const jobs = await world.processing.jobs.list('up')
+  expect(jobs).toMatchObject([{ state: 'killed', reason: expect.stringContaining('was deleted') }])
+  const found: string[] = []
+  const options = { full: true, fix: false, exclusive: true }
+  const { signal } = new AbortController()
+  const run = new CheckRun(options, signal, async ({ what }) => void found.push(what))
+  await checkPipelinesRows({ database: world.database, run })
+  expect(found).toEqual([])
+})
+
+test('a job goes on though the one that it starts from is deleted while it runs', async () => {
+  const { world, begun, release } = await openHeld()
+  await using _ = world
+  const first = await world.commit('in', { a: 'one', b: 'two' })
+  await world.flush('in', first)
+  const second = await world.commit('in', { a: null, c: 'slow' })
+  await begun
+  await remove(world, 'in', first)
+  release()
+  await world.flush('in', second)
+  expect(await world.files('up', 'master')).toEqual({ '/in/b': 'two', '/in/c': 'slow' })
+  expect(world.errors, 'and nothing goes wrong on the way').toEqual([])
+})
+
+test('a job is planned anew when the one that it starts from is deleted while it is planned', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('up', (files) => Object.fromEntries(files))
+  await world.pipeline('up', atom('in', '/*'))
+  const first = await world.commit('in', { a: 'one', b: 'two' })
+  await world.flush('in', first)
+  await world.processing.pipelines.stop('up')
+  const second = await world.commit('in', { a: null, c: 'three' })
+  const deleted = Promise.withResolvers<void>()
+  world.duringNextFlush(async () => {
+    await remove(world, 'in', first)
+    deleted.resolve()
+  })
+  await world.processing.pipelines.start('up')
+  await deleted.promise
+  await world.flush('in', second)
+  expect(await world.files('up', 'master')).toEqual({ '/in/b': 'two', '/in/c': 'three' })
+  const [job] = await world.processing.jobs.list('up')
+  expect([job?.baseJob, job?.counts.total]).toEqual([undefined, 2])
 })

@@ -111,3 +111,24 @@ test('pipelines that read a repo fail when it is deleted, whether or not they ha
     (await world.processing.pipelines.inspect('up')).state
   await expect.poll(stateOf).toBe('failure')
 })
+
+test('a flush ends when another input of a diamond has lost its pipeline, and so will never come', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await quick(world, 'left', 'in')
+  world.code('both', () => ({ x: '1' }))
+  await world.pipeline('both', { cross: [atom('in', '/'), atom('left', '/')] })
+  await quick(world, 'down', 'both')
+  await world.flush('in', await world.commit('in', { a: 'one' }))
+  await world.processing.pipelines.delete('left', { deleteJobs: false, deleteRepo: false })
+  const commit = await world.commit('in', { a: 'two' })
+  await expect(world.flush('in', commit)).rejects.toThrow(
+    /pipeline left was deleted|an input that should come from the same commit has lost its pipeline/,
+  )
+  const only = world.versioning.subscriptions.flush({
+    commits: [{ repo: 'in', commit }],
+    toRepos: ['down'],
+    signal: new AbortController().signal,
+  })
+  await expect(Array.fromAsync(only)).rejects.toThrow(/no job of pipeline (both|down) will process/)
+})

@@ -150,7 +150,7 @@ function missingText(pipeline: PipelineRecord, { repo, id }: CommitName): string
     own === undefined
       ? 'nothing made from it will come to what the pipeline reads'
       : `it is not on branch ${own.branch} that the pipeline reads`
-  return `no job of pipeline ${pipeline.name} will process commit ${repo}/${id}: ${where}, or its job was deleted`
+  return `no job of pipeline ${pipeline.name} will process commit ${repo}/${id}: ${where}, or its job was deleted, or an input that should come from the same commit has lost its pipeline`
 }
 
 /**
@@ -180,8 +180,9 @@ async function chanceOf(
 async function ownChance(
   tx: ReadTransaction,
   pipeline: PipelineRecord,
-  { id }: CommitName,
+  commit: CommitName,
 ): Promise<Chance> {
+  const { id } = commit
   if (await hasBacklog(tx, pipeline.name)) return 'coming'
   const job = await tx.get(
     `SELECT jobs.id FROM job_provenance p JOIN jobs ON jobs.id = p.job
@@ -198,8 +199,49 @@ async function ownChance(
     id,
     id,
   )
-  if (arrivals.some(({ state }) => state !== 'used')) return 'coming'
+  if (arrivals.some(({ state }) => state !== 'used')) {
+    return (await neverFits(tx, pipeline, commit)) ? 'none' : 'coming'
+  }
   return arrivals.length > 0 ? 'held' : 'none'
+}
+
+/**
+ * Whether all that an input has is made from other commits of the repo than `commit`, or from what the
+ * pipeline's other inputs have left behind, and nothing more will come to it, since its pipeline was
+ * deleted: then no job reads both.
+ */
+async function neverFits(
+  tx: ReadTransaction,
+  pipeline: PipelineRecord,
+  commit: CommitName,
+): Promise<boolean> {
+  for (const [position, { repo }] of branchesOf(pipeline.spec.input).entries()) {
+    if (repo === commit.repo || !(await isWrittenNoMore(tx, repo))) continue
+    const fitting = await tx.get(
+      `SELECT a.commit_id FROM pipeline_arrivals a WHERE a.pipeline = ? AND a.position = ? AND (
+          EXISTS (SELECT 1 FROM commit_provenance WHERE id = a.commit_id AND ancestor = ?)
+          OR NOT EXISTS (SELECT 1 FROM commit_provenance p JOIN commits c ON c.id = p.ancestor
+            WHERE p.id = a.commit_id AND c.repo = ?))
+        AND NOT EXISTS (SELECT 1 FROM commit_provenance p JOIN commits c ON c.id = p.ancestor
+            JOIN pipeline_inputs i ON i.pipeline = a.pipeline AND i.repo = c.repo
+          WHERE p.id = a.commit_id AND NOT EXISTS (SELECT 1 FROM pipeline_arrivals o
+            WHERE o.pipeline = a.pipeline AND o.position = i.position AND o.commit_id = p.ancestor))
+        LIMIT 1`,
+      pipeline.name,
+      position,
+      commit.id,
+      commit.repo,
+    )
+    if (fitting === undefined) return true
+  }
+  return false
+}
+
+/** Its pipeline was deleted, and it stayed. */
+async function isWrittenNoMore(tx: ReadTransaction, name: RepoName): Promise<boolean> {
+  if ((await findPipeline(tx, name)) !== undefined) return false
+  const [repo, deletedAt] = [await findRepo(tx, name), await pipelineDeletedAt(tx, name)]
+  return repo !== undefined && deletedAt !== undefined && repo.createdAt <= deletedAt
 }
 
 /** What may come through a repo that the pipeline reads. */
@@ -219,8 +261,7 @@ async function inputChance(
   if (upstream !== undefined) {
     return upstream.state === 'failure' ? 'none' : await chanceOf(tx, upstream, commit, seen)
   }
-  const deletedAt = await pipelineDeletedAt(tx, input)
-  return deletedAt !== undefined && repo.createdAt <= deletedAt ? 'none' : 'coming'
+  return (await isWrittenNoMore(tx, input)) ? 'none' : 'coming'
 }
 
 function better(left: Chance, right: Chance): Chance {

@@ -51,6 +51,16 @@ export async function failPipelinesWithout(
   for (const { name } of rows) await failIfRepoGone(tx, name as PipelineName, at)
 }
 
+/** As `failIfRepoGone`, for every pipeline: of what was deleted when nobody looked. */
+export async function failAllWithoutRepos(tx: Transaction, at: Instant): Promise<void> {
+  const rows = await tx.all<{ readonly name: string }>(
+    `SELECT name FROM pipelines WHERE state = 'running' AND (
+      name NOT IN (SELECT name FROM repos) OR name IN
+        (SELECT pipeline FROM pipeline_inputs WHERE repo NOT IN (SELECT name FROM repos)))`,
+  )
+  for (const { name } of rows) await failIfRepoGone(tx, name as PipelineName, at)
+}
+
 /** @throws {LostRepoError} when a repo is gone that the pipeline reads or writes. */
 export async function requireRepos(tx: ReadTransaction, pipeline: PipelineRecord): Promise<void> {
   const lost = await lostRepo(tx, pipeline)

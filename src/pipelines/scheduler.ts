@@ -10,7 +10,7 @@ import {
   setJobState,
   type DueJob,
 } from './job-records.ts'
-import { failIfRepoGone, failPipelinesWithout } from './lost-repos.ts'
+import { failAllWithoutRepos, failIfRepoGone, failPipelinesWithout } from './lost-repos.ts'
 import { allPipelineNames, pipelineTopic } from './pipeline-records.ts'
 import { runJob } from './running/job-run.ts'
 import { errorText, isOfUsers, isPassing } from './running/run-errors.ts'
@@ -86,6 +86,8 @@ export class Scheduler implements AsyncDisposable {
   async #watch(signal: AbortSignal): Promise<void> {
     const events = this.#ports.database.watch([jobTopic, pipelineTopic, repoTopic], { signal })
     await this.#endWithoutData()
+    const at = this.#ports.clock.now()
+    await this.#ports.database.transact((tx) => failAllWithoutRepos(tx, at))
     await this.#match()
     for await (const event of events) {
       // A run tells of its own progress; only what may start or stop a run is looked at.

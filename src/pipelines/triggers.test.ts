@@ -215,3 +215,17 @@ test('a job never reads one commit of a transaction beside what was before anoth
   )
   expect(others).toHaveLength(1)
 })
+
+test('a pipeline whose input repo was deleted just before a crash fails after the restart', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('up', () => ({}))
+  await world.pipeline('up', atom('in', '/'))
+  await world.processing.scheduler[Symbol.asyncDispose]()
+  await world.versioning.repos.delete('in', { force: true })
+  expect((await world.processing.pipelines.inspect('up')).state).toBe('running')
+  await world.restart()
+  await expect
+    .poll(async () => (await world.processing.pipelines.inspect('up')).recentError)
+    .toContain('the input repo in has been deleted')
+})

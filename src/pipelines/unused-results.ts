@@ -7,6 +7,7 @@ import type { DatumKey } from './datums.ts'
 import { shapeOf } from './inputs.ts'
 import { findJob, selectJobs, type JobRecord } from './job-records.ts'
 import { specOfVersion } from './pipeline-records.ts'
+import { hasEnded } from './states.ts'
 
 /** Datums that are looked up in one query. */
 const lookupCountMax = 500
@@ -22,7 +23,7 @@ interface NewDatum {
 
 /**
  * Finds datum results that only jobs which are to go have: what those made, and no other job of the
- * same pipeline has among its datums. Cost: the datums that were new in the jobs which go, times the
+ * same pipeline has among its datums, or among those of the job that it starts from while it runs. Cost: the datums that were new in the jobs which go, times the
  * jobs of their pipelines which stay. What is in doubt is kept: a result too many only takes space.
  */
 export class UnusedResults {
@@ -68,6 +69,10 @@ export class UnusedResults {
         if (going.has(other.id) || other.datumSet === undefined) continue
         versions.add(other.pipelineVersion)
         sets.add(other.datumSet)
+        if (hasEnded(other.state)) continue
+        // It takes out of its base's output what its own datums do not make.
+        const base = others.find(({ id }) => id === other.baseJob)
+        if (base?.datumSet !== undefined) sets.add(base.datumSet)
       }
       const shapes = new Set<string>()
       for (const version of versions) {

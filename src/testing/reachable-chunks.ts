@@ -53,15 +53,15 @@ export async function walkRoots(
   chunks: ChunkStore,
   sources: readonly CollectionSource[],
 ): Promise<ReadonlySet<ChunkId>> {
-  const noting = new NotingChunks(chunks)
-  const walk = new RootWalk(noting)
+  const walk = new ChunkWalk(chunks)
   for (const source of sources) {
     for await (const root of source.collectionRoots(rehearsal)) await walk.root(root)
   }
-  return noting.read
+  return walk.seen
 }
 
-class RootWalk {
+/** Walks from roots to the last byte, each thing once. */
+export class ChunkWalk {
   readonly #chunks: NotingChunks
   readonly #contents: ChunkedContents
   readonly #trees: FileTrees
@@ -69,11 +69,17 @@ class RootWalk {
   readonly #walked = new Set<string>()
   readonly #walkedRoots = new Set<string>()
 
-  constructor(chunks: NotingChunks) {
-    this.#chunks = chunks
-    this.#contents = new ChunkedContents(chunks)
-    this.#trees = new FileTrees(chunks)
-    this.#maps = new ProllyMaps(chunks)
+  constructor(chunks: ChunkStore) {
+    const noting = new NotingChunks(chunks)
+    this.#chunks = noting
+    this.#contents = new ChunkedContents(noting)
+    this.#trees = new FileTrees(noting)
+    this.#maps = new ProllyMaps(noting)
+  }
+
+  /** The chunks on the way. */
+  get seen(): ReadonlySet<ChunkId> {
+    return this.#chunks.read
   }
 
   async root(root: CollectionRoot): Promise<void> {
@@ -89,7 +95,9 @@ class RootWalk {
   }
 
   async #entry(entry: TreeEntry): Promise<void> {
-    const name = hexText(this.#trees.entryHash(entry))
+    // What is the same may be inlined here, and have chunks of its own there.
+    const form = entry.kind === 'file' ? entry.content.kind : entry.inlineNode !== undefined
+    const name = `${hexText(this.#trees.entryHash(entry))} ${form}`
     if (this.#walked.has(name)) return
     this.#walked.add(name)
     if (entry.kind === 'file') {

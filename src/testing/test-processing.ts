@@ -33,6 +33,8 @@ import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { Exports, type OpenBuckets } from '../targets/exports.ts'
 import { MemoryBucket } from './memory-bucket.ts'
 import type { OpenedPackedStore } from './packed-store.ts'
+import type { SecretKeys } from '../pipelines/secret-keys.ts'
+import type { ServiceDoors } from '../pipelines/service-doors.ts'
 import { MemorySecretKeys } from './memory-secret-keys.ts'
 import { MemorySpools } from './memory-spools.ts'
 import { temporaryDatabase } from './temporary-database.ts'
@@ -100,7 +102,10 @@ export function atomNamed(
 
 const fileBytesMax = 1024 * 1024
 /** What user code in functions has no use for. */
-const unused = () => ({
+export const unusedParts = (): {
+  readonly secretKeys: SecretKeys
+  readonly serviceDoors: ServiceDoors
+} => ({
   secretKeys: new MemorySecretKeys(),
   serviceDoors: { open: async () => ({ [Symbol.asyncDispose]: async () => {} }) },
 })
@@ -146,7 +151,7 @@ export async function openTestProcessing(
   const log = { error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })) }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
   const exports = exportsTo(bucket, versioning)
-  const parts = { triggers, versioning, workers, exports, ...unused() }
+  const parts = { triggers, versioning, workers, exports, ...unusedParts() }
   const ports = { ...stores, ...world, ...bounds, ...parts, log }
   const open = (): Processing => createProcessing(ports)
   let processing = open()
@@ -187,7 +192,7 @@ export async function openTestProcessing(
   }
 }
 
-function exportsTo(bucket: WritableBucket, versioning: Versioning): Exports {
+export function exportsTo(bucket: WritableBucket, versioning: Versioning): Exports {
   const openBuckets = (): OpenBuckets => ({
     openToWrite: async () => bucket,
     [Symbol.dispose]: () => undefined,
@@ -297,11 +302,14 @@ export function transform(name: string): RequestedSpec['transform'] {
   }
 }
 
-interface FunctionWorld {
-  readonly trees: FileTrees
-  readonly contents: ChunkedContents
+interface FunctionWorld extends TreePorts {
   readonly codes: ReadonlyMap<string, UserCode>
   readonly ran: string[]
+}
+
+interface TreePorts {
+  readonly trees: FileTrees
+  readonly contents: ChunkedContents
 }
 
 class FunctionWorkers implements DatumWorkers {
@@ -336,6 +344,15 @@ async function processDatum(
   const code = world.codes.get(command)
   if (code === undefined) throw new Error(`the test gave no code ${command}`)
   world.ran.push(work.members.map(({ input, path }) => `${input}:${path}`).join(' '))
+  return await runFunction(world, code, work)
+}
+
+/** Runs a function as a worker runs user code. */
+export async function runFunction(
+  world: TreePorts,
+  code: UserCode,
+  work: DatumWork,
+): Promise<DatumOutcome> {
   const files = new Map<string, string>()
   for (const { input, path, entry } of work.members) {
     await readInto(world, files, `${input}${path}`, entry)
@@ -362,7 +379,7 @@ async function processDatum(
 }
 
 async function readInto(
-  world: FunctionWorld,
+  world: TreePorts,
   files: Map<string, string>,
   name: string,
   entry: TreeEntry,

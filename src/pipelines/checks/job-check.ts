@@ -156,6 +156,8 @@ async function checkInputs({ database, run }: PipelinesCheckPorts, row: JobRow):
     const what = `job ${id} of pipeline ${pipeline} has no inputs`
     await run.report({ kind, subject: { job: id, pipeline }, what })
   }
+  // One that is killed because its input is deleted stays, to say so.
+  if (row.state === 'killed') return
   for (const { repo, commit_id: commit, repo_found: since, found } of inputs) {
     if (since === null || found !== null) continue
     await run.report({

@@ -14,7 +14,7 @@ import type { DatumSource } from '../discovery/datum-source.ts'
 import { IndexReader } from '../discovery/index-reader.ts'
 import { MatchIndexes } from '../discovery/match-index.ts'
 import type { TreeChange } from '../discovery/matches.ts'
-import { getJob, jobTopic, type JobRecord } from '../job-records.ts'
+import { findJob, getJob, jobTopic, type JobRecord } from '../job-records.ts'
 import type { InputTreesOfJob } from '../member-entries.ts'
 import type { Output } from '../outputs.ts'
 import type { Transform } from '../executor.ts'
@@ -54,6 +54,14 @@ export interface JobPlan {
  * datums that differ from the base job's. `lease` holds all that the plan names.
  */
 export async function planJob(ports: RunPorts, id: JobId, lease: Lease): Promise<JobPlan> {
+  for (;;) {
+    const plan = await tryPlan(ports, id, lease)
+    if (plan !== undefined) return plan
+  }
+}
+
+/** Undefined when the base job was deleted meanwhile, perhaps with its results. */
+async function tryPlan(ports: RunPorts, id: JobId, lease: Lease): Promise<JobPlan | undefined> {
   using _ = ports.leases.begin()
   const { job, spec, inputTrees, formerTree, base } = await lease.acquire(async () => {
     const found = await ports.database.read((tx) => findPlan(tx, id))
@@ -75,7 +83,8 @@ export async function planJob(ports: RunPorts, id: JobId, lease: Lease): Promise
     if (matches !== undefined) lease.hold({ kind: 'tree', root: matches })
   }
   const datumCount = await ports.maps.size(datumSet)
-  await recordPlan(ports, job, { datumSet, matches, datumCount, baseJob: base?.job })
+  const found = { datumSet, matches, datumCount, baseJob: base?.job }
+  if (!(await recordPlan(ports, job, found))) return undefined
   const transform = workerTransform(spec)
   return { job, spec, transform, datumSet, datumCount, base, inputTrees, formerTree }
 }
@@ -188,6 +197,7 @@ async function inBatches(
   if (batch.length > 0) await apply(batch)
 }
 
+/** False, and nothing is written, when the base job is gone. */
 async function recordPlan(
   ports: RunPorts,
   job: JobRecord,
@@ -197,8 +207,10 @@ async function recordPlan(
     readonly datumCount: number
     readonly baseJob: JobId | undefined
   },
-): Promise<void> {
-  await ports.database.transact(async (tx) => {
+): Promise<boolean> {
+  return await ports.database.transact(async (tx) => {
+    const { baseJob } = plan
+    if (baseJob !== undefined && (await findJob(tx, baseJob)) === undefined) return false
     // An update that came meanwhile has the datums found anew, perhaps of another input.
     await tx.run(
       `UPDATE jobs SET datum_set_root = ?, matches_root = ?, datum_total = ?, base_job = ?
@@ -211,5 +223,6 @@ async function recordPlan(
       job.pipelineVersion,
     )
     await tx.emit(jobTopic, job.id)
+    return true
   })
 }

@@ -1,0 +1,285 @@
+import { compareBytes, utf8 } from '../../base/bytes.ts'
+import { CheckRun } from '../../base/check-run.ts'
+import { DomainError } from '../../base/errors.ts'
+import { parseFilePath, pathKey } from '../../base/paths.ts'
+import type { JobRecord } from '../../pipelines/job-records.ts'
+import { LostRepoError } from '../../pipelines/lost-repos.ts'
+import { checkBaseJobs, checkPipelinesRows } from '../../pipelines/pipelines-check.ts'
+import { hasEnded } from '../../pipelines/states.ts'
+import { ChunkedContents } from '../../storage/chunked-contents.ts'
+import { FileTrees, type TreeEdit } from '../../storage/file-trees.ts'
+import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
+import { checkVersioningRows, checkVersioningSizes } from '../../versioning/versioning-check.ts'
+import { walkRoots } from '../reachable-chunks.ts'
+import { expectedOutput, type Expected, type Files } from './expected-output.ts'
+import { simulatedClock } from './events.ts'
+import type { Simulation } from './simulation.ts'
+import { withFile } from './simulation-steps.ts'
+import { sameFiles, sourceRepos } from './source-model.ts'
+
+/** Why a job may fail although user code would work. */
+const outsideReasons = /was deleted|has been deleted|was restarted by a user/
+
+/** Brings everything to rest, mends what user code cannot work with, and checks every law. */
+export async function checkLaws(simulation: Simulation): Promise<void> {
+  await simulation.untilDone('come to rest', () => simulation.wait(Number.POSITIVE_INFINITY))
+  await checkAtRest(simulation)
+  await finishOpen(simulation)
+  await startAll(simulation)
+  for (let round = 0; round < 2; round += 1) {
+    await commitToAll(simulation, round)
+    await simulation.untilDone('come to rest', () => simulation.wait(Number.POSITIVE_INFINITY))
+  }
+  for (const flush of simulation.hangingFlushes) simulation.break(`${flush} hangs`)
+  await checkAtRest(simulation)
+  await checkHeads(simulation)
+  simulation.collect()
+  await simulation.untilDone('collect', () => simulation.wait(Number.POSITIVE_INFINITY))
+  await checkWhole(simulation)
+  await simulation.untilDone('read all sources', () => simulation.checkSources())
+}
+
+async function checkAtRest(simulation: Simulation): Promise<void> {
+  simulation.observe()
+  await simulation.untilDone('check jobs', () => checkJobs(simulation))
+  await checkWhole(simulation)
+}
+
+/** No commit is open, so that it cannot hold up what comes. */
+async function finishOpen(simulation: Simulation): Promise<void> {
+  const { model } = simulation
+  await simulation.untilDone('finish commits', async () => {
+    for (const repo of sourceRepos) {
+      for (const { id } of model.of(repo, false)) {
+        await model.finish(id, () => simulation.server.versioning.commits.finish(repo, id))
+      }
+    }
+  })
+}
+
+async function startAll(simulation: Simulation): Promise<void> {
+  await simulation.untilDone('start all', async () => {
+    const { pipelines } = simulation.server.processing
+    for (const { name } of await pipelines.list()) {
+      try {
+        await pipelines.start(name)
+      } catch (error) {
+        if (!(error instanceof LostRepoError)) throw error
+        // It cannot be started, and while it is stopped whoever flushes waits for it.
+        await pipelines.delete(name, { deleteJobs: false, deleteRepo: false })
+      }
+    }
+  })
+}
+
+/** What is bad becomes good, and each source has a new commit. */
+async function commitToAll(simulation: Simulation, round: number): Promise<void> {
+  const { model } = simulation
+  await simulation.untilDone('commit to all', async () => {
+    const { commits, writes } = simulation.server.versioning
+    for (const repo of sourceRepos) {
+      const { id } = await commits.start({ repo, branch: 'master' })
+      model.add({ id, repo, files: await simulation.filesOf(repo, id), isFinished: false })
+      model.logCount += 1
+      const changes = [[repo === 'log' ? `l${model.logCount}` : 'f9', `round ${round}`]]
+      for (const [path, text] of model.get(id).files) {
+        if (text.includes('bad')) changes.push([path.slice(1), 'good'])
+      }
+      for (const [path = '', text = ''] of changes) {
+        const name = { repo, commit: id, path }
+        const after = withFile(model.get(id).files, path, text)
+        await model.change(id, after, () => writes.put(name, utf8(text), { overwrite: true }))
+      }
+      await model.finish(id, () => commits.finish(repo, id))
+      simulation.flush(repo, id)
+    }
+  })
+}
+
+/** Every job that is remembered came to what its inputs say. */
+async function checkJobs(simulation: Simulation): Promise<void> {
+  const { jobs, pipelines } = simulation.server.processing
+  const running = new Set<string>()
+  for (const { name, state } of await pipelines.list()) if (state === 'running') running.add(name)
+  for (const job of await jobs.list()) {
+    const name = `job ${job.id} of ${job.pipeline}`
+    if (!hasEnded(job.state)) {
+      if (running.has(job.pipeline)) simulation.break(`${name} is ${job.state} for ever`)
+      continue
+    }
+    checkCounts(simulation, name, job)
+    await checkRoots(simulation, name, job)
+    const expected = await expectedOf(simulation, job)
+    if (expected === undefined) continue
+    if (job.state === 'success') await checkSuccess(simulation, name, job, expected)
+    if (job.state !== 'failure') continue
+    if (expected.files !== undefined && !outsideReasons.test(job.reason)) {
+      simulation.break(`${name} failed, and should not: ${job.reason}`)
+    }
+  }
+}
+
+function checkCounts(simulation: Simulation, name: string, { counts, state }: JobRecord): void {
+  const sum = counts.processed + counts.skipped + counts.failed + counts.recovered
+  if (sum > counts.total || (state === 'success' && (sum < counts.total || counts.failed > 0))) {
+    simulation.break(`the counts of ${name}, ${state}, do not balance: ${JSON.stringify(counts)}`)
+  }
+}
+
+/** A job reads what comes from one commit of each source. */
+async function checkRoots(simulation: Simulation, name: string, job: JobRecord): Promise<void> {
+  const roots = new Map<string, string>()
+  for (const { repo, commit } of job.inputs) {
+    const info = await inspect(simulation, repo, commit)
+    // Whether it may be gone is for the check of the store to say.
+    if (info === undefined) continue
+    for (const root of [info, ...info.provenance]) {
+      if (!sourceRepos.includes(root.repo)) continue
+      const other = roots.get(root.repo) ?? root.id
+      roots.set(root.repo, root.id)
+      if (other !== root.id) {
+        simulation.break(`${name} reads what comes from ${root.repo}@${other} and @${root.id}`)
+      }
+    }
+  }
+}
+
+async function inspect(
+  { server }: Simulation,
+  repo: string,
+  commit: string,
+): Promise<Awaited<ReturnType<typeof server.versioning.commits.inspect>> | undefined> {
+  return await server.versioning.commits.inspect(repo, commit).catch((error: unknown) => {
+    if (error instanceof DomainError && error.kind === 'not-found') return undefined
+    throw error
+  })
+}
+
+/** Undefined when something that tells is gone. */
+async function expectedOf(simulation: Simulation, job: JobRecord): Promise<Expected | undefined> {
+  const spec = await simulation.server.processing.jobs.specOf(job)
+  if (spec === undefined) return undefined
+  const files = new Map<string, Files>()
+  for (const { repo, commit } of job.inputs) {
+    if ((await inspect(simulation, repo, commit)) === undefined) return undefined
+    files.set(repo, await knownFiles(simulation, repo, commit))
+  }
+  const command = spec.transform.command[0] ?? ''
+  return expectedOutput(spec.input, command, (repo) => files.get(repo) ?? new Map())
+}
+
+/** Of a source what was acknowledged; of others what is there, which is checked with its job. */
+async function knownFiles(simulation: Simulation, repo: string, commit: string): Promise<Files> {
+  const known = simulation.model.commits.get(commit)
+  const found = await simulation.filesOf(repo, commit)
+  if (known === undefined) return found
+  const directories = [...found].filter(([path]) => path.endsWith('/'))
+  return new Map([...known.files, ...directories])
+}
+
+async function checkSuccess(
+  simulation: Simulation,
+  name: string,
+  job: JobRecord,
+  expected: Expected,
+): Promise<void> {
+  if (expected.files === undefined) {
+    return simulation.break(`${name} succeeded, and should fail: ${expected.reason}`)
+  }
+  if (job.counts.total !== expected.datumCount) {
+    simulation.break(`${name} has ${job.counts.total} datums, and should ${expected.datumCount}`)
+  }
+  // Whether it may be gone is for the check of the store to say.
+  if ((await inspect(simulation, job.outputRepo, job.outputCommit)) === undefined) return
+  const found = await simulation.filesOf(job.outputRepo, job.outputCommit)
+  if (!sameFiles(found, expected.files)) {
+    return simulation.break(`${name} wrote ${shown(found)}, and should ${shown(expected.files)}`)
+  }
+  const { state } = await simulation.server.versioning.commits.inspect(
+    job.outputRepo,
+    job.outputCommit,
+  )
+  const root = await rootOf(expected.files)
+  if (state.kind === 'finished' && state.tree.root === root) return
+  simulation.break(`the root of what ${name} wrote is not the one of these files made at once`)
+}
+
+/** Of a tree that is built from nothing. */
+async function rootOf(files: Files): Promise<string> {
+  const chunks = new MemoryChunkStore()
+  const [trees, contents] = [new FileTrees(chunks), new ChunkedContents(chunks)]
+  const edits: TreeEdit[] = []
+  for (const [text, content] of files) {
+    const written = await contents.writeBytes(utf8(content))
+    edits.push({ path: parseFilePath(text), entry: { kind: 'file', content: written } })
+  }
+  edits.sort((left, right) => compareBytes(pathKey(left.path), pathKey(right.path)))
+  return (
+    await trees.edit(await trees.emptyRoot(), edits, {
+      emptied: 'remove',
+    })
+  ).root
+}
+
+function shown(files: Files): string {
+  const entries = [...files].toSorted(([left], [right]) => (left < right ? -1 : 1))
+  return JSON.stringify(Object.fromEntries(entries))
+}
+
+/**
+ * After a commit to each source, the head of each pipeline is what its code makes of the heads of its
+ * inputs: as far as all of them are made from what is new.
+ */
+async function checkHeads(simulation: Simulation): Promise<void> {
+  await simulation.untilDone('check heads', async () => {
+    const { processing } = simulation.server
+    const good = new Set(sourceRepos)
+    const all = await processing.pipelines.list()
+    for (const { name, spec, state } of all.toSorted((left, right) =>
+      left.name < right.name ? -1 : 1,
+    )) {
+      const files = new Map<string, Files>()
+      for (const repo of atomReposOf(JSON.stringify(spec.input))) {
+        if (good.has(repo)) files.set(repo, await simulation.filesOf(repo, 'master'))
+        else files.clear()
+        if (!good.has(repo)) break
+      }
+      if (state !== 'running' || files.size === 0) continue
+      const command = spec.transform.command[0] ?? ''
+      const expected = expectedOutput(spec.input, command, (repo) => files.get(repo) ?? new Map())
+      if (expected.files === undefined) continue
+      const [job] = await processing.jobs.list(name)
+      if (job?.state !== 'success') {
+        simulation.break(`the last job of ${name} is ${job?.state}: ${job?.reason}`)
+        continue
+      }
+      good.add(name)
+      const found = await simulation.filesOf(name, 'master')
+      if (!sameFiles(found, expected.files)) {
+        simulation.break(`${name} holds ${shown(found)}, and should ${shown(expected.files)}`)
+      }
+    }
+  })
+}
+
+function atomReposOf(input: string): readonly string[] {
+  return [...input.matchAll(/"repo":"([^"]+)"/g)].map(([, repo = '']) => repo)
+}
+
+/** Rows fit each other, and every chunk that is referred to is there. */
+async function checkWhole(simulation: Simulation): Promise<void> {
+  await simulation.untilDone('check the store', async () => {
+    const { server, events } = simulation
+    const options = { full: true, fix: false, exclusive: true }
+    const run = new CheckRun(options, new AbortController().signal, async (finding) => {
+      simulation.break(`fsck: ${finding.kind.name}: ${finding.what}`)
+    })
+    const clock = simulatedClock(events, { isOver: false })
+    const ports = { ...server, clock, run }
+    await checkPipelinesRows(ports)
+    await checkVersioningRows(ports)
+    await walkRoots(server.chunks, server.sources)
+    await checkVersioningSizes(ports)
+    await checkBaseJobs(ports)
+  })
+}

@@ -1,0 +1,84 @@
+import type {
+  Database,
+  DatabaseEvent,
+  Migrations,
+  ReadTransaction,
+  Transaction,
+} from '../../database/database.ts'
+import { Connection } from '../../database/sqlite/connection.ts'
+import { settleThisTurn } from '../../database/sqlite/microtasks.ts'
+import { migrate } from '../../database/sqlite/store.ts'
+import { ReadOnlyView, SqliteTransaction } from '../../database/sqlite/transaction.ts'
+import { Watchers } from '../../database/sqlite/watchers.ts'
+
+const cacheBytes = 8 * 1024 * 1024
+
+/** Rows in memory that outlive the processes that open them. */
+export async function simulatedRows(migrations: readonly Migrations[]): Promise<Connection> {
+  const rows = new Connection(':memory:', { cacheBytes })
+  await migrate(rows, migrations, 'simulated')
+  return rows
+}
+
+/**
+ * A database as one process sees it: SQLite's rows, with a wait for the device before each operation
+ * and before each answer to one that writes. A process that ends between the two has changed the
+ * rows, and nobody was told.
+ */
+export class SimulatedDatabase implements Database {
+  readonly #rows: Connection
+  readonly #device: () => Promise<void>
+  readonly #watchers: Watchers
+
+  constructor(rows: Connection, device: () => Promise<void>) {
+    this.#rows = rows
+    this.#device = device
+    const last = rows.get<{ readonly last: number | null }>(
+      'SELECT MAX(sequence) AS last FROM database_events',
+    )
+    this.#watchers = new Watchers((operation) => this.read(operation), last?.last ?? 0)
+  }
+
+  async transact<Result>(operation: (tx: Transaction) => Promise<Result>): Promise<Result> {
+    await this.#device()
+    const tx = new SqliteTransaction(this.#rows)
+    this.#rows.run('BEGIN IMMEDIATE')
+    let result: Result
+    try {
+      result = await settleThisTurn((async () => await operation(tx))())
+      tx.end()
+      this.#rows.run('COMMIT')
+    } catch (error) {
+      tx.abandon()
+      this.#rows.run('ROLLBACK')
+      throw error
+    }
+    await this.#device()
+    this.#watchers.publish({ topics: tx.topics, lastSequence: tx.lastSequence })
+    return result
+  }
+
+  async read<Result>(operation: (tx: ReadTransaction) => Promise<Result>): Promise<Result> {
+    await this.#device()
+    const tx = new SqliteTransaction(this.#rows)
+    try {
+      const result = await settleThisTurn((async () => await operation(new ReadOnlyView(tx)))())
+      tx.end()
+      return result
+    } catch (error) {
+      tx.abandon()
+      throw error
+    }
+  }
+
+  watch(
+    topics: readonly string[],
+    options: { readonly after?: number; readonly signal: AbortSignal },
+  ): AsyncIterable<DatabaseEvent> {
+    return this.#watchers.watch(topics, options)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // The rows stay for the next process.
+  }
+}

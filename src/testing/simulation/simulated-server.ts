@@ -1,0 +1,169 @@
+import { UnavailableError } from '../../base/errors.ts'
+import type { Connection } from '../../database/sqlite/connection.ts'
+import type { Database } from '../../database/database.ts'
+import { PipelineCollection } from '../../pipelines/collection-source.ts'
+import { JobCommitUses } from '../../pipelines/commit-uses.ts'
+import type { DatumOutcome, DatumWork, DatumWorkers } from '../../pipelines/datum-worker.ts'
+import { JobDownstream } from '../../pipelines/downstream.ts'
+import { createProcessing, type Processing } from '../../pipelines/processing.ts'
+import { Triggers } from '../../pipelines/triggers.ts'
+import { ChunkedContents } from '../../storage/chunked-contents.ts'
+import type { CollectionSource } from '../../storage/collection-roots.ts'
+import { FileTrees } from '../../storage/file-trees.ts'
+import { Leases } from '../../storage/leases.ts'
+import { ProllyMaps } from '../../storage/prolly-map.ts'
+import { DeletionNotes } from '../../versioning/deletion-notes.ts'
+import { createVersioning, type Versioning } from '../../versioning/versioning.ts'
+import { MemoryBucket } from '../memory-bucket.ts'
+import { MemorySpools } from '../memory-spools.ts'
+import { exportsTo, failDatum, runFunction, unusedParts } from '../test-processing.ts'
+import { type Life, SeededRandom, simulatedClock, type SimulatedEvents } from './events.ts'
+import { type KeptChunks, SimulatedChunks } from './simulated-chunks.ts'
+import { SimulatedDatabase } from './simulated-database.ts'
+import { runCode } from './user-codes.ts'
+
+/** What outlives every process. */
+export interface Disk {
+  readonly rows: Connection
+  readonly chunks: KeptChunks
+  /** How often user code ran, and how often a worker was lost, by datum. */
+  readonly runs: Map<string, number>
+  readonly losses: Map<string, number>
+}
+
+/** Workers are lost at most so often for one datum, so that none fails for it. */
+const lossesMax = 2
+const slownessMsMax = 300
+
+/** One life of a server: everything of the product above the rows and the chunks. */
+export interface SimulatedServer {
+  readonly database: Database
+  readonly chunks: SimulatedChunks
+  readonly contents: ChunkedContents
+  readonly trees: FileTrees
+  readonly leases: Leases
+  readonly maps: ProllyMaps
+  readonly versioning: Versioning
+  readonly processing: Processing
+  readonly sources: readonly CollectionSource[]
+  collect(): Promise<number>
+  /** Nothing of it goes on from here. */
+  crash(): void
+  /** Ends as a server does that is told to. */
+  stop(): Promise<void>
+}
+
+export interface SimulatedPorts {
+  readonly events: SimulatedEvents
+  readonly disk: Disk
+  readonly seed: number
+  /** Is told of what must not happen, and of what the product logs as an error. */
+  readonly onBroken: (law: string) => void
+  readonly onError: (text: string, cause: unknown) => void
+}
+
+export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
+  const { events, disk } = ports
+  const life: Life = { isOver: false }
+  const device = (): Promise<void> => events.device(life)
+  const leases = new Leases()
+  const roll = (count: number): number => events.roll(count)
+  const chunks = new SimulatedChunks({ kept: disk.chunks, leases, device, roll })
+  const database = new SimulatedDatabase(disk.rows, device)
+  const contents = new ChunkedContents(chunks)
+  const maps = new ProllyMaps(chunks)
+  const trees = new FileTrees(chunks)
+  const stores = { database, leases, spools: new MemorySpools(), chunks, contents, trees, maps }
+  const clock = simulatedClock(events, life)
+  const world = { clock, random: new SeededRandom(ports.seed) }
+  const triggers = new Triggers(world)
+  const versioning = createVersioning({
+    ...stores,
+    ...world,
+    onHeadReady: (tx, heads) => triggers.onHeadReady(tx, heads),
+    downstream: new JobDownstream(),
+    uses: new JobCommitUses(stores),
+  })
+  const processing = createProcessing({
+    ...stores,
+    ...world,
+    triggers,
+    versioning,
+    workers: simulatedWorkers(ports, life, { contents, trees }),
+    exports: exportsTo(new MemoryBucket(), versioning),
+    ...unusedParts(),
+    log: { error: ports.onError },
+    defaultSlotCount: 2,
+    retryPauseMs: 50,
+  })
+  processing.scheduler.start()
+  const sources = [new DeletionNotes(database), versioning, new PipelineCollection(database)]
+  return {
+    ...stores,
+    versioning,
+    processing,
+    sources,
+    collect: () => chunks.collect(sources),
+    crash() {
+      life.isOver = true
+      chunks.crash()
+    },
+    async stop() {
+      await processing.scheduler[Symbol.asyncDispose]()
+      await chunks.flush()
+      life.isOver = true
+    },
+  }
+}
+
+function simulatedWorkers(
+  { events, disk, onBroken }: SimulatedPorts,
+  life: Life,
+  stores: { readonly contents: ChunkedContents; readonly trees: FileTrees },
+): DatumWorkers {
+  const process = async (command: string, work: DatumWork): Promise<DatumOutcome> => {
+    const datum = work.environment['PACH_DATUM_ID'] ?? ''
+    await wait(events, life, work.signal)
+    const known = disk.rows.get(
+      `SELECT datum FROM datum_results WHERE datum = ? AND output_root <> ''`,
+      [datum],
+    )
+    if (known !== undefined) onBroken(`datum ${datum} runs again, and its result was recorded`)
+    const losses = disk.losses.get(datum) ?? 0
+    if (losses < lossesMax && events.roll(20) === 0) {
+      disk.losses.set(datum, losses + 1)
+      throw new UnavailableError('the worker was lost')
+    }
+    return await runFunction(
+      stores,
+      async (files) => {
+        const runCount = disk.runs.get(datum) ?? 0
+        disk.runs.set(datum, runCount + 1)
+        await wait(events, life, work.signal)
+        const isFlaky = command.includes('flaky') && runCount < datum.charCodeAt(0) % 3
+        if (isFlaky) failDatum('it works most of the time')
+        return runCode(command, files)
+      },
+      work,
+    )
+  }
+  return {
+    notices: () => [],
+    placeOf: () => 'simulation',
+    open: async ({ command: [command = ''] }) => {
+      await events.device(life)
+      return {
+        process: (work) => process(command, work),
+        [Symbol.asyncDispose]: async () => undefined,
+      }
+    },
+  }
+}
+
+/** As user code that takes its time. */
+async function wait(events: SimulatedEvents, life: Life, signal: AbortSignal): Promise<void> {
+  const mood = events.roll(4)
+  if (mood === 0) await events.device(life)
+  if (mood === 1) await events.sleep(life, events.roll(slownessMsMax), signal)
+  signal.throwIfAborted()
+}
