@@ -17,6 +17,7 @@ import {
   type Series,
 } from './benchmark.ts'
 import { changedDatum } from './cases/changed-datum.ts'
+import { collection } from './cases/collection.ts'
 import { firstDatum, largeInput, manyInputs } from './cases/datum-inputs.ts'
 import { finishCommit } from './cases/finish-commit.ts'
 import { getRecursive } from './cases/get-recursive.ts'
@@ -73,6 +74,7 @@ const benchmarks: readonly Benchmark[] = [
   singlePuts,
   manyCommits,
   manyBranches,
+  collection,
   migrate,
   millionFiles,
   hugeFile,

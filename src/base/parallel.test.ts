@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { inParallel } from './parallel.ts'
+import { ahead, inParallel } from './parallel.ts'
 
 async function* counting(count: number, failure?: Error): AsyncGenerator<number> {
   for (let item = 0; item < count; item += 1) yield item
@@ -46,4 +46,35 @@ test('a failure of the items is thrown when all that had begun have ended', asyn
   })
   await expect(all).rejects.toThrow('no more items')
   expect(ended).toEqual([0, 1])
+})
+
+test('what is read ahead comes in its order, and no more than so many are read', async () => {
+  const begun: number[] = []
+  const read = async (item: number): Promise<number> => {
+    begun.push(item)
+    for (let turns = 0; turns < 20 - item; turns += 1) await turn()
+    return item
+  }
+  const got: number[] = []
+  for await (const item of ahead(Array(20).keys(), 4, read)) {
+    got.push(item)
+    expect(begun.length).toBeLessThanOrEqual(got.length + 3)
+  }
+  expect(got).toEqual([...Array(20).keys()])
+})
+
+test('after a failure nothing more is read ahead, and it is thrown when all have ended', async () => {
+  const begun: number[] = []
+  const ended: number[] = []
+  const read = async (item: number): Promise<void> => {
+    begun.push(item)
+    await turn()
+    if (item === 1) throw new Error('the first')
+    await turn()
+    await turn()
+    ended.push(item)
+  }
+  await expect(Array.fromAsync(ahead(Array(20).keys(), 3, read))).rejects.toThrow('the first')
+  expect(begun).toEqual([0, 1, 2, 3])
+  expect(ended).toEqual([0, 2, 3])
 })

@@ -26,3 +26,28 @@ export async function inParallel<Item>(
   await Promise.all(running)
   if (failures.length > 0) throw failures[0]
 }
+
+/**
+ * What `read` gives of every item, in their order; up to `count` are read before they are asked for. When
+ * one fails, or nobody asks any more, no other is begun, and it ends when all that had begun have.
+ */
+export async function* ahead<Item, Result>(
+  items: Iterable<Item>,
+  count: number,
+  read: (item: Item) => Promise<Result>,
+): AsyncGenerator<Result> {
+  const running: Promise<Result>[] = []
+  try {
+    for (const item of items) {
+      const result = read(item)
+      // Whoever waits for it sees its failure; until then it must not count as unhandled.
+      result.catch(() => undefined)
+      running.push(result)
+      if (running.length < count) continue
+      for (const next of running.splice(0, 1)) yield await next
+    }
+    while (running.length > 0) for (const next of running.splice(0, 1)) yield await next
+  } finally {
+    await Promise.allSettled(running)
+  }
+}

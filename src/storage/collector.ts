@@ -282,6 +282,7 @@ class Run {
         await marker.add(root)
         await this.#markHeld(leases)
       }
+      await marker.walk()
     }
     await leases.settled()
     do await this.#markHeld(leases)

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type DamagedStore, kindsOf, WholeStore } from '../harness/damaged-store.ts'
 import { derivableDamage } from '../harness/derivable-damage.ts'
-import { type Damage, lastingDamage } from '../harness/row-damage.ts'
+import { type Damage, head, lastingDamage, outputCommit } from '../harness/row-damage.ts'
 
 let whole: WholeStore
 
@@ -56,4 +56,24 @@ test.each(derivableDamage)('$what: told exactly, and put right', async (damage) 
   expect(fixed.findings.every(({ repair }) => repair === 'done')).toBe(true)
   expect(fixed.counts).toMatchObject({ errors: 0, warnings: 0, repaired: fixed.findings.length })
   expect((await store.check({ full: true })).findings).toEqual([])
+})
+
+test('a full check compares the output of a job that none builds on, too', async () => {
+  const store = await damaged({
+    what: 'an output commit that is not the last of its pipeline has another tree',
+    sql: `UPDATE commits SET (root, size_bytes, file_count) =
+        (SELECT root, size_bytes, file_count FROM commits WHERE id = ${head})
+      WHERE id = ${outputCommit}`,
+    // As when the pipeline was told to process everything anew.
+    more: [
+      `INSERT INTO pipeline_versions SELECT pipeline_id, version + 1, spec
+        FROM pipeline_versions WHERE pipeline_id = (SELECT id FROM pipelines WHERE name = 'copy')`,
+      "UPDATE pipelines SET version = version + 1, salt = 'another' WHERE name = 'copy'",
+    ],
+    kinds: [],
+  })
+  expect(kindsOf(await store.check())).toEqual([])
+  const full = await store.check({ full: true })
+  expect(kindsOf(full)).toEqual(['job-output-wrong'])
+  expect(full.findings[0]).toMatchObject({ subject: { pipeline: 'copy', repo: 'copy' } })
 })

@@ -262,6 +262,13 @@ export const lastingDamage: readonly Damage[] = [
     subject: { pipeline: 'copy' },
   },
   {
+    what: 'a spec holds bytes that are not UTF-8',
+    sql: `UPDATE pipeline_versions SET spec = replace(spec, '"command":["', '"command":["' || CAST(x'ff' AS TEXT))
+      WHERE pipeline_id = (SELECT id FROM pipelines WHERE name = 'copy')`,
+    kinds: ['pipeline-damaged'],
+    subject: { pipeline: 'copy' },
+  },
+  {
     what: 'an arrival names a commit that is not there',
     sql: `UPDATE pipeline_arrivals SET commit_id = ${none} WHERE pipeline = 'copy'`,
     kinds: ['arrival-missing'],
@@ -281,6 +288,18 @@ export const lastingDamage: readonly Damage[] = [
       "UPDATE pipelines SET version = version + 1 WHERE name = 'bad'",
       `UPDATE pipeline_versions SET spec = '{"name":7}' WHERE version = 1
         AND pipeline_id = (SELECT id FROM pipelines WHERE name = 'bad')`,
+    ],
+    kinds: ['spec-damaged'],
+    subject: { pipeline: 'bad' },
+  },
+  {
+    what: 'the spec of a former version holds bytes that are not UTF-8',
+    sql: `INSERT INTO pipeline_versions SELECT pipeline_id, version + 1, spec
+      FROM pipeline_versions WHERE pipeline_id = (SELECT id FROM pipelines WHERE name = 'bad')`,
+    more: [
+      "UPDATE pipelines SET version = version + 1 WHERE name = 'bad'",
+      `UPDATE pipeline_versions SET spec = replace(spec, '"command":["', '"command":["' || CAST(x'f09f98' AS TEXT))
+        WHERE version = 1 AND pipeline_id = (SELECT id FROM pipelines WHERE name = 'bad')`,
     ],
     kinds: ['spec-damaged'],
     subject: { pipeline: 'bad' },

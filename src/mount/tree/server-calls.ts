@@ -5,9 +5,17 @@ import { Code } from '../../base/grpc-wire.ts'
 import { createClient, type Client } from '../../client/client.ts'
 import { putFile, readFile } from '../../client/file-transfers.ts'
 import { RpcError } from '../../client/rpc-error.ts'
-import type { Transport } from '../../client/transport.ts'
-import { Files } from '../../gen/pachyderm_pb.ts'
-import { API, type CommitInfo, type FileInfo, FileType } from '../../gen/pfs_pb.ts'
+import type { CallOptions, Transport } from '../../client/transport.ts'
+import { Files, Repos } from '../../gen/pachyderm_pb.ts'
+import {
+  API,
+  type BranchInfos,
+  type CommitInfo,
+  type FileInfo,
+  type FileInfos,
+  FileType,
+  type RepoInfos,
+} from '../../gen/pfs_pb.ts'
 import { withProgress } from './progress.ts'
 
 /** What an operation may take, or how long bytes may keep it waiting. */
@@ -33,18 +41,24 @@ export interface ResolvedCommit {
   readonly changedAt: number
 }
 
+type RepoBatch = Pick<RepoInfos, 'repoInfo'>
+type BranchBatch = Pick<BranchInfos, 'branchInfo'>
+type FileBatch = Pick<FileInfos, 'fileInfo'>
+
 /** The calls that the mount makes; none of them waits for ever. They throw `RpcError`. */
 export class ServerCalls {
   readonly #transport: Transport
   readonly #clock: Clock
   readonly #pfs: Client<typeof API>
   readonly #files: Client<typeof Files>
+  readonly #repos: Client<typeof Repos>
 
   constructor(transport: Transport, clock: Clock) {
     this.#transport = transport
     this.#clock = clock
     this.#pfs = createClient(API, transport)
     this.#files = createClient(Files, transport)
+    this.#repos = createClient(Repos, transport)
   }
 
   async requireRepo(name: string): Promise<void> {
@@ -52,19 +66,54 @@ export class ServerCalls {
   }
 
   async listRepos(): Promise<readonly string[]> {
-    const { repoInfo } = await this.#pfs.listRepo({}, { timeoutMs: callMsMax })
-    return repoInfo.flatMap(({ repo }) => repo?.name ?? [])
+    const names: string[] = []
+    const batches = this.#batches<RepoBatch>(
+      (options) => this.#repos.listRepos({}, options),
+      (options) => this.#pfs.listRepo({}, options),
+    )
+    for await (const { repoInfo } of batches) {
+      for (const { repo } of repoInfo) if (repo !== undefined) names.push(repo.name)
+    }
+    return names
   }
 
   /** Names of branches, and ids of commits. */
   async listRefs(repo: string): Promise<readonly string[]> {
     const options = { timeoutMs: callMsMax }
-    const [{ branchInfo }, { commitInfo }] = await Promise.all([
-      this.#pfs.listBranch({ repo: { name: repo } }, options),
+    const [branches, { commitInfo }] = await Promise.all([
+      this.#listBranches(repo),
       this.#pfs.listCommit({ repo: { name: repo }, number: BigInt(listedCommitsMax) }, options),
     ])
-    const branches = branchInfo.filter(({ head }) => head !== undefined).map(({ name }) => name)
     return [...branches, ...commitInfo.flatMap(({ commit }) => commit?.id ?? [])]
+  }
+
+  /** Those that have a head. */
+  async #listBranches(repo: string): Promise<readonly string[]> {
+    const request = { repo: { name: repo } }
+    const names: string[] = []
+    const batches = this.#batches<BranchBatch>(
+      (options) => this.#repos.listBranches(request, options),
+      (options) => this.#pfs.listBranch(request, options),
+    )
+    for await (const { branchInfo } of batches) {
+      for (const { name, head } of branchInfo) if (head !== undefined) names.push(name)
+    }
+    return names
+  }
+
+  /** A list in batches; a server of 1.5 has it in one answer only. */
+  async *#batches<Batch>(
+    streamed: (options: CallOptions) => AsyncIterable<Batch>,
+    whole: (options: CallOptions) => Promise<Batch>,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Batch> {
+    const limits = { waitMsMax: callMsMax, ...(signal && { signal }) }
+    try {
+      yield* withProgress(this.#clock, limits, streamed)
+    } catch (error) {
+      if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
+      yield await whole({ timeoutMs: callMsMax })
+    }
   }
 
   async resolve(commit: CommitRef): Promise<ResolvedCommit> {
@@ -91,17 +140,12 @@ export class ServerCalls {
   /** What is in a directory, by name. */
   async *list({ commit, path }: FileRef, signal: AbortSignal): AsyncGenerator<TreeEntry> {
     const file = { commit: { repo: { name: commit.repo }, id: commit.id }, path }
-    const batches = withProgress(this.#clock, { waitMsMax: callMsMax, signal }, (options) =>
-      this.#files.listFiles({ file }, options),
+    const batches = this.#batches<FileBatch>(
+      (options) => this.#files.listFiles({ file }, options),
+      (options) => this.#pfs.listFile({ file }, options),
+      signal,
     )
-    try {
-      for await (const { fileInfo } of batches) yield* fileInfo.map(entryOf)
-    } catch (error) {
-      if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
-      // A server of 1.5.
-      const { fileInfo } = await this.#pfs.listFile({ file }, { timeoutMs: callMsMax })
-      yield* fileInfo.map(entryOf)
-    }
+    for await (const { fileInfo } of batches) yield* fileInfo.map(entryOf)
   }
 
   /** Some bytes of a file, fewer at its end. */

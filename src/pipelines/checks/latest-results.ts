@@ -53,7 +53,11 @@ type OutputRow = {
   readonly file_count: number
 }
 
-/** Every datum of these jobs that was not recovered has a result, which the next job needs to merge its output. */
+/**
+ * Every datum of these jobs that was not recovered has a result, which the next job needs to merge its
+ * output; and what they wrote is in their output commits. In full, that of every good job is compared,
+ * which reads all that their outputs have in common once for each.
+ */
 export async function checkLatestResults(ports: LatestResultsPorts): Promise<void> {
   const { database, run } = ports
   run.stage = 'latest results'
@@ -62,9 +66,43 @@ export async function checkLatestResults(ports: LatestResultsPorts): Promise<voi
     for (const row of page) {
       try {
         await checkBase(ports, row)
-        await checkOutput(ports, row)
+        if (!run.options.full) await checkOutput(ports, row)
       } catch (error) {
         // A set that cannot be read has been told.
+        if (!(error instanceof DataLossError)) throw error
+      }
+    }
+  }
+  if (run.options.full) await checkOutputs(ports)
+}
+
+interface GoodRow {
+  readonly [column: string]: string | number
+  readonly sequence: number
+  readonly id: string
+  readonly name: string
+}
+
+const goodJobs = `SELECT j.sequence, j.id, j.pipeline AS name FROM jobs j
+  WHERE j.state = 'success' AND j.contributions_root IS NOT NULL AND j.sequence > ?
+  ORDER BY j.sequence`
+
+/** As `checkLatestResults` does for the last one of each pipeline: all that is kept of good jobs. */
+async function checkOutputs(ports: LatestResultsPorts): Promise<void> {
+  const { database, run } = ports
+  run.stage = 'outputs of jobs'
+  const query = {
+    sql: goodJobs,
+    first: [Number.MIN_SAFE_INTEGER],
+    keyOf: ({ sequence }: GoodRow) => [sequence],
+  }
+  for await (const page of pagesOf<GoodRow>(database, query)) {
+    for (const row of page) {
+      run.throwIfCancelled()
+      try {
+        await checkOutput(ports, row)
+      } catch (error) {
+        // A tree that cannot be read has been told.
         if (!(error instanceof DataLossError)) throw error
       }
     }
@@ -114,7 +152,10 @@ async function checkBase(
 }
 
 /** The output commit has what the datums wrote. */
-async function checkOutput(ports: LatestResultsPorts, { id, name }: BaseRow): Promise<void> {
+async function checkOutput(
+  ports: LatestResultsPorts,
+  { id, name }: { readonly id: string; readonly name: string },
+): Promise<void> {
   const { database, leases, run } = ports
   using lease = leases.beginReading()
   const row = await lease.acquire(async () => {

@@ -10,10 +10,11 @@ import type { PipelineSpec } from '../specs.ts'
 import { isPipelineState } from '../states.ts'
 import { checkArrivals } from './arrival-check.ts'
 import type { PipelinesCheckPorts } from './ports.ts'
-import { checkFormerSpecs, parseSpec } from './spec-check.ts'
+import { checkFormerSpecs, isStoredText, notUtf8, parseSpec } from './spec-check.ts'
 
 interface PipelineRow {
   readonly [column: string]: string | number | null
+  readonly id: string
   readonly name: string
   readonly state: string
   readonly version: number
@@ -22,7 +23,7 @@ interface PipelineRow {
   readonly service_port: number | null
 }
 
-const pipelines = `SELECT p.name, p.state, p.version, p.is_spout, p.service_port, v.spec
+const pipelines = `SELECT p.id, p.name, p.state, p.version, p.is_spout, p.service_port, v.spec
   FROM pipelines p
   LEFT JOIN pipeline_versions v ON v.pipeline_id = p.id AND v.version = p.version
   WHERE p.name > ? ORDER BY p.name`
@@ -65,6 +66,10 @@ async function checkPipeline(ports: PipelinesCheckPorts, row: PipelineRow): Prom
   if (parseSpec(name, row.spec) === undefined) {
     await damage(`has a spec of version ${version} that makes no sense`)
     return
+  }
+  const { id, spec: text } = row
+  if (!(await database.read((tx) => isStoredText(tx, { id, version, text })))) {
+    await damage(`has a spec of version ${version} that ${notUtf8}`)
   }
   const facts = await database.read((tx) => factsOf(tx, name))
   if (facts === undefined) return
@@ -110,7 +115,7 @@ interface Facts {
 /** Of one snapshot; undefined when the pipeline is gone or has no sound spec any more. */
 async function factsOf(tx: ReadTransaction, name: string): Promise<Facts | undefined> {
   const [row] = await tx.all<PipelineRow>(
-    `SELECT p.name, p.state, p.version, p.is_spout, p.service_port, v.spec FROM pipelines p
+    `SELECT p.id, p.name, p.state, p.version, p.is_spout, p.service_port, v.spec FROM pipelines p
       JOIN pipeline_versions v ON v.pipeline_id = p.id AND v.version = p.version WHERE p.name = ?`,
     name,
   )

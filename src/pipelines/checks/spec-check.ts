@@ -26,6 +26,25 @@ function isText(value: unknown): boolean {
   return typeof value === 'string'
 }
 
+/** What stands for bytes that are not UTF-8 when a text is read; or it is part of a spec. */
+const replacement = '\ufffd'
+
+/** What is wrong with a spec that is not `isStoredText`. */
+export const notUtf8 = 'holds bytes that are not UTF-8'
+
+/**
+ * Whether the spec that is stored is the text as which it was read: bytes that are not UTF-8 are read as
+ * others.
+ */
+export async function isStoredText(
+  tx: ReadTransaction,
+  { id, version, text }: { readonly id: string; readonly version: number; readonly text: string },
+): Promise<boolean> {
+  if (!text.includes(replacement)) return true
+  const same = 'SELECT 1 FROM pipeline_versions WHERE pipeline_id = ? AND version = ? AND spec = ?'
+  return (await tx.get(same, id, version, text)) !== undefined
+}
+
 type VersionRow = { readonly pipeline_id: string; readonly version: number }
 
 type UserRow = { readonly pipeline: string; readonly spec: string; readonly isCurrent: number }
@@ -50,14 +69,19 @@ export async function checkFormerSpecs({ database, run }: PipelinesCheckPorts): 
     run.throwIfCancelled()
     run.counts.rows += page.length
     for (const { pipeline_id: id, version } of page) {
-      const row = await database.read((tx) => tx.get<UserRow>(user, id, version))
+      const { row, isStored } = await database.read(async (tx) => {
+        const found = await tx.get<UserRow>(user, id, version)
+        if (found === undefined) return { row: undefined, isStored: true }
+        return { row: found, isStored: await isStoredText(tx, { id, version, text: found.spec }) }
+      })
       // The spec of a pipeline as it is now has been looked at.
       if (row === undefined || row.isCurrent > 0) continue
-      if (parseSpec(row.pipeline, row.spec) !== undefined) continue
+      const isSound = parseSpec(row.pipeline, row.spec) !== undefined
+      if (isSound && isStored) continue
       await run.report({
         kind: pipelinesFinding('spec-damaged'),
         subject: { pipeline: row.pipeline },
-        what: `version ${version} of pipeline ${row.pipeline}, which jobs ran, has a spec that makes no sense`,
+        what: `version ${version} of pipeline ${row.pipeline}, which jobs ran, has a spec that ${isSound ? notUtf8 : 'makes no sense'}`,
       })
     }
   }

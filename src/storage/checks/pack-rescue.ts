@@ -19,9 +19,10 @@ import { readPackIndex } from '../packs/pack-index.ts'
 import type { ListedPack } from '../packs/stored-packs.ts'
 import type { SealedPack } from '../packs/sealed-packs.ts'
 import { PackWindow } from './pack-window.ts'
+import { findFrame } from './zstd-frames.ts'
 
-/** Entries that make no sense are compared with so many places at most. */
-const guessesMax = 1024
+/** Places that turn out to be no chunks; then no more are looked for. */
+const failuresMax = 1024
 
 /**
  * The chunks of a damaged pack that are certain: bytes whose hash is what the index says, or begins
@@ -87,6 +88,14 @@ class ChunkSearch {
 
   /** The chunk of that number in the index, if it is in a place. */
   async chunkAt(number: number, place: Place): Promise<IndexedChunk | undefined> {
+    return await this.#chunkIn(place, (begins) => begins === this.#fingerprint(number))
+  }
+
+  /** @param isWanted is asked about the number that the first bytes of its id are. */
+  async #chunkIn(
+    place: Place,
+    isWanted: (begins: number) => boolean,
+  ): Promise<IndexedChunk | undefined> {
     const { offset, storedBytes, rawBytes, encoding } = place
     const isPossible =
       offset >= headerBytes &&
@@ -95,40 +104,79 @@ class ChunkSearch {
       storedBytes <= chunkBytesMax &&
       (encoding === 'zstd' || storedBytes === rawBytes)
     if (!isPossible) return undefined
-    const stored = await this.#window.bytes(offset, storedBytes).catch(lostBytes)
+    const stored = await this.#bytes(offset, storedBytes)
     const bytes = stored && decoded(stored, encoding, rawBytes)
     if (bytes?.length !== rawBytes) return undefined
     const id = chunkIdOf(bytes)
-    const begins = chunkIdBytes(id).subarray(0, 4)
-    const expected = this.#fingerprints.subarray(number * 4, number * 4 + 4)
-    if (!begins.every((byte, index) => byte === expected[index])) return undefined
+    if (!isWanted(uint32(chunkIdBytes(id), 0))) return undefined
     const chunk = { id, offset, storedBytes, rawBytes, encoding }
     this.#found.set(id, chunk)
     return chunk
   }
 
-  /** Chunks lie one behind the other: what an entry does not say may be what is between others. */
+  /**
+   * Chunks lie one behind the other: what an entry does not say may be what is between others. Compressed
+   * ones say themselves how long they are, and so where those end that lie before them.
+   */
   async fillGaps(lost: readonly number[], run: CheckRun): Promise<void> {
-    const gaps: { readonly offset: number; readonly storedBytes: number }[] = []
+    const gaps = this.#gaps()
+    const wanted = new Set(lost.map((number) => this.#fingerprint(number)))
+    const isWanted = (begins: number): boolean => wanted.has(begins)
+    let failures = 0
+    const tryRaw = async (offset: number, end: number): Promise<void> => {
+      const storedBytes = end - offset
+      if (storedBytes === 0) return
+      const place = { offset, storedBytes, rawBytes: storedBytes, encoding: 'raw' } as const
+      if ((await this.#chunkIn(place, isWanted)) === undefined) failures += 1
+    }
+    const read = (offset: number, length: number) => this.#bytes(offset, length)
+    for (const { start, end } of gaps) {
+      let rawStart = start
+      for (let at = start; at < end && failures < failuresMax;) {
+        run.throwIfCancelled()
+        const frame = await findFrame(read, at, end)
+        if (frame === undefined) break
+        const { offset, storedBytes, rawBytes = chunkBytesMax } = frame
+        const place = { offset, storedBytes, rawBytes, encoding: 'zstd' } as const
+        if ((await this.#chunkIn(place, isWanted)) === undefined) {
+          failures += 1
+          at = offset + 1
+        } else {
+          await tryRaw(rawStart, offset)
+          at = offset + storedBytes
+          rawStart = at
+        }
+      }
+      if (failures >= failuresMax) return
+      await tryRaw(rawStart, end)
+    }
+  }
+
+  /** What no chunk that has been found takes. */
+  #gaps(): readonly { readonly start: number; readonly end: number }[] {
+    const gaps: { readonly start: number; readonly end: number }[] = []
     let end = headerBytes
     for (const { offset, storedBytes } of [
       ...this.found(),
       { offset: this.#dataEnd, storedBytes: 0 },
     ]) {
-      if (offset > end) gaps.push({ offset: end, storedBytes: offset - end })
+      if (offset > end) gaps.push({ start: end, end: offset })
       end = Math.max(end, offset + storedBytes)
     }
-    let guesses = lost.length * gaps.length
-    if (guesses > guessesMax) return
-    for (const number of lost) {
-      for (const { offset, storedBytes } of gaps) {
-        run.throwIfCancelled()
-        guesses -= 1
-        const place = { offset, storedBytes, rawBytes: storedBytes, encoding: 'raw' } as const
-        if ((await this.chunkAt(number, place)) !== undefined) break
-      }
-    }
+    return gaps
   }
+
+  async #bytes(offset: number, length: number): Promise<Uint8Array | undefined> {
+    return await this.#window.bytes(offset, length).catch(lostBytes)
+  }
+
+  #fingerprint(number: number): number {
+    return uint32(this.#fingerprints, number * 4)
+  }
+}
+
+function uint32(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(at)
 }
 
 function decoded(stored: Uint8Array, encoding: Encoding, rawBytes: number): Uint8Array | undefined {

@@ -1,6 +1,6 @@
 import { DataLossError } from '../../base/errors.ts'
 import type { ChunkId, ChunkReader, IsNew } from '../chunks.ts'
-import { type ChunkRef, decodeNode, sizeOf } from './node.ts'
+import { type ChunkRef, decodeNode, type ListNode, sizeOf } from './node.ts'
 
 export interface PlacedChunk extends ChunkRef {
   /** Where it starts in the list's bytes. */
@@ -51,13 +51,18 @@ export async function* listReferences(
   }
 }
 
-async function loadNode(
-  chunks: ChunkReader,
-  { id, sizeBytes }: ChunkRef,
-): Promise<ReturnType<typeof decodeNode>> {
-  const node = decodeNode(id, await chunks.get(id))
+/**
+ * The node that is stored as these bytes.
+ * @throws {DataLossError} when it is none, or is not of the size that its parent tells.
+ */
+export function decodeListNode({ id, sizeBytes }: ChunkRef, bytes: Uint8Array): ListNode {
+  const node = decodeNode(id, bytes)
   if (sizeOf(node.entries) !== sizeBytes) throw damaged(id)
   return node
+}
+
+async function loadNode(chunks: ChunkReader, ref: ChunkRef): Promise<ListNode> {
+  return decodeListNode(ref, await chunks.get(ref.id))
 }
 
 function damaged(id: ChunkId): DataLossError {

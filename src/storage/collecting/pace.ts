@@ -4,7 +4,7 @@ import { CancelledError } from '../../base/errors.ts'
 /** So long a collection may keep the event loop to itself … */
 const stretchMs = 8
 /** … in so many steps: what time took while it waited for others does not count … */
-const stretchStepsMin = 32
+const stretchStepsMin = 256
 /** … before it rests, so that others get most of the time when there is work to do. */
 const restMs = 4
 
@@ -24,10 +24,10 @@ export class Pace {
     this.#startMs = clock.monotonicMs()
   }
 
-  /** To be called at each step. @throws {CancelledError} */
-  async keep(): Promise<void> {
+  /** To be called at each step, of some 10 µs, or before so many. @throws {CancelledError} */
+  async keep(stepCount = 1): Promise<void> {
     this.check()
-    this.#stepCount += 1
+    this.#stepCount += stepCount
     if (this.#stepCount < stretchStepsMin) return
     if (this.#clock.monotonicMs() - this.#startMs < stretchMs) return
     this.#atRest()

@@ -26,6 +26,10 @@ const smallBytesMax: number = packBytesTarget / 8
 const smallCountMin = 8
 /** Packs without anything that is needed that go in one transaction. */
 const dropCountMax = 64
+/** Packs that become one: their rows go in one transaction, and everybody waits meanwhile. */
+const groupCountMax = 1024
+/** Packs off the list that are forgotten in one transaction. */
+const deleteCountMax = 256
 
 /** What a sweep did, or would do. */
 export interface SweepTally {
@@ -138,8 +142,10 @@ export class Sweeper {
     for (let [next] = this.#retired; next !== undefined; [next] = this.#retired) {
       const waitMs = next.atMs + graceMs - clock.monotonicMs()
       if (waitMs > 0 && !atOnce) await pace.rest(waitMs)
-      await packs.delete(next.name)
-      this.#retired.shift()
+      const { atMs } = next
+      const due = this.#retired.slice(0, deleteCountMax).filter((other) => other.atMs === atMs)
+      await packs.delete(due.map(({ name }) => name))
+      this.#retired.splice(0, due.length)
     }
   }
 
@@ -260,7 +266,9 @@ function* groupsOf(sources: readonly Source[]): Generator<readonly Source[]> {
   let count = 0
   for (const source of sources) {
     const fits =
-      bytes + source.neededBytes <= packBytesTarget && count + source.neededCount <= packChunksMax
+      group.length < groupCountMax &&
+      bytes + source.neededBytes <= packBytesTarget &&
+      count + source.neededCount <= packChunksMax
     if (!fits && group.length > 0) {
       yield group
       group = []

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { DataLossError, type DiskFullError, NotFoundError } from '../../base/errors.ts'
+import { ahead, inParallel } from '../../base/parallel.ts'
 import type { Database } from '../../database/database.ts'
 import type { ChunkId } from '../chunks.ts'
 import type { FaultPoint } from '../fault-point.ts'
@@ -9,12 +10,15 @@ import { type IndexedChunk, packKey } from './format.ts'
 import { PackDraft } from './pack-draft.ts'
 import type { PackedChunks } from './packed-chunks.ts'
 import { type ChunkBits, newChunkBits, type RecentPuts } from './recent-puts.ts'
-import { chunksOf, copyChunks } from './repack.ts'
+import { chunksOf, chunksToCopy, copyChunks } from './repack.ts'
 import type { RetiredPacks } from './retired-packs.ts'
 import type { PlacedInPack, SealedPack, SealedPacks } from './sealed-packs.ts'
 import { noteCollected, sizeBytesCollected } from './stored-packs.ts'
 
 export type { PlacedInPack, SealedPack } from './sealed-packs.ts'
+
+/** Packs that are read, or looked for, at the same time. */
+const packsAtOnceMax = 16
 
 /** Chunks of packs, by pack name. */
 export type Marks = ReadonlyMap<string, ChunkBits>
@@ -116,16 +120,18 @@ export class PackCollection {
   /** Whether all that is listed is there and whole, as far as is known, and as far as sizes tell. */
   async areWhole(keep: () => Promise<void>): Promise<boolean> {
     if (!this.#sealed.damage.isEmpty || this.#sealed.lostPacks.size > 0) return false
-    for (const { name, sizeBytes } of this.#sealed.all()) {
+    let areWhole = true
+    await inParallel(this.#sealed.all(), packsAtOnceMax, async ({ name, sizeBytes }) => {
+      if (!areWhole) return
       await keep()
       try {
-        if ((await this.#objects.sizeBytes(packKey(name))) !== sizeBytes) return false
+        if ((await this.#objects.sizeBytes(packKey(name))) !== sizeBytes) areWhole = false
       } catch (error) {
         if (!(error instanceof NotFoundError)) throw error
-        return false
+        areWhole = false
       }
-    }
-    return true
+    })
+    return areWhole
   }
 
   wasSealedSince(pack: SealedPack, epoch: Epoch): boolean {
@@ -196,10 +202,13 @@ export class PackCollection {
     })
     try {
       const copied: { readonly from: PlacedInPack; readonly id: ChunkId }[] = []
-      for (const { pack, bits: wanted } of bits) {
-        const chunks = await chunksOf(this.#sealed, pack, wanted)
+      const source = { objects: this.#objects, sealed: this.#sealed }
+      const readAhead = ahead(bits, packsAtOnceMax, ({ pack, bits: wanted }) =>
+        chunksToCopy(source, pack, wanted),
+      )
+      for await (const { pack, chunks, first } of readAhead) {
         if (!draft.hasRoomFor(chunks)) return this.#leave(packs)
-        await copyChunks({ objects: this.#objects, sealed: this.#sealed }, pack, chunks, draft)
+        await copyChunks(source, { pack, chunks, first }, draft)
         for (const { id, index } of chunks) copied.push({ from: { pack, index }, id })
       }
       this.#faultPoint('collect: copied')
@@ -220,9 +229,9 @@ export class PackCollection {
     this.#retired.restore(packs)
   }
 
-  /** Deletes the object of a pack that is off the list. */
-  async delete(name: string): Promise<void> {
-    await this.#retired.delete(name)
+  /** Deletes the objects of packs that are off the list. */
+  async delete(names: readonly string[]): Promise<void> {
+    await this.#retired.delete(names)
   }
 }
 

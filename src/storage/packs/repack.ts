@@ -30,6 +30,31 @@ export async function chunksOf(
   return chunks.toSorted((left, right) => left.offset - right.offset)
 }
 
+interface Source {
+  readonly objects: ObjectStore
+  readonly sealed: SealedPacks
+}
+
+/** What is to be copied of a pack: its chunks in their order, and the bytes from the first of them. */
+export interface ToCopy {
+  readonly pack: SealedPack
+  readonly chunks: readonly NumberedChunk[]
+  /** Those of one span. */
+  readonly first: Uint8Array
+}
+
+/** Reads what a pack says of the chunks that `bits` name, and the first of them. */
+export async function chunksToCopy(
+  from: Source,
+  pack: SealedPack,
+  bits: ChunkBits,
+): Promise<ToCopy> {
+  const chunks = await chunksOf(from.sealed, pack, bits)
+  const [span] = spansOf(chunks)
+  const first = span === undefined ? new Uint8Array(0) : await readSpan(from, pack, span)
+  return { pack, chunks, first }
+}
+
 /**
  * Appends chunks of a pack to a draft, as they are stored there, after checking each. Chunks that
  * the draft has are passed over.
@@ -37,30 +62,51 @@ export async function chunksOf(
  * @throws {DataLossError} when one is damaged.
  */
 export async function copyChunks(
-  { objects, sealed }: { readonly objects: ObjectStore; readonly sealed: SealedPacks },
-  pack: SealedPack,
-  chunks: readonly NumberedChunk[],
+  from: Source,
+  { pack, chunks, first }: ToCopy,
   draft: PackDraft,
 ): Promise<void> {
+  let read: Uint8Array | undefined = first
   for (const span of spansOf(chunks)) {
-    const [first] = span
-    const last = span.at(-1)
-    if (first === undefined || last === undefined) continue
-    const length = last.offset + last.storedBytes - first.offset
-    const bytes = await objects.get(packKey(pack.name), first.offset, length)
-    if (bytes.length < length) throw new DataLossError(`pack ${pack.name} is cut short`)
-    for (const chunk of span) {
-      const start = chunk.offset - first.offset
-      const stored = bytes.subarray(start, start + chunk.storedBytes)
-      try {
-        await checkedChunk(chunk.id, stored, chunk, `pack ${pack.name}`)
-      } catch (error) {
-        if (error instanceof DataLossError) await sealed.noteDamaged(pack, chunk.index)
-        throw error
-      }
-      if (draft.holds(chunk.id) !== undefined) continue
-      await draft.append(chunk.id, chunk.rawBytes, { stored, encoding: chunk.encoding })
+    const bytes = read ?? (await readSpan(from, pack, span))
+    read = undefined
+    await copySpan(from, { pack, chunks: span, first: bytes }, draft)
+  }
+}
+
+async function readSpan(
+  { objects }: Source,
+  pack: SealedPack,
+  span: readonly NumberedChunk[],
+): Promise<Uint8Array> {
+  const [start, end] = boundsOf(span)
+  const bytes = await objects.get(packKey(pack.name), start, end - start)
+  if (bytes.length < end - start) throw new DataLossError(`pack ${pack.name} is cut short`)
+  return bytes
+}
+
+function boundsOf(span: readonly NumberedChunk[]): readonly [number, number] {
+  const last = span.at(-1)
+  return [span[0]?.offset ?? 0, last === undefined ? 0 : last.offset + last.storedBytes]
+}
+
+async function copySpan(
+  { sealed }: Source,
+  { pack, chunks: span, first: bytes }: ToCopy,
+  draft: PackDraft,
+): Promise<void> {
+  const [spanStart] = boundsOf(span)
+  for (const chunk of span) {
+    const start = chunk.offset - spanStart
+    const stored = bytes.subarray(start, start + chunk.storedBytes)
+    try {
+      await checkedChunk(chunk.id, stored, chunk, `pack ${pack.name}`)
+    } catch (error) {
+      if (error instanceof DataLossError) await sealed.noteDamaged(pack, chunk.index)
+      throw error
     }
+    if (draft.holds(chunk.id) !== undefined) continue
+    await draft.append(chunk.id, chunk.rawBytes, { stored, encoding: chunk.encoding })
   }
 }
 

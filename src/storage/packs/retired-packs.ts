@@ -1,3 +1,4 @@
+import { inParallel } from '../../base/parallel.ts'
 import type { Database } from '../../database/database.ts'
 import type { FaultPoint } from '../fault-point.ts'
 import type { ObjectStore } from '../object-store.ts'
@@ -6,7 +7,7 @@ import type { PackDraft } from './pack-draft.ts'
 import type { RecentPuts } from './recent-puts.ts'
 import type { SealedPack, SealedPacks } from './sealed-packs.ts'
 import {
-  forgetRetiredPack,
+  forgetRetiredPacks,
   insertPack,
   isPackListed,
   retiredPackNames,
@@ -26,12 +27,21 @@ export interface RetiredPacksPorts {
  * that is listed all the same, which only damage can bring about, stays.
  */
 export async function deleteLeftPacks(objects: ObjectStore, database: Database): Promise<void> {
-  for (const name of await retiredPackNames(database)) {
+  const names = await retiredPackNames(database)
+  await inParallel(names, deletedAtOnceMax, async (name) => {
     const isListed = await database.read((tx) => isPackListed(tx, name))
     if (!isListed) await objects.delete(packKey(name))
-    await database.transact((tx) => forgetRetiredPack(tx, name), { usesReserve: true })
+  })
+  for (let at = 0; at < names.length; at += forgottenAtOnceMax) {
+    const some = names.slice(at, at + forgottenAtOnceMax)
+    await database.transact((tx) => forgetRetiredPacks(tx, some), { usesReserve: true })
   }
 }
+
+/** Objects that are deleted at the same time. */
+const deletedAtOnceMax = 16
+/** Retired packs that are forgotten in one transaction. */
+const forgottenAtOnceMax = 256
 
 /** What became of packs: the names that are to be deleted, and the size of their successor. */
 export interface Replaced {
@@ -131,15 +141,26 @@ export class RetiredPacks {
     }
   }
 
-  /** Deletes the object of a pack that is off the list; nothing happens when it is gone. */
-  async delete(name: string): Promise<void> {
-    if (!this.#going.has(name)) return
-    const running = this.#deleting.get(name) ?? this.#deleteNow(name)
-    this.#deleting.set(name, running)
+  /** Deletes the objects of packs that are off the list; nothing happens for those that are gone. */
+  async delete(names: readonly string[]): Promise<void> {
+    const running = new Set<Promise<void>>()
+    const fresh: string[] = []
+    for (const name of names) {
+      const deleting = this.#deleting.get(name)
+      if (deleting !== undefined) running.add(deleting)
+      else if (this.#going.has(name)) fresh.push(name)
+    }
+    if (fresh.length > 0) running.add(this.#delete(fresh))
+    await Promise.all(running)
+  }
+
+  async #delete(names: readonly string[]): Promise<void> {
+    const deleting = this.#deleteNow(names)
+    for (const name of names) this.#deleting.set(name, deleting)
     try {
-      await running
+      await deleting
     } finally {
-      this.#deleting.delete(name)
+      for (const name of names) this.#deleting.delete(name)
     }
   }
 
@@ -150,16 +171,18 @@ export class RetiredPacks {
   async finish(name: string): Promise<void> {
     for (let going = this.#going.get(name); going !== undefined; going = this.#going.get(name)) {
       await going.promise
-      if (this.#going.get(name) === going) await this.delete(name)
+      if (this.#going.get(name) === going) await this.delete([name])
     }
   }
 
-  async #deleteNow(name: string): Promise<void> {
+  async #deleteNow(names: readonly string[]): Promise<void> {
     const { database, objects, faultPoint } = this.#ports
-    await objects.delete(packKey(name))
-    faultPoint('collect: object deleted')
-    await database.transact((tx) => forgetRetiredPack(tx, name), { usesReserve: true })
+    await inParallel(names, deletedAtOnceMax, async (name) => {
+      await objects.delete(packKey(name))
+      faultPoint('collect: object deleted')
+    })
+    await database.transact((tx) => forgetRetiredPacks(tx, names), { usesReserve: true })
     faultPoint('collect: pack forgotten')
-    this.#going.delete(name)
+    for (const name of names) this.#going.delete(name)
   }
 }

@@ -1,4 +1,5 @@
 import { DataLossError, NotFoundError } from '../../base/errors.ts'
+import { inParallel } from '../../base/parallel.ts'
 import { chunkIdBytes } from '../chunk-id.ts'
 import type { ChunkId } from '../chunks.ts'
 import type { ObjectKey, ObjectStore } from '../object-store.ts'
@@ -59,6 +60,9 @@ interface Place {
 /** For so many chunks of one pack, its whole index is read rather than blocks of it. */
 const wholeIndexChunksMin = 32
 
+/** Packs whose indexes are read at once. */
+const packsAtOnceMax = 16
+
 /** Chunks of which it is remembered where a put found them. */
 const foundChunksMax = 1024
 
@@ -72,12 +76,15 @@ const forgottenChunksMin = 4096
 export class SealedPacks {
   readonly #objects: ObjectStore
   readonly #indexCache: BytesCache
+  /** Blocks of indexes that are being read. */
+  readonly #reads = new Map<string, Promise<Uint8Array>>()
   readonly #locatedChunksMax: number
   readonly #recent: RecentPuts
   /** Copies of chunks that are known not to be whole. */
   readonly damage: DamagedChunks
   /** By the number that the table has for each; undefined where one was forgotten. */
   readonly #packs: (SealedPack | undefined)[] = []
+  readonly #numbers = new Map<string, number>()
   readonly #byName = new Map<string, SealedPack>()
   readonly #lostPacks = new Set<string>()
   /** How often the index of a pack was to be read anew; in the names of what is cached of it. */
@@ -133,6 +140,7 @@ export class SealedPacks {
       return
     }
     this.#packs.push(pack)
+    this.#numbers.set(pack.name, this.#packs.length - 1)
     this.#locator.addAll(fingerprints, this.#packs.length - 1)
   }
 
@@ -176,9 +184,12 @@ export class SealedPacks {
     this.#lostPacks.delete(name)
     this.damage.forget(name)
     this.#readings.delete(name)
-    this.#unlocated = this.#unlocated.filter((other) => other !== pack)
-    const number = this.#packs.indexOf(pack)
-    if (number < 0) return
+    if (this.#unlocated.length > 0) {
+      this.#unlocated = this.#unlocated.filter((other) => other !== pack)
+    }
+    const number = this.#numbers.get(name)
+    if (number === undefined) return
+    this.#numbers.delete(name)
     this.#packs[number] = undefined
     this.#forgottenChunkCount += pack.chunkCount
     if (this.#forgottenChunkCount < forgottenChunksMin + this.#locator.count / 4) return
@@ -233,7 +244,9 @@ export class SealedPacks {
       }
     }
     const found = new Map<ChunkId, FoundChunk>()
-    for (const [pack, wanted] of byPack) await this.#findAllIn(pack, wanted, found)
+    await inParallel(byPack, packsAtOnceMax, ([pack, wanted]) =>
+      this.#findAllIn(pack, wanted, found),
+    )
     return found
   }
 
@@ -313,11 +326,11 @@ export class SealedPacks {
       this.add(pack, fingerprints)
       return
     }
-    const number = this.#packs.findIndex((other) => other?.name === pack.name)
+    const number = this.#numbers.get(pack.name)
     this.#byName.set(pack.name, pack)
     const unlocated = this.#unlocated.findIndex(({ name }) => name === pack.name)
     if (unlocated >= 0) this.#unlocated[unlocated] = pack
-    if (number < 0) return
+    if (number === undefined) return
     this.#packs[number] = pack
     this.#locator.addAll(fingerprints, number)
   }
@@ -433,9 +446,22 @@ export class SealedPacks {
     const name = `${pack.name} ${this.#readings.get(pack.name) ?? 0} ${offset} ${length}`
     const cached = this.#indexCache.get(name)
     if (cached !== undefined) return cached
+    const running = this.#reads.get(name)
+    if (running !== undefined) return await running
+    const read = this.#readPiece(pack, offset, length)
+    this.#reads.set(name, read)
+    try {
+      const bytes = await read
+      this.#indexCache.set(name, bytes)
+      return bytes
+    } finally {
+      this.#reads.delete(name)
+    }
+  }
+
+  async #readPiece(pack: SealedPack, offset: number, length: number): Promise<Uint8Array> {
     const bytes = await this.#objects.get(packKey(pack.name), offset, length)
     if (bytes.length < length) throw new NotFoundError(`pack ${pack.name} is cut short`)
-    this.#indexCache.set(name, bytes)
     return bytes
   }
 }

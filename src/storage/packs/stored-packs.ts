@@ -124,9 +124,9 @@ export async function retirePack(tx: Transaction, pack: SealedPack): Promise<voi
   )
 }
 
-/** Forgets a retired pack whose object is gone. */
-export async function forgetRetiredPack(tx: Transaction, name: string): Promise<void> {
-  await tx.run('DELETE FROM retired_packs WHERE name = ?', name)
+/** Forgets retired packs whose objects are gone. */
+export async function forgetRetiredPacks(tx: Transaction, names: readonly string[]): Promise<void> {
+  for (const name of names) await tx.run('DELETE FROM retired_packs WHERE name = ?', name)
 }
 
 export async function retiredPackNames(database: Database): Promise<readonly string[]> {
