@@ -99,7 +99,7 @@ describe.skipIf(!canHavePodman())('the container executor', () => {
       expect(stdout).toContain('PACH_JOB_ID=job')
       expect(stdout).toContain('PFS=/pfs')
       const isUser = image === 'user'
-      expect(stdout).toContain(isUser ? 'HOME=/home/someone' : 'HOME=/root')
+      expect(stdout).toContain(isUser ? 'HOME=/var/someone' : 'HOME=/root')
       expect(stdout.includes('OF_IMAGE=here')).toBe(isUser)
       expect(stdout.includes('PATH=/usr/bin:/bin:/special')).toBe(isUser)
       expect(stdout.filter((line) => /PACHD|SECRET|CONTAINERS_/.test(line))).toEqual([])

@@ -2,14 +2,14 @@ import type { TestImage } from './podman-engine.ts'
 
 // Programs that are links to one busybox: much like Alpine.
 const busyboxScript = String.raw`
-  mkdir -p bin usr/bin tmp var/tmp etc root home/someone work
+  mkdir -p bin usr/bin tmp var/tmp etc root var/someone work
   cp "$(command -v busybox)" bin/busybox
   for applet in $(busybox --list); do
     [ "$applet" = busybox ] || ln -sf /bin/busybox "bin/$applet"
   done
   ln -s /bin/busybox usr/bin/env
-  chown 1234 home/someone
-  printf '%s\n' root:x:0:0:root:/root:/bin/sh someone:x:1234:1234::/home/someone:/bin/sh >etc/passwd
+  chown 1234 var/someone
+  printf '%s\n' root:x:0:0:root:/root:/bin/sh someone:x:1234:1234::/var/someone:/bin/sh >etc/passwd
 `
 
 export const busyboxImage: TestImage = { script: busyboxScript }

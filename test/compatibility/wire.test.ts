@@ -34,6 +34,8 @@ const laterValues: Readonly<Record<string, readonly number[]>> = {
   'pfs.Delimiter': [3, 4],
   'pps.DatumState': [4],
 }
+/** Messages that later releases of 1.x have and we took over. */
+const laterMessages = ['pfs.Trigger']
 
 const folder = new URL('../fixtures/wire/', import.meta.url)
 
@@ -160,7 +162,7 @@ test('every enum, message and call of 1.5.3 is as its contract says, and there a
   const lines = files
     .flatMap((file) => [
       ...file.enums.map(enumText),
-      ...file.messages.map(messageText),
+      ...file.messages.filter(({ typeName }) => !laterMessages.includes(typeName)).map(messageText),
       ...file.services.flatMap((service) => service.methods.map(methodText)),
     ])
     .toSorted((left, right) => (left < right ? -1 : 1))
