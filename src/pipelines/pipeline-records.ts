@@ -77,6 +77,8 @@ export interface ListedPipeline {
   readonly modifiedAt: Instant
 }
 
+const onMainLine = 'NOT EXISTS (SELECT 1 FROM trial_pipelines t WHERE t.pipeline = p.name)'
+
 /** At most `countMax` pipelines of the main line whose names come after `last`, by name. */
 export async function pipelinePage(
   tx: ReadTransaction,
@@ -84,18 +86,17 @@ export async function pipelinePage(
   countMax: number,
 ): Promise<readonly ListedPipeline[]> {
   const rows = await tx.all<PipelineRow>(
-    `${selectPipelines} WHERE p.name > ? AND NOT EXISTS
-      (SELECT 1 FROM trial_pipelines t WHERE t.pipeline = p.name) ORDER BY p.name LIMIT ?`,
+    `${selectPipelines} WHERE p.name > ? AND ${onMainLine} ORDER BY p.name LIMIT ?`,
     last,
     countMax,
   )
   return rows.map((row) => ({ pipeline: pipelineOf(row), modifiedAt: row.modified_at }))
 }
 
-/** The names of all pipelines, the latest written first, in one page. */
+/** The names of all pipelines of the main line, the latest written first, in one page. */
 export async function* latestNames(tx: ReadTransaction): AsyncGenerator<readonly PipelineName[]> {
   const rows = await tx.all<{ readonly name: PipelineName }>(
-    'SELECT name FROM pipelines ORDER BY modified_at DESC, name ASC',
+    `SELECT name FROM pipelines p WHERE ${onMainLine} ORDER BY modified_at DESC, name ASC`,
   )
   yield rows.map(({ name }) => name)
 }

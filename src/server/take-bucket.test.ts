@@ -69,7 +69,7 @@ function portsOf(bucket: ObjectBucket): OwnerPorts {
     prefix: place.prefix,
     clock: new HeldClock(),
     random: new SystemRandom(),
-    retries: { attemptsMax: 1, pauseMs: 1, pauseMsMax: 1 },
+    retries: { attemptsMax: 1, pauseMs: 1, pauseMsMax: 1, timeMsMax: 60_000 },
     signal: new AbortController().signal,
   }
 }

@@ -8,10 +8,17 @@ export interface Retries {
   /** Before the second attempt; each one after that waits twice as long. */
   readonly pauseMs: number
   readonly pauseMsMax: number
+  /** No attempt begins after so long: one that hears nothing takes a minute by itself. */
+  readonly timeMsMax: number
 }
 
 /** About 6 seconds in all, besides what the attempts themselves take. */
-export const usualRetries: Retries = { attemptsMax: 6, pauseMs: 200, pauseMsMax: 5000 }
+export const usualRetries: Retries = {
+  attemptsMax: 6,
+  pauseMs: 200,
+  pauseMsMax: 5000,
+  timeMsMax: 60_000,
+}
 
 export interface RetryPorts {
   readonly clock: Clock
@@ -30,14 +37,17 @@ export async function retried<Result>(
   signal: AbortSignal,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  const { attemptsMax } = ports.retries
+  const { clock } = ports
+  const { attemptsMax, timeMsMax } = ports.retries
+  const startedMs = clock.monotonicMs()
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work()
     } catch (error) {
       const failure = passingFailure(error)
       if (failure === undefined || signal.aborted) throw error
-      if (attempt >= attemptsMax) throw failure
+      const isLate = clock.monotonicMs() - startedMs >= timeMsMax
+      if (attempt >= attemptsMax || isLate) throw failure
       await pauseAfter(ports, attempt, signal)
     }
   }

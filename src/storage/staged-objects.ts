@@ -11,7 +11,12 @@ import { pauseAfter, type RetryPorts } from './retries.ts'
 const uploadsMax = 4
 
 /** After a failure all uploads wait, longer each time. */
-const uploadRetries = { attemptsMax: Infinity, pauseMs: 1000, pauseMsMax: 60_000 }
+const uploadRetries = {
+  attemptsMax: Infinity,
+  pauseMs: 1000,
+  pauseMsMax: 60_000,
+  timeMsMax: Infinity,
+}
 
 export interface StagedObjectsPorts extends Omit<RetryPorts, 'retries'> {
   /** Where objects are until the bucket has them. */

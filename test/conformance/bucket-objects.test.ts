@@ -84,7 +84,7 @@ async function startGcs(): Promise<Peer> {
   }
 }
 
-const retries = { attemptsMax: 5, pauseMs: 1, pauseMsMax: 20 }
+const retries = { attemptsMax: 5, pauseMs: 1, pauseMsMax: 20, timeMsMax: 60_000 }
 
 /** Objects below a prefix of its own, in a bucket of the peer. */
 async function openObjects(

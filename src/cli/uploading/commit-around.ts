@@ -1,12 +1,14 @@
 import type { CommandContext } from '../command.ts'
 import { LeftOpenError } from '../errors.ts'
 
+const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
 /**
  * Opens a commit on a branch, runs `work` with its id, and finishes it. When `work` failed, the
  * commit is deleted, since an empty one would only start jobs; but it is finished, as 1.5 does, when
  * `hasPut` says that some of it was stored.
- * An interrupt ends the process with the commit open, and says what to do with it: what was put
- * so far is seldom what was meant.
+ * An interrupt, or another signal that ends the process, leaves the commit open, and it is said what to do with
+ * it: what was put so far is seldom what was meant.
  *
  * @throws {LeftOpenError} when the commit could not be closed either; its cause is the first failure.
  */
@@ -26,12 +28,13 @@ export async function commitAround(
   const { repo, branch, message = '', hasPut = () => false } = target
   const { id } = await pfs.startCommit({ parent: { repo: { name: repo } }, branch, message })
   const commit = { repo: { name: repo }, id }
-  const tellAndEnd = (): void => {
+  const tellAndEnd = (signal: NodeJS.Signals): void => {
+    for (const name of endingSignals) process.off(name, tellAndEnd)
     process.stderr.write(`\ninterrupted: ${stillOpenText(repo, id)}\n`)
     // No handler is left, so this is what it would have been.
-    process.kill(process.pid, 'SIGINT')
+    process.kill(process.pid, signal)
   }
-  process.once('SIGINT', tellAndEnd)
+  for (const name of endingSignals) process.once(name, tellAndEnd)
   try {
     await work(id)
   } catch (error) {
@@ -42,7 +45,7 @@ export async function commitAround(
     })
     throw error
   } finally {
-    process.off('SIGINT', tellAndEnd)
+    for (const name of endingSignals) process.off(name, tellAndEnd)
   }
   await pfs.finishCommit({ commit }).catch((error: unknown) => {
     throw new LeftOpenError(stillOpenText(repo, id), { cause: error })
