@@ -1,10 +1,11 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import {
   atom,
   failDatum,
   openTestProcessing,
   type TestProcessing,
 } from '../testing/test-processing.ts'
+import { JobDownstream } from './downstream.ts'
 
 /** A pipeline that does not end its jobs before it is told to. */
 async function held(world: TestProcessing, name: string, repo: string): Promise<() => void> {
@@ -62,6 +63,22 @@ test('a flush of a commit that is on no branch that is read says so', async () =
   await expect(world.flush('in', id)).rejects.toThrow(/it is not on branch master/)
   await quick(world, 'down', 'up')
   await expect(world.flush('in', id)).rejects.toThrow(/no job of pipeline/)
+})
+
+test('a flush of an open commit on a branch that is not read ends when it finishes', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await quick(world, 'up', 'in')
+  const { id } = await world.versioning.commits.start({ repo: 'in', branch: 'aside' })
+  using state = vi.spyOn(JobDownstream.prototype, 'state')
+  const finish = async (): Promise<void> => {
+    await expect.poll(() => state.mock.settledResults[0]?.type).toBe('fulfilled')
+    await world.versioning.commits.finish('in', id)
+  }
+  await Promise.all([
+    expect(world.flush('in', id)).rejects.toThrow(/it is not on branch master/),
+    finish(),
+  ])
 })
 
 test('a flush of an open commit waits for it, through a chain of pipelines', async () => {
