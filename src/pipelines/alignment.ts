@@ -48,16 +48,22 @@ export async function align<Option extends Candidate>(
     }
   }
 
-  return (await choose({ roots: new Map(), sides: new Map() })) ? chosen : undefined
+  return (await choose(nothingChosen)) ? chosen : undefined
 }
 
 /** What all of the chosen candidates agree on. */
-interface Common {
+export interface Common {
   readonly roots: ReadonlyMap<RepoName, CommitId>
   readonly sides: ReadonlyMap<number, boolean>
 }
 
-function join(common: Common, candidate: Candidate): Common | undefined {
+export const nothingChosen: Common = { roots: new Map(), sides: new Map() }
+
+/** What they agree on when `candidate` is chosen, too; undefined when it does not fit. */
+export function join(
+  common: Common,
+  candidate: Pick<Candidate, 'roots' | 'sides'>,
+): Common | undefined {
   const sides = new Map(common.sides)
   for (const [set, side] of candidate.sides) {
     if ((sides.get(set) ?? side) !== side) return undefined
@@ -70,7 +76,7 @@ function join(common: Common, candidate: Candidate): Common | undefined {
 /** `roots` with those of `candidate`, or undefined where they would name two commits of a repo. */
 function joinRoots(
   roots: ReadonlyMap<RepoName, CommitId>,
-  candidate: Candidate,
+  candidate: Pick<Candidate, 'roots'>,
 ): ReadonlyMap<RepoName, CommitId> | undefined {
   const joined = new Map(roots)
   for (const [repo, commits] of candidate.roots) {

@@ -111,6 +111,17 @@ export async function membersUpTo(
   )
 }
 
+/**
+ * For each set that has one of `members`, which are those of the arrival's own position: whether the
+ * arrival is that one, or newer.
+ */
+export function sidesOf(
+  { sequence }: Arrival,
+  members: readonly Member[],
+): ReadonlyMap<number, boolean> {
+  return new Map(members.map((member) => [member.together, sequence >= member.sequence]))
+}
+
 /** Arrivals that have not been considered yet, oldest first. */
 export async function newArrivals(
   tx: ReadTransaction,

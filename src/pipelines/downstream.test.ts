@@ -1,5 +1,11 @@
-import { expect, test } from 'vitest'
-import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
+import { expect, test, vi } from 'vitest'
+import {
+  atom,
+  failDatum,
+  openTestProcessing,
+  type TestProcessing,
+} from '../testing/test-processing.ts'
+import { JobDownstream } from './downstream.ts'
 
 /** A pipeline that does not end its jobs before it is told to. */
 async function held(world: TestProcessing, name: string, repo: string): Promise<() => void> {
@@ -57,6 +63,22 @@ test('a flush of a commit that is on no branch that is read says so', async () =
   await expect(world.flush('in', id)).rejects.toThrow(/it is not on branch master/)
   await quick(world, 'down', 'up')
   await expect(world.flush('in', id)).rejects.toThrow(/no job of pipeline/)
+})
+
+test('a flush of an open commit on a branch that is not read ends when it finishes', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await quick(world, 'up', 'in')
+  const { id } = await world.versioning.commits.start({ repo: 'in', branch: 'aside' })
+  using state = vi.spyOn(JobDownstream.prototype, 'state')
+  const finish = async (): Promise<void> => {
+    await expect.poll(() => state.mock.settledResults[0]?.type).toBe('fulfilled')
+    await world.versioning.commits.finish('in', id)
+  }
+  await Promise.all([
+    expect(world.flush('in', id)).rejects.toThrow(/it is not on branch master/),
+    finish(),
+  ])
 })
 
 test('a flush of an open commit waits for it, through a chain of pipelines', async () => {
@@ -131,4 +153,116 @@ test('a flush ends when another input of a diamond has lost its pipeline, and so
     signal: new AbortController().signal,
   })
   await expect(Array.fromAsync(only)).rejects.toThrow(/no job of pipeline (both|down) will process/)
+})
+
+/** Commits to both repos that become heads at once: their ids. */
+async function together(world: TestProcessing, ...repos: readonly string[]): Promise<string[]> {
+  const results = await world.versioning.transactions.run(
+    repos.flatMap((repo) => [
+      { kind: 'start-commit', repo, branch: 'master' },
+      { kind: 'finish-commit', repo, commit: 'master' },
+    ]),
+  )
+  const heads = new Map(results.flatMap((made) => (made === undefined ? [] : [[made.repo, made]])))
+  return repos.map((repo) => heads.get(repo)?.id ?? '')
+}
+
+/** `both` reads `left` and `right`, and `made`, which comes from `right` and is deleted after one commit. */
+async function withLostMaker(world: TestProcessing): Promise<void> {
+  for (const name of ['left', 'right']) await world.versioning.repos.create({ name })
+  await quick(world, 'made', 'right')
+  world.code('both', () => ({ x: '1' }))
+  const input = { cross: [atom('left', '/'), atom('right', '/'), atom('made', '/')] }
+  await world.pipeline('both', input)
+  await world.commit('left', { a: 'one' })
+  await world.flush('right', await world.commit('right', { a: 'one' }))
+  await world.processing.pipelines.delete('made', { deleteJobs: false, deleteRepo: false })
+}
+
+test('a flush ends when what a lost pipeline left fits only older commits than those that came together', async () => {
+  await using world = await openTestProcessing()
+  await withLostMaker(world)
+  await world.flush('left', await world.commit('left', { a: 'two' }))
+  const [left = ''] = await together(world, 'left', 'right')
+  await expect(world.flush('left', left)).rejects.toThrow(
+    /no job of pipeline both will process commit left\/.*pipeline made was deleted/,
+  )
+})
+
+test('a flush ends when a lost pipeline left only what is made from commits that are not read', async () => {
+  await using world = await openTestProcessing()
+  for (const name of ['left', 'right']) await world.versioning.repos.create({ name })
+  await quick(world, 'made', 'right')
+  const fromCommit = await world.commit('right', { a: 'one' })
+  await world.flush('right', fromCommit)
+  await world.processing.pipelines.delete('made', { deleteJobs: false, deleteRepo: false })
+  const right = { atom: { ...atom('right', '/').atom, fromCommit } }
+  await world.pipeline('both', { cross: [atom('left', '/'), right, atom('made', '/')] })
+  await expect(world.flush('left', await world.commit('left', { a: 'one' }))).rejects.toThrow(
+    /no job of pipeline both will process commit left\/.*pipeline made was deleted/,
+  )
+})
+
+test('a flush ends below a pipeline that can make no more jobs', async () => {
+  await using world = await openTestProcessing()
+  await withLostMaker(world)
+  await quick(world, 'up', 'left')
+  await world.pipeline('below', { cross: [atom('up', '/'), atom('both', '/')] })
+  world.code('below', () => ({ x: '1' }))
+  const [left = ''] = await together(world, 'left', 'right')
+  const below = world.versioning.subscriptions.flush({
+    commits: [{ repo: 'left', commit: left }],
+    toRepos: ['below'],
+    signal: new AbortController().signal,
+  })
+  await expect(Array.fromAsync(below)).rejects.toThrow(/no job of pipeline below will process/)
+})
+
+/** `both` reads `side`, which fails over what is bad in `right`, and `main`, made from `left` and `right`. */
+async function withPickySide(world: TestProcessing): Promise<void> {
+  for (const name of ['left', 'right']) await world.versioning.repos.create({ name })
+  world.code('side', (files) => {
+    if (files.get('right/a') === 'bad') failDatum('it is bad')
+    return { x: '1' }
+  })
+  await world.pipeline('side', atom('right', '/*'))
+  for (const name of ['main', 'both']) world.code(name, () => ({ x: '1' }))
+  await world.pipeline('main', { cross: [atom('left', '/'), atom('right', '/')] })
+  await world.pipeline('both', { cross: [atom('main', '/'), atom('side', '/')] })
+  await world.commit('right', { a: 'good' })
+  await world.flush('left', await world.commit('left', { a: 'one' }))
+  await expect(world.flush('right', await world.commit('right', { a: 'bad' }))).rejects.toThrow(
+    /job .* of pipeline side failed/,
+  )
+}
+
+test('a flush ends when a newer commit has come in place of one whose fellow failed', async () => {
+  await using world = await openTestProcessing()
+  await withPickySide(world)
+  const flushed = world.flush('left', await world.commit('left', { a: 'two' }))
+  await Promise.all([
+    expect(flushed).rejects.toThrow(/no job of pipeline both will process commit left\//),
+    world.commit('left', { a: 'three' }),
+  ])
+})
+
+test('a flush waits for what a pipeline whose last job failed may still make', async () => {
+  await using world = await openTestProcessing()
+  await withPickySide(world)
+  const flushed = world.flush('left', await world.commit('left', { a: 'two' }))
+  await world.flush('right', await world.commit('right', { a: 'good again' }))
+  await flushed
+  expect(await world.files('both', 'master')).toEqual({ '/x': '1' })
+})
+
+test('a flush waits for the commits that a paused pipeline has not read yet', async () => {
+  await using world = await openTestProcessing()
+  await withPickySide(world)
+  await world.processing.pipelines.stop('side')
+  const right = await world.commit('right', { a: 'good again' })
+  const flushed = world.flush('right', right)
+  await world.commit('right', { a: 'and again' })
+  await world.processing.pipelines.start('side')
+  await flushed
+  expect(await world.files('both', 'master')).toEqual({ '/x': '1' })
 })

@@ -6,12 +6,8 @@ import { findRepo } from '../versioning/repos.ts'
 import { hasBacklog } from './arrivals.ts'
 import { branchesOf } from './inputs.ts'
 import { type JobRecord, jobTopic, selectJobs } from './job-records.ts'
-import {
-  findPipeline,
-  pipelineDeletedAt,
-  pipelineTopic,
-  type PipelineRecord,
-} from './pipeline-records.ts'
+import { findPipeline, pipelineTopic, type PipelineRecord } from './pipeline-records.ts'
+import { lostWriter, Prospects } from './prospects.ts'
 import { allTrialPipelineNames } from './trial-records.ts'
 
 /** Pipelines are followed upstream at most this far; a longer chain is taken as still pending. */
@@ -124,14 +120,12 @@ async function hopelessness(
   commits: readonly CommitName[],
   repo: RepoName,
 ): Promise<string | undefined> {
-  const deletedAt = await pipelineDeletedAt(tx, repo)
-  const info = await findRepo(tx, repo)
-  if (deletedAt !== undefined && info !== undefined && info.createdAt <= deletedAt) {
-    return `pipeline ${repo} was deleted`
-  }
+  const lost = await lostWriter(tx, repo)
+  if (lost !== undefined) return lost
   const pipeline = await findPipeline(tx, repo)
   if (pipeline === undefined) return undefined
   if (pipeline.state === 'failure') return `pipeline ${repo} has failed: ${pipeline.recentError}`
+  const prospects = new Prospects(tx)
   const chances: Chance[] = []
   for (const commit of commits) {
     const chance = await chanceOf(tx, pipeline, commit, new Set())
@@ -139,8 +133,21 @@ async function hopelessness(
     chances.push(chance)
   }
   const [first] = commits
-  if (first === undefined || chances.includes('coming')) return undefined
-  return missingText(pipeline, first)
+  if (first !== undefined && !chances.includes('coming')) return missingText(pipeline, first)
+  for (const commit of commits) {
+    if (await prospects.mayMake(pipeline, { over: commit })) continue
+    return unfitText(pipeline, commit, await prospects.endsOf(pipeline))
+  }
+  return undefined
+}
+
+function unfitText(
+  { name }: PipelineRecord,
+  { repo, id }: CommitName,
+  ends: readonly string[],
+): string {
+  const why = ends.length === 0 ? '' : ` (${ends.join('; ')})`
+  return `no job of pipeline ${name} will process commit ${repo}/${id}: its other inputs hold nothing that goes with it, and will not get it${why}`
 }
 
 function missingText(pipeline: PipelineRecord, { repo, id }: CommitName): string {
@@ -199,49 +206,8 @@ async function ownChance(
     id,
     id,
   )
-  if (arrivals.some(({ state }) => state !== 'used')) {
-    return (await neverFits(tx, pipeline, commit)) ? 'none' : 'coming'
-  }
+  if (arrivals.some(({ state }) => state !== 'used')) return 'coming'
   return arrivals.length > 0 ? 'held' : 'none'
-}
-
-/**
- * Whether all that an input has is made from other commits of the repo than `commit`, or from what the
- * pipeline's other inputs have left behind, and nothing more will come to it, since its pipeline was
- * deleted: then no job reads both.
- */
-async function neverFits(
-  tx: ReadTransaction,
-  pipeline: PipelineRecord,
-  commit: CommitName,
-): Promise<boolean> {
-  for (const [position, { repo }] of branchesOf(pipeline.spec.input).entries()) {
-    if (repo === commit.repo || !(await isWrittenNoMore(tx, repo))) continue
-    const fitting = await tx.get(
-      `SELECT a.commit_id FROM pipeline_arrivals a WHERE a.pipeline = ? AND a.position = ? AND (
-          EXISTS (SELECT 1 FROM commit_provenance WHERE id = a.commit_id AND ancestor = ?)
-          OR NOT EXISTS (SELECT 1 FROM commit_provenance p JOIN commits c ON c.id = p.ancestor
-            WHERE p.id = a.commit_id AND c.repo = ?))
-        AND NOT EXISTS (SELECT 1 FROM commit_provenance p JOIN commits c ON c.id = p.ancestor
-            JOIN pipeline_inputs i ON i.pipeline = a.pipeline AND i.repo = c.repo
-          WHERE p.id = a.commit_id AND NOT EXISTS (SELECT 1 FROM pipeline_arrivals o
-            WHERE o.pipeline = a.pipeline AND o.position = i.position AND o.commit_id = p.ancestor))
-        LIMIT 1`,
-      pipeline.name,
-      position,
-      commit.id,
-      commit.repo,
-    )
-    if (fitting === undefined) return true
-  }
-  return false
-}
-
-/** Its pipeline was deleted, and it stayed. */
-async function isWrittenNoMore(tx: ReadTransaction, name: RepoName): Promise<boolean> {
-  if ((await findPipeline(tx, name)) !== undefined) return false
-  const [repo, deletedAt] = [await findRepo(tx, name), await pipelineDeletedAt(tx, name)]
-  return repo !== undefined && deletedAt !== undefined && repo.createdAt <= deletedAt
 }
 
 /** What may come through a repo that the pipeline reads. */
@@ -261,7 +227,7 @@ async function inputChance(
   if (upstream !== undefined) {
     return upstream.state === 'failure' ? 'none' : await chanceOf(tx, upstream, commit, seen)
   }
-  return (await isWrittenNoMore(tx, input)) ? 'none' : 'coming'
+  return (await lostWriter(tx, input)) === undefined ? 'coming' : 'none'
 }
 
 function better(left: Chance, right: Chance): Chance {

@@ -14,6 +14,7 @@ import {
   newArrivals,
   noteNewest,
   setArrivalState,
+  sidesOf,
   type Arrival,
   type Member,
 } from './arrivals.ts'
@@ -183,9 +184,4 @@ class Consideration {
       },
     }
   }
-}
-
-/** `members` are those of the arrival's own position, in order. */
-function sidesOf({ sequence }: Arrival, members: readonly Member[]): Candidate['sides'] {
-  return new Map(members.map((member) => [member.together, sequence >= member.sequence]))
 }

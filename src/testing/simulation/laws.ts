@@ -2,6 +2,7 @@ import { compareBytes, utf8 } from '../../base/bytes.ts'
 import { CheckRun } from '../../base/check-run.ts'
 import { DomainError } from '../../base/errors.ts'
 import { parseFilePath, pathKey } from '../../base/paths.ts'
+import { branchesOf } from '../../pipelines/inputs.ts'
 import type { JobRecord } from '../../pipelines/job-records.ts'
 import { LostRepoError } from '../../pipelines/lost-repos.ts'
 import { checkBaseJobs, checkPipelinesRows } from '../../pipelines/pipelines-check.ts'
@@ -11,6 +12,7 @@ import { FileTrees, type TreeEdit } from '../../storage/file-trees.ts'
 import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
 import { checkVersioningRows, checkVersioningSizes } from '../../versioning/versioning-check.ts'
 import { walkRoots } from '../reachable-chunks.ts'
+import { atomNamed, transform } from '../test-processing.ts'
 import { expectedOutput, type Expected, type Files } from './expected-output.ts'
 import { simulatedClock } from './events.ts'
 import type { Simulation } from './simulation.ts'
@@ -26,13 +28,20 @@ export async function checkLaws(simulation: Simulation): Promise<void> {
   await checkAtRest(simulation)
   await finishOpen(simulation)
   await startAll(simulation)
+  simulation.givenUp.length = 0
   for (let round = 0; round < 2; round += 1) {
     await commitToAll(simulation, round)
     await simulation.untilDone('come to rest', () => simulation.wait(Number.POSITIVE_INFINITY))
   }
-  for (const flush of simulation.hangingFlushes) simulation.break(`${flush} hangs`)
+  await checkEarlyEnds(simulation)
   await checkAtRest(simulation)
   await checkHeads(simulation)
+  await emptySources(simulation)
+  await simulation.untilDone('come to rest', () => simulation.wait(Number.POSITIVE_INFINITY))
+  await mendCode(simulation)
+  await commitToAll(simulation, 2)
+  await simulation.untilDone('come to rest', () => simulation.wait(Number.POSITIVE_INFINITY))
+  for (const flush of simulation.hangingFlushes) simulation.break(`${flush} hangs`)
   simulation.collect()
   await simulation.untilDone('collect', () => simulation.wait(Number.POSITIVE_INFINITY))
   await checkWhole(simulation)
@@ -68,6 +77,55 @@ async function startAll(simulation: Simulation): Promise<void> {
         // It cannot be started, and while it is stopped whoever flushes waits for it.
         await pipelines.delete(name, { deleteJobs: false, deleteRepo: false })
       }
+    }
+  })
+}
+
+/** While people only commit, a flush that gives up, since no job would be made, is right: none is. */
+async function checkEarlyEnds(simulation: Simulation): Promise<void> {
+  await simulation.untilDone('check flushes', async () => {
+    for (const { repo, commit, target, text } of simulation.givenUp) {
+      const came = simulation.rows.get(
+        `SELECT id FROM commits JOIN commit_provenance USING (id)
+          WHERE repo = ? AND ancestor = ? AND finished_at IS NOT NULL`,
+        [target, commit],
+      )
+      if (came !== undefined) simulation.break(`flush of ${repo}@${commit} ended early: ${text}`)
+    }
+  })
+}
+
+/** Nothing is left that code could trip over, so that no flush waits for a pipeline whose jobs fail. */
+async function emptySources(simulation: Simulation): Promise<void> {
+  const { model } = simulation
+  await simulation.untilDone('empty sources', async () => {
+    const { commits, writes } = simulation.server.versioning
+    for (const repo of ['a', 'b']) {
+      const { id } = await commits.start({ repo, branch: 'master' })
+      model.add({ id, repo, files: await simulation.filesOf(repo, id), isFinished: false })
+      const tops = new Set([...model.get(id).files.keys()].map((path) => path.split('/')[1] ?? ''))
+      for (const top of tops) {
+        const after = new Map(
+          [...model.get(id).files].filter(([path]) => path.split('/')[1] !== top),
+        )
+        await model.change(id, after, () => writes.delete({ repo, commit: id, path: top }))
+      }
+      await model.finish(id, () => commits.finish(repo, id))
+      simulation.flush(repo, id)
+    }
+  })
+}
+
+/** Those that trip over what a deleted pipeline has left get code that does not. */
+async function mendCode(simulation: Simulation): Promise<void> {
+  await simulation.untilDone('mend code', async () => {
+    const { jobs, pipelines } = simulation.server.processing
+    for (const { name, state, spec } of await pipelines.list()) {
+      const [last] = await jobs.list(name)
+      if (state !== 'running' || last === undefined || last.state === 'success') continue
+      const union = branchesOf(spec.input).map(({ repo }) => atomNamed(repo, '/', { name: repo }))
+      const mended = { name, input: { union }, transform: transform('nothing:0') }
+      await pipelines.update(mended, { reprocess: true })
     }
   })
 }

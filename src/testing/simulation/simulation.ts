@@ -1,5 +1,6 @@
 import { utf8Text, collectBytes } from '../../base/bytes.ts'
 import { DataLossError, DomainError } from '../../base/errors.ts'
+import { FlushFailedError } from '../../versioning/errors.ts'
 import type { Connection } from '../../database/sqlite/connection.ts'
 import { migrations } from '../../server/migrations.ts'
 import { SimulatedEvents, settled } from './events.ts'
@@ -24,6 +25,14 @@ const restEventsMax = 400_000
 const observeEvery = 5
 const fileBytesMax = 1024 * 1024
 
+/** A flush that ended since no job would be made any more for a target. */
+interface GivenUp {
+  readonly repo: string
+  readonly commit: string
+  readonly target: string
+  readonly text: string
+}
+
 interface Flush {
   readonly text: string
   isOver: boolean
@@ -38,6 +47,7 @@ export class Simulation {
   readonly model: SourceModel = new SourceModel()
   /** What happened, for people. */
   readonly trace: string[] = []
+  readonly givenUp: GivenUp[] = []
   readonly #seed: number
   readonly #disk: Disk
   readonly #observations: Observations
@@ -158,6 +168,9 @@ export class Simulation {
       (error: unknown) => {
         flush.isOver = true
         if (!(error instanceof DomainError)) this.#break(flush.text, error)
+        if (error instanceof FlushFailedError && error.message.includes('no job of pipeline')) {
+          this.givenUp.push({ repo, commit, target: error.repo, text: error.message })
+        }
       },
     )
   }
