@@ -6,6 +6,7 @@ import type { OldCluster } from '../legacy/old-cluster.ts'
 import { openOldCluster, type OldPlace, type OpenPorts } from '../legacy/open-cluster.ts'
 import type { OldCatalog } from '../legacy/old-records.ts'
 import { forgetImportedResults } from '../pipelines/datum-results.ts'
+import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
@@ -228,6 +229,8 @@ class Run {
     }
     yield* this.#tell('switching over', 0, 0, true)
     await this.#ports.chunks.flush()
+    // A pipeline that comes again has the id that it had.
+    await purgeDeletedJobs(database)
     this.#counts.results = await database.transact((tx) => switchOver(tx, cargo, { now, random }))
     this.#count(catalog, plan, pipelines)
     this.#counts.branches = ready.branches.length

@@ -132,7 +132,7 @@ function nameOf({ id, pipeline }: JobRecord): JobName {
 /** Removes a job; those that came after it come after the one before it. */
 async function removeAmong(tx: Transaction, job: JobRecord): Promise<void> {
   await tx.run(
-    `UPDATE jobs SET parent_job = (SELECT before.parent_job FROM jobs AS before WHERE before.id = ?)
+    `UPDATE job_rows SET parent_job = (SELECT before.parent_job FROM jobs AS before WHERE before.id = ?)
       WHERE pipeline_id = ? AND parent_job = ?`,
     job.id,
     job.pipelineId,

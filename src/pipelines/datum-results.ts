@@ -125,21 +125,6 @@ export async function deleteResults(tx: Transaction, datums: readonly string[]):
   for (const datum of datums) await tx.run('DELETE FROM datum_results WHERE datum = ?', datum)
 }
 
-/** Deletes the results of a lineage, unless a pipeline has it that can reuse them. */
-export async function deleteResultsOf(
-  tx: Transaction,
-  { lineageId, salt }: Lineage,
-): Promise<void> {
-  await tx.run(
-    `DELETE FROM datum_results WHERE pipeline_id = ? AND salt = ?
-      AND NOT EXISTS (SELECT 1 FROM pipelines WHERE lineage_id = ? AND salt = ?)`,
-    lineageId,
-    salt,
-    lineageId,
-    salt,
-  )
-}
-
 /** Records a result; the first one stands, for a datum's effect counts once. */
 export async function insertResult(
   tx: Transaction,

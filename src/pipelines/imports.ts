@@ -86,7 +86,7 @@ export async function importJob(tx: Transaction, job: ImportedJob): Promise<void
   await insertJob(tx, { ...job, inputsKey, isByHand: false })
   const { counts, stats } = job
   await tx.run(
-    `UPDATE jobs SET state = ?, reason = ?, started_at = ?, finished_at = ?, restart_count = ?,
+    `UPDATE job_rows SET state = ?, reason = ?, started_at = ?, finished_at = ?, restart_count = ?,
         datum_total = ?, datum_processed = ?, datum_skipped = ?, datum_failed = ?,
         download_ms = ?, process_ms = ?, upload_ms = ?, download_bytes = ?, upload_bytes = ?,
         datum_set_root = ?, contributions_root = ?, imported = 1 WHERE id = ?`,

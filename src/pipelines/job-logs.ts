@@ -4,7 +4,7 @@ import type { Database } from '../database/database.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { KeptLine } from './datum-logs.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
-import { findJob, jobTopic } from './job-records.ts'
+import { findJob, jobTopic, mayConcern } from './job-records.ts'
 import { readLog, type RunOrder } from './log-rows.ts'
 import { EndedRuns } from './logs/ended-runs.ts'
 import {
@@ -157,7 +157,7 @@ export class JobLogs {
       const events = this.#database.watch([jobTopic], { signal })
       if (job !== undefined && (await this.#isOver(job.id))) return
       for await (const { subject } of events) {
-        if (subject === job?.id && (await this.#isOver(job.id))) return
+        if (job !== undefined && mayConcern(subject, job.id) && (await this.#isOver(job.id))) return
       }
     } finally {
       feed.close()

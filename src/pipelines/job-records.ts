@@ -7,8 +7,17 @@ import { hasEnded, nextJobStates, parseJobState, type JobState } from './states.
 import { noteDeletion } from '../versioning/deletion-notes.ts'
 import { statsOf, type ProcessStats } from './process-stats.ts'
 
-/** Events: subject `<job>`, when a job is made, changes state or makes progress. */
+/**
+ * Events: subject `<job>`, when a job is made, changes state or makes progress, or is removed;
+ * `manyJobs` when all of a pipeline are.
+ */
 export const jobTopic = 'jobs'
+export const manyJobs = ''
+
+/** Whether an event of `jobTopic` may be about a job. */
+export function mayConcern(subject: string, job: JobId): boolean {
+  return subject === job || subject === manyJobs
+}
 
 /** A commit that a job reads, and the branch through which the pipeline found it. */
 export interface JobInput {
@@ -153,10 +162,10 @@ export interface NewJob {
 
 export async function insertJob(tx: Transaction, job: NewJob): Promise<void> {
   const last = await tx.get<{ readonly last: number }>(
-    'SELECT COALESCE(MAX(sequence), 0) AS last FROM jobs',
+    'SELECT COALESCE(MAX(sequence), 0) AS last FROM job_rows',
   )
   await tx.run(
-    `INSERT INTO jobs (sequence, id, pipeline, pipeline_id, pipeline_version, salt, inputs_key,
+    `INSERT INTO job_rows (sequence, id, pipeline, pipeline_id, pipeline_version, salt, inputs_key,
         parent_job, new_repo, new_branch, new_commit, output_repo, output_branch, output_commit,
         state, reason, created_at, restart_count, datum_total, datum_processed, datum_skipped,
         datum_failed, download_ms, process_ms, upload_ms, download_bytes, upload_bytes, by_hand, lineage_id)
@@ -288,7 +297,7 @@ export async function setJobState(
   if (job === undefined || hasEnded(job.state)) return false
   assert(nextJobStates[job.state].includes(change.state), `no move ${job.state} → ${change.state}`)
   await tx.run(
-    `UPDATE jobs SET state = ?, reason = ?, started_at = COALESCE(started_at, ?), finished_at = ?
+    `UPDATE job_rows SET state = ?, reason = ?, started_at = COALESCE(started_at, ?), finished_at = ?
       WHERE id = ?`,
     change.state,
     change.reason,
@@ -303,7 +312,7 @@ export async function setJobState(
 /** Says what a job is about that still runs what it was planned for. */
 export async function noteReason(tx: Transaction, job: JobRecord, reason: string): Promise<void> {
   await tx.run(
-    `UPDATE jobs SET reason = ? WHERE id = ? AND state = 'running' AND pipeline_version = ?`,
+    `UPDATE job_rows SET reason = ? WHERE id = ? AND state = 'running' AND pipeline_version = ?`,
     reason,
     job.id,
     job.pipelineVersion,
@@ -345,7 +354,7 @@ export async function killJobs(
 ): Promise<void> {
   const jobs = await openJobIds(tx, pipelineId)
   await tx.run(
-    `UPDATE jobs SET state = 'killed', reason = ?, finished_at = ? WHERE ${isOpenOfPipeline}`,
+    `UPDATE job_rows SET state = 'killed', reason = ?, finished_at = ? WHERE ${isOpenOfPipeline}`,
     change.reason,
     change.at,
     pipelineId,
@@ -370,7 +379,7 @@ export async function moveJob(
   >,
 ): Promise<void> {
   await tx.run(
-    `UPDATE jobs SET pipeline = ?, pipeline_id = ?, pipeline_version = ?, output_repo = ?,
+    `UPDATE job_rows SET pipeline = ?, pipeline_id = ?, pipeline_version = ?, output_repo = ?,
         output_branch = ?, new_repo = ?, new_branch = ?, new_commit = ?, inputs_key = ?
       WHERE id = ?`,
     to.pipeline,
@@ -389,26 +398,9 @@ export async function moveJob(
   await tx.emit(jobTopic, id)
 }
 
-/** Removes every job of a pipeline and what only they know. */
-export async function removeJobs(tx: Transaction, pipelineId: string): Promise<void> {
-  const jobs = await tx.all<{ readonly id: string }>(
-    'SELECT id FROM jobs WHERE pipeline_id = ?',
-    pipelineId,
-  )
-  for (const table of ['job_inputs', 'job_provenance', 'datum_failures']) {
-    await tx.run(
-      `DELETE FROM ${table} WHERE job IN (SELECT id FROM jobs WHERE pipeline_id = ?)`,
-      pipelineId,
-    )
-  }
-  await tx.run('DELETE FROM jobs WHERE pipeline_id = ?', pipelineId)
-  await noteDeletion(tx)
-  for (const { id } of jobs) await tx.emit(jobTopic, id)
-}
-
 /** Removes a job and what only it knows; datum results stay, for they may be reused. */
 export async function removeJob(tx: Transaction, id: JobId): Promise<void> {
-  await tx.run('DELETE FROM jobs WHERE id = ?', id)
+  await tx.run('DELETE FROM job_rows WHERE id = ?', id)
   await noteDeletion(tx)
   await tx.run('DELETE FROM job_inputs WHERE job = ?', id)
   await tx.run('DELETE FROM job_provenance WHERE job = ?', id)

@@ -8,7 +8,15 @@ import { findDatum, type DatumPorts } from './datum-places.ts'
 import { decodeDatum, type DatumRecord } from './datum-sets.ts'
 import { describeDatums, type DatumInfo } from './datum-states.ts'
 import { shownMembers } from './discovery/group-members.ts'
-import { getJob, jobPage, jobTopic, removeJob, setJobState, type JobRecord } from './job-records.ts'
+import {
+  getJob,
+  jobPage,
+  jobTopic,
+  mayConcern,
+  removeJob,
+  setJobState,
+  type JobRecord,
+} from './job-records.ts'
 import { specOfVersion } from './pipeline-records.ts'
 import type { PipelineSpec } from './specs.ts'
 import { hasEnded } from './states.ts'
@@ -45,7 +53,7 @@ export class Jobs {
     let job = await this.inspect(id)
     if (hasEnded(job.state)) return job
     for await (const { subject } of events) {
-      if (subject !== id) continue
+      if (!mayConcern(subject, job.id)) continue
       job = await this.inspect(id)
       if (hasEnded(job.state)) return job
     }

@@ -106,7 +106,10 @@ test('the time of a job counts from its start, whatever interrupted it', async (
   await begun.promise
   const [job] = await world.processing.jobs.list('p')
   await world.database.transact(async (tx) => {
-    await tx.run('UPDATE jobs SET started_at = started_at - 3600000000 WHERE id = ?', job?.id ?? '')
+    await tx.run(
+      'UPDATE job_rows SET started_at = started_at - 3600000000 WHERE id = ?',
+      job?.id ?? '',
+    )
   })
   await world.restart()
   expect(await newestJob(world)).toMatchObject({

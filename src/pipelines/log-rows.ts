@@ -63,6 +63,8 @@ export async function endedRuns(
   return rows.map(runOf)
 }
 
+const isOfJob = 'EXISTS (SELECT 1 FROM jobs WHERE jobs.id = job)'
+
 /** The latest runs of a datum by any job that there is, oldest first; at most `countMax`. */
 export async function endedRunsOfDatum(
   tx: ReadTransaction,
@@ -71,9 +73,9 @@ export async function endedRunsOfDatum(
 ): Promise<readonly EndedRun[]> {
   const rows = await tx.all<RunRow>(
     `SELECT 'result' AS kind, job, datum, members, finished_at FROM datum_results
-        WHERE datum = ? AND job IN (SELECT id FROM jobs)
+        WHERE datum = ? AND ${isOfJob}
       UNION ALL SELECT 'failure' AS kind, job, datum, members, finished_at FROM datum_failures
-        WHERE datum = ? ORDER BY finished_at DESC LIMIT ?`,
+        WHERE datum = ? AND ${isOfJob} ORDER BY finished_at DESC LIMIT ?`,
     datum,
     datum,
     countMax,

@@ -216,7 +216,7 @@ async function carryJobs(
   }
   // The datums are found anew: the glob may have changed.
   await tx.run(
-    `UPDATE jobs SET pipeline_version = ?, output_branch = ?, datum_set_root = NULL,
+    `UPDATE job_rows SET pipeline_version = ?, output_branch = ?, datum_set_root = NULL,
       matches_root = NULL, base_job = NULL WHERE pipeline_id = ? AND state IN ('starting', 'running')`,
     pipeline.version,
     pipeline.spec.outputBranch,

@@ -10,7 +10,8 @@ import { findRepo, removeRepo } from '../versioning/repos.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import { branchesOf } from './inputs.ts'
 import { makeJobByHand, type ChosenCommit } from './manual-jobs.ts'
-import { killJobs, openJobIds, removeJob, removeJobs, selectJobs } from './job-records.ts'
+import { markAllJobsDeleted, markJobsDeleted, purgeDeletedJobs } from './deleted-jobs.ts'
+import { killJobs, openJobIds } from './job-records.ts'
 import type { OutputExports } from './output-exports.ts'
 import { PipelineChanges } from './pipeline-changes.ts'
 import {
@@ -276,6 +277,7 @@ export class Pipelines {
       },
       { usesReserve: true },
     )
+    await purgeDeletedJobs(this.#database)
   }
 
   async deleteAll(options: {
@@ -292,12 +294,11 @@ export class Pipelines {
           await this.#remove(tx, pipeline, { ...options, ...whole, at })
         }
         await removeAllTrialRecords(tx)
-        if (options.deleteJobs) {
-          for (const job of await selectJobs(tx, '')) await removeJob(tx, job.id)
-        }
+        if (options.deleteJobs) await markAllJobsDeleted(tx)
       },
       { usesReserve: true },
     )
+    await purgeDeletedJobs(this.#database)
   }
 
   async #info(tx: ReadTransaction, pipeline: PipelineRecord): Promise<PipelineInfo> {
@@ -324,11 +325,8 @@ export class Pipelines {
     options: { readonly deleteJobs: boolean; readonly deleteRepo: boolean; readonly at: number },
   ): Promise<void> {
     const reason = `pipeline ${pipeline.name} was deleted`
-    if (options.deleteJobs) await removeJobs(tx, pipeline.pipelineId)
+    if (options.deleteJobs) await markJobsDeleted(tx, pipeline)
     else await killJobs(tx, pipeline.pipelineId, { reason, at: options.at })
-    if (options.deleteJobs) {
-      await tx.run('DELETE FROM datum_results WHERE pipeline_id = ?', pipeline.lineageId)
-    }
     await removePipeline(tx, pipeline, options.at)
     if (!options.deleteRepo || (await findRepo(tx, pipeline.name)) === undefined) return
     await removeRepo(tx, pipeline.name)

@@ -286,7 +286,7 @@ export class Scheduler implements AsyncDisposable {
     const at = this.#ports.clock.now()
     await this.#ports.database.transact(async (tx) => {
       if (final) await setJobState(tx, job.id, { state: 'failure', reason: text, at })
-      else await tx.run('UPDATE jobs SET reason = ? WHERE id = ?', `${text} (retrying)`, job.id)
+      else await tx.run('UPDATE job_rows SET reason = ? WHERE id = ?', `${text} (retrying)`, job.id)
     })
     if (final) return
     // An abort ends the wait; the loop above looks at the signal itself.

@@ -262,5 +262,16 @@ export const pipelinesMigrations: Migrations = {
       `CREATE INDEX trial_pipelines_by_trial ON trial_pipelines (trial, position)`,
       `CREATE INDEX trial_pipelines_by_tried ON trial_pipelines (tries)`,
     ],
+    [
+      // Pipelines whose jobs are gone, and may still have rows: see `deleted-jobs.ts`.
+      `CREATE TABLE deleted_jobs ( -- clustered
+        pipeline_id TEXT NOT NULL PRIMARY KEY,
+        lineage_id TEXT NOT NULL
+      )`,
+      // Writes go to the table; what reads the view cannot see what is gone.
+      'ALTER TABLE jobs RENAME TO job_rows',
+      `CREATE VIEW jobs AS SELECT * FROM job_rows WHERE NOT EXISTS (
+        SELECT 1 FROM deleted_jobs WHERE deleted_jobs.pipeline_id = job_rows.pipeline_id)`,
+    ],
   ],
 }

@@ -12,10 +12,10 @@ import { findTrigger } from '../versioning/branch-triggers.ts'
 import { findBranch } from '../versioning/branches.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import { removeRepo, findRepo, getRepo } from '../versioning/repos.ts'
-import { deleteResultsOf } from './datum-results.ts'
 import { noteHeads } from './history.ts'
 import { atomsOf, branchesOf } from './inputs.ts'
-import { jobTopic, removeJobs } from './job-records.ts'
+import { markJobsDeleted, purgeDeletedJobs } from './deleted-jobs.ts'
+import { jobTopic } from './job-records.ts'
 import { makeJobByHand } from './manual-jobs.ts'
 import type { OutputExports } from './output-exports.ts'
 import { PipelineChanges, placePipeline } from './pipeline-changes.ts'
@@ -250,6 +250,7 @@ export class Trials {
       },
       { usesReserve: true },
     )
+    await purgeDeletedJobs(this.#database)
   }
 
   /** Has what a trial wrote go where the outputs of the main line are exported to. */
@@ -426,9 +427,8 @@ function requireNone(what: string, reasons: readonly string[]): void {
 async function removeMember(tx: Transaction, name: PipelineName): Promise<void> {
   const pipeline = await findPipeline(tx, name)
   if (pipeline !== undefined) {
-    await removeJobs(tx, pipeline.pipelineId)
+    await markJobsDeleted(tx, pipeline)
     await forgetPipeline(tx, pipeline)
-    await deleteResultsOf(tx, pipeline)
   }
   const repo = name as string as RepoName
   if ((await findRepo(tx, repo)) !== undefined) await removeRepo(tx, repo)

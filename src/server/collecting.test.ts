@@ -5,6 +5,8 @@ import { openSqlite } from '../database/sqlite.ts'
 import { migrationMigrations } from '../migration/tables.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { PipelineCollection } from '../pipelines/collection-source.ts'
+import { markJobsDeleted, purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
+import { getPipeline, removePipeline } from '../pipelines/pipeline-records.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import type { ChunkId } from '../storage/chunks.ts'
 import type { Collector } from '../storage/collector.ts'
@@ -241,6 +243,31 @@ test('when everything is deleted, not one chunk is left, nor a result', async ()
   expect(await collector.collect({ signal })).toMatchObject({ bytesAfter: 0, packsAfter: 0 })
   expect((await storedChunks(world)).size).toBe(0)
   expect(await countRows(world.parts.database, 'datum_results')).toBe(0)
+})
+
+test('a collection frees what jobs kept that are being deleted, before their rows are gone', async () => {
+  await using world = await openWorld()
+  const { processing, collector } = world
+  const { versioning, database } = processing
+  processing.code('copy', (files) => Object.fromEntries([...files].map(([n, t]) => [`/${n}`, t])))
+  await versioning.repos.create({ name: 'in' })
+  await processing.pipeline('copy', atom('in', '/*'))
+  const commit = await processing.commit('in', { a: 'x'.repeat(5000), b: 'y'.repeat(5000) })
+  await processing.flush('in', commit)
+  await database.transact(async (tx) => {
+    const pipeline = await getPipeline(tx, 'copy')
+    await markJobsDeleted(tx, pipeline)
+    await removePipeline(tx, pipeline, 1)
+  })
+  await versioning.repos.deleteAll()
+  expect(await collector.collect({ signal })).toMatchObject({
+    removed: { results: 2 },
+    bytesAfter: 0,
+  })
+  expect((await storedChunks(world)).size).toBe(0)
+  expect(await countRows(database, 'job_rows')).toBe(1)
+  await purgeDeletedJobs(database)
+  expect(await countRows(database, 'job_rows')).toBe(0)
 })
 
 /** A clock whose minutes pass when the test says. */

@@ -20,6 +20,7 @@ import { versionRoutes } from '../api/version-service.ts'
 import type { Database } from '../database/database.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
+import { purgeJobs } from '../pipelines/deleted-jobs.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
 import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
@@ -264,6 +265,11 @@ function startSweeps(
   opened.use(
     startBackgroundTask('deleting what is left of repos', log, (signal) =>
       purgeRepos(database, signal),
+    ),
+  )
+  opened.use(
+    startBackgroundTask('deleting what is left of jobs', log, (signal) =>
+      purgeJobs(database, signal),
     ),
   )
   opened.use(

@@ -324,39 +324,39 @@ export const lastingDamage: readonly Damage[] = [
   },
   {
     what: 'a job was started by a commit that it did not read',
-    sql: `UPDATE jobs SET new_commit = ${none} WHERE id = ${goodJob}`,
+    sql: `UPDATE job_rows SET new_commit = ${none} WHERE id = ${goodJob}`,
     kinds: ['job-damaged'],
     subject: { pipeline: 'copy' },
   },
   {
     what: 'a job has another key than its inputs give',
-    sql: `UPDATE jobs SET inputs_key = 'x' WHERE id = ${goodJob}`,
+    sql: `UPDATE job_rows SET inputs_key = 'x' WHERE id = ${goodJob}`,
     kinds: ['job-damaged'],
   },
   {
     what: 'a job has another salt than its pipeline',
-    sql: "UPDATE jobs SET salt = 'x' WHERE pipeline = 'bad'",
+    sql: "UPDATE job_rows SET salt = 'x' WHERE pipeline = 'bad'",
     kinds: ['datum-failure-damaged', 'job-damaged'],
   },
   {
     what: 'a job writes another branch than its spec says',
-    sql: `UPDATE jobs SET output_branch = 'x' WHERE id = ${goodJob}`,
+    sql: `UPDATE job_rows SET output_branch = 'x' WHERE id = ${goodJob}`,
     kinds: ['job-damaged'],
   },
   {
     what: 'a job says that one of another pipeline is its parent',
-    sql: `UPDATE jobs SET parent_job = (SELECT id FROM jobs WHERE pipeline = 'bad')
+    sql: `UPDATE job_rows SET parent_job = (SELECT id FROM jobs WHERE pipeline = 'bad')
       WHERE id = ${goodJob}`,
     kinds: ['job-damaged'],
   },
   {
     what: 'a job has a parent that is no job',
-    sql: `UPDATE jobs SET parent_job = 'x' WHERE id = ${goodJob}`,
+    sql: `UPDATE job_rows SET parent_job = 'x' WHERE id = ${goodJob}`,
     kinds: ['job-damaged'],
   },
   {
     what: 'a job is compared with itself',
-    sql: `UPDATE jobs SET base_job = id WHERE id = ${goodJob}`,
+    sql: `UPDATE job_rows SET base_job = id WHERE id = ${goodJob}`,
     kinds: ['job-damaged'],
   },
   {
@@ -369,19 +369,19 @@ export const lastingDamage: readonly Damage[] = [
   },
   {
     what: 'a job has an unknown state',
-    sql: "UPDATE jobs SET state = 'odd' WHERE pipeline = 'bad'",
+    sql: "UPDATE job_rows SET state = 'odd' WHERE pipeline = 'bad'",
     kinds: ['job-damaged'],
     subject: { pipeline: 'bad' },
   },
   {
     what: 'a job that has ended has no end',
-    sql: `UPDATE jobs SET finished_at = NULL WHERE id = ${goodJob}`,
+    sql: `UPDATE job_rows SET finished_at = NULL WHERE id = ${goodJob}`,
     kinds: ['job-damaged'],
     subject: { pipeline: 'copy' },
   },
   {
     what: 'the counters of a good job do not balance',
-    sql: `UPDATE jobs SET datum_processed = datum_processed + 1 WHERE id = ${goodJob}`,
+    sql: `UPDATE job_rows SET datum_processed = datum_processed + 1 WHERE id = ${goodJob}`,
     kinds: ['job-damaged'],
   },
   {
@@ -397,13 +397,13 @@ export const lastingDamage: readonly Damage[] = [
   },
   {
     what: 'a job wrote a commit that is not there',
-    sql: `UPDATE jobs SET output_commit = ${none} WHERE id = ${goodJob}`,
+    sql: `UPDATE job_rows SET output_commit = ${none} WHERE id = ${goodJob}`,
     kinds: ['job-output-missing'],
     subject: { repo: 'copy' },
   },
   {
     what: 'a job says another count of datums than it lists',
-    sql: `UPDATE jobs SET datum_total = 5, datum_processed = 5 WHERE id = ${goodJob}`,
+    sql: `UPDATE job_rows SET datum_total = 5, datum_processed = 5 WHERE id = ${goodJob}`,
     kinds: ['datum-set-wrong'],
   },
   {

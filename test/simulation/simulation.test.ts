@@ -43,12 +43,12 @@ const damages: readonly {
   },
   {
     what: 'a job that ended otherwise',
-    sql: `UPDATE jobs SET state = 'killed' WHERE state = 'success'`,
+    sql: `UPDATE job_rows SET state = 'killed' WHERE state = 'success'`,
     says: /the end of job [\w-]+ was success/,
   },
   {
     what: 'counters that do not balance',
-    sql: `UPDATE jobs SET datum_total = datum_total + 1 WHERE state = 'success'`,
+    sql: `UPDATE job_rows SET datum_total = datum_total + 1 WHERE state = 'success'`,
     says: /do not balance|has \d+ datums, and should/,
   },
   {

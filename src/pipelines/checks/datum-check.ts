@@ -9,6 +9,7 @@ import { decodeDatum } from '../datum-sets.ts'
 import { datumKey, type DatumMember } from '../datums.ts'
 import { parseIndexKey } from '../discovery/match-index.ts'
 import { orderKeyOf } from '../outputs/contributions.ts'
+import { isNotDeleted } from '../deleted-jobs.ts'
 import { pipelinesFinding } from '../pipelines-findings.ts'
 import { jobPages, type JobRow } from './job-check.ts'
 import type { PipelinesCheckPorts } from './ports.ts'
@@ -57,7 +58,7 @@ function resultPages(ports: PipelinesCheckPorts): AsyncGenerator<readonly Result
     // Logs are up to 1 MiB each; so that a page stays small, those of few rows are read at once.
     sql: `SELECT d.datum, d.job, d.members, d.logs, d.output_root, d.output_bytes, d.output_files,
         d.pipeline_id, CASE WHEN d.salt = '' THEN j.salt ELSE d.salt END AS salt FROM datum_results d LEFT JOIN jobs j ON j.id = d.job
-      WHERE d.datum > ? ORDER BY d.datum`,
+      WHERE d.datum > ? AND ${isNotDeleted} ORDER BY d.datum`,
     first: [''],
     keyOf: ({ datum }: ResultRow) => [datum],
     pageRows: 32,

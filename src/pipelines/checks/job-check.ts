@@ -259,7 +259,7 @@ async function checkLeftOver(
   // In the order of the table's key, or of its index by job.
   const query = {
     sql: `SELECT t.job, t.${other} AS other, j.id AS found FROM ${table} t
-      LEFT JOIN jobs j ON j.id = t.job WHERE (t.job, t.${other}) > (?, ?)
+      LEFT JOIN job_rows j ON j.id = t.job WHERE (t.job, t.${other}) > (?, ?)
       ORDER BY t.job, t.${other}`,
     first: ['', ''],
     keyOf: (row: OwnedRow) => [row.job, row.other],
@@ -271,7 +271,7 @@ async function checkLeftOver(
     count += page.filter(({ found }) => found === null).length
   }
   if (count === 0) return
-  const orphans = `FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = ${table}.job)`
+  const orphans = `FROM ${table} WHERE NOT EXISTS (SELECT 1 FROM job_rows WHERE job_rows.id = ${table}.job)`
   await run.report({
     kind: pipelinesFinding('job-rows-left-over'),
     subject: {},

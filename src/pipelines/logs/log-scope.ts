@@ -4,6 +4,7 @@ import type { ReadTransaction } from '../../database/database.ts'
 import { hasFiles } from '../datum-filters.ts'
 import type { KeptLine } from '../datum-logs.ts'
 import type { DatumKey, DatumMember } from '../datums.ts'
+import { isNotDeleted } from '../deleted-jobs.ts'
 import { getJob, type JobRecord } from '../job-records.ts'
 import { PipelineNotFoundError } from '../pipeline-records.ts'
 import type { LoggedRun } from '../running-logs.ts'
@@ -59,8 +60,8 @@ export async function findLogScope(
     )
   }
   const found = await tx.get(
-    `SELECT datum FROM datum_results WHERE datum = ?
-      UNION ALL SELECT datum FROM datum_failures WHERE datum = ? LIMIT 1`,
+    `SELECT datum FROM datum_results WHERE datum = ? AND ${isNotDeleted}
+      UNION ALL SELECT datum FROM datum_failures WHERE datum = ? AND ${isNotDeleted} LIMIT 1`,
     datum,
     datum,
   )

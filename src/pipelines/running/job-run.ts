@@ -97,7 +97,7 @@ async function begin(ports: RunPorts, job: JobRecord): Promise<Instant | undefin
   const at = ports.clock.now()
   return await ports.database.transact(async (tx) => {
     if (job.state === 'running') {
-      await tx.run('UPDATE jobs SET restart_count = restart_count + 1 WHERE id = ?', job.id)
+      await tx.run('UPDATE job_rows SET restart_count = restart_count + 1 WHERE id = ?', job.id)
     }
     // Failures of an interrupted attempt are found again.
     await tx.run('DELETE FROM datum_failures WHERE job = ?', job.id)
@@ -406,7 +406,7 @@ async function succeed(
     }
     if (!(await setJobState(tx, job.id, { state: 'success', reason: '', at }))) return
     await tx.run(
-      'UPDATE jobs SET contributions_root = ?, good_set_root = ? WHERE id = ?',
+      'UPDATE job_rows SET contributions_root = ?, good_set_root = ? WHERE id = ?',
       merged.output.contributions,
       merged.goodSet === plan.datumSet ? null : merged.goodSet,
       job.id,

@@ -213,7 +213,7 @@ async function recordPlan(
     if (baseJob !== undefined && (await findJob(tx, baseJob)) === undefined) return false
     // An update that came meanwhile has the datums found anew, perhaps of another input.
     await tx.run(
-      `UPDATE jobs SET datum_set_root = ?, matches_root = ?, datum_total = ?, base_job = ?
+      `UPDATE job_rows SET datum_set_root = ?, matches_root = ?, datum_total = ?, base_job = ?
         WHERE id = ? AND pipeline_version = ?`,
       plan.datumSet,
       plan.matches ?? null,

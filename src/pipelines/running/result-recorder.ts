@@ -180,7 +180,7 @@ export class ResultRecorder implements Disposable {
     for (const end of ends) if (end.kind === 'failure') await insertFailure(tx, end.failure)
     const { processed, skipped, failed, recovered, stats } = this.tally
     await tx.run(
-      `UPDATE jobs SET datum_processed = ?, datum_skipped = ?, datum_failed = ?,
+      `UPDATE job_rows SET datum_processed = ?, datum_skipped = ?, datum_failed = ?,
           datum_recovered = ?, download_ms = ?, process_ms = ?, upload_ms = ?, download_bytes = ?, upload_bytes = ? WHERE id = ?`,
       processed,
       skipped,

@@ -76,7 +76,7 @@ export async function commitStats(
     tree: { root, sizeBytes, fileCount },
     addedBytes,
   })
-  await tx.run('UPDATE jobs SET stats_commit = ? WHERE id = ?', id, job.id)
+  await tx.run('UPDATE job_rows SET stats_commit = ? WHERE id = ?', id, job.id)
   await setHead(tx, ports.onHeadReady, { repo, name: statsBranch as BranchName, head: id })
 }
 
