@@ -2,12 +2,12 @@ import type { JobId } from '../base/names.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import { noteDeletion } from '../versioning/deletion-notes.ts'
 import { jobTopic, manyJobs } from './job-records.ts'
-import { pipelineTopic, type PipelineRecord } from './pipeline-records.ts'
+import type { PipelineRecord } from './pipeline-records.ts'
 
 /** Rows that go in one transaction: one takes some 20 µs, and everybody waits meanwhile. */
-const deletedAtOnceMax = 1000
+const deletedAtOnceMax = 500
 /** Jobs that are looked at in one turn. */
-const pageMax = 200
+const pageMax = 100
 
 type Owner = Pick<PipelineRecord, 'pipelineId' | 'lineageId'>
 
@@ -91,44 +91,38 @@ export async function purgeDeletedJobs(database: Database, signal?: AbortSignal)
   }
 }
 
-/**
- * Goes on with jobs whose deletion has begun, in whatever way: those that an earlier process left, and
- * those that are deleted until `signal`.
- */
-export async function purgeJobs(database: Database, signal: AbortSignal): Promise<void> {
-  const events = database.watch([pipelineTopic], { signal })
-  await purgeDeletedJobs(database, signal)
-  for await (const _ of events) await purgeDeletedJobs(database, signal)
-}
-
 /** False when no job was left. */
 async function purgeJobPage(database: Database, pipelineId: string): Promise<boolean> {
   const jobs = await database.read((tx) => jobPage(tx, pipelineId))
   if (jobs.length === 0) return false
+  const ids = jobs.map(({ id }) => id)
+  const useless = jobs.filter(({ is_reusable: isReusable }) => isReusable === 0)
   await database.transact(
     async (tx) => {
       let left = deletedAtOnceMax
-      for (const { id, is_reusable: isReusable } of jobs) {
-        for (const { table, key } of rowsOfJob) {
-          left -= await tx.run(
-            `DELETE FROM ${table} WHERE job = ? AND ${key} IN (
-              SELECT ${key} FROM ${table} WHERE job = ? LIMIT ?)`,
-            id,
-            id,
-            left,
-          )
-          if (left <= 0) return
-        }
-        if (isReusable === 0) left -= await deleteSomeResults(tx, 'job', id, left)
-        if (left <= 0) return
-        // Last, since what is left of a job is found by it.
-        left -= await tx.run('DELETE FROM job_rows WHERE id = ?', id)
+      for (const { table, key } of rowsOfJob) {
+        left -= await tx.run(
+          `DELETE FROM ${table} WHERE (job, ${key}) IN (
+            SELECT job, ${key} FROM ${table} WHERE job IN (${placesOf(ids)}) LIMIT ?)`,
+          ...ids,
+          left,
+        )
         if (left <= 0) return
       }
+      const makers = useless.map(({ id }) => id)
+      const condition = `job IN (${placesOf(makers)})`
+      if (makers.length > 0) left -= await deleteSomeResults(tx, condition, makers, left)
+      if (left <= 0) return
+      // Last, since what is left of a job is found by it.
+      await tx.run(`DELETE FROM job_rows WHERE id IN (${placesOf(ids)})`, ...ids)
     },
     { usesReserve: true },
   )
   return true
+}
+
+function placesOf(values: readonly unknown[]): string {
+  return values.map(() => '?').join(', ')
 }
 
 async function jobPage(tx: ReadTransaction, pipelineId: string): Promise<readonly JobRow[]> {
@@ -153,23 +147,23 @@ async function purgeResultPage(database: Database, lineageId: string): Promise<b
         lineageId,
       )
       if (owner !== undefined) return false
-      return (await deleteSomeResults(tx, 'pipeline_id', lineageId, deletedAtOnceMax)) > 0
+      return (await deleteSomeResults(tx, 'pipeline_id = ?', [lineageId], deletedAtOnceMax)) > 0
     },
     { usesReserve: true },
   )
 }
 
-/** At most `countMax`; returns how many. */
+/** At most `countMax` of those that fit the condition, in SQL; returns how many. */
 async function deleteSomeResults(
   tx: Transaction,
-  column: 'job' | 'pipeline_id',
-  value: string,
+  condition: string,
+  values: readonly string[],
   countMax: number,
 ): Promise<number> {
   return await tx.run(
     `DELETE FROM datum_results WHERE datum IN (
-      SELECT datum FROM datum_results WHERE ${column} = ? LIMIT ?)`,
-    value,
+      SELECT datum FROM datum_results WHERE ${condition} LIMIT ?)`,
+    ...values,
     countMax,
   )
 }

@@ -20,7 +20,7 @@ import { versionRoutes } from '../api/version-service.ts'
 import type { Database } from '../database/database.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
-import { purgeJobs } from '../pipelines/deleted-jobs.ts'
+import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
 import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
@@ -267,9 +267,10 @@ function startSweeps(
       purgeRepos(database, signal),
     ),
   )
+  // What an earlier process left: calls delete what is left by themselves.
   opened.use(
     startBackgroundTask('deleting what is left of jobs', log, (signal) =>
-      purgeJobs(database, signal),
+      purgeDeletedJobs(database, signal),
     ),
   )
   opened.use(

@@ -18,6 +18,11 @@ const spec = {
   input: atomOf(source, '/*'),
 }
 
+/** In SQL. */
+function id(kind: string): string {
+  return `'${kind}' || printf('%031x', number)`
+}
+
 /** Copies of the rows of one job with all that is about it; making as many by calls takes hours. */
 function addJobs(root: string): void {
   const database = new DatabaseSync(join(root, 'metadata.db'))
@@ -27,7 +32,6 @@ function addJobs(root: string): void {
       .all(table)
       .map(({ name }) => changed[String(name)] ?? String(name))
       .join(', ')
-  const id = (kind: string): string => `'${kind}' || printf('%031x', number)`
   const numbers = `WITH RECURSIVE numbers (number) AS
     (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < ${jobCount})`
   try {
