@@ -4,7 +4,7 @@ import { noteDeletion } from '../versioning/deletion-notes.ts'
 import { jobTopic, manyJobs } from './job-records.ts'
 import type { PipelineRecord } from './pipeline-records.ts'
 
-/** Rows that go in one transaction: one takes some 20 µs, and everybody waits meanwhile. */
+/** Rows that go in one transaction: one takes some 50 µs, and everybody waits meanwhile. */
 const deletedAtOnceMax = 500
 /** Jobs that are looked at in one turn. */
 const pageMax = 100
