@@ -1,3 +1,4 @@
+import { Turns } from '../base/turns.ts'
 import type { Database } from '../database/database.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { type ChunkStoreOptions, openChunkStore, type PackStore } from '../storage/chunk-store.ts'
@@ -78,6 +79,8 @@ export async function openStores(
     await openChunks({ objects: near, database, scratchDirectory, onDiskFull }, log),
   )
   await packs.start()
+  // oxlint-disable-next-line no-restricted-globals -- a turn, not a time: no clock could say it.
+  const turns = new Turns(clock, setImmediate)
   const kept = opened.move()
   return {
     directory,
@@ -87,7 +90,7 @@ export async function openStores(
     chunks,
     leases: chunks.leases,
     contents: new ChunkedContents(chunks),
-    trees: new FileTrees(chunks),
+    trees: new FileTrees(chunks, { turns }),
     spools: new FileSpools(scratchDirectory, onDiskFull),
     [Symbol.asyncDispose]: async () => kept.disposeAsync(),
   }

@@ -2,6 +2,7 @@ import type { Glob } from '../base/globs.ts'
 import { concatBytes, utf8 } from '../base/bytes.ts'
 import { flat, Nested, type NestedItems } from '../base/nested.ts'
 import { type FilePath, joinPath, rootPath } from '../base/paths.ts'
+import type { Turns } from '../base/turns.ts'
 import type { ChunkStore, IsNew } from './chunks.ts'
 import type { Content } from './contents.ts'
 import { NodeStore } from './prolly/node-store.ts'
@@ -45,13 +46,27 @@ export type {
 export interface FileTreesOptions {
   /** Memory that decoded nodes may keep between calls. */
   readonly cacheBytesMax?: number
+  /** Of the event loop that others share; without them, a walk over cached nodes keeps it to itself. */
+  readonly turns?: Turns
 }
 
-export interface WalkOptions {
+export interface StopOptions {
+  /** Ends a walk with a `CancelledError`, whether it has found anything or not. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface WalkOptions extends StopOptions {
   /** Where to begin; the root by default. A file is the only thing below itself. */
   readonly path?: FilePath
   /** Directories come, too, each right before what is in it, the first included. */
   readonly directories?: boolean
+}
+
+export interface DiffOptions extends StopOptions {
+  /** What differs one level below, directories as such. */
+  readonly shallow?: boolean
+  /** Of a directory that only one side has, come its files, or itself alone: `files` by default. */
+  readonly lone?: 'files' | 'whole'
 }
 
 export interface NamedFile {
@@ -83,7 +98,7 @@ export class FileTrees {
 
   constructor(chunks: ChunkStore, options: FileTreesOptions = {}) {
     this.#store = new NodeStore(chunks, options.cacheBytesMax ?? cacheBytesMaxDefault)
-    this.#directories = new Directories(this.#store)
+    this.#directories = new Directories(this.#store, { turns: options.turns })
   }
 
   /** The tree without files. */
@@ -126,54 +141,56 @@ export class FileTrees {
   async *list(
     root: DirectoryEntry,
     path: FilePath,
-    options: { readonly after?: string } | { readonly from?: string } = {},
+    options: StopOptions & ({ readonly after?: string } | { readonly from?: string }) = {},
   ): AsyncGenerator<NamedEntry> {
     const found = await this.get(root, path)
     if (found === undefined) throw new NoNodeError(path)
     if (found.kind === 'file') throw new NotADirectoryError(path)
-    yield* this.#directories.entries(found, { from: firstKey(options) })
+    yield* this.#directories.until(options.signal).entries(found, { from: firstKey(options) })
   }
 
   /** All files, depth first; nothing if `path` is absent. */
   async *walk(root: DirectoryEntry, options: WalkOptions = {}): AsyncGenerator<PathEntry> {
-    const { path = rootPath, directories = false } = options
+    const { path = rootPath, directories = false, signal } = options
     const entry = await this.get(root, path)
-    if (entry !== undefined) yield* flat(this.#walk({ path, entry }, directories))
+    if (entry === undefined) return
+    yield* flat(this.#walk(this.#directories.until(signal), { path, entry }, directories))
   }
 
   async *#walk(
+    tree: Directories,
     found: PathEntry,
     directories: boolean,
   ): AsyncGenerator<PathEntry | Nested<NestedItems<PathEntry>>> {
     const { path, entry } = found
     if (directories || entry.kind === 'file') yield found
     if (entry.kind === 'file') return
-    for await (const below of this.#directories.entries(entry)) {
+    for await (const below of tree.entries(entry)) {
       const member = { path: joinPath(path, below.name), entry: below.entry }
       if (below.entry.kind === 'file') yield member
-      else yield new Nested(() => this.#walk(member, directories))
+      else yield new Nested(() => this.#walk(tree, member, directories))
     }
   }
 
   /** Files and directories that `glob` matches; descends only where it can match. */
-  glob(root: DirectoryEntry, glob: Glob): AsyncGenerator<PathEntry> {
-    return globTree(this.#directories, root, glob)
+  glob(root: DirectoryEntry, glob: Glob, { signal }: StopOptions = {}): AsyncGenerator<PathEntry> {
+    return globTree(this.#directories.until(signal), root, glob)
   }
 
   /**
    * The files that differ at and below two entries, by their path from there (empty for the entries
-   * themselves). `shallow`: what differs one level below, directories as such. Absent counts as
-   * empty. Equal subtrees are not read.
+   * themselves). Absent counts as empty. Equal subtrees are not read.
    */
   diff(
     before: TreeEntry | undefined,
     after: TreeEntry | undefined,
-    options: { readonly shallow?: boolean } = {},
+    options: DiffOptions = {},
   ): AsyncGenerator<PathDifference> {
-    const { shallow = false } = options
+    const { shallow = false, lone = 'files', signal } = options
+    const directories = this.#directories.until(signal)
     return shallow
-      ? diffShallow(this.#directories, before, after)
-      : diffFiles(this.#directories, before, after)
+      ? diffShallow(directories, before, after)
+      : diffFiles(directories, before, after, lone)
   }
 
   /** Matches of `glob` that differ, directories whole; reads changed directories only. */
@@ -210,8 +227,9 @@ export class FileTrees {
     base: DirectoryEntry | undefined,
     ours: DirectoryEntry,
     theirs: DirectoryEntry,
+    { signal }: StopOptions = {},
   ): Promise<TreeMergeResult> {
-    const merger = new TreeMerger(this.#directories)
+    const merger = new TreeMerger(this.#directories.until(signal))
     const root = await this.asRoot(await merger.merge(base, ours, theirs))
     return { root, conflicts: merger.conflicts, conflictCount: merger.conflictCount }
   }

@@ -219,3 +219,29 @@ test('the first commit of all is reverted to nothing', async () => {
   await world.versioning.branchChanges.revert({ repo, commit: id, branch: undefined }, options)
   expect(await contents(world, 'master')).toEqual({})
 })
+
+test('what copies have made of few files is counted without a look at each path', async () => {
+  await using world = await openForked({}, {})
+  const { branchChanges, commits, copies } = world.versioning
+  const { id } = await commits.start({ repo, branch: 'master' })
+  const at = (path: string): { repo: string; commit: string; path: string } => ({
+    repo,
+    commit: id,
+    path,
+  })
+  await copies.copy(at('d'), at('d0'), { mode: 'refuse' })
+  for (let level = 0; level < 40; level += 1) {
+    for (const name of ['a', 'b']) {
+      await copies.copy(at(`d${level}`), at(`d${level + 1}/${name}`), { mode: 'refuse' })
+    }
+  }
+  await commits.finish(repo, id)
+  const change = await branchChanges.revert(
+    { repo, commit: id, branch: 'master' },
+    { message: '', dryRun: true, prefer: undefined },
+  )
+  expect(change).toMatchObject({
+    outcome: 'committed',
+    files: { added: 0, changed: 0, removed: 2 ** 41 - 1 },
+  })
+})

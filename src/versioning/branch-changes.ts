@@ -213,7 +213,8 @@ export class BranchChanges {
     { message, dryRun, prefer, signal }: ChangeOptions,
   ): Promise<BranchChange | 'moved'> {
     const { chunks, clock, database, onHeadReady, random, trees } = this.#ports
-    const merged = await mergeTrees(trees, { base: base.tree, ours: ours.tree, theirs, prefer })
+    const sides = { base: base.tree, ours: ours.tree, theirs, prefer }
+    const merged = await mergeTrees(trees, sides, signal)
     const { conflicts, conflictCount, tree } = merged
     const { files, addedBytes } = await treeChange(trees, ours.tree, tree, signal)
     const change = { ...unchanged(branch, base.id), files, conflicts, conflictCount }

@@ -169,7 +169,7 @@ export class Files {
     const { selection } = request
     using lease = this.#ports.leases.beginReading()
     const { commit, tree } = await this.snapshot({ ...request, lease, signal })
-    const entries = selectEntries(this.#ports.trees, tree, selection, (path) =>
+    const entries = selectEntries(this.#ports.trees, tree, { selection, signal }, (path) =>
       notFound(commit, path as FilePath),
     )
     if (request.contents) {
@@ -219,8 +219,7 @@ export class Files {
     const path = parseFilePath(file.path)
     using lease = this.#ports.leases.beginReading()
     const { tree } = await this.snapshot({ ...file, lease, signal })
-    for await (const { name, entry } of this.#ports.trees.list(tree, path)) {
-      checkCancelled(signal)
+    for await (const { name, entry } of this.#ports.trees.list(tree, path, { signal })) {
       yield this.#info(joinPath(path, name), entry)
     }
   }
@@ -252,8 +251,7 @@ export class Files {
     path: FilePath,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<FileInfo> {
-    for await (const found of this.#ports.trees.walk(tree, { path, directories: true })) {
-      checkCancelled(signal)
+    for await (const found of this.#ports.trees.walk(tree, { path, directories: true, signal })) {
       yield this.#info(found.path, found.entry)
     }
   }
@@ -266,8 +264,7 @@ export class Files {
     const glob = parseGlob(options.pattern)
     using lease = this.#ports.leases.beginReading()
     const { tree } = await this.snapshot({ ...options, lease, signal })
-    for await (const { path, entry } of this.#ports.trees.glob(tree, glob)) {
-      checkCancelled(signal)
+    for await (const { path, entry } of this.#ports.trees.glob(tree, glob, { signal })) {
       yield this.#info(path, entry)
     }
   }
@@ -288,9 +285,8 @@ export class Files {
     using lease = this.#ports.leases.beginReading()
     const after = await this.#sideOf(options.after, lease, signal)
     const before = await this.#sideBefore(options.before, after, { lease, signal })
-    const { shallow } = options
-    for await (const found of this.#ports.trees.diff(before?.entry, after.entry, { shallow })) {
-      checkCancelled(signal)
+    const how = { shallow: options.shallow, signal }
+    for await (const found of this.#ports.trees.diff(before?.entry, after.entry, how)) {
       yield {
         path: found.path,
         before: this.#sideInfo(before, found.path, found.before),

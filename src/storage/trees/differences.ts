@@ -27,20 +27,23 @@ function asFile(entry: TreeEntry | undefined): TreeEntry | undefined {
 
 type Nesting<Item> = AsyncGenerator<Item | Nested<NestedItems<Item>>>
 
-/** Files that differ at and below two entries, by their paths from there. */
+/**
+ * Files that differ at and below two entries, by their paths from there. `lone`: directories that only one
+ * side has come as such where they are to be whole, else their files do.
+ */
 export function diffFiles(
   directories: Directories,
   before: TreeEntry | undefined,
   after: TreeEntry | undefined,
+  lone: 'files' | 'whole',
 ): AsyncGenerator<PathDifference> {
-  return flat(diffFilesBelow(directories, before, after, rootPath))
+  return flat(diffFilesBelow(directories, { path: rootPath, before, after }, lone))
 }
 
 async function* diffFilesBelow(
   directories: Directories,
-  before: TreeEntry | undefined,
-  after: TreeEntry | undefined,
-  path: FilePath,
+  { path, before, after }: PathDifference,
+  lone: 'files' | 'whole',
 ): Nesting<PathDifference> {
   if (isSame(before, after)) return
   if (before?.kind === 'file' || after?.kind === 'file') {
@@ -48,15 +51,14 @@ async function* diffFilesBelow(
   }
   const [left, right] = [asDirectory(before), asDirectory(after)]
   if (left === undefined && right === undefined) return
-  for await (const difference of directories.differences(left, right)) {
-    const below = joinPath(path, difference.name)
-    if (difference.before?.kind !== 'directory' && difference.after?.kind !== 'directory') {
-      yield { path: below, before: difference.before, after: difference.after }
-    } else {
-      yield new Nested(() =>
-        diffFilesBelow(directories, difference.before, difference.after, below),
-      )
-    }
+  if (lone === 'whole' && (left === undefined || right === undefined)) {
+    yield { path, before: left, after: right }
+    return
+  }
+  for await (const { name, ...entries } of directories.differences(left, right)) {
+    const below = { path: joinPath(path, name), ...entries }
+    if (below.before?.kind !== 'directory' && below.after?.kind !== 'directory') yield below
+    else yield new Nested(() => diffFilesBelow(directories, below, lone))
   }
 }
 

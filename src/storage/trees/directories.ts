@@ -19,6 +19,7 @@ import {
   type NamedEntry,
   type TreeEntry,
 } from '../tree-entries.ts'
+import { nextStep, type WalkPace } from './walk-pace.ts'
 
 const emptyNode = new Node(emptyLeaf())
 
@@ -41,9 +42,16 @@ export interface NameDifference {
 /** One level of a file tree: a map from names to entries. */
 export class Directories {
   readonly #store: NodeStore
+  readonly #pace: WalkPace
 
-  constructor(store: NodeStore) {
+  constructor(store: NodeStore, pace: WalkPace = {}) {
     this.#store = store
+    this.#pace = pace
+  }
+
+  /** The same, where every walk ends with a `CancelledError` once `signal` has aborted. */
+  until(signal: AbortSignal | undefined): Directories {
+    return signal === undefined ? this : new Directories(this.#store, { ...this.#pace, signal })
   }
 
   async entry(directory: DirectoryEntry, name: string): Promise<TreeEntry | undefined> {
@@ -69,7 +77,10 @@ export class Directories {
 
   /** Entries in the order of their names' bytes. */
   async *entries(directory: DirectoryEntry, range: KeyRange = {}): AsyncGenerator<NamedEntry> {
+    await nextStep(this.#pace)
     for await (const { key, value } of scanTree(this.#store, await this.#node(directory), range)) {
+      const turn = nextStep(this.#pace)
+      if (turn !== undefined) await turn
       yield { name: nameOfKey(key), entry: decodeTreeEntry(value) }
     }
   }
@@ -94,9 +105,14 @@ export class Directories {
     after: DirectoryEntry | undefined,
   ): AsyncGenerator<MapDifference> {
     if (before?.root === after?.root) return
+    await nextStep(this.#pace)
     const left = before === undefined ? emptyNode : await this.#node(before)
     const right = after === undefined ? emptyNode : await this.#node(after)
-    yield* diffTrees(this.#store, left, right)
+    for await (const difference of diffTrees(this.#store, left, right)) {
+      const turn = nextStep(this.#pace)
+      if (turn !== undefined) await turn
+      yield difference
+    }
   }
 
   /**

@@ -1,7 +1,6 @@
-import { contentSizeBytes } from '../../storage/contents.ts'
 import type { FileTrees, TreeConflict } from '../../storage/file-trees.ts'
+import { entryTotals } from '../../storage/tree-entries.ts'
 import { type CommitTree, treeEntry } from '../commit-records.ts'
-import { checkCancelled } from '../records/cancellation.ts'
 
 /** Files that differ between two trees. */
 export interface FileCounts {
@@ -19,6 +18,7 @@ export interface TreeChange {
   readonly addedBytes: number
 }
 
+/** Costs what there is of changed files and directories: those that are new or gone count with their sums. */
 export async function treeChange(
   trees: FileTrees,
   before: CommitTree | undefined,
@@ -30,13 +30,14 @@ export async function treeChange(
   }
   const files = { added: 0, changed: 0, removed: 0 }
   let addedBytes = 0
-  for await (const difference of trees.diff(treeEntry(before), treeEntry(after))) {
-    checkCancelled(signal)
-    if (difference.before === undefined) files.added += 1
-    else if (difference.after === undefined) files.removed += 1
+  const options = { lone: 'whole', signal } as const
+  for await (const found of trees.diff(treeEntry(before), treeEntry(after), options)) {
+    const old = found.before && entryTotals(found.before)
+    const young = found.after && entryTotals(found.after)
+    if (old === undefined) files.added += young?.fileCount ?? 0
+    else if (young === undefined) files.removed += old.fileCount
     else files.changed += 1
-    const { after: entry } = difference
-    if (entry?.kind === 'file') addedBytes += contentSizeBytes(entry.content)
+    addedBytes += young?.sizeBytes ?? 0
   }
   return { files, addedBytes }
 }
@@ -53,6 +54,7 @@ export async function mergeTrees(
     readonly theirs: CommitTree | undefined
     readonly prefer: 'ours' | 'theirs' | undefined
   },
+  signal?: AbortSignal,
 ): Promise<{
   readonly tree: CommitTree
   readonly conflicts: readonly TreeConflict[]
@@ -63,7 +65,8 @@ export async function mergeTrees(
   const theirs = sides.theirs === undefined ? await trees.emptyRoot() : treeEntry(sides.theirs)
   const isSwapped = sides.prefer === 'theirs'
   const [kept, brought] = isSwapped ? [theirs, ours] : [ours, theirs]
-  const { root: tree, conflicts, conflictCount } = await trees.merge(base, kept, brought)
+  const { root: tree, ...found } = await trees.merge(base, kept, brought, { signal })
+  const { conflicts, conflictCount } = found
   return {
     tree: { root: tree.root, sizeBytes: tree.sizeBytes, fileCount: tree.fileCount },
     conflicts: isSwapped ? conflicts.map(swapped) : conflicts,

@@ -28,13 +28,16 @@ const windowEntriesMax = 1024
 export async function* selectEntries(
   trees: FileTrees,
   root: DirectoryEntry,
-  selection: Selection,
+  {
+    selection,
+    signal,
+  }: { readonly selection: Selection; readonly signal: AbortSignal | undefined },
   onMissing: (path: string) => Error,
 ): AsyncGenerator<PathEntry> {
   if (selection.kind === 'glob') {
-    for await (const found of trees.glob(root, parseGlob(selection.pattern))) {
+    for await (const found of trees.glob(root, parseGlob(selection.pattern), { signal })) {
       if (!selection.recursive || found.entry.kind === 'file') yield found
-      else yield* trees.walk(root, { path: found.path, directories: true })
+      else yield* trees.walk(root, { path: found.path, directories: true, signal })
     }
     return
   }
@@ -42,7 +45,7 @@ export async function* selectEntries(
     const entry = await trees.get(root, path)
     if (entry === undefined) throw onMissing(path)
     if (!selection.recursive || entry.kind === 'file') yield { path, entry }
-    else yield* trees.walk(root, { path, directories: true })
+    else yield* trees.walk(root, { path, directories: true, signal })
   }
 }
 
