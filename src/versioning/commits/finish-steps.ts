@@ -26,10 +26,11 @@ export async function builtCommit(
   ports: VersioningPorts,
   open: OpenTree,
   parent: CommitTree | undefined,
+  signal: AbortSignal | undefined,
 ): Promise<BuiltCommit> {
   const [conflict] = open.conflicts
   if (conflict !== undefined) throw conflictError(conflict, 'finish')
-  const { addedBytes } = await treeChange(ports.trees, parent, open.tree)
+  const { addedBytes } = await treeChange(ports.trees, parent, open.tree, signal)
   return { open, addedBytes }
 }
 

@@ -52,7 +52,7 @@ export async function finishCommit(
         await openCommit(ports, repo, id)
         continue
       }
-      const built = await builtCommit(ports, open, parentTree)
+      const built = await builtCommit(ports, open, parentTree, signal)
       const finished = await tryFinish(ports, { repo, id, built, message })
       if (finished === undefined) continue
       sealed = false

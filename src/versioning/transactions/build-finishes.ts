@@ -46,7 +46,7 @@ export async function buildFinishes(
     if (base === undefined) return undefined
     const own = finish.ownWrites.map((at) => writeOf(steps[at]))
     const open = await builder.openTrees.withWrites(base, own)
-    const built = await wrapped(builtCommit(builder.ports, open, parentTree), steps, index)
+    const built = await wrapped(builtCommit(builder.ports, open, parentTree, signal), steps, index)
     const { root, sizeBytes, fileCount } = open.tree
     trees.set(commit.id, { root, sizeBytes, fileCount })
     finishes.set(index, { plan: finish, built })
