@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { bytesSumMax } from '../base/byte-sums.ts'
 import { utf8 } from '../base/bytes.ts'
 import { HeldClock } from '../testing/held-clock.ts'
 import {
@@ -264,6 +265,26 @@ test('a pipeline reads through a trigger of its spec, over what was there and wh
   await world.processing.pipelines.delete('up', { deleteJobs: true, deleteRepo: true })
   expect(await headOf(world, 'up-trigger')).toBeUndefined()
   expect(await Array.fromAsync(world.processing.branchTriggers.pages(''))).toEqual([])
+})
+
+test('what has come is counted up to the largest size that is stored, and commits are finished', async () => {
+  await using world = await openRepo()
+  await world.commit('in', { a: '1' })
+  await follow(world, 'late', { size: triggerSizeText(bytesSumMax), commits: 4, all: true })
+  await world.commit('in', { b: '2' })
+  // As if that commit had brought so much.
+  await world.database.transact((tx) =>
+    tx.run('UPDATE branch_triggers SET added_bytes = ?', bytesSumMax),
+  )
+  const counted = async () => {
+    const pages = await Array.fromAsync(world.processing.branchTriggers.pages('in'))
+    return pages.flat().map(({ addedBytes, addedCount }) => [addedBytes, addedCount])
+  }
+  expect(await counted()).toEqual([[bytesSumMax, 2]])
+  await world.commit('in', { c: '3' })
+  expect(await counted()).toEqual([[bytesSumMax, 3]])
+  const last = await world.commit('in', { d: '4' })
+  expect(await headOf(world, 'late')).toBe(last)
 })
 
 test('triggers that cannot work are refused, and change nothing', async () => {

@@ -1,3 +1,5 @@
+import { addBytes } from '../base/byte-sums.ts'
+
 /** What datums cost, added up. */
 export interface ProcessStats {
   readonly downloadMs: number
@@ -20,8 +22,8 @@ export function addStats(left: ProcessStats, right: ProcessStats): ProcessStats 
     downloadMs: left.downloadMs + right.downloadMs,
     processMs: left.processMs + right.processMs,
     uploadMs: left.uploadMs + right.uploadMs,
-    downloadBytes: left.downloadBytes + right.downloadBytes,
-    uploadBytes: left.uploadBytes + right.uploadBytes,
+    downloadBytes: addBytes(left.downloadBytes, right.downloadBytes),
+    uploadBytes: addBytes(left.uploadBytes, right.uploadBytes),
   }
 }
 

@@ -1,3 +1,4 @@
+import { addBytes } from '../base/byte-sums.ts'
 import type { Instant } from '../base/clock.ts'
 import type { BranchName, CommitId, RepoName } from '../base/names.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
@@ -240,7 +241,7 @@ async function count(
     since === undefined
       ? await addedBeyond(tx, head.id, (await findBranch(tx, repo, branch))?.head)
       : {
-          addedBytes: trigger.addedBytes + since.addedBytes,
+          addedBytes: addBytes(trigger.addedBytes, since.addedBytes),
           addedCount: trigger.addedCount + since.addedCount,
         }
   await note(tx, trigger, { noted: head.id, ...added })
@@ -305,7 +306,7 @@ async function addedBeyond(
       continue
     }
     // Releases before it was noted knew the size of the whole tree alone.
-    addedBytes += ours.added_bytes ?? ours.size_bytes ?? 0
+    addedBytes = addBytes(addedBytes, ours.added_bytes ?? ours.size_bytes ?? 0)
     addedCount += 1
     ours = await lineRow(tx, ours.parent)
   }

@@ -1,3 +1,4 @@
+import { boundBytes } from '../base/byte-sums.ts'
 import type { Instant } from '../base/clock.ts'
 import { assert, InvalidArgumentError } from '../base/errors.ts'
 import { type CommitId, isCommitId, type RepoName } from '../base/names.ts'
@@ -15,6 +16,7 @@ import { commitAncestors, writeCommitProvenance } from './records/commit-provena
 import { addMergeParent, mergeParents } from './records/commit-parents.ts'
 import { findCommitTag } from './records/commit-tag-rows.ts'
 import { isInRepo } from './records/deleted-repos.ts'
+import { growRepoSize } from './records/repo-sizes.ts'
 import { nextWritten } from './records/write-sequence.ts'
 
 /** The tree of a finished commit. */
@@ -71,7 +73,8 @@ export interface FinishedCommit extends CommitName {
 /** Makes the commit; moves no branch: see `setHead`. @throws {RepoNotFoundError} */
 export async function insertFinishedCommit(tx: Transaction, commit: FinishedCommit): Promise<void> {
   const written = await nextWritten(tx)
-  await growRepo(tx, commit.repo, { addedBytes: commit.addedBytes, written })
+  const addedBytes = boundBytes(commit.addedBytes)
+  await growRepo(tx, commit.repo, { addedBytes, written })
   await tx.run(
     `INSERT INTO commits (id, repo, parent, started_at, finished_at, root, size_bytes, file_count,
        written, staged_last, sealed_until, added_bytes, message)
@@ -85,7 +88,7 @@ export async function insertFinishedCommit(tx: Transaction, commit: FinishedComm
     commit.tree.sizeBytes,
     commit.tree.fileCount,
     written,
-    commit.addedBytes,
+    addedBytes,
     commit.message ?? '',
   )
   if (commit.mergeParent !== undefined) await addMergeParent(tx, commit.id, commit.mergeParent)
@@ -133,7 +136,8 @@ export async function setFinished(
   },
 ): Promise<void> {
   const written = await nextWritten(tx)
-  await growRepo(tx, commit.repo, { addedBytes: end.addedBytes, written })
+  const addedBytes = boundBytes(end.addedBytes)
+  await growRepo(tx, commit.repo, { addedBytes, written })
   const changed = await tx.run(
     `UPDATE commits SET finished_at = ?, root = ?, size_bytes = ?, file_count = ?, written = ?,
        added_bytes = ?, sealed_until = 0, message = COALESCE(?, message)
@@ -143,7 +147,7 @@ export async function setFinished(
     end.tree.sizeBytes,
     end.tree.fileCount,
     written,
-    end.addedBytes,
+    addedBytes,
     end.message === '' ? null : (end.message ?? null),
     commit.id,
   )
@@ -156,13 +160,7 @@ async function growRepo(
   repo: RepoName,
   growth: { readonly addedBytes: number; readonly written: number },
 ): Promise<void> {
-  const changed = await tx.run(
-    'UPDATE repos SET size_bytes = size_bytes + ?, written = ? WHERE name = ?',
-    growth.addedBytes,
-    growth.written,
-    repo,
-  )
-  if (changed === 0) throw new RepoNotFoundError(repo)
+  if (!(await growRepoSize(tx, repo, growth))) throw new RepoNotFoundError(repo)
   await tx.emit(repoTopic, repo)
 }
 

@@ -1,3 +1,4 @@
+import { addBytes } from '../base/byte-sums.ts'
 import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
 import type { BranchName, CommitId, RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
@@ -15,6 +16,7 @@ import {
 } from './ports.ts'
 import { checkCancelled } from './records/cancellation.ts'
 import { isInRepo } from './records/deleted-repos.ts'
+import { shrinkRepoSize } from './records/repo-sizes.ts'
 import { nextWritten } from './records/write-sequence.ts'
 import type { OpenTrees } from './staging/open-trees.ts'
 import { sweepCommit } from './staging/sweep.ts'
@@ -221,16 +223,12 @@ async function requireNoOpenChild(tx: ReadTransaction, going: GoingCommits): Pro
 
 async function shrinkRepos(tx: Transaction, commits: readonly DeletedCommit[]): Promise<void> {
   const lost = new Map<RepoName, number>()
-  for (const { repo, addedBytes } of commits) lost.set(repo, (lost.get(repo) ?? 0) + addedBytes)
+  for (const { repo, addedBytes } of commits) {
+    lost.set(repo, addBytes(lost.get(repo) ?? 0, addedBytes))
+  }
   for (const [repo, bytes] of lost) {
-    await tx.run(
-      `UPDATE repos SET size_bytes = CASE WHEN size_bytes > ? THEN size_bytes - ? ELSE 0 END,
-        written = ? WHERE name = ?`,
-      bytes,
-      bytes,
-      await nextWritten(tx),
-      repo,
-    )
+    await shrinkRepoSize(tx, repo, bytes)
+    await tx.run('UPDATE repos SET written = ? WHERE name = ?', await nextWritten(tx), repo)
     await tx.emit(repoTopic, repo)
   }
 }

@@ -1,3 +1,4 @@
+import { boundBytes } from '../base/byte-sums.ts'
 import type { Instant } from '../base/clock.ts'
 import type { BranchName, CommitId, RepoName } from '../base/names.ts'
 import { type FilePath, parentPath, rootPath } from '../base/paths.ts'
@@ -154,7 +155,7 @@ export async function settleImportedRepo(
 ): Promise<void> {
   await tx.run(
     'UPDATE repos SET size_bytes = ?, written = ? WHERE name = ?',
-    sizeBytes,
+    boundBytes(sizeBytes),
     await nextWritten(tx),
     repo,
   )

@@ -1,9 +1,11 @@
+import { addBytes } from '../base/byte-sums.ts'
 import { FailedPreconditionError } from '../base/errors.ts'
 import type { CommitId, RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { findBranch } from './branches.ts'
 import { commitTopic, repoTopic } from './ports.ts'
 import { findCommitTag, type CommitTagRow } from './records/commit-tag-rows.ts'
+import { growRepoSize, shrinkRepoSize } from './records/repo-sizes.ts'
 import { nextWritten } from './records/write-sequence.ts'
 
 type MovedRow = {
@@ -34,7 +36,7 @@ export async function moveCommits(
   )
   let addedBytes = 0
   for (const { id, parent, added_bytes: added } of moved) {
-    addedBytes += added ?? 0
+    addedBytes = addBytes(addedBytes, added ?? 0)
     await tx.run(
       'UPDATE commits SET repo = ?, parent = ?, written = ? WHERE id = ?',
       to,
@@ -47,13 +49,8 @@ export async function moveCommits(
     await tx.emit(commitTopic, `${to}/${id}`)
   }
   await moveTags(tx, from, to)
-  await tx.run('UPDATE repos SET size_bytes = size_bytes - ? WHERE name = ?', addedBytes, from)
-  await tx.run(
-    'UPDATE repos SET size_bytes = size_bytes + ?, written = ? WHERE name = ?',
-    addedBytes,
-    await nextWritten(tx),
-    to,
-  )
+  await shrinkRepoSize(tx, from, addedBytes)
+  await growRepoSize(tx, to, { addedBytes, written: await nextWritten(tx) })
   await tx.emit(repoTopic, to)
 }
 

@@ -31,6 +31,7 @@ import {
 } from './records/deleted-repos.ts'
 import { snapshotKeys } from '../storage/snapshot-keys.ts'
 import { latestWritten } from './records/latest-written.ts'
+import { repoSizeColumn } from './records/repo-sizes.ts'
 import { nextWritten } from './records/write-sequence.ts'
 import { noteDeletion } from './deletion-notes.ts'
 
@@ -63,8 +64,8 @@ const listedLengthMax: number = shortTextBytesMax + 1
 /** Repos that are read in one turn of the event loop. */
 const pageRows = 500
 
-const listedColumns = 'name, substr(description, 1, ?) AS description, created_at, size_bytes'
-const repoColumns = 'name, description, created_at, size_bytes'
+const listedColumns = `name, substr(description, 1, ?) AS description, created_at, ${repoSizeColumn}`
+const repoColumns = `name, description, created_at, ${repoSizeColumn}`
 
 /**
  * @throws {RepoExistsError}

@@ -1,7 +1,9 @@
+import { boundBytes, bytesSumMax } from '../../base/byte-sums.ts'
 import type { CheckRun } from '../../base/check-run.ts'
 import type { RepoName } from '../../base/names.ts'
 import type { Database, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
+import { repoSizeColumn, repoSumColumns } from '../records/repo-sizes.ts'
 import { versioningFinding } from '../versioning-findings.ts'
 
 interface Ports {
@@ -14,16 +16,16 @@ interface RepoRow {
   readonly name: RepoName
   readonly size_bytes: number
   readonly created_at: number
-  /** What its finished commits say that they added. */
+  /** Whether what is stored is more than `size_bytes`, which ends at `bytesSumMax`. */
+  readonly is_beyond: number
+  /** What its finished commits say that they added, also beyond `bytesSumMax`. */
   readonly added: number
   /** Commits of earlier releases, which do not say what they added. */
   readonly untold: number
 }
 
-const columns = `name, size_bytes, created_at,
-    (SELECT COALESCE(SUM(added_bytes), 0) FROM commits c WHERE c.repo = repos.name) AS added,
-    (SELECT COUNT(*) FROM commits c WHERE c.repo = repos.name
-      AND c.finished_at IS NOT NULL AND c.added_bytes IS NULL) AS untold`
+const columns = `name, created_at, ${repoSizeColumn}, ${repoSumColumns},
+    CASE WHEN size_bytes > ${bytesSumMax} THEN 1 ELSE 0 END AS is_beyond`
 
 /** A repo with commits that do not say what they added is passed over: nobody can tell afterwards. */
 export async function checkRepoSizes({ database, run }: Ports): Promise<void> {
@@ -37,13 +39,13 @@ export async function checkRepoSizes({ database, run }: Ports): Promise<void> {
   for await (const page of pagesOf<RepoRow>(database, query)) {
     run.throwIfCancelled()
     for (const row of page) {
-      const { name, added, size_bytes: sizeBytes } = row
+      const { name } = row
       if (row.untold > 0) await checkGrowth({ database, run }, name)
       if (isSound(row)) continue
       await run.report({
         kind: versioningFinding('repo-size-wrong'),
         subject: { repo: name },
-        what: `repo ${name} is said to have ${sizeBytes} bytes, and its commits add up to ${added}`,
+        what: `repo ${name} ${problemOf(row)}`,
         repair: () => database.transact((tx) => repairSize(tx, row)),
       })
     }
@@ -71,8 +73,20 @@ async function checkGrowth({ database, run }: Ports, repo: RepoName): Promise<vo
   }
 }
 
-function isSound({ size_bytes: sizeBytes, added, untold }: RepoRow): boolean {
-  return untold > 0 || sizeBytes === added
+function isSound(row: RepoRow): boolean {
+  return row.is_beyond === 0 && row.size_bytes === rightSize(row)
+}
+
+/** What cannot be told is left. */
+function rightSize({ size_bytes: sizeBytes, added, untold }: RepoRow): number {
+  return untold > 0 ? sizeBytes : boundBytes(added)
+}
+
+function problemOf(row: RepoRow): string {
+  if (row.is_beyond === 1) {
+    return `is said to have more than ${bytesSumMax} bytes, where sizes end: its size is ${rightSize(row)}`
+  }
+  return `is said to have ${row.size_bytes} bytes, and its commits add up to ${rightSize(row)}`
 }
 
 /** Adds up again, if it is still the same repo and still wrong. */
@@ -83,6 +97,6 @@ async function repairSize(tx: Transaction, { name, created_at: since }: RepoRow)
     since,
   )
   if (now === undefined || isSound(now)) return false
-  await tx.run('UPDATE repos SET size_bytes = ? WHERE name = ?', now.added, name)
+  await tx.run('UPDATE repos SET size_bytes = ? WHERE name = ?', rightSize(now), name)
   return true
 }
