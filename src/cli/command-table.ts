@@ -161,7 +161,6 @@ export async function loadFamilies(): Promise<readonly CommandFamily[]> {
 /** What 1.5 has and this program does not have yet; said so, rather than denied. */
 const laterCommands: readonly string[] = [
   'port-forward',
-  'migrate',
   'login',
   'auth',
   'deploy',
