@@ -16,7 +16,7 @@ import {
 import { usage } from './usage.ts'
 import { Log } from './log.ts'
 import { readRelease } from './release.ts'
-import type { OfflineRestorePorts } from './offline-restore.ts'
+import type { OfflineRestorePorts } from './backing-up/offline-restore.ts'
 import { openServer, type Server } from './server.ts'
 
 /** The parts of a process that pachd uses. */
@@ -123,7 +123,7 @@ async function check(
 async function leave(root: string, process: PachdProcess, out: Output): Promise<void> {
   const stop = new AbortController()
   void process.stopAsked().then(() => stop.abort())
-  const { leaveBucket } = await import('./leave-bucket.ts')
+  const { leaveBucket } = await import('./bucket/leave-bucket.ts')
   const ports = { ...worldOf(process), clock: new SystemClock(), signal: stop.signal }
   for await (const line of leaveBucket(root, ports)) await out.write(`${line}\n`)
 }
@@ -174,7 +174,7 @@ async function* linesOf(
   ports: OfflineRestorePorts,
 ): AsyncGenerator<string> {
   // A server does without what puts a directory together.
-  const restore = await import('./offline-restore.ts')
+  const restore = await import('./backing-up/offline-restore.ts')
   switch (command.kind) {
     case 'restore':
       yield* restore.restoreDirectoryFrom(command, ports)

@@ -99,7 +99,8 @@ export class DiskWatch implements AsyncDisposable {
     const isFull = freeBytes < reservedBytes
     for (const run of this.#runs) {
       if (this.#isDue(run, freeBytes, isFull)) await this.#measure(run, freeBytes)
-      if (bytesOf(run) > datumBytesMax) this.#end(run, `its bound is ${exactSizeText(datumBytesMax)}`)
+      if (bytesOf(run) > datumBytesMax)
+        this.#end(run, `its bound is ${exactSizeText(datumBytesMax)}`)
     }
     if (isFull) this.#endLargest(freeBytes)
     const leftBytes = Math.min(freeBytes - reservedBytes, datumBytesMax)

@@ -1,27 +1,27 @@
 import { readdir, rename, stat } from 'node:fs/promises'
-import { Backup } from '../backups/backup.ts'
-import { snapshotKey } from '../backups/format.ts'
-import { ObjectStorePlace } from '../backups/object-store-place.ts'
-import { Restore } from '../backups/restoring.ts'
-import { readForRestore } from '../backups/store-backups.ts'
+import { Backup } from '../../backups/backup.ts'
+import { snapshotKey } from '../../backups/format.ts'
+import { ObjectStorePlace } from '../../backups/object-store-place.ts'
+import { Restore } from '../../backups/restoring.ts'
+import { readForRestore } from '../../backups/store-backups.ts'
 import {
   CancelledError,
   DataLossError,
   FailedPreconditionError,
   NotFoundError,
-} from '../base/errors.ts'
-import { sizeText } from '../base/sizes.ts'
-import type { CloudEnvironment } from '../clouds/bucket.ts'
-import { openSqlite } from '../database/sqlite.ts'
-import { damageOfPack, packKey } from '../storage/pack-bytes.ts'
-import type { ObjectStore } from '../storage/object-store.ts'
-import { openPackPlaces, type PackPlaces } from './pack-places.ts'
+} from '../../base/errors.ts'
+import { sizeText } from '../../base/sizes.ts'
+import type { CloudEnvironment } from '../../clouds/bucket.ts'
+import { openSqlite } from '../../database/sqlite.ts'
+import { damageOfPack, packKey } from '../../storage/pack-bytes.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { openPackPlaces, type PackPlaces } from '../pack-places.ts'
 import { readSecretFile } from './backups.ts'
-import { backupPlaces } from './backup-places.ts'
-import type { PachdCommand } from './command-line.ts'
-import { type DataDirectory, openDataDirectory } from './data-directory.ts'
-import { migrations } from './migrations.ts'
-import type { ServerPorts } from './ports.ts'
+import { backupPlaces } from '../backup-places.ts'
+import type { PachdCommand } from '../command-line.ts'
+import { type DataDirectory, openDataDirectory } from '../data-directory.ts'
+import { migrations } from '../migrations.ts'
+import type { ServerPorts } from '../ports.ts'
 import {
   applyRestored,
   noteRestored,
