@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { basename } from 'node:path'
+import { basename, dirname, join, normalize } from 'node:path'
 import { expect, test } from 'vitest'
 
 const lineCountMax = 500
@@ -73,4 +73,38 @@ test('no test is left focused, and no debugger in the code', () => {
 test('no file names a folder of one machine', () => {
   const texts = paths.filter((path) => /\.(?:ts|mjs|md|json|sh|ya?ml|proto|html|css)$/.test(path))
   expect(find(texts, /(?:^|[\s'"`(=:])\/(?:work|home|Users)\/\w/)).toEqual([])
+})
+
+/** The lines of a page outside blocks of code. */
+function proseOf(page: string): string {
+  return readFileSync(page, 'utf8').replaceAll(/^```.*?^```/gms, '')
+}
+
+/** What a page's headings are linked by. */
+function anchorsOf(page: string): ReadonlySet<string> {
+  const headings = [...proseOf(page).matchAll(/^#+ (.*)$/gm)].map(([, text = '']) =>
+    text
+      .replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1')
+      .trim()
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+  return new Set(headings)
+}
+
+test('every link of a page leads to a file, and to a heading of it', () => {
+  const pages = paths.filter((path) => path.endsWith('.md'))
+  const broken = pages.flatMap((page) =>
+    [...proseOf(page).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, link = '']) => {
+      if (/^[a-z]+:/.test(link)) return []
+      const [path = '', anchor] = link.split('#')
+      const target = path === '' ? page : normalize(join(dirname(page), path))
+      const leads =
+        existsSync(target) &&
+        (anchor === undefined || !target.endsWith('.md') || anchorsOf(target).has(anchor))
+      return leads ? [] : [`${page}: ${link}`]
+    }),
+  )
+  expect(broken).toEqual([])
 })

@@ -159,14 +159,7 @@ export async function loadFamilies(): Promise<readonly CommandFamily[]> {
 }
 
 /** What 1.5 has and this program does not have yet; said so, rather than denied. */
-const laterCommands: readonly string[] = [
-  'port-forward',
-  'migrate',
-  'login',
-  'auth',
-  'deploy',
-  'undeploy',
-]
+const laterCommands: readonly string[] = ['port-forward', 'login', 'auth', 'deploy', 'undeploy']
 
 /**
  * `next` is the word behind the name: `list repo` is a way to say `list-repo` elsewhere.

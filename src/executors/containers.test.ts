@@ -237,7 +237,7 @@ describe.skipIf(!canHavePodman())('the container executor', () => {
     for (let round = 0; round < 2; round += 1) {
       const { exitCode, bound } = await runIn(slot)
       expect(exitCode).toBe(137)
-      expect(bound).toMatch(/^it came up against its bound of 32 MiB of memory/)
+      expect(bound).toMatch(/^it came up against its bound of 32MiB of memory/)
       await slot.reset()
     }
   })

@@ -10,7 +10,7 @@ import {
   type TestProcessing,
 } from '../testing/test-processing.ts'
 import type { Operation } from '../versioning/operations.ts'
-import { triggerSizeText, type RequestedTrigger } from './branch-triggers.ts'
+import type { RequestedTrigger } from './branch-triggers.ts'
 import type { RequestedInput } from './requested-specs.ts'
 
 const none: RequestedTrigger = { branch: 'master', all: false, size: '', commits: 0, cronSpec: '' }
@@ -324,11 +324,6 @@ test('triggers that cannot work are refused, and change nothing', async () => {
   await world.versioning.branches.delete('in', 'b')
   await world.versioning.repos.delete('in', { force: true })
   expect(await Array.fromAsync(world.processing.branchTriggers.pages(''))).toEqual([])
-})
-
-test('a size is told as it can be written', () => {
-  const sizes = [1, 1000, 1024, 1500, 10_000_000, 3 * 2 ** 30]
-  expect(sizes.map(triggerSizeText)).toEqual(['1B', '1kB', '1KiB', '1500B', '10MB', '3GiB'])
 })
 
 test.each([

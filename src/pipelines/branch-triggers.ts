@@ -23,7 +23,7 @@ import { findPipeline } from './pipeline-records.ts'
 import type { PipelineSpec } from './specs.ts'
 import { checkTrigger, type RequestedTrigger } from './specs/trigger-check.ts'
 
-export { triggerSizeText, type RequestedTrigger } from './specs/trigger-check.ts'
+export type { RequestedTrigger } from './specs/trigger-check.ts'
 
 /** Branches that move to the head of another when a condition holds. */
 export class BranchTriggers {

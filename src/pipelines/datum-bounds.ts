@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from '../base/errors.ts'
+import { parseSize } from '../base/sizes.ts'
 import type { SlotBounds } from './executor.ts'
-import { quantityValue } from './specs/quantities.ts'
 
 const processCountMax = 4_000_000
 const diskBytesMin = 1024 * 1024
@@ -11,10 +11,10 @@ const diskBytesMin = 1024 * 1024
  * @throws {InvalidArgumentError} with advice.
  */
 export function parseDatumBounds(disk: string, processes: string): Partial<SlotBounds> {
-  const diskBytes = disk === '' ? undefined : quantityValue(disk)
+  const diskBytes = disk === '' ? undefined : parseSize(disk)
   if (disk !== '' && (diskBytes === undefined || diskBytes < diskBytesMin)) {
     throw new InvalidArgumentError(
-      `--datum-disk ${JSON.stringify(disk)} is no size of at least 1 MiB: write it as in 10G or 500Mi`,
+      `--datum-disk ${JSON.stringify(disk)} is no size of at least 1 MiB: write it as in 10GB or 500MiB`,
     )
   }
   const count = Number(processes)

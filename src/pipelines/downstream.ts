@@ -8,7 +8,7 @@ import { branchesOf } from './inputs.ts'
 import { type JobRecord, jobTopic, selectJobs } from './job-records.ts'
 import { findPipeline, pipelineTopic, type PipelineRecord } from './pipeline-records.ts'
 import { lostWriter, Prospects } from './prospects.ts'
-import { allTrialPipelineNames } from './trial-records.ts'
+import { allTrialPipelineNames } from './trials/trial-records.ts'
 
 /** Pipelines are followed upstream at most this far; a longer chain is taken as still pending. */
 const chainLengthMax = 1000

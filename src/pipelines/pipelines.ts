@@ -39,7 +39,7 @@ import {
   refuseTrialPipeline,
   refuseTried,
   removeAllTrialRecords,
-} from './trial-records.ts'
+} from './trials/trial-records.ts'
 import type { Triggers } from './triggers.ts'
 
 /** Longer than any name is: those that do not exist are told by it. */

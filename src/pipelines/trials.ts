@@ -42,7 +42,7 @@ import {
   type TrialData,
   type TrialPipeline,
   type TrialRecord,
-} from './trial-records.ts'
+} from './trials/trial-records.ts'
 import { branchText, reachedBy, runsSameCode, specInTrial } from './trials/trial-graph.ts'
 import { mergeTrial } from './trials/trial-merge.ts'
 import { obstacles, outcomesOf, strangers, type TrialOutcome } from './trials/trial-outcome.ts'

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { InvalidArgumentError } from '../base/errors.ts'
 import { environmentFor, parseBucketPlace } from './bucket-place.ts'
-import { parseSize } from './parse-size.ts'
 
 describe('a place for packs', () => {
   test.each([
@@ -68,19 +67,4 @@ describe('a place for packs', () => {
     })
     expect(environmentFor(parseBucketPlace('s3://bucket'), clouds)).toEqual(clouds)
   })
-})
-
-test.each([
-  ['0', 0],
-  ['123', 123],
-  ['1k', 1024],
-  ['500MiB', 500 * 1024 ** 2],
-  ['20 GB', 20 * 1024 ** 3],
-  ['2TiB', 2 * 1024 ** 4],
-])('%s is a size', (text, bytes) => {
-  expect(parseSize(text)).toBe(bytes)
-})
-
-test.each(['', 'lots', '-1', '1.5G', '1X', '9999999999T', '1e9'])('%j is no size', (text) => {
-  expect(() => parseSize(text)).toThrow(/is no size: write it as in 20GiB/)
 })

@@ -1,13 +1,13 @@
 import { delimiter, isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { InvalidArgumentError } from '../base/errors.ts'
+import { parseSize } from '../base/sizes.ts'
 import { executorsConfig, type ExecutorFlags, type ExecutorsConfig } from './executors-config.ts'
 import { isEtcdAddress, type OldPlace } from '../legacy/open-cluster.ts'
 import { parseDatumBounds } from '../pipelines/datum-bounds.ts'
 import type { SlotBounds } from '../pipelines/executor.ts'
 import type { Reach } from '../sources/reach.ts'
 import { parseBucketPlace } from './bucket-place.ts'
-import { parseSize } from './parse-size.ts'
 import type { BucketConfig } from './pack-places.ts'
 
 /** What the person who starts pachd decides. */
@@ -293,10 +293,18 @@ function parsePacks(
   const cache = flags['store-cache'] ?? environment['PACHD_STORE_CACHE'] ?? ''
   const packs = {
     ...(url !== '' && { bucket: parsed('--store', url, parseBucketPlace) }),
-    ...(cache !== '' && { cacheBytes: parsed('--store-cache', cache, parseSize) }),
+    ...(cache !== '' && { cacheBytes: parsed('--store-cache', cache, cacheSize) }),
     ...(flags['take-bucket'] === true && { takesBucket: true }),
   }
   return Object.keys(packs).length === 0 ? {} : { packs }
+}
+
+function cacheSize(text: string): number {
+  const bytes = parseSize(text)
+  if (bytes !== undefined) return bytes
+  throw new InvalidArgumentError(
+    `${JSON.stringify(text.slice(0, 50))} is no size: write it as in 20GB or 500MiB, or 0`,
+  )
 }
 
 /** So that whoever wrote it is told where. */

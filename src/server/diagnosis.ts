@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { release as kernelRelease } from 'node:os'
 
+import { sizeText } from '../base/sizes.ts'
 import { fine, notice, problem, type Symptom } from '../base/symptoms.ts'
 
 /** What a server knows by itself of where it runs. */
@@ -20,8 +21,7 @@ export interface DiagnosisFacts {
   readonly doors: Readonly<Record<'all' | 'http' | 's3', string>>
 }
 
-const gibibyte = 1024 ** 3
-const freeBytesMin = gibibyte
+const freeBytesMin = 1024 ** 3
 const freePartMin = 0.1
 const freeInodesMin = 10_000
 const openFilesMin = 4096
@@ -130,10 +130,6 @@ function doorSymptoms({ all, http, s3 }: DiagnosisFacts['doors']): readonly Symp
   ]
   const text = [`everything at ${all}`, ...more].join(', ')
   return [fine('ports', text)]
-}
-
-function sizeText(bytes: number): string {
-  return `${(bytes / gibibyte).toFixed(1)} GiB`
 }
 
 function readText(path: string): string {

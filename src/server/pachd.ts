@@ -14,16 +14,9 @@ import {
   UsageError,
 } from './command-line.ts'
 import { usage } from './usage.ts'
-import { checkDirectory } from './directory-check.ts'
-import { leaveBucket } from './leave-bucket.ts'
 import { Log } from './log.ts'
 import { readRelease } from './release.ts'
-import {
-  type OfflineRestorePorts,
-  recoverMetadata,
-  restoreDirectoryFrom,
-  restorePacks,
-} from './offline-restore.ts'
+import type { OfflineRestorePorts } from './backing-up/offline-restore.ts'
 import { openServer, type Server } from './server.ts'
 
 /** The parts of a process that pachd uses. */
@@ -102,6 +95,7 @@ async function check(
   const release = await readRelease()
   const ports = { ...worldOf(process), clock, release, signal: stop.signal }
   let exitCode: number = exitCodes.failed
+  const { checkDirectory } = await import('./directory-check.ts')
   try {
     for await (const event of checkDirectory(command, ports)) {
       switch (event.kind) {
@@ -129,6 +123,7 @@ async function check(
 async function leave(root: string, process: PachdProcess, out: Output): Promise<void> {
   const stop = new AbortController()
   void process.stopAsked().then(() => stop.abort())
+  const { leaveBucket } = await import('./bucket/leave-bucket.ts')
   const ports = { ...worldOf(process), clock: new SystemClock(), signal: stop.signal }
   for await (const line of leaveBucket(root, ports)) await out.write(`${line}\n`)
 }
@@ -174,14 +169,22 @@ async function restoreOffline(
   for await (const line of linesOf(command, ports)) await out.write(`${line}\n`)
 }
 
-function linesOf(command: OfflineCommand, ports: OfflineRestorePorts): AsyncIterable<string> {
+async function* linesOf(
+  command: OfflineCommand,
+  ports: OfflineRestorePorts,
+): AsyncGenerator<string> {
+  // A server does without what puts a directory together.
+  const restore = await import('./backing-up/offline-restore.ts')
   switch (command.kind) {
     case 'restore':
-      return restoreDirectoryFrom(command, ports)
+      yield* restore.restoreDirectoryFrom(command, ports)
+      break
     case 'restore-packs':
-      return restorePacks(command, ports)
+      yield* restore.restorePacks(command, ports)
+      break
     case 'recover':
-      return recoverMetadata(command, ports)
+      yield* restore.recoverMetadata(command, ports)
+      break
   }
 }
 

@@ -9,14 +9,14 @@ import type { ObjectStore } from '../storage/object-store.ts'
 import { FileSpools } from '../storage/spool.ts'
 import type { ServerConfig } from './command-line.ts'
 import { isDataDirectory, openDataDirectory } from './data-directory.ts'
-import { dataLossReport } from './data-loss-report.ts'
-import { diskFullReport } from './disk-full-report.ts'
+import { dataLossReport } from './reports/data-loss-report.ts'
+import { diskFullReport } from './reports/disk-full-report.ts'
 import { type DoorsConfig, probeDoors } from './doors.ts'
 import type { Log } from './log.ts'
 import { migrations } from './migrations.ts'
 import { openPackPlaces } from './pack-places.ts'
 import { noClouds, type ServerPorts } from './ports.ts'
-import { applyRestored } from './restored-metadata.ts'
+import { applyRestored } from './backing-up/restored-metadata.ts'
 
 /** After a crash a few packs may not be listed yet; many may mean that the metadata are too old. */
 const adoptedText =

@@ -72,7 +72,7 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
                         the directory remembers it (or PACHD_STORE). Credentials are those
                         that put-file uses, of the environment or mounted secrets
   --store-cache SIZE    how much of what was read from there the data directory keeps, as
-                        in 20GiB; 0: nothing (or PACHD_STORE_CACHE; default 10GiB)
+                        in 20GB; 0: nothing (or PACHD_STORE_CACHE; default 10GiB)
   --take-bucket         use the bucket although another pachd has used it since, on a copy
                         of this data directory, which must not be used any more
   --leave-bucket        bring all contents back into the data directory, instead of serving

@@ -175,7 +175,7 @@ function testGreed(arena: Arena): void {
     const resources = { cpu: 0, memoryBytes, gpu: 0 }
     const script = `x=$(head -c ${8 * memoryBytes} /dev/zero | tr '\\0' x); exit 3`
     const expected = saying(
-      /^user code ended with exit code (?!3\b)\d+: it came up against its bound of 64 MiB of memory/,
+      /^user code ended with exit code (?!3\b)\d+: it came up against its bound of 64MiB of memory/,
     )
     expect(await arena.twice(script, { resources })).toEqual([expected, expected])
   })
@@ -191,7 +191,7 @@ function testGreed(arena: Arena): void {
     test(`fills the disk ${how}`, async (context) => {
       if (!arena.tested.holds.has('disk')) context.skip('here nothing bounds what is on disk')
       const expected = saying(
-        /^user code was ended: it had .* on disk, in \/pfs\/out and temporary files, and its bound is 64 MiB/,
+        /^user code was ended: it had .* on disk, in \/pfs\/out and temporary files, and its bound is 64MiB/,
       )
       expect(await arena.twice(script)).toEqual([expected, expected])
     })

@@ -87,6 +87,8 @@ export class PodmanEngine implements AsyncDisposable {
   async startService(): Promise<void> {
     const log = openSync(join(this.directory, 'service.log'), 'a')
     this.#service = spawn('podman', this.#arguments(['system', 'service', '--time=0', this.url]), {
+      // Where its monitors leave a file when memory runs out.
+      cwd: this.directory,
       env: this.#environment,
       stdio: ['ignore', log, log],
     })

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { RpcError } from '../../src/client/rpc-error.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
-import { ChildPachd } from '../harness/child-pachd.ts'
+import { ChildPachd, oneDoor } from '../harness/child-pachd.ts'
 import { collect, commitFiles, fileOf, getText } from '../harness/files.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
 import { TestClient, TestPachd } from '../harness/test-pachd.ts'
@@ -78,16 +78,7 @@ test('pachctl killed in the middle of restores leaves an empty server, and the n
   const backup = directory.join('backup')
   await pachctlHere(['extract', '--directory', backup], { port: source.port, home: '/' })
   const root = directory.join('new')
-  await using child = new ChildPachd([
-    '--root',
-    root,
-    '--address',
-    '127.0.0.1:0',
-    '--http-address',
-    'off',
-    '--s3-address',
-    'off',
-  ])
+  await using child = new ChildPachd(oneDoor(root))
   const port = await child.ready
   await using client = new TestClient(port)
   const packs = join(root, 'objects', 'packs')
@@ -106,10 +97,9 @@ test('pachctl killed in the middle of restores leaves an empty server, and the n
 
 test('a server killed in the middle of a pull shows nothing of it, and the next pull has all', async () => {
   const root = directory.join('here')
-  const flags = ['--root', root, '--address', '127.0.0.1:0', '--http-address', 'off']
   const address = `127.0.0.1:${source.port}`
   for (const wanted of [1n, 5n]) {
-    await using child = new ChildPachd([...flags, '--s3-address', 'off'])
+    await using child = new ChildPachd(oneDoor(root))
     await using client = new TestClient(await child.ready)
     expect((await client.pfs.listRepo({})).repoInfo).toEqual([])
     const pulling = async (): Promise<void> => {

@@ -1,5 +1,4 @@
 import { BlobServiceClient } from '@azure/storage-blob'
-import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Backup } from '../../src/backups/backup.ts'
 import { forgetSnapshots } from '../../src/backups/retention.ts'
@@ -32,9 +31,6 @@ function environment(variables: Readonly<Record<string, string>>): CloudEnvironm
 
 async function openS3(): Promise<Store> {
   const gateway = await Radosgw.start()
-  const client = gateway.client()
-  await client.send(new CreateBucketCommand({ Bucket: 'bucket' }))
-  client.destroy()
   return {
     clouds: environment(gateway.variables),
     url: 's3://bucket/backups/one',

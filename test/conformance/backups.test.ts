@@ -8,7 +8,7 @@ import { DirectoryPlace } from '../../src/backups/object-store-place.ts'
 import { SystemRandom } from '../../src/base/random.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
-import { ChildPachd } from '../harness/child-pachd.ts'
+import { ChildPachd, oneDoor } from '../harness/child-pachd.ts'
 import { failed } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, getText, putFile } from '../harness/files.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
@@ -23,8 +23,7 @@ afterEach(async () => {
 })
 
 function start(root: string, ...more: readonly string[]): ChildPachd {
-  const doors = ['--http-address', 'off', '--s3-address', 'off']
-  return new ChildPachd(['--root', root, '--address', '127.0.0.1:0', ...doors, ...more])
+  return new ChildPachd([...oneDoor(root), ...more])
 }
 
 /** Runs pachd without serving; the outcome of its process. */

@@ -1,6 +1,5 @@
 import { readdir, rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { CreateBucketCommand } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CrashBucket } from '../../src/testing/crash-bucket.ts'
 import {
@@ -56,9 +55,6 @@ describe.skipIf(!peersRequired && !Radosgw.isInstalled)('packs on their way to a
   let gateway: Radosgw
   beforeAll(async () => {
     gateway = await Radosgw.start()
-    const client = gateway.client()
-    await client.send(new CreateBucketCommand({ Bucket: 'bucket' }))
-    client.destroy()
   }, startMsMax)
   afterAll(() => gateway[Symbol.asyncDispose]())
 

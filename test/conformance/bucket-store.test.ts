@@ -1,6 +1,5 @@
 import { cp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import {
-  CreateBucketCommand,
   DeleteObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
@@ -40,7 +39,6 @@ describe.skipIf(!peersRequired && !Radosgw.isInstalled)('a server whose packs ar
   beforeAll(async () => {
     gateway = await Radosgw.start()
     client = gateway.client()
-    await client.send(new CreateBucketCommand({ Bucket }))
   }, startMsMax)
   afterAll(async () => {
     client.destroy()

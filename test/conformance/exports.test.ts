@@ -1,6 +1,5 @@
 import { BlobServiceClient } from '@azure/storage-blob'
 import {
-  CreateBucketCommand,
   GetObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
@@ -62,7 +61,6 @@ async function openS3(): Promise<Store> {
   const gateway = await Radosgw.start()
   const client = gateway.client()
   const Bucket = 'bucket'
-  await client.send(new CreateBucketCommand({ Bucket }))
   return {
     clouds: environment(gateway.variables),
     wrong: environment({ ...gateway.variables, AWS_SECRET_ACCESS_KEY: secret }),

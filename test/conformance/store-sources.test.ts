@@ -53,7 +53,6 @@ async function openS3Store(): Promise<Store> {
   const gateway = await Radosgw.start()
   const { endpoint } = gateway
   const client = gateway.client()
-  await client.send(new CreateBucketCommand({ Bucket: 'bucket' }))
   for (const [Key, Body] of Object.entries({ ...objects, 'dir/folder/': utf8('') })) {
     await client.send(new PutObjectCommand({ Bucket: 'bucket', Key, Body }))
   }

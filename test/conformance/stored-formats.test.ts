@@ -10,7 +10,7 @@ import { parsePassphrase } from '../../src/backups/sealing.ts'
 import { SystemRandom } from '../../src/base/random.ts'
 import { migrations } from '../../src/server/migrations.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
-import { ChildPachd } from '../harness/child-pachd.ts'
+import { ChildPachd, oneDoor } from '../harness/child-pachd.ts'
 import { collect, commitFiles, commitOf, fileOf, getText, putFile } from '../harness/files.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
@@ -145,16 +145,7 @@ for (const suffix of ['', '.sealed']) {
 
 async function expectRestored(file: string, suffix: string): Promise<void> {
   await using temporary = await TemporaryDirectory.create()
-  await using child = new ChildPachd([
-    '--root',
-    temporary.join('data'),
-    '--address',
-    '127.0.0.1:0',
-    '--http-address',
-    'off',
-    '--s3-address',
-    'off',
-  ])
+  await using child = new ChildPachd(oneDoor(temporary.join('data')))
   const port = await child.ready
   const flags = suffix === '' ? [] : ['--passphrase-file', join(directory, 'passphrase')]
   const run = await pachctlHere(['restore', '--file', file, ...flags], { port, home: '/' })

@@ -12,6 +12,12 @@ export interface ChildExit {
 export const pachdProgram: string = fileURLToPath(new URL('../../bin/pachd', import.meta.url))
 const readyPattern = /^pachd is ready on .*:(\d+), data in (.*)$/m
 
+/** Arguments of a server of `root` at a free port, with no other doors. */
+export function oneDoor(root: string): readonly string[] {
+  const more = ['--http-address', 'off', '--s3-address', 'off']
+  return ['--root', root, '--address', '127.0.0.1:0', ...more]
+}
+
 /** `bin/pachd` as a process of its own; disposing kills it if it still runs. */
 export class ChildPachd implements AsyncDisposable {
   readonly #child: ChildProcess

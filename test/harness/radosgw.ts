@@ -1,13 +1,16 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { S3Client } from '@aws-sdk/client-s3'
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { ChildProgram, freePort, isOnPath, runProgram, untilAnswering } from './child-program.ts'
 
 /** Who may do everything in a `Radosgw`. */
 export const rgwCredentials = { accessKeyId: 'AKIATEST', secretAccessKey: 'sekret' } as const
 
-/** Ceph's S3 gateway over a cluster of one in memory: a monitor, a daemon that keeps objects, the gateway. */
+/**
+ * Ceph's S3 gateway over a cluster of one in memory: a monitor, a daemon that keeps objects, the gateway.
+ * It has a bucket that is named `bucket`.
+ */
 export class Radosgw implements AsyncDisposable {
   readonly endpoint: string
   readonly #opened: AsyncDisposableStack
@@ -79,7 +82,15 @@ export class Radosgw implements AsyncDisposable {
     )
     const endpoint = `http://127.0.0.1:${port}`
     await untilAnswering(endpoint, gateway)
-    return new Radosgw(endpoint, opened.move())
+    const started = new Radosgw(endpoint, opened.move())
+    await started.#makeBucket('bucket')
+    return started
+  }
+
+  async #makeBucket(name: string): Promise<void> {
+    const client = this.client()
+    await client.send(new CreateBucketCommand({ Bucket: name }))
+    client.destroy()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

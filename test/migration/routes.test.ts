@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { CreateBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { BlobServiceClient } from '@azure/storage-blob'
 import { afterEach, describe, expect, test } from 'vitest'
 import { OpenCommits } from '../../src/gen/pachyderm_pb.ts'
@@ -66,7 +66,6 @@ describe.runIf(Radosgw.isInstalled || peersRequired)('from S3', () => {
       await using cluster = await UnpackedCluster.unpack('1.5.3-objectstore')
       await using gateway = await Radosgw.start()
       const client = gateway.client()
-      await client.send(new CreateBucketCommand({ Bucket: 'bucket' }))
       for (const [Key, Body] of await objectsBelow(cluster.storage)) {
         await client.send(new PutObjectCommand({ Bucket: 'bucket', Key, Body }))
       }

@@ -1,5 +1,4 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { randomSuffix } from './random-suffix.ts'
 import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -7,8 +6,8 @@ import { ArchivePlace, ArchiveWriter } from '../../backups/archive.ts'
 import { DirectoryPlace } from '../../backups/object-store-place.ts'
 import type { BackupPlace } from '../../backups/place.ts'
 import { type BackupSecret, parseKey, parsePassphrase } from '../../backups/sealing.ts'
-import { hexText } from '../../base/bytes.ts'
 import { InvalidArgumentError, NotFoundError } from '../../base/errors.ts'
+import { newHexId, SystemRandom } from '../../base/random.ts'
 import type { BackupPlaceSchema } from '../../gen/pachyderm_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
@@ -99,7 +98,7 @@ export async function writeArchive(
     }
   }
   const { path } = wanted
-  const partial = `${path}.${hexText(randomSuffix())}.partial`
+  const partial = `${path}.${newHexId(new SystemRandom())}.partial`
   const file = await open(partial, 'wx').catch((cause: unknown) => {
     throw new InvalidArgumentError(
       `cannot write ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
@@ -137,7 +136,7 @@ export async function openToRead(
     case 'file':
       return await ArchivePlace.open(wanted.path)
     case 'pipe': {
-      const path = join(tmpdir(), `pachctl-backup-${hexText(randomSuffix())}.tar`)
+      const path = join(tmpdir(), `pachctl-backup-${newHexId(new SystemRandom())}.tar`)
       try {
         {
           await using file = await open(path, 'wx', 0o600)

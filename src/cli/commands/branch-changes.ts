@@ -10,7 +10,7 @@ import { FileType } from '../../gen/pfs_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { commitsClient } from '../own-clients.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { Table } from '../printing/table.ts'
 
 interface Words {

@@ -8,7 +8,7 @@ import { UsageError } from '../errors.ts'
 import { commitsClient, reposClient, streamOrElse } from '../own-clients.ts'
 import { pfsClient } from '../pfs-client.ts'
 import { rawText } from '../printing/json.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { Table } from '../printing/table.ts'
 
 interface Batch {

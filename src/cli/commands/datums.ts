@@ -7,7 +7,7 @@ import {
 } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { rawText } from '../printing/json.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { datumStateText } from '../printing/states.ts'
 import { Table, tableText } from '../printing/table.ts'
 import { goDurationText, secondsOf, spanText } from '../printing/times.ts'

@@ -3,7 +3,7 @@ import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { commitsClient } from '../own-clients.ts'
 import { pfsClient } from '../pfs-client.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { Table } from '../printing/table.ts'
 
 export async function deleteCommit(context: CommandContext): Promise<void> {

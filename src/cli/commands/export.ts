@@ -6,7 +6,7 @@ import type { ExportFilesResponse } from '../../gen/pachyderm_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { filesClient } from '../own-clients.ts'
 import { Progress } from '../printing/progress.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { fileOf } from './files.ts'
 
 /** Has the server write files to an object store. */

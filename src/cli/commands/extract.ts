@@ -14,7 +14,7 @@ import { placeMessage, secretOf, wantedPlace, writeArchive } from '../backing-up
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { backupsClient } from '../own-clients.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { StatusLine } from '../printing/status-line.ts'
 
 /** Makes a backup of all that the server keeps. */

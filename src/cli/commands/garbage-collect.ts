@@ -7,7 +7,7 @@ import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import type { Output } from '../../base/output.ts'
 import { ppsClient } from '../pps-client.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { goDurationText } from '../printing/times.ts'
 
 const clearLine = '\r\u001b[K'

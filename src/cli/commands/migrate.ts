@@ -15,7 +15,7 @@ import { create } from '@bufbuild/protobuf'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { migrationsClient } from '../own-clients.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { goDurationText } from '../printing/times.ts'
 import { StatusLine } from '../printing/status-line.ts'
 

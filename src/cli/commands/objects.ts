@@ -14,7 +14,7 @@ import {
 } from '../../gen/pfs_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { rawText } from '../printing/json.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { Table } from '../printing/table.ts'
 import { readSlices } from '../uploading/local-files.ts'
 

@@ -9,7 +9,7 @@ import type { CreatePipelineRequest } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { jobsClient } from '../own-clients.ts'
 import { rawText } from '../printing/json.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { Table } from '../printing/table.ts'
 import { requestedSpecs } from './pipeline-specs.ts'
 

@@ -4,7 +4,7 @@ import type { PulledRepo, PullProgress } from '../../gen/pachyderm_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { LazyTransport } from '../lazy-transport.ts'
 import { transfersClient } from '../own-clients.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { StatusLine } from '../printing/status-line.ts'
 
 /** Brings what is new of repos of another server here. */

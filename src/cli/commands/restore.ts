@@ -6,7 +6,7 @@ import { SystemRandom } from '../../base/random.ts'
 import { openToRead, placeMessage, secretOf, wantedPlace } from '../backing-up/places.ts'
 import type { CommandContext } from '../command.ts'
 import { backupsClient } from '../own-clients.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { StatusLine } from '../printing/status-line.ts'
 
 const dataBytes = 1024 * 1024

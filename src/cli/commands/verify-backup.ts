@@ -11,7 +11,7 @@ import {
 import { openToRead, placeMessage, secretOf, wantedPlace } from '../backing-up/places.ts'
 import type { CommandContext } from '../command.ts'
 import { backupsClient } from '../own-clients.ts'
-import { sizeText } from '../printing/sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { StatusLine } from '../printing/status-line.ts'
 
 /** A snapshot, as people are told of it. */

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { Output } from '../../base/output.ts'
 import type { CommitInfo } from '../../gen/pfs_pb.ts'
 import { shortMessageText } from './messages.ts'
-import { sizeText } from './sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { Table } from './table.ts'
 import { ageText, betweenText } from './times.ts'
 

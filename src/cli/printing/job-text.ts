@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts'
 import type { JobInfo, WorkerStatus } from '../../gen/pps_pb.ts'
 import type { Output } from '../../base/output.ts'
-import { sizeText } from './sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { inputText, limitLines, parallelismText, resourceLines, transformText } from './specs.ts'
 import { jobStateText } from './states.ts'
 import { plainTable, tableText } from './table.ts'

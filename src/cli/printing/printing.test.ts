@@ -14,27 +14,11 @@ import {
 import { Output } from '../../base/output.ts'
 import { rawLine, rawText } from './json.ts'
 import { shortMessageText } from './messages.ts'
-import { sizeText } from './sizes.ts'
 import { inputShorthand, inputText, parallelismText, transformText } from './specs.ts'
 import { denseTable, plainTable, tableText } from './table.ts'
 import { statsText } from './stats-text.ts'
 import { durationText, goDurationText, spanText } from './times.ts'
 import { visible } from './visible.ts'
-
-test('sizes have at most four digits, in units of 1024', () => {
-  const sizes = [0, 33, 1023, 1024, 1536, 2219, 1024 ** 2 - 1, 12.5 * 1024 ** 3, 2n ** 63n]
-  expect(sizes.map(sizeText)).toEqual([
-    '0B',
-    '33B',
-    '1023B',
-    '1KiB',
-    '1.5KiB',
-    '2.167KiB',
-    '1024KiB',
-    '12.5GiB',
-    '8EiB',
-  ])
-})
 
 test('spans of time are told in words, hours rounded to the nearest', () => {
   const hour = 3600

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Output } from '../../base/output.ts'
-import { sizeText } from './sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 
 const refreshMs = 100
 const clearLine = '\r\u001b[K'

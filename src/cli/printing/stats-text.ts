@@ -1,7 +1,7 @@
 import type { Spread, Stats } from '../../gen/pachyderm_pb.ts'
 import { JobState } from '../../gen/pps_pb.ts'
 import type { Output } from '../../base/output.ts'
-import { sizeText } from './sizes.ts'
+import { sizeText } from '../../base/sizes.ts'
 import { jobStateText } from './states.ts'
 import { tableText } from './table.ts'
 import { goDurationText } from './times.ts'

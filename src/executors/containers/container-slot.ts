@@ -3,6 +3,7 @@ import { chmodSync } from 'node:fs'
 import type { Clock } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
+import { exactSizeText } from '../../base/sizes.ts'
 import type {
   DatumRun,
   RunResult,
@@ -26,7 +27,6 @@ import { WarmContainer, type ContainerAnswer } from './warm-container.ts'
 /** The runner reads its nonce a byte at a time. */
 const nonceDigits = 16
 const killedExitCode = 137
-const mebibyte = 1024 * 1024
 
 export interface ContainerSlotOptions {
   readonly engine: Engine
@@ -207,7 +207,7 @@ export class ContainerSlot implements Slot {
 
   get #memoryText(): string {
     const bytes = this.#options.transform.resources?.memoryBytes ?? 0
-    return boundText(`${Number((bytes / mebibyte).toFixed(1))} MiB of memory`)
+    return boundText(`${exactSizeText(bytes)} of memory`)
   }
 }
 

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 
 import type Docker from 'dockerode'
@@ -51,7 +52,7 @@ export interface ImageBuild {
   readonly signal: AbortSignal
 }
 
-/** Docker or Podman by the Docker Engine API. The client library is loaded when it is first used. */
+/** Docker or Podman by the Docker Engine API. The client library is loaded when there is a socket. */
 export class Engine {
   /** `unix:///…`, for people. */
   readonly address: string
@@ -227,10 +228,12 @@ export class Engine {
     }
   }
 
-  #open(): Promise<Docker> {
+  async #open(): Promise<Docker> {
     const socketPath = this.#socketPath
+    // Two hundred modules, for which a machine without an engine has no use.
+    if (this.#client === undefined) await stat(socketPath)
     this.#client ??= import('dockerode').then(({ default: Client }) => new Client({ socketPath }))
-    return this.#client
+    return await this.#client
   }
 }
 

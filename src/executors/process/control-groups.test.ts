@@ -55,7 +55,7 @@ test('in the newer hierarchy the server moves aside, to divide what is its own',
   }
   expect(told(0, 0)).toBeUndefined()
   expect(told(0, 5)).toBe('it came up against its bound of 100 processes and threads')
-  expect(told(1, 6)).toMatch(/^it came up against its bound of 1024 MiB of memory/)
+  expect(told(1, 6)).toMatch(/^it came up against its bound of 1GiB of memory/)
   expect(told(1, 6)).toBeUndefined()
 })
 

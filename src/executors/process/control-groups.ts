@@ -3,6 +3,7 @@ import { totalmem } from 'node:os'
 import { join } from 'node:path'
 
 import type { Clock } from '../../base/clock.ts'
+import { exactSizeText, sizeText } from '../../base/sizes.ts'
 import { type Controller, findGroupPlaces, type GroupPlace } from './cgroup-places.ts'
 
 /** In version 2 only groups without processes have groups below them: this server moves here. */
@@ -134,11 +135,11 @@ export class ControlGroup implements AsyncDisposable {
     const { memoryBytes } = this.#of.bounds
     if (memoryBytes > 0) {
       return (
-        `it came up against its bound of ${mebibytes(memoryBytes)} of memory ` +
+        `it came up against its bound of ${exactSizeText(memoryBytes)} of memory ` +
         '("resource_spec": {"memory": …})'
       )
     }
-    return `memory ran short: the code of all pipelines together may use ${mebibytes(this.#of.sharedBytes)}`
+    return `memory ran short: the code of all pipelines together may use ${sizeText(this.#of.sharedBytes)}`
   }
 
   #count(controller: Controller, file: (version: 1 | 2) => string, key: string): number {
@@ -317,8 +318,4 @@ function killQuietly(pid: number): void {
   } catch {
     // It has ended by itself.
   }
-}
-
-function mebibytes(bytes: number): string {
-  return `${Math.round(bytes / 1024 / 1024)} MiB`
 }

@@ -3,6 +3,7 @@ import { statfsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 
 import type { Clock } from '../../base/clock.ts'
+import { exactSizeText, sizeText } from '../../base/sizes.ts'
 import { SlotBoundError } from '../../pipelines/executor.ts'
 
 const tickMsMin = 100
@@ -14,7 +15,6 @@ const measuringPart = 0.1
 /** A datum that has less is not why a disk is full. */
 const culpritBytesMin = 16 * 1024 * 1024
 const measureEveryMs = 10_000
-const mebibyte = 1024 * 1024
 const reservedPart = 0.05
 const reservedBytesMax = 1024 ** 3
 
@@ -99,7 +99,8 @@ export class DiskWatch implements AsyncDisposable {
     const isFull = freeBytes < reservedBytes
     for (const run of this.#runs) {
       if (this.#isDue(run, freeBytes, isFull)) await this.#measure(run, freeBytes)
-      if (bytesOf(run) > datumBytesMax) this.#end(run, `its bound is ${sizeText(datumBytesMax)}`)
+      if (bytesOf(run) > datumBytesMax)
+        this.#end(run, `its bound is ${exactSizeText(datumBytesMax)}`)
     }
     if (isFull) this.#endLargest(freeBytes)
     const leftBytes = Math.min(freeBytes - reservedBytes, datumBytesMax)
@@ -171,8 +172,4 @@ async function bytesIn(directories: readonly string[]): Promise<number> {
   })
   const sizes = [...text.matchAll(/^(\d+)\t/gm)].map(([, digits]) => Number(digits))
   return 1024 * sizes.reduce((sum, size) => sum + size, 0)
-}
-
-function sizeText(bytes: number): string {
-  return `${Math.round(bytes / mebibyte)} MiB`
 }

@@ -1,20 +1,16 @@
 import { CancelledError, DomainError, FailedPreconditionError } from '../../base/errors.ts'
 import { isWithin, type FilePath } from '../../base/paths.ts'
-import type { WorkerActivity } from '../active-workers.ts'
-import { encodeLog } from '../datum-logs.ts'
-import { insertFailure } from '../datum-results.ts'
 import { decodeDatum } from '../datum-sets.ts'
-import { datumKey, type DatumMember } from '../datums.ts'
+import type { DatumMember } from '../datums.ts'
 import type { WorkMember } from '../datum-worker.ts'
 import { atomsOf } from '../inputs.ts'
 import { findJob, noteReason } from '../job-records.ts'
-import { noStats } from '../process-stats.ts'
 import { memberEntry } from '../member-entries.ts'
 import type { RunPorts } from '../run-ports.ts'
-import type { RunLog } from '../running-logs.ts'
 import type { ServicePorts } from '../specs/service-check.ts'
 import { hasEnded } from '../states.ts'
 import { Interruption } from './interruption.ts'
+import { LoneRun } from './lone-run.ts'
 import type { JobPlan } from './plan.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
@@ -43,34 +39,20 @@ export async function runService(
   { plan, service }: ServiceJob,
   signal: AbortSignal,
 ): Promise<void> {
-  const { job, spec } = plan
+  const { job } = plan
   const members = await membersOf(ports, plan)
-  const datum = datumKey(job, [])
-  const worker = `${spec.name}-0`
-  const log = ports.logs.open(job, { key: datum, members: [] }, worker)
   using held = new DisposableStack()
-  held.defer(() => ports.logs.close(job.id, datum))
-  const activity: WorkerActivity = {
-    id: worker,
-    job: job.id,
-    members: [],
-    startedAt: ports.clock.now(),
-    stats: noStats,
-    queueSize: 0,
-    attempt: 1,
-    lastReason: '',
-    restart: () => current.end('it was restarted by a user'),
-  }
   let current = new Interruption(signal)
   held.defer(() => current[Symbol.dispose]())
-  held.use(ports.active.begin(activity))
+  const lone = held.use(new LoneRun(ports, job, () => current.end('it was restarted by a user')))
+  const { activity, log } = lone
   let pauseMs = pauseMsMin
   while (!signal.aborted) {
     current[Symbol.dispose]()
     current = new Interruption(signal)
     await noteIn(ports, plan, '')
     const begunMs = ports.clock.monotonicMs()
-    const reason = await serveOnce(ports, pool, { plan, service, members, log, run: current })
+    const reason = await serveOnce(ports, pool, { plan, service, members, lone, run: current })
     if (signal.aborted) break
     const isShort = ports.clock.monotonicMs() - begunMs < shortRunMs
     pauseMs = isShort ? pauseMs : pauseMsMin
@@ -89,9 +71,7 @@ export async function runService(
     // One that was interrupted goes on later, and then prints anew.
     if (now === undefined || !hasEnded(now.state)) return
     if (now.pipelineVersion !== job.pipelineVersion) return
-    const lines = encodeLog(log.lines())
-    const common = { datum, members: [], job: job.id, worker, stats: noStats, finishedAt }
-    await insertFailure(tx, { ...common, reason: 'it was stopped', isRecovered: false, log: lines })
+    await lone.keep(tx, 'it was stopped', finishedAt)
   })
   throw new CancelledError('the service was stopped')
 }
@@ -104,11 +84,11 @@ async function serveOnce(
     plan,
     service,
     members,
-    log,
+    lone,
     run,
   }: ServiceJob & {
     readonly members: readonly WorkMember[]
-    readonly log: RunLog
+    readonly lone: LoneRun
     readonly run: Interruption
   },
 ): Promise<string> {
@@ -118,9 +98,9 @@ async function serveOnce(
     await using _ = await ports.serviceDoors.open(service)
     const outcome = await lease.process({
       members,
-      environment: environmentOf(ports, plan, service),
-      onLine: (line) => log.add(line),
-      onLeftOut: (lineCount) => log.leaveOut(lineCount),
+      environment: { ...environmentOf(plan, service), ...lone.environment },
+      onLine: (line) => lone.log.add(line),
+      onLeftOut: (lineCount) => lone.log.leaveOut(lineCount),
       place: async () => ({ [Symbol.dispose]: () => undefined }),
       signal: run.signal,
     })
@@ -166,7 +146,6 @@ function compare(left: FilePath | string, right: FilePath | string): number {
 }
 
 function environmentOf(
-  ports: RunPorts,
   { job, spec }: JobPlan,
   { internalPort }: ServicePorts,
 ): Readonly<Record<string, string>> {
@@ -175,14 +154,7 @@ function environmentOf(
     const commit = job.inputs.find((input) => input.repo === repo)?.commit
     if (commit !== undefined && !name.includes('=')) environment[`${name}_COMMIT`] = commit
   }
-  const address = ports.apiAddress?.()
-  return {
-    ...environment,
-    ...(address !== undefined && { ADDRESS: address }),
-    PPS_PIPELINE_NAME: spec.name,
-    PACH_JOB_ID: job.id,
-    PPS_SERVICE_PORT: String(internalPort),
-  }
+  return { ...environment, PPS_SERVICE_PORT: String(internalPort) }
 }
 
 async function noteIn(ports: RunPorts, { job }: JobPlan, reason: string): Promise<void> {

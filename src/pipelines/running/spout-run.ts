@@ -1,15 +1,12 @@
 import { CancelledError, DomainError } from '../../base/errors.ts'
-import { encodeLog } from '../datum-logs.ts'
-import { insertFailure } from '../datum-results.ts'
-import { datumKey } from '../datums.ts'
 import type { DatumOutcome } from '../datum-worker.ts'
 import { findJob, setJobState, type JobRecord } from '../job-records.ts'
-import { noStats } from '../process-stats.ts'
 import type { RunPorts } from '../run-ports.ts'
 import type { PipelineSpec } from '../specs.ts'
 import { workerTransform } from '../specs/worker-transform.ts'
 import { hasEnded } from '../states.ts'
 import { Interruption } from './interruption.ts'
+import { LoneRun } from './lone-run.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
 /**
@@ -24,33 +21,16 @@ export async function runSpout(
   { job, spec }: { readonly job: JobRecord; readonly spec: PipelineSpec },
   signal: AbortSignal,
 ): Promise<void> {
-  const datum = datumKey(job, [])
-  const worker = `${spec.name}-0`
-  const log = ports.logs.open(job, { key: datum, members: [] }, worker)
-  using held = new DisposableStack()
-  held.defer(() => ports.logs.close(job.id, datum))
-  const interruption = held.use(new Interruption(signal))
-  held.use(
-    ports.active.begin({
-      id: worker,
-      job: job.id,
-      members: [],
-      startedAt: ports.clock.now(),
-      stats: noStats,
-      queueSize: 0,
-      attempt: 1,
-      lastReason: '',
-      restart: () => interruption.end('it was restarted by a user'),
-    }),
-  )
+  using interruption = new Interruption(signal)
+  using lone = new LoneRun(ports, job, () => interruption.end('it was restarted by a user'))
   const run = async (): Promise<DatumOutcome> => {
     const grant = await ports.secrets.grant(spec.secrets)
     await using lease = await pool.lease(workerTransform(spec), interruption.signal, grant)
     return await lease.process({
       members: [],
-      environment: environmentOf(ports, job),
-      onLine: (line) => log.add(line),
-      onLeftOut: (lineCount) => log.leaveOut(lineCount),
+      environment: lone.environment,
+      onLine: (line) => lone.log.add(line),
+      onLeftOut: (lineCount) => lone.log.leaveOut(lineCount),
       place: async () => ({ [Symbol.dispose]: () => undefined }),
       signal: interruption.signal,
     })
@@ -65,21 +45,10 @@ export async function runSpout(
     if (now === undefined || now.pipelineVersion !== job.pipelineVersion) return
     // One that was interrupted goes on later, and then prints anew.
     if (wasStopped && !hasEnded(now.state)) return
-    const common = { datum, members: [], job: job.id, worker, stats: noStats, finishedAt }
-    const lines = encodeLog(log.lines())
-    await insertFailure(tx, { ...common, reason, isRecovered: false, log: lines })
+    await lone.keep(tx, reason, finishedAt)
     if (!wasStopped) await setJobState(tx, job.id, { state: 'failure', reason, at: finishedAt })
   })
   if (wasStopped) throw new CancelledError('the spout was stopped')
-}
-
-function environmentOf(ports: RunPorts, job: JobRecord): Readonly<Record<string, string>> {
-  const address = ports.apiAddress?.()
-  return {
-    ...(address !== undefined && { ADDRESS: address }),
-    PPS_PIPELINE_NAME: job.pipeline,
-    PACH_JOB_ID: job.id,
-  }
 }
 
 /** Why a run ended; code that succeeds has ended all the same. */

@@ -1,7 +1,7 @@
 import type { SlotResources, Transform } from '../executor.ts'
 import type { Resources } from '../requested-specs.ts'
 import type { PipelineSpec } from '../specs.ts'
-import { quantityValue } from './quantities.ts'
+import { quantityValue } from '../../base/quantities.ts'
 
 /** What the workers of a pipeline run, with what each may use. */
 export function workerTransform(spec: PipelineSpec): Transform {

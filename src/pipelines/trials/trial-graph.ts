@@ -2,7 +2,7 @@ import type { BranchName, PipelineName, RepoName } from '../../base/names.ts'
 import { FailedPreconditionError } from '../../base/errors.ts'
 import { branchesOf, mapAtoms, type AtomInput } from '../inputs.ts'
 import type { PipelineSpec } from '../specs.ts'
-import { nameInTrial, type TrialData, type TrialName } from '../trial-records.ts'
+import { nameInTrial, type TrialData, type TrialName } from './trial-records.ts'
 
 /** The specs of the main line, by name, as they would be after the merge. */
 export type SpecsByName = ReadonlyMap<PipelineName, PipelineSpec>

@@ -18,7 +18,7 @@ import {
   getPipeline,
   type PipelineRecord,
 } from '../pipeline-records.ts'
-import { removeTrialRecord, type TrialPipeline, type TrialRecord } from '../trial-records.ts'
+import { removeTrialRecord, type TrialPipeline, type TrialRecord } from './trial-records.ts'
 
 /**
  * Makes what a trial has changed that of the main line: its pipelines become their next versions,

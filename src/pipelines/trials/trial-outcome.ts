@@ -9,7 +9,7 @@ import { hasBacklog } from '../arrivals.ts'
 import { branchesOf } from '../inputs.ts'
 import { openJobIds, selectJobs, type JobRecord } from '../job-records.ts'
 import { findPipeline, type PipelineRecord } from '../pipeline-records.ts'
-import type { TrialData, TrialPipeline, TrialRecord } from '../trial-records.ts'
+import type { TrialData, TrialPipeline, TrialRecord } from './trial-records.ts'
 import { branchText } from './trial-graph.ts'
 
 /** How far a pipeline of a trial is. */

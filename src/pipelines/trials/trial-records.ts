@@ -1,9 +1,9 @@
-import type { Instant } from '../base/clock.ts'
-import { FailedPreconditionError, InvalidArgumentError, NotFoundError } from '../base/errors.ts'
-import type { Brand } from '../base/brand.ts'
-import type { BranchName, PipelineName, RepoName } from '../base/names.ts'
-import type { ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
-import type { PipelineSpec } from './specs.ts'
+import type { Instant } from '../../base/clock.ts'
+import { FailedPreconditionError, InvalidArgumentError, NotFoundError } from '../../base/errors.ts'
+import type { Brand } from '../../base/brand.ts'
+import type { BranchName, PipelineName, RepoName } from '../../base/names.ts'
+import type { ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
+import type { PipelineSpec } from '../specs.ts'
 
 export type TrialName = Brand<string, 'TrialName'>
 

@@ -1,11 +1,11 @@
 import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FailedPreconditionError } from '../base/errors.ts'
-import type { Database, ReadTransaction } from '../database/database.ts'
-import { SqliteCopy, syncDirectory } from '../database/sqlite-copy.ts'
-import { systemCode } from '../storage/file-errors.ts'
-import type { DataPlaces } from './data-directory.ts'
-import type { Log } from './log.ts'
+import { FailedPreconditionError } from '../../base/errors.ts'
+import type { Database, ReadTransaction } from '../../database/database.ts'
+import { SqliteCopy, syncDirectory } from '../../database/sqlite-copy.ts'
+import { systemCode } from '../../storage/file-errors.ts'
+import type { DataPlaces } from '../data-directory.ts'
+import type { Log } from '../log.ts'
 
 /** Where a restore keeps what has come, in a data directory. */
 export function restoreDirectory(root: string): string {

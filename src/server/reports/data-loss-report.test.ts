@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { DataLossError } from '../base/errors.ts'
+import { DataLossError } from '../../base/errors.ts'
 import { dataLossReport } from './data-loss-report.ts'
 
 test('each chunk is reported once, and the memory of them is bounded', () => {

@@ -3,17 +3,17 @@ import {
   FailedPreconditionError,
   NotFoundError,
   UnavailableError,
-} from '../base/errors.ts'
-import { newHexId } from '../base/random.ts'
+} from '../../base/errors.ts'
+import { newHexId } from '../../base/random.ts'
 import {
   anythingIn,
   type BucketOwner,
   type OwnerPorts,
   readOwner,
   writeOwner,
-} from '../storage/bucket-owner.ts'
+} from '../../storage/bucket-owner.ts'
 import { type BucketNote, writeBucketNote } from './bucket-note.ts'
-import type { BucketPlace } from './bucket-place.ts'
+import type { BucketPlace } from '../bucket-place.ts'
 
 export interface Taking {
   readonly root: string

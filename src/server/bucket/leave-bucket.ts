@@ -1,14 +1,14 @@
 import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { CancelledError, FailedPreconditionError } from '../base/errors.ts'
-import { lockDirectory } from '../database/directory-lock.ts'
-import { BucketObjectStore } from '../storage/bucket-objects.ts'
-import { copyPacks } from '../storage/copy-packs.ts'
-import { LocalObjectStore } from '../storage/local-objects.ts'
+import { CancelledError, FailedPreconditionError } from '../../base/errors.ts'
+import { lockDirectory } from '../../database/directory-lock.ts'
+import { BucketObjectStore } from '../../storage/bucket-objects.ts'
+import { copyPacks } from '../../storage/copy-packs.ts'
+import { LocalObjectStore } from '../../storage/local-objects.ts'
 import { takeBucket } from './take-bucket.ts'
 import { readBucketNote, removeBucketNote } from './bucket-note.ts'
-import { layouts, placesIn, readStoreId, writeVersion } from './data-directory.ts'
-import { ownerPorts, type PackPlacesPorts } from './pack-places.ts'
+import { layouts, placesIn, readStoreId, writeVersion } from '../data-directory.ts'
+import { ownerPorts, type PackPlacesPorts } from '../pack-places.ts'
 
 /**
  * Brings the packs of a data directory back from its bucket, and uses that no longer; what is in it stays.

@@ -1,19 +1,19 @@
 import { describe, expect, test } from 'vitest'
-import { concatBytes, utf8 } from '../base/bytes.ts'
-import { UnavailableError } from '../base/errors.ts'
-import { SystemRandom } from '../base/random.ts'
+import { concatBytes, utf8 } from '../../base/bytes.ts'
+import { UnavailableError } from '../../base/errors.ts'
+import { SystemRandom } from '../../base/random.ts'
 import {
   type BucketOwner,
   BucketTakenError,
   type OwnerPorts,
   OwnerWatch,
   readOwner,
-} from '../storage/bucket-owner.ts'
-import type { BucketObject, ObjectBucket } from '../storage/object-bucket.ts'
-import { HeldClock } from '../testing/held-clock.ts'
-import { TemporaryDirectory } from '../testing/temporary-directory.ts'
+} from '../../storage/bucket-owner.ts'
+import type { BucketObject, ObjectBucket } from '../../storage/object-bucket.ts'
+import { HeldClock } from '../../testing/held-clock.ts'
+import { TemporaryDirectory } from '../../testing/temporary-directory.ts'
 import { type BucketNote, readBucketNote, writeBucketNote } from './bucket-note.ts'
-import { parseBucketPlace } from './bucket-place.ts'
+import { parseBucketPlace } from '../bucket-place.ts'
 import { takeBucket } from './take-bucket.ts'
 
 /** Of texts; fails when it is told to. */

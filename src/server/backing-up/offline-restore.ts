@@ -1,26 +1,27 @@
 import { readdir, rename, stat } from 'node:fs/promises'
-import { Backup } from '../backups/backup.ts'
-import { snapshotKey } from '../backups/format.ts'
-import { ObjectStorePlace } from '../backups/object-store-place.ts'
-import { Restore } from '../backups/restoring.ts'
-import { readForRestore } from '../backups/store-backups.ts'
+import { Backup } from '../../backups/backup.ts'
+import { snapshotKey } from '../../backups/format.ts'
+import { ObjectStorePlace } from '../../backups/object-store-place.ts'
+import { Restore } from '../../backups/restoring.ts'
+import { readForRestore } from '../../backups/store-backups.ts'
 import {
   CancelledError,
   DataLossError,
   FailedPreconditionError,
   NotFoundError,
-} from '../base/errors.ts'
-import type { CloudEnvironment } from '../clouds/bucket.ts'
-import { openSqlite } from '../database/sqlite.ts'
-import { damageOfPack, packKey } from '../storage/pack-bytes.ts'
-import type { ObjectStore } from '../storage/object-store.ts'
-import { openPackPlaces, type PackPlaces } from './pack-places.ts'
+} from '../../base/errors.ts'
+import { sizeText } from '../../base/sizes.ts'
+import type { CloudEnvironment } from '../../clouds/bucket.ts'
+import { openSqlite } from '../../database/sqlite.ts'
+import { damageOfPack, packKey } from '../../storage/pack-bytes.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { openPackPlaces, type PackPlaces } from '../pack-places.ts'
 import { readSecretFile } from './backups.ts'
-import { backupPlaces } from './backup-places.ts'
-import type { PachdCommand } from './command-line.ts'
-import { type DataDirectory, openDataDirectory } from './data-directory.ts'
-import { migrations } from './migrations.ts'
-import type { ServerPorts } from './ports.ts'
+import { backupPlaces } from '../backup-places.ts'
+import type { PachdCommand } from '../command-line.ts'
+import { type DataDirectory, openDataDirectory } from '../data-directory.ts'
+import { migrations } from '../migrations.ts'
+import type { ServerPorts } from '../ports.ts'
 import {
   applyRestored,
   noteRestored,
@@ -38,7 +39,6 @@ export interface OfflineRestorePorts extends Pick<
 }
 
 const msPerSecond = 1000
-const mebibyte = 1024 * 1024
 
 /**
  * Makes a data directory of a backup; yields lines for people. It must be new, or of an empty store.
@@ -65,7 +65,7 @@ export async function* restoreDirectoryFrom(
   const { objects } = packs
   await using restore = await beginRestore(directory, objects, { name, bytes }, ports)
   const { keys, totalCount, sizeBytes } = await restore.missing()
-  yield `restoring snapshot ${name}: ${keys.length} of ${totalCount} objects are to come, ${mib(sizeBytes)}`
+  yield `restoring snapshot ${name}: ${keys.length} of ${totalCount} objects are to come, ${sizeText(sizeBytes)}`
   const startMs = clock.monotonicMs()
   for (const key of keys) {
     if (signal.aborted) {
@@ -160,10 +160,6 @@ async function isWholePack(
     if (error instanceof NotFoundError || error instanceof DataLossError) return false
     throw error
   }
-}
-
-function mib(sizeBytes: number): string {
-  return `${(sizeBytes / mebibyte).toFixed(1)} MiB`
 }
 
 /** So that a path that is mistyped makes no directory. */

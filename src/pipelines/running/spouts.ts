@@ -1,9 +1,9 @@
-import type { Clock, Instant } from '../base/clock.ts'
-import type { CommitId, JobId, RepoName } from '../base/names.ts'
-import { newDashedId, newHexId, type Random } from '../base/random.ts'
-import type { Database, ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
-import { insertJob, removeJob, selectJobs } from './job-records.ts'
-import { getPipeline, type PipelineRecord } from './pipeline-records.ts'
+import type { Clock, Instant } from '../../base/clock.ts'
+import type { CommitId, JobId, RepoName } from '../../base/names.ts'
+import { newDashedId, newHexId, type Random } from '../../base/random.ts'
+import type { Database, ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
+import { insertJob, removeJob, selectJobs } from '../job-records.ts'
+import { getPipeline, type PipelineRecord } from '../pipeline-records.ts'
 
 /** A run that ended sooner than this counts as one that went wrong at once. */
 const shortRunMicros = 60_000_000

@@ -1,5 +1,5 @@
-import type { DataLossError } from '../base/errors.ts'
-import type { Log } from './log.ts'
+import type { DataLossError } from '../../base/errors.ts'
+import type { Log } from '../log.ts'
 
 /** Chunks that are remembered as reported; beyond them, one may be reported again. */
 const reportedCountMax = 10_000

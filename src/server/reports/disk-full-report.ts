@@ -1,6 +1,6 @@
-import type { Clock } from '../base/clock.ts'
-import type { DiskFullError } from '../base/errors.ts'
-import type { Log } from './log.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { DiskFullError } from '../../base/errors.ts'
+import type { Log } from '../log.ts'
 
 /** While the disk stays full, it is told again after so long. */
 const againAfterMs = 10 * 60_000

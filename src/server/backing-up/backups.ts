@@ -1,29 +1,29 @@
 import { readFile, stat } from 'node:fs/promises'
-import { Backup } from '../backups/backup.ts'
-import type { ExtractedStore } from '../backups/extraction.ts'
-import { ObjectStorePlace } from '../backups/object-store-place.ts'
-import { forgetSnapshots } from '../backups/retention.ts'
-import { type BackupSecret, parseKey, parsePassphrase } from '../backups/sealing.ts'
-import { StoreBackups } from '../backups/store-backups.ts'
-import { takeBackup } from '../backups/taking.ts'
-import type { Clock } from '../base/clock.ts'
-import { DomainError, FailedPreconditionError } from '../base/errors.ts'
-import { isSourceUrl } from '../base/source-urls.ts'
-import type { Random } from '../base/random.ts'
-import { parseSchedule } from '../pipelines/cron-ticker.ts'
-import { directoryError } from '../storage/file-errors.ts'
-import type { ObjectStore } from '../storage/object-store.ts'
-import { startBackgroundTask } from './background-task.ts'
-import { backupPlaces } from './backup-places.ts'
+import { Backup } from '../../backups/backup.ts'
+import type { ExtractedStore } from '../../backups/extraction.ts'
+import { ObjectStorePlace } from '../../backups/object-store-place.ts'
+import { forgetSnapshots } from '../../backups/retention.ts'
+import { type BackupSecret, parseKey, parsePassphrase } from '../../backups/sealing.ts'
+import { StoreBackups } from '../../backups/store-backups.ts'
+import { takeBackup } from '../../backups/taking.ts'
+import type { Clock } from '../../base/clock.ts'
+import { DomainError, FailedPreconditionError } from '../../base/errors.ts'
+import { isSourceUrl } from '../../base/source-urls.ts'
+import type { Random } from '../../base/random.ts'
+import { parseSchedule } from '../../pipelines/cron-ticker.ts'
+import { directoryError } from '../../storage/file-errors.ts'
+import type { ObjectStore } from '../../storage/object-store.ts'
+import { startBackgroundTask } from '../background-task.ts'
+import { backupPlaces } from '../backup-places.ts'
 import {
   type BackupConfig,
   metadataCopyMinutesDefault,
   type SecretFile,
   type ServerConfig,
-} from './command-line.ts'
-import type { Log } from './log.ts'
-import { migrations } from './migrations.ts'
-import type { ServerPorts } from './ports.ts'
+} from '../command-line.ts'
+import type { Log } from '../log.ts'
+import { migrations } from '../migrations.ts'
+import type { ServerPorts } from '../ports.ts'
 import {
   noteRestored,
   requireEmptyStore,
@@ -31,7 +31,7 @@ import {
   restoredMetadata,
   restoreDirectory,
 } from './restored-metadata.ts'
-import type { Stores } from './stores.ts'
+import type { Stores } from '../stores.ts'
 
 const microsPerMs = 1000
 const msPerMinute = 60_000

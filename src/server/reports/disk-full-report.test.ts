@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { DiskFullError } from '../base/errors.ts'
-import type { LogFacts } from './log.ts'
+import { DiskFullError } from '../../base/errors.ts'
+import type { LogFacts } from '../log.ts'
 import { diskFullReport } from './disk-full-report.ts'
 
 test('a full disk is told once in ten minutes, with where, why and how often', () => {

@@ -1,7 +1,7 @@
-import type { Clock } from '../base/clock.ts'
-import type { JobId } from '../base/names.ts'
-import type { Database, ReadTransaction } from '../database/database.ts'
-import { setJobState } from './job-records.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { JobId } from '../../base/names.ts'
+import type { Database, ReadTransaction } from '../../database/database.ts'
+import { setJobState } from '../job-records.ts'
 
 interface ReplacedRow {
   readonly [column: string]: string

@@ -1,8 +1,8 @@
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DataLossError } from '../base/errors.ts'
-import { directoryError, systemCode } from '../storage/file-errors.ts'
-import { type BucketPlace, parseBucketPlace } from './bucket-place.ts'
+import { DataLossError } from '../../base/errors.ts'
+import { directoryError, systemCode } from '../../storage/file-errors.ts'
+import { type BucketPlace, parseBucketPlace } from '../bucket-place.ts'
 
 /** What a data directory says of the bucket that has its packs: docs/formats/data-directory.md. */
 export interface BucketNote {
