@@ -2,6 +2,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { bytesSumMax } from '../base/byte-sums.ts'
 import { utf8 } from '../base/bytes.ts'
+import { exactSizeText } from '../base/sizes.ts'
 import { HeldClock } from '../testing/held-clock.ts'
 import {
   atom,
@@ -270,7 +271,7 @@ test('a pipeline reads through a trigger of its spec, over what was there and wh
 test('what has come is counted up to the largest size that is stored, and commits are finished', async () => {
   await using world = await openRepo()
   await world.commit('in', { a: '1' })
-  await follow(world, 'late', { size: triggerSizeText(bytesSumMax), commits: 4, all: true })
+  await follow(world, 'late', { size: exactSizeText(bytesSumMax), commits: 4, all: true })
   await world.commit('in', { b: '2' })
   // As if that commit had brought so much.
   await world.database.transact((tx) =>
