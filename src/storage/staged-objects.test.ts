@@ -99,7 +99,8 @@ describe('objects that are staged', () => {
     expect(objects.waiting).toEqual({ count: 1, sizeBytes: 5 })
     open.resolve()
     await objects.uploaded()
-    expect(await readdir(`${directory}/objects`)).not.toContain('a')
+    // The file goes right after the bucket counts as having it.
+    await expect.poll(() => readdir(`${directory}/objects`)).not.toContain('a')
     expect(objects.isLocal(key('a'))).toBe(false)
     expect(objects.waiting).toEqual({ count: 0, sizeBytes: 0 })
     expect(await remote.sizeBytes(key('a'))).toBe(5)
