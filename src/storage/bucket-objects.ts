@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { assert, NotFoundError, type UnavailableError } from '../base/errors.ts'
+import { assert, NotFoundError } from '../base/errors.ts'
 import { fileError } from './file-errors.ts'
 import type { BucketObject, ObjectBucket } from './object-bucket.ts'
 import {
@@ -12,7 +12,7 @@ import {
   type ObjectStore,
   parseObjectKey,
 } from './object-store.ts'
-import { passingFailure, pauseAfter, retried, type RetryPorts } from './retries.ts'
+import { Attempts, retried, type RetryPorts } from './retries.ts'
 
 /** Who uses a bucket is noted in it under this name, below the prefix; no key can start with a dot. */
 export const ownerName = '.owner'
@@ -138,25 +138,22 @@ export class BucketObjectStore implements ObjectStore, Disposable {
 
   /** Names without the prefix. Begins anew where it broke, and leaves out what it has told already. */
   async *#listed(prefix: string): AsyncGenerator<BucketObject> {
-    const { bucket, prefix: root, retries } = this.#ports
+    const { bucket, prefix: root } = this.#ports
     const { signal } = this.#stop
+    const attempts = new Attempts(this.#ports, signal)
     let last = ''
-    for (let failures = 0; ;) {
+    for (;;) {
       try {
         for await (const { key, sizeBytes } of bucket.list(root + prefix, signal)) {
           const name = key.slice(root.length)
           if (name <= last) continue
           yield { key: name, sizeBytes }
           last = name
-          failures = 0
+          attempts.succeeded()
         }
         return
       } catch (error) {
-        const failure: UnavailableError | undefined = passingFailure(error)
-        failures += 1
-        if (failure === undefined || signal.aborted) throw error
-        if (failures >= retries.attemptsMax) throw failure
-        await pauseAfter(this.#ports, failures, signal)
+        await attempts.failed(error)
       }
     }
   }

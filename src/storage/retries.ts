@@ -2,12 +2,16 @@ import type { Clock } from '../base/clock.ts'
 import { NotFoundError, UnavailableError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 
-/** How often, and after which pauses, something is tried again that another machine has to do. */
-export interface Retries {
-  readonly attemptsMax: number
+/** The pauses between attempts at something that another machine has to do. */
+export interface Pauses {
   /** Before the second attempt; each one after that waits twice as long. */
   readonly pauseMs: number
   readonly pauseMsMax: number
+}
+
+/** How often, and after which pauses, it is tried again. */
+export interface Retries extends Pauses {
+  readonly attemptsMax: number
   /** No attempt begins after so long: one that hears nothing takes a minute by itself. */
   readonly timeMsMax: number
 }
@@ -20,10 +24,49 @@ export const usualRetries: Retries = {
   timeMsMax: 60_000,
 }
 
-export interface RetryPorts {
+export interface PausePorts {
   readonly clock: Clock
   readonly random: Random
+}
+
+export interface RetryPorts extends PausePorts {
   readonly retries: Retries
+}
+
+/** One piece of work that is tried again. */
+export class Attempts {
+  readonly #ports: RetryPorts
+  readonly #signal: AbortSignal
+  #failureCount = 0
+  #startedMs: number
+
+  constructor(ports: RetryPorts, signal: AbortSignal) {
+    this.#ports = ports
+    this.#signal = signal
+    this.#startedMs = ports.clock.monotonicMs()
+  }
+
+  /** Some of the work is done for good: what follows has all attempts before it. */
+  succeeded(): void {
+    this.#failureCount = 0
+    this.#startedMs = this.#ports.clock.monotonicMs()
+  }
+
+  /**
+   * Waits before the next attempt.
+   *
+   * @throws {unknown} `error`, when another attempt does not help.
+   * @throws {UnavailableError} when that was the last one.
+   */
+  async failed(error: unknown): Promise<void> {
+    const { clock, retries } = this.#ports
+    const failure = passingFailure(error)
+    if (failure === undefined || this.#signal.aborted) throw error
+    this.#failureCount += 1
+    const isLate = clock.monotonicMs() - this.#startedMs >= retries.timeMsMax
+    if (this.#failureCount >= retries.attemptsMax || isLate) throw failure
+    await pauseAfter(this.#ports, retries, this.#failureCount, this.#signal)
+  }
 }
 
 /**
@@ -37,34 +80,29 @@ export async function retried<Result>(
   signal: AbortSignal,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  const { clock } = ports
-  const { attemptsMax, timeMsMax } = ports.retries
-  const startedMs = clock.monotonicMs()
-  for (let attempt = 1; ; attempt += 1) {
+  const attempts = new Attempts(ports, signal)
+  for (;;) {
     try {
       return await work()
     } catch (error) {
-      const failure = passingFailure(error)
-      if (failure === undefined || signal.aborted) throw error
-      const isLate = clock.monotonicMs() - startedMs >= timeMsMax
-      if (attempt >= attemptsMax || isLate) throw failure
-      await pauseAfter(ports, attempt, signal)
+      await attempts.failed(error)
     }
   }
 }
 
 /** Waits longer after each failure, plus up to a half, so that many do not come back in step. */
 export async function pauseAfter(
-  { clock, random, retries }: RetryPorts,
+  { clock, random }: PausePorts,
+  pauses: Pauses,
   failureCount: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const pauseMs = Math.min(retries.pauseMs * 2 ** (failureCount - 1), retries.pauseMsMax)
+  const pauseMs = Math.min(pauses.pauseMs * 2 ** (failureCount - 1), pauses.pauseMsMax)
   await clock.sleep(pauseMs * (1 + random.fraction() / 2), signal)
 }
 
 /** Undefined for what trying again does not help against. */
-export function passingFailure(error: unknown): UnavailableError | undefined {
+function passingFailure(error: unknown): UnavailableError | undefined {
   if (error instanceof UnavailableError) return error
   if (error instanceof NotFoundError) return new UnavailableError(error.message, { cause: error })
   return undefined

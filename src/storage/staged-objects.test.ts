@@ -64,7 +64,7 @@ async function openWorld(
       stagedBytesMax: options.stagedBytesMax ?? 1_000_000,
       clock: new SystemClock(),
       random: new SystemRandom(),
-      retries: { attemptsMax: Infinity, pauseMs: 1, pauseMsMax: 1, timeMsMax: 60_000 },
+      pauses: { pauseMs: 1, pauseMsMax: 1 },
     }),
   )
   const troubles: (string | undefined)[] = []

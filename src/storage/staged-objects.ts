@@ -5,20 +5,15 @@ import { BucketTakenError } from './bucket-owner.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import type { LocalObjectStore } from './local-objects.ts'
 import type { ObjectInfo, ObjectKey, ObjectStore } from './object-store.ts'
-import { pauseAfter, type RetryPorts } from './retries.ts'
+import { pauseAfter, type PausePorts, type Pauses } from './retries.ts'
 
 /** So many objects are on their way at once. */
 const uploadsMax = 4
 
 /** After a failure all uploads wait, longer each time. */
-const uploadRetries = {
-  attemptsMax: Infinity,
-  pauseMs: 1000,
-  pauseMsMax: 60_000,
-  timeMsMax: Infinity,
-}
+const uploadPauses: Pauses = { pauseMs: 1000, pauseMsMax: 60_000 }
 
-export interface StagedObjectsPorts extends Omit<RetryPorts, 'retries'> {
+export interface StagedObjectsPorts extends PausePorts {
   /** Where objects are until the bucket has them. */
   readonly staged: LocalObjectStore
   /** The bucket. Ends what is under way when it is disposed of. */
@@ -28,8 +23,8 @@ export interface StagedObjectsPorts extends Omit<RetryPorts, 'retries'> {
   /** Puts wait while more than this waits to be uploaded, besides what did when it was opened. */
   readonly stagedBytesMax: number
   readonly faultPoint?: FaultPoint
-  /** Between attempts to upload; `uploadRetries`. */
-  readonly retries?: RetryPorts['retries']
+  /** Between attempts to upload, of which there is no last; `uploadPauses`. */
+  readonly pauses?: Pauses
 }
 
 /** What is to be done beside the uploads. */
@@ -360,8 +355,8 @@ export class StagedObjects implements ObjectStore, AsyncDisposable {
     if (trouble instanceof BucketTakenError || this.#isPausing) return
     this.#isPausing = true
     const { signal } = this.#stop
-    const ports = { ...this.#ports, retries: this.#ports.retries ?? uploadRetries }
-    await pauseAfter(ports, this.#failureCount, signal).catch(() => undefined) // it stops
+    const { pauses = uploadPauses } = this.#ports
+    await pauseAfter(this.#ports, pauses, this.#failureCount, signal).catch(() => undefined) // it stops
     this.#isPausing = false
     this.#pump()
   }
