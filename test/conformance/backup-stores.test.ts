@@ -9,7 +9,7 @@ import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
 import { backupPlaces } from '../../src/server/backup-places.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { Azurite } from '../harness/azurite.ts'
-import { peersRequired } from '../harness/child-program.ts'
+import { peersHere } from '../harness/child-program.ts'
 import { failed, freshRepo } from '../harness/expectations.ts'
 import { collect, commitFiles, fileOf, getText, noise } from '../harness/files.ts'
 import { Radosgw } from '../harness/radosgw.ts'
@@ -53,9 +53,7 @@ const peers = {
   'Ceph, by S3': { open: openS3, isInstalled: Radosgw.isInstalled },
   Azurite: { open: openAzure, isInstalled: Azurite.isInstalled },
 } as const
-const here = Object.entries(peers).filter(([, peer]) => peer.isInstalled || peersRequired)
-
-describe.each(here)('backups in %s', (_name, { open }) => {
+describe.each(peersHere(peers))('backups in %s', (_name, { open }) => {
   let store: Store
   let pachd: TestPachd
   let repo: string

@@ -10,7 +10,7 @@ import { concatBytes, utf8 } from '../../src/base/bytes.ts'
 import { Code } from '../../src/base/grpc-wire.ts'
 import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
 import { Azurite } from '../harness/azurite.ts'
-import { peersRequired } from '../harness/child-program.ts'
+import { peersHere } from '../harness/child-program.ts'
 import { JobState } from '../../src/gen/pps_pb.ts'
 import { failed, freshRepo, refused } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, noise, putFile } from '../harness/files.ts'
@@ -127,10 +127,7 @@ const peers = {
   Azurite: { open: openAzure, isInstalled: Azurite.isInstalled },
 } as const
 
-/** Not everybody's machine has all of them; where no test may be left out, they must be there. */
-const here = Object.entries(peers).filter(([, peer]) => peer.isInstalled || peersRequired)
-
-describe.each(here)('to %s', (_name, { open }) => {
+describe.each(peersHere(peers))('to %s', (_name, { open }) => {
   let store: Store
   let pachd: TestPachd
   let repo: string

@@ -13,7 +13,7 @@ import { SourceBrokeError } from '../../src/sources/source.ts'
 import { Azurite } from '../harness/azurite.ts'
 import { failed, freshRepo } from '../harness/expectations.ts'
 import { collect, commitOf, fileOf, getPieces, noise } from '../harness/files.ts'
-import { peersRequired } from '../harness/child-program.ts'
+import { peersHere } from '../harness/child-program.ts'
 import { Radosgw } from '../harness/radosgw.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 import { WebServer } from '../harness/web-server.ts'
@@ -162,10 +162,7 @@ const peers: Readonly<Record<string, Peer>> = {
   },
 }
 
-/** Not everybody's machine has all of them; where no test may be left out, they must be there. */
-const here = Object.entries(peers).filter(([, peer]) => peer.isInstalled || peersRequired)
-
-describe.each(here)('from %s', (_name, { open, wrongCode }) => {
+describe.each(peersHere(peers))('from %s', (_name, { open, wrongCode }) => {
   let store: Store
   let pachd: TestPachd
 

@@ -12,6 +12,13 @@ export interface ProgramOptions {
 /** Set where no test may be left out because a program is not installed. */
 export const peersRequired: boolean = process.env['PACHYDERM_TEST_PEERS'] === 'required'
 
+/** Of some peers, by name, those that tests are to meet: not everybody's machine has all of them. */
+export function peersHere<Peer extends { readonly isInstalled: boolean }>(
+  peers: Readonly<Record<string, Peer>>,
+): readonly (readonly [string, Peer])[] {
+  return Object.entries(peers).filter(([, peer]) => peer.isInstalled || peersRequired)
+}
+
 /** Whether a program of this name would be found. */
 export function isOnPath(name: string): boolean {
   const directories = (process.env['PATH'] ?? '').split(delimiter)
