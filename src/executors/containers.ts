@@ -119,7 +119,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
     const datumBytesMax = options.bounds?.diskBytesMax ?? Number.POSITIVE_INFINITY
     const bounds = { datumBytesMax, reservedBytes: options.reservedDiskBytes }
     this.#diskWatch = new DiskWatch(options.directory, bounds, options.clock)
-    this.#processWatch = new ProcessWatch(options.clock)
+    this.#processWatch = new ProcessWatch(options.clock, options.bounds?.refusedMsMax)
     this.#images = new Images({ ...options, engine })
     this.engineTitle = `${facts.title} at ${engine.address}`
   }

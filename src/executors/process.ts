@@ -82,7 +82,7 @@ export async function openProcessExecutor(
     reservedBytes: options.reservedDiskBytes ?? (await reservedPartOf(directory)),
   }
   const diskWatch = opened.use(new DiskWatch(directory, diskBounds, options.clock))
-  const processWatch = opened.use(new ProcessWatch(options.clock))
+  const processWatch = opened.use(new ProcessWatch(options.clock, options.bounds?.refusedMsMax))
   const resolved = { ...options, directory, hiddenDirectories, groups, diskWatch, processWatch }
   const { isolation, refusal } = await chooseIsolation(resolved)
   opened.move()

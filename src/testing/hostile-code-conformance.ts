@@ -31,7 +31,11 @@ export interface ExecutorUnderTest extends AsyncDisposable {
 export type OpenExecutorUnderTest = (bounds: SlotBounds) => Promise<ExecutorUnderTest>
 
 const megabyte = 1024 * 1024
-const bounds: Required<SlotBounds> = { processCountMax: 200, diskBytesMax: 64 * megabyte }
+const bounds: Required<SlotBounds> = {
+  processCountMax: 200,
+  refusedMsMax: 1000,
+  diskBytesMax: 64 * megabyte,
+}
 const memoryBytes = 64 * megabyte
 const outputBytesMax = 4 * megabyte
 

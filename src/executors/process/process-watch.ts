@@ -2,8 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import { SlotBoundError } from '../../pipelines/executor.ts'
 
 const lookMs = 500
-/** So many looks that found new refusals end a datum: five seconds of them. */
-const refusedLooksMax = 10
+const refusedMsMaxDefault = 5000
 /** A shell waits for so long at most before it tries again; whoever waits longer has come to terms. */
 const quietMsMax = 16_000
 
@@ -38,12 +37,15 @@ interface Watched {
  */
 export class ProcessWatch implements AsyncDisposable {
   readonly #clock: Clock
+  readonly #refusedMsMax: number
   readonly #runs = new Set<Watched>()
   readonly #closing = new AbortController()
   #loop: Promise<void> | undefined
 
-  constructor(clock: Clock) {
+  /** Looks that find new refusals for so long together end a datum. */
+  constructor(clock: Clock, refusedMsMax: number = refusedMsMaxDefault) {
     this.#clock = clock
+    this.#refusedMsMax = refusedMsMax
   }
 
   /** Watches until what comes is disposed of; `end` ends the datum. */
@@ -89,11 +91,11 @@ export class ProcessWatch implements AsyncDisposable {
       run.refusedAtMs = nowMs
     } else if (nowMs - run.refusedAtMs > quietMsMax) run.refusedLooks = 0
     else if (!isAtBound) run.refusedLooks = Math.max(0, run.refusedLooks - 1)
-    if (run.refusedLooks < refusedLooksMax || !this.#runs.delete(run)) return
-    const seconds = (refusedLooksMax * lookMs) / 1000
+    const refusedMs = run.refusedLooks * lookMs
+    if (refusedMs < this.#refusedMsMax || !this.#runs.delete(run)) return
     run.end(
       new SlotBoundError(
-        `user code was ended: ${processBoundText(run.counted.processCountMax)}, and tried for ${seconds} s to start more`,
+        `user code was ended: ${processBoundText(run.counted.processCountMax)}, and tried for ${refusedMs / 1000} s to start more`,
       ),
     )
   }
