@@ -48,7 +48,7 @@ beforeAll(async () => {
   const puts = Object.keys(sizes).map((path) => ({ path, bytes: contentOf(path) }))
   await putFiles(pachd.transport, { repo: 'r', id: commit.id }, puts)
   await pachd.pfs.finishCommit({ commit })
-}, 60_000)
+})
 afterAll(async () => {
   await pachd[Symbol.asyncDispose]()
   await home[Symbol.asyncDispose]()
@@ -75,7 +75,7 @@ async function killAfter(
     env: { PATH: process.env['PATH'], HOME: home.path, ADDRESS: `127.0.0.1:${tapped.port}` },
   })
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
-  await vi.waitFor(() => expect(isReady()).toBe(true), { interval: 10, timeout: 20_000 })
+  await vi.waitFor(() => expect(isReady()).toBe(true), { interval: 10, timeout: 60_000 })
   child.kill('SIGKILL')
   await ended
 }

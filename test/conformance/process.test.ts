@@ -3,7 +3,7 @@ import { mkdir, rm, stat, statfs, symlink, truncate, writeFile } from 'node:fs/p
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { type ChildExit, ChildPachd, pachdProgram } from '../harness/child-pachd.ts'
 import { refused } from '../harness/expectations.ts'
@@ -290,7 +290,7 @@ test('a full disk leaves ways out', async (context) => {
     )
     await expect(large).rejects.toEqual(refused('resource-exhausted', 'is full'))
     // What the put took is free again, but for a few rows.
-    await vi.waitFor(async () => expect(await freeBytes(disk)).toBeGreaterThan(before - 300_000))
+    await expect.poll(() => freeBytes(disk)).toBeGreaterThan(before - 300_000)
     await putFile(client, fileOf('r', id, 'smaller'), [noise(1_000_000)])
     await client.pfs.finishCommit({ commit: commitOf('r', id) })
     await client.pfs.startCommit({ parent: commitOf('r', ''), branch: 'master' })
