@@ -60,7 +60,8 @@ export class PodmanEngine implements AsyncDisposable {
   }
 
   static async start(): Promise<PodmanEngine> {
-    const engine = new PodmanEngine(mkdtempSync(join(tmpdir(), 'pachyderm-podman-')))
+    // Its path must be short: Podman takes no more than 50 bytes of the directory of its state.
+    const engine = new PodmanEngine(mkdtempSync(join(tmpdir(), 'podman-')))
     try {
       engine.#configure()
       await engine.startService()

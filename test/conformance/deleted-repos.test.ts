@@ -68,7 +68,7 @@ test('a server that is killed while it deletes a large repo goes on when it is s
         () => false,
         () => true,
       )
-    await expect.poll(isGone, { interval: 1, timeout: 20_000 }).toBe(true)
+    await expect.poll(isGone, { interval: 1 }).toBe(true)
     child.signal('SIGKILL')
     await child.exit
     await deletion
@@ -87,9 +87,9 @@ test('a server that is killed while it deletes a large repo goes on when it is s
       () => true,
       () => false,
     )
-  await expect.poll(create, { timeout: 60_000 }).toBe(true)
+  await expect.poll(create).toBe(true)
   expect(await getText(client, fileOf('kept', 'master', 'f'))).toBe('kept')
   child.signal('SIGKILL')
   await child.exit
   expect(await commitsLeft(root)).toBe(0)
-}, 180_000)
+})

@@ -20,7 +20,7 @@ async function furnish(stage: Stage): Promise<void> {
   await stage.quietly(['put-file', 'data', 'master', '/', '-c', '-r', '-f', 'tables'])
 }
 
-test('files by pattern, trees, archives', { timeout: 120_000 }, async () => {
+test('files by pattern, trees, archives', async () => {
   await using stage = await Stage.open()
   await furnish(stage)
   const at = (...names: readonly string[]): string => join(stage.directory, ...names)

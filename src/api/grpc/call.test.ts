@@ -286,7 +286,7 @@ test('an upload alone gets a window of 8 MiB, each of many one of 1 MiB', async 
       stream.write(piece)
     }
     const sent = (): number => session.socket.bytesWritten / count / 1024 / 1024
-    await expect.poll(sent, { timeout: 15_000 }).toBeGreaterThan(mib - 0.05)
+    await expect.poll(sent).toBeGreaterThan(mib - 0.05)
     const sentMib = await untilStill(sent)
     session.destroy()
     return sentMib
