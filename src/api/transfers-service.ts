@@ -21,12 +21,14 @@ export function transfersRoutes(pulls: Pulls, isAllowed: boolean): readonly Rout
       }
       for await (const event of pulls.pull(request, signal)) {
         if (event.kind === 'repo') {
-          const { repo, commitCount, branches, ahead } = event.counts
+          const { repo, commitCount, branches, ahead, tags, otherTags } = event.counts
           const value = {
             repo,
             commits: BigInt(commitCount),
             branches: [...branches],
             ahead: [...ahead],
+            tags: [...tags],
+            otherTags: [...otherTags],
           }
           yield { event: { case: 'repo', value } }
         } else {

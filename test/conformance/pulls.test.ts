@@ -41,6 +41,7 @@ async function commitsOf({ pfs }: TestPachd, repo: string) {
     size: info.sizeBytes,
     tree: info.tree?.hash,
     message: info.message,
+    merged: info.mergeParents.map(({ id }) => id),
     provenance: info.provenance.map(({ id }) => id).toSorted((a, b) => (a < b ? -1 : 1)),
   }))
 }
@@ -48,6 +49,13 @@ async function commitsOf({ pfs }: TestPachd, repo: string) {
 async function branchesOf({ pfs }: TestPachd, repo: string) {
   const { branchInfo } = await pfs.listBranch({ repo: { name: repo } })
   return Object.fromEntries(branchInfo.map(({ name, head }) => [name, head?.id]))
+}
+
+async function tagsOf({ commits }: TestPachd, repo: string) {
+  const batches = await collect(commits.listCommitTags({ repo: { name: repo } }))
+  return batches.flatMap(({ tags }) =>
+    tags.map(({ tag, commit, tagged }) => [tag, commit?.id, tagged]),
+  )
 }
 
 async function damageOf({ admin }: TestPachd) {
@@ -156,6 +164,71 @@ test('what a pipeline made comes with what it was made from, and new commits sta
   const [commits, toRepos] = [[commitOf('data', 'master')], [{ name: follower }]]
   await collect(here.pfs.flushCommit({ commits, toRepos }))
   expect(await getText(here, fileOf(follower, 'master', 'late'))).toBe('late')
+})
+
+test('commit tags come, and the commits that only they lead to; one that is another here stays', async () => {
+  await makeRepo(there, 'data')
+  await there.commits.tagCommit({ commit: commitOf('data', 'master'), tag: 'v1' })
+  await commitFiles(there, { repo: 'data', branch: 'side' }, { side: 's' })
+  await there.commits.tagCommit({ commit: commitOf('data', 'side'), tag: 'v2' })
+  await there.pfs.deleteBranch({ repo: { name: 'data' }, branch: 'side' })
+  const open = await startOn(there, 'data')
+  await there.commits.tagCommit({ commit: commitOf('data', open), tag: 'unfinished' })
+  expect(await pull(['data'])).toMatchObject([{ commits: 3n, tags: ['v1', 'v2'], otherTags: [] }])
+  expect(await tagsOf(here, 'data')).toEqual((await tagsOf(there, 'data')).slice(1))
+  await there.pfs.finishCommit({ commit: commitOf('data', open) })
+  await there.commits.tagCommit({ commit: commitOf('data', open), tag: 'v1', move: true })
+  await there.pfs.setBranch({ commit: commitOf('data', open), branch: 'mine' })
+  await here.commits.tagCommit({ commit: commitOf('data', 'v2'), tag: 'mine' })
+  await expect(pull(['data'])).rejects.toEqual(
+    failed(Code.failedPrecondition, 'failed-precondition', 'has a commit tag mine here'),
+  )
+  await here.commits.deleteCommitTag({ repo: { name: 'data' }, tag: 'mine' })
+  const before = await tagsOf(here, 'data')
+  expect(await pull(['data'])).toMatchObject([
+    { commits: 1n, tags: ['unfinished'], otherTags: ['v1'] },
+  ])
+  expect((await tagsOf(here, 'data')).slice(1)).toEqual(before)
+  expect(await damageOf(here)).toEqual([])
+})
+
+test('what a merge brought in comes, too, and merges go on from there', async () => {
+  await makeRepo(there, 'data')
+  await there.pfs.setBranch({ commit: commitOf('data', 'master'), branch: 'side' })
+  await commitFiles(there, { repo: 'data', branch: 'side' }, { side: 'one' })
+  await commitFiles(there, { repo: 'data', branch: 'master' }, { main: 'm' })
+  await there.commits.mergeBranch({ from: commitOf('data', 'side'), into: 'master' })
+  await commitFiles(there, { repo: 'data', branch: 'side' }, { side: 'two' })
+  await there.pfs.setBranch({ commit: commitOf('data', 'side'), branch: 'later' })
+  await there.pfs.deleteBranch({ repo: { name: 'data' }, branch: 'side' })
+  await pull(['data'])
+  const commits = await commitsOf(here, 'data')
+  expect(commits.filter(({ merged }) => merged.length > 0).length).toBe(1)
+  const byId = (list: typeof commits) => new Map(list.map((commit) => [commit.id, commit]))
+  expect(byId(commits)).toEqual(byId(await commitsOf(there, 'data')))
+  // Without the first merge, `side` would have been changed on both sides.
+  await here.commits.mergeBranch({ from: commitOf('data', 'later'), into: 'master' })
+  expect(await getText(here, fileOf('data', 'master', 'side'))).toBe('onetwo')
+  expect(await damageOf(here)).toEqual([])
+})
+
+test('commits of two branches that were made in turns come with what was made from each', async () => {
+  await makeRepo(there, 'data')
+  await there.pfs.setBranch({ commit: commitOf('data', 'master'), branch: 'also' })
+  const made = await freshPipeline(there, 'cp -r "${PFS:-/pfs}/data/small" "${PFS:-/pfs}/out/"', {
+    atom: { repo: 'data', branch: 'also', glob: '/' },
+  })
+  for (const [branch, text] of [
+    ['master', '1'],
+    ['also', '2'],
+    ['master', '3'],
+    ['also', '4'],
+  ] as const) {
+    await commitFiles(there, { repo: 'data', branch }, { small: text })
+  }
+  await flush(there, 'data', 'also')
+  await pull([made], { withProvenance: true })
+  expect((await commitsOf(here, made)).length).toBe((await commitsOf(there, made)).length)
 })
 
 test('pachctl pushes, and says how the other server is to reach this one', async () => {

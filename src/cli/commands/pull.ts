@@ -90,13 +90,15 @@ function progressText({ repo, commitsDone, commitsTotal, files, bytes }: PullPro
 }
 
 function repoText(
-  { repo, commits, branches, ahead }: PulledRepo,
+  { repo, commits, branches, ahead, tags, otherTags }: PulledRepo,
   verb: string,
   bytes: bigint | undefined,
 ): string {
   const counted = commits === 1n ? '1 commit' : `${commits} commits`
   const moved = branches.length === 0 ? 'no branch moved' : `to ${branches.join(', ')}`
   const came = bytes === undefined ? '' : `, ${sizeText(Number(bytes))} of files`
+  const tagged = tags.length === 0 ? '' : `, tagged ${tags.join(', ')}`
   const there = ahead.length === 0 ? '' : `; ${ahead.join(', ')} has more here than there`
-  return `${repo}: ${counted} ${verb}, ${moved}${came}${there}`
+  const other = otherTags.length === 0 ? '' : `; tag ${otherTags.join(', ')} is another one here`
+  return `${repo}: ${counted} ${verb}, ${moved}${tagged}${came}${there}${other}`
 }
