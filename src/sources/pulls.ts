@@ -1,3 +1,4 @@
+import type { AskCaller } from '../base/caller-questions.ts'
 import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
 import { parseCommitId, parseRepoName } from '../base/names.ts'
 import { parseAddress } from '../client/address.ts'
@@ -5,6 +6,8 @@ import type { DirectoryEntry } from '../storage/file-trees.ts'
 import type { Lease, Leases } from '../storage/leases.ts'
 import { type CommitTree, treeEntry } from '../versioning/commit-records.ts'
 import type { PulledCommit, PulledRepo, PulledRepos } from '../versioning/pulled-repos.ts'
+import { AskingTransport, type PushedCall, type PushedPart } from './asking-transport.ts'
+import { PeerHistory } from './pfs/peer-history.ts'
 import type { PeerCommitFacts, PeerRepo, PullOrigin } from './pull-origin.ts'
 import { planPull, type PullPlan } from './pull-plan.ts'
 import { pullTree, type PulledTally, type PulledTreesPorts } from './pulled-trees.ts'
@@ -85,6 +88,16 @@ export class Pulls {
   ): AsyncGenerator<PullEvent> {
     await using session = this.#ports.sources.session()
     yield* this.#pullFrom({ origin, session: session.ports }, wish, signal)
+  }
+
+  /** The same from the server of whoever asks for it, who makes the calls. */
+  async *pullFromCaller(
+    ask: AskCaller<PushedCall, PushedPart>,
+    wish: PullWish,
+    signal: AbortSignal,
+  ): AsyncGenerator<PullEvent> {
+    const transport = new AskingTransport(ask)
+    yield* this.pullFrom(new PeerHistory(transport, 'the pushing side'), wish, signal)
   }
 
   async *#pullFrom(

@@ -1,6 +1,13 @@
+import { create, toBinary } from '@bufbuild/protobuf'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Code } from '../../src/base/grpc-wire.ts'
-import type { PulledRepo } from '../../src/gen/pachyderm_pb.ts'
+import { RelayedCalls } from '../../src/cli/pushing/relayed-calls.ts'
+import {
+  AnswerPushResponseSchema,
+  PushedCallSchema,
+  type PulledRepo,
+} from '../../src/gen/pachyderm_pb.ts'
+import { ListBranchRequestSchema } from '../../src/gen/pfs_pb.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { failed } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, getText } from '../harness/files.ts'
@@ -231,15 +238,62 @@ test('commits of two branches that were made in turns come with what was made fr
   expect((await commitsOf(here, made)).length).toBe((await commitsOf(there, made)).length)
 })
 
-test('pachctl pushes, and says how the other server is to reach this one', async () => {
+test('pachctl pushes to a server that cannot reach this one, and pushes what is new again', async () => {
+  await using closed = await TestPachd.start({ sources: 'none' })
   await makeRepo(here, 'data')
-  const options = { port: here.port, home: '/' }
-  const run = await pachctlHere(['push', `127.0.0.1:${there.port}`, 'data'], options)
+  await here.commits.tagCommit({ commit: commitOf('data', 'master'), tag: 'v1' })
+  const push = (...args: readonly string[]) =>
+    pachctlHere(['push', `127.0.0.1:${closed.port}`, ...args], { port: here.port, home: '/' })
+  const dry = await push('data', '--dry-run')
+  expect(dry).toMatchObject({
+    code: 0,
+    out: 'data: 2 commits would be pushed, to master, tagged v1\n',
+  })
+  expect((await closed.pfs.listRepo({})).repoInfo).toEqual([])
+  const run = await push('data')
   expect(run).toMatchObject({ code: 0, err: '' })
-  expect(run.out).toMatch(/^data: 2 commits pushed, to master, .* of files\n$/)
-  expect(await commitsOf(there, 'data')).toEqual(await commitsOf(here, 'data'))
-  const far = await pachctlHere(['push', 'example.com:30650', 'data'], options)
-  expect(far.err).toContain('--as HOST:PORT')
-  const itself = await pachctlHere(['clone', `127.0.0.1:${there.port}`, 'none'], options)
-  expect(itself.code).toBe(1)
+  expect(run.out).toMatch(/^data: 2 commits pushed, to master, tagged v1, .* of files\n$/)
+  expect(await commitsOf(closed, 'data')).toEqual(await commitsOf(here, 'data'))
+  expect(await damageOf(closed)).toEqual([])
+  await commitFiles(here, { repo: 'data', branch: 'master' }, { more: 'm' })
+  await commitFiles(closed, { repo: 'data', branch: 'master' }, { other: 'o' })
+  const apart = await push()
+  expect(apart.code).toBe(1)
+  expect(apart.err).toMatch(
+    /says, and "here" is that server: branch master of data has gone another/,
+  )
+  const none = await push('none')
+  expect(none.err).toMatch(/pushing side says: .*none not found/)
+})
+
+test('a server that is pushed to reads nothing but the repos that are pushed', async () => {
+  await makeRepo(here, 'data')
+  await makeRepo(here, 'private')
+  const { transport, pfs } = here
+  const answered: unknown[] = []
+  const to = {
+    answerPush: async (parts: AsyncIterable<{ readonly part?: unknown }>) => {
+      for await (const { part } of parts) answered.push(part)
+      return create(AnswerPushResponseSchema)
+    },
+  } as unknown as ConstructorParameters<typeof RelayedCalls>[0]['to']
+  const wish = { repos: ['data'], withProvenance: false }
+  const calls = new RelayedCalls({ from: transport, to }, wish)
+  const call = (method: string, request: Uint8Array) => {
+    calls.start(create(PushedCallSchema, { id: 'x', method, request }))
+  }
+  const listed = toBinary(
+    ListBranchRequestSchema,
+    create(ListBranchRequestSchema, { repo: { name: 'private' } }),
+  )
+  call('/pfs.API/ListBranch', listed)
+  call('/pfs.API/ListRepo', new Uint8Array())
+  call('/pfs.API/DeleteRepo', listed)
+  call('/pfs.API/ListBranch', Uint8Array.of(255))
+  await calls.settled()
+  expect(answered.length).toBe(8)
+  expect(
+    answered.filter((part) => (part as { readonly case: string }).case === 'failure').length,
+  ).toBe(4)
+  expect((await pfs.listRepo({})).repoInfo.length).toBe(2)
 })

@@ -34,7 +34,8 @@ export class PeerHistory implements PullOrigin {
   readonly #commits: Client<typeof Commits>
   readonly #errors: PeerErrors
 
-  constructor(transport: Transport, address: Address) {
+  /** @param address a text is for people. */
+  constructor(transport: Transport, address: Address | string) {
     this.#errors = new PeerErrors(address)
     this.address = this.#errors.address
     this.#transport = transport
