@@ -141,7 +141,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       allowsAnyPlace: (config.sources ?? 'any') === 'any',
     }),
     ...backupsRoutes(backups),
-    ...transfersRoutes(fetching.pulls, config.sources !== 'none'),
+    ...transfersRoutes(fetching.pulls, { random, isAllowed: config.sources !== 'none' }),
     ...authRoutes(),
     ...healthRoutes(),
     ...versionRoutes(release),

@@ -10,13 +10,14 @@ import { OfferedContents } from '../storage/offered-contents.ts'
 import { HttpClient } from './http/http-client.ts'
 import { HttpSource } from './http/http-source.ts'
 import { openPeer } from './pfs/open-peer.ts'
-import type { Peer, PeerCommit, PeerContents } from './pfs/peer.ts'
+import type { Peer } from './pfs/peer.ts'
 import { PeerHistory } from './pfs/peer-history.ts'
 import { peerTransport } from './pfs/peer-calls.ts'
 import { PfsSource } from './pfs/pfs-source.ts'
 import { type Reach, ReachGuard } from './reach.ts'
 import { StoreSource } from './stores/store-source.ts'
 import { type Patience, type ResumePorts, usualPatience } from './resumed-bytes.ts'
+import type { PullOrigin } from './pull-origin.ts'
 import type { Source } from './source.ts'
 
 export interface SourcesPorts {
@@ -57,12 +58,6 @@ export interface SessionPorts extends ResumePorts {
   readonly guard: ReachGuard
 }
 
-/** Another server of ours. */
-export interface OpenedHistory {
-  readonly history: PeerHistory
-  readonly contentsOf: (commit: PeerCommit) => PeerContents
-}
-
 /** Opens sources, and keeps what they hold until it is disposed of. */
 export class SourceSession implements AsyncDisposable {
   /** How to go on when a source breaks. */
@@ -98,20 +93,18 @@ export class SourceSession implements AsyncDisposable {
    *
    * @throws {FailedPreconditionError} when it is none of ours.
    */
-  async openHistory(address: Address, signal: AbortSignal): Promise<OpenedHistory> {
+  async openHistory(address: Address, signal: AbortSignal): Promise<PullOrigin> {
     const peer = await this.#peer(
       { kind: 'pfs', ...address, repo: '', commit: '', path: [] },
       signal,
     )
-    const contentsOf = peer.contentsOf?.bind(peer)
-    if (contentsOf === undefined) {
+    if (peer.contentsOf === undefined) {
       throw new FailedPreconditionError(
         `pachd at ${peer.address} is none of this project: bring the history of its branches over with pachctl put-file --history, or all of it with pachctl migrate`,
       )
     }
     const { clock, guard } = this.ports
-    const transport = this.#opened.use(peerTransport(address, clock, guard))
-    return { history: new PeerHistory(transport, address), contentsOf }
+    return new PeerHistory(this.#opened.use(peerTransport(address, clock, guard)), address)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
