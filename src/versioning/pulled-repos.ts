@@ -4,9 +4,11 @@ import type { BranchName, CommitId, RepoName } from '../base/names.ts'
 import type { Database, ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
 import { findBranch, setHead } from './branches.ts'
 import { type CommitTree, insertFinishedCommit } from './commit-records.ts'
+import { hasCommit } from './imports.ts'
 import type { CommitName, CommitUses, OnHeadReady } from './ports.ts'
 import { commitAncestors } from './records/commit-provenance.ts'
 import { findCommitTag } from './records/commit-tag-rows.ts'
+import { deleteIfGone, isInRepo } from './records/deleted-repos.ts'
 import { repoAncestors } from './records/repo-provenance.ts'
 import { createRepo, findRepo } from './repos.ts'
 
@@ -81,7 +83,7 @@ export class PulledRepos {
       async (tx) =>
         await tx.get<CommitTree & SqlRow>(
           `SELECT root, size_bytes AS sizeBytes, file_count AS fileCount FROM commits
-            WHERE repo = ? AND id = ? AND finished_at IS NOT NULL`,
+            WHERE repo = ? AND id = ? AND ${isInRepo} AND finished_at IS NOT NULL`,
           repo,
           id,
         ),
@@ -176,9 +178,9 @@ function inOrderOfTime(
 }
 
 async function importCommit(tx: Transaction, commit: PulledCommit): Promise<void> {
-  if ((await findCommit(tx, commit.id)) !== undefined) throw changed(`commit ${commit.id} has come`)
+  if (await hasCommit(tx, commit.id)) throw changed(`commit ${commit.id} has come`)
   for (const { repo, id } of commit.provenance) {
-    if ((await findCommit(tx, id)) !== undefined) continue
+    if (await hasCommit(tx, id)) continue
     throw new FailedPreconditionError(
       `commit ${commit.id} of ${commit.repo} is made from ${repo}@${id}, which is not here: pull ${repo}, too, or all that it is made from with --with-provenance`,
     )
@@ -188,11 +190,8 @@ async function importCommit(tx: Transaction, commit: PulledCommit): Promise<void
     (await commitAncestors(tx, id)).map((ancestor) => ancestor.id),
   )
   const provenance = direct.flatMap((id) => byId.get(id) ?? [])
+  await deleteIfGone(tx, commit.id)
   await insertFinishedCommit(tx, { ...commit, provenance })
-}
-
-async function findCommit(tx: ReadTransaction, id: CommitId): Promise<object | undefined> {
-  return await tx.get('SELECT id FROM commits WHERE id = ?', id)
 }
 
 /** Those that no other one is made from: what follows from them is worked out again. */
