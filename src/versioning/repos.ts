@@ -28,6 +28,8 @@ import { repoSizeColumn } from './records/repo-sizes.ts'
 import { nextWritten } from './records/write-sequence.ts'
 import { noteDeletion } from './deletion-notes.ts'
 
+export { deletedAtOnceMax } from './records/deleted-repos.ts'
+
 export interface RepoInfo {
   readonly name: RepoName
   readonly createdAt: Instant
