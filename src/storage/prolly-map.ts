@@ -1,5 +1,5 @@
 import { compareBytes } from '../base/bytes.ts'
-import type { ChunkId, ChunkStore, IsNew } from './chunks.ts'
+import type { ChunkId, ChunkStore } from './chunks.ts'
 import type { KeyRange, MapDifference, MapEdit, MapEntry } from './map-entries.ts'
 import { inBatches } from './prolly/edit-queue.ts'
 import { editMap } from './prolly/edit.ts'
@@ -7,7 +7,7 @@ import { emptyLeaf } from './prolly/level-writer.ts'
 import { type ConflictResolver, mergeEdits } from './prolly/merge.ts'
 import { NodeStore } from './prolly/node-store.ts'
 import { Node } from './prolly/node.ts'
-import { getValue, leafEntries, newNodes, scanTree } from './prolly/read.ts'
+import { getValue, scanTree } from './prolly/read.ts'
 import { diffTrees } from './prolly/walk.ts'
 
 export type { KeyRange, MapDifference, MapEdit, MapEntry } from './map-entries.ts'
@@ -97,19 +97,6 @@ export class ProllyMaps {
     if (base === theirs || ours === theirs) return ours
     if (base === ours) return theirs
     return this.edit(ours, mergeEdits(this.diff(base, ours), this.diff(base, theirs), resolve))
-  }
-
-  /**
-   * Every node below `root` that `isNew` says it has not seen, each before what is below it; leaves
-   * come with their entries. Known nodes are not read: the cost of marking follows what is new.
-   */
-  async *newNodes(
-    root: MapRoot,
-    isNew: IsNew,
-  ): AsyncGenerator<{ readonly id: ChunkId; readonly entries: Iterable<MapEntry> }> {
-    for await (const { id, node } of newNodes(this.#nodes, root, isNew)) {
-      yield { id, entries: leafEntries(node) }
-    }
   }
 
   /** `root` names `node`; without it the node was never stored. */
