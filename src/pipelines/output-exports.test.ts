@@ -91,9 +91,7 @@ test('an output is exported before its job succeeds; what it does not have any m
   await using world = await World.open()
   const { test: processing, bucket } = world
   let hadOutput: Promise<boolean> | undefined
-  bucket.onCall = (call) => {
-    if (call === 'write') hadOutput ??= world.hasOutput()
-  }
+  bucket.onCall = (call) => (call === 'write' ? (hadOutput ??= world.hasOutput()) : undefined)
   await processing.flush('in', await processing.commit('in', { a: '1', 'd/b': '2' }))
   expect(world.objects()).toEqual({ 'to/a': '1', 'to/d/b': '2' })
   expect(await hadOutput).toBe(false)

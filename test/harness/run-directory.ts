@@ -19,7 +19,8 @@ export async function setup(): Promise<() => Promise<void>> {
   process.env['TMPDIR'] = directory
   // Programs that tests start compile what they share once.
   process.env['NODE_COMPILE_CACHE'] = join(directory, 'compiled')
-  return () => rm(directory, { recursive: true, force: true })
+  // What tests have ended may still write.
+  return () => rm(directory, { recursive: true, force: true, maxRetries: 20 })
 }
 
 /** Whether a directory takes what tests store, and programs may be started in it. */
