@@ -33,7 +33,9 @@ test('the examples are all here', async () => {
   expect(found.toSorted()).toEqual([...names, 'node-modules'].toSorted())
 })
 
-describe('the examples in processes', () => testExamples(async () => undefined))
+describe('the examples in processes', () => {
+  testExamples(async () => undefined)
+})
 
 describe.skipIf(!canHavePodman())('the examples in containers', () => {
   testExamples(async () => {
