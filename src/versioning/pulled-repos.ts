@@ -8,6 +8,7 @@ import { type CommitTree, insertFinishedCommit } from './commit-records.ts'
 import type { CommitName, CommitUses, OnHeadReady } from './ports.ts'
 import { commitAncestors } from './records/commit-provenance.ts'
 import { findCommitTag, writeCommitTag } from './records/commit-tag-rows.ts'
+import { isInRepo } from './records/deleted-repos.ts'
 import { repoAncestors } from './records/repo-provenance.ts'
 import { createRepo, findRepo } from './repos.ts'
 
@@ -91,7 +92,7 @@ export class PulledRepos {
       async (tx) =>
         await tx.get<CommitTree & SqlRow>(
           `SELECT root, size_bytes AS sizeBytes, file_count AS fileCount FROM commits
-            WHERE repo = ? AND id = ? AND finished_at IS NOT NULL`,
+            WHERE repo = ? AND id = ? AND finished_at IS NOT NULL AND ${isInRepo}`,
           repo,
           id,
         ),
