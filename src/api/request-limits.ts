@@ -13,6 +13,7 @@ import {
   CreateSecretRequestSchema,
   UpdateSecretRequestSchema,
   PutSourcesRequestSchema,
+  RestoreReposRequestSchema,
   RunTransactionRequestSchema,
   ValidatePipelinesRequestSchema,
 } from '../gen/pachyderm_pb.ts'
@@ -108,6 +109,7 @@ const fields: readonly FieldLimit[] = [
   { field: GetFilesRequestSchema.field.paths, countMax: 10_000, advice: inParts },
   { field: GetChunksRequestSchema.field.ids, countMax: 1000, advice: inParts },
   { field: PullRequestSchema.field.repos, countMax: 1000, advice: 'name none, and all come' },
+  { field: RestoreReposRequestSchema.field.repos, countMax: 1000, advice: inParts },
   { field: PushRequestSchema.field.repos, countMax: 1000, advice: 'name none, and all come' },
   { field: DeleteCommitsRequestSchema.field.commits, countMax: 2000, advice: inParts },
   { field: ValidatePipelinesRequestSchema.field.specs, countMax: 100, advice: inParts },

@@ -1,12 +1,12 @@
-import type { MessageInitShape } from '@bufbuild/protobuf'
 import { CallerQuestions } from '../base/caller-questions.ts'
 import { InvalidArgumentError, PermissionDeniedError } from '../base/errors.ts'
 import { parseCode } from '../base/grpc-wire.ts'
 import type { Random } from '../base/random.ts'
-import { type AnswerPushRequest, type PullResponseSchema, Transfers } from '../gen/pachyderm_pb.ts'
+import { type AnswerPushRequest, Transfers } from '../gen/pachyderm_pb.ts'
 import type { PushedCall, PushedPart } from '../sources/asking-transport.ts'
-import type { PulledCounts, PullEvent, Pulls } from '../sources/pulls.ts'
+import type { Pulls } from '../sources/pulls.ts'
 import { service, type Route } from './grpc/service.ts'
+import { pullMessage } from './transfers/pull-messages.ts'
 
 /** pachyderm.Transfers. `isAllowed`: whether this server fetches anything. */
 export function transfersRoutes(
@@ -22,7 +22,7 @@ export function transfersRoutes(
         )
       }
       const request = { address, repos, withProvenance, onlyNew, isDryRun: dryRun }
-      for await (const event of pulls.pull(request, signal)) yield { event: eventMessage(event) }
+      for await (const event of pulls.pull(request, signal)) yield { event: pullMessage(event) }
     },
 
     async *push({ repos, withProvenance, dryRun }, { signal }) {
@@ -30,7 +30,7 @@ export function transfersRoutes(
       const told = questions.run((ask) => pulls.pullFromCaller(ask, wish, signal))
       for await (const next of told) {
         if (next.kind === 'event') {
-          yield { event: eventMessage(next.event) }
+          yield { event: pullMessage(next.event) }
           continue
         }
         const { id, question } = next
@@ -50,32 +50,6 @@ export function transfersRoutes(
       return {}
     },
   })
-}
-
-type EventMessage = NonNullable<MessageInitShape<typeof PullResponseSchema>['event']>
-
-export function eventMessage(event: PullEvent): EventMessage {
-  if (event.kind === 'repo') return { case: 'repo', value: repoMessage(event.counts) }
-  const { repo, commitsDone, commitsTotal, fileCount, cameBytes } = event
-  const value = {
-    repo,
-    commitsDone: BigInt(commitsDone),
-    commitsTotal: BigInt(commitsTotal),
-    files: BigInt(fileCount),
-    bytes: BigInt(cameBytes),
-  }
-  return { case: 'progress', value }
-}
-
-function repoMessage({ repo, commitCount, branches, ahead, tags, otherTags }: PulledCounts) {
-  return {
-    repo,
-    commits: BigInt(commitCount),
-    branches: [...branches],
-    ahead: [...ahead],
-    tags: [...tags],
-    otherTags: [...otherTags],
-  }
 }
 
 async function* pushedParts(

@@ -42,7 +42,7 @@ import { sweepUploads } from '../versioning/uploads.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
-import { openBackups } from './backing-up/backups.ts'
+import { openBackups, openRepoRestores } from './backing-up/backups.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { Doors } from './doors.ts'
@@ -140,7 +140,10 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       configured: config.oldCluster,
       allowsAnyPlace: (config.sources ?? 'any') === 'any',
     }),
-    ...backupsRoutes(backups),
+    ...backupsRoutes(backups, {
+      random,
+      repoRestores: openRepoRestores(stores, fetching.pulls, config, ports),
+    }),
     ...transfersRoutes(fetching.pulls, { random, isAllowed: config.sources !== 'none' }),
     ...authRoutes(),
     ...healthRoutes(),

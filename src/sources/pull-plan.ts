@@ -86,7 +86,7 @@ async function moveOf(
       return { name, head, before: standing.before }
     case 'apart':
       throw new FailedPreconditionError(
-        `branch ${name} of ${repo} has gone another way here than there: here its head is ${standing.before}, which is not among the commits of ${head} there, and nothing has been pulled. To have both, set another branch to what is here (pachctl set-branch ${repo} ${standing.before} mine), delete branch ${name}, pull again, and merge them (pachctl merge-branch)`,
+        `branch ${name} of ${repo} has gone another way here than there: here its head is ${standing.before}, which is not among the commits of ${head} there, and nothing has been pulled. To have both, set another branch to what is here (pachctl set-branch ${repo} ${standing.before} mine), delete branch ${name}, run this again, and merge them (pachctl merge-branch)`,
       )
   }
 }
