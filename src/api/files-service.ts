@@ -14,7 +14,7 @@ import { putHistoryHandlers } from './files/put-history.ts'
 import { putSourcesHandlers } from './files/put-sources.ts'
 import { copyHandlers } from './files/copies.ts'
 import { service, type Route } from './grpc/service.ts'
-import { diffFiles } from './pfs/file-diff.ts'
+import { compareFiles } from './pfs/file-diff.ts'
 import { batchedListing, globFiles, listFiles } from './pfs/file-listing.ts'
 import { requireCommit, requireFile } from './pfs/names.ts'
 
@@ -50,7 +50,9 @@ export function filesRoutes(
       },
     },
     diffFiles: {
-      encoded: (request, { signal }) => diffBatches(diffFiles(versioning, request, signal)),
+      async *encoded(request, { signal }) {
+        yield* diffBatches(await compareFiles(versioning, request, signal))
+      },
     },
   })
 }
