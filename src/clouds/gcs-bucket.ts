@@ -29,7 +29,12 @@ export async function openGcs(
     const endpoint = /^https?:/.test(emulator) ? emulator : `http://${emulator}`
     return { endpoint: endpoint.replace(/\/+$/, ''), headers: async () => ({}) }
   }
-  const { GoogleAuth } = await import('google-auth-library')
+  const { GoogleAuth, JWT } = await import('google-auth-library')
+  const keyText = variables['GOOGLE_CREDENTIALS'] ?? ''
+  if (keyText !== '') {
+    const { client_email: email, private_key: key } = serviceAccountKey(keyText)
+    return publicClient(new JWT({ email, key, scopes: [scopes[use]] }))
+  }
   const keyFilename = variables['GOOGLE_APPLICATION_CREDENTIALS'] ?? ''
   const auth = new GoogleAuth({ scopes: [scopes[use]], ...(keyFilename !== '' && { keyFilename }) })
   const client = await auth.getClient().catch((error: unknown) => {
@@ -39,10 +44,47 @@ export async function openGcs(
       { cause: error },
     )
   })
+  return publicClient(client)
+}
+
+function publicClient(client: { getRequestHeaders(): Promise<Headers> } | undefined): GcsClient {
   return {
     endpoint: publicEndpoint,
     headers: async () =>
       client === undefined ? {} : Object.fromEntries(await client.getRequestHeaders()),
+  }
+}
+
+/**
+ * The key of a service account, and nothing else: other kinds of key files name files to read and addresses
+ * to ask, and this one may have come from a caller.
+ *
+ * @throws {FailedPreconditionError}
+ */
+export function serviceAccountKey(text: string): {
+  readonly client_email: string
+  readonly private_key: string
+} {
+  const key = parsedKey(text)
+  const { type, client_email, private_key } = key
+  if (
+    type !== 'service_account' ||
+    typeof client_email !== 'string' ||
+    typeof private_key !== 'string'
+  ) {
+    throw new FailedPreconditionError(
+      'GOOGLE_CREDENTIALS is not the text of the key file of a service account, as the console of Google Cloud makes it (JSON)',
+    )
+  }
+  return { client_email, private_key }
+}
+
+function parsedKey(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const key: unknown = JSON.parse(text)
+    return typeof key === 'object' && key !== null ? { ...key } : {}
+  } catch {
+    return {} // its text would be in the error
   }
 }
 

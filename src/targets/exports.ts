@@ -30,6 +30,8 @@ export interface ExportRequest {
   readonly parallelism: number
   /** Read every object back, and compare it with its file. */
   readonly verifies: boolean
+  /** In place of the server's own: named as variables such as `AWS_ACCESS_KEY_ID`. */
+  readonly credentials?: Readonly<Record<string, string>> | undefined
 }
 
 /** All files of a tree, which may be no commit's yet: a lease of the caller's keeps it. */
@@ -119,7 +121,7 @@ export class Exports {
    * as they are, and those of no file stay. `onProgress` is told of every file that is there.
    */
   async run(request: ExportRequest, options: ExportOptions): Promise<ExportCounts> {
-    const { repo, path, url, parallelism, verifies } = request
+    const { repo, path, url, parallelism, verifies, credentials } = request
     const target = this.#targetOf(url)
     const { signal, onProgress } = options
     const { commits, files } = this.#ports
@@ -139,7 +141,7 @@ export class Exports {
       onProgress?.(counts)
     }
     try {
-      const how = { parallelism, verifies, signal, onProgress: tell }
+      const how = { parallelism, verifies, signal, onProgress: tell, credentials }
       return await this.#export(source, target, how)
     } catch (error) {
       if (!(error instanceof DomainError) || fileCount === 0) throw error
@@ -155,7 +157,7 @@ export class Exports {
       this.#ports.files.walkTree(tree, signal)
     const source: Source = { commit, root: rootPath, isFile: false, walk }
     const how = { parallelism: 0, verifies: false, ...options }
-    return await this.#export(source, target, { ...how, ...(credentials && { credentials }) })
+    return await this.#export(source, target, { ...how, credentials })
   }
 
   #targetOf(url: string): StoreUrl {
@@ -172,9 +174,7 @@ export class Exports {
   async #export(
     source: Source,
     target: StoreUrl,
-    how: ExportOptions &
-      Pick<ExportRequest, 'parallelism' | 'verifies'> &
-      Pick<TreeExportRequest, 'credentials'>,
+    how: ExportOptions & Pick<ExportRequest, 'parallelism' | 'verifies' | 'credentials'>,
   ): Promise<ExportCounts> {
     const { parallelism, verifies, onProgress } = how
     const stop = new AbortController()

@@ -13,7 +13,16 @@ import { Azurite } from '../harness/azurite.ts'
 import { peersHere } from '../harness/child-program.ts'
 import { JobState } from '../../src/gen/pps_pb.ts'
 import { failed, freshRepo, refused } from '../harness/expectations.ts'
-import { collect, commitFiles, commitOf, fileOf, noise, putFile } from '../harness/files.ts'
+import {
+  collect,
+  commitFiles,
+  commitOf,
+  entriesOf,
+  fileOf,
+  getText,
+  noise,
+  putFile,
+} from '../harness/files.ts'
 import { atomOf, flush, freshPipeline, lastJobOf } from '../harness/pipelines.ts'
 import { Radosgw } from '../harness/radosgw.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
@@ -50,11 +59,6 @@ const files: Readonly<Record<string, string>> = {
 
 function environment(variables: Readonly<Record<string, string>>): CloudEnvironment {
   return { variables, secretsDirectory: '/nonexistent' }
-}
-
-/** Of a secret. */
-function entriesOf(values: Readonly<Record<string, string>>) {
-  return Object.entries(values).map(([name, text]) => ({ name, value: utf8(text) }))
 }
 
 async function openS3(): Promise<Store> {
@@ -296,6 +300,20 @@ describe.each(peersHere(peers))('to %s', (_name, { open }) => {
     await other.pps.createJob({ pipeline: { name: pipeline } })
     await flush(other, input, commit)
     expect(Buffer.from(await store.read('of-a-secret/a')).toString()).toBe('1')
+    // So do whoever exports, and whoever puts from there.
+    const file = fileOf(input, 'master', '/a')
+    const url = `${store.url}of-a-call`
+    const calls = other.files
+    await collect(calls.exportFiles({ file, url, secret: name }))
+    const { id: back } = await other.pfs.startCommit({
+      parent: commitOf(input, ''),
+      branch: 'back',
+    })
+    const put = { commit: commitOf(input, back), sources: [{ url, path: 'back' }] }
+    await collect(calls.putSources({ ...put, secret: name }))
+    expect(await getText(other, fileOf(input, back, '/back'))).toBe('1')
+    await expect(collect(calls.putSources(put))).rejects.toThrow('refused')
+    await expect(collect(calls.exportFiles({ file, url }))).rejects.toThrow('refused')
     expect(other.log.join('\n')).not.toContain(secret)
   })
 

@@ -58,6 +58,11 @@ with --overwrite. The header and the footer of an SQL dump stand in each of its 
         { name: 'recursive', short: 'r', about: 'put all files below a directory' },
         { name: 'history', about: 'bring every commit of a branch of another pachd to BRANCH' },
         { name: 'resume', about: 'go on where the same command broke off' },
+        {
+          name: 'secret',
+          value: 'NAME',
+          about: 'fetch with the credentials in that secret of the server, not with its own',
+        },
         parallelismFlag,
         {
           name: 'split',
@@ -151,6 +156,11 @@ of which there is no file stay.`,
       flags: [
         parallelismFlag,
         { name: 'verify', about: 'read every object back, and compare it with its file' },
+        {
+          name: 'secret',
+          value: 'NAME',
+          about: 'write with the credentials in that secret of the server, not with its own',
+        },
       ],
       load: async () => (await import('../commands/export.ts')).exportFiles,
     },
