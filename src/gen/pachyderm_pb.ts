@@ -544,7 +544,7 @@ export type ExportFilesRequest = Message<"pachyderm.ExportFilesRequest"> & {
   file?: File | undefined;
 
   /**
-   * `s3://bucket/key` or `as://host/container/blob`: of a file its key, unless it ends with a slash; of a
+   * `s3://bucket/key`, `gs://bucket/key` or `as://host/container/blob`: of a file its key, unless it ends with a slash; of a
    * directory, where its files go below.
    *
    * @generated from field: string url = 2;

@@ -10,7 +10,6 @@ import { type FilePath, rootPath } from '../base/paths.ts'
 import { shownSource, type StoreUrl } from '../base/source-urls.ts'
 import { parseTargetUrl } from '../base/target-urls.ts'
 import type { BucketName, NewObject, WritableBucket } from '../clouds/bucket.ts'
-import { requireWritable } from '../clouds/open-buckets.ts'
 import type { OwnCredentials } from '../clouds/own-credentials.ts'
 import type { CommitTree } from '../versioning/commit-records.ts'
 import type { Commits } from '../versioning/commits.ts'
@@ -110,7 +109,6 @@ export class Exports {
    * Whether files may go there at all, as far as the URL says.
    *
    * @throws {InvalidArgumentError} @throws {PermissionDeniedError}
-   * @throws {UnimplementedError} for a kind of store that is not written to.
    */
   check(url: string): void {
     this.#targetOf(url)
@@ -167,7 +165,6 @@ export class Exports {
         `cannot export to ${shownSource(url)}: this server exchanges nothing with object stores (it runs with --sources none)`,
       )
     }
-    requireWritable(target)
     return target
   }
 

@@ -23,6 +23,7 @@ import {
   noise,
   putFile,
 } from '../harness/files.ts'
+import { GcsServer } from '../harness/gcs-server.ts'
 import { atomOf, flush, freshPipeline, lastJobOf } from '../harness/pipelines.ts'
 import { Radosgw } from '../harness/radosgw.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
@@ -360,20 +361,21 @@ describe('an export', () => {
     expect((await pachd.pps.listPipeline({})).pipelineInfo).toEqual([])
   })
 
-  test('to Google is told how', async () => {
+  test('to what answers like Google Cloud Storage goes in parts, and is found again', async () => {
+    await using server = await GcsServer.start()
     await using other = await TestPachd.start({
-      clouds: environment({ STORAGE_EMULATOR_HOST: '127.0.0.1:1' }),
+      clouds: environment({ STORAGE_EMULATOR_HOST: server.url }),
     })
     await other.pfs.createRepo({ repo: { name: 'r' } })
-    await commitFiles(other, { repo: 'r', branch: 'master' }, { a: 'a' })
-    const file = fileOf('r', 'master', '/')
-    const done = collect(other.files.exportFiles({ file, url: 'gs://bucket/x' }))
-    await expect(done).rejects.toEqual(
-      failed(
-        Code.unimplemented,
-        'unimplemented',
-        'AWS_ENDPOINT_URL=https://storage.googleapis.com',
-      ),
-    )
+    const text = Buffer.from(large.subarray(0, 7_000_000)).toString('base64')
+    await commitFiles(other, { repo: 'r', branch: 'master' }, { 'd/é %': 'a', empty: '', text })
+    const request = { file: fileOf('r', 'master', '/'), url: 'gs://bucket/x', verify: true }
+    const first = (await collect(other.files.exportFiles(request))).at(-1)
+    expect(first).toMatchObject({ files: 3n, sameFiles: 0n, done: true })
+    expect(server.names().toSorted()).toEqual(['x/d/é %', 'x/empty', 'x/text'])
+    expect(Buffer.from(server.get('x/text') ?? []).toString()).toBe(text)
+    server.put('x/empty', utf8('changed'))
+    const again = (await collect(other.files.exportFiles(request))).at(-1)
+    expect(again).toMatchObject({ files: 3n, sameFiles: 2n })
   })
 })

@@ -142,9 +142,9 @@ on with large files, and gets the rest. What is on the disk otherwise is replace
       arguments: 'REPO COMMIT PATH URL',
       about: 'write files to an object store',
       details: `The server writes the file at PATH, or all files below that directory, to the object store that URL
-names: s3://BUCKET/KEY or as://HOST/CONTAINER/BLOB, with the credentials that it has for it. A file gets
-the key of the URL, or its own name below one that ends with a slash; files of a directory go below the
-key.
+names: s3://BUCKET/KEY, gs://BUCKET/KEY or as://HOST/CONTAINER/BLOB, with the credentials that it has
+for it. A file gets the key of the URL, or its own name below one that ends with a slash; files of a
+directory go below the key.
 
 Each object is there whole or not at all. Those that have the right content already are not written
 again, so that the same command goes on after a failure, and brings an older export up to date; objects
