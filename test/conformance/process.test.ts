@@ -22,7 +22,7 @@ beforeAll(async () => {
   await using child = new ChildPachd(argsFor(leftData))
   await child.ready
   child.signal('SIGTERM')
-  expect(await child.exit).toMatchObject({ code: 0 })
+  await child.exit
 })
 afterAll(async () => {
   await directory[Symbol.asyncDispose]()
