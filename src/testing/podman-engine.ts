@@ -21,7 +21,7 @@ const clock = new SystemClock()
 const programs = ['podman', 'runc', 'busybox']
 /** A root without all rights may raise no limit that is its own. */
 const openFilesMax = 16_384
-const startMsMax = 60_000
+const startMsMax = 240_000
 
 /** Whether an engine can be started here; true where no test may be left out. */
 export function canHavePodman(): boolean {

@@ -29,8 +29,8 @@ import { TappedPort } from '../harness/tapped-port.ts'
 import { TestClient, TestPachd } from '../harness/test-pachd.ts'
 
 /** Of an object store, on a busy machine. */
-const startMsMax = 180_000
-const testMsMax = 120_000
+const startMsMax = 600_000
+const testMsMax = 600_000
 const Bucket = 'bucket'
 
 describe.skipIf(!peersRequired && !Radosgw.isInstalled)('a server whose packs are in S3', () => {

@@ -46,8 +46,6 @@ interface Store extends AsyncDisposable {
   unfinishedCount(): Promise<number>
 }
 
-/** Of an object store, on a busy machine. */
-const startMsMax = 180_000
 const secret = 'c2VjcmV0LXRoYXQtbm9ib2R5LW1heS1zZWU='
 /** Three parts. */
 const large = noise(20_000_000)
@@ -147,7 +145,7 @@ describe.each(peersHere(peers))('to %s', (_name, { open }) => {
     }
     await putFile(pachd, fileOf(repo, 'master', 'large'), [large])
     await pachd.pfs.finishCommit({ commit: commitOf(repo, 'master') })
-  }, startMsMax)
+  })
 
   afterAll(async () => {
     await pachd[Symbol.asyncDispose]()

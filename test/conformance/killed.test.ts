@@ -82,7 +82,7 @@ test(`a server killed in the middle of puts and finishes, ${roundCount} times`, 
     expect(await draftsIn(root)).toEqual([])
     await expectNothingLost(reader, acknowledged)
   }
-}, 600_000)
+})
 
 test('a server killed while it finishes a large commit: it is open with all its files, or finished with them', async () => {
   await using directory = await TemporaryDirectory.create()

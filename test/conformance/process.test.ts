@@ -8,6 +8,7 @@ import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { type ChildExit, ChildPachd, pachdProgram } from '../harness/child-pachd.ts'
 import { refused } from '../harness/expectations.ts'
 import { commitFiles, commitOf, fileOf, getText, putFile } from '../harness/files.ts'
+import { pachdHere } from '../harness/pachd-here.ts'
 import { TestClient } from '../harness/test-pachd.ts'
 
 const run = promisify(execFile)
@@ -137,7 +138,7 @@ describe('what it refuses to start on', () => {
     const root = directory.join('home')
     await mkdir(root)
     await writeFile(join(root, 'thesis.tex'), 'precious')
-    const { code, err } = await failToStart(argsFor(root))
+    const { code, err } = await pachdHere(argsFor(root))
     expect(code).toBe(1)
     expect(err).toContain('holds "thesis.tex"')
     expect((await run('ls', ['-A', root])).stdout).toBe('thesis.tex\n')
@@ -146,7 +147,7 @@ describe('what it refuses to start on', () => {
   test('a root below a link that leads nowhere', async () => {
     const link = directory.join('link')
     await symlink(directory.join('nowhere'), link)
-    const { code, err } = await failToStart(argsFor(join(link, 'data')))
+    const { code, err } = await pachdHere(argsFor(join(link, 'data')))
     expect(code).toBe(1)
     expect(err).toContain('a link above leads nowhere')
   })
@@ -154,13 +155,13 @@ describe('what it refuses to start on', () => {
   test('a root that is a file', async () => {
     const root = directory.join('file')
     await writeFile(root, '')
-    const { code, err } = await failToStart(argsFor(root))
+    const { code, err } = await pachdHere(argsFor(root))
     expect(code).toBe(1)
     expect(err).toContain('there is a file in its way')
   })
 
   test('a root in a file system that takes no directories', async () => {
-    const { code, err } = await failToStart(argsFor('/proc/pachyderm'))
+    const { code, err } = await pachdHere(argsFor('/proc/pachyderm'))
     expect(code).toBe(1)
     expect(err).toBe(
       'pachd: /proc/pachyderm: no directory can be made in /proc; choose a place on a disk\n',
@@ -195,7 +196,7 @@ describe('what it refuses to start on', () => {
     const root = directory.join('newer')
     await cp(leftData, root, { recursive: true })
     await writeFile(join(root, 'version'), 'pachyderm-ts data directory 3\n')
-    const { code, err } = await failToStart(argsFor(root))
+    const { code, err } = await pachdHere(argsFor(root))
     expect(code).toBe(1)
     expect(err).toContain('was written by a newer release (layout 3)')
   })
@@ -204,7 +205,7 @@ describe('what it refuses to start on', () => {
     const root = directory.join('senseless')
     await cp(leftData, root, { recursive: true })
     await writeFile(join(root, 'version'), 'yes\n')
-    const { code, err } = await failToStart(argsFor(root))
+    const { code, err } = await pachdHere(argsFor(root))
     expect(code).toBe(1)
     expect(err).toContain('is damaged')
   })
@@ -217,7 +218,7 @@ describe('what it refuses to start on', () => {
       "UPDATE database_layers SET version = 99, release = '9.9' WHERE layer = 'storage'",
     )
     database.close()
-    const { code, err } = await failToStart(argsFor(root))
+    const { code, err } = await pachdHere(argsFor(root))
     expect(code).toBe(1)
     expect(err).toContain('was written by release 9.9 (storage version 99)')
   })
@@ -229,7 +230,7 @@ describe('what it refuses to start on', () => {
     const root = directory.join(`damaged-${what.replace(' ', '-')}`)
     await cp(leftData, root, { recursive: true })
     await damage(join(root, 'metadata.db'))
-    const { code, out, err } = await failToStart(argsFor(root))
+    const { code, out, err } = await pachdHere(argsFor(root))
     expect([code, out]).toEqual([1, ''])
     expect(err).toMatch(/^pachd: .*metadata\.db is damaged/)
   })
