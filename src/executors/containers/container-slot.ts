@@ -117,12 +117,14 @@ export class ContainerSlot implements Slot {
       overrun = reason
       abort()
     }
+    const { upperDirectories } = container
     const counted = { processCountMax, processCounts: () => container.processCounts() }
     using watches = new DisposableStack()
     watches.use(processWatch.watch(counted, end))
     watches.use(
       diskWatch.watch({
-        directories: [files.out, files.tmp, files.varTmp, ...container.upperDirectories],
+        directories: [files.out, files.tmp, files.varTmp, ...upperDirectories],
+        otherBytes: upperDirectories.length > 0 ? undefined : () => container.writtenBytes(),
         end,
       }),
     )

@@ -104,6 +104,11 @@ export class WarmContainer implements AsyncDisposable {
     return upperDirectory !== undefined && existsSync(upperDirectory) ? [upperDirectory] : []
   }
 
+  /** How much it has changed of its image: asks the engine, which may take a while. 0 when nobody says. */
+  async writtenBytes(): Promise<number> {
+    return await this.#engine.writtenBytes(this.#id).catch(() => 0)
+  }
+
   get hasEnded(): boolean {
     return this.#hasEnded
   }

@@ -1,4 +1,14 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs'
 import { totalmem } from 'node:os'
 import { join } from 'node:path'
 
@@ -15,6 +25,8 @@ const cpuQuotaMicrosMin = 1000
 const reservedPart = 0.1
 const reservedBytesMin = 512 * 1024 * 1024
 const killRoundsMax = 500
+/** More than the kernel's tables of events have. */
+const eventsBytesMax = 4096
 /** Besides those of user code: two that run it, and one that they may start. */
 const ownProcessCount = 3
 
@@ -105,6 +117,9 @@ export class ControlGroups implements AsyncDisposable {
 export class ControlGroup implements AsyncDisposable, CountedProcesses {
   readonly #directories: readonly GroupPlace[]
   readonly #of: GroupOf
+  /** Files of events by path, held open: they are read after each datum. */
+  readonly #events = new Map<string, number>()
+  readonly #eventsBytes = Buffer.allocUnsafeSlow(eventsBytesMax)
   #killed = 0
   #refused = 0
 
@@ -158,7 +173,11 @@ export class ControlGroup implements AsyncDisposable, CountedProcesses {
   #count(controller: Controller, file: (version: 1 | 2) => string, key: string): number {
     const place = this.#placeOf(controller)
     if (place === undefined) return 0
-    const text = readFileSync(join(place.directory, file(place.version)), 'utf8')
+    const path = join(place.directory, file(place.version))
+    const descriptor = this.#events.get(path) ?? openSync(path, 'r')
+    this.#events.set(path, descriptor)
+    const size = readSync(descriptor, this.#eventsBytes, 0, eventsBytesMax, 0)
+    const text = this.#eventsBytes.toString('latin1', 0, size)
     return Number(new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
   }
 
@@ -181,6 +200,8 @@ export class ControlGroup implements AsyncDisposable, CountedProcesses {
 
   /** Ends what is left in it, and removes it. */
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const descriptor of this.#events.values()) closeSync(descriptor)
+    this.#events.clear()
     for (const { directory } of this.#directories) await removeGroup(directory, this.#of.clock)
   }
 }
