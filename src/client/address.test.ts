@@ -18,7 +18,9 @@ function refusal(text: string): string {
 }
 
 test('what is no address is refused with an example', () => {
-  for (const text of ['', ':80', 'a:0', 'a:65536', 'a b', 'a:b', '::1', 'https://a', 'a/b']) {
+  const malformed = ['', ':80', 'a:0', 'a:65536', 'a b', 'a:b', '::1', 'https://a', 'a/b']
+  const noHosts = ['%s%n', '[1', '[:]:80', '<a>', '999.1.1.1']
+  for (const text of [...malformed, ...noHosts]) {
     expect(refusal(text)).toContain(`not an address: ${JSON.stringify(text)}; write HOST:PORT`)
   }
 })

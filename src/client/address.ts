@@ -20,7 +20,8 @@ export function parseAddress(text: string): Address {
   const match = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^\s:/@[\]]+))(?::(\d{1,5}))?$/.exec(bare)
   const host = match?.[1] ?? match?.[2]
   const port = match?.[3] === undefined ? defaultPort : Number(match[3])
-  if (host === undefined || port === 0 || port > 65_535) {
+  const isAddress = host !== undefined && port > 0 && port <= 65_535
+  if (!isAddress || !URL.canParse(`http://${addressText({ host, port })}`)) {
     throw new InvalidArgumentError(
       `not an address: ${JSON.stringify(text)}; write HOST:PORT, for instance localhost:${defaultPort}`,
     )

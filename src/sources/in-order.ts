@@ -1,15 +1,16 @@
 /** Results that wait for one before them are kept up to this count: each is small. */
-const waitingMax = 4096
+const waitingMaxUsual = 4096
 
 /**
  * The results of `work` on every item, in the order of the items, though up to `count` are worked on at
- * once. Items are taken when there is room for them. After a failure, or when the reader leaves, the signal
+ * once, and `waitingMax` are under way or done. Items are taken when there is room for them. After a failure, or when the reader leaves, the signal
  * of what is under way aborts, and all of it has ended before this ends.
  */
 export async function* inOrder<Item, Result>(
   items: AsyncIterable<Item>,
   count: number,
   work: (item: Item, signal: AbortSignal) => Promise<Result>,
+  waitingMax: number = waitingMaxUsual,
 ): AsyncGenerator<Result> {
   const stop = new AbortController()
   const line = new Line<Result>()

@@ -1,24 +1,14 @@
 import { createHash } from 'node:crypto'
 import { DomainError, type ErrorKind, InvalidArgumentError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
-import { shownSource } from '../base/source-urls.ts'
 import type { Content, Contents } from '../storage/contents.ts'
 import { keptDays, type KeptTransfer, type KeptTransfers } from '../versioning/kept-transfers.ts'
 import type { Split } from '../versioning/splits.ts'
 import type { BulkWriter, Writes } from '../versioning/writes.ts'
 import { fetchContent } from './fetched-content.ts'
+import { foundFiles, type SourcePut } from './found-files.ts'
 import { inOrder } from './in-order.ts'
-import type { SourceFile } from './source.ts'
-import type { SourceSession, Sources } from './sources.ts'
-
-/** A place to put files from, and where they go. */
-export interface SourcePut {
-  readonly url: string
-  /** Of the file, or of the directory that gets what is below the source. */
-  readonly path: string
-  /** They go below `path`, under the name that the source has of its own. */
-  readonly addsOwnName: boolean
-}
+import type { Sources } from './sources.ts'
 
 export interface SourcePutRequest {
   readonly repo: string
@@ -130,15 +120,17 @@ export class SourcePuts {
     const { writer, kept, progress } = run
     const { overwrite, sources, isRecursive } = request
     await using session = this.#ports.sources.session(request.credentials)
-    const files = foundFiles(session, request, run.signal)
+    const parallel = parallelCount(request.parallelism)
+    const found = { sources, isRecursive, count: parallel, signal: run.signal }
+    const files = foundFiles(session, found)
     const smallBytesMax = sources.length === 1 && !isRecursive ? onlyBytesMax : 0
     const ports = { patience: session.ports, contents: this.#ports.contents, kept }
     const onBytes = (count: number): void => progress.add({ sizeBytes: count })
     const onKept = (count: number): void => progress.add({ keptBytes: count })
-    const fetched = inOrder(files, parallelCount(request.parallelism), async (found, stop) => {
+    const fetched = inOrder(files, parallel, async (next, stop) => {
       const signal = AbortSignal.any([run.signal, stop])
-      const fetch = { ...found, signal, smallBytesMax, onBytes, onKept }
-      return { path: found.path, value: await fetchContent(ports, fetch) }
+      const fetch = { ...next, signal, smallBytesMax, onBytes, onKept }
+      return { path: next.path, value: await fetchContent(ports, fetch) }
     })
     let savedMs = this.#ports.clock.monotonicMs()
     for await (const { path, value } of fetched) {
@@ -157,30 +149,6 @@ interface Run {
   readonly kept: KeptTransfer | undefined
   readonly progress: Progress
   readonly signal: AbortSignal
-}
-
-interface FoundFile {
-  readonly file: SourceFile
-  readonly id: string
-  /** For people. */
-  readonly name: string
-  /** Where it goes. */
-  readonly path: string
-}
-
-async function* foundFiles(
-  session: SourceSession,
-  { sources, isRecursive }: SourcePutRequest,
-  signal: AbortSignal,
-): AsyncGenerator<FoundFile> {
-  for (const put of sources) {
-    const source = await session.open(put.url, signal)
-    const target = targetOf(put, source.ownName)
-    for await (const file of source.files(isRecursive, signal)) {
-      const id = `${put.url}\0${file.path}`
-      yield { file, id, name: `${source.name}${file.path}`, path: `${target}${file.path}` }
-    }
-  }
 }
 
 async function putValue(
@@ -214,14 +182,6 @@ function requireSources({ sources }: SourcePutRequest): void {
 /** How many files to bring at once. */
 export function parallelCount(asked: number): number {
   return asked === 0 ? parallelismDefault : Math.min(asked, parallelismMax)
-}
-
-function targetOf({ path, addsOwnName, url }: SourcePut, ownName: string): string {
-  if (!addsOwnName) return path
-  if (ownName !== '' || !/^https?:/i.test(url)) return `${path}/${ownName}`
-  throw new InvalidArgumentError(
-    `${shownSource(url)} has no name that a file could go to: say where it goes, as in put-file REPO BRANCH PATH`,
-  )
 }
 
 /** Counts what comes. */

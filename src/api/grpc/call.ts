@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { copyBytes } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import { MessageReader, type ReadOptions } from '../../base/grpc-messages.ts'
@@ -168,7 +169,7 @@ export class Call implements CallContext, CallEvents {
   received(slice: Uint8Array): boolean {
     this.#receivedBytes += slice.length
     if (this.#receivedBytes >= this.#receivedBound) this.#boundReached()
-    if (this.#ended || this.#incoming.push(slice)) return true
+    if (this.#ended || this.#incoming.push(keepable(slice))) return true
     this.#aheadBytes = this.#wire.aheadBytesMax
     this.#countUnread(this.#aheadBytes)
     return this.#ended
@@ -219,4 +220,9 @@ export class Call implements CallContext, CallEvents {
     this.#incoming.fail(reason)
     this.drained()
   }
+}
+
+/** A slice that keeps no more than four times as much in memory: what came with it stays as long as it does. */
+function keepable(slice: Uint8Array): Uint8Array {
+  return slice.length * 4 > slice.buffer.byteLength ? slice : copyBytes(slice)
 }
