@@ -10,7 +10,10 @@ import { splitOf } from '../pfs/split-fields.ts'
 type Response = MessageInitShape<typeof PutSourcesResponseSchema>
 
 /** PutSources: how far it is, as often as the caller takes it; last of all, that it is done. */
-export function putSourcesHandlers(puts: SourcePuts, clock: Clock): ServiceHandlers<typeof Files> {
+export function putSourcesHandlers(
+  puts: Pick<SourcePuts, 'put'>,
+  clock: Clock,
+): ServiceHandlers<typeof Files> {
   return {
     async *putSources(request, { signal }) {
       const work = (tell: (counts: SourcePutCounts) => void, stop: AbortSignal) =>
