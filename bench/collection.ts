@@ -1,6 +1,7 @@
 // The collector alone: commits of one file each on one tree, each with a pack of its own, collected from
 // scratch. Run by itself: tools/node bench/collection.ts DIRECTORY [COMMITS]
 
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SystemClock } from '../src/base/clock.ts'
 import { parseFilePath } from '../src/base/paths.ts'
@@ -39,11 +40,12 @@ export interface MeasuredCollection {
   readonly report: CollectionReport
 }
 
-/** Measures in `directory`, which must be empty. The server has been started anew before it collects. */
+/** Measures in `directory`, which must be empty or new. The server has been started anew before it collects. */
 export async function measureCollection(
   directory: string,
   commitCount: number,
 ): Promise<MeasuredCollection> {
+  await mkdir(directory, { recursive: true })
   let roots: readonly TreeRoot[] = []
   const makeMs = await timed(async () => {
     await using made = await openStore(directory)

@@ -1,9 +1,8 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Benchmark } from '../benchmark.ts'
 import { measureCollection } from '../collection.ts'
 
-const counts = [1000, 10_000] as const
+const counts = [500, 2500] as const
 const label = (count: number): string => `collect, ${count.toLocaleString('en')} commits`
 
 export const collection: Benchmark = {
@@ -17,7 +16,6 @@ export const collection: Benchmark = {
       label: label(count),
       run: async (round: number) => {
         const own = join(directory, `${count}-${round}`)
-        await mkdir(own)
         const { makeMs, collectMs } = await measureCollection(own, count)
         say(`${count} commits made in ${Math.round(makeMs)} ms`)
         return (collectMs * 1000) / count

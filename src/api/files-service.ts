@@ -25,8 +25,8 @@ export function filesRoutes(
   versioning: Versioning,
   ports: ContentsPorts,
   fetching: {
-    readonly puts: SourcePuts
-    readonly history: HistoryPuts
+    readonly puts: Pick<SourcePuts, 'put'>
+    readonly history: Pick<HistoryPuts, 'put'>
     readonly exports: Exports
     readonly clock: Clock
     readonly secrets: Pick<Secrets, 'texts'>

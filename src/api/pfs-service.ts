@@ -13,7 +13,7 @@ import { repoHandlers } from './pfs/repo-handlers.ts'
 export function pfsRoutes(
   versioning: Versioning,
   trees: StoredTrees,
-  sourcePuts: SourcePuts,
+  sourcePuts: Pick<SourcePuts, 'put'>,
 ): readonly Route[] {
   return service(API, {
     ...repoHandlers(versioning),

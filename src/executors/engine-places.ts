@@ -1,6 +1,8 @@
 import { statSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 
 import { InvalidArgumentError } from '../base/errors.ts'
+import { engineError } from './containers/engine-errors.ts'
 
 /** Where engines listen that nobody has told about. */
 const usualPlaces = ['/var/run/docker.sock', '/run/podman/podman.sock']
@@ -28,6 +30,19 @@ export function engineSockets(
 /** The first that there is, else the first, for its error to tell of. */
 export function presentSocket(paths: readonly string[]): string | undefined {
   return paths.find(isSocket) ?? paths[0]
+}
+
+/**
+ * So that who has no engine need not load what talks to one.
+ *
+ * @throws {UnavailableError} with advice when there is none of the sockets.
+ */
+export async function requireSocket(paths: readonly string[]): Promise<void> {
+  const path = presentSocket(paths)
+  if (path === undefined) return
+  await stat(path).catch((error: unknown) => {
+    throw engineError(error, `unix://${path}`)
+  })
 }
 
 function askedPath(text: string): string {

@@ -9,35 +9,16 @@ import { openSnapshot } from './etcd/snapshot-file.ts'
 import { fileError } from './objects/file-objects.ts'
 import type { OldCluster } from './old-cluster.ts'
 import type { OldMetadata } from './old-metadata.ts'
+import { isEtcdAddress, type OldPlace } from './old-place.ts'
 import { openOldObjects } from './open-objects.ts'
 import { ServedCluster } from './served-cluster.ts'
 import { isWantedKey, type KeyPrefixes, StoredCluster, usualPrefixes } from './stored-cluster.ts'
-
-/** Where an old cluster is. */
-export type OldPlace =
-  | {
-      readonly kind: 'stores'
-      /** A snapshot file, or HOST:PORT of an etcd. */
-      readonly etcd: string
-      /** A directory, or the URL of a bucket. */
-      readonly storage: string
-      readonly prefixes?: KeyPrefixes
-    }
-  /** Only its server can be reached. */
-  | { readonly kind: 'server'; readonly address: string }
 
 export interface OpenPorts {
   readonly clock: Clock
   readonly openBucket: (name: BucketName) => Promise<Bucket>
   readonly onDamage: OnDamage
   readonly signal: AbortSignal
-}
-
-/** Whether what names an etcd is an address rather than a file. */
-export function isEtcdAddress(text: string): boolean {
-  return /^(?:(?:http|etcd|grpc):\/\/\S+|[A-Za-z0-9._-]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5})$/.test(
-    text,
-  )
 }
 
 /** Opens an old cluster for reading. @throws {DomainError} with advice. */

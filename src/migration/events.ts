@@ -1,5 +1,5 @@
 import type { Damage } from '../legacy/damage.ts'
-import type { OldPlace } from '../legacy/open-cluster.ts'
+import type { OldPlace } from '../legacy/old-place.ts'
 
 /** What somebody who moves an old cluster here decides. */
 export interface MigrationRequest {

@@ -5,6 +5,8 @@ import { checkLatestResults, type LatestResultsPorts } from './checks/latest-res
 import { checkPipelines } from './checks/pipeline-check.ts'
 import type { PipelinesCheckPorts } from './checks/ports.ts'
 import { checkSecrets } from './checks/secret-rows-check.ts'
+import { checkTrials } from './checks/trial-check.ts'
+import { checkTriggers } from './checks/trigger-check.ts'
 
 /** Checks that the rows of pipelines, jobs and datums fit each other; reads no chunk. */
 export async function checkPipelinesRows(ports: PipelinesCheckPorts): Promise<void> {
@@ -12,6 +14,8 @@ export async function checkPipelinesRows(ports: PipelinesCheckPorts): Promise<vo
   await checkJobs(ports)
   await checkDatumRows(ports)
   await checkSecrets(ports)
+  await checkTriggers(ports)
+  await checkTrials(ports)
 }
 
 /** Visits everything that jobs and datum results refer to. */

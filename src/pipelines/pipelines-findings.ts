@@ -23,6 +23,9 @@ export type PipelinesDamage =
   | 'arrival-damaged'
   | 'job-output-wrong'
   | 'secret-damaged'
+  | 'branch-trigger-damaged'
+  | 'trial-damaged'
+  | 'trial-rows-left-over'
 
 const fixIt: string = 'run fsck with --fix: it is worked out again'
 const restoreMetadata: string =
@@ -145,6 +148,22 @@ export const pipelinesFindings: Readonly<Record<PipelinesDamage, FindingFacts>> 
     severity: 'error',
     meaning: 'Code that asks for the secret cannot be started.',
     advice: 'store its values again with pachctl update-secret, or delete it',
+  },
+  'branch-trigger-damaged': {
+    severity: 'error',
+    meaning: 'The branch does not follow the other one, or not as it should.',
+    advice:
+      'give the branch its trigger again with pachctl set-branch, or update the pipeline that made it (pachctl update-pipeline)',
+  },
+  'trial-damaged': {
+    severity: 'error',
+    meaning: 'The trial cannot be shown or merged as it was begun; the main line is not concerned.',
+    advice: 'delete the trial (pachctl delete-trial) and begin it again',
+  },
+  'trial-rows-left-over': {
+    severity: 'warning',
+    meaning: 'Rows are parts of trials that do not exist; they do no harm.',
+    advice: 'run fsck with --fix: they are deleted',
   },
 }
 

@@ -3,12 +3,12 @@ import { parseArgs } from 'node:util'
 import { InvalidArgumentError } from '../base/errors.ts'
 import { parseSize } from '../base/sizes.ts'
 import { executorsConfig, type ExecutorFlags, type ExecutorsConfig } from './executors-config.ts'
-import { isEtcdAddress, type OldPlace } from '../legacy/open-cluster.ts'
+import { isEtcdAddress, type OldPlace } from '../legacy/old-place.ts'
 import { parseDatumBounds } from '../pipelines/datum-bounds.ts'
 import type { SlotBounds } from '../pipelines/executor.ts'
 import type { Reach } from '../sources/reach.ts'
 import { parseBucketPlace } from './bucket-place.ts'
-import type { BucketConfig } from './pack-places.ts'
+import type { BucketConfig } from './pack-places-ports.ts'
 
 /** What the person who starts pachd decides. */
 export interface ServerConfig {

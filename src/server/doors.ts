@@ -4,7 +4,6 @@ import { HttpListener } from '../api/http-listener.ts'
 import { answerLandingPage } from '../api/landing-page.ts'
 import { Listener, type ListenOptions } from '../api/listener.ts'
 import { type PortAddress, probePort } from '../api/open-port.ts'
-import { S3Gateway } from '../api/s3-gateway.ts'
 import { UnavailableError } from '../base/errors.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import type { HttpConfig, ServerConfig } from './command-line.ts'
@@ -59,10 +58,9 @@ export class Doors implements AsyncDisposable {
     const http = await openOther(config.http, httpDoor, (request, response) =>
       files.answer(request, response),
     )
-    const gateway = new S3Gateway(what.versioning, ports, config.s3 ?? {})
-    const s3 = await openOther(config.s3, s3Door, (request, response) =>
-      gateway.answer(request, response),
-    )
+    const s3 =
+      config.s3 &&
+      (await openOther(config.s3, s3Door, await s3Answer(what.versioning, config.s3, ports)))
     if (s3 !== undefined && config.s3?.keys === undefined) {
       ports.log.warning(anybodyText, { ...s3.address })
     }
@@ -117,6 +115,17 @@ export async function probeDoors(config: DoorsConfig): Promise<void> {
     if (given?.isAsked !== true) continue
     await probePort(given).catch((error: unknown) => throwAsked(error, door))
   }
+}
+
+/** Loaded where S3 is served. */
+async function s3Answer(
+  versioning: Versioning,
+  config: NonNullable<DoorsConfig['s3']>,
+  ports: ServerPorts,
+): Promise<RequestListener> {
+  const { S3Gateway } = await import('../api/s3-gateway.ts')
+  const gateway = new S3Gateway(versioning, ports, config)
+  return (request, response) => gateway.answer(request, response)
 }
 
 interface OtherDoor {

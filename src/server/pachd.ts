@@ -17,7 +17,7 @@ import { usage } from './usage.ts'
 import { Log } from './log.ts'
 import { readRelease } from './release.ts'
 import type { OfflineRestorePorts } from './backing-up/offline-restore.ts'
-import { openServer, type Server } from './server.ts'
+import type { Server } from './server.ts'
 
 /** The parts of a process that pachd uses. */
 export interface PachdProcess {
@@ -195,6 +195,7 @@ async function serve(config: ServerConfig, process: PachdProcess, out: Output): 
   // Asked before the data directory is opened, so that a stop at any time is in good order.
   const stopAsked = process.stopAsked()
   const release = await readRelease()
+  const { openServer } = await import('./server.ts')
   let again = config
   for (let isFirst = true; ; isFirst = false) {
     const restart = Promise.withResolvers<'restart'>()

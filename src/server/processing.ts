@@ -7,7 +7,8 @@ import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
 import type { OutputExports } from '../pipelines/output-exports.ts'
 import { ChoosingExecutor } from '../executors/choosing.ts'
-import { openContainerExecutor, type PullSecrets } from '../executors/containers.ts'
+import type { ContainerExecutor, PullSecrets } from '../executors/containers.ts'
+import { requireSocket } from '../executors/engine-places.ts'
 import {
   openProcessExecutor,
   type ProcessExecutor,
@@ -174,8 +175,10 @@ async function openExecutors(
   const openContainers =
     executors === undefined || executors.engineSockets.length === 0
       ? undefined
-      : () =>
-          openContainerExecutor({
+      : async (): Promise<ContainerExecutor> => {
+          await requireSocket(executors.engineSockets)
+          const { openContainerExecutor } = await import('../executors/containers.ts')
+          return await openContainerExecutor({
             ...executors,
             directory: join(directory.scratch, 'containers'),
             storeId: directory.store.id,
@@ -184,6 +187,7 @@ async function openExecutors(
             clock,
             random,
           })
+        }
   const choice = executors?.choice ?? 'process'
   const executor = await ChoosingExecutor.open({
     choice,

@@ -1,12 +1,15 @@
 import { adminRoutes } from '../api/admin-service.ts'
 import { authRoutes } from '../api/auth-service.ts'
-import { backupsRoutes } from '../api/backups-service.ts'
 import { commitsRoutes } from '../api/commits-service.ts'
 import { filesRoutes } from '../api/files-service.ts'
 import { healthRoutes } from '../api/health-service.ts'
 import { jobsRoutes } from '../api/jobs-service.ts'
+import {
+  backupsRoutesLate,
+  migrationRoutesLate,
+  transfersRoutesLate,
+} from '../api/late-services.ts'
 import { addressText, type PortAddress } from '../api/open-port.ts'
-import { migrationRoutes, specOfOldPipeline } from '../api/migration-service.ts'
 import { objectRoutes } from '../api/object-service.ts'
 import { pfsRoutes } from '../api/pfs-service.ts'
 import { pipelinesRoutes } from '../api/pipelines-service.ts'
@@ -14,7 +17,6 @@ import { reposRoutes } from '../api/repos-service.ts'
 import { ppsRoutes } from '../api/pps-service.ts'
 import { secretsRoutes } from '../api/secrets-service.ts'
 import { withTransactions } from '../api/transactions-service.ts'
-import { transfersRoutes } from '../api/transfers-service.ts'
 import { trialsRoutes } from '../api/trials-service.ts'
 import { versionRoutes } from '../api/version-service.ts'
 import type { Database } from '../database/database.ts'
@@ -24,33 +26,29 @@ import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
 import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
-import { ClusterMigrations } from '../migration/migrations.ts'
-import { HistoryPuts } from '../sources/history-puts.ts'
-import { Pulls } from '../sources/pulls.ts'
-import { SourcePuts } from '../sources/source-puts.ts'
-import { Sources } from '../sources/sources.ts'
 import { Exports } from '../targets/exports.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
-import type { CommitUses, OnHeadReady } from '../versioning/ports.ts'
-import { KeptTransfers, sweepKeptTransfers } from '../versioning/kept-transfers.ts'
+import type { OnHeadReady } from '../versioning/ports.ts'
+import { sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
-import { PulledRepos } from '../versioning/pulled-repos.ts'
 import { StoredTrees } from '../versioning/stored-trees.ts'
 import { purgeRepos } from '../versioning/repos.ts'
 import { sweepTransactions } from '../versioning/transactions.ts'
 import { sweepUploads } from '../versioning/uploads.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
+import { onDemand } from '../base/on-demand.ts'
 import { startBackgroundTask } from './background-task.ts'
-import { openBackups, openRepoRestores } from './backing-up/backups.ts'
+import { lateRepoRestores, openBackups } from './backing-up/late-backups.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { Doors } from './doors.ts'
+import { createFetching } from './fetching.ts'
 import { noClouds, type ServerPorts } from './ports.ts'
 import { diagnose } from './diagnosis.ts'
 import { openProcessing, type OpenProcessing } from './processing.ts'
-import { StoreChecks } from './store-checks.ts'
-import { openStores, type Stores } from './stores.ts'
+import type { StoreChecks } from './store-checks.ts'
+import { openStores } from './stores.ts'
 
 /** A running pachd: its data directory, and open ports. */
 export class Server implements AsyncDisposable {
@@ -112,21 +110,34 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const collector = openCollector({ database, store: chunks, versioning, clock })
   opened.use(startCollecting({ ...ports, ...config, database, collector }))
   const objects = new Objects({ ...stores, clock })
-  const checks = new StoreChecks({ ...stores, metadata: directory.metadata, clock })
-  const fetching = createFetching(stores, { versioning, exports, onHeadReady, uses }, config, ports)
-  const buckets = opened.use(new Buckets(ports.clouds ?? noClouds))
-  const migrations = new ClusterMigrations({
-    ...stores,
-    ...ports,
-    maps: new ProllyMaps(chunks),
-    specOf: specOfOldPipeline,
-    openBucket: (name) => buckets.open(name),
+  const checks = onDemand(async () => {
+    const { StoreChecks } = await import('./store-checks.ts')
+    return new StoreChecks({ ...stores, metadata: directory.metadata, clock })
   })
+  const fetching = createFetching(stores, { versioning, onHeadReady, uses }, config, ports)
+  const buckets = opened.use(new Buckets(ports.clouds ?? noClouds))
+  const migrations: Parameters<typeof migrationRoutesLate>[0] = async (specOf) => {
+    const { ClusterMigrations } = await import('../migration/migrations.ts')
+    const maps = new ProllyMaps(chunks)
+    return new ClusterMigrations({
+      ...stores,
+      ...ports,
+      maps,
+      specOf,
+      openBucket: (name) => buckets.open(name),
+    })
+  }
   const backups = await openBackups(opened, stores, config, ports)
+  const repoRestores = lateRepoRestores(stores, fetching.pulls, config, ports)
   const recordable = [
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
-    ...filesRoutes(versioning, stores, { ...fetching, secrets: processing.secrets }),
+    ...filesRoutes(versioning, stores, {
+      ...fetching,
+      exports,
+      clock,
+      secrets: processing.secrets,
+    }),
     ...reposRoutes(versioning),
     ...commitsRoutes(versioning, processing.branchTriggers),
     ...ppsRoutes(processing, collector),
@@ -135,16 +146,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...createAdmin({ startedMs, checks, collector, processing, api, root: config.root }, ports),
     ...secretsRoutes(processing),
     ...trialsRoutes(processing),
-    ...migrationRoutes({
-      migrations,
+    ...migrationRoutesLate(migrations, {
       configured: config.oldCluster,
       allowsAnyPlace: (config.sources ?? 'any') === 'any',
     }),
-    ...backupsRoutes(backups, {
-      random,
-      repoRestores: openRepoRestores(stores, fetching.pulls, config, ports),
-    }),
-    ...transfersRoutes(fetching.pulls, { random, isAllowed: config.sources !== 'none' }),
+    ...backupsRoutesLate({ backups, repoRestores }, random),
+    ...transfersRoutesLate(fetching.pulls, { random, isAllowed: config.sources !== 'none' }),
     ...authRoutes(),
     ...healthRoutes(),
     ...versionRoutes(release),
@@ -178,7 +185,7 @@ interface OpenDoors {
 function createAdmin(
   parts: {
     readonly startedMs: number
-    readonly checks: StoreChecks
+    readonly checks: () => Promise<StoreChecks>
     readonly collector: ReturnType<typeof openCollector>
     readonly processing: OpenProcessing
     readonly api: OpenDoors
@@ -193,7 +200,9 @@ function createAdmin(
       ...processing.facts(),
       uptimeMs: clock.monotonicMs() - startedMs,
     }),
-    check: (options, signal) => checks.run(options, signal),
+    async *check(options, signal) {
+      yield* (await checks()).run(options, signal)
+    },
     collector,
     clock,
     diagnose: async () => {
@@ -217,31 +226,6 @@ function createExports(
   const openBuckets = (own?: OwnCredentials): Buckets =>
     new Buckets(own === undefined ? clouds : withOwnCredentials(clouds, own))
   return new Exports({ ...versioning, openBuckets, isAllowed: sources !== 'none' })
-}
-
-interface FetchingParts {
-  readonly versioning: Versioning
-  readonly exports: Exports
-  readonly onHeadReady: OnHeadReady
-  readonly uses: CommitUses
-}
-
-/** What brings files from elsewhere, and there. */
-function createFetching(
-  stores: Stores,
-  { versioning, exports, onHeadReady, uses }: FetchingParts,
-  config: Pick<ServerConfig, 'sources'>,
-  ports: ServerPorts,
-): Omit<Parameters<typeof filesRoutes>[2], 'secrets'> & { readonly pulls: Pulls } {
-  const { clouds = noClouds, clock } = ports
-  const reach = config.sources ?? 'any'
-  const sources = new Sources({ ...ports, chunks: stores.chunks, clouds, reach })
-  const kept = new KeptTransfers({ ...stores, clock })
-  const puts = new SourcePuts({ ...stores, ...versioning, ...ports, kept, sources })
-  const history = new HistoryPuts({ ...stores, ...versioning, sources })
-  const repos = new PulledRepos({ ...stores, onHeadReady, uses })
-  const pulls = new Pulls({ ...stores, sources, repos })
-  return { puts, history, exports, clock, pulls }
 }
 
 function doorText(address: PortAddress | undefined): string {

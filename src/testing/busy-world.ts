@@ -2,6 +2,7 @@ import { collectBytes } from '../base/bytes.ts'
 import { SystemClock } from '../base/clock.ts'
 import { DataLossError, DomainError } from '../base/errors.ts'
 import type { RequestedInput } from '../pipelines/requested-specs.ts'
+import { removeRepo } from '../versioning/repos.ts'
 import type { Objects } from '../versioning/objects.ts'
 import { seededBytes } from './seeded-random.ts'
 import { atom, type TestProcessing } from './test-processing.ts'
@@ -48,15 +49,15 @@ export interface BusyWorld {
   readonly objects: Objects
 }
 
-/** Repos of one writer: put, bulk, delete, finish, abandon, branch, drop the whole repo. */
+/** Repos of one writer: put, bulk, delete, finish, abandon, branch, drop the whole repo and make it anew. */
 export async function writerStep(
-  { processing: { versioning } }: BusyWorld,
+  { processing: { versioning, database } }: BusyWorld,
   repo: string,
   dice: Dice,
 ): Promise<void> {
   const { commits, repos, writes, branches } = versioning
   const file = { repo, commit: 'master', path: `d${dice.roll(3)}/f${dice.roll(20)}` }
-  switch (dice.roll(12)) {
+  switch (dice.roll(13)) {
     case 0:
       return await repos.create({ name: repo })
     case 1:
@@ -87,6 +88,10 @@ export async function writerStep(
       return
     case 9:
       return await branches.delete(repo, 'other')
+    case 10:
+      // As a large one: its rows go later, when a repo of its name is there already.
+      await database.transact((tx) => removeRepo(tx, repo, 0))
+      return await repos.create({ name: repo })
     default:
       return await writes.put(file, poolBytes(dice), { overwrite: dice.roll(3) > 0 })
   }

@@ -41,6 +41,9 @@ describe('triggers of branches', () => {
       { repo: { name: repo }, branch: 'staging', trigger, addedBytes: 3n, addedCommits: 1n },
     ])
     expect(await headOf(pachd, repo, 'staging')).toBeUndefined()
+    const events = await collect(pachd.admin.check({}))
+    const kinds = events.map(({ event }) => (event.case === 'finding' ? event.value.kind : ''))
+    expect(kinds).not.toContain('branch-trigger-damaged')
     const second = await commitFiles(pachd, master, { b: 'two' })
     expect(await headOf(pachd, repo, 'staging')).toBe(second)
     const large = await commitFiles(pachd, master, { c: 'x'.repeat(1000) })

@@ -8,7 +8,7 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { concatBytes, equalBytes } from '../../src/base/bytes.ts'
 import { parseBucketPlace } from '../../src/server/bucket-place.ts'
-import type { BucketConfig } from '../../src/server/pack-places.ts'
+import type { BucketConfig } from '../../src/server/pack-places-ports.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { ChildPachd } from '../harness/child-pachd.ts'

@@ -44,6 +44,14 @@ async function settled(client: TestClient, trial: string): Promise<TrialInfo> {
   return await client.trials.inspectTrial({ trial, block: true })
 }
 
+/** What a check says of a kind of rows. */
+async function findingsOf(client: TestClient, kind: RegExp): Promise<readonly string[]> {
+  const events = await collect(client.admin.check({}))
+  return events.flatMap(({ event }) =>
+    event.case === 'finding' && kind.test(event.value.kind) ? [event.value.what] : [],
+  )
+}
+
 describe('trials', () => {
   test('changed code runs on all that is downstream, and is merged without running again', async () => {
     const chain = await openChain(pachd, await freshRepo(pachd))
@@ -67,6 +75,7 @@ describe('trials', () => {
     expect(await outputOf(pachd, chain.down)).toEqual({ '/all': 'AB\nCD\n' })
     const listed = await collect(pachd.trials.listTrials({}))
     expect(listed.flatMap(({ trials }) => trials)).toContainEqual(info)
+    expect(await findingsOf(pachd, /^trial-/)).toEqual([])
 
     expect(await pachd.trials.mergeTrial({ trial })).toEqual(info)
     expect(await outputOf(pachd, chain.down)).toEqual({ '/all': 'ba\ndc\n' })

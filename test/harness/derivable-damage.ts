@@ -131,4 +131,10 @@ export const derivableDamage: readonly Damage[] = [
     sql: 'UPDATE datum_results SET output_bytes = output_bytes + 1',
     kinds: ['datum-result-damaged'],
   },
+  {
+    what: 'rows are parts of a trial that does not exist',
+    sql: `INSERT INTO trial_data (trial, position, repo, branch, other)
+      VALUES ('none', 0, 'data', 'master', 'other')`,
+    kinds: ['trial-rows-left-over'],
+  },
 ]

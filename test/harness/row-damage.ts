@@ -17,6 +17,18 @@ const openCommit = "(SELECT id FROM commits WHERE repo = 'data' AND finished_at 
 export const goodJob: string = "(SELECT id FROM jobs WHERE state = 'success')"
 export const none: string = "'00000000000000000000000000000000'"
 
+/** A trigger of the branch `slow` of `data`. */
+function triggerOf(trigger: {
+  readonly source?: string
+  readonly owner?: string
+  readonly commitCount?: number
+}): string {
+  const { source = 'master', owner = '', commitCount = 1 } = trigger
+  return `INSERT INTO branch_triggers (repo, branch, source, owner, size_bytes, commit_count, schedule,
+      is_all, noted, added_bytes, added_count, last_tick, has_ticked)
+    VALUES ('data', 'slow', '${source}', '${owner}', 0, ${commitCount}, '', 0, NULL, 0, 0, 0, 0)`
+}
+
 /** What nobody can work out again. */
 export const lastingDamage: readonly Damage[] = [
   {
@@ -240,6 +252,39 @@ export const lastingDamage: readonly Damage[] = [
     what: 'the entries of a secret lead elsewhere',
     sql: `UPDATE secrets SET entries = '["../x"]' WHERE name = 'login'`,
     kinds: ['secret-damaged'],
+  },
+  {
+    what: 'a branch follows another by no condition',
+    sql: triggerOf({ commitCount: 0 }),
+    kinds: ['branch-trigger-damaged'],
+    subject: { repo: 'data', branch: 'slow' },
+  },
+  {
+    what: 'the pipeline is gone that had a branch follow another',
+    sql: triggerOf({ owner: 'nobody' }),
+    kinds: ['branch-trigger-damaged'],
+    subject: { repo: 'data', branch: 'slow' },
+  },
+  {
+    what: 'branches follow each other in a circle',
+    sql: triggerOf({ source: 'slow' }),
+    kinds: ['branch-trigger-damaged'],
+    subject: { repo: 'data', branch: 'slow' },
+  },
+  {
+    what: 'a pipeline of a trial is gone',
+    sql: "INSERT INTO trials (name, created_at) VALUES ('t', 1)",
+    more: [
+      `INSERT INTO trial_pipelines (pipeline, trial, position, tries, based_on, is_changed, spec)
+        SELECT 'copy--t', 't', 0, 'copy', version, 1, spec FROM pipeline_versions
+          WHERE pipeline_id = (SELECT id FROM pipelines WHERE name = 'copy')`,
+    ],
+    kinds: ['trial-damaged'],
+  },
+  {
+    what: 'a trial has lost its parts',
+    sql: "INSERT INTO trials (name, created_at) VALUES ('t', 1)",
+    kinds: ['trial-damaged'],
   },
   {
     what: 'the spec of a pipeline is gone',

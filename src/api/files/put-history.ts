@@ -13,7 +13,7 @@ import { requireRepo, requireText } from '../pfs/names.ts'
 
 /** PutHistory: each commit when it is there, and how far it is in between. */
 export function putHistoryHandlers(
-  history: HistoryPuts,
+  history: Pick<HistoryPuts, 'put'>,
   clock: Clock,
 ): ServiceHandlers<typeof Files> {
   return {

@@ -12,7 +12,7 @@ type Response = MessageInitShape<typeof PutSourcesResponseSchema>
 
 /** PutSources: how far it is, as often as the caller takes it; last of all, that it is done. */
 export function putSourcesHandlers(
-  puts: SourcePuts,
+  puts: Pick<SourcePuts, 'put'>,
   { clock, secrets }: { readonly clock: Clock; readonly secrets: SecretTexts },
 ): ServiceHandlers<typeof Files> {
   return {

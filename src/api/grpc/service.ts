@@ -96,6 +96,11 @@ export interface Route {
 
 const classicPackages: ReadonlySet<string> = new Set(['pfs', 'pps', 'auth', 'health', 'versionpb'])
 
+/** How the failures of a service are told. */
+export function styleOf(description: DescService): ErrorStyle {
+  return classicPackages.has(description.file.proto.package) ? 'classic' : 'rich'
+}
+
 /**
  * The routes of a service. Methods without a handler answer UNIMPLEMENTED.
  *
@@ -106,10 +111,9 @@ export function service<S extends DescService>(
   handlers: ServiceHandlers<S>,
 ): readonly Route[] {
   const byName = new Map<string, unknown>(Object.entries(handlers))
-  const style = classicPackages.has(description.file.proto.package) ? 'classic' : 'rich'
   return description.methods.map((method) => ({
     path: `/${description.typeName}/${method.name}`,
-    style,
+    style: styleOf(description),
     respond: respondWith(method, byName.get(method.localName)),
   }))
 }

@@ -19,7 +19,7 @@ import { splitOf } from './split-fields.ts'
  */
 export function putFileHandlers(
   { writes }: Versioning,
-  sourcePuts: SourcePuts,
+  sourcePuts: Pick<SourcePuts, 'put'>,
 ): ServiceHandlers<typeof API> {
   return {
     putFile: {

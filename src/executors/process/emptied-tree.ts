@@ -62,8 +62,10 @@ export class EmptiedTree {
     this.#directories = isDone ? pass.directories : this.#leastDirectories()
     this.#seen = isDone ? pass.seen : new Map()
     if (isDone) return
-    if (this.#kept === undefined) await emptyDirectory(this.path, this.#mode)
-    else await emptyAllBut(this.path, this.#kept, this.#mode)
+    // What is left of many is many: a program removes them, and nobody waits.
+    const hereMax = pass.removedCount > removedMax ? 0 : undefined
+    if (this.#kept === undefined) await emptyDirectory(this.path, this.#mode, hereMax)
+    else await emptyAllBut(this.path, this.#kept, this.#mode, hereMax)
   }
 
   #leastDirectories(): ReadonlySet<string> {

@@ -21,12 +21,16 @@ const permissionBits = 0o7777
 
 /**
  * Makes a directory empty, whatever user code left in it and whatever rights it took away, and gives
- * it `mode`. No process of user code may run any more.
+ * it `mode`. No process of user code may run any more. Of up to `hereMax` entries, the event loop waits.
  */
-export async function emptyDirectory(directory: string, mode: number): Promise<void> {
+export async function emptyDirectory(
+  directory: string,
+  mode: number,
+  hereMax: number = removedHereMax,
+): Promise<void> {
   restore(directory, mode)
   try {
-    if (removeSome(directory, { left: removedHereMax })) return
+    if (removeSome(directory, { left: hereMax })) return
   } catch {
     // The programs below say what is wrong, if it still is.
   }
@@ -34,7 +38,12 @@ export async function emptyDirectory(directory: string, mode: number): Promise<v
 }
 
 /** The same, but keeps one directory in it, which is emptied: it is made if it is no directory any more. */
-export async function emptyAllBut(directory: string, kept: string, mode: number): Promise<void> {
+export async function emptyAllBut(
+  directory: string,
+  kept: string,
+  mode: number,
+  hereMax: number = removedHereMax,
+): Promise<void> {
   restore(directory, mode)
   for (const entry of readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })) {
     const isKept = entry.name.equals(Buffer.from(kept))
@@ -45,12 +54,12 @@ export async function emptyAllBut(directory: string, kept: string, mode: number)
       // By a name that is a text.
       const removed = join(directory, removedName)
       renameSync(path, removed)
-      await emptyDirectory(removed, mode)
+      await emptyDirectory(removed, mode, hereMax)
       rmdirSync(removed)
     }
   }
   mkdirSync(join(directory, kept), { recursive: true })
-  await emptyDirectory(join(directory, kept), mode)
+  await emptyDirectory(join(directory, kept), mode, hereMax)
 }
 
 /** Whoever owns it now, and whatever its rights are. */

@@ -1,28 +1,20 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import type { RepoRestores } from '../../api/repo-restores.ts'
 import { Backup } from '../../backups/backup.ts'
 import type { ExtractedStore } from '../../backups/extraction.ts'
-import { ObjectStorePlace } from '../../backups/object-store-place.ts'
 import { forgetSnapshots } from '../../backups/retention.ts'
 import { type BackupSecret, parseKey, parsePassphrase } from '../../backups/sealing.ts'
 import { StoreBackups } from '../../backups/store-backups.ts'
-import { takeBackup } from '../../backups/taking.ts'
 import type { Clock } from '../../base/clock.ts'
-import { DomainError, FailedPreconditionError } from '../../base/errors.ts'
+import { FailedPreconditionError } from '../../base/errors.ts'
 import { isSourceUrl } from '../../base/source-urls.ts'
 import type { Random } from '../../base/random.ts'
 import { parseSchedule } from '../../pipelines/cron-ticker.ts'
 import type { Pulls } from '../../sources/pulls.ts'
 import { directoryError } from '../../storage/file-errors.ts'
-import type { ObjectStore } from '../../storage/object-store.ts'
 import { startBackgroundTask } from '../background-task.ts'
 import { backupPlaces } from '../backup-places.ts'
-import {
-  type BackupConfig,
-  metadataCopyMinutesDefault,
-  type SecretFile,
-  type ServerConfig,
-} from '../command-line.ts'
+import type { BackupConfig, SecretFile, ServerConfig } from '../command-line.ts'
 import type { Log } from '../log.ts'
 import { migrations } from '../migrations.ts'
 import { noClouds, type ServerPorts } from '../ports.ts'
@@ -38,26 +30,11 @@ import {
 import type { Stores } from '../stores.ts'
 
 const microsPerMs = 1000
-const msPerMinute = 60_000
 /** Timers hold no longer. */
 const sleepMsMax = 86_400_000
-/** Copies of the metadata that are kept beside the packs. */
-const metadataCopiesKept = 3
 
-/** What makes backups of these stores, by itself too, and restores into them. */
-export async function openBackups(
-  opened: AsyncDisposableStack,
-  stores: Stores,
-  config: Pick<ServerConfig, 'root' | 'sources' | 'backup' | 'metadataCopyMinutes'>,
-  ports: ServerPorts,
-): Promise<StoreBackups> {
-  const backups = opened.use(storeBackups(stores, config, ports))
-  opened.use(await startBackupSchedule(backups, config, ports))
-  opened.use(startMetadataCopies(stores, config, ports))
-  return backups
-}
-
-function storeBackups(
+/** What makes backups of these stores, and restores into them. */
+export function storeBackups(
   stores: Stores,
   config: Pick<ServerConfig, 'root' | 'sources' | 'backup'>,
   ports: ServerPorts,
@@ -125,7 +102,7 @@ export function openRepoRestores(
   })
 }
 
-function extractedStore(
+export function extractedStore(
   { database, directory, objects, chunks }: Stores,
   { release, clock }: Pick<ServerPorts, 'release' | 'clock'>,
 ): ExtractedStore {
@@ -156,7 +133,7 @@ interface ScheduleParts {
 }
 
 /** Makes backups at the times of the schedule, one after another, and forgets old ones. */
-async function startBackupSchedule(
+export async function startBackupSchedule(
   backups: StoreBackups,
   config: Pick<ServerConfig, 'backup'>,
   ports: ServerPorts,
@@ -209,52 +186,4 @@ async function backUpOnce(
     if (signal.aborted) throw error
     log.error('no backup was made', error)
   }
-}
-
-/**
- * Keeps copies of the metadata beside the packs, so that a store can be put together from its objects alone.
- * One is made when something has changed since the last.
- */
-function startMetadataCopies(
-  stores: Stores,
-  config: Pick<ServerConfig, 'metadataCopyMinutes'>,
-  ports: ServerPorts,
-): AsyncDisposable {
-  const { clock, log, random } = ports
-  const { metadataCopyMinutes = metadataCopyMinutesDefault } = config
-  if (metadataCopyMinutes === 0) return new AsyncDisposableStack()
-  return startBackgroundTask('copying the metadata', log, async (signal) => {
-    const store = extractedStore(stores, ports)
-    let last: string | undefined
-    for (;;) {
-      await clock.sleep(metadataCopyMinutes * msPerMinute, signal)
-      try {
-        const backup = await metadataCopies(stores.objects, random)
-        last = await copyMetadata(store, backup, { last, signal })
-      } catch (error) {
-        if (signal.aborted || !(error instanceof DomainError)) throw error
-        log.error('the metadata were not copied', error)
-      }
-    }
-  })
-}
-
-/** The copies of the metadata that are kept beside the packs of a store. */
-async function metadataCopies(objects: ObjectStore, random: Random): Promise<Backup> {
-  return await Backup.openOrCreate(new ObjectStorePlace('objects', objects), { random })
-}
-
-async function copyMetadata(
-  store: ExtractedStore,
-  backup: Backup,
-  { last, signal }: { readonly last: string | undefined; readonly signal: AbortSignal },
-): Promise<string> {
-  const times = await Promise.all(
-    ['', '-wal'].map((suffix) => stat(`${store.metadata}${suffix}`).then(({ mtimeMs }) => mtimeMs)),
-  )
-  const now = times.join(' ')
-  if (now === last) return now
-  await takeBackup(store, backup, { scope: 'metadata', skipsDamaged: false, signal })
-  await forgetSnapshots(backup, metadataCopiesKept, 'metadata')
-  return now
 }

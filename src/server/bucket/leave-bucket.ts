@@ -8,7 +8,8 @@ import { LocalObjectStore } from '../../storage/local-objects.ts'
 import { takeBucket } from './take-bucket.ts'
 import { readBucketNote, removeBucketNote } from './bucket-note.ts'
 import { layouts, placesIn, readStoreId, writeVersion } from '../data-directory.ts'
-import { ownerPorts, type PackPlacesPorts } from '../pack-places.ts'
+import type { PackPlacesPorts } from '../pack-places-ports.ts'
+import { ownerPorts } from './bucket-packs.ts'
 
 /**
  * Brings the packs of a data directory back from its bucket, and uses that no longer; what is in it stays.

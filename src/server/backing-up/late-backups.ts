@@ -1,0 +1,77 @@
+import type { RepoRestores } from '../../api/repo-restores.ts'
+import type { StoreBackups } from '../../backups/store-backups.ts'
+import { DomainError } from '../../base/errors.ts'
+import { onDemand } from '../../base/on-demand.ts'
+import type { Pulls } from '../../sources/pulls.ts'
+import { startBackgroundTask } from '../background-task.ts'
+import { metadataCopyMinutesDefault, type ServerConfig } from '../command-line.ts'
+import type { ServerPorts } from '../ports.ts'
+import type { Stores } from '../stores.ts'
+
+const msPerMinute = 60_000
+
+/**
+ * What makes backups of these stores, by itself too, and restores into them. It is loaded when a backup is
+ * asked for or due.
+ */
+export async function openBackups(
+  opened: AsyncDisposableStack,
+  stores: Stores,
+  config: Pick<ServerConfig, 'root' | 'sources' | 'backup' | 'metadataCopyMinutes'>,
+  ports: ServerPorts,
+): Promise<() => Promise<StoreBackups>> {
+  const held = opened.use(new AsyncDisposableStack())
+  const backups = onDemand(async () => {
+    const { storeBackups } = await import('./backups.ts')
+    return held.use(storeBackups(stores, config, ports))
+  })
+  if (config.backup?.every !== undefined) {
+    const { startBackupSchedule } = await import('./backups.ts')
+    opened.use(await startBackupSchedule(await backups(), config, ports))
+  }
+  opened.use(startMetadataCopies(stores, config, ports))
+  return backups
+}
+
+/** What brings chosen repos of backups into these stores, loaded when somebody asks for some. */
+export function lateRepoRestores(
+  stores: Stores,
+  pulls: () => Promise<Pulls>,
+  config: Pick<ServerConfig, 'root' | 'sources' | 'backup'>,
+  ports: ServerPorts,
+): () => Promise<RepoRestores> {
+  return async () => {
+    const { openRepoRestores } = await import('./backups.ts')
+    return openRepoRestores(stores, await pulls(), config, ports)
+  }
+}
+
+/**
+ * Keeps copies of the metadata beside the packs, so that a store can be put together from its objects alone.
+ * One is made when something has changed since the last.
+ */
+function startMetadataCopies(
+  stores: Stores,
+  config: Pick<ServerConfig, 'metadataCopyMinutes'>,
+  ports: ServerPorts,
+): AsyncDisposable {
+  const { clock, log, random } = ports
+  const { metadataCopyMinutes = metadataCopyMinutesDefault } = config
+  if (metadataCopyMinutes === 0) return new AsyncDisposableStack()
+  return startBackgroundTask('copying the metadata', log, async (signal) => {
+    let last: string | undefined
+    for (;;) {
+      await clock.sleep(metadataCopyMinutes * msPerMinute, signal)
+      try {
+        const { copyMetadata, metadataCopies } = await import('./metadata-copies.ts')
+        const { extractedStore } = await import('./backups.ts')
+        const store = extractedStore(stores, ports)
+        const backup = await metadataCopies(stores.objects, random)
+        last = await copyMetadata(store, backup, { last, signal })
+      } catch (error) {
+        if (signal.aborted || !(error instanceof DomainError)) throw error
+        log.error('the metadata were not copied', error)
+      }
+    }
+  })
+}
