@@ -1,7 +1,7 @@
 import { CommitInfosBatchSchema, Commits } from '../gen/pachyderm_pb.ts'
 import type { BranchTriggers } from '../pipelines/branch-triggers.ts'
 import type { Versioning } from '../versioning/versioning.ts'
-import { branchChangeMessage, preferenceOf } from './commits/branch-change.ts'
+import { branchChangeMessage, preferenceOf, requireInto } from './commits/branch-change.ts'
 import { branchTriggerHandlers } from './commits/branch-triggers.ts'
 import { commitTagHandlers } from './commits/commit-tags.ts'
 import { deletedBatches } from './commits/deleted-batches.ts'
@@ -9,7 +9,7 @@ import { service, type Route } from './grpc/service.ts'
 import { batchedList, onePages } from './pfs/batched-list.ts'
 import { listOptions } from './pfs/commit-handlers.ts'
 import { commitInfoMessage } from './pfs/messages.ts'
-import { requireCommit, requireText } from './pfs/names.ts'
+import { requireCommit } from './pfs/names.ts'
 
 /** pachyderm.Commits: what 1.5 cannot do with commits. */
 export function commitsRoutes(
@@ -34,7 +34,7 @@ export function commitsRoutes(
 
     async mergeBranch({ from, into, message, dryRun, prefer }, { signal }) {
       const { repo, commit } = requireCommit(from, 'from')
-      const names = { repo, from: commit, into: requireText(into, 'into', 'a branch is needed') }
+      const names = { repo, from: commit, into: requireInto(into) }
       const options = { message, dryRun, prefer: preferenceOf(prefer), signal }
       return branchChangeMessage(await branchChanges.merge(names, options))
     },

@@ -7,7 +7,7 @@ import {
   type TransactionInfoSchema,
   Transactions,
 } from '../gen/pachyderm_pb.ts'
-import type { Operation, StepResult } from '../versioning/operations.ts'
+import { makesCommit, type Operation, type StepResult } from '../versioning/operations.ts'
 import type { StoredStep, TransactionSummary } from '../versioning/transactions.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { service, type Route } from './grpc/service.ts'
@@ -113,7 +113,7 @@ function stepMessage(step: StoredStep): MessageInitShape<typeof StoredOperationS
   const { operation, id, result } = step
   return {
     operation: operationMessage(operation),
-    ...(operation.kind === 'start-commit' &&
+    ...(makesCommit(operation) &&
       id !== undefined && { reserved: commitMessage(operation.repo, id) }),
     ...(result !== undefined && { result: resultMessage(result) }),
   }

@@ -1,10 +1,12 @@
+import type { BranchChange } from '../versioning/branch-changes.ts'
 import { type CommitInfo } from '../versioning/commit-records.ts'
+import { MergeConflictError, NothingToRevertError } from '../versioning/errors.ts'
 import type { Operation } from '../versioning/operations.ts'
 import type { TestVersioning } from './test-versioning.ts'
 
 /** Does what an operation says by the call of its own. */
 export async function applyAlone(world: TestVersioning, operation: Operation): Promise<void> {
-  const { branches, commits, repos, writes } = world.versioning
+  const { branches, branchChanges, commits, commitTags, repos, writes } = world.versioning
   switch (operation.kind) {
     case 'create-repo':
       return repos.create(operation)
@@ -26,9 +28,37 @@ export async function applyAlone(world: TestVersioning, operation: Operation): P
       return writes.delete(operation)
     case 'put-file':
       return writes.put(operation, operation.bytes, operation)
+    case 'merge-branch': {
+      const { message, prefer } = operation
+      const change = await branchChanges.merge(operation, { message, dryRun: false, prefer })
+      requireDone(change)
+      return
+    }
+    case 'revert-commit': {
+      const { message, prefer, branch } = operation
+      const names = { ...operation, branch }
+      const change = await branchChanges.revert(names, { message, dryRun: false, prefer })
+      requireDone(change)
+      if (change.outcome === 'unchanged') throw new NothingToRevertError(change.repo, '')
+      return
+    }
+    case 'tag-commit':
+      await commitTags.set(operation)
+      return
+    case 'delete-commit-tag':
+      return commitTags.delete(operation.repo, operation.tag)
     default:
       operation satisfies never
   }
+}
+
+/** A transaction is refused for conflicts, which a call of its own lists. */
+function requireDone({ outcome, conflicts, conflictCount }: BranchChange): void {
+  if (outcome !== 'conflicted') return
+  throw new MergeConflictError(
+    conflicts.map(({ path }) => path),
+    conflictCount,
+  )
 }
 
 /** Everything that `names` hold, with commits told by what they are, since ids are chance. */
@@ -51,7 +81,11 @@ export async function stateOf(
       commits.push(await commitText(world, name, id))
     }
     commits.sort()
-    states.push({ name, description, provenance, sizeBytes, branches, commits })
+    const tags: Record<string, string> = {}
+    for await (const { name: tag, commit } of world.versioning.commitTags.list(name)) {
+      tags[tag] = await commitText(world, name, commit)
+    }
+    states.push({ name, description, provenance, sizeBytes, branches, commits, tags })
   }
   return states
 }

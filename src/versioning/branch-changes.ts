@@ -1,17 +1,18 @@
-import { FailedPreconditionError, InvalidArgumentError, NotFoundError } from '../base/errors.ts'
 import { type BranchName, type CommitId, parseCommitId, type RepoName } from '../base/names.ts'
 import { newHexId } from '../base/random.ts'
 import type { ReadTransaction } from '../database/database.ts'
 import type { Lease } from '../storage/leases.ts'
 import type { TreeConflict } from '../storage/file-trees.ts'
 import { type BranchInfo, findBranch, setHead } from './branches.ts'
+import { type CommitTree, findCommit, getCommit, insertFinishedCommit } from './commit-records.ts'
 import {
-  type CommitInfo,
-  type CommitTree,
-  findCommit,
-  getCommit,
-  insertFinishedCommit,
-} from './commit-records.ts'
+  branchOf,
+  type Finished,
+  finished,
+  ownBranch,
+  type Preference,
+  requireUndoable,
+} from './commits/branch-sides.ts'
 import { type FileCounts, mergeTrees, noFiles, treeChange } from './commits/tree-changes.ts'
 import { CommitBusyError } from './errors.ts'
 import type { VersioningPorts } from './ports.ts'
@@ -21,8 +22,7 @@ import { commonAncestor } from './records/commit-parents.ts'
 import { requireCountable } from './records/tree-totals.ts'
 import { getRepo } from './repos.ts'
 
-/** Which side wins where both changed a path differently. */
-export type Preference = 'ours' | 'theirs' | undefined
+export type { Preference } from './commits/branch-sides.ts'
 
 export interface ChangeOptions {
   /** Kept with the commit that is made; at most 64 KiB. */
@@ -51,8 +51,6 @@ export interface BranchChange {
 
 /** Tries to make the commit while its branch keeps moving. */
 const attemptsMax = 5
-
-type Finished = CommitInfo & { readonly tree: CommitTree }
 
 /** A branch, and what is to be brought into it. */
 interface Sides {
@@ -86,12 +84,12 @@ export class BranchChanges {
     names: { readonly repo: string; readonly from: string; readonly into: string },
     options: ChangeOptions,
   ): Promise<BranchChange> {
-    const { database } = this.#ports
+    const { database, uses } = this.#ports
     return this.#try(options, async (lease) => {
       const { branch, ours, theirs } = await lease.acquire(async () => {
         const found = await database.read(async (tx) => {
           await getRepo(tx, names.repo)
-          const into = await this.#branch(tx, names.repo, names.into)
+          const into = await ownBranch(tx, uses, { repo: names.repo, name: names.into })
           const from = finished(await getCommit(tx, names.repo, names.from), 'merged')
           return { ...into, theirs: from }
         })
@@ -117,23 +115,19 @@ export class BranchChanges {
     names: { readonly repo: string; readonly commit: string; readonly branch: string | undefined },
     options: ChangeOptions,
   ): Promise<BranchChange> {
-    const { database } = this.#ports
+    const { database, uses } = this.#ports
     return this.#try(options, async (lease) => {
       const { branch, ours, undone } = await lease.acquire(async () => {
         const found = await database.read(async (tx) => {
           const commit = await getCommit(tx, names.repo, names.commit)
           const name = names.branch ?? (await branchOf(tx, names.repo, names.commit))
-          const of = await this.#branch(tx, names.repo, name)
+          const of = await ownBranch(tx, uses, { repo: names.repo, name })
           return { ...of, undone: finished(commit, 'reverted') }
         })
         holdTrees(lease, [found.ours, found.undone])
         return found
       })
-      if ((await commonAncestor(database, ours.id, undone.id)) !== undone.id) {
-        throw new FailedPreconditionError(
-          `branch ${branch.name} does not have commit ${undone.id} in its history, so that it cannot undo it`,
-        )
-      }
+      requireUndoable(branch, undone.id, await commonAncestor(database, ours.id, undone.id))
       const base = { id: undone.id, tree: undone.tree }
       const theirs = await this.#treeOf(lease, names.repo, undone.parent)
       return this.#commit({ branch, ours, theirs, base, mergeParent: undefined }, options)
@@ -153,27 +147,6 @@ export class BranchChanges {
       if (change !== 'moved') return change
     }
     throw new CommitBusyError('the branch')
-  }
-
-  /** A branch that people write, with its head. */
-  async #branch(
-    tx: ReadTransaction,
-    repo: string,
-    name: string,
-  ): Promise<{ readonly branch: BranchInfo; readonly ours: Finished }> {
-    const branch = await findBranch(tx, repo, name)
-    if (branch === undefined) {
-      throw new NotFoundError(
-        `branch ${name} not found in repo ${repo}: list-branch shows the branches that there are, and set-branch makes one`,
-      )
-    }
-    const writer = await this.#ports.uses.writerOf(tx, repo, name)
-    if (writer !== undefined) {
-      throw new FailedPreconditionError(
-        `branch ${name} of ${repo} is written by pipeline ${writer}, whose next job would not know of the change: change the pipeline's input instead, or make a branch of your own with set-branch`,
-      )
-    }
-    return { branch, ours: finished(await getCommit(tx, repo, branch.head), 'changed') }
   }
 
   async #treeOf(
@@ -267,30 +240,4 @@ function unchanged(branch: BranchInfo, base: CommitId | undefined): BranchChange
   const { repo, name, head } = branch
   const nothing = { files: noFiles, conflicts: [], conflictCount: 0 }
   return { outcome: 'unchanged', repo, branch: name, head, base, ...nothing }
-}
-
-/** @throws {FailedPreconditionError} for an open commit. */
-function finished(commit: CommitInfo, verb: string): Finished {
-  const { state } = commit
-  if (state.kind === 'finished') return { ...commit, tree: state.tree }
-  const { repo, id } = commit
-  throw new FailedPreconditionError(
-    `commit ${repo}/${id} is open and cannot be ${verb} yet: finish it with finish-commit first, or drop it with delete-commit`,
-  )
-}
-
-/** The branch that is meant when none is named. */
-async function branchOf(tx: ReadTransaction, repo: string, commit: string): Promise<string> {
-  if ((await findBranch(tx, repo, commit)) !== undefined) return commit
-  const branches = await tx.all<{ readonly name: string }>(
-    'SELECT name FROM branches WHERE repo = ? ORDER BY name LIMIT 2',
-    repo,
-  )
-  const [only, another] = branches
-  if (only !== undefined && another === undefined) return only.name
-  throw new InvalidArgumentError(
-    only === undefined
-      ? `repo ${repo} has no branch that the commit could be undone on: make one with set-branch`
-      : `repo ${repo} has several branches: say with --branch on which one the commit is to be undone`,
-  )
 }

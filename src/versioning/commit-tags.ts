@@ -28,6 +28,14 @@ export interface CommitTagInfo {
   readonly taggedAt: Instant
 }
 
+export interface CommitTagging {
+  readonly repo: string
+  /** As in `resolveCommitId`. */
+  readonly commit: string
+  readonly tag: string
+  readonly move: boolean
+}
+
 /** So many are read at a time. */
 const pageMax = 500
 /** So many tags of a commit are named when it is not deleted. */
@@ -73,28 +81,9 @@ export class CommitTags {
    * @throws {CommitTagExistsError} for a tag that is at another commit, unless `move`.
    * @throws {NameInUseError} when a branch has that name.
    */
-  async set(request: {
-    readonly repo: string
-    /** As in `resolveCommitId`. */
-    readonly commit: string
-    readonly tag: string
-    readonly move: boolean
-  }): Promise<CommitTagInfo> {
-    const { repo, commit, move } = request
-    const tag = parseCommitTag(request.tag)
+  async set(request: CommitTagging): Promise<CommitTagInfo> {
     const taggedAt = this.#ports.clock.now()
-    return this.#ports.database.transact(async (tx) => {
-      const { id, repo: repoName } = await getCommit(tx, repo, commit)
-      const old = await findCommitTag(tx, repo, tag)
-      if (old?.id === id) return tagInfo(old)
-      if (old !== undefined && !move) throw new CommitTagExistsError(repo, tag, old.id)
-      if ((await findBranch(tx, repo, tag)) !== undefined) {
-        throw new NameInUseError(repo, tag, 'branch')
-      }
-      const row: CommitTagRow = { repo: repoName, name: tag, id, tagged_at: taggedAt }
-      await writeCommitTag(tx, row)
-      return tagInfo(row)
-    })
+    return this.#ports.database.transact((tx) => setCommitTag(tx, { ...request, taggedAt }))
   }
 
   /** By repo, then by name; of one repo, or of all. @throws {RepoNotFoundError} */
@@ -113,15 +102,35 @@ export class CommitTags {
 
   /** The commit stays. @throws {CommitTagNotFoundError} */
   async delete(repo: string, tag: string): Promise<void> {
-    await this.#ports.database.transact(async (tx) => {
-      const changed = await tx.run('DELETE FROM commit_tags WHERE repo = ? AND name = ?', repo, tag)
-      if (changed > 0) return
-      await getRepo(tx, repo)
-      throw new CommitTagNotFoundError(repo, tag)
-    })
+    await this.#ports.database.transact((tx) => deleteCommitTag(tx, repo, tag))
   }
 }
 
+/** As `CommitTags.set`. */
+export async function setCommitTag(
+  tx: Transaction,
+  { repo, commit, tag: text, move, taggedAt }: CommitTagging & { readonly taggedAt: Instant },
+): Promise<CommitTagInfo> {
+  const tag = parseCommitTag(text)
+  const { id, repo: repoName } = await getCommit(tx, repo, commit)
+  const old = await findCommitTag(tx, repo, tag)
+  if (old?.id === id) return tagInfo(old)
+  if (old !== undefined && !move) throw new CommitTagExistsError(repo, tag, old.id)
+  if ((await findBranch(tx, repo, tag)) !== undefined) {
+    throw new NameInUseError(repo, tag, 'branch')
+  }
+  const row: CommitTagRow = { repo: repoName, name: tag, id, tagged_at: taggedAt }
+  await writeCommitTag(tx, row)
+  return tagInfo(row)
+}
+
+/** As `CommitTags.delete`. */
+export async function deleteCommitTag(tx: Transaction, repo: string, tag: string): Promise<void> {
+  const changed = await tx.run('DELETE FROM commit_tags WHERE repo = ? AND name = ?', repo, tag)
+  if (changed > 0) return
+  await getRepo(tx, repo)
+  throw new CommitTagNotFoundError(repo, tag)
+}
 async function tagPage(
   database: Database,
   repo: string | undefined,

@@ -204,6 +204,37 @@ export class CommitTaggedError extends FailedPreconditionError {
   }
 }
 
+/** Two sides of a merge or a revert changed the same paths differently, and neither is preferred. */
+export class MergeConflictError extends FailedPreconditionError {
+  override readonly name = 'MergeConflictError'
+  /** Some of them, in tree order. */
+  readonly paths: readonly string[]
+
+  constructor(paths: readonly string[], count: number, options?: ErrorOptions) {
+    const shown = paths.slice(0, 5).map((path) => JSON.stringify(path))
+    const others = count > shown.length ? ` and ${count - shown.length} more` : ''
+    super(
+      `both sides changed ${shown.join(', ')}${others} differently: change one of them, or prefer ours or theirs (--prefer)`,
+      options,
+    )
+    this.paths = paths
+  }
+}
+
+/** A transaction makes a commit of each revert, so one that would change nothing has no place in it. */
+export class NothingToRevertError extends FailedPreconditionError {
+  override readonly name = 'NothingToRevertError'
+  readonly commit: string
+
+  constructor(repo: string, commit: string, options?: ErrorOptions) {
+    super(
+      `the branch has nothing left of what commit ${repo}/${commit} changed: leave the revert out`,
+      options,
+    )
+    this.commit = commit
+  }
+}
+
 export class BranchNotFoundError extends NotFoundError {
   override readonly name = 'BranchNotFoundError'
   readonly repo: string

@@ -1,5 +1,6 @@
 import { unreachable } from '../base/errors.ts'
 import type { CommitId } from '../base/names.ts'
+import type { Preference } from './commits/branch-sides.ts'
 import type { NewCommit } from './commits.ts'
 
 /** A change that can be part of a transaction. Names come as text, and are checked when it is applied. */
@@ -18,6 +19,18 @@ export type Operation =
   | ({ readonly kind: 'set-branch'; readonly branch: string } & CommitText)
   | { readonly kind: 'delete-branch'; readonly repo: string; readonly branch: string }
   | ({ readonly kind: 'delete-file'; readonly path: string } & CommitText)
+  | ({
+      readonly kind: 'merge-branch'
+      readonly repo: string
+      /** A branch, or a commit by id. */
+      readonly from: string
+      readonly into: string
+    } & ChangeText)
+  /** Without `branch`: as in `BranchChanges.revert`. */
+  | ({ readonly kind: 'revert-commit'; readonly branch?: string | undefined } & CommitText &
+      ChangeText)
+  | ({ readonly kind: 'tag-commit'; readonly tag: string; readonly move: boolean } & CommitText)
+  | { readonly kind: 'delete-commit-tag'; readonly repo: string; readonly tag: string }
   | PutOperation
 
 /** What a stored transaction takes: bytes do not lie around for days. */
@@ -37,13 +50,20 @@ interface CommitText {
   readonly commit: string
 }
 
-/** An operation with the id that a commit which it starts will have. */
+/** Of a commit that is made of others. */
+interface ChangeText {
+  readonly message: string
+  /** Without one, a path that both sides changed differently ends the transaction. */
+  readonly prefer?: Preference
+}
+
+/** An operation with the id that a commit which it starts or makes will have. */
 export interface Step {
   readonly operation: Operation
   readonly id: CommitId | undefined
 }
 
-/** The commit that an operation started or finished. */
+/** The commit that an operation started, finished or made; of a merge, the head that it left. */
 export interface StepResult {
   readonly repo: string
   readonly id: CommitId
@@ -53,9 +73,21 @@ export const operationCountMax = 256
 /** All contents that the puts of one transaction hold. */
 export const putBytesTotalMax: number = 8 * 1024 * 1024
 
+/** An operation that makes a commit, whose id is known before. */
+export type MakingOperation = Extract<
+  Operation,
+  { readonly kind: 'start-commit' | 'merge-branch' | 'revert-commit' }
+>
+
+export function makesCommit(operation: Operation): operation is MakingOperation {
+  const { kind } = operation
+  return kind === 'start-commit' || kind === 'merge-branch' || kind === 'revert-commit'
+}
+
 /** The names of commits that an operation looks up. */
 export function commitNames(operation: Operation): readonly string[] {
   if ('commit' in operation) return [operation.commit]
+  if (operation.kind === 'merge-branch') return [operation.from]
   return operation.kind === 'start-commit' ? [operation.parent ?? ''] : []
 }
 
@@ -77,7 +109,13 @@ function subject(operation: Operation): string {
         : shown(`${operation.repo}/${operation.branch}`)
     case 'finish-commit':
     case 'delete-commit':
+    case 'revert-commit':
       return shown(`${operation.repo}/${operation.commit}`)
+    case 'merge-branch':
+      return shown(`${operation.repo}/${operation.from} into ${operation.into}`)
+    case 'tag-commit':
+    case 'delete-commit-tag':
+      return shown(`${operation.repo}/${operation.tag}`)
     case 'set-branch':
     case 'delete-branch':
       return shown(`${operation.repo}/${operation.branch}`)

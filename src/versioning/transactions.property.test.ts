@@ -25,6 +25,8 @@ afterAll(async () => {
 const repoLetters = ['a', 'b', 'c'] as const
 const repos = fc.constantFrom(...repoLetters)
 const branches = fc.constantFrom('master', 'dev')
+const preferences = fc.constantFrom('ours' as const, 'theirs' as const, undefined)
+const tags = fc.constantFrom('v1', 'v2')
 const paths = fc.constantFrom('/x', '/x/y', '/z')
 
 /** Names of repos are letters here, which become names of the run. */
@@ -85,6 +87,35 @@ const operations: fc.Arbitrary<Operation> = fc.oneof(
     arbitrary: fc
       .record({ repo: repos, commit: branches, path: paths })
       .map((fields) => ({ kind: 'delete-file' as const, ...fields })),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .record({ repo: repos, from: branches, into: branches, prefer: preferences })
+      .map((fields) => ({ kind: 'merge-branch' as const, message: 'merged', ...fields })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({
+        repo: repos,
+        commit: fc.constantFrom('master', 'dev', 'master^', 'v1'),
+        branch: fc.option(branches, { nil: undefined }),
+        prefer: preferences,
+      })
+      .map((fields) => ({ kind: 'revert-commit' as const, message: 'undone', ...fields })),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({ repo: repos, commit: branches, tag: tags, move: fc.boolean() })
+      .map((fields) => ({ kind: 'tag-commit' as const, ...fields })),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .record({ repo: repos, tag: tags })
+      .map((fields) => ({ kind: 'delete-commit-tag' as const, ...fields })),
   },
   {
     weight: 6,

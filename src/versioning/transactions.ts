@@ -6,6 +6,7 @@ import type { Transaction } from '../database/database.ts'
 import { checkCommitNames } from './commit-records.ts'
 import {
   commitNames,
+  makesCommit,
   type Operation,
   operationCountMax,
   putBytesTotalMax,
@@ -94,7 +95,7 @@ export class Transactions {
 
   /**
    * Adds an operation that could be applied now, after those before it; it takes effect when the
-   * transaction is finished. Returns the id that a started commit will have.
+   * transaction is finished. Returns the id that a commit which it starts or makes will have.
    *
    * @throws {OperationRefusedError} for what cannot be applied; the transaction stays as it was.
    * @throws {TransactionFinishedError}
@@ -201,7 +202,7 @@ export class Transactions {
   }
 
   #stepOf(operation: Operation): Step {
-    return { operation, id: operation.kind === 'start-commit' ? this.#newCommitId() : undefined }
+    return { operation, id: makesCommit(operation) ? this.#newCommitId() : undefined }
   }
 
   #newCommitId(): CommitId {

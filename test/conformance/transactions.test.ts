@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { utf8 } from '../../src/base/bytes.ts'
 import { Code } from '../../src/base/grpc-wire.ts'
 import type { CallOptions } from '../../src/client/transport.ts'
-import type { OperationSchema } from '../../src/gen/pachyderm_pb.ts'
+import { type OperationSchema, Preference } from '../../src/gen/pachyderm_pb.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { failed, freshName, freshRepo, refused } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, getText, putFile } from '../harness/files.ts'
@@ -102,6 +102,97 @@ describe('a cross of two repos', () => {
     await flush(pachd, right, results.at(-1)?.commit?.id ?? '')
     expect(await jobsOf(pachd, pipeline)).toHaveLength(before + 1)
     expect(await outputOf(pachd, pipeline)).toEqual({ '/all': 'l1\nx2\nr1\nx2\n' })
+  })
+})
+
+describe('merges, reverts and commit tags', () => {
+  test('are part of a transaction, and make one job with what else it finishes', async () => {
+    const [left, right, pipeline] = await crossed()
+    await pachd.pfs.setBranch({ commit: commitOf(right, 'master'), branch: 'dev' })
+    const undone = await commitFiles(pachd, { repo: right, branch: 'master' }, { wrong: 'w\n' })
+    await commitFiles(pachd, { repo: right, branch: 'dev' }, { r2: 'r2\n' })
+    await flush(pachd, right, undone)
+    const before = (await jobsOf(pachd, pipeline)).length
+    const open = await openCommit(left, 'l2')
+    const id = await begin()
+    const { commits } = pachd
+    await pachd.pfs.finishCommit({ commit: commitOf(left, open) }, part(id))
+    const merge = { from: commitOf(right, 'dev'), into: 'master', message: 'both' }
+    const merged = (await commits.mergeBranch(merge, part(id))).head?.id ?? ''
+    const revert = { commit: commitOf(right, undone), branch: 'master' }
+    const reverted = (await commits.revertCommit(revert, part(id))).head?.id ?? ''
+    await commits.tagCommit({ commit: commitOf(right, merged), tag: 'before' }, part(id))
+    await commits.tagCommit({ commit: commitOf(left, open), tag: 'gone' }, part(id))
+    await commits.deleteCommitTag({ repo: { name: left }, tag: 'gone' }, part(id))
+    await expect(getText(pachd, fileOf(right, 'master', 'r2'))).rejects.toThrow('not found')
+    const info = await finish(id)
+    const results = info.operations.map(({ result }) => result?.commit?.id)
+    expect(results).toEqual([open, merged, reverted, undefined, undefined, undefined])
+    expect(await getText(pachd, fileOf(right, 'before', 'wrong'))).toBe('w\n')
+    await flush(pachd, right, reverted)
+    expect(await jobsOf(pachd, pipeline)).toHaveLength(before + 1)
+    expect(await outputOf(pachd, pipeline)).toEqual({ '/all': 'l1\nl2\nr1\nr2\n' })
+    const made = await pachd.pfs.inspectCommit({ commit: commitOf(right, merged) })
+    expect(made).toMatchObject({ parentCommit: { id: undone } })
+    await expect(collect(commits.listCommitTags({ repo: { name: left } }))).resolves.toEqual([])
+  })
+
+  test('merge what the transaction itself finishes, or move the branch there', async () => {
+    const repo = await freshRepo(pachd)
+    await commitFiles(pachd, { repo, branch: 'master' }, { a: '1' })
+    await pachd.pfs.setBranch({ commit: commitOf(repo, 'master'), branch: 'dev' })
+    const started = { parent: commitOf(repo, ''), branch: 'dev' }
+    const put = { file: fileOf(repo, 'dev', 'b'), content: { case: 'text', value: '2' } } as const
+    const merge = { from: commitOf(repo, 'dev'), into: 'master' }
+    const { results } = await pachd.transactions.runTransaction({
+      operations: [
+        { operation: { case: 'startCommit', value: started } },
+        { operation: { case: 'putFile', value: put } },
+        finishOperation(repo, 'dev'),
+        { operation: { case: 'mergeBranch', value: merge } },
+        { operation: { case: 'mergeBranch', value: merge } },
+      ],
+    })
+    const [commit] = results
+    expect(results.slice(2)).toEqual([commit, commit, commit])
+    expect(await getText(pachd, fileOf(repo, 'master', 'b'))).toBe('2')
+  })
+
+  test('do nothing at all where a path is in conflict, or nothing is left to undo', async () => {
+    const repo = await freshRepo(pachd)
+    await commitFiles(pachd, { repo, branch: 'master' }, { a: '1' })
+    await pachd.pfs.setBranch({ commit: commitOf(repo, 'master'), branch: 'dev' })
+    const ours = await commitFiles(pachd, { repo, branch: 'master' }, { a: '2' })
+    await commitFiles(pachd, { repo, branch: 'dev' }, { a: '3' })
+    const tag = { commit: commitOf(repo, 'master'), tag: 'v1' }
+    const merge = { from: commitOf(repo, 'dev'), into: 'master' }
+    const run = (operation: OperationInit): Promise<unknown> =>
+      pachd.transactions.runTransaction({
+        operations: [{ operation: { case: 'tagCommit', value: tag } }, operation],
+      })
+    await expect(run({ operation: { case: 'mergeBranch', value: merge } })).rejects.toEqual(
+      failed(
+        Code.failedPrecondition,
+        'failed-precondition',
+        `operation 2 of 2 (merge-branch ${repo}/dev into master) failed, so nothing of the transaction was done: both sides changed "/a" differently: change one of them, or prefer ours or theirs (--prefer)`,
+      ),
+    )
+    const nothing = await pachd.commits.revertCommit({
+      commit: commitOf(repo, ours),
+      branch: 'master',
+    })
+    const revert = { commit: commitOf(repo, ours), branch: 'master' }
+    expect(nothing.head?.id).not.toBe(ours)
+    await expect(run({ operation: { case: 'revertCommit', value: revert } })).rejects.toThrow(
+      `the branch has nothing left of what commit ${repo}/${ours} changed: leave the revert out`,
+    )
+    await expect(
+      run({ operation: { case: 'mergeBranch', value: { ...merge, dryRun: true } } }),
+    ).rejects.toThrow('a dry run cannot be part of a transaction')
+    expect(await collect(pachd.commits.listCommitTags({ repo: { name: repo } }))).toEqual([])
+    const preferred = { ...merge, prefer: Preference.THEIRS }
+    await run({ operation: { case: 'mergeBranch', value: preferred } })
+    expect(await getText(pachd, fileOf(repo, 'master', 'a'))).toBe('13')
   })
 })
 

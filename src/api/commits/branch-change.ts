@@ -12,6 +12,7 @@ import { contentSizeBytes } from '../../storage/contents.ts'
 import type { TreeConflict, TreeEntry } from '../../storage/file-trees.ts'
 import type { BranchChange, Preference as Side } from '../../versioning/branch-changes.ts'
 import { commitMessage } from '../pfs/messages.ts'
+import { requireText } from '../pfs/names.ts'
 
 /** The paths of all conflicts in one answer, as characters; more conflicts are only counted. */
 const conflictPathsLengthMax = 1024 * 1024
@@ -31,6 +32,16 @@ const sides: ReadonlyMap<Preference, Side> = new Map([
 /** Undefined for none, and for what this release does not know. */
 export function preferenceOf(prefer: Preference): Side {
   return sides.get(prefer)
+}
+
+/** The inverse of `preferenceOf`. */
+export function preferenceMessage(prefer: Side): Preference {
+  for (const [message, other] of sides) if (other === prefer) return message
+  return Preference.UNSPECIFIED
+}
+
+export function requireInto(into: string): string {
+  return requireText(into, 'into', 'a branch is needed')
 }
 
 export function branchChangeMessage(

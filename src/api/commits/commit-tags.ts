@@ -38,7 +38,7 @@ export function commitTagHandlers({ commitTags }: Versioning): ServiceHandlers<t
   }
 }
 
-function requireTag(tag: string): string {
+export function requireTag(tag: string): string {
   return requireText(tag, 'tag', 'the name of a commit tag is needed')
 }
 

@@ -1,19 +1,26 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { utf8 } from '../../base/bytes.ts'
 import { InvalidArgumentError, unreachable } from '../../base/errors.ts'
-import type { Operation as OperationMessage, OperationSchema } from '../../gen/pachyderm_pb.ts'
+import type {
+  MergeBranchRequest,
+  Operation as OperationMessage,
+  OperationSchema,
+  RevertCommitRequest,
+} from '../../gen/pachyderm_pb.ts'
 import type { DeleteRepoRequest } from '../../gen/pfs_pb.ts'
 import type { Operation, StoredOperation } from '../../versioning/operations.ts'
+import { preferenceMessage, preferenceOf, requireInto } from '../commits/branch-change.ts'
+import { requireTag } from '../commits/commit-tags.ts'
 import { requireBranch } from '../pfs/branch-handlers.ts'
 import { newCommit } from '../pfs/commit-handlers.ts'
 import { commitMessage } from '../pfs/messages.ts'
 import { requireCommit, requireFile, requireRepo } from '../pfs/names.ts'
 
-/** A member of the `oneof`: a case and the request of the call of pfs.API that has its name. */
+/** A member of the `oneof`: a case and the request of the call that has its name. */
 export type OperationCase = OperationMessage['operation']
 type StoredCase = Exclude<OperationCase, { readonly case: 'putFile' | undefined }>
 
-/** The calls that can be recorded, which are the cases of the same name. */
+/** The calls of pfs.API and pachyderm.Commits that can be recorded, which are the cases of the same name. */
 export const recordedCases: ReadonlySet<string> = new Set<StoredCase['case']>([
   'createRepo',
   'deleteRepo',
@@ -23,6 +30,10 @@ export const recordedCases: ReadonlySet<string> = new Set<StoredCase['case']>([
   'setBranch',
   'deleteBranch',
   'deleteFile',
+  'mergeBranch',
+  'revertCommit',
+  'tagCommit',
+  'deleteCommitTag',
 ])
 
 /** @throws {InvalidArgumentError} when something is missing. */
@@ -69,6 +80,18 @@ export function storedOperationOf(
     }
     case 'deleteFile':
       return { kind: 'delete-file', ...requireFile(message.value.file) }
+    case 'mergeBranch':
+      return mergeOf(message.value)
+    case 'revertCommit':
+      return revertOf(message.value)
+    case 'tagCommit': {
+      const { commit, tag, move } = message.value
+      return { kind: 'tag-commit', ...requireCommit(commit), tag: requireTag(tag), move }
+    }
+    case 'deleteCommitTag': {
+      const { repo, tag } = message.value
+      return { kind: 'delete-commit-tag', repo: requireRepo(repo), tag: requireTag(tag) }
+    }
     case undefined:
       throw new InvalidArgumentError(
         'an operation is needed, such as finish_commit, but the message has none',
@@ -76,6 +99,38 @@ export function storedOperationOf(
     default:
       return unreachable(message)
   }
+}
+
+function mergeOf({ from, into, message, dryRun, prefer }: MergeBranchRequest): StoredOperation {
+  refuseDryRun(dryRun)
+  const { repo, commit } = requireCommit(from, 'from')
+  return {
+    kind: 'merge-branch',
+    repo,
+    from: commit,
+    into: requireInto(into),
+    message,
+    prefer: preferenceOf(prefer),
+  }
+}
+
+function revertOf(request: RevertCommitRequest): StoredOperation {
+  const { commit, branch, message, dryRun, prefer } = request
+  refuseDryRun(dryRun)
+  return {
+    kind: 'revert-commit',
+    ...requireCommit(commit),
+    ...(branch !== '' && { branch }),
+    message,
+    prefer: preferenceOf(prefer),
+  }
+}
+
+function refuseDryRun(dryRun: boolean): void {
+  if (!dryRun) return
+  throw new InvalidArgumentError(
+    'a dry run cannot be part of a transaction: make it without one, or leave dry_run unset',
+  )
 }
 
 function deleteRepoOf({ repo, force, all }: DeleteRepoRequest): StoredOperation {
@@ -125,6 +180,26 @@ export function operationMessage(
     case 'delete-file': {
       const file = { commit: commitIn(operation), path: operation.path }
       return { operation: { case: 'deleteFile', value: { file } } }
+    }
+    case 'merge-branch': {
+      const { repo, from, into, message } = operation
+      const prefer = preferenceMessage(operation.prefer)
+      const value = { from: commitMessage(repo, from), into, message, prefer }
+      return { operation: { case: 'mergeBranch', value } }
+    }
+    case 'revert-commit': {
+      const { branch = '', message } = operation
+      const prefer = preferenceMessage(operation.prefer)
+      const value = { commit: commitIn(operation), branch, message, prefer }
+      return { operation: { case: 'revertCommit', value } }
+    }
+    case 'tag-commit': {
+      const { tag, move } = operation
+      return { operation: { case: 'tagCommit', value: { commit: commitIn(operation), tag, move } } }
+    }
+    case 'delete-commit-tag': {
+      const { repo, tag } = operation
+      return { operation: { case: 'deleteCommitTag', value: { repo: { name: repo }, tag } } }
     }
     default:
       return unreachable(operation)

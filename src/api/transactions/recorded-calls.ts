@@ -1,6 +1,14 @@
-import { create, type DescMethod, toBinary } from '@bufbuild/protobuf'
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type MessageInitShape,
+  toBinary,
+} from '@bufbuild/protobuf'
 import { FailedPreconditionError } from '../../base/errors.ts'
+import { BranchChangeSchema, Commits, CommitTagInfoSchema } from '../../gen/pachyderm_pb.ts'
 import { API, CommitSchema } from '../../gen/pfs_pb.ts'
+import type { StoredOperation } from '../../versioning/operations.ts'
 import type { Transactions } from '../../versioning/transactions.ts'
 import { type CallContext, requestDecoder, type Route } from '../grpc/service.ts'
 import { commitMessage } from '../pfs/messages.ts'
@@ -18,14 +26,18 @@ export function recordedRoutes(
   transactions: Transactions,
 ): readonly Route[] {
   const recorders = new Map(
-    API.methods
+    [...API.methods, ...Commits.methods]
       .filter((method) => recordedCases.has(method.localName))
-      .map((method) => [`/${API.typeName}/${method.name}`, recorder(method, transactions)]),
+      .map((method) => [methodPath(method), recorder(method, transactions)]),
   )
   return routes.map((route) => {
     const record = recorders.get(route.path)
     return record === undefined ? refusing(route) : recording(route, record)
   })
+}
+
+function methodPath({ parent, name }: DescMethod): string {
+  return `/${parent.typeName}/${name}`
 }
 
 type RecordedCase = Exclude<OperationCase, { readonly case: 'putFile' }>
@@ -38,10 +50,29 @@ function recorder(method: DescMethod, transactions: Transactions): Recorder {
     const recorded = { case: method.localName, value: decode(request) } as unknown as RecordedCase
     const operation = storedOperationOf(recorded)
     const step = await transactions.add(id, operation)
-    if (operation.kind !== 'start-commit') return new Uint8Array(0)
-    const commit = commitMessage(operation.repo, step.id ?? '')
-    return toBinary(CommitSchema, create(CommitSchema, commit))
+    return answerOf(operation, step.id ?? '')
   }
+}
+
+/** What is known of the answer before the operation takes effect. `id` is that of a commit it makes. */
+function answerOf(operation: StoredOperation, id: string): Uint8Array {
+  switch (operation.kind) {
+    case 'start-commit':
+      return encoded(CommitSchema, commitMessage(operation.repo, id))
+    case 'merge-branch':
+    case 'revert-commit':
+      return encoded(BranchChangeSchema, { head: commitMessage(operation.repo, id) })
+    case 'tag-commit': {
+      const { repo, commit, tag } = operation
+      return encoded(CommitTagInfoSchema, { tag, commit: commitMessage(repo, commit) })
+    }
+    default:
+      return new Uint8Array(0)
+  }
+}
+
+function encoded<D extends DescMessage>(answer: D, message: MessageInitShape<D>): Uint8Array {
+  return toBinary(answer, create(answer, message))
 }
 
 function recording(route: Route, record: Recorder): Route {

@@ -98,6 +98,11 @@ async function print(context: CommandContext, change: BranchChange, words: Words
     return
   }
   const id = change.head?.id ?? ''
+  if (change.outcome === BranchOutcome.UNSPECIFIED) {
+    // Part of a transaction: the commit that it will make.
+    await out.line(id)
+    return
+  }
   const isForwarded = change.outcome === BranchOutcome.FAST_FORWARDED
   const would = isForwarded ? `be fast-forwarded to ${id}` : words.would
   const done = isForwarded ? `fast-forwarded to ${id}` : `now ${id}, ${words.done}`

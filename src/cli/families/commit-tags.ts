@@ -16,7 +16,7 @@ and no branch of the repo may have the same name. It has nothing to do with the 
       'pachctl tag-commit images@master~2 before',
     ],
     flags: [{ name: 'move', short: 'f', about: 'take the tag away from another commit' }],
-    inTransaction: 'beside',
+    inTransaction: 'part',
     load: async () => (await tags()).tagCommit,
   },
   {
@@ -31,7 +31,7 @@ and no branch of the repo may have the same name. It has nothing to do with the 
     arguments: 'REPO TAG',
     about: 'delete a commit tag; the commit stays',
     flags: [],
-    inTransaction: 'beside',
+    inTransaction: 'part',
     load: async () => (await tags()).deleteCommitTag,
   },
 ]

@@ -1,4 +1,5 @@
-import type { CommandFamily, FlagSpec } from '../command.ts'
+import type { CommandFamily, FlagSpec, InTransaction } from '../command.ts'
+import type { Flags } from '../flags.ts'
 import { commitTagCommands } from './commit-tags.ts'
 import { dryRunFlag, messageFlag, rawFlag } from './common-flags.ts'
 
@@ -7,6 +8,10 @@ const repos = async () => import('../commands/repos.ts')
 const branches = async () => import('../commands/branches.ts')
 const changes = async () => import('../commands/branch-changes.ts')
 const streams = async () => import('../commands/commit-streams.ts')
+
+/** A dry run looks at what is there now. */
+const changeInTransaction = (flags: Flags): InTransaction | undefined =>
+  flags.isOn('dry-run') ? undefined : 'part'
 
 const changeFlags: readonly FlagSpec[] = [
   { name: 'message', short: 'm', value: 'TEXT', about: 'why; inspect-commit shows it' },
@@ -211,7 +216,7 @@ commit on INTO; where INTO has nothing of its own, it moves to FROM. FROM may be
         'pachctl merge-branch images patch master --prefer theirs',
       ],
       flags: changeFlags,
-      inTransaction: 'beside',
+      inTransaction: changeInTransaction,
       load: async () => (await changes()).mergeBranch,
     },
     {
@@ -230,7 +235,7 @@ then, unless --prefer decides (ours: leave it as it is; theirs: as it was before
         },
         ...changeFlags,
       ],
-      inTransaction: 'beside',
+      inTransaction: changeInTransaction,
       load: async () => (await changes()).revertCommit,
     },
     ...commitTagCommands,

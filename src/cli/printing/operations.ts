@@ -1,4 +1,4 @@
-import type { Operation, StoredOperation } from '../../gen/pachyderm_pb.ts'
+import { type Operation, Preference, type StoredOperation } from '../../gen/pachyderm_pb.ts'
 import type { Commit, File } from '../../gen/pfs_pb.ts'
 import { visible } from './visible.ts'
 
@@ -33,11 +33,31 @@ function commandText({ operation }: Operation): string {
       return `delete-branch ${operation.value.repo?.name ?? ''} ${operation.value.branch}`
     case 'deleteFile':
       return `delete-file ${fileText(operation.value.file)}`
+    case 'mergeBranch': {
+      const { from, into, prefer } = operation.value
+      return `merge-branch ${commitText(from)} ${into}${preferText(prefer)}`
+    }
+    case 'revertCommit': {
+      const { commit, branch, prefer } = operation.value
+      const on = branch === '' ? '' : ` --branch ${branch}`
+      return `revert-commit ${commitText(commit)}${on}${preferText(prefer)}`
+    }
+    case 'tagCommit': {
+      const { commit, tag, move } = operation.value
+      return `tag-commit ${commitText(commit)} ${tag}${move ? ' --move' : ''}`
+    }
+    case 'deleteCommitTag':
+      return `delete-commit-tag ${operation.value.repo?.name ?? ''} ${operation.value.tag}`
     case 'putFile':
       return `put-file ${fileText(operation.value.file)}`
     case undefined:
       return 'an operation that this pachctl does not know'
   }
+}
+
+function preferText(prefer: Preference): string {
+  if (prefer === Preference.UNSPECIFIED) return ''
+  return ` --prefer ${prefer === Preference.OURS ? 'ours' : 'theirs'}`
 }
 
 function commitText(commit: Commit | undefined): string {

@@ -1,9 +1,11 @@
-import { DataLossError } from '../../base/errors.ts'
+import { DataLossError, FailedPreconditionError } from '../../base/errors.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { Database, ReadTransaction, Transaction } from '../../database/database.ts'
 
 /** Commits that are looked at in one read. */
 const pageMax = 500
+/** Such reads within a transaction that changes something: others wait for its end. */
+const nearPagesMax = 20
 
 type ParentRow = { readonly id: CommitId; readonly written: number }
 
@@ -47,6 +49,26 @@ export async function commonAncestor(
     const found = await database.read((tx) => search.page(tx))
     if (found !== 'more') return found
   }
+}
+
+/**
+ * As `commonAncestor`, within a transaction.
+ *
+ * @throws {FailedPreconditionError} when it would have to look at more than 10,000 commits.
+ */
+export async function nearCommonAncestor(
+  tx: ReadTransaction,
+  ours: CommitId,
+  theirs: CommitId,
+): Promise<CommitId | undefined> {
+  const search = new AncestorSearch(ours, theirs)
+  for (let count = 0; count < nearPagesMax; count += 1) {
+    const found = await search.page(tx)
+    if (found !== 'more') return found
+  }
+  throw new FailedPreconditionError(
+    `what commits ${ours} and ${theirs} have in common is more than ${nearPagesMax * pageMax} commits back, too far for a transaction: do it without one`,
+  )
 }
 
 interface Reached {

@@ -3,71 +3,57 @@ import { assert, DomainError, InvalidArgumentError } from '../../base/errors.ts'
 import type { CommitId } from '../../base/names.ts'
 import { parseFilePath, rootPath } from '../../base/paths.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
-import type { TreeRoot } from '../../storage/file-trees.ts'
-import { branchesAt, dropBranch, findBranch, setBranch } from '../branches.ts'
-import { findCommit, getCommit } from '../commit-records.ts'
-import { deleteCommit, startCommit } from '../commits.ts'
 import {
-  type BuiltCommit,
-  deletedAtOnceMax,
-  finishBuilt,
-  lastStaged,
-} from '../commits/finish-steps.ts'
+  branchesAt,
+  type BranchInfo,
+  dropBranch,
+  findBranch,
+  setBranch,
+  setHead,
+} from '../branches.ts'
+import { findCommit, getCommit, insertFinishedCommit } from '../commit-records.ts'
+import { deleteCommitTag, setCommitTag } from '../commit-tags.ts'
+import { deleteCommit, startCommit } from '../commits.ts'
+import { branchOf, finished, ownBranch, requireUndoable } from '../commits/branch-sides.ts'
+import { deletedAtOnceMax, finishBuilt, lastStaged } from '../commits/finish-steps.ts'
 import { CommitFinishedError } from '../errors.ts'
 import { parseCommitMessage } from '../records/commit-messages.ts'
-import type { Operation, PutOperation, Step, StepResult } from '../operations.ts'
-import type { CommitName, CommitUses, OnHeadReady, ReadyHead } from '../ports.ts'
-import { createOrUpdateRepo, deleteRepo } from '../repos.ts'
+import { nearCommonAncestor } from '../records/commit-parents.ts'
+import {
+  makesCommit,
+  type MakingOperation,
+  type Operation,
+  type PutOperation,
+  type Step,
+  type StepResult,
+} from '../operations.ts'
+import type { CommitUses, OnHeadReady, ReadyHead } from '../ports.ts'
+import { createOrUpdateRepo, deleteRepo, getRepo } from '../repos.ts'
 import { appendStaged, requireOpen } from '../staging/stage.ts'
 import { encodeStaged, type StagedColumns } from '../staging/staged-rows.ts'
 import { OperationFailedError } from '../transaction-errors.ts'
-
-/** A finish, and all that its tree depends on: where these are the same, the tree is. */
-export interface PlannedFinish {
-  /** Of the operation. */
-  readonly index: number
-  readonly commit: CommitName
-  readonly parent: CommitId | undefined
-  /** The last write that was staged before the transaction, or `notStarted`. */
-  readonly stagedBefore: number
-  /** Operations of the transaction that stage writes to it, before its finish. */
-  readonly ownWrites: readonly number[]
-}
-
-/** The transaction itself starts the commit. */
-const notStarted = -1
-
-export function isStartedByPlan({ stagedBefore }: PlannedFinish): boolean {
-  return stagedBefore === notStarted
-}
-
-/** The built commits, by the index of the operation that finishes them. */
-export type BuiltFinishes = ReadonlyMap<
-  number,
-  { readonly plan: PlannedFinish; readonly built: BuiltCommit }
->
-
-/** Something has changed since the trees were built: plan and build again. */
-export class OutrunError extends Error {
-  override readonly name = 'OutrunError'
-}
-
-/** Never stored: where a plan needs a root, which is known only when the tree has been built. */
-const plannedTree = { root: 'planned' as TreeRoot, sizeBytes: 0, fileCount: 0 } as const
+import {
+  type BuiltCommits,
+  builtFinish,
+  builtMerge,
+  notStarted,
+  type PlannedBuild,
+  type PlannedMerge,
+} from './planned-builds.ts'
 
 /**
  * One run through the operations of a transaction, in one database transaction. Without `built`, it
- * is a plan: it finds what each finish needs, and must be rolled back.
+ * is a plan: it finds what each tree needs that is to be built, and must be rolled back.
  */
 export class Batch {
   readonly results: (StepResult | undefined)[] = []
-  readonly finishes: PlannedFinish[] = []
+  readonly builds: PlannedBuild[] = []
   /** Commits whose staged writes nobody needs any more. */
   readonly ended: CommitId[] = []
   readonly #tx: Transaction
   readonly #at: Instant
   readonly #uses: CommitUses
-  readonly #built: BuiltFinishes | undefined
+  readonly #built: BuiltCommits | undefined
   readonly #started = new Set<CommitId>()
   readonly #ownWrites = new Map<CommitId, number[]>()
   /** Branches of which a finished commit has become the head, the latest last. */
@@ -83,7 +69,7 @@ export class Batch {
     }: {
       readonly at: Instant
       readonly uses: CommitUses
-      readonly built?: BuiltFinishes
+      readonly built?: BuiltCommits
     },
   ) {
     this.#tx = tx
@@ -121,18 +107,78 @@ export class Batch {
 
   async #apply({ operation, id }: Step, index: number): Promise<StepResult | undefined> {
     if (operation.kind === 'finish-commit') return this.#finish(operation, index)
-    if (operation.kind !== 'start-commit') {
+    if (!makesCommit(operation)) {
       await this.#change(operation, index)
       return undefined
     }
-    assert(id !== undefined, 'a commit that is to be started has its id')
+    assert(id !== undefined, 'a commit that is to be made has its id')
+    if (operation.kind === 'merge-branch') return this.#merge(operation, { id, index })
+    if (operation.kind === 'revert-commit') return this.#revert(operation, { id, index })
     this.#started.add(id)
     const commit = { ...operation, id, startedAt: this.#at }
     return startCommit(this.#tx, this.#noteHeads, commit)
   }
 
+  async #merge(
+    operation: Extract<Operation, { readonly kind: 'merge-branch' }>,
+    made: MadeCommit,
+  ): Promise<StepResult> {
+    const tx = this.#tx
+    const { repo, from, into, prefer } = operation
+    await getRepo(tx, repo)
+    const { branch, ours } = await ownBranch(tx, this.#uses, { repo, name: into })
+    const theirs = finished(await getCommit(tx, repo, from), 'merged')
+    const base = await nearCommonAncestor(tx, ours.id, theirs.id)
+    if (base === theirs.id) return { repo: branch.repo, id: ours.id }
+    if (base === ours.id) {
+      await setHead(tx, this.#noteHeads, { ...branch, head: theirs.id })
+      return { repo: branch.repo, id: theirs.id }
+    }
+    const sides = { base, ours: ours.id, theirs: theirs.id, prefer }
+    const plan = { ...made, ...sides, isRevert: false }
+    return this.#commitMerged(branch, plan, { ...operation, mergeParent: theirs.id })
+  }
+
+  async #revert(
+    operation: Extract<Operation, { readonly kind: 'revert-commit' }>,
+    made: MadeCommit,
+  ): Promise<StepResult> {
+    const tx = this.#tx
+    const { repo, commit, prefer } = operation
+    const undone = finished(await getCommit(tx, repo, commit), 'reverted')
+    const name = operation.branch ?? (await branchOf(tx, repo, commit))
+    const { branch, ours } = await ownBranch(tx, this.#uses, { repo, name })
+    requireUndoable(branch, undone.id, await nearCommonAncestor(tx, ours.id, undone.id))
+    const sides = { base: undone.id, ours: ours.id, theirs: undone.parent, prefer }
+    const plan = { ...made, ...sides, isRevert: true }
+    return this.#commitMerged(branch, plan, operation)
+  }
+
+  async #commitMerged(
+    branch: BranchInfo,
+    planned: Omit<PlannedMerge, 'kind' | 'repo'>,
+    { message, mergeParent }: { readonly message: string; readonly mergeParent?: CommitId },
+  ): Promise<StepResult> {
+    const plan = { kind: 'merge' as const, repo: branch.repo, ...planned }
+    this.builds.push(plan)
+    const { repo, id, ours } = plan
+    await insertFinishedCommit(this.#tx, {
+      repo,
+      id,
+      parent: ours,
+      provenance: [],
+      startedAt: this.#at,
+      finishedAt: this.#at,
+      ...builtMerge(this.#built, plan),
+      message: parseCommitMessage(message),
+      ...(mergeParent !== undefined && { mergeParent }),
+    })
+    await setHead(this.#tx, this.#noteHeads, { ...branch, head: id })
+    return { repo, id }
+  }
+
   async #change(
-    operation: Exclude<Operation, { readonly kind: 'start-commit' | 'finish-commit' }>,
+    operation: Exclude<Operation, MakingOperation | { readonly kind: 'finish-commit' }>,
     index: number,
   ): Promise<void> {
     const tx = this.#tx
@@ -154,6 +200,12 @@ export class Batch {
         this.ended.push(await deleteCommit(tx, this.#noteHeads, repo, commit))
         return
       }
+      case 'tag-commit':
+        await setCommitTag(tx, { ...operation, taggedAt: this.#at })
+        return
+      case 'delete-commit-tag':
+        await deleteCommitTag(tx, operation.repo, operation.tag)
+        return
       case 'delete-file':
       case 'put-file':
         await this.#stage(operation, index)
@@ -185,12 +237,13 @@ export class Batch {
     const ownWrites = this.#ownWrites.get(id) ?? []
     const staged = (await lastStaged(tx, id)) ?? 0
     const stagedBefore = this.#started.has(id) ? notStarted : staged - ownWrites.length
-    const plan = { index, commit: { repo, id }, parent, stagedBefore, ownWrites }
-    this.finishes.push(plan)
+    const commitName = { repo, id }
+    const kind = 'finish' as const
+    const plan = { kind, index, commit: commitName, parent, stagedBefore, ownWrites }
+    this.builds.push(plan)
     const deletesStaged = staged <= this.#deletableCount
     if (deletesStaged) this.#deletableCount -= staged
-    const built = this.#builtFor(plan)
-    await finishBuilt(tx, commit, built, {
+    await finishBuilt(tx, commit, builtFinish(this.#built, plan), {
       finishedAt: this.#at,
       message: parseCommitMessage(operation.message ?? ''),
       deletesStaged,
@@ -202,18 +255,6 @@ export class Batch {
       heads.map((head) => ({ repo: head.repo, branch: head.name, id })),
     )
     return { repo, id }
-  }
-
-  #builtFor(plan: PlannedFinish): BuiltCommit {
-    if (this.#built === undefined) {
-      const tree = { kind: 'directory' as const, ...plannedTree }
-      return { open: { sequence: 0, tree, conflicts: [] }, addedBytes: 0 }
-    }
-    const found = this.#built.get(plan.index)
-    if (found === undefined || !isSame(found.plan, plan)) {
-      throw new OutrunError(`commit ${plan.commit.id} has changed since it was built`)
-    }
-    return found.built
   }
 
   readonly #noteHeads: OnHeadReady = async (
@@ -228,6 +269,9 @@ export class Batch {
   }
 }
 
+/** A commit that an operation makes. */
+type MadeCommit = Pick<PlannedMerge, 'id' | 'index'>
+
 type StagedOperation = PutOperation | Extract<Operation, { readonly kind: 'delete-file' }>
 
 /** What a put or a deletion stages. */
@@ -237,14 +281,4 @@ export function columnsOf(operation: StagedOperation): StagedColumns {
   if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
   const { bytes, overwrite } = operation
   return encodeStaged({ kind: 'put', path, overwrite, value: { kind: 'bytes', bytes } })
-}
-
-function isSame(left: PlannedFinish, right: PlannedFinish): boolean {
-  return (
-    left.commit.id === right.commit.id &&
-    left.parent === right.parent &&
-    left.stagedBefore === right.stagedBefore &&
-    left.ownWrites.length === right.ownWrites.length &&
-    left.ownWrites.every((index, at) => index === right.ownWrites[at])
-  )
 }

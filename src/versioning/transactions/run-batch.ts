@@ -6,8 +6,9 @@ import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
 import type { OpenTrees } from '../staging/open-trees.ts'
 import { sweepCommit } from '../staging/sweep.ts'
-import { Batch, isStartedByPlan, OutrunError, type PlannedFinish } from './batch.ts'
-import { buildFinishes } from './build-finishes.ts'
+import { Batch } from './batch.ts'
+import { buildPlanned } from './build-planned.ts'
+import { isBuilt, isOpenBefore, OutrunError, type PlannedBuild } from './planned-builds.ts'
 
 /** What a batch is part of: done in the same database transaction. */
 export interface Surroundings {
@@ -25,7 +26,7 @@ export interface Surroundings {
  * Applies operations in one database transaction, all or none; `onHeadReady` hears once of all
  * heads that are ready at its end.
  *
- * The trees of commits that it finishes are built before, by a plan; should a put come between, they
+ * The trees of commits that it finishes or makes are built before, by a plan; should a put come between, they
  * are built anew, and after a few tries puts are made to wait.
  *
  * @throws {OperationFailedError}
@@ -37,14 +38,14 @@ export async function runBatch(
   options: Surroundings & { readonly signal?: AbortSignal | undefined },
 ): Promise<readonly (StepResult | undefined)[]> {
   const { signal } = options
-  const finishes = steps.some(({ operation }) => operation.kind === 'finish-commit')
+  const builds = steps.some(({ operation }) => isBuilt(operation))
   let sealed: readonly CommitId[] = []
   try {
     for (let attempt = 1; ; attempt += 1) {
       checkCancelled(signal)
-      const plan = finishes ? await planBatch(ports, steps) : []
+      const plan = builds ? await planBatch(ports, steps) : []
       if (attempt > sealAfterAttempts) {
-        sealed = plan.filter((finish) => !isStartedByPlan(finish)).map(({ commit }) => commit.id)
+        sealed = plan.filter(isOpenBefore).map(({ commit }) => commit.id)
         await seal(ports, sealed)
       }
       const done = await tryBatch(ports, openTrees, { steps, plan, ...options })
@@ -69,35 +70,35 @@ export async function runBatch(
 export async function planBatch(
   { clock, database, uses }: VersioningPorts,
   steps: readonly Step[],
-): Promise<readonly PlannedFinish[]> {
+): Promise<readonly PlannedBuild[]> {
   const at = clock.now()
   const planned = await database
     .transact(async (tx): Promise<RolledBack> => {
       const batch = new Batch(tx, { at, uses })
       await batch.apply(steps)
-      throw new RolledBack(batch.finishes)
+      throw new RolledBack(batch.builds)
     })
     .catch((error: unknown) => {
       if (error instanceof RolledBack) return error
       throw error
     })
-  return planned.finishes
+  return planned.builds
 }
 
 /** Thrown so that the database forgets what a plan has tried. */
 class RolledBack extends Error {
   override readonly name = 'RolledBack'
-  readonly finishes: readonly PlannedFinish[]
+  readonly builds: readonly PlannedBuild[]
 
-  constructor(finishes: readonly PlannedFinish[]) {
+  constructor(builds: readonly PlannedBuild[]) {
     super('a plan leaves nothing')
-    this.finishes = finishes
+    this.builds = builds
   }
 }
 
 interface Attempt extends Surroundings {
   readonly steps: readonly Step[]
-  readonly plan: readonly PlannedFinish[]
+  readonly plan: readonly PlannedBuild[]
   readonly signal?: AbortSignal | undefined
 }
 
@@ -109,7 +110,7 @@ async function tryBatch(
 ): Promise<Pick<Batch, 'results' | 'ended'> | undefined> {
   const { steps, before, after } = attempt
   using lease = ports.leases.begin()
-  const built = await buildFinishes({ ports, openTrees, lease }, attempt)
+  const built = await buildPlanned({ ports, openTrees, lease }, attempt)
   if (built === undefined) return undefined
   if (built.size > 0) await ports.chunks.flush()
   const at = ports.clock.now()
