@@ -32,7 +32,9 @@ export function filesRoutes(
     readonly secrets: Pick<Secrets, 'texts'>
   },
 ): readonly Route[] {
-  const asked = { clock: fetching.clock, secrets: new SecretTexts(fetching.secrets) }
+  const { clock } = fetching
+  const { commits } = versioning
+  const asked = { clock, commits, secrets: new SecretTexts(fetching.secrets) }
   return service(Files, {
     ...putFilesHandlers(versioning),
     ...getFilesHandlers(versioning),

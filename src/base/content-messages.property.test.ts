@@ -68,6 +68,7 @@ const putFiles: fc.Arbitrary<PutFilesFields> = fc.record({
   commit: fc.option(commitRef, { nil: undefined }),
   parts: fc.array(part),
   split: fc.option(fc.record(splitFields), { nil: undefined }),
+  endsCommit: fc.boolean(),
 })
 
 const fraction = fc.double({ min: 0, max: 1, noNaN: true })
@@ -255,13 +256,14 @@ describeCodec<PutObjectFields>({
 describeCodec<PutFilesFields>({
   schema: PutFilesRequestSchema,
   fields: putFiles,
-  generated: ({ commit, parts, split }) =>
+  generated: ({ commit, parts, split, endsCommit = false }) =>
     create(PutFilesRequestSchema, {
       parts: parts.map((each) => ({ ...each, value: concatBytes(each.value) })),
       ...(split === undefined
         ? {}
         : { split: create(SplitSchema, { ...split, delimiter: split.delimiter as Delimiter }) }),
       ...(commit === undefined ? {} : { commit: commitMessage(commit) }),
+      endsCommit,
     }),
   encode: encodePutFilesRequest,
   decode: decodePutFilesRequest,

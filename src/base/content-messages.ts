@@ -61,6 +61,7 @@ export interface PutFilesFields {
   readonly commit: CommitRef | undefined
   readonly parts: readonly PutFilesPartFields[]
   readonly split?: SplitFields | undefined
+  readonly endsCommit?: boolean
 }
 
 /** What one message of a stream may hold: to decode it takes no more than some 50 ms. */
@@ -87,7 +88,7 @@ const putFile = {
 } as const
 const putObject = { value: 0x0a, tags: 0x12 } as const
 const tag = { name: 0x0a } as const
-const putFiles = { commit: 0x0a, parts: 0x12, split: 0x1a } as const
+const putFiles = { commit: 0x0a, parts: 0x12, split: 0x1a, endsCommit: 0x20 } as const
 const split = {
   delimiter: 0x08,
   targetFileDatums: 0x10,
@@ -288,6 +289,7 @@ export function encodePutFilesRequest(fields: PutFilesFields): Slices {
     writeFlag(writer, part.overwrite, each.overwrite)
   }
   if (fields.split !== undefined) writeSplit(writer, fields.split)
+  writeFlag(writer, putFiles.endsCommit, fields.endsCommit ?? false)
   return writer.take()
 }
 
@@ -336,10 +338,12 @@ export function decodePutFilesRequest(message: Slices): PutFilesFields {
   const parts: PutFilesPartFields[] = []
   let commit: CommitRef | undefined
   let splitFields: SplitFields | undefined
+  let endsCommit = false
   while (!reader.atEnd) {
     const fieldTag = reader.tag()
     if (fieldTag === putFiles.parts) parts.push(readPart(reader))
     else if (fieldTag === putFiles.commit) commit = readCommitRef(reader, commit)
+    else if (fieldTag === putFiles.endsCommit) endsCommit = reader.bool()
     else if (fieldTag === putFiles.split) splitFields = readSplit(reader, splitFields)
     else reader.skip()
     if (parts.length > putFilesPartsMax) {
@@ -348,7 +352,7 @@ export function decodePutFilesRequest(message: Slices): PutFilesFields {
       )
     }
   }
-  return { commit, parts, split: splitFields }
+  return { commit, parts, split: splitFields, endsCommit }
 }
 
 function readPart(reader: WireReader): PutFilesPartFields {

@@ -31,7 +31,7 @@ const messageBytesMax = 1024 * 1024
 const bytesValueTag = 0x0a
 const getFile = { file: 0x0a, offsetBytes: 0x10, sizeBytes: 0x18 } as const
 const listChunksFile = 0x0a
-const putFilesResponse = { files: 0x08, bytes: 0x10 } as const
+const putFilesResponse = { files: 0x08, bytes: 0x10, endedCommit: 0x18 } as const
 
 export interface PutFileOptions extends CallOptions {
   /** Replace the file's content instead of appending to it. */
@@ -150,6 +150,8 @@ export interface FilePut {
 export interface PutFilesResult {
   readonly fileCount: number
   readonly sizeBytes: number
+  /** The commit is finished, as was asked for. */
+  readonly endedCommit: boolean
 }
 
 /**
@@ -161,15 +163,21 @@ export async function putFiles(
   transport: Transport,
   commit: CommitRef,
   puts: AsyncIterable<FilePut> | Iterable<FilePut>,
-  options?: CallOptions & { readonly split?: SplitFields | undefined },
+  options?: CallOptions & {
+    readonly split?: SplitFields | undefined
+    /** Finish the commit when all is there, and take it back when not; older servers pass it over. */
+    readonly endsCommit?: boolean
+  },
 ): Promise<PutFilesResult> {
-  const messages = bulkMessages({ commit, parts: [], split: options?.split }, puts)
+  const { split, endsCommit = false } = options ?? {}
+  const messages = bulkMessages({ commit, parts: [], split, endsCommit }, puts)
   const response = await transport.clientStream('/pachyderm.Files/PutFiles', messages, options)
   const reader = new WireReader([response])
-  const result = { fileCount: 0, sizeBytes: 0 }
+  const result = { fileCount: 0, sizeBytes: 0, endedCommit: false }
   while (!reader.atEnd) {
     const tag = reader.tag()
     if (tag === putFilesResponse.files) result.fileCount = Number(reader.int64())
+    else if (tag === putFilesResponse.endedCommit) result.endedCommit = reader.bool()
     else if (tag === putFilesResponse.bytes) result.sizeBytes = Number(reader.int64())
     else reader.skip()
   }

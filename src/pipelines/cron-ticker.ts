@@ -2,6 +2,7 @@ import type { Clock, Instant } from '../base/clock.ts'
 import { CancelledError, DomainError } from '../base/errors.ts'
 import type { PipelineName } from '../base/names.ts'
 import type { Database } from '../database/database.ts'
+import { type Pauses, pauseMsAfter } from '../storage/retries.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { branchTriggerTopic, type OnHeadReady } from '../versioning/ports.ts'
 import { BranchTicks } from './cron/branch-ticks.ts'
@@ -16,8 +17,8 @@ import type { RunLog } from './run-ports.ts'
 const lateMicrosMax = 60_000_000
 /** The clock is looked at so often at least: somebody may set it, or the machine may have slept. */
 const sleepMsMax = 60_000
-/** The pause after a tick that could not be made; doubled each time, up to `sleepMsMax`. */
-const retryPauseMs = 1000
+/** After a tick that could not be made. */
+const pauses: Pauses = { pauseMs: 1000, pauseMsMax: sleepMsMax }
 const microsPerMilli = 1000
 
 /** A cron input of a running pipeline. */
@@ -83,7 +84,7 @@ export class CronTicker implements AsyncDisposable {
       } catch (error) {
         if (signal.aborted) return
         this.#log.error('the ticker of cron inputs met an error and goes on', error)
-        await this.#clock.sleep(retryPauseMs, signal).catch(() => undefined)
+        await this.#clock.sleep(pauses.pauseMs, signal).catch(() => undefined)
       }
     }
   }
@@ -177,9 +178,8 @@ export class CronTicker implements AsyncDisposable {
   async #afterFailure(ticking: Ticking, error: DomainError): Promise<Instant> {
     const { pipeline, input } = ticking
     const now = this.#clock.now()
-    const pauseMs = Math.min(sleepMsMax, retryPauseMs * 2 ** ticking.failureCount)
     ticking.failureCount += 1
-    ticking.retryAt = now + pauseMs * microsPerMilli
+    ticking.retryAt = now + pauseMsAfter(pauses, ticking.failureCount) * microsPerMilli
     const isGone = await this.#database.transact((tx) => failIfRepoGone(tx, pipeline, now))
     if (!isGone && ticking.failureCount === 1) {
       this.#log.error(`cron input ${input.name} of pipeline ${pipeline} cannot tick`, error)

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import { CancelledError, type DomainError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
+import { pauseAfter } from '../storage/retries.ts'
 import { type SourceFile, SourceBrokeError } from './source.ts'
 
 export interface Patience {
@@ -62,7 +63,7 @@ export async function* resumedBytes(
         attempt = 1
       }
       if (attempt >= ports.patience.attemptsMax) throw exhausted(name, position, attempt, error)
-      await ports.clock.sleep(pauseMs(ports, attempt, error), signal)
+      await pause(ports, attempt, error, signal)
     }
   }
 }
@@ -73,13 +74,15 @@ function requireWhole({ sizeBytes }: SourceFile, position: number): void {
   throw new SourceBrokeError(`it ended after ${position} of ${sizeBytes} bytes`)
 }
 
-function pauseMs(
-  { patience, random }: ResumePorts,
-  attempt: number,
-  error: SourceBrokeError,
-): number {
-  const doubled = patience.pauseMs * 2 ** (attempt - 1) * (1 + random.fraction() / 4)
-  return Math.min(pauseMsMax, Math.max(doubled, error.retryAfterMs ?? 0))
+/** At least as long as the source asks for. */
+async function pause(
+  ports: ResumePorts,
+  failureCount: number,
+  { retryAfterMs = 0 }: SourceBrokeError,
+  signal: AbortSignal,
+): Promise<void> {
+  const pauseMs = Math.max(ports.patience.pauseMs, retryAfterMs / 2 ** (failureCount - 1))
+  await pauseAfter(ports, { pauseMs, pauseMsMax }, failureCount, signal)
 }
 
 function exhausted(
@@ -122,7 +125,7 @@ export async function* resumedItems<Item>(
     } catch (error) {
       if (signal.aborted) throw new CancelledError('the transfer was cancelled', { cause: error })
       if (!(error instanceof SourceBrokeError) || attempt >= ports.patience.attemptsMax) throw error
-      await ports.clock.sleep(pauseMs(ports, attempt, error), signal)
+      await pause(ports, attempt, error, signal)
     }
   }
 }
@@ -165,10 +168,11 @@ async function inTime<Value>(clock: Clock, ms: number, value: Promise<Value>): P
 
 /** The answer to a question that may be asked again when the source breaks. */
 export async function patiently<Answer>(
-  { clock, random, patience }: ResumePorts,
+  ports: ResumePorts,
   signal: AbortSignal,
   ask: (signal: AbortSignal) => Promise<Answer>,
 ): Promise<Answer> {
+  const { clock, patience } = ports
   for (let attempt = 1; ; attempt += 1) {
     const stop = new AbortController()
     try {
@@ -176,7 +180,7 @@ export async function patiently<Answer>(
     } catch (error) {
       if (signal.aborted) throw new CancelledError('the transfer was cancelled', { cause: error })
       if (!(error instanceof SourceBrokeError) || attempt >= patience.attemptsMax) throw error
-      await clock.sleep(pauseMs({ clock, random, patience }, attempt, error), signal)
+      await pause(ports, attempt, error, signal)
     } finally {
       stop.abort()
     }

@@ -90,6 +90,11 @@ export async function retried<Result>(
   }
 }
 
+/** How long to wait after so many failures, for whoever has nobody to come back in step with. */
+export function pauseMsAfter({ pauseMs, pauseMsMax }: Pauses, failureCount: number): number {
+  return Math.min(pauseMs * 2 ** (failureCount - 1), pauseMsMax)
+}
+
 /** Waits longer after each failure, plus up to a half, so that many do not come back in step. */
 export async function pauseAfter(
   { clock, random }: PausePorts,
@@ -97,7 +102,7 @@ export async function pauseAfter(
   failureCount: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const pauseMs = Math.min(pauses.pauseMs * 2 ** (failureCount - 1), pauses.pauseMsMax)
+  const pauseMs = pauseMsAfter(pauses, failureCount)
   await clock.sleep(pauseMs * (1 + random.fraction() / 2), signal)
 }
 

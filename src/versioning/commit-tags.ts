@@ -1,6 +1,6 @@
 import type { Instant } from '../base/clock.ts'
 import { type CommitId, type CommitTag, parseCommitTag, type RepoName } from '../base/names.ts'
-import type { Database, ReadTransaction } from '../database/database.ts'
+import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import { findBranch } from './branches.ts'
 import { getCommit } from './commit-records.ts'
 import {

@@ -159,6 +159,24 @@ export class Commits {
   }
 
   /**
+   * Ends an open commit whose starter has failed before it put anything: deletes it, unless others have put
+   * something into it. That has been acknowledged, and so it is finished.
+   */
+  async takeBack(repo: string, id: CommitId): Promise<void> {
+    const { database, onHeadReady } = this.#ports
+    const isDeleted = await database.transact(
+      async (tx) => {
+        if (await hasStaged(tx, id)) return false
+        await deleteCommit(tx, onHeadReady, repo, id)
+        return true
+      },
+      { usesReserve: true },
+    )
+    if (isDeleted) this.#openTrees.forget(id)
+    else await this.finish(repo, id)
+  }
+
+  /**
    * Open commits only: branches that point at it move to its parent, or go.
    *
    * @throws {CommitTaggedError}
@@ -171,6 +189,15 @@ export class Commits {
     this.#openTrees.forget(deleted)
     await sweepCommit(database, deleted)
   }
+}
+
+/** Whether an open commit has been written to; false for what is none. */
+async function hasStaged(tx: ReadTransaction, id: CommitId): Promise<boolean> {
+  const row = await tx.get<{ readonly staged_last: number }>(
+    'SELECT staged_last FROM commits WHERE id = ? AND finished_at IS NULL',
+    id,
+  )
+  return row !== undefined && row.staged_last > 0
 }
 
 /** Deletes an open commit but for its staged writes, which are to be swept. Returns its id. */

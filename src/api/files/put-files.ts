@@ -12,24 +12,33 @@ import type { BulkWriter } from '../../versioning/writes.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { requireText } from '../pfs/names.ts'
+import { endingCommit } from './ended-commit.ts'
 import { splitOf } from '../pfs/split-fields.ts'
 
 /** PutFiles: many files with one acknowledgement, all of them or none, split or not. Holds one message. */
-export function putFilesHandlers({ writes }: Versioning): ServiceHandlers<typeof Files> {
+export function putFilesHandlers({ commits, writes }: Versioning): ServiceHandlers<typeof Files> {
   return {
     putFiles: {
       async sliced(requests, { signal }) {
         const parts = new PartReader(requests)
-        const { commit: named, split } = await parts.target()
-        const { repo, commit } = requireTarget(named)
-        await using writer = await writes.bulk(repo, commit, { split: splitOf(split), signal })
-        for (;;) {
-          const part = await parts.next()
-          if (part === undefined) break
-          await putPart(writer, part, parts)
+        const { commit: named, split, endsCommit = false } = await parts.target()
+        const target = requireTarget(named)
+        const put = async () => {
+          const { repo, commit } = target
+          await using writer = await writes.bulk(repo, commit, { split: splitOf(split), signal })
+          for (;;) {
+            const part = await parts.next()
+            if (part === undefined) return await writer.commit()
+            await putPart(writer, part, parts)
+          }
         }
-        const { fileCount, sizeBytes } = await writer.commit()
-        return { files: BigInt(fileCount), bytes: BigInt(sizeBytes) }
+        const done = await (endsCommit ? endingCommit(commits, target, put) : put())
+        const { fileCount, sizeBytes } = done
+        return {
+          files: BigInt(fileCount),
+          bytes: BigInt(sizeBytes),
+          ...(endsCommit && { endedCommit: true }),
+        }
       },
     },
   }
@@ -63,7 +72,7 @@ class PartReader {
   }
 
   /** What the first message says about all files, before anything else is read. */
-  async target(): Promise<Pick<PutFilesFields, 'commit' | 'split'>> {
+  async target(): Promise<Pick<PutFilesFields, 'commit' | 'split' | 'endsCommit'>> {
     const message = await this.#messages.next()
     if (message.done === true) return { commit: undefined }
     const { parts, ...target } = decodePutFilesRequest(await message.value.parts())

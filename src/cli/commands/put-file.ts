@@ -24,6 +24,7 @@ export async function putFile(context: CommandContext): Promise<void> {
     )
   }
   let hasPut = false
+  let hasEnded = false
   const send = async (commit: string): Promise<void> => {
     const request = {
       repo,
@@ -32,6 +33,9 @@ export async function putFile(context: CommandContext): Promise<void> {
       overwrite: flags.isOn('overwrite'),
       split,
       parallelism: flags.positive('parallelism'),
+      // With both, there are two calls.
+      endsCommit: isCommit && (local.length === 0 || remote.length === 0),
+      onEnded: () => (hasEnded = true),
       onStored: () => (hasPut = true),
     }
     if (remote.length > 0) {
@@ -43,8 +47,9 @@ export async function putFile(context: CommandContext): Promise<void> {
     }
     if (local.length > 0) await upload(context, { ...request, targets: local })
   }
+  const around = { repo, branch, message, hasPut: () => hasPut, hasEnded: () => hasEnded }
   if (!isCommit) await send(branch)
-  else await commitAround(context, { repo, branch, message, hasPut: () => hasPut }, send)
+  else await commitAround(context, around, send)
 }
 
 async function putHistory(context: CommandContext): Promise<void> {

@@ -1,14 +1,19 @@
 import type { CommandContext } from '../command.ts'
+import { RpcError } from '../../client/rpc-error.ts'
 import { LeftOpenError } from '../errors.ts'
+import type { pfsClient as PfsClientOf } from '../pfs-client.ts'
 
 const endingSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
+/** After an interrupt nobody wants to wait long for a server. */
+const closeMsMax = 3000
+
 /**
- * Opens a commit on a branch, runs `work` with its id, and finishes it. When `work` failed, the
- * commit is deleted, since an empty one would only start jobs; but it is finished, as 1.5 does, when
- * `hasPut` says that some of it was stored.
- * An interrupt, or another signal that ends the process, leaves the commit open, and it is said what to do with
- * it: what was put so far is seldom what was meant.
+ * Opens a commit on a branch, runs `work` with its id, and finishes it, unless `hasEnded` says that the server
+ * has. When `work` failed, or is interrupted, the commit is deleted, since an empty one would only start jobs.
+ * But when `hasPut` says that some of it was stored, it is finished, as 1.5 does; and left open by an
+ * interrupt, or another signal that ends the process, and it is said what to do with it: what was put so far
+ * is seldom what was meant.
  *
  * @throws {LeftOpenError} when the commit could not be closed either; its cause is the first failure.
  */
@@ -19,20 +24,24 @@ export async function commitAround(
     readonly branch: string
     readonly message?: string
     readonly hasPut?: () => boolean
+    readonly hasEnded?: () => boolean
   },
   work: (commit: string) => Promise<void>,
 ): Promise<void> {
   // Loaded here: without --commit, nothing but contents is sent, which needs no generated code.
   const { pfsClient } = await import('../pfs-client.ts')
   const pfs = pfsClient(context)
-  const { repo, branch, message = '', hasPut = () => false } = target
+  const { repo, branch, message = '', hasPut = () => false, hasEnded = () => false } = target
   const { id } = await pfs.startCommit({ parent: { repo: { name: repo } }, branch, message })
   const commit = { repo: { name: repo }, id }
   const tellAndEnd = (signal: NodeJS.Signals): void => {
     for (const name of endingSignals) process.off(name, tellAndEnd)
-    process.stderr.write(`\ninterrupted: ${stillOpenText(repo, id)}\n`)
-    // No handler is left, so this is what it would have been.
-    process.kill(process.pid, signal)
+    const left = hasPut() ? Promise.resolve(stillOpenText(repo, id)) : drop(pfs, commit)
+    void left.then((text) => {
+      process.stderr.write(`\ninterrupted: ${text}\n`)
+      // No handler is left, so this is what it would have been.
+      process.kill(process.pid, signal)
+    })
   }
   for (const name of endingSignals) process.once(name, tellAndEnd)
   try {
@@ -40,16 +49,43 @@ export async function commitAround(
   } catch (error) {
     const closing = hasPut() ? pfs.finishCommit({ commit }) : pfs.deleteCommit({ commit })
     // What went wrong first explains the rest.
-    await closing.catch(() => {
+    await closing.catch(async () => {
+      // The server may have closed it itself.
+      if (!(await isOpen(pfs, commit))) return
       throw new LeftOpenError(stillOpenText(repo, id), { cause: error })
     })
     throw error
   } finally {
     for (const name of endingSignals) process.off(name, tellAndEnd)
   }
+  if (hasEnded()) return
   await pfs.finishCommit({ commit }).catch((error: unknown) => {
     throw new LeftOpenError(stillOpenText(repo, id), { cause: error })
   })
+}
+
+type Pfs = ReturnType<typeof PfsClientOf>
+type Commit = { readonly repo: { readonly name: string }; readonly id: string }
+
+/** True when nobody can say. */
+async function isOpen(pfs: Pfs, commit: Commit): Promise<boolean> {
+  try {
+    return (await pfs.inspectCommit({ commit })).finished === undefined
+  } catch (error) {
+    return !(error instanceof RpcError && error.kind === 'not-found')
+  }
+}
+
+/** Deletes a commit in which nothing is, and says what has become of it. */
+async function drop(pfs: Pfs, commit: Commit): Promise<string> {
+  const name = `${commit.repo.name}/${commit.id}`
+  try {
+    await pfs.deleteCommit({ commit }, { timeoutMs: closeMsMax })
+    return 'nothing was put'
+  } catch {
+    const open = await isOpen(pfs, commit)
+    return open ? stillOpenText(commit.repo.name, commit.id) : `all was put already: commit ${name}`
+  }
 }
 
 function stillOpenText(repo: string, commit: string): string {

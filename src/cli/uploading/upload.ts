@@ -27,6 +27,10 @@ export interface UploadRequest {
   readonly split?: SplitFields | undefined
   /** How many files to send at once, to a server that does not take them in one call. */
   readonly parallelism: number
+  /** Whether the server is asked to end the commit with the call, if it knows how. */
+  readonly endsCommit?: boolean
+  /** Called when it has. */
+  readonly onEnded?: () => void
   /** Called when files have been stored, even if others are not. */
   readonly onStored?: () => void
 }
@@ -48,7 +52,7 @@ function isDirectory(source: string): boolean {
 /** As a bulk upload of one: the server then refuses a file where a directory is at once. */
 async function uploadOne(
   { transport, input, out }: CommandContext,
-  { repo, commit: id, overwrite, split, onStored }: UploadRequest,
+  { repo, commit: id, overwrite, split, endsCommit = false, onEnded, onStored }: UploadRequest,
   { target: { source, path }, progress }: { readonly target: Target; readonly progress: Progress },
 ): Promise<void> {
   if (source === '-') await out.line('Reading from stdin.')
@@ -58,7 +62,8 @@ async function uploadOne(
   using content = new Restartable(source === '-' ? input.bytes() : readSlices(source))
   const put = { path, bytes: counted(content.bytes(), progress), overwrite }
   try {
-    await putFiles(transport, { repo, id }, [put], { split })
+    const done = await putFiles(transport, { repo, id }, [put], { split, endsCommit })
+    if (done.endedCommit) onEnded?.()
   } catch (error) {
     if (!isUnimplemented(error)) throw error
     requireKnown(split)
@@ -87,7 +92,7 @@ async function uploadAll(
   request: UploadRequest,
   progress: Progress,
 ): Promise<void> {
-  const { repo, commit: id, targets, isRecursive, split } = request
+  const { repo, commit: id, targets, isRecursive, split, endsCommit = false } = request
   let leftOut: LeftOut[] = []
   const find = (): Generator<Target> => {
     leftOut = []
@@ -95,7 +100,8 @@ async function uploadAll(
   }
   try {
     const files = puts(find(), request, progress)
-    await putFiles(context.transport, { repo, id }, files, { split })
+    const done = await putFiles(context.transport, { repo, id }, files, { split, endsCommit })
+    if (done.endedCommit) request.onEnded?.()
     request.onStored?.()
   } catch (error) {
     if (!isUnimplemented(error)) throw error

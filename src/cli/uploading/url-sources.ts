@@ -34,11 +34,13 @@ export async function putUrls(context: CommandContext, request: UrlRequest): Pro
     parallelism,
     resume: context.flags.isOn('resume'),
     secret,
+    endsCommit: request.endsCommit ?? false,
     ...(split && { split: { ...split, delimiter: split.delimiter as Delimiter } }),
   })
   try {
-    for await (const { files, bytes, done } of responses) {
+    for await (const { files, bytes, done, endedCommit } of responses) {
       progress.show({ fileCount: Number(files), sizeBytes: Number(bytes) })
+      if (endedCommit) request.onEnded?.()
       if (done) request.onStored?.()
     }
   } catch (error) {

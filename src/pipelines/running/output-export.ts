@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts'
 import { DomainError } from '../../base/errors.ts'
 import { shownSource } from '../../base/source-urls.ts'
+import { pauseAfter, type Pauses } from '../../storage/retries.ts'
 import type { CommitTree } from '../../versioning/commit-records.ts'
 import { noteReason } from '../job-records.ts'
 import type { ExportProgress } from '../output-exports.ts'
@@ -8,9 +9,7 @@ import type { RunPorts } from '../run-ports.ts'
 import type { JobPlan } from './plan.ts'
 import { errorText, isPassing } from './run-errors.ts'
 
-/** The pause after the first failure; doubled after each, up to the longest. */
-const pauseMsMin = 500
-const pauseMsMax = 60_000
+const pauses: Pauses = { pauseMs: 500, pauseMsMax: 60_000 }
 /** After so many failures in a row, none of which wrote a file, the export is given up: a quarter of an hour. */
 const failureCountMax = 20
 /** The job says at most this often how far its export is. */
@@ -72,7 +71,7 @@ export async function exportOutput(
       }
       const text = `exporting to ${target}: ${last.text} (retrying)`
       await ports.database.transact((tx) => noteReason(tx, job, text))
-      await ports.clock.sleep(Math.min(pauseMsMin * 2 ** (count - 1), pauseMsMax), signal)
+      await pauseAfter(ports, pauses, count, signal)
     }
   }
 }

@@ -14,6 +14,9 @@ export function dataLossReport(
     const [oldest] = reported
     if (oldest !== undefined && reported.size >= reportedCountMax) reported.delete(oldest)
     reported.add(chunk)
-    log.error('stored data is lost: check the disk, and restore it from a backup', error)
+    log.error(
+      'stored data is lost: see what pachctl fsck says of it, check the disk or bucket, and restore it from a backup',
+      error,
+    )
   }
 }
