@@ -187,7 +187,7 @@ function testLeftovers(arena: Arena): void {
 
   test('has its processes wake each other is ended, with its output whole', async () => {
     const script = warmScript(
-      'p=$$; for i in 1 2 3; do (while :; do kill -CONT -1; done) <&- 3>&- & done; ' + copy,
+      'for i in 1 2 3; do (while :; do kill -CONT 0; done) <&- 3>&- & done; ' + copy,
     )
     const seen = await rounds(arena, script, { count: 2 })
     for (const { end, printed } of seen) {
