@@ -28,7 +28,11 @@ export interface ExecutorUnderTest extends AsyncDisposable {
 export type OpenExecutorUnderTest = (bounds: SlotBounds) => Promise<ExecutorUnderTest>
 
 const megabyte = 1024 * 1024
-const bounds: Required<SlotBounds> = { processCountMax: 200, diskBytesMax: 64 * megabyte }
+const bounds: Required<SlotBounds> = {
+  processCountMax: 200,
+  refusedMsMax: 1000,
+  diskBytesMax: 64 * megabyte,
+}
 const outputBytesMax = 4 * megabyte
 
 const clock = new SystemClock()

@@ -13,7 +13,8 @@ import { FifoReader } from '../process/fifo.ts'
 import { PipeWriter } from '../process/pipe-writer.ts'
 import { AnswerLines, parseAnswer, type RunnerAnswer } from '../process/runner-answers.ts'
 import type { ContainerSettings } from './container-settings.ts'
-import { type BoundCounts, boundCountsOf, noBoundCounts } from './bound-counts.ts'
+import type { ProcessCounts } from '../process/process-watch.ts'
+import { type BoundCounts, boundCountsOf, noBoundCounts, processCountsOf } from './bound-counts.ts'
 import type { Engine, RunningContainer } from './engine.ts'
 import { startContainer } from './starting.ts'
 import { makeOpenFifos, type SlotFiles } from './slot-files.ts'
@@ -124,6 +125,11 @@ export class WarmContainer implements AsyncDisposable {
     const { pid } = this.#running
     if (this.#isDisposed || pid === 0 || !showsDirectory(pid, this.#files.control)) return []
     return descendantsOf(pid)
+  }
+
+  /** Of its processes, as `boundsHit` does not count them: nothing that it tells changes. */
+  processCounts(): ProcessCounts {
+    return processCountsOf(this.#running.pid, this.#id)
   }
 
   /** Paths that differ from the image's, as the engine finds them. */

@@ -18,6 +18,7 @@ import { EmptiedDirectory } from './emptied-directory.ts'
 import { EmptiedTree } from './emptied-tree.ts'
 import { datumScript, RewrittenFile, userEnvironment } from './environment.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
+import type { ProcessWatch } from './process-watch.ts'
 import { openSandbox, type Sandbox, type SandboxLimits, type SandboxMode } from './sandbox.ts'
 import {
   makeSlotDirectory,
@@ -48,6 +49,7 @@ export interface SlotOptions {
   readonly group: ControlGroup | undefined
   readonly limits: SandboxLimits
   readonly diskWatch: DiskWatch
+  readonly processWatch: ProcessWatch
   readonly clock: Clock
   readonly random: Random
   readonly onDisposed: () => void
@@ -128,22 +130,28 @@ export class SandboxSlot implements Slot {
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
     const { outputBytesMax, clock } = this.#options
+    const { group, diskWatch, processWatch } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => this.#sandbox.kill()
     signal.addEventListener('abort', abort, { once: true })
     let overrun: SlotBoundError | undefined
-    using _ = this.#options.diskWatch.watch({
-      directories: [
-        join(this.#directory.pfs, outputName),
-        this.#directory.tmp,
-        this.#directory.varTmp,
-      ],
-      end: (reason) => {
-        overrun = reason
-        abort()
-      },
-    })
+    const end = (reason: SlotBoundError): void => {
+      overrun = reason
+      abort()
+    }
+    using watches = new DisposableStack()
+    if (group !== undefined) watches.use(processWatch.watch(group, end))
+    watches.use(
+      diskWatch.watch({
+        directories: [
+          join(this.#directory.pfs, outputName),
+          this.#directory.tmp,
+          this.#directory.varTmp,
+        ],
+        end,
+      }),
+    )
     this.#ranFrom = clock.now()
     try {
       this.#stdout.begin(budget(), run)
@@ -152,7 +160,7 @@ export class SandboxSlot implements Slot {
       this.#stdout.end()
       this.#stderr.end()
       if (overrun !== undefined) throw overrun
-      const bound = this.#options.group?.takeBound()
+      const bound = group?.takeBound()
       return { exitCode, ...(bound !== undefined && { bound }) }
     } catch (error) {
       if (!signal.aborted) throw overrun ?? this.#boundError(error) ?? error
