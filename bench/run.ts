@@ -39,6 +39,7 @@ import { smallFiles } from './cases/small-files.ts'
 import { hugeSplit, split } from './cases/split.ts'
 import { containerDatums, firstContainerDatum } from './cases/containers.ts'
 import { trivialDatums } from './cases/trivial-datums.ts'
+import { warmDatums } from './cases/warm-datums.ts'
 import { versionCommand } from './cases/version-command.ts'
 import { why } from './cases/why.ts'
 import { wideDirectory } from './cases/wide-directory.ts'
@@ -58,6 +59,7 @@ const benchmarks: readonly Benchmark[] = [
   wideDirectory,
   finishCommit,
   trivialDatums,
+  warmDatums,
   containerDatums,
   firstContainerDatum,
   firstDatum,

@@ -75,7 +75,7 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
     const containers = this.#containers
     if (this.#nameFor(transform) === 'container') {
       if (containers.kind === 'open') return containers.executor.notices(transform)
-      return [`${containers.reason}; until one is, datums wait`]
+      return [`${containers.reason}; until one is, jobs fail after a few tries`]
     }
     const notices = process.notices(transform)
     const isMissed =

@@ -4,10 +4,8 @@ import { afterAll, beforeAll, describe } from 'vitest'
 
 import { TestContainerExecutor } from '../testing/container-fixture.ts'
 import type { Aspect } from '../testing/hostile-code.ts'
-import {
-  describeHostileCode,
-  type OpenExecutorUnderTest,
-} from '../testing/hostile-code-conformance.ts'
+import type { OpenExecutorUnderTest } from '../testing/executor-arena.ts'
+import { describeHostileCode } from '../testing/hostile-code-conformance.ts'
 import { canHavePodman, PodmanEngine, type TestImage } from '../testing/podman-engine.ts'
 import { transform } from '../testing/process-fixture.ts'
 import { bashImage, debianImage, userImage } from '../testing/test-images.ts'

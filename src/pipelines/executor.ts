@@ -49,6 +49,8 @@ export interface Transform {
   /** Unset: the server decides. */
   readonly executor?: ExecutorName
   readonly command: readonly string[]
+  /** The command stays, and is handed one datum after the other; it has no lines of standard input. */
+  readonly isWarm?: true
   /** Lines for standard input, each without its newline. */
   readonly stdinLines: readonly string[]
   readonly environment: Readonly<Record<string, string>>
@@ -83,6 +85,12 @@ export class SlotBoundError extends DomainError {
   readonly kind = 'resource-exhausted'
 }
 
+/** A warm command did not keep to the rules, and was ended for it: the datum fails. */
+export class WarmCommandError extends DomainError {
+  override readonly name = 'WarmCommandError'
+  readonly kind = 'failed-precondition'
+}
+
 export interface Slot extends AsyncDisposable {
   /**
    * A directory on the host, in one that is the slot's own and out of user code's sight, that user code sees as `/pfs` during the next run. It holds nothing but
@@ -103,10 +111,13 @@ export interface Slot extends AsyncDisposable {
   readonly isInputReadOnly: boolean
   /**
    * Runs the command once and waits for its end. When it resolves no process of the datum is left.
-   * An abort kills the command and rejects with `CancelledError`.
+   * A warm command is started if need be, handed the datum, and stopped when it has answered: when
+   * it resolves, none of its processes runs. An abort kills the command and rejects with
+   * `CancelledError`.
    *
    * @throws {FailedPreconditionError} when the program does not exist or cannot be started.
    * @throws {SlotBoundError} when user code had to be ended.
+   * @throws {WarmCommandError}
    */
   run(run: DatumRun, signal: AbortSignal): Promise<RunResult>
   /**

@@ -42,6 +42,7 @@ export interface RequestedTransform {
   readonly secrets: readonly Secret[]
   readonly imagePullSecrets: readonly string[]
   readonly debug: boolean
+  readonly isWarm?: boolean | undefined
   readonly errorCommand?: readonly string[] | undefined
   readonly errorStdinLines?: readonly string[] | undefined
 }

@@ -140,6 +140,7 @@ function refuseEnds({
   errorCommand,
   egressUrl,
   spout,
+  transform,
 }: PipelineSpec): void {
   const what = spout === true ? 'spout' : 'service'
   const given = {
@@ -147,6 +148,7 @@ function refuseEnds({
     datum_timeout: datumTimeoutMs,
     job_timeout: jobTimeoutMs,
     err_cmd: errorCommand,
+    warm: transform.isWarm,
     egress: egressUrl,
   }
   for (const [field, value] of Object.entries(given)) {

@@ -279,7 +279,7 @@ export class Trials {
       const spec = await this.#changes.check(tx, request, now)
       if (spec.spout === true) {
         throw new InvalidArgumentError(
-          `pipeline ${spec.name} is a spout, which cannot be tried: its code commits where it likes`,
+          `pipeline ${spec.name} is a spout, which cannot be tried, for its code commits where it likes: put what it would write on a branch of its repo, and try that as data`,
         )
       }
       if (spec.service !== undefined) {

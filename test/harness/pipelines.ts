@@ -1,4 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { DurationSchema } from '@bufbuild/protobuf/wkt'
 import type { InputSchema, JobInfo, TransformSchema } from '../../src/gen/pps_pb.ts'
 import { freshName } from './expectations.ts'
 import { collect, commitOf, getText } from './files.ts'
@@ -11,6 +12,8 @@ export interface SpecInit {
   readonly egress?: { readonly URL: string; readonly secret?: string }
   readonly enableStats?: boolean
   readonly service?: { readonly internalPort: number; readonly externalPort: number }
+  readonly datumTries?: bigint
+  readonly datumTimeout?: MessageInitShape<typeof DurationSchema>
 }
 
 /** Shell lines as user code, or a transform. */

@@ -24,6 +24,12 @@ test('one seed replays a whole run', async () => {
   expect(other.eventCount).not.toBe(once.eventCount)
 })
 
+test('a step that does not end is told of, and breaks a law', async () => {
+  const { broken, isHanging } = await runSteps(18, stepsOf(18, stepCount), 0)
+  expect(isHanging).toBe(true)
+  expect(broken).toMatch(/^step \d+ \(\w+\) did not end within 0 s$/)
+})
+
 /** What damage would be, and what is said of it. */
 const damages: readonly {
   readonly what: string

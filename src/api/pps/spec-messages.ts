@@ -56,6 +56,7 @@ export function transformMessage({
     debug,
     errCmd: [...(errorCommand?.command ?? [])],
     errStdin: [...(errorCommand?.stdinLines ?? [])],
+    warm: transform.isWarm ?? false,
   }
 }
 

@@ -76,6 +76,7 @@ function transformOf(transform: Transform): RequestedTransform {
     })),
     imagePullSecrets: transform.imagePullSecrets,
     debug: transform.debug,
+    isWarm: transform.warm,
     errorCommand: transform.errCmd,
     errorStdinLines: transform.errStdin,
   }

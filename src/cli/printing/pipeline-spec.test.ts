@@ -30,6 +30,7 @@ const transform = {
   secrets: [{ name: 'k', mountPath: '/k' }],
   stdin: ['- x', ''],
   acceptReturnCode: [3n],
+  warm: true,
   errCmd: ['true'],
   errStdin: ['x'],
 }

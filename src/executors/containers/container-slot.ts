@@ -1,5 +1,3 @@
-import { chmodSync } from 'node:fs'
-
 import type { Clock } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
@@ -12,7 +10,7 @@ import type {
   SlotSecrets,
   Transform,
 } from '../../pipelines/executor.ts'
-import { DatumFile } from '../process/environment.ts'
+import { datumScript, RewrittenFile } from '../process/environment.ts'
 import type { DiskWatch } from '../process/disk-watch.ts'
 import { processBoundText, type ProcessWatch } from '../process/process-watch.ts'
 import { FifoReader } from '../process/fifo.ts'
@@ -23,11 +21,14 @@ import type { Engine, EngineImage } from './engine.ts'
 import { RootState } from './root-state.ts'
 import { emptySlotFiles, removeSlotFiles, type SlotFiles } from './slot-files.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
+import { warmEndError, WarmProgram, warmVariables } from '../process/warm-program.ts'
 import { WarmContainer, type ContainerAnswer } from './warm-container.ts'
 
 /** The runner reads its nonce a byte at a time. */
 const nonceDigits = 16
 const killedExitCode = 137
+/** Whoever the user in the container is. */
+const datumFileMode = 0o644
 
 export interface ContainerSlotOptions {
   readonly engine: Engine
@@ -59,7 +60,8 @@ export class ContainerSlot implements Slot {
   readonly directories: ReadonlySet<string> = new Set(['/out'])
   readonly isInputReadOnly = true
   readonly #options: ContainerSlotOptions
-  readonly #datumFile: DatumFile
+  readonly #datumFile: RewrittenFile
+  readonly #warm: WarmProgram<ContainerAnswer> | undefined
   readonly #stdout: OutputLines
   readonly #stderr: OutputLines
   readonly #outputs: readonly FifoReader[]
@@ -87,8 +89,8 @@ export class ContainerSlot implements Slot {
   private constructor(options: ContainerSlotOptions) {
     const { files, clock } = options
     this.#options = options
-    this.#datumFile = new DatumFile(files.datumFile)
-    chmodSync(files.datumFile, 0o644)
+    this.#datumFile = new RewrittenFile(files.datumFile, datumFileMode)
+    if (options.transform.isWarm === true) this.#warm = this.#warmProgram()
     this.#stdout = new OutputLines('stdout', clock)
     this.#stderr = new OutputLines('stderr', clock)
     this.#outputs = [
@@ -103,12 +105,10 @@ export class ContainerSlot implements Slot {
   }
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
-    const { transform, image, secrets, files, outputBytesMax, clock } = this.#options
+    const { files, outputBytesMax, clock } = this.#options
     const { diskWatch, processWatch, processCountMax } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     const { container } = await this.#container
-    const environment = containerEnvironment(image, transform.environment, run.environment)
-    this.#datumFile.write(environment, Object.keys(secrets.environment))
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => void container[Symbol.asyncDispose]().catch(() => {})
     signal.addEventListener('abort', abort, { once: true })
@@ -131,8 +131,8 @@ export class ContainerSlot implements Slot {
     try {
       this.#stdout.begin(budget(), run)
       this.#stderr.begin(budget(), run)
-      const answer = await container.run(newHexId(this.#options.random).slice(0, nonceDigits))
-      for (const output of this.#outputs) output.drain()
+      const answer = await this.#answerTo(run.environment, container)
+      this.#takeOutput()
       this.#stdout.end()
       this.#stderr.end()
       if (signal.aborted) throw new CancelledError('the datum was cancelled')
@@ -169,6 +169,7 @@ export class ContainerSlot implements Slot {
     await opened?.container[Symbol.asyncDispose]()
     for (const output of this.#outputs) output[Symbol.dispose]()
     this.#datumFile[Symbol.dispose]()
+    this.#warm?.[Symbol.dispose]()
     await removeSlotFiles(this.#options.files.path)
     this.#options.onDisposed()
   }
@@ -180,6 +181,69 @@ export class ContainerSlot implements Slot {
 
   async #changedPath(container: WarmContainer, root: RootState): Promise<string | undefined> {
     return container.hasEnded ? undefined : await root.changedPath(container)
+  }
+
+  async #answerTo(
+    environment: Readonly<Record<string, string>>,
+    container: WarmContainer,
+  ): Promise<ContainerAnswer> {
+    if (this.#warm === undefined) return await this.#start(environment, container)
+    const answer = await this.#warm.run(environment)
+    if (answer.kind === 'exit') return { ...answer, isStale: this.#isStale }
+    if (answer.end.kind === 'exit') throw warmEndError(answer.end.exitCode)
+    return answer.end
+  }
+
+  async #start(
+    added: Readonly<Record<string, string>>,
+    container: WarmContainer,
+  ): Promise<ContainerAnswer> {
+    const { image, transform, secrets, random } = this.#options
+    const environment = containerEnvironment(image, transform.environment, added)
+    const isWarm = this.#warm !== undefined
+    this.#datumFile.write(datumScript(environment, Object.keys(secrets.environment), { isWarm }))
+    return await container.run(newHexId(random).slice(0, nonceDigits))
+  }
+
+  /** Who must be killed takes the container along: another one is opened for the next datum. */
+  #warmProgram(): WarmProgram<ContainerAnswer> {
+    let running: WarmContainer | undefined
+    let isKilled = false
+    return new WarmProgram(
+      {
+        start: async () => {
+          const { container } = await this.#container
+          running = container
+          isKilled = false
+          try {
+            const end = await this.#start(warmVariables('/.pachyderm/variables'), container)
+            if (end.kind === 'exit' && end.isStale) this.#isStale = true
+            return end
+          } catch (error) {
+            if (isKilled) return { kind: 'ended', ranOutOfMemory: false }
+            throw error
+          }
+        },
+        kill: () => {
+          isKilled = true
+          this.#isStale = true
+          running?.[Symbol.asyncDispose]().catch(() => {})
+        },
+        processes: () => running?.userProcesses() ?? [],
+        takeOutput: () => this.#takeOutput(),
+        // What it writes when it starts, as compiled code, is no datum's.
+        onReady: async () => {
+          const { container } = await this.#container
+          this.#container = Promise.resolve({ container, root: await RootState.of(container) })
+        },
+      },
+      this.#options.files,
+      this.#options,
+    )
+  }
+
+  #takeOutput(): void {
+    for (const output of this.#outputs) output.drain()
   }
 
   #resultOf(answer: ContainerAnswer, container: WarmContainer): RunResult {

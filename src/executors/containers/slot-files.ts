@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import type { Transform } from '../../pipelines/executor.ts'
 import { emptyDirectory } from '../process/emptying.ts'
 import { makeFifos } from '../process/fifo.ts'
+import type { WarmFiles } from '../process/warm-program.ts'
 
 /** Whoever the user in a container is: nobody else on this machine gets into the slot's directory. */
 export const openMode = 0o777
@@ -17,7 +18,7 @@ const outputName = 'out'
 const runnerScript = fileURLToPath(new URL('../process/runner.sh', import.meta.url))
 
 /** The host's side of a slot: one directory, which outlives the slot's containers. */
-export interface SlotFiles {
+export interface SlotFiles extends WarmFiles {
   readonly path: string
   readonly pfs: string
   /** Shown by a mount of its own. It stays the same directory: what is mounted is that one. */
@@ -55,7 +56,8 @@ export async function makeSlotFiles(options: SlotFilesOptions): Promise<SlotFile
   writeFileSync(join(files.control, 'stdin'), stdin)
   if (options.hasOtherUsers) writeFileSync(join(files.control, 'open'), '')
   for (const name of readdirSync(files.control)) chmodSync(join(files.control, name), readableMode)
-  await makeOpenFifos(files.stdoutFifo, files.stderrFifo)
+  const warmFifos = transform.isWarm === true ? [files.datumsFifo, files.resultsFifo] : []
+  await makeOpenFifos(files.stdoutFifo, files.stderrFifo, ...warmFifos)
   return files
 }
 
@@ -71,6 +73,9 @@ function filesIn(path: string): SlotFiles {
     datumFile: join(control, 'datum'),
     stdoutFifo: join(control, 'stdout'),
     stderrFifo: join(control, 'stderr'),
+    datumsFifo: join(control, 'datums'),
+    resultsFifo: join(control, 'results'),
+    variablesFile: join(control, 'variables'),
     noncesFifo: join(control, 'nonces'),
     answersFifo: join(control, 'answers'),
   }

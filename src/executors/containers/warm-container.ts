@@ -1,4 +1,4 @@
-import { closeSync, constants, existsSync, openSync, rmSync, writeSync } from 'node:fs'
+import { existsSync, rmSync, statSync } from 'node:fs'
 
 import type { Clock } from '../../base/clock.ts'
 import {
@@ -8,7 +8,9 @@ import {
   UnavailableError,
 } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
+import { descendantsOf } from '../process/child-processes.ts'
 import { FifoReader } from '../process/fifo.ts'
+import { PipeWriter } from '../process/pipe-writer.ts'
 import { AnswerLines, parseAnswer, type RunnerAnswer } from '../process/runner-answers.ts'
 import type { ContainerSettings } from './container-settings.ts'
 import type { ProcessCounts } from '../process/process-watch.ts'
@@ -19,7 +21,6 @@ import { makeOpenFifos, type SlotFiles } from './slot-files.ts'
 
 /** A machine under load starts one in seconds. */
 const readyMsMax = 120_000
-const fullPipeMs = 5
 
 export interface WarmContainerPorts {
   readonly engine: Engine
@@ -54,7 +55,9 @@ interface Waiting {
 export class WarmContainer implements AsyncDisposable {
   readonly #engine: Engine
   readonly #id: string
-  readonly #nonces: number
+  readonly #files: SlotFiles
+  readonly #clock: Clock
+  readonly #nonces: PipeWriter
   readonly #answers: FifoReader
   readonly #lines = new AnswerLines()
   readonly #becomingReady = Promise.withResolvers<void>()
@@ -71,7 +74,7 @@ export class WarmContainer implements AsyncDisposable {
     for (const fifo of fifos) rmSync(fifo, { force: true })
     await makeOpenFifos(...fifos)
     const id = await engine.createContainer(settings.options)
-    const container = new WarmContainer(engine, id, files)
+    const container = new WarmContainer(ports, id)
     try {
       await container.#start(ports, signal)
       return container
@@ -85,11 +88,12 @@ export class WarmContainer implements AsyncDisposable {
     }
   }
 
-  private constructor(engine: Engine, id: string, files: SlotFiles) {
+  private constructor({ engine, files, clock }: WarmContainerPorts, id: string) {
     this.#engine = engine
     this.#id = id
-    // Reading, too, so that it opens at once; the only other reader is the runner.
-    this.#nonces = openSync(files.noncesFifo, constants.O_RDWR | constants.O_NONBLOCK)
+    this.#files = files
+    this.#clock = clock
+    this.#nonces = new PipeWriter(files.noncesFifo)
     this.#answers = new FifoReader(files.answersFifo, (bytes) => this.#take(bytes))
   }
 
@@ -121,6 +125,13 @@ export class WarmContainer implements AsyncDisposable {
     return { memory: now.memory > before.memory, processes: now.processes > before.processes }
   }
 
+  /** Numbers of user code's processes, as this machine has them; none where it cannot see them. */
+  userProcesses(): readonly number[] {
+    const { pid } = this.#running
+    if (this.#isDisposed || pid === 0 || !showsDirectory(pid, this.#files.control)) return []
+    return descendantsOf(pid)
+  }
+
   /** Of its processes, as `boundsHit` does not count them: nothing that it tells changes. */
   processCounts(): ProcessCounts {
     return processCountsOf(this.#running.pid, this.#id)
@@ -140,7 +151,7 @@ export class WarmContainer implements AsyncDisposable {
         return
       }
       this.#waiting = { nonce, isStale: false, resolve, reject }
-      writeSync(this.#nonces, `${nonce}\n`)
+      void this.#write(`${nonce}\n`)
     })
   }
 
@@ -153,7 +164,7 @@ export class WarmContainer implements AsyncDisposable {
     } finally {
       this.#hasEnded = true
       this.#giveUp(new UnavailableError('the container was removed while the datum ran'))
-      closeSync(this.#nonces)
+      this.#nonces[Symbol.dispose]()
       this.#answers[Symbol.dispose]()
     }
   }
@@ -166,7 +177,7 @@ export class WarmContainer implements AsyncDisposable {
     this.#boundCounts = boundCountsOf(this.#running.pid, this.#id)
     void this.#watch()
     const end = `${newHexId(random)}\n`
-    await this.#send(end + secretScript + end, clock, signal)
+    await this.#write(end + secretScript + end, signal)
     const timer = new AbortController()
     const cancelled = Promise.withResolvers<never>()
     const cancel = (): void => cancelled.reject(new CancelledError('opening was cancelled'))
@@ -185,14 +196,9 @@ export class WarmContainer implements AsyncDisposable {
     }
   }
 
-  /** Writes more than the pipe holds as the container reads it. */
-  async #send(text: string, clock: Clock, signal: AbortSignal): Promise<void> {
-    let rest = Buffer.from(text)
-    while (rest.length > 0 && !this.#hasEnded) {
-      const size = writeNow(this.#nonces, rest)
-      rest = rest.subarray(size)
-      if (size === 0) await clock.sleep(fullPipeMs, signal)
-    }
+  async #write(text: string, signal?: AbortSignal): Promise<void> {
+    const isWanted = (): boolean => !this.#hasEnded && signal?.aborted !== true
+    await this.#nonces.write(text, this.#clock, isWanted)
   }
 
   /** Waits for the container's end. */
@@ -261,13 +267,14 @@ export class WarmContainer implements AsyncDisposable {
   }
 }
 
-/** How much can be written at once; 0 when the pipe is full. */
-function writeNow(descriptor: number, bytes: Buffer): number {
+/** Whether this is the number of a process here that has the directory: another machine's has not. */
+function showsDirectory(pid: number, directory: string): boolean {
   try {
-    return writeSync(descriptor, bytes)
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return 0
-    throw error
+    const seen = statSync(`/proc/${pid}/root/.pachyderm`)
+    const own = statSync(directory)
+    return seen.ino === own.ino && seen.dev === own.dev
+  } catch {
+    return false
   }
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs'
+import { closeSync, fchmodSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 
 import { assert, FailedPreconditionError, InvalidArgumentError } from '../../base/errors.ts'
 import type { SlotSecrets } from '../../pipelines/executor.ts'
@@ -82,6 +82,7 @@ export function shellKeeps(environment: Readonly<Record<string, string>>): reado
 export function datumScript(
   environment: Readonly<Record<string, string>>,
   secretNames: readonly string[] = [],
+  { isWarm = false }: { readonly isWarm?: boolean } = {},
 ): string {
   let assigned = ''
   let others = ''
@@ -98,10 +99,10 @@ export function datumScript(
   const command = others === '' ? '"$file" "$@"' : `/usr/bin/env --${others} "$file" "$@"`
   const path = shellQuoted(environment['PATH'] ?? '')
   // The streams are opened anew for each datum: a program may have made them non-blocking.
-  return (
-    `path=${path}\nis_there || return 127\n${assigned}${command} ` +
-    '</.pachyderm/stdin >/.pachyderm/stdout 2>/.pachyderm/stderr 3>&- 4>&- 5<&-\n'
-  )
+  const streams = isWarm
+    ? '</.pachyderm/datums >/.pachyderm/stdout 2>/.pachyderm/stderr 3>/.pachyderm/results'
+    : '</.pachyderm/stdin >/.pachyderm/stdout 2>/.pachyderm/stderr 3>&-'
+  return `path=${path}\nis_there || return 127\n${assigned}${command} ${streams} 4>&- 5<&-\n`
 }
 
 /** One shell word that stands for exactly `text`. */
@@ -110,21 +111,22 @@ export function shellQuoted(text: string): string {
 }
 
 /**
- * The file from which the runner takes the next datum. It is written in place: emptying and writing
+ * A file whose text is another for each datum. It is written in place: emptying and writing
  * a file makes ext4 write it out at once, which takes longer than a datum.
  */
-export class DatumFile implements Disposable {
+export class RewrittenFile implements Disposable {
   #descriptor: number | undefined
   #size = 0
 
-  /** Makes the file at `path`, for its owner alone. */
-  constructor(path: string) {
-    this.#descriptor = openSync(path, 'wx', 0o600)
+  /** Makes the file at `path`, with these rights. */
+  constructor(path: string, mode: number) {
+    this.#descriptor = openSync(path, 'wx', mode)
+    fchmodSync(this.#descriptor, mode)
   }
 
-  write(environment: Readonly<Record<string, string>>, secretNames: readonly string[] = []): void {
+  write(text: string): void {
     assert(this.#descriptor !== undefined, 'a slot is not used when it is closed')
-    const bytes = Buffer.from(datumScript(environment, secretNames))
+    const bytes = Buffer.from(text)
     writeSync(this.#descriptor, bytes, 0, bytes.length, 0)
     if (bytes.length < this.#size) ftruncateSync(this.#descriptor, bytes.length)
     this.#size = bytes.length

@@ -23,10 +23,14 @@ import {
   type SlotDirectory,
 } from './slot-directory.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
+import { killAll } from './stopping.ts'
+import { warmEndError, WarmProgram, warmVariables } from './warm-program.ts'
 
 // Inherited by everything that a datum starts: this is how its processes are found.
 const tagName = 'PACHYDERM_DATUM_TAG'
 const killRoundsMax = 100
+
+type Environment = Readonly<Record<string, string>>
 
 /** A slot without a sandbox, for machines that forbid one: user code finds its files at `$PFS`. */
 export class PlainSlot implements Slot {
@@ -38,6 +42,9 @@ export class PlainSlot implements Slot {
   readonly #outputs: readonly FifoReader[]
   readonly #pfs: EmptiedTree
   readonly #tmp: EmptiedDirectory
+  readonly #warm: WarmProgram<number> | undefined
+  /** Ends a warm command. */
+  readonly #closing = new AbortController()
   #ranFrom: Instant = 0
 
   private constructor(options: SlotOptions, directory: SlotDirectory) {
@@ -51,6 +58,7 @@ export class PlainSlot implements Slot {
       new FifoReader(directory.stdoutFifo, (bytes) => this.#stdout.push(bytes)),
       new FifoReader(directory.stderrFifo, (bytes) => this.#stderr.push(bytes)),
     ]
+    if (options.transform.isWarm === true) this.#warm = this.#warmProgram()
   }
 
   /** @throws {FailedPreconditionError} for secrets in files, which would lie open on a disk. */
@@ -102,8 +110,7 @@ export class PlainSlot implements Slot {
       }),
     )
     const until = AbortSignal.any([signal, ending.signal])
-    const exitCode = await this.#runProgram(run, newHexId(this.#options.random), until)
-    if (exitCode === 126 || exitCode === 127) this.#requireProgram(run)
+    const exitCode = await this.#exitCodeOf(run.environment, until)
     for (const output of this.#outputs) output.drain()
     this.#stdout.end()
     this.#stderr.end()
@@ -119,18 +126,56 @@ export class PlainSlot implements Slot {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort()
+    await this.#warm?.ended()
+    this.#warm?.[Symbol.dispose]()
     for (const output of this.#outputs) output[Symbol.dispose]()
     await this.#options.group?.[Symbol.asyncDispose]()
     await removeSlotDirectory(this.#directory.path)
     this.#options.onDisposed()
   }
 
-  async #runProgram(run: DatumRun, tag: string, signal: AbortSignal): Promise<number> {
-    const child = this.#spawn(run, tag)
+  async #exitCodeOf(environment: Environment, signal: AbortSignal): Promise<number> {
+    const warm = this.#warm
+    if (warm === undefined) {
+      return await this.#runProgram(environment, newHexId(this.#options.random), signal)
+    }
+    const abort = (): void => this.#closing.abort()
+    signal.addEventListener('abort', abort, { once: true })
+    try {
+      const answer = await warm.run(environment)
+      if (answer.kind === 'ended' && !signal.aborted) throw warmEndError(answer.end)
+      return answer.kind === 'ended' ? answer.end : answer.exitCode
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  /** The command of a slot without a sandbox is found by what its environment holds. */
+  #warmProgram(): WarmProgram<number> {
+    const tag = newHexId(this.#options.random)
+    const entry = tagEntry(tag)
+    const variables = warmVariables(this.#directory.variablesFile)
+    return new WarmProgram(
+      {
+        start: () => this.#runProgram(variables, tag, this.#closing.signal),
+        kill: () => killAll(processesWith(entry)),
+        processes: () => processesWith(entry),
+        takeOutput: () => {
+          for (const output of this.#outputs) output.drain()
+        },
+      },
+      this.#directory,
+      this.#options,
+    )
+  }
+
+  async #runProgram(added: Environment, tag: string, signal: AbortSignal): Promise<number> {
+    const child = this.#spawn(added, tag)
     const abort = (): void => killGroup(child)
     signal.addEventListener('abort', abort, { once: true })
     try {
-      return await new Promise<number>((resolve, reject) => {
+      const exitCode = await new Promise<number>((resolve, reject) => {
         child.once('error', (error: NodeJS.ErrnoException) => {
           const { transform } = this.#options
           const missing = error.code === 'ENOENT'
@@ -138,6 +183,8 @@ export class PlainSlot implements Slot {
         })
         child.once('exit', (code, name) => resolve(code ?? 128 + signalNumber(name)))
       })
+      if (exitCode === 126 || exitCode === 127) this.#requireProgram(added)
+      return exitCode
     } finally {
       signal.removeEventListener('abort', abort)
       killGroup(child)
@@ -147,40 +194,41 @@ export class PlainSlot implements Slot {
   }
 
   /** With such a code a shell, too, says that it could not start the program. */
-  #requireProgram(run: DatumRun): void {
+  #requireProgram(added: Environment): void {
     const { transform } = this.#options
-    const { PATH = '' } = this.#environment(run, '')
+    const { PATH = '' } = this.#environment(added, '')
     const fault = programFault(transform.command[0] ?? '', PATH)
     if (fault === 'missing') throw programMissingError(transform)
     if (fault === 'unstartable') throw programUnstartableError(transform)
   }
 
-  #environment(run: DatumRun, tag: string): Readonly<Record<string, string>> {
+  #environment(added: Environment, tag: string): Environment {
     const { transform, secrets, programPath } = this.#options
     const { tmp, pfs } = this.#directory
     return userEnvironment(
       { programPath, pfsPath: pfs, homeDirectory: tmp },
       { TMPDIR: tmp },
       transform.environment,
-      run.environment,
+      added,
       secrets.environment,
       { [tagName]: tag },
     )
   }
 
-  #spawn(run: DatumRun, tag: string): ChildProcess {
+  #spawn(added: Environment, tag: string): ChildProcess {
     const { transform, limits } = this.#options
-    const { stdinFile, stdoutFifo, stderrFifo } = this.#directory
-    const environment = this.#environment(run, tag)
+    const { stdinFile, stdoutFifo, stderrFifo, datumsFifo, resultsFifo } = this.#directory
+    const environment = this.#environment(added, tag)
     const bounded = boundedBy(limits)
     const [program = '', ...rest] =
       bounded.length === 0
         ? transform.command
         : [...bounded, ...shellKeeps(environment), ...transform.command]
     const opened = [
-      openSync(stdinFile, constants.O_RDONLY),
+      openSync(transform.isWarm === true ? datumsFifo : stdinFile, constants.O_RDONLY),
       openSync(stdoutFifo, constants.O_WRONLY),
       openSync(stderrFifo, constants.O_WRONLY),
+      ...(transform.isWarm === true ? [openSync(resultsFifo, constants.O_WRONLY)] : []),
     ]
     try {
       return spawn(program, rest, {
@@ -196,7 +244,7 @@ export class PlainSlot implements Slot {
 
   /** Kills what left the datum's process group, as far as its environment still tells. */
   async #killTagged(tag: string): Promise<void> {
-    const entry = Buffer.from(`${tagName}=${tag}\0`)
+    const entry = tagEntry(tag)
     for (let round = 0; round < killRoundsMax; round += 1) {
       const tagged = processesWith(entry)
       if (tagged.length === 0) return
@@ -204,6 +252,10 @@ export class PlainSlot implements Slot {
       await this.#options.clock.sleep(1)
     }
   }
+}
+
+function tagEntry(tag: string): Buffer {
+  return Buffer.from(`${tagName}=${tag}\0`)
 }
 
 function processesWith(environmentEntry: Buffer): readonly number[] {

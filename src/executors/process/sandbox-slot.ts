@@ -10,12 +10,13 @@ import {
   SlotBoundError,
   type SlotSecrets,
   type Transform,
+  WarmCommandError,
 } from '../../pipelines/executor.ts'
 import type { ControlGroup } from './control-groups.ts'
 import type { DiskWatch } from './disk-watch.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
 import { EmptiedTree } from './emptied-tree.ts'
-import { DatumFile, userEnvironment } from './environment.ts'
+import { datumScript, RewrittenFile, userEnvironment } from './environment.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import type { ProcessWatch } from './process-watch.ts'
 import { openSandbox, type Sandbox, type SandboxLimits, type SandboxMode } from './sandbox.ts'
@@ -27,10 +28,14 @@ import {
   sharedMode,
   type SlotDirectory,
 } from './slot-directory.ts'
+import type { RunnerAnswer } from './runner-answers.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
+import { killAll } from './stopping.ts'
+import { warmEndError, WarmProgram, warmVariables } from './warm-program.ts'
 
 /** The runner reads its nonce a byte at a time. */
 const nonceDigits = 16
+const datumFileMode = 0o600
 
 export interface SlotOptions {
   /** Does not exist yet; removed when the slot is disposed of. */
@@ -56,8 +61,9 @@ export class SandboxSlot implements Slot {
   readonly isInputReadOnly = true
   readonly #options: SlotOptions
   readonly #directory: SlotDirectory
-  readonly #datumFile: DatumFile
+  readonly #datumFile: RewrittenFile
   readonly #sandbox: Sandbox
+  readonly #warm: WarmProgram<RunnerAnswer> | undefined
   readonly #stdout: OutputLines
   readonly #stderr: OutputLines
   readonly #pfs: EmptiedTree
@@ -72,8 +78,9 @@ export class SandboxSlot implements Slot {
   ) {
     this.#options = options
     this.#directory = directory
-    this.#datumFile = new DatumFile(directory.datumFile)
+    this.#datumFile = new RewrittenFile(directory.datumFile, datumFileMode)
     this.#sandbox = sandbox
+    if (options.transform.isWarm === true) this.#warm = this.#warmProgram()
     this.#stdout = outputs.stdout
     this.#stderr = outputs.stderr
     this.#pfs = new EmptiedTree(directory.pfs, pfsMode, outputName)
@@ -122,15 +129,9 @@ export class SandboxSlot implements Slot {
   }
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
-    const { transform, secrets, programPath, outputBytesMax, clock, random } = this.#options
+    const { outputBytesMax, clock } = this.#options
     const { group, diskWatch, processWatch } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
-    const environment = userEnvironment(
-      { programPath, pfsPath: this.pfsPath, homeDirectory: '/tmp' },
-      transform.environment,
-      run.environment,
-    )
-    this.#datumFile.write(environment, Object.keys(secrets.environment))
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
     const abort = (): void => this.#sandbox.kill()
     signal.addEventListener('abort', abort, { once: true })
@@ -155,14 +156,12 @@ export class SandboxSlot implements Slot {
     try {
       this.#stdout.begin(budget(), run)
       this.#stderr.begin(budget(), run)
-      const answer = await this.#sandbox.run(newHexId(random).slice(0, nonceDigits))
+      const exitCode = await this.#exitCodeOf(run)
       this.#stdout.end()
       this.#stderr.end()
-      if (answer.kind === 'missing') throw programMissingError(transform)
-      if (answer.kind === 'unstartable') throw programUnstartableError(transform)
       if (overrun !== undefined) throw overrun
       const bound = group?.takeBound()
-      return { exitCode: answer.exitCode, ...(bound !== undefined && { bound }) }
+      return { exitCode, ...(bound !== undefined && { bound }) }
     } catch (error) {
       if (!signal.aborted) throw overrun ?? this.#boundError(error) ?? error
       // The sandbox has ended by now, and all that ran in it.
@@ -172,9 +171,51 @@ export class SandboxSlot implements Slot {
     }
   }
 
-  /** Where the kernel chose to end the sandbox itself. */
+  async #exitCodeOf({ environment }: DatumRun): Promise<number> {
+    const { transform } = this.#options
+    if (this.#warm === undefined) this.#writeDatum(environment)
+    const answer = await (this.#warm?.run(environment) ?? this.#start())
+    const end = answer.kind === 'ended' ? answer.end : answer
+    if (end.kind === 'missing') throw programMissingError(transform)
+    if (end.kind === 'unstartable') throw programUnstartableError(transform)
+    if (answer.kind === 'ended') throw warmEndError(end.exitCode)
+    return end.exitCode
+  }
+
+  #start(): Promise<RunnerAnswer> {
+    return this.#sandbox.run(newHexId(this.#options.random).slice(0, nonceDigits))
+  }
+
+  #writeDatum(added: Readonly<Record<string, string>>): void {
+    const { transform, secrets, programPath } = this.#options
+    const environment = userEnvironment(
+      { programPath, pfsPath: this.pfsPath, homeDirectory: '/tmp' },
+      transform.environment,
+      added,
+    )
+    const isWarm = this.#warm !== undefined
+    this.#datumFile.write(datumScript(environment, Object.keys(secrets.environment), { isWarm }))
+  }
+
+  #warmProgram(): WarmProgram<RunnerAnswer> {
+    return new WarmProgram(
+      {
+        start: () => {
+          this.#writeDatum(warmVariables('/.pachyderm/variables'))
+          return this.#start()
+        },
+        kill: () => killAll(this.#sandbox.userProcesses()),
+        processes: () => this.#sandbox.userProcesses(),
+        takeOutput: () => this.#sandbox.takeOutput(),
+      },
+      this.#directory,
+      this.#options,
+    )
+  }
+
+  /** Where the kernel chose to end the sandbox itself, or a warm command. */
   #boundError(error: unknown): SlotBoundError | undefined {
-    if (!(error instanceof UnavailableError)) return undefined
+    if (!(error instanceof UnavailableError || error instanceof WarmCommandError)) return undefined
     const bound = this.#options.group?.takeBound()
     return bound === undefined ? undefined : new SlotBoundError(`user code was ended: ${bound}`)
   }
@@ -187,6 +228,7 @@ export class SandboxSlot implements Slot {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#sandbox[Symbol.asyncDispose]()
     this.#datumFile[Symbol.dispose]()
+    this.#warm?.[Symbol.dispose]()
     await this.#options.group?.[Symbol.asyncDispose]()
     await removeSlotDirectory(this.#directory.path)
     this.#options.onDisposed()

@@ -11,7 +11,7 @@ import {
   assert,
 } from '../../base/errors.ts'
 import type { SlotSecrets } from '../../pipelines/executor.ts'
-import { childrenOf } from './child-processes.ts'
+import { childrenOf, descendantsOf } from './child-processes.ts'
 import { FifoReader } from './fifo.ts'
 import { AnswerLines, parseAnswer, type RunnerAnswer } from './runner-answers.ts'
 import { secretArchive, secretVariables } from './secret-files.ts'
@@ -120,6 +120,8 @@ export class Sandbox implements AsyncDisposable {
   readonly #outputs: readonly FifoReader[]
   readonly #ended: Promise<void>
   readonly #answers = new AnswerLines()
+  /** Processes of the sandbox's own. */
+  #own: ReadonlySet<number> = new Set()
   #hasEnded = false
   #isBroken = false
   #complaint = ''
@@ -185,8 +187,25 @@ export class Sandbox implements AsyncDisposable {
         return
       }
       this.#waiting = { nonce, resolve, reject }
+      // Nothing of user code's is there yet.
+      if (this.#own.size === 0) this.#own = new Set(this.#processes())
       this.#control.write(`${nonce}\n`)
     })
+  }
+
+  /** Numbers of user code's processes, as the host has them. */
+  userProcesses(): readonly number[] {
+    return this.#processes().filter((pid) => !this.#own.has(pid))
+  }
+
+  /** Hands on what has been printed. */
+  takeOutput(): void {
+    for (const output of this.#outputs) output.drain()
+  }
+
+  #processes(): readonly number[] {
+    const { pid, exitCode, signalCode } = this.#child
+    return pid === undefined || exitCode !== null || signalCode !== null ? [] : descendantsOf(pid)
   }
 
   /** Kills everything in the sandbox, at once. */
@@ -227,7 +246,7 @@ export class Sandbox implements AsyncDisposable {
     }
     this.#waiting = undefined
     // Whoever wrote is dead: what they wrote is in the pipes.
-    for (const output of this.#outputs) output.drain()
+    this.takeOutput()
     waiting?.resolve(answer)
   }
 

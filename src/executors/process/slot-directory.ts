@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { SlotSecrets, Transform } from '../../pipelines/executor.ts'
 import { emptyDirectory } from './emptying.ts'
 import { makeFifos } from './fifo.ts'
+import type { WarmFiles } from './warm-program.ts'
 
 /** What user code may write to below `/pfs`. */
 export const outputName = 'out'
@@ -15,7 +16,7 @@ export const pfsMode = 0o755
 export const sharedMode = 0o1777
 
 /** The host's side of a slot: one directory, removed with it. */
-export interface SlotDirectory {
+export interface SlotDirectory extends WarmFiles {
   readonly path: string
   readonly pfs: string
   readonly tmp: string
@@ -43,6 +44,9 @@ export async function makeSlotDirectory(
     stdinFile: join(control, 'stdin'),
     stdoutFifo: join(control, 'stdout'),
     stderrFifo: join(control, 'stderr'),
+    datumsFifo: join(control, 'datums'),
+    resultsFifo: join(control, 'results'),
+    variablesFile: join(control, 'variables'),
     secrets: join(path, 'secrets'),
   }
   mkdirSync(path, { mode: 0o700 })
@@ -60,6 +64,7 @@ export async function makeSlotDirectory(
   await makeFifos(
     directory.stdoutFifo,
     directory.stderrFifo,
+    ...(transform.isWarm === true ? [directory.datumsFifo, directory.resultsFifo] : []),
     // Out of user code's sight.
     join(path, 'to-keeper'),
     join(path, 'from-keeper'),

@@ -142,7 +142,7 @@ async function handleError(
   last: Exclude<LastAttempt, { readonly kind: 'success' }>,
   signal: AbortSignal,
 ): Promise<{ readonly reason: string; readonly isRecovered: boolean }> {
-  const { transform } = plan
+  const { isWarm: _, ...transform } = plan.transform
   const { errorCommand } = plan.spec
   const { reason } = last
   if (errorCommand === undefined || last.kind !== 'failure') return { reason, isRecovered: false }

@@ -37,9 +37,15 @@ export function checkTransform(pipeline: PipelineName, transform: RequestedTrans
       `transform.image ${JSON.stringify(transform.image.slice(0, imageLengthMax))} is not the name of an image, such as "python:3.12" or "localhost:5000/team/tool"`,
     )
   }
+  if (transform.isWarm === true && transform.stdinLines.length > 0) {
+    refuse(
+      'transform.stdin is set, and with "warm" the standard input is where datums come from; put the code into "cmd", e.g. ["sh", "-c", "…"], or into a file',
+    )
+  }
   return {
     image: transform.image,
     command: transform.command,
+    ...(transform.isWarm === true && { isWarm: true }),
     stdinLines: transform.stdinLines,
     environment: transform.environment,
     acceptedReturnCodes: transform.acceptedReturnCodes,

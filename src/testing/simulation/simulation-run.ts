@@ -1,3 +1,4 @@
+import { SystemClock } from '../../base/clock.ts'
 import { Dice } from '../busy-world.ts'
 import { checkLaws } from './laws.ts'
 import { BrokenLawError, Simulation } from './simulation.ts'
@@ -7,23 +8,55 @@ import { randomSteps, type Step, takeStep } from './simulation-steps.ts'
 export interface Run {
   /** Undefined when every law held. */
   readonly broken: string | undefined
+  /** It broke the law that everything ends. */
+  readonly isHanging: boolean
   readonly trace: readonly string[]
   readonly eventCount: number
 }
 
-export async function runSteps(seed: number, steps: readonly Step[]): Promise<Run> {
+/** A step, or the look at the laws, that takes longer than this hangs: on a busy machine one takes a second. */
+const stepMsMax = 120_000
+/** In a run that is known to hang. */
+const hangingStepMsMax = 20_000
+const clock = new SystemClock()
+
+export async function runSteps(
+  seed: number,
+  steps: readonly Step[],
+  msMax: number = stepMsMax,
+): Promise<Run> {
   const simulation = await Simulation.open(seed)
   let broken: string | undefined
+  let isHanging = false
   try {
-    for (const step of steps) await takeStep(simulation, step)
-    await checkLaws(simulation)
+    for (const [index, step] of steps.entries()) {
+      await within(msMax, takeStep(simulation, step), `step ${index + 1} (${step.kind})`)
+    }
+    await within(msMax, checkLaws(simulation), 'the look at the laws')
   } catch (error) {
     if (!(error instanceof BrokenLawError)) throw error
     broken = error.message
+    isHanging = error instanceof HangError
   }
   const { trace, events } = simulation
   simulation.close()
-  return { broken, trace, eventCount: events.count }
+  return { broken, isHanging, trace, eventCount: events.count }
+}
+
+class HangError extends BrokenLawError {}
+
+/** By the clock on the wall, for that of the simulation stands still with the run. */
+async function within(msMax: number, step: Promise<void>, name: string): Promise<void> {
+  const ended = new AbortController()
+  const late = clock.sleep(msMax, ended.signal).then(() => {
+    throw new HangError(`${name} did not end within ${msMax / 1000} s`)
+  })
+  late.catch(() => {})
+  try {
+    await Promise.race([step, late])
+  } finally {
+    ended.abort()
+  }
 }
 
 export function stepsOf(seed: number, count: number): readonly Step[] {
@@ -31,16 +64,23 @@ export function stepsOf(seed: number, count: number): readonly Step[] {
 }
 
 const shrinkRunsMax = 150
+const hangingShrinkRunsMax = 30
 
 /** Fewer steps that break a law, too: parts are left out as long as that goes on to be so. */
-async function shrunk(seed: number, steps: readonly Step[]): Promise<readonly Step[]> {
+async function shrunk(
+  seed: number,
+  steps: readonly Step[],
+  isHanging: boolean,
+): Promise<readonly Step[]> {
+  const runsMax = isHanging ? hangingShrinkRunsMax : shrinkRunsMax
+  const msMax = isHanging ? hangingStepMsMax : stepMsMax
   let kept = steps
   let runCount = 0
   for (let size = Math.ceil(kept.length / 2); size >= 1; size = Math.floor(size / 2)) {
-    for (let at = 0; at < kept.length && runCount < shrinkRunsMax;) {
+    for (let at = 0; at < kept.length && runCount < runsMax;) {
       const fewer = [...kept.slice(0, at), ...kept.slice(at + size)]
       runCount += 1
-      if ((await runSteps(seed, fewer)).broken === undefined) at += size
+      if ((await runSteps(seed, fewer, msMax)).broken === undefined) at += size
       else kept = fewer
     }
   }
@@ -55,7 +95,7 @@ export async function verdict(seed: number, stepCount: number): Promise<string |
   const steps = stepsOf(seed, stepCount)
   const run = await runSteps(seed, steps)
   if (run.broken === undefined) return undefined
-  const fewer = await shrunk(seed, steps)
+  const fewer = await shrunk(seed, steps, run.isHanging)
   const short = await runSteps(seed, fewer)
   return [
     `seed ${seed} breaks a law after ${run.trace.length} of ${stepCount} steps: ${run.broken}`,

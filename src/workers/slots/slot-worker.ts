@@ -6,6 +6,7 @@ import {
   type Slot,
   SlotBoundError,
   type Transform,
+  WarmCommandError,
 } from '../../pipelines/executor.ts'
 import type { Contents } from '../../storage/contents.ts'
 import type { FileTrees } from '../../storage/file-trees.ts'
@@ -63,7 +64,7 @@ export class SlotWorker implements DatumWorker {
       await slot.reset()
       return outcome
     } catch (error) {
-      if (!(error instanceof SlotBoundError)) throw error
+      if (!(error instanceof SlotBoundError || error instanceof WarmCommandError)) throw error
       this.#slot = undefined
       await slot[Symbol.asyncDispose]()
       return { kind: 'failure', reason: error.message, stats: watch.stats() }
