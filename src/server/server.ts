@@ -126,7 +126,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const recordable = [
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
-    ...filesRoutes(versioning, stores, fetching),
+    ...filesRoutes(versioning, stores, { ...fetching, secrets: processing.secrets }),
     ...reposRoutes(versioning),
     ...commitsRoutes(versioning, processing.branchTriggers),
     ...ppsRoutes(processing, collector),
@@ -232,7 +232,7 @@ function createFetching(
   { versioning, exports, onHeadReady, uses }: FetchingParts,
   config: Pick<ServerConfig, 'sources'>,
   ports: ServerPorts,
-): Parameters<typeof filesRoutes>[2] & { readonly pulls: Pulls } {
+): Omit<Parameters<typeof filesRoutes>[2], 'secrets'> & { readonly pulls: Pulls } {
   const { clouds = noClouds, clock } = ports
   const reach = config.sources ?? 'any'
   const sources = new Sources({ ...ports, chunks: stores.chunks, clouds, reach })

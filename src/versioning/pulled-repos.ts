@@ -5,10 +5,11 @@ import type { BranchName, CommitId, CommitTag, RepoName } from '../base/names.ts
 import type { Database, ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
 import { findBranch, setHead } from './branches.ts'
 import { type CommitTree, insertFinishedCommit } from './commit-records.ts'
+import { hasCommit } from './imports.ts'
 import type { CommitName, CommitUses, OnHeadReady } from './ports.ts'
 import { commitAncestors } from './records/commit-provenance.ts'
 import { findCommitTag, writeCommitTag } from './records/commit-tag-rows.ts'
-import { isInRepo } from './records/deleted-repos.ts'
+import { deleteIfGone, isInRepo } from './records/deleted-repos.ts'
 import { repoAncestors } from './records/repo-provenance.ts'
 import { createRepo, findRepo } from './repos.ts'
 
@@ -92,7 +93,7 @@ export class PulledRepos {
       async (tx) =>
         await tx.get<CommitTree & SqlRow>(
           `SELECT root, size_bytes AS sizeBytes, file_count AS fileCount FROM commits
-            WHERE repo = ? AND id = ? AND finished_at IS NOT NULL AND ${isInRepo}`,
+            WHERE repo = ? AND id = ? AND ${isInRepo} AND finished_at IS NOT NULL`,
           repo,
           id,
         ),
@@ -184,13 +185,13 @@ function* cameBefore({ parent, mergeParents, provenance }: PulledCommit): Genera
 
 async function importCommit(tx: Transaction, commit: PulledCommit): Promise<void> {
   const { repo, id, parent, mergeParents } = commit
-  if ((await findCommit(tx, id)) !== undefined) throw changed(`commit ${id} has come`)
+  if (await hasCommit(tx, id)) throw changed(`commit ${id} has come`)
   for (const before of parent === undefined ? mergeParents : [parent, ...mergeParents]) {
-    if ((await findCommit(tx, before)) !== undefined) continue
+    if (await hasCommit(tx, before)) continue
     throw changed(`commit ${before} of ${repo}, which ${id} follows, was deleted`)
   }
   for (const other of commit.provenance) {
-    if ((await findCommit(tx, other.id)) !== undefined) continue
+    if (await hasCommit(tx, other.id)) continue
     throw new FailedPreconditionError(
       `commit ${id} of ${repo} is made from ${other.repo}@${other.id}, which is not here: pull ${other.repo}, too, or all that it is made from with --with-provenance`,
     )
@@ -200,11 +201,8 @@ async function importCommit(tx: Transaction, commit: PulledCommit): Promise<void
     (await commitAncestors(tx, ancestor)).map((name) => name.id),
   )
   const provenance = direct.flatMap((ancestor) => byId.get(ancestor) ?? [])
+  await deleteIfGone(tx, id)
   await insertFinishedCommit(tx, { ...commit, provenance })
-}
-
-async function findCommit(tx: ReadTransaction, id: CommitId): Promise<object | undefined> {
-  return await tx.get('SELECT id FROM commits WHERE id = ?', id)
 }
 
 /** Those that no other one is made from: what follows from them is worked out again. */
