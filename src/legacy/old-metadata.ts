@@ -13,6 +13,8 @@ export interface OldMetadata extends AsyncDisposable {
   readonly revision: number
   /** The records whose keys begin with `prefix`, in the order of their last writes. */
   list(prefix: string): Promise<readonly StoredRecord[]>
+  /** They are not asked for again: what is held of them may go. */
+  forget(prefixes: readonly string[]): void
   /** How many keys begin with each of `prefixes` now, and whether one was written since `revision`. */
   hasChanged(prefixes: readonly string[]): Promise<boolean>
 }

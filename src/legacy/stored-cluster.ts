@@ -94,7 +94,7 @@ export class StoredCluster implements OldCluster {
       ...(await this.#metadata.list(`${pps}/_master_lock/`)),
       ...(await this.#metadata.list(`${pps}/_master_worker_lock/`)),
     ]
-    return {
+    const catalog = {
       repos: await read('repo', `${pfs}/repos/`, repoOf),
       commits: await read('commit', `${pfs}/commits/`, commitOf),
       branches: await read('branch', `${pfs}/branches/`, branchOf),
@@ -104,6 +104,8 @@ export class StoredCluster implements OldCluster {
       isText: first !== undefined && isTextMessage(first.value),
       lockCount: locks.length,
     }
+    this.#metadata.forget([`${pfs}/commits/`, `${pfs}/branches/`, `${pps}/jobs/`])
+    return catalog
   }
 
   async writes({ repo, id }: OldCommitName, onDamage: OnDamage): Promise<readonly OldWrite[]> {

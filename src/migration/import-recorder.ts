@@ -26,6 +26,7 @@ export class ImportRecorder {
   #trees = new Map<string, CommitTree>()
   /** What is being recorded is found, too. */
   #leaving: ReadonlyMap<string, Content> = new Map()
+  #leavingTrees: ReadonlyMap<string, CommitTree> = new Map()
   #bytes = 0
   #lastMs: number
   #recording: Promise<void> = Promise.resolve()
@@ -51,7 +52,10 @@ export class ImportRecorder {
     return await this.#database.read((tx) => findImportedObjects(tx, hashes, this.#run))
   }
 
-  async recordedTree(hash: string): Promise<CommitTree | undefined> {
+  /** A tree that has come, recorded or not yet. */
+  async findTree(hash: string): Promise<CommitTree | undefined> {
+    const found = this.#trees.get(hash) ?? this.#leavingTrees.get(hash)
+    if (found !== undefined) return found
     return await this.#database.read((tx) => findImportedTree(tx, hash, this.#run))
   }
 
@@ -92,6 +96,7 @@ export class ImportRecorder {
     const [objects, trees] = [this.#objects, this.#trees]
     if (objects.size === 0 && trees.size === 0) return
     this.#leaving = objects
+    this.#leavingTrees = trees
     this.#objects = new Map()
     this.#trees = new Map()
     this.#bytes = 0
@@ -106,5 +111,6 @@ export class ImportRecorder {
       for (const [hash, tree] of trees) await recordImportedTree(tx, this.#run, { hash, tree })
     })
     this.#leaving = new Map()
+    this.#leavingTrees = new Map()
   }
 }

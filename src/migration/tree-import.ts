@@ -25,7 +25,7 @@ export interface TreeImportPorts extends ContentImportPorts {
 /** Brings trees over, each once. */
 export class TreeImport {
   readonly #ports: TreeImportPorts
-  /** Of this run: those of which files are missing are not recorded. */
+  /** Those that come, and those that are damaged or of which files are missing, which are not recorded. */
   readonly #known = new Map<string, Promise<CommitTree | undefined>>()
 
   constructor(ports: TreeImportPorts) {
@@ -53,8 +53,11 @@ export class TreeImport {
 
   async #bring(hash: string, owner: string): Promise<CommitTree | undefined> {
     const { findings, recorder } = this.#ports
-    const known = await recorder.recordedTree(hash)
-    if (known !== undefined) return known
+    const known = await recorder.findTree(hash)
+    if (known !== undefined) {
+      this.#known.delete(hash)
+      return known
+    }
     try {
       return await this.#import(hash, owner)
     } catch (error) {
@@ -71,7 +74,9 @@ export class TreeImport {
       await build.add(node)
     }
     const tree = await build.end()
-    if (build.isWhole) await recorder.addTree(hash, tree)
+    if (!build.isWhole) return tree
+    await recorder.addTree(hash, tree)
+    this.#known.delete(hash)
     return tree
   }
 }

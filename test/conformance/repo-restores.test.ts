@@ -90,6 +90,7 @@ test('a repo that was deleted comes back from a backup, beside what is there', a
   expect(again.out).toContain('two: 0 commits restored, no branch moved')
   const none = await pachctl(pachd.port, 'restore', '--directory', backup, '--repo', 'three')
   expect(none.err).toMatch(/^snapshot \S+ has no repo three\n$/)
+  expect(await readdir(directory.join('data'))).not.toContain('restore-repos')
 })
 
 test('branches that went on stay, those that went back move on, and two ways are told of', async () => {

@@ -167,7 +167,7 @@ test('a record that cannot be read is told, and what depends on it', async () =>
 })
 
 test.each(['files', 'blocks', 'compacted'] as const)(
-  'any flipped bit in a store of %s is told, and the rest comes',
+  'any flipped bit, and any object that is gone, in a store of %s is told, and the rest comes',
   async (layout) => {
     await using directory = await TemporaryDirectory.create()
     const writer = new OldClusterWriter(directory.path, { layout, isText: false })
@@ -194,8 +194,9 @@ test.each(['files', 'blocks', 'compacted'] as const)(
       if (!entry.isFile()) continue
       const path = join(entry.parentPath, entry.name)
       const whole = await readFile(path)
-      for (const at of [0, Math.floor(whole.length / 2), whole.length - 1]) {
-        await flipBit(path, at)
+      for (const at of [0, Math.floor(whole.length / 2), whole.length - 1, 'gone'] as const) {
+        if (at === 'gone') await rm(path)
+        else await flipBit(path, at)
         const { damage, summary } = await migrate(pachd, writer, { skipDamaged: true })
         expect({ path, at, isTold: damage.length > 0 }).toMatchObject({ isTold: true })
         expect(summary?.counts?.repos).toBe(1n)

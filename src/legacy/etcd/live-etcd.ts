@@ -74,6 +74,10 @@ export class LiveEtcd implements OldMetadata {
     return records.toSorted((left, right) => left.modRevision - right.modRevision)
   }
 
+  forget(): void {
+    // Nothing is held.
+  }
+
   async hasChanged(prefixes: readonly string[]): Promise<boolean> {
     for (const prefix of prefixes) {
       const range = { key: utf8(prefix), rangeEnd: endOf(utf8(prefix)), countOnly: true }

@@ -57,7 +57,7 @@ export async function openSnapshot(
 class Snapshot implements OldMetadata {
   readonly name: string
   readonly revision: number
-  readonly #records: readonly StoredRecord[]
+  #records: readonly StoredRecord[]
 
   constructor(name: string, revision: number, records: readonly StoredRecord[]) {
     this.name = name
@@ -67,6 +67,12 @@ class Snapshot implements OldMetadata {
 
   list(prefix: string): Promise<readonly StoredRecord[]> {
     return Promise.resolve(this.#records.filter(({ key }) => key.startsWith(prefix)))
+  }
+
+  forget(prefixes: readonly string[]): void {
+    const isForgotten = ({ key }: StoredRecord): boolean =>
+      prefixes.some((prefix) => key.startsWith(prefix))
+    this.#records = this.#records.filter((record) => !isForgotten(record))
   }
 
   hasChanged(): Promise<boolean> {

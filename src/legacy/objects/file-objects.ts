@@ -20,6 +20,8 @@ const moreBytes = 1024 * 1024
 export class FileObjects implements OldObjects {
   readonly name: string
   readonly #directory: string
+  /** Those of reads that have ended: a new one for each of millions of short objects costs more than they do. */
+  readonly #buffers: Uint8Array[] = []
 
   constructor(directory: string) {
     this.name = directory
@@ -35,17 +37,29 @@ export class FileObjects implements OldObjects {
       throw this.#worded(error, hash)
     }
     try {
-      for (let size = firstBytes; ; size = moreBytes) {
-        const { bytesRead, buffer } = await file.read(new Uint8Array(size))
+      const first = await this.#readFirst(file)
+      if (first.length > 0) yield first
+      // Files are read to where a read gives less; a special file is none that a server made.
+      if (first.length < firstBytes) return
+      for (;;) {
+        const { bytesRead, buffer } = await file.read(new Uint8Array(moreBytes))
         if (bytesRead > 0) yield buffer.subarray(0, bytesRead)
-        // Files are read to where a read gives less; a special file is none that a server made.
-        if (bytesRead < size) return
+        if (bytesRead < moreBytes) return
       }
     } catch (error) {
       throw this.#worded(error, hash)
     } finally {
       await file.close()
     }
+  }
+
+  /** At most `firstBytes`. */
+  async #readFirst(file: FileHandle): Promise<Uint8Array> {
+    const buffer = this.#buffers.pop() ?? new Uint8Array(firstBytes)
+    const { bytesRead } = await file.read(buffer)
+    const bytes = buffer.slice(0, bytesRead)
+    this.#buffers.push(buffer)
+    return bytes
   }
 
   async sizeBytes(hash: string): Promise<number> {

@@ -10,6 +10,7 @@ import {
   FailedPreconditionError,
   NotFoundError,
 } from '../../base/errors.ts'
+import type { Random } from '../../base/random.ts'
 import { sizeText } from '../../base/sizes.ts'
 import type { CloudEnvironment } from '../../clouds/bucket.ts'
 import { openSqlite } from '../../database/sqlite.ts'
@@ -220,9 +221,7 @@ export async function* recoverMetadata(
   }
   await using packs = await openObjects(directory, ports)
   const { objects } = packs
-  const backup = await Backup.open(new ObjectStorePlace(packs.url ?? directory.objects, objects), {
-    random,
-  })
+  const backup = await metadataCopies(packs.url ?? directory.objects, objects, random)
   const name = await backup.find(snapshot)
   const bytes = await backup.read(snapshotKey(name))
   await using restore = await beginRestore(directory, objects, { name, bytes }, ports)
@@ -240,6 +239,22 @@ export async function* recoverMetadata(
     for (const pack of missing) await tx.run('DELETE FROM packs WHERE name = ?', pack)
   })
   yield `the metadata are those of snapshot ${name}: what was changed since then is lost. Now look through them: pachd --root ${root} --fsck`
+}
+
+async function metadataCopies(
+  place: string,
+  objects: ObjectStore,
+  random: Random,
+): Promise<Backup> {
+  try {
+    return await Backup.open(new ObjectStorePlace(place, objects), { random })
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error
+    throw new NotFoundError(
+      `${place} holds no copy of the metadata: pachd makes one an hour after its start, and then when something has changed (--metadata-copy-every). Restore a backup into a new directory`,
+      { cause: error },
+    )
+  }
 }
 
 /** Files of the metadata that are there; a server starts on none of them. */

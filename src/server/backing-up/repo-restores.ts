@@ -4,7 +4,12 @@ import { parseSnapshotName, snapshotKey } from '../../backups/format.ts'
 import { readForRestore } from '../../backups/store-backups.ts'
 import type { RepoRestoreEvent, RepoRestores, RepoRestoreSource } from '../../api/repo-restores.ts'
 import { concatBytes } from '../../base/bytes.ts'
-import { CancelledError, FailedPreconditionError, InvalidArgumentError } from '../../base/errors.ts'
+import {
+  CancelledError,
+  FailedPreconditionError,
+  InvalidArgumentError,
+  UnavailableError,
+} from '../../base/errors.ts'
 import { packBytesMax } from '../../storage/pack-bytes.ts'
 import type { Pulls, PullWish } from '../../sources/pulls.ts'
 import { type ReadSnapshot, SnapshotRepos, type SnapshotReposPorts } from './snapshot-repos.ts'
@@ -43,11 +48,18 @@ export class OpenRepoRestores implements RepoRestores {
         await using repos = await SnapshotRepos.open(this.#ports, snapshot)
         yield* this.#ports.pulls.pullFrom(repos, wish, signal)
       }
-      // Until here what has come was kept, for whoever has to begin again.
-      await rm(this.#ports.directory, { recursive: true, force: true })
+      await this.#forget()
+    } catch (error) {
+      // What has come is kept for whoever stopped it, or lost the connection, and begins again.
+      if (!signal.aborted && !(error instanceof UnavailableError)) await this.#forget()
+      throw error
     } finally {
       this.#isRunning = false
     }
+  }
+
+  async #forget(): Promise<void> {
+    await rm(this.#ports.directory, { recursive: true, force: true })
   }
 
   async #snapshot(
