@@ -102,6 +102,10 @@ describe('the format', () => {
   })
 })
 
+function refuse(): never {
+  throw new Error('there is no conflict')
+}
+
 describe('the cost', () => {
   const entryCount = 100_000
 
@@ -145,6 +149,23 @@ describe('the cost', () => {
     expect(chunks.readCount).toBeLessThanOrEqual(10)
   })
 
+  test('of a merge is that of the few keys that one side has otherwise than both others', async () => {
+    const { root, chunks, fresh } = await counted()
+    const many = await fresh().edit(root, edits(20_000))
+    const few = [{ key: utf8(`${utf8Text(keyOf(5))}!`), value: utf8('own') }]
+    const both = await fresh().edit(many, few)
+    for (const [base, ours, theirs, expected] of [
+      // Many keys that both have alike, that only ours has, and that both have without a base.
+      [root, many, both, both],
+      [many, root, both, await fresh().edit(root, few)],
+      [await fresh().empty(), many, both, both],
+    ] as const) {
+      chunks.reset()
+      expect(await fresh().merge(base, ours, theirs, refuse)).toBe(expected)
+      expect(chunks.readCount).toBeLessThanOrEqual(30)
+    }
+  })
+
   test('of many reads with a small cache is a leaf for each: what is in use stays', async () => {
     const { root, chunks } = await counted()
     const maps = new ProllyMaps(chunks, { cacheBytesMax: 64 * 1024 })
@@ -168,21 +189,6 @@ describe('the cost', () => {
     expect(await maps.edit(root, [{ key: utf8('zzz'), value: undefined }])).toBe(root)
     expect(store.count).toBe(count)
   })
-})
-
-test('new nodes bring every entry once, and known ones are not read', async () => {
-  const chunks = new CountingChunks(new MemoryChunkStore())
-  const maps = new ProllyMaps(chunks, { cacheBytesMax: 0 })
-  const root = await maps.build(numbered(5000))
-  const known = new Set<string>()
-  const isNew = (id: string): boolean => known.size < known.add(id).size
-  const entries: MapEntry[] = []
-  for await (const node of maps.newNodes(root, isNew)) entries.push(...node.entries)
-  expect(entries).toEqual([...numbered(5000)])
-  expect(known.size).toBe(chunks.writtenCount)
-  chunks.reset()
-  expect(await Array.fromAsync(maps.newNodes(root, isNew))).toEqual([])
-  expect(chunks.readCount).toBe(0)
 })
 
 test('edits out of order are refused', async () => {

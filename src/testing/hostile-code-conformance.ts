@@ -31,7 +31,11 @@ export interface ExecutorUnderTest extends AsyncDisposable {
 export type OpenExecutorUnderTest = (bounds: SlotBounds) => Promise<ExecutorUnderTest>
 
 const megabyte = 1024 * 1024
-const bounds: Required<SlotBounds> = { processCountMax: 200, diskBytesMax: 64 * megabyte }
+const bounds: Required<SlotBounds> = {
+  processCountMax: 200,
+  refusedMsMax: 1000,
+  diskBytesMax: 64 * megabyte,
+}
 const memoryBytes = 64 * megabyte
 const outputBytesMax = 4 * megabyte
 
@@ -179,7 +183,7 @@ function testForkBomb(arena: Arena): void {
   test('is a fork bomb', async (context) => {
     if (!arena.tested.holds.has('processes')) context.skip('here nothing bounds processes')
     const expected = saying(
-      /^user code ended with exit code \d+: it came up against its bound of 200 processes/,
+      /^user code (?:was ended|ended with exit code \d+): it came up against its bound of 200 processes/,
     )
     const ends = await arena.twice('b() { b | b & }; while :; do b; done')
     expect(ends).toEqual([expected, expected])

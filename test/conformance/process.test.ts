@@ -22,7 +22,8 @@ beforeAll(async () => {
   await using child = new ChildPachd(argsFor(leftData))
   await child.ready
   child.signal('SIGTERM')
-  await child.exit
+  const { code } = await child.exit
+  if (code !== 0) throw new Error(`the server ended with exit code ${code}`)
 })
 afterAll(async () => {
   await directory[Symbol.asyncDispose]()

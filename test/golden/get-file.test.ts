@@ -74,7 +74,6 @@ test('files by pattern, trees, archives', async () => {
   await stage.run('export data master none s3://bucket/x')
   await stage.run('export data master / elsewhere')
   await stage.run('export data master / https://example.com/x')
-  await stage.run('export data master / gs://bucket/x')
   await stage.run('export --help')
   expect(stage.transcript.text).toBe(stage.transcript.stored('get-file'))
 })
