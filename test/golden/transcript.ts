@@ -1,7 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { PachctlRun } from './pachctl-run.ts'
 
 const updates = process.env['UPDATE_GOLDEN'] === '1'
+/** Those of tests. */
+const directories = new RegExp(`${RegExp.escape(join(tmpdir(), 'pachyderm-test-'))}\\w+`, 'g')
 
 /** What a person sees who runs commands one after another, with all that chance decides masked. */
 export class Transcript {
@@ -43,7 +47,7 @@ export class Transcript {
       .replaceAll(/\b(CREATED|STARTED|FINISHED|TAGGED|DURATION|TIME) +/g, '$1 ')
       .replaceAll(/"\d{4}-\d\d-\d\dT[\d:.]+Z"/g, '"<date>"')
       .replaceAll(/127\.0\.0\.1:\d+/g, '<address>')
-      .replaceAll(/\/tmp\/pachyderm-test-\w+/g, '<directory>')
+      .replaceAll(directories, '<directory>')
       .replaceAll(/\bpachctl-\w{6}(?=\/)/g, 'pachctl-<random>')
       .replaceAll(/1\.5\.3-ts-[\d.]+ */g, '<version> ')
   }
