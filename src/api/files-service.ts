@@ -1,6 +1,7 @@
 import { Files } from '../gen/pachyderm_pb.ts'
 import type { Clock } from '../base/clock.ts'
 import type { HistoryPuts } from '../sources/history-puts.ts'
+import type { Secrets } from '../pipelines/secrets.ts'
 import type { SourcePuts } from '../sources/source-puts.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import type { Exports } from '../targets/exports.ts'
@@ -12,9 +13,10 @@ import { getFilesHandlers } from './files/get-files.ts'
 import { putFilesHandlers } from './files/put-files.ts'
 import { putHistoryHandlers } from './files/put-history.ts'
 import { putSourcesHandlers } from './files/put-sources.ts'
+import { SecretTexts } from './files/secret-texts.ts'
 import { copyHandlers } from './files/copies.ts'
 import { service, type Route } from './grpc/service.ts'
-import { diffFiles } from './pfs/file-diff.ts'
+import { compareFiles } from './pfs/file-diff.ts'
 import { batchedListing, globFiles, listFiles } from './pfs/file-listing.ts'
 import { requireCommit, requireFile } from './pfs/names.ts'
 
@@ -27,14 +29,16 @@ export function filesRoutes(
     readonly history: Pick<HistoryPuts, 'put'>
     readonly exports: Exports
     readonly clock: Clock
+    readonly secrets: Pick<Secrets, 'texts'>
   },
 ): readonly Route[] {
+  const asked = { clock: fetching.clock, secrets: new SecretTexts(fetching.secrets) }
   return service(Files, {
     ...putFilesHandlers(versioning),
     ...getFilesHandlers(versioning),
-    ...putSourcesHandlers(fetching.puts, fetching.clock),
+    ...putSourcesHandlers(fetching.puts, asked),
     ...putHistoryHandlers(fetching.history, fetching.clock),
-    ...exportFilesHandlers(fetching.exports, fetching.clock),
+    ...exportFilesHandlers(fetching.exports, asked),
     ...contentsHandlers(versioning, ports),
     ...copyHandlers(versioning),
     ...fileHistoryHandlers(versioning),
@@ -50,7 +54,9 @@ export function filesRoutes(
       },
     },
     diffFiles: {
-      encoded: (request, { signal }) => diffBatches(diffFiles(versioning, request, signal)),
+      async *encoded(request, { signal }) {
+        yield* diffBatches(await compareFiles(versioning, request, signal))
+      },
     },
   })
 }

@@ -1,19 +1,26 @@
 import type { StoreBackups } from '../backups/store-backups.ts'
+import type { Random } from '../base/random.ts'
 import { Backups, Migrations, Transfers } from '../gen/pachyderm_pb.ts'
 import type { ClusterMigrations } from '../migration/migrations.ts'
 import type { Pulls } from '../sources/pulls.ts'
 import { lateService } from './grpc/late-service.ts'
 import type { Route } from './grpc/service.ts'
 import type { MigrationServicePorts, specOfOldPipeline } from './migration-service.ts'
+import type { RepoRestores } from './repo-restores.ts'
+import type { transfersRoutes } from './transfers-service.ts'
 
 // Services that most servers are never asked for: each is loaded by the first call to it, and then it asks for
 // what it calls.
 
 /** pachyderm.Backups. */
-export function backupsRoutesLate(backups: () => Promise<StoreBackups>): readonly Route[] {
+export function backupsRoutesLate(
+  load: () => Promise<{ readonly backups: StoreBackups; readonly repoRestores: RepoRestores }>,
+  random: Random,
+): readonly Route[] {
   return lateService(Backups, async () => {
     const { backupsRoutes } = await import('./backups-service.ts')
-    return backupsRoutes(await backups())
+    const { backups, repoRestores } = await load()
+    return backupsRoutes(backups, { repoRestores, random })
   })
 }
 
@@ -28,13 +35,13 @@ export function migrationRoutesLate(
   })
 }
 
-/** pachyderm.Transfers. `isAllowed`: whether this server fetches anything. */
+/** pachyderm.Transfers. */
 export function transfersRoutesLate(
   pulls: () => Promise<Pulls>,
-  isAllowed: boolean,
+  ports: Parameters<typeof transfersRoutes>[1],
 ): readonly Route[] {
   return lateService(Transfers, async () => {
-    const { transfersRoutes } = await import('./transfers-service.ts')
-    return transfersRoutes(await pulls(), isAllowed)
+    const { transfersRoutes: routes } = await import('./transfers-service.ts')
+    return routes(await pulls(), ports)
   })
 }

@@ -1,11 +1,17 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { FileInfosBatchSchema } from '../gen/pachyderm_pb.ts'
-import { type FileInfo, FileInfoSchema, FileInfosSchema, FileType } from '../gen/pfs_pb.ts'
+import { type DiffKind, FileDiffsBatchSchema, FileInfosBatchSchema } from '../gen/pachyderm_pb.ts'
+import {
+  DiffFileResponseSchema,
+  type FileInfo,
+  FileInfoSchema,
+  FileInfosSchema,
+  FileType,
+} from '../gen/pfs_pb.ts'
 import { concatBytes, equalBytes } from './bytes.ts'
 import { InvalidArgumentError } from './errors.ts'
-import { type FileInfoFields, FileInfosWriter } from './file-info-messages.ts'
+import { FileDiffsWriter, type FileInfoFields, FileInfosWriter } from './file-info-messages.ts'
 import type { CommitRef } from './file-refs.ts'
 
 const text = fc.oneof(
@@ -49,6 +55,35 @@ test('a list of files is written with the same bytes as by generated code', () =
       expect(equalBytes(bytes, toBinary(FileInfosSchema, create(FileInfosSchema, list)))).toBe(true)
       const batch = create(FileInfosBatchSchema, list)
       expect(equalBytes(bytes, toBinary(FileInfosBatchSchema, batch))).toBe(true)
+    }),
+  )
+})
+
+function present(files: readonly (FileInfo | undefined)[]): FileInfo[] {
+  return files.filter((file) => file !== undefined)
+}
+
+test('differences are written with the same bytes as by generated code', () => {
+  const side = fc.option(entry, { nil: undefined })
+  const diff = fc.record({ kind: fc.nat(3), before: side, after: side })
+  fc.assert(
+    fc.property(commitRef, commitRef, fc.array(diff), (before, after, diffs) => {
+      const writer = new FileDiffsWriter({ before, after })
+      for (const { kind, ...sides } of diffs) writer.addDiff(kind, sides)
+      const messages = diffs.map((each) => ({
+        kind: each.kind as DiffKind,
+        ...(each.before && { oldFile: fileInfo(before, each.before) }),
+        ...(each.after && { newFile: fileInfo(after, each.after) }),
+      }))
+      const sizeBytes = writer.sizeBytes
+      const batch = create(FileDiffsBatchSchema, { diffs: messages })
+      const bytes = concatBytes(writer.take())
+      expect(sizeBytes).toBe(bytes.length)
+      expect(equalBytes(bytes, toBinary(FileDiffsBatchSchema, batch))).toBe(true)
+      for (const { kind: _, ...sides } of diffs) writer.addSides(sides)
+      const response = fromBinary(DiffFileResponseSchema, concatBytes(writer.take()))
+      expect(response.newFiles).toEqual(present(messages.map(({ newFile }) => newFile)))
+      expect(response.oldFiles).toEqual(present(messages.map(({ oldFile }) => oldFile)))
     }),
   )
 })

@@ -1,5 +1,5 @@
-// Lists of files, written by hand: generated code needs several objects for each file, and a list may have a
-// hundred thousand. Numbers are those of proto/pfs.proto; tests hold both codecs to the same bytes.
+// Lists of files and of differences, written by hand: generated code needs several objects for each file, and a list may have a
+// hundred thousand. Numbers are those of proto/pfs.proto and proto/pachyderm.proto; tests hold both codecs to the same bytes.
 
 import { type CommitRef, writeCommitRef, writeNumber, writeText } from './file-refs.ts'
 import { concatBytes } from './bytes.ts'
@@ -37,6 +37,9 @@ const fileInfo = {
   objects: 0x42,
 } as const
 const file = { commit: 0x0a, path: 0x12 } as const
+const diffFileResponse = { newFiles: 0x0a, oldFiles: 0x12 } as const
+const fileDiffsBatch = { diffs: 0x0a } as const
+const fileDiff = { kind: 0x08, newFile: 0x12, oldFile: 0x1a } as const
 const object = { hash: 0x0a } as const
 
 /**
@@ -45,14 +48,11 @@ const object = { hash: 0x0a } as const
  */
 export class FileInfosWriter {
   readonly #writer = new WireWriter()
-  /** The field `commit` of every pfs.File. */
-  readonly #commitField: Uint8Array
+  readonly #infos: FileInfoWriter
 
   /** `commit` has an id, not the name of a branch: answers say what was found. */
   constructor(commit: CommitRef) {
-    const writer = new WireWriter()
-    writeCommitRef(writer, file.commit, commit)
-    this.#commitField = concatBytes(writer.take())
+    this.#infos = new FileInfoWriter(this.#writer, commit)
   }
 
   /** The size of the message so far. */
@@ -62,7 +62,7 @@ export class FileInfosWriter {
 
   /** Appends one entry to the list. */
   add(fields: FileInfoFields): void {
-    this.#write(fields, true)
+    this.#infos.writeField(fileInfos.fileInfo, fields)
   }
 
   /** The list so far, as chunks of one message; the next `add` begins another. */
@@ -73,30 +73,107 @@ export class FileInfosWriter {
   /** One pfs.FileInfo as a message of its own. */
   encodeOne(fields: FileInfoFields): readonly Uint8Array[] {
     assert(this.#writer.sizeBytes === 0, 'no list is being written')
-    this.#write(fields, false)
+    // Before anything is written, as a text may be refused.
+    this.#infos.sizeOf(fields)
+    this.#infos.write(fields)
     return this.#writer.take()
   }
+}
 
-  #write(fields: FileInfoFields, asEntry: boolean): void {
-    const { path, fileType, sizeBytes, children = [], hash, objects = [] } = fields
-    assert(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0, 'a size is a whole number')
-    const writer = this.#writer
-    const pathSize = utf8Size(path)
-    const fileSize = this.#commitField.length + optionalFieldSize(pathSize)
-    // Before anything is written, as a text may be refused.
+/** A path that differs between two commits; at least one side is there. */
+export interface FileDiffSides {
+  readonly before: FileInfoFields | undefined
+  readonly after: FileInfoFields | undefined
+}
+
+/** Writes what differs between two commits, as pfs.DiffFileResponse or as pachyderm.FileDiffsBatch. */
+export class FileDiffsWriter {
+  readonly #writer = new WireWriter()
+  readonly #before: FileInfoWriter
+  readonly #after: FileInfoWriter
+
+  /** Without a commit `before`, no file may be there before. */
+  constructor({
+    before,
+    after,
+  }: {
+    readonly before: CommitRef | undefined
+    readonly after: CommitRef
+  }) {
+    this.#before = new FileInfoWriter(this.#writer, before ?? after)
+    this.#after = new FileInfoWriter(this.#writer, after)
+  }
+
+  /** The size of the message so far. */
+  get sizeBytes(): number {
+    return this.#writer.sizeBytes
+  }
+
+  /** Appends to pfs.DiffFileResponse. */
+  addSides({ before, after }: FileDiffSides): void {
+    if (after !== undefined) this.#after.writeField(diffFileResponse.newFiles, after)
+    if (before !== undefined) this.#before.writeField(diffFileResponse.oldFiles, before)
+  }
+
+  /** Appends to pachyderm.FileDiffsBatch. `kind` is a pachyderm.DiffKind. */
+  addDiff(kind: number, { before, after }: FileDiffSides): void {
     const size =
-      fieldSize(fileSize) +
+      numberFieldSize(kind) +
+      (after === undefined ? 0 : fieldSize(this.#after.sizeOf(after))) +
+      (before === undefined ? 0 : fieldSize(this.#before.sizeOf(before)))
+    this.#writer.varint(fileDiffsBatch.diffs)
+    this.#writer.varint(size)
+    writeNumber(this.#writer, fileDiff.kind, kind)
+    if (after !== undefined) this.#after.writeField(fileDiff.newFile, after)
+    if (before !== undefined) this.#before.writeField(fileDiff.oldFile, before)
+  }
+
+  /** What has come so far, as chunks of one message; the next difference begins another. */
+  take(): readonly Uint8Array[] {
+    return this.#writer.take()
+  }
+}
+
+/** Writes pfs.FileInfo messages of one commit among others. */
+class FileInfoWriter {
+  readonly #writer: WireWriter
+  /** The field `commit` of every pfs.File. */
+  readonly #commitField: Uint8Array
+
+  constructor(writer: WireWriter, commit: CommitRef) {
+    this.#writer = writer
+    const field = new WireWriter()
+    writeCommitRef(field, file.commit, commit)
+    this.#commitField = concatBytes(field.take())
+  }
+
+  /** @throws {InvalidArgumentError} for a path that has no UTF-8; nothing is written then. */
+  writeField(tag: number, fields: FileInfoFields): void {
+    const size = this.sizeOf(fields)
+    this.#writer.varint(tag)
+    this.#writer.varint(size)
+    this.write(fields)
+  }
+
+  /** @throws {InvalidArgumentError} for a text that has no UTF-8. */
+  sizeOf({ path, fileType, sizeBytes, children = [], hash, objects = [] }: FileInfoFields): number {
+    assert(Number.isSafeInteger(sizeBytes) && sizeBytes >= 0, 'a size is a whole number')
+    return (
+      fieldSize(this.#fileSize(utf8Size(path))) +
       numberFieldSize(fileType) +
       numberFieldSize(sizeBytes) +
       childrenSize(children) +
       optionalFieldSize(hash.length) +
       objectsSize(objects)
-    if (asEntry) {
-      writer.varint(fileInfos.fileInfo)
-      writer.varint(size)
-    }
+    )
+  }
+
+  /** Only after `sizeOf`, which may refuse it. */
+  write({ path, fileType, sizeBytes, children = [], hash, objects = [] }: FileInfoFields): void {
+    const writer = this.#writer
+    const pathSize = utf8Size(path)
     writer.varint(fileInfo.file)
-    writer.varint(fileSize)
+    writer.varint(this.#fileSize(pathSize))
     writer.raw(this.#commitField)
     writeText(writer, file.path, path, pathSize)
     writeNumber(writer, fileInfo.fileType, fileType)
@@ -108,6 +185,10 @@ export class FileInfosWriter {
       writer.raw(hash)
     }
     writeObjects(writer, objects)
+  }
+
+  #fileSize(pathSize: number): number {
+    return this.#commitField.length + optionalFieldSize(pathSize)
   }
 }
 

@@ -12,6 +12,8 @@ export interface GlobComponent {
   readonly literal?: string
   /** What every matching name begins with. */
   readonly prefix: string
+  /** Whether every name matches, as for `*`. */
+  readonly matchesAll: boolean
 }
 
 /** Longer than that of any path, since a pattern may say each character as a class. */
@@ -240,6 +242,11 @@ class GlobParser {
   }
 }
 
+/** Matches `name` and nothing else. */
+export function literalComponent(name: string): GlobComponent {
+  return { matches: (other) => other === name, literal: name, prefix: name, matchesAll: false }
+}
+
 function newComponent(tokens: readonly Token[]): GlobComponent {
   let prefix = ''
   let size = 0
@@ -248,13 +255,16 @@ function newComponent(tokens: readonly Token[]): GlobComponent {
     prefix += token.rune
     size += 1
   }
-  const isLiteral = size === tokens.length
+  if (size === tokens.length) {
+    return literalComponent(prefix)
+  }
+  if (tokens.every(({ kind }) => kind === 'star')) {
+    return { matches: () => true, prefix, matchesAll: true }
+  }
   return {
-    matches: isLiteral
-      ? (name) => name === prefix
-      : (name) => name.startsWith(prefix) && matchTokens(tokens, Array.from(name)),
+    matches: (name) => name.startsWith(prefix) && matchTokens(tokens, Array.from(name)),
     prefix,
-    ...(isLiteral ? { literal: prefix } : {}),
+    matchesAll: false,
   }
 }
 

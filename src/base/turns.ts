@@ -24,10 +24,12 @@ export class Turns {
     return this.#isOver() ? this.#nextTurn() : undefined
   }
 
-  /** As `next`, for steps of microseconds, of which only some look at the clock. */
-  nextOfMany(): Promise<void> | undefined {
-    this.#stepCount += 1
-    return this.#stepCount % stepsPerLook === 0 ? this.next() : undefined
+  /** As `next`, before one or more steps of microseconds, of which only some look at the clock. */
+  nextOfMany(count = 1): Promise<void> | undefined {
+    this.#stepCount += count
+    if (this.#stepCount < stepsPerLook) return undefined
+    this.#stepCount = 0
+    return this.next()
   }
 
   /**

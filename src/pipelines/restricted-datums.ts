@@ -1,4 +1,4 @@
-import type { Glob, GlobComponent } from '../base/globs.ts'
+import { type Glob, literalComponent } from '../base/globs.ts'
 import type { RepoName } from '../base/names.ts'
 import { pathNames, type FilePath } from '../base/paths.ts'
 import type { DirectoryEntry, FileTrees, PathEntry } from '../storage/file-trees.ts'
@@ -140,10 +140,6 @@ function emptied(input: Input): Input {
 export function globAround(glob: Glob, path: FilePath): Glob | undefined {
   const names = pathNames(path).slice(0, glob.components.length)
   if (!names.every((name, index) => glob.components[index]?.matches(name))) return undefined
-  const components = [...names.map(literal), ...glob.components.slice(names.length)]
+  const components = [...names.map(literalComponent), ...glob.components.slice(names.length)]
   return { ...glob, components }
-}
-
-function literal(name: string): GlobComponent {
-  return { literal: name, prefix: name, matches: (other) => other === name }
 }

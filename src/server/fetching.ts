@@ -42,11 +42,11 @@ export function createFetching(
   return {
     puts: { put: async (...given) => await (await puts()).put(...given) },
     history: { put: async (...given) => await (await history()).put(...given) },
-    pulls: async () => {
+    pulls: onDemand(async () => {
       const { PulledRepos } = await import('../versioning/pulled-repos.ts')
       const { Pulls: Pulling } = await import('../sources/pulls.ts')
       const repos = new PulledRepos({ ...stores, ...parts })
       return new Pulling({ ...stores, sources: await sources(), repos })
-    },
+    }),
   }
 }

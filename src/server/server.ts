@@ -48,7 +48,7 @@ import { noClouds, type ServerPorts } from './ports.ts'
 import { diagnose } from './diagnosis.ts'
 import { openProcessing, type OpenProcessing } from './processing.ts'
 import type { StoreChecks } from './store-checks.ts'
-import { openStores } from './stores.ts'
+import { openStores, type Stores } from './stores.ts'
 
 /** A running pachd: its data directory, and open ports. */
 export class Server implements AsyncDisposable {
@@ -116,22 +116,16 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   })
   const fetching = createFetching(stores, { versioning, onHeadReady, uses }, config, ports)
   const buckets = opened.use(new Buckets(ports.clouds ?? noClouds))
-  const migrations: Parameters<typeof migrationRoutesLate>[0] = async (specOf) => {
-    const { ClusterMigrations } = await import('../migration/migrations.ts')
-    const maps = new ProllyMaps(chunks)
-    return new ClusterMigrations({
-      ...stores,
-      ...ports,
-      maps,
-      specOf,
-      openBucket: (name) => buckets.open(name),
-    })
-  }
-  const backups = await openBackups(opened, stores, config, ports)
+  const backups = await openBackups(opened, { stores, pulls: fetching.pulls }, config, ports)
   const recordable = [
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
-    ...filesRoutes(versioning, stores, { ...fetching, exports, clock }),
+    ...filesRoutes(versioning, stores, {
+      ...fetching,
+      exports,
+      clock,
+      secrets: processing.secrets,
+    }),
     ...reposRoutes(versioning),
     ...commitsRoutes(versioning, processing.branchTriggers),
     ...ppsRoutes(processing, collector),
@@ -140,12 +134,12 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...createAdmin({ startedMs, checks, collector, processing, api, root: config.root }, ports),
     ...secretsRoutes(processing),
     ...trialsRoutes(processing),
-    ...migrationRoutesLate(migrations, {
+    ...migrationRoutesLate(lateMigrations(stores, buckets, ports), {
       configured: config.oldCluster,
       allowsAnyPlace: (config.sources ?? 'any') === 'any',
     }),
-    ...backupsRoutesLate(backups),
-    ...transfersRoutesLate(fetching.pulls, config.sources !== 'none'),
+    ...backupsRoutesLate(backups, random),
+    ...transfersRoutesLate(fetching.pulls, { random, isAllowed: config.sources !== 'none' }),
     ...authRoutes(),
     ...healthRoutes(),
     ...versionRoutes(release),
@@ -158,6 +152,20 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const packs = stores.bucketUrl ?? directory.objects
   log.info('listening', { ...addressesOf(doors), root: config.root, packs, release })
   return new Server(doors, opened.move())
+}
+
+/** What brings old clusters here, loaded when one is to come. */
+function lateMigrations(
+  stores: Stores,
+  buckets: Buckets,
+  ports: ServerPorts,
+): Parameters<typeof migrationRoutesLate>[0] {
+  return async (specOf) => {
+    const { ClusterMigrations } = await import('../migration/migrations.ts')
+    const maps = new ProllyMaps(stores.chunks)
+    const openBucket = buckets.open.bind(buckets)
+    return new ClusterMigrations({ ...stores, ...ports, maps, specOf, openBucket })
+  }
 }
 
 /** For the log. */

@@ -1,7 +1,7 @@
 import type { Glob } from '../base/globs.ts'
+import { Batched } from '../base/batched.ts'
 import { concatBytes, utf8 } from '../base/bytes.ts'
-import { flat, Nested, type NestedItems } from '../base/nested.ts'
-import { type FilePath, joinPath, rootPath } from '../base/paths.ts'
+import { type FilePath, rootPath } from '../base/paths.ts'
 import type { Turns } from '../base/turns.ts'
 import type { ChunkStore } from './chunks.ts'
 import type { Content } from './contents.ts'
@@ -13,6 +13,7 @@ import {
   entryHash,
   globDifferences,
   globTree,
+  walkTree,
 } from './trees/differences.ts'
 import { TreeEditor, type TreeEditOptions } from './trees/edit.ts'
 import { TreeMerger } from './trees/merge.ts'
@@ -134,43 +135,65 @@ export class FileTrees {
    *
    * @throws {NoNodeError} @throws {NotADirectoryError} at the first pull.
    */
-  async *list(
+  list(
     root: DirectoryEntry,
     path: FilePath,
     options: StopOptions & ({ readonly after?: string } | { readonly from?: string }) = {},
-  ): AsyncGenerator<NamedEntry> {
-    const found = await this.get(root, path)
-    if (found === undefined) throw new NoNodeError(path)
-    if (found.kind === 'file') throw new NotADirectoryError(path)
+  ): Batched<NamedEntry> {
+    return new Batched(this.#list(root, path, options))
+  }
+
+  async *#list(
+    root: DirectoryEntry,
+    path: FilePath,
+    options: StopOptions & ({ readonly after?: string } | { readonly from?: string }),
+  ): AsyncGenerator<readonly NamedEntry[]> {
+    const found = await this.#directoryAt(root, path)
     yield* this.#directories.until(options.signal).entries(found, { from: firstKey(options) })
   }
 
+  /** The names alone of what `list` gives. */
+  names(root: DirectoryEntry, path: FilePath, options: StopOptions = {}): Batched<string> {
+    return new Batched(this.#names(root, path, options))
+  }
+
+  async *#names(
+    root: DirectoryEntry,
+    path: FilePath,
+    { signal }: StopOptions,
+  ): AsyncGenerator<readonly string[]> {
+    yield* this.#directories.until(signal).names(await this.#directoryAt(root, path))
+  }
+
+  async #directoryAt(root: DirectoryEntry, path: FilePath): Promise<DirectoryEntry> {
+    const found = await this.get(root, path)
+    if (found === undefined) throw new NoNodeError(path)
+    if (found.kind === 'file') throw new NotADirectoryError(path)
+    return found
+  }
+
+  /** How many names a directory has; reads one node. */
+  nameCount(directory: DirectoryEntry): Promise<number> {
+    return this.#directories.nameCount(directory)
+  }
+
   /** All files, depth first; nothing if `path` is absent. */
-  async *walk(root: DirectoryEntry, options: WalkOptions = {}): AsyncGenerator<PathEntry> {
-    const { path = rootPath, directories = false, signal } = options
-    const entry = await this.get(root, path)
-    if (entry === undefined) return
-    yield* flat(this.#walk(this.#directories.until(signal), { path, entry }, directories))
+  walk(root: DirectoryEntry, options: WalkOptions = {}): Batched<PathEntry> {
+    return new Batched(this.#walk(root, options))
   }
 
   async *#walk(
-    tree: Directories,
-    found: PathEntry,
-    directories: boolean,
-  ): AsyncGenerator<PathEntry | Nested<NestedItems<PathEntry>>> {
-    const { path, entry } = found
-    if (directories || entry.kind === 'file') yield found
-    if (entry.kind === 'file') return
-    for await (const below of tree.entries(entry)) {
-      const member = { path: joinPath(path, below.name), entry: below.entry }
-      if (below.entry.kind === 'file') yield member
-      else yield new Nested(() => this.#walk(tree, member, directories))
-    }
+    root: DirectoryEntry,
+    { path = rootPath, directories = false, signal }: WalkOptions,
+  ): AsyncGenerator<readonly PathEntry[]> {
+    const entry = await this.get(root, path)
+    if (entry === undefined) return
+    yield* walkTree(this.#directories.until(signal), { path, entry }, { directories })
   }
 
   /** Files and directories that `glob` matches; descends only where it can match. */
-  glob(root: DirectoryEntry, glob: Glob, { signal }: StopOptions = {}): AsyncGenerator<PathEntry> {
-    return globTree(this.#directories.until(signal), root, glob)
+  glob(root: DirectoryEntry, glob: Glob, { signal }: StopOptions = {}): Batched<PathEntry> {
+    return new Batched(globTree(this.#directories.until(signal), root, glob))
   }
 
   /**
@@ -181,12 +204,14 @@ export class FileTrees {
     before: TreeEntry | undefined,
     after: TreeEntry | undefined,
     options: DiffOptions = {},
-  ): AsyncGenerator<PathDifference> {
+  ): Batched<PathDifference> {
     const { shallow = false, lone = 'files', signal } = options
     const directories = this.#directories.until(signal)
-    return shallow
-      ? diffShallow(directories, before, after)
-      : diffFiles(directories, before, after, lone)
+    return new Batched(
+      shallow
+        ? diffShallow(directories, before, after)
+        : diffFiles(directories, before, after, lone),
+    )
   }
 
   /** Matches of `glob` that differ, directories whole; reads changed directories only. */
@@ -194,8 +219,8 @@ export class FileTrees {
     before: DirectoryEntry | undefined,
     after: DirectoryEntry | undefined,
     glob: Glob,
-  ): AsyncGenerator<PathDifference> {
-    return globDifferences(this.#directories, before, after, glob)
+  ): Batched<PathDifference> {
+    return new Batched(globDifferences(this.#directories, before, after, glob))
   }
 
   /**

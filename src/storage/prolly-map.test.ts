@@ -102,6 +102,10 @@ describe('the format', () => {
   })
 })
 
+function refuse(): never {
+  throw new Error('there is no conflict')
+}
+
 describe('the cost', () => {
   const entryCount = 100_000
 
@@ -143,6 +147,23 @@ describe('the cost', () => {
     const differences = await Array.fromAsync(fresh().diff(root, edited))
     expect(differences).toHaveLength(1)
     expect(chunks.readCount).toBeLessThanOrEqual(10)
+  })
+
+  test('of a merge is that of the few keys that one side has otherwise than both others', async () => {
+    const { root, chunks, fresh } = await counted()
+    const many = await fresh().edit(root, edits(20_000))
+    const few = [{ key: utf8(`${utf8Text(keyOf(5))}!`), value: utf8('own') }]
+    const both = await fresh().edit(many, few)
+    for (const [base, ours, theirs, expected] of [
+      // Many keys that both have alike, that only ours has, and that both have without a base.
+      [root, many, both, both],
+      [many, root, both, await fresh().edit(root, few)],
+      [await fresh().empty(), many, both, both],
+    ] as const) {
+      chunks.reset()
+      expect(await fresh().merge(base, ours, theirs, refuse)).toBe(expected)
+      expect(chunks.readCount).toBeLessThanOrEqual(30)
+    }
   })
 
   test('of many reads with a small cache is a leaf for each: what is in use stays', async () => {

@@ -7,8 +7,8 @@ import { emptyLeaf } from './prolly/level-writer.ts'
 import { type ConflictResolver, mergeEdits } from './prolly/merge.ts'
 import { NodeStore } from './prolly/node-store.ts'
 import { Node } from './prolly/node.ts'
-import { getValue, scanTree } from './prolly/read.ts'
-import { diffTrees } from './prolly/walk.ts'
+import { getValue, leafEntries, scanLeaves } from './prolly/read.ts'
+import { TreeDiff } from './prolly/walk.ts'
 
 export type { KeyRange, MapDifference, MapEdit, MapEntry } from './map-entries.ts'
 
@@ -53,7 +53,13 @@ export class ProllyMaps {
 
   /** Entries in key order. */
   async *scan(root: MapRoot, range: KeyRange = {}): AsyncGenerator<MapEntry> {
-    yield* scanTree(this.#nodes, await this.#nodes.get(root), range)
+    for await (const { leaf, from, to } of scanLeaves(
+      this.#nodes,
+      await this.#nodes.get(root),
+      range,
+    )) {
+      for (const entry of leafEntries(leaf, from, to)) yield entry
+    }
   }
 
   /** Count of entries; reads the root only. */
@@ -78,7 +84,11 @@ export class ProllyMaps {
   ): AsyncGenerator<MapDifference> {
     if (before === after) return
     const [old, young] = [await this.#nodes.get(before), await this.#nodes.get(after)]
-    for await (const difference of diffTrees(this.#nodes, old, young, from)) {
+    const diff = new TreeDiff(this.#nodes, old, young)
+    if (from !== undefined) await diff.seek(from)
+    for (;;) {
+      const difference = await diff.next()
+      if (difference === undefined) return
       if (to !== undefined && compareBytes(difference.key, to) >= 0) return
       yield difference
     }
@@ -96,7 +106,10 @@ export class ProllyMaps {
   ): Promise<MapRoot> {
     if (base === theirs || ours === theirs) return ours
     if (base === ours) return theirs
-    return this.edit(ours, mergeEdits(this.diff(base, ours), this.diff(base, theirs), resolve))
+    const node = await this.#nodes.get(theirs)
+    const sinceBase = new TreeDiff(this.#nodes, await this.#nodes.get(base), node)
+    const fromOurs = new TreeDiff(this.#nodes, await this.#nodes.get(ours), node)
+    return this.edit(ours, mergeEdits({ sinceBase, fromOurs }, resolve))
   }
 
   /** `root` names `node`; without it the node was never stored. */

@@ -64,7 +64,8 @@ const walks: Readonly<
     return () => drain(trees.walk(tree, { signal }))
   },
   'a list': async (trees, signal) => {
-    const names = Array.from({ length: 5000 }, (_, at) => `/${10_000 + at}`)
+    // Long ones, for there is one look for each leaf.
+    const names = Array.from({ length: 5000 }, (_, at) => `/${10_000 + at}${'x'.repeat(60)}`)
     const puts = names.map((name) => ({ path: parseFilePath(name), entry: fileOf(name) }))
     const tree = await trees.edit(await trees.emptyRoot(), puts, { emptied: 'keep' })
     return () => drain(trees.list(tree, rootPath, { signal }))

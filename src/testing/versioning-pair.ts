@@ -217,16 +217,16 @@ export class VersioningPair implements AsyncDisposable {
   }
 
   async #look(known: Known, step: PairStep & { readonly kind: 'look' }): Promise<void> {
-    const { files } = this.#world.versioning
+    const { versioning } = this.#world
     const here = { repo: this.#repo, commit: known.id }
-    await compareListing(files, { ...here, path: step.path }, known.model)
-    await compareGlob(files, { ...here, pattern: step.pattern }, known.model)
+    await compareListing(versioning, { ...here, path: step.path }, known.model)
+    await compareGlob(versioning, { ...here, pattern: step.pattern }, known.model)
     const other = this.#known(step.other)
     const before = other && { repo: this.#repo, commit: other.id, path: step.path }
     const sides = { after: { ...here, path: step.path }, before }
     const parent = this.#commits.get(known.model.parent ?? '')
     const models = { after: known.model, before: other?.model ?? parent }
-    await compareDiff(files, sides, { ...models, path: step.path })
+    await compareDiff(versioning, sides, { ...models, path: step.path })
   }
 
   /** A subscriber of `master` is told of each finished head, once. */

@@ -1,13 +1,16 @@
-import { deepEqual, rejects } from 'node:assert/strict'
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { compareBytes } from '../base/bytes.ts'
 import { type FilePath, isWithin, parentPath, pathKey } from '../base/paths.ts'
-import type { FileName, Files } from '../versioning/files.ts'
+import type { FileName } from '../versioning/files.ts'
+import type { Versioning } from '../versioning/versioning.ts'
 import type { ModelCommit } from './model-commit.ts'
 
 /** What the model has at a path: the text of a file, null for a directory. */
 function at({ files, directories }: ModelCommit, path: string): string | null | undefined {
   return files.get(path) ?? (directories.has(path) ? null : undefined)
 }
+
+type Reads = Pick<Versioning, 'files' | 'listingCounts'>
 
 function allPaths({ files, directories }: ModelCommit): readonly string[] {
   return [...files.keys(), ...directories]
@@ -30,13 +33,16 @@ function sizeAt(model: ModelCommit, path: string): number {
 
 /** A directory is listed by name, with sizes; a file and a missing path are refused. */
 export async function compareListing(
-  files: Files,
+  { files, listingCounts }: Reads,
   file: FileName & { readonly path: FilePath },
   model: ModelCommit,
 ): Promise<void> {
   const { path } = file
   const listed = Array.fromAsync(files.list(file))
   const here = at(model, path)
+  const count = await listingCounts.list(file)
+  if (here === null) equal(count, (await listed).length)
+  else equal(count, 0)
   if (here === undefined) return rejects(listed, /no node at/)
   if (here !== null) return rejects(listed, /is not a directory/)
   const children = allPaths(model).filter((other) => {
@@ -54,13 +60,14 @@ export async function compareListing(
 
 /** A pattern of names, `*` and `?`, matched against every path. */
 export async function compareGlob(
-  files: Files,
+  { files, listingCounts }: Reads,
   options: { readonly repo: string; readonly commit: string; readonly pattern: string },
   model: ModelCommit,
 ): Promise<void> {
   const text = options.pattern.replaceAll('*', '[^/]*').replaceAll('?', '[^/]')
   const matcher = new RegExp(`^${text}$`, 'u')
   const found = await Array.fromAsync(files.glob(options))
+  ok((await listingCounts.glob(options)) <= found.length)
   deepEqual(
     found.map(({ path }) => path),
     inOrder(allPaths(model).filter((path) => matcher.test(path))),
@@ -75,7 +82,7 @@ interface DiffModels {
 
 /** Deep: every file whose text differs. Shallow: every child below which something does. */
 export async function compareDiff(
-  files: Files,
+  { files, listingCounts }: Reads,
   sides: { readonly after: FileName; readonly before: FileName | undefined },
   models: DiffModels,
 ): Promise<void> {
@@ -86,6 +93,12 @@ export async function compareDiff(
     changed,
   )
   const shallow = await Array.fromAsync(files.diff({ ...sides, shallow: true }))
+  for (const [isShallow, { length }] of [
+    [false, deep],
+    [true, shallow],
+  ] as const) {
+    ok((await listingCounts.diff({ ...sides, shallow: isShallow })) <= length)
+  }
   const { path } = models
   const sidesHere = [models.before, models.after].map((model) => model && at(model, path))
   // A file, or nothing, is compared as itself.

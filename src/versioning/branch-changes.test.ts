@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { utf8 } from '../base/bytes.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
 import type { BranchChange, Preference } from './branch-changes.ts'
+import type { FileName } from './files.ts'
 
 type Changes = Readonly<Record<string, string | null>>
 
@@ -220,23 +221,29 @@ test('the first commit of all is reverted to nothing', async () => {
   expect(await contents(world, 'master')).toEqual({})
 })
 
-test('what copies have made of few files is counted without a look at each path', async () => {
-  await using world = await openForked({}, {})
-  const { branchChanges, commits, copies } = world.versioning
-  const { id } = await commits.start({ repo, branch: 'master' })
-  const at = (path: string): { repo: string; commit: string; path: string } => ({
-    repo,
-    commit: id,
-    path,
-  })
+/** A commit of 2^(levels + 1) - 1 more files, each directory `d` with twice what is in the one before. */
+async function commitDoubled(
+  world: TestVersioning,
+  branch: string,
+  levels: number,
+): Promise<string> {
+  const { commits, copies } = world.versioning
+  const { id } = await commits.start({ repo, branch })
+  const at = (path: string): FileName => ({ repo, commit: id, path })
   await copies.copy(at('d'), at('d0'), { mode: 'refuse' })
-  for (let level = 0; level < 40; level += 1) {
+  for (let level = 0; level < levels; level += 1) {
     for (const name of ['a', 'b']) {
       await copies.copy(at(`d${level}`), at(`d${level + 1}/${name}`), { mode: 'refuse' })
     }
   }
   await commits.finish(repo, id)
-  const change = await branchChanges.revert(
+  return id
+}
+
+test('what copies have made of few files is counted without a look at each path', async () => {
+  await using world = await openForked({}, {})
+  const id = await commitDoubled(world, 'master', 40)
+  const change = await world.versioning.branchChanges.revert(
     { repo, commit: id, branch: 'master' },
     { message: '', dryRun: true, prefer: undefined },
   )
@@ -244,4 +251,18 @@ test('what copies have made of few files is counted without a look at each path'
     outcome: 'committed',
     files: { added: 0, changed: 0, removed: 2 ** 41 - 1 },
   })
+})
+
+test('a merge that would hold more than can be counted is refused, and changes nothing', async () => {
+  await using world = await openForked({}, {})
+  const { commits, copies } = world.versioning
+  const ours = await commitDoubled(world, 'master', 48)
+  const { id: theirs } = await commits.start({ repo, branch: 'dev' })
+  const everything = { repo, commit: ours, path: '/' }
+  await copies.copy(everything, { repo, commit: theirs, path: '/all' }, { mode: 'refuse' })
+  await commits.finish(repo, theirs)
+  await expect(merge(world, 'dev', 'master')).rejects.toThrow(
+    'branch master of r would hold more than 2^50 files or bytes',
+  )
+  expect((await commits.inspect(repo, 'master')).id).toBe(ours)
 })

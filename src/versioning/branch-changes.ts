@@ -18,6 +18,7 @@ import type { VersioningPorts } from './ports.ts'
 import { parseCommitMessage } from './records/commit-messages.ts'
 import { checkCancelled } from './records/cancellation.ts'
 import { commonAncestor } from './records/commit-parents.ts'
+import { requireCountable } from './records/tree-totals.ts'
 import { getRepo } from './repos.ts'
 
 /** Which side wins where both changed a path differently. */
@@ -216,6 +217,7 @@ export class BranchChanges {
     const sides = { base: base.tree, ours: ours.tree, theirs, prefer }
     const merged = await mergeTrees(trees, sides, signal)
     const { conflicts, conflictCount, tree } = merged
+    requireCountable(`branch ${branch.name} of ${branch.repo}`, tree)
     const { files, addedBytes } = await treeChange(trees, ours.tree, tree, signal)
     const change = { ...unchanged(branch, base.id), files, conflicts, conflictCount }
     if (conflictCount > 0 && prefer === undefined) {
@@ -239,7 +241,7 @@ export class BranchChanges {
         tree,
         addedBytes,
         message,
-        ...(mergeParent !== undefined && { mergeParent }),
+        ...(mergeParent !== undefined && { mergeParents: [mergeParent] }),
       })
       await setHead(tx, onHeadReady, { ...branch, head: id })
       return true

@@ -8,6 +8,7 @@ import { CommitBusyError, FileNotFoundError, IsADirectoryError } from './errors.
 import type { FileName, Files } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
 import { checkCancelled } from './records/cancellation.ts'
+import { requireCountable } from './records/tree-totals.ts'
 import { conflictError } from './staging/conflicts.ts'
 import type { OpenTree, OpenTrees } from './staging/open-trees.ts'
 import { placementConflict } from './staging/placements.ts'
@@ -33,8 +34,6 @@ export interface Copied {
 const checkedAttemptsMax = 3
 /** Tries to take away from a commit exactly what was read there. */
 const moveAttemptsMax = 20
-/** Bytes and files of a tree, which copies of copies double: far below 2^53, where counting ends. */
-const treeTotalMax = 2 ** 50
 
 /** Copies and moves files and directories by reference: the cost follows the path, not the content. */
 export class Copies {
@@ -164,11 +163,10 @@ export class Copies {
       throw conflictError({ path: to.path, obstacle: to.path })
     }
     const { fileCount, sizeBytes } = totalsOf(entry)
-    if (tree.fileCount + fileCount > treeTotalMax || tree.sizeBytes + sizeBytes > treeTotalMax) {
-      throw new FailedPreconditionError(
-        `commit ${to.repo}/${to.id} would hold more than 2^50 files or bytes, which is more than can be counted`,
-      )
-    }
+    requireCountable(`commit ${to.repo}/${to.id}`, {
+      fileCount: tree.fileCount + fileCount,
+      sizeBytes: tree.sizeBytes + sizeBytes,
+    })
     return sequence
   }
 

@@ -1,3 +1,4 @@
+import { Batched } from '../base/batched.ts'
 import type { ByteStream } from '../base/bytes.ts'
 import { parseGlob } from '../base/globs.ts'
 import { type FilePath, joinPath, parseFilePath, rootPath } from '../base/paths.ts'
@@ -33,6 +34,19 @@ export interface FileInfo {
   /** 32 bytes; equal contents, equal hashes. */
   readonly hash: Uint8Array
   readonly sizeBytes: number
+}
+
+export interface GlobOptions {
+  readonly repo: string
+  readonly commit: string
+  readonly pattern: string
+}
+
+/** What is compared, as in `Files.diff`. */
+export interface DiffOptions {
+  readonly after: FileName
+  readonly before?: FileName | undefined
+  readonly shallow: boolean
 }
 
 /** A path, relative to the two that are compared (empty for these themselves), that differs. */
@@ -215,13 +229,35 @@ export class Files {
    * @throws {NoNodeError}
    * @throws {NotADirectoryError}
    */
-  async *list(file: FileName, signal?: AbortSignal): AsyncGenerator<FileInfo> {
+  list(file: FileName, signal?: AbortSignal): Batched<FileInfo> {
+    return new Batched(this.#list(file, signal))
+  }
+
+  async *#list(
+    file: FileName,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<readonly FileInfo[]> {
     const path = parseFilePath(file.path)
     using lease = this.#ports.leases.beginReading()
     const { tree } = await this.snapshot({ ...file, lease, signal })
-    for await (const { name, entry } of this.#ports.trees.list(tree, path, { signal })) {
-      yield this.#info(joinPath(path, name), entry)
+    for await (const entries of this.#ports.trees.list(tree, path, { signal }).batches) {
+      yield entries.map(({ name, entry }) => this.#info(joinPath(path, name), entry))
     }
+  }
+
+  /** The names alone of what `list` gives. */
+  names(file: FileName, signal?: AbortSignal): Batched<string> {
+    return new Batched(this.#names(file, signal))
+  }
+
+  async *#names(
+    file: FileName,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<readonly string[]> {
+    const path = parseFilePath(file.path)
+    using lease = this.#ports.leases.beginReading()
+    const { tree } = await this.snapshot({ ...file, lease, signal })
+    yield* this.#ports.trees.names(tree, path, { signal }).batches
   }
 
   /**
@@ -257,15 +293,19 @@ export class Files {
   }
 
   /** What matches, in path order. @throws {InvalidArgumentError} for a malformed pattern. */
-  async *glob(
-    options: { readonly repo: string; readonly commit: string; readonly pattern: string },
-    signal?: AbortSignal,
-  ): AsyncGenerator<FileInfo> {
+  glob(options: GlobOptions, signal?: AbortSignal): Batched<FileInfo> {
+    return new Batched(this.#glob(options, signal))
+  }
+
+  async *#glob(
+    options: GlobOptions,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<readonly FileInfo[]> {
     const glob = parseGlob(options.pattern)
     using lease = this.#ports.leases.beginReading()
     const { tree } = await this.snapshot({ ...options, lease, signal })
-    for await (const { path, entry } of this.#ports.trees.glob(tree, glob, { signal })) {
-      yield this.#info(path, entry)
+    for await (const found of this.#ports.trees.glob(tree, glob, { signal }).batches) {
+      yield found.map(({ path, entry }) => this.#info(path, entry))
     }
   }
 
@@ -274,24 +314,23 @@ export class Files {
    * nothing without one. Deep: files only. Shallow: one level, directories as such. A path that is
    * missing counts as empty.
    */
-  async *diff(
-    options: {
-      readonly after: FileName
-      readonly before?: FileName | undefined
-      readonly shallow: boolean
-    },
-    signal?: AbortSignal,
-  ): AsyncGenerator<FileDifference> {
+  diff(options: DiffOptions, signal?: AbortSignal): Batched<FileDifference> {
+    return new Batched(this.#diff(options, signal))
+  }
+
+  async *#diff(
+    options: DiffOptions,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<readonly FileDifference[]> {
     using lease = this.#ports.leases.beginReading()
-    const after = await this.#sideOf(options.after, lease, signal)
-    const before = await this.#sideBefore(options.before, after, { lease, signal })
+    const { after, before } = await this.sides(options, lease, signal)
     const how = { shallow: options.shallow, signal }
-    for await (const found of this.#ports.trees.diff(before?.entry, after.entry, how)) {
-      yield {
-        path: found.path,
-        before: this.#sideInfo(before, found.path, found.before),
-        after: this.#sideInfo(after, found.path, found.after),
-      }
+    for await (const found of this.#ports.trees.diff(before?.entry, after.entry, how).batches) {
+      yield found.map((difference) => ({
+        path: difference.path,
+        before: this.#sideInfo(before, difference.path, difference.before),
+        after: this.#sideInfo(after, difference.path, difference.after),
+      }))
     }
   }
 
@@ -325,6 +364,16 @@ export class Files {
     if (count > 0) return
     const where = `${commit.id}, nor in any before it`
     throw new FileNotFoundError({ repo: commit.repo, commit: where, path })
+  }
+
+  /** The two sides of a comparison, as `diff` has them. */
+  async sides(
+    options: Omit<DiffOptions, 'shallow'>,
+    lease: Lease,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly after: Side; readonly before: Side | undefined }> {
+    const after = await this.#sideOf(options.after, lease, signal)
+    return { after, before: await this.#sideBefore(options.before, after, { lease, signal }) }
   }
 
   async #sideOf(file: FileName, lease: Lease, signal: AbortSignal | undefined): Promise<Side> {
@@ -372,7 +421,8 @@ export interface Snapshot {
   readonly sequence: number | undefined
 }
 
-interface Side {
+/** What is at one of two paths that are compared. */
+export interface Side {
   readonly commit: CommitInfo
   readonly path: FilePath
   readonly entry: TreeEntry | undefined

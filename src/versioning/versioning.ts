@@ -7,6 +7,7 @@ import { Commits } from './commits.ts'
 import { Copies } from './copies.ts'
 import { Deletions } from './deletions.ts'
 import { Files } from './files.ts'
+import { ListingCounts } from './listing-counts.ts'
 import type { VersioningPorts } from './ports.ts'
 import { HeadWrites } from './head-writes.ts'
 import { KeyListing } from './key-listing.ts'
@@ -26,6 +27,7 @@ export interface Versioning {
   readonly deletions: Deletions
   readonly commitTags: CommitTags
   readonly files: Files
+  readonly listingCounts: ListingCounts
   readonly writes: Writes
   readonly headWrites: HeadWrites
   readonly uploads: Uploads
@@ -50,6 +52,7 @@ export function createVersioning(ports: VersioningPorts): Versioning {
     deletions: new Deletions(ports, openTrees),
     commitTags: new CommitTags(ports),
     files,
+    listingCounts: new ListingCounts(ports, files),
     writes,
     headWrites,
     uploads: new Uploads(ports, headWrites),

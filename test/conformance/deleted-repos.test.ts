@@ -69,7 +69,7 @@ test('a server that is killed while it deletes a large repo goes on when it is s
         () => false,
         () => true,
       )
-    await expect.poll(isGone, { interval: 1, timeout: 20_000 }).toBe(true)
+    await expect.poll(isGone, { interval: 1 }).toBe(true)
     child.signal('SIGKILL')
     await child.exit
     await deletion
@@ -99,4 +99,4 @@ test('a server that is killed while it deletes a large repo goes on when it is s
   expect(await getText(client, fileOf('large', 'master', 'f'))).toBe('new')
   expect(await getText(client, fileOf('kept', 'master', 'f'))).toBe('kept')
   expect((await client.pfs.inspectRepo({ repo: { name: 'large' } })).sizeBytes).toBe(3n)
-}, 180_000)
+})

@@ -3,10 +3,14 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { utf8 } from '../../src/base/bytes.ts'
 import { Code, webContentType } from '../../src/base/grpc-wire.ts'
-import { CreateRepoRequestSchema, FlushCommitRequestSchema } from '../../src/gen/pfs_pb.ts'
+import {
+  CreateRepoRequestSchema,
+  Delimiter,
+  FlushCommitRequestSchema,
+} from '../../src/gen/pfs_pb.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { failed, refused } from '../harness/expectations.ts'
-import { collect, commitFiles, commitOf } from '../harness/files.ts'
+import { collect, commitFiles, commitOf, putFile } from '../harness/files.ts'
 import { grpcMessage } from '../harness/raw-http2.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
@@ -71,13 +75,48 @@ describe('texts that lists show', () => {
   })
 })
 
+function tooLarge(advice: string): unknown {
+  const size = 'the answer is larger than one message may be (20971520 bytes)'
+  return refused('resource-exhausted', `${size}: ${advice}`)
+}
+
 test('branches that do not fit one message are refused with advice', async () => {
   await expect(pachd.pfs.listBranch({ repo: { name: 'branchy' } })).rejects.toEqual(
-    refused(
-      'resource-exhausted',
-      'the answer is larger than one message may be (20971520 bytes): pachyderm.Repos/ListBranches streams them',
-    ),
+    tooLarge('pachyderm.Repos/ListBranches streams them'),
   )
+})
+
+test('files whose list does not fit one message are refused with advice, and streamed', async () => {
+  const repo = 'deep'
+  await pachd.pfs.createRepo({ repo: { name: repo } })
+  const path = Array.from({ length: 3 }, () => 'd'.repeat(1000)).join('/')
+  const text = Array.from({ length: 8000 }, (_, at) => `${at}\n`).join('')
+  const commit = await pachd.pfs.startCommit({ parent: { repo: { name: repo } }, branch: 'master' })
+  await putFile(pachd, { commit, path }, text, { delimiter: Delimiter.LINE })
+  await pachd.pfs.finishCommit({ commit })
+  const file = { commit, path: `/${path}` }
+  await expect(pachd.pfs.listFile({ file })).rejects.toEqual(
+    tooLarge('list with pachyderm.Files/ListFiles, which streams, or list a directory below'),
+  )
+  await expect(pachd.pfs.globFile({ commit, pattern: `/${path}/*` })).rejects.toEqual(
+    tooLarge('glob with pachyderm.Files/GlobFiles, which streams, or with a narrower pattern'),
+  )
+  const compared = { newFile: file, oldFile: { commit, path: '/nothing' } }
+  await expect(pachd.pfs.diffFile(compared)).rejects.toEqual(
+    tooLarge('compare with pachyderm.Files/DiffFiles, which streams, or compare paths below'),
+  )
+  expect((await pachd.pfs.inspectFile({ file })).children).toHaveLength(8000)
+  for (const stream of [
+    pachd.files.listFiles({ file }),
+    pachd.files.globFiles({ commit, pattern: `/${path}/?*` }),
+  ]) {
+    const batches = await Array.fromAsync(stream)
+    expect(batches.flatMap(({ fileInfo }) => fileInfo)).toHaveLength(8000)
+  }
+  const diffs = (await Array.fromAsync(pachd.files.diffFiles(compared))).flatMap(
+    (batch) => batch.diffs,
+  )
+  expect(diffs).toHaveLength(8000)
 })
 
 describe('too many of something, in words that help', () => {

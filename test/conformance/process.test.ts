@@ -1,9 +1,9 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { mkdir, rm, stat, statfs, symlink, truncate, writeFile } from 'node:fs/promises'
+import { cp, mkdir, rm, stat, statfs, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { type ChildExit, ChildPachd, pachdProgram } from '../harness/child-pachd.ts'
 import { refused } from '../harness/expectations.ts'
@@ -13,8 +13,16 @@ import { TestClient } from '../harness/test-pachd.ts'
 const run = promisify(execFile)
 
 let directory: TemporaryDirectory
+/** What a server that was started and stopped has left. */
+let leftData: string
 beforeAll(async () => {
   directory = await TemporaryDirectory.create()
+  leftData = directory.join('left')
+  await using child = new ChildPachd(argsFor(leftData))
+  await child.ready
+  child.signal('SIGTERM')
+  const { code } = await child.exit
+  if (code !== 0) throw new Error(`the server ended with exit code ${code}`)
 })
 afterAll(async () => {
   await directory[Symbol.asyncDispose]()
@@ -28,14 +36,6 @@ function argsFor(root: string, port = 0): readonly string[] {
 async function failToStart(args: readonly string[]): Promise<ChildExit> {
   await using child = new ChildPachd(args)
   return await child.exit
-}
-
-/** Starts a server and stops it, so that `root` is a data directory. */
-async function makeDataDirectory(root: string): Promise<void> {
-  await using child = new ChildPachd(argsFor(root))
-  await child.ready
-  child.signal('SIGTERM')
-  expect(await child.exit).toMatchObject({ code: 0 })
 }
 
 describe('start and stop', () => {
@@ -193,7 +193,7 @@ describe('what it refuses to start on', () => {
   // The version file of docs/formats/data-directory.md.
   test('a directory of a newer release', async () => {
     const root = directory.join('newer')
-    await makeDataDirectory(root)
+    await cp(leftData, root, { recursive: true })
     await writeFile(join(root, 'version'), 'pachyderm-ts data directory 3\n')
     const { code, err } = await failToStart(argsFor(root))
     expect(code).toBe(1)
@@ -202,7 +202,7 @@ describe('what it refuses to start on', () => {
 
   test('a version file that makes no sense', async () => {
     const root = directory.join('senseless')
-    await makeDataDirectory(root)
+    await cp(leftData, root, { recursive: true })
     await writeFile(join(root, 'version'), 'yes\n')
     const { code, err } = await failToStart(argsFor(root))
     expect(code).toBe(1)
@@ -211,7 +211,7 @@ describe('what it refuses to start on', () => {
 
   test('metadata of a newer release', async () => {
     const root = directory.join('newer-metadata')
-    await makeDataDirectory(root)
+    await cp(leftData, root, { recursive: true })
     const database = new DatabaseSync(join(root, 'metadata.db'))
     database.exec(
       "UPDATE database_layers SET version = 99, release = '9.9' WHERE layer = 'storage'",
@@ -227,7 +227,7 @@ describe('what it refuses to start on', () => {
     ['cut short', async (path: string) => truncate(path, 5000)],
   ])('metadata that was %s', async (what, damage) => {
     const root = directory.join(`damaged-${what.replace(' ', '-')}`)
-    await makeDataDirectory(root)
+    await cp(leftData, root, { recursive: true })
     await damage(join(root, 'metadata.db'))
     const { code, out, err } = await failToStart(argsFor(root))
     expect([code, out]).toEqual([1, ''])
@@ -290,7 +290,7 @@ test('a full disk leaves ways out', async (context) => {
     )
     await expect(large).rejects.toEqual(refused('resource-exhausted', 'is full'))
     // What the put took is free again, but for a few rows.
-    await vi.waitFor(async () => expect(await freeBytes(disk)).toBeGreaterThan(before - 300_000))
+    await expect.poll(() => freeBytes(disk)).toBeGreaterThan(before - 300_000)
     await putFile(client, fileOf('r', id, 'smaller'), [noise(1_000_000)])
     await client.pfs.finishCommit({ commit: commitOf('r', id) })
     await client.pfs.startCommit({ parent: commitOf('r', ''), branch: 'master' })

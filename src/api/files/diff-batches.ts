@@ -1,40 +1,27 @@
-import { create, toBinary } from '@bufbuild/protobuf'
+import { FileDiffsWriter, type FileDiffSides } from '../../base/file-info-messages.ts'
 import type { EncodedMessage } from '../../base/grpc-wire.ts'
-import { DiffKind, FileDiffsBatchSchema } from '../../gen/pachyderm_pb.ts'
-import type { FileDiffSides } from '../pfs/file-diff.ts'
+import { DiffKind } from '../../gen/pachyderm_pb.ts'
+import type { FileComparison } from '../pfs/file-diff.ts'
 
 /** A batch ends with the difference that brings it within one difference's size of 1 MiB. */
 const batchBytes = 1024 * 1024 - 32 * 1024
 
 /** pachyderm.FileDiffsBatch messages of at most 1 MiB, none of them empty. */
-export async function* diffBatches(
-  differences: AsyncIterable<FileDiffSides>,
-): AsyncGenerator<EncodedMessage> {
-  let batch: Uint8Array[] = []
-  let sizeBytes = 0
-  for await (const sides of differences) {
-    const encoded = encodeDiff(sides)
-    batch.push(encoded)
-    sizeBytes += encoded.length
-    if (sizeBytes < batchBytes) continue
-    yield batch
-    batch = []
-    sizeBytes = 0
+export async function* diffBatches({
+  commits,
+  differences,
+}: FileComparison): AsyncGenerator<EncodedMessage> {
+  const writer = new FileDiffsWriter(commits)
+  for await (const batch of differences.batches) {
+    for (const sides of batch) {
+      writer.addDiff(kindOf(sides), sides)
+      if (writer.sizeBytes >= batchBytes) yield writer.take()
+    }
   }
-  if (batch.length > 0) yield batch
+  if (writer.sizeBytes > 0) yield writer.take()
 }
 
-/** A batch of one; batches, joined, are one batch. */
-function encodeDiff({ before, after }: FileDiffSides): Uint8Array {
-  const diff = {
-    kind: kindOf(before !== undefined, after !== undefined),
-    ...(before !== undefined && { oldFile: before }),
-    ...(after !== undefined && { newFile: after }),
-  }
-  return toBinary(FileDiffsBatchSchema, create(FileDiffsBatchSchema, { diffs: [diff] }))
-}
-
-function kindOf(isBefore: boolean, isAfter: boolean): DiffKind {
-  if (!isBefore) return DiffKind.ADDED
-  return isAfter ? DiffKind.CHANGED : DiffKind.REMOVED
+function kindOf({ before, after }: FileDiffSides): DiffKind {
+  if (before === undefined) return DiffKind.ADDED
+  return after === undefined ? DiffKind.REMOVED : DiffKind.CHANGED
 }

@@ -1,17 +1,18 @@
-import { concatBytes } from '../../base/bytes.ts'
-import { create, toBinary } from '@bufbuild/protobuf'
-import { FileInfosWriter } from '../../base/file-info-messages.ts'
-import { baseName } from '../../base/paths.ts'
-import { type API, DiffFileResponseSchema } from '../../gen/pfs_pb.ts'
-import type { FileInfo } from '../../versioning/files.ts'
+import { FileDiffsWriter, FileInfosWriter } from '../../base/file-info-messages.ts'
+import type { EncodedMessage } from '../../base/grpc-wire.ts'
+import type { API } from '../../gen/pfs_pb.ts'
+import type { FileName } from '../../versioning/files.ts'
 import { objectName } from '../../versioning/object-names.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { bytePieces } from './byte-pieces.ts'
-import { diffFiles, type FileDiffSides } from './file-diff.ts'
-import { fileInfoFields, globFiles, listFiles, wholeListing } from './file-listing.ts'
+import { compareFiles, type FileComparison } from './file-diff.ts'
+import { fileInfoFields, globFiles, listFiles, smallestFile, wholeListing } from './file-listing.ts'
 import { requireCommit, requireCount, requireFile } from './names.ts'
 import { requireFits, SingleMessage } from './single-message.ts'
+
+/** A name of one character in a list of children: its tag, its size and itself. */
+const childBytesMin = 3
 
 export function fileHandlers(versioning: Versioning): ServiceHandlers<typeof API> {
   const { commits, files, writes } = versioning
@@ -39,7 +40,7 @@ export function fileHandlers(versioning: Versioning): ServiceHandlers<typeof API
           ...fileInfoFields(file.path, info),
           ...(info.entry.kind === 'file'
             ? { objects: [objectName(info.entry.content)] }
-            : { children: await childNames(files.list(file, signal)) }),
+            : { children: await childNames(versioning, file, signal) }),
         })
       },
     },
@@ -64,14 +65,10 @@ export function fileHandlers(versioning: Versioning): ServiceHandlers<typeof API
 
     diffFile: {
       async encoded(request, { signal }) {
-        const answer = new SingleMessage(
+        return wholeComparison(
+          await compareFiles(versioning, request, signal),
           'compare with pachyderm.Files/DiffFiles, which streams, or compare paths below',
         )
-        for await (const sides of diffFiles(versioning, request, signal)) {
-          answer.add([encodeDiff(sides)])
-        }
-        // Not one write for each.
-        return concatBytes(answer.pieces)
       },
     },
 
@@ -82,20 +79,38 @@ export function fileHandlers(versioning: Versioning): ServiceHandlers<typeof API
   }
 }
 
-async function childNames(children: AsyncIterable<FileInfo>): Promise<readonly string[]> {
+async function childNames(
+  { files, listingCounts }: Versioning,
+  directory: FileName,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const advice = 'list the directory with pachyderm.Files/ListFiles, which streams'
+  requireFits((await listingCounts.list(directory, signal)) * childBytesMin, advice)
   const names: string[] = []
   let sizeBytesMin = 0
-  for await (const { path } of children) {
-    const name = baseName(path)
-    names.push(name)
-    sizeBytesMin += name.length
-    requireFits(sizeBytesMin, 'list the directory with pachyderm.Files/ListFiles, which streams')
+  for await (const batch of files.names(directory, signal).batches) {
+    for (const name of batch) {
+      names.push(name)
+      sizeBytesMin += childBytesMin - 1 + name.length
+    }
+    requireFits(sizeBytesMin, advice)
   }
   return names
 }
 
-function encodeDiff({ before, after }: FileDiffSides): Uint8Array {
-  const newFiles = after === undefined ? [] : [after]
-  const oldFiles = before === undefined ? [] : [before]
-  return toBinary(DiffFileResponseSchema, create(DiffFileResponseSchema, { newFiles, oldFiles }))
+/** pfs.DiffFileResponse. @throws {ResourceExhaustedError} when it is too long for one message. */
+async function wholeComparison(
+  { commits, differences, leastCount }: FileComparison,
+  advice: string,
+): Promise<EncodedMessage> {
+  const writer = new FileDiffsWriter(commits)
+  writer.addSides({ before: undefined, after: smallestFile('') })
+  requireFits((await leastCount()) * writer.sizeBytes, advice)
+  writer.take()
+  const answer = new SingleMessage(advice)
+  for await (const batch of differences.batches) {
+    for (const sides of batch) writer.addSides(sides)
+    answer.add(writer.take())
+  }
+  return answer.pieces
 }

@@ -1,3 +1,4 @@
+import type { Batched } from '../../base/batched.ts'
 import type { CommitRef } from '../../base/file-refs.ts'
 import { FileInfosWriter, type FileInfoFields } from '../../base/file-info-messages.ts'
 import type { EncodedMessage } from '../../base/grpc-wire.ts'
@@ -6,17 +7,22 @@ import { FileType } from '../../gen/pfs_pb.ts'
 import type { FileInfo, FileName } from '../../versioning/files.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { CommitInRequest } from './names.ts'
-import { SingleMessage } from './single-message.ts'
-import { joinRequested } from './wire-paths.ts'
+import { requireFits, SingleMessage } from './single-message.ts'
+import { pathsBelow } from './wire-paths.ts'
 
 /** Files of one commit, as answers name them. */
 export interface FileListing {
   readonly commit: CommitRef
-  readonly files: AsyncIterable<FileInfoFields>
+  readonly files: Batched<FileInfoFields>
+  /** How many there are at least, and the shortest path that one may have: for `wholeListing`. */
+  readonly least: () => Promise<{ readonly count: number; readonly path: string }>
 }
 
 /** A batch ends with the entry that brings it within one entry's size of 1 MiB. */
 const batchBytes = 1024 * 1024 - 16 * 1024
+/** No name is shorter. */
+const shortestPath = joinPath(rootPath, 'a')
+const hashBytes = 32
 
 /** What is in a directory, by name. The branch is resolved once, so that the answer is of one commit. */
 export async function listFiles(
@@ -25,10 +31,19 @@ export async function listFiles(
   signal: AbortSignal,
 ): Promise<FileListing> {
   const { repo, id } = await versioning.commits.inspect(file.repo, file.commit)
-  const files = versioning.files.list({ ...file, commit: id }, signal)
-  const pathOf = ({ path }: FileInfo): string =>
-    joinRequested(file.path, joinPath(rootPath, baseName(path)))
-  return { commit: { repo, id }, files: withPaths(files, pathOf) }
+  const directory = { ...file, commit: id }
+  const pathOf = pathsBelow(file.path)
+  const files = versioning.files.list(directory, signal)
+  return {
+    commit: { repo, id },
+    files: files.map((info) =>
+      fileInfoFields(pathOf(joinPath(rootPath, baseName(info.path))), info),
+    ),
+    least: async () => ({
+      count: await versioning.listingCounts.list(directory, signal),
+      path: pathOf(shortestPath),
+    }),
+  }
 }
 
 /** What matches a pattern, by path; paths have a leading slash, but the root is empty. */
@@ -38,23 +53,39 @@ export async function globFiles(
   signal: AbortSignal,
 ): Promise<FileListing> {
   const { id } = await versioning.commits.inspect(repo, commit)
-  const files = versioning.files.glob({ repo, commit: id, pattern }, signal)
-  return { commit: { repo, id }, files: withPaths(files, ({ path }) => path) }
+  const options = { repo, commit: id, pattern }
+  return {
+    commit: { repo, id },
+    files: versioning.files.glob(options, signal).map((info) => fileInfoFields(info.path, info)),
+    least: async () => ({
+      count: await versioning.listingCounts.glob(options, signal),
+      path: shortestPath,
+    }),
+  }
 }
 
 /** pfs.FileInfos. @throws {ResourceExhaustedError} when the list is too long for one message. */
 export async function wholeListing(
-  { commit, files }: FileListing,
+  { commit, files, least }: FileListing,
   advice: string,
 ): Promise<EncodedMessage> {
-  const answer = new SingleMessage(advice)
   const writer = new FileInfosWriter(commit)
-  for await (const file of files) {
-    writer.add(file)
+  const { count, path } = await least()
+  writer.add(smallestFile(path))
+  requireFits(count * writer.sizeBytes, advice)
+  writer.take()
+  const answer = new SingleMessage(advice)
+  for await (const batch of files.batches) {
+    for (const file of batch) writer.add(file)
     if (writer.sizeBytes >= batchBytes) answer.add(writer.take())
   }
   answer.add(writer.take())
   return answer.pieces
+}
+
+/** An entry than which none at a path of that length is smaller in a message. */
+export function smallestFile(path: string): FileInfoFields {
+  return { path, fileType: FileType.FILE, sizeBytes: 0, hash: new Uint8Array(hashBytes) }
 }
 
 /** pachyderm.FileInfosBatch messages of at most 1 MiB, none of them empty. */
@@ -63,18 +94,13 @@ export async function* batchedListing({
   files,
 }: FileListing): AsyncGenerator<EncodedMessage> {
   const writer = new FileInfosWriter(commit)
-  for await (const file of files) {
-    writer.add(file)
-    if (writer.sizeBytes >= batchBytes) yield writer.take()
+  for await (const batch of files.batches) {
+    for (const file of batch) {
+      writer.add(file)
+      if (writer.sizeBytes >= batchBytes) yield writer.take()
+    }
   }
   if (writer.sizeBytes > 0) yield writer.take()
-}
-
-async function* withPaths(
-  files: AsyncIterable<FileInfo>,
-  pathOf: (info: FileInfo) => string,
-): AsyncGenerator<FileInfoFields> {
-  for await (const info of files) yield fileInfoFields(pathOf(info), info)
 }
 
 /** What lists say of a file: neither children nor objects. */

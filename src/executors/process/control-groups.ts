@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Clock } from '../../base/clock.ts'
 import { exactSizeText, sizeText } from '../../base/sizes.ts'
 import { type Controller, findGroupPlaces, type GroupPlace } from './cgroup-places.ts'
+import { type CountedProcesses, processBoundText, type ProcessCounts } from './process-watch.ts'
 
 /** In version 2 only groups without processes have groups below them: this server moves here. */
 const serverName = 'pachyderm-server'
@@ -101,7 +102,7 @@ export class ControlGroups implements AsyncDisposable {
 }
 
 /** A group of processes, in one directory or, in version 1, in one for each controller. */
-export class ControlGroup implements AsyncDisposable {
+export class ControlGroup implements AsyncDisposable, CountedProcesses {
   readonly #directories: readonly GroupPlace[]
   readonly #of: GroupOf
   #killed = 0
@@ -118,6 +119,19 @@ export class ControlGroup implements AsyncDisposable {
     return this.#directories.map(({ directory }) => join(directory, 'cgroup.procs'))
   }
 
+  get processCountMax(): number {
+    return this.#of.bounds.processCountMax
+  }
+
+  /** Zero where nothing bounds them. */
+  processCounts(): ProcessCounts {
+    const place = this.#placeOf('pids')
+    if (place === undefined) return { refusedCount: 0, isAtBound: false }
+    const current = Number(readFileSync(join(place.directory, 'pids.current'), 'utf8'))
+    const isAtBound = current >= this.processCountMax + ownProcessCount
+    return { refusedCount: this.#count('pids', () => 'pids.events', 'max'), isAtBound }
+  }
+
   /** What its processes have come up against since this was asked last, in words for people. */
   takeBound(): string | undefined {
     const killed = this.#count('memory', oomFile, 'oom_kill')
@@ -127,8 +141,7 @@ export class ControlGroup implements AsyncDisposable {
     this.#killed = killed
     this.#refused = refused
     if (wasKilled) return this.#memoryText()
-    if (!wasRefused) return undefined
-    return `it came up against its bound of ${this.#of.bounds.processCountMax} processes and threads`
+    return wasRefused ? processBoundText(this.processCountMax) : undefined
   }
 
   #memoryText(): string {
@@ -143,7 +156,7 @@ export class ControlGroup implements AsyncDisposable {
   }
 
   #count(controller: Controller, file: (version: 1 | 2) => string, key: string): number {
-    const place = this.#directories.find((each) => each.controllers.includes(controller))
+    const place = this.#placeOf(controller)
     if (place === undefined) return 0
     const text = readFileSync(join(place.directory, file(place.version)), 'utf8')
     return Number(new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
@@ -153,12 +166,16 @@ export class ControlGroup implements AsyncDisposable {
   async kill(): Promise<void> {
     this.#boundProcesses('0')
     for (const { directory } of this.#directories) await killAll(directory, this.#of.clock)
-    this.#boundProcesses(String(this.#of.bounds.processCountMax + ownProcessCount))
+    this.#boundProcesses(String(this.processCountMax + ownProcessCount))
+  }
+
+  #placeOf(controller: Controller): GroupPlace | undefined {
+    return this.#directories.find((each) => each.controllers.includes(controller))
   }
 
   /** Nobody starts others while all are ended. */
   #boundProcesses(count: string): void {
-    const place = this.#directories.find((each) => each.controllers.includes('pids'))
+    const place = this.#placeOf('pids')
     if (place !== undefined) writeFileSync(join(place.directory, 'pids.max'), count)
   }
 

@@ -1,6 +1,8 @@
+import type { RepoRestores } from '../../api/repo-restores.ts'
 import type { StoreBackups } from '../../backups/store-backups.ts'
 import { DomainError } from '../../base/errors.ts'
 import { onDemand } from '../../base/on-demand.ts'
+import type { Pulls } from '../../sources/pulls.ts'
 import { startBackgroundTask } from '../background-task.ts'
 import { metadataCopyMinutesDefault, type ServerConfig } from '../command-line.ts'
 import type { ServerPorts } from '../ports.ts'
@@ -8,16 +10,22 @@ import type { Stores } from '../stores.ts'
 
 const msPerMinute = 60_000
 
+interface OpenBackups {
+  readonly backups: StoreBackups
+  /** What brings chosen repos of backups into these stores. */
+  readonly repoRestores: RepoRestores
+}
+
 /**
  * What makes backups of these stores, by itself too, and restores into them. It is loaded when a backup is
  * asked for or due.
  */
 export async function openBackups(
   opened: AsyncDisposableStack,
-  stores: Stores,
+  { stores, pulls }: { readonly stores: Stores; readonly pulls: () => Promise<Pulls> },
   config: Pick<ServerConfig, 'root' | 'sources' | 'backup' | 'metadataCopyMinutes'>,
   ports: ServerPorts,
-): Promise<() => Promise<StoreBackups>> {
+): Promise<() => Promise<OpenBackups>> {
   const held = opened.use(new AsyncDisposableStack())
   const backups = onDemand(async () => {
     const { storeBackups } = await import('./backups.ts')
@@ -28,7 +36,11 @@ export async function openBackups(
     opened.use(await startBackupSchedule(await backups(), config, ports))
   }
   opened.use(startMetadataCopies(stores, config, ports))
-  return backups
+  return async () => {
+    const { openRepoRestores } = await import('./backups.ts')
+    const repoRestores = openRepoRestores(stores, await pulls(), config, ports)
+    return { backups: await backups(), repoRestores }
+  }
 }
 
 /**

@@ -24,6 +24,8 @@ export class Node {
   /** For each entry: where its key ends in `keys`, and where its value begins and ends in `bytes`. */
   readonly #offsets: Uint32Array
   readonly #entryCounts: Float64Array | undefined
+  /** `keys` again, once they have been asked for as text. */
+  #keysBuffer: Buffer | undefined
 
   /** @throws {DataLossError} when `bytes` is no node of this version. */
   constructor(bytes: Uint8Array) {
@@ -91,6 +93,13 @@ export class Node {
 
   keyAt(index: number): Uint8Array {
     return this.keys.subarray(this.keyStart(index), this.keyEnd(index))
+  }
+
+  /** The key at `index`, which is UTF-8, as text. */
+  textAt(index: number): string {
+    const { buffer, byteOffset, length } = this.keys
+    this.#keysBuffer ??= Buffer.from(buffer, byteOffset, length)
+    return this.#keysBuffer.toString('utf8', this.keyStart(index), this.keyEnd(index))
   }
 
   /** Where the key at `index` begins in `keys`. */

@@ -23,29 +23,36 @@ export async function getValue(
 
 const noKey = new Uint8Array(0)
 
+/** Entries of one leaf, from one index up to another; there is one at least. */
+export interface LeafPart {
+  readonly leaf: Node
+  readonly from: number
+  readonly to: number
+}
+
 /** The entries of a range in key order; holds one node a level. */
-export async function* scanTree(
+export async function* scanLeaves(
   store: NodeStore,
   root: Node,
   range: KeyRange,
-): AsyncGenerator<MapEntry> {
-  const { from = noKey, to } = range
+): AsyncGenerator<LeafPart> {
+  const { from: firstKey = noKey, to: endKey } = range
   const cursor = new LevelCursor(store, root, 0)
-  await cursor.seek(from)
-  let index = cursor.node.lowerBound(from)
+  await cursor.seek(firstKey)
+  let from = cursor.node.lowerBound(firstKey)
   do {
-    const { node } = cursor
-    const end = to === undefined ? node.count : node.lowerBound(to)
-    for (; index < end; index += 1) yield { key: node.keyAt(index), value: node.valueAt(index) }
-    if (end < node.count) return
-    index = 0
+    const { node: leaf } = cursor
+    const to = endKey === undefined ? leaf.count : leaf.lowerBound(endKey)
+    if (from < to) yield { leaf, from, to }
+    if (to < leaf.count) return
+    from = 0
   } while (await cursor.next())
 }
 
-/** The entries of a leaf; none for a node above. */
-export function* leafEntries(node: Node): Generator<MapEntry> {
-  if (node.level > 0) return
-  for (let index = 0; index < node.count; index += 1) {
-    yield { key: node.keyAt(index), value: node.valueAt(index) }
+/** The entries of a leaf, or of a part of it; none for a node above. */
+export function* leafEntries(leaf: Node, from = 0, to: number = leaf.count): Generator<MapEntry> {
+  if (leaf.level > 0) return
+  for (let index = from; index < to; index += 1) {
+    yield { key: leaf.keyAt(index), value: leaf.valueAt(index) }
   }
 }

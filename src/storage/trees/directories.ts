@@ -4,10 +4,11 @@ import { chunkIdOf } from '../chunk-id.ts'
 import type { KeyRange, MapDifference, MapEdit } from '../map-entries.ts'
 import { editMap } from '../prolly/edit.ts'
 import { emptyLeaf } from '../prolly/level-writer.ts'
+import { type ConflictResolver, mergeEdits } from '../prolly/merge.ts'
 import type { NodeStore } from '../prolly/node-store.ts'
 import { Node } from '../prolly/node.ts'
-import { getValue, scanTree } from '../prolly/read.ts'
-import { diffTrees } from '../prolly/walk.ts'
+import { getValue, type LeafPart, scanLeaves } from '../prolly/read.ts'
+import { diffTrees, TreeDiff } from '../prolly/walk.ts'
 import {
   decodeTreeEntry,
   type DirectoryEntry,
@@ -19,7 +20,7 @@ import {
   type NamedEntry,
   type TreeEntry,
 } from '../tree-entries.ts'
-import { nextStep, type WalkPace } from './walk-pace.ts'
+import { nextSteps, type WalkPace } from './walk-pace.ts'
 
 const emptyNode = new Node(emptyLeaf())
 
@@ -76,12 +77,40 @@ export class Directories {
   }
 
   /** Entries in the order of their names' bytes. */
-  async *entries(directory: DirectoryEntry, range: KeyRange = {}): AsyncGenerator<NamedEntry> {
-    await nextStep(this.#pace)
-    for await (const { key, value } of scanTree(this.#store, await this.#node(directory), range)) {
-      const turn = nextStep(this.#pace)
+  async *entries(
+    directory: DirectoryEntry,
+    range: KeyRange = {},
+  ): AsyncGenerator<readonly NamedEntry[]> {
+    for await (const { leaf, from, to } of this.#leaves(directory, range)) {
+      const entries: NamedEntry[] = []
+      for (let index = from; index < to; index += 1) {
+        entries.push({ name: leaf.textAt(index), entry: decodeTreeEntry(leaf.valueAt(index)) })
+      }
+      yield entries
+    }
+  }
+
+  /** As `entries`, without what is there. */
+  async *names(directory: DirectoryEntry): AsyncGenerator<readonly string[]> {
+    for await (const { leaf, from, to } of this.#leaves(directory, {})) {
+      const names: string[] = []
+      for (let index = from; index < to; index += 1) names.push(leaf.textAt(index))
+      yield names
+    }
+  }
+
+  /** How many names a directory has; reads one node. */
+  async nameCount(directory: DirectoryEntry): Promise<number> {
+    const { entryCount } = await this.#node(directory)
+    return entryCount
+  }
+
+  async *#leaves(directory: DirectoryEntry, range: KeyRange): AsyncGenerator<LeafPart> {
+    await nextSteps(this.#pace, 1)
+    for await (const part of scanLeaves(this.#store, await this.#node(directory), range)) {
+      const turn = nextSteps(this.#pace, part.to - part.from)
       if (turn !== undefined) await turn
-      yield { name: nameOfKey(key), entry: decodeTreeEntry(value) }
+      yield part
     }
   }
 
@@ -89,29 +118,39 @@ export class Directories {
   async *differences(
     before: DirectoryEntry | undefined,
     after: DirectoryEntry | undefined,
-  ): AsyncGenerator<NameDifference> {
-    for await (const { key, ...values } of this.changes(before, after)) {
-      yield {
-        name: nameOfKey(key),
-        before: values.before === undefined ? undefined : decodeTreeEntry(values.before),
-        after: values.after === undefined ? undefined : decodeTreeEntry(values.after),
-      }
+  ): AsyncGenerator<readonly NameDifference[]> {
+    if (before?.root === after?.root) return
+    await nextSteps(this.#pace, 1)
+    const left = before === undefined ? emptyNode : await this.#node(before)
+    const right = after === undefined ? emptyNode : await this.#node(after)
+    for await (const changes of diffTrees(this.#store, left, right)) {
+      const turn = nextSteps(this.#pace, changes.length)
+      if (turn !== undefined) await turn
+      yield changes.map(nameDifference)
     }
   }
 
-  /** As `differences`, still encoded. */
-  async *changes(
-    before: DirectoryEntry | undefined,
-    after: DirectoryEntry | undefined,
-  ): AsyncGenerator<MapDifference> {
-    if (before?.root === after?.root) return
-    await nextStep(this.#pace)
-    const left = before === undefined ? emptyNode : await this.#node(before)
-    const right = after === undefined ? emptyNode : await this.#node(after)
-    for await (const difference of diffTrees(this.#store, left, right)) {
-      const turn = nextStep(this.#pace)
-      if (turn !== undefined) await turn
-      yield difference
+  /** The edits of names that bring their changes since `base` into ours: see `mergeEdits`. */
+  async *mergeEdits(
+    {
+      base,
+      ours,
+      theirs,
+    }: {
+      readonly base: DirectoryEntry | undefined
+      readonly ours: DirectoryEntry
+      readonly theirs: DirectoryEntry
+    },
+    resolve: ConflictResolver,
+  ): AsyncGenerator<EntryEdit> {
+    await nextSteps(this.#pace, 1)
+    const node = await this.#node(theirs)
+    const baseNode = base === undefined ? emptyNode : await this.#node(base)
+    const sinceBase = new TreeDiff(this.#store, baseNode, node)
+    const fromOurs = new TreeDiff(this.#store, await this.#node(ours), node)
+    const pace = (): Promise<void> | undefined => nextSteps(this.#pace, 1)
+    for await (const { key, value } of mergeEdits({ sinceBase, fromOurs }, resolve, pace)) {
+      yield { key, value, totals: value === undefined ? undefined : encodedTotals(value) }
     }
   }
 
@@ -175,6 +214,14 @@ export interface EntryEdit extends MapEdit {
 export function entryEdit(name: Uint8Array, entry: TreeEntry | undefined): EntryEdit {
   const value = entry === undefined ? undefined : encodeTreeEntry(entry)
   return { key: name, value, totals: entry === undefined ? undefined : entryTotals(entry) }
+}
+
+function nameDifference({ key, before, after }: MapDifference): NameDifference {
+  return {
+    name: nameOfKey(key),
+    before: before === undefined ? undefined : decodeTreeEntry(before),
+    after: after === undefined ? undefined : decodeTreeEntry(after),
+  }
 }
 
 /** Names were UTF-8 when they were written. */

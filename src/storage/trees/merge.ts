@@ -1,12 +1,9 @@
 import { type FilePath, joinPath, rootPath } from '../../base/paths.ts'
-import type { MapEdit } from '../map-entries.ts'
 import { inBatches } from '../prolly/edit-queue.ts'
-import { mergeEdits } from '../prolly/merge.ts'
-import { type Directories, type EntryEdit, nameOfKey } from './directories.ts'
+import { type Directories, nameOfKey } from './directories.ts'
 import {
   decodeTreeEntry,
   type DirectoryEntry,
-  encodedTotals,
   encodeTreeEntry,
   type TreeConflict,
   type TreeEntry,
@@ -33,20 +30,16 @@ export class TreeMerger {
   ): Promise<DirectoryEntry> {
     if (ours.root === theirs.root || base?.root === theirs.root) return ours
     if (base?.root === ours.root) return theirs
-    const edits = mergeEdits(
-      this.#directories.changes(base, ours),
-      this.#directories.changes(base, theirs),
-      async (conflict) => {
-        const merged = await this.#mergeEntries({
-          path: joinPath(path, nameOfKey(conflict.key)),
-          base: decoded(conflict.base),
-          ours: decoded(conflict.ours),
-          theirs: decoded(conflict.theirs),
-        })
-        return merged === undefined ? undefined : encodeTreeEntry(merged)
-      },
-    )
-    return (await this.#directories.edit(ours, inBatches(withTotals(edits)))) ?? ours
+    const edits = this.#directories.mergeEdits({ base, ours, theirs }, async (conflict) => {
+      const merged = await this.#mergeEntries({
+        path: joinPath(path, nameOfKey(conflict.key)),
+        base: decoded(conflict.base),
+        ours: decoded(conflict.ours),
+        theirs: decoded(conflict.theirs),
+      })
+      return merged === undefined ? undefined : encodeTreeEntry(merged)
+    })
+    return (await this.#directories.edit(ours, inBatches(edits))) ?? ours
   }
 
   async #mergeEntries(conflict: TreeConflict): Promise<TreeEntry | undefined> {
@@ -62,10 +55,4 @@ export class TreeMerger {
 
 function decoded(value: Uint8Array | undefined): TreeEntry | undefined {
   return value === undefined ? undefined : decodeTreeEntry(value)
-}
-
-async function* withTotals(edits: AsyncIterable<MapEdit>): AsyncGenerator<EntryEdit> {
-  for await (const { key, value } of edits) {
-    yield { key, value, totals: value === undefined ? undefined : encodedTotals(value) }
-  }
 }

@@ -10,11 +10,11 @@ export interface WalkPace {
 }
 
 /**
- * Before each step: undefined where the walk may go on at once.
+ * Before steps of microseconds: undefined where the walk may go on at once.
  *
  * @throws {CancelledError} once its signal has aborted.
  */
-export function nextStep({ turns, signal }: WalkPace): Promise<void> | undefined {
+export function nextSteps({ turns, signal }: WalkPace, count: number): Promise<void> | undefined {
   if (signal?.aborted === true) throw new CancelledError('the call was cancelled')
-  return turns?.nextOfMany()
+  return turns?.nextOfMany(count)
 }

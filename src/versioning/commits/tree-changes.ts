@@ -1,3 +1,4 @@
+import { addBytes } from '../../base/byte-sums.ts'
 import type { FileTrees, TreeConflict } from '../../storage/file-trees.ts'
 import { entryTotals } from '../../storage/tree-entries.ts'
 import { type CommitTree, treeEntry } from '../commit-records.ts'
@@ -37,7 +38,7 @@ export async function treeChange(
     if (old === undefined) files.added += young?.fileCount ?? 0
     else if (young === undefined) files.removed += old.fileCount
     else files.changed += 1
-    addedBytes += young?.sizeBytes ?? 0
+    addedBytes = addBytes(addedBytes, young?.sizeBytes ?? 0)
   }
   return { files, addedBytes }
 }
