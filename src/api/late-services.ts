@@ -7,22 +7,20 @@ import { lateService } from './grpc/late-service.ts'
 import type { Route } from './grpc/service.ts'
 import type { MigrationServicePorts, specOfOldPipeline } from './migration-service.ts'
 import type { RepoRestores } from './repo-restores.ts'
+import type { transfersRoutes } from './transfers-service.ts'
 
 // Services that most servers are never asked for: each is loaded by the first call to it, and then it asks for
 // what it calls.
 
 /** pachyderm.Backups. */
 export function backupsRoutesLate(
-  parts: {
-    readonly backups: () => Promise<StoreBackups>
-    readonly repoRestores: () => Promise<RepoRestores>
-  },
+  load: () => Promise<{ readonly backups: StoreBackups; readonly repoRestores: RepoRestores }>,
   random: Random,
 ): readonly Route[] {
   return lateService(Backups, async () => {
     const { backupsRoutes } = await import('./backups-service.ts')
-    const repoRestores = await parts.repoRestores()
-    return backupsRoutes(await parts.backups(), { repoRestores, random })
+    const { backups, repoRestores } = await load()
+    return backupsRoutes(backups, { repoRestores, random })
   })
 }
 
@@ -37,13 +35,13 @@ export function migrationRoutesLate(
   })
 }
 
-/** pachyderm.Transfers. `isAllowed`: whether this server fetches anything. */
+/** pachyderm.Transfers. */
 export function transfersRoutesLate(
   pulls: () => Promise<Pulls>,
-  ports: { readonly random: Random; readonly isAllowed: boolean },
+  ports: Parameters<typeof transfersRoutes>[1],
 ): readonly Route[] {
   return lateService(Transfers, async () => {
-    const { transfersRoutes } = await import('./transfers-service.ts')
-    return transfersRoutes(await pulls(), ports)
+    const { transfersRoutes: routes } = await import('./transfers-service.ts')
+    return routes(await pulls(), ports)
   })
 }

@@ -39,7 +39,7 @@ import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { onDemand } from '../base/on-demand.ts'
 import { startBackgroundTask } from './background-task.ts'
-import { lateRepoRestores, openBackups } from './backing-up/late-backups.ts'
+import { openBackups } from './backing-up/late-backups.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { Doors } from './doors.ts'
@@ -48,7 +48,7 @@ import { noClouds, type ServerPorts } from './ports.ts'
 import { diagnose } from './diagnosis.ts'
 import { openProcessing, type OpenProcessing } from './processing.ts'
 import type { StoreChecks } from './store-checks.ts'
-import { openStores } from './stores.ts'
+import { openStores, type Stores } from './stores.ts'
 
 /** A running pachd: its data directory, and open ports. */
 export class Server implements AsyncDisposable {
@@ -116,19 +116,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   })
   const fetching = createFetching(stores, { versioning, onHeadReady, uses }, config, ports)
   const buckets = opened.use(new Buckets(ports.clouds ?? noClouds))
-  const migrations: Parameters<typeof migrationRoutesLate>[0] = async (specOf) => {
-    const { ClusterMigrations } = await import('../migration/migrations.ts')
-    const maps = new ProllyMaps(chunks)
-    return new ClusterMigrations({
-      ...stores,
-      ...ports,
-      maps,
-      specOf,
-      openBucket: (name) => buckets.open(name),
-    })
-  }
-  const backups = await openBackups(opened, stores, config, ports)
-  const repoRestores = lateRepoRestores(stores, fetching.pulls, config, ports)
+  const backups = await openBackups(opened, { stores, pulls: fetching.pulls }, config, ports)
   const recordable = [
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
@@ -146,11 +134,11 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...createAdmin({ startedMs, checks, collector, processing, api, root: config.root }, ports),
     ...secretsRoutes(processing),
     ...trialsRoutes(processing),
-    ...migrationRoutesLate(migrations, {
+    ...migrationRoutesLate(lateMigrations(stores, buckets, ports), {
       configured: config.oldCluster,
       allowsAnyPlace: (config.sources ?? 'any') === 'any',
     }),
-    ...backupsRoutesLate({ backups, repoRestores }, random),
+    ...backupsRoutesLate(backups, random),
     ...transfersRoutesLate(fetching.pulls, { random, isAllowed: config.sources !== 'none' }),
     ...authRoutes(),
     ...healthRoutes(),
@@ -164,6 +152,20 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const packs = stores.bucketUrl ?? directory.objects
   log.info('listening', { ...addressesOf(doors), root: config.root, packs, release })
   return new Server(doors, opened.move())
+}
+
+/** What brings old clusters here, loaded when one is to come. */
+function lateMigrations(
+  stores: Stores,
+  buckets: Buckets,
+  ports: ServerPorts,
+): Parameters<typeof migrationRoutesLate>[0] {
+  return async (specOf) => {
+    const { ClusterMigrations } = await import('../migration/migrations.ts')
+    const maps = new ProllyMaps(stores.chunks)
+    const openBucket = buckets.open.bind(buckets)
+    return new ClusterMigrations({ ...stores, ...ports, maps, specOf, openBucket })
+  }
 }
 
 /** For the log. */

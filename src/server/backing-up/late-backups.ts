@@ -10,16 +10,22 @@ import type { Stores } from '../stores.ts'
 
 const msPerMinute = 60_000
 
+interface OpenBackups {
+  readonly backups: StoreBackups
+  /** What brings chosen repos of backups into these stores. */
+  readonly repoRestores: RepoRestores
+}
+
 /**
  * What makes backups of these stores, by itself too, and restores into them. It is loaded when a backup is
  * asked for or due.
  */
 export async function openBackups(
   opened: AsyncDisposableStack,
-  stores: Stores,
+  { stores, pulls }: { readonly stores: Stores; readonly pulls: () => Promise<Pulls> },
   config: Pick<ServerConfig, 'root' | 'sources' | 'backup' | 'metadataCopyMinutes'>,
   ports: ServerPorts,
-): Promise<() => Promise<StoreBackups>> {
+): Promise<() => Promise<OpenBackups>> {
   const held = opened.use(new AsyncDisposableStack())
   const backups = onDemand(async () => {
     const { storeBackups } = await import('./backups.ts')
@@ -30,7 +36,11 @@ export async function openBackups(
     opened.use(await startBackupSchedule(await backups(), config, ports))
   }
   opened.use(startMetadataCopies(stores, config, ports))
-  return backups
+  return async () => {
+    const { openRepoRestores } = await import('./backups.ts')
+    const repoRestores = openRepoRestores(stores, await pulls(), config, ports)
+    return { backups: await backups(), repoRestores }
+  }
 }
 
 /** What brings chosen repos of backups into these stores, loaded when somebody asks for some. */
