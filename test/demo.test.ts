@@ -60,7 +60,7 @@ describe('the demonstration', () => {
     expect(stdout).toMatch(/\/pfs\/packages +packages\/[0-9a-f]{32}\/alpha$/m)
     expect(stdout).toMatch(/\/pfs\/scripts +scripts\/[0-9a-f]{32}\/describe-package.mjs$/m)
     expect(stdout).toContain('"license": "BUSL-1.1"')
-  }, 30_000)
+  })
 
   test('told again on the same data, skips all, and shows the same change', async () => {
     const { stdout } = await tellStory(args)
@@ -71,7 +71,7 @@ describe('the demonstration', () => {
       ['bill-of-materials', '0 processed, 1 skipped'],
     ])
     expect(stdout).toContain('  + alpha,1.0.0,BUSL-1.1,2,')
-  }, 30_000)
+  })
 
   test('goes on serving until it is asked to stop', async () => {
     const [program, ...first] = demo
@@ -85,7 +85,7 @@ describe('the demonstration', () => {
     expect(await ended).toBe(0)
     expect(stdout).toContain('What to try next')
     expect(stdout).toContain('Stopping the server.')
-  }, 30_000)
+  })
 
   test('says who has the port, and how to take another', async () => {
     const taken = createServer()
@@ -99,7 +99,7 @@ describe('the demonstration', () => {
     expect((failure as { readonly stderr: string }).stderr).toMatch(
       /another program.*npm start -- --once --address 127\.0\.0\.1:30651/s,
     )
-  }, 30_000)
+  })
 })
 
 function tellStory(args: readonly string[]): Promise<{ readonly stdout: string }> {

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ChildPachd } from './harness/child-pachd.ts'
+import { canHavePodman, PodmanEngine } from '../src/testing/podman-engine.ts'
+import { machineImage } from '../src/testing/test-images.ts'
+import { ChildPachd, oneDoor } from './harness/child-pachd.ts'
 
 const examples = fileURLToPath(new URL('../examples', import.meta.url))
 const updates = process.env['UPDATE_GOLDEN'] === '1'
@@ -19,27 +21,54 @@ const names = [
 ] as const
 const printedPattern = /(?<=^```text\n).*?(?=^```$)/ms
 
-/** One server for all examples: they do not get in each other's way. */
-describe('the examples', () => {
+/** What the examples find in the images that they name. */
+const images = {
+  'docker.io/library/debian:12-slim': machineImage('dash', 'awk', 'sed', 'sort', 'uniq'),
+  'docker.io/library/node:24-slim': machineImage('dash', process.execPath),
+}
+
+test('the examples are all here', async () => {
+  const folders = await readdir(examples, { withFileTypes: true })
+  const found = folders.filter((one) => one.isDirectory()).map(({ name }) => name)
+  expect(found.toSorted()).toEqual([...names, 'node-modules'].toSorted())
+})
+
+describe('the examples in processes', () => {
+  testExamples(async () => undefined)
+})
+
+describe.skipIf(!canHavePodman())('the examples in containers', () => {
+  testExamples(async () => {
+    const engine = await PodmanEngine.start()
+    for (const [name, image] of Object.entries(images)) await engine.makeImage(name, image)
+    return engine
+  })
+})
+
+/** One server for all of them: they do not get in each other's way. */
+function testExamples(startEngine: () => Promise<PodmanEngine | undefined>): void {
   let directory = ''
+  let engine: PodmanEngine | undefined
   let pachd: ChildPachd | undefined
   let address = ''
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'examples-'))
-    pachd = new ChildPachd(['--root', join(directory, 'data'), '--address', '127.0.0.1:0'])
+    engine = await startEngine()
+    const environment =
+      engine === undefined
+        ? { PACHD_EXECUTOR: 'process' }
+        : { PACHD_EXECUTOR: 'container', PACHD_CONTAINER_ENGINE: engine.url }
+    pachd = new ChildPachd(oneDoor(join(directory, 'data')), { environment })
     address = `127.0.0.1:${await pachd.ready}`
-  })
+  }, 180_000)
 
   afterAll(async () => {
-    await pachd?.[Symbol.asyncDispose]()
+    // Removes its containers.
+    pachd?.signal('SIGTERM')
+    await pachd?.exit
+    await engine?.[Symbol.asyncDispose]()
     await rm(directory, { recursive: true, force: true })
-  })
-
-  test('are all here', async () => {
-    const folders = await readdir(examples, { withFileTypes: true })
-    const found = folders.filter((one) => one.isDirectory()).map(({ name }) => name)
-    expect(found.toSorted()).toEqual([...names, 'node-modules'].toSorted())
   })
 
   test.each(names)(
@@ -65,7 +94,7 @@ describe('the examples', () => {
     })
     return `${stdout.trim()}\n`
   }
-})
+}
 
 /** Without ids, times, and the widths of columns, which differ from run to run. */
 function comparable(printed: string): string {

@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 interface Step {
@@ -75,6 +75,19 @@ function run(
   })
 }
 
+/** Each processor takes the next step when it has done one. */
+async function runSteps(): Promise<readonly Counts[]> {
+  const left = [...steps]
+  const done: Counts[] = []
+  const takeNext = async (): Promise<void> => {
+    for (let step = left.shift(); step !== undefined; step = left.shift()) {
+      done.push(await runStep(step))
+    }
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, takeNext))
+  return done
+}
+
 async function runStep({ name, args, reproduce }: Step): Promise<Counts> {
   const startedAt = performance.now()
   const [tool = ''] = args
@@ -117,7 +130,7 @@ async function runTests(files: readonly string[]): Promise<Counts> {
 const files = process.argv.slice(2)
 const counts: Counts[] = []
 if (files.length === 0) {
-  for (const step of steps) counts.push(await runStep(step))
+  counts.push(...(await runSteps()))
 }
 counts.push(await runTests(files))
 

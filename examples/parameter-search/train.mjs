@@ -74,7 +74,12 @@ const squares = judged.map((hour) => {
   )
   return (predicted - hour.kilowatts) ** 2
 })
-const error = Math.sqrt(squares.reduce((sum, square) => sum + square, 0) / squares.length)
+// Versions of Node differ in the last digits of a sine.
+const rounded = (value) => Number(value.toPrecision(9))
+const error = rounded(Math.sqrt(squares.reduce((sum, square) => sum + square, 0) / squares.length))
 const name = `${settings.degree}-${settings.waves}.json`
-writeFileSync(join(pfs, 'out', name), `${JSON.stringify({ ...settings, error, weights })}\n`)
+writeFileSync(
+  join(pfs, 'out', name),
+  `${JSON.stringify({ ...settings, error, weights: weights.map(rounded) })}\n`,
+)
 console.log(`degree ${settings.degree}, ${settings.waves} waves: ${error.toFixed(3)} kW off`)

@@ -1,14 +1,19 @@
 import type { StoreBackups } from '../backups/store-backups.ts'
+import type { Random } from '../base/random.ts'
 import { Backups } from '../gen/pachyderm_pb.ts'
 import { placeOf, scopeOf, verifyMessage } from './backups/backup-messages.ts'
 import { extractedMessages, knownOf, takenMessages } from './backups/extracted-messages.ts'
 import { objectsOf } from './backups/restored-objects.ts'
 import { service, type Route } from './grpc/service.ts'
+import { type RepoRestores, repoRestoreHandlers } from './repo-restores.ts'
 
 const keysAtOnce = 1000
 
 /** pachyderm.Backups. */
-export function backupsRoutes(backups: StoreBackups): readonly Route[] {
+export function backupsRoutes(
+  backups: StoreBackups,
+  { repoRestores, random }: { readonly repoRestores: RepoRestores; readonly random: Random },
+): readonly Route[] {
   return service(Backups, {
     async *extract(request, { signal }) {
       const options = { scope: scopeOf(request.scope), skipsDamaged: request.skipDamaged, signal }
@@ -55,5 +60,7 @@ export function backupsRoutes(backups: StoreBackups): readonly Route[] {
         }
       }
     },
+
+    ...repoRestoreHandlers(repoRestores, random),
   })
 }

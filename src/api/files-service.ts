@@ -1,6 +1,7 @@
 import { Files } from '../gen/pachyderm_pb.ts'
 import type { Clock } from '../base/clock.ts'
 import type { HistoryPuts } from '../sources/history-puts.ts'
+import type { Secrets } from '../pipelines/secrets.ts'
 import type { SourcePuts } from '../sources/source-puts.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import type { Exports } from '../targets/exports.ts'
@@ -12,6 +13,7 @@ import { getFilesHandlers } from './files/get-files.ts'
 import { putFilesHandlers } from './files/put-files.ts'
 import { putHistoryHandlers } from './files/put-history.ts'
 import { putSourcesHandlers } from './files/put-sources.ts'
+import { SecretTexts } from './files/secret-texts.ts'
 import { copyHandlers } from './files/copies.ts'
 import { service, type Route } from './grpc/service.ts'
 import { compareFiles } from './pfs/file-diff.ts'
@@ -27,14 +29,16 @@ export function filesRoutes(
     readonly history: HistoryPuts
     readonly exports: Exports
     readonly clock: Clock
+    readonly secrets: Pick<Secrets, 'texts'>
   },
 ): readonly Route[] {
+  const asked = { clock: fetching.clock, secrets: new SecretTexts(fetching.secrets) }
   return service(Files, {
     ...putFilesHandlers(versioning),
     ...getFilesHandlers(versioning),
-    ...putSourcesHandlers(fetching.puts, fetching.clock),
+    ...putSourcesHandlers(fetching.puts, asked),
     ...putHistoryHandlers(fetching.history, fetching.clock),
-    ...exportFilesHandlers(fetching.exports, fetching.clock),
+    ...exportFilesHandlers(fetching.exports, asked),
     ...contentsHandlers(versioning, ports),
     ...copyHandlers(versioning),
     ...fileHistoryHandlers(versioning),

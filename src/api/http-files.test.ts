@@ -20,7 +20,7 @@ beforeAll(async () => {
   await commits.start({ repo: 'r', branch: 'master' })
   const file = { repo: 'r', commit: 'master', path: 'large' }
   await writes.put(file, seededBytes(1, 40 * mib))
-}, 60_000)
+})
 afterAll(async () => {
   await world[Symbol.asyncDispose]()
 })
@@ -36,10 +36,10 @@ test('a caller that asks ahead and leaves has none of its answers made any more'
   await once(socket, 'connect')
   socket.write(request.repeat(3))
   // The first answer waits for its caller.
-  await vi.waitFor(() => expect(clock.sleeperCount).toBe(1), { timeout: 20_000 })
+  await vi.waitFor(() => expect(clock.sleeperCount).toBe(1), { timeout: 60_000 })
   const read = vi.spyOn(world.versioning.files, 'bytesOf')
   socket.destroy()
-  await vi.waitFor(() => expect(clock.sleeperCount).toBe(0), { timeout: 20_000 })
+  await vi.waitFor(() => expect(clock.sleeperCount).toBe(0), { timeout: 60_000 })
   // Turns of the event loop in which the next answer would begin.
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve))
   expect(read).not.toHaveBeenCalled()

@@ -31,7 +31,7 @@ export class HttpFiles {
   constructor(versioning: Versioning, ports: GrpcServerPorts) {
     this.#versioning = versioning
     this.#ports = ports
-    this.#budget = new CallerBudget(answersBytesMax, ports.clock, 'download')
+    this.#budget = new CallerBudget({ bytesMax: answersBytesMax }, ports.clock, 'download')
   }
 
   /** Answers a request for what is here. False when it is for something else. */

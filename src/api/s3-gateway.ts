@@ -40,8 +40,8 @@ export class S3Gateway {
     this.#versioning = versioning
     this.#ports = ports
     this.#options = options
-    this.#answers = new CallerBudget(answersBytesMax, ports.clock, 'download')
-    this.#bodies = new CallerBudget(bodiesBytesMax, ports.clock, 'upload')
+    this.#answers = new CallerBudget({ bytesMax: answersBytesMax }, ports.clock, 'download')
+    this.#bodies = new CallerBudget({ bytesMax: bodiesBytesMax }, ports.clock, 'upload')
   }
 
   answer(request: IncomingMessage, response: ServerResponse): void {

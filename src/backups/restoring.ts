@@ -2,17 +2,18 @@ import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import {
+  assert,
   DataLossError,
   FailedPreconditionError,
   InvalidArgumentError,
   NotFoundError,
 } from '../base/errors.ts'
 import { Turns } from '../base/turns.ts'
-import type { Migrations } from '../database/database.ts'
+import type { Database, Migrations } from '../database/database.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { SqliteCopy, syncDirectory } from '../database/sqlite-copy.ts'
 import { LocalObjectStore } from '../storage/local-objects.ts'
-import { type ObjectStore, parseObjectKey } from '../storage/object-store.ts'
+import { type ObjectKey, type ObjectStore, parseObjectKey } from '../storage/object-store.ts'
 import { damageOfPack } from '../storage/pack-bytes.ts'
 import {
   contentPackKey,
@@ -142,22 +143,13 @@ export class Restore implements AsyncDisposable {
         `snapshot ${this.name} is of metadata alone, and ${lost.length} of the packs that they need are not here, such as ${unexpected}: restore one of a whole store, or of data, before`,
       )
     }
-    const { directory, restored, migrations, clock, release, storeId } = this.#ports
+    const { directory, restored } = this.#ports
     const path = join(directory, 'metadata.db')
-    for (const suffix of ['', '-wal', '-shm', '-open'])
-      await rm(`${path}${suffix}`, { force: true })
-    await unpackMetadata(
-      metadata,
-      async (pack) => {
-        const key = parseObjectKey(metadataPackKey(pack))
-        return await this.#staged.get(key, 0, await this.#staged.sizeBytes(key))
-      },
-      path,
-    )
-    this.#requirePacks(path)
-    const store = { id: storeId, isNew: true }
     // Its steps run here, not when the server starts: what they refuse leaves the server as it is.
-    await using database = await openSqlite({ path, migrations, clock, release, store })
+    await using database = await openRestoredMetadata(this.#ports, this, {
+      path,
+      read: async (key) => await this.#staged.get(key, 0, await this.#staged.sizeBytes(key)),
+    })
     await database[Symbol.asyncDispose]()
     await rename(path, restored)
     await syncDirectory(restored)
@@ -174,19 +166,6 @@ export class Restore implements AsyncDisposable {
     return lost
   }
 
-  #requirePacks(path: string): void {
-    using copy = new SqliteCopy(path)
-    const listed = copy.all<{ readonly name: string }>('SELECT name FROM packs ORDER BY name')
-    const { packs } = this.snapshot
-    if (
-      listed.length === packs.length &&
-      listed.every(({ name }, at) => name === packs[at]?.name)
-    ) {
-      return
-    }
-    throw new DataLossError(`the metadata of snapshot ${this.name} list other packs than it has`)
-  }
-
   #storeOf(key: string): ObjectStore {
     return key.startsWith('metadata/') ? this.#staged : this.#ports.objects
   }
@@ -196,10 +175,40 @@ export class Restore implements AsyncDisposable {
   }
 }
 
-function requireRestorable(
+/**
+ * Puts the metadata of a snapshot together at `path`, and brings them up to date.
+ *
+ * @throws {DataLossError} when they are not what was backed up.
+ */
+export async function openRestoredMetadata(
+  ports: Pick<RestorePorts, 'migrations' | 'clock' | 'release' | 'storeId'>,
+  { name, snapshot }: { readonly name: SnapshotName; readonly snapshot: Snapshot },
+  { path, read }: { readonly path: string; readonly read: (key: ObjectKey) => Promise<Uint8Array> },
+): Promise<Database> {
+  const { migrations, clock, release, storeId } = ports
+  assert(snapshot.metadata !== undefined, 'a snapshot of data alone is not restored')
+  for (const suffix of ['', '-wal', '-shm', '-open']) await rm(`${path}${suffix}`, { force: true })
+  const readPack = async (pack: string): Promise<Uint8Array> =>
+    await read(parseObjectKey(metadataPackKey(pack)))
+  await unpackMetadata(snapshot.metadata, readPack, path)
+  requirePacks(path, name, snapshot)
+  return await openSqlite({ path, migrations, clock, release, store: { id: storeId, isNew: true } })
+}
+
+function requirePacks(path: string, name: SnapshotName, { packs }: Snapshot): void {
+  using copy = new SqliteCopy(path)
+  const listed = copy.all<{ readonly name: string }>('SELECT name FROM packs ORDER BY name')
+  if (listed.length === packs.length && listed.every((pack, at) => pack.name === packs[at]?.name)) {
+    return
+  }
+  throw new DataLossError(`the metadata of snapshot ${name} list other packs than it has`)
+}
+
+/** @throws {FailedPreconditionError} for a snapshot of a newer release, or without metadata. */
+export function requireRestorable(
   name: SnapshotName,
   { scope, layers, release }: Snapshot,
-  { migrations }: RestorePorts,
+  { migrations }: Pick<RestorePorts, 'migrations'>,
 ): void {
   // Metadata alone are enough where the packs are.
   if (scope === 'data') {

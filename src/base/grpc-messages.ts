@@ -31,6 +31,8 @@ export interface ReadOptions {
   readonly decompress?: Decompress | undefined
   /** Gets the last frame of gRPC-Web, which ends the messages. */
   readonly onTrailers?: ((text: Uint8Array) => void) | undefined
+  /** Told when a message is asked for: the reader is done with the one before. */
+  readonly onDone?: (() => void) | undefined
   /** Told of each message before any of it is read, which waits for what this returns. */
   readonly onMessage?: ((message: ArrivingMessage) => Promise<void> | undefined) | undefined
 }
@@ -75,6 +77,7 @@ export class MessageReader implements AsyncIterableIterator<IncomingMessage> {
 
   async next(): Promise<IteratorResult<IncomingMessage>> {
     while (this.#left > 0) if ((await this.#take()) === undefined) throw truncated()
+    this.#options.onDone?.()
     if (!(await this.#fill())) return { done: true, value: undefined }
     const [flag, size] = this.#prefixInHand() ?? (await this.#prefix())
     const { onTrailers } = this.#options

@@ -4,16 +4,25 @@ export interface SliceSource {
   next(): Uint8Array | undefined | Promise<Uint8Array | undefined>
 }
 
-const queuedBytesMax = 512 * 1024
+export interface SliceQueueOptions {
+  /** From so many bytes on, the sender should pause. */
+  readonly queuedBytesMax?: number
+  /** Told of each change of what is held, by how many bytes. */
+  readonly onQueued?: (bytes: number) => void
+}
+
+const queuedBytesMaxUsual = 512 * 1024
 
 /**
  * Turns slices that are pushed into slices that are pulled, for one reader.
  *
- * Holds what was pushed and not yet pulled. Past 512 KiB, `push` says that the sender should pause;
- * `onWanted` is called when the queue has run dry after that.
+ * Holds what was pushed and not yet pulled. Past 512 KiB, or what is said, `push` says that the sender
+ * should pause; `onWanted` is called when the queue has run dry after that.
  */
 export class SliceQueue implements SliceSource {
   readonly #onWanted: () => void
+  readonly #queuedBytesMax: number
+  readonly #onQueued: ((bytes: number) => void) | undefined
   #slices: Uint8Array[] = []
   #head = 0
   #queuedBytes = 0
@@ -22,8 +31,13 @@ export class SliceQueue implements SliceSource {
   #failure: Error | undefined
   #waiting: PromiseWithResolvers<Uint8Array | undefined> | undefined
 
-  constructor(onWanted: () => void) {
+  constructor(
+    onWanted: () => void,
+    { queuedBytesMax = queuedBytesMaxUsual, onQueued }: SliceQueueOptions = {},
+  ) {
     this.#onWanted = onWanted
+    this.#queuedBytesMax = queuedBytesMax
+    this.#onQueued = onQueued
   }
 
   get queuedBytes(): number {
@@ -45,7 +59,8 @@ export class SliceQueue implements SliceSource {
     }
     this.#slices.push(slice)
     this.#queuedBytes += slice.length
-    if (this.#queuedBytes >= queuedBytesMax) this.#paused = true
+    if (this.#queuedBytes >= this.#queuedBytesMax) this.#paused = true
+    this.#onQueued?.(slice.length)
     return !this.#paused
   }
 
@@ -73,6 +88,7 @@ export class SliceQueue implements SliceSource {
     if (slice !== undefined) {
       this.#head += 1
       this.#queuedBytes -= slice.length
+      this.#onQueued?.(-slice.length)
       if (this.#head === this.#slices.length) this.#emptied()
       return slice
     }

@@ -47,9 +47,9 @@ export class LazyTransport implements Transport {
 }
 
 async function load(address: string, clock: Clock): Promise<Transport> {
-  const [{ NodeTransport }, { parseAddress }] = await Promise.all([
-    import('../node-client/node-transport.ts'),
+  const [{ QuickTransport }, { parseAddress }] = await Promise.all([
+    import('./quick-transport.ts'),
     import('../client/address.ts'),
   ])
-  return new NodeTransport(parseAddress(address), clock)
+  return new QuickTransport(parseAddress(address), clock)
 }

@@ -1,6 +1,15 @@
 import { createReadStream } from 'node:fs'
 import { DomainError, FailedPreconditionError } from '../base/errors.ts'
-import type { CloudEnvironment, CloudObject, FileBytes, StoreBucket } from './bucket.ts'
+import {
+  type CloudEnvironment,
+  type CloudObject,
+  contentHashName,
+  type FileBytes,
+  type NewObject,
+  type StoreBucket,
+  type WritableBucket,
+} from './bucket.ts'
+import { writeGcsObject } from './gcs-writes.ts'
 import { cloudError, type Verb } from './cloud-errors.ts'
 
 const advice =
@@ -29,7 +38,12 @@ export async function openGcs(
     const endpoint = /^https?:/.test(emulator) ? emulator : `http://${emulator}`
     return { endpoint: endpoint.replace(/\/+$/, ''), headers: async () => ({}) }
   }
-  const { GoogleAuth } = await import('google-auth-library')
+  const { GoogleAuth, JWT } = await import('google-auth-library')
+  const keyText = variables['GOOGLE_CREDENTIALS'] ?? ''
+  if (keyText !== '') {
+    const { client_email: email, private_key: key } = serviceAccountKey(keyText)
+    return publicClient(new JWT({ email, key, scopes: [scopes[use]] }))
+  }
   const keyFilename = variables['GOOGLE_APPLICATION_CREDENTIALS'] ?? ''
   const auth = new GoogleAuth({ scopes: [scopes[use]], ...(keyFilename !== '' && { keyFilename }) })
   const client = await auth.getClient().catch((error: unknown) => {
@@ -39,10 +53,47 @@ export async function openGcs(
       { cause: error },
     )
   })
+  return publicClient(client)
+}
+
+function publicClient(client: { getRequestHeaders(): Promise<Headers> } | undefined): GcsClient {
   return {
     endpoint: publicEndpoint,
     headers: async () =>
       client === undefined ? {} : Object.fromEntries(await client.getRequestHeaders()),
+  }
+}
+
+/**
+ * The key of a service account, and nothing else: other kinds of key files name files to read and addresses
+ * to ask, and this one may have come from a caller.
+ *
+ * @throws {FailedPreconditionError}
+ */
+export function serviceAccountKey(text: string): {
+  readonly client_email: string
+  readonly private_key: string
+} {
+  const key = parsedKey(text)
+  const { type, client_email, private_key } = key
+  if (
+    type !== 'service_account' ||
+    typeof client_email !== 'string' ||
+    typeof private_key !== 'string'
+  ) {
+    throw new FailedPreconditionError(
+      'GOOGLE_CREDENTIALS is not the text of the key file of a service account, as the console of Google Cloud makes it (JSON)',
+    )
+  }
+  return { client_email, private_key }
+}
+
+function parsedKey(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const key: unknown = JSON.parse(text)
+    return typeof key === 'object' && key !== null ? { ...key } : {}
+  } catch {
+    return {} // its text would be in the error
   }
 }
 
@@ -51,6 +102,7 @@ interface ListedObject {
   /** Numbers come as texts. */
   readonly size: string
   readonly generation: string
+  readonly metadata?: Readonly<Record<string, string>>
 }
 
 interface Ask {
@@ -60,11 +112,13 @@ interface Ask {
   readonly expected?: readonly number[]
   readonly headers?: Readonly<Record<string, string>>
   readonly verb?: Verb
+  /** Where the verb does not say it. */
+  readonly method?: 'PUT'
   readonly body?: AsyncIterable<Uint8Array> | Uint8Array
 }
 
 /** A bucket of Google Cloud Storage, by its JSON API. */
-export class GcsBucket implements StoreBucket {
+export class GcsBucket implements WritableBucket, StoreBucket {
   readonly name: string
   readonly #client: GcsClient
   readonly #objects: string
@@ -98,7 +152,7 @@ export class GcsBucket implements StoreBucket {
   }
 
   async find(key: string, signal: AbortSignal): Promise<CloudObject | undefined> {
-    const url = `${this.#objects}/${encodeURIComponent(key)}?fields=name,size,generation`
+    const url = `${this.#objects}/${encodeURIComponent(key)}?fields=name,size,generation,metadata`
     const answer = await this.#get(url, `${this.name}/${key}`, signal, [404])
     if (answer.status === 404) return undefined
     return objectOf((await answer.json()) as ListedObject)
@@ -137,6 +191,39 @@ export class GcsBucket implements StoreBucket {
     if (answer.status === 416) return none()
     await this.#requireBucket(signal)
     return undefined
+  }
+
+  async write(object: NewObject, signal: AbortSignal): Promise<void> {
+    const what = `${this.name}/${object.key}`
+    const ask = { what, signal, verb: 'write' } as const
+    const begin = async (about: object): Promise<string> => {
+      const headers = { 'content-type': 'application/json' }
+      const body = Buffer.from(JSON.stringify(about))
+      const answer = await this.#ask(`${this.#uploads}?uploadType=resumable`, {
+        ...ask,
+        headers,
+        body,
+      })
+      await answer.body?.cancel()
+      return answer.headers.get('location') ?? ''
+    }
+    const send = async (
+      address: string,
+      { range, bytes }: { readonly range: string; readonly bytes: Uint8Array },
+    ) => {
+      const headers = { 'content-range': range }
+      const answer = await this.#ask(address, {
+        ...ask,
+        method: 'PUT',
+        headers,
+        body: bytes,
+        expected: [308],
+      })
+      if (answer.status !== 308) return (await answer.json()) as { readonly md5Hash?: string }
+      await answer.body?.cancel()
+      return undefined
+    }
+    await writeGcsObject({ begin, send }, object, what)
   }
 
   async create(key: string, file: FileBytes, signal: AbortSignal): Promise<boolean> {
@@ -203,12 +290,13 @@ export class GcsBucket implements StoreBucket {
 
   async #ask(
     url: string,
-    { what, signal, expected = [], headers = {}, verb = 'read', body }: Ask,
+    { what, signal, expected = [], headers = {}, verb = 'read', method, body }: Ask,
   ): Promise<Response> {
-    const method = { read: 'GET', write: 'POST', delete: 'DELETE' }[verb]
     try {
       const answer = await fetch(url, {
-        method,
+        method: method ?? { read: 'GET', write: 'POST', delete: 'DELETE' }[verb],
+        // 308 says that more is to come.
+        redirect: 'manual',
         headers: { ...(await this.#client.headers()), ...headers },
         signal,
         ...(body !== undefined && { body, duplex: 'half' as const }),
@@ -238,8 +326,10 @@ export class GcsBucket implements StoreBucket {
   }
 }
 
-function objectOf({ name, size, generation }: ListedObject): CloudObject {
-  return { key: name, sizeBytes: Number(size), version: generation }
+function objectOf({ name, size, generation, metadata }: ListedObject): CloudObject {
+  const object = { key: name, sizeBytes: Number(size), version: generation }
+  const contentHash = metadata?.[contentHashName]
+  return contentHash === undefined ? object : { ...object, contentHash }
 }
 
 async function* none(): AsyncGenerator<Uint8Array> {

@@ -1,5 +1,8 @@
-import { assert, UnimplementedError } from '../base/errors.ts'
+import { assert } from '../base/errors.ts'
 import type { Bucket, BucketName, CloudEnvironment, StoreBucket, WritableBucket } from './bucket.ts'
+
+/** Google's credentials are asked for one of these. */
+type Use = 'read' | 'change'
 
 /** Opens buckets; those of one account share a client, and nothing is loaded before it is needed. */
 export class Buckets implements Disposable {
@@ -11,21 +14,22 @@ export class Buckets implements Disposable {
     this.#environment = environment
   }
 
-  async open({ kind, bucket, account }: BucketName): Promise<Bucket> {
-    const key = `${kind} ${account ?? ''}`
-    const known = this.#clients.get(key)
-    const client = known ?? this.#client(kind, account)
-    this.#clients.set(key, client)
-    return (await client)(bucket)
+  async open(name: BucketName): Promise<Bucket> {
+    return await this.#open(name, 'read')
   }
 
-  /** @throws {UnimplementedError} for Google's, with the way that there is. */
   async openToWrite(name: BucketName): Promise<WritableBucket> {
-    // Before anybody looks for credentials.
-    requireWritable(name)
-    const bucket = await this.open(name)
+    const bucket = await this.#open(name, 'change')
     assert(isWritable(bucket), `buckets of ${name.kind} can be written to`)
     return bucket
+  }
+
+  async #open({ kind, bucket, account }: BucketName, use: Use): Promise<Bucket> {
+    const key = `${kind} ${use} ${account ?? ''}`
+    const known = this.#clients.get(key)
+    const client = known ?? this.#client({ kind, account }, use)
+    this.#clients.set(key, client)
+    return (await client)(bucket)
   }
 
   /** A bucket to keep objects in, with permission to change it. */
@@ -53,8 +57,8 @@ export class Buckets implements Disposable {
   }
 
   async #client(
-    kind: BucketName['kind'],
-    account: string | undefined,
+    { kind, account }: Pick<BucketName, 'kind'> & { readonly account: string | undefined },
+    use: Use,
   ): Promise<(bucket: string) => Bucket> {
     switch (kind) {
       case 's3': {
@@ -65,7 +69,7 @@ export class Buckets implements Disposable {
       }
       case 'gcs': {
         const { GcsBucket, openGcs } = await import('./gcs-bucket.ts')
-        const client = await openGcs(this.#environment)
+        const client = await openGcs(this.#environment, use)
         return (bucket) => new GcsBucket(client, bucket)
       }
       case 'azure': {
@@ -75,14 +79,6 @@ export class Buckets implements Disposable {
       }
     }
   }
-}
-
-/** @throws {UnimplementedError} for Google's, with the way that there is. */
-export function requireWritable({ kind, bucket }: BucketName): void {
-  if (kind !== 'gcs') return
-  throw new UnimplementedError(
-    `cannot write to the bucket ${bucket}: Google Cloud Storage is written to by its S3-compatible API: name it s3://${bucket}, and give pachd's environment AWS_ENDPOINT_URL=https://storage.googleapis.com and an HMAC key of Google's as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY`,
-  )
 }
 
 function isWritable(bucket: Bucket): bucket is WritableBucket {

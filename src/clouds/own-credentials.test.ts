@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { serviceAccountKey } from './gcs-bucket.ts'
 import { withOwnCredentials } from './own-credentials.ts'
 
 const server = {
@@ -36,7 +37,23 @@ test.each([
   ['s3', { AWS_SECRET_ACCESS_KEY: 'own' }, 'lacks AWS_ACCESS_KEY_ID or'],
   ['azure', { AZURE_STORAGE_KEY: 'own' }, 'lacks AZURE_STORAGE_ACCOUNT'],
   ['azure', { AZURE_STORAGE_ACCOUNT: 'a/b#' }, 'lacks AZURE_STORAGE_ACCOUNT'],
+  ['gcs', { GOOGLE_APPLICATION_CREDENTIALS: '/etc/key' }, 'lacks GOOGLE_CREDENTIALS'],
   ['azure', { AZURE_STORAGE_ACCOUNT: 'account' }, 'lacks AZURE_STORAGE_KEY or'],
 ] as const)('what is not whole is refused: %s %j', (kind, variables, text) => {
   expect(() => withOwnCredentials(server, { kind, variables })).toThrow(text)
+})
+
+test('of Google, the key of a service account is taken, and nothing that leads elsewhere', () => {
+  const key = {
+    type: 'service_account',
+    client_email: 'ada@example.com',
+    private_key: 'pem',
+    token_uri: 'http://elsewhere',
+    universe_domain: 'elsewhere',
+  }
+  const { client_email, private_key } = key
+  expect(serviceAccountKey(JSON.stringify(key))).toEqual({ client_email, private_key })
+  for (const text of ['{"type": "external_account", "secret": 1}', 'secret', 'null', '{}']) {
+    expect(() => serviceAccountKey(text)).toThrow(/^GOOGLE_CREDENTIALS is not(?!.*secret)/)
+  }
 })

@@ -11,7 +11,7 @@ export interface OwnCredentials {
 const taken: Readonly<Record<BucketName['kind'], readonly string[]>> = {
   s3: ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_REGION'],
   azure: ['AZURE_STORAGE_ACCOUNT', 'AZURE_STORAGE_KEY', 'AZURE_STORAGE_SAS_TOKEN'],
-  gcs: [],
+  gcs: ['GOOGLE_CREDENTIALS'],
 }
 
 /** What stays the server's: places. */
@@ -21,6 +21,7 @@ const kept = [
   'AWS_REGION',
   'AWS_DEFAULT_REGION',
   'AZURE_STORAGE_ENDPOINT',
+  'STORAGE_EMULATOR_HOST',
 ]
 
 const accountName = /^[a-z0-9]{3,24}$/
@@ -46,12 +47,16 @@ export function withOwnCredentials(
       throw lacking('AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN')
     }
   }
+  if (kind === 'gcs' && !has('GOOGLE_CREDENTIALS')) {
+    throw lacking('GOOGLE_CREDENTIALS, the text of the key file of a service account')
+  }
   const variables: Record<string, string | undefined> = {}
   for (const name of kept) variables[name] = server.variables[name]
   for (const name of taken[kind]) if (has(name)) variables[name] = own[name]?.trim()
   return { variables, secretsDirectory: '/nonexistent' }
 }
 
-function lacking(what: string): FailedPreconditionError {
+/** What is said of a secret that has not what it is named for. */
+export function lacking(what: string): FailedPreconditionError {
   return new FailedPreconditionError(`the secret with the credentials lacks ${what}`)
 }

@@ -3,20 +3,28 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe } from 'vitest'
 
 import { TestContainerExecutor } from '../testing/container-fixture.ts'
-import { describeHostileCode } from '../testing/hostile-code-conformance.ts'
-import { canHavePodman, PodmanEngine } from '../testing/podman-engine.ts'
+import type { Aspect } from '../testing/hostile-code.ts'
+import {
+  describeHostileCode,
+  type OpenExecutorUnderTest,
+} from '../testing/hostile-code-conformance.ts'
+import { canHavePodman, PodmanEngine, type TestImage } from '../testing/podman-engine.ts'
 import { transform } from '../testing/process-fixture.ts'
 import { bashImage, debianImage, userImage } from '../testing/test-images.ts'
 
-/** Three shells, and a user that is not root. */
-const images = { debian: debianImage, bash: bashImage, user: userImage }
+/** Another shell, and a user that is not root: of these, what depends on it. */
+const images: Readonly<Record<string, { readonly image: TestImage; readonly only?: Aspect }>> = {
+  debian: { image: debianImage },
+  bash: { image: bashImage, only: 'shell' },
+  user: { image: userImage, only: 'user' },
+}
 
 describe.skipIf(!canHavePodman())('containers', () => {
   let engine: PodmanEngine
 
   beforeAll(async () => {
     engine = await PodmanEngine.start()
-    for (const [name, image] of Object.entries(images)) {
+    for (const [name, { image }] of Object.entries(images)) {
       await engine.makeImage(`localhost/${name}:test`, image)
     }
   })
@@ -25,8 +33,8 @@ describe.skipIf(!canHavePodman())('containers', () => {
     await engine?.[Symbol.asyncDispose]()
   })
 
-  for (const name of Object.keys(images)) {
-    describeHostileCode(`the container executor with image ${name}`, async (bounds) => {
+  for (const [name, options] of Object.entries(images)) {
+    const open: OpenExecutorUnderTest = async (bounds) => {
       const opened = await TestContainerExecutor.open(engine.socketPath, { bounds, storeId: name })
       const hiddenDirectory = join(opened.directory, 'hidden')
       mkdirSync(hiddenDirectory)
@@ -38,6 +46,7 @@ describe.skipIf(!canHavePodman())('containers', () => {
         holds: new Set(['memory', 'processes', 'disk', 'cpu']),
         [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
       }
-    })
+    }
+    describeHostileCode(`the container executor with image ${name}`, open, options)
   }
 })

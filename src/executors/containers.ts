@@ -14,6 +14,7 @@ import {
 } from '../pipelines/executor.ts'
 import type { ImageBuild, ImageBuilds } from '../pipelines/image-builds.ts'
 import { DiskWatch, reservedPartOf } from './process/disk-watch.ts'
+import { ProcessWatch } from './process/process-watch.ts'
 import { requireAssignable } from './process/environment.ts'
 import { secretScript } from './process/secret-files.ts'
 import { ContainerSlot } from './containers/container-slot.ts'
@@ -103,6 +104,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   readonly #facts: EngineFacts
   readonly #images: Images
   readonly #diskWatch: DiskWatch
+  readonly #processWatch: ProcessWatch
   readonly #slots = new Map<string, Slot>()
   /** Ids of images that were found to have no shell. */
   readonly #withoutShell = new Set<string>()
@@ -117,6 +119,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
     const datumBytesMax = options.bounds?.diskBytesMax ?? Number.POSITIVE_INFINITY
     const bounds = { datumBytesMax, reservedBytes: options.reservedDiskBytes }
     this.#diskWatch = new DiskWatch(options.directory, bounds, options.clock)
+    this.#processWatch = new ProcessWatch(options.clock, options.bounds?.refusedMsMax)
     this.#images = new Images({ ...options, engine })
     this.engineTitle = `${facts.title} at ${engine.address}`
   }
@@ -167,6 +170,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()))
     await this.#diskWatch[Symbol.asyncDispose]()
+    await this.#processWatch[Symbol.asyncDispose]()
     removeSecrets(secretsRoot(this.#options.storeId))
   }
 
@@ -212,6 +216,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
           secrets,
           secretScript: secretScript(secrets),
           diskWatch: this.#diskWatch,
+          processWatch: this.#processWatch,
           files,
           processCountMax,
           outputBytesMax: this.#options.outputBytesMax ?? outputBytesMaxDefault,

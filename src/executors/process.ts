@@ -15,6 +15,7 @@ import {
 } from '../pipelines/executor.ts'
 import { ControlGroups } from './process/control-groups.ts'
 import { DiskWatch, reservedPartOf } from './process/disk-watch.ts'
+import { ProcessWatch } from './process/process-watch.ts'
 import { requireAssignable } from './process/environment.ts'
 import { PlainSlot } from './process/plain-slot.ts'
 import { SandboxSlot, type SlotOptions } from './process/sandbox-slot.ts'
@@ -53,6 +54,7 @@ const processCountMaxDefault = 4096
 interface OpenedOptions extends ProcessExecutorOptions {
   readonly groups: ControlGroups
   readonly diskWatch: DiskWatch
+  readonly processWatch: ProcessWatch
 }
 
 /** Finds out once what this machine allows. */
@@ -80,7 +82,8 @@ export async function openProcessExecutor(
     reservedBytes: options.reservedDiskBytes ?? (await reservedPartOf(directory)),
   }
   const diskWatch = opened.use(new DiskWatch(directory, diskBounds, options.clock))
-  const resolved = { ...options, directory, hiddenDirectories, groups, diskWatch }
+  const processWatch = opened.use(new ProcessWatch(options.clock, options.bounds?.refusedMsMax))
+  const resolved = { ...options, directory, hiddenDirectories, groups, diskWatch, processWatch }
   const { isolation, refusal } = await chooseIsolation(resolved)
   opened.move()
   return new ProcessExecutor(resolved, isolation, refusal)
@@ -250,6 +253,7 @@ export class ProcessExecutor implements Executor {
       group,
       limits,
       diskWatch: this.#options.diskWatch,
+      processWatch: this.#options.processWatch,
       clock,
       random,
       onDisposed: () => this.#slots.delete(path),
@@ -284,6 +288,7 @@ export class ProcessExecutor implements Executor {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()))
     await this.#options.diskWatch[Symbol.asyncDispose]()
+    await this.#options.processWatch[Symbol.asyncDispose]()
     await this.#options.groups[Symbol.asyncDispose]()
   }
 }

@@ -4,7 +4,6 @@ import type { Duration } from '@bufbuild/protobuf/wkt'
 import type { Instant } from '../base/clock.ts'
 import { UnimplementedError } from '../base/errors.ts'
 import { shownSource } from '../base/source-urls.ts'
-import { parseTargetUrl } from '../base/target-urls.ts'
 import { isCommitId, type JobId, type PipelineName, type RepoName } from '../base/names.ts'
 import {
   type CreatePipelineRequest,
@@ -168,8 +167,6 @@ function specWithEgress(
   specOf: SpecOf,
 ): PipelineSpec | undefined {
   try {
-    // Google's are written to by another name.
-    if (parseTargetUrl(info.egress?.URL ?? '').kind === 'gcs') return undefined
     return specOf(requestOf({ ...info, egress: info.egress }), createdAt)
   } catch (error) {
     if (isDamage(error) || isUnimplemented(error)) return undefined

@@ -22,6 +22,7 @@ import type { JobInput } from '../pipelines/job-records.ts'
 import type { JobDatums } from './datum-import.ts'
 import {
   importBranch,
+  hasCommit,
   importCommit,
   importRepo,
   settleImportedRepo,
@@ -66,9 +67,7 @@ export async function requireRoom(
   }
   for (const { id } of cargo.commits) {
     if (taken.length > 0) break
-    if ((await tx.get('SELECT id FROM commits WHERE id = ?', id)) !== undefined) {
-      taken.push(`commit ${id}`)
-    }
+    if (await hasCommit(tx, id)) taken.push(`commit ${id}`)
   }
   const [first] = taken
   if (first === undefined) return

@@ -142,7 +142,7 @@ test('a branch moves whenever what came since it moved is enough, and not before
     ),
     { numRuns: 40 },
   )
-}, 120_000)
+})
 
 test('a chain of branches moves in the transaction that finishes the commit, with the jobs that follow', async () => {
   await using world = await openRepo()

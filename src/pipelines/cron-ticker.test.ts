@@ -7,7 +7,7 @@ const micros = 1000
 const minuteMs = 60_000
 const start: number = Date.parse('2026-01-01T00:00:00Z') * micros
 
-const patience = { timeout: 20_000, interval: 5 }
+const patience = { timeout: 60_000, interval: 5 }
 
 function cron(
   spec: string,

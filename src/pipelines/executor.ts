@@ -71,6 +71,8 @@ export interface SlotResources {
 export interface SlotBounds {
   /** Processes and threads of a datum at one time. */
   readonly processCountMax: number
+  /** So long it may go on trying to start more than that; 5000 where it is not said. */
+  readonly refusedMsMax?: number
   /** What a datum may have on disk of the server's: in `/pfs/out` and temporary files, together. */
   readonly diskBytesMax?: number
 }

@@ -109,7 +109,7 @@ test('an incremental pipeline adds to what its parent wrote, or starts over wher
     }),
     { numRuns: 20 },
   )
-}, 60_000)
+})
 
 test('of a cross, the branch that started the job shows what is new, and others all they have', async () => {
   await using world = await openTestProcessing()

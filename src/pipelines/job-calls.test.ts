@@ -12,7 +12,7 @@ import { pipelineTopic } from './pipeline-records.ts'
 import { Triggers } from './triggers.ts'
 
 /** A loaded machine takes its time. */
-const patient = { timeout: 15_000 }
+const patient = { timeout: 60_000 }
 const one = { parallelism: { constant: 1, coefficient: 0 } }
 
 async function jobsOf(world: TestProcessing, pipeline: string): Promise<readonly string[]> {

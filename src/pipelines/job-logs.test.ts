@@ -9,7 +9,7 @@ import {
 import type { LogFilter } from './job-logs.ts'
 
 /** A loaded machine takes its time. */
-const patient = { timeout: 15_000 }
+const patient = { timeout: 60_000 }
 const one = { parallelism: { constant: 1, coefficient: 0 } }
 const { signal } = new AbortController()
 

@@ -6,7 +6,7 @@ import { newDashedId, newHexId, type Random } from '../base/random.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
 import type { CommitInfo } from '../versioning/commit-records.ts'
 import { branchesOf } from './inputs.ts'
-import { insertJob, type JobInput } from './job-records.ts'
+import { insertJob, type JobInput, type NewJob } from './job-records.ts'
 import type { PipelineRecord } from './pipeline-records.ts'
 
 /** What a job is to be made over. */
@@ -43,27 +43,37 @@ export async function makeJob(
   const before = inputs.map((input) =>
     input === trigger && parent !== undefined ? { ...input, commit: parent } : input,
   )
-  const id = newDashedId(ports.random) as JobId
+  const made = madeBy(pipeline, ports)
   await insertJob(tx, {
-    id,
-    pipeline: pipeline.name,
-    pipelineId: pipeline.pipelineId,
-    lineageId: pipeline.lineageId,
-    pipelineVersion: pipeline.version,
-    salt: pipeline.salt,
+    ...made,
     // Apart from the keys of jobs that commits start, of which there is one for each set of inputs.
-    inputsKey: isByHand ? `${key}+${id}` : key,
+    inputsKey: isByHand ? `${key}+${made.id}` : key,
     isByHand,
     parentJob: parent === undefined ? undefined : await latestJobOver(tx, pipeline, before),
     inputs,
     trigger,
     provenance,
+  })
+  return made.id
+}
+
+/** What a job made now has of the pipeline as it is now, whatever the job's inputs; its ids are new. */
+export function madeBy(
+  pipeline: PipelineRecord,
+  ports: { readonly clock: Clock; readonly random: Random },
+): Omit<NewJob, 'inputsKey' | 'isByHand' | 'parentJob' | 'inputs' | 'trigger' | 'provenance'> {
+  return {
+    id: newDashedId(ports.random) as JobId,
+    pipeline: pipeline.name,
+    pipelineId: pipeline.pipelineId,
+    lineageId: pipeline.lineageId,
+    pipelineVersion: pipeline.version,
+    salt: pipeline.salt,
     outputRepo: pipeline.name as string as RepoName,
     outputBranch: pipeline.spec.outputBranch,
     outputCommit: newHexId(ports.random) as CommitId,
     createdAt: ports.clock.now(),
-  })
-  return id
+  }
 }
 
 /** Names a set of input commits: SHA-256 of their repos, branches and ids, in input order. */

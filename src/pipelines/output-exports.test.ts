@@ -91,9 +91,7 @@ test('an output is exported before its job succeeds; what it does not have any m
   await using world = await World.open()
   const { test: processing, bucket } = world
   let hadOutput: Promise<boolean> | undefined
-  bucket.onCall = (call) => {
-    if (call === 'write') hadOutput ??= world.hasOutput()
-  }
+  bucket.onCall = (call) => (call === 'write' ? (hadOutput ??= world.hasOutput()) : undefined)
   await processing.flush('in', await processing.commit('in', { a: '1', 'd/b': '2' }))
   expect(world.objects()).toEqual({ 'to/a': '1', 'to/d/b': '2' })
   expect(await hadOutput).toBe(false)
@@ -117,7 +115,7 @@ test('an export that fails is tried again alone, and the job says why it still r
   world.fail(away)
   const commit = await world.test.commit('in', { a: '1' })
   await expect
-    .poll(reasonIn(world), { timeout: 20_000 })
+    .poll(reasonIn(world))
     .toMatch(/^exporting to s3:\/\/memory\/to: .*ECONNREFUSED \(retrying\)$/)
   expect(await world.newest()).toMatchObject({ state: 'running', counts: { processed: 1 } })
   expect(await world.hasOutput()).toBe(false)
@@ -165,9 +163,9 @@ test('an export goes on after a restart: no datum runs again, nor is written wha
     if (call === 'write' && key === 'to/b') throw away
   }
   const commit = await world.test.commit('in', { a: '1', b: '2' })
-  await expect.poll(reasonIn(world), { timeout: 20_000 }).toMatch(/retrying/)
+  await expect.poll(reasonIn(world)).toMatch(/retrying/)
   await world.test.restart()
-  await expect.poll(reasonIn(world), { timeout: 20_000 }).toMatch(/retrying/)
+  await expect.poll(reasonIn(world)).toMatch(/retrying/)
   world.fail(undefined)
   await world.test.flush('in', commit)
   expect(world.test.ran.toSorted()).toEqual(['in:/a', 'in:/b'])
@@ -215,7 +213,7 @@ test.each([
   if (what === 'delete-pipeline') {
     await pipelines.delete('p', { deleteJobs: false, deleteRepo: false })
   }
-  await expect.poll(() => stopped, { timeout: 20_000 }).toBe(true)
+  await expect.poll(() => stopped).toBe(true)
   expect((await jobs.inspect(id)).state).toBe(state)
   expect(world.objects()).toEqual({})
 })

@@ -6,11 +6,17 @@ import type { Database, ReadTransaction, Transaction } from '../database/databas
 import type { OnHeadReady } from '../versioning/ports.ts'
 import { snapshotKeys } from '../storage/snapshot-keys.ts'
 import type { Spools } from '../storage/spool.ts'
-import { findRepo, removeRepo } from '../versioning/repos.ts'
+import { deletedAtOnceMax, findRepo, removeRepo } from '../versioning/repos.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import { branchesOf } from './inputs.ts'
 import { makeJobByHand, type ChosenCommit } from './manual-jobs.ts'
-import { markAllJobsDeleted, markJobsDeleted, purgeDeletedJobs } from './deleted-jobs.ts'
+import {
+  deletedReason,
+  killWaitingJobs,
+  markAllJobsDeleted,
+  markJobsDeleted,
+  purgeDeletedJobs,
+} from './deleted-jobs.ts'
 import { killJobs, openJobIds } from './job-records.ts'
 import type { OutputExports } from './output-exports.ts'
 import { PipelineChanges } from './pipeline-changes.ts'
@@ -262,39 +268,45 @@ export class Pipelines {
       readonly cascade?: boolean
     },
   ): Promise<void> {
-    const at = this.#clock.now()
-    await this.#database.transact(
-      async (tx) => {
-        const pipeline = await findPipeline(tx, name)
-        if (pipeline === undefined) throw new PipelineNotFoundError(name)
-        const going = options.cascade === true ? await withReaders(tx, pipeline) : [pipeline]
-        for (const one of going) {
-          await refuseTrialPipeline(tx, one.name)
-          await refuseTried(tx, one.name)
-        }
-        // Those that read first, so that no output repo goes before them.
-        for (const one of going.toReversed()) await this.#remove(tx, one, { ...options, at })
-      },
-      { usesReserve: true },
-    )
-    await purgeDeletedJobs(this.#database)
+    const isCascade = options.cascade === true
+    await this.#removeAll((tx) => deletable(tx, name, { isCascade }), options)
   }
 
   async deleteAll(options: {
     readonly deleteJobs: boolean
     readonly deleteRepo: boolean
   }): Promise<void> {
+    await this.#removeAll(allPipelines, options, async (tx) => {
+      await removeAllTrialRecords(tx)
+      if (options.deleteJobs) await markAllJobsDeleted(tx)
+    })
+  }
+
+  /**
+   * What may be many rows goes in steps: jobs that wait are killed before, and what goes with jobs and
+   * repos is deleted afterwards.
+   */
+  async #removeAll(
+    find: (tx: ReadTransaction) => Promise<readonly PipelineRecord[]>,
+    options: { readonly deleteJobs: boolean; readonly deleteRepo: boolean },
+    andThen: (tx: Transaction) => Promise<void> = async () => undefined,
+  ): Promise<void> {
     const at = this.#clock.now()
+    if (!options.deleteJobs) {
+      const going = await this.#database.read(find)
+      for (const pipeline of going) await killWaitingJobs(this.#database, pipeline, at)
+    }
     await this.#database.transact(
       async (tx) => {
         const inTrials = await allTrialPipelineNames(tx)
-        for (const pipeline of await allPipelines(tx)) {
+        let rowsLeft = deletedAtOnceMax
+        // Those that read first, so that no output repo goes before them.
+        for (const pipeline of (await find(tx)).toReversed()) {
           // A trial leaves nothing behind.
           const whole = inTrials.has(pipeline.name) && { deleteJobs: true, deleteRepo: true }
-          await this.#remove(tx, pipeline, { ...options, ...whole, at })
+          rowsLeft -= await removeWhole(tx, pipeline, { ...options, ...whole, at, rowsLeft })
         }
-        await removeAllTrialRecords(tx)
-        if (options.deleteJobs) await markAllJobsDeleted(tx)
+        await andThen(tx)
       },
       { usesReserve: true },
     )
@@ -318,19 +330,44 @@ export class Pipelines {
   #notices({ spec }: PipelineRecord): readonly string[] {
     return [...this.#workers.notices(workerTransform(spec)), ...specNotices(spec)]
   }
+}
 
-  async #remove(
-    tx: Transaction,
-    pipeline: PipelineRecord,
-    options: { readonly deleteJobs: boolean; readonly deleteRepo: boolean; readonly at: number },
-  ): Promise<void> {
-    const reason = `pipeline ${pipeline.name} was deleted`
-    if (options.deleteJobs) await markJobsDeleted(tx, pipeline)
-    else await killJobs(tx, pipeline.pipelineId, { reason, at: options.at })
-    await removePipeline(tx, pipeline, options.at)
-    if (!options.deleteRepo || (await findRepo(tx, pipeline.name)) === undefined) return
-    await removeRepo(tx, pipeline.name)
+/** Returns how many rows of commits went, of `rowsLeft` at most. */
+async function removeWhole(
+  tx: Transaction,
+  pipeline: PipelineRecord,
+  options: {
+    readonly deleteJobs: boolean
+    readonly deleteRepo: boolean
+    readonly at: Instant
+    readonly rowsLeft: number
+  },
+): Promise<number> {
+  if (options.deleteJobs) await markJobsDeleted(tx, pipeline)
+  else await killJobs(tx, pipeline.pipelineId, { reason: deletedReason(pipeline), at: options.at })
+  await removePipeline(tx, pipeline, options.at)
+  if (!options.deleteRepo || (await findRepo(tx, pipeline.name)) === undefined) return 0
+  return await removeRepo(tx, pipeline.name, options.rowsLeft)
+}
+
+/**
+ * The pipeline of that name; with `isCascade` also those that read what it writes, behind it.
+ *
+ * @throws {PipelineNotFoundError} @throws {FailedPreconditionError} for one that a trial needs.
+ */
+async function deletable(
+  tx: ReadTransaction,
+  name: string,
+  { isCascade }: { readonly isCascade: boolean },
+): Promise<readonly PipelineRecord[]> {
+  const pipeline = await findPipeline(tx, name)
+  if (pipeline === undefined) throw new PipelineNotFoundError(name)
+  const going = isCascade ? await withReaders(tx, pipeline) : [pipeline]
+  for (const one of going) {
+    await refuseTrialPipeline(tx, one.name)
+    await refuseTried(tx, one.name)
   }
+  return going
 }
 
 /** A pipeline, and all that read what it writes, directly or not; each behind all that it reads. */

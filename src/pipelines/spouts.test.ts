@@ -9,7 +9,7 @@ import {
 import type { DatumWork } from './datum-worker.ts'
 import type { JobRecord } from './job-records.ts'
 
-const patience = { timeout: 20_000, interval: 5 }
+const patience = { timeout: 60_000, interval: 5 }
 
 async function makeSpout({ processing }: TestProcessing, name: string): Promise<void> {
   await processing.pipelines.create({ name, spout: true, transform: transform(name) })

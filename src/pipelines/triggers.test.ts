@@ -70,7 +70,7 @@ test('a long history is worked off in slices, in order, and new heads come after
   const jobs = (await world.processing.jobs.list('up')).toReversed()
   expect(jobs.map(({ trigger }) => trigger.commit)).toEqual([...ids, last])
   expect(jobs.at(-1)?.parentJob).toBe(jobs.at(-2)?.id)
-}, 60_000)
+})
 
 test('a backlog that a stop has interrupted is worked off after the start', async () => {
   await using world = await openTestProcessing()
@@ -83,7 +83,7 @@ test('a backlog that a stop has interrupted is worked off after the start', asyn
   await world.processing.pipelines.start('up')
   await world.flush('in', ids.at(-1) ?? '')
   expect(await world.processing.jobs.list('up')).toHaveLength(longCount)
-}, 60_000)
+})
 
 test('a pipeline whose input repo is gone fails as a whole, and starts again when it is back', async () => {
   await using world = await openTestProcessing()

@@ -42,7 +42,7 @@ import { sweepUploads } from '../versioning/uploads.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { startBackgroundTask } from './background-task.ts'
-import { openBackups } from './backing-up/backups.ts'
+import { openBackups, openRepoRestores } from './backing-up/backups.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './command-line.ts'
 import { Doors } from './doors.ts'
@@ -126,7 +126,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const recordable = [
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
     ...objectRoutes(objects, collector),
-    ...filesRoutes(versioning, stores, fetching),
+    ...filesRoutes(versioning, stores, { ...fetching, secrets: processing.secrets }),
     ...reposRoutes(versioning),
     ...commitsRoutes(versioning, processing.branchTriggers),
     ...ppsRoutes(processing, collector),
@@ -140,8 +140,11 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
       configured: config.oldCluster,
       allowsAnyPlace: (config.sources ?? 'any') === 'any',
     }),
-    ...backupsRoutes(backups),
-    ...transfersRoutes(fetching.pulls, config.sources !== 'none'),
+    ...backupsRoutes(backups, {
+      random,
+      repoRestores: openRepoRestores(stores, fetching.pulls, config, ports),
+    }),
+    ...transfersRoutes(fetching.pulls, { random, isAllowed: config.sources !== 'none' }),
     ...authRoutes(),
     ...healthRoutes(),
     ...versionRoutes(release),
@@ -229,7 +232,7 @@ function createFetching(
   { versioning, exports, onHeadReady, uses }: FetchingParts,
   config: Pick<ServerConfig, 'sources'>,
   ports: ServerPorts,
-): Parameters<typeof filesRoutes>[2] & { readonly pulls: Pulls } {
+): Omit<Parameters<typeof filesRoutes>[2], 'secrets'> & { readonly pulls: Pulls } {
   const { clouds = noClouds, clock } = ports
   const reach = config.sources ?? 'any'
   const sources = new Sources({ ...ports, chunks: stores.chunks, clouds, reach })

@@ -11,7 +11,7 @@ import {
 } from '../storage/file-trees.ts'
 import { fetchStored } from './fetched-content.ts'
 import { inOrder } from './in-order.ts'
-import type { PeerContents } from './pfs/peer.ts'
+import type { ChunkOrigin } from '../storage/offered-contents.ts'
 import { offeredFile } from './pfs/pfs-source.ts'
 import { patiently } from './resumed-bytes.ts'
 import type { SessionPorts } from './sources.ts'
@@ -44,7 +44,7 @@ const parallelCount = 10
  */
 export async function pullTree(
   ports: PulledTreesPorts,
-  origin: PeerContents,
+  origin: ChunkOrigin,
   what: { readonly name: string; readonly before: DirectoryEntry; readonly root: string },
   tally: PulledTally,
   signal: AbortSignal,
@@ -128,7 +128,7 @@ function refuse(): never {
 /** The chunks of another server, by their names: those that are here do not come. */
 function remoteChunks(
   { chunks, session }: PulledTreesPorts,
-  origin: PeerContents,
+  origin: ChunkOrigin,
   signal: AbortSignal,
 ): ChunkStore {
   const get = async (id: ChunkId): Promise<Uint8Array> => {

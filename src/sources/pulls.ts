@@ -1,23 +1,20 @@
+import type { AskCaller } from '../base/caller-questions.ts'
 import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
-import { parseBranchName, parseCommitId, parseRepoName, type RepoName } from '../base/names.ts'
+import { parseCommitId, parseRepoName } from '../base/names.ts'
 import { parseAddress } from '../client/address.ts'
 import type { DirectoryEntry } from '../storage/file-trees.ts'
 import type { Lease, Leases } from '../storage/leases.ts'
 import { type CommitTree, treeEntry } from '../versioning/commit-records.ts'
-import type {
-  PulledBranch,
-  PulledCommit,
-  PulledRepo,
-  PulledRepos,
-} from '../versioning/pulled-repos.ts'
-import type { PeerCommit, PeerContents } from './pfs/peer.ts'
-import type { PeerCommitFacts, PeerHistory, PeerRepo } from './pfs/peer-history.ts'
+import type { PulledCommit, PulledRepo, PulledRepos } from '../versioning/pulled-repos.ts'
+import { AskingTransport, type PushedCall, type PushedPart } from './asking-transport.ts'
+import { PeerHistory } from './pfs/peer-history.ts'
+import type { PeerCommitFacts, PeerRepo, PullOrigin } from './pull-origin.ts'
+import { planPull, type PullPlan } from './pull-plan.ts'
 import { pullTree, type PulledTally, type PulledTreesPorts } from './pulled-trees.ts'
 import type { SessionPorts, Sources } from './sources.ts'
 
-export interface PullRequest {
-  /** Of another server of ours, as HOST:PORT. */
-  readonly address: string
+/** What is to come of a place that has repos. */
+export interface PullWish {
   /** None: all that there are. */
   readonly repos: readonly string[]
   /** Also what these repos are made from. */
@@ -25,6 +22,11 @@ export interface PullRequest {
   /** Refuse repos that are here. */
   readonly onlyNew: boolean
   readonly isDryRun: boolean
+}
+
+export interface PullRequest extends PullWish {
+  /** Of another server of ours, as HOST:PORT. */
+  readonly address: string
 }
 
 /** What has come of a repo, or would come. */
@@ -35,6 +37,10 @@ export interface PulledCounts {
   readonly branches: readonly string[]
   /** Branches that have commits here which are not there, and nothing new there. */
   readonly ahead: readonly string[]
+  /** Commit tags that were made. */
+  readonly tags: readonly string[]
+  /** Commit tags there whose name stands for something else here, and still does. */
+  readonly otherTags: readonly string[]
 }
 
 export type PullEvent =
@@ -54,18 +60,6 @@ export interface PullsPorts extends Omit<PulledTreesPorts, 'session'> {
   readonly leases: Leases
 }
 
-/** Commits of one pull: their facts are held at once. */
-const commitCountMax = 1_000_000
-
-interface Plan {
-  readonly repo: PeerRepo
-  readonly name: RepoName
-  /** Parents first. */
-  readonly commits: readonly PeerCommitFacts[]
-  readonly branches: readonly PulledBranch[]
-  readonly ahead: readonly string[]
-}
-
 /** Brings repos of other servers here, with their history: the same commits, with their ids. */
 export class Pulls {
   readonly #ports: PullsPorts
@@ -82,103 +76,60 @@ export class Pulls {
    */
   async *pull(request: PullRequest, signal: AbortSignal): AsyncGenerator<PullEvent> {
     await using session = this.#ports.sources.session()
-    const { history, contentsOf } = await session.openHistory(parseAddress(request.address), signal)
-    const wanted = await wantedRepos(history, request, signal)
-    const plans: Plan[] = []
-    for (const repo of wanted) plans.push(await this.#plan(history, repo, request, signal))
-    if (!request.isDryRun) {
+    const origin = await session.openHistory(parseAddress(request.address), signal)
+    yield* this.#pullFrom({ origin, session: session.ports }, request, signal)
+  }
+
+  /** The same from somewhere else than an address. */
+  async *pullFrom(
+    origin: PullOrigin,
+    wish: PullWish,
+    signal: AbortSignal,
+  ): AsyncGenerator<PullEvent> {
+    await using session = this.#ports.sources.session()
+    yield* this.#pullFrom({ origin, session: session.ports }, wish, signal)
+  }
+
+  /** The same from the server of whoever asks for it, who makes the calls. */
+  async *pullFromCaller(
+    ask: AskCaller<PushedCall, PushedPart>,
+    wish: PullWish,
+    signal: AbortSignal,
+  ): AsyncGenerator<PullEvent> {
+    const transport = new AskingTransport(ask)
+    yield* this.pullFrom(new PeerHistory(transport, 'the pushing side'), wish, signal)
+  }
+
+  async *#pullFrom(
+    from: { readonly origin: PullOrigin; readonly session: SessionPorts },
+    wish: PullWish,
+    signal: AbortSignal,
+  ): AsyncGenerator<PullEvent> {
+    const { origin } = from
+    const plans: PullPlan[] = []
+    for (const repo of await wantedRepos(origin, wish, signal)) {
+      if (wish.onlyNew && (await this.#ports.repos.has(parseRepoName(repo.name)))) {
+        throw new FailedPreconditionError(
+          `repo ${repo.name} is here already: pachctl pull brings what is new there`,
+        )
+      }
+      plans.push(await planPull({ origin, repos: this.#ports.repos }, repo, signal))
+    }
+    if (!wish.isDryRun) {
       using lease = this.#ports.leases.begin()
       const pulled: PulledRepo[] = []
-      for (const plan of plans) {
-        pulled.push(yield* this.#bring(plan, { session: session.ports, contentsOf, lease }, signal))
-      }
+      for (const plan of plans) pulled.push(yield* this.#bring(plan, { ...from, lease }, signal))
       await this.#ports.repos.import(pulled)
     }
-    for (const { name, commits, branches, ahead } of plans) {
-      const moved = branches.map((branch) => branch.name)
-      const counts = { repo: name, commitCount: commits.length, branches: moved, ahead }
-      yield { kind: 'repo', counts }
-    }
-  }
-
-  async #plan(
-    history: PeerHistory,
-    repo: PeerRepo,
-    { onlyNew }: PullRequest,
-    signal: AbortSignal,
-  ): Promise<Plan> {
-    const name = parseRepoName(repo.name)
-    if (onlyNew && (await this.#ports.repos.has(name))) {
-      throw new FailedPreconditionError(
-        `repo ${name} is here already: pachctl pull brings what is new there`,
-      )
-    }
-    const commits = new Map<string, PeerCommitFacts>()
-    /** Of each of them, the newest before it that is here. */
-    const bases = new Map<string, string | undefined>()
-    const branches: PulledBranch[] = []
-    const ahead: string[] = []
-    for (const [text, top] of await history.branches(repo.name, signal)) {
-      const line: PeerCommitFacts[] = []
-      /** The newest that is here, if one is. */
-      let base: string | undefined
-      let head: string | undefined
-      for await (const commit of history.line(repo.name, top, signal)) {
-        head ??= commit.id
-        if (commits.has(commit.id)) {
-          base = bases.get(commit.id)
-          break
-        }
-        if ((await this.#ports.repos.tree(commit)) !== undefined) {
-          base = commit.id
-          break
-        }
-        line.push(commit)
-        if (commits.size + line.length > commitCountMax) throw tooMany(name)
-      }
-      for (const commit of line.toReversed()) {
-        commits.set(commit.id, commit)
-        bases.set(commit.id, base)
-      }
-      // Nothing of it has finished yet.
-      if (head === undefined) continue
-      const branch = parseBranchName(text)
-      const move = await this.#move(name, branch, { head, base })
-      if (move === 'ahead') ahead.push(branch)
-      else if (move !== undefined) branches.push(move)
-    }
-    return { repo, name, commits: [...commits.values()], branches, ahead }
-  }
-
-  /** What becomes of a branch; nothing, when it is the same here and there. */
-  async #move(
-    repo: RepoName,
-    name: PulledBranch['name'],
-    there: { readonly head: string; readonly base: string | undefined },
-  ): Promise<PulledBranch | 'ahead' | undefined> {
-    const head = parseCommitId(there.head)
-    const base = there.base === undefined ? undefined : parseCommitId(there.base)
-    const standing = await this.#ports.repos.standing({ repo, name, head, base })
-    switch (standing.kind) {
-      case 'same':
-        return undefined
-      case 'ahead':
-        return 'ahead'
-      case 'behind':
-        return { name, head, before: standing.before }
-      case 'apart':
-        throw new FailedPreconditionError(
-          `branch ${name} of ${repo} has gone another way here than there: here its head is ${standing.before}, which is not among the commits of ${head} there, and nothing has been pulled. To have both, set another branch to what is here (pachctl set-branch ${repo} ${standing.before} mine), delete branch ${name}, pull again, and merge them (pachctl merge-branch)`,
-        )
-    }
+    for (const plan of plans) yield { kind: 'repo', counts: countsOf(plan) }
   }
 
   /** Makes the trees of all commits that are new, the oldest first. */
   async *#bring(
-    { repo, name, commits, branches }: Plan,
+    { repo, name, commits, branches, tags }: PullPlan,
     peer: {
+      readonly origin: PullOrigin
       readonly session: SessionPorts
-      readonly contentsOf: (commit: PeerCommit) => PeerContents
       readonly lease: Lease
     },
     signal: AbortSignal,
@@ -189,7 +140,7 @@ export class Pulls {
     for (const commit of commits) {
       const before = await this.#treeOf(commit, made, peer.lease)
       const addedBefore = tally.addedBytes
-      const origin = peer.contentsOf({ ...commit, isFinished: true })
+      const origin = peer.origin.contentsOf(commit)
       const what = { name: `${name}@${commit.id}`, before, root: commit.root }
       const ports = { ...this.#ports, session: peer.session }
       const { root, sizeBytes, fileCount } = await pullTree(ports, origin, what, tally, signal)
@@ -200,6 +151,7 @@ export class Pulls {
         repo: name,
         id: parseCommitId(commit.id),
         parent: commit.parent === undefined ? undefined : parseCommitId(commit.parent),
+        mergeParents: commit.mergeParents.map(parseCommitId),
         provenance: commit.provenance.map((other) => ({
           repo: parseRepoName(other.repo),
           id: parseCommitId(other.id),
@@ -213,7 +165,7 @@ export class Pulls {
     }
     const { createdAt, description } = repo
     const provenance = repo.provenance.map(parseRepoName)
-    return { name, createdAt, description, provenance, commits: pulled, branches }
+    return { name, createdAt, description, provenance, commits: pulled, branches, tags }
   }
 
   /** What the commit's parent has. */
@@ -238,32 +190,32 @@ export class Pulls {
   }
 }
 
-/** Each after those that it is made from. */
+function countsOf({ name, commits, branches, ahead, tags, otherTags }: PullPlan): PulledCounts {
+  return {
+    repo: name,
+    commitCount: commits.length,
+    branches: branches.map((branch) => branch.name),
+    ahead,
+    tags: tags.map((tag) => tag.name),
+    otherTags,
+  }
+}
+
+/** Each after those that it is made from. Only what is wanted is asked for. */
 async function wantedRepos(
-  history: PeerHistory,
-  { repos, withProvenance }: PullRequest,
+  origin: PullOrigin,
+  { repos, withProvenance }: PullWish,
   signal: AbortSignal,
 ): Promise<readonly PeerRepo[]> {
-  const all = new Map((await history.repos(signal)).map((repo) => [repo.name, repo]))
-  const wanted = new Map<string, PeerRepo>()
-  for (const name of repos.length === 0 ? all.keys() : repos) {
-    // Also says it in the other server's words when there is none.
-    const repo = all.get(name) ?? (await history.repo(name, signal))
-    wanted.set(name, repo)
-    for (const other of withProvenance ? repo.provenance : []) {
-      const found = all.get(other)
-      if (found !== undefined) wanted.set(other, found)
-    }
+  const named = repos.length === 0 ? [...(await origin.repos(signal))] : []
+  for (const name of repos) named.push(await origin.repo(name, signal))
+  const wanted = new Map(named.map((repo) => [repo.name, repo]))
+  for (const name of withProvenance ? named.flatMap((repo) => repo.provenance) : []) {
+    if (!wanted.has(name)) wanted.set(name, await origin.repo(name, signal))
   }
-  if (wanted.size === 0) throw new InvalidArgumentError(`${history.address} has no repos`)
+  if (wanted.size === 0) throw new InvalidArgumentError(`${origin.address} has no repos`)
   // What a repo is made from is made from less.
   return [...wanted.values()].toSorted(
     (left, right) => left.provenance.length - right.provenance.length,
-  )
-}
-
-function tooMany(repo: string): FailedPreconditionError {
-  return new FailedPreconditionError(
-    `${repo} has more than ${commitCountMax} commits that are not here, which is more than one pull brings`,
   )
 }

@@ -36,6 +36,8 @@ export interface SourcePutRequest {
   readonly resumes: boolean | undefined
   /** How each file becomes pieces, if at all. */
   readonly split: Split | undefined
+  /** In place of the server's own: named as variables such as `AWS_ACCESS_KEY_ID`. */
+  readonly credentials?: Readonly<Record<string, string>> | undefined
 }
 
 /** How far a put is. */
@@ -127,7 +129,7 @@ export class SourcePuts {
   async #fetchAll(request: SourcePutRequest, run: Run): Promise<void> {
     const { writer, kept, progress } = run
     const { overwrite, sources, isRecursive } = request
-    await using session = this.#ports.sources.session()
+    await using session = this.#ports.sources.session(request.credentials)
     const files = foundFiles(session, request, run.signal)
     const smallBytesMax = sources.length === 1 && !isRecursive ? onlyBytesMax : 0
     const ports = { patience: session.ports, contents: this.#ports.contents, kept }

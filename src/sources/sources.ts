@@ -1,22 +1,25 @@
-import type { CloudEnvironment } from '../clouds/bucket.ts'
+import type { Bucket, CloudEnvironment } from '../clouds/bucket.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
+import { withOwnCredentials } from '../clouds/own-credentials.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
 import { FailedPreconditionError } from '../base/errors.ts'
 import type { Address } from '../client/address.ts'
-import { parseSourceUrl, type PfsUrl, type SourceUrl } from '../base/source-urls.ts'
+import { parseSourceUrl, type PfsUrl, type SourceUrl, type StoreUrl } from '../base/source-urls.ts'
 import type { ChunkHolder, ChunkStore } from '../storage/chunks.ts'
 import { OfferedContents } from '../storage/offered-contents.ts'
 import { HttpClient } from './http/http-client.ts'
+import { httpAuthorization } from './http/http-authorization.ts'
 import { HttpSource } from './http/http-source.ts'
 import { openPeer } from './pfs/open-peer.ts'
-import type { Peer, PeerCommit, PeerContents } from './pfs/peer.ts'
+import type { Peer } from './pfs/peer.ts'
 import { PeerHistory } from './pfs/peer-history.ts'
 import { peerTransport } from './pfs/peer-calls.ts'
 import { PfsSource } from './pfs/pfs-source.ts'
 import { type Reach, ReachGuard } from './reach.ts'
 import { StoreSource } from './stores/store-source.ts'
 import { type Patience, type ResumePorts, usualPatience } from './resumed-bytes.ts'
+import type { PullOrigin } from './pull-origin.ts'
 import type { Source } from './source.ts'
 
 export interface SourcesPorts {
@@ -42,11 +45,14 @@ export class Sources {
     this.#guard = new ReachGuard(ports.reach)
   }
 
-  /** Connections that the sources of one command share. */
-  session(): SourceSession {
+  /**
+   * Connections that the sources of one command share; with `credentials`, in place of all that the server
+   * has: named as variables such as `AWS_ACCESS_KEY_ID`.
+   */
+  session(credentials?: Readonly<Record<string, string>>): SourceSession {
     const { patience = usualPatience, ...ports } = this.#ports
     const offered = new OfferedContents(ports.chunks)
-    return new SourceSession({ ...ports, patience, offered, guard: this.#guard })
+    return new SourceSession({ ...ports, patience, offered, guard: this.#guard }, credentials)
   }
 }
 
@@ -57,25 +63,21 @@ export interface SessionPorts extends ResumePorts {
   readonly guard: ReachGuard
 }
 
-/** Another server of ours. */
-export interface OpenedHistory {
-  readonly history: PeerHistory
-  readonly contentsOf: (commit: PeerCommit) => PeerContents
-}
-
 /** Opens sources, and keeps what they hold until it is disposed of. */
 export class SourceSession implements AsyncDisposable {
   /** How to go on when a source breaks. */
   readonly ports: SessionPorts
   readonly #opened = new AsyncDisposableStack()
   readonly #client: HttpClient
-  readonly #buckets: Buckets
+  readonly #credentials: Readonly<Record<string, string>> | undefined
+  /** By kind: credentials that were brought along may be of one and not of another. */
+  readonly #buckets = new Map<StoreUrl['kind'], Buckets>()
   /** By address. */
   readonly #peers = new Map<string, Promise<Peer>>()
 
-  constructor(ports: SessionPorts) {
+  constructor(ports: SessionPorts, credentials?: Readonly<Record<string, string>>) {
     this.ports = ports
-    this.#buckets = this.#opened.use(new Buckets(ports.clouds))
+    this.#credentials = credentials
     const userAgent = `pachyderm-ts/${ports.release}`
     this.#client = this.#opened.use(new HttpClient({ ...ports, userAgent }))
   }
@@ -98,20 +100,18 @@ export class SourceSession implements AsyncDisposable {
    *
    * @throws {FailedPreconditionError} when it is none of ours.
    */
-  async openHistory(address: Address, signal: AbortSignal): Promise<OpenedHistory> {
+  async openHistory(address: Address, signal: AbortSignal): Promise<PullOrigin> {
     const peer = await this.#peer(
       { kind: 'pfs', ...address, repo: '', commit: '', path: [] },
       signal,
     )
-    const contentsOf = peer.contentsOf?.bind(peer)
-    if (contentsOf === undefined) {
+    if (peer.contentsOf === undefined) {
       throw new FailedPreconditionError(
         `pachd at ${peer.address} is none of this project: bring the history of its branches over with pachctl put-file --history, or all of it with pachctl migrate`,
       )
     }
     const { clock, guard } = this.ports
-    const transport = this.#opened.use(peerTransport(address, clock, guard))
-    return { history: new PeerHistory(transport, address), contentsOf }
+    return new PeerHistory(this.#opened.use(peerTransport(address, clock, guard)), address)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -121,14 +121,27 @@ export class SourceSession implements AsyncDisposable {
   async #source(url: SourceUrl, signal: AbortSignal): Promise<Source> {
     switch (url.kind) {
       case 'http':
-        return new HttpSource(this.#client, url)
+        return new HttpSource(this.#client, url, httpAuthorization(this.#credentials))
       case 'pfs':
         return this.openPfs(url, signal)
       default:
         // Whatever the server may reach, where the store is was said by whoever runs it.
         this.ports.guard.requireHost(`${url.kind} bucket ${url.bucket}`)
-        return new StoreSource(this.ports, await this.#buckets.open(url), url)
+        return new StoreSource(this.ports, await this.#bucket(url), url)
     }
+  }
+
+  #bucket(url: StoreUrl): Promise<Bucket> {
+    const { kind } = url
+    const { clouds } = this.ports
+    const variables = this.#credentials
+    let buckets = this.#buckets.get(kind)
+    if (buckets === undefined) {
+      const own = variables && withOwnCredentials(clouds, { kind, variables })
+      buckets = this.#opened.use(new Buckets(own ?? clouds))
+      this.#buckets.set(kind, buckets)
+    }
+    return buckets.open(url)
   }
 
   #peer({ host, port }: PfsUrl, signal: AbortSignal): Promise<Peer> {

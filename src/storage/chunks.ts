@@ -7,7 +7,7 @@ export type ChunkId = Brand<string, 'ChunkId'>
 export const chunkBytesMax: number = 4 * 1024 * 1024
 
 /** As what a chunk is referred to: the bytes of a file may be those of a node, too. */
-export type ChunkUse = 'node' | 'list' | 'chunk'
+export type ChunkUse = 'list' | 'chunk'
 
 /** Whether a chunk has not been seen before in that use; having been asked, it has. */
 export type IsNew = (id: ChunkId, use: ChunkUse) => boolean | Promise<boolean>

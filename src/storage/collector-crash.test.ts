@@ -59,4 +59,4 @@ test('a collection that is killed at any step loses nothing, and the next one fr
       expect(await checkStore(directory.path)).toBeGreaterThan(0)
     }
   }
-}, 240_000)
+})

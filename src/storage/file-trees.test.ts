@@ -5,7 +5,6 @@ import { parseFilePath, pathKey } from '../base/paths.ts'
 import { CountingChunks } from '../testing/counting-chunks.ts'
 import { fileOf } from '../testing/tree-model.ts'
 import { chunkIdOf } from './chunk-id.ts'
-import type { ChunkId } from './chunks.ts'
 import { contentHash } from './content-hash.ts'
 import { type DirectoryEntry, FileTrees, type TreeEdit, type TreeEntry } from './file-trees.ts'
 import { MemoryChunkStore } from './memory-chunks.ts'
@@ -207,33 +206,6 @@ async function large(): Promise<{
   chunks.reset()
   return { root, chunks, fresh }
 }
-
-test('the references of a tree are its chunks, and what is known is not read again', async () => {
-  const chunks = new CountingChunks(new MemoryChunkStore())
-  const trees = new FileTrees(chunks, { cacheBytesMax: 0 })
-  const edits = Array.from({ length: 3000 }, (_, index) =>
-    put(`/d/${String(index).padStart(4, '0')}/f`, `${index} `.repeat(40)),
-  )
-  const before = await treeOf(trees, ...edits)
-  const known = new Set<ChunkId>()
-  const isNew = (id: ChunkId): boolean => known.size < known.add(id).size
-  const first = await Array.fromAsync(trees.references(before.root, isNew))
-  const files = first.filter(({ kind }) => kind === 'chunk').map(({ id }) => id)
-  const expected = edits.map((_, index) => chunkIdOf(utf8(`${index} `.repeat(40))))
-  expect(files.toSorted()).toEqual(expected.toSorted())
-  // What is kept is enough: every node that a walk reads is among the references.
-  const kept = new MemoryChunkStore()
-  for (const { kind, id } of first) if (kind === 'node') await kept.put(await chunks.get(id))
-  expect(await pathsOf(new FileTrees(kept), before)).toHaveLength(6002)
-
-  const edit = put('/d/1500/more', 'new')
-  const after = await trees.edit(before, [edit], { emptied: 'keep' })
-  chunks.reset()
-  const second = await Array.fromAsync(trees.references(after.root, isNew))
-  expect(second.every(({ kind }) => kind === 'node')).toBe(true)
-  expect(chunks.readCount).toBe(second.length)
-  expect(chunks.readCount).toBeLessThanOrEqual(6)
-})
 
 describe('the cost', () => {
   test('of ten edits among 100,000 files is a few nodes for each', async () => {

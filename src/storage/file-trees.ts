@@ -3,7 +3,7 @@ import { Batched } from '../base/batched.ts'
 import { concatBytes, utf8 } from '../base/bytes.ts'
 import { type FilePath, rootPath } from '../base/paths.ts'
 import type { Turns } from '../base/turns.ts'
-import type { ChunkStore, IsNew } from './chunks.ts'
+import type { ChunkStore } from './chunks.ts'
 import type { Content } from './contents.ts'
 import { NodeStore } from './prolly/node-store.ts'
 import { Directories, emptyDirectory, type EntryEdit, entryEdit } from './trees/directories.ts'
@@ -17,7 +17,6 @@ import {
 } from './trees/differences.ts'
 import { TreeEditor, type TreeEditOptions } from './trees/edit.ts'
 import { TreeMerger } from './trees/merge.ts'
-import { treeReferences } from './trees/references.ts'
 import type {
   DirectoryEntry,
   NamedEntry,
@@ -26,8 +25,6 @@ import type {
   TreeConflict,
   TreeEdit,
   TreeEntry,
-  TreeReference,
-  TreeRoot,
 } from './tree-entries.ts'
 import { NoNodeError, NotADirectoryError } from './tree-errors.ts'
 
@@ -40,7 +37,6 @@ export type {
   TreeConflict,
   TreeEdit,
   TreeEntry,
-  TreeReference,
   TreeRoot,
 } from './tree-entries.ts'
 
@@ -257,19 +253,6 @@ export class FileTrees {
     const merger = new TreeMerger(this.#directories.until(signal))
     const root = await this.asRoot(await merger.merge(base, ours, theirs))
     return { root, conflicts: merger.conflicts, conflictCount: merger.conflictCount }
-  }
-
-  /**
-   * Every chunk that the tree keeps alive and that `isNew` says it has not seen; what is below a
-   * known node is not read. The chunks of a chunk list are left to the reader. `onInline` is told of
-   * each small file in the nodes that are read.
-   */
-  references(
-    root: TreeRoot,
-    isNew: IsNew,
-    onInline?: (bytes: Uint8Array) => void,
-  ): AsyncGenerator<TreeReference> {
-    return treeReferences(this.#store, root, isNew, onInline)
   }
 }
 

@@ -13,4 +13,4 @@ test('a content larger than the bound on memory is written and read within it', 
   const { stdout } = await promisify(execFile)(process.execPath, args)
   // About 95 MiB are Node's and SQLite's own.
   expect(Number(stdout) / 1024).toBeLessThan(448)
-}, 60_000)
+})

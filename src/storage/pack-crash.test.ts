@@ -51,5 +51,5 @@ describe('a process killed while it writes', () => {
       }
     }
     expect(referenceCount).toBeGreaterThan(5)
-  }, 120_000)
+  })
 })

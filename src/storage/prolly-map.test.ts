@@ -191,21 +191,6 @@ describe('the cost', () => {
   })
 })
 
-test('new nodes bring every entry once, and known ones are not read', async () => {
-  const chunks = new CountingChunks(new MemoryChunkStore())
-  const maps = new ProllyMaps(chunks, { cacheBytesMax: 0 })
-  const root = await maps.build(numbered(5000))
-  const known = new Set<string>()
-  const isNew = (id: string): boolean => known.size < known.add(id).size
-  const entries: MapEntry[] = []
-  for await (const node of maps.newNodes(root, isNew)) entries.push(...node.entries)
-  expect(entries).toEqual([...numbered(5000)])
-  expect(known.size).toBe(chunks.writtenCount)
-  chunks.reset()
-  expect(await Array.fromAsync(maps.newNodes(root, isNew))).toEqual([])
-  expect(chunks.readCount).toBe(0)
-})
-
 test('edits out of order are refused', async () => {
   const maps = new ProllyMaps(new MemoryChunkStore())
   const root = await maps.build(numbered(10))

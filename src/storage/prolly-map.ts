@@ -1,5 +1,5 @@
 import { compareBytes } from '../base/bytes.ts'
-import type { ChunkId, ChunkStore, IsNew } from './chunks.ts'
+import type { ChunkId, ChunkStore } from './chunks.ts'
 import type { KeyRange, MapDifference, MapEdit, MapEntry } from './map-entries.ts'
 import { inBatches } from './prolly/edit-queue.ts'
 import { editMap } from './prolly/edit.ts'
@@ -7,7 +7,7 @@ import { emptyLeaf } from './prolly/level-writer.ts'
 import { type ConflictResolver, mergeEdits } from './prolly/merge.ts'
 import { NodeStore } from './prolly/node-store.ts'
 import { Node } from './prolly/node.ts'
-import { getValue, leafEntries, newNodes, scanLeaves } from './prolly/read.ts'
+import { getValue, leafEntries, scanLeaves } from './prolly/read.ts'
 import { TreeDiff } from './prolly/walk.ts'
 
 export type { KeyRange, MapDifference, MapEdit, MapEntry } from './map-entries.ts'
@@ -110,19 +110,6 @@ export class ProllyMaps {
     const sinceBase = new TreeDiff(this.#nodes, await this.#nodes.get(base), node)
     const fromOurs = new TreeDiff(this.#nodes, await this.#nodes.get(ours), node)
     return this.edit(ours, mergeEdits({ sinceBase, fromOurs }, resolve))
-  }
-
-  /**
-   * Every node below `root` that `isNew` says it has not seen, each before what is below it; leaves
-   * come with their entries. Known nodes are not read: the cost of marking follows what is new.
-   */
-  async *newNodes(
-    root: MapRoot,
-    isNew: IsNew,
-  ): AsyncGenerator<{ readonly id: ChunkId; readonly entries: Iterable<MapEntry> }> {
-    for await (const { id, node } of newNodes(this.#nodes, root, isNew)) {
-      yield { id, entries: leafEntries(node) }
-    }
   }
 
   /** `root` names `node`; without it the node was never stored. */

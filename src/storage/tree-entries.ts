@@ -57,12 +57,6 @@ export interface TreeConflict {
   readonly theirs: TreeEntry | undefined
 }
 
-/** A chunk that a tree keeps alive: a node of a directory, a file's chunk, or a chunk list's root. */
-export type TreeReference =
-  | { readonly kind: 'node'; readonly id: ChunkId }
-  | { readonly kind: 'chunk'; readonly id: ChunkId }
-  | { readonly kind: 'list'; readonly id: ChunkId; readonly sizeBytes: number }
-
 /** A directory whose tree is one leaf of at most this size rides in its parent. */
 export const inlineNodeBytesMax = 1024
 

@@ -10,7 +10,6 @@ import { type FilePath, rootPath } from '../base/paths.ts'
 import { shownSource, type StoreUrl } from '../base/source-urls.ts'
 import { parseTargetUrl } from '../base/target-urls.ts'
 import type { BucketName, NewObject, WritableBucket } from '../clouds/bucket.ts'
-import { requireWritable } from '../clouds/open-buckets.ts'
 import type { OwnCredentials } from '../clouds/own-credentials.ts'
 import type { CommitTree } from '../versioning/commit-records.ts'
 import type { Commits } from '../versioning/commits.ts'
@@ -30,6 +29,8 @@ export interface ExportRequest {
   readonly parallelism: number
   /** Read every object back, and compare it with its file. */
   readonly verifies: boolean
+  /** In place of the server's own: named as variables such as `AWS_ACCESS_KEY_ID`. */
+  readonly credentials?: Readonly<Record<string, string>> | undefined
 }
 
 /** All files of a tree, which may be no commit's yet: a lease of the caller's keeps it. */
@@ -108,7 +109,6 @@ export class Exports {
    * Whether files may go there at all, as far as the URL says.
    *
    * @throws {InvalidArgumentError} @throws {PermissionDeniedError}
-   * @throws {UnimplementedError} for a kind of store that is not written to.
    */
   check(url: string): void {
     this.#targetOf(url)
@@ -119,7 +119,7 @@ export class Exports {
    * as they are, and those of no file stay. `onProgress` is told of every file that is there.
    */
   async run(request: ExportRequest, options: ExportOptions): Promise<ExportCounts> {
-    const { repo, path, url, parallelism, verifies } = request
+    const { repo, path, url, parallelism, verifies, credentials } = request
     const target = this.#targetOf(url)
     const { signal, onProgress } = options
     const { commits, files } = this.#ports
@@ -139,7 +139,7 @@ export class Exports {
       onProgress?.(counts)
     }
     try {
-      const how = { parallelism, verifies, signal, onProgress: tell }
+      const how = { parallelism, verifies, signal, onProgress: tell, credentials }
       return await this.#export(source, target, how)
     } catch (error) {
       if (!(error instanceof DomainError) || fileCount === 0) throw error
@@ -155,7 +155,7 @@ export class Exports {
       this.#ports.files.walkTree(tree, signal)
     const source: Source = { commit, root: rootPath, isFile: false, walk }
     const how = { parallelism: 0, verifies: false, ...options }
-    return await this.#export(source, target, { ...how, ...(credentials && { credentials }) })
+    return await this.#export(source, target, { ...how, credentials })
   }
 
   #targetOf(url: string): StoreUrl {
@@ -165,16 +165,13 @@ export class Exports {
         `cannot export to ${shownSource(url)}: this server exchanges nothing with object stores (it runs with --sources none)`,
       )
     }
-    requireWritable(target)
     return target
   }
 
   async #export(
     source: Source,
     target: StoreUrl,
-    how: ExportOptions &
-      Pick<ExportRequest, 'parallelism' | 'verifies'> &
-      Pick<TreeExportRequest, 'credentials'>,
+    how: ExportOptions & Pick<ExportRequest, 'parallelism' | 'verifies' | 'credentials'>,
   ): Promise<ExportCounts> {
     const { parallelism, verifies, onProgress } = how
     const stop = new AbortController()

@@ -4,7 +4,7 @@ import { answerLandingPage } from '../api/landing-page.ts'
 import { Listener, type ListenOptions } from '../api/listener.ts'
 import type { GrpcServerPorts } from '../api/grpc/call-runner.ts'
 import type { Route } from '../api/grpc/service.ts'
-import { type Clock, SystemClock } from '../base/clock.ts'
+import { SystemClock } from '../base/clock.ts'
 import { prefixBytes, writePrefix } from '../base/grpc-wire.ts'
 import { SystemRandom } from '../base/random.ts'
 import { GrpcJsClient } from './grpc-js-client.ts'
@@ -28,13 +28,18 @@ export class GrpcFixture {
 
   async listen(
     routes: readonly Route[],
-    where: Partial<Pick<ListenOptions, 'host' | 'port' | 'connectionCountMax'>> & {
-      readonly clock?: Clock
-    } = {},
+    options: Partial<Pick<ListenOptions, 'host' | 'port' | 'connectionCountMax'>> &
+      Partial<Pick<GrpcServerPorts, 'clock' | 'admission' | 'backlogBytesMax'>> = {},
   ): Promise<Listener> {
+    const { clock, admission, backlogBytesMax, ...where } = options
     const listener = await Listener.open(
       { ...listenDefaults, routes, http: answerLandingPage, ...where },
-      { ...this.ports, ...(where.clock !== undefined && { clock: where.clock }) },
+      {
+        ...this.ports,
+        ...(clock !== undefined && { clock }),
+        ...(admission !== undefined && { admission }),
+        ...(backlogBytesMax !== undefined && { backlogBytesMax }),
+      },
     )
     this.onClose(async () => listener.close(0))
     return listener

@@ -8,21 +8,31 @@ export function saying(reason: RegExp): unknown {
   return expect.stringMatching(reason)
 }
 
+/** What an image brings that may change what comes of a misdeed: its shell, or its user. */
+export type Aspect = 'shell' | 'user'
+
 /** What user code does, and how its datum ends: `Files`, or `saying` why it failed. */
-export type Misdeed = { readonly script: string; readonly end: unknown }
+export type Misdeed = {
+  readonly script: string
+  readonly end: unknown
+  /** None where only the executor and the host decide what comes of it. */
+  readonly dependsOn?: readonly Aspect[]
+}
 
 export const misdeeds: Readonly<Record<string, Misdeed>> = {
   'fills its standard output': {
-    script: 'yes | head -c 20000000; yes | head -c 20000000 >&2; exit 3',
+    script: 'yes | head -c 5000000; yes | head -c 5000000 >&2; exit 3',
     end: saying(/^user code ended with exit code 3$/),
   },
   'closes its streams': {
     script: 'exec <&- >&- 2>&-; echo text >"$PFS/out/f"',
     end: { '/f': 'text\n' },
+    dependsOn: ['shell'],
   },
   'makes its streams non-blocking and leaves readers behind': {
     script: 'cat <&1 & cat <&2 & echo text >"$PFS/out/f"',
     end: { '/f': 'text\n' },
+    dependsOn: ['shell'],
   },
   'writes a line without end': {
     script: 'head -c 3000000 /dev/zero; exit 3',
@@ -31,10 +41,12 @@ export const misdeeds: Readonly<Record<string, Misdeed>> = {
   'ends itself by a signal': {
     script: 'kill -9 $$',
     end: saying(/^user code ended with exit code 137/),
+    dependsOn: ['shell'],
   },
   'ends its process group': {
     script: 'kill -9 0',
     end: saying(/^user code ended with exit code 137/),
+    dependsOn: ['shell'],
   },
   'links to a file of the host': {
     script: 'ln -s /etc/passwd "$PFS/out/l"',
@@ -67,14 +79,17 @@ export const misdeeds: Readonly<Record<string, Misdeed>> = {
   'leaves a device': {
     script: 'mknod "$PFS/out/d" c 1 5 2>/dev/null || exit 3',
     end: saying(/out\/d is a special file \(a device\)|^user code ended with exit code 3$/),
+    dependsOn: ['user'],
   },
   'leaves a file that nobody may read': {
-    script: 'cd "$PFS/out"; mkdir d; echo text >d/f; chmod 0 d/f d; chmod 0 .',
+    script: 'cd "$PFS/out"; mkdir d; echo text >d/f; chmod 0 d/f d; chmod 0 . || :',
     end: { '/d': '', '/d/f': 'text\n' },
+    dependsOn: ['user'],
   },
   'gives away and locks what it leaves': {
     script: 'cd "$PFS/out"; echo text >f; chmod 4711 f; chown 12345:54321 f 2>/dev/null; :',
     end: { '/f': 'text\n' },
+    dependsOn: ['user'],
   },
   'uses every character in names': {
     script: `cd "$PFS/out"; echo 1 >'a
@@ -86,10 +101,12 @@ b'; echo 2 >"$(printf '\\t\\033[2J \\\\ "x" \\047 $y *')"; echo 3 >-rf; echo 4 >
       '/é': '4\n',
       '/ ': '',
     },
+    dependsOn: ['shell'],
   },
   'uses names that are no text': {
     script: `cd "$PFS/out"; : >"$(printf 'a\\377')"`,
     end: saying(/^a name in .*out is not UTF-8: "aÿ"$/),
+    dependsOn: ['shell'],
   },
   'nests directories deeper than a path may be long': {
     script:
@@ -100,11 +117,13 @@ b'; echo 2 >"$(printf '\\t\\033[2J \\\\ "x" \\047 $y *')"; echo 3 >-rf; echo 4 >
   'replaces its output by a file': {
     script: 'rmdir "$PFS/out" 2>/dev/null && : >"$PFS/out"; [ -f "$PFS/out" ] || exit 3',
     end: saying(/out is no directory any more$|^user code ended with exit code 3$/),
+    dependsOn: ['user'],
   },
   'leaves files for the next datum': {
     script:
       'for d in "$HOME" "$PFS" "$PFS/in"; do [ ! -e "$d/left" ] || exit 4; ' +
       '{ echo left >"$d/left"; } 2>/dev/null; done; exit 3',
     end: saying(/^user code ended with exit code 3$/),
+    dependsOn: ['user'],
   },
 }

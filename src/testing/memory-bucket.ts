@@ -8,8 +8,8 @@ export class MemoryBucket implements WritableBucket {
     new Map()
   /** The keys that were written, in order. */
   readonly written: string[] = []
-  /** Called before each call; may throw. */
-  onCall: (call: 'list' | 'find' | 'read' | 'write' | 'delete', key: string) => void = () =>
+  /** Called before each call; may throw. A write waits for what it returns. */
+  onCall: (call: 'list' | 'find' | 'read' | 'write' | 'delete', key: string) => unknown = () =>
     undefined
   #version = 0
 
@@ -36,7 +36,7 @@ export class MemoryBucket implements WritableBucket {
 
   async write(object: NewObject): Promise<void> {
     const { key, sizeBytes, contentHash } = object
-    this.onCall('write', key)
+    await this.onCall('write', key)
     const parts: Uint8Array[] = []
     for (let at = 0; at < sizeBytes; at += 1000) {
       parts.push(await object.read(at, Math.min(1000, sizeBytes - at)))

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdtempSync,
   openSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -20,7 +21,7 @@ const clock = new SystemClock()
 const programs = ['podman', 'runc', 'busybox']
 /** A root without all rights may raise no limit that is its own. */
 const openFilesMax = 16_384
-const startMsMax = 60_000
+const startMsMax = 240_000
 
 /** Whether an engine can be started here; true where no test may be left out. */
 export function canHavePodman(): boolean {
@@ -60,7 +61,8 @@ export class PodmanEngine implements AsyncDisposable {
   }
 
   static async start(): Promise<PodmanEngine> {
-    const engine = new PodmanEngine(mkdtempSync(join(tmpdir(), 'pachyderm-podman-')))
+    // Its path must be short: Podman takes no more than 50 bytes of the directory of its state.
+    const engine = new PodmanEngine(mkdtempSync(join(tmpdir(), 'podman-')))
     try {
       engine.#configure()
       await engine.startService()
@@ -142,8 +144,11 @@ export class PodmanEngine implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.podman('rm', '--all', '--force', '--time=0').catch(() => {})
     await this.stopService()
-    await execute('umount', ['-l', join(this.directory, 'graph/overlay')]).catch(() => {})
-    rmSync(this.directory, { recursive: true, force: true })
+    // Those of containers, too, that ended while they were removed.
+    for (const point of mountsBelow(this.directory)) {
+      await execute('umount', ['-l', point]).catch(() => {})
+    }
+    rmSync(this.directory, { recursive: true, force: true, maxRetries: 10 })
   }
 
   #arguments(args: readonly string[]): string[] {
@@ -151,6 +156,14 @@ export class PodmanEngine implements AsyncDisposable {
     const places = ['--root', `${directory}/graph`, '--runroot', `${directory}/run`]
     return [...places, '--tmpdir', `${directory}/tmp`, ...args]
   }
+}
+
+/** Inner ones first. */
+function mountsBelow(directory: string): readonly string[] {
+  const points = readFileSync('/proc/self/mountinfo', 'utf8').matchAll(/^(?:\S+ ){4}(\S+)/gm)
+  return Array.from(points, ([, point = '']) => point)
+    .filter((point) => point.startsWith(`${directory}/`))
+    .toReversed()
 }
 
 async function canConnect(path: string): Promise<boolean> {

@@ -32,15 +32,21 @@ export const shelllessImage: TestImage = {
   script: 'mkdir -p tmp var/tmp etc; cp "$(command -v busybox)" cp',
 }
 
-// Programs of this machine, with their libraries: dash and the GNU tools, where it is a Debian.
-function machineScript(shell: string): string {
-  return String.raw`
+const usualPrograms =
+  'cat ls cp mv rm ln mkdir mknod mkfifo touch chmod env sleep head tr id pwd readlink timeout find seq yes setsid dd stat du'
+
+/**
+ * Programs of this machine, with their libraries: dash and the GNU tools, where it is a Debian.
+ * `more` are others, by name or path.
+ */
+export function machineImage(shell: string, ...more: readonly string[]): TestImage {
+  const script = String.raw`
     mkdir -p tmp var/tmp etc root usr/bin usr/sbin usr/lib usr/lib64
     for directory in bin sbin lib lib64; do ln -s usr/$directory $directory; done
     echo root:x:0:0:root:/root:/bin/sh >etc/passwd
-    for program in ${shell} cat ls cp mv rm ln mkdir mknod mkfifo touch chmod env sleep head tr id       pwd readlink timeout find seq yes setsid dd stat du; do
+    for program in ${[shell, usualPrograms, ...more].join(' ')}; do
       file=$(readlink -f "$(which "$program")")
-      cp -L "$file" "usr/bin/$program"
+      cp -L "$file" "usr/bin/$(basename "$program")"
       for library in $(ldd "$file" | grep -o '/[^ ]*'); do
         mkdir -p ".$(dirname "$library")"
         [ -e ".$library" ] || cp -L "$library" ".$library"
@@ -48,9 +54,10 @@ function machineScript(shell: string): string {
     done
     ln -s ${shell} usr/bin/sh
   `
+  return { script }
 }
 
-export const debianImage: TestImage = { script: machineScript('dash') }
+export const debianImage: TestImage = machineImage('dash')
 
 /** As on Fedora, whose sh is bash. */
-export const bashImage: TestImage = { script: machineScript('bash') }
+export const bashImage: TestImage = machineImage('bash')

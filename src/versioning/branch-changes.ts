@@ -214,7 +214,7 @@ export class BranchChanges {
         tree,
         addedBytes,
         message,
-        ...(mergeParent !== undefined && { mergeParent }),
+        ...(mergeParent !== undefined && { mergeParents: [mergeParent] }),
       })
       await setHead(tx, onHeadReady, { ...branch, head: id })
       return true

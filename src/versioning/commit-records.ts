@@ -64,8 +64,8 @@ export interface FinishedCommit extends CommitName {
   readonly tree: CommitTree
   /** What the repo's size grows by: the full new sizes of files added or changed. */
   readonly addedBytes: number
-  /** A commit whose changes it has, besides those of `parent`. */
-  readonly mergeParent?: CommitId
+  /** Commits whose changes it has, besides those of `parent`. */
+  readonly mergeParents?: readonly CommitId[]
   /** Checked by `parseCommitMessage`. */
   readonly message?: string
 }
@@ -91,7 +91,7 @@ export async function insertFinishedCommit(tx: Transaction, commit: FinishedComm
     addedBytes,
     commit.message ?? '',
   )
-  if (commit.mergeParent !== undefined) await addMergeParent(tx, commit.id, commit.mergeParent)
+  for (const parent of commit.mergeParents ?? []) await addMergeParent(tx, commit.id, parent)
   await writeCommitProvenance(tx, commit.id, commit.provenance)
   await tx.emit(commitTopic, `${commit.repo}/${commit.id}`)
 }

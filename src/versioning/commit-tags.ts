@@ -11,7 +11,12 @@ import {
 } from './errors.ts'
 import type { VersioningPorts } from './ports.ts'
 import { checkCancelled } from './records/cancellation.ts'
-import { type CommitTagRow, commitTagColumns, findCommitTag } from './records/commit-tag-rows.ts'
+import {
+  type CommitTagRow,
+  commitTagColumns,
+  findCommitTag,
+  writeCommitTag,
+} from './records/commit-tag-rows.ts'
 import { getRepo } from './repos.ts'
 
 /** A name that stays at its commit, which cannot be deleted while it does. */
@@ -115,7 +120,7 @@ export async function setCommitTag(
     throw new NameInUseError(repo, tag, 'branch')
   }
   const row: CommitTagRow = { repo: repoName, name: tag, id, tagged_at: taggedAt }
-  await writeTag(tx, row)
+  await writeCommitTag(tx, row)
   return tagInfo(row)
 }
 
@@ -125,17 +130,6 @@ export async function deleteCommitTag(tx: Transaction, repo: string, tag: string
   if (changed > 0) return
   await getRepo(tx, repo)
   throw new CommitTagNotFoundError(repo, tag)
-}
-
-async function writeTag(tx: Transaction, tag: CommitTagRow): Promise<void> {
-  await tx.run(
-    `INSERT INTO commit_tags (repo, name, id, tagged_at) VALUES (?, ?, ?, ?)
-      ON CONFLICT (repo, name) DO UPDATE SET id = excluded.id, tagged_at = excluded.tagged_at`,
-    tag.repo,
-    tag.name,
-    tag.id,
-    tag.tagged_at,
-  )
 }
 
 async function tagPage(

@@ -72,4 +72,4 @@ test('a process killed at any time loses nothing that it acknowledged', async ()
     await checkStore(directory.path, acknowledged)
   }
   expect(acknowledged.roots.size).toBeGreaterThan(5)
-}, 120_000)
+})

@@ -28,7 +28,7 @@ beforeAll(async () => {
     { mode: 'refuse' },
   )
   await commits.finish('r', 'master')
-}, 60_000)
+})
 afterAll(async () => {
   await world[Symbol.asyncDispose]()
 })

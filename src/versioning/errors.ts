@@ -4,7 +4,6 @@ import {
   FailedPreconditionError,
   InvalidArgumentError,
   NotFoundError,
-  UnavailableError,
 } from '../base/errors.ts'
 
 // Clients of the 1.5 API match on parts of these texts: `not found`, `already exists`,
@@ -31,20 +30,6 @@ export class RepoExistsError extends AlreadyExistsError {
   constructor(repo: string, options?: ErrorOptions) {
     super(
       `repo ${repo} already exists (pachyderm_pfs/repoRefCounts/ ${repo} already exists)`,
-      options,
-    )
-    this.repo = repo
-  }
-}
-
-/** A repo of that name is gone, and the rows of its commits are still being deleted. */
-export class RepoBeingDeletedError extends UnavailableError {
-  override readonly name = 'RepoBeingDeletedError'
-  readonly repo: string
-
-  constructor(repo: string, options?: ErrorOptions) {
-    super(
-      `a large repo named ${repo} is still being deleted: try again in a moment, or take another name`,
       options,
     )
     this.repo = repo

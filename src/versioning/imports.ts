@@ -15,6 +15,7 @@ import {
   type CommitTree,
 } from './commit-records.ts'
 import type { CommitName } from './ports.ts'
+import { deleteIfGone, isInRepo } from './records/deleted-repos.ts'
 import { nextWritten } from './records/write-sequence.ts'
 import { createRepo, type RepoSpec } from './repos.ts'
 import { appendStaged, requireOpen } from './staging/stage.ts'
@@ -174,8 +175,14 @@ export interface ImportedCommit extends CommitName {
     | { readonly kind: 'open'; readonly staged: readonly StagedColumns[] }
 }
 
+/** Whether a commit of that id is in some repo. */
+export async function hasCommit(tx: Pick<ReadTransaction, 'get'>, id: string): Promise<boolean> {
+  return (await tx.get(`SELECT id FROM commits WHERE id = ? AND ${isInRepo}`, id)) !== undefined
+}
+
 export async function importCommit(tx: Transaction, commit: ImportedCommit): Promise<void> {
   const { state, ...rest } = commit
+  await deleteIfGone(tx, commit.id)
   if (state.kind === 'finished') {
     const { finishedAt, tree } = state
     await insertFinishedCommit(tx, { ...rest, finishedAt, tree, addedBytes: 0 })

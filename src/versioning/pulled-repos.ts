@@ -1,18 +1,22 @@
+import { ancestorsFirst } from '../base/ancestors-first.ts'
 import type { Instant } from '../base/clock.ts'
 import { FailedPreconditionError } from '../base/errors.ts'
-import type { BranchName, CommitId, RepoName } from '../base/names.ts'
+import type { BranchName, CommitId, CommitTag, RepoName } from '../base/names.ts'
 import type { Database, ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
 import { findBranch, setHead } from './branches.ts'
 import { type CommitTree, insertFinishedCommit } from './commit-records.ts'
+import { hasCommit } from './imports.ts'
 import type { CommitName, CommitUses, OnHeadReady } from './ports.ts'
 import { commitAncestors } from './records/commit-provenance.ts'
-import { findCommitTag } from './records/commit-tag-rows.ts'
+import { findCommitTag, writeCommitTag } from './records/commit-tag-rows.ts'
+import { deleteIfGone, isInRepo } from './records/deleted-repos.ts'
 import { repoAncestors } from './records/repo-provenance.ts'
 import { createRepo, findRepo } from './repos.ts'
 
 /** A finished commit of another server, with its id, whose tree is here. */
 export interface PulledCommit extends CommitName {
   readonly parent: CommitId | undefined
+  readonly mergeParents: readonly CommitId[]
   /** Every commit that it is made from, near and far. */
   readonly provenance: readonly CommitName[]
   readonly startedAt: Instant
@@ -29,6 +33,13 @@ export interface PulledBranch {
   readonly before: CommitId | undefined
 }
 
+/** A commit tag that is made. */
+export interface PulledTag {
+  readonly name: CommitTag
+  readonly commit: CommitId
+  readonly taggedAt: Instant
+}
+
 /** What comes of a repo. */
 export interface PulledRepo {
   readonly name: RepoName
@@ -40,6 +51,7 @@ export interface PulledRepo {
   readonly commits: readonly PulledCommit[]
   /** Those that are made or moved. */
   readonly branches: readonly PulledBranch[]
+  readonly tags: readonly PulledTag[]
 }
 
 /** Where a branch stands, compared with the same one of another server. */
@@ -81,7 +93,7 @@ export class PulledRepos {
       async (tx) =>
         await tx.get<CommitTree & SqlRow>(
           `SELECT root, size_bytes AS sizeBytes, file_count AS fileCount FROM commits
-            WHERE repo = ? AND id = ? AND finished_at IS NOT NULL`,
+            WHERE repo = ? AND id = ? AND ${isInRepo} AND finished_at IS NOT NULL`,
           repo,
           id,
         ),
@@ -108,8 +120,16 @@ export class PulledRepos {
     })
   }
 
+  /** The commit that a branch or a commit tag of that name leads to here; undefined when there is neither. */
+  async tagStanding(repo: RepoName, name: CommitTag): Promise<CommitId | undefined> {
+    return await this.#ports.database.read(
+      async (tx) =>
+        (await findCommitTag(tx, repo, name))?.id ?? (await findBranch(tx, repo, name))?.head,
+    )
+  }
+
   /**
-   * Makes repos, commits and branches as they are elsewhere, all at once; whoever reads the branches hears of
+   * Makes repos, commits, branches and commit tags as they are elsewhere, all at once; whoever reads the branches hears of
    * their heads. Each repo comes after those that it is made from. What the trees are of must be durable.
    *
    * @throws {FailedPreconditionError} when something has changed here since the pull began.
@@ -147,52 +167,42 @@ async function importPulled(
     const provenance = await nearest(repo.provenance, (ancestor) => repoAncestors(tx, ancestor))
     await createRepo(tx, { name, createdAt, description, provenance })
   }
-  for (const { commits } of inOrderOfTime(repos)) await importCommit(tx, commits)
+  const commits = new Map(
+    repos.flatMap((repo) => repo.commits.map((commit) => [commit.id, commit])),
+  )
+  for (const commit of ancestorsFirst(commits, cameBefore)) await importCommit(tx, commit)
   for (const repo of repos) {
     for (const branch of repo.branches) await importBranch(tx, repo.name, branch, ports)
+    for (const tag of repo.tags) await importTag(tx, repo.name, tag)
   }
 }
 
-/** A commit comes after those that it is made from, which were started before it. */
-function inOrderOfTime(
-  repos: readonly PulledRepo[],
-): readonly { readonly commits: PulledCommit }[] {
-  const next = repos.map(() => 0)
-  const ordered: { readonly commits: PulledCommit }[] = []
-  for (;;) {
-    let chosen: number | undefined
-    let earliest: PulledCommit | undefined
-    for (const [index, { commits }] of repos.entries()) {
-      const commit = commits[next[index] ?? 0]
-      if (commit === undefined) continue
-      if (earliest !== undefined && earliest.finishedAt <= commit.finishedAt) continue
-      chosen = index
-      earliest = commit
-    }
-    if (chosen === undefined || earliest === undefined) return ordered
-    next[chosen] = (next[chosen] ?? 0) + 1
-    ordered.push({ commits: earliest })
-  }
+function* cameBefore({ parent, mergeParents, provenance }: PulledCommit): Generator<CommitId> {
+  if (parent !== undefined) yield parent
+  yield* mergeParents
+  for (const { id } of provenance) yield id
 }
 
 async function importCommit(tx: Transaction, commit: PulledCommit): Promise<void> {
-  if ((await findCommit(tx, commit.id)) !== undefined) throw changed(`commit ${commit.id} has come`)
-  for (const { repo, id } of commit.provenance) {
-    if ((await findCommit(tx, id)) !== undefined) continue
+  const { repo, id, parent, mergeParents } = commit
+  if (await hasCommit(tx, id)) throw changed(`commit ${id} has come`)
+  for (const before of parent === undefined ? mergeParents : [parent, ...mergeParents]) {
+    if (await hasCommit(tx, before)) continue
+    throw changed(`commit ${before} of ${repo}, which ${id} follows, was deleted`)
+  }
+  for (const other of commit.provenance) {
+    if (await hasCommit(tx, other.id)) continue
     throw new FailedPreconditionError(
-      `commit ${commit.id} of ${commit.repo} is made from ${repo}@${id}, which is not here: pull ${repo}, too, or all that it is made from with --with-provenance`,
+      `commit ${id} of ${repo} is made from ${other.repo}@${other.id}, which is not here: pull ${other.repo}, too, or all that it is made from with --with-provenance`,
     )
   }
   const byId = new Map(commit.provenance.map((name) => [name.id, name]))
-  const direct = await nearest([...byId.keys()], async (id) =>
-    (await commitAncestors(tx, id)).map((ancestor) => ancestor.id),
+  const direct = await nearest([...byId.keys()], async (ancestor) =>
+    (await commitAncestors(tx, ancestor)).map((name) => name.id),
   )
-  const provenance = direct.flatMap((id) => byId.get(id) ?? [])
+  const provenance = direct.flatMap((ancestor) => byId.get(ancestor) ?? [])
+  await deleteIfGone(tx, id)
   await insertFinishedCommit(tx, { ...commit, provenance })
-}
-
-async function findCommit(tx: ReadTransaction, id: CommitId): Promise<object | undefined> {
-  return await tx.get('SELECT id FROM commits WHERE id = ?', id)
 }
 
 /** Those that no other one is made from: what follows from them is worked out again. */
@@ -225,6 +235,18 @@ async function importBranch(
     )
   }
   await setHead(tx, onHeadReady, { repo, name, head })
+}
+
+async function importTag(
+  tx: Transaction,
+  repo: RepoName,
+  { name, commit: id, taggedAt }: PulledTag,
+): Promise<void> {
+  const isTaken =
+    (await findCommitTag(tx, repo, name)) !== undefined ||
+    (await findBranch(tx, repo, name)) !== undefined
+  if (isTaken) throw changed(`${name} was made in ${repo}`)
+  await writeCommitTag(tx, { repo, name, id, tagged_at: taggedAt })
 }
 
 function changed(what: string): FailedPreconditionError {

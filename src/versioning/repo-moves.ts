@@ -5,6 +5,7 @@ import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { findBranch } from './branches.ts'
 import { commitTopic, repoTopic } from './ports.ts'
 import { findCommitTag, type CommitTagRow } from './records/commit-tag-rows.ts'
+import { isInRepo } from './records/deleted-repos.ts'
 import { growRepoSize, shrinkRepoSize } from './records/repo-sizes.ts'
 import { nextWritten } from './records/write-sequence.ts'
 
@@ -31,7 +32,7 @@ export async function moveCommits(
 ): Promise<void> {
   // In their order, which the new numbers keep: a commit is written after its parents.
   const moved = await tx.all<MovedRow>(
-    'SELECT id, parent, added_bytes FROM commits WHERE repo = ? ORDER BY written',
+    `SELECT id, parent, added_bytes FROM commits WHERE repo = ? AND ${isInRepo} ORDER BY written`,
     from,
   )
   let addedBytes = 0
@@ -77,7 +78,7 @@ export async function openCommitOf(
   repo: string,
 ): Promise<CommitId | undefined> {
   const row = await tx.get<{ readonly id: CommitId }>(
-    'SELECT id FROM commits WHERE repo = ? AND finished_at IS NULL LIMIT 1',
+    `SELECT id FROM commits WHERE repo = ? AND ${isInRepo} AND finished_at IS NULL LIMIT 1`,
     repo,
   )
   return row?.id

@@ -2,13 +2,7 @@ import type { Instant } from '../base/clock.ts'
 import { parseRepoName, type RepoName } from '../base/names.ts'
 import { checkShortText, shortTextBytesMax } from '../base/short-texts.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
-import {
-  RepoBeingDeletedError,
-  RepoExistsError,
-  RepoInUseError,
-  RepoNotFoundError,
-  RepoWrittenError,
-} from './errors.ts'
+import { RepoExistsError, RepoInUseError, RepoNotFoundError, RepoWrittenError } from './errors.ts'
 import {
   branchTopic,
   commitTopic,
@@ -25,7 +19,6 @@ import {
 import {
   countRows,
   deletedAtOnceMax,
-  isBeingDeleted,
   markDeleted,
   purgeDeletedRepos,
 } from './records/deleted-repos.ts'
@@ -34,6 +27,8 @@ import { latestWritten } from './records/latest-written.ts'
 import { repoSizeColumn } from './records/repo-sizes.ts'
 import { nextWritten } from './records/write-sequence.ts'
 import { noteDeletion } from './deletion-notes.ts'
+
+export { deletedAtOnceMax } from './records/deleted-repos.ts'
 
 export interface RepoInfo {
   readonly name: RepoName
@@ -69,7 +64,6 @@ const repoColumns = `name, description, created_at, ${repoSizeColumn}`
 
 /**
  * @throws {RepoExistsError}
- * @throws {RepoBeingDeletedError}
  * @throws {RepoNotFoundError} for a provenance repo that does not exist.
  */
 export async function createRepo(
@@ -77,13 +71,15 @@ export async function createRepo(
   spec: RepoSpec & { readonly createdAt: Instant },
 ): Promise<void> {
   if ((await findRow(tx, spec.name)) !== undefined) throw new RepoExistsError(spec.name)
-  if (await isBeingDeleted(tx, spec.name)) throw new RepoBeingDeletedError(spec.name)
+  const written = await nextWritten(tx)
   await tx.run(
-    `INSERT INTO repos (name, description, created_at, size_bytes, written) VALUES (?, ?, ?, 0, ?)`,
+    `INSERT INTO repos (name, description, created_at, size_bytes, written, made)
+      VALUES (?, ?, ?, 0, ?, ?)`,
     spec.name,
     spec.description,
     spec.createdAt,
-    await nextWritten(tx),
+    written,
+    written,
   )
   await writeRepoProvenance(tx, spec.name, spec.provenance)
   await tx.emit(repoTopic, spec.name)
@@ -173,8 +169,8 @@ async function repoPage(tx: ReadTransaction, last: string): Promise<readonly Lis
 
 /**
  * Removes the repo with its commits, branches, commit tags and staged writes. Of more than `atOnceMax`
- * rows, nobody sees its commits any more, and `purgeDeletedRepos` is to be called: until it has come
- * to its end, no repo can get the name. Returns how many rows of commits it deleted.
+ * rows, nobody sees its commits any more, and `purgeDeletedRepos` is to be called. The name is free.
+ * Returns how many rows of commits it deleted.
  *
  * @throws {RepoNotFoundError}
  */

@@ -186,6 +186,16 @@ const triggersStep: readonly string[] = [
   'CREATE INDEX branch_triggers_by_owner ON branch_triggers (owner)',
 ]
 
+/** A repo of the same name as one that is gone does not wait until the rows of that are gone, too. */
+const namesakesStep: readonly string[] = [
+  // made: the number that the repo's first write had. Its commits have greater ones; others of that
+  // repo's name are of a repo that is gone.
+  'ALTER TABLE repos ADD COLUMN made INTEGER NOT NULL DEFAULT 0',
+  // written: commits of that name up to this number are of repos that are gone.
+  'ALTER TABLE deleted_repos ADD COLUMN written INTEGER NOT NULL DEFAULT 0',
+  'UPDATE deleted_repos SET written = (SELECT last FROM versioning_sequence WHERE one = 1)',
+]
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
   steps: [
@@ -199,5 +209,6 @@ export const versioningMigrations: Migrations = {
     branchOrderStep,
     deletedReposStep,
     triggersStep,
+    namesakesStep,
   ],
 }

@@ -90,4 +90,4 @@ test('a process killed in a transaction leaves all of it or nothing', async () =
     expect(count).toBeGreaterThan(commitCount)
     commitCount = count
   }
-}, 60_000)
+})

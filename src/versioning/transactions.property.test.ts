@@ -224,7 +224,7 @@ test('a batch comes to what its operations come to one by one, or to nothing', a
   await fc.assert(property, { numRuns: 300 })
   expect(doneCount).toBeGreaterThan(30)
   expect(undoneCount).toBeGreaterThan(30)
-}, 60_000)
+})
 
 function create(name: string): Operation {
   return { kind: 'create-repo', name, provenance: [], description: '', update: false }

@@ -45,7 +45,7 @@ async function findings(): Promise<readonly string[]> {
   return found.map(({ kind, what }) => `${kind.name}: ${what}`)
 }
 
-test('whatever sequence of calls made a store, it is whole', { timeout: 60_000 }, async () => {
+test('whatever sequence of calls made a store, it is whole', async () => {
   const property = fc.asyncProperty(
     fc.array(versioningSteps, { minLength: 10, maxLength: 60 }),
     async (sequence) => {

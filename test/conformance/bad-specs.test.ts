@@ -393,12 +393,6 @@ const specs: readonly BadSpec[] = [
     text: 'the egress URL as://host/container/x?… has what may be a password or a signature',
   },
   {
-    what: 'egress to a store that is not written to',
-    spec: () => ({ ...withInput(good()), egress: { URL: 'gs://bucket/x' } }),
-    text: 'name it s3://bucket',
-    kind: 'unimplemented',
-  },
-  {
     what: 'egress for a spout',
     spec: () => ({
       pipeline,

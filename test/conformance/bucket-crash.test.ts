@@ -13,8 +13,8 @@ import { peersRequired } from '../harness/child-program.ts'
 import { Radosgw } from '../harness/radosgw.ts'
 
 /** Of an object store, on a busy machine. */
-const startMsMax = 180_000
-const crashMsMax = 240_000
+const startMsMax = 600_000
+const crashMsMax = 600_000
 
 function childOf(name: string): string {
   return fileURLToPath(new URL(`../../src/testing/${name}`, import.meta.url))

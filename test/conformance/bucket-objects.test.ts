@@ -28,8 +28,6 @@ interface Peer extends AsyncDisposable {
   readonly putForeign: (key: string) => Promise<unknown>
 }
 
-/** Of an object store, on a busy machine. */
-const startMsMax = 180_000
 const secret = 'c2VjcmV0LXRoYXQtbm9ib2R5LW1heS1zZWU='
 const key = parseObjectKey
 
@@ -117,7 +115,7 @@ describe.skipIf(!peersRequired && !Radosgw.isInstalled)('over a connection that 
   let gateway: Radosgw
   beforeAll(async () => {
     gateway = await Radosgw.start()
-  }, startMsMax)
+  })
   afterAll(() => gateway[Symbol.asyncDispose]())
 
   async function openTapped(): Promise<
@@ -176,7 +174,7 @@ function testPeer(start: () => Promise<Peer>): void {
     peer = await start()
     buckets = new Buckets(peer.clouds)
     bucket = await buckets.openStore({ kind: peer.kind, bucket: 'bucket' })
-  }, startMsMax)
+  })
   afterAll(async () => {
     buckets[Symbol.dispose]()
     await peer[Symbol.asyncDispose]()

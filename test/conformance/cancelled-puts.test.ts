@@ -41,6 +41,9 @@ test('a put that its caller cancels midway stores nothing', async () => {
   expect(fileInfo.map(({ file }) => file?.path)).toEqual(['/last'])
 })
 
+/** As much as fits the window, whatever has been told of larger ones. */
+const pieceBytes = 30_000
+
 test('uploads whose connection is lost midway store nothing, in bulk or one by one', async () => {
   await using pachd = await TestPachd.start()
   const repo = await freshRepo(pachd)
@@ -70,10 +73,14 @@ test('uploads whose connection is lost midway store nothing, in bulk or one by o
     await caller.send(frame({ type: FrameType.settings, flags: 1 }))
     await caller.send(frame({ ...headers, payload: callHeaders(path) }))
     const payload = grpcMessage(message)
-    await caller.send(frame({ type: FrameType.data, stream: 1, payload }))
-    // An answer to a ping comes after what was sent before it has been taken.
-    await caller.send(frame({ type: FrameType.ping, payload: Buffer.from('received') }))
-    expect(await caller.hears('received')).toBe(true)
+    for (let at = 0; at < payload.length; at += pieceBytes) {
+      const piece = payload.subarray(at, at + pieceBytes)
+      await caller.send(frame({ type: FrameType.data, stream: 1, payload: piece }))
+      // An answer to a ping comes after what was sent before it has been taken.
+      const taken = `at${String(at).padStart(6, '0')}`
+      await caller.send(frame({ type: FrameType.ping, payload: Buffer.from(taken) }))
+      expect(await caller.hears(taken)).toBe(true)
+    }
   }
   await putFile(pachd, fileOf(repo, id, 'last'), 'whole')
   await pachd.pfs.finishCommit({ commit: commitOf(repo, id) })

@@ -1,4 +1,5 @@
 import { mkdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SystemClock } from '../../src/base/clock.ts'
 import { JobState } from '../../src/gen/pps_pb.ts'
@@ -19,6 +20,14 @@ const image = 'localhost/busybox:test'
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await clock.sleep(10)
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise<void>((resolve) => void server.close(() => resolve()))
+  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 /** A repo with a file, made before any pipeline reads it. */
@@ -125,6 +134,45 @@ describe.skipIf(!canHavePodman())('pipelines in containers', () => {
     const info = await pachd.pps.inspectPipeline({ pipeline: { name } })
     expect(info.runsIn).toBe('process')
     expect(info.notices.join('\n')).toContain('start Docker or "podman system service"')
+  })
+
+  test('lazy inputs are pipes there, too, and links to them are stored unread', async () => {
+    await using pachd = await TestPachd.start({ executors: executors() })
+    const repo = freshName('repo')
+    await pachd.pfs.createRepo({ repo: { name: repo } })
+    const files = { f: 'read', g: 'linked to', h: 'left' }
+    const commit = await commitFiles(pachd, { repo, branch: 'master' }, files)
+    const script =
+      '[ -p /pfs/in/f ] && [ ! -s /pfs/in/h ]; cat /pfs/in/f /pfs/in/f >/pfs/out/f; ' +
+      'ln -s /pfs/in/g /pfs/out/g'
+    const transform = { image, cmd: ['sh', '-ec', script] }
+    const input = { atom: { repo, glob: '/', name: 'in', lazy: true } }
+    const name = await freshPipeline(pachd, transform, input)
+    await flush(pachd, repo, commit)
+    expect(await outputOf(pachd, name)).toEqual({ '/f': 'readread', '/g': 'linked to' })
+    const { stats } = await lastJobOf(pachd, name)
+    expect([stats?.downloadBytes, stats?.uploadBytes]).toEqual([8n, 8n])
+  })
+
+  test('a service in a container serves the newest commit', async () => {
+    await using pachd = await TestPachd.start({ executors: executors() })
+    const [repo] = await filledRepo(pachd)
+    const service = { internalPort: await freePort(), externalPort: await freePort() }
+    const script = 'exec httpd -f -p "127.0.0.1:$PPS_SERVICE_PORT" -h /pfs/in'
+    const transform = { image, cmd: ['sh', '-c', script] }
+    const name = await freshPipeline(pachd, transform, atomOf(repo, '/', 'in'), { service })
+    const served = async (path: string): Promise<string> => {
+      const url = `http://127.0.0.1:${service.externalPort}/${path}`
+      const response = await fetch(url, { headers: { connection: 'close' } }).catch(() => undefined)
+      return response?.ok === true ? await response.text() : ''
+    }
+    await until(async () => (await served('f')) === 'text')
+    await commitFiles(pachd, { repo, branch: 'master' }, { g: 'more' })
+    await until(async () => (await served('g')) === 'more')
+    expect(await served('f')).toBe('text')
+    await pachd.pps.stopPipeline({ pipeline: { name } })
+    await until(async () => (await served('f')) === '')
+    await until(async () => (await containers()).length === 0)
   })
 
   test('an image that cannot be had fails the job with the reason', async () => {

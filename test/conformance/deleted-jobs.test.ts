@@ -112,7 +112,7 @@ test('a server that is killed while it deletes very many jobs goes on when it is
         () => false,
         () => true,
       )
-    await expect.poll(isGone, { interval: 1, timeout: 20_000 }).toBe(true)
+    await expect.poll(isGone, { interval: 1 }).toBe(true)
     expect(await jobsOf(client, '')).toEqual([])
     child.signal('SIGKILL')
     await child.exit
@@ -133,7 +133,7 @@ test('a server that is killed while it deletes very many jobs goes on when it is
   expect(findings).toEqual([])
   await client.pps.createPipeline(spec)
   const isPurged = (): unknown => rowCounts(root)['deleted_jobs']
-  await expect.poll(isPurged, { interval: 200, timeout: 60_000 }).toBe(0)
+  await expect.poll(isPurged, { interval: 200 }).toBe(0)
   // The new pipeline of the same name has run by itself, over the same input.
   await expect.poll(() => outputOf(client, pipeline.name)).toEqual({ '/f': 'x' })
   expect(rowCounts(root)).toMatchObject({
@@ -146,4 +146,4 @@ test('a server that is killed while it deletes very many jobs goes on when it is
   })
   child.signal('SIGTERM')
   await child.exit
-}, 180_000)
+})

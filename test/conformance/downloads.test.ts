@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { putFiles } from '../../src/client/file-transfers.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
-import type { PachctlRun } from '../golden/pachctl-run.ts'
+import { launching, type PachctlRun } from '../golden/pachctl-run.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
 import { commitOf } from '../harness/files.ts'
 import { TappedPort } from '../harness/tapped-port.ts'
@@ -18,8 +18,6 @@ import { TestPachd } from '../harness/test-pachd.ts'
 const program = fileURLToPath(new URL('../../bin/pachctl', import.meta.url))
 const run = promisify(execFile)
 const mib = 1024 * 1024
-/** For some runs of pachctl, each of which starts Node. */
-const timeout = 60_000
 
 /** Small files, empty ones, some of a few chunks, and a large one that comes last. */
 const sizes: Readonly<Record<string, number>> = {
@@ -48,7 +46,7 @@ beforeAll(async () => {
   const puts = Object.keys(sizes).map((path) => ({ path, bytes: contentOf(path) }))
   await putFiles(pachd.transport, { repo: 'r', id: commit.id }, puts)
   await pachd.pfs.finishCommit({ commit })
-}, 60_000)
+})
 afterAll(async () => {
   await pachd[Symbol.asyncDispose]()
   await home[Symbol.asyncDispose]()
@@ -72,10 +70,10 @@ async function killAfter(
   const child = spawn(program, args, {
     cwd: home.path,
     stdio: 'ignore',
-    env: { PATH: process.env['PATH'], HOME: home.path, ADDRESS: `127.0.0.1:${tapped.port}` },
+    env: { ...launching(), HOME: home.path, ADDRESS: `127.0.0.1:${tapped.port}` },
   })
   const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
-  await vi.waitFor(() => expect(isReady()).toBe(true), { interval: 10, timeout: 20_000 })
+  await vi.waitFor(() => expect(isReady()).toBe(true), { interval: 10, timeout: 60_000 })
   child.kill('SIGKILL')
   await ended
 }
@@ -95,7 +93,7 @@ function expectWhole(directory: string, paths: readonly string[]): void {
 }
 
 describe('a tree', () => {
-  test('comes as it was put, to the last byte', { timeout }, async () => {
+  test('comes as it was put, to the last byte', async () => {
     const directory = home.join('whole')
     expect(await pachctl('get-file', 'r', 'master', '/', '-r', '-o', directory)).toEqual({
       code: 0,
@@ -108,41 +106,33 @@ describe('a tree', () => {
     expect(await readdir(directory)).not.toContain('.pachctl-part')
   })
 
-  test(
-    'that was killed on its way has no half files, and is gone on with',
-    { timeout },
-    async () => {
-      const directory = home.join('killed')
-      const args = ['get-file', 'r', 'master', '/', '-r', '-o', directory]
-      await mkdir(directory)
-      await killAfter(1_300_000, args, () => filesIn(directory).length > 100)
-      expectWhole(directory, filesIn(directory))
-      const countBefore = filesIn(directory).length
-      await killAfter(
-        1_500_000,
-        [...args, '--resume'],
-        () => filesIn(directory).length > countBefore,
-      )
-      expectWhole(directory, filesIn(directory))
-      const before = filesIn(directory)
-      const inodes = new Map(before.map((path) => [path, lstatSync(join(directory, path)).ino]))
-      const { code, out } = await pachctl(...args, '--resume', '--verify')
-      expect(code).toBe(0)
-      const total = Object.keys(sizes).length
-      expect(out).toBe(
-        `${before.length} files there already, ${total - before.length} stored\n` +
-          `${total} files verified: what is on the disk is what the commit has\n`,
-      )
-      const paths = filesIn(directory)
-      expect(paths).toHaveLength(total)
-      expectWhole(directory, paths)
-      // Not written again.
-      for (const [path, ino] of inodes) expect(lstatSync(join(directory, path)).ino).toBe(ino)
-      expect(await readdir(directory)).not.toContain('.pachctl-part')
-    },
-  )
+  test('that was killed on its way has no half files, and is gone on with', async () => {
+    const directory = home.join('killed')
+    const args = ['get-file', 'r', 'master', '/', '-r', '-o', directory]
+    await mkdir(directory)
+    await killAfter(1_300_000, args, () => filesIn(directory).length > 100)
+    expectWhole(directory, filesIn(directory))
+    const countBefore = filesIn(directory).length
+    await killAfter(1_500_000, [...args, '--resume'], () => filesIn(directory).length > countBefore)
+    expectWhole(directory, filesIn(directory))
+    const before = filesIn(directory)
+    const inodes = new Map(before.map((path) => [path, lstatSync(join(directory, path)).ino]))
+    const { code, out } = await pachctl(...args, '--resume', '--verify')
+    expect(code).toBe(0)
+    const total = Object.keys(sizes).length
+    expect(out).toBe(
+      `${before.length} files there already, ${total - before.length} stored\n` +
+        `${total} files verified: what is on the disk is what the commit has\n`,
+    )
+    const paths = filesIn(directory)
+    expect(paths).toHaveLength(total)
+    expectWhole(directory, paths)
+    // Not written again.
+    for (const [path, ino] of inodes) expect(lstatSync(join(directory, path)).ino).toBe(ino)
+    expect(await readdir(directory)).not.toContain('.pachctl-part')
+  })
 
-  test('of which something was changed or removed gets just that again', { timeout }, async () => {
+  test('of which something was changed or removed gets just that again', async () => {
     const directory = home.join('changed')
     const args = ['get-file', 'r', 'master', '/m', '-r', '-o', directory]
     await pachctl(...args)
@@ -153,7 +143,7 @@ describe('a tree', () => {
     expectWholeBelow('m', directory)
   })
 
-  test('on a disk that changed it is found out by --verify', { timeout }, async () => {
+  test('on a disk that changed it is found out by --verify', async () => {
     const directory = home.join('rotten')
     const args = ['get-file', 'r', 'master', '/m', '-r', '-o', directory]
     await pachctl(...args)
@@ -183,42 +173,38 @@ async function hashHex(path: string): Promise<string> {
 }
 
 describe('a large file', () => {
-  test(
-    'that was killed on its way goes on where it was, but for what is not right',
-    { timeout },
-    async () => {
-      const target = home.join('z')
-      const args = ['get-file', 'r', 'master', 'z', '-o', target]
-      const staging = home.join('.pachctl-part')
-      const hash = await hashHex('z')
-      const partial = (): string => {
-        const names = existsSync(staging) ? readdirSync(staging) : []
-        return names.find((name) => name.endsWith(`.${hash}`)) ?? ''
-      }
-      await killAfter(10 * mib, args, () => {
-        const name = partial()
-        return name !== '' && lstatSync(join(staging, name)).size > 9 * mib
-      })
-      await expect(stat(target)).rejects.toThrow('ENOENT')
-      {
-        await using file = await open(join(staging, partial()), 'r+')
-        await file.write(Buffer.from('wrong'), 0, 5, 7 * mib)
-      }
-      await using tapped = await TappedPort.open(pachd.port)
-      const { code, out } = await pachctlAt(tapped.port, ...args, '--resume', '--verify')
-      expect([code, out]).toEqual([
-        0,
-        'stored\n1 file verified: what is on the disk is what the commit has\n',
-      ])
-      expect(Buffer.compare(await readFile(target), contentOf('z'))).toBe(0)
-      await expect(stat(staging)).rejects.toThrow('ENOENT')
-      // From the chunk that is not right on, of 4 MiB at most.
-      expect(tapped.downBytes).toBeGreaterThan(5 * mib)
-      expect(tapped.downBytes).toBeLessThan(10 * mib)
-    },
-  )
+  test('that was killed on its way goes on where it was, but for what is not right', async () => {
+    const target = home.join('z')
+    const args = ['get-file', 'r', 'master', 'z', '-o', target]
+    const staging = home.join('.pachctl-part')
+    const hash = await hashHex('z')
+    const partial = (): string => {
+      const names = existsSync(staging) ? readdirSync(staging) : []
+      return names.find((name) => name.endsWith(`.${hash}`)) ?? ''
+    }
+    await killAfter(10 * mib, args, () => {
+      const name = partial()
+      return name !== '' && lstatSync(join(staging, name)).size > 9 * mib
+    })
+    await expect(stat(target)).rejects.toThrow('ENOENT')
+    {
+      await using file = await open(join(staging, partial()), 'r+')
+      await file.write(Buffer.from('wrong'), 0, 5, 7 * mib)
+    }
+    await using tapped = await TappedPort.open(pachd.port)
+    const { code, out } = await pachctlAt(tapped.port, ...args, '--resume', '--verify')
+    expect([code, out]).toEqual([
+      0,
+      'stored\n1 file verified: what is on the disk is what the commit has\n',
+    ])
+    expect(Buffer.compare(await readFile(target), contentOf('z'))).toBe(0)
+    await expect(stat(staging)).rejects.toThrow('ENOENT')
+    // From the chunk that is not right on, of 4 MiB at most.
+    expect(tapped.downBytes).toBeGreaterThan(5 * mib)
+    expect(tapped.downBytes).toBeLessThan(10 * mib)
+  })
 
-  test('in a tree goes on where it was, too', { timeout }, async () => {
+  test('in a tree goes on where it was, too', async () => {
     const directory = home.join('large-tree')
     // Named as docs/formats/unfinished-files.md says.
     await mkdir(join(directory, '.pachctl-part'), { recursive: true })
@@ -240,13 +226,13 @@ describe('a large file', () => {
 })
 
 describe('an archive', () => {
-  test('is the tree, for another program', { timeout }, async () => {
+  test('is the tree, for another program', async () => {
     const directory = home.join('unpacked')
     await mkdir(directory)
     const script = '"$0" get-file r master / --tar | tar x -C "$1"'
     await run('bash', ['-o', 'pipefail', '-c', script, program, directory], {
       env: {
-        PATH: process.env['PATH'],
+        ...launching(),
         HOME: home.path,
         ADDRESS: `127.0.0.1:${pachd.port}`,
         LC_ALL: 'C.UTF-8',
@@ -259,18 +245,14 @@ describe('an archive', () => {
     expect(BigInt(lstatSync(join(directory, 'z')).mtimeMs) / 1000n).toBe(finished?.seconds)
   })
 
-  test(
-    'of a file or a pattern has names from where it begins, and is the same each time',
-    { timeout },
-    async () => {
-      expect(await namesAndHash('m/1')).toMatch(/^1\n/)
-      const some = await namesAndHash('/d[12]/s1')
-      expect(some).toMatch(/^d1\/s1\n/)
-      expect(await namesAndHash('/d[12]/s1')).toBe(some)
-    },
-  )
+  test('of a file or a pattern has names from where it begins, and is the same each time', async () => {
+    expect(await namesAndHash('m/1')).toMatch(/^1\n/)
+    const some = await namesAndHash('/d[12]/s1')
+    expect(some).toMatch(/^d1\/s1\n/)
+    expect(await namesAndHash('/d[12]/s1')).toBe(some)
+  })
 
-  test('is not for a terminal, nor for what nobody has', { timeout }, async () => {
+  test('is not for a terminal, nor for what nobody has', async () => {
     const { code, err } = await pachctl('get-file', 'r', 'master', '/none', '--tar')
     expect([code, err]).toEqual([1, expect.stringContaining('file /none not found')])
   })
@@ -282,7 +264,7 @@ async function namesAndHash(path: string): Promise<string> {
   const archive = home.join('archive.tar')
   const args = ['-o', 'pipefail', '-c', script, program, path, archive]
   const { stdout } = await run('bash', args, {
-    env: { PATH: process.env['PATH'], HOME: home.path, ADDRESS: `127.0.0.1:${pachd.port}` },
+    env: { ...launching(), HOME: home.path, ADDRESS: `127.0.0.1:${pachd.port}` },
   })
   const hash = createHash('sha256').update(await readFile(archive))
   return stdout + hash.digest('hex')
@@ -303,36 +285,23 @@ async function mountSmallDisk(path: string): Promise<AsyncDisposable | undefined
   }
 }
 
-test(
-  'a disk that gets full is told with what to do, and gone on with when there is room',
-  { timeout },
-  async (context) => {
-    const disk = home.join('disk')
-    await using mounted = await mountSmallDisk(disk)
-    if (mounted === undefined) return context.skip('this machine lets us mount nothing')
-    await writeFile(join(disk, 'filler'), new Uint8Array(20 * mib))
-    const directory = join(disk, 'm')
-    const args = ['get-file', 'r', 'master', '/', '-r', '-o', directory]
-    const { code, err } = await pachctl(...args)
-    expect(code).toBe(1)
-    expect(err).toContain(`no room is left on the disk of ${directory}`)
-    expect(err).toContain('--resume')
-    const stored = filesIn(directory)
-    expectWhole(directory, stored)
-    expect(stored.length).toBeGreaterThan(100)
-    await rm(join(disk, 'filler'))
-    const rest = await pachctl(
-      'get-file',
-      'r',
-      'master',
-      '/[dm]*',
-      '-r',
-      '-o',
-      directory,
-      '--resume',
-    )
-    expect(rest).toMatchObject({ code: 0, err: '' })
-    expect(rest.out).toContain(`${stored.length} files there already`)
-    expectWhole(directory, filesIn(directory))
-  },
-)
+test('a disk that gets full is told with what to do, and gone on with when there is room', async (context) => {
+  const disk = home.join('disk')
+  await using mounted = await mountSmallDisk(disk)
+  if (mounted === undefined) return context.skip('this machine lets us mount nothing')
+  await writeFile(join(disk, 'filler'), new Uint8Array(20 * mib))
+  const directory = join(disk, 'm')
+  const args = ['get-file', 'r', 'master', '/', '-r', '-o', directory]
+  const { code, err } = await pachctl(...args)
+  expect(code).toBe(1)
+  expect(err).toContain(`no room is left on the disk of ${directory}`)
+  expect(err).toContain('--resume')
+  const stored = filesIn(directory)
+  expectWhole(directory, stored)
+  expect(stored.length).toBeGreaterThan(100)
+  await rm(join(disk, 'filler'))
+  const rest = await pachctl('get-file', 'r', 'master', '/[dm]*', '-r', '-o', directory, '--resume')
+  expect(rest).toMatchObject({ code: 0, err: '' })
+  expect(rest.out).toContain(`${stored.length} files there already`)
+  expectWhole(directory, filesIn(directory))
+})

@@ -9,6 +9,7 @@ import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { type ChildExit, ChildPachd, pachdProgram } from '../harness/child-pachd.ts'
 import { chunkFileBytes, DamagedStore, kindsOf, WholeStore } from '../harness/damaged-store.ts'
 import { commitFiles } from '../harness/files.ts'
+import { pachdHere } from '../harness/pachd-here.ts'
 import { TestClient } from '../harness/test-pachd.ts'
 
 let whole: WholeStore
@@ -21,8 +22,7 @@ afterAll(async () => {
 })
 
 async function run(root: string, ...flags: readonly string[]): Promise<ChildExit> {
-  await using child = new ChildPachd(['--root', root, ...flags])
-  return await child.exit
+  return await pachdHere(['--root', root, ...flags])
 }
 
 async function removeMetadata({ root }: DamagedStore): Promise<void> {

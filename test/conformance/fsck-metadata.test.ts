@@ -39,26 +39,22 @@ async function checkPacksToo(store: DamagedStore): Promise<CheckResult> {
   return result
 }
 
-test(
-  'whichever table is lost, it is told, and the packs are looked at',
-  { timeout: 120_000 },
-  async () => {
-    for (const table of await namesOf('table')) {
-      const store = await whole.copy()
-      store.sql(`DROP TABLE ${table}`)
-      const result = await checkPacksToo(store)
-      const told = result.findings.map(({ what }) => what).join('\n')
-      expect(told).toMatch(new RegExp(`\\b${table}\\b|holds no store`))
-      const kinds = kindsOf(result)
-      expect(
-        kinds.includes('table-damaged') || kinds.includes('metadata-lost'),
-        `${table}: ${kinds.join()}`,
-      ).toBe(true)
-    }
-  },
-)
+test('whichever table is lost, it is told, and the packs are looked at', async () => {
+  for (const table of await namesOf('table')) {
+    const store = await whole.copy()
+    store.sql(`DROP TABLE ${table}`)
+    const result = await checkPacksToo(store)
+    const told = result.findings.map(({ what }) => what).join('\n')
+    expect(told).toMatch(new RegExp(`\\b${table}\\b|holds no store`))
+    const kinds = kindsOf(result)
+    expect(
+      kinds.includes('table-damaged') || kinds.includes('metadata-lost'),
+      `${table}: ${kinds.join()}`,
+    ).toBe(true)
+  }
+})
 
-test('whichever index is lost, it is told, and made again', { timeout: 120_000 }, async () => {
+test('whichever index is lost, it is told, and made again', async () => {
   for (const index of await namesOf('index')) {
     const store = await whole.copy()
     const sql = store.value(`SELECT sql FROM sqlite_schema WHERE name = '${index}'`)
@@ -90,7 +86,7 @@ test.each([
   expect(await readFile(store.metadata)).toEqual(before)
 })
 
-test('whatever page is damaged, the check goes on to its end', { timeout: 120_000 }, async () => {
+test('whatever page is damaged, the check goes on to its end', async () => {
   const count = (await readFile((await whole.copy()).metadata)).length / pageBytes
   let toldCount = 0
   for (let round = 0; round < 25; round += 1) {

@@ -40,75 +40,67 @@ test('an empty server has no damage', async () => {
   expect(counts.errors).toBe(0n)
 })
 
-test(
-  'beside writers and collections, checks find nothing, and the writers go on',
-  { timeout: 60_000 },
-  async () => {
-    const stop = new AbortController()
-    const { admin, pfs, pps } = pachd
-    const input = await freshRepo(pachd)
-    await freshPipeline(pachd, 'cp ${PFS:-/pfs}/in/* ${PFS:-/pfs}/out/', atomOf(input, '/*', 'in'))
-    const code = 'cp ${PFS:-/pfs}/in/* ${PFS:-/pfs}/out/'
-    const reprocessed = await freshPipeline(pachd, code, atomOf(input, '/*', 'in'))
-    await commitFiles(pachd, { repo: input, branch: 'master' }, { f0: 'first' })
-    const writers = [
-      async (round: number) => {
-        const repo = await freshRepo(pachd)
-        await commitFiles(pachd, { repo, branch: 'master' }, { a: `text ${round}`.repeat(2000) })
-        await pfs.deleteRepo({ repo: { name: repo }, force: true })
-      },
-      async (round: number) => {
-        await commitFiles(
-          pachd,
-          { repo: input, branch: 'master' },
-          { [`f${round % 3}`]: `${round}` },
-        )
-      },
-      async () => {
-        const { id } = await pfs.startCommit({ parent: commitOf(input, ''), branch: 'open' })
-        await putFile(pachd, fileOf(input, id, 'large'), [randomBytes(150_000)])
-        await pfs.deleteCommit({ commit: commitOf(input, id) })
-      },
-      async (round: number) => {
-        const spec = { pipeline: { name: reprocessed }, input: atomOf(input, '/*', 'in') }
-        const transform = { cmd: ['sh', '-c', `echo ${round} > $PFS/out/n`] }
-        await pps.createPipeline({ ...spec, transform, update: true, reprocess: true })
-        const { job } = await lastJobOf(pachd, reprocessed)
-        await pps.inspectJob({ job: { id: job?.id ?? '' }, blockState: true })
-      },
-      async () => {
-        await collect(admin.collectGarbage({}))
-      },
-      async (round: number) => {
-        const derived = await freshRepo(pachd, [input])
-        await pfs.startCommit({ parent: commitOf(derived, ''), branch: `b${round}` })
-        await pfs.deleteRepo({ repo: { name: derived } })
-      },
-    ]
-    let rounds = 0
-    const running = writers.map(async (write) => {
-      for (let round = 0; !stop.signal.aborted; round += 1) {
-        await write(round)
-        rounds += 1
-      }
-    })
-    const found: CheckFinding[] = []
-    const before: number[] = []
-    for (let time = 0; time < 6; time += 1) {
-      before.push(rounds)
-      const { findings } = await check(pachd, { full: time % 2 === 1, fix: time > 3 })
-      found.push(...findings)
+test('beside writers and collections, checks find nothing, and the writers go on', async () => {
+  const stop = new AbortController()
+  const { admin, pfs, pps } = pachd
+  const input = await freshRepo(pachd)
+  await freshPipeline(pachd, 'cp ${PFS:-/pfs}/in/* ${PFS:-/pfs}/out/', atomOf(input, '/*', 'in'))
+  const code = 'cp ${PFS:-/pfs}/in/* ${PFS:-/pfs}/out/'
+  const reprocessed = await freshPipeline(pachd, code, atomOf(input, '/*', 'in'))
+  await commitFiles(pachd, { repo: input, branch: 'master' }, { f0: 'first' })
+  const writers = [
+    async (round: number) => {
+      const repo = await freshRepo(pachd)
+      await commitFiles(pachd, { repo, branch: 'master' }, { a: `text ${round}`.repeat(2000) })
+      await pfs.deleteRepo({ repo: { name: repo }, force: true })
+    },
+    async (round: number) => {
+      await commitFiles(pachd, { repo: input, branch: 'master' }, { [`f${round % 3}`]: `${round}` })
+    },
+    async () => {
+      const { id } = await pfs.startCommit({ parent: commitOf(input, ''), branch: 'open' })
+      await putFile(pachd, fileOf(input, id, 'large'), [randomBytes(150_000)])
+      await pfs.deleteCommit({ commit: commitOf(input, id) })
+    },
+    async (round: number) => {
+      const spec = { pipeline: { name: reprocessed }, input: atomOf(input, '/*', 'in') }
+      const transform = { cmd: ['sh', '-c', `echo ${round} > $PFS/out/n`] }
+      await pps.createPipeline({ ...spec, transform, update: true, reprocess: true })
+      const { job } = await lastJobOf(pachd, reprocessed)
+      await pps.inspectJob({ job: { id: job?.id ?? '' }, blockState: true })
+    },
+    async () => {
+      await collect(admin.collectGarbage({}))
+    },
+    async (round: number) => {
+      const derived = await freshRepo(pachd, [input])
+      await pfs.startCommit({ parent: commitOf(derived, ''), branch: `b${round}` })
+      await pfs.deleteRepo({ repo: { name: derived } })
+    },
+  ]
+  let rounds = 0
+  const running = writers.map(async (write) => {
+    for (let round = 0; !stop.signal.aborted; round += 1) {
+      await write(round)
+      rounds += 1
     }
-    const during = rounds - (before[0] ?? 0)
-    stop.abort()
-    await Promise.all(running)
-    expect(found.map(({ kind, what }) => `${kind}: ${what}`)).toEqual([])
-    expect(during).toBeGreaterThan(20)
-    const { findings, counts } = await check(pachd, { full: true })
-    expect(findings).toEqual([])
-    expect(counts.bytes).toBe(counts.bytesTotal)
-  },
-)
+  })
+  const found: CheckFinding[] = []
+  const before: number[] = []
+  for (let time = 0; time < 6; time += 1) {
+    before.push(rounds)
+    const { findings } = await check(pachd, { full: time % 2 === 1, fix: time > 3 })
+    found.push(...findings)
+  }
+  const during = rounds - (before[0] ?? 0)
+  stop.abort()
+  await Promise.all(running)
+  expect(found.map(({ kind, what }) => `${kind}: ${what}`)).toEqual([])
+  expect(during).toBeGreaterThan(20)
+  const { findings, counts } = await check(pachd, { full: true })
+  expect(findings).toEqual([])
+  expect(counts.bytes).toBe(counts.bytesTotal)
+})
 
 test('results that no job can reuse and were collected are no damage', async () => {
   await using own = await TestPachd.start()
@@ -213,7 +205,7 @@ test('a check that nobody follows any more ends, and another may begin', async (
   await begun
   const again = async (): Promise<bigint | undefined> =>
     (await check(own).catch(() => undefined))?.counts.errors
-  await expect.poll(again, { timeout: 10_000 }).toBe(0n)
+  await expect.poll(again).toBe(0n)
 })
 
 test('a repo deleted by force, and made again, leaves nothing that is damage', async () => {

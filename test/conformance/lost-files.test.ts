@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { type ChildExit, ChildPachd } from '../harness/child-pachd.ts'
+import { pachdHere } from '../harness/pachd-here.ts'
 import { TestClient } from '../harness/test-pachd.ts'
 
 let directory: TemporaryDirectory
@@ -36,19 +37,16 @@ async function copyOf(source: string, name: string): Promise<string> {
 }
 
 async function failToStart(root: string): Promise<ChildExit> {
-  await using child = new ChildPachd(argsFor(root))
-  await Promise.race([child.exit, child.ready.catch(() => undefined)])
-  child.signal('SIGKILL')
-  return await child.exit
+  return await pachdHere(argsFor(root))
 }
 
 async function repoCount(root: string): Promise<number> {
-  await using child = new ChildPachd(argsFor(root))
-  await using client = new TestClient(await child.ready)
-  const { repoInfo } = await client.pfs.listRepo({})
-  child.signal('SIGTERM')
-  await child.exit
-  return repoInfo.length
+  let count = -1
+  await pachdHere(argsFor(root), async (port) => {
+    await using client = new TestClient(port)
+    count = (await client.pfs.listRepo({})).repoInfo.length
+  })
+  return count
 }
 
 async function removeMetadata(root: string): Promise<void> {
@@ -121,8 +119,7 @@ test.each([
   const left = await readFile(log)
   expect((await failToStart(root)).code).toBe(1)
   {
-    await using check = new ChildPachd(['--root', root, '--fsck'])
-    const found = await check.exit
+    const found = await pachdHere(['--root', root, '--fsck'])
     expect(found.code).toBe(1)
     expect(found.out).toMatch(/^ERROR metadata-lost: .*metadata\.db-wal was cut short or damaged/)
   }
@@ -140,8 +137,7 @@ test('of a log that was damaged in its middle a copy is kept, and said where', a
   // Such as a sector that the disk has lost.
   bytes.fill(0, 32 + 24, 32 + 24 + 512)
   await writeFile(log, bytes)
-  await using check = new ChildPachd(['--root', root, '--fsck'])
-  const { out } = await check.exit
+  const { out } = await pachdHere(['--root', root, '--fsck'])
   expect(out).toMatch(/^warning log-damaged: .*a copy of it was kept: .*\.damaged-\w+$/m)
   const [copy = ''] = (await readdir(root)).filter((name) => name.includes('.damaged-'))
   expect(await readFile(join(root, copy))).toEqual(bytes)

@@ -52,4 +52,4 @@ test('a server that is killed again and again while a chain runs goes on where i
     .map((name) => files[name])
     .join('')
   expect(await outputOf(client, second)).toEqual({ '/all': joined })
-}, 60_000)
+})

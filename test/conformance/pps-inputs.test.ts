@@ -13,6 +13,8 @@ afterAll(async () => {
   await pachd[Symbol.asyncDispose]()
 })
 
+const patience = { timeout: 60_000, interval: 50 }
+
 /** Writes what is in /pfs beside out, all on one line. */
 const listing = 'cd $PFS; echo $(find * -type f ! -path "out/*" | LC_ALL=C sort) >> out/all'
 
@@ -132,7 +134,7 @@ test('a cron input ticks from its start, and user code finds the time', async ()
     const { commitInfo } = await pachd.pfs.listCommit({ repo: { name: repo } })
     expect(commitInfo.length).toBeGreaterThanOrEqual(3)
     return commitInfo.toReversed()
-  }, 20_000)
+  }, patience)
   for (const [index, { commit }] of commits.slice(0, 3).entries()) {
     const time = new Date((start + (index + 1) * 1200) * 1000).toISOString().replace('.000Z', 'Z')
     expect(await getText(pachd, fileOf(repo, commit?.id ?? '', '/time'))).toBe(`"${time}"`)
@@ -192,19 +194,16 @@ test('a spout writes commits through the API, and what it says is logged', async
   ]
   const transform = { cmd: ['sh', '-e'], stdin: lines }
   await pachd.pps.createPipeline({ pipeline, transform, spout: {} })
-  await vi.waitFor(
-    async () => {
-      const logs = await collect(pachd.pps.getLogs({ pipeline }))
-      expect(logs.map(({ message }) => message)).toContain('committed\n')
-    },
-    { timeout: 60_000, interval: 100 },
-  )
+  await vi.waitFor(async () => {
+    const logs = await collect(pachd.pps.getLogs({ pipeline }))
+    expect(logs.map(({ message }) => message)).toContain('committed\n')
+  }, patience)
   expect(await getText(pachd, fileOf(pipeline.name, 'master', 'a'))).toBe('one\n')
   const info = await pachd.pps.inspectPipeline({ pipeline })
   expect(info).toMatchObject({ input: {}, spout: {} })
   expect((await lastJobOf(pachd, pipeline.name)).outputCommit).toBeUndefined()
   await pachd.pps.deletePipeline({ pipeline, deleteJobs: true })
-}, 90_000)
+})
 
 test('a check finds all of this whole', async () => {
   const findings: unknown[] = []

@@ -18,7 +18,7 @@ afterAll(async () => {
 
 const master = (repo: string) => ({ repo, branch: 'master' })
 /** A loaded machine takes its time. */
-const patient = { timeout: 15_000 }
+const patient = { timeout: 60_000 }
 const copy = 'cp -r $PFS/in/. $PFS/out/'
 
 async function ended(client: Pick<TestClient, 'pps'>, id = ''): Promise<JobInfo> {
@@ -395,4 +395,4 @@ test('what was acknowledged about jobs is so after the server was killed', async
   }
   expect(await jobsOf(client, names.made)).toHaveLength(2)
   expect(await outputOf(client, names.restarted)).toEqual({ '/a': '1' })
-}, 60_000)
+})

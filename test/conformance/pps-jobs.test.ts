@@ -70,7 +70,7 @@ describe('jobs', () => {
     const id = job?.id ?? ''
     await expect
       .poll(async () => (await pachd.pps.inspectJob({ job: { id } })).workerStatus, {
-        timeout: 20_000,
+        timeout: 60_000,
       })
       .toMatchObject([
         { workerId: `${pipeline}-0`, jobId: id, data: [{ path: '' }], queueSize: 0n },

@@ -11,7 +11,7 @@ import { atomOf, flush, type InputInit, jobsOf } from '../harness/pipelines.ts'
 import { TestClient, TestPachd } from '../harness/test-pachd.ts'
 
 const programPath = dirname(process.execPath)
-const patience = { timeout: 30_000, interval: 20 }
+const patience = { timeout: 60_000, interval: 20 }
 const master = (repo: string) => ({ repo, branch: 'master' })
 
 /** Opens a port of this machine; 0 picks a free one. */

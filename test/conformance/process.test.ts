@@ -1,20 +1,29 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { mkdir, rm, stat, statfs, symlink, truncate, writeFile } from 'node:fs/promises'
+import { cp, mkdir, rm, stat, statfs, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { type ChildExit, ChildPachd, pachdProgram } from '../harness/child-pachd.ts'
 import { refused } from '../harness/expectations.ts'
 import { commitFiles, commitOf, fileOf, getText, putFile } from '../harness/files.ts'
+import { pachdHere } from '../harness/pachd-here.ts'
 import { TestClient } from '../harness/test-pachd.ts'
 
 const run = promisify(execFile)
 
 let directory: TemporaryDirectory
+/** What a server that was started and stopped has left. */
+let leftData: string
 beforeAll(async () => {
   directory = await TemporaryDirectory.create()
+  leftData = directory.join('left')
+  await using child = new ChildPachd(argsFor(leftData))
+  await child.ready
+  child.signal('SIGTERM')
+  const { code } = await child.exit
+  if (code !== 0) throw new Error(`the server ended with exit code ${code}`)
 })
 afterAll(async () => {
   await directory[Symbol.asyncDispose]()
@@ -28,14 +37,6 @@ function argsFor(root: string, port = 0): readonly string[] {
 async function failToStart(args: readonly string[]): Promise<ChildExit> {
   await using child = new ChildPachd(args)
   return await child.exit
-}
-
-/** Starts a server and stops it, so that `root` is a data directory. */
-async function makeDataDirectory(root: string): Promise<void> {
-  await using child = new ChildPachd(argsFor(root))
-  await child.ready
-  child.signal('SIGTERM')
-  expect(await child.exit).toMatchObject({ code: 0 })
 }
 
 describe('start and stop', () => {
@@ -137,7 +138,7 @@ describe('what it refuses to start on', () => {
     const root = directory.join('home')
     await mkdir(root)
     await writeFile(join(root, 'thesis.tex'), 'precious')
-    const { code, err } = await failToStart(argsFor(root))
+    const { code, err } = await pachdHere(argsFor(root))
     expect(code).toBe(1)
     expect(err).toContain('holds "thesis.tex"')
     expect((await run('ls', ['-A', root])).stdout).toBe('thesis.tex\n')
@@ -146,7 +147,7 @@ describe('what it refuses to start on', () => {
   test('a root below a link that leads nowhere', async () => {
     const link = directory.join('link')
     await symlink(directory.join('nowhere'), link)
-    const { code, err } = await failToStart(argsFor(join(link, 'data')))
+    const { code, err } = await pachdHere(argsFor(join(link, 'data')))
     expect(code).toBe(1)
     expect(err).toContain('a link above leads nowhere')
   })
@@ -154,13 +155,13 @@ describe('what it refuses to start on', () => {
   test('a root that is a file', async () => {
     const root = directory.join('file')
     await writeFile(root, '')
-    const { code, err } = await failToStart(argsFor(root))
+    const { code, err } = await pachdHere(argsFor(root))
     expect(code).toBe(1)
     expect(err).toContain('there is a file in its way')
   })
 
   test('a root in a file system that takes no directories', async () => {
-    const { code, err } = await failToStart(argsFor('/proc/pachyderm'))
+    const { code, err } = await pachdHere(argsFor('/proc/pachyderm'))
     expect(code).toBe(1)
     expect(err).toBe(
       'pachd: /proc/pachyderm: no directory can be made in /proc; choose a place on a disk\n',
@@ -193,31 +194,31 @@ describe('what it refuses to start on', () => {
   // The version file of docs/formats/data-directory.md.
   test('a directory of a newer release', async () => {
     const root = directory.join('newer')
-    await makeDataDirectory(root)
+    await cp(leftData, root, { recursive: true })
     await writeFile(join(root, 'version'), 'pachyderm-ts data directory 3\n')
-    const { code, err } = await failToStart(argsFor(root))
+    const { code, err } = await pachdHere(argsFor(root))
     expect(code).toBe(1)
     expect(err).toContain('was written by a newer release (layout 3)')
   })
 
   test('a version file that makes no sense', async () => {
     const root = directory.join('senseless')
-    await makeDataDirectory(root)
+    await cp(leftData, root, { recursive: true })
     await writeFile(join(root, 'version'), 'yes\n')
-    const { code, err } = await failToStart(argsFor(root))
+    const { code, err } = await pachdHere(argsFor(root))
     expect(code).toBe(1)
     expect(err).toContain('is damaged')
   })
 
   test('metadata of a newer release', async () => {
     const root = directory.join('newer-metadata')
-    await makeDataDirectory(root)
+    await cp(leftData, root, { recursive: true })
     const database = new DatabaseSync(join(root, 'metadata.db'))
     database.exec(
       "UPDATE database_layers SET version = 99, release = '9.9' WHERE layer = 'storage'",
     )
     database.close()
-    const { code, err } = await failToStart(argsFor(root))
+    const { code, err } = await pachdHere(argsFor(root))
     expect(code).toBe(1)
     expect(err).toContain('was written by release 9.9 (storage version 99)')
   })
@@ -227,9 +228,9 @@ describe('what it refuses to start on', () => {
     ['cut short', async (path: string) => truncate(path, 5000)],
   ])('metadata that was %s', async (what, damage) => {
     const root = directory.join(`damaged-${what.replace(' ', '-')}`)
-    await makeDataDirectory(root)
+    await cp(leftData, root, { recursive: true })
     await damage(join(root, 'metadata.db'))
-    const { code, out, err } = await failToStart(argsFor(root))
+    const { code, out, err } = await pachdHere(argsFor(root))
     expect([code, out]).toEqual([1, ''])
     expect(err).toMatch(/^pachd: .*metadata\.db is damaged/)
   })
@@ -290,7 +291,7 @@ test('a full disk leaves ways out', async (context) => {
     )
     await expect(large).rejects.toEqual(refused('resource-exhausted', 'is full'))
     // What the put took is free again, but for a few rows.
-    await vi.waitFor(async () => expect(await freeBytes(disk)).toBeGreaterThan(before - 300_000))
+    await expect.poll(() => freeBytes(disk)).toBeGreaterThan(before - 300_000)
     await putFile(client, fileOf('r', id, 'smaller'), [noise(1_000_000)])
     await client.pfs.finishCommit({ commit: commitOf('r', id) })
     await client.pfs.startCommit({ parent: commitOf('r', ''), branch: 'master' })

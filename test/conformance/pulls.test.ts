@@ -1,6 +1,13 @@
+import { create, toBinary } from '@bufbuild/protobuf'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Code } from '../../src/base/grpc-wire.ts'
-import type { PulledRepo } from '../../src/gen/pachyderm_pb.ts'
+import { RelayedCalls } from '../../src/cli/pushing/relayed-calls.ts'
+import {
+  AnswerPushResponseSchema,
+  PushedCallSchema,
+  type PulledRepo,
+} from '../../src/gen/pachyderm_pb.ts'
+import { ListBranchRequestSchema } from '../../src/gen/pfs_pb.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { failed } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, getText } from '../harness/files.ts'
@@ -41,6 +48,7 @@ async function commitsOf({ pfs }: TestPachd, repo: string) {
     size: info.sizeBytes,
     tree: info.tree?.hash,
     message: info.message,
+    merged: info.mergeParents.map(({ id }) => id),
     provenance: info.provenance.map(({ id }) => id).toSorted((a, b) => (a < b ? -1 : 1)),
   }))
 }
@@ -48,6 +56,13 @@ async function commitsOf({ pfs }: TestPachd, repo: string) {
 async function branchesOf({ pfs }: TestPachd, repo: string) {
   const { branchInfo } = await pfs.listBranch({ repo: { name: repo } })
   return Object.fromEntries(branchInfo.map(({ name, head }) => [name, head?.id]))
+}
+
+async function tagsOf({ commits }: TestPachd, repo: string) {
+  const batches = await collect(commits.listCommitTags({ repo: { name: repo } }))
+  return batches.flatMap(({ tags }) =>
+    tags.map(({ tag, commit, tagged }) => [tag, commit?.id, tagged]),
+  )
 }
 
 async function damageOf({ admin }: TestPachd) {
@@ -158,15 +173,127 @@ test('what a pipeline made comes with what it was made from, and new commits sta
   expect(await getText(here, fileOf(follower, 'master', 'late'))).toBe('late')
 })
 
-test('pachctl pushes, and says how the other server is to reach this one', async () => {
+test('commit tags come, and the commits that only they lead to; one that is another here stays', async () => {
+  await makeRepo(there, 'data')
+  await there.commits.tagCommit({ commit: commitOf('data', 'master'), tag: 'v1' })
+  await commitFiles(there, { repo: 'data', branch: 'side' }, { side: 's' })
+  await there.commits.tagCommit({ commit: commitOf('data', 'side'), tag: 'v2' })
+  await there.pfs.deleteBranch({ repo: { name: 'data' }, branch: 'side' })
+  const open = await startOn(there, 'data')
+  await there.commits.tagCommit({ commit: commitOf('data', open), tag: 'unfinished' })
+  expect(await pull(['data'])).toMatchObject([{ commits: 3n, tags: ['v1', 'v2'], otherTags: [] }])
+  expect(await tagsOf(here, 'data')).toEqual((await tagsOf(there, 'data')).slice(1))
+  await there.pfs.finishCommit({ commit: commitOf('data', open) })
+  await there.commits.tagCommit({ commit: commitOf('data', open), tag: 'v1', move: true })
+  await there.pfs.setBranch({ commit: commitOf('data', open), branch: 'mine' })
+  await here.commits.tagCommit({ commit: commitOf('data', 'v2'), tag: 'mine' })
+  await expect(pull(['data'])).rejects.toEqual(
+    failed(Code.failedPrecondition, 'failed-precondition', 'has a commit tag mine here'),
+  )
+  await here.commits.deleteCommitTag({ repo: { name: 'data' }, tag: 'mine' })
+  const before = await tagsOf(here, 'data')
+  expect(await pull(['data'])).toMatchObject([
+    { commits: 1n, tags: ['unfinished'], otherTags: ['v1'] },
+  ])
+  expect((await tagsOf(here, 'data')).slice(1)).toEqual(before)
+  expect(await damageOf(here)).toEqual([])
+})
+
+test('what a merge brought in comes, too, and merges go on from there', async () => {
+  await makeRepo(there, 'data')
+  await there.pfs.setBranch({ commit: commitOf('data', 'master'), branch: 'side' })
+  await commitFiles(there, { repo: 'data', branch: 'side' }, { side: 'one' })
+  await commitFiles(there, { repo: 'data', branch: 'master' }, { main: 'm' })
+  await there.commits.mergeBranch({ from: commitOf('data', 'side'), into: 'master' })
+  await commitFiles(there, { repo: 'data', branch: 'side' }, { side: 'two' })
+  await there.pfs.setBranch({ commit: commitOf('data', 'side'), branch: 'later' })
+  await there.pfs.deleteBranch({ repo: { name: 'data' }, branch: 'side' })
+  await pull(['data'])
+  const commits = await commitsOf(here, 'data')
+  expect(commits.filter(({ merged }) => merged.length > 0).length).toBe(1)
+  const byId = (list: typeof commits) => new Map(list.map((commit) => [commit.id, commit]))
+  expect(byId(commits)).toEqual(byId(await commitsOf(there, 'data')))
+  // Without the first merge, `side` would have been changed on both sides.
+  await here.commits.mergeBranch({ from: commitOf('data', 'later'), into: 'master' })
+  expect(await getText(here, fileOf('data', 'master', 'side'))).toBe('onetwo')
+  expect(await damageOf(here)).toEqual([])
+})
+
+test('commits of two branches that were made in turns come with what was made from each', async () => {
+  await makeRepo(there, 'data')
+  await there.pfs.setBranch({ commit: commitOf('data', 'master'), branch: 'also' })
+  const made = await freshPipeline(there, 'cp -r "${PFS:-/pfs}/data/small" "${PFS:-/pfs}/out/"', {
+    atom: { repo: 'data', branch: 'also', glob: '/' },
+  })
+  for (const [branch, text] of [
+    ['master', '1'],
+    ['also', '2'],
+    ['master', '3'],
+    ['also', '4'],
+  ] as const) {
+    await commitFiles(there, { repo: 'data', branch }, { small: text })
+  }
+  await flush(there, 'data', 'also')
+  await pull([made], { withProvenance: true })
+  expect((await commitsOf(here, made)).length).toBe((await commitsOf(there, made)).length)
+})
+
+test('pachctl pushes to a server that cannot reach this one, and pushes what is new again', async () => {
+  await using closed = await TestPachd.start({ sources: 'none' })
   await makeRepo(here, 'data')
-  const options = { port: here.port, home: '/' }
-  const run = await pachctlHere(['push', `127.0.0.1:${there.port}`, 'data'], options)
+  await here.commits.tagCommit({ commit: commitOf('data', 'master'), tag: 'v1' })
+  const push = (...args: readonly string[]) =>
+    pachctlHere(['push', `127.0.0.1:${closed.port}`, ...args], { port: here.port, home: '/' })
+  const dry = await push('data', '--dry-run')
+  expect(dry).toMatchObject({
+    code: 0,
+    out: 'data: 2 commits would be pushed, to master, tagged v1\n',
+  })
+  expect((await closed.pfs.listRepo({})).repoInfo).toEqual([])
+  const run = await push('data')
   expect(run).toMatchObject({ code: 0, err: '' })
-  expect(run.out).toMatch(/^data: 2 commits pushed, to master, .* of files\n$/)
-  expect(await commitsOf(there, 'data')).toEqual(await commitsOf(here, 'data'))
-  const far = await pachctlHere(['push', 'example.com:30650', 'data'], options)
-  expect(far.err).toContain('--as HOST:PORT')
-  const itself = await pachctlHere(['clone', `127.0.0.1:${there.port}`, 'none'], options)
-  expect(itself.code).toBe(1)
+  expect(run.out).toMatch(/^data: 2 commits pushed, to master, tagged v1, .* of files\n$/)
+  expect(await commitsOf(closed, 'data')).toEqual(await commitsOf(here, 'data'))
+  expect(await damageOf(closed)).toEqual([])
+  await commitFiles(here, { repo: 'data', branch: 'master' }, { more: 'm' })
+  await commitFiles(closed, { repo: 'data', branch: 'master' }, { other: 'o' })
+  const apart = await push()
+  expect(apart.code).toBe(1)
+  expect(apart.err).toMatch(
+    /says, and "here" is that server: branch master of data has gone another/,
+  )
+  const none = await push('none')
+  expect(none.err).toMatch(/pushing side says: .*none not found/)
+})
+
+test('a server that is pushed to reads nothing but the repos that are pushed', async () => {
+  await makeRepo(here, 'data')
+  await makeRepo(here, 'private')
+  const { transport, pfs } = here
+  const answered: unknown[] = []
+  const to = {
+    answerPush: async (parts: AsyncIterable<{ readonly part?: unknown }>) => {
+      for await (const { part } of parts) answered.push(part)
+      return create(AnswerPushResponseSchema)
+    },
+  } as unknown as ConstructorParameters<typeof RelayedCalls>[0]['to']
+  const wish = { repos: ['data'], withProvenance: false }
+  const calls = new RelayedCalls({ from: transport, to }, wish)
+  const call = (method: string, request: Uint8Array) => {
+    calls.start(create(PushedCallSchema, { id: 'x', method, request }))
+  }
+  const listed = toBinary(
+    ListBranchRequestSchema,
+    create(ListBranchRequestSchema, { repo: { name: 'private' } }),
+  )
+  call('/pfs.API/ListBranch', listed)
+  call('/pfs.API/ListRepo', new Uint8Array())
+  call('/pfs.API/DeleteRepo', listed)
+  call('/pfs.API/ListBranch', Uint8Array.of(255))
+  await calls.settled()
+  expect(answered.length).toBe(8)
+  expect(
+    answered.filter((part) => (part as { readonly case: string }).case === 'failure').length,
+  ).toBe(4)
+  expect((await pfs.listRepo({})).repoInfo.length).toBe(2)
 })

@@ -3,7 +3,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { utf8 } from '../../src/base/bytes.ts'
 import { Code } from '../../src/base/grpc-wire.ts'
 import { failed, freshRepo, refused } from '../harness/expectations.ts'
-import { collect, commitOf, fileOf, getPieces, getText, noise, putFile } from '../harness/files.ts'
+import {
+  collect,
+  commitOf,
+  entriesOf,
+  fileOf,
+  getPieces,
+  getText,
+  noise,
+  putFile,
+} from '../harness/files.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 import { WebServer } from '../harness/web-server.ts'
 
@@ -42,6 +51,7 @@ async function putSources(
     readonly overwrite?: boolean
     readonly parallelism?: number
     readonly resume?: boolean
+    readonly secret?: string
   } = {},
 ) {
   const request = { commit: commitOf(repo, id), sources: [...sources], ...options }
@@ -202,6 +212,50 @@ describe('from the web', () => {
     await expect(putSources(commit, [{ url: `${web.url}/file-url`, path: 'z' }])).rejects.toEqual(
       failed(Code.failedPrecondition, 'failed-precondition', 'no address of the web'),
     )
+  })
+
+  test('a secret of the server opens what it is for, and goes to nobody else', async () => {
+    const commit = await openCommit()
+    await using other = await WebServer.start()
+    const seen: (string | undefined)[] = []
+    other.on('/end', (request, response) => {
+      seen.push(request.headers.authorization)
+      response.end('there')
+    })
+    web.on('/closed', (request, response) => {
+      seen.push(request.headers.authorization)
+      response.writeHead(302, { location: `${other.url}/end` }).end()
+    })
+    const secret = 'of-the-web'
+    const store = (values: Readonly<Record<string, string>>) =>
+      pachd.secrets.updateSecret({ name: secret, entries: entriesOf(values) })
+    const put = (path: string) =>
+      putSources(commit, [{ url: `${web.url}/closed`, path }], { secret })
+    await expect(put('none')).rejects.toEqual(
+      failed(Code.failedPrecondition, 'failed-precondition', 'secret of-the-web does not exist'),
+    )
+    await pachd.secrets.createSecret({
+      name: secret,
+      entries: entriesOf({ HTTP_TOKEN: 't0psecret\n' }),
+    })
+    await put('token')
+    await store({ HTTP_USER: 'ada', HTTP_PASSWORD: 't0psecret' })
+    await put('password')
+    const pair = Buffer.from('ada:t0psecret').toString('base64')
+    expect(seen).toEqual(['Bearer t0psecret', undefined, `Basic ${pair}`, undefined])
+    for (const values of [
+      { HTTP_USER: 'ada' },
+      { HTTP_TOKEN: 't0p secret' },
+      { AWS_ACCESS_KEY_ID: 't0psecret' },
+    ]) {
+      await store(values)
+      const error = await put('refused').catch((caught: unknown) => caught)
+      expect(error).toEqual(
+        failed(Code.failedPrecondition, 'failed-precondition', 'secret with the credentials'),
+      )
+      expect((error as Error).message).not.toContain('t0p')
+    }
+    expect(pachd.log.join('')).not.toContain('t0p')
   })
 
   test('what cannot be a source is refused in words', async () => {

@@ -241,9 +241,7 @@ test('commits and the branches of pipelines are read only', async () => {
   }
   const command = 'cp -r ${PFS:-/pfs}/in/. ${PFS:-/pfs}/out'
   const pipeline = await freshPipeline(world.pachd, command, atomOf(repoOf(name), '/', 'in'))
-  await expect
-    .poll(() => world.get(`master.${pipeline}`, 'a').catch(() => ''), { timeout: 30_000 })
-    .toBe('x')
+  await expect.poll(() => world.get(`master.${pipeline}`, 'a').catch(() => '')).toBe('x')
   for (const write of writes(`master.${pipeline}`)) {
     const refused = await refusal(write())
     expect([refused.name, refused.message]).toEqual([

@@ -89,7 +89,7 @@ describe.skipIf(!peersRequired && !isOnPath('rclone'))('rclone', () => {
     // By size alone: the times of files are not kept.
     const again = await rclone('sync', '-v', '--size-only', 'tree', `pach:${bucket}`)
     expect(again).not.toContain('Copied')
-  }, 60_000)
+  })
 
   test('copies, moves, links and deletes', async () => {
     const bucket = `master.${freshName('rclone')}`
@@ -104,7 +104,7 @@ describe.skipIf(!peersRequired && !isOnPath('rclone'))('rclone', () => {
     expect((await fetch(url.replace('a.txt', 'big'))).status).toBe(403)
     await rclone('purge', `pach:${bucket}`)
     expect(await rclone('lsd', 'pach:')).not.toContain(bucket)
-  }, 60_000)
+  })
 })
 
 describe.skipIf(!peersRequired && !isOnPath('s3cmd'))('s3cmd', () => {
@@ -119,7 +119,7 @@ describe.skipIf(!peersRequired && !isOnPath('s3cmd'))('s3cmd', () => {
     await mkdir(directory.join('from-s3cmd'))
     await s3cmd('get', '--recursive', `${bucket}/`, 'from-s3cmd/')
     await requireSameFiles('from-s3cmd')
-  }, 60_000)
+  })
 
   test('copies, moves and deletes, buckets too', async () => {
     const bucket = `s3://master.${freshName('s3cmd')}`
@@ -133,5 +133,5 @@ describe.skipIf(!peersRequired && !isOnPath('s3cmd'))('s3cmd', () => {
     await s3cmd('rb', bucket)
     expect(await s3cmd('ls')).not.toContain(bucket)
     await expect(s3cmd('get', `${bucket}/none`, 'none')).rejects.toThrow('does not exist')
-  }, 60_000)
+  })
 })

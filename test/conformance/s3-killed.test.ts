@@ -52,4 +52,4 @@ test('what was acknowledged is there after the server was killed among many puts
   client.destroy()
   pachd.signal('SIGTERM')
   expect((await pachd.exit).code).toBe(0)
-}, 60_000)
+})

@@ -11,6 +11,8 @@ import { collect, commitFiles, commitOf, fileOf, putFile } from '../harness/file
 import { TestClient } from '../harness/test-pachd.ts'
 
 const graceMs = 200
+/** What a busy machine may add. */
+const busyMs = 30_000
 
 test('a server that stops ends waiting calls after the grace, and lets running ones finish', async () => {
   await using directory = await TemporaryDirectory.create()
@@ -43,7 +45,7 @@ test('a server that stops ends waiting calls after the grace, and lets running o
   await closed
   expect(subscription).toMatchObject({ status: 'rejected', reason: { code: Code.unavailable } })
   expect(put).toMatchObject({ status: 'fulfilled' })
-  expect(clock.monotonicMs() - startedMs).toBeLessThan(graceMs + 3000)
+  expect(clock.monotonicMs() - startedMs).toBeLessThan(graceMs + busyMs)
   await expect(putFile(client, fileOf('r', 'open', 'g'), 'x')).rejects.toMatchObject({
     code: Code.unavailable,
   })

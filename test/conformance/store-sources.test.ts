@@ -29,9 +29,6 @@ interface Store extends AsyncDisposable {
   readonly anybody: { readonly clouds: CloudEnvironment; readonly url: string }
 }
 
-/** Of an object store, on a busy machine. */
-const startMsMax = 180_000
-
 const large = noise(6_000_000)
 const objects: Readonly<Record<string, Uint8Array>> = {
   'dir/a': utf8('a'),
@@ -170,7 +167,7 @@ describe.each(peersHere(peers))('from %s', (_name, { open, wrongCode }) => {
     store = await open()
     const patience = { stallMs: 20_000, attemptsMax: 2, pauseMs: 1 }
     pachd = await TestPachd.start({ clouds: store.clouds, patience })
-  }, startMsMax)
+  })
 
   afterAll(async () => {
     await pachd[Symbol.asyncDispose]()

@@ -225,7 +225,7 @@ describe('trials', () => {
       )
       expect(findings).toEqual([])
     }
-  }, 240_000)
+  })
 })
 
 /** Kills a server some time after it was asked for something. */

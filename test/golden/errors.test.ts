@@ -60,7 +60,7 @@ const failing: readonly (readonly [command: string, input?: string])[] = [
   ['create-pipeline --push-images', '{}'],
 ]
 
-test('failures say what is wrong on stderr, and exit with 1', { timeout: 90_000 }, async () => {
+test('failures say what is wrong on stderr, and exit with 1', async () => {
   await using stage = await Stage.open()
   await mkdir(join(stage.directory, 'directory'))
   await stage.quietly(['create-repo', 'data'])

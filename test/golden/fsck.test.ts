@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { Stage } from './stage.ts'
 
-test('fsck says what is damaged, whose it is, and what to do', { timeout: 60_000 }, async () => {
+test('fsck says what is damaged, whose it is, and what to do', async () => {
   await using stage = await Stage.open()
   const objects = join(stage.directory, '../data/objects')
   const packs = async (): Promise<readonly string[]> => {

@@ -18,7 +18,7 @@ const spec = {
   input: { atom: { repo: 'words', glob: '/*' } },
 }
 
-test('plans, explanations, lineage and logs say why and what', { timeout: 180_000 }, async () => {
+test('plans, explanations, lineage and logs say why and what', async () => {
   await using stage = await Stage.open()
   await writeFile(`${stage.directory}/upper.json`, JSON.stringify(spec))
   const column = async (command: string, row: number): Promise<string> => {

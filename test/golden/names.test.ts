@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Stage } from './stage.ts'
 
-test('commits are named, tagged and told of', { timeout: 90_000 }, async () => {
+test('commits are named, tagged and told of', async () => {
   await using stage = await Stage.open()
   await stage.run('create-repo data')
   await stage.run('put-file data@master:/cat -c', 'one\n')
@@ -79,7 +79,7 @@ const failing: readonly string[] = [
   'list-commit-tag nope',
 ]
 
-test('names that make no sense are refused in words that help', { timeout: 90_000 }, async () => {
+test('names that make no sense are refused in words that help', async () => {
   await using stage = await Stage.open()
   await stage.quietly(['create-repo', 'data'])
   await stage.quietly(['put-file', 'data', 'master', 'cat', '-c'], 'content')

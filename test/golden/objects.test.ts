@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { Stage } from './stage.ts'
 
-test('objects and tags are put, listed and deleted', { timeout: 90_000 }, async () => {
+test('objects and tags are put, listed and deleted', async () => {
   await using stage = await Stage.open()
   await mkdir(join(stage.directory, 'directory'))
   await writeFile(join(stage.directory, 'model'), 'm'.repeat(3000))

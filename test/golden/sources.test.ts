@@ -43,4 +43,4 @@ test('files come from the web, from lists, and from another pachd with its histo
   const said = stage.transcript.text.split('\n').filter((line) => !line.startsWith('$'))
   expect(said.join('\n')).not.toContain('s3cret')
   expect(stage.transcript.text).toBe(stage.transcript.stored('sources'))
-}, 120_000)
+})

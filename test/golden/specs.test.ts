@@ -43,39 +43,35 @@ const bad = `{"pipeline": {"name": "lines"}, "transform": {"cmd": ["true"]}, "in
 {"pipeline": {"name": "lost"}, "transform": {"cmd": ["true"]}, "input": {"atom": {"repo": "nowhere", "glob": "/"}}}
 `
 
-test(
-  'specs are read in every form, checked, given back and edited',
-  { timeout: 120_000 },
-  async () => {
-    await using stage = await Stage.open()
-    const write = (name: string, text: string): Promise<void> =>
-      writeFile(join(stage.directory, name), text)
-    await write('two.yaml', yaml)
-    await write('grep.yaml', template)
-    await write('bad.json', bad)
-    await stage.run('create-repo words')
-    await stage.run('validate-pipeline -f two.yaml')
-    await stage.run('create-pipeline -f two.yaml')
-    await stage.run('list-pipeline')
-    await stage.run('validate-pipeline -f bad.json')
-    await stage.run('create-pipeline --template grep.yaml --arg what=x --arg level=3')
-    const given = "--arg what=x --arg level=3 --arg workers:=2 --arg 'glob=/*,{{what}}'"
-    await stage.run(`create-pipeline --template grep.yaml ${given}`)
-    await stage.run(`create-pipeline --template grep.yaml ${given} --arg levl=4`)
-    await stage.run('create-pipeline -f grep.yaml --arg what=x')
-    await stage.run('extract-pipeline grep-x')
-    await stage.run('extract-pipeline --all -o yaml')
-    await stage.run('extract-pipeline')
-    await stage.run('create-pipeline', JSON.stringify(tick))
-    await stage.run('inspect-pipeline tick')
-    await stage.run('create-pipeline', '{"pipeline": {"nam": "x"}}')
-    await edit(stage, 's/30m/45m/; s/1800/2700/')
-    await edit(stage, 's/"words"/"nowhere"/')
-    await edit(stage, 's/x/x/')
-    await edit(stage, '')
-    expect(stage.transcript.text).toBe(stage.transcript.stored('specs'))
-  },
-)
+test('specs are read in every form, checked, given back and edited', async () => {
+  await using stage = await Stage.open()
+  const write = (name: string, text: string): Promise<void> =>
+    writeFile(join(stage.directory, name), text)
+  await write('two.yaml', yaml)
+  await write('grep.yaml', template)
+  await write('bad.json', bad)
+  await stage.run('create-repo words')
+  await stage.run('validate-pipeline -f two.yaml')
+  await stage.run('create-pipeline -f two.yaml')
+  await stage.run('list-pipeline')
+  await stage.run('validate-pipeline -f bad.json')
+  await stage.run('create-pipeline --template grep.yaml --arg what=x --arg level=3')
+  const given = "--arg what=x --arg level=3 --arg workers:=2 --arg 'glob=/*,{{what}}'"
+  await stage.run(`create-pipeline --template grep.yaml ${given}`)
+  await stage.run(`create-pipeline --template grep.yaml ${given} --arg levl=4`)
+  await stage.run('create-pipeline -f grep.yaml --arg what=x')
+  await stage.run('extract-pipeline grep-x')
+  await stage.run('extract-pipeline --all -o yaml')
+  await stage.run('extract-pipeline')
+  await stage.run('create-pipeline', JSON.stringify(tick))
+  await stage.run('inspect-pipeline tick')
+  await stage.run('create-pipeline', '{"pipeline": {"nam": "x"}}')
+  await edit(stage, 's/30m/45m/; s/1800/2700/')
+  await edit(stage, 's/"words"/"nowhere"/')
+  await edit(stage, 's/x/x/')
+  await edit(stage, '')
+  expect(stage.transcript.text).toBe(stage.transcript.stored('specs'))
+})
 
 /** Has `sed` edit the pipeline `lines`, with an editor that fails when there is no script. */
 async function edit(stage: Stage, script: string): Promise<void> {
@@ -87,7 +83,7 @@ async function edit(stage: Stage, script: string): Promise<void> {
   await stage.run('edit-pipeline lines')
 }
 
-test('a spec may be fetched, and what cannot be is said', { timeout: 60_000 }, async () => {
+test('a spec may be fetched, and what cannot be is said', async () => {
   await using stage = await Stage.open()
   const server = createServer((request, response) => {
     response.statusCode = request.url === '/spec' ? 200 : 404

@@ -18,7 +18,7 @@ COPY public.users (id, name) FROM stdin;
 ALTER TABLE ONLY public.users ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 `
 
-test('files are put as many, by line, value, record or row', { timeout: 120_000 }, async () => {
+test('files are put as many, by line, value, record or row', async () => {
   await using stage = await Stage.open()
   await mkdir(join(stage.directory, 'logs/old'), { recursive: true })
   await writeFile(join(stage.directory, 'logs/a.log'), 'one\ntwo\nthree\n')

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Stage } from './stage.ts'
 
-test('files are copied and moved on the server', { timeout: 90_000 }, async () => {
+test('files are copied and moved on the server', async () => {
   await using stage = await Stage.open()
   await stage.run('create-repo raw')
   await stage.run('create-repo archive')
@@ -27,7 +27,7 @@ test('files are copied and moved on the server', { timeout: 90_000 }, async () =
   expect(stage.transcript.text).toBe(stage.transcript.stored('trees'))
 })
 
-test('branches are merged, commits undone and deleted', { timeout: 90_000 }, async () => {
+test('branches are merged, commits undone and deleted', async () => {
   await using stage = await Stage.open()
   await stage.run('create-repo data')
   await stage.run('put-file data master /a -c', 'one\n')

@@ -10,7 +10,8 @@ export interface ChildExit {
 }
 
 export const pachdProgram: string = fileURLToPath(new URL('../../bin/pachd', import.meta.url))
-const readyPattern = /^pachd is ready on .*:(\d+), data in (.*)$/m
+/** What it prints when it is ready: the port, the data directory. */
+export const readyPattern: RegExp = /^pachd is ready on .*:(\d+), data in (.*)$/m
 
 /** Arguments of a server of `root` at a free port, with no other doors. */
 export function oneDoor(root: string): readonly string[] {

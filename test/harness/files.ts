@@ -102,3 +102,10 @@ export function noise(size: number): Uint8Array {
   }
   return concatBytes(blocks).subarray(0, size)
 }
+
+/** Of a secret. */
+export function entriesOf(
+  values: Readonly<Record<string, string>>,
+): { readonly name: string; readonly value: Uint8Array }[] {
+  return Object.entries(values).map(([name, text]) => ({ name, value: utf8(text) }))
+}

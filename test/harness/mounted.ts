@@ -113,7 +113,7 @@ async function run(
   environment: NodeJS.ProcessEnv,
 ): Promise<Ended> {
   return new Promise((resolve) => {
-    const options = { env: environment, timeout: 30_000, maxBuffer: 64 * 1024 * 1024 }
+    const options = { env: environment, timeout: 240_000, maxBuffer: 64 * 1024 * 1024 }
     execFile(name, args, options, (error, out, err) => {
       const code = typeof error?.code === 'number' ? error.code : 1
       resolve({ code: error === null ? 0 : code, out, err })

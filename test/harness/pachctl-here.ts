@@ -20,8 +20,15 @@ export async function pachctlHere(
   return { code, out: out.text, err: err.text }
 }
 
-class Collector extends Writable {
+/** Keeps what is written. */
+export class Collector extends Writable {
   readonly #slices: Buffer[] = []
+  readonly #onWritten: () => void
+
+  constructor(onWritten: () => void = () => undefined) {
+    super()
+    this.#onWritten = onWritten
+  }
 
   get text(): string {
     return Buffer.concat(this.#slices).toString()
@@ -29,6 +36,7 @@ class Collector extends Writable {
 
   override _write(slice: Buffer, _encoding: BufferEncoding, done: () => void): void {
     this.#slices.push(slice)
+    this.#onWritten()
     done()
   }
 }

@@ -10,6 +10,7 @@ export interface SpecInit {
   readonly outputBranch?: string
   readonly egress?: { readonly URL: string; readonly secret?: string }
   readonly enableStats?: boolean
+  readonly service?: { readonly internalPort: number; readonly externalPort: number }
 }
 
 /** Shell lines as user code, or a transform. */

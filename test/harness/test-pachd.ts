@@ -9,7 +9,7 @@ import * as pfs from '../../src/gen/pfs_pb.ts'
 import * as pps from '../../src/gen/pps_pb.ts'
 import * as version from '../../src/gen/version_pb.ts'
 import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
-import type { S3Config } from '../../src/server/command-line.ts'
+import type { BackupConfig, S3Config } from '../../src/server/command-line.ts'
 import type { ExecutorsConfig } from '../../src/server/executors-config.ts'
 import { Log } from '../../src/server/log.ts'
 import type { BucketConfig } from '../../src/server/pack-places.ts'
@@ -105,6 +105,7 @@ export class TestPachd extends TestClient {
       readonly clouds?: CloudEnvironment
       readonly packs?: BucketConfig
       readonly metadataCopyMinutes?: number
+      readonly backup?: BackupConfig
       readonly s3?: Pick<S3Config, 'keys' | 'domain'>
       readonly executors?: ExecutorsConfig
     } = {},
@@ -138,6 +139,7 @@ export class TestPachd extends TestClient {
           ...(programPath !== undefined && { programPath }),
           ...(packs !== undefined && { packs }),
           ...(metadataCopyMinutes !== undefined && { metadataCopyMinutes }),
+          ...(options.backup !== undefined && { backup: options.backup }),
         },
         {
           clock,

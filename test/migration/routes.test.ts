@@ -23,7 +23,7 @@ const request = {
   openCommits: OpenCommits.KEEP,
 }
 /** Of an object store, on a busy machine. */
-const startMsMax = 180_000
+const startMsMax = 600_000
 
 async function expectWhole(pachd: TestPachd, cluster: UnpackedCluster): Promise<void> {
   expect(withoutOpen(await servedContents(pachd))).toEqual(

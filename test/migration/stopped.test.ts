@@ -75,7 +75,7 @@ test('a caller that goes away stops the migration, and the next one reads only w
     objects = summary?.counts?.objects
     return objects
   }
-  await expect.poll(async () => again().catch(() => undefined), { timeout: 20_000 }).toBeDefined()
+  await expect.poll(async () => again().catch(() => undefined)).toBeDefined()
   expect(objects).toBeLessThan(90n)
   expect((await pachd.pfs.listRepo({})).repoInfo.length).toBe(25)
 })

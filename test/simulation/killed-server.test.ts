@@ -110,4 +110,4 @@ test('a server that is killed while 100 jobs run loses nothing and repeats no re
     })
     expect(await outputOf(client, pipeline), `output of ${pipeline}`).toEqual(expected)
   }
-}, 240_000)
+})

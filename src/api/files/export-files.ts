@@ -6,6 +6,7 @@ import type {
   Files,
 } from '../../gen/pachyderm_pb.ts'
 import type { ExportCounts, ExportRequest, Exports } from '../../targets/exports.ts'
+import type { SecretTexts } from './secret-texts.ts'
 import { latestOf } from '../grpc/latest.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { requireFile } from '../pfs/names.ts'
@@ -13,10 +14,13 @@ import { requireFile } from '../pfs/names.ts'
 type Response = MessageInitShape<typeof ExportFilesResponseSchema>
 
 /** ExportFiles: how far it is, as often as the caller takes it; last of all, that it is done. */
-export function exportFilesHandlers(exports: Exports, clock: Clock): ServiceHandlers<typeof Files> {
+export function exportFilesHandlers(
+  exports: Exports,
+  { clock, secrets }: { readonly clock: Clock; readonly secrets: SecretTexts },
+): ServiceHandlers<typeof Files> {
   return {
     async *exportFiles(request, { signal }) {
-      const asked = requestOf(request)
+      const asked = { ...requestOf(request), credentials: await secrets.given(request.secret) }
       const work = (tell: (counts: ExportCounts) => void, stop: AbortSignal) =>
         exports.run(asked, { signal: stop, onProgress: tell })
       for await (const { value, isLast } of latestOf(work, { clock, signal })) {

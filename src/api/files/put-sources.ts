@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Clock } from '../../base/clock.ts'
 import type { PutSourcesRequest, PutSourcesResponseSchema, Files } from '../../gen/pachyderm_pb.ts'
 import type { SourcePutCounts, SourcePutRequest, SourcePuts } from '../../sources/source-puts.ts'
+import type { SecretTexts } from './secret-texts.ts'
 import { latestOf } from '../grpc/latest.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { requireCommit } from '../pfs/names.ts'
@@ -10,11 +11,15 @@ import { splitOf } from '../pfs/split-fields.ts'
 type Response = MessageInitShape<typeof PutSourcesResponseSchema>
 
 /** PutSources: how far it is, as often as the caller takes it; last of all, that it is done. */
-export function putSourcesHandlers(puts: SourcePuts, clock: Clock): ServiceHandlers<typeof Files> {
+export function putSourcesHandlers(
+  puts: SourcePuts,
+  { clock, secrets }: { readonly clock: Clock; readonly secrets: SecretTexts },
+): ServiceHandlers<typeof Files> {
   return {
     async *putSources(request, { signal }) {
+      const asked = { ...requestOf(request), credentials: await secrets.given(request.secret) }
       const work = (tell: (counts: SourcePutCounts) => void, stop: AbortSignal) =>
-        puts.put(requestOf(request), { signal: stop, onProgress: tell })
+        puts.put(asked, { signal: stop, onProgress: tell })
       for await (const news of latestOf(work, { clock, signal })) {
         yield responseOf(news.value, news.isLast)
       }

@@ -11,7 +11,8 @@ import {
 import { Code, parseTimeoutMs } from '../../base/grpc-wire.ts'
 import { newHexId, type Random } from '../../base/random.ts'
 import { Turns } from '../../base/turns.ts'
-import { Admission } from './admission.ts'
+import { Admission, type AdmissionBounds } from './admission.ts'
+import { Backlog } from './backlog.ts'
 import { Call } from './call.ts'
 import type { CallWire } from './call-wire.ts'
 import { statusOf, StatusError } from './errors.ts'
@@ -27,6 +28,10 @@ export interface GrpcServerPorts {
   readonly clock: Clock
   readonly random: Random
   readonly log: FailureLog
+  /** What callers can make the server hold, when it is not what is usual. */
+  readonly admission?: AdmissionBounds
+  /** The same of what they have sent and nobody has read yet. */
+  readonly backlogBytesMax?: number
 }
 
 /** How a call arrived. */
@@ -35,6 +40,8 @@ export interface CallRequest {
   readonly headers: IncomingHttpHeaders
   /** Address and port of the caller. */
   readonly peer: string
+  /** The same for all calls of one connection. */
+  readonly connection: object
 }
 
 const referenceDigits = 8
@@ -48,6 +55,7 @@ export class CallRunner {
   readonly #routes: ReadonlyMap<string, Route>
   readonly #ports: GrpcServerPorts
   readonly #admission: Admission
+  readonly #backlog: Backlog
   /** Of all calls together. */
   readonly #turns: Turns
   readonly #calls = new Set<Call>()
@@ -58,30 +66,30 @@ export class CallRunner {
   constructor(routes: readonly Route[], ports: GrpcServerPorts) {
     this.#routes = new Map(routes.map((route) => [route.path, route]))
     this.#ports = ports
-    this.#admission = new Admission(ports.clock)
+    this.#admission = new Admission(ports.clock, ports.admission)
+    this.#backlog = new Backlog(ports.backlogBytesMax)
     // A turn, not a time: no clock could say it.
     // oxlint-disable-next-line no-restricted-globals
     this.#turns = new Turns(ports.clock, setImmediate)
   }
 
-  /** Streams of requests whose caller is still there. */
+  /** Streams of requests that run. */
   get uploadCount(): number {
-    let count = 0
-    for (const upload of this.#uploads) if (!upload.ended) count += 1
-    return count
+    return this.#uploads.size
   }
 
   /**
    * Runs a call to its end. Never rejects: whatever goes wrong becomes the call's status.
    *
-   * `onUpload` is told of a call with a stream of requests, before any is read.
+   * `onCall` is told of it before any request is read.
    */
   async run(
     wire: CallWire,
-    { path, headers, peer }: CallRequest,
-    onUpload?: (call: Call) => void,
+    { path, headers, peer, connection }: CallRequest,
+    onCall?: (call: Call) => void,
   ): Promise<void> {
-    const call = new Call(wire, headers, { peer, turns: this.#turns })
+    const [turns, backlog] = [this.#turns, this.#backlog]
+    const call = new Call(wire, headers, { peer, connection, turns, backlog })
     const route = this.#routes.get(path)
     this.#calls.add(call)
     try {
@@ -91,12 +99,15 @@ export class CallRunner {
       }
       if (route === undefined) throw new StatusError(Code.unimplemented, unknownMethod(path))
       this.#keepDeadline(call, headers)
-      if (route.respond.requests === 'many') {
-        this.#uploads.add(call)
-        onUpload?.(call)
-      }
-      const onMessage = this.#admission.gate(call, route.respond.requests)
-      await respond(call, route, { decompress: decompressFor(headers), onMessage })
+      if (route.respond.requests === 'many') this.#uploads.add(call)
+      onCall?.(call)
+      const gate = this.#admission.gate(call, route.respond.requests)
+      await respond(call, route, {
+        decompress: decompressFor(headers),
+        onMessage: gate.open,
+        ...(route.respond.requests === 'many' && { onDone: gate.done }),
+        onWhole: () => this.#admission.isWhole(call),
+      })
       call.finish({ code: Code.ok, message: '' })
     } catch (error) {
       this.#fail(call, route, path, error)
@@ -141,9 +152,14 @@ function unknownMethod(path: string): string {
   return `unknown method ${path}: this server does not know it; an older or newer pachd may`
 }
 
-async function respond(call: Call, { respond: how }: Route, options: ReadOptions): Promise<void> {
+async function respond(
+  call: Call,
+  { respond: how }: Route,
+  { onWhole, ...options }: ReadOptions & { readonly onWhole: () => void },
+): Promise<void> {
   if (how.requests === 'one') {
     const request = await call.request(options)
+    onWhole()
     if (how.responses === 'one') await call.send(await how.call(request, call))
     else for await (const response of how.call(request, call)) await call.send(response)
     return

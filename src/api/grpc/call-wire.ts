@@ -3,6 +3,8 @@ import type { Status } from './errors.ts'
 
 /** The HTTP side of one call: how messages and the status get to the caller. */
 export interface CallWire {
+  /** What may still come, at most, when `received` has said no. */
+  readonly aheadBytesMax: number
   /** Begins to tell what comes from the caller. */
   attach(events: CallEvents): void
   /** The caller may send more, after `received` said no. */

@@ -1,4 +1,4 @@
-import type { ClientHttp2Stream } from 'node:http2'
+import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2'
 import { once } from 'node:events'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { EmptySchema } from '@bufbuild/protobuf/wkt'
@@ -272,28 +272,84 @@ test('a handler that does not read stops the caller at the window', async () => 
   expect(takenBytes).toBe(writtenBytes - (writtenBytes / (pieceBytes + 5)) * 5)
 })
 
-test('an upload alone gets a window of 8 MiB, each of many one of 1 MiB', async () => {
-  const never = new Promise<never>(() => {})
-  const port = await fixture.serve(service(Pfs, { putFile: async () => never }))
+/** A caller of uploads that nobody reads, and what it has been told of its windows. */
+function pushing(port: number): {
+  readonly session: ClientHttp2Session
+  readonly windows: number[]
+  /** Sends on `count` uploads, as much as it may; gives the MiB of each, when there are `mib` at least. */
+  readonly push: (count: number, mib: number, userAgent?: string) => Promise<number>
+} {
+  const session = fixture.session(port)
+  const windows: number[] = []
+  session.on('remoteSettings', ({ initialWindowSize = 0 }) => windows.push(initialWindowSize))
   const piece = framed(new Uint8Array(12_000_000))
-  /** MiB for each of `count` uploads, once they are at least `mib`, and no more of them come. */
-  const sentBy = async (count: number, mib: number): Promise<number> => {
-    const session = fixture.session(port)
-    await once(session, 'remoteSettings')
+  const push = async (count: number, mib: number, userAgent = 'test'): Promise<number> => {
+    await expect.poll(() => windows).not.toEqual([])
     for (let index = 0; index < count; index += 1) {
-      const stream = session.request(grpcHeaders('/pfs.API/PutFile'))
+      const headers = { ...grpcHeaders('/pfs.API/PutFile'), 'user-agent': userAgent }
+      const stream = session.request(headers)
       stream.on('error', () => {})
       stream.write(piece)
     }
     const sent = (): number => session.socket.bytesWritten / count / 1024 / 1024
-    await expect.poll(sent, { timeout: 15_000 }).toBeGreaterThan(mib - 0.05)
-    const sentMib = await untilStill(sent)
-    session.destroy()
-    return sentMib
+    await expect.poll(sent).toBeGreaterThan(mib)
+    return untilStill(sent)
   }
-  // Besides the window, 0.5 MiB wait in the call's own queue.
-  expect(await sentBy(40, 1.5)).toBeCloseTo(1.5, 1)
-  expect(await sentBy(1, 8.5)).toBeCloseTo(8.5, 1)
+  return { session, windows, push }
+}
+
+const firstWindow = 65_535
+const fullWindow = 8 * 1024 * 1024
+
+test('an upload alone gets a window of 8 MiB; with more of them, each gets less', async () => {
+  const never = new Promise<never>(() => {})
+  const port = await fixture.serve(service(Pfs, { putFile: async () => never }))
+  const alone = pushing(port)
+  // Besides the window, there is what waits in the call's own queue and in Node's.
+  expect(await alone.push(1, 7.9)).toBeLessThan(8.3)
+  const some = pushing(port)
+  await some.push(20, 0.9)
+  expect(alone.windows).toEqual([firstWindow, fullWindow, fullWindow / 8])
+  const many = pushing(port)
+  expect(await many.push(100, 0.05)).toBeLessThan(0.3)
+  await expect
+    .poll(() => alone.windows)
+    .toEqual([firstWindow, fullWindow, fullWindow / 8, firstWindow])
+  await expect.poll(() => some.windows.at(-1)).toBe(firstWindow)
+  expect(many.windows).toEqual([firstWindow])
+})
+
+test('the windows of callers that could not bear it when one shrinks do not grow', async () => {
+  const never = new Promise<never>(() => {})
+  const port = await fixture.serve(service(Pfs, { putFile: async () => never }))
+  const old = pushing(port)
+  expect(await old.push(1, 0.05, 'grpc-go/1.5.0-dev')).toBeLessThan(0.3)
+  expect(old.windows).toEqual([firstWindow])
+  expect(await pushing(port).push(1, 7.9, 'grpc-go/1.10.0')).toBeGreaterThan(8)
+})
+
+test('what nobody reads is bounded in all: who sent most of it is given up', async () => {
+  const listener = await fixture.listen(
+    service(Pfs, { putFile: async () => new Promise(() => {}) }),
+    {
+      backlogBytesMax: 4 * 1024 * 1024,
+    },
+  )
+  const { port } = listener.address
+  const honest = fixture.session(port).request(grpcHeaders('/pfs.API/PutFile'))
+  honest.write(framed(new Uint8Array(50_000)))
+  const hostile = fixture.session(port)
+  const codes: string[] = []
+  for (let count = 0; count < 100; count += 1) {
+    const stream = hostile.request(grpcHeaders('/pfs.API/PutFile'))
+    stream.on('error', () => {})
+    stream.on('response', (headers) => codes.push(String(headers['grpc-status'])))
+    stream.write(framed(new Uint8Array(200_000)))
+  }
+  await expect.poll(() => codes.length, { timeout: 10_000 }).toBeGreaterThan(30)
+  expect(codes.length).toBeLessThan(100)
+  expect(new Set(codes)).toEqual(new Set([String(status.RESOURCE_EXHAUSTED)]))
+  expect([honest.closed, honest.destroyed]).toEqual([false, false])
 })
 
 test('slices are handed on before their message is complete', async () => {

@@ -5,6 +5,7 @@ import { MessageReader, type ReadOptions } from '../../base/grpc-messages.ts'
 import { Code, encodedBytes, messageBytesMax, type EncodedMessage } from '../../base/grpc-wire.ts'
 import { SliceQueue } from '../../base/slice-queue.ts'
 import type { Turns } from '../../base/turns.ts'
+import type { Backlog } from './backlog.ts'
 import type { CallEvents, CallWire } from './call-wire.ts'
 import { StatusError, type Status } from './errors.ts'
 import { HeaderMetadata, type Metadata } from './metadata.ts'
@@ -14,6 +15,18 @@ import type { CallContext } from './service.ts'
 const timerMsMax = 2 ** 31 - 1
 /** Messages that take no time to speak of. */
 const lightBytesMax = 16 * 1024
+/** Past so much that its handler has not taken, a caller is not read. */
+const queuedBytesMax = 64 * 1024
+
+/** What a call shares with others. */
+export interface CallSurroundings {
+  /** Address and port of the caller. */
+  readonly peer: string
+  /** The same for all calls of one connection. */
+  readonly connection: object
+  readonly turns: Turns
+  readonly backlog: Backlog
+}
 
 /**
  * One call, from the caller's headers to our status.
@@ -23,10 +36,14 @@ const lightBytesMax = 16 * 1024
 export class Call implements CallContext, CallEvents {
   readonly metadata: Metadata
   readonly peer: string
+  readonly connection: object
   readonly #turns: Turns
+  readonly #backlog: Backlog
   readonly #wire: CallWire
   readonly #incoming: SliceQueue
   #receivedBytes = 0
+  /** Counted as to come, while the caller is not read. */
+  #aheadBytes = 0
   #receivedBound = Infinity
   #onReceived: (() => void) | undefined
   #ended = false
@@ -38,13 +55,16 @@ export class Call implements CallContext, CallEvents {
   constructor(
     wire: CallWire,
     headers: IncomingHttpHeaders,
-    { peer, turns }: { readonly peer: string; readonly turns: Turns },
+    { peer, connection, turns, backlog }: CallSurroundings,
   ) {
     this.#wire = wire
     this.peer = peer
+    this.connection = connection
     this.#turns = turns
+    this.#backlog = backlog
     this.metadata = new HeaderMetadata(headers)
-    this.#incoming = new SliceQueue(() => wire.resume())
+    const onQueued = (bytes: number): void => this.#countUnread(bytes)
+    this.#incoming = new SliceQueue(() => this.#resume(), { queuedBytesMax, onQueued })
     wire.attach(this)
   }
 
@@ -148,7 +168,10 @@ export class Call implements CallContext, CallEvents {
   received(slice: Uint8Array): boolean {
     this.#receivedBytes += slice.length
     if (this.#receivedBytes >= this.#receivedBound) this.#boundReached()
-    return this.#ended || this.#incoming.push(slice)
+    if (this.#ended || this.#incoming.push(slice)) return true
+    this.#aheadBytes = this.#wire.aheadBytesMax
+    this.#countUnread(this.#aheadBytes)
+    return this.#ended
   }
 
   receivedAll(): void {
@@ -168,6 +191,17 @@ export class Call implements CallContext, CallEvents {
     this.#interrupt(new CancelledError('context canceled'))
   }
 
+  #resume(): void {
+    this.#countUnread(-this.#aheadBytes)
+    this.#aheadBytes = 0
+    this.#wire.resume()
+  }
+
+  /** May end the call. */
+  #countUnread(bytes: number): void {
+    if (!this.#ended) this.#backlog.add(this, bytes)
+  }
+
   #boundReached(): void {
     this.#receivedBound = Infinity
     this.#onReceived?.()
@@ -175,6 +209,7 @@ export class Call implements CallContext, CallEvents {
 
   #end(): void {
     this.#ended = true
+    this.#backlog.drop(this)
     this.#timer?.abort()
   }
 

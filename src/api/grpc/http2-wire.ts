@@ -12,14 +12,26 @@ const responseHeaders: OutgoingHttpHeaders = {
 const trailersFollow = { waitForTrailers: true, sendDate: false }
 const trailersOnly = { endStream: true, sendDate: false }
 
+/** The connection of a stream, which may send so much ahead on each. */
+export interface StreamWindow {
+  readonly windowBytes: number
+}
+
 /** gRPC as it is meant: over a stream of HTTP/2. */
 export class Http2Wire implements CallWire {
   readonly #stream: ServerHttp2Stream
+  readonly #window: StreamWindow
   #headersSent = false
   #trailers: OutgoingHttpHeaders = {}
 
-  constructor(stream: ServerHttp2Stream) {
+  constructor(stream: ServerHttp2Stream, window: StreamWindow) {
     this.#stream = stream
+    this.#window = window
+  }
+
+  /** The window opens again for as much as Node buffers itself. */
+  get aheadBytesMax(): number {
+    return this.#window.windowBytes + this.#stream.readableHighWaterMark
   }
 
   attach(events: CallEvents): void {

@@ -22,16 +22,20 @@ import { PeerWatch } from './peer-watch.ts'
 import type { Route } from './service.ts'
 import { WebWire } from './web-wire.ts'
 
-/** Bytes of sent but unread data, headers and frames that a connection may tie up; in MiB. */
+/** What the library may hold of headers, frames and answers for one connection; in MiB. */
 const sessionMemoryMibMax = 1024
+/** What a stream may send ahead of its handler at first; what HTTP/2 begins with. */
+const firstWindowBytes = 65_535
 /**
- * What a stream may send ahead of its handler, at first. Many uploads at once stay at this, so that
- * a hundred of them hold 100 MiB and not 800. A connection never goes back to it: callers of 2017
- * miscount when a window shrinks.
+ * What it may send on connections of large uploads, by how many there are of any: 64 MiB together. With more,
+ * all windows are as at first.
  */
-const firstWindowBytes = 1024 * 1024
-/** Up to so many uploads at once, the connections of large ones get the full window. */
-const fullWindowUploadsMax = 8
+const wideWindows = [
+  { uploadCountMax: 8, windowBytes: streamWindowBytes },
+  { uploadCountMax: 64, windowBytes: streamWindowBytes / 8 },
+] as const
+/** The callers of 1.5 miscount when a window shrinks, so theirs never grow. */
+const miscounting = /\bgrpc-go\/[01]\.\d\b/
 /** Callers know this bound and keep to it; clients of 1.5 have at most 100 puts and gets at once. */
 const streamsPerConnectionMax = 1000
 /** Callers that cancel often are no attack: 1.5's clients end streams by resetting them. */
@@ -41,7 +45,10 @@ const flushMs = 1000
 
 interface Peer {
   readonly address: string
-  hasFullWindow: boolean
+  /** What it may send ahead on each stream, as it has agreed to. */
+  windowBytes: number
+  /** It has been told of another window, and has not agreed yet. */
+  isSettling: boolean
   streamCount: number
 }
 
@@ -55,6 +62,8 @@ export class GrpcServer implements AsyncDisposable {
   readonly #sessions = new Map<ServerHttp2Session, Peer>()
   /** Those of them without a call, the one that has been so longest first. */
   readonly #idle = new Set<ServerHttp2Session>()
+  /** Those with a window larger than at first. */
+  readonly #wide = new Set<ServerHttp2Session>()
 
   constructor(routes: readonly Route[], ports: GrpcServerPorts) {
     this.#runner = new CallRunner(routes, ports)
@@ -86,7 +95,8 @@ export class GrpcServer implements AsyncDisposable {
     if (method !== 'POST' || !isWebContentType(headers['content-type'] ?? '')) return false
     const { remoteAddress = 'unknown', remotePort = 0 } = request.socket
     const peer = `${remoteAddress}:${remotePort}`
-    void this.#runner.run(new WebWire(request, response), { path: url, headers, peer })
+    const call = { path: url, headers, peer, connection: request.socket }
+    void this.#runner.run(new WebWire(request, response), call)
     return true
   }
 
@@ -123,13 +133,15 @@ export class GrpcServer implements AsyncDisposable {
   #onSession(session: ServerHttp2Session): void {
     const { remoteAddress = 'unknown', remotePort = 0 } = session.socket
     const address = `${remoteAddress}:${remotePort}`
-    this.#sessions.set(session, { address, hasFullWindow: false, streamCount: 0 })
+    const windowBytes = firstWindowBytes
+    this.#sessions.set(session, { address, windowBytes, isSettling: false, streamCount: 0 })
     this.#idle.add(session)
     session.setLocalWindowSize(connectionWindowBytes)
     session.on('error', () => {}) // followed by 'close'
     session.on('close', () => {
       this.#sessions.delete(session)
       this.#idle.delete(session)
+      this.#wide.delete(session)
     })
     this.#watch.add(session)
   }
@@ -152,11 +164,14 @@ export class GrpcServer implements AsyncDisposable {
       stream.respond({ [constants.HTTP2_HEADER_STATUS]: 415 }, { endStream: true })
       return
     }
-    const peer = this.#sessions.get(session)?.address ?? 'unknown'
-    const path = headers[':path'] ?? ''
-    void this.#runner.run(new Http2Wire(stream), { path, headers, peer }, (call) =>
-      this.#widenWindow(call, session),
-    )
+    const peer = this.#sessions.get(session)
+    if (peer === undefined) return
+    const call = { path: headers[':path'] ?? '', headers, peer: peer.address, connection: session }
+    const canWiden = !miscounting.test(headers['user-agent'] ?? '')
+    void this.#runner.run(new Http2Wire(stream, peer), call, (upload) => {
+      if (canWiden) this.#widenWhenLarge(upload, session)
+      this.#narrow()
+    })
   }
 
   #keepBusy(session: ServerHttp2Session, stream: ServerHttp2Stream): void {
@@ -170,14 +185,42 @@ export class GrpcServer implements AsyncDisposable {
     })
   }
 
-  /** Gives the connection of an upload that turns out large the full window, if it is safe. */
-  #widenWindow(call: Call, session: ServerHttp2Session): void {
+  /** Gives the connection of a call that turns out to send much as wide a window as all may have. */
+  #widenWhenLarge(call: Call, session: ServerHttp2Session): void {
     call.onReceived(firstWindowBytes / 2, () => {
       const peer = this.#sessions.get(session)
-      if (peer === undefined || peer.hasFullWindow || session.destroyed) return
-      if (this.#runner.uploadCount > fullWindowUploadsMax) return
-      peer.hasFullWindow = true
-      session.settings({ initialWindowSize: streamWindowBytes })
+      const windowBytes = this.#windowBytes()
+      if (peer !== undefined && peer.windowBytes < windowBytes) this.#agree(session, windowBytes)
+    })
+  }
+
+  /** With more uploads, each gets less. */
+  #narrow(): void {
+    if (this.#wide.size === 0) return
+    const windowBytes = this.#windowBytes()
+    for (const session of this.#wide) {
+      const peer = this.#sessions.get(session)
+      if (peer !== undefined && peer.windowBytes > windowBytes) this.#agree(session, windowBytes)
+    }
+  }
+
+  #windowBytes(): number {
+    const { uploadCount } = this.#runner
+    const fitting = wideWindows.find(({ uploadCountMax }) => uploadCount <= uploadCountMax)
+    return fitting?.windowBytes ?? firstWindowBytes
+  }
+
+  /** Until its peer has agreed, a connection has the window that it had; what has changed since counts then. */
+  #agree(session: ServerHttp2Session, windowBytes: number): void {
+    const peer = this.#sessions.get(session)
+    if (peer === undefined || peer.isSettling || session.destroyed) return
+    peer.isSettling = true
+    this.#wide.add(session)
+    session.settings({ initialWindowSize: windowBytes }, () => {
+      peer.isSettling = false
+      peer.windowBytes = windowBytes
+      if (windowBytes === firstWindowBytes) this.#wide.delete(session)
+      this.#narrow()
     })
   }
 }

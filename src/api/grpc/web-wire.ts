@@ -22,6 +22,11 @@ export class WebWire implements CallWire {
     response.sendDate = false
   }
 
+  /** What Node has read from the connection. */
+  get aheadBytesMax(): number {
+    return this.#request.readableHighWaterMark + this.#request.socket.readableHighWaterMark
+  }
+
   attach(events: CallEvents): void {
     const request = this.#request
     const response = this.#response

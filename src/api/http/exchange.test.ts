@@ -47,7 +47,7 @@ async function serve(
   budgetBytes = 256 * mib,
 ): Promise<Served> {
   const clock = new HeldClock()
-  const budget = new CallerBudget(budgetBytes, clock, 'download')
+  const budget = new CallerBudget({ bytesMax: budgetBytes }, clock, 'download')
   const errors: unknown[] = []
   const answer = (request: IncomingMessage, response: ServerResponse): void => {
     const exchange = new Exchange(request, response, { clock, budget })
@@ -76,7 +76,7 @@ test('a body is read as fast as the caller takes it, and no faster', async () =>
     exchange.stream(200, {}, { bytes: body.bytes(), heldBytes: mib }),
   )
   await ask(port)
-  await vi.waitFor(() => expect(body.readBytes).toBeGreaterThan(0), { timeout: 20_000 })
+  await vi.waitFor(() => expect(body.readBytes).toBeGreaterThan(0), { timeout: 60_000 })
   let before = -1
   while (before !== body.readBytes) {
     before = body.readBytes
@@ -92,19 +92,19 @@ test('a caller that takes nothing for two minutes is dropped, and its body close
     exchange.stream(200, {}, { bytes: body.bytes(), heldBytes: mib }),
   )
   const socket = await ask(port)
-  await vi.waitFor(() => expect(clock.sleeperCount).toBe(1), { timeout: 20_000 })
+  await vi.waitFor(() => expect(clock.sleeperCount).toBe(1), { timeout: 60_000 })
   clock.advance(119_999)
   await new Promise((resolve) => setTimeout(resolve, 20))
   expect(body.isClosed).toBe(false)
   clock.advance(1)
   socket.resume()
   await once(socket, 'close')
-  await vi.waitFor(() => expect(body.isClosed).toBe(true), { timeout: 20_000 })
+  await vi.waitFor(() => expect(body.isClosed).toBe(true), { timeout: 60_000 })
   expect(errors).toEqual([expect.any(CancelledError)])
   expect(clock.sleeperCount).toBe(0)
 })
 
-test('who waits for memory gets that of a caller who stalls, after half a minute', async () => {
+test('who waits for memory gets that of a caller who stalls, after ten seconds', async () => {
   const bodies = [new Body(1024 * mib), new Body(mib)]
   let count = 0
   const { port, clock } = await serve(async (exchange) => {
@@ -113,12 +113,12 @@ test('who waits for memory gets that of a caller who stalls, after half a minute
     await exchange.stream(200, {}, { bytes: body.bytes(), heldBytes: 6 * mib })
   }, 6 * mib)
   const stalled = await ask(port)
-  await vi.waitFor(() => expect(clock.sleeperCount).toBe(1), { timeout: 20_000 })
+  await vi.waitFor(() => expect(clock.sleeperCount).toBe(1), { timeout: 60_000 })
   const second = fetch(`http://127.0.0.1:${port}/`)
   // The patrol sleeps, too.
-  await vi.waitFor(() => expect(clock.sleeperCount).toBe(2), { timeout: 20_000 })
+  await vi.waitFor(() => expect(clock.sleeperCount).toBe(2), { timeout: 60_000 })
   expect(bodies[1]?.readBytes).toBe(0)
-  clock.advance(30_000)
+  clock.advance(10_000)
   expect((await (await second).arrayBuffer()).byteLength).toBe(mib)
   stalled.resume()
   await once(stalled, 'close')
@@ -130,13 +130,13 @@ test('a caller that leaves while it waits for memory leaves nothing behind', asy
     await exchange.stream(200, {}, { bytes: body.bytes(), heldBytes: 6 * mib })
   }, 6 * mib)
   const holder = await ask(port)
-  await vi.waitFor(() => expect(clock.sleeperCount).toBe(1), { timeout: 20_000 })
+  await vi.waitFor(() => expect(clock.sleeperCount).toBe(1), { timeout: 60_000 })
   const waiter = await ask(port)
-  await vi.waitFor(() => expect(clock.sleeperCount).toBe(2), { timeout: 20_000 })
+  await vi.waitFor(() => expect(clock.sleeperCount).toBe(2), { timeout: 60_000 })
   waiter.destroy()
-  await vi.waitFor(() => expect(errors).toHaveLength(1), { timeout: 20_000 })
+  await vi.waitFor(() => expect(errors).toHaveLength(1), { timeout: 60_000 })
   holder.destroy()
-  await vi.waitFor(() => expect(errors).toHaveLength(2), { timeout: 20_000 })
+  await vi.waitFor(() => expect(errors).toHaveLength(2), { timeout: 60_000 })
   expect(clock.sleeperCount).toBe(0)
 })
 

@@ -42,6 +42,10 @@ export class Exchange implements BudgetHolder {
     return this.#abort.signal
   }
 
+  get connection(): object {
+    return this.request.socket
+  }
+
   get movedBytes(): number {
     return this.#movedBytes
   }

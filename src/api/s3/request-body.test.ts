@@ -25,7 +25,7 @@ interface Served {
 /** A server that does `use` to the body of a put, of which only the headers have been sent. */
 async function serve(use: (body: RequestBody) => Promise<void>): Promise<Served> {
   const clock = new HeldClock()
-  const budget = new CallerBudget(256 * mib, clock, 'upload')
+  const budget = new CallerBudget({ bytesMax: 256 * mib }, clock, 'upload')
   const bodies: RequestBody[] = []
   const errors: unknown[] = []
   const signed = { payload: 'UNSIGNED-PAYLOAD', chain: undefined }

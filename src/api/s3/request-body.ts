@@ -48,6 +48,10 @@ export class RequestBody implements BudgetHolder {
     return this.#exchange.signal
   }
 
+  get connection(): object {
+    return this.#exchange.connection
+  }
+
   get movedBytes(): number {
     return this.#movedBytes
   }

@@ -26,6 +26,7 @@ export async function exportFiles(context: CommandContext): Promise<void> {
       url,
       parallelism,
       verify,
+      secret: flags.text('secret'),
     })) {
       progress.show({ fileCount: Number(response.files), sizeBytes: Number(response.bytes) })
       last = response

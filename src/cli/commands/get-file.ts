@@ -19,6 +19,11 @@ export async function getFile(context: CommandContext): Promise<void> {
 
 function checkFlags({ flags, out }: CommandContext): void {
   const hasOutput = flags.text('output') !== ''
+  if (flags.text('output') === '-') {
+    throw new UsageError(
+      'without --output (-o) a file is printed, and with --tar a directory; to store it under the name -, write -o ./-',
+    )
+  }
   if (!flags.isOn('tar')) {
     if (flags.isOn('recursive') && !hasOutput) {
       throw new UsageError(

@@ -18,6 +18,11 @@ export async function putFile(context: CommandContext): Promise<void> {
   const names = await readSourceNames(context)
   const isRecursive = flags.isOn('recursive')
   const { local, remote } = targetsOf(names, path)
+  if (flags.text('secret') !== '' && local.length > 0) {
+    throw new UsageError(
+      '--secret is for URLs, which the server fetches: put local files by another command',
+    )
+  }
   let hasPut = false
   const send = async (commit: string): Promise<void> => {
     const request = {

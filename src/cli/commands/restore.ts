@@ -5,20 +5,30 @@ import { RestartError, isGone } from '../backing-up/server-restart.ts'
 import { SystemRandom } from '../../base/random.ts'
 import { openToRead, placeMessage, secretOf, wantedPlace } from '../backing-up/places.ts'
 import type { CommandContext } from '../command.ts'
+import { UsageError } from '../errors.ts'
 import { backupsClient } from '../own-clients.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { StatusLine } from '../printing/status-line.ts'
+import { restoreRepos } from './restore-repos.ts'
 
 const dataBytes = 1024 * 1024
 /** How long a server may take to start once more; it brings metadata up to date before. */
 const restartMsMax = 300_000
 const askAgainMs = 200
 
-/** Restores a backup into an empty server, which starts once more at the end. */
+/** Restores a backup into an empty server, which starts once more at the end; or repos of it. */
 export async function restore(context: CommandContext): Promise<void> {
+  const { flags } = context
+  if (flags.list('repo').length > 0) {
+    await restoreRepos(context)
+    return
+  }
+  if (flags.isOn('with-provenance') || flags.isOn('dry-run')) {
+    throw new UsageError('--with-provenance and --dry-run go with --repo')
+  }
   const wanted = wantedPlace(context)
   const secret = await secretOf(context)
-  const wish = context.flags.text('snapshot')
+  const wish = flags.text('snapshot')
   let snapshot: string
   if (wanted.kind === 'url') {
     snapshot = await byServer(context, placeMessage(wanted.url, secret), wish)

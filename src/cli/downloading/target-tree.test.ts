@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { utf8 } from '../../base/bytes.ts'
 import { TemporaryDirectory } from '../../testing/temporary-directory.ts'
 import { LocalDiskFullError, localError, reasonNotStored } from './local-errors.ts'
@@ -179,7 +179,7 @@ describe('unfinished files', () => {
       process.kill(pid, 'SIGKILL')
       mkdirSync(join(root, stagingName), { recursive: true })
       writeFileSync(join(root, stagingName, `${pid}.0123abcd.${hash}`), '')
-      await vi.waitFor(() => expect(new Staging(root).adopt(hash)).toContain(hash))
+      await expect.poll(() => new Staging(root).adopt(hash)).toContain(hash)
     } finally {
       parent.kill('SIGKILL')
     }

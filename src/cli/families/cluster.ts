@@ -158,17 +158,31 @@ docs/backup.md says what to do when something is lost.`,
     {
       name: 'restore',
       arguments: '',
-      about: 'restore a backup into an empty server',
+      about: 'restore a backup into an empty server, or repos of it into any',
       details: `The newest snapshot, or another one. Each byte is compared with what was backed up. Nothing is seen of
 it before everything is there; then the server starts once more. It can be stopped at any point: run it
 again, and it goes on. A data directory is made of a backup without a server by pachd --root DIR
---restore.`,
+--restore.
+With --repo, only these repos come, with their history, beside all that the server has: of the backup, only
+what they need is read, and nothing of them is seen before all of it is there. Branches move forward only.`,
       examples: [
         'pachctl restore --directory /backup/pachd',
         'pachctl restore --url s3://backups/pachd --snapshot 20261126T03',
         'ssh elsewhere cat pachd.tar | pachctl restore',
+        'pachctl restore --directory /backup/pachd --repo images --repo edges',
       ],
-      flags: [...backupFlags, snapshotFlag],
+      flags: [
+        ...backupFlags,
+        snapshotFlag,
+        {
+          name: 'repo',
+          value: 'REPO',
+          repeats: true,
+          about: 'only this repo; may be given several times',
+        },
+        { name: 'with-provenance', about: 'with --repo: also the repos that these are made from' },
+        { name: 'dry-run', about: 'with --repo: say what would come, and bring nothing' },
+      ],
       inTransaction: 'beside',
       load: async () => (await import('../commands/restore.ts')).restore,
     },

@@ -58,6 +58,11 @@ with --overwrite. The header and the footer of an SQL dump stand in each of its 
         { name: 'recursive', short: 'r', about: 'put all files below a directory' },
         { name: 'history', about: 'bring every commit of a branch of another pachd to BRANCH' },
         { name: 'resume', about: 'go on where the same command broke off' },
+        {
+          name: 'secret',
+          value: 'NAME',
+          about: 'fetch with the credentials in that secret of the server, not with its own',
+        },
         parallelismFlag,
         {
           name: 'split',
@@ -137,9 +142,9 @@ on with large files, and gets the rest. What is on the disk otherwise is replace
       arguments: 'REPO COMMIT PATH URL',
       about: 'write files to an object store',
       details: `The server writes the file at PATH, or all files below that directory, to the object store that URL
-names: s3://BUCKET/KEY or as://HOST/CONTAINER/BLOB, with the credentials that it has for it. A file gets
-the key of the URL, or its own name below one that ends with a slash; files of a directory go below the
-key.
+names: s3://BUCKET/KEY, gs://BUCKET/KEY or as://HOST/CONTAINER/BLOB, with the credentials that it has
+for it. A file gets the key of the URL, or its own name below one that ends with a slash; files of a
+directory go below the key.
 
 Each object is there whole or not at all. Those that have the right content already are not written
 again, so that the same command goes on after a failure, and brings an older export up to date; objects
@@ -151,6 +156,11 @@ of which there is no file stay.`,
       flags: [
         parallelismFlag,
         { name: 'verify', about: 'read every object back, and compare it with its file' },
+        {
+          name: 'secret',
+          value: 'NAME',
+          about: 'write with the credentials in that secret of the server, not with its own',
+        },
       ],
       load: async () => (await import('../commands/export.ts')).exportFiles,
     },

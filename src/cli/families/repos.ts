@@ -341,14 +341,12 @@ here than there, nothing changes.`,
     {
       name: 'push',
       arguments: 'ADDRESS [REPO...]',
-      about: 'have another server pull repos from this one',
-      details:
-        'The other server connects to this one: --as says how it reaches it, when that is another address than yours.',
-      examples: ['pachctl push elsewhere:30650 images --as me.example.com:30650'],
-      flags: [
-        ...pullFlags,
-        { name: 'as', value: 'HOST:PORT', about: 'how the other server reaches this one' },
-      ],
+      about: 'bring what is new of repos of this server to another',
+      details: `As if the other server pulled, but it need not reach this one: all goes through pachctl, which reaches both.
+Only the repos that are named can be read in that way, and those that they are made from with
+--with-provenance.`,
+      examples: ['pachctl push elsewhere:30650 images', 'pachctl push elsewhere:30650 --dry-run'],
+      flags: pullFlags,
       inTransaction: 'beside',
       load: async () => (await import('../commands/pull.ts')).push,
     },

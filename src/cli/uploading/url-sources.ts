@@ -24,6 +24,7 @@ export async function putUrls(context: CommandContext, request: UrlRequest): Pro
     parallelism,
     split,
   } = request
+  const secret = context.flags.text('secret')
   const progress = new Progress(context, 'put')
   const responses = filesClient(context).putSources({
     commit: { repo: { name: repo }, id },
@@ -32,6 +33,7 @@ export async function putUrls(context: CommandContext, request: UrlRequest): Pro
     overwrite,
     parallelism,
     resume: context.flags.isOn('resume'),
+    secret,
     ...(split && { split: { ...split, delimiter: split.delimiter as Delimiter } }),
   })
   try {
@@ -42,6 +44,8 @@ export async function putUrls(context: CommandContext, request: UrlRequest): Pro
   } catch (error) {
     if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
     requireKnown(split)
+    // Rather than without: who has credentials of another kind is not to be asked for.
+    if (secret !== '') throw error
     await putEach(context, request)
   }
   await progress.end()

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
 
+import type { ProcessCounts } from '../process/process-watch.ts'
+
 /** How often processes of a control group came up against one of its limits, since it was made. */
 export interface BoundCounts {
   readonly memory: number
@@ -15,31 +17,50 @@ const root = '/sys/fs/cgroup'
  * where the kernel, or another user's container, does not let it be read.
  */
 export function boundCountsOf(pid: number, containerId: string): BoundCounts {
-  const groups = readText(`/proc/${pid}/cgroup`)
-  // Another process may have the number, of this or another machine.
-  if (!groups.includes(containerId)) return noBoundCounts
+  const groups = groupsOf(pid, containerId)
   return {
     memory: countIn(groups, 'memory', ['memory.events', 'memory.oom_control'], 'oom_kill'),
     processes: countIn(groups, 'pids', ['pids.events'], 'max'),
   }
 }
 
-/** Of version 1, where each controller has groups of its own, or of version 2, where all share one. */
+/** The same of its processes and threads, and whether there are as many as there may be. */
+export function processCountsOf(pid: number, containerId: string): ProcessCounts {
+  const groups = groupsOf(pid, containerId)
+  const directory = directoryOf(groups, 'pids')
+  const current = readText(`${directory}/pids.current`)
+  const max = readText(`${directory}/pids.max`)
+  return {
+    refusedCount: countIn(groups, 'pids', ['pids.events'], 'max'),
+    isAtBound: max !== '' && Number(current) >= Number(max),
+  }
+}
+
+/** What the kernel says of its groups; nothing where another process has the number. */
+function groupsOf(pid: number, containerId: string): string {
+  const groups = readText(`/proc/${pid}/cgroup`)
+  return groups.includes(containerId) ? groups : ''
+}
+
 function countIn(
   groups: string,
   controller: string,
   files: readonly string[],
   event: string,
 ): number {
-  const own = new RegExp(`^\\d+:(?:[^:]*,)?${controller}(?:,[^:]*)?:(.*)$`, 'm').exec(groups)?.[1]
-  const shared = /^0::(.*)$/m.exec(groups)?.[1]
-  const directory = own === undefined ? `${root}${shared ?? ''}` : `${root}/${controller}${own}`
   for (const file of files) {
-    const text = readText(`${directory}/${file}`)
+    const text = readText(`${directoryOf(groups, controller)}/${file}`)
     const count = new RegExp(`^${event} (\\d+)$`, 'm').exec(text)?.[1]
     if (count !== undefined) return Number(count)
   }
   return 0
+}
+
+/** Of version 1, where each controller has groups of its own, or of version 2, where all share one. */
+function directoryOf(groups: string, controller: string): string {
+  const own = new RegExp(`^\\d+:(?:[^:]*,)?${controller}(?:,[^:]*)?:(.*)$`, 'm').exec(groups)?.[1]
+  if (own !== undefined) return `${root}/${controller}${own}`
+  return `${root}${/^0::(.*)$/m.exec(groups)?.[1] ?? ''}`
 }
 
 function readText(path: string): string {

@@ -8,8 +8,8 @@ import type { EngineFacts, EngineImage } from './engine.ts'
 import type { ShownDirectory } from './secret-directories.ts'
 import type { SlotFiles } from './slot-files.ts'
 
-/** What is left of root's rights: enough to own files, as in the sandboxes of processes. */
-const capabilities = [
+/** What is left of root's rights: enough to own files, as in the sandboxes of processes. Other users have none. */
+const rootCapabilities = [
   'CHOWN',
   'DAC_OVERRIDE',
   'FOWNER',
@@ -96,7 +96,7 @@ export function containerSettings(options: SettingsOptions): ContainerSettings {
           ...secretDirectories.map(({ source, target }) => bind(source, target, true)),
         ],
         CapDrop: ['ALL'],
-        CapAdd: capabilities,
+        CapAdd: image.isForRoot ? rootCapabilities : [],
         SecurityOpt: ['no-new-privileges', ...labelOption()],
         OomScoreAdj: oomScore,
         ...limits(options),

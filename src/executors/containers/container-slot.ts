@@ -14,6 +14,7 @@ import type {
 } from '../../pipelines/executor.ts'
 import { DatumFile } from '../process/environment.ts'
 import type { DiskWatch } from '../process/disk-watch.ts'
+import { processBoundText, type ProcessWatch } from '../process/process-watch.ts'
 import { FifoReader } from '../process/fifo.ts'
 import { OutputBudget, OutputLines } from '../process/output-lines.ts'
 import type { ContainerSettings } from './container-settings.ts'
@@ -36,6 +37,7 @@ export interface ContainerSlotOptions {
   readonly secrets: SlotSecrets
   readonly secretScript: string
   readonly diskWatch: DiskWatch
+  readonly processWatch: ProcessWatch
   /** Taken over. */
   readonly files: SlotFiles
   readonly outputBytesMax: number
@@ -102,6 +104,7 @@ export class ContainerSlot implements Slot {
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
     const { transform, image, secrets, files, outputBytesMax, clock } = this.#options
+    const { diskWatch, processWatch, processCountMax } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     const { container } = await this.#container
     const environment = containerEnvironment(image, transform.environment, run.environment)
@@ -110,13 +113,21 @@ export class ContainerSlot implements Slot {
     const abort = (): void => void container[Symbol.asyncDispose]().catch(() => {})
     signal.addEventListener('abort', abort, { once: true })
     let overrun: SlotBoundError | undefined
-    using _ = this.#options.diskWatch.watch({
-      directories: [files.out, files.tmp, files.varTmp, ...container.upperDirectories],
-      end: (reason) => {
-        overrun = reason
-        abort()
-      },
-    })
+    const end = (reason: SlotBoundError): void => {
+      overrun = reason
+      abort()
+    }
+    const { upperDirectories } = container
+    const counted = { processCountMax, processCounts: () => container.processCounts() }
+    using watches = new DisposableStack()
+    watches.use(processWatch.watch(counted, end))
+    watches.use(
+      diskWatch.watch({
+        directories: [files.out, files.tmp, files.varTmp, ...upperDirectories],
+        otherBytes: upperDirectories.length > 0 ? undefined : () => container.writtenBytes(),
+        end,
+      }),
+    )
     try {
       this.#stdout.begin(budget(), run)
       this.#stderr.begin(budget(), run)
@@ -192,9 +203,8 @@ export class ContainerSlot implements Slot {
     if (exitCode === 0) return { exitCode }
     const { memory, processes } = container.boundsHit()
     if (memory) return { exitCode, bound: this.#memoryText }
-    const { processCountMax } = this.#options
-    if (processes) return { exitCode, bound: boundText(`${processCountMax} processes`) }
-    return { exitCode }
+    if (!processes) return { exitCode }
+    return { exitCode, bound: processBoundText(this.#options.processCountMax) }
   }
 
   #endText(ranOutOfMemory: boolean): string {

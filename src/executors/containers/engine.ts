@@ -185,6 +185,16 @@ export class Engine {
     })
   }
 
+  /** How much it has written to its own file system; 0 when it is gone. */
+  async writtenBytes(id: string): Promise<number> {
+    return await this.#call('looking at a container', async (client) => {
+      // The types of the client know less than the API.
+      const options: { readonly abortSignal?: AbortSignal; readonly size: boolean } = { size: true }
+      const facts: object = await client.getContainer(id).inspect(options)
+      return 'SizeRw' in facts ? Number(facts.SizeRw) : 0
+    })
+  }
+
   /** Whether there is a file in a container, running or not. */
   async hasFile(id: string, path: string): Promise<boolean> {
     return await this.#call('looking into a container', async (client) => {

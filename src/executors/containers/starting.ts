@@ -33,8 +33,13 @@ async function hasShell(engine: Engine, id: string): Promise<boolean> {
 }
 
 function startError(settings: ContainerSettings, error: DomainError): FailedPreconditionError {
+  const isForGraphics =
+    settings.options.HostConfig?.DeviceRequests !== undefined && /gpu|cdi/i.test(error.message)
+  const advice = isForGraphics
+    ? ': install the NVIDIA container toolkit for the engine, or set resource_spec.gpu to 0'
+    : ''
   return new FailedPreconditionError(
-    `a container of image ${settings.image} cannot be started: ${error.message}`,
+    `a container of image ${settings.image} cannot be started: ${error.message}${advice}`,
     { cause: error },
   )
 }

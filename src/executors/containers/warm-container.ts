@@ -11,7 +11,8 @@ import { newHexId, type Random } from '../../base/random.ts'
 import { FifoReader } from '../process/fifo.ts'
 import { AnswerLines, parseAnswer, type RunnerAnswer } from '../process/runner-answers.ts'
 import type { ContainerSettings } from './container-settings.ts'
-import { type BoundCounts, boundCountsOf, noBoundCounts } from './bound-counts.ts'
+import type { ProcessCounts } from '../process/process-watch.ts'
+import { type BoundCounts, boundCountsOf, noBoundCounts, processCountsOf } from './bound-counts.ts'
 import type { Engine, RunningContainer } from './engine.ts'
 import { startContainer } from './starting.ts'
 import { makeOpenFifos, type SlotFiles } from './slot-files.ts'
@@ -103,6 +104,11 @@ export class WarmContainer implements AsyncDisposable {
     return upperDirectory !== undefined && existsSync(upperDirectory) ? [upperDirectory] : []
   }
 
+  /** How much it has changed of its image: asks the engine, which may take a while. 0 when nobody says. */
+  async writtenBytes(): Promise<number> {
+    return await this.#engine.writtenBytes(this.#id).catch(() => 0)
+  }
+
   get hasEnded(): boolean {
     return this.#hasEnded
   }
@@ -113,6 +119,11 @@ export class WarmContainer implements AsyncDisposable {
     const now = boundCountsOf(this.#running.pid, this.#id)
     this.#boundCounts = now
     return { memory: now.memory > before.memory, processes: now.processes > before.processes }
+  }
+
+  /** Of its processes, as `boundsHit` does not count them: nothing that it tells changes. */
+  processCounts(): ProcessCounts {
+    return processCountsOf(this.#running.pid, this.#id)
   }
 
   /** Paths that differ from the image's, as the engine finds them. */

@@ -1,10 +1,21 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs'
 import { totalmem } from 'node:os'
 import { join } from 'node:path'
 
 import type { Clock } from '../../base/clock.ts'
 import { exactSizeText, sizeText } from '../../base/sizes.ts'
 import { type Controller, findGroupPlaces, type GroupPlace } from './cgroup-places.ts'
+import { type CountedProcesses, processBoundText, type ProcessCounts } from './process-watch.ts'
 
 /** In version 2 only groups without processes have groups below them: this server moves here. */
 const serverName = 'pachyderm-server'
@@ -14,6 +25,8 @@ const cpuQuotaMicrosMin = 1000
 const reservedPart = 0.1
 const reservedBytesMin = 512 * 1024 * 1024
 const killRoundsMax = 500
+/** More than the kernel's tables of events have. */
+const eventsBytesMax = 4096
 /** Besides those of user code: two that run it, and one that they may start. */
 const ownProcessCount = 3
 
@@ -101,9 +114,12 @@ export class ControlGroups implements AsyncDisposable {
 }
 
 /** A group of processes, in one directory or, in version 1, in one for each controller. */
-export class ControlGroup implements AsyncDisposable {
+export class ControlGroup implements AsyncDisposable, CountedProcesses {
   readonly #directories: readonly GroupPlace[]
   readonly #of: GroupOf
+  /** Files of events by path, held open: they are read after each datum. */
+  readonly #events = new Map<string, number>()
+  readonly #eventsBytes = Buffer.allocUnsafeSlow(eventsBytesMax)
   #killed = 0
   #refused = 0
 
@@ -118,6 +134,19 @@ export class ControlGroup implements AsyncDisposable {
     return this.#directories.map(({ directory }) => join(directory, 'cgroup.procs'))
   }
 
+  get processCountMax(): number {
+    return this.#of.bounds.processCountMax
+  }
+
+  /** Zero where nothing bounds them. */
+  processCounts(): ProcessCounts {
+    const place = this.#placeOf('pids')
+    if (place === undefined) return { refusedCount: 0, isAtBound: false }
+    const current = Number(readFileSync(join(place.directory, 'pids.current'), 'utf8'))
+    const isAtBound = current >= this.processCountMax + ownProcessCount
+    return { refusedCount: this.#count('pids', () => 'pids.events', 'max'), isAtBound }
+  }
+
   /** What its processes have come up against since this was asked last, in words for people. */
   takeBound(): string | undefined {
     const killed = this.#count('memory', oomFile, 'oom_kill')
@@ -127,8 +156,7 @@ export class ControlGroup implements AsyncDisposable {
     this.#killed = killed
     this.#refused = refused
     if (wasKilled) return this.#memoryText()
-    if (!wasRefused) return undefined
-    return `it came up against its bound of ${this.#of.bounds.processCountMax} processes and threads`
+    return wasRefused ? processBoundText(this.processCountMax) : undefined
   }
 
   #memoryText(): string {
@@ -143,9 +171,13 @@ export class ControlGroup implements AsyncDisposable {
   }
 
   #count(controller: Controller, file: (version: 1 | 2) => string, key: string): number {
-    const place = this.#directories.find((each) => each.controllers.includes(controller))
+    const place = this.#placeOf(controller)
     if (place === undefined) return 0
-    const text = readFileSync(join(place.directory, file(place.version)), 'utf8')
+    const path = join(place.directory, file(place.version))
+    const descriptor = this.#events.get(path) ?? openSync(path, 'r')
+    this.#events.set(path, descriptor)
+    const size = readSync(descriptor, this.#eventsBytes, 0, eventsBytesMax, 0)
+    const text = this.#eventsBytes.toString('latin1', 0, size)
     return Number(new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
   }
 
@@ -153,17 +185,23 @@ export class ControlGroup implements AsyncDisposable {
   async kill(): Promise<void> {
     this.#boundProcesses('0')
     for (const { directory } of this.#directories) await killAll(directory, this.#of.clock)
-    this.#boundProcesses(String(this.#of.bounds.processCountMax + ownProcessCount))
+    this.#boundProcesses(String(this.processCountMax + ownProcessCount))
+  }
+
+  #placeOf(controller: Controller): GroupPlace | undefined {
+    return this.#directories.find((each) => each.controllers.includes(controller))
   }
 
   /** Nobody starts others while all are ended. */
   #boundProcesses(count: string): void {
-    const place = this.#directories.find((each) => each.controllers.includes('pids'))
+    const place = this.#placeOf('pids')
     if (place !== undefined) writeFileSync(join(place.directory, 'pids.max'), count)
   }
 
   /** Ends what is left in it, and removes it. */
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const descriptor of this.#events.values()) closeSync(descriptor)
+    this.#events.clear()
     for (const { directory } of this.#directories) await removeGroup(directory, this.#of.clock)
   }
 }

@@ -29,6 +29,8 @@ export interface DiskBounds {
 export interface WatchedRun {
   /** What it may write to. */
   readonly directories: readonly string[]
+  /** What it has written elsewhere. */
+  readonly otherBytes?: (() => Promise<number>) | undefined
   /** Ends it. */
   readonly end: (reason: SlotBoundError) => void
 }
@@ -120,7 +122,11 @@ export class DiskWatch implements AsyncDisposable {
 
   async #measure(run: Watched, freeBytes: number): Promise<void> {
     const startMs = this.#clock.monotonicMs()
-    run.measured = { bytes: await bytesIn(run.directories), freeBytes }
+    const [bytes, otherBytes = 0] = await Promise.all([
+      bytesIn(run.directories),
+      run.otherBytes?.(),
+    ])
+    run.measured = { bytes: bytes + otherBytes, freeBytes }
     const endMs = this.#clock.monotonicMs()
     run.measureAgainAtMs = endMs + (endMs - startMs) / measuringPart
   }

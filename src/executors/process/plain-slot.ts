@@ -91,10 +91,16 @@ export class PlainSlot implements Slot {
     this.#stderr.begin(budget(), run)
     this.#ranFrom = this.#options.clock.now()
     const ending = new AbortController()
-    using _ = this.#options.diskWatch.watch({
-      directories: [this.#directory.pfs, this.#directory.tmp],
-      end: (reason) => ending.abort(reason),
-    })
+    const { group, diskWatch, processWatch } = this.#options
+    const end = (reason: SlotBoundError): void => ending.abort(reason)
+    using watches = new DisposableStack()
+    if (group !== undefined) watches.use(processWatch.watch(group, end))
+    watches.use(
+      diskWatch.watch({
+        directories: [this.#directory.pfs, this.#directory.tmp],
+        end,
+      }),
+    )
     const until = AbortSignal.any([signal, ending.signal])
     const exitCode = await this.#runProgram(run, newHexId(this.#options.random), until)
     if (exitCode === 126 || exitCode === 127) this.#requireProgram(run)
@@ -103,7 +109,7 @@ export class PlainSlot implements Slot {
     this.#stderr.end()
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     if (ending.signal.aborted) throw ending.signal.reason as SlotBoundError
-    const bound = this.#options.group?.takeBound()
+    const bound = group?.takeBound()
     return { exitCode, ...(bound !== undefined && { bound }) }
   }
 

@@ -17,6 +17,7 @@ import { EmptiedDirectory } from './emptied-directory.ts'
 import { EmptiedTree } from './emptied-tree.ts'
 import { DatumFile, userEnvironment } from './environment.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
+import type { ProcessWatch } from './process-watch.ts'
 import { openSandbox, type Sandbox, type SandboxLimits, type SandboxMode } from './sandbox.ts'
 import {
   makeSlotDirectory,
@@ -43,6 +44,7 @@ export interface SlotOptions {
   readonly group: ControlGroup | undefined
   readonly limits: SandboxLimits
   readonly diskWatch: DiskWatch
+  readonly processWatch: ProcessWatch
   readonly clock: Clock
   readonly random: Random
   readonly onDisposed: () => void
@@ -121,6 +123,7 @@ export class SandboxSlot implements Slot {
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
     const { transform, secrets, programPath, outputBytesMax, clock, random } = this.#options
+    const { group, diskWatch, processWatch } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     const environment = userEnvironment(
       { programPath, pfsPath: this.pfsPath, homeDirectory: '/tmp' },
@@ -132,17 +135,22 @@ export class SandboxSlot implements Slot {
     const abort = (): void => this.#sandbox.kill()
     signal.addEventListener('abort', abort, { once: true })
     let overrun: SlotBoundError | undefined
-    using _ = this.#options.diskWatch.watch({
-      directories: [
-        join(this.#directory.pfs, outputName),
-        this.#directory.tmp,
-        this.#directory.varTmp,
-      ],
-      end: (reason) => {
-        overrun = reason
-        abort()
-      },
-    })
+    const end = (reason: SlotBoundError): void => {
+      overrun = reason
+      abort()
+    }
+    using watches = new DisposableStack()
+    if (group !== undefined) watches.use(processWatch.watch(group, end))
+    watches.use(
+      diskWatch.watch({
+        directories: [
+          join(this.#directory.pfs, outputName),
+          this.#directory.tmp,
+          this.#directory.varTmp,
+        ],
+        end,
+      }),
+    )
     this.#ranFrom = clock.now()
     try {
       this.#stdout.begin(budget(), run)
@@ -153,7 +161,7 @@ export class SandboxSlot implements Slot {
       if (answer.kind === 'missing') throw programMissingError(transform)
       if (answer.kind === 'unstartable') throw programUnstartableError(transform)
       if (overrun !== undefined) throw overrun
-      const bound = this.#options.group?.takeBound()
+      const bound = group?.takeBound()
       return { exitCode: answer.exitCode, ...(bound !== undefined && { bound }) }
     } catch (error) {
       if (!signal.aborted) throw overrun ?? this.#boundError(error) ?? error

@@ -10,7 +10,7 @@ import { datumKey, type DatumMember } from '../datums.ts'
 import { parseIndexKey } from '../discovery/match-index.ts'
 import { orderKeyOf } from '../outputs/contributions.ts'
 import { isNotDeleted } from '../deleted-jobs.ts'
-import { pipelinesFinding } from '../pipelines-findings.ts'
+import { type PipelinesDamage, pipelinesFinding } from '../pipelines-findings.ts'
 import { jobPages, type JobRow } from './job-check.ts'
 import type { PipelinesCheckPorts } from './ports.ts'
 
@@ -69,19 +69,10 @@ function resultPages(ports: PipelinesCheckPorts): AsyncGenerator<readonly Result
 export async function checkDatumRows(ports: PipelinesCheckPorts): Promise<void> {
   const { run, database } = ports
   run.stage = 'datum results'
-  for await (const page of resultPages(ports)) {
-    run.throwIfCancelled()
-    run.counts.rows += page.length
-    for (const row of page) {
-      const problem = rowProblem(row)
-      if (problem === undefined) continue
-      await run.report({
-        kind: pipelinesFinding('datum-result-damaged'),
-        subject: { datum: row.datum, job: row.job },
-        what: `the result of datum ${row.datum}, which job ${row.job} made, ${problem}`,
-      })
-    }
-  }
+  await checkRows(run, resultPages(ports), ({ datum, job }) => ({
+    kind: 'datum-result-damaged',
+    whose: `the result of datum ${datum}, which job ${job} made,`,
+  }))
   const query = {
     sql: `SELECT f.job, f.datum, f.members, f.logs, j.lineage_id AS pipeline_id, j.salt
       FROM datum_failures f
@@ -90,16 +81,29 @@ export async function checkDatumRows(ports: PipelinesCheckPorts): Promise<void> 
     keyOf: ({ job, datum }: ResultRow) => [job, datum],
     pageRows: 32,
   }
-  for await (const page of pagesOf<ResultRow>(database, query)) {
+  await checkRows(run, pagesOf<ResultRow>(database, query), ({ datum, job }) => ({
+    kind: 'datum-failure-damaged',
+    whose: `the failure of datum ${datum} in job ${job}`,
+  }))
+}
+
+/** Reports each row that cannot be what was recorded, as a finding about `whose` it is. */
+async function checkRows(
+  run: PipelinesCheckPorts['run'],
+  pages: AsyncIterable<readonly ResultRow[]>,
+  about: (row: ResultRow) => { readonly kind: PipelinesDamage; readonly whose: string },
+): Promise<void> {
+  for await (const page of pages) {
     run.throwIfCancelled()
     run.counts.rows += page.length
     for (const row of page) {
       const problem = rowProblem(row)
       if (problem === undefined) continue
+      const { kind, whose } = about(row)
       await run.report({
-        kind: pipelinesFinding('datum-failure-damaged'),
+        kind: pipelinesFinding(kind),
         subject: { datum: row.datum, job: row.job },
-        what: `the failure of datum ${row.datum} in job ${row.job} ${problem}`,
+        what: `${whose} ${problem}`,
       })
     }
   }

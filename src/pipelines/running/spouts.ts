@@ -1,7 +1,8 @@
 import type { Clock, Instant } from '../../base/clock.ts'
-import type { CommitId, JobId, RepoName } from '../../base/names.ts'
-import { newDashedId, newHexId, type Random } from '../../base/random.ts'
+import type { CommitId } from '../../base/names.ts'
+import type { Random } from '../../base/random.ts'
 import type { Database, ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
+import { madeBy } from '../job-making.ts'
 import { insertJob, removeJob, selectJobs } from '../job-records.ts'
 import { getPipeline, type PipelineRecord } from '../pipeline-records.ts'
 
@@ -61,27 +62,16 @@ export class Spouts {
     const due = await dueAt(tx, pipeline)
     if (due > now) return due
     await forgetOld(tx, pipeline)
-    const outputRepo = pipeline.name as string as RepoName
-    const { outputBranch } = pipeline.spec
-    const id = newDashedId(this.#random) as JobId
+    const made = madeBy(pipeline, { clock: this.#clock, random: this.#random })
     await insertJob(tx, {
-      id,
-      pipeline: pipeline.name,
-      pipelineId: pipeline.pipelineId,
-      lineageId: pipeline.lineageId,
-      pipelineVersion: pipeline.version,
-      salt: pipeline.salt,
+      ...made,
       // There are no inputs that would tell runs apart.
-      inputsKey: id,
+      inputsKey: made.id,
       isByHand: false,
       parentJob: undefined,
       inputs: [],
-      trigger: { repo: outputRepo, branch: outputBranch, commit: '' as CommitId },
+      trigger: { repo: made.outputRepo, branch: made.outputBranch, commit: '' as CommitId },
       provenance: new Set(),
-      outputRepo,
-      outputBranch,
-      outputCommit: newHexId(this.#random) as CommitId,
-      createdAt: now,
     })
     return undefined
   }

@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
+import type { RepoRestores } from '../../api/repo-restores.ts'
 import { Backup } from '../../backups/backup.ts'
 import type { ExtractedStore } from '../../backups/extraction.ts'
 import { ObjectStorePlace } from '../../backups/object-store-place.ts'
@@ -11,6 +12,7 @@ import { DomainError, FailedPreconditionError } from '../../base/errors.ts'
 import { isSourceUrl } from '../../base/source-urls.ts'
 import type { Random } from '../../base/random.ts'
 import { parseSchedule } from '../../pipelines/cron-ticker.ts'
+import type { Pulls } from '../../sources/pulls.ts'
 import { directoryError } from '../../storage/file-errors.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 import { startBackgroundTask } from '../background-task.ts'
@@ -23,9 +25,11 @@ import {
 } from '../command-line.ts'
 import type { Log } from '../log.ts'
 import { migrations } from '../migrations.ts'
-import type { ServerPorts } from '../ports.ts'
+import { noClouds, type ServerPorts } from '../ports.ts'
+import { OpenRepoRestores } from './repo-restores.ts'
 import {
   noteRestored,
+  repoRestoreDirectory,
   requireEmptyStore,
   restoredFrom,
   restoredMetadata,
@@ -58,18 +62,12 @@ function storeBackups(
   config: Pick<ServerConfig, 'root' | 'sources' | 'backup'>,
   ports: ServerPorts,
 ): StoreBackups {
-  const { clock, random, release, clouds, restart } = ports
-  const { root, sources = 'any', backup } = config
+  const { clock, random, release, restart } = ports
+  const { root } = config
   const { database, objects, directory } = stores
-  const configured = backup?.to
   return new StoreBackups({
     store: extractedStore(stores, ports),
-    openPlace: backupPlaces({
-      clouds: clouds ?? { variables: {}, secretsDirectory: '/nonexistent' },
-      directories: configured === undefined || isSourceUrl(configured) ? [] : [configured],
-      allowsStores: sources !== 'none',
-      configured,
-    }),
+    openPlace: placesOf(config, ports),
     restore: {
       objects,
       directory: restoreDirectory(root),
@@ -93,6 +91,37 @@ function storeBackups(
     },
     random,
     clock,
+  })
+}
+
+/** Where backups may be that callers name. */
+function placesOf(
+  { sources = 'any', backup }: Pick<ServerConfig, 'sources' | 'backup'>,
+  { clouds = noClouds }: Pick<ServerPorts, 'clouds'>,
+): ReturnType<typeof backupPlaces> {
+  const configured = backup?.to
+  return backupPlaces({
+    clouds,
+    directories: configured === undefined || isSourceUrl(configured) ? [] : [configured],
+    allowsStores: sources !== 'none',
+    configured,
+  })
+}
+
+/** What brings chosen repos of backups into these stores. */
+export function openRepoRestores(
+  { directory }: Stores,
+  pulls: Pulls,
+  config: Pick<ServerConfig, 'root' | 'sources' | 'backup'>,
+  ports: ServerPorts,
+): RepoRestores {
+  return new OpenRepoRestores({
+    ...ports,
+    migrations,
+    pulls,
+    openPlace: placesOf(config, ports),
+    storeId: directory.store.id,
+    directory: repoRestoreDirectory(config.root),
   })
 }
 
@@ -137,7 +166,7 @@ async function startBackupSchedule(
   if (backup?.every === undefined) return new AsyncDisposableStack()
   const schedule = await parseSchedule(backup.every, 'UTC')
   const places = backupPlaces({
-    clouds: clouds ?? { variables: {}, secretsDirectory: '/nonexistent' },
+    clouds: clouds ?? noClouds,
     directories: [backup.to],
     allowsStores: true,
   })

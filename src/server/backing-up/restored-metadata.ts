@@ -12,6 +12,11 @@ export function restoreDirectory(root: string): string {
   return join(root, 'restore')
 }
 
+/** Where a restore of chosen repos keeps what has come of a backup. */
+export function repoRestoreDirectory(root: string): string {
+  return join(root, 'restore-repos')
+}
+
 /** Where complete metadata wait for the next start. */
 export function restoredMetadata(root: string): string {
   return join(root, 'metadata.db.restored')
@@ -47,7 +52,7 @@ export async function requireEmptyStore(database: Database): Promise<void> {
   const found = await database.read(async (tx) => await contentOf((table) => has(tx, table)))
   if (found === undefined) return
   throw new FailedPreconditionError(
-    `this server has ${found} already, and a whole backup is restored into an empty one only: start pachd on a new directory, and restore there; pachctl pull then brings chosen repos from there to here`,
+    `this server has ${found} already, and a whole backup is restored into an empty one only: give --repo for each repo that is to come beside those that are here, or start pachd on a new directory, and restore there`,
   )
 }
 

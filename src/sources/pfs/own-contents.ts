@@ -15,9 +15,9 @@ const idBytes = 32
 export class OwnContents implements PeerContents {
   readonly #files: Client<typeof Files>
   readonly #errors: PeerErrors
-  readonly #commit: PeerCommit
+  readonly #commit: Pick<PeerCommit, 'repo' | 'id'>
 
-  constructor(transport: Transport, errors: PeerErrors, commit: PeerCommit) {
+  constructor(transport: Transport, errors: PeerErrors, commit: Pick<PeerCommit, 'repo' | 'id'>) {
     this.#files = createClient(Files, transport)
     this.#errors = errors
     this.#commit = commit

@@ -34,8 +34,9 @@ export class PeerErrors {
   readonly address: string
   #hasAnswered = false
 
-  constructor(address: Address) {
-    this.address = addressText(address)
+  /** @param address a text is for people. */
+  constructor(address: Address | string) {
+    this.address = typeof address === 'string' ? address : addressText(address)
   }
 
   /** Says what went wrong with a call; what broke after the server had answered once may be tried again. */

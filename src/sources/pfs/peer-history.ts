@@ -10,48 +10,37 @@ import {
   type ListCommitRequestSchema,
   type RepoInfo,
 } from '../../gen/pfs_pb.ts'
+import { Commits } from '../../gen/pachyderm_pb.ts'
+import type { ChunkOrigin } from '../../storage/offered-contents.ts'
+import type {
+  PeerCommitFacts,
+  PeerCommitName,
+  PeerRepo,
+  PeerTag,
+  PullOrigin,
+} from '../pull-origin.ts'
+import { OwnContents } from './own-contents.ts'
 import { PeerErrors } from './peer-calls.ts'
-
-/** A repo of another server of ours. */
-export interface PeerRepo {
-  readonly name: string
-  readonly createdAt: Instant
-  readonly description: string
-  /** Every repo that it is made from, near and far. */
-  readonly provenance: readonly string[]
-}
-
-export interface PeerCommitName {
-  readonly repo: string
-  readonly id: string
-}
-
-/** A finished commit of another server of ours. */
-export interface PeerCommitFacts extends PeerCommitName {
-  readonly parent: string | undefined
-  /** Every commit that it is made from, near and far. */
-  readonly provenance: readonly PeerCommitName[]
-  readonly startedAt: Instant
-  readonly finishedAt: Instant
-  /** The root of its tree. */
-  readonly root: string
-  readonly message: string
-}
 
 const commitsAtOnce = 1000n
 const microsPerSecond = 1_000_000
 const nanosPerMicro = 1000
 
 /** What another server of ours knows of its repos. */
-export class PeerHistory {
+export class PeerHistory implements PullOrigin {
   readonly address: string
+  readonly #transport: Transport
   readonly #pfs: Client<typeof API>
+  readonly #commits: Client<typeof Commits>
   readonly #errors: PeerErrors
 
-  constructor(transport: Transport, address: Address) {
+  /** @param address a text is for people. */
+  constructor(transport: Transport, address: Address | string) {
     this.#errors = new PeerErrors(address)
     this.address = this.#errors.address
+    this.#transport = transport
     this.#pfs = createClient(API, transport)
+    this.#commits = createClient(Commits, transport)
   }
 
   async repos(signal: AbortSignal): Promise<readonly PeerRepo[]> {
@@ -59,20 +48,30 @@ export class PeerHistory {
     return repoInfo.map(repoOf)
   }
 
-  /** @throws {NotFoundError} */
   async repo(name: string, signal: AbortSignal): Promise<PeerRepo> {
     const request = { repo: { name } }
     return repoOf(await this.#errors.call(() => this.#pfs.inspectRepo(request, { signal })))
   }
 
-  /** The heads of all branches, by name. */
   async branches(repo: string, signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
     const request = { repo: { name: repo } }
     const { branchInfo } = await this.#errors.call(() => this.#pfs.listBranch(request, { signal }))
     return new Map(branchInfo.map(({ name, head }) => [name, head?.id ?? '']))
   }
 
-  /** The commit and those before it, the newest first, but for one that is open. */
+  async *tags(name: string, signal: AbortSignal): AsyncGenerator<PeerTag> {
+    const batches = this.#commits.listCommitTags({ repo: { name } }, { signal })
+    for await (const { tags } of this.#errors.stream(batches)) {
+      for (const { tag, commit, tagged } of tags) {
+        yield { name: tag, commit: commit?.id ?? '', taggedAt: instantOf(tagged) }
+      }
+    }
+  }
+
+  contentsOf(commit: PeerCommitName): ChunkOrigin {
+    return new OwnContents(this.#transport, this.#errors, commit)
+  }
+
   async *line(name: string, head: string, signal: AbortSignal): AsyncGenerator<PeerCommitFacts> {
     const repo = { name }
     let from: string | undefined = head
@@ -92,7 +91,8 @@ export class PeerHistory {
   }
 
   #factsOf(repo: string, info: CommitInfo): PeerCommitFacts {
-    const { commit, parentCommit, provenance, started, finished, tree, message } = info
+    const { commit, parentCommit, mergeParents, provenance, started, finished, tree, message } =
+      info
     if (commit === undefined || tree === undefined) {
       throw new UnavailableError(
         `pachd at ${this.address} answers with a commit of ${repo} that has no id, or no tree`,
@@ -102,6 +102,7 @@ export class PeerHistory {
       repo,
       id: commit.id,
       parent: parentCommit?.id,
+      mergeParents: mergeParents.map(({ id }) => id),
       provenance: provenance.map((name) => ({ repo: name.repo?.name ?? '', id: name.id })),
       startedAt: instantOf(started),
       finishedAt: instantOf(finished),

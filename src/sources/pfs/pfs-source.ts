@@ -3,7 +3,7 @@ import { InvalidArgumentError, NotFoundError } from '../../base/errors.ts'
 import { isCommitNumber, type PfsUrl } from '../../base/source-urls.ts'
 import { patiently, resumedItems, type ResumePorts } from '../resumed-bytes.ts'
 import { type Content, contentSizeBytes } from '../../storage/contents.ts'
-import type { OfferedContents } from '../../storage/offered-contents.ts'
+import type { ChunkOrigin, OfferedContents } from '../../storage/offered-contents.ts'
 import type { Source, SourceFile } from '../source.ts'
 import type { OfferedFile, Peer, PeerCommit, PeerContents, PeerEntry } from './peer.ts'
 
@@ -158,7 +158,7 @@ export async function peerFile(
 /** A file by the name of its content; `came` are chunks that have just come. */
 export function offeredFile(
   ours: OfferedContents,
-  origin: PeerContents,
+  origin: ChunkOrigin,
   { path, content, came }: OfferedFile & { readonly came: ReadonlySet<string> },
 ): SourceFile {
   const sizeBytes = contentSizeBytes(content)

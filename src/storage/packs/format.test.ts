@@ -6,8 +6,9 @@ import {
   decodeIndex,
   decodeTrailer,
   encodeFooter,
+  entryAt,
   fenceBytes,
-  findInBlock,
+  indexInBlock,
   findInFence,
   indexOffset,
   type IndexedChunk,
@@ -77,7 +78,8 @@ describe('the format of a pack', () => {
       for (const [at, { id, ...entry }] of all.entries()) {
         const block = findInFence(fence, chunkIdBytes(id))
         const bytes = index.subarray(Math.max(0, block) * 64 * 48, (block + 1) * 64 * 48)
-        const found = findInBlock(bytes, chunkIdBytes(id), 100_000, 'pack')
+        const place = indexInBlock(bytes, chunkIdBytes(id))
+        const found = place === undefined ? undefined : entryAt(bytes, place, 100_000, 'pack')
         expect(found).toEqual(at % 2 === 0 ? entry : undefined)
       }
       expect([...decodeIndex(index, 100_000, 'pack')]).toEqual(present)

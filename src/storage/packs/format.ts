@@ -134,21 +134,7 @@ export function decodeTrailer(bytes: Uint8Array, sizeBytes: number, what: string
   return { dataEnd, chunkCount, name: trailer.toString('hex', 16, 48) }
 }
 
-/**
- * Finds `id` among the entries of `block`, which are sorted.
- * @throws {DataLossError} when the entry is no entry of a pack whose chunks end at `dataEnd`.
- */
-export function findInBlock(
-  block: Uint8Array,
-  id: Uint8Array,
-  dataEnd: number,
-  what: string,
-): PackEntry | undefined {
-  const index = indexInBlock(block, id)
-  return index === undefined ? undefined : entryAt(block, index, dataEnd, what)
-}
-
-/** @throws {DataLossError} as `findInBlock`. */
+/** @throws {DataLossError} when the entry is no entry of a pack whose chunks end at `dataEnd`. */
 export function entryAt(
   block: Uint8Array,
   index: number,

@@ -213,7 +213,7 @@ describe('a chunk store on a full disk', () => {
     expect(await scratchNames(directory)).toEqual(['1.pack'])
     before[Symbol.dispose]()
     await vi.waitFor(async () => expect(await scratchNames(directory)).toEqual([]), {
-      timeout: 20_000,
+      timeout: 60_000,
     })
     await expect(store.get(id)).resolves.toHaveLength(1000) // still in memory
     disk.isFull = false
@@ -235,7 +235,7 @@ describe('a chunk store on a full disk', () => {
     expect(await store.put(bytes)).toBe(id)
     failing[Symbol.dispose]()
     await vi.waitFor(async () => expect(await scratchNames(parts.directory)).toEqual(['2.pack']), {
-      timeout: 20_000,
+      timeout: 60_000,
     })
     expect(Buffer.compare(await store.get(id), bytes)).toBe(0)
     await store.flush()

@@ -1,4 +1,3 @@
-import type { ChunkId, IsNew } from '../chunks.ts'
 import type { KeyRange, MapEntry } from '../map-entries.ts'
 import { LevelCursor } from './cursor.ts'
 import type { NodeStore } from './node-store.ts'
@@ -48,21 +47,6 @@ export async function* scanLeaves(
     if (to < leaf.count) return
     from = 0
   } while (await cursor.next())
-}
-
-/** The nodes below `id` that `isNew` lets pass, each before its children; others are not read. */
-export async function* newNodes(
-  store: NodeStore,
-  id: ChunkId,
-  isNew: IsNew,
-): AsyncGenerator<{ readonly id: ChunkId; readonly node: Node }> {
-  if (!(await isNew(id, 'node'))) return
-  const node = await store.get(id)
-  yield { id, node }
-  if (node.level === 0) return
-  for (let index = 0; index < node.count; index += 1) {
-    yield* newNodes(store, node.childIdAt(index), isNew)
-  }
 }
 
 /** The entries of a leaf, or of a part of it; none for a node above. */

@@ -22,7 +22,7 @@ interface CommitRow {
   readonly root: string | null
   readonly size_bytes: number | null
   readonly file_count: number | null
-  readonly repo_found: string | null
+  readonly repo_made: number | null
   readonly parent_repo: string | null
   readonly parent_finished: number | null
   readonly written: number
@@ -32,7 +32,7 @@ interface CommitRow {
 }
 
 const commits = `SELECT c.id, c.repo, c.parent, c.finished_at, c.root, c.size_bytes, c.file_count,
-    c.written, c.added_bytes, c.message, r.name AS repo_found, p.repo AS parent_repo,
+    c.written, c.added_bytes, c.message, r.made AS repo_made, p.repo AS parent_repo,
     p.finished_at AS parent_finished, p.written AS parent_written
   FROM commits c LEFT JOIN repos r ON r.name = c.repo LEFT JOIN commits p ON p.id = c.parent
   WHERE c.id > ? ORDER BY c.id`
@@ -47,7 +47,7 @@ export async function checkCommits(ports: Ports): Promise<void> {
     run.counts.rows += page.length
     for (const row of page) {
       // Nobody sees it any more, and it is about to go.
-      if (row.repo_found === null && (await isGoing(ports, row.repo))) continue
+      if (!isSeen(row) && (await isGoing(ports, row))) continue
       await checkRow(ports, row)
       await checkTexts(ports, row)
       await checkClosure(ports, row)
@@ -59,15 +59,26 @@ export async function checkCommits(ports: Ports): Promise<void> {
   await checkLeftOver(ports)
 }
 
-async function isGoing({ database }: Ports, repo: string): Promise<boolean> {
-  return await database.read((tx) => isBeingDeleted(tx, repo))
+/** Its repo is there, and was made before it. */
+function isSeen({ repo_made: made, written }: CommitRow): boolean {
+  return made !== null && made < written
+}
+
+/** It goes with its repo, or has gone since it was read. */
+async function isGoing({ database }: Ports, row: CommitRow): Promise<boolean> {
+  return await database.read(async (tx) => {
+    if (await isBeingDeleted(tx, row)) return true
+    return (await tx.get('SELECT id FROM commits WHERE id = ?', row.id)) === undefined
+  })
 }
 
 async function checkRow({ run }: Ports, row: CommitRow): Promise<void> {
   const { id, repo, parent } = row
   const subject = { repo, commit: id }
-  if (row.repo_found === null) {
-    const what = `commit ${id} is in the repo ${repo}, which does not exist`
+  if (!isSeen(row)) {
+    const gone =
+      row.repo_made === null ? 'which does not exist' : 'as it was before it was made anew'
+    const what = `commit ${id} is in the repo ${repo}, ${gone}`
     await run.report({ kind: versioningFinding('repo-missing'), subject, what })
   }
   if (parent !== null && (row.parent_repo !== repo || row.parent_finished === null)) {

@@ -169,6 +169,8 @@ type SequenceRow = { readonly last: number | null; readonly greatest: number | n
 const sequences = `SELECT (SELECT last FROM versioning_sequence WHERE one = 1) AS last,
   (SELECT MAX(written) FROM (
     SELECT MAX(written) AS written FROM repos
+    UNION ALL SELECT MAX(made) FROM repos
+    UNION ALL SELECT MAX(written) FROM deleted_repos
     UNION ALL SELECT MAX(written) FROM branches
     UNION ALL SELECT MAX((SELECT MAX(written) FROM commits c WHERE c.repo = r.name)) FROM repos r
   ) AS each_table) AS greatest`

@@ -3,6 +3,7 @@ import type { CheckRun } from '../../base/check-run.ts'
 import type { RepoName } from '../../base/names.ts'
 import type { Database, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
+import { isInRepo } from '../records/deleted-repos.ts'
 import { repoSizeColumn, repoSumColumns } from '../records/repo-sizes.ts'
 import { versioningFinding } from '../versioning-findings.ts'
 
@@ -56,9 +57,9 @@ export async function checkRepoSizes({ database, run }: Ports): Promise<void> {
 const silentMax = 100
 
 /** Finished commits that do not say what they added, though one that was finished before says it. */
-const silent = `SELECT id FROM commits WHERE repo = ? AND finished_at IS NOT NULL
-  AND root IS NOT NULL AND added_bytes IS NULL AND written > (SELECT MIN(written) FROM commits t
-    WHERE t.repo = ? AND t.added_bytes IS NOT NULL)
+const silent = `SELECT id FROM commits WHERE repo = ? AND ${isInRepo} AND finished_at IS NOT NULL
+  AND root IS NOT NULL AND added_bytes IS NULL AND written > (SELECT MIN(t.written) FROM commits t JOIN repos r ON r.name = t.repo
+    WHERE t.repo = ? AND t.written > r.made AND t.added_bytes IS NOT NULL)
   ORDER BY written LIMIT ${silentMax}`
 
 /** Commits of earlier releases do not say what they added; those that came after one that does, do. */

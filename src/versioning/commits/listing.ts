@@ -25,9 +25,10 @@ export async function* listAllCommits(
   repo: RepoName,
   countMax: number,
 ): AsyncGenerator<CommitInfo> {
-  const sql = 'SELECT id AS key, written FROM commits WHERE repo = ?'
+  const sql = `SELECT id AS key, written FROM commits
+    WHERE repo = ? AND written > (SELECT made FROM repos WHERE name = ?)`
   const inOrder = (tx: ReadTransaction): AsyncIterable<readonly string[]> =>
-    latestWritten(tx, sql, [repo], countMax)
+    latestWritten(tx, sql, [repo, repo], countMax)
   for await (const ids of snapshotKeys(ports, inOrder)) {
     for (let from = 0; from < ids.length; from += pageMax) {
       yield* await ports.database.read((tx) => infosAt(tx, ids.slice(from, from + pageMax)))

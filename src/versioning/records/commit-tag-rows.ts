@@ -1,5 +1,5 @@
 import type { CommitId, CommitTag, RepoName } from '../../base/names.ts'
-import type { ReadTransaction } from '../../database/database.ts'
+import type { ReadTransaction, Transaction } from '../../database/database.ts'
 
 /** A commit tag as it is stored. */
 export type CommitTagRow = {
@@ -20,5 +20,17 @@ export async function findCommitTag(
     `SELECT ${commitTagColumns} FROM commit_tags WHERE repo = ? AND name = ?`,
     repo,
     name,
+  )
+}
+
+/** Makes the tag, or moves it. */
+export async function writeCommitTag(tx: Transaction, tag: CommitTagRow): Promise<void> {
+  await tx.run(
+    `INSERT INTO commit_tags (repo, name, id, tagged_at) VALUES (?, ?, ?, ?)
+      ON CONFLICT (repo, name) DO UPDATE SET id = excluded.id, tagged_at = excluded.tagged_at`,
+    tag.repo,
+    tag.name,
+    tag.id,
+    tag.tagged_at,
   )
 }

@@ -1,7 +1,7 @@
 import type { CommitId } from '../../base/names.ts'
 import type { Database, ReadTransaction, Transaction } from '../../database/database.ts'
 import { noteDeletion } from '../deletion-notes.ts'
-import { sweepCommit } from '../staging/sweep.ts'
+import { nextWritten } from './write-sequence.ts'
 
 /**
  * Rows of a repo's commits that go in the transaction which deletes it. Of more, they go afterwards, so
@@ -14,9 +14,10 @@ const pageMax = 200
 
 /**
  * What a commit of a repo that exists satisfies, in SQL: rows of a repo that is being deleted may still
- * be there, and nobody sees them.
+ * be there, and nobody sees them; a repo of the same name was made after they were written.
  */
-export const isInRepo = 'EXISTS (SELECT 1 FROM repos WHERE repos.name = commits.repo)'
+export const isInRepo =
+  'EXISTS (SELECT 1 FROM repos WHERE repos.name = commits.repo AND repos.made < commits.written)'
 
 /** How many rows the commits of a repo have; counted up to a little more than `max` of each kind. */
 export async function countRows(tx: ReadTransaction, repo: string, max: number): Promise<number> {
@@ -39,18 +40,27 @@ export async function countRows(tx: ReadTransaction, repo: string, max: number):
   return count
 }
 
-/** The rows of the repo's commits are left to `purgeDeletedRepos`. */
+/** The rows of the commits that the repo has until now are left to `purgeDeletedRepos`. */
 export async function markDeleted(tx: Transaction, repo: string): Promise<void> {
-  await tx.run('INSERT INTO deleted_repos (name) VALUES (?) ON CONFLICT (name) DO NOTHING', repo)
+  await tx.run(
+    `INSERT INTO deleted_repos (name, written) VALUES (?, ?)
+      ON CONFLICT (name) DO UPDATE SET written = excluded.written`,
+    repo,
+    await nextWritten(tx),
+  )
 }
 
-/** Whether rows of commits may still be there of a repo of that name, which is gone. */
-export async function isBeingDeleted(tx: ReadTransaction, repo: string): Promise<boolean> {
-  return (await tx.get('SELECT name FROM deleted_repos WHERE name = ?', repo)) !== undefined
+/** Whether a commit that was written then is of a repo of that name which is gone, and goes, too. */
+export async function isBeingDeleted(
+  tx: ReadTransaction,
+  commit: { readonly repo: string; readonly written: number },
+): Promise<boolean> {
+  const sql = 'SELECT name FROM deleted_repos WHERE name = ? AND written >= ?'
+  return (await tx.get(sql, commit.repo, commit.written)) !== undefined
 }
 
 /** The names of repos of which rows may still be there. */
-export async function deletedRepoNames(database: Database): Promise<readonly string[]> {
+async function deletedRepoNames(database: Database): Promise<readonly string[]> {
   const rows = await database.read((tx) =>
     tx.all<{ readonly name: string }>('SELECT name FROM deleted_repos ORDER BY name'),
   )
@@ -65,51 +75,55 @@ export async function purgeDeletedRepos(database: Database, signal?: AbortSignal
   for (const repo of await deletedRepoNames(database)) {
     for (let isMore = true; isMore;) {
       if (signal?.aborted === true) return
-      isMore = await purgePage(database, repo, signal)
+      isMore = await database.transact((tx) => purgeSome(tx, repo), { usesReserve: true })
     }
-    if (signal?.aborted === true) return
-    await database.transact(
-      async (tx) => {
-        const gone = await tx.run('DELETE FROM deleted_repos WHERE name = ?', repo)
-        // The chunks of its commits are free only now.
-        if (gone > 0) await noteDeletion(tx)
-      },
-      { usesReserve: true },
-    )
   }
 }
 
-/** False when nothing was left. */
-async function purgePage(
-  database: Database,
-  repo: string,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const ids = await database.read(async (tx) => {
-    if (!(await isBeingDeleted(tx, repo))) return []
-    const rows = await tx.all<{ readonly id: CommitId }>(
-      'SELECT id FROM commits WHERE repo = ? LIMIT ?',
-      repo,
-      pageMax,
-    )
-    return rows.map(({ id }) => id)
-  })
-  for (const id of ids) await sweepCommit(database, id, signal)
-  if (ids.length === 0 || signal?.aborted === true) return false
-  await database.transact(
-    async (tx) => {
-      // The name may have been given away meanwhile, by whoever came first to the end.
-      if (!(await isBeingDeleted(tx, repo))) return
-      let count = 0
-      for (const id of ids) {
-        count += await tx.run('DELETE FROM staged_writes WHERE id = ?', id)
-        count += await tx.run('DELETE FROM commit_provenance WHERE id = ?', id)
-        count += await tx.run('DELETE FROM merge_parents WHERE id = ?', id)
-        count += await tx.run('DELETE FROM commits WHERE id = ? AND repo = ?', id, repo)
-        if (count >= deletedAtOnceMax) return
-      }
-    },
-    { usesReserve: true },
+/** False when nothing is left. */
+async function purgeSome(tx: Transaction, repo: string): Promise<boolean> {
+  const rows = await tx.all<{ readonly id: CommitId }>(
+    `SELECT id FROM commits WHERE repo = ? AND NOT ${isInRepo}
+      AND written <= (SELECT written FROM deleted_repos WHERE name = ?) LIMIT ?`,
+    repo,
+    repo,
+    pageMax,
   )
-  return true
+  let left = deletedAtOnceMax
+  for (const { id } of rows) {
+    left -= await deleteStaged(tx, id, left)
+    if (left > 0) left -= await deleteRow(tx, id)
+    if (left <= 0) return true
+  }
+  if (rows.length > 0) return true
+  const gone = await tx.run('DELETE FROM deleted_repos WHERE name = ?', repo)
+  // The chunks of its commits are free only now.
+  if (gone > 0) await noteDeletion(tx)
+  return false
+}
+
+/** Deletes as many as that of what is staged in a commit; returns how many there were of these. */
+async function deleteStaged(tx: Transaction, id: string, countMax: number): Promise<number> {
+  return await tx.run(
+    `DELETE FROM staged_writes WHERE id = ? AND sequence IN (
+      SELECT sequence FROM staged_writes WHERE id = ? ORDER BY sequence LIMIT ?)`,
+    id,
+    id,
+    countMax,
+  )
+}
+
+/** Deletes the row of a commit, with what it is made from. */
+async function deleteRow(tx: Transaction, id: string): Promise<number> {
+  let count = await tx.run('DELETE FROM commit_provenance WHERE id = ?', id)
+  count += await tx.run('DELETE FROM merge_parents WHERE id = ?', id)
+  return count + (await tx.run('DELETE FROM commits WHERE id = ?', id))
+}
+
+/** Makes way for a commit that comes back with its id while its old repo is being deleted. */
+export async function deleteIfGone(tx: Transaction, id: CommitId): Promise<void> {
+  const gone = await tx.get(`SELECT id FROM commits WHERE id = ? AND NOT ${isInRepo}`, id)
+  if (gone === undefined) return
+  await tx.run('DELETE FROM staged_writes WHERE id = ?', id)
+  await deleteRow(tx, id)
 }

@@ -12,8 +12,8 @@ export const repoSizeColumn: string = `CASE WHEN size_bytes > ${bytesSumMax} THE
  * `bytesSumMax` it is exact.
  */
 export const repoSumColumns = `(SELECT COALESCE(SUM(CAST(added_bytes AS DOUBLE PRECISION)), 0)
-      FROM commits c WHERE c.repo = repos.name) AS added,
-    (SELECT COUNT(*) FROM commits c WHERE c.repo = repos.name
+      FROM commits c WHERE c.repo = repos.name AND c.written > repos.made) AS added,
+    (SELECT COUNT(*) FROM commits c WHERE c.repo = repos.name AND c.written > repos.made
       AND c.finished_at IS NOT NULL AND c.added_bytes IS NULL) AS untold`
 
 /** Counts what a commit added; false when there is no such repo. */

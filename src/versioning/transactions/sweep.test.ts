@@ -64,4 +64,4 @@ test('only so many transactions are open, and so many finished ones remembered',
   await transactions.finish(last.id)
   expect(await idsOf(world)).toHaveLength(1000)
   await expect(transactions.inspect(ids[0] ?? '')).rejects.toThrow('not found')
-}, 30_000)
+})

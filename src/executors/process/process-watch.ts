@@ -1,0 +1,107 @@
+import type { Clock } from '../../base/clock.ts'
+import { SlotBoundError } from '../../pipelines/executor.ts'
+
+const lookMs = 500
+const refusedMsMaxDefault = 5000
+/** A shell waits for so long at most before it tries again; whoever waits longer has come to terms. */
+const quietMsMax = 16_000
+
+/** What the kernel counts of the processes and threads of a datum. */
+export interface ProcessCounts {
+  /** How often one was not started, since whenever. */
+  readonly refusedCount: number
+  /** Whether there are as many as there may be. */
+  readonly isAtBound: boolean
+}
+
+/** What holds the processes of a datum. */
+export interface CountedProcesses {
+  /** Of processes and threads at one time. */
+  readonly processCountMax: number
+  processCounts(): ProcessCounts
+}
+
+interface Watched {
+  readonly counted: CountedProcesses
+  readonly end: (reason: SlotBoundError) => void
+  refusedCount: number | undefined
+  /** Looks with new refusals, less those that found it below its bound again. */
+  refusedLooks: number
+  refusedAtMs: number
+}
+
+/**
+ * Ends datums that stay at their bound of processes, where some programs try again for ever. One
+ * that comes up against it and goes on with what it has is left alone. A datum that is short is
+ * never looked at.
+ */
+export class ProcessWatch implements AsyncDisposable {
+  readonly #clock: Clock
+  readonly #refusedMsMax: number
+  readonly #runs = new Set<Watched>()
+  readonly #closing = new AbortController()
+  #loop: Promise<void> | undefined
+
+  /** Looks that find new refusals for so long together end a datum. */
+  constructor(clock: Clock, refusedMsMax: number = refusedMsMaxDefault) {
+    this.#clock = clock
+    this.#refusedMsMax = refusedMsMax
+  }
+
+  /** Watches until what comes is disposed of; `end` ends the datum. */
+  watch(counted: CountedProcesses, end: (reason: SlotBoundError) => void): Disposable {
+    const watched: Watched = {
+      counted,
+      end,
+      refusedCount: undefined,
+      refusedLooks: 0,
+      refusedAtMs: 0,
+    }
+    this.#runs.add(watched)
+    this.#loop ??= this.#watchAll()
+    return { [Symbol.dispose]: () => void this.#runs.delete(watched) }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort()
+    await this.#loop
+  }
+
+  async #watchAll(): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      try {
+        await this.#clock.sleep(lookMs, this.#closing.signal)
+      } catch {
+        break
+      }
+      if (this.#runs.size === 0) break
+      for (const run of this.#runs) this.#look(run)
+    }
+    this.#loop = undefined
+  }
+
+  #look(run: Watched): void {
+    const { refusedCount, isAtBound } = run.counted.processCounts()
+    const nowMs = this.#clock.monotonicMs()
+    // What was counted before its first look may be an earlier datum's.
+    const wasRefused = refusedCount > (run.refusedCount ?? refusedCount)
+    run.refusedCount = refusedCount
+    if (wasRefused) {
+      run.refusedLooks += 1
+      run.refusedAtMs = nowMs
+    } else if (nowMs - run.refusedAtMs > quietMsMax) run.refusedLooks = 0
+    else if (!isAtBound) run.refusedLooks = Math.max(0, run.refusedLooks - 1)
+    const refusedMs = run.refusedLooks * lookMs
+    if (refusedMs < this.#refusedMsMax || !this.#runs.delete(run)) return
+    run.end(
+      new SlotBoundError(
+        `user code was ended: ${processBoundText(run.counted.processCountMax)}, and tried for ${refusedMs / 1000} s to start more`,
+      ),
+    )
+  }
+}
+
+/** Why user code may have failed, in words for people. */
+export function processBoundText(processCountMax: number): string {
+  return `it came up against its bound of ${processCountMax} processes and threads`
+}
