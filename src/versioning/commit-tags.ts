@@ -131,6 +131,7 @@ export async function deleteCommitTag(tx: Transaction, repo: string, tag: string
   await getRepo(tx, repo)
   throw new CommitTagNotFoundError(repo, tag)
 }
+
 async function tagPage(
   database: Database,
   repo: string | undefined,
