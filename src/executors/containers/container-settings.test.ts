@@ -25,6 +25,9 @@ const files = {
   stderrFifo: '/slot/control/stderr',
   noncesFifo: '/slot/control/nonces',
   answersFifo: '/slot/control/answers',
+  datumsFifo: '/slot/control/datums',
+  resultsFifo: '/slot/control/results',
+  variablesFile: '/slot/control/variables',
 }
 
 function hostConfig(

@@ -43,19 +43,6 @@ export async function openBackups(
   }
 }
 
-/** What brings chosen repos of backups into these stores, loaded when somebody asks for some. */
-export function lateRepoRestores(
-  stores: Stores,
-  pulls: () => Promise<Pulls>,
-  config: Pick<ServerConfig, 'root' | 'sources' | 'backup'>,
-  ports: ServerPorts,
-): () => Promise<RepoRestores> {
-  return async () => {
-    const { openRepoRestores } = await import('./backups.ts')
-    return openRepoRestores(stores, await pulls(), config, ports)
-  }
-}
-
 /**
  * Keeps copies of the metadata beside the packs, so that a store can be put together from its objects alone.
  * One is made when something has changed since the last.
