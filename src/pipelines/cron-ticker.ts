@@ -11,7 +11,7 @@ import { TickCommits } from './cron/tick-commits.ts'
 import { atomsOf, type AtomInput, type CronTicks } from './inputs.ts'
 import { failIfRepoGone } from './lost-repos.ts'
 import { cronPipelines, pipelineTopic } from './pipeline-records.ts'
-import type { RunLog } from './run-ports.ts'
+import type { RunLog } from './running/run-ports.ts'
 
 /** A tick that is made later than this after its time has been missed. */
 const lateMicrosMax = 60_000_000

@@ -1,7 +1,7 @@
 import type { JobId } from '../base/names.ts'
 import type { ReadTransaction } from '../database/database.ts'
 import { failuresAmong, findMakers } from './datum-results.ts'
-import type { DatumRecord } from './datum-sets.ts'
+import type { DatumRecord } from './datums/datum-sets.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
 import type { JobRecord } from './job-records.ts'
 import type { ProcessStats } from './process-stats.ts'

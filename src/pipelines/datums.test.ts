@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { parseFilePath } from '../base/paths.ts'
-import { decodeDatum, encodeDatum } from './datum-sets.ts'
+import { decodeDatum, encodeDatum } from './datums/datum-sets.ts'
 import { datumKey, type DatumMember } from './datums.ts'
 
 const lineage = { lineageId: 'id', salt: 'salt' }

@@ -3,11 +3,11 @@ import type { ReadTransaction } from '../database/database.ts'
 import { findCommit } from '../versioning/commit-records.ts'
 import type { CommitName, Downstream, DownstreamState } from '../versioning/ports.ts'
 import { findRepo } from '../versioning/repos.ts'
-import { hasBacklog } from './arrivals.ts'
+import { hasBacklog } from './jobs/arrivals.ts'
 import { branchesOf } from './inputs.ts'
 import { type JobRecord, jobTopic, selectJobs } from './job-records.ts'
 import { findPipeline, pipelineTopic, type PipelineRecord } from './pipeline-records.ts'
-import { lostWriter, Prospects } from './prospects.ts'
+import { lostWriter, Prospects } from './jobs/prospects.ts'
 import { allTrialPipelineNames } from './trials/trial-records.ts'
 
 /** Pipelines are followed upstream at most this far; a longer chain is taken as still pending. */

@@ -5,7 +5,7 @@ import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { KeptLine } from './datum-logs.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
 import { findJob, jobTopic, mayConcern } from './job-records.ts'
-import { readLog, type RunOrder } from './log-rows.ts'
+import { readLog, type RunOrder } from './logs/log-rows.ts'
 import { EndedRuns } from './logs/ended-runs.ts'
 import {
   findLogScope,
@@ -16,7 +16,7 @@ import {
   type LogScope,
 } from './logs/log-scope.ts'
 import type { LogFeed } from './logs/log-feed.ts'
-import type { LoggedRun, RunningLogs } from './running-logs.ts'
+import type { LoggedRun, RunningLogs } from './logs/running-logs.ts'
 import { hasEnded } from './states.ts'
 
 export type { LogFilter } from './logs/log-scope.ts'

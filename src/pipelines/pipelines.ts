@@ -38,7 +38,7 @@ import type { RequestedSpec } from './requested-specs.ts'
 import { specNotices } from './specs/notices.ts'
 import { checkSchedules } from './specs/schedule-check.ts'
 import { workerTransform } from './specs/worker-transform.ts'
-import { SpecValidations, type SpecValidation } from './spec-validations.ts'
+import { SpecValidations, type SpecValidation } from './specs/spec-validations.ts'
 import { parseJobState, type JobState } from './states.ts'
 import {
   allTrialPipelineNames,

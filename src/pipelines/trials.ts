@@ -12,7 +12,7 @@ import { findTrigger } from '../versioning/branch-triggers.ts'
 import { findBranch } from '../versioning/branches.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import { removeRepo, findRepo, getRepo } from '../versioning/repos.ts'
-import { noteHeads } from './history.ts'
+import { noteHeads } from './jobs/history.ts'
 import { atomsOf, branchesOf } from './inputs.ts'
 import { markJobsDeleted, purgeDeletedJobs } from './deleted-jobs.ts'
 import { jobTopic } from './job-records.ts'
@@ -28,7 +28,7 @@ import {
   type PipelineRecord,
 } from './pipeline-records.ts'
 import type { RequestedSpec } from './requested-specs.ts'
-import { SpecValidations } from './spec-validations.ts'
+import { SpecValidations } from './specs/spec-validations.ts'
 import type { PipelineSpec } from './specs.ts'
 import {
   allTrialPipelineNames,

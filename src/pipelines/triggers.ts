@@ -5,7 +5,7 @@ import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { moveFollowers } from '../versioning/branch-triggers.ts'
 import { findCommit, type CommitInfo } from '../versioning/commit-records.ts'
 import type { ReadyHead } from '../versioning/ports.ts'
-import { align, type Candidate, type Candidates } from './alignment.ts'
+import { align, type Candidate, type Candidates } from './jobs/alignment.ts'
 import {
   arrivalsBefore,
   forgetBefore,
@@ -17,10 +17,10 @@ import {
   sidesOf,
   type Arrival,
   type Member,
-} from './arrivals.ts'
-import { beginHistory, noteHistory } from './history.ts'
+} from './jobs/arrivals.ts'
+import { beginHistory, noteHistory } from './jobs/history.ts'
 import { branchesOf, type AtomInput } from './inputs.ts'
-import { makeJob } from './job-making.ts'
+import { makeJob } from './jobs/job-making.ts'
 import {
   findPipeline,
   getPipeline,

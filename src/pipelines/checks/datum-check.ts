@@ -5,7 +5,7 @@ import type { ChunkOwner, MapKind, RootVisitor, TreeTotals } from '../../storage
 import type { TreeRoot } from '../../storage/tree-entries.ts'
 import { decodeLog } from '../datum-logs.ts'
 import { decodeMembers } from '../datum-results.ts'
-import { decodeDatum } from '../datum-sets.ts'
+import { decodeDatum } from '../datums/datum-sets.ts'
 import { datumKey, type DatumMember } from '../datums.ts'
 import { parseIndexKey } from '../discovery/match-index.ts'
 import { orderKeyOf } from '../outputs/contributions.ts'

@@ -1,7 +1,7 @@
 import { isCommitId } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import { branchesOf } from '../inputs.ts'
-import { keyOfInputs } from '../job-making.ts'
+import { keyOfInputs } from '../jobs/job-making.ts'
 import type { JobInput } from '../job-records.ts'
 import { pipelinesFinding } from '../pipelines-findings.ts'
 import type { PipelineSpec } from '../specs.ts'

@@ -1,6 +1,6 @@
 import type { PathEntry, TreeEntry } from '../../storage/file-trees.ts'
 import type { Datum } from '../datums.ts'
-import { atomOrderKey } from '../order-keys.ts'
+import { atomOrderKey } from '../datums/order-keys.ts'
 import { lessThose, type DatumSource } from './datum-source.ts'
 import type { Matches } from './matches.ts'
 

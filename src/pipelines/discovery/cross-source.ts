@@ -1,5 +1,5 @@
 import type { Datum } from '../datums.ts'
-import { crossOrderKey } from '../order-keys.ts'
+import { crossOrderKey } from '../datums/order-keys.ts'
 import type { DatumSource } from './datum-source.ts'
 
 type Stream = () => AsyncIterable<Datum>

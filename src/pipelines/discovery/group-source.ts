@@ -2,7 +2,7 @@ import { rootPath } from '../../base/paths.ts'
 import type { TreeEntry } from '../../storage/file-trees.ts'
 import type { Datum, DatumMember } from '../datums.ts'
 import type { GroupInput } from '../inputs.ts'
-import { groupOrderKey } from '../order-keys.ts'
+import { groupOrderKey } from '../datums/order-keys.ts'
 import { lessThose, type DatumSource } from './datum-source.ts'
 import type { IndexReader, Side } from './index-reader.ts'
 

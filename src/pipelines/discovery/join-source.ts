@@ -1,7 +1,7 @@
 import type { TreeEntry } from '../../storage/file-trees.ts'
 import type { Datum } from '../datums.ts'
 import type { JoinInput } from '../inputs.ts'
-import { joinOrderKey } from '../order-keys.ts'
+import { joinOrderKey } from '../datums/order-keys.ts'
 import { AtomSource } from './atom-source.ts'
 import { CrossSource } from './cross-source.ts'
 import type { DatumSource } from './datum-source.ts'

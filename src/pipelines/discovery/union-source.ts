@@ -1,5 +1,5 @@
 import type { Datum } from '../datums.ts'
-import { unionOrderKey } from '../order-keys.ts'
+import { unionOrderKey } from '../datums/order-keys.ts'
 import type { DatumSource } from './datum-source.ts'
 
 /** The datums of each branch, one branch after the other. */

@@ -1,7 +1,7 @@
 import type { PipelineName } from '../../base/names.ts'
 import type { Database, ReadTransaction } from '../../database/database.ts'
 import type { ProllyMaps } from '../../storage/prolly-map.ts'
-import { decodeDatum } from '../datum-sets.ts'
+import { decodeDatum } from '../datums/datum-sets.ts'
 import type { DatumKey } from '../datums.ts'
 import { findJob, type JobRecord } from '../job-records.ts'
 import {
@@ -11,7 +11,7 @@ import {
   type EndedRun,
   type RunOrder,
   type RunPage,
-} from '../log-rows.ts'
+} from './log-rows.ts'
 import { isInScope, type LogScope } from './log-scope.ts'
 
 /** A run that has ended, and the pipeline whose job it was part of. */

@@ -1,13 +1,13 @@
 import type { Instant } from '../../base/clock.ts'
 import { InvalidArgumentError, NotFoundError } from '../../base/errors.ts'
 import type { ReadTransaction } from '../../database/database.ts'
-import { hasFiles } from '../datum-filters.ts'
+import { hasFiles } from '../datums/datum-filters.ts'
 import type { KeptLine } from '../datum-logs.ts'
 import type { DatumKey, DatumMember } from '../datums.ts'
 import { isNotDeleted } from '../deleted-jobs.ts'
 import { getJob, type JobRecord } from '../job-records.ts'
 import { PipelineNotFoundError } from '../pipeline-records.ts'
-import type { LoggedRun } from '../running-logs.ts'
+import type { LoggedRun } from './running-logs.ts'
 
 /** What is wanted: all that is given must fit. A job, a pipeline or a datum must be given. */
 export interface LogFilter {

@@ -1,6 +1,6 @@
 import type { Instant } from '../../base/clock.ts'
 import { setJobState } from '../job-records.ts'
-import type { RunPorts } from '../run-ports.ts'
+import type { RunPorts } from './run-ports.ts'
 import type { JobPlan } from './plan.ts'
 import { limitText, TimeLimit } from './time-limit.ts'
 

@@ -6,8 +6,8 @@ import { insertFailure } from '../datum-results.ts'
 import { datumKey, type DatumKey } from '../datums.ts'
 import type { JobRecord } from '../job-records.ts'
 import { noStats } from '../process-stats.ts'
-import type { RunPorts } from '../run-ports.ts'
-import type { RunLog } from '../running-logs.ts'
+import type { RunPorts } from './run-ports.ts'
+import type { RunLog } from '../logs/running-logs.ts'
 
 /** The run of a job whose code has no datums: what it prints, and what its one worker does. */
 export class LoneRun implements Disposable {

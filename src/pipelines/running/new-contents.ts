@@ -5,7 +5,7 @@ import { findResults } from '../datum-results.ts'
 import type { DatumWork, WorkMember } from '../datum-worker.ts'
 import { datumKey, type DatumKey, type DatumMember } from '../datums.ts'
 import { atomsOf } from '../inputs.ts'
-import type { RunPorts } from '../run-ports.ts'
+import type { RunPorts } from './run-ports.ts'
 import type { JobPlan } from './plan.ts'
 
 /**

@@ -5,7 +5,7 @@ import { pauseAfter, type Pauses } from '../../storage/retries.ts'
 import type { CommitTree } from '../../versioning/commit-records.ts'
 import { noteReason } from '../job-records.ts'
 import type { ExportProgress } from '../output-exports.ts'
-import type { RunPorts } from '../run-ports.ts'
+import type { RunPorts } from './run-ports.ts'
 import type { JobPlan } from './plan.ts'
 import { errorText, isPassing } from './run-errors.ts'
 

@@ -12,7 +12,7 @@ import type { DatumKey } from '../datums.ts'
 import { findJob, jobTopic, type JobRecord } from '../job-records.ts'
 import { addStats, noStats, type ProcessStats } from '../process-stats.ts'
 import type { DatumEnd } from './datum-run.ts'
-import type { RunPorts } from '../run-ports.ts'
+import type { RunPorts } from './run-ports.ts'
 
 /** Results wait at most this long to share a pack and a transaction with others. */
 const recordAfterMs = 250

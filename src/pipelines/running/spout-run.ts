@@ -1,7 +1,7 @@
 import { CancelledError, DomainError } from '../../base/errors.ts'
 import type { DatumOutcome } from '../datum-worker.ts'
 import { findJob, setJobState, type JobRecord } from '../job-records.ts'
-import type { RunPorts } from '../run-ports.ts'
+import type { RunPorts } from './run-ports.ts'
 import type { PipelineSpec } from '../specs.ts'
 import { workerTransform } from '../specs/worker-transform.ts'
 import { hasEnded } from '../states.ts'

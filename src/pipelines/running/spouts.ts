@@ -2,7 +2,7 @@ import type { Clock, Instant } from '../../base/clock.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { Random } from '../../base/random.ts'
 import type { Database, ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
-import { madeBy } from '../job-making.ts'
+import { madeBy } from '../jobs/job-making.ts'
 import { insertJob, removeJob, selectJobs } from '../job-records.ts'
 import { getPipeline, type PipelineRecord } from '../pipeline-records.ts'
 

@@ -1,7 +1,7 @@
 import type { Transform } from '../executor.ts'
 import type { DatumOutcome, DatumWork, DatumWorker, DatumWorkers } from '../datum-worker.ts'
 import type { Clock } from '../../base/clock.ts'
-import type { RunLog, RunPorts } from '../run-ports.ts'
+import type { RunLog, RunPorts } from './run-ports.ts'
 import type { SecretsGrant } from '../secrets.ts'
 
 /** A worker that has had nothing to do for this long is closed. */

@@ -6,10 +6,10 @@ import { findBranch, setHead, type BranchInfo } from '../../versioning/branches.
 import type { OnHeadReady, ReadyHead } from '../../versioning/ports.ts'
 import { moveCommits } from '../../versioning/repo-moves.ts'
 import { removeRepo } from '../../versioning/repos.ts'
-import { takeOverArrivals } from '../arrivals.ts'
-import { finishedHead } from '../input-heads.ts'
+import { takeOverArrivals } from '../jobs/arrivals.ts'
+import { finishedHead } from '../jobs/input-heads.ts'
 import { branchesOf } from '../inputs.ts'
-import { keyOfInputs } from '../job-making.ts'
+import { keyOfInputs } from '../jobs/job-making.ts'
 import { killJobs, moveJob, selectJobs, type JobInput } from '../job-records.ts'
 import { placePipeline, type PipelineChanges } from '../pipeline-changes.ts'
 import {

@@ -1,8 +1,8 @@
-import type { CommitId } from '../base/names.ts'
-import type { ReadTransaction } from '../database/database.ts'
-import { findBranch } from '../versioning/branches.ts'
-import { findCommit, type CommitInfo } from '../versioning/commit-records.ts'
-import type { AtomInput } from './inputs.ts'
+import type { CommitId } from '../../base/names.ts'
+import type { ReadTransaction } from '../../database/database.ts'
+import { findBranch } from '../../versioning/branches.ts'
+import { findCommit, type CommitInfo } from '../../versioning/commit-records.ts'
+import type { AtomInput } from '../inputs.ts'
 
 /**
  * The head of an input branch or, while that is open, the nearest commit before it. Undefined when

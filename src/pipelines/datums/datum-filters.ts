@@ -1,5 +1,5 @@
-import { hexText } from '../base/bytes.ts'
-import type { DatumMember } from './datums.ts'
+import { hexText } from '../../base/bytes.ts'
+import type { DatumMember } from '../datums.ts'
 
 /** Whether each of `wanted` is the path, or the hash in hex or base64, of some member. */
 export function hasFiles(members: readonly DatumMember[], wanted: readonly string[]): boolean {

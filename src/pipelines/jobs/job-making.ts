@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
-import type { Clock } from '../base/clock.ts'
-import { assert } from '../base/errors.ts'
-import type { CommitId, JobId, RepoName } from '../base/names.ts'
-import { newDashedId, newHexId, type Random } from '../base/random.ts'
-import type { ReadTransaction, Transaction } from '../database/database.ts'
-import type { CommitInfo } from '../versioning/commit-records.ts'
-import { branchesOf } from './inputs.ts'
-import { insertJob, type JobInput, type NewJob } from './job-records.ts'
-import type { PipelineRecord } from './pipeline-records.ts'
+import type { Clock } from '../../base/clock.ts'
+import { assert } from '../../base/errors.ts'
+import type { CommitId, JobId, RepoName } from '../../base/names.ts'
+import { newDashedId, newHexId, type Random } from '../../base/random.ts'
+import type { ReadTransaction, Transaction } from '../../database/database.ts'
+import type { CommitInfo } from '../../versioning/commit-records.ts'
+import { branchesOf } from '../inputs.ts'
+import { insertJob, type JobInput, type NewJob } from '../job-records.ts'
+import type { PipelineRecord } from '../pipeline-records.ts'
 
 /** What a job is to be made over. */
 export interface JobOver {

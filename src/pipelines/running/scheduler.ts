@@ -1,6 +1,6 @@
-import { CancelledError } from '../base/errors.ts'
-import type { JobId, PipelineName } from '../base/names.ts'
-import { pipelinesWithBacklog } from './arrivals.ts'
+import { CancelledError } from '../../base/errors.ts'
+import type { JobId, PipelineName } from '../../base/names.ts'
+import { pipelinesWithBacklog } from '../jobs/arrivals.ts'
 import {
   dueJobs,
   findJob,
@@ -9,19 +9,19 @@ import {
   jobTopic,
   setJobState,
   type DueJob,
-} from './job-records.ts'
-import { failAllWithoutRepos, failIfRepoGone, failPipelinesWithout } from './lost-repos.ts'
-import { allPipelineNames, pipelineTopic } from './pipeline-records.ts'
-import { runJob } from './running/job-run.ts'
-import { errorText, isOfUsers, isPassing } from './running/run-errors.ts'
+} from '../job-records.ts'
+import { failAllWithoutRepos, failIfRepoGone, failPipelinesWithout } from '../lost-repos.ts'
+import { allPipelineNames, pipelineTopic } from '../pipeline-records.ts'
+import { runJob } from './job-run.ts'
+import { errorText, isOfUsers, isPassing } from './run-errors.ts'
 import type { RunPorts } from './run-ports.ts'
-import { endReplacedJobs } from './running/services.ts'
-import { Spouts } from './running/spouts.ts'
-import { whatIsGone } from './running/lost-data.ts'
-import { WorkerPool } from './running/worker-pool.ts'
-import { hasEnded } from './states.ts'
-import type { Triggers } from './triggers.ts'
-import { repoTopic } from '../versioning/ports.ts'
+import { endReplacedJobs } from './services.ts'
+import { Spouts } from './spouts.ts'
+import { whatIsGone } from './lost-data.ts'
+import { WorkerPool } from './worker-pool.ts'
+import { hasEnded } from '../states.ts'
+import type { Triggers } from '../triggers.ts'
+import { repoTopic } from '../../versioning/ports.ts'
 
 /** A run of a job that ended in an error of ours is repeated so often, then the job fails. */
 const runAttemptCountMax = 6

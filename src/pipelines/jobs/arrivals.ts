@@ -1,5 +1,5 @@
-import type { CommitId, PipelineName } from '../base/names.ts'
-import type { ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
+import type { CommitId, PipelineName } from '../../base/names.ts'
+import type { ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
 
 /** Rows that are read at once. */
 const pageMax = 100

@@ -1,8 +1,8 @@
-import type { CommitId, RepoName } from '../base/names.ts'
-import type { ReadTransaction, Transaction } from '../database/database.ts'
-import { findTrigger } from '../versioning/branch-triggers.ts'
-import { findBranch } from '../versioning/branches.ts'
-import { findCommit, type CommitInfo, type CommitState } from '../versioning/commit-records.ts'
+import type { CommitId, RepoName } from '../../base/names.ts'
+import type { ReadTransaction, Transaction } from '../../database/database.ts'
+import { findTrigger } from '../../versioning/branch-triggers.ts'
+import { findBranch } from '../../versioning/branches.ts'
+import { findCommit, type CommitInfo, type CommitState } from '../../versioning/commit-records.ts'
 import {
   forgetArrivals,
   historyCursors,
@@ -11,8 +11,8 @@ import {
   setHistoryCursors,
   type NewArrival,
 } from './arrivals.ts'
-import { branchesOf, type AtomInput } from './inputs.ts'
-import type { PipelineRecord } from './pipeline-records.ts'
+import { branchesOf, type AtomInput } from '../inputs.ts'
+import type { PipelineRecord } from '../pipeline-records.ts'
 
 interface FinishedCommit extends CommitInfo {
   readonly state: Extract<CommitState, { readonly kind: 'finished' }>

@@ -1,12 +1,12 @@
-import type { Instant } from '../base/clock.ts'
-import type { JobId, PipelineName } from '../base/names.ts'
-import { DatumLog, type KeptLine } from './datum-logs.ts'
-import type { DatumRecord } from './datum-sets.ts'
-import type { DatumKey, DatumMember } from './datums.ts'
-import type { JobRecord } from './job-records.ts'
-import { LogFeed, type LoggedRun } from './logs/log-feed.ts'
+import type { Instant } from '../../base/clock.ts'
+import type { JobId, PipelineName } from '../../base/names.ts'
+import { DatumLog, type KeptLine } from '../datum-logs.ts'
+import type { DatumRecord } from '../datums/datum-sets.ts'
+import type { DatumKey, DatumMember } from '../datums.ts'
+import type { JobRecord } from '../job-records.ts'
+import { LogFeed, type LoggedRun } from './log-feed.ts'
 
-export type { LoggedRun } from './logs/log-feed.ts'
+export type { LoggedRun } from './log-feed.ts'
 
 /** The log of one run, for whoever writes to it. */
 export class RunLog implements LoggedRun {

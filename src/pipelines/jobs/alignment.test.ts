@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { CommitId, RepoName } from '../base/names.ts'
+import type { CommitId, RepoName } from '../../base/names.ts'
 import { align, type Candidate } from './alignment.ts'
 
 function candidate(commit: string, roots: Readonly<Record<string, string>>): Candidate {

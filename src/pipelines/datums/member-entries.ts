@@ -1,8 +1,8 @@
-import { equalBytes } from '../base/bytes.ts'
-import type { DirectoryEntry, FileTrees, TreeEntry } from '../storage/file-trees.ts'
-import type { DatumMember } from './datums.ts'
-import { groupOf } from './discovery/group-members.ts'
-import { atomsOf, type Input } from './inputs.ts'
+import { equalBytes } from '../../base/bytes.ts'
+import type { DirectoryEntry, FileTrees, TreeEntry } from '../../storage/file-trees.ts'
+import type { DatumMember } from '../datums.ts'
+import { groupOf } from '../discovery/group-members.ts'
+import { atomsOf, type Input } from '../inputs.ts'
 
 /** The trees that a job reads, by repo. */
 export type InputTreesOfJob = ReadonlyMap<string, DirectoryEntry>

@@ -1,5 +1,5 @@
-import { concatBytes, utf8 } from '../base/bytes.ts'
-import type { FilePath } from '../base/paths.ts'
+import { concatBytes, utf8 } from '../../base/bytes.ts'
+import type { FilePath } from '../../base/paths.ts'
 
 /**
  * Order keys place a job's datums: comparing them as bytes gives the order in which outputs of one

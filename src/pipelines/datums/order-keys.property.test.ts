@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { compareBytes } from '../base/bytes.ts'
-import { parseFilePath, pathKey, type FilePath } from '../base/paths.ts'
+import { compareBytes } from '../../base/bytes.ts'
+import { parseFilePath, pathKey, type FilePath } from '../../base/paths.ts'
 import { atomOrderKey, crossOrderKey, unionOrderKey } from './order-keys.ts'
 
 const name = fc.string({ unit: fc.constantFrom('a', 'b', '!', '\u0001', '\u0002', '\u0003', 'é') })

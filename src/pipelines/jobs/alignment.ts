@@ -1,4 +1,4 @@
-import type { CommitId, RepoName } from '../base/names.ts'
+import type { CommitId, RepoName } from '../../base/names.ts'
 
 /** A finished commit of one input branch that may become part of a job. */
 export interface Candidate {

@@ -1,7 +1,7 @@
-import { concatBytes, hexBytes, hexText, utf8, utf8Text } from '../base/bytes.ts'
-import { DataLossError } from '../base/errors.ts'
-import type { FilePath } from '../base/paths.ts'
-import type { DatumKey, DatumMember } from './datums.ts'
+import { concatBytes, hexBytes, hexText, utf8, utf8Text } from '../../base/bytes.ts'
+import { DataLossError } from '../../base/errors.ts'
+import type { FilePath } from '../../base/paths.ts'
+import type { DatumKey, DatumMember } from '../datums.ts'
 
 /** A datum as the datum set of a job has it. */
 export interface DatumRecord {

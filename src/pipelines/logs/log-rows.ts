@@ -1,9 +1,9 @@
-import type { Instant } from '../base/clock.ts'
-import type { JobId } from '../base/names.ts'
-import type { ReadTransaction, SqlRow } from '../database/database.ts'
-import { decodeLog, type KeptLine } from './datum-logs.ts'
-import { decodeMembers } from './datum-results.ts'
-import type { DatumKey, DatumMember } from './datums.ts'
+import type { Instant } from '../../base/clock.ts'
+import type { JobId } from '../../base/names.ts'
+import type { ReadTransaction, SqlRow } from '../../database/database.ts'
+import { decodeLog, type KeptLine } from '../datum-logs.ts'
+import { decodeMembers } from '../datum-results.ts'
+import type { DatumKey, DatumMember } from '../datums.ts'
 
 /** A run of a datum that has ended, as its row says it but for the log. */
 export interface EndedRun {

@@ -1,5 +1,5 @@
-import { hexText } from '../base/bytes.ts'
-import type { DatumMember, Lineage } from './datums.ts'
+import { hexText } from '../../base/bytes.ts'
+import type { DatumMember, Lineage } from '../datums.ts'
 
 /** A field of a datum key that two datums have otherwise; empty where one has no such field. */
 export interface KeyDifference {
