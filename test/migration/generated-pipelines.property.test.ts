@@ -32,7 +32,12 @@ const pipelineOddities = [
   'gc_policy:<success:<seconds:86400 > failure:<seconds:86400 > > ',
   'unheard_of:"\\303\\274\\"" also:<deep:<er:-1.5 > > ',
 ] as const
-const jobOddities = ['', 'error:"it \\"broke\\"" ', 'stopped:true pipeline_id:"x" '] as const
+/** The same of jobs; one says which pipeline of that name it was of. */
+const jobOddities: readonly ((pipelineId: string) => string)[] = [
+  () => '',
+  () => 'error:"it \\"broke\\"" ',
+  (pipelineId) => `stopped:true pipeline_id:"${pipelineId}" `,
+]
 
 const pipelines = fc.record({
   env: fc.uniqueArray(fc.constantFrom('A', 'PATH_TO', 'ü', 'z'), { maxLength: 3 }),
@@ -163,7 +168,7 @@ class Writing {
       `pachyderm_pps/jobs/${job.job?.id}`,
       JobInfoSchema,
       job,
-      jobOddities[made.jobOddity],
+      jobOddities[made.jobOddity]?.(info.id),
     )
     this.wanted.pipelines.push(pipelineFacts(info))
     this.wanted.jobs.push(jobFacts(job))
