@@ -69,7 +69,8 @@ function run(
     child.stdout?.on('data', keep)
     child.stderr?.on('data', keep)
     child.on('error', reject)
-    child.on('close', (code) => {
+    child.on('close', (code, signal) => {
+      if (signal !== null) console.log(`${args.join(' ')} was ended by ${signal}`)
       resolve({ passed: code === 0, output })
     })
   })
