@@ -102,7 +102,11 @@ const puts = fc.record({ path: paths, slices, overwrite: fc.boolean() })
 test('a bulk upload tells each file once, with all its bytes, and overwrites once', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(puts, { maxLength: 6 }), async (wishes) => {
-      const answer = create(PutFilesResponseSchema, { files: 7n, bytes: 2n ** 40n })
+      const answer = create(PutFilesResponseSchema, {
+        files: 7n,
+        bytes: 2n ** 40n,
+        endedCommit: true,
+      })
       const transport = new RecordingTransport([toBinary(PutFilesResponseSchema, answer)])
       const all = wishes.map(({ path, slices: parts, overwrite }): FilePut => ({
         path,
@@ -110,7 +114,7 @@ test('a bulk upload tells each file once, with all its bytes, and overwrites onc
         overwrite,
       }))
       const result = await putFiles(transport, file.commit, all)
-      expect(result).toEqual({ fileCount: 7, sizeBytes: 2 ** 40 })
+      expect(result).toEqual({ fileCount: 7, sizeBytes: 2 ** 40, endedCommit: true })
       const [first, ...others] = transport.sent.map((sent) =>
         fromBinary(PutFilesRequestSchema, sent),
       )

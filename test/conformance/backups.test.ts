@@ -77,6 +77,7 @@ test('a backup under full write load is of one instant, by what its commits say 
     await using client = new TestClient(port)
     for (const name of ['cause', 'effect']) await client.pfs.createRepo({ repo: { name } })
     const stop = new AbortController()
+    let commitCount = 0
     // Each effect names a cause that was finished before it; each cause an effect.
     const write = async (repo: string, other: string): Promise<void> => {
       for (let number = 0; !stop.signal.aborted; number += 1) {
@@ -86,10 +87,12 @@ test('a backup under full write load is of one instant, by what its commits say 
         const seen = head?.finished === undefined ? '' : (head.commit?.id ?? '')
         const noise = Buffer.from(seededBytes(number, 50_000)).toString('base64')
         await commitFiles(client, { repo, branch: 'master' }, { [`n${number}`]: noise, seen })
+        commitCount += 1
       }
     }
     const writing = [write('cause', 'effect'), write('effect', 'cause')]
-    for (let round = 0; round < 3; round += 1) {
+    for (let round = 1; round <= 3; round += 1) {
+      await expect.poll(() => commitCount).toBeGreaterThan(8 * round)
       await pachctl(port, 'extract', '--directory', backup)
       await collect(client.admin.collectGarbage({}))
     }
