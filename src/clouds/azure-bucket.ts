@@ -15,7 +15,7 @@ import {
 import { cloudError, type Verb } from './cloud-errors.ts'
 import { readSecret } from './mounted-secrets.ts'
 
-const advice =
+const serverAdvice =
   "give pachd's environment AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or mount /microsoft-secret with id and secret"
 
 /** So many blocks may a blob have. */
@@ -41,7 +41,7 @@ export async function openAzure(
   const known = variables['AZURE_STORAGE_ACCOUNT'] ?? mounted.id
   const name = account ?? known
   if (name === '') {
-    throw new PermissionDeniedError(`cannot reach Azure: no account is known; ${advice}`)
+    throw new PermissionDeniedError(`cannot reach Azure: no account is known; ${serverAdvice}`)
   }
   const endpoint = variables['AZURE_STORAGE_ENDPOINT'] ?? `https://${name}.blob.core.windows.net`
   // The key of one account is none for another.
@@ -56,14 +56,16 @@ export async function openAzure(
   )
 }
 
-/** A container of Azure Blob Storage. */
+/** A container of Azure Blob Storage; `advice` says what to do when it is refused. */
 export class AzureBucket implements WritableBucket, StoreBucket {
   readonly name: string
   readonly #container: ContainerClient
+  readonly #advice: string
 
-  constructor(client: BlobServiceClient, container: string) {
+  constructor(client: BlobServiceClient, container: string, advice: string = serverAdvice) {
     this.name = `as://${client.accountName}/${container}`
     this.#container = client.getContainerClient(container)
+    this.#advice = advice
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncGenerator<CloudObject> {
@@ -218,7 +220,7 @@ export class AzureBucket implements WritableBucket, StoreBucket {
   #error(what: string, signal: AbortSignal, cause: unknown, verb: Verb = 'read'): DomainError {
     if (cause instanceof DomainError) return cause
     const failure = { status: statusOf(cause), code: codeOf(cause) }
-    return cloudError(what, failure, { credentials: advice, signal, cause, verb })
+    return cloudError(what, failure, { credentials: this.#advice, signal, cause, verb })
   }
 }
 

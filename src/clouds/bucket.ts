@@ -95,6 +95,8 @@ export interface CloudEnvironment {
   readonly variables: Readonly<Record<string, string | undefined>>
   /** Where secrets are mounted, each as a directory; `/` as in 1.5. */
   readonly secretsDirectory: string
+  /** What to do when a store refuses them; unset: what the server needs of its own. */
+  readonly advice?: string
 }
 
 /** The names of a bucket, and what it is in. */

@@ -10,9 +10,9 @@ import {
   type WritableBucket,
 } from './bucket.ts'
 import { writeGcsObject } from './gcs-writes.ts'
-import { cloudError, type Verb } from './cloud-errors.ts'
+import { type CloudFailure, cloudError, type Verb } from './cloud-errors.ts'
 
-const advice =
+const serverAdvice =
   "give pachd's environment GOOGLE_APPLICATION_CREDENTIALS with the path of a key file, or run it where a service account is attached"
 const scopes = {
   read: 'https://www.googleapis.com/auth/devstorage.read_only',
@@ -117,16 +117,18 @@ interface Ask {
   readonly body?: AsyncIterable<Uint8Array> | Uint8Array
 }
 
-/** A bucket of Google Cloud Storage, by its JSON API. */
+/** A bucket of Google Cloud Storage, by its JSON API; `advice` says what to do when it is refused. */
 export class GcsBucket implements WritableBucket, StoreBucket {
   readonly name: string
   readonly #client: GcsClient
   readonly #objects: string
   readonly #uploads: string
+  readonly #advice: string
 
-  constructor(client: GcsClient, bucket: string) {
+  constructor(client: GcsClient, bucket: string, advice: string = serverAdvice) {
     this.name = `gs://${bucket}`
     this.#client = client
+    this.#advice = advice
     const below = `storage/v1/b/${encodeURIComponent(bucket)}/o`
     this.#objects = `${client.endpoint}/${below}`
     this.#uploads = `${client.endpoint}/upload/${below}`
@@ -319,10 +321,27 @@ export class GcsBucket implements WritableBucket, StoreBucket {
       verb = 'read',
     }: { readonly signal: AbortSignal; readonly cause: unknown; readonly verb?: Verb },
   ): DomainError {
-    const inner = cause instanceof Error ? cause.cause : undefined
-    const code =
-      inner instanceof Error ? ((inner as NodeJS.ErrnoException).code ?? inner.message) : ''
-    return cloudError(what, { status, code }, { credentials: advice, signal, cause, verb })
+    const failure = status === undefined ? failureOf(cause) : { status, code: '' }
+    return cloudError(what, failure, { credentials: this.#advice, signal, cause, verb })
+  }
+}
+
+/** What kept a request from an answer: the connection, or what should have said who asks. */
+function failureOf(cause: unknown): CloudFailure {
+  if (!(cause instanceof Error)) return { status: undefined, code: '' }
+  const { code = '', status } = cause as Error & {
+    readonly code?: unknown
+    readonly status?: unknown
+  }
+  // Google gives no token for them.
+  if (typeof status === 'number') return { status, code: '' }
+  if (String(code).startsWith('ERR_OSSL')) {
+    return { status: undefined, code: 'the key of the credentials cannot be used' }
+  }
+  const inner = cause.cause
+  return {
+    status: undefined,
+    code: inner instanceof Error ? ((inner as NodeJS.ErrnoException).code ?? inner.message) : '',
   }
 }
 

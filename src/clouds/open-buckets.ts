@@ -60,22 +60,23 @@ export class Buckets implements Disposable {
     { kind, account }: Pick<BucketName, 'kind'> & { readonly account: string | undefined },
     use: Use,
   ): Promise<(bucket: string) => Bucket> {
+    const { advice } = this.#environment
     switch (kind) {
       case 's3': {
         const { openS3, S3Bucket } = await import('./s3-bucket.ts')
         const client = await openS3(this.#environment)
         this.#opened.defer(() => client.destroy())
-        return (bucket) => new S3Bucket(client, bucket)
+        return (bucket) => new S3Bucket(client, bucket, advice)
       }
       case 'gcs': {
         const { GcsBucket, openGcs } = await import('./gcs-bucket.ts')
         const client = await openGcs(this.#environment, use)
-        return (bucket) => new GcsBucket(client, bucket)
+        return (bucket) => new GcsBucket(client, bucket, advice)
       }
       case 'azure': {
         const { AzureBucket, openAzure } = await import('./azure-bucket.ts')
         const client = await openAzure(this.#environment, account)
-        return (bucket) => new AzureBucket(client, bucket)
+        return (bucket) => new AzureBucket(client, bucket, advice)
       }
     }
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { serviceAccountKey } from './gcs-bucket.ts'
+import { GcsBucket, openGcs, serviceAccountKey } from './gcs-bucket.ts'
 import { withOwnCredentials } from './own-credentials.ts'
 
 const server = {
@@ -41,6 +41,23 @@ test.each([
   ['azure', { AZURE_STORAGE_ACCOUNT: 'account' }, 'lacks AZURE_STORAGE_KEY or'],
 ] as const)('what is not whole is refused: %s %j', (kind, variables, text) => {
   expect(() => withOwnCredentials(server, { kind, variables })).toThrow(text)
+})
+
+test('who brings credentials that are refused is told of these, and not of what the server has', async () => {
+  const key = { type: 'service_account', client_email: 'ada@example.com', private_key: 'no key' }
+  const environment = withOwnCredentials(server, {
+    kind: 'gcs',
+    variables: { GOOGLE_CREDENTIALS: JSON.stringify(key) },
+  })
+  const bucket = new GcsBucket(await openGcs(environment), 'bucket', environment.advice)
+  await expect(bucket.find('a', new AbortController().signal)).rejects.toThrow(
+    'cannot read gs://bucket/a: the key of the credentials cannot be used; see that the secret with the credentials has the right GOOGLE_CREDENTIALS, and that',
+  )
+  const { advice } = withOwnCredentials(server, {
+    kind: 's3',
+    variables: { AWS_ACCESS_KEY_ID: 'own', AWS_SECRET_ACCESS_KEY: 'own' },
+  })
+  expect(advice).toContain('the right AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that')
 })
 
 test('of Google, the key of a service account is taken, and nothing that leads elsewhere', () => {

@@ -53,7 +53,13 @@ export function withOwnCredentials(
   const variables: Record<string, string | undefined> = {}
   for (const name of kept) variables[name] = server.variables[name]
   for (const name of taken[kind]) if (has(name)) variables[name] = own[name]?.trim()
-  return { variables, secretsDirectory: '/nonexistent' }
+  const names = taken[kind].filter(has)
+  const advice = `see that the secret with the credentials has the right ${listed(names)}, and that they allow it`
+  return { variables, secretsDirectory: '/nonexistent', advice }
+}
+
+function listed(names: readonly string[]): string {
+  return names.join(', ').replace(/, (?=[^,]*$)/, ' and ')
 }
 
 /** What is said of a secret that has not what it is named for. */

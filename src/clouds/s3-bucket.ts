@@ -17,7 +17,7 @@ import { writeS3Object } from './s3-writes.ts'
 
 type Sdk = typeof AwsS3
 
-const advice =
+const serverAdvice =
   "give pachd's environment AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile in ~/.aws), or mount /amazon-secret with id, secret and region"
 const defaultRegion = 'us-east-1'
 const connectMs = 10_000
@@ -116,19 +116,24 @@ function ignore(): void {
   // Errors are thrown as well, with a name.
 }
 
-/** A bucket of S3; `client` is the caller's, and serves any number of them. */
+/**
+ * A bucket of S3; `client` is the caller's, and serves any number of them. `advice` says what to do when it is
+ * refused.
+ */
 export class S3Bucket implements WritableBucket, StoreBucket {
   readonly name: string
   readonly #client: S3Client
   readonly #bucket: string
+  readonly #advice: string
   #sdk: Promise<Sdk> | undefined
   /** False once it has said that it cannot make what is not there only. */
   #takesConditions = true
 
-  constructor(client: S3Client, bucket: string) {
+  constructor(client: S3Client, bucket: string, advice: string = serverAdvice) {
     this.name = `s3://${bucket}`
     this.#client = client
     this.#bucket = bucket
+    this.#advice = advice
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncGenerator<CloudObject> {
@@ -298,7 +303,7 @@ export class S3Bucket implements WritableBucket, StoreBucket {
     const code = cause instanceof Error ? cause.name : ''
     const said = code === 'Error' ? ((cause as NodeJS.ErrnoException).code ?? '') : code
     const failure = { status: statusOf(cause), code: said }
-    return cloudError(what, failure, { credentials: advice, signal, cause, verb })
+    return cloudError(what, failure, { credentials: this.#advice, signal, cause, verb })
   }
 }
 

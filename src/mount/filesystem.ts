@@ -187,17 +187,21 @@ export class PfsFilesystem implements Operations {
         nextOffset: offset + 1,
       }
       if (!writer.hasRoom(entry, isPlus)) break
-      writer.add(entry, isPlus ? this.#plus(node, listed?.facts) : undefined)
+      writer.add(entry, isPlus ? this.#plus(node, listed?.facts, offset) : undefined)
     }
     void this.#clear()
     return [writer.take()]
   }
 
   /** What a look-up would answer; nothing where the list does not tell enough. */
-  #plus(node: Node, facts: EntryFacts | undefined): ReturnType<Tree['entryAnswer']> {
+  #plus(
+    node: Node,
+    facts: EntryFacts | undefined,
+    offset: number,
+  ): ReturnType<Tree['entryAnswer']> {
     return facts?.found === undefined || this.#nodes.isFull
       ? this.#tree.unknownAnswer()
-      : this.#tree.entryAnswer(node, facts.found.entry, facts.found.place)
+      : this.#tree.entryAnswer(node, facts.found.entry, facts.found.place, offset)
   }
 
   /** Has the kernel forget files while it knows too many. Never waited for: it may wait for an answer. */

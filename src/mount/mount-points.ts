@@ -33,13 +33,26 @@ export async function unmount(directory: string, { detaches }: UnmountOptions): 
   if (!listMounts().includes(path)) {
     throw new MountError(`${directory} is not a mount of pachctl; pachctl unmount -a lists them`)
   }
-  const { succeeded, said } = await runUnmount(path, detaches)
+  const tried = await runUnmount(path, detaches)
+  // From those who stand in it nothing is taken away then.
+  const isOver = isBusy(tried.said) && (await isAbandoned(path))
+  const { succeeded, said } = isOver ? await runUnmount(path, true) : tried
   if (succeeded || !listMounts().includes(path)) return
   throw new MountError(
-    /busy/i.test(said)
+    isBusy(said)
       ? `${directory} is in use: leave it with every shell and program, or unmount it with --force`
       : `cannot unmount ${directory}: ${said}`,
   )
+}
+
+function isBusy(said: string): boolean {
+  return /busy/i.test(said)
+}
+
+/** Whether whoever served it has ended. Asked by another program, which can be killed while it waits. */
+async function isAbandoned(path: string): Promise<boolean> {
+  const { said } = await runProgram('timeout', ['-s', 'KILL', '2', 'stat', '--', path])
+  return said.includes('not connected')
 }
 
 async function runUnmount(path: string, detaches: boolean): ReturnType<typeof runProgram> {

@@ -285,6 +285,7 @@ describe.each(peersHere(peers))('to %s', (_name, { open }) => {
     const commit = await commitFiles(other, { repo: input, branch: 'master' }, { a: '1' })
     await expect(flush(other, input, commit)).rejects.toThrow('could not be exported')
     for (const [values, text] of [
+      [wrong, 'the secret with the credentials has the right AWS_ACCESS_KEY_ID and AWS_SECRET'],
       [{ AWS_ENDPOINT_URL: 'http://127.0.0.1:1' }, 'lacks AWS_ACCESS_KEY_ID'],
       [{ AWS_ACCESS_KEY_ID: id }, 'lacks AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY'],
     ] as const) {

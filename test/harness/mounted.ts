@@ -31,19 +31,19 @@ export class Mounted implements AsyncDisposable {
     this.#opened = opened
   }
 
-  static async start(port: number): Promise<Mounted> {
+  static async start(port: number, ...flags: readonly string[]): Promise<Mounted> {
     await using opened = new AsyncDisposableStack()
     const directory = opened.use(await TemporaryDirectory.create())
     const path = directory.join('p f s')
     await mkdir(path)
     const mounted = new Mounted(path, port, opened.move())
-    await mounted.mount()
+    await mounted.mount(...flags)
     return mounted
   }
 
   /** Mounts, or mounts again. */
-  async mount(): Promise<void> {
-    const child = spawn(program, ['mount', this.path], { env: this.#environment })
+  async mount(...flags: readonly string[]): Promise<void> {
+    const child = spawn(program, ['mount', ...flags, this.path], { env: this.#environment })
     this.#child = child
     const ready = Promise.withResolvers<void>()
     this.printed = ''

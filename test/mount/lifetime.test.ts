@@ -92,9 +92,11 @@ describe.skipIf(!canMount && !peersRequired)('the life of a mount', () => {
     expect(await mounted.ended()).toBe(0)
   })
 
-  test('a pachctl that was killed leaves a mount that fails at once, and that unmount clears', async () => {
+  test('a pachctl that was killed leaves a mount that fails at once, and that unmount clears, though it is in use', async () => {
     await using stage = await setUp()
     const { mounted } = stage
+    await using inside = await visitor(mounted)
+    expect(inside.pid).toBeGreaterThan(0)
     await mounted.signal('SIGKILL')
     expect((await mounted.shell('ls')).code).not.toBe(0)
     expect((await mounted.pachctl('mount', mounted.path)).err).toContain('run pachctl unmount')

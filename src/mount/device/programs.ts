@@ -8,7 +8,7 @@ export interface ProgramEnd {
   readonly said: string
 }
 
-/** Runs a program of the system; `device` is its file 3. Rejects when there is no such program. */
+/** Runs a program of the system, in English; `device` is its file 3. Rejects when there is no such program. */
 export async function runProgram(
   name: string,
   args: readonly string[],
@@ -17,6 +17,7 @@ export async function runProgram(
   return new Promise((resolve, reject) => {
     const child = spawn(name, args, {
       stdio: ['ignore', 'ignore', 'pipe', ...(device === undefined ? [] : [device])],
+      env: { ...process.env, LC_ALL: 'C' },
     })
     let said = ''
     child.stderr?.on('data', (text: Buffer) => {

@@ -10,6 +10,12 @@ import type { ResolvedCommit, ServerCalls, TreeEntry } from './server-calls.ts'
 /** How long the kernel may rely on what can never change, and on what can. */
 const stableSeconds = 3600
 const movingSeconds = 1
+/**
+ * Of files behind the first of a long list: `find` reads all of it before it looks at any of them, and would
+ * find each one out of date by then.
+ */
+const farDownSeconds = 10
+const farDownMin = 1000
 
 /** A commit and a path in it, as a node stands for them now. */
 export interface CommitPlace {
@@ -69,8 +75,13 @@ export class Tree {
     return this.#nothing(place)
   }
 
-  /** As `lookup`, of what a list told. */
-  entryAnswer(parent: Node, entry: TreeEntry, place: CommitPlace): EntryAnswer {
+  /** As `lookup`, of what a list told, after `earlierCount` others. */
+  entryAnswer(
+    parent: Node,
+    entry: TreeEntry,
+    place: CommitPlace,
+    earlierCount: number = 0,
+  ): EntryAnswer {
     const { name, sizeBytes, hash } = entry
     const path = `${place.path}/${name}`
     if (entry.isDirectory) return this.#directoryAnswer(parent, name, { ...place, path })
@@ -81,7 +92,12 @@ export class Tree {
     }
     const { id: commitId, changedAt } = commit
     const version = { hash, commitId, sizeBytes, changedAt }
-    return this.#versionEntry(this.#parts.nodes.version(parent, name, version), place)
+    const node = this.#parts.nodes.version(parent, name, version)
+    return this.#versionEntry(
+      node,
+      place,
+      earlierCount < farDownMin ? movingSeconds : farDownSeconds,
+    )
   }
 
   /** Of a file that was just made. */
@@ -216,11 +232,11 @@ export class Tree {
     }
   }
 
-  #versionEntry(node: Node, place: CommitPlace): EntryAnswer {
+  #versionEntry(node: Node, place: CommitPlace, unstableSeconds = movingSeconds): EntryAnswer {
     node.lookupCount += 1
     return {
       nodeId: node.id,
-      entrySeconds: place.isStable ? stableSeconds : movingSeconds,
+      entrySeconds: place.isStable ? stableSeconds : unstableSeconds,
       ...this.#versionAnswer(node),
     }
   }
