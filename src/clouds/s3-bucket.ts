@@ -301,10 +301,15 @@ export class S3Bucket implements WritableBucket, StoreBucket {
   #error(what: string, signal: AbortSignal, cause: unknown, verb: Verb = 'read'): DomainError {
     if (cause instanceof DomainError) return cause
     const code = cause instanceof Error ? cause.name : ''
-    const said = code === 'Error' ? ((cause as NodeJS.ErrnoException).code ?? '') : code
+    const said = code === 'Error' ? ((cause as NodeJS.ErrnoException).code ?? '') : knownCode(code)
     const failure = { status: statusOf(cause), code: said }
     return cloudError(what, failure, { credentials: this.#advice, signal, cause, verb })
   }
+}
+
+/** What answers without a body call themselves, says nothing: their status does. */
+function knownCode(code: string): string {
+  return code === 'Unknown' || code === 'UnknownError' ? '' : code
 }
 
 /** Of a bucket that is not there, the store says so. */
