@@ -11,9 +11,9 @@ export interface Damage {
   readonly follows?: readonly string[]
 }
 
-export /** The number of a write just after that which made the repo. */
+/** The number of a write just after that which made the repo. */
 const afterRepo = `(SELECT made + 1 FROM repos WHERE name = 'data')`
-const head: string = "(SELECT head FROM branches WHERE repo = 'data' AND name = 'master')"
+export const head: string = "(SELECT head FROM branches WHERE repo = 'data' AND name = 'master')"
 export const outputCommit: string = "(SELECT id FROM commits WHERE repo = 'copy')"
 const openCommit = "(SELECT id FROM commits WHERE repo = 'data' AND finished_at IS NULL)"
 export const goodJob: string = "(SELECT id FROM jobs WHERE state = 'success')"
