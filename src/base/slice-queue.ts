@@ -5,27 +5,27 @@ export interface SliceSource {
 }
 
 export interface SliceQueueOptions {
-  /** From so many bytes on, the sender should pause. */
-  readonly queuedBytesMax?: number
+  /** From so many bytes on, the sender should pause, until 512 KiB have been pulled: who reads may have more. */
+  readonly queuedBytesMaxAtFirst?: number
   /** Told of each change of what is held, by how many bytes. */
   readonly onQueued?: (bytes: number) => void
 }
 
-const queuedBytesMaxUsual = 512 * 1024
+const queuedBytesMax = 512 * 1024
 
 /**
  * Turns slices that are pushed into slices that are pulled, for one reader.
  *
- * Holds what was pushed and not yet pulled. Past 512 KiB, or what is said, `push` says that the sender
- * should pause; `onWanted` is called when the queue has run dry after that.
+ * Holds what was pushed and not yet pulled. Past 512 KiB, `push` says that the sender should pause; `onWanted` is called when the queue has run dry after that.
  */
 export class SliceQueue implements SliceSource {
   readonly #onWanted: () => void
-  readonly #queuedBytesMax: number
+  readonly #queuedBytesMaxAtFirst: number
   readonly #onQueued: ((bytes: number) => void) | undefined
   #slices: Uint8Array[] = []
   #head = 0
   #queuedBytes = 0
+  #pulledBytes = 0
   #paused = false
   #ended = false
   #failure: Error | undefined
@@ -33,10 +33,10 @@ export class SliceQueue implements SliceSource {
 
   constructor(
     onWanted: () => void,
-    { queuedBytesMax = queuedBytesMaxUsual, onQueued }: SliceQueueOptions = {},
+    { queuedBytesMaxAtFirst = queuedBytesMax, onQueued }: SliceQueueOptions = {},
   ) {
     this.#onWanted = onWanted
-    this.#queuedBytesMax = queuedBytesMax
+    this.#queuedBytesMaxAtFirst = queuedBytesMaxAtFirst
     this.#onQueued = onQueued
   }
 
@@ -54,12 +54,15 @@ export class SliceQueue implements SliceSource {
     const waiting = this.#waiting
     if (waiting !== undefined) {
       this.#waiting = undefined
+      this.#pulledBytes += slice.length
       waiting.resolve(slice)
       return true
     }
     this.#slices.push(slice)
     this.#queuedBytes += slice.length
-    if (this.#queuedBytes >= this.#queuedBytesMax) this.#paused = true
+    const bytesMax =
+      this.#pulledBytes < queuedBytesMax ? this.#queuedBytesMaxAtFirst : queuedBytesMax
+    if (this.#queuedBytes >= bytesMax) this.#paused = true
     this.#onQueued?.(slice.length)
     return !this.#paused
   }
@@ -88,6 +91,7 @@ export class SliceQueue implements SliceSource {
     if (slice !== undefined) {
       this.#head += 1
       this.#queuedBytes -= slice.length
+      this.#pulledBytes += slice.length
       this.#onQueued?.(-slice.length)
       if (this.#head === this.#slices.length) this.#emptied()
       return slice

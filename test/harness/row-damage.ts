@@ -11,6 +11,8 @@ export interface Damage {
   readonly follows?: readonly string[]
 }
 
+/** The number of a write just after that which made the repo. */
+const afterRepo = `(SELECT made + 1 FROM repos WHERE name = 'data')`
 export const head: string = "(SELECT head FROM branches WHERE repo = 'data' AND name = 'master')"
 export const outputCommit: string = "(SELECT id FROM commits WHERE repo = 'copy')"
 const openCommit = "(SELECT id FROM commits WHERE repo = 'data' AND finished_at IS NULL)"
@@ -115,7 +117,7 @@ export const lastingDamage: readonly Damage[] = [
   },
   {
     what: 'a commit is numbered before what it follows',
-    sql: `UPDATE commits SET written = 1 WHERE id = ${head}`,
+    sql: `UPDATE commits SET written = ${afterRepo} WHERE id = ${head}`,
     kinds: ['commit-order-wrong'],
     subject: { repo: 'data' },
   },
@@ -166,7 +168,7 @@ export const lastingDamage: readonly Damage[] = [
   {
     what: 'a commit has an id that is none',
     sql: `INSERT INTO commits (id, repo, started_at, written, staged_last, sealed_until)
-      VALUES ('short', 'data', 1, 1, 0, 0)`,
+      VALUES ('short', 'data', 1, ${afterRepo}, 0, 0)`,
     kinds: ['name-invalid'],
     subject: { repo: 'data', commit: 'short' },
   },

@@ -16,8 +16,8 @@ import type { CallContext } from './service.ts'
 const timerMsMax = 2 ** 31 - 1
 /** Messages that take no time to speak of. */
 const lightBytesMax = 16 * 1024
-/** Past so much that its handler has not taken, a caller is not read. */
-const queuedBytesMax = 64 * 1024
+/** Past so much that its handler has not taken, a caller is not read; more is let in once it takes much. */
+const queuedBytesMaxAtFirst = 64 * 1024
 
 /** What a call shares with others. */
 export interface CallSurroundings {
@@ -65,7 +65,7 @@ export class Call implements CallContext, CallEvents {
     this.#backlog = backlog
     this.metadata = new HeaderMetadata(headers)
     const onQueued = (bytes: number): void => this.#countUnread(bytes)
-    this.#incoming = new SliceQueue(() => this.#resume(), { queuedBytesMax, onQueued })
+    this.#incoming = new SliceQueue(() => this.#resume(), { queuedBytesMaxAtFirst, onQueued })
     wire.attach(this)
   }
 
@@ -224,5 +224,5 @@ export class Call implements CallContext, CallEvents {
 
 /** A slice that keeps no more than four times as much in memory: what came with it stays as long as it does. */
 function keepable(slice: Uint8Array): Uint8Array {
-  return slice.length * 4 > slice.buffer.byteLength ? slice : copyBytes(slice)
+  return slice.length * 4 >= slice.buffer.byteLength ? slice : copyBytes(slice)
 }
