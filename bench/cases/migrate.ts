@@ -16,9 +16,26 @@ interface Shape {
   readonly fileBytes: number
 }
 
+/** How many times as many files and commits there are as usual: with 50, a million and 100,000. */
+const scale = Number(process.env['MIGRATE_SCALE'] ?? 1)
+const [fileCount, commitCount] = [20_000 * scale, 2000 * scale]
+const shown = (count: number): string => count.toLocaleString('en')
+
 const shapes: readonly Shape[] = [
-  { name: 'files', label: 'a commit of 20,000 files', files: 20_000, commits: 1, fileBytes: 100 },
-  { name: 'commits', label: '2,000 commits of 20 files', files: 20, commits: 2000, fileBytes: 100 },
+  {
+    name: 'files',
+    label: `a commit of ${shown(fileCount)} files`,
+    files: fileCount,
+    commits: 1,
+    fileBytes: 100,
+  },
+  {
+    name: 'commits',
+    label: `${shown(commitCount)} commits of 20 files`,
+    files: 20,
+    commits: commitCount,
+    fileBytes: 100,
+  },
   { name: 'bytes', label: '512 MiB in 128 files', files: 128, commits: 1, fileBytes: 4_194_304 },
 ]
 

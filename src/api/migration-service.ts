@@ -1,5 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
+import { parseImportedBranchName } from '../base/names.ts'
 import {
   Migrations,
   OpenCommits,
@@ -33,8 +34,9 @@ export interface MigrationServicePorts {
   readonly allowsAnyPlace: boolean
 }
 
-/** As a client's request for the pipeline would be read. */
-export const specOfOldPipeline: SpecOf = (request, now) => checkSpec(specOfRequest(request), now)
+/** As a client's request for the pipeline would be read; its output branch keeps the name that it has. */
+export const specOfOldPipeline: SpecOf = (request, now) =>
+  checkSpec(specOfRequest(request), now, parseImportedBranchName)
 
 /** pachyderm.Migrations. */
 export function migrationRoutes(ports: MigrationServicePorts): readonly Route[] {

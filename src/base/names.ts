@@ -34,6 +34,18 @@ export function parseBranchName(text: string): BranchName {
   return text as BranchName
 }
 
+/**
+ * For a branch that comes with its repo from elsewhere: servers of 1.4 and 1.5 took names that no new
+ * branch may have here, such as `a/b`. @throws {InvalidArgumentError} for one that is empty, too long, or
+ * holds a NUL.
+ */
+export function parseImportedBranchName(text: string): BranchName {
+  if (text !== '' && text.length <= nameLengthMax && !text.includes('\0')) return text as BranchName
+  throw new InvalidArgumentError(
+    `${JSON.stringify(text.slice(0, nameLengthMax))} is a name that no branch can have here: 1 to ${nameLengthMax} characters are allowed, and no NUL`,
+  )
+}
+
 /** For a commit tag that is about to be made: named as branches are. */
 export function parseCommitTag(text: string): CommitTag {
   requireRefName(text, 'commit tag')

@@ -75,7 +75,10 @@ export class StoredCluster implements OldCluster {
       parse: (record: StoredRecord, name: string) => Result,
     ): Promise<readonly Result[]> => {
       const found: Result[] = []
-      for (const record of await this.#metadata.list(prefix)) {
+      const records = await this.#metadata.list(prefix)
+      // While they are told in other words, they are held once.
+      this.#metadata.forget([prefix])
+      for (const record of records) {
         if (isIndexKey(record.key)) continue
         try {
           found.push(parse(record, record.key.slice(prefix.length)))
@@ -94,7 +97,7 @@ export class StoredCluster implements OldCluster {
       ...(await this.#metadata.list(`${pps}/_master_lock/`)),
       ...(await this.#metadata.list(`${pps}/_master_worker_lock/`)),
     ]
-    const catalog = {
+    return {
       repos: await read('repo', `${pfs}/repos/`, repoOf),
       commits: await read('commit', `${pfs}/commits/`, commitOf),
       branches: await read('branch', `${pfs}/branches/`, branchOf),
@@ -104,8 +107,6 @@ export class StoredCluster implements OldCluster {
       isText: first !== undefined && isTextMessage(first.value),
       lockCount: locks.length,
     }
-    this.#metadata.forget([`${pfs}/commits/`, `${pfs}/branches/`, `${pps}/jobs/`])
-    return catalog
   }
 
   async writes({ repo, id }: OldCommitName, onDamage: OnDamage): Promise<readonly OldWrite[]> {

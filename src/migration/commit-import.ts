@@ -1,12 +1,12 @@
 import type { Instant } from '../base/clock.ts'
-import type { BranchName, CommitId } from '../base/names.ts'
+import type { CommitId } from '../base/names.ts'
 import type { OldCluster } from '../legacy/old-cluster.ts'
 import type { CommitTree } from '../versioning/commit-records.ts'
-import { changesBetween, type ImportedCommit } from '../versioning/imports.ts'
-import type { CommitName } from '../versioning/ports.ts'
-import type { CommitPlan, PlannedBranch, PlannedCommit } from './commit-plan.ts'
+import { changesBetween } from '../versioning/imports.ts'
+import type { CommitPlan, PlannedCommit } from './commit-plan.ts'
 import type { OpenCommitChoice } from './events.ts'
 import { replayWrites } from './open-commit-import.ts'
+import { ReadyCommits } from './ready-commits.ts'
 import type { TreeImport, TreeImportPorts } from './tree-import.ts'
 
 /** Trees that come at once. */
@@ -18,29 +18,16 @@ export interface CommitImportPorts extends TreeImportPorts {
   readonly now: Instant
 }
 
-/** A commit whose tree is here, with the name that its tree had. */
-export interface ReadyCommit extends ImportedCommit {
-  readonly oldTree: string
-  /** Also of an open one: as if it was finished. */
-  readonly tree: CommitTree
-}
-
-export interface ReadyCommits {
-  readonly commits: readonly ReadyCommit[]
-  readonly branches: readonly (Omit<PlannedBranch, 'name'> & { readonly name: BranchName })[]
-}
-
 /**
  * Brings the trees of commits here. A commit whose tree is damaged is left out, and told: what
  * follows it follows its parent then, and so do branches.
  */
 export class CommitImport {
+  /** What has come so far. */
+  readonly ready: ReadyCommits
   readonly #ports: CommitImportPorts
   readonly #plan: CommitPlan
   readonly #openCommits: OpenCommitChoice
-  /** Those that are left out, and what is in their place. */
-  readonly #heirs = new Map<CommitId, CommitId | undefined>()
-  readonly #ready = new Map<CommitId, ReadyCommit>()
   /** Those that a finished commit follows cannot stay open. */
   readonly #parents: ReadonlySet<CommitId | undefined>
 
@@ -49,10 +36,11 @@ export class CommitImport {
     this.#plan = plan
     this.#openCommits = openCommits
     this.#parents = new Set(plan.commits.map(({ parent }) => parent))
+    this.ready = new ReadyCommits(plan, ports.now)
   }
 
-  /** Brings one commit after the other; yields after each, so that the caller can say how far it is. */
-  async *run(): AsyncGenerator<ReadyCommit | undefined> {
+  /** Brings one commit after the other; yields after each whether it is there. */
+  async *run(): AsyncGenerator<boolean> {
     try {
       yield* this.#runAll()
     } finally {
@@ -62,87 +50,77 @@ export class CommitImport {
     }
   }
 
-  async *#runAll(): AsyncGenerator<ReadyCommit | undefined> {
+  async *#runAll(): AsyncGenerator<boolean> {
+    const { counts, signal } = this.#ports
     for (const [index, planned] of this.#plan.commits.entries()) {
-      this.#ports.signal.throwIfAborted()
+      signal.throwIfAborted()
       this.#fetchAhead(index)
-      const ready = await this.#import(planned)
-      if (ready === undefined) this.#heirs.set(planned.id, this.#standing(planned.parent))
-      else {
-        this.#ready.set(planned.id, ready)
-        this.#ports.counts.commits += 1
-        this.#ports.counts.files += ready.tree.fileCount
-        this.#ports.counts.bytes += ready.tree.sizeBytes
-        if (ready.state.kind === 'open') this.#ports.counts.openCommits += 1
+      const tree = await this.#import(planned)
+      if (tree !== undefined) {
+        counts.commits += 1
+        counts.files += tree.fileCount
+        counts.bytes += tree.sizeBytes
       }
-      yield ready
+      yield tree !== undefined
     }
   }
 
   /** Begins with the trees of the commits behind this one. */
   #fetchAhead(index: number): void {
-    for (const { repo, id, old } of this.#plan.commits.slice(index, index + aheadMax)) {
-      if (old.tree !== undefined) void this.#ports.treeImport.treeOf(old.tree, `${repo}/${id}`)
+    for (const { repo, id, tree } of this.#plan.commits.slice(index, index + aheadMax)) {
+      if (tree !== undefined) void this.#ports.treeImport.treeOf(tree, `${repo}/${id}`)
     }
   }
 
-  /** What has come of all. */
-  result(): ReadyCommits {
-    const branches: ReadyCommits['branches'][number][] = []
-    for (const branch of this.#plan.branches) {
-      const head = this.#standing(branch.head)
-      if (head !== undefined) branches.push({ ...branch, head, name: branch.name as BranchName })
-    }
-    return { commits: [...this.#ready.values()], branches }
-  }
-
-  async #import(planned: PlannedCommit): Promise<ReadyCommit | undefined> {
-    const { repo, id, old } = planned
-    const { treeImport, now } = this.#ports
+  async #import(planned: PlannedCommit): Promise<CommitTree | undefined> {
+    if (planned.tree === undefined) return await this.#importOpen(planned)
+    const { repo, id, tree: oldTree, sizeBytes } = planned
+    const { findings, treeImport } = this.#ports
     const owner = `${repo}/${id}`
-    const parent = this.#standing(planned.parent)
-    const common = { repo, id, parent, startedAt: old.startedAt, provenance: this.#made(planned) }
-    if (old.tree === undefined) {
-      const before = parent === undefined ? undefined : this.#ready.get(parent)?.tree
-      const writes = await this.#ports.cluster.writes(old, this.#ports.findings.onDamage)
-      const tree = await replayWrites(this.#ports, owner, before, writes)
-      const staysOpen = this.#openCommits === 'keep' && !this.#parents.has(id)
-      if (!staysOpen) {
-        if (this.#openCommits === 'keep') {
-          this.#ports.findings.notice(
-            `the open commit ${owner} is finished, since another follows it`,
-          )
-        } else this.#ports.findings.notice(`the open commit ${owner} is finished`)
-      }
-      const state = staysOpen
-        ? ({ kind: 'open', staged: await changesBetween(this.#ports.trees, before, tree) } as const)
-        : ({ kind: 'finished', finishedAt: now, tree } as const)
-      return { ...common, state, tree, oldTree: '' }
-    }
-    const tree = await treeImport.treeOf(old.tree, owner)
+    const tree = await treeImport.treeOf(oldTree, owner)
     if (tree === undefined) {
-      this.#ports.findings.damage('commit', owner, `its tree ${old.tree} is damaged`)
+      findings.damage('commit', owner, `its tree ${oldTree} is damaged`)
+      this.ready.leaveOut(planned)
       return undefined
     }
-    if (tree.sizeBytes !== old.sizeBytes && this.#ports.findings.damageCount === 0) {
-      this.#ports.findings.damage(
+    if (tree.sizeBytes !== sizeBytes && findings.damageCount === 0) {
+      findings.damage(
         'commit',
         owner,
-        `its files have ${tree.sizeBytes} bytes, and its record says ${old.sizeBytes}`,
+        `its files have ${tree.sizeBytes} bytes, and its record says ${sizeBytes}`,
       )
     }
-    const finishedAt = old.finishedAt ?? now
-    return { ...common, state: { kind: 'finished', finishedAt, tree }, tree, oldTree: old.tree }
+    this.ready.add(id, treeImport.isRecorded(oldTree) ? undefined : { tree })
+    return tree
   }
 
-  #made({ provenance }: PlannedCommit): readonly CommitName[] {
-    return provenance.filter(({ id }) => this.#ready.has(id))
+  async #importOpen(planned: PlannedCommit): Promise<CommitTree> {
+    const { repo, id } = planned
+    const { cluster, counts, findings, trees } = this.#ports
+    const owner = `${repo}/${id}`
+    const before = await this.#treeBefore(planned)
+    const writes = await cluster.writes(planned, findings.onDamage)
+    const tree = await replayWrites(this.#ports, owner, before, writes)
+    const isKept = this.#openCommits === 'keep'
+    if (isKept && !this.#parents.has(id)) {
+      this.ready.add(id, { tree, staged: await changesBetween(trees, before, tree) })
+      counts.openCommits += 1
+      return tree
+    }
+    findings.notice(
+      `the open commit ${owner} is finished${isKept ? ', since another follows it' : ''}`,
+    )
+    this.ready.add(id, { tree })
+    return tree
   }
 
-  /** The commit itself, or what is in its place. */
-  #standing(id: CommitId | undefined): CommitId | undefined {
-    let standing = id
-    while (standing !== undefined && this.#heirs.has(standing)) standing = this.#heirs.get(standing)
-    return standing
+  /** Of the commit that stands before it. */
+  async #treeBefore({ parent }: PlannedCommit): Promise<CommitTree | undefined> {
+    const standing = this.ready.standing(parent)
+    const before = standing === undefined ? undefined : this.ready.get(standing)
+    if (before === undefined) return undefined
+    // Its tree may have come a moment ago.
+    await this.#ports.recorder.settle()
+    return await this.ready.treeOf(before, (hashes) => this.#ports.recorder.recordedTrees(hashes))
   }
 }

@@ -1,4 +1,10 @@
-import { isCommitId, parseRepoName, type CommitId, type RepoName } from '../base/names.ts'
+import {
+  isCommitId,
+  parseImportedBranchName,
+  parseRepoName,
+  type CommitId,
+  type RepoName,
+} from '../base/names.ts'
 import { isDamage, type Findings } from './findings.ts'
 import type { OldBranch, OldCatalog, OldCommit, OldRepo } from '../legacy/old-records.ts'
 import type { OpenCommitChoice } from './events.ts'
@@ -11,11 +17,16 @@ export interface PlannedRepo extends Omit<OldRepo, 'name' | 'provenance'> {
   readonly provenance: readonly RepoName[]
 }
 
-/** A commit that comes, if its tree can be read. */
-export interface PlannedCommit {
+/**
+ * A commit that comes, if its tree can be read. All of a cluster are held until they are there: no more of
+ * each than is needed.
+ */
+export interface PlannedCommit extends Pick<
+  OldCommit,
+  'startedAt' | 'finishedAt' | 'sizeBytes' | 'tree'
+> {
   readonly repo: RepoName
   readonly id: CommitId
-  readonly old: OldCommit
   readonly parent: CommitId | undefined
   /** That which does not follow from the rest. */
   readonly provenance: readonly CommitName[]
@@ -34,8 +45,6 @@ export interface CommitPlan {
   readonly commits: readonly PlannedCommit[]
   readonly branches: readonly PlannedBranch[]
 }
-
-const branchLengthMax = 255
 
 /** Checks what a cluster says of repos, commits and branches, and puts it in order. */
 export function planCommits(
@@ -166,7 +175,10 @@ function orderedCommits(
     return {
       repo: commit.repo as RepoName,
       id: commit.id as CommitId,
-      old: commit,
+      startedAt: commit.startedAt,
+      finishedAt: commit.finishedAt,
+      sizeBytes: commit.sizeBytes,
+      tree: commit.tree,
       parent: parent?.id as CommitId | undefined,
       provenance: direct
         .filter((id) => id !== commit.id)
@@ -186,8 +198,11 @@ function plannedBranch(
     findings.damage('branch', what, 'its repo is not there')
     return undefined
   }
-  if (branch.name.length > branchLengthMax || branch.name.includes('\0')) {
-    findings.damage('branch', what, 'it has a name that no branch can have here')
+  try {
+    parseImportedBranchName(branch.name)
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    findings.damage('branch', what, error.message)
     return undefined
   }
   const standing = known.standing(branch.head)

@@ -21,12 +21,12 @@ import { noStats } from '../pipelines/process-stats.ts'
 import type { PipelineSpec } from '../pipelines/specs.ts'
 import type { DirectoryEntry } from '../storage/file-trees.ts'
 import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
-import { treeEntry } from '../versioning/commit-records.ts'
-import type { ReadyCommit } from './commit-import.ts'
+import { treeEntry, type CommitTree } from '../versioning/commit-records.ts'
 import { statsOfDatum, type DatumStats } from './datum-stats.ts'
 import { isDamage } from './findings.ts'
 import { OldHashes } from './old-hashes.ts'
 import type { PipelinePlan, PlannedJob, PlannedPipeline } from './pipeline-plan.ts'
+import type { ReadyCommit, ReadyCommits } from './ready-commits.ts'
 import type { TreeImport, TreeImportPorts } from './tree-import.ts'
 
 /** Tags that are looked up at once. */
@@ -62,16 +62,16 @@ interface Sources {
  */
 export class DatumImport {
   readonly #ports: DatumImportPorts
-  readonly #commits: ReadonlyMap<CommitId, ReadyCommit>
+  readonly #commits: ReadyCommits
   readonly #hashes: OldHashes
   readonly #found = new Map<JobId, JobDatums>()
   /** The order of the environment in the tag that was found last. */
   #likely: readonly string[] | undefined
   #missed = 0
 
-  constructor(ports: DatumImportPorts, commits: readonly ReadyCommit[]) {
+  constructor(ports: DatumImportPorts, commits: ReadyCommits) {
     this.#ports = ports
-    this.#commits = new Map(commits.map((commit) => [commit.id, commit]))
+    this.#commits = commits
     this.#hashes = new OldHashes(ports.objects)
   }
 
@@ -108,7 +108,7 @@ export class DatumImport {
     let last: SpecJob | undefined
     for (const job of jobs) {
       this.#ports.signal.throwIfAborted()
-      const trees = this.#treesOf(job)
+      const trees = await this.#treesOf(job)
       if (trees === undefined) continue
       const hasTags = scheme !== undefined && tags?.size !== 0
       const sources = hasTags ? { job, scheme, tags, hashes: await this.#hashesOf(job) } : undefined
@@ -147,14 +147,20 @@ export class DatumImport {
   }
 
   /** Undefined when one of them has not come. */
-  #treesOf({ inputs }: PlannedJob): ReadonlyMap<RepoName, DirectoryEntry> | undefined {
+  async #treesOf({
+    inputs,
+  }: PlannedJob): Promise<ReadonlyMap<RepoName, DirectoryEntry> | undefined> {
     const trees = new Map<RepoName, DirectoryEntry>()
     for (const { repo, commit } of inputs) {
       const found = this.#commits.get(commit)
-      if (found?.state.kind !== 'finished') return undefined
-      trees.set(repo, treeEntry(found.tree))
+      if (found?.finishedAt === undefined) return undefined
+      trees.set(repo, treeEntry(await this.#treeOf(found)))
     }
     return trees
+  }
+
+  #treeOf(commit: ReadyCommit): Promise<CommitTree> {
+    return this.#commits.treeOf(commit, (hashes) => this.#ports.recorder.recordedTrees(hashes))
   }
 
   async #hashesOf({ spec, inputs }: SpecJob): Promise<Sources['hashes']> {
@@ -258,7 +264,7 @@ export class DatumImport {
     const output = this.#commits.get((old.info.outputCommit?.id ?? '') as CommitId)
     if (datums === undefined || output === undefined) return
     const merged = await mergeImportedOutputs(this.#ports, datums.datumSet)
-    if (merged?.tree.root !== output.tree.root) return
+    if (merged?.tree.root !== (await this.#treeOf(output)).root) return
     await this.#ports.chunks.flush()
     this.#found.set(id, { ...datums, contributions: merged.contributions })
   }

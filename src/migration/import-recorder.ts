@@ -2,10 +2,12 @@ import type { Clock } from '../base/clock.ts'
 import type { Database } from '../database/database.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import { contentSizeBytes, type Content } from '../storage/contents.ts'
+import { type FaultPoint, noFault } from '../storage/fault-point.ts'
 import type { CommitTree } from '../versioning/commit-records.ts'
 import {
   findImportedObjects,
   findImportedTree,
+  findImportedTrees,
   type ImportRun,
   recordImportedObjects,
   recordImportedTree,
@@ -22,6 +24,7 @@ export class ImportRecorder {
   readonly #database: Database
   readonly #chunks: ChunkStore
   readonly #clock: Clock
+  readonly #faultPoint: FaultPoint
   #objects = new Map<string, Content>()
   #trees = new Map<string, CommitTree>()
   /** What is being recorded is found, too. */
@@ -32,13 +35,19 @@ export class ImportRecorder {
   #recording: Promise<void> = Promise.resolve()
 
   constructor(
-    ports: { readonly database: Database; readonly chunks: ChunkStore; readonly clock: Clock },
+    ports: {
+      readonly database: Database
+      readonly chunks: ChunkStore
+      readonly clock: Clock
+      readonly faultPoint?: FaultPoint
+    },
     run: ImportRun,
   ) {
     this.#run = run
     this.#database = ports.database
     this.#chunks = ports.chunks
     this.#clock = ports.clock
+    this.#faultPoint = ports.faultPoint ?? noFault
     this.#lastMs = ports.clock.monotonicMs()
   }
 
@@ -50,6 +59,11 @@ export class ImportRecorder {
   /** Those of `hashes` (at most a few hundred) that have been recorded. */
   async recordedObjects(hashes: readonly string[]): Promise<ReadonlyMap<string, Content>> {
     return await this.#database.read((tx) => findImportedObjects(tx, hashes, this.#run))
+  }
+
+  /** Those of `hashes` (at most a few hundred) whose trees have been recorded. */
+  async recordedTrees(hashes: readonly string[]): Promise<ReadonlyMap<string, CommitTree>> {
+    return await this.#database.read((tx) => findImportedTrees(tx, hashes, this.#run))
   }
 
   /** A tree that has come, recorded or not yet. */
@@ -102,6 +116,7 @@ export class ImportRecorder {
     this.#bytes = 0
     this.#lastMs = this.#clock.monotonicMs()
     await this.#chunks.flush()
+    this.#faultPoint('migration: contents stored')
     await this.#database.transact(async (tx) => {
       await recordImportedObjects(
         tx,
@@ -110,6 +125,7 @@ export class ImportRecorder {
       )
       for (const [hash, tree] of trees) await recordImportedTree(tx, this.#run, { hash, tree })
     })
+    this.#faultPoint('migration: contents recorded')
     this.#leaving = new Map()
     this.#leavingTrees = new Map()
   }

@@ -5,11 +5,12 @@ import type { Database } from '../database/database.ts'
 import type { OldCluster } from '../legacy/old-cluster.ts'
 import { openOldCluster, type OpenPorts } from '../legacy/open-cluster.ts'
 import type { OldPlace } from '../legacy/old-place.ts'
-import type { OldCatalog } from '../legacy/old-records.ts'
+import type { OldAccess } from '../legacy/old-records.ts'
 import { forgetImportedResults } from '../pipelines/datum-results.ts'
 import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import type { Contents } from '../storage/contents.ts'
+import { type FaultPoint, noFault } from '../storage/fault-point.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import type { Leases } from '../storage/leases.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
@@ -27,6 +28,7 @@ import {
 import { Findings } from './findings.ts'
 import { ImportRecorder } from './import-recorder.ts'
 import { planPipelines, type PipelinePlan, type SpecOf } from './pipeline-plan.ts'
+import type { FindTrees } from './ready-commits.ts'
 import { requireRest, restlessness } from './rest-check.ts'
 import { Survey } from './survey.ts'
 import { beginRun, currentRun, endRun } from './runs.ts'
@@ -44,6 +46,7 @@ export interface MigrationPorts {
   readonly random: Random
   readonly specOf: SpecOf
   readonly openBucket: OpenPorts['openBucket']
+  readonly faultPoint?: FaultPoint
 }
 
 /** Progress is told at most so often. */
@@ -106,6 +109,11 @@ export class ClusterMigrations {
   }
 }
 
+/** What comes, if nothing of it is damaged. */
+interface Plan extends CommitPlan, PipelinePlan {
+  readonly access: readonly OldAccess[]
+}
+
 /** One migration. */
 class Run {
   readonly #ports: MigrationPorts
@@ -133,34 +141,33 @@ class Run {
   }
 
   async *events(): AsyncGenerator<MigrationEvent> {
-    const catalog = await this.#cluster.catalog(this.#findings.onDamage)
+    const { reasons, ...plan } = await this.#plan()
     yield* this.#findings.take()
-    const { clock, specOf } = this.#ports
-    const now = clock.now()
-    const commits = planCommits(catalog, this.#request.openCommits, this.#findings)
-    const pipelines = planPipelines(catalog, this.#request, {
-      specOf,
-      now,
-      findings: this.#findings,
-    })
-    yield* this.#findings.take()
-    const reasons = restlessness(catalog, this.#request.unfinishedJobs, clock)
     if (this.#request.isDryRun) {
       for (const reason of reasons) yield { kind: 'notice', text: `needs --force: ${reason}` }
-      yield* this.#survey(catalog, commits, pipelines)
+      yield* this.#survey(plan)
       return
     }
     if (!this.#request.isForced) requireRest(reasons)
     for (const reason of reasons) yield { kind: 'notice', text: reason }
-    await this.#ports.database.read((tx) => requireRoom(tx, { ...commits, ...pipelines }))
-    yield* this.#import(catalog, commits, pipelines)
+    await this.#ports.database.read((tx) => requireRoom(tx, plan))
+    yield* this.#import(plan)
   }
 
-  async *#survey(
-    catalog: OldCatalog,
-    commits: CommitPlan,
-    pipelines: PipelinePlan,
-  ): AsyncGenerator<MigrationEvent> {
+  /** Reads what the cluster says of itself, which goes when it is planned what becomes of it. */
+  async #plan(): Promise<Plan & { readonly reasons: readonly string[] }> {
+    const findings = this.#findings
+    const catalog = await this.#cluster.catalog(findings.onDamage)
+    const { clock, specOf } = this.#ports
+    return {
+      ...planCommits(catalog, this.#request.openCommits, findings),
+      ...planPipelines(catalog, this.#request, { specOf, now: clock.now(), findings }),
+      access: catalog.access,
+      reasons: restlessness(catalog, this.#request.unfinishedJobs, clock),
+    }
+  }
+
+  async *#survey(plan: Plan): AsyncGenerator<MigrationEvent> {
     const { clock } = this.#ports
     const survey = new Survey({
       cluster: this.#cluster,
@@ -170,25 +177,22 @@ class Run {
       signal: this.#signal,
     })
     let done = 0
-    for await (const _ of survey.run(commits)) {
+    for await (const _ of survey.run(plan)) {
       done += 1
-      yield* this.#tell('looking at commits', done, commits.commits.length)
+      yield* this.#tell('looking at commits', done, plan.commits.length)
     }
     yield* this.#findings.take()
-    this.#count(catalog, commits, pipelines)
+    this.#count(plan)
     yield this.#end(survey.estimatedMs)
   }
 
-  async *#import(
-    catalog: OldCatalog,
-    plan: CommitPlan,
-    pipelines: PipelinePlan,
-  ): AsyncGenerator<MigrationEvent> {
-    const { clock, database, random } = this.#ports
+  async *#import(plan: Plan): AsyncGenerator<MigrationEvent> {
+    const { clock, database, random, faultPoint = noFault } = this.#ports
     const now = clock.now()
     // Keeps what no row names yet, such as trees from which damaged files were left out.
     using _ = this.#ports.leases.begin()
     const run = await database.transact((tx) => beginRun(tx, this.#cluster.name, now))
+    faultPoint('migration: begun')
     const shared = {
       ...this.#ports,
       recorder: new ImportRecorder(this.#ports, run),
@@ -202,16 +206,17 @@ class Run {
     const parts = { ...withContent, cluster: this.#cluster, treeImport, now }
     const importing = new CommitImport(parts, plan, this.#request.openCommits)
     let done = 0
-    for await (const commit of importing.run()) {
+    for await (const isThere of importing.run()) {
       done += 1
-      if (commit === undefined) yield* this.#findings.take()
+      if (!isThere) yield* this.#findings.take()
       yield* this.#tell('bringing commits', done, plan.commits.length)
     }
     yield* this.#findings.take()
-    const ready = importing.result()
-    const datums = new DatumImport(parts, ready.commits)
-    for await (const jobs of datums.run(pipelines)) {
-      yield* this.#tell('bringing results of datums', jobs, pipelines.jobs.length)
+    await shared.recorder.settle()
+    const { ready: commits } = importing
+    const datums = new DatumImport(parts, commits)
+    for await (const jobs of datums.run(plan)) {
+      yield* this.#tell('bringing results of datums', jobs, plan.jobs.length)
     }
     yield* this.#findings.take()
     await shared.recorder.settle()
@@ -221,21 +226,22 @@ class Run {
         'the old cluster was written to while it was read: stop what writes to it, and migrate again; what has come is kept for that, and nothing is seen of it yet',
       )
     }
-    const cargo = {
-      repos: plan.repos,
-      ...ready,
-      ...pipelines,
-      datums: datums.found,
-      access: catalog.access,
-    }
+    const branches = commits.branches()
+    const cargo = { ...plan, run, commits, branches, datums: datums.found }
     yield* this.#tell('switching over', 0, 0, true)
     await this.#ports.chunks.flush()
+    faultPoint('migration: all brought')
     // A pipeline that comes again has the id that it had.
     await purgeDeletedJobs(database)
-    this.#counts.results = await database.transact((tx) => switchOver(tx, cargo, { now, random }))
-    this.#count(catalog, plan, pipelines)
-    this.#counts.branches = ready.branches.length
-    for (const { repo, id, tree, oldTree } of ready.commits) {
+    this.#counts.results = await database.transact(async (tx) => {
+      const results = await switchOver(tx, cargo, { now, random })
+      faultPoint('migration: rows written')
+      return results
+    })
+    faultPoint('migration: switched over')
+    this.#count({ ...plan, branches })
+    const find: FindTrees = (hashes) => shared.recorder.recordedTrees(hashes)
+    for await (const { repo, id, tree, oldTree } of commits.withTrees(find)) {
       const { root, sizeBytes, fileCount } = tree
       yield { kind: 'commit', commit: { repo, id, root, oldTree, sizeBytes, fileCount } }
     }
@@ -250,12 +256,12 @@ class Run {
     )
   }
 
-  #count(catalog: OldCatalog, commits: CommitPlan, pipelines: PipelinePlan): void {
-    this.#counts.repos = commits.repos.length
-    this.#counts.branches = commits.branches.length
-    this.#counts.pipelines = pipelines.pipelines.length
-    this.#counts.jobs = pipelines.jobs.length
-    this.#counts.access = catalog.access.length
+  #count({ repos, branches, pipelines, jobs, access }: Omit<Plan, 'commits'>): void {
+    this.#counts.repos = repos.length
+    this.#counts.branches = branches.length
+    this.#counts.pipelines = pipelines.length
+    this.#counts.jobs = jobs.length
+    this.#counts.access = access.length
     this.#counts.damaged = this.#findings.damageCount
   }
 

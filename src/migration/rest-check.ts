@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.ts'
+import type { Clock, Instant } from '../base/clock.ts'
 import { FailedPreconditionError } from '../base/errors.ts'
 import { JobState } from '../gen/pps_pb.ts'
 import { instantOfTime, type OldCatalog } from '../legacy/old-records.ts'
@@ -30,14 +30,7 @@ export function restlessness(
       `${catalog.lockCount} locks of servers or workers are held: something runs, and may write what is not seen`,
     )
   }
-  const times = [
-    ...catalog.commits.flatMap(({ startedAt, finishedAt }) => [startedAt, finishedAt ?? 0]),
-    ...catalog.jobs.flatMap(({ info }) => [
-      instantOfTime(info.started) ?? 0,
-      instantOfTime(info.finished) ?? 0,
-    ]),
-  ]
-  const latest = times.reduce((last, time) => Math.max(last, time), 0)
+  const latest = lastWriteTo(catalog)
   const agoMinutes = (clock.now() - latest) / microsPerMinute
   if (latest > 0 && agoMinutes < quietMinutes) {
     reasons.push(
@@ -54,6 +47,18 @@ export function restlessness(
     )
   }
   return reasons
+}
+
+/** 0 where nothing says. */
+function lastWriteTo({ commits, jobs }: OldCatalog): Instant {
+  let latest = 0
+  for (const { startedAt, finishedAt } of commits) {
+    latest = Math.max(latest, startedAt, finishedAt ?? 0)
+  }
+  for (const { info } of jobs) {
+    latest = Math.max(latest, instantOfTime(info.started) ?? 0, instantOfTime(info.finished) ?? 0)
+  }
+  return latest
 }
 
 /** @throws {FailedPreconditionError} that says what `--force` would risk. */

@@ -52,20 +52,21 @@ export class Survey {
   /** Yields after each commit. */
   async *run(plan: CommitPlan): AsyncGenerator<void> {
     const { cluster, counts, findings } = this.#ports
-    for (const { repo, id, old } of plan.commits) {
+    for (const commit of plan.commits) {
+      const { repo, id, tree } = commit
       this.#ports.signal.throwIfAborted()
       const owner = `${repo}/${id}`
-      if (old.tree === undefined) {
+      if (tree === undefined) {
         counts.openCommits += 1
-        const writes = await cluster.writes(old, findings.onDamage)
+        const writes = await cluster.writes(commit, findings.onDamage)
         const records = writes.flatMap(({ change }) =>
           change.kind === 'put' ? change.records : [],
         )
         await this.#lookAt(records.map(({ object }) => object))
       } else {
-        const found = this.#trees.get(old.tree) ?? (await this.#readTree(old.tree, owner))
-        this.#trees.set(old.tree, found)
-        if (found === 'damaged') findings.damage('commit', owner, `its tree ${old.tree} is damaged`)
+        const found = this.#trees.get(tree) ?? (await this.#readTree(tree, owner))
+        this.#trees.set(tree, found)
+        if (found === 'damaged') findings.damage('commit', owner, `its tree ${tree} is damaged`)
         else {
           counts.files += found.files
           counts.bytes += found.bytes

@@ -21,14 +21,23 @@ import {
 import type { JobInput } from '../pipelines/job-records.ts'
 import type { JobDatums } from './datum-import.ts'
 import {
+  findImportedTrees,
   importBranch,
   hasCommit,
   importCommit,
   importRepo,
   settleImportedRepo,
+  type ImportedCommit,
+  type ImportRun,
 } from '../versioning/imports.ts'
 import type { CommitPlan } from './commit-plan.ts'
-import type { ReadyCommit, ReadyCommits } from './commit-import.ts'
+import type {
+  FindTrees,
+  HeldCommit,
+  ReadyBranch,
+  ReadyCommit,
+  ReadyCommits,
+} from './ready-commits.ts'
 import { endRun } from './runs.ts'
 import {
   statsOfJob,
@@ -38,7 +47,10 @@ import {
 } from './pipeline-plan.ts'
 
 /** Everything that comes, with its contents here already. */
-export interface Cargo extends ReadyCommits {
+export interface Cargo {
+  readonly run: ImportRun
+  readonly commits: ReadyCommits
+  readonly branches: readonly ReadyBranch[]
   readonly repos: CommitPlan['repos']
   readonly pipelines: PipelinePlan['pipelines']
   readonly jobs: PipelinePlan['jobs']
@@ -51,7 +63,7 @@ export interface Cargo extends ReadyCommits {
 export async function requireRoom(
   tx: Pick<Transaction, 'get'>,
   cargo: Pick<Cargo, 'repos' | 'pipelines'> & {
-    readonly commits: readonly { readonly id: string }[]
+    readonly commits: Iterable<{ readonly id: string }>
   },
 ): Promise<void> {
   const taken: string[] = []
@@ -83,19 +95,20 @@ export async function switchOver(
   cargo: Cargo,
   { now, random }: { readonly now: Instant; readonly random: Random },
 ): Promise<number> {
-  await requireRoom(tx, cargo)
+  const { run, commits } = cargo
+  await requireRoom(tx, { ...cargo, commits: commits.all() })
   for (const repo of cargo.repos) await importRepo(tx, repo)
-  for (const commit of cargo.commits) await importCommit(tx, commit)
+  const find: FindTrees = (hashes) => findImportedTrees(tx, hashes, run)
+  for await (const commit of commits.withTrees(find)) await importCommit(tx, importedAs(commit))
   for (const branch of cargo.branches) await importBranch(tx, branch)
   for (const repo of cargo.repos.toSorted((left, right) => left.written - right.written)) {
     await settleImportedRepo(tx, repo.name, repo.sizeBytes)
   }
-  const commits = new Map(cargo.commits.map((commit) => [commit.id, commit]))
   const lastWritten = cargo.pipelines.toSorted(
     (left, right) => left.old.written - right.old.written,
   )
   for (const [index, pipeline] of lastWritten.entries()) {
-    const arrivals = arrivalsOf(pipeline, cargo, commits)
+    const arrivals = arrivalsOf(pipeline, cargo)
     // Lists are in the order of last changes.
     await importPipeline(tx, pipeline.record, arrivals, now + index)
   }
@@ -117,9 +130,21 @@ export async function switchOver(
   return results
 }
 
+function importedAs({
+  tree,
+  staged = [],
+  finishedAt,
+  ...commit
+}: ReadyCommit & HeldCommit): ImportedCommit {
+  const state =
+    finishedAt === undefined
+      ? ({ kind: 'open', staged } as const)
+      : ({ kind: 'finished', finishedAt, tree } as const)
+  return { ...commit, state }
+}
+
 async function importJobs(tx: Transaction, cargo: Cargo, random: Random): Promise<void> {
   const ids = new Set(cargo.jobs.map(({ id }) => id))
-  const commits = new Map(cargo.commits.map((commit) => [commit.id, commit]))
   for (const job of cargo.jobs) {
     const { info } = job.old
     const output = info.outputCommit?.id ?? ''
@@ -136,7 +161,7 @@ async function importJobs(tx: Transaction, cargo: Cargo, random: Random): Promis
       parentJob: ids.has(parentJob) ? parentJob : undefined,
       inputs: job.inputs,
       trigger: triggerOf(job) ?? first,
-      provenance: provenanceOf(job, commits),
+      provenance: provenanceOf(job, cargo.commits),
       outputRepo: (info.outputRepo?.name ?? job.pipeline) as RepoName,
       outputBranch: (info.outputBranch === '' ? 'master' : info.outputBranch) as BranchName,
       outputCommit: (output === '' ? newHexId(random) : output) as CommitId,
@@ -170,10 +195,7 @@ function triggerOf({ old }: PlannedJob): JobInput | undefined {
 }
 
 /** The input commits and all that they are made from. */
-function provenanceOf(
-  { inputs }: PlannedJob,
-  commits: ReadonlyMap<CommitId, ReadyCommit>,
-): ReadonlySet<CommitId> {
+function provenanceOf({ inputs }: PlannedJob, commits: ReadyCommits): ReadonlySet<CommitId> {
   const found = new Set<CommitId>()
   const ahead = inputs.map(({ commit }) => commit)
   for (let id = ahead.pop(); id !== undefined; id = ahead.pop()) {
@@ -185,11 +207,7 @@ function provenanceOf(
 }
 
 /** Of each input branch: the last commit that a job has read, and all that came after it. */
-function arrivalsOf(
-  { record }: PlannedPipeline,
-  cargo: Cargo,
-  commits: ReadonlyMap<CommitId, ReadyCommit>,
-): readonly ImportedArrival[] {
+function arrivalsOf({ record }: PlannedPipeline, cargo: Cargo): readonly ImportedArrival[] {
   const used = new Set<CommitId>()
   for (const job of cargo.jobs) {
     if (job.pipelineId !== record.pipelineId || job.salt !== record.salt) continue
@@ -200,11 +218,11 @@ function arrivalsOf(
     const head = cargo.branches.find((one) => one.repo === repo && String(one.name) === branch)
     let id = head?.head
     while (id !== undefined) {
-      const commit = commits.get(id)
+      const commit = cargo.commits.get(id)
       if (commit === undefined) break
-      if (commit.state.kind === 'finished') {
+      if (commit.finishedAt !== undefined) {
         const isUsed = used.has(id)
-        found.push({ position, commit: id, isUsed, finishedAt: commit.state.finishedAt })
+        found.push({ position, commit: id, isUsed, finishedAt: commit.finishedAt })
         if (isUsed) break
       }
       id = commit.parent

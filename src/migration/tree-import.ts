@@ -4,15 +4,16 @@ import type { Database } from '../database/database.ts'
 import { type OldNode, readOldTree } from '../legacy/old-trees.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
 import { contentSizeBytes, type Content, type Contents } from '../storage/contents.ts'
-import type { DirectoryEntry, FileTrees, TreeEdit } from '../storage/file-trees.ts'
+import type { DirectoryEntry, FileTrees, TreeEntry } from '../storage/file-trees.ts'
 import type { CommitTree } from '../versioning/commit-records.ts'
+import { UnsortedTree } from '../versioning/unsorted-trees.ts'
 import { type ContentImport, type ContentImportPorts, verified } from './content-import.ts'
 import { isDamage } from './findings.ts'
 import { OldDamageError } from '../legacy/damage.ts'
 
 /** Nodes that are held while their contents come. */
-const batchNodesMax = 10_000
-const batchObjectsMax = 40_000
+const batchNodesMax = 4000
+const batchObjectsMax = 16_000
 
 export interface TreeImportPorts extends ContentImportPorts {
   readonly database: Database
@@ -44,6 +45,11 @@ export class TreeImport {
     coming.catch(() => undefined)
     this.#known.set(hash, coming)
     return coming
+  }
+
+  /** Whether the tree that came of an object can be found again, so that nobody need hold it. */
+  isRecorded(hash: string): boolean {
+    return !this.#known.has(hash)
   }
 
   /** Resolves when nothing is on its way any more. */
@@ -81,12 +87,18 @@ export class TreeImport {
   }
 }
 
-/** One tree in the making: nodes come in no order, and are put in batch by batch. */
+interface NewEntry {
+  readonly path: FilePath
+  readonly entry: TreeEntry
+}
+
+/** One tree in the making: nodes come in no order, and their contents come batch by batch. */
 class TreeBuild {
   readonly #ports: TreeImportPorts
   readonly #empty: DirectoryEntry
   readonly #owner: string
-  #root: DirectoryEntry
+  /** Undefined while one batch holds all. */
+  #waiting: UnsortedTree | undefined
   #batch: OldNode[] = []
   #batchObjects = 0
   #nodeCount = 0
@@ -97,7 +109,6 @@ class TreeBuild {
   constructor(ports: TreeImportPorts, empty: DirectoryEntry, owner: string) {
     this.#ports = ports
     this.#empty = empty
-    this.#root = empty
     this.#owner = owner
   }
 
@@ -113,20 +124,21 @@ class TreeBuild {
     this.#batch.push(node)
     this.#batchObjects += node.objects.length
     if (this.#batch.length >= batchNodesMax || this.#batchObjects >= batchObjectsMax) {
-      await this.#apply()
+      this.#waiting ??= new UnsortedTree(this.#ports)
+      for (const { path, entry } of await this.#bringBatch()) await this.#waiting.add(path, entry)
     }
   }
 
   /** @throws {OldDamageError} unless the nodes are those of one tree, all of it. */
   async end(): Promise<CommitTree> {
-    await this.#apply()
+    const last = await this.#bringBatch()
     if (this.#rootSizeBytes === undefined) throw new OldDamageError('it has no root')
     if (this.#childCount !== this.#nodeCount - 1) {
       throw new OldDamageError(
         `its directories name ${this.#childCount} entries, and it has ${this.#nodeCount - 1}`,
       )
     }
-    const { root, sizeBytes, fileCount } = this.#root
+    const { root, sizeBytes, fileCount } = await this.#treeWith(last)
     if (this.isWhole && sizeBytes !== this.#rootSizeBytes) {
       throw new OldDamageError(
         `its files have ${sizeBytes} bytes, and it says ${this.#rootSizeBytes}`,
@@ -135,25 +147,34 @@ class TreeBuild {
     return { root, sizeBytes, fileCount }
   }
 
-  async #apply(): Promise<void> {
+  async #treeWith(last: readonly NewEntry[]): Promise<DirectoryEntry> {
+    const { trees } = this.#ports
+    if (this.#waiting !== undefined) {
+      for (const { path, entry } of last) await this.#waiting.add(path, entry)
+      return await this.#waiting.build()
+    }
+    const keyed = last.map((edit) => ({ ...edit, key: pathKey(edit.path) }))
+    keyed.sort((left, right) => compareBytes(left.key, right.key))
+    return await trees.edit(this.#empty, keyed, { emptied: 'keep' })
+  }
+
+  async #bringBatch(): Promise<readonly NewEntry[]> {
     const nodes = this.#batch
     this.#batch = []
     this.#batchObjects = 0
-    if (nodes.length === 0) return
     const contents = await this.#ports.content.contentsOf(nodes.flatMap(({ objects }) => objects))
-    const edits: (TreeEdit & { readonly key: Uint8Array })[] = []
+    const entries: NewEntry[] = []
     for (const node of nodes) {
       const entry = node.kind === 'directory' ? this.#empty : await this.#fileOf(node, contents)
-      if (entry !== undefined) edits.push({ path: node.path, entry, key: pathKey(node.path) })
+      if (entry !== undefined) entries.push({ path: node.path, entry })
     }
-    edits.sort((left, right) => compareBytes(left.key, right.key))
-    this.#root = await this.#ports.trees.edit(this.#root, edits, { emptied: 'keep' })
+    return entries
   }
 
   async #fileOf(
     { path, objects, sizeBytes }: OldNode,
     contents: ReadonlyMap<string, Content>,
-  ): Promise<TreeEdit['entry'] | undefined> {
+  ): Promise<TreeEntry | undefined> {
     const content = await joinedContent(this.#ports.contents, objects, contents)
     if (content === undefined) {
       this.#lose(path, 'an object of its content is damaged')

@@ -5,7 +5,13 @@ import {
   type ErrorKind,
   InvalidArgumentError,
 } from '../base/errors.ts'
-import type { BranchName, PipelineName, RepoName } from '../base/names.ts'
+import {
+  parseBranchName,
+  parseImportedBranchName,
+  type BranchName,
+  type PipelineName,
+  type RepoName,
+} from '../base/names.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import type { Transaction } from '../database/database.ts'
 import { findBranch, requireNoTag, setHead } from '../versioning/branches.ts'
@@ -176,9 +182,12 @@ async function checkedSpec(
   request: RequestedSpec,
   now: Instant,
 ): Promise<PipelineSpec> {
-  const { input } = request
-  if (input === undefined) return checkSpec(request, now)
-  return checkSpec({ ...request, input: await withFromIds(tx, input) }, now)
+  const { input, name = '', outputBranch = '' } = request
+  // The branch that it writes already came, maybe, from a cluster that took other names.
+  const old = (await findPipeline(tx, name))?.spec.outputBranch
+  const parseBranch = old === outputBranch ? parseImportedBranchName : parseBranchName
+  if (input === undefined) return checkSpec(request, now, parseBranch)
+  return checkSpec({ ...request, input: await withFromIds(tx, input) }, now, parseBranch)
 }
 
 /** As in 1.5: what is new in one input would change the other inputs, too. */

@@ -71,11 +71,16 @@ const specLengthMax = 1024 * 1024
 
 /**
  * Checks a spec as far as it can be without looking at what exists. `now` is when cron inputs start
- * that do not say. Their schedules are left to `checkSchedules`.
+ * that do not say. Their schedules are left to `checkSchedules`. `parseBranch` says which names the output
+ * branch may have.
  *
  * @throws {InvalidArgumentError} naming the field and what it should be.
  */
-export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
+export function checkSpec(
+  request: RequestedSpec,
+  now: Instant,
+  parseBranch: (text: string) => BranchName = parseBranchName,
+): PipelineSpec {
   const name = parsePipelineName(request.name ?? '')
   const { transform } = request
   if (transform === undefined) {
@@ -108,7 +113,7 @@ export function checkSpec(request: RequestedSpec, now: Instant): PipelineSpec {
     input,
     ...(request.spout === true && { spout: true }),
     ...(request.service !== undefined && { service: checkService(name, request.service) }),
-    outputBranch: parseBranchName(request.outputBranch || 'master'),
+    outputBranch: parseBranch(request.outputBranch || 'master'),
     ...(resources === undefined ? {} : { resources }),
     cacheSize,
     ...(scaleDownThresholdMs === undefined ? {} : { scaleDownThresholdMs }),

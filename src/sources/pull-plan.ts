@@ -1,9 +1,9 @@
 import { ancestorsFirst } from '../base/ancestors-first.ts'
 import { FailedPreconditionError } from '../base/errors.ts'
 import {
-  parseBranchName,
   parseCommitId,
   parseCommitTag,
+  parseImportedBranchName,
   parseRepoName,
   type RepoName,
 } from '../base/names.ts'
@@ -42,7 +42,7 @@ export async function planPull(
     const line = await lines.follow(top)
     // Nothing of it has finished yet.
     if (line === undefined) continue
-    const branch = parseBranchName(text)
+    const branch = parseImportedBranchName(text)
     const move = await moveOf(ports.repos, { repo: name, branch, ...line })
     if (move === 'ahead') ahead.push(branch)
     else if (move !== undefined) branches.push(move)

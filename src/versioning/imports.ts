@@ -93,6 +93,22 @@ export async function findImportedTree(
   return row && treeOf(row)
 }
 
+/** Those of `hashes` (at most a few hundred) that `run` has brought. */
+export async function findImportedTrees(
+  tx: ReadTransaction,
+  hashes: readonly string[],
+  run: ImportRun,
+): Promise<ReadonlyMap<string, CommitTree>> {
+  if (hashes.length === 0) return new Map()
+  const rows = await tx.all<TreeRow>(
+    `SELECT * FROM imported_trees
+      WHERE hash IN (${hashes.map(() => '?').join(', ')}) AND run = ?`,
+    ...hashes,
+    run,
+  )
+  return new Map(rows.map((row) => [row.hash, treeOf(row)]))
+}
+
 /** The chunks must be durable. */
 export async function recordImportedTree(
   tx: Transaction,

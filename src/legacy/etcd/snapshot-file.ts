@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { concatBytes, copyBytes, equalBytes } from '../../base/bytes.ts'
+import { concatBytes, equalBytes } from '../../base/bytes.ts'
 import { WireFormatError, WireReader } from '../../base/wire-reader.ts'
 import { OldDamageError, type OnDamage } from '../damage.ts'
 import type { OldMetadata, StoredRecord } from '../old-metadata.ts'
@@ -44,7 +44,8 @@ export async function openSnapshot(
       else {
         // Deleted first, so that the map's order is that of the last writes.
         records.delete(key)
-        records.set(key, { key, value: copyBytes(written.value), modRevision: main })
+        // In a buffer that many share: one for each of millions of short values costs more than they do.
+        records.set(key, { key, value: Buffer.from(written.value), modRevision: main })
       }
     } catch (error) {
       if (!(error instanceof OldDamageError || error instanceof WireFormatError)) throw error

@@ -1,5 +1,10 @@
 import type { CheckRun } from '../../base/check-run.ts'
-import { type CommitId, parseBranchName, parseCommitId, type RepoName } from '../../base/names.ts'
+import {
+  type CommitId,
+  parseCommitId,
+  parseImportedBranchName,
+  type RepoName,
+} from '../../base/names.ts'
 import type { Database, ReadTransaction, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
 import { versioningFinding } from '../versioning-findings.ts'
@@ -235,8 +240,7 @@ async function checkBranches({ database, run }: Ports): Promise<void> {
     run.counts.rows += page.length
     for (const { repo, name, head, repo_found: found, head_repo: headRepo } of page) {
       const subject = { repo, branch: name }
-      // Branches that came from elsewhere may have slashes.
-      const invalid = textProblem(parseBranchName, name.replaceAll('/', '-'))
+      const invalid = textProblem(parseImportedBranchName, name)
       if (invalid !== undefined) {
         const what = `a branch of repo ${repo}: ${invalid}`
         await run.report({ kind: versioningFinding('name-invalid'), subject, what })

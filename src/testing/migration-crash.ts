@@ -1,0 +1,48 @@
+import { SystemClock } from '../base/clock.ts'
+import { SystemRandom } from '../base/random.ts'
+import { Buckets } from '../clouds/open-buckets.ts'
+import { specOfOldPipeline } from '../api/migration-service.ts'
+import type { MigrationRequest } from '../migration/events.ts'
+import { ClusterMigrations } from '../migration/migrations.ts'
+import type { FaultPoint } from '../storage/fault-point.ts'
+import { ProllyMaps } from '../storage/prolly-map.ts'
+import { Log } from '../server/log.ts'
+import { noClouds } from '../server/ports.ts'
+import { openStores, type Stores } from '../server/stores.ts'
+
+/** The stores of a server at `root`, without its doors. */
+export async function openCrashStores(root: string): Promise<Stores> {
+  const clock = new SystemClock()
+  const log = new Log(clock, () => undefined)
+  const ports = { clock, random: new SystemRandom(), log, release: 'test' }
+  return await openStores({ root, host: '127.0.0.1', port: 0 }, ports)
+}
+
+/** Brings a whole cluster to `root`. */
+export async function migrateTo(
+  root: string,
+  place: { readonly etcd: string; readonly storage: string },
+  faultPoint: FaultPoint,
+): Promise<void> {
+  await using stores = await openCrashStores(root)
+  using buckets = new Buckets(noClouds)
+  const migrations = new ClusterMigrations({
+    ...stores,
+    clock: new SystemClock(),
+    random: new SystemRandom(),
+    maps: new ProllyMaps(stores.chunks),
+    specOf: specOfOldPipeline,
+    openBucket: buckets.open.bind(buckets),
+    faultPoint,
+  })
+  const request: MigrationRequest = {
+    place: { kind: 'stores', ...place },
+    isDryRun: false,
+    isForced: false,
+    skipsDamaged: false,
+    openCommits: 'finish',
+    unfinishedJobs: 'restart',
+    keepsPaused: true,
+  }
+  for await (const _ of migrations.run(request, new AbortController().signal));
+}
