@@ -5,6 +5,7 @@ import {
   atom,
   atomNamed,
   openTestProcessing,
+  transform,
   type TestProcessing,
 } from '../testing/test-processing.ts'
 import type { ChosenCommit } from './manual-jobs.ts'
@@ -100,6 +101,27 @@ test('a run by hand over failed inputs tries again what failed, and nothing else
   await world.flush('in', commit)
   expect(await jobsOf(world, 'picky')).toEqual([
     'success: 1 + 1, 0 failed, of 2',
+    'failure: 1 + 0, 1 failed, of 2',
+  ])
+})
+
+test('an update repairs what a run by hand failed at, too, and once', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('picky', (files) => (files.has('in/b') ? failing('exit code 3') : {}))
+  world.code('mild', () => ({}))
+  await world.pipeline('picky', atom('in', '/*'), one)
+  const commit = await world.commit('in', { a: '1', b: '2' })
+  await expect(world.flush('in', commit)).rejects.toThrow('exit code 3')
+  expect(await end(world, await world.processing.pipelines.run('picky', []))).toBe('failure')
+  const spec = { ...one, name: 'picky', input: atom('in', '/*'), transform: transform('mild') }
+  for (const _ of [1, 2]) {
+    await world.processing.pipelines.update(spec, { reprocess: false })
+    await world.flush('in', commit)
+  }
+  expect(await jobsOf(world, 'picky')).toEqual([
+    'success: 1 + 1, 0 failed, of 2',
+    'failure: 0 + 1, 1 failed, of 2',
     'failure: 1 + 0, 1 failed, of 2',
   ])
 })

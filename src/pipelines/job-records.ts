@@ -9,7 +9,7 @@ import { statsOf, type ProcessStats } from './process-stats.ts'
 
 /**
  * Events: subject `<job>`, when a job is made, changes state or makes progress, or is removed;
- * `manyJobs` when all of a pipeline are.
+ * `manyJobs` when all of a pipeline are, or are killed.
  */
 export const jobTopic = 'jobs'
 export const manyJobs = ''
@@ -346,20 +346,19 @@ export async function openJobIds(
   return jobs.map(({ id }) => id as JobId)
 }
 
-/** Kills every job of a pipeline that has not ended. */
+/** Kills every job of a pipeline that has not ended: there may be very many. */
 export async function killJobs(
   tx: Transaction,
   pipelineId: string,
   change: { readonly reason: string; readonly at: Instant },
 ): Promise<void> {
-  const jobs = await openJobIds(tx, pipelineId)
-  await tx.run(
+  const count = await tx.run(
     `UPDATE job_rows SET state = 'killed', reason = ?, finished_at = ? WHERE ${isOpenOfPipeline}`,
     change.reason,
     change.at,
     pipelineId,
   )
-  for (const id of jobs) await tx.emit(jobTopic, id)
+  if (count > 0) await tx.emit(jobTopic, manyJobs)
 }
 
 /** Has a job be one of another pipeline, where what it reads has other names. */

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs, type Timestamp } from '@bufbuild/protobuf/wkt'
 import { goDurationSeconds } from '../../base/go-durations.ts'
+import { RpcError } from '../../client/rpc-error.ts'
 import { type GetLogsRequestSchema, LogMessageSchema } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
@@ -8,14 +9,38 @@ import { rawLine } from '../printing/json.ts'
 import { ppsClient } from '../pps-client.ts'
 
 export async function getLogs(context: CommandContext): Promise<void> {
-  const { flags, out } = context
+  const { flags, out, err } = context
   const master = flags.isOn('master')
+  let hasLines = false
   for await (const message of ppsClient(context).getLogs(requestOf(context))) {
+    hasLines = true
     if (flags.isOn('raw')) await out.line(rawLine(LogMessageSchema, message))
     // What user code prints brings its own ends of lines.
     else if (message.user) {
       await out.write(message.rawMessage.length > 0 ? message.rawMessage : message.message)
     } else if (master) await out.line(message.message.replace(/\n$/, ''))
+  }
+  if (hasLines || master) return
+  const notice = await lackOfDatum(context)
+  if (notice !== undefined) await err.line(`Notice: ${notice}`)
+}
+
+/** That there is no such datum, where one was asked for; undefined when it only printed nothing. */
+async function lackOfDatum(context: CommandContext): Promise<string | undefined> {
+  const { flags } = context
+  const id = flags.text('datum')
+  const job = flags.text('job')
+  if (id === '') return undefined
+  const client = ppsClient(context)
+  try {
+    if (job !== '') await client.inspectDatum({ datum: { id, job: { id: job } } })
+    // Asked of all pipelines, the server says whether anybody has run it.
+    else await Array.fromAsync(client.getLogs({ inputFileId: id, tail: 1 }))
+    return undefined
+  } catch (error) {
+    if (!(error instanceof RpcError)) throw error
+    if (error.kind !== 'not-found') return undefined
+    return job === '' ? error.message : `job ${job} has no datum ${id}`
   }
 }
 

@@ -49,7 +49,8 @@ export async function makeJob(
     // Apart from the keys of jobs that commits start, of which there is one for each set of inputs.
     inputsKey: isByHand ? `${key}+${made.id}` : key,
     isByHand,
-    parentJob: parent === undefined ? undefined : await latestJobOver(tx, pipeline, before),
+    parentJob:
+      parent === undefined ? undefined : await latestJobOver(tx, pipeline, keyOfInputs(before)),
     inputs,
     trigger,
     provenance,
@@ -83,49 +84,45 @@ export function keyOfInputs(inputs: readonly JobInput[]): string {
 }
 
 /**
- * Whether a job of the same inputs and salt stands. One that failed or was killed as a former
- * version of the pipeline does not, if it is the latest: an update is how people repair it.
+ * Whether a job of the same inputs and salt stands. It does not where the pipeline's latest job is
+ * that one, or a run of it by hand, and failed or was killed as a former version of the pipeline: an
+ * update is how people repair it.
  */
 async function isDone(
   tx: ReadTransaction,
   pipeline: PipelineRecord,
   inputsKey: string,
 ): Promise<boolean> {
-  const jobs = await tx.all<{
-    readonly sequence: number
+  if ((await latestJobOver(tx, pipeline, inputsKey)) === undefined) return false
+  const latest = await tx.get<{
+    readonly inputs_key: string
+    readonly salt: string
     readonly state: string
     readonly pipeline_version: number
   }>(
-    `SELECT sequence, state, pipeline_version FROM jobs
-      WHERE pipeline_id = ? AND salt = ? AND inputs_key = ? ORDER BY sequence DESC`,
-    pipeline.pipelineId,
-    pipeline.salt,
-    inputsKey,
-  )
-  const [job] = jobs
-  if (job === undefined) return false
-  const ended = job.state === 'failure' || job.state === 'killed'
-  if (!ended || job.pipeline_version === pipeline.version) return true
-  const later = await tx.get(
-    'SELECT id FROM jobs WHERE pipeline = ? AND sequence > ? AND pipeline_id = ? LIMIT 1',
+    `SELECT inputs_key, salt, state, pipeline_version FROM jobs
+      WHERE pipeline = ? AND pipeline_id = ? ORDER BY sequence DESC LIMIT 1`,
     pipeline.name,
-    job.sequence,
     pipeline.pipelineId,
   )
-  return later !== undefined
+  assert(latest !== undefined, 'there is a latest job where there is one')
+  const [key] = latest.inputs_key.split('+')
+  if (key !== inputsKey || latest.salt !== pipeline.salt) return true
+  const ended = latest.state === 'failure' || latest.state === 'killed'
+  return !ended || latest.pipeline_version === pipeline.version
 }
 
 async function latestJobOver(
   tx: ReadTransaction,
   pipeline: PipelineRecord,
-  inputs: readonly JobInput[],
+  inputsKey: string,
 ): Promise<JobId | undefined> {
   const row = await tx.get<{ readonly id: string }>(
     `SELECT id FROM jobs WHERE pipeline_id = ? AND salt = ? AND inputs_key = ?
       ORDER BY sequence DESC LIMIT 1`,
     pipeline.pipelineId,
     pipeline.salt,
-    keyOfInputs(inputs),
+    inputsKey,
   )
   return row?.id as JobId | undefined
 }
