@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { utf8 } from '../base/bytes.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
 import { applyAlone, commitText, stateOf } from '../testing/transaction-pair.ts'
-import type { Operation } from './operations.ts'
+import type { CopyOperation, Operation } from './operations.ts'
 import type { ReadyHead } from './ports.ts'
 import { OperationFailedError } from './transaction-errors.ts'
 
@@ -28,6 +28,12 @@ const branches = fc.constantFrom('master', 'dev')
 const preferences = fc.constantFrom('ours' as const, 'theirs' as const, undefined)
 const tags = fc.constantFrom('v1', 'v2')
 const paths = fc.constantFrom('/x', '/x/y', '/z')
+const files = { repo: repos, commit: branches, path: paths }
+
+/** A move appends to nothing. */
+function withoutAppend(operation: CopyOperation): CopyOperation {
+  return operation.mode === 'append' ? { ...operation, mode: 'overwrite' } : operation
+}
 
 /** Names of repos are letters here, which become names of the run. */
 const operations: fc.Arbitrary<Operation> = fc.oneof(
@@ -91,6 +97,17 @@ const operations: fc.Arbitrary<Operation> = fc.oneof(
   {
     weight: 3,
     arbitrary: fc
+      .record({
+        kind: fc.constantFrom('copy-file' as const, 'move-file' as const),
+        ...files,
+        to: fc.record(files),
+        mode: fc.constantFrom('refuse' as const, 'overwrite' as const, 'append' as const),
+      })
+      .map((fields) => (fields.kind === 'move-file' ? withoutAppend(fields) : fields)),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
       .record({ repo: repos, from: branches, into: branches, prefer: preferences })
       .map((fields) => ({ kind: 'merge-branch' as const, message: 'merged', ...fields })),
   },
@@ -133,6 +150,10 @@ const operations: fc.Arbitrary<Operation> = fc.oneof(
 
 /** `operation` with the letters of repos as names of this run. */
 function named(operation: Operation, prefix: string): Operation {
+  if ('to' in operation) {
+    const to = { ...operation.to, repo: prefix + operation.to.repo }
+    return { ...operation, repo: prefix + operation.repo, to }
+  }
   if ('repo' in operation) return { ...operation, repo: prefix + operation.repo }
   if (operation.kind === 'delete-repo') return { ...operation, name: prefix + operation.name }
   const provenance = operation.provenance.map((letter) => prefix + letter)
