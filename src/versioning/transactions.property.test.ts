@@ -95,7 +95,7 @@ const operations: fc.Arbitrary<Operation> = fc.oneof(
       .map((fields) => ({ kind: 'delete-file' as const, ...fields })),
   },
   {
-    weight: 3,
+    weight: 6,
     arbitrary: fc
       .record({
         kind: fc.constantFrom('copy-file' as const, 'move-file' as const),
@@ -206,7 +206,7 @@ test('a batch comes to what its operations come to one by one, or to nothing', a
       runCount += 1
       const prefix = `r${runCount}`
       const names = repoLetters.map((letter) => prefix + letter)
-      const first = [create(`${prefix}a`), create(`${prefix}b`)]
+      const first = ['a', 'b'].flatMap((letter) => filled(prefix + letter))
       for (const operation of [...first, ...before.map((one) => named(one, prefix))]) {
         for (const world of [batches, singles]) {
           await applyAlone(world, operation).catch(() => undefined)
@@ -247,6 +247,12 @@ test('a batch comes to what its operations come to one by one, or to nothing', a
   expect(undoneCount).toBeGreaterThan(30)
 })
 
-function create(name: string): Operation {
-  return { kind: 'create-repo', name, provenance: [], description: '', update: false }
+/** A repo with an open commit on `master`, which has a file. */
+function filled(name: string): readonly Operation[] {
+  const place = { repo: name, commit: 'master', path: '/z' }
+  return [
+    { kind: 'create-repo', name, provenance: [], description: '', update: false },
+    { kind: 'start-commit', repo: name, branch: 'master' },
+    { kind: 'put-file', ...place, bytes: utf8(name.slice(-1)), overwrite: false },
+  ]
 }

@@ -149,9 +149,10 @@ export class Batch {
   ): Promise<StepResult> {
     const tx = this.#tx
     const { repo, commit, prefer } = operation
-    const undone = finished(await getCommit(tx, repo, commit), 'reverted')
+    const found = await getCommit(tx, repo, commit)
     const name = operation.branch ?? (await branchOf(tx, repo, commit))
     const { branch, ours } = await ownBranch(tx, this.#uses, { repo, name })
+    const undone = finished(found, 'reverted')
     requireUndoable(branch, undone.id, await nearCommonAncestor(tx, ours.id, undone.id))
     const sides = { base: undone.id, ours: ours.id, theirs: undone.parent, prefer }
     const plan = { ...made, ...sides, isRevert: true }
