@@ -6,7 +6,7 @@ import type { TestVersioning } from './test-versioning.ts'
 
 /** Does what an operation says by the call of its own. */
 export async function applyAlone(world: TestVersioning, operation: Operation): Promise<void> {
-  const { branches, branchChanges, commits, commitTags, repos, writes } = world.versioning
+  const { branches, branchChanges, commits, commitTags, copies, repos, writes } = world.versioning
   switch (operation.kind) {
     case 'create-repo':
       return repos.create(operation)
@@ -28,6 +28,12 @@ export async function applyAlone(world: TestVersioning, operation: Operation): P
       return writes.delete(operation)
     case 'put-file':
       return writes.put(operation, operation.bytes, operation)
+    case 'copy-file':
+      await copies.copy(operation, operation.to, operation)
+      return
+    case 'move-file':
+      await copies.move(operation, operation.to, { overwrite: operation.mode === 'overwrite' })
+      return
     case 'merge-branch': {
       const { message, prefer } = operation
       const change = await branchChanges.merge(operation, { message, dryRun: false, prefer })

@@ -3,7 +3,7 @@ import type { CommitId, RepoName } from '../base/names.ts'
 import { type FilePath, isWithin, parseFilePath, rootPath } from '../base/paths.ts'
 import type { Lease } from '../storage/leases.ts'
 import { contentSizeBytes } from '../storage/contents.ts'
-import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
+import type { DirectoryEntry, FileTrees, TreeEntry } from '../storage/file-trees.ts'
 import { CommitBusyError, FileNotFoundError, IsADirectoryError } from './errors.ts'
 import type { FileName, Files } from './files.ts'
 import type { VersioningPorts } from './ports.ts'
@@ -13,7 +13,7 @@ import { conflictError } from './staging/conflicts.ts'
 import type { OpenTree, OpenTrees } from './staging/open-trees.ts'
 import { placementConflict } from './staging/placements.ts'
 import { requireOpen, stageWrites, type WriteToStage } from './staging/stage.ts'
-import { encodeStaged, type StagedWrite } from './staging/staged-rows.ts'
+import { encodeStaged, type StagedColumns } from './staging/staged-rows.ts'
 
 /** What becomes of what is at the destination already; an empty directory counts as nothing. */
 export type CopyMode =
@@ -61,21 +61,15 @@ export class Copies {
     const { mode, signal } = options
     const to = await this.#destination(destination)
     using lease = this.#ports.leases.begin()
-    const from = await this.#source(source, lease, signal)
-    refuseWithin(from, to, 'copy')
-    const { path } = to
-    const entry = await this.#asStored(from.entry)
-    const overwrite = mode === 'overwrite'
-    const write: StagedWrite =
-      mode === 'append'
-        ? { kind: 'put', path, overwrite, value: { kind: 'content', content: contentOf(from) } }
-        : { kind: 'graft', path, overwrite, entry }
+    const from = await this.#source(source, to, { lease, moves: false, signal })
+    const entry = await entryToStage(this.#ports.trees, from.entry)
+    const write = copyWrite({ from: from.path, to: to.path, entry, mode })
     await this.#ports.chunks.flush()
     for (let attempt = 1; ; attempt += 1) {
       const after = await this.#check({ ...to, lease }, mode, entry, signal)
       // Should writes keep coming between, it is staged anyway: a conflict then shows at the finish.
       const checked = attempt < checkedAttemptsMax ? { after } : {}
-      const staged = { ...target(to, 'put'), ...checked, columns: encodeStaged(write) }
+      const staged = { ...target(to, 'put'), ...checked, columns: write }
       const { kind } = await stageWrites(this.#ports, [staged], signal)
       if (kind === 'staged') return totalsOf(entry)
     }
@@ -93,27 +87,24 @@ export class Copies {
     options: { readonly overwrite: boolean; readonly signal?: AbortSignal },
   ): Promise<Copied> {
     const { overwrite, signal } = options
-    const mode = overwrite ? 'overwrite' : 'refuse'
+    const mode: CopyMode = overwrite ? 'overwrite' : 'refuse'
     const to = await this.#destination(destination)
     for (let attempt = 1; attempt <= moveAttemptsMax; attempt += 1) {
       using lease = this.#ports.leases.begin()
-      const from = await this.#source(source, lease, signal)
-      if (from.sequence === undefined) throw cannotMove(from)
-      refuseWithin(from, to, 'move')
-      const entry = await this.#asStored(from.entry)
+      const from = await this.#source(source, to, { lease, moves: true, signal })
+      const entry = await entryToStage(this.#ports.trees, from.entry)
       await this.#ports.chunks.flush()
       const after = await this.#check({ ...to, lease }, mode, entry, signal)
       const checked = attempt < checkedAttemptsMax ? { after } : {}
-      const place = { path: to.path, overwrite }
       const put: Omit<WriteToStage, 'columns'> = { ...target(to, 'put'), ...checked }
-      const removal = encodeStaged({ kind: 'delete', path: from.path })
+      const copied = { from: from.path, to: to.path, entry, mode }
       const writes =
         from.id === to.id
-          ? [{ ...put, columns: encodeStaged({ kind: 'move', ...place, from: from.path }) }]
+          ? [{ ...put, columns: moveWrite(copied) }]
           : [
-              { ...put, columns: encodeStaged({ kind: 'graft', ...place, entry }) },
+              { ...put, columns: copyWrite(copied) },
               // What came since it was read would be deleted without having been moved.
-              { ...target(from, 'delete'), after: from.sequence, columns: removal },
+              { ...target(from, 'delete'), after: from.sequence, columns: removalOf(from.path) },
             ]
       const { kind } = await stageWrites(this.#ports, writes, signal)
       if (kind === 'staged') return totalsOf(entry)
@@ -130,18 +121,23 @@ export class Copies {
     return { repo, id, path }
   }
 
-  async #source(file: FileName, lease: Lease, signal: AbortSignal | undefined): Promise<Source> {
+  async #source(
+    file: FileName,
+    to: Place,
+    options: {
+      readonly lease: Lease
+      readonly moves: boolean
+      readonly signal: AbortSignal | undefined
+    },
+  ): Promise<Source> {
     const path = parseFilePath(file.path)
+    const { lease, moves, signal } = options
     const { commit, tree, sequence } = await this.#files.snapshot({ ...file, lease, signal })
-    const entry = await this.#ports.trees.get(tree, path)
     const { repo, id } = commit
+    requireCopyable({ repo, id, path, isFinished: sequence === undefined }, to, moves)
+    const entry = await this.#ports.trees.get(tree, path)
     if (entry === undefined) throw new FileNotFoundError({ repo, commit: id, path })
-    return { repo, id, path, tree, sequence, entry }
-  }
-
-  /** A row names a directory by its root, which must be a chunk for that. */
-  async #asStored(entry: TreeEntry): Promise<TreeEntry> {
-    return entry.kind === 'file' ? entry : this.#ports.trees.asRoot(entry)
+    return { repo, id, path, sequence, entry }
   }
 
   /** Refuses what cannot be at the destination as it is now, which is said by its last write. */
@@ -151,22 +147,8 @@ export class Copies {
     entry: TreeEntry,
     signal: AbortSignal | undefined,
   ): Promise<number> {
-    if (to.path === rootPath && entry.kind === 'file') {
-      throw new InvalidArgumentError('cannot put a file at the root: name its whole new path')
-    }
     const { sequence, tree } = await this.#openTree(to, signal)
-    const { trees } = this.#ports
-    const overwrite = mode !== 'refuse'
-    const conflict = await placementConflict(trees, tree, { path: to.path, overwrite })
-    if (conflict !== undefined) throw conflictError(conflict)
-    if (mode === 'append' && (await trees.get(tree, to.path))?.kind === 'directory') {
-      throw conflictError({ path: to.path, obstacle: to.path })
-    }
-    const { fileCount, sizeBytes } = totalsOf(entry)
-    requireCountable(`commit ${to.repo}/${to.id}`, {
-      fileCount: tree.fileCount + fileCount,
-      sizeBytes: tree.sizeBytes + sizeBytes,
-    })
+    await requirePlace(this.#ports.trees, tree, { to, mode, entry })
     return sequence
   }
 
@@ -183,6 +165,62 @@ export class Copies {
   }
 }
 
+/** A row names a directory by its root, which must be a chunk for that. */
+export async function entryToStage(trees: FileTrees, entry: TreeEntry): Promise<TreeEntry> {
+  return entry.kind === 'file' ? entry : trees.asRoot(entry)
+}
+
+/** Refuses what cannot be at a path of the open commit whose tree is given. */
+export async function requirePlace(
+  trees: FileTrees,
+  tree: DirectoryEntry,
+  copied: { readonly to: Place; readonly mode: CopyMode; readonly entry: TreeEntry },
+): Promise<void> {
+  const { to, mode, entry } = copied
+  if (to.path === rootPath && entry.kind === 'file') {
+    throw new InvalidArgumentError('cannot put a file at the root: name its whole new path')
+  }
+  const overwrite = mode !== 'refuse'
+  const conflict = await placementConflict(trees, tree, { path: to.path, overwrite })
+  if (conflict !== undefined) throw conflictError(conflict)
+  if (mode === 'append' && (await trees.get(tree, to.path))?.kind === 'directory') {
+    throw conflictError({ path: to.path, obstacle: to.path })
+  }
+  const { fileCount, sizeBytes } = totalsOf(entry)
+  requireCountable(`commit ${to.repo}/${to.id}`, {
+    fileCount: tree.fileCount + fileCount,
+    sizeBytes: tree.sizeBytes + sizeBytes,
+  })
+}
+
+/** What is copied, from path to path. */
+interface CopiedEntry {
+  readonly from: FilePath
+  readonly to: FilePath
+  /** As `entryToStage` makes it. */
+  readonly entry: TreeEntry
+  readonly mode: CopyMode
+}
+
+/** What a copy stages. @throws {IsADirectoryError} for a source that cannot be appended to a file. */
+export function copyWrite({ from, to: path, entry, mode }: CopiedEntry): StagedColumns {
+  const overwrite = mode === 'overwrite'
+  if (mode !== 'append') return encodeStaged({ kind: 'graft', path, overwrite, entry })
+  if (entry.kind === 'directory') throw new IsADirectoryError(from)
+  const value = { kind: 'content' as const, content: entry.content }
+  return encodeStaged({ kind: 'put', path, overwrite, value })
+}
+
+/** What a move within one commit stages. */
+export function moveWrite({ from, to: path, mode }: CopiedEntry): StagedColumns {
+  return encodeStaged({ kind: 'move', path, overwrite: mode === 'overwrite', from })
+}
+
+/** What a move to another commit stages in the one that it takes from. */
+export function removalOf(path: FilePath): StagedColumns {
+  return encodeStaged({ kind: 'delete', path })
+}
+
 interface Place {
   readonly repo: string
   readonly id: CommitId
@@ -196,9 +234,7 @@ interface LeasedPlace extends Place {
 
 interface Source extends Place {
   readonly repo: RepoName
-  /** Of the whole commit, as it was read. */
-  readonly tree: DirectoryEntry
-  /** The last write that `tree` shows; undefined when the commit is finished. */
+  /** The last write before it was read; undefined when the commit is finished. */
   readonly sequence: number | undefined
   readonly entry: TreeEntry
 }
@@ -215,14 +251,17 @@ function totalsOf(entry: TreeEntry): Copied {
   return { fileCount: 1, sizeBytes: contentSizeBytes(entry.content) }
 }
 
-/** @throws {IsADirectoryError} for a source that cannot be appended to a file. */
-function contentOf({ entry, path }: Source): Extract<TreeEntry, { kind: 'file' }>['content'] {
-  if (entry.kind === 'directory') throw new IsADirectoryError(path)
-  return entry.content
-}
-
-/** A directory would have to hold itself. */
-function refuseWithin(from: Place, to: Place, verb: 'copy' | 'move'): void {
+/**
+ * @throws {FailedPreconditionError} for a move out of a commit that has finished.
+ * @throws {InvalidArgumentError} for a directory that would have to hold itself.
+ */
+export function requireCopyable(
+  from: Place & { readonly isFinished: boolean },
+  to: Pick<Place, 'id' | 'path'>,
+  moves: boolean,
+): void {
+  if (moves && from.isFinished) throw cannotMove(from)
+  const verb = moves ? 'move' : 'copy'
   if (from.id !== to.id || !isWithin(to.path, from.path)) return
   const shown = JSON.stringify(from.path || '/')
   throw new InvalidArgumentError(
@@ -232,7 +271,7 @@ function refuseWithin(from: Place, to: Place, verb: 'copy' | 'move'): void {
   )
 }
 
-function cannotMove({ repo, id }: Source): FailedPreconditionError {
+function cannotMove({ repo, id }: Place): FailedPreconditionError {
   return new FailedPreconditionError(
     `cannot move files out of commit ${repo}/${id}: it has already finished and never changes; copy them with copy-file`,
   )

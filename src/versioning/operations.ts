@@ -2,6 +2,7 @@ import { unreachable } from '../base/errors.ts'
 import type { CommitId } from '../base/names.ts'
 import type { Preference } from './commits/branch-sides.ts'
 import type { NewCommit } from './commits.ts'
+import type { CopyMode } from './copies.ts'
 
 /** A change that can be part of a transaction. Names come as text, and are checked when it is applied. */
 export type Operation =
@@ -18,7 +19,8 @@ export type Operation =
   | ({ readonly kind: 'delete-commit' } & CommitText)
   | ({ readonly kind: 'set-branch'; readonly branch: string } & CommitText)
   | { readonly kind: 'delete-branch'; readonly repo: string; readonly branch: string }
-  | ({ readonly kind: 'delete-file'; readonly path: string } & CommitText)
+  | ({ readonly kind: 'delete-file' } & FileText)
+  | CopyOperation
   | ({
       readonly kind: 'merge-branch'
       readonly repo: string
@@ -37,11 +39,22 @@ export type Operation =
 export type StoredOperation = Exclude<Operation, PutOperation>
 
 /** The bytes are few, so that they ride in a row: at most 64 KiB. */
-export interface PutOperation extends CommitText {
+export interface PutOperation extends FileText {
   readonly kind: 'put-file'
-  readonly path: string
   readonly bytes: Uint8Array
   readonly overwrite: boolean
+}
+
+/** As `Copies.copy` and `Copies.move`; a move appends to nothing. */
+export interface CopyOperation extends FileText {
+  readonly kind: 'copy-file' | 'move-file'
+  readonly to: FileText
+  readonly mode: CopyMode
+}
+
+/** A file or directory of a commit. */
+interface FileText extends CommitText {
+  readonly path: string
 }
 
 /** A commit by id or by branch. */
@@ -86,6 +99,7 @@ export function makesCommit(operation: Operation): operation is MakingOperation 
 
 /** The names of commits that an operation looks up. */
 export function commitNames(operation: Operation): readonly string[] {
+  if ('to' in operation) return [operation.commit, operation.to.commit]
   if ('commit' in operation) return [operation.commit]
   if (operation.kind === 'merge-branch') return [operation.from]
   return operation.kind === 'start-commit' ? [operation.parent ?? ''] : []
@@ -119,12 +133,21 @@ function subject(operation: Operation): string {
     case 'set-branch':
     case 'delete-branch':
       return shown(`${operation.repo}/${operation.branch}`)
+    case 'copy-file':
+    case 'move-file': {
+      const { to } = operation
+      return `${fileShown(operation)} to ${fileShown(to)}`
+    }
     case 'delete-file':
     case 'put-file':
-      return shown(`${operation.repo}/${operation.commit}:${operation.path}`)
+      return fileShown(operation)
     default:
       return unreachable(operation)
   }
+}
+
+function fileShown({ repo, commit, path }: FileText): string {
+  return shown(`${repo}/${commit}:${path}`)
 }
 
 /** Names are whatever a caller sent. */

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { utf8 } from '../base/bytes.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
 import { applyAlone, commitText, stateOf } from '../testing/transaction-pair.ts'
-import type { Operation } from './operations.ts'
+import type { CopyOperation, Operation } from './operations.ts'
 import type { ReadyHead } from './ports.ts'
 import { OperationFailedError } from './transaction-errors.ts'
 
@@ -28,6 +28,12 @@ const branches = fc.constantFrom('master', 'dev')
 const preferences = fc.constantFrom('ours' as const, 'theirs' as const, undefined)
 const tags = fc.constantFrom('v1', 'v2')
 const paths = fc.constantFrom('/x', '/x/y', '/z')
+const files = { repo: repos, commit: branches, path: paths }
+
+/** A move appends to nothing. */
+function withoutAppend(operation: CopyOperation): CopyOperation {
+  return operation.mode === 'append' ? { ...operation, mode: 'overwrite' } : operation
+}
 
 /** Names of repos are letters here, which become names of the run. */
 const operations: fc.Arbitrary<Operation> = fc.oneof(
@@ -89,6 +95,17 @@ const operations: fc.Arbitrary<Operation> = fc.oneof(
       .map((fields) => ({ kind: 'delete-file' as const, ...fields })),
   },
   {
+    weight: 6,
+    arbitrary: fc
+      .record({
+        kind: fc.constantFrom('copy-file' as const, 'move-file' as const),
+        ...files,
+        to: fc.record(files),
+        mode: fc.constantFrom('refuse' as const, 'overwrite' as const, 'append' as const),
+      })
+      .map((fields) => (fields.kind === 'move-file' ? withoutAppend(fields) : fields)),
+  },
+  {
     weight: 3,
     arbitrary: fc
       .record({ repo: repos, from: branches, into: branches, prefer: preferences })
@@ -133,6 +150,10 @@ const operations: fc.Arbitrary<Operation> = fc.oneof(
 
 /** `operation` with the letters of repos as names of this run. */
 function named(operation: Operation, prefix: string): Operation {
+  if ('to' in operation) {
+    const to = { ...operation.to, repo: prefix + operation.to.repo }
+    return { ...operation, repo: prefix + operation.repo, to }
+  }
   if ('repo' in operation) return { ...operation, repo: prefix + operation.repo }
   if (operation.kind === 'delete-repo') return { ...operation, name: prefix + operation.name }
   const provenance = operation.provenance.map((letter) => prefix + letter)
@@ -185,7 +206,7 @@ test('a batch comes to what its operations come to one by one, or to nothing', a
       runCount += 1
       const prefix = `r${runCount}`
       const names = repoLetters.map((letter) => prefix + letter)
-      const first = [create(`${prefix}a`), create(`${prefix}b`)]
+      const first = ['a', 'b'].flatMap((letter) => filled(prefix + letter))
       for (const operation of [...first, ...before.map((one) => named(one, prefix))]) {
         for (const world of [batches, singles]) {
           await applyAlone(world, operation).catch(() => undefined)
@@ -226,6 +247,12 @@ test('a batch comes to what its operations come to one by one, or to nothing', a
   expect(undoneCount).toBeGreaterThan(30)
 })
 
-function create(name: string): Operation {
-  return { kind: 'create-repo', name, provenance: [], description: '', update: false }
+/** A repo with an open commit on `master`, which has a file. */
+function filled(name: string): readonly Operation[] {
+  const place = { repo: name, commit: 'master', path: '/z' }
+  return [
+    { kind: 'create-repo', name, provenance: [], description: '', update: false },
+    { kind: 'start-commit', repo: name, branch: 'master' },
+    { kind: 'put-file', ...place, bytes: utf8(name.slice(-1)), overwrite: false },
+  ]
 }

@@ -246,6 +246,29 @@ describe('a batch', () => {
     expect(await world.paths(right, 'master')).toEqual(['/a', '/p0', '/p1', '/p2'])
   })
 
+  test('that only copies into what puts keep changing makes them wait no longer than itself', async () => {
+    const repo = await freshRepo()
+    await openCommit(repo)
+    const { chunks } = world.ports
+    const flush = chunks.flush.bind(chunks)
+    const puts: Promise<void>[] = []
+    chunks.flush = async () => {
+      const file = { repo, commit: 'master', path: `/p${puts.length}` }
+      puts.push(world.versioning.writes.put(file, utf8('x')))
+      if (puts.length <= 3) await puts.at(-1)
+      await flush()
+    }
+    const to = { repo, commit: 'master', path: '/b' }
+    await world.versioning.transactions.run([
+      { kind: 'move-file', repo, commit: 'master', path: '/a', to, mode: 'refuse' },
+    ])
+    chunks.flush = flush
+    await Promise.all(puts)
+    expect(puts).toHaveLength(4)
+    expect(await world.paths(repo, 'master')).toEqual(['/b', '/p0', '/p1', '/p2', '/p3'])
+    await world.versioning.commits.finish(repo, 'master')
+  })
+
   test('that is outrun and then fails makes nobody wait any more', async () => {
     const repo = await freshRepo()
     await openCommit(repo)

@@ -143,7 +143,7 @@ describe('build-commit', () => {
   test('it is finished, has the tree whole, and moves the branch', async () => {
     const repo = await freshRepo(pachd)
     const first = await commitFiles(pachd, { repo, branch: 'one' }, { a: '123' })
-    await commitFiles(pachd, { repo, branch: 'two' }, { b: '4' })
+    const head = await commitFiles(pachd, { repo, branch: 'two' }, { b: '4' })
     const { tree } = await pachd.pfs.inspectCommit({ commit: commitOf(repo, first) })
     const built = await pachd.pfs.buildCommit({
       parent: commitOf(repo, ''),
@@ -152,6 +152,7 @@ describe('build-commit', () => {
     })
     const info = await pachd.pfs.inspectCommit({ commit: commitOf(repo, 'two') })
     expect(info.commit?.id).toBe(built.id)
+    expect(info.parentCommit?.id).toBe(head)
     expect([info.sizeBytes, info.tree?.hash]).toEqual([3n, tree?.hash])
     expect(info.finished).toBeDefined()
     const { fileInfo } = await pachd.pfs.listFile({ file: fileOf(repo, 'two', '/') })

@@ -308,5 +308,6 @@ describe('diff-file', () => {
     expect(await diff('f/below', 'e/x')).toEqual({ new: [], old: ['e/x'] })
     expect(await diff('d', '/e')).toEqual({ new: [], old: ['/e/y'] })
     expect(await diff('f', 'e')).toEqual({ new: ['f'], old: ['e/x', 'e/y'] })
+    expect(await diff('/d/', './e/')).toEqual({ new: [], old: ['e/y'] })
   })
 })

@@ -72,6 +72,8 @@ describe('create-repo', () => {
     expect(await provenanceOf(end)).toEqual([fresh, middle].toSorted())
     const info = await pachd.pfs.inspectRepo({ repo: { name: middle } })
     expect(info.description).toBe('changed')
+    await pachd.pfs.createRepo(changed)
+    expect((await pachd.pfs.inspectRepo({ repo: { name: middle } })).description).toBe('')
     await pachd.pfs.deleteRepo({ repo: { name: old } })
     const inUse = pachd.pfs.deleteRepo({ repo: { name: fresh } })
     await expect(inUse).rejects.toEqual(refused('failed-precondition', 'cannot delete'))

@@ -150,6 +150,37 @@ describe('put-file', () => {
     expect(await pathsIn(repo)).toEqual([])
   })
 
+  test('what ends first comes first, whichever began', async () => {
+    const { repo, id } = await openCommit()
+    async function* slow() {
+      yield { file: fileOf(repo, id, 'a'), value: Buffer.from('began first') }
+      await putFile(pachd, fileOf(repo, id, 'a'), 'ended first, ')
+    }
+    await pachd.pfs.putFile(slow())
+    expect(await getText(pachd, fileOf(repo, id, 'a'))).toBe('ended first, began first')
+  })
+
+  test('a commit that finishes while a file comes does not have it', async () => {
+    const { repo, id } = await openCommit()
+    async function* late() {
+      yield { file: fileOf(repo, id, 'a'), value: Buffer.from('too') }
+      await finish(repo, id)
+      yield { value: Buffer.from(' late') }
+    }
+    await expect(pachd.pfs.putFile(late())).rejects.toEqual(
+      refused('failed-precondition', `commit ${id} is not open`),
+    )
+    expect(await pathsIn(repo)).toEqual([])
+  })
+
+  test('a refusal is told in its own words, however much is on its way', async () => {
+    const repo = await freshRepo(pachd)
+    const pieces = Array.from({ length: 24 }, () => Buffer.alloc(1024 * 1024))
+    await expect(putFile(pachd, fileOf(repo, 'nobody', 'a'), pieces)).rejects.toEqual(
+      refused('not-found', `pachyderm_pfs/commits/${repo}/ nobody not found`),
+    )
+  })
+
   test('a hundred puts at once are all there', async () => {
     const { repo, id } = await openCommit()
     const names = Array.from({ length: 100 }, (_, index) => `f${String(index).padStart(3, '0')}`)

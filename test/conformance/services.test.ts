@@ -35,6 +35,10 @@ async function textOf(pieces: AsyncIterable<{ readonly value: Uint8Array }>): Pr
   return Buffer.from(concatBytes(values)).toString()
 }
 
+async function tagsFrom(prefix: string): Promise<readonly string[]> {
+  return (await collect(pachd.objects.listTags({ prefix }))).map(({ tag }) => tag)
+}
+
 describe('pfs.ObjectAPI', () => {
   test('an object is named by its content, and tags of all messages name it', async () => {
     const [one, two] = [freshName('tag'), freshName('tag')]
@@ -134,6 +138,40 @@ describe('pfs.ObjectAPI', () => {
     await expect(collect(objects.getObject({ hash: 'ab' }))).rejects.toEqual(missing)
     await expect(collect(objects.getTag({ name: 'nobody' }))).rejects.toEqual(missing)
     await expect(objects.inspectTag({ name: 'nobody' })).rejects.toEqual(missing)
+    await expect(objects.inspectObject({ hash: 'ab' })).rejects.toEqual(missing)
+  })
+
+  test('a put takes over a tag; a stream without a message is the empty object', async () => {
+    const name = freshName('tag')
+    const first = await putObject({ value: Buffer.from('1'), tags: [name] })
+    const second = await putObject({ value: Buffer.from('2'), tags: [name, name] })
+    expect((await pachd.objects.inspectTag({ name })).object?.hash).toBe(second)
+    expect(await textOf(pachd.objects.getObject({ hash: first }))).toBe('1')
+    expect(await putObject()).toBe(await putObject({ value: Buffer.of() }))
+  })
+
+  test('pieces have at most 2 MiB; what is empty comes in no message', async () => {
+    const { objects } = pachd
+    const name = freshName('tag')
+    const value = Buffer.alloc(5_000_000, 'pieces ')
+    const hash = await putObject({ value, tags: [name] })
+    const empty = await putObject({})
+    for (const read of [objects.getObject({ hash }), objects.getTag({ name })]) {
+      const pieces = (await collect(read)).map((piece) => piece.value)
+      expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThanOrEqual(2 * 1024 * 1024)
+      expect(value.equals(concatBytes(pieces))).toBe(true)
+    }
+    expect(await collect(objects.getObject({ hash: empty }))).toEqual([])
+    expect(await collect(objects.getObjects({}))).toEqual([])
+  })
+
+  test('a prefix of tags is taken letter by letter', async () => {
+    const start = freshName('Tag')
+    const names = ['%', '_', 'x', 'X', '\u{10ffff}', '\u{ffff}'].map((end) => `${start}${end}/t`)
+    await putObject({ value: Buffer.from(start), tags: names })
+    for (const name of names) expect(await tagsFrom(name.slice(0, -2))).toEqual([name])
+    expect((await tagsFrom(start)).toSorted()).toEqual(names.toSorted())
+    expect(await tagsFrom(start.toLowerCase())).toEqual([])
   })
 
   test('lists and deletes', async () => {
@@ -235,6 +273,15 @@ describe('pachyderm.Files', () => {
 describe('the server itself', () => {
   test('it is healthy', async () => {
     await expect(pachd.health.health({})).resolves.toBeDefined()
+  })
+
+  test('a token of a client of 1.5 is passed over, be it empty or not', async () => {
+    const repo = await freshRepo(pachd)
+    for (const token of ['', 'somebody']) {
+      const options = { metadata: { 'authn-token': token } }
+      const info = await pachd.pfs.inspectRepo({ repo: { name: repo } }, options)
+      expect(info.repo?.name).toBe(repo)
+    }
   })
 
   test('its version is that of the contract, with its own release beside it', async () => {

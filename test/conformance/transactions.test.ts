@@ -196,6 +196,115 @@ describe('merges, reverts and commit tags', () => {
   })
 })
 
+describe('copies and moves', () => {
+  test('take what the operations before have left, in every commit that these change', async () => {
+    const [raw, archive] = [await freshRepo(pachd), await freshRepo(pachd)]
+    await commitFiles(pachd, { repo: raw, branch: 'master' }, { 'd/a': 'one', b: 'two' })
+    const open = await openCommit(archive, 'x')
+    const id = await begin()
+    const { files, pfs } = pachd
+    const copied = await files.copyFile(
+      { source: fileOf(raw, 'master', 'd'), destination: fileOf(archive, open, 'in/d') },
+      part(id),
+    )
+    expect(copied).toMatchObject({ files: 0n, bytes: 0n })
+    const next = await pfs.startCommit({ parent: commitOf(raw, ''), branch: 'master' }, part(id))
+    for (const [from, to] of [
+      [fileOf(raw, next.id, 'b'), fileOf(archive, open, 'in/b')],
+      [fileOf(raw, next.id, 'd/a'), fileOf(raw, next.id, 'e')],
+    ] as const) {
+      await files.moveFile({ source: from, destination: to }, part(id))
+    }
+    await files.copyFile(
+      {
+        source: fileOf(archive, open, 'in/b'),
+        destination: fileOf(archive, open, 'in/d/a'),
+        append: true,
+      },
+      part(id),
+    )
+    await pfs.finishCommit({ commit: next }, part(id))
+    const whole = { source: fileOf(raw, next.id, '/'), destination: fileOf(archive, open, 'raw') }
+    await files.copyFile(whole, part(id))
+    // What comes before the finish counts, too.
+    await putFile(pachd, fileOf(archive, open, 'late'), 'late')
+    const text = (path: string) => getText(pachd, fileOf(archive, open, path))
+    await expect(text('in/b')).rejects.toThrow('not found')
+    const info = await finish(id)
+    expect(info.operations.map(({ operation }) => operation?.operation.case)).toEqual([
+      'copyFile',
+      'startCommit',
+      'moveFile',
+      'moveFile',
+      'copyFile',
+      'finishCommit',
+      'copyFile',
+    ])
+    const texts = [await text('in/b'), await text('in/d/a'), await text('raw/e')]
+    expect(texts).toEqual(['two', 'onetwo', 'one'])
+    expect(await isFinished(archive, open)).toBe(false)
+    await pfs.finishCommit({ commit: commitOf(archive, open) })
+    expect(await text('late')).toBe('late')
+    const { fileInfo } = await pfs.globFile({ commit: commitOf(raw, 'master'), pattern: '*' })
+    expect(fileInfo.map(({ file }) => file?.path)).toEqual(['/d', '/e'])
+  })
+
+  test('are in one call with the puts of what they copy', async () => {
+    const [raw, archive] = [await freshRepo(pachd), await freshRepo(pachd)]
+    const starts = [raw, archive].map((repo): OperationInit => {
+      const value = { parent: commitOf(repo, ''), branch: 'master' }
+      return { operation: { case: 'startCommit', value } }
+    })
+    const put = { file: fileOf(raw, 'master', 'a'), content: { case: 'text', value: 'a' } } as const
+    const copy = {
+      source: fileOf(raw, 'master', 'a'),
+      destination: fileOf(archive, 'master', '/copies/a'),
+    }
+    const run = (...operations: readonly OperationInit[]): Promise<unknown> =>
+      pachd.transactions.runTransaction({
+        operations: [...starts, { operation: { case: 'putFile', value: put } }, ...operations],
+      })
+    const copied = { operation: { case: 'copyFile', value: copy } } as const
+    const [ends, early] = [
+      [finishOperation(raw, 'master'), finishOperation(archive, 'master')],
+      { operation: { case: 'moveFile', value: copy } },
+    ] as const
+    await expect(run(copied, early, ...ends)).rejects.toEqual(
+      failed(Code.alreadyExists, 'already-exists', /^operation 5 of 7 \(move-file .*\/copies\/a/),
+    )
+    await expect(pachd.pfs.inspectCommit({ commit: commitOf(raw, 'master') })).rejects.toThrow(
+      'not found',
+    )
+    await run(copied, ...ends)
+    expect(await getText(pachd, fileOf(archive, 'master', 'copies/a'))).toBe('a')
+  })
+
+  test('are refused when they are added, or at the end, and nothing is done', async () => {
+    const repo = await freshRepo(pachd)
+    await commitFiles(pachd, { repo, branch: 'master' }, { 'd/a': '1' })
+    const open = await openCommit(repo, 'x')
+    const { files } = pachd
+    const id = await begin()
+    const within = { source: fileOf(repo, open, 'd'), destination: fileOf(repo, open, 'd/e') }
+    await expect(files.copyFile(within, part(id))).rejects.toThrow(
+      failed(Code.invalidArgument, 'invalid-argument', 'into itself'),
+    )
+    const ended = { source: fileOf(repo, 'master^', 'd'), destination: fileOf(repo, open, 'e') }
+    await expect(files.moveFile(ended, part(id))).rejects.toThrow(
+      failed(Code.failedPrecondition, 'failed-precondition', 'cannot move files out of commit'),
+    )
+    const both = { ...ended, overwrite: true, append: true }
+    await expect(files.copyFile(both, part(id))).rejects.toThrow('cannot both be asked for')
+    await files.copyFile(ended, part(id))
+    const missing = { source: fileOf(repo, open, 'none'), destination: fileOf(repo, open, 'f') }
+    await files.copyFile(missing, part(id))
+    await expect(finish(id)).rejects.toThrow(
+      failed(Code.notFound, 'not-found', /^operation 2 of 2 \(copy-file .*:none to .*not found/),
+    )
+    await expect(getText(pachd, fileOf(repo, open, 'e/a'))).rejects.toThrow('not found')
+  })
+})
+
 describe('calls with pach-transaction', () => {
   test('do nothing before the finish, and all they say at it', async () => {
     const [old, made] = [await freshRepo(pachd), freshName('repo')]

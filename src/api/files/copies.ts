@@ -22,7 +22,8 @@ export function copyHandlers({ copies }: Versioning): ServiceHandlers<typeof Fil
   }
 }
 
-function modeOf(overwrite: boolean, append: boolean): CopyMode {
+/** @throws {InvalidArgumentError} for both. */
+export function modeOf(overwrite: boolean, append: boolean): CopyMode {
   if (overwrite && append) {
     throw new InvalidArgumentError('overwrite and append cannot both be asked for')
   }

@@ -2,15 +2,18 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { utf8 } from '../../base/bytes.ts'
 import { InvalidArgumentError, unreachable } from '../../base/errors.ts'
 import type {
+  CopyFileRequest,
   MergeBranchRequest,
+  MoveFileRequest,
   Operation as OperationMessage,
   OperationSchema,
   RevertCommitRequest,
 } from '../../gen/pachyderm_pb.ts'
 import type { DeleteRepoRequest } from '../../gen/pfs_pb.ts'
-import type { Operation, StoredOperation } from '../../versioning/operations.ts'
+import type { CopyOperation, Operation, StoredOperation } from '../../versioning/operations.ts'
 import { preferenceMessage, preferenceOf, requireInto } from '../commits/branch-change.ts'
 import { requireTag } from '../commits/commit-tags.ts'
+import { modeOf } from '../files/copies.ts'
 import { requireBranch } from '../pfs/branch-handlers.ts'
 import { newCommit } from '../pfs/commit-handlers.ts'
 import { commitMessage } from '../pfs/messages.ts'
@@ -20,7 +23,7 @@ import { requireCommit, requireFile, requireRepo } from '../pfs/names.ts'
 export type OperationCase = OperationMessage['operation']
 type StoredCase = Exclude<OperationCase, { readonly case: 'putFile' | undefined }>
 
-/** The calls of pfs.API and pachyderm.Commits that can be recorded, which are the cases of the same name. */
+/** The calls of pfs.API, pachyderm.Commits and pachyderm.Files that can be recorded, which are the cases of the same name. */
 export const recordedCases: ReadonlySet<string> = new Set<StoredCase['case']>([
   'createRepo',
   'deleteRepo',
@@ -30,6 +33,8 @@ export const recordedCases: ReadonlySet<string> = new Set<StoredCase['case']>([
   'setBranch',
   'deleteBranch',
   'deleteFile',
+  'copyFile',
+  'moveFile',
   'mergeBranch',
   'revertCommit',
   'tagCommit',
@@ -80,6 +85,14 @@ export function storedOperationOf(
     }
     case 'deleteFile':
       return { kind: 'delete-file', ...requireFile(message.value.file) }
+    case 'copyFile': {
+      const { overwrite, append } = message.value
+      return { kind: 'copy-file', ...copyOf(message.value), mode: modeOf(overwrite, append) }
+    }
+    case 'moveFile': {
+      const mode = modeOf(message.value.overwrite, false)
+      return { kind: 'move-file', ...copyOf(message.value), mode }
+    }
     case 'mergeBranch':
       return mergeOf(message.value)
     case 'revertCommit':
@@ -99,6 +112,13 @@ export function storedOperationOf(
     default:
       return unreachable(message)
   }
+}
+
+function copyOf({
+  source,
+  destination,
+}: CopyFileRequest | MoveFileRequest): Omit<CopyOperation, 'kind' | 'mode'> {
+  return { ...requireFile(source, 'source'), to: requireFile(destination, 'destination') }
 }
 
 function mergeOf({ from, into, message, dryRun, prefer }: MergeBranchRequest): StoredOperation {
@@ -177,10 +197,14 @@ export function operationMessage(
       const { repo, branch } = operation
       return { operation: { case: 'deleteBranch', value: { repo: { name: repo }, branch } } }
     }
-    case 'delete-file': {
-      const file = { commit: commitIn(operation), path: operation.path }
-      return { operation: { case: 'deleteFile', value: { file } } }
+    case 'delete-file':
+      return { operation: { case: 'deleteFile', value: { file: fileIn(operation) } } }
+    case 'copy-file': {
+      const append = operation.mode === 'append'
+      return { operation: { case: 'copyFile', value: { ...copyFields(operation), append } } }
     }
+    case 'move-file':
+      return { operation: { case: 'moveFile', value: copyFields(operation) } }
     case 'merge-branch': {
       const { repo, from, into, message } = operation
       const prefer = preferenceMessage(operation.prefer)
@@ -204,6 +228,22 @@ export function operationMessage(
     default:
       return unreachable(operation)
   }
+}
+
+function copyFields(operation: CopyOperation): {
+  readonly source: ReturnType<typeof fileIn>
+  readonly destination: ReturnType<typeof fileIn>
+  readonly overwrite: boolean
+} {
+  const { to, mode } = operation
+  return { source: fileIn(operation), destination: fileIn(to), overwrite: mode === 'overwrite' }
+}
+
+function fileIn(file: CopyOperation['to']): {
+  readonly commit: ReturnType<typeof commitMessage>
+  readonly path: string
+} {
+  return { commit: commitIn(file), path: file.path }
 }
 
 function commitIn(operation: {

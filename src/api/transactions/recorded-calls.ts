@@ -6,7 +6,7 @@ import {
   toBinary,
 } from '@bufbuild/protobuf'
 import { FailedPreconditionError } from '../../base/errors.ts'
-import { BranchChangeSchema, Commits, CommitTagInfoSchema } from '../../gen/pachyderm_pb.ts'
+import { BranchChangeSchema, Commits, CommitTagInfoSchema, Files } from '../../gen/pachyderm_pb.ts'
 import { API, CommitSchema } from '../../gen/pfs_pb.ts'
 import type { StoredOperation } from '../../versioning/operations.ts'
 import type { Transactions } from '../../versioning/transactions.ts'
@@ -26,7 +26,7 @@ export function recordedRoutes(
   transactions: Transactions,
 ): readonly Route[] {
   const recorders = new Map(
-    [...API.methods, ...Commits.methods]
+    [...API.methods, ...Commits.methods, ...Files.methods]
       .filter((method) => recordedCases.has(method.localName))
       .map((method) => [methodPath(method), recorder(method, transactions)]),
   )

@@ -1,8 +1,12 @@
-import type { CommandFamily } from '../command.ts'
+import type { CommandFamily, CommandSpec } from '../command.ts'
 import { commitAroundFlag, messageFlag, parallelismFlag, rawFlag } from './common-flags.ts'
 
 const files = async () => import('../commands/files.ts')
 const copies = async () => import('../commands/copies.ts')
+
+/** The commit that is made around it is finished at once. */
+const besideWithCommit: CommandSpec['inTransaction'] = (flags) =>
+  flags.isOn('commit') ? 'beside' : 'part'
 
 export const fileCommands: CommandFamily = {
   title: 'Files',
@@ -214,7 +218,7 @@ all that is in it, or --append adds a file to a file.`,
         { name: 'append', about: 'append to the file that is there' },
         commitAroundFlag,
       ],
-      inTransaction: 'beside',
+      inTransaction: besideWithCommit,
       load: async () => (await copies()).copyFile,
     },
     {
@@ -226,7 +230,7 @@ DST-COMMIT before and finished after. What is at DST-PATH already is refused, un
 replaces it.`,
       examples: ['pachctl move-file data master /old.csv data master /2017/new.csv -c'],
       flags: [{ name: 'overwrite', short: 'o', about: 'replace what is there' }, commitAroundFlag],
-      inTransaction: 'beside',
+      inTransaction: besideWithCommit,
       load: async () => (await copies()).moveFile,
     },
     {

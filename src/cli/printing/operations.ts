@@ -33,6 +33,16 @@ function commandText({ operation }: Operation): string {
       return `delete-branch ${operation.value.repo?.name ?? ''} ${operation.value.branch}`
     case 'deleteFile':
       return `delete-file ${fileText(operation.value.file)}`
+    case 'copyFile': {
+      const { source, destination, overwrite, append } = operation.value
+      const how = overwrite ? ' --overwrite' : append ? ' --append' : ''
+      return `copy-file ${fileText(source)} ${fileText(destination)}${how}`
+    }
+    case 'moveFile': {
+      const { source, destination, overwrite } = operation.value
+      const how = overwrite ? ' --overwrite' : ''
+      return `move-file ${fileText(source)} ${fileText(destination)}${how}`
+    }
     case 'mergeBranch': {
       const { from, into, prefer } = operation.value
       return `merge-branch ${commitText(from)} ${into}${preferText(prefer)}`

@@ -1,4 +1,3 @@
-import { assert } from '../../base/errors.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { Turns } from '../../base/turns.ts'
 import type { ReadTransaction } from '../../database/database.ts'
@@ -151,16 +150,24 @@ export class OpenTrees {
     }
   }
 
-  /** `tree` with puts and deletions on top, numbered as the next staged writes; remembers nothing. */
+  /** `tree` with writes on top, numbered as the next staged writes; remembers nothing. */
   async withWrites(tree: OpenTree, writes: readonly StagedColumns[]): Promise<OpenTree> {
-    if (writes.length === 0) return tree
-    const overlay = await this.#overlayOn(tree)
+    let applied = tree
+    let overlay: Overlay | undefined
+    let sequence = tree.sequence
     for (const columns of writes) {
       const write = decodeStaged(columns)
-      assert(isOverlaid(write), 'what is applied here are puts and deletions')
-      await applyWrite(overlay, write)
+      if (isOverlaid(write)) {
+        overlay ??= await this.#overlayOn(applied)
+        await applyWrite(overlay, write)
+      } else {
+        if (overlay !== undefined) applied = await this.#finishBatch(applied, overlay, sequence)
+        overlay = undefined
+        applied = await this.withWrite(applied, write)
+      }
+      sequence += 1
     }
-    return this.#finishBatch(tree, overlay, tree.sequence + writes.length)
+    return overlay === undefined ? applied : this.#finishBatch(applied, overlay, sequence)
   }
 
   /** A new commit's tree: its parent's, or an empty one. */

@@ -11,15 +11,17 @@ import {
   setBranch,
   setHead,
 } from '../branches.ts'
-import { findCommit, getCommit, insertFinishedCommit } from '../commit-records.ts'
+import { type CommitInfo, findCommit, getCommit, insertFinishedCommit } from '../commit-records.ts'
 import { deleteCommitTag, setCommitTag } from '../commit-tags.ts'
 import { deleteCommit, startCommit } from '../commits.ts'
+import { requireCopyable } from '../copies.ts'
 import { branchOf, finished, ownBranch, requireUndoable } from '../commits/branch-sides.ts'
 import { deletedAtOnceMax, finishBuilt, lastStaged } from '../commits/finish-steps.ts'
 import { CommitFinishedError } from '../errors.ts'
 import { parseCommitMessage } from '../records/commit-messages.ts'
 import { nearCommonAncestor } from '../records/commit-parents.ts'
 import {
+  type CopyOperation,
   makesCommit,
   type MakingOperation,
   type Operation,
@@ -34,11 +36,13 @@ import { encodeStaged, type StagedColumns } from '../staging/staged-rows.ts'
 import { OperationFailedError } from '../transaction-errors.ts'
 import {
   type BuiltCommits,
+  builtCopy,
   builtFinish,
   builtMerge,
   notStarted,
   type PlannedBuild,
   type PlannedMerge,
+  type PlannedOpen,
 } from './planned-builds.ts'
 
 /**
@@ -145,9 +149,10 @@ export class Batch {
   ): Promise<StepResult> {
     const tx = this.#tx
     const { repo, commit, prefer } = operation
-    const undone = finished(await getCommit(tx, repo, commit), 'reverted')
+    const found = await getCommit(tx, repo, commit)
     const name = operation.branch ?? (await branchOf(tx, repo, commit))
     const { branch, ours } = await ownBranch(tx, this.#uses, { repo, name })
+    const undone = finished(found, 'reverted')
     requireUndoable(branch, undone.id, await nearCommonAncestor(tx, ours.id, undone.id))
     const sides = { base: undone.id, ours: ours.id, theirs: undone.parent, prefer }
     const plan = { ...made, ...sides, isRevert: true }
@@ -210,6 +215,10 @@ export class Batch {
       case 'put-file':
         await this.#stage(operation, index)
         return
+      case 'copy-file':
+      case 'move-file':
+        await this.#copy(operation, index)
+        return
       default:
         operation satisfies never
     }
@@ -220,8 +229,54 @@ export class Batch {
     const call = operation.kind === 'put-file' ? 'put' : 'delete'
     // A seal does not hold it up: own writes are counted before they are made.
     const row = await requireOpen(this.#tx, { repo, name, call })
-    const { id } = await appendStaged(this.#tx, row, columnsOf(operation))
+    await this.#append(row, columnsOf(operation), index)
+  }
+
+  async #copy(operation: CopyOperation, index: number): Promise<void> {
+    const tx = this.#tx
+    const { repo, commit, to, mode } = operation
+    const row = await requireOpen(tx, { repo: to.repo, name: to.commit, call: 'put' })
+    const source = await getCommit(tx, repo, commit)
+    const moves = operation.kind === 'move-file'
+    const toPath = parseFilePath(to.path)
+    const fromPath = parseFilePath(operation.path)
+    const from = { repo: source.repo, id: source.id, path: fromPath }
+    const isFinished = source.state.kind === 'finished'
+    requireCopyable({ ...from, isFinished }, { id: row.id, path: toPath }, moves)
+    const plan = {
+      kind: 'copy' as const,
+      index,
+      moves,
+      from: isFinished
+        ? { commit: { repo: source.repo, id: source.id } }
+        : await this.#plannedOpen(source),
+      fromPath,
+      to: await this.#plannedOpen(await getCommit(tx, to.repo, row.id)),
+      toPath,
+      mode,
+    }
+    this.builds.push(plan)
+    for (const [id, columns] of builtCopy(this.#built, plan)) {
+      const changed =
+        id === row.id ? row : await requireOpen(tx, { repo, name: id, call: 'delete' })
+      await this.#append(changed, columns, index)
+    }
+  }
+
+  async #append(
+    row: Parameters<typeof appendStaged>[1],
+    columns: StagedColumns,
+    index: number,
+  ): Promise<void> {
+    const { id } = await appendStaged(this.#tx, row, columns)
     this.#ownWrites.set(id, [...(this.#ownWrites.get(id) ?? []), index])
+  }
+
+  async #plannedOpen({ repo, id, parent }: CommitInfo): Promise<PlannedOpen> {
+    const ownWrites = this.#ownWrites.get(id) ?? []
+    const staged = (await lastStaged(this.#tx, id)) ?? 0
+    const stagedBefore = this.#started.has(id) ? notStarted : staged - ownWrites.length
+    return { commit: { repo, id }, parent, stagedBefore, ownWrites }
   }
 
   async #finish(
@@ -233,14 +288,10 @@ export class Batch {
     if (commit.state.kind === 'finished') {
       throw new CommitFinishedError(commit.repo, commit.id, 'finish')
     }
-    const { repo, id, parent } = commit
-    const ownWrites = this.#ownWrites.get(id) ?? []
-    const staged = (await lastStaged(tx, id)) ?? 0
-    const stagedBefore = this.#started.has(id) ? notStarted : staged - ownWrites.length
-    const commitName = { repo, id }
-    const kind = 'finish' as const
-    const plan = { kind, index, commit: commitName, parent, stagedBefore, ownWrites }
+    const { repo, id } = commit
+    const plan = { kind: 'finish' as const, index, ...(await this.#plannedOpen(commit)) }
     this.builds.push(plan)
+    const staged = (await lastStaged(tx, id)) ?? 0
     const deletesStaged = staged <= this.#deletableCount
     if (deletesStaged) this.#deletableCount -= staged
     await finishBuilt(tx, commit, builtFinish(this.#built, plan), {

@@ -8,7 +8,7 @@ import type { OpenTrees } from '../staging/open-trees.ts'
 import { sweepCommit } from '../staging/sweep.ts'
 import { Batch } from './batch.ts'
 import { buildPlanned } from './build-planned.ts'
-import { isBuilt, isOpenBefore, OutrunError, type PlannedBuild } from './planned-builds.ts'
+import { isBuilt, openBefore, OutrunError, type PlannedBuild } from './planned-builds.ts'
 
 /** What a batch is part of: done in the same database transaction. */
 export interface Surroundings {
@@ -45,12 +45,11 @@ export async function runBatch(
       checkCancelled(signal)
       const plan = builds ? await planBatch(ports, steps) : []
       if (attempt > sealAfterAttempts) {
-        sealed = plan.filter(isOpenBefore).map(({ commit }) => commit.id)
+        sealed = plan.flatMap(openBefore)
         await seal(ports, sealed)
       }
       const done = await tryBatch(ports, openTrees, { steps, plan, ...options })
       if (done === undefined) continue
-      sealed = []
       for (const id of done.ended) {
         openTrees.forget(id)
         await sweepCommit(ports.database, id, signal)
