@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
+import { TestThread } from './test/harness/test-thread.ts'
 
 /** Files with few lines that start many processes, engines or clusters. */
 const longFiles = /containers|crash|demo|examples|golden|hostile|killed|migration|simulation/
@@ -22,7 +23,7 @@ class LongFirst extends BaseSequencer {
 const config: ViteUserConfig = defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts'],
-    pool: 'threads',
+    pool: TestThread.pool,
     isolate: false,
     // One more than there are processors, since tests wait for programs and each other's turns.
     maxWorkers: availableParallelism() + 1,

@@ -75,42 +75,34 @@ export class CallerQuestions<Question, Part> {
     const id = newHexId(this.#random)
     const parts = Promise.withResolvers<AsyncIterable<Part>>()
     const taken = Promise.withResolvers<void>()
-    const aborted = abortOf(signal)
     this.#waiting.set(id, { parts, taken })
     try {
       send(id)
-      const answer = await Promise.race([parts.promise, aborted.promise])
+      const answer = await unlessAborted(signal, parts.promise)
       const iterator = answer[Symbol.asyncIterator]()
       for (;;) {
-        const part = await Promise.race([iterator.next(), aborted.promise])
+        const part = await unlessAborted(signal, iterator.next())
         if (part.done === true) return
         yield part.value
       }
     } finally {
       this.#waiting.delete(id)
-      aborted.forget()
       taken.resolve()
     }
   }
 }
 
-/** Rejects when the signal aborts. */
-function abortOf(signal: AbortSignal): {
-  readonly promise: Promise<never>
-  readonly forget: () => void
-} {
-  const { promise, reject } = Promise.withResolvers<never>()
+/** Rejects when the signal aborts before. A promise of its own each time: one that stays would keep every part. */
+async function unlessAborted<Value>(signal: AbortSignal, value: Promise<Value>): Promise<Value> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
   const stop = (): void => {
     reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'))
   }
-  // Nobody may wait for it when it happens.
-  promise.catch(() => undefined)
   if (signal.aborted) stop()
   else signal.addEventListener('abort', stop, { once: true })
-  return {
-    promise,
-    forget: () => {
-      signal.removeEventListener('abort', stop)
-    },
+  try {
+    return await Promise.race([value, aborted])
+  } finally {
+    signal.removeEventListener('abort', stop)
   }
 }

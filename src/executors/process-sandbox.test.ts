@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chownSync,
   existsSync,
@@ -120,12 +121,17 @@ for (const isolation of isolations.filter((each) => each !== 'none')) {
 
     test('user code cannot change the host, and sees no process or device of it', async () => {
       const mark = `.pachyderm-test-${newHexId(random)}`
+      const victim = spawn('sleep', ['1000'], { stdio: 'ignore' })
+      using ended = new DisposableStack()
+      ended.defer(() => victim.kill('SIGKILL'))
       const script =
         `for d in / /etc /usr /var /home /root /dev /proc/sys "${home}"; do touch "$d/${mark}"; done; ` +
         'ls -d /proc/[0-9]*; ls /dev; echo x >/proc/sys/kernel/hostname; mknod /tmp/d b 254 0; ' +
-        `kill -9 1; kill -9 ${process.pid}; ls /dev/null && echo alive`
+        `kill -9 1; kill -9 ${victim.pid}; ls /dev/null && echo alive`
       await using slot = await executor.openSlot(sh(script), never)
       const { stdout } = await runIn(slot)
+      expect(victim.kill()).toBe(true)
+      expect(await once(victim, 'exit')).toEqual([null, 'SIGTERM'])
       expect(stdout.filter((line) => line.startsWith('/proc/')).length).toBeLessThanOrEqual(3)
       expect(stdout).toContain('/proc/1')
       expect(stdout).toContain('alive')

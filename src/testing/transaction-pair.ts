@@ -96,16 +96,22 @@ export async function stateOf(
   return states
 }
 
-/** A commit as its files and its line of parents. */
+/** A commit as its files, those of what was merged into it, and its line of parents. */
 export async function commitText(world: TestVersioning, repo: string, id: string): Promise<string> {
   const commit: CommitInfo = await world.versioning.commits.inspect(repo, id)
+  const { parent, mergeParents, state } = commit
+  const merged = await Promise.all(mergeParents.map((other) => filesText(world, repo, other)))
+  const before = parent === undefined ? '' : await commitText(world, repo, parent)
+  const files = await filesText(world, repo, id)
+  return `${state.kind} ${files} with {${merged.join(', ')}} after (${before})`
+}
+
+async function filesText(world: TestVersioning, repo: string, commit: string): Promise<string> {
   const files: string[] = []
-  for await (const { path, hash } of world.versioning.files.walk({ repo, commit: id, path: '' })) {
+  for await (const { path, hash } of world.versioning.files.walk({ repo, commit, path: '' })) {
     files.push(`${path} ${Buffer.from(hash).toString('hex')}`)
   }
-  const { parent, state } = commit
-  const before = parent === undefined ? '' : await commitText(world, repo, parent)
-  return `${state.kind} [${files.join(', ')}] after (${before})`
+  return `[${files.join(', ')}]`
 }
 
 function byName(left: { readonly name: string }, right: { readonly name: string }): number {

@@ -185,6 +185,13 @@ function testLeftovers(arena: Arena): void {
     await expect(next).rejects.toThrow(CancelledError)
   })
 
+  test('hides what it is found by answers, and is started anew where it cannot be stopped', async () => {
+    const script = `exec env -i PFS="$PFS" PATH="$PATH" PACH_DATUM_VARIABLES="$PACH_DATUM_VARIABLES" sh -c '${warmScript(copy)}'`
+    const seen = await rounds(arena, script, { count: 2 })
+    for (const { end } of seen) expect(end).toEqual({ '/f': 'input' })
+    expect(seen[0]?.printed).toEqual(['began'])
+  })
+
   test('has its processes wake each other is ended, with its output whole', async () => {
     const script = warmScript(
       'for i in 1 2 3; do (while :; do kill -CONT 0; done) <&- 3>&- & done; ' + copy,

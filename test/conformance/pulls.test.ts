@@ -2,6 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Code } from '../../src/base/grpc-wire.ts'
 import { RelayedCalls } from '../../src/cli/pushing/relayed-calls.ts'
+import { RpcError } from '../../src/client/rpc-error.ts'
 import {
   AnswerPushResponseSchema,
   PushedCallSchema,
@@ -278,7 +279,8 @@ test('a server that is pushed to reads nothing but the repos that are pushed', a
     },
   } as unknown as ConstructorParameters<typeof RelayedCalls>[0]['to']
   const wish = { repos: ['data'], withProvenance: false }
-  const calls = new RelayedCalls({ from: transport, to }, wish)
+  const unanswered: unknown[] = []
+  const calls = new RelayedCalls({ from: transport, to }, wish, (reason) => unanswered.push(reason))
   const call = (method: string, request: Uint8Array) => {
     calls.start(create(PushedCallSchema, { id: 'x', method, request }))
   }
@@ -296,4 +298,23 @@ test('a server that is pushed to reads nothing but the repos that are pushed', a
     answered.filter((part) => (part as { readonly case: string }).case === 'failure').length,
   ).toBe(4)
   expect((await pfs.listRepo({})).repoInfo.length).toBe(2)
+  expect(unanswered).toEqual([])
+})
+
+test('a push tells why an answer of its did not come through, and nothing of one that nobody waits for', async () => {
+  const refused = new RpcError(Code.resourceExhausted, 'too many wait')
+  const failures = [refused, new RpcError(Code.notFound, 'nobody waits for this answer any more')]
+  const to = {
+    answerPush: async () => await Promise.reject(failures.shift() ?? new Error('no more')),
+  } as unknown as ConstructorParameters<typeof RelayedCalls>[0]['to']
+  const unanswered: unknown[] = []
+  const wish = { repos: [], withProvenance: false }
+  const calls = new RelayedCalls({ from: here.transport, to }, wish, (reason) =>
+    unanswered.push(reason),
+  )
+  for (const method of ['/pfs.API/ListRepo', '/pfs.API/ListRepo']) {
+    calls.start(create(PushedCallSchema, { id: 'x', method, request: new Uint8Array() }))
+  }
+  await calls.settled()
+  expect(unanswered).toEqual([refused])
 })

@@ -24,15 +24,22 @@ export async function push(context: CommandContext): Promise<void> {
   const there = transfersClient({ transport })
   const { flags } = context
   const [dryRun, withProvenance] = [flags.isOn('dry-run'), flags.isOn('with-provenance')]
-  const calls = new RelayedCalls({ from: context.transport, to: there }, { repos, withProvenance })
+  const broken = new AbortController()
+  const calls = new RelayedCalls(
+    { from: context.transport, to: there },
+    { repos, withProvenance },
+    (reason) => broken.abort(reason),
+  )
   const shown = new ShownPull(context, 'pushed')
   try {
-    for await (const { event } of there.push({ repos: [...repos], withProvenance, dryRun })) {
+    const request = { repos: [...repos], withProvenance, dryRun }
+    for await (const { event } of there.push(request, { signal: broken.signal })) {
       if (event.case === 'call') calls.start(event.value)
       else await shown.show(event)
     }
     await calls.settled()
-  } catch (error) {
+  } catch (thrown) {
+    const error: unknown = broken.signal.aborted ? broken.signal.reason : thrown
     if (!(error instanceof RpcError)) throw error
     const { code, kind } = error
     const text = `${address} says, and "here" is that server: ${error.message}`

@@ -66,16 +66,20 @@ export class RelayedCalls {
   /** Undefined: all. */
   readonly #repos: Set<string> | undefined
   readonly #withProvenance: boolean
+  readonly #onUnanswered: (reason: unknown) => void
   readonly #running = new Set<Promise<void>>()
 
+  /** `onUnanswered` is told why an answer did not come through: the server may go on waiting for it. */
   constructor(
     servers: { readonly from: Transport; readonly to: Client<typeof Transfers> },
     wish: { readonly repos: readonly string[]; readonly withProvenance: boolean },
+    onUnanswered: (reason: unknown) => void,
   ) {
     this.#from = servers.from
     this.#to = servers.to
     this.#repos = wish.repos.length === 0 ? undefined : new Set(wish.repos)
     this.#withProvenance = wish.withProvenance
+    this.#onUnanswered = onUnanswered
   }
 
   /** Does not wait for the answer. @throws {UnavailableError} when there are too many at once. */
@@ -87,10 +91,13 @@ export class RelayedCalls {
     }
     const running = this.#to
       .answerPush(this.#answer(call))
-      // How the push ends, its own stream says.
       .then(
         () => undefined,
-        () => undefined,
+        (error: unknown) => {
+          // Of what nobody waits for any more, the push's own stream says why.
+          if (!(error instanceof RpcError && error.code === Code.notFound))
+            this.#onUnanswered(error)
+        },
       )
       .finally(() => this.#running.delete(running))
     this.#running.add(running)

@@ -70,7 +70,7 @@ type Commit = { readonly repo: { readonly name: string }; readonly id: string }
 /** True when nobody can say. */
 async function isOpen(pfs: Pfs, commit: Commit): Promise<boolean> {
   try {
-    return (await pfs.inspectCommit({ commit })).finished === undefined
+    return (await pfs.inspectCommit({ commit }, { timeoutMs: closeMsMax })).finished === undefined
   } catch (error) {
     return !(error instanceof RpcError && error.kind === 'not-found')
   }

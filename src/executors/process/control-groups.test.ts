@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 
 import { SystemClock } from '../../base/clock.ts'
 import { newHexId, SystemRandom } from '../../base/random.ts'
@@ -96,4 +96,29 @@ test('here, whoever is in a group is ended with it, and by the next server', asy
   const ended = once(left, 'exit')
   held.use(await ControlGroups.open(name, clock))
   expect(await ended).toEqual([null, 'SIGKILL'])
+})
+
+test('a process that is just ending, which the kernel calls 0, is waited for and not signalled', async () => {
+  mkdirSync(join(root, 'own'))
+  writeFileSync(join(root, 'own/cgroup.controllers'), 'pids\n')
+  writeFileSync(join(root, 'own/cgroup.procs'), '')
+  let procs = ''
+  class EndingClock extends SystemClock {
+    override async sleep(): Promise<void> {
+      await Promise.resolve()
+      writeFileSync(procs, '')
+    }
+  }
+  const groups = await ControlGroups.open('name', new EndingClock(), newer('/own'))
+  const group = groups.group('slot', bounds)
+  procs = join(root, 'own/name/slot/cgroup.procs')
+  writeFileSync(procs, '0\n')
+  const kill = vi.spyOn(process, 'kill').mockReturnValue(true)
+  try {
+    await group.kill()
+    expect(kill).not.toHaveBeenCalled()
+    expect(readFileSync(procs, 'utf8')).toBe('')
+  } finally {
+    kill.mockRestore()
+  }
 })

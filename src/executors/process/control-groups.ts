@@ -345,7 +345,8 @@ async function killAll(directory: string, clock: Clock): Promise<void> {
   for (let round = 0; round < killRoundsMax; round += 1) {
     const pids = processesIn(directory)
     if (pids.length === 0) return
-    for (const pid of pids) killQuietly(pid)
+    // The kernel writes 0 for one that is just ending; to signal 0 is to signal this process's own group.
+    for (const pid of pids) if (pid !== 0) killQuietly(pid)
     await clock.sleep(1)
   }
 }

@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process'
-import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { constants, openSync, readSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { promisify } from 'node:util'
-import { isMainThread } from 'node:worker_threads'
 
 const execute = promisify(execFile)
 /** The kernel lets nobody but root have larger pipes. */
@@ -42,19 +41,8 @@ export class FifoReader implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    if (this.#socket.destroyed) return
     // Closes the descriptor at once.
     this.#socket.destroy()
-    if (!isMainThread) forget(this.#descriptor)
-  }
-}
-
-/** A thread closes, when it ends, what it believes is open: by then the number is another file's. */
-function forget(descriptor: number): void {
-  try {
-    closeSync(descriptor)
-  } catch {
-    // It is closed, as it should be.
   }
 }
 

@@ -156,10 +156,19 @@ export class PlainSlot implements Slot {
     const tag = newHexId(this.#options.random)
     const entry = tagEntry(tag)
     const variables = warmVariables(this.#directory.variablesFile)
+    let ending = new AbortController()
+    this.#closing.signal.addEventListener('abort', () => ending.abort(), { once: true })
     return new WarmProgram(
       {
-        start: () => this.#runProgram(variables, tag, this.#closing.signal),
-        kill: () => killAll(processesWith(entry)),
+        start: () => {
+          ending = new AbortController()
+          return this.#runProgram(variables, tag, ending.signal)
+        },
+        kill: () => {
+          // It may hide what it is found by.
+          ending.abort()
+          killAll(processesWith(entry))
+        },
         processes: () => processesWith(entry),
         takeOutput: () => {
           for (const output of this.#outputs) output.drain()

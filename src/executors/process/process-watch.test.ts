@@ -6,14 +6,18 @@ import { type ProcessCounts, ProcessWatch } from './process-watch.ts'
 const turns = 10
 
 /** A datum, looked at every half second; counts are what the kernel says at each look. */
-async function endsOf(seen: readonly ProcessCounts[]): Promise<readonly string[]> {
+async function endsOf(seen: readonly (ProcessCounts | 'gone')[]): Promise<readonly string[]> {
   const clock = new HeldClock()
   await using watch = new ProcessWatch(clock)
   const ends: string[] = []
   let lookCount = 0
   const counted = {
     processCountMax: 200,
-    processCounts: () => seen[lookCount++] ?? { refusedCount: 0, isAtBound: false },
+    processCounts: () => {
+      const counts = seen[lookCount++] ?? { refusedCount: 0, isAtBound: false }
+      if (counts === 'gone') throw new Error('ENOENT')
+      return counts
+    },
   }
   using _ = watch.watch(counted, ({ message }) => ends.push(`${lookCount}: ${message}`))
   while (lookCount < seen.length && ends.length === 0) {
@@ -58,4 +62,9 @@ test('a datum that goes on with what it has is left alone', async () => {
   expect(await endsOf(looks(waiting, ...times(30, refused, below)))).toEqual([])
   const seldom = looks(waiting, ...times(12, refused, ...times(40, waiting)))
   expect(await endsOf(seldom)).toEqual([])
+})
+
+test('a look at which the kernel says nothing counts as none', async () => {
+  const seen = looks(waiting, ...times(10, refused))
+  expect(await endsOf([...seen.slice(0, 5), 'gone', ...seen.slice(5)])).toHaveLength(1)
 })

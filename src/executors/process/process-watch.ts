@@ -81,7 +81,9 @@ export class ProcessWatch implements AsyncDisposable {
   }
 
   #look(run: Watched): void {
-    const { refusedCount, isAtBound } = run.counted.processCounts()
+    const counts = countsNow(run)
+    if (counts === undefined) return
+    const { refusedCount, isAtBound } = counts
     const nowMs = this.#clock.monotonicMs()
     // What was counted before its first look may be an earlier datum's.
     const wasRefused = refusedCount > (run.refusedCount ?? refusedCount)
@@ -98,6 +100,15 @@ export class ProcessWatch implements AsyncDisposable {
         `user code was ended: ${processBoundText(run.counted.processCountMax)}, and tried for ${refusedMs / 1000} s to start more`,
       ),
     )
+  }
+}
+
+/** Undefined where the kernel does not say: what is watched may just be ending. */
+function countsNow({ counted }: Watched): ProcessCounts | undefined {
+  try {
+    return counted.processCounts()
+  } catch {
+    return undefined
   }
 }
 

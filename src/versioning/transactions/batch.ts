@@ -176,7 +176,7 @@ export class Batch {
       finishedAt: this.#at,
       ...builtMerge(this.#built, plan),
       message: parseCommitMessage(message),
-      ...(mergeParent !== undefined && { mergeParent }),
+      ...(mergeParent !== undefined && { mergeParents: [mergeParent] }),
     })
     await setHead(this.#tx, this.#noteHeads, { ...branch, head: id })
     return { repo, id }

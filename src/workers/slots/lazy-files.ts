@@ -3,7 +3,6 @@ import { closeSync, constants, fstatSync, openSync, renameSync, rmSync } from 'n
 import { Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { isMainThread } from 'node:worker_threads'
 
 import type { ByteStream } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
@@ -182,7 +181,7 @@ class LazyFeeder implements AsyncDisposable {
       if (errorCode(error) !== 'ENOENT') throw error
       this.#files[index] = undefined
     }
-    this.#feeds.set(socket, this.#feed(socket, file.content, descriptor))
+    this.#feeds.set(socket, this.#feed(socket, file.content))
   }
 
   async #spare(): Promise<string> {
@@ -198,7 +197,7 @@ class LazyFeeder implements AsyncDisposable {
   }
 
   /** Never rejects. */
-  async #feed(socket: Socket, content: Content, descriptor: number): Promise<void> {
+  async #feed(socket: Socket, content: Content): Promise<void> {
     // The reader has gone: it need not read all.
     socket.on('error', () => {})
     try {
@@ -210,7 +209,6 @@ class LazyFeeder implements AsyncDisposable {
       this.#failure ??= { reason: error }
     } finally {
       socket.destroy()
-      if (!isMainThread) forget(descriptor)
       this.#feeds.delete(socket)
     }
   }
@@ -219,15 +217,6 @@ class LazyFeeder implements AsyncDisposable {
     const { contents } = this.#ports
     if (this.#feeds.size < largeReaderCountMax) return contents.read(content, { lent: true })
     return smallPieces(contents, content)
-  }
-}
-
-/** A thread closes, when it ends, what it believes is open: by then the number is another file's. */
-function forget(descriptor: number): void {
-  try {
-    closeSync(descriptor)
-  } catch {
-    // It is closed, as it should be.
   }
 }
 
