@@ -192,6 +192,9 @@ describe('merges, reverts and commit tags', () => {
     expect(await collect(pachd.commits.listCommitTags({ repo: { name: repo } }))).toEqual([])
     const preferred = { ...merge, prefer: Preference.THEIRS }
     await run({ operation: { case: 'mergeBranch', value: preferred } })
+    const { commit: theirs } = await pachd.pfs.inspectCommit({ commit: merge.from })
+    const made = await pachd.pfs.inspectCommit({ commit: commitOf(repo, 'master') })
+    expect(made.mergeParents.map(({ id }) => id)).toEqual([theirs?.id])
     expect(await getText(pachd, fileOf(repo, 'master', 'a'))).toBe('13')
   })
 })
