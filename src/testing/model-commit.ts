@@ -64,8 +64,8 @@ export class ModelCommit {
     const isBelow = (other: string): boolean => isWithin(other as FilePath, source as FilePath)
     const files = [...from.files].filter(([file]) => isBelow(file))
     const directories = [...from.directories].filter(isBelow)
-    if (files.length + directories.length === 0) return 'missing'
     if (from === this && isWithin(path as FilePath, source as FilePath)) return 'within'
+    if (files.length + directories.length === 0) return 'missing'
     if (path === '' && directories.length === 0) return 'root'
     const above = [...this.files.keys()].some(
       (file) => file !== path && isWithin(path as FilePath, file as FilePath),

@@ -317,7 +317,6 @@ export class VersioningPair implements AsyncDisposable {
       from.id === to.id
         ? after.move(source, path, overwrite)
         : after.place(from.model, source, path, overwrite)
-    if (result === 'missing') return rejects(run, refusals.missing)
     if (!from.model.isOpen) return rejects(run, /cannot move files out of commit/)
     if (result !== 'done') return rejects(run, refusals[result])
     await run

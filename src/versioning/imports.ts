@@ -191,9 +191,17 @@ export interface ImportedCommit extends CommitName {
     | { readonly kind: 'open'; readonly staged: readonly StagedColumns[] }
 }
 
-/** Whether a commit of that id is in some repo. */
-export async function hasCommit(tx: Pick<ReadTransaction, 'get'>, id: string): Promise<boolean> {
-  return (await tx.get(`SELECT id FROM commits WHERE id = ? AND ${isInRepo}`, id)) !== undefined
+/** Whether a commit of that id is in `repo`; without one, in some repo. */
+export async function hasCommit(
+  tx: Pick<ReadTransaction, 'get'>,
+  id: string,
+  repo?: string,
+): Promise<boolean> {
+  const found = await tx.get<{ readonly repo: string }>(
+    `SELECT repo FROM commits WHERE id = ? AND ${isInRepo}`,
+    id,
+  )
+  return found !== undefined && (repo === undefined || found.repo === repo)
 }
 
 export async function importCommit(tx: Transaction, commit: ImportedCommit): Promise<void> {

@@ -187,11 +187,11 @@ async function importCommit(tx: Transaction, commit: PulledCommit): Promise<void
   const { repo, id, parent, mergeParents } = commit
   if (await hasCommit(tx, id)) throw changed(`commit ${id} has come`)
   for (const before of parent === undefined ? mergeParents : [parent, ...mergeParents]) {
-    if (await hasCommit(tx, before)) continue
+    if (await hasCommit(tx, before, repo)) continue
     throw changed(`commit ${before} of ${repo}, which ${id} follows, was deleted`)
   }
   for (const other of commit.provenance) {
-    if (await hasCommit(tx, other.id)) continue
+    if (await hasCommit(tx, other.id, other.repo)) continue
     throw new FailedPreconditionError(
       `commit ${id} of ${repo} is made from ${other.repo}@${other.id}, which is not here: pull ${other.repo}, too, or all that it is made from with --with-provenance`,
     )

@@ -155,9 +155,10 @@ export const lastingDamage: readonly Damage[] = [
   },
   {
     what: 'a branch has a name that none can have',
-    sql: `INSERT INTO branches (repo, name, head, written) VALUES ('data', 'a~b', ${head}, 1)`,
+    sql: `INSERT INTO branches (repo, name, head, written)
+      VALUES ('data', 'a' || char(0), ${head}, 1)`,
     kinds: ['name-invalid'],
-    subject: { repo: 'data', branch: 'a~b' },
+    subject: { repo: 'data', branch: 'a\0' },
   },
   {
     what: 'a commit tag has a name that none can have',

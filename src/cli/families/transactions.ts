@@ -11,9 +11,10 @@ export const transactionCommands: CommandFamily = {
       arguments: '',
       about: 'begin a transaction, make it the active one, and print its id',
       details: `While a transaction is active, create-repo, delete-repo, start-commit, finish-commit, delete-commit,
-set-branch, delete-branch and delete-file are added to it instead of taking effect; they say so. All
-of them take effect at one instant with finish-transaction, or none does. Other commands work as
-always.
+set-branch, delete-branch, delete-file, copy-file, move-file, merge-branch, revert-commit, tag-commit
+and delete-commit-tag are added to it instead of taking effect; they say so. All of them take effect
+at one instant with finish-transaction, or none does. Other commands work as always, and so do copies
+and moves with --commit.
 
 A pipeline that reads several of the repos starts one job, with all the new heads. Puts go into open
 commits, before or between; what has been put is seen with its commit's finish.

@@ -82,7 +82,9 @@ function convertField(
       return
     case 'output':
       spec['egress'] = { URL: textOf(objectOf(content, 'output')['URL']) }
-      warnings.push('output is egress now, which this server does not do yet: take it out')
+      warnings.push(
+        'output is egress now: pachd needs credentials for the URL, its own or those of a secret (egress.secret)',
+      )
       return
     case 'resources':
       spec['resource_spec'] = content

@@ -9,6 +9,8 @@ import type { ServerPorts } from '../ports.ts'
 import type { Stores } from '../stores.ts'
 
 const msPerMinute = 60_000
+/** After a start, so that a server that does not run for long has a copy, too. */
+const firstCopyMinutes = 1
 
 interface OpenBackups {
   readonly backups: StoreBackups
@@ -57,8 +59,10 @@ function startMetadataCopies(
   if (metadataCopyMinutes === 0) return new AsyncDisposableStack()
   return startBackgroundTask('copying the metadata', log, async (signal) => {
     let last: string | undefined
+    let pauseMinutes = Math.min(firstCopyMinutes, metadataCopyMinutes)
     for (;;) {
-      await clock.sleep(metadataCopyMinutes * msPerMinute, signal)
+      await clock.sleep(pauseMinutes * msPerMinute, signal)
+      pauseMinutes = metadataCopyMinutes
       try {
         const { copyMetadata, metadataCopies } = await import('./metadata-copies.ts')
         const { extractedStore } = await import('./backups.ts')

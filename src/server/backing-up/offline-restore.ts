@@ -251,7 +251,7 @@ async function metadataCopies(
   } catch (error) {
     if (!(error instanceof NotFoundError)) throw error
     throw new NotFoundError(
-      `${place} holds no copy of the metadata: pachd makes one an hour after its start, and then when something has changed (--metadata-copy-every). Restore a backup into a new directory`,
+      `${place} holds no copy of the metadata: pachd makes one a minute after its start, and then every hour when something has changed (--metadata-copy-every). Restore a backup into a new directory`,
       { cause: error },
     )
   }
