@@ -5,6 +5,7 @@ import { statfs } from 'node:fs/promises'
 import type { Clock } from '../../base/clock.ts'
 import { exactSizeText, sizeText } from '../../base/sizes.ts'
 import { SlotBoundError } from '../../pipelines/executor.ts'
+import { RunWatch } from './run-watch.ts'
 
 const tickMsMin = 100
 const tickMsMax = 1000
@@ -47,59 +48,33 @@ interface Watched extends WatchedRun {
  * second, and at what a datum has only when so much has become less free that it may be too much,
  * or some time has passed.
  */
-export class DiskWatch implements AsyncDisposable {
+export class DiskWatch extends RunWatch<Watched> {
   readonly #directory: string
   readonly #bounds: DiskBounds
-  readonly #clock: Clock
-  readonly #runs = new Set<Watched>()
-  readonly #closing = new AbortController()
-  #loop: Promise<void> | undefined
 
   /** `directory` is on the disk that datums write to. */
   constructor(directory: string, bounds: DiskBounds, clock: Clock) {
+    super(clock, tickMsMin)
     this.#directory = directory
     this.#bounds = bounds
-    this.#clock = clock
   }
 
   /** Watches until what comes is disposed of. */
   watch(run: WatchedRun): Disposable {
-    const watched: Watched = {
+    return this.add({
       ...run,
       freeBytesAtStart: freeBytesOf(this.#directory),
       measured: undefined,
       measureAgainAtMs: 0,
-    }
-    this.#runs.add(watched)
-    this.#loop ??= this.#watchAll()
-    return { [Symbol.dispose]: () => void this.#runs.delete(watched) }
+    })
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closing.abort()
-    await this.#loop
-  }
-
-  async #watchAll(): Promise<void> {
-    let waitMs = tickMsMin
-    while (!this.#closing.signal.aborted) {
-      try {
-        await this.#clock.sleep(waitMs, this.#closing.signal)
-      } catch {
-        break
-      }
-      if (this.#runs.size === 0) break
-      waitMs = await this.#look()
-    }
-    this.#loop = undefined
-  }
-
-  /** Returns how long nothing can happen. */
-  async #look(): Promise<number> {
+  /** Waits for as long as nothing can happen. */
+  protected override async look(): Promise<number> {
     const freeBytes = freeBytesOf(this.#directory)
     const { datumBytesMax, reservedBytes } = this.#bounds
     const isFull = freeBytes < reservedBytes
-    for (const run of this.#runs) {
+    for (const run of this.runs) {
       if (this.#isDue(run, freeBytes, isFull)) await this.#measure(run, freeBytes)
       if (bytesOf(run) > datumBytesMax)
         this.#end(run, `its bound is ${exactSizeText(datumBytesMax)}`)
@@ -111,7 +86,7 @@ export class DiskWatch implements AsyncDisposable {
 
   #isDue({ measured, measureAgainAtMs }: Watched, freeBytes: number, isFull: boolean): boolean {
     const { datumBytesMax } = this.#bounds
-    const lateMs = this.#clock.monotonicMs() - measureAgainAtMs
+    const lateMs = this.clock.monotonicMs() - measureAgainAtMs
     if (lateMs < 0) return false
     if (isFull) return true
     if (datumBytesMax === Number.POSITIVE_INFINITY) return false
@@ -121,19 +96,19 @@ export class DiskWatch implements AsyncDisposable {
   }
 
   async #measure(run: Watched, freeBytes: number): Promise<void> {
-    const startMs = this.#clock.monotonicMs()
+    const startMs = this.clock.monotonicMs()
     const [bytes, otherBytes = 0] = await Promise.all([
       bytesIn(run.directories),
       run.otherBytes?.(),
     ])
     run.measured = { bytes: bytes + otherBytes, freeBytes }
-    const endMs = this.#clock.monotonicMs()
+    const endMs = this.clock.monotonicMs()
     run.measureAgainAtMs = endMs + (endMs - startMs) / measuringPart
   }
 
   /** One at a time: the disk may have room then. */
   #endLargest(freeBytes: number): void {
-    const culprits = [...this.#runs]
+    const culprits = [...this.runs]
       .filter((run) => run.freeBytesAtStart - freeBytes > culpritBytesMin)
       .toSorted((left, right) => bytesOf(right) - bytesOf(left))
     const [largest] = culprits
@@ -146,7 +121,7 @@ export class DiskWatch implements AsyncDisposable {
   }
 
   #end(run: Watched, why: string): void {
-    if (!this.#runs.delete(run)) return
+    if (!this.runs.delete(run)) return
     run.end(
       new SlotBoundError(
         `user code was ended: it had ${sizeText(bytesOf(run))} on disk, in /pfs/out and ` +

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts'
 import { SlotBoundError } from '../../pipelines/executor.ts'
+import { RunWatch } from './run-watch.ts'
 
 const lookMs = 500
 const refusedMsMaxDefault = 5000
@@ -35,56 +36,30 @@ interface Watched {
  * that comes up against it and goes on with what it has is left alone. A datum that is short is
  * never looked at.
  */
-export class ProcessWatch implements AsyncDisposable {
-  readonly #clock: Clock
+export class ProcessWatch extends RunWatch<Watched> {
   readonly #refusedMsMax: number
-  readonly #runs = new Set<Watched>()
-  readonly #closing = new AbortController()
-  #loop: Promise<void> | undefined
 
   /** Looks that find new refusals for so long together end a datum. */
   constructor(clock: Clock, refusedMsMax: number = refusedMsMaxDefault) {
-    this.#clock = clock
+    super(clock, lookMs)
     this.#refusedMsMax = refusedMsMax
   }
 
   /** Watches until what comes is disposed of; `end` ends the datum. */
   watch(counted: CountedProcesses, end: (reason: SlotBoundError) => void): Disposable {
-    const watched: Watched = {
-      counted,
-      end,
-      refusedCount: undefined,
-      refusedLooks: 0,
-      refusedAtMs: 0,
-    }
-    this.#runs.add(watched)
-    this.#loop ??= this.#watchAll()
-    return { [Symbol.dispose]: () => void this.#runs.delete(watched) }
+    return this.add({ counted, end, refusedCount: undefined, refusedLooks: 0, refusedAtMs: 0 })
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#closing.abort()
-    await this.#loop
+  protected override look(): number {
+    for (const run of this.runs) this.#lookAt(run)
+    return lookMs
   }
 
-  async #watchAll(): Promise<void> {
-    while (!this.#closing.signal.aborted) {
-      try {
-        await this.#clock.sleep(lookMs, this.#closing.signal)
-      } catch {
-        break
-      }
-      if (this.#runs.size === 0) break
-      for (const run of this.#runs) this.#look(run)
-    }
-    this.#loop = undefined
-  }
-
-  #look(run: Watched): void {
+  #lookAt(run: Watched): void {
     const counts = countsNow(run)
     if (counts === undefined) return
     const { refusedCount, isAtBound } = counts
-    const nowMs = this.#clock.monotonicMs()
+    const nowMs = this.clock.monotonicMs()
     // What was counted before its first look may be an earlier datum's.
     const wasRefused = refusedCount > (run.refusedCount ?? refusedCount)
     run.refusedCount = refusedCount
@@ -94,7 +69,7 @@ export class ProcessWatch implements AsyncDisposable {
     } else if (nowMs - run.refusedAtMs > quietMsMax) run.refusedLooks = 0
     else if (!isAtBound) run.refusedLooks = Math.max(0, run.refusedLooks - 1)
     const refusedMs = run.refusedLooks * lookMs
-    if (refusedMs < this.#refusedMsMax || !this.#runs.delete(run)) return
+    if (refusedMs < this.#refusedMsMax || !this.runs.delete(run)) return
     run.end(
       new SlotBoundError(
         `user code was ended: ${processBoundText(run.counted.processCountMax)}, and tried for ${refusedMs / 1000} s to start more`,
