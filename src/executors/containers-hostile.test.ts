@@ -1,13 +1,9 @@
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe } from 'vitest'
 
-import { TestContainerExecutor } from '../testing/container-fixture.ts'
+import { containerExecutorWith } from '../testing/executors-under-test.ts'
 import type { Aspect } from '../testing/hostile-code.ts'
-import type { OpenExecutorUnderTest } from '../testing/executor-arena.ts'
 import { describeHostileCode } from '../testing/hostile-code-conformance.ts'
 import { canHavePodman, PodmanEngine, type TestImage } from '../testing/podman-engine.ts'
-import { transform } from '../testing/process-fixture.ts'
 import { bashImage, debianImage, userImage } from '../testing/test-images.ts'
 
 /** Another shell, and a user that is not root: of these, what depends on it. */
@@ -32,19 +28,7 @@ describe.skipIf(!canHavePodman())('containers', () => {
   })
 
   for (const [name, options] of Object.entries(images)) {
-    const open: OpenExecutorUnderTest = async (bounds) => {
-      const opened = await TestContainerExecutor.open(engine.socketPath, { bounds, storeId: name })
-      const hiddenDirectory = join(opened.directory, 'hidden')
-      mkdirSync(hiddenDirectory)
-      return {
-        executor: opened.executor,
-        transform: (script, more) =>
-          transform(['sh', '-c', script], { image: `localhost/${name}:test`, ...more }),
-        hiddenDirectory,
-        holds: new Set(['memory', 'processes', 'disk', 'cpu']),
-        [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-      }
-    }
+    const open = containerExecutorWith(() => engine, name)
     describeHostileCode(`the container executor with image ${name}`, open, options)
   }
 })

@@ -1,11 +1,8 @@
-import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe } from 'vitest'
 
-import { TestContainerExecutor } from '../testing/container-fixture.ts'
+import { containerExecutorWith } from '../testing/executors-under-test.ts'
 import { describeWarmCode } from '../testing/warm-code-conformance.ts'
 import { canHavePodman, PodmanEngine } from '../testing/podman-engine.ts'
-import { transform } from '../testing/process-fixture.ts'
 import { bashImage, userImage } from '../testing/test-images.ts'
 
 /** A shell other than Debian's, and a user that is not root. */
@@ -26,18 +23,7 @@ describe.skipIf(!canHavePodman())('containers', () => {
   })
 
   for (const name of Object.keys(images)) {
-    describeWarmCode(`the container executor with image ${name}`, async (bounds) => {
-      const opened = await TestContainerExecutor.open(engine.socketPath, { bounds, storeId: name })
-      const hiddenDirectory = join(opened.directory, 'hidden')
-      mkdirSync(hiddenDirectory)
-      return {
-        executor: opened.executor,
-        transform: (script, more) =>
-          transform(['sh', '-c', script], { image: `localhost/${name}:test`, ...more }),
-        hiddenDirectory,
-        holds: new Set(['memory', 'processes', 'disk', 'cpu']),
-        [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
-      }
-    })
+    const open = containerExecutorWith(() => engine, name)
+    describeWarmCode(`the container executor with image ${name}`, open)
   }
 })
