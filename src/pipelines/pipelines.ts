@@ -19,7 +19,7 @@ import {
 } from './deleted-jobs.ts'
 import { killJobs, openJobIds } from './job-records.ts'
 import type { OutputExports } from './output-exports.ts'
-import { PipelineChanges } from './pipeline-changes.ts'
+import { PipelineChanges } from './specs/pipeline-changes.ts'
 import {
   allPipelines,
   findPipeline,
@@ -31,9 +31,9 @@ import {
   setPipelineState,
   type PipelineRecord,
 } from './pipeline-records.ts'
-import { requireRepos } from './lost-repos.ts'
-import { completeProvenance } from './output-provenance.ts'
-import { rehearsed } from './rehearsals.ts'
+import { requireRepos } from './running/lost-repos.ts'
+import { completeProvenance } from './outputs/output-provenance.ts'
+import { rehearsed } from './specs/rehearsals.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { specNotices } from './specs/notices.ts'
 import { checkSchedules } from './specs/schedule-check.ts'

@@ -11,7 +11,7 @@ import { finishedHead } from '../jobs/input-heads.ts'
 import { branchesOf } from '../inputs.ts'
 import { keyOfInputs } from '../jobs/job-making.ts'
 import { killJobs, moveJob, selectJobs, type JobInput } from '../job-records.ts'
-import { placePipeline, type PipelineChanges } from '../pipeline-changes.ts'
+import { placePipeline, type PipelineChanges } from '../specs/pipeline-changes.ts'
 import {
   findPipeline,
   forgetPipeline,

@@ -1,7 +1,7 @@
-import { InvalidArgumentError } from '../base/errors.ts'
-import type { CommitId, RepoName } from '../base/names.ts'
-import type { ReadTransaction } from '../database/database.ts'
-import { findBranch } from './branches.ts'
+import { InvalidArgumentError } from '../../base/errors.ts'
+import type { CommitId, RepoName } from '../../base/names.ts'
+import type { ReadTransaction } from '../../database/database.ts'
+import { findBranch } from '../branches.ts'
 import {
   checkCommitNames,
   type CommitInfo,
@@ -9,9 +9,9 @@ import {
   findDerivedCommit,
   getCommit,
   getCommitName,
-} from './commit-records.ts'
-import { listLine } from './commits/listing.ts'
-import { FlushFailedError } from './errors.ts'
+} from '../commit-records.ts'
+import { listLine } from '../commits/listing.ts'
+import { FlushFailedError } from '../errors.ts'
 import {
   branchTopic,
   commitTopic,
@@ -19,11 +19,11 @@ import {
   type Downstream,
   repoTopic,
   type VersioningPorts,
-} from './ports.ts'
-import { repoDescendants } from './records/repo-provenance.ts'
-import { findRepo, getRepo } from './repos.ts'
-import { SeenCommits } from './subscriptions/seen-commits.ts'
-import { watchChanges } from './subscriptions/watch-changes.ts'
+} from '../ports.ts'
+import { repoDescendants } from '../records/repo-provenance.ts'
+import { findRepo, getRepo } from '../repos.ts'
+import { SeenCommits } from './seen-commits.ts'
+import { watchChanges } from './watch-changes.ts'
 
 /** What one statement can ask for; a commit that is given twice counts once. */
 const flushedCommitsMax = 500
