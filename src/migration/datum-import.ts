@@ -20,6 +20,7 @@ import { atomsOf, shapeOf } from '../pipelines/inputs.ts'
 import { noStats } from '../pipelines/process-stats.ts'
 import type { PipelineSpec } from '../pipelines/specs.ts'
 import type { DirectoryEntry } from '../storage/file-trees.ts'
+import type { Contents } from '../storage/contents.ts'
 import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
 import { treeEntry, type CommitTree } from '../versioning/commit-records.ts'
 import { statsOfDatum, type DatumStats } from './datum-stats.ts'
@@ -35,6 +36,8 @@ const readersMax = 16
 export interface DatumImportPorts extends TreeImportPorts {
   readonly treeImport: TreeImport
   readonly maps: ProllyMaps
+  /** Undefined in a rehearsal, whose contents have no bytes: then no output is made again. */
+  readonly contents: Contents | undefined
 }
 
 /** What is known of the datums of a job. */
@@ -262,8 +265,9 @@ export class DatumImport {
   async #merge({ id, old }: SpecJob): Promise<void> {
     const datums = this.#found.get(id)
     const output = this.#commits.get((old.info.outputCommit?.id ?? '') as CommitId)
-    if (datums === undefined || output === undefined) return
-    const merged = await mergeImportedOutputs(this.#ports, datums.datumSet)
+    const { contents } = this.#ports
+    if (datums === undefined || output === undefined || contents === undefined) return
+    const merged = await mergeImportedOutputs({ ...this.#ports, contents }, datums.datumSet)
     if (merged?.tree.root !== (await this.#treeOf(output)).root) return
     await this.#ports.chunks.flush()
     this.#found.set(id, { ...datums, contributions: merged.contributions })
