@@ -111,7 +111,13 @@ export class StoringIntake implements Intake {
   readonly #contents: Contents
   readonly #objects: OldObjects
 
-  constructor({ contents, objects }: { readonly contents: Contents; readonly objects: OldObjects }) {
+  constructor({
+    contents,
+    objects,
+  }: {
+    readonly contents: Contents
+    readonly objects: OldObjects
+  }) {
     this.#contents = contents
     this.#objects = objects
   }

@@ -35,11 +35,14 @@ async function expectSame(cluster: UnpackedCluster): Promise<Migrated> {
   return dry
 }
 
-test.each(oldClusterNames)('a dry run over %s says and counts what a migration does', async (name) => {
-  await using cluster = await UnpackedCluster.unpack(name)
-  const { summary } = await expectSame(cluster)
-  expect(summary?.counts?.results).toBeGreaterThan(30n)
-})
+test.each(oldClusterNames)(
+  'a dry run over %s says and counts what a migration does',
+  async (name) => {
+    await using cluster = await UnpackedCluster.unpack(name)
+    const { summary } = await expectSame(cluster)
+    expect(summary?.counts?.results).toBeGreaterThan(30n)
+  },
+)
 
 test('a dry run names results of datums that cannot be read, and tags that lead nowhere', async () => {
   await using cluster = await UnpackedCluster.unpack('1.5.3')
