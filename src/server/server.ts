@@ -48,6 +48,7 @@ import { noClouds, type ServerPorts } from './ports.ts'
 import { diagnose } from './diagnosis.ts'
 import { openProcessing, type OpenProcessing } from './processing.ts'
 import type { StoreChecks } from './store-checks.ts'
+import { forgetRehearsal, openRehearsalStores } from './rehearsal-stores.ts'
 import { openStores, type Stores } from './stores.ts'
 
 /** A running pachd: its data directory, and open ports. */
@@ -95,6 +96,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const startedMs = clock.monotonicMs()
   await using opened = new AsyncDisposableStack()
   const stores = opened.use(await openStores(config, ports))
+  await forgetRehearsal(stores.directory)
   const { directory, database, chunks } = stores
   const triggers = new Triggers({ clock, random })
   const uses = new JobCommitUses({ database, maps: new ProllyMaps(chunks) })
@@ -164,7 +166,8 @@ function lateMigrations(
     const { ClusterMigrations } = await import('../migration/migrations.ts')
     const maps = new ProllyMaps(stores.chunks)
     const openBucket = buckets.open.bind(buckets)
-    return new ClusterMigrations({ ...stores, ...ports, maps, specOf, openBucket })
+    const openRehearsal = openRehearsalStores.bind(undefined, stores.directory, ports.clock)
+    return new ClusterMigrations({ ...stores, ...ports, maps, specOf, openBucket, openRehearsal })
   }
 }
 
