@@ -98,6 +98,7 @@ async function runCommand(
     out,
     err: new Output(process.stderr, { mayBeLost: true }),
     clock,
+    environment: process.env,
     address,
     transport,
     activeTransaction,

@@ -15,6 +15,7 @@ import { create } from '@bufbuild/protobuf'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { migrationsClient } from '../own-clients.ts'
+import { secretText } from '../parsing/secret-text.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { goDurationText } from '../printing/times.ts'
 import { StatusLine } from '../printing/status-line.ts'
@@ -36,7 +37,7 @@ export async function migrate(context: CommandContext): Promise<void> {
     )
     return
   }
-  const request = requestOf(context)
+  const request = await requestOf(context)
   const isDryRun = request.dryRun
   await using report = isDryRun ? undefined : await ReportFile.create(flags.text('report'))
   const line = new StatusLine(context)
@@ -105,7 +106,7 @@ const openCommitChoices: Readonly<Record<string, OpenCommits>> = {
   drop: OpenCommits.DROP,
 }
 
-function requestOf({ flags }: CommandContext): MigrateRequest {
+async function requestOf({ flags, environment }: CommandContext): Promise<MigrateRequest> {
   const openCommits = openCommitChoices[flags.text('open-commits')]
   if (openCommits === undefined) {
     throw new UsageError(
@@ -116,6 +117,7 @@ function requestOf({ flags }: CommandContext): MigrateRequest {
     etcd: placeText(flags.text('etcd')),
     storage: placeText(flags.text('storage')),
     pachd: flags.text('pachd'),
+    ...(flags.text('pachd') !== '' && { pachdToken: await tokenOf({ flags, environment }) }),
     pfsPrefix: flags.text('pfs-prefix'),
     ppsPrefix: flags.text('pps-prefix'),
     dryRun: flags.isOn('dry-run'),
@@ -125,6 +127,15 @@ function requestOf({ flags }: CommandContext): MigrateRequest {
     killUnfinishedJobs: flags.isOn('kill-unfinished-jobs'),
     keepPaused: flags.isOn('keep-paused'),
   })
+}
+
+/** Never an argument, which everybody on the machine could read. */
+async function tokenOf({
+  flags,
+  environment,
+}: Pick<CommandContext, 'flags' | 'environment'>): Promise<string> {
+  const file = flags.text('pachd-token-file')
+  return (file === '' ? (environment['PACHD_TOKEN'] ?? '') : await secretText(file)).trim()
 }
 
 /** A path, seen from here, where it is one: the server reads it, which may stand elsewhere. */

@@ -44,6 +44,7 @@ async function around(
     clock: new SystemClock(),
     address,
     transport,
+    environment: {},
     activeTransaction: new ActiveTransaction({}, address),
   }
   const target = { repo: 'r', branch: 'master', hasPut: () => hasPut }
