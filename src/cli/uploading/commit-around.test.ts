@@ -45,6 +45,7 @@ async function around(
     address,
     transport,
     activeTransaction: new ActiveTransaction({}, address),
+    upgradeStore: () => expect.fail('no need for a store'),
   }
   const target = { repo: 'r', branch: 'master', hasPut: () => hasPut }
   const told = await commitAround(context, target, work).then(

@@ -71,6 +71,7 @@ async function send({
     address,
     transport,
     activeTransaction: new ActiveTransaction({}, address),
+    upgradeStore: () => expect.fail('no need for a store'),
   }
   await upload(context, {
     repo: 'data',
