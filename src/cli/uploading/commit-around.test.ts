@@ -46,6 +46,7 @@ async function around(
     transport,
     environment: {},
     activeTransaction: new ActiveTransaction({}, address),
+    upgradeStore: () => expect.fail('no need for a store'),
   }
   const target = { repo: 'r', branch: 'master', hasPut: () => hasPut }
   const told = await commitAround(context, target, work).then(
