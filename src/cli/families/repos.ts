@@ -76,7 +76,7 @@ export const repoCommands: CommandFamily = {
         {
           name: 'force',
           short: 'f',
-          about: 'even when other repos are made from it, or a pipeline writes it',
+          about: 'even when other repos are made from it, a pipeline writes it, or its commits are tagged',
         },
         { name: 'all', about: 'delete every repo' },
       ],
