@@ -21,6 +21,14 @@ function fileAt(at: number): { file: { path: string }; fileType: FileType; sizeB
   return { file: { path }, fileType: FileType.FILE, sizeBytes: BigInt(at) }
 }
 
+/** The paths of every other file. */
+function pathsFrom(first: number): readonly string[] {
+  return Array.from(
+    { length: batchCount * batchRows },
+    (_, at) => fileAt(2 * at + first).file.path,
+  )
+}
+
 /** Serves a long comparison, and prints it; temporary files are made in `directory`. */
 async function diffLong(
   directory?: string,
@@ -64,9 +72,7 @@ test('both sides of any length come from one call, the old one below the new one
   expect(err).toBe('')
   expect(callCount).toBe(1)
   const names = text.split('\n').map((line) => line.split(' ')[0])
-  const side = (from: number): readonly string[] =>
-    Array.from({ length: batchCount * batchRows }, (_, at) => fileAt(2 * at + from).file.path)
-  expect(names).toEqual(['New', 'NAME', ...side(0), 'Old', 'NAME', ...side(1), ''])
+  expect(names).toEqual(['New', 'NAME', ...pathsFrom(0), 'Old', 'NAME', ...pathsFrom(1), ''])
 })
 
 test('where the old side cannot be kept, it is said which directory, and how to name another', async () => {
