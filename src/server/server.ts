@@ -147,6 +147,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...versionRoutes(release),
   ]
   const routes = withTransactions(recordable, versioning)
+  await giveUpHeld(versioning, log)
   const doors = opened.use(await Doors.open(config, { routes, versioning }, ports))
   api.address = addressOnHost(doors.address)
   api.doors = doors
@@ -154,6 +155,14 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const packs = stores.bucketUrl ?? directory.objects
   log.info('listening', { ...addressesOf(doors), root: config.root, packs, release })
   return new Server(doors, opened.move())
+}
+
+/** Before anybody calls: to whom they are in the way. */
+async function giveUpHeld({ commits }: Versioning, log: ServerPorts['log']): Promise<void> {
+  await commits.giveUpHeld(({ repo, id }, error) => {
+    const text = error instanceof Error ? error.message : String(error)
+    log.warning('a commit that its opener had left stays open', { repo, commit: id, error: text })
+  })
 }
 
 /** What brings old clusters here, loaded when one is to come. */
