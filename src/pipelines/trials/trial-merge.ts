@@ -9,7 +9,7 @@ import { removeRepo } from '../../versioning/repos.ts'
 import { takeOverArrivals } from '../jobs/arrivals.ts'
 import { finishedHead } from '../jobs/input-heads.ts'
 import { branchesOf } from '../inputs.ts'
-import { keyOfInputs } from '../jobs/job-making.ts'
+import { keyOfAnother, keyOfInputs } from '../jobs/job-making.ts'
 import { killJobs, moveJob, selectJobs, type JobInput } from '../job-records.ts'
 import { placePipeline, type PipelineChanges } from '../pipeline-changes.ts'
 import {
@@ -133,7 +133,7 @@ async function moveJobs(
       outputBranch: merged.spec.outputBranch,
       inputs,
       trigger: moved(job.trigger),
-      inputsKey: job.isByHand ? `${key}+${job.id}` : key,
+      inputsKey: job.isByHand ? keyOfAnother(key, job.id) : key,
     })
   }
 }
