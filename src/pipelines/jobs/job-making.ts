@@ -8,6 +8,7 @@ import type { CommitInfo } from '../../versioning/commit-records.ts'
 import { branchesOf, shapeOf } from '../inputs.ts'
 import { insertJob, type JobInput, type NewJob } from '../job-records.ts'
 import { specOfVersion, type PipelineRecord } from '../pipeline-records.ts'
+import { hasEnded, parseJobState } from '../states.ts'
 
 /** What a job is to be made over. */
 export interface JobOver {
@@ -117,14 +118,18 @@ export function keyOfAnother(key: string, id: JobId): string {
   return `${key}+${id}`
 }
 
-/** The key of a job's inputs or, where another job of that version of the pipeline has it, one beside it. */
+/**
+ * The key of a job's inputs or, where another job of that version of the pipeline has it, or will when
+ * it begins, one beside it.
+ */
 export async function freeKey(
   tx: ReadTransaction,
   job: Pick<NewJob, 'id' | 'pipelineId' | 'salt' | 'pipelineVersion'>,
   key: string,
 ): Promise<string> {
   const taken = await tx.get(
-    `SELECT id FROM jobs WHERE pipeline_id = ? AND salt = ? AND inputs_key = ? AND pipeline_version = ?`,
+    `SELECT id FROM jobs WHERE pipeline_id = ? AND salt = ? AND inputs_key = ?
+      AND (pipeline_version = ? OR state = 'starting')`,
     job.pipelineId,
     job.salt,
     key,
@@ -149,8 +154,12 @@ async function isCurrent(
     readonly state: string
     readonly pipeline_version: number
     readonly output_branch: string
+    readonly is_killed: number
   }>(
-    `SELECT inputs_key, state, pipeline_version, output_branch FROM jobs
+    `SELECT inputs_key, state, pipeline_version, output_branch, CASE WHEN sequence <= COALESCE(
+        (SELECT k.sequence FROM killed_jobs k WHERE k.pipeline_id = jobs.pipeline_id), 0)
+        THEN 1 ELSE 0 END AS is_killed
+      FROM jobs
       WHERE lineage_id = ? AND salt = ? AND pipeline_id = ?
         AND (by_hand = 0 OR substr(inputs_key, 1, 64) = ?) ORDER BY sequence DESC LIMIT 1`,
     pipeline.lineageId,
@@ -161,8 +170,12 @@ async function isCurrent(
   if (latest === undefined) return false
   const [key] = latest.inputs_key.split('+')
   if (key !== inputsKey) return false
+  const { state } = latest
+  const isOpen = !hasEnded(parseJobState(state))
+  // What waits will run as the pipeline is now.
+  if (isOpen) return latest.is_killed === 0
   if (latest.pipeline_version === pipeline.version) return true
-  if (latest.state === 'failure' || latest.state === 'killed') return false
+  if (state === 'failure' || state === 'killed') return false
   const then = await specOfVersion(tx, pipeline.pipelineId, latest.pipeline_version)
   // What an old cluster's pipeline read as a former version is not always known.
   const isShaped = then === undefined || shapeOf(then.input) === shapeOf(pipeline.spec.input)
