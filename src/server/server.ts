@@ -23,6 +23,7 @@ import type { Database } from '../database/database.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
+import { killNotedJobs } from '../pipelines/killed-jobs.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
 import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
@@ -268,7 +269,12 @@ function startSweeps(
       purgeRepos(database, signal),
     ),
   )
-  // What an earlier process left: calls delete what is left by themselves.
+  // What an earlier process left, here and below: calls do it by themselves.
+  opened.use(
+    startBackgroundTask('killing jobs that wait for a pipeline of before', log, (signal) =>
+      killNotedJobs(database, signal),
+    ),
+  )
   opened.use(
     startBackgroundTask('deleting what is left of jobs', log, (signal) =>
       purgeDeletedJobs(database, signal),

@@ -23,10 +23,7 @@ function fileAt(at: number): { file: { path: string }; fileType: FileType; sizeB
 
 /** The paths of every other file. */
 function pathsFrom(first: number): readonly string[] {
-  return Array.from(
-    { length: batchCount * batchRows },
-    (_, at) => fileAt(2 * at + first).file.path,
-  )
+  return Array.from({ length: batchCount * batchRows }, (_, at) => fileAt(2 * at + first).file.path)
 }
 
 /** Serves a long comparison, and prints it; temporary files are made in `directory`. */
@@ -57,13 +54,16 @@ async function diffLong(
         done()
       },
     })
-  await runPachctl({
-    argv: ['node', 'pachctl', 'diff-file', 'data', 'master', '/'],
-    env: { ADDRESS: `127.0.0.1:${port}`, HOME: home.path },
-    stdin: new PassThrough().end(),
-    stdout: collector('text'),
-    stderr: collector('err'),
-  })
+  await runPachctl(
+    {
+      argv: ['node', 'pachctl', 'diff-file', 'data', 'master', '/'],
+      env: { ADDRESS: `127.0.0.1:${port}`, HOME: home.path },
+      stdin: new PassThrough().end(),
+      stdout: collector('text'),
+      stderr: collector('err'),
+    },
+    { upgradeStore: () => Promise.reject(new Error('not called')) },
+  )
   return { ...written, callCount }
 }
 
