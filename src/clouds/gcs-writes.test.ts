@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { concatBytes } from '../base/bytes.ts'
-import { UnavailableError } from '../base/errors.ts'
+import { assert, UnavailableError } from '../base/errors.ts'
 import { seededBytes } from '../testing/seeded-random.ts'
 import { type GcsUploads, writeGcsObject } from './gcs-writes.ts'
 
@@ -26,8 +26,9 @@ class FrugalStore implements GcsUploads {
   async send(_address: string, { range, bytes }: { range: string; bytes: Uint8Array }) {
     const [, first, last, total] = /^bytes (?:\*|(\d+)-(\d+))\/(\d+)$/.exec(range) ?? []
     const { length } = this.kept
-    expect(Number(first ?? length)).toBe(length)
-    if (last !== undefined) expect(Number(last) + 1 - length).toBe(bytes.length)
+    assert(Number(first ?? length) === length, 'a part begins where what is kept ends')
+    if (last !== undefined)
+      assert(Number(last) + 1 - length === bytes.length, 'a range is as long as its bytes')
     this.sentBytes += bytes.length
     const keptSteps = this.#keeps(this.partCount) * stepBytes
     this.partCount += 1
