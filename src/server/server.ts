@@ -23,6 +23,7 @@ import type { Database } from '../database/database.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
+import { killNotedJobs } from '../pipelines/killed-jobs.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
 import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
@@ -147,6 +148,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...versionRoutes(release),
   ]
   const routes = withTransactions(recordable, versioning)
+  await giveUpHeld(versioning, log)
   const doors = opened.use(await Doors.open(config, { routes, versioning }, ports))
   api.address = addressOnHost(doors.address)
   api.doors = doors
@@ -154,6 +156,14 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const packs = stores.bucketUrl ?? directory.objects
   log.info('listening', { ...addressesOf(doors), root: config.root, packs, release })
   return new Server(doors, opened.move())
+}
+
+/** Before anybody calls: to whom they are in the way. */
+async function giveUpHeld({ commits }: Versioning, log: ServerPorts['log']): Promise<void> {
+  await commits.giveUpHeld(({ repo, id }, error) => {
+    const text = error instanceof Error ? error.message : String(error)
+    log.warning('a commit that its opener had left stays open', { repo, commit: id, error: text })
+  })
 }
 
 /** What brings old clusters here, loaded when one is to come. */
@@ -259,7 +269,12 @@ function startSweeps(
       purgeRepos(database, signal),
     ),
   )
-  // What an earlier process left: calls delete what is left by themselves.
+  // What an earlier process left, here and below: calls do it by themselves.
+  opened.use(
+    startBackgroundTask('killing jobs that wait for a pipeline of before', log, (signal) =>
+      killNotedJobs(database, signal),
+    ),
+  )
   opened.use(
     startBackgroundTask('deleting what is left of jobs', log, (signal) =>
       purgeDeletedJobs(database, signal),
