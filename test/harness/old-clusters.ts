@@ -47,6 +47,7 @@ export interface ExpectedCluster {
 
 /** A cluster that a real old server has written, unpacked into a directory of its own. */
 export class UnpackedCluster implements AsyncDisposable {
+  readonly name: OldClusterName
   readonly etcd: string
   readonly storage: string
   readonly expected: ExpectedCluster
@@ -62,12 +63,13 @@ export class UnpackedCluster implements AsyncDisposable {
 
   private constructor(
     directory: TemporaryDirectory,
-    expected: Pick<UnpackedCluster, 'expected' | 'expectedBy15'>,
+    expected: Pick<UnpackedCluster, 'name' | 'expected' | 'expectedBy15'>,
     keys: UnpackedCluster['keys'],
   ) {
     this.#directory = directory
     this.etcd = directory.join('etcd.snapshot.db')
     this.storage = directory.join('storage')
+    this.name = expected.name
     this.expected = expected.expected
     this.expectedBy15 = expected.expectedBy15
     this.keys = keys
@@ -89,7 +91,7 @@ export class UnpackedCluster implements AsyncDisposable {
       after === undefined
         ? expected
         : withFiles(JSON.parse(after.toString()) as ExpectedCluster, expected)
-    return new UnpackedCluster(directory, { expected, expectedBy15 }, keys)
+    return new UnpackedCluster(directory, { name, expected, expectedBy15 }, keys)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,8 +4,9 @@ import { RepoInfoSchema } from '../../src/gen/pfs_pb.ts'
 import { OldClusterWriter } from '../../src/testing/old-cluster-writer.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { OpenCommits } from '../../src/gen/pachyderm_pb.ts'
-import { oldClusterNames, type OldClusterName, UnpackedCluster } from '../harness/old-clusters.ts'
+import { oldClusterNames, UnpackedCluster } from '../harness/old-clusters.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
+import { leftOut } from './differences.ts'
 import { migrate } from './migrate.ts'
 import { expectWhole } from './expect-whole.ts'
 
@@ -16,13 +17,6 @@ async function findingsOf(pachd: TestPachd): Promise<readonly string[]> {
     if (event.case === 'finding') found.push(`${event.value.kind}: ${event.value.what}`)
   }
   return found
-}
-
-/** Pipelines that read one repo through two branches, which only 1.4 could. */
-const leftOut: Readonly<Record<OldClusterName, readonly string[]>> = {
-  '1.4.8': ['nested'],
-  '1.5.3': [],
-  '1.5.3-objectstore': [],
 }
 
 test.each(oldClusterNames)('a cluster of %s comes over whole', async (name) => {
@@ -39,7 +33,7 @@ test.each(oldClusterNames)('a cluster of %s comes over whole', async (name) => {
     leftOut[name].map((pipeline) => `pipeline ${pipeline}`),
   )
   expect(summary?.counts?.damaged).toBe(BigInt(damage.length))
-  await expectWhole(pachd, cluster, { leftOut: leftOut[name], openCommits: 'keep' })
+  await expectWhole(pachd, cluster, 'keep')
   expect(await findingsOf(pachd)).toEqual([])
 })
 

@@ -17,12 +17,12 @@ import { expectedWhole, servedWhole } from './whole.ts'
  */
 export async function expectWhole(
   pachd: TestClient,
-  { expectedBy15 }: Pick<UnpackedCluster, 'expectedBy15'>,
-  options: { readonly leftOut: readonly string[]; readonly openCommits: 'keep' | 'drop' },
+  { name, expectedBy15 }: UnpackedCluster,
+  openCommits: 'keep' | 'drop',
 ): Promise<void> {
-  const wanted = asServedHere(expectedWhole(expectedBy15), options.leftOut)
+  const wanted = asServedHere(expectedWhole(expectedBy15), name)
   const served = withSortedProvenance(await servedWhole(pachd))
-  const kept = options.openCommits === 'keep' ? wanted : withoutOpenCommits(wanted)
+  const kept = openCommits === 'keep' ? wanted : withoutOpenCommits(wanted)
   for (const [at, repo] of kept.repos.entries()) expect(served.repos[at]).toEqual(repo)
   expect(served).toEqual(kept)
   for (const info of served.pipelines) {

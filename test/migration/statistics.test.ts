@@ -9,6 +9,7 @@ import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { UnpackedCluster } from '../harness/old-clusters.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 import { migrate, type Migrated } from './migrate.ts'
+import { logOf } from './migrated.ts'
 
 const request = { force: true, keepPaused: true, killUnfinishedJobs: true }
 const resultCount = 50n
@@ -58,15 +59,6 @@ async function replace(
   await writer.putTag(kept.tag, hash)
 }
 
-/** Lines of user code of the pipeline. */
-async function logOf(pachd: TestPachd): Promise<readonly string[]> {
-  const lines: string[] = []
-  for await (const { message, user } of pachd.pps.getLogs({ pipeline: { name: 'counted' } })) {
-    if (user) lines.push(message.trim())
-  }
-  return lines
-}
-
 /** It is told once, costs no result, and without the flag nothing comes. */
 function expectOneLoss({ damage, summary }: Migrated, reason: RegExp): void {
   expect(damage.map(({ kind, what }) => `${kind} ${what}`)).toEqual([
@@ -90,7 +82,7 @@ test('what datums printed and took comes over', async () => {
   const { damage, summary } = await migrate(pachd, cluster, request)
   expect(damage).toEqual([])
   expect(summary?.counts?.results).toBe(resultCount)
-  const log = await logOf(pachd)
+  const log = await logOf(pachd, 'counted')
   expect(log.filter((text) => text === 'hello' || text === 'there')).toEqual(['hello', 'there'])
 })
 
@@ -111,7 +103,7 @@ test.each([
     await expect(migrate(pachd, cluster, request)).rejects.toThrow(/one thing .* --skip-damaged/)
     expectOneLoss(await migrate(pachd, cluster, { ...request, skipDamaged: true }), reason)
     const note = '(a part of the log could not be read in the old cluster)'
-    expect((await logOf(pachd)).includes(note)).toBe(what === 'logs')
+    expect((await logOf(pachd, 'counted')).includes(note)).toBe(what === 'logs')
   },
 )
 
@@ -126,7 +118,7 @@ test('statistics and lines that are not what 1.5 writes are damage', async () =>
     await migrate(pachd, cluster, { ...request, skipDamaged: true }),
     /^its statistics cannot be read: they are not what 1.5 writes; a line of its log cannot be read$/,
   )
-  const log = await logOf(pachd)
+  const log = await logOf(pachd, 'counted')
   const at = log.indexOf('before')
   expect(log.slice(at, at + 3)).toEqual([
     'before',
@@ -147,7 +139,7 @@ test('a log of which not all is kept says where, and the migration says so', asy
   expect(notices.join('\n')).toContain(
     'pipeline counted: of one datum the log is longer than what is kept here',
   )
-  const log = await logOf(pachd)
+  const log = await logOf(pachd, 'counted')
   expect(log).toContain(`(a line of ${long.length} bytes was not kept here)`)
   expect(log.filter((text) => /^\(\d+ lines were not kept here/.test(text)).length).toBe(1)
   expect(log.some((text) => text.startsWith('line 19999 '))).toBe(true)
@@ -161,7 +153,7 @@ test('an object of a log whose bytes are others costs its own lines only', async
   await writeFile(join(cluster.storage, 'object', objects['logs'] ?? ''), `${line('other')}\n`)
   await using pachd = await TestPachd.start()
   await migrate(pachd, cluster, { ...request, skipDamaged: true })
-  expect(await logOf(pachd)).not.toContain('other')
+  expect(await logOf(pachd, 'counted')).not.toContain('other')
 })
 
 /** Names at the top of a commit of the pipeline `counted`. */
