@@ -8,7 +8,7 @@ import { finishedHead } from './jobs/input-heads.ts'
 import { branchesOf, type AtomInput } from './inputs.ts'
 import { makeAskedJob } from './jobs/job-making.ts'
 import type { PipelineRecord } from './pipeline-records.ts'
-import { RootRepos } from './root-repos.ts'
+import { RootRepos } from './jobs/root-repos.ts'
 
 /** A commit that somebody chose for an input; named as in `resolveCommitId`. */
 export interface ChosenCommit {

@@ -19,7 +19,7 @@ import { killNotedJobs } from './killed-jobs.ts'
 import { jobTopic } from './job-records.ts'
 import { makeJobByHand } from './manual-jobs.ts'
 import type { OutputExports } from './output-exports.ts'
-import { PipelineChanges, placePipeline } from './pipeline-changes.ts'
+import { PipelineChanges, placePipeline } from './specs/pipeline-changes.ts'
 import {
   allPipelines,
   findPipeline,

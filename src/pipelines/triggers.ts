@@ -29,7 +29,7 @@ import {
   pipelineTopic,
   type PipelineRecord,
 } from './pipeline-records.ts'
-import { RootRepos } from './root-repos.ts'
+import { RootRepos } from './jobs/root-repos.ts'
 
 /** Commits that are noted or considered in one transaction, which holds up the event loop: below 100 ms. */
 const sliceCountMax = 100

@@ -12,7 +12,7 @@ import {
   setJobState,
   type DueJob,
 } from '../job-records.ts'
-import { failAllWithoutRepos, failIfRepoGone, failPipelinesWithout } from '../lost-repos.ts'
+import { failAllWithoutRepos, failIfRepoGone, failPipelinesWithout } from './lost-repos.ts'
 import { allPipelineNames, findPipeline, pipelineTopic } from '../pipeline-records.ts'
 import { runJob } from './job-run.ts'
 import { errorText, isOfUsers, isPassing } from './run-errors.ts'

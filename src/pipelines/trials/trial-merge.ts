@@ -12,7 +12,7 @@ import { branchesOf } from '../inputs.ts'
 import { keyOfAnother, keyOfInputs } from '../jobs/job-making.ts'
 import { moveJob, selectJobs, type JobInput } from '../job-records.ts'
 import { killJobs } from '../killed-jobs.ts'
-import { placePipeline, type PipelineChanges } from '../pipeline-changes.ts'
+import { placePipeline, type PipelineChanges } from '../specs/pipeline-changes.ts'
 import {
   findPipeline,
   forgetPipeline,
