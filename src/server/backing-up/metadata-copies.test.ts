@@ -31,11 +31,13 @@ async function backupOf(...times: readonly number[]): Promise<Backup> {
   return backup
 }
 
+function ages(...minutes: readonly number[]): readonly number[] {
+  return minutes.map((age) => takenAt - age * microsPerMinute)
+}
+
 test('a copy is due when the newest is as old as may be, or there is none', async () => {
   const clock = { now: () => takenAt }
   expect(await msUntilDue(await backupOf(), everyMs, clock)).toBe(0)
-  const ages = (...minutes: readonly number[]): readonly number[] =>
-    minutes.map((age) => takenAt - age * microsPerMinute)
   expect(await msUntilDue(await backupOf(...ages(200, 60)), everyMs, clock)).toBe(0)
   expect(await msUntilDue(await backupOf(...ages(200, 20)), everyMs, clock)).toBe(40 * msPerMinute)
   // The clock was set back.
