@@ -109,8 +109,10 @@ export class PlainSlot implements Slot {
         end,
       }),
     )
-    const until = AbortSignal.any([signal, ending.signal])
-    const exitCode = await this.#exitCodeOf(run.environment, until).finally(() => {
+    const cancel = (): void => ending.abort()
+    signal.addEventListener('abort', cancel, { once: true })
+    watches.defer(() => signal.removeEventListener('abort', cancel))
+    const exitCode = await this.#exitCodeOf(run.environment, ending.signal).finally(() => {
       for (const output of this.#outputs) output.drain()
       this.#stdout.end()
       this.#stderr.end()
