@@ -11,11 +11,7 @@ import type { CollectionRoot } from './collection-roots.ts'
 import { FileTrees } from './file-trees.ts'
 import { MemoryObjectStore } from './memory-objects.ts'
 import type { ObjectKey, ObjectStore } from './object-store.ts'
-import {
-  type CollectionReport,
-  type CollectOptions,
-  Collector,
-} from './collector.ts'
+import { type CollectionReport, type CollectOptions, Collector } from './collector.ts'
 
 /** Roots that a test says; while they are asked for, `onAsked` may do something else. */
 class TestRoots {

@@ -225,11 +225,7 @@ async function targetNamed(
   throw new FlushFailedError(repo.name, `it is not made from repo ${[...strays][0]}`)
 }
 
-async function requireFollowable(
-  tx: ReadTransaction,
-  repo: string,
-  branch: string,
-): Promise<void> {
+async function requireFollowable(tx: ReadTransaction, repo: string, branch: string): Promise<void> {
   if ((await findBranch(tx, repo, branch)) !== undefined) return
   const advice = `subscribe to a branch, such as those of list-branch ${repo}`
   if ((await findCommitTag(tx, repo, branch)) !== undefined) {

@@ -135,6 +135,9 @@ describe('put-file', () => {
     ]) {
       await expect(putFile(pachd, file, 'x')).rejects.toEqual(refused('not-found', 'not found'))
     }
+    await expect(putFile(pachd, fileOf(repo, 'nobody', 'a'), 'x')).rejects.toEqual(
+      refused('not-found', `start-commit ${repo} nobody opens a commit on a new branch`),
+    )
   })
 
   test('a caller that goes away in the middle has written nothing', async () => {

@@ -12,8 +12,7 @@ export function branchHandlers({ branches }: Versioning): ServiceHandlers<typeof
         wholeList(BranchInfosSchema, branches.pages(requireRepo(repo)), {
           encode: (info) => ({ branchInfo: [branchInfoMessage(info)] }),
           rank: ({ written }) => written,
-          advice:
-            `${streamedBy('list-branch', 'Repos/ListBranches')}; a commit is inspected by the name of its branch`,
+          advice: `${streamedBy('list-branch', 'Repos/ListBranches')}; a commit is inspected by the name of its branch`,
         }),
     },
 

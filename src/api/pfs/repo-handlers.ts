@@ -35,8 +35,7 @@ export function repoHandlers({ repos }: Versioning): ServiceHandlers<typeof API>
         return wholeList(RepoInfosSchema, repos.pages({ provenance: names }), {
           encode: ({ info }) => ({ repoInfo: [listedRepoMessage(info)] }),
           rank: ({ written }) => written,
-          advice:
-            `${streamedBy('list-repo', 'Repos/ListRepos')}; or ask for those that are made from some repo, with --provenance`,
+          advice: `${streamedBy('list-repo', 'Repos/ListRepos')}; or ask for those that are made from some repo, with --provenance`,
         })
       },
     },

@@ -31,8 +31,7 @@ export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers
         const pages = jobs.pages(pipeline?.name, inputsOf(inputCommit))
         return wholeList(JobInfosSchema, withSpecs(jobs, pages), {
           encode: ({ job, spec }) => ({ jobInfo: [jobInfoMessage(job, spec)] }),
-          advice:
-            `${streamedBy('list-job', 'Jobs/ListJobs')}; or list the jobs of one pipeline, or those that read a commit`,
+          advice: `${streamedBy('list-job', 'Jobs/ListJobs')}; or list the jobs of one pipeline, or those that read a commit`,
         })
       },
     },

@@ -23,10 +23,7 @@ function fileAt(at: number): { file: { path: string }; fileType: FileType; sizeB
 
 /** The paths of every other file. */
 function pathsFrom(first: number): readonly string[] {
-  return Array.from(
-    { length: batchCount * batchRows },
-    (_, at) => fileAt(2 * at + first).file.path,
-  )
+  return Array.from({ length: batchCount * batchRows }, (_, at) => fileAt(2 * at + first).file.path)
 }
 
 /** Serves a long comparison, and prints it; temporary files are made in `directory`. */

@@ -32,9 +32,7 @@ export async function exportFiles(context: CommandContext): Promise<void> {
       last = response
     }
   } catch (error) {
-    throw isUnimplemented(error) && last === undefined
-      ? unknownCall(error)
-      : error
+    throw isUnimplemented(error) && last === undefined ? unknownCall(error) : error
   } finally {
     await progress.end()
   }

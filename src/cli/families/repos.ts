@@ -76,7 +76,8 @@ export const repoCommands: CommandFamily = {
         {
           name: 'force',
           short: 'f',
-          about: 'even when other repos are made from it, a pipeline writes it, or its commits are tagged',
+          about:
+            'even when other repos are made from it, a pipeline writes it, or its commits are tagged',
         },
         { name: 'all', about: 'delete every repo' },
       ],
