@@ -12,14 +12,14 @@ import { branchesOf } from './inputs.ts'
 import { makeJobByHand, type ChosenCommit } from './manual-jobs.ts'
 import {
   deletedReason,
-  killWaitingJobs,
   markAllJobsDeleted,
   markJobsDeleted,
   purgeDeletedJobs,
 } from './deleted-jobs.ts'
-import { killJobs, openJobIds } from './job-records.ts'
+import { openJobIds } from './job-records.ts'
+import { killJobs, killNotedJobs } from './killed-jobs.ts'
 import type { OutputExports } from './output-exports.ts'
-import { PipelineChanges } from './pipeline-changes.ts'
+import { PipelineChanges } from './specs/pipeline-changes.ts'
 import {
   allPipelines,
   findPipeline,
@@ -31,9 +31,9 @@ import {
   setPipelineState,
   type PipelineRecord,
 } from './pipeline-records.ts'
-import { requireRepos } from './lost-repos.ts'
-import { completeProvenance } from './output-provenance.ts'
-import { rehearsed } from './rehearsals.ts'
+import { requireRepos } from './running/lost-repos.ts'
+import { completeProvenance } from './outputs/output-provenance.ts'
+import { rehearsed } from './specs/rehearsals.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { specNotices } from './specs/notices.ts'
 import { checkSchedules } from './specs/schedule-check.ts'
@@ -137,6 +137,7 @@ export class Pipelines {
       const pipeline = await this.#changes.update(tx, request, { ...options, now })
       await this.#triggers.beginWith(tx, pipeline)
     })
+    await killNotedJobs(this.#database)
   }
 
   /**
@@ -289,8 +290,8 @@ export class Pipelines {
   }
 
   /**
-   * What may be many rows goes in steps: jobs that wait are killed before, and what goes with jobs and
-   * repos is deleted afterwards.
+   * What may be many rows goes in steps afterwards: jobs that wait are killed, and what goes with jobs
+   * and repos is deleted.
    */
   async #removeAll(
     find: (tx: ReadTransaction) => Promise<readonly PipelineRecord[]>,
@@ -298,10 +299,6 @@ export class Pipelines {
     andThen: (tx: Transaction) => Promise<void> = async () => undefined,
   ): Promise<void> {
     const at = this.#clock.now()
-    if (!options.deleteJobs) {
-      const going = await this.#database.read(find)
-      for (const pipeline of going) await killWaitingJobs(this.#database, pipeline, at)
-    }
     await this.#database.transact(
       async (tx) => {
         const inTrials = await allTrialPipelineNames(tx)
@@ -316,6 +313,7 @@ export class Pipelines {
       },
       { usesReserve: true },
     )
+    await killNotedJobs(this.#database)
     await purgeDeletedJobs(this.#database)
   }
 

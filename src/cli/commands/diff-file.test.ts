@@ -54,13 +54,16 @@ async function diffLong(
         done()
       },
     })
-  await runPachctl({
-    argv: ['node', 'pachctl', 'diff-file', 'data', 'master', '/'],
-    env: { ADDRESS: `127.0.0.1:${port}`, HOME: home.path },
-    stdin: new PassThrough().end(),
-    stdout: collector('text'),
-    stderr: collector('err'),
-  })
+  await runPachctl(
+    {
+      argv: ['node', 'pachctl', 'diff-file', 'data', 'master', '/'],
+      env: { ADDRESS: `127.0.0.1:${port}`, HOME: home.path },
+      stdin: new PassThrough().end(),
+      stdout: collector('text'),
+      stderr: collector('err'),
+    },
+    { upgradeStore: () => Promise.reject(new Error('not called')) },
+  )
   return { ...written, callCount }
 }
 

@@ -28,6 +28,8 @@ export interface UploadRequest {
   readonly parallelism: number
   /** Whether the server is asked to end the commit with the call, if it knows how. */
   readonly endsCommit?: boolean
+  /** Another call is to complete what is put. */
+  readonly isPart?: boolean
   /** Called when it has. */
   readonly onEnded?: () => void
   /** Called when files have been stored, even if others are not. */

@@ -34,6 +34,7 @@ export async function putUrls(context: CommandContext, request: UrlRequest): Pro
     resume: context.flags.isOn('resume'),
     secret,
     endsCommit: request.endsCommit ?? false,
+    isPart: request.isPart ?? false,
     ...(split && { split: { ...split, delimiter: split.delimiter as Delimiter } }),
   })
   try {
