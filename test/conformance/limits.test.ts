@@ -9,7 +9,7 @@ import {
   FlushCommitRequestSchema,
 } from '../../src/gen/pfs_pb.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
-import { failed, freshRepo, refused } from '../harness/expectations.ts'
+import { failed, refused } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, putFile } from '../harness/files.ts'
 import { grpcMessage } from '../harness/raw-http2.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
@@ -122,26 +122,6 @@ test('files whose list does not fit one message are refused with advice, and str
     (batch) => batch.diffs,
   )
   expect(diffs).toHaveLength(8000)
-})
-
-test('names in a directory that do not fit one message are refused with advice', async () => {
-  const repo = await freshRepo(pachd)
-  const commit = await pachd.pfs.startCommit({ parent: { repo: { name: repo } }, branch: 'master' })
-  const value = new Uint8Array(1)
-  async function* files() {
-    for (let at = 0; at < 21; at += 1) {
-      const parts = Array.from({ length: 1000 }, (_, part) => ({
-        path: `/d/${String(at * 1000 + part).padStart(1000, 'x')}`,
-        value,
-      }))
-      yield await Promise.resolve({ commit, parts })
-    }
-  }
-  await pachd.files.putFiles(files())
-  await expect(pachd.pfs.inspectFile({ file: { commit, path: '/d' } })).rejects.toEqual(
-    tooLarge(`of the names in the directory, ${streams('list-file', 'Files/ListFiles')}`),
-  )
-  await pachd.pfs.deleteCommit({ commit })
 })
 
 describe('too many of something, in words that help', () => {

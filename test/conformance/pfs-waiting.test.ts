@@ -163,4 +163,18 @@ describe('subscribe-commit', () => {
       await expect(collect(commits)).rejects.toEqual(refused('invalid-argument', text))
     }
   })
+
+  test('hundreds on one connection each hear of every commit, and other calls go on beside them', async () => {
+    const repo = await freshRepo(pachd)
+    const subscribers = Array.from({ length: 300 }, () =>
+      pachd.pfs.subscribeCommit({ repo: { name: repo }, branch: 'master' })[Symbol.asyncIterator](),
+    )
+    const heard = subscribers.map(async (commits) => [await nextId(commits), await nextId(commits)])
+    const ids = [
+      await commitFiles(pachd, { repo, branch: 'master' }, { a: '1' }),
+      await commitFiles(pachd, { repo, branch: 'master' }, { a: '2' }),
+    ]
+    expect(new Set((await Promise.all(heard)).map(String))).toEqual(new Set([String(ids)]))
+    await Promise.all(subscribers.map(async (commits) => commits.return?.()))
+  })
 })

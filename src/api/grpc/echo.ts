@@ -22,12 +22,14 @@ export class Echo {
   #ping(): void {
     const asked = this.#waiting
     this.#waiting = []
+    this.#isAsked = true
     const answered = (): void => {
+      // Of a PING that could not be sent, both its result and its callback say so.
+      if (asked.length === 0) return
       this.#isAsked = false
-      for (const heard of asked) heard()
+      for (const heard of asked.splice(0)) heard()
       if (!this.#isAsked && this.#waiting.length > 0) this.#ping()
     }
-    this.#isAsked = true
     if (this.#session.destroyed || !this.#session.ping(answered)) answered()
   }
 }
