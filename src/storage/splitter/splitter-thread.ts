@@ -3,17 +3,17 @@
 import { parentPort } from 'node:worker_threads'
 import { assert, unreachable } from '../../base/errors.ts'
 import { chunkIdOf } from '../chunk-id.ts'
+import { emptyBytes } from '../../base/bytes.ts'
 import { compressedChunk } from '../packs/compression.ts'
+import { CutFinder } from './cut-finder.ts'
 import {
   type ChunkRange,
   type HashedChunk,
-  segmentBytes,
   type SplitAnswer,
   type SplitRequest,
 } from './split-protocol.ts'
-import { Splitter } from './splitter.ts'
 
-const splitter = new Splitter(segmentBytes)
+const finder = new CutFinder()
 
 assert(parentPort !== null, 'this program runs in a worker thread')
 const port = parentPort
@@ -48,16 +48,14 @@ function split(
   bytes: Uint8Array,
   { start, end, isLast }: Extract<SplitRequest, { kind: 'split' }>,
 ): readonly ChunkRange[] {
-  splitter.reset()
-  assert(splitter.push(bytes.subarray(start, end)) === end - start, 'a segment fits')
   const chunks: ChunkRange[] = []
   let at = start
-  const add = (chunk: Uint8Array): void => {
-    chunks.push({ start: at, end: at + chunk.length })
-    at += chunk.length
+  const next = (): number | undefined => finder.find(emptyBytes, bytes.subarray(at, end))
+  for (let count = next(); count !== undefined; count = next()) {
+    chunks.push({ start: at, end: at + count })
+    at += count
   }
-  for (let chunk = splitter.next(); chunk !== undefined; chunk = splitter.next()) add(chunk)
-  if (isLast && splitter.pendingBytes > 0) add(splitter.rest())
+  if (isLast && at < end) chunks.push({ start: at, end })
   return chunks
 }
 
