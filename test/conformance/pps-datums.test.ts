@@ -2,7 +2,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { JobState } from '../../src/gen/pps_pb.ts'
 import { freshRepo } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, putFile } from '../harness/files.ts'
-import { atomOf, flush, freshPipeline, lastJobOf, outputOf } from '../harness/pipelines.ts'
+import {
+  atomOf,
+  flush,
+  freshPipeline,
+  type InputInit,
+  lastJobOf,
+  outputOf,
+} from '../harness/pipelines.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
 let pachd: TestPachd
@@ -15,6 +22,10 @@ afterAll(async () => {
 
 const master = (repo: string) => ({ repo, branch: 'master' })
 const copy = 'cp -r $PFS/in/. $PFS/out/'
+
+function lazy(repo: string): InputInit {
+  return { atom: { repo, glob: '/', name: 'in', lazy: true } }
+}
 
 /** A commit in which a file has another content. */
 async function change(repo: string, path: string, content: string): Promise<string> {
@@ -128,8 +139,6 @@ describe('outputs', () => {
 })
 
 describe('a lazy input', () => {
-  const lazy = (repo: string) => ({ atom: { repo, glob: '/', name: 'in', lazy: true } })
-
   test('is of named pipes, read when they are opened; a link to one is the file', async () => {
     const repo = await freshRepo(pachd)
     const code =
