@@ -20,7 +20,8 @@ import {
   noMigrationCounts,
 } from './events.ts'
 import { Findings } from './findings.ts'
-import { planPipelines, type PipelinePlan, type SpecOf } from './pipeline-plan.ts'
+import { planJobs, type PipelinePlan } from './job-plan.ts'
+import { planPipelines, type SpecOf } from './pipeline-plan.ts'
 import { requireRest, restlessness } from './rest-check.ts'
 import { Survey } from './survey.ts'
 import { currentRun, endRun } from './runs.ts'
@@ -147,9 +148,12 @@ class Run {
     const findings = this.#findings
     const catalog = await this.#cluster.catalog(findings.onDamage)
     const { clock, specOf } = this.#ports
+    const ports = { specOf, now: clock.now(), findings }
+    const pipelines = planPipelines(catalog, this.#request, ports)
     return {
       ...planCommits(catalog, this.#request.openCommits, findings),
-      ...planPipelines(catalog, this.#request, { specOf, now: clock.now(), findings }),
+      pipelines,
+      jobs: planJobs(catalog, pipelines, this.#request, ports),
       access: catalog.access,
       reasons: restlessness(catalog, this.#request.unfinishedJobs, clock),
     }
