@@ -51,6 +51,10 @@ test('another glob makes the newest commit be processed, as far as it has other 
   expect(await jobs(world)).toEqual([first, second, third, third])
   expect(world.ran).toEqual(['in:/b'])
   expect(await world.files('copy', 'master')).toEqual({ '/a': '2', '/b': 'more' })
+  const [again, former] = await world.processing.jobs.list('copy')
+  expect(await world.processing.explanations.ofJob(again?.id ?? '')).toMatchObject({
+    reason: `pipeline copy was updated to version 2, after job ${former?.id} had read the same commits`,
+  })
   await update(world, { input: atom('in', '/*'), description: 'the same' })
   expect(await jobs(world)).toHaveLength(4)
 })

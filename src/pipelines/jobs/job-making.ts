@@ -6,9 +6,12 @@ import { newDashedId, newHexId, type Random } from '../../base/random.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import type { CommitInfo } from '../../versioning/commit-records.ts'
 import { branchesOf, shapeOf } from '../inputs.ts'
-import { insertJob, type JobInput, type NewJob } from '../job-records.ts'
+import { insertJob, type JobInput, type JobRecord, type NewJob } from '../job-records.ts'
 import { specOfVersion, type PipelineRecord } from '../pipeline-records.ts'
 import { hasEnded, parseJobState } from '../states.ts'
+
+/** Of a key of inputs, without what may follow it. */
+const keyLength = 64
 
 /** What a job is to be made over. */
 export interface JobOver {
@@ -161,7 +164,7 @@ async function isCurrent(
         THEN 1 ELSE 0 END AS is_killed
       FROM jobs
       WHERE lineage_id = ? AND salt = ? AND pipeline_id = ?
-        AND (by_hand = 0 OR substr(inputs_key, 1, 64) = ?) ORDER BY sequence DESC LIMIT 1`,
+        AND (by_hand = 0 OR substr(inputs_key, 1, ${keyLength}) = ?) ORDER BY sequence DESC LIMIT 1`,
     pipeline.lineageId,
     pipeline.salt,
     pipeline.pipelineId,
@@ -196,4 +199,16 @@ async function latestJobOver(
     inputsKey,
   )
   return row?.id as JobId | undefined
+}
+
+/** The last job that an earlier version of the pipeline had made of the same commits. */
+export async function findFormer(tx: ReadTransaction, job: JobRecord): Promise<JobId | undefined> {
+  const row = await tx.get<{ readonly id: JobId }>(
+    `SELECT former.id FROM job_rows j JOIN jobs former ON former.pipeline_id = j.pipeline_id
+        AND former.salt = j.salt AND former.inputs_key = substr(j.inputs_key, 1, ${keyLength})
+        AND former.sequence < j.sequence AND former.pipeline_version < j.pipeline_version
+      WHERE j.id = ? ORDER BY former.sequence DESC LIMIT 1`,
+    job.id,
+  )
+  return row?.id
 }
