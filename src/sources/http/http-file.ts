@@ -1,5 +1,4 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
-import { givenBack } from '../../base/bytes.ts'
 import {
   CancelledError,
   FailedPreconditionError,
@@ -154,7 +153,7 @@ async function* bodyBytes(
 ): AsyncGenerator<Uint8Array> {
   let left = skipped
   try {
-    for await (const slice of givenBack(body)) {
+    for await (const slice of body as AsyncIterable<Uint8Array>) {
       if (left >= slice.length) left -= slice.length
       else {
         yield left === 0 ? slice : slice.subarray(left)
