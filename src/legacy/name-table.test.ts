@@ -16,7 +16,7 @@ test('names of any number are found with their values, and others are not', () =
     if (table.has(`other ${at}`)) expect(`other ${at}`).toBe('no name')
   }
   expect(table.get('other')).toBeUndefined()
-  expect(table.memoryBytes / count).toBeLessThan(160)
+  expect(table.memoryBytes / count).toBeLessThan(90)
 })
 
 test('a name that is added again has its last value, and counts once', () => {
