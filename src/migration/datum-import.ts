@@ -1,6 +1,7 @@
 import type { Instant } from '../base/clock.ts'
 import { parseGlob } from '../base/globs.ts'
 import type { CommitId, JobId, RepoName } from '../base/names.ts'
+import { type NameSet, NameTable } from '../legacy/name-table.ts'
 import {
   datumTags,
   orderCountMax,
@@ -52,10 +53,10 @@ type SpecJob = PlannedJob & { readonly spec: PipelineSpec }
 /** What a datum of a job was made from, by the inputs' names. */
 interface Sources {
   readonly job: SpecJob
-  readonly hashes: ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>
+  readonly hashes: ReadonlyMap<string, readonly Pick<NameTable, 'get'>[]>
   readonly scheme: TagScheme
   /** Undefined where the old cluster cannot say which there are. */
-  readonly tags: ReadonlySet<string> | undefined
+  readonly tags: NameSet | undefined
 }
 
 /**
@@ -148,13 +149,15 @@ export class DatumImport {
   }
 
   /** Undefined where the old cluster cannot say; none where what says it is damaged, which is told. */
-  async #tagsOf(scheme: TagScheme): Promise<ReadonlySet<string> | undefined> {
+  async #tagsOf(scheme: TagScheme): Promise<NameSet | undefined> {
     try {
-      return await this.#ports.objects.listTags(tagPrefix(scheme))
+      const tags = new NameTable()
+      const areAll = await this.#ports.objects.listTags(tagPrefix(scheme), (tag) => tags.add(tag))
+      return areAll ? tags : undefined
     } catch (error) {
       if (!isDamage(error)) throw error
       this.#ports.findings.damage('datum', `tags of pipeline ${scheme.pipeline}`, error.message)
-      return new Set()
+      return new NameTable()
     }
   }
 
@@ -176,14 +179,14 @@ export class DatumImport {
   }
 
   async #hashesOf({ spec, inputs }: SpecJob): Promise<Sources['hashes']> {
-    const byInput = new Map<string, ReadonlyMap<string, Uint8Array>>()
+    const byInput = new Map<string, readonly Pick<NameTable, 'get'>[]>()
     for (const atom of atomsOf(spec.input)) {
       const commit = inputs.find(({ repo }) => repo === atom.repo)?.commit
       const tree = commit === undefined ? '' : (this.#commits.get(commit)?.oldTree ?? '')
       if (tree === '') continue
-      const hashes = await this.#hashes.of(tree, [parseGlob(atom.glob)])
-      // Members of a union may share a name.
-      byInput.set(atom.name, new Map([...(byInput.get(atom.name) ?? []), ...hashes]))
+      const hashes = await this.#hashes.of(tree, parseGlob(atom.glob))
+      // Members of a union may share a name: the last one counts.
+      byInput.set(atom.name, [hashes, ...(byInput.get(atom.name) ?? [])])
     }
     return byInput
   }
@@ -217,7 +220,8 @@ export class DatumImport {
     const { job, hashes, scheme, tags } = sources
     const old: OldMember[] = []
     for (const { input: name, path } of members) {
-      const hash = hashes.get(name)?.get(path)
+      const among = hashes.get(name)?.find((table) => table.get(path) !== undefined)
+      const hash = among?.get(path)
       if (hash === undefined) return undefined
       old.push({ name, path, hash })
     }
@@ -244,7 +248,7 @@ export class DatumImport {
   async #findTag(
     scheme: TagScheme,
     members: readonly OldMember[],
-    tags: ReadonlySet<string> | undefined,
+    tags: NameSet | undefined,
   ): Promise<{ readonly tag: string; readonly object: string } | undefined> {
     let count = 0
     for (const { tag, order } of datumTags(scheme, members, this.#likely)) {

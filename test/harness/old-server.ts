@@ -139,8 +139,9 @@ function objectsService({ objects, listsTags }: OldServer): readonly Route[] {
       return { object: { hash } }
     },
     async *listTags({ prefix }) {
-      const tags = listsTags === true ? await objects.listTags(prefix) : undefined
-      if (tags === undefined) throw new UnimplementedError('TODO')
+      if (listsTags !== true) throw new UnimplementedError('TODO')
+      const tags: string[] = []
+      await objects.listTags(prefix, (tag) => tags.push(tag))
       for (const tag of tags) yield { tag }
     },
   })

@@ -54,16 +54,15 @@ export class ServedObjects implements OldObjects {
     }
   }
 
-  async listTags(prefix: string): Promise<ReadonlySet<string> | undefined> {
-    const found = new Set<string>()
+  async listTags(prefix: string, onTag: (name: string) => void): Promise<boolean> {
     try {
       for await (const { tag } of this.#client.listTags({ prefix }, this.#calls.options)) {
-        if (tag !== '') found.add(tag)
+        if (tag !== '') onTag(tag)
       }
-      return found
+      return true
     } catch (error) {
       // 1.4.0 to 1.4.6 do not know the call, and servers that keep objects as files cannot answer it.
-      if (error instanceof RpcError) return undefined
+      if (error instanceof RpcError) return false
       throw error
     }
   }
