@@ -1,6 +1,5 @@
 import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
-import type { Random } from '../base/random.ts'
 import type { Database } from '../database/database.ts'
 import type { OldCluster } from '../legacy/old-cluster.ts'
 import { openOldCluster, type OpenPorts } from '../legacy/open-cluster.ts'
@@ -43,7 +42,6 @@ export interface MigrationPorts {
   readonly maps: ProllyMaps
   readonly leases: Leases
   readonly clock: Clock
-  readonly random: Random
   readonly specOf: SpecOf
   readonly openBucket: OpenPorts['openBucket']
   readonly faultPoint?: FaultPoint
@@ -187,7 +185,7 @@ class Run {
   }
 
   async *#import(plan: Plan): AsyncGenerator<MigrationEvent> {
-    const { clock, database, random, faultPoint = noFault } = this.#ports
+    const { clock, database, faultPoint = noFault } = this.#ports
     const now = clock.now()
     // Keeps what no row names yet, such as trees from which damaged files were left out.
     using _ = this.#ports.leases.begin()
@@ -208,6 +206,7 @@ class Run {
     let done = 0
     for await (const isThere of importing.run()) {
       done += 1
+      faultPoint('migration: commit brought')
       if (!isThere) yield* this.#findings.take()
       yield* this.#tell('bringing commits', done, plan.commits.length)
     }
@@ -216,6 +215,7 @@ class Run {
     const { ready: commits } = importing
     const datums = new DatumImport(parts, commits)
     for await (const jobs of datums.run(plan)) {
+      faultPoint('migration: job brought')
       yield* this.#tell('bringing results of datums', jobs, plan.jobs.length)
     }
     yield* this.#findings.take()
@@ -234,7 +234,7 @@ class Run {
     // A pipeline that comes again has the id that it had.
     await purgeDeletedJobs(database)
     this.#counts.results = await database.transact(async (tx) => {
-      const results = await switchOver(tx, cargo, { now, random })
+      const results = await switchOver(tx, cargo, now)
       faultPoint('migration: rows written')
       return results
     })

@@ -210,7 +210,8 @@ function madeUpSalt({ id, pipeline, version }: PipelineInfo): string {
     .join('-')
 }
 
-function madeUp(...parts: readonly string[]): string {
+/** An id that the old cluster has not, the same whenever it is asked for: 32 hex digits. */
+export function madeUp(...parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)
 }
 
