@@ -87,7 +87,7 @@ function placeOf(
   if (etcd === '' && storage === '' && pachd === '') {
     if (configured !== undefined) return configured
     throw new InvalidArgumentError(
-      'it is not said which cluster to migrate: give --etcd and --storage, or --pachd, or start pachd with --old-etcd and --old-storage',
+      'it is not said which cluster to migrate: give --etcd and --storage, or --pachd, or start pachd with --old-etcd and --old-storage; a data directory of ours is brought up to date by pachctl migrate --root DIR',
     )
   }
   if (!allowsAnyPlace) {

@@ -10,12 +10,12 @@ import { noteKnown } from './jobs/arrivals.ts'
 import { findImportedOutputs } from './datum-results.ts'
 import { decodeDatum, encodeDatum } from './datums/datum-sets.ts'
 import { datumKey, type Datum, type DatumKey, type Lineage } from './datums.ts'
-import { datumSource } from './discovery.ts'
+import { datumSource } from './discovery/discovery.ts'
 import { branchesOf, type Input } from './inputs.ts'
-import { keyOfInputs } from './jobs/job-making.ts'
+import { freeKey, keyOfInputs } from './jobs/job-making.ts'
 import { type DatumCounts, insertJob, jobTopic, type NewJob } from './job-records.ts'
 import { type ProcessStats } from './process-stats.ts'
-import { type Output, type OutputChange, OutputClashError, OutputMerge } from './outputs.ts'
+import { type Output, type OutputChange, OutputClashError, OutputMerge } from './outputs/outputs.ts'
 import { putPipeline, type PipelineRecord } from './pipeline-records.ts'
 import type { PipelineSpec } from './specs.ts'
 import type { JobState } from './states.ts'
@@ -73,16 +73,8 @@ export interface ImportedJob extends Omit<NewJob, 'inputsKey' | 'isByHand'> {
 }
 
 export async function importJob(tx: Transaction, job: ImportedJob): Promise<void> {
-  const key = keyOfInputs(job.inputs)
-  // Old servers made several jobs over the same commits now and then: the first has the plain key.
-  const taken = await tx.get(
-    `SELECT id FROM jobs WHERE pipeline_id = ? AND salt = ? AND inputs_key = ? AND pipeline_version = ?`,
-    job.pipelineId,
-    job.salt,
-    key,
-    job.pipelineVersion,
-  )
-  const inputsKey = taken === undefined ? key : `${key}+${job.id}`
+  // Old servers made several jobs over the same commits now and then.
+  const inputsKey = await freeKey(tx, job, keyOfInputs(job.inputs))
   await insertJob(tx, { ...job, inputsKey, isByHand: false })
   const { counts, stats } = job
   await tx.run(

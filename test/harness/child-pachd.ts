@@ -28,9 +28,13 @@ export class ChildPachd implements AsyncDisposable {
 
   constructor(
     args: readonly string[],
-    options: { readonly environment?: Readonly<Record<string, string>> } = {},
+    options: {
+      readonly environment?: Readonly<Record<string, string>>
+      /** That of another release. */
+      readonly program?: string
+    } = {},
   ) {
-    this.#child = spawn(pachdProgram, args, {
+    this.#child = spawn(options.program ?? pachdProgram, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       // Whatever engine the machine has: it is no part of what is tested, unless a test says so.
       env: { ...process.env, PACHD_CONTAINER_ENGINE: 'off', ...options.environment },

@@ -1,5 +1,6 @@
 import { PassThrough, Writable } from 'node:stream'
 import { runPachctl } from '../../src/cli/pachctl.ts'
+import { upgradeStore } from '../../src/server/store-upgrades.ts'
 import type { PachctlRun } from '../golden/pachctl-run.ts'
 
 /** Runs a command of pachctl in this process, which is faster than starting one. */
@@ -18,13 +19,16 @@ export async function pachctlHere(
   const [out, err] = [new Collector(), new Collector()]
   const stdin = new PassThrough()
   stdin.end()
-  const code = await runPachctl({
-    argv: ['node', 'pachctl', ...args],
-    env: { ...environment, ADDRESS: `127.0.0.1:${port}`, HOME: home },
-    stdin,
-    stdout: out,
-    stderr: err,
-  })
+  const code = await runPachctl(
+    {
+      argv: ['node', 'pachctl', ...args],
+      env: { ...environment, ADDRESS: `127.0.0.1:${port}`, HOME: home },
+      stdin,
+      stdout: out,
+      stderr: err,
+    },
+    { upgradeStore: () => Promise.resolve(upgradeStore) },
+  )
   return { code, out: out.text, err: err.text }
 }
 

@@ -79,7 +79,11 @@ export class SmallCluster {
     this.records.set(key, bytes)
   }
 
-  setCommit(repo: string, name: 'c1' | 'c2' | 'o1', tree: { hash: string; sizeBytes: number }): void {
+  setCommit(
+    repo: string,
+    name: 'c1' | 'c2' | 'o1',
+    tree: { hash: string; sizeBytes: number },
+  ): void {
     const of = (commit: SmallCommit) => ({ repo: { name: 'src' }, id: idOf(commit) })
     this.set(`pachyderm_pfs/commits/${repo}/${idOf(name)}`, CommitInfoSchema, {
       commit: { repo: { name: repo }, id: idOf(name) },
@@ -135,7 +139,11 @@ export class SmallCluster {
       this.set(`pachyderm_pfs/branches/${repo}/${branch}`, CommitSchema, head)
     }
     await this.#openCommit()
-    for (const [name, object, result] of [['a', 'x', x], ['b', 'y', y]] as const) { // prettier-ignore
+    for (const [name, object, result] of [
+      ['a', 'x', x],
+      ['b', 'y', y],
+    ] as const) {
+      // prettier-ignore
       const { hash } = await writer.putTree(new Map([[`/${object}`, [result]]]))
       this.objects.set(`result ${name}`, hash)
       const tag = this.#tag(`/${name}`, second.nodes.get(`/${name}`)?.hash ?? utf8(''))
@@ -153,7 +161,10 @@ export class SmallCluster {
       started: time(6),
     })
     const put = await this.#object('w', 'put into w')
-    this.records.set(`pachyderm_pfs/scratch/src/${commit.id}/w/1`, scratchPut('put into w'.length, put))
+    this.records.set(
+      `pachyderm_pfs/scratch/src/${commit.id}/w/1`,
+      scratchPut('put into w'.length, put),
+    )
     this.records.set(`pachyderm_pfs/scratch/src/${commit.id}/b/2`, utf8('delete'))
   }
 
@@ -217,7 +228,8 @@ export async function factsOf(pachd: TestPachd): Promise<readonly string[]> {
   for (const { repo, provenance } of (await pachd.pfs.listRepo({})).repoInfo) {
     const name = repo?.name ?? ''
     facts.push(`repo ${name} from [${provenance.map((from) => from.name).join()}]`)
-    for (const { name: branch, head } of (await pachd.pfs.listBranch({ repo: { name } })).branchInfo) {
+    for (const { name: branch, head } of (await pachd.pfs.listBranch({ repo: { name } }))
+      .branchInfo) {
       facts.push(`branch ${name}@${branch} is ${head?.id}`)
     }
     for (const info of (await pachd.pfs.listCommit({ repo: { name } })).commitInfo) {
@@ -231,7 +243,9 @@ export async function factsOf(pachd: TestPachd): Promise<readonly string[]> {
     facts.push(`pipeline ${pipeline?.name} of version ${version}`)
   }
   for (const { job, pipeline, state } of (await pachd.pps.listJob({})).jobInfo) {
-    facts.push(`job ${job?.id} of ${pipeline?.name}: ${state === JobState.JOB_SUCCESS ? 'success' : state}`)
+    facts.push(
+      `job ${job?.id} of ${pipeline?.name}: ${state === JobState.JOB_SUCCESS ? 'success' : state}`,
+    )
   }
   return facts.toSorted()
 }

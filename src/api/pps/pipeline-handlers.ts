@@ -10,7 +10,7 @@ import type { Processing } from '../../pipelines/processing.ts'
 import type { PipelineState } from '../../pipelines/states.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { timestampOf } from '../pfs/messages.ts'
-import { wholeList } from '../pfs/single-message.ts'
+import { streamedBy, wholeList } from '../pfs/single-message.ts'
 import { durationOf } from './durations.ts'
 import { jobStateCodes } from './job-messages.ts'
 import {
@@ -48,7 +48,7 @@ export function pipelineHandlers({ pipelines }: Processing): ServiceHandlers<typ
         wholeList(PipelineInfosSchema, pipelines.pages(), {
           encode: ({ info }) => ({ pipelineInfo: [pipelineInfoMessage(info)] }),
           rank: ({ modifiedAt }) => modifiedAt,
-          advice: 'pachyderm.Pipelines/ListPipelines streams them; or inspect one pipeline',
+          advice: `${streamedBy('list-pipeline', 'Pipelines/ListPipelines')}; or inspect one pipeline`,
         }),
     },
 

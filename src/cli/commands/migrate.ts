@@ -24,9 +24,17 @@ import { StatusLine } from '../printing/status-line.ts'
 const sourceVersions = /^1\.(?:4\.(?:[0-9]|\*)|5\.[0-9]+)$/
 const targetVersion = '1.5.0'
 
-/** Brings an old cluster here, and says what has come; fails when something of it is damaged. */
+/**
+ * Brings an old cluster here, and says what has come; fails when something of it is damaged. With a data
+ * directory of ours, brings that to the tables of this release, or back.
+ */
 export async function migrate(context: CommandContext): Promise<void> {
   const { flags, out } = context
+  if (flags.text('root') !== '') {
+    await upgradeOurs(context)
+    return
+  }
+  if (flags.isOn('undo')) throw new UsageError('--undo goes with --root, which is missing')
   requireVersions(flags.text('from'), flags.text('to'))
   if (flags.isOn('abandon')) {
     const { found } = await migrationsClient(context).abandonMigration({})
@@ -84,6 +92,27 @@ export async function migrate(context: CommandContext): Promise<void> {
       ? `${counted(damage.length, 'thing')} of the old cluster cannot be brought over`
       : `${counted(damage.length, 'thing')} of the old cluster could not be brought over, and ${damage.length === 1 ? 'was' : 'were'} left out; all else has come`,
   )
+}
+
+const ofOldClusters = {
+  values: ['from', 'to', 'etcd', 'storage', 'pachd', 'pfs-prefix', 'pps-prefix'],
+  switches: ['skip-damaged', 'force', 'kill-unfinished-jobs', 'keep-paused', 'abandon'],
+} as const
+
+async function upgradeOurs({ flags, out, upgradeStore }: CommandContext): Promise<void> {
+  const { values, switches } = ofOldClusters
+  const other =
+    values.find((name) => flags.text(name) !== '') ?? switches.find((name) => flags.isOn(name))
+  if (other !== undefined) {
+    throw new UsageError(
+      `--root is a data directory of this server's, which knows its version itself, and --${other} is of old clusters: give one of the two`,
+    )
+  }
+  const [isLook, isUndo] = [flags.isOn('dry-run'), flags.isOn('undo')]
+  if (isLook && isUndo)
+    throw new UsageError('--dry-run says what an upgrade does: leave out --undo')
+  const kind = isUndo ? 'undo' : isLook ? 'look' : 'upgrade'
+  for await (const line of upgradeStore(resolve(flags.text('root')), kind)) await out.line(line)
 }
 
 /** The original's form: `--from 1.4.8 --to 1.5.0`. @throws {UsageError} for other pairs. */

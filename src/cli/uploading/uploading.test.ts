@@ -72,6 +72,7 @@ async function send({
     transport,
     environment: {},
     activeTransaction: new ActiveTransaction({}, address),
+    upgradeStore: () => expect.fail('no need for a store'),
   }
   await upload(context, {
     repo: 'data',

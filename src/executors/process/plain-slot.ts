@@ -110,10 +110,11 @@ export class PlainSlot implements Slot {
       }),
     )
     const until = AbortSignal.any([signal, ending.signal])
-    const exitCode = await this.#exitCodeOf(run.environment, until)
-    for (const output of this.#outputs) output.drain()
-    this.#stdout.end()
-    this.#stderr.end()
+    const exitCode = await this.#exitCodeOf(run.environment, until).finally(() => {
+      for (const output of this.#outputs) output.drain()
+      this.#stdout.end()
+      this.#stderr.end()
+    })
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     if (ending.signal.aborted) throw ending.signal.reason as SlotBoundError
     const bound = group?.takeBound()
