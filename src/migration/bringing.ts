@@ -82,7 +82,7 @@ export async function* bring(
     yield { stage: 'results of datums', done: jobs, total: plan.jobs.length }
   }
   await recorder.settle()
-  const branches = commits.branches()
+  const branches = commits.branches(ports.findings)
   const findTrees: FindTrees = (hashes) => recorder.recordedTrees(hashes)
   return { run, commits, branches, datums: datums.found, findTrees }
 }

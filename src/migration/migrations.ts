@@ -145,9 +145,11 @@ class Run {
     const findings = this.#findings
     const catalog = await this.#cluster.catalog(findings.onDamage)
     const { clock, specOf } = this.#ports
+    const commits = planCommits(catalog, this.#request.openCommits, findings)
+    const ports = { specOf, now: clock.now(), findings, repos: commits.repos }
     return {
-      ...planCommits(catalog, this.#request.openCommits, findings),
-      ...planPipelines(catalog, this.#request, { specOf, now: clock.now(), findings }),
+      ...commits,
+      ...planPipelines(catalog, this.#request, ports),
       access: catalog.access,
       reasons: restlessness(catalog, this.#request.unfinishedJobs, clock),
     }

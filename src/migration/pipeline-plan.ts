@@ -78,11 +78,22 @@ const pipelineStates: Readonly<Record<OldPipelineState, PipelineState>> = {
 export function planPipelines(
   catalog: OldCatalog,
   request: Pick<MigrationRequest, 'keepsPaused' | 'unfinishedJobs'>,
-  ports: { readonly specOf: SpecOf; readonly findings: Findings; readonly now: Instant },
+  ports: {
+    readonly specOf: SpecOf
+    readonly findings: Findings
+    readonly now: Instant
+    /** Those that come. */
+    readonly repos: readonly { readonly name: string }[]
+  },
 ): PipelinePlan {
+  const repos = new Set(ports.repos.map(({ name }) => name))
   const pipelines: PlannedPipeline[] = []
   for (const old of catalog.pipelines) {
-    const planned = plannedPipeline(old, request.keepsPaused, ports)
+    const planned = plannedPipeline(
+      old,
+      { keepsPaused: request.keepsPaused, hasOutput: repos.has(old.name) },
+      ports,
+    )
     if (planned !== undefined) pipelines.push(planned)
   }
   const byName = new Map(pipelines.map((pipeline) => [pipeline.old.name, pipeline]))
@@ -100,13 +111,17 @@ export function planPipelines(
 
 function plannedPipeline(
   old: OldPipeline,
-  keepsPaused: boolean,
+  { keepsPaused, hasOutput }: { readonly keepsPaused: boolean; readonly hasOutput: boolean },
   ports: Parameters<typeof planPipelines>[2],
 ): PlannedPipeline | undefined {
   const { info, name } = old
   const createdAt = instantOfTime(info.createdAt) ?? ports.now
   const spec = specOfInfo(info, name, createdAt, ports)
   if (spec === undefined) return undefined
+  if (!hasOutput) {
+    leaveOut(info, 'its output repo is not there', ports.findings)
+    return undefined
+  }
   const then = pipelineStates[info.state] ?? 'paused'
   const pipelineId = info.id === '' ? madeUp('pipeline', name, info.salt) : info.id
   const record: PipelineRecord = {
@@ -151,13 +166,20 @@ function specOfInfo(
     return specOf(request, createdAt)
   } catch (error) {
     if (!isDamage(error) && !isUnimplemented(error)) throw error
-    findings.damage('pipeline', name, `it cannot run here: ${error.message}`)
-    const spec = JSON.stringify(toJson(CreatePipelineRequestSchema, request))
-    findings.notice(
-      `to make pipeline ${name} in another way once all has come, its spec was: ${spec}`,
-    )
+    leaveOut(info, `it cannot run here: ${error.message}`, findings)
     return undefined
   }
+}
+
+function leaveOut(info: PipelineInfo, reason: string, findings: Findings): void {
+  const name = info.pipeline?.name ?? ''
+  findings.damage('pipeline', name, reason)
+  const spec = JSON.stringify(
+    toJson(CreatePipelineRequestSchema, requestOf({ ...info, egress: undefined })),
+  )
+  findings.notice(
+    `to make pipeline ${name} in another way once all has come, its spec was: ${spec}`,
+  )
 }
 
 /** Undefined where it has to be made without. */

@@ -1,11 +1,5 @@
 import { createHash } from 'node:crypto'
-import {
-  create,
-  type DescMessage,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf'
+import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { concatBytes, utf8 } from '../../src/base/bytes.ts'
 import { readFile } from '../../src/client/file-transfers.ts'
 import { CommitInfoSchema, CommitSchema, FileType, RepoInfoSchema } from '../../src/gen/pfs_pb.ts'
@@ -74,7 +68,7 @@ export class SmallCluster {
     schema: Schema,
     init: MessageInitShape<Schema>,
   ): void {
-    const message = create(schema, init) as MessageShape<Schema>
+    const message = create<Schema>(schema, init)
     const bytes = this.#shape.isText ? oldText(schema, message) : toBinary(schema, message)
     this.records.set(key, bytes)
   }
@@ -102,7 +96,7 @@ export class SmallCluster {
     for (const [name, tag] of this.tags) shown = shown.replaceAll(tag, `<tag ${name}>`)
     for (const [name, hash] of this.objects) shown = shown.replaceAll(hash, `<${name}>`)
     for (const name of commits) shown = shown.replaceAll(idOf(name), name)
-    return shown.replaceAll(jobId, 'JOB')
+    return shown.replaceAll(jobId, 'JOB').replaceAll(/block\/[0-9a-f]{32}/g, 'block/BLOCK')
   }
 
   async #object(name: string, text: string): Promise<string> {
