@@ -21,7 +21,7 @@ import {
 import { Findings } from './findings.ts'
 import { planPipelines, type PipelinePlan, type SpecOf } from './pipeline-plan.ts'
 import { requireRest, restlessness } from './rest-check.ts'
-import { Survey } from './survey.ts'
+import { type Estimate, Survey } from './survey.ts'
 import { currentRun, endRun } from './runs.ts'
 import { requireRoom, roomRefusal, switchOver } from './switch-over.ts'
 
@@ -175,7 +175,8 @@ class Run {
     this.#counts.results = await stores.database.transact((tx) => switchOver(tx, cargo, now))
     this.#count({ ...plan, branches })
     yield* this.#findings.take()
-    yield this.#end(survey.estimatedMs(this.#counts))
+    const tookMs = clock.monotonicMs() - this.#startedMs
+    yield this.#end(survey.estimate(this.#counts, tookMs))
   }
 
   async *#import(plan: Plan): AsyncGenerator<MigrationEvent> {
@@ -209,7 +210,7 @@ class Run {
       const { root, sizeBytes, fileCount } = tree
       yield { kind: 'commit', commit: { repo, id, root, oldTree, sizeBytes, fileCount } }
     }
-    yield this.#end(0)
+    yield this.#end()
   }
 
   async *#bring(
@@ -260,14 +261,14 @@ class Run {
     yield { kind: 'progress', stage, done, total, counts: { ...this.#counts } }
   }
 
-  #end(estimatedMs: number): MigrationEvent {
+  #end(estimate?: Estimate): MigrationEvent {
     return {
       kind: 'end',
       source: this.#cluster.name,
       isDryRun: this.#request.isDryRun,
       counts: { ...this.#counts },
       tookMs: this.#ports.clock.monotonicMs() - this.#startedMs,
-      estimatedMs,
+      ...(estimate && { estimate }),
     }
   }
 }
