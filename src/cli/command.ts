@@ -41,6 +41,8 @@ export interface CommandContext {
   readonly out: Output
   readonly err: Output
   readonly clock: Clock
+  /** Its variables. */
+  readonly environment: Readonly<Record<string, string | undefined>>
   /** Where pachd is, as the person wrote it. */
   readonly address: string
   /** Connects with the first call. */

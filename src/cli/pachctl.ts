@@ -114,6 +114,7 @@ async function runCommand(
     out,
     err: new Output(process.stderr, { mayBeLost: true }),
     clock,
+    environment: process.env,
     address,
     transport,
     activeTransaction,

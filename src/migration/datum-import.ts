@@ -17,15 +17,16 @@ import {
   type ImportedDatum,
 } from '../pipelines/imports.ts'
 import { atomsOf, shapeOf } from '../pipelines/inputs.ts'
-import { noStats } from '../pipelines/process-stats.ts'
 import type { PipelineSpec } from '../pipelines/specs.ts'
 import type { DirectoryEntry } from '../storage/file-trees.ts'
+import type { Contents } from '../storage/contents.ts'
 import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
 import { treeEntry, type CommitTree } from '../versioning/commit-records.ts'
-import { statsOfDatum, type DatumStats } from './datum-stats.ts'
+import { noDatumStats, statsOfDatum, type DatumStats } from './datum-stats.ts'
 import { isDamage } from './findings.ts'
 import { OldHashes } from './old-hashes.ts'
-import type { PipelinePlan, PlannedJob, PlannedPipeline } from './pipeline-plan.ts'
+import type { PipelinePlan, PlannedJob } from './job-plan.ts'
+import type { PlannedPipeline } from './pipeline-plan.ts'
 import type { ReadyCommit, ReadyCommits } from './ready-commits.ts'
 import type { TreeImport, TreeImportPorts } from './tree-import.ts'
 
@@ -35,6 +36,8 @@ const readersMax = 16
 export interface DatumImportPorts extends TreeImportPorts {
   readonly treeImport: TreeImport
   readonly maps: ProllyMaps
+  /** Undefined in a rehearsal, whose contents have no bytes: then no output is made again. */
+  readonly contents: Contents | undefined
 }
 
 /** What is known of the datums of a job. */
@@ -68,6 +71,8 @@ export class DatumImport {
   /** The order of the environment in the tag that was found last. */
   #likely: readonly string[] | undefined
   #missed = 0
+  /** Datums whose log is longer than what is kept. */
+  #cutCount = 0
 
   constructor(ports: DatumImportPorts, commits: ReadyCommits) {
     this.#ports = ports
@@ -104,6 +109,7 @@ export class DatumImport {
     const tags = scheme && (await this.#tagsOf(scheme))
     this.#likely = undefined
     this.#missed = 0
+    this.#cutCount = 0
     let before: DatumsOfInput | undefined
     let last: SpecJob | undefined
     for (const job of jobs) {
@@ -128,9 +134,15 @@ export class DatumImport {
       yield this.#found.size
     }
     if (last !== undefined && pipeline !== undefined) await this.#merge(last)
+    const name = jobs[0]?.pipeline
+    if (this.#cutCount > 0) {
+      this.#ports.findings.notice(
+        `pipeline ${name}: of ${this.#cutCount === 1 ? 'one datum' : `${this.#cutCount} datums`} the log is longer than what is kept here: a line in it says where something is left out, and what is kept`,
+      )
+    }
     if (this.#missed > 0) {
       this.#ports.findings.notice(
-        `pipeline ${last?.pipeline ?? jobs[0]?.pipeline}: the results of ${this.#missed} datums may be processed again: their tags depend on the order in which the old server wrote ${scheme?.kind === 'transform' ? Object.keys(scheme.transform.env).length : 0} environment variables, and only ${orderCountMax} orders are tried for each`,
+        `pipeline ${name}: the results of ${this.#missed} datums may be processed again: their tags depend on the order in which the old server wrote ${scheme?.kind === 'transform' ? Object.keys(scheme.transform.env).length : 0} environment variables, and only ${orderCountMax} orders are tried for each`,
       )
     }
   }
@@ -184,7 +196,7 @@ export class DatumImport {
         this.#ports.signal.throwIfAborted()
         const result = await this.#resultOf(datum, sources).catch((error: unknown) => {
           if (!isDamage(error)) throw error
-          const what = `pipeline ${sources.job.pipeline}, ${datum.members.map(({ path }) => path).join(' ')}`
+          const what = `pipeline ${sources.job.pipeline}, ${pathsOf(datum.members)}`
           this.#ports.findings.damage('datum', what, error.message)
         })
         if (result !== undefined) results.push(result)
@@ -200,8 +212,9 @@ export class DatumImport {
 
   async #resultOf(
     { key, members }: ImportedDatum,
-    { job, hashes, scheme, tags }: Sources,
+    sources: Sources,
   ): Promise<DatumResult | undefined> {
+    const { job, hashes, scheme, tags } = sources
     const old: OldMember[] = []
     for (const { input: name, path } of members) {
       const hash = hashes.get(name)?.get(path)
@@ -214,7 +227,8 @@ export class DatumImport {
     const tree = await this.#ports.treeImport.treeOf(found.object, owner)
     if (tree === undefined) return undefined
     const finishedAt: Instant = job.finishedAt ?? job.createdAt
-    const { stats, log } = await this.#statsOf(found.tag, tags, finishedAt)
+    const paths = pathsOf(members)
+    const { stats, lines } = await this.#statsOf({ tag: found.tag, paths }, sources, finishedAt)
     return {
       datum: key,
       members,
@@ -223,7 +237,7 @@ export class DatumImport {
       stats,
       finishedAt,
       worker: '',
-      log: encodeLog(log),
+      log: encodeLog(lines),
     }
   }
 
@@ -247,27 +261,49 @@ export class DatumImport {
 
   /** What the old server kept for a pipeline with statistics. */
   async #statsOf(
-    tag: string,
-    tags: ReadonlySet<string> | undefined,
+    { tag, paths }: { readonly tag: string; readonly paths: string },
+    { job, tags }: Sources,
     at: Instant,
   ): Promise<DatumStats> {
+    const { findings, objects } = this.#ports
     const name = `${tag}_stats`
-    if (tags?.has(name) !== true) return { stats: noStats, log: [] }
-    const object = await this.#ports.objects.findTag(name)
-    if (object === undefined) return { stats: noStats, log: [] }
-    return await statsOfDatum(this.#ports.objects, object, at)
+    // Where tags cannot be listed, those are asked for that may be there.
+    if (tags === undefined ? !job.old.info.enableStats : !tags.has(name)) return noDatumStats
+    const losses: string[] = []
+    const onLoss = (reason: string): number => losses.push(reason)
+    let found = noDatumStats
+    try {
+      const object = await objects.findTag(name)
+      if (object !== undefined) found = await statsOfDatum(objects, object, { at, onLoss })
+      else if (tags !== undefined)
+        onLoss('its statistics and log are gone: their tag leads nowhere')
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      onLoss(`its statistics and log cannot be found: ${error.message}`)
+    }
+    if (losses.length > 0) {
+      const what = `pipeline ${job.pipeline}, ${paths}, statistics (tag ${name})`
+      findings.damage('datum', what, losses.join('; '))
+    }
+    if (found.isCut) this.#cutCount += 1
+    return found
   }
 
   /** So that the next job starts from this one, where its output is what we would make of the results. */
   async #merge({ id, old }: SpecJob): Promise<void> {
     const datums = this.#found.get(id)
     const output = this.#commits.get((old.info.outputCommit?.id ?? '') as CommitId)
-    if (datums === undefined || output === undefined) return
-    const merged = await mergeImportedOutputs(this.#ports, datums.datumSet)
+    const { contents } = this.#ports
+    if (datums === undefined || output === undefined || contents === undefined) return
+    const merged = await mergeImportedOutputs({ ...this.#ports, contents }, datums.datumSet)
     if (merged?.tree.root !== (await this.#treeOf(output)).root) return
     await this.#ports.chunks.flush()
     this.#found.set(id, { ...datums, contributions: merged.contributions })
   }
+}
+
+function pathsOf(members: ImportedDatum['members']): string {
+  return members.map(({ path }) => path).join(' ')
 }
 
 function hasSpec(job: PlannedJob): job is SpecJob {

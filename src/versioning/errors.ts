@@ -68,6 +68,27 @@ export class RepoWrittenError extends FailedPreconditionError {
   }
 }
 
+/** Tags protect the commits of a repo, and so the repo. */
+export class RepoTaggedError extends FailedPreconditionError {
+  override readonly name = 'RepoTaggedError'
+  readonly repo: string
+  /** Some of them, by name. */
+  readonly tags: readonly string[]
+
+  constructor(
+    { repo, tags, count }: { repo: string; tags: readonly string[]; count: number },
+    options?: ErrorOptions,
+  ) {
+    const others = count > tags.length ? ` and ${count - tags.length} more` : ''
+    super(
+      `cannot delete repo ${repo}: it has commits that are tagged ${tags.join(', ')}${others}; delete the tags first, as in pachctl delete-commit-tag ${repo} ${tags[0] ?? ''}, or the repo with them: pachctl delete-repo ${repo} --force`,
+      options,
+    )
+    this.repo = repo
+    this.tags = tags
+  }
+}
+
 /** Provenance must not lead back to where it started. */
 export class ProvenanceCycleError extends InvalidArgumentError {
   override readonly name = 'ProvenanceCycleError'

@@ -148,4 +148,19 @@ describe('subscribe-commit', () => {
     expect(await next).toBe(id)
     await commits.return?.()
   })
+
+  test('what can be no branch is refused, and not waited for', async () => {
+    const repo = await freshRepo(pachd)
+    const id = await commitFiles(pachd, { repo, branch: 'master' }, { a: '1' })
+    await pachd.commits.tagCommit({ commit: commitOf(repo, id), tag: 'v1' })
+    const told: readonly (readonly [branch: string, text: string])[] = [
+      ['master^', 'no commit can come to "master^"'],
+      [id, 'cannot be of the same length as commit IDs'],
+      ['v1', `v1 is a commit tag of repo ${repo}`],
+    ]
+    for (const [branch, text] of told) {
+      const commits = pachd.pfs.subscribeCommit({ repo: { name: repo }, branch })
+      await expect(collect(commits)).rejects.toEqual(refused('invalid-argument', text))
+    }
+  })
 })

@@ -6,7 +6,15 @@ import type { PachctlRun } from '../golden/pachctl-run.ts'
 /** Runs a command of pachctl in this process, which is faster than starting one. */
 export async function pachctlHere(
   args: readonly string[],
-  { port, home }: { readonly port: number; readonly home: string },
+  {
+    port,
+    home,
+    environment,
+  }: {
+    readonly port: number
+    readonly home: string
+    readonly environment?: Readonly<Record<string, string>>
+  },
 ): Promise<PachctlRun> {
   const [out, err] = [new Collector(), new Collector()]
   const stdin = new PassThrough()
@@ -14,7 +22,7 @@ export async function pachctlHere(
   const code = await runPachctl(
     {
       argv: ['node', 'pachctl', ...args],
-      env: { ADDRESS: `127.0.0.1:${port}`, HOME: home },
+      env: { ...environment, ADDRESS: `127.0.0.1:${port}`, HOME: home },
       stdin,
       stdout: out,
       stderr: err,

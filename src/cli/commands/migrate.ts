@@ -15,6 +15,7 @@ import { create } from '@bufbuild/protobuf'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { migrationsClient } from '../own-clients.ts'
+import { secretText } from '../parsing/secret-text.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { goDurationText } from '../printing/times.ts'
 import { StatusLine } from '../printing/status-line.ts'
@@ -44,7 +45,7 @@ export async function migrate(context: CommandContext): Promise<void> {
     )
     return
   }
-  const request = requestOf(context)
+  const request = await requestOf(context)
   const isDryRun = request.dryRun
   await using report = isDryRun ? undefined : await ReportFile.create(flags.text('report'))
   const line = new StatusLine(context)
@@ -134,7 +135,7 @@ const openCommitChoices: Readonly<Record<string, OpenCommits>> = {
   drop: OpenCommits.DROP,
 }
 
-function requestOf({ flags }: CommandContext): MigrateRequest {
+async function requestOf({ flags, environment }: CommandContext): Promise<MigrateRequest> {
   const openCommits = openCommitChoices[flags.text('open-commits')]
   if (openCommits === undefined) {
     throw new UsageError(
@@ -145,6 +146,7 @@ function requestOf({ flags }: CommandContext): MigrateRequest {
     etcd: placeText(flags.text('etcd')),
     storage: placeText(flags.text('storage')),
     pachd: flags.text('pachd'),
+    ...(flags.text('pachd') !== '' && { pachdToken: await tokenOf({ flags, environment }) }),
     pfsPrefix: flags.text('pfs-prefix'),
     ppsPrefix: flags.text('pps-prefix'),
     dryRun: flags.isOn('dry-run'),
@@ -154,6 +156,15 @@ function requestOf({ flags }: CommandContext): MigrateRequest {
     killUnfinishedJobs: flags.isOn('kill-unfinished-jobs'),
     keepPaused: flags.isOn('keep-paused'),
   })
+}
+
+/** Never an argument, which everybody on the machine could read. */
+async function tokenOf({
+  flags,
+  environment,
+}: Pick<CommandContext, 'flags' | 'environment'>): Promise<string> {
+  const file = flags.text('pachd-token-file')
+  return (file === '' ? (environment['PACHD_TOKEN'] ?? '') : await secretText(file)).trim()
 }
 
 /** A path, seen from here, where it is one: the server reads it, which may stand elsewhere. */
@@ -183,7 +194,7 @@ function summaryLines(summary: MigrationSummary): readonly string[] {
     `  ${counts.repos} repos, ${counts.branches} branches, ${counts.commits} commits (${counts.openCommits} open)`,
     `  ${counts.files} files in all commits, ${sizeText(counts.bytes)}`,
     `  ${counts.objects} contents${dryRun ? '' : ' read'}, ${sizeText(counts.objectBytes)}`,
-    `  ${counts.pipelines} pipelines, ${counts.jobs} jobs${dryRun ? '' : `, ${counts.results} results of datums`}`,
+    `  ${counts.pipelines} pipelines, ${counts.jobs} jobs, ${counts.results} results of datums`,
   ]
   if (counts.access > 0n) lines.push(`  ${counts.access} users, tokens and access lists`)
   if (counts.damaged > 0n) lines.push(`  ${counts.damaged} damaged`)

@@ -4,6 +4,7 @@ import { FailedPreconditionError } from '../../base/errors.ts'
 import { getFiles, listChunks, readFile } from '../../client/file-transfers.ts'
 import { FileType } from '../../gen/pfs_pb.ts'
 import type { CommandContext } from '../command.ts'
+import { countText } from '../printing/counts.ts'
 import { Progress } from '../printing/progress.ts'
 import { visible } from '../printing/visible.ts'
 import { matchingStart, mismatchOf } from './compare.ts'
@@ -264,8 +265,4 @@ async function verifyTree(
   throw new FailedPreconditionError(
     `${wrongCount} of ${countText(count, 'file')} in ${options.directory} differ from the commit: run the same command with --resume to store them again`,
   )
-}
-
-function countText(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

@@ -70,6 +70,7 @@ async function send({
     clock: new SystemClock(),
     address,
     transport,
+    environment: {},
     activeTransaction: new ActiveTransaction({}, address),
     upgradeStore: () => expect.fail('no need for a store'),
   }

@@ -112,10 +112,11 @@ export class PlainSlot implements Slot {
     const cancel = (): void => ending.abort()
     signal.addEventListener('abort', cancel, { once: true })
     watches.defer(() => signal.removeEventListener('abort', cancel))
-    const exitCode = await this.#exitCodeOf(run.environment, ending.signal)
-    for (const output of this.#outputs) output.drain()
-    this.#stdout.end()
-    this.#stderr.end()
+    const exitCode = await this.#exitCodeOf(run.environment, ending.signal).finally(() => {
+      for (const output of this.#outputs) output.drain()
+      this.#stdout.end()
+      this.#stderr.end()
+    })
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     if (ending.signal.aborted) throw ending.signal.reason as SlotBoundError
     const bound = group?.takeBound()

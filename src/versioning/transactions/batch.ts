@@ -33,7 +33,7 @@ import type { CommitUses, OnHeadReady, ReadyHead } from '../ports.ts'
 import { createOrUpdateRepo, deleteRepo, getRepo } from '../repos.ts'
 import { appendStaged, requireOpen } from '../staging/stage.ts'
 import { encodeStaged, type StagedColumns } from '../staging/staged-rows.ts'
-import { OperationFailedError } from '../transaction-errors.ts'
+import { OperationFailedError } from './transaction-errors.ts'
 import {
   type BuiltCommits,
   builtCopy,

@@ -1,9 +1,9 @@
-import type { RepoName } from '../base/names.ts'
-import type { Transaction } from '../database/database.ts'
-import { addProvenance } from '../versioning/repos.ts'
-import { branchesOf } from './inputs.ts'
-import { findPipeline } from './pipeline-records.ts'
-import type { PipelineSpec } from './specs.ts'
+import type { RepoName } from '../../base/names.ts'
+import type { Transaction } from '../../database/database.ts'
+import { addProvenance } from '../../versioning/repos.ts'
+import { branchesOf } from '../inputs.ts'
+import { findPipeline } from '../pipeline-records.ts'
+import type { PipelineSpec } from '../specs.ts'
 
 // A repo that is deleted by force and made again has lost what it is made from, and the law that an
 // output repo is made from all that its pipeline reads must hold again by then.

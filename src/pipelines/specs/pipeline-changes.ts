@@ -1,35 +1,36 @@
-import type { Instant } from '../base/clock.ts'
+import type { Instant } from '../../base/clock.ts'
 import {
   AlreadyExistsError,
   DomainError,
   type ErrorKind,
   InvalidArgumentError,
-} from '../base/errors.ts'
+} from '../../base/errors.ts'
 import {
   parseBranchName,
   parseImportedBranchName,
   type BranchName,
   type PipelineName,
   type RepoName,
-} from '../base/names.ts'
-import { newHexId, type Random } from '../base/random.ts'
-import type { Transaction } from '../database/database.ts'
-import { findBranch, requireNoTag, setHead } from '../versioning/branches.ts'
-import type { OnHeadReady } from '../versioning/ports.ts'
-import { createRepo, findRepo, getRepo, updateRepo } from '../versioning/repos.ts'
-import { placeTriggers } from './branch-triggers.ts'
-import { atomsOf, branchesOf } from './inputs.ts'
-import { killJobs } from './job-records.ts'
-import type { OutputExports } from './output-exports.ts'
-import { completeProvenanceAround } from './output-provenance.ts'
-import { findPipeline, getPipeline, putPipeline, type PipelineRecord } from './pipeline-records.ts'
-import type { RequestedSpec } from './requested-specs.ts'
-import { secretsOf } from './secrets.ts'
-import { refuseTrialPipeline } from './trials/trial-records.ts'
-import { withFromIds } from './specs/from-commits.ts'
-import { requireFreePort } from './specs/service-check.ts'
-import { checkSpec, type PipelineSpec } from './specs.ts'
-import { noteDeletion } from '../versioning/deletion-notes.ts'
+} from '../../base/names.ts'
+import { newHexId, type Random } from '../../base/random.ts'
+import type { Transaction } from '../../database/database.ts'
+import { findBranch, requireNoTag, setHead } from '../../versioning/branches.ts'
+import type { OnHeadReady } from '../../versioning/ports.ts'
+import { createRepo, findRepo, getRepo, updateRepo } from '../../versioning/repos.ts'
+import { placeTriggers } from '../branch-triggers.ts'
+import { atomsOf, branchesOf } from '../inputs.ts'
+import { carryOpenJobs } from '../job-records.ts'
+import { killJobs } from '../killed-jobs.ts'
+import type { OutputExports } from '../output-exports.ts'
+import { completeProvenanceAround } from '../outputs/output-provenance.ts'
+import { findPipeline, getPipeline, putPipeline, type PipelineRecord } from '../pipeline-records.ts'
+import type { RequestedSpec } from '../requested-specs.ts'
+import { secretsOf } from '../secrets.ts'
+import { refuseTrialPipeline } from '../trials/trial-records.ts'
+import { withFromIds } from './from-commits.ts'
+import { requireFreePort } from './service-check.ts'
+import { checkSpec, type PipelineSpec } from '../specs.ts'
+import { noteDeletion } from '../../versioning/deletion-notes.ts'
 
 const commitIdLength = 32
 
@@ -93,7 +94,7 @@ export class PipelineChanges {
     return pipeline
   }
 
-  /** Replaces the spec; see `Pipelines.update`. @throws {PipelineNotFoundError} */
+  /** Replaces the spec; see `Pipelines.update`. `killNotedJobs` is to be called. @throws {PipelineNotFoundError} */
   async update(
     tx: Transaction,
     request: RequestedSpec,
@@ -223,14 +224,10 @@ async function carryJobs(
     const reason = `pipeline ${old.name} was updated`
     return await killJobs(tx, old.pipelineId, { reason, at: now })
   }
-  // The datums are found anew: the glob may have changed.
-  await tx.run(
-    `UPDATE job_rows SET pipeline_version = ?, output_branch = ?, datum_set_root = NULL,
-      matches_root = NULL, base_job = NULL WHERE pipeline_id = ? AND state IN ('starting', 'running')`,
-    pipeline.version,
-    pipeline.spec.outputBranch,
-    old.pipelineId,
-  )
+  await carryOpenJobs(tx, old.pipelineId, {
+    pipelineVersion: pipeline.version,
+    outputBranch: pipeline.spec.outputBranch,
+  })
 }
 
 /** The branch that keeps what a version of a pipeline wrote. */

@@ -1,9 +1,9 @@
-import { parseGlob } from '../base/globs.ts'
-import { type FilePath, joinPath, parseFilePath, rootPath } from '../base/paths.ts'
-import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
-import { entryTotals } from '../storage/tree-entries.ts'
-import type { DiffOptions, Files, GlobOptions, FileName } from './files.ts'
-import type { VersioningPorts } from './ports.ts'
+import { parseGlob } from '../../base/globs.ts'
+import { type FilePath, joinPath, parseFilePath, rootPath } from '../../base/paths.ts'
+import type { DirectoryEntry, TreeEntry } from '../../storage/file-trees.ts'
+import { entryTotals } from '../../storage/tree-entries.ts'
+import type { DiffOptions, Files, GlobOptions, FileName } from '../files.ts'
+import type { VersioningPorts } from '../ports.ts'
 
 /**
  * How many entries a list will have at least, said by the nodes at its top: a list that is too long

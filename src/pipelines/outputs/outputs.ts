@@ -1,16 +1,11 @@
-import { compareBytes } from '../base/bytes.ts'
-import { DomainError } from '../base/errors.ts'
-import { parentPath, pathKey, rootPath, type FilePath } from '../base/paths.ts'
-import { contentSizeBytes, type Content, type Contents } from '../storage/contents.ts'
-import type { DirectoryEntry, FileTrees, TreeEdit, TreeEntry } from '../storage/file-trees.ts'
-import type { MapEdit, MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
-import { decodeTreeEntry, encodeTreeEntry } from '../storage/tree-entries.ts'
-import {
-  contributionKey,
-  contributionRange,
-  leafChanges,
-  orderKeyOf,
-} from './outputs/contributions.ts'
+import { compareBytes } from '../../base/bytes.ts'
+import { DomainError } from '../../base/errors.ts'
+import { parentPath, pathKey, rootPath, type FilePath } from '../../base/paths.ts'
+import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
+import type { DirectoryEntry, FileTrees, TreeEdit, TreeEntry } from '../../storage/file-trees.ts'
+import type { MapEdit, MapRoot, ProllyMaps } from '../../storage/prolly-map.ts'
+import { decodeTreeEntry, encodeTreeEntry } from '../../storage/tree-entries.ts'
+import { contributionKey, contributionRange, leafChanges, orderKeyOf } from './contributions.ts'
 
 /**
  * A job's output: its tree, and who contributed what to each path of it, from which the tree of

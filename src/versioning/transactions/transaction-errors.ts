@@ -3,8 +3,8 @@ import {
   type ErrorKind,
   FailedPreconditionError,
   NotFoundError,
-} from '../base/errors.ts'
-import { type Operation, operationText } from './operations.ts'
+} from '../../base/errors.ts'
+import { type Operation, operationText } from '../operations.ts'
 
 /** Nothing of the transaction was done. The kind is that of what went wrong, the cause. */
 export class OperationFailedError extends DomainError {

@@ -1,13 +1,13 @@
-import { CancelledError } from '../base/errors.ts'
-import type { Database, ReadTransaction, SqlRow } from '../database/database.ts'
-import type { ProllyMaps } from '../storage/prolly-map.ts'
-import { resultsAmong } from './datum-results.ts'
-import { decodeDatum } from './datums/datum-sets.ts'
-import type { DatumKey } from './datums.ts'
-import { shapeOf } from './inputs.ts'
-import { findJob, selectJobs, type JobRecord } from './job-records.ts'
-import { specOfVersion } from './pipeline-records.ts'
-import { hasEnded } from './states.ts'
+import { CancelledError } from '../../base/errors.ts'
+import type { Database, ReadTransaction, SqlRow } from '../../database/database.ts'
+import type { ProllyMaps } from '../../storage/prolly-map.ts'
+import { resultsAmong } from '../datum-results.ts'
+import { decodeDatum } from './datum-sets.ts'
+import type { DatumKey } from '../datums.ts'
+import { shapeOf } from '../inputs.ts'
+import { findJob, selectJobs, type JobRecord } from '../job-records.ts'
+import { specOfVersion } from '../pipeline-records.ts'
+import { hasEnded } from '../states.ts'
 
 /** Datums that are looked up in one query. */
 const lookupCountMax = 500

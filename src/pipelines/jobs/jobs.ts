@@ -1,13 +1,13 @@
-import type { Clock } from '../base/clock.ts'
-import { assert, InvalidArgumentError, NotFoundError } from '../base/errors.ts'
-import type { Database } from '../database/database.ts'
-import { checkCommitNames, resolveCommitId } from '../versioning/commit-records.ts'
-import type { ActiveWorkers } from './active-workers.ts'
-import { hasFiles } from './datums/datum-filters.ts'
-import { findDatum, type DatumPorts } from './datums/datum-places.ts'
-import { decodeDatum, type DatumRecord } from './datums/datum-sets.ts'
-import { describeDatums, type DatumInfo } from './datum-states.ts'
-import { shownMembers } from './discovery/group-members.ts'
+import type { Clock } from '../../base/clock.ts'
+import { assert, InvalidArgumentError, NotFoundError } from '../../base/errors.ts'
+import type { Database } from '../../database/database.ts'
+import { checkCommitNames, resolveCommitId } from '../../versioning/commit-records.ts'
+import type { ActiveWorkers } from '../active-workers.ts'
+import { hasFiles } from '../datums/datum-filters.ts'
+import { findDatum, type DatumPorts } from '../datums/datum-places.ts'
+import { decodeDatum, type DatumRecord } from '../datums/datum-sets.ts'
+import { describeDatums, type DatumInfo } from '../datum-states.ts'
+import { shownMembers } from '../discovery/group-members.ts'
 import {
   getJob,
   jobPage,
@@ -16,10 +16,10 @@ import {
   removeJob,
   setJobState,
   type JobRecord,
-} from './job-records.ts'
-import { specOfVersion } from './pipeline-records.ts'
-import type { PipelineSpec } from './specs.ts'
-import { hasEnded } from './states.ts'
+} from '../job-records.ts'
+import { specOfVersion } from '../pipeline-records.ts'
+import type { PipelineSpec } from '../specs.ts'
+import { hasEnded } from '../states.ts'
 
 /** Datums whose results are looked up in one query. */
 const lookupCountMax = 500

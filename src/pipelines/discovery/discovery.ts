@@ -1,16 +1,16 @@
-import { parseGlob } from '../base/globs.ts'
-import type { RepoName } from '../base/names.ts'
-import type { FileTrees } from '../storage/file-trees.ts'
-import { AtomSource } from './discovery/atom-source.ts'
-import { CrossSource } from './discovery/cross-source.ts'
-import type { DatumSource } from './discovery/datum-source.ts'
-import { GroupSource } from './discovery/group-source.ts'
-import type { IndexReader } from './discovery/index-reader.ts'
-import { JoinSource } from './discovery/join-source.ts'
-import { matchingInputs } from './discovery/match-index.ts'
-import { TreeMatches, type InputTrees, type TreeChange } from './discovery/matches.ts'
-import { UnionSource } from './discovery/union-source.ts'
-import type { Input } from './inputs.ts'
+import { parseGlob } from '../../base/globs.ts'
+import type { RepoName } from '../../base/names.ts'
+import type { FileTrees } from '../../storage/file-trees.ts'
+import { AtomSource } from './atom-source.ts'
+import { CrossSource } from './cross-source.ts'
+import type { DatumSource } from './datum-source.ts'
+import { GroupSource } from './group-source.ts'
+import type { IndexReader } from './index-reader.ts'
+import { JoinSource } from './join-source.ts'
+import { matchingInputs } from './match-index.ts'
+import { TreeMatches, type InputTrees, type TreeChange } from './matches.ts'
+import { UnionSource } from './union-source.ts'
+import type { Input } from '../inputs.ts'
 
 /** What the datums of an input are found in. */
 export interface DatumSurroundings {
@@ -44,13 +44,14 @@ export function datumSource(input: Input, surroundings: DatumSurroundings): Datu
         return new UnionSource(part.members.map(sourceOf))
       case 'join':
       case 'group': {
-        const number = numbers.get(part)
-        if (index === undefined || number === undefined) {
+        const node = numbers.get(part)
+        if (index === undefined || node === undefined) {
           throw new Error('invariant broken: the matches of a join or group are indexed')
         }
+        const place = { node, index, hashOf }
         return part.kind === 'join'
-          ? new JoinSource(part, number, index, hashOf)
-          : new GroupSource(part, number, index, hashOf)
+          ? new JoinSource({ ...place, input: part })
+          : new GroupSource({ ...place, input: part })
       }
     }
   }

@@ -1,4 +1,4 @@
-import type { Database, Transaction } from '../database/database.ts'
+import type { Database, Transaction } from '../../database/database.ts'
 
 /**
  * Does something in a transaction, tells what it found, and has the database forget all of it. `act`

@@ -1,11 +1,11 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { compareBytes, utf8, utf8Text } from '../base/bytes.ts'
-import { parseFilePath, pathKey, type FilePath } from '../base/paths.ts'
-import { ChunkedContents } from '../storage/chunked-contents.ts'
-import { FileTrees, type DirectoryEntry, type TreeEntry } from '../storage/file-trees.ts'
-import { MemoryChunkStore } from '../storage/memory-chunks.ts'
-import { ProllyMaps } from '../storage/prolly-map.ts'
+import { compareBytes, utf8, utf8Text } from '../../base/bytes.ts'
+import { parseFilePath, pathKey, type FilePath } from '../../base/paths.ts'
+import { ChunkedContents } from '../../storage/chunked-contents.ts'
+import { FileTrees, type DirectoryEntry, type TreeEntry } from '../../storage/file-trees.ts'
+import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
+import { ProllyMaps } from '../../storage/prolly-map.ts'
 import { OutputClashError, OutputMerge, type Output, type OutputChange } from './outputs.ts'
 
 /** What one datum writes: path → text, or null for an empty directory. */

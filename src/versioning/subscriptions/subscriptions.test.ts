@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { CommitId } from '../base/names.ts'
-import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
-import type { CommitInfo } from './commit-records.ts'
-import type { CommitName } from './ports.ts'
+import type { CommitId } from '../../base/names.ts'
+import { openTestVersioning, type TestVersioning } from '../../testing/test-versioning.ts'
+import type { CommitInfo } from '../commit-records.ts'
+import type { CommitName } from '../ports.ts'
 
 let world: TestVersioning
 const { signal } = new AbortController()

@@ -1,8 +1,8 @@
-import type { CommitId, RepoName } from '../base/names.ts'
-import type { ReadTransaction } from '../database/database.ts'
-import type { CommitInfo } from '../versioning/commit-records.ts'
-import { findRepo } from '../versioning/repos.ts'
-import type { Candidate } from './jobs/alignment.ts'
+import type { CommitId, RepoName } from '../../base/names.ts'
+import type { ReadTransaction } from '../../database/database.ts'
+import type { CommitInfo } from '../../versioning/commit-records.ts'
+import { findRepo } from '../../versioning/repos.ts'
+import type { Candidate } from './alignment.ts'
 
 /** Which repos are made from no others, as one transaction sees them; each is looked up once. */
 export class RootRepos {

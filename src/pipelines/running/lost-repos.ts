@@ -1,11 +1,11 @@
-import type { Instant } from '../base/clock.ts'
-import { FailedPreconditionError } from '../base/errors.ts'
-import type { PipelineName } from '../base/names.ts'
-import type { ReadTransaction, Transaction } from '../database/database.ts'
-import { findRepo } from '../versioning/repos.ts'
-import { branchesOf } from './inputs.ts'
-import { setJobState, waitingJobIds } from './job-records.ts'
-import { findPipeline, type PipelineRecord, setPipelineState } from './pipeline-records.ts'
+import type { Instant } from '../../base/clock.ts'
+import { FailedPreconditionError } from '../../base/errors.ts'
+import type { PipelineName } from '../../base/names.ts'
+import type { ReadTransaction, Transaction } from '../../database/database.ts'
+import { findRepo } from '../../versioning/repos.ts'
+import { branchesOf } from '../inputs.ts'
+import { setJobState, waitingJobIds } from '../job-records.ts'
+import { findPipeline, type PipelineRecord, setPipelineState } from '../pipeline-records.ts'
 
 /** A pipeline cannot run: a repo that it reads or writes is gone. */
 export class LostRepoError extends FailedPreconditionError {

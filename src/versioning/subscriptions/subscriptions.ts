@@ -1,7 +1,7 @@
-import { InvalidArgumentError } from '../base/errors.ts'
-import type { CommitId, RepoName } from '../base/names.ts'
-import type { ReadTransaction } from '../database/database.ts'
-import { findBranch } from './branches.ts'
+import { InvalidArgumentError } from '../../base/errors.ts'
+import { type CommitId, parseBranchName, type RepoName } from '../../base/names.ts'
+import type { ReadTransaction } from '../../database/database.ts'
+import { findBranch } from '../branches.ts'
 import {
   checkCommitNames,
   type CommitInfo,
@@ -9,9 +9,9 @@ import {
   findDerivedCommit,
   getCommit,
   getCommitName,
-} from './commit-records.ts'
-import { listLine } from './commits/listing.ts'
-import { FlushFailedError } from './errors.ts'
+} from '../commit-records.ts'
+import { listLine } from '../commits/listing.ts'
+import { FlushFailedError } from '../errors.ts'
 import {
   branchTopic,
   commitTopic,
@@ -19,11 +19,12 @@ import {
   type Downstream,
   repoTopic,
   type VersioningPorts,
-} from './ports.ts'
-import { repoDescendants } from './records/repo-provenance.ts'
-import { findRepo, getRepo } from './repos.ts'
-import { SeenCommits } from './subscriptions/seen-commits.ts'
-import { watchChanges } from './subscriptions/watch-changes.ts'
+} from '../ports.ts'
+import { findCommitTag } from '../records/commit-tag-rows.ts'
+import { repoDescendants } from '../records/repo-provenance.ts'
+import { findRepo, getRepo } from '../repos.ts'
+import { SeenCommits } from './seen-commits.ts'
+import { watchChanges } from './watch-changes.ts'
 
 /** What one statement can ask for; a commit that is given twice counts once. */
 const flushedCommitsMax = 500
@@ -83,6 +84,8 @@ export class Subscriptions {
    * The finished commits of a branch, oldest first, without `from` and what came before it; then
    * each head as it finishes, until `signal` aborts, which throws `CancelledError`. A repo or
    * branch that does not exist yet is waited for.
+   *
+   * @throws {InvalidArgumentError} for what is no branch and can be none, such as `master^`.
    */
   async *subscribe(options: {
     readonly repo: string
@@ -101,7 +104,10 @@ export class Subscriptions {
           ? subject === `${repo}/${branch}` || subject === `${repo}/`
           : subject.startsWith(`${repo}/`),
     })
-    const from = await database.read((tx) => startOf(tx, repo, options.from))
+    const from = await database.read(async (tx) => {
+      await requireFollowable(tx, repo, branch)
+      return await startOf(tx, repo, options.from)
+    })
     const seen = new SeenCommits()
     for (const id of await this.#line(repo, branch, from)) {
       const commit = await database.read((tx) => findCommit(tx, repo, id))
@@ -217,6 +223,25 @@ async function targetNamed(
     return repo.name
   }
   throw new FlushFailedError(repo.name, `it is not made from repo ${[...strays][0]}`)
+}
+
+async function requireFollowable(tx: ReadTransaction, repo: string, branch: string): Promise<void> {
+  if ((await findBranch(tx, repo, branch)) !== undefined) return
+  const advice = `subscribe to a branch, such as those of list-branch ${repo}`
+  if ((await findCommitTag(tx, repo, branch)) !== undefined) {
+    throw new InvalidArgumentError(
+      `${branch} is a commit tag of repo ${repo} and stays at its commit: ${advice}`,
+    )
+  }
+  try {
+    parseBranchName(branch)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new InvalidArgumentError(
+      `no commit can come to ${JSON.stringify(branch)}, which is no branch of repo ${repo}: ${advice} (${reason})`,
+      { cause },
+    )
+  }
 }
 
 async function startOf(
