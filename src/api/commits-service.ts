@@ -4,6 +4,7 @@ import type { Versioning } from '../versioning/versioning.ts'
 import { branchChangeMessage, preferenceOf, requireInto } from './commits/branch-change.ts'
 import { branchTriggerHandlers } from './commits/branch-triggers.ts'
 import { commitTagHandlers } from './commits/commit-tags.ts'
+import { heldCommitHandlers } from './commits/held-commit.ts'
 import { deletedBatches } from './commits/deleted-batches.ts'
 import { service, type Route } from './grpc/service.ts'
 import { batchedList, onePages } from './pfs/batched-list.ts'
@@ -19,6 +20,7 @@ export function commitsRoutes(
   const { branchChanges, commits, deletions } = versioning
   return service(Commits, {
     ...commitTagHandlers(versioning),
+    ...heldCommitHandlers(versioning),
     ...branchTriggerHandlers(branchTriggers),
 
     listCommits: {

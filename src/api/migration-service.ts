@@ -81,13 +81,13 @@ const choices: Readonly<Record<OpenCommits, OpenCommitChoice>> = {
 }
 
 function placeOf(
-  { etcd, storage, pachd, pfsPrefix, ppsPrefix }: MigrateRequest,
+  { etcd, storage, pachd, pachdToken, pfsPrefix, ppsPrefix }: MigrateRequest,
   { configured, allowsAnyPlace }: MigrationServicePorts,
 ): OldPlace {
   if (etcd === '' && storage === '' && pachd === '') {
     if (configured !== undefined) return configured
     throw new InvalidArgumentError(
-      'it is not said which cluster to migrate: give --etcd and --storage, or --pachd, or start pachd with --old-etcd and --old-storage',
+      'it is not said which cluster to migrate: give --etcd and --storage, or --pachd, or start pachd with --old-etcd and --old-storage; a data directory of ours is brought up to date by pachctl migrate --root DIR',
     )
   }
   if (!allowsAnyPlace) {
@@ -96,7 +96,12 @@ function placeOf(
     )
   }
   if (pachd !== '') {
-    if (etcd === '' && storage === '') return { kind: 'server', address: pachd }
+    if (!/^[\x21-\x7e]*$/.test(pachdToken)) {
+      throw new InvalidArgumentError(
+        'what was given as the token of the old pachd is none: it has blanks, or bytes that no token has',
+      )
+    }
+    if (etcd === '' && storage === '') return { kind: 'server', address: pachd, token: pachdToken }
     throw new InvalidArgumentError(
       'a cluster is read from its stores or through its pachd, not both: give --etcd and --storage, or --pachd',
     )
@@ -131,7 +136,7 @@ function messageOf(event: Exclude<MigrationEvent, { readonly kind: 'commit' }>):
     case 'notice':
       return { event: { case: 'notice', value: event.text } }
     case 'end': {
-      const { source, isDryRun, counts, tookMs, estimatedMs } = event
+      const { source, isDryRun, counts, tookMs, estimate } = event
       return {
         event: {
           case: 'summary',
@@ -140,7 +145,10 @@ function messageOf(event: Exclude<MigrationEvent, { readonly kind: 'commit' }>):
             dryRun: isDryRun,
             counts: countsMessage(counts),
             took: durationOf(Math.round(tookMs)),
-            estimated: durationOf(Math.round(estimatedMs)),
+            ...(estimate && {
+              estimated: durationOf(Math.round(estimate.leastMs)),
+              estimatedFrom: estimate.reason,
+            }),
           },
         },
       }

@@ -83,6 +83,19 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
   return joined
 }
 
+/**
+ * The same bytes, each slice with memory of its own until the next is asked for: then that is given back, and the
+ * slice is empty. Left to the garbage collector, the memory of a fast connection costs more than its bytes.
+ */
+export async function* givenBack(bytes: ByteStream): AsyncGenerator<Uint8Array> {
+  for await (const slice of bytes) {
+    yield slice
+    const { buffer, byteLength } = slice
+    // What is a part of a buffer shares it with others.
+    if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) buffer.transfer(0)
+  }
+}
+
 /** Reads a whole stream. Only for streams whose size is bounded by `bytesMax`. */
 export async function collectBytes(stream: ByteStream, bytesMax: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = []

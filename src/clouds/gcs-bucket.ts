@@ -9,7 +9,7 @@ import {
   type StoreBucket,
   type WritableBucket,
 } from './bucket.ts'
-import { writeGcsObject } from './gcs-writes.ts'
+import { type GcsAnswer, writeGcsObject } from './gcs-writes.ts'
 import { type CloudFailure, cloudError, type Verb } from './cloud-errors.ts'
 
 const serverAdvice =
@@ -212,7 +212,7 @@ export class GcsBucket implements WritableBucket, StoreBucket {
     const send = async (
       address: string,
       { range, bytes }: { readonly range: string; readonly bytes: Uint8Array },
-    ) => {
+    ): Promise<GcsAnswer> => {
       const headers = { 'content-range': range }
       const answer = await this.#ask(address, {
         ...ask,
@@ -221,9 +221,12 @@ export class GcsBucket implements WritableBucket, StoreBucket {
         body: bytes,
         expected: [308],
       })
-      if (answer.status !== 308) return (await answer.json()) as { readonly md5Hash?: string }
-      await answer.body?.cancel()
-      return undefined
+      if (answer.status === 308) {
+        await answer.body?.cancel()
+        return { kind: 'more', range: answer.headers.get('range') ?? undefined }
+      }
+      const { md5Hash } = (await answer.json()) as { readonly md5Hash?: string }
+      return { kind: 'done', md5Hash }
     }
     await writeGcsObject({ begin, send }, object, what)
   }

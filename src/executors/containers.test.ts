@@ -174,10 +174,22 @@ function testWith(start: () => Promise<TestEngine>): void {
     test('an abort ends the datum and its container', async () => {
       const abort = new AbortController()
       const mark = `1000.${BigInt(`0x${newHexId(random)}`)}`
-      const slot = await executor.openSlot(sh(image, `trap '' TERM; echo up; sleep ${mark}`), never)
-      const onLine = (): void => abort.abort()
+      const code = `trap '' TERM; printf last; echo up >&2; sleep ${mark}`
+      const slot = await executor.openSlot(sh(image, code), never)
+      const lines: string[] = []
+      const onLine = ({
+        stream,
+        text,
+      }: {
+        readonly stream: string
+        readonly text: string
+      }): void => {
+        lines.push(text)
+        if (stream === 'stderr') abort.abort()
+      }
       const run = { environment: {}, onLine, onLeftOut: () => {} }
       await expect(slot.run(run, abort.signal)).rejects.toThrow(CancelledError)
+      expect(lines).toEqual(['up', 'last'])
       expect(processesWith(`sleep\0${mark}`)).toEqual([])
       await slot[Symbol.asyncDispose]()
       expect(await engine.containers()).toEqual([])

@@ -7,7 +7,6 @@ import {
   type JobId,
   type RepoName,
 } from '../base/names.ts'
-import { newHexId, type Random } from '../base/random.ts'
 import type { Transaction } from '../database/database.ts'
 import type { OldAccess } from '../legacy/old-records.ts'
 import { adoptImportedResults } from '../pipelines/datum-results.ts'
@@ -39,12 +38,8 @@ import type {
   ReadyCommits,
 } from './ready-commits.ts'
 import { endRun } from './runs.ts'
-import {
-  statsOfJob,
-  type PipelinePlan,
-  type PlannedJob,
-  type PlannedPipeline,
-} from './pipeline-plan.ts'
+import { statsOfJob, type PipelinePlan, type PlannedJob } from './job-plan.ts'
+import { madeUp, type PlannedPipeline } from './pipeline-plan.ts'
 
 /** Everything that comes, with its contents here already. */
 export interface Cargo {
@@ -59,13 +54,22 @@ export interface Cargo {
   readonly access: readonly OldAccess[]
 }
 
-/** What is there already under a name that would come. */
-export async function requireRoom(
+/** What has names that nothing here may have. */
+type Named = Pick<Cargo, 'repos' | 'pipelines'> & {
+  readonly commits: Iterable<{ readonly id: string }>
+}
+
+/** @throws {FailedPreconditionError} that says what is there already under a name that would come. */
+export async function requireRoom(tx: Pick<Transaction, 'get'>, cargo: Named): Promise<void> {
+  const refusal = await roomRefusal(tx, cargo)
+  if (refusal !== undefined) throw new FailedPreconditionError(refusal)
+}
+
+/** The same as a sentence; undefined where there is room. */
+export async function roomRefusal(
   tx: Pick<Transaction, 'get'>,
-  cargo: Pick<Cargo, 'repos' | 'pipelines'> & {
-    readonly commits: Iterable<{ readonly id: string }>
-  },
-): Promise<void> {
+  cargo: Named,
+): Promise<string | undefined> {
   const taken: string[] = []
   for (const { name } of cargo.repos) {
     if ((await tx.get('SELECT name FROM repos WHERE name = ?', name)) !== undefined) {
@@ -82,19 +86,13 @@ export async function requireRoom(
     if (await hasCommit(tx, id)) taken.push(`commit ${id}`)
   }
   const [first] = taken
-  if (first === undefined) return
+  if (first === undefined) return undefined
   const others = taken.length === 1 ? '' : ` and ${taken.length - 1} more`
-  throw new FailedPreconditionError(
-    `this server has a ${first}${others} already: migrate into a server that has none of what comes, for instance a new one; nothing was changed`,
-  )
+  return `this server has a ${first}${others} already: migrate into a server that has none of what comes, for instance a new one; nothing was changed`
 }
 
 /** Makes everything be there, in the one transaction that does so. Returns how many results came. */
-export async function switchOver(
-  tx: Transaction,
-  cargo: Cargo,
-  { now, random }: { readonly now: Instant; readonly random: Random },
-): Promise<number> {
+export async function switchOver(tx: Transaction, cargo: Cargo, now: Instant): Promise<number> {
   const { run, commits } = cargo
   await requireRoom(tx, { ...cargo, commits: commits.all() })
   for (const repo of cargo.repos) await importRepo(tx, repo)
@@ -112,7 +110,7 @@ export async function switchOver(
     // Lists are in the order of last changes.
     await importPipeline(tx, pipeline.record, arrivals, now + index)
   }
-  await importJobs(tx, cargo, random)
+  await importJobs(tx, cargo)
   const names = new Set(cargo.pipelines.map(({ record }) => record.name))
   for (const { pipeline } of cargo.jobs) {
     if (!names.has(pipeline)) await importDeletedPipeline(tx, pipeline, now)
@@ -143,7 +141,7 @@ function importedAs({
   return { ...commit, state }
 }
 
-async function importJobs(tx: Transaction, cargo: Cargo, random: Random): Promise<void> {
+async function importJobs(tx: Transaction, cargo: Cargo): Promise<void> {
   const ids = new Set(cargo.jobs.map(({ id }) => id))
   for (const job of cargo.jobs) {
     const { info } = job.old
@@ -164,7 +162,7 @@ async function importJobs(tx: Transaction, cargo: Cargo, random: Random): Promis
       provenance: provenanceOf(job, cargo.commits),
       outputRepo: (info.outputRepo?.name ?? job.pipeline) as RepoName,
       outputBranch: (info.outputBranch === '' ? 'master' : info.outputBranch) as BranchName,
-      outputCommit: (output === '' ? newHexId(random) : output) as CommitId,
+      outputCommit: (output === '' ? madeUp('output', job.id) : output) as CommitId,
       createdAt: job.createdAt,
       state: job.state,
       reason: job.reason,
@@ -181,9 +179,14 @@ async function importJobs(tx: Transaction, cargo: Cargo, random: Random): Promis
       stats: statsOfJob(info),
       datumSet: cargo.datums.get(job.id)?.datumSet,
       contributions: cargo.datums.get(job.id)?.contributions,
+      statsCommit: commitThere(job.statsCommit, cargo.commits),
       spec: job.spec,
     })
   }
+}
+
+function commitThere(id: CommitId | undefined, commits: ReadyCommits): CommitId | undefined {
+  return id === undefined || commits.get(id) === undefined ? undefined : id
 }
 
 /** The commit that set it off, and the branch on which that came. */

@@ -3,11 +3,17 @@ import { type FilePath, pathKey, rootPath } from '../base/paths.ts'
 import type { Database } from '../database/database.ts'
 import { type OldNode, readOldTree } from '../legacy/old-trees.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
-import { contentSizeBytes, type Content, type Contents } from '../storage/contents.ts'
+import { contentSizeBytes, type Content } from '../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEntry } from '../storage/file-trees.ts'
 import type { CommitTree } from '../versioning/commit-records.ts'
 import { UnsortedTree } from '../versioning/unsorted-trees.ts'
-import { type ContentImport, type ContentImportPorts, verified } from './content-import.ts'
+import type { OldObjects } from '../legacy/old-objects.ts'
+import {
+  type ContentImport,
+  type ContentImportPorts,
+  type Intake,
+  verified,
+} from './content-import.ts'
 import { isDamage } from './findings.ts'
 import { OldDamageError } from '../legacy/damage.ts'
 
@@ -18,7 +24,7 @@ const batchObjectsMax = 16_000
 export interface TreeImportPorts extends ContentImportPorts {
   readonly database: Database
   readonly chunks: ChunkStore
-  readonly contents: Contents
+  readonly objects: OldObjects
   readonly trees: FileTrees
   readonly content: ContentImport
 }
@@ -28,6 +34,8 @@ export class TreeImport {
   readonly #ports: TreeImportPorts
   /** Those that come, and those that are damaged or of which files are missing, which are not recorded. */
   readonly #known = new Map<string, Promise<CommitTree | undefined>>()
+  /** By the names of trees, what is missing in them. */
+  readonly #losses = new Map<string, readonly Loss[]>()
 
   constructor(ports: TreeImportPorts) {
     this.#ports = ports
@@ -50,6 +58,13 @@ export class TreeImport {
   /** Whether the tree that came of an object can be found again, so that nobody need hold it. */
   isRecorded(hash: string): boolean {
     return !this.#known.has(hash)
+  }
+
+  /** Tells of the files that are missing in a tree that came, for another that has it. */
+  tellLosses(hash: string, owner: string): void {
+    for (const { path, reason } of this.#losses.get(hash) ?? []) {
+      this.#ports.findings.damage('file', `${owner}:${path}`, reason)
+    }
   }
 
   /** Resolves when nothing is on its way any more. */
@@ -80,11 +95,19 @@ export class TreeImport {
       await build.add(node)
     }
     const tree = await build.end()
-    if (!build.isWhole) return tree
+    if (build.losses.length > 0) {
+      this.#losses.set(hash, build.losses)
+      return tree
+    }
     await recorder.addTree(hash, tree)
     this.#known.delete(hash)
     return tree
   }
+}
+
+interface Loss {
+  readonly path: FilePath
+  readonly reason: string
 }
 
 interface NewEntry {
@@ -104,7 +127,7 @@ class TreeBuild {
   #nodeCount = 0
   #childCount = 0
   #rootSizeBytes: number | undefined
-  isWhole = true
+  readonly losses: Loss[] = []
 
   constructor(ports: TreeImportPorts, empty: DirectoryEntry, owner: string) {
     this.#ports = ports
@@ -139,7 +162,7 @@ class TreeBuild {
       )
     }
     const { root, sizeBytes, fileCount } = await this.#treeWith(last)
-    if (this.isWhole && sizeBytes !== this.#rootSizeBytes) {
+    if (this.losses.length === 0 && sizeBytes !== this.#rootSizeBytes) {
       throw new OldDamageError(
         `its files have ${sizeBytes} bytes, and it says ${this.#rootSizeBytes}`,
       )
@@ -175,7 +198,7 @@ class TreeBuild {
     { path, objects, sizeBytes }: OldNode,
     contents: ReadonlyMap<string, Content>,
   ): Promise<TreeEntry | undefined> {
-    const content = await joinedContent(this.#ports.contents, objects, contents)
+    const content = await joinedContent(this.#ports.intake, objects, contents)
     if (content === undefined) {
       this.#lose(path, 'an object of its content is damaged')
       return undefined
@@ -186,14 +209,16 @@ class TreeBuild {
   }
 
   #lose(path: FilePath, reason: string): void {
-    this.isWhole = false
+    this.losses.push({ path, reason })
     this.#ports.findings.damage('file', `${this.#owner}:${path}`, reason)
   }
 }
 
+const emptyContent: Content = { kind: 'inline', bytes: new Uint8Array(0) }
+
 /** The content of several objects, one after the other; undefined when one is missing. */
 export async function joinedContent(
-  contents: Contents,
+  intake: Pick<Intake, 'append'>,
   hashes: readonly string[],
   found: ReadonlyMap<string, Content>,
 ): Promise<Content | undefined> {
@@ -204,7 +229,7 @@ export async function joinedContent(
     parts.push(part)
   }
   const [first, ...rest] = parts
-  let content = first ?? (await contents.writeBytes(new Uint8Array(0)))
-  for (const part of rest) content = await contents.append(content, part)
+  let content = first ?? emptyContent
+  for (const part of rest) content = await intake.append(content, part)
   return content
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type ByteStream, concatBytes } from '../base/bytes.ts'
+import { type ByteStream, concatBytes, copyBytes } from '../base/bytes.ts'
 import { assert } from '../base/errors.ts'
 import { type Content, contentSizeBytes, type Contents } from '../storage/contents.ts'
 import type { KeptTransfer } from '../versioning/kept-transfers.ts'
@@ -154,7 +154,8 @@ class Segments {
     for (;;) {
       const slice = await this.#slice()
       if (slice === undefined) break
-      head.push(slice)
+      // The source takes its memory back.
+      head.push(copyBytes(slice))
       size += slice.length
       if (size > bytesMax) break
     }

@@ -26,6 +26,8 @@ export interface SourcePutRequest {
   readonly resumes: boolean | undefined
   /** How each file becomes pieces, if at all. */
   readonly split: Split | undefined
+  /** Another write is to complete what this one puts. */
+  readonly isPart?: boolean | undefined
   /** In place of the server's own: named as variables such as `AWS_ACCESS_KEY_ID`. */
   readonly credentials?: Readonly<Record<string, string>> | undefined
 }
@@ -94,9 +96,9 @@ export class SourcePuts {
     },
   ): Promise<SourcePutCounts> {
     requireSources(request)
-    const { repo, commit, resumes, split } = request
+    const { repo, commit, resumes, split, isPart } = request
     const { signal } = options
-    await using writer = await this.#ports.writes.bulk(repo, commit, { split, signal })
+    await using writer = await this.#ports.writes.bulk(repo, commit, { split, signal, isPart })
     const { lease } = writer
     const kept =
       resumes === undefined

@@ -12,7 +12,7 @@ export interface SourceFile {
   readonly version: string | undefined
   /**
    * The bytes from `offset` on. Opened on the first pull, closed on every way out and when `signal`
-   * aborts. `onHeld` is told of those that were here already.
+   * aborts. A slice may be used until the next is asked for. `onHeld` is told of those that were here already.
    *
    * @throws {SourceBrokeError} when trying again, from where it broke, may help.
    * @throws {DomainError} with advice, when it will not.

@@ -121,7 +121,7 @@ export class SourceSession implements AsyncDisposable {
   async #source(url: SourceUrl, signal: AbortSignal): Promise<Source> {
     switch (url.kind) {
       case 'http':
-        return new HttpSource(this.#client, url, httpAuthorization(this.#credentials))
+        return new HttpSource(this.#client, url, httpAuthorization(this.#credentials, url.url))
       case 'pfs':
         return this.openPfs(url, signal)
       default:

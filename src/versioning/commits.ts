@@ -15,6 +15,7 @@ import {
 import { requireUntagged } from './commit-tags.ts'
 import { ParentNotFinishedError } from './errors.ts'
 import { parseCommitMessage } from './records/commit-messages.ts'
+import { heldCommits, holdCommit, letGo, partCount } from './records/held-commits.ts'
 import { type CommitName, type OnHeadReady, type VersioningPorts } from './ports.ts'
 import { getRepo } from './repos.ts'
 import { finishCommit } from './commits/finish.ts'
@@ -67,9 +68,25 @@ export class Commits {
 
   /** @throws {ParentNotFinishedError} and nothing has happened. */
   async start(commit: NewCommit): Promise<CommitName> {
+    return this.#start(commit, async () => undefined)
+  }
+
+  /** As `start`, but that the commit is given up by `giveUp`, or by `giveUpHeld` after a crash. */
+  async hold(commit: NewCommit): Promise<CommitName> {
+    return this.#start(commit, holdCommit)
+  }
+
+  async #start(
+    commit: NewCommit,
+    alongside: (tx: Transaction, name: CommitName) => Promise<void>,
+  ): Promise<CommitName> {
     const { clock, database, onHeadReady, random } = this.#ports
     const made = { id: parseCommitId(newHexId(random)), startedAt: clock.now() }
-    return database.transact((tx) => startCommit(tx, onHeadReady, { ...commit, ...made }))
+    return database.transact(async (tx) => {
+      const name = await startCommit(tx, onHeadReady, { ...commit, ...made })
+      await alongside(tx, name)
+      return name
+    })
   }
 
   /** A finished commit of a tree that is stored already; nothing is inherited from the parent. */
@@ -159,21 +176,43 @@ export class Commits {
   }
 
   /**
-   * Ends an open commit whose starter has failed before it put anything: deletes it, unless others have put
-   * something into it. That has been acknowledged, and so it is finished.
+   * Ends an open commit whose starter has failed: deletes it, unless something whole has been put into it.
+   * That has been acknowledged, and so it is finished. A commit that has ended stays as it is.
+   *
+   * @throws {FileDirectoryConflictError} when it cannot be finished, and so stays open.
    */
-  async takeBack(repo: string, id: CommitId): Promise<void> {
+  async giveUp(repo: string, id: CommitId): Promise<void> {
     const { database, onHeadReady } = this.#ports
-    const isDeleted = await database.transact(
+    const end = await database.transact(
       async (tx) => {
-        if (await hasStaged(tx, id)) return false
-        await deleteCommit(tx, onHeadReady, repo, id)
-        return true
+        const staged = await lastStagedIfOpen(tx, id)
+        if (staged !== undefined && staged > (await partCount(tx, id))) return 'finish'
+        if (staged !== undefined) await deleteCommit(tx, onHeadReady, repo, id)
+        await letGo(tx, id)
+        return staged === undefined ? 'ended' : 'deleted'
       },
       { usesReserve: true },
     )
-    if (isDeleted) this.#openTrees.forget(id)
-    else await this.finish(repo, id)
+    if (end === 'ended') return
+    if (end === 'deleted') {
+      this.#openTrees.forget(id)
+      await sweepCommit(database, id)
+      return
+    }
+    await this.finish(repo, id)
+    await database.transact((tx) => letGo(tx, id), { usesReserve: true })
+  }
+
+  /** Gives up what an earlier process held. `onFailure` is told of what stays open, until the next start. */
+  async giveUpHeld(onFailure: (commit: CommitName, error: unknown) => void): Promise<void> {
+    const { database } = this.#ports
+    for (const { repo, id } of await database.read(heldCommits)) {
+      try {
+        await this.giveUp(repo, id)
+      } catch (error) {
+        onFailure({ repo, id }, error)
+      }
+    }
   }
 
   /**
@@ -191,13 +230,13 @@ export class Commits {
   }
 }
 
-/** Whether an open commit has been written to; false for what is none. */
-async function hasStaged(tx: ReadTransaction, id: CommitId): Promise<boolean> {
+/** The number of its last staged write; undefined for what is no open commit. */
+async function lastStagedIfOpen(tx: ReadTransaction, id: CommitId): Promise<number | undefined> {
   const row = await tx.get<{ readonly staged_last: number }>(
     'SELECT staged_last FROM commits WHERE id = ? AND finished_at IS NULL',
     id,
   )
-  return row !== undefined && row.staged_last > 0
+  return row?.staged_last
 }
 
 /** Deletes an open commit but for its staged writes, which are to be swept. Returns its id. */

@@ -196,6 +196,16 @@ const namesakesStep: readonly string[] = [
   'UPDATE deleted_repos SET written = (SELECT last FROM versioning_sequence WHERE one = 1)',
 ]
 
+/** Commits that go when whoever opened them does. */
+const heldStep: readonly string[] = [
+  // part_count: the staged writes that a later one of the holder's is to complete.
+  `CREATE TABLE held_commits ( -- clustered
+    id TEXT NOT NULL PRIMARY KEY,
+    repo TEXT NOT NULL,
+    part_count INTEGER NOT NULL
+  )`,
+]
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
   steps: [
@@ -210,5 +220,6 @@ export const versioningMigrations: Migrations = {
     deletedReposStep,
     triggersStep,
     namesakesStep,
+    heldStep,
   ],
 }

@@ -122,9 +122,14 @@ export class Writes {
   async bulk(
     repo: string,
     commit: string,
-    options: { readonly split?: Split | undefined; readonly signal?: AbortSignal } = {},
+    options: {
+      readonly split?: Split | undefined
+      readonly signal?: AbortSignal
+      /** Another write is to complete it, or both go when the commit is given up. */
+      readonly isPart?: boolean | undefined
+    } = {},
   ): Promise<BulkWriter> {
-    const { split, signal } = options
+    const { split, signal, isPart } = options
     const collector: BulkCollector =
       split === undefined
         ? new FileCollector(this.#ports)
@@ -146,7 +151,7 @@ export class Writes {
       },
       commit: async (until = signal) => {
         const { write, fileCount, sizeBytes } = await collector.end()
-        if (write !== undefined) await this.#stageChecked({ repo, id, lease }, write, until)
+        if (write !== undefined) await this.#stageChecked({ repo, id, lease, isPart }, write, until)
         return { fileCount, sizeBytes }
       },
       [Symbol.asyncDispose]: async () => {
@@ -201,7 +206,16 @@ export class Writes {
    * and so costs no pack of its own.
    */
   async #stageChecked(
-    { repo, id, lease }: { readonly repo: string; readonly id: CommitId; readonly lease: Lease },
+    {
+      lease,
+      id,
+      ...to
+    }: {
+      readonly repo: string
+      readonly id: CommitId
+      readonly lease: Lease
+      readonly isPart: boolean | undefined
+    },
     write: RowPut | BatchWrite,
     signal: AbortSignal | undefined,
   ): Promise<void> {
@@ -214,7 +228,7 @@ export class Writes {
       const { generation } = this.#ports.leases
       const tree = await this.#openTrees.current(id, lease, signal)
       if (tree === undefined) {
-        await this.#requireOpen(repo, id)
+        await this.#requireOpen(to.repo, id)
         continue
       }
       const next = await this.#withWrite(tree, write, columns)
@@ -222,7 +236,7 @@ export class Writes {
       // Should puts keep coming between, it is staged anyway: a conflict then shows at the finish.
       await flushed
       const after = attempt < bulkAttemptsMax ? tree.sequence : undefined
-      const staged = { repo, name: id, call: 'put', after, columns } as const
+      const staged = { ...to, name: id, call: 'put', after, columns } as const
       const result = await stageWrites(this.#ports, [staged], signal)
       if (result.kind === 'outrun') continue
       if (result.sequence === next.sequence) this.#openTrees.remember(id, next, generation)

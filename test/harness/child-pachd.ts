@@ -30,11 +30,13 @@ export class ChildPachd implements AsyncDisposable {
     args: readonly string[],
     options: {
       readonly environment?: Readonly<Record<string, string>>
+      /** That of another release. */
+      readonly program?: string
       /** Descriptors of this process that it has, too, besides its streams. */
       readonly inherited?: readonly (number | 'ignore')[]
     } = {},
   ) {
-    this.#child = spawn(pachdProgram, args, {
+    this.#child = spawn(options.program ?? pachdProgram, args, {
       stdio: ['ignore', 'pipe', 'pipe', ...(options.inherited ?? [])],
       // Whatever engine the machine has: it is no part of what is tested, unless a test says so.
       env: { ...process.env, PACHD_CONTAINER_ENGINE: 'off', ...options.environment },

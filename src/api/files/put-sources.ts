@@ -3,7 +3,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { PutSourcesRequest, PutSourcesResponseSchema, Files } from '../../gen/pachyderm_pb.ts'
 import type { SourcePutCounts, SourcePutRequest, SourcePuts } from '../../sources/source-puts.ts'
 import type { Commits } from '../../versioning/commits.ts'
-import { endingCommit } from './ended-commit.ts'
+import { endingCommit, givingUp } from './ended-commit.ts'
 import type { SecretTexts } from './secret-texts.ts'
 import { latestOf } from '../grpc/latest.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
@@ -27,7 +27,8 @@ export function putSourcesHandlers(
       const { endsCommit } = request
       const work = (tell: (counts: SourcePutCounts) => void, stop: AbortSignal) => {
         const put = () => puts.put(asked, { signal: stop, onProgress: tell })
-        return endsCommit ? endingCommit(commits, asked, put) : put()
+        if (endsCommit) return endingCommit(commits, asked, put)
+        return asked.isPart ? givingUp(commits, asked, put) : put()
       }
       for await (const news of latestOf(work, { clock, signal })) {
         yield { ...responseOf(news.value, news.isLast), endedCommit: endsCommit && news.isLast }
@@ -44,6 +45,7 @@ function requestOf({
   parallelism,
   resume,
   split,
+  isPart,
 }: PutSourcesRequest): SourcePutRequest {
   return {
     ...requireCommit(commit),
@@ -53,6 +55,7 @@ function requestOf({
     parallelism,
     resumes: resume,
     split: splitOf(split),
+    isPart,
   }
 }
 

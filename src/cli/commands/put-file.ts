@@ -25,7 +25,7 @@ export async function putFile(context: CommandContext): Promise<void> {
   }
   let hasPut = false
   let hasEnded = false
-  const send = async (commit: string): Promise<void> => {
+  const send = async (commit: string, { isHeld } = { isHeld: false }): Promise<void> => {
     const request = {
       repo,
       commit,
@@ -33,19 +33,21 @@ export async function putFile(context: CommandContext): Promise<void> {
       overwrite: flags.isOn('overwrite'),
       split,
       parallelism: flags.positive('parallelism'),
-      // With both, there are two calls.
-      endsCommit: isCommit && (local.length === 0 || remote.length === 0),
+      endsCommit: isCommit,
       onEnded: () => (hasEnded = true),
       onStored: () => (hasPut = true),
     }
     if (remote.length > 0) {
       const { putUrls } = await import('../uploading/url-sources.ts')
       // A commit of this command alone goes if what is local cannot follow.
-      const { onStored, ...others } = request
-      const told = local.length > 0 ? others : { ...others, onStored }
+      const { onStored: _, ...others } = request
+      const isFirst = local.length > 0
+      const told = isFirst ? { ...others, endsCommit: false, isPart: isHeld } : request
       await putUrls(context, { ...told, targets: remote })
     }
-    if (local.length > 0) await upload(context, { ...request, targets: local })
+    // A server that does not hold it may not know yet what it has.
+    const endsCommit = isCommit && (isHeld || remote.length === 0)
+    if (local.length > 0) await upload(context, { ...request, endsCommit, targets: local })
   }
   const around = { repo, branch, message, hasPut: () => hasPut, hasEnded: () => hasEnded }
   if (!isCommit) await send(branch)

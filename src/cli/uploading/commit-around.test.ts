@@ -3,6 +3,7 @@ import { afterEach, expect, test } from 'vitest'
 import { service } from '../../api/grpc/service.ts'
 import { SystemClock } from '../../base/clock.ts'
 import { DiskFullError, NotFoundError } from '../../base/errors.ts'
+import { Commits } from '../../gen/pachyderm_pb.ts'
 import { API } from '../../gen/pfs_pb.ts'
 import { GrpcFixture } from '../../testing/grpc-fixture.ts'
 import { ActiveTransaction } from '../active-transaction.ts'
@@ -19,7 +20,7 @@ afterEach(async () => fixture.close())
 /** Runs `work` in a commit that the server closes, or cannot. Returns its calls, and what is told. */
 async function around(
   work: () => Promise<void>,
-  { isFull = false, hasPut = false } = {},
+  { isFull = false, hasPut = false, holds = false } = {},
 ): Promise<{ calls: string[]; told: string }> {
   const calls: string[] = []
   const close = (name: string) => async () => {
@@ -32,7 +33,16 @@ async function around(
     finishCommit: close('finish'),
     deleteCommit: close('delete'),
   })
-  const address = `127.0.0.1:${await fixture.serve(pfs)}`
+  const over = Promise.withResolvers<string>()
+  const holding = service(Commits, {
+    async *holdCommit({ repo, branch }, { signal }) {
+      calls.push(`hold ${repo?.name}@${branch}`)
+      yield { commit: { repo: { name: 'r' }, id: 'c1' } }
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+      over.resolve('let go')
+    },
+  })
+  const address = `127.0.0.1:${await fixture.serve([...pfs, ...(holds ? holding : [])])}`
   await using transport = new LazyTransport(address, new SystemClock())
   const nowhere = new Output(new Writable({ write: (_bytes, _encoding, done) => done() }))
   const context = {
@@ -44,13 +54,16 @@ async function around(
     clock: new SystemClock(),
     address,
     transport,
+    environment: {},
     activeTransaction: new ActiveTransaction({}, address),
+    upgradeStore: () => expect.fail('no need for a store'),
   }
   const target = { repo: 'r', branch: 'master', hasPut: () => hasPut }
   const told = await commitAround(context, target, work).then(
     () => '',
     (error: unknown) => errorText(error, undefined),
   )
+  if (holds) calls.push(await over.promise)
   return { calls, told }
 }
 
@@ -80,4 +93,16 @@ test('a finish that fails is told, and that the commit is open', async () => {
   const { told } = await around(done, { isFull: true })
   expect(told.startsWith(full)).toBe(true)
   expect(told.endsWith(`\n${stillOpen}`)).toBe(true)
+})
+
+test('a server that can holds the commit until it is closed', async () => {
+  const holds = true
+  const opened = 'hold r@master'
+  expect(await around(done, { holds })).toEqual({ calls: [opened, 'finish', 'let go'], told: '' })
+  const told = 'no such file: x\n'
+  expect(await around(failing, { holds })).toEqual({ calls: [opened, 'delete', 'let go'], told })
+  expect(await around(failing, { holds, isFull: true })).toEqual({
+    calls: [opened, 'delete', 'let go'],
+    told: `${told}commit r/c1 could not be closed; the server gives it up by itself, when it starts again at the latest\n`,
+  })
 })

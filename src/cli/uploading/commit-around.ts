@@ -1,4 +1,5 @@
 import type { CommandContext } from '../command.ts'
+import { Code } from '../../base/grpc-wire.ts'
 import { RpcError } from '../../client/rpc-error.ts'
 import { LeftOpenError } from '../errors.ts'
 import type { pfsClient as PfsClientOf } from '../pfs-client.ts'
@@ -13,30 +14,29 @@ const closeMsMax = 3000
  * has. When `work` failed, or is interrupted, the commit is deleted, since an empty one would only start jobs.
  * But when `hasPut` says that some of it was stored, it is finished, as 1.5 does; and left open by an
  * interrupt, or another signal that ends the process, and it is said what to do with it: what was put so far
- * is seldom what was meant.
+ * is seldom what was meant. A server of ours holds the commit, and gives it up when this process or the server
+ * itself is gone.
  *
  * @throws {LeftOpenError} when the commit could not be closed either; its cause is the first failure.
  */
 export async function commitAround(
   context: CommandContext,
-  target: {
-    readonly repo: string
-    readonly branch: string
-    readonly message?: string
+  target: CommitTarget & {
     readonly hasPut?: () => boolean
     readonly hasEnded?: () => boolean
   },
-  work: (commit: string) => Promise<void>,
+  work: (commit: string, options: { readonly isHeld: boolean }) => Promise<void>,
 ): Promise<void> {
   // Loaded here: without --commit, nothing but contents is sent, which needs no generated code.
   const { pfsClient } = await import('../pfs-client.ts')
   const pfs = pfsClient(context)
-  const { repo, branch, message = '', hasPut = () => false, hasEnded = () => false } = target
-  const { id } = await pfs.startCommit({ parent: { repo: { name: repo } }, branch, message })
+  const { repo, hasPut = () => false, hasEnded = () => false } = target
+  using opened = await openCommit(context, pfs, target)
+  const { id, isHeld } = opened
   const commit = { repo: { name: repo }, id }
   const tellAndEnd = (signal: NodeJS.Signals): void => {
     for (const name of endingSignals) process.off(name, tellAndEnd)
-    const left = hasPut() ? Promise.resolve(stillOpenText(repo, id)) : drop(pfs, commit)
+    const left = hasPut() ? Promise.resolve(stillOpenText(repo, opened)) : drop(pfs, commit, opened)
     void left.then((text) => {
       process.stderr.write(`\ninterrupted: ${text}\n`)
       // No handler is left, so this is what it would have been.
@@ -45,14 +45,14 @@ export async function commitAround(
   }
   for (const name of endingSignals) process.once(name, tellAndEnd)
   try {
-    await work(id)
+    await work(id, { isHeld })
   } catch (error) {
     const closing = hasPut() ? pfs.finishCommit({ commit }) : pfs.deleteCommit({ commit })
     // What went wrong first explains the rest.
     await closing.catch(async () => {
       // The server may have closed it itself.
       if (!(await isOpen(pfs, commit))) return
-      throw new LeftOpenError(stillOpenText(repo, id), { cause: error })
+      throw new LeftOpenError(stillOpenText(repo, opened), { cause: error })
     })
     throw error
   } finally {
@@ -60,8 +60,42 @@ export async function commitAround(
   }
   if (hasEnded()) return
   await pfs.finishCommit({ commit }).catch((error: unknown) => {
-    throw new LeftOpenError(stillOpenText(repo, id), { cause: error })
+    throw new LeftOpenError(stillOpenText(repo, opened), { cause: error })
   })
+}
+
+interface CommitTarget {
+  readonly repo: string
+  readonly branch: string
+  readonly message?: string
+}
+
+interface OpenedCommit extends Disposable {
+  readonly id: string
+  /** It goes with the connection. */
+  readonly isHeld: boolean
+}
+
+/** Disposing lets go of it. */
+async function openCommit(
+  context: CommandContext,
+  pfs: Pfs,
+  { repo: name, branch, message = '' }: CommitTarget,
+): Promise<OpenedCommit> {
+  const { commitsClient } = await import('../own-clients.ts')
+  const letGo = new AbortController()
+  const request = { repo: { name }, branch, message }
+  const call = commitsClient(context).holdCommit(request, { signal: letGo.signal })
+  try {
+    // Leaving a loop would end the call.
+    const first = await call[Symbol.asyncIterator]().next()
+    const id = first.done === true ? '' : (first.value.commit?.id ?? '')
+    return { id, isHeld: true, [Symbol.dispose]: () => letGo.abort() }
+  } catch (error) {
+    if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
+    const { id } = await pfs.startCommit({ parent: { repo: { name } }, branch, message })
+    return { id, isHeld: false, [Symbol.dispose]: () => undefined }
+  }
 }
 
 type Pfs = ReturnType<typeof PfsClientOf>
@@ -77,20 +111,23 @@ async function isOpen(pfs: Pfs, commit: Commit): Promise<boolean> {
 }
 
 /** Deletes a commit in which nothing is, and says what has become of it. */
-async function drop(pfs: Pfs, commit: Commit): Promise<string> {
+async function drop(pfs: Pfs, commit: Commit, opened: OpenedCommit): Promise<string> {
   const name = `${commit.repo.name}/${commit.id}`
   try {
     await pfs.deleteCommit({ commit }, { timeoutMs: closeMsMax })
     return 'nothing was put'
   } catch {
     const open = await isOpen(pfs, commit)
-    return open ? stillOpenText(commit.repo.name, commit.id) : `all was put already: commit ${name}`
+    return open ? stillOpenText(commit.repo.name, opened) : `all was put already: commit ${name}`
   }
 }
 
-function stillOpenText(repo: string, commit: string): string {
+function stillOpenText(repo: string, { id, isHeld }: OpenedCommit): string {
+  if (isHeld) {
+    return `commit ${repo}/${id} could not be closed; the server gives it up by itself, when it starts again at the latest`
+  }
   return (
-    `commit ${repo}/${commit} is still open; to drop what was put, ` +
-    `pachctl delete-commit ${repo} ${commit}; to keep it, pachctl finish-commit ${repo} ${commit}`
+    `commit ${repo}/${id} is still open; to drop what was put, ` +
+    `pachctl delete-commit ${repo} ${id}; to keep it, pachctl finish-commit ${repo} ${id}`
   )
 }

@@ -132,10 +132,11 @@ export class ContainerSlot implements Slot {
     try {
       this.#stdout.begin(budget(), run)
       this.#stderr.begin(budget(), run)
-      const answer = await this.#answerTo(run.environment, container)
-      this.#takeOutput()
-      this.#stdout.end()
-      this.#stderr.end()
+      const answer = await this.#answerTo(run.environment, container).finally(() => {
+        this.#takeOutput()
+        this.#stdout.end()
+        this.#stderr.end()
+      })
       if (signal.aborted) throw new CancelledError('the datum was cancelled')
       if (overrun !== undefined) throw overrun
       return this.#resultOf(answer, container)

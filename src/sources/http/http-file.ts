@@ -1,4 +1,5 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
+import { givenBack } from '../../base/bytes.ts'
 import {
   CancelledError,
   FailedPreconditionError,
@@ -153,7 +154,7 @@ async function* bodyBytes(
 ): AsyncGenerator<Uint8Array> {
   let left = skipped
   try {
-    for await (const slice of body as AsyncIterable<Uint8Array>) {
+    for await (const slice of givenBack(body)) {
       if (left >= slice.length) left -= slice.length
       else {
         yield left === 0 ? slice : slice.subarray(left)

@@ -1,3 +1,4 @@
+import { givenBack } from '../../base/bytes.ts'
 import { InvalidArgumentError, NotFoundError, UnavailableError } from '../../base/errors.ts'
 import { ownSourceName, shownSource, type StoreUrl } from '../../base/source-urls.ts'
 import type { Bucket, CloudObject } from '../../clouds/bucket.ts'
@@ -64,7 +65,7 @@ export class StoreSource implements Source {
       path,
       sizeBytes,
       version,
-      open: (offset, signal) => brokenItems(this.#bucket.read(object, offset, signal)),
+      open: (offset, signal) => brokenItems(givenBack(this.#bucket.read(object, offset, signal))),
     }
   }
 }

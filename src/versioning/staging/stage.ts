@@ -7,6 +7,7 @@ import { CommitFinishedError, CommitNotOpenError } from '../errors.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkCancelled } from '../records/cancellation.ts'
 import { isInRepo } from '../records/deleted-repos.ts'
+import { addPart } from '../records/held-commits.ts'
 import type { StagedColumns } from './staged-rows.ts'
 
 /** How often writes that wait for a sealed commit look again. */
@@ -29,6 +30,8 @@ interface StageTarget {
   readonly call: WriteCall
   /** Stage only right after this write. */
   readonly after?: number | undefined
+  /** Another write is to complete it: see `Commits.giveUp`. */
+  readonly isPart?: boolean | undefined
 }
 
 /** How long puts wait for a sealed commit at most, should the one that sealed it be gone. */
@@ -62,7 +65,7 @@ export async function requireOpen(
     id,
     repo,
   )
-  if (row === undefined) throw await commitNotFound(tx, repo, name)
+  if (row === undefined) throw await commitNotFound(tx, repo, name, { isForPut: call === 'put' })
   if (row.finished_at === null) return row
   if (call === 'put') throw new CommitNotOpenError(repo, row.id)
   throw new CommitFinishedError(repo, row.id, 'change')
@@ -97,16 +100,21 @@ async function tryStage(
   writes: readonly WriteToStage[],
   now: Instant,
 ): Promise<StageResult> {
-  const rows: { readonly row: OpenRow; readonly columns: StagedColumns }[] = []
-  for (const { columns, ...commit } of writes) {
+  const rows: {
+    readonly row: OpenRow
+    readonly columns: StagedColumns
+    readonly isPart: boolean | undefined
+  }[] = []
+  for (const { columns, isPart, ...commit } of writes) {
     const row = await requireOpen(tx, commit)
     if (isSealed(row.sealed_until, now)) return { kind: 'sealed' }
     if (commit.after !== undefined && row.staged_last !== commit.after) return { kind: 'outrun' }
-    rows.push({ row, columns })
+    rows.push({ row, columns, isPart })
   }
   let first: StageResult | undefined
-  for (const { row, columns } of rows) {
+  for (const { row, columns, isPart } of rows) {
     const result = await appendStaged(tx, row, columns)
+    if (isPart === true) await addPart(tx, row.id)
     first ??= result
   }
   assert(first !== undefined, 'there is something to stage')
