@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { concatBytes } from '../base/bytes.ts'
-import { UnavailableError } from '../base/errors.ts'
+import { assert } from '../base/errors.ts'
 import { seededBytes } from '../testing/seeded-random.ts'
 import { type GcsUploads, writeGcsObject } from './gcs-writes.ts'
 
@@ -26,8 +26,9 @@ class FrugalStore implements GcsUploads {
   async send(_address: string, { range, bytes }: { range: string; bytes: Uint8Array }) {
     const [, first, last, total] = /^bytes (?:\*|(\d+)-(\d+))\/(\d+)$/.exec(range) ?? []
     const { length } = this.kept
-    expect(Number(first ?? length)).toBe(length)
-    if (last !== undefined) expect(Number(last) + 1 - length).toBe(bytes.length)
+    assert(Number(first ?? length) === length, 'a part begins where what is kept ends')
+    const end = last === undefined ? length : Number(last) + 1
+    assert(end - length === bytes.length, 'a part has the bytes that its range says')
     this.sentBytes += bytes.length
     const keptSteps = this.#keeps(this.partCount) * stepBytes
     this.partCount += 1
@@ -50,15 +51,14 @@ function objectOf(bytes: Uint8Array) {
 test('an object is whole however much of each part the store keeps', async () => {
   const sizes = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 20 * 1024 * 1024 }))
   // Something at least now and then, as else it is given up.
-  const kept = fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 1, maxLength: 5 })
+  const kept = fc
+    .array(fc.integer({ min: 0, max: 40 }), { minLength: 1, maxLength: 5 })
+    .filter((steps) => steps.some((count) => count > 0))
   await fc.assert(
     fc.asyncProperty(sizes, kept, async (size, steps) => {
       const bytes = seededBytes(size, size)
       const store = new FrugalStore((part) => steps[part % steps.length] ?? 0)
-      const isStuck = steps.every((count) => count === 0) && size > 0
-      const written = writeGcsObject(store, objectOf(bytes), 'gs://b/k')
-      if (isStuck) return await expect(written).rejects.toThrow(UnavailableError)
-      await written
+      await writeGcsObject(store, objectOf(bytes), 'gs://b/k')
       expect(Buffer.compare(store.kept, bytes)).toBe(0)
     }),
     { numRuns: 30 },
