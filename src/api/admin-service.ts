@@ -51,6 +51,18 @@ export function adminRoutes({
   return service(Admin, {
     collectGarbage: ({ dryRun }, { signal }) => collectGarbage(collector, dryRun, signal),
 
+    async compact(_request, { signal }) {
+      const { packsJoined, bytesJoined, packsWritten, bytesWritten, packs } =
+        await collector.compact(signal)
+      return {
+        packsJoined: BigInt(packsJoined),
+        bytesJoined: BigInt(bytesJoined),
+        packsWritten: BigInt(packsWritten),
+        bytesWritten: BigInt(bytesWritten),
+        packs: BigInt(packs),
+      }
+    },
+
     inspectServer() {
       const { release, uptimeMs, executor, notices } = facts()
       const seconds = Math.floor(uptimeMs / msPerSecond)

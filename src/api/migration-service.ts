@@ -81,13 +81,13 @@ const choices: Readonly<Record<OpenCommits, OpenCommitChoice>> = {
 }
 
 function placeOf(
-  { etcd, storage, pachd, pfsPrefix, ppsPrefix }: MigrateRequest,
+  { etcd, storage, pachd, pachdToken, pfsPrefix, ppsPrefix }: MigrateRequest,
   { configured, allowsAnyPlace }: MigrationServicePorts,
 ): OldPlace {
   if (etcd === '' && storage === '' && pachd === '') {
     if (configured !== undefined) return configured
     throw new InvalidArgumentError(
-      'it is not said which cluster to migrate: give --etcd and --storage, or --pachd, or start pachd with --old-etcd and --old-storage',
+      'it is not said which cluster to migrate: give --etcd and --storage, or --pachd, or start pachd with --old-etcd and --old-storage; a data directory of ours is brought up to date by pachctl migrate --root DIR',
     )
   }
   if (!allowsAnyPlace) {
@@ -96,7 +96,12 @@ function placeOf(
     )
   }
   if (pachd !== '') {
-    if (etcd === '' && storage === '') return { kind: 'server', address: pachd }
+    if (!/^[\x21-\x7e]*$/.test(pachdToken)) {
+      throw new InvalidArgumentError(
+        'what was given as the token of the old pachd is none: it has blanks, or bytes that no token has',
+      )
+    }
+    if (etcd === '' && storage === '') return { kind: 'server', address: pachd, token: pachdToken }
     throw new InvalidArgumentError(
       'a cluster is read from its stores or through its pachd, not both: give --etcd and --storage, or --pachd',
     )

@@ -16,7 +16,6 @@ export function objectRoutes(objects: Objects, collector: Collector): readonly R
 
     /** Joins what lies about in small packs. */
     async compact(_request, { signal }) {
-      await collector.whenIdle()
       await collector.compact(signal)
       return {}
     },

@@ -17,7 +17,7 @@ import { seededBytes } from '../testing/seeded-random.ts'
 import { TemporaryDirectory } from '../testing/temporary-directory.ts'
 import { snapshotKey, type SnapshotName } from './format.ts'
 import { Restore } from './restoring.ts'
-import { forgetSnapshots } from './retention.ts'
+import { forgetSnapshots, newest } from './retention.ts'
 import { parseKey, parsePassphrase } from './sealing.ts'
 
 const clock = new SystemClock()
@@ -288,7 +288,7 @@ test('old snapshots go with what only they had, and never the only good one', as
     await store.take()
   }
   const names = await store.backup.snapshots()
-  const { names: forgotten, objectsRemoved } = await forgetSnapshots(store.backup, 2)
+  const { names: forgotten, objectsRemoved } = await forgetSnapshots(store.backup, newest(2))
   expect(forgotten).toEqual(names.slice(0, 2))
   expect(objectsRemoved).toBeGreaterThan(0)
   expect(await store.damage()).toEqual([])
@@ -296,7 +296,7 @@ test('old snapshots go with what only they had, and never the only good one', as
   const lost =
     (await store.backup.snapshot(names[3] as SnapshotName)).metadata?.packs.at(-1)?.name ?? ''
   await store.backup.remove(`metadata/${lost.slice(0, 2)}/${lost}`)
-  await forgetSnapshots(store.backup, 1)
+  await forgetSnapshots(store.backup, newest(1))
   expect(await store.backup.snapshots()).toContain(names[2])
 })
 

@@ -32,6 +32,13 @@ export function parseSnapshotName(text: string): SnapshotName {
   )
 }
 
+/** When a snapshot was taken, in microseconds since 1970. */
+export function takenAtOf(name: SnapshotName): number {
+  const [, date = '', time = '', micros = ''] = /^(\d{8})T(\d{6})\.(\d{6})Z/.exec(name) ?? []
+  const text = `${date}T${time}`.replace(/^(....)(..)(..)T(..)(..)(..)$/, '$1-$2-$3T$4:$5:$6Z')
+  return Date.parse(text) * 1000 + Number(micros)
+}
+
 export function snapshotKey(name: SnapshotName): string {
   return `snapshots/${name}`
 }

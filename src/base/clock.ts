@@ -14,6 +14,8 @@ export interface Clock {
 }
 
 const microsPerMilli = 1000
+/** A timer that is set for longer goes off at once. */
+const timerMsMax = 2 ** 31 - 1
 
 /** The machine's own clock. */
 export class SystemClock implements Clock {
@@ -29,6 +31,12 @@ export class SystemClock implements Clock {
   }
 
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    let restMs = ms
+    for (; restMs > timerMsMax; restMs -= timerMsMax) await this.#sleepShort(timerMsMax, signal)
+    await this.#sleepShort(restMs, signal)
+  }
+
+  async #sleepShort(ms: number, signal?: AbortSignal): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const cancel = (): void => {
         clearTimeout(timer)

@@ -1,6 +1,9 @@
+import { closeInherited } from '../server/inherited-descriptors.ts'
 import { runPachd } from '../server/pachd.ts'
 
 const stopSignals = ['SIGINT', 'SIGTERM'] as const
+
+closeInherited()
 
 // A log that nobody takes any more is no reason to end.
 process.stderr.on('error', () => undefined)

@@ -20,6 +20,18 @@ export interface FlagSpec {
   readonly about: string
 }
 
+/** Saying what an upgrade would do, doing it, and going back. */
+export type StoreUpgradeKind = 'look' | 'upgrade' | 'undo'
+
+/** What can be done to the store of a server that does not run; yields lines for people. */
+export type UpgradeStore = (wish: {
+  /** The data directory, absolute. */
+  readonly root: string
+  readonly kind: StoreUpgradeKind
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly log: (line: string) => void
+}) => AsyncIterable<string>
+
 /** What a command is given to work with. */
 export interface CommandContext {
   /** As many as the command says. */
@@ -29,11 +41,15 @@ export interface CommandContext {
   readonly out: Output
   readonly err: Output
   readonly clock: Clock
+  /** Its variables. */
+  readonly environment: Readonly<Record<string, string | undefined>>
   /** Where pachd is, as the person wrote it. */
   readonly address: string
   /** Connects with the first call. */
   readonly transport: Transport
   readonly activeTransaction: ActiveTransaction
+  /** Yields lines for people. `root` is absolute. */
+  readonly upgradeStore: (root: string, kind: StoreUpgradeKind) => AsyncIterable<string>
 }
 
 export type CommandRun = (context: CommandContext) => Promise<void>

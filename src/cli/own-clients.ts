@@ -1,6 +1,5 @@
-import { Code } from '../base/grpc-wire.ts'
 import { type Client, createClient } from '../client/client.ts'
-import { RpcError } from '../client/rpc-error.ts'
+import { isUnimplemented } from '../client/rpc-error.ts'
 import {
   Admin,
   Backups,
@@ -72,7 +71,7 @@ export async function* streamOrElse<Item>(
   try {
     yield* ours
   } catch (error) {
-    if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
+    if (!isUnimplemented(error)) throw error
     yield await theirs()
   }
 }

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream'
 import { SystemClock } from '../base/clock.ts'
 import { ActiveTransaction } from './active-transaction.ts'
-import type { CommandContext, CommandRun, CommandSpec } from './command.ts'
+import type { CommandContext, CommandRun, CommandSpec, UpgradeStore } from './command.ts'
 import { findCommand, loadFamilies } from './command-table.ts'
 import { readAddress } from './config.ts'
 import { UsageError } from './errors.ts'
@@ -21,10 +21,18 @@ export interface PachctlProcess {
   readonly stderr: Writable & { readonly isTTY?: boolean }
 }
 
+/** What of the server a command may use without one that runs. */
+export interface PachctlPrograms {
+  readonly upgradeStore: () => Promise<UpgradeStore>
+}
+
 const exitCodes = { done: 0, failed: 1 } as const
 
 /** Runs one command. Returns the exit code. */
-export async function runPachctl(process: PachctlProcess): Promise<number> {
+export async function runPachctl(
+  process: PachctlProcess,
+  programs: PachctlPrograms,
+): Promise<number> {
   const out = new Output(process.stdout)
   let command: CommandSpec | undefined
   try {
@@ -36,7 +44,7 @@ export async function runPachctl(process: PachctlProcess): Promise<number> {
     else if (topic !== undefined) await out.write(topic)
     else {
       command = await findCommand(name, words.at(0))
-      await runCommand(command, words, { process, out })
+      await runCommand(command, words, { process, programs, out })
     }
     await out.flush()
     return exitCodes.done
@@ -78,7 +86,15 @@ async function helpText(words: readonly string[]): Promise<string> {
 async function runCommand(
   command: CommandSpec,
   words: readonly string[],
-  { process, out }: { readonly process: PachctlProcess; readonly out: Output },
+  {
+    process,
+    programs,
+    out,
+  }: {
+    readonly process: PachctlProcess
+    readonly programs: PachctlPrograms
+    readonly out: Output
+  },
 ): Promise<void> {
   const { args, flags, wantsHelp } = await parseCommand(command, words)
   if (wantsHelp) {
@@ -98,9 +114,14 @@ async function runCommand(
     out,
     err: new Output(process.stderr, { mayBeLost: true }),
     clock,
+    environment: process.env,
     address,
     transport,
     activeTransaction,
+    upgradeStore: async function* upgradeStore(root, kind) {
+      const log = (line: string): void => void process.stderr.write(line)
+      yield* (await programs.upgradeStore())({ root, kind, environment: process.env, log })
+    },
   })
 }
 

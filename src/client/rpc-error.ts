@@ -1,5 +1,5 @@
 import type { ErrorKind } from '../base/errors.ts'
-import type { Code } from '../base/grpc-wire.ts'
+import { Code } from '../base/grpc-wire.ts'
 
 /** A call that failed, as the server said it or as the transport found out. */
 export class RpcError extends Error {
@@ -13,4 +13,9 @@ export class RpcError extends Error {
     this.code = code
     this.kind = options?.kind
   }
+}
+
+/** Of a call that the server, which may be of 1.5, does not know. */
+export function isUnimplemented(error: unknown): error is RpcError {
+  return error instanceof RpcError && error.code === Code.unimplemented
 }

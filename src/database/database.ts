@@ -94,3 +94,17 @@ export interface Migrations {
   readonly layer: string
   readonly steps: readonly (readonly string[])[]
 }
+
+/** A layer whose tables are to be brought from one version to another. */
+export interface LayerUpgrade {
+  readonly layer: string
+  readonly from: number
+  readonly to: number
+}
+
+/** What was done to a store that an older release has written. */
+export interface StoreUpgrade {
+  /** The file with all that there was before. */
+  readonly copy: string
+  readonly layers: readonly LayerUpgrade[]
+}

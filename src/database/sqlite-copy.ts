@@ -80,6 +80,20 @@ export class SqliteCopy implements Disposable {
   }
 }
 
+/** Changes a copy that nobody uses, in one transaction; durable when it resolves. */
+export async function editSqliteCopy(
+  path: string,
+  edit: (tx: Pick<Connection, 'all' | 'run'>) => void,
+): Promise<void> {
+  {
+    using connection = new Connection(path, { cacheBytes })
+    connection.execute('BEGIN IMMEDIATE')
+    edit(connection)
+    connection.execute('COMMIT')
+  }
+  await syncFile(path)
+}
+
 /** Makes the name of the file `path` survive a loss of power. */
 export async function syncDirectory(path: string): Promise<void> {
   await syncFile(dirname(path))

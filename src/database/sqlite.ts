@@ -7,6 +7,7 @@ import type {
   DatabaseEvent,
   Migrations,
   ReadTransaction,
+  StoreUpgrade,
   TransactOptions,
   Transaction,
 } from './database.ts'
@@ -50,6 +51,8 @@ export interface SqliteOptions {
   readonly reserveBytes?: number
   /** Is told where a copy is of a log that the database can take only a part of. */
   readonly onDamagedLog?: (copy: string) => void
+  /** Is told what was done to a store of an older release. */
+  readonly onUpgraded?: (upgrade: StoreUpgrade) => void
   /** Is told each time that something cannot be written, or only with what is in reserve. */
   readonly onDiskFull?: (error: DiskFullError) => void
   /** Tests only: a disk that is fuller than the real one. */
@@ -96,7 +99,9 @@ async function openOnce(
   // What a killed process left in the log was visible; it is durable once it is in the file.
   writeConnection.execute('PRAGMA wal_checkpoint(TRUNCATE)')
   await requireWholeLog(writeConnection)
-  await migrate(writeConnection, options.migrations, options.release ?? 'unknown')
+  const { migrations, release = 'unknown' } = options
+  const upgrade = await migrate(writeConnection, migrations, release)
+  if (upgrade !== undefined) options.onUpgraded?.(upgrade)
   if (store?.isNew === true) setStoreId(writeConnection, store.id)
   // So that the file itself says what it is, and holds all tables, whatever becomes of the log.
   writeConnection.execute('PRAGMA wal_checkpoint(TRUNCATE)')

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe } from 'vitest'
 import { containerExecutorWith } from '../testing/executors-under-test.ts'
 import type { Aspect } from '../testing/hostile-code.ts'
 import { describeHostileCode } from '../testing/hostile-code-conformance.ts'
-import { canHavePodman, PodmanEngine, type TestImage } from '../testing/podman-engine.ts'
+import { canHavePodman, PodmanEngine } from '../testing/podman-engine.ts'
+import type { TestImage } from '../testing/test-engine.ts'
 import { bashImage, debianImage, userImage } from '../testing/test-images.ts'
 
 /** Another shell, and a user that is not root: of these, what depends on it. */

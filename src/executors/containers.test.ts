@@ -9,8 +9,10 @@ import { CancelledError, UnavailableError } from '../base/errors.ts'
 import { newHexId, SystemRandom } from '../base/random.ts'
 import type { Slot, Transform } from '../pipelines/executor.ts'
 import { TestContainerExecutor } from '../testing/container-fixture.ts'
+import { canHaveDocker, DockerEngine } from '../testing/docker-engine.ts'
 import { canHavePodman, PodmanEngine } from '../testing/podman-engine.ts'
 import { filesIn, processesWith, runIn, transform } from '../testing/process-fixture.ts'
+import type { TestEngine } from '../testing/test-engine.ts'
 import {
   bashImage,
   busyboxImage,
@@ -45,13 +47,21 @@ async function startsIn(slot: Slot): Promise<string> {
   return stdout.join()
 }
 
-describe.skipIf(!canHavePodman())('the container executor', () => {
-  let engine: PodmanEngine
+describe.skipIf(!canHavePodman())('the container executor with Podman', () => {
+  testWith(() => PodmanEngine.start())
+})
+
+describe.skipIf(!canHaveDocker())('the container executor with Docker', () => {
+  testWith(() => DockerEngine.start())
+})
+
+function testWith(start: () => Promise<TestEngine>): void {
+  let engine: TestEngine
   let opened: TestContainerExecutor
   let executor: ContainerExecutor
 
   beforeAll(async () => {
-    engine = await PodmanEngine.start()
+    engine = await start()
     await engine.makeImage(nameOf('busybox'), busyboxImage)
     await engine.makeImage(nameOf('debian'), debianImage)
     await engine.makeImage(nameOf('bash'), bashImage)
@@ -65,11 +75,6 @@ describe.skipIf(!canHavePodman())('the container executor', () => {
     await opened?.[Symbol.asyncDispose]()
     await engine?.[Symbol.asyncDispose]()
   })
-
-  /** Ids of the containers that there are. */
-  async function containers(): Promise<readonly string[]> {
-    return (await engine.podman('ps', '--all', '--quiet')).split('\n').filter(Boolean)
-  }
 
   describe.each(images)('in image %s', (image) => {
     test('the command gets its arguments as they are, and its lines of input', async () => {
@@ -163,19 +168,31 @@ describe.skipIf(!canHavePodman())('the container executor', () => {
       }
       // The one that has taken the place of the others.
       await runIn(slot)
-      expect(await containers()).toHaveLength(1)
+      expect(await engine.containers()).toHaveLength(1)
     })
 
     test('an abort ends the datum and its container', async () => {
       const abort = new AbortController()
       const mark = `1000.${BigInt(`0x${newHexId(random)}`)}`
-      const slot = await executor.openSlot(sh(image, `trap '' TERM; echo up; sleep ${mark}`), never)
-      const onLine = (): void => abort.abort()
+      const code = `trap '' TERM; printf last; echo up >&2; sleep ${mark}`
+      const slot = await executor.openSlot(sh(image, code), never)
+      const lines: string[] = []
+      const onLine = ({
+        stream,
+        text,
+      }: {
+        readonly stream: string
+        readonly text: string
+      }): void => {
+        lines.push(text)
+        if (stream === 'stderr') abort.abort()
+      }
       const run = { environment: {}, onLine, onLeftOut: () => {} }
       await expect(slot.run(run, abort.signal)).rejects.toThrow(CancelledError)
+      expect(lines).toEqual(['up', 'last'])
       expect(processesWith(`sleep\0${mark}`)).toEqual([])
       await slot[Symbol.asyncDispose]()
-      expect(await containers()).toEqual([])
+      expect(await engine.containers()).toEqual([])
     })
   })
 
@@ -218,7 +235,7 @@ describe.skipIf(!canHavePodman())('the container executor', () => {
     await expect(own.executor.openSlot(what, never)).rejects.toThrow(
       'image localhost/shellless:test has no /bin/sh, which runs the command for each datum: add a shell',
     )
-    expect(await containers()).toEqual([])
+    expect(await engine.containers()).toEqual([])
   })
 
   test('an image that is not there is named, with what to do', async () => {
@@ -268,8 +285,8 @@ describe.skipIf(!canHavePodman())('the container executor', () => {
         expect(readFileSync(join(out, '-odd name'), 'latin1')).toBe('\0\n')
         await slot.reset()
       }
-      const [id = ''] = await containers()
-      expect(await engine.podman('inspect', id)).not.toContain('secret')
+      const [id = ''] = await engine.containers()
+      expect(await engine.inspect(id)).not.toContain('secret')
       await expect(execute('grep', ['-rl', '--', 'xxxxx', opened.directory])).rejects.toThrow(
         'Command failed',
       )
@@ -287,7 +304,9 @@ describe.skipIf(!canHavePodman())('the container executor', () => {
     const resources = { cpu: 0, memoryBytes: 0, gpu: 1 }
     const what = sh('busybox', 'true', { resources })
     await expect(executor.openSlot(what, never)).rejects.toThrow(
-      /resource_spec.gpu is 1, and Podman/,
+      engine.title === 'Podman'
+        ? /resource_spec.gpu is 1, and Podman/
+        : /cannot be started: .*gpu.*: install the NVIDIA container toolkit/,
     )
   })
 
@@ -313,7 +332,7 @@ describe.skipIf(!canHavePodman())('the container executor', () => {
     const opening = executor.openSlot(sh('busybox', 'true'), abort.signal)
     abort.abort()
     await expect(opening).rejects.toThrow(CancelledError)
-    await until(async () => (await containers()).length === 0)
+    await until(async () => (await engine.containers()).length === 0)
   })
 
   test('what the transform asks for that no process can have is refused', async () => {
@@ -321,4 +340,4 @@ describe.skipIf(!canHavePodman())('the container executor', () => {
     await using slot = await executor.openSlot(what, never)
     await expect(runIn(slot)).rejects.toThrow(/not a name for an environment variable/)
   })
-})
+}

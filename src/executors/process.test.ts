@@ -268,6 +268,30 @@ for (const isolation of isolations) {
       ).rejects.toThrow(CancelledError)
     })
 
+    test('all that was printed before an abort is handed on, and what was left out is told', async () => {
+      await using slot = await executor.openSlot(
+        sh('yes n | head -c 6000000; printf "the end"; echo up >&2; sleep 1000'),
+        never,
+      )
+      const abort = new AbortController()
+      const stdout: string[] = []
+      let leftOutCount = 0
+      const run = slot.run(
+        {
+          environment: {},
+          onLine: ({ stream, text }) => {
+            if (stream === 'stdout') stdout.push(text)
+            else abort.abort()
+          },
+          onLeftOut: (lineCount) => (leftOutCount += lineCount),
+        },
+        abort.signal,
+      )
+      await expect(run).rejects.toThrow(CancelledError)
+      expect(stdout.at(-1)).toBe('the end')
+      expect(stdout.length + leftOutCount).toBe(3_000_001)
+    })
+
     test('a reset removes what user code left, without rights and with odd names', async () => {
       await using slot = await executor.openSlot(
         sh(

@@ -16,8 +16,8 @@ export interface OldObjects extends AsyncDisposable {
   sizeBytes(hash: string): Promise<number>
   /** The object that a tag names. */
   findTag(name: string): Promise<string | undefined>
-  /** The tags that begin with `prefix`; undefined where that cannot be asked for. */
-  listTags(prefix: string): Promise<ReadonlySet<string> | undefined>
+  /** Tells the tags that begin with `prefix`, some perhaps twice; false where that cannot be asked for. */
+  listTags(prefix: string, onTag: (name: string) => void): Promise<boolean>
 }
 
 const hashPattern = /^[0-9a-f]{128}$/

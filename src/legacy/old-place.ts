@@ -11,7 +11,12 @@ export type OldPlace =
       readonly prefixes?: KeyPrefixes
     }
   /** Only its server can be reached. */
-  | { readonly kind: 'server'; readonly address: string }
+  | {
+      readonly kind: 'server'
+      readonly address: string
+      /** What its access control knows us by; empty without one. */
+      readonly token?: string
+    }
 
 /** Whether what names an etcd is an address rather than a file. */
 export function isEtcdAddress(text: string): boolean {

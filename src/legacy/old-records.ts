@@ -91,10 +91,14 @@ export interface OldCatalog {
   readonly pipelines: readonly OldPipeline[]
   readonly jobs: readonly OldJob[]
   readonly access: readonly OldAccess[]
+  /** Whether not everybody could read everything. */
+  readonly isAccessControlled: boolean
   /** True when the records are text, as those of 1.4. */
   readonly isText: boolean
   /** Locks that somebody holds: a server or a worker runs. */
   readonly lockCount: number
+  /** Pipelines that run whatever comes, where locks are not seen. */
+  readonly awakePipelines: readonly string[]
 }
 
 const microsPerSecond = 1_000_000

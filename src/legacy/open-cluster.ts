@@ -11,7 +11,7 @@ import type { OldCluster } from './old-cluster.ts'
 import type { OldMetadata } from './old-metadata.ts'
 import { isEtcdAddress, type OldPlace } from './old-place.ts'
 import { openOldObjects } from './open-objects.ts'
-import { ServedCluster } from './served-cluster.ts'
+import { ServedCluster } from './served/served-cluster.ts'
 import { isWantedKey, type KeyPrefixes, StoredCluster, usualPrefixes } from './stored-cluster.ts'
 
 export interface OpenPorts {
@@ -24,7 +24,8 @@ export interface OpenPorts {
 /** Opens an old cluster for reading. @throws {DomainError} with advice. */
 export async function openOldCluster(place: OldPlace, ports: OpenPorts): Promise<OldCluster> {
   if (place.kind === 'server') {
-    return await ServedCluster.open(parseAddress(place.address), ports.clock, ports.signal)
+    const { address, token = '' } = place
+    return await ServedCluster.open({ address: parseAddress(address), token }, ports)
   }
   await using opened = new AsyncDisposableStack()
   const prefixes = place.prefixes ?? usualPrefixes

@@ -97,15 +97,18 @@ export class StoredCluster implements OldCluster {
       ...(await this.#metadata.list(`${pps}/_master_lock/`)),
       ...(await this.#metadata.list(`${pps}/_master_worker_lock/`)),
     ]
+    const access = await read('access', `${pfs}/auth/`, accessOf)
     return {
       repos: await read('repo', `${pfs}/repos/`, repoOf),
       commits: await read('commit', `${pfs}/commits/`, commitOf),
       branches: await read('branch', `${pfs}/branches/`, branchOf),
       pipelines: await read('pipeline', `${pps}/pipelines/`, pipelineOf),
       jobs: await read('job', `${pps}/jobs/`, jobOf),
-      access: await read('access', `${pfs}/auth/`, accessOf),
+      access,
+      isAccessControlled: access.some(({ kind }) => kind === 'admin'),
       isText: first !== undefined && isTextMessage(first.value),
       lockCount: locks.length,
+      awakePipelines: [],
     }
   }
 

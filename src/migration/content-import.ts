@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { concatBytes, type ByteStream } from '../base/bytes.ts'
-import type { Database } from '../database/database.ts'
 import type { OldObjects } from '../legacy/old-objects.ts'
 import { contentSizeBytes, type Content, type Contents } from '../storage/contents.ts'
 import type { MigrationCounts } from './events.ts'
@@ -15,11 +14,15 @@ const lookupCountMax = 400
 /** Up to here, an object is held in memory. */
 const shortBytesMax = 256 * 1024
 
+/** What becomes of the contents of an old cluster. */
+export interface Intake extends Pick<Contents, 'append'> {
+  /** The content of an object. @throws what `isDamage` knows, for one that is damaged or not there. */
+  take(hash: string): Promise<Content>
+}
+
 export interface ContentImportPorts {
-  readonly database: Database
   readonly recorder: ImportRecorder
-  readonly contents: Contents
-  readonly objects: OldObjects
+  readonly intake: Intake
   readonly findings: Findings
   readonly counts: MigrationCounts
   readonly signal: AbortSignal
@@ -88,9 +91,9 @@ export class ContentImport {
   }
 
   async #import(hash: string): Promise<Content | undefined> {
-    const { counts, findings, objects, recorder } = this.#ports
+    const { counts, findings, intake, recorder } = this.#ports
     try {
-      const content = await this.#store(verified(hash, objects.read(hash)))
+      const content = await intake.take(hash)
       counts.objects += 1
       counts.objectBytes += contentSizeBytes(content)
       await recorder.addObject(hash, content)
@@ -101,19 +104,40 @@ export class ContentImport {
       return undefined
     }
   }
+}
+
+/** Reads every object, and stores it. */
+export class StoringIntake implements Intake {
+  readonly #contents: Contents
+  readonly #objects: OldObjects
+
+  constructor({
+    contents,
+    objects,
+  }: {
+    readonly contents: Contents
+    readonly objects: OldObjects
+  }) {
+    this.#contents = contents
+    this.#objects = objects
+  }
+
+  append(head: Content, tail: Content): Promise<Content> {
+    return this.#contents.append(head, tail)
+  }
 
   /** What is short is stored at once, without a stream. */
-  async #store(bytes: ByteStream): Promise<Content> {
-    const iterator = bytes[Symbol.asyncIterator]()
+  async take(hash: string): Promise<Content> {
+    const iterator = verified(hash, this.#objects.read(hash))[Symbol.asyncIterator]()
     const first: Uint8Array[] = []
     let size = 0
     while (size <= shortBytesMax) {
       const step = await iterator.next()
-      if (step.done === true) return await this.#ports.contents.writeBytes(concatBytes(first))
+      if (step.done === true) return await this.#contents.writeBytes(concatBytes(first))
       first.push(step.value)
       size += step.value.length
     }
-    return await this.#ports.contents.write(
+    return await this.#contents.write(
       (async function* whole() {
         yield* first
         yield* { [Symbol.asyncIterator]: () => iterator }

@@ -1,6 +1,7 @@
 import type { Instant } from '../base/clock.ts'
 import { parseGlob } from '../base/globs.ts'
 import type { CommitId, JobId, RepoName } from '../base/names.ts'
+import { type NameSet, NameTable } from '../legacy/name-table.ts'
 import {
   datumTags,
   orderCountMax,
@@ -17,15 +18,16 @@ import {
   type ImportedDatum,
 } from '../pipelines/imports.ts'
 import { atomsOf, shapeOf } from '../pipelines/inputs.ts'
-import { noStats } from '../pipelines/process-stats.ts'
 import type { PipelineSpec } from '../pipelines/specs.ts'
 import type { DirectoryEntry } from '../storage/file-trees.ts'
+import type { Contents } from '../storage/contents.ts'
 import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
 import { treeEntry, type CommitTree } from '../versioning/commit-records.ts'
-import { statsOfDatum, type DatumStats } from './datum-stats.ts'
+import { noDatumStats, statsOfDatum, type DatumStats } from './datum-stats.ts'
 import { isDamage } from './findings.ts'
 import { OldHashes } from './old-hashes.ts'
-import type { PipelinePlan, PlannedJob, PlannedPipeline } from './pipeline-plan.ts'
+import type { PipelinePlan, PlannedJob } from './job-plan.ts'
+import type { PlannedPipeline } from './pipeline-plan.ts'
 import type { ReadyCommit, ReadyCommits } from './ready-commits.ts'
 import type { TreeImport, TreeImportPorts } from './tree-import.ts'
 
@@ -35,6 +37,8 @@ const readersMax = 16
 export interface DatumImportPorts extends TreeImportPorts {
   readonly treeImport: TreeImport
   readonly maps: ProllyMaps
+  /** Undefined in a rehearsal, whose contents have no bytes: then no output is made again. */
+  readonly contents: Contents | undefined
 }
 
 /** What is known of the datums of a job. */
@@ -49,10 +53,10 @@ type SpecJob = PlannedJob & { readonly spec: PipelineSpec }
 /** What a datum of a job was made from, by the inputs' names. */
 interface Sources {
   readonly job: SpecJob
-  readonly hashes: ReadonlyMap<string, ReadonlyMap<string, Uint8Array>>
+  readonly hashes: ReadonlyMap<string, readonly Pick<NameTable, 'get'>[]>
   readonly scheme: TagScheme
   /** Undefined where the old cluster cannot say which there are. */
-  readonly tags: ReadonlySet<string> | undefined
+  readonly tags: NameSet | undefined
 }
 
 /**
@@ -68,6 +72,8 @@ export class DatumImport {
   /** The order of the environment in the tag that was found last. */
   #likely: readonly string[] | undefined
   #missed = 0
+  /** Datums whose log is longer than what is kept. */
+  #cutCount = 0
 
   constructor(ports: DatumImportPorts, commits: ReadyCommits) {
     this.#ports = ports
@@ -104,6 +110,7 @@ export class DatumImport {
     const tags = scheme && (await this.#tagsOf(scheme))
     this.#likely = undefined
     this.#missed = 0
+    this.#cutCount = 0
     let before: DatumsOfInput | undefined
     let last: SpecJob | undefined
     for (const job of jobs) {
@@ -128,21 +135,29 @@ export class DatumImport {
       yield this.#found.size
     }
     if (last !== undefined && pipeline !== undefined) await this.#merge(last)
+    const name = jobs[0]?.pipeline
+    if (this.#cutCount > 0) {
+      this.#ports.findings.notice(
+        `pipeline ${name}: of ${this.#cutCount === 1 ? 'one datum' : `${this.#cutCount} datums`} the log is longer than what is kept here: a line in it says where something is left out, and what is kept`,
+      )
+    }
     if (this.#missed > 0) {
       this.#ports.findings.notice(
-        `pipeline ${last?.pipeline ?? jobs[0]?.pipeline}: the results of ${this.#missed} datums may be processed again: their tags depend on the order in which the old server wrote ${scheme?.kind === 'transform' ? Object.keys(scheme.transform.env).length : 0} environment variables, and only ${orderCountMax} orders are tried for each`,
+        `pipeline ${name}: the results of ${this.#missed} datums may be processed again: their tags depend on the order in which the old server wrote ${scheme?.kind === 'transform' ? Object.keys(scheme.transform.env).length : 0} environment variables, and only ${orderCountMax} orders are tried for each`,
       )
     }
   }
 
   /** Undefined where the old cluster cannot say; none where what says it is damaged, which is told. */
-  async #tagsOf(scheme: TagScheme): Promise<ReadonlySet<string> | undefined> {
+  async #tagsOf(scheme: TagScheme): Promise<NameSet | undefined> {
     try {
-      return await this.#ports.objects.listTags(tagPrefix(scheme))
+      const tags = new NameTable()
+      const areAll = await this.#ports.objects.listTags(tagPrefix(scheme), (tag) => tags.add(tag))
+      return areAll ? tags : undefined
     } catch (error) {
       if (!isDamage(error)) throw error
       this.#ports.findings.damage('datum', `tags of pipeline ${scheme.pipeline}`, error.message)
-      return new Set()
+      return new NameTable()
     }
   }
 
@@ -164,14 +179,14 @@ export class DatumImport {
   }
 
   async #hashesOf({ spec, inputs }: SpecJob): Promise<Sources['hashes']> {
-    const byInput = new Map<string, ReadonlyMap<string, Uint8Array>>()
+    const byInput = new Map<string, readonly Pick<NameTable, 'get'>[]>()
     for (const atom of atomsOf(spec.input)) {
       const commit = inputs.find(({ repo }) => repo === atom.repo)?.commit
       const tree = commit === undefined ? '' : (this.#commits.get(commit)?.oldTree ?? '')
       if (tree === '') continue
-      const hashes = await this.#hashes.of(tree, [parseGlob(atom.glob)])
-      // Members of a union may share a name.
-      byInput.set(atom.name, new Map([...(byInput.get(atom.name) ?? []), ...hashes]))
+      const hashes = await this.#hashes.of(tree, parseGlob(atom.glob))
+      // Members of a union may share a name: the last one counts.
+      byInput.set(atom.name, [hashes, ...(byInput.get(atom.name) ?? [])])
     }
     return byInput
   }
@@ -184,7 +199,7 @@ export class DatumImport {
         this.#ports.signal.throwIfAborted()
         const result = await this.#resultOf(datum, sources).catch((error: unknown) => {
           if (!isDamage(error)) throw error
-          const what = `pipeline ${sources.job.pipeline}, ${datum.members.map(({ path }) => path).join(' ')}`
+          const what = `pipeline ${sources.job.pipeline}, ${pathsOf(datum.members)}`
           this.#ports.findings.damage('datum', what, error.message)
         })
         if (result !== undefined) results.push(result)
@@ -200,11 +215,13 @@ export class DatumImport {
 
   async #resultOf(
     { key, members }: ImportedDatum,
-    { job, hashes, scheme, tags }: Sources,
+    sources: Sources,
   ): Promise<DatumResult | undefined> {
+    const { job, hashes, scheme, tags } = sources
     const old: OldMember[] = []
     for (const { input: name, path } of members) {
-      const hash = hashes.get(name)?.get(path)
+      const among = hashes.get(name)?.find((table) => table.get(path) !== undefined)
+      const hash = among?.get(path)
       if (hash === undefined) return undefined
       old.push({ name, path, hash })
     }
@@ -214,7 +231,8 @@ export class DatumImport {
     const tree = await this.#ports.treeImport.treeOf(found.object, owner)
     if (tree === undefined) return undefined
     const finishedAt: Instant = job.finishedAt ?? job.createdAt
-    const { stats, log } = await this.#statsOf(found.tag, tags, finishedAt)
+    const paths = pathsOf(members)
+    const { stats, lines } = await this.#statsOf({ tag: found.tag, paths }, sources, finishedAt)
     return {
       datum: key,
       members,
@@ -223,14 +241,14 @@ export class DatumImport {
       stats,
       finishedAt,
       worker: '',
-      log: encodeLog(log),
+      log: encodeLog(lines),
     }
   }
 
   async #findTag(
     scheme: TagScheme,
     members: readonly OldMember[],
-    tags: ReadonlySet<string> | undefined,
+    tags: NameSet | undefined,
   ): Promise<{ readonly tag: string; readonly object: string } | undefined> {
     let count = 0
     for (const { tag, order } of datumTags(scheme, members, this.#likely)) {
@@ -247,27 +265,49 @@ export class DatumImport {
 
   /** What the old server kept for a pipeline with statistics. */
   async #statsOf(
-    tag: string,
-    tags: ReadonlySet<string> | undefined,
+    { tag, paths }: { readonly tag: string; readonly paths: string },
+    { job, tags }: Sources,
     at: Instant,
   ): Promise<DatumStats> {
+    const { findings, objects } = this.#ports
     const name = `${tag}_stats`
-    if (tags?.has(name) !== true) return { stats: noStats, log: [] }
-    const object = await this.#ports.objects.findTag(name)
-    if (object === undefined) return { stats: noStats, log: [] }
-    return await statsOfDatum(this.#ports.objects, object, at)
+    // Where tags cannot be listed, those are asked for that may be there.
+    if (tags === undefined ? !job.old.info.enableStats : !tags.has(name)) return noDatumStats
+    const losses: string[] = []
+    const onLoss = (reason: string): number => losses.push(reason)
+    let found = noDatumStats
+    try {
+      const object = await objects.findTag(name)
+      if (object !== undefined) found = await statsOfDatum(objects, object, { at, onLoss })
+      else if (tags !== undefined)
+        onLoss('its statistics and log are gone: their tag leads nowhere')
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      onLoss(`its statistics and log cannot be found: ${error.message}`)
+    }
+    if (losses.length > 0) {
+      const what = `pipeline ${job.pipeline}, ${paths}, statistics (tag ${name})`
+      findings.damage('datum', what, losses.join('; '))
+    }
+    if (found.isCut) this.#cutCount += 1
+    return found
   }
 
   /** So that the next job starts from this one, where its output is what we would make of the results. */
   async #merge({ id, old }: SpecJob): Promise<void> {
     const datums = this.#found.get(id)
     const output = this.#commits.get((old.info.outputCommit?.id ?? '') as CommitId)
-    if (datums === undefined || output === undefined) return
-    const merged = await mergeImportedOutputs(this.#ports, datums.datumSet)
+    const { contents } = this.#ports
+    if (datums === undefined || output === undefined || contents === undefined) return
+    const merged = await mergeImportedOutputs({ ...this.#ports, contents }, datums.datumSet)
     if (merged?.tree.root !== (await this.#treeOf(output)).root) return
     await this.#ports.chunks.flush()
     this.#found.set(id, { ...datums, contributions: merged.contributions })
   }
+}
+
+function pathsOf(members: ImportedDatum['members']): string {
+  return members.map(({ path }) => path).join(' ')
 }
 
 function hasSpec(job: PlannedJob): job is SpecJob {

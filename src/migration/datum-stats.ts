@@ -1,89 +1,127 @@
 import { fromJson, type JsonValue } from '@bufbuild/protobuf'
-import { collectBytes } from '../base/bytes.ts'
+import { collectBytes, type ByteStream } from '../base/bytes.ts'
 import type { Instant } from '../base/clock.ts'
-import { LogMessageSchema, ProcessStatsSchema } from '../gen/pps_pb.ts'
-import { instantOfTime } from '../legacy/old-records.ts'
+import { GrowingBytes } from '../base/growing-bytes.ts'
+import { ProcessStatsSchema } from '../gen/pps_pb.ts'
+import { OldDamageError } from '../legacy/damage.ts'
 import type { OldObjects } from '../legacy/old-objects.ts'
 import { readOldTree } from '../legacy/old-trees.ts'
-import type { KeptLine } from '../pipelines/datum-logs.ts'
 import { noStats, type ProcessStats } from '../pipelines/process-stats.ts'
 import { verified } from './content-import.ts'
 import { isDamage } from './findings.ts'
-import { statsOfJob } from './pipeline-plan.ts'
+import { type OldLog, OldLogReader } from './old-logs.ts'
+import { statsOfJob } from './job-plan.ts'
 
-/** Of a log, so much is kept. */
-const logBytesMax = 512 * 1024
 const statsBytesMax = 64 * 1024
+/** A longer object is read twice: once to know that it is sound. */
+const heldBytesMax = 2 * 1024 * 1024
 
-export interface DatumStats {
+export interface DatumStats extends OldLog {
   readonly stats: ProcessStats
-  readonly log: readonly KeptLine[]
 }
+
+export const noDatumStats: DatumStats = { stats: noStats, lines: [], isCut: false }
 
 /**
  * Reads what 1.5 kept of a datum where statistics were enabled: a tree with the files `stats` and
- * `logs`. What cannot be read is left out: it is not needed for anything but to be looked at.
+ * `logs`. `onLoss` hears of what cannot be read, in words; the rest is there.
  */
 export async function statsOfDatum(
   objects: OldObjects,
   tree: string,
-  at: Instant,
+  { at, onLoss }: { readonly at: Instant; readonly onLoss: (reason: string) => void },
 ): Promise<DatumStats> {
-  let stats = noStats
-  let log: readonly KeptLine[] = []
+  const found: Record<string, readonly string[]> = { stats: [], logs: [] }
   try {
     for await (const node of readOldTree(verified(tree, objects.read(tree)))) {
-      if (node.kind === 'directory') continue
-      const [, , file, ...below] = node.path.split('/')
-      if (below.length > 0) continue
-      if (file === 'stats') stats = statsOfText(await textOf(objects, node.objects, statsBytesMax))
-      if (file === 'logs') log = logOfText(await textOf(objects, node.objects, logBytesMax), at)
+      const [, , file = '', ...below] = node.path.split('/')
+      if (node.kind === 'file' && below.length === 0 && Object.hasOwn(found, file))
+        found[file] = node.objects
     }
   } catch (error) {
-    if (!isDamage(error) && !(error instanceof RangeError)) throw error
+    onLoss(`its statistics and log cannot be read: ${damageText(error)}`)
+    return noDatumStats
   }
-  return { stats, log }
+  const { stats = [], logs = [] } = found
+  return {
+    stats: await readStats(objects, stats, onLoss),
+    ...(await readLog(objects, logs, at, onLoss)),
+  }
 }
 
-async function textOf(
+/** @throws unless it is damage. */
+function damageText(error: unknown): string {
+  if (!isDamage(error)) throw error
+  return error.message
+}
+
+async function readStats(
   objects: OldObjects,
   hashes: readonly string[],
-  bytesMax: number,
-): Promise<string> {
-  let text = ''
-  for (const hash of hashes) {
-    const bytes = await collectBytes(verified(hash, objects.read(hash)), bytesMax)
-    // User code may print anything.
-    text += Buffer.from(bytes).toString()
-  }
-  return text
-}
-
-const lenient = { ignoreUnknownFields: true }
-
-function statsOfText(text: string): ProcessStats {
+  onLoss: (reason: string) => void,
+): Promise<ProcessStats> {
+  if (hashes.length === 0) return noStats
   try {
-    return statsOfJob({
-      stats: fromJson(ProcessStatsSchema, JSON.parse(text) as JsonValue, lenient),
-    })
-  } catch {
+    const text = new GrowingBytes()
+    for (const hash of hashes) {
+      const sizeMax = statsBytesMax - text.sizeBytes
+      const bytes = await collectBytes(verified(hash, objects.read(hash)), sizeMax)
+      text.add(bytes)
+    }
+    return statsOfText(Buffer.from(text.joined()).toString())
+  } catch (error) {
+    const reason =
+      error instanceof RangeError ? `they have more than ${statsBytesMax} bytes` : damageText(error)
+    onLoss(`its statistics cannot be read: ${reason}`)
     return noStats
   }
 }
 
-/** A JSON message on each line; those of user code are kept. */
-function logOfText(text: string, at: Instant): readonly KeptLine[] {
-  const lines: KeptLine[] = []
-  for (const line of text.split('\n')) {
-    if (line === '') continue
+/** @throws {OldDamageError} */
+function statsOfText(text: string): ProcessStats {
+  try {
+    const json = JSON.parse(text) as JsonValue
+    return statsOfJob({ stats: fromJson(ProcessStatsSchema, json, { ignoreUnknownFields: true }) })
+  } catch (cause) {
+    throw new OldDamageError('they are not what 1.5 writes', { cause })
+  }
+}
+
+/** Objects that are damaged are left out, and a line says where. */
+async function readLog(
+  objects: OldObjects,
+  hashes: readonly string[],
+  at: Instant,
+  onLoss: (reason: string) => void,
+): Promise<OldLog> {
+  const reader = new OldLogReader(at)
+  for (const hash of hashes) {
     try {
-      const message = fromJson(LogMessageSchema, JSON.parse(line) as JsonValue, lenient)
-      if (!message.user) continue
-      const shown = message.message.replace(/\n$/, '')
-      lines.push({ at: instantOfTime(message.ts) ?? at, stream: 'stdout', text: shown })
-    } catch {
-      continue
+      for await (const piece of sound(objects, hash)) reader.push(piece)
+    } catch (error) {
+      const reason = damageText(error)
+      reader.leaveOut('a part of the log could not be read in the old cluster')
+      onLoss(`a part of its log cannot be read: ${reason}`)
     }
   }
-  return lines
+  reader.end()
+  const { unreadableCount } = reader
+  if (unreadableCount > 0) {
+    onLoss(
+      `${unreadableCount === 1 ? 'a line' : `${unreadableCount} lines`} of its log cannot be read`,
+    )
+  }
+  return reader.log()
+}
+
+/** The bytes of an object, if they are those that its name says: none of another one. */
+async function* sound(objects: OldObjects, hash: string): ByteStream {
+  const held: Uint8Array[] = []
+  let sizeBytes = 0
+  for await (const piece of verified(hash, objects.read(hash))) {
+    sizeBytes += piece.length
+    if (sizeBytes <= heldBytesMax) held.push(piece)
+  }
+  if (sizeBytes <= heldBytesMax) yield* held
+  else yield* verified(hash, objects.read(hash))
 }

@@ -1,24 +1,18 @@
 import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Random } from '../base/random.ts'
-import type { Database } from '../database/database.ts'
 import type { OldCluster } from '../legacy/old-cluster.ts'
 import { openOldCluster, type OpenPorts } from '../legacy/open-cluster.ts'
 import type { OldPlace } from '../legacy/old-place.ts'
 import type { OldAccess } from '../legacy/old-records.ts'
 import { forgetImportedResults } from '../pipelines/datum-results.ts'
 import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
-import type { ChunkStore } from '../storage/chunks.ts'
 import type { Contents } from '../storage/contents.ts'
 import { type FaultPoint, noFault } from '../storage/fault-point.ts'
-import type { FileTrees } from '../storage/file-trees.ts'
-import type { Leases } from '../storage/leases.ts'
-import type { ProllyMaps } from '../storage/prolly-map.ts'
 import { forgetImported } from '../versioning/imports.ts'
 import { planCommits, type CommitPlan } from './commit-plan.ts'
-import { CommitImport } from './commit-import.ts'
-import { DatumImport } from './datum-import.ts'
-import { ContentImport } from './content-import.ts'
+import { bring, type BringingPorts, type Brought, type MigrationStores } from './bringing.ts'
+import { StoringIntake } from './content-import.ts'
 import {
   type MigrationCounts,
   type MigrationEvent,
@@ -26,26 +20,21 @@ import {
   noMigrationCounts,
 } from './events.ts'
 import { Findings } from './findings.ts'
-import { ImportRecorder } from './import-recorder.ts'
-import { planPipelines, type PipelinePlan, type SpecOf } from './pipeline-plan.ts'
-import type { FindTrees } from './ready-commits.ts'
+import { planJobs, type PipelinePlan } from './job-plan.ts'
+import { planPipelines, type SpecOf } from './pipeline-plan.ts'
 import { requireRest, restlessness } from './rest-check.ts'
 import { Survey } from './survey.ts'
-import { beginRun, currentRun, endRun } from './runs.ts'
-import { requireRoom, switchOver } from './switch-over.ts'
-import { TreeImport } from './tree-import.ts'
+import { currentRun, endRun } from './runs.ts'
+import { requireRoom, roomRefusal, switchOver } from './switch-over.ts'
 
-export interface MigrationPorts {
-  readonly database: Database
-  readonly chunks: ChunkStore
+export interface MigrationPorts extends MigrationStores {
   readonly contents: Contents
-  readonly trees: FileTrees
-  readonly maps: ProllyMaps
-  readonly leases: Leases
   readonly clock: Clock
   readonly random: Random
   readonly specOf: SpecOf
   readonly openBucket: OpenPorts['openBucket']
+  /** Empty stores, which are gone when they are disposed of. */
+  readonly openRehearsal: () => Promise<MigrationStores & AsyncDisposable>
   readonly faultPoint?: FaultPoint
 }
 
@@ -145,7 +134,7 @@ class Run {
     yield* this.#findings.take()
     if (this.#request.isDryRun) {
       for (const reason of reasons) yield { kind: 'notice', text: `needs --force: ${reason}` }
-      yield* this.#survey(plan)
+      yield* this.#rehearse(plan)
       return
     }
     if (!this.#request.isForced) requireRest(reasons)
@@ -159,93 +148,97 @@ class Run {
     const findings = this.#findings
     const catalog = await this.#cluster.catalog(findings.onDamage)
     const { clock, specOf } = this.#ports
+    const ports = { specOf, now: clock.now(), findings }
+    const pipelines = planPipelines(catalog, this.#request, ports)
     return {
       ...planCommits(catalog, this.#request.openCommits, findings),
-      ...planPipelines(catalog, this.#request, { specOf, now: clock.now(), findings }),
+      pipelines,
+      jobs: planJobs(catalog, pipelines, this.#request, ports),
       access: catalog.access,
       reasons: restlessness(catalog, this.#request.unfinishedJobs, clock),
     }
   }
 
-  async *#survey(plan: Plan): AsyncGenerator<MigrationEvent> {
-    const { clock } = this.#ports
-    const survey = new Survey({
-      cluster: this.#cluster,
-      clock,
-      counts: this.#counts,
-      findings: this.#findings,
-      signal: this.#signal,
-    })
-    let done = 0
-    for await (const _ of survey.run(plan)) {
-      done += 1
-      yield* this.#tell('looking at commits', done, plan.commits.length)
-    }
+  /**
+   * Does all that a migration does, in stores of its own, with contents that are measured in place of
+   * read: so it finds what a migration would, and holds as little.
+   */
+  async *#rehearse(plan: Plan): AsyncGenerator<MigrationEvent> {
+    const { clock, database, openRehearsal, random } = this.#ports
+    const refusal = await database.read((tx) => roomRefusal(tx, plan))
+    if (refusal !== undefined) yield { kind: 'notice', text: `would be refused: ${refusal}` }
+    await using stores = await openRehearsal()
+    const now = clock.now()
+    const survey = new Survey({ clock, objects: this.#cluster.objects })
+    using _ = stores.leases.begin()
+    const parts = { ...stores, now, intake: survey, contents: undefined, faultPoint: noFault }
+    const { commits, branches, ...brought } = yield* this.#bring('looking at', plan, parts)
+    const cargo = { ...plan, ...brought, commits, branches }
+    yield* this.#tell('rehearsing the switch-over', 0, 0, true)
+    await stores.chunks.flush()
+    this.#counts.results = await stores.database.transact((tx) =>
+      switchOver(tx, cargo, { now, random }),
+    )
+    this.#count({ ...plan, branches })
     yield* this.#findings.take()
-    this.#count(plan)
-    yield this.#end(survey.estimatedMs)
+    yield this.#end(survey.estimatedMs(this.#counts))
   }
 
   async *#import(plan: Plan): AsyncGenerator<MigrationEvent> {
-    const { clock, database, random, faultPoint = noFault } = this.#ports
+    const { clock, contents, database, random, faultPoint = noFault } = this.#ports
     const now = clock.now()
     // Keeps what no row names yet, such as trees from which damaged files were left out.
     using _ = this.#ports.leases.begin()
-    const run = await database.transact((tx) => beginRun(tx, this.#cluster.name, now))
-    faultPoint('migration: begun')
-    const shared = {
-      ...this.#ports,
-      recorder: new ImportRecorder(this.#ports, run),
-      objects: this.#cluster.objects,
-      findings: this.#findings,
-      counts: this.#counts,
-      signal: this.#signal,
-    }
-    const withContent = { ...shared, content: new ContentImport(shared) }
-    const treeImport = new TreeImport(withContent)
-    const parts = { ...withContent, cluster: this.#cluster, treeImport, now }
-    const importing = new CommitImport(parts, plan, this.#request.openCommits)
-    let done = 0
-    for await (const isThere of importing.run()) {
-      done += 1
-      if (!isThere) yield* this.#findings.take()
-      yield* this.#tell('bringing commits', done, plan.commits.length)
-    }
-    yield* this.#findings.take()
-    await shared.recorder.settle()
-    const { ready: commits } = importing
-    const datums = new DatumImport(parts, commits)
-    for await (const jobs of datums.run(plan)) {
-      yield* this.#tell('bringing results of datums', jobs, plan.jobs.length)
-    }
-    yield* this.#findings.take()
-    await shared.recorder.settle()
+    const intake = new StoringIntake({ contents, objects: this.#cluster.objects })
+    const parts = { ...this.#ports, now, intake, faultPoint }
+    const brought = yield* this.#bring('bringing', plan, parts)
     this.#requireWhole()
     if (await this.#cluster.hasChanged()) {
       throw new FailedPreconditionError(
         'the old cluster was written to while it was read: stop what writes to it, and migrate again; what has come is kept for that, and nothing is seen of it yet',
       )
     }
-    const branches = commits.branches()
-    const cargo = { ...plan, run, commits, branches, datums: datums.found }
+    const { branches, commits, findTrees } = brought
     yield* this.#tell('switching over', 0, 0, true)
     await this.#ports.chunks.flush()
     faultPoint('migration: all brought')
     // A pipeline that comes again has the id that it had.
     await purgeDeletedJobs(database)
     this.#counts.results = await database.transact(async (tx) => {
-      const results = await switchOver(tx, cargo, { now, random })
+      const results = await switchOver(tx, { ...plan, ...brought }, { now, random })
       faultPoint('migration: rows written')
       return results
     })
     faultPoint('migration: switched over')
     this.#count({ ...plan, branches })
-    const find: FindTrees = (hashes) => shared.recorder.recordedTrees(hashes)
-    for await (const { repo, id, tree, oldTree } of commits.withTrees(find)) {
+    for await (const { repo, id, tree, oldTree } of commits.withTrees(findTrees)) {
       const { root, sizeBytes, fileCount } = tree
       yield { kind: 'commit', commit: { repo, id, root, oldTree, sizeBytes, fileCount } }
     }
     yield this.#end(0)
+  }
+
+  async *#bring(
+    verb: string,
+    plan: Plan,
+    parts: Omit<BringingPorts, 'cluster' | 'clock' | 'findings' | 'counts' | 'signal'>,
+  ): AsyncGenerator<MigrationEvent, Brought> {
+    const steps = bring(plan, this.#request.openCommits, {
+      ...parts,
+      cluster: this.#cluster,
+      clock: this.#ports.clock,
+      findings: this.#findings,
+      counts: this.#counts,
+      signal: this.#signal,
+    })
+    await using _ = steps
+    for (;;) {
+      const step = await steps.next()
+      yield* this.#findings.take()
+      if (step.done === true) return step.value
+      const { stage, done, total } = step.value
+      yield* this.#tell(`${verb} ${stage}`, done, total)
+    }
   }
 
   #requireWhole(): void {

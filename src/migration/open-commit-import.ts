@@ -54,7 +54,7 @@ async function applied(
     }
     const added = await contentOf(ports, change.records)
     const content =
-      existing === undefined ? added : await ports.contents.append(existing.content, added)
+      existing === undefined ? added : await ports.intake.append(existing.content, added)
     return await trees.edit(root, [{ path, entry: { kind: 'file', content } }], { emptied: 'keep' })
   }
   let index = await nextIndex(ports, root, path)
@@ -87,7 +87,7 @@ async function nextIndex(
 async function contentOf(ports: TreeImportPorts, records: readonly OldPut[]): Promise<Content> {
   const hashes = records.map(({ object }) => object)
   const found = await ports.content.contentsOf(hashes)
-  const content = await joinedContent(ports.contents, hashes, found)
+  const content = await joinedContent(ports.intake, hashes, found)
   if (content === undefined) throw new OldDamageError('an object of its content is damaged')
   const sizeBytes = records.reduce((sum, record) => sum + record.sizeBytes, 0)
   if (contentSizeBytes(content) === sizeBytes) return content

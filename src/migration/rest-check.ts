@@ -30,6 +30,12 @@ export function restlessness(
       `${catalog.lockCount} locks of servers or workers are held: something runs, and may write what is not seen`,
     )
   }
+  const { awakePipelines } = catalog
+  if (awakePipelines.length > 0) {
+    reasons.push(
+      `${awakePipelines.length === 1 ? 'pipeline' : 'pipelines'} ${listed(awakePipelines)} would run what is put there, which is not seen`,
+    )
+  }
   const latest = lastWriteTo(catalog)
   const agoMinutes = (clock.now() - latest) / microsPerMinute
   if (latest > 0 && agoMinutes < quietMinutes) {
@@ -37,16 +43,26 @@ export function restlessness(
       `it was written to ${agoMinutes < 1 ? 'less than a minute' : `${Math.floor(agoMinutes)} minutes`} ago: what comes after this moment is not seen`,
     )
   }
-  const admins = catalog.access.filter(({ kind }) => kind === 'admin')
-  const lists = catalog.access.filter(({ kind }) => kind === 'acl')
-  if (admins.length > 0) {
+  if (catalog.isAccessControlled) {
+    const lists = catalog.access.filter(({ kind }) => kind === 'acl')
     const repos = lists.map(({ name }) => name).toSorted()
     const which = repos.length === 0 ? 'every repo' : `repos ${repos.join(', ')}`
+    const isAll = catalog.access.length > lists.length
+    const kept = isAll
+      ? 'users, tokens and lists are kept for later'
+      : 'lists are kept for later, and not users and tokens, which a pachd does not name'
     reasons.push(
-      `access control was active, and this server does not enforce any yet: whoever can reach it can read and write ${which}; users, tokens and lists are kept for later`,
+      `access control was active, and this server does not enforce any yet: whoever can reach it can read and write ${which}; ${kept}`,
     )
   }
   return reasons
+}
+
+const namesMax = 10
+
+function listed(names: readonly string[]): string {
+  const more = names.length - namesMax
+  return names.slice(0, namesMax).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
 
 /** 0 where nothing says. */

@@ -39,12 +39,8 @@ import type {
   ReadyCommits,
 } from './ready-commits.ts'
 import { endRun } from './runs.ts'
-import {
-  statsOfJob,
-  type PipelinePlan,
-  type PlannedJob,
-  type PlannedPipeline,
-} from './pipeline-plan.ts'
+import { statsOfJob, type PipelinePlan, type PlannedJob } from './job-plan.ts'
+import type { PlannedPipeline } from './pipeline-plan.ts'
 
 /** Everything that comes, with its contents here already. */
 export interface Cargo {
@@ -59,13 +55,22 @@ export interface Cargo {
   readonly access: readonly OldAccess[]
 }
 
-/** What is there already under a name that would come. */
-export async function requireRoom(
+/** What has names that nothing here may have. */
+type Named = Pick<Cargo, 'repos' | 'pipelines'> & {
+  readonly commits: Iterable<{ readonly id: string }>
+}
+
+/** @throws {FailedPreconditionError} that says what is there already under a name that would come. */
+export async function requireRoom(tx: Pick<Transaction, 'get'>, cargo: Named): Promise<void> {
+  const refusal = await roomRefusal(tx, cargo)
+  if (refusal !== undefined) throw new FailedPreconditionError(refusal)
+}
+
+/** The same as a sentence; undefined where there is room. */
+export async function roomRefusal(
   tx: Pick<Transaction, 'get'>,
-  cargo: Pick<Cargo, 'repos' | 'pipelines'> & {
-    readonly commits: Iterable<{ readonly id: string }>
-  },
-): Promise<void> {
+  cargo: Named,
+): Promise<string | undefined> {
   const taken: string[] = []
   for (const { name } of cargo.repos) {
     if ((await tx.get('SELECT name FROM repos WHERE name = ?', name)) !== undefined) {
@@ -82,11 +87,9 @@ export async function requireRoom(
     if (await hasCommit(tx, id)) taken.push(`commit ${id}`)
   }
   const [first] = taken
-  if (first === undefined) return
+  if (first === undefined) return undefined
   const others = taken.length === 1 ? '' : ` and ${taken.length - 1} more`
-  throw new FailedPreconditionError(
-    `this server has a ${first}${others} already: migrate into a server that has none of what comes, for instance a new one; nothing was changed`,
-  )
+  return `this server has a ${first}${others} already: migrate into a server that has none of what comes, for instance a new one; nothing was changed`
 }
 
 /** Makes everything be there, in the one transaction that does so. Returns how many results came. */
@@ -181,9 +184,14 @@ async function importJobs(tx: Transaction, cargo: Cargo, random: Random): Promis
       stats: statsOfJob(info),
       datumSet: cargo.datums.get(job.id)?.datumSet,
       contributions: cargo.datums.get(job.id)?.contributions,
+      statsCommit: commitThere(job.statsCommit, cargo.commits),
       spec: job.spec,
     })
   }
+}
+
+function commitThere(id: CommitId | undefined, commits: ReadyCommits): CommitId | undefined {
+  return id === undefined || commits.get(id) === undefined ? undefined : id
 }
 
 /** The commit that set it off, and the branch on which that came. */

@@ -3,11 +3,17 @@ import { type FilePath, pathKey, rootPath } from '../base/paths.ts'
 import type { Database } from '../database/database.ts'
 import { type OldNode, readOldTree } from '../legacy/old-trees.ts'
 import type { ChunkStore } from '../storage/chunks.ts'
-import { contentSizeBytes, type Content, type Contents } from '../storage/contents.ts'
+import { contentSizeBytes, type Content } from '../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEntry } from '../storage/file-trees.ts'
 import type { CommitTree } from '../versioning/commit-records.ts'
 import { UnsortedTree } from '../versioning/unsorted-trees.ts'
-import { type ContentImport, type ContentImportPorts, verified } from './content-import.ts'
+import type { OldObjects } from '../legacy/old-objects.ts'
+import {
+  type ContentImport,
+  type ContentImportPorts,
+  type Intake,
+  verified,
+} from './content-import.ts'
 import { isDamage } from './findings.ts'
 import { OldDamageError } from '../legacy/damage.ts'
 
@@ -18,7 +24,7 @@ const batchObjectsMax = 16_000
 export interface TreeImportPorts extends ContentImportPorts {
   readonly database: Database
   readonly chunks: ChunkStore
-  readonly contents: Contents
+  readonly objects: OldObjects
   readonly trees: FileTrees
   readonly content: ContentImport
 }
@@ -175,7 +181,7 @@ class TreeBuild {
     { path, objects, sizeBytes }: OldNode,
     contents: ReadonlyMap<string, Content>,
   ): Promise<TreeEntry | undefined> {
-    const content = await joinedContent(this.#ports.contents, objects, contents)
+    const content = await joinedContent(this.#ports.intake, objects, contents)
     if (content === undefined) {
       this.#lose(path, 'an object of its content is damaged')
       return undefined
@@ -191,9 +197,11 @@ class TreeBuild {
   }
 }
 
+const emptyContent: Content = { kind: 'inline', bytes: new Uint8Array(0) }
+
 /** The content of several objects, one after the other; undefined when one is missing. */
 export async function joinedContent(
-  contents: Contents,
+  intake: Pick<Intake, 'append'>,
   hashes: readonly string[],
   found: ReadonlyMap<string, Content>,
 ): Promise<Content | undefined> {
@@ -204,7 +212,7 @@ export async function joinedContent(
     parts.push(part)
   }
   const [first, ...rest] = parts
-  let content = first ?? (await contents.writeBytes(new Uint8Array(0)))
-  for (const part of rest) content = await contents.append(content, part)
+  let content = first ?? emptyContent
+  for (const part of rest) content = await intake.append(content, part)
   return content
 }

@@ -8,11 +8,11 @@ import { forgetCommit } from './jobs/arrivals.ts'
 import { deleteResults } from './datum-results.ts'
 import { atomsOf } from './inputs.ts'
 import { removeJob, selectJobs, setJobState, type JobRecord } from './job-records.ts'
-import { completeProvenanceAround } from './output-provenance.ts'
+import { completeProvenanceAround } from './outputs/output-provenance.ts'
 import { allPipelines, findPipeline } from './pipeline-records.ts'
 import { statsBranch } from './specs.ts'
 import { hasEnded } from './states.ts'
-import { plannedJobs, UnusedResults } from './unused-results.ts'
+import { plannedJobs, UnusedResults } from './datums/unused-results.ts'
 
 /** What jobs and pipelines know of commits: which branches they write, and what goes with commits. */
 export class JobCommitUses implements CommitUses {

@@ -9,7 +9,7 @@ import { BranchTicks } from './cron/branch-ticks.ts'
 import { parseSchedule, type Schedule } from './cron/schedule.ts'
 import { TickCommits } from './cron/tick-commits.ts'
 import { atomsOf, type AtomInput, type CronTicks } from './inputs.ts'
-import { failIfRepoGone } from './lost-repos.ts'
+import { failIfRepoGone } from './running/lost-repos.ts'
 import { cronPipelines, pipelineTopic } from './pipeline-records.ts'
 import type { RunLog } from './running/run-ports.ts'
 

@@ -27,7 +27,7 @@ export class DatumLog {
   #isHeadFull = false
   readonly #tails = { stdout: new LogTail(), stderr: new LogTail() }
   /** Lines that never came here. */
-  #leftOutCount = 0
+  #missedCount = 0
 
   add(line: KeptLine): void {
     const bytes = sizeOf(line)
@@ -46,15 +46,20 @@ export class DatumLog {
 
   /** Counts lines that whoever runs the datum left out. */
   leaveOut(lineCount: number): void {
-    this.#leftOutCount += lineCount
+    this.#missedCount += lineCount
     this.#isHeadFull = true
+  }
+
+  /** Lines that are not kept. */
+  get leftOutCount(): number {
+    return this.#missedCount + this.#tails.stdout.droppedCount + this.#tails.stderr.droppedCount
   }
 
   lines(): readonly KeptLine[] {
     const { stdout, stderr } = this.#tails
     const tail = [...stdout.lines(), ...stderr.lines()].toSorted(({ at }, { at: of }) => at - of)
     const [next] = tail
-    const leftOutCount = this.#leftOutCount + stdout.droppedCount + stderr.droppedCount
+    const { leftOutCount } = this
     if (leftOutCount === 0 || next === undefined) return [...this.#head, ...tail]
     const kept = `the first ${headBytesMax / 1024} KiB and the last ${tailBytesMax / 1024} KiB of each stream`
     const text = `(${leftOutCount} lines were not kept here: of a datum, ${kept} are)`

@@ -1,4 +1,4 @@
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { CheckRun } from '../base/check-run.ts'
 import {
   atom,
@@ -6,7 +6,7 @@ import {
   openTestProcessing,
   type TestProcessing,
 } from '../testing/test-processing.ts'
-import { killWaitingJobs, markJobsDeleted, purgeDeletedJobs } from './deleted-jobs.ts'
+import { markJobsDeleted, purgeDeletedJobs } from './deleted-jobs.ts'
 import { JobNotFoundError } from './job-records.ts'
 import { getPipeline, removePipeline } from './pipeline-records.ts'
 import { checkPipelinesRows } from './pipelines-check.ts'
@@ -178,43 +178,6 @@ test('with all pipelines go the jobs of those that were deleted before, and all 
   await pipelines.deleteAll({ deleteJobs: true, deleteRepo: true })
   expect(await jobs.list()).toEqual([])
   expect(await counts(world)).toEqual([0, 0, 0, 0, 0, 0])
-})
-
-test('jobs that wait are killed in small steps before their pipeline goes and they stay', async () => {
-  await using world = await openTestProcessing()
-  const { database } = world
-  await world.versioning.repos.create({ name: 'in' })
-  const begun = Promise.withResolvers<void>()
-  world.code('slow', async (_files, { signal: stop }) => {
-    begun.resolve()
-    await new Promise((resolve) => stop.addEventListener('abort', resolve, { once: true }))
-    stop.throwIfAborted()
-    return {}
-  })
-  await world.pipeline('slow', atom('in', '/*'))
-  await world.commit('in', { a: '1' })
-  await begun.promise
-  await addJobs(world, 'slow', 350)
-  await database.transact((tx) =>
-    tx.run("UPDATE job_rows SET state = 'starting' WHERE id LIKE 'copy-%'"),
-  )
-  const states = async () => {
-    const jobs = await world.processing.jobs.list('slow')
-    return Object.groupBy(jobs, ({ state }) => state)
-  }
-  const pipeline = await database.read((tx) => getPipeline(tx, 'slow'))
-  const transactions = vi.spyOn(database, 'transact')
-  await killWaitingJobs(database, pipeline, 1)
-  expect(transactions).toHaveBeenCalledTimes(4)
-  transactions.mockRestore()
-  expect((await states()).killed).toHaveLength(350)
-  expect((await states()).running).toHaveLength(1)
-  await world.processing.pipelines.deleteAll({ deleteJobs: false, deleteRepo: false })
-  const { killed } = await states()
-  expect(killed).toHaveLength(351)
-  expect(new Set(killed?.map(({ reason }) => reason))).toEqual(
-    new Set(['pipeline slow was deleted']),
-  )
 })
 
 test('whoever waits for a job hears that it went with its pipeline', async () => {

@@ -1,14 +1,11 @@
-import type { Instant } from '../base/clock.ts'
 import type { JobId } from '../base/names.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import { noteDeletion } from '../versioning/deletion-notes.ts'
-import { jobTopic, manyJobs, setJobState } from './job-records.ts'
+import { jobTopic, manyJobs } from './job-records.ts'
 import type { PipelineRecord } from './pipeline-records.ts'
 
 /** Rows that go in one transaction: one takes some 50 µs, and everybody waits meanwhile. */
 const deletedAtOnceMax = 500
-/** Jobs that are killed in one transaction: each is a row, and an event for those who wait for it. */
-const killedAtOnceMax = 100
 /** Jobs that are looked at in one turn. */
 const pageMax = 100
 
@@ -54,35 +51,6 @@ export async function markJobsDeleted(
 /** What jobs say that end because their pipeline goes. */
 export function deletedReason({ name }: Pick<PipelineRecord, 'name'>): string {
   return `pipeline ${name} was deleted`
-}
-
-/**
- * Kills jobs that have not begun, of a pipeline that is about to be deleted and whose jobs stay, a few
- * at a time, until few are left: the deletion kills these and those that run.
- */
-export async function killWaitingJobs(
-  database: Database,
-  pipeline: PipelineRecord,
-  at: Instant,
-): Promise<void> {
-  const change = { state: 'killed', reason: deletedReason(pipeline), at } as const
-  let count: number
-  do {
-    count = await database.transact(
-      async (tx) => {
-        const rows = await tx.all<{ readonly id: JobId }>(
-          // The last ones first, so that none begins because those before it have gone.
-          `SELECT id FROM jobs WHERE pipeline_id = ? AND state = 'starting'
-            ORDER BY sequence DESC LIMIT ?`,
-          pipeline.pipelineId,
-          killedAtOnceMax,
-        )
-        for (const { id } of rows) await setJobState(tx, id, change)
-        return rows.length
-      },
-      { usesReserve: true },
-    )
-  } while (count === killedAtOnceMax)
 }
 
 /** As `markJobsDeleted`, the jobs of all pipelines, also of those that are gone already. */

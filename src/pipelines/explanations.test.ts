@@ -82,10 +82,10 @@ test('what changes all datums is told: reprocessing, a new name, a pipeline that
   })
   const input = atomNamed('in', '/*', { name: 'x' })
   await pipelines.update({ ...spec, input }, { reprocess: false })
-  await world.flush('in', await world.commit('in', { b: '2' }))
   expect(await why(world, '/a')).toMatchObject({
     reason: `input[0].name is "x", and was "in" in job ${second.id}`,
   })
+  await world.flush('in', await world.commit('in', { b: '2' }))
   const third = await newestJob(world)
   await pipelines.delete('p', { deleteJobs: false, deleteRepo: false })
   await world.pipeline('p', atom('in', '/*'), one)

@@ -10,6 +10,7 @@ import type { DatumKey, DatumMember } from './datums.ts'
 import { groupOf, shownMembers } from './discovery/group-members.ts'
 import type { Input } from './inputs.ts'
 import { findJob, getJob, selectJobs, type JobRecord } from './job-records.ts'
+import { findFormer } from './jobs/job-making.ts'
 import { keyDifferences, type KeyDifference } from './datums/key-differences.ts'
 import { specOfVersion } from './pipeline-records.ts'
 import { hasEnded } from './states.ts'
@@ -107,7 +108,7 @@ export class Explanations {
     for (const one of await this.#explain(scene, batch)) groups.add(one)
     return {
       job,
-      reason: madeBecause(job),
+      reason: madeBecause(job, await this.#ports.database.read((tx) => findFormer(tx, job))),
       unchangedCount: base === undefined || isCut ? 0 : job.counts.total - lookedAtCount,
       groups: groups.all(),
       lookedAtCount: isCut ? lookedAtCount : undefined,
@@ -304,12 +305,16 @@ class Groups {
   }
 }
 
-function madeBecause({ isByHand, inputs, trigger }: JobRecord): string {
+/** `former`: a job that read the same commits before. */
+function madeBecause(job: JobRecord, former: JobId | undefined): string {
+  const { isByHand, inputs, trigger, pipeline, pipelineVersion } = job
   if (inputs.length === 0) return 'it is a run of a spout, of which the code runs for ever'
+  if (isByHand) return 'somebody asked for it with run-pipeline'
+  if (former !== undefined) {
+    return `pipeline ${pipeline} was updated to version ${pipelineVersion}, after job ${former} had read the same commits`
+  }
   const { repo, commit, branch } = trigger
-  return isByHand
-    ? 'somebody asked for it with run-pipeline'
-    : `commit ${repo}@${commit} came to branch ${branch}`
+  return `commit ${repo}@${commit} came to branch ${branch}`
 }
 
 /** Files that one sentence names. */

@@ -10,12 +10,12 @@ import { noteKnown } from './jobs/arrivals.ts'
 import { findImportedOutputs } from './datum-results.ts'
 import { decodeDatum, encodeDatum } from './datums/datum-sets.ts'
 import { datumKey, type Datum, type DatumKey, type Lineage } from './datums.ts'
-import { datumSource } from './discovery.ts'
+import { datumSource } from './discovery/discovery.ts'
 import { branchesOf, type Input } from './inputs.ts'
-import { keyOfInputs } from './jobs/job-making.ts'
+import { freeKey, keyOfInputs } from './jobs/job-making.ts'
 import { type DatumCounts, insertJob, jobTopic, type NewJob } from './job-records.ts'
 import { type ProcessStats } from './process-stats.ts'
-import { type Output, type OutputChange, OutputClashError, OutputMerge } from './outputs.ts'
+import { type Output, type OutputChange, OutputClashError, OutputMerge } from './outputs/outputs.ts'
 import { putPipeline, type PipelineRecord } from './pipeline-records.ts'
 import type { PipelineSpec } from './specs.ts'
 import type { JobState } from './states.ts'
@@ -68,28 +68,22 @@ export interface ImportedJob extends Omit<NewJob, 'inputsKey' | 'isByHand'> {
   readonly datumSet: MapRoot | undefined
   /** Known only where the output can be made again of those of its datums. */
   readonly contributions: MapRoot | undefined
+  /** It must be there. */
+  readonly statsCommit: CommitId | undefined
   /** What it ran, where no pipeline says it any more. */
   readonly spec: PipelineSpec | undefined
 }
 
 export async function importJob(tx: Transaction, job: ImportedJob): Promise<void> {
-  const key = keyOfInputs(job.inputs)
-  // Old servers made several jobs over the same commits now and then: the first has the plain key.
-  const taken = await tx.get(
-    `SELECT id FROM jobs WHERE pipeline_id = ? AND salt = ? AND inputs_key = ? AND pipeline_version = ?`,
-    job.pipelineId,
-    job.salt,
-    key,
-    job.pipelineVersion,
-  )
-  const inputsKey = taken === undefined ? key : `${key}+${job.id}`
+  // Old servers made several jobs over the same commits now and then.
+  const inputsKey = await freeKey(tx, job, keyOfInputs(job.inputs))
   await insertJob(tx, { ...job, inputsKey, isByHand: false })
   const { counts, stats } = job
   await tx.run(
     `UPDATE job_rows SET state = ?, reason = ?, started_at = ?, finished_at = ?, restart_count = ?,
         datum_total = ?, datum_processed = ?, datum_skipped = ?, datum_failed = ?,
         download_ms = ?, process_ms = ?, upload_ms = ?, download_bytes = ?, upload_bytes = ?,
-        datum_set_root = ?, contributions_root = ?, imported = 1 WHERE id = ?`,
+        datum_set_root = ?, contributions_root = ?, stats_commit = ?, imported = 1 WHERE id = ?`,
     job.state,
     job.reason,
     job.startedAt ?? null,
@@ -106,6 +100,7 @@ export async function importJob(tx: Transaction, job: ImportedJob): Promise<void
     stats.uploadBytes,
     job.datumSet ?? null,
     job.contributions ?? null,
+    job.statsCommit ?? null,
     job.id,
   )
   await tx.emit(jobTopic, job.id)

@@ -44,6 +44,7 @@ export interface JobRecord {
   readonly pipelineId: string
   /** With the salt, what tells results apart: see `Lineage`. */
   readonly lineageId: string
+  /** As which version of the pipeline it was made or, once it runs, runs. */
   readonly pipelineVersion: number
   readonly salt: string
   readonly parentJob: JobId | undefined
@@ -81,6 +82,8 @@ export interface JobRecord {
   readonly contributions: MapRoot | undefined
   /** What it committed to the branch `stats`, where its pipeline asks for that. */
   readonly statsCommit: CommitId | undefined
+  /** It ran in an old cluster: what is not known of it, such as its datums or its end, is unset. */
+  readonly isImported: boolean
 }
 
 export class JobNotFoundError extends NotFoundError {
@@ -131,6 +134,7 @@ interface JobRow extends SqlRow {
   readonly contributions_root: string | null
   readonly stats_commit: string | null
   readonly by_hand: number
+  readonly imported: number
 }
 
 interface JobInputRow extends SqlRow {
@@ -215,16 +219,26 @@ export async function findJob(tx: ReadTransaction, id: string): Promise<JobRecor
   return (await selectJobs(tx, 'WHERE id = ?', id))[0]
 }
 
-/** A job that is next in its pipeline. */
+/** Undefined also for one that has ended. */
+export async function findOpenJob(tx: ReadTransaction, id: string): Promise<JobRecord | undefined> {
+  const job = await findJob(tx, id)
+  return job === undefined || hasEnded(job.state) ? undefined : job
+}
+
+/** A job that is next in its pipeline; one that waits begins as the pipeline is now. */
 export type DueJob = Pick<JobRecord, 'id' | 'pipeline' | 'pipelineVersion'>
 
 /** The oldest job that has not ended of each running pipeline. */
 export async function dueJobs(tx: ReadTransaction): Promise<ReadonlyMap<PipelineName, DueJob>> {
   // A search for each pipeline and state, so that ended jobs cost nothing.
-  const oldest = `(SELECT MIN(sequence) FROM jobs j WHERE j.pipeline_id = p.id AND j.state = `
+  const oldest = `(SELECT MIN(sequence) FROM jobs j WHERE j.pipeline_id = p.id
+    AND j.sequence > COALESCE((SELECT k.sequence FROM killed_jobs k WHERE k.pipeline_id = p.id), 0)
+    AND j.state = `
   const rows = await tx.all<Pick<JobRow, 'id' | 'pipeline' | 'pipeline_version'>>(
-    `SELECT jobs.id, jobs.pipeline, jobs.pipeline_version
-      FROM (SELECT ${oldest} 'starting') AS waits, ${oldest} 'running') AS runs
+    `SELECT jobs.id, jobs.pipeline,
+        CASE jobs.state WHEN 'starting' THEN due.version ELSE jobs.pipeline_version END
+          AS pipeline_version
+      FROM (SELECT p.version, ${oldest} 'starting') AS waits, ${oldest} 'running') AS runs
         FROM pipelines p WHERE p.state = 'running') AS due
       JOIN jobs ON jobs.sequence = CASE WHEN due.runs IS NULL OR due.waits < due.runs
         THEN due.waits ELSE due.runs END
@@ -320,7 +334,10 @@ export async function noteReason(tx: Transaction, job: JobRecord, reason: string
   await tx.emit(jobTopic, job.id)
 }
 
-const isOpenOfPipeline = `pipeline_id = ? AND state IN ('starting', 'running')`
+/** Holds of the jobs of a pipeline that have not ended, and are not about to be killed. */
+export const isOpenOfPipeline = `pipeline_id = ? AND state IN ('starting', 'running')
+  AND sequence > COALESCE((SELECT sequence FROM killed_jobs
+    WHERE killed_jobs.pipeline_id = jobs.pipeline_id), 0)`
 
 /** The jobs of a pipeline that have not begun, oldest first. */
 export async function waitingJobIds(
@@ -346,19 +363,38 @@ export async function openJobIds(
   return jobs.map(({ id }) => id as JobId)
 }
 
-/** Kills every job of a pipeline that has not ended: there may be very many. */
-export async function killJobs(
+/**
+ * Has the jobs of a pipeline that may have begun go on as another version of it; the others take that
+ * over when they begin. What is known of their datums is forgotten, for the glob may have changed.
+ */
+export async function carryOpenJobs(
   tx: Transaction,
   pipelineId: string,
-  change: { readonly reason: string; readonly at: Instant },
+  as: Pick<NewJob, 'pipelineVersion' | 'outputBranch'>,
 ): Promise<void> {
-  const count = await tx.run(
-    `UPDATE job_rows SET state = 'killed', reason = ?, finished_at = ? WHERE ${isOpenOfPipeline}`,
-    change.reason,
-    change.at,
-    pipelineId,
+  const running = `SELECT id FROM jobs WHERE ${isOpenOfPipeline} AND state = 'running'`
+  const next = `SELECT id FROM jobs WHERE ${isOpenOfPipeline} AND state = 'starting'
+    ORDER BY sequence LIMIT 1`
+  for (const query of [running, next]) {
+    for (const { id } of await tx.all<{ readonly id: JobId }>(query, pipelineId)) {
+      await carryJob(tx, id, as)
+    }
+  }
+}
+
+/** Has a job that has not ended go on as another version of its pipeline. */
+export async function carryJob(
+  tx: Transaction,
+  id: JobId,
+  { pipelineVersion, outputBranch }: Pick<NewJob, 'pipelineVersion' | 'outputBranch'>,
+): Promise<void> {
+  await tx.run(
+    `UPDATE job_rows SET pipeline_version = ?, output_branch = ?, datum_set_root = NULL,
+      matches_root = NULL, base_job = NULL WHERE id = ?`,
+    pipelineVersion,
+    outputBranch,
+    id,
   )
-  if (count > 0) await tx.emit(jobTopic, manyJobs)
 }
 
 /** Has a job be one of another pipeline, where what it reads has other names. */
@@ -444,6 +480,7 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
     matches: (row.matches_root ?? undefined) as MapRoot | undefined,
     contributions: (row.contributions_root ?? undefined) as MapRoot | undefined,
     statsCommit: (row.stats_commit ?? undefined) as CommitId | undefined,
+    isImported: row.imported === 1,
   }
 }
 

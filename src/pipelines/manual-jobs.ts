@@ -1,14 +1,14 @@
 import type { Clock } from '../base/clock.ts'
-import { assert, FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
+import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
 import type { CommitId, JobId, RepoName } from '../base/names.ts'
 import type { Random } from '../base/random.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { checkCommitNames, getCommit, type CommitInfo } from '../versioning/commit-records.ts'
 import { finishedHead } from './jobs/input-heads.ts'
 import { branchesOf, type AtomInput } from './inputs.ts'
-import { makeJob } from './jobs/job-making.ts'
+import { makeAskedJob } from './jobs/job-making.ts'
 import type { PipelineRecord } from './pipeline-records.ts'
-import { RootRepos } from './root-repos.ts'
+import { RootRepos } from './jobs/root-repos.ts'
 
 /** A commit that somebody chose for an input; named as in `resolveCommitId`. */
 export interface ChosenCommit {
@@ -46,9 +46,7 @@ export async function makeJobByHand(
   const [first] = chosen
   const position = branches.findIndex(({ repo }) => repo === first?.repo)
   const triggerPosition = Math.max(0, position)
-  const id = await makeJob(tx, ports, { pipeline, commits, triggerPosition, isByHand: true })
-  assert(id !== undefined, 'a job by hand is made whatever was made before')
-  return id
+  return await makeAskedJob(tx, ports, { pipeline, commits, triggerPosition })
 }
 
 function requireRunning({ name, state, recentError }: PipelineRecord): void {

@@ -11,7 +11,7 @@ import { hasBacklog } from './jobs/arrivals.ts'
 import { findBase, treesOf, type BaseJob } from './jobs/base-jobs.ts'
 import { findResults } from './datum-results.ts'
 import { datumKey, type Datum, type DatumKey, type DatumMember } from './datums.ts'
-import { datumSource } from './discovery.ts'
+import { datumSource } from './discovery/discovery.ts'
 import type { DatumSource } from './discovery/datum-source.ts'
 import { groupOf } from './discovery/group-members.ts'
 import { IndexReader } from './discovery/index-reader.ts'
@@ -19,7 +19,7 @@ import { MatchIndexes } from './discovery/match-index.ts'
 import type { TreeChange } from './discovery/matches.ts'
 import { finishedHead } from './jobs/input-heads.ts'
 import { atomsOf, branchesOf } from './inputs.ts'
-import { openJobIds, selectJobs, type JobRecord } from './job-records.ts'
+import { isOpenOfPipeline, openJobIds, selectJobs, type JobRecord } from './job-records.ts'
 import { memberEntry, type InputTreesOfJob } from './datums/member-entries.ts'
 import { allPipelines, type PipelineRecord } from './pipeline-records.ts'
 import type { Pipelines, Rehearsal, UpdateOptions } from './pipelines.ts'
@@ -296,7 +296,7 @@ async function lookAt(tx: ReadTransaction, rehearsal: Rehearsal): Promise<Seen> 
   const openJobs = new Set(rehearsal.openJobs)
   const open = await selectJobs(
     tx,
-    `WHERE pipeline_id = ? AND state IN ('starting', 'running') ORDER BY sequence LIMIT ?`,
+    `WHERE ${isOpenOfPipeline} ORDER BY sequence LIMIT ?`,
     pipeline.pipelineId,
     plannedJobCountMax + 1,
   )

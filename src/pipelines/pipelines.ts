@@ -6,20 +6,20 @@ import type { Database, ReadTransaction, Transaction } from '../database/databas
 import type { OnHeadReady } from '../versioning/ports.ts'
 import { snapshotKeys } from '../storage/snapshot-keys.ts'
 import type { Spools } from '../storage/spool.ts'
-import { deletedAtOnceMax, findRepo, removeRepo } from '../versioning/repos.ts'
+import { deletedAtOnceMax, findRepo, removeRepo, requireNoTags } from '../versioning/repos.ts'
 import type { DatumWorkers } from './datum-worker.ts'
 import { branchesOf } from './inputs.ts'
 import { makeJobByHand, type ChosenCommit } from './manual-jobs.ts'
 import {
   deletedReason,
-  killWaitingJobs,
   markAllJobsDeleted,
   markJobsDeleted,
   purgeDeletedJobs,
 } from './deleted-jobs.ts'
-import { killJobs, openJobIds } from './job-records.ts'
+import { openJobIds } from './job-records.ts'
+import { killJobs, killNotedJobs } from './killed-jobs.ts'
 import type { OutputExports } from './output-exports.ts'
-import { PipelineChanges } from './pipeline-changes.ts'
+import { PipelineChanges } from './specs/pipeline-changes.ts'
 import {
   allPipelines,
   findPipeline,
@@ -31,9 +31,9 @@ import {
   setPipelineState,
   type PipelineRecord,
 } from './pipeline-records.ts'
-import { requireRepos } from './lost-repos.ts'
-import { completeProvenance } from './output-provenance.ts'
-import { rehearsed } from './rehearsals.ts'
+import { requireRepos } from './running/lost-repos.ts'
+import { completeProvenance } from './outputs/output-provenance.ts'
+import { rehearsed } from './specs/rehearsals.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { specNotices } from './specs/notices.ts'
 import { checkSchedules } from './specs/schedule-check.ts'
@@ -137,6 +137,7 @@ export class Pipelines {
       const pipeline = await this.#changes.update(tx, request, { ...options, now })
       await this.#triggers.beginWith(tx, pipeline)
     })
+    await killNotedJobs(this.#database)
   }
 
   /**
@@ -259,6 +260,8 @@ export class Pipelines {
   /**
    * Jobs that have not ended are stopped; the output repo stays unless asked. With `cascade`, every
    * pipeline that reads what it writes, directly or not, is deleted in the same way.
+   *
+   * @throws {RepoTaggedError} when a repo is to go that has tagged commits.
    */
   async delete(
     name: string,
@@ -269,7 +272,11 @@ export class Pipelines {
     },
   ): Promise<void> {
     const isCascade = options.cascade === true
-    await this.#removeAll((tx) => deletable(tx, name, { isCascade }), options)
+    await this.#removeAll(async (tx) => {
+      const going = await deletable(tx, name, { isCascade })
+      if (options.deleteRepo) for (const pipeline of going) await requireNoTags(tx, pipeline.name)
+      return going
+    }, options)
   }
 
   async deleteAll(options: {
@@ -283,8 +290,8 @@ export class Pipelines {
   }
 
   /**
-   * What may be many rows goes in steps: jobs that wait are killed before, and what goes with jobs and
-   * repos is deleted afterwards.
+   * What may be many rows goes in steps afterwards: jobs that wait are killed, and what goes with jobs
+   * and repos is deleted.
    */
   async #removeAll(
     find: (tx: ReadTransaction) => Promise<readonly PipelineRecord[]>,
@@ -292,10 +299,6 @@ export class Pipelines {
     andThen: (tx: Transaction) => Promise<void> = async () => undefined,
   ): Promise<void> {
     const at = this.#clock.now()
-    if (!options.deleteJobs) {
-      const going = await this.#database.read(find)
-      for (const pipeline of going) await killWaitingJobs(this.#database, pipeline, at)
-    }
     await this.#database.transact(
       async (tx) => {
         const inTrials = await allTrialPipelineNames(tx)
@@ -310,6 +313,7 @@ export class Pipelines {
       },
       { usesReserve: true },
     )
+    await killNotedJobs(this.#database)
     await purgeDeletedJobs(this.#database)
   }
 

@@ -273,5 +273,14 @@ export const pipelinesMigrations: Migrations = {
       `CREATE VIEW jobs AS SELECT * FROM job_rows WHERE NOT EXISTS (
         SELECT 1 FROM deleted_jobs WHERE deleted_jobs.pipeline_id = job_rows.pipeline_id)`,
     ],
+    [
+      // Of a pipeline, the jobs up to one that have not begun are killed: see `killed-jobs.ts`.
+      `CREATE TABLE killed_jobs ( -- clustered
+        pipeline_id TEXT NOT NULL PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        killed_at INTEGER NOT NULL
+      )`,
+    ],
   ],
 }

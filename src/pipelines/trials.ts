@@ -15,10 +15,11 @@ import { removeRepo, findRepo, getRepo } from '../versioning/repos.ts'
 import { noteHeads } from './jobs/history.ts'
 import { atomsOf, branchesOf } from './inputs.ts'
 import { markJobsDeleted, purgeDeletedJobs } from './deleted-jobs.ts'
+import { killNotedJobs } from './killed-jobs.ts'
 import { jobTopic } from './job-records.ts'
 import { makeJobByHand } from './manual-jobs.ts'
 import type { OutputExports } from './output-exports.ts'
-import { PipelineChanges, placePipeline } from './pipeline-changes.ts'
+import { PipelineChanges, placePipeline } from './specs/pipeline-changes.ts'
 import {
   allPipelines,
   findPipeline,
@@ -221,7 +222,7 @@ export class Trials {
    */
   async merge(name: string): Promise<TrialInfo> {
     const now = this.#clock.now()
-    return await this.#database.transact(async (tx) => {
+    const merged = await this.#database.transact(async (tx) => {
       const trial = await getTrial(tx, name)
       const info = await infoOf(tx, trial)
       requireNone(`trial ${name} cannot be merged`, info.obstacles)
@@ -230,6 +231,8 @@ export class Trials {
       await this.#export(tx, info.outcomes)
       return info
     })
+    await killNotedJobs(this.#database)
+    return merged
   }
 
   /**

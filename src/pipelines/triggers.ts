@@ -10,24 +10,26 @@ import {
   arrivalsBefore,
   forgetBefore,
   hasBacklog,
+  isOfHistory,
   membersUpTo,
   newArrivals,
   noteNewest,
   setArrivalState,
   sidesOf,
+  usedArrivals,
   type Arrival,
   type Member,
 } from './jobs/arrivals.ts'
 import { beginHistory, noteHistory } from './jobs/history.ts'
 import { branchesOf, type AtomInput } from './inputs.ts'
-import { makeJob } from './jobs/job-making.ts'
+import { makeJob, makeLastJob } from './jobs/job-making.ts'
 import {
   findPipeline,
   getPipeline,
   pipelineTopic,
   type PipelineRecord,
 } from './pipeline-records.ts'
-import { RootRepos } from './root-repos.ts'
+import { RootRepos } from './jobs/root-repos.ts'
 
 /** Commits that are noted or considered in one transaction, which holds up the event loop: below 100 ms. */
 const sliceCountMax = 100
@@ -96,7 +98,8 @@ export class Triggers {
     const notedCount = await noteHistory(tx, pipeline, sliceCountMax)
     if (notedCount >= sliceCountMax) return
     const consideration = new Consideration(tx, pipeline)
-    for (const arrival of await newArrivals(tx, pipeline.name, sliceCountMax - notedCount)) {
+    const arrivals = await newArrivals(tx, pipeline.name, sliceCountMax - notedCount)
+    for (const arrival of arrivals) {
       await setArrivalState(tx, pipeline.name, arrival, 'waiting')
       const chosen = await consideration.choose(arrival)
       if (chosen === undefined) continue
@@ -106,8 +109,26 @@ export class Triggers {
       }
       const commits = chosen.map(({ info }) => info)
       const triggerPosition = arrival.position
-      await makeJob(tx, this.#ports, { pipeline, commits, triggerPosition, isByHand: false })
+      await makeJob(tx, this.#ports, { pipeline, commits, triggerPosition })
     }
+    if (arrivals.some(isOfHistory)) await this.#endHistory(tx, pipeline)
+  }
+
+  /** Where all of a pipeline's history has been considered, its output is to be of the last of it. */
+  async #endHistory(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
+    if ((await newArrivals(tx, pipeline.name, 1)).some(isOfHistory)) return
+    const used = await usedArrivals(tx, pipeline.name)
+    const [newest] = used
+    const commits: CommitInfo[] = []
+    for (const [position, { repo }] of branchesOf(pipeline.spec.input).entries()) {
+      const arrival = used.find((one) => one.position === position)
+      const commit = arrival && (await findCommit(tx, repo, arrival.commit))
+      if (commit === undefined) return
+      commits.push(commit)
+    }
+    if (newest === undefined) return
+    const triggerPosition = newest.position
+    await makeLastJob(tx, this.#ports, { pipeline, commits, triggerPosition })
   }
 }
 

@@ -61,7 +61,7 @@ test.each(migrations.filter(({ steps }) => steps.length > 1).map(({ layer }) => 
     ])
     // The older one says what it needs, and changes nothing.
     await expect(reposWith(directory, old, { release: '1' })).rejects.toThrow(
-      /use release 2 or newer, or restore the backup made before the upgrade/,
+      /use release 2 or newer, or go back to what there was before the upgrade, with its pachctl/,
     )
     const copy = (await readdir(directory)).find((name) => name.includes('.backup-')) ?? ''
     for (const suffix of ['', '-wal', '-shm', '-open']) {

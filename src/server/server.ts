@@ -23,6 +23,7 @@ import type { Database } from '../database/database.ts'
 import { JobCommitUses } from '../pipelines/commit-uses.ts'
 import { JobDownstream } from '../pipelines/downstream.ts'
 import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
+import { killNotedJobs } from '../pipelines/killed-jobs.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
 import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
@@ -48,6 +49,7 @@ import { noClouds, type ServerPorts } from './ports.ts'
 import { diagnose } from './diagnosis.ts'
 import { openProcessing, type OpenProcessing } from './processing.ts'
 import type { StoreChecks } from './store-checks.ts'
+import { forgetRehearsal, openRehearsalStores } from './rehearsal-stores.ts'
 import { openStores, type Stores } from './stores.ts'
 
 /** A running pachd: its data directory, and open ports. */
@@ -95,6 +97,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const startedMs = clock.monotonicMs()
   await using opened = new AsyncDisposableStack()
   const stores = opened.use(await openStores(config, ports))
+  await forgetRehearsal(stores.directory)
   const { directory, database, chunks } = stores
   const triggers = new Triggers({ clock, random })
   const uses = new JobCommitUses({ database, maps: new ProllyMaps(chunks) })
@@ -173,7 +176,8 @@ function lateMigrations(
     const { ClusterMigrations } = await import('../migration/migrations.ts')
     const maps = new ProllyMaps(stores.chunks)
     const openBucket = buckets.open.bind(buckets)
-    return new ClusterMigrations({ ...stores, ...ports, maps, specOf, openBucket })
+    const openRehearsal = openRehearsalStores.bind(undefined, stores.directory, ports.clock)
+    return new ClusterMigrations({ ...stores, ...ports, maps, specOf, openBucket, openRehearsal })
   }
 }
 
@@ -265,7 +269,12 @@ function startSweeps(
       purgeRepos(database, signal),
     ),
   )
-  // What an earlier process left: calls delete what is left by themselves.
+  // What an earlier process left, here and below: calls do it by themselves.
+  opened.use(
+    startBackgroundTask('killing jobs that wait for a pipeline of before', log, (signal) =>
+      killNotedJobs(database, signal),
+    ),
+  )
   opened.use(
     startBackgroundTask('deleting what is left of jobs', log, (signal) =>
       purgeDeletedJobs(database, signal),

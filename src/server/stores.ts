@@ -9,6 +9,7 @@ import type { ObjectStore } from '../storage/object-store.ts'
 import { FileSpools } from '../storage/spool.ts'
 import type { ServerConfig } from './command-line.ts'
 import { isDataDirectory, openDataDirectory } from './data-directory.ts'
+import { upgradeReport } from './reports/upgrade-report.ts'
 import { dataLossReport } from './reports/data-loss-report.ts'
 import { diskFullReport } from './reports/disk-full-report.ts'
 import { type DoorsConfig, probeDoors } from './doors.ts'
@@ -68,6 +69,7 @@ export async function openStores(
       store,
       reserveBytes,
       onDiskFull,
+      onUpgraded: upgradeReport(log),
       onDamagedLog: (copy) => log.warning(damagedLogText, { copy }),
     }),
   )

@@ -45,9 +45,15 @@ export async function readOwner(ports: OwnerPorts): Promise<BucketOwner | undefi
     return bytes === undefined ? undefined : await Array.fromAsync(bytes)
   })
   if (parts === undefined) return undefined
-  const text = Buffer.from(concatBytes(parts)).toString()
+  return parseOwner(
+    Buffer.from(concatBytes(parts)).toString(),
+    `${bucket.name}/${prefix}${ownerName}`,
+  )
+}
+
+/** @throws {DataLossError} @throws {FailedPreconditionError} when a newer release wrote it. */
+export function parseOwner(text: string, where: string): BucketOwner {
   const [, version, store, session, host] = ownerPattern.exec(text) ?? []
-  const where = `${bucket.name}/${prefix}${ownerName}`
   if (store === undefined || session === undefined || host === undefined) {
     const newer = /^pachyderm-ts bucket ([1-9]\d{0,8})\n/.exec(text)?.[1]
     if (newer !== undefined && Number(newer) > formatVersion) throw newerError(where, newer)
@@ -67,9 +73,13 @@ function newerError(where: string, version: string): FailedPreconditionError {
 
 export async function writeOwner(ports: OwnerPorts, owner: BucketOwner): Promise<void> {
   const { bucket, prefix, signal } = ports
-  const host = owner.host.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 255)
-  const text = `pachyderm-ts bucket ${formatVersion}\nstore ${owner.store}\nsession ${owner.session}\nhost ${host}\n`
-  await retried(ports, signal, () => bucket.replace(prefix + ownerName, utf8(text), signal))
+  const bytes = utf8(ownerText(owner))
+  await retried(ports, signal, () => bucket.replace(prefix + ownerName, bytes, signal))
+}
+
+export function ownerText({ store, session, host }: BucketOwner): string {
+  const shown = host.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 255)
+  return `pachyderm-ts bucket ${formatVersion}\nstore ${store}\nsession ${session}\nhost ${shown}\n`
 }
 
 /** The name of something that is kept there, other than the owner; undefined when there is nothing. */

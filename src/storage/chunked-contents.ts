@@ -18,7 +18,14 @@ import {
 } from './contents.ts'
 import { SegmentedSeries } from './series/segmented-series.ts'
 import { splitBytesMin } from './splitter/gear.ts'
-import { type Chunker, cutAll, inlineChunker, type StreamStore } from './splitter/inline-chunker.ts'
+import { CutFinder } from './splitter/cut-finder.ts'
+import {
+  type Chunker,
+  cutAll,
+  inlineChunker,
+  storeTaken,
+  type StreamStore,
+} from './splitter/inline-chunker.ts'
 import { Splitter } from './splitter/splitter.ts'
 import type { RangeStore } from './splitter/stored-ranges.ts'
 
@@ -34,6 +41,7 @@ export class ChunkedContents implements Contents {
   readonly #chunker: Chunker
   readonly #putRanges: RangeStore | undefined
   readonly #lender: ChunkLender | undefined
+  readonly #finder = new CutFinder()
   readonly #idleSegments: SharedArrayBuffer[] = []
 
   /** Long streams are split by the store itself when it can, else on the calling thread. */
@@ -87,23 +95,17 @@ export class ChunkedContents implements Contents {
       return await this.writeBytes(concatBytes(parts))
     }
     const { builder, last } = await this.#beforeLast(head)
-    const splitter = new Splitter()
-    splitter.push(last)
-    await this.#pushCuts(builder, splitter)
-    if (tail.kind === 'inline') {
-      splitter.push(tail.bytes)
-    } else {
+    const splitter = new Splitter(this.#finder)
+    await this.#pushCuts(builder, splitter, last)
+    if (tail.kind === 'inline') await this.#pushCuts(builder, splitter, tail.bytes)
+    else {
       for await (const { id, sizeBytes } of this.#chunksOf(tail, 0)) {
         // The cuts depend on the bytes since the last one only: from here on they are the tail's.
         if (splitter.pendingBytes === 0) await builder.push({ id, sizeBytes })
-        else {
-          splitter.push(await this.#chunkBytes({ id, sizeBytes }))
-          await this.#pushCuts(builder, splitter)
-        }
+        else await this.#pushCuts(builder, splitter, await this.#chunkBytes({ id, sizeBytes }))
       }
     }
-    await this.#pushCuts(builder, splitter)
-    if (splitter.pendingBytes > 0) await builder.push(await this.#store(splitter.rest()))
+    if (splitter.pendingBytes > 0) await builder.push(await storeTaken(splitter, this.#chunks))
     return await finished(builder)
   }
 
@@ -181,12 +183,8 @@ export class ChunkedContents implements Contents {
     return { builder, last: await this.#chunkBytes(last) }
   }
 
-  async #pushCuts(builder: ListBuilder, splitter: Splitter): Promise<void> {
-    for await (const ref of cutAll(splitter, this.#chunks)) await builder.push(ref)
-  }
-
-  async #store(bytes: Uint8Array): Promise<ChunkRef> {
-    return { id: await this.#chunks.put(bytes), sizeBytes: bytes.length }
+  async #pushCuts(builder: ListBuilder, splitter: Splitter, bytes: Uint8Array): Promise<void> {
+    for await (const ref of cutAll(splitter, this.#chunks, bytes)) await builder.push(ref)
   }
 
   /** The bytes of a content that is not a list. */
@@ -267,11 +265,12 @@ async function finished(builder: ListBuilder): Promise<Content> {
     : { kind, root: ref.id, sizeBytes: ref.sizeBytes }
 }
 
+/** Takes `head` away, piece by piece. */
 async function* resumed(
-  head: readonly Uint8Array[],
+  head: Uint8Array[],
   source: AsyncIterator<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  yield* head
+  for (let first = head.shift(); first !== undefined; first = head.shift()) yield first
   for (let next = await source.next(); next.done !== true; next = await source.next()) {
     yield next.value
   }

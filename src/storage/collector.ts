@@ -34,6 +34,16 @@ export interface CollectionReport extends Readonly<SweepTally> {
   readonly tookMs: number
 }
 
+/** What was joined. */
+export interface Compaction {
+  readonly packsJoined: number
+  readonly bytesJoined: number
+  readonly packsWritten: number
+  readonly bytesWritten: number
+  /** All that there are now. */
+  readonly packs: number
+}
+
 export interface CollectOptions {
   readonly signal: AbortSignal
   /** Finds out what would be freed, and changes nothing. */
@@ -139,8 +149,9 @@ export class Collector {
     return report
   }
 
-  /** Joins small packs; frees nothing else. @throws {CollectionRunningError} */
-  async compact(signal: AbortSignal): Promise<void> {
+  /** Joins small packs, when no collection runs; frees nothing else. */
+  async compact(signal: AbortSignal): Promise<Compaction> {
+    while (this.#running !== undefined) await this.#running.over.promise
     using _ = this.#begin()
     const { clock, graceMs, store } = this.#ports
     await store.flush()
@@ -152,6 +163,14 @@ export class Collector {
       await sweeper.join(store.packs.all())
     } finally {
       await sweeper.finish({ atOnce: true })
+    }
+    const { packsRepacked, packsWritten, bytesDeleted, bytesWritten } = sweeper.tally
+    return {
+      packsJoined: packsRepacked,
+      bytesJoined: bytesDeleted,
+      packsWritten,
+      bytesWritten,
+      packs: store.packs.all().length,
     }
   }
 

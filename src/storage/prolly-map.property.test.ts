@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { compareBytes, hexText, utf8 } from '../base/bytes.ts'
-import type { MapEdit, MapEntry } from './map-entries.ts'
+import type { MapEdit, MapEntry } from './prolly/map-entries.ts'
 import { MemoryChunkStore } from './memory-chunks.ts'
 import { ProllyMaps, type MapRoot } from './prolly-map.ts'
 

@@ -1,6 +1,6 @@
 import { compareBytes } from '../base/bytes.ts'
 import type { ChunkId, ChunkStore } from './chunks.ts'
-import type { KeyRange, MapDifference, MapEdit, MapEntry } from './map-entries.ts'
+import type { KeyRange, MapDifference, MapEdit, MapEntry } from './prolly/map-entries.ts'
 import { inBatches } from './prolly/edit-queue.ts'
 import { editMap } from './prolly/edit.ts'
 import { emptyLeaf } from './prolly/level-writer.ts'
@@ -10,7 +10,7 @@ import { Node } from './prolly/node.ts'
 import { getValue, leafEntries, scanLeaves } from './prolly/read.ts'
 import { TreeDiff } from './prolly/walk.ts'
 
-export type { KeyRange, MapDifference, MapEdit, MapEntry } from './map-entries.ts'
+export type { KeyRange, MapDifference, MapEdit, MapEntry } from './prolly/map-entries.ts'
 
 /** The root node of a map: equal maps have equal roots. */
 export type MapRoot = ChunkId

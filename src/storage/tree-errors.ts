@@ -45,7 +45,10 @@ export class NotADirectoryError extends DomainError {
   readonly path: FilePath
 
   constructor(path: FilePath, options?: ErrorOptions) {
-    super(`the file at "${path}" is not a directory`, options)
+    super(
+      `the file at "${path}" is not a directory; inspect-file shows it, and get-file its content`,
+      options,
+    )
     this.path = path
   }
 }

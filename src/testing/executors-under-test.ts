@@ -6,7 +6,7 @@ import { SystemRandom } from '../base/random.ts'
 import { type Isolation, openProcessExecutor } from '../executors/process.ts'
 import { TestContainerExecutor } from './container-fixture.ts'
 import type { OpenExecutorUnderTest } from './executor-arena.ts'
-import type { PodmanEngine } from './podman-engine.ts'
+import type { TestEngine } from './test-engine.ts'
 import { sh, transform } from './process-fixture.ts'
 
 // Below the checkout: what is below /tmp is out of sight for user code anyway.
@@ -42,7 +42,7 @@ export function processExecutorWith(isolation: Isolation): OpenExecutorUnderTest
 
 /** Runs code in the image `localhost/<name>:test` of an engine. */
 export function containerExecutorWith(
-  engine: () => PodmanEngine,
+  engine: () => TestEngine,
   name: string,
 ): OpenExecutorUnderTest {
   return async (bounds) => {

@@ -91,6 +91,11 @@ export const misdeeds: Readonly<Record<string, Misdeed>> = {
     end: { '/f': 'text\n' },
     dependsOn: ['user'],
   },
+  'gives its output away': {
+    script: 'echo text >"$PFS/out/f"; chown 12345:54321 "$PFS/out" "$HOME" 2>/dev/null; :',
+    end: { '/f': 'text\n' },
+    dependsOn: ['user'],
+  },
   'uses every character in names': {
     script: `cd "$PFS/out"; echo 1 >'a
 b'; echo 2 >"$(printf '\\t\\033[2J \\\\ "x" \\047 $y *')"; echo 3 >-rf; echo 4 >é; mkdir ' '`,

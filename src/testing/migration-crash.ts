@@ -8,6 +8,7 @@ import type { FaultPoint } from '../storage/fault-point.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
 import { Log } from '../server/log.ts'
 import { noClouds } from '../server/ports.ts'
+import { openRehearsalStores } from '../server/rehearsal-stores.ts'
 import { openStores, type Stores } from '../server/stores.ts'
 
 /** The stores of a server at `root`, without its doors. */
@@ -33,6 +34,7 @@ export async function migrateTo(
     maps: new ProllyMaps(stores.chunks),
     specOf: specOfOldPipeline,
     openBucket: buckets.open.bind(buckets),
+    openRehearsal: openRehearsalStores.bind(undefined, stores.directory, new SystemClock()),
     faultPoint,
   })
   const request: MigrationRequest = {

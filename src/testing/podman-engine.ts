@@ -1,49 +1,34 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
-import {
-  chmodSync,
-  closeSync,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { connect } from 'node:net'
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-import { SystemClock } from '../base/clock.ts'
+import {
+  answering,
+  canHave,
+  ended,
+  makeArchive,
+  removeWithMounts,
+  type TestEngine,
+  type TestImage,
+} from './test-engine.ts'
 
 const execute = promisify(execFile)
-const clock = new SystemClock()
-const programs = ['podman', 'runc', 'busybox']
 /** A root without all rights may raise no limit that is its own. */
 const openFilesMax = 16_384
-const startMsMax = 240_000
 
-/** Whether an engine can be started here; true where no test may be left out. */
+/** Whether it can be started here; true where no test may be left out. */
 export function canHavePodman(): boolean {
-  if (process.env['PACHYDERM_TEST_PEERS'] === 'required') return true
-  const places = (process.env['PATH'] ?? '').split(':')
-  return (
-    process.geteuid?.() === 0 &&
-    programs.every((program) => places.some((place) => existsSync(join(place, program))))
-  )
-}
-
-/** How an image is made: a shell script in an empty directory, then changes as a Dockerfile has them. */
-export interface TestImage {
-  readonly script: string
-  readonly changes?: readonly string[]
+  return canHave('podman', 'runc', 'busybox')
 }
 
 /**
  * A Podman of a test's own, on a socket and with images of its own. Disposing removes its containers
  * and ends it.
  */
-export class PodmanEngine implements AsyncDisposable {
+export class PodmanEngine implements TestEngine {
+  readonly title = 'Podman'
   readonly directory: string
   readonly socketPath: string
   readonly #environment: NodeJS.ProcessEnv
@@ -64,7 +49,8 @@ export class PodmanEngine implements AsyncDisposable {
     // Its path must be short: Podman takes no more than 50 bytes of the directory of its state.
     const engine = new PodmanEngine(mkdtempSync(join(tmpdir(), 'podman-')))
     try {
-      engine.#configure()
+      const { directory } = engine
+      engine.configure(directory, `${directory}/graph`, `${directory}/run`)
       await engine.startService()
       return engine
     } catch (error) {
@@ -73,16 +59,17 @@ export class PodmanEngine implements AsyncDisposable {
     }
   }
 
-  #configure(): void {
+  /** Writes down in `directory` how an engine is to work that keeps its own in these places. */
+  configure(directory: string, graph: string, run: string): void {
     const ulimits = ['nofile', 'nproc'].map((name) => `"${name}=${openFilesMax}:${openFilesMax}"`)
     writeFileSync(
-      join(this.directory, 'containers.conf'),
+      join(directory, 'containers.conf'),
       `[containers]\ndefault_ulimits = [${ulimits.join(', ')}]\n` +
         '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n',
     )
     writeFileSync(
-      join(this.directory, 'storage.conf'),
-      `[storage]\ndriver = "overlay"\nrunroot = "${this.directory}/run"\ngraphroot = "${this.directory}/graph"\n`,
+      join(directory, 'storage.conf'),
+      `[storage]\ndriver = "overlay"\nrunroot = "${run}"\ngraphroot = "${graph}"\n`,
     )
   }
 
@@ -95,22 +82,15 @@ export class PodmanEngine implements AsyncDisposable {
       stdio: ['ignore', log, log],
     })
     closeSync(log)
-    const deadlineMs = clock.monotonicMs() + startMsMax
-    while (!(await canConnect(this.socketPath))) {
-      if (clock.monotonicMs() > deadlineMs) throw new Error('podman system service does not start')
-      if (this.#service.exitCode !== null) throw new Error('podman system service has ended')
-      await clock.sleep(20)
-    }
+    await answering(this.socketPath, this.#service)
   }
 
   /** The engine is gone, its containers are not. */
   async stopService(): Promise<void> {
     const service = this.#service
     this.#service = undefined
-    if (service === undefined || service.exitCode !== null) return
-    const ended = new Promise<void>((resolve) => service.once('exit', () => resolve()))
-    service.kill('SIGTERM')
-    await ended
+    if (service === undefined) return
+    await ended(service)
     rmSync(this.socketPath, { force: true })
   }
 
@@ -124,31 +104,24 @@ export class PodmanEngine implements AsyncDisposable {
     return stdout
   }
 
-  /** Makes an image without a registry. */
-  async makeImage(name: string, { script, changes = [] }: TestImage): Promise<void> {
-    const root = mkdtempSync(join(this.directory, 'image-'))
-    chmodSync(root, 0o755)
-    try {
-      await execute('sh', ['-euc', script], { cwd: root })
-      chmodSync(join(root, 'tmp'), 0o1777)
-      const archive = join(this.directory, 'image.tar')
-      await execute('tar', ['-C', root, '-cf', archive, '.'])
-      const flags = changes.flatMap((change) => ['--change', change])
-      await this.podman('import', ...flags, archive, name)
-      rmSync(archive)
-    } finally {
-      rmSync(root, { recursive: true, force: true })
-    }
+  async containers(): Promise<readonly string[]> {
+    return (await this.podman('ps', '--all', '--quiet')).split('\n').filter(Boolean)
+  }
+
+  async inspect(id: string): Promise<string> {
+    return await this.podman('inspect', id)
+  }
+
+  async makeImage(name: string, image: TestImage): Promise<void> {
+    await makeArchive(this.directory, image, async (archive, changes) => {
+      await this.podman('import', ...changes, archive, name)
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.podman('rm', '--all', '--force', '--time=0').catch(() => {})
     await this.stopService()
-    // Those of containers, too, that ended while they were removed.
-    for (const point of mountsBelow(this.directory)) {
-      await execute('umount', ['-l', point]).catch(() => {})
-    }
-    rmSync(this.directory, { recursive: true, force: true, maxRetries: 10 })
+    await removeWithMounts(this.directory)
   }
 
   #arguments(args: readonly string[]): string[] {
@@ -156,24 +129,4 @@ export class PodmanEngine implements AsyncDisposable {
     const places = ['--root', `${directory}/graph`, '--runroot', `${directory}/run`]
     return [...places, '--tmpdir', `${directory}/tmp`, ...args]
   }
-}
-
-/** Inner ones first. */
-function mountsBelow(directory: string): readonly string[] {
-  const points = readFileSync('/proc/self/mountinfo', 'utf8').matchAll(/^(?:\S+ ){4}(\S+)/gm)
-  return Array.from(points, ([, point = '']) => point)
-    .filter((point) => point.startsWith(`${directory}/`))
-    .toReversed()
-}
-
-async function canConnect(path: string): Promise<boolean> {
-  if (!existsSync(path)) return false
-  return await new Promise<boolean>((resolve) => {
-    const socket = connect(path)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
-  })
 }

@@ -1,4 +1,4 @@
-import type { TestImage } from './podman-engine.ts'
+import type { TestImage } from './test-engine.ts'
 
 // Programs that are links to one busybox: much like Alpine.
 const busyboxScript = String.raw`

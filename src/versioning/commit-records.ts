@@ -254,9 +254,11 @@ export async function commitNotFound(
   tx: ReadTransaction,
   repo: string,
   name: string,
+  options?: { readonly isForPut: boolean },
 ): Promise<RepoNotFoundError | CommitNotFoundError> {
   const row = await tx.get('SELECT name FROM repos WHERE name = ?', repo)
-  return row === undefined ? new RepoNotFoundError(repo) : new CommitNotFoundError(repo, name)
+  if (row === undefined) return new RepoNotFoundError(repo)
+  return new CommitNotFoundError(repo, name, options)
 }
 
 /**

@@ -130,11 +130,18 @@ test('a tagged commit is not deleted until its tags are', async () => {
   expect((await commits.inspect('kept', 'master')).id).toBe(newer)
 })
 
-test('the tags of a repo go with it', async () => {
-  const { repos } = world.versioning
+test('a repo with tags is deleted by force only, and they go with it', async () => {
+  const { commitTags, repos } = world.versioning
   await twoCommits('goes')
-  await tag('goes', 'master', 'v1')
-  await repos.delete('goes', { force: false })
+  for (let at = 9; at > 2; at -= 1) await tag('goes', 'master', `v${at}`)
+  await expect(repos.delete('goes', { force: false })).rejects.toMatchObject({
+    message:
+      'cannot delete repo goes: it has commits that are tagged v3, v4, v5, v6, v7 and 2 more; delete the tags first, as in pachctl delete-commit-tag goes v3, or the repo with them: pachctl delete-repo goes --force',
+  })
+  expect(await tagsOf('goes')).toHaveLength(7)
+  for (let at = 4; at <= 9; at += 1) await commitTags.delete('goes', `v${at}`)
+  await expect(repos.delete('goes', { force: false })).rejects.toThrow('are tagged v3; delete')
+  await repos.delete('goes', { force: true })
   expect((await tagsOf()).filter(({ repo }) => repo === 'goes')).toEqual([])
   await repos.create({ name: 'goes' })
   expect(await tagsOf('goes')).toEqual([])

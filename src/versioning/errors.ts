@@ -5,6 +5,7 @@ import {
   InvalidArgumentError,
   NotFoundError,
 } from '../base/errors.ts'
+import { parseBranchName } from '../base/names.ts'
 
 // Clients of the 1.5 API match on parts of these texts: `not found`, `already exists`,
 // `has already finished`; and the texts of missing records look like the keys of its store, before
@@ -68,6 +69,27 @@ export class RepoWrittenError extends FailedPreconditionError {
   }
 }
 
+/** Tags protect the commits of a repo, and so the repo. */
+export class RepoTaggedError extends FailedPreconditionError {
+  override readonly name = 'RepoTaggedError'
+  readonly repo: string
+  /** Some of them, by name. */
+  readonly tags: readonly string[]
+
+  constructor(
+    { repo, tags, count }: { repo: string; tags: readonly string[]; count: number },
+    options?: ErrorOptions,
+  ) {
+    const others = count > tags.length ? ` and ${count - tags.length} more` : ''
+    super(
+      `cannot delete repo ${repo}: it has commits that are tagged ${tags.join(', ')}${others}; delete the tags first, as in pachctl delete-commit-tag ${repo} ${tags[0] ?? ''}, or the repo with them: pachctl delete-repo ${repo} --force`,
+      options,
+    )
+    this.repo = repo
+    this.tags = tags
+  }
+}
+
 /** Provenance must not lead back to where it started. */
 export class ProvenanceCycleError extends InvalidArgumentError {
   override readonly name = 'ProvenanceCycleError'
@@ -88,13 +110,28 @@ export class CommitNotFoundError extends NotFoundError {
   readonly repo: string
   readonly commit: string
 
-  constructor(repo: string, commit: string, options?: ErrorOptions) {
-    super(
-      `pachyderm_pfs/commits/${repo}/ ${commit} not found; ${commitAdvice(repo, commit)}`,
-      options,
-    )
+  /** `isForPut`: something was to be put there, for which a branch can be made. */
+  constructor(
+    repo: string,
+    commit: string,
+    options?: ErrorOptions & { readonly isForPut?: boolean },
+  ) {
+    const advice =
+      options?.isForPut === true && isBranchName(commit)
+        ? `start-commit ${repo} ${commit} opens a commit on a new branch, as put-file -c does for one put; list-branch ${repo} shows the branches that there are`
+        : commitAdvice(repo, commit)
+    super(`pachyderm_pfs/commits/${repo}/ ${commit} not found; ${advice}`, options)
     this.repo = repo
     this.commit = commit
+  }
+}
+
+function isBranchName(text: string): boolean {
+  try {
+    parseBranchName(text)
+    return true
+  } catch {
+    return false
   }
 }
 
@@ -319,7 +356,10 @@ export class IsADirectoryError extends FailedPreconditionError {
   readonly path: string
 
   constructor(path: string, options?: ErrorOptions) {
-    super(`${path === '' ? '/' : path} is a directory`, options)
+    super(
+      `${path === '' ? '/' : path} is a directory; list-file shows what is in it, and get-file -r -o DIR stores it`,
+      options,
+    )
     this.path = path
   }
 }

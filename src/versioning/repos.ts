@@ -2,7 +2,13 @@ import type { Instant } from '../base/clock.ts'
 import { parseRepoName, type RepoName } from '../base/names.ts'
 import { checkShortText, shortTextBytesMax } from '../base/short-texts.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
-import { RepoExistsError, RepoInUseError, RepoNotFoundError, RepoWrittenError } from './errors.ts'
+import {
+  RepoExistsError,
+  RepoInUseError,
+  RepoNotFoundError,
+  RepoTaggedError,
+  RepoWrittenError,
+} from './errors.ts'
 import {
   branchTopic,
   commitTopic,
@@ -58,6 +64,8 @@ type RepoRow = {
 const listedLengthMax: number = shortTextBytesMax + 1
 /** Repos that are read in one turn of the event loop. */
 const pageRows = 500
+/** So many tags are named when a repo is not deleted. */
+const namedTagCountMax = 5
 
 const listedColumns = `name, substr(description, 1, ?) AS description, created_at, ${repoSizeColumn}`
 const repoColumns = `name, description, created_at, ${repoSizeColumn}`
@@ -207,7 +215,7 @@ async function deleteCommits(tx: Transaction, repo: string): Promise<void> {
  * Removes the repo, unless something needs it.
  *
  * @throws {RepoNotFoundError}
- * @throws {RepoInUseError} @throws {RepoWrittenError} unless `force`.
+ * @throws {RepoInUseError} @throws {RepoWrittenError} @throws {RepoTaggedError} unless `force`.
  */
 export async function deleteRepo(
   tx: Transaction,
@@ -221,8 +229,24 @@ export async function deleteRepo(
     if (pipeline !== undefined && (await findRow(tx, name)) !== undefined) {
       throw new RepoWrittenError(name, pipeline)
     }
+    await requireNoTags(tx, name)
   }
   await removeRepo(tx, name)
+}
+
+/** @throws {RepoTaggedError} when a commit of the repo has a tag. */
+export async function requireNoTags(tx: ReadTransaction, repo: string): Promise<void> {
+  const [{ count } = { count: 0 }] = await tx.all<{ readonly count: number }>(
+    'SELECT COUNT(*) AS count FROM commit_tags WHERE repo = ?',
+    repo,
+  )
+  if (count === 0) return
+  const tags = await tx.all<{ readonly name: string }>(
+    'SELECT name FROM commit_tags WHERE repo = ? ORDER BY name LIMIT ?',
+    repo,
+    namedTagCountMax,
+  )
+  throw new RepoTaggedError({ repo, tags: tags.map(({ name }) => name), count })
 }
 
 async function findRow(tx: ReadTransaction, name: string): Promise<RepoRow | undefined> {

@@ -6,7 +6,7 @@ import { openTestVersioning, type TestVersioning } from '../testing/test-version
 import { applyAlone, commitText, stateOf } from '../testing/transaction-pair.ts'
 import type { CopyOperation, Operation } from './operations.ts'
 import type { ReadyHead } from './ports.ts'
-import { OperationFailedError } from './transaction-errors.ts'
+import { OperationFailedError } from './transactions/transaction-errors.ts'
 
 // The same repos in two worlds: one does batches, the other one operation after another.
 let batches: TestVersioning

@@ -22,7 +22,7 @@ import {
   OperationFailedError,
   OperationRefusedError,
   TransactionFinishedError,
-} from './transaction-errors.ts'
+} from './transactions/transaction-errors.ts'
 import { planBatch, runBatch } from './transactions/run-batch.ts'
 import {
   appendStep,

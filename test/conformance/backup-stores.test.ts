@@ -1,7 +1,7 @@
 import { BlobServiceClient } from '@azure/storage-blob'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Backup } from '../../src/backups/backup.ts'
-import { forgetSnapshots } from '../../src/backups/retention.ts'
+import { forgetSnapshots, newest } from '../../src/backups/retention.ts'
 import { parseKey } from '../../src/backups/sealing.ts'
 import { Code } from '../../src/base/grpc-wire.ts'
 import { SystemRandom } from '../../src/base/random.ts'
@@ -140,7 +140,7 @@ describe.each(peersHere(peers))('backups in %s', (_name, { open }) => {
     const random = new SystemRandom()
     const backup = await Backup.open(place, { secret: parseKey('cd'.repeat(32)), random })
     const before = await backup.snapshots()
-    const { names } = await forgetSnapshots(backup, 1)
+    const { names } = await forgetSnapshots(backup, newest(1))
     expect(names).toEqual(before.slice(0, -1))
     const asked = { url: store.url, secret }
     const events = await collect(pachd.backups.verifyBackup({ place: asked }))

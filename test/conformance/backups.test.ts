@@ -69,59 +69,82 @@ async function expectFilled(client: TestClient, { open }: { readonly open: strin
   expect(await damageOf(client)).toEqual([])
 }
 
-test('a backup under full write load is of one instant, by what its commits say of each other', async () => {
+const linked = [
+  ['cause', 'effect'],
+  ['effect', 'cause'],
+] as const
+
+test('every backup under full write load is of one instant, by what its commits say of each other', async () => {
   const [root, backup] = [directory.join('data'), directory.join('backup')]
+  // Ids in the order in which each writer was told that a commit has finished.
+  const told = { cause: [] as string[], effect: [] as string[] }
+  const counts = () => ({ cause: told.cause.length, effect: told.effect.length })
+  const taken: { snapshot: string; before: Counts; after: Counts }[] = []
   {
     await using child = start(root)
     const port = await child.ready
     await using client = new TestClient(port)
-    for (const name of ['cause', 'effect']) await client.pfs.createRepo({ repo: { name } })
+    for (const [name] of linked) await client.pfs.createRepo({ repo: { name } })
     const stop = new AbortController()
-    let commitCount = 0
     // Each effect names a cause that was finished before it; each cause an effect.
-    const write = async (repo: string, other: string): Promise<void> => {
+    const write = async ([repo, other]: (typeof linked)[number]): Promise<void> => {
       for (let number = 0; !stop.signal.aborted; number += 1) {
         const head = await client.pfs
           .inspectCommit({ commit: commitOf(other, 'master') })
           .catch(() => undefined)
         const seen = head?.finished === undefined ? '' : (head.commit?.id ?? '')
         const noise = Buffer.from(seededBytes(number, 50_000)).toString('base64')
-        await commitFiles(client, { repo, branch: 'master' }, { [`n${number}`]: noise, seen })
-        commitCount += 1
+        const files = { [`n${number}`]: noise, seen }
+        told[repo].push(await commitFiles(client, { repo, branch: 'master' }, files))
       }
     }
-    const writing = [write('cause', 'effect'), write('effect', 'cause')]
+    const writing = linked.map(write)
     for (let round = 1; round <= 3; round += 1) {
-      await expect.poll(() => commitCount).toBeGreaterThan(8 * round)
-      await pachctl(port, 'extract', '--directory', backup)
+      await expect.poll(() => Math.min(...Object.values(counts()))).toBeGreaterThan(4 * round)
+      const before = counts()
+      const out = await pachctl(port, 'extract', '--directory', backup)
+      const snapshot = /^snapshot (\S+):/m.exec(out)?.[1] ?? ''
+      taken.push({ snapshot, before, after: counts() })
       await collect(client.admin.collectGarbage({}))
     }
     stop.abort()
     await Promise.all(writing)
   }
-  const { code, out } = await offline('--root', directory.join('new'), '--restore', backup)
-  expect(out).toMatch(/restored .*new/)
-  expect(code).toBe(0)
-  await using restored = await TestPachd.start({ root: directory.join('new') })
-  let seenCount = 0
-  for (const [repo, other] of [
-    ['cause', 'effect'],
-    ['effect', 'cause'],
-  ] as const) {
-    const { commitInfo } = await restored.pfs.listCommit({ repo: { name: repo } })
-    expect(commitInfo.length).toBeGreaterThan(0)
-    for (const { commit, finished } of commitInfo) {
-      if (finished === undefined) continue
-      const seen = await getText(restored, fileOf(repo, commit?.id ?? '', 'seen'))
-      if (seen === '') continue
-      seenCount += 1
-      const info = await restored.pfs.inspectCommit({ commit: commitOf(other, seen.slice(-32)) })
-      expect(info.finished).toBeDefined()
+  for (const { snapshot, before, after } of taken) {
+    const to = directory.join(snapshot)
+    const { code } = await offline('--root', to, '--restore', backup, '--snapshot', snapshot)
+    expect(code).toBe(0)
+    await using restored = await TestPachd.start({ root: to })
+    let seenCount = 0
+    for (const [repo, other] of linked) {
+      const ids = await finishedIn(restored, repo)
+      // All that somebody knew of when it began, nothing that was begun when it had ended, and no gap.
+      expect(ids).toEqual(told[repo].slice(0, ids.length))
+      expect(ids.length).toBeGreaterThanOrEqual(before[repo])
+      expect(ids.length).toBeLessThanOrEqual(after[repo] + 1)
+      const others = await finishedIn(restored, other)
+      for (const id of ids) {
+        const seen = (await getText(restored, fileOf(repo, id, 'seen'))).slice(-32)
+        if (seen === '') continue
+        seenCount += 1
+        expect(others).toContain(seen)
+      }
     }
+    expect(seenCount).toBeGreaterThan(3)
+    expect(await damageOf(restored)).toEqual([])
   }
-  expect(seenCount).toBeGreaterThan(3)
-  expect(await damageOf(restored)).toEqual([])
 })
+
+type Counts = Readonly<Record<'cause' | 'effect', number>>
+
+/** The finished commits of a repo, the oldest first. */
+async function finishedIn(client: TestClient, repo: string): Promise<readonly string[]> {
+  const { commitInfo } = await client.pfs.listCommit({ repo: { name: repo } })
+  return commitInfo
+    .filter(({ finished }) => finished !== undefined)
+    .map(({ commit }) => commit?.id ?? '')
+    .toReversed()
+}
 
 test('a backup is restored into an empty server by pachctl, which then has all, open commits too', async () => {
   const backup = directory.join('backup')

@@ -163,3 +163,24 @@ test('small packs are joined when asked, and nothing else changes', async () => 
     expect((await collect(objects.getObject({ hash }))).length).toBeGreaterThan(0)
   }
 })
+
+test('whoever has packs joined is told of which, and nothing else changes', async () => {
+  const repo = await freshRepo(pachd)
+  const files = { a: noise(1, 100_000), b: noise(2, 100_000), c: noise(3, 100_000) }
+  for (const [name, text] of Object.entries(files)) {
+    await commitFiles(pachd, { repo, branch: 'master' }, { [name]: text })
+  }
+  const joined = await pachd.admin.compact({})
+  expect(joined).toMatchObject({ packsWritten: 1n, packs: 1n })
+  expect(joined.packsJoined).toBeGreaterThanOrEqual(3n)
+  expect(joined.bytesJoined).toBeGreaterThan(300_000n)
+  expect(joined.bytesWritten).toBe(BigInt(await packBytes()))
+  expect(await pachd.admin.compact({})).toMatchObject({ packsJoined: 0n, packs: 1n })
+
+  await commitFiles(pachd, { repo, branch: 'master' }, { d: noise(4, 100_000) })
+  await pachd.objects.compact({})
+  expect(await pachd.admin.compact({})).toMatchObject({ packsJoined: 0n, packs: 1n })
+  for (const [name, text] of Object.entries(files)) {
+    expect(await getText(pachd, fileOf(repo, 'master', name))).toBe(text)
+  }
+})

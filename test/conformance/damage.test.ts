@@ -5,7 +5,7 @@ import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { commitFiles, fileOf, getText } from '../harness/files.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
-test('a chunk that is damaged on the disk is told to its reader, and once to the operator', async () => {
+test('a chunk that is damaged on the disk is told to its reader, once to the operator, and mended by a put', async () => {
   await using directory = await TemporaryDirectory.create()
   const root = directory.join('data')
   const text = Array.from({ length: 30_000 }, (_, index) => `${index * 7919}`).join(' ')
@@ -28,4 +28,9 @@ test('a chunk that is damaged on the disk is told to its reader, and once to the
   const told = pachd.log.filter((line) => line.includes('stored data is lost'))
   expect(told).toHaveLength(1)
   expect(told[0]).toMatch(/chunk [0-9a-f]{64} at offset \d+ of pack .* is damaged/)
+
+  await pachd.pfs.createRepo({ repo: { name: 'again' } })
+  await commitFiles(pachd, { repo: 'again', branch: 'master' }, { same: text })
+  expect(await getText(pachd, fileOf('again', 'master', 'same'))).toBe(text)
+  expect(await getText(pachd, fileOf('r', 'master', 'large'))).toBe(text)
 })

@@ -75,6 +75,11 @@ describe('texts that lists show', () => {
   })
 })
 
+/** Names a command for a person, and a call for a program. */
+function streams(command: string, method: string): string {
+  return `pachctl ${command} of this server's release streams it, and so does pachyderm.${method} for programs`
+}
+
 function tooLarge(advice: string): unknown {
   const size = 'the answer is larger than one message may be (20971520 bytes)'
   return refused('resource-exhausted', `${size}: ${advice}`)
@@ -82,7 +87,7 @@ function tooLarge(advice: string): unknown {
 
 test('branches that do not fit one message are refused with advice', async () => {
   await expect(pachd.pfs.listBranch({ repo: { name: 'branchy' } })).rejects.toEqual(
-    tooLarge('pachyderm.Repos/ListBranches streams them'),
+    tooLarge(streams('list-branch', 'Repos/ListBranches')),
   )
 })
 
@@ -96,14 +101,14 @@ test('files whose list does not fit one message are refused with advice, and str
   await pachd.pfs.finishCommit({ commit })
   const file = { commit, path: `/${path}` }
   await expect(pachd.pfs.listFile({ file })).rejects.toEqual(
-    tooLarge('list with pachyderm.Files/ListFiles, which streams, or list a directory below'),
+    tooLarge(`${streams('list-file', 'Files/ListFiles')}; or list a directory below`),
   )
   await expect(pachd.pfs.globFile({ commit, pattern: `/${path}/*` })).rejects.toEqual(
-    tooLarge('glob with pachyderm.Files/GlobFiles, which streams, or with a narrower pattern'),
+    tooLarge(`${streams('glob-file', 'Files/GlobFiles')}; or use a narrower pattern`),
   )
   const compared = { newFile: file, oldFile: { commit, path: '/nothing' } }
   await expect(pachd.pfs.diffFile(compared)).rejects.toEqual(
-    tooLarge('compare with pachyderm.Files/DiffFiles, which streams, or compare paths below'),
+    tooLarge(`${streams('diff-file', 'Files/DiffFiles')}; or compare paths below`),
   )
   expect((await pachd.pfs.inspectFile({ file })).children).toHaveLength(8000)
   for (const stream of [

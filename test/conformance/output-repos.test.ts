@@ -52,6 +52,25 @@ test('the output repo of a pipeline is deleted by force only, and the refusal na
   await expect(pachd.pfs.inspectRepo({ repo })).rejects.toThrow('not found')
 })
 
+test('a pipeline whose output is tagged is not deleted with its repo, and loses nothing by trying', async () => {
+  const source = await freshRepo(pachd)
+  const pipeline = await copyOf(source)
+  const id = await commitFiles(pachd, { repo: source, branch: 'master' }, { a: '1' })
+  await flush(pachd, source, id)
+  await pachd.commits.tagCommit({
+    commit: { repo: { name: pipeline }, id: 'master' },
+    tag: 'released',
+  })
+  const request = { pipeline: { name: pipeline }, deleteRepo: true, deleteJobs: true }
+  await expect(pachd.pps.deletePipeline(request)).rejects.toEqual(
+    refused('failed-precondition', 'tagged released'),
+  )
+  expect((await pachd.pps.listJob({ pipeline: { name: pipeline } })).jobInfo).toHaveLength(1)
+  await pachd.pps.deletePipeline({ pipeline: { name: pipeline } })
+  expect(await outputOf(pachd, pipeline)).toEqual({ '/a': '1' })
+  await pachd.pfs.deleteRepo({ repo: { name: pipeline }, force: true })
+})
+
 test('an output repo that is made again is made from what its pipeline reads, and goes on', async () => {
   const source = await freshRepo(pachd)
   const first = await copyOf(source)

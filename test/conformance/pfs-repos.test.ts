@@ -109,6 +109,20 @@ describe('delete-repo', () => {
     )
   })
 
+  test('a repo whose commits are tagged stays unless forced, also in a transaction', async () => {
+    const name = await freshRepo(pachd)
+    const repo = { name }
+    const id = await commitFiles(pachd, { repo: name, branch: 'master' }, { a: '1' })
+    await pachd.commits.tagCommit({ commit: commitOf(name, id), tag: 'v1' })
+    const refusal = refused('failed-precondition', `delete-commit-tag ${name} v1`)
+    await expect(pachd.pfs.deleteRepo({ repo })).rejects.toEqual(refusal)
+    const operations = [{ operation: { case: 'deleteRepo', value: { repo } } } as const]
+    await expect(pachd.transactions.runTransaction({ operations })).rejects.toThrow('tagged v1')
+    expect(await getText(pachd, fileOf(name, 'v1', 'a'))).toBe('1')
+    await pachd.pfs.deleteRepo({ repo, force: true })
+    expect(await repoNames()).not.toContain(name)
+  })
+
   test('an unknown repo is not found', async () => {
     const call = pachd.pfs.deleteRepo({ repo: { name: 'nowhere' } })
     await expect(call).rejects.toEqual(refused('not-found', 'not found'))

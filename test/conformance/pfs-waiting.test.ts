@@ -148,4 +148,33 @@ describe('subscribe-commit', () => {
     expect(await next).toBe(id)
     await commits.return?.()
   })
+
+  test('what can be no branch is refused, and not waited for', async () => {
+    const repo = await freshRepo(pachd)
+    const id = await commitFiles(pachd, { repo, branch: 'master' }, { a: '1' })
+    await pachd.commits.tagCommit({ commit: commitOf(repo, id), tag: 'v1' })
+    const told: readonly (readonly [branch: string, text: string])[] = [
+      ['master^', 'no commit can come to "master^"'],
+      [id, 'cannot be of the same length as commit IDs'],
+      ['v1', `v1 is a commit tag of repo ${repo}`],
+    ]
+    for (const [branch, text] of told) {
+      const commits = pachd.pfs.subscribeCommit({ repo: { name: repo }, branch })
+      await expect(collect(commits)).rejects.toEqual(refused('invalid-argument', text))
+    }
+  })
+
+  test('hundreds on one connection each hear of every commit, and other calls go on beside them', async () => {
+    const repo = await freshRepo(pachd)
+    const subscribers = Array.from({ length: 300 }, () =>
+      pachd.pfs.subscribeCommit({ repo: { name: repo }, branch: 'master' })[Symbol.asyncIterator](),
+    )
+    const heard = subscribers.map(async (commits) => [await nextId(commits), await nextId(commits)])
+    const ids = [
+      await commitFiles(pachd, { repo, branch: 'master' }, { a: '1' }),
+      await commitFiles(pachd, { repo, branch: 'master' }, { a: '2' }),
+    ]
+    expect(new Set((await Promise.all(heard)).map(String))).toEqual(new Set([String(ids)]))
+    await Promise.all(subscribers.map(async (commits) => commits.return?.()))
+  })
 })

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Code } from '../../src/base/grpc-wire.ts'
+import { Delimiter } from '../../src/gen/pfs_pb.ts'
 import { freshRepo, refused } from '../harness/expectations.ts'
 import { commitFiles, commitOf, fileOf, getPieces, getText, putFile } from '../harness/files.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
@@ -65,7 +66,9 @@ describe('put-file', () => {
       yield { file: fileOf(repo, id, 'a'), value: Buffer.from('one ') }
       yield { file: fileOf(repo, id, 'b'), value: Buffer.from('two '), overwrite: true }
       yield {}
-      yield { value: Buffer.from('three') }
+      const url = 'http://127.0.0.1:1/nobody-listens'
+      const split = { delimiter: Delimiter.LINE, targetFileDatums: 1n, targetFileBytes: 1n }
+      yield { value: Buffer.from('three'), url, recursive: true, ...split }
     }
     await pachd.pfs.putFile(requests())
     expect(await pathsIn(repo)).toEqual(['/a'])
@@ -132,6 +135,9 @@ describe('put-file', () => {
     ]) {
       await expect(putFile(pachd, file, 'x')).rejects.toEqual(refused('not-found', 'not found'))
     }
+    await expect(putFile(pachd, fileOf(repo, 'nobody', 'a'), 'x')).rejects.toEqual(
+      refused('not-found', `start-commit ${repo} nobody opens a commit on a new branch`),
+    )
   })
 
   test('a caller that goes away in the middle has written nothing', async () => {

@@ -1,5 +1,5 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { cp, mkdir, rm, stat, statfs, symlink, truncate, writeFile } from 'node:fs/promises'
+import { cp, mkdir, open, rm, stat, statfs, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
@@ -50,6 +50,15 @@ describe('start and stop', () => {
     expect(code).toBe(0)
     expect(out).toBe(`pachd is ready on 127.0.0.1:${port}, data in ${root}\n`)
     expect(err).toContain('stopped')
+  })
+
+  test('what its parent has left open is closed, for code of pipelines would inherit it', async () => {
+    await using file = await open(directory.join('held'), 'w')
+    // The first ones Node closes itself.
+    const inherited = [...Array.from({ length: 60 }, () => 'ignore' as const), file.fd]
+    await using child = new ChildPachd(argsFor(directory.join('inheriting')), { inherited })
+    await child.ready
+    expect(await child.openFiles()).not.toContain(directory.join('held'))
   })
 
   test('it says where files are served by HTTP, after it says that it is ready', async () => {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile, readlink } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 export interface ChildExit {
@@ -28,10 +28,16 @@ export class ChildPachd implements AsyncDisposable {
 
   constructor(
     args: readonly string[],
-    options: { readonly environment?: Readonly<Record<string, string>> } = {},
+    options: {
+      readonly environment?: Readonly<Record<string, string>>
+      /** That of another release. */
+      readonly program?: string
+      /** Descriptors of this process that it has, too, besides its streams. */
+      readonly inherited?: readonly (number | 'ignore')[]
+    } = {},
   ) {
-    this.#child = spawn(pachdProgram, args, {
-      stdio: ['ignore', 'pipe', 'pipe'],
+    this.#child = spawn(options.program ?? pachdProgram, args, {
+      stdio: ['ignore', 'pipe', 'pipe', ...(options.inherited ?? [])],
       // Whatever engine the machine has: it is no part of what is tested, unless a test says so.
       env: { ...process.env, PACHD_CONTAINER_ENGINE: 'off', ...options.environment },
     })
@@ -78,6 +84,15 @@ export class ChildPachd implements AsyncDisposable {
       .slice(12, 14)
       .map(Number)
     return (user + system) * 10
+  }
+
+  /** What its descriptors are of. */
+  async openFiles(): Promise<readonly string[]> {
+    const directory = `/proc/${this.#child.pid}/fd`
+    const links = (await readdir(directory)).map((name) =>
+      readlink(`${directory}/${name}`).catch(() => ''),
+    )
+    return await Promise.all(links)
   }
 
   signal(name: NodeJS.Signals): void {

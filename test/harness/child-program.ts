@@ -60,11 +60,17 @@ export class ChildProgram implements AsyncDisposable {
     throw new Error(`${this.#name} ended with ${this.#child.exitCode}: ${this.#output}`)
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.pid === undefined) return
+  /** Resolves when it has ended. */
+  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const { exitCode, pid, signalCode } = this.#child
+    if (exitCode !== null || signalCode !== null || pid === undefined) return
     const ended = new Promise<void>((resolve) => this.#child.once('close', () => resolve()))
-    this.#child.kill('SIGKILL')
+    this.#child.kill(signal)
     await ended
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end('SIGKILL')
   }
 }
 

@@ -1,3 +1,4 @@
+import { copyFile } from 'node:fs/promises'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { ChildProgram, freePort, isOnPath, runProgram, untilAnswering } from './child-program.ts'
 
@@ -5,10 +6,18 @@ import { ChildProgram, freePort, isOnPath, runProgram, untilAnswering } from './
 export class Etcd implements AsyncDisposable {
   /** HOST:PORT. */
   readonly address: string
+  readonly #file: string
+  readonly #child: ChildProgram
   readonly #opened: AsyncDisposableStack
 
-  private constructor(address: string, opened: AsyncDisposableStack) {
+  private constructor(
+    address: string,
+    { file, child }: { readonly file: string; readonly child: ChildProgram },
+    opened: AsyncDisposableStack,
+  ) {
     this.address = address
+    this.#file = file
+    this.#child = child
     this.#opened = opened
   }
 
@@ -31,13 +40,26 @@ export class Etcd implements AsyncDisposable {
     ]
     const child = opened.use(new ChildProgram('etcd', args, at))
     await untilAnswering(`${url}/health`, child)
-    return new Etcd(`127.0.0.1:${port}`, opened.move())
+    const file = directory.join('data/member/snap/db')
+    return new Etcd(`127.0.0.1:${port}`, { file, child }, opened.move())
   }
 
   async put(key: string, value: string): Promise<void> {
-    await runProgram('etcdctl', ['--endpoints', this.address, 'put', key, value], {
-      directory: '/',
-    })
+    await this.#control('put', key, value)
+  }
+
+  async saveSnapshot(file: string): Promise<void> {
+    await this.#control('snapshot', 'save', file)
+  }
+
+  /** Ends it, and copies its database. */
+  async stopInto(file: string): Promise<void> {
+    await this.#child.end('SIGTERM')
+    await copyFile(this.#file, file)
+  }
+
+  async #control(...args: readonly string[]): Promise<void> {
+    await runProgram('etcdctl', ['--endpoints', this.address, ...args], { directory: '/' })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,22 +1,34 @@
 import { PassThrough, Writable } from 'node:stream'
 import { runPachctl } from '../../src/cli/pachctl.ts'
+import { upgradeStore } from '../../src/server/store-upgrades.ts'
 import type { PachctlRun } from '../golden/pachctl-run.ts'
 
 /** Runs a command of pachctl in this process, which is faster than starting one. */
 export async function pachctlHere(
   args: readonly string[],
-  { port, home }: { readonly port: number; readonly home: string },
+  {
+    port,
+    home,
+    environment,
+  }: {
+    readonly port: number
+    readonly home: string
+    readonly environment?: Readonly<Record<string, string>>
+  },
 ): Promise<PachctlRun> {
   const [out, err] = [new Collector(), new Collector()]
   const stdin = new PassThrough()
   stdin.end()
-  const code = await runPachctl({
-    argv: ['node', 'pachctl', ...args],
-    env: { ADDRESS: `127.0.0.1:${port}`, HOME: home },
-    stdin,
-    stdout: out,
-    stderr: err,
-  })
+  const code = await runPachctl(
+    {
+      argv: ['node', 'pachctl', ...args],
+      env: { ...environment, ADDRESS: `127.0.0.1:${port}`, HOME: home },
+      stdin,
+      stdout: out,
+      stderr: err,
+    },
+    { upgradeStore: () => Promise.resolve(upgradeStore) },
+  )
   return { code, out: out.text, err: err.text }
 }
 

@@ -11,6 +11,7 @@ export interface SpecInit {
   readonly outputBranch?: string
   readonly egress?: { readonly URL: string; readonly secret?: string }
   readonly enableStats?: boolean
+  readonly incremental?: boolean
   readonly service?: { readonly internalPort: number; readonly externalPort: number }
   readonly datumTries?: bigint
   readonly datumTimeout?: MessageInitShape<typeof DurationSchema>

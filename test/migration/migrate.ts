@@ -1,4 +1,5 @@
 import type {
+  MigratedCommit,
   MigrateResponse,
   MigrationDamage,
   MigrationSummary,
@@ -9,6 +10,8 @@ import type { TestPachd } from '../harness/test-pachd.ts'
 export interface Migrated {
   readonly damage: readonly MigrationDamage[]
   readonly notices: readonly string[]
+  /** What the report says of each. */
+  readonly commits: readonly MigratedCommit[]
   readonly summary: MigrationSummary | undefined
 }
 
@@ -21,13 +24,15 @@ export async function migrate(
 ): Promise<Migrated> {
   const damage: MigrationDamage[] = []
   const notices: string[] = []
+  const commits: MigratedCommit[] = []
   let summary: MigrationSummary | undefined
   for await (const response of pachd.migrations.migrate({ etcd, storage, ...request })) {
     onEvent(response)
     const { event } = response
     if (event.case === 'damage') damage.push(event.value)
     if (event.case === 'notice') notices.push(event.value)
+    if (event.case === 'commits') commits.push(...event.value.commits)
     if (event.case === 'summary') summary = event.value
   }
-  return { damage, notices, summary }
+  return { damage, notices, commits, summary }
 }

@@ -3,7 +3,7 @@ import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { branchInfoMessage } from './messages.ts'
 import { requireCommit, requireRepo, requireText } from './names.ts'
-import { wholeList } from './single-message.ts'
+import { streamedBy, wholeList } from './single-message.ts'
 
 export function branchHandlers({ branches }: Versioning): ServiceHandlers<typeof API> {
   return {
@@ -12,8 +12,7 @@ export function branchHandlers({ branches }: Versioning): ServiceHandlers<typeof
         wholeList(BranchInfosSchema, branches.pages(requireRepo(repo)), {
           encode: (info) => ({ branchInfo: [branchInfoMessage(info)] }),
           rank: ({ written }) => written,
-          advice:
-            'pachyderm.Repos/ListBranches streams them; a commit is inspected by the name of its branch',
+          advice: `${streamedBy('list-branch', 'Repos/ListBranches')}; a commit is inspected by the name of its branch`,
         }),
     },
 

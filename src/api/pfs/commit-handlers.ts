@@ -15,7 +15,7 @@ import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { commitInfoMessage, commitMessage } from './messages.ts'
 import { requireCommit, requireCount, requireRepo, requireText } from './names.ts'
-import { SingleMessage } from './single-message.ts'
+import { SingleMessage, streamedBy } from './single-message.ts'
 
 export function commitHandlers(
   { commits, subscriptions }: Versioning,
@@ -48,7 +48,7 @@ export function commitHandlers(
     listCommit: {
       async encoded(request) {
         const answer = new SingleMessage(
-          'ask for fewer commits with `number`, `from` and `to`; pachyderm.Commits/ListCommits streams them all',
+          `${streamedBy('list-commit', 'Commits/ListCommits')}; or ask for fewer commits, with \`number\`, \`from\` and \`to\``,
         )
         for await (const info of commits.list(listOptions(request))) {
           answer.add([encodeCommitInfo(info)])

@@ -9,7 +9,7 @@ import { bytePieces } from './byte-pieces.ts'
 import { compareFiles, type FileComparison } from './file-diff.ts'
 import { fileInfoFields, globFiles, listFiles, smallestFile, wholeListing } from './file-listing.ts'
 import { requireCommit, requireCount, requireFile } from './names.ts'
-import { requireFits, SingleMessage } from './single-message.ts'
+import { requireFits, SingleMessage, streamedBy } from './single-message.ts'
 
 /** A name of one character in a list of children: its tag, its size and itself. */
 const childBytesMin = 3
@@ -49,7 +49,7 @@ export function fileHandlers(versioning: Versioning): ServiceHandlers<typeof API
       encoded: async (request, { signal }) =>
         wholeListing(
           await listFiles(versioning, requireFile(request.file), signal),
-          'list with pachyderm.Files/ListFiles, which streams, or list a directory below',
+          `${streamedBy('list-file', 'Files/ListFiles')}; or list a directory below`,
         ),
     },
 
@@ -58,7 +58,7 @@ export function fileHandlers(versioning: Versioning): ServiceHandlers<typeof API
         const options = { ...requireCommit(commit), pattern }
         return wholeListing(
           await globFiles(versioning, options, signal),
-          'glob with pachyderm.Files/GlobFiles, which streams, or with a narrower pattern',
+          `${streamedBy('glob-file', 'Files/GlobFiles')}; or use a narrower pattern`,
         )
       },
     },
@@ -67,7 +67,7 @@ export function fileHandlers(versioning: Versioning): ServiceHandlers<typeof API
       async encoded(request, { signal }) {
         return wholeComparison(
           await compareFiles(versioning, request, signal),
-          'compare with pachyderm.Files/DiffFiles, which streams, or compare paths below',
+          `${streamedBy('diff-file', 'Files/DiffFiles')}; or compare paths below`,
         )
       },
     },
@@ -84,7 +84,7 @@ async function childNames(
   directory: FileName,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
-  const advice = 'list the directory with pachyderm.Files/ListFiles, which streams'
+  const advice = `of the names in the directory, ${streamedBy('list-file', 'Files/ListFiles')}`
   requireFits((await listingCounts.list(directory, signal)) * childBytesMin, advice)
   const names: string[] = []
   let sizeBytesMin = 0

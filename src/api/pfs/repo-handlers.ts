@@ -5,7 +5,7 @@ import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { repoInfoMessage } from './messages.ts'
 import { requireRepo } from './names.ts'
-import { wholeList } from './single-message.ts'
+import { streamedBy, wholeList } from './single-message.ts'
 
 /** A description that is longer than they may be now is cut, so that it does not keep the others from being told. */
 export function listedRepoMessage(info: RepoInfo): ReturnType<typeof repoInfoMessage> {
@@ -35,8 +35,7 @@ export function repoHandlers({ repos }: Versioning): ServiceHandlers<typeof API>
         return wholeList(RepoInfosSchema, repos.pages({ provenance: names }), {
           encode: ({ info }) => ({ repoInfo: [listedRepoMessage(info)] }),
           rank: ({ written }) => written,
-          advice:
-            'pachyderm.Repos/ListRepos streams them; or ask for those that are made from some repo, with `provenance`',
+          advice: `${streamedBy('list-repo', 'Repos/ListRepos')}; or ask for those that are made from some repo, with --provenance`,
         })
       },
     },

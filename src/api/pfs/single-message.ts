@@ -31,6 +31,11 @@ export class SingleMessage {
   }
 }
 
+/** For `advice`: which command of `pachctl`, and which call, have no bound. `method` is of package pachyderm. */
+export function streamedBy(command: string, method: string): string {
+  return `pachctl ${command} of this server's release streams it, and so does pachyderm.${method} for programs`
+}
+
 /** @throws {ResourceExhaustedError} when a message of `sizeBytes` would be too large. */
 export function requireFits(sizeBytes: number, advice: string): void {
   if (sizeBytes <= messageBytesMax) return

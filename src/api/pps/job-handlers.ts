@@ -15,7 +15,7 @@ import { instantOf } from '../pfs/messages.ts'
 import { onePages } from '../pfs/batched-list.ts'
 import { requireText } from '../pfs/names.ts'
 import { datumInfoMessage, jobInfoMessage, logMessage } from './job-messages.ts'
-import { wholeList } from '../pfs/single-message.ts'
+import { streamedBy, wholeList } from '../pfs/single-message.ts'
 
 export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers<typeof API> {
   return {
@@ -31,8 +31,7 @@ export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers
         const pages = jobs.pages(pipeline?.name, inputsOf(inputCommit))
         return wholeList(JobInfosSchema, withSpecs(jobs, pages), {
           encode: ({ job, spec }) => ({ jobInfo: [jobInfoMessage(job, spec)] }),
-          advice:
-            'pachyderm.Jobs/ListJobs streams them; or list the jobs of one pipeline, or those that read a commit',
+          advice: `${streamedBy('list-job', 'Jobs/ListJobs')}; or list the jobs of one pipeline, or those that read a commit`,
         })
       },
     },
@@ -57,7 +56,7 @@ export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers
         const job = await jobs.inspect(requireJob(name))
         return wholeList(DatumInfosSchema, onePages(jobs.datums(job.id)), {
           encode: (datum) => ({ datumInfo: [datumInfoMessage(datum, job)] }),
-          advice: `job ${job.id} has ${job.counts.total} datums: use pachyderm.Jobs/ListDatums, which streams them`,
+          advice: `job ${job.id} has ${job.counts.total} datums; ${streamedBy('list-datum', 'Jobs/ListDatums')}`,
         })
       },
     },

@@ -10,7 +10,7 @@ import type { Processing } from '../../pipelines/processing.ts'
 import type { PipelineState } from '../../pipelines/states.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { timestampOf } from '../pfs/messages.ts'
-import { wholeList } from '../pfs/single-message.ts'
+import { streamedBy, wholeList } from '../pfs/single-message.ts'
 import { durationOf } from './durations.ts'
 import { jobStateCodes } from './job-messages.ts'
 import {
@@ -21,7 +21,7 @@ import {
   resourcesMessage,
   transformMessage,
 } from './spec-messages.ts'
-import { chosenCommits } from './run-request.ts'
+import { chosenCommits, rerunCommits } from './run-request.ts'
 import { specOfRequest } from './spec-request.ts'
 
 const stateCodes: Readonly<Record<PipelineState, StateCode>> = {
@@ -48,7 +48,7 @@ export function pipelineHandlers({ pipelines }: Processing): ServiceHandlers<typ
         wholeList(PipelineInfosSchema, pipelines.pages(), {
           encode: ({ info }) => ({ pipelineInfo: [pipelineInfoMessage(info)] }),
           rank: ({ modifiedAt }) => modifiedAt,
-          advice: 'pachyderm.Pipelines/ListPipelines streams them; or inspect one pipeline',
+          advice: `${streamedBy('list-pipeline', 'Pipelines/ListPipelines')}; or inspect one pipeline`,
         }),
     },
 
@@ -64,6 +64,12 @@ export function pipelineHandlers({ pipelines }: Processing): ServiceHandlers<typ
       return {
         id: await pipelines.run(name, chosenCommits(request, await pipelines.inspect(name))),
       }
+    },
+
+    async rerunPipeline(request) {
+      const name = requirePipelineName(request.pipeline?.name)
+      await pipelines.run(name, rerunCommits(request))
+      return {}
     },
 
     async startPipeline({ pipeline }) {

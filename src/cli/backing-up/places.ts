@@ -1,5 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { ArchivePlace, ArchiveWriter } from '../../backups/archive.ts'
@@ -11,6 +11,7 @@ import { newHexId, SystemRandom } from '../../base/random.ts'
 import type { BackupPlaceSchema } from '../../gen/pachyderm_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
+import { secretText } from '../parsing/secret-text.ts'
 
 /** Where the person says that the backup is. */
 export type WantedPlace =
@@ -40,15 +41,6 @@ export async function secretOf({
   }
   if (keyFile !== '') return parseKey(await secretText(keyFile))
   return passphraseFile === '' ? undefined : parsePassphrase(await secretText(passphraseFile))
-}
-
-async function secretText(path: string): Promise<string> {
-  return await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new InvalidArgumentError(
-      `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    )
-  })
 }
 
 /** A place that the server reaches, as a message. */

@@ -1,6 +1,6 @@
 import { Code } from '../../base/grpc-wire.ts'
 import { NotFoundError } from '../../base/errors.ts'
-import { RpcError } from '../../client/rpc-error.ts'
+import { isUnimplemented, RpcError } from '../../client/rpc-error.ts'
 import type { BranchTriggerInfo } from '../../gen/pachyderm_pb.ts'
 import { type BranchInfo, BranchInfoSchema } from '../../gen/pfs_pb.ts'
 import type { CommandContext } from '../command.ts'
@@ -77,7 +77,7 @@ async function triggersOf(
     const batches = commitsClient(context).listBranchTriggers({ repo: { name } })
     for await (const { triggers } of batches) for (const one of triggers) found.set(one.branch, one)
   } catch (error) {
-    const isOld = error instanceof RpcError && error.code === Code.unimplemented
+    const isOld = isUnimplemented(error)
     // A repo that is not there has no branches, as 1.5 says it.
     const isGone = error instanceof RpcError && error.code === Code.notFound
     if (!isOld && !isGone) throw error

@@ -2,8 +2,7 @@ import { existsSync } from 'node:fs'
 
 import { FailedPreconditionError } from '../../base/errors.ts'
 import { fine, notice, problem, type Symptom } from '../../base/symptoms.ts'
-import { RpcError } from '../../client/rpc-error.ts'
-import { Code } from '../../base/grpc-wire.ts'
+import { isUnimplemented } from '../../client/rpc-error.ts'
 import { type DiagnoseResponse, SymptomGrade } from '../../gen/pachyderm_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { adminClient } from '../own-clients.ts'
@@ -63,7 +62,7 @@ async function server(context: CommandContext): Promise<readonly Symptom[]> {
       ...response.symptoms.map(symptomOf),
     ]
   } catch (error) {
-    if (error instanceof RpcError && error.code === Code.unimplemented) {
+    if (isUnimplemented(error)) {
       const text = `the server at ${address} answers, and knows no doctor`
       return [notice('connection', text, 'it is another release: compare with pachctl version')]
     }

@@ -1,10 +1,10 @@
 import { UnimplementedError } from '../../base/errors.ts'
-import { Code } from '../../base/grpc-wire.ts'
 import { parseTargetUrl } from '../../base/target-urls.ts'
-import { RpcError } from '../../client/rpc-error.ts'
+import { isUnimplemented, type RpcError } from '../../client/rpc-error.ts'
 import type { ExportFilesResponse } from '../../gen/pachyderm_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { filesClient } from '../own-clients.ts'
+import { countText } from '../printing/counts.ts'
 import { Progress } from '../printing/progress.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { fileOf } from './files.ts'
@@ -32,9 +32,7 @@ export async function exportFiles(context: CommandContext): Promise<void> {
       last = response
     }
   } catch (error) {
-    throw error instanceof RpcError && error.code === Code.unimplemented && last === undefined
-      ? unknownCall(error)
-      : error
+    throw isUnimplemented(error) && last === undefined ? unknownCall(error) : error
   } finally {
     await progress.end()
   }
@@ -54,11 +52,7 @@ function doneText(
   { files, bytes, sameFiles, sameBytes }: ExportFilesResponse,
   verified: boolean,
 ): string {
-  const written = `${countText(files - sameFiles)} exported (${sizeText(Number(bytes - sameBytes))})`
-  const there = sameFiles === 0n ? '' : `, ${countText(sameFiles)} there already`
+  const written = `${countText(files - sameFiles, 'file')} exported (${sizeText(Number(bytes - sameBytes))})`
+  const there = sameFiles === 0n ? '' : `, ${countText(sameFiles, 'file')} there already`
   return `${written}${there}${verified ? '; all read back, and right' : ''}`
-}
-
-function countText(count: bigint): string {
-  return count === 1n ? '1 file' : `${count} files`
 }

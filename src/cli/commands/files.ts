@@ -1,8 +1,5 @@
-import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { CommandContext } from '../command.ts'
-import type { DiffFilesRequestSchema } from '../../gen/pachyderm_pb.ts'
 import { type FileInfo, FileInfoSchema, FileType } from '../../gen/pfs_pb.ts'
-import type { Output } from '../../base/output.ts'
 import { rawText } from '../printing/json.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { Table } from '../printing/table.ts'
@@ -79,77 +76,8 @@ async function printBatches(
   if (!isRaw) await table.flush()
 }
 
-function addRow(table: Table, info: FileInfo): void {
+export function addRow(table: Table, info: FileInfo): void {
   table.add(info.file?.path ?? '', typeText(info), sizeText(info.sizeBytes))
-}
-
-export async function diffFile(context: CommandContext): Promise<void> {
-  const { args, flags, out } = context
-  const [newRepo = '', newCommit = '', newPath = '', oldRepo, oldCommit = '', oldPath = ''] = args
-  const request = {
-    newFile: fileOf(newRepo, newCommit, newPath),
-    ...(oldRepo !== undefined && { oldFile: fileOf(oldRepo, oldCommit, oldPath) }),
-    shallow: flags.isOn('shallow'),
-  }
-  const differ = (): AsyncIterable<Differences> =>
-    streamOrElse<Differences>(differences(context, request), () =>
-      pfsClient(context).diffFile(request),
-    )
-  const oldFiles: FileInfo[] = []
-  let isWhole = true
-  const newTable = new DiffTable(out, 'New Files:')
-  for await (const batch of differ()) {
-    if (oldFiles.length + batch.oldFiles.length > oldFilesKeptMax) isWhole = false
-    if (isWhole) oldFiles.push(...batch.oldFiles)
-    await newTable.print(batch.newFiles)
-  }
-  const oldTable = new DiffTable(out, 'Old Files:')
-  if (isWhole) await oldTable.print(oldFiles)
-  // Asked for again, rather than held in memory.
-  else for await (const batch of differ()) await oldTable.print(batch.oldFiles)
-}
-
-/** Files of the old side that are kept while those of the new side are printed. */
-const oldFilesKeptMax = 10_000
-
-interface Differences {
-  readonly newFiles: readonly FileInfo[]
-  readonly oldFiles: readonly FileInfo[]
-}
-
-async function* differences(
-  context: CommandContext,
-  request: MessageInitShape<typeof DiffFilesRequestSchema>,
-): AsyncGenerator<Differences> {
-  for await (const { diffs } of filesClient(context).diffFiles(request)) {
-    yield {
-      newFiles: diffs.flatMap(({ newFile }) => newFile ?? []),
-      oldFiles: diffs.flatMap(({ oldFile }) => oldFile ?? []),
-    }
-  }
-}
-
-/** Printed from its first row on; without rows, not at all. */
-class DiffTable {
-  readonly #out: Output
-  readonly #title: string
-  #table: Table | undefined
-
-  constructor(out: Output, title: string) {
-    this.#out = out
-    this.#title = title
-  }
-
-  async print(infos: readonly FileInfo[]): Promise<void> {
-    if (infos.length === 0) return
-    if (this.#table === undefined) {
-      await this.#out.line(this.#title)
-      this.#table = new Table(this.#out)
-      this.#table.add('NAME', 'TYPE', 'SIZE')
-    }
-    for (const info of infos) addRow(this.#table, info)
-    await this.#table.flush()
-  }
 }
 
 export async function deleteFile(context: CommandContext): Promise<void> {

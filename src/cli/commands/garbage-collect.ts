@@ -1,13 +1,13 @@
 import type { Clock } from '../../base/clock.ts'
-import { Code } from '../../base/grpc-wire.ts'
 import { createClient } from '../../client/client.ts'
-import { RpcError } from '../../client/rpc-error.ts'
+import { isUnimplemented } from '../../client/rpc-error.ts'
 import { Admin, type CollectionProgress, type CollectionReport } from '../../gen/pachyderm_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import type { Output } from '../../base/output.ts'
 import { ppsClient } from '../pps-client.ts'
 import { sizeText } from '../../base/sizes.ts'
+import { countText } from '../printing/counts.ts'
 import { goDurationText } from '../printing/times.ts'
 
 const clearLine = '\r\u001b[K'
@@ -25,7 +25,7 @@ export async function garbageCollect(context: CommandContext): Promise<void> {
       else if (message.case === 'progress') progress.show(progressText(message.value))
     }
   } catch (error) {
-    if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
+    if (!isUnimplemented(error)) throw error
     if (dryRun)
       throw new UsageError('this server cannot tell what it would free: it has no dry run')
     // A server of 1.5 says nothing of what it did.
@@ -76,7 +76,7 @@ function reportLines(report: CollectionReport): readonly string[] {
   const lines = [
     dryRun ? `would free ${freed}: ${sizes}` : `freed ${freed}: ${sizes}`,
     `packs: ${report.packsBefore} before, ${report.packsAfter} after; ${report.packsDeleted} ${would}deleted, ${report.packsRepacked} ${would}copied into others`,
-    `needed: ${counted(report.chunksMarked, 'chunk')}`,
+    `needed: ${countText(report.chunksMarked, 'chunk')}`,
   ]
   if (report.resultsRemoved > 0n) {
     lines.push(`datum results ${would}removed: ${report.resultsRemoved}`)
@@ -84,18 +84,14 @@ function reportLines(report: CollectionReport): readonly string[] {
   if (report.objectsRemoved > 0n) lines.push(`objects ${would}removed: ${report.objectsRemoved}`)
   if (report.packsLeased > 0n) {
     lines.push(
-      `left for writers at work: ${counted(report.packsLeased, 'pack')}, ${sizeText(report.bytesLeased)}; a later collection frees them if they are not needed`,
+      `left for writers at work: ${countText(report.packsLeased, 'pack')}, ${sizeText(report.bytesLeased)}; a later collection frees them if they are not needed`,
     )
   }
   if (report.chunksMissing > 0n) {
     lines.push(
-      `damaged before: ${counted(report.chunksMissing, 'reference')} to chunks that are missing; run pachctl fsck`,
+      `damaged before: ${countText(report.chunksMissing, 'reference')} to chunks that are missing; run pachctl fsck`,
     )
   }
   lines.push(`took ${goDurationText(report.took)}`)
   return lines
-}
-
-function counted(count: bigint, what: string): string {
-  return `${count} ${what}${count === 1n ? '' : 's'}`
 }

@@ -1,8 +1,7 @@
 import { FailedPreconditionError, UnimplementedError } from '../../base/errors.ts'
 import type { FileRef } from '../../base/file-refs.ts'
-import { Code } from '../../base/grpc-wire.ts'
 import { readFile } from '../../client/file-transfers.ts'
-import { RpcError } from '../../client/rpc-error.ts'
+import { isUnimplemented } from '../../client/rpc-error.ts'
 import { FileType } from '../../gen/pfs_pb.ts'
 import type { CommandContext } from '../command.ts'
 import type { Selection } from '../downloading/selection.ts'
@@ -120,6 +119,6 @@ async function selectOurs(
 
 /** For a call that a server of 1.5 does not know. */
 function orUndefined(error: unknown): undefined {
-  if (error instanceof RpcError && error.code === Code.unimplemented) return undefined
+  if (isUnimplemented(error)) return undefined
   throw error
 }

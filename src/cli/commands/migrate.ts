@@ -15,6 +15,7 @@ import { create } from '@bufbuild/protobuf'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { migrationsClient } from '../own-clients.ts'
+import { secretText } from '../parsing/secret-text.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { goDurationText } from '../printing/times.ts'
 import { StatusLine } from '../printing/status-line.ts'
@@ -23,9 +24,17 @@ import { StatusLine } from '../printing/status-line.ts'
 const sourceVersions = /^1\.(?:4\.(?:[0-9]|\*)|5\.[0-9]+)$/
 const targetVersion = '1.5.0'
 
-/** Brings an old cluster here, and says what has come; fails when something of it is damaged. */
+/**
+ * Brings an old cluster here, and says what has come; fails when something of it is damaged. With a data
+ * directory of ours, brings that to the tables of this release, or back.
+ */
 export async function migrate(context: CommandContext): Promise<void> {
   const { flags, out } = context
+  if (flags.text('root') !== '') {
+    await upgradeOurs(context)
+    return
+  }
+  if (flags.isOn('undo')) throw new UsageError('--undo goes with --root, which is missing')
   requireVersions(flags.text('from'), flags.text('to'))
   if (flags.isOn('abandon')) {
     const { found } = await migrationsClient(context).abandonMigration({})
@@ -36,7 +45,7 @@ export async function migrate(context: CommandContext): Promise<void> {
     )
     return
   }
-  const request = requestOf(context)
+  const request = await requestOf(context)
   const isDryRun = request.dryRun
   await using report = isDryRun ? undefined : await ReportFile.create(flags.text('report'))
   const line = new StatusLine(context)
@@ -85,6 +94,27 @@ export async function migrate(context: CommandContext): Promise<void> {
   )
 }
 
+const ofOldClusters = {
+  values: ['from', 'to', 'etcd', 'storage', 'pachd', 'pfs-prefix', 'pps-prefix'],
+  switches: ['skip-damaged', 'force', 'kill-unfinished-jobs', 'keep-paused', 'abandon'],
+} as const
+
+async function upgradeOurs({ flags, out, upgradeStore }: CommandContext): Promise<void> {
+  const { values, switches } = ofOldClusters
+  const other =
+    values.find((name) => flags.text(name) !== '') ?? switches.find((name) => flags.isOn(name))
+  if (other !== undefined) {
+    throw new UsageError(
+      `--root is a data directory of this server's, which knows its version itself, and --${other} is of old clusters: give one of the two`,
+    )
+  }
+  const [isLook, isUndo] = [flags.isOn('dry-run'), flags.isOn('undo')]
+  if (isLook && isUndo)
+    throw new UsageError('--dry-run says what an upgrade does: leave out --undo')
+  const kind = isUndo ? 'undo' : isLook ? 'look' : 'upgrade'
+  for await (const line of upgradeStore(resolve(flags.text('root')), kind)) await out.line(line)
+}
+
 /** The original's form: `--from 1.4.8 --to 1.5.0`. @throws {UsageError} for other pairs. */
 function requireVersions(from: string, to: string): void {
   const possible = `from 1.4.0 to 1.4.9 or 1.5.x, to ${targetVersion}, which is what this server speaks`
@@ -105,7 +135,7 @@ const openCommitChoices: Readonly<Record<string, OpenCommits>> = {
   drop: OpenCommits.DROP,
 }
 
-function requestOf({ flags }: CommandContext): MigrateRequest {
+async function requestOf({ flags, environment }: CommandContext): Promise<MigrateRequest> {
   const openCommits = openCommitChoices[flags.text('open-commits')]
   if (openCommits === undefined) {
     throw new UsageError(
@@ -116,6 +146,7 @@ function requestOf({ flags }: CommandContext): MigrateRequest {
     etcd: placeText(flags.text('etcd')),
     storage: placeText(flags.text('storage')),
     pachd: flags.text('pachd'),
+    ...(flags.text('pachd') !== '' && { pachdToken: await tokenOf({ flags, environment }) }),
     pfsPrefix: flags.text('pfs-prefix'),
     ppsPrefix: flags.text('pps-prefix'),
     dryRun: flags.isOn('dry-run'),
@@ -125,6 +156,15 @@ function requestOf({ flags }: CommandContext): MigrateRequest {
     killUnfinishedJobs: flags.isOn('kill-unfinished-jobs'),
     keepPaused: flags.isOn('keep-paused'),
   })
+}
+
+/** Never an argument, which everybody on the machine could read. */
+async function tokenOf({
+  flags,
+  environment,
+}: Pick<CommandContext, 'flags' | 'environment'>): Promise<string> {
+  const file = flags.text('pachd-token-file')
+  return (file === '' ? (environment['PACHD_TOKEN'] ?? '') : await secretText(file)).trim()
 }
 
 /** A path, seen from here, where it is one: the server reads it, which may stand elsewhere. */
@@ -154,7 +194,7 @@ function summaryLines(summary: MigrationSummary): readonly string[] {
     `  ${counts.repos} repos, ${counts.branches} branches, ${counts.commits} commits (${counts.openCommits} open)`,
     `  ${counts.files} files in all commits, ${sizeText(counts.bytes)}`,
     `  ${counts.objects} contents${dryRun ? '' : ' read'}, ${sizeText(counts.objectBytes)}`,
-    `  ${counts.pipelines} pipelines, ${counts.jobs} jobs${dryRun ? '' : `, ${counts.results} results of datums`}`,
+    `  ${counts.pipelines} pipelines, ${counts.jobs} jobs, ${counts.results} results of datums`,
   ]
   if (counts.access > 0n) lines.push(`  ${counts.access} users, tokens and access lists`)
   if (counts.damaged > 0n) lines.push(`  ${counts.damaged} damaged`)

@@ -4,6 +4,8 @@ import type { BytesValue } from '@bufbuild/protobuf/wkt'
 import type { ByteStream } from '../../base/bytes.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
 import { type Client, createClient } from '../../client/client.ts'
+import { isUnimplemented } from '../../client/rpc-error.ts'
+import type { CompactResponse } from '../../gen/pachyderm_pb.ts'
 import {
   ListTagsResponseSchema,
   ObjectAPI,
@@ -13,9 +15,11 @@ import {
   type PutObjectRequestSchema,
 } from '../../gen/pfs_pb.ts'
 import type { CommandContext } from '../command.ts'
+import { countText } from '../printing/counts.ts'
 import { rawText } from '../printing/json.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { Table } from '../printing/table.ts'
+import { adminClient } from '../own-clients.ts'
 import { readSlices } from '../uploading/local-files.ts'
 
 /** Rows that are printed at once. */
@@ -132,7 +136,21 @@ export async function deleteTag(context: CommandContext): Promise<void> {
 }
 
 export async function compact(context: CommandContext): Promise<void> {
-  await client(context).compact({})
+  const joined = await adminClient(context)
+    .compact({})
+    .catch(async (error: unknown) => {
+      if (!isUnimplemented(error)) throw error
+      // A server of 1.5 says nothing of what it did.
+      await client(context).compact({})
+    })
+  if (joined !== undefined) await context.out.line(joinedText(joined))
+}
+
+function joinedText(joined: CompactResponse): string {
+  const { packsJoined, bytesJoined, packsWritten, bytesWritten, packs } = joined
+  if (packsJoined === 0n) return `nothing to join: ${countText(packs, 'pack')}`
+  const before = `${countText(packsJoined, 'pack')} of ${sizeText(bytesJoined)}`
+  return `joined ${before} into ${packsWritten} of ${sizeText(bytesWritten)}; ${countText(packs, 'pack')} now`
 }
 
 function* partsOf(names: readonly string[]): Generator<readonly string[]> {

@@ -4,9 +4,11 @@ import { FailedPreconditionError } from '../../base/errors.ts'
 import { getFiles, listChunks, readFile } from '../../client/file-transfers.ts'
 import { FileType } from '../../gen/pfs_pb.ts'
 import type { CommandContext } from '../command.ts'
+import { countText } from '../printing/counts.ts'
 import { Progress } from '../printing/progress.ts'
 import { visible } from '../printing/visible.ts'
 import { matchingStart, mismatchOf } from './compare.ts'
+import { LeftOut } from './left-out.ts'
 import { Receiver } from './receiver.ts'
 import { relativePath, type Selection } from './selection.ts'
 import { TargetTree } from './target-tree.ts'
@@ -58,7 +60,7 @@ class TreeDownload {
   readonly #tree: TargetTree
   readonly #options: TreeOptions
   readonly #progress: Progress
-  #leftOutCount = 0
+  readonly #leftOut = new LeftOut('-r')
   #sameCount = 0
 
   constructor(
@@ -137,10 +139,7 @@ class TreeDownload {
       const storedCount = this.#progress.fileCount - this.#sameCount
       await out.line(`${countText(this.#sameCount, 'file')} there already, ${storedCount} stored`)
     }
-    if (this.#leftOutCount > 0) {
-      const what = this.#leftOutCount === 1 ? 'a directory' : `${this.#leftOutCount} directories`
-      await err.line(`left out: ${what}; to store what is in it, use -r`)
-    }
+    if (this.#leftOut.text !== undefined) await err.line(this.#leftOut.text)
     const { notStored, notStoredCount } = this.#tree
     for (const { path, reason } of notStored) {
       await err.line(`not stored: ${visible(path)}: ${visible(reason)}`)
@@ -162,7 +161,7 @@ class TreeDownload {
   /** False for what is left out, or cannot be stored. */
   #isWanted({ path, fileType }: GetFilesPartFields): boolean {
     if (fileType === FileType.DIR && !this.#options.recursive) {
-      this.#leftOutCount += 1
+      this.#leftOut.add(path)
       return false
     }
     const local = relativePath(path, this.#selection.base)
@@ -264,8 +263,4 @@ async function verifyTree(
   throw new FailedPreconditionError(
     `${wrongCount} of ${countText(count, 'file')} in ${options.directory} differ from the commit: run the same command with --resume to store them again`,
   )
-}
-
-function countText(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

@@ -48,7 +48,7 @@ engine, disk and ports, and says what to do about each. Exits with 1 when there 
     {
       name: 'migrate',
       arguments: '',
-      about: 'bring a whole cluster of 1.4 or 1.5 here',
+      about: 'bring a whole cluster of 1.4 or 1.5 here, or a data directory of ours up to date',
       details: `Repos, commits with their ids, branches, files, pipelines, jobs and the results of datums come over,
 so that nothing is processed again. pachd reads the old cluster's stores itself, and never writes to
 them: --etcd is a snapshot file or a live etcd, --storage a directory or a bucket. Where only the old
@@ -57,12 +57,18 @@ when it was started (--old-etcd, --old-storage).
 
 Nothing of it is seen before everything is there. It can be stopped at any point: run it again, and it
 goes on. What is damaged is listed; then nothing changes and the exit code is 1, unless it may be left
-out. docs/migrating.md walks through it.`,
+out. docs/migrating.md walks through it.
+
+With --root, a data directory of an older release of this server is brought to the tables of this one, ahead
+of its first start, which would do the same: after a copy, and while no server uses it. --dry-run says which
+steps that takes and tries them on a copy, also while the older release serves; --undo puts the copy back, for
+the older release to go on from. docs/upgrading.md walks through it.`,
       examples: [
         'pachctl migrate --etcd etcd.snapshot.db --storage /var/pachyderm/pachd --dry-run',
         'pachctl migrate --etcd localhost:2379 --storage s3://pachyderm-bucket',
         'pachctl migrate --pachd old-cluster:30650 --open-commits drop',
         'pachctl migrate --from 1.4.8 --to 1.5.0',
+        'pachctl migrate --root /var/pachd --dry-run',
       ],
       flags: [
         {
@@ -76,6 +82,11 @@ out. docs/migrating.md walks through it.`,
           about: 'the contents: a directory, or a bucket such as s3://NAME',
         },
         { name: 'pachd', value: 'HOST:PORT', about: 'in place of both: the old pachd' },
+        {
+          name: 'pachd-token-file',
+          value: 'FILE',
+          about: "where its access control is on: an administrator's token; else $PACHD_TOKEN",
+        },
         { name: 'dry-run', about: 'say what would come and what is damaged, and change nothing' },
         { name: 'skip-damaged', about: 'leave out what is damaged' },
         { name: 'force', about: 'go on though the cluster is not at rest, or had access control' },
@@ -113,6 +124,12 @@ out. docs/migrating.md walks through it.`,
           value: 'PREFIX',
           about: 'how keys of pipelines begin in etcd, if that was changed',
         },
+        {
+          name: 'root',
+          value: 'DIR',
+          about: 'in place of a cluster: the data directory of a server of ours that does not run',
+        },
+        { name: 'undo', about: 'with --root: put back what there was before the last upgrade' },
       ],
       inTransaction: 'beside',
       load: async () => (await import('../commands/migrate.ts')).migrate,

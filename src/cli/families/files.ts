@@ -199,7 +199,7 @@ of which there is no file stay.`,
         'pachctl diff-file data@master:/ data@master~3:/',
       ],
       flags: [{ name: 'shallow', short: 's', about: 'only one level below the path' }],
-      load: async () => (await files()).diffFile,
+      load: async () => (await import('../commands/diff-file.ts')).diffFile,
     },
     {
       name: 'copy-file',

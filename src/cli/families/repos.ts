@@ -76,7 +76,8 @@ export const repoCommands: CommandFamily = {
         {
           name: 'force',
           short: 'f',
-          about: 'even when other repos are made from it, or a pipeline writes it',
+          about:
+            'even when other repos are made from it, a pipeline writes it, or its commits are tagged',
         },
         { name: 'all', about: 'delete every repo' },
       ],
@@ -192,7 +193,7 @@ exist is made.`,
       details: `An open commit is dropped. A finished one goes with --recursive only, and with it the commits
 downstream that were made from it, the jobs that made them and their results. Commits that follow it
 in its own repo stay, with all their files, also those that came with it. Branches move to the
-nearest commit before it that stays. --dry-run says all that would go.`,
+nearest commit before it that stays. --dry-run says all that would go, and what is in its way.`,
       examples: [
         'pachctl delete-commit images 5d0a3ba7e4c84a8f8a3ce0b0d2f3a1c9 --recursive --dry-run',
       ],
@@ -201,7 +202,8 @@ nearest commit before it that stays. --dry-run says all that would go.`,
         dryRunFlag,
       ],
       // With --recursive it only looks, or is refused while a transaction is active.
-      inTransaction: (flags) => (flags.isOn('recursive') ? undefined : 'part'),
+      inTransaction: (flags) =>
+        flags.isOn('recursive') || flags.isOn('dry-run') ? undefined : 'part',
       load: async () => (await import('../commands/delete-commit.ts')).deleteCommit,
     },
     {

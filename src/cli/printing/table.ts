@@ -23,12 +23,12 @@ type Widths = number[]
  * so far; so a long table can be printed while it comes, and a short one is even.
  */
 export class Table {
-  readonly #out: Output
+  readonly #out: Pick<Output, 'write'>
   readonly #shape: TableShape
   readonly #widths: Widths = []
   #rows: (readonly string[])[] = []
 
-  constructor(out: Output, shape: TableShape = plainTable) {
+  constructor(out: Pick<Output, 'write'>, shape: TableShape = plainTable) {
     this.#out = out
     this.#shape = shape
   }

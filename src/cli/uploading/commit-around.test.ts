@@ -54,7 +54,9 @@ async function around(
     clock: new SystemClock(),
     address,
     transport,
+    environment: {},
     activeTransaction: new ActiveTransaction({}, address),
+    upgradeStore: () => expect.fail('no need for a store'),
   }
   const target = { repo: 'r', branch: 'master', hasPut: () => hasPut }
   const told = await commitAround(context, target, work).then(

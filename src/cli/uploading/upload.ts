@@ -1,9 +1,8 @@
 import { statSync } from 'node:fs'
 import type { ByteStream } from '../../base/bytes.ts'
 import type { SplitFields } from '../../base/content-messages.ts'
-import { Code } from '../../base/grpc-wire.ts'
 import { type FilePut, putFile, putFiles } from '../../client/file-transfers.ts'
-import { RpcError } from '../../client/rpc-error.ts'
+import { isUnimplemented } from '../../client/rpc-error.ts'
 import type { CommandContext } from '../command.ts'
 import { inParallel } from '../../base/parallel.ts'
 import { Progress } from '../printing/progress.ts'
@@ -82,10 +81,6 @@ async function uploadOne(
 function sizeIfKnown(source: string): number | undefined {
   const info = statSync(source)
   return info.isFile() ? info.size : undefined
-}
-
-function isUnimplemented(error: unknown): boolean {
-  return error instanceof RpcError && error.code === Code.unimplemented
 }
 
 /** In one call with one acknowledgement, or one call for each file where the server wants that. */

@@ -70,7 +70,9 @@ async function send({
     clock: new SystemClock(),
     address,
     transport,
+    environment: {},
     activeTransaction: new ActiveTransaction({}, address),
+    upgradeStore: () => expect.fail('no need for a store'),
   }
   await upload(context, {
     repo: 'data',

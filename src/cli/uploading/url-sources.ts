@@ -1,8 +1,7 @@
-import { Code } from '../../base/grpc-wire.ts'
 import { ownSourceName, parseSourceUrl } from '../../base/source-urls.ts'
 import type { Delimiter } from '../../gen/pfs_pb.ts'
 import { putFromUrl } from '../../client/file-transfers.ts'
-import { RpcError } from '../../client/rpc-error.ts'
+import { isUnimplemented } from '../../client/rpc-error.ts'
 import type { CommandContext } from '../command.ts'
 import { inParallel } from '../../base/parallel.ts'
 import { Progress } from '../printing/progress.ts'
@@ -45,7 +44,7 @@ export async function putUrls(context: CommandContext, request: UrlRequest): Pro
       if (done) request.onStored?.()
     }
   } catch (error) {
-    if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
+    if (!isUnimplemented(error)) throw error
     requireKnown(split)
     // Rather than without: who has credentials of another kind is not to be asked for.
     if (secret !== '') throw error

@@ -86,7 +86,18 @@ test('a newer store is refused with the release that it needs, and stays as it i
   expect(await readdir(directory.path)).toEqual(['metadata.db'])
 })
 
-test('a step that fails leaves the store at the step before, and may be tried again', async () => {
+test('an upgrade that fails at its last step leaves the store to the release before', async () => {
+  await using directory = await TemporaryDirectory.create()
+  await (await open(directory, [first], '1.0.0'))[Symbol.asyncDispose]()
+  const late: Migrations = {
+    layer: 'late',
+    steps: [['CREATE TABLE late (id INTEGER)'], ['NONSENSE']],
+  }
+  await expect(open(directory, [second, late], '2.0.0')).rejects.toThrow('NONSENSE')
+  await (await open(directory, [first], '1.0.0'))[Symbol.asyncDispose]()
+})
+
+test('a step that fails changes nothing, and may be tried again', async () => {
   await using directory = await TemporaryDirectory.create()
   const broken: Migrations = {
     layer: 'storage',

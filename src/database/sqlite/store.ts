@@ -1,7 +1,7 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { DataLossError, FailedPreconditionError } from '../../base/errors.ts'
-import type { Migrations } from '../database.ts'
+import type { LayerUpgrade, Migrations, StoreUpgrade } from '../database.ts'
 import type { Connection } from './connection.ts'
 import { sqliteDialect } from './dialect.ts'
 import { isRefused } from './failure.ts'
@@ -88,8 +88,27 @@ export function lastEventOf(connection: Connection): number {
 }
 
 /**
- * Brings every layer to its last step, each step in a transaction of its own, in the order given.
- * A store that held anything is copied first, beside itself.
+ * What `migrate` would do, in its order; all of it for a file that holds no store yet.
+ *
+ * @throws {FailedPreconditionError} when the store was written by a newer release.
+ */
+export function plannedUpgrade(
+  connection: Connection,
+  migrations: readonly Migrations[],
+  release: string,
+): readonly LayerUpgrade[] {
+  const plans = plansOf(migrations)
+  const stored = storedLayers(connection)
+  refuseNewer(connection.path, plans, stored, release)
+  return plans
+    .map(({ layer, steps }) => ({ layer, from: versionOf(stored, layer), to: steps.length }))
+    .filter(({ from, to }) => from < to)
+}
+
+/**
+ * Brings every layer to its last step, in the order given, all in one transaction: whatever stops it, the
+ * store is as it was, and the older release opens it. A store that held anything is copied first, beside
+ * itself, and what was done is returned.
  *
  * @throws {FailedPreconditionError} when the store was written by a newer release.
  */
@@ -97,26 +116,36 @@ export async function migrate(
   connection: Connection,
   migrations: readonly Migrations[],
   release: string,
-): Promise<void> {
-  const plans: readonly Plan[] = [{ layer: ownLayer, steps: [ownSteps] }, ...migrations]
+  { keepsCopy = true }: { readonly keepsCopy?: boolean } = {},
+): Promise<StoreUpgrade | undefined> {
   connection.execute(sqliteDialect(layersTable))
+  const layers = plannedUpgrade(connection, migrations, release)
+  if (layers.length === 0) return undefined
   const stored = storedLayers(connection)
-  refuseNewer(connection.path, plans, stored, release)
-  const behind = plans.filter(({ layer, steps }) => versionOf(stored, layer) < steps.length)
-  if (behind.length === 0) return
-  if (stored.size > 0) await backUp(connection, stored)
+  const copy = keepsCopy && stored.size > 0 ? await backUp(connection, stored) : undefined
   // A step may rebuild a table that others refer to; what refers to nothing afterwards is refused.
   connection.execute('PRAGMA foreign_keys = OFF')
-  for (const plan of behind) {
-    for (let version = versionOf(stored, plan.layer); version < plan.steps.length; version += 1) {
-      runStep(connection, plan, version, release)
+  connection.execute('BEGIN IMMEDIATE')
+  try {
+    for (const plan of plansOf(migrations)) {
+      for (let version = versionOf(stored, plan.layer); version < plan.steps.length; version += 1) {
+        runStep(connection, plan, version, release)
+      }
     }
+    connection.execute('COMMIT')
+  } catch (error) {
+    if (connection.inTransaction) connection.execute('ROLLBACK')
+    throw error
   }
   connection.execute('PRAGMA foreign_keys = ON')
+  return copy === undefined ? undefined : { copy, layers }
+}
+
+function plansOf(migrations: readonly Migrations[]): readonly Plan[] {
+  return [{ layer: ownLayer, steps: [ownSteps] }, ...migrations]
 }
 
 function runStep(connection: Connection, plan: Plan, version: number, release: string): void {
-  connection.execute('BEGIN IMMEDIATE')
   try {
     for (const statement of plan.steps[version] ?? []) connection.execute(sqliteDialect(statement))
     const orphan = connection.get<{ readonly table: string }>('PRAGMA foreign_key_check')
@@ -130,9 +159,7 @@ function runStep(connection: Connection, plan: Plan, version: number, release: s
        ON CONFLICT (layer) DO UPDATE SET version = excluded.version, release = excluded.release`,
       [plan.layer, version + 1, release],
     )
-    connection.execute('COMMIT')
   } catch (error) {
-    if (connection.inTransaction) connection.execute('ROLLBACK')
     // A step fits what the steps before it have left: else the row is wrong, or tables are.
     if (!isRefused(error)) throw error
     throw new DataLossError(
@@ -148,6 +175,8 @@ function causeText(error: unknown): string {
 }
 
 function storedLayers(connection: Connection): ReadonlyMap<string, StoredLayer> {
+  const table = connection.get("SELECT name FROM sqlite_schema WHERE name = 'database_layers'")
+  if (table === undefined) return new Map()
   const rows = connection.all<{
     readonly layer: string
     readonly version: number
@@ -175,19 +204,22 @@ function refuseNewer(
       )
     }
     throw new FailedPreconditionError(
-      `${path} was written by release ${writer} (${layer} version ${version}); this is release ${release}, which knows ${layer} up to version ${known}: use release ${writer} or newer, or restore the backup made before the upgrade`,
+      `${path} was written by release ${writer} (${layer} version ${version}); this is release ${release}, which knows ${layer} up to version ${known}: use release ${writer} or newer, or go back to what there was before the upgrade, with its pachctl: pachctl migrate --root DIR --undo`,
     )
   }
 }
+
+/** What the names of copies that are made before an upgrade begin with, behind that of the store. */
+export const copySuffix = '.backup-'
 
 /** A whole copy beside the store, named after the versions that it holds; an older one of that name goes. */
 async function backUp(
   connection: Connection,
   stored: ReadonlyMap<string, StoredLayer>,
-): Promise<void> {
+): Promise<string> {
   const directory = dirname(connection.path)
   const versions = [...stored].map(([layer, { version }]) => `${layer}${version}`).join('-')
-  const backup = join(directory, `${basename(connection.path)}.backup-${versions}`)
+  const backup = join(directory, `${basename(connection.path)}${copySuffix}${versions}`)
   const partial = `${backup}.partial`
   await rm(partial, { force: true })
   connection.run('VACUUM INTO ?', [partial])
@@ -195,6 +227,7 @@ async function backUp(
   await syncFile(partial)
   await rename(partial, backup)
   await syncFile(directory)
+  return backup
 }
 
 /** Makes a file's bytes, or a directory's names, survive a loss of power. */

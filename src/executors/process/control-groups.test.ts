@@ -34,6 +34,7 @@ function textOf(...path: readonly string[]): string {
 
 test('in the newer hierarchy the server moves aside, to divide what is its own', async () => {
   mkdirSync(join(root, 'own'))
+  writeFileSync(join(root, 'own/cgroup.type'), 'domain\n')
   writeFileSync(join(root, 'own/cgroup.controllers'), 'cpuset cpu io memory pids\n')
   writeFileSync(join(root, 'own/cgroup.procs'), `${process.pid}\n`)
   const groups = await ControlGroups.open('name', clock, newer('/own'))
@@ -61,11 +62,21 @@ test('in the newer hierarchy the server moves aside, to divide what is its own',
 
 test('a group that others are in, too, is left as it is', async () => {
   writeFileSync(join(root, 'cgroup.controllers'), 'memory\n')
+  writeFileSync(join(root, 'cgroup.type'), 'domain\n')
   writeFileSync(join(root, 'cgroup.procs'), `${process.pid}\n1\n`)
   const groups = await ControlGroups.open('name', clock, newer('/'))
   expect([...groups.bounded]).toEqual([])
   expect(existsSync(join(root, 'pachyderm-server'))).toBe(false)
   expect(groups.group('slot', bounds).entries).toEqual([])
+})
+
+test('the outermost group of all is divided with others in it, and nobody moves', async () => {
+  writeFileSync(join(root, 'cgroup.controllers'), 'memory pids\n')
+  writeFileSync(join(root, 'cgroup.procs'), `${process.pid}\n1\n`)
+  const groups = await ControlGroups.open('name', clock, newer('/'))
+  expect([...groups.bounded]).toEqual(['memory', 'pids'])
+  expect(textOf('cgroup.subtree_control')).toBe('+memory +pids')
+  expect(existsSync(join(root, 'pachyderm-server'))).toBe(false)
 })
 
 test('here, whoever is in a group is ended with it, and by the next server', async (context) => {

@@ -251,7 +251,8 @@ function delegated({ version, directory, ...place }: GroupPlace): GroupPlace {
   const present = readFileSync(join(base, 'cgroup.controllers'), 'utf8').trim().split(' ')
   const bounded = place.controllers.filter((each) => present.includes(each))
   if (bounded.length === 0) return { version, directory: base, controllers: [] }
-  const members = processesIn(base)
+  // The outermost group of all is nobody's: it is divided with processes in it, and has no type.
+  const members = existsSync(join(base, 'cgroup.type')) ? processesIn(base) : []
   if (members.some((pid) => pid !== process.pid)) throw new Error('others are in the group, too')
   if (members.length > 0) {
     const own = join(base, serverName)

@@ -71,3 +71,20 @@ test('a datum that has more than its bound is ended, and one that is watched no 
   expect(message).toMatch(/it had 16MiB on disk, .* and its bound is 8MiB$/)
   expect(wasEnded).toEqual([])
 })
+
+test('a datum is ended though nothing could be said of the disk, or of another datum', async () => {
+  const later = join(home, 'later')
+  await using watch = new DiskWatch(later, { datumBytesMax: 8 * mebibyte, reservedBytes: 0 }, clock)
+  mkdirSync(later)
+  watch.watch({
+    directories: [],
+    otherBytes: () => Promise.reject(new Error('gone')),
+    end: () => expect.fail('it has nothing'),
+  })
+  const large = run(watch, 'large')
+  rmSync(later, { recursive: true })
+  writeFileSync(join(home, 'large/f'), Buffer.alloc(16 * mebibyte))
+  await clock.sleep(300)
+  mkdirSync(later)
+  expect((await large.ended).message).toMatch(/and its bound is 8MiB$/)
+})

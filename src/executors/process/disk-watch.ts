@@ -99,7 +99,8 @@ export class DiskWatch extends RunWatch<Watched> {
     const startMs = this.clock.monotonicMs()
     const [bytes, otherBytes = 0] = await Promise.all([
       bytesIn(run.directories),
-      run.otherBytes?.(),
+      // What holds the datum may just be ending; others are looked at all the same.
+      run.otherBytes?.().catch(() => 0),
     ])
     run.measured = { bytes: bytes + otherBytes, freeBytes }
     const endMs = this.clock.monotonicMs()

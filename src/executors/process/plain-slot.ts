@@ -109,11 +109,14 @@ export class PlainSlot implements Slot {
         end,
       }),
     )
-    const until = AbortSignal.any([signal, ending.signal])
-    const exitCode = await this.#exitCodeOf(run.environment, until)
-    for (const output of this.#outputs) output.drain()
-    this.#stdout.end()
-    this.#stderr.end()
+    const cancel = (): void => ending.abort()
+    signal.addEventListener('abort', cancel, { once: true })
+    watches.defer(() => signal.removeEventListener('abort', cancel))
+    const exitCode = await this.#exitCodeOf(run.environment, ending.signal).finally(() => {
+      for (const output of this.#outputs) output.drain()
+      this.#stdout.end()
+      this.#stderr.end()
+    })
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     if (ending.signal.aborted) throw ending.signal.reason as SlotBoundError
     const bound = group?.takeBound()

@@ -29,6 +29,15 @@ export abstract class RunWatch<Run> implements AsyncDisposable {
     return { [Symbol.dispose]: () => void this.runs.delete(run) }
   }
 
+  /** What cannot be looked at now, such as a directory that is just going, may be the next time. */
+  async #lookOnce(): Promise<number> {
+    try {
+      return await this.look()
+    } catch {
+      return this.#firstWaitMs
+    }
+  }
+
   async #lookOn(): Promise<void> {
     let waitMs = this.#firstWaitMs
     while (!this.#closing.signal.aborted) {
@@ -38,7 +47,7 @@ export abstract class RunWatch<Run> implements AsyncDisposable {
         break
       }
       if (this.runs.size === 0) break
-      waitMs = await this.look()
+      waitMs = await this.#lookOnce()
     }
     this.#loop = undefined
   }

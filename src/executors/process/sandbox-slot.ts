@@ -156,9 +156,10 @@ export class SandboxSlot implements Slot {
     try {
       this.#stdout.begin(budget(), run)
       this.#stderr.begin(budget(), run)
-      const exitCode = await this.#exitCodeOf(run)
-      this.#stdout.end()
-      this.#stderr.end()
+      const exitCode = await this.#exitCodeOf(run).finally(() => {
+        this.#stdout.end()
+        this.#stderr.end()
+      })
       if (overrun !== undefined) throw overrun
       const bound = group?.takeBound()
       return { exitCode, ...(bound !== undefined && { bound }) }

@@ -173,7 +173,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /**
-   * Runs the command once; when it resolves, all output has been handed on. Nobody but the runner
+   * Runs the command once; when it settles, all output has been handed on. Nobody but the runner
    * knows `nonce`, with which it answers.
    *
    * @throws {UnavailableError} when the sandbox ended meanwhile, or could not be cleaned.
@@ -264,6 +264,8 @@ export class Sandbox implements AsyncDisposable {
 
   #end(reason: string): void {
     this.#hasEnded = true
+    // All that ran in it is dead, too.
+    this.takeOutput()
     // What is wrong with a place of the pipeline's choice is not about the machine.
     const isOfPipeline = reason.startsWith('mount_path ')
     const text = isOfPipeline ? reason : `no sandbox: ${reason}`

@@ -61,12 +61,11 @@ export class BlockObjects implements OldObjects {
     ]?.hash
   }
 
-  async listTags(prefix: string): Promise<ReadonlySet<string>> {
-    const found = new Set<string>()
-    for await (const key of this.#blobs.list(`tag/${prefix}`)) found.add(key.slice('tag/'.length))
+  async listTags(prefix: string, onTag: (name: string) => void): Promise<boolean> {
+    for await (const key of this.#blobs.list(`tag/${prefix}`)) onTag(key.slice('tag/'.length))
     const index = await this.#index(prefix.slice(0, prefixLength))
-    for (const name of Object.keys(index?.tags ?? {})) if (name.startsWith(prefix)) found.add(name)
-    return found
+    for (const name of Object.keys(index?.tags ?? {})) if (name.startsWith(prefix)) onTag(name)
+    return true
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

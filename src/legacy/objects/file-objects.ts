@@ -81,16 +81,15 @@ export class FileObjects implements OldObjects {
     }
   }
 
-  async listTags(prefix: string): Promise<ReadonlySet<string>> {
-    const found = new Set<string>()
+  async listTags(prefix: string, onTag: (name: string) => void): Promise<boolean> {
     try {
       for await (const { name } of await opendir(join(this.#directory, 'tag'))) {
-        if (name.startsWith(prefix)) found.add(name)
+        if (name.startsWith(prefix)) onTag(name)
       }
     } catch (error) {
       if (!isAbsence(error)) throw fileError(error)
     }
-    return found
+    return true
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

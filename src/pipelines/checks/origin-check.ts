@@ -1,7 +1,7 @@
-import { isCommitId } from '../../base/names.ts'
+import { isCommitId, type JobId } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import { branchesOf } from '../inputs.ts'
-import { keyOfInputs } from '../jobs/job-making.ts'
+import { keyOfAnother, keyOfInputs } from '../jobs/job-making.ts'
 import type { JobInput } from '../job-records.ts'
 import { pipelinesFinding } from '../pipelines-findings.ts'
 import type { PipelineSpec } from '../specs.ts'
@@ -172,6 +172,7 @@ function inputProblem(
   )
   if (!isTriggered) return 'says that a commit started it which it did not read'
   const key = keyOfInputs(inOrder)
-  const expected = row.by_hand === 1 ? `${key}+${row.id}` : key
-  return row.inputs_key === expected ? undefined : 'has another key than its inputs give'
+  const again = keyOfAnother(key, row.id as JobId)
+  const isExpected = row.inputs_key === again || (row.by_hand === 0 && row.inputs_key === key)
+  return isExpected ? undefined : 'has another key than its inputs give'
 }

@@ -61,7 +61,7 @@ export async function noteKnown(
   await setArrivalState(tx, pipeline as PipelineName, arrival, state)
 }
 
-/** Notes commits before all others; each after those that follow it in the list. */
+/** Notes commits before all others, below 1; each after those that follow it in the list. */
 export async function noteOlder(
   tx: Transaction,
   pipeline: string,
@@ -133,6 +133,24 @@ export async function newArrivals(
       WHERE pipeline = ? AND state = 'new' ORDER BY sequence LIMIT ?`,
     pipeline,
     countMax,
+  )
+  return rows.map(arrivalOf)
+}
+
+/** Whether a commit was on its branch before the pipeline was made or updated; see `noteOlder`. */
+export function isOfHistory({ sequence }: Arrival): boolean {
+  return sequence <= 0
+}
+
+/** What the latest job was made over: one for each position that has any, newest first. */
+export async function usedArrivals(
+  tx: ReadTransaction,
+  pipeline: PipelineName,
+): Promise<readonly Arrival[]> {
+  const rows = await tx.all<ArrivalRow>(
+    `SELECT sequence, position, commit_id FROM pipeline_arrivals
+      WHERE pipeline = ? AND state = 'used' ORDER BY sequence DESC`,
+    pipeline,
   )
   return rows.map(arrivalOf)
 }

@@ -7,7 +7,7 @@ import type { RepoName } from '../../base/names.ts'
 import { branchesOf, reposInPlace, shapeOf } from '../inputs.ts'
 import { findJob, selectJobs, type JobInput, type JobRecord } from '../job-records.ts'
 import type { InputTreesOfJob } from '../datums/member-entries.ts'
-import type { Output } from '../outputs.ts'
+import type { Output } from '../outputs/outputs.ts'
 import { specOfVersion } from '../pipeline-records.ts'
 import type { PipelineSpec } from '../specs.ts'
 

@@ -5,9 +5,13 @@ import type { CommitId, JobId, RepoName } from '../../base/names.ts'
 import { newDashedId, newHexId, type Random } from '../../base/random.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import type { CommitInfo } from '../../versioning/commit-records.ts'
-import { branchesOf } from '../inputs.ts'
-import { insertJob, type JobInput, type NewJob } from '../job-records.ts'
-import type { PipelineRecord } from '../pipeline-records.ts'
+import { branchesOf, shapeOf } from '../inputs.ts'
+import { insertJob, type JobInput, type JobRecord, type NewJob } from '../job-records.ts'
+import { specOfVersion, type PipelineRecord } from '../pipeline-records.ts'
+import { hasEnded, parseJobState } from '../states.ts'
+
+/** Of a key of inputs, without what may follow it. */
+const keyLength = 64
 
 /** What a job is to be made over. */
 export interface JobOver {
@@ -16,25 +20,46 @@ export interface JobOver {
   readonly commits: readonly CommitInfo[]
   /** Of the commit that starts the job. */
   readonly triggerPosition: number
-  /** Somebody asked for it: it is made though another over the same commits stands. */
-  readonly isByHand: boolean
 }
 
-/** Makes a job; undefined when one of the same inputs and salt stands, and so nothing is made. */
-export async function makeJob(
+interface Ports {
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** Makes a job that commits start, unless one of the same inputs and salt stands. */
+export async function makeJob(tx: Transaction, ports: Ports, over: JobOver): Promise<void> {
+  const { pipeline } = over
+  const key = keyOfInputs(inputsOf(over))
+  if ((await latestJobOver(tx, pipeline, key)) !== undefined) return
+  await insert(tx, ports, over, { isByHand: false })
+}
+
+/**
+ * Makes a job over the last commits that the history of an updated pipeline has come to, where what
+ * stands is not what the pipeline would make of them as it is now; see `isCurrent`.
+ */
+export async function makeLastJob(tx: Transaction, ports: Ports, over: JobOver): Promise<void> {
+  const { pipeline } = over
+  if (await isCurrent(tx, pipeline, keyOfInputs(inputsOf(over)))) return
+  await insert(tx, ports, over, { isByHand: false })
+}
+
+/** Makes a job that somebody asked for, whatever stands. */
+export async function makeAskedJob(tx: Transaction, ports: Ports, over: JobOver): Promise<JobId> {
+  return await insert(tx, ports, over, { isByHand: true })
+}
+
+async function insert(
   tx: Transaction,
-  ports: { readonly clock: Clock; readonly random: Random },
-  { pipeline, commits, triggerPosition, isByHand }: JobOver,
-): Promise<JobId | undefined> {
-  const inputs = branchesOf(pipeline.spec.input).map(({ repo, branch }, position): JobInput => {
-    const commit = commits[position]?.id
-    assert(commit !== undefined, 'there is a commit of every input')
-    return { repo, branch, commit }
-  })
+  ports: Ports,
+  over: JobOver,
+  { isByHand }: { readonly isByHand: boolean },
+): Promise<JobId> {
+  const { pipeline, commits, triggerPosition } = over
+  const inputs = inputsOf(over)
   const trigger = inputs[triggerPosition]
   assert(trigger !== undefined, 'the trigger is one of the inputs')
-  const key = keyOfInputs(inputs)
-  if (!isByHand && (await isDone(tx, pipeline, key))) return undefined
   const provenance = new Set<CommitId>()
   for (const commit of commits) {
     for (const { id } of [commit, ...commit.provenance]) provenance.add(id)
@@ -44,10 +69,10 @@ export async function makeJob(
     input === trigger && parent !== undefined ? { ...input, commit: parent } : input,
   )
   const made = madeBy(pipeline, ports)
+  const key = keyOfInputs(inputs)
   await insertJob(tx, {
     ...made,
-    // Apart from the keys of jobs that commits start, of which there is one for each set of inputs.
-    inputsKey: isByHand ? `${key}+${made.id}` : key,
+    inputsKey: isByHand ? keyOfAnother(key, made.id) : await freeKey(tx, made, key),
     isByHand,
     parentJob:
       parent === undefined ? undefined : await latestJobOver(tx, pipeline, keyOfInputs(before)),
@@ -56,6 +81,14 @@ export async function makeJob(
     provenance,
   })
   return made.id
+}
+
+function inputsOf({ pipeline, commits }: JobOver): readonly JobInput[] {
+  return branchesOf(pipeline.spec.input).map(({ repo, branch }, position) => {
+    const commit = commits[position]?.id
+    assert(commit !== undefined, 'there is a commit of every input')
+    return { repo, branch, commit }
+  })
 }
 
 /** What a job made now has of the pipeline as it is now, whatever the job's inputs; its ids are new. */
@@ -83,35 +116,76 @@ export function keyOfInputs(inputs: readonly JobInput[]): string {
   return createHash('sha256').update(text).digest('hex')
 }
 
+/** Of a job beside the one that has the key of its inputs. */
+export function keyOfAnother(key: string, id: JobId): string {
+  return `${key}+${id}`
+}
+
 /**
- * Whether a job of the same inputs and salt stands. It does not where the pipeline's latest job is
- * that one, or a run of it by hand, and failed or was killed as a former version of the pipeline: an
- * update is how people repair it.
+ * The key of a job's inputs or, where another job of that version of the pipeline has it, or will when
+ * it begins, one beside it.
  */
-async function isDone(
+export async function freeKey(
+  tx: ReadTransaction,
+  job: Pick<NewJob, 'id' | 'pipelineId' | 'salt' | 'pipelineVersion'>,
+  key: string,
+): Promise<string> {
+  const taken = await tx.get(
+    `SELECT id FROM jobs WHERE pipeline_id = ? AND salt = ? AND inputs_key = ?
+      AND (pipeline_version = ? OR state = 'starting')`,
+    job.pipelineId,
+    job.salt,
+    key,
+    job.pipelineVersion,
+  )
+  return taken === undefined ? key : keyOfAnother(key, job.id)
+}
+
+/**
+ * Whether the output branch holds, or will, what the pipeline makes of these commits as it is now. It
+ * does not where its latest job, but for those that somebody asked for over others, is over other
+ * commits, as when an update has it read older ones; failed or was killed as a former version, for an
+ * update is how people repair it; or made other datums of them, or wrote to another branch.
+ */
+async function isCurrent(
   tx: ReadTransaction,
   pipeline: PipelineRecord,
   inputsKey: string,
 ): Promise<boolean> {
-  if ((await latestJobOver(tx, pipeline, inputsKey)) === undefined) return false
   const latest = await tx.get<{
     readonly inputs_key: string
-    readonly salt: string
     readonly state: string
     readonly pipeline_version: number
+    readonly output_branch: string
+    readonly is_killed: number
   }>(
-    `SELECT inputs_key, salt, state, pipeline_version FROM jobs
-      WHERE pipeline = ? AND pipeline_id = ? ORDER BY sequence DESC LIMIT 1`,
-    pipeline.name,
+    `SELECT inputs_key, state, pipeline_version, output_branch, CASE WHEN sequence <= COALESCE(
+        (SELECT k.sequence FROM killed_jobs k WHERE k.pipeline_id = jobs.pipeline_id), 0)
+        THEN 1 ELSE 0 END AS is_killed
+      FROM jobs
+      WHERE lineage_id = ? AND salt = ? AND pipeline_id = ?
+        AND (by_hand = 0 OR substr(inputs_key, 1, ${keyLength}) = ?) ORDER BY sequence DESC LIMIT 1`,
+    pipeline.lineageId,
+    pipeline.salt,
     pipeline.pipelineId,
+    inputsKey,
   )
-  assert(latest !== undefined, 'there is a latest job where there is one')
+  if (latest === undefined) return false
   const [key] = latest.inputs_key.split('+')
-  if (key !== inputsKey || latest.salt !== pipeline.salt) return true
-  const ended = latest.state === 'failure' || latest.state === 'killed'
-  return !ended || latest.pipeline_version === pipeline.version
+  if (key !== inputsKey) return false
+  const { state } = latest
+  const isOpen = !hasEnded(parseJobState(state))
+  // What waits will run as the pipeline is now.
+  if (isOpen) return latest.is_killed === 0
+  if (latest.pipeline_version === pipeline.version) return true
+  if (state === 'failure' || state === 'killed') return false
+  const then = await specOfVersion(tx, pipeline.pipelineId, latest.pipeline_version)
+  // What an old cluster's pipeline read as a former version is not always known.
+  const isShaped = then === undefined || shapeOf(then.input) === shapeOf(pipeline.spec.input)
+  return isShaped && latest.output_branch === String(pipeline.spec.outputBranch)
 }
 
+/** The job over these commits that they started. */
 async function latestJobOver(
   tx: ReadTransaction,
   pipeline: PipelineRecord,
@@ -125,4 +199,16 @@ async function latestJobOver(
     inputsKey,
   )
   return row?.id as JobId | undefined
+}
+
+/** The last job that an earlier version of the pipeline had made of the same commits. */
+export async function findFormer(tx: ReadTransaction, job: JobRecord): Promise<JobId | undefined> {
+  const row = await tx.get<{ readonly id: JobId }>(
+    `SELECT former.id FROM job_rows j JOIN jobs former ON former.pipeline_id = j.pipeline_id
+        AND former.salt = j.salt AND former.inputs_key = substr(j.inputs_key, 1, ${keyLength})
+        AND former.sequence < j.sequence AND former.pipeline_version < j.pipeline_version
+      WHERE j.id = ? ORDER BY former.sequence DESC LIMIT 1`,
+    job.id,
+  )
+  return row?.id
 }

@@ -9,7 +9,7 @@ import { type Candidate, type Common, join, nothingChosen } from './alignment.ts
 import { arrivalsBefore, hasBacklog, type Member, membersUpTo, sidesOf } from './arrivals.ts'
 import { type AtomInput, branchesOf } from '../inputs.ts'
 import { findPipeline, pipelineDeletedAt, type PipelineRecord } from '../pipeline-records.ts'
-import { RootRepos } from '../root-repos.ts'
+import { RootRepos } from './root-repos.ts'
 
 /** Candidates that are tried for one question; after so many, the answer is yes. */
 const triesMax = 10_000

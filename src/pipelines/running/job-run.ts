@@ -9,7 +9,12 @@ import type { DatumKey } from '../datums.ts'
 import { atomsOf, type Input } from '../inputs.ts'
 import { findJob, getJob, setJobState, type JobRecord } from '../job-records.ts'
 import { noStats } from '../process-stats.ts'
-import { OutputClashError, OutputMerge, type Output, type OutputChange } from '../outputs.ts'
+import {
+  OutputClashError,
+  OutputMerge,
+  type Output,
+  type OutputChange,
+} from '../outputs/outputs.ts'
 import { specOfVersion } from '../pipeline-records.ts'
 import type { Parallelism, PipelineSpec } from '../specs.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'

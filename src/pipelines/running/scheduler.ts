@@ -2,16 +2,18 @@ import { CancelledError } from '../../base/errors.ts'
 import type { JobId, PipelineName } from '../../base/names.ts'
 import { pipelinesWithBacklog } from '../jobs/arrivals.ts'
 import {
+  carryJob,
   dueJobs,
   findJob,
+  findOpenJob,
   type JobRecord,
   JobNotFoundError,
   jobTopic,
   setJobState,
   type DueJob,
 } from '../job-records.ts'
-import { failAllWithoutRepos, failIfRepoGone, failPipelinesWithout } from '../lost-repos.ts'
-import { allPipelineNames, pipelineTopic } from '../pipeline-records.ts'
+import { failAllWithoutRepos, failIfRepoGone, failPipelinesWithout } from './lost-repos.ts'
+import { allPipelineNames, findPipeline, pipelineTopic } from '../pipeline-records.ts'
 import { runJob } from './job-run.ts'
 import { errorText, isOfUsers, isPassing } from './run-errors.ts'
 import type { RunPorts } from './run-ports.ts'
@@ -256,10 +258,20 @@ export class Scheduler implements AsyncDisposable {
     }
   }
 
-  /** Undefined when it has ended, or is gone. */
+  /** Undefined when it has ended, or is gone. One that has waited meanwhile is what it is due as. */
   async #toRun(job: DueJob): Promise<JobRecord | undefined> {
-    const found = await this.#ports.database.read((tx) => findJob(tx, job.id))
-    return found === undefined || hasEnded(found.state) ? undefined : found
+    const { database } = this.#ports
+    const found = await database.read((tx) => findOpenJob(tx, job.id))
+    if (found === undefined || found.pipelineVersion === job.pipelineVersion) return found
+    return await database.transact(async (tx) => {
+      const { state } = (await findOpenJob(tx, job.id)) ?? {}
+      const pipeline = await findPipeline(tx, job.pipeline)
+      if (state === 'starting' && pipeline?.pipelineId === found.pipelineId) {
+        const { version: pipelineVersion, spec } = pipeline
+        await carryJob(tx, job.id, { pipelineVersion, outputBranch: spec.outputBranch })
+      }
+      return await findOpenJob(tx, job.id)
+    })
   }
 
   /** A pipeline that lacks a repo fails as a whole, not one job after the other. */

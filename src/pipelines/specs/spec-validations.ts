@@ -1,9 +1,9 @@
 import type { Clock } from '../../base/clock.ts'
 import { DomainError, InvalidArgumentError } from '../../base/errors.ts'
 import type { Database } from '../../database/database.ts'
-import type { PipelineChanges } from '../pipeline-changes.ts'
+import type { PipelineChanges } from './pipeline-changes.ts'
 import type { PipelineRecord } from '../pipeline-records.ts'
-import { rehearsed } from '../rehearsals.ts'
+import { rehearsed } from './rehearsals.ts'
 import type { RequestedSpec } from '../requested-specs.ts'
 import { checkSchedules } from './schedule-check.ts'
 

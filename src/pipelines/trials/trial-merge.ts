@@ -9,9 +9,10 @@ import { removeRepo } from '../../versioning/repos.ts'
 import { takeOverArrivals } from '../jobs/arrivals.ts'
 import { finishedHead } from '../jobs/input-heads.ts'
 import { branchesOf } from '../inputs.ts'
-import { keyOfInputs } from '../jobs/job-making.ts'
-import { killJobs, moveJob, selectJobs, type JobInput } from '../job-records.ts'
-import { placePipeline, type PipelineChanges } from '../pipeline-changes.ts'
+import { keyOfAnother, keyOfInputs } from '../jobs/job-making.ts'
+import { moveJob, selectJobs, type JobInput } from '../job-records.ts'
+import { killJobs } from '../killed-jobs.ts'
+import { placePipeline, type PipelineChanges } from '../specs/pipeline-changes.ts'
 import {
   findPipeline,
   forgetPipeline,
@@ -23,7 +24,7 @@ import { removeTrialRecord, type TrialPipeline, type TrialRecord } from './trial
 /**
  * Makes what a trial has changed that of the main line: its pipelines become their next versions,
  * its data the heads of their branches, and its commits and jobs those of the main line. Nothing is
- * computed, and nobody sees a part of it. The caller has found no obstacle.
+ * computed, and nobody sees a part of it. The caller has found no obstacle, and calls `killNotedJobs`.
  */
 export async function mergeTrial(
   tx: Transaction,
@@ -133,7 +134,7 @@ async function moveJobs(
       outputBranch: merged.spec.outputBranch,
       inputs,
       trigger: moved(job.trigger),
-      inputsKey: job.isByHand ? `${key}+${job.id}` : key,
+      inputsKey: job.isByHand ? keyOfAnother(key, job.id) : key,
     })
   }
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { RepoRestores } from '../../api/repo-restores.ts'
 import { Backup } from '../../backups/backup.ts'
 import type { ExtractedStore } from '../../backups/extraction.ts'
-import { forgetSnapshots } from '../../backups/retention.ts'
+import { forgetSnapshots, newest } from '../../backups/retention.ts'
 import { type BackupSecret, parseKey, parsePassphrase } from '../../backups/sealing.ts'
 import { StoreBackups } from '../../backups/store-backups.ts'
 import type { Clock } from '../../base/clock.ts'
@@ -178,7 +178,8 @@ async function backUpOnce(
     const tookMs = Math.round(clock.monotonicMs() - startMs)
     log.info('made a backup', { snapshot, objectsWritten, bytesWritten, tookMs })
     await using place = await places(url, signal)
-    const forgotten = await forgetSnapshots(await Backup.open(place, { secret, random }), keepCount)
+    const backup = await Backup.open(place, { secret, random })
+    const forgotten = await forgetSnapshots(backup, newest(keepCount))
     if (forgotten.names.length === 0) return
     const { names, objectsRemoved } = forgotten
     log.info('forgot old backups', { snapshots: names.length, objectsRemoved })

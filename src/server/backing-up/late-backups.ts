@@ -9,8 +9,8 @@ import type { ServerPorts } from '../ports.ts'
 import type { Stores } from '../stores.ts'
 
 const msPerMinute = 60_000
-/** After a start, so that a server that does not run for long has a copy, too. */
-const firstCopyMinutes = 1
+/** After a start, so that a server that does not run for long has a copy, too; unless there is a young one. */
+const firstCopyMs = msPerMinute
 
 interface OpenBackups {
   readonly backups: StoreBackups
@@ -57,22 +57,27 @@ function startMetadataCopies(
   const { clock, log, random } = ports
   const { metadataCopyMinutes = metadataCopyMinutesDefault } = config
   if (metadataCopyMinutes === 0) return new AsyncDisposableStack()
+  const everyMs = metadataCopyMinutes * msPerMinute
   return startBackgroundTask('copying the metadata', log, async (signal) => {
     let last: string | undefined
-    let pauseMinutes = Math.min(firstCopyMinutes, metadataCopyMinutes)
+    let isFirst = true
+    await clock.sleep(Math.min(firstCopyMs, everyMs), signal)
     for (;;) {
-      await clock.sleep(pauseMinutes * msPerMinute, signal)
-      pauseMinutes = metadataCopyMinutes
       try {
-        const { copyMetadata, metadataCopies } = await import('./metadata-copies.ts')
+        const { copyMetadata, metadataCopies, msUntilDue } = await import('./metadata-copies.ts')
         const { extractedStore } = await import('./backups.ts')
         const store = extractedStore(stores, ports)
         const backup = await metadataCopies(stores.objects, random)
+        if (isFirst) {
+          isFirst = false
+          await clock.sleep(await msUntilDue(backup, everyMs, clock), signal)
+        }
         last = await copyMetadata(store, backup, { last, signal })
       } catch (error) {
         if (signal.aborted || !(error instanceof DomainError)) throw error
         log.error('the metadata were not copied', error)
       }
+      await clock.sleep(everyMs, signal)
     }
   })
 }

@@ -1,18 +1,32 @@
 import { stat } from 'node:fs/promises'
 import { Backup } from '../../backups/backup.ts'
 import type { ExtractedStore } from '../../backups/extraction.ts'
+import { takenAtOf } from '../../backups/format.ts'
 import { ObjectStorePlace } from '../../backups/object-store-place.ts'
-import { forgetSnapshots } from '../../backups/retention.ts'
+import { forgetSnapshots, spreadOverTime } from '../../backups/retention.ts'
 import { takeBackup } from '../../backups/taking.ts'
+import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
 import type { ObjectStore } from '../../storage/object-store.ts'
 
-/** Copies of the metadata that are kept beside the packs. */
-const metadataCopiesKept = 3
+const microsPerMs = 1000
 
 /** The copies of the metadata that are kept beside the packs of a store. */
 export async function metadataCopies(objects: ObjectStore, random: Random): Promise<Backup> {
   return await Backup.openOrCreate(new ObjectStorePlace('objects', objects), { random })
+}
+
+/** How long the newest copy is young enough: a server that is started again and again makes no more of them. */
+export async function msUntilDue(
+  backup: Backup,
+  everyMs: number,
+  clock: Pick<Clock, 'now'>,
+): Promise<number> {
+  const name = (await backup.snapshots()).at(-1)
+  if (name === undefined) return 0
+  const ageMs = (clock.now() - takenAtOf(name)) / microsPerMs
+  // One of a time to come says nothing: the clock was set back.
+  return ageMs < 0 ? 0 : Math.max(0, everyMs - ageMs)
 }
 
 /** Makes a copy when something has changed since `last`; returns what to give the next time. */
@@ -27,6 +41,6 @@ export async function copyMetadata(
   const now = times.join(' ')
   if (now === last) return now
   await takeBackup(store, backup, { scope: 'metadata', skipsDamaged: false, signal })
-  await forgetSnapshots(backup, metadataCopiesKept, 'metadata')
+  await forgetSnapshots(backup, spreadOverTime, 'metadata')
   return now
 }

@@ -1,4 +1,4 @@
-import { readdir, rename, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { Backup } from '../../backups/backup.ts'
 import { snapshotKey } from '../../backups/format.ts'
 import { ObjectStorePlace } from '../../backups/object-store-place.ts'
@@ -24,6 +24,7 @@ import type { PachdCommand } from '../command-line.ts'
 import { type DataDirectory, openDataDirectory } from '../data-directory.ts'
 import { migrations } from '../migrations.ts'
 import type { ServerPorts } from '../ports.ts'
+import { moveMetadataAside } from './metadata-aside.ts'
 import {
   applyRestored,
   noteRestored,
@@ -229,7 +230,7 @@ export async function* recoverMetadata(
     if (key.startsWith('metadata/')) await restore.put(key, await readForRestore(backup, key))
   }
   const missing = await restore.complete({ toleratesMissing: true })
-  const aside = await moveAside(metadata, `lost-${clock.now()}`)
+  const aside = await moveMetadataAside(metadata, `lost-${clock.now()}`)
   if (aside.length > 0) yield `moved ${aside.join(', ')} aside`
   await noteRestored(root, name)
   await applyRestored(directory, log)
@@ -255,17 +256,4 @@ async function metadataCopies(
       { cause: error },
     )
   }
-}
-
-/** Files of the metadata that are there; a server starts on none of them. */
-async function moveAside(metadata: string, suffix: string): Promise<readonly string[]> {
-  const name = metadata.slice(metadata.lastIndexOf('/') + 1)
-  const directory = metadata.slice(0, -name.length)
-  const moved: string[] = []
-  for (const file of await readdir(directory)) {
-    if (![name, `${name}-wal`, `${name}-shm`, `${name}-open`].includes(file)) continue
-    await rename(`${directory}${file}`, `${directory}${file}.${suffix}`)
-    moved.push(`${file} to ${file}.${suffix}`)
-  }
-  return moved
 }

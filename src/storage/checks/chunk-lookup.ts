@@ -1,6 +1,6 @@
 import type { CheckRun } from '../../base/check-run.ts'
 import { DataLossError, NotFoundError } from '../../base/errors.ts'
-import { ChunkBits } from '../chunk-bits.ts'
+import { ChunkBits } from '../collecting/chunk-bits.ts'
 import type { PackStore } from '../chunk-store.ts'
 import type { ChunkId } from '../chunks.ts'
 import type { ObjectStore } from '../object-store.ts'

@@ -1,7 +1,7 @@
 import type { CheckRun } from '../../base/check-run.ts'
 import { DataLossError } from '../../base/errors.ts'
 import { type ListNode, decodeNode, endsAfter, sizeOf } from '../chunk-lists/node.ts'
-import { ChunkBits } from '../chunk-bits.ts'
+import { ChunkBits } from '../collecting/chunk-bits.ts'
 import type { ChunkId } from '../chunks.ts'
 import { type Content, contentSizeBytes, inlineBytesMax } from '../contents.ts'
 import { storageFinding } from '../storage-findings.ts'

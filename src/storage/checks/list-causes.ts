@@ -1,6 +1,6 @@
 import type { CheckRun } from '../../base/check-run.ts'
 import { DataLossError } from '../../base/errors.ts'
-import { ChunkBits } from '../chunk-bits.ts'
+import { ChunkBits } from '../collecting/chunk-bits.ts'
 import { decodeNode } from '../chunk-lists/node.ts'
 import type { ChunkId } from '../chunks.ts'
 import type { ChunkLookup } from './chunk-lookup.ts'

@@ -1,5 +1,5 @@
 import { DataLossError } from '../../base/errors.ts'
-import { ChunkBits } from '../chunk-bits.ts'
+import { ChunkBits } from '../collecting/chunk-bits.ts'
 import type { ChunkId } from '../chunks.ts'
 import type { Content } from '../contents.ts'
 import type { LocatedChunk } from '../packs/sealed-packs.ts'

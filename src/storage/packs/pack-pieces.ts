@@ -1,5 +1,5 @@
 import { concatBytes, copyBytes } from '../../base/bytes.ts'
-import { BytesCache } from '../bytes-cache.ts'
+import { BytesCache } from './bytes-cache.ts'
 import type { ObjectKey, ObjectStore } from '../object-store.ts'
 
 /** So much is read at once where small pieces are read one after the other. */

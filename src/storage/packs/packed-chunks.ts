@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Database } from '../../database/database.ts'
 import { DataLossError, DiskFullError, NotFoundError, UnavailableError } from '../../base/errors.ts'
-import { BytesCache } from '../bytes-cache.ts'
+import { BytesCache } from './bytes-cache.ts'
 import { chunkIdOf } from '../chunk-id.ts'
 import { type ChunkId, type ChunkLender, type LentChunk, unlent } from '../chunks.ts'
 import { type FaultPoint } from '../fault-point.ts'

@@ -3,7 +3,7 @@ import { inParallel } from '../../base/parallel.ts'
 import { chunkIdBytes } from '../chunk-id.ts'
 import type { ChunkId } from '../chunks.ts'
 import type { ObjectKey, ObjectStore } from '../object-store.ts'
-import { BytesCache } from '../bytes-cache.ts'
+import { BytesCache } from './bytes-cache.ts'
 import {
   blockEntries,
   entryAt,

@@ -1,6 +1,6 @@
 import { compareBytes } from '../../base/bytes.ts'
 import { chunkIdOf } from '../chunk-id.ts'
-import type { MapEdit } from '../map-entries.ts'
+import type { MapEdit } from './map-entries.ts'
 import { LevelCursor } from './cursor.ts'
 import { EditQueue, type LevelEdit } from './edit-queue.ts'
 import { emptyLeaf, LeafWriter, type LevelWriter, ParentWriter, TreeTop } from './level-writer.ts'

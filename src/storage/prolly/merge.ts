@@ -1,5 +1,5 @@
 import { compareBytes, equalBytes } from '../../base/bytes.ts'
-import type { MapConflict, MapEdit } from '../map-entries.ts'
+import type { MapConflict, MapEdit } from './map-entries.ts'
 import type { TreeDiff } from './walk.ts'
 
 /** How theirs differs from the base, and from ours. */

@@ -1,4 +1,4 @@
-import type { KeyRange, MapEntry } from '../map-entries.ts'
+import type { KeyRange, MapEntry } from './map-entries.ts'
 import { LevelCursor } from './cursor.ts'
 import type { NodeStore } from './node-store.ts'
 import type { Node } from './node.ts'

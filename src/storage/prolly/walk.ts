@@ -1,6 +1,6 @@
 import { compareBytes } from '../../base/bytes.ts'
 import type { ChunkId } from '../chunks.ts'
-import type { MapDifference } from '../map-entries.ts'
+import type { MapDifference } from './map-entries.ts'
 import type { NodeStore } from './node-store.ts'
 import type { Node } from './node.ts'
 

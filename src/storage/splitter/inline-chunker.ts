@@ -1,6 +1,7 @@
 import type { ByteStream } from '../../base/bytes.ts'
 import type { ChunkRef } from '../chunk-lists/node.ts'
-import { type ChunkStore, chunkBytesMax } from '../chunks.ts'
+import type { ChunkStore } from '../chunks.ts'
+import { CutFinder } from './cut-finder.ts'
 import { Splitter } from './splitter.ts'
 import type { RangeStore } from './stored-ranges.ts'
 
@@ -13,46 +14,34 @@ export interface StreamStore extends ChunkStore {
   readonly putRanges: RangeStore
 }
 
-const capacityBytes = chunkBytesMax + 1024 * 1024
-/** Splitters that are kept for the next stream. */
-const idleMax = 2
-
 /** Splits on the calling thread. */
 export function inlineChunker(chunks: ChunkStore): Chunker {
-  const idle: Splitter[] = []
+  const finder = new CutFinder()
   return async function* splitInline(bytes) {
-    const splitter = idle.pop() ?? new Splitter(capacityBytes)
-    try {
-      yield* splitWith(splitter, chunks, bytes)
-    } finally {
-      splitter.reset()
-      if (idle.length < idleMax) idle.push(splitter)
-    }
+    const splitter = new Splitter(finder)
+    for await (const piece of bytes) yield* cutAll(splitter, chunks, piece)
+    if (splitter.pendingBytes > 0) yield await storeTaken(splitter, chunks)
   }
 }
 
-async function* splitWith(
+/** Pushes `bytes`; stores the chunks that end in them. */
+export async function* cutAll(
   splitter: Splitter,
   chunks: ChunkStore,
-  bytes: ByteStream,
+  bytes: Uint8Array,
 ): AsyncGenerator<ChunkRef> {
-  for await (const piece of bytes) {
-    for (let at = 0; at < piece.length;) {
-      at += splitter.push(at === 0 ? piece : piece.subarray(at))
-      if (splitter.isFull) yield* cutAll(splitter, chunks)
-    }
-  }
-  yield* cutAll(splitter, chunks)
-  if (splitter.pendingBytes > 0) {
-    const rest = splitter.rest()
-    yield { id: await chunks.put(rest), sizeBytes: rest.length }
+  for (let at = 0; at < bytes.length;) {
+    at += splitter.push(bytes.subarray(at))
+    if (splitter.isWhole) yield await storeTaken(splitter, chunks)
   }
 }
 
-/** Stores every whole chunk that the splitter holds. */
-export async function* cutAll(splitter: Splitter, chunks: ChunkStore): AsyncGenerator<ChunkRef> {
-  for (let chunk = splitter.next(); chunk !== undefined; chunk = splitter.next()) {
-    const sizeBytes = chunk.length
-    yield { id: await chunks.put(chunk), sizeBytes }
-  }
+/** Stores the chunk that has begun, as it is. */
+export async function storeTaken(splitter: Splitter, chunks: ChunkStore): Promise<ChunkRef> {
+  const chunk = splitter.take()
+  const sizeBytes = chunk.length
+  const id = await chunks.put(chunk)
+  // Frees it now: V8 looks for garbage when there are 64 MiB of it.
+  chunk.buffer.transfer(0)
+  return { id, sizeBytes }
 }

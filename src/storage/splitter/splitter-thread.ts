@@ -3,17 +3,17 @@
 import { parentPort } from 'node:worker_threads'
 import { assert, unreachable } from '../../base/errors.ts'
 import { chunkIdOf } from '../chunk-id.ts'
-import { encodeChunk } from '../packs/compression.ts'
+import { emptyBytes } from '../../base/bytes.ts'
+import { compressedChunk } from '../packs/compression.ts'
+import { CutFinder } from './cut-finder.ts'
 import {
   type ChunkRange,
   type HashedChunk,
-  segmentBytes,
   type SplitAnswer,
   type SplitRequest,
 } from './split-protocol.ts'
-import { Splitter } from './splitter.ts'
 
-const splitter = new Splitter(segmentBytes)
+const finder = new CutFinder()
 
 assert(parentPort !== null, 'this program runs in a worker thread')
 const port = parentPort
@@ -31,7 +31,10 @@ port.on('message', (request: SplitRequest) => {
       break
     }
     case 'encode': {
-      const encoded = request.chunks.map(({ start, end }) => encode(bytes.subarray(start, end)))
+      const encoded = request.chunks.map(({ start, end }) =>
+        compressedChunk(bytes.subarray(start, end)),
+      )
+      // Its memory moves to the other thread.
       const moved = encoded.flatMap((stored) => stored?.buffer ?? [])
       answer({ job, chunks: [], hashed: [], encoded }, moved)
       break
@@ -45,27 +48,19 @@ function split(
   bytes: Uint8Array,
   { start, end, isLast }: Extract<SplitRequest, { kind: 'split' }>,
 ): readonly ChunkRange[] {
-  splitter.reset()
-  assert(splitter.push(bytes.subarray(start, end)) === end - start, 'a segment fits')
   const chunks: ChunkRange[] = []
   let at = start
-  const add = (chunk: Uint8Array): void => {
-    chunks.push({ start: at, end: at + chunk.length })
-    at += chunk.length
+  const next = (): number | undefined => finder.find(emptyBytes, bytes.subarray(at, end))
+  for (let count = next(); count !== undefined; count = next()) {
+    chunks.push({ start: at, end: at + count })
+    at += count
   }
-  for (let chunk = splitter.next(); chunk !== undefined; chunk = splitter.next()) add(chunk)
-  if (isLast && splitter.pendingBytes > 0) add(splitter.rest())
+  if (isLast && at < end) chunks.push({ start: at, end })
   return chunks
 }
 
 function hash(bytes: Uint8Array, { start, end }: ChunkRange): HashedChunk {
   return { id: chunkIdOf(bytes.subarray(start, end)), start, end }
-}
-
-/** In memory of its own, which moves to the other thread; undefined when it does not pay. */
-function encode(bytes: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
-  const { stored, encoding } = encodeChunk(bytes)
-  return encoding === 'raw' ? undefined : new Uint8Array(stored)
 }
 
 function answer(message: SplitAnswer, moved: readonly ArrayBuffer[] = []): void {

@@ -1,25 +1,25 @@
 import { describe, expect, test } from 'vitest'
 import { noise } from '../../testing/reference-splitter.ts'
+import { CutFinder } from './cut-finder.ts'
 import { gearTable } from './gear.ts'
 import { Splitter } from './splitter.ts'
 
 const mib = 1024 * 1024
 
 function cuts(bytes: Uint8Array, pieceBytes: number): readonly number[] {
-  const splitter = new Splitter()
+  const splitter = new Splitter(new CutFinder())
   const ends: number[] = []
   let end = 0
-  const drain = (): void => {
-    for (let chunk = splitter.next(); chunk !== undefined; chunk = splitter.next()) {
-      end += chunk.length
-      ends.push(end)
-    }
+  const take = (): void => {
+    end += splitter.take().length
+    ends.push(end)
   }
-  for (let at = 0; at < bytes.length; drain()) {
+  for (let at = 0; at < bytes.length;) {
     at += splitter.push(bytes.subarray(at, at + pieceBytes))
+    if (splitter.isWhole) take()
   }
-  const rest = splitter.rest().length
-  return rest === 0 ? ends : [...ends, end + rest]
+  if (splitter.pendingBytes > 0) take()
+  return ends
 }
 
 describe('the splitter', () => {
@@ -41,16 +41,25 @@ describe('the splitter', () => {
       expect(cuts(bytes, pieceBytes)).toEqual(ends)
   })
 
-  test('takes a full memory as long as whole chunks are cut off', () => {
-    const splitter = new Splitter(4 * mib + 1)
-    expect(splitter.push(new Uint8Array(9 * mib))).toBe(4 * mib + 1)
-    expect(splitter.isFull).toBe(true)
-    expect(splitter.next()?.length).toBe(4 * mib)
-    expect(splitter.pendingBytes).toBe(1)
-    expect(splitter.push(new Uint8Array(9 * mib))).toBe(4 * mib)
-    expect(splitter.next()?.length).toBe(4 * mib)
-    expect(splitter.next()).toBeUndefined()
-    expect(splitter.rest().length).toBe(1)
+  test('chunks are the bytes that were pushed, also of streams that take turns', () => {
+    const finder = new CutFinder()
+    const streams = [eight.subarray(0, 4 * mib), eight.subarray(4 * mib)].map((bytes) => ({
+      bytes,
+      at: 0,
+      splitter: new Splitter(finder),
+      chunks: [] as Uint8Array[],
+    }))
+    while (streams.some(({ at, bytes }) => at < bytes.length)) {
+      for (const stream of streams) {
+        stream.at += stream.splitter.push(stream.bytes.subarray(stream.at, stream.at + 10_007))
+        if (stream.splitter.isWhole) stream.chunks.push(stream.splitter.take())
+      }
+    }
+    for (const { bytes, splitter, chunks } of streams) {
+      chunks.push(splitter.take())
+      expect(chunks).toHaveLength(cuts(bytes, mib).length)
+      expect(Buffer.compare(Buffer.concat(chunks), bytes)).toBe(0)
+    }
   })
 
   test('the gear table follows from SHA-256', () => {

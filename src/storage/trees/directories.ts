@@ -1,7 +1,7 @@
 import { utf8 } from '../../base/bytes.ts'
 import { type FilePath, pathNames } from '../../base/paths.ts'
 import { chunkIdOf } from '../chunk-id.ts'
-import type { KeyRange, MapDifference, MapEdit } from '../map-entries.ts'
+import type { KeyRange, MapDifference, MapEdit } from '../prolly/map-entries.ts'
 import { editMap } from '../prolly/edit.ts'
 import { emptyLeaf } from '../prolly/level-writer.ts'
 import { type ConflictResolver, mergeEdits } from '../prolly/merge.ts'

@@ -97,7 +97,8 @@ export class FileCollector implements BulkCollector {
 /** @throws {InvalidArgumentError} for the root, and for what is no path. */
 export function parsePutPath(text: string): FilePath {
   const path = parseFilePath(text)
-  if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
+  if (path === rootPath)
+    throw new InvalidArgumentError('cannot put a file at the root: name it, as in /file')
   return path
 }
 

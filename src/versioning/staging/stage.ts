@@ -65,7 +65,7 @@ export async function requireOpen(
     id,
     repo,
   )
-  if (row === undefined) throw await commitNotFound(tx, repo, name)
+  if (row === undefined) throw await commitNotFound(tx, repo, name, { isForPut: call === 'put' })
   if (row.finished_at === null) return row
   if (call === 'put') throw new CommitNotOpenError(repo, row.id)
   throw new CommitFinishedError(repo, row.id, 'change')

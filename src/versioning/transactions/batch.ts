@@ -33,7 +33,7 @@ import type { CommitUses, OnHeadReady, ReadyHead } from '../ports.ts'
 import { createOrUpdateRepo, deleteRepo, getRepo } from '../repos.ts'
 import { appendStaged, requireOpen } from '../staging/stage.ts'
 import { encodeStaged, type StagedColumns } from '../staging/staged-rows.ts'
-import { OperationFailedError } from '../transaction-errors.ts'
+import { OperationFailedError } from './transaction-errors.ts'
 import {
   type BuiltCommits,
   builtCopy,
@@ -329,7 +329,8 @@ type StagedOperation = PutOperation | Extract<Operation, { readonly kind: 'delet
 export function columnsOf(operation: StagedOperation): StagedColumns {
   const path = parseFilePath(operation.path)
   if (operation.kind === 'delete-file') return encodeStaged({ kind: 'delete', path })
-  if (path === rootPath) throw new InvalidArgumentError('cannot put a file at the root')
+  if (path === rootPath)
+    throw new InvalidArgumentError('cannot put a file at the root: name it, as in /file')
   const { bytes, overwrite } = operation
   return encodeStaged({ kind: 'put', path, overwrite, value: { kind: 'bytes', bytes } })
 }

@@ -13,7 +13,7 @@ import { checkCancelled } from '../records/cancellation.ts'
 import { requireCountable } from '../records/tree-totals.ts'
 import type { OpenTree, OpenTrees } from '../staging/open-trees.ts'
 import type { StagedColumns } from '../staging/staged-rows.ts'
-import { OperationFailedError } from '../transaction-errors.ts'
+import { OperationFailedError } from './transaction-errors.ts'
 import { columnsOf } from './batch.ts'
 import {
   type Built,

@@ -2,7 +2,7 @@ import type { Instant } from '../../base/clock.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import type { Step, StepResult, StoredOperation } from '../operations.ts'
-import { TransactionNotFoundError } from '../transaction-errors.ts'
+import { TransactionNotFoundError } from './transaction-errors.ts'
 
 /** A transaction, without its operations. */
 export interface TransactionSummary {

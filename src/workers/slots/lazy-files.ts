@@ -114,6 +114,8 @@ class LazyFeeder implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort()
     await this.#loop
+    for (const descriptor of this.#opened.values()) closeSync(descriptor)
+    this.#opened.clear()
     for (const socket of this.#feeds.keys()) socket.destroy()
     await Promise.all(this.#feeds.values())
     for (const spare of this.#spares.splice(0)) rmSync(spare, { force: true })
@@ -178,7 +180,10 @@ class LazyFeeder implements AsyncDisposable {
       renameSync(await this.#spare(), file.path)
     } catch (error) {
       // User code that can has removed the directory.
-      if (errorCode(error) !== 'ENOENT') throw error
+      if (errorCode(error) !== 'ENOENT') {
+        socket.destroy()
+        throw error
+      }
       this.#files[index] = undefined
     }
     this.#feeds.set(socket, this.#feed(socket, file.content))

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import {
   appendFileSync,
+  copyFileSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -24,6 +25,8 @@ import type { Slot } from '../../pipelines/executor.ts'
 import { ChunkedContents } from '../../storage/chunked-contents.ts'
 import { type DirectoryEntry, FileTrees, type TreeEdit } from '../../storage/file-trees.ts'
 import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
+import { openPackedStore } from '../../testing/packed-store.ts'
+import { seededBytes } from '../../testing/seeded-random.ts'
 import { DatumFilesError } from './datum-errors.ts'
 import { writeInputs } from './input-files.ts'
 import { type OutputTree, storeOutput } from './output-tree.ts'
@@ -237,6 +240,36 @@ test('a large file is stored in pieces, whole', async () => {
   expect(uploadBytes).toBe(text.length)
   expect(root.root).toBe((await treeOf({ '/large': text })).root)
 })
+
+test('a copy of an input is read once, and stores no byte of it again', async () => {
+  const directory = join(host, 'store')
+  mkdirSync(directory)
+  await using parts = await openPackedStore({ directory })
+  const packed = new ChunkedContents(parts.store)
+  const stored = { ...ports, trees: new FileTrees(parts.store), contents: packed }
+  const content = await packed.writeBytes(seededBytes(1, 8_000_000))
+  const entry = { kind: 'file', content } as const
+  const members: readonly WorkMember[] = [{ input: 'in', path: parseFilePath('/f'), entry }]
+  rmSync(join(pfs, 'out'), { recursive: true })
+  const { writtenAt } = await writeInputs(stored, bareSlot(), members)
+  await parts.store.flush()
+  const before = bytesIn(directory)
+  for (const name of ['copy', 'other']) {
+    copyFileSync(join(pfs, 'in/f'), join(pfs, 'out', name))
+  }
+  const place = { pfsDirectory: pfs, pfsPath: '/pfs', isInputReadOnly: true }
+  const { root, uploadBytes } = await storeOutput(stored, { ...place, members, writtenAt })
+  await parts.store.flush()
+  expect(uploadBytes).toBe(2 * 8_000_000)
+  expect(await stored.trees.get(root, parseFilePath('/copy'))).toEqual(entry)
+  expect(bytesIn(directory) - before).toBeLessThan(20_000)
+})
+
+function bytesIn(directory: string): number {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .reduce((bytes, { parentPath, name }) => bytes + lstatSync(join(parentPath, name)).size, 0)
+}
 
 function bareSlot(
   directories: readonly string[] = [],

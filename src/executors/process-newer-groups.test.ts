@@ -1,0 +1,44 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+
+import { canHave } from '../testing/test-engine.ts'
+
+const execute = promisify(execFile)
+const init = fileURLToPath(new URL('../testing/newer-groups.sh', import.meta.url))
+const child = fileURLToPath(new URL('../testing/newer-groups-child.ts', import.meta.url))
+
+/** This machine's groups may be the older ones: a kernel of our own, on its files, has the newer. */
+test.skipIf(!canHave('linux.uml'))(
+  'the newer control groups hold for root, and for an ordinary user with a group of its own',
+  async () => {
+    // That kernel has a /tmp and a /dev of its own.
+    const work = mkdtempSync(resolve('node_modules/.pachyderm-groups-'))
+    try {
+      const machine = ['rootfstype=hostfs', 'rootflags=/', 'rw', 'mem=1G', `init=${init}`]
+      const console = ['con0=null,fd:1', 'con=null', 'quiet']
+      const environment = [`work=${work}`, `node=${process.execPath}`, `child=${child}`]
+      await execute('linux.uml', [...machine, ...console, ...environment])
+      for (const who of ['root', 'user']) {
+        expect(JSON.parse(readFileSync(join(work, who), 'utf8'))).toEqual({
+          isolation: who,
+          holds: ['cpu', 'disk', 'memory', 'processes'],
+          memory: [137, expect.stringContaining('its bound of 16MiB of memory')],
+          processes: [2, 'it came up against its bound of 30 processes and threads'],
+          cpu: [0, '', '25000 100000'],
+        })
+      }
+      // The group that was given, and where the server went in it.
+      expect(readFileSync(join(work, 'left'), 'utf8').split('\n').toSorted()).toEqual([
+        '',
+        '/sys/fs/cgroup/own',
+        '/sys/fs/cgroup/own/pachyderm-server',
+      ])
+    } finally {
+      rmSync(work, { recursive: true, force: true })
+    }
+  },
+)

@@ -1,0 +1,86 @@
+import type { Clock, Instant } from '../base/clock.ts'
+import type { Database } from '../database/database.ts'
+import type { OldCluster } from '../legacy/old-cluster.ts'
+import type { ChunkStore } from '../storage/chunks.ts'
+import type { Contents } from '../storage/contents.ts'
+import type { FaultPoint } from '../storage/fault-point.ts'
+import type { FileTrees } from '../storage/file-trees.ts'
+import type { Leases } from '../storage/leases.ts'
+import type { ProllyMaps } from '../storage/prolly-map.ts'
+import { CommitImport } from './commit-import.ts'
+import type { CommitPlan } from './commit-plan.ts'
+import { ContentImport, type Intake } from './content-import.ts'
+import { DatumImport } from './datum-import.ts'
+import type { MigrationCounts, MigrationRequest } from './events.ts'
+import type { Findings } from './findings.ts'
+import { ImportRecorder } from './import-recorder.ts'
+import type { PipelinePlan } from './job-plan.ts'
+import type { FindTrees } from './ready-commits.ts'
+import { beginRun } from './runs.ts'
+import type { Cargo } from './switch-over.ts'
+import { TreeImport } from './tree-import.ts'
+
+/** Where things are brought to: the server's own stores, or those of a rehearsal. */
+export interface MigrationStores {
+  readonly database: Database
+  readonly chunks: ChunkStore
+  readonly trees: FileTrees
+  readonly maps: ProllyMaps
+  readonly leases: Leases
+}
+
+export interface BringingPorts extends MigrationStores {
+  readonly cluster: OldCluster
+  readonly clock: Clock
+  readonly now: Instant
+  readonly intake: Intake
+  /** As in `DatumImportPorts`. */
+  readonly contents: Contents | undefined
+  readonly findings: Findings
+  readonly counts: MigrationCounts
+  readonly signal: AbortSignal
+  readonly faultPoint: FaultPoint
+}
+
+/** How far it is. */
+export interface BringingStep {
+  readonly stage: string
+  readonly done: number
+  readonly total: number
+}
+
+/** What has come, and is not seen yet. */
+export interface Brought extends Pick<Cargo, 'run' | 'commits' | 'branches' | 'datums'> {
+  readonly findTrees: FindTrees
+}
+
+/** Brings all that commits and jobs refer to. Whoever calls holds a lease until it has rows. */
+export async function* bring(
+  plan: CommitPlan & PipelinePlan,
+  openCommits: MigrationRequest['openCommits'],
+  ports: BringingPorts,
+): AsyncGenerator<BringingStep, Brought> {
+  const { cluster, database, faultPoint, now } = ports
+  const run = await database.transact((tx) => beginRun(tx, cluster.name, now))
+  faultPoint('migration: begun')
+  const recorder = new ImportRecorder(ports, run)
+  const shared = { ...ports, recorder, objects: cluster.objects }
+  const withContent = { ...shared, content: new ContentImport(shared) }
+  const parts = { ...withContent, treeImport: new TreeImport(withContent) }
+  const importing = new CommitImport(parts, plan, openCommits)
+  let done = 0
+  for await (const _ of importing.run()) {
+    done += 1
+    yield { stage: 'commits', done, total: plan.commits.length }
+  }
+  await recorder.settle()
+  const { ready: commits } = importing
+  const datums = new DatumImport(parts, commits)
+  for await (const jobs of datums.run(plan)) {
+    yield { stage: 'results of datums', done: jobs, total: plan.jobs.length }
+  }
+  await recorder.settle()
+  const branches = commits.branches()
+  const findTrees: FindTrees = (hashes) => recorder.recordedTrees(hashes)
+  return { run, commits, branches, datums: datums.found, findTrees }
+}
