@@ -136,7 +136,7 @@ function messageOf(event: Exclude<MigrationEvent, { readonly kind: 'commit' }>):
     case 'notice':
       return { event: { case: 'notice', value: event.text } }
     case 'end': {
-      const { source, isDryRun, counts, tookMs, estimatedMs } = event
+      const { source, isDryRun, counts, tookMs, estimate } = event
       return {
         event: {
           case: 'summary',
@@ -145,7 +145,10 @@ function messageOf(event: Exclude<MigrationEvent, { readonly kind: 'commit' }>):
             dryRun: isDryRun,
             counts: countsMessage(counts),
             took: durationOf(Math.round(tookMs)),
-            estimated: durationOf(Math.round(estimatedMs)),
+            ...(estimate && {
+              estimated: durationOf(Math.round(estimate.leastMs)),
+              estimatedFrom: estimate.reason,
+            }),
           },
         },
       }

@@ -71,16 +71,18 @@ export async function* bring(
   let done = 0
   for await (const _ of importing.run()) {
     done += 1
+    faultPoint('migration: commit brought')
     yield { stage: 'commits', done, total: plan.commits.length }
   }
   await recorder.settle()
   const { ready: commits } = importing
   const datums = new DatumImport(parts, commits)
   for await (const jobs of datums.run(plan)) {
+    faultPoint('migration: job brought')
     yield { stage: 'results of datums', done: jobs, total: plan.jobs.length }
   }
   await recorder.settle()
-  const branches = commits.branches()
+  const branches = commits.branches(ports.findings)
   const findTrees: FindTrees = (hashes) => recorder.recordedTrees(hashes)
   return { run, commits, branches, datums: datums.found, findTrees }
 }

@@ -55,6 +55,7 @@ export class CommitImport {
     for (const [index, planned] of this.#plan.commits.entries()) {
       signal.throwIfAborted()
       this.#fetchAhead(index)
+      this.#tellMissing(planned)
       const tree = await this.#import(planned)
       if (tree !== undefined) {
         counts.commits += 1
@@ -62,6 +63,22 @@ export class CommitImport {
         counts.bytes += tree.sizeBytes
       }
       yield tree !== undefined
+    }
+  }
+
+  /** Says what a commit refers to that is left out. */
+  #tellMissing({ repo, id, parent, provenance }: PlannedCommit): void {
+    const { findings } = this.#ports
+    const owner = `${repo}/${id}`
+    if (this.ready.isLeftOut(parent)) {
+      const instead = this.ready.standing(parent) ?? 'nothing'
+      const reason = `its parent ${parent} is left out: it follows ${instead} in its place`
+      findings.damage('commit', owner, reason)
+    }
+    for (const from of provenance) {
+      if (!this.ready.isLeftOut(from.id)) continue
+      const reason = `it was made from ${from.repo}/${from.id}, which is left out`
+      findings.damage('commit', owner, reason)
     }
   }
 
@@ -83,6 +100,7 @@ export class CommitImport {
       this.ready.leaveOut(planned)
       return undefined
     }
+    treeImport.tellLosses(oldTree, owner)
     if (tree.sizeBytes !== sizeBytes && findings.damageCount === 0) {
       findings.damage(
         'commit',
@@ -99,6 +117,10 @@ export class CommitImport {
     const { cluster, counts, findings, trees } = this.#ports
     const owner = `${repo}/${id}`
     const before = await this.#treeBefore(planned)
+    if (this.#lacksFiles(planned.parent)) {
+      const reason = `its parent ${planned.parent} lacks files, as told: so does it`
+      findings.damage('commit', owner, reason)
+    }
     const writes = await cluster.writes(planned, findings.onDamage)
     const tree = await replayWrites(this.#ports, owner, before, writes)
     const isKept = this.#openCommits === 'keep'
@@ -112,6 +134,13 @@ export class CommitImport {
     )
     this.ready.add(id, { tree })
     return tree
+  }
+
+  /** Whether damaged files were left out of the tree of a commit that has come. */
+  #lacksFiles(id: CommitId | undefined): boolean {
+    const standing = this.ready.standing(id)
+    const tree = standing === undefined ? '' : (this.ready.get(standing)?.oldTree ?? '')
+    return tree !== '' && !this.#ports.treeImport.isRecorded(tree)
   }
 
   /** Of the commit that stands before it. */

@@ -19,6 +19,7 @@ import {
 } from '../pipelines/imports.ts'
 import { atomsOf, shapeOf } from '../pipelines/inputs.ts'
 import type { PipelineSpec } from '../pipelines/specs.ts'
+import { type FaultPoint, noFault } from '../storage/fault-point.ts'
 import type { DirectoryEntry } from '../storage/file-trees.ts'
 import type { Contents } from '../storage/contents.ts'
 import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
@@ -37,6 +38,7 @@ const readersMax = 16
 export interface DatumImportPorts extends TreeImportPorts {
   readonly treeImport: TreeImport
   readonly maps: ProllyMaps
+  readonly faultPoint?: FaultPoint
   /** Undefined in a rehearsal, whose contents have no bytes: then no output is made again. */
   readonly contents: Contents | undefined
 }
@@ -207,10 +209,13 @@ export class DatumImport {
     })
     await Promise.all(readers)
     const { pipelineId: lineageId, salt } = sources.job
-    await this.#ports.chunks.flush()
-    await this.#ports.database.transact(async (tx) => {
+    const { chunks, database, faultPoint = noFault } = this.#ports
+    await chunks.flush()
+    faultPoint('migration: results stored')
+    await database.transact(async (tx) => {
       for (const result of results) await stageImportedResult(tx, { lineageId, salt }, result)
     })
+    faultPoint('migration: results recorded')
   }
 
   async #resultOf(

@@ -92,6 +92,6 @@ export type MigrationEvent =
       readonly isDryRun: boolean
       readonly counts: Readonly<MigrationCounts>
       readonly tookMs: number
-      /** Of a dry run: what a migration is likely to take. */
-      readonly estimatedMs: number
+      /** Of a dry run: what a migration takes at least, and what that is made of. */
+      readonly estimate?: { readonly leastMs: number; readonly reason: string }
     }

@@ -14,7 +14,10 @@ export class Findings {
   }
 
   readonly onDamage = (damage: Damage): void => {
-    const key = JSON.stringify([damage.kind, damage.what])
+    const { kind, what, reason } = damage
+    // Trees and objects are met by several owners, each of whom says so.
+    const isOneOfMany = kind === 'tree' || kind === 'object'
+    const key = JSON.stringify(isOneOfMany ? [kind, what] : [kind, what, reason])
     if (this.#told.has(key)) return
     this.#told.add(key)
     this.#events.push({ kind: 'damage', damage })

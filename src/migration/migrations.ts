@@ -1,6 +1,5 @@
 import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
-import type { Random } from '../base/random.ts'
 import type { OldCluster } from '../legacy/old-cluster.ts'
 import { openOldCluster, type OpenPorts } from '../legacy/open-cluster.ts'
 import type { OldPlace } from '../legacy/old-place.ts'
@@ -23,14 +22,13 @@ import { Findings } from './findings.ts'
 import { planJobs, type PipelinePlan } from './job-plan.ts'
 import { planPipelines, type SpecOf } from './pipeline-plan.ts'
 import { requireRest, restlessness } from './rest-check.ts'
-import { Survey } from './survey.ts'
+import { type Estimate, Survey } from './survey.ts'
 import { currentRun, endRun } from './runs.ts'
 import { requireRoom, roomRefusal, switchOver } from './switch-over.ts'
 
 export interface MigrationPorts extends MigrationStores {
   readonly contents: Contents
   readonly clock: Clock
-  readonly random: Random
   readonly specOf: SpecOf
   readonly openBucket: OpenPorts['openBucket']
   /** Empty stores, which are gone when they are disposed of. */
@@ -148,10 +146,11 @@ class Run {
     const findings = this.#findings
     const catalog = await this.#cluster.catalog(findings.onDamage)
     const { clock, specOf } = this.#ports
-    const ports = { specOf, now: clock.now(), findings }
+    const commits = planCommits(catalog, this.#request.openCommits, findings)
+    const ports = { specOf, now: clock.now(), findings, repos: commits.repos }
     const pipelines = planPipelines(catalog, this.#request, ports)
     return {
-      ...planCommits(catalog, this.#request.openCommits, findings),
+      ...commits,
       pipelines,
       jobs: planJobs(catalog, pipelines, this.#request, ports),
       access: catalog.access,
@@ -164,7 +163,7 @@ class Run {
    * read: so it finds what a migration would, and holds as little.
    */
   async *#rehearse(plan: Plan): AsyncGenerator<MigrationEvent> {
-    const { clock, database, openRehearsal, random } = this.#ports
+    const { clock, database, openRehearsal } = this.#ports
     const refusal = await database.read((tx) => roomRefusal(tx, plan))
     if (refusal !== undefined) yield { kind: 'notice', text: `would be refused: ${refusal}` }
     await using stores = await openRehearsal()
@@ -176,16 +175,15 @@ class Run {
     const cargo = { ...plan, ...brought, commits, branches }
     yield* this.#tell('rehearsing the switch-over', 0, 0, true)
     await stores.chunks.flush()
-    this.#counts.results = await stores.database.transact((tx) =>
-      switchOver(tx, cargo, { now, random }),
-    )
+    this.#counts.results = await stores.database.transact((tx) => switchOver(tx, cargo, now))
     this.#count({ ...plan, branches })
     yield* this.#findings.take()
-    yield this.#end(survey.estimatedMs(this.#counts))
+    const tookMs = clock.monotonicMs() - this.#startedMs
+    yield this.#end(survey.estimate(this.#counts, tookMs))
   }
 
   async *#import(plan: Plan): AsyncGenerator<MigrationEvent> {
-    const { clock, contents, database, random, faultPoint = noFault } = this.#ports
+    const { clock, contents, database, faultPoint = noFault } = this.#ports
     const now = clock.now()
     // Keeps what no row names yet, such as trees from which damaged files were left out.
     using _ = this.#ports.leases.begin()
@@ -205,7 +203,7 @@ class Run {
     // A pipeline that comes again has the id that it had.
     await purgeDeletedJobs(database)
     this.#counts.results = await database.transact(async (tx) => {
-      const results = await switchOver(tx, { ...plan, ...brought }, { now, random })
+      const results = await switchOver(tx, { ...plan, ...brought }, now)
       faultPoint('migration: rows written')
       return results
     })
@@ -215,7 +213,7 @@ class Run {
       const { root, sizeBytes, fileCount } = tree
       yield { kind: 'commit', commit: { repo, id, root, oldTree, sizeBytes, fileCount } }
     }
-    yield this.#end(0)
+    yield this.#end()
   }
 
   async *#bring(
@@ -266,14 +264,14 @@ class Run {
     yield { kind: 'progress', stage, done, total, counts: { ...this.#counts } }
   }
 
-  #end(estimatedMs: number): MigrationEvent {
+  #end(estimate?: Estimate): MigrationEvent {
     return {
       kind: 'end',
       source: this.#cluster.name,
       isDryRun: this.#request.isDryRun,
       counts: { ...this.#counts },
       tookMs: this.#ports.clock.monotonicMs() - this.#startedMs,
-      estimatedMs,
+      ...(estimate && { estimate }),
     }
   }
 }

@@ -37,6 +37,8 @@ export interface PlanPorts {
   readonly specOf: SpecOf
   readonly findings: Findings
   readonly now: Instant
+  /** Those that come. */
+  readonly repos: readonly { readonly name: string }[]
 }
 
 export function planPipelines(
@@ -44,18 +46,26 @@ export function planPipelines(
   { keepsPaused }: Pick<MigrationRequest, 'keepsPaused'>,
   ports: PlanPorts,
 ): readonly PlannedPipeline[] {
-  return catalog.pipelines.flatMap((old) => plannedPipeline(old, keepsPaused, ports) ?? [])
+  const repos = new Set(ports.repos.map(({ name }) => name))
+  return catalog.pipelines.flatMap((old) => {
+    const hasOutput = repos.has(old.name)
+    return plannedPipeline(old, { keepsPaused, hasOutput }, ports) ?? []
+  })
 }
 
 function plannedPipeline(
   old: OldPipeline,
-  keepsPaused: boolean,
+  { keepsPaused, hasOutput }: { readonly keepsPaused: boolean; readonly hasOutput: boolean },
   ports: PlanPorts,
 ): PlannedPipeline | undefined {
   const { info, name } = old
   const createdAt = instantOfTime(info.createdAt) ?? ports.now
   const spec = specOfInfo(info, name, createdAt, ports)
   if (spec === undefined) return undefined
+  if (!hasOutput) {
+    leaveOut(info, 'its output repo is not there', ports.findings)
+    return undefined
+  }
   const then = pipelineStates[info.state] ?? 'paused'
   const pipelineId = info.id === '' ? madeUp('pipeline', name, info.salt) : info.id
   const record: PipelineRecord = {
@@ -100,13 +110,20 @@ function specOfInfo(
     return specOf(request, createdAt)
   } catch (error) {
     if (!isDamage(error) && !isUnimplemented(error)) throw error
-    findings.damage('pipeline', name, `it cannot run here: ${error.message}`)
-    const spec = JSON.stringify(toJson(CreatePipelineRequestSchema, request))
-    findings.notice(
-      `to make pipeline ${name} in another way once all has come, its spec was: ${spec}`,
-    )
+    leaveOut(info, `it cannot run here: ${error.message}`, findings)
     return undefined
   }
+}
+
+function leaveOut(info: PipelineInfo, reason: string, findings: Findings): void {
+  const name = info.pipeline?.name ?? ''
+  findings.damage('pipeline', name, reason)
+  const spec = JSON.stringify(
+    toJson(CreatePipelineRequestSchema, requestOf({ ...info, egress: undefined })),
+  )
+  findings.notice(
+    `to make pipeline ${name} in another way once all has come, its spec was: ${spec}`,
+  )
 }
 
 /** Undefined where it has to be made without. */
@@ -159,6 +176,7 @@ function madeUpSalt({ id, pipeline, version }: PipelineInfo): string {
     .join('-')
 }
 
+/** An id that the old cluster has not, the same whenever it is asked for: 32 hex digits. */
 export function madeUp(...parts: readonly string[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)
 }

@@ -5,6 +5,7 @@ import type { CommitTree } from '../versioning/commit-records.ts'
 import type { StagedColumns } from '../versioning/imports.ts'
 import type { CommitName } from '../versioning/ports.ts'
 import type { CommitPlan, PlannedBranch, PlannedCommit } from './commit-plan.ts'
+import type { Findings } from './findings.ts'
 
 /** A commit whose tree is here. */
 export interface ReadyCommit extends CommitName {
@@ -65,6 +66,10 @@ export class ReadyCommits {
     this.#comeCount += 1
   }
 
+  isLeftOut(id: CommitId | undefined): boolean {
+    return id !== undefined && this.#heirs.has(id)
+  }
+
   /** The commit itself, or what is in its place. */
   standing(id: CommitId | undefined): CommitId | undefined {
     let standing = id
@@ -101,9 +106,16 @@ export class ReadyCommits {
     }
   }
 
-  branches(): readonly ReadyBranch[] {
+  /** Those that go back, or have nothing to go back to, are told. */
+  branches(findings: Findings): readonly ReadyBranch[] {
     return this.#plan.branches.flatMap((branch) => {
       const head = this.standing(branch.head)
+      if (head !== branch.head) {
+        const instead =
+          head === undefined ? 'and nothing is before it' : `so it goes back to ${head}`
+        const reason = `its head ${branch.head} is left out, ${instead}`
+        findings.damage('branch', `${branch.repo}@${branch.name}`, reason)
+      }
       return head === undefined ? [] : [{ ...branch, head, name: branch.name as BranchName }]
     })
   }

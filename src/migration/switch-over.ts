@@ -7,7 +7,6 @@ import {
   type JobId,
   type RepoName,
 } from '../base/names.ts'
-import { newHexId, type Random } from '../base/random.ts'
 import type { Transaction } from '../database/database.ts'
 import type { OldAccess } from '../legacy/old-records.ts'
 import { adoptImportedResults } from '../pipelines/datum-results.ts'
@@ -40,7 +39,7 @@ import type {
 } from './ready-commits.ts'
 import { endRun } from './runs.ts'
 import { statsOfJob, type PipelinePlan, type PlannedJob } from './job-plan.ts'
-import type { PlannedPipeline } from './pipeline-plan.ts'
+import { madeUp, type PlannedPipeline } from './pipeline-plan.ts'
 
 /** Everything that comes, with its contents here already. */
 export interface Cargo {
@@ -93,11 +92,7 @@ export async function roomRefusal(
 }
 
 /** Makes everything be there, in the one transaction that does so. Returns how many results came. */
-export async function switchOver(
-  tx: Transaction,
-  cargo: Cargo,
-  { now, random }: { readonly now: Instant; readonly random: Random },
-): Promise<number> {
+export async function switchOver(tx: Transaction, cargo: Cargo, now: Instant): Promise<number> {
   const { run, commits } = cargo
   await requireRoom(tx, { ...cargo, commits: commits.all() })
   for (const repo of cargo.repos) await importRepo(tx, repo)
@@ -115,7 +110,7 @@ export async function switchOver(
     // Lists are in the order of last changes.
     await importPipeline(tx, pipeline.record, arrivals, now + index)
   }
-  await importJobs(tx, cargo, random)
+  await importJobs(tx, cargo)
   const names = new Set(cargo.pipelines.map(({ record }) => record.name))
   for (const { pipeline } of cargo.jobs) {
     if (!names.has(pipeline)) await importDeletedPipeline(tx, pipeline, now)
@@ -146,7 +141,7 @@ function importedAs({
   return { ...commit, state }
 }
 
-async function importJobs(tx: Transaction, cargo: Cargo, random: Random): Promise<void> {
+async function importJobs(tx: Transaction, cargo: Cargo): Promise<void> {
   const ids = new Set(cargo.jobs.map(({ id }) => id))
   for (const job of cargo.jobs) {
     const { info } = job.old
@@ -167,7 +162,7 @@ async function importJobs(tx: Transaction, cargo: Cargo, random: Random): Promis
       provenance: provenanceOf(job, cargo.commits),
       outputRepo: (info.outputRepo?.name ?? job.pipeline) as RepoName,
       outputBranch: (info.outputBranch === '' ? 'master' : info.outputBranch) as BranchName,
-      outputCommit: (output === '' ? newHexId(random) : output) as CommitId,
+      outputCommit: (output === '' ? madeUp('output', job.id) : output) as CommitId,
       createdAt: job.createdAt,
       state: job.state,
       reason: job.reason,

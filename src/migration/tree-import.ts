@@ -34,6 +34,8 @@ export class TreeImport {
   readonly #ports: TreeImportPorts
   /** Those that come, and those that are damaged or of which files are missing, which are not recorded. */
   readonly #known = new Map<string, Promise<CommitTree | undefined>>()
+  /** By the names of trees, what is missing in them. */
+  readonly #losses = new Map<string, readonly Loss[]>()
 
   constructor(ports: TreeImportPorts) {
     this.#ports = ports
@@ -56,6 +58,13 @@ export class TreeImport {
   /** Whether the tree that came of an object can be found again, so that nobody need hold it. */
   isRecorded(hash: string): boolean {
     return !this.#known.has(hash)
+  }
+
+  /** Tells of the files that are missing in a tree that came, for another that has it. */
+  tellLosses(hash: string, owner: string): void {
+    for (const { path, reason } of this.#losses.get(hash) ?? []) {
+      this.#ports.findings.damage('file', `${owner}:${path}`, reason)
+    }
   }
 
   /** Resolves when nothing is on its way any more. */
@@ -86,11 +95,19 @@ export class TreeImport {
       await build.add(node)
     }
     const tree = await build.end()
-    if (!build.isWhole) return tree
+    if (build.losses.length > 0) {
+      this.#losses.set(hash, build.losses)
+      return tree
+    }
     await recorder.addTree(hash, tree)
     this.#known.delete(hash)
     return tree
   }
+}
+
+interface Loss {
+  readonly path: FilePath
+  readonly reason: string
 }
 
 interface NewEntry {
@@ -110,7 +127,7 @@ class TreeBuild {
   #nodeCount = 0
   #childCount = 0
   #rootSizeBytes: number | undefined
-  isWhole = true
+  readonly losses: Loss[] = []
 
   constructor(ports: TreeImportPorts, empty: DirectoryEntry, owner: string) {
     this.#ports = ports
@@ -145,7 +162,7 @@ class TreeBuild {
       )
     }
     const { root, sizeBytes, fileCount } = await this.#treeWith(last)
-    if (this.isWhole && sizeBytes !== this.#rootSizeBytes) {
+    if (this.losses.length === 0 && sizeBytes !== this.#rootSizeBytes) {
       throw new OldDamageError(
         `its files have ${sizeBytes} bytes, and it says ${this.#rootSizeBytes}`,
       )
@@ -192,7 +209,7 @@ class TreeBuild {
   }
 
   #lose(path: FilePath, reason: string): void {
-    this.isWhole = false
+    this.losses.push({ path, reason })
     this.#ports.findings.damage('file', `${this.#owner}:${path}`, reason)
   }
 }

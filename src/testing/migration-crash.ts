@@ -19,10 +19,17 @@ export async function openCrashStores(root: string): Promise<Stores> {
   return await openStores({ root, host: '127.0.0.1', port: 0 }, ports)
 }
 
-/** Brings a whole cluster to `root`. */
+/** Brings a whole cluster to `root`, also what runs, and but for what is damaged. */
 export async function migrateTo(
   root: string,
-  place: { readonly etcd: string; readonly storage: string },
+  {
+    openCommits,
+    ...place
+  }: {
+    readonly etcd: string
+    readonly storage: string
+    readonly openCommits: MigrationRequest['openCommits']
+  },
   faultPoint: FaultPoint,
 ): Promise<void> {
   await using stores = await openCrashStores(root)
@@ -30,7 +37,6 @@ export async function migrateTo(
   const migrations = new ClusterMigrations({
     ...stores,
     clock: new SystemClock(),
-    random: new SystemRandom(),
     maps: new ProllyMaps(stores.chunks),
     specOf: specOfOldPipeline,
     openBucket: buckets.open.bind(buckets),
@@ -40,9 +46,9 @@ export async function migrateTo(
   const request: MigrationRequest = {
     place: { kind: 'stores', ...place },
     isDryRun: false,
-    isForced: false,
-    skipsDamaged: false,
-    openCommits: 'finish',
+    isForced: true,
+    skipsDamaged: true,
+    openCommits,
     unfinishedJobs: 'restart',
     keepsPaused: true,
   }

@@ -187,7 +187,7 @@ function damageText({ kind, what, reason }: MigrationDamage): string {
 }
 
 function summaryLines(summary: MigrationSummary): readonly string[] {
-  const { counts, dryRun, estimated, source, took } = summary
+  const { counts, dryRun, estimated, estimatedFrom, source, took } = summary
   if (counts === undefined) return []
   const lines = [
     `${dryRun ? 'would migrate' : 'migrated'} ${source}`,
@@ -200,7 +200,7 @@ function summaryLines(summary: MigrationSummary): readonly string[] {
   if (counts.damaged > 0n) lines.push(`  ${counts.damaged} damaged`)
   if (took !== undefined) lines.push(`took ${goDurationText(took)}`)
   if (dryRun && estimated !== undefined) {
-    lines.push(`a migration is likely to take about ${goDurationText(estimated)}`)
+    lines.push(`a migration takes at least ${goDurationText(estimated)}: ${estimatedFrom}`)
   }
   return lines
 }
