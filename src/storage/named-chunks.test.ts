@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { assert } from '../base/errors.ts'
 import type { FilePath } from '../base/paths.ts'
 import { CountingChunks } from '../testing/counting-chunks.ts'
 import { ChunkWalk } from '../testing/reachable-chunks.ts'
@@ -60,7 +61,7 @@ test('who goes down a tree is never looked for in all of it', async () => {
   const pending: ChunkId[] = [root]
   for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
     const chunk = (await named.find(owner, [id], treeOf(root))).get(id)
-    if (chunk === undefined) return expect.fail(`${id} is not found`)
+    assert(chunk !== undefined, `${id} is found`)
     came.add(id)
     const bytes = await chunks.get(id)
     named.noteBelow(owner, chunk, bytes)
@@ -82,7 +83,8 @@ test('contents that were listed are known without a look at the tree', async () 
   )
   const named = new NamedChunks(chunks)
   named.note(owner, content)
-  const id = content.kind === 'list' ? content.root : expect.fail('it is a list')
+  assert(content.kind === 'list', 'so large a content is a list')
+  const id = content.root
   const nowhere = { root: async () => expect.fail('it is remembered'), signal }
   expect((await named.find(owner, [id], nowhere)).get(id)).toMatchObject({ use: 'list' })
 })

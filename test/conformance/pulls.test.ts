@@ -301,6 +301,17 @@ test('a server that is pushed to reads nothing but the repos that are pushed', a
   expect(unanswered).toEqual([])
 })
 
+/** The names of all contents at the head of a branch. */
+async function contentIds(repo: string): Promise<readonly Uint8Array[]> {
+  const batches = await collect(here.files.listContents({ file: fileOf(repo, 'master', '') }))
+  const files = batches.flatMap((batch) => batch.files)
+  return files.map(({ content }) => content.value ?? new Uint8Array(0))
+}
+
+async function getChunks(repo: string, ids: readonly Uint8Array[]) {
+  return collect(here.files.getChunks({ commit: commitOf(repo, 'master'), ids: [...ids] }))
+}
+
 test('chunks are had of the commit that they are part of, and of no other', async () => {
   const repos = { data: freshName('data'), private: freshName('private') }
   for (const [kind, repo] of Object.entries(repos)) {
@@ -309,17 +320,10 @@ test('chunks are had of the commit that they are part of, and of no other', asyn
     const files = { small: text.repeat(9), large: text.repeat(100_000) }
     await commitFiles(here, { repo, branch: 'master' }, files)
   }
-  const idsOf = async (repo: string) => {
-    const batches = await collect(here.files.listContents({ file: fileOf(repo, 'master', '') }))
-    const files = batches.flatMap((batch) => batch.files)
-    return files.map(({ content }) => content.value ?? new Uint8Array(0))
-  }
-  const [ours, theirs] = [await idsOf(repos.data), await idsOf(repos.private)]
-  const get = (repo: string, ids: readonly Uint8Array[]) =>
-    collect(here.files.getChunks({ commit: commitOf(repo, 'master'), ids: [...ids] }))
-  expect((await get(repos.data, ours)).flatMap(({ chunks }) => chunks)).toHaveLength(2)
+  const [ours, theirs] = [await contentIds(repos.data), await contentIds(repos.private)]
+  expect((await getChunks(repos.data, ours)).flatMap(({ chunks }) => chunks)).toHaveLength(2)
   for (const id of theirs) {
-    await expect(get(repos.data, [...ours, id])).rejects.toEqual(
+    await expect(getChunks(repos.data, [...ours, id])).rejects.toEqual(
       failed(Code.notFound, 'not-found', `not found in commit ${repos.data}/`),
     )
   }
