@@ -1,5 +1,5 @@
 import { Turns } from '../base/turns.ts'
-import type { Database } from '../database/database.ts'
+import type { Database, StoreUpgrade } from '../database/database.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { type ChunkStoreOptions, openChunkStore, type PackStore } from '../storage/chunk-store.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
@@ -9,7 +9,6 @@ import type { ObjectStore } from '../storage/object-store.ts'
 import { FileSpools } from '../storage/spool.ts'
 import type { ServerConfig } from './command-line.ts'
 import { isDataDirectory, openDataDirectory } from './data-directory.ts'
-import { upgradeReport } from './reports/upgrade-report.ts'
 import { dataLossReport } from './reports/data-loss-report.ts'
 import { diskFullReport } from './reports/disk-full-report.ts'
 import { type DoorsConfig, probeDoors } from './doors.ts'
@@ -102,4 +101,15 @@ async function openChunks(options: ChunkStoreOptions, log: Log): Promise<PackSto
   const chunks = await openChunkStore({ ...options, onDataLoss: dataLossReport(log) })
   if (chunks.adoptedCount > 0) log.warning(adoptedText, { packs: chunks.adoptedCount })
   return chunks
+}
+
+/** Tells of an upgrade, and where what there was before is. */
+function upgradeReport(log: Log): (upgrade: StoreUpgrade) => void {
+  return ({ copy, layers }) => {
+    const steps = layers.map(({ layer, from, to }) => `${layer} ${from} to ${to}`).join(', ')
+    log.info(
+      'brought the metadata of an older release up to date; to go back to it, stop the server, and pachctl migrate --root DIR --undo puts the copy in their place',
+      { copy, steps },
+    )
+  }
 }
