@@ -7,7 +7,6 @@ import { PutFilesRequestSchema, SplitSchema } from '../gen/pachyderm_pb.ts'
 import { Delimiter, PutFileRequestSchema, PutObjectRequestSchema } from '../gen/pfs_pb.ts'
 import { concatBytes, equalBytes } from './bytes.ts'
 import {
-  decodeBytesValue,
   decodePutFileRequest,
   decodePutFilesRequest,
   decodePutObjectRequest,
@@ -15,7 +14,6 @@ import {
   encodeBytesValue,
   encodePutFileRequest,
   encodePutFilesRequest,
-  encodePutObjectRequest,
   type PutFileFields,
   type PutFilesFields,
   type PutFilesPartFields,
@@ -121,11 +119,19 @@ function fileMessage({ commit, path }: FileRef) {
 }
 
 /** One of the messages, so that each law can be said once. */
-interface Codec<Fields> {
+interface Schema<Fields> {
   readonly schema: DescMessage
   readonly fields: fc.Arbitrary<Fields>
   readonly generated: (fields: Fields) => Message
+}
+
+/** Written by hand. */
+interface Encoder<Fields> extends Schema<Fields> {
   readonly encode: (fields: Fields) => Slices
+}
+
+/** Read by hand. */
+interface Decoder<Fields> extends Schema<Fields> {
   readonly decode: (message: Slices) => Fields
 }
 
@@ -150,19 +156,21 @@ function outcome(decode: () => unknown): 'message' | 'WireFormatError' | 'other 
   }
 }
 
-function describeCodec<Fields>(codec: Codec<Fields>): void {
-  const { schema, fields, generated, encode, decode } = codec
+function describeEncoder<Fields>({ schema, fields, generated, encode }: Encoder<Fields>): void {
+  test(`${schema.typeName} is written by hand with the same bytes as by generated code`, () => {
+    fc.assert(
+      fc.property(fields, (each) => {
+        const bytes = toBinary(schema, generated(each))
+        expect(equalBytes(concatBytes(encode(each)), bytes)).toBe(true)
+      }),
+    )
+  })
+}
+
+function describeDecoder<Fields>({ schema, fields, generated, decode }: Decoder<Fields>): void {
   const bytesOf = (each: Fields): Uint8Array => toBinary(schema, generated(each))
 
   describe(`${schema.typeName} by hand`, () => {
-    test('is written with the same bytes as by generated code', () => {
-      fc.assert(
-        fc.property(fields, (each) => {
-          expect(equalBytes(concatBytes(encode(each)), bytesOf(each))).toBe(true)
-        }),
-      )
-    })
-
     test('is read alike however its bytes are cut into slices', () => {
       fc.assert(
         fc.property(fields, cuts, (each, fractions) => {
@@ -191,7 +199,7 @@ function describeCodec<Fields>(codec: Codec<Fields>): void {
         fc.property(fields, fields, (first, second) => {
           const both = concatBytes([bytesOf(first), bytesOf(second)])
           const merged = toBinary(schema, fromBinary(schema, both))
-          expect(equalBytes(concatBytes(encode(decode([both]))), merged)).toBe(true)
+          expect(equalBytes(bytesOf(decode([both])), merged)).toBe(true)
         }),
       )
     })
@@ -219,12 +227,16 @@ function describeCodec<Fields>(codec: Codec<Fields>): void {
   })
 }
 
-describeCodec<{ readonly value: Slices }>({
+function describeCodec<Fields>(codec: Encoder<Fields> & Decoder<Fields>): void {
+  describeEncoder(codec)
+  describeDecoder(codec)
+}
+
+describeEncoder<{ readonly value: Slices }>({
   schema: BytesValueSchema,
   fields: fc.record({ value: slices }),
   generated: (fields) => create(BytesValueSchema, { value: concatBytes(fields.value) }),
   encode: (fields) => encodeBytesValue(fields.value),
-  decode: (message) => ({ value: decodeBytesValue(message) }),
 })
 
 describeCodec<PutFileFields>({
@@ -241,7 +253,7 @@ describeCodec<PutFileFields>({
   decode: decodePutFileRequest,
 })
 
-describeCodec<PutObjectFields>({
+describeDecoder<PutObjectFields>({
   schema: PutObjectRequestSchema,
   fields: putObject,
   generated: ({ value, tags }) =>
@@ -249,7 +261,6 @@ describeCodec<PutObjectFields>({
       value: concatBytes(value),
       tags: tags.map((name) => ({ name })),
     }),
-  encode: encodePutObjectRequest,
   decode: decodePutObjectRequest,
 })
 

@@ -138,17 +138,6 @@ export function encodeBytesValue(value: Slices): Slices {
   return writer.take()
 }
 
-/** @throws {WireFormatError} for what is no message. The value is views of `message`. */
-export function decodeBytesValue(message: Slices): Slices {
-  const reader = new WireReader(message)
-  let value: Slices = []
-  while (!reader.atEnd) {
-    if (reader.tag() === bytesValue.value) value = reader.bytes()
-    else reader.skip()
-  }
-  return value
-}
-
 /** The message as chunks; fields left out have their defaults. Large values are not copied. */
 export function encodePutFileRequest(fields: Partial<PutFileFields>): Slices {
   const writer = new WireWriter()
@@ -221,19 +210,6 @@ function readPutFileField(reader: WireReader, read: Unfinished<PutFileFields>): 
 /** For the messages after the first of a PutFile stream, where only `value` counts. */
 export function putFileValueScanner(): ValueScanner {
   return new ValueScanner(putFile.value)
-}
-
-/** The message as chunks; fields left out have their defaults. Large values are not copied. */
-export function encodePutObjectRequest(fields: Partial<PutObjectFields>): Slices {
-  const writer = new WireWriter()
-  writeSlices(writer, putObject.value, fields.value ?? [])
-  for (const name of fields.tags ?? []) {
-    const nameSize = utf8Size(name)
-    writer.varint(putObject.tags)
-    writer.varint(optionalFieldSize(nameSize))
-    writeText(writer, tag.name, name, nameSize)
-  }
-  return writer.take()
 }
 
 /** @throws {WireFormatError} for what is no message. The value is views of `message`. */

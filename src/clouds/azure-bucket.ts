@@ -20,6 +20,8 @@ const serverAdvice =
 
 /** So many blocks may a blob have. */
 const blockCountMax = 50_000
+/** Whoever reads tries again besides: with the first pause of 4 s that is usual, it would take minutes to give up. */
+const patience = { retryOptions: { retryDelayInMs: 500 } } as const
 
 /**
  * A client of an account of Azure Blob Storage, with the credentials that the environment or a mounted
@@ -34,7 +36,7 @@ export async function openAzure(
   const sdk = await import('@azure/storage-blob')
   const connection = variables['AZURE_STORAGE_CONNECTION_STRING'] ?? ''
   if (connection !== '') {
-    const client = sdk.BlobServiceClient.fromConnectionString(connection)
+    const client = sdk.BlobServiceClient.fromConnectionString(connection, patience)
     if (account === undefined || account === client.accountName) return client
   }
   const mounted = await readSecret(secretsDirectory, 'microsoft-secret', ['id', 'secret'])
@@ -49,10 +51,13 @@ export async function openAzure(
   const key = isOurs ? (variables['AZURE_STORAGE_KEY'] ?? mounted.secret) : ''
   const token = isOurs ? (variables['AZURE_STORAGE_SAS_TOKEN'] ?? '') : ''
   if (key !== '') {
-    return new sdk.BlobServiceClient(endpoint, new sdk.StorageSharedKeyCredential(name, key))
+    const credential = new sdk.StorageSharedKeyCredential(name, key)
+    return new sdk.BlobServiceClient(endpoint, credential, patience)
   }
   return new sdk.BlobServiceClient(
     token === '' ? endpoint : `${endpoint}?${token.replace(/^\?/, '')}`,
+    undefined,
+    patience,
   )
 }
 

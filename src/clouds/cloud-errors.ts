@@ -58,7 +58,13 @@ export function cloudError(
   return new FailedPreconditionError(`cannot ${verb} ${what}: ${said}`, { cause })
 }
 
+/** What is said of a certificate, if that is what `code` is about; `reason` is for people. */
+export function distrustOf(code: string, reason: string = code): string | undefined {
+  if (!/CERT|SELF_SIGNED|ERR_TLS|UNABLE_TO/.test(code)) return undefined
+  return `its certificate cannot be trusted (${reason}); to trust one of your own, start pachd with NODE_EXTRA_CA_CERTS=FILE`
+}
+
 function saidOf(status: number | undefined, code: string): string {
   if (code === 'TimeoutError') return 'it did not answer in time'
-  return code === '' ? `status ${status}` : code
+  return code === '' ? `status ${status}` : (distrustOf(code) ?? code)
 }

@@ -28,7 +28,13 @@ import {
   secretsRoot,
   writeSecrets,
 } from './containers/secret-directories.ts'
-import { makeSlotFiles, removeSlotFiles, type SlotFiles } from './containers/slot-files.ts'
+import { type ForeignFilesPorts, openForeignFiles } from './containers/foreign-files.ts'
+import {
+  makeSlotFiles,
+  type OpenFiles,
+  removeSlotFiles,
+  type SlotFiles,
+} from './containers/slot-files.ts'
 import { NoShellError } from './containers/starting.ts'
 import { presentSocket } from './engine-places.ts'
 import { addStaticShell, findStaticShell, staticShellName } from './containers/static-shell.ts'
@@ -59,6 +65,8 @@ export interface ContainerExecutorOptions {
 
 interface OpenedOptions extends ContainerExecutorOptions {
   readonly reservedDiskBytes: number
+  /** What could not be removed of earlier slots, for people. */
+  readonly left: readonly string[]
 }
 
 interface SlotRequest {
@@ -88,10 +96,34 @@ export async function openContainerExecutor(
   }
   if (!existsSync(options.directory)) mkdirSync(options.directory, { mode: 0o700 })
   const directory = realpathSync(options.directory)
-  for (const name of readdirSync(directory)) await removeSlotFiles(join(directory, name))
+  const left = await removeLeftSlots(directory, {
+    engine,
+    labels: { [storeLabel]: options.storeId },
+    isRootless: facts.isRootless,
+  })
   removeSecrets(secretsRoot(options.storeId))
   const reservedDiskBytes = options.reservedDiskBytes ?? (await reservedPartOf(directory))
-  return new ContainerExecutor({ ...options, directory, reservedDiskBytes }, engine, facts)
+  return new ContainerExecutor({ ...options, directory, reservedDiskBytes, left }, engine, facts)
+}
+
+/** Removes what a crash left, and tells of what has to stay: that is no reason to run nothing. */
+async function removeLeftSlots(
+  directory: string,
+  ports: ForeignFilesPorts,
+): Promise<readonly string[]> {
+  const left: string[] = []
+  for (const name of readdirSync(directory)) {
+    const path = join(directory, name)
+    try {
+      await removeSlotFiles(path, (files) => openForeignFiles(ports, files))
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      left.push(
+        `${path}, which an earlier container left, cannot be removed; do it as root: ${reason}`,
+      )
+    }
+  }
+  return left
 }
 
 /** Runs user code in containers of the pipeline's image, one warm container for each slot. */
@@ -129,7 +161,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   }
 
   notices(transform: Transform): readonly string[] {
-    const notices = [...limitNotices(transform, this.#facts)]
+    const notices = [...limitNotices(transform, this.#facts), ...this.#options.left]
     const changed = this.#changed.get(transform.image)
     if (changed !== undefined) {
       notices.push(
@@ -174,6 +206,14 @@ export class ContainerExecutor implements Executor, ImageBuilds {
     removeSecrets(secretsRoot(this.#options.storeId))
   }
 
+  get #labels(): Readonly<Record<string, string>> {
+    return { [storeLabel]: this.#options.storeId }
+  }
+
+  get #foreignFiles(): ForeignFilesPorts {
+    return { engine: this.#engine, labels: this.#labels, isRootless: this.#facts.isRootless }
+  }
+
   get #staticShell(): string | undefined {
     const { staticShell = findStaticShell() } = this.#options
     return staticShell === false ? undefined : staticShell
@@ -185,6 +225,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
     needsShell: boolean,
   ): Promise<Slot> {
     const { directory, clock, random, network, storeId } = this.#options
+    const openFiles: OpenFiles = (of) => openForeignFiles(this.#foreignFiles, of)
     const id = newHexId(random)
     const path = join(directory, id)
     const root = secretsRoot(storeId)
@@ -192,7 +233,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
     const hasOtherUsers = process.geteuid?.() !== 0 || this.#facts.mapsUsers
     let files: SlotFiles | undefined
     try {
-      files = await makeSlotFiles({ path, transform, hasOtherUsers })
+      files = await makeSlotFiles({ path, transform, imageId: image.id, hasOtherUsers })
       if (needsShell) addStaticShell(files, this.#staticShell)
       const { isForRoot } = image
       const secretDirectories = writeSecrets(root, id, { secrets, isForRoot })
@@ -201,7 +242,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
         image,
         files,
         facts: this.#facts,
-        labels: { [storeLabel]: storeId },
+        labels: this.#labels,
         network,
         shell: needsShell ? staticShellName : undefined,
         processCountMax,
@@ -218,6 +259,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
           diskWatch: this.#diskWatch,
           processWatch: this.#processWatch,
           files,
+          openFiles,
           processCountMax,
           outputBytesMax: this.#options.outputBytesMax ?? outputBytesMaxDefault,
           clock,
@@ -234,7 +276,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
       return slot
     } catch (error) {
       removeSecretsOf(root, id)
-      await removeSlotFiles(path)
+      await removeSlotFiles(path, openFiles)
       throw error
     }
   }

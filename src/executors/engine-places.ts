@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 
 import { InvalidArgumentError } from '../base/errors.ts'
@@ -27,9 +27,10 @@ export function engineSockets(
   return [...usualPlaces, ...own]
 }
 
-/** The first that there is, else the first, for its error to tell of. */
+/** The first that this user may use, else that there is, else the first, for its error to tell of. */
 export function presentSocket(paths: readonly string[]): string | undefined {
-  return paths.find(isSocket) ?? paths[0]
+  const sockets = paths.filter(isSocket)
+  return sockets.find(isOpen) ?? sockets[0] ?? paths[0]
 }
 
 /**
@@ -58,6 +59,20 @@ function pathOf(text: string): string | undefined {
   return path.startsWith('/') ? path : undefined
 }
 
+/** Not where it cannot be looked for: the directory of root's is often closed to others. */
 function isSocket(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isSocket() ?? false
+  try {
+    return statSync(path).isSocket()
+  } catch {
+    return false
+  }
+}
+
+function isOpen(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
 }

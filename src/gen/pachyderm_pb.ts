@@ -6991,7 +6991,8 @@ export const Files: GenService<{
     output: typeof FileContentsBatchSchema;
   },
   /**
-   * The bytes of chunks. NOT_FOUND when one of them is not there.
+   * The bytes of chunks. NOT_FOUND when one of them is not there, or no part of the commit: whoever knows the
+   * name of a chunk gets no more of it than whoever may read the commit.
    *
    * @generated from rpc pachyderm.Files.GetChunks
    */

@@ -10,7 +10,7 @@ import { noStats, type ProcessStats } from '../pipelines/process-stats.ts'
 import { verified } from './content-import.ts'
 import { isDamage } from './findings.ts'
 import { type OldLog, OldLogReader } from './old-logs.ts'
-import { statsOfJob } from './pipeline-plan.ts'
+import { statsOfJob } from './job-plan.ts'
 
 const statsBytesMax = 64 * 1024
 /** A longer object is read twice: once to know that it is sound. */

@@ -19,7 +19,8 @@ import {
   noMigrationCounts,
 } from './events.ts'
 import { Findings } from './findings.ts'
-import { planPipelines, type PipelinePlan, type SpecOf } from './pipeline-plan.ts'
+import { planJobs, type PipelinePlan } from './job-plan.ts'
+import { planPipelines, type SpecOf } from './pipeline-plan.ts'
 import { requireRest, restlessness } from './rest-check.ts'
 import { type Estimate, Survey } from './survey.ts'
 import { currentRun, endRun } from './runs.ts'
@@ -146,10 +147,12 @@ class Run {
     const catalog = await this.#cluster.catalog(findings.onDamage)
     const { clock, specOf } = this.#ports
     const commits = planCommits(catalog, this.#request.openCommits, findings)
-    const ports = { specOf, now: clock.now(), findings, repos: commits.repos }
+    const ports = { specOf, now: clock.now(), findings }
+    const pipelines = planPipelines(catalog, this.#request, { ...ports, repos: commits.repos })
     return {
       ...commits,
-      ...planPipelines(catalog, this.#request, ports),
+      pipelines,
+      jobs: planJobs(catalog, pipelines, this.#request, ports),
       access: catalog.access,
       reasons: restlessness(catalog, this.#request.unfinishedJobs, clock),
     }

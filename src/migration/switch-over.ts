@@ -38,13 +38,8 @@ import type {
   ReadyCommits,
 } from './ready-commits.ts'
 import { endRun } from './runs.ts'
-import {
-  madeUp,
-  statsOfJob,
-  type PipelinePlan,
-  type PlannedJob,
-  type PlannedPipeline,
-} from './pipeline-plan.ts'
+import { statsOfJob, type PipelinePlan, type PlannedJob } from './job-plan.ts'
+import { madeUp, type PlannedPipeline } from './pipeline-plan.ts'
 
 /** Everything that comes, with its contents here already. */
 export interface Cargo {
@@ -184,9 +179,14 @@ async function importJobs(tx: Transaction, cargo: Cargo): Promise<void> {
       stats: statsOfJob(info),
       datumSet: cargo.datums.get(job.id)?.datumSet,
       contributions: cargo.datums.get(job.id)?.contributions,
+      statsCommit: commitThere(job.statsCommit, cargo.commits),
       spec: job.spec,
     })
   }
+}
+
+function commitThere(id: CommitId | undefined, commits: ReadyCommits): CommitId | undefined {
+  return id === undefined || commits.get(id) === undefined ? undefined : id
 }
 
 /** The commit that set it off, and the branch on which that came. */

@@ -68,6 +68,8 @@ export interface ImportedJob extends Omit<NewJob, 'inputsKey' | 'isByHand'> {
   readonly datumSet: MapRoot | undefined
   /** Known only where the output can be made again of those of its datums. */
   readonly contributions: MapRoot | undefined
+  /** It must be there. */
+  readonly statsCommit: CommitId | undefined
   /** What it ran, where no pipeline says it any more. */
   readonly spec: PipelineSpec | undefined
 }
@@ -81,7 +83,7 @@ export async function importJob(tx: Transaction, job: ImportedJob): Promise<void
     `UPDATE job_rows SET state = ?, reason = ?, started_at = ?, finished_at = ?, restart_count = ?,
         datum_total = ?, datum_processed = ?, datum_skipped = ?, datum_failed = ?,
         download_ms = ?, process_ms = ?, upload_ms = ?, download_bytes = ?, upload_bytes = ?,
-        datum_set_root = ?, contributions_root = ?, imported = 1 WHERE id = ?`,
+        datum_set_root = ?, contributions_root = ?, stats_commit = ?, imported = 1 WHERE id = ?`,
     job.state,
     job.reason,
     job.startedAt ?? null,
@@ -98,6 +100,7 @@ export async function importJob(tx: Transaction, job: ImportedJob): Promise<void
     stats.uploadBytes,
     job.datumSet ?? null,
     job.contributions ?? null,
+    job.statsCommit ?? null,
     job.id,
   )
   await tx.emit(jobTopic, job.id)

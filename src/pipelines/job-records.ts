@@ -82,6 +82,8 @@ export interface JobRecord {
   readonly contributions: MapRoot | undefined
   /** What it committed to the branch `stats`, where its pipeline asks for that. */
   readonly statsCommit: CommitId | undefined
+  /** It ran in an old cluster: what is not known of it, such as its datums or its end, is unset. */
+  readonly isImported: boolean
 }
 
 export class JobNotFoundError extends NotFoundError {
@@ -132,6 +134,7 @@ interface JobRow extends SqlRow {
   readonly contributions_root: string | null
   readonly stats_commit: string | null
   readonly by_hand: number
+  readonly imported: number
 }
 
 interface JobInputRow extends SqlRow {
@@ -477,6 +480,7 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
     matches: (row.matches_root ?? undefined) as MapRoot | undefined,
     contributions: (row.contributions_root ?? undefined) as MapRoot | undefined,
     statsCommit: (row.stats_commit ?? undefined) as CommitId | undefined,
+    isImported: row.imported === 1,
   }
 }
 

@@ -61,10 +61,10 @@ async function killedAfter(
   { database }: TestProcessing,
   change: () => Promise<unknown>,
 ): Promise<void> {
-  const { read } = database
+  const read = database.read.bind(database)
   const spy = vi.spyOn(database, 'read').mockImplementation(async (work, ...rest) => {
     if (new Error('here').stack?.includes('killNotedJobs') === true) throw new Error('killed')
-    return await read.call(database, work, ...rest)
+    return await read(work, ...rest)
   })
   await expect(change()).rejects.toThrow('killed')
   spy.mockRestore()

@@ -64,7 +64,8 @@ export class PodmanEngine implements AsyncDisposable {
     // Its path must be short: Podman takes no more than 50 bytes of the directory of its state.
     const engine = new PodmanEngine(mkdtempSync(join(tmpdir(), 'podman-')))
     try {
-      engine.#configure()
+      const { directory } = engine
+      engine.configure(directory, `${directory}/graph`, `${directory}/run`)
       await engine.startService()
       return engine
     } catch (error) {
@@ -73,16 +74,17 @@ export class PodmanEngine implements AsyncDisposable {
     }
   }
 
-  #configure(): void {
+  /** Writes down in `directory` how an engine is to work that keeps its own in these places. */
+  configure(directory: string, graph: string, run: string): void {
     const ulimits = ['nofile', 'nproc'].map((name) => `"${name}=${openFilesMax}:${openFilesMax}"`)
     writeFileSync(
-      join(this.directory, 'containers.conf'),
+      join(directory, 'containers.conf'),
       `[containers]\ndefault_ulimits = [${ulimits.join(', ')}]\n` +
         '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n',
     )
     writeFileSync(
-      join(this.directory, 'storage.conf'),
-      `[storage]\ndriver = "overlay"\nrunroot = "${this.directory}/run"\ngraphroot = "${this.directory}/graph"\n`,
+      join(directory, 'storage.conf'),
+      `[storage]\ndriver = "overlay"\nrunroot = "${run}"\ngraphroot = "${graph}"\n`,
     )
   }
 

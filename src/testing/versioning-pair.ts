@@ -355,5 +355,8 @@ export class VersioningPair implements AsyncDisposable {
     }
     deepEqual(files, model.files)
     deepEqual(directories, model.directories)
+    const { parent, mergeParents } = await this.#world.versioning.commits.inspect(this.#repo, id)
+    equal(parent, model.parent)
+    deepEqual(new Set(mergeParents), model.mergeParents)
   }
 }

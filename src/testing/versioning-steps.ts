@@ -108,6 +108,61 @@ export const histories: fc.Arbitrary<readonly PairStep[]> = fc
   )
   .map((parts) => [{ kind: 'finish', branch: 'master' }, ...parts.flat()])
 
+/** A commit of one file. */
+const smallCommits: fc.Arbitrary<readonly PairStep[]> = fc
+  .record({ branch: branches, put: puts })
+  .map(({ branch, put }) => [
+    { kind: 'start', branch },
+    { kind: 'put', branch, put },
+    { kind: 'finish', branch },
+  ])
+
+/** A merge that is merged elsewhere, and then deleted. */
+const passedOn: fc.Arbitrary<readonly PairStep[]> = fc
+  .tuple(
+    fc.shuffledSubarray(['master', 'dev', 'old'], { minLength: 3 }),
+    fc.array(smallCommits, { minLength: 1, maxLength: 4 }),
+  )
+  .map(([[first = '', second = '', third = ''], commits]) => {
+    const options = { prefer: 'ours', dryRun: false } as const
+    return [
+      ...commits.flat(),
+      { kind: 'merge', branch: second, from: first, ...options },
+      { kind: 'merge', branch: third, from: second, ...options },
+      { kind: 'remove', branch: second, back: 0, dryRun: false },
+    ]
+  })
+
+/** Branches that are merged crosswise, with deletions of what was merged. */
+export const mergedHistories: fc.Arbitrary<readonly PairStep[]> = fc
+  .array(
+    fc.oneof(
+      { weight: 5, arbitrary: smallCommits },
+      { weight: 2, arbitrary: passedOn },
+      {
+        weight: 7,
+        arbitrary: stepOf('merge', {
+          from: branches,
+          prefer: fc.constant('ours' as const),
+          dryRun: fc.constant(false),
+        }).map((step) => [step]),
+      },
+      {
+        weight: 3,
+        arbitrary: stepOf('remove', { back: fc.nat(2), dryRun: fc.constant(false) }).map((step) => [
+          step,
+        ]),
+      },
+    ),
+    { minLength: 15, maxLength: 40, size: 'max' },
+  )
+  .map((parts) => [
+    { kind: 'finish', branch: 'master' },
+    { kind: 'point', branch: 'master', to: 'dev' },
+    { kind: 'point', branch: 'master', to: 'old' },
+    ...parts.flat(),
+  ])
+
 /** Calls that a client of versioning may make, on few branches and paths. */
 export const versioningSteps: fc.Arbitrary<PairStep> = fc.oneof(
   { weight: 2, arbitrary: stepOf('start', {}) },

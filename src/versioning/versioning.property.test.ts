@@ -2,7 +2,7 @@ import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
 import { type PairStep, VersioningPair } from '../testing/versioning-pair.ts'
-import { histories, versioningSteps } from '../testing/versioning-steps.ts'
+import { histories, mergedHistories, versioningSteps } from '../testing/versioning-steps.ts'
 
 let world: TestVersioning
 let repoCount = 0
@@ -30,5 +30,10 @@ test('any sequence of calls leaves what a simple model of commits says', async (
 
 test('whatever is done to a history, it is what a simple model of commits says', async () => {
   const property = fc.asyncProperty(histories, take)
+  await expect(fc.assert(property, { numRuns: 60 })).resolves.toBeUndefined()
+})
+
+test('whatever is merged and deleted, commits lead back to all that was merged into them', async () => {
+  const property = fc.asyncProperty(mergedHistories, take)
   await expect(fc.assert(property, { numRuns: 60 })).resolves.toBeUndefined()
 })

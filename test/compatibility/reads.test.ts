@@ -11,9 +11,8 @@ import {
   toBinary,
   toJson,
 } from '@bufbuild/protobuf'
+import { BytesValueSchema } from '@bufbuild/protobuf/wkt'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { concatBytes } from '../../src/base/bytes.ts'
-import { decodeBytesValue } from '../../src/base/content-messages.ts'
 import { Code } from '../../src/base/grpc-wire.ts'
 import { RpcError } from '../../src/client/rpc-error.ts'
 import { API, FileInfosSchema } from '../../src/gen/pfs_pb.ts'
@@ -145,7 +144,7 @@ const maskedFields: ReadonlySet<string> = new Set(['hash', 'created', 'started',
 
 /** Where the pieces of a content begin and end says nothing. */
 function valueOf(message: Uint8Array): Uint8Array {
-  return concatBytes(decodeBytesValue([message]))
+  return fromBinary(BytesValueSchema, message).value
 }
 
 /** 1.4 answers globs in any order. */

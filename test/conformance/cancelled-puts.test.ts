@@ -1,20 +1,24 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
+import { utf8 } from '../../src/base/bytes.ts'
 import { PutFilesRequestSchema } from '../../src/gen/pachyderm_pb.ts'
 import { PutFileRequestSchema } from '../../src/gen/pfs_pb.ts'
+import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
+import { ChildPachd, oneDoor } from '../harness/child-pachd.ts'
 import { freshRepo } from '../harness/expectations.ts'
 import { commitOf, fileOf, putFile } from '../harness/files.ts'
 import {
   callHeaders,
   endHeaders,
+  endStream,
   frame,
   FrameType,
   greeting,
   grpcMessage,
   RawCaller,
 } from '../harness/raw-http2.ts'
-import { TestPachd } from '../harness/test-pachd.ts'
+import { TestClient, TestPachd } from '../harness/test-pachd.ts'
 
 const uploadCount = 100
 
@@ -39,6 +43,63 @@ test('a put that its caller cancels midway stores nothing', async () => {
   await pachd.pfs.finishCommit({ commit: commitOf(repo, id) })
   const { fileInfo } = await pachd.pfs.listFile({ file: fileOf(repo, id, '/') })
   expect(fileInfo.map(({ file }) => file?.path)).toEqual(['/last'])
+})
+
+/** A server's PING, up to what is to be sent back. */
+const ping = frame({ type: FrameType.ping }).toString('latin1', 3)
+
+test('an upload that looks whole is none when a reset follows; who only resets is not asked for one', async () => {
+  await using pachd = await TestPachd.start()
+  const repo = await freshRepo(pachd)
+  const { id } = await pachd.pfs.startCommit({ parent: commitOf(repo, ''), branch: 'master' })
+  const start = async (path: string, program: string): Promise<RawCaller> => {
+    const caller = await RawCaller.open(pachd.port)
+    const put = create(PutFileRequestSchema, { file: fileOf(repo, id, path), value: utf8('1') })
+    const payload = grpcMessage(toBinary(PutFileRequestSchema, put))
+    const headers = callHeaders('/pfs.API/PutFile', [['user-agent', program]])
+    await caller.send(greeting)
+    await caller.send(
+      frame({ type: FrameType.headers, flags: endHeaders, stream: 1, payload: headers }),
+    )
+    await caller.send(frame({ type: FrameType.data, flags: endStream, stream: 1, payload }))
+    return caller
+  }
+  using node = await start('node', 'grpc-node-js/1.14.7')
+  expect(await node.hears(ping)).toBe(true)
+  const asked = Buffer.from(node.heard.split(ping)[1] ?? '', 'latin1').subarray(0, 8)
+  const reset = Buffer.of(0, 0, 0, 8) // CANCEL
+  await node.send(frame({ type: FrameType.reset, stream: 1, payload: reset }))
+  await node.send(frame({ type: FrameType.ping, flags: 1, payload: asked }))
+  using go = await start('go', 'grpc-go/1.0')
+  const paths = async (): Promise<readonly (string | undefined)[]> => {
+    const { fileInfo } = await pachd.pfs.listFile({ file: fileOf(repo, id, '/') })
+    return fileInfo.map(({ file }) => file?.path)
+  }
+  await expect.poll(paths).toEqual(['/go'])
+  expect(go.heard).not.toContain(ping)
+})
+
+test('what a caller in another process cancels after its first message is not stored', async () => {
+  await using directory = await TemporaryDirectory.create()
+  await using child = new ChildPachd(oneDoor(directory.join('data')))
+  await using pachd = new TestClient(await child.ready)
+  const repo = await freshRepo(pachd)
+  const { id } = await pachd.pfs.startCommit({ parent: commitOf(repo, ''), branch: 'master' })
+  for (let at = 0; at < uploadCount; at += 1) {
+    const cancel = new AbortController()
+    async function* first() {
+      yield { commit: commitOf(repo, id), parts: [{ path: `f${at}`, value: utf8('1') }] }
+      for (let turns = 0; turns < 1 + (at % 10); turns += 1) await turn()
+      cancel.abort()
+      await new Promise(() => undefined)
+    }
+    await expect(pachd.files.putFiles(first(), { signal: cancel.signal })).rejects.toThrow(
+      /cancel/i,
+    )
+  }
+  await pachd.pfs.finishCommit({ commit: commitOf(repo, id) })
+  const { fileInfo } = await pachd.pfs.listFile({ file: fileOf(repo, id, '/') })
+  expect(fileInfo).toEqual([])
 })
 
 /** As much as fits the window, whatever has been told of larger ones. */

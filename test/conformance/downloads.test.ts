@@ -13,6 +13,7 @@ import { launching, type PachctlRun } from '../golden/pachctl-run.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
 import { commitOf } from '../harness/files.ts'
 import { TappedPort } from '../harness/tapped-port.ts'
+import { mountSmallDisk } from '../harness/small-disk.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
 const program = fileURLToPath(new URL('../../bin/pachctl', import.meta.url))
@@ -270,24 +271,9 @@ async function namesAndHash(path: string): Promise<string> {
   return stdout + hash.digest('hex')
 }
 
-/** A small disk, where this process may make one. */
-async function mountSmallDisk(path: string): Promise<AsyncDisposable | undefined> {
-  await mkdir(path)
-  try {
-    await run('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', path])
-  } catch {
-    return undefined
-  }
-  return {
-    async [Symbol.asyncDispose]() {
-      await run('umount', [path])
-    },
-  }
-}
-
 test('a disk that gets full is told with what to do, and gone on with when there is room', async (context) => {
   const disk = home.join('disk')
-  await using mounted = await mountSmallDisk(disk)
+  await using mounted = await mountSmallDisk(disk, 24)
   if (mounted === undefined) return context.skip('this machine lets us mount nothing')
   await writeFile(join(disk, 'filler'), new Uint8Array(20 * mib))
   const directory = join(disk, 'm')

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { utf8 } from '../../src/base/bytes.ts'
@@ -6,6 +7,7 @@ import { ChildPachd, oneDoor } from '../harness/child-pachd.ts'
 import { ChildProgram, runProgram } from '../harness/child-program.ts'
 import { freshRepo } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, getText } from '../harness/files.ts'
+import { pachctlHere } from '../harness/pachctl-here.ts'
 import { TestClient, TestPachd } from '../harness/test-pachd.ts'
 import { WebServer } from '../harness/web-server.ts'
 
@@ -91,6 +93,24 @@ test('so does one whose server is killed, and what others have put meanwhile sta
   ] as const) {
     expect(await stateOf(client, repo)).toEqual({ id: ids[repo], isFinished: true })
     expect(await pathsOf(client, repo)).toEqual(paths)
+  }
+})
+
+test('a local file that cannot be read to its end is named, and leaves the branch as it was', async () => {
+  await using pachd = await TestPachd.start()
+  await using directory = await TemporaryDirectory.create()
+  await writeFile(directory.join('whole'), 'whole')
+  const repo = await freshRepo(pachd)
+  const id = await commitFiles(pachd, { repo, branch }, { before: 'before' })
+  // No read of it succeeds.
+  const broken = '/proc/self/mem'
+  for (const sources of [[broken], [directory.join('whole'), broken]]) {
+    const flags = sources.flatMap((source) => ['-f', source])
+    const command = ['put-file', repo, branch, 'x', '-c', ...flags]
+    const run = await pachctlHere(command, { port: pachd.port, home: directory.path })
+    expect(run).toEqual({ code: 1, out: '', err: `${broken}: i/o error\n` })
+    expect(await stateOf(pachd, repo)).toEqual({ id, isFinished: true })
+    expect(await pathsOf(pachd, repo)).toEqual(['/before'])
   }
 })
 

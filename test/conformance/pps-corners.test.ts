@@ -1,6 +1,5 @@
 import { timestampMs } from '@bufbuild/protobuf/wkt'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Code } from '../../src/base/grpc-wire.ts'
 import {
   DatumState,
   type JobInfo,
@@ -8,7 +7,7 @@ import {
   type LogMessage,
   PipelineState,
 } from '../../src/gen/pps_pb.ts'
-import { failed, freshName, freshRepo } from '../harness/expectations.ts'
+import { freshName, freshRepo } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf } from '../harness/files.ts'
 import { atomOf, flush, freshPipeline, jobsOf, lastJobOf, outputOf } from '../harness/pipelines.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
@@ -272,13 +271,6 @@ describe('pipelines', () => {
     const { pipelineInfo } = await pachd.pps.listPipeline({})
     const listed = pipelineInfo.slice(0, 3).map(({ pipeline }) => pipeline?.name)
     expect(listed).toEqual([first, ...others.toReversed()])
-  })
-
-  test('are not run again by RerunPipeline', async () => {
-    const rerun = pachd.pps.rerunPipeline({ pipeline: { name: 'nope' } })
-    await expect(rerun).rejects.toEqual(
-      failed(Code.unimplemented, 'unimplemented', 'RerunPipeline'),
-    )
   })
 
   test('go all with their repos, or by DeleteAll with all jobs and no repo', async () => {

@@ -77,6 +77,64 @@ describe('jobs', () => {
     expect(await outputOf(pachd, pipeline)).toEqual({ '/a': '1' })
   })
 
+  test('CreateJob finds commits in whatever the input is made of', async () => {
+    const [left, right] = [await freshRepo(pachd), await freshRepo(pachd)]
+    const old = await commitFiles(pachd, master(left), { a: '1' })
+    await commitFiles(pachd, master(left), { a: '2' })
+    await commitFiles(pachd, master(right), { a: '1' })
+    const atoms = [left, right].map((repo) => atomOf(repo, '/(*)', repo))
+    for (const [kind, key] of [
+      ['join', 'joinOn'],
+      ['group', 'groupBy'],
+    ] as const) {
+      const members = atoms.map(({ atom }) => ({ atom: { ...atom, [key]: '$1' } }))
+      const name = await freshPipeline(pachd, 'true', { [kind]: members })
+      const [{ atom: first }] = members as [(typeof members)[0]]
+      const input = { [kind]: [{ atom: { ...first, commit: old } }] }
+      const { id } = await pachd.pps.createJob({ pipeline: { name }, input })
+      const { newBranch } = await ended(pachd, id)
+      expect(newBranch?.head?.id).toBe(old)
+    }
+  })
+
+  test('RerunPipeline makes a job over the heads, or over the commits to include', async () => {
+    const repo = await freshRepo(pachd)
+    const first = await commitFiles(pachd, master(repo), { a: '1' })
+    const second = await commitFiles(pachd, master(repo), { b: '2' })
+    const name = await freshPipeline(pachd, copy, atomOf(repo, '/*', 'in'))
+    const pipeline = { name }
+    await flush(pachd, repo, second)
+    const { rerunPipeline } = pachd.pps
+    for (const [include, commit, files] of [
+      [[], second, { '/a': '1', '/b': '2' }],
+      [[commitOf(repo, first)], first, { '/a': '1' }],
+    ] as const) {
+      await rerunPipeline({ pipeline, include: [...include] })
+      const { job } = await lastJobOf(pachd, name)
+      expect(await ended(pachd, job?.id)).toMatchObject({
+        state: JobState.JOB_SUCCESS,
+        dataProcessed: 0n,
+        input: { atom: { commit } },
+      })
+      expect(await outputOf(pachd, name)).toEqual(files)
+    }
+    const exclude = [commitOf(repo, first)]
+    await expect(rerunPipeline({ pipeline, exclude })).rejects.toEqual(
+      refused('invalid-argument', 'exclude cannot be given'),
+    )
+    await expect(rerunPipeline({ pipeline, include: [{}] })).rejects.toEqual(
+      refused('invalid-argument', 'include.repo.name'),
+    )
+    const include = [first, second].map((id) => commitOf(repo, id))
+    await expect(rerunPipeline({ pipeline, include })).rejects.toEqual(
+      refused('invalid-argument', `two commits of repo ${repo} were named`),
+    )
+    await expect(rerunPipeline({ pipeline: { name: 'none' } })).rejects.toEqual(
+      refused('not-found', 'pipeline none not found'),
+    )
+    expect(await jobsOf(pachd, name)).toHaveLength(4)
+  })
+
   test('CreateJob refuses what its pipeline does not say, and makes nothing', async () => {
     const repo = await freshRepo(pachd)
     const name = await freshPipeline(pachd, copy, atomOf(repo, '/*', 'in'))

@@ -9,6 +9,7 @@ import { type ChildExit, ChildPachd, pachdProgram } from '../harness/child-pachd
 import { refused } from '../harness/expectations.ts'
 import { commitFiles, commitOf, fileOf, getText, putFile } from '../harness/files.ts'
 import { pachdHere } from '../harness/pachd-here.ts'
+import { mountSmallDisk } from '../harness/small-disk.ts'
 import { TestClient } from '../harness/test-pachd.ts'
 
 const run = promisify(execFile)
@@ -236,21 +237,6 @@ describe('what it refuses to start on', () => {
   })
 })
 
-/** A small disk, where this process may make one. */
-async function mountSmallDisk(path: string): Promise<AsyncDisposable | undefined> {
-  await mkdir(path)
-  try {
-    await run('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', path])
-  } catch {
-    return undefined
-  }
-  return {
-    async [Symbol.asyncDispose]() {
-      await run('umount', [path])
-    },
-  }
-}
-
 /** Bytes that pack into no less room. */
 function noise(sizeBytes: number): Buffer {
   const bytes = Buffer.alloc(sizeBytes)
@@ -272,7 +258,7 @@ async function fill(path: string): Promise<void> {
 // src/storage/packs/packed-chunks.test.ts and src/database/sqlite-reserve.test.ts.
 test('a full disk leaves ways out', async (context) => {
   const disk = directory.join('no-way-out')
-  await using mounted = await mountSmallDisk(disk)
+  await using mounted = await mountSmallDisk(disk, 12)
   if (mounted === undefined) return context.skip('this machine lets us mount nothing')
   const root = join(disk, 'root')
   const filler = join(disk, 'filler')
@@ -326,7 +312,7 @@ test('a full disk leaves ways out', async (context) => {
 
 test('a full disk is said in words; what is there stays readable, and room helps', async (context) => {
   const disk = directory.join('disk')
-  await using mounted = await mountSmallDisk(disk)
+  await using mounted = await mountSmallDisk(disk, 12)
   if (mounted === undefined) return context.skip('this machine lets us mount nothing')
   await writeFile(join(disk, 'lost+found'), Buffer.alloc(3_000_000))
   await using child = new ChildPachd(argsFor(disk))

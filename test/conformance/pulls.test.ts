@@ -10,7 +10,7 @@ import {
 } from '../../src/gen/pachyderm_pb.ts'
 import { ListBranchRequestSchema } from '../../src/gen/pfs_pb.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
-import { failed } from '../harness/expectations.ts'
+import { failed, freshName } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, getText } from '../harness/files.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
 import { atomOf, flush, freshPipeline } from '../harness/pipelines.ts'
@@ -299,6 +299,30 @@ test('a server that is pushed to reads nothing but the repos that are pushed', a
   ).toBe(4)
   expect((await pfs.listRepo({})).repoInfo.length).toBe(2)
   expect(unanswered).toEqual([])
+})
+
+test('chunks are had of the commit that they are part of, and of no other', async () => {
+  const repos = { data: freshName('data'), private: freshName('private') }
+  for (const [kind, repo] of Object.entries(repos)) {
+    await here.pfs.createRepo({ repo: { name: repo } })
+    const text = `${kind} ${repo} `
+    const files = { small: text.repeat(9), large: text.repeat(100_000) }
+    await commitFiles(here, { repo, branch: 'master' }, files)
+  }
+  const idsOf = async (repo: string) => {
+    const batches = await collect(here.files.listContents({ file: fileOf(repo, 'master', '') }))
+    const files = batches.flatMap((batch) => batch.files)
+    return files.map(({ content }) => content.value ?? new Uint8Array(0))
+  }
+  const [ours, theirs] = [await idsOf(repos.data), await idsOf(repos.private)]
+  const get = (repo: string, ids: readonly Uint8Array[]) =>
+    collect(here.files.getChunks({ commit: commitOf(repo, 'master'), ids: [...ids] }))
+  expect((await get(repos.data, ours)).flatMap(({ chunks }) => chunks)).toHaveLength(2)
+  for (const id of theirs) {
+    await expect(get(repos.data, [...ours, id])).rejects.toEqual(
+      failed(Code.notFound, 'not-found', `not found in commit ${repos.data}/`),
+    )
+  }
 })
 
 test('a push tells why an answer of its did not come through, and nothing of one that nobody waits for', async () => {

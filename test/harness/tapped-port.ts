@@ -14,6 +14,10 @@ export class TappedPort implements AsyncDisposable {
   #upBytes = 0
   /** Connections that have carried so much, up or down, are cut; 0: every one, at once. */
   cutAfterBytes: number = Infinity
+  /** Once so much has come back, every connection is cut, and every later one at once. */
+  goneAfterBytes: number = Infinity
+  /** The byte of what comes back that is changed on its way; then no other is. */
+  garbledByte: number = Infinity
 
   private constructor(server: Server, target: number, stallAfterBytes: number) {
     this.port = (server.address() as AddressInfo).port
@@ -77,7 +81,18 @@ export class TappedPort implements AsyncDisposable {
     }
     caller.pipe(called)
     called.on('data', (bytes) => {
+      const at = this.garbledByte - this.#downBytes
       this.#downBytes += bytes.length
+      if (at < bytes.length) {
+        const place = Math.max(0, at)
+        bytes[place] = (bytes[place] ?? 0) ^ 1
+        this.garbledByte = Infinity
+      }
+      if (this.#downBytes >= this.goneAfterBytes) {
+        this.goneAfterBytes = Infinity
+        this.cutAfterBytes = 0
+        return this.cut()
+      }
       const over = this.#downBytes - this.#stallAfterBytes
       const passed = over > 0 ? bytes.subarray(0, Math.max(0, bytes.length - over)) : bytes
       if (over > 0) called.pause()

@@ -187,3 +187,12 @@ export function withoutOpen(contents: Contents): Contents {
     ]),
   )
 }
+
+/** What the code of a pipeline has printed. */
+export async function logOf(pachd: TestPachd, pipeline: string): Promise<readonly string[]> {
+  const lines: string[] = []
+  for await (const { message, user } of pachd.pps.getLogs({ pipeline: { name: pipeline } })) {
+    if (user) lines.push(message.trim())
+  }
+  return lines
+}

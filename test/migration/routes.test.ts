@@ -14,6 +14,7 @@ import { GcsServer } from '../harness/gcs-server.ts'
 import { UnpackedCluster } from '../harness/old-clusters.ts'
 import { Radosgw } from '../harness/radosgw.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
+import { expectWhole } from './expect-whole.ts'
 import { migrate, type Migrated } from './migrate.ts'
 import { expectedContents, servedContents, withoutOpen } from './migrated.ts'
 
@@ -201,7 +202,9 @@ class OldSources implements AsyncDisposable {
   async migrated(etcd: string, store: Store): Promise<Migrated> {
     await using pachd = await TestPachd.start({ clouds: cloudsOf(store) })
     const from = { etcd, storage: store.storage }
-    return await migrate(pachd, from, request)
+    const migrated = await migrate(pachd, from, request)
+    await expectWhole(pachd, this.cluster, 'keep')
+    return migrated
   }
 }
 

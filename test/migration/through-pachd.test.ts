@@ -9,8 +9,9 @@ import { type OldClusterName, UnpackedCluster } from '../harness/old-clusters.ts
 import { type OldServer, readerless, serveOldCluster } from '../harness/old-server.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
+import { expectWhole } from './expect-whole.ts'
 import { migrate, type Migrated } from './migrate.ts'
-import { expectedContents, servedContents, withoutOpen } from './migrated.ts'
+import { expectedContents, logOf, servedContents, withoutOpen } from './migrated.ts'
 
 const request = {
   force: true,
@@ -65,6 +66,12 @@ test.each(served)(
     // What pipelines of 1.5 kept for access control, a server does not say.
     expect({ ...summary?.counts, access: 0n }).toEqual({ ...ofStores.summary?.counts, access: 0n })
     expect(summary?.counts?.results).toBeGreaterThan(30n)
+    await expectWhole(pachd, cluster, 'drop')
+    if (!is14) {
+      const log = await logOf(pachd, 'counted')
+      expect(log).toContain('log line')
+      expect(log).toEqual(await logOf(other, 'counted'))
+    }
     const contents = withoutOpen(await servedContents(pachd))
     expect(contents).toEqual(withoutOpen(await servedContents(other)))
     const wanted = withoutOpen(expectedContents(expected))

@@ -5,7 +5,10 @@ import type { ChunksBatchSchema, FileContentSchema, Files } from '../../gen/pach
 import type { ChunkHolder, ChunkId } from '../../storage/chunks.ts'
 import { type Content, contentSizeBytes } from '../../storage/contents.ts'
 import type { Leases } from '../../storage/leases.ts'
+import { NamedChunks } from '../../storage/named-chunks.ts'
+import type { TreeRoot } from '../../storage/tree-entries.ts'
 import { chunkFormat } from '../../storage/offered-contents.ts'
+import type { FileName } from '../../versioning/files.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'
 import { requireCommit, requireFile } from '../pfs/names.ts'
@@ -26,15 +29,19 @@ export function contentsHandlers(
   { files, commits }: Versioning,
   ports: ContentsPorts,
 ): ServiceHandlers<typeof Files> {
+  const named = new NamedChunks(ports.chunks)
   return {
     async *listContents({ file: name }, { signal }) {
       const file = requireFile(name)
+      // All of one commit, though a branch may move.
+      const { id: commit } = await commits.inspect(file.repo, file.commit)
       let batch: FileContentInit[] = []
       yield { chunkFormat, files: [] }
       let top: string | undefined
-      for await (const { path, entry } of files.walk(file, signal)) {
+      for await (const { path, entry } of files.walk({ ...file, commit }, signal)) {
         top ??= path
         if (entry.kind === 'directory') continue
+        named.note(commit, entry.content)
         batch.push(contentMessage(path.slice(top.length), entry.content))
         if (batch.length < batchFilesMax) continue
         yield { files: batch }
@@ -45,10 +52,35 @@ export function contentsHandlers(
 
     async *getChunks({ commit: name, ids }, { signal }) {
       const { repo, commit } = requireCommit(name)
-      await commits.inspect(repo, commit)
-      yield* chunkBatches(ports, ids.map(parseId), signal)
+      const { id } = await commits.inspect(repo, commit)
+      const root = async () => await rootOf(files, { repo, commit: id, path: '' }, signal)
+      // What is there stays until it has been read.
+      using _ = ports.leases.begin()
+      const wanted = ids.map(parseId)
+      const found = await named.find(id, wanted, { root, signal })
+      const read = async (chunk: ChunkId): Promise<Uint8Array> => {
+        const known = found.get(chunk)
+        if (known === undefined || !(await ports.chunks.holds(chunk))) {
+          throw new NotFoundError(`chunk ${chunk} not found in commit ${repo}/${id}`)
+        }
+        const bytes = await ports.chunks.get(chunk)
+        named.noteBelow(id, known, bytes)
+        return bytes
+      }
+      yield* chunkBatches(wanted, read, signal)
     },
   }
+}
+
+async function rootOf(
+  files: Versioning['files'],
+  file: FileName,
+  signal: AbortSignal,
+): Promise<TreeRoot> {
+  for await (const { entry } of files.walk(file, signal)) {
+    if (entry.kind === 'directory') return entry.root
+  }
+  throw new NotFoundError(`commit ${file.repo}/${file.commit} has no root`)
 }
 
 function contentMessage(path: string, content: Content): FileContentInit {
@@ -69,18 +101,15 @@ function parseId(bytes: Uint8Array): ChunkId {
 }
 
 async function* chunkBatches(
-  { chunks, leases }: ContentsPorts,
   ids: readonly ChunkId[],
+  read: (id: ChunkId) => Promise<Uint8Array>,
   signal: AbortSignal,
 ): AsyncGenerator<MessageInitShape<typeof ChunksBatchSchema>> {
-  // What is there stays until it has been read.
-  using _ = leases.begin()
   let batch: Uint8Array[] = []
   let size = 0
   for (const id of ids) {
     signal.throwIfAborted()
-    if (!(await chunks.holds(id))) throw new NotFoundError(`chunk ${id} not found`)
-    const bytes = await chunks.get(id)
+    const bytes = await read(id)
     if (size + bytes.length > batchBytesMax && batch.length > 0) {
       yield { chunks: batch }
       batch = []

@@ -78,6 +78,11 @@ export class CallRunner {
     return this.#uploads.size
   }
 
+  /** Whether the method takes a stream of requests. */
+  takesMany(path: string): boolean {
+    return this.#routes.get(path)?.respond.requests === 'many'
+  }
+
   /**
    * Runs a call to its end. Never rejects: whatever goes wrong becomes the call's status.
    *

@@ -1,6 +1,7 @@
 import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
 import { Code, type EncodedMessage } from '../../base/grpc-wire.ts'
 import type { CallEvents, CallWire } from './call-wire.ts'
+import type { Echo } from './echo.ts'
 import { statusFields, type Status } from './errors.ts'
 import { framed } from './framed.ts'
 
@@ -21,12 +22,15 @@ export interface StreamWindow {
 export class Http2Wire implements CallWire {
   readonly #stream: ServerHttp2Stream
   readonly #window: StreamWindow
+  readonly #echo: Echo | undefined
   #headersSent = false
   #trailers: OutgoingHttpHeaders = {}
 
-  constructor(stream: ServerHttp2Stream, window: StreamWindow) {
+  /** `echo`: of a caller that may end a stream of requests right before it cancels it. */
+  constructor(stream: ServerHttp2Stream, window: StreamWindow, echo?: Echo) {
     this.#stream = stream
     this.#window = window
+    this.#echo = echo
   }
 
   /** The window opens again for as much as Node buffers itself. */
@@ -41,15 +45,21 @@ export class Http2Wire implements CallWire {
     stream.on('close', () => events.gone())
     stream.on('drain', () => events.drained())
     // A caller that cancels may end its half right before the reset (Node's HTTP/2 does): what then
-    // looks complete is cut short, and the reset is seen by the next turn of the event loop.
+    // looks complete is cut short. The reset comes with the answer to a PING, if not before.
     stream.on('end', () => {
-      // eslint-disable-next-line no-restricted-globals -- a turn of the loop, not a time
-      setImmediate(() => {
-        if (!stream.aborted && !stream.destroyed) events.receivedAll()
-      })
+      if (this.#echo === undefined) this.#receivedAll(events)
+      else this.#echo.ask(() => this.#receivedAll(events))
     })
     stream.on('data', (slice: Uint8Array) => {
       if (!events.received(slice)) stream.pause()
+    })
+  }
+
+  /** Unless the call turns out to be cancelled, by the next turn of the event loop. */
+  #receivedAll(events: CallEvents): void {
+    // eslint-disable-next-line no-restricted-globals -- a turn of the loop, not a time
+    setImmediate(() => {
+      if (!this.#stream.aborted && !this.#stream.destroyed) events.receivedAll()
     })
   }
 

@@ -17,6 +17,7 @@ import {
 } from '../../base/grpc-wire.ts'
 import type { Call } from './call.ts'
 import { CallRunner, type GrpcServerPorts } from './call-runner.ts'
+import { Echo } from './echo.ts'
 import { Http2Wire } from './http2-wire.ts'
 import { PeerWatch } from './peer-watch.ts'
 import type { Route } from './service.ts'
@@ -36,6 +37,8 @@ const wideWindows = [
 ] as const
 /** The callers of 1.5 miscount when a window shrinks, so theirs never grow. */
 const miscounting = /\bgrpc-go\/[01]\.\d\b/
+/** Callers that cancel a stream of requests by nothing but a reset. Those in Node end it right before. */
+const resetting = /^grpc-(?:go|python|java|c\+\+|ruby|csharp|php|swift|dotnet)\//
 /** Callers know this bound and keep to it; clients of 1.5 have at most 100 puts and gets at once. */
 const streamsPerConnectionMax = 1000
 /** Callers that cancel often are no attack: 1.5's clients end streams by resetting them. */
@@ -50,6 +53,7 @@ interface Peer {
   /** It has been told of another window, and has not agreed yet. */
   isSettling: boolean
   streamCount: number
+  readonly echo: Echo
 }
 
 /** Serves gRPC on the connections that it is given. */
@@ -134,7 +138,8 @@ export class GrpcServer implements AsyncDisposable {
     const { remoteAddress = 'unknown', remotePort = 0 } = session.socket
     const address = `${remoteAddress}:${remotePort}`
     const windowBytes = firstWindowBytes
-    this.#sessions.set(session, { address, windowBytes, isSettling: false, streamCount: 0 })
+    const echo = new Echo(session)
+    this.#sessions.set(session, { address, windowBytes, isSettling: false, streamCount: 0, echo })
     this.#idle.add(session)
     session.setLocalWindowSize(connectionWindowBytes)
     session.on('error', () => {}) // followed by 'close'
@@ -166,9 +171,13 @@ export class GrpcServer implements AsyncDisposable {
     }
     const peer = this.#sessions.get(session)
     if (peer === undefined) return
-    const call = { path: headers[':path'] ?? '', headers, peer: peer.address, connection: session }
-    const canWiden = !miscounting.test(headers['user-agent'] ?? '')
-    void this.#runner.run(new Http2Wire(stream, peer), call, (upload) => {
+    const path = headers[':path'] ?? ''
+    const call = { path, headers, peer: peer.address, connection: session }
+    const program = headers['user-agent'] ?? ''
+    const canWiden = !miscounting.test(program)
+    const mayEndEarly = this.#runner.takesMany(path) && !resetting.test(program)
+    const wire = new Http2Wire(stream, peer, mayEndEarly ? peer.echo : undefined)
+    void this.#runner.run(wire, call, (upload) => {
       if (canWiden) this.#widenWhenLarge(upload, session)
       this.#narrow()
     })

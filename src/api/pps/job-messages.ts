@@ -138,12 +138,15 @@ export function datumInfoMessage(
   }
 }
 
-/** Clients need every part of it; a commit is there when one of the job has the datum's files. */
+/**
+ * Clients need every part of it; a commit is there when one of the job has the datum's files, under the
+ * name that the datum has here.
+ */
 function pfsStateMessage(
   { key, state }: DatumInfo,
   job: JobRecord,
 ): MessageInitShape<typeof FileSchema> {
-  if (job.statsCommit !== undefined && state !== 'starting') {
+  if (job.statsCommit !== undefined && !job.isImported && state !== 'starting') {
     return { commit: commitMessage(job.outputRepo, job.statsCommit), path: `/${key}/pfs` }
   }
   const output = job.state === 'success' ? job.outputCommit : ''

@@ -21,7 +21,7 @@ import {
   resourcesMessage,
   transformMessage,
 } from './spec-messages.ts'
-import { chosenCommits } from './run-request.ts'
+import { chosenCommits, rerunCommits } from './run-request.ts'
 import { specOfRequest } from './spec-request.ts'
 
 const stateCodes: Readonly<Record<PipelineState, StateCode>> = {
@@ -64,6 +64,12 @@ export function pipelineHandlers({ pipelines }: Processing): ServiceHandlers<typ
       return {
         id: await pipelines.run(name, chosenCommits(request, await pipelines.inspect(name))),
       }
+    },
+
+    async rerunPipeline(request) {
+      const name = requirePipelineName(request.pipeline?.name)
+      await pipelines.run(name, rerunCommits(request))
+      return {}
     },
 
     async startPipeline({ pipeline }) {

@@ -1,7 +1,8 @@
 import { FailedPreconditionError, InvalidArgumentError } from '../../base/errors.ts'
-import type { CreateJobRequest, Input } from '../../gen/pps_pb.ts'
+import type { CreateJobRequest, Input, RerunPipelineRequest } from '../../gen/pps_pb.ts'
 import type { ChosenCommit } from '../../pipelines/manual-jobs.ts'
 import type { PipelineRecord } from '../../pipelines/pipeline-records.ts'
+import { requireCommit } from '../pfs/names.ts'
 
 /** Fields of a request that would make the job another than its pipeline's. */
 const fixedFields = [
@@ -58,7 +59,28 @@ export function chosenCommits(
   return [...distinct.values()]
 }
 
-function commitsOf({ atom, cross, union }: Input): readonly ChosenCommit[] {
-  const own = atom === undefined ? [] : [{ repo: atom.repo, commit: atom.commit }]
-  return [...own, ...[...cross, ...union].flatMap(commitsOf)]
+/**
+ * The commits that a request to run a pipeline again names.
+ *
+ * @throws {InvalidArgumentError} for commits that are to be left out: a job reads those that are named.
+ */
+export function rerunCommits({
+  include,
+  exclude,
+}: Pick<RerunPipelineRequest, 'include' | 'exclude'>): readonly ChosenCommit[] {
+  if (exclude.length > 0) {
+    throw new InvalidArgumentError(
+      'exclude cannot be given: a job is made over the heads of the input branches, or over the commits that include names, one of each repo',
+    )
+  }
+  return include.map((commit) => requireCommit(commit, 'include'))
+}
+
+function commitsOf(input: Input): readonly ChosenCommit[] {
+  const { atom, pfs, cron, cross, union, join, group } = input
+  const own = [atom, pfs, cron].flatMap((one) => one ?? [])
+  return [
+    ...own.map(({ repo, commit }) => ({ repo, commit })),
+    ...[...cross, ...union, ...join, ...group].flatMap(commitsOf),
+  ]
 }

@@ -194,7 +194,7 @@ function summaryLines(summary: MigrationSummary): readonly string[] {
     `  ${counts.repos} repos, ${counts.branches} branches, ${counts.commits} commits (${counts.openCommits} open)`,
     `  ${counts.files} files in all commits, ${sizeText(counts.bytes)}`,
     `  ${counts.objects} contents${dryRun ? '' : ' read'}, ${sizeText(counts.objectBytes)}`,
-    `  ${counts.pipelines} pipelines, ${counts.jobs} jobs${dryRun ? '' : `, ${counts.results} results of datums`}`,
+    `  ${counts.pipelines} pipelines, ${counts.jobs} jobs, ${counts.results} results of datums`,
   ]
   if (counts.access > 0n) lines.push(`  ${counts.access} users, tokens and access lists`)
   if (counts.damaged > 0n) lines.push(`  ${counts.damaged} damaged`)

@@ -3,7 +3,7 @@ import { closeSync, type Dirent, openSync, readdirSync, readSync, statSync } fro
 import { open } from 'node:fs/promises'
 import { posix } from 'node:path'
 import { type ByteStream, utf8Text } from '../../base/bytes.ts'
-import { InvalidArgumentError } from '../../base/errors.ts'
+import { FailedPreconditionError, InvalidArgumentError } from '../../base/errors.ts'
 import type { Target } from './targets.ts'
 
 /** Something below a directory that is left out: links to directories would lead around. */
@@ -115,7 +115,7 @@ export class SmallFileReader {
       let size = 0
       for (;;) {
         if (size === this.#room.length) return undefined
-        const count = readSync(file, this.#room, size, this.#room.length - size, null)
+        const count = this.#readAt(file, size, source)
         if (count === 0) break
         size += count
       }
@@ -126,6 +126,21 @@ export class SmallFileReader {
       closeSync(file)
     }
   }
+
+  #readAt(file: number, offset: number, source: string): number {
+    try {
+      return readSync(file, this.#room, offset, this.#room.length - offset, null)
+    } catch (error) {
+      throw unreadable(source, error)
+    }
+  }
+}
+
+/** Which file it was: reads do not say. */
+function unreadable(source: string, error: unknown): FailedPreconditionError {
+  const text = error instanceof Error ? error.message : String(error)
+  const reason = /^\w+: (.*), read$/.exec(text)?.[1] ?? text
+  return new FailedPreconditionError(`${source}: ${reason}`, { cause: error })
 }
 
 const sliceBytes = 1024 * 1024
@@ -135,8 +150,12 @@ export async function* readSlices(source: string): ByteStream & AsyncGenerator<U
   await using file = await open(source)
   const read = async (): Promise<Uint8Array> => {
     const slice = Buffer.allocUnsafeSlow(sliceBytes)
-    const { bytesRead } = await file.read(slice, 0, sliceBytes, null)
-    return slice.subarray(0, bytesRead)
+    try {
+      const { bytesRead } = await file.read(slice, 0, sliceBytes, null)
+      return slice.subarray(0, bytesRead)
+    } catch (error) {
+      throw unreadable(source, error)
+    }
   }
   let next = read()
   try {

@@ -11,6 +11,7 @@ const facts: EngineFacts = {
   isPodman: false,
   operatingSystem: 'linux',
   mapsUsers: false,
+  isRootless: false,
   limits: { memory: true, cpu: true, processes: true },
 }
 const files = {
@@ -20,6 +21,7 @@ const files = {
   tmp: '/slot/tmp',
   varTmp: '/slot/var-tmp',
   control: '/slot/control',
+  imageFile: '/slot/image',
   datumFile: '/slot/control/datum',
   stdoutFifo: '/slot/control/stdout',
   stderrFifo: '/slot/control/stderr',

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 
-import type { ContainerCreateOptions } from 'dockerode'
+import type { ContainerCreateOptions, HostConfig } from 'dockerode'
 
 import { FailedPreconditionError } from '../../base/errors.ts'
 import type { Transform } from '../../pipelines/executor.ts'
@@ -41,6 +41,18 @@ eval "$text"
 unset text line end
 exec "$@"`
 
+/** What every container is kept from. */
+export const guardedHost: HostConfig = {
+  Init: false,
+  LogConfig: { Type: 'none', Config: {} },
+  CapDrop: ['ALL'],
+  SecurityOpt: [
+    'no-new-privileges',
+    // Where SELinux guards files by labels, those of the slot have none that a container may read.
+    ...(existsSync('/sys/fs/selinux/enforce') ? ['label=disable'] : []),
+  ],
+}
+
 export interface ContainerSettings {
   readonly image: string
   readonly usesImageShell: boolean
@@ -69,7 +81,7 @@ export interface SettingsOptions {
  */
 export function containerSettings(options: SettingsOptions): ContainerSettings {
   const { transform, image, files, facts, labels, network, shell, secretDirectories } = options
-  const start = shell === undefined ? ['/bin/sh'] : [`/.pachyderm/${shell}`, 'sh']
+  const start = startOf(shell)
   return {
     image: transform.image,
     usesImageShell: shell === undefined,
@@ -82,10 +94,9 @@ export function containerSettings(options: SettingsOptions): ContainerSettings {
       OpenStdin: false,
       ...(image.hasHealthcheck && { Healthcheck: { Test: ['NONE'] } }),
       HostConfig: {
+        ...guardedHost,
         AutoRemove: true,
-        Init: false,
         NetworkMode: network,
-        LogConfig: { Type: 'none', Config: {} },
         Mounts: [
           bind(files.control, '/.pachyderm', true),
           // The inputs; what is in `out` is another mount.
@@ -95,9 +106,7 @@ export function containerSettings(options: SettingsOptions): ContainerSettings {
           bind(files.varTmp, '/var/tmp', false),
           ...secretDirectories.map(({ source, target }) => bind(source, target, true)),
         ],
-        CapDrop: ['ALL'],
         CapAdd: image.isForRoot ? rootCapabilities : [],
-        SecurityOpt: ['no-new-privileges', ...labelOption()],
         OomScoreAdj: oomScore,
         ...limits(options),
         ...graphics(transform, facts),
@@ -106,20 +115,21 @@ export function containerSettings(options: SettingsOptions): ContainerSettings {
   }
 }
 
-function bind(source: string, target: string, isReadOnly: boolean): HostMount {
+/** How a container's shell is started: the image's, or one of this name in the control directory. */
+export function startOf(shell: string | undefined): readonly string[] {
+  return shell === undefined ? ['/bin/sh'] : [`/.pachyderm/${shell}`, 'sh']
+}
+
+/** Of the slot's own, at a place in the container. */
+export function bind(source: string, target: string, isReadOnly: boolean): HostMount {
   return { Type: 'bind', Source: source, Target: target, ReadOnly: isReadOnly }
 }
 
-interface HostMount {
+export interface HostMount {
   readonly Type: 'bind'
   readonly Source: string
   readonly Target: string
   readonly ReadOnly: boolean
-}
-
-/** Where SELinux guards files by labels, those of the slot have none that a container may read. */
-function labelOption(): readonly string[] {
-  return existsSync('/sys/fs/selinux/enforce') ? ['label=disable'] : []
 }
 
 /** Those that the engine cannot hold are left out; `limitNotices` says so. */

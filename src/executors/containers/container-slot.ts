@@ -19,7 +19,7 @@ import type { ContainerSettings } from './container-settings.ts'
 import { containerEnvironment } from './container-environment.ts'
 import type { Engine, EngineImage } from './engine.ts'
 import { RootState } from './root-state.ts'
-import { emptySlotFiles, removeSlotFiles, type SlotFiles } from './slot-files.ts'
+import { emptySlotFiles, type OpenFiles, removeSlotFiles, type SlotFiles } from './slot-files.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
 import { warmEndError, WarmProgram, warmVariables } from '../process/warm-program.ts'
 import { WarmContainer, type ContainerAnswer } from './warm-container.ts'
@@ -41,6 +41,7 @@ export interface ContainerSlotOptions {
   readonly processWatch: ProcessWatch
   /** Taken over. */
   readonly files: SlotFiles
+  readonly openFiles: OpenFiles
   readonly outputBytesMax: number
   readonly processCountMax: number
   readonly clock: Clock
@@ -149,19 +150,20 @@ export class ContainerSlot implements Slot {
   }
 
   async reset(): Promise<void> {
+    const { files, openFiles } = this.#options
     const { container, root } = await this.#container
     const changed = await this.#changedPath(container, root)
     if (changed !== undefined || this.#isStale || container.hasEnded) {
       if (changed !== undefined) this.#options.onRootChanged(changed)
       await container[Symbol.asyncDispose]()
-      await emptySlotFiles(this.#options.files)
+      await emptySlotFiles(files, openFiles)
       this.#isStale = false
       this.#container = this.#openContainer()
       // Whoever runs the next datum hears of it.
       this.#container.catch(() => {})
       return
     }
-    await emptySlotFiles(this.#options.files)
+    await emptySlotFiles(files, openFiles)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -171,8 +173,12 @@ export class ContainerSlot implements Slot {
     for (const output of this.#outputs) output[Symbol.dispose]()
     this.#datumFile[Symbol.dispose]()
     this.#warm?.[Symbol.dispose]()
-    await removeSlotFiles(this.#options.files.path)
-    this.#options.onDisposed()
+    const { files, openFiles, onDisposed } = this.#options
+    try {
+      await removeSlotFiles(files.path, openFiles)
+    } finally {
+      onDisposed()
+    }
   }
 
   async #openContainer(): Promise<OpenContainer> {

@@ -15,6 +15,8 @@ export interface EngineFacts {
   readonly version: string
   /** Users in its containers are other users on this machine. */
   readonly mapsUsers: boolean
+  /** It is an ordinary user's. */
+  readonly isRootless: boolean
   /** Which of the limits that are asked for it can hold. */
   readonly limits: { readonly memory: boolean; readonly cpu: boolean; readonly processes: boolean }
   /** Of its host: containers see the directories of that one. */
@@ -71,15 +73,20 @@ export class Engine {
       const info: EngineInfo = await client.info()
       const isPodman = version.Components?.some(({ Name }) => Name === 'Podman Engine') ?? false
       const security = info.SecurityOptions ?? []
+      const isRootless =
+        info.Rootless === true || security.some((option) => option.startsWith('name=rootless'))
+      // Podman says that it can, and does not.
+      const canLimit = !isRootless || info.CgroupVersion === '2'
       return {
         title: `${isPodman ? 'Podman' : 'Docker'} ${version.Version}`,
         isPodman,
         version: version.Version,
-        mapsUsers: security.some((option) => /^name=(rootless|userns)/.test(option)),
+        isRootless,
+        mapsUsers: isRootless || security.some((option) => option.startsWith('name=userns')),
         limits: {
-          memory: info.MemoryLimit !== false,
-          cpu: info.CpuCfsQuota !== false,
-          processes: info.PidsLimit !== false,
+          memory: canLimit && info.MemoryLimit !== false,
+          cpu: canLimit && info.CpuCfsQuota !== false,
+          processes: canLimit && info.PidsLimit !== false,
         },
         operatingSystem: info.OperatingSystem ?? '',
       }
@@ -250,6 +257,8 @@ export class Engine {
 /** As much as is looked at: engines leave out what they do not know. */
 interface EngineInfo {
   readonly SecurityOptions?: readonly string[]
+  readonly Rootless?: boolean
+  readonly CgroupVersion?: string
   readonly MemoryLimit?: boolean
   readonly CpuCfsQuota?: boolean
   readonly PidsLimit?: boolean

@@ -26,6 +26,8 @@ export interface SlotFiles extends WarmFiles {
   readonly tmp: string
   readonly varTmp: string
   readonly control: string
+  /** Has the id of the image, for who finds the directory after a crash. */
+  readonly imageFile: string
   readonly datumFile: string
   readonly stdoutFifo: string
   readonly stderrFifo: string
@@ -38,14 +40,16 @@ export interface SlotFilesOptions {
   /** Must not exist. */
   readonly path: string
   readonly transform: Transform
+  readonly imageId: string
   /** What is written in the container belongs to users that the server is not. */
   readonly hasOtherUsers: boolean
 }
 
 export async function makeSlotFiles(options: SlotFilesOptions): Promise<SlotFiles> {
-  const { path, transform } = options
-  const files = filesIn(path)
+  const { path, transform, imageId } = options
+  const files = slotFilesIn(path)
   mkdirSync(path, { mode: 0o700 })
+  writeFileSync(files.imageFile, imageId)
   make(readableMode, files.control)
   make(readableMode, files.pfs)
   make(openMode, files.out)
@@ -61,7 +65,7 @@ export async function makeSlotFiles(options: SlotFilesOptions): Promise<SlotFile
   return files
 }
 
-function filesIn(path: string): SlotFiles {
+export function slotFilesIn(path: string): SlotFiles {
   const control = join(path, 'control')
   return {
     path,
@@ -70,6 +74,7 @@ function filesIn(path: string): SlotFiles {
     tmp: join(path, 'tmp'),
     varTmp: join(path, 'var-tmp'),
     control,
+    imageFile: join(path, 'image'),
     datumFile: join(control, 'datum'),
     stdoutFifo: join(control, 'stdout'),
     stderrFifo: join(control, 'stderr'),
@@ -93,8 +98,11 @@ export async function makeOpenFifos(...paths: readonly string[]): Promise<void> 
   for (const path of paths) chmodSync(path, fifoMode)
 }
 
+/** Lets this process remove what belongs to users that it is not. */
+export type OpenFiles = (files: SlotFiles) => Promise<void>
+
 /** Empties what a datum was given and what it wrote, for the next one. No user code may run any more. */
-export async function emptySlotFiles(files: SlotFiles): Promise<void> {
+export async function emptySlotFiles(files: SlotFiles, open: OpenFiles): Promise<void> {
   for (const entry of readdirSync(files.pfs, { withFileTypes: true })) {
     if (entry.name === outputName) continue
     const path = join(files.pfs, entry.name)
@@ -103,17 +111,36 @@ export async function emptySlotFiles(files: SlotFiles): Promise<void> {
       rmdirSync(path)
     } else unlinkSync(path)
   }
-  await emptyDirectory(files.out, openMode)
-  for (const directory of [files.tmp, files.varTmp]) await emptyDirectory(directory, sharedMode)
+  await withRights(files, open, async () => {
+    await emptyDirectory(files.out, openMode)
+    for (const directory of [files.tmp, files.varTmp]) await emptyDirectory(directory, sharedMode)
+  })
 }
 
 /** Removes a slot's directory, or what a crash left of one; there may be none. */
-export async function removeSlotFiles(path: string): Promise<void> {
+export async function removeSlotFiles(path: string, open: OpenFiles): Promise<void> {
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return
-  for (const name of ['pfs', 'tmp', 'var-tmp']) {
-    const directory = join(path, name)
-    if (lstatSync(directory, { throwIfNoEntry: false }) === undefined) continue
-    await emptyDirectory(directory, readableMode)
-  }
+  const files = slotFilesIn(path)
+  await withRights(files, open, async () => {
+    for (const directory of [files.pfs, files.tmp, files.varTmp]) {
+      if (lstatSync(directory, { throwIfNoEntry: false }) === undefined) continue
+      await emptyDirectory(directory, readableMode)
+    }
+  })
   await rm(path, { recursive: true, force: true })
+}
+
+/** Root needs no leave, and whoever gets none hears why nothing could be removed. */
+async function withRights(
+  files: SlotFiles,
+  open: OpenFiles,
+  remove: () => Promise<void>,
+): Promise<void> {
+  try {
+    await remove()
+  } catch (error) {
+    if (process.geteuid?.() === 0) throw error
+    await open(files)
+    await remove()
+  }
 }

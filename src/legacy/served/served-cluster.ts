@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto'
 import { BinaryReader } from '@bufbuild/protobuf/wire'
-import type { Clock } from '../../base/clock.ts'
+import type { Clock, Instant } from '../../base/clock.ts'
 import { UnavailableError } from '../../base/errors.ts'
 import type { Address } from '../../client/address.ts'
 import { type Client, createClient } from '../../client/client.ts'
@@ -135,7 +135,7 @@ export class ServedCluster implements OldCluster {
         provenance: info.provenance.map(({ name }) => name),
         written: index,
       })),
-      commits,
+      commits: inOrderOfWrites(commits),
       branches,
       pipelines: pipelines
         .toReversed()
@@ -181,6 +181,20 @@ export class ServedCluster implements OldCluster {
     const { jobInfo } = await calls.ask((options) => pps.listJob({}, options))
     yield { kind: 'pipelines', pipelines: pipelineInfo, jobs: jobInfo }
   }
+}
+
+/**
+ * Repos are listed one by one. Each keeps the order of its commits, and they are put between those of
+ * others by their ends: so each comes after what it was made from, as in the records themselves.
+ */
+function inOrderOfWrites(commits: readonly OldCommit[]): readonly OldCommit[] {
+  const lastIn = new Map<string, Instant>()
+  const placed = commits.map((commit) => {
+    const at = Math.max(lastIn.get(commit.repo) ?? 0, commit.finishedAt ?? commit.startedAt)
+    lastIn.set(commit.repo, at)
+    return { commit, at }
+  })
+  return placed.toSorted((left, right) => left.at - right.at).map(({ commit }) => commit)
 }
 
 /** What is another when somebody has written; maps and counters come in any order, and are left out. */

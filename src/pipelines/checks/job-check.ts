@@ -107,7 +107,8 @@ function jobProblem(row: JobRow): string | undefined {
   if (row.version_found === null && !isImported)
     return 'ran a version of the pipeline whose spec is not there'
   const isOver = row.finished_at !== null
-  if (hasEnded(state) !== isOver)
+  // Old clusters do not always say when.
+  if (hasEnded(state) !== isOver && !(isImported && !isOver))
     return `is in the state ${state} and has ${isOver ? 'an' : 'no'} end`
   if (state !== 'success') {
     return row.output_found === null

@@ -44,13 +44,14 @@ export function datumSource(input: Input, surroundings: DatumSurroundings): Datu
         return new UnionSource(part.members.map(sourceOf))
       case 'join':
       case 'group': {
-        const number = numbers.get(part)
-        if (index === undefined || number === undefined) {
+        const node = numbers.get(part)
+        if (index === undefined || node === undefined) {
           throw new Error('invariant broken: the matches of a join or group are indexed')
         }
+        const place = { node, index, hashOf }
         return part.kind === 'join'
-          ? new JoinSource(part, number, index, hashOf)
-          : new GroupSource(part, number, index, hashOf)
+          ? new JoinSource({ ...place, input: part })
+          : new GroupSource({ ...place, input: part })
       }
     }
   }

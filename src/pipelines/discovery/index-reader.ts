@@ -1,4 +1,4 @@
-import type { PathDifference, PathEntry } from '../../storage/file-trees.ts'
+import type { PathDifference, PathEntry, TreeEntry } from '../../storage/file-trees.ts'
 import type { KeyRange, MapDifference, MapRoot, ProllyMaps } from '../../storage/prolly-map.ts'
 import { decodeTreeEntry } from '../../storage/tree-entries.ts'
 import { indexRange, parseIndexKey, type IndexEntry } from './match-index.ts'
@@ -16,6 +16,15 @@ export type Side = 'before' | 'after'
 export interface KeyPlace {
   readonly node: number
   readonly matchKey: string
+}
+
+/** A join or group, and its matches. */
+export interface Indexed<Of> {
+  readonly input: Of
+  /** The number of `input` in the index. */
+  readonly node: number
+  readonly index: IndexReader
+  readonly hashOf: (entry: TreeEntry) => Uint8Array
 }
 
 /** Reads an index of matches, and how it changed. */

@@ -1,11 +1,10 @@
-import type { TreeEntry } from '../../storage/file-trees.ts'
 import type { Datum } from '../datums.ts'
 import type { JoinInput } from '../inputs.ts'
 import { joinOrderKey } from '../datums/order-keys.ts'
 import { AtomSource } from './atom-source.ts'
 import { CrossSource } from './cross-source.ts'
 import type { DatumSource } from './datum-source.ts'
-import type { IndexReader, Side } from './index-reader.ts'
+import type { Indexed, Side } from './index-reader.ts'
 
 /**
  * For each match key, every combination of one match of each member. Where a member has none, those
@@ -15,22 +14,10 @@ import type { IndexReader, Side } from './index-reader.ts'
  * rule of a cross. Cost: the changed match keys, and the combinations under them.
  */
 export class JoinSource implements DatumSource {
-  readonly #input: JoinInput
-  readonly #node: number
-  readonly #index: IndexReader
-  readonly #hashOf: (entry: TreeEntry) => Uint8Array
+  readonly #of: Indexed<JoinInput>
 
-  /** `node` is the number of `input` in the index. */
-  constructor(
-    input: JoinInput,
-    node: number,
-    index: IndexReader,
-    hashOf: (entry: TreeEntry) => Uint8Array,
-  ) {
-    this.#input = input
-    this.#node = node
-    this.#index = index
-    this.#hashOf = hashOf
+  constructor(of: Indexed<JoinInput>) {
+    this.#of = of
   }
 
   before(): AsyncIterable<Datum> {
@@ -42,7 +29,7 @@ export class JoinSource implements DatumSource {
   }
 
   async *added(): AsyncGenerator<Datum> {
-    if (this.#index.isFirst) {
+    if (this.#of.index.isFirst) {
       yield* this.after()
       return
     }
@@ -52,18 +39,18 @@ export class JoinSource implements DatumSource {
   }
 
   async *removed(): AsyncGenerator<Datum> {
-    if (this.#index.isFirst) return
+    if (this.#of.index.isFirst) return
     for await (const { before, after } of this.#changed()) {
       yield* after.isLike(before) ? before.removed() : before.before()
     }
   }
 
   async *unchanged(): AsyncGenerator<Datum> {
-    if (!this.#index.isFirst) yield* this.#unaffected('after')
+    if (!this.#of.index.isFirst) yield* this.#unaffected('after')
   }
 
   surviving(): AsyncIterable<Datum> {
-    return this.#index.isFirst ? this.before() : this.#unaffected('before')
+    return this.#of.index.isFirst ? this.before() : this.#unaffected('before')
   }
 
   /** What stands on both sides and is the same. The changed match keys are held in memory. */
@@ -72,7 +59,7 @@ export class JoinSource implements DatumSource {
     for await (const { matchKey, before, after } of this.#changed()) {
       changed.set(matchKey, { isLike: after.isLike(before) })
     }
-    for await (const { matchKey, members } of this.#index.keys(side, this.#node)) {
+    for await (const { matchKey, members } of this.#of.index.keys(side, this.#of.node)) {
       const found = this.#combined(matchKey, members)
       const change = changed.get(matchKey)
       if (change === undefined) yield* side === 'before' ? found.before() : found.after()
@@ -81,7 +68,7 @@ export class JoinSource implements DatumSource {
   }
 
   async *#all(side: Side): AsyncGenerator<Datum> {
-    for await (const { matchKey, members } of this.#index.keys(side, this.#node)) {
+    for await (const { matchKey, members } of this.#of.index.keys(side, this.#of.node)) {
       const found = this.#combined(matchKey, members)
       yield* side === 'before' ? found.before() : found.after()
     }
@@ -92,11 +79,11 @@ export class JoinSource implements DatumSource {
     readonly before: Combined
     readonly after: Combined
   }> {
-    const node = this.#node
-    for await (const matchKey of this.#index.changedKeys(node)) {
+    const node = this.#of.node
+    for await (const matchKey of this.#of.index.changedKeys(node)) {
       const on = async (side: Side): Promise<Combined> => {
-        const count = this.#input.members.length
-        const members = await this.#index.members(side, { node, matchKey }, count)
+        const count = this.#of.input.members.length
+        const members = await this.#of.index.members(side, { node, matchKey }, count)
         return this.#combined(matchKey, members)
       }
       yield { matchKey, before: await on('before'), after: await on('after') }
@@ -105,15 +92,15 @@ export class JoinSource implements DatumSource {
 
   /** What comes of a match key under which `found` members have something. */
   #combined(matchKey: string, found: ReadonlySet<number>): Combined {
-    const { members } = this.#input
+    const { members } = this.#of.input
     const isWhole = found.size === members.length
     const taken = members.map(
       ({ outer }, member) => found.has(member) && (isWhole || outer === true),
     )
     const factors = members.flatMap(({ name }, member) => {
       if (taken[member] !== true) return []
-      const matches = this.#index.matches({ node: this.#node, matchKey, member })
-      return [new AtomSource(name, matches, this.#hashOf)]
+      const matches = this.#of.index.matches({ node: this.#of.node, matchKey, member })
+      return [new AtomSource(name, matches, this.#of.hashOf)]
     })
     return new Combined(matchKey, taken, factors)
   }

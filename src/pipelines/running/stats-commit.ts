@@ -93,6 +93,8 @@ async function baseOf(tx: ReadTransaction, plan: JobPlan): Promise<StatsBase | u
   const { baseJob } = await getJob(tx, plan.job.id)
   if (baseJob === undefined) return undefined
   const job = await getJob(tx, baseJob)
+  // In the files of an old cluster, datums have other names.
+  if (job.isImported) return undefined
   if (job.statsCommit === undefined || job.datumSet === undefined) return undefined
   const commit = await findCommit(tx, job.outputRepo, job.statsCommit)
   if (commit?.state.kind !== 'finished') return undefined

@@ -9,6 +9,7 @@ import {
   UnavailableError,
 } from '../../base/errors.ts'
 import { shownSource } from '../../base/source-urls.ts'
+import { distrustOf } from '../../clouds/cloud-errors.ts'
 import type { ReachGuard } from '../reach.ts'
 import { SourceBrokeError } from '../source.ts'
 
@@ -179,12 +180,8 @@ function connectionError(url: URL, error: unknown, signal: AbortSignal): Error {
   const absence = absences[code]
   if (code === 'ENOTFOUND') return new NotFoundError(`${where}: ${absence}`, { cause: error })
   if (absence !== undefined) return new UnavailableError(`${where}: ${absence}`, { cause: error })
-  if (/CERT|SELF_SIGNED|ERR_TLS|UNABLE_TO/.test(code)) {
-    return new UnavailableError(
-      `${where}: its certificate cannot be trusted (${message}); to trust one of your own, start pachd with NODE_EXTRA_CA_CERTS=FILE`,
-      { cause: error },
-    )
-  }
+  const distrust = distrustOf(code, message)
+  if (distrust !== undefined) return new UnavailableError(`${where}: ${distrust}`, { cause: error })
   return new SourceBrokeError(`the connection broke (${code === '' ? message : code})`, {
     cause: error,
   })

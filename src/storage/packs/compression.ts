@@ -1,5 +1,5 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { DataLossError } from '../../base/errors.ts'
+import { assert, DataLossError } from '../../base/errors.ts'
 import type { Encoding } from './format.ts'
 
 export interface EncodedChunk {
@@ -14,20 +14,37 @@ const probeBytes = 32 * 1024
 /** Stored compressed only when at most this part is left, since reading it then costs more. */
 const keepRatioMax = 0.9
 
+/** A smaller buffer may share its memory with others. */
+const unsharedBytesMin = Buffer.poolSize / 2
+
 const options = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
 
 /** `bytes` as they are to be stored: compressed when it pays, else the same view. */
 export function encodeChunk(bytes: Uint8Array): EncodedChunk {
-  const raw: EncodedChunk = { stored: bytes, encoding: 'raw' }
-  if (bytes.length < compressBytesMin) return raw
+  const stored = compressedChunk(bytes)
+  return stored === undefined ? { stored: bytes, encoding: 'raw' } : { stored, encoding: 'zstd' }
+}
+
+/** In memory of its own; undefined when it does not pay. */
+export function compressedChunk(bytes: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+  if (bytes.length < compressBytesMin) return undefined
   if (bytes.length >= 4 * probeBytes) {
     const start = (bytes.length - probeBytes) >>> 1
-    if (!pays(zstdCompressSync(bytes.subarray(start, start + probeBytes), options), probeBytes)) {
-      return raw
-    }
+    const probe = compress(bytes.subarray(start, start + probeBytes))
+    if (probe === undefined) return undefined
   }
-  const stored = zstdCompressSync(bytes, options)
-  return pays(stored, bytes.length) ? { stored, encoding: 'zstd' } : raw
+  return compress(bytes)
+}
+
+function compress(bytes: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
+  // Room for all that zstd can make of it, so that it comes in one buffer.
+  const chunkSize = Math.max(bytes.length + (bytes.length >>> 8) + 128, unsharedBytesMin)
+  const output = zstdCompressSync(bytes, { ...options, chunkSize })
+  assert(output.buffer.byteLength === chunkSize, 'the output is alone in its memory')
+  const pays = output.length <= bytes.length * keepRatioMax
+  // Frees the rest now: V8 looks for garbage when there are 64 MiB of it, in each thread.
+  const stored = new Uint8Array(output.buffer.transfer(pays ? output.length : 0))
+  return pays ? stored : undefined
 }
 
 /**
@@ -41,8 +58,4 @@ export function decodeChunk(stored: Uint8Array, encoding: Encoding, rawBytes: nu
   } catch (error) {
     throw new DataLossError('the compressed bytes are damaged', { cause: error })
   }
-}
-
-function pays(compressed: Uint8Array, size: number): boolean {
-  return compressed.length <= size * keepRatioMax
 }

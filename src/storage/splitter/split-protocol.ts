@@ -38,5 +38,5 @@ export interface SplitAnswer {
   readonly chunks: readonly ChunkRange[]
   readonly hashed: readonly HashedChunk[]
   /** Compressed bytes, or undefined for a chunk that is stored as it is. */
-  readonly encoded: readonly (Uint8Array | undefined)[]
+  readonly encoded: readonly (Uint8Array<ArrayBuffer> | undefined)[]
 }

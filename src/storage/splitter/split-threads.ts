@@ -30,7 +30,7 @@ export class SplitThread implements AsyncDisposable {
   async encode(
     memory: SharedArrayBuffer,
     chunks: readonly ChunkRange[],
-  ): Promise<readonly (Uint8Array | undefined)[]> {
+  ): Promise<readonly (Uint8Array<ArrayBuffer> | undefined)[]> {
     return (await this.#run({ kind: 'encode', job: this.#nextJob(), memory, chunks })).encoded
   }
 

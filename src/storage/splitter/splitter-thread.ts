@@ -3,7 +3,7 @@
 import { parentPort } from 'node:worker_threads'
 import { assert, unreachable } from '../../base/errors.ts'
 import { chunkIdOf } from '../chunk-id.ts'
-import { encodeChunk } from '../packs/compression.ts'
+import { compressedChunk } from '../packs/compression.ts'
 import {
   type ChunkRange,
   type HashedChunk,
@@ -31,7 +31,10 @@ port.on('message', (request: SplitRequest) => {
       break
     }
     case 'encode': {
-      const encoded = request.chunks.map(({ start, end }) => encode(bytes.subarray(start, end)))
+      const encoded = request.chunks.map(({ start, end }) =>
+        compressedChunk(bytes.subarray(start, end)),
+      )
+      // Its memory moves to the other thread.
       const moved = encoded.flatMap((stored) => stored?.buffer ?? [])
       answer({ job, chunks: [], hashed: [], encoded }, moved)
       break
@@ -60,12 +63,6 @@ function split(
 
 function hash(bytes: Uint8Array, { start, end }: ChunkRange): HashedChunk {
   return { id: chunkIdOf(bytes.subarray(start, end)), start, end }
-}
-
-/** In memory of its own, which moves to the other thread; undefined when it does not pay. */
-function encode(bytes: Uint8Array): Uint8Array<ArrayBuffer> | undefined {
-  const { stored, encoding } = encodeChunk(bytes)
-  return encoding === 'raw' ? undefined : new Uint8Array(stored)
 }
 
 function answer(message: SplitAnswer, moved: readonly ArrayBuffer[] = []): void {

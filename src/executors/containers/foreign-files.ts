@@ -1,0 +1,56 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { bind, guardedHost, startOf } from './container-settings.ts'
+import type { Engine } from './engine.ts'
+import type { SlotFiles } from './slot-files.ts'
+import { staticShellName } from './static-shell.ts'
+
+const openScript = `"$@" chown "$owner" /pfs/out /tmp /var/tmp
+"$@" chmod -R a+rwX,-t /pfs/out /tmp /var/tmp`
+
+export interface ForeignFilesPorts {
+  readonly engine: Engine
+  readonly labels: Readonly<Record<string, string>>
+  /** Root in a container is the user that the engine, and so the server, is. */
+  readonly isRootless: boolean
+}
+
+/**
+ * Gives the server the right to remove what user code left in a slot's directory: files of users that
+ * only containers have, as after a datum that was ended. It takes a container, whose root may do that.
+ */
+export async function openForeignFiles(
+  { engine, labels, isRootless }: ForeignFilesPorts,
+  files: SlotFiles,
+): Promise<void> {
+  const hasStaticShell = existsSync(join(files.control, staticShellName))
+  const start = startOf(hasStaticShell ? staticShellName : undefined)
+  const user = process.geteuid?.() ?? 0
+  const id = await engine.createContainer({
+    Image: readFileSync(files.imageFile, 'utf8'),
+    User: '0:0',
+    Env: [`owner=${isRootless ? 0 : user}`],
+    Entrypoint: [...start, '-c', openScript, 'sh'],
+    Cmd: hasStaticShell ? start.slice(0, 1) : [],
+    Labels: { ...labels },
+    HostConfig: {
+      ...guardedHost,
+      NetworkMode: 'none',
+      Mounts: [
+        bind(files.control, '/.pachyderm', true),
+        bind(files.out, '/pfs/out', false),
+        bind(files.tmp, '/tmp', false),
+        bind(files.varTmp, '/var/tmp', false),
+      ],
+      CapAdd: ['CHOWN', 'DAC_OVERRIDE', 'FOWNER'],
+    },
+  })
+  try {
+    await engine.startContainer(id)
+    // Whether it was enough shows when they are removed.
+    await engine.waitForEnd(id)
+  } finally {
+    await engine.removeContainer(id)
+  }
+}
