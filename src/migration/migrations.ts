@@ -147,8 +147,8 @@ class Run {
     const catalog = await this.#cluster.catalog(findings.onDamage)
     const { clock, specOf } = this.#ports
     const commits = planCommits(catalog, this.#request.openCommits, findings)
-    const ports = { specOf, now: clock.now(), findings, repos: commits.repos }
-    const pipelines = planPipelines(catalog, this.#request, ports)
+    const ports = { specOf, now: clock.now(), findings }
+    const pipelines = planPipelines(catalog, this.#request, { ...ports, repos: commits.repos })
     return {
       ...commits,
       pipelines,

@@ -37,19 +37,20 @@ export interface PlanPorts {
   readonly specOf: SpecOf
   readonly findings: Findings
   readonly now: Instant
-  /** Those that come. */
-  readonly repos: readonly { readonly name: string }[]
 }
 
 export function planPipelines(
   catalog: OldCatalog,
   { keepsPaused }: Pick<MigrationRequest, 'keepsPaused'>,
-  ports: PlanPorts,
+  ports: PlanPorts & {
+    /** Those that come. */
+    readonly repos: readonly { readonly name: string }[]
+  },
 ): readonly PlannedPipeline[] {
   const repos = new Set(ports.repos.map(({ name }) => name))
   return catalog.pipelines.flatMap((old) => {
-    const hasOutput = repos.has(old.name)
-    return plannedPipeline(old, { keepsPaused, hasOutput }, ports) ?? []
+    const how = { keepsPaused, hasOutput: repos.has(old.name) }
+    return plannedPipeline(old, how, ports) ?? []
   })
 }
 
