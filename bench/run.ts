@@ -18,7 +18,8 @@ import {
 } from './benchmark.ts'
 import { changedDatum } from './cases/changed-datum.ts'
 import { collection } from './cases/collection.ts'
-import { firstDatum, largeInput, manyInputs } from './cases/datum-inputs.ts'
+import { firstDatum, largeInput, manyInputs, throughDatum } from './cases/datum-inputs.ts'
+import { cross } from './cases/cross.ts'
 import { finishCommit } from './cases/finish-commit.ts'
 import { getRecursive } from './cases/get-recursive.ts'
 import { hugeFile } from './cases/huge-file.ts'
@@ -30,6 +31,7 @@ import { migrate } from './cases/migrate.ts'
 import { millionFiles } from './cases/million-files.ts'
 import { mountList, mountRead } from './cases/mount.ts'
 import { putFrom } from './cases/put-from.ts'
+import { chain, fan } from './cases/pipeline-graphs.ts'
 import { packsInBucket } from './cases/packs-in-bucket.ts'
 import { s3Gateway } from './cases/s3-gateway.ts'
 import { putToOutput } from './cases/put-to-output.ts'
@@ -64,8 +66,12 @@ const benchmarks: readonly Benchmark[] = [
   firstContainerDatum,
   firstDatum,
   largeInput,
+  throughDatum,
   manyInputs,
   changedDatum,
+  cross,
+  chain,
+  fan,
   why,
   putToOutput,
   putFrom,

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import type { Benchmark } from '../benchmark.ts'
 import { timed } from '../processes.ts'
 import { putFile } from '../../src/client/file-transfers.ts'
@@ -17,6 +18,7 @@ export const changedDatum: Benchmark = {
       await pachd.pps.createPipeline({
         pipeline: { name: `copy-${size}` },
         transform: { cmd: ['cp', '-r', `/pfs/in-${size}/d`, '/pfs/out/'] },
+        parallelismSpec: { constant: BigInt(availableParallelism()) },
         input: { atom: { repo: `in-${size}`, glob: '/d/*' } },
       })
       const commit = await pachd.pfs.inspectCommit({

@@ -78,6 +78,49 @@ export const largeInput: Benchmark = {
   },
 }
 
+export const throughDatum: Benchmark = {
+  name: 'through-datum',
+  title: 'a file of 1 GiB through a datum that changes each byte',
+  unit: 'ms',
+  roundsMax: 1,
+  prepare: async ({ directory, startPachd }) => {
+    const pachd = await startPachd()
+    const input = join(directory, 'input')
+    await writeLargeFile(input, 1024, 1)
+    await pachd.pfs.createRepo({ repo: { name: 'in' } })
+    await pachd.pachctl('put-file', 'in', 'master', '/f', '-c', '-f', input)
+    const head = await pachd.pfs.inspectCommit({ commit: { repo: { name: 'in' }, id: 'master' } })
+    const { commit } = head
+    if (commit === undefined) throw new Error('the repo has no commit')
+    // What comes out is new: what is stored already would cost a reference only.
+    const change = String.raw`tr '\000-\377' '\001-\377\000'`
+    const ours = 'create-pipeline, job'
+    const baseline = 'the command alone, fsync'
+    return {
+      contenders: [
+        {
+          label: ours,
+          run: () =>
+            timed(async () => {
+              await pachd.pps.createPipeline({
+                pipeline: { name: 'through' },
+                transform: { cmd: ['sh'], stdin: [`${change} </pfs/in/f >/pfs/out/f`] },
+                input: { atom: { repo: 'in', glob: '/f' } },
+              })
+              await pachd.flush(commit)
+            }),
+        },
+        { label: baseline, run: () => runShell(`${change} <input >out && sync out`, directory) },
+        { label: 'cp, fsync', run: () => runShell('cp input copy && sync copy', directory) },
+      ],
+      comparisons: [
+        { ours, baseline },
+        { ours, baseline: 'cp, fsync' },
+      ],
+    }
+  },
+}
+
 export const manyInputs: Benchmark = {
   name: 'many-inputs',
   title: '100,000 files shown to a datum',

@@ -4,7 +4,8 @@ import type { Benchmark } from '../benchmark.ts'
 import { runShell } from '../processes.ts'
 import { writeSmallFiles } from '../seeded-files.ts'
 
-const count = 100_000
+const count = 20_000
+const directories = 200
 const whole = 'pachctl get-file -r -o'
 const verified = 'pachctl get-file -r -o --verify'
 const archive = 'pachctl get-file --tar | tar x'
@@ -13,12 +14,12 @@ const tar = 'tar x'
 
 export const getRecursive: Benchmark = {
   name: 'get-recursive',
-  title: '100,000 files of 1 KiB in 1,000 directories out',
+  title: `${count.toLocaleString('en')} files of 1 KiB in ${directories} directories out`,
   unit: 'ms',
   prepare: async ({ directory, startPachd, noteClientMemory }) => {
     const pachd = await startPachd()
     const tree = join(directory, 'tree')
-    await writeSmallFiles(tree, { count, directories: 1000, seed: 1 })
+    await writeSmallFiles(tree, { count, directories, seed: 1 })
     await pachd.pfs.createRepo({ repo: { name: 'data' } })
     await pachd.pachctl('put-file', 'data', 'master', '/', '-c', '-r', '-f', tree)
     // In the order in which get-file has it, so that both make files in the same one.

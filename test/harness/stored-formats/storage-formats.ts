@@ -18,6 +18,7 @@ import {
 } from '../../../src/storage/packs/format.ts'
 import { Node, nodeVersion } from '../../../src/storage/prolly/node.ts'
 import { ProllyMaps } from '../../../src/storage/prolly-map.ts'
+import { CutFinder } from '../../../src/storage/splitter/cut-finder.ts'
 import { Splitter } from '../../../src/storage/splitter/splitter.ts'
 import {
   decodeTreeEntry,
@@ -63,11 +64,11 @@ const chunks: StoredFormat = {
   samples: {
     'where 2 MiB of noise are cut': {
       write: () => {
-        const splitter = new Splitter()
-        splitter.push(noise(2 * 1024 * 1024))
+        const splitter = new Splitter(new CutFinder())
         const sizes: number[] = []
-        for (let cut = splitter.next(); cut !== undefined; cut = splitter.next()) {
-          sizes.push(cut.length)
+        for (let rest = noise(2 * 1024 * 1024); rest.length > 0;) {
+          rest = rest.subarray(splitter.push(rest))
+          if (splitter.isWhole) sizes.push(splitter.take().length)
         }
         return JSON.stringify(sizes)
       },
