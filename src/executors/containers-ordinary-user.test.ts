@@ -42,6 +42,8 @@ describe.skipIf(!canHavePodman())('an ordinary user runs containers', () => {
   afterAll(async () => {
     await engine?.[Symbol.asyncDispose]()
     if (directory !== '') rmSync(directory, { recursive: true, force: true })
+    // Podman's own, for each user.
+    rmSync(`/dev/shm/libpod_rootless_lock_${ordinaryUser}`, { force: true })
   })
 
   test('of an engine that is root’s', async () => {
