@@ -15,7 +15,7 @@ import type {
   OpenCommitChoice,
 } from '../migration/events.ts'
 import type { ClusterMigrations, OldPlace } from '../migration/migrations.ts'
-import type { SpecOf } from '../migration/pipeline-plan.ts'
+import type { SpecOf } from '../migration/ports.ts'
 import { checkSpec } from '../pipelines/specs.ts'
 import { service, type Route } from './grpc/service.ts'
 import { durationOf } from './pps/durations.ts'

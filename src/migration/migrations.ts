@@ -1,17 +1,15 @@
 import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
-import type { Clock } from '../base/clock.ts'
 import type { OldCluster } from '../legacy/old-cluster.ts'
-import { openOldCluster, type OpenPorts } from '../legacy/open-cluster.ts'
+import { openOldCluster } from '../legacy/open-cluster.ts'
 import type { OldPlace } from '../legacy/old-place.ts'
 import type { OldAccess } from '../legacy/old-records.ts'
 import { forgetImportedResults } from '../pipelines/datum-results.ts'
 import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
-import type { Contents } from '../storage/contents.ts'
-import { type FaultPoint, noFault } from '../storage/fault-point.ts'
+import { noFault } from '../storage/fault-point.ts'
 import { forgetImported } from '../versioning/imports.ts'
-import { planCommits, type CommitPlan } from './commit-plan.ts'
-import { bring, type BringingPorts, type Brought, type MigrationStores } from './bringing.ts'
-import { StoringIntake } from './content-import.ts'
+import { planCommits, type CommitPlan } from './plan/commit-plan.ts'
+import { bring, type BringingPorts, type Brought } from './contents/bringing.ts'
+import { StoringIntake } from './contents/content-import.ts'
 import {
   type MigrationCounts,
   type MigrationEvent,
@@ -19,22 +17,13 @@ import {
   noMigrationCounts,
 } from './events.ts'
 import { Findings } from './findings.ts'
-import { planJobs, type PipelinePlan } from './job-plan.ts'
-import { planPipelines, type SpecOf } from './pipeline-plan.ts'
-import { requireRest, restlessness } from './rest-check.ts'
-import { type Estimate, Survey } from './survey.ts'
+import { planJobs, type PipelinePlan } from './plan/job-plan.ts'
+import { planPipelines } from './plan/pipeline-plan.ts'
+import { requireRest, restlessness } from './plan/rest-check.ts'
+import { type Estimate, Survey } from './survey/survey.ts'
+import type { MigrationPorts } from './ports.ts'
 import { currentRun, endRun } from './runs.ts'
 import { requireRoom, roomRefusal, switchOver } from './switch-over.ts'
-
-export interface MigrationPorts extends MigrationStores {
-  readonly contents: Contents
-  readonly clock: Clock
-  readonly specOf: SpecOf
-  readonly openBucket: OpenPorts['openBucket']
-  /** Empty stores, which are gone when they are disposed of. */
-  readonly openRehearsal: () => Promise<MigrationStores & AsyncDisposable>
-  readonly faultPoint?: FaultPoint
-}
 
 /** Progress is told at most so often. */
 const progressEveryMs = 200

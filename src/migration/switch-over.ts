@@ -18,7 +18,7 @@ import {
   type ImportedArrival,
 } from '../pipelines/imports.ts'
 import type { JobInput } from '../pipelines/job-records.ts'
-import type { JobDatums } from './datum-import.ts'
+import type { JobDatums } from './contents/datum-import.ts'
 import {
   findImportedTrees,
   importBranch,
@@ -29,17 +29,17 @@ import {
   type ImportedCommit,
   type ImportRun,
 } from '../versioning/imports.ts'
-import type { CommitPlan } from './commit-plan.ts'
+import type { CommitPlan } from './plan/commit-plan.ts'
 import type {
   FindTrees,
   HeldCommit,
   ReadyBranch,
   ReadyCommit,
   ReadyCommits,
-} from './ready-commits.ts'
+} from './contents/ready-commits.ts'
 import { endRun } from './runs.ts'
-import { statsOfJob, type PipelinePlan, type PlannedJob } from './job-plan.ts'
-import { madeUp, type PlannedPipeline } from './pipeline-plan.ts'
+import { statsOfJob, type PipelinePlan, type PlannedJob } from './plan/job-plan.ts'
+import { madeUp, type PlannedPipeline } from './plan/pipeline-plan.ts'
 
 /** Everything that comes, with its contents here already. */
 export interface Cargo {

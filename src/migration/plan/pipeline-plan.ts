@@ -1,23 +1,21 @@
 import { createHash } from 'node:crypto'
 import { create, toJson } from '@bufbuild/protobuf'
-import type { Instant } from '../base/clock.ts'
-import { UnimplementedError } from '../base/errors.ts'
-import { shownSource } from '../base/source-urls.ts'
+import type { Instant } from '../../base/clock.ts'
+import { UnimplementedError } from '../../base/errors.ts'
+import { shownSource } from '../../base/source-urls.ts'
 import {
   type CreatePipelineRequest,
   CreatePipelineRequestSchema,
   PipelineState as OldPipelineState,
   type PipelineInfo,
-} from '../gen/pps_pb.ts'
-import { instantOfTime, type OldCatalog, type OldPipeline } from '../legacy/old-records.ts'
-import type { PipelineRecord } from '../pipelines/pipeline-records.ts'
-import type { PipelineSpec } from '../pipelines/specs.ts'
-import type { PipelineState } from '../pipelines/states.ts'
-import type { MigrationRequest } from './events.ts'
-import { type Findings, isDamage } from './findings.ts'
-
-/** Makes a spec of what a client would send for it. @throws {DomainError} for one that cannot run here. */
-export type SpecOf = (request: CreatePipelineRequest, now: Instant) => PipelineSpec
+} from '../../gen/pps_pb.ts'
+import { instantOfTime, type OldCatalog, type OldPipeline } from '../../legacy/old-records.ts'
+import type { PipelineRecord } from '../../pipelines/pipeline-records.ts'
+import type { PipelineSpec } from '../../pipelines/specs.ts'
+import type { PipelineState } from '../../pipelines/states.ts'
+import type { MigrationRequest } from '../events.ts'
+import { type Findings, isDamage } from '../findings.ts'
+import type { SpecOf } from '../ports.ts'
 
 export interface PlannedPipeline {
   readonly record: PipelineRecord

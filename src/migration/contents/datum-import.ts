@@ -1,34 +1,34 @@
-import type { Instant } from '../base/clock.ts'
-import { parseGlob } from '../base/globs.ts'
-import type { CommitId, JobId, RepoName } from '../base/names.ts'
-import { type NameSet, NameTable } from '../legacy/name-table.ts'
+import type { Instant } from '../../base/clock.ts'
+import { parseGlob } from '../../base/globs.ts'
+import type { CommitId, JobId, RepoName } from '../../base/names.ts'
+import { type NameSet, NameTable } from '../../legacy/name-table.ts'
 import {
   datumTags,
   orderCountMax,
   tagPrefix,
   type OldMember,
   type TagScheme,
-} from '../legacy/datum-tags.ts'
-import { encodeLog } from '../pipelines/datum-logs.ts'
-import { stageImportedResult, type DatumResult } from '../pipelines/datum-results.ts'
+} from '../../legacy/datum-tags.ts'
+import { encodeLog } from '../../pipelines/datum-logs.ts'
+import { stageImportedResult, type DatumResult } from '../../pipelines/datum-results.ts'
 import {
   findImportedDatums,
   mergeImportedOutputs,
   type DatumsOfInput,
   type ImportedDatum,
-} from '../pipelines/imports.ts'
-import { atomsOf, shapeOf } from '../pipelines/inputs.ts'
-import type { PipelineSpec } from '../pipelines/specs.ts'
-import { type FaultPoint, noFault } from '../storage/fault-point.ts'
-import type { DirectoryEntry } from '../storage/file-trees.ts'
-import type { Contents } from '../storage/contents.ts'
-import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
-import { treeEntry, type CommitTree } from '../versioning/commit-records.ts'
+} from '../../pipelines/imports.ts'
+import { atomsOf, shapeOf } from '../../pipelines/inputs.ts'
+import type { PipelineSpec } from '../../pipelines/specs.ts'
+import { type FaultPoint, noFault } from '../../storage/fault-point.ts'
+import type { DirectoryEntry } from '../../storage/file-trees.ts'
+import type { Contents } from '../../storage/contents.ts'
+import type { MapRoot, ProllyMaps } from '../../storage/prolly-map.ts'
+import { treeEntry, type CommitTree } from '../../versioning/commit-records.ts'
 import { noDatumStats, statsOfDatum, type DatumStats } from './datum-stats.ts'
-import { isDamage } from './findings.ts'
+import { isDamage } from '../findings.ts'
 import { OldHashes } from './old-hashes.ts'
-import type { PipelinePlan, PlannedJob } from './job-plan.ts'
-import type { PlannedPipeline } from './pipeline-plan.ts'
+import type { PipelinePlan, PlannedJob } from '../plan/job-plan.ts'
+import type { PlannedPipeline } from '../plan/pipeline-plan.ts'
 import type { ReadyCommit, ReadyCommits } from './ready-commits.ts'
 import type { TreeImport, TreeImportPorts } from './tree-import.ts'
 

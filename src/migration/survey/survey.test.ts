@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import type { ByteStream } from '../base/bytes.ts'
-import type { OldObjects } from '../legacy/old-objects.ts'
-import { noMigrationCounts } from './events.ts'
+import type { ByteStream } from '../../base/bytes.ts'
+import type { OldObjects } from '../../legacy/old-objects.ts'
+import { noMigrationCounts } from '../events.ts'
 import { Survey } from './survey.ts'
 
 /** A store far away: it answers after 20 ms, and brings a byte in each millisecond after. */

@@ -1,33 +1,20 @@
-import type { Clock, Instant } from '../base/clock.ts'
-import type { Database } from '../database/database.ts'
-import type { OldCluster } from '../legacy/old-cluster.ts'
-import type { ChunkStore } from '../storage/chunks.ts'
-import type { Contents } from '../storage/contents.ts'
-import type { FaultPoint } from '../storage/fault-point.ts'
-import type { FileTrees } from '../storage/file-trees.ts'
-import type { Leases } from '../storage/leases.ts'
-import type { ProllyMaps } from '../storage/prolly-map.ts'
+import type { Clock, Instant } from '../../base/clock.ts'
+import type { OldCluster } from '../../legacy/old-cluster.ts'
+import type { Contents } from '../../storage/contents.ts'
+import type { FaultPoint } from '../../storage/fault-point.ts'
 import { CommitImport } from './commit-import.ts'
-import type { CommitPlan } from './commit-plan.ts'
+import type { CommitPlan } from '../plan/commit-plan.ts'
 import { ContentImport, type Intake } from './content-import.ts'
 import { DatumImport } from './datum-import.ts'
-import type { MigrationCounts, MigrationRequest } from './events.ts'
-import type { Findings } from './findings.ts'
+import type { MigrationCounts, MigrationRequest } from '../events.ts'
+import type { Findings } from '../findings.ts'
 import { ImportRecorder } from './import-recorder.ts'
-import type { PipelinePlan } from './job-plan.ts'
+import type { PipelinePlan } from '../plan/job-plan.ts'
 import type { FindTrees } from './ready-commits.ts'
-import { beginRun } from './runs.ts'
-import type { Cargo } from './switch-over.ts'
+import type { MigrationStores } from '../ports.ts'
+import { beginRun } from '../runs.ts'
+import type { Cargo } from '../switch-over.ts'
 import { TreeImport } from './tree-import.ts'
-
-/** Where things are brought to: the server's own stores, or those of a rehearsal. */
-export interface MigrationStores {
-  readonly database: Database
-  readonly chunks: ChunkStore
-  readonly trees: FileTrees
-  readonly maps: ProllyMaps
-  readonly leases: Leases
-}
 
 export interface BringingPorts extends MigrationStores {
   readonly cluster: OldCluster

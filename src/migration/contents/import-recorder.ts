@@ -1,9 +1,9 @@
-import type { Clock } from '../base/clock.ts'
-import type { Database } from '../database/database.ts'
-import type { ChunkStore } from '../storage/chunks.ts'
-import { contentSizeBytes, type Content } from '../storage/contents.ts'
-import { type FaultPoint, noFault } from '../storage/fault-point.ts'
-import type { CommitTree } from '../versioning/commit-records.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { Database } from '../../database/database.ts'
+import type { ChunkStore } from '../../storage/chunks.ts'
+import { contentSizeBytes, type Content } from '../../storage/contents.ts'
+import { type FaultPoint, noFault } from '../../storage/fault-point.ts'
+import type { CommitTree } from '../../versioning/commit-records.ts'
 import {
   findImportedObjects,
   findImportedTree,
@@ -11,7 +11,7 @@ import {
   type ImportRun,
   recordImportedObjects,
   recordImportedTree,
-} from '../versioning/imports.ts'
+} from '../../versioning/imports.ts'
 
 /** So much is recorded together: what a crash may cost. */
 const recordBytes = 64 * 1024 * 1024

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { concatBytes, type ByteStream } from '../base/bytes.ts'
-import type { OldObjects } from '../legacy/old-objects.ts'
-import { contentSizeBytes, type Content, type Contents } from '../storage/contents.ts'
-import type { MigrationCounts } from './events.ts'
-import { type Findings, isDamage } from './findings.ts'
+import { concatBytes, type ByteStream } from '../../base/bytes.ts'
+import type { OldObjects } from '../../legacy/old-objects.ts'
+import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
+import type { MigrationCounts } from '../events.ts'
+import { type Findings, isDamage } from '../findings.ts'
 import type { ImportRecorder } from './import-recorder.ts'
-import { OldDamageError } from '../legacy/damage.ts'
+import { OldDamageError } from '../../legacy/damage.ts'
 
 /** Objects that are read at once: stores that are far away answer slowly. */
 const readersMax = 16

@@ -1,9 +1,9 @@
 import { fromJson, type JsonValue } from '@bufbuild/protobuf'
-import type { Instant } from '../base/clock.ts'
-import { GrowingBytes } from '../base/growing-bytes.ts'
-import { LogMessageSchema, type LogMessage } from '../gen/pps_pb.ts'
-import { instantOfTime } from '../legacy/old-records.ts'
-import { DatumLog, type KeptLine } from '../pipelines/datum-logs.ts'
+import type { Instant } from '../../base/clock.ts'
+import { GrowingBytes } from '../../base/growing-bytes.ts'
+import { LogMessageSchema, type LogMessage } from '../../gen/pps_pb.ts'
+import { instantOfTime } from '../../legacy/old-records.ts'
+import { DatumLog, type KeptLine } from '../../pipelines/datum-logs.ts'
 
 /** A longer line of a log is left out: what is kept of the end has room for one. */
 const lineBytesMax = 256 * 1024

@@ -1,8 +1,8 @@
-import type { Clock, Instant } from '../base/clock.ts'
-import { FailedPreconditionError } from '../base/errors.ts'
-import { JobState } from '../gen/pps_pb.ts'
-import { instantOfTime, type OldCatalog } from '../legacy/old-records.ts'
-import type { MigrationRequest } from './events.ts'
+import type { Clock, Instant } from '../../base/clock.ts'
+import { FailedPreconditionError } from '../../base/errors.ts'
+import { JobState } from '../../gen/pps_pb.ts'
+import { instantOfTime, type OldCatalog } from '../../legacy/old-records.ts'
+import type { MigrationRequest } from '../events.ts'
 
 const microsPerMinute = 60_000_000
 /** A cluster to which nothing was written for so long is likely to be at rest. */

@@ -1,11 +1,11 @@
-import { type FilePath, joinPath, parseFilePath, rootPath } from '../base/paths.ts'
-import type { OldPut, OldWrite } from '../legacy/old-records.ts'
-import { contentSizeBytes, type Content } from '../storage/contents.ts'
-import type { DirectoryEntry } from '../storage/file-trees.ts'
-import { treeEntry, type CommitTree } from '../versioning/commit-records.ts'
-import { isDamage } from './findings.ts'
+import { type FilePath, joinPath, parseFilePath, rootPath } from '../../base/paths.ts'
+import type { OldPut, OldWrite } from '../../legacy/old-records.ts'
+import { contentSizeBytes, type Content } from '../../storage/contents.ts'
+import type { DirectoryEntry } from '../../storage/file-trees.ts'
+import { treeEntry, type CommitTree } from '../../versioning/commit-records.ts'
+import { isDamage } from '../findings.ts'
 import { joinedContent, type TreeImportPorts } from './tree-import.ts'
-import { OldDamageError } from '../legacy/damage.ts'
+import { OldDamageError } from '../../legacy/damage.ts'
 
 const indexDigits = 16
 

@@ -1,26 +1,31 @@
 import { create } from '@bufbuild/protobuf'
 import type { Duration } from '@bufbuild/protobuf/wkt'
-import type { Instant } from '../base/clock.ts'
+import type { Instant } from '../../base/clock.ts'
 import {
   type CommitId,
   isCommitId,
   type JobId,
   type PipelineName,
   type RepoName,
-} from '../base/names.ts'
+} from '../../base/names.ts'
 import {
   CreatePipelineRequestSchema,
   JobState as OldJobState,
   type JobInfo,
-} from '../gen/pps_pb.ts'
-import { inputCommits, instantOfTime, type OldCatalog, type OldJob } from '../legacy/old-records.ts'
-import { inputBranches } from '../pipelines/imports.ts'
-import type { JobInput } from '../pipelines/job-records.ts'
-import { noStats, type ProcessStats } from '../pipelines/process-stats.ts'
-import type { PipelineSpec } from '../pipelines/specs.ts'
-import { hasEnded, type JobState } from '../pipelines/states.ts'
-import type { MigrationRequest } from './events.ts'
-import { type Findings, isDamage } from './findings.ts'
+} from '../../gen/pps_pb.ts'
+import {
+  inputCommits,
+  instantOfTime,
+  type OldCatalog,
+  type OldJob,
+} from '../../legacy/old-records.ts'
+import { inputBranches } from '../../pipelines/imports.ts'
+import type { JobInput } from '../../pipelines/job-records.ts'
+import { noStats, type ProcessStats } from '../../pipelines/process-stats.ts'
+import type { PipelineSpec } from '../../pipelines/specs.ts'
+import { hasEnded, type JobState } from '../../pipelines/states.ts'
+import type { MigrationRequest } from '../events.ts'
+import { type Findings, isDamage } from '../findings.ts'
 import { isUnimplemented, madeUp, type PlannedPipeline, type PlanPorts } from './pipeline-plan.ts'
 
 export interface PlannedJob {

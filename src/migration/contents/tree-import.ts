@@ -1,21 +1,21 @@
-import { compareBytes } from '../base/bytes.ts'
-import { type FilePath, pathKey, rootPath } from '../base/paths.ts'
-import type { Database } from '../database/database.ts'
-import { type OldNode, readOldTree } from '../legacy/old-trees.ts'
-import type { ChunkStore } from '../storage/chunks.ts'
-import { contentSizeBytes, type Content } from '../storage/contents.ts'
-import type { DirectoryEntry, FileTrees, TreeEntry } from '../storage/file-trees.ts'
-import type { CommitTree } from '../versioning/commit-records.ts'
-import { UnsortedTree } from '../versioning/unsorted-trees.ts'
-import type { OldObjects } from '../legacy/old-objects.ts'
+import { compareBytes } from '../../base/bytes.ts'
+import { type FilePath, pathKey, rootPath } from '../../base/paths.ts'
+import type { Database } from '../../database/database.ts'
+import { type OldNode, readOldTree } from '../../legacy/old-trees.ts'
+import type { ChunkStore } from '../../storage/chunks.ts'
+import { contentSizeBytes, type Content } from '../../storage/contents.ts'
+import type { DirectoryEntry, FileTrees, TreeEntry } from '../../storage/file-trees.ts'
+import type { CommitTree } from '../../versioning/commit-records.ts'
+import { UnsortedTree } from '../../versioning/unsorted-trees.ts'
+import type { OldObjects } from '../../legacy/old-objects.ts'
 import {
   type ContentImport,
   type ContentImportPorts,
   type Intake,
   verified,
 } from './content-import.ts'
-import { isDamage } from './findings.ts'
-import { OldDamageError } from '../legacy/damage.ts'
+import { isDamage } from '../findings.ts'
+import { OldDamageError } from '../../legacy/damage.ts'
 
 /** Nodes that are held while their contents come. */
 const batchNodesMax = 4000

@@ -1,11 +1,11 @@
-import type { Instant } from '../base/clock.ts'
-import { assert } from '../base/errors.ts'
-import type { BranchName, CommitId } from '../base/names.ts'
-import type { CommitTree } from '../versioning/commit-records.ts'
-import type { StagedColumns } from '../versioning/imports.ts'
-import type { CommitName } from '../versioning/ports.ts'
-import type { CommitPlan, PlannedBranch, PlannedCommit } from './commit-plan.ts'
-import type { Findings } from './findings.ts'
+import type { Instant } from '../../base/clock.ts'
+import { assert } from '../../base/errors.ts'
+import type { BranchName, CommitId } from '../../base/names.ts'
+import type { CommitTree } from '../../versioning/commit-records.ts'
+import type { StagedColumns } from '../../versioning/imports.ts'
+import type { CommitName } from '../../versioning/ports.ts'
+import type { CommitPlan, PlannedBranch, PlannedCommit } from '../plan/commit-plan.ts'
+import type { Findings } from '../findings.ts'
 
 /** A commit whose tree is here. */
 export interface ReadyCommit extends CommitName {

@@ -4,11 +4,11 @@ import {
   parseRepoName,
   type CommitId,
   type RepoName,
-} from '../base/names.ts'
-import { isDamage, type Findings } from './findings.ts'
-import type { OldBranch, OldCatalog, OldCommit, OldRepo } from '../legacy/old-records.ts'
-import type { OpenCommitChoice } from './events.ts'
-import type { CommitName } from '../versioning/ports.ts'
+} from '../../base/names.ts'
+import { isDamage, type Findings } from '../findings.ts'
+import type { OldBranch, OldCatalog, OldCommit, OldRepo } from '../../legacy/old-records.ts'
+import type { OpenCommitChoice } from '../events.ts'
+import type { CommitName } from '../../versioning/ports.ts'
 
 /** A repo that comes. */
 export interface PlannedRepo extends Omit<OldRepo, 'name' | 'provenance'> {

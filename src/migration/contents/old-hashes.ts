@@ -1,7 +1,7 @@
-import type { Glob } from '../base/globs.ts'
-import { NameTable } from '../legacy/name-table.ts'
-import type { OldObjects } from '../legacy/old-objects.ts'
-import { readOldTree } from '../legacy/old-trees.ts'
+import type { Glob } from '../../base/globs.ts'
+import { NameTable } from '../../legacy/name-table.ts'
+import type { OldObjects } from '../../legacy/old-objects.ts'
+import { readOldTree } from '../../legacy/old-trees.ts'
 import { verified } from './content-import.ts'
 
 const hashBytes = 32
