@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { collectBytes, utf8, utf8Text } from '../base/bytes.ts'
 import type { Bucket } from '../clouds/bucket.ts'
 import { BlockRefSchema, ObjectIndexSchema } from '../gen/pfs_pb.ts'
-import { openOldObjects } from './open-objects.ts'
+import { openOldObjects } from './objects/open-objects.ts'
 
 const { signal } = new AbortController()
 const bytes = utf8('before content after')

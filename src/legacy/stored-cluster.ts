@@ -4,7 +4,7 @@ import { CommitInfoSchema, CommitSchema, RepoInfoSchema } from '../gen/pfs_pb.ts
 import { WireReader } from '../base/wire-reader.ts'
 import type { OnDamage, DamageKind } from './damage.ts'
 import type { OldCluster } from './old-cluster.ts'
-import type { OldMetadata, StoredRecord } from './old-metadata.ts'
+import type { OldMetadata, StoredRecord } from './etcd/old-metadata.ts'
 import type { OldObjects } from './old-objects.ts'
 import {
   instantOfTime,

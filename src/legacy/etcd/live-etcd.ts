@@ -6,7 +6,7 @@ import { type Client, createClient } from '../../client/client.ts'
 import { RpcError } from '../../client/rpc-error.ts'
 import { KV, type KeyValue } from '../../gen/etcd_pb.ts'
 import { NodeTransport } from '../../node-client/node-transport.ts'
-import type { OldMetadata, StoredRecord } from '../old-metadata.ts'
+import type { OldMetadata, StoredRecord } from './old-metadata.ts'
 import { keyText } from './snapshot-file.ts'
 
 /** etcd takes messages of 4 MiB from its clients' libraries, and answers with larger ones. */

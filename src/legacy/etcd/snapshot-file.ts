@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises'
 import { concatBytes, equalBytes } from '../../base/bytes.ts'
 import { WireFormatError, WireReader } from '../../base/wire-reader.ts'
 import { OldDamageError, type OnDamage } from '../damage.ts'
-import type { OldMetadata, StoredRecord } from '../old-metadata.ts'
+import type { OldMetadata, StoredRecord } from './old-metadata.ts'
 import { BoltFile } from './bolt-file.ts'
 
 const revisionBytes = 17

@@ -1,12 +1,12 @@
 import { opendir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { InvalidArgumentError, NotFoundError } from '../base/errors.ts'
-import { parseSourceUrl } from '../base/source-urls.ts'
-import type { Bucket, BucketName } from '../clouds/bucket.ts'
-import { BlockObjects } from './objects/block-objects.ts'
-import { BucketBlobs, DirectoryBlobs } from './objects/blobs.ts'
-import { fileError, FileObjects, isAbsence } from './objects/file-objects.ts'
-import type { OldObjects } from './old-objects.ts'
+import { InvalidArgumentError, NotFoundError } from '../../base/errors.ts'
+import { parseSourceUrl } from '../../base/source-urls.ts'
+import type { Bucket, BucketName } from '../../clouds/bucket.ts'
+import { BlockObjects } from './block-objects.ts'
+import { BucketBlobs, DirectoryBlobs } from './blobs.ts'
+import { fileError, FileObjects, isAbsence } from './file-objects.ts'
+import type { OldObjects } from '../old-objects.ts'
 
 /** Where a server's storage root may be within what the user named. */
 const roots = ['', 'pach/', '/pach/']
