@@ -74,6 +74,21 @@ test('a rehearsal says what would go, and nothing does', async () => {
   expect(bytesAfter).toBe(rehearsed.bytesAfter)
 })
 
+test('packs that somebody holds are left, and told', async () => {
+  await using world = await openWorld()
+  const kept = await world.parts.store.put(seededBytes(1, 1000))
+  for (let seed = 2; seed < 10; seed += 1) await world.parts.store.put(seededBytes(seed, 1000))
+  await world.parts.store.flush()
+  world.roots.addChunk(kept)
+  await world.put(20, 5000)
+  {
+    using _ = await world.parts.store.packs.hold()
+    const left = { packsDeleted: 0, packsRepacked: 0, packsLeft: 2, packsAfter: 2 }
+    expect(await world.collect()).toMatchObject(left)
+  }
+  expect(await world.collect()).toMatchObject({ packsDeleted: 1, packsRepacked: 1, packsLeft: 0 })
+})
+
 test('a pack of which little is needed is copied into a smaller one', async () => {
   await using world = await openWorld()
   const { store } = world.parts
