@@ -1,12 +1,14 @@
 /**
- * Runs `work` on every item, at most `count` at once, in order of their start. After a failure, be it of
- * the items themselves, no other is begun; the first one is thrown when all that had begun has ended.
+ * Runs `work` on every item, at most `count` at once, which may change, in order of their start. After a
+ * failure, be it of the items themselves, no other is begun; the first one is thrown when all that had begun
+ * has ended.
  */
 export async function inParallel<Item>(
   items: Iterable<Item> | AsyncIterable<Item>,
-  count: number,
+  count: number | (() => number),
   work: (item: Item) => Promise<void>,
 ): Promise<void> {
+  const countNow = typeof count === 'number' ? () => count : count
   const running = new Set<Promise<void>>()
   const failures: unknown[] = []
   try {
@@ -18,7 +20,7 @@ export async function inParallel<Item>(
         })
         .finally(() => running.delete(done))
       running.add(done)
-      if (running.size >= count) await Promise.race(running)
+      while (running.size >= countNow()) await Promise.race(running)
     }
   } catch (error) {
     failures.push(error)

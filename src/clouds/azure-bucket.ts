@@ -122,12 +122,31 @@ export class AzureBucket implements WritableBucket, StoreBucket {
     }
   }
 
+  /** In blocks, which become the blob all at once; those that do not are forgotten in a week. */
   async write(object: NewObject, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#send(object, signal)
-    } catch (error) {
-      throw this.#error(`${this.name}/${object.key}`, signal, error, 'write')
+    const { key, sizeBytes, contentHash } = object
+    const blob = this.#container.getBlockBlobClient(key)
+    const about = { abortSignal: signal, metadata: { [contentHashName]: contentHash } }
+    const asked = <Answer>(ask: () => Promise<Answer>): Promise<Answer> =>
+      this.#asked(`${this.name}/${key}`, signal, ask)
+    const { again } = object
+    const request: typeof asked = again === undefined ? asked : (ask) => again(() => asked(ask))
+    const step = partBytes(sizeBytes, blockCountMax)
+    if (sizeBytes <= step) {
+      const bytes = await object.read(0, sizeBytes)
+      const options = { ...about, transactionalContentMD5: md5(bytes) }
+      await request(() => blob.upload(Buffer.from(bytes), sizeBytes, options))
+      return
     }
+    const names: string[] = []
+    for (let offset = 0; offset < sizeBytes; offset += step) {
+      const bytes = await object.read(offset, Math.min(step, sizeBytes - offset))
+      const name = blockName(contentHash, names.length)
+      const options = { abortSignal: signal, transactionalContentMD5: md5(bytes) }
+      await request(() => blob.stageBlock(name, Buffer.from(bytes), bytes.length, options))
+      names.push(name)
+    }
+    await request(() => blob.commitBlockList(names, about))
   }
 
   async readRange(
@@ -197,29 +216,16 @@ export class AzureBucket implements WritableBucket, StoreBucket {
     }
   }
 
-  /** In blocks, which become the blob all at once; those that do not are forgotten in a week. */
-  async #send(object: NewObject, signal: AbortSignal): Promise<void> {
-    const { key, sizeBytes, contentHash } = object
-    const blob = this.#container.getBlockBlobClient(key)
-    const about = { abortSignal: signal, metadata: { [contentHashName]: contentHash } }
-    const step = partBytes(sizeBytes, blockCountMax)
-    if (sizeBytes <= step) {
-      const bytes = await object.read(0, sizeBytes)
-      await blob.upload(Buffer.from(bytes), sizeBytes, {
-        ...about,
-        transactionalContentMD5: md5(bytes),
-      })
-      return
+  async #asked<Answer>(
+    what: string,
+    signal: AbortSignal,
+    ask: () => Promise<Answer>,
+  ): Promise<Answer> {
+    try {
+      return await ask()
+    } catch (error) {
+      throw this.#error(what, signal, error, 'write')
     }
-    const names: string[] = []
-    for (let offset = 0; offset < sizeBytes; offset += step) {
-      const bytes = await object.read(offset, Math.min(step, sizeBytes - offset))
-      const name = blockName(contentHash, names.length)
-      const options = { abortSignal: signal, transactionalContentMD5: md5(bytes) }
-      await blob.stageBlock(name, Buffer.from(bytes), bytes.length, options)
-      names.push(name)
-    }
-    await blob.commitBlockList(names, about)
   }
 
   #error(what: string, signal: AbortSignal, cause: unknown, verb: Verb = 'read'): DomainError {

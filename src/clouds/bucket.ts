@@ -16,6 +16,8 @@ export interface NewObject {
   readonly contentHash: string
   /** Exactly these bytes. May be asked for the same ones again. */
   read(offset: number, length: number): Promise<Uint8Array>
+  /** Does one request, and does it again while that may help; missing: once. */
+  readonly again?: <Result>(request: () => Promise<Result>) => Promise<Result>
 }
 
 /**

@@ -35,10 +35,9 @@ export async function writeGcsObject(
   name: string,
 ): Promise<void> {
   const { sizeBytes, contentHash } = object
-  const address = await uploads.begin({
-    name: object.key,
-    metadata: { [contentHashName]: contentHash },
-  })
+  const again = object.again ?? ((request) => request())
+  const about = { name: object.key, metadata: { [contentHashName]: contentHash } }
+  const address = await again(() => uploads.begin(about))
   const step = Math.ceil(partBytes(sizeBytes, partCountMax) / stepBytes) * stepBytes
   const md5 = createHash('md5')
   let [offset, hashed, keptNothing] = [0, 0, 0]
@@ -48,7 +47,8 @@ export async function writeGcsObject(
     md5.update(bytes.subarray(hashed - offset))
     hashed = end
     const span = bytes.length === 0 ? '*' : `${offset}-${end - 1}`
-    const answer = await uploads.send(address, { range: `bytes ${span}/${sizeBytes}`, bytes })
+    const part = { range: `bytes ${span}/${sizeBytes}`, bytes }
+    const answer = await again(() => uploads.send(address, part))
     if (answer.kind === 'done') {
       if (end === sizeBytes && answer.md5Hash === md5.digest('base64')) return
       throw new FailedPreconditionError(

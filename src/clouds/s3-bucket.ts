@@ -20,9 +20,6 @@ type Sdk = typeof AwsS3
 const serverAdvice =
   "give pachd's environment AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile in ~/.aws), or mount /amazon-secret with id, secret and region"
 const defaultRegion = 'us-east-1'
-const connectMs = 10_000
-const silentMs = 60_000
-const socketCountMax = 128
 
 /**
  * A client of S3, or of what is like it, that reads credentials where AWS's own programs do, and else the
@@ -30,7 +27,8 @@ const socketCountMax = 128
  */
 export async function openS3(environment: CloudEnvironment): Promise<S3Client> {
   const sdk = await import('@aws-sdk/client-s3')
-  const config = await configOf(environment)
+  const { S3Connections } = await import('./s3-connections.ts')
+  const config = { ...(await configOf(environment)), requestHandler: new S3Connections() }
   const client = new sdk.S3Client(config)
   if (config.credentials !== undefined || (await hasCredentials(client))) return client
   client.destroy()
@@ -100,12 +98,6 @@ async function configOf({
     logger: silence,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: {
-      connectionTimeout: connectMs,
-      socketTimeout: silentMs,
-      httpAgent: { maxSockets: socketCountMax },
-      httpsAgent: { maxSockets: socketCountMax },
-    },
   }
 }
 
@@ -194,15 +186,17 @@ export class S3Bucket implements WritableBucket, StoreBucket {
   }
 
   async write(object: NewObject, signal: AbortSignal): Promise<void> {
-    try {
-      await writeS3Object(this.#client, await this.#load(), {
-        bucket: this.#bucket,
-        object,
-        signal,
-      })
-    } catch (error) {
-      throw this.#error(`${this.name}/${object.key}`, signal, error, 'write')
-    }
+    const name = `${this.name}/${object.key}`
+    const asked = <Answer>(ask: () => Promise<Answer>): Promise<Answer> =>
+      this.#asked(name, signal, ask, 'write')
+    const { again } = object
+    await writeS3Object(this.#client, await this.#load(), {
+      name,
+      bucket: this.#bucket,
+      object,
+      signal,
+      request: again === undefined ? asked : (ask) => again(() => asked(ask)),
+    })
   }
 
   async readRange(

@@ -39,6 +39,7 @@ import { sweepUploads } from '../versioning/uploads.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
 import { sweepStagedWrites } from '../versioning/writes.ts'
 import { onDemand } from '../base/on-demand.ts'
+import { patientRetries } from '../base/retries.ts'
 import { startBackgroundTask } from './background-task.ts'
 import { openBackups } from './backing-up/late-backups.ts'
 import { openCollector, startCollecting } from './collecting.ts'
@@ -236,11 +237,12 @@ function createAdmin(
 function createExports(
   versioning: Versioning,
   { sources = 'any' }: Pick<ServerConfig, 'sources'>,
-  { clouds = noClouds }: Pick<ServerPorts, 'clouds'>,
+  { clouds = noClouds, clock, random }: Pick<ServerPorts, 'clouds' | 'clock' | 'random'>,
 ): Exports {
   const openBuckets = (own?: OwnCredentials): Buckets =>
     new Buckets(own === undefined ? clouds : withOwnCredentials(clouds, own))
-  return new Exports({ ...versioning, openBuckets, isAllowed: sources !== 'none' })
+  const requests = { clock, random, retries: patientRetries }
+  return new Exports({ ...versioning, ...requests, openBuckets, isAllowed: sources !== 'none' })
 }
 
 function doorText(address: PortAddress | undefined): string {

@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.ts'
 import { CancelledError, type DomainError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
-import { pauseAfter } from '../storage/retries.ts'
-import { type SourceFile, SourceBrokeError } from './source.ts'
+import { pauseAfter } from '../base/retries.ts'
+import { SourceAbsentError, type SourceFile, SourceBrokeError } from './source.ts'
 
 export interface Patience {
   /** How long a source may send nothing. */
@@ -57,15 +57,23 @@ export async function* resumedBytes(
       return
     } catch (error) {
       if (signal.aborted) throw new CancelledError('the transfer was cancelled', { cause: error })
-      if (!(error instanceof SourceBrokeError)) throw error
+      const broke = brokenWith(error, position > offset)
+      if (broke === undefined) throw error
       if (position - counted >= progressBytes) {
         counted = position
         attempt = 1
       }
-      if (attempt >= ports.patience.attemptsMax) throw exhausted(name, position, attempt, error)
-      await pause(ports, attempt, error, signal)
+      if (attempt >= ports.patience.attemptsMax) throw exhausted(name, position, attempt, broke)
+      await pause(ports, attempt, broke, signal)
     }
   }
+}
+
+/** A source that refuses connections is not there; one that has sent something may only have been started anew. */
+function brokenWith(error: unknown, hasSent: boolean): SourceBrokeError | undefined {
+  if (error instanceof SourceBrokeError) return error
+  if (!hasSent || !(error instanceof SourceAbsentError)) return undefined
+  return new SourceBrokeError(error.message, { cause: error })
 }
 
 /** A connection that is closed early does not always look like an error. */

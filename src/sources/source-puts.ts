@@ -55,6 +55,8 @@ const parallelismDefault = 10
 const sourceCountMax = 100_000
 /** A file up to this size rides in a row of the database, if it is the only one. */
 const onlyBytesMax = 64 * 1024
+/** Of a smaller file, its bytes are as soon here as it is known whether there is room for it. */
+const roomBytesMin = 1024 * 1024
 /** What has come is made durable so often, should the server end. */
 const saveEveryMs = 20_000
 /** Names and contents that wait for that in memory. */
@@ -131,6 +133,7 @@ export class SourcePuts {
     const onKept = (count: number): void => progress.add({ keptBytes: count })
     const fetched = inOrder(files, parallel, async (next, stop) => {
       const signal = AbortSignal.any([run.signal, stop])
+      if ((next.file.sizeBytes ?? roomBytesMin) >= roomBytesMin) await writer.requireRoom(next.path)
       const fetch = { ...next, signal, smallBytesMax, onBytes, onKept }
       return { path: next.path, value: await fetchContent(ports, fetch) }
     })

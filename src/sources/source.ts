@@ -45,6 +45,11 @@ export interface Source {
   files(isRecursive: boolean, signal: AbortSignal): AsyncIterable<SourceFile>
 }
 
+/** Nothing is to be reached where a source should be. */
+export class SourceAbsentError extends UnavailableError {
+  override readonly name = 'SourceAbsentError'
+}
+
 /** A source did not answer, or stopped in the middle: what is missing may still be had. */
 export class SourceBrokeError extends UnavailableError {
   override readonly name = 'SourceBrokeError'

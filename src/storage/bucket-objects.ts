@@ -12,7 +12,7 @@ import {
   type ObjectStore,
   parseObjectKey,
 } from './object-store.ts'
-import { Attempts, retried, type RetryPorts } from './retries.ts'
+import { Attempts, retried, type RetryPorts } from '../base/retries.ts'
 
 /** Who uses a bucket is noted in it under this name, below the prefix; no key can start with a dot. */
 export const ownerName = '.owner'

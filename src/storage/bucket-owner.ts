@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import { DataLossError, FailedPreconditionError } from '../base/errors.ts'
 import { ownerName } from './bucket-objects.ts'
 import type { ObjectBucket } from './object-bucket.ts'
-import { retried, type RetryPorts } from './retries.ts'
+import { retried, type RetryPorts } from '../base/retries.ts'
 
 /** Who uses a bucket: `docs/formats/buckets.md`. */
 export interface BucketOwner {

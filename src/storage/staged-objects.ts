@@ -5,7 +5,7 @@ import { BucketTakenError } from './bucket-owner.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import type { LocalObjectStore } from './local-objects.ts'
 import type { ObjectInfo, ObjectKey, ObjectStore } from './object-store.ts'
-import { pauseAfter, type PausePorts, type Pauses } from './retries.ts'
+import { pauseAfter, type PausePorts, type Pauses } from '../base/retries.ts'
 
 /** So many objects are on their way at once. */
 const uploadsMax = 4

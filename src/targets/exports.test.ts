@@ -7,6 +7,8 @@ import {
   PermissionDeniedError,
   UnavailableError,
 } from '../base/errors.ts'
+import { SystemClock } from '../base/clock.ts'
+import { SystemRandom } from '../base/random.ts'
 import { MemoryBucket } from '../testing/memory-bucket.ts'
 import { seededBytes } from '../testing/seeded-random.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
@@ -49,6 +51,9 @@ async function run(
   const { signal = new AbortController().signal, isAllowed = true } = options
   const exports = new Exports({
     ...world.versioning,
+    clock: new SystemClock(),
+    random: new SystemRandom(),
+    retries: { attemptsMax: 6, pauseMs: 1, pauseMsMax: 2, timeMsMax: 60_000 },
     openBuckets: () => ({ openToWrite: async () => bucket, [Symbol.dispose]: () => undefined }),
     isAllowed,
   })

@@ -8,6 +8,7 @@ import {
 import { inParallel } from '../base/parallel.ts'
 import { type FilePath, rootPath } from '../base/paths.ts'
 import { shownSource, type StoreUrl } from '../base/source-urls.ts'
+import type { RetryPorts } from '../base/retries.ts'
 import { parseTargetUrl } from '../base/target-urls.ts'
 import type { BucketName, NewObject, WritableBucket } from '../clouds/bucket.ts'
 import type { OwnCredentials } from '../clouds/own-credentials.ts'
@@ -15,6 +16,7 @@ import type { CommitTree } from '../versioning/commit-records.ts'
 import type { Commits } from '../versioning/commits.ts'
 import type { FileInfo, Files } from '../versioning/files.ts'
 import { areBytesOf } from './object-check.ts'
+import { Pace } from './pace.ts'
 import { targetKey } from './target-keys.ts'
 
 export interface ExportRequest {
@@ -67,7 +69,7 @@ export interface OpenBuckets extends Disposable {
   openToWrite(name: BucketName): Promise<WritableBucket>
 }
 
-export interface ExportsPorts {
+export interface ExportsPorts extends RetryPorts {
   readonly commits: Pick<Commits, 'inspect'>
   readonly files: Pick<Files, 'inspect' | 'walk' | 'walkTree' | 'chunksOf' | 'bytesOf'>
   /** With the server's credentials, or those that somebody brings. */
@@ -182,19 +184,24 @@ export class Exports {
     const bucket = await buckets.openToWrite(target)
     const { root } = source
     const prefix = targetKey(target.key, { root, path: root, isFile: source.isFile })
-    const looks = await mayHoldSome(bucket, prefix, signal)
+    const count = Math.min(parallelism === 0 ? parallelismDefault : parallelism, parallelismMax)
+    const pace = new Pace(this.#ports, count, signal)
+    const looks = await pace.again(() => mayHoldSome(bucket, prefix, signal))
     const place = { bucket, key: target.key, source }
     const told = onProgress === undefined ? {} : { onProgress }
-    const work = new Export(files, place, { looks, verifies, ...told })
-    const count = Math.min(parallelism === 0 ? parallelismDefault : parallelism, parallelismMax)
-    await inParallel(filesOf(source, signal), count, async (info) => {
-      try {
-        await work.put(info, signal)
-      } catch (error) {
-        stop.abort()
-        throw error
-      }
-    })
+    const work = new Export(files, place, { looks, verifies, pace, ...told })
+    await inParallel(
+      filesOf(source, signal),
+      () => pace.count,
+      async (info) => {
+        try {
+          await work.put(info, signal)
+        } catch (error) {
+          stop.abort()
+          throw error
+        }
+      },
+    )
     return work.counts
   }
 }
@@ -248,6 +255,7 @@ class Export {
   readonly #place: Place
   readonly #looks: boolean
   readonly #verifies: boolean
+  readonly #pace: Pace
   readonly #onProgress: ((counts: ExportCounts) => void) | undefined
   counts: ExportCounts
   /** The last of the huge files. */
@@ -259,6 +267,7 @@ class Export {
     how: {
       readonly looks: boolean
       readonly verifies: boolean
+      readonly pace: Pace
       readonly onProgress?: (counts: ExportCounts) => void
     },
   ) {
@@ -266,6 +275,7 @@ class Export {
     this.#place = place
     this.#looks = how.looks
     this.#verifies = how.verifies
+    this.#pace = how.pace
     this.#onProgress = how.onProgress
     const { commit } = place.source
     this.counts = { commit, fileCount: 0, sizeBytes: 0, sameFileCount: 0, sameBytes: 0 }
@@ -289,7 +299,7 @@ class Export {
 
   async #isThere(info: FileInfo, key: string, signal: AbortSignal): Promise<boolean> {
     if (!this.#looks) return false
-    const found = await this.#place.bucket.find(key, signal)
+    const found = await this.#pace.again(() => this.#place.bucket.find(key, signal))
     const isSame = found?.sizeBytes === info.sizeBytes && found.contentHash === hexText(info.hash)
     return isSame && (!this.#verifies || (await this.#isRight(info, key, signal)))
   }
@@ -302,6 +312,7 @@ class Export {
       sizeBytes,
       contentHash: hexText(info.hash),
       read: async (offset, length) => this.#read(info, { offset, length, signal }),
+      again: this.#pace.again,
     }
     if (sizeBytes < hugeBytesMin) return bucket.write(object, signal)
     const turn = this.#huge.catch(() => undefined).then(() => bucket.write(object, signal))
@@ -326,9 +337,11 @@ class Export {
 
   async #isRight(info: FileInfo, key: string, signal: AbortSignal): Promise<boolean> {
     const { bucket } = this.#place
-    const object = await bucket.find(key, signal)
-    if (object?.sizeBytes !== info.sizeBytes) return false
-    return areBytesOf(bucket.read(object, 0, signal), this.#files.chunksOf(info, signal))
+    return await this.#pace.again(async () => {
+      const object = await bucket.find(key, signal)
+      if (object?.sizeBytes !== info.sizeBytes) return false
+      return areBytesOf(bucket.read(object, 0, signal), this.#files.chunksOf(info, signal))
+    })
   }
 
   #count({ sizeBytes }: FileInfo, isThere: boolean): void {

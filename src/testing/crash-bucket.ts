@@ -7,7 +7,7 @@ import { CachedObjects } from '../storage/cached-objects.ts'
 import type { FaultPoint } from '../storage/fault-point.ts'
 import { LocalObjectStore } from '../storage/local-objects.ts'
 import { ObjectCache } from '../storage/object-cache.ts'
-import { usualRetries } from '../storage/retries.ts'
+import { usualRetries } from '../base/retries.ts'
 import { StagedObjects } from '../storage/staged-objects.ts'
 
 /** A bucket of S3 as a child is told of it. */

@@ -36,7 +36,8 @@ export class MemoryBucket implements WritableBucket {
 
   async write(object: NewObject): Promise<void> {
     const { key, sizeBytes, contentHash } = object
-    await this.onCall('write', key)
+    const again = object.again ?? ((request) => request())
+    await again(async () => this.onCall('write', key))
     const parts: Uint8Array[] = []
     for (let at = 0; at < sizeBytes; at += 1000) {
       parts.push(await object.read(at, Math.min(1000, sizeBytes - at)))

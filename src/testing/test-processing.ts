@@ -4,6 +4,7 @@ import { ResourceExhaustedError } from '../base/errors.ts'
 import { parseFilePath, pathKey } from '../base/paths.ts'
 import { compareBytes } from '../base/bytes.ts'
 import { SystemRandom } from '../base/random.ts'
+import { patientRetries } from '../base/retries.ts'
 import type { WritableBucket } from '../clouds/bucket.ts'
 import type { Database } from '../database/database.ts'
 import type {
@@ -197,7 +198,10 @@ export function exportsTo(bucket: WritableBucket, versioning: Versioning): Expor
     openToWrite: async () => bucket,
     [Symbol.dispose]: () => undefined,
   })
-  return new Exports({ ...versioning, openBuckets, isAllowed: true })
+  // Whoever exports outputs tries again, too, and is what is tested.
+  const retries = { ...patientRetries, attemptsMax: 1 }
+  const requests = { clock: new SystemClock(), random: new SystemRandom(), retries }
+  return new Exports({ ...versioning, ...requests, openBuckets, isAllowed: true })
 }
 
 function start({ scheduler, ticker }: Processing): void {

@@ -206,6 +206,22 @@ const heldStep: readonly string[] = [
   )`,
 ]
 
+/** What became of uploads, for callers whose answer was lost. */
+const endedUploadsStep: readonly string[] = [
+  `CREATE TABLE ended_uploads ( -- clustered
+    id TEXT NOT NULL PRIMARY KEY,
+    repo TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    path TEXT NOT NULL,
+    commit_id TEXT NOT NULL,
+    is_open INTEGER NOT NULL,
+    hash BYTES NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL
+  )`,
+  'CREATE INDEX ended_uploads_by_end ON ended_uploads (ended_at)',
+]
+
 export const versioningMigrations: Migrations = {
   layer: 'versioning',
   steps: [
@@ -221,5 +237,6 @@ export const versioningMigrations: Migrations = {
     triggersStep,
     namesakesStep,
     heldStep,
+    endedUploadsStep,
   ],
 }

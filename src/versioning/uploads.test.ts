@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type ByteStream, utf8 } from '../base/bytes.ts'
+import { type ByteStream, hexText, utf8 } from '../base/bytes.ts'
 import { parseFilePath } from '../base/paths.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
 import { HeldClock } from '../testing/held-clock.ts'
@@ -91,5 +91,27 @@ test('parts are not collected, until the upload is forgotten a week after the la
   clock.advance(uploadDaysMax * 24 * 3600 * 1000)
   await expect.poll(() => Array.fromAsync(versioning.collectionRoots())).toEqual([])
   expect(await uploads.list('r', 'master')).toEqual([])
+  stop.abort()
+})
+
+test('what an upload became is told again for an hour, and forgotten then', async () => {
+  const clock = new HeldClock()
+  await using world = await openTestVersioning(new MemoryChunkStore(), clock)
+  const { versioning, database } = world
+  const { uploads, headWrites } = versioning
+  await headWrites.makeBranch('r', 'master')
+  const upload = await uploads.begin(place)
+  await uploads.put(upload, 1, of(utf8('x')))
+  const put = await uploads.complete(upload, { pick: all })
+  const stop = new AbortController()
+  const swept = sweepUploads({ clock, database }, stop.signal)
+  swept.catch(() => undefined)
+  await expect.poll(() => clock.sleeperCount).toBe(1)
+  const { hash, ...told } = await uploads.complete(upload, { pick: all })
+  expect({ ...told, hash: hexText(hash) }).toEqual({ ...put, hash: hexText(put.hash) })
+  clock.advance(2 * 3600 * 1000)
+  await expect
+    .poll(() => uploads.complete(upload, { pick: all }).catch((error: unknown) => error))
+    .toBeInstanceOf(UploadNotFoundError)
   stop.abort()
 })

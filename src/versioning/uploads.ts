@@ -2,8 +2,9 @@ import { type ByteStream, emptyBytes } from '../base/bytes.ts'
 import type { Clock, Instant } from '../base/clock.ts'
 import { NotFoundError, ResourceExhaustedError } from '../base/errors.ts'
 import type { FilePath } from '../base/paths.ts'
+import { parseCommitId } from '../base/names.ts'
 import { newHexId } from '../base/random.ts'
-import type { Database, ReadTransaction } from '../database/database.ts'
+import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import { type Content, contentSizeBytes } from '../storage/contents.ts'
 import type { Lease } from '../storage/leases.ts'
 import type { FileName } from './files.ts'
@@ -53,12 +54,23 @@ export class UploadNotFoundError extends NotFoundError {
 
 /** So long after the last part came, an upload is forgotten. */
 export const uploadDaysMax = 7
-const microsPerDay = 24 * 3600 * 1_000_000
+/** So long after it was completed, whoever completes it again is told the same. */
+const endedHoursMax = 1
+const microsPerHour = 3600 * 1_000_000
+const microsPerDay = 24 * microsPerHour
 const sweepMs = 3600 * 1000
 const uploadCountMax = 10_000
 
 type UploadRow = Omit<Upload, 'startedAt'> & { readonly started_at: number }
 type PartRow = { readonly number: number; readonly put_at: number; readonly content: Uint8Array }
+
+type EndedRow = {
+  readonly commit_id: string
+  readonly is_open: number
+  readonly hash: Uint8Array
+  readonly size_bytes: number
+}
+type UploadPlace = Pick<Upload, 'id' | 'repo' | 'branch' | 'path'>
 
 const uploadColumns = 'id, repo, branch, path, started_at'
 
@@ -101,7 +113,7 @@ export class Uploads {
   }
 
   /** @throws {UploadNotFoundError} unless it goes to that place. */
-  async inspect(upload: Pick<Upload, 'id' | 'repo' | 'branch' | 'path'>): Promise<Upload> {
+  async inspect(upload: UploadPlace): Promise<Upload> {
     return this.#ports.database.read((tx) => getUpload(tx, upload))
   }
 
@@ -152,12 +164,13 @@ export class Uploads {
 
   /**
    * Puts the file that the parts make, in the order that `pick` gives them, and forgets the upload. What
-   * is in the parts is not read again, but for where they meet.
+   * is in the parts is not read again, but for where they meet. An upload that was completed a short while
+   * ago is what it became then.
    *
    * @throws {UploadNotFoundError} @throws as `HeadWrites.write` does; then the upload stays.
    */
   async complete(
-    upload: Upload,
+    place: UploadPlace,
     options: {
       readonly pick: (parts: ReadonlyMap<number, StoredPart>) => readonly StoredPart[]
       /** Reads what will be put; what it throws refuses it. */
@@ -166,25 +179,32 @@ export class Uploads {
     },
   ): Promise<HeadPut> {
     using lease = this.#ports.leases.begin()
-    const picked = options.pick(await this.#allParts(upload, lease))
+    const parts = await this.#allParts(place.id, lease)
+    const ended = await this.#ports.database.read(async (tx) => {
+      const put = await findEnded(tx, place)
+      if (put === undefined) await getUpload(tx, place)
+      return put
+    })
+    if (ended !== undefined) return ended
+    const picked = options.pick(parts)
     const content = await this.#join(picked.map((part) => part.content))
     await options.check?.(this.#ports.contents.read(content))
     const { requires } = options
-    const put = await this.#headWrites.putStored({ ...upload, requires }, content)
-    await this.end(upload)
+    const put = await this.#headWrites.putStored({ ...place, requires }, content)
+    await this.#noteEnd(place, put)
     return put
   }
 
   /** The parts that have come behind number `after`, at most `countMax`, in order. */
   async parts(
-    upload: Upload,
+    { id }: Pick<Upload, 'id'>,
     options: { readonly after: number; readonly countMax: number },
   ): Promise<readonly StoredPart[]> {
     const rows = await this.#ports.database.read((tx) =>
       tx.all<PartRow>(
         `SELECT number, put_at, content FROM upload_parts WHERE upload = ? AND number > ?
           ORDER BY number LIMIT ?`,
-        upload.id,
+        id,
         options.after,
         options.countMax,
       ),
@@ -192,10 +212,10 @@ export class Uploads {
     return rows.map((row) => this.#part(row))
   }
 
-  async #allParts(upload: Upload, lease: Lease): Promise<ReadonlyMap<number, StoredPart>> {
+  async #allParts(id: string, lease: Lease): Promise<ReadonlyMap<number, StoredPart>> {
     const countMax = Number.MAX_SAFE_INTEGER
     return await lease.acquire(async () => {
-      const parts = await this.parts(upload, { after: 0, countMax })
+      const parts = await this.parts({ id }, { after: 0, countMax })
       for (const { content } of parts) {
         if (content.kind !== 'inline') lease.hold({ kind: 'content', content })
       }
@@ -220,8 +240,31 @@ export class Uploads {
     await this.#ports.database.transact(
       async (tx) => {
         await getUpload(tx, upload)
-        await tx.run('DELETE FROM upload_parts WHERE upload = ?', upload.id)
-        await tx.run('DELETE FROM uploads WHERE id = ?', upload.id)
+        await deleteUpload(tx, upload)
+      },
+      { usesReserve: true },
+    )
+  }
+
+  /** Whoever completes it at the same time has put the same, and may have been first. */
+  async #noteEnd(upload: UploadPlace, put: HeadPut): Promise<void> {
+    const { clock, database } = this.#ports
+    await database.transact(
+      async (tx) => {
+        await deleteUpload(tx, upload)
+        await tx.run(
+          `INSERT INTO ended_uploads (id, repo, branch, path, commit_id, is_open, hash, size_bytes, ended_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+          upload.id,
+          upload.repo,
+          upload.branch,
+          upload.path,
+          put.commit,
+          put.isOpen ? 1 : 0,
+          put.hash,
+          put.sizeBytes,
+          clock.now(),
+        )
       },
       { usesReserve: true },
     )
@@ -240,9 +283,32 @@ export class Uploads {
   }
 }
 
+async function deleteUpload(tx: Transaction, { id }: Pick<Upload, 'id'>): Promise<void> {
+  await tx.run('DELETE FROM upload_parts WHERE upload = ?', id)
+  await tx.run('DELETE FROM uploads WHERE id = ?', id)
+}
+
+/** What an upload to that place became, if it was completed a short while ago. */
+async function findEnded(
+  tx: ReadTransaction,
+  { id, repo, branch, path }: UploadPlace,
+): Promise<HeadPut | undefined> {
+  const row = await tx.get<EndedRow>(
+    `SELECT commit_id, is_open, hash, size_bytes FROM ended_uploads
+      WHERE id = ? AND repo = ? AND branch = ? AND path = ?`,
+    id,
+    repo,
+    branch,
+    path,
+  )
+  if (row === undefined) return undefined
+  const { commit_id: commit, is_open: isOpen, hash, size_bytes: sizeBytes } = row
+  return { commit: parseCommitId(commit), isOpen: isOpen === 1, hash, sizeBytes }
+}
+
 async function getUpload(
   tx: ReadTransaction,
-  { id, repo, branch, path }: Pick<Upload, 'id' | 'repo' | 'branch' | 'path'>,
+  { id, repo, branch, path }: UploadPlace,
 ): Promise<Upload> {
   const row = await tx.get<UploadRow>(
     `SELECT ${uploadColumns} FROM uploads WHERE id = ? AND repo = ? AND branch = ? AND path = ?`,
@@ -259,19 +325,24 @@ function uploadOf({ started_at: startedAt, ...row }: UploadRow): Upload {
   return { ...row, startedAt }
 }
 
-/** Forgets uploads that nobody has gone on with, until `signal` aborts. */
+/** Forgets uploads that nobody has gone on with, and those that ended, until `signal` aborts. */
 export async function sweepUploads(
   { clock, database }: { readonly clock: Clock; readonly database: Database },
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {
-    const before = clock.now() - uploadDaysMax * microsPerDay
+    const now = clock.now()
+    const before = now - uploadDaysMax * microsPerDay
     await database.transact(async (tx) => {
       await tx.run(
         'DELETE FROM upload_parts WHERE upload IN (SELECT id FROM uploads WHERE touched_at < ?)',
         before,
       )
       await tx.run('DELETE FROM uploads WHERE touched_at < ?', before)
+      await tx.run(
+        'DELETE FROM ended_uploads WHERE ended_at < ?',
+        now - endedHoursMax * microsPerHour,
+      )
     })
     await clock.sleep(sweepMs, signal)
   }

@@ -18,6 +18,7 @@ import {
 } from './staging/file-collector.ts'
 import type { OpenTree, OpenTrees } from './staging/open-trees.ts'
 import { eventLoopTurns } from './staging/pace.ts'
+import { putConflict } from './staging/placements.ts'
 import { SplitCollector } from './staging/split-collector.ts'
 import { requireOpen, stageWrites } from './staging/stage.ts'
 import {
@@ -52,6 +53,12 @@ export interface BulkWriter extends AsyncDisposable {
     content: Content,
     options?: { readonly overwrite?: boolean },
   ): Promise<void>
+  /**
+   * Whether there is room for a file, as far as the commit says now: for whoever has a long way to its bytes.
+   *
+   * @throws {FileDirectoryConflictError} as `commit` would.
+   */
+  requireRoom(path: string): Promise<void>
   /** Keeps what the writer stores and refers to from collection, while it lives. */
   readonly lease: Lease
   /**
@@ -148,6 +155,14 @@ export class Writes {
         const turn = this.#turns.nextOfMany()
         if (turn === undefined) return collector.addStored(path, content, overwrite)
         return turn.then(() => collector.addStored(path, content, overwrite))
+      },
+      requireRoom: async (pathText) => {
+        const path = parsePutPath(pathText)
+        // Pieces go below it, whatever is there, or say what is wrong themselves.
+        if (split !== undefined) return
+        const open = await this.#openTrees.current(id, lease, signal)
+        const conflict = open && (await putConflict(this.#ports.trees, open.tree, path))
+        if (conflict !== undefined) throw conflictError(conflict)
       },
       commit: async (until = signal) => {
         const { write, fileCount, sizeBytes } = await collector.end()

@@ -63,14 +63,41 @@ test('an upload in parts is there when it is completed, and not before', async (
   expect(await code(complete([{ PartNumber: 1, ETag: '"other"' }]))).toBe('InvalidPart')
   expect(await code(complete([{ PartNumber: 9, ETag: tags[0] }]))).toBe('InvalidPart')
   expect(await code(complete([]))).toBe('MalformedXML')
-  await complete(named)
+  const { $metadata: _, ...completed } = await complete(named)
   const whole = Buffer.concat(pieces)
   const { Body, ETag } = await world.client.send(new GetObjectCommand(object))
   expect(sha(await Body?.transformToByteArray())).toBe(sha(whole))
   // The same content has the same tag, however it came.
   expect(await world.put(name, 'whole', whole)).toBe(ETag)
-  expect(await code(complete(named))).toBe('NoSuchUpload')
-  expect(await world.commitCount(name)).toBe(3)
+  // Whoever has not heard the answer is told again; what is there since then stays.
+  await world.put(name, 'big', 'newer')
+  expect(await complete(named)).toMatchObject({ ...completed, ETag })
+  expect(await world.get(name, 'big')).toBe('newer')
+  for (const other of [{ Key: 'other' }, { UploadId: 'other' }]) {
+    const call = { ...upload, ...other, MultipartUpload: { Parts: named } }
+    expect(await code(world.client.send(new CompleteMultipartUploadCommand(call)))).toBe(
+      'NoSuchUpload',
+    )
+  }
+  expect(await world.commitCount(name)).toBe(4)
+})
+
+test('two who complete an upload at the same time are told the same', async () => {
+  const name = await world.bucket()
+  const object = { Bucket: name, Key: 'both' }
+  const { UploadId } = await world.client.send(new CreateMultipartUploadCommand(object))
+  const upload = { ...object, UploadId }
+  const { ETag } = await world.client.send(
+    new UploadPartCommand({ ...upload, PartNumber: 1, Body: large }),
+  )
+  const MultipartUpload = { Parts: [{ PartNumber: 1, ETag }] }
+  const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload })
+  const [first, second] = await Promise.all([
+    world.client.send(complete),
+    world.client.send(complete),
+  ])
+  expect(first.ETag).toBe(second.ETag)
+  expect(await world.commitCount(name)).toBe(2)
 })
 
 test('parts are copied, and an upload is aborted', async () => {
@@ -102,7 +129,7 @@ test('parts are copied, and an upload is aborted', async () => {
   expect(await code(world.client.send(new ListPartsCommand(elsewhere)))).toBe('NoSuchUpload')
 })
 
-test('an upload outlives a collection and a restart', async () => {
+test('an upload outlives a collection and a restart, and what became of it another', async () => {
   await using directory = await TemporaryDirectory.create()
   const root = directory.join('data')
   const object = { Bucket: 'master.kept', Key: 'f' }
@@ -127,6 +154,12 @@ test('an upload outlives a collection and a restart', async () => {
   const { Body } = await client.send(new GetObjectCommand(object))
   expect(sha(await Body?.transformToByteArray())).toBe(sha(large))
   client.destroy()
+  await pachd[Symbol.asyncDispose]()
+  await using later = await TestPachd.start(options)
+  const again = s3Client(later.s3Port)
+  const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload })
+  expect(await again.send(complete)).toMatchObject({ Bucket: object.Bucket, Key: 'f' })
+  again.destroy()
 })
 
 test('copies go by reference, within a bucket, between buckets and out of old commits', async () => {

@@ -108,6 +108,17 @@ describe.skipIf(!peersRequired && !isOnPath('rclone'))('rclone', () => {
 })
 
 describe.skipIf(!peersRequired && !isOnPath('s3cmd'))('s3cmd', () => {
+  test('makes URLs of a version that is refused, which says what makes others', async () => {
+    const bucket = `master.${freshName('s3cmd')}`
+    await s3cmd('mb', `s3://${bucket}`)
+    const url = (await s3cmd('signurl', `s3://${bucket}/a`, '+600')).trim()
+    const answer = await fetch(url)
+    expect([answer.status, await answer.text()]).toEqual([
+      400,
+      expect.stringContaining('rclone link, aws s3 presign'),
+    ])
+  })
+
   test('puts a tree, in parts, and gets it back', async () => {
     const bucket = `s3://master.${freshName('s3cmd')}`
     await s3cmd('mb', bucket)

@@ -173,7 +173,10 @@ function presignedClaim(request: IncomingMessage, { query }: S3Target): Claim {
 function otherAlgorithm(
   code: 'AuthorizationHeaderMalformed' | 'AuthorizationQueryParametersError',
 ): S3Error {
-  return new S3Error(code, `requests are signed with ${algorithm} (signature version 4) here`)
+  return new S3Error(
+    code,
+    `requests are signed with ${algorithm} (signature version 4) here, and this one is signed otherwise: URLs of s3cmd signurl are of version 2; make them with rclone link, aws s3 presign or Amazon's SDK`,
+  )
 }
 
 function parseCredential(

@@ -32,9 +32,12 @@ export async function createUpload(call: S3Call, key: string): Promise<void> {
 
 /** The upload that a URL names. @throws {UploadNotFoundError} */
 async function uploadOf(call: S3Call, key: string): Promise<Upload> {
+  return call.versioning.uploads.inspect(placeOf(call, key))
+}
+
+function placeOf(call: S3Call, key: string): Pick<Upload, 'id' | 'repo' | 'branch' | 'path'> {
   const { repo, commit: branch } = call.place
-  const id = call.query.get('uploadId') ?? ''
-  return call.versioning.uploads.inspect({ id, repo, branch, path: parseKey(key).path })
+  return { id: call.query.get('uploadId') ?? '', repo, branch, path: parseKey(key).path }
 }
 
 export async function uploadPart(call: S3Call, key: string): Promise<void> {
@@ -72,7 +75,6 @@ async function copyPart(call: S3Call, upload: Upload, number: number): Promise<v
 }
 
 export async function completeUpload(call: S3Call, key: string): Promise<void> {
-  const upload = await uploadOf(call, key)
   const text = await call.body.text(completeBytesMax)
   const document = await XmlElement.parse(text, 'CompleteMultipartUpload')
   const named = document.all('Part').map((part) => ({
@@ -82,7 +84,7 @@ export async function completeUpload(call: S3Call, key: string): Promise<void> {
   if (named.length === 0) throw malformed('there is no <Part>')
   await call.branch()
   const { requestId } = call
-  const put = await call.versioning.uploads.complete(upload, {
+  const put = await call.versioning.uploads.complete(placeOf(call, key), {
     pick: (parts) => named.map((one, index) => pick(parts, one, named[index - 1]?.number ?? 0)),
     check: checkOfWhole(call),
     requires: requirementOf(call.exchange.request.headers),

@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts'
 import { DomainError } from '../../base/errors.ts'
 import { shownSource } from '../../base/source-urls.ts'
-import { pauseAfter, type Pauses } from '../../storage/retries.ts'
+import { pauseAfter, type Pauses } from '../../base/retries.ts'
 import type { CommitTree } from '../../versioning/commit-records.ts'
 import { noteReason } from '../job-records.ts'
 import type { ExportProgress } from '../output-exports.ts'
@@ -10,7 +10,7 @@ import type { JobPlan } from './plan.ts'
 import { errorText, isPassing } from './run-errors.ts'
 
 const pauses: Pauses = { pauseMs: 500, pauseMsMax: 60_000 }
-/** After so many failures in a row, none of which wrote a file, the export is given up: a quarter of an hour. */
+/** After so many failures in a row, none of which wrote a file, the export is given up: half an hour. */
 const failureCountMax = 20
 /** The job says at most this often how far its export is. */
 const noteEveryMs = 2000

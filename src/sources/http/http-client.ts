@@ -11,7 +11,7 @@ import {
 import { shownSource } from '../../base/source-urls.ts'
 import { distrustOf } from '../../clouds/cloud-errors.ts'
 import type { ReachGuard } from '../reach.ts'
-import { SourceBrokeError } from '../source.ts'
+import { SourceAbsentError, SourceBrokeError } from '../source.ts'
 
 export type HttpHeaders = Readonly<Record<string, string>>
 
@@ -179,7 +179,7 @@ function connectionError(url: URL, error: unknown, signal: AbortSignal): Error {
   const where = `cannot fetch ${shownSource(url.href)}`
   const absence = absences[code]
   if (code === 'ENOTFOUND') return new NotFoundError(`${where}: ${absence}`, { cause: error })
-  if (absence !== undefined) return new UnavailableError(`${where}: ${absence}`, { cause: error })
+  if (absence !== undefined) return new SourceAbsentError(`${where}: ${absence}`, { cause: error })
   const distrust = distrustOf(code, message)
   if (distrust !== undefined) return new UnavailableError(`${where}: ${distrust}`, { cause: error })
   return new SourceBrokeError(`the connection broke (${code === '' ? message : code})`, {

@@ -55,6 +55,21 @@ export async function placementConflict(
   return { path, obstacle: path, taken: there.kind }
 }
 
+/** What keeps a put from its place: a directory there, or a file above. */
+export async function putConflict(
+  trees: FileTrees,
+  root: DirectoryEntry,
+  path: FilePath,
+): Promise<StagedConflict | undefined> {
+  const there = await trees.get(root, path)
+  if (there?.kind === 'file') return undefined
+  if (there !== undefined) {
+    return (await isEmpty(trees, there)) ? undefined : { path, obstacle: path }
+  }
+  const obstacle = await fileAbove(trees, root, path)
+  return obstacle && { path, obstacle }
+}
+
 async function fileAbove(
   trees: FileTrees,
   root: DirectoryEntry,

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { InvalidArgumentError, NotFoundError, UnavailableError } from '../base/errors.ts'
-import { SystemRandom } from '../base/random.ts'
+import { InvalidArgumentError, NotFoundError, UnavailableError } from './errors.ts'
+import { SystemRandom } from './random.ts'
 import { HeldClock } from '../testing/held-clock.ts'
-import { Attempts, type RetryPorts, retried } from './retries.ts'
+import { Attempts, type RetryPorts, retried, silentMsOfSent, usualRetries } from './retries.ts'
 
 const retries = { attemptsMax: 3, pauseMs: 100, pauseMsMax: 1000, timeMsMax: 60_000 }
 const { signal } = new AbortController()
@@ -16,8 +16,11 @@ function openPorts(): RetryPorts & { readonly clock: HeldClock } {
 }
 
 /** How many attempts are made, each of which takes so long and fails. */
-async function attemptsOf(takesMs: number, error: Error): Promise<number> {
-  const ports = openPorts()
+async function attemptsOf(
+  takesMs: number,
+  error: Error,
+  ports: ReturnType<typeof openPorts> = openPorts(),
+): Promise<number> {
   let count = 0
   const work = async (): Promise<void> => {
     count += 1
@@ -34,6 +37,11 @@ test('what may pass is tried again, so often and for so long', async () => {
   expect(await attemptsOf(1, new InvalidArgumentError('no'))).toBe(1)
   expect(await attemptsOf(59_950, silent)).toBe(2)
   expect(await attemptsOf(60_000, silent)).toBe(1)
+})
+
+test('a machine that says nothing is asked a second time', async () => {
+  const ports = { ...openPorts(), retries: usualRetries }
+  expect(await attemptsOf(silentMsOfSent, silent, ports)).toBe(2)
 })
 
 test('what has begun to come has all attempts before it again', async () => {

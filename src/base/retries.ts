@@ -1,6 +1,6 @@
-import type { Clock } from '../base/clock.ts'
-import { NotFoundError, UnavailableError } from '../base/errors.ts'
-import type { Random } from '../base/random.ts'
+import type { Clock } from './clock.ts'
+import { NotFoundError, UnavailableError } from './errors.ts'
+import type { Random } from './random.ts'
 
 /** The pauses between attempts at something that another machine has to do. */
 export interface Pauses {
@@ -12,16 +12,29 @@ export interface Pauses {
 /** How often, and after which pauses, it is tried again. */
 export interface Retries extends Pauses {
   readonly attemptsMax: number
-  /** No attempt begins after so long: one that hears nothing takes a minute by itself. */
+  /** No attempt begins after so long: one that hears nothing takes minutes by itself. */
   readonly timeMsMax: number
 }
 
-/** About 6 seconds in all, besides what the attempts themselves take. */
+/** After such a silence, another machine is not waited for any more. */
+export const silentMs = 60_000
+/** The same, once it was sent something: it answers when that is stored, or put together. */
+export const silentMsOfSent: number = 2 * silentMs
+
+/** About 6 seconds in all, besides what the attempts themselves take: two, where nothing is heard. */
 export const usualRetries: Retries = {
   attemptsMax: 6,
   pauseMs: 200,
   pauseMsMax: 5000,
-  timeMsMax: 60_000,
+  timeMsMax: 2 * silentMsOfSent,
+}
+
+/** For work that nobody waits for: half a minute in all, in which a store that is overrun can recover. */
+export const patientRetries: Retries = {
+  attemptsMax: 6,
+  pauseMs: 1000,
+  pauseMsMax: 30_000,
+  timeMsMax: 5 * silentMsOfSent,
 }
 
 export interface PausePorts {
