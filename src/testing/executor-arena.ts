@@ -20,6 +20,8 @@ export interface ExecutorUnderTest extends AsyncDisposable {
   readonly transform: (script: string, more?: Partial<Transform>) => Transform
   /** A directory of the server's, in which user code must find nothing; undefined where nothing hides it. */
   readonly hiddenDirectory: string | undefined
+  /** Somebody on the machine listens at these. */
+  readonly sockets: readonly string[]
   /** The bounds that hold on this machine. */
   readonly holds: ReadonlySet<string>
 }
