@@ -9,7 +9,7 @@ import type { Transform } from '../pipelines/executor.ts'
 import { runIn, serverScript, sh, transform } from '../testing/process-fixture.ts'
 import { listenAt } from '../testing/unix-listener.ts'
 import { hiddenPlaces } from './process/hidden-places.ts'
-import { openProcessExecutor, type ProcessExecutor } from './process.ts'
+import { type Isolation, openProcessExecutor, type ProcessExecutor } from './process.ts'
 
 const random = new SystemRandom()
 const isRoot = process.geteuid?.() === 0
@@ -44,23 +44,26 @@ function visitor(paths: readonly string[]): Transform {
   return transform([process.execPath, '-e', script])
 }
 
+async function open(
+  isolation: Isolation,
+  engineSockets: readonly string[] = [],
+): Promise<ProcessExecutor> {
+  const data = join(shown, 'data')
+  mkdirSync(data)
+  const executor = await openProcessExecutor({
+    directory: join(data, 'scratch'),
+    hiddenDirectories: [data],
+    engineSockets,
+    clock: new SystemClock(),
+    random,
+    isolation,
+  })
+  return opened.use(executor)
+}
+
 for (const isolation of ['root', 'user'] as const) {
   const describeHere = isolation === 'root' && !isRoot ? describe.skip : describe
   describeHere(`from the sandbox of "${isolation}"`, () => {
-    async function open(engineSockets: readonly string[] = []): Promise<ProcessExecutor> {
-      const data = join(shown, 'data')
-      mkdirSync(data)
-      const executor = await openProcessExecutor({
-        directory: join(data, 'scratch'),
-        hiddenDirectories: [data],
-        engineSockets,
-        clock: new SystemClock(),
-        random,
-        isolation,
-      })
-      return opened.use(executor)
-    }
-
     test('nobody of the machine is reached by a socket', async () => {
       const busy = join(shown, 'a busy\\place')
       mkdirSync(join(busy, 'd'), { recursive: true })
@@ -70,7 +73,7 @@ for (const isolation of ['root', 'user'] as const) {
       const ofSystem = `/run/pachyderm-test-${newHexId(random)}`
       const sockets = [join(busy, 's'), join(busy, 'd/s'), ...(isRoot ? [ofSystem] : [])]
       for (const path of sockets) opened.use(await listenAt(path))
-      const executor = await open()
+      const executor = await open(isolation)
       await using slot = await executor.openSlot(visitor(sockets), never)
       expect((await runIn(slot)).stdout).toEqual(sockets.map(() => 'ENOENT'))
       // What else is there can be used.
@@ -83,7 +86,7 @@ for (const isolation of ['root', 'user'] as const) {
     test('neither is an engine that starts, nor a program that listens anew, while a slot is open', async () => {
       const [engine, other] = [join(shown, 'engine/s'), join(shown, 'other/s')] as const
       for (const directory of ['engine', 'other']) mkdirSync(join(shown, directory))
-      const executor = await open([engine])
+      const executor = await open(isolation, [engine])
       const first = await listenAt(other)
       await using slot = await executor.openSlot(visitor([engine, other]), never)
       opened.use(await listenAt(engine))
@@ -97,7 +100,7 @@ for (const isolation of ['root', 'user'] as const) {
       mkdirSync(crowded)
       for (let index = 0; index < 600; index += 1) writeFileSync(join(crowded, `f${index}`), '')
       opened.use(await listenAt(join(crowded, 's')))
-      const executor = await open()
+      const executor = await open(isolation)
       await using slot = await executor.openSlot(sh(`ls -A '${crowded}'; echo end`), never)
       expect((await runIn(slot)).stdout).toEqual(['end'])
     })

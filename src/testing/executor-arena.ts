@@ -99,13 +99,14 @@ export class Arena {
 
   async process(
     worker: DatumWorker,
-    more: Partial<Pick<DatumWork, 'signal' | 'onLine' | 'environment'>> = {},
+    more: Partial<Pick<DatumWork, 'signal' | 'onLine' | 'onWarming' | 'environment'>> = {},
   ): Promise<DatumOutcome> {
     const content = await this.#contents.writeBytes(utf8('input'))
     return await worker.process({
       members: [{ input: 'in', path: parseFilePath('/f'), entry: { kind: 'file', content } }],
       environment: more.environment ?? {},
       onLine: more.onLine ?? (() => {}),
+      ...(more.onWarming !== undefined && { onWarming: more.onWarming }),
       onLeftOut: () => {},
       place: async () => ({ [Symbol.dispose]: () => {} }),
       signal: more.signal ?? never,

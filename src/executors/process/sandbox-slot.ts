@@ -175,10 +175,10 @@ export class SandboxSlot implements Slot {
     }
   }
 
-  async #exitCodeOf({ environment }: DatumRun): Promise<number> {
+  async #exitCodeOf(run: DatumRun): Promise<number> {
     const { transform } = this.#options
-    if (this.#warm === undefined) this.#writeDatum(environment)
-    const answer = await (this.#warm?.run(environment) ?? this.#start())
+    if (this.#warm === undefined) this.#writeDatum(run.environment)
+    const answer = await (this.#warm?.run(run) ?? this.#start())
     const end = answer.kind === 'ended' ? answer.end : answer
     if (end.kind === 'missing') throw programMissingError(transform)
     if (end.kind === 'unstartable') throw programUnstartableError(transform)
