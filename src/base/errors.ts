@@ -64,7 +64,7 @@ export class DiskFullError extends ResourceExhaustedError {
 
   constructor(directory: string, options?: ErrorOptions) {
     super(
-      `the disk of the data directory is full (at ${directory}): free some space, or move the data directory to a larger disk`,
+      `the disk of the data directory is full (at ${directory}): free some space, or delete what is not needed and run pachctl garbage-collect, or move the data directory to a larger disk`,
       options,
     )
     this.directory = directory

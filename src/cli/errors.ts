@@ -12,6 +12,11 @@ export class UsageError extends InvalidArgumentError {
   }
 }
 
+/** A person was asked, and did not say yes. */
+export class DeclinedError extends FailedPreconditionError {
+  override readonly name = 'DeclinedError'
+}
+
 /** A command failed with `cause`, and the commit that it had opened is still open. */
 export class LeftOpenError extends FailedPreconditionError {
   override readonly name = 'LeftOpenError'

@@ -27,6 +27,18 @@ export function engineSockets(
   return [...usualPlaces, ...own]
 }
 
+/** Every place at which an engine of this machine may listen, in use or not: user code must find none. */
+export function enginePlaces(
+  used: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): readonly string[] {
+  const home = environment['HOME'] ?? ''
+  const desktop = home === '' ? [] : [`${home}/.docker/run/docker.sock`]
+  return Array.from(
+    new Set([...used, ...engineSockets('', environment), ...usualPlaces, ...desktop]),
+  )
+}
+
 /** The first that this user may use, else that there is, else the first, for its error to tell of. */
 export function presentSocket(paths: readonly string[]): string | undefined {
   const sockets = paths.filter(isSocket)

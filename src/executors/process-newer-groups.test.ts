@@ -15,7 +15,7 @@ const child = fileURLToPath(new URL('../testing/newer-groups-child.ts', import.m
 test.skipIf(!canHave('linux.uml'))(
   'the newer control groups hold for root, and for an ordinary user with a group of its own',
   async () => {
-    // That kernel has a /tmp and a /dev of its own.
+    // That kernel has a /mnt and a /dev of its own.
     const work = mkdtempSync(resolve('node_modules/.pachyderm-groups-'))
     try {
       const machine = ['rootfstype=hostfs', 'rootflags=/', 'rw', 'mem=1G', `init=${init}`]

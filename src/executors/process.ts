@@ -17,6 +17,7 @@ import { ControlGroups } from './process/control-groups.ts'
 import { DiskWatch, reservedPartOf } from './process/disk-watch.ts'
 import { ProcessWatch } from './process/process-watch.ts'
 import { requireAssignable } from './process/environment.ts'
+import { isBelow, outermost } from './process/hidden-places.ts'
 import { PlainSlot } from './process/plain-slot.ts'
 import { SandboxSlot, type SlotOptions } from './process/sandbox-slot.ts'
 import { missingTool, toolPath, type SandboxMode } from './process/sandbox.ts'
@@ -33,6 +34,8 @@ export interface ProcessExecutorOptions {
   readonly directory: string
   /** What user code must not see: the server's data directory. */
   readonly hiddenDirectories: readonly string[]
+  /** Where a container engine may listen: who reaches it can do anything on the machine. */
+  readonly engineSockets?: readonly string[]
   readonly clock: Clock
   readonly random: Random
   /** Where programs are looked for, as in `PATH`, else in the usual places; a pipeline may set its own. */
@@ -124,19 +127,6 @@ function privateDirectories(programPath: string): readonly string[] {
   return ['/root', '/home']
     .filter((path) => existsSync(path))
     .filter((path) => !programs.some((program) => isBelow(program, realpathSync(path))))
-}
-
-/** Those that lie in none of the others. */
-function outermost(directories: readonly string[]): readonly string[] {
-  const kept: string[] = []
-  for (const directory of directories.toSorted()) {
-    if (!kept.some((other) => isBelow(directory, other))) kept.push(directory)
-  }
-  return kept
-}
-
-function isBelow(path: string, directory: string): boolean {
-  return path === directory || path.startsWith(`${directory}/`)
 }
 
 /** Empty when a sandbox of this kind opened, else why it did not. */
@@ -248,6 +238,7 @@ export class ProcessExecutor implements Executor {
       transform,
       secrets,
       hiddenDirectories,
+      engineSockets: this.#options.engineSockets ?? [],
       programPath: programPath ?? usualProgramPath,
       outputBytesMax: outputBytesMax ?? outputBytesMaxDefault,
       group,

@@ -1,6 +1,6 @@
 import type { FilePath } from '../base/paths.ts'
 import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
-import type { LogLine, SlotSecrets, Transform } from './executor.ts'
+import type { DatumRun, LogLine, SlotSecrets, Transform } from './executor.ts'
 import type { ProcessStats } from './process-stats.ts'
 
 /**
@@ -24,6 +24,7 @@ export interface DatumWork {
   readonly environment: Readonly<Record<string, string>>
   readonly onLine: (line: LogLine) => void
   readonly onLeftOut: (lineCount: number) => void
+  readonly onWarming?: DatumRun['onWarming']
   /** Waits until user code may run; dispose of what comes when it has ended. */
   readonly place: () => Promise<Disposable>
   readonly signal: AbortSignal

@@ -137,6 +137,8 @@ export interface DatumRun {
    * each stream are always handed on.
    */
   readonly onLeftOut: (lineCount: number) => void
+  /** Called when it is waited for a warm command to say that it is ready, and when that is over. */
+  readonly onWarming?: (isWarming: boolean) => void
 }
 
 export interface LogLine {

@@ -95,13 +95,15 @@ async function collectOnce({ collector, log }: Parts, options: CollectOptions): 
 }
 
 function factsOf(report: CollectionReport): Readonly<Record<string, number>> {
-  const { packsDeleted, packsRepacked, packsLeased, bytesBefore, bytesAfter, removed } = report
+  const { packsDeleted, packsRepacked, packsLeased, packsLeft } = report
+  const { bytesBefore, bytesAfter, removed } = report
   return {
     freedBytes: bytesBefore - bytesAfter,
     bytesAfter,
     packsDeleted,
     packsRepacked,
     packsLeased,
+    packsLeft,
     resultsRemoved: removed.results,
     objectsRemoved: removed.objects,
     chunksMarked: report.chunksMarked,

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { parseCommandLine, UsageError } from './command-line.ts'
 
+const usualSockets = ['/var/run/docker.sock', '/run/podman/podman.sock']
 const executors = {
   choice: 'auto',
-  engineSockets: ['/var/run/docker.sock', '/run/podman/podman.sock'],
+  engineSockets: usualSockets,
+  enginePlaces: usualSockets,
   network: 'host',
   pullPolicy: 'IfNotPresent',
 }
@@ -77,20 +79,23 @@ describe('the command line of pachd', () => {
   test('user code runs where one says', () => {
     expect(executorsOf(['--container-engine=off'])).toEqual({ ...executors, engineSockets: [] })
     const own = '/run/user/7'
-    expect(executorsOf([], { XDG_RUNTIME_DIR: own, DOCKER_HOST: 'ssh://elsewhere' })).toEqual({
+    const ownSockets = [...usualSockets, `${own}/docker.sock`, `${own}/podman/podman.sock`]
+    const user = { XDG_RUNTIME_DIR: own, DOCKER_HOST: 'ssh://elsewhere', HOME: '/home/ada' }
+    expect(executorsOf([], user)).toEqual({
       ...executors,
-      engineSockets: [
-        ...executors.engineSockets,
-        `${own}/docker.sock`,
-        `${own}/podman/podman.sock`,
-      ],
+      engineSockets: ownSockets,
+      enginePlaces: [...ownSockets, '/home/ada/.docker/run/docker.sock'],
     })
-    const dockerHost = { DOCKER_HOST: 'unix:///d.sock' }
-    expect(executorsOf([], dockerHost)).toEqual({ ...executors, engineSockets: ['/d.sock'] })
+    expect(executorsOf([], { DOCKER_HOST: 'unix:///d.sock' })).toEqual({
+      ...executors,
+      engineSockets: ['/d.sock'],
+      enginePlaces: ['/d.sock', ...usualSockets],
+    })
     const said = ['--executor=container', '--container-network=none', '--image-pull=never']
     const expected = {
       choice: 'container',
       engineSockets: ['/p.sock'],
+      enginePlaces: ['/p.sock', ...usualSockets],
       network: 'none',
       pullPolicy: 'Never',
     }

@@ -1,13 +1,15 @@
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { ExecutorChoice } from '../executors/choosing.ts'
 import type { PullPolicy } from '../executors/containers.ts'
-import { engineSockets } from '../executors/engine-places.ts'
+import { enginePlaces, engineSockets } from '../executors/engine-places.ts'
 
 /** Where user code runs. */
 export interface ExecutorsConfig {
   readonly choice: ExecutorChoice
   /** Where the container engine may be; none: none is used. */
   readonly engineSockets: readonly string[]
+  /** Where any may be, used or not. */
+  readonly enginePlaces: readonly string[]
   /** As engines name networks. */
   readonly network: string
   readonly pullPolicy: PullPolicy
@@ -39,9 +41,11 @@ export function executorsConfig(
       `--container-network ${JSON.stringify(network)} is no name of a network: write host, bridge, none, or that of one that the engine has`,
     )
   }
+  const sockets = engineSockets(said('container-engine'), environment)
   return {
     choice: oneOf('--executor', choices, said('executor') || 'auto'),
-    engineSockets: engineSockets(said('container-engine'), environment),
+    engineSockets: sockets,
+    enginePlaces: enginePlaces(sockets, environment),
     network,
     pullPolicy: oneOf('--image-pull', pullPolicies, said('image-pull') || 'IfNotPresent'),
   }

@@ -199,11 +199,12 @@ async function openExecutors(
 }
 
 async function openProcesses(ports: ProcessingPorts): Promise<ProcessExecutor> {
-  const { directory, clock, random, programPath, datumBounds } = ports
+  const { directory, clock, random, programPath, datumBounds, executors } = ports
   const slots = join(directory.scratch, 'slots')
   return await openProcessExecutor({
     directory: slots,
     hiddenDirectories: [directory.root],
+    engineSockets: executors?.enginePlaces ?? [],
     clock,
     random,
     ...(datumBounds !== undefined && { bounds: datumBounds }),

@@ -1,41 +1,14 @@
-import * as fc from 'fast-check'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { SystemClock } from '../base/clock.ts'
 import { assert, DataLossError } from '../base/errors.ts'
-import { openPackedStore, type OpenedPackedStore } from '../testing/packed-store.ts'
-import { ChunkWalk, walkRoots } from '../testing/reachable-chunks.ts'
+import { expectBytes, openWorld, type World } from '../testing/collected-world.ts'
+import { ChunkWalk } from '../testing/reachable-chunks.ts'
 import { seededBytes } from '../testing/seeded-random.ts'
 import { ChunkedContents } from './chunked-contents.ts'
 import type { ChunkId } from './chunks.ts'
-import type { CollectionRoot } from './collection-roots.ts'
 import { FileTrees } from './file-trees.ts'
 import { MemoryObjectStore } from './memory-objects.ts'
-import type { ObjectKey, ObjectStore } from './object-store.ts'
-import { type CollectionReport, type CollectOptions, Collector } from './collector.ts'
-
-/** Roots that a test says; while they are asked for, `onAsked` may do something else. */
-class TestRoots {
-  readonly roots: CollectionRoot[] = []
-  onAsked: () => Promise<void> = async () => undefined
-
-  async *collectionRoots(): AsyncGenerator<CollectionRoot> {
-    yield* this.roots.slice()
-    await this.onAsked()
-  }
-
-  addChunk(chunk: ChunkId): void {
-    this.roots.push({ kind: 'chunk', chunk })
-  }
-}
-
-interface World extends AsyncDisposable {
-  readonly parts: OpenedPackedStore
-  readonly roots: TestRoots
-  readonly collector: Collector
-  collect(options?: Partial<CollectOptions>): Promise<CollectionReport>
-  /** Puts bytes under a lease that ends at once, in a pack of their own. */
-  put(seed: number, size: number): Promise<ChunkId>
-}
+import type { ObjectKey } from './object-store.ts'
 
 const { signal } = new AbortController()
 
@@ -51,33 +24,6 @@ class HesitantObjects extends MemoryObjectStore {
   }
 }
 
-async function openWorld(
-  options: { readonly graceMs?: number; readonly objects?: ObjectStore } = {},
-): Promise<World> {
-  // Nothing is read from memory.
-  const parts = await openPackedStore({
-    cacheBytes: 0,
-    ...(options.objects === undefined ? {} : { objects: options.objects }),
-  })
-  const roots = new TestRoots()
-  const { store } = parts
-  const { graceMs = 0 } = options
-  const clock = new SystemClock()
-  const collector = new Collector({ store, sources: [roots], clock, graceMs })
-  return {
-    parts,
-    roots,
-    collector,
-    collect: (more = {}) => collector.collect({ signal, ...more }),
-    async put(seed, size) {
-      const id = await store.put(seededBytes(seed, size))
-      await store.flush()
-      return id
-    },
-    [Symbol.asyncDispose]: () => parts[Symbol.asyncDispose](),
-  }
-}
-
 /** A put that finds what it found before takes a shorter way. */
 const putCounts = [1, 3] as const
 
@@ -89,10 +35,6 @@ async function putTimes(world: World, count: number, seed: number): Promise<Chun
 
 async function objectCount({ parts }: World): Promise<number> {
   return (await Array.fromAsync(parts.objects.list('packs/'))).length
-}
-
-async function expectBytes(world: World, id: ChunkId, bytes: Uint8Array): Promise<void> {
-  expect(Buffer.compare(await world.parts.store.get(id), bytes)).toBe(0)
 }
 
 test.each(putCounts)(
@@ -130,6 +72,21 @@ test('a rehearsal says what would go, and nothing does', async () => {
   await expectBytes(world, lost, seededBytes(2, 5000))
   const { bytesAfter } = await world.collect()
   expect(bytesAfter).toBe(rehearsed.bytesAfter)
+})
+
+test('packs that somebody holds are left, and told', async () => {
+  await using world = await openWorld()
+  const kept = await world.parts.store.put(seededBytes(1, 1000))
+  for (let seed = 2; seed < 10; seed += 1) await world.parts.store.put(seededBytes(seed, 1000))
+  await world.parts.store.flush()
+  world.roots.addChunk(kept)
+  await world.put(20, 5000)
+  {
+    using _ = await world.parts.store.packs.hold()
+    const left = { packsDeleted: 0, packsRepacked: 0, packsLeft: 2, packsAfter: 2 }
+    expect(await world.collect()).toMatchObject(left)
+  }
+  expect(await world.collect()).toMatchObject({ packsDeleted: 1, packsRepacked: 1, packsLeft: 0 })
 })
 
 test('a pack of which little is needed is copied into a smaller one', async () => {
@@ -367,125 +324,6 @@ test('a file that is what a directory or a list is made of does not hide what th
   for (const [seed, id] of kept.entries()) await expectBytes(world, id, seededBytes(seed, 1000))
   const read = await Array.fromAsync(contents.read(long))
   expect(read.reduce((sum, { length }) => sum + length, 0)).toBe(12_000_000)
-})
-
-/** A directory of its own, whose files are chunks of 1,000 bytes; returns them and its root. */
-async function putTree(
-  { parts: { store } }: World,
-  seeds: readonly number[],
-): Promise<{ readonly root: CollectionRoot; readonly chunks: readonly ChunkId[] }> {
-  const chunks: ChunkId[] = []
-  for (const seed of seeds) chunks.push(await store.put(seededBytes(seed, 1000)))
-  const files = chunks.map((chunk, index) => ({
-    name: `f${String(index).padStart(5, '0')}`,
-    content: { kind: 'chunk', chunk, sizeBytes: 1000 } as const,
-  }))
-  const { root } = await new FileTrees(store).directoryOf(once(files))
-  await store.flush()
-  return { root: { kind: 'tree', root }, chunks }
-}
-
-function range(from: number, to: number): readonly number[] {
-  return Array.from({ length: to - from }, (_, index) => from + index)
-}
-
-test('an incremental collection looks at what is new only, and frees what was put for nothing', async () => {
-  await using world = await openWorld()
-  const old = await putTree(world, range(0, 3000))
-  world.roots.roots.push(old.root)
-  const first = await world.collect({ isIncremental: true })
-  // There was none before.
-  expect(first.chunksRemembered).toBe(0)
-  const seeds = [...range(0, 1500), 9999, ...range(1501, 3000)]
-  const changed = await putTree(world, seeds)
-  world.roots.roots.push(changed.root)
-  const lost = await world.put(5555, 5000)
-  const reads = countReads(world.parts.objects)
-  const report = await world.collect({ isIncremental: true })
-  expect(report).toMatchObject({ packsDeleted: 1, chunksRemembered: first.chunksMarked })
-  expect(report.chunksMarked - report.chunksRemembered).toBeLessThan(10)
-  expect(reads()).toBeLessThan(40)
-  await expect(world.parts.store.get(lost)).rejects.toThrow(DataLossError)
-  for (const [index, id] of changed.chunks.entries()) {
-    await expectBytes(world, id, seededBytes(seeds[index] ?? -1, 1000))
-  }
-})
-
-function countReads(objects: ObjectStore): () => number {
-  const get = vi.spyOn(objects, 'get')
-  return () => get.mock.calls.length
-}
-
-test('what an incremental collection leaves, one from scratch frees', async () => {
-  await using world = await openWorld()
-  const kept = await putTree(world, range(0, 100))
-  const letGo = await putTree(world, range(1000, 1100))
-  world.roots.roots.push(kept.root, letGo.root)
-  await world.collect()
-  world.roots.roots.pop()
-  expect(await world.collect({ isIncremental: true })).toMatchObject({ packsDeleted: 0 })
-  expect(await world.collect()).toMatchObject({ packsDeleted: 1, chunksRemembered: 0 })
-  for (const [seed, id] of kept.chunks.entries()) {
-    await expectBytes(world, id, seededBytes(seed, 1000))
-  }
-  expect(world.parts.store.packs.all()).toHaveLength(1)
-})
-
-test('after so many incremental collections one is from scratch', async () => {
-  await using world = await openWorld()
-  world.roots.roots.push((await putTree(world, range(0, 100))).root)
-  const remembered: boolean[] = []
-  for (let count = 0; count < 11; count += 1) {
-    remembered.push((await world.collect({ isIncremental: true })).chunksRemembered > 0)
-  }
-  const eight = Array<boolean>(8).fill(true)
-  expect(remembered).toEqual([false, ...eight, false, true])
-})
-
-test('nothing is remembered of a collection that did not come to its end, nor past joined packs', async () => {
-  await using world = await openWorld()
-  world.roots.roots.push((await putTree(world, range(0, 100))).root)
-  await world.collect()
-  world.roots.onAsked = async () => {
-    throw new Error('stopped')
-  }
-  await expect(world.collect({ isIncremental: true })).rejects.toThrow('stopped')
-  world.roots.onAsked = async () => undefined
-  expect(await world.collect({ isIncremental: true })).toMatchObject({ chunksRemembered: 0 })
-  await world.collector.compact(signal)
-  expect(await world.collect({ isIncremental: true })).toMatchObject({ chunksRemembered: 0 })
-})
-
-test('whatever comes and goes, incremental collections keep what roots lead to', async () => {
-  await fc.assert(
-    fc.asyncProperty(
-      fc.array(
-        fc.record({
-          put: fc.array(fc.integer({ min: 0, max: 60 }), { minLength: 1, maxLength: 40 }),
-          isKept: fc.boolean(),
-          letGo: fc.option(fc.nat({ max: 20 })),
-          isIncremental: fc.boolean(),
-        }),
-        { minLength: 3, maxLength: 14 },
-      ),
-      async (steps) => {
-        await using world = await openWorld({ objects: new MemoryObjectStore() })
-        const { store } = world.parts
-        const { roots } = world.roots
-        for (const { put, isKept, letGo, isIncremental } of steps) {
-          const tree = await putTree(world, put)
-          if (isKept) roots.push(tree.root)
-          if (letGo !== null && letGo < roots.length) roots.splice(letGo, 1)
-          await world.collect({ isIncremental })
-          await walkRoots(store, [world.roots])
-        }
-        await world.collect()
-        const needed = await walkRoots(store, [world.roots])
-        expect(needed.size > 0 || store.packs.all().length === 0).toBe(true)
-      },
-    ),
-    { numRuns: 60 },
-  )
 })
 
 async function* once<Item>(item: Item): AsyncGenerator<Item> {

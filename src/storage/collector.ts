@@ -271,10 +271,29 @@ class Run {
     if (before === undefined || before.runCount >= incrementalCountMax) return
     const names = new Set(packs.map(({ name }) => name))
     for (const name of before.marks.kept.keys()) if (!names.has(name)) return
-    if (!(await store.packs.areWhole(() => this.#pace.keep()))) return
+    if (!(await store.packs.areThere(() => this.#pace.keep()))) return
+    await this.#leaveDamaged(before.marks, packs)
     this.#marker = new Marker(store, store.packs, this.#pace, before.marks)
     this.#chunksRemembered = this.#marker.chunkCount
     this.#run = this.#runWith(this.#marker, { isIncremental: true })
+  }
+
+  /** What was marked in a copy that turned out to be damaged is marked in the one that is read now. */
+  async #leaveDamaged(marks: MarkSet, all: readonly SealedPack[]): Promise<void> {
+    const { packs } = this.#ports.store
+    for (const pack of all) {
+      const marked = marks.kept.get(pack.name)
+      const damage = marked && packs.damageOf(pack)
+      if (damage === undefined) continue
+      const both = damage.map((byte, at) => byte & (marked?.[at] ?? 0))
+      for (const { id, index } of await packs.chunksOf(pack, both)) {
+        await this.#pace.keep()
+        const place = await packs.place(id)
+        // What is in a draft was put after the collection began, and is spared.
+        if (place === undefined || place === 'draft' || place.pack.name === pack.name) continue
+        marks.relocate({ pack, index }, place)
+      }
+    }
   }
 
   #counts(): Pick<

@@ -7,7 +7,9 @@ import { type OpenedPackedStore, openPackedStore } from '../testing/packed-store
 import { seededBytes } from '../testing/seeded-random.ts'
 import { TemporaryDirectory } from '../testing/temporary-directory.ts'
 import { Collector, type CollectionReport } from './collector.ts'
-import type { ChunkId } from './chunks.ts'
+import { chunkIdOf } from './chunk-id.ts'
+import { type ChunkId, chunkBytesMax } from './chunks.ts'
+import { packBytesTarget } from './packs/format.ts'
 
 const { signal } = new AbortController()
 
@@ -45,6 +47,7 @@ async function flip(parts: OpenedPackedStore): Promise<() => Promise<void>> {
 async function collect(
   { store }: OpenedPackedStore,
   chunks: readonly ChunkId[],
+  { isRehearsal = false }: { readonly isRehearsal?: boolean } = {},
 ): Promise<CollectionReport> {
   const roots = chunks.map((chunk) => ({ kind: 'chunk', chunk }) as const)
   const source = {
@@ -54,7 +57,7 @@ async function collect(
   }
   const clock = new SystemClock()
   const collector = new Collector({ store, sources: [source], clock, graceMs: 0 })
-  return await collector.collect({ signal })
+  return await collector.collect({ signal, isRehearsal })
 }
 
 async function expectWhole(
@@ -134,6 +137,47 @@ test('a collection keeps the whole copy, and the pack with the damaged one goes'
   await expectWhole(parts, ids, seeds)
   const rows = await parts.database.read((tx) => tx.all('SELECT pack FROM damaged_chunks'))
   expect(rows).toEqual([])
+})
+
+test('the pack with the damaged copy goes also when the rest of it is more than a pack should be', async () => {
+  await using directory = await TemporaryDirectory.create()
+  await using parts = await open(directory.path)
+  const large = Array.from({ length: packBytesTarget / chunkBytesMax }, (_, seed) => seed + 10)
+  const ids = [await parts.store.put(seededBytes(1, 5000))]
+  for (const seed of large) ids.push(await parts.store.put(seededBytes(seed, chunkBytesMax)))
+  await parts.store.flush()
+  const [damagedKey = ''] = await packKeys(parts)
+  await flip(parts)
+  const [id] = ids as [ChunkId]
+  await expect(parts.store.get(id)).rejects.toThrow(DataLossError)
+  expect(await putAll(parts, [1])).toEqual([id])
+  const gone = { packsRepacked: 1, packsLeft: 0 }
+  expect(await collect(parts, ids, { isRehearsal: true })).toMatchObject(gone)
+  expect(await collect(parts, ids)).toMatchObject(gone)
+  expect(await packKeys(parts)).not.toContain(damagedKey)
+  for (const each of ids) expect(chunkIdOf(await parts.store.get(each))).toBe(each)
+})
+
+test('a pack whose damage a collection comes upon is left, and those beside it go', async () => {
+  await using directory = await TemporaryDirectory.create()
+  await using parts = await open(directory.path)
+  const [damaged] = (await putAll(parts, [1])) as [ChunkId]
+  const [damagedKey = ''] = await packKeys(parts)
+  await flip(parts)
+  const others: ChunkId[] = []
+  for (let seed = 10; seed < 20; seed += 1) others.push(...(await putAll(parts, [seed])))
+  const all = [damaged, ...others]
+  expect(await collect(parts, all)).toMatchObject({
+    packsRepacked: 10,
+    packsLeft: 1,
+    packsAfter: 2,
+  })
+  expect(await packKeys(parts)).toContain(damagedKey)
+  await expectWhole(
+    parts,
+    others,
+    others.map((_, index) => 10 + index),
+  )
 })
 
 test('a damaged chunk that has no other copy is neither lost from its pack nor in the way of others', async () => {

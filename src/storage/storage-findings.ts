@@ -23,6 +23,9 @@ const restorePack: string =
   'restore this pack from a backup of objects/: packs never change, so any backup that has it will do. Without one, restart the server and put the same files again, which stores them anew'
 const replacePack: string =
   'stop the server, and move this pack out of objects/: then restore it from a backup of objects/, of which any that has it will do, since packs never change. Without one, leave it there and run pachd --fsck --fix, which copies the chunks that are whole into another pack; then put the files again that fsck still names'
+/** For a pack of which nothing more can be copied. */
+export const replaceLostPack: string =
+  'no more of this pack can be saved: stop the server, and move it out of objects/; then restore it from a backup of objects/, of which any that has it will do, since packs never change. Without one, restart the server and put the files again that fsck still names, which stores anew what was in it'
 const restoreChunk: string =
   'restore this pack from a backup of objects/: packs never change, so any backup that has it will do. Without one, put the files again that are named: what is damaged is stored afresh, also for the commits that have it already, and the next collection of garbage removes the damaged copy'
 

@@ -20,6 +20,8 @@ export interface ExecutorUnderTest extends AsyncDisposable {
   readonly transform: (script: string, more?: Partial<Transform>) => Transform
   /** A directory of the server's, in which user code must find nothing; undefined where nothing hides it. */
   readonly hiddenDirectory: string | undefined
+  /** Somebody on the machine listens at these. */
+  readonly sockets: readonly string[]
   /** The bounds that hold on this machine. */
   readonly holds: ReadonlySet<string>
 }
@@ -97,13 +99,14 @@ export class Arena {
 
   async process(
     worker: DatumWorker,
-    more: Partial<Pick<DatumWork, 'signal' | 'onLine' | 'environment'>> = {},
+    more: Partial<Pick<DatumWork, 'signal' | 'onLine' | 'onWarming' | 'environment'>> = {},
   ): Promise<DatumOutcome> {
     const content = await this.#contents.writeBytes(utf8('input'))
     return await worker.process({
       members: [{ input: 'in', path: parseFilePath('/f'), entry: { kind: 'file', content } }],
       environment: more.environment ?? {},
       onLine: more.onLine ?? (() => {}),
+      ...(more.onWarming !== undefined && { onWarming: more.onWarming }),
       onLeftOut: () => {},
       place: async () => ({ [Symbol.dispose]: () => {} }),
       signal: more.signal ?? never,

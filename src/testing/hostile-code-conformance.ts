@@ -133,7 +133,7 @@ function testSpying(arena: Arena): void {
     }
     const output: string[] = []
     const paths = [join(hidden, 'secret'), join(arena.bystander.pfsDirectory, 'in/f')]
-    await using worker = await arena.worker(spyingScript(hidden, paths))
+    await using worker = await arena.worker(spyingScript(hidden, paths, arena.tested.sockets))
     const onLine = ({ text, stream }: LogLine): void => {
       if (stream === 'stdout') output.push(text)
     }
@@ -144,10 +144,17 @@ function testSpying(arena: Arena): void {
   })
 }
 
-/** Tries every way to what is at `paths`, and to the server's processes. */
-function spyingScript(hidden: string, paths: readonly string[]): string {
+/** Tries every way to what is at `paths`, to who listens at `sockets`, and to the server's processes. */
+function spyingScript(
+  hidden: string,
+  paths: readonly string[],
+  sockets: readonly string[],
+): string {
   return [
     ...paths.flatMap(waysTo),
+    ...sockets.flatMap((path) =>
+      placesOf(path).map((at) => `[ -S "${at}" ] && echo "${foreign} of a socket at ${at}"`),
+    ),
     'for f in /proc/[0-9]*/fd/[0-9]*; do readlink "$f"; timeout 0.1 cat "$f"; done </dev/null',
     `umount -l "${hidden}"; umount /; mount --bind / /mnt && cat "/mnt${paths[0]}"`,
     'cat /proc/1/environ /proc/1/maps /proc/1/mem',
@@ -158,9 +165,13 @@ function spyingScript(hidden: string, paths: readonly string[]): string {
 function waysTo(path: string): readonly string[] {
   return [
     `echo broken >"${path}"; rm -f "${path}"; ln "${path}" "$PFS/out/l"; cat "$PFS/out/l"`,
-    ...['', '/proc/1/root', '/proc/self/root', '/proc/1/cwd', '/proc/$PPID/root'].map(
-      (at) => `cat "${at}${path}"`,
-    ),
+    ...placesOf(path).map((at) => `cat "${at}"`),
     `for p in /proc/[0-9]*; do cat "$p/root${path}"; done`,
   ]
+}
+
+function placesOf(path: string): readonly string[] {
+  return ['', '/proc/1/root', '/proc/self/root', '/proc/1/cwd', '/proc/$PPID/root'].map(
+    (at) => `${at}${path}`,
+  )
 }

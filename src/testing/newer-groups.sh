@@ -8,20 +8,21 @@
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
-mount -t tmpfs tmp /tmp
+mount -t tmpfs tmp /mnt
+export TMPDIR=/mnt
 mkdir /dev/shm /dev/pts
 mount -t tmpfs shm /dev/shm
 mount -t devpts pts /dev/pts
 groups=/sys/fs/cgroup
 mount -t cgroup2 groups "$groups"
 
-run() { "$node" --disable-warning=ExperimentalWarning "$child" "/tmp/$1" >"$work/$1" 2>&1; }
+run() { "$node" --disable-warning=ExperimentalWarning "$child" "/mnt/$1" >"$work/$1" 2>&1; }
 
-mkdir /tmp/root /tmp/user
+mkdir /mnt/root /mnt/user
 run root
 
 number=54321
-chown "$number" /tmp/user
+chown "$number" /mnt/user
 mkdir "$groups/own"
 echo '+cpu +memory +pids' >"$groups/cgroup.subtree_control"
 chown -R "$number" "$groups/own"
@@ -29,7 +30,7 @@ chown -R "$number" "$groups/own"
   read -r own _ </proc/self/stat
   echo "$own" >"$groups/own/cgroup.procs"
   exec setpriv --reuid="$number" --regid="$number" --clear-groups --inh-caps=-all \
-    "$node" --disable-warning=ExperimentalWarning "$child" /tmp/user >"$work/user" 2>&1
+    "$node" --disable-warning=ExperimentalWarning "$child" /mnt/user >"$work/user" 2>&1
 )
 find "$groups" -mindepth 1 -type d >"$work/left"
 poweroff -f

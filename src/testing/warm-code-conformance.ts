@@ -77,6 +77,19 @@ function testGoodCode(arena: Arena): void {
     }
   })
 
+  test('is waited for once, until it says that it is ready', async () => {
+    await using worker = await arena.worker(warmScript(copy, 'echo starting'), { isWarm: true })
+    const seen: (string | boolean)[] = []
+    const onLine = (line: LogLine): void => void seen.push(line.text)
+    const onWarming = (isWarming: boolean): void => void seen.push(isWarming)
+    for (let round = 0; round < 2; round += 1) {
+      await arena.process(worker, { onLine, onWarming })
+      seen.push('answered')
+    }
+    const states = seen.filter((each) => each !== 'began' && each !== 'starting')
+    expect(states).toEqual([true, false, 'answered', 'answered'])
+  })
+
   test('fails for a datum goes on with the next', async () => {
     const script = warmScript(
       'n=$((n + 1)); echo $n >"$PFS/out/f"; echo "$ticket $((n == 2 ? 7 : 0))" >&3',

@@ -255,7 +255,7 @@ describe('commit tags', () => {
       input: { atom: { repo: await freshRepo(pachd), branch: 'master', glob: '/' } },
     })
     await expect(pipeline).rejects.toEqual(refused('already-exists', 'called draft'))
-    await pachd.pfs.deleteRepo({ repo: { name: repo } })
+    await pachd.pfs.deleteRepo({ repo: { name: repo }, force: true })
   })
 
   test('requests with parts missing or malformed are refused', async () => {

@@ -67,7 +67,14 @@ describe.skipIf(!canHavePodman())('pipelines in containers', () => {
 
   function executors(more: Partial<ExecutorsConfig> = {}): ExecutorsConfig {
     const engineSockets = [engine.socketPath]
-    return { choice: 'auto', engineSockets, network: 'host', pullPolicy: 'IfNotPresent', ...more }
+    return {
+      choice: 'auto',
+      engineSockets,
+      enginePlaces: engineSockets,
+      network: 'host',
+      pullPolicy: 'IfNotPresent',
+      ...more,
+    }
   }
 
   async function containers(): Promise<readonly string[]> {

@@ -225,24 +225,43 @@ test.each([
 
 test('of a pack that was cut short, what is whole is copied into another', async () => {
   const { store, pack, path, chunks } = await withPack()
-  const [first] = chunks
-  // Some of the index is lost, and with it where some chunks are.
-  await truncate(path, (await readFile(path)).length - 64 - 32 - 48 * 2)
+  // The index is lost, and with it where any chunk is; and of the last one a part.
+  await truncate(path, (chunks.at(-1)?.offset ?? 0) + 10)
   const result = await store.check({ fix: true })
   expect(result.findings).toMatchObject([
     { kind: { name: 'pack-size-wrong' }, subject: { pack }, repair: 'none' },
   ])
-  expect(result.findings[0]?.what).toMatch(/; 4 of its 6 chunks are whole, and are in pack /)
+  expect(result.findings[0]?.what).toMatch(/; 5 of its 6 chunks are whole, and are in pack /)
+  expect(result.findings[0]?.kind.advice).not.toContain('--fix')
   expect(result.counts.repaired).toBe(0)
   const saved = await Promise.all(
     chunks.map(async ({ id }) => store.findListed(id).catch(() => undefined)),
   )
-  expect(saved.filter((found) => found !== undefined)).toHaveLength(4)
-  expect(first).toBeDefined()
+  expect(saved.filter((found) => found !== undefined)).toHaveLength(5)
   // Its row stays, so that a backup can be put back.
   expect(store.sql('SELECT name FROM packs WHERE name = ?', pack)).toHaveLength(1)
   const again = await store.check({ full: true, fix: true })
   expect(kindsOf(again)).toEqual(['pack-size-wrong'])
+})
+
+test('a pack that was cut short behind its chunks loses none', async () => {
+  const { store, pack, path, chunks } = await withPack()
+  await truncate(path, (await readFile(path)).length - 64 - 32 - 48 * 5)
+  const { findings } = await store.check({ fix: true })
+  expect(findings).toMatchObject([{ kind: { name: 'pack-size-wrong' }, repair: 'done' }])
+  for (const { id } of chunks) expect((await store.findListed(id)).pack).not.toBe(pack)
+})
+
+test('of a pack in which no chunk is found it is said so, and what is left to do', async () => {
+  const { store, path } = await withPack()
+  await truncate(path, 500)
+  const dry = await store.check()
+  expect(dry.findings[0]?.kind.advice).toContain('--fix')
+  const [finding] = (await store.check({ fix: true })).findings
+  expect(finding).toMatchObject({ kind: { name: 'pack-size-wrong' }, repair: 'none' })
+  expect(finding?.what).toContain('; none of its 6 chunks could be found in it')
+  expect(finding?.kind.advice).toContain('restore it from a backup')
+  expect(finding?.kind.advice).not.toContain('--fix')
 })
 
 test('a pack that something was appended to is made again', async () => {

@@ -68,7 +68,7 @@ async function damageOf({ admin }: TestPachd) {
 test('a repo that was deleted comes back from a backup, beside what is there', async () => {
   const backup = await makeBackup()
   const before = await commitsOf(pachd, 'two')
-  await pachd.pfs.deleteRepo({ repo: { name: 'two' } })
+  await pachd.pfs.deleteRepo({ repo: { name: 'two' }, force: true })
   await collect(pachd.admin.collectGarbage({}))
   const args = ['restore', '--directory', backup, '--repo', 'two'] as const
   const dry = await pachctl(pachd.port, ...args, '--dry-run')
@@ -132,7 +132,7 @@ test('only what is needed is read, of an encrypted backup, too, and of one that 
   const from = ['--url', backup] as const
   expect(await pachctl(fresh.port, 'restore', ...from, ...args)).toMatchObject({ code: 0, err: '' })
   expect(await commitsOf(fresh, 'two')).toEqual(expected)
-  await fresh.pfs.deleteRepo({ repo: { name: 'two' } })
+  await fresh.pfs.deleteRepo({ repo: { name: 'two' }, force: true })
   const directly = ['--directory', backup] as const
   expect(await pachctl(fresh.port, 'restore', ...directly, ...args)).toMatchObject({ code: 0 })
   expect(await commitsOf(fresh, 'two')).toEqual(expected)
@@ -181,7 +181,7 @@ test('a restore that stopped goes on with what has not come, and shows nothing b
 
 test('an object that is lost or another one is named, and nothing changes', async () => {
   const backup = await makeBackup()
-  await pachd.pfs.deleteRepo({ repo: { name: 'two' } })
+  await pachd.pfs.deleteRepo({ repo: { name: 'two' }, force: true })
   await collect(pachd.admin.collectGarbage({}))
   for (const name of await packsIn(backup))
     await rename(join(backup, 'packs', name), directory.join(name.slice(-64)))

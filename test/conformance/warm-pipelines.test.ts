@@ -55,6 +55,19 @@ test('a datum that takes too long is ended, err_cmd lets it go, and others are d
   expect(lines.map(({ message }) => message)).toContain('given up\n')
 })
 
+test('a datum whose command never says that it is ready says so at its datum_timeout', async () => {
+  const repo = await freshRepo(pachd)
+  await commitFiles(pachd, master(repo), { a: '1' })
+  const transform = { cmd: ['sh', '-c', 'sleep 1000'], warm: true }
+  const limits = { datumTries: 1n, datumTimeout: { seconds: 1n } }
+  const pipeline = await freshPipeline(pachd, transform, atomOf(repo, '/*', 'in'), limits)
+  const { job } = await lastJobOf(pachd, pipeline)
+  const { reason } = await pachd.pps.inspectJob({ ...(job && { job }), blockState: true })
+  expect(reason).toMatch(
+    /datum_timeout of 1s, and the warm command had not said "ready" yet: it must write "ready" to descriptor 3/,
+  )
+})
+
 test.each([
   [{ transform: { ...warm(':'), stdin: ['x'] } }, 'transform.stdin is set, and with "warm"'],
   [{ transform: warm(':'), spout: {} }, "warm is about datums and jobs that end, and a spout's"],

@@ -75,6 +75,7 @@ function reportOf(report: CollectionReport): MessageInitShape<typeof CollectionR
     packsRepacked: BigInt(report.packsRepacked),
     packsLeased: BigInt(report.packsLeased),
     bytesLeased: BigInt(report.bytesLeased),
+    packsLeft: BigInt(report.packsLeft),
     resultsRemoved: BigInt(report.removed.results),
     objectsRemoved: BigInt(report.removed.objects),
   }

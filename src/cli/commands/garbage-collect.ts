@@ -87,6 +87,11 @@ function reportLines(report: CollectionReport): readonly string[] {
       `left for writers at work: ${countText(report.packsLeased, 'pack')}, ${sizeText(report.bytesLeased)}; a later collection frees them if they are not needed`,
     )
   }
+  if (report.packsLeft > 0n) {
+    lines.push(
+      `left for a later collection: ${countText(report.packsLeft, 'pack')}, which a backup reads just now, or of which not all could be copied that is needed; if that stays, run pachctl fsck --full`,
+    )
+  }
   if (report.chunksMissing > 0n) {
     lines.push(
       `damaged before: ${countText(report.chunksMissing, 'reference')} to chunks that are missing; run pachctl fsck`,

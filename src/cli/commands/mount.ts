@@ -2,6 +2,7 @@ import process from 'node:process'
 import { Mount } from '../../mount/mount.ts'
 import { listMounts, unmount } from '../../mount/mount-points.ts'
 import type { CommandContext } from '../command.ts'
+import { confirm } from '../confirm.ts'
 import { UsageError } from '../errors.ts'
 import { LazyTransport } from '../lazy-transport.ts'
 
@@ -54,7 +55,7 @@ export async function unmountPfs(context: CommandContext): Promise<void> {
     return
   }
   for (const mounted of mounts) await out.line(mounted)
-  await out.line('Are you sure you want to unmount these filesystems? yN')
-  if (!/^y/i.test(await context.input.firstLine())) return
+  const question = 'Are you sure you want to unmount these filesystems? yN'
+  await confirm(context, question, 'nothing was unmounted')
   for (const mounted of mounts) await unmount(mounted, options)
 }

@@ -3,6 +3,8 @@ import { afterEach, expect, test } from 'vitest'
 import { service } from '../../api/grpc/service.ts'
 import { SystemClock } from '../../base/clock.ts'
 import { DiskFullError, NotFoundError } from '../../base/errors.ts'
+import { Code } from '../../base/grpc-wire.ts'
+import { RpcError } from '../../client/rpc-error.ts'
 import { Commits } from '../../gen/pachyderm_pb.ts'
 import { API } from '../../gen/pfs_pb.ts'
 import { GrpcFixture } from '../../testing/grpc-fixture.ts'
@@ -71,6 +73,14 @@ const failing = async (): Promise<void> => Promise.reject(new NotFoundError('no 
 const done = async (): Promise<void> => Promise.resolve()
 const stillOpen =
   'commit r/c1 is still open; to drop what was put, pachctl delete-commit r c1; to keep it, pachctl finish-commit r c1\n'
+const missing = async (): Promise<void> =>
+  Promise.reject(new RpcError(Code.unknown, 'file r/c1:/x not found'))
+
+test('of a commit that was deleted again nobody hears: its branch is named', async () => {
+  expect((await around(missing)).told).toBe('file r/master:/x not found\n')
+  expect((await around(missing, { hasPut: true })).told).toBe('file r/c1:/x not found\n')
+})
+
 const full = 'the disk of the data directory is full (at /data): '
 
 test('a commit in which nothing was put is deleted, one with something in it finished', async () => {

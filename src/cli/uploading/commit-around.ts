@@ -30,7 +30,7 @@ export async function commitAround(
   // Loaded here: without --commit, nothing but contents is sent, which needs no generated code.
   const { pfsClient } = await import('../pfs-client.ts')
   const pfs = pfsClient(context)
-  const { repo, hasPut = () => false, hasEnded = () => false } = target
+  const { repo, branch, hasPut = () => false, hasEnded = () => false } = target
   using opened = await openCommit(context, pfs, target)
   const { id, isHeld } = opened
   const commit = { repo: { name: repo }, id }
@@ -47,14 +47,15 @@ export async function commitAround(
   try {
     await work(id, { isHeld })
   } catch (error) {
-    const closing = hasPut() ? pfs.finishCommit({ commit }) : pfs.deleteCommit({ commit })
+    const isKept = hasPut()
+    const closing = isKept ? pfs.finishCommit({ commit }) : pfs.deleteCommit({ commit })
     // What went wrong first explains the rest.
     await closing.catch(async () => {
       // The server may have closed it itself.
       if (!(await isOpen(pfs, commit))) return
       throw new LeftOpenError(stillOpenText(repo, opened), { cause: error })
     })
-    throw error
+    throw isKept ? error : sayingBranch(error, id, branch)
   } finally {
     for (const name of endingSignals) process.off(name, tellAndEnd)
   }
@@ -62,6 +63,14 @@ export async function commitAround(
   await pfs.finishCommit({ commit }).catch((error: unknown) => {
     throw new LeftOpenError(stillOpenText(repo, opened), { cause: error })
   })
+}
+
+/** The commit is gone, and nobody has heard of it. */
+function sayingBranch(error: unknown, id: string, branch: string): unknown {
+  if (!(error instanceof RpcError) || id === '' || !error.message.includes(id)) return error
+  const { code, kind } = error
+  const options = { cause: error, ...(kind === undefined ? {} : { kind }) }
+  return new RpcError(code, error.message.replaceAll(id, branch), options)
 }
 
 interface CommitTarget {

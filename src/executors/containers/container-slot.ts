@@ -132,7 +132,7 @@ export class ContainerSlot implements Slot {
     try {
       this.#stdout.begin(budget(), run)
       this.#stderr.begin(budget(), run)
-      const answer = await this.#answerTo(run.environment, container).finally(() => {
+      const answer = await this.#answerTo(run, container).finally(() => {
         this.#takeOutput()
         this.#stdout.end()
         this.#stderr.end()
@@ -190,12 +190,9 @@ export class ContainerSlot implements Slot {
     return container.hasEnded ? undefined : await root.changedPath(container)
   }
 
-  async #answerTo(
-    environment: Readonly<Record<string, string>>,
-    container: WarmContainer,
-  ): Promise<ContainerAnswer> {
-    if (this.#warm === undefined) return await this.#start(environment, container)
-    const answer = await this.#warm.run(environment)
+  async #answerTo(run: DatumRun, container: WarmContainer): Promise<ContainerAnswer> {
+    if (this.#warm === undefined) return await this.#start(run.environment, container)
+    const answer = await this.#warm.run(run)
     if (answer.kind === 'exit') return { ...answer, isStale: this.#isStale }
     if (answer.end.kind === 'exit') throw warmEndError(answer.end.exitCode)
     return answer.end

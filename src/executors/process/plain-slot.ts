@@ -112,7 +112,7 @@ export class PlainSlot implements Slot {
     const cancel = (): void => ending.abort()
     signal.addEventListener('abort', cancel, { once: true })
     watches.defer(() => signal.removeEventListener('abort', cancel))
-    const exitCode = await this.#exitCodeOf(run.environment, ending.signal).finally(() => {
+    const exitCode = await this.#exitCodeOf(run, ending.signal).finally(() => {
       for (const output of this.#outputs) output.drain()
       this.#stdout.end()
       this.#stderr.end()
@@ -138,15 +138,15 @@ export class PlainSlot implements Slot {
     this.#options.onDisposed()
   }
 
-  async #exitCodeOf(environment: Environment, signal: AbortSignal): Promise<number> {
+  async #exitCodeOf(run: DatumRun, signal: AbortSignal): Promise<number> {
     const warm = this.#warm
     if (warm === undefined) {
-      return await this.#runProgram(environment, newHexId(this.#options.random), signal)
+      return await this.#runProgram(run.environment, newHexId(this.#options.random), signal)
     }
     const abort = (): void => this.#closing.abort()
     signal.addEventListener('abort', abort, { once: true })
     try {
-      const answer = await warm.run(environment)
+      const answer = await warm.run(run)
       if (answer.kind === 'ended' && !signal.aborted) throw warmEndError(answer.end)
       return answer.kind === 'ended' ? answer.end : answer.exitCode
     } finally {

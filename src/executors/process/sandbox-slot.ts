@@ -17,6 +17,7 @@ import type { DiskWatch } from './disk-watch.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
 import { EmptiedTree } from './emptied-tree.ts'
 import { datumScript, RewrittenFile, userEnvironment } from './environment.ts'
+import { hiddenPlaces } from './hidden-places.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import type { ProcessWatch } from './process-watch.ts'
 import { openSandbox, type Sandbox, type SandboxLimits, type SandboxMode } from './sandbox.ts'
@@ -43,6 +44,8 @@ export interface SlotOptions {
   readonly transform: Transform
   readonly secrets: SlotSecrets
   readonly hiddenDirectories: readonly string[]
+  /** Where sockets may be that user code must not find; none need exist. */
+  readonly engineSockets: readonly string[]
   readonly programPath: string
   readonly outputBytesMax: number
   /** The slot's own, if there is one. It is disposed of with the slot. */
@@ -103,7 +106,7 @@ export class SandboxSlot implements Slot {
         {
           mode,
           directory,
-          hiddenDirectories: options.hiddenDirectories,
+          ...hiddenPlaces(options.hiddenDirectories, options.engineSockets),
           secrets: options.secrets,
           command: options.transform.command,
           limits: options.limits,
@@ -172,10 +175,10 @@ export class SandboxSlot implements Slot {
     }
   }
 
-  async #exitCodeOf({ environment }: DatumRun): Promise<number> {
+  async #exitCodeOf(run: DatumRun): Promise<number> {
     const { transform } = this.#options
-    if (this.#warm === undefined) this.#writeDatum(environment)
-    const answer = await (this.#warm?.run(environment) ?? this.#start())
+    if (this.#warm === undefined) this.#writeDatum(run.environment)
+    const answer = await (this.#warm?.run(run) ?? this.#start())
     const end = answer.kind === 'ended' ? answer.end : answer
     if (end.kind === 'missing') throw programMissingError(transform)
     if (end.kind === 'unstartable') throw programUnstartableError(transform)

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Builds the sandbox of one worker slot around itself, then becomes its runner.
 #
-#   sandbox.sh SLOT HIDDEN... -- SECRET... -- PROGRAM ARGUMENT...
+#   sandbox.sh SLOT LISTENING... -- HIDDEN... -- SECRET... -- PROGRAM ARGUMENT...
 #
 # Runs as process 1 of new mount, PID and IPC namespaces, as (namespaced) root, and of a new session.
 # Its children are in another PID namespace, below its own: that of user code. SLOT is the slot's
-# directory on the host, HIDDEN are directories that user code must not see. SECRET are directories at
-# which it sees files that come, as a tar archive, by descriptor 4. What the sandbox shows is written
-# down for users in docs/executors.md.
+# directory on the host, LISTENING are directories that are shown without their sockets, HIDDEN are
+# those that user code must not see. SECRET are directories at which it sees files that come, as a tar
+# archive, by descriptor 4. What the sandbox shows is written down for users in docs/executors.md.
 #
 # Mounts are made from tables, many with one `mount`: one program for each takes 0.2 s.
 set -eu
@@ -22,6 +22,27 @@ in_table() {
     *[[:space:]\\]*) printf '%s' "$1" | sed -e 's/\\/\\134/g' -e 's/ /\\040/g' -e 's/	/\\011/g' ;;
     *) printf '%s' "$1" ;;
   esac
+}
+
+# Shows the entries of the directory $1 in $2: writes a mount table, and makes links and the places of
+# files. Sockets are not shown: who finds one can talk to whoever listens, however read-only it is.
+show() {
+  into=$(in_table "$2")
+  for entry in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+    case $entry in
+      /proc | /dev | /tmp | /run | /pfs | /.pachyderm | /.mounts | /lost+found) continue ;;
+    esac
+    if [ -L "$entry" ]; then
+      ln -s "$(readlink "$entry")" "$2/${entry##*/}"
+    elif [ -d "$entry" ]; then
+      field=$(in_table "$entry")
+      printf '%s\n' "$field $into/${field##*/} none rbind,X-mount.mkdir 0 0"
+    elif [ -f "$entry" ]; then
+      : >"$2/${entry##*/}"
+      field=$(in_table "$entry")
+      printf '%s\n' "$field $into/${field##*/} none bind 0 0"
+    fi
+  done
 }
 
 # What is left of root's rights is what a container gives: enough to own files, not to mount.
@@ -68,22 +89,38 @@ mount -n -t tmpfs -o mode=755,size=16m,unbindable pachyderm "$root"
 
 # The host's programs and files: every entry of / but those that the sandbox has of its own. One
 # that cannot be shown stays empty.
-for entry in /* /.[!.]*; do
-  case ${entry#/} in
-    proc | dev | tmp | pfs | .pachyderm | .mounts | lost+found) continue ;;
+show '' "$root" >"$table"
+
+# Nothing of /run, which is where the host listens, but links, which some systems find programs by, and
+# the file that says where names are resolved.
+if [ -d /run ] && [ ! -L /run ]; then
+  mkdir "$root/run"
+  for entry in /run/*; do
+    if [ -L "$entry" ]; then ln -s "$(readlink "$entry")" "$root$entry"; fi
+  done
+fi
+if [ -L /etc/resolv.conf ]; then
+  resolver=$(realpath -e /etc/resolv.conf 2>/dev/null || :)
+  case $resolver in
+    /run/*)
+      mkdir -p "$root${resolver%/*}"
+      : >"$root$resolver"
+      printf '%s\n' "$(in_table "$resolver") $root_field$(in_table "$resolver") none bind 0 0" >>"$table"
+      ;;
   esac
-  if [ -L "$entry" ]; then
-    ln -s "$(readlink "$entry")" "$root$entry"
-  elif [ -d "$entry" ]; then
-    field=$(in_table "$entry")
-    printf '%s\n' "$field $root_field$field none rbind,X-mount.mkdir 0 0"
-  elif [ -f "$entry" ]; then
-    : >"$root$entry"
-    field=$(in_table "$entry")
-    printf '%s\n' "$field $root_field$field none bind 0 0"
-  fi
-done >"$table"
+fi
 mount -n -a -T "$table" || :
+
+# Covered, so that a socket that its program makes anew is not shown, either.
+while [ "$1" != -- ]; do
+  if [ -d "$root$1" ]; then
+    mount -n -t tmpfs -o mode=755,size=4m,nosuid,nodev listening "$root$1"
+    show "$1" "$root$1" >"$table"
+    mount -n -a -T "$table" || :
+  fi
+  shift
+done
+shift
 
 # All of it read-only. A mount that refuses (its flags are locked, or it is covered) is covered.
 while read -r _ _ _ _ field flags _; do
@@ -107,6 +144,9 @@ fi
     shift
   done
   shift
+  if [ -d /var/run ] && [ ! -L /var/run ]; then
+    printf '%s\n' "hidden $root_field/var/run tmpfs ro,size=4k,mode=755 0 0"
+  fi
   cat <<TABLE
 proc $root_field/proc proc nosuid,nodev,noexec,X-mount.mkdir 0 0
 dev $root_field/dev tmpfs mode=755,size=64k,nosuid,X-mount.mkdir 0 0
@@ -159,17 +199,7 @@ cd /
 cover() {
   mkdir /.cover
   mount -n -t tmpfs -o "size=4m,mode=$(stat -c %a "$2"),nosuid,nodev" cover /.cover
-  for entry in "$2"/* "$2"/.[!.]* "$2"/..?*; do
-    name=${entry#"$2"/}
-    if [ -L "$entry" ]; then
-      ln -s "$(readlink "$entry")" "/.cover/$name"
-    elif [ -d "$entry" ]; then
-      printf '%s\n' "$(in_table "$entry") /.cover/$(in_table "$name") none rbind,X-mount.mkdir 0 0"
-    elif [ -f "$entry" ]; then
-      : >"/.cover/$name"
-      printf '%s\n' "$(in_table "$entry") /.cover/$(in_table "$name") none bind 0 0"
-    fi
-  done >/.mounts
+  show "$2" /.cover >/.mounts
   mount -n -a -T /.mounts || :
   mkdir -p "/.cover${1#"$2"}"
   mount -n -o remount,ro /.cover

@@ -34,6 +34,7 @@ test.each([
       mode: 'root',
       directory,
       hiddenDirectories: [],
+      listeningDirectories: [],
       secrets: noSecrets,
       command: ['true'],
       limits: { groupEntries: [], dataBytes: 0, processCount: 0 },

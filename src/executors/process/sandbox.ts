@@ -33,6 +33,8 @@ export interface SandboxOptions {
   readonly mode: SandboxMode
   readonly directory: SlotDirectory
   readonly hiddenDirectories: readonly string[]
+  /** Directories that are shown without sockets. */
+  readonly listeningDirectories: readonly string[]
   readonly secrets: SlotSecrets
   readonly command: readonly string[]
   readonly limits: SandboxLimits
@@ -86,7 +88,7 @@ export async function openSandbox(options: SandboxOptions, signal: AbortSignal):
  * signal their process group, which would be this process's, too.
  */
 function commandLine(options: SandboxOptions): CommandLine {
-  const { directory, hiddenDirectories, secrets, command } = options
+  const { directory, hiddenDirectories, listeningDirectories, secrets, command } = options
   const enter = ['setpriv', '--pdeathsig', 'KILL', '--', ...boundedBy(options.limits)] as const
   const unshare = ['unshare', '--mount', '--pid', '--ipc', '--fork', '--kill-child', '--']
   const apart = ['setsid', 'unshare', '--pid', '--'] as const
@@ -95,6 +97,8 @@ function commandLine(options: SandboxOptions): CommandLine {
     'sh',
     setupScript,
     directory.path,
+    ...listeningDirectories,
+    '--',
     ...hiddenDirectories,
     '--',
     ...secrets.directories.map(({ path }) => path),

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts'
 import { newHexId, type Random } from '../../base/random.ts'
-import { WarmCommandError } from '../../pipelines/executor.ts'
+import { type DatumRun, WarmCommandError } from '../../pipelines/executor.ts'
 import { canAssign, RewrittenFile, shellQuoted } from './environment.ts'
 import { FifoReader } from './fifo.ts'
 import { PipeWriter } from './pipe-writer.ts'
@@ -63,6 +63,9 @@ interface Ended<End> {
   readonly end: End
 }
 
+/** What is told of a datum. */
+type WarmDatum = Pick<DatumRun, 'environment' | 'onWarming'>
+
 const ticketDigits = 8
 const exitCodeMax = 255
 /** Whoever the user in a container is. */
@@ -107,24 +110,26 @@ export class WarmProgram<End> implements Disposable {
    *
    * @throws {WarmCommandError} when the command did not keep to the rules, and was ended.
    */
-  async run(environment: Readonly<Record<string, string>>): Promise<Exit | Ended<End>> {
+  async run(datum: WarmDatum): Promise<Exit | Ended<End>> {
     const running = this.#running
-    if (running === undefined) return await this.#runIn(this.#start(), environment)
-    const answer = await this.#runIn(running, environment)
+    if (running === undefined) return await this.#runIn(this.#start(), datum)
+    const answer = await this.#runIn(running, datum)
     // It was on its way out when it was stopped, and has not looked at the datum.
     const isUnread = answer.kind === 'ended' && this.#datums.empty() === running.handedBytes
-    return isUnread ? await this.#runIn(this.#start(), environment) : answer
+    return isUnread ? await this.#runIn(this.#start(), datum) : answer
   }
 
   async #runIn(
     running: Running<End>,
-    environment: Readonly<Record<string, string>>,
+    { environment, onWarming }: WarmDatum,
   ): Promise<Exit | Ended<End>> {
     this.#writeVariables(environment)
     continueAll(running.stopped ?? [])
     running.stopped = undefined
     if (running.own.size === 0) {
+      onWarming?.(true)
       const ready = await this.#word(running)
+      onWarming?.(false)
       if (typeof ready !== 'string') return ready
       if (ready !== 'ready') await this.#break(running, `it said ${shown(ready)}, not "ready"`)
       await this.#command.onReady?.()

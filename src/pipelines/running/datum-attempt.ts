@@ -12,7 +12,8 @@ import type { RunLog } from '../logs/running-logs.ts'
 import type { Interruption } from './interruption.ts'
 import { newContents } from './new-contents.ts'
 import type { JobPlan } from './plan.ts'
-import { limitText, TimeLimit } from './time-limit.ts'
+import { TimeLimit } from './time-limit.ts'
+import { WarmingWatch } from './warming-watch.ts'
 import type { RunPlaces } from './run-places.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
@@ -45,6 +46,7 @@ export async function attemptDatum(
   signal: AbortSignal,
 ): Promise<Attempt> {
   let begunMs: number | undefined
+  using warming = new WarmingWatch(ports.clock, { spec: plan.spec, interruption, log })
   try {
     const grant = await ports.secrets.grant(plan.spec.secrets)
     await using lease = await pool.lease(transform, signal, grant)
@@ -53,12 +55,13 @@ export async function attemptDatum(
       environment: environmentOf(plan, datum),
       onLine: (line) => log.add(line),
       onLeftOut: (lineCount) => log.leaveOut(lineCount),
+      onWarming: (isWarming) => warming.set(isWarming),
       place: async () => {
         using held = new DisposableStack()
         held.use(await places.take())
         activity.queueSize = 0
         begunMs = ports.clock.monotonicMs()
-        const limit = timeLimit(ports, plan, interruption)
+        const limit = timeLimit(ports, plan, () => interruption.end(warming.timeoutText))
         if (limit !== undefined) held.use(limit)
         return held.move()
       },
@@ -87,12 +90,10 @@ export async function attemptDatum(
 function timeLimit(
   { clock }: RunPorts,
   { spec }: JobPlan,
-  interruption: Interruption,
+  onOver: () => void,
 ): TimeLimit | undefined {
   const { datumTimeoutMs } = spec
-  if (datumTimeoutMs === undefined) return undefined
-  const text = `it ran longer than the datum_timeout of ${limitText(datumTimeoutMs)}`
-  return new TimeLimit(clock, datumTimeoutMs, () => interruption.end(text))
+  return datumTimeoutMs === undefined ? undefined : new TimeLimit(clock, datumTimeoutMs, onOver)
 }
 
 /** What the datum's code is shown: all of its members, or what is new in them. */

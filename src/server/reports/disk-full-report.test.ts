@@ -20,3 +20,7 @@ test('a full disk is told once in ten minutes, with where, why and how often', (
   expect(told.at(-1)).toEqual({ directory: '/data', refused: 100, reason: undefined })
   expect(told).toHaveLength(2)
 })
+
+test('who is refused hears what frees space', () => {
+  expect(new DiskFullError('/data').message).toContain('run pachctl garbage-collect')
+})

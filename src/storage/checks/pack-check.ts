@@ -20,7 +20,7 @@ import {
   type ListedPack,
   updatePackRow,
 } from '../packs/stored-packs.ts'
-import { type StorageDamage, storageFinding } from '../storage-findings.ts'
+import { replaceLostPack, type StorageDamage, storageFinding } from '../storage-findings.ts'
 import type { DamageLedger } from './ledger.ts'
 import { isPackInPlace, type PackPair, packPairs, storedPacks } from './pack-pairs.ts'
 import { damagedCopy } from './damaged-copy.ts'
@@ -33,6 +33,11 @@ export interface PackCheckPorts {
   readonly chunks: PackStore
   readonly run: CheckRun
   readonly ledger: DamageLedger
+}
+
+interface Rescue extends Pick<Found, 'repair' | 'rescue'> {
+  /** What is left to do when it was rescued. */
+  readonly adviceAfter?: string
 }
 
 const asideCacheBytes = 4 * 1024 * 1024
@@ -195,17 +200,18 @@ export class PackCheck {
   }
 
   /** What can be made of a pack that says no more for certain where its chunks are. */
-  async #rescueOf(
-    listed: ListedPack,
-    stored: ObjectInfo,
-  ): Promise<Pick<Found, 'repair' | 'rescue'>> {
+  async #rescueOf(listed: ListedPack, stored: ObjectInfo): Promise<Rescue> {
     const { objects, run } = this.#ports
     // A running server may have told somebody that it holds a chunk which is lost.
     if (!run.options.exclusive) return {}
     const whole = await wholeChunks(objects, listed, stored, run)
     const { length } = whole
-    if (length === 0) return {}
-    if (length === listed.pack.chunkCount) {
+    const { chunkCount } = listed.pack
+    if (length === 0) {
+      const nothing = `none of its ${chunkCount} chunks could be found in it`
+      return { rescue: async () => nothing, adviceAfter: replaceLostPack }
+    }
+    if (length === chunkCount) {
       return {
         repair: async () => {
           await this.#saveChunks(listed, whole, { isAll: true })
@@ -216,8 +222,9 @@ export class PackCheck {
     return {
       rescue: async () => {
         const name = await this.#saveChunks(listed, whole, { isAll: false })
-        return `${length} of its ${listed.pack.chunkCount} chunks are whole, and are in pack ${name} now`
+        return `${length} of its ${chunkCount} chunks are whole, and are in pack ${name} now`
       },
+      adviceAfter: replaceLostPack,
     }
   }
 
@@ -301,10 +308,13 @@ export class PackCheck {
     kind: StorageDamage,
     pack: string,
     what: string,
-    more: Pick<Found, 'repair' | 'rescue'> = {},
+    { adviceAfter, ...more }: Rescue = {},
   ): void {
-    const found = { kind: storageFinding(kind), subject: { pack }, what, ...more }
-    this.#ports.ledger.add(`pack ${pack}`, found, {
+    const { ledger, run } = this.#ports
+    const finding = storageFinding(kind)
+    const advice = (run.options.fix ? adviceAfter : undefined) ?? finding.advice
+    const found = { kind: { ...finding, advice }, subject: { pack }, what, ...more }
+    ledger.add(`pack ${pack}`, found, {
       isLoss: losses.includes(kind),
       repairUnneeded: kind === 'pack-missing',
     })

@@ -2,10 +2,12 @@ import { expect, test } from 'vitest'
 import { CheckRun } from '../../base/check-run.ts'
 import { openPackedStore } from '../../testing/packed-store.ts'
 import { seededBytes } from '../../testing/seeded-random.ts'
+import { ChunkedContents } from '../chunked-contents.ts'
 import type { ChunkId } from '../chunks.ts'
 import { MemoryObjectStore } from '../memory-objects.ts'
 import type { ObjectKey } from '../object-store.ts'
 import { entryBytes, headerBytes, indexOffset } from '../packs/format.ts'
+import type { SealedPack } from '../packs/sealed-packs.ts'
 import { listPacks } from '../packs/stored-packs.ts'
 import { wholeChunks } from './pack-rescue.ts'
 
@@ -66,7 +68,7 @@ async function rescued(
   const sorted = [...names.keys()].toSorted()
   const indexOf = (name: string): number => sorted.findIndex((id) => names.get(id) === name)
   objects.zeroed.push(...zeroed(dataEnd, indexOf))
-  const options = { full: true, fix: false, exclusive: true }
+  const options = { full: true, fix: true, exclusive: true }
   const run = new CheckRun(options, new AbortController().signal, async () => undefined)
   const found = await wholeChunks(objects, listed, stored, run)
   for (const { id, encoding } of found) {
@@ -75,12 +77,11 @@ async function rescued(
   return found.map(({ id }) => names.get(id) ?? 'unknown')
 }
 
-test('compressed chunks of a pack without an index are found, and each other one between two of them', async () => {
+test('all chunks of a pack without an index are found', async () => {
   const found = await rescued((dataEnd) => [
     { from: dataEnd, to: dataEnd + entryBytes * Object.keys(contents).length },
   ])
-  // Where one of two ends that are not compressed nobody can tell.
-  expect(found).toEqual(['raw', 'text', 'nextText', 'longRaw', 'longText'])
+  expect(found).toEqual(Object.keys(contents))
 })
 
 test('chunks whose entries are lost are found between those that have one', async () => {
@@ -101,5 +102,43 @@ test('a compressed chunk that is damaged is not found, and those beside it are',
     { from: dataEnd, to: dataEnd + entryBytes * Object.keys(contents).length },
     { from: textStart + 15, to: textStart + 20 },
   ])
-  expect(found).toEqual(['nextText', 'longRaw', 'longText'])
+  expect(found).toEqual(['raw', 'nextText', 'longRaw', 'longText', 'one', 'other'])
+})
+
+/** How many chunks of a pack of long files are found in its first bytes, and of how many. */
+async function foundIn(
+  sizeOf: (listed: SealedPack) => number,
+  damagedAt?: number,
+): Promise<{ readonly found: number; readonly all: number }> {
+  const objects = new ZeroedObjects()
+  await using parts = await openPackedStore({ objects })
+  const { store, database } = parts
+  const files = new ChunkedContents(store)
+  for (const seed of [1, 2]) await files.writeBytes(seededBytes(seed, 2_000_000))
+  await store.flush()
+  const [listed] = await Array.fromAsync(listPacks(database))
+  const [stored] = await Array.fromAsync(objects.list('packs/'))
+  if (listed === undefined || stored === undefined) throw new Error('there is a pack')
+  if (damagedAt !== undefined) objects.zeroed.push({ from: damagedAt, to: damagedAt + 1000 })
+  const options = { full: true, fix: true, exclusive: true }
+  const run = new CheckRun(options, new AbortController().signal, async () => undefined)
+  const info = { ...stored, sizeBytes: sizeOf(listed.pack) }
+  const { length } = await wholeChunks(objects, listed, info, run)
+  return { found: length, all: listed.pack.chunkCount }
+}
+
+test('all of what lies before the cut is found in a pack of long files that has lost its index', async () => {
+  const index = await foundIn(({ sizeBytes, chunkCount }) => indexOffset(sizeBytes, chunkCount))
+  expect(index.all).toBeGreaterThan(5)
+  expect(index.found).toBe(index.all)
+  const some = await foundIn(({ sizeBytes }) => sizeBytes - 30_000)
+  expect(some.all - some.found).toBeLessThanOrEqual(2)
+})
+
+test('behind a damaged part of a long file the next parts are found', async () => {
+  const { found, all } = await foundIn(
+    ({ sizeBytes, chunkCount }) => indexOffset(sizeBytes, chunkCount),
+    headerBytes + 1000,
+  )
+  expect(found).toBe(all - 1)
 })

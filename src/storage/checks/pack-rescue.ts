@@ -14,15 +14,13 @@ import {
   indexOffset,
   packHeader,
   packKey,
+  uint32At,
 } from '../packs/format.ts'
 import { readPackIndex } from '../packs/pack-index.ts'
 import type { ListedPack } from '../packs/stored-packs.ts'
 import type { SealedPack } from '../packs/sealed-packs.ts'
+import { type Gap, GapSearch, type SearchedPack } from './gap-search.ts'
 import { PackWindow } from './pack-window.ts'
-import { findFrame } from './zstd-frames.ts'
-
-/** Places that turn out to be no chunks; then no more are looked for. */
-const failuresMax = 1024
 
 /**
  * The chunks of a damaged pack that are certain: bytes whose hash is what the index says, or begins
@@ -39,25 +37,25 @@ export async function wholeChunks(
   if (dataEnd < headerBytes || fingerprints.length !== pack.chunkCount * 4) return []
   const end = Math.min(stored.sizeBytes, pack.sizeBytes)
   const search = new ChunkSearch(objects, stored, { dataEnd: Math.min(dataEnd, end), fingerprints })
-  const lost: number[] = []
   for (let number = 0; number < pack.chunkCount; number += 1) {
     run.throwIfCancelled()
     const entry = await search.entryAt(dataEnd + number * entryBytes, end)
-    const chunk = entry && (await search.chunkAt(number, entry))
-    if (chunk === undefined) lost.push(number)
+    if (entry !== undefined) await search.chunkAt(number, entry)
   }
-  await search.fillGaps(lost, run)
+  await new GapSearch(search, run).fill()
   return search.found()
 }
 
 type Place = Omit<IndexedChunk, 'id'>
 
-class ChunkSearch {
+class ChunkSearch implements SearchedPack {
   readonly #window: PackWindow
   readonly #entries: PackWindow
   readonly #dataEnd: number
   readonly #fingerprints: Uint8Array
   readonly #found = new Map<ChunkId, IndexedChunk>()
+  /** The first four bytes of the ids that have not been found, and how many begin so. */
+  readonly #wanted = new Map<number, number>()
 
   constructor(
     objects: ObjectStore,
@@ -68,6 +66,18 @@ class ChunkSearch {
     this.#entries = new PackWindow(objects, { key, end })
     this.#dataEnd = facts.dataEnd
     this.#fingerprints = facts.fingerprints
+    for (let at = 0; at < facts.fingerprints.length; at += 4) {
+      const begins = uint32At(facts.fingerprints, at)
+      this.#wanted.set(begins, (this.#wanted.get(begins) ?? 0) + 1)
+    }
+  }
+
+  get wantedCount(): number {
+    return this.#fingerprints.length / 4 - this.#found.size
+  }
+
+  isWanted(begins: number): boolean {
+    return this.#wanted.has(begins)
   }
 
   /** As they lie in the pack. */
@@ -86,15 +96,20 @@ class ChunkSearch {
     return { offset, storedBytes, rawBytes, encoding: code === 0 ? 'raw' : 'zstd' }
   }
 
-  /** The chunk of that number in the index, if it is in a place. */
-  async chunkAt(number: number, place: Place): Promise<IndexedChunk | undefined> {
-    return await this.#chunkIn(place, (begins) => begins === this.#fingerprint(number))
+  /** Looks for the chunk of that number in the index where its entry says. */
+  async chunkAt(number: number, place: Place): Promise<void> {
+    const fingerprint = uint32At(this.#fingerprints, number * 4)
+    await this.#chunkIn(place, (begins) => begins === fingerprint && this.isWanted(begins))
   }
 
-  /** @param isWanted is asked about the number that the first bytes of its id are. */
+  async chunkIn(place: Place): Promise<IndexedChunk | undefined> {
+    return await this.#chunkIn(place, (begins) => this.isWanted(begins))
+  }
+
+  /** @param isRight is asked about the number that the first bytes of its id are. */
   async #chunkIn(
     place: Place,
-    isWanted: (begins: number) => boolean,
+    isRight: (begins: number) => boolean,
   ): Promise<IndexedChunk | undefined> {
     const { offset, storedBytes, rawBytes, encoding } = place
     const isPossible =
@@ -104,57 +119,22 @@ class ChunkSearch {
       storedBytes <= chunkBytesMax &&
       (encoding === 'zstd' || storedBytes === rawBytes)
     if (!isPossible) return undefined
-    const stored = await this.#bytes(offset, storedBytes)
+    const stored = await this.read(offset, storedBytes)
     const bytes = stored && decoded(stored, encoding, rawBytes)
     if (bytes?.length !== rawBytes) return undefined
     const id = chunkIdOf(bytes)
-    if (!isWanted(uint32(chunkIdBytes(id), 0))) return undefined
+    const begins = uint32At(chunkIdBytes(id), 0)
+    if (this.#found.has(id) || !isRight(begins)) return undefined
     const chunk = { id, offset, storedBytes, rawBytes, encoding }
     this.#found.set(id, chunk)
+    const count = this.#wanted.get(begins) ?? 0
+    if (count > 1) this.#wanted.set(begins, count - 1)
+    else this.#wanted.delete(begins)
     return chunk
   }
 
-  /**
-   * Chunks lie one behind the other: what an entry does not say may be what is between others. Compressed
-   * ones say themselves how long they are, and so where those end that lie before them.
-   */
-  async fillGaps(lost: readonly number[], run: CheckRun): Promise<void> {
-    const gaps = this.#gaps()
-    const wanted = new Set(lost.map((number) => this.#fingerprint(number)))
-    const isWanted = (begins: number): boolean => wanted.has(begins)
-    let failures = 0
-    const tryRaw = async (offset: number, end: number): Promise<void> => {
-      const storedBytes = end - offset
-      if (storedBytes === 0) return
-      const place = { offset, storedBytes, rawBytes: storedBytes, encoding: 'raw' } as const
-      if ((await this.#chunkIn(place, isWanted)) === undefined) failures += 1
-    }
-    const read = (offset: number, length: number) => this.#bytes(offset, length)
-    for (const { start, end } of gaps) {
-      let rawStart = start
-      for (let at = start; at < end && failures < failuresMax;) {
-        run.throwIfCancelled()
-        const frame = await findFrame(read, at, end)
-        if (frame === undefined) break
-        const { offset, storedBytes, rawBytes = chunkBytesMax } = frame
-        const place = { offset, storedBytes, rawBytes, encoding: 'zstd' } as const
-        if ((await this.#chunkIn(place, isWanted)) === undefined) {
-          failures += 1
-          at = offset + 1
-        } else {
-          await tryRaw(rawStart, offset)
-          at = offset + storedBytes
-          rawStart = at
-        }
-      }
-      if (failures >= failuresMax) return
-      await tryRaw(rawStart, end)
-    }
-  }
-
-  /** What no chunk that has been found takes. */
-  #gaps(): readonly { readonly start: number; readonly end: number }[] {
-    const gaps: { readonly start: number; readonly end: number }[] = []
+  gaps(): readonly Gap[] {
+    const gaps: Gap[] = []
     let end = headerBytes
     for (const { offset, storedBytes } of [
       ...this.found(),
@@ -166,17 +146,9 @@ class ChunkSearch {
     return gaps
   }
 
-  async #bytes(offset: number, length: number): Promise<Uint8Array | undefined> {
+  async read(offset: number, length: number): Promise<Uint8Array | undefined> {
     return await this.#window.bytes(offset, length).catch(lostBytes)
   }
-
-  #fingerprint(number: number): number {
-    return uint32(this.#fingerprints, number * 4)
-  }
-}
-
-function uint32(bytes: Uint8Array, at: number): number {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(at)
 }
 
 function decoded(stored: Uint8Array, encoding: Encoding, rawBytes: number): Uint8Array | undefined {

@@ -66,6 +66,14 @@ export class MarkSet {
     this.#walked[walk].remove(place)
   }
 
+  /** The chunk is read from another place now. It stays closed. */
+  relocate(from: PlacedInPack, to: PlacedInPack): void {
+    for (const set of this.#sets()) {
+      if (set.has(from)) set.add(to)
+      set.remove(from)
+    }
+  }
+
   count(): number {
     let count = 0
     for (const bits of this.#kept.packs.values()) count += countBits(bits)
@@ -74,11 +82,15 @@ export class MarkSet {
 
   /** Chunks have another place now, and their packs have gone. It stays closed. */
   move({ names, successor, moves }: Moved): void {
-    for (const set of [this.#kept, ...walks.map((walk) => this.#walked[walk])]) {
+    for (const set of this.#sets()) {
       for (const { from, index } of moves) {
         if (successor !== undefined && set.has(from)) set.add({ pack: successor, index })
       }
       for (const name of names) set.packs.delete(name)
     }
+  }
+
+  #sets(): readonly PlaceSet[] {
+    return [this.#kept, ...walks.map((walk) => this.#walked[walk])]
   }
 }

@@ -43,6 +43,8 @@ export interface SweepTally {
   /** Packs of which no root keeps anything, but that were written too lately for a lease. */
   packsLeased: number
   bytesLeased: number
+  /** Packs that should have gone: they are held, or not all could be copied that is needed of them. */
+  packsLeft: number
 }
 
 export function newTally(): SweepTally {
@@ -54,6 +56,7 @@ export function newTally(): SweepTally {
     packsWritten: 0,
     packsLeased: 0,
     bytesLeased: 0,
+    packsLeft: 0,
   }
 }
 
@@ -132,7 +135,7 @@ export class Sweeper {
       pack.sizeBytes < smallBytesMax && this.#ports.packs.damageOf(pack) === undefined
     const sources = packs.filter(isSmall).map(wholeOf)
     for (const group of groupsOf(sources)) {
-      if (group.length > 1) await this.#repack(group, (pack) => allBits(pack))
+      await this.#repack(group, (pack) => allBits(pack))
     }
   }
 
@@ -178,16 +181,33 @@ export class Sweeper {
   async #drop(candidates: readonly SealedPack[]): Promise<void> {
     // Looked at again, in one go with their retirement: a put may have found something in one.
     const packs = candidates.filter((pack) => countBits(this.#needed(pack)) === 0)
-    if (packs.length === 0 || (this.#ports.packs.areHeld && !this.#isRehearsal)) return
+    if (packs.length === 0) return
+    if (this.#ports.packs.areHeld && !this.#isRehearsal) {
+      this.tally.packsLeft += packs.length
+      return
+    }
     if (!this.#isRehearsal) this.#note(await this.#ports.packs.drop(packs))
     this.tally.packsDeleted += packs.length
     for (const { sizeBytes } of packs) this.tally.bytesDeleted += sizeBytes
   }
 
+  /** What cannot be copied keeps no other pack from going. */
   async #repack(
     group: readonly Source[],
     needed = (pack: SealedPack): ChunkBits => this.#needed(pack),
   ): Promise<void> {
+    for (let sources = group; isWorthCopying(sources);) {
+      const left = await this.#repackAll(sources, needed)
+      if (left === undefined) return
+      sources = sources.filter(({ pack }) => pack !== left)
+    }
+  }
+
+  /** Returns one that could not be copied; then nothing has changed. */
+  async #repackAll(
+    group: readonly Source[],
+    needed: (pack: SealedPack) => ChunkBits,
+  ): Promise<SealedPack | undefined> {
     // So that old and new packs together never take the room of more than one group.
     await this.finish({ atOnce: false })
     this.#ports.pace.check()
@@ -196,7 +216,14 @@ export class Sweeper {
     let addedBytes = sizeOfPack(group)
     if (!this.#isRehearsal) {
       const replaced = await this.#ports.packs.repack(packs, needed)
-      if (replaced === undefined) return
+      if (replaced === undefined) {
+        this.tally.packsLeft += packs.length
+        return undefined
+      }
+      if ('left' in replaced) {
+        this.tally.packsLeft += 1
+        return replaced.left
+      }
       this.#note(replaced)
       ;({ addedBytes } = replaced)
     }
@@ -204,6 +231,7 @@ export class Sweeper {
     this.tally.bytesDeleted += sizes
     this.tally.bytesWritten += addedBytes
     this.tally.packsWritten += 1
+    return undefined
   }
 
   #note(replaced: ReplacedPacks): void {
@@ -279,9 +307,11 @@ function* groupsOf(sources: readonly Source[]): Generator<readonly Source[]> {
     bytes += source.neededBytes
     count += source.neededCount
   }
+  yield group
+}
+
+/** One that is small and needed as it is gains nothing. */
+function isWorthCopying(group: readonly Source[]): boolean {
   const [only] = group
-  // One that is small and needed as it is gains nothing.
-  if (group.length > 1 || (only !== undefined && isSparse(only))) {
-    yield group
-  }
+  return group.length > 1 || (only !== undefined && isSparse(only))
 }

@@ -163,6 +163,11 @@ export function indexInBlock(block: Uint8Array, id: Uint8Array): number | undefi
   return undefined
 }
 
+/** The first four bytes of an id, as a number. */
+export function uint32At(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(at)
+}
+
 function isAt(block: Uint8Array, at: number, id: Uint8Array): boolean {
   for (let offset = 0; offset < chunkIdBytesCount; offset += 1) {
     if (block[at + offset] !== id[offset]) return false

@@ -6,11 +6,11 @@ import type { ChunkId } from '../chunks.ts'
 import type { FaultPoint } from '../fault-point.ts'
 import type { Epoch } from '../leases.ts'
 import type { ObjectStore } from '../object-store.ts'
-import { type IndexedChunk, packKey } from './format.ts'
+import { packKey } from './format.ts'
 import { PackDraft } from './pack-draft.ts'
 import type { PackedChunks } from './packed-chunks.ts'
 import { type ChunkBits, newChunkBits, type RecentPuts } from './recent-puts.ts'
-import { chunksOf, chunksToCopy, copyChunks } from './repack.ts'
+import { chunksOf, chunksToCopy, copyChunks, type NumberedChunk } from './repack.ts'
 import type { RetiredPacks } from './retired-packs.ts'
 import type { PlacedInPack, SealedPack, SealedPacks } from './sealed-packs.ts'
 import { noteCollected, sizeBytesCollected } from './stored-packs.ts'
@@ -37,6 +37,11 @@ export interface Moved {
 export interface ReplacedPacks extends Moved {
   /** The size of the pack that took their place; 0 for none. */
   readonly addedBytes: number
+}
+
+/** Nothing has changed: of this pack not all could be copied that is needed. */
+export interface LeftPack {
+  readonly left: SealedPack
 }
 
 /** The packs of a chunk store as garbage collection sees them. */
@@ -117,21 +122,21 @@ export class PackCollection {
     await noteCollected(this.#database, sizeBytes)
   }
 
-  /** Whether all that is listed is there and whole, as far as is known, and as far as sizes tell. */
-  async areWhole(keep: () => Promise<void>): Promise<boolean> {
-    if (!this.#sealed.damage.isEmpty || this.#sealed.lostPacks.size > 0) return false
-    let areWhole = true
+  /** Whether all that is listed is there, as far as sizes tell. */
+  async areThere(keep: () => Promise<void>): Promise<boolean> {
+    if (this.#sealed.lostPacks.size > 0) return false
+    let areThere = true
     await inParallel(this.#sealed.all(), packsAtOnceMax, async ({ name, sizeBytes }) => {
-      if (!areWhole) return
+      if (!areThere) return
       await keep()
       try {
-        if ((await this.#objects.sizeBytes(packKey(name))) !== sizeBytes) areWhole = false
+        if ((await this.#objects.sizeBytes(packKey(name))) !== sizeBytes) areThere = false
       } catch (error) {
         if (!(error instanceof NotFoundError)) throw error
-        areWhole = false
+        areThere = false
       }
     })
-    return areWhole
+    return areThere
   }
 
   wasSealedSince(pack: SealedPack, epoch: Epoch): boolean {
@@ -162,7 +167,7 @@ export class PackCollection {
   }
 
   /** Chunks by their place in the pack. */
-  chunksOf(pack: SealedPack, bits: ChunkBits): Promise<readonly IndexedChunk[]> {
+  chunksOf(pack: SealedPack, bits: ChunkBits): Promise<readonly NumberedChunk[]> {
     return chunksOf(this.#sealed, pack, bits)
   }
 
@@ -182,13 +187,13 @@ export class PackCollection {
 
   /**
    * Copies what is needed of `packs` into one new pack, and takes them off the list in its favour.
-   * Undefined, and nothing has changed, when a chunk is damaged or lost, when puts have found so
-   * much in them that one pack would not do, or when packs are held.
+   * One is left when a chunk of it is damaged or lost, or when puts have found so much in them that one
+   * pack would not do. Undefined, and nothing has changed, when packs are held.
    */
   async repack(
     packs: readonly SealedPack[],
     needed: (pack: SealedPack) => ChunkBits,
-  ): Promise<ReplacedPacks | undefined> {
+  ): Promise<ReplacedPacks | LeftPack | undefined> {
     if (this.areHeld) return undefined
     // In one go: a put that comes later does not rely on these packs any more.
     const bits = packs.map((pack) => ({ pack, bits: needed(pack) }))
@@ -203,13 +208,20 @@ export class PackCollection {
     try {
       const copied: { readonly from: PlacedInPack; readonly id: ChunkId }[] = []
       const source = { objects: this.#objects, sealed: this.#sealed }
-      const readAhead = ahead(bits, packsAtOnceMax, ({ pack, bits: wanted }) =>
-        chunksToCopy(source, pack, wanted),
-      )
-      for await (const { pack, chunks, first } of readAhead) {
-        if (!draft.hasRoomFor(chunks)) return this.#leave(packs)
-        await copyChunks(source, { pack, chunks, first }, draft)
-        for (const { id, index } of chunks) copied.push({ from: { pack, index }, id })
+      const readAhead = ahead(bits, packsAtOnceMax, async ({ pack, bits: wanted }) => ({
+        pack,
+        read: await unlessLost(() => chunksToCopy(source, pack, wanted)),
+      }))
+      for await (const { pack, read } of readAhead) {
+        const isCopied =
+          read !== undefined &&
+          draft.hasRoomFor(read.chunks) &&
+          (await unlessLost(() => copyChunks(source, read, draft))) !== undefined
+        if (!isCopied) {
+          this.#retired.restore(packs)
+          return { left: pack }
+        }
+        for (const { id, index } of read.chunks) copied.push({ from: { pack, index }, id })
       }
       this.#faultPoint('collect: copied')
       const replaced = await this.#retired.replace(packs, draft.chunkCount > 0 ? draft : undefined)
@@ -217,16 +229,11 @@ export class PackCollection {
       const moves = copied.map(({ from, id }) => ({ from, index: indexes.get(id) ?? -1 }))
       return { ...replaced, moves }
     } catch (error) {
-      this.#leave(packs)
-      if (error instanceof DataLossError || error instanceof NotFoundError) return undefined
+      this.#retired.restore(packs)
       throw error
     } finally {
       await draft.discard()
     }
-  }
-
-  #leave(packs: readonly SealedPack[]): undefined {
-    this.#retired.restore(packs)
   }
 
   /** Deletes the objects of packs that are off the list. */
@@ -236,3 +243,12 @@ export class PackCollection {
 }
 
 const none = new Uint8Array(0)
+
+async function unlessLost<Result>(read: () => Promise<Result>): Promise<Result | undefined> {
+  try {
+    return await read()
+  } catch (error) {
+    if (error instanceof DataLossError || error instanceof NotFoundError) return undefined
+    throw error
+  }
+}

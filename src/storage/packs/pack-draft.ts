@@ -78,8 +78,12 @@ export class PackDraft {
     return [...this.#chunks.keys()].toSorted()
   }
 
-  /** Whether these can be added without making it larger than a pack should be. */
+  /**
+   * Whether chunks of one pack can be added without making it larger than a pack should be. Packs are
+   * sealed once they are larger than that, so an empty draft takes all that was in one.
+   */
   hasRoomFor(chunks: readonly { readonly storedBytes: number }[]): boolean {
+    if (this.#chunks.size === 0) return true
     const end = chunks.reduce((sum, { storedBytes }) => sum + storedBytes, this.#end)
     return end <= packBytesTarget && this.#chunks.size + chunks.length <= packChunksMax
   }

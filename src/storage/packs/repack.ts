@@ -57,7 +57,7 @@ export async function chunksToCopy(
 
 /**
  * Appends chunks of a pack to a draft, as they are stored there, after checking each. Chunks that
- * the draft has are passed over.
+ * the draft has are passed over. Returns how many it was given.
  *
  * @throws {DataLossError} when one is damaged.
  */
@@ -65,13 +65,14 @@ export async function copyChunks(
   from: Source,
   { pack, chunks, first }: ToCopy,
   draft: PackDraft,
-): Promise<void> {
+): Promise<number> {
   let read: Uint8Array | undefined = first
   for (const span of spansOf(chunks)) {
     const bytes = read ?? (await readSpan(from, pack, span))
     read = undefined
     await copySpan(from, { pack, chunks: span, first: bytes }, draft)
   }
+  return chunks.length
 }
 
 async function readSpan(

@@ -99,7 +99,7 @@ export class SlotWorker implements DatumWorker {
 
   async #run(
     slot: Slot,
-    { members, place, onLine, onLeftOut, signal, ...work }: DatumWork,
+    { members, place, onLine, onLeftOut, onWarming, signal, ...work }: DatumWork,
     watch: Stopwatch,
   ): Promise<RunResult> {
     const { pfsPath } = slot
@@ -107,7 +107,8 @@ export class SlotWorker implements DatumWorker {
     const environment = { ...inputs, ...work.environment }
     using held = new DisposableStack()
     held.use(await place())
-    return await watch.process(() => slot.run({ environment, onLine, onLeftOut }, signal))
+    const run = { environment, onLine, onLeftOut, ...(onWarming !== undefined && { onWarming }) }
+    return await watch.process(() => slot.run(run, signal))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

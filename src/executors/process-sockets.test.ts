@@ -1,0 +1,166 @@
+import { spawnSync, type SpawnSyncOptionsWithStringEncoding } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+import { SystemClock } from '../base/clock.ts'
+import { newHexId, SystemRandom } from '../base/random.ts'
+import type { Transform } from '../pipelines/executor.ts'
+import { runIn, serverScript, sh, transform } from '../testing/process-fixture.ts'
+import { listenAt } from '../testing/unix-listener.ts'
+import { hiddenPlaces } from './process/hidden-places.ts'
+import { type Isolation, openProcessExecutor, type ProcessExecutor } from './process.ts'
+
+const random = new SystemRandom()
+const isRoot = process.geteuid?.() === 0
+const never = new AbortController().signal
+
+// Below the checkout: what is below /tmp is out of sight for user code anyway.
+const home = resolve('node_modules')
+
+let shown = ''
+let opened: AsyncDisposableStack
+
+beforeEach(() => {
+  shown = mkdtempSync(join(home, '.pachyderm-sockets-'))
+  opened = new AsyncDisposableStack()
+  opened.defer(() => rmSync(shown, { recursive: true, force: true }))
+})
+
+afterEach(async () => {
+  await opened.disposeAsync()
+})
+
+/** Tells of each socket what it says, or why it cannot be reached. */
+function visitor(paths: readonly string[]): Transform {
+  const script = `
+    const visit = (path) => new Promise((resolve) => {
+      const socket = require('net').connect(path)
+      socket.on('data', (bytes) => resolve(String(bytes).trim()))
+      socket.on('error', (error) => resolve(error.code))
+    })
+    const all = async () => { for (const path of ${JSON.stringify(paths)}) console.log(await visit(path)) }
+    all()`
+  return transform([process.execPath, '-e', script])
+}
+
+async function open(
+  isolation: Isolation,
+  engineSockets: readonly string[] = [],
+): Promise<ProcessExecutor> {
+  const data = join(shown, 'data')
+  mkdirSync(data)
+  const executor = await openProcessExecutor({
+    directory: join(data, 'scratch'),
+    hiddenDirectories: [data],
+    engineSockets,
+    clock: new SystemClock(),
+    random,
+    isolation,
+  })
+  return opened.use(executor)
+}
+
+for (const isolation of ['root', 'user'] as const) {
+  const describeHere = isolation === 'root' && !isRoot ? describe.skip : describe
+  describeHere(`from the sandbox of "${isolation}"`, () => {
+    test('nobody of the machine is reached by a socket', async () => {
+      const busy = join(shown, 'a busy\\place')
+      mkdirSync(join(busy, 'd'), { recursive: true })
+      writeFileSync(join(busy, 'f'), 'file')
+      writeFileSync(join(busy, 'd/f'), 'file below')
+      symlinkSync('d/f', join(busy, 'l'))
+      const ofSystem = `/run/pachyderm-test-${newHexId(random)}`
+      const sockets = [join(busy, 's'), join(busy, 'd/s'), ...(isRoot ? [ofSystem] : [])]
+      for (const path of sockets) opened.use(await listenAt(path))
+      const executor = await open(isolation)
+      await using slot = await executor.openSlot(visitor(sockets), never)
+      expect((await runIn(slot)).stdout).toEqual(sockets.map(() => 'ENOENT'))
+      // What else is there can be used.
+      const script = `cd '${busy}'; ls -A; cat f d/f l; (echo x >f) 2>/dev/null; (: >new) 2>/dev/null; cat f; echo; ls /run/systemd`
+      await using reader = await executor.openSlot(sh(script), never)
+      const { stdout } = await runIn(reader)
+      expect(stdout).toEqual(['d', 'f', 'l', 'filefile belowfile belowfile'])
+    })
+
+    test('neither is an engine that starts, nor a program that listens anew, while a slot is open', async () => {
+      const [engine, other] = [join(shown, 'engine/s'), join(shown, 'other/s')] as const
+      for (const directory of ['engine', 'other']) mkdirSync(join(shown, directory))
+      const executor = await open(isolation, [engine])
+      const first = await listenAt(other)
+      await using slot = await executor.openSlot(visitor([engine, other]), never)
+      opened.use(await listenAt(engine))
+      await first[Symbol.asyncDispose]()
+      opened.use(await listenAt(other))
+      expect((await runIn(slot)).stdout).toEqual(['ENOENT', 'ENOENT'])
+    })
+
+    test('a directory of very many files is hidden with its socket', async () => {
+      const crowded = join(shown, 'crowded')
+      mkdirSync(crowded)
+      for (let index = 0; index < 600; index += 1) writeFileSync(join(crowded, `f${index}`), '')
+      opened.use(await listenAt(join(crowded, 's')))
+      const executor = await open(isolation)
+      await using slot = await executor.openSlot(sh(`ls -A '${crowded}'; echo end`), never)
+      expect((await runIn(slot)).stdout).toEqual(['end'])
+    })
+
+    test('of /run there is what programs are found by, and what resolves names', (context) => {
+      if (!isRoot) context.skip('only root can give the machine another /etc')
+      const data = join(shown, 'data')
+      mkdirSync(data)
+      const script = 'cat /etc/resolv.conf; find /run /var/run | sort; readlink /run/system'
+      const machine = `
+        mount -t tmpfs run /run
+        mkdir -p /run/systemd/resolve /run/var/run /run/var/tmp /run/etc /run/private
+        echo nameserver 127.0.0.9 >/run/systemd/resolve/stub.conf
+        : >/run/systemd/resolve/other
+        : >/run/var/run/own
+        ln -s /usr /run/system
+        cp -a /etc/. /run/etc
+        ln -sf ../run/systemd/resolve/stub.conf /run/etc/resolv.conf
+        mount --bind /run/etc /etc
+        mount --bind /run/var /var
+        exec "$@"`
+      const program = serverScript(data, sh(script), { isolation })
+      const server = [process.execPath, '--input-type=module', '-e', program]
+      const options: SpawnSyncOptionsWithStringEncoding = {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'inherit'],
+      }
+      const { stdout } = spawnSync(
+        'unshare',
+        ['-m', 'sh', '-ec', machine, 'sh', ...server],
+        options,
+      )
+      expect(stdout.split('\n')).toEqual([
+        'nameserver 127.0.0.9',
+        '/run',
+        '/run/system',
+        '/run/systemd',
+        '/run/systemd/resolve',
+        '/run/systemd/resolve/stub.conf',
+        '/var/run',
+        '/usr',
+        `${isolation} 0`,
+        '',
+      ])
+    })
+  })
+}
+
+test('a socket that is reached by a link is one, where it is and where the link is', async () => {
+  for (const name of ['there', 'links']) mkdirSync(join(shown, name))
+  const [socket, link] = [join(shown, 'there/s'), join(shown, 'links/s')] as const
+  opened.use(await listenAt(socket))
+  symlinkSync(socket, link)
+  const { listeningDirectories } = hiddenPlaces([], [link, '/nonexistent/s', '/tmp/s', '/s'])
+  expect(listeningDirectories.filter((path) => path.startsWith(shown))).toEqual([
+    join(shown, 'links'),
+    join(shown, 'there'),
+  ])
+  expect(listeningDirectories).not.toContain('/nonexistent')
+  expect(listeningDirectories).not.toContain('/tmp')
+  expect(listeningDirectories).not.toContain('/')
+  expect(hiddenPlaces([shown], [link]).listeningDirectories).not.toContain(join(shown, 'links'))
+})
