@@ -31,6 +31,7 @@ import { migrate } from './cases/migrate.ts'
 import { millionFiles } from './cases/million-files.ts'
 import { mountList, mountRead } from './cases/mount.ts'
 import { putFrom } from './cases/put-from.ts'
+import { putFromS3 } from './cases/put-from-s3.ts'
 import { chain, fan } from './cases/pipeline-graphs.ts'
 import { packsInBucket } from './cases/packs-in-bucket.ts'
 import { s3Gateway } from './cases/s3-gateway.ts'
@@ -75,6 +76,7 @@ const benchmarks: readonly Benchmark[] = [
   why,
   putToOutput,
   putFrom,
+  putFromS3,
   s3Gateway,
   packsInBucket,
   versionCommand,
