@@ -5,11 +5,13 @@ import { fromJson } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
 import { OpenCommits } from '../../src/gen/pachyderm_pb.ts'
 import { CommitInfoSchema, RepoInfoSchema } from '../../src/gen/pfs_pb.ts'
+import { JobInfoSchema } from '../../src/gen/pps_pb.ts'
 import { OldClusterWriter } from '../../src/testing/old-cluster-writer.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { UnpackedCluster } from '../harness/old-clusters.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
-import { migrate, type Migrated } from './migrate.ts'
+import { expectSound } from './expect-sound.ts'
+import { migrate as migrateOnly, type Migrated } from './migrate.ts'
 import { expectedContents, servedContents, withoutOpen, type Contents } from './migrated.ts'
 
 const request = {
@@ -19,9 +21,22 @@ const request = {
   openCommits: OpenCommits.KEEP,
 }
 
+/** Whatever is left out, what has come is sound. */
+async function migrate(
+  pachd: TestPachd,
+  cluster: Parameters<typeof migrateOnly>[1],
+  asked: Parameters<typeof migrateOnly>[2],
+): Promise<Migrated> {
+  const migrated = await migrateOnly(pachd, cluster, asked)
+  await expectSound(pachd)
+  return migrated
+}
+
 function told({ damage }: Migrated): readonly string[] {
   return inOrder(damage.map(({ kind, what }) => `${kind} ${what}`))
 }
+
+const lenient = { ignoreUnknownFields: true }
 
 function inOrder(lines: readonly string[]): readonly string[] {
   return [...new Set(lines)].toSorted((left, right) => (left < right ? -1 : 1))
@@ -58,6 +73,12 @@ const finishedIn = (cluster: UnpackedCluster): readonly OldCommitFacts[] =>
 
 const openIn = (cluster: UnpackedCluster): readonly OldCommitFacts[] =>
   commitsIn(cluster).filter(({ isOpen }) => isOpen)
+
+/** Jobs that read a commit. */
+function readersOf({ expected }: UnpackedCluster, id: string): readonly string[] {
+  const readers = expected.raw.listJob.filter((json) => JSON.stringify(json).includes(id))
+  return readers.map((json) => fromJson(JobInfoSchema, json, lenient).job?.id ?? '')
+}
 
 /** The names of the objects of a file, as the real server said them. */
 function objectsOf(cluster: UnpackedCluster, repo: string, path: string): readonly string[] {
@@ -157,7 +178,12 @@ test.each(['missing', 'flipped'])(
     )
     expect(others.length).toBeGreaterThan(0)
     expect(told(migrated)).toEqual(
-      inOrder([`commit docs/${id}`, `tree ${hash}`, ...others.map(({ name }) => `commit ${name}`)]),
+      inOrder([
+        `commit docs/${id}`,
+        `tree ${hash}`,
+        ...others.map(({ name }) => `commit ${name}`),
+        ...readersOf(cluster, id).map((job) => `job ${job}`),
+      ]),
     )
     const served = await servedContents(pachd)
     const expected = expectedContents(cluster.expected)
