@@ -74,6 +74,12 @@ const finishedIn = (cluster: UnpackedCluster): readonly OldCommitFacts[] =>
 const openIn = (cluster: UnpackedCluster): readonly OldCommitFacts[] =>
   commitsIn(cluster).filter(({ isOpen }) => isOpen)
 
+/** The name of the tree of a commit. */
+function treeOf({ expected }: UnpackedCluster, repo: string, id: string): string {
+  const info = expected.repos[repo]?.commits[id]?.info ?? {}
+  return fromJson(CommitInfoSchema, info, lenient).tree?.hash ?? ''
+}
+
 /** Jobs that read a commit. */
 function readersOf({ expected }: UnpackedCluster, id: string): readonly string[] {
   const readers = expected.raw.listJob.filter((json) => JSON.stringify(json).includes(id))
@@ -201,6 +207,39 @@ test.each(['missing', 'flipped'])(
     }
   },
 )
+
+test('a commit is made from what one that is left out was made from', async () => {
+  await using cluster = await UnpackedCluster.unpack('1.5.3')
+  const commits = finishedIn(cluster)
+  const between = commits.find(({ name, provenance }) => {
+    const [, id = ''] = name.split('/')
+    return provenance.length > 0 && commits.some((other) => other.provenance.includes(id))
+  })
+  const [repo = '', lostId = ''] = between?.name.split('/') ?? []
+  const hash = treeOf(cluster, repo, lostId)
+  await rm(objectPath(cluster, hash))
+  await using pachd = await TestPachd.start()
+  const migrated = await migrate(pachd, cluster, { ...request, skipDamaged: true })
+  const left = new Set(
+    migrated.damage.flatMap(({ kind, what, reason }) =>
+      kind === 'commit' && reason.endsWith('is damaged') ? [what] : [],
+    ),
+  )
+  expect(left).toContain(between?.name)
+  const expected = expectedContents(cluster.expected)
+  const served = await servedContents(pachd)
+  let count = 0
+  for (const { name, provenance } of commits) {
+    if (left.has(name) || !provenance.includes(lostId)) continue
+    const [ofRepo = '', id = ''] = name.split('/')
+    const [now, then] = [served, expected].map(
+      (contents) => contents[ofRepo]?.commits[id]?.info as { readonly provenance: string[] },
+    )
+    expect(now?.provenance).toEqual(then?.provenance.filter((from) => !left.has(from)))
+    count += now?.provenance.length ?? 0
+  }
+  expect(count).toBeGreaterThan(0)
+})
 
 test('a tag that leads nowhere costs a result, which is told', async () => {
   await using cluster = await UnpackedCluster.unpack('1.5.3')
