@@ -18,6 +18,7 @@ import type { ClusterMigrations, OldPlace } from '../migration/migrations.ts'
 import type { SpecOf } from '../migration/ports.ts'
 import { checkSpec } from '../pipelines/specs.ts'
 import { service, type Route } from './grpc/service.ts'
+import { timestampOf } from './pfs/messages.ts'
 import { durationOf } from './pps/durations.ts'
 import { specOfRequest } from './pps/spec-request.ts'
 
@@ -136,7 +137,7 @@ function messageOf(event: Exclude<MigrationEvent, { readonly kind: 'commit' }>):
     case 'notice':
       return { event: { case: 'notice', value: event.text } }
     case 'end': {
-      const { source, isDryRun, counts, tookMs, estimate } = event
+      const { source, isDryRun, counts, tookMs, estimate, completedAt } = event
       return {
         event: {
           case: 'summary',
@@ -145,6 +146,7 @@ function messageOf(event: Exclude<MigrationEvent, { readonly kind: 'commit' }>):
             dryRun: isDryRun,
             counts: countsMessage(counts),
             took: durationOf(Math.round(tookMs)),
+            ...(completedAt !== undefined && { completed: timestampOf(completedAt) }),
             ...(estimate && {
               estimated: durationOf(Math.round(estimate.leastMs)),
               estimatedFrom: estimate.reason,

@@ -22,9 +22,13 @@ export interface OldObjects extends AsyncDisposable {
 
 const hashPattern = /^[0-9a-f]{128}$/
 
+export function isObjectHash(text: string): boolean {
+  return hashPattern.test(text)
+}
+
 /** @throws {OldObjectNotFoundError} for what names no object, and so may lead anywhere. */
 export function requireObjectHash(hash: string): void {
-  if (!hashPattern.test(hash)) {
+  if (!isObjectHash(hash)) {
     throw new OldObjectNotFoundError(`${JSON.stringify(hash)} is no name of an object`)
   }
 }

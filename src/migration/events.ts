@@ -1,4 +1,5 @@
 import type { Damage } from '../legacy/damage.ts'
+import type { Instant } from '../base/clock.ts'
 import type { OldPlace } from '../legacy/old-place.ts'
 
 /** What somebody who moves an old cluster here decides. */
@@ -72,7 +73,14 @@ export interface MigratedCommit {
   readonly fileCount: number
 }
 
+/** Something to tell people. */
+export type Finding =
+  | { readonly kind: 'damage'; readonly damage: Damage }
+  /** A sentence, of something that will be another thing here. */
+  | { readonly kind: 'notice'; readonly text: string }
+
 export type MigrationEvent =
+  | Finding
   | {
       readonly kind: 'progress'
       /** What it does, in a few words. */
@@ -82,9 +90,6 @@ export type MigrationEvent =
       readonly total: number
       readonly counts: Readonly<MigrationCounts>
     }
-  | { readonly kind: 'damage'; readonly damage: Damage }
-  /** A sentence for people, of something that will be another thing here. */
-  | { readonly kind: 'notice'; readonly text: string }
   | { readonly kind: 'commit'; readonly commit: MigratedCommit }
   | {
       readonly kind: 'end'
@@ -92,6 +97,8 @@ export type MigrationEvent =
       readonly isDryRun: boolean
       readonly counts: Readonly<MigrationCounts>
       readonly tookMs: number
+      /** It had been migrated then, and is only told again. */
+      readonly completedAt?: Instant
       /** Of a dry run: what a migration takes at least, and what that is made of. */
       readonly estimate?: { readonly leastMs: number; readonly reason: string }
     }

@@ -2,11 +2,12 @@ import { OldDamageError, type Damage, type DamageKind } from '../legacy/damage.t
 import { OldObjectNotFoundError } from '../legacy/old-objects.ts'
 import { FileDirectoryConflictError } from '../storage/tree-errors.ts'
 import { type DomainError, InvalidArgumentError } from '../base/errors.ts'
-import type { MigrationEvent } from './events.ts'
+import type { Finding } from './events.ts'
 
 /** Collects what is to be told, each damage once. */
 export class Findings {
-  readonly #events: MigrationEvent[] = []
+  readonly #events: Finding[] = []
+  readonly #all: Finding[] = []
   readonly #told = new Set<string>()
 
   get damageCount(): number {
@@ -20,7 +21,7 @@ export class Findings {
     const key = JSON.stringify(isOneOfMany ? [kind, what] : [kind, what, reason])
     if (this.#told.has(key)) return
     this.#told.add(key)
-    this.#events.push({ kind: 'damage', damage })
+    this.#add({ kind: 'damage', damage })
   }
 
   damage(kind: DamageKind, what: string, reason: string): void {
@@ -28,12 +29,22 @@ export class Findings {
   }
 
   notice(text: string): void {
-    this.#events.push({ kind: 'notice', text })
+    this.#add({ kind: 'notice', text })
+  }
+
+  /** Everything, also what has been taken. */
+  get all(): readonly Finding[] {
+    return this.#all
   }
 
   /** What has come since the last call. */
-  take(): readonly MigrationEvent[] {
+  take(): readonly Finding[] {
     return this.#events.splice(0)
+  }
+
+  #add(finding: Finding): void {
+    this.#events.push(finding)
+    this.#all.push(finding)
   }
 }
 

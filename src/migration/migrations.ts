@@ -10,7 +10,16 @@ import { forgetImported } from '../versioning/imports.ts'
 import { planCommits, type CommitPlan } from './plan/commit-plan.ts'
 import { bring, type BringingPorts, type Brought } from './contents/bringing.ts'
 import { StoringIntake } from './contents/content-import.ts'
+import type { FindTrees, HeldCommit, ReadyCommit, ReadyCommits } from './contents/ready-commits.ts'
 import {
+  clusterOf,
+  commitsHere,
+  type CompletedMigration,
+  findCompleted,
+  recordCompleted,
+} from './completed.ts'
+import {
+  type MigratedCommit,
   type MigrationCounts,
   type MigrationEvent,
   type MigrationRequest,
@@ -90,6 +99,23 @@ interface Plan extends CommitPlan, PipelinePlan {
   readonly access: readonly OldAccess[]
 }
 
+/** Those that stay open: no row says what they held. */
+async function openAmong(
+  commits: ReadyCommits,
+  findTrees: FindTrees,
+): Promise<readonly MigratedCommit[]> {
+  const open: MigratedCommit[] = []
+  for await (const commit of commits.withTrees(findTrees)) {
+    if (commit.finishedAt === undefined) open.push(toldCommit(commit))
+  }
+  return open
+}
+
+function toldCommit({ repo, id, tree, oldTree }: ReadyCommit & HeldCommit): MigratedCommit {
+  const { root, sizeBytes, fileCount } = tree
+  return { repo, id, root, oldTree, sizeBytes, fileCount }
+}
+
 /** One migration. */
 class Run {
   readonly #ports: MigrationPorts
@@ -118,14 +144,21 @@ class Run {
 
   async *events(): AsyncGenerator<MigrationEvent> {
     const { reasons, ...plan } = await this.#plan()
+    const { isDryRun, isForced } = this.#request
+    const completed = isDryRun ? undefined : await this.#completed(plan)
+    if (completed !== undefined) {
+      yield* this.#tellAgain(plan, completed)
+      return
+    }
     yield* this.#findings.take()
-    if (this.#request.isDryRun) {
+    if (isDryRun) {
       for (const reason of reasons) yield { kind: 'notice', text: `needs --force: ${reason}` }
       yield* this.#rehearse(plan)
       return
     }
-    if (!this.#request.isForced) requireRest(reasons)
-    for (const reason of reasons) yield { kind: 'notice', text: reason }
+    if (!isForced) requireRest(reasons)
+    for (const reason of reasons) this.#findings.notice(reason)
+    yield* this.#findings.take()
     await this.#ports.database.read((tx) => requireRoom(tx, plan))
     yield* this.#import(plan)
   }
@@ -145,6 +178,33 @@ class Run {
       access: catalog.access,
       reasons: restlessness(catalog, this.#request.unfinishedJobs, clock),
     }
+  }
+
+  /** What was told when the same cluster was migrated, if it was and is in the way now. */
+  async #completed(plan: Plan): Promise<CompletedMigration | undefined> {
+    return await this.#ports.database.read(async (tx) => {
+      const completed = await findCompleted(tx, clusterOf(plan))
+      return completed && (await roomRefusal(tx, plan)) !== undefined ? completed : undefined
+    })
+  }
+
+  /** For whoever was not told when it was done. */
+  async *#tellAgain(plan: Plan, completed: CompletedMigration): AsyncGenerator<MigrationEvent> {
+    const { completedAt, findings, counts } = completed
+    yield* findings
+    let count = 0
+    for await (const commit of commitsHere(this.#ports.database, plan.commits, completed)) {
+      this.#signal.throwIfAborted()
+      count += 1
+      yield { kind: 'commit', commit }
+    }
+    const gone = counts.commits - count
+    if (gone > 0) {
+      const text = `commits that came and were deleted here since, of which the report says nothing: ${gone}`
+      yield { kind: 'notice', text }
+    }
+    Object.assign(this.#counts, counts)
+    yield { ...this.#end(), completedAt }
   }
 
   /**
@@ -191,16 +251,19 @@ class Run {
     faultPoint('migration: all brought')
     // A pipeline that comes again has the id that it had.
     await purgeDeletedJobs(database)
+    this.#count({ ...plan, branches })
+    const open = await openAmong(commits, findTrees)
     this.#counts.results = await database.transact(async (tx) => {
       const results = await switchOver(tx, { ...plan, ...brought }, now)
+      const counts = { ...this.#counts, results }
+      const findings = this.#findings.all
+      await recordCompleted(tx, clusterOf(plan), { completedAt: now, counts, findings, open })
       faultPoint('migration: rows written')
       return results
     })
     faultPoint('migration: switched over')
-    this.#count({ ...plan, branches })
-    for await (const { repo, id, tree, oldTree } of commits.withTrees(findTrees)) {
-      const { root, sizeBytes, fileCount } = tree
-      yield { kind: 'commit', commit: { repo, id, root, oldTree, sizeBytes, fileCount } }
+    for await (const commit of commits.withTrees(findTrees)) {
+      yield { kind: 'commit', commit: toldCommit(commit) }
     }
     yield this.#end()
   }
@@ -253,7 +316,7 @@ class Run {
     yield { kind: 'progress', stage, done, total, counts: { ...this.#counts } }
   }
 
-  #end(estimate?: Estimate): MigrationEvent {
+  #end(estimate?: Estimate): Extract<MigrationEvent, { readonly kind: 'end' }> {
     return {
       kind: 'end',
       source: this.#cluster.name,

@@ -24,6 +24,31 @@ export async function beginRun(
   return startedAt
 }
 
+/** Contents that have been recorded for the migration that is under way. */
+export interface RecordedContents {
+  readonly objects: number
+  readonly objectBytes: number
+}
+
+export async function recordedContents(tx: ReadTransaction): Promise<RecordedContents> {
+  const row = await tx.get<{ readonly objects: number; readonly object_bytes: number }>(
+    'SELECT objects, object_bytes FROM migration_runs',
+  )
+  return { objects: row?.objects ?? 0, objectBytes: row?.object_bytes ?? 0 }
+}
+
+/** In the transaction that records them. */
+export async function countRecorded(
+  tx: Transaction,
+  { objects, objectBytes }: RecordedContents,
+): Promise<void> {
+  await tx.run(
+    'UPDATE migration_runs SET objects = objects + ?, object_bytes = object_bytes + ?',
+    objects,
+    objectBytes,
+  )
+}
+
 export async function endRun(tx: Transaction): Promise<void> {
   await tx.run('DELETE FROM migration_runs')
 }

@@ -19,6 +19,7 @@ import {
 } from '../pipelines/imports.ts'
 import type { JobInput } from '../pipelines/job-records.ts'
 import type { JobDatums } from './contents/datum-import.ts'
+import type { ReadyJob } from './contents/ready-jobs.ts'
 import {
   findImportedTrees,
   importBranch,
@@ -39,7 +40,7 @@ import type {
 } from './contents/ready-commits.ts'
 import { endRun } from './runs.ts'
 import { statsOfJob, type PipelinePlan, type PlannedJob } from './plan/job-plan.ts'
-import { madeUp, type PlannedPipeline } from './plan/pipeline-plan.ts'
+import type { PlannedPipeline } from './plan/pipeline-plan.ts'
 
 /** Everything that comes, with its contents here already. */
 export interface Cargo {
@@ -48,7 +49,7 @@ export interface Cargo {
   readonly branches: readonly ReadyBranch[]
   readonly repos: CommitPlan['repos']
   readonly pipelines: PipelinePlan['pipelines']
-  readonly jobs: PipelinePlan['jobs']
+  readonly jobs: readonly ReadyJob[]
   /** What is known of the datums of jobs. */
   readonly datums: ReadonlyMap<JobId, JobDatums>
   readonly access: readonly OldAccess[]
@@ -91,7 +92,7 @@ export async function roomRefusal(
   return `this server has a ${first}${others} already: migrate into a server that has none of what comes, for instance a new one; nothing was changed`
 }
 
-/** Makes everything be there, in the one transaction that does so. Returns how many results came. */
+/** Makes everything be there, in the transaction that does so. Returns how many results came. */
 export async function switchOver(tx: Transaction, cargo: Cargo, now: Instant): Promise<number> {
   const { run, commits } = cargo
   await requireRoom(tx, { ...cargo, commits: commits.all() })
@@ -145,7 +146,6 @@ async function importJobs(tx: Transaction, cargo: Cargo): Promise<void> {
   const ids = new Set(cargo.jobs.map(({ id }) => id))
   for (const job of cargo.jobs) {
     const { info } = job.old
-    const output = info.outputCommit?.id ?? ''
     const parentJob = (info.parentJob?.id ?? '') as JobId
     const [first] = job.inputs
     if (first === undefined) continue
@@ -160,9 +160,9 @@ async function importJobs(tx: Transaction, cargo: Cargo): Promise<void> {
       inputs: job.inputs,
       trigger: triggerOf(job) ?? first,
       provenance: provenanceOf(job, cargo.commits),
-      outputRepo: (info.outputRepo?.name ?? job.pipeline) as RepoName,
+      outputRepo: job.outputRepo,
       outputBranch: (info.outputBranch === '' ? 'master' : info.outputBranch) as BranchName,
-      outputCommit: (output === '' ? madeUp('output', job.id) : output) as CommitId,
+      outputCommit: job.outputCommit,
       createdAt: job.createdAt,
       state: job.state,
       reason: job.reason,
@@ -179,6 +179,7 @@ async function importJobs(tx: Transaction, cargo: Cargo): Promise<void> {
       stats: statsOfJob(info),
       datumSet: cargo.datums.get(job.id)?.datumSet,
       contributions: cargo.datums.get(job.id)?.contributions,
+      inputsLeftOut: job.inputsLeftOut,
       statsCommit: commitThere(job.statsCommit, cargo.commits),
       spec: job.spec,
     })

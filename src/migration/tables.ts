@@ -19,5 +19,16 @@ export const migrationMigrations: Migrations = {
         PRIMARY KEY (kind, name)
       )`,
     ],
+    [
+      // What has been recorded of the contents that it brings, by all its attempts.
+      'ALTER TABLE migration_runs ADD COLUMN objects INTEGER NOT NULL DEFAULT 0',
+      'ALTER TABLE migration_runs ADD COLUMN object_bytes INTEGER NOT NULL DEFAULT 0',
+      // By the hash of the names of all that a cluster had: what the report says that no other row does.
+      `CREATE TABLE completed_migrations (
+        cluster TEXT NOT NULL PRIMARY KEY,
+        completed_at INTEGER NOT NULL,
+        report TEXT NOT NULL
+      )`,
+    ],
   ],
 }

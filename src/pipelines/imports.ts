@@ -13,7 +13,7 @@ import { datumKey, type Datum, type DatumKey, type Lineage } from './datums.ts'
 import { datumSource } from './discovery/discovery.ts'
 import { branchesOf, type Input } from './inputs.ts'
 import { freeKey, keyOfInputs } from './jobs/job-making.ts'
-import { type DatumCounts, insertJob, jobTopic, type NewJob } from './job-records.ts'
+import { type DatumCounts, insertJob, jobTopic, type JobInput, type NewJob } from './job-records.ts'
 import { type ProcessStats } from './process-stats.ts'
 import { type Output, type OutputChange, OutputClashError, OutputMerge } from './outputs/outputs.ts'
 import { putPipeline, type PipelineRecord } from './pipeline-records.ts'
@@ -57,7 +57,9 @@ export async function importDeletedPipeline(
   )
 }
 
-export interface ImportedJob extends Omit<NewJob, 'inputsKey' | 'isByHand'> {
+export interface ImportedJob extends Omit<NewJob, 'inputsKey' | 'isByHand' | 'outputCommit'> {
+  /** Undefined where it was left out. */
+  readonly outputCommit: CommitId | undefined
   readonly state: JobState
   readonly reason: string
   readonly startedAt: Instant | undefined
@@ -68,6 +70,8 @@ export interface ImportedJob extends Omit<NewJob, 'inputsKey' | 'isByHand'> {
   readonly datumSet: MapRoot | undefined
   /** Known only where the output can be made again of those of its datums. */
   readonly contributions: MapRoot | undefined
+  /** Of `inputs`, those that have not come. */
+  readonly inputsLeftOut: readonly JobInput[]
   /** It must be there. */
   readonly statsCommit: CommitId | undefined
   /** What it ran, where no pipeline says it any more. */
@@ -77,7 +81,11 @@ export interface ImportedJob extends Omit<NewJob, 'inputsKey' | 'isByHand'> {
 export async function importJob(tx: Transaction, job: ImportedJob): Promise<void> {
   // Old servers made several jobs over the same commits now and then.
   const inputsKey = await freeKey(tx, job, keyOfInputs(job.inputs))
-  await insertJob(tx, { ...job, inputsKey, isByHand: false })
+  const outputCommit = job.outputCommit ?? ('' as CommitId)
+  await insertJob(tx, { ...job, inputsKey, outputCommit, isByHand: false })
+  for (const { repo } of job.inputsLeftOut) {
+    await tx.run('UPDATE job_inputs SET left_out = 1 WHERE job = ? AND repo = ?', job.id, repo)
+  }
   const { counts, stats } = job
   await tx.run(
     `UPDATE job_rows SET state = ?, reason = ?, started_at = ?, finished_at = ?, restart_count = ?,

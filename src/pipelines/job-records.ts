@@ -55,7 +55,10 @@ export interface JobRecord {
   readonly isByHand: boolean
   readonly outputRepo: RepoName
   readonly outputBranch: BranchName
-  /** Reserved from the start; the commit exists once the job has succeeded. */
+  /**
+   * Reserved from the start; the commit exists once the job has succeeded. Empty for one of an old cluster
+   * whose output was damaged there.
+   */
   readonly outputCommit: CommitId
   readonly state: JobState
   /** Why the state is what it is, for people; often empty. */

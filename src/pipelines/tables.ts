@@ -282,5 +282,9 @@ export const pipelinesMigrations: Migrations = {
         killed_at INTEGER NOT NULL
       )`,
     ],
+    [
+      // 1: of a job of an old cluster, a commit that was damaged there and did not come.
+      'ALTER TABLE job_inputs ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0',
+    ],
   ],
 }

@@ -2,7 +2,7 @@ import { SystemClock } from '../base/clock.ts'
 import { SystemRandom } from '../base/random.ts'
 import { Buckets } from '../clouds/open-buckets.ts'
 import { specOfOldPipeline } from '../api/migration-service.ts'
-import type { MigrationRequest } from '../migration/events.ts'
+import type { MigrationEvent, MigrationRequest } from '../migration/events.ts'
 import { ClusterMigrations } from '../migration/migrations.ts'
 import type { FaultPoint } from '../storage/fault-point.ts'
 import { ProllyMaps } from '../storage/prolly-map.ts'
@@ -31,7 +31,7 @@ export async function migrateTo(
     readonly openCommits: MigrationRequest['openCommits']
   },
   faultPoint: FaultPoint,
-): Promise<void> {
+): Promise<readonly MigrationEvent[]> {
   await using stores = await openCrashStores(root)
   using buckets = new Buckets(noClouds)
   const migrations = new ClusterMigrations({
@@ -52,5 +52,5 @@ export async function migrateTo(
     unfinishedJobs: 'restart',
     keepsPaused: true,
   }
-  for await (const _ of migrations.run(request, new AbortController().signal));
+  return await Array.fromAsync(migrations.run(request, new AbortController().signal))
 }

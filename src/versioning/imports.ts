@@ -40,10 +40,13 @@ interface ObjectRow extends SqlRow {
 }
 
 interface TreeRow extends SqlRow {
-  readonly hash: string
   readonly root: string
   readonly size_bytes: number
   readonly file_count: number
+}
+
+interface ImportedTreeRow extends TreeRow {
+  readonly hash: string
 }
 
 /** Those of `hashes` (at most a few hundred) that `run` has brought; without one, that any has. */
@@ -85,7 +88,7 @@ export async function findImportedTree(
   hash: string,
   run?: ImportRun,
 ): Promise<CommitTree | undefined> {
-  const row = await tx.get<TreeRow>(
+  const row = await tx.get<ImportedTreeRow>(
     'SELECT * FROM imported_trees WHERE hash = ? AND run = COALESCE(?, run)',
     hash,
     run ?? null,
@@ -100,7 +103,7 @@ export async function findImportedTrees(
   run: ImportRun,
 ): Promise<ReadonlyMap<string, CommitTree>> {
   if (hashes.length === 0) return new Map()
-  const rows = await tx.all<TreeRow>(
+  const rows = await tx.all<ImportedTreeRow>(
     `SELECT * FROM imported_trees
       WHERE hash IN (${hashes.map(() => '?').join(', ')}) AND run = ?`,
     ...hashes,
@@ -147,7 +150,7 @@ export async function* importedRoots(
     for (const { content } of page) yield { kind: 'content', content: decodeContent(content) }
   }
   const trees = 'SELECT * FROM imported_trees WHERE run = ? AND hash > ? ORDER BY hash'
-  for await (const page of pagesOf<TreeRow>(database, { ...byHash, sql: trees })) {
+  for await (const page of pagesOf<ImportedTreeRow>(database, { ...byHash, sql: trees })) {
     for (const row of page) yield { kind: 'tree', root: treeOf(row).root }
   }
 }
@@ -164,14 +167,19 @@ export async function importRepo(
   await createRepo(tx, repo)
 }
 
-/** Gives a repo the size that it had, and the next place in lists, once its commits are there. */
+/**
+ * Gives a repo the size that it had, if any of its finished commits came, and the next place in lists, once
+ * these are there.
+ */
 export async function settleImportedRepo(
   tx: Transaction,
   repo: RepoName,
   sizeBytes: number,
 ): Promise<void> {
   await tx.run(
-    'UPDATE repos SET size_bytes = ?, written = ? WHERE name = ?',
+    `UPDATE repos SET size_bytes = CASE WHEN EXISTS (SELECT 1 FROM commits
+        WHERE repo = repos.name AND finished_at IS NOT NULL) THEN ? ELSE 0 END, written = ?
+      WHERE name = ?`,
     boundBytes(sizeBytes),
     await nextWritten(tx),
     repo,
@@ -202,6 +210,20 @@ export async function hasCommit(
     id,
   )
   return found !== undefined && (repo === undefined || found.repo === repo)
+}
+
+/** What those of `ids` (at most a few hundred) hold that are there, and finished. */
+export async function findFinishedTrees(
+  tx: ReadTransaction,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, CommitTree>> {
+  if (ids.length === 0) return new Map()
+  const rows = await tx.all<TreeRow & { readonly id: string }>(
+    `SELECT id, root, size_bytes, file_count FROM commits
+      WHERE id IN (${ids.map(() => '?').join(', ')}) AND root IS NOT NULL AND ${isInRepo}`,
+    ...ids,
+  )
+  return new Map(rows.map((row) => [row.id, treeOf(row)]))
 }
 
 export async function importCommit(tx: Transaction, commit: ImportedCommit): Promise<void> {

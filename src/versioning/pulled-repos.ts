@@ -167,9 +167,11 @@ async function importPulled(
     const provenance = await nearest(repo.provenance, (ancestor) => repoAncestors(tx, ancestor))
     await createRepo(tx, { name, createdAt, description, provenance })
   }
-  const commits = new Map(
-    repos.flatMap((repo) => repo.commits.map((commit) => [commit.id, commit])),
-  )
+  // Lists are in the order in which commits were finished.
+  const finished = repos
+    .flatMap((repo) => repo.commits)
+    .toSorted((left, right) => left.finishedAt - right.finishedAt)
+  const commits = new Map(finished.map((commit) => [commit.id, commit]))
   for (const commit of ancestorsFirst(commits, cameBefore)) await importCommit(tx, commit)
   for (const repo of repos) {
     for (const branch of repo.branches) await importBranch(tx, repo.name, branch, ports)

@@ -78,6 +78,18 @@ async function makeRepo(server: TestPachd, name: string): Promise<void> {
   await commitFiles(server, { repo: name, branch: 'master' }, { 'a/two': `${big}x`, 'b/c/d': 'd' })
 }
 
+test('commits of several branches are listed in the order that they have there', async () => {
+  const repo = freshName('lines')
+  await there.pfs.createRepo({ repo: { name: repo } })
+  for (const text of ['1', '2', '3']) {
+    for (const branch of ['b', 'a', 'c'])
+      await commitFiles(there, { repo, branch }, { [branch]: text })
+  }
+  await pull([repo])
+  expect(await commitsOf(here, repo)).toEqual(await commitsOf(there, repo))
+  expect((await commitsOf(here, repo)).length).toBe(9)
+})
+
 test('a repo is cloned with its commits, ids, branches and files, and pulled again for what is new', async () => {
   await makeRepo(there, 'data')
   await there.pfs.setBranch({ commit: commitOf('data', 'master'), branch: 'kept' })

@@ -5,11 +5,13 @@ import { fromJson } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
 import { OpenCommits } from '../../src/gen/pachyderm_pb.ts'
 import { CommitInfoSchema, RepoInfoSchema } from '../../src/gen/pfs_pb.ts'
+import { JobInfoSchema } from '../../src/gen/pps_pb.ts'
 import { OldClusterWriter } from '../../src/testing/old-cluster-writer.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { UnpackedCluster } from '../harness/old-clusters.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
-import { migrate, type Migrated } from './migrate.ts'
+import { expectSound } from './expect-sound.ts'
+import { migrate as migrateOnly, type Migrated } from './migrate.ts'
 import { expectedContents, servedContents, withoutOpen, type Contents } from './migrated.ts'
 
 const request = {
@@ -19,9 +21,22 @@ const request = {
   openCommits: OpenCommits.KEEP,
 }
 
+/** Whatever is left out, what has come is sound. */
+async function migrate(
+  pachd: TestPachd,
+  cluster: Parameters<typeof migrateOnly>[1],
+  asked: Parameters<typeof migrateOnly>[2],
+): Promise<Migrated> {
+  const migrated = await migrateOnly(pachd, cluster, asked)
+  await expectSound(pachd)
+  return migrated
+}
+
 function told({ damage }: Migrated): readonly string[] {
   return inOrder(damage.map(({ kind, what }) => `${kind} ${what}`))
 }
+
+const lenient = { ignoreUnknownFields: true }
 
 function inOrder(lines: readonly string[]): readonly string[] {
   return [...new Set(lines)].toSorted((left, right) => (left < right ? -1 : 1))
@@ -58,6 +73,18 @@ const finishedIn = (cluster: UnpackedCluster): readonly OldCommitFacts[] =>
 
 const openIn = (cluster: UnpackedCluster): readonly OldCommitFacts[] =>
   commitsIn(cluster).filter(({ isOpen }) => isOpen)
+
+/** The name of the tree of a commit. */
+function treeOf({ expected }: UnpackedCluster, repo: string, id: string): string {
+  const info = expected.repos[repo]?.commits[id]?.info ?? {}
+  return fromJson(CommitInfoSchema, info, lenient).tree?.hash ?? ''
+}
+
+/** Jobs that read a commit. */
+function readersOf({ expected }: UnpackedCluster, id: string): readonly string[] {
+  const readers = expected.raw.listJob.filter((json) => JSON.stringify(json).includes(id))
+  return readers.map((json) => fromJson(JobInfoSchema, json, lenient).job?.id ?? '')
+}
 
 /** The names of the objects of a file, as the real server said them. */
 function objectsOf(cluster: UnpackedCluster, repo: string, path: string): readonly string[] {
@@ -157,7 +184,12 @@ test.each(['missing', 'flipped'])(
     )
     expect(others.length).toBeGreaterThan(0)
     expect(told(migrated)).toEqual(
-      inOrder([`commit docs/${id}`, `tree ${hash}`, ...others.map(({ name }) => `commit ${name}`)]),
+      inOrder([
+        `commit docs/${id}`,
+        `tree ${hash}`,
+        ...others.map(({ name }) => `commit ${name}`),
+        ...readersOf(cluster, id).map((job) => `job ${job}`),
+      ]),
     )
     const served = await servedContents(pachd)
     const expected = expectedContents(cluster.expected)
@@ -175,6 +207,39 @@ test.each(['missing', 'flipped'])(
     }
   },
 )
+
+test('a commit is made from what one that is left out was made from', async () => {
+  await using cluster = await UnpackedCluster.unpack('1.5.3')
+  const commits = finishedIn(cluster)
+  const between = commits.find(({ name, provenance }) => {
+    const [, id = ''] = name.split('/')
+    return provenance.length > 0 && commits.some((other) => other.provenance.includes(id))
+  })
+  const [repo = '', lostId = ''] = between?.name.split('/') ?? []
+  const hash = treeOf(cluster, repo, lostId)
+  await rm(objectPath(cluster, hash))
+  await using pachd = await TestPachd.start()
+  const migrated = await migrate(pachd, cluster, { ...request, skipDamaged: true })
+  const left = new Set(
+    migrated.damage.flatMap(({ kind, what, reason }) =>
+      kind === 'commit' && reason.endsWith('is damaged') ? [what] : [],
+    ),
+  )
+  expect(left).toContain(between?.name)
+  const expected = expectedContents(cluster.expected)
+  const served = await servedContents(pachd)
+  let count = 0
+  for (const { name, provenance } of commits) {
+    if (left.has(name) || !provenance.includes(lostId)) continue
+    const [ofRepo = '', id = ''] = name.split('/')
+    const [now, then] = [served, expected].map(
+      (contents) => contents[ofRepo]?.commits[id]?.info as { readonly provenance: string[] },
+    )
+    expect(now?.provenance).toEqual(then?.provenance.filter((from) => !left.has(from)))
+    count += now?.provenance.length ?? 0
+  }
+  expect(count).toBeGreaterThan(0)
+})
 
 test('a tag that leads nowhere costs a result, which is told', async () => {
   await using cluster = await UnpackedCluster.unpack('1.5.3')

@@ -3,7 +3,12 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import type { SqlRow } from '../../src/database/database.ts'
-import type { OpenCommitChoice } from '../../src/migration/events.ts'
+import type {
+  MigratedCommit,
+  MigrationCounts,
+  MigrationEvent,
+  OpenCommitChoice,
+} from '../../src/migration/events.ts'
 import { migrateTo, openCrashStores } from '../../src/testing/migration-crash.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { collect } from '../harness/files.ts'
@@ -46,6 +51,26 @@ function countsOf(rows: ReadonlyMap<string, readonly string[]>): Readonly<Record
   return Object.fromEntries([...rows].map(([name, { length }]) => [name, length]))
 }
 
+interface Told {
+  readonly findings: readonly string[]
+  readonly commits: readonly MigratedCommit[]
+  readonly counts: Readonly<MigrationCounts> | undefined
+  readonly isAgain: boolean
+}
+
+function toldIn(events: readonly MigrationEvent[]): Told {
+  const end = events.findLast((event) => event.kind === 'end')
+  return {
+    findings: events.flatMap((event) => {
+      if (event.kind === 'notice') return event.text
+      return event.kind === 'damage' ? JSON.stringify(event.damage) : []
+    }),
+    commits: events.flatMap((event) => (event.kind === 'commit' ? event.commit : [])),
+    counts: end?.counts,
+    isAgain: end?.completedAt !== undefined,
+  }
+}
+
 /** Each goes on where the one before was killed. */
 const steps: readonly (readonly [step: string, count: number])[] = [
   ['migration: begun', 1],
@@ -78,7 +103,9 @@ test.each([
     const { etcd, storage } = cluster
     const since = Date.now() * 1000
     const undisturbed = directory.join('undisturbed')
-    await migrateTo(undisturbed, { etcd, storage, openCommits }, () => undefined)
+    const request = { etcd, storage, openCommits }
+    const told = toldIn(await migrateTo(undisturbed, request, () => undefined))
+    expect(told.commits.length).toBeGreaterThan(30)
     const expected = await rowsIn(undisturbed, since)
     for (const table of [...seen, 'commit_provenance', 'job_inputs', 'imported_objects']) {
       expect([table, expected.get(table)?.length]).not.toEqual([table, 0])
@@ -95,6 +122,12 @@ test.each([
       for (const table of seen) expect([step, table, counts[table]]).toEqual([step, table, 0])
       expect([step, counts['migration_runs']]).toEqual([step, 1])
     }
+    expect(await rowsIn(root, since)).toEqual(expected)
+    // Nobody was told before it was killed.
+    expect(toldIn(await migrateTo(root, request, () => undefined))).toEqual({
+      ...told,
+      isAgain: true,
+    })
     expect(await rowsIn(root, since)).toEqual(expected)
 
     await using pachd = await TestPachd.start({ root })

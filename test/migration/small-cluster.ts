@@ -7,6 +7,7 @@ import { JobInfoSchema, JobState, PipelineInfoSchema } from '../../src/gen/pps_p
 import { type OldLayout, OldClusterWriter } from '../../src/testing/old-cluster-writer.ts'
 import { oldText } from '../../src/testing/old-text.ts'
 import type { TestPachd } from '../harness/test-pachd.ts'
+import { expectSound } from './expect-sound.ts'
 
 export interface SmallShape {
   readonly layout: OldLayout
@@ -216,8 +217,9 @@ export function sized(field: number, value: Uint8Array | string): Uint8Array {
   return concatBytes([Uint8Array.of(field * 8 + 2, ...size), bytes])
 }
 
-/** All that a server has of the small cluster, a fact a line. */
+/** All that a server has of the small cluster, a fact a line; it is sound. */
 export async function factsOf(pachd: TestPachd): Promise<readonly string[]> {
+  await expectSound(pachd)
   const facts: string[] = []
   for (const { repo, provenance } of (await pachd.pfs.listRepo({})).repoInfo) {
     const name = repo?.name ?? ''

@@ -244,6 +244,7 @@ const treeCases: Readonly<Record<string, Case>> = {
       'commit out/o1: it was made from src/c2, which is left out',
       'commit src/c2: its tree <tree c2> is damaged',
       'commit src/w1: its parent c2 is left out: it follows c1 in its place',
+      'job JOB: it read src/c2, which is left out',
       'tree <tree c2>: the tree of src/c2 cannot be read: there is no object <tree c2> in STORAGE',
     ],
     lost: [
@@ -268,6 +269,7 @@ const treeCases: Readonly<Record<string, Case>> = {
     told: [
       'branch out@master: its head o1 is left out, and nothing is before it',
       'commit out/o1: its tree <tree o1> is damaged',
+      'job JOB: it wrote out/o1, which is left out',
       'tree <tree o1>: the tree of out/o1 cannot be read: there is no object <tree o1> in STORAGE',
     ],
     lost: [

@@ -80,9 +80,10 @@ export function jobInfoMessage(
     ...(job.statsCommit !== undefined && {
       statsCommit: commitMessage(job.outputRepo, job.statsCommit),
     }),
-    ...(job.state === 'success' && {
-      outputCommit: commitMessage(job.outputRepo, job.outputCommit),
-    }),
+    ...(job.state === 'success' &&
+      job.outputCommit !== '' && {
+        outputCommit: commitMessage(job.outputRepo, job.outputCommit),
+      }),
     ...(spec !== undefined && {
       transform: transformMessage(spec),
       input: inputMessage(spec.input, job.inputs),

@@ -1,6 +1,5 @@
-import { open, type FileHandle } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { DataLossError, InvalidArgumentError, UnavailableError } from '../../base/errors.ts'
+import { DataLossError, UnavailableError } from '../../base/errors.ts'
 import {
   MigrateRequestSchema,
   type MigratedCommit,
@@ -15,14 +14,13 @@ import { create } from '@bufbuild/protobuf'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { migrationsClient } from '../own-clients.ts'
+import { requireMigratedVersions } from '../parsing/migrated-versions.ts'
 import { secretText } from '../parsing/secret-text.ts'
+import type { Clock } from '../../base/clock.ts'
 import { sizeText } from '../../base/sizes.ts'
-import { goDurationText } from '../printing/times.ts'
+import { createReport } from '../printing/migration-report.ts'
+import { ageText, goDurationText } from '../printing/times.ts'
 import { StatusLine } from '../printing/status-line.ts'
-
-/** What a cluster may be, and what it becomes. */
-const sourceVersions = /^1\.(?:4\.(?:[0-9]|\*)|5\.[0-9]+)$/
-const targetVersion = '1.5.0'
 
 /**
  * Brings an old cluster here, and says what has come; fails when something of it is damaged. With a data
@@ -35,7 +33,7 @@ export async function migrate(context: CommandContext): Promise<void> {
     return
   }
   if (flags.isOn('undo')) throw new UsageError('--undo goes with --root, which is missing')
-  requireVersions(flags.text('from'), flags.text('to'))
+  requireMigratedVersions(flags.text('from'), flags.text('to'))
   if (flags.isOn('abandon')) {
     const { found } = await migrationsClient(context).abandonMigration({})
     await out.line(
@@ -47,7 +45,7 @@ export async function migrate(context: CommandContext): Promise<void> {
   }
   const request = await requestOf(context)
   const isDryRun = request.dryRun
-  await using report = isDryRun ? undefined : await ReportFile.create(flags.text('report'))
+  await using report = isDryRun ? undefined : await createReport(flags.text('report'))
   const line = new StatusLine(context)
   const damage: MigrationDamage[] = []
   let summary: MigrationSummary | undefined
@@ -83,9 +81,12 @@ export async function migrate(context: CommandContext): Promise<void> {
   }
   if (summary === undefined)
     throw new UnavailableError('the migration ended before it was complete')
-  for (const text of summaryLines(summary)) await out.line(text)
-  await report?.add({ summary: summaryFacts(summary) })
-  if (report !== undefined) await out.line(`report: ${report.path}`)
+  for (const text of summaryLines(summary, context.clock)) await out.line(text)
+  if (report !== undefined) {
+    await report.add({ summary: summaryFacts(summary) })
+    await report.complete()
+    await out.line(`report: ${flags.text('report')}`)
+  }
   if (damage.length === 0) return
   throw new DataLossError(
     isDryRun
@@ -113,20 +114,6 @@ async function upgradeOurs({ flags, out, upgradeStore }: CommandContext): Promis
     throw new UsageError('--dry-run says what an upgrade does: leave out --undo')
   const kind = isUndo ? 'undo' : isLook ? 'look' : 'upgrade'
   for await (const line of upgradeStore(resolve(flags.text('root')), kind)) await out.line(line)
-}
-
-/** The original's form: `--from 1.4.8 --to 1.5.0`. @throws {UsageError} for other pairs. */
-function requireVersions(from: string, to: string): void {
-  const possible = `from 1.4.0 to 1.4.9 or 1.5.x, to ${targetVersion}, which is what this server speaks`
-  if (from !== '' && !sourceVersions.test(from)) {
-    throw new UsageError(
-      `unable to find a migration routine that migrates from version ${from}: clusters can be migrated ${possible}${from.startsWith('1.3') ? '; of 1.3, put the files with history: pachctl put-file --history' : ''}`,
-    )
-  }
-  if (to === '' || to === targetVersion || /^1\.5\.[0-9]+$/.test(to)) return
-  throw new UsageError(
-    `unable to find a migration routine that migrates from version ${from || '1.4.x'} to version ${to}: clusters can be migrated ${possible}`,
-  )
 }
 
 const openCommitChoices: Readonly<Record<string, OpenCommits>> = {
@@ -186,11 +173,13 @@ function damageText({ kind, what, reason }: MigrationDamage): string {
   return `damaged: ${kind} ${what}: ${reason}`
 }
 
-function summaryLines(summary: MigrationSummary): readonly string[] {
-  const { counts, dryRun, estimated, estimatedFrom, source, took } = summary
+function summaryLines(summary: MigrationSummary, clock: Clock): readonly string[] {
+  const { completed, counts, dryRun, estimated, estimatedFrom, source, took } = summary
   if (counts === undefined) return []
   const lines = [
-    `${dryRun ? 'would migrate' : 'migrated'} ${source}`,
+    completed === undefined
+      ? `${dryRun ? 'would migrate' : 'migrated'} ${source}`
+      : `already migrated, ${ageText(completed, clock)}: ${source}`,
     `  ${counts.repos} repos, ${counts.branches} branches, ${counts.commits} commits (${counts.openCommits} open)`,
     `  ${counts.files} files in all commits, ${sizeText(counts.bytes)}`,
     `  ${counts.objects} contents${dryRun ? '' : ' read'}, ${sizeText(counts.objectBytes)}`,
@@ -198,7 +187,7 @@ function summaryLines(summary: MigrationSummary): readonly string[] {
   ]
   if (counts.access > 0n) lines.push(`  ${counts.access} users, tokens and access lists`)
   if (counts.damaged > 0n) lines.push(`  ${counts.damaged} damaged`)
-  if (took !== undefined) lines.push(`took ${goDurationText(took)}`)
+  if (took !== undefined && completed === undefined) lines.push(`took ${goDurationText(took)}`)
   if (dryRun && estimated !== undefined) {
     lines.push(`a migration takes at least ${goDurationText(estimated)}: ${estimatedFrom}`)
   }
@@ -234,35 +223,4 @@ function numbersOf(counts: MigrationCounts): Readonly<Record<string, number>> {
       typeof value === 'bigint' ? [[name, Number(value)]] : [],
     ),
   )
-}
-
-/** What came, one JSON object a line. */
-class ReportFile implements AsyncDisposable {
-  readonly path: string
-  readonly #file: FileHandle
-
-  private constructor(path: string, file: FileHandle) {
-    this.path = path
-    this.#file = file
-  }
-
-  /** @throws {InvalidArgumentError} before anything is done. */
-  static async create(path: string): Promise<ReportFile> {
-    try {
-      return new ReportFile(path, await open(path, 'w'))
-    } catch (cause) {
-      throw new InvalidArgumentError(
-        `cannot write the report to ${path}: ${cause instanceof Error ? cause.message : String(cause)}; name another file with --report`,
-        { cause },
-      )
-    }
-  }
-
-  async add(record: Readonly<Record<string, unknown>>): Promise<void> {
-    await this.#file.write(`${JSON.stringify(record)}\n`)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#file.close()
-  }
 }

@@ -89,6 +89,22 @@ test('a spec of 1.4 loses its strategy and its spellings only', () => {
   })
 })
 
+test('what nobody knows stays, and each is told', () => {
+  const { spec, warnings } = convertSpec({
+    pipeline: { name: 'p' },
+    transform: { ...transform, shell: 'zsh' },
+    inputs: [{ repo: { name: 'r' }, glob: '/' }],
+    bogus: 3,
+    outputBranches: 'x',
+  })
+  expect(spec).toMatchObject({ bogus: 3, transform: { shell: 'zsh' } })
+  expect(warnings).toEqual([
+    'create-pipeline will refuse this: unknown field "shell" in pps.Transform (in transform)',
+    'create-pipeline will refuse this: unknown field "bogus" in pps.CreatePipelineRequest',
+    'create-pipeline will refuse this: unknown field "outputBranches" in pps.CreatePipelineRequest; did you mean "outputBranch"?',
+  ])
+})
+
 test('a method that nobody knows, and what is no spec, are refused', () => {
   const inputs = [{ repo: { name: 'r' }, method: 'shuffle' }]
   expect(() => convertSpec({ inputs })).toThrow(/"shuffle" is none of map, reduce/)

@@ -1,4 +1,7 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
+import { CreatePipelineRequestSchema } from '../../gen/pps_pb.ts'
+import { messageFromJson } from './json-messages.ts'
+import { specAdvice } from './spec-advice.ts'
 
 /** A JSON object. */
 type Json = Readonly<Record<string, unknown>>
@@ -57,8 +60,21 @@ export function convertSpec(value: unknown): ConvertedSpec {
     if (reason !== undefined) warnings.push(`${field} is left out: ${reason}`)
     else convertField(field, content, spec, warnings)
   }
-  warnings.push(...scriptWarnings(JSON.stringify(old['transform'] ?? null)))
+  warnings.push(...refusals(spec), ...scriptWarnings(JSON.stringify(old['transform'] ?? null)))
   return { spec, warnings }
+}
+
+/** What of it create-pipeline would refuse, each by itself. */
+function refusals(spec: Json): readonly string[] {
+  return Object.entries(spec).flatMap(([field, content]) => {
+    try {
+      messageFromJson(CreatePipelineRequestSchema, { [field]: content }, 'a spec', specAdvice)
+      return []
+    } catch (error) {
+      if (!(error instanceof InvalidArgumentError)) throw error
+      return `create-pipeline will refuse this: ${error.message}`
+    }
+  })
 }
 
 function convertField(

@@ -1,11 +1,6 @@
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf'
 import { collectBytes, type ByteStream } from '../../base/bytes.ts'
-import {
-  type BlockRef,
-  BlockRefSchema,
-  type ObjectIndex,
-  ObjectIndexSchema,
-} from '../../gen/pfs_pb.ts'
+import { BlockRefSchema, type ObjectIndex, ObjectIndexSchema } from '../../gen/pfs_pb.ts'
 import {
   isPlainTag,
   OldObjectNotFoundError,
@@ -14,11 +9,10 @@ import {
 } from '../old-objects.ts'
 import type { Blobs, BlobRange } from './blobs.ts'
 import { OldDamageError } from '../damage.ts'
+import { ObjectIndexes, type ObjectPlace } from './object-indexes.ts'
 
 const referenceBytesMax = 64 * 1024
 const indexBytesMax = 512 * 1024 * 1024
-/** Indexes that are kept; they are there only where somebody has compacted the store. */
-const indexCountMax = 64
 const prefixLength = 2
 
 /**
@@ -29,7 +23,10 @@ const prefixLength = 2
 export class BlockObjects implements OldObjects {
   readonly name: string
   readonly #blobs: Blobs
-  readonly #indexes = new Map<string, Promise<ObjectIndex | undefined>>()
+  /** What those that have been read say; they are there only where somebody has compacted the store. */
+  readonly #known = new ObjectIndexes()
+  readonly #reads = new Map<string, Promise<void>>()
+  #lastRead: Promise<unknown> = Promise.resolve()
   #hasIndexes: Promise<boolean> | undefined
 
   constructor(blobs: Blobs) {
@@ -52,7 +49,8 @@ export class BlockObjects implements OldObjects {
 
   async findTag(name: string): Promise<string | undefined> {
     if (!isPlainTag(name)) return undefined
-    const indexed = (await this.#index(name.slice(0, prefixLength)))?.tags[name]?.hash
+    await this.#know(name)
+    const indexed = this.#known.objectOf(name)
     if (indexed !== undefined) return indexed
     const stored = await this.#blobs.read(`tag/${name}`)
     if (stored === undefined) return undefined
@@ -63,7 +61,7 @@ export class BlockObjects implements OldObjects {
 
   async listTags(prefix: string, onTag: (name: string) => void): Promise<boolean> {
     for await (const key of this.#blobs.list(`tag/${prefix}`)) onTag(key.slice('tag/'.length))
-    const index = await this.#index(prefix.slice(0, prefixLength))
+    const index = await this.#readIndex(prefix.slice(0, prefixLength))
     for (const name of Object.keys(index?.tags ?? {})) if (name.startsWith(prefix)) onTag(name)
     return true
   }
@@ -72,14 +70,17 @@ export class BlockObjects implements OldObjects {
 
   async #place(hash: string): Promise<{ readonly key: string; readonly range: BlobRange }> {
     requireObjectHash(hash)
-    const indexed = (await this.#index(hash.slice(0, prefixLength)))?.objects[hash]
+    await this.#know(hash)
+    const indexed = this.#known.placeOf(hash)
     if (indexed !== undefined) return placeOf(hash, indexed)
     const stored = await this.#blobs.read(`object/${hash}`)
     if (stored === undefined) {
       throw new OldObjectNotFoundError(`there is no object ${hash} in ${this.name}`)
     }
     const key = `object/${hash}`
-    return placeOf(hash, await this.#parse(key, stored, referenceBytesMax, BlockRefSchema))
+    const { block, range } = await this.#parse(key, stored, referenceBytesMax, BlockRefSchema)
+    const [lower, upper] = [Number(range?.lower ?? 0n), Number(range?.upper ?? 0n)]
+    return placeOf(hash, { block: block?.hash ?? '', lower, upper })
   }
 
   async #parse<Schema extends DescMessage>(
@@ -103,17 +104,23 @@ export class BlockObjects implements OldObjects {
     return new OldDamageError(`${key} in ${this.name} is not what it should be`, { cause })
   }
 
-  /** Undefined where there is none, which is the rule. */
-  async #index(prefix: string): Promise<ObjectIndex | undefined> {
-    this.#hasIndexes ??= this.#findIndexes()
-    if (!(await this.#hasIndexes)) return undefined
-    const known = this.#indexes.get(prefix)
-    const index = known ?? this.#readIndex(prefix)
-    this.#indexes.delete(prefix)
-    this.#indexes.set(prefix, index)
-    const [oldest] = this.#indexes.keys()
-    if (this.#indexes.size > indexCountMax && oldest !== undefined) this.#indexes.delete(oldest)
-    return await index
+  /** Each index is read once, one after the other: what is parsed takes many times its room. */
+  async #know(name: string): Promise<void> {
+    const prefix = name.slice(0, prefixLength)
+    const known = this.#reads.get(prefix)
+    if (known !== undefined) {
+      await known
+      return
+    }
+    const read = this.#lastRead.then(() => this.#addIndex(prefix))
+    this.#reads.set(prefix, read)
+    this.#lastRead = read.catch(() => undefined)
+    await read
+  }
+
+  async #addIndex(prefix: string): Promise<void> {
+    const index = await this.#readIndex(prefix)
+    if (index !== undefined) this.#known.add(index)
   }
 
   async #findIndexes(): Promise<boolean> {
@@ -121,7 +128,10 @@ export class BlockObjects implements OldObjects {
     return false
   }
 
+  /** Undefined where there is none, which is the rule. */
   async #readIndex(prefix: string): Promise<ObjectIndex | undefined> {
+    this.#hasIndexes ??= this.#findIndexes()
+    if (!(await this.#hasIndexes)) return undefined
     const bytes = await this.#blobs.read(`index/${prefix}`)
     if (bytes === undefined) return undefined
     return await this.#parse(`index/${prefix}`, bytes, indexBytesMax, ObjectIndexSchema)
@@ -130,12 +140,11 @@ export class BlockObjects implements OldObjects {
 
 function placeOf(
   hash: string,
-  { block, range }: BlockRef,
+  { block, lower, upper }: ObjectPlace,
 ): { readonly key: string; readonly range: BlobRange } {
-  const [lower, upper] = [Number(range?.lower ?? 0n), Number(range?.upper ?? 0n)]
-  const isBlock = /^[0-9A-Za-z_-]{1,200}$/.test(block?.hash ?? '')
+  const isBlock = /^[0-9A-Za-z_-]{1,200}$/.test(block)
   if (!isBlock || upper < lower || upper > Number.MAX_SAFE_INTEGER) {
     throw new OldDamageError(`the place of object ${hash} makes no sense`)
   }
-  return { key: `block/${block?.hash}`, range: { offset: lower, length: upper - lower } }
+  return { key: `block/${block}`, range: { offset: lower, length: upper - lower } }
 }

@@ -11,8 +11,9 @@ import type { Findings } from '../findings.ts'
 import { ImportRecorder } from './import-recorder.ts'
 import type { PipelinePlan } from '../plan/job-plan.ts'
 import type { FindTrees } from './ready-commits.ts'
+import { readyJobs } from './ready-jobs.ts'
 import type { MigrationStores } from '../ports.ts'
-import { beginRun } from '../runs.ts'
+import { beginRun, recordedContents } from '../runs.ts'
 import type { Cargo } from '../switch-over.ts'
 import { TreeImport } from './tree-import.ts'
 
@@ -37,7 +38,7 @@ export interface BringingStep {
 }
 
 /** What has come, and is not seen yet. */
-export interface Brought extends Pick<Cargo, 'run' | 'commits' | 'branches' | 'datums'> {
+export interface Brought extends Pick<Cargo, 'run' | 'commits' | 'branches' | 'jobs' | 'datums'> {
   readonly findTrees: FindTrees
 }
 
@@ -49,27 +50,29 @@ export async function* bring(
 ): AsyncGenerator<BringingStep, Brought> {
   const { cluster, database, faultPoint, now } = ports
   const run = await database.transact((tx) => beginRun(tx, cluster.name, now))
+  Object.assign(ports.counts, await database.read((tx) => recordedContents(tx)))
   faultPoint('migration: begun')
   const recorder = new ImportRecorder(ports, run)
   const shared = { ...ports, recorder, objects: cluster.objects }
   const withContent = { ...shared, content: new ContentImport(shared) }
   const parts = { ...withContent, treeImport: new TreeImport(withContent) }
   const importing = new CommitImport(parts, plan, openCommits)
-  let done = 0
+  let come = 0
   for await (const _ of importing.run()) {
-    done += 1
+    come += 1
     faultPoint('migration: commit brought')
-    yield { stage: 'commits', done, total: plan.commits.length }
+    yield { stage: 'commits', done: come, total: plan.commits.length }
   }
   await recorder.settle()
   const { ready: commits } = importing
   const datums = new DatumImport(parts, commits)
-  for await (const jobs of datums.run(plan)) {
+  for await (const done of datums.run(plan)) {
     faultPoint('migration: job brought')
-    yield { stage: 'results of datums', done: jobs, total: plan.jobs.length }
+    yield { stage: 'results of datums', done, total: plan.jobs.length }
   }
   await recorder.settle()
   const branches = commits.branches(ports.findings)
+  const jobs = readyJobs(plan, commits, ports.findings)
   const findTrees: FindTrees = (hashes) => recorder.recordedTrees(hashes)
-  return { run, commits, branches, datums: datums.found, findTrees }
+  return { run, commits, branches, jobs, datums: datums.found, findTrees }
 }

@@ -12,6 +12,7 @@ import {
   recordImportedObjects,
   recordImportedTree,
 } from '../../versioning/imports.ts'
+import { countRecorded } from '../runs.ts'
 
 /** So much is recorded together: what a crash may cost. */
 const recordBytes = 64 * 1024 * 1024
@@ -117,7 +118,9 @@ export class ImportRecorder {
     this.#lastMs = this.#clock.monotonicMs()
     await this.#chunks.flush()
     this.#faultPoint('migration: contents stored')
+    const objectBytes = objects.values().reduce((sum, one) => sum + contentSizeBytes(one), 0)
     await this.#database.transact(async (tx) => {
+      await countRecorded(tx, { objects: objects.size, objectBytes })
       await recordImportedObjects(
         tx,
         this.#run,

@@ -85,12 +85,23 @@ export class ReadyCommits {
       repo: planned.repo,
       id,
       parent: this.standing(planned.parent),
-      provenance: planned.provenance.filter((from) => this.#hasCome(from.id, place)),
+      provenance: this.#provenanceOf(planned, place),
       startedAt: planned.startedAt,
       finishedAt:
         this.#held.get(id)?.staged === undefined ? (planned.finishedAt ?? this.#now) : undefined,
       oldTree: planned.tree ?? '',
     }
+  }
+
+  /** In place of a commit that is left out, what that was made from. */
+  #provenanceOf({ provenance }: PlannedCommit, place: number): readonly CommitName[] {
+    const ahead = new Map(provenance.map((from) => [from.id, from]))
+    for (const id of ahead.keys()) {
+      if (!this.#heirs.has(id)) continue
+      const left = this.#plan.commits[this.#places.get(id) ?? place]
+      for (const from of left?.provenance ?? []) ahead.set(from.id, from)
+    }
+    return [...ahead.values()].filter(({ id }) => this.#hasCome(id, place))
   }
 
   /** Whether it is one of the first `count` of the plan, and not left out. */

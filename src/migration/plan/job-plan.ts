@@ -153,7 +153,8 @@ function tellLostStatistics(
   )
 }
 
-function othersText(count: number): string {
+/** Behind the first of `count`. */
+export function othersText(count: number): string {
   return count === 1 ? '' : ` and ${count - 1} more`
 }
 

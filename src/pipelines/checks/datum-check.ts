@@ -157,7 +157,9 @@ async function visitJob(
     const owner: ChunkOwner = { subject, name: `the datums of job ${id}` }
     // The cast: rows are written from checked values, and what is no id is found nowhere.
     const count = await visitor.map(set as MapRoot, datumSets, owner)
-    if (count !== undefined && count !== row.datum_total) {
+    // Of one of an old cluster, files may have been damaged there.
+    const isShort = row.imported === 1 && count !== undefined && count < row.datum_total
+    if (count !== undefined && count !== row.datum_total && !isShort) {
       await run.report({
         kind: pipelinesFinding('datum-set-wrong'),
         subject,

@@ -92,6 +92,8 @@ async function checkJob({ run }: PipelinesCheckPorts, row: JobRow): Promise<void
     })
   }
   if (row.state !== 'success' || row.repo_found === null || row.output_found !== null) return
+  // One whose output was damaged in an old cluster.
+  if (row.imported === 1 && output === '') return
   await run.report({
     kind: pipelinesFinding('job-output-missing'),
     subject: { job: id, pipeline, repo, commit: output },
@@ -126,17 +128,19 @@ function jobProblem(row: JobRow): string | undefined {
 }
 
 interface InputRow {
-  readonly [column: string]: string | null
+  readonly [column: string]: string | number | null
   readonly repo: string
   readonly commit_id: string
   /** The repo, if it has been there since the job was made. */
   readonly repo_found: string | null
   readonly found: string | null
+  /** 1: it has not come from the old cluster where it was read. */
+  readonly left_out: number
 }
 
 async function inputsOf(tx: ReadTransaction, job: string): Promise<readonly InputRow[]> {
   return await tx.all<InputRow>(
-    `SELECT i.repo, i.commit_id, r.name AS repo_found, c.id AS found FROM job_inputs i
+    `SELECT i.repo, i.commit_id, i.left_out, r.name AS repo_found, c.id AS found FROM job_inputs i
       JOIN jobs j ON j.id = i.job
       LEFT JOIN repos r ON r.name = i.repo AND r.created_at <= j.created_at
       LEFT JOIN commits c ON c.id = i.commit_id AND c.repo = i.repo
@@ -159,8 +163,8 @@ async function checkInputs({ database, run }: PipelinesCheckPorts, row: JobRow):
   }
   // One that is killed because its input is deleted stays, to say so.
   if (row.state === 'killed') return
-  for (const { repo, commit_id: commit, repo_found: since, found } of inputs) {
-    if (since === null || found !== null) continue
+  for (const { repo, commit_id: commit, repo_found: since, found, left_out: leftOut } of inputs) {
+    if (since === null || found !== null || leftOut === 1) continue
     await run.report({
       kind,
       subject: { job: id, pipeline, repo, commit },

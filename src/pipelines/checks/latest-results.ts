@@ -26,11 +26,12 @@ interface BaseRow {
   readonly root: string
 }
 
-/** The job that the next one of each pipeline builds on. */
+/** The job that the next one of each pipeline builds on: one of an old cluster if it says what its datums wrote. */
 const bases = `SELECT p.name, j.id, COALESCE(j.good_set_root, j.datum_set_root) AS root FROM pipelines p
   JOIN jobs j ON j.sequence = (SELECT sequence FROM jobs b WHERE b.pipeline_id = p.id
     AND b.salt = p.salt AND b.state = 'success' ORDER BY sequence DESC LIMIT 1)
-  WHERE j.datum_set_root IS NOT NULL AND p.name > ? ORDER BY p.name`
+  WHERE j.datum_set_root IS NOT NULL AND (j.imported = 0 OR j.contributions_root IS NOT NULL)
+    AND p.name > ? ORDER BY p.name`
 
 /** Such a job, while its pipeline can still reuse its results: else they may be collected. */
 const stillBase = `SELECT j.id FROM jobs j

@@ -144,7 +144,10 @@ export class DerivedFiles {
       pipeline,
       datum: datum.key,
       state: info?.state ?? 'starting',
-      output: job.state === 'success' ? { repo: outputRepo, commit: outputCommit } : undefined,
+      output:
+        job.state === 'success' && outputCommit !== ''
+          ? { repo: outputRepo, commit: outputCommit }
+          : undefined,
     }
     let paths: FilePath[] = []
     let length = 0
