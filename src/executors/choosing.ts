@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts'
 import { DomainError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
 import type { Executor, ExecutorName, Slot, SlotSecrets, Transform } from '../pipelines/executor.ts'
 import type { ImageBuild, ImageBuilds } from '../pipelines/image-builds.ts'
-import type { ContainerExecutor } from './containers.ts'
+import type { ContainerExecutor, StartTrial } from './containers.ts'
 
 /** `auto`: a container where the pipeline names an image and an engine answers, else a process. */
 export type ExecutorChoice = 'auto' | ExecutorName
@@ -18,16 +18,31 @@ export interface ChoosingExecutorOptions {
 
 /** An engine that does not answer is not asked more often. */
 const retryMs = 5000
+/** Who asks for a diagnosis does not wait for long. */
+const trialMsMax = 8000
+const tooSlow = {
+  why: `it did not start one within ${trialMsMax / 1000} seconds`,
+  advice: 'ask again when the machine is less busy, and see what the engine logs',
+}
 
 type Containers =
   | { readonly kind: 'open'; readonly executor: ContainerExecutor }
   | { readonly kind: 'refused'; readonly reason: string; readonly atMs: number }
+
+/** What is used, for people, whether pipelines depend on it, and whether it works. */
+export interface EngineDiagnosis {
+  readonly isOpen: boolean
+  readonly isWanted: boolean
+  readonly text: string
+  readonly trial?: StartTrial
+}
 
 /** Runs each pipeline where it should: as processes, or in containers. */
 export class ChoosingExecutor implements Executor, ImageBuilds {
   readonly #options: ChoosingExecutorOptions
   #containers: Containers
   #opening: Promise<void> | undefined
+  #trying: Promise<StartTrial> | undefined
 
   /** Looks for the engine. */
   static async open(options: ChoosingExecutorOptions): Promise<ChoosingExecutor> {
@@ -55,10 +70,17 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
     return containers.kind === 'open' ? containers.executor.engineTitle : containers.reason
   }
 
-  /** What is used, for people, and whether pipelines depend on it. */
-  get engine(): { readonly isOpen: boolean; readonly isWanted: boolean; readonly text: string } {
-    const isOpen = this.#containers.kind === 'open'
-    return { isOpen, isWanted: this.#options.choice === 'container', text: this.engineText }
+  /** Looks for the engine, and has it start a container. */
+  async diagnoseEngine(): Promise<EngineDiagnosis> {
+    await this.look()
+    const containers = this.#containers
+    const isWanted = this.#options.choice === 'container'
+    const found = { isOpen: containers.kind === 'open', isWanted, text: this.engineText }
+    if (containers.kind !== 'open') return found
+    this.#trying ??= tryStart(containers.executor, this.#options.clock).finally(() => {
+      this.#trying = undefined
+    })
+    return { ...found, trial: await this.#trying }
   }
 
   placeOf(transform: Transform): string {
@@ -164,5 +186,22 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
       const atMs = this.#options.clock.monotonicMs()
       this.#containers = { kind: 'refused', reason: error.message, atMs }
     }
+  }
+}
+
+async function tryStart(executor: ContainerExecutor, clock: Clock): Promise<StartTrial> {
+  const [timer, given] = [new AbortController(), new AbortController()]
+  const late = clock.sleep(trialMsMax, timer.signal).then((): StartTrial => {
+    given.abort()
+    return { kind: 'untried', ...tooSlow }
+  })
+  late.catch(() => {})
+  try {
+    return await Promise.race([executor.tryStart(given.signal), late])
+  } catch (error) {
+    if (error instanceof DomainError) return { kind: 'refused', reason: error.message }
+    throw error
+  } finally {
+    timer.abort()
   }
 }

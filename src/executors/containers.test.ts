@@ -20,7 +20,8 @@ import {
   shelllessImage,
   userImage,
 } from '../testing/test-images.ts'
-import type { ContainerExecutor } from './containers.ts'
+import type { ContainerExecutor, StartTrial } from './containers.ts'
+import { adviceOn } from './containers/starting.ts'
 
 const execute = promisify(execFile)
 const clock = new SystemClock()
@@ -53,6 +54,64 @@ describe.skipIf(!canHavePodman())('the container executor with Podman', () => {
 
 describe.skipIf(!canHaveDocker())('the container executor with Docker', () => {
   testWith(() => DockerEngine.start())
+})
+
+describe.skipIf(!canHavePodman())('an engine that is asked to start a container', () => {
+  let engine: PodmanEngine
+
+  beforeAll(async () => {
+    engine = await PodmanEngine.start()
+  })
+
+  afterAll(async () => {
+    await engine?.[Symbol.asyncDispose]()
+  })
+
+  async function trial(): Promise<StartTrial> {
+    await using opened = await TestContainerExecutor.open(engine.socketPath)
+    const result = await opened.executor.tryStart(never)
+    expect(await engine.containers()).toEqual([])
+    return result
+  }
+
+  test('says whether it can, and what to do when its limits are too high', async () => {
+    const staticShell = false
+    expect(await trial()).toMatchObject({
+      kind: 'untried',
+      why: expect.stringContaining('no image'),
+    })
+    await engine.makeImage(nameOf('shellless'), shelllessImage)
+    {
+      await using opened = await TestContainerExecutor.open(engine.socketPath, { staticShell })
+      expect((await opened.executor.tryStart(never)).kind).toBe('untried')
+    }
+    await engine.makeImage(nameOf('busybox'), busyboxImage)
+    expect(await trial()).toEqual({ kind: 'started' })
+    await engine.stopService()
+    const settings = join(engine.directory, 'containers.conf')
+    const limit = 2 ** 30 + 1
+    const raised = readFileSync(settings, 'utf8').replace(
+      /nofile=\d+:\d+/,
+      `nofile=${limit}:${limit}`,
+    )
+    writeFileSync(settings, raised)
+    await engine.startService()
+    expect(await trial()).toEqual({
+      kind: 'refused',
+      reason: expect.stringMatching(
+        /rlimit.*: the engine gives containers .* set default_ulimits/is,
+      ),
+    })
+  })
+})
+
+test.each([
+  ['crun: the requested cgroup controller `pids` is not available', /install runc/],
+  ['default OCI runtime crun not found: invalid argument', /install runc/],
+  ['error setting rlimits for ready process: operation not permitted', /set default_ulimits/],
+  ['exec /bin/sh: exec format error', /^$/],
+])('what an engine says when it starts nothing comes with advice: %s', (text, advice) => {
+  expect(adviceOn(text, false)).toMatch(advice)
 })
 
 function testWith(start: () => Promise<TestEngine>): void {

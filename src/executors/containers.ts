@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Clock } from '../base/clock.ts'
-import { assert, FailedPreconditionError } from '../base/errors.ts'
+import { assert, CancelledError, DomainError, FailedPreconditionError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import {
   type Executor,
@@ -73,6 +73,20 @@ interface SlotRequest {
   readonly transform: Transform
   readonly secrets: SlotSecrets
   readonly signal: AbortSignal
+}
+
+/** Whether a container could be started. */
+export type StartTrial =
+  | { readonly kind: 'started' }
+  | { readonly kind: 'untried'; readonly why: string; readonly advice: string }
+  | { readonly kind: 'refused'; readonly reason: string }
+
+const triedImageCountMax = 3
+const trialTransform: Omit<Transform, 'image'> = {
+  command: ['true'],
+  stdinLines: [],
+  environment: {},
+  acceptedReturnCodes: [],
 }
 
 const outputBytesMaxDefault = 512 * 1024
@@ -184,6 +198,41 @@ export class ContainerExecutor implements Executor, ImageBuilds {
       )
     }
     const image = await this.#images.get(transform.image, transform.imagePullSecrets ?? [], signal)
+    return await this.#openWith(image, options)
+  }
+
+  /**
+   * Starts a container of an image that the engine has, to see whether any can be.
+   *
+   * @throws {CancelledError} when `signal` aborts.
+   */
+  async tryStart(signal: AbortSignal): Promise<StartTrial> {
+    const ids = (await this.#engine.imageIds()).slice(0, triedImageCountMax)
+    let reason: string | undefined
+    for (const id of ids) {
+      try {
+        const image = await this.#engine.image(id)
+        if (image === undefined) continue
+        const transform = { ...trialTransform, image: id }
+        const slot = await this.#openWith(image, { transform, secrets: noSecrets, signal })
+        await slot[Symbol.asyncDispose]()
+        return { kind: 'started' }
+      } catch (error) {
+        if (!(error instanceof DomainError)) throw error
+        if (error instanceof CancelledError) throw error
+        // What is wrong with one image says nothing about others.
+        if (!(error instanceof NoShellError)) reason ??= error.message
+      }
+    }
+    if (reason !== undefined) return { kind: 'refused', reason }
+    return {
+      kind: 'untried',
+      why: 'it has no image with a shell to try it with',
+      advice: 'pull or build any image, and ask again',
+    }
+  }
+
+  async #openWith(image: EngineImage, options: SlotRequest): Promise<Slot> {
     if (this.#withoutShell.has(image.id)) return await this.#open(options, image, true)
     try {
       return await this.#open(options, image, false)

@@ -40,6 +40,15 @@ test('each thing that is looked at is told, and what is not fine has an advice',
   expect(await ailing({ engine: { ...engine, isWanted: true } })).toEqual({
     'container engine': 'problem',
   })
+  const open = { isOpen: true, isWanted: false, text: 'Podman 4' }
+  const refused = { ...open, trial: { kind: 'refused', reason: 'no limits' } } as const
+  expect(await ailing({ engine: refused })).toEqual({ 'container engine': 'problem' })
+  const untried = {
+    ...open,
+    trial: { kind: 'untried', why: 'it has no image', advice: 'pull one' },
+  } as const
+  expect(await ailing({ engine: untried })).toEqual({ 'container engine': 'notice' })
+  expect(await ailing({ engine: { ...open, trial: { kind: 'started' } } })).toEqual({})
 })
 
 test('what bounds are missing is named', async () => {

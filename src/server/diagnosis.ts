@@ -3,6 +3,7 @@ import { statfs } from 'node:fs/promises'
 import { release as kernelRelease } from 'node:os'
 
 import { sizeText } from '../base/sizes.ts'
+import type { EngineDiagnosis } from '../executors/choosing.ts'
 import { fine, notice, problem, type Symptom } from '../base/symptoms.ts'
 
 /** What a server knows by itself of where it runs. */
@@ -16,7 +17,7 @@ export interface DiagnosisFacts {
   readonly processNotices: readonly string[]
   /** What bounds it can hold: some of `cpu`, `memory`, `processes`, `disk`. */
   readonly bounds: ReadonlySet<string>
-  readonly engine: { readonly isOpen: boolean; readonly isWanted: boolean; readonly text: string }
+  readonly engine: EngineDiagnosis
   /** Addresses, or `off`. */
   readonly doors: Readonly<Record<'all' | 'http' | 's3', string>>
 }
@@ -84,8 +85,16 @@ function boundsSymptom(bounds: ReadonlySet<string>): Symptom {
   )
 }
 
-function engineSymptom({ isOpen, isWanted, text }: DiagnosisFacts['engine']): Symptom {
-  if (isOpen) return fine('container engine', text)
+function engineSymptom({ isOpen, isWanted, text, trial }: EngineDiagnosis): Symptom {
+  if (trial?.kind === 'refused') {
+    const advice = 'put that right; until then, jobs of pipelines that name an image fail'
+    return problem('container engine', `${text}: ${trial.reason}`, advice)
+  }
+  if (trial?.kind === 'untried') {
+    const tried = `${text}: no container was started, as ${trial.why}`
+    return notice('container engine', tried, trial.advice)
+  }
+  if (isOpen) return fine('container engine', `${text} starts containers`)
   if (isWanted) return problem('container engine', text, 'pipelines wait until it answers')
   return notice(
     'container engine',

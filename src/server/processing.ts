@@ -45,7 +45,7 @@ export interface OpenProcessing extends Processing, AsyncDisposable {
   readonly images: ImageBuilds
   /** The executor's name, and what holds whatever pipelines run, for people. */
   facts(): { readonly executor: string; readonly notices: readonly string[] }
-  /** What is known of where user code runs; looks for the engine if it was not there. */
+  /** What is known of where user code runs; has the engine start a container. */
   diagnosis(): Promise<ExecutorFacts>
   /** Begins to run what is due, once the API can be reached. */
   start(): void
@@ -113,12 +113,12 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
     images: executor,
     facts: () => ({ executor: executor.name, notices: executor.notices(noTransform) }),
     async diagnosis() {
-      await executor.look()
+      const engine = await executor.diagnoseEngine()
       return {
         isolation: processes.isolation,
         processNotices: processes.notices(noTransform),
         bounds: processes.holds,
-        engine: executor.engine,
+        engine,
       }
     },
     start() {

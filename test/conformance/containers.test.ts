@@ -103,6 +103,10 @@ describe.skipIf(!canHavePodman())('pipelines in containers', () => {
     expect(one?.notices).toEqual([])
     expect(other?.runsIn).toBe('process')
     expect((await pachd.admin.inspectServer({})).executor).toBe('container')
+    const { symptoms } = await pachd.admin.diagnose({})
+    expect(symptoms.find(({ subject }) => subject === 'container engine')?.text).toMatch(
+      /^Podman 4.* starts containers$/,
+    )
   })
 
   test('a pipeline may ask for one, and a server decide for all', async () => {

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { DatumState, JobState, PipelineState } from '../../src/gen/pps_pb.ts'
 import { freshName, freshRepo, refused } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, getText } from '../harness/files.ts'
 import { atomOf, flush, freshPipeline, jobsOf, lastJobOf, outputOf } from '../harness/pipelines.ts'
+import { pachctlHere } from '../harness/pachctl-here.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
 let pachd: TestPachd
@@ -78,6 +80,10 @@ describe('jobs', () => {
     await pachd.pps.stopJob({ job: { id } })
     const ended = await pachd.pps.inspectJob({ job: { id }, blockState: true })
     expect(ended).toMatchObject({ state: JobState.JOB_KILLED, workerStatus: [] })
+    await using directory = await TemporaryDirectory.create()
+    const { port } = pachd
+    const again = await pachctlHere(['stop-job', id], { port, home: directory.path })
+    expect(again).toMatchObject({ code: 0, out: `job ${id} has ended already (killed)\n`, err: '' })
     await pachd.pps.deleteJob({ job: { id } })
     await expect(pachd.pps.inspectJob({ job: { id } })).rejects.toEqual(
       refused('not-found', `jobs/ ${id} not found`),

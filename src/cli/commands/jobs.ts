@@ -89,6 +89,9 @@ export async function deleteJob(context: CommandContext): Promise<void> {
 }
 
 export async function stopJob(context: CommandContext): Promise<void> {
-  const [id = ''] = context.args
-  await ppsClient(context).stopJob({ job: { id } })
+  const { args, out } = context
+  const [id = ''] = args
+  const { state, finished } = await ppsClient(context).inspectJob({ job: { id } })
+  if (finished === undefined) await ppsClient(context).stopJob({ job: { id } })
+  else await out.write(`job ${id} has ended already (${jobStateText(state, out)})\n`)
 }

@@ -112,6 +112,14 @@ export class Engine {
     })
   }
 
+  /** Ids of those that it has, the smallest first. */
+  async imageIds(): Promise<readonly string[]> {
+    return await this.#call('listing images', async (client) => {
+      const found = await client.listImages()
+      return found.toSorted((one, other) => one.Size - other.Size).map(({ Id }) => Id)
+    })
+  }
+
   /** @throws {FailedPreconditionError} with the registry's words. */
   async pull(name: string, login: RegistryLogin | undefined, signal: AbortSignal): Promise<void> {
     await this.#call(`pulling image ${name}`, async (client) => {

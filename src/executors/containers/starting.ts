@@ -33,13 +33,28 @@ async function hasShell(engine: Engine, id: string): Promise<boolean> {
 }
 
 function startError(settings: ContainerSettings, error: DomainError): FailedPreconditionError {
-  const isForGraphics =
-    settings.options.HostConfig?.DeviceRequests !== undefined && /gpu|cdi/i.test(error.message)
-  const advice = isForGraphics
-    ? ': install the NVIDIA container toolkit for the engine, or set resource_spec.gpu to 0'
-    : ''
+  const isForGraphics = settings.options.HostConfig?.DeviceRequests !== undefined
+  const advice = adviceOn(error.message, isForGraphics)
   return new FailedPreconditionError(
-    `a container of image ${settings.image} cannot be started: ${error.message}${advice}`,
+    `a container of image ${settings.image} cannot be started: ${error.message}${advice === '' ? '' : `: ${advice}`}`,
     { cause: error },
   )
+}
+
+/** What to do about an engine's words; empty where they must do. */
+export function adviceOn(text: string, isForGraphics: boolean): string {
+  if (isForGraphics && /gpu|cdi/i.test(text)) {
+    return 'install the NVIDIA container toolkit for the engine, or set resource_spec.gpu to 0'
+  }
+  if (/rlimit|ulimit/i.test(text)) {
+    return 'the engine gives containers higher limits than it may: set default_ulimits under [containers] in containers.conf (Docker: default-ulimits in daemon.json) to no more than "ulimit -Hn" and "ulimit -Hu" print where the engine is started, and start it anew (docs/container-executor.md)'
+  }
+  if (
+    /crun: .*(cgroup|hybrid)|cgroup.* (v1|hybrid)|(runtime|runc|crun)\S* (was |is )?not (found|installed)/i.test(
+      text,
+    )
+  ) {
+    return 'the engine needs a runtime that suits this machine: install runc, set runtime = "runc" under [engine] in containers.conf, and start it anew (docs/container-executor.md)'
+  }
+  return ''
 }
