@@ -1,5 +1,5 @@
 import { spawnSync, type SpawnSyncOptionsWithStringEncoding } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
@@ -73,6 +73,10 @@ for (const isolation of ['root', 'user'] as const) {
       const ofSystem = `/run/pachyderm-test-${newHexId(random)}`
       const sockets = [join(busy, 's'), join(busy, 'd/s'), ...(isRoot ? [ofSystem] : [])]
       for (const path of sockets) opened.use(await listenAt(path))
+      mkdirSync(join(shown, 'renamed'))
+      opened.use(await listenAt(join(shown, 'renamed/first')))
+      renameSync(join(shown, 'renamed/first'), join(shown, 'renamed/s'))
+      sockets.push(join(shown, 'renamed/s'))
       const executor = await open(isolation)
       await using slot = await executor.openSlot(visitor(sockets), never)
       expect((await runIn(slot)).stdout).toEqual(sockets.map(() => 'ENOENT'))

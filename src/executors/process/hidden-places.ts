@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 /** What user code must not see, or must see without the sockets in it. */
@@ -22,8 +22,9 @@ export function hiddenPlaces(
   engineSockets: readonly string[],
 ): HiddenPlaces {
   const hidden = [...ownDirectories, ...hiddenDirectories]
-  const sockets = [...engineSockets, ...boundSockets().filter(isSocket)]
-  const listening = Array.from(new Set(sockets.flatMap(directoryOf)))
+  const bound = new Set(boundSockets().flatMap(directoryOf))
+  const places = [...engineSockets.flatMap(directoryOf), ...Array.from(bound).filter(holdsSocket)]
+  const listening = Array.from(new Set(places))
     .filter((path) => path !== '/' && !hidden.some((other) => isBelow(path, other)))
     .toSorted()
   const crowded = listening.filter((path) => entryCount(path) > entryCountMax)
@@ -52,10 +53,10 @@ function linesOf(file: string): readonly string[] {
   }
 }
 
-/** False for the path of another mount namespace. */
-function isSocket(path: string): boolean {
+/** False for one of another mount namespace's. Some programs give their socket another name later. */
+function holdsSocket(directory: string): boolean {
   try {
-    return statSync(path).isSocket()
+    return readdirSync(directory, { withFileTypes: true }).some((entry) => entry.isSocket())
   } catch {
     return false
   }
