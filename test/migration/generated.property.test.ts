@@ -151,7 +151,8 @@ async function write(
     expected[name] = {
       description: repo.description.replaceAll('\0', '␀'),
       provenance: [...closure].toSorted(),
-      sizeBytes: BigInt(index * 1000),
+      // What the old cluster said of a repo without a commit is not the size of anything.
+      sizeBytes: repo.commits.length === 0 ? 0n : BigInt(index * 1000),
       branches,
       commits: served,
     }
