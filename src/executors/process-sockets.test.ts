@@ -1,5 +1,7 @@
-import { spawnSync, type SpawnSyncOptionsWithStringEncoding } from 'node:child_process'
+import { spawn, spawnSync, type SpawnSyncOptionsWithStringEncoding } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
@@ -15,8 +17,9 @@ const random = new SystemRandom()
 const isRoot = process.geteuid?.() === 0
 const never = new AbortController().signal
 
-// Below the checkout: what is below /tmp is out of sight for user code anyway.
-const home = resolve('node_modules')
+// What is below /tmp is out of sight for user code anyway.
+const checkout = resolve('node_modules')
+const home = /^\/(?:tmp|var\/tmp|dev|run)\//.test(checkout) ? homedir() : checkout
 
 let shown = ''
 let opened: AsyncDisposableStack
@@ -107,6 +110,32 @@ for (const isolation of ['root', 'user'] as const) {
       const executor = await open(isolation)
       await using slot = await executor.openSlot(sh(`ls -A '${crowded}'; echo end`), never)
       expect((await runIn(slot)).stdout).toEqual(['end'])
+    })
+
+    test('places that come and go while a slot opens keep none from opening', async () => {
+      const script = `
+        const { mkdirSync, rmSync } = require('fs')
+        const { createServer } = require('net')
+        const again = (index) => {
+          const directory = process.argv[1] + '/passing-' + index
+          mkdirSync(directory)
+          const server = createServer().listen(directory + '/s', () => setTimeout(() => {
+            rmSync(directory, { recursive: true })
+            server.close()
+            again(index + 40)
+          }, 20 + (index * 7) % 61))
+        }
+        for (let index = 0; index < 40; index += 1) again(index)`
+      const passers = spawn(process.execPath, ['-e', script, shown], { stdio: 'ignore' })
+      opened.defer(async () => {
+        passers.kill('SIGKILL')
+        await once(passers, 'exit')
+      })
+      const executor = await open(isolation)
+      for (let round = 0; round < 8; round += 1) {
+        await using slot = await executor.openSlot(sh('echo open'), never)
+        expect((await runIn(slot)).stdout).toEqual(['open'])
+      }
     })
 
     test('of /run there is what programs are found by, and what resolves names', (context) => {

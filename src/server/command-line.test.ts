@@ -80,11 +80,11 @@ describe('the command line of pachd', () => {
     expect(executorsOf(['--container-engine=off'])).toEqual({ ...executors, engineSockets: [] })
     const own = '/run/user/7'
     const ownSockets = [...usualSockets, `${own}/docker.sock`, `${own}/podman/podman.sock`]
-    const user = { XDG_RUNTIME_DIR: own, DOCKER_HOST: 'ssh://elsewhere', HOME: '/home/ada' }
+    const user = { XDG_RUNTIME_DIR: own, DOCKER_HOST: 'ssh://elsewhere', HOME: '/people/ada' }
     expect(executorsOf([], user)).toEqual({
       ...executors,
       engineSockets: ownSockets,
-      enginePlaces: [...ownSockets, '/home/ada/.docker/run/docker.sock'],
+      enginePlaces: [...ownSockets, '/people/ada/.docker/run/docker.sock'],
     })
     expect(executorsOf([], { DOCKER_HOST: 'unix:///d.sock' })).toEqual({
       ...executors,

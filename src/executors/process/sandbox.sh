@@ -111,12 +111,13 @@ if [ -L /etc/resolv.conf ]; then
 fi
 mount -n -a -T "$table" || :
 
-# Covered, so that a socket that its program makes anew is not shown, either.
+# Covered, so that a socket that its program makes anew is not shown, either. Some go while this looks.
 while [ "$1" != -- ]; do
   if [ -d "$root$1" ]; then
-    mount -n -t tmpfs -o mode=755,size=4m,nosuid,nodev listening "$root$1"
-    show "$1" "$root$1" >"$table"
-    mount -n -a -T "$table" || :
+    if mount -n -t tmpfs -o mode=755,size=4m,nosuid,nodev listening "$root$1"; then
+      show "$1" "$root$1" >"$table"
+      mount -n -a -T "$table" || :
+    elif [ -d "$root$1" ]; then exit 1; fi
   fi
   shift
 done
@@ -162,7 +163,16 @@ TABLE
     printf '%s\n' "$slot_field/var-tmp $root_field/var/tmp none bind,nosuid,nodev 0 0"
   fi
 } >"$table"
-mount -n -a -T "$table"
+# Again without those of the hidden that have gone meanwhile: `mount` passes over what is mounted.
+if ! mount -n -a -T "$table"; then
+  while read -r name field rest; do
+    if [ "$name" != hidden ] || [ -d "$(printf '%b' "$field")" ]; then
+      printf '%s\n' "$name $field $rest"
+    fi
+  done <"$table" >"$table.left"
+  mount -n -a -T "$table.left"
+  rm "$table.left"
+fi
 
 {
   for entry in sys sysrq-trigger irq bus fs; do
