@@ -142,13 +142,14 @@ test('pauses grow up to a minute, and an export that gets nowhere fails its job'
 
 test('an export that gets on is not given up, however often it fails', async () => {
   await using world = await World.open()
-  const names = Array.from({ length: 25 }, (_, index) => `f${index}`)
-  let mayWrite = false
-  // Every second write fails.
+  const names = Array.from({ length: 250 }, (_, index) => `f${index}`)
+  let failedAt = 0
+  // A write fails whenever something has been written since the last failure.
   world.bucket.onCall = (call) => {
-    if (call !== 'write') return
-    mayWrite = !mayWrite
-    if (!mayWrite) throw away
+    const { length } = world.bucket.written
+    if (call !== 'write' || length === failedAt) return
+    failedAt = length
+    throw away
   }
   const files = Object.fromEntries(names.map((name) => [name, name]))
   await world.test.flush('in', await world.test.commit('in', files))

@@ -175,7 +175,7 @@ describe.skipIf(!canHavePodman())('pipelines in containers', () => {
     const served = async (path: string): Promise<string> => {
       const url = `http://127.0.0.1:${service.externalPort}/${path}`
       const response = await fetch(url, { headers: { connection: 'close' } }).catch(() => undefined)
-      return response?.ok === true ? await response.text() : ''
+      return response?.ok === true ? await response.text().catch(() => '') : ''
     }
     await until(async () => (await served('f')) === 'text')
     await commitFiles(pachd, { repo, branch: 'master' }, { g: 'more' })

@@ -112,15 +112,23 @@ export class PlainSlot implements Slot {
     const cancel = (): void => ending.abort()
     signal.addEventListener('abort', cancel, { once: true })
     watches.defer(() => signal.removeEventListener('abort', cancel))
-    const exitCode = await this.#exitCodeOf(run, ending.signal).finally(() => {
-      for (const output of this.#outputs) output.drain()
-      this.#stdout.end()
-      this.#stderr.end()
-    })
-    if (signal.aborted) throw new CancelledError('the datum was cancelled')
-    if (ending.signal.aborted) throw ending.signal.reason as SlotBoundError
-    const bound = group?.takeBound()
-    return { exitCode, ...(bound !== undefined && { bound }) }
+    const requireGoing = (cause?: unknown): void => {
+      if (signal.aborted) throw new CancelledError('the datum was cancelled', { cause })
+      if (ending.signal.aborted) throw ending.signal.reason as SlotBoundError
+    }
+    try {
+      const exitCode = await this.#exitCodeOf(run, ending.signal).finally(() => {
+        for (const output of this.#outputs) output.drain()
+        this.#stdout.end()
+        this.#stderr.end()
+      })
+      requireGoing()
+      const bound = group?.takeBound()
+      return { exitCode, ...(bound !== undefined && { bound }) }
+    } catch (error) {
+      requireGoing(error)
+      throw error
+    }
   }
 
   async reset(): Promise<void> {
@@ -163,9 +171,11 @@ export class PlainSlot implements Slot {
     this.#closing.signal.addEventListener('abort', () => ending.abort(), { once: true })
     return new WarmProgram(
       {
-        start: () => {
+        start: async () => {
+          // Nobody would end it.
+          this.#closing.signal.throwIfAborted()
           ending = new AbortController()
-          return this.#runProgram(variables, tag, ending.signal)
+          return await this.#runProgram(variables, tag, ending.signal)
         },
         kill: () => {
           // It may hide what it is found by.
