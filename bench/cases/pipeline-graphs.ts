@@ -38,44 +38,44 @@ function commandAlone({ directory }: Stage, label: string, count: number): Conte
   return { label, run }
 }
 
-export const chain: Benchmark = {
-  name: 'chain',
-  title: `from a put to the output of the last of ${chainLength} pipelines in a row`,
-  unit: 'ms',
-  prepare: async (stage) => {
-    const pachd = await stage.startPachd()
-    await pachd.createRepo('in', [])
-    const names = Array.from({ length: chainLength }, (_, index) => `step-${index}`)
-    for (const [index, name] of names.entries()) {
-      await copyPipeline(pachd, name, names[index - 1] ?? 'in')
-    }
-    const ours = 'put, finish, flush'
-    const baseline = `the command alone, ${chainLength} times`
-    const measured = putToLast(pachd, ours)
-    await measured.run(-1) // starts the workers
-    return {
-      contenders: [measured, commandAlone(stage, baseline, chainLength)],
-      comparisons: [{ ours, baseline, budget: { kind: 'over', msAtMost: 100 * chainLength } }],
-    }
-  },
+/** Pipelines `step-0` and so on, each over what `inputOf` says, beside their command alone. */
+function graph(
+  named: Pick<Benchmark, 'name' | 'title'>,
+  count: number,
+  inputOf: (index: number) => string,
+): Benchmark {
+  return {
+    ...named,
+    unit: 'ms',
+    prepare: async (stage) => {
+      const pachd = await stage.startPachd()
+      await pachd.createRepo('in', [])
+      for (let index = 0; index < count; index += 1) {
+        await copyPipeline(pachd, `step-${index}`, inputOf(index))
+      }
+      const ours = 'put, finish, flush'
+      const baseline = `the command alone, ${count} times`
+      const measured = putToLast(pachd, ours)
+      await measured.run(-1) // starts the workers
+      return {
+        contenders: [measured, commandAlone(stage, baseline, count)],
+        comparisons: [{ ours, baseline, budget: { kind: 'over', msAtMost: 100 * count } }],
+      }
+    },
+  }
 }
 
-export const fan: Benchmark = {
-  name: 'fan',
-  title: `from a put to the outputs of ${fanCount} pipelines on one repo`,
-  unit: 'ms',
-  prepare: async (stage) => {
-    const pachd = await stage.startPachd()
-    await pachd.createRepo('in', [])
-    for (let index = 0; index < fanCount; index += 1)
-      await copyPipeline(pachd, `fan-${index}`, 'in')
-    const ours = 'put, finish, flush'
-    const baseline = `the command alone, ${fanCount} times`
-    const measured = putToLast(pachd, ours)
-    await measured.run(-1) // starts the workers
-    return {
-      contenders: [measured, commandAlone(stage, baseline, fanCount)],
-      comparisons: [{ ours, baseline, budget: { kind: 'over', msAtMost: 100 * fanCount } }],
-    }
+export const chain: Benchmark = graph(
+  {
+    name: 'chain',
+    title: `from a put to the output of the last of ${chainLength} pipelines in a row`,
   },
-}
+  chainLength,
+  (index) => (index === 0 ? 'in' : `step-${index - 1}`),
+)
+
+export const fan: Benchmark = graph(
+  { name: 'fan', title: `from a put to the outputs of ${fanCount} pipelines on one repo` },
+  fanCount,
+  () => 'in',
+)
