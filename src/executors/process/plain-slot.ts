@@ -116,19 +116,19 @@ export class PlainSlot implements Slot {
       if (signal.aborted) throw new CancelledError('the datum was cancelled', { cause })
       if (ending.signal.aborted) throw ending.signal.reason as SlotBoundError
     }
-    try {
-      const exitCode = await this.#exitCodeOf(run, ending.signal).finally(() => {
+    const exitCode = await this.#exitCodeOf(run, ending.signal)
+      .finally(() => {
         for (const output of this.#outputs) output.drain()
         this.#stdout.end()
         this.#stderr.end()
       })
-      requireGoing()
-      const bound = group?.takeBound()
-      return { exitCode, ...(bound !== undefined && { bound }) }
-    } catch (error) {
-      requireGoing(error)
-      throw error
-    }
+      .catch((error: unknown) => {
+        requireGoing(error)
+        throw error
+      })
+    requireGoing()
+    const bound = group?.takeBound()
+    return { exitCode, ...(bound !== undefined && { bound }) }
   }
 
   async reset(): Promise<void> {
