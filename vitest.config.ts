@@ -4,7 +4,8 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { TestThread } from './test/harness/test-thread.ts'
 
 /** Files with few lines that start many processes, engines or clusters. */
-const longFiles = /containers|crash|demo|examples|golden|hostile|killed|migration|simulation/
+const longFiles =
+  /bucket-|clients|containers|crash|demo|examples|exports|golden|hostile|killed|migration|simulation|-stores/
 
 /** Long ones first, so that none is left alone at the end. */
 class LongFirst extends BaseSequencer {

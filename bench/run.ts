@@ -16,7 +16,7 @@ import {
   medianOf,
   type Series,
 } from './benchmark.ts'
-import { changedDatum } from './cases/changed-datum.ts'
+import { changedDatum, changedDatumOfMillion } from './cases/changed-datum.ts'
 import { collection } from './cases/collection.ts'
 import { firstDatum, largeInput, manyInputs, throughDatum } from './cases/datum-inputs.ts'
 import { cross } from './cases/cross.ts'
@@ -41,7 +41,7 @@ import { smallCalls } from './cases/small-calls.ts'
 import { smallFiles } from './cases/small-files.ts'
 import { hugeSplit, split } from './cases/split.ts'
 import { containerDatums, firstContainerDatum } from './cases/containers.ts'
-import { trivialDatums } from './cases/trivial-datums.ts'
+import { manyTrivialDatums, trivialDatums } from './cases/trivial-datums.ts'
 import { warmDatums } from './cases/warm-datums.ts'
 import { versionCommand } from './cases/version-command.ts'
 import { why } from './cases/why.ts'
@@ -62,6 +62,7 @@ const benchmarks: readonly Benchmark[] = [
   wideDirectory,
   finishCommit,
   trivialDatums,
+  manyTrivialDatums,
   warmDatums,
   containerDatums,
   firstContainerDatum,
@@ -87,6 +88,7 @@ const benchmarks: readonly Benchmark[] = [
   collection,
   migrate,
   millionFiles,
+  changedDatumOfMillion,
   hugeFile,
   hugeSplit,
 ]

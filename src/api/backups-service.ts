@@ -1,7 +1,9 @@
+import { parseSnapshotName } from '../backups/format.ts'
+import type { LostObject } from '../backups/restoring.ts'
 import type { StoreBackups } from '../backups/store-backups.ts'
 import type { Random } from '../base/random.ts'
 import { Backups } from '../gen/pachyderm_pb.ts'
-import { placeOf, scopeOf, verifyMessage } from './backups/backup-messages.ts'
+import { choiceMessage, placeOf, scopeOf, verifyMessage } from './backups/backup-messages.ts'
 import { extractedMessages, knownOf, takenMessages } from './backups/extracted-messages.ts'
 import { objectsOf } from './backups/restored-objects.ts'
 import { service, type Route } from './grpc/service.ts'
@@ -18,9 +20,11 @@ export function backupsRoutes(
     async *extract(request, { signal }) {
       const options = { scope: scopeOf(request.scope), skipsDamaged: request.skipDamaged, signal }
       if (request.place !== undefined) {
-        yield* takenMessages(backups, placeOf(request.place), options)
+        const { repair: repairs } = request
+        yield* takenMessages(backups, placeOf(request.place), { ...options, repairs })
         return
       }
+      await backups.requireForeign(request.backupId)
       const known = knownOf(request)
       for await (const event of backups.extract({ ...options, known })) {
         yield* extractedMessages(event)
@@ -33,8 +37,10 @@ export function backupsRoutes(
       }
     },
 
-    async *beginRestore({ snapshot, data }) {
-      const { keys, sizeBytes, totalCount } = await backups.beginRestore(snapshot, data)
+    async *beginRestore({ snapshot, data: bytes, skipDamaged: skipsDamaged }) {
+      const name = parseSnapshotName(snapshot)
+      const missing = await backups.beginRestore({ name, bytes, skipsDamaged })
+      const { keys, sizeBytes, totalCount } = missing
       const counts = { missingBytes: BigInt(sizeBytes), objectsTotal: BigInt(totalCount) }
       for (let at = 0; at === 0 || at < keys.length; at += keysAtOnce) {
         yield { ...counts, missing: keys.slice(at, at + keysAtOnce) }
@@ -42,21 +48,28 @@ export function backupsRoutes(
     },
 
     async putRestored(requests) {
-      for await (const { key, bytes } of objectsOf(requests)) await backups.putRestored(key, bytes)
-      return {}
+      const lost: LostObject[] = []
+      for await (const { key, bytes } of objectsOf(requests)) {
+        const damaged = await backups.putRestored(key, bytes)
+        if (damaged !== undefined) lost.push(damaged)
+      }
+      return { lost }
     },
 
     async finishRestore({ snapshot }) {
       return { restarting: await backups.finishRestore(snapshot) }
     },
 
-    async *restore({ place, snapshot }, { signal }) {
-      for await (const counts of backups.restore(placeOf(place), snapshot, signal)) {
+    async *restore({ place, snapshot, skipDamaged: skipsDamaged }, { signal }) {
+      const wish = { snapshot, skipsDamaged }
+      for await (const counts of backups.restore(placeOf(place), wish, signal)) {
         yield {
           snapshot: counts.snapshot,
           objectsDone: BigInt(counts.objectsDone),
           objectsTotal: BigInt(counts.objectsTotal),
           bytesRead: BigInt(counts.bytesRead),
+          lost: [...counts.lost],
+          ...(counts.choice !== undefined && { choice: choiceMessage(counts.choice) }),
         }
       }
     },

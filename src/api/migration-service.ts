@@ -65,6 +65,7 @@ export function migrationRoutes(ports: MigrationServicePorts): readonly Route[] 
 function requestOf(request: MigrateRequest, ports: MigrationServicePorts): MigrationRequest {
   return {
     place: placeOf(request, ports),
+    from: request.from,
     isDryRun: request.dryRun,
     isForced: request.force,
     skipsDamaged: request.skipDamaged,
@@ -112,7 +113,7 @@ function placeOf(
       `a cluster has two stores, and ${etcd === '' ? '--etcd' : '--storage'} is missing: say where ${etcd === '' ? 'its etcd, or a snapshot of it,' : 'its objects'} can be read`,
     )
   }
-  const prefixes = { pfs: pfsPrefix || 'pachyderm_pfs', pps: ppsPrefix || 'pachyderm_pps' }
+  const prefixes = { pfs: pfsPrefix, pps: ppsPrefix }
   return { kind: 'stores', etcd, storage, prefixes }
 }
 

@@ -1,10 +1,11 @@
+import type { ChosenSnapshot } from '../backups/snapshot-choice.ts'
 import type { NamedPlace } from '../backups/store-backups.ts'
 import { type AskCaller, CallerQuestions } from '../base/caller-questions.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type { AnswerRestoreRequest, Backups } from '../gen/pachyderm_pb.ts'
 import type { PullEvent, PullWish } from '../sources/pulls.ts'
-import { placeOf } from './backups/backup-messages.ts'
+import { choiceMessage, placeOf } from './backups/backup-messages.ts'
 import type { ServiceHandlers } from './grpc/service.ts'
 import { pullMessage } from './transfers/pull-messages.ts'
 
@@ -20,7 +21,14 @@ export type RepoRestoreSource =
       readonly bytes: Uint8Array
     }
 
-export type RepoRestoreEvent = PullEvent | { readonly kind: 'snapshot'; readonly name: string }
+export type RepoRestoreEvent =
+  | PullEvent
+  | {
+      readonly kind: 'snapshot'
+      readonly name: string
+      /** Where it was found by the server. */
+      readonly choice: ChosenSnapshot | undefined
+    }
 
 /** Brings chosen repos of a backup. */
 export interface RepoRestores {
@@ -43,7 +51,13 @@ export function repoRestoreHandlers(
       if (repos.length === 0) {
         throw new InvalidArgumentError('name the repos that are to be restored')
       }
-      const wish = { repos, withProvenance, onlyNew: false, isDryRun: dryRun }
+      const wish = {
+        repos,
+        withProvenance,
+        withUnreached: true,
+        onlyNew: false,
+        isDryRun: dryRun,
+      }
       const told = questions.run((ask) => {
         const source =
           place === undefined
@@ -56,7 +70,11 @@ export function repoRestoreHandlers(
           const value = { id: next.id, key: next.question }
           yield { event: { case: 'wanted', value } }
         } else if (next.event.kind === 'snapshot') {
-          yield { event: { case: 'snapshot', value: next.event.name } }
+          const { name, choice } = next.event
+          yield { event: { case: 'snapshot', value: name } }
+          if (choice !== undefined) {
+            yield { event: { case: 'choice', value: choiceMessage(choice) } }
+          }
         } else yield { event: pullMessage(next.event) }
       }
     },

@@ -21,12 +21,19 @@ export function transfersRoutes(
           'this server fetches nothing from elsewhere (it runs with --sources none)',
         )
       }
-      const request = { address, repos, withProvenance, onlyNew, isDryRun: dryRun }
+      const request = {
+        address,
+        repos,
+        withProvenance,
+        onlyNew,
+        withUnreached: false,
+        isDryRun: dryRun,
+      }
       for await (const event of pulls.pull(request, signal)) yield { event: pullMessage(event) }
     },
 
     async *push({ repos, withProvenance, dryRun }, { signal }) {
-      const wish = { repos, withProvenance, onlyNew: false, isDryRun: dryRun }
+      const wish = { repos, withProvenance, onlyNew: false, withUnreached: false, isDryRun: dryRun }
       const told = questions.run((ask) => pulls.pullFromCaller(ask, wish, signal))
       for await (const next of told) {
         if (next.kind === 'event') {

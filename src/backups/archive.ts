@@ -1,7 +1,8 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { DataLossError, FailedPreconditionError, NotFoundError } from '../base/errors.ts'
 import { tarBlockBytes, tarEnd, tarHeaders, tarPaddingBytes } from '../base/tar.ts'
-import { fileError } from '../storage/file-errors.ts'
+import { fileError, systemCode } from '../storage/file-errors.ts'
+import { descriptionKey } from './format.ts'
 import type { BackupPlace, PlacedObject } from './place.ts'
 
 /** Takes bytes in order, at its own pace. */
@@ -44,6 +45,15 @@ export class ArchiveWriter implements BackupPlace {
     await written
   }
 
+  async create(key: string, bytes: Uint8Array): Promise<boolean> {
+    await this.write(key, bytes)
+    return true
+  }
+
+  async replace(key: string): Promise<void> {
+    throw new FailedPreconditionError(`${key} cannot be written to ${this.name} once more`)
+  }
+
   async remove(): Promise<void> {
     throw new FailedPreconditionError(`nothing can be removed from ${this.name}`)
   }
@@ -74,16 +84,20 @@ export class ArchivePlace implements BackupPlace {
     this.#entries = entries
   }
 
-  /** @throws {DataLossError} when it is no archive, or was cut short. */
-  static async open(path: string): Promise<ArchivePlace> {
+  /**
+   * `name` is for people, where they know the file by another one.
+   *
+   * @throws {DataLossError} when it is no archive, or was cut short.
+   */
+  static async open(path: string, name: string = path): Promise<ArchivePlace> {
     await using opened = new AsyncDisposableStack()
     const file = await open(path, 'r').catch((error: unknown) => {
-      throw fileError(error, path, path)
+      throw fileError(error, name, path)
     })
     opened.use(file)
-    const entries = await entriesOf(path, file)
+    const entries = await entriesOf(name, file)
     opened.move()
-    return new ArchivePlace(path, file, entries)
+    return new ArchivePlace(name, file, entries)
   }
 
   async *list(prefix: string): AsyncGenerator<PlacedObject> {
@@ -102,6 +116,15 @@ export class ArchivePlace implements BackupPlace {
     throw new FailedPreconditionError(`${this.name} is a whole backup, and takes no other one`)
   }
 
+  async create(): Promise<boolean> {
+    await this.write()
+    return false
+  }
+
+  async replace(): Promise<void> {
+    await this.write()
+  }
+
   async remove(): Promise<void> {
     throw new FailedPreconditionError(`nothing can be removed from ${this.name}`)
   }
@@ -111,9 +134,29 @@ export class ArchivePlace implements BackupPlace {
   }
 }
 
+/** Whether nothing is lost when a backup takes the place of a file: there is none, it is empty, or begins as one. */
+export async function mayBeReplaced(path: string): Promise<boolean> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw fileError(error, path, path)
+  })
+  if (file === undefined) return true
+  await using _ = file
+  const header = Buffer.alloc(tarBlockBytes)
+  const { bytesRead } = await file.read(header, 0, tarBlockBytes, 0)
+  if (bytesRead < tarBlockBytes) return bytesRead === 0
+  try {
+    return parseHeader(path, 0, header).name === descriptionKey
+  } catch (error) {
+    if (error instanceof DataLossError) return false
+    throw error
+  }
+}
+
 /** Regular files of a ustar archive, as `tar` and `ArchiveWriter` write them. */
 async function entriesOf(path: string, file: FileHandle): Promise<ReadonlyMap<string, Entry>> {
   const { size } = await file.stat()
+  await requireUncompressed(path, file)
   const entries = new Map<string, Entry>()
   for (let at = 0; ;) {
     if (at + tarBlockBytes > size) {
@@ -128,6 +171,25 @@ async function entriesOf(path: string, file: FileHandle): Promise<ReadonlyMap<st
     if (isFile) entries.set(name, { offset, sizeBytes })
     at = offset + sizeBytes + tarPaddingBytes(sizeBytes)
   }
+}
+
+/** How files begin that these programs have made. */
+const compressors: Readonly<Record<string, string>> = {
+  '1f8b': 'gzip',
+  '28b52ffd': 'zstd',
+  fd377a58: 'xz',
+  '425a68': 'bzip2',
+}
+
+/** @throws {FailedPreconditionError} for what somebody has compressed, whose parts cannot be found. */
+async function requireUncompressed(path: string, file: FileHandle): Promise<void> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0)
+  const start = buffer.toString('hex', 0, bytesRead)
+  const found = Object.entries(compressors).find(([magic]) => start.startsWith(magic))
+  if (found === undefined) return
+  throw new FailedPreconditionError(
+    `${path} was compressed by ${found[1]}: give what is in it through a pipe, as in ${found[1]} -dc ARCHIVE | pachctl restore`,
+  )
 }
 
 function parseHeader(

@@ -11,13 +11,14 @@ import {
   backupVersion,
   decodeSnapshot,
   descriptionKey,
+  formatName,
   requireKnownVersion,
   type Snapshot,
   snapshotKey,
   type SnapshotName,
   snapshotOfKey,
 } from './format.ts'
-import type { BackupPlace, PlacedObject } from './place.ts'
+import { type BackupPlace, type PlacedObject, writesMax } from './place.ts'
 import {
   type BackupKey,
   type BackupSecret,
@@ -27,10 +28,9 @@ import {
   sealedBytes,
   unseal,
   unsealedBytes,
+  unsealLeft,
   type WrappedKey,
 } from './sealing.ts'
-
-const formatName = 'pachyderm-ts backup'
 
 /** What the object `backup` says. */
 export interface Description {
@@ -75,7 +75,20 @@ function hashOf(line: string): string {
 export interface BackupPorts {
   /** Undefined for a backup that is not encrypted. */
   readonly secret?: BackupSecret | undefined
+  /** The secret may be that of another backup which is opened together with this one. */
+  readonly isSecretShared?: boolean
   readonly random: Random
+}
+
+/** Writes what a new backup is, unless the place has been given another meanwhile. */
+async function describe(
+  place: BackupPlace,
+  { secret, random }: BackupPorts,
+): Promise<{ readonly id: string; readonly key: BackupKey | undefined }> {
+  const id = newHexId(random)
+  const made = secret === undefined ? undefined : await makeKey(secret, id, random)
+  await place.create(descriptionKey, encodeDescription({ id, encryption: made?.wrapped }))
+  return { id, key: made?.key }
 }
 
 /** Snapshots of a store in one place, sealed or not. */
@@ -97,6 +110,11 @@ export class Backup {
     return this.#place.name
   }
 
+  /** Objects on their way to it at once, of up to 40 MiB each. */
+  get writesMax(): number {
+    return this.#place.writesMax ?? writesMax
+  }
+
   get isEncrypted(): boolean {
     return this.#key !== undefined
   }
@@ -105,17 +123,18 @@ export class Backup {
    * @throws {NotFoundError} when the place holds none.
    * @throws {PermissionDeniedError} when the secret is missing or wrong.
    */
-  static async open(place: BackupPlace, { secret, random }: BackupPorts): Promise<Backup> {
+  static async open(place: BackupPlace, ports: BackupPorts): Promise<Backup> {
+    const { secret, isSecretShared = false, random } = ports
     const { id, encryption } = decodeDescription(place.name, await descriptionOf(place))
     if (encryption === undefined) {
-      if (secret === undefined) return new Backup(place, id, random)
+      if (secret === undefined || isSecretShared) return new Backup(place, id, random)
       throw new FailedPreconditionError(
         `${place.name} is a backup that is not encrypted, and a passphrase or key was given: leave it away, or choose another place`,
       )
     }
     if (secret === undefined) {
       throw new PermissionDeniedError(
-        `${place.name} is an encrypted backup: give the ${encryption.kdf === 'scrypt' ? 'passphrase' : 'key file'} that it was made with`,
+        `${place.name} is an encrypted backup: give the ${encryption.kdf === 'scrypt' ? 'passphrase that it was made with, in a file (pachctl --passphrase-file, pachd --backup-passphrase-file)' : 'key that it was made with, in a file (pachctl --key-file, pachd --backup-key-file)'}`,
       )
     }
     return new Backup(place, id, random, await openKey(secret, id, encryption))
@@ -123,7 +142,7 @@ export class Backup {
 
   /** As `open`; begins one where the place holds nothing but packs. */
   static async openOrCreate(place: BackupPlace, ports: BackupPorts): Promise<Backup> {
-    const { secret, random } = ports
+    const { secret } = ports
     try {
       return await Backup.open(place, ports)
     } catch (error) {
@@ -135,11 +154,15 @@ export class Backup {
         `${place.name} is no backup, but holds ${JSON.stringify(key)}: choose a place that is empty, or does not exist yet`,
       )
     }
-    const id = newHexId(random)
-    const made = secret === undefined ? undefined : await makeKey(secret, id, random)
-    const description = { id, encryption: made?.wrapped }
-    await place.write(descriptionKey, encodeDescription(description))
-    return new Backup(place, id, random, made?.key)
+    await describe(place, ports)
+    // Somebody else may have begun one at the same moment, with another key, which stays.
+    return await Backup.open(place, ports)
+  }
+
+  /** Begins one in a place that nobody else writes to, and that is empty. */
+  static async create(place: BackupPlace, ports: BackupPorts): Promise<Backup> {
+    const { id, key } = await describe(place, ports)
+    return new Backup(place, id, ports.random, key)
   }
 
   /** With the sizes that objects have when they are unsealed. */
@@ -155,11 +178,24 @@ export class Backup {
     return this.#key === undefined ? bytes : unseal(this.#key, key, bytes)
   }
 
+  /** What is left of an object that has changed, each byte at its place. @throws as `read`, when nothing is. */
+  async readLeft(key: string): Promise<Uint8Array> {
+    const bytes = await this.#place.read(key)
+    return this.#key === undefined ? bytes : unsealLeft(this.#key, key, bytes)
+  }
+
+  /** One that is there stays. */
   async write(key: string, bytes: Uint8Array): Promise<void> {
-    await this.#place.write(
-      key,
-      this.#key === undefined ? bytes : seal(this.#key, key, bytes, this.#random),
-    )
+    await this.#place.write(key, this.#sealed(key, bytes))
+  }
+
+  /** In the place of one that is there, which is damaged. */
+  async replace(key: string, bytes: Uint8Array): Promise<void> {
+    await this.#place.replace(key, this.#sealed(key, bytes))
+  }
+
+  #sealed(key: string, bytes: Uint8Array): Uint8Array {
+    return this.#key === undefined ? bytes : seal(this.#key, key, bytes, this.#random)
   }
 
   async remove(key: string): Promise<void> {
@@ -186,6 +222,16 @@ export class Backup {
     return decodeSnapshot(name, await this.read(snapshotKey(name)))
   }
 
+  /** Of one that is lost or damaged, what is wrong with it, in words that name it. */
+  async snapshotOrDamage(name: SnapshotName): Promise<Snapshot | string> {
+    try {
+      return await this.snapshot(name)
+    } catch (error) {
+      if (!(error instanceof DataLossError || error instanceof NotFoundError)) throw error
+      return error.message.includes(name) ? error.message : `snapshot ${name}: ${error.message}`
+    }
+  }
+
   /**
    * The snapshot whose name begins with `text`, or the newest one for an empty text.
    *
@@ -204,6 +250,31 @@ export class Backup {
     if (text === '' || names.length === 1) return newest
     throw new FailedPreconditionError(
       `${this.name} holds ${names.length} snapshots whose names begin with ${text}: write more of the name`,
+    )
+  }
+
+  /**
+   * As `find`; but the newest one that has metadata, since a server is made of one that has.
+   *
+   * @throws {DataLossError} when a newer one cannot be read: nobody gets an older one without notice.
+   */
+  async findToRestore(text: string): Promise<SnapshotName> {
+    const newest = await this.find(text)
+    if (text !== '') return newest
+    let damage: string | undefined
+    for (const name of (await this.snapshots()).toReversed()) {
+      const snapshot = await this.snapshotOrDamage(name)
+      if (typeof snapshot === 'string') damage ??= snapshot
+      else if (snapshot.scope !== 'data') {
+        if (damage === undefined) return name
+        throw new DataLossError(
+          `${damage}; nothing has been restored. The newest snapshot of ${this.name} that can be read is another one: --snapshot ${name} takes it`,
+        )
+      }
+    }
+    if (damage === undefined) return newest
+    throw new DataLossError(
+      `${damage}; nothing has been restored, and ${this.name} holds no other snapshot that a server could be made of: take another copy of this backup`,
     )
   }
 }

@@ -15,12 +15,13 @@ import {
 } from '../testing/backup-store.ts'
 import { seededBytes } from '../testing/seeded-random.ts'
 import { TemporaryDirectory } from '../testing/temporary-directory.ts'
-import { snapshotKey, type SnapshotName } from './format.ts'
+import { isContentKey, snapshotKey, type SnapshotName } from './format.ts'
 import { Restore } from './restoring.ts'
 import { forgetSnapshots, newest } from './retention.ts'
-import { parseKey, parsePassphrase } from './sealing.ts'
+import { parseKey, parsePassphrase, secretInFile } from './sealing.ts'
 
 const clock = new SystemClock()
+const pause = (): undefined => undefined
 
 /** Puts a chunk and a row that names it; resolves when both are durable. */
 async function note(
@@ -60,7 +61,10 @@ async function openTarget(): Promise<Target> {
         release: 'test',
         clock,
       }
-      await using restore = await Restore.begin(ports, name, await backup.read(snapshotKey(name)))
+      await using restore = await Restore.begin(ports, {
+        name,
+        bytes: await backup.read(snapshotKey(name)),
+      })
       for (const key of (await restore.missing()).keys) {
         await restore.put(key, await backup.read(key))
       }
@@ -246,6 +250,16 @@ test('a sealed object that is cut short, lengthened or given another name is fou
   }
 })
 
+test('the file of a secret is named, when it holds none and when it holds another one', async () => {
+  expect(() => secretInFile('key', '/keys/one', 'abc')).toThrow('/keys/one: a key file holds')
+  expect(() => secretInFile('passphrase', '/keys/two', '')).toThrow('/keys/two: a passphrase is')
+  await using store = await openBackedUpStore(parseKey('cd'.repeat(32)))
+  const other = secretInFile('key', '/keys/one', 'ab'.repeat(32))
+  await expect(openAgain(store, other)).rejects.toThrow(
+    'the key in /keys/one does not open the backup',
+  )
+})
+
 test('a passphrase opens what it was made with, and nothing else does', async () => {
   await using store = await openBackedUpStore(parsePassphrase('correct horse\n'))
   await note(store, 1)
@@ -278,7 +292,7 @@ test('what was stored damaged is told, and no backup is made of it unless that i
   expect(await store.backup.snapshots()).toEqual([])
   const { snapshot } = await store.take({ skipsDamaged: true })
   expect(snapshot.damaged).toEqual([pack?.name])
-  expect(await store.damage()).toEqual([])
+  expect((await store.damage()).map((found) => found.key)).toEqual([key])
 })
 
 test('old snapshots go with what only they had, and never the only good one', async () => {
@@ -288,7 +302,15 @@ test('old snapshots go with what only they had, and never the only good one', as
     await store.take()
   }
   const names = await store.backup.snapshots()
-  const { names: forgotten, objectsRemoved } = await forgetSnapshots(store.backup, newest(2))
+  // To another store, such as one that was begun anew after a loss, they are what it may be restored from.
+  const another = { store: 'f'.repeat(32), pause }
+  expect((await forgetSnapshots(store.backup, newest(1), another)).names).toEqual([])
+  expect(await store.backup.snapshots()).toEqual(names)
+  const own = (await store.backup.snapshot(names[0] as SnapshotName)).store
+  const { names: forgotten, objectsRemoved } = await forgetSnapshots(store.backup, newest(2), {
+    store: own,
+    pause,
+  })
   expect(forgotten).toEqual(names.slice(0, 2))
   expect(objectsRemoved).toBeGreaterThan(0)
   expect(await store.damage()).toEqual([])
@@ -296,7 +318,7 @@ test('old snapshots go with what only they had, and never the only good one', as
   const lost =
     (await store.backup.snapshot(names[3] as SnapshotName)).metadata?.packs.at(-1)?.name ?? ''
   await store.backup.remove(`metadata/${lost.slice(0, 2)}/${lost}`)
-  await forgetSnapshots(store.backup, newest(1))
+  await forgetSnapshots(store.backup, newest(1), { pause })
   expect(await store.backup.snapshots()).toContain(names[2])
 })
 
@@ -320,7 +342,7 @@ test('a restore that was stopped goes on with what is missing, and shows nothing
       release: 'test',
       clock,
     }
-    await using restore = await Restore.begin(ports, name, bytes)
+    await using restore = await Restore.begin(ports, { name, bytes })
     const { keys, totalCount } = await restore.missing()
     expect(keys.length).toBe(totalCount - sent)
     const [next] = keys
@@ -334,4 +356,43 @@ test('a restore that was stopped goes on with what is missing, and shows nothing
     sent += 1
   }
   expect((await target.notes()).length).toBe(6)
+})
+
+test('damaged packs that were put among the others give way to whole ones, should the restore not have ended', async () => {
+  await using store = await openBackedUpStore()
+  for (let number = 0; number < 3; number += 1) await note(store, number)
+  await store.take()
+  await using target = await openTarget()
+  await using objects = await LocalObjectStore.open(join(target.root, 'objects'))
+  const ports = {
+    objects,
+    directory: join(target.root, 'restore'),
+    // As if the process ended at the last step.
+    restored: join(target.root, 'nowhere', 'metadata.db'),
+    migrations: backedUpTables,
+    storeId: 'f'.repeat(32),
+    release: 'test',
+    clock,
+  }
+  const name = await store.backup.find('')
+  const bytes = await store.backup.read(snapshotKey(name))
+  const damaged: string[] = []
+  {
+    await using restore = await Restore.begin(ports, { name, bytes, skipsDamaged: true })
+    for (const key of (await restore.missing()).keys) {
+      const object = Uint8Array.from(await store.backup.read(key))
+      if (isContentKey(key)) object[100] = (object[100] ?? 0) ^ 1
+      if ((await restore.put(key, object)) !== undefined) damaged.push(key)
+    }
+    expect(damaged).toHaveLength(3)
+    await expect(restore.complete()).rejects.toThrow(/ENOENT/)
+  }
+  for (const key of damaged) expect(await objects.sizeBytes(parseObjectKey(key))).toBeGreaterThan(0)
+  {
+    await using restore = await Restore.begin(ports, { name, bytes })
+    expect((await restore.missing()).keys).toEqual(damaged)
+    await expect(restore.complete()).rejects.toThrow(/have not come yet/)
+  }
+  await target.restore(store)
+  expect(await target.notes()).toEqual([0, 1, 2])
 })

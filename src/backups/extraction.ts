@@ -1,12 +1,12 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
-import { CancelledError, DataLossError, NotFoundError } from '../base/errors.ts'
-import { Turns } from '../base/turns.ts'
+import { DataLossError, NotFoundError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
 import { copySqlite, SqliteCopy } from '../database/sqlite-copy.ts'
 import { damageOfPack, packKey } from '../storage/pack-bytes.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import { type Pause, pauses } from './damaged-objects.ts'
 import {
   type BackedUpMetadata,
   type BackedUpPack,
@@ -17,6 +17,7 @@ import {
   snapshotKey,
   type SnapshotName,
   type SnapshotScope,
+  type StoreCounts,
 } from './format.ts'
 import { type KnownMetadata, packMetadata } from './metadata-image.ts'
 
@@ -25,6 +26,8 @@ export interface ExtractedStore {
   readonly database: Database
   /** The database's file. */
   readonly metadata: string
+  /** Counts what a copy of it has. */
+  readonly count: (copy: SqliteCopy) => StoreCounts
   readonly objects: Pick<ObjectStore, 'get'>
   /** Keeps every pack that is listed. */
   readonly packs: { hold(): Promise<Disposable> }
@@ -86,13 +89,8 @@ export async function* extract(
     await copySqlite(store.metadata, path, signal)
     // What it saw may have been on its way to the disk.
     await store.database.read(async (tx) => await tx.get('SELECT 1 AS one'))
-    const rows = rowsOf(path)
-    // oxlint-disable-next-line no-restricted-globals -- a turn, not a time: no clock could say it.
-    const turns = new Turns(store.clock, setImmediate)
-    const pause = (): Promise<void> | undefined => {
-      if (signal.aborted) throw new CancelledError('the backup was cancelled')
-      return turns.next()
-    }
+    const rows = rowsOf(path, store)
+    const pause = pauses(store.clock, signal, 'the backup')
     let metadata: BackedUpMetadata | undefined
     if (scope !== 'data') metadata = yield* metadataObjects(path, known.metadata, pause)
     await rm(path, { force: true })
@@ -109,7 +107,10 @@ export async function* extract(
 }
 
 /** What the copy says of itself, and the packs that it lists. */
-function rowsOf(path: string): Pick<Snapshot, 'store' | 'layers' | 'packs'> {
+function rowsOf(
+  path: string,
+  { count }: Pick<ExtractedStore, 'count'>,
+): Pick<Snapshot, 'store' | 'counts' | 'layers' | 'packs'> {
   using copy = new SqliteCopy(path)
   const packs = copy.all<{
     readonly name: string
@@ -118,6 +119,7 @@ function rowsOf(path: string): Pick<Snapshot, 'store' | 'layers' | 'packs'> {
   }>('SELECT name, size_bytes AS sizeBytes, chunk_count AS chunkCount FROM packs ORDER BY name')
   return {
     store: copy.storeId ?? '',
+    counts: count(copy),
     layers: Object.fromEntries(copy.layers.map(({ layer, version }) => [layer, version])),
     packs,
   }
@@ -126,7 +128,7 @@ function rowsOf(path: string): Pick<Snapshot, 'store' | 'layers' | 'packs'> {
 async function* metadataObjects(
   path: string,
   known: KnownMetadata | undefined,
-  pause: () => Promise<void> | undefined,
+  pause: Pause,
 ): AsyncGenerator<ExtractEvent, BackedUpMetadata> {
   const packing = packMetadata(path, known, pause)
   for (;;) {
@@ -146,7 +148,7 @@ async function* packObjects(
     damaged,
   }: {
     readonly known: KnownObjects
-    readonly pause: () => Promise<void> | undefined
+    readonly pause: Pause
     readonly damaged: string[]
   },
 ): AsyncGenerator<ExtractEvent> {
@@ -169,7 +171,7 @@ async function* packObjects(
 async function wholePack(
   objects: Pick<ObjectStore, 'get'>,
   { name, sizeBytes }: Pick<BackedUpPack, 'name' | 'sizeBytes'>,
-  pause: () => Promise<void> | undefined,
+  pause: Pause,
 ): Promise<Uint8Array | string> {
   try {
     const bytes = await objects.get(packKey(name), 0, sizeBytes)

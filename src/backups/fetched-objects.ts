@@ -1,7 +1,8 @@
-import { assert, DataLossError } from '../base/errors.ts'
+import { assert } from '../base/errors.ts'
 import type { LocalObjectStore } from '../storage/local-objects.ts'
 import type { ObjectInfo, ObjectKey, ObjectStore } from '../storage/object-store.ts'
 import { damageOfPack } from '../storage/pack-bytes.ts'
+import { damagedIn } from './restoring.ts'
 
 /** The objects of a backup, to be read: each comes when it is needed first, and stays in `near`. */
 export class FetchedObjects implements ObjectStore {
@@ -70,11 +71,7 @@ export class FetchedObjects implements ObjectStore {
     for await (const { key: known } of this.#near.list(key)) if (known === key) return
     const bytes = await this.#fetch(key)
     const [damage] = await damageOfPack(key.slice(-64), bytes, () => undefined)
-    if (damage !== undefined) {
-      throw new DataLossError(
-        `the backup is damaged, and nothing has been restored: ${key}: ${damage}; pachctl verify-backup finds all that is, and which snapshots are whole`,
-      )
-    }
+    if (damage !== undefined) throw damagedIn(key, damage)
     await this.#near.putIfAbsent(key, [bytes])
   }
 }

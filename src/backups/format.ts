@@ -12,6 +12,10 @@ export const backupVersion = 1
 
 /** The object that says what the others are; never sealed. */
 export const descriptionKey = 'backup'
+/** What the description names itself. */
+export const formatName = 'pachyderm-ts backup'
+/** How the description begins. */
+export const descriptionTitle: string = `{"format":"${formatName}"`
 
 /** An object of a backup is a pack, or what names all packs of a huge store. */
 export const objectBytesMax: number = 16 * packBytesMax
@@ -54,6 +58,11 @@ export function contentPackKey(name: string): string {
   return `packs/${name.slice(0, 2)}/${name}`
 }
 
+/** Whether it is a pack of contents, without which a server can do if it must. */
+export function isContentKey(key: string): boolean {
+  return key.startsWith('packs/')
+}
+
 /** Of a pack of pieces of metadata. */
 export function metadataPackKey(name: string): string {
   return `metadata/${name.slice(0, 2)}/${name}`
@@ -84,6 +93,12 @@ export interface BackedUpMetadata {
 /** What parts of a store a snapshot has. */
 export type SnapshotScope = 'whole' | 'metadata' | 'data'
 
+/** How much a store had, for people. */
+export interface StoreCounts {
+  readonly repos: number
+  readonly commits: number
+}
+
 /** A store, as it was at one instant. */
 export interface Snapshot {
   readonly scope: SnapshotScope
@@ -93,6 +108,8 @@ export interface Snapshot {
   readonly release: string
   /** The id of the store. */
   readonly store: string
+  /** Undefined where whoever took it has not counted. */
+  readonly counts?: StoreCounts | undefined
   /** The versions of its tables, by layer. */
   readonly layers: Readonly<Record<string, number>>
   /** Undefined in one of data alone. */
@@ -103,12 +120,20 @@ export interface Snapshot {
   readonly damaged: readonly string[]
 }
 
+/** Why an object is not there, in words. */
+export function whyAbsent(isLeftOut: boolean): string {
+  return isLeftOut
+    ? 'it was damaged in the store when the backup was made, and was left out'
+    : 'it is missing'
+}
+
 interface StoredSnapshot {
   version?: unknown
   scope?: unknown
   takenAt?: unknown
   release?: unknown
   store?: unknown
+  counts?: unknown
   layers?: unknown
   metadata?: { sizeBytes?: unknown; hash?: unknown; packs?: unknown; pieces?: unknown } | null
   packs?: unknown
@@ -164,6 +189,7 @@ export function decodeSnapshot(name: SnapshotName, bytes: Uint8Array): Snapshot 
     takenAt: Number(stored.takenAt),
     release: String(stored.release),
     store: String(stored.store),
+    counts: countsOf(stored.counts),
     layers: layersOf(stored.layers),
     metadata:
       metadata === null || metadata === undefined
@@ -205,6 +231,12 @@ export function requireKnownVersion(what: string, version: unknown): void {
 function scopeOf(text: unknown, name: string): SnapshotScope {
   if (text === 'whole' || text === 'metadata' || text === 'data') return text
   throw new DataLossError(`snapshot ${name} does not say what it is of`)
+}
+
+function countsOf(stored: unknown): StoreCounts | undefined {
+  if (typeof stored !== 'object' || stored === null) return undefined
+  const { repos, commits } = stored as Readonly<Record<string, unknown>>
+  return { repos: Number(repos), commits: Number(commits) }
 }
 
 function layersOf(stored: unknown): Readonly<Record<string, number>> {

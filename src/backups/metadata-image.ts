@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto'
 import { open, stat } from 'node:fs/promises'
-import { DataLossError } from '../base/errors.ts'
+import { dirname } from 'node:path'
+import { DataLossError, ResourceExhaustedError } from '../base/errors.ts'
+import { sizeText } from '../base/sizes.ts'
+import { systemCode } from '../storage/file-errors.ts'
 import { chunksOfPack, PackBuilder, type WholePack } from '../storage/pack-bytes.ts'
 import {
   type BackedUpMetadata,
@@ -101,7 +104,7 @@ export async function unpackMetadata(
     if (known === undefined) offsets.set(id, [index * pieceBytes])
     else known.push(index * pieceBytes)
   }
-  {
+  try {
     await using file = await open(path, 'w')
     for (const { name } of packs) {
       for await (const { id, bytes } of chunksOfPack(name, await read(name))) {
@@ -110,6 +113,13 @@ export async function unpackMetadata(
       }
     }
     await file.sync()
+  } catch (error) {
+    const code = systemCode(error)
+    if (code !== 'ENOSPC' && code !== 'EDQUOT') throw error
+    throw new ResourceExhaustedError(
+      `no room is left in ${dirname(path)} to put the metadata of the backup together, which are ${sizeText(sizeBytes)}: make some on its disk`,
+      { cause: error },
+    )
   }
   const written = await hashOfFile(path)
   if (offsets.size === 0 && written.hash === hash && written.sizeBytes === sizeBytes) return

@@ -6,11 +6,11 @@ import { concatBytes, hexText, utf8 } from '../base/bytes.ts'
 import { DataLossError, InvalidArgumentError, PermissionDeniedError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 
-/** What opens an encrypted backup. */
+/** What opens an encrypted backup; with the file that it is in, where whoever gave it named one. */
 export type BackupSecret =
-  | { readonly kind: 'passphrase'; readonly text: string }
+  | { readonly kind: 'passphrase'; readonly text: string; readonly path?: string }
   /** 32 bytes. */
-  | { readonly kind: 'key'; readonly bytes: Uint8Array }
+  | { readonly kind: 'key'; readonly bytes: Uint8Array; readonly path?: string }
 
 const keyBytes = 32
 const saltBytes = 32
@@ -62,6 +62,20 @@ export function parseKey(text: string): BackupSecret {
   throw new InvalidArgumentError(
     'a key file holds 64 hex digits and nothing else: make one with openssl rand -hex 32',
   )
+}
+
+/**
+ * What is in a file that somebody named.
+ *
+ * @throws {InvalidArgumentError} that names the file, unless it holds one.
+ */
+export function secretInFile(kind: BackupSecret['kind'], path: string, text: string): BackupSecret {
+  try {
+    return { ...(kind === 'key' ? parseKey(text) : parsePassphrase(text)), path }
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw new InvalidArgumentError(`${path}: ${error.message}`, { cause: error })
+  }
 }
 
 /** A new key for the backup `id`, and how it is kept. */
@@ -117,7 +131,7 @@ export async function openKey(
     return { bytes: concatBytes([open.update(wrapped.subarray(0, keyBytes)), open.final()]) }
   } catch (error) {
     throw new PermissionDeniedError(
-      `this ${wanted} does not open the backup: it is another one that it was made with`,
+      `${secret.path === undefined ? `this ${wanted}` : `the ${wanted} in ${secret.path}`} does not open the backup: it is another one that it was made with`,
       { cause: error },
     )
   }
@@ -180,6 +194,40 @@ export function seal(key: BackupKey, name: string, bytes: Uint8Array, random: Ra
 
 /** The inverse of `seal`. @throws {DataLossError} when a bit of it, its name or its length has changed. */
 export function unseal(key: BackupKey, name: string, sealed: Uint8Array): Uint8Array {
+  const parts: Uint8Array[] = []
+  for (const segment of segmentsOf(key, name, sealed)) {
+    if (segment.error !== undefined) throw segment.error
+    parts.push(segment.bytes)
+  }
+  return concatBytes(parts)
+}
+
+/**
+ * What is left of a sealed object that has changed, each byte at its place: zeros stand for the segments that
+ * are lost.
+ *
+ * @throws {DataLossError} when nothing is left.
+ */
+export function unsealLeft(key: BackupKey, name: string, sealed: Uint8Array): Uint8Array {
+  const segments = [...segmentsOf(key, name, sealed)]
+  if (segments.some(({ error }) => error === undefined)) {
+    return concatBytes(segments.map(({ bytes }) => bytes))
+  }
+  throw new DataLossError(`${name} is damaged: nothing of it can be opened`)
+}
+
+interface OpenedSegment {
+  /** Zeros when there is an error. */
+  readonly bytes: Uint8Array
+  readonly error?: DataLossError
+}
+
+/** @throws {DataLossError} when it does not begin as what is sealed. */
+function* segmentsOf(
+  key: BackupKey,
+  name: string,
+  sealed: Uint8Array,
+): Generator<OpenedSegment, void> {
   const view = Buffer.from(sealed.buffer, sealed.byteOffset, sealed.length)
   const isSealed =
     view.length >= headerBytes + tagBytes &&
@@ -187,24 +235,36 @@ export function unseal(key: BackupKey, name: string, sealed: Uint8Array): Uint8A
     view.readUInt32LE(8) === sealVersion
   if (!isSealed) throw new DataLossError(`${name} is damaged: it does not begin as what is sealed`)
   const objectKey = keyOf(key, name, view.subarray(0, headerBytes))
-  const parts: Uint8Array[] = []
   let index = 0
   for (let at = headerBytes; at < view.length; index += 1) {
     const end = Math.min(at + segmentBytes + tagBytes, view.length)
-    if (end - at < tagBytes) throw new DataLossError(`${name} is damaged: it is cut short`)
-    const opening = createDecipheriv(cipher, objectKey, nonceOf(index, end === view.length))
-    opening.setAuthTag(view.subarray(end - tagBytes, end))
-    try {
-      parts.push(opening.update(view.subarray(at, end - tagBytes)), opening.final())
-    } catch (error) {
-      throw new DataLossError(
-        `${name} is damaged: bytes ${at} to ${end} are not those that were sealed`,
-        { cause: error },
-      )
-    }
+    yield openedSegment(objectKey, name, view, { index, at, end })
     at = end
   }
-  return concatBytes(parts)
+}
+
+function openedSegment(
+  objectKey: Uint8Array,
+  name: string,
+  view: Buffer,
+  { index, at, end }: { readonly index: number; readonly at: number; readonly end: number },
+): OpenedSegment {
+  const sizeBytes = end - at - tagBytes
+  if (sizeBytes < 0) {
+    const error = new DataLossError(`${name} is damaged: it is cut short`)
+    return { bytes: new Uint8Array(0), error }
+  }
+  const opening = createDecipheriv(cipher, objectKey, nonceOf(index, end === view.length))
+  opening.setAuthTag(view.subarray(end - tagBytes, end))
+  try {
+    return {
+      bytes: concatBytes([opening.update(view.subarray(at, at + sizeBytes)), opening.final()]),
+    }
+  } catch (cause) {
+    const what = `bytes ${at} to ${end} are not those that were sealed`
+    const error = new DataLossError(`${name} is damaged: ${what}`, { cause })
+    return { bytes: new Uint8Array(sizeBytes), error }
+  }
 }
 
 function keyOf(key: BackupKey, name: string, header: Uint8Array): Uint8Array {

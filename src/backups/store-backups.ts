@@ -1,20 +1,22 @@
 import type { Clock } from '../base/clock.ts'
-import { CancelledError, FailedPreconditionError, NotFoundError } from '../base/errors.ts'
+import { CancelledError, FailedPreconditionError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import { Backup } from './backup.ts'
 import { extract, type ExtractedStore, type ExtractEvent, type KnownObjects } from './extraction.ts'
-import {
-  parseSnapshotName,
-  type Snapshot,
-  snapshotKey,
-  type SnapshotName,
-  type SnapshotScope,
-} from './format.ts'
+import type { SnapshotName, SnapshotScope } from './format.ts'
 import type { BackupPlace } from './place.ts'
-import { type MissingObjects, Restore, type RestorePorts } from './restoring.ts'
+import { bringObject, missingObjects } from './restore-reads.ts'
+import {
+  type LostObject,
+  type MissingObjects,
+  Restore,
+  type RestorePorts,
+  type RestoreWish,
+} from './restoring.ts'
 import type { BackupSecret } from './sealing.ts'
+import { type ChosenSnapshot, chooseSnapshot } from './snapshot-choice.ts'
 import { type TakenBackup, takeBackup, type TakeOptions } from './taking.ts'
-import { verifyBackup, type VerifyEvent } from './verifying.ts'
+import { listSnapshots, verifyBackup, type VerifyEvent } from './verifying.ts'
 
 /** A backup that the server itself reads or writes. */
 export interface NamedPlace {
@@ -25,7 +27,13 @@ export interface NamedPlace {
 export interface StoreBackupsPorts {
   readonly store: ExtractedStore
   /** @throws {DomainError} for a place that is not this server's business. */
-  readonly openPlace: (url: string, signal: AbortSignal) => Promise<BackupPlace>
+  readonly openPlace: (
+    url: string,
+    signal: AbortSignal,
+    use?: 'read' | 'write',
+  ) => Promise<BackupPlace>
+  /** The id of the backup of metadata that is kept beside the packs, when there is one. */
+  readonly ownBackupId: () => Promise<string | undefined>
   readonly restore: RestorePorts
   /** @throws {FailedPreconditionError} when the store holds something that a restore would lose. */
   readonly requireEmpty: () => Promise<void>
@@ -44,6 +52,10 @@ export interface RestoreCounts {
   readonly objectsDone: number
   readonly objectsTotal: number
   readonly bytesRead: number
+  /** Packs that have come damaged or not at all since the last one, where that is tolerated. */
+  readonly lost: readonly LostObject[]
+  /** Told first, before anything comes. */
+  readonly choice?: ChosenSnapshot
 }
 
 /** Backups of a server that runs, and restores into it. */
@@ -54,6 +66,18 @@ export class StoreBackups implements AsyncDisposable {
 
   constructor(ports: StoreBackupsPorts) {
     this.#ports = ports
+  }
+
+  /**
+   * Callers may name a directory of this machine by ways that only its files can tell.
+   *
+   * @throws {FailedPreconditionError} when a backup is the one that is kept beside the packs.
+   */
+  async requireForeign(backupId: string): Promise<void> {
+    if (backupId === '' || backupId !== (await this.#ports.ownBackupId())) return
+    throw new FailedPreconditionError(
+      'the backup would be among the packs of this server, in a data directory of pachd, and would be deleted with them: choose a place outside, best on another disk',
+    )
   }
 
   /** The objects of a backup, for whoever writes them elsewhere. One backup at a time. */
@@ -70,7 +94,7 @@ export class StoreBackups implements AsyncDisposable {
   /** Adds a snapshot to a backup that the server can reach. */
   async take({ url, secret }: NamedPlace, options: TakeOptions): Promise<TakenBackup> {
     using _ = this.#begin()
-    await using place = await this.#ports.openPlace(url, options.signal)
+    await using place = await this.#ports.openPlace(url, options.signal, 'write')
     const backup = await Backup.openOrCreate(place, { secret, random: this.#ports.random })
     return await takeBackup(this.#ports.store, backup, options)
   }
@@ -85,7 +109,7 @@ export class StoreBackups implements AsyncDisposable {
     const backup = await Backup.open(place, { secret, random: this.#ports.random })
     const names = snapshot === '' ? undefined : [await backup.find(snapshot)]
     if (listsOnly) {
-      yield* listed(backup, names ?? (await backup.snapshots()))
+      yield* listSnapshots(backup, names)
       return
     }
     const { scratchDirectory } = this.#ports.store
@@ -93,18 +117,25 @@ export class StoreBackups implements AsyncDisposable {
   }
 
   /** @throws {FailedPreconditionError} when the server is not empty, or is too old for it. */
-  async beginRestore(snapshot: string, bytes: Uint8Array): Promise<MissingObjects> {
-    await this.#ports.requireEmpty()
-    const name = parseSnapshotName(snapshot)
-    await this.#restore?.[Symbol.asyncDispose]()
-    this.#restore = undefined
-    this.#restore = await Restore.begin(this.#ports.restore, name, bytes)
-    return await this.#restore.missing()
+  async beginRestore(wish: RestoreWish): Promise<MissingObjects> {
+    const restore = await this.#beginRestore(wish)
+    const missing = await restore.missing()
+    await restore.requireRoom(missing)
+    return missing
   }
 
-  async putRestored(key: string, bytes: Uint8Array): Promise<void> {
+  async #beginRestore(wish: RestoreWish): Promise<Restore> {
+    await this.#ports.requireEmpty()
+    await this.#restore?.[Symbol.asyncDispose]()
+    this.#restore = undefined
+    this.#restore = await Restore.begin(this.#ports.restore, wish)
+    return this.#restore
+  }
+
+  /** Returns what is wrong with it, where that is tolerated. */
+  async putRestored(key: string, bytes: Uint8Array): Promise<LostObject | undefined> {
     if (this.#restore === undefined) throw notBegun()
-    await this.#restore.put(key, bytes)
+    return await this.#restore.put(key, bytes)
   }
 
   /**
@@ -125,26 +156,30 @@ export class StoreBackups implements AsyncDisposable {
     return true
   }
 
-  /** Brings all of a snapshot; then `finishRestore` is to be called. */
+  /** Brings all of a snapshot, which is named before anything comes; then `finishRestore` is to be called. */
   async *restore(
     { url, secret }: NamedPlace,
-    snapshot: string,
+    { snapshot, skipsDamaged }: { readonly snapshot: string; readonly skipsDamaged: boolean },
     signal: AbortSignal,
   ): AsyncGenerator<RestoreCounts> {
     await using place = await this.#ports.openPlace(url, signal)
     const backup = await Backup.open(place, { secret, random: this.#ports.random })
-    const name = await backup.find(snapshot)
-    const { keys, totalCount } = await this.beginRestore(name, await backup.read(snapshotKey(name)))
-    let [objectsDone, bytesRead] = [totalCount - keys.length, 0]
-    yield { snapshot: name, objectsDone, objectsTotal: totalCount, bytesRead }
+    const choice = await chooseSnapshot(backup, snapshot)
+    const { name, bytes } = choice
+    const counts = { snapshot: name, objectsTotal: 0, objectsDone: 0, bytesRead: 0, lost: [] }
+    yield { ...counts, choice }
+    const restore = await this.#beginRestore({ name, bytes, skipsDamaged })
+    const { keys, totalCount: objectsTotal } = await missingObjects(restore, [backup])
+    let objectsDone = objectsTotal - keys.length
+    yield { ...counts, objectsTotal, objectsDone }
     for (const key of keys) {
       if (signal.aborted)
         throw new CancelledError('the restore was cancelled; begun again, it goes on')
-      const bytes = await readForRestore(backup, key)
-      await this.putRestored(key, bytes)
+      const lost = await bringObject(restore, [backup], key)
       objectsDone += 1
-      bytesRead += bytes.length
-      yield { snapshot: name, objectsDone, objectsTotal: totalCount, bytesRead }
+      const bytesRead = restore.cameBytes
+      const losses = lost === undefined ? [] : [lost]
+      yield { ...counts, objectsTotal, objectsDone, bytesRead, lost: losses }
     }
   }
 
@@ -165,29 +200,6 @@ export class StoreBackups implements AsyncDisposable {
         this.#isTaking = false
       },
     }
-  }
-}
-
-async function* listed(
-  backup: Backup,
-  names: readonly SnapshotName[],
-): AsyncGenerator<VerifyEvent> {
-  for (const name of names) {
-    const snapshot: Snapshot = await backup.snapshot(name)
-    yield { kind: 'snapshot', name, snapshot, isWhole: false }
-  }
-}
-
-/** @throws {FailedPreconditionError} when the backup has lost it. */
-export async function readForRestore(backup: Backup, key: string): Promise<Uint8Array> {
-  try {
-    return await backup.read(key)
-  } catch (error) {
-    if (!(error instanceof NotFoundError)) throw error
-    throw new FailedPreconditionError(
-      `the backup lacks ${key}, and nothing has been restored: pachctl verify-backup finds all that it lacks, and which snapshots are whole`,
-      { cause: error },
-    )
   }
 }
 

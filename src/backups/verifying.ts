@@ -1,20 +1,21 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
-import { CancelledError, DataLossError, NotFoundError } from '../base/errors.ts'
-import { Turns } from '../base/turns.ts'
+import { DataLossError, NotFoundError } from '../base/errors.ts'
 import { SqliteCopy } from '../database/sqlite-copy.ts'
-import { damageOfPack } from '../storage/pack-bytes.ts'
 import type { Backup } from './backup.ts'
+import { damageOfObject, type Pause, pauses } from './damaged-objects.ts'
 import {
+  contentPackKey,
   descriptionKey,
   metadataPackKey,
   type Snapshot,
   snapshotKey,
   type SnapshotName,
+  whyAbsent,
 } from './format.ts'
 import { unpackMetadata } from './metadata-image.ts'
-import { neededObjects } from './taking.ts'
+import { neededObjects } from './needed-objects.ts'
 
 /** Something that is lost or not what was written. */
 export interface BackupDamage {
@@ -51,8 +52,9 @@ export interface VerifyPorts {
 }
 
 interface Needed {
-  readonly pack: string
   readonly sizeBytes: number
+  /** No snapshot was made with it. */
+  isLeftOut: boolean
   readonly snapshots: SnapshotName[]
 }
 
@@ -71,34 +73,51 @@ export async function* verifyBackup(
   yield* verifying.run(names ?? (await backup.snapshots()), names === undefined)
 }
 
+/** Names the snapshots `names`, or all; of each, nothing but itself is read. */
+export async function* listSnapshots(
+  backup: Backup,
+  names: readonly SnapshotName[] | undefined,
+): AsyncGenerator<VerifyEvent> {
+  for (const name of names ?? (await backup.snapshots())) {
+    const snapshot = await backup.snapshotOrDamage(name)
+    if (typeof snapshot === 'string') {
+      yield {
+        kind: 'damage',
+        damage: { key: snapshotKey(name), what: snapshot, snapshots: [name] },
+      }
+    } else yield { kind: 'snapshot', name, snapshot, isWhole: false }
+  }
+}
+
 class Verifying {
   readonly #backup: Backup
   readonly #ports: VerifyPorts
-  readonly #turns: Turns
+  readonly #pause: Pause
   readonly #damagedSnapshots = new Set<SnapshotName>()
   #counts: VerifyCounts = { objectsDone: 0, objectsTotal: 0, bytesRead: 0 }
 
   constructor(backup: Backup, ports: VerifyPorts) {
     this.#backup = backup
     this.#ports = ports
-    // oxlint-disable-next-line no-restricted-globals -- a turn, not a time: no clock could say it.
-    this.#turns = new Turns(ports.clock, setImmediate)
+    this.#pause = pauses(ports.clock, ports.signal, 'the check')
   }
 
   async *run(names: readonly SnapshotName[], areAll: boolean): AsyncGenerator<VerifyEvent> {
     const snapshots = new Map<SnapshotName, Snapshot>()
     const needed = new Map<string, Needed>()
     for (const name of names) {
-      const snapshot = await this.#snapshot(name)
+      const snapshot = await this.#backup.snapshotOrDamage(name)
       if (typeof snapshot === 'string') {
         yield this.#damage(snapshotKey(name), snapshot, [name])
         continue
       }
       snapshots.set(name, snapshot)
-      for (const { key, pack, sizeBytes } of neededObjects(snapshot)) {
-        const known = needed.get(key)
-        if (known === undefined) needed.set(key, { pack, sizeBytes, snapshots: [name] })
-        else known.snapshots.push(name)
+      const leftOut = new Set(snapshot.damaged.map(contentPackKey))
+      for (const { key, sizeBytes } of neededObjects(snapshot)) {
+        const known = needed.get(key) ?? { sizeBytes, isLeftOut: true, snapshots: [] }
+        known.snapshots.push(name)
+        known.isLeftOut &&= leftOut.has(key)
+        needed.set(key, known)
       }
     }
     const found = await this.#found()
@@ -123,15 +142,6 @@ class Verifying {
     return { kind: 'damage', damage: { key, what, snapshots } }
   }
 
-  /** What is wrong with one that cannot be read. */
-  async #snapshot(name: SnapshotName): Promise<Snapshot | string> {
-    try {
-      return await this.#backup.snapshot(name)
-    } catch (error) {
-      return damageText(error)
-    }
-  }
-
   /** The sizes of all objects but snapshots. */
   async #found(): Promise<ReadonlyMap<string, number>> {
     const found = new Map<string, number>()
@@ -143,24 +153,13 @@ class Verifying {
 
   async #damageOf(
     key: string,
-    { pack, sizeBytes }: Needed,
+    { sizeBytes, isLeftOut }: Needed,
     foundBytes: number | undefined,
   ): Promise<string | undefined> {
-    if (foundBytes === undefined) return 'it is missing'
+    if (foundBytes === undefined) return whyAbsent(isLeftOut)
     if (foundBytes !== sizeBytes) return `it has ${foundBytes} bytes instead of ${sizeBytes}`
-    try {
-      const bytes = await this.#backup.read(key)
-      this.#counts = { ...this.#counts, bytesRead: this.#counts.bytesRead + bytes.length }
-      const damage = await damageOfPack(pack, bytes, () => this.#pause())
-      return damage.length === 0 ? undefined : damage.join('; ')
-    } catch (error) {
-      return damageText(error)
-    }
-  }
-
-  #pause(): Promise<void> | undefined {
-    if (this.#ports.signal.aborted) throw new CancelledError('the check was cancelled')
-    return this.#turns.next()
+    this.#counts = { ...this.#counts, bytesRead: this.#counts.bytesRead + sizeBytes }
+    return await damageOfObject(this.#backup, key, this.#pause)
   }
 
   /** Whether the metadata can be put together, and list the packs that the snapshot has. */

@@ -18,6 +18,30 @@ export class Batched<Item> implements AsyncIterable<Item> {
   }
 }
 
+/** Items up to `countMax` at a time; an end short of that gives what there is. */
+export async function* inBatches<Item>(
+  items: Iterable<Item> | AsyncIterable<Item>,
+  countMax: number,
+): AsyncGenerator<readonly Item[]> {
+  let batch: Item[] = []
+  if (Symbol.asyncIterator in items) {
+    for await (const item of items) {
+      batch.push(item)
+      if (batch.length < countMax) continue
+      yield batch
+      batch = []
+    }
+  } else {
+    for (const item of items) {
+      batch.push(item)
+      if (batch.length < countMax) continue
+      yield batch
+      batch = []
+    }
+  }
+  if (batch.length > 0) yield batch
+}
+
 async function* changed<Item, Other>(
   batches: AsyncIterable<readonly Item[]>,
   change: (item: Item) => Other,

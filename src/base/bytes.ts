@@ -42,13 +42,19 @@ const hexValues: Uint8Array = Uint8Array.from({ length: 128 }, (_, code) => {
 /** The bytes that `hex` stands for. @throws {RangeError} unless it is an even count of hex digits. */
 export function hexBytes(hex: string): Uint8Array {
   const bytes = new Uint8Array(Math.ceil(hex.length / 2))
-  for (let index = 0; index < bytes.length; index += 1) {
+  writeHex(bytes, 0, hex)
+  return bytes
+}
+
+/** Writes the bytes that `hex` stands for at `at`. @throws {RangeError} as `hexBytes` does. */
+export function writeHex(into: Uint8Array, at: number, hex: string): void {
+  const count = Math.ceil(hex.length / 2)
+  for (let index = 0; index < count; index += 1) {
     const high = hexValues[hex.charCodeAt(index * 2)] ?? notHex
     const low = hexValues[hex.charCodeAt(index * 2 + 1)] ?? notHex
     if (high === notHex || low === notHex) throw new RangeError('not hex digits')
-    bytes[index] = high * 16 + low
+    into[at + index] = high * 16 + low
   }
-  return bytes
 }
 
 /** Order by unsigned byte value, as SQL BLOB comparison and memcmp do: <0, 0 or >0. */

@@ -18,7 +18,6 @@ import {
   type PutFilesFields,
   type PutFilesPartFields,
   type PutObjectFields,
-  putFilesPartSize,
   putFileValueScanner,
   type Slices,
 } from './content-messages.ts'
@@ -283,15 +282,6 @@ describeCodec<PutFilesFields>({
 test('delimiters have the numbers of their messages', () => {
   const { NONE: none, JSON: json, LINE: line, SQL: sql, CSV: csv } = Delimiter
   expect(delimiters).toEqual({ none, json, line, sql, csv })
-})
-
-test('a part adds to a message what putFilesPartSize says', () => {
-  fc.assert(
-    fc.property(part, (each) => {
-      const chunks = encodePutFilesRequest({ commit: undefined, parts: [each] })
-      expect(putFilesPartSize(each)).toBe(concatBytes(chunks).length)
-    }),
-  )
 })
 
 test('the value of a message that arrives in slices passes the scanner as it comes', () => {

@@ -14,7 +14,7 @@ import {
 import { ValueScanner } from './value-scanner.ts'
 import { InvalidArgumentError } from './errors.ts'
 import { WireReader } from './wire-reader.ts'
-import { fieldSize, optionalFieldSize, utf8Size, WireWriter } from './wire-writer.ts'
+import { optionalFieldSize, utf8Size, WireWriter } from './wire-writer.ts'
 
 /** Slices that, joined, are one value or one message. */
 export type Slices = readonly Uint8Array[]
@@ -88,7 +88,7 @@ const putFile = {
 } as const
 const putObject = { value: 0x0a, tags: 0x12 } as const
 const tag = { name: 0x0a } as const
-const putFiles = { commit: 0x0a, parts: 0x12, split: 0x1a, endsCommit: 0x20 } as const
+export const putFilesTags = { commit: 0x0a, parts: 0x12, split: 0x1a, endsCommit: 0x20 } as const
 const split = {
   delimiter: 0x08,
   targetFileDatums: 0x10,
@@ -103,7 +103,8 @@ const noSplit: SplitFields = {
   headerRecords: 0n,
   footerRecords: 0n,
 }
-const part = { path: 0x0a, value: 0x12, more: 0x18, overwrite: 0x20 } as const
+export const putFilesPartTags = { path: 0x0a, value: 0x12, more: 0x18, overwrite: 0x20 } as const
+const part = putFilesPartTags
 
 function sizeOf(slices: Slices): number {
   let size = 0
@@ -240,11 +241,6 @@ function readTagName(reader: WireReader): string {
   return name
 }
 
-/** The size that `part` adds to a message, so that a sender can fill messages up to a bound. */
-export function putFilesPartSize(fields: PutFilesPartFields): number {
-  return fieldSize(partSize(fields, utf8Size(fields.path)))
-}
-
 function partSize(fields: PutFilesPartFields, pathSize: number): number {
   const flagCount = Number(fields.more) + Number(fields.overwrite)
   return optionalFieldSize(pathSize) + optionalFieldSize(sizeOf(fields.value)) + flagCount * 2
@@ -254,10 +250,10 @@ function partSize(fields: PutFilesPartFields, pathSize: number): number {
 export function encodePutFilesRequest(fields: PutFilesFields): Slices {
   const { commit, parts } = fields
   const writer = new WireWriter()
-  if (commit !== undefined) writeCommitRef(writer, putFiles.commit, commit)
+  if (commit !== undefined) writeCommitRef(writer, putFilesTags.commit, commit)
   for (const each of parts) {
     const pathSize = utf8Size(each.path)
-    writer.varint(putFiles.parts)
+    writer.varint(putFilesTags.parts)
     writer.varint(partSize(each, pathSize))
     writeText(writer, part.path, each.path, pathSize)
     writeSlices(writer, part.value, each.value)
@@ -265,7 +261,7 @@ export function encodePutFilesRequest(fields: PutFilesFields): Slices {
     writeFlag(writer, part.overwrite, each.overwrite)
   }
   if (fields.split !== undefined) writeSplit(writer, fields.split)
-  writeFlag(writer, putFiles.endsCommit, fields.endsCommit ?? false)
+  writeFlag(writer, putFilesTags.endsCommit, fields.endsCommit ?? false)
   return writer.take()
 }
 
@@ -277,7 +273,7 @@ function writeSplit(into: WireWriter, fields: SplitFields): void {
   writeInt64(writer, split.headerRecords, fields.headerRecords)
   writeInt64(writer, split.footerRecords, fields.footerRecords)
   const message = writer.take()
-  into.varint(putFiles.split)
+  into.varint(putFilesTags.split)
   into.varint(sizeOf(message))
   for (const slice of message) into.raw(slice)
 }
@@ -315,12 +311,18 @@ export function decodePutFilesRequest(message: Slices): PutFilesFields {
   let commit: CommitRef | undefined
   let splitFields: SplitFields | undefined
   let endsCommit = false
+  let current = newPart()
+  // One for all parts: there may be thousands.
+  const readPartField = (): void => readPutFilesPartField(reader, current)
   while (!reader.atEnd) {
     const fieldTag = reader.tag()
-    if (fieldTag === putFiles.parts) parts.push(readPart(reader))
-    else if (fieldTag === putFiles.commit) commit = readCommitRef(reader, commit)
-    else if (fieldTag === putFiles.endsCommit) endsCommit = reader.bool()
-    else if (fieldTag === putFiles.split) splitFields = readSplit(reader, splitFields)
+    if (fieldTag === putFilesTags.parts) {
+      current = newPart()
+      reader.message(readPartField)
+      parts.push(current)
+    } else if (fieldTag === putFilesTags.commit) commit = readCommitRef(reader, commit)
+    else if (fieldTag === putFilesTags.endsCommit) endsCommit = reader.bool()
+    else if (fieldTag === putFilesTags.split) splitFields = readSplit(reader, splitFields)
     else reader.skip()
     if (parts.length > putFilesPartsMax) {
       throw new InvalidArgumentError(
@@ -331,30 +333,27 @@ export function decodePutFilesRequest(message: Slices): PutFilesFields {
   return { commit, parts, split: splitFields, endsCommit }
 }
 
-function readPart(reader: WireReader): PutFilesPartFields {
-  const read: Unfinished<PutFilesPartFields> = {
-    path: '',
-    value: [],
-    more: false,
-    overwrite: false,
+const noSlices: Slices = []
+
+function newPart(): Unfinished<PutFilesPartFields> {
+  return { path: '', value: noSlices, more: false, overwrite: false }
+}
+
+function readPutFilesPartField(reader: WireReader, read: Unfinished<PutFilesPartFields>): void {
+  switch (reader.tag()) {
+    case part.path:
+      read.path = reader.string()
+      break
+    case part.value:
+      read.value = reader.bytes()
+      break
+    case part.more:
+      read.more = reader.bool()
+      break
+    case part.overwrite:
+      read.overwrite = reader.bool()
+      break
+    default:
+      reader.skip()
   }
-  reader.message(() => {
-    switch (reader.tag()) {
-      case part.path:
-        read.path = reader.string()
-        break
-      case part.value:
-        read.value = reader.bytes()
-        break
-      case part.more:
-        read.more = reader.bool()
-        break
-      case part.overwrite:
-        read.overwrite = reader.bool()
-        break
-      default:
-        reader.skip()
-    }
-  })
-  return read
 }

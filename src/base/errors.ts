@@ -61,13 +61,26 @@ export class ResourceExhaustedError extends DomainError {
 export class DiskFullError extends ResourceExhaustedError {
   override readonly name = 'DiskFullError'
   readonly directory: string
+  /** It has room for bytes, and its file system holds no more files. */
+  readonly lacksFiles: boolean
 
-  constructor(directory: string, options?: ErrorOptions) {
+  /** `advice` in place of that for a server that runs. */
+  constructor(
+    directory: string,
+    options: ErrorOptions & { readonly advice?: string; readonly lacksFiles?: boolean } = {},
+  ) {
+    const {
+      advice = 'free some space, or delete what is not needed and run pachctl garbage-collect, or move the data directory to a larger disk',
+      lacksFiles = false,
+    } = options
     super(
-      `the disk of the data directory is full (at ${directory}): free some space, or delete what is not needed and run pachctl garbage-collect, or move the data directory to a larger disk`,
+      lacksFiles
+        ? `the file system of the data directory can hold no more files, however small (at ${directory}; df -i shows it): remove files that nobody needs, or move the data directory to a file system that was made for more`
+        : `the disk of the data directory is full (at ${directory}): ${advice}`,
       options,
     )
     this.directory = directory
+    this.lacksFiles = lacksFiles
   }
 }
 

@@ -66,16 +66,21 @@ export function writeNumber(writer: WireWriter, tag: number, value: number): voi
   writer.varint(value)
 }
 
+/** Writes a pfs.Repo as the field of `tag`. */
+export function writeRepoRef(writer: WireWriter, tag: number, name: string): void {
+  const nameSize = utf8Size(name)
+  writer.varint(tag)
+  writer.varint(optionalFieldSize(nameSize))
+  writeText(writer, repo.name, name, nameSize)
+}
+
 /** Writes a pfs.Commit as the field of `tag`. */
 export function writeCommitRef(writer: WireWriter, tag: number, ref: CommitRef): void {
-  const nameSize = utf8Size(ref.repo)
   const idSize = utf8Size(ref.id)
-  const repoSize = optionalFieldSize(nameSize)
+  const repoSize = optionalFieldSize(utf8Size(ref.repo))
   writer.varint(tag)
   writer.varint(fieldSize(repoSize) + optionalFieldSize(idSize))
-  writer.varint(commit.repo)
-  writer.varint(repoSize)
-  writeText(writer, repo.name, ref.repo, nameSize)
+  writeRepoRef(writer, commit.repo, ref.repo)
   writeText(writer, commit.id, ref.id, idSize)
 }
 

@@ -32,6 +32,12 @@ export function parseCode(text: string | undefined): Code {
   return codes.has(code) ? (code as Code) : Code.unknown
 }
 
+/**
+ * What our own callers over HTTP/2 say they are. It promises that they cancel a stream of requests by nothing
+ * but a reset.
+ */
+export const ownUserAgent = 'pachyderm-ts'
+
 /** The trailer that carries an `ErrorKind`. */
 export const errorKindTrailer = 'pachyderm-error-kind'
 

@@ -9,6 +9,9 @@ export type PipelineName = Brand<string, 'PipelineName'>
 export type JobId = Brand<string, 'JobId'>
 
 const nameLengthMax = 255
+/** Clients of 1.5 look for what stands before the colon. */
+export const namingRule =
+  'alphanumeric characters, underscores, and dashes are allowed: a-z, A-Z, 0-9, _ and -'
 const commitIdLength = 32
 const commitIdPattern = /^[0-9a-f]{32}$/
 
@@ -21,9 +24,7 @@ export function parseRepoName(text: string): RepoName {
     )
   }
   if (!/^[a-zA-Z0-9_-]+$/.test(text)) {
-    throw new InvalidArgumentError(
-      `repo name (${text}) invalid: only alphanumeric characters, underscores, and dashes are allowed`,
-    )
+    throw new InvalidArgumentError(`repo name (${text}) invalid: only ${namingRule}`)
   }
   return text as RepoName
 }
@@ -95,7 +96,7 @@ export function parsePipelineName(text: string): PipelineName {
   if (text === '') throw new InvalidArgumentError('a pipeline name is needed, but none was given')
   if (!/^[a-zA-Z0-9_-]+$/.test(text) || text.length > nameLengthMax) {
     throw new InvalidArgumentError(
-      `pipeline name (${text}) invalid: only 1 to ${nameLengthMax} alphanumeric characters, underscores, and dashes are allowed`,
+      `pipeline name (${text}) invalid: only 1 to ${nameLengthMax} ${namingRule}`,
     )
   }
   return text as PipelineName

@@ -8,6 +8,7 @@ export type FilePath = Brand<string, 'FilePath'>
 export const rootPath: FilePath = '' as FilePath
 
 const slashByte = 0x2f
+const dotByte = 0x2e
 const pathBytesMax = 4096
 /** With slashes and dots that mean nothing. */
 const pathTextMax = 16 * pathBytesMax
@@ -21,6 +22,7 @@ const nameBytesMax = 1024
  * (not UTF-8), has a name over 1,024 bytes or is over 4,096 bytes.
  */
 export function parseFilePath(text: string): FilePath {
+  if (isPlain(text)) return (text.charCodeAt(0) === slashByte ? text : `/${text}`) as FilePath
   // Before anything goes through all of it.
   if (text.length > pathTextMax) {
     throw new InvalidArgumentError(
@@ -48,6 +50,19 @@ export function parseFilePath(text: string): FilePath {
   const path = names.length === 0 ? '' : `/${names.join('/')}`
   checkPathSize(path, names)
   return path as FilePath
+}
+
+/** Whether nothing of a path is to be removed or looked at closely: most are so, and come in millions. */
+function isPlain(text: string): boolean {
+  if (text.length === 0 || (text.length + 1) * 3 > nameBytesMax) return false
+  let before = slashByte
+  for (let index = text.charCodeAt(0) === slashByte ? 1 : 0; index < text.length; index += 1) {
+    const code = text.charCodeAt(index)
+    const isOdd = before === slashByte && (code === slashByte || code === dotByte)
+    if (isOdd || code === 0 || code >= 0x80) return false
+    before = code
+  }
+  return before !== slashByte
 }
 
 function checkPathSize(path: string, names: readonly string[]): void {
@@ -87,7 +102,9 @@ export function baseName(path: FilePath): string {
 
 /** True when `path` is `ancestor` or lies below it. */
 export function isWithin(path: FilePath, ancestor: FilePath): boolean {
-  return path === ancestor || path.startsWith(`${ancestor}/`)
+  const { length } = ancestor
+  if (!path.startsWith(ancestor)) return false
+  return path.length === length || path.charCodeAt(length) === slashByte
 }
 
 /**
@@ -95,7 +112,21 @@ export function isWithin(path: FilePath, ancestor: FilePath): boolean {
  * in it. The names' UTF-8, joined by NUL, which no name can hold; the root is empty.
  */
 export function pathKey(path: FilePath): Uint8Array {
-  const key = utf8(path.slice(1))
+  return asciiKey(path) ?? withNul(utf8(path.slice(1)))
+}
+
+/** Where every character is one byte: an encoder takes several times as long for so few. */
+function asciiKey(path: FilePath): Uint8Array | undefined {
+  const key = new Uint8Array(Math.max(0, path.length - 1))
+  for (let index = 0; index < key.length; index += 1) {
+    const code = path.charCodeAt(index + 1)
+    if (code >= 0x80) return undefined
+    key[index] = code === slashByte ? 0 : code
+  }
+  return key
+}
+
+function withNul(key: Uint8Array): Uint8Array {
   for (let index = 0; index < key.length; index += 1) {
     if (key[index] === slashByte) key[index] = 0
   }

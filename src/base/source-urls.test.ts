@@ -15,7 +15,12 @@ test('every kind of URL is read, and has a name of its own', () => {
     ['s3://bucket/dir/k%25', { kind: 's3', bucket: 'bucket', key: 'dir/k%' }, 'dir/k%'],
     ['s3://bucket', { kind: 's3', bucket: 'bucket', key: '' }, ''],
     ['gs://bucket/dir/', { kind: 'gcs', bucket: 'bucket', key: 'dir/' }, 'dir'],
-    ['gcs://bucket/k?v', { kind: 'gcs', bucket: 'bucket', key: 'k?v' }, 'k?v'],
+    ['gcs://bucket/k%3Fv', { kind: 'gcs', bucket: 'bucket', key: 'k?v' }, 'k?v'],
+    [
+      's3://bucket/k%3Fv?endpoint=http://localhost:9000&region=eu-x-1',
+      { key: 'k?v', endpoint: 'http://localhost:9000', region: 'eu-x-1' },
+      'k?v',
+    ],
     ['as://host/box/k', { kind: 'azure', bucket: 'box', key: 'k' }, 'k'],
     [
       'wasb://box@acc.blob.core.windows.net/d/k',
@@ -59,6 +64,13 @@ test('what is no URL of a known kind is refused in words', () => {
     ['s3://b ucket/key', 'cannot be a bucket'],
     ['as://host/../k', 'cannot be a container'],
     ['s3://bucket/100%', 'write %25'],
+    [
+      's3://bucket/k?v',
+      'there are endpoint and region; write a question mark that belongs to a key as %3F',
+    ],
+    ['s3://bucket/k?endpoint=http://:pw@x', 'its endpoint is no address'],
+    ['gs://bucket/k?endpoint=http://x', 'only s3:// takes settings behind a question mark; write'],
+    ['as://host/box/k?sig=x', 'only s3:// takes settings'],
     ['pfs://host/repo', 'pfs put-file path must be of form repo/commit[/path/to/file] got: /repo'],
     ['pfs://host:99999/repo/master', 'is no address'],
     ['pfs://a@host/repo/master', 'is no address'],

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from './errors.ts'
+import { parseStoreSettings, partedSettings, type StoreSettings } from './store-settings.ts'
 
 /** The port of pachd where a URL names none. */
 const pachdPort = 30650
@@ -12,8 +13,8 @@ export interface HttpUrl {
   readonly url: URL
 }
 
-/** An object, or all whose keys begin with the key. */
-export interface StoreUrl {
+/** An object, or all whose keys begin with the key. Only `s3` has settings. */
+export interface StoreUrl extends StoreSettings {
   readonly kind: 's3' | 'gcs' | 'azure'
   readonly bucket: string
   readonly key: string
@@ -60,15 +61,17 @@ export function parseSourceUrl(text: string): SourceUrl {
     case 'http':
     case 'https':
       return { kind: 'http', url: parseHttp(text) }
-    case 's3':
-      return { kind: 's3', ...parseBucket(text, rest) }
+    case 's3': {
+      const { bare, query } = partedSettings(rest)
+      return { kind: 's3', ...parseBucket(text, scheme, bare), ...settingsOf(text, query) }
+    }
     case 'gs':
     case 'gcs':
-      return { kind: 'gcs', ...parseBucket(text, rest) }
+      return { kind: 'gcs', ...parseBucket(text, scheme, withoutSettings(text, rest)) }
     case 'as':
     case 'wasb':
     case 'wasbs':
-      return { kind: 'azure', ...parseContainer(text, rest) }
+      return { kind: 'azure', ...parseContainer(text, withoutSettings(text, rest)) }
     case 'pfs':
       return parsePfs(text, rest)
     default:
@@ -94,14 +97,35 @@ function parseHttp(text: string): URL {
   return url
 }
 
+const questionMark = 'write a question mark that belongs to a key as %3F'
+
+function settingsOf(text: string, query: string | undefined): StoreSettings {
+  if (query === undefined) return {}
+  try {
+    return parseStoreSettings(query)
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    throw malformed(text, `${error.message}; ${questionMark}`)
+  }
+}
+
+function withoutSettings(text: string, rest: string): string {
+  if (!rest.includes('?')) return rest
+  throw malformed(text, `only s3:// takes settings behind a question mark; ${questionMark}`)
+}
+
 function parseBucket(
   text: string,
+  scheme: string,
   rest: string,
 ): { readonly bucket: string; readonly key: string } {
   const slash = rest.indexOf('/')
   const bucket = slash === -1 ? rest : rest.slice(0, slash)
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{1,220}$/.test(bucket)) {
-    throw malformed(text, `${JSON.stringify(bucket)} cannot be a bucket: write s3://BUCKET/KEY`)
+    throw malformed(
+      text,
+      `${JSON.stringify(bucket)} cannot be a bucket: write ${scheme}://BUCKET/KEY`,
+    )
   }
   return { bucket, key: slash === -1 ? '' : decoded(text, rest.slice(slash + 1)) }
 }

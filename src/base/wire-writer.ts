@@ -30,10 +30,34 @@ export function utf8Size(text: string): number {
   return size
 }
 
+/** Bytes that a varint of `value`, from 0 to 2^53 - 1, takes. */
 export function varintSize(value: number): number {
   let size = 1
   for (let rest = value; rest >= 0x80; rest /= 128) size += 1
   return size
+}
+
+/** Writes a varint of `value`, from 0 to 2^53 - 1, at `at`, and returns the offset behind it. */
+export function writeVarint(bytes: Uint8Array, at: number, value: number): number {
+  let end = at
+  let rest = value
+  while (rest >= 0x80) {
+    bytes[end] = (rest % 128) | 0x80
+    end += 1
+    rest = Math.floor(rest / 128)
+  }
+  bytes[end] = rest
+  return end + 1
+}
+
+/** Writes `text` of `sizeBytes`, which is its `utf8Size`, at `at`, and returns the offset behind it. */
+export function writeUtf8(bytes: Uint8Array, at: number, text: string, sizeBytes: number): number {
+  if (sizeBytes === text.length && sizeBytes < encodeIntoLengthMin) {
+    for (let index = 0; index < sizeBytes; index += 1) bytes[at + index] = text.charCodeAt(index)
+  } else {
+    encoder.encodeInto(text, bytes.subarray(at))
+  }
+  return at + sizeBytes
 }
 
 /** The size of a field with a tag of one byte (number below 16) and a value of `size` bytes. */
@@ -74,14 +98,7 @@ export class WireWriter {
   /** A tag, a length or any other integer from 0 to 2^53 - 1. */
   varint(value: number): void {
     this.#reserve(varintBytesMax)
-    let rest = value
-    while (rest >= 0x80) {
-      this.#chunk[this.#at] = (rest % 128) | 0x80
-      this.#at += 1
-      rest = Math.floor(rest / 128)
-    }
-    this.#chunk[this.#at] = rest
-    this.#at += 1
+    this.#at = writeVarint(this.#chunk, this.#at, value)
   }
 
   /** Negative numbers take 10 bytes. */
@@ -101,14 +118,7 @@ export class WireWriter {
   string(text: string, sizeBytes: number): void {
     this.varint(sizeBytes)
     this.#reserve(sizeBytes)
-    if (sizeBytes === text.length && sizeBytes < encodeIntoLengthMin) {
-      for (let index = 0; index < sizeBytes; index += 1) {
-        this.#chunk[this.#at + index] = text.charCodeAt(index)
-      }
-    } else {
-      encoder.encodeInto(text, this.#chunk.subarray(this.#at))
-    }
-    this.#at += sizeBytes
+    this.#at = writeUtf8(this.#chunk, this.#at, text, sizeBytes)
   }
 
   /** Bytes without a length before them. Large ones are not copied and must not change. */

@@ -1,6 +1,8 @@
 import { closeInherited } from '../server/inherited-descriptors.ts'
 import { runPachd } from '../server/pachd.ts'
 
+/** Whatever then still keeps the process would keep it for ever. */
+const endGraceMs = 5000
 const stopSignals = ['SIGINT', 'SIGTERM'] as const
 
 closeInherited()
@@ -19,3 +21,11 @@ process.exitCode = await runPachd({
       for (const signal of stopSignals) process.once(signal, resolve)
     }),
 })
+
+// oxlint-disable-next-line no-restricted-globals -- the clock's sleep would itself keep the process
+setTimeout(() => {
+  const held = process.getActiveResourcesInfo().join(', ')
+  process.stderr.write(`pachd: ended, though something was still open: ${held}\n`)
+  // oxlint-disable-next-line no-process-exit -- to throw would not end it either
+  process.exit()
+}, endGraceMs).unref()

@@ -6,9 +6,15 @@ import { concatBytes } from '../base/bytes.ts'
 import { MessageReader } from '../base/grpc-messages.ts'
 import { prefixBytes, writePrefix, type EncodedMessage } from '../base/grpc-wire.ts'
 import { SliceQueue } from '../base/slice-queue.ts'
-import { PutFilesRequestSchema, PutFilesResponseSchema } from '../gen/pachyderm_pb.ts'
+import {
+  HoldCommitRequestSchema,
+  HoldCommitResponseSchema,
+  PutFilesRequestSchema,
+  PutFilesResponseSchema,
+} from '../gen/pachyderm_pb.ts'
 import { GetFileRequestSchema, PutFileRequestSchema } from '../gen/pfs_pb.ts'
 import { putFile, putFiles, readFile, type FilePut } from './file-transfers.ts'
+import { holdCommit } from './held-commit.ts'
 import type { Transport } from './transport.ts'
 
 const file = { commit: { repo: 'data', id: 'master' }, path: '/a/ü' }
@@ -149,4 +155,16 @@ test('large files are cut, and small ones share messages', async () => {
   const sizes = transport.sent.map(({ length }) => length)
   expect(Math.max(...sizes)).toBeLessThan(mebi + 100)
   expect(sizes.length).toBeLessThanOrEqual(6)
+})
+
+test('a commit is held by the messages of the generated code', async () => {
+  const wanted = { repo: 'dätä', branch: 'master', message: 'x'.repeat(200) }
+  const commit = { repo: { name: 'dätä' }, id: 'c1' }
+  const answer = create(HoldCommitResponseSchema, { commit })
+  const transport = new RecordingTransport([toBinary(HoldCommitResponseSchema, answer)])
+  const held = await Array.fromAsync(holdCommit(transport, wanted))
+  expect(held).toEqual([{ repo: 'dätä', id: 'c1' }])
+  const [request] = transport.sent.map((sent) => fromBinary(HoldCommitRequestSchema, sent))
+  const { branch, message } = wanted
+  expect(request).toMatchObject({ repo: { name: 'dätä' }, branch, message })
 })

@@ -4,8 +4,6 @@ import {
   encodePutFilesRequest,
   type PutFileFields,
   type PutFilesFields,
-  putFilesPartSize,
-  putFilesPartsMax,
   type PutFilesPartFields,
   type SplitFields,
 } from '../base/content-messages.ts'
@@ -17,8 +15,10 @@ import {
   type GetFilesFields,
   type GetFilesRequestFields,
 } from '../base/download-messages.ts'
-import { writeFileRef, type CommitRef, type FileRef } from '../base/file-refs.ts'
+import { writeCommitRef, writeFileRef, type CommitRef, type FileRef } from '../base/file-refs.ts'
+import type { IncomingMessage } from '../base/grpc-messages.ts'
 import type { EncodedMessage } from '../base/grpc-wire.ts'
+import { putFilesBytesMax, PutFilesWriter, type SmallFile } from '../base/put-files-writer.ts'
 import { ValueScanner } from '../base/value-scanner.ts'
 import { WireReader } from '../base/wire-reader.ts'
 import { WireWriter } from '../base/wire-writer.ts'
@@ -27,10 +27,11 @@ import type { CallOptions, Transport } from './transport.ts'
 // The calls that carry contents, without generated code: bytes pass as views, never copied to make
 // a message, and a program that only moves files loads no descriptors.
 
-const messageBytesMax = 1024 * 1024
 const bytesValueTag = 0x0a
 const getFile = { file: 0x0a, offsetBytes: 0x10, sizeBytes: 0x18 } as const
 const listChunksFile = 0x0a
+const getChunks = { commit: 0x0a, ids: 0x12 } as const
+const chunksTag = 0x0a
 const putFilesResponse = { files: 0x08, bytes: 0x10, endedCommit: 0x18 } as const
 
 export interface PutFileOptions extends CallOptions {
@@ -90,8 +91,37 @@ export async function* readFile(
   writeFileRef(writer, getFile.file, file)
   writeCount(writer, getFile.offsetBytes, options.offsetBytes ?? 0)
   writeCount(writer, getFile.sizeBytes, options.sizeBytes ?? 0)
-  const scanner = new ValueScanner(bytesValueTag)
-  for await (const message of transport.serverStream('/pfs.API/GetFile', writer.take(), options)) {
+  yield* valuesOf(transport.serverStream('/pfs.API/GetFile', writer.take(), options), bytesValueTag)
+}
+
+/**
+ * Chunks of a commit, one behind the other, in the slices they arrive in. Only servers of this project know
+ * it. @throws {RpcError}
+ */
+export async function* readChunks(
+  transport: Transport,
+  commit: CommitRef,
+  ids: readonly Uint8Array[],
+  options?: CallOptions,
+): AsyncGenerator<Uint8Array> {
+  const writer = new WireWriter()
+  writeCommitRef(writer, getChunks.commit, commit)
+  for (const id of ids) {
+    writer.varint(getChunks.ids)
+    writer.varint(id.length)
+    writer.raw(id)
+  }
+  const answers = transport.serverStream('/pachyderm.Files/GetChunks', writer.take(), options)
+  yield* valuesOf(answers, chunksTag)
+}
+
+/** What is in the field of that tag, of one message after another. */
+async function* valuesOf(
+  messages: AsyncIterable<IncomingMessage>,
+  tag: number,
+): AsyncGenerator<Uint8Array> {
+  const scanner = new ValueScanner(tag)
+  for await (const message of messages) {
     for await (const slice of message.slices()) yield* scanner.push(slice)
     scanner.end()
   }
@@ -142,6 +172,8 @@ function writeCount(writer: WireWriter, tag: number, count: number): void {
 /** One file of a bulk upload. */
 export interface FilePut {
   readonly path: string
+  /** Of a small file, another way to its bytes, which costs less. */
+  readonly small?: SmallFile
   readonly bytes: ByteStream | Uint8Array
   readonly overwrite?: boolean
 }
@@ -190,22 +222,41 @@ async function* bulkMessages(
 ): AsyncGenerator<EncodedMessage> {
   // The commit goes ahead, so that the server can refuse it before it is sent anything.
   yield encodePutFilesRequest(first)
-  let parts: PutFilesPartFields[] = []
-  let size = 0
-  for await (const put of puts) {
-    for await (const part of partsOf(put)) {
-      const partSize = putFilesPartSize(part)
-      const isFull = size + partSize > messageBytesMax || parts.length === putFilesPartsMax
-      if (parts.length > 0 && isFull) {
-        yield encodePutFilesRequest({ commit: undefined, parts })
-        parts = []
-        size = 0
+  const message = new PutFilesWriter()
+  // What is there is not waited for: of a million small files, each would pay for several promises.
+  for await (const some of Symbol.iterator in puts ? [puts] : oneByOne(puts)) {
+    for (const put of some) {
+      if (message.isFull) yield message.take()
+      if (isAdded(message, put)) continue
+      if (!message.isEmpty) yield message.take()
+      if (isAdded(message, put)) continue
+      for await (const part of partsOf(put)) {
+        yield encodePutFilesRequest({ commit: undefined, parts: [part] })
       }
-      parts.push(part)
-      size += partSize
     }
   }
-  if (parts.length > 0) yield encodePutFilesRequest({ commit: undefined, parts })
+  if (!message.isEmpty) yield message.take()
+}
+
+async function* oneByOne<Item>(items: AsyncIterable<Item>): AsyncGenerator<readonly Item[]> {
+  for await (const item of items) yield [item]
+}
+
+/** False for what is not whole, or has no room in the message. */
+function isAdded(message: PutFilesWriter, put: FilePut): boolean {
+  const { path, overwrite = false } = put
+  const small = put.small ?? (put.bytes instanceof Uint8Array ? copied(put.bytes) : undefined)
+  return small !== undefined && message.add(path, small, overwrite)
+}
+
+function copied(bytes: Uint8Array): SmallFile {
+  return {
+    readInto: (into, offset) => {
+      if (offset + bytes.length > into.length) return undefined
+      into.set(bytes, offset)
+      return bytes.length
+    },
+  }
 }
 
 const plainPart = { value: [], more: false, overwrite: false } as const
@@ -228,8 +279,8 @@ async function* partsOf(put: FilePut): AsyncGenerator<PutFilesPartFields> {
 async function* piecesOf(bytes: ByteStream | Uint8Array): AsyncGenerator<Uint8Array> {
   const slices = bytes instanceof Uint8Array ? [bytes] : bytes
   for await (const slice of slices) {
-    for (let offset = 0; offset < slice.length; offset += messageBytesMax) {
-      yield slice.subarray(offset, offset + messageBytesMax)
+    for (let offset = 0; offset < slice.length; offset += putFilesBytesMax) {
+      yield slice.subarray(offset, offset + putFilesBytesMax)
     }
   }
 }

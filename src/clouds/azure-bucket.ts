@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import type { BlobServiceClient, ContainerClient } from '@azure/storage-blob'
 import { DomainError, PermissionDeniedError } from '../base/errors.ts'
 import {
   type CloudEnvironment,
   type CloudObject,
   contentHashName,
-  type FileBytes,
   type NewObject,
   type StoreBucket,
+  type WholeBytes,
   type WritableBucket,
   partBytes,
 } from './bucket.ts'
@@ -168,16 +167,14 @@ export class AzureBucket implements WritableBucket, StoreBucket {
     }
   }
 
-  async create(key: string, file: FileBytes, signal: AbortSignal): Promise<boolean> {
+  async create(key: string, bytes: WholeBytes, signal: AbortSignal): Promise<boolean> {
     try {
       // By a function, so that the client can begin anew.
-      await this.#container
-        .getBlockBlobClient(key)
-        .upload(() => createReadStream(file.path), file.sizeBytes, {
-          abortSignal: signal,
-          conditions: { ifNoneMatch: '*' },
-          transactionalContentMD5: file.md5,
-        })
+      await this.#container.getBlockBlobClient(key).upload(bytes.open, bytes.sizeBytes, {
+        abortSignal: signal,
+        conditions: { ifNoneMatch: '*' },
+        transactionalContentMD5: bytes.md5,
+      })
       return true
     } catch (error) {
       const status = statusOf(error)

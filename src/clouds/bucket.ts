@@ -1,3 +1,6 @@
+import type { Readable } from 'node:stream'
+import type { StoreSettings } from '../base/store-settings.ts'
+
 /** An object of a bucket, as it was when it was looked at. */
 export interface CloudObject {
   readonly key: string
@@ -44,16 +47,19 @@ export interface WritableBucket extends Bucket {
    * Holds one part of it: `partBytes`.
    */
   write(object: NewObject, signal: AbortSignal): Promise<void>
+  /** As that of a `StoreBucket`. */
+  create(key: string, bytes: WholeBytes, signal: AbortSignal): Promise<boolean>
   /** Removes an object; nothing happens when there is none. */
   delete(key: string, signal: AbortSignal): Promise<void>
 }
 
-/** A local file whose bytes become an object. */
-export interface FileBytes {
-  readonly path: string
+/** Bytes that become an object all at once. */
+export interface WholeBytes {
   readonly sizeBytes: number
   /** MD5 of the bytes, which the store compares. */
   readonly md5: Uint8Array
+  /** From the first one, each time. */
+  readonly open: () => Readable
 }
 
 /**
@@ -71,11 +77,10 @@ export interface StoreBucket extends Bucket {
     signal: AbortSignal,
   ): Promise<AsyncIterable<Uint8Array> | undefined>
   /**
-   * Makes an object of a file of up to 256 MiB, all at once and by one request, which every store takes;
-   * false when one is there, which stays. Where the store knows no such condition, another that comes at the same moment may
+   * Makes an object of up to 256 MiB, all at once and by one request, which every store takes; false when one is there, which stays. Where the store knows no such condition, another that comes at the same moment may
    * be written over.
    */
-  create(key: string, file: FileBytes, signal: AbortSignal): Promise<boolean>
+  create(key: string, bytes: WholeBytes, signal: AbortSignal): Promise<boolean>
   /** Writes a few bytes in the place of what is there. */
   replace(key: string, bytes: Uint8Array, signal: AbortSignal): Promise<void>
   /** Nothing happens when there is no such object. */
@@ -102,7 +107,7 @@ export interface CloudEnvironment {
 }
 
 /** The names of a bucket, and what it is in. */
-export interface BucketName {
+export interface BucketName extends StoreSettings {
   readonly kind: 's3' | 'gcs' | 'azure'
   readonly bucket: string
   /** Of Azure. */

@@ -66,5 +66,7 @@ export function distrustOf(code: string, reason: string = code): string | undefi
 
 function saidOf(status: number | undefined, code: string): string {
   if (code === 'TimeoutError') return 'it did not answer in time'
+  // The name may be right: a server of names did not answer, as on a machine without a network.
+  if (code === 'EAI_AGAIN') return 'its host cannot be looked up now (EAI_AGAIN)'
   return code === '' ? `status ${status}` : (distrustOf(code) ?? code)
 }

@@ -1,12 +1,11 @@
-import { createReadStream } from 'node:fs'
 import { DomainError, FailedPreconditionError } from '../base/errors.ts'
 import {
   type CloudEnvironment,
   type CloudObject,
   contentHashName,
-  type FileBytes,
   type NewObject,
   type StoreBucket,
+  type WholeBytes,
   type WritableBucket,
 } from './bucket.ts'
 import { type GcsAnswer, writeGcsObject } from './gcs-writes.ts'
@@ -231,17 +230,17 @@ export class GcsBucket implements WritableBucket, StoreBucket {
     await writeGcsObject({ begin, send }, object, what)
   }
 
-  async create(key: string, file: FileBytes, signal: AbortSignal): Promise<boolean> {
+  async create(key: string, bytes: WholeBytes, signal: AbortSignal): Promise<boolean> {
     // What is only there when it is not is generation 0.
     const query = { uploadType: 'media', name: key, ifGenerationMatch: '0' }
-    const body = createReadStream(file.path)
+    const body = bytes.open()
     const what = `${this.name}/${key}`
     const answer = await this.#ask(`${this.#uploads}?${new URLSearchParams(query).toString()}`, {
       what,
       signal,
       expected: [412],
       verb: 'write',
-      headers: { 'x-goog-hash': `md5=${Buffer.from(file.md5).toString('base64')}` },
+      headers: { 'x-goog-hash': `md5=${Buffer.from(bytes.md5).toString('base64')}` },
       body,
     }).finally(() => body.destroy())
     await answer.body?.cancel()

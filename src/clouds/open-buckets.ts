@@ -1,4 +1,5 @@
 import { assert } from '../base/errors.ts'
+import type { StoreSettings } from '../base/store-settings.ts'
 import type { Bucket, BucketName, CloudEnvironment, StoreBucket, WritableBucket } from './bucket.ts'
 
 /** Google's credentials are asked for one of these. */
@@ -24,20 +25,22 @@ export class Buckets implements Disposable {
     return bucket
   }
 
-  async #open({ kind, bucket, account }: BucketName, use: Use): Promise<Bucket> {
-    const key = `${kind} ${use} ${account ?? ''}`
+  async #open(name: BucketName, use: Use): Promise<Bucket> {
+    const { bucket, kind, account = '', endpoint = '', region = '' } = name
+    const key = `${kind} ${use} ${account} ${endpoint} ${region}`
     const known = this.#clients.get(key)
-    const client = known ?? this.#client({ kind, account }, use)
+    const client = known ?? this.#client(name, use)
     this.#clients.set(key, client)
     return (await client)(bucket)
   }
 
   /** A bucket to keep objects in, with permission to change it. */
-  async openStore({ kind, bucket, account }: BucketName): Promise<StoreBucket> {
+  async openStore(name: BucketName): Promise<StoreBucket> {
+    const { kind, bucket, account } = name
     switch (kind) {
       case 's3': {
         const { openS3, S3Bucket } = await import('./s3-bucket.ts')
-        const client = await openS3(this.#environment)
+        const client = await openS3(environmentFor(name, this.#environment))
         this.#opened.defer(() => client.destroy())
         return new S3Bucket(client, bucket)
       }
@@ -56,15 +59,13 @@ export class Buckets implements Disposable {
     this.#opened.dispose()
   }
 
-  async #client(
-    { kind, account }: Pick<BucketName, 'kind'> & { readonly account: string | undefined },
-    use: Use,
-  ): Promise<(bucket: string) => Bucket> {
+  async #client(name: BucketName, use: Use): Promise<(bucket: string) => Bucket> {
+    const { kind, account } = name
     const { advice } = this.#environment
     switch (kind) {
       case 's3': {
         const { openS3, S3Bucket } = await import('./s3-bucket.ts')
-        const client = await openS3(this.#environment)
+        const client = await openS3(environmentFor(name, this.#environment))
         this.#opened.defer(() => client.destroy())
         return (bucket) => new S3Bucket(client, bucket, advice)
       }
@@ -80,6 +81,19 @@ export class Buckets implements Disposable {
       }
     }
   }
+}
+
+/** What a bucket's name says of its store wins over the environment. */
+export function environmentFor(
+  { endpoint, region }: StoreSettings,
+  environment: CloudEnvironment,
+): CloudEnvironment {
+  const variables = {
+    ...environment.variables,
+    ...(endpoint !== undefined && { AWS_ENDPOINT_URL_S3: endpoint }),
+    ...(region !== undefined && { AWS_REGION: region }),
+  }
+  return { ...environment, variables }
 }
 
 function isWritable(bucket: Bucket): bucket is WritableBucket {

@@ -5,9 +5,9 @@ import {
   type CloudEnvironment,
   type CloudObject,
   contentHashName,
-  type FileBytes,
   type NewObject,
   type StoreBucket,
+  type WholeBytes,
   type WritableBucket,
 } from './bucket.ts'
 import { cloudError, type Verb } from './cloud-errors.ts'
@@ -218,9 +218,9 @@ export class S3Bucket implements WritableBucket, StoreBucket {
     }
   }
 
-  async create(key: string, file: FileBytes, signal: AbortSignal): Promise<boolean> {
+  async create(key: string, bytes: WholeBytes, signal: AbortSignal): Promise<boolean> {
     const what = `${this.name}/${key}`
-    const object = { bucket: this.#bucket, key, file, signal }
+    const object = { bucket: this.#bucket, key, bytes, signal }
     try {
       if (this.#takesConditions) {
         return await createS3Object(this.#client, await this.#load(), object, { ifAbsent: true })

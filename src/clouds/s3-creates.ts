@@ -1,12 +1,11 @@
-import { createReadStream } from 'node:fs'
 import type * as AwsS3 from '@aws-sdk/client-s3'
 import { UnavailableError } from '../base/errors.ts'
-import type { FileBytes } from './bucket.ts'
+import type { WholeBytes } from './bucket.ts'
 
 interface Create {
   readonly bucket: string
   readonly key: string
-  readonly file: FileBytes
+  readonly bytes: WholeBytes
   readonly signal: AbortSignal
 }
 
@@ -21,17 +20,17 @@ const presentStatus = 412
 export async function createS3Object(
   client: AwsS3.S3Client,
   sdk: typeof AwsS3,
-  { bucket: Bucket, key: Key, file, signal }: Create,
+  { bucket: Bucket, key: Key, bytes, signal }: Create,
   { ifAbsent }: { readonly ifAbsent: boolean },
 ): Promise<boolean> {
-  const body = createReadStream(file.path)
+  const body = bytes.open()
   try {
     const command = new sdk.PutObjectCommand({
       Bucket,
       Key,
       Body: body,
-      ContentLength: file.sizeBytes,
-      ContentMD5: Buffer.from(file.md5).toString('base64'),
+      ContentLength: bytes.sizeBytes,
+      ContentMD5: Buffer.from(bytes.md5).toString('base64'),
       ...(ifAbsent && { IfNoneMatch: '*' }),
     })
     await client.send(command, { abortSignal: signal })

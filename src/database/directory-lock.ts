@@ -1,7 +1,10 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { UnavailableError } from '../base/errors.ts'
+import { type DomainError, UnavailableError } from '../base/errors.ts'
 import { isBusy, translateFailure } from './sqlite/failure.ts'
+
+/** The file that is locked. */
+export const lockName = 'lock.db'
 
 /**
  * Makes this the only server on a data directory, which exists, until the result is disposed or the
@@ -10,10 +13,13 @@ import { isBusy, translateFailure } from './sqlite/failure.ts'
  * The lock is SQLite's on an empty `lock.db`, since Node itself cannot lock a file. The operating
  * system drops it with the process, so nothing stale is left behind.
  *
- * @throws {UnavailableError} when another server has the directory.
+ * @throws {UnavailableError} or what `refusal` makes, when another server has the directory.
  */
-export async function lockDirectory(directory: string): Promise<AsyncDisposable> {
-  const path = join(directory, 'lock.db')
+export async function lockDirectory(
+  directory: string,
+  refusal: (cause: unknown) => DomainError = (cause) => serverRuns(directory, cause),
+): Promise<AsyncDisposable> {
+  const path = join(directory, lockName)
   let lock: DatabaseSync | undefined
   try {
     lock = new DatabaseSync(path)
@@ -21,13 +27,7 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
   } catch (error) {
     lock?.close()
     const failure = translateFailure(error, path)
-    if (isBusy(error)) {
-      throw new UnavailableError(
-        `another server is running on ${directory}; stop it first, or give this one another data directory`,
-        { cause: error },
-      )
-    }
-    throw failure
+    throw isBusy(error) ? refusal(error) : failure
   }
   const held = lock
   return {
@@ -36,4 +36,11 @@ export async function lockDirectory(directory: string): Promise<AsyncDisposable>
       held.close()
     },
   }
+}
+
+function serverRuns(directory: string, cause: unknown): UnavailableError {
+  return new UnavailableError(
+    `another server is running on ${directory}; stop it first, or give this one another data directory`,
+    { cause },
+  )
 }

@@ -1,22 +1,28 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { DiskFullError } from '../base/errors.ts'
+import { sizeText } from '../base/sizes.ts'
 import type { LayerUpgrade, Migrations } from './database.ts'
 import { SqliteCopy, type StoredLayerVersion } from './sqlite-copy.ts'
 import { Connection } from './sqlite/connection.ts'
-import { copySuffix, migrate, plannedUpgrade } from './sqlite/store.ts'
+import { requireFiles } from './sqlite/losses.ts'
+import { copySuffix, migrate, plannedUpgrade, upgradeAdvice, upgradeRoom } from './sqlite/store.ts'
 
 const cacheBytes = 32 * 1024 * 1024
 
 /**
  * What this release will do to the store in the file `path` when it opens it. The store may be in use.
  *
- * @throws {FailedPreconditionError} when a newer release has written it. @throws {DataLossError}
+ * @throws {FailedPreconditionError} when a newer release has written it.
+ * @throws {DataLossError} when it, or its log, is lost.
  */
-export function readSqliteUpgrade(
+export async function readSqliteUpgrade(
   path: string,
   migrations: readonly Migrations[],
   release: string,
-): readonly LayerUpgrade[] {
+): Promise<readonly LayerUpgrade[]> {
+  // A connection would make a log that is missing anew.
+  await requireFiles(path, true)
   using connection = new Connection(path, { cacheBytes, readOnly: true })
   return plannedUpgrade(connection, migrations, release)
 }
@@ -29,6 +35,17 @@ export async function upgradeSqliteCopy(
 ): Promise<void> {
   using connection = new Connection(copy, { cacheBytes })
   await migrate(connection, migrations, release, { keepsCopy: false })
+}
+
+/** What to do when the disk of the store in the file `path` has no room for an upgrade, or for a trial of one. */
+export function noUpgradeRoom(path: string, cause: unknown): DiskFullError {
+  return new DiskFullError(dirname(path), { cause, advice: upgradeAdvice(path) })
+}
+
+/** In words: what an upgrade of the store in the file `path` takes at most, and what there is. */
+export function upgradeRoomText(path: string): string {
+  const { needed, free } = upgradeRoom(path)
+  return `it takes up to ${sizeText(needed)} on the disk of ${dirname(path)}, of which ${sizeText(free)} are free`
 }
 
 /** What there was before an upgrade. */

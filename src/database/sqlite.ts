@@ -29,8 +29,8 @@ import { Writer } from './sqlite/writer.ts'
 
 const mebibyte = 1024 * 1024
 /** Together 64 MiB: what SQLite may keep of the file in memory. */
-const writeCacheBytes = 32 * mebibyte
-const readCacheBytes = 32 * mebibyte
+const writeCacheBytes = 16 * mebibyte
+const readCacheBytes = 16 * mebibyte
 
 /** Events that the log keeps at least. */
 const retainedEventsMin = 100_000
@@ -51,7 +51,9 @@ export interface SqliteOptions {
   readonly reserveBytes?: number
   /** Is told where a copy is of a log that the database can take only a part of. */
   readonly onDamagedLog?: (copy: string) => void
-  /** Is told what was done to a store of an older release. */
+  /** Whether what there was is kept beside a store of an older release; it is, unless this says no. */
+  readonly keepsCopy?: boolean
+  /** Is told what was done to a store of an older release, where a copy was kept. */
   readonly onUpgraded?: (upgrade: StoreUpgrade) => void
   /** Is told each time that something cannot be written, or only with what is in reserve. */
   readonly onDiskFull?: (error: DiskFullError) => void
@@ -99,8 +101,8 @@ async function openOnce(
   // What a killed process left in the log was visible; it is durable once it is in the file.
   writeConnection.execute('PRAGMA wal_checkpoint(TRUNCATE)')
   await requireWholeLog(writeConnection)
-  const { migrations, release = 'unknown' } = options
-  const upgrade = await migrate(writeConnection, migrations, release)
+  const { migrations, release = 'unknown', keepsCopy = true } = options
+  const upgrade = await migrate(writeConnection, migrations, release, { keepsCopy })
   if (upgrade !== undefined) options.onUpgraded?.(upgrade)
   if (store?.isNew === true) setStoreId(writeConnection, store.id)
   // So that the file itself says what it is, and holds all tables, whatever becomes of the log.

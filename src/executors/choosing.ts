@@ -1,6 +1,13 @@
 import type { Clock } from '../base/clock.ts'
 import { DomainError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
-import type { Executor, ExecutorName, Slot, SlotSecrets, Transform } from '../pipelines/executor.ts'
+import type {
+  Executor,
+  ExecutorName,
+  OnWait,
+  Slot,
+  SlotSecrets,
+  Transform,
+} from '../pipelines/executor.ts'
 import type { ImageBuild, ImageBuilds } from '../pipelines/image-builds.ts'
 import type { ContainerExecutor, StartTrial } from './containers.ts'
 
@@ -105,7 +112,12 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
     return isMissed && containers.kind === 'refused' ? [...notices, containers.reason] : notices
   }
 
-  async openSlot(transform: Transform, signal: AbortSignal, secrets?: SlotSecrets): Promise<Slot> {
+  async openSlot(
+    transform: Transform,
+    signal: AbortSignal,
+    secrets?: SlotSecrets,
+    onWait?: OnWait,
+  ): Promise<Slot> {
     const conflict = this.#conflict(transform)
     if (conflict !== undefined) throw new FailedPreconditionError(conflict)
     const { process, openContainers } = this.#options
@@ -114,14 +126,14 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
       return await process.openSlot(transform, signal, secrets)
     const containers = this.#containers
     if (containers.kind === 'open')
-      return await containers.executor.openSlot(transform, signal, secrets)
+      return await containers.executor.openSlot(transform, signal, secrets, onWait)
     if (openContainers === undefined) {
       throw new FailedPreconditionError(
         `the pipeline runs in containers, and ${containers.reason}: start pachd with --container-engine, or set "executor" to "process"`,
       )
     }
     // The words of the engine's own error, which may pass.
-    return await (await openContainers()).openSlot(transform, signal, secrets)
+    return await (await openContainers()).openSlot(transform, signal, secrets, onWait)
   }
 
   async buildImage(build: ImageBuild, signal: AbortSignal): Promise<string> {
@@ -135,6 +147,11 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
       )
     }
     throw new UnavailableError(`no image can be built: ${containers.reason}`)
+  }
+
+  /** Before what uses it is closed: it waits no more for engines that hang. */
+  leave(): void {
+    if (this.#containers.kind === 'open') this.#containers.executor.leave()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -17,9 +17,11 @@ import {
   bashImage,
   busyboxImage,
   debianImage,
+  machineImage,
   shelllessImage,
   userImage,
 } from '../testing/test-images.ts'
+import { shellEndings } from '../testing/shell-endings.ts'
 import type { ContainerExecutor, StartTrial } from './containers.ts'
 import { adviceOn } from './containers/starting.ts'
 
@@ -28,6 +30,9 @@ const clock = new SystemClock()
 const random = new SystemRandom()
 const never = new AbortController().signal
 const images = ['busybox', 'debian', 'bash', 'user']
+
+/** The number of `ptrace`, where this is known. */
+const ptraceCall = { x64: 101, arm64: 117 }[process.arch as string]
 
 function nameOf(image: string): string {
   return `localhost/${image}:test`
@@ -39,6 +44,12 @@ function sh(image: string, script: string, more: Partial<Transform> = {}): Trans
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await clock.sleep(5)
+}
+
+/** The next datum finds it as `/pfs/in/f`. */
+function giveInput(slot: Slot, text: string): void {
+  mkdirSync(join(slot.pfsDirectory, 'in'))
+  writeFileSync(join(slot.pfsDirectory, 'in/f'), text)
 }
 
 /** The hostname of a container that uses no network of the host is its id. */
@@ -126,6 +137,8 @@ function testWith(start: () => Promise<TestEngine>): void {
     await engine.makeImage(nameOf('bash'), bashImage)
     await engine.makeImage(nameOf('user'), userImage)
     await engine.makeImage(nameOf('shellless'), shelllessImage)
+    await engine.makeImage(nameOf('perl'), machineImage('dash', 'perl'))
+    await engine.makeImage(nameOf('volume'), { ...busyboxImage, changes: ['VOLUME /data'] })
     opened = await TestContainerExecutor.open(engine.socketPath)
     executor = opened.executor
   })
@@ -173,8 +186,7 @@ function testWith(start: () => Promise<TestEngine>): void {
       const script =
         'cat /pfs/in/f; echo x >/pfs/in/f; rm /pfs/in/f; echo x >/pfs/g; mkdir /pfs/out/d; echo y >/pfs/out/d/g'
       await using slot = await executor.openSlot(sh(image, script), never)
-      mkdirSync(join(slot.pfsDirectory, 'in'))
-      writeFileSync(join(slot.pfsDirectory, 'in/f'), 'input\n')
+      giveInput(slot, 'input\n')
       const ran = await runIn(slot)
       expect(ran.stdout).toEqual(['input'])
       expect(ran.stderr.filter((line) => line.includes('Read-only file system')).length).toBe(3)
@@ -183,24 +195,19 @@ function testWith(start: () => Promise<TestEngine>): void {
       await slot.reset()
       expect(filesIn(slot.pfsDirectory)).toEqual([])
       // The next datum finds the new files by the same mounts.
-      mkdirSync(join(slot.pfsDirectory, 'in'))
-      writeFileSync(join(slot.pfsDirectory, 'in/f'), 'other\n')
+      giveInput(slot, 'other\n')
       expect((await runIn(slot)).stdout).toEqual(['other'])
       expect(readFileSync(join(slot.pfsDirectory, 'out/d/g'), 'utf8')).toBe('y\n')
     })
 
-    test.each([
-      ['exit 0', 0],
-      ['exit 3', 3],
-      ['exit 126', 126],
-      ['exit 127', 127],
-      ['kill -TERM $$', 143],
-      ['kill -KILL $$', 137],
-    ])('%j ends with code %d', async (script, exitCode) => {
-      await using slot = await executor.openSlot(sh(image, script), never)
-      expect((await runIn(slot)).exitCode).toBe(exitCode)
-      await slot.reset()
-      expect((await runIn(slot)).exitCode).toBe(exitCode)
+    test('the code that a datum ends with is told, whatever the one before ended with', async () => {
+      await using slot = await executor.openSlot(sh(image, '. /pfs/in/f'), never)
+      for (const [script, exitCode] of [...shellEndings, ...shellEndings]) {
+        giveInput(slot, script)
+        const ran = await runIn(slot)
+        expect([script, ran.exitCode]).toEqual([script, exitCode])
+        await slot.reset()
+      }
     })
 
     test('a program that the image does not have fails with its name and that of the image', async () => {
@@ -218,7 +225,7 @@ function testWith(start: () => Promise<TestEngine>): void {
         'for d in /tmp /var/tmp /dev/shm "$HOME"; do echo left >"$d/left"; done; ' +
         `(sleep ${mark} &); (setsid sleep ${mark} >/dev/null 2>&1 &); echo text >/pfs/out/f`
       await using slot = await executor.openSlot(sh(image, script), never)
-      for (let round = 0; round < 3; round += 1) {
+      for (let round = 0; round < 2; round += 1) {
         const { stdout, exitCode } = await runIn(slot)
         expect(exitCode).toBe(0)
         expect(stdout.filter((line) => line.includes('left'))).toEqual([])
@@ -260,18 +267,69 @@ function testWith(start: () => Promise<TestEngine>): void {
       network: 'none',
       storeId: 'another',
     })
-    const tidy = sh('busybox', 'hostname; echo x >/tmp/x')
+    const tidy = { ...sh('busybox', 'hostname; echo x >/tmp/x'), pipeline: 'tidy' }
     await using slot = await own.executor.openSlot(tidy, never)
     expect(await startsIn(slot)).toBe(await startsIn(slot))
     expect(own.executor.notices(tidy)).toEqual([])
     for (const change of ['echo >/root/x', 'chmod 700 /etc', 'rm /bin/vi', 'mkdir /new']) {
-      const untidy = sh('busybox', `hostname; ${change}`)
+      const untidy = { ...sh('busybox', `hostname; ${change}`), pipeline: change }
       await using changing = await own.executor.openSlot(untidy, never)
       expect(await startsIn(changing)).not.toBe(await startsIn(changing))
+      expect(own.executor.notices(untidy)[0]).toMatch(
+        /^the code changes files of its container \(\/[a-z/]+\)/,
+      )
     }
-    expect(own.executor.notices(tidy)[0]).toMatch(
-      /^the code changes files of its container \(\/[a-z/]+\)/,
-    )
+    expect(own.executor.notices(tidy)).toEqual([])
+  })
+
+  test('what a datum sets of its runner is not there for the next', async () => {
+    await using own = await TestContainerExecutor.open(engine.socketPath, { network: 'none' })
+    const score = '/proc/1/oom_score_adj'
+    const script = `cat ${score}; echo 900 >${score}; cat ${score}`
+    await using slot = await own.executor.openSlot(sh('busybox', script), never)
+    for (let round = 0; round < 2; round += 1) {
+      expect((await runIn(slot)).stdout).toEqual(['500', '900'])
+      await slot.reset()
+    }
+  })
+
+  describe('what the engine mounts', () => {
+    const changes = [
+      ...['/etc/hosts', '/etc/resolv.conf', '/etc/hostname', '/run/.containerenv'].map(
+        (path) => `echo left >>${path}`,
+      ),
+      'touch /dev/left',
+      'rm /dev/random; ln -s /dev/zero /dev/random',
+      'chmod 0 /dev/null',
+      'chmod 700 /dev/shm; chmod 0 /dev/pts/ptmx',
+      'mkdir /sys/fs/cgroup/left',
+      'chmod 711 /',
+      'echo left >/data/left',
+      'mkdir /data/d; echo left >/data/d/left',
+    ]
+    const look =
+      'for f in /etc/hosts /etc/resolv.conf /etc/hostname; do echo "$(cat $f)"; done; ' +
+      'cat /run/.containerenv; stat -c "%n %a %u %F" / /dev /dev/* /dev/pts/* /sys/fs/cgroup/* /data/*'
+
+    test.each(changes)('is the same for the datum after one that does %j', async (change) => {
+      const what = sh('volume', `(${look}; ${change}) 2>&1`)
+      await using slot = await executor.openSlot(what, never)
+      const { stdout } = await runIn(slot)
+      await slot.reset()
+      expect((await runIn(slot)).stdout).toEqual(stdout)
+    })
+
+    test('keeps a container that uses it, and changes nothing', async () => {
+      await using own = await TestContainerExecutor.open(engine.socketPath, {
+        network: 'none',
+        storeId: 'another',
+      })
+      const use =
+        'hostname; cat /etc/hosts /data/* >/dev/null; head -c 9 /dev/random >/dev/null; echo x >/dev/shm/x; rm /dev/shm/x; : >/dev/ptmx'
+      await using slot = await own.executor.openSlot(sh('volume', use), never)
+      expect(await startsIn(slot)).toBe(await startsIn(slot))
+      expect(own.executor.notices(sh('volume', use))).toEqual([])
+    })
   })
 
   test("the image's entry point and command are not used", async () => {
@@ -282,8 +340,7 @@ function testWith(start: () => Promise<TestEngine>): void {
   test('an image without a shell runs by the static one of the machine', async () => {
     const what = transform(['/cp', '/pfs/in/f', '/pfs/out/g'], { image: nameOf('shellless') })
     await using slot = await executor.openSlot(what, never)
-    mkdirSync(join(slot.pfsDirectory, 'in'))
-    writeFileSync(join(slot.pfsDirectory, 'in/f'), 'input\n')
+    giveInput(slot, 'input\n')
     expect((await runIn(slot)).exitCode).toBe(0)
     expect(readFileSync(join(slot.pfsDirectory, 'out/g'), 'utf8')).toBe('input\n')
   })
@@ -379,6 +436,20 @@ function testWith(start: () => Promise<TestEngine>): void {
       }
     }
   })
+
+  test.skipIf(ptraceCall === undefined)(
+    'code that takes hold of the runner fails its datum, and the slot goes on',
+    async () => {
+      const script = `perl -e 'syscall(${ptraceCall}, 16, 1, 0, 0) == 0 and sleep 1000'; exit 3`
+      await using slot = await executor.openSlot(sh('perl', script), never)
+      for (let round = 0; round < 2; round += 1) {
+        await expect(runIn(slot)).rejects.toThrow(
+          'user code was ended: it took hold of the process that runs it',
+        )
+        await slot.reset()
+      }
+    },
+  )
 
   test('no engine at the socket is told with what to do', async () => {
     const none = TestContainerExecutor.open(join(opened.directory, 'no.sock'))

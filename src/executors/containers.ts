@@ -2,17 +2,25 @@ import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Clock } from '../base/clock.ts'
-import { assert, CancelledError, DomainError, FailedPreconditionError } from '../base/errors.ts'
+import {
+  assert,
+  CancelledError,
+  DomainError,
+  FailedPreconditionError,
+  UnavailableError,
+} from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import {
   type Executor,
   noSecrets,
+  type OnWait,
   type Slot,
   type SlotBounds,
   type SlotSecrets,
   type Transform,
 } from '../pipelines/executor.ts'
 import type { ImageBuild, ImageBuilds } from '../pipelines/image-builds.ts'
+import { programSizeFault } from '../pipelines/program-sizes.ts'
 import { DiskWatch, reservedPartOf } from './process/disk-watch.ts'
 import { ProcessWatch } from './process/process-watch.ts'
 import { requireAssignable } from './process/environment.ts'
@@ -20,6 +28,7 @@ import { secretScript } from './process/secret-files.ts'
 import { ContainerSlot } from './containers/container-slot.ts'
 import { containerSettings, limitNotices } from './containers/container-settings.ts'
 import { Engine, type EngineFacts, type EngineImage } from './containers/engine.ts'
+import { removeBuildGroups } from './containers/build-group.ts'
 import { buildImage } from './containers/image-building.ts'
 import { Images, type PullPolicy, type PullSecrets } from './containers/images.ts'
 import {
@@ -35,6 +44,7 @@ import {
   removeSlotFiles,
   type SlotFiles,
 } from './containers/slot-files.ts'
+import type { RootChange } from './containers/root-state.ts'
 import { NoShellError } from './containers/starting.ts'
 import { presentSocket } from './engine-places.ts'
 import { addStaticShell, findStaticShell, staticShellName } from './containers/static-shell.ts'
@@ -59,6 +69,8 @@ export interface ContainerExecutorOptions {
   /** A static busybox for images without a shell; one of the machine's where it is not said. */
   readonly staticShell?: string | false
   readonly bounds?: Partial<SlotBounds>
+  /** A build that takes longer is ended. */
+  readonly buildMsMax?: number
   /** So much of the disk is left to the server; unset: a part of what it has. */
   readonly reservedDiskBytes?: number
 }
@@ -89,6 +101,7 @@ const trialTransform: Omit<Transform, 'image'> = {
   acceptedReturnCodes: [],
 }
 
+const microsPerMilli = 1000
 const outputBytesMaxDefault = 512 * 1024
 const processCountMaxDefault = 4096
 const storeLabel = 'pachyderm.store'
@@ -103,11 +116,12 @@ export async function openContainerExecutor(
 ): Promise<ContainerExecutor> {
   const socketPath = presentSocket(options.engineSockets)
   assert(socketPath !== undefined, 'an engine is looked for somewhere')
-  const engine = new Engine(socketPath)
+  const engine = new Engine(socketPath, options.clock)
   const facts = await engine.facts()
   for (const id of await engine.containersWith(`${storeLabel}=${options.storeId}`)) {
     await engine.removeContainer(id)
   }
+  await removeBuildGroups(buildGroupsOf(options.storeId), options.clock)
   if (!existsSync(options.directory)) mkdirSync(options.directory, { mode: 0o700 })
   const directory = realpathSync(options.directory)
   const left = await removeLeftSlots(directory, {
@@ -118,6 +132,11 @@ export async function openContainerExecutor(
   removeSecrets(secretsRoot(options.storeId))
   const reservedDiskBytes = options.reservedDiskBytes ?? (await reservedPartOf(directory))
   return new ContainerExecutor({ ...options, directory, reservedDiskBytes, left }, engine, facts)
+}
+
+/** How the control groups of a server's builds begin. */
+function buildGroupsOf(storeId: string): string {
+  return `pachyderm-build-${storeId}-`
 }
 
 /** Removes what a crash left, and tells of what has to stay: that is no reason to run nothing. */
@@ -140,6 +159,17 @@ async function removeLeftSlots(
   return left
 }
 
+/** The same for a pipeline's command and its error command. */
+function ownerOf({ pipeline, image, environment }: Transform): string {
+  return JSON.stringify([pipeline, image, environment])
+}
+
+function changeNotice({ path, isSeen }: RootChange, { title }: EngineFacts): string {
+  return isSeen
+    ? `the code changes files of its container (${path}), so that each datum needs a new container: write to /tmp, which every datum finds empty, to be faster`
+    : `the code could change ${path} of its container, at which this server cannot look, so that each datum needs a new container: run pachd as the user that ${title} is, or as root, to be faster`
+}
+
 /** Runs user code in containers of the pipeline's image, one warm container for each slot. */
 export class ContainerExecutor implements Executor, ImageBuilds {
   readonly name = 'container'
@@ -154,8 +184,8 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   readonly #slots = new Map<string, Slot>()
   /** Ids of images that were found to have no shell. */
   readonly #withoutShell = new Set<string>()
-  /** By image: a path in it that code has changed. */
-  readonly #changed = new Map<string, string>()
+  /** By pipeline, and what its containers are made of: why they are replaced. */
+  readonly #changed = new Map<string, RootChange>()
 
   /** Use `openContainerExecutor`. */
   constructor(options: OpenedOptions, engine: Engine, facts: EngineFacts) {
@@ -176,11 +206,12 @@ export class ContainerExecutor implements Executor, ImageBuilds {
 
   notices(transform: Transform): readonly string[] {
     const notices = [...limitNotices(transform, this.#facts), ...this.#options.left]
-    const changed = this.#changed.get(transform.image)
-    if (changed !== undefined) {
-      notices.push(
-        `the code changes files of its container (${changed}), so that each datum needs a new container: write to /tmp, which every datum finds empty, to be faster`,
-      )
+    const changed = this.#changed.get(ownerOf(transform))
+    if (changed !== undefined) notices.push(changeNotice(changed, this.#facts))
+    const since = this.#images.pulledSince(transform.image)
+    if (since !== undefined) {
+      const text = new Date(since / microsPerMilli).toISOString()
+      notices.push(`image ${transform.image} is being pulled since ${text}, and jobs wait for it`)
     }
     return notices
   }
@@ -189,15 +220,20 @@ export class ContainerExecutor implements Executor, ImageBuilds {
     transform: Transform,
     signal: AbortSignal,
     secrets: SlotSecrets = noSecrets,
+    onWait: OnWait = () => {},
   ): Promise<Slot> {
     requireAssignable(secrets)
+    const sizeFault = programSizeFault(transform)
+    if (sizeFault !== undefined) throw new FailedPreconditionError(sizeFault)
     const options = { transform, secrets, signal }
     if (transform.image === '') {
       throw new FailedPreconditionError(
         'the pipeline names no image, and the container executor needs one: set "transform.image"',
       )
     }
-    const image = await this.#images.get(transform.image, transform.imagePullSecrets ?? [], signal)
+    const secretNames = transform.imagePullSecrets ?? []
+    const image = await this.#images.get(transform.image, secretNames, { signal, onWait })
+    onWait('starting a container')
     return await this.#openWith(image, options)
   }
 
@@ -244,15 +280,35 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   }
 
   async buildImage(build: ImageBuild, signal: AbortSignal): Promise<string> {
-    return await buildImage(this.#engine, build, this.#options.random, signal)
+    const { bounds, storeId } = this.#options
+    const ports = {
+      ...this.#options,
+      engine: this.#engine,
+      facts: this.#facts,
+      processCountMax: bounds?.processCountMax ?? processCountMaxDefault,
+      groupPrefix: buildGroupsOf(storeId),
+    }
+    return await buildImage(ports, build, signal)
   }
 
-  /** Ends all slots. */
+  /** Before all ends: the engine is not waited for in vain. */
+  leave(): void {
+    this.#engine.leave()
+  }
+
+  /** Ends all slots. Containers that the engine does not end now end by themselves. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()))
+    this.leave()
+    using _ = this.#engine
+    const ends = await Promise.allSettled(
+      Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()),
+    )
     await this.#diskWatch[Symbol.asyncDispose]()
     await this.#processWatch[Symbol.asyncDispose]()
     removeSecrets(secretsRoot(this.#options.storeId))
+    for (const end of ends) {
+      if (end.status === 'rejected' && !(end.reason instanceof UnavailableError)) throw end.reason
+    }
   }
 
   get #labels(): Readonly<Record<string, string>> {
@@ -313,7 +369,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
           outputBytesMax: this.#options.outputBytesMax ?? outputBytesMaxDefault,
           clock,
           random,
-          onRootChanged: (changed) => this.#changed.set(transform.image, changed),
+          onRootChanged: (changed) => this.#changed.set(ownerOf(transform), changed),
           onDisposed: () => {
             removeSecretsOf(root, id)
             this.#slots.delete(path)

@@ -58,6 +58,23 @@ function describeFor(isolation: Isolation): typeof describe | typeof describe.sk
 
 for (const isolation of isolations.filter((each) => each !== 'none')) {
   describeFor(isolation)(`the sandbox of "${isolation}"`, () => {
+    test('of a program that it hides, says where the host has it', async () => {
+      const program = join(data, 'hidden-program')
+      writeFileSync(program, '#!/bin/sh\n', { mode: 0o755 })
+      await using executor = await open(isolation)
+      const found = { environment: { PATH: `/usr/bin:/bin:${data}` } }
+      for (const what of [transform([program]), transform(['hidden-program'], found)]) {
+        await using slot = await executor.openSlot(what, never)
+        await expect(runIn(slot)).rejects.toThrow(
+          `was not found: the host has it as ${program}, which user code does not see`,
+        )
+      }
+      await using slot = await executor.openSlot(transform(['/no/such/program']), never)
+      await expect(runIn(slot)).rejects.toThrow(
+        "was not found: the process executor runs the host's",
+      )
+    })
+
     let executor: ProcessExecutor
 
     beforeEach(async () => {
@@ -206,6 +223,44 @@ for (const isolation of isolations.filter((each) => each !== 'none')) {
       expect(stdout).toEqual(['CapBnd:\t00000000000404fb', String(getPriority() + 5), '500'])
     })
 
+    test('what comes into /pfs/out shows without a look, and so does that nothing did', async () => {
+      // Whatever there is now was there long before a datum begins.
+      class LateClock extends SystemClock {
+        override now(): number {
+          return super.now() + 3_600_000_000
+        }
+      }
+      await using late = await openProcessExecutor({
+        directory: join(data, 'late'),
+        hiddenDirectories: [data],
+        clock: new LateClock(),
+        random,
+        isolation,
+      })
+      const script =
+        'case $DO in f) : >/pfs/out/f ;; d) mkdir /pfs/out/d && rmdir /pfs/out/d ;; esac'
+      await using slot = await late.openSlot(sh(script), never)
+      const seen: boolean[] = []
+      for (const step of ['', '', 'f', '', '', 'd', '', '']) {
+        // One tick of the file system's clock.
+        await clock.sleep(15)
+        expect((await runIn(slot, { DO: step })).exitCode).toBe(0)
+        seen.push(slot.mayHaveOutput)
+        await slot.reset({ copies: [], otherFiles: [], directories: new Set(['/out']) })
+      }
+      expect(seen).toEqual([true, false, true, true, false, true, false, false])
+    })
+
+    test('a run finds the environment that it is given, whatever was prepared', async () => {
+      await using slot = await executor.openSlot(sh('echo "$A"'), never)
+      const prepared = { A: 'prepared' }
+      slot.prepare(prepared)
+      expect((await runIn(slot, prepared)).stdout).toEqual(['prepared'])
+      slot.prepare(prepared)
+      expect((await runIn(slot, { A: 'another' })).stdout).toEqual(['another'])
+      expect((await runIn(slot, prepared)).stdout).toEqual(['prepared'])
+    })
+
     test('shared memory and message queues do not survive a datum', async () => {
       await using slot = await executor.openSlot(
         sh(
@@ -250,8 +305,8 @@ describe('an executor', () => {
     const notices = executor.notices(transform(['true'], { image: 'ubuntu:16.04' }))
     expect(notices).toEqual([
       "image ubuntu:16.04 is recorded, but this executor runs the host's programs",
-      'this machine allows no sandbox: /pfs is the directory named by $PFS, and the code can see ' +
-        'the rest of the machine',
+      'there is no sandbox (as pachd --sandbox off says): /pfs is the directory named by $PFS, and the ' +
+        'code can see the rest of the machine',
     ])
   })
 

@@ -1,31 +1,46 @@
 import { spawn, spawnSync, type SpawnSyncOptionsWithStringEncoding } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import { SystemClock } from '../base/clock.ts'
 import { newHexId, SystemRandom } from '../base/random.ts'
 import type { Transform } from '../pipelines/executor.ts'
 import { runIn, serverScript, sh, transform } from '../testing/process-fixture.ts'
+import { seenDirectory, SeenPrograms } from '../testing/seen-programs.ts'
 import { listenAt } from '../testing/unix-listener.ts'
 import { hiddenPlaces } from './process/hidden-places.ts'
-import { type Isolation, openProcessExecutor, type ProcessExecutor } from './process.ts'
+import {
+  type Isolation,
+  openProcessExecutor,
+  type ProcessExecutor,
+  usualProgramPath,
+} from './process.ts'
 
 const random = new SystemRandom()
 const isRoot = process.geteuid?.() === 0
 const never = new AbortController().signal
+const nothingHidden = {
+  hiddenDirectories: [],
+  privateDirectories: [],
+  hiddenPaths: [],
+  engineSockets: [],
+  programPath: usualProgramPath,
+}
 
-// What is below /tmp is out of sight for user code anyway.
-const checkout = resolve('node_modules')
-const home = /^\/(?:tmp|var\/tmp|dev|run)\//.test(checkout) ? homedir() : checkout
-
+let programs: SeenPrograms
 let shown = ''
 let opened: AsyncDisposableStack
 
+beforeAll(() => {
+  programs = SeenPrograms.make()
+})
+
+afterAll(() => programs[Symbol.dispose]())
+
 beforeEach(() => {
-  shown = mkdtempSync(join(home, '.pachyderm-sockets-'))
+  shown = mkdtempSync(join(seenDirectory, '.pachyderm-sockets-'))
   opened = new AsyncDisposableStack()
   opened.defer(() => rmSync(shown, { recursive: true, force: true }))
 })
@@ -44,7 +59,7 @@ function visitor(paths: readonly string[]): Transform {
     })
     const all = async () => { for (const path of ${JSON.stringify(paths)}) console.log(await visit(path)) }
     all()`
-  return transform([process.execPath, '-e', script])
+  return transform([programs.node, '-e', script])
 }
 
 async function open(
@@ -57,6 +72,7 @@ async function open(
     directory: join(data, 'scratch'),
     hiddenDirectories: [data],
     engineSockets,
+    programPath: `${programs.directory}:${usualProgramPath}`,
     clock: new SystemClock(),
     random,
     isolation,
@@ -187,13 +203,21 @@ test('a socket that is reached by a link is one, where it is and where the link 
   const [socket, link] = [join(shown, 'there/s'), join(shown, 'links/s')] as const
   opened.use(await listenAt(socket))
   symlinkSync(socket, link)
-  const { listeningDirectories } = hiddenPlaces([], [link, '/nonexistent/s', '/tmp/s', '/s'])
-  expect(listeningDirectories.filter((path) => path.startsWith(shown))).toEqual([
+  const { coveredDirectories } = hiddenPlaces({
+    ...nothingHidden,
+    engineSockets: [link, '/nonexistent/s', '/tmp/s', '/s'],
+  })
+  expect(coveredDirectories.filter((path) => path.startsWith(shown))).toEqual([
     join(shown, 'links'),
     join(shown, 'there'),
   ])
-  expect(listeningDirectories).not.toContain('/nonexistent')
-  expect(listeningDirectories).not.toContain('/tmp')
-  expect(listeningDirectories).not.toContain('/')
-  expect(hiddenPlaces([shown], [link]).listeningDirectories).not.toContain(join(shown, 'links'))
+  expect(coveredDirectories).not.toContain('/nonexistent')
+  expect(coveredDirectories).not.toContain('/tmp')
+  expect(coveredDirectories).not.toContain('/')
+  const hidden = hiddenPlaces({
+    ...nothingHidden,
+    hiddenDirectories: [shown],
+    engineSockets: [link],
+  })
+  expect(hidden.coveredDirectories).not.toContain(join(shown, 'links'))
 })

@@ -27,6 +27,7 @@ import {
   sh,
   transform,
 } from '../testing/process-fixture.ts'
+import { shellEndings } from '../testing/shell-endings.ts'
 
 const clock = new SystemClock()
 const random = new SystemRandom()
@@ -128,14 +129,7 @@ for (const isolation of isolations) {
       expect(filesIn(slot.pfsDirectory)).toEqual([])
     })
 
-    test.each([
-      ['exit 0', 0],
-      ['exit 3', 3],
-      ['exit 126', 126],
-      ['exit 127', 127],
-      ['kill -TERM $$', 143],
-      ['kill -KILL $$', 137],
-    ])('%j ends with code %d', async (script, exitCode) => {
+    test.each(shellEndings)('%j ends with code %d', async (script, exitCode) => {
       expect((await runOnce(sh(script))).exitCode).toBe(exitCode)
     })
 

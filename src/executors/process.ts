@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Clock } from '../base/clock.ts'
-import { DomainError } from '../base/errors.ts'
+import { DomainError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import {
   type Executor,
@@ -13,18 +13,32 @@ import {
   type SlotSecrets,
   type Transform,
 } from '../pipelines/executor.ts'
+import { programSizeFault } from '../pipelines/program-sizes.ts'
 import { ControlGroups } from './process/control-groups.ts'
+import { Descriptors } from './process/descriptors.ts'
 import { DiskWatch, reservedPartOf } from './process/disk-watch.ts'
 import { ProcessWatch } from './process/process-watch.ts'
 import { requireAssignable } from './process/environment.ts'
+import { fifosFault } from './process/fifo.ts'
 import { isBelow, outermost } from './process/hidden-places.ts'
+import {
+  choiceOf,
+  chooseIsolation,
+  type Isolation,
+  type IsolationChoice,
+  type SandboxChoice,
+  type SandboxTrial,
+} from './process/isolation.ts'
 import { PlainSlot } from './process/plain-slot.ts'
 import { SandboxSlot, type SlotOptions } from './process/sandbox-slot.ts'
-import { missingTool, toolPath, type SandboxMode } from './process/sandbox.ts'
+import { requireArchiver } from './process/sandbox-tools.ts'
+import { SandboxForbiddenError, SandboxLateError, toolPath } from './process/sandbox.ts'
 import { removeSlotDirectory } from './process/slot-directory.ts'
+import { programTooLongError } from './process/start-errors.ts'
+import { unlessAborted } from './process/unless-aborted.ts'
 
-/** How user code is set apart, from most to least wanted; `none` is a directory named by `$PFS`. */
-export type Isolation = SandboxMode | 'none'
+export type { Isolation } from './process/isolation.ts'
+export { slotCountFor } from './process/descriptors.ts'
 
 export interface ProcessExecutorOptions {
   /**
@@ -34,6 +48,8 @@ export interface ProcessExecutorOptions {
   readonly directory: string
   /** What user code must not see: the server's data directory. */
   readonly hiddenDirectories: readonly string[]
+  /** Also this: files or directories, absolute, none of which need exist. */
+  readonly hiddenPaths?: readonly string[]
   /** Where a container engine may listen: who reaches it can do anything on the machine. */
   readonly engineSockets?: readonly string[]
   readonly clock: Clock
@@ -45,6 +61,8 @@ export interface ProcessExecutorOptions {
   readonly bounds?: Partial<SlotBounds>
   /** So much of the disk is left to the server; unset: a part of what it has. */
   readonly reservedDiskBytes?: number
+  /** How many file descriptors this process may have; unset: as many as it takes. */
+  readonly openFilesMax?: number
   /** Instead of the best that the machine allows. */
   readonly isolation?: Isolation
 }
@@ -55,6 +73,7 @@ const outputBytesMaxDefault = 512 * 1024
 const processCountMaxDefault = 4096
 
 interface OpenedOptions extends ProcessExecutorOptions {
+  readonly privateDirectories: readonly string[]
   readonly groups: ControlGroups
   readonly diskWatch: DiskWatch
   readonly processWatch: ProcessWatch
@@ -71,11 +90,7 @@ export async function openProcessExecutor(
     await removeSlotDirectory(join(directory, name))
   }
   const hiddenDirectories = outermost(
-    [
-      ...options.hiddenDirectories,
-      directory,
-      ...privateDirectories(options.programPath ?? usualProgramPath),
-    ].map((path) => realpathSync(path)),
+    [...options.hiddenDirectories, directory].map((path) => realpathSync(path)),
   )
   await using opened = new AsyncDisposableStack()
   const groupsName = `pachyderm-${createHash('sha256').update(directory).digest('hex').slice(0, 16)}`
@@ -86,51 +101,44 @@ export async function openProcessExecutor(
   }
   const diskWatch = opened.use(new DiskWatch(directory, diskBounds, options.clock))
   const processWatch = opened.use(new ProcessWatch(options.clock, options.bounds?.refusedMsMax))
-  const resolved = { ...options, directory, hiddenDirectories, groups, diskWatch, processWatch }
-  const { isolation, refusal } = await chooseIsolation(resolved)
+  const resolved = {
+    ...options,
+    directory,
+    hiddenDirectories,
+    privateDirectories: privateDirectoriesOf(options.programPath ?? usualProgramPath),
+    groups,
+    diskWatch,
+    processWatch,
+  }
+  const choice = await choose(resolved, new AbortController().signal)
   opened.move()
-  return new ProcessExecutor(resolved, isolation, refusal)
-}
-
-interface Choice {
-  readonly isolation: Isolation
-  /** Why it is none. */
-  readonly refusal: string
-}
-
-async function chooseIsolation(options: OpenedOptions): Promise<Choice> {
-  if (options.isolation !== undefined) return { isolation: options.isolation, refusal: '' }
-  if (process.platform !== 'linux') {
-    const refusal = 'sandboxes are made of namespaces, which only Linux has'
-    return { isolation: 'none', refusal }
-  }
-  const modes: readonly SandboxMode[] = process.geteuid?.() === 0 ? ['root', 'user'] : ['user']
-  const missing = missingTool(toolPath)
-  if (missing !== undefined) {
-    const advice = `"${missing}" was not found; install util-linux`
-    return { isolation: 'none', refusal: advice }
-  }
-  let refusal = ''
-  for (const mode of modes) {
-    refusal = await tryMode(options, mode)
-    if (refusal === '') return { isolation: mode, refusal }
-  }
-  return { isolation: 'none', refusal }
+  return new ProcessExecutor(resolved, choice)
 }
 
 /** Where people keep what is theirs, unless programs are looked for there, too. */
-function privateDirectories(programPath: string): readonly string[] {
+function privateDirectoriesOf(programPath: string): readonly string[] {
   const programs = programPath
     .split(':')
     .filter((path) => path.startsWith('/') && existsSync(path))
     .map((path) => realpathSync(path))
   return ['/root', '/home']
     .filter((path) => existsSync(path))
-    .filter((path) => !programs.some((program) => isBelow(program, realpathSync(path))))
+    .map((path) => realpathSync(path))
+    .filter((path) => !programs.some((program) => isBelow(program, path)))
 }
 
-/** Empty when a sandbox of this kind opened, else why it did not. */
-async function tryMode(options: OpenedOptions, mode: SandboxMode): Promise<string> {
+async function choose(options: OpenedOptions, signal: AbortSignal): Promise<IsolationChoice> {
+  const reason = await fifosFault(options.directory)
+  if (reason !== undefined) return { kind: 'impossible', reason }
+  if (options.isolation !== undefined) return choiceOf(options.isolation)
+  return await chooseIsolation(options.clock, (choice) => trySandbox(options, choice, signal))
+}
+
+async function trySandbox(
+  options: OpenedOptions,
+  choice: SandboxChoice,
+  signal: AbortSignal,
+): Promise<SandboxTrial> {
   const transform: Transform = {
     image: '',
     command: ['true'],
@@ -139,37 +147,72 @@ async function tryMode(options: OpenedOptions, mode: SandboxMode): Promise<strin
     acceptedReturnCodes: [],
   }
   try {
-    // The tools' path: what `PATH` the server has says nothing about the machine.
-    const executor = new ProcessExecutor({ ...options, programPath: toolPath }, mode)
-    await using slot = await executor.openSlot(transform, new AbortController().signal)
-    await slot.run(
-      { environment: {}, onLine: () => {}, onLeftOut: () => {} },
-      new AbortController().signal,
-    )
-    return ''
+    // The tools' path, on which `true` is, too.
+    const executor = new ProcessExecutor({ ...options, programPath: toolPath }, choice)
+    await using slot = await executor.openSlot(transform, signal)
+    await slot.run({ environment: {}, onLine: () => {}, onLeftOut: () => {} }, signal)
+    return { kind: 'opened' }
   } catch (error) {
-    if (error instanceof DomainError || isMissingProgram(error)) return error.message
-    throw error
+    if (!(error instanceof DomainError || isMissingProgram(error))) throw error
+    return { kind: trialKind(error), reason: error.message.replace(/^no sandbox: /, '') }
   }
 }
 
+function trialKind(error: Error): 'forbidden' | 'failed' | 'late' {
+  if (error instanceof SandboxLateError) return 'late'
+  return error instanceof SandboxForbiddenError ? 'forbidden' : 'failed'
+}
+
 function isMissingProgram(error: unknown): error is Error {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  return systemCode(error) === 'ENOENT'
+}
+
+function systemCode(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
 }
 
 /** Runs user code as processes of this machine, each slot in a warm sandbox of namespaces. */
 export class ProcessExecutor implements Executor {
   readonly name = 'process'
-  readonly isolation: Isolation
   readonly #options: OpenedOptions
-  readonly #refusal: string
+  #choice: IsolationChoice
+  #looking: Promise<void> | undefined
   readonly #slots = new Map<string, Slot>()
+  readonly #closing = new AbortController()
+  readonly #descriptors: Descriptors
 
   /** Use `openProcessExecutor`. `options.directory` exists and is a real path. */
-  constructor(options: OpenedOptions, isolation: Isolation, refusal = '') {
+  constructor(options: OpenedOptions, choice: IsolationChoice) {
     this.#options = options
-    this.isolation = isolation
-    this.#refusal = refusal
+    this.#descriptors = new Descriptors(options.openFilesMax ?? Number.POSITIVE_INFINITY)
+    this.#choice = choice
+  }
+
+  /** `unknown` as long as no sandbox could be made on a machine that may allow one, and where no code can run. */
+  get isolation(): Isolation | 'unknown' {
+    const choice = this.#choice
+    if (choice.kind === 'sandbox') return choice.mode
+    return choice.kind === 'none' ? 'none' : 'unknown'
+  }
+
+  /** What helps a machine without a sandbox, or without anything that runs, where that is known. */
+  get advice(): string | undefined {
+    const choice = this.#choice
+    if (choice.kind === 'impossible') return 'then start pachd anew'
+    return choice.kind === 'none' ? choice.advice : undefined
+  }
+
+  /** Tries again to make a sandbox, if none could be made. */
+  async look(): Promise<void> {
+    if (this.#choice.kind !== 'failed') return
+    this.#looking ??= choose(this.#options, this.#closing.signal)
+      .then((choice) => {
+        this.#choice = choice
+      })
+      .finally(() => {
+        this.#looking = undefined
+      })
+    await this.#looking
   }
 
   /** The bounds that it can tell of when user code comes up against them. */
@@ -195,14 +238,28 @@ export class ProcessExecutor implements Executor {
       )
     }
     notices.push(...this.#boundNotices(transform))
-    if (this.isolation === 'none') {
-      const reason = this.#refusal === '' ? '' : ` (${this.#refusal.replaceAll('\n', '; ')})`
-      notices.push(
-        `this machine allows no sandbox${reason}: /pfs is the directory named by $PFS, and the ` +
-          'code can see the rest of the machine',
-      )
+    return [...notices, ...this.#isolationNotices()]
+  }
+
+  #isolationNotices(): readonly string[] {
+    const choice = this.#choice
+    if (choice.kind === 'none') {
+      return [
+        `there is no sandbox (${choice.reason}): /pfs is the directory named by $PFS, and the code can ` +
+          'see the rest of the machine',
+      ]
     }
-    return notices
+    if (choice.kind === 'impossible') return [choice.reason]
+    if (choice.kind === 'failed') {
+      // Without waiting: whoever asks next hears of it.
+      void this.look().catch(() => {})
+      return [`${failureText(choice.reason)}; until one can be made, jobs fail after a few tries`]
+    }
+    if (choice.filterLoader !== undefined) return []
+    return [
+      "nothing keeps the code from the kernel's keyrings, where it finds keys of other pipelines and " +
+        "of pachd's user: that takes perl or python3 in a usual place, or in a directory of pachd's PATH",
+    ]
   }
 
   /** What of the resources that a pipeline asks for does not come true. */
@@ -227,9 +284,39 @@ export class ProcessExecutor implements Executor {
     signal: AbortSignal,
     secrets: SlotSecrets = noSecrets,
   ): Promise<Slot> {
+    requireAssignable(secrets)
+    const sizeFault = programSizeFault(transform)
+    if (sizeFault !== undefined) throw new FailedPreconditionError(sizeFault)
+    await unlessAborted(this.look(), signal, 'opening the slot was cancelled')
+    const choice = this.#choice
+    if (choice.kind === 'impossible') throw new FailedPreconditionError(choice.reason)
+    if (choice.kind === 'failed') {
+      throw new UnavailableError(`${failureText(choice.reason)}; pachd tries again with each job`)
+    }
+    if (choice.kind === 'sandbox') requireArchiver(secrets, toolPath)
+    using _ = this.#descriptors.take()
+    try {
+      return await this.#open(choice, { transform, secrets, signal })
+    } catch (error) {
+      if (systemCode(error) === 'E2BIG') throw programTooLongError(transform)
+      throw this.#descriptors.told(error)
+    }
+  }
+
+  async #open(
+    choice: Exclude<IsolationChoice, { readonly kind: 'failed' | 'impossible' }>,
+    {
+      transform,
+      secrets,
+      signal,
+    }: {
+      readonly transform: Transform
+      readonly secrets: SlotSecrets
+      readonly signal: AbortSignal
+    },
+  ): Promise<Slot> {
     const { directory, hiddenDirectories, programPath, outputBytesMax, clock, random } =
       this.#options
-    requireAssignable(secrets)
     const id = newHexId(random)
     const path = join(directory, id)
     const { group, limits } = this.#boundsOf(id, transform)
@@ -238,11 +325,14 @@ export class ProcessExecutor implements Executor {
       transform,
       secrets,
       hiddenDirectories,
+      privateDirectories: this.#options.privateDirectories,
+      hiddenPaths: this.#options.hiddenPaths ?? [],
       engineSockets: this.#options.engineSockets ?? [],
       programPath: programPath ?? usualProgramPath,
       outputBytesMax: outputBytesMax ?? outputBytesMaxDefault,
       group,
       limits,
+      filterLoader: choice.kind === 'sandbox' ? choice.filterLoader : undefined,
       diskWatch: this.#options.diskWatch,
       processWatch: this.#options.processWatch,
       clock,
@@ -250,9 +340,9 @@ export class ProcessExecutor implements Executor {
       onDisposed: () => this.#slots.delete(path),
     }
     const slot =
-      this.isolation === 'none'
+      choice.kind === 'none'
         ? await PlainSlot.open(options)
-        : await SandboxSlot.open(options, this.isolation, signal)
+        : await SandboxSlot.open(options, choice.mode, signal)
     this.#slots.set(path, slot)
     return slot
   }
@@ -277,9 +367,18 @@ export class ProcessExecutor implements Executor {
 
   /** Ends all slots. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort()
+    await this.#looking?.catch(() => {})
     await Promise.all(Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()))
     await this.#options.diskWatch[Symbol.asyncDispose]()
     await this.#options.processWatch[Symbol.asyncDispose]()
     await this.#options.groups[Symbol.asyncDispose]()
   }
+}
+
+function failureText(reason: string): string {
+  return (
+    `no sandbox could be made (${reason}), and no code runs without one unless pachd --sandbox off ` +
+    'says so (docs/executors.md)'
+  )
 }

@@ -8,6 +8,7 @@ export type OldPlace =
       readonly etcd: string
       /** A directory, or the URL of a bucket. */
       readonly storage: string
+      /** Those that are empty or missing are the usual ones. */
       readonly prefixes?: KeyPrefixes
     }
   /** Only its server can be reached. */

@@ -93,10 +93,12 @@ export interface OldCatalog {
   readonly access: readonly OldAccess[]
   /** Whether not everybody could read everything. */
   readonly isAccessControlled: boolean
-  /** True when the records are text, as those of 1.4. */
-  readonly isText: boolean
+  /** `1.4` or `1.5`; of a server that was asked, all three parts. */
+  readonly version: string
   /** Locks that somebody holds: a server or a worker runs. */
   readonly lockCount: number
+  /** Where keys of pipelines begin with something else than was looked for, and none as that: with what. */
+  readonly pipelinesElsewhere: readonly string[]
   /** Pipelines that run whatever comes, where locks are not seen. */
   readonly awakePipelines: readonly string[]
 }

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { InvalidArgumentError, NotFoundError } from '../base/errors.ts'
 import { parseAddress } from '../client/address.ts'
@@ -28,12 +29,20 @@ export async function openOldCluster(place: OldPlace, ports: OpenPorts): Promise
     return await ServedCluster.open({ address: parseAddress(address), token }, ports)
   }
   await using opened = new AsyncDisposableStack()
-  const prefixes = place.prefixes ?? usualPrefixes
+  const prefixes = {
+    pfs: givenPrefix(place.prefixes?.pfs) || usualPrefixes.pfs,
+    pps: givenPrefix(place.prefixes?.pps) || usualPrefixes.pps,
+  }
   const metadata = opened.use(await openMetadata(place.etcd, prefixes, ports))
   const objects = opened.use(await openOldObjects(place.storage, ports.openBucket, ports.signal))
   const cluster = new StoredCluster(metadata, objects, prefixes)
   opened.move()
   return cluster
+}
+
+/** With a slash at its end it was the same to the old server. */
+function givenPrefix(prefix = ''): string {
+  return prefix.replace(/\/+$/, '')
 }
 
 async function openMetadata(
@@ -51,6 +60,11 @@ async function openMetadata(
     )
   }
   const found = await stat(etcd).catch(() => undefined)
+  if (found?.isDirectory() === true) {
+    throw new InvalidArgumentError(
+      `${etcd} is a directory, and a snapshot of an etcd is one file: give that, or of the data directory of an etcd that was stopped ${join(etcd, 'member/snap/db')}`,
+    )
+  }
   if (found === undefined || !found.isFile()) {
     throw new NotFoundError(
       `there is no file ${etcd} on the machine of pachd: copy the snapshot there, or give HOST:PORT of an etcd that runs`,

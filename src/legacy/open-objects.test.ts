@@ -2,7 +2,7 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { collectBytes, utf8, utf8Text } from '../base/bytes.ts'
-import type { Bucket } from '../clouds/bucket.ts'
+import type { Bucket, BucketName } from '../clouds/bucket.ts'
 import { BlockRefSchema, ObjectIndexSchema } from '../gen/pfs_pb.ts'
 import { openOldObjects } from './objects/open-objects.ts'
 
@@ -81,4 +81,19 @@ test('a place without objects is refused with what it should hold', async () => 
   await expect(missing).rejects.toThrow(/should hold the directories object\/ and tag\//)
   const web = openOldObjects('https://example.com', async () => empty, signal)
   await expect(web).rejects.toThrow(/give a directory, or the URL of a bucket/)
+})
+
+test('a store that is like S3 is named as it is to pachd --store', async () => {
+  const names: unknown[] = []
+  const open = async (name: BucketName): Promise<Bucket> => {
+    names.push(name)
+    return bucketOf(storeBelow('pach/', false))
+  }
+  await openOldObjects('s3://bucket?endpoint=http://localhost:9000&region=eu-x-1', open, signal)
+  expect(names).toEqual([
+    { kind: 's3', bucket: 'bucket', endpoint: 'http://localhost:9000', region: 'eu-x-1' },
+  ])
+  await expect(openOldObjects('s3://bucket?secret=s3cret', open, signal)).rejects.toThrow(
+    'error parsing url s3://bucket?…: it has the setting "secret": there are endpoint and region',
+  )
 })

@@ -1,6 +1,7 @@
 import { hexText, utf8, utf8Text } from '../base/bytes.ts'
 import { JobInfoSchema, PipelineInfoSchema } from '../gen/pps_pb.ts'
 import { CommitInfoSchema, CommitSchema, RepoInfoSchema } from '../gen/pfs_pb.ts'
+import { NotFoundError } from '../base/errors.ts'
 import { WireReader } from '../base/wire-reader.ts'
 import type { OnDamage, DamageKind } from './damage.ts'
 import type { OldCluster } from './old-cluster.ts'
@@ -47,6 +48,8 @@ function isIndexKey(key: string): boolean {
 }
 
 const tombstone = utf8('delete')
+/** Prefixes that are named to whoever gave another one. */
+const shownCountMax = 10
 
 /** A cluster whose metadata store and objects are read where they lie. */
 export class StoredCluster implements OldCluster {
@@ -93,23 +96,62 @@ export class StoredCluster implements OldCluster {
       return found
     }
     const first = (await this.#metadata.list(`${pfs}/repos/`))[0]
+    if (first === undefined) throw await this.#nothing()
     const locks = [
       ...(await this.#metadata.list(`${pps}/_master_lock/`)),
       ...(await this.#metadata.list(`${pps}/_master_worker_lock/`)),
     ]
     const access = await read('access', `${pfs}/auth/`, accessOf)
+    const pipelines = await read('pipeline', `${pps}/pipelines/`, pipelineOf)
+    const jobs = await read('job', `${pps}/jobs/`, jobOf)
+    const isWithout = pipelines.length + jobs.length === 0
     return {
       repos: await read('repo', `${pfs}/repos/`, repoOf),
       commits: await read('commit', `${pfs}/commits/`, commitOf),
       branches: await read('branch', `${pfs}/branches/`, branchOf),
-      pipelines: await read('pipeline', `${pps}/pipelines/`, pipelineOf),
-      jobs: await read('job', `${pps}/jobs/`, jobOf),
+      pipelines,
+      jobs,
       access,
       isAccessControlled: access.some(({ kind }) => kind === 'admin'),
-      isText: first !== undefined && isTextMessage(first.value),
+      version: isTextMessage(first.value) ? '1.4' : '1.5',
+      pipelinesElsewhere: isWithout ? await this.#prefixesOf('pipelines', pps) : [],
       lockCount: locks.length,
       awakePipelines: [],
     }
+  }
+
+  /** Why nothing would come, and what there is instead. */
+  async #nothing(): Promise<NotFoundError> {
+    const { pfs, pps } = this.#prefixes
+    const what = `no key of ${this.#metadata.name} begins with ${pfs}/repos/, and so there is nothing to migrate`
+    const ofRepos = await this.#prefixesOf('repos', pfs)
+    if (ofRepos.length > 0) {
+      const ofPipelines = await this.#prefixesOf('pipelines', pps)
+      const pipelines =
+        ofPipelines.length === 0
+          ? ''
+          : `, and of pipelines with ${ofPipelines.join(', ')}: give one as --pps-prefix`
+      return new NotFoundError(
+        `${what}; keys of repos begin with ${ofRepos.join(', ')}: give one as --pfs-prefix${pipelines}`,
+      )
+    }
+    const beginnings = await this.#metadata.beginnings()
+    if (beginnings.length === 0) return new NotFoundError(`${what}; it holds nothing at all`)
+    const shown = beginnings.slice(0, shownCountMax).map((beginning) => JSON.stringify(beginning))
+    const more = beginnings.length > shownCountMax ? ' and others' : ''
+    return new NotFoundError(
+      `${what}; keys begin with ${shown.join(', ')}${more}: it is of a cluster without repos, or of something else`,
+    )
+  }
+
+  /** Those of deployments whose keys say `part`, other than `given`. */
+  async #prefixesOf(part: 'repos' | 'pipelines', given: string): Promise<readonly string[]> {
+    const end = `/${part}/`
+    return (await this.#metadata.beginnings())
+      .filter((beginning) => beginning.endsWith(end))
+      .map((beginning) => beginning.slice(0, -end.length))
+      .filter((prefix) => prefix !== given)
+      .slice(0, shownCountMax)
   }
 
   async writes({ repo, id }: OldCommitName, onDamage: OnDamage): Promise<readonly OldWrite[]> {

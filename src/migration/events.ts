@@ -5,6 +5,8 @@ import type { OldPlace } from '../legacy/old-place.ts'
 /** What somebody who moves an old cluster here decides. */
 export interface MigrationRequest {
   readonly place: OldPlace
+  /** What its version is said to be, such as `1.4.8` or `1.5.*`; empty: any. */
+  readonly from: string
   /** Looks at everything, says what would come, and changes nothing. */
   readonly isDryRun: boolean
   /** Goes on though the cluster is not at rest, or access control was active there. */

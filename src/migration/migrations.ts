@@ -28,6 +28,7 @@ import {
 import { Findings } from './findings.ts'
 import { planJobs, type PipelinePlan } from './plan/job-plan.ts'
 import { planPipelines } from './plan/pipeline-plan.ts'
+import { requireVersion } from './plan/version-check.ts'
 import { requireRest, restlessness } from './plan/rest-check.ts'
 import { type Estimate, Survey } from './survey/survey.ts'
 import type { MigrationPorts } from './ports.ts'
@@ -66,13 +67,27 @@ export class ClusterMigrations {
     this.#isRunning = true
     try {
       const findings = new Findings()
-      const { clock, openBucket } = this.#ports
-      const ports = { clock, openBucket, signal, onDamage: findings.onDamage }
-      await using cluster = await openOldCluster(request.place, ports)
-      yield* new Run(this.#ports, cluster, request, findings, signal).events()
+      try {
+        yield* this.#run(request, findings, signal)
+      } catch (error) {
+        // What could not be read may be why the rest is refused.
+        yield* findings.take()
+        throw error
+      }
     } finally {
       this.#isRunning = false
     }
+  }
+
+  async *#run(
+    request: MigrationRequest,
+    findings: Findings,
+    signal: AbortSignal,
+  ): AsyncGenerator<MigrationEvent> {
+    const { clock, openBucket } = this.#ports
+    const ports = { clock, openBucket, signal, onDamage: findings.onDamage }
+    await using cluster = await openOldCluster(request.place, ports)
+    yield* new Run(this.#ports, cluster, request, findings, signal).events()
   }
 
   /** Forgets what a migration has brought that was not completed. False when there is none. */
@@ -167,6 +182,7 @@ class Run {
   async #plan(): Promise<Plan & { readonly reasons: readonly string[] }> {
     const findings = this.#findings
     const catalog = await this.#cluster.catalog(findings.onDamage)
+    requireVersion(this.#request.from, catalog.version, this.#cluster.name)
     const { clock, specOf } = this.#ports
     const commits = planCommits(catalog, this.#request.openCommits, findings)
     const ports = { specOf, now: clock.now(), findings }
@@ -256,7 +272,7 @@ class Run {
     this.#counts.results = await database.transact(async (tx) => {
       const results = await switchOver(tx, { ...plan, ...brought }, now)
       const counts = { ...this.#counts, results }
-      const findings = this.#findings.all
+      const findings = this.#findings.kept
       await recordCompleted(tx, clusterOf(plan), { completedAt: now, counts, findings, open })
       faultPoint('migration: rows written')
       return results
@@ -281,10 +297,16 @@ class Run {
       counts: this.#counts,
       signal: this.#signal,
     })
-    await using _ = steps
+    await using opened = new AsyncDisposableStack()
+    opened.use(steps)
+    opened.use(this.#findings.hear())
     for (;;) {
-      const step = await steps.next()
-      yield* this.#findings.take()
+      const next = steps.next()
+      for (let isSettled = false; !isSettled;) {
+        isSettled = await this.#findings.heed(next)
+        yield* this.#findings.take()
+      }
+      const step = await next
       if (step.done === true) return step.value
       const { stage, done, total } = step.value
       yield* this.#tell(`${verb} ${stage}`, done, total)

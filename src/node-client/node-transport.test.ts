@@ -1,4 +1,4 @@
-import { createServer, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { Server, ServerCredentials, status } from '@grpc/grpc-js'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { BytesValueSchema, EmptySchema } from '@bufbuild/protobuf/wkt'
@@ -95,6 +95,50 @@ test('an upload that fails on this side is not taken for a complete one', async 
   )
   await expect(uploading).rejects.toThrow('disk on fire')
   expect(await outcome.promise).toBe('cancelled')
+})
+
+/** The frames that a client sends: type, flags and stream of each. */
+function framesOf(bytes: Buffer): readonly (readonly [type: number, flags: number, id: number])[] {
+  const frames: [number, number, number][] = []
+  for (let at = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'.length; at < bytes.length;) {
+    frames.push([bytes.readUInt8(at + 3), bytes.readUInt8(at + 4), bytes.readUInt32BE(at + 5)])
+    at += 9 + bytes.readUIntBE(at, 3)
+  }
+  return frames
+}
+
+test('a stream of requests that is cancelled is reset, and not ended before', async () => {
+  const [dataFrame, resetFrame, endStream] = [0, 3, 1]
+  const port = await fixture.serve(service(Pfs, { putFile: async () => new Promise(() => {}) }))
+  const sent: Buffer[] = []
+  const tap = createServer((socket) => {
+    const server = connect(port, '127.0.0.1')
+    socket.on('data', (bytes) => sent.push(bytes))
+    for (const side of [socket, server]) side.on('error', () => {})
+    socket.pipe(server).pipe(socket)
+  })
+  await new Promise<void>((resolve) => tap.listen(0, '127.0.0.1', resolve))
+  fixture.onClose(() => tap.close())
+  const pfs = createClient(Pfs, transport((tap.address() as AddressInfo).port))
+  const callCount = 40
+  for (let call = 0; call < callCount; call += 1) {
+    const abort = new AbortController()
+    const uploading = pfs.putFile(
+      (async function* () {
+        yield { value: new Uint8Array(100) }
+        for (let turn = 0; turn < call % 10; turn += 1) await new Promise(setImmediate)
+        abort.abort()
+        if (call % 2 === 1) await new Promise(() => {})
+      })(),
+      { signal: abort.signal },
+    )
+    expect((await failure(uploading)).code).toBe(Code.cancelled)
+  }
+  await expect
+    .poll(() => framesOf(Buffer.concat(sent)).filter(([type]) => type === resetFrame))
+    .toHaveLength(callCount)
+  const frames = framesOf(Buffer.concat(sent)).filter(([type]) => type === dataFrame)
+  expect(frames.filter(([, flags]) => (flags & endStream) !== 0)).toEqual([])
 })
 
 test('an answer ends an upload whose source is still thinking', async () => {

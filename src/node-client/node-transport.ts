@@ -7,6 +7,7 @@ import {
   connectionWindowBytes,
   formatTimeout,
   frameBytesMax,
+  ownUserAgent,
   streamWindowBytes,
   type EncodedMessage,
 } from '../base/grpc-wire.ts'
@@ -14,15 +15,13 @@ import { addressText, type Address } from '../client/address.ts'
 import { RpcError } from '../client/rpc-error.ts'
 import type { CallOptions, Transport } from '../client/transport.ts'
 import { NodeCall } from './node-call.ts'
-import { connectMsMax, noAnswer, unreachable } from './unreachable.ts'
+import { connectMsMax, noAnswer, type ServerInWords, unreachable } from './unreachable.ts'
 
 const timerMsMax = 2 ** 31 - 1
 
-export interface NodeTransportOptions {
+export interface NodeTransportOptions extends ServerInWords {
   /** Opens the socket, where not every address may be reached. */
   readonly connect?: (address: Address) => Duplex
-  /** What to do when the server cannot be reached, for people. */
-  readonly advice?: string
 }
 
 /**
@@ -93,6 +92,7 @@ export class NodeTransport implements Transport {
       ':path': path,
       'content-type': 'application/grpc',
       te: 'trailers',
+      'user-agent': ownUserAgent,
     }
     if (timeoutMs !== undefined) headers['grpc-timeout'] = formatTimeout(timeoutMs)
     const reset = new AbortController()
@@ -137,7 +137,7 @@ export class NodeTransport implements Transport {
       await this.#connected(session)
     } catch (error) {
       session.destroy()
-      throw unreachable(this.#address, error, this.#options.advice)
+      throw unreachable(this.#address, error, this.#options)
     }
     session.on('error', () => {}) // its calls fail with what happened
     session.setLocalWindowSize(connectionWindowBytes)

@@ -6,6 +6,14 @@ export const connectMsMax = 10_000
 
 const advicePachctl = 'start pachd there, or set ADDRESS to the HOST:PORT of a running one'
 
+/** A server, for people. */
+export interface ServerInWords {
+  /** What it is: pachd, unless it says otherwise. */
+  readonly name?: string
+  /** What to do when it cannot be reached. */
+  readonly advice?: string
+}
+
 export function noAnswer(): Error {
   return new Error(`no answer within ${connectMsMax / 1000} s`)
 }
@@ -14,12 +22,12 @@ export function noAnswer(): Error {
 export function unreachable(
   address: Address,
   cause: unknown,
-  advice: string = advicePachctl,
+  { name = 'pachd', advice = advicePachctl }: ServerInWords = {},
 ): DomainError {
   // Who opens the socket may have refused to, in words of its own.
   if (cause instanceof DomainError) return cause
   return new UnavailableError(
-    `cannot reach pachd at ${addressText(address)}: ${reason(cause)}; ${advice}`,
+    `cannot reach ${name} at ${addressText(address)}: ${reason(cause)}; ${advice}`,
     { cause },
   )
 }

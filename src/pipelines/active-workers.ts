@@ -18,6 +18,8 @@ export interface WorkerActivity {
   attempt: number
   /** Why the try before failed, in words for people; empty in the first. */
   lastReason: string
+  /** What it waits for before it can begin, in words for people; unset when it is for nothing, or a moment. */
+  opening?: { readonly what: string; readonly since: Instant } | undefined
   /** Ends the try that goes on, as one that failed, or the pause before the next. */
   restart(): void
 }

@@ -50,6 +50,13 @@ async function untilTicks(world: TestProcessing, repo: string, count: number): P
   }, patience)
 }
 
+async function untilRecentError(world: TestProcessing, text: RegExp): Promise<void> {
+  await vi.waitFor(async () => {
+    const { recentError } = await world.processing.pipelines.inspect('up')
+    expect(recentError).toMatch(text)
+  }, patience)
+}
+
 test('a tick is a commit of the time, made when it has come, and starts a job', async () => {
   await using cronWorld = await open()
   const { world, clock } = cronWorld
@@ -115,10 +122,43 @@ test('the next tick follows from the file in the repo, which people may write', 
   clock.advance(2 * 60 * minuteMs)
   const found = await untilTicks(world, 'times', 2)
   expect(found).toEqual(['"2026-01-01T05:00:00Z"', '"2026-01-01T06:00:00Z"'])
+})
+
+test('a time that nobody can read makes no ticks, and the pipeline says so until it is mended', async () => {
+  await using cronWorld = await open()
+  const { world, clock } = cronWorld
+  await world.versioning.repos.create({ name: 'times' })
   await world.commit('times', { time: 'no time at all' })
+  await world.pipeline('up', cron('@hourly', { repo: 'times' }))
   clock.advance(60 * minuteMs)
-  // From the start again, as if there were none.
-  expect((await untilTicks(world, 'times', 4))[3]).toBe('"2026-01-01T01:00:00Z"')
+  const trouble =
+    /^cron input tick cannot tick: times@master:\/time holds "no time at all", which is no time of a tick: put one there, such as "1970-01-01T00:00:00Z" with its quotes, or delete the file/
+  await untilRecentError(world, trouble)
+  expect(await ticksIn(world, 'times')).toHaveLength(1)
+  expect(world.errors.splice(0)).toHaveLength(1)
+  await world.restart()
+  await world.commit('times', { time: '"2026-01-01T00:00:00Z"' })
+  clock.advance(minuteMs)
+  expect((await untilTicks(world, 'times', 3))[2]).toBe('"2026-01-01T01:00:00Z"')
+  await untilRecentError(world, /^$/)
+  world.errors.splice(0)
+})
+
+test('a commit that somebody left open is named where people look, as long as it is in the way', async () => {
+  await using cronWorld = await open()
+  const { world, clock } = cronWorld
+  await world.pipeline('up', cron('@hourly'))
+  const { commits } = world.versioning
+  const { id } = await commits.start({ repo: 'up_tick', branch: 'master' })
+  clock.advance(60 * minuteMs)
+  await untilRecentError(
+    world,
+    new RegExp(`^cron input tick cannot tick: .*${id}.* not been finished`),
+  )
+  await commits.finish('up_tick', id)
+  clock.advance(minuteMs)
+  await untilRecentError(world, /^$/)
+  expect(world.errors.splice(0)).toHaveLength(1)
 })
 
 test('an input that starts in the past ticks from there, and one in the future waits', async () => {
@@ -136,6 +176,13 @@ test('an input that starts in the past ticks from there, and one in the future w
   clock.advance(60 * minuteMs)
   await untilTicks(world, 'up_tick', 4)
   expect(await ticksIn(world, 'late_tick')).toEqual([])
+  const { pipelines } = world.processing
+  expect((await pipelines.inspect('up')).notices).toEqual([
+    expect.stringMatching(
+      /^cron input tick starts in the past, at 2025-12-31T21:59:59.999Z: each tick/,
+    ),
+  ])
+  expect((await pipelines.inspect('late')).notices).toEqual([])
 })
 
 test('a tick is beside what else a pipeline reads, and an update goes on from the last tick', async () => {

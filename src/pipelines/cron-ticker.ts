@@ -10,7 +10,7 @@ import { parseSchedule, type Schedule } from './cron/schedule.ts'
 import { TickCommits } from './cron/tick-commits.ts'
 import { atomsOf, type AtomInput, type CronTicks } from './inputs.ts'
 import { failIfRepoGone } from './running/lost-repos.ts'
-import { cronPipelines, pipelineTopic } from './pipeline-records.ts'
+import { cronPipelines, pipelineTopic, setRecentError } from './pipeline-records.ts'
 import type { RunLog } from './running/run-ports.ts'
 
 /** A tick that is made later than this after its time has been missed. */
@@ -30,6 +30,8 @@ interface Ticking {
   failureCount: number
   /** After a failure: not before this. */
   retryAt: Instant
+  /** What is said of it as the pipeline's recent error. */
+  trouble: string
 }
 
 /**
@@ -134,14 +136,15 @@ export class CronTicker implements AsyncDisposable {
   async #lookUp(): Promise<readonly Ticking[]> {
     const known = new Map(this.#ticking.map((ticking) => [keyOf(ticking), ticking]))
     const found: Ticking[] = []
-    for (const { name: pipeline, spec } of await this.#database.read(cronPipelines)) {
+    for (const { name: pipeline, spec, recentError } of await this.#database.read(cronPipelines)) {
       for (const input of atomsOf(spec.input)) {
         const { cron } = input
         if (cron === undefined) continue
         const before = known.get(keyOf({ pipeline, input }))
         const schedule = before?.schedule ?? (await parseSchedule(cron.schedule, cron.timeZone))
+        const trouble = recentError.startsWith(cannotTick(input)) ? recentError : ''
         const ticking = { pipeline, input, cron, schedule, failureCount: 0, retryAt: 0 }
-        found.push(before ?? ticking)
+        found.push(Object.assign(before ?? { ...ticking, trouble }, { trouble }))
       }
     }
     return found
@@ -167,6 +170,7 @@ export class CronTicker implements AsyncDisposable {
       await this.#commits.make(ticking.input, tick)
       ticking.failureCount = 0
       ticking.retryAt = 0
+      await this.#tell(ticking, '')
       return undefined
     } catch (error) {
       if (!(error instanceof DomainError) || this.#stop.signal.aborted) throw error
@@ -180,12 +184,24 @@ export class CronTicker implements AsyncDisposable {
     const now = this.#clock.now()
     ticking.failureCount += 1
     ticking.retryAt = now + pauseMsAfter(pauses, ticking.failureCount) * microsPerMilli
-    const isGone = await this.#database.transact((tx) => failIfRepoGone(tx, pipeline, now))
-    if (!isGone && ticking.failureCount === 1) {
+    const ports = { database: this.#database, clock: this.#clock }
+    if (await failIfRepoGone(ports, pipeline, this.#stop.signal)) return ticking.retryAt
+    await this.#tell(ticking, `${cannotTick(input)}: ${error.message}`)
+    if (ticking.failureCount === 1) {
       this.#log.error(`cron input ${input.name} of pipeline ${pipeline} cannot tick`, error)
     }
     return ticking.retryAt
   }
+
+  async #tell(ticking: Ticking, trouble: string): Promise<void> {
+    if (ticking.trouble === trouble) return
+    await this.#database.transact(async (tx) => setRecentError(tx, ticking.pipeline, trouble))
+    ticking.trouble = trouble
+  }
+}
+
+function cannotTick({ name }: AtomInput): string {
+  return `cron input ${name} cannot tick`
 }
 
 function keyOf({ pipeline, input }: Pick<Ticking, 'pipeline' | 'input'>): string {

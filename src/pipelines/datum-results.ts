@@ -105,6 +105,20 @@ export async function findResults(
   )
 }
 
+/** As `findResults`, the outputs alone. */
+export async function findOutputs(
+  tx: ReadTransaction,
+  datums: readonly DatumKey[],
+): Promise<ReadonlyMap<DatumKey, DirectoryEntry>> {
+  if (datums.length === 0) return new Map()
+  const rows = await tx.all<OutputRow & { readonly datum: string }>(
+    `SELECT datum, output_root, output_bytes, output_files FROM datum_results
+      WHERE output_root <> '' AND datum IN (${datums.map(() => '?').join(', ')})`,
+    ...datums,
+  )
+  return new Map(rows.map((row) => [row.datum as DatumKey, outputOf(row)]))
+}
+
 /** Those of `datums` (at most a few hundred) whose result `job` made. */
 export async function resultsAmong(
   tx: ReadTransaction,

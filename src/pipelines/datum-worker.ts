@@ -1,6 +1,6 @@
 import type { FilePath } from '../base/paths.ts'
 import type { DirectoryEntry, TreeEntry } from '../storage/file-trees.ts'
-import type { DatumRun, LogLine, SlotSecrets, Transform } from './executor.ts'
+import type { DatumRun, LogLine, OnWait, SlotSecrets, Transform } from './executor.ts'
 import type { ProcessStats } from './process-stats.ts'
 
 /**
@@ -53,5 +53,10 @@ export interface DatumWorkers {
    *
    * @throws {FailedPreconditionError} with advice when this machine cannot run `transform`.
    */
-  open(transform: Transform, signal: AbortSignal, secrets?: SlotSecrets): Promise<DatumWorker>
+  open(
+    transform: Transform,
+    signal: AbortSignal,
+    secrets?: SlotSecrets,
+    onWait?: OnWait,
+  ): Promise<DatumWorker>
 }

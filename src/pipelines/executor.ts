@@ -18,8 +18,16 @@ export interface Executor extends AsyncDisposable {
    * @throws {FailedPreconditionError} with advice when this machine cannot run `transform`, or cannot
    *   give it `secrets`.
    */
-  openSlot(transform: Transform, signal: AbortSignal, secrets?: SlotSecrets): Promise<Slot>
+  openSlot(
+    transform: Transform,
+    signal: AbortSignal,
+    secrets?: SlotSecrets,
+    onWait?: OnWait,
+  ): Promise<Slot>
 }
+
+/** Called with what is waited for from now on, in words for people: `pulling image a`. */
+export type OnWait = (what: string) => void
 
 /** What user code is given of secrets. */
 export interface SlotSecrets {
@@ -43,6 +51,8 @@ export type ExecutorName = (typeof executorNames)[number]
 
 /** The user's code and its surroundings: the same for every datum of a pipeline. */
 export interface Transform {
+  /** Whose it is; nothing of it is shown to user code. */
+  readonly pipeline?: string
   readonly image: string
   /** Names of secrets with logins for the registry of the image. */
   readonly imagePullSecrets?: readonly string[]
@@ -109,6 +119,12 @@ export interface Slot extends AsyncDisposable {
    * another name: files there may then be links to files that others have, too.
    */
   readonly isInputReadOnly: boolean
+  /** Files to be written anew as inputs, where that is possible. */
+  readonly spares?: SpareInputs | undefined
+  /** False when it is certain without a look that nothing came into an empty `out` in the last run. */
+  readonly mayHaveOutput: boolean
+  /** Makes ready what a `run` in this environment, the next one, needs: it then begins sooner. */
+  prepare(environment: DatumRun['environment']): void
   /**
    * Runs the command once and waits for its end. When it resolves no process of the datum is left.
    * A warm command is started if need be, handed the datum, and stopped when it has answered: when
@@ -121,10 +137,29 @@ export interface Slot extends AsyncDisposable {
    */
   run(run: DatumRun, signal: AbortSignal): Promise<RunResult>
   /**
-   * Empties `pfsDirectory`, but for `directories`. A slot is broken, to be disposed of, once `reset`
-   * threw, or `run` threw anything but `FailedPreconditionError`.
+   * Empties `pfsDirectory`, but for `directories`; quicker when it is told all that the worker has put
+   * there. A slot is broken, to be disposed of, once `reset` threw, or `run` threw anything but
+   * `FailedPreconditionError`.
    */
-  reset(): Promise<void>
+  reset(placed?: PlacedInputs): Promise<void>
+}
+
+/** What a worker has put into `pfsDirectory`, each as a path below it that begins with a slash. */
+export interface PlacedInputs {
+  /** Small files that nobody else has, which can become spares. */
+  readonly copies: readonly string[]
+  readonly otherFiles: readonly string[]
+  /** With those that were there before, and `out`; not what is in `out`. */
+  readonly directories: ReadonlySet<string>
+}
+
+/** Files that were inputs of earlier datums. */
+export interface SpareInputs {
+  /**
+   * Moves one to `path`, where nothing is, and opens it for writing; undefined when there is none. It holds what
+   * it held before.
+   */
+  take(path: string): number | undefined
 }
 
 export interface DatumRun {

@@ -1,3 +1,4 @@
+import { inBatches } from '../base/batched.ts'
 import type { Instant } from '../base/clock.ts'
 import { compareBytes } from '../base/bytes.ts'
 import type { CommitId, PipelineName, RepoName } from '../base/names.ts'
@@ -160,10 +161,10 @@ export async function findImportedDatums(
       edits.toSorted((left, right) => compareBytes(left.key, right.key)),
     )
   }
-  for await (const datums of inBatches(source.removed())) {
+  for await (const datums of inBatches(source.removed(), batchDatumCountMax)) {
     await edit(datums.map(({ orderKey }) => ({ key: orderKey, value: undefined })))
   }
-  for await (const datums of inBatches(source.added())) {
+  for await (const datums of inBatches(source.added(), batchDatumCountMax)) {
     const keyed = datums.map((datum) => ({ ...datum, key: datumKey(pipeline, datum.members) }))
     await edit(keyed.map((datum) => ({ key: datum.orderKey, value: encodeDatum(datum) })))
     await onAdded(keyed)
@@ -219,20 +220,6 @@ function required(trees: DatumsOfInput['trees'], repo: RepoName): DirectoryEntry
   const tree = trees.get(repo)
   if (tree === undefined) throw new Error(`invariant broken: there is no tree of ${repo}`)
   return tree
-}
-
-async function* inBatches<Item>(
-  datums: AsyncIterable<Item>,
-  countMax: number = batchDatumCountMax,
-): AsyncGenerator<readonly Item[]> {
-  let batch: Item[] = []
-  for await (const datum of datums) {
-    batch.push(datum)
-    if (batch.length < countMax) continue
-    yield batch
-    batch = []
-  }
-  if (batch.length > 0) yield batch
 }
 
 /** The repos that an input reads, each with its branch and its place among the inputs. */

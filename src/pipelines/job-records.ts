@@ -342,26 +342,16 @@ export const isOpenOfPipeline = `pipeline_id = ? AND state IN ('starting', 'runn
   AND sequence > COALESCE((SELECT sequence FROM killed_jobs
     WHERE killed_jobs.pipeline_id = jobs.pipeline_id), 0)`
 
-/** The jobs of a pipeline that have not begun, oldest first. */
-export async function waitingJobIds(
-  tx: ReadTransaction,
-  pipelineId: string,
-): Promise<readonly JobId[]> {
-  const rows = await tx.all<{ readonly id: string }>(
-    `SELECT id FROM jobs WHERE pipeline_id = ? AND state = 'starting' ORDER BY sequence`,
-    pipelineId,
-  )
-  return rows.map(({ id }) => id as JobId)
-}
-
-/** The jobs of a pipeline that have not ended. */
+/** The jobs of a pipeline that have not ended, oldest first; no more than `countMax`. */
 export async function openJobIds(
   tx: ReadTransaction,
   pipelineId: string,
+  countMax: number = Number.MAX_SAFE_INTEGER,
 ): Promise<readonly JobId[]> {
   const jobs = await tx.all<{ readonly id: string }>(
-    `SELECT id FROM jobs WHERE ${isOpenOfPipeline} ORDER BY sequence`,
+    `SELECT id FROM jobs WHERE ${isOpenOfPipeline} ORDER BY sequence LIMIT ?`,
     pipelineId,
+    countMax,
   )
   return jobs.map(({ id }) => id as JobId)
 }

@@ -1,16 +1,15 @@
 import { expect, test, vi } from 'vitest'
-import { CheckRun } from '../base/check-run.ts'
 import type { PipelineName } from '../base/names.ts'
 import type { RequestedSpec } from './requested-specs.ts'
-import { dueJobs, type JobRecord } from './job-records.ts'
+import { dueJobs } from './job-records.ts'
 import { killNotedJobs } from './killed-jobs.ts'
-import { checkPipelinesRows } from './pipelines-check.ts'
 import {
   atom,
   openTestProcessing,
   transform,
   type TestProcessing,
 } from '../testing/test-processing.ts'
+import { findingsInRows, jobStates } from '../testing/jobs-in-rows.ts'
 
 /** More than some steps. */
 const waitingCount = 350
@@ -41,21 +40,6 @@ function spec(more: RequestedSpec = {}): RequestedSpec {
   return { name: 'slow', transform: transform('fast'), input: atom('in', '/*'), ...more }
 }
 
-async function statesOf({ processing }: TestProcessing): Promise<Record<string, number>> {
-  const jobs = await processing.jobs.list('slow')
-  const byState = Object.groupBy(jobs, ({ state }: JobRecord) => state)
-  return Object.fromEntries(Object.entries(byState).map(([state, some]) => [state, some.length]))
-}
-
-async function findings({ database }: TestProcessing): Promise<readonly string[]> {
-  const found: string[] = []
-  const options = { full: true, fix: false, exclusive: true }
-  const { signal } = new AbortController()
-  const run = new CheckRun(options, signal, async ({ what }) => void found.push(what))
-  await checkPipelinesRows({ database, run })
-  return found
-}
-
 /** As if the server was killed once `change` has taken place, and before what follows in steps. */
 async function killedAfter(
   { database }: TestProcessing,
@@ -75,10 +59,10 @@ test('an update that stops jobs which wait does so in small steps, and they neve
   const { database, processing } = world
   await killedAfter(world, () => processing.pipelines.update(spec(), { reprocess: true }))
   // Those that run are ended at once, and some of the others.
-  expect(await statesOf(world)).toMatchObject({ killed: killedAtOnceMax + 1 })
-  expect(await findings(world)).toEqual([])
+  expect(await jobStates(world, 'slow')).toMatchObject({ killed: killedAtOnceMax + 1 })
+  expect(await findingsInRows(world)).toEqual([])
   await world.restart()
-  await expect.poll(() => statesOf(world)).toMatchObject({ success: 1 })
+  await expect.poll(() => jobStates(world, 'slow')).toMatchObject({ success: 1 })
   const due = await database.read(dueJobs)
   expect(due.get('slow' as PipelineName)).toBeUndefined()
 
@@ -87,11 +71,11 @@ test('an update that stops jobs which wait does so in small steps, and they neve
   expect(transactions).toHaveBeenCalledTimes(3)
   transactions.mockRestore()
   await Promise.all([killNotedJobs(database), killNotedJobs(database)])
-  expect(await statesOf(world)).toEqual({ killed: waitingCount + 1, success: 1 })
+  expect(await jobStates(world, 'slow')).toEqual({ killed: waitingCount + 1, success: 1 })
   const killed = (await processing.jobs.list('slow')).filter(({ state }) => state === 'killed')
   const reasons = new Set(killed.map(({ reason }) => reason))
   expect(reasons).toEqual(new Set(['pipeline slow was updated']))
-  expect(await findings(world)).toEqual([])
+  expect(await findingsInRows(world)).toEqual([])
 })
 
 test('jobs that are about to be killed are no part of a plan, and do not stand in the way of others', async () => {
@@ -104,7 +88,9 @@ test('jobs that are about to be killed are no part of a plan, and do not stand i
   const steps = await Array.fromAsync(processing.plans.plan(spec(), { reprocess: false }, signal))
   expect(steps).toMatchObject([{ outline: { stopped: [], jobCount: 1 } }, { kind: 'job' }])
   await processing.pipelines.update(spec(), { reprocess: false })
-  await expect.poll(() => statesOf(world)).toEqual({ killed: waitingCount + 1, success: 1 })
+  await expect
+    .poll(() => jobStates(world, 'slow'))
+    .toEqual({ killed: waitingCount + 1, success: 1 })
 })
 
 test('jobs that wait are killed in small steps behind the deletion of their pipeline', async () => {
@@ -112,10 +98,10 @@ test('jobs that wait are killed in small steps behind the deletion of their pipe
   const { database, processing } = world
   const options = { deleteJobs: false, deleteRepo: false }
   await killedAfter(world, () => processing.pipelines.delete('slow', options))
-  expect(await statesOf(world)).toMatchObject({ starting: waitingCount - killedAtOnceMax })
-  expect(await findings(world)).toEqual([])
+  expect(await jobStates(world, 'slow')).toMatchObject({ starting: waitingCount - killedAtOnceMax })
+  expect(await findingsInRows(world)).toEqual([])
   await killNotedJobs(database)
-  expect(await statesOf(world)).toEqual({ killed: waitingCount + 1 })
+  expect(await jobStates(world, 'slow')).toEqual({ killed: waitingCount + 1 })
   const reasons = new Set((await processing.jobs.list('slow')).map(({ reason }) => reason))
   expect(reasons).toEqual(new Set(['pipeline slow was deleted']))
 })
@@ -129,11 +115,11 @@ test('an update that jobs outlive touches few of them, and each runs as it', asy
   )
   expect(touched.length).toBeLessThan(waitingCount)
   await expect
-    .poll(() => statesOf(world), { timeout: 60_000 })
+    .poll(() => jobStates(world, 'slow'), { timeout: 60_000 })
     .toEqual({ success: waitingCount + 1 })
   const jobs = await processing.jobs.list('slow')
   expect(
     new Set(jobs.map(({ pipelineVersion, outputBranch }) => `${pipelineVersion} ${outputBranch}`)),
   ).toEqual(new Set(['2 other']))
-  expect(await findings(world)).toEqual([])
+  expect(await findingsInRows(world)).toEqual([])
 })

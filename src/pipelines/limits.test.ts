@@ -6,6 +6,7 @@ import {
   transform,
   type TestProcessing,
 } from '../testing/test-processing.ts'
+import type { DatumWorkers } from './datum-worker.ts'
 import type { JobRecord } from './job-records.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import { checkSpec } from './specs.ts'
@@ -61,6 +62,28 @@ test('user code that runs too long is ended, and tried again until there were en
   expect(world.ran).toHaveLength(2)
   const [datum] = await Array.fromAsync(world.processing.jobs.datums((await newestJob(world)).id))
   expect(datum?.stats?.processMs).toBeGreaterThanOrEqual(25)
+})
+
+test('the time of a datum goes on while its output is stored', async () => {
+  const workers: DatumWorkers = {
+    placeOf: () => 'test',
+    notices: () => [],
+    open: async () => ({
+      process: async (work) => {
+        const held = await work.place()
+        held[Symbol.dispose]()
+        return await untilKilled(work)
+      },
+      [Symbol.asyncDispose]: async () => undefined,
+    }),
+  }
+  await using world = await openTestProcessing(undefined, { workers })
+  await world.versioning.repos.create({ name: 'in' })
+  const limits = { datumTries: 1, datumTimeoutMs: 30 }
+  await world.pipeline('p', atom('in', '/*'), { ...one, ...limits })
+  await expect(world.flush('in', await world.commit('in', { a: '1' }))).rejects.toThrow(
+    'it ran longer than the datum_timeout of 30ms',
+  )
 })
 
 test('a datum that waits for its turn is not running: its time has not begun', async () => {
@@ -181,6 +204,7 @@ test('limits that make no sense are refused by their names', () => {
     [{ jobTimeoutMs: 1e12 }, 'job_timeout must be between 1ms and a year'],
     [withErrorCommand(''), 'the program of transform.err_cmd is empty'],
     [withErrorCommand('a\0b'), 'holds a null character'],
+    [withErrorCommand('x'.repeat(131_072)), 'pipeline p: transform.err_cmd[0] has 131072 bytes'],
   ]
   for (const [more, text] of refusals) {
     expect(() => checkSpec({ ...spec, ...more }, 0)).toThrow(text)

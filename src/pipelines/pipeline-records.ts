@@ -205,6 +205,19 @@ export async function setPipelineState(
   await tx.emit(pipelineTopic, name)
 }
 
+/** What keeps a running pipeline from going on, for people; empty when nothing does any more. */
+export async function setRecentError(
+  tx: Transaction,
+  name: PipelineName,
+  recentError: string,
+): Promise<void> {
+  await tx.run(
+    "UPDATE pipelines SET recent_error = ? WHERE name = ? AND state = 'running'",
+    recentError,
+    name,
+  )
+}
+
 /** Removes the pipeline and the results that only it could reuse; its jobs stay. */
 export async function removePipeline(
   tx: Transaction,

@@ -39,6 +39,7 @@ import { specNotices } from './specs/notices.ts'
 import { checkSchedules } from './specs/schedule-check.ts'
 import { workerTransform } from './specs/worker-transform.ts'
 import { SpecValidations, type SpecValidation } from './specs/spec-validations.ts'
+import type { ServiceDoors } from './service-doors.ts'
 import { parseJobState, type JobState } from './states.ts'
 import {
   allTrialPipelineNames,
@@ -96,6 +97,7 @@ export class Pipelines {
     readonly onHeadReady: OnHeadReady
     readonly workers: DatumWorkers
     readonly exports: Pick<OutputExports, 'check'>
+    readonly serviceDoors: Pick<ServiceDoors, 'ownPorts'>
   }) {
     this.#database = ports.database
     this.#spools = ports.spools
@@ -331,8 +333,8 @@ export class Pipelines {
     return { notices: this.#notices(pipeline), runsIn }
   }
 
-  #notices({ spec }: PipelineRecord): readonly string[] {
-    return [...this.#workers.notices(workerTransform(spec)), ...specNotices(spec)]
+  #notices(pipeline: PipelineRecord): readonly string[] {
+    return [...this.#workers.notices(workerTransform(pipeline.spec)), ...specNotices(pipeline)]
   }
 }
 

@@ -31,6 +31,7 @@ import {
 import type { RequestedSpec } from './requested-specs.ts'
 import { SpecValidations } from './specs/spec-validations.ts'
 import type { PipelineSpec } from './specs.ts'
+import type { ServiceDoors } from './service-doors.ts'
 import {
   allTrialPipelineNames,
   findTrial,
@@ -109,6 +110,7 @@ export class Trials {
     readonly triggers: Triggers
     readonly onHeadReady: OnHeadReady
     readonly exports: Pick<OutputExports, 'check'>
+    readonly serviceDoors: Pick<ServiceDoors, 'ownPorts'>
   }) {
     this.#database = ports.database
     this.#clock = ports.clock

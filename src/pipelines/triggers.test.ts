@@ -109,17 +109,17 @@ test('a pipeline whose input repo is gone fails as a whole, and starts again whe
   await expect
     .poll(stateOf)
     .toBe(
-      'failure: the input repo in has been deleted; create it again with create-repo in and ' +
-        'start-pipeline up, or delete-pipeline up and create it anew',
+      'failure: the input repo in has been deleted; have a backup bring it with restore --repo in, ' +
+        'or create it again with create-repo in, and start-pipeline up, or delete-pipeline up and create it anew',
     )
   const ends = async (): Promise<readonly string[]> => {
     const jobs = await world.processing.jobs.list('up')
-    return jobs.map(({ state, reason }) => `${state}: ${reason.replace(/ in .*/, '')}`)
+    return jobs.map(({ state, reason }) => `${state}: ${reason.replace(/^the | in .*/g, '')}`)
   }
-  const lost = 'failure: the input repo'
-  await expect.poll(ends).toEqual([lost, lost, 'failure: input repo'])
+  const lost = 'failure: input repo'
+  await expect.poll(ends).toEqual([lost, lost, lost])
   await expect(world.processing.pipelines.start('up')).rejects.toThrow(
-    'pipeline up cannot run: the input repo in has been deleted; create it again',
+    'pipeline up cannot run: the input repo in has been deleted; have a backup bring it',
   )
   await world.versioning.repos.create({ name: 'in' })
   await world.processing.pipelines.start('up')

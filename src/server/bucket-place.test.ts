@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { InvalidArgumentError } from '../base/errors.ts'
-import { environmentFor, parseBucketPlace } from './bucket-place.ts'
+import { environmentFor } from '../clouds/open-buckets.ts'
+import { parseBucketPlace } from './bucket-place.ts'
 
 describe('a place for packs', () => {
   test.each([

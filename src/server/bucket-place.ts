@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from '../base/errors.ts'
 import { hasPassword, parseSourceUrl, shownSource } from '../base/source-urls.ts'
-import type { BucketName, CloudEnvironment } from '../clouds/bucket.ts'
+import type { BucketName } from '../clouds/bucket.ts'
 import { parseObjectKey } from '../storage/object-store.ts'
 
 /** A bucket, or a part of it, that a data directory keeps its packs in. */
@@ -9,13 +9,9 @@ export interface BucketPlace extends BucketName {
   readonly url: string
   /** Empty, or ends with a slash; all keys begin with it. */
   readonly prefix: string
-  /** Of what is like S3. */
-  readonly endpoint?: string
-  readonly region?: string
 }
 
 const example = 's3://BUCKET/PREFIX, as://HOST/CONTAINER/PREFIX or gs://BUCKET/PREFIX'
-const settings = ['endpoint', 'region'] as const
 
 /**
  * `s3://bucket/prefix?endpoint=https://…&region=…`, or the same of Azure's and Google's without settings.
@@ -26,32 +22,14 @@ export function parseBucketPlace(text: string): BucketPlace {
   if (hasPassword(text)) {
     throw refused(text, "credentials belong into pachd's environment, where nobody else sees them")
   }
-  const [bare = '', query] = text.split(/\?(.*)$/s)
-  if (!/^(?:s3|gs|gcs|as|wasbs?):\/\//i.test(bare)) throw refused(text, `write ${example}`)
-  const store = parseSourceUrl(bare)
+  if (!/^(?:s3|gs|gcs|as|wasbs?):\/\//i.test(text)) throw refused(text, `write ${example}`)
+  const store = parseSourceUrl(text)
   if (store.kind === 'http' || store.kind === 'pfs') throw refused(text, `write ${example}`)
-  const { kind, bucket, account, key } = store
+  const { key, ...named } = store
   const name = key.replace(/\/+$/, '')
   const prefix = name === '' ? '' : `${prefixOf(text, name)}/`
-  const given = query === undefined ? {} : settingsOf(text, query)
-  if (kind !== 's3' && query !== undefined) {
-    throw refused(text, 'only s3:// takes settings behind a question mark')
-  }
-  const place = { kind, bucket, prefix, ...(account !== undefined && { account }), ...given }
+  const place = { ...named, prefix }
   return { ...place, url: urlOf(place) }
-}
-
-/** What the library that speaks to the bucket is told. */
-export function environmentFor(
-  { endpoint, region }: BucketPlace,
-  clouds: CloudEnvironment,
-): CloudEnvironment {
-  const variables = {
-    ...clouds.variables,
-    ...(endpoint !== undefined && { AWS_ENDPOINT_URL_S3: endpoint }),
-    ...(region !== undefined && { AWS_REGION: region }),
-  }
-  return { ...clouds, variables }
 }
 
 function prefixOf(text: string, name: string): string {
@@ -61,31 +39,6 @@ function prefixOf(text: string, name: string): string {
     const why = 'the prefix may have letters, digits, "-", "_", "." and single slashes'
     throw refused(text, why, { cause: error })
   }
-}
-
-function settingsOf(
-  text: string,
-  query: string,
-): { readonly endpoint?: string; readonly region?: string } {
-  const given = new URLSearchParams(query)
-  const unknown = [...given.keys()].find((name) => !(settings as readonly string[]).includes(name))
-  if (unknown !== undefined) {
-    throw refused(
-      text,
-      `it has the setting ${JSON.stringify(unknown)}: there are endpoint and region`,
-    )
-  }
-  const endpoint = given.get('endpoint') ?? ''
-  const region = given.get('region') ?? ''
-  if (endpoint !== '') {
-    const url = URL.parse(endpoint)
-    const isPlain = url?.username === '' && url.search === '' && /^https?:$/.test(url.protocol)
-    if (!isPlain) {
-      throw refused(text, 'its endpoint is no address such as https://storage.example.com')
-    }
-  }
-  if (!/^[A-Za-z0-9-]{0,64}$/.test(region)) throw refused(text, 'its region is none')
-  return { ...(endpoint !== '' && { endpoint }), ...(region !== '' && { region }) }
 }
 
 function urlOf({

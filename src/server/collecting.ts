@@ -13,7 +13,7 @@ import { DeletionNotes } from '../versioning/deletion-notes.ts'
 import { ObjectCollection } from '../versioning/object-collection.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { startBackgroundTask } from './background-task.ts'
-import { collectEveryMinutesDefault } from './command-line.ts'
+import { collectEveryMinutesDefault } from './server-config.ts'
 import type { Log } from './log.ts'
 
 const msPerMinute = 60_000

@@ -4,6 +4,7 @@ import { parseCommandLine, UsageError } from './command-line.ts'
 const usualSockets = ['/var/run/docker.sock', '/run/podman/podman.sock']
 const executors = {
   choice: 'auto',
+  sandbox: 'auto',
   engineSockets: usualSockets,
   enginePlaces: usualSockets,
   network: 'host',
@@ -91,9 +92,15 @@ describe('the command line of pachd', () => {
       engineSockets: ['/d.sock'],
       enginePlaces: ['/d.sock', ...usualSockets],
     })
-    const said = ['--executor=container', '--container-network=none', '--image-pull=never']
+    const said = [
+      '--executor=container',
+      '--sandbox=off',
+      '--container-network=none',
+      '--image-pull=never',
+    ]
     const expected = {
       choice: 'container',
+      sandbox: 'off',
       engineSockets: ['/p.sock'],
       enginePlaces: ['/p.sock', ...usualSockets],
       network: 'none',
@@ -102,6 +109,7 @@ describe('the command line of pachd', () => {
     expect(executorsOf([...said, '--container-engine=unix:///p.sock'])).toEqual(expected)
     const variables = {
       PACHD_EXECUTOR: 'container',
+      PACHD_SANDBOX: 'off',
       PACHD_CONTAINER_ENGINE: '/p.sock',
       PACHD_CONTAINER_NETWORK: 'none',
       PACHD_IMAGE_PULL: 'Never',
@@ -196,6 +204,7 @@ describe('the command line of pachd', () => {
     [['--root', '/d', '--address', '::1:80'], 'is no address'],
     [['--root', '/d', '--address', 'a b:80'], 'is no address'],
     [['--root', '/d', '--executor', 'kubernetes'], 'is none of auto, process, container'],
+    [['--root', '/d', '--sandbox', 'on'], 'is none of auto, off'],
     [['--root', '/d', '--container-engine', 'tcp://a:1'], 'is no socket of this machine'],
     [['--root', '/d', '--container-network=--privileged'], 'is no name of a network'],
     [['--root', '/d', '--image-pull', 'sometimes'], 'is none of IfNotPresent, Always, Never'],
@@ -204,6 +213,22 @@ describe('the command line of pachd', () => {
     [['--root', '/d', '--datum-processes', '0'], 'is no number from 1 to 4000000'],
     [['--root', '/d', '--program-path', '/a:bin'], '"bin" is no absolute directory'],
     [['--root', '/d', '--program-path', '/a::/b'], '"" is no absolute directory'],
+    [['--root', '--fsck'], '--root needs a value, and another flag follows it'],
+    [
+      ['--root', '/d', '--backup-to', '/b', '--backup-keep', '-1'],
+      '--backup-keep "-1" is no count',
+    ],
+    [
+      ['--root', '/d', '--backup-to', ''],
+      '--backup-to is empty: say where backups go, or leave it out for none',
+    ],
+    [['--root', '/d', '--restore', ''], '--restore is empty: say where the backup is'],
+    [['--root', '/d', '--restore-packs', ''], '--restore-packs is empty: say where the backup is'],
+    [
+      ['--root', '/d', '--backup-to', 'file:///b'],
+      '--backup-to: cannot keep a backup in file:///b',
+    ],
+    [['--root', '/d', '--restore', 'file:///b'], '--restore: cannot keep a backup in file:///b'],
   ])('%j is refused in words', (args, text) => {
     expect(() => parseCommandLine(args, {})).toThrow(UsageError)
     expect(() => parseCommandLine(args, {})).toThrow(text)

@@ -2,81 +2,20 @@ import { delimiter, isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { InvalidArgumentError } from '../base/errors.ts'
 import { parseSize } from '../base/sizes.ts'
+import { parseTargetUrl } from '../base/target-urls.ts'
 import { executorsConfig, type ExecutorFlags, type ExecutorsConfig } from './executors-config.ts'
-import { isEtcdAddress, type OldPlace } from '../legacy/old-place.ts'
+import { isEtcdAddress } from '../legacy/old-place.ts'
 import { parseDatumBounds } from '../pipelines/datum-bounds.ts'
-import type { SlotBounds } from '../pipelines/executor.ts'
 import type { Reach } from '../sources/reach.ts'
 import { parseBucketPlace } from './bucket-place.ts'
 import type { BucketConfig } from './pack-places-ports.ts'
-
-/** What the person who starts pachd decides. */
-export interface ServerConfig {
-  /** The data directory, absolute. */
-  readonly root: string
-  /** Where to listen; `0.0.0.0` for every address of this machine. */
-  readonly host: string
-  /** 0 picks a free one. */
-  readonly port: number
-  /** Where to serve files by HTTP as well; absent: nowhere but at `port`. */
-  readonly http?: HttpConfig
-  /** Where to serve S3; absent: nowhere. */
-  readonly s3?: S3Config
-  /** Directories, as in `PATH`, where programs of pipelines are looked for before the usual ones. */
-  readonly programPath?: string
-  /** Absent: as processes of this machine. */
-  readonly executors?: ExecutorsConfig
-  /** The file of keys that secrets are sealed with; absent: one in the data directory. */
-  readonly secretKeysFile?: string
-  /** What a datum may use at most; the executor's defaults for what is not said. */
-  readonly datumBounds?: Partial<SlotBounds>
-  /** Garbage is collected at most so often, when there is likely to be some; 0: only when asked. */
-  readonly collectEveryMinutes?: number
-  /** Where put-file may fetch from; `any` by default. */
-  readonly sources?: Reach
-  /** Where packs are. */
-  readonly packs?: BucketConfig
-  /** The old cluster that `pachctl migrate` brings here when it names none. */
-  readonly oldCluster?: OldPlace
-  /** Where backups go, and when. */
-  readonly backup?: BackupConfig
-  /** The metadata are copied beside the packs so often, if they have changed; 0: never. */
-  readonly metadataCopyMinutes?: number
-}
-
-/** A file with what opens an encrypted backup. */
-export interface SecretFile {
-  readonly kind: 'passphrase' | 'key'
-  /** Absolute. */
-  readonly path: string
-}
-
-/** Backups that whoever runs the server has asked for. */
-export interface BackupConfig {
-  /** A directory, absolute, or the URL of an object store. */
-  readonly to: string
-  /** As the spec of a cron input, in UTC; absent: only when somebody asks. */
-  readonly every?: string
-  /** Snapshots that are kept. */
-  readonly keepCount: number
-  readonly secretFile?: SecretFile
-}
-
-/** A port besides that for everything. */
-export interface HttpConfig {
-  readonly host: string
-  /** 0 picks a free one. */
-  readonly port: number
-  /** Somebody asked for it, who wants to know when it cannot be had. */
-  readonly isAsked: boolean
-}
-
-export interface S3Config extends HttpConfig {
-  /** Whoever signs with them may call; absent: anybody may. */
-  readonly keys?: { readonly accessKey: string; readonly secretKey: string }
-  /** Buckets are also found in host names below this one. */
-  readonly domain?: string
-}
+import {
+  type ServerConfig,
+  type SecretFile,
+  type HttpConfig,
+  type S3Config,
+  backupKeepDefault,
+} from './server-config.ts'
 
 export type PachdCommand =
   | { readonly kind: 'help' }
@@ -100,8 +39,12 @@ export type PachdCommand =
       readonly root: string
       /** A directory, absolute, or the URL of an object store. */
       readonly from: string
+      /** Another one, for packs that the first lacks. */
+      readonly packsFrom?: string
       /** The beginning of a snapshot's name; empty for the newest. */
       readonly snapshot: string
+      /** Do without packs that are missing or damaged in the backup. */
+      readonly skipsDamaged: boolean
       readonly secretFile?: SecretFile
     }
   /** Packs that are missing or damaged, from a backup that has them. */
@@ -112,17 +55,19 @@ export type PachdCommand =
       readonly secretFile?: SecretFile
     }
   /** From the copies of the metadata beside the packs. */
-  | { readonly kind: 'recover'; readonly root: string; readonly snapshot: string }
+  | {
+      readonly kind: 'recover'
+      readonly root: string
+      readonly snapshot: string
+      /** Of a directory that is lost, too: where its packs are. */
+      readonly packs?: BucketConfig
+    }
 
 /** The command line makes no sense. */
 export class UsageError extends InvalidArgumentError {
   override readonly name = 'UsageError'
 }
 
-/** Where the command line says nothing else. */
-export const collectEveryMinutesDefault: number = 10
-export const metadataCopyMinutesDefault: number = 60
-export const backupKeepDefault: number = 7
 const backupKeepMax = 10_000
 
 const defaultPort = 30_650
@@ -153,22 +98,9 @@ export function parseCommandLine(
   if (full || fix) {
     throw new UsageError(`--${full ? 'full' : 'fix'} goes with --fsck, which is missing`)
   }
-  const snapshot = flags.snapshot ?? ''
   const secretFile = parseSecretFile(flags, environment)
-  if (flags.restore !== undefined) {
-    const from = absolutePlace(flags.restore)
-    return { kind: 'restore', root: resolve(directory), from, snapshot, ...secretFile }
-  }
-  if (flags['restore-packs'] !== undefined) {
-    const from = absolutePlace(flags['restore-packs'])
-    return { kind: 'restore-packs', root: resolve(directory), from, ...secretFile }
-  }
-  if (flags['recover-metadata'] === true) {
-    return { kind: 'recover', root: resolve(directory), snapshot }
-  }
-  if (snapshot !== '') {
-    throw new UsageError('--snapshot goes with --restore or --recover-metadata, which is missing')
-  }
+  const restore = parseRestore(flags, environment, { root: resolve(directory), ...secretFile })
+  if (restore !== undefined) return restore
   const where = address ?? environment['PACHD_ADDRESS'] ?? defaultAddress
   const every = flags['collect-every'] ?? environment['PACHD_COLLECT_EVERY']
   const listen = parseListenAddress('--address', where)
@@ -244,6 +176,7 @@ const flagOptions = {
   'collect-every': { type: 'string' },
   'program-path': { type: 'string' },
   executor: { type: 'string' },
+  sandbox: { type: 'string' },
   'container-engine': { type: 'string' },
   'container-network': { type: 'string' },
   'image-pull': { type: 'string' },
@@ -265,6 +198,7 @@ const flagOptions = {
   'metadata-copy-every': { type: 'string' },
   restore: { type: 'string' },
   'restore-packs': { type: 'string' },
+  'skip-damaged': { type: 'boolean' },
   snapshot: { type: 'string' },
   'recover-metadata': { type: 'boolean' },
   fsck: { type: 'boolean' },
@@ -278,11 +212,30 @@ type Flags = ReturnType<typeof parseArgs<{ options: typeof flagOptions }>>['valu
 
 function parseFlags(args: readonly string[]): Flags {
   try {
-    return parseArgs({ args: [...args], options: flagOptions }).values
+    return parseArgs({ args: withNegativeValues(args), options: flagOptions }).values
   } catch (error) {
+    const [, flag] = /'(--[\w-]+)' argument is ambiguous/.exec(String(error)) ?? []
+    if (flag !== undefined) {
+      throw new UsageError(
+        `${flag} needs a value, and another flag follows it: write the value behind it, or ${flag}=VALUE where that begins with "-"`,
+        { cause: error },
+      )
+    }
     // Node's texts name the argument that it does not understand.
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error })
   }
+}
+
+/** A number below 0 is a value, which is refused as one, and no flag. */
+function withNegativeValues(args: readonly string[]): string[] {
+  const taken: string[] = []
+  for (const arg of args) {
+    const last = taken.at(-1) ?? ''
+    const isValue = /^-\d/.test(arg) && /^--[a-z-]+$/.test(last)
+    if (isValue) taken[taken.length - 1] = `${last}=${arg}`
+    else taken.push(arg)
+  }
+  return taken
 }
 
 function parsePacks(
@@ -334,6 +287,38 @@ function absolutePlace(place: string): string {
   return isEtcdAddress(place) || place.includes('://') ? place : resolve(place)
 }
 
+/** Undefined when a server is to serve. */
+function parseRestore(
+  flags: Flags,
+  environment: Environment,
+  parts: { readonly root: string; readonly secretFile?: SecretFile },
+): PachdCommand | undefined {
+  const { restore, snapshot = '', 'restore-packs': packs } = flags
+  const packsFrom = packs === undefined ? undefined : backupPlace('--restore-packs', packs)
+  const skipsDamaged = flags['skip-damaged'] === true
+  if (restore !== undefined) {
+    const from = backupPlace('--restore', restore)
+    const more = packsFrom === undefined ? {} : { packsFrom }
+    return { kind: 'restore', ...parts, from, ...more, snapshot, skipsDamaged }
+  }
+  if (skipsDamaged) throw new UsageError('--skip-damaged goes with --restore, which is missing')
+  if (packsFrom !== undefined) return { kind: 'restore-packs', ...parts, from: packsFrom }
+  if (flags['recover-metadata'] === true) {
+    return { kind: 'recover', root: parts.root, snapshot, ...parsePacks(flags, environment) }
+  }
+  if (snapshot === '') return undefined
+  throw new UsageError('--snapshot goes with --restore or --recover-metadata, which is missing')
+}
+
+/** A directory, seen from here, or the URL of an object store. */
+function backupPlace(flag: string, text: string): string {
+  // As of a variable that is not set: nobody means the directory that pachd runs in by that.
+  if (text === '') throw new UsageError(`${flag} is empty: say where the backup is`)
+  if (!text.includes('://')) return resolve(text)
+  parsed(flag, text, (url) => parseTargetUrl(url, 'keep a backup in'))
+  return text
+}
+
 type Environment = Readonly<Record<string, string | undefined>>
 
 function parseBackup(
@@ -344,6 +329,9 @@ function parseBackup(
   const to = flags['backup-to'] ?? environment['PACHD_BACKUP_TO'] ?? ''
   const every = flags['backup-every'] ?? environment['PACHD_BACKUP_EVERY'] ?? ''
   const keep = flags['backup-keep'] ?? environment['PACHD_BACKUP_KEEP'] ?? ''
+  if (flags['backup-to'] === '') {
+    throw new UsageError('--backup-to is empty: say where backups go, or leave it out for none')
+  }
   if (to === '') {
     if (every === '' && keep === '' && secretFile.secretFile === undefined) return {}
     throw new UsageError('--backup-to is missing: say where backups go, as in s3://backups/pachd')
@@ -354,7 +342,7 @@ function parseBackup(
       `--backup-keep ${JSON.stringify(keep)} is no count of backups: write a whole number from 1 to ${backupKeepMax}`,
     )
   }
-  const backup = { to: absolutePlace(to), keepCount, ...secretFile }
+  const backup = { to: backupPlace('--backup-to', to), keepCount, ...secretFile }
   return { backup: every === '' ? backup : { ...backup, every } }
 }
 

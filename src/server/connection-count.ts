@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { openFilesLimit } from '../storage/open-files.ts'
 
 /** Each costs a few KiB to some 50 KiB, whatever it does. */
 const connectionsMax = 10_000
@@ -9,18 +9,7 @@ const ownFilesMax = 1000
  * How many connections may be open at once, so that callers never use up what the server needs for
  * its own files: a quarter of what the system allows, or all but a thousand.
  */
-export function connectionCountMax(openFilesMax: number = allowedOpenFiles()): number {
+export function connectionCountMax(openFilesMax: number = openFilesLimit()): number {
   const spared = Math.max(openFilesMax - ownFilesMax, Math.floor(openFilesMax / 4))
   return Math.min(connectionsMax, spared)
-}
-
-/** Node has raised the soft limit to the hard one when it started. */
-function allowedOpenFiles(): number {
-  try {
-    const limits = readFileSync('/proc/self/limits', 'utf8')
-    const text = /^Max open files\s+(\d+)/m.exec(limits)?.[1]
-    return text === undefined ? Infinity : Number(text)
-  } catch {
-    return Infinity // no such file on this system, and no cheap way to ask
-  }
 }

@@ -49,6 +49,9 @@ const versionDraftName = 'version.draft'
 const harmlessNames =
   /^(lost\+found|lock\.db(-journal)?|version\.draft|metadata\.db(-wal|-wal\.damaged-.*|-shm|-journal|-open|-reserve|\.backup-.*)?)$/
 
+/** Files in it may be readable for others: the directory is not. */
+const ownersOnly = 0o700
+
 /**
  * Makes `root` a data directory, if it is not one yet, and locks it.
  *
@@ -60,7 +63,7 @@ export async function openDataDirectory(root: string, random: Random): Promise<D
   await using opened = new AsyncDisposableStack()
   let known: string | undefined
   try {
-    await makeDirectories(root)
+    await makeDirectories(root, ownersOnly)
     await requireOurs(root)
     opened.use(await lockDirectory(root))
     known = await readStoreId(root)

@@ -1,7 +1,10 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
-import { diagnose, type DiagnosisFacts } from './diagnosis.ts'
+import { diagnose, namespacesAdvice, type DiagnosisFacts } from './diagnosis.ts'
 
 const sound: DiagnosisFacts = {
   release: '1',
@@ -34,6 +37,10 @@ test('each thing that is looked at is told, and what is not fine has an advice',
   ])
   expect(await ailing({})).toEqual({})
   expect(await ailing({ isolation: 'none', processNotices: ['x'] })).toEqual({ sandbox: 'problem' })
+  expect(await ailing({ isolation: 'root', processNotices: ['x'] })).toEqual({ sandbox: 'problem' })
+  expect(await ailing({ isolation: 'unknown', processNotices: ['x'] })).toEqual({
+    sandbox: 'problem',
+  })
   expect(await ailing({ bounds: new Set(['disk', 'cpu']) })).toEqual({ limits: 'notice' })
   const engine = { isOpen: false, isWanted: false, text: 'none' }
   expect(await ailing({ engine })).toEqual({ 'container engine': 'notice' })
@@ -54,6 +61,64 @@ test('each thing that is looked at is told, and what is not fine has an advice',
 test('what bounds are missing is named', async () => {
   const symptoms = await diagnose({ ...sound, bounds: new Set(['cpu']) })
   expect(symptoms.find(({ subject }) => subject === 'limits')?.text).toContain(
-    'nothing bounds memory, processes',
+    'no control group bounds memory, processes of user code',
   )
 })
+
+function withoutMounts(path: string): string {
+  return path === '/proc/sys/user/max_mnt_namespaces' ? '0\n' : '1000\n'
+}
+
+test('a setting that forbids namespaces of one kind is named', () => {
+  expect(namespacesAdvice(withoutMounts)).toBe(
+    'allow namespaces of this kind: sysctl -w user.max_mnt_namespaces=15000',
+  )
+})
+
+test('an ordinary user hears what is bounded all the same', async () => {
+  const bounds = new Set(['disk'])
+  const symptoms = await diagnose({ ...sound, isolation: 'user', bounds })
+  const text = symptoms.find(({ subject }) => subject === 'limits')?.text
+  expect(text).toContain('only what resource_spec says')
+  expect(text).toContain('only how many there are')
+})
+
+/** On sandboxes and limits. */
+async function advicesOn(facts: DiagnosisFacts): Promise<readonly string[]> {
+  const symptoms = await diagnose(facts)
+  return symptoms
+    .filter(({ subject }) => ['sandbox', 'limits'].includes(subject))
+    .map((symptom) => symptom.advice)
+}
+
+test('advice is what would help whoever runs the server, and what is known to', async () => {
+  const none = {
+    ...sound,
+    isolation: 'none',
+    processNotices: ['x'],
+    bounds: new Set<string>(),
+  } as const
+  const isRoot = process.geteuid?.() === 0
+  expect((await advicesOn(none)).every((text) => text.includes('as root') !== isRoot)).toBe(true)
+  const [text] = await advicesOn({ ...none, isolationAdvice: 'install it' })
+  expect(text).toBe('install it; or run pipelines in containers (docs/container-executor.md)')
+  const impossible = { ...sound, isolation: 'unknown', processNotices: ['x'] } as const
+  expect((await advicesOn({ ...impossible, isolationAdvice: 'move it' }))[0]).toBe('move it')
+})
+
+test.runIf(process.geteuid?.() === 0)(
+  'a data directory on a disk on which nothing can be started is told of',
+  async () => {
+    const root = mkdtempSync(join(tmpdir(), 'pachyderm-noexec-'))
+    try {
+      spawnSync('mount', ['-t', 'tmpfs', '-o', 'noexec', 'disk', root])
+      const advice = `mount it without: mount -o remount,exec ${root}`
+      expect(await diagnose({ ...sound, root })).toContainEqual(
+        expect.objectContaining({ grade: 'notice', subject: 'disk', advice }),
+      )
+    } finally {
+      spawnSync('umount', ['-l', root])
+      rmSync(root, { recursive: true })
+    }
+  },
+)

@@ -4,6 +4,9 @@ import { release as kernelRelease } from 'node:os'
 
 import { sizeText } from '../base/sizes.ts'
 import type { EngineDiagnosis } from '../executors/choosing.ts'
+import { noexecMountOf } from '../executors/noexec.ts'
+import { slotCountFor } from '../executors/process.ts'
+import { openFilesLimit } from '../storage/open-files.ts'
 import { fine, notice, problem, type Symptom } from '../base/symptoms.ts'
 
 /** What a server knows by itself of where it runs. */
@@ -11,8 +14,10 @@ export interface DiagnosisFacts {
   readonly release: string
   /** The data directory. */
   readonly root: string
-  /** How processes of user code are set apart: `root`, `user` or `none`. */
-  readonly isolation: string
+  /** How processes of user code are set apart; `unknown`: they wait for a sandbox that cannot be made. */
+  readonly isolation: 'root' | 'user' | 'none' | 'unknown'
+  /** What helps where there is no sandbox, if it is known. */
+  readonly isolationAdvice?: string | undefined
   /** What the process executor says for people. */
   readonly processNotices: readonly string[]
   /** What bounds it can hold: some of `cpu`, `memory`, `processes`, `disk`. */
@@ -26,13 +31,15 @@ const freeBytesMin = 1024 ** 3
 const freePartMin = 0.1
 const freeInodesMin = 10_000
 const openFilesMin = 4096
+const containersAdvice = 'or run pipelines in containers (docs/container-executor.md)'
+const isRoot = process.geteuid?.() === 0
 
 /** Looks at what a server needs of its machine. */
 export async function diagnose(facts: DiagnosisFacts): Promise<readonly Symptom[]> {
   return [
     fine('server', `pachd ${facts.release}, Node ${process.version}, Linux ${kernelRelease()}`),
     ...isolationSymptoms(facts),
-    boundsSymptom(facts.bounds),
+    boundsSymptom(facts),
     engineSymptom(facts.engine),
     ...(await diskSymptoms(facts.root)),
     openFilesSymptom(),
@@ -40,22 +47,36 @@ export async function diagnose(facts: DiagnosisFacts): Promise<readonly Symptom[
   ]
 }
 
-function isolationSymptoms({ isolation, processNotices }: DiagnosisFacts): readonly Symptom[] {
+function isolationSymptoms({
+  isolation,
+  isolationAdvice,
+  processNotices,
+}: DiagnosisFacts): readonly Symptom[] {
+  if (isolation === 'unknown') {
+    const text = processNotices.join('; ')
+    if (isolationAdvice !== undefined) return [problem('sandbox', text, isolationAdvice)]
+    const advice = 'put that right; pachd tries again by itself'
+    return [problem('sandbox', text, `${advice}; ${containersAdvice}`)]
+  }
   if (isolation !== 'none') {
     const how = isolation === 'root' ? 'as root' : 'in user namespaces'
-    return [fine('sandbox', `processes of user code run in namespaces of their own (${how})`)]
+    const text = `processes of user code run in namespaces of their own (${how})`
+    if (processNotices.length === 0) return [fine('sandbox', text)]
+    const advice = 'install perl or python3, and start pachd anew'
+    return [problem('sandbox', `${text}, but ${processNotices.join('; ')}`, advice)]
   }
-  const advice = userNamespacesAdvice()
+  const advice = isolationAdvice ?? namespacesAdvice()
   return [
     problem(
       'sandbox',
       processNotices.join('; ') || 'processes of user code run without a sandbox',
-      `${advice}; or run pipelines in containers (docs/container-executor.md)`,
+      `${advice}; ${containersAdvice}`,
     ),
   ]
 }
 
-function userNamespacesAdvice(): string {
+/** What the machine's settings say that would help. `read` gives the text of a file. */
+export function namespacesAdvice(read: (path: string) => string = readText): string {
   const settings: readonly (readonly [string, string, string])[] = [
     ['kernel/unprivileged_userns_clone', '0', 'sysctl -w kernel.unprivileged_userns_clone=1'],
     [
@@ -63,26 +84,51 @@ function userNamespacesAdvice(): string {
       '1',
       'sysctl -w kernel.apparmor_restrict_unprivileged_userns=0',
     ],
-    ['user/max_user_namespaces', '0', 'sysctl -w user.max_user_namespaces=15000'],
   ]
   for (const [name, value, command] of settings) {
-    if (readText(`/proc/sys/${name}`).trim() === value) return `allow user namespaces: ${command}`
+    if (read(`/proc/sys/${name}`).trim() === value) return `allow user namespaces: ${command}`
   }
-  return 'start pachd as root, or where namespaces are allowed: in Docker, with --privileged'
+  for (const kind of ['user', 'mnt', 'pid', 'ipc']) {
+    const name = `max_${kind}_namespaces`
+    if (read(`/proc/sys/user/${name}`).trim() !== '0') continue
+    return `allow namespaces of this kind: sysctl -w user.${name}=15000`
+  }
+  const where = 'where namespaces are allowed: in Docker, with --privileged'
+  return isRoot ? `start pachd ${where}` : `start pachd as root, or ${where}`
 }
 
-function boundsSymptom(bounds: ReadonlySet<string>): Symptom {
+function boundsSymptom({
+  bounds,
+  isolation,
+}: Pick<DiagnosisFacts, 'bounds' | 'isolation'>): Symptom {
   const missing = ['memory', 'cpu', 'processes'].filter((bound) => !bounds.has(bound))
   if (missing.length === 0) return fine('limits', 'memory, processors and processes are bounded')
+  // As the process executor then has it: RLIMIT_DATA and RLIMIT_NPROC.
+  const less = [
+    ...(missing.includes('memory')
+      ? ['of memory, only what resource_spec says is, for each process on its own']
+      : []),
+    ...(missing.includes('processes') && isolation === 'user'
+      ? ['of processes, only how many there are']
+      : []),
+  ]
+  const text = `no control group bounds ${missing.join(', ')} of user code that runs as processes`
+  const left =
+    less.length === 0 ? 'a datum may take all there is' : `bounded are ${less.join('; ')}`
+  return notice('limits', `${text}: ${left}`, controlGroupsAdvice())
+}
+
+function controlGroupsAdvice(): string {
   const isUnified = existsSync('/sys/fs/cgroup/cgroup.controllers')
-  const advice = isUnified
+  if (isRoot) {
+    const where = 'where it may make control groups: in Docker, with --privileged'
+    return isUnified
+      ? `start pachd by systemd with Delegate=yes, or ${where}`
+      : `start pachd ${where}`
+  }
+  return isUnified
     ? 'start pachd by systemd with Delegate=yes, or as root'
     : 'start pachd as root, so that it may make control groups'
-  return notice(
-    'limits',
-    `nothing bounds ${missing.join(', ')} of processes of user code: a datum may take all there is`,
-    advice,
-  )
 }
 
 function engineSymptom({ isOpen, isWanted, text, trial }: EngineDiagnosis): Symptom {
@@ -113,6 +159,11 @@ async function diskSymptoms(root: string): Promise<readonly Symptom[]> {
   if (freeBytes < freeBytesMin) symptoms.push(problem('disk', text, advice))
   else if (part < freePartMin) symptoms.push(notice('disk', text, advice))
   else symptoms.push(fine('disk', text))
+  const noexec = noexecMountOf(root)
+  if (noexec !== undefined) {
+    const started = `the data directory's disk at ${noexec} is mounted "noexec": programs that user code puts into /tmp or /pfs/out do not start (exit code 126)`
+    symptoms.push(notice('disk', started, `mount it without: mount -o remount,exec ${noexec}`))
+  }
   // Some file systems have no table of files that could be full.
   if (files > 0 && ffree < freeInodesMin) {
     const inodes = `the file system can hold only ${ffree} more files`
@@ -122,12 +173,12 @@ async function diskSymptoms(root: string): Promise<readonly Symptom[]> {
 }
 
 function openFilesSymptom(): Symptom {
-  const limit = /^Max open files\s+(\d+|unlimited)/m.exec(readText('/proc/self/limits'))?.[1]
-  const count = limit === undefined || limit === 'unlimited' ? Infinity : Number(limit)
-  if (count >= openFilesMin) return fine('open files', `up to ${limit ?? 'as many as there are'}`)
+  const count = openFilesLimit()
+  const text = Number.isFinite(count) ? String(count) : 'as many as there are'
+  if (count >= openFilesMin) return fine('open files', `up to ${text}`)
   return notice(
     'open files',
-    `this server may have ${count} files open, which many connections use up`,
+    `this server may have ${count} files open, which many connections use up, or datums that run at once: each takes about 10, so there is room for some ${slotCountFor(count)}`,
     `raise it to ${openFilesMin} or more: ulimit -n, or LimitNOFILE of a systemd unit`,
   )
 }

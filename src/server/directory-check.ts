@@ -17,8 +17,8 @@ import { directoryFinding } from './directory-findings.ts'
 import { migrations } from './migrations.ts'
 import { openPackPlacesToCheck } from './pack-places.ts'
 import type { PackPlacesPorts } from './pack-places-ports.ts'
-import { isReadOnly, ReadOnlyCopy } from './read-only-copy.ts'
 import { checkStore } from './store-checks.ts'
+import { isOlder, isReadOnly, UntouchedMetadata } from './untouched-metadata.ts'
 
 export interface DirectoryCheckPorts extends PackPlacesPorts {
   readonly release: string
@@ -26,10 +26,12 @@ export interface DirectoryCheckPorts extends PackPlacesPorts {
 }
 
 /**
- * Checks a data directory that no server uses, even one that no server can be started on.
+ * Checks a data directory that no server uses, even one that no server can be started on. Of one that cannot
+ * be written, or that an older release has written, it checks a copy of the metadata.
  *
  * @throws {UnavailableError} while a server uses it.
- * @throws {NotFoundError} @throws {FailedPreconditionError} when it is no data directory.
+ * @throws {NotFoundError} @throws {FailedPreconditionError} when it is no data directory, of a newer release,
+ *   or of one whose metadata would have to be changed otherwise than was asked for.
  */
 export async function* checkDirectory(
   options: { readonly root: string; readonly full: boolean; readonly fix: boolean },
@@ -38,30 +40,50 @@ export async function* checkDirectory(
   const { root, full, fix } = options
   await requireDataDirectory(root)
   await using held = new AsyncDisposableStack()
-  const places = await lockedPlaces(root, fix, held)
-  yield* checkEvents({ full, fix, exclusive: true }, ports, async (run) => {
+  const { saying, ...places } = await placesToCheck(root, fix, { release: ports.release, held })
+  const events = checkEvents({ full, fix, exclusive: true }, ports, async (run) => {
     await checkPlaces(places, ports, run)
   })
+  for await (const event of events) {
+    if (event.kind !== 'finding') yield event
+    else yield { ...event, finding: { ...event.finding, what: saying(event.finding.what) } }
+  }
 }
 
-/** Nobody else uses them: what cannot be written is copied as far as that is needed. */
-async function lockedPlaces(
+interface CheckedPlaces extends DataPlaces {
+  readonly isReadOnly: boolean
+  /** Of the metadata. */
+  readonly isCopy: boolean
+}
+
+/** Nobody else uses them; the metadata may be a copy, of which `saying` speaks as of the metadata. */
+async function placesToCheck(
   root: string,
   fix: boolean,
-  held: AsyncDisposableStack,
-): Promise<DataPlaces & { readonly isReadOnly: boolean }> {
+  { release, held }: { readonly release: string; readonly held: AsyncDisposableStack },
+): Promise<CheckedPlaces & { readonly saying: (text: string) => string }> {
   const places = placesIn(root)
-  if (!(await isReadOnly(root))) {
-    held.use(await lockDirectory(root).catch(toCheckOfServer))
-    return { ...places, isReadOnly: false }
+  const canWrite = !(await isReadOnly(root))
+  if (canWrite) held.use(await lockDirectory(root).catch(toCheckOfServer))
+  if (canWrite && !(await isOlder(places, release))) {
+    return { ...places, isReadOnly: false, isCopy: false, saying: (text) => text }
   }
   if (fix) {
     throw new FailedPreconditionError(
-      `${root} cannot be written, so nothing can be put right there: check it without --fix, or make it one that can be written`,
+      canWrite
+        ? `${places.metadata} was written by an older release, and a repair would bring it up to date: check it without --fix, or first run pachctl migrate --root ${root}, which keeps a way back`
+        : `${root} cannot be written, so nothing can be put right there: check it without --fix, or make it one that can be written`,
     )
   }
-  const copy = held.use(await ReadOnlyCopy.make(places))
-  return { ...copy.places, isReadOnly: true }
+  const untouched = held.use(
+    await UntouchedMetadata.copy(places, canWrite ? 'scratch' : 'elsewhere'),
+  )
+  return {
+    ...untouched.places,
+    isReadOnly: !canWrite,
+    isCopy: true,
+    saying: (text) => untouched.saying(text),
+  }
 }
 
 function toCheckOfServer(error: unknown): never {
@@ -83,7 +105,7 @@ async function requireDataDirectory(root: string): Promise<void> {
 }
 
 async function checkPlaces(
-  places: DataPlaces & { readonly isReadOnly: boolean },
+  places: CheckedPlaces,
   ports: DirectoryCheckPorts,
   run: CheckRun,
 ): Promise<void> {
@@ -93,7 +115,8 @@ async function checkPlaces(
   const copies: string[] = []
   const database = await openMetadata(places, ports, { storeId, copies })
   for (const copy of copies) {
-    const what = `${places.metadata}-wal could be read only in part, and a copy of it was kept: ${copy}`
+    const kept = places.isCopy ? '' : `, and a copy of it was kept: ${copy}`
+    const what = `${places.metadata}-wal could be read only in part${kept}`
     await run.report({ kind: databaseFinding('log-damaged'), subject: {}, what })
   }
   if (database instanceof DataLossError) {
@@ -164,7 +187,7 @@ async function checkVersion(
 }
 
 async function openMetadata(
-  { metadata }: DataPlaces,
+  { metadata, isCopy }: CheckedPlaces,
   { clock, release }: DirectoryCheckPorts,
   found: { readonly storeId: string | undefined; readonly copies: string[] },
 ): Promise<Database | DataLossError> {
@@ -180,6 +203,7 @@ async function openMetadata(
       clock,
       release,
       store,
+      keepsCopy: !isCopy,
       onDamagedLog: (copy) => copies.push(copy),
     })
   } catch (error) {

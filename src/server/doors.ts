@@ -6,7 +6,7 @@ import { Listener, type ListenOptions } from '../api/listener.ts'
 import { type PortAddress, probePort } from '../api/open-port.ts'
 import { UnavailableError } from '../base/errors.ts'
 import type { Versioning } from '../versioning/versioning.ts'
-import type { HttpConfig, ServerConfig } from './command-line.ts'
+import type { HttpConfig, ServerConfig } from './server-config.ts'
 import { connectionCountMax } from './connection-count.ts'
 import type { ServerPorts } from './ports.ts'
 
@@ -91,6 +91,12 @@ export class Doors implements AsyncDisposable {
 
   get s3Address(): PortAddress | undefined {
     return this.#s3?.address
+  }
+
+  /** All that it listens at. */
+  get ports(): ReadonlySet<number> {
+    const addresses = [this.address, this.httpAddress, this.s3Address]
+    return new Set(addresses.flatMap((address) => address?.port ?? []))
   }
 
   /** Takes no more callers, gives running calls at most `graceMs` to end, and ends the rest. */

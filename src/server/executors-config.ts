@@ -6,6 +6,8 @@ import { enginePlaces, engineSockets } from '../executors/engine-places.ts'
 /** Where user code runs. */
 export interface ExecutorsConfig {
   readonly choice: ExecutorChoice
+  /** `off`: processes of pipelines have none, whatever the machine allows. */
+  readonly sandbox: 'auto' | 'off'
   /** Where the container engine may be; none: none is used. */
   readonly engineSockets: readonly string[]
   /** Where any may be, used or not. */
@@ -18,11 +20,13 @@ export interface ExecutorsConfig {
 /** Flags, each empty or undefined where it is not given. */
 export interface ExecutorFlags {
   readonly executor?: string | undefined
+  readonly sandbox?: string | undefined
   readonly 'container-engine'?: string | undefined
   readonly 'container-network'?: string | undefined
   readonly 'image-pull'?: string | undefined
 }
 
+const sandboxes = ['auto', 'off'] as const
 const choices = ['auto', 'process', 'container'] as const
 const pullPolicies = ['IfNotPresent', 'Always', 'Never'] as const
 
@@ -44,6 +48,7 @@ export function executorsConfig(
   const sockets = engineSockets(said('container-engine'), environment)
   return {
     choice: oneOf('--executor', choices, said('executor') || 'auto'),
+    sandbox: oneOf('--sandbox', sandboxes, said('sandbox') || 'auto'),
     engineSockets: sockets,
     enginePlaces: enginePlaces(sockets, environment),
     network,

@@ -4,7 +4,7 @@ import type { Pulls } from '../sources/pulls.ts'
 import { KeptTransfers } from '../versioning/kept-transfers.ts'
 import type { CommitUses, OnHeadReady } from '../versioning/ports.ts'
 import type { Versioning } from '../versioning/versioning.ts'
-import type { ServerConfig } from './command-line.ts'
+import type { ServerConfig } from './server-config.ts'
 import { noClouds, type ServerPorts } from './ports.ts'
 import type { Stores } from './stores.ts'
 

@@ -7,12 +7,8 @@ import { Output, OutputClosedError } from '../base/output.ts'
 import { SystemRandom } from '../base/random.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
 import { systemCode } from '../storage/file-errors.ts'
-import {
-  type PachdCommand,
-  parseCommandLine,
-  type ServerConfig,
-  UsageError,
-} from './command-line.ts'
+import { type PachdCommand, parseCommandLine, UsageError } from './command-line.ts'
+import type { ServerConfig } from './server-config.ts'
 import { usage } from './usage.ts'
 import { Log } from './log.ts'
 import { readRelease } from './release.ts'
@@ -177,13 +173,13 @@ async function* linesOf(
   const restore = await import('./backing-up/offline-restore.ts')
   switch (command.kind) {
     case 'restore':
-      yield* restore.restoreDirectoryFrom(command, ports)
+      yield* restore.withRoom(restore.restoreDirectoryFrom(command, ports))
       break
     case 'restore-packs':
-      yield* restore.restorePacks(command, ports)
+      yield* restore.withRoom(restore.restorePacks(command, ports))
       break
     case 'recover':
-      yield* restore.recoverMetadata(command, ports)
+      yield* restore.withRoom(restore.recoverMetadata(command, ports))
       break
   }
 }

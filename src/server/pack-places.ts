@@ -40,7 +40,11 @@ export async function openPackPlaces(
 
 /** The same for whoever only looks, and uploads nothing. */
 export async function openPackPlacesToCheck(
-  places: DataPlaces & { readonly isReadOnly: boolean },
+  places: DataPlaces & {
+    readonly isReadOnly: boolean
+    /** Where they are, should the directory not say that they are in a bucket. */
+    readonly bucket?: BucketPlace | undefined
+  },
   storeId: string | undefined,
   ports: PackPlacesPorts,
 ): Promise<PackPlaces> {
@@ -50,11 +54,15 @@ export async function openPackPlacesToCheck(
       ? LocalObjectStore.openForReading(places.objects)
       : await LocalObjectStore.open(places.objects),
   )
-  const note = await readBucketNote(places.root)
+  const note = (await readBucketNote(places.root)) ?? noteOf(places.bucket)
   if (note === undefined) return inDirectory(local, opened.move())
   const { openBucketToCheck } = await import('./bucket/bucket-packs.ts')
   const inBucket = await openBucketToCheck({ places, local, note, storeId }, ports, opened)
   return { ...inDirectory(local, opened.move()), ...inBucket }
+}
+
+function noteOf(place: BucketPlace | undefined): BucketNote | undefined {
+  return place && { place, session: undefined, next: undefined }
 }
 
 function inDirectory(local: LocalObjectStore, opened: AsyncDisposableStack): PackPlaces {

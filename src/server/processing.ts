@@ -24,7 +24,8 @@ import type { Contents } from '../storage/contents.ts'
 import { directoryError } from '../storage/file-errors.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import type { Leases } from '../storage/leases.ts'
-import { ProllyMaps } from '../storage/prolly-map.ts'
+import { openFilesLimit } from '../storage/open-files.ts'
+import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { Spools } from '../storage/spool.ts'
 import type { Versioning } from '../versioning/versioning.ts'
 import { SlotWorkers } from '../workers/slot-workers.ts'
@@ -53,7 +54,7 @@ export interface OpenProcessing extends Processing, AsyncDisposable {
 
 export type ExecutorFacts = Pick<
   DiagnosisFacts,
-  'isolation' | 'processNotices' | 'bounds' | 'engine'
+  'isolation' | 'isolationAdvice' | 'processNotices' | 'bounds' | 'engine'
 >
 
 interface ProcessingPorts {
@@ -64,6 +65,7 @@ interface ProcessingPorts {
   readonly chunks: ChunkStore
   readonly contents: Contents
   readonly trees: FileTrees
+  readonly maps: ProllyMaps
   readonly spools: Spools
   readonly leases: Leases
   readonly clock: Clock
@@ -71,17 +73,20 @@ interface ProcessingPorts {
   readonly log: Log
   readonly programPath?: string
   readonly secretKeysFile?: string
+  /** Of the server's, besides the data directory, that user code must not see. */
+  readonly hiddenPaths: readonly string[]
   /** At which the server listens. */
   readonly host: string
   readonly datumBounds?: Partial<SlotBounds>
   readonly exports: OutputExports
   readonly apiAddress: () => string | undefined
+  readonly ownPorts: () => ReadonlySet<number>
   readonly executors?: ExecutorsConfig
 }
 
 export async function openProcessing(ports: ProcessingPorts): Promise<OpenProcessing> {
   await using opened = new AsyncDisposableStack()
-  const { chunks, directory, log } = ports
+  const { directory, log } = ports
   const later: LaterSecrets = {}
   const { executor, processes } = await openExecutors(ports, later)
   opened.use(executor)
@@ -89,11 +94,11 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
   const processing = createProcessing({
     ...ports,
     secretKeys,
-    serviceDoors: new ServiceForwarding(ports.host),
-    maps: new ProllyMaps(chunks),
+    serviceDoors: new ServiceForwarding(ports.host, ports.ownPorts),
     workers: new SlotWorkers({
       ...ports,
       executor,
+      outputBytesMax: ports.datumBounds?.diskBytesMax,
       inputCache: {
         directory: join(directory.scratch, 'inputs'),
         bytesMax: await cacheBytesFor(directory.scratch),
@@ -113,9 +118,11 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
     images: executor,
     facts: () => ({ executor: executor.name, notices: executor.notices(noTransform) }),
     async diagnosis() {
-      const engine = await executor.diagnoseEngine()
+      const engine = await diagnoseEngine(executor, directory.scratch)
+      await processes.look()
       return {
         isolation: processes.isolation,
+        isolationAdvice: processes.advice,
         processNotices: processes.notices(noTransform),
         bounds: processes.holds,
         engine,
@@ -125,7 +132,25 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
       processing.scheduler.start()
       processing.ticker.start()
     },
-    [Symbol.asyncDispose]: () => held.disposeAsync(),
+    [Symbol.asyncDispose]: () => {
+      executor.leave()
+      return held.disposeAsync()
+    },
+  }
+}
+
+/** What keeps the server from starting a container by itself, such as a full disk, is a finding, too. */
+async function diagnoseEngine(
+  executor: ChoosingExecutor,
+  scratch: string,
+): Promise<DiagnosisFacts['engine']> {
+  try {
+    return await executor.diagnoseEngine()
+  } catch (error) {
+    const failure = directoryError(error, `container directory in ${scratch}`, scratch)
+    if (!(failure instanceof DomainError)) throw error
+    const trial = { kind: 'refused', reason: failure.message } as const
+    return { isOpen: false, isWanted: true, text: executor.engineText, trial }
   }
 }
 
@@ -178,14 +203,17 @@ async function openExecutors(
       : async (): Promise<ContainerExecutor> => {
           await requireSocket(executors.engineSockets)
           const { openContainerExecutor } = await import('../executors/containers.ts')
+          const containers = join(directory.scratch, 'containers')
           return await openContainerExecutor({
             ...executors,
-            directory: join(directory.scratch, 'containers'),
+            directory: containers,
             storeId: directory.store.id,
             pullSecrets: pullSecretsOf(later),
             ...(datumBounds !== undefined && { bounds: datumBounds }),
             clock,
             random,
+          }).catch((error: unknown) => {
+            throw directoryError(error, `container directory ${containers}`, containers)
           })
         }
   const choice = executors?.choice ?? 'process'
@@ -199,12 +227,15 @@ async function openExecutors(
 }
 
 async function openProcesses(ports: ProcessingPorts): Promise<ProcessExecutor> {
-  const { directory, clock, random, programPath, datumBounds, executors } = ports
+  const { directory, hiddenPaths, clock, random, programPath, datumBounds, executors } = ports
   const slots = join(directory.scratch, 'slots')
   return await openProcessExecutor({
     directory: slots,
     hiddenDirectories: [directory.root],
+    hiddenPaths,
     engineSockets: executors?.enginePlaces ?? [],
+    ...(executors?.sandbox === 'off' && { isolation: 'none' }),
+    openFilesMax: openFilesLimit(),
     clock,
     random,
     ...(datumBounds !== undefined && { bounds: datumBounds }),

@@ -124,6 +124,6 @@ function missing(place: string): FailedPreconditionError {
 /** Says nothing of what is in it. */
 function damaged(place: string): DataLossError {
   return new DataLossError(
-    `the file of keys for secrets, ${place}, is damaged: it should read "${title}", and in each line after that "key" and 64 hex digits; restore it from a backup`,
+    `the file of keys for secrets, ${place}, is damaged: it should read "${title}", and in each line after that "key" and 64 hex digits. Restore it from a backup; if it is new, and has sealed nothing yet, make it as docs/secrets.md says`,
   )
 }

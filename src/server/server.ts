@@ -25,10 +25,9 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
 import { killNotedJobs } from '../pipelines/killed-jobs.ts'
 import { Triggers } from '../pipelines/triggers.ts'
-import { Buckets } from '../clouds/open-buckets.ts'
-import { type OwnCredentials, withOwnCredentials } from '../clouds/own-credentials.ts'
+import type { OwnCredentials } from '../clouds/own-credentials.ts'
+import type { OpenBuckets } from '../targets/export-run.ts'
 import { Exports } from '../targets/exports.ts'
-import { ProllyMaps } from '../storage/prolly-map.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
 import { sweepKeptTransfers } from '../versioning/kept-transfers.ts'
 import { Objects } from '../versioning/objects.ts'
@@ -43,11 +42,11 @@ import { patientRetries } from '../base/retries.ts'
 import { startBackgroundTask } from './background-task.ts'
 import { openBackups } from './backing-up/late-backups.ts'
 import { openCollector, startCollecting } from './collecting.ts'
-import type { ServerConfig } from './command-line.ts'
+import type { ServerConfig } from './server-config.ts'
 import { Doors } from './doors.ts'
 import { createFetching } from './fetching.ts'
+import { hiddenPaths } from './hidden-paths.ts'
 import { noClouds, type ServerPorts } from './ports.ts'
-import { diagnose } from './diagnosis.ts'
 import { openProcessing, type OpenProcessing } from './processing.ts'
 import type { StoreChecks } from './store-checks.ts'
 import { forgetRehearsal, openRehearsalStores } from './rehearsal-stores.ts'
@@ -97,18 +96,19 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const { clock, random, log, release } = ports
   const startedMs = clock.monotonicMs()
   await using opened = new AsyncDisposableStack()
+  await requireSettings(config, ports)
   const stores = opened.use(await openStores(config, ports))
   await forgetRehearsal(stores.directory)
   const { directory, database, chunks } = stores
   const triggers = new Triggers({ clock, random })
-  const uses = new JobCommitUses({ database, maps: new ProllyMaps(chunks) })
+  const uses = new JobCommitUses(stores)
   const onHeadReady: OnHeadReady = (tx, heads) => triggers.onHeadReady(tx, heads)
   const downstream = new JobDownstream()
   const versioning = createVersioning({ ...stores, clock, random, onHeadReady, downstream, uses })
   const api: OpenDoors = {}
-  const apiAddress = (): string | undefined => api.address
   const exports = createExports(versioning, config, ports)
-  const parts = { triggers, versioning, apiAddress, exports, ...stores }
+  const hidden = hiddenPaths(config, ports.clouds ?? noClouds)
+  const parts = { ...placesOf(api), triggers, versioning, exports, hiddenPaths: hidden, ...stores }
   const processing = opened.use(await openProcessing({ ...parts, ...config, ...ports }))
   startSweeps(opened, { database, clock, log })
   const collector = openCollector({ database, store: chunks, versioning, clock })
@@ -119,7 +119,6 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     return new StoreChecks({ ...stores, metadata: directory.metadata, clock })
   })
   const fetching = createFetching(stores, { versioning, onHeadReady, uses }, config, ports)
-  const buckets = opened.use(new Buckets(ports.clouds ?? noClouds))
   const backups = await openBackups(opened, { stores, pulls: fetching.pulls }, config, ports)
   const recordable = [
     ...pfsRoutes(versioning, new StoredTrees({ ...stores, objects }), fetching.puts),
@@ -138,7 +137,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...createAdmin({ startedMs, checks, collector, processing, api, root: config.root }, ports),
     ...secretsRoutes(processing),
     ...trialsRoutes(processing),
-    ...migrationRoutesLate(lateMigrations(stores, buckets, ports), {
+    ...migrationRoutesLate(lateMigrations(opened, stores, ports), {
       configured: config.oldCluster,
       allowsAnyPlace: (config.sources ?? 'any') === 'any',
     }),
@@ -159,6 +158,15 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   return new Server(doors, opened.move())
 }
 
+/** What is wrong with what is done only now and then, before it is time for it. */
+async function requireSettings(config: ServerConfig, ports: ServerPorts): Promise<void> {
+  const { backup, ...rest } = config
+  if (backup === undefined) return
+  const { requireBackupSettings } = await import('./backing-up/backup-settings.ts')
+  const { clouds = noClouds, random } = ports
+  await requireBackupSettings({ ...rest, backup }, { clouds, random })
+}
+
 /** Before anybody calls: to whom they are in the way. */
 async function giveUpHeld({ commits }: Versioning, log: ServerPorts['log']): Promise<void> {
   await commits.giveUpHeld(({ repo, id }, error) => {
@@ -169,16 +177,18 @@ async function giveUpHeld({ commits }: Versioning, log: ServerPorts['log']): Pro
 
 /** What brings old clusters here, loaded when one is to come. */
 function lateMigrations(
+  opened: AsyncDisposableStack,
   stores: Stores,
-  buckets: Buckets,
   ports: ServerPorts,
 ): Parameters<typeof migrationRoutesLate>[0] {
+  const held = opened.use(new DisposableStack())
   return async (specOf) => {
+    const { Buckets } = await import('../clouds/open-buckets.ts')
     const { ClusterMigrations } = await import('../migration/migrations.ts')
-    const maps = new ProllyMaps(stores.chunks)
+    const buckets = held.use(new Buckets(ports.clouds ?? noClouds))
     const openBucket = buckets.open.bind(buckets)
     const openRehearsal = openRehearsalStores.bind(undefined, stores.directory, ports.clock)
-    return new ClusterMigrations({ ...stores, ...ports, maps, specOf, openBucket, openRehearsal })
+    return new ClusterMigrations({ ...stores, ...ports, specOf, openBucket, openRehearsal })
   }
 }
 
@@ -195,6 +205,17 @@ function addressesOf({
 interface OpenDoors {
   address?: string
   doors?: Doors
+}
+
+/** Where it is reached; known once it is. */
+function placesOf(api: OpenDoors): {
+  readonly apiAddress: () => string | undefined
+  readonly ownPorts: () => ReadonlySet<number>
+} {
+  return {
+    apiAddress: () => api.address,
+    ownPorts: () => api.doors?.ports ?? new Set(),
+  }
 }
 
 /** What whoever runs the server may ask for. */
@@ -228,6 +249,7 @@ function createAdmin(
         http: doorText(httpAddress),
         s3: doorText(s3Address),
       }
+      const { diagnose } = await import('./diagnosis.ts')
       return await diagnose({ release, root, doors, ...(await processing.diagnosis()) })
     },
   })
@@ -239,10 +261,13 @@ function createExports(
   { sources = 'any' }: Pick<ServerConfig, 'sources'>,
   { clouds = noClouds, clock, random }: Pick<ServerPorts, 'clouds' | 'clock' | 'random'>,
 ): Exports {
-  const openBuckets = (own?: OwnCredentials): Buckets =>
-    new Buckets(own === undefined ? clouds : withOwnCredentials(clouds, own))
+  const openBuckets = async (own?: OwnCredentials): Promise<OpenBuckets> => {
+    const { Buckets } = await import('../clouds/open-buckets.ts')
+    const { withOwnCredentials } = await import('../clouds/own-credentials.ts')
+    return new Buckets(own === undefined ? clouds : withOwnCredentials(clouds, own))
+  }
   const requests = { clock, random, retries: patientRetries }
-  return new Exports({ ...versioning, ...requests, openBuckets, isAllowed: sources !== 'none' })
+  return new Exports({ ...versioning, ...requests, openBuckets, reach: sources })
 }
 
 function doorText(address: PortAddress | undefined): string {

@@ -11,10 +11,16 @@ const connectionCountMax = 1000
  */
 export class ServiceForwarding implements ServiceDoors {
   readonly #host: string
+  readonly #ownPorts: () => ReadonlySet<number>
 
-  /** The address at which the server itself listens. */
-  constructor(host: string) {
+  /** The address at which the server itself listens, and its ports, known once they are open. */
+  constructor(host: string, ownPorts: () => ReadonlySet<number>) {
     this.#host = host
+    this.#ownPorts = ownPorts
+  }
+
+  get ownPorts(): ReadonlySet<number> {
+    return this.#ownPorts()
   }
 
   async open({

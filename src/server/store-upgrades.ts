@@ -1,19 +1,27 @@
 import { copyFile, mkdtemp, rename, rm, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { SystemClock } from '../base/clock.ts'
-import { DataLossError, FailedPreconditionError, NotFoundError } from '../base/errors.ts'
+import {
+  DataLossError,
+  DiskFullError,
+  FailedPreconditionError,
+  NotFoundError,
+} from '../base/errors.ts'
 import { SystemRandom } from '../base/random.ts'
+import { sizeText } from '../base/sizes.ts'
 import type { LayerUpgrade } from '../database/database.ts'
 import { openSqlite } from '../database/sqlite.ts'
 import { copySqlite, editSqliteCopy, SqliteCopy, syncDirectory } from '../database/sqlite-copy.ts'
 import {
+  noUpgradeRoom,
   readSqliteUpgrade,
   type UpgradeCopy,
   upgradeCopies,
+  upgradeRoomText,
   upgradeSqliteCopy,
 } from '../database/sqlite-upgrade.ts'
 import { makeDirectories } from '../storage/directories.ts'
-import { directoryError } from '../storage/file-errors.ts'
+import { directoryError, fileError } from '../storage/file-errors.ts'
 import { isPackName, packKey } from '../storage/pack-bytes.ts'
 import { moveMetadataAside } from './backing-up/metadata-aside.ts'
 import { type DataPlaces, isDataDirectory, openDataDirectory, placesIn } from './data-directory.ts'
@@ -56,12 +64,13 @@ export async function* upgradeStore(wish: StoreUpgradeWish): AsyncGenerator<stri
 
 async function* tryUpgrade(places: DataPlaces, release: string): AsyncGenerator<string> {
   const { metadata, scratch } = places
-  const layers = readUpgrade(places, release)
+  const layers = await readUpgrade(places, release)
   if (layers.length === 0) {
     yield upToDateText(places.root, release)
     return
   }
   yield* layers.map((layer) => `would bring ${layerText(layer)}`)
+  yield upgradeRoomText(metadata)
   const clock = new SystemClock()
   const directory = await makeDirectories(scratch)
     .then(async () => await mkdtemp(join(scratch, 'upgrade-')))
@@ -75,6 +84,8 @@ async function* tryUpgrade(places: DataPlaces, release: string): AsyncGenerator<
     await upgradeSqliteCopy(copy, migrations, release)
     const seconds = ((clock.monotonicMs() - startMs) / msPerSecond).toFixed(1)
     yield `tried on a copy: all steps fit, in ${seconds} s; nothing has changed`
+  } catch (error) {
+    throw error instanceof DiskFullError ? noUpgradeRoom(metadata, error) : error
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
@@ -83,7 +94,7 @@ async function* tryUpgrade(places: DataPlaces, release: string): AsyncGenerator<
 async function* upgrade(root: string, release: string): AsyncGenerator<string> {
   await using directory = await openDataDirectory(root, new SystemRandom())
   const { metadata, store } = directory
-  const layers = readUpgrade(directory, release)
+  const layers = await readUpgrade(directory, release)
   if (layers.length === 0) {
     yield upToDateText(root, release)
     return
@@ -104,8 +115,11 @@ async function* upgrade(root: string, release: string): AsyncGenerator<string> {
   yield `${root} is ready for release ${release}; to go back, pachctl migrate --root ${root} --undo`
 }
 
-function readUpgrade({ metadata }: DataPlaces, release: string): readonly LayerUpgrade[] {
-  return readSqliteUpgrade(metadata, migrations, release)
+async function readUpgrade(
+  { metadata }: DataPlaces,
+  release: string,
+): Promise<readonly LayerUpgrade[]> {
+  return await readSqliteUpgrade(metadata, migrations, release)
 }
 
 function layerText({ layer, from, to }: LayerUpgrade): string {
@@ -128,7 +142,14 @@ async function* undo(wish: StoreUpgradeWish): AsyncGenerator<string> {
   const { metadata, store } = directory
   const copy = await copyToPutBack(directory)
   const draft = `${metadata}.undo`
-  await copyFile(copy.path, draft)
+  await copyFile(copy.path, draft).catch(async (error: unknown) => {
+    await rm(draft, { force: true })
+    const failure = fileError(error, copy.path, root)
+    if (!(failure instanceof DiskFullError)) throw failure
+    const { size } = await stat(copy.path)
+    const advice = `a copy of ${sizeText(size)} is put in the place of the metadata, and there is no room for it; make some, and do the same again: nothing has changed`
+    throw new DiskFullError(root, { cause: error, advice })
+  })
   requireOfStore(draft, store.id)
   const clouds = { variables: environment, secretsDirectory: '/' }
   const log = new Log(clock, wish.log)
@@ -147,7 +168,7 @@ async function* undo(wish: StoreUpgradeWish): AsyncGenerator<string> {
   const aside = await moveMetadataAside(metadata, `undone-${clock.now()}`)
   await rename(draft, metadata)
   await syncDirectory(metadata)
-  if (aside.length > 0) yield `moved ${aside.join(', ')} aside`
+  if (aside !== undefined) yield aside
   yield `the metadata are those of before the upgrade, of ${timeText(copy)}: what was changed since then is lost. Now start the release that ran before`
 }
 

@@ -6,8 +6,9 @@ import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { FileTrees } from '../storage/file-trees.ts'
 import type { Leases } from '../storage/leases.ts'
 import type { ObjectStore } from '../storage/object-store.ts'
+import { ProllyMaps } from '../storage/prolly-map.ts'
 import { FileSpools } from '../storage/spool.ts'
-import type { ServerConfig } from './command-line.ts'
+import type { ServerConfig } from './server-config.ts'
 import { isDataDirectory, openDataDirectory } from './data-directory.ts'
 import { dataLossReport } from './reports/data-loss-report.ts'
 import { diskFullReport } from './reports/disk-full-report.ts'
@@ -39,6 +40,7 @@ export interface Stores extends AsyncDisposable {
   readonly leases: Leases
   readonly contents: ChunkedContents
   readonly trees: FileTrees
+  readonly maps: ProllyMaps
   readonly spools: FileSpools
 }
 
@@ -58,7 +60,8 @@ export async function openStores(
   const directory = opened.use(await openDataDirectory(config.root, random))
   const { store, scratch: scratchDirectory } = directory
   const onDiskFull = diskFullReport(log, clock)
-  await applyRestored(directory, log)
+  const restored = await applyRestored(directory, log)
+  if (restored !== undefined) log.info('restored', { snapshot: restored })
   const database = opened.use(
     await openSqlite({
       path: directory.metadata,
@@ -92,6 +95,7 @@ export async function openStores(
     leases: chunks.leases,
     contents: new ChunkedContents(chunks),
     trees: new FileTrees(chunks, { turns }),
+    maps: new ProllyMaps(chunks),
     spools: new FileSpools(scratchDirectory, onDiskFull),
     [Symbol.asyncDispose]: async () => kept.disposeAsync(),
   }

@@ -2,7 +2,7 @@ import {
   backupKeepDefault,
   collectEveryMinutesDefault,
   metadataCopyMinutesDefault,
-} from './command-line.ts'
+} from './server-config.ts'
 
 /** What `pachd --help` prints. */
 export const usage: string = `pachd: the Pachyderm server
@@ -17,9 +17,10 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
              [--metadata-copy-every MINUTES]
        pachd --root DIR --fsck [--full] [--fix]
        pachd --root DIR --leave-bucket
-       pachd --root DIR --restore DIR|URL [--snapshot NAME]
+       pachd --root DIR --restore DIR|URL [--snapshot NAME] [--restore-packs DIR|URL]
+             [--skip-damaged]
        pachd --root DIR --restore-packs DIR|URL
-       pachd --root DIR --recover-metadata [--snapshot NAME]
+       pachd --root DIR --recover-metadata [--snapshot NAME] [--store URL --take-bucket]
 
   --root DIR            the data directory; made if it does not exist (or PACH_ROOT)
   --address HOST:PORT   where to listen; port 0 picks a free one
@@ -45,6 +46,9 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
                         pipeline names one and a container engine answers, else as a process
                         of this machine; or one of the two for all pipelines
                         (or PACHD_EXECUTOR; default auto)
+  --sandbox auto|off    whether processes of pipelines have namespaces of their own, where the
+                        machine allows them; off: they see all of the machine
+                        (or PACHD_SANDBOX; default auto)
   --container-engine SOCKET|off
                         the socket of Docker or Podman; off: none is used
                         (or PACHD_CONTAINER_ENGINE; default DOCKER_HOST, else the usual ones)
@@ -82,7 +86,7 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
                         are, a directory or a bucket such as s3://pachyderm
                         (or PACHD_OLD_ETCD and PACHD_OLD_STORAGE)
   --backup-to DIR|URL   where backups go: a directory, or a prefix of a bucket such as
-                        s3://backups/pachd (or PACHD_BACKUP_TO)
+                        s3://backups/pachd, not among the data (or PACHD_BACKUP_TO)
   --backup-every CRON   when to make one, in UTC, as in a cron input: @daily, or
                         '0 0 3 * * *' (or PACHD_BACKUP_EVERY; default: only when asked)
   --backup-keep COUNT   how many good ones to keep; the only one is never deleted
@@ -98,9 +102,14 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
                         it; it must be new, or empty. Stopped, it goes on when run again
   --restore-packs DIR|URL
                         look through all packs, and take those from a backup that are
-                        missing or damaged
+                        missing or damaged. With --restore: another backup, for packs that
+                        the first lacks, as one of metadata alone does; the key or
+                        passphrase opens both
+  --skip-damaged        with --restore: do without what is missing or damaged in the backup;
+                        says which files that concerns, and exits with 1
   --recover-metadata    put the metadata together from the newest copy beside the packs,
-                        where they are lost or damaged
+                        where they are lost or damaged; with --store and --take-bucket also
+                        into a new directory, where only the bucket is left
   --snapshot NAME       with either: the beginning of a snapshot's name, not the newest
   --fsck                check the data directory instead of serving it, also one that no
                         server can be started on; exits with 1 when something is damaged

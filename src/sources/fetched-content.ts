@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto'
-import { type ByteStream, concatBytes, copyBytes } from '../base/bytes.ts'
-import { assert } from '../base/errors.ts'
+import { type ByteStream, concatBytes, copyBytes, emptyBytes, equalBytes } from '../base/bytes.ts'
+import { assert, UnavailableError } from '../base/errors.ts'
 import { type Content, contentSizeBytes, type Contents } from '../storage/contents.ts'
 import type { KeptTransfer } from '../versioning/kept-transfers.ts'
 import { type ResumePorts, resumedBytes } from './resumed-bytes.ts'
 import type { SourceFile } from './source.ts'
 
-/** So much of a long file is stored at a time, and kept when what follows fails. */
-const segmentBytes = 64 * 1024 * 1024
 /** Of a file that failed, less is not worth keeping. */
 const partBytesMin = 1024 * 1024
 
@@ -98,30 +96,45 @@ async function fetchRest(
     onKept(here)
   }
   const offset = start === undefined ? 0 : contentSizeBytes(start)
-  const rest = new Segments(
+  const rest = new Rest(
     counted(resumedBytes(ports.patience, file, { name, offset, signal, onHeld }), onSlice),
   )
-  let content = start
+  const joined = async (tail: Content): Promise<Content> =>
+    start === undefined ? tail : contents.append(start, tail)
+  const keepPart = async (tail: Content): Promise<void> => {
+    const names = keptNames(fetch)
+    if (names !== undefined) kept?.keep(names.part, await joined(tail))
+  }
   try {
     const small = start === undefined ? await rest.wholeIfSmall(fetch.smallBytesMax) : undefined
     if (small !== undefined) return small
-    for (;;) {
-      const next = await contents.write(rest.next(segmentBytes))
-      content = content === undefined ? next : await contents.append(content, next)
-      rest.requireNoFailure()
-      if (rest.isSpent) return content
-      const names = keptNames(fetch)
-      if (names !== undefined) kept?.keep(names.part, content)
+    const onPart = async (part: Content): Promise<void> => {
+      await keepPart(part)
+      await kept?.saveWhenDue()
     }
-  } catch (error) {
-    const names = keptNames(fetch)
-    if (names !== undefined && content !== undefined && contentSizeBytes(content) >= partBytesMin) {
-      kept?.keep(names.part, content)
+    const tail = await contents.write(rest.bytes(), { onPart })
+    const { failure } = rest
+    if (failure === undefined) {
+      const content = await joined(tail)
+      requireNamed(fetch, content, ports)
+      return content
     }
-    throw error
+    if (contentSizeBytes(tail) >= partBytesMin) await keepPart(tail)
+    throw failure.error
   } finally {
     await rest.close()
   }
+}
+
+/** @throws {UnavailableError} when the bytes are not what the source calls them; none of them are kept. */
+function requireNamed(fetch: Fetch, content: Content, { contents, kept }: FetchPorts): void {
+  const named = fetch.file.content
+  if (named === undefined || equalBytes(contents.hash(named), contents.hash(content))) return
+  const names = keptNames(fetch)
+  if (names !== undefined) kept?.keep(names.part, { kind: 'inline', bytes: emptyBytes })
+  throw new UnavailableError(
+    `cannot read ${fetch.name}: what came is not what the other server calls it; check that server with pachctl fsck --full`,
+  )
 }
 
 async function* counted(
@@ -134,69 +147,46 @@ async function* counted(
   }
 }
 
-/** A stream in pieces, each a stream; a failure ends the piece, which is whole up to there. */
-class Segments {
+/** A stream whose failure ends it: what came before is whole up to there. */
+class Rest {
   readonly #source: AsyncGenerator<Uint8Array>
   /** Looked at, and not given to anybody yet. */
-  #ahead: Uint8Array[] = []
-  #isAtEnd = false
+  readonly #ahead: Uint8Array[] = []
   #failure: { readonly error: unknown } | undefined
 
   constructor(source: AsyncGenerator<Uint8Array>) {
     this.#source = source
   }
 
+  /** What ended it, other than its end. */
+  get failure(): { readonly error: unknown } | undefined {
+    return this.#failure
+  }
+
   /** All of it, when that is at most so many bytes. */
   async wholeIfSmall(bytesMax: number): Promise<Uint8Array | undefined> {
-    let size = 0
-    const head: Uint8Array[] = []
     if (bytesMax === 0) return undefined
+    let size = 0
     for (;;) {
-      const slice = await this.#slice()
-      if (slice === undefined) break
+      const { value, done } = await this.#source.next()
+      if (done === true) return concatBytes(this.#ahead)
       // The source takes its memory back.
-      head.push(copyBytes(slice))
-      size += slice.length
-      if (size > bytesMax) break
-    }
-    if (this.#isAtEnd && size <= bytesMax) return concatBytes(head)
-    this.#ahead = head
-    return undefined
-  }
-
-  /** At least `bytes` long, if there are so many. */
-  async *next(bytes: number): AsyncGenerator<Uint8Array> {
-    let left = bytes
-    while (left > 0) {
-      const slice = await this.#slice()
-      if (slice === undefined) return
-      left -= slice.length
-      yield slice
+      this.#ahead.push(copyBytes(value))
+      size += value.length
+      if (size > bytesMax) return undefined
     }
   }
 
-  get isSpent(): boolean {
-    return this.#isAtEnd && this.#ahead.length === 0
-  }
-
-  requireNoFailure(): void {
-    if (this.#failure !== undefined && this.#ahead.length === 0) throw this.#failure.error
+  async *bytes(): AsyncGenerator<Uint8Array> {
+    yield* this.#ahead.splice(0)
+    try {
+      yield* this.#source
+    } catch (error) {
+      this.#failure = { error }
+    }
   }
 
   async close(): Promise<void> {
     await this.#source.return(undefined)
-  }
-
-  async #slice(): Promise<Uint8Array | undefined> {
-    const ahead = this.#ahead.shift()
-    if (ahead !== undefined || this.#isAtEnd || this.#failure !== undefined) return ahead
-    try {
-      const next = await this.#source.next()
-      if (next.done !== true) return next.value
-      this.#isAtEnd = true
-    } catch (error) {
-      this.#failure = { error }
-    }
-    return undefined
   }
 }

@@ -47,6 +47,8 @@ export interface PullOrigin {
   /** The heads of all branches, by name. */
   branches(repo: string, signal: AbortSignal): Promise<ReadonlyMap<string, string>>
   tags(repo: string, signal: AbortSignal): AsyncIterable<PeerTag>
+  /** All finished commits of the repo, the latest written first. Older releases may not tell of them. */
+  commits(repo: string, signal: AbortSignal): AsyncIterable<PeerCommitName>
   /** The commit and those before it, the newest first, but for one that is open. */
   line(repo: string, head: string, signal: AbortSignal): AsyncIterable<PeerCommitFacts>
   contentsOf(commit: PeerCommitName): ChunkOrigin

@@ -20,6 +20,8 @@ export interface PullPlan {
   readonly branches: readonly PulledBranch[]
   /** Branches that have commits here which are not there, and nothing new there. */
   readonly ahead: readonly string[]
+  /** Finished commits there that nothing leads to, and that do not come. */
+  readonly leftOutCount: number
   readonly tags: readonly PulledTag[]
   /** Names of commit tags that stand for something else here, and stay. */
   readonly otherTags: readonly string[]
@@ -32,6 +34,7 @@ const commitCountMax = 1_000_000
 export async function planPull(
   ports: { readonly origin: PullOrigin; readonly repos: PulledRepos },
   repo: PeerRepo,
+  { withUnreached }: { readonly withUnreached: boolean },
   signal: AbortSignal,
 ): Promise<PullPlan> {
   const name = parseRepoName(repo.name)
@@ -60,7 +63,14 @@ export async function planPull(
     }
   }
   await lines.followMerged()
-  return { repo, name, commits: lines.commits(), branches, ahead, tags, otherTags }
+  const unreached = await lines.unreached({ seeksAll: withUnreached })
+  if (withUnreached) {
+    for (const id of unreached) await lines.follow(id)
+    await lines.followMerged()
+  }
+  const leftOutCount = withUnreached ? 0 : unreached.length
+  const commits = lines.commits()
+  return { repo, name, commits, branches, ahead, leftOutCount, tags, otherTags }
 }
 
 /** What becomes of a branch; nothing, when it is the same here and there. */
@@ -149,6 +159,24 @@ class NewLines {
     for (const { mergeParents } of this.#commits.values()) {
       for (const id of mergeParents) await this.follow(id)
     }
+  }
+
+  /**
+   * The finished commits there that neither are here nor were found, the latest written first. Unless all are
+   * sought, those before all that was found, back to one that is here: the cost follows what is new.
+   */
+  async unreached({ seeksAll }: { readonly seeksAll: boolean }): Promise<readonly string[]> {
+    const unreached: string[] = []
+    let leftCount = this.#commits.size
+    for await (const { id } of this.#origin.commits(this.#repo, this.#signal)) {
+      const isFound = this.#commits.has(id)
+      if (isFound) leftCount -= 1
+      else if ((await this.#known(id)) === undefined) {
+        unreached.push(id)
+        if (unreached.length > commitCountMax) throw tooMany(this.#repo)
+      } else if (leftCount <= 0 && !seeksAll) break
+    }
+    return unreached
   }
 
   /** Undefined for a commit that neither is here nor was found. */

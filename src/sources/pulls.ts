@@ -1,5 +1,5 @@
 import type { AskCaller } from '../base/caller-questions.ts'
-import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
+import { FailedPreconditionError, InvalidArgumentError, NotFoundError } from '../base/errors.ts'
 import { parseCommitId, parseRepoName } from '../base/names.ts'
 import { parseAddress } from '../client/address.ts'
 import type { DirectoryEntry } from '../storage/file-trees.ts'
@@ -19,6 +19,8 @@ export interface PullWish {
   readonly repos: readonly string[]
   /** Also what these repos are made from. */
   readonly withProvenance: boolean
+  /** Also finished commits that no branch, tag or merge leads to. */
+  readonly withUnreached: boolean
   /** Refuse repos that are here. */
   readonly onlyNew: boolean
   readonly isDryRun: boolean
@@ -37,6 +39,8 @@ export interface PulledCounts {
   readonly branches: readonly string[]
   /** Branches that have commits here which are not there, and nothing new there. */
   readonly ahead: readonly string[]
+  /** Finished commits there that nothing leads to, and that do not come. */
+  readonly leftOutCount: number
   /** Commit tags that were made. */
   readonly tags: readonly string[]
   /** Commit tags there whose name stands for something else here, and still does. */
@@ -107,13 +111,15 @@ export class Pulls {
   ): AsyncGenerator<PullEvent> {
     const { origin } = from
     const plans: PullPlan[] = []
-    for (const repo of await wantedRepos(origin, wish, signal)) {
+    const wanted = await wantedRepos(origin, wish, signal)
+    await requireProvenance(wanted, this.#ports.repos)
+    for (const repo of wanted) {
       if (wish.onlyNew && (await this.#ports.repos.has(parseRepoName(repo.name)))) {
         throw new FailedPreconditionError(
           `repo ${repo.name} is here already: pachctl pull brings what is new there`,
         )
       }
-      plans.push(await planPull({ origin, repos: this.#ports.repos }, repo, signal))
+      plans.push(await planPull({ origin, repos: this.#ports.repos }, repo, wish, signal))
     }
     if (!wish.isDryRun) {
       using lease = this.#ports.leases.begin()
@@ -190,14 +196,33 @@ export class Pulls {
   }
 }
 
-function countsOf({ name, commits, branches, ahead, tags, otherTags }: PullPlan): PulledCounts {
+function countsOf(plan: PullPlan): PulledCounts {
+  const { name, commits, branches, ahead, leftOutCount, tags, otherTags } = plan
   return {
     repo: name,
     commitCount: commits.length,
     branches: branches.map((branch) => branch.name),
     ahead,
+    leftOutCount,
     tags: tags.map((tag) => tag.name),
     otherTags,
+  }
+}
+
+/** @throws {NotFoundError} when a repo would come without one that it is made from. */
+async function requireProvenance(
+  wanted: readonly PeerRepo[],
+  repos: Pick<PulledRepos, 'has'>,
+): Promise<void> {
+  const coming = new Set(wanted.map(({ name }) => name))
+  for (const { name, provenance } of wanted) {
+    if (await repos.has(parseRepoName(name))) continue
+    for (const above of provenance) {
+      if (coming.has(above) || (await repos.has(parseRepoName(above)))) continue
+      throw new NotFoundError(
+        `repo ${name} is made from ${above}, which is not here: have it come, too (--with-provenance)`,
+      )
+    }
   }
 }
 

@@ -1,6 +1,8 @@
 import { lookup as lookUp, type LookupAddress } from 'node:dns'
 import { BlockList, isIP, type LookupFunction } from 'node:net'
 import { PermissionDeniedError } from '../base/errors.ts'
+import type { StoreUrl } from '../base/source-urls.ts'
+import { requireStoreReach } from '../clouds/store-reach.ts'
 
 /** Where sources may lie: anywhere, at public addresses only, or nowhere. */
 export type Reach = 'any' | 'public' | 'none'
@@ -74,6 +76,13 @@ export class ReachGuard {
     }
     const bare = host.replace(/^\[|\]$/g, '')
     if (this.#reach === 'public' && isIP(bare.replace(/%.*$/, '')) !== 0) this.#require(host, bare)
+  }
+
+  /** Whatever the server may reach, where a store is was said by whoever runs it; but for an endpoint in its URL. */
+  requireStore(url: StoreUrl): void {
+    const store = `${url.kind} bucket ${url.bucket}`
+    this.requireHost(store)
+    requireStoreReach(this.#reach, url, `cannot fetch from ${store}`)
   }
 
   /** For `net.connect`. */

@@ -147,9 +147,10 @@ async function* watched<Piece>(
   const attempt = new AbortController()
   const source = open(AbortSignal.any([signal, attempt.signal]))
   const iterator = source[Symbol.asyncIterator]()
+  const waits = new Waits(clock, patience.stallMs, attempt.signal)
   try {
     for (;;) {
-      const next = await inTime(clock, patience.stallMs, iterator.next())
+      const next = await waits.wait(iterator.next())
       if (next.done === true) return
       yield next.value
     }
@@ -160,17 +161,47 @@ async function* watched<Piece>(
   }
 }
 
-async function inTime<Value>(clock: Clock, ms: number, value: Promise<Value>): Promise<Value> {
-  const timer = new AbortController()
-  const late = clock.sleep(ms, timer.signal).then(() => {
-    throw new SourceBrokeError(`it sent nothing for ${Math.round(ms / 1000)} s`)
-  })
-  late.catch(() => undefined) // the value came first
-  value.catch(() => undefined) // the timer came first
-  try {
-    return await Promise.race([value, late])
-  } finally {
-    timer.abort()
+/** Waits for one thing after another, each for so long at most. One timer serves all: there are many pieces. */
+class Waits {
+  readonly #clock: Clock
+  readonly #stallMs: number
+  readonly #signal: AbortSignal
+  #sinceMs = 0
+  #giveUp: ((error: Error) => void) | undefined
+  #isWatched = false
+
+  /** Until `signal` aborts. */
+  constructor(clock: Clock, stallMs: number, signal: AbortSignal) {
+    this.#clock = clock
+    this.#stallMs = stallMs
+    this.#signal = signal
+  }
+
+  /** @throws {SourceBrokeError} when it takes too long. */
+  async wait<Value>(value: Promise<Value>): Promise<Value> {
+    this.#sinceMs = this.#clock.monotonicMs()
+    if (!this.#isWatched) this.#watch().catch(() => undefined) // nothing is waited for any more
+    this.#isWatched = true
+    try {
+      return await new Promise<Value>((resolve, reject) => {
+        this.#giveUp = reject
+        value.then(resolve, reject)
+      })
+    } finally {
+      this.#giveUp = undefined
+    }
+  }
+
+  async #watch(): Promise<void> {
+    for (let restMs = this.#stallMs; ;) {
+      await this.#clock.sleep(restMs, this.#signal)
+      const giveUp = this.#giveUp
+      const waitedMs = giveUp === undefined ? 0 : this.#clock.monotonicMs() - this.#sinceMs
+      restMs = this.#stallMs - waitedMs
+      if (restMs > 0) continue
+      giveUp?.(new SourceBrokeError(`it sent nothing for ${Math.round(this.#stallMs / 1000)} s`))
+      return
+    }
   }
 }
 
@@ -184,7 +215,9 @@ export async function patiently<Answer>(
   for (let attempt = 1; ; attempt += 1) {
     const stop = new AbortController()
     try {
-      return await inTime(clock, patience.stallMs, ask(AbortSignal.any([signal, stop.signal])))
+      return await new Waits(clock, patience.stallMs, stop.signal).wait(
+        ask(AbortSignal.any([signal, stop.signal])),
+      )
     } catch (error) {
       if (signal.aborted) throw new CancelledError('the transfer was cancelled', { cause: error })
       if (!(error instanceof SourceBrokeError) || attempt >= patience.attemptsMax) throw error

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { DomainError, type ErrorKind, InvalidArgumentError } from '../base/errors.ts'
-import type { Clock } from '../base/clock.ts'
 import type { Content, Contents } from '../storage/contents.ts'
 import { keptDays, type KeptTransfer, type KeptTransfers } from '../versioning/kept-transfers.ts'
 import type { Split } from '../versioning/splits.ts'
@@ -46,7 +45,6 @@ export interface SourcePutsPorts {
   readonly writes: Writes
   readonly contents: Contents
   readonly kept: KeptTransfers
-  readonly clock: Clock
 }
 
 /** Each may hold a chunk of 4 MiB. */
@@ -57,10 +55,6 @@ const sourceCountMax = 100_000
 const onlyBytesMax = 64 * 1024
 /** Of a smaller file, its bytes are as soon here as it is known whether there is room for it. */
 const roomBytesMin = 1024 * 1024
-/** What has come is made durable so often, should the server end. */
-const saveEveryMs = 20_000
-/** Names and contents that wait for that in memory. */
-const unsavedMax = 20_000
 
 /** A transfer failed, and what had come is kept. */
 class KeptError extends DomainError {
@@ -137,14 +131,10 @@ export class SourcePuts {
       const fetch = { ...next, signal, smallBytesMax, onBytes, onKept }
       return { path: next.path, value: await fetchContent(ports, fetch) }
     })
-    let savedMs = this.#ports.clock.monotonicMs()
     for await (const { path, value } of fetched) {
       await putValue(writer, path, value, overwrite)
       progress.add({ fileCount: 1 })
-      const isDue = this.#ports.clock.monotonicMs() - savedMs >= saveEveryMs
-      if (kept === undefined || !(isDue || kept.unsavedCount >= unsavedMax)) continue
-      await kept.save()
-      savedMs = this.#ports.clock.monotonicMs()
+      await kept?.saveWhenDue()
     }
   }
 }

@@ -18,6 +18,8 @@ export interface SourceFile {
    * @throws {DomainError} with advice, when it will not.
    */
   open(offset: number, signal: AbortSignal, onHeld?: (count: number) => void): ByteStream
+  /** What its bytes must turn out to be, where the source names that. */
+  readonly content?: Content
   /** What it holds, where all of that is here: most often, none of it had to come. */
   stored?(): Promise<StoredFile | undefined>
   /** Finds out the version, where it is known only when the file is opened. */

@@ -125,8 +125,7 @@ export class SourceSession implements AsyncDisposable {
       case 'pfs':
         return this.openPfs(url, signal)
       default:
-        // Whatever the server may reach, where the store is was said by whoever runs it.
-        this.ports.guard.requireHost(`${url.kind} bucket ${url.bucket}`)
+        this.ports.guard.requireStore(url)
         return new StoreSource(this.ports, await this.#bucket(url), url)
     }
   }

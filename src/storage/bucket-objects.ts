@@ -67,9 +67,9 @@ export class BucketObjectStore implements ObjectStore, Disposable {
     const { bucket, beforeChange } = this.#ports
     const { size: sizeBytes } = await stat(path)
     assert(sizeBytes <= objectBytesMax, `objects have at most ${objectBytesMax} bytes`)
-    const file = { path, sizeBytes, md5: await md5Of(path) }
+    const bytes = { sizeBytes, md5: await md5Of(path), open: () => createReadStream(path) }
     await beforeChange?.('put')
-    const stored = await this.#retried((signal) => bucket.create(this.#name(key), file, signal))
+    const stored = await this.#retried((signal) => bucket.create(this.#name(key), bytes, signal))
     await rm(path, { force: true })
     return stored
   }

@@ -62,6 +62,8 @@ export interface PackStore extends StreamStore, ChunkLender, ChunkHolder, AsyncD
   locate(id: ChunkId, isLost?: (pack: SealedPack) => boolean): Promise<ChunkPlace>
   /** From now on no put relies on this copy of a chunk, and others are read rather than it. */
   noteDamaged(pack: SealedPack, index: number): Promise<void>
+  /** Whether some of its chunks are known to be damaged. */
+  isDamaged(pack: SealedPack): boolean
   /** All of the pack has been read: these of its chunks are damaged, and no others. */
   setDamaged(pack: SealedPack, damaged: ChunkBits): Promise<void>
   /** Another copy of the chunk than this one that can be read; it is read. */
@@ -93,7 +95,7 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
   const ports = { objects, database, scratchDirectory, faultPoint, onDiskFull }
   const common = { ...ports, sealed, recent, leases }
   const retired = new RetiredPacks(common)
-  const cacheBytes = options.cacheBytes ?? 32 * mib
+  const cacheBytes = options.cacheBytes ?? 24 * mib
   const chunks = await PackedChunks.open({
     ...common,
     retired,
@@ -107,6 +109,7 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
     adoptedCount,
     locate: (id, isLost) => sealed.locate(id, isLost),
     noteDamaged: (pack, index) => sealed.noteDamaged(pack, index),
+    isDamaged: ({ name }) => damage.of(name) !== undefined,
     setDamaged: async (pack, damaged) => {
       if (sealed.has(pack.name)) await damage.set(pack, damaged)
     },
@@ -122,6 +125,7 @@ export async function openChunkStore(options: ChunkStoreOptions): Promise<PackSt
     get: (id) => chunks.get(id),
     lend: (id, sizeBytes) => chunks.lend(id, sizeBytes),
     getMany: (ids) => chunks.getMany(ids),
+    readAhead: (ids) => chunks.readAhead(ids),
     holds: (id) => chunks.holds(id),
     put: (bytes) => chunks.put(bytes),
     flush: () => chunks.flush(),

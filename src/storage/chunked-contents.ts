@@ -4,7 +4,13 @@ import { chunkIdBytes } from './chunk-id.ts'
 import { ListBuilder } from './chunk-lists/list-builder.ts'
 import { type PlacedChunk, readList } from './chunk-lists/list-reader.ts'
 import type { ChunkRef } from './chunk-lists/node.ts'
-import { type ChunkLender, type ChunkStore, type LentChunk, unlent } from './chunks.ts'
+import {
+  type ChunkId,
+  type ChunkLender,
+  type ChunkStore,
+  type LentChunk,
+  unlent,
+} from './chunks.ts'
 import { contentHash } from './content-hash.ts'
 import {
   type Content,
@@ -15,7 +21,9 @@ import {
   inlineBytesMax,
   type ReadingOptions,
   type SmallContent,
+  type WritingOptions,
 } from './contents.ts'
+import { lentAhead } from './lent-ahead.ts'
 import { SegmentedSeries } from './series/segmented-series.ts'
 import { splitBytesMin } from './splitter/gear.ts'
 import { CutFinder } from './splitter/cut-finder.ts'
@@ -29,8 +37,12 @@ import {
 import { Splitter } from './splitter/splitter.ts'
 import type { RangeStore } from './splitter/stored-ranges.ts'
 
-/** How many chunks are fetched ahead of the reader. */
-const prefetchCount = 4
+/** Of a content that is being written, each part is so much longer than the one before. */
+const partBytes = 64 * 1024 * 1024
+
+/** What is read ahead: so much at a time, of contents of which one read brings several. */
+const aheadBytesMax = 4 * 1024 * 1024
+const aheadContentBytesMax = 16 * 1024
 
 /** Smaller pieces are copied: they may wait to be sent together with what follows. */
 const lentBytesMin = 128 * 1024
@@ -52,7 +64,7 @@ export class ChunkedContents implements Contents {
     this.#putRanges = 'putRanges' in chunks ? chunks.putRanges : undefined
   }
 
-  async write(bytes: ByteStream): Promise<Content> {
+  async write(bytes: ByteStream, options: WritingOptions = {}): Promise<Content> {
     const source = bytes[Symbol.asyncIterator]()
     const head: Uint8Array[] = []
     let headBytes = 0
@@ -64,18 +76,19 @@ export class ChunkedContents implements Contents {
         // The source may use its buffer again.
         if (value.length > 0) head.push(copyBytes(value))
       }
-      return await this.#writeLong(this.#chunker(resumed(head, source)))
+      return await this.#writeLong(this.#chunker(resumed(head, source)), options)
     } finally {
       await source.return?.()
     }
   }
 
-  async writeBytes(bytes: Uint8Array): Promise<Content> {
-    if (bytes.length <= inlineBytesMax) return { kind: 'inline', bytes: copyBytes(bytes) }
-    if (bytes.length <= splitBytesMin) {
-      return { kind: 'chunk', chunk: await this.#chunks.put(bytes), sizeBytes: bytes.length }
-    }
-    return await this.#writeLong(this.#chunker(once(bytes)))
+  writeBytes(bytes: Uint8Array): Content | Promise<Content> {
+    const sizeBytes = bytes.length
+    if (sizeBytes <= inlineBytesMax) return { kind: 'inline', bytes: copyBytes(bytes) }
+    if (sizeBytes > splitBytesMin) return this.#writeLong(this.#chunker(once(bytes)))
+    const stored = this.#chunks.put(bytes)
+    if (typeof stored === 'string') return { kind: 'chunk', chunk: stored, sizeBytes }
+    return stored.then((chunk) => ({ kind: 'chunk', chunk, sizeBytes }))
   }
 
   series(): ContentSeries {
@@ -120,8 +133,8 @@ export class ChunkedContents implements Contents {
       return
     }
     const lender = range.lent === true ? this.#lender : undefined
-    const fetch = (ref: PlacedChunk): Promise<LentChunk> => this.#lentChunk(ref, lender)
-    for await (const [chunk, lent] of fetched(this.#chunksOf(content, start), end, fetch)) {
+    const refs = before(this.#chunksOf(content, start), end)
+    for await (const [chunk, lent] of lentAhead(refs, (ref) => this.#lentChunk(ref, lender))) {
       const { bytes } = lent
       const piece = bytes.subarray(Math.max(0, start - chunk.start), end - chunk.start)
       let isDone = false
@@ -151,6 +164,19 @@ export class ChunkedContents implements Contents {
     })
   }
 
+  async readAhead(contents: readonly Content[]): Promise<void> {
+    let leftBytes = aheadBytesMax
+    const ids: ChunkId[] = []
+    for (const content of contents) {
+      if (content.kind !== 'chunk' || content.sizeBytes > aheadContentBytesMax) continue
+      leftBytes -= content.sizeBytes
+      if (leftBytes < 0) break
+      ids.push(content.chunk)
+    }
+    // One alone is read as well when it is needed.
+    if (ids.length > 1) await this.#chunks.readAhead?.(ids)
+  }
+
   async *chunks(content: Content): AsyncGenerator<ContentChunk> {
     if (contentSizeBytes(content) === 0) return
     if (content.kind === 'inline') {
@@ -166,9 +192,20 @@ export class ChunkedContents implements Contents {
     return contentHash(content)
   }
 
-  async #writeLong(refs: AsyncIterable<ChunkRef>): Promise<Content> {
+  async #writeLong(
+    refs: AsyncIterable<ChunkRef>,
+    { onPart }: WritingOptions = {},
+  ): Promise<Content> {
     const builder = new ListBuilder(this.#chunks)
-    for await (const ref of refs) await builder.push(ref)
+    let untoldBytes = 0
+    for await (const ref of refs) {
+      await builder.push(ref)
+      untoldBytes += ref.sizeBytes
+      if (onPart === undefined || untoldBytes < partBytes) continue
+      untoldBytes = 0
+      // Chunks end where the bytes before say so: those until now are what their bytes alone would be cut into.
+      await onPart(await finished(builder.copy()))
+    }
     return await finished(builder)
   }
 
@@ -228,33 +265,10 @@ function checkedSize({ id, sizeBytes }: ChunkRef, bytes: Uint8Array): Uint8Array
   throw new DataLossError(`chunk ${id} has ${bytes.length} bytes; what names it says ${sizeBytes}`)
 }
 
-/** The chunks of `refs` that start before `end`, some fetched ahead. */
-async function* fetched(
-  refs: AsyncIterable<PlacedChunk>,
-  end: number,
-  fetch: (ref: PlacedChunk) => Promise<LentChunk>,
-): AsyncGenerator<readonly [PlacedChunk, LentChunk]> {
-  const ahead: (readonly [PlacedChunk, Promise<LentChunk>])[] = []
-  try {
-    for await (const ref of refs) {
-      if (ref.start >= end) break
-      const chunk = fetch(ref)
-      chunk.catch(() => undefined) // the reader may be gone when it fails
-      ahead.push([ref, chunk])
-      if (ahead.length <= prefetchCount) continue
-      const next = ahead.shift()
-      if (next !== undefined) yield [next[0], await next[1]]
-    }
-    for (let next = ahead.shift(); next !== undefined; next = ahead.shift()) {
-      yield [next[0], await next[1]]
-    }
-  } finally {
-    for (const [, chunk] of ahead) {
-      chunk.then(
-        (lent) => lent.giveBack(),
-        () => undefined, // nobody asked for it
-      )
-    }
+async function* before(refs: AsyncIterable<PlacedChunk>, end: number): AsyncGenerator<PlacedChunk> {
+  for await (const ref of refs) {
+    if (ref.start >= end) return
+    yield ref
   }
 }
 

@@ -24,6 +24,12 @@ export interface ChunkReader {
    * after another. Holds all of them, so the caller bounds their sizes.
    */
   getMany?(ids: readonly ChunkId[]): Promise<readonly Uint8Array[]>
+
+  /**
+   * Reads together what `get` will soon be asked for one after another: a few MiB of small chunks, which
+   * are kept for it as far as there is room. What cannot be read is left to `get`, which says why.
+   */
+  readAhead?(ids: readonly ChunkId[]): Promise<void>
 }
 
 /** A chunk in memory that serves for another one when it is given back. */
@@ -42,8 +48,8 @@ export function unlent(bytes: Uint8Array): LentChunk {
 
 /** Reads large chunks without memory of their own for each. */
 export interface ChunkLender extends ChunkReader {
-  /** As `get`. */
-  lend(id: ChunkId, sizeBytes: number): Promise<LentChunk>
+  /** As `get`. A caller that knows the size of the chunk says it. */
+  lend(id: ChunkId, sizeBytes?: number): Promise<LentChunk>
 }
 
 /** Knows which chunks there are, for whoever could get them elsewhere. */
@@ -58,9 +64,9 @@ export interface ChunkHolder extends ChunkReader {
 export interface ChunkStore extends ChunkReader {
   /**
    * Stores a copy of `bytes` unless the store holds them already. Readable at once, durable after
-   * the next `flush`. Applies back-pressure: await it.
+   * the next `flush`. A promise where there is back-pressure, or something else to wait for: await it.
    */
-  put(bytes: Uint8Array): Promise<ChunkId>
+  put(bytes: Uint8Array): ChunkId | Promise<ChunkId>
 
   /**
    * Resolves when every chunk whose `put` had resolved before the call is durable. Concurrent calls

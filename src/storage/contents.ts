@@ -26,6 +26,11 @@ export interface ReadingOptions {
   readonly lent?: boolean
 }
 
+export interface WritingOptions {
+  /** Told of what a long content is up to here, every 64 MiB or so, and waited for. */
+  readonly onPart?: (part: Content) => Promise<void>
+}
+
 /** A run of a content's bytes. */
 export interface ContentChunk {
   /** SHA-256 of these bytes. */
@@ -36,9 +41,9 @@ export interface ContentChunk {
 /** Splits, hashes, stores and reads the bytes of files. */
 export interface Contents {
   /** Stores a stream of any length in bounded memory. Durable after the chunk store's `flush`. */
-  write(bytes: ByteStream): Promise<Content>
-  /** Stores bytes that are already in memory. */
-  writeBytes(bytes: Uint8Array): Promise<Content>
+  write(bytes: ByteStream, options?: WritingOptions): Promise<Content>
+  /** Stores bytes that are already in memory; a promise only where there is something to wait for. */
+  writeBytes(bytes: Uint8Array): Content | Promise<Content>
   /** For many contents that come one after the other. */
   series(): ContentSeries
   /** The content that is `head` followed by `tail`; reads and rewrites only the last chunk of `head`. */
@@ -53,6 +58,11 @@ export interface Contents {
    * the caller bounds their sizes.
    */
   readMany(contents: readonly SmallContent[]): Promise<readonly Uint8Array[]>
+  /**
+   * Has those of the contents that are small, up to a few MiB of them, be read together, so that `read`
+   * finds them at hand.
+   */
+  readAhead(contents: readonly Content[]): Promise<void>
   /** What the content is made of: chunks that, joined, are its bytes; none when it is empty. */
   chunks(content: Content): AsyncIterable<ContentChunk>
   /** 32 bytes: equal contents have equal hashes. SHA-256 of the bytes when they fit in one chunk. */

@@ -10,12 +10,13 @@ import { systemCode } from './file-errors.ts'
  * Level by level, for Node's own recursive `mkdir` never returns below a directory that takes none
  * (in `/proc`), and takes a read-only disk for a missing one.
  *
+ * @param mode - of the last one, when it is made, less the umask; of those above it as usual.
  * @throws {FailedPreconditionError} where the file system makes no directories at all.
  */
-export async function makeDirectories(path: string): Promise<void> {
+export async function makeDirectories(path: string, mode = 0o777): Promise<void> {
   const parent = dirname(path)
   try {
-    await mkdir(path)
+    await mkdir(path, { mode })
   } catch (error) {
     // A link that leads nowhere is said to be missing.
     if (systemCode(error) === 'EEXIST' && (await stat(path)).isDirectory()) return
@@ -27,7 +28,7 @@ export async function makeDirectories(path: string): Promise<void> {
       )
     }
     await makeDirectories(parent)
-    return await makeDirectories(path)
+    return await makeDirectories(path, mode)
   }
 }
 

@@ -1,3 +1,5 @@
+import { statfsSync } from 'node:fs'
+
 import {
   DataLossError,
   DiskFullError,
@@ -7,6 +9,7 @@ import {
   PermissionDeniedError,
   ResourceExhaustedError,
 } from '../base/errors.ts'
+import { shortageError } from '../base/shortages.ts'
 
 /**
  * What the disk, or the file system on it, says of bytes that it cannot give: EIO, EBADMSG, ENODATA,
@@ -30,6 +33,16 @@ export function systemCode(error: unknown): string {
     : ''
 }
 
+/** Whether it is files, not bytes, that the file system has no room for. */
+function lacksFiles(directory: string): boolean {
+  try {
+    const { bavail, files, ffree } = statfsSync(directory)
+    return files > 0 && ffree === 0 && bavail > 0
+  } catch {
+    return false
+  }
+}
+
 /**
  * What a failed file call means to a caller; anything unexpected is returned as it is. `what` was
  * used, in `directory`.
@@ -45,12 +58,13 @@ export function fileError(error: unknown, what: string, directory: string): unkn
       return new NotFoundError(`${what}: not found`, { cause: error })
     case 'ENOSPC':
     case 'EDQUOT':
-      return new DiskFullError(directory, { cause: error })
+      return new DiskFullError(directory, { cause: error, lacksFiles: lacksFiles(directory) })
     case 'EMFILE':
     case 'ENFILE':
-      return new ResourceExhaustedError(`${what}: too many open files; raise the limit`, {
-        cause: error,
-      })
+      return new ResourceExhaustedError(
+        `${what}: ${shortageError(error)?.message ?? 'too many open files'}`,
+        { cause: error },
+      )
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
@@ -90,7 +104,7 @@ export function directoryError(error: unknown, what: string, directory: string):
       )
     case 'ENOENT':
       return new NotFoundError(
-        `${what}: it vanished, or a link above leads nowhere; check the path`,
+        `${what}: there is none, or a link above leads nowhere; check the path`,
         options,
       )
     case 'EACCES':

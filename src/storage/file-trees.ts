@@ -25,6 +25,7 @@ import type {
   TreeConflict,
   TreeEdit,
   TreeEntry,
+  TreeRoot,
 } from './tree-entries.ts'
 import { NoNodeError, NotADirectoryError } from './tree-errors.ts'
 
@@ -106,6 +107,24 @@ export class FileTrees {
   /** The directory as a tree of its own: its root node is stored even if it is small. */
   asRoot(directory: DirectoryEntry): Promise<DirectoryEntry> {
     return this.#directories.asRoot(directory)
+  }
+
+  /**
+   * The same directories, by their roots, with their root nodes: read together and not kept, for whoever looks at each
+   * once. Holds all of the nodes, so the caller bounds their number.
+   */
+  async withNodes(
+    directories: readonly DirectoryEntry[],
+  ): Promise<ReadonlyMap<TreeRoot, DirectoryEntry>> {
+    const byRoot = new Map(directories.map((directory) => [directory.root, directory]))
+    const { chunks } = this.#store
+    if (chunks.getMany === undefined) return byRoot
+    const nodes = await chunks.getMany([...byRoot.keys()])
+    for (const [index, directory] of [...byRoot.values()].entries()) {
+      const inlineNode = nodes[index]
+      if (inlineNode !== undefined) byRoot.set(directory.root, { ...directory, inlineNode })
+    }
+    return byRoot
   }
 
   /** 32 bytes: equal files have equal hashes, and so have equal directories. */

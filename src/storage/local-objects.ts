@@ -1,6 +1,17 @@
-import { copyFile, type FileHandle, link, open, readdir, rm, stat, unlink } from 'node:fs/promises'
+import {
+  copyFile,
+  type FileHandle,
+  link,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  unlink,
+} from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { UnavailableError } from '../base/errors.ts'
+import { lockName } from '../database/directory-lock.ts'
 import { makeDirectories } from './directories.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import { directoryError, fileError, systemCode } from './file-errors.ts'
@@ -43,10 +54,11 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     directory: string,
     faultPoint: FaultPoint = noFault,
   ): Promise<LocalObjectStore> {
-    const incoming = join(directory, incomingName)
+    const incoming = await draftsDirectory(directory)
     try {
-      await rm(incoming, { recursive: true, force: true })
-      await makeDirectories(incoming)
+      for (const name of await readdir(incoming)) {
+        if (name !== lockName) await rm(join(incoming, name), { recursive: true, force: true })
+      }
       await syncDirectory(directory)
       await syncDirectory(dirname(directory))
     } catch (error) {
@@ -64,6 +76,29 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     key: ObjectKey,
     parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   ): Promise<boolean> {
+    return await this.#put(key, parts, (draft) => this.#publish(key, draft))
+  }
+
+  /** In the place of one that is there, at once: no other object is lost on the way. */
+  async replace(
+    key: ObjectKey,
+    parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  ): Promise<void> {
+    await this.#put(key, parts, async (draft) => {
+      await this.#syncDraft(draft)
+      const path = this.#path(key)
+      await this.#makeDirectory(dirname(path))
+      await this.#files.drop(path)
+      await rename(draft, path)
+      await this.#syncDirectory(dirname(path))
+    })
+  }
+
+  async #put<Result>(
+    key: ObjectKey,
+    parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    publish: (draft: string) => Promise<Result>,
+  ): Promise<Result> {
     const draft = this.#newDraft()
     try {
       {
@@ -73,7 +108,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
           await file.writeFile(part)
         }
       }
-      return await this.#publish(key, draft)
+      return await publish(draft)
     } catch (error) {
       await rm(draft, { force: true })
       throw fileError(error, `object ${key}`, this.#directory)
@@ -173,12 +208,7 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
 
   /** Makes the file's bytes durable, then its name. The draft's own name goes last. */
   async #publish(key: ObjectKey, draft: string): Promise<boolean> {
-    this.#faultPoint('object: before sync')
-    {
-      await using file = await open(draft, 'r+')
-      await this.#sync(file)
-    }
-    this.#faultPoint('object: synced')
+    await this.#syncDraft(draft)
     const path = this.#path(key)
     await this.#makeDirectory(dirname(path))
     let stored = true
@@ -194,6 +224,15 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
     await unlink(draft)
     this.#faultPoint('object: draft removed')
     return stored
+  }
+
+  async #syncDraft(draft: string): Promise<void> {
+    this.#faultPoint('object: before sync')
+    {
+      await using file = await open(draft, 'r+')
+      await this.#sync(file)
+    }
+    this.#faultPoint('object: synced')
   }
 
   async #makeDirectory(directory: string): Promise<void> {
@@ -270,6 +309,17 @@ export class LocalObjectStore implements ObjectStore, AsyncDisposable {
   #path(key: ObjectKey): string {
     return join(this.#directory, parseObjectKey(key))
   }
+}
+
+/** Where drafts are, which is made when it is missing: whoever shares the directory has a lock there. */
+export async function draftsDirectory(directory: string): Promise<string> {
+  const incoming = join(directory, incomingName)
+  try {
+    await makeDirectories(incoming)
+  } catch (error) {
+    throw directoryError(error, `object directory ${directory}`, directory)
+  }
+  return incoming
 }
 
 interface Listed {

@@ -1,14 +1,17 @@
+import type { Readable } from 'node:stream'
+
 /** An object of a bucket. */
 export interface BucketObject {
   readonly key: string
   readonly sizeBytes: number
 }
 
-/** A local file that becomes an object, with the MD5 of its bytes, which the other side compares. */
-export interface BucketFile {
-  readonly path: string
+/** What becomes an object, with the MD5 of its bytes, which the other side compares. */
+export interface BucketBytes {
   readonly sizeBytes: number
   readonly md5: Uint8Array
+  /** From the first one, each time. */
+  readonly open: () => Readable
 }
 
 /**
@@ -29,7 +32,7 @@ export interface ObjectBucket {
     signal: AbortSignal,
   ): Promise<AsyncIterable<Uint8Array> | undefined>
   /** Makes an object, whole and by one request; false when one is there, which stays. */
-  create(key: string, file: BucketFile, signal: AbortSignal): Promise<boolean>
+  create(key: string, bytes: BucketBytes, signal: AbortSignal): Promise<boolean>
   /** Writes a few bytes in the place of what is there. */
   replace(key: string, bytes: Uint8Array, signal: AbortSignal): Promise<void>
   delete(key: string, signal: AbortSignal): Promise<void>

@@ -1,3 +1,4 @@
+import { concatBytes, copyBytes, emptyBytes } from '../base/bytes.ts'
 import { DataLossError, UnavailableError } from '../base/errors.ts'
 import { chunkIdOf } from './chunk-id.ts'
 import { decodeNode, type ChunkRef } from './chunk-lists/node.ts'
@@ -11,12 +12,12 @@ export const chunkFormat = 1
 
 /** A store elsewhere that has the same kind of chunks. Its answers are not to be trusted. */
 export interface ChunkOrigin {
-  /** The chunks of those ids, in their order. */
+  /** The bytes of those chunks, one behind the other, in slices that may be used until the next is asked for. */
   fetch(ids: readonly ChunkId[], signal: AbortSignal): AsyncIterable<Uint8Array>
 }
 
-/** Chunks that are asked for at once, while those before them are taken. */
-const fetchedMax = 16
+/** Chunks that are asked for at once. */
+const fetchedMax = 1000
 /** A chunk list is no deeper. */
 const depthMax = 10
 
@@ -65,20 +66,24 @@ export class OfferedContents {
     contents: readonly Content[],
     signal: AbortSignal,
   ): Promise<ReadonlySet<ChunkId>> {
-    const missing = new Set<ChunkId>()
+    const missing = new Map<ChunkId, number>()
     for (const content of contents) {
       if (content.kind !== 'chunk' || !isWhole(content.sizeBytes)) continue
-      if (!(await this.#chunks.holds(content.chunk))) missing.add(content.chunk)
+      const { chunk, sizeBytes } = content
+      if (!(await this.#chunks.holds(chunk))) missing.set(chunk, sizeBytes)
     }
-    for await (const { bytes } of fetched(origin, [...missing], signal)) {
-      await this.#chunks.put(bytes)
+    await using arriving = new Arriving(origin, [...missing.keys()], signal)
+    for (const [id, sizeBytes] of missing) {
+      await this.#chunks.put(await arriving.whole({ id, sizeBytes }))
     }
-    return missing
+    await arriving.end()
+    return new Set(missing.keys())
   }
 
   /**
    * The bytes of a content from `offset` on: from here where they are here, else from the origin.
-   * `onHeld` is told of those that were here.
+   * `onHeld` is told of those that were here. Of a list, what comes is not compared with the names of its chunks:
+   * whoever stores all of it sees whether it has become that content.
    */
   async *bytes(
     origin: ChunkOrigin,
@@ -103,10 +108,11 @@ export class OfferedContents {
       if (position <= offset) skipped -= sizeBytes
       return position > offset
     })
+    const isChecked = content.kind === 'chunk'
     for await (const group of inGroups(wanted, fetchedMax)) {
-      for await (const bytes of this.#group(origin, group, options)) {
-        yield bytes.subarray(skipped)
-        skipped = 0
+      for await (const bytes of this.#group(origin, group, { ...options, isChecked })) {
+        if (skipped < bytes.length) yield bytes.subarray(skipped)
+        skipped = Math.max(0, skipped - bytes.length)
       }
     }
   }
@@ -128,31 +134,53 @@ export class OfferedContents {
     { signal, depth }: { readonly signal: AbortSignal; readonly depth: number },
   ): AsyncGenerator<ChunkRef> {
     if (depth > depthMax) throw untrue('a chunk list that does not end')
-    let bytes: Uint8Array | undefined
-    if (await this.#chunks.holds(list.id)) bytes = await this.#chunks.get(list.id)
-    else for await (const { bytes: node } of fetched(origin, [list.id], signal)) bytes = node
-    if (bytes === undefined) throw untrue('no chunk where one was asked for')
-    const { level, entries } = nodeOf(list.id, bytes)
+    const { level, entries } = nodeOf(list.id, await this.#node(origin, list.id, signal))
     for (const entry of entries) {
       if (level === 0) yield entry
       else yield* this.#listed(origin, entry, { signal, depth: depth + 1 })
     }
   }
 
+  async #node(origin: ChunkOrigin, id: ChunkId, signal: AbortSignal): Promise<Uint8Array> {
+    if (await this.#chunks.holds(id)) return await this.#chunks.get(id)
+    const parts: Uint8Array[] = []
+    let size = 0
+    for await (const slice of origin.fetch([id], signal)) {
+      size += slice.length
+      if (size > chunkBytesMax) throw anotherChunk()
+      parts.push(copyBytes(slice))
+    }
+    if (parts.length === 0) throw fewerChunks()
+    return checked(id, concatBytes(parts))
+  }
+
   async *#group(
     origin: ChunkOrigin,
     group: readonly ChunkRef[],
-    { signal, onHeld }: { readonly signal: AbortSignal; readonly onHeld: (count: number) => void },
+    {
+      signal,
+      onHeld,
+      isChecked,
+    }: {
+      readonly signal: AbortSignal
+      readonly onHeld: (count: number) => void
+      readonly isChecked: boolean
+    },
   ): AsyncGenerator<Uint8Array> {
     const isHere = await Promise.all(group.map(({ id }) => this.#chunks.holds(id)))
     const missing = group.filter((_ref, index) => isHere[index] === false).map(({ id }) => id)
-    await using arriving = new Arriving(fetched(origin, missing, signal))
-    for (const [index, { id, sizeBytes }] of group.entries()) {
-      const bytes = isHere[index] === true ? await this.#chunks.get(id) : await arriving.next()
-      if (bytes.length !== sizeBytes) throw untrue('a chunk of another size than its list says')
-      if (isHere[index] === true) onHeld(bytes.length)
-      yield bytes
+    await using arriving = new Arriving(origin, missing, signal)
+    for (const [index, ref] of group.entries()) {
+      if (isHere[index] === true) {
+        const bytes = await this.#chunks.get(ref.id)
+        if (bytes.length !== ref.sizeBytes)
+          throw untrue('a chunk of another size than its list says')
+        onHeld(bytes.length)
+        yield bytes
+      } else if (isChecked) yield await arriving.whole(ref)
+      else yield* arriving.slices(ref.sizeBytes)
     }
+    await arriving.end()
   }
 }
 
@@ -178,41 +206,72 @@ function untrue(what: string, options?: ErrorOptions): UntrueOfferError {
   return new UntrueOfferError(`another server answers with ${what}`, options)
 }
 
-/** Chunks that are what they are called. */
-async function* fetched(
-  origin: ChunkOrigin,
-  ids: readonly ChunkId[],
-  signal: AbortSignal,
-): AsyncGenerator<{ readonly id: ChunkId; readonly bytes: Uint8Array }> {
-  if (ids.length === 0) return
-  let index = 0
-  for await (const bytes of origin.fetch(ids, signal)) {
-    const id = ids[index]
-    if (id === undefined) throw untrue('more chunks than were asked for')
-    if (bytes.length > chunkBytesMax || chunkIdOf(bytes) !== id)
-      throw untrue('another chunk than was asked for')
-    index += 1
-    yield { id, bytes }
-  }
-  if (index < ids.length) throw untrue('fewer chunks than were asked for')
+function checked(id: ChunkId, bytes: Uint8Array): Uint8Array {
+  if (chunkIdOf(bytes) === id) return bytes
+  throw anotherChunk()
 }
 
-class Arriving implements AsyncDisposable {
-  readonly #source: AsyncGenerator<{ readonly bytes: Uint8Array }>
+function anotherChunk(): UntrueOfferError {
+  return untrue('another chunk than was asked for')
+}
 
-  constructor(source: AsyncGenerator<{ readonly bytes: Uint8Array }>) {
-    this.#source = source
+function fewerChunks(): UntrueOfferError {
+  return untrue('fewer chunks than were asked for')
+}
+
+/** Chunks on their way here, one after another. */
+class Arriving implements AsyncDisposable {
+  readonly #slices: AsyncIterator<Uint8Array>
+  /** What has come of the next chunk. */
+  #begun: Uint8Array = emptyBytes
+
+  constructor(origin: ChunkOrigin, ids: readonly ChunkId[], signal: AbortSignal) {
+    const slices = ids.length === 0 ? [] : origin.fetch(ids, signal)
+    this.#slices = inSlices(slices)
   }
 
-  async next(): Promise<Uint8Array> {
-    const next = await this.#source.next()
-    if (next.done === true) throw untrue('fewer chunks than were asked for')
-    return next.value.bytes
+  /** The next chunk, which is what it is called. */
+  async whole({ id, sizeBytes }: ChunkRef): Promise<Uint8Array> {
+    if (sizeBytes > chunkBytesMax) throw anotherChunk()
+    const bytes = new Uint8Array(sizeBytes)
+    let at = 0
+    for await (const slice of this.slices(sizeBytes)) {
+      bytes.set(slice, at)
+      at += slice.length
+    }
+    return checked(id, bytes)
+  }
+
+  /** The next bytes, so many of them, as they come. */
+  async *slices(sizeBytes: number): AsyncGenerator<Uint8Array> {
+    for (let left = sizeBytes; left > 0;) {
+      if (this.#begun.length === 0) {
+        const next = await this.#slices.next()
+        if (next.done === true) throw fewerChunks()
+        this.#begun = next.value
+      }
+      const slice = this.#begun.subarray(0, left)
+      this.#begun = this.#begun.subarray(left)
+      left -= slice.length
+      yield slice
+    }
+  }
+
+  /** Nothing more is to come. */
+  async end(): Promise<void> {
+    const isOver = this.#begun.length === 0 && (await this.#slices.next()).done === true
+    if (!isOver) throw untrue('more chunks than were asked for')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#source.return(undefined)
+    await this.#slices.return?.()
   }
+}
+
+async function* inSlices(
+  slices: AsyncIterable<Uint8Array> | readonly Uint8Array[],
+): AsyncGenerator<Uint8Array> {
+  yield* slices
 }
 
 async function* filtered<Item>(

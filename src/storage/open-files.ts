@@ -1,4 +1,8 @@
+import { readFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
+
+/** Of the file descriptors that this process may have. */
+const keptPart = 1 / 8
 
 interface OpenFile {
   readonly handle: Promise<FileHandle>
@@ -6,13 +10,29 @@ interface OpenFile {
   dropped: boolean
 }
 
-/** Files that are read often, kept open: at most `countMax` besides those in use. */
+/**
+ * How many file descriptors this process may have; infinite where the system does not say. Node has raised
+ * the soft limit to the hard one when it started.
+ */
+export function openFilesLimit(): number {
+  try {
+    const limits = readFileSync('/proc/self/limits', 'utf8')
+    return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY)
+  } catch {
+    return Number.POSITIVE_INFINITY
+  }
+}
+
+/**
+ * Files that are read often, kept open: at most `countMax` besides those in use, and fewer where this
+ * process may have few descriptors.
+ */
 export class OpenFiles implements AsyncDisposable {
   readonly #files = new Map<string, OpenFile>()
   readonly #countMax: number
 
-  constructor(countMax: number) {
-    this.#countMax = countMax
+  constructor(countMax: number, limit: number = openFilesLimit()) {
+    this.#countMax = Math.min(countMax, Math.max(1, Math.floor(limit * keptPart)))
   }
 
   /** Runs `use` on the file, opened for reading; the handle is not closed under it. */

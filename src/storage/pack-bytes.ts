@@ -11,6 +11,7 @@ import {
   decodeIndex,
   decodeTrailer,
   encodeFooter,
+  sortedById,
   entryBytes,
   headerBytes,
   type IndexedChunk,
@@ -19,8 +20,10 @@ import {
   packHeader,
   trailerBytes,
 } from './packs/format.ts'
+import { countBits, newChunkBits, setBit } from './packs/recent-puts.ts'
 
 export { isPackName, packKey } from './packs/format.ts'
+export { saveDamage } from './packs/stored-packs.ts'
 
 /** No pack is larger. */
 export const packBytesMax: number = 40 * 1024 * 1024
@@ -61,9 +64,7 @@ export class PackBuilder {
 
   /** @returns the pack; it must not be empty. */
   finish(): WholePack {
-    const sorted = [...this.#chunks.values()].toSorted((left, right) =>
-      left.id < right.id ? -1 : 1,
-    )
+    const sorted = sortedById([...this.#chunks.values()])
     const footer = encodeFooter(sorted, this.#end)
     const bytes = Buffer.concat([...this.#parts, footer.bytes])
     return { name: footer.name, bytes, chunkCount: sorted.length }
@@ -121,6 +122,36 @@ export async function damageOfPack(
 }
 
 const damageCountMax = 10
+
+/**
+ * Which chunks of a pack are damaged, a bit for each by its place in the index, as `saveDamage` takes them;
+ * undefined when none is, or when the index is, which nobody can miss.
+ */
+export async function damagedChunksOf(
+  name: string,
+  bytes: Uint8Array,
+): Promise<Uint8Array | undefined> {
+  const what = `pack ${name}`
+  let entries: readonly IndexedChunk[]
+  try {
+    entries = indexOf(name, bytes)
+  } catch (error) {
+    if (error instanceof DataLossError) return undefined
+    throw error
+  }
+  const bits = newChunkBits(entries.length)
+  const byId = entries.toSorted((left, right) => (left.id < right.id ? -1 : 1))
+  for (const [index, entry] of byId.entries()) {
+    const { id, offset, storedBytes } = entry
+    try {
+      await checkedChunk(id, bytes.subarray(offset, offset + storedBytes), entry, what)
+    } catch (error) {
+      if (!(error instanceof DataLossError)) throw error
+      setBit(bits, index)
+    }
+  }
+  return countBits(bits) === 0 ? undefined : bits
+}
 
 /** By offset. @throws {DataLossError} when they are not those of the pack `name`. */
 function indexOf(name: string, bytes: Uint8Array): readonly IndexedChunk[] {

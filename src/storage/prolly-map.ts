@@ -1,7 +1,8 @@
+import { inBatches } from '../base/batched.ts'
 import { compareBytes } from '../base/bytes.ts'
 import type { ChunkId, ChunkStore } from './chunks.ts'
 import type { KeyRange, MapDifference, MapEdit, MapEntry } from './prolly/map-entries.ts'
-import { inBatches } from './prolly/edit-queue.ts'
+import { batchEditsMax } from './prolly/edit-queue.ts'
 import { editMap } from './prolly/edit.ts'
 import { emptyLeaf } from './prolly/level-writer.ts'
 import { type ConflictResolver, mergeEdits } from './prolly/merge.ts'
@@ -38,7 +39,7 @@ export class ProllyMaps {
   }
 
   /** The root of the map without entries. */
-  empty(): Promise<MapRoot> {
+  async empty(): Promise<MapRoot> {
     return this.#nodes.chunks.put(emptyLeaf())
   }
 
@@ -118,7 +119,8 @@ export class ProllyMaps {
     edits: Iterable<MapEdit> | AsyncIterable<MapEdit>,
     root?: MapRoot,
   ): Promise<MapRoot> {
-    const edited = await editMap(this.#nodes, node, inBatches(edits), { heldBytesMax: 0 })
+    const batches = inBatches(edits, batchEditsMax)
+    const edited = await editMap(this.#nodes, node, batches, { heldBytesMax: 0 })
     if (edited !== 'unchanged') return edited.id
     return root ?? this.#nodes.chunks.put(node.bytes)
   }

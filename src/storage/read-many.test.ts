@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { expect, test } from 'vitest'
+import assert from 'node:assert'
+import { expect, test, vi } from 'vitest'
 import { hexText } from '../base/bytes.ts'
 import { DataLossError } from '../base/errors.ts'
 import { openPackedStoreInMemory } from '../testing/packed-store.ts'
@@ -33,6 +34,24 @@ for (const [name, open] of Object.entries(stores)) {
     )
   })
 }
+
+test('contents that were read ahead are at hand, but for large ones', async () => {
+  await using parts = await openPackedStoreInMemory()
+  const contents = new ChunkedContents(parts.store)
+  const small = Array.from({ length: 100 }, (_, seed) => seededBytes(seed, 100))
+  const large = seededBytes(1, 20_000)
+  const writing = [large, ...small].map(async (bytes) => contents.writeBytes(bytes))
+  const written = await Promise.all(writing)
+  await parts.store.flush()
+  await contents.readAhead(written)
+  const reads = vi.spyOn(parts.objects, 'get')
+  for (const [index, content] of written.slice(1).entries()) {
+    expect(await Array.fromAsync(contents.read(content))).toEqual([small[index]])
+  }
+  expect(reads).not.toHaveBeenCalled()
+  await Array.fromAsync(contents.read(written[0] ?? assert.fail()))
+  expect(reads).toHaveBeenCalled()
+})
 
 test('a content whose chunk has another size than it says is damaged', async () => {
   const contents = new ChunkedContents(new MemoryChunkStore())

@@ -3,7 +3,8 @@ import type { FilePath } from '../base/paths.ts'
 import { chunkIdAt, chunkIdBytes, chunkIdBytesCount, chunkIdOf } from './chunk-id.ts'
 import type { ChunkId } from './chunks.ts'
 import { type Content, contentSizeBytes, inlineBytesMax } from './contents.ts'
-import { FieldReader, varintSize, writeVarint } from './prolly/varint.ts'
+import { varintSize, writeVarint } from '../base/wire-writer.ts'
+import { FieldReader } from './prolly/varint.ts'
 
 /** The root node of a directory's prolly tree: equal directories have equal roots. */
 export type TreeRoot = ChunkId
@@ -46,6 +47,8 @@ export interface PathDifference {
 /** Sets `path` to `entry` (a whole directory may be grafted), or removes what is there. */
 export interface TreeEdit {
   readonly path: FilePath
+  /** The `pathKey` of `path`, where it is known. */
+  readonly key?: Uint8Array
   readonly entry: TreeEntry | undefined
 }
 

@@ -9,11 +9,13 @@ import {
 } from '../base/errors.ts'
 import { SystemClock } from '../base/clock.ts'
 import { SystemRandom } from '../base/random.ts'
+import type { StoreReach } from '../clouds/store-reach.ts'
 import { MemoryBucket } from '../testing/memory-bucket.ts'
 import { seededBytes } from '../testing/seeded-random.ts'
 import { openTestVersioning, type TestVersioning } from '../testing/test-versioning.ts'
 import { FileNotFoundError } from '../versioning/errors.ts'
-import { type ExportCounts, type ExportRequest, Exports } from './exports.ts'
+import type { ExportCounts } from './export-run.ts'
+import { type ExportRequest, Exports } from './exports.ts'
 
 const large = seededBytes(1, 5_000_123)
 const files: Readonly<Record<string, Uint8Array>> = {
@@ -46,16 +48,19 @@ beforeEach(() => {
 
 async function run(
   request: Partial<ExportRequest> = {},
-  options: { readonly signal?: AbortSignal; readonly isAllowed?: boolean } = {},
+  options: { readonly signal?: AbortSignal; readonly reach?: StoreReach } = {},
 ): Promise<ExportCounts> {
-  const { signal = new AbortController().signal, isAllowed = true } = options
+  const { signal = new AbortController().signal, reach = 'any' } = options
   const exports = new Exports({
     ...world.versioning,
     clock: new SystemClock(),
     random: new SystemRandom(),
     retries: { attemptsMax: 6, pauseMs: 1, pauseMsMax: 2, timeMsMax: 60_000 },
-    openBuckets: () => ({ openToWrite: async () => bucket, [Symbol.dispose]: () => undefined }),
-    isAllowed,
+    openBuckets: async () => ({
+      openToWrite: async () => bucket,
+      [Symbol.dispose]: () => undefined,
+    }),
+    reach,
   })
   const usual = { repo: 'r', commit: 'master', path: '/', url: 's3://memory' }
   return exports.run({ ...usual, parallelism: 0, verifies: false, ...request }, { signal })
@@ -174,7 +179,9 @@ test.each([
 })
 
 test('it is refused where the server exchanges nothing', async () => {
-  await expect(run({}, { isAllowed: false })).rejects.toThrow('--sources none')
+  await expect(run({}, { reach: 'none' })).rejects.toThrow('--sources none')
+  const url = 's3://bucket/key?endpoint=http://localhost:9000'
+  await expect(run({ url }, { reach: 'public' })).rejects.toThrow('--sources public')
 })
 
 test('an open commit goes as it is', async () => {

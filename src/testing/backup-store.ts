@@ -43,6 +43,7 @@ export async function openBackedUpStore(secret?: BackupSecret): Promise<BackedUp
   const extracted = {
     database,
     metadata,
+    count: () => ({ repos: 0, commits: 0 }),
     objects,
     packs,
     scratchDirectory,

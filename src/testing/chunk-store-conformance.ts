@@ -76,7 +76,7 @@ function testAnyOrder(open: OpenChunkStore): void {
           if (kind === 'flush') running.push(store.flush())
           else {
             const bytes = seededBytes(seed, size)
-            running.push(store.put(bytes).then((id) => model.set(id, bytes)))
+            running.push(Promise.resolve(store.put(bytes)).then((id) => model.set(id, bytes)))
           }
           if (wait) await Promise.all(running.splice(0))
           for (const [id, bytes] of model) {

@@ -25,7 +25,7 @@ export class CountingChunks implements ChunkStore {
     return this.#chunks.get(id)
   }
 
-  put(bytes: Uint8Array): Promise<ChunkId> {
+  put(bytes: Uint8Array): ChunkId | Promise<ChunkId> {
     this.writtenCount += 1
     this.writtenBytes += bytes.length
     this.writtenBytesMax = Math.max(this.writtenBytesMax, bytes.length)

@@ -8,10 +8,10 @@ import {
   answering,
   canHave,
   ended,
-  makeArchive,
   removeWithMounts,
   type TestEngine,
   type TestImage,
+  withArchive,
 } from './test-engine.ts'
 
 const execute = promisify(execFile)
@@ -63,7 +63,7 @@ export class DockerEngine implements TestEngine {
   }
 
   async makeImage(name: string, image: TestImage): Promise<void> {
-    await makeArchive(this.#directory, image, async (archive, changes) => {
+    await withArchive(image, async (archive, changes) => {
       await this.#docker('import', ...changes, archive, name)
     })
   }

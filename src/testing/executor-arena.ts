@@ -93,7 +93,13 @@ export class Arena {
 
   async worker(script: string, more: Partial<Transform> = {}): Promise<DatumWorker> {
     const { executor, transform } = this.tested
-    const ports = { executor, trees: this.#trees, contents: this.#contents, clock }
+    const ports = {
+      executor,
+      trees: this.#trees,
+      contents: this.#contents,
+      clock,
+      outputBytesMax: bounds.diskBytesMax,
+    }
     return await new SlotWorkers(ports).open(transform(script, more), never)
   }
 

@@ -119,6 +119,12 @@ b'; echo 2 >"$(printf '\\t\\033[2J \\\\ "x" \\047 $y *')"; echo 3 >-rf; echo 4 >
       'while [ $n -lt 30 ]; do mkdir $name && cd -P ./$name || exit 9; n=$((n+1)); done',
     end: saying(/^an output path (?:has more than 4096 bytes|is longer than this host can read): /),
   },
+  'makes its output endless by a hole': {
+    script: 'cd "$PFS/out"; echo text >f; dd if=/dev/null of=z bs=1M seek=15000000 2>/dev/null',
+    end: saying(
+      /^the output is too long to be stored: with .*out\/z its files are 14.31TiB long, holes in them included, and its bound is 64MiB$/,
+    ),
+  },
   'replaces its output by a file': {
     script: 'rmdir "$PFS/out" 2>/dev/null && : >"$PFS/out"; [ -f "$PFS/out" ] || exit 3',
     end: saying(/out is no directory any more$|^user code ended with exit code 3$/),

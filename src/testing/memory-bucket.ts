@@ -1,5 +1,5 @@
 import { concatBytes } from '../base/bytes.ts'
-import type { CloudObject, NewObject, WritableBucket } from '../clouds/bucket.ts'
+import type { CloudObject, NewObject, WholeBytes, WritableBucket } from '../clouds/bucket.ts'
 
 /** A bucket in memory, that takes objects in parts of 1,000 bytes. */
 export class MemoryBucket implements WritableBucket {
@@ -45,6 +45,16 @@ export class MemoryBucket implements WritableBucket {
     this.objects.set(key, { bytes: concatBytes(parts), contentHash })
     this.written.push(key)
     this.#version += 1
+  }
+
+  async create(key: string, { open }: WholeBytes): Promise<boolean> {
+    await this.onCall('write', key)
+    const bytes = concatBytes((await open().toArray()) as readonly Uint8Array[])
+    if (this.objects.has(key)) return false
+    this.objects.set(key, { bytes })
+    this.written.push(key)
+    this.#version += 1
+    return true
   }
 
   async delete(key: string): Promise<void> {

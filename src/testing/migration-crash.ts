@@ -45,6 +45,7 @@ export async function migrateTo(
   })
   const request: MigrationRequest = {
     place: { kind: 'stores', ...place },
+    from: '',
     isDryRun: false,
     isForced: true,
     skipsDamaged: true,

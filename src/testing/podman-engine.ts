@@ -8,10 +8,10 @@ import {
   answering,
   canHave,
   ended,
-  makeArchive,
   removeWithMounts,
   type TestEngine,
   type TestImage,
+  withArchive,
 } from './test-engine.ts'
 
 const execute = promisify(execFile)
@@ -85,6 +85,11 @@ export class PodmanEngine implements TestEngine {
     await answering(this.socketPath, this.#service)
   }
 
+  /** As `SIGSTOP`, by which it hangs. */
+  signalService(signal: NodeJS.Signals): void {
+    this.#service?.kill(signal)
+  }
+
   /** The engine is gone, its containers are not. */
   async stopService(): Promise<void> {
     const service = this.#service
@@ -113,7 +118,7 @@ export class PodmanEngine implements TestEngine {
   }
 
   async makeImage(name: string, image: TestImage): Promise<void> {
-    await makeArchive(this.directory, image, async (archive, changes) => {
+    await withArchive(image, async (archive, changes) => {
       await this.podman('import', ...changes, archive, name)
     })
   }

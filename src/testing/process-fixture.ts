@@ -68,7 +68,14 @@ function quotedUrl(path: string): string {
 export function serverScript(
   data: string,
   what: Transform,
-  options: { readonly isolation?: Isolation; readonly hidden?: string } = {},
+  options: {
+    readonly isolation?: Isolation
+    readonly hidden?: string
+    readonly hiddenPaths?: readonly string[]
+    /** Directories with a file `key`. */
+    readonly secrets?: readonly string[]
+    readonly programPath?: string
+  } = {},
 ): string {
   return `
     import { openProcessExecutor } from ${quotedUrl('../executors/process.ts')}
@@ -77,12 +84,16 @@ export function serverScript(
     await using executor = await openProcessExecutor({
       directory: ${JSON.stringify(join(data, 'scratch'))},
       hiddenDirectories: [${JSON.stringify(options.hidden ?? data)}],
+      hiddenPaths: ${JSON.stringify(options.hiddenPaths ?? [])},
       clock: new SystemClock(),
       random: new SystemRandom(),
-      ...${JSON.stringify(options.isolation === undefined ? {} : { isolation: options.isolation })},
+      ...${JSON.stringify({ isolation: options.isolation, programPath: options.programPath })},
     })
+    const directories = ${JSON.stringify(options.secrets ?? [])}.map((path) => (
+      { path, files: new Map([['key', new TextEncoder().encode('hush')]]) }
+    ))
     const signal = new AbortController().signal
-    await using slot = await executor.openSlot(${JSON.stringify(what)}, signal)
+    await using slot = await executor.openSlot(${JSON.stringify(what)}, signal, { environment: {}, directories })
     const onLine = (line) => console.log(line.text)
     const { exitCode } = await slot.run({ environment: {}, onLine, onLeftOut: () => {} }, signal)
     await slot.reset()

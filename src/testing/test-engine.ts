@@ -1,6 +1,16 @@
 import { execFile, type ChildProcess } from 'node:child_process'
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -39,26 +49,36 @@ export function canHave(...programs: readonly string[]): boolean {
   )
 }
 
-/** Has a tar archive of an image's files imported, with flags for what is to change. */
-export async function makeArchive(
-  directory: string,
+/**
+ * Gives a tar archive of an image's files, and flags for what is to change, to an engine that imports it.
+ * The files of a script are made once for all engines of a run of tests.
+ */
+export async function withArchive(
   { script, changes = [] }: TestImage,
   take: (archive: string, changes: readonly string[]) => Promise<void>,
 ): Promise<void> {
-  const root = mkdtempSync(join(directory, 'image-'))
-  chmodSync(root, 0o755)
+  const archive = join(tmpdir(), `image-${createHash('sha256').update(script).digest('hex')}.tar`)
+  if (!existsSync(archive)) await makeArchive(archive, script)
+  await take(
+    archive,
+    changes.flatMap((change) => ['--change', change]),
+  )
+}
+
+/** Nobody finds half of one: of two that make it at once, the last one's stays. */
+async function makeArchive(archive: string, script: string): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'image-'))
   try {
+    const root = join(directory, 'root')
+    mkdirSync(root)
+    chmodSync(root, 0o755)
     await execute('sh', ['-euc', script], { cwd: root })
     chmodSync(join(root, 'tmp'), 0o1777)
-    const archive = join(directory, 'image.tar')
-    await execute('tar', ['-C', root, '-cf', archive, '.'])
-    await take(
-      archive,
-      changes.flatMap((change) => ['--change', change]),
-    )
-    rmSync(archive)
+    const made = join(directory, 'image.tar')
+    await execute('tar', ['-C', root, '-cf', made, '.'])
+    renameSync(made, archive)
   } finally {
-    rmSync(root, { recursive: true, force: true })
+    rmSync(directory, { recursive: true, force: true })
   }
 }
 

@@ -4,9 +4,7 @@ import type { TestImage } from './test-engine.ts'
 const busyboxScript = String.raw`
   mkdir -p bin usr/bin tmp var/tmp etc root var/someone work
   cp "$(command -v busybox)" bin/busybox
-  for applet in $(busybox --list); do
-    [ "$applet" = busybox ] || ln -sf /bin/busybox "bin/$applet"
-  done
+  chroot . /bin/busybox --install -s /bin
   ln -s /bin/busybox usr/bin/env
   chown 1234 var/someone
   printf '%s\n' root:x:0:0:root:/root:/bin/sh someone:x:1234:1234::/var/someone:/bin/sh >etc/passwd
@@ -44,14 +42,10 @@ export function machineImage(shell: string, ...more: readonly string[]): TestIma
     mkdir -p tmp var/tmp etc root usr/bin usr/sbin usr/lib usr/lib64
     for directory in bin sbin lib lib64; do ln -s usr/$directory $directory; done
     echo root:x:0:0:root:/root:/bin/sh >etc/passwd
-    for program in ${[shell, usualPrograms, ...more].join(' ')}; do
-      file=$(readlink -f "$(which "$program")")
-      cp -L "$file" "usr/bin/$(basename "$program")"
-      for library in $(ldd "$file" | grep -o '/[^ ]*'); do
-        mkdir -p ".$(dirname "$library")"
-        [ -e ".$library" ] || cp -L "$library" ".$library"
-      done
-    done
+    programs=$(which ${[shell, usualPrograms, ...more].join(' ')})
+    cp -L $programs usr/bin
+    libraries=$(ldd $programs | sed -n 's,^[^/]*\(/[^ ]*\) (.*,\1,p' | sort -u)
+    cp -L --parents $libraries .
     ln -s ${shell} usr/bin/sh
   `
   return { script }

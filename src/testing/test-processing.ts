@@ -31,7 +31,8 @@ import { versioningMigrations } from '../versioning/tables.ts'
 import { objectMigrations } from '../versioning/object-tables.ts'
 import { transactionMigrations } from '../versioning/transaction-tables.ts'
 import { createVersioning, type Versioning } from '../versioning/versioning.ts'
-import { Exports, type OpenBuckets } from '../targets/exports.ts'
+import type { OpenBuckets } from '../targets/export-run.ts'
+import { Exports } from '../targets/exports.ts'
 import { MemoryBucket } from './memory-bucket.ts'
 import type { OpenedPackedStore } from './packed-store.ts'
 import type { SecretKeys } from '../pipelines/secret-keys.ts'
@@ -108,7 +109,10 @@ export const unusedParts = (): {
   readonly serviceDoors: ServiceDoors
 } => ({
   secretKeys: new MemorySecretKeys(),
-  serviceDoors: { open: async () => ({ [Symbol.asyncDispose]: async () => {} }) },
+  serviceDoors: {
+    ownPorts: new Set(),
+    open: async () => ({ [Symbol.asyncDispose]: async () => {} }),
+  },
 })
 
 const migrations = [
@@ -123,12 +127,14 @@ interface TestWorld {
   readonly clock?: Clock
   /** Of every URL that outputs are exported to. */
   readonly bucket?: WritableBucket
+  /** In place of those that run the functions given by `code`. */
+  readonly workers?: DatumWorkers
 }
 
 /** Chunks in memory, or in the packs of a store that has the migrations of all layers. */
 export async function openTestProcessing(
   packed?: Pick<OpenedPackedStore, 'database' | 'store'>,
-  { TriggersOf = Triggers, clock = new SystemClock(), bucket = new MemoryBucket() }: TestWorld = {},
+  { TriggersOf = Triggers, clock = new SystemClock(), ...given }: TestWorld = {},
 ): Promise<TestProcessing> {
   await using opened = new AsyncDisposableStack()
   const { database } = packed ?? opened.use(await temporaryDatabase(migrations))
@@ -147,11 +153,11 @@ export async function openTestProcessing(
   })
   const codes = new Map<string, UserCode>()
   const ran: string[] = []
-  const workers = new FunctionWorkers({ ...stores, codes, ran })
+  const workers = given.workers ?? new FunctionWorkers({ ...stores, codes, ran })
   const errors: unknown[] = []
   const log = { error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })) }
   const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
-  const exports = exportsTo(bucket, versioning)
+  const exports = exportsTo(given.bucket ?? new MemoryBucket(), versioning)
   const parts = { triggers, versioning, workers, exports, ...unusedParts() }
   const ports = { ...stores, ...world, ...bounds, ...parts, log }
   const open = (): Processing => createProcessing(ports)
@@ -194,14 +200,14 @@ export async function openTestProcessing(
 }
 
 export function exportsTo(bucket: WritableBucket, versioning: Versioning): Exports {
-  const openBuckets = (): OpenBuckets => ({
+  const openBuckets = async (): Promise<OpenBuckets> => ({
     openToWrite: async () => bucket,
     [Symbol.dispose]: () => undefined,
   })
   // Whoever exports outputs tries again, too, and is what is tested.
   const retries = { ...patientRetries, attemptsMax: 1 }
   const requests = { clock: new SystemClock(), random: new SystemRandom(), retries }
-  return new Exports({ ...versioning, ...requests, openBuckets, isAllowed: true })
+  return new Exports({ ...versioning, ...requests, openBuckets, reach: 'any' })
 }
 
 function start({ scheduler, ticker }: Processing): void {

@@ -38,18 +38,20 @@ export async function compareListing(
   model: ModelCommit,
 ): Promise<void> {
   const { path } = file
-  const listed = Array.fromAsync(files.list(file))
   const here = at(model, path)
   const count = await listingCounts.list(file)
-  if (here === null) equal(count, (await listed).length)
-  else equal(count, 0)
-  if (here === undefined) return rejects(listed, /no node at/)
-  if (here !== null) return rejects(listed, /is not a directory/)
+  const listing = Array.fromAsync(files.list(file))
+  if (here !== null) {
+    await rejects(listing, here === undefined ? /no node at/ : /is not a directory/)
+    return equal(count, 0)
+  }
+  const listed = await listing
+  equal(count, listed.length)
   const children = allPaths(model).filter((other) => {
     return other !== '' && parentPath(other as FilePath) === path
   })
   deepEqual(
-    (await listed).map((info) => [info.path, info.entry.kind, info.sizeBytes]),
+    listed.map((info) => [info.path, info.entry.kind, info.sizeBytes]),
     inOrder(children).map((child) => [
       child,
       at(model, child) === null ? 'directory' : 'file',

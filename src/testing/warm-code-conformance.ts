@@ -155,7 +155,8 @@ function testBadAnswers(arena: Arena): void {
   test.each([
     [
       'answers twice',
-      'printf "%s 0\\n%s 0\\n" $ticket $ticket >&3',
+      // In one write: a shell itself writes each line alone, and the first may be read before the second.
+      'cat <<END >&3\n$ticket 0\n$ticket 0\nEND',
       /it answered twice, the second/,
     ],
     ['answers with garbage', 'head -c 300 /dev/zero >&3; sleep 1000', /a line that is no answer/],

@@ -30,6 +30,14 @@ const acknowledgements: Readonly<
     await bulk.commit()
     return { 'd/f': 1000, 'd/g': large }
   },
+  'a bulk write whose tree is built while it comes, and its finish': async ({ versioning }) => {
+    await using bulk = await versioning.writes.bulk('r', 'master')
+    const names = Array.from({ length: 1000 }, (_, index) => `d/${1000 + index}`)
+    for (const name of names) await bulk.put(name, new Uint8Array(100))
+    await bulk.commit()
+    await versioning.commits.finish('r', 'master')
+    return Object.fromEntries(names.map((name) => [name, 100]))
+  },
   'a split': async ({ versioning }) => {
     await using bulk = await versioning.writes.bulk('r', 'master', { split: byLine })
     await bulk.put('log', utf8(`${'x'.repeat(large - 1)}\n${'y'.repeat(999)}\nz`))

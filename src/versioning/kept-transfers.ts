@@ -14,6 +14,10 @@ const microsPerDay = 24 * 3600 * 1_000_000
 /** So long after the last time that something was kept, a transfer is forgotten. */
 export const keptDays = 7
 const sweepMs = 3600 * 1000
+/** What has come is made durable so often, should the server end. */
+const saveEveryMs = 20_000
+/** Names and contents that wait for that in memory. */
+const unsavedMax = 20_000
 
 type KeptRow = { readonly root: TreeRoot; readonly size_bytes: number; readonly file_count: number }
 
@@ -61,16 +65,14 @@ export class KeptTransfer {
   #hasRow: boolean
   #unsaved = new Map<FilePath, Content>()
   #saving: Promise<void> = Promise.resolve()
+  #savedMs: number
 
   constructor(ports: KeptTransfersPorts, key: string, kept: DirectoryEntry, hasRow: boolean) {
     this.#ports = ports
+    this.#savedMs = ports.clock.monotonicMs()
     this.#key = key
     this.#kept = kept
     this.#hasRow = hasRow
-  }
-
-  get unsavedCount(): number {
-    return this.#unsaved.size
   }
 
   /** Whether an earlier try has kept something. */
@@ -98,8 +100,15 @@ export class KeptTransfer {
     this.#unsaved.set(joinPath(rootPath, name), content)
   }
 
+  /** As `save`, when the last time was long ago, or much is to be kept. */
+  async saveWhenDue(): Promise<void> {
+    const isDue = this.#ports.clock.monotonicMs() - this.#savedMs >= saveEveryMs
+    if (isDue || this.#unsaved.size >= unsavedMax) await this.save()
+  }
+
   /** Makes durable what is to be kept, one call after another. */
   async save(): Promise<void> {
+    this.#savedMs = this.#ports.clock.monotonicMs()
     const saved = this.#saving.catch(() => undefined).then(() => this.#save())
     this.#saving = saved
     await saved

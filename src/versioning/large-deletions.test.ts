@@ -1,6 +1,8 @@
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { CommitId, RepoName } from '../base/names.ts'
 import type { Database } from '../database/database.ts'
+import { SqliteCopy } from '../database/sqlite-copy.ts'
 import { openStoredVersioning } from '../testing/stored-versioning.ts'
 import { TemporaryDirectory } from '../testing/temporary-directory.ts'
 import { CommitNotFoundError, RepoNotFoundError } from './errors.ts'
@@ -8,6 +10,7 @@ import { importCommit } from './imports.ts'
 import { createRepo, removeRepo } from './repos.ts'
 import { purgeDeletedRepos } from './records/deleted-repos.ts'
 import { nextWritten } from './records/write-sequence.ts'
+import { countStore } from './store-counts.ts'
 
 function idOf(number: number): string {
   return number.toString(16).padStart(32, '0')
@@ -54,8 +57,11 @@ test('a repo of many rows is gone at once for everybody, and its rows go in smal
   const open = await commits.start({ repo: 'r', branch: 'master' })
   await writes.put({ repo: 'r', commit: open.id, path: 'f' }, new Uint8Array(10))
   await addCommits(database, 'r', 5000)
+  using copy = new SqliteCopy(join(directory.path, 'metadata.db'))
+  expect(countStore(copy)).toEqual({ repos: 3, commits: 5003 })
 
   await database.transact((tx) => removeRepo(tx, 'r'))
+  expect(countStore(copy)).toEqual({ repos: 2, commits: 1 })
   expect((await rowsLeft(database)).length).toBeGreaterThan(5000)
   await expect(repos.inspect('r')).rejects.toThrow(RepoNotFoundError)
   for (const id of [first.id, open.id, idOf(17)]) {

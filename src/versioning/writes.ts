@@ -1,3 +1,4 @@
+import type { Batched } from '../base/batched.ts'
 import type { ByteStream } from '../base/bytes.ts'
 import { concatBytes, copyBytes } from '../base/bytes.ts'
 import type { CommitId } from '../base/names.ts'
@@ -16,9 +17,11 @@ import {
   parsePutPath,
   type RowPut,
 } from './staging/file-collector.ts'
+import { GrowingTree } from './staging/growing-tree.ts'
 import type { OpenTree, OpenTrees } from './staging/open-trees.ts'
 import { eventLoopTurns } from './staging/pace.ts'
 import { putConflict } from './staging/placements.ts'
+import type { RunRecord } from './staging/runs.ts'
 import { SplitCollector } from './staging/split-collector.ts'
 import { requireOpen, stageWrites } from './staging/stage.ts'
 import {
@@ -38,7 +41,8 @@ export { sweepStagedWrites } from './staging/sweep.ts'
 export interface BulkWriter extends AsyncDisposable {
   /**
    * Appends to what is there, or replaces it. Of a split, its pieces come behind those that are there,
-   * or replace all that is there. Not durable before `commit` resolves.
+   * or replace all that is there. Not durable before `commit` resolves. Undefined when there is nothing to
+   * wait for before the next put; fails at once, or by what it returns.
    *
    * @throws {MalformedInputError} for what is not of the format by which it is to be split.
    */
@@ -46,7 +50,7 @@ export interface BulkWriter extends AsyncDisposable {
     path: string,
     bytes: ByteStream | Uint8Array,
     options?: { readonly overwrite?: boolean },
-  ): Promise<void>
+  ): Promise<void> | undefined
   /** As `put`, of a content that was stored while `lease` lived. */
   putStored(
     path: string,
@@ -70,6 +74,14 @@ export interface BulkWriter extends AsyncDisposable {
    * @throws {CommitNotOpenError}
    */
   commit(signal?: AbortSignal): Promise<{ readonly fileCount: number; readonly sizeBytes: number }>
+}
+
+/** What was built of a bulk write while it came. */
+interface GrownTree {
+  /** That of the leases when the first of it was put. */
+  readonly generation: number
+  readonly from: OpenTree
+  readonly to: OpenTree & { readonly refused: StagedConflict | undefined }
 }
 
 /** Tries to stage a bulk write on the very tree that it was checked against. */
@@ -137,12 +149,11 @@ export class Writes {
     } = {},
   ): Promise<BulkWriter> {
     const { split, signal, isPart } = options
-    const collector: BulkCollector =
-      split === undefined
-        ? new FileCollector(this.#ports)
-        : new SplitCollector(this.#ports, split, signal)
+    const splitting = split && new SplitCollector(this.#ports, split, signal)
     const { id } = await this.#requireOpen(repo, commit)
     const lease = this.#ports.leases.begin()
+    const growing = new GrowingTree((records) => this.#grow(id, records, { lease, signal }))
+    const collector: BulkCollector = splitting ?? new FileCollector(this.#ports, growing)
     return {
       lease,
       // Not async themselves: of a million small files, each would pay for it.
@@ -166,11 +177,15 @@ export class Writes {
       },
       commit: async (until = signal) => {
         const { write, fileCount, sizeBytes } = await collector.end()
-        if (write !== undefined) await this.#stageChecked({ repo, id, lease, isPart }, write, until)
+        const grown = await growing.end()
+        if (write !== undefined) {
+          await this.#stageChecked({ repo, id, lease, isPart }, { write, grown }, until)
+        }
         return { fileCount, sizeBytes }
       },
       [Symbol.asyncDispose]: async () => {
         collector.abandon()
+        await growing[Symbol.asyncDispose]()
         lease[Symbol.dispose]()
       },
     }
@@ -206,6 +221,19 @@ export class Writes {
     }
   }
 
+  /** What the commit is now, and what it will be with the records on top. */
+  async #grow(
+    id: CommitId,
+    records: Batched<RunRecord>,
+    { lease, signal }: { readonly lease: Lease; readonly signal: AbortSignal | undefined },
+  ): Promise<GrownTree | undefined> {
+    const { generation } = this.#ports.leases
+    const from = await this.#openTrees.current(id, lease, signal)
+    if (from === undefined) return undefined
+    const write = { kind: 'bulk', runs: [] } as const
+    return { generation, from, to: await this.#openTrees.withWrite(from, write, records) }
+  }
+
   async #withWrite(
     tree: OpenTree,
     write: RowPut | BatchWrite,
@@ -231,7 +259,10 @@ export class Writes {
       readonly lease: Lease
       readonly isPart: boolean | undefined
     },
-    write: RowPut | BatchWrite,
+    {
+      write,
+      grown,
+    }: { readonly write: RowPut | BatchWrite; readonly grown: GrownTree | undefined },
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const columns = encodeStaged(write)
@@ -246,7 +277,11 @@ export class Writes {
         await this.#requireOpen(to.repo, id)
         continue
       }
-      const next = await this.#withWrite(tree, write, columns)
+      const isGrown =
+        grown?.generation === generation &&
+        grown.from.sequence === tree.sequence &&
+        grown.from.tree.root === tree.tree.root
+      const next = isGrown ? grown.to : await this.#withWrite(tree, write, columns)
       if (next.refused !== undefined) throw conflictError(next.refused)
       // Should puts keep coming between, it is staged anyway: a conflict then shows at the finish.
       await flushed

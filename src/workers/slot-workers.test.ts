@@ -118,6 +118,41 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
     })
   })
 
+  test('shows each datum its own files, whatever those before it had, and keeps what they put out', async () => {
+    const show =
+      'cd "$PFS/in"; for f in *; do echo "$f=$(cat "$f")"; done >../out/seen; ln -s "$PFS/in/$1" ../out/kept'
+    await using worker = await workers.open(
+      { ...sh(''), command: ['sh', '-c', show, 'sh', 'same'] },
+      never,
+    )
+    const outcomes: DatumOutcome[] = []
+    const datums = [
+      { same: 'a text', b: 'another' },
+      { same: '', c: 'short' },
+      { same: 'the longest text of all', b: 'b', d: 'new' },
+    ]
+    for (const files of datums) {
+      const members = Object.entries(files).map(([name, text]) => member('in', `/${name}`, text))
+      outcomes.push(
+        await worker.process({
+          members: await Promise.all(members),
+          environment: {},
+          onLine: () => {},
+          onLeftOut: () => {},
+          place,
+          signal: never,
+        }),
+      )
+    }
+    for (const [index, files] of datums.entries()) {
+      const outcome = outcomes[index]
+      if (outcome === undefined) throw new Error('each datum has an outcome')
+      const seen = Object.entries(files).map(([name, text]) => `${name}=${text}\n`)
+      expect(await textAt(outcome, '/seen')).toBe(seen.toSorted().join(''))
+      expect(await textAt(outcome, '/kept')).toBe(files.same)
+    }
+  })
+
   /** 15 directories of 100 files of 4 bytes. */
   async function manyFiles(): Promise<DirectoryEntry> {
     const empty = await trees.emptyRoot()

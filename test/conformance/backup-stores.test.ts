@@ -4,6 +4,7 @@ import { Backup } from '../../src/backups/backup.ts'
 import { forgetSnapshots, newest } from '../../src/backups/retention.ts'
 import { parseKey } from '../../src/backups/sealing.ts'
 import { Code } from '../../src/base/grpc-wire.ts'
+import { SystemClock } from '../../src/base/clock.ts'
 import { SystemRandom } from '../../src/base/random.ts'
 import type { CloudEnvironment } from '../../src/clouds/bucket.ts'
 import { backupPlaces } from '../../src/server/backup-places.ts'
@@ -30,9 +31,11 @@ function environment(variables: Readonly<Record<string, string>>): CloudEnvironm
 
 async function openS3(): Promise<Store> {
   const gateway = await Radosgw.start()
+  const { AWS_ENDPOINT_URL: _, ...credentials } = gateway.variables
   return {
-    clouds: environment(gateway.variables),
-    url: 's3://bucket/backups/one',
+    clouds: environment(credentials),
+    // As it is named to pachd --store.
+    url: `s3://bucket/backups/one?endpoint=${gateway.endpoint}`,
     [Symbol.asyncDispose]: () => gateway[Symbol.asyncDispose](),
   }
 }
@@ -135,12 +138,13 @@ describe.each(peersHere(peers))('backups in %s', (_name, { open }) => {
     await commitFiles(pachd, { repo, branch: 'master' }, { more: 'more' })
     await extracted()
     const { signal } = new AbortController()
-    const places = backupPlaces({ clouds: store.clouds, directories: [], allowsStores: true })
+    const [clock, random] = [new SystemClock(), new SystemRandom()]
+    const ports = { clouds: store.clouds, clock, random }
+    const places = backupPlaces({ ...ports, directories: [], reach: 'any' })
     await using place = await places(store.url, signal)
-    const random = new SystemRandom()
     const backup = await Backup.open(place, { secret: parseKey('cd'.repeat(32)), random })
     const before = await backup.snapshots()
-    const { names } = await forgetSnapshots(backup, newest(1))
+    const { names } = await forgetSnapshots(backup, newest(1), { pause: () => undefined })
     expect(names).toEqual(before.slice(0, -1))
     const asked = { url: store.url, secret }
     const events = await collect(pachd.backups.verifyBackup({ place: asked }))

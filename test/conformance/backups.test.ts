@@ -158,7 +158,9 @@ test('a backup is restored into an empty server by pachctl, which then has all, 
   await expectFilled(client, filled)
   const again = await pachctlHere(['restore', '--directory', backup], { port, home: backup })
   expect(again.code).toBe(1)
-  expect(again.err).toContain('this server has repos already')
+  expect(again.err).toMatch(
+    /^this server has repos already, since it was restored from snapshot \S+, and a whole backup/,
+  )
 })
 
 test('a restore goes on after the server was killed in the middle of it', async () => {
@@ -210,6 +212,9 @@ test('at whatever step the server ends that puts restored metadata in their plac
   await source.pfs.createRepo({ repo: { name: 'one' } })
   await pachctl(source.port, 'extract', '--directory', backup)
   await offline('--root', root, '--restore', backup)
+  expect((await offline('--root', root, '--restore', backup)).err).toMatch(
+    /^pachd: \S+\/new has repos already, since it was restored from snapshot \S+, and .* into a new directory only: name another as --root/,
+  )
   const complete = directory.join('complete')
   await rename(join(root, 'metadata.db'), complete)
   for (const left of [['metadata.db', 'metadata.db-wal'], ['metadata.db'], []]) {

@@ -77,7 +77,7 @@ describe('names', () => {
       what: 'a repo beyond ASCII',
       call: () => makeRepo('bücher'),
       ...invalid,
-      text: 'only alphanumeric',
+      text: 'repo name (bücher) invalid: only alphanumeric characters, underscores, and dashes are allowed: a-z, A-Z, 0-9, _ and -',
     },
     {
       what: 'a repo of 256 letters',

@@ -231,13 +231,29 @@ const specs: readonly BadSpec[] = [
     text: 'is that of another secret',
   },
   {
+    what: 'a secret within another',
+    spec: () =>
+      withTransform({
+        secrets: [
+          { name: 'k', mountPath: '/keys/more' },
+          { name: 'l', mountPath: '/keys' },
+        ],
+      }),
+    text: 'are one within the other',
+  },
+  {
+    what: 'a secret over the programs',
+    spec: () => withTransform({ secrets: [{ name: 'k', mountPath: '/usr/' }] }),
+    text: 'transform.secrets[0].mount_path /usr/ would hide the programs that are there',
+  },
+  {
     what: 'a pull secret without sense',
     spec: () => withTransform({ imagePullSecrets: ['ok', 'No'] }),
     text: 'transform.image_pull_secrets[1] "No" is not the name of a secret',
   },
   {
     what: 'a spec that is too long',
-    spec: () => ({ ...withInput(good()), transform: { cmd: ['true', 'x'.repeat(2 ** 20)] } }),
+    spec: () => ({ ...withInput(good()), transform: { cmd: ['a'], stdin: ['x'.repeat(2 ** 20)] } }),
     text: 'at most 1048576 are allowed',
   },
   {
@@ -391,6 +407,14 @@ const specs: readonly BadSpec[] = [
     what: 'a signature in its egress',
     spec: () => ({ ...withInput(good()), egress: { URL: 'as://host/container/x?sig=geheim' } }),
     text: 'the egress URL as://host/container/x?… has what may be a password or a signature',
+  },
+  {
+    what: 'a signature among the settings of its egress',
+    spec: () => ({
+      ...withInput(good()),
+      egress: { URL: 's3://bucket/x?endpoint=https://x&X-Amz-Signature=geheim' },
+    }),
+    text: 'the egress URL s3://bucket/x?… has what may be a password or a signature',
   },
   {
     what: 'egress for a spout',

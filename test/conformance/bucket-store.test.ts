@@ -11,7 +11,7 @@ import { parseBucketPlace } from '../../src/server/bucket-place.ts'
 import type { BucketConfig } from '../../src/server/pack-places-ports.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
-import { ChildPachd } from '../harness/child-pachd.ts'
+import { type ChildExit, ChildPachd } from '../harness/child-pachd.ts'
 import { peersRequired } from '../harness/child-program.ts'
 import { freshName, freshRepo } from '../harness/expectations.ts'
 import {
@@ -49,6 +49,10 @@ describe.skipIf(!peersRequired && !Radosgw.isInstalled)('a server whose packs ar
     const Prefix = `${url.slice(`s3://${Bucket}/`.length)}/`
     const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket, Prefix }))
     return Contents.map(({ Key = '' }) => Key.slice(Prefix.length))
+  }
+
+  async function snapshotsIn(url: string): Promise<readonly string[]> {
+    return (await keysIn(url)).filter((key) => key.startsWith('snapshots/'))
   }
 
   async function start(
@@ -148,6 +152,7 @@ describe.skipIf(!peersRequired && !Radosgw.isInstalled)('a server whose packs ar
       const left = await leaving.exit
       expect(left).toMatchObject({ code: 0, err: '' })
       expect(left.out).toMatch(/brought \d+ packs of \d+ bytes/)
+      expect(left.out).toContain(`delete what is in ${url}: as long as .owner is there`)
       expect(await readFile(`${root}/version`, 'utf8')).toMatch(/^pachyderm-ts data directory 1\n/)
       for (const key of await keysIn(url)) {
         const Key = `${url.slice(`s3://${Bucket}/`.length)}/${key}`
@@ -189,6 +194,55 @@ describe.skipIf(!peersRequired && !Radosgw.isInstalled)('a server whose packs ar
       await expect(start(directory.join('first'), freshUrl())).rejects.toThrow(
         /--leave-bucket first/,
       )
+    },
+    testMsMax,
+  )
+
+  test(
+    'a directory whose disk is lost is made again of its bucket, by whoever says that nothing else uses it',
+    async () => {
+      await using directory = await TemporaryDirectory.create()
+      const [lost, root] = [directory.join('lost'), directory.join('new')]
+      const url = freshUrl()
+      const master = { repo: freshName('repo'), branch: 'master' }
+      {
+        await using pachd = await TestPachd.start({
+          root: lost,
+          packs: { bucket: parseBucketPlace(url) },
+          clouds: { variables: gateway.variables, secretsDirectory: '/nonexistent' },
+          metadataCopyMinutes: 0.001,
+        })
+        await pachd.pfs.createRepo({ repo: { name: master.repo } })
+        await commitFiles(pachd, master, { kept: 'k'.repeat(100_000) })
+        const before = await snapshotsIn(url)
+        await commitFiles(pachd, master, { last: 'last' })
+        await expect
+          .poll(async () => (await snapshotsIn(url)).some((key) => !before.includes(key)))
+          .toBe(true)
+      }
+      await rm(lost, { recursive: true })
+      const recover = async (from: string, ...more: readonly string[]): Promise<ChildExit> => {
+        await using pachd = child(root, '--store', from, '--recover-metadata', ...more)
+        return await pachd.exit
+      }
+      const refused = await recover(url)
+      expect(refused).toMatchObject({ code: 1 })
+      expect(refused.err).toContain('recover with --take-bucket')
+      const nowhere = await recover(freshUrl(), '--take-bucket')
+      expect(nowhere).toMatchObject({ code: 1 })
+      expect(nowhere.err).toContain('does not say whose packs it has')
+      const stopped = await recover(url, '--take-bucket', '--snapshot', '1999')
+      expect(stopped).toMatchObject({ code: 1, out: '' })
+      expect(stopped.err).toContain('holds no snapshot 1999')
+      // Nothing has been made, nor taken.
+      await expect(readdir(root)).rejects.toThrow('ENOENT')
+      const made = await recover(url, '--take-bucket')
+      expect(made).toMatchObject({ code: 0 })
+      expect(made.out).toContain('those that had not been uploaded are lost with the old one')
+      expect(made.out).toContain('what was changed since then is lost')
+      await using pachd = await start(root, undefined)
+      expect(await getText(pachd, fileOf(master.repo, 'master', 'kept'))).toBe('k'.repeat(100_000))
+      await noDamage(pachd)
     },
     testMsMax,
   )

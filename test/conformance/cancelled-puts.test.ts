@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { create, toBinary } from '@bufbuild/protobuf'
 import { expect, test } from 'vitest'
 import { utf8 } from '../../src/base/bytes.ts'
+import { ownUserAgent } from '../../src/base/grpc-wire.ts'
 import { PutFilesRequestSchema } from '../../src/gen/pachyderm_pb.ts'
 import { PutFileRequestSchema } from '../../src/gen/pfs_pb.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
@@ -71,12 +72,13 @@ test('an upload that looks whole is none when a reset follows; who only resets i
   await node.send(frame({ type: FrameType.reset, stream: 1, payload: reset }))
   await node.send(frame({ type: FrameType.ping, flags: 1, payload: asked }))
   using go = await start('go', 'grpc-go/1.0')
+  using own = await start('own', ownUserAgent)
   const paths = async (): Promise<readonly (string | undefined)[]> => {
     const { fileInfo } = await pachd.pfs.listFile({ file: fileOf(repo, id, '/') })
     return fileInfo.map(({ file }) => file?.path)
   }
-  await expect.poll(paths).toEqual(['/go'])
-  expect(go.heard).not.toContain(ping)
+  await expect.poll(paths).toEqual(['/go', '/own'])
+  for (const { heard } of [go, own]) expect(heard).not.toContain(ping)
 })
 
 test('what a caller in another process cancels after its first message is not stored', async () => {

@@ -1,5 +1,5 @@
+import { writeFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SystemClock } from '../../src/base/clock.ts'
 import { JobState } from '../../src/gen/pps_pb.ts'
@@ -9,10 +9,12 @@ import { processesWith } from '../../src/testing/process-fixture.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { busyboxImage } from '../../src/testing/test-images.ts'
 import { ChildPachd } from '../harness/child-pachd.ts'
+import { freePort } from '../harness/child-program.ts'
 import { freshName } from '../harness/expectations.ts'
 import { commitFiles } from '../harness/files.ts'
 import { atomOf, flush, freshPipeline, lastJobOf, outputOf } from '../harness/pipelines.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
+import { mountSmallDisk } from '../harness/small-disk.ts'
 import { TestClient, TestPachd } from '../harness/test-pachd.ts'
 
 const clock = new SystemClock()
@@ -20,14 +22,6 @@ const image = 'localhost/busybox:test'
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await clock.sleep(10)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise<void>((resolve) => void server.close(() => resolve()))
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 /** A repo with a file, made before any pipeline reads it. */
@@ -69,6 +63,7 @@ describe.skipIf(!canHavePodman())('pipelines in containers', () => {
     const engineSockets = [engine.socketPath]
     return {
       choice: 'auto',
+      sandbox: 'auto',
       engineSockets,
       enginePlaces: engineSockets,
       network: 'host',
@@ -234,6 +229,17 @@ describe.skipIf(!canHavePodman())('pipelines in containers', () => {
       expect(ran.err).toMatch(/could not be built: .*RUN echo half way; false[^]*half way/)
       const info = await pachd.pps.inspectPipeline({ pipeline: { name } })
       expect([info.version, info.transform?.image]).toEqual([3n, images[2]])
+      const again = ['create-pipeline', '-f', file, '--build', folder]
+      expect(await pachctlHere(again, { port: pachd.port, home: directory.path })).toMatchObject({
+        code: 1,
+        err: expect.stringContaining(`pipeline ${name} already exists`),
+      })
+      await pachd.pps.deletePipeline({ pipeline: { name } })
+      const missing = await pachctlHere(args, { port: pachd.port, home: directory.path })
+      expect(missing.code).toBe(1)
+      expect(missing.err).toContain(`pipeline ${name} does not exist`)
+      // Nothing was built for them: the Dockerfile is wrong.
+      expect(missing.err).not.toContain('half way')
     })
 
     test.each([
@@ -262,6 +268,42 @@ describe.skipIf(!canHavePodman())('pipelines in containers', () => {
       expect(info.transform?.image).toMatch(expected)
       expect(info.runsIn.split(' ')[0]).toBe(choice)
     })
+  })
+
+  test('who takes the last files of the disk is ended, and a lack of them is told as what it is', async (context) => {
+    await using directory = await TemporaryDirectory.create()
+    const disk = directory.join('disk')
+    await using mounted = await mountSmallDisk(disk, 64, 2000)
+    if (mounted === undefined) context.skip('no disk may be mounted here')
+    await using pachd = await TestPachd.start({
+      root: `${disk}/data`,
+      executors: executors(),
+    })
+    const [repo] = await filledRepo(pachd)
+    const script = 'cd /pfs/out; seq 100000 | xargs touch; sleep 1000'
+    const transform = { image, cmd: ['sh', '-c', script] }
+    const pipeline = await freshPipeline(pachd, transform, atomOf(repo, '/*', 'in'))
+    await until(async () => (await lastJobOf(pachd, pipeline)).state === JobState.JOB_FAILURE)
+    expect((await lastJobOf(pachd, pipeline)).reason).toMatch(
+      /user code was ended: it had \d+ files, in .* can hold only \d+ more, however small/,
+    )
+    await pachd.pps.deletePipeline({ pipeline: { name: pipeline } })
+    const refusal = Promise.resolve().then(() => {
+      for (let count = 0; ; count += 1) writeFileSync(`${disk}/${count}`, '')
+    })
+    await expect(refusal).rejects.toThrow('ENOSPC')
+    const large = { f: 'x'.repeat(1_000_000) }
+    await expect(commitFiles(pachd, { repo, branch: 'master' }, large)).rejects.toThrow(
+      'can hold no more files, however small',
+    )
+    const { symptoms } = await pachd.admin.diagnose({})
+    const textOf = (subject: string): string =>
+      symptoms
+        .filter((symptom) => symptom.subject === subject)
+        .map(({ text }) => text)
+        .join()
+    expect(textOf('disk')).toContain('can hold only 0 more files')
+    expect(textOf('container engine')).toContain('can hold no more files')
   })
 
   test('after kill -9 no container is left, and the job goes on', async () => {

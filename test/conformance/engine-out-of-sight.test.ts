@@ -21,6 +21,7 @@ test('code that runs as a process finds no socket where an engine may listen', a
     await TestPachd.start({
       executors: {
         choice: 'auto',
+        sandbox: 'auto',
         engineSockets: [],
         enginePlaces: [place],
         network: 'host',

@@ -147,6 +147,7 @@ test('what is no data directory, or in use, is not checked', async () => {
   expect(await readdir(directory.path)).toEqual(['letter.txt'])
   const missing = await run(directory.join('none'), '--fsck')
   expect(missing).toMatchObject({ code: 1, out: '' })
+  expect(missing.err).toMatch(/^pachd: data directory \S+none: there is none, or a link above/)
   expect(await readdir(directory.path)).toEqual(['letter.txt'])
 
   const { root } = await whole.copy()
@@ -183,7 +184,7 @@ test('a snapshot that cannot be written is checked where it is', async (context)
   const { pack } = await new DamagedStore(root).find(chunkIdOf(chunkFileBytes))
   await rm(join(root, 'objects', packKey(pack)))
   expect(check().stdout).toMatch(/^ERROR pack-missing/)
-  expect((await readdir(tmpdir())).filter((name) => name.startsWith('pachd-fsck-'))).toEqual([])
+  expect((await readdir(tmpdir())).filter((name) => name.startsWith('pachd-metadata-'))).toEqual([])
 })
 
 test.each([

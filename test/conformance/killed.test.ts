@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { ChildPachd } from '../harness/child-pachd.ts'
-import { commitOf, fileOf, putFile } from '../harness/files.ts'
+import { putFiles } from '../../src/client/file-transfers.ts'
+import { commitOf, fileOf, getText, putFile } from '../harness/files.ts'
 import { Acknowledged, filesOf, killedRepo, writeUntilGone } from '../harness/killed-pachd.ts'
 import { TestClient } from '../harness/test-pachd.ts'
 
@@ -110,6 +111,50 @@ test('a server killed while it finishes a large commit: it is open with all its 
   await client.pfs.finishCommit({ commit: commitOf(killedRepo, id) }).catch(() => undefined)
   const info = await client.pfs.inspectCommit({ commit: commitOf(killedRepo, id) })
   expect([info.sizeBytes, info.finished === undefined]).toEqual([BigInt(fileCount), false])
+})
+
+test('a server killed in the midst of an upload of many files: it has all of them, or none', async () => {
+  await using directory = await TemporaryDirectory.create()
+  const root = directory.join('data')
+  const fileCount = 3000
+  // So many are sent before the kill; without a number it comes with the acknowledgement.
+  const rounds = [1, undefined, 1500, undefined, 2999, fileCount]
+  for (const [round, sentBefore] of rounds.entries()) {
+    await using child = start(root)
+    await using client = new TestClient(await child.ready)
+    if (round === 0) await client.pfs.createRepo({ repo: { name: killedRepo } })
+    const id = await openCommit(client)
+    const sent = Promise.withResolvers<void>()
+    // In the order of their paths: their tree is made while they come.
+    const puts = function* () {
+      for (let at = 0; at < fileCount; at += 1) {
+        if (at === sentBefore) sent.resolve()
+        const path = `/${round}/${String(at).padStart(5, '0')}`
+        yield { path, bytes: new TextEncoder().encode(`${path} ${'x'.repeat(500)}`) }
+      }
+      sent.resolve()
+    }
+    const putting = putFiles(client.transport, { repo: killedRepo, id }, puts()).then(
+      () => true,
+      () => false,
+    )
+    await (sentBefore === undefined ? putting : sent.promise)
+    child.signal('SIGKILL')
+    const isAcknowledged = await putting
+    await child.exit
+    await using again = start(root)
+    await using reader = new TestClient(await again.ready)
+    expect(await draftsIn(root)).toEqual([])
+    const pattern = `/${round}/*`
+    const commit = commitOf(killedRepo, id)
+    const { fileInfo } = await reader.pfs.globFile({ commit, pattern })
+    expect([0, fileCount]).toContain(fileInfo.length)
+    const mustBeThere = isAcknowledged || sentBefore === undefined
+    expect(mustBeThere ? fileInfo.length : fileCount).toBe(fileCount)
+    for (const { file } of fileInfo.slice(-1)) {
+      expect(await getText(reader, file ?? {})).toBe(`${file?.path} ${'x'.repeat(500)}`)
+    }
+  }
 })
 
 /** A data directory with an open commit of many files, whose tree no server has built. */

@@ -37,10 +37,13 @@ const onDemand: readonly RegExp[] = [
   /\/src\/migration\/migrations/,
   /\/src\/(node-)?client\//,
   /\/src\/mount\//,
+  /\/src\/targets\/(?!exports)/,
+  /\/src\/clouds\/(?!store-reach)/,
   /\/src\/api\/s3\//,
   /\/src\/executors\/containers\/(?!engine-errors)/,
   /\/src\/server\/bucket\/(?!bucket-note)/,
   /\/src\/(versioning|pipelines)\/checks\//,
+  /\/src\/versioning\/splitting\//,
   /\/src\/storage\/(checks|bucket-|staged-objects)/,
   /\/node_modules\/(?!@bufbuild\/protobuf\/)/,
 ]

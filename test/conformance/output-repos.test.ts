@@ -82,7 +82,7 @@ test('an output repo that is made again is made from what its pipeline reads, an
   )
   await pachd.pfs.deleteRepo({ repo: { name: first }, force: true })
   await expect(pachd.pps.startPipeline({ pipeline: { name: first } })).rejects.toThrow(
-    `create it again with create-repo ${first} and start-pipeline ${first}`,
+    `create it again with create-repo ${first}, and start-pipeline ${first}`,
   )
   await pachd.pfs.createRepo({ repo: { name: first }, description: 'again' })
   expect(await provenanceOf(first)).toEqual([source])

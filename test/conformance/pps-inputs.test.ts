@@ -1,16 +1,19 @@
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { SeenPrograms } from '../../src/testing/seen-programs.ts'
 import { freshName, freshRepo } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, getText } from '../harness/files.ts'
 import { atomOf, flush, freshPipeline, jobsOf, lastJobOf, outputOf } from '../harness/pipelines.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
 
+let programs: SeenPrograms
 let pachd: TestPachd
 beforeAll(async () => {
-  pachd = await TestPachd.start()
+  programs = SeenPrograms.make()
+  pachd = await TestPachd.start({ programPath: programs.directory })
 })
 afterAll(async () => {
   await pachd[Symbol.asyncDispose]()
+  programs[Symbol.dispose]()
 })
 
 const patience = { timeout: 60_000, interval: 50 }
@@ -97,8 +100,10 @@ test('an atom may be called pfs, and a variable named like it says where its fil
   const commit = await commitFiles(pachd, master(repo), { 'dir/a b': '' })
   const transform = {
     cmd: ['sh', '-e'],
-    stdin: ['echo "$in|$PATH_|$PPS_PIPELINE_NAME" | sed "s#$PFS#pfs#" > $PFS/out/variables'],
-    env: { PATH_: 'mine' },
+    stdin: [
+      'echo "$in|$PATH_|$in_COMMIT|$PATH_COMMIT|$PPS_PIPELINE_NAME" | sed "s#$PFS#pfs#" > $PFS/out/variables',
+    ],
+    env: { PATH_: 'mine', in_COMMIT: 'mine, too' },
   }
   const pipeline = await freshPipeline(pachd, transform, {
     cross: [
@@ -109,7 +114,7 @@ test('an atom may be called pfs, and a variable named like it says where its fil
   })
   await flush(pachd, repo, commit)
   expect(await outputOf(pachd, pipeline)).toEqual({
-    '/variables': `pfs/in/dir/a b|mine|${pipeline}\n`,
+    '/variables': `pfs/in/dir/a b|mine|mine, too|${commit}|${pipeline}\n`,
   })
 })
 
@@ -187,9 +192,8 @@ test('an incremental pipeline finds what it wrote, and of its input what is new'
 
 test('a spout writes commits through the API, and what it says is logged', async () => {
   const pipeline = { name: freshName('spout') }
-  const pachctl = fileURLToPath(new URL('../../bin/pachctl', import.meta.url))
   const lines = [
-    `echo one | ${pachctl} put-file $PPS_PIPELINE_NAME master -c a`,
+    'echo one | pachctl put-file $PPS_PIPELINE_NAME master -c a',
     'echo committed',
     'exec sleep 600',
   ]

@@ -2,15 +2,20 @@ import { connect, createServer, type Server } from 'node:net'
 import { dirname } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { JobState } from '../../src/gen/pps_pb.ts'
+import { SeenPrograms } from '../../src/testing/seen-programs.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { ChildPachd } from '../harness/child-pachd.ts'
+import { freePort } from '../harness/child-program.ts'
 import { freshName, freshRepo, refused } from '../harness/expectations.ts'
 import { commitFiles, commitOf, fileOf, putFile } from '../harness/files.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
 import { atomOf, flush, type InputInit, jobsOf } from '../harness/pipelines.ts'
 import { TestClient, TestPachd } from '../harness/test-pachd.ts'
 
-const programPath = dirname(process.execPath)
+const programs = SeenPrograms.make()
+const programPath = dirname(programs.node)
+afterAll(() => programs[Symbol.dispose]())
+
 const patience = { timeout: 60_000, interval: 20 }
 const master = (repo: string) => ({ repo, branch: 'master' })
 
@@ -26,13 +31,6 @@ async function listen(port: number): Promise<Server> {
 
 async function close(server: Server): Promise<void> {
   await new Promise<void>((resolve) => void server.close(() => resolve()))
-}
-
-async function freePort(): Promise<number> {
-  const server = await listen(0)
-  const address = server.address()
-  await close(server)
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
 
 /** Answers a line: the name of a file below /pfs with its text; `exit` ends the program. */
@@ -259,7 +257,30 @@ describe('a service', () => {
     const name = await freshService(pachd, service, atomOf(repo, '/'))
     const again = { ...service, internalPort: await freePort() }
     await expect(freshService(pachd, again, atomOf(repo, '/'))).rejects.toEqual(
-      refused('already-exists', `${service.externalPort} is that of pipeline ${name}`),
+      refused(
+        'already-exists',
+        `external_port ${service.externalPort} is service.external_port of pipeline ${name}`,
+      ),
+    )
+    const [external, internal] = [await freePort(), await freePort()]
+    const others = [
+      [
+        { ...service, externalPort: external },
+        `internal_port ${service.internalPort} is service.internal_port`,
+      ],
+      [
+        { internalPort: service.externalPort, externalPort: external },
+        `internal_port ${service.externalPort} is service.external_port`,
+      ],
+    ] as const
+    for (const [ports, text] of others) {
+      await expect(freshService(pachd, ports, atomOf(repo, '/'))).rejects.toEqual(
+        refused('already-exists', `${text} of pipeline ${name}, and both are ports of one machine`),
+      )
+    }
+    const own = { internalPort: internal, externalPort: pachd.port }
+    await expect(freshService(pachd, own, atomOf(repo, '/'))).rejects.toEqual(
+      refused('invalid-argument', `external_port ${pachd.port} is a port of pachd itself`),
     )
     await pachd.pps.deletePipeline({ pipeline: { name } })
     const other = await freshService(pachd, again, atomOf(repo, '/'))

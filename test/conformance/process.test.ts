@@ -52,6 +52,17 @@ describe('start and stop', () => {
     expect(err).toContain('stopped')
   })
 
+  test('SIGTERM ends it, whatever is still open then', async () => {
+    // As of a library, or a fault.
+    const environment = { NODE_OPTIONS: '--import data:text/javascript,setInterval(()=>{},1e9)' }
+    await using child = new ChildPachd(argsFor(directory.join('kept')), { environment })
+    await child.ready
+    child.signal('SIGTERM')
+    const { code, err } = await child.exit
+    expect(code).toBe(0)
+    expect(err).toContain('pachd: ended, though something was still open: ')
+  })
+
   test('what its parent has left open is closed, for code of pipelines would inherit it', async () => {
     await using file = await open(directory.join('held'), 'w')
     // The first ones Node closes itself.

@@ -117,6 +117,29 @@ test('a repo is cloned with its commits, ids, branches and files, and pulled aga
   )
 })
 
+test('commits that nothing leads to stay where they are, and are counted when they are new', async () => {
+  await makeRepo(there, 'data')
+  const leave = async (branch: string) => {
+    await commitFiles(there, { repo: 'data', branch }, { [branch]: branch })
+    await there.pfs.deleteBranch({ repo: { name: 'data' }, branch })
+  }
+  await leave('one')
+  await leave('two')
+  expect(await pull(['data'], { dryRun: true })).toMatchObject([{ commits: 2n, leftOut: 2n }])
+  const args = ['clone', `127.0.0.1:${there.port}`, 'data']
+  const { out } = await pachctlHere(args, { port: here.port, home: '/' })
+  expect(out).toMatch(
+    /^data: 2 commits pulled, to master, .*; 2 commits stay there that no branch leads to\n$/,
+  )
+  await commitFiles(there, { repo: 'data', branch: 'master' }, { more: 'm' })
+  expect(await pull(['data'])).toMatchObject([{ commits: 1n, leftOut: 2n }])
+  await leave('three')
+  expect(await pull(['data'])).toMatchObject([{ commits: 0n, leftOut: 1n }])
+  const pushing = { port: there.port, home: '/' }
+  const pushed = await pachctlHere(['push', `127.0.0.1:${here.port}`, 'data'], pushing)
+  expect(pushed.out).toContain('; 1 commit stays there that no branch leads to\n')
+})
+
 async function startOn({ pfs }: TestPachd, repo: string): Promise<string> {
   return (await pfs.startCommit({ parent: commitOf(repo, ''), branch: 'master' })).id
 }
@@ -170,7 +193,9 @@ test('what a pipeline made comes with what it was made from, and new commits sta
     atomOf('data', '/'),
   )
   await flush(there, 'data', 'master')
-  await expect(pull([made])).rejects.toEqual(failed(Code.notFound, 'not-found', 'data'))
+  const advice = `${made} is made from data, which is not here: have it come, too (--with-provenance)`
+  await expect(pull([made])).rejects.toEqual(failed(Code.notFound, 'not-found', advice))
+  expect((await here.pfs.listRepo({})).repoInfo).toEqual([])
   await pull([made], { withProvenance: true })
   expect(await commitsOf(here, made)).toEqual(await commitsOf(there, made))
   expect(await damageOf(here)).toEqual([])
@@ -265,7 +290,9 @@ test('pachctl pushes to a server that cannot reach this one, and pushes what is 
   expect((await closed.pfs.listRepo({})).repoInfo).toEqual([])
   const run = await push('data')
   expect(run).toMatchObject({ code: 0, err: '' })
-  expect(run.out).toMatch(/^data: 2 commits pushed, to master, tagged v1, .* of files\n$/)
+  expect(run.out).toMatch(
+    /^data: 2 commits pushed, to master, tagged v1, .* of files that were not there\n$/,
+  )
   expect(await commitsOf(closed, 'data')).toEqual(await commitsOf(here, 'data'))
   expect(await damageOf(closed)).toEqual([])
   await commitFiles(here, { repo: 'data', branch: 'master' }, { more: 'm' })

@@ -31,6 +31,8 @@ afterAll(async () => {
   await web[Symbol.asyncDispose]()
 })
 
+const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
+
 interface Put {
   readonly url: string
   readonly path?: string
@@ -105,9 +107,7 @@ describe('from the web', () => {
     const content = noise(6_000_000)
     web.file('/broken', content, (count) => (count <= 4 ? 1_200_000 : undefined))
     await putSources(commit, [{ url: `${web.url}/broken`, path: 'whole' }])
-    expect(await hashOf(commit.repo, commit.id, '/whole')).toBe(
-      createHash('sha256').update(content).digest('hex'),
-    )
+    expect(await hashOf(commit.repo, commit.id, '/whole')).toBe(sha256(content))
     const ranges = web.requests.filter((request) => request.startsWith('GET /broken'))
     expect(ranges).toHaveLength(5)
     expect(ranges.slice(1).every((request) => / bytes=\d+-$/.test(request))).toBe(true)
@@ -150,26 +150,43 @@ describe('from the web', () => {
       else response.end(content)
     })
     await putSources(commit, [{ url: `${web.url}/whole-only`, path: 'whole' }])
-    expect(await hashOf(commit.repo, commit.id, '/whole')).toBe(
-      createHash('sha256').update(content).digest('hex'),
+    expect(await hashOf(commit.repo, commit.id, '/whole')).toBe(sha256(content))
+  })
+
+  test('where nothing says that a file has not changed, what came is compared with what comes', async () => {
+    const commit = await openCommit()
+    const content = noise(400_000)
+    web.on('/unmarked', (_request, response, count) => {
+      // The last time without a length, in pieces.
+      response.writeHead(200, count < 3 ? { 'content-length': content.length } : {})
+      const breakAt = [100_001, 250_000][count - 1]
+      if (breakAt === undefined) response.end(content)
+      else response.write(content.subarray(0, breakAt), () => response.destroy())
+    })
+    await putSources(commit, [{ url: `${web.url}/unmarked`, path: 'whole' }])
+    expect(await hashOf(commit.repo, commit.id, '/whole')).toBe(sha256(content))
+    expect(web.requests.filter((seen) => seen.includes('/unmarked'))).toEqual(
+      Array<string>(3).fill('GET /unmarked'),
     )
   })
 
   test.each([
     ['another ETag', { etag: '"b"' }],
-    ['no ETag', {}],
+    ['another beginning', {}],
+    ['fewer bytes', {}],
   ])('what changed while it was read is not put together: %s', async (name, headers) => {
     const commit = await openCommit()
     const path = `/changing/${name.replace(' ', '-')}`
     web.on(path, (_request, response, count) => {
-      const sent = count === 1 && 'etag' in headers ? { etag: '"a"' } : headers
-      response.writeHead(count === 1 ? 200 : 206, {
-        ...sent,
-        'content-length': count === 1 ? 20 : 10,
-        ...(count > 1 && { 'content-range': 'bytes 10-19/20' }),
+      const isMarked = 'etag' in headers
+      const isPart = count > 1 && isMarked
+      response.writeHead(isPart ? 206 : 200, {
+        ...(count === 1 && isMarked ? { etag: '"a"' } : headers),
+        ...(isPart && { 'content-range': 'bytes 10-19/20' }),
+        ...(count === 1 && { 'content-length': 20 }),
       })
       if (count === 1) response.write('0123456789', () => response.destroy())
-      else response.end('abcdefghij')
+      else response.end(name === 'fewer bytes' ? '01234' : 'abcdefghijklmnopqrst')
     })
     await expect(putSources(commit, [{ url: `${web.url}${path}`, path: 'x' }])).rejects.toEqual(
       failed(Code.failedPrecondition, 'failed-precondition', 'it has changed meanwhile'),

@@ -8,6 +8,7 @@ import { Code } from '../../src/base/grpc-wire.ts'
 import { SystemRandom } from '../../src/base/random.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
+import { runPachd } from '../harness/child-pachd.ts'
 import { failed } from '../harness/expectations.ts'
 import { collect, commitFiles, commitOf, fileOf, getText } from '../harness/files.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
@@ -77,7 +78,7 @@ test('a repo that was deleted comes back from a backup, beside what is there', a
   const run = await pachctl(pachd.port, ...args)
   expect(run).toMatchObject({ code: 0, err: '' })
   expect(run.out).toMatch(
-    /^from snapshot \S+\ntwo: 2 commits restored, to master, tagged good, .*\n$/,
+    /^from snapshot \S+\n {2}taken \S+ \S+ UTC of store \w{8} with 2 repos and 4 commits\ntwo: 2 commits restored, to master, tagged good, [1-9]\S+ of files that were not here\n$/,
   )
   expect(await commitsOf(pachd, 'two')).toEqual(before)
   const info = await pachd.pfs.inspectRepo({ repo: { name: 'two' } })
@@ -86,11 +87,39 @@ test('a repo that was deleted comes back from a backup, beside what is there', a
   expect((await getText(pachd, fileOf('two', 'master', 'f4'))) === text).toBe(true)
   expect(await damageOf(pachd)).toEqual([])
   expect(await readdir(directory.join('data'))).not.toContain('restore-repos')
+  // Whose packs are still there.
+  await pachd.pfs.deleteRepo({ repo: { name: 'two' }, force: true })
+  expect((await pachctl(pachd.port, ...args)).out).toMatch(/, 0B of files that were not here\n$/)
   const again = await pachctl(pachd.port, ...args)
   expect(again.out).toContain('two: 0 commits restored, no branch moved')
   const none = await pachctl(pachd.port, 'restore', '--directory', backup, '--repo', 'three')
   expect(none.err).toMatch(/^snapshot \S+ has no repo three\n$/)
   expect(await readdir(directory.join('data'))).not.toContain('restore-repos')
+})
+
+test('commits that no branch leads to come back, too, with what they are made from', async () => {
+  await makeRepo('two', 3)
+  const [, parent] = (await commitsOf(pachd, 'two')).map(({ commit }) => commit?.id ?? '')
+  for (const number of [1, 2]) {
+    await commitFiles(pachd, { repo: 'two', branch: 'side' }, { [`side${number}`]: `s${number}` })
+  }
+  await commitFiles(pachd, { repo: 'two', branch: 'master' }, { back: 'b' })
+  await pachd.pfs.setBranch({ commit: commitOf('two', parent ?? ''), branch: 'master' })
+  await pachd.pfs.deleteBranch({ repo: { name: 'two' }, branch: 'side' })
+  const { id: open } = await pachd.pfs.startCommit({ parent: commitOf('two', ''), branch: 'open' })
+  const before = (await commitsOf(pachd, 'two')).filter(({ commit }) => commit?.id !== open)
+  expect(before.length).toBe(5)
+  const backup = directory.join('backup')
+  await pachctl(pachd.port, 'extract', '--directory', backup)
+  await pachd.pfs.deleteRepo({ repo: { name: 'two' }, force: true })
+  await collect(pachd.admin.collectGarbage({}))
+  const args = ['restore', '--directory', backup, '--repo', 'two'] as const
+  const dry = await pachctl(pachd.port, ...args, '--dry-run')
+  expect(dry.out).toContain('two: 5 commits would be restored, to master, tagged good\n')
+  expect((await pachctl(pachd.port, ...args)).out).toContain('two: 5 commits restored')
+  expect(await commitsOf(pachd, 'two')).toEqual(before)
+  expect(await damageOf(pachd)).toEqual([])
+  expect((await pachctl(pachd.port, ...args)).out).toContain('two: 0 commits restored')
 })
 
 test('branches that went on stay, those that went back move on, and two ways are told of', async () => {
@@ -137,6 +166,28 @@ test('only what is needed is read, of an encrypted backup, too, and of one that 
   expect(await pachctl(fresh.port, 'restore', ...directly, ...args)).toMatchObject({ code: 0 })
   expect(await commitsOf(fresh, 'two')).toEqual(expected)
   expect((await fresh.pfs.listRepo({})).repoInfo.length).toBe(1)
+})
+
+test('a repo that is here is said to stay, with what brings its packs where they are lost', async () => {
+  const backup = await makeBackup()
+  const root = directory.join('data')
+  await pachd[Symbol.asyncDispose]()
+  await rm(join(root, 'objects', 'packs'), { recursive: true })
+  {
+    await using lost = await TestPachd.start({ root })
+    await expect(getText(lost, fileOf('two', 'master', 'f3'))).rejects.toThrow('no pack holds it')
+    const run = await pachctl(lost.port, 'restore', '--directory', backup, '--repo', 'two')
+    expect(run).toMatchObject({ code: 0, err: '' })
+    expect(run.out).toContain('two: 0 commits restored, no branch moved')
+    expect(run.out).toMatch(
+      /^what is here already stays as it is, .*pachd --root DIR --restore-packs (\S+)$/m,
+    )
+    expect(run.out.endsWith(` --restore-packs ${backup}\n`)).toBe(true)
+  }
+  const mended = await runPachd('--root', root, '--restore-packs', backup)
+  expect(mended).toMatchObject({ code: 0, err: '' })
+  pachd = await TestPachd.start({ root })
+  expect(await getText(pachd, fileOf('two', 'master', 'f3'))).not.toBe('')
 })
 
 test('a restore that stopped goes on with what has not come, and shows nothing before', async () => {
@@ -187,14 +238,21 @@ test('an object that is lost or another one is named, and nothing changes', asyn
     await rename(join(backup, 'packs', name), directory.join(name.slice(-64)))
   const run = await pachctl(pachd.port, 'restore', '--directory', backup, '--repo', 'two')
   expect(run.code).toBe(1)
-  expect(run.err).toMatch(/the backup lacks packs\/\w\w\/\w{64}, and nothing has been restored/)
+  expect(run.err).toMatch(
+    /^the backup lacks packs\/\w\w\/\w{64}, which these repos need of snapshot \S+; nothing has been restored\. No snapshot of \S+ has all of its packs\. .*--restore-packs OTHER, and bring the repos from there with pachctl pull/,
+  )
   expect((await pachd.pfs.listRepo({})).repoInfo.length).toBe(1)
   await rm(join(backup, 'backup'))
   const gone = await pachctl(pachd.port, 'restore', '--directory', backup, '--repo', 'two')
   expect(gone.code).toBe(1)
-  await expect(
-    collect(pachd.backups.restoreRepos({ snapshot: '', data: Uint8Array.of(1), repos: ['a'] })),
-  ).rejects.toThrow(/not the name of a snapshot|no name of a snapshot|snapshot/)
+  const request = { snapshot: '', data: Uint8Array.of(1), repos: ['a'] }
+  const reason = () =>
+    collect(pachd.backups.restoreRepos(request)).then(
+      () => '',
+      (error: unknown) => (error instanceof Error ? error.message : ''),
+    )
+  // The one before may not have ended on the other side.
+  await expect.poll(reason).toContain('not the name of a snapshot')
   await expect(collect(pachd.backups.restoreRepos({}))).rejects.toEqual(
     failed(Code.invalidArgument, 'invalid-argument', 'name the repos'),
   )

@@ -115,7 +115,7 @@ describe.skipIf(!peersRequired && !isOnPath('s3cmd'))('s3cmd', () => {
     const answer = await fetch(url)
     expect([answer.status, await answer.text()]).toEqual([
       400,
-      expect.stringContaining('rclone link, aws s3 presign'),
+      expect.stringContaining('signature_version s3v4; make them with that, or with rclone link'),
     ])
   })
 

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { utf8 } from '../../src/base/bytes.ts'
 import { Code } from '../../src/base/grpc-wire.ts'
@@ -19,6 +21,8 @@ import {
   outputOf,
 } from '../harness/pipelines.ts'
 import { TestClient, TestPachd } from '../harness/test-pachd.ts'
+
+const execute = promisify(execFile)
 
 const random = new SystemRandom()
 const master = (repo: string) => ({ repo, branch: 'master' })
@@ -354,10 +358,18 @@ describe('the keys of secrets', () => {
   })
 
   test('may lie elsewhere, apart from the data', async () => {
-    const place = directory.join('keys')
+    const place = directory.join('secret.keys')
     await expect(TestPachd.start({ root, secretKeysFile: place })).rejects.toThrow('is missing')
-    const key = `key ${'0f'.repeat(32)}`
-    await writeFile(place, `pachyderm-ts secret keys 1\n${key}\n`)
+    // A key alone is no file of keys; how to make one is a command of the docs.
+    await writeFile(place, `${'0'.repeat(64)}\n`)
+    await expect(TestPachd.start({ root, secretKeysFile: place })).rejects.toThrow(
+      'if it is new, and has sealed nothing yet, make it as docs/secrets.md says',
+    )
+    await rm(place)
+    const docs = await readFile(join(import.meta.dirname, '../../docs/secrets.md'), 'utf8')
+    const command = /^\(umask 077;[^]*? > secret\.keys\)$/m.exec(docs)?.[0] ?? ''
+    await execute('sh', ['-euc', command], { cwd: directory.path })
+    expect((await stat(place)).mode & 0o777).toBe(0o600)
     await mkdir(root, { recursive: true })
     await using pachd = await TestPachd.start({ root, secretKeysFile: place })
     await freshSecret(pachd, { password: 'p' })

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -6,6 +6,7 @@ import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { ChildPachd, type ChildExit, oneDoor } from '../harness/child-pachd.ts'
 import { collect, commitFiles, commitOf, fileOf, getText, putFile } from '../harness/files.ts'
 import { pachctlHere } from '../harness/pachctl-here.ts'
+import { pachdHere } from '../harness/pachd-here.ts'
 import { ReleaseBefore } from '../harness/release-before.ts'
 import { TestClient } from '../harness/test-pachd.ts'
 
@@ -25,15 +26,16 @@ type Program = 'old' | 'new'
 async function serve(
   program: Program,
   root: string,
-  work: (client: TestClient) => Promise<void>,
+  work: (client: TestClient, port: number) => Promise<void>,
 ): Promise<ChildExit> {
   await using child = new ChildPachd(
     [...oneDoor(root), '--executor', 'process'],
     program === 'old' ? { program: before.pachd } : {},
   )
   {
-    await using client = new TestClient(await child.ready)
-    await work(client)
+    const port = await child.ready
+    await using client = new TestClient(port)
+    await work(client, port)
   }
   child.signal('SIGTERM')
   return await child.exit
@@ -133,7 +135,7 @@ test.each(['at start', 'ahead of time'])(
       await writeWithOld(client)
       // While it serves.
       expect(await migrate(root, '--dry-run')).toMatch(
-        /^(would bring \w+ from version \d+ to \d+, \d+ steps?\n)+tried on a copy: all steps fit, in [\d.]+ s; nothing has changed\n$/,
+        /^(would bring \w+ from version \d+ to \d+, \d+ steps?\n)+it takes up to .* are free\ntried on a copy: all steps fit, in [\d.]+ s; nothing has changed\n$/,
       )
       await expect(migrate(root)).rejects.toThrow('another server is running')
     })
@@ -157,7 +159,9 @@ test.each(['at start', 'ahead of time'])(
       code: 1,
       err: expect.stringMatching(/use release \S+ or newer, or restore the backup/) as string,
     })
-    expect(await migrate(root, '--undo')).toMatch(/Now start the release that ran before\n$/)
+    expect(await migrate(root, '--undo')).toMatch(
+      /^moved metadata\.db.* aside: with no server running, their former names bring them back\n[^]*Now start the release that ran before\n$/,
+    )
     await serve('old', root, async (client) => {
       await expectOld(client)
       await expect(getText(client, fileOf('data', 'master', 'b'))).rejects.toThrow('not found')
@@ -171,6 +175,43 @@ test.each(['at start', 'ahead of time'])(
     })
   },
 )
+
+test('what looks at what the release before wrote, without a server, leaves it to that release', async () => {
+  await using temporary = await TemporaryDirectory.create()
+  const [root, backup] = [temporary.join('data'), temporary.join('backup')]
+  const metadata = join(root, 'metadata.db')
+  await serve('old', root, async (client, port) => {
+    await writeWithOld(client)
+    const extracted = await pachctlHere(['extract', '--directory', backup], { port, home: '/' })
+    expect(extracted).toMatchObject({ code: 0 })
+  })
+  const written = await readFile(metadata)
+  const named = async (): Promise<readonly string[]> =>
+    (await readdir(root, { recursive: true })).filter((name) => !/-(wal|shm)$/.test(name))
+  const names = (await named()).toSorted()
+  const run = async (...flags: readonly string[]): Promise<ChildExit> => {
+    const exit = await pachdHere(['--root', root, ...flags])
+    expect(await readFile(metadata)).toEqual(written)
+    return exit
+  }
+  const [pack = ''] = await packsIn(root)
+  await rm(join(root, 'objects/packs', pack))
+  const damaged = await run('--fsck', '--full')
+  expect(damaged).toMatchObject({ code: 1, err: '' })
+  expect(damaged.out).toMatch(/^ERROR pack-missing: /)
+  const repair = await run('--fsck', '--fix')
+  expect(repair).toMatchObject({ code: 1, out: '' })
+  expect(repair.err).toContain(`first run pachctl migrate --root ${root}, which keeps a way back`)
+  expect((await run('--restore', backup)).err).toContain('has repos already')
+  const restored = await run('--restore-packs', backup)
+  expect(restored.out).toBe('restored 1 of 1 packs that were missing or damaged\n')
+  expect(await run('--fsck', '--full')).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/\nno damage\n$/) as string,
+  })
+  expect((await named()).toSorted()).toEqual(names)
+  await serve('old', root, expectOld)
+})
 
 test('flags of old clusters and of data directories of ours are kept apart', async () => {
   const where = { port: 1, home: '/' }

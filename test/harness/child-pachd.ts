@@ -19,6 +19,12 @@ export function oneDoor(root: string): readonly string[] {
   return ['--root', root, '--address', '127.0.0.1:0', ...more]
 }
 
+/** Runs pachd without serving; the outcome of its process. */
+export async function runPachd(...args: readonly string[]): Promise<ChildExit> {
+  await using child = new ChildPachd(args)
+  return await child.exit
+}
+
 /** `bin/pachd` as a process of its own; disposing kills it if it still runs. */
 export class ChildPachd implements AsyncDisposable {
   readonly #child: ChildProcess

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
@@ -94,13 +95,26 @@ export async function runProgram(
   })
 }
 
-/** A port that is free now. */
+/**
+ * A port that is free now. It is none of those that systems give to whom any is right: what asks for one of
+ * these meanwhile does not get it.
+ */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    // Below, there are some that no browser's `fetch` calls.
+    const port = randomInt(11_000, 30_000)
+    if (await isFree(port)) return port
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
   const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  return typeof address === 'object' && address !== null ? address.port : 0
+  const isListening = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => resolve(true))
+  })
+  if (isListening) await new Promise<void>((resolve) => server.close(() => resolve()))
+  return isListening
 }
 
 const pollMs = 100

@@ -10,15 +10,17 @@ export async function pachctlHere(
     port,
     home,
     environment,
+    input,
   }: {
     readonly port: number
     readonly home: string
     readonly environment?: Readonly<Record<string, string>>
+    readonly input?: Uint8Array
   },
 ): Promise<PachctlRun> {
   const [out, err] = [new Collector(), new Collector()]
   const stdin = new PassThrough()
-  stdin.end()
+  stdin.end(input)
   const code = await runPachctl(
     {
       argv: ['node', 'pachctl', ...args],

@@ -4,16 +4,18 @@ import { Collector } from './pachctl-here.ts'
 
 /**
  * Runs pachd in this process to its end, which is faster than starting one. Once it is ready, it is asked to stop when
- * `whileReady` has settled.
+ * `whileReady` has settled. `onOutput` is told of all that it has printed, at once when there is more.
  */
 export async function pachdHere(
   args: readonly string[],
   whileReady: (port: number) => Promise<void> = async () => {},
+  onOutput: (text: string) => void = () => undefined,
 ): Promise<ChildExit> {
   const stop = Promise.withResolvers<string>()
   let used: Promise<void> | undefined
   let err = ''
   const out = new Collector(() => {
+    onOutput(out.text)
     const port = readyPattern.exec(out.text)?.[1]
     if (port === undefined) return
     used ??= whileReady(Number(port)).finally(() => stop.resolve('SIGTERM'))

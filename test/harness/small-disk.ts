@@ -4,14 +4,19 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-/** A disk of so many MiB at a new directory, until it is disposed of; undefined where none may be mounted. */
+/**
+ * A disk of so many MiB, and files, at a new directory, until it is disposed of; undefined where none
+ * may be mounted.
+ */
 export async function mountSmallDisk(
   path: string,
   sizeMib: number,
+  fileCountMax?: number,
 ): Promise<AsyncDisposable | undefined> {
   await mkdir(path)
+  const files = fileCountMax === undefined ? '' : `,nr_inodes=${fileCountMax}`
   try {
-    await run('mount', ['-t', 'tmpfs', '-o', `size=${sizeMib}m`, 'tmpfs', path])
+    await run('mount', ['-t', 'tmpfs', '-o', `size=${sizeMib}m${files}`, 'tmpfs', path])
   } catch {
     return undefined
   }

@@ -9,10 +9,15 @@ import {
 import { type AddressInfo } from 'node:net'
 import { pipeline } from 'node:stream/promises'
 
-/** What happens to a request: a status in place of what the server says, or its answer gets lost. */
+/**
+ * What happens to a request: a status in place of what the server says, or its connection breaks before, after or
+ * in the midst of the answer.
+ */
 export type Trouble =
   | { readonly status: number; readonly body?: string }
+  | 'lost request'
   | 'lost answer'
+  | 'half an answer'
   | undefined
 
 /** A port that leads to a server of the web, and on which a test may have things go wrong. */
@@ -45,6 +50,10 @@ export class UnsteadyPort implements AsyncDisposable {
       response.writeHead(trouble.status).end(trouble.body)
       return
     }
+    if (trouble === 'lost request') {
+      request.socket.destroy()
+      return
+    }
     const { method, headers, url } = request
     const { hostname, port } = this.#target
     const passed = send({ hostname, port, method, headers, path: url })
@@ -56,6 +65,15 @@ export class UnsteadyPort implements AsyncDisposable {
       return
     }
     response.writeHead(answer.statusCode ?? 500, answer.headers)
+    if (trouble === 'half an answer') {
+      for await (const slice of answer) {
+        const bytes = slice as Uint8Array
+        await new Promise((resolve) => response.write(bytes.subarray(0, bytes.length / 2), resolve))
+        break
+      }
+      response.destroy()
+      return
+    }
     await pipeline(answer, response)
   }
 

@@ -5,7 +5,7 @@ import { putFiles } from '../../src/client/file-transfers.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { ChildPachd } from '../harness/child-pachd.ts'
-import { peersRequired } from '../harness/child-program.ts'
+import { freePort, peersRequired } from '../harness/child-program.ts'
 import { commitOf } from '../harness/files.ts'
 import { canMount, Mounted } from '../harness/mounted.ts'
 import { TestClient } from '../harness/test-pachd.ts'
@@ -104,6 +104,20 @@ describe.skipIf(!canMount && !peersRequired)('the life of a mount', () => {
     expect(await mounted.isListed()).toBe(false)
     await mounted.mount()
     expect((await mounted.shell('ls')).out).toBe('data\n')
+  })
+
+  test('where no server answers it says so at once, and has the files when one does', async () => {
+    await using directory = await TemporaryDirectory.create()
+    const port = await freePort()
+    await using mounted = await Mounted.start(port)
+    expect(mounted.printed).toMatch(
+      /^pachctl mount: no pachd answers, and until one does there are no files: .*\nFilesystem mounted/,
+    )
+    const args = ['--root', directory.join('data'), '--address', `127.0.0.1:${port}`]
+    await using pachd = new ChildPachd(args)
+    await using client = new TestClient(await pachd.ready)
+    await client.pfs.createRepo({ repo: { name: 'late' } })
+    expect(await mounted.shell('ls')).toEqual({ code: 0, out: 'late\n', err: '' })
   })
 
   test('when the server is killed nothing hangs', async () => {

@@ -3,12 +3,14 @@ import { hexText } from '../../base/bytes.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type { Snapshot, SnapshotScope } from '../../backups/format.ts'
 import { type BackupSecret, parseKey, parsePassphrase } from '../../backups/sealing.ts'
+import type { ChosenSnapshot } from '../../backups/snapshot-choice.ts'
 import type { NamedPlace } from '../../backups/store-backups.ts'
 import type { VerifyCounts, VerifyEvent } from '../../backups/verifying.ts'
 import {
   type BackupPlace,
   BackupScope,
   type BackupSnapshotSchema,
+  type SnapshotChoiceSchema,
   type VerifyBackupResponseSchema,
   type VerifyProgressSchema,
 } from '../../gen/pachyderm_pb.ts'
@@ -75,7 +77,7 @@ export function snapshotMessage(
   snapshot: Snapshot,
   whole = false,
 ): MessageInitShape<typeof BackupSnapshotSchema> {
-  const { packs, metadata, damaged, scope, release, store, takenAt } = snapshot
+  const { packs, metadata, damaged, scope, release, store, counts, takenAt } = snapshot
   return {
     name,
     taken: timestampOf(takenAt),
@@ -87,6 +89,21 @@ export function snapshotMessage(
     metadataBytes: BigInt(metadata?.sizeBytes ?? 0),
     damagedPacks: BigInt(damaged.length),
     whole,
+    ...(counts !== undefined && {
+      counts: { repos: BigInt(counts.repos), commits: BigInt(counts.commits) },
+    }),
+  }
+}
+
+/** Which snapshot is restored. */
+export function choiceMessage({
+  name,
+  snapshot,
+  others,
+}: ChosenSnapshot): MessageInitShape<typeof SnapshotChoiceSchema> {
+  return {
+    taken: snapshotMessage(name, snapshot),
+    others: others.map((other) => snapshotMessage(other.name, other.snapshot)),
   }
 }
 

@@ -52,7 +52,10 @@ function* objectMessages({
 export async function* takenMessages(
   backups: StoreBackups,
   place: NamedPlace,
-  options: Pick<Parameters<StoreBackups['take']>[1], 'scope' | 'skipsDamaged' | 'signal'>,
+  options: Pick<
+    Parameters<StoreBackups['take']>[1],
+    'scope' | 'skipsDamaged' | 'repairs' | 'signal'
+  >,
 ): AsyncGenerator<Response> {
   const waiting: Response[] = []
   let wake = Promise.withResolvers<void>()
@@ -98,6 +101,10 @@ export async function* takenMessages(
     if (taken !== undefined) break
   }
   await taking
+  const { other } = taken
+  if (other !== undefined) {
+    yield { event: { case: 'other', value: snapshotMessage(other.name, other.snapshot) } }
+  }
   yield { event: { case: 'end', value: snapshotMessage(taken.name, taken.snapshot) } }
 }
 

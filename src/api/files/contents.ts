@@ -1,10 +1,13 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { hexBytes, hexText } from '../../base/bytes.ts'
+import { copyBytes, hexBytes, hexText } from '../../base/bytes.ts'
+import { encodeBytesValue } from '../../base/content-messages.ts'
 import { InvalidArgumentError, NotFoundError } from '../../base/errors.ts'
-import type { ChunksBatchSchema, FileContentSchema, Files } from '../../gen/pachyderm_pb.ts'
-import type { ChunkHolder, ChunkId } from '../../storage/chunks.ts'
+import type { EncodedMessage } from '../../base/grpc-wire.ts'
+import type { FileContentSchema, Files } from '../../gen/pachyderm_pb.ts'
+import type { ChunkHolder, ChunkId, ChunkLender, LentChunk } from '../../storage/chunks.ts'
 import { type Content, contentSizeBytes } from '../../storage/contents.ts'
 import type { Leases } from '../../storage/leases.ts'
+import { lentAhead } from '../../storage/lent-ahead.ts'
 import { NamedChunks } from '../../storage/named-chunks.ts'
 import type { TreeRoot } from '../../storage/tree-entries.ts'
 import { chunkFormat } from '../../storage/offered-contents.ts'
@@ -16,13 +19,15 @@ import { requireCommit, requireFile } from '../pfs/names.ts'
 type FileContentInit = MessageInitShape<typeof FileContentSchema>
 
 export interface ContentsPorts {
-  readonly chunks: ChunkHolder
+  readonly chunks: ChunkHolder & ChunkLender
   readonly leases: Leases
 }
 
 const idBytes = 32
 const batchFilesMax = 2000
 const batchBytesMax = 1024 * 1024
+/** Larger chunks may have memory that is lent. */
+const joinedBytesMax = 128 * 1024
 
 /** ListContents and GetChunks: what another server needs to get no byte that it has. */
 export function contentsHandlers(
@@ -50,24 +55,27 @@ export function contentsHandlers(
       if (batch.length > 0) yield { files: batch }
     },
 
-    async *getChunks({ commit: name, ids }, { signal }) {
-      const { repo, commit } = requireCommit(name)
-      const { id } = await commits.inspect(repo, commit)
-      const root = async () => await rootOf(files, { repo, commit: id, path: '' }, signal)
-      // What is there stays until it has been read.
-      using _ = ports.leases.begin()
-      const wanted = ids.map(parseId)
-      const found = await named.find(id, wanted, { root, signal })
-      const read = async (chunk: ChunkId): Promise<Uint8Array> => {
-        const known = found.get(chunk)
-        if (known === undefined || !(await ports.chunks.holds(chunk))) {
-          throw new NotFoundError(`chunk ${chunk} not found in commit ${repo}/${id}`)
+    getChunks: {
+      async *encoded({ commit: name, ids }, { signal }) {
+        const { repo, commit } = requireCommit(name)
+        const { id } = await commits.inspect(repo, commit)
+        const root = async () => await rootOf(files, { repo, commit: id, path: '' }, signal)
+        // What is there stays until it has been read.
+        using _ = ports.leases.begin()
+        const wanted = ids.map(parseId)
+        const found = await named.find(id, wanted, { root, signal })
+        const lend = async (chunk: ChunkId): Promise<LentChunk> => {
+          signal.throwIfAborted()
+          const known = found.get(chunk)
+          if (known === undefined || !(await ports.chunks.holds(chunk))) {
+            throw new NotFoundError(`chunk ${chunk} not found in commit ${repo}/${id}`)
+          }
+          const lent = await ports.chunks.lend(chunk)
+          named.noteBelow(id, known, lent.bytes)
+          return lent
         }
-        const bytes = await ports.chunks.get(chunk)
-        named.noteBelow(id, known, bytes)
-        return bytes
-      }
-      yield* chunkBatches(wanted, read, signal)
+        yield* chunkBatches(lentAhead(wanted, lend))
+      },
     },
   }
 }
@@ -100,23 +108,36 @@ function parseId(bytes: Uint8Array): ChunkId {
   throw new InvalidArgumentError(`a chunk's name has ${idBytes} bytes, not ${bytes.length}`)
 }
 
+/** pachyderm.ChunksBatch messages: small chunks together, a large one alone and uncopied. */
 async function* chunkBatches(
-  ids: readonly ChunkId[],
-  read: (id: ChunkId) => Promise<Uint8Array>,
-  signal: AbortSignal,
-): AsyncGenerator<MessageInitShape<typeof ChunksBatchSchema>> {
+  chunks: AsyncIterable<readonly [ChunkId, LentChunk]>,
+): AsyncGenerator<EncodedMessage> {
   let batch: Uint8Array[] = []
   let size = 0
-  for (const id of ids) {
-    signal.throwIfAborted()
-    const bytes = await read(id)
-    if (size + bytes.length > batchBytesMax && batch.length > 0) {
-      yield { chunks: batch }
+  for await (const [, lent] of chunks) {
+    const { bytes } = lent
+    if (size > 0 && size + bytes.length > batchBytesMax) {
+      yield batch
       batch = []
       size = 0
     }
-    batch.push(bytes)
-    size += bytes.length
+    if (bytes.length <= joinedBytesMax) {
+      batch.push(...encodeBytesValue([copyBytes(bytes)]))
+      size += bytes.length
+      lent.giveBack()
+      continue
+    }
+    let isDone = false
+    try {
+      yield [...batch, ...encodeBytesValue([bytes])]
+      isDone = true
+    } finally {
+      // Whoever stopped may still be sending it.
+      if (isDone) lent.giveBack()
+      else lent.giveUp()
+    }
+    batch = []
+    size = 0
   }
-  if (batch.length > 0) yield { chunks: batch }
+  if (size > 0) yield batch
 }

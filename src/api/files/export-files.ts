@@ -5,7 +5,8 @@ import type {
   ExportFilesResponseSchema,
   Files,
 } from '../../gen/pachyderm_pb.ts'
-import type { ExportCounts, ExportRequest, Exports } from '../../targets/exports.ts'
+import type { ExportCounts } from '../../targets/export-run.ts'
+import type { ExportRequest, Exports } from '../../targets/exports.ts'
 import type { SecretTexts } from './secret-texts.ts'
 import { latestOf } from '../grpc/latest.ts'
 import type { ServiceHandlers } from '../grpc/service.ts'

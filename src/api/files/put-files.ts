@@ -27,9 +27,10 @@ export function putFilesHandlers({ commits, writes }: Versioning): ServiceHandle
           const { repo, commit } = target
           await using writer = await writes.bulk(repo, commit, { split: splitOf(split), signal })
           for (;;) {
-            const part = await parts.next()
+            const part = parts.inHand() ?? (await parts.next())
             if (part === undefined) return await writer.commit()
-            await putPart(writer, part, parts)
+            const putting = putPart(writer, part, parts)
+            if (putting !== undefined) await putting
           }
         }
         const done = await (endsCommit ? endingCommit(commits, target, put) : put())
@@ -44,14 +45,14 @@ export function putFilesHandlers({ commits, writes }: Versioning): ServiceHandle
   }
 }
 
-async function putPart(
+function putPart(
   writer: BulkWriter,
   part: PutFilesPartFields,
   parts: PartReader,
-): Promise<void> {
+): Promise<void> | undefined {
   const { path, value, more, overwrite } = part
   const bytes = more ? parts.file(part) : concatBytes(value)
-  await writer.put(path, bytes, { overwrite })
+  return writer.put(path, bytes, { overwrite })
 }
 
 function requireTarget(commit: CommitRef | undefined): { repo: string; commit: string } {
@@ -80,10 +81,17 @@ class PartReader {
     return target
   }
 
+  /** The next part of a message that has come; undefined at its end. */
+  inHand(): PutFilesPartFields | undefined {
+    const part = this.#parts[this.#index]
+    if (part !== undefined) this.#index += 1
+    return part
+  }
+
+  /** Undefined at the end of all messages. */
   async next(): Promise<PutFilesPartFields | undefined> {
     for (;;) {
-      const part = this.#parts[this.#index]
-      this.#index += 1
+      const part = this.inHand()
       if (part !== undefined) return part
       const message = await this.#messages.next()
       if (message.done === true) return undefined

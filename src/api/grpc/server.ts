@@ -13,6 +13,7 @@ import {
   connectionWindowBytes,
   frameBytesMax,
   isWebContentType,
+  ownUserAgent,
   streamWindowBytes,
 } from '../../base/grpc-wire.ts'
 import type { Call } from './call.ts'
@@ -37,7 +38,7 @@ const wideWindows = [
 ] as const
 /** The callers of 1.5 miscount when a window shrinks, so theirs never grow. */
 const miscounting = /\bgrpc-go\/[01]\.\d\b/
-/** Callers that cancel a stream of requests by nothing but a reset. Those in Node end it right before. */
+/** Callers that cancel a stream of requests by nothing but a reset. Others in Node end it right before. */
 const resetting = /^grpc-(?:go|python|java|c\+\+|ruby|csharp|php|swift|dotnet)\//
 /** Callers know this bound and keep to it; clients of 1.5 have at most 100 puts and gets at once. */
 const streamsPerConnectionMax = 1000
@@ -175,7 +176,8 @@ export class GrpcServer implements AsyncDisposable {
     const call = { path, headers, peer: peer.address, connection: session }
     const program = headers['user-agent'] ?? ''
     const canWiden = !miscounting.test(program)
-    const mayEndEarly = this.#runner.takesMany(path) && !resetting.test(program)
+    const isResetting = program === ownUserAgent || resetting.test(program)
+    const mayEndEarly = this.#runner.takesMany(path) && !isResetting
     const wire = new Http2Wire(stream, peer, mayEndEarly ? peer.echo : undefined)
     void this.#runner.run(wire, call, (upload) => {
       if (canWiden) this.#widenWhenLarge(upload, session)

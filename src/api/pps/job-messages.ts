@@ -109,6 +109,10 @@ function workerStatusMessage(worker: WorkerActivity): MessageInitShape<typeof Wo
     queueSize: BigInt(worker.queueSize),
     attempt: worker.attempt,
     lastReason: worker.lastReason,
+    ...(worker.opening !== undefined && {
+      opening: worker.opening.what,
+      openingSince: timestampOf(worker.opening.since),
+    }),
   }
 }
 

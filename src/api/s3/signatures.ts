@@ -175,7 +175,7 @@ function otherAlgorithm(
 ): S3Error {
   return new S3Error(
     code,
-    `requests are signed with ${algorithm} (signature version 4) here, and this one is signed otherwise: URLs of s3cmd signurl are of version 2; make them with rclone link, aws s3 presign or Amazon's SDK`,
+    `requests are signed with ${algorithm} (signature version 4) here, and this one is signed otherwise: URLs of s3cmd signurl are of version 2, as those of boto3 and the AWS CLI are that were not told signature_version s3v4; make them with that, or with rclone link`,
   )
 }
 

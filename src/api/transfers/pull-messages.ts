@@ -17,12 +17,14 @@ export function pullMessage(event: PullEvent): EventMessage {
   return { case: 'progress', value }
 }
 
-function repoMessage({ repo, commitCount, branches, ahead, tags, otherTags }: PulledCounts) {
+function repoMessage(counts: PulledCounts) {
+  const { repo, commitCount, branches, ahead, leftOutCount, tags, otherTags } = counts
   return {
     repo,
     commits: BigInt(commitCount),
     branches: [...branches],
     ahead: [...ahead],
+    leftOut: BigInt(leftOutCount),
     tags: [...tags],
     otherTags: [...otherTags],
   }

@@ -69,6 +69,7 @@ export async function* extractedEvents(
         yield { kind: 'damage', what: event.value }
         break
       case 'end':
+      case 'other':
       case undefined:
     }
   }

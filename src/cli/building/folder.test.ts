@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { expect, test } from 'vitest'
 
 import { TemporaryDirectory } from '../../testing/temporary-directory.ts'
@@ -45,6 +45,26 @@ test('the archive holds the files, and which of them are programs', async () => 
     '-rw-r--r-- empty',
     '-rwxr-xr-x bin/tool',
   ])
+})
+
+test('a link to a file of the folder is that file, and one that leads out is told and left out', async () => {
+  await using elsewhere = await folderOf({ secret: 'x' })
+  await using folder = await folderOf({ Dockerfile: 'FROM x\n', 'd/a': 'a' })
+  symlinkSync('d/a', folder.join('inner'))
+  symlinkSync(elsewhere.join('secret'), folder.join('evil'))
+  symlinkSync(`../../${basename(elsewhere.path)}/secret`, folder.join('d/relative'))
+  expect(await listing(folder.path)).toEqual([
+    '-rw-r--r-- Dockerfile',
+    '-rw-r--r-- d/a',
+    '-rw-r--r-- inner',
+  ])
+  const told: string[] = []
+  readBuildFolder(folder.path, (text) => told.push(text))
+  expect(told.toSorted()).toEqual(
+    ['d/relative', 'evil'].map(
+      (path) => `left out: ${folder.join(path)} (a link out of the folder)`,
+    ),
+  )
 })
 
 test('a Dockerfile is added where there is none', async () => {

@@ -1,4 +1,4 @@
-import { createReadStream, readFileSync, statSync } from 'node:fs'
+import { createReadStream, lstatSync, readFileSync, realpathSync, statSync } from 'node:fs'
 
 import { utf8 } from '../../base/bytes.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
@@ -24,7 +24,8 @@ const executableBits = 0o111
 const leftOutNames = new Set(['.git'])
 
 /**
- * Links to directories, sockets and the like are told, and left out.
+ * A link to a file of the folder counts as that file. Other links, sockets and the like are told, and
+ * left out: what lies elsewhere on this machine is nobody's to send who wrote the folder.
  *
  * @throws {InvalidArgumentError} when it is no folder, too large, or of no known language.
  */
@@ -38,6 +39,10 @@ export function readBuildFolder(folder: string, onLeftOut: (text: string) => voi
     onLeftOut(`left out: ${source} (${what})`)
   for (const file of findFiles([{ source: folder, path: '' }], true, left)) {
     if (isIgnored(file.path, ignored)) continue
+    if (leadsOut(file.source, folder)) {
+      left({ source: file.source, what: 'a link out of the folder' })
+      continue
+    }
     files.push(file)
     if (files.length > fileCountMax) {
       throw new InvalidArgumentError(
@@ -88,6 +93,13 @@ async function* entry(
   }
   const padding = tarPaddingBytes(about.sizeBytes)
   if (padding > 0) yield new Uint8Array(padding)
+}
+
+/** Only the last name of a path can be a link here. */
+function leadsOut(file: string, folder: string): boolean {
+  return (
+    lstatSync(file).isSymbolicLink() && !realpathSync(file).startsWith(`${realpathSync(folder)}/`)
+  )
 }
 
 /** Names and paths from the folder's `.dockerignore`: those without wildcards or exceptions. */

@@ -1,3 +1,4 @@
+import { InvalidArgumentError } from '../../base/errors.ts'
 import type { CommandContext } from '../command.ts'
 import { convertSpec } from '../parsing/old-specs.ts'
 import { specDocuments } from '../parsing/spec-documents.ts'
@@ -13,12 +14,19 @@ export async function convertSpecs({
 }: CommandContext): Promise<void> {
   // Only specs go to standard output.
   const text = await readSource({ input, out: err, clock }, flags.text('file'))
+  let count = 0
   for await (const { value } of specDocuments(text)) {
     const { spec, warnings } = convertSpec(value)
+    count += 1
     const name = nameOf(spec)
     for (const warning of warnings) await err.line(`${name}: ${warning}`)
     await out.line(JSON.stringify(spec, undefined, 2))
   }
+  if (count > 0) return
+  const source = flags.text('file')
+  throw new InvalidArgumentError(
+    `there is no spec in ${source === '-' ? 'the standard input' : source}: a spec is an object, as in {"pipeline": {"name": "edges"}, …}`,
+  )
 }
 
 function nameOf(spec: Readonly<Record<string, unknown>>): string {

@@ -15,10 +15,18 @@ import { adminClient } from '../own-clients.ts'
 import { rawText } from '../printing/json.ts'
 import { StatusLine } from '../printing/status-line.ts'
 
-/** Prints findings as they come; fails when damage is left. */
 export async function fsck(context: CommandContext): Promise<void> {
-  const { flags, out } = context
+  const { flags } = context
   const [full, fix, isRaw] = [flags.isOn('full'), flags.isOn('fix'), flags.isOn('raw')]
+  await printCheck(context, { full, fix, isRaw })
+}
+
+/** Prints findings as they come; fails when damage is left. */
+export async function printCheck(
+  context: CommandContext,
+  { full, fix, isRaw }: { readonly full: boolean; readonly fix: boolean; readonly isRaw: boolean },
+): Promise<void> {
+  const { out } = context
   const line = new StatusLine(context)
   let end: CheckCounts | undefined
   try {

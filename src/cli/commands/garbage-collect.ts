@@ -7,7 +7,7 @@ import { UsageError } from '../errors.ts'
 import type { Output } from '../../base/output.ts'
 import { ppsClient } from '../pps-client.ts'
 import { sizeText } from '../../base/sizes.ts'
-import { countText } from '../printing/counts.ts'
+import { countText } from '../../base/counts.ts'
 import { goDurationText } from '../printing/times.ts'
 
 const clearLine = '\r\u001b[K'

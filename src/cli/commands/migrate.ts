@@ -4,6 +4,7 @@ import {
   MigrateRequestSchema,
   type MigratedCommit,
   type MigrateRequest,
+  type MigrateResponse,
   type MigrationCounts,
   type MigrationDamage,
   type MigrationProgress,
@@ -11,6 +12,8 @@ import {
   OpenCommits,
 } from '../../gen/pachyderm_pb.ts'
 import { create } from '@bufbuild/protobuf'
+import { RpcError } from '../../client/rpc-error.ts'
+import { isGone } from '../backing-up/server-restart.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import { migrationsClient } from '../own-clients.ts'
@@ -47,16 +50,16 @@ export async function migrate(context: CommandContext): Promise<void> {
   const isDryRun = request.dryRun
   await using report = isDryRun ? undefined : await createReport(flags.text('report'))
   const line = new StatusLine(context)
-  const damage: MigrationDamage[] = []
+  let damageCount = 0
   let summary: MigrationSummary | undefined
   try {
-    for await (const { event } of migrationsClient(context).migrate(request)) {
+    for await (const { event } of eventsOf(context, request)) {
       switch (event.case) {
         case 'progress':
           line.show(progressText(event.value))
           break
         case 'damage':
-          damage.push(event.value)
+          damageCount += 1
           line.clear()
           await out.line(damageText(event.value))
           await report?.add({ damage: factsOf(event.value) })
@@ -84,15 +87,42 @@ export async function migrate(context: CommandContext): Promise<void> {
   for (const text of summaryLines(summary, context.clock)) await out.line(text)
   if (report !== undefined) {
     await report.add({ summary: summaryFacts(summary) })
-    await report.complete()
+    const kept = await report.complete()
     await out.line(`report: ${flags.text('report')}`)
+    if (kept !== undefined) await out.line(`the report that was there before is kept as ${kept}`)
   }
-  if (damage.length === 0) return
+  // Of a migration that is told again, the server counted more than it has kept.
+  damageCount = Math.max(damageCount, Number(summary.counts?.damaged ?? 0))
+  if (damageCount === 0) return
   throw new DataLossError(
     isDryRun
-      ? `${counted(damage.length, 'thing')} of the old cluster cannot be brought over`
-      : `${counted(damage.length, 'thing')} of the old cluster could not be brought over, and ${damage.length === 1 ? 'was' : 'were'} left out; all else has come`,
+      ? `${counted(damageCount, 'thing')} of the old cluster cannot be brought over`
+      : `${counted(damageCount, 'thing')} of the old cluster could not be brought over, and ${damageCount === 1 ? 'was' : 'were'} left out; all else has come`,
   )
+}
+
+/** What the server tells of a migration. A connection that is lost meanwhile ends it, and loses nothing. */
+async function* eventsOf(
+  context: CommandContext,
+  request: MigrateRequest,
+): AsyncGenerator<MigrateResponse> {
+  let isBegun = false
+  try {
+    for await (const response of migrationsClient(context).migrate(request)) {
+      isBegun = true
+      yield response
+    }
+  } catch (error) {
+    if (!isBegun || !(error instanceof RpcError) || !isGone(error)) throw error
+    const { code, kind, message } = error
+    const advice = request.dryRun
+      ? 'a dry run changes nothing: run it again'
+      : 'nothing of the old cluster is seen here before all of it is, and what has come is kept: run the same command again, and it goes on'
+    throw new RpcError(code, `${message}; ${advice}`, {
+      cause: error,
+      ...(kind !== undefined && { kind }),
+    })
+  }
 }
 
 const ofOldClusters = {
@@ -136,6 +166,7 @@ async function requestOf({ flags, environment }: CommandContext): Promise<Migrat
     ...(flags.text('pachd') !== '' && { pachdToken: await tokenOf({ flags, environment }) }),
     pfsPrefix: flags.text('pfs-prefix'),
     ppsPrefix: flags.text('pps-prefix'),
+    from: flags.text('from'),
     dryRun: flags.isOn('dry-run'),
     force: flags.isOn('force'),
     skipDamaged: flags.isOn('skip-damaged'),

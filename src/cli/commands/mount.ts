@@ -1,4 +1,5 @@
 import process from 'node:process'
+import { getVersion } from '../../client/version.ts'
 import { Mount } from '../../mount/mount.ts'
 import { listMounts, unmount } from '../../mount/mount-points.ts'
 import type { CommandContext } from '../command.ts'
@@ -6,13 +7,19 @@ import { confirm } from '../confirm.ts'
 import { UsageError } from '../errors.ts'
 import { LazyTransport } from '../lazy-transport.ts'
 
+/** So long a server may take to say that it is there. */
+const greetingMsMax = 5000
 const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** Serves a mount until it is unmounted, or this program is asked to stop. */
 export async function mountPfs(context: CommandContext): Promise<void> {
-  const { args, flags, out, err, clock, address } = context
+  const { args, flags, out, err, clock, address, transport } = context
   const [directory = ''] = args
   const tell = (line: string): void => void err.line(line)
+  const greeting = getVersion(transport, { timeoutMs: greetingMsMax }).then(
+    () => undefined,
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  )
   await using mount = await Mount.start({
     directory,
     address,
@@ -32,6 +39,10 @@ export async function mountPfs(context: CommandContext): Promise<void> {
   }
   for (const signal of stopSignals) process.once(signal, stop)
   try {
+    const silence = await greeting
+    if (silence !== undefined) {
+      tell(`pachctl mount: no pachd answers, and until one does there are no files: ${silence}`)
+    }
     await out.line('Filesystem mounted, CTRL-C to exit.')
     await Promise.race([mount.ended, stopping.promise])
   } finally {

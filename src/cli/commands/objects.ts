@@ -15,7 +15,7 @@ import {
   type PutObjectRequestSchema,
 } from '../../gen/pfs_pb.ts'
 import type { CommandContext } from '../command.ts'
-import { countText } from '../printing/counts.ts'
+import { countText } from '../../base/counts.ts'
 import { rawText } from '../printing/json.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { Table } from '../printing/table.ts'

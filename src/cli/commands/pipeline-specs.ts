@@ -48,9 +48,28 @@ async function applyBuilt(
       `--build makes the image of one pipeline, and there are ${more.length + (request === undefined ? 0 : 1)} specs; give one`,
     )
   }
+  await requireApplicable(context, request, overrides)
   const { buildFor } = await import('../building/build.ts')
   await buildFor(context, request, folder)
   await applySpec(context, request, overrides)
+}
+
+/** @throws {FailedPreconditionError} for what the server will refuse, before an image is built for nothing. */
+async function requireApplicable(
+  context: CommandContext,
+  request: CreatePipelineRequest,
+  { update = request.update }: Overrides,
+): Promise<void> {
+  const name = request.pipeline?.name ?? ''
+  if (name === '') return
+  const { pipelineInfo } = await ppsClient(context).listPipeline({})
+  const exists = pipelineInfo.some(({ pipeline }) => pipeline?.name === name)
+  if (exists === update) return
+  throw new FailedPreconditionError(
+    exists
+      ? `pipeline ${name} already exists; use update-pipeline to change it`
+      : `pipeline ${name} does not exist; use create-pipeline to make it`,
+  )
 }
 
 /** Sends one spec, and prints what people should know of how the server runs it. */

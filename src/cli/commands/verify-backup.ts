@@ -1,14 +1,24 @@
 import { Backup } from '../../backups/backup.ts'
-import { type VerifyEvent, verifyBackup as verifyEvents } from '../../backups/verifying.ts'
+import { factsOf, ofStoreText, type SnapshotFacts } from '../../backups/snapshot-choice.ts'
+import { snapshotOfKey } from '../../backups/format.ts'
+import {
+  type BackupDamage,
+  listSnapshots,
+  type VerifyEvent,
+  verifyBackup as verifyEvents,
+} from '../../backups/verifying.ts'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { DataLossError, UnavailableError } from '../../base/errors.ts'
+import { join } from 'node:path'
+import { DataLossError, NotFoundError, UnavailableError } from '../../base/errors.ts'
 import { SystemRandom } from '../../base/random.ts'
 import {
   type BackupSnapshot,
   BackupScope,
   type VerifyBackupResponse,
 } from '../../gen/pachyderm_pb.ts'
-import { openToRead, placeMessage, secretOf, wantedPlace } from '../backing-up/places.ts'
+import { openToRead, placeMessage, secretToRead, wantedPlace } from '../backing-up/places.ts'
+import { messageFacts } from '../backing-up/snapshot-facts.ts'
 import type { CommandContext } from '../command.ts'
 import { backupsClient } from '../own-clients.ts'
 import { sizeText } from '../../base/sizes.ts'
@@ -16,7 +26,7 @@ import { StatusLine } from '../printing/status-line.ts'
 
 /** A snapshot, as people are told of it. */
 interface Shown {
-  readonly name: string
+  readonly facts: SnapshotFacts
   readonly release: string
   readonly scope: string
   readonly packCount: number
@@ -27,7 +37,14 @@ interface Shown {
 
 type Told =
   | { readonly kind: 'progress'; readonly text: string }
-  | { readonly kind: 'damage'; readonly key: string; readonly what: string; readonly count: number }
+  | {
+      readonly kind: 'damage'
+      readonly key: string
+      readonly what: string
+      readonly count: number
+      /** A snapshot itself. */
+      readonly isSnapshot: boolean
+    }
   | { readonly kind: 'snapshot'; readonly shown: Shown }
   | { readonly kind: 'end'; readonly bytesRead: number; readonly unneeded: number }
 
@@ -37,6 +54,7 @@ export async function verifyBackup(context: CommandContext): Promise<void> {
   const isList = flags.isOn('list')
   const line = new StatusLine(context)
   let damageCount = 0
+  let unreadableCount = 0
   let snapshotCount = 0
   let bytesRead: number | undefined
   try {
@@ -47,8 +65,9 @@ export async function verifyBackup(context: CommandContext): Promise<void> {
           break
         case 'damage':
           damageCount += 1
+          if (event.isSnapshot) unreadableCount += 1
           line.clear()
-          await out.line(`damaged: ${event.key}: ${event.what}; ${snapshotsText(event.count)} it`)
+          await out.line(damageText(event))
           break
         case 'snapshot':
           snapshotCount += 1
@@ -57,26 +76,34 @@ export async function verifyBackup(context: CommandContext): Promise<void> {
           break
         case 'end':
           ;({ bytesRead } = event)
-          if (event.unneeded > 0) await out.line(unneededText(event.unneeded))
+          if (event.unneeded > 0) await out.line(unneededText(event.unneeded, unreadableCount))
       }
     }
   } finally {
     line.clear()
   }
-  if (isList) return
-  if (bytesRead === undefined) throw new UnavailableError('the check ended before it was complete')
+  if (!isList && bytesRead === undefined) {
+    throw new UnavailableError('the check ended before it was complete')
+  }
+  if (damageCount > 0 && isList) throw new DataLossError(unreadableText(damageCount))
   if (damageCount > 0) {
     throw new DataLossError(
-      `the backup is damaged: ${damageCount === 1 ? '1 object is' : `${damageCount} objects are`} lost or not what was written; snapshots that are said to be whole can be restored`,
+      `the backup is damaged: ${damageCount === 1 ? '1 object is' : `${damageCount} objects are`} lost or not what was written; extract --repair writes anew what the server still has, and removes snapshots that cannot be read; snapshots that are said to be whole can be restored; of others restore --skip-damaged brings all that is whole, unless metadata are damaged, and says which files are lost`,
     )
   }
+  if (snapshotCount === 0) {
+    throw new NotFoundError(
+      'there is no snapshot, and nothing can be restored: no backup into this place has come to its end yet; the next extract goes on with what is there',
+    )
+  }
+  if (bytesRead === undefined) return
   const snapshots = snapshotCount === 1 ? '1 snapshot is' : `${snapshotCount} snapshots are`
   await out.line(`${snapshots} whole; read ${sizeText(bytesRead)}`)
 }
 
 async function* eventsOf(context: CommandContext, isList: boolean): AsyncGenerator<Told> {
   const wanted = wantedPlace(context)
-  const secret = await secretOf(context)
+  const secret = await secretToRead(context, wanted)
   const snapshot = context.flags.text('snapshot')
   if (wanted.kind === 'url') {
     const place = placeMessage(wanted.url, secret)
@@ -88,15 +115,18 @@ async function* eventsOf(context: CommandContext, isList: boolean): AsyncGenerat
   const backup = await Backup.open(place, { secret, random: new SystemRandom() })
   const names = snapshot === '' ? undefined : [await backup.find(snapshot)]
   if (isList) {
-    for (const name of names ?? (await backup.snapshots())) {
-      const found = await backup.snapshot(name)
-      yield toldHere({ kind: 'snapshot', name, snapshot: found, isWhole: false })
-    }
+    for await (const event of listSnapshots(backup, names)) yield toldHere(event)
     return
   }
   const { signal } = new AbortController()
-  const ports = { clock: context.clock, scratchDirectory: tmpdir(), signal }
-  for await (const event of verifyEvents(backup, names, ports)) yield toldHere(event)
+  // Its own: others may check backups at the same time, and metadata are nobody else's to read.
+  const scratchDirectory = await mkdtemp(join(tmpdir(), 'pachctl-verify-'))
+  try {
+    const ports = { clock: context.clock, scratchDirectory, signal }
+    for await (const event of verifyEvents(backup, names, ports)) yield toldHere(event)
+  } finally {
+    await rm(scratchDirectory, { recursive: true, force: true })
+  }
 }
 
 function toldHere(event: VerifyEvent): Told {
@@ -106,15 +136,17 @@ function toldHere(event: VerifyEvent): Told {
       return { kind: 'progress', text: progressText(objectsDone, objectsTotal, bytesRead) }
     }
     case 'damage': {
-      const { key, what, snapshots } = event.damage
-      return { kind: 'damage', key, what, count: snapshots.length }
+      return damageOf(event.damage)
     }
     case 'snapshot': {
-      const { name, snapshot, isWhole } = event
+      const { snapshot, isWhole } = event
       const { release, scope, packs, metadata, damaged } = snapshot
       const sizeBytes = packs.reduce((sum, pack) => sum + pack.sizeBytes, metadata?.sizeBytes ?? 0)
       const counts = { packCount: packs.length, sizeBytes, damagedCount: damaged.length }
-      return { kind: 'snapshot', shown: { name, release, scope, ...counts, isWhole } }
+      return {
+        kind: 'snapshot',
+        shown: { facts: factsOf(event), release, scope, ...counts, isWhole },
+      }
     }
     case 'end':
       return {
@@ -125,6 +157,32 @@ function toldHere(event: VerifyEvent): Told {
   }
 }
 
+function damageOf({
+  key,
+  what,
+  snapshots,
+}: Omit<BackupDamage, 'snapshots'> & {
+  readonly snapshots: readonly string[]
+}): Told {
+  const isSnapshot = snapshotOfKey(key) !== undefined
+  return { kind: 'damage', key, what, count: snapshots.length, isSnapshot }
+}
+
+/** A snapshot is needed by nothing but itself, and what is wrong with it may name it already. */
+function damageText({
+  key,
+  what,
+  count,
+  isSnapshot,
+}: Extract<Told, { readonly kind: 'damage' }>): string {
+  if (!isSnapshot) return `damaged: ${key}: ${what}; ${snapshotsText(count)} it`
+  return what.includes(snapshotOfKey(key) ?? key) ? `damaged: ${what}` : `damaged: ${key}: ${what}`
+}
+
+function unreadableText(count: number): string {
+  return `${count === 1 ? '1 snapshot' : `${count} snapshots`} cannot be read, and nothing can be restored from ${count === 1 ? 'it' : 'them'}: take ${count === 1 ? 'it' : 'them'} from another copy of the backup, or have extract --repair remove what is there`
+}
+
 function* told({ event }: VerifyBackupResponse): Generator<Told> {
   switch (event.case) {
     case 'progress': {
@@ -133,8 +191,7 @@ function* told({ event }: VerifyBackupResponse): Generator<Told> {
       break
     }
     case 'damage': {
-      const { key, what, snapshots } = event.value
-      yield { kind: 'damage', key, what, count: snapshots.length }
+      yield damageOf(event.value)
       break
     }
     case 'snapshot':
@@ -150,9 +207,9 @@ function* told({ event }: VerifyBackupResponse): Generator<Told> {
 }
 
 function shownOf(message: BackupSnapshot): Shown {
-  const { name, release, scope, packs, packBytes, metadataBytes, damagedPacks, whole } = message
+  const { release, scope, packs, packBytes, metadataBytes, damagedPacks, whole } = message
   return {
-    name,
+    facts: messageFacts(message),
     release,
     scope: scopeNames[scope] ?? 'unknown', // a newer server may know more
     packCount: Number(packs),
@@ -177,17 +234,26 @@ function progressText(
 }
 
 function snapshotText(shown: Shown, isList: boolean): string {
-  const { name, release, scope, packCount, sizeBytes, damagedCount, isWhole } = shown
+  const { facts, release, scope, packCount, sizeBytes, damagedCount, isWhole } = shown
   const parts = scope === 'whole' ? '' : `, ${scope} alone`
-  const lost = damagedCount === 0 ? '' : `, ${damagedCount} packs left out that were damaged`
-  const facts = `${packCount} packs, ${sizeText(sizeBytes)}${parts}${lost}, taken by ${release}`
-  return `snapshot ${name}: ${isList ? '' : isWhole ? 'whole; ' : 'DAMAGED; '}${facts}`
+  // They may have come since.
+  const lost = damagedCount === 0 || isWhole ? '' : `, ${leftOutText(damagedCount)}`
+  const text = `${packCount} packs, ${sizeText(sizeBytes)}${parts}${lost}, taken by ${release} ${ofStoreText(facts)}`
+  return `snapshot ${facts.name}: ${isList ? '' : isWhole ? 'whole; ' : 'DAMAGED; '}${text}`
+}
+
+function leftOutText(count: number): string {
+  return count === 1
+    ? '1 pack left out that was damaged'
+    : `${count} packs left out that were damaged`
 }
 
 function snapshotsText(count: number): string {
   return count === 1 ? '1 snapshot needs' : `${count} snapshots need`
 }
 
-function unneededText(count: number): string {
-  return `${count === 1 ? '1 object belongs' : `${count} objects belong`} to no snapshot: of a backup that was not completed, or is being made; that is no damage`
+function unneededText(count: number, unreadableCount: number): string {
+  const belong = count === 1 ? '1 object belongs' : `${count} objects belong`
+  if (unreadableCount > 0) return `${belong} to no snapshot that can be read`
+  return `${belong} to no snapshot: of a backup that was not completed, or is being made; that is no damage`
 }

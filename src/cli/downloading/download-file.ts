@@ -1,6 +1,5 @@
-import { realpathSync, statSync, writeSync } from 'node:fs'
-import { open } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { writeSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { hexText } from '../../base/bytes.ts'
 import type { GetFilesPartFields } from '../../base/download-messages.ts'
 import {
@@ -11,8 +10,8 @@ import {
 import type { FileRef } from '../../base/file-refs.ts'
 import { listChunks, readFile } from '../../client/file-transfers.ts'
 import type { CommandContext } from '../command.ts'
+import { namedFile, openStream } from '../named-file.ts'
 import { Progress } from '../printing/progress.ts'
-import { visible } from '../printing/visible.ts'
 import { matchingStart, mismatchOf } from './compare.ts'
 import { isDiskFull, localError } from './local-errors.ts'
 import { Staging } from './staging.ts'
@@ -41,7 +40,7 @@ export async function downloadFile(
   file: KnownFile,
   { path, resume, verify }: FileOptions,
 ): Promise<void> {
-  const target = localTarget(path)
+  const target = namedFile(path)
   if (target === undefined) {
     if (!resume && !verify) return writeThrough(context, file, path)
     throw new InvalidArgumentError(
@@ -70,7 +69,7 @@ export async function downloadUnknownFile(
   file: FileRef,
   path: string,
 ): Promise<void> {
-  const target = localTarget(path)
+  const target = namedFile(path)
   if (target === undefined) return writeThrough(context, file, path)
   await withProgress(context, dirname(target), async (progress) => {
     const staging = new Staging(dirname(target))
@@ -82,26 +81,6 @@ export async function downloadUnknownFile(
       staging.close()
     }
   })
-}
-
-/**
- * The file that `path` is, behind links, or that it will be; undefined for a pipe, a device or the like.
- *
- * @throws {InvalidArgumentError} for a directory, and below none.
- */
-function localTarget(path: string): string | undefined {
-  const there = statSync(path, { throwIfNoEntry: false })
-  if (there?.isDirectory() === true) {
-    throw new InvalidArgumentError(
-      `${path} is a directory: name the file to be made, as in ${join(path, 'NAME')}`,
-    )
-  }
-  if (there !== undefined) return there.isFile() ? realpathSync(path) : undefined
-  const parent = dirname(path)
-  if (statSync(parent, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new InvalidArgumentError(`${visible(parent)} is no directory: make it first`)
-  }
-  return join(realpathSync(parent), basename(path))
 }
 
 /** Stores a file, or what is missing of it. */
@@ -190,7 +169,7 @@ async function writeThrough(context: CommandContext, file: FileRef, path: string
   try {
     const slices = readFile(context.transport, file)
     let next = await slices.next()
-    await using opened = await open(path, 'w')
+    await using opened = await openStream(path)
     for (; next.done !== true; next = await slices.next()) {
       writeWhole(opened.fd, next.value)
       progress.addBytes(next.value.length)

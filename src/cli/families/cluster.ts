@@ -108,11 +108,16 @@ the older release to go on from. docs/upgrading.md walks through it.`,
           about: 'where to write what came, with checksums, one JSON object a line',
         },
         { name: 'abandon', about: 'forget what a migration has brought that was not completed' },
-        { name: 'from', value: 'VERSION', about: 'of the old cluster, as in 1.5: it is found out' },
+        {
+          name: 'from',
+          value: 'VERSION',
+          about:
+            'the release of the old cluster, such as 1.4.8 or 1.5: it is found out, and only compared',
+        },
         {
           name: 'to',
           value: 'VERSION',
-          about: 'as in 1.5: 1.5.0, which is what this server speaks',
+          about: 'the release that it becomes: any 1.5, which is what this server speaks',
         },
         {
           name: 'pfs-prefix',
@@ -152,6 +157,11 @@ docs/backup.md says what to do when something is lost.`,
         { name: 'metadata-only', about: 'leave out the contents of files' },
         { name: 'data-only', about: 'leave out the metadata' },
         { name: 'skip-damaged', about: 'leave out what is stored damaged; else no backup is made' },
+        {
+          name: 'repair',
+          about: 'read all that the backup has already, and write anew what is damaged of it',
+        },
+        { name: 'force', about: 'with --file: write over a file that is no backup' },
       ],
       load: async () => (await import('../commands/extract.ts')).extract,
     },
@@ -168,7 +178,10 @@ docs/backup.md says what to do when something is lost.`,
       flags: [
         ...backupFlags,
         snapshotFlag,
-        { name: 'list', about: 'only name the snapshots, and read nothing else' },
+        {
+          name: 'list',
+          about: 'only name the snapshots, and whose they are, and read nothing else',
+        },
       ],
       load: async () => (await import('../commands/verify-backup.ts')).verifyBackup,
     },
@@ -191,6 +204,10 @@ what they need is read, and nothing of them is seen before all of it is there. B
       flags: [
         ...backupFlags,
         snapshotFlag,
+        {
+          name: 'skip-damaged',
+          about: 'do without packs that are missing or damaged; says which files that concerns',
+        },
         {
           name: 'repo',
           value: 'REPO',

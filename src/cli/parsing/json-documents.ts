@@ -21,7 +21,9 @@ export class JsonSyntaxError extends InvalidArgumentError {
 export function* jsonDocuments(text: string): Generator<JsonDocument> {
   for (let offset = skipBlanks(text, 0); offset < text.length;) {
     const end = endOfValue(text, offset)
-    yield { value: parse(text, offset, end), offset }
+    const value = parse(text, offset, end)
+    refuseTwoOfOne(text, offset, end)
+    yield { value, offset }
     offset = skipBlanks(text, end)
   }
 }
@@ -81,6 +83,38 @@ function parse(text: string, offset: number, end: number): unknown {
       .replace(/, (?:\.\.\.)?".*$/s, '')
     throw new JsonSyntaxError(`${reason} at ${placeText(text, offset + at)}`, { cause })
   }
+}
+
+const colon = /\s*:/y
+
+/** Where an object has a key twice, parsers take what comes last and say nothing. */
+function refuseTwoOfOne(text: string, from: number, end: number): void {
+  // Of what is open: the keys of an object, nothing of a list.
+  const open: (Set<string> | undefined)[] = []
+  for (let at = from; at < end; at += 1) {
+    const character = text[at]
+    if (character === '{') open.push(new Set())
+    else if (character === '[') open.push(undefined)
+    else if (character === '}' || character === ']') open.pop()
+    else if (character === '"') {
+      const last = endOfText(text, at)
+      colon.lastIndex = last + 1
+      const keys = open.at(-1)
+      if (keys !== undefined && colon.test(text)) {
+        const key = String(JSON.parse(text.slice(at, last + 1)))
+        if (keys.has(key)) throw twiceError(key, text, at)
+        keys.add(key)
+      }
+      at = last
+    }
+  }
+}
+
+/** Of a key that is found again at `offset`. */
+export function twiceError(key: string, text: string, offset: number): JsonSyntaxError {
+  return new JsonSyntaxError(
+    `${JSON.stringify(key)} is there a second time in one object at ${placeText(text, offset)}: keep one of them`,
+  )
 }
 
 /** Some of the parser's messages quote what they stumbled over instead of saying where it is. */

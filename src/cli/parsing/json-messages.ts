@@ -154,7 +154,7 @@ function durationValue(value: unknown, place: Place): string {
     const seconds = goDurationSeconds(value)
     if (seconds !== undefined) return seconds
   }
-  throw wrongType(place, 'a duration such as "1h30m" or "90s"', value)
+  throw wrongType(place, 'a duration such as "1h30m" or "90s", below 292 years', value)
 }
 
 function timestampValue(value: unknown, place: Place): string {

@@ -107,6 +107,15 @@ test('the specs before a malformed one can be used', async () => {
 })
 
 test.each([
+  ['JSON', `{"input":${'{"cross":['.repeat(20_000)}${']}'.repeat(20_000)}}`],
+  ['YAML', `input: ${'{cross: ['.repeat(3000)}${']}'.repeat(3000)}`],
+])('a spec in %s without end is refused', async (_language, text) => {
+  expect(await specNames(text)).toEqual([
+    expect.stringContaining('malformed pipeline spec: it is nested too deep') as string,
+  ])
+})
+
+test.each([
   ['{"input": {"cross": [{"atom": {"y": 1}}]}}', 'unknown field "y" in pps.AtomInput'],
   ['{"input": {"cross": {}}}', 'input.cross must be a list, and is {}'],
   ['{"pipeline": 3}', 'pipeline must be an object, and is 3'],
@@ -130,7 +139,13 @@ test.each([
   ['{"input": {"cron": {"start": "soon"}}}', 'input.cron.start must be a time'],
   ['[{"pipeline": {"name": "a"}}, {"x": 1}]', '(spec 2, which begins at line 1, column 1)'],
   ['pipeline: {name: a}\ninput:\n  atom:\n   repo: [', 'at line 4, column 11 (read as YAML)'],
-  ['a: 1\na: 2\n', 'Map keys must be unique at line 2, column 1 (read as YAML)'],
+  ['a: 1\na: 2\n', '"a" is there a second time in one object at line 2, column 1'],
+  ['b:\n  "a c": 1\n  a c: 2\n', '"a c" is there a second time in one object at line 3, column 3'],
+  [
+    '{"a": [{"b": "c", "b" :\n1}]}',
+    '"b" is there a second time in one object at line 1, column 19: keep one of them',
+  ],
+  ['{"a": 1,\n "\\u0061": 2}', '"a" is there a second time in one object at line 2, column 2'],
   [
     'transform:\n  env:\n    PORT: 80\n',
     'transform.env.PORT must be a text (put it in quotes), and is 80',
@@ -144,6 +159,11 @@ test.each([
   ['] {}', 'at line 1, column 1 (read as YAML)'],
 ])('the spec %s is refused', async (text, reason) => {
   expect((await specNames(text)).join()).toContain(reason)
+})
+
+test('keys and texts that are equal in different places are read', () => {
+  const text = '{"name": "b", "b": {"name": "name", "list": [{"b": 1}, {"b": "b", "c": "\\": "}]}}'
+  expect([...jsonDocuments(text)].map(({ value }) => value)).toEqual([JSON.parse(text)])
 })
 
 test('a bomb of YAML aliases is refused', async () => {

@@ -46,9 +46,15 @@ async function withPrefix<Value>(parse: () => Value | Promise<Value>, place = ''
   try {
     return await parse()
   } catch (error) {
+    if (isTooDeep(error)) throw malformed(`it is nested too deep${place}`, error)
     if (!(error instanceof InvalidArgumentError)) throw error
     throw malformed(error.message + (error instanceof JsonSyntaxError ? '' : place), error)
   }
+}
+
+/** Whoever walks down a value gives up far below the depth that the server takes. */
+function isTooDeep(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('Maximum call stack size exceeded')
 }
 
 function malformed(reason: string, cause?: unknown): InvalidArgumentError {

@@ -1,5 +1,11 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
-import { type JsonDocument, jsonDocuments, JsonSyntaxError, placeText } from './json-documents.ts'
+import {
+  type JsonDocument,
+  jsonDocuments,
+  JsonSyntaxError,
+  placeText,
+  twiceError,
+} from './json-documents.ts'
 
 const jsonStart = /^[\s\ufeff]*[{["]/
 
@@ -26,6 +32,7 @@ async function yamlDocuments(text: string): Promise<readonly JsonDocument[]> {
     const [problem] = document.errors
     if (problem !== undefined) {
       const [at] = problem.pos
+      if (problem.code === 'DUPLICATE_KEY') throw twiceError(yamlKey(text, at), text, at)
       throw new JsonSyntaxError(`${problem.message} at ${placeText(text, at)} (read as YAML)`, {
         cause: problem,
       })
@@ -35,6 +42,12 @@ async function yamlDocuments(text: string): Promise<readonly JsonDocument[]> {
     if (value !== null) found.push({ value, offset })
   }
   return found
+}
+
+/** The key that begins at `from`. */
+function yamlKey(text: string, from: number): string {
+  const [line = ''] = text.slice(from).split('\n')
+  return line.replace(/\s*:(\s.*)?$/s, '').replace(/^(["'])(.*)\1$/s, '$2')
 }
 
 function yamlValue(document: {

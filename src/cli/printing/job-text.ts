@@ -44,13 +44,21 @@ export function jobText(
   ].join('')
 }
 
+function startText(
+  { started, queueSize, opening, openingSince }: WorkerStatus,
+  clock: Clock,
+): string {
+  if (opening !== '') return `${visible(opening)} (began ${ageText(openingSince, clock)})`
+  return queueSize === 0n ? ageText(started, clock) : 'waits for its turn'
+}
+
 function workersText(workers: readonly WorkerStatus[], clock: Clock): string {
-  const rows = workers.map(({ workerId, jobId, data, started, queueSize }) => [
-    workerId,
-    jobId,
-    data.map(({ path }) => path).join(', '),
-    queueSize === 0n ? ageText(started, clock) : 'waits for its turn',
-    String(queueSize),
+  const rows = workers.map((worker) => [
+    worker.workerId,
+    worker.jobId,
+    worker.data.map(({ path }) => path).join(', '),
+    startText(worker, clock),
+    String(worker.queueSize),
   ])
   const retries = workers
     .filter(({ lastReason }) => lastReason !== '')

@@ -41,15 +41,27 @@ function progressText({ repo, commitsDone, commitsTotal, files, bytes }: PullPro
 }
 
 function repoText(
-  { repo, commits, branches, ahead, tags, otherTags }: PulledRepo,
+  { repo, commits, branches, ahead, leftOut, tags, otherTags }: PulledRepo,
   verb: string,
   bytes: bigint | undefined,
 ): string {
   const counted = commits === 1n ? '1 commit' : `${commits} commits`
   const moved = branches.length === 0 ? 'no branch moved' : `to ${branches.join(', ')}`
   const tagged = tags.length === 0 ? '' : `, tagged ${tags.join(', ')}`
-  const came = bytes === undefined ? '' : `, ${sizeText(Number(bytes))} of files`
+  const came = bytes === undefined ? '' : `, ${cameText(bytes, commits, verb)}`
   const there = ahead.length === 0 ? '' : `; ${ahead.join(', ')} has more here than there`
   const other = otherTags.length === 0 ? '' : `; tag ${otherTags.join(', ')} is another one here`
-  return `${repo}: ${counted} ${verb}, ${moved}${tagged}${came}${there}${other}`
+  const left = leftOut === 0n ? '' : `; ${leftOutText(leftOut)} there that no branch leads to`
+  return `${repo}: ${counted} ${verb}, ${moved}${tagged}${came}${there}${other}${left}`
+}
+
+/** Commits come whole; of their files, only what is not there yet. */
+function cameText(bytes: bigint, commits: bigint, verb: string): string {
+  const files = `${sizeText(Number(bytes))} of files`
+  if (commits === 0n) return files
+  return `${files} that were not ${verb === 'pushed' ? 'there' : 'here'}`
+}
+
+function leftOutText(count: bigint): string {
+  return count === 1n ? '1 commit stays' : `${count} commits stay`
 }

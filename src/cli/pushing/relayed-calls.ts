@@ -12,6 +12,7 @@ import type { Transport } from '../../client/transport.ts'
 import {
   type AnswerPushRequestSchema,
   GetChunksRequestSchema,
+  ListCommitsRequestSchema,
   ListCommitTagsRequestSchema,
   type PushedCall,
   type Transfers,
@@ -49,6 +50,10 @@ const readables: ReadonlyMap<string, Readable> = new Map([
   [inspectRepo, readable(InspectRepoRequestSchema, ({ repo }) => repo?.name ?? '')],
   ['/pfs.API/ListBranch', readable(ListBranchRequestSchema, ({ repo }) => repo?.name ?? '')],
   ['/pfs.API/ListCommit', readable(ListCommitRequestSchema, ({ repo }) => repo?.name ?? '')],
+  [
+    '/pachyderm.Commits/ListCommits',
+    readable(ListCommitsRequestSchema, ({ repo }) => repo?.name ?? '', true),
+  ],
   [
     '/pachyderm.Commits/ListCommitTags',
     readable(ListCommitTagsRequestSchema, ({ repo }) => repo?.name ?? '', true),

@@ -1,4 +1,5 @@
 import type { CommandContext } from '../command.ts'
+import { lostWith } from '../lost-connection.ts'
 import { filesClient } from '../own-clients.ts'
 import { Progress } from '../printing/progress.ts'
 import type { UrlTarget } from './targets.ts'
@@ -20,12 +21,19 @@ export async function bringHistory(
     resume: flags.isOn('resume'),
     parallelism: flags.positive('parallelism'),
   })
-  for await (const { files, bytes, brought } of responses) {
-    progress.show({ fileCount: Number(files), sizeBytes: Number(bytes) })
-    for (const { origin, commit, changedFiles, removedPaths } of brought) {
-      await progress.end()
-      await out.line(`${origin}\t${commit?.id}\t+${changedFiles} -${removedPaths}`)
+  try {
+    for await (const { files, bytes, brought } of responses) {
+      progress.show({ fileCount: Number(files), sizeBytes: Number(bytes) })
+      for (const { origin, commit, changedFiles, removedPaths } of brought) {
+        await progress.end()
+        await out.line(`${origin}\t${commit?.id}\t+${changedFiles} -${removedPaths}`)
+      }
     }
+  } catch (error) {
+    throw lostWith(
+      error,
+      'whole commits have come, or none: the same command with --resume goes on',
+    )
   }
   await progress.end()
 }

@@ -1,5 +1,6 @@
 import type { CommandContext } from '../command.ts'
 import { Code } from '../../base/grpc-wire.ts'
+import { holdCommit } from '../../client/held-commit.ts'
 import { RpcError } from '../../client/rpc-error.ts'
 import { LeftOpenError } from '../errors.ts'
 import type { pfsClient as PfsClientOf } from '../pfs-client.ts'
@@ -27,16 +28,15 @@ export async function commitAround(
   },
   work: (commit: string, options: { readonly isHeld: boolean }) => Promise<void>,
 ): Promise<void> {
-  // Loaded here: without --commit, nothing but contents is sent, which needs no generated code.
-  const { pfsClient } = await import('../pfs-client.ts')
-  const pfs = pfsClient(context)
   const { repo, branch, hasPut = () => false, hasEnded = () => false } = target
-  using opened = await openCommit(context, pfs, target)
+  using opened = await openCommit(context, target)
   const { id, isHeld } = opened
   const commit = { repo: { name: repo }, id }
   const tellAndEnd = (signal: NodeJS.Signals): void => {
     for (const name of endingSignals) process.off(name, tellAndEnd)
-    const left = hasPut() ? Promise.resolve(stillOpenText(repo, opened)) : drop(pfs, commit, opened)
+    const left = hasPut()
+      ? Promise.resolve(stillOpenText(repo, opened))
+      : drop(context, commit, opened)
     void left.then((text) => {
       process.stderr.write(`\ninterrupted: ${text}\n`)
       // No handler is left, so this is what it would have been.
@@ -48,6 +48,7 @@ export async function commitAround(
     await work(id, { isHeld })
   } catch (error) {
     const isKept = hasPut()
+    const pfs = await loadPfs(context)
     const closing = isKept ? pfs.finishCommit({ commit }) : pfs.deleteCommit({ commit })
     // What went wrong first explains the rest.
     await closing.catch(async () => {
@@ -60,6 +61,7 @@ export async function commitAround(
     for (const name of endingSignals) process.off(name, tellAndEnd)
   }
   if (hasEnded()) return
+  const pfs = await loadPfs(context)
   await pfs.finishCommit({ commit }).catch((error: unknown) => {
     throw new LeftOpenError(stillOpenText(repo, opened), { cause: error })
   })
@@ -88,23 +90,28 @@ interface OpenedCommit extends Disposable {
 /** Disposing lets go of it. */
 async function openCommit(
   context: CommandContext,
-  pfs: Pfs,
   { repo: name, branch, message = '' }: CommitTarget,
 ): Promise<OpenedCommit> {
-  const { commitsClient } = await import('../own-clients.ts')
   const letGo = new AbortController()
-  const request = { repo: { name }, branch, message }
-  const call = commitsClient(context).holdCommit(request, { signal: letGo.signal })
+  const wanted = { repo: name, branch, message }
+  const held = holdCommit(context.transport, wanted, { signal: letGo.signal })
   try {
     // Leaving a loop would end the call.
-    const first = await call[Symbol.asyncIterator]().next()
-    const id = first.done === true ? '' : (first.value.commit?.id ?? '')
+    const first = await held.next()
+    const id = first.done === true ? '' : first.value.id
     return { id, isHeld: true, [Symbol.dispose]: () => letGo.abort() }
   } catch (error) {
     if (!(error instanceof RpcError && error.code === Code.unimplemented)) throw error
+    const pfs = await loadPfs(context)
     const { id } = await pfs.startCommit({ parent: { repo: { name } }, branch, message })
     return { id, isHeld: false, [Symbol.dispose]: () => undefined }
   }
+}
+
+/** Loaded when it is needed, which is seldom: generated code takes as long to load as many files to be put. */
+async function loadPfs(context: CommandContext): Promise<Pfs> {
+  const { pfsClient } = await import('../pfs-client.ts')
+  return pfsClient(context)
 }
 
 type Pfs = ReturnType<typeof PfsClientOf>
@@ -120,7 +127,12 @@ async function isOpen(pfs: Pfs, commit: Commit): Promise<boolean> {
 }
 
 /** Deletes a commit in which nothing is, and says what has become of it. */
-async function drop(pfs: Pfs, commit: Commit, opened: OpenedCommit): Promise<string> {
+async function drop(
+  context: CommandContext,
+  commit: Commit,
+  opened: OpenedCommit,
+): Promise<string> {
+  const pfs = await loadPfs(context)
   const name = `${commit.repo.name}/${commit.id}`
   try {
     await pfs.deleteCommit({ commit }, { timeoutMs: closeMsMax })

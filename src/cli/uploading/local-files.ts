@@ -1,5 +1,13 @@
 import { isUtf8 } from 'node:buffer'
-import { closeSync, type Dirent, openSync, readdirSync, readSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  type Dirent,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+} from 'node:fs'
 import { open } from 'node:fs/promises'
 import { posix } from 'node:path'
 import { type ByteStream, utf8Text } from '../../base/bytes.ts'
@@ -41,11 +49,13 @@ function* findBelow(
   { source, path }: Target,
   onLeftOut: (left: LeftOut) => void,
 ): Generator<Target> {
+  // Once for all names: to join paths takes as long as to open a file.
+  const before = {
+    source: posix.join(source, 'x').slice(0, -1),
+    path: path === '' ? '' : `${path}/`,
+  }
   for (const [name, entry] of entriesOf(source, onLeftOut)) {
-    const inner = {
-      source: posix.join(source, name),
-      path: path === '' ? name : `${path}/${name}`,
-    }
+    const inner = { source: before.source + name, path: before.path + name }
     const what = entry.isSymbolicLink() ? whatLinkIs(inner.source) : whatEntryIs(entry)
     if (what === 'a file') yield inner
     else if (what === 'a directory') yield* findBelow(inner, onLeftOut)
@@ -54,25 +64,24 @@ function* findBelow(
 }
 
 /** What is in a directory, but for names that no repo can have: those are told and left out. */
-function* entriesOf(
+function entriesOf(
   directory: string,
   onLeftOut: (left: LeftOut) => void,
-): Generator<
-  readonly [name: string, entry: Pick<Dirent, 'isFile' | 'isDirectory' | 'isSymbolicLink'>]
-> {
+): readonly (readonly [
+  name: string,
+  entry: Pick<Dirent, 'isFile' | 'isDirectory' | 'isSymbolicLink'>,
+])[] {
   const entries = readdirSync(directory, { withFileTypes: true })
   // U+FFFD is what Node writes for bytes that are not UTF-8; or it is part of a name.
   if (!entries.some(({ name }) => name.includes('\ufffd'))) {
-    for (const entry of entries) yield [entry.name, entry]
-    return
+    return entries.map((entry) => [entry.name, entry])
   }
-  for (const entry of readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })) {
-    if (isUtf8(entry.name)) yield [utf8Text(entry.name), entry]
-    else {
-      const source = posix.join(directory, visibleName(entry.name))
-      onLeftOut({ source, what: 'a name that is not UTF-8' })
-    }
-  }
+  return readdirSync(directory, { withFileTypes: true, encoding: 'buffer' }).flatMap((entry) => {
+    if (isUtf8(entry.name)) return [[utf8Text(entry.name), entry] as const]
+    const source = posix.join(directory, visibleName(entry.name))
+    onLeftOut({ source, what: 'a name that is not UTF-8' })
+    return []
+  })
 }
 
 /** With an escape, such as `\xff`, for each byte that is not ASCII or cannot be seen. */
@@ -97,42 +106,27 @@ function whatLinkIs(source: string): string {
   return target.isDirectory() ? 'a link to a directory' : 'a link to no file'
 }
 
-const slabBytes = 1024 * 1024
-/** The rest of a slab is given up when it is smaller. */
-const roomBytesMin = 64 * 1024
-
-/**
- * Reads small files at once, one after another, into slabs of memory that are not written again.
- */
-export class SmallFileReader {
-  #room: Uint8Array = new Uint8Array(0)
-
-  /** A file's content, which must not be changed; or undefined when it is not small. */
-  read(source: string): Uint8Array | undefined {
-    if (this.#room.length < roomBytesMin) this.#room = Buffer.allocUnsafeSlow(slabBytes)
-    const file = openSync(source, 'r')
-    try {
-      let size = 0
-      for (;;) {
-        if (size === this.#room.length) return undefined
-        const count = this.#readAt(file, size, source)
-        if (count === 0) break
-        size += count
-      }
-      const content = this.#room.subarray(0, size)
-      this.#room = this.#room.subarray(size)
-      return content
-    } finally {
-      closeSync(file)
+/** A file that may be small: see `SmallFile`. */
+export function readFileInto(source: string, into: Uint8Array, offset: number): number | undefined {
+  const file = openSync(source, constants.O_RDONLY)
+  try {
+    let end = offset
+    while (end < into.length) {
+      const count = readAt(file, into, end, source)
+      if (count === 0) return end - offset
+      end += count
     }
+    return undefined
+  } finally {
+    closeSync(file)
   }
+}
 
-  #readAt(file: number, offset: number, source: string): number {
-    try {
-      return readSync(file, this.#room, offset, this.#room.length - offset, null)
-    } catch (error) {
-      throw unreadable(source, error)
-    }
+function readAt(file: number, into: Uint8Array, offset: number, source: string): number {
+  try {
+    return readSync(file, into, offset, into.length - offset, null)
+  } catch (error) {
+    throw unreadable(source, error)
   }
 }
 

@@ -6,7 +6,7 @@ import { isUnimplemented } from '../../client/rpc-error.ts'
 import type { CommandContext } from '../command.ts'
 import { inParallel } from '../../base/parallel.ts'
 import { Progress } from '../printing/progress.ts'
-import { findFiles, type LeftOut, readSlices, SmallFileReader } from './local-files.ts'
+import { findFiles, type LeftOut, readFileInto, readSlices } from './local-files.ts'
 import { Restartable } from './restartable.ts'
 import { requireKnown } from './split-flags.ts'
 import type { Target } from './targets.ts'
@@ -122,12 +122,37 @@ function* puts(
   { overwrite }: UploadRequest,
   progress: Progress,
 ): Generator<FilePut> {
-  const reader = new SmallFileReader()
-  for (const { source, path } of files) {
-    const content = reader.read(source)
-    if (content !== undefined) progress.addBytes(content.length)
-    yield { path, bytes: content ?? counted(readSlices(source), progress), overwrite }
+  for (const file of files) {
+    yield new LocalPut(file, overwrite, progress)
     progress.addFile()
+  }
+}
+
+class LocalPut implements FilePut {
+  readonly path: string
+  readonly overwrite: boolean
+  readonly #source: string
+  readonly #progress: Progress
+
+  constructor({ source, path }: Target, overwrite: boolean, progress: Progress) {
+    this.path = path
+    this.overwrite = overwrite
+    this.#source = source
+    this.#progress = progress
+  }
+
+  get small(): this {
+    return this
+  }
+
+  readInto(into: Uint8Array, offset: number): number | undefined {
+    const count = readFileInto(this.#source, into, offset)
+    if (count !== undefined) this.#progress.addBytes(count)
+    return count
+  }
+
+  get bytes(): ByteStream {
+    return counted(readSlices(this.#source), this.#progress)
   }
 }
 

@@ -86,6 +86,20 @@ test('a newer store is refused with the release that it needs, and stays as it i
   expect(await readdir(directory.path)).toEqual(['metadata.db'])
 })
 
+test('a store of a newer build is not called damaged where both builds have the same number', async () => {
+  await using directory = await TemporaryDirectory.create()
+  await (await open(directory, [second, other], '1.0.0'))[Symbol.asyncDispose]()
+  for (const migrations of [[first, other], [second]]) {
+    const opening = open(directory, migrations, '1.0.0')
+    await expect(opening).rejects.toThrow(FailedPreconditionError)
+    await expect(opening).rejects.toThrow(
+      /written by a newer build of release 1\.0\.0 .*: use that build or newer, or go back to .* --undo$/,
+    )
+  }
+  await (await open(directory, [second, other], '1.0.0'))[Symbol.asyncDispose]()
+  expect(await readdir(directory.path)).toEqual(['metadata.db'])
+})
+
 test('an upgrade that fails at its last step leaves the store to the release before', async () => {
   await using directory = await TemporaryDirectory.create()
   await (await open(directory, [first], '1.0.0'))[Symbol.asyncDispose]()

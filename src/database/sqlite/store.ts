@@ -1,6 +1,8 @@
+import { statfsSync, statSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { DataLossError, FailedPreconditionError } from '../../base/errors.ts'
+import { DataLossError, DiskFullError, FailedPreconditionError } from '../../base/errors.ts'
+import { sizeText } from '../../base/sizes.ts'
 import type { LayerUpgrade, Migrations, StoreUpgrade } from '../database.ts'
 import type { Connection } from './connection.ts'
 import { sqliteDialect } from './dialect.ts'
@@ -121,6 +123,23 @@ export async function migrate(
   connection.execute(sqliteDialect(layersTable))
   const layers = plannedUpgrade(connection, migrations, release)
   if (layers.length === 0) return undefined
+  try {
+    const copy = await migrateLayers(connection, migrations, release, keepsCopy)
+    return copy === undefined ? undefined : { copy, layers }
+  } catch (error) {
+    if (!(error instanceof DiskFullError)) throw error
+    const { path } = connection
+    throw new DiskFullError(dirname(path), { cause: error, advice: upgradeAdvice(path) })
+  }
+}
+
+/** The path of the copy, when there is one. */
+async function migrateLayers(
+  connection: Connection,
+  migrations: readonly Migrations[],
+  release: string,
+  keepsCopy: boolean,
+): Promise<string | undefined> {
   const stored = storedLayers(connection)
   const copy = keepsCopy && stored.size > 0 ? await backUp(connection, stored) : undefined
   // A step may rebuild a table that others refer to; what refers to nothing afterwards is refused.
@@ -138,7 +157,22 @@ export async function migrate(
     throw error
   }
   connection.execute('PRAGMA foreign_keys = ON')
-  return copy === undefined ? undefined : { copy, layers }
+  return copy
+}
+
+/** What an upgrade of the store in the file `path` takes on its disk at most, and what is free there, in bytes. */
+export function upgradeRoom(path: string): { readonly needed: number; readonly free: number } {
+  const { bavail, bsize } = statfsSync(dirname(path))
+  const sizes = [path, `${path}-wal`].map((each) => statSync(each, { throwIfNoEntry: false })?.size)
+  const sizeBytes = sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0)
+  // A copy of all that there is, and a log of all that changes.
+  return { needed: 2 * sizeBytes, free: bavail * bsize }
+}
+
+/** What to do when there is no room for an upgrade. */
+export function upgradeAdvice(path: string): string {
+  const { needed, free } = upgradeRoom(path)
+  return `to bring ${basename(path)} to this release takes up to ${sizeText(needed)}, for a copy of what there is and for what changes, and ${sizeText(free)} are free; make room, and do the same again: nothing has changed. Copies of before older upgrades, ${basename(path)}${copySuffix}…, may go`
 }
 
 function plansOf(migrations: readonly Migrations[]): readonly Plan[] {
@@ -198,13 +232,13 @@ function refuseNewer(
   for (const [layer, { version, release: writer }] of stored) {
     const known = plans.find((plan) => plan.layer === layer)?.steps.length ?? 0
     if (version <= known) continue
-    if (writer === release && release !== 'unknown') {
-      throw new DataLossError(
-        `${path} is damaged: its table database_layers says that this release, ${release}, has brought ${layer} to version ${version}, and it knows ${known} at most; stop the server, keep a copy of the file, and restore the newest backup`,
-      )
-    }
+    // Between two releases, builds have the number of one of them.
+    const [newer, use] =
+      writer === release
+        ? [`a newer build of release ${writer}`, 'use that build']
+        : [`release ${writer}`, `use release ${writer}`]
     throw new FailedPreconditionError(
-      `${path} was written by release ${writer} (${layer} version ${version}); this is release ${release}, which knows ${layer} up to version ${known}: use release ${writer} or newer, or go back to what there was before the upgrade, with its pachctl: pachctl migrate --root DIR --undo`,
+      `${path} was written by ${newer} (${layer} version ${version}); this is release ${release}, which knows ${layer} up to version ${known}: ${use} or newer, or go back to what there was before the upgrade, with its pachctl: pachctl migrate --root DIR --undo`,
     )
   }
 }
@@ -222,10 +256,15 @@ async function backUp(
   const backup = join(directory, `${basename(connection.path)}${copySuffix}${versions}`)
   const partial = `${backup}.partial`
   await rm(partial, { force: true })
-  connection.run('VACUUM INTO ?', [partial])
-  // VACUUM INTO does not sync what it writes.
-  await syncFile(partial)
-  await rename(partial, backup)
+  try {
+    connection.run('VACUUM INTO ?', [partial])
+    // VACUUM INTO does not sync what it writes.
+    await syncFile(partial)
+    await rename(partial, backup)
+  } catch (error) {
+    await rm(partial, { force: true })
+    throw error
+  }
   await syncFile(directory)
   return backup
 }

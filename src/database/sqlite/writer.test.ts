@@ -142,8 +142,10 @@ test('after a sync that failed nothing works any more, and nobody hears of succe
   const second = one.insert(2)
   await turns()
   one.syncs.started[0]?.reject(new Error('EIO'))
-  await expect(first).rejects.toThrow(UnavailableError)
-  await expect(second).rejects.toThrow('could not be synced')
+  await Promise.all([
+    expect(first).rejects.toThrow(UnavailableError),
+    expect(second).rejects.toThrow('could not be synced'),
+  ])
   await expect(one.insert(3)).rejects.toThrow('could not be synced')
   await expect(one.writer.durable()).rejects.toThrow('could not be synced')
   expect(one.count()).toBe(1)
@@ -159,8 +161,10 @@ test('a full disk fails the operations of the batch and no later one', async () 
     tx.run('INSERT INTO blobs (value) VALUES (?)', new Uint8Array(200_000)),
   )
   // SQLite ends the whole transaction, so the small one is gone too and must not succeed.
-  await expect(small).rejects.toThrow(ResourceExhaustedError)
-  await expect(large).rejects.toThrow('is full (at /')
+  await Promise.all([
+    expect(small).rejects.toThrow(ResourceExhaustedError),
+    expect(large).rejects.toThrow('is full (at /'),
+  ])
   const later = one.insert(2)
   await turns()
   one.syncs.started[0]?.resolve()

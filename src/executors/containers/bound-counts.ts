@@ -36,6 +36,29 @@ export function processCountsOf(pid: number, containerId: string): ProcessCounts
   }
 }
 
+/** Whether the container's first process is traced: stopped, or told what to do, by another. */
+export function isTraced(pid: number, containerId: string): boolean {
+  const tracer = /^TracerPid:\t(\d+)$/m.exec(readText(`/proc/${pid}/status`))?.[1] ?? '0'
+  return tracer !== '0' && groupsOf(pid, containerId) !== ''
+}
+
+/** Fields of `/proc/PID/stat` after the name in brackets: priority and nice. */
+const [priorityAt, niceAt] = [15, 16]
+
+/**
+ * What the container's first process hands on to all that it starts, and user code can set: limits,
+ * priority, and how soon it is ended when memory runs short. Empty where it cannot be read.
+ */
+export function inheritedStateOf(pid: number, containerId: string): string {
+  if (groupsOf(pid, containerId) === '') return ''
+  const fields = readText(`/proc/${pid}/stat`)
+    .replace(/^.*\) /s, '')
+    .split(' ')
+  const score = readText(`/proc/${pid}/oom_score_adj`)
+  const limits = readText(`/proc/${pid}/limits`)
+  return `${fields[priorityAt] ?? ''} ${fields[niceAt] ?? ''} ${score}${limits}`
+}
+
 /** What the kernel says of its groups; nothing where another process has the number. */
 function groupsOf(pid: number, containerId: string): string {
   const groups = readText(`/proc/${pid}/cgroup`)

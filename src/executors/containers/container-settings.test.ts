@@ -75,3 +75,25 @@ test('the rights to own files are root’s alone', () => {
   expect(hostConfig(0)).toMatchObject({ CapAdd: expect.arrayContaining(['CHOWN', 'FOWNER']) })
   expect(hostConfig(0, {}, { isForRoot: false })).toMatchObject({ CapAdd: [], CapDrop: ['ALL'] })
 })
+
+function settingsOf(engine: Partial<EngineFacts>, pfs: string, target: string): unknown {
+  return containerSettings({
+    transform: transform(['true'], { image: 'image' }),
+    image,
+    files: { ...files, pfs },
+    facts: { ...facts, ...engine },
+    labels: {},
+    network: 'host',
+    processCountMax: 100,
+    secretDirectories: [{ source: '/dev/shm/x', target }],
+  })
+}
+
+test('a comma in a path, which Podman cannot mount, is told of with what helps', () => {
+  const podman = { isPodman: true, title: 'Podman 4.3' }
+  expect(() => settingsOf(podman, '/a,b/pfs', '/key')).toThrow(
+    /^Podman 4.3 shows containers no directory with a comma in its path, as \/a,b\/pfs has: move/,
+  )
+  expect(() => settingsOf(podman, '/a/pfs', '/k,y')).toThrow(/^mount_path \/k,y has a comma/)
+  expect(() => settingsOf({}, '/a,b/pfs', '/k,y')).not.toThrow()
+})

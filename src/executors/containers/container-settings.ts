@@ -20,6 +20,8 @@ const rootCapabilities = [
   'NET_BIND_SERVICE',
   'SYS_CHROOT',
 ]
+/** Packages of some systems give rights to programs as they are installed. */
+export const buildCapabilities: readonly string[] = [...rootCapabilities, 'SETFCAP']
 const nanosPerCpu = 1e9
 /** When the machine runs short, user code waits for the server, and is ended before it. */
 const cpuShares = 512
@@ -28,9 +30,41 @@ const oomScore = 500
 const memoryBytesMin = 6 * 1024 * 1024
 const podmanWithGpus = 5
 
+/** Before how a place is mounted (`rw` or `ro`), and its path, among the answers that come first. */
+export const mountPrefix = 'mount '
+
+/**
+ * Docker shows these read-only, those that are there: the first are those that it would by itself, and
+ * the rest what it makes for each container. Podman passes over them, and so they are looked at.
+ */
+const readonlyPaths = [
+  '/proc/bus',
+  '/proc/fs',
+  '/proc/irq',
+  '/proc/sys',
+  '/proc/sysrq-trigger',
+  '/dev',
+  '/etc/hosts',
+  '/etc/hostname',
+  '/etc/resolv.conf',
+  '/sys/fs/cgroup',
+]
+
+// What the engine mounts is in no image and goes with the container: where user code can change it is
+// told before any has run: of two mounts at one place the later counts. `/proc` keeps nothing. Below
+// `/dev` and `/sys` all belongs to root, of whom some shells say that it may write anywhere.
+//
 // What comes first through the pipe are assignments of secret values, between two lines that nobody
 // guesses: they are in no file, and in no description of the container.
 const startScript = `exec </.pachyderm/nonces 3>/.pachyderm/answers
+(while read -r _ _ _ _ at options _; do
+  case $at in
+    / | /proc | /proc/* | /pfs/out | /tmp | /var/tmp) continue ;;
+    /dev | /dev/* | /sys/*) [ -w "$at" ] || continue ;;
+    *) [ -d "$at" ] || [ -w "$at" ] || continue ;;
+  esac
+  echo "${mountPrefix}\${options%%,*} $at"
+done) </proc/self/mountinfo >&3
 text=
 IFS= read -r end
 while IFS= read -r line && [ "$line" != "$end" ]; do
@@ -81,6 +115,16 @@ export interface SettingsOptions {
  */
 export function containerSettings(options: SettingsOptions): ContainerSettings {
   const { transform, image, files, facts, labels, network, shell, secretDirectories } = options
+  const mounts = [
+    bind(files.control, '/.pachyderm', true),
+    // The inputs; what is in `out` is another mount.
+    bind(files.pfs, '/pfs', true),
+    bind(files.out, '/pfs/out', false),
+    bind(files.tmp, '/tmp', false),
+    bind(files.varTmp, '/var/tmp', false),
+    ...secretDirectories.map(({ source, target }) => bind(source, target, true)),
+  ]
+  requireMountable(mounts, facts)
   const start = startOf(shell)
   return {
     image: transform.image,
@@ -96,22 +140,32 @@ export function containerSettings(options: SettingsOptions): ContainerSettings {
       HostConfig: {
         ...guardedHost,
         AutoRemove: true,
+        ReadonlyPaths: readonlyPaths,
         NetworkMode: network,
-        Mounts: [
-          bind(files.control, '/.pachyderm', true),
-          // The inputs; what is in `out` is another mount.
-          bind(files.pfs, '/pfs', true),
-          bind(files.out, '/pfs/out', false),
-          bind(files.tmp, '/tmp', false),
-          bind(files.varTmp, '/var/tmp', false),
-          ...secretDirectories.map(({ source, target }) => bind(source, target, true)),
-        ],
+        Mounts: mounts,
         CapAdd: image.isForRoot ? rootCapabilities : [],
         OomScoreAdj: oomScore,
         ...limits(options),
         ...graphics(transform, facts),
       },
     },
+  }
+}
+
+/** Podman writes mounts as lists with commas. @throws {FailedPreconditionError} with advice. */
+function requireMountable(mounts: readonly HostMount[], facts: EngineFacts): void {
+  if (!facts.isPodman) return
+  for (const { Source: source, Target: target } of mounts) {
+    if (source.includes(',')) {
+      throw new FailedPreconditionError(
+        `${facts.title} shows containers no directory with a comma in its path, as ${source} has: move the data directory to a path without (pachd --root), use Docker, or set "executor" to "process"`,
+      )
+    }
+    if (target.includes(',')) {
+      throw new FailedPreconditionError(
+        `mount_path ${target} has a comma, with which ${facts.title} shows containers no directory; choose another`,
+      )
+    }
   }
 }
 

@@ -18,8 +18,9 @@ import { OutputBudget, OutputLines } from '../process/output-lines.ts'
 import type { ContainerSettings } from './container-settings.ts'
 import { containerEnvironment } from './container-environment.ts'
 import type { Engine, EngineImage } from './engine.ts'
-import { RootState } from './root-state.ts'
+import { type RootChange, RootState } from './root-state.ts'
 import { emptySlotFiles, type OpenFiles, removeSlotFiles, type SlotFiles } from './slot-files.ts'
+import { noexecText } from '../noexec.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
 import { warmEndError, WarmProgram, warmVariables } from '../process/warm-program.ts'
 import { WarmContainer, type ContainerAnswer } from './warm-container.ts'
@@ -46,8 +47,8 @@ export interface ContainerSlotOptions {
   readonly processCountMax: number
   readonly clock: Clock
   readonly random: Random
-  /** Called with a path of the container's own that user code has changed. */
-  readonly onRootChanged: (path: string) => void
+  /** Called when a container must be replaced for what user code has changed, or may have. */
+  readonly onRootChanged: (change: RootChange) => void
   readonly onDisposed: () => void
 }
 
@@ -60,6 +61,7 @@ export class ContainerSlot implements Slot {
   readonly pfsPath = '/pfs'
   readonly directories: ReadonlySet<string> = new Set(['/out'])
   readonly isInputReadOnly = true
+  readonly mayHaveOutput = true
   readonly #options: ContainerSlotOptions
   readonly #datumFile: RewrittenFile
   readonly #warm: WarmProgram<ContainerAnswer> | undefined
@@ -105,6 +107,8 @@ export class ContainerSlot implements Slot {
     return this.#options.files.pfs
   }
 
+  prepare(): void {}
+
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
     const { files, outputBytesMax, clock } = this.#options
     const { diskWatch, processWatch, processCountMax } = this.#options
@@ -118,13 +122,17 @@ export class ContainerSlot implements Slot {
       overrun = reason
       abort()
     }
-    const { upperDirectories } = container
-    const counted = { processCountMax, processCounts: () => container.processCounts() }
+    const { upperDirectories, mountedPlaces } = container
+    const counted = {
+      processCountMax,
+      processCounts: () => container.processCounts(),
+      isRunnerTraced: () => container.isRunnerTraced(),
+    }
     using watches = new DisposableStack()
     watches.use(processWatch.watch(counted, end))
     watches.use(
       diskWatch.watch({
-        directories: [files.out, files.tmp, files.varTmp, ...upperDirectories],
+        directories: [files.out, files.tmp, files.varTmp, ...upperDirectories, ...mountedPlaces],
         otherBytes: upperDirectories.length > 0 ? undefined : () => container.writtenBytes(),
         end,
       }),
@@ -152,8 +160,9 @@ export class ContainerSlot implements Slot {
   async reset(): Promise<void> {
     const { files, openFiles } = this.#options
     const { container, root } = await this.#container
-    const changed = await this.#changedPath(container, root)
-    if (changed !== undefined || this.#isStale || container.hasEnded) {
+    const changed = await this.#change(container, root)
+    const isUnfit = this.#isStale || container.hasEnded || container.isRunnerChanged()
+    if (changed !== undefined || isUnfit) {
       if (changed !== undefined) this.#options.onRootChanged(changed)
       await container[Symbol.asyncDispose]()
       await emptySlotFiles(files, openFiles)
@@ -186,8 +195,8 @@ export class ContainerSlot implements Slot {
     return { container, root: await RootState.of(container) }
   }
 
-  async #changedPath(container: WarmContainer, root: RootState): Promise<string | undefined> {
-    return container.hasEnded ? undefined : await root.changedPath(container)
+  async #change(container: WarmContainer, root: RootState): Promise<RootChange | undefined> {
+    return container.hasEnded ? undefined : await root.change(container)
   }
 
   async #answerTo(run: DatumRun, container: WarmContainer): Promise<ContainerAnswer> {
@@ -271,7 +280,10 @@ export class ContainerSlot implements Slot {
     if (exitCode === 0) return { exitCode }
     const { memory, processes } = container.boundsHit()
     if (memory) return { exitCode, bound: this.#memoryText }
-    if (!processes) return { exitCode }
+    if (!processes) {
+      const bound = noexecText(exitCode, this.#options.files.path)
+      return { exitCode, ...(bound !== undefined && { bound }) }
+    }
     return { exitCode, bound: processBoundText(this.#options.processCountMax) }
   }
 

@@ -1,9 +1,18 @@
+import { setMaxListeners } from 'node:events'
 import { stat } from 'node:fs/promises'
+import { Agent } from 'node:http'
 import type { Readable } from 'node:stream'
 
 import type Docker from 'dockerode'
 
-import { CancelledError, DomainError, FailedPreconditionError } from '../../base/errors.ts'
+import type { Clock } from '../../base/clock.ts'
+import {
+  CancelledError,
+  DomainError,
+  FailedPreconditionError,
+  UnavailableError,
+} from '../../base/errors.ts'
+import { unlessAborted } from '../process/unless-aborted.ts'
 import { engineError, statusOf } from './engine-errors.ts'
 import type { RegistryLogin } from './registry-logins.ts'
 
@@ -50,47 +59,87 @@ export interface ImageBuild {
   readonly archive: AsyncIterable<Uint8Array>
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
+  /** Of the API; see `buildParameters`. */
+  readonly parameters: object
   readonly onLine: (line: string) => void
   readonly signal: AbortSignal
 }
 
-/** Docker or Podman by the Docker Engine API. The client library is loaded when there is a socket. */
-export class Engine {
+/** Who asks whether there is an engine does not wait for long. */
+const factsMsMax = 10_000
+/** An engine under load answers in seconds. */
+const callMsMax = 60_000
+/** Of all that a container has written. */
+const lookMsMax = 300_000
+/** When the server stops. */
+const leaveMsMax = 3000
+const unbounded = Number.POSITIVE_INFINITY
+
+interface CallBounds {
+  readonly msMax?: number
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Docker or Podman by the Docker Engine API. The client library is loaded when there is a socket. An engine
+ * that hangs is waited for no longer than a bound of each call, but where it waits for others.
+ */
+export class Engine implements Disposable {
   /** `unix:///…`, for people. */
   readonly address: string
   readonly #socketPath: string
-  #client: Promise<Docker> | undefined
+  readonly #clock: Clock
+  /** Ends all calls. */
+  readonly #closing = new AbortController()
+  #isFound = false
 
-  constructor(socketPath: string) {
+  constructor(socketPath: string, clock: Clock) {
     this.#socketPath = socketPath
+    this.#clock = clock
     this.address = `unix://${socketPath}`
+    // Each container is waited for.
+    setMaxListeners(0, this.#closing.signal)
+  }
+
+  /** From now on it has a few seconds for all that is asked of it, then no more. */
+  leave(): void {
+    const late = this.#clock.sleep(leaveMsMax, this.#closing.signal)
+    late.then(() => this.#closing.abort()).catch(() => {})
+  }
+
+  [Symbol.dispose](): void {
+    this.#closing.abort()
   }
 
   /** @throws {UnavailableError} when nobody answers there. */
   async facts(): Promise<EngineFacts> {
-    return await this.#call('asking for its version', async (client) => {
-      const version = await client.version()
-      const info: EngineInfo = await client.info()
-      const isPodman = version.Components?.some(({ Name }) => Name === 'Podman Engine') ?? false
-      const security = info.SecurityOptions ?? []
-      const isRootless =
-        info.Rootless === true || security.some((option) => option.startsWith('name=rootless'))
-      // Podman says that it can, and does not.
-      const canLimit = !isRootless || info.CgroupVersion === '2'
-      return {
-        title: `${isPodman ? 'Podman' : 'Docker'} ${version.Version}`,
-        isPodman,
-        version: version.Version,
-        isRootless,
-        mapsUsers: isRootless || security.some((option) => option.startsWith('name=userns')),
-        limits: {
-          memory: canLimit && info.MemoryLimit !== false,
-          cpu: canLimit && info.CpuCfsQuota !== false,
-          processes: canLimit && info.PidsLimit !== false,
-        },
-        operatingSystem: info.OperatingSystem ?? '',
-      }
-    })
+    return await this.#call(
+      'asking for its version',
+      async (client) => {
+        const version = await client.version()
+        const info: EngineInfo = await client.info()
+        const isPodman = version.Components?.some(({ Name }) => Name === 'Podman Engine') ?? false
+        const security = info.SecurityOptions ?? []
+        const isRootless =
+          info.Rootless === true || security.some((option) => option.startsWith('name=rootless'))
+        // Podman says that it can, and does not.
+        const canLimit = !isRootless || info.CgroupVersion === '2'
+        return {
+          title: `${isPodman ? 'Podman' : 'Docker'} ${version.Version}`,
+          isPodman,
+          version: version.Version,
+          isRootless,
+          mapsUsers: isRootless || security.some((option) => option.startsWith('name=userns')),
+          limits: {
+            memory: canLimit && info.MemoryLimit !== false,
+            cpu: canLimit && info.CpuCfsQuota !== false,
+            processes: canLimit && info.PidsLimit !== false,
+          },
+          operatingSystem: info.OperatingSystem ?? '',
+        }
+      },
+      { msMax: factsMsMax },
+    )
   }
 
   /** Undefined when the engine has no such image. */
@@ -122,22 +171,32 @@ export class Engine {
 
   /** @throws {FailedPreconditionError} with the registry's words. */
   async pull(name: string, login: RegistryLogin | undefined, signal: AbortSignal): Promise<void> {
-    await this.#call(`pulling image ${name}`, async (client) => {
-      const options = login === undefined ? {} : { authconfig: login }
-      const stream: NodeJS.ReadableStream = await client.pull(name, options)
-      await followProgress(client, stream, signal, () => {})
-    })
+    await this.#call(
+      `pulling image ${name}`,
+      async (client) => {
+        const options = login === undefined ? {} : { authconfig: login }
+        const stream: NodeJS.ReadableStream = await client.pull(name, options)
+        await followProgress(client, stream, signal, () => {})
+      },
+      { msMax: unbounded, signal },
+    )
   }
 
   /** Builds an image of a folder that has a Dockerfile. */
-  async build({ archive, name, labels, onLine, signal }: ImageBuild): Promise<void> {
-    await this.#call(`building image ${name}`, async (client) => {
-      const { Readable } = await import('node:stream')
-      const options = { t: name, labels, forcerm: true, rm: true, abortSignal: signal }
-      const body = Readable.from(archive, { objectMode: false })
-      const stream = await client.buildImage(body, options)
-      await followProgress(client, stream, signal, onLine)
-    })
+  async build(build: ImageBuild): Promise<void> {
+    const { archive, name, labels, parameters, onLine, signal } = build
+    await this.#call(
+      `building image ${name}`,
+      async (client) => {
+        const { Readable } = await import('node:stream')
+        const named = { t: name, labels, forcerm: true, rm: true, abortSignal: signal }
+        const options = { ...parameters, ...named }
+        const body = Readable.from(archive, { objectMode: false })
+        const stream = await client.buildImage(body, options)
+        await followProgress(client, stream, signal, onLine)
+      },
+      { msMax: unbounded, signal },
+    )
   }
 
   /** Gives an image one more name. */
@@ -177,10 +236,14 @@ export class Engine {
 
   /** Waits for its end, however long that takes. It may have been removed by then. */
   async waitForEnd(id: string): Promise<ContainerEnd> {
-    return await this.#call('waiting for a container', async (client) => {
-      const end: { readonly StatusCode?: number } = await client.getContainer(id).wait()
-      return { exitCode: end.StatusCode ?? 0 }
-    })
+    return await this.#call(
+      'waiting for a container',
+      async (client) => {
+        const end: { readonly StatusCode?: number } = await client.getContainer(id).wait()
+        return { exitCode: end.StatusCode ?? 0 }
+      },
+      { msMax: unbounded },
+    )
   }
 
   /** Whether the kernel ended it, or a process in it, for want of memory. */
@@ -193,21 +256,31 @@ export class Engine {
 
   /** Paths that differ from the image's. */
   async changes(id: string): Promise<readonly string[]> {
-    return await this.#call('looking at a container', async (client) => {
-      const changes: unknown = await client.getContainer(id).changes()
-      if (!Array.isArray(changes)) return []
-      return changes.map((change: { readonly Path: string }) => change.Path)
-    })
+    return await this.#call(
+      'looking at a container',
+      async (client) => {
+        const changes: unknown = await client.getContainer(id).changes()
+        if (!Array.isArray(changes)) return []
+        return changes.map((change: { readonly Path: string }) => change.Path)
+      },
+      { msMax: lookMsMax },
+    )
   }
 
   /** How much it has written to its own file system; 0 when it is gone. */
   async writtenBytes(id: string): Promise<number> {
-    return await this.#call('looking at a container', async (client) => {
-      // The types of the client know less than the API.
-      const options: { readonly abortSignal?: AbortSignal; readonly size: boolean } = { size: true }
-      const facts: object = await client.getContainer(id).inspect(options)
-      return 'SizeRw' in facts ? Number(facts.SizeRw) : 0
-    })
+    return await this.#call(
+      'looking at a container',
+      async (client) => {
+        // The types of the client know less than the API.
+        const options: { readonly abortSignal?: AbortSignal; readonly size: boolean } = {
+          size: true,
+        }
+        const facts: object = await client.getContainer(id).inspect(options)
+        return 'SizeRw' in facts ? Number(facts.SizeRw) : 0
+      },
+      { msMax: lookMsMax },
+    )
   }
 
   /** Whether there is a file in a container, running or not. */
@@ -244,21 +317,53 @@ export class Engine {
     })
   }
 
-  async #call<Value>(what: string, call: (client: Docker) => Promise<Value>): Promise<Value> {
+  async #call<Value>(
+    what: string,
+    call: (client: Docker) => Promise<Value>,
+    { msMax = callMsMax, signal }: CallBounds = {},
+  ): Promise<Value> {
+    const where = `${this.address} (${what})`
+    // Of the call's own, so that nothing of it keeps the server from ending.
+    const agent = new Agent()
+    const timer = new AbortController()
     try {
-      return await call(await this.#open())
+      const answer = this.#open(agent).then(call)
+      const closed = unlessAborted(answer, this.#closing.signal, 'the server is about to end')
+      const wanted = unlessAborted(closed, signal ?? timer.signal, 'the work was cancelled')
+      return await Promise.race([wanted, this.#late(msMax, where, timer.signal)])
     } catch (error) {
+      if (this.#closing.signal.aborted && signal?.aborted !== true) {
+        throw new UnavailableError(`no answer of the container engine at ${where} is waited for`)
+      }
       if (error instanceof DomainError) throw error
-      throw engineError(error, `${this.address} (${what})`)
+      throw engineError(error, where)
+    } finally {
+      timer.abort()
+      agent.destroy()
     }
   }
 
-  async #open(): Promise<Docker> {
+  /** Never resolves. */
+  #late(ms: number, where: string, signal: AbortSignal): Promise<never> {
+    if (ms === unbounded) return new Promise<never>(() => {})
+    const late = this.#clock.sleep(ms, signal).then(() => {
+      throw new UnavailableError(
+        `no answer of the container engine at ${where} after ${ms / 1000} seconds: it hangs, or the machine is overloaded; see what it logs, and start it anew if that lasts`,
+      )
+    })
+    late.catch(() => {})
+    return late
+  }
+
+  async #open(agent: Agent): Promise<Docker> {
     const socketPath = this.#socketPath
     // Two hundred modules, for which a machine without an engine has no use.
-    if (this.#client === undefined) await stat(socketPath)
-    this.#client ??= import('dockerode').then(({ default: Client }) => new Client({ socketPath }))
-    return await this.#client
+    if (!this.#isFound) await stat(socketPath)
+    this.#isFound = true
+    const { default: Client } = await import('dockerode')
+    // The types of the client know less than it does.
+    const options: Docker.DockerOptions & { readonly agent: Agent } = { socketPath, agent }
+    return new Client(options)
   }
 }
 

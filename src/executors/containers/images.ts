@@ -1,5 +1,7 @@
-import type { Clock } from '../../base/clock.ts'
+import type { Clock, Instant } from '../../base/clock.ts'
 import { type DomainError, FailedPreconditionError } from '../../base/errors.ts'
+import type { OnWait } from '../../pipelines/executor.ts'
+import { unlessAborted } from '../process/unless-aborted.ts'
 import type { Engine, EngineImage } from './engine.ts'
 import { loginFor, type RegistryLogin, registryOf } from './registry-logins.ts'
 
@@ -28,6 +30,7 @@ export class Images {
   readonly #ports: ImagesPorts
   /** Many slots are opened at once, for one image. */
   readonly #pulling = new Map<string, Promise<void>>()
+  readonly #pulledSince = new Map<string, Instant>()
 
   constructor(ports: ImagesPorts) {
     this.#ports = ports
@@ -37,8 +40,9 @@ export class Images {
   async get(
     name: string,
     secretNames: readonly string[],
-    signal: AbortSignal,
+    { signal, onWait }: { readonly signal: AbortSignal; readonly onWait: OnWait },
   ): Promise<EngineImage> {
+    onWait(`looking for image ${name}`)
     const { engine, pullPolicy } = this.#ports
     const present = await engine.image(name)
     if (present !== undefined && pullPolicy !== 'Always') return present
@@ -53,20 +57,30 @@ export class Images {
         `the container engine has no image ${name}, and names at localhost are of images that were made there: build it, or correct "transform.image"`,
       )
     }
+    onWait(`pulling image ${name}`)
     await this.#pull(name, secretNames, signal)
     const pulled = await engine.image(name)
     if (pulled !== undefined) return pulled
     throw new FailedPreconditionError(`image ${name} was pulled, and is not there`)
   }
 
+  /** When a pull began that goes on. */
+  pulledSince(name: string): Instant | undefined {
+    return this.#pulledSince.get(name)
+  }
+
   async #pull(name: string, secretNames: readonly string[], signal: AbortSignal): Promise<void> {
     const key = JSON.stringify([name, secretNames])
     let pulling = this.#pulling.get(key)
     if (pulling === undefined) {
-      pulling = this.#tryPull(name, secretNames, signal).finally(() => this.#pulling.delete(key))
+      this.#pulledSince.set(name, this.#ports.clock.now())
+      pulling = this.#tryPull(name, secretNames, signal).finally(() => {
+        this.#pulling.delete(key)
+        this.#pulledSince.delete(name)
+      })
       this.#pulling.set(key, pulling)
     }
-    await pulling
+    await unlessAborted(pulling, signal, 'pulling the image was cancelled')
   }
 
   async #tryPull(name: string, secretNames: readonly string[], signal: AbortSignal): Promise<void> {

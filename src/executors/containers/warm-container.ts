@@ -8,13 +8,21 @@ import {
   UnavailableError,
 } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
+import { unescapedPath } from '../mount-table.ts'
 import { descendantsOf } from '../process/child-processes.ts'
 import { FifoReader } from '../process/fifo.ts'
 import { PipeWriter } from '../process/pipe-writer.ts'
 import { AnswerLines, parseAnswer, type RunnerAnswer } from '../process/runner-answers.ts'
-import type { ContainerSettings } from './container-settings.ts'
+import { type ContainerSettings, mountPrefix } from './container-settings.ts'
 import type { ProcessCounts } from '../process/process-watch.ts'
-import { type BoundCounts, boundCountsOf, noBoundCounts, processCountsOf } from './bound-counts.ts'
+import {
+  type BoundCounts,
+  boundCountsOf,
+  inheritedStateOf,
+  isTraced,
+  noBoundCounts,
+  processCountsOf,
+} from './bound-counts.ts'
 import type { Engine, RunningContainer } from './engine.ts'
 import { startContainer } from './starting.ts'
 import { makeOpenFifos, type SlotFiles } from './slot-files.ts'
@@ -63,8 +71,11 @@ export class WarmContainer implements AsyncDisposable {
   readonly #becomingReady = Promise.withResolvers<void>()
   #running: RunningContainer = { upperDirectory: undefined, pid: 0 }
   #boundCounts: BoundCounts = noBoundCounts
+  #inheritedState = ''
+  #isReady = false
   #hasEnded = false
   #isDisposed = false
+  readonly #writablePlaces = new Set<string>()
   #waiting: Waiting | undefined
 
   /** Opens everything or nothing. @throws {FailedPreconditionError} with advice. */
@@ -108,6 +119,28 @@ export class WarmContainer implements AsyncDisposable {
     return upperDirectory !== undefined && existsSync(upperDirectory) ? [upperDirectory] : []
   }
 
+  /** Where else it can write what takes room on a disk, as this process sees it where it may. */
+  get mountedPlaces(): readonly string[] {
+    const { visibleRoot: root } = this
+    if (root === undefined) return []
+    return this.writablePlaces.filter((at) => !/^\/dev(\/|$)/.test(at)).map((at) => root + at)
+  }
+
+  /**
+   * Where user code can change what is neither the slot's nor in the container's own file system: what
+   * the engine mounted, as the container saw it before any user code ran.
+   */
+  get writablePlaces(): readonly string[] {
+    return [...this.#writablePlaces]
+  }
+
+  /** The container's root as this process sees it; undefined where it may not, or the container ended. */
+  get visibleRoot(): string | undefined {
+    const { pid } = this.#running
+    const isVisible = !this.#isDisposed && pid !== 0 && showsDirectory(pid, this.#files.control)
+    return isVisible ? `/proc/${pid}/root` : undefined
+  }
+
   /** How much it has changed of its image: asks the engine, which may take a while. 0 when nobody says. */
   async writtenBytes(): Promise<number> {
     return await this.#engine.writtenBytes(this.#id).catch(() => 0)
@@ -127,14 +160,22 @@ export class WarmContainer implements AsyncDisposable {
 
   /** Numbers of user code's processes, as this machine has them; none where it cannot see them. */
   userProcesses(): readonly number[] {
-    const { pid } = this.#running
-    if (this.#isDisposed || pid === 0 || !showsDirectory(pid, this.#files.control)) return []
-    return descendantsOf(pid)
+    return this.visibleRoot === undefined ? [] : descendantsOf(this.#running.pid)
   }
 
   /** Of its processes, as `boundsHit` does not count them: nothing that it tells changes. */
   processCounts(): ProcessCounts {
     return processCountsOf(this.#running.pid, this.#id)
+  }
+
+  /** Whether user code has taken hold of the runner. */
+  isRunnerTraced(): boolean {
+    return isTraced(this.#running.pid, this.#id)
+  }
+
+  /** Whether user code has set limits or priorities of the runner, which the next datum would have. */
+  isRunnerChanged(): boolean {
+    return inheritedStateOf(this.#running.pid, this.#id) !== this.#inheritedState
   }
 
   /** Paths that differ from the image's, as the engine finds them. */
@@ -190,6 +231,7 @@ export class WarmContainer implements AsyncDisposable {
     cancelled.promise.catch(() => {})
     try {
       await Promise.race([this.#becomingReady.promise, cancelled.promise, late])
+      this.#inheritedState = inheritedStateOf(this.#running.pid, this.#id)
     } finally {
       timer.abort()
       signal.removeEventListener('abort', cancel)
@@ -233,7 +275,14 @@ export class WarmContainer implements AsyncDisposable {
   #takeLine(line: string): void {
     const waiting = this.#waiting
     if (line === 'ready') {
+      this.#isReady = true
       this.#becomingReady.resolve()
+      return
+    }
+    if (!this.#isReady && line.startsWith(mountPrefix)) {
+      const place = unescapedPath(line.slice(mountPrefix.length + 'rw '.length))
+      if (line.startsWith(`${mountPrefix}ro `)) this.#writablePlaces.delete(place)
+      else this.#writablePlaces.add(place)
       return
     }
     if (waiting === undefined) return

@@ -1,10 +1,19 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+
+/** Links that a directory of threads has besides one for each thread. */
+const linkCount = 2
+
+/** The numbers of the threads of a process, as texts. @throws when it has ended. */
+export function threadsOf(pid: number): readonly string[] {
+  const threads = `/proc/${pid}/task`
+  // Most have one, which has the number of the process.
+  return statSync(threads).nlink === linkCount + 1 ? [String(pid)] : readdirSync(threads)
+}
 
 /** The children of a process of this machine; none if it has ended. */
 export function childrenOf(pid: number): readonly number[] {
   try {
-    const threads = readdirSync(`/proc/${pid}/task`)
-    return threads.flatMap((thread) =>
+    return threadsOf(pid).flatMap((thread) =>
       readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8')
         .split(' ')
         .filter(Boolean)

@@ -1,8 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 
 import { SystemClock } from '../../base/clock.ts'
@@ -30,6 +39,11 @@ function newer(own: string): { readonly mountinfo: string; readonly own: string 
 
 function textOf(...path: readonly string[]): string {
   return readFileSync(join(root, ...path), 'utf8')
+}
+
+/** A name as servers give it. */
+function serverGroup(): string {
+  return `pachyderm-${newHexId(new SystemRandom()).slice(0, 16)}`
 }
 
 test('in the newer hierarchy the server moves aside, to divide what is its own', async () => {
@@ -107,6 +121,32 @@ test('here, whoever is in a group is ended with it, and by the next server', asy
   const ended = once(left, 'exit')
   held.use(await ControlGroups.open(name, clock))
   expect(await ended).toEqual([null, 'SIGKILL'])
+})
+
+test('what a server left that was killed is removed by another, and what lives or is new stays', async (context) => {
+  await using living = await ControlGroups.open(serverGroup(), clock)
+  if (!living.bounded.has('pids')) context.skip('this process may make no control groups')
+  await using slot = living.group('slot', bounds)
+  const place = dirname(dirname(dirname(slot.entries[0] ?? '')))
+  const old = join(place, serverGroup())
+  const fresh = join(place, serverGroup())
+  // No process has this number.
+  for (const path of [old, fresh]) mkdirSync(join(path, 'server-4194305'), { recursive: true })
+  mkdirSync(join(old, 'slot'))
+  const oldDirectories = [old, join(old, 'slot'), join(old, 'server-4194305')]
+  for (const path of [...oldDirectories, dirname(slot.entries[0] ?? '')]) utimesSync(path, 1, 1)
+  utimesSync(dirname(dirname(slot.entries[0] ?? '')), 1, 1)
+  try {
+    await using _ = await ControlGroups.open(serverGroup(), clock)
+    expect([old, fresh, ...slot.entries].map((path) => existsSync(path))).toEqual([
+      false,
+      true,
+      ...slot.entries.map(() => true),
+    ])
+  } finally {
+    rmdirSync(join(fresh, 'server-4194305'))
+    rmdirSync(fresh)
+  }
 })
 
 test('a process that is just ending, which the kernel calls 0, is waited for and not signalled', async () => {

@@ -7,6 +7,7 @@ import {
   readFileSync,
   readSync,
   rmdirSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { totalmem } from 'node:os'
@@ -25,6 +26,13 @@ const cpuQuotaMicrosMin = 1000
 const reservedPart = 0.1
 const reservedBytesMin = 512 * 1024 * 1024
 const killRoundsMax = 500
+/** How process executors call theirs. */
+const serverGroups = /^pachyderm-[0-9a-f]{16}$/
+/** An empty group that tells whose the one around it is. */
+const livingGroup = /^server-(\d+)$/
+const leftMs = 10 * 60_000
+const leftGroupsMax = 1000
+const microsPerMilli = 1000
 /** More than the kernel's tables of events have. */
 const eventsBytesMax = 4096
 /** Besides those of user code: two that run it, and one that they may start. */
@@ -72,6 +80,7 @@ export class ControlGroups implements AsyncDisposable {
     for (const place of findGroupPlaces(texts.mountinfo, texts.own)) {
       places.push(...(await usable(place, name, clock)))
     }
+    for (const { directory } of places) removeLeftGroups(directory, name, clock)
     return new ControlGroups(places, name, clock)
   }
 
@@ -82,6 +91,8 @@ export class ControlGroups implements AsyncDisposable {
   /** Makes a group; `id` is a plain name. */
   group(id: string, bounds: GroupBounds): ControlGroup {
     const directories = this.#places.map((place) => {
+      // A server that cannot see this one, as from a container, may take for left what is empty.
+      if (!existsSync(join(place.directory, this.#name))) this.#makeParent(place)
       const directory = join(place.directory, this.#name, id)
       mkdirSync(directory)
       for (const controller of place.controllers)
@@ -96,12 +107,17 @@ export class ControlGroups implements AsyncDisposable {
   }
 
   #makeParents(): number {
-    let memoryBytes = 0
-    for (const { version, directory, controllers: bounded } of this.#places) {
-      if (!bounded.includes('memory')) continue
-      memoryBytes = sharedMemory(directory, version)
-      setMemory(join(directory, this.#name), version, memoryBytes)
-    }
+    return Math.max(0, ...this.#places.map((place) => this.#makeParent(place)))
+  }
+
+  /** Returns what bounds the memory of all groups; 0 if nothing does in this place. */
+  #makeParent({ version, directory, controllers: bounded }: GroupPlace): number {
+    const parent = join(directory, this.#name)
+    mkdirSync(join(parent, `server-${process.pid}`), { recursive: true })
+    if (version === 2) enable(parent, bounded)
+    if (!bounded.includes('memory')) return 0
+    const memoryBytes = sharedMemory(directory, version)
+    setMemory(parent, version, memoryBytes)
     return memoryBytes
   }
 
@@ -117,8 +133,8 @@ export class ControlGroups implements AsyncDisposable {
 export class ControlGroup implements AsyncDisposable, CountedProcesses {
   readonly #directories: readonly GroupPlace[]
   readonly #of: GroupOf
-  /** Files of events by path, held open: they are read after each datum. */
-  readonly #events = new Map<string, number>()
+  /** By key: files of events, held open, for they are read after each datum, and what they said. */
+  readonly #events = new Map<string, { readonly descriptor: number; text: string; count: number }>()
   readonly #eventsBytes = Buffer.allocUnsafeSlow(eventsBytesMax)
   #killed = 0
   #refused = 0
@@ -173,12 +189,18 @@ export class ControlGroup implements AsyncDisposable, CountedProcesses {
   #count(controller: Controller, file: (version: 1 | 2) => string, key: string): number {
     const place = this.#placeOf(controller)
     if (place === undefined) return 0
-    const path = join(place.directory, file(place.version))
-    const descriptor = this.#events.get(path) ?? openSync(path, 'r')
-    this.#events.set(path, descriptor)
-    const size = readSync(descriptor, this.#eventsBytes, 0, eventsBytesMax, 0)
+    let events = this.#events.get(key)
+    if (events === undefined) {
+      const path = join(place.directory, file(place.version))
+      events = { descriptor: openSync(path, 'r'), text: '', count: 0 }
+      this.#events.set(key, events)
+    }
+    const size = readSync(events.descriptor, this.#eventsBytes, 0, eventsBytesMax, 0)
     const text = this.#eventsBytes.toString('latin1', 0, size)
-    return Number(new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
+    if (text === events.text) return events.count
+    events.text = text
+    events.count = Number(new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1] ?? 0)
+    return events.count
   }
 
   /** Ends all processes in it. When it resolves there are none. */
@@ -200,7 +222,7 @@ export class ControlGroup implements AsyncDisposable, CountedProcesses {
 
   /** Ends what is left in it, and removes it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const descriptor of this.#events.values()) closeSync(descriptor)
+    for (const { descriptor } of this.#events.values()) closeSync(descriptor)
     this.#events.clear()
     for (const { directory } of this.#directories) await removeGroup(directory, this.#of.clock)
   }
@@ -327,13 +349,55 @@ function sharedMemory(directory: string, version: 1 | 2): number {
   } catch {
     // The outermost group of all has none.
   }
+  return memoryForUserCode(limit)
+}
+
+/** Of so many bytes, or all that the machine has: what user code may use together. */
+export function memoryForUserCode(limit: number = Number.POSITIVE_INFINITY): number {
   const total = Math.min(limit, totalmem())
   const reserved = Math.min(total / 2, Math.max(total * reservedPart, reservedBytesMin))
   return Math.floor(total - reserved)
 }
 
-/** Ends all that is in a group and those below it, and removes them; there may be none. */
-async function removeGroup(directory: string, clock: Clock): Promise<void> {
+/** Removes the groups of servers that were killed, and whose directories nobody has used since. */
+function removeLeftGroups(directory: string, own: string, clock: Clock): void {
+  const beforeMs = clock.now() / microsPerMilli - leftMs
+  const names = readdirSync(directory).filter((name) => serverGroups.test(name) && name !== own)
+  for (const name of names.slice(0, leftGroupsMax)) {
+    try {
+      removeLeft(join(directory, name), beforeMs)
+    } catch {
+      // It is in use, or another user's.
+    }
+  }
+}
+
+/** @throws when its server lives, something is in it, or it was made later than that. */
+function removeLeft(directory: string, beforeMs: number): void {
+  const names = readdirSync(directory, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+  const pids = names.map((name) => livingGroup.exec(name)?.[1])
+  if (pids.some((pid) => pid !== undefined && existsSync(`/proc/${pid}`))) {
+    throw new Error('its server lives')
+  }
+  if (statSync(directory).mtimeMs > beforeMs) throw new Error('it is new')
+  for (const name of names) removeLeft(join(directory, name), beforeMs)
+  // The kernel removes none that has a process.
+  rmdirSync(directory)
+}
+
+/** Ends all that is in a group and those below it; there may be none. */
+export async function killGroup(directory: string, clock: Clock): Promise<void> {
+  if (!existsSync(directory)) return
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    if (entry.isDirectory()) await killGroup(join(directory, entry.name), clock)
+  }
+  await killAll(directory, clock)
+}
+
+/** The same, and removes them. */
+export async function removeGroup(directory: string, clock: Clock): Promise<void> {
   if (!existsSync(directory)) return
   for (const entry of readdirSync(directory, { withFileTypes: true })) {
     if (entry.isDirectory()) await removeGroup(join(directory, entry.name), clock)

@@ -1,13 +1,18 @@
+import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { SystemClock } from '../../base/clock.ts'
 import type { SlotBoundError } from '../../pipelines/executor.ts'
 import { DiskWatch } from './disk-watch.ts'
 
+const execute = promisify(execFile)
 const mebibyte = 1024 * 1024
 const clock = new SystemClock()
+
+const canMount = process.geteuid?.() === 0
 
 let home = ''
 
@@ -88,3 +93,31 @@ test('a datum is ended though nothing could be said of the disk, or of another d
   mkdirSync(later)
   expect((await large.ended).message).toMatch(/and its bound is 8MiB$/)
 })
+
+test.skipIf(!canMount)(
+  'the datum that takes the last files of a file system is ended',
+  async () => {
+    const small = join(home, 'small-disk')
+    mkdirSync(small)
+    await execute('mount', ['-t', 'tmpfs', '-o', 'nr_inodes=3000', 'none', small])
+    try {
+      const bounds = { datumBytesMax: Number.POSITIVE_INFINITY, reservedBytes: 0 }
+      await using watch = new DiskWatch(small, bounds, clock)
+      const other = run(watch, 'small-disk/other')
+      const many = run(watch, 'small-disk/many')
+      for (let index = 0; index < 200; index += 1)
+        writeFileSync(join(small, 'other', `${index}`), '')
+      for (let index = 0; index < 2700; index += 1)
+        writeFileSync(join(small, 'many', `${index}`), '')
+      const first = await Promise.race([
+        other.ended.then(() => 'the other'),
+        many.ended.then((error) => error.message),
+      ])
+      expect(first).toMatch(
+        /^user code was ended: it had 2701 files, in .* and the file system of the server's disk can hold only \d+ more, however small$/,
+      )
+    } finally {
+      await execute('umount', ['-l', small])
+    }
+  },
+)

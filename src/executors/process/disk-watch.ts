@@ -5,10 +5,13 @@ import { statfs } from 'node:fs/promises'
 import type { Clock } from '../../base/clock.ts'
 import { exactSizeText, sizeText } from '../../base/sizes.ts'
 import { SlotBoundError } from '../../pipelines/executor.ts'
+import { requireDescriptors } from './descriptors.ts'
 import { RunWatch } from './run-watch.ts'
 
 const tickMsMin = 100
 const tickMsMax = 1000
+/** What the disk had so long ago is what it has, for a datum that begins. */
+const freshMs = 10
 /** No disk takes more than this. */
 const bytesPerMsMax = 4 * 1024 * 1024
 /** Looking at what a datum has may take this part of the time. */
@@ -18,12 +21,24 @@ const culpritBytesMin = 16 * 1024 * 1024
 const measureEveryMs = 10_000
 const reservedPart = 0.05
 const reservedBytesMax = 1024 ** 3
+/** No kernel makes more. */
+const filesPerMsMax = 100
+const culpritFilesMin = 100
+const reservedFilesMax = 10_000
 
 export interface DiskBounds {
   /** What a datum may have. */
   readonly datumBytesMax: number
   /** So much is left to the server. */
   readonly reservedBytes: number
+}
+
+/** What a disk still takes. */
+interface DiskRoom {
+  readonly bytes: number
+  readonly files: number
+  /** So many files are left to the server. */
+  readonly reservedFiles: number
 }
 
 /** A datum that runs. */
@@ -37,9 +52,11 @@ export interface WatchedRun {
 }
 
 interface Watched extends WatchedRun {
-  readonly freeBytesAtStart: number
+  readonly roomAtStart: DiskRoom
   /** What it had, and what was free then. */
   measured: { readonly bytes: number; readonly freeBytes: number } | undefined
+  /** How many files, if that was of interest. */
+  fileCount: number
   measureAgainAtMs: number
 }
 
@@ -51,6 +68,7 @@ interface Watched extends WatchedRun {
 export class DiskWatch extends RunWatch<Watched> {
   readonly #directory: string
   readonly #bounds: DiskBounds
+  #seen: { readonly room: DiskRoom; readonly atMs: number } | undefined
 
   /** `directory` is on the disk that datums write to. */
   constructor(directory: string, bounds: DiskBounds, clock: Clock) {
@@ -63,25 +81,40 @@ export class DiskWatch extends RunWatch<Watched> {
   watch(run: WatchedRun): Disposable {
     return this.add({
       ...run,
-      freeBytesAtStart: freeBytesOf(this.#directory),
+      roomAtStart: this.#freshRoom(),
       measured: undefined,
+      fileCount: 0,
       measureAgainAtMs: 0,
     })
   }
 
   /** Waits for as long as nothing can happen. */
   protected override async look(): Promise<number> {
-    const freeBytes = freeBytesOf(this.#directory)
+    const room = roomOf(this.#directory)
     const { datumBytesMax, reservedBytes } = this.#bounds
-    const isFull = freeBytes < reservedBytes
+    const isFull = room.bytes < reservedBytes
     for (const run of this.runs) {
-      if (this.#isDue(run, freeBytes, isFull)) await this.#measure(run, freeBytes)
+      if (this.#isDue(run, room.bytes, isFull)) await this.#measure(run, room.bytes)
       if (bytesOf(run) > datumBytesMax)
         this.#end(run, `its bound is ${exactSizeText(datumBytesMax)}`)
     }
-    if (isFull) this.#endLargest(freeBytes)
-    const leftBytes = Math.min(freeBytes - reservedBytes, datumBytesMax)
-    return Math.min(tickMsMax, Math.max(tickMsMin, leftBytes / bytesPerMsMax))
+    if (isFull) this.#endLargest(room.bytes)
+    if (room.files < room.reservedFiles) await this.#endMostFiles(room.files)
+    const leftBytes = Math.min(room.bytes - reservedBytes, datumBytesMax)
+    const waitMs = Math.min(
+      leftBytes / bytesPerMsMax,
+      (room.files - room.reservedFiles) / filesPerMsMax,
+    )
+    return Math.min(tickMsMax, Math.max(tickMsMin, waitMs))
+  }
+
+  /** Datums that are short begin more often than a disk changes. */
+  #freshRoom(): DiskRoom {
+    const nowMs = this.clock.monotonicMs()
+    if (this.#seen === undefined || nowMs - this.#seen.atMs > freshMs) {
+      this.#seen = { room: roomOf(this.#directory), atMs: nowMs }
+    }
+    return this.#seen.room
   }
 
   #isDue({ measured, measureAgainAtMs }: Watched, freeBytes: number, isFull: boolean): boolean {
@@ -110,7 +143,7 @@ export class DiskWatch extends RunWatch<Watched> {
   /** One at a time: the disk may have room then. */
   #endLargest(freeBytes: number): void {
     const culprits = [...this.runs]
-      .filter((run) => run.freeBytesAtStart - freeBytes > culpritBytesMin)
+      .filter((run) => run.roomAtStart.bytes - freeBytes > culpritBytesMin)
       .toSorted((left, right) => bytesOf(right) - bytesOf(left))
     const [largest] = culprits
     const why = `the server's disk has only ${sizeText(freeBytes)} left`
@@ -121,12 +154,30 @@ export class DiskWatch extends RunWatch<Watched> {
       for (const run of culprits) this.#end(run, why)
   }
 
+  /** Of those that run since there were so many more: however small, files may be all that there can be. */
+  async #endMostFiles(freeFiles: number): Promise<void> {
+    const culprits = [...this.runs].filter(
+      (run) => run.roomAtStart.files - freeFiles > culpritFilesMin,
+    )
+    for (const run of culprits) run.fileCount = await filesIn(run.directories)
+    const [most] = culprits.toSorted((left, right) => right.fileCount - left.fileCount)
+    if (most === undefined || most.fileCount <= culpritFilesMin) return
+    this.#endWith(
+      most,
+      `${most.fileCount} files`,
+      `the file system of the server's disk can hold only ${freeFiles} more, however small`,
+    )
+  }
+
   #end(run: Watched, why: string): void {
+    this.#endWith(run, `${sizeText(bytesOf(run))} on disk`, why)
+  }
+
+  #endWith(run: Watched, what: string, why: string): void {
     if (!this.runs.delete(run)) return
     run.end(
       new SlotBoundError(
-        `user code was ended: it had ${sizeText(bytesOf(run))} on disk, in /pfs/out and ` +
-          `temporary files, and ${why}`,
+        `user code was ended: it had ${what}, in /pfs/out and temporary files, and ${why}`,
       ),
     )
   }
@@ -142,16 +193,33 @@ function bytesOf({ measured }: Watched): number {
   return measured?.bytes ?? 0
 }
 
-function freeBytesOf(directory: string): number {
-  const { bavail, bsize } = statfsSync(directory)
-  return bavail * bsize
+function roomOf(directory: string): DiskRoom {
+  const { bavail, bsize, files, ffree } = statfsSync(directory)
+  const bytes = bavail * bsize
+  // Some file systems have no table of files that could be full.
+  if (files === 0) return { bytes, files: Number.POSITIVE_INFINITY, reservedFiles: 0 }
+  return { bytes, files: ffree, reservedFiles: Math.min(reservedFilesMax, files * reservedPart) }
 }
 
 /** As `du` counts it: blocks, each file once, whatever goes meanwhile. */
 async function bytesIn(directories: readonly string[]): Promise<number> {
+  return 1024 * (await sumOf('-skx', directories))
+}
+
+/** With directories, each once. */
+async function filesIn(directories: readonly string[]): Promise<number> {
+  return await sumOf('-sx', directories, '--inodes')
+}
+
+async function sumOf(
+  flags: string,
+  directories: readonly string[],
+  ...more: readonly string[]
+): Promise<number> {
+  requireDescriptors()
   const text = await new Promise<string>((resolve) => {
-    execFile('du', ['-skx', '--', ...directories], (_error, stdout) => resolve(stdout))
+    execFile('du', [flags, ...more, '--', ...directories], (_error, stdout) => resolve(stdout))
   })
   const sizes = [...text.matchAll(/^(\d+)\t/gm)].map(([, digits]) => Number(digits))
-  return 1024 * sizes.reduce((sum, size) => sum + size, 0)
+  return sizes.reduce((sum, size) => sum + size, 0)
 }

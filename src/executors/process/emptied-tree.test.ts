@@ -89,6 +89,61 @@ test('whatever is done in it, only directories are left, and it knows which', as
   )
 })
 
+test('where it is known what was placed, only that and what came into one directory goes', async () => {
+  const placed = {
+    copies: ['/in/f'],
+    otherFiles: ['/in/d/g'],
+    directories: new Set(['/in', '/in/d', '/out']),
+  }
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.array(action), { maxLength: 4 }), async (runs) => {
+      const directory = mkdtempSync(join(home, 'tree-'))
+      mkdirSync(join(directory, 'out'))
+      const tree = new EmptiedTree(directory, 0o755, 'out')
+      for (const steps of runs) {
+        mkdirSync(join(directory, 'in/d'), { recursive: true })
+        for (const file of ['/in/f', '/in/d/g']) writeFileSync(directory + file, '')
+        for (const step of steps) act(join(directory, 'out'), step)
+        await tree.emptyPlaced(longAgo, placed)
+        expect([...tree.directories].toSorted()).toEqual(entriesOf(directory))
+        expect(tree.directories.has('/out')).toBe(true)
+      }
+    }),
+    { numRuns: 50 },
+  )
+})
+
+test('when what was placed is not there any more, everything is looked at', async () => {
+  mkdirSync(join(home, 'out'))
+  const tree = new EmptiedTree(home, 0o755, 'out')
+  writeFileSync(join(home, 'renamed'), '')
+  await tree.emptyPlaced(longAgo, {
+    copies: ['/f'],
+    otherFiles: [],
+    directories: new Set(['/out']),
+  })
+  expect(entriesOf(home)).toEqual(['/out'])
+})
+
+test('that nothing came into the kept directory is only said when it is certain', async () => {
+  const out = join(home, 'out')
+  mkdirSync(out)
+  const tree = new EmptiedTree(home, 0o755, 'out')
+  expect(tree.isKeptUntouched(laterOn())).toBe(false)
+  await tree.empty(laterOn())
+  expect(tree.isKeptUntouched(laterOn())).toBe(true)
+  expect(tree.isKeptUntouched(clock.now())).toBe(false)
+  for (const name of ['f', 'd/']) {
+    await tree.empty(laterOn())
+    await clock.sleep(tickMs)
+    if (name === 'f') writeFileSync(join(out, name), '')
+    else mkdirSync(join(out, name))
+    expect(tree.isKeptUntouched(laterOn())).toBe(false)
+    rmSync(join(out, name), { recursive: true })
+    expect(tree.isKeptUntouched(laterOn())).toBe(false)
+  }
+})
+
 test('a link is removed, and what it leads to is not', async () => {
   const victim = join(home, 'victim')
   const directory = join(home, 'tree')

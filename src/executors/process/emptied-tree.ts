@@ -1,8 +1,10 @@
 import { type BigIntStats, lstatSync, readdirSync, unlinkSync } from 'node:fs'
 
 import type { Instant } from '../../base/clock.ts'
+import type { PlacedInputs } from '../../pipelines/executor.ts'
 import { isUnchanged } from './emptied-directory.ts'
 import { emptyAllBut, emptyDirectory, restore } from './emptying.ts'
+import type { SpareFiles } from './spare-files.ts'
 
 /** Directories that are kept for the next datum: those on the way to its files are often the same. */
 const keptMax = 16
@@ -35,17 +37,19 @@ export class EmptiedTree {
   readonly path: string
   readonly #mode: number
   readonly #kept: string | undefined
+  readonly #spares: SpareFiles | undefined
   #directories: ReadonlySet<string>
   #seen: ReadonlyMap<string, Seen> = new Map()
 
   /**
    * It exists, and is empty but for one directory, called `kept`, if that is given, which is never
-   * removed here: it may be mounted elsewhere.
+   * removed here: it may be mounted elsewhere. Of what was placed, `spares` gets what it may keep.
    */
-  constructor(path: string, mode: number, kept?: string) {
+  constructor(path: string, mode: number, kept?: string, spares?: SpareFiles) {
     this.path = path
     this.#mode = mode
     this.#kept = kept
+    this.#spares = spares
     this.#directories = this.#leastDirectories()
   }
 
@@ -66,6 +70,47 @@ export class EmptiedTree {
     const hereMax = pass.removedCount > removedMax ? 0 : undefined
     if (this.#kept === undefined) await emptyDirectory(this.path, this.#mode, hereMax)
     else await emptyAllBut(this.path, this.#kept, this.#mode, hereMax)
+  }
+
+  /**
+   * The same, when user code could change nothing but what is in the kept directory, and besides that
+   * there is what was placed. Only that is looked for.
+   */
+  async emptyPlaced(ranFrom: Instant, placed: PlacedInputs): Promise<void> {
+    const pass: Pass = {
+      ranFrom,
+      directories: new Set(placed.directories),
+      seen: new Map(),
+      removedCount: 0,
+    }
+    if (!this.#tryEmptyPlaced(placed, pass)) return await this.empty(ranFrom)
+    this.#directories = pass.directories
+    this.#seen = pass.seen
+  }
+
+  /** Whether the kept directory was empty, and nothing has come since, as its change time tells. */
+  isKeptUntouched(ranFrom: Instant): boolean {
+    const below = `/${this.#kept}`
+    const before = this.#seen.get(below)
+    if (before === undefined || before.names.length > 0) return false
+    const stats = lstatSync(this.path + below, { bigint: true, throwIfNoEntry: false })
+    return stats !== undefined && isUnchanged(stats.ctimeNs, before.changedAt, ranFrom)
+  }
+
+  #tryEmptyPlaced({ copies, otherFiles }: PlacedInputs, pass: Pass): boolean {
+    try {
+      for (const file of copies) this.#spare(this.path + file)
+      for (const file of otherFiles) unlinkSync(this.path + file)
+      return pass.directories.size <= keptMax && this.#emptyBelow(`/${this.#kept}`, pass)
+    } catch {
+      // As above.
+      return false
+    }
+  }
+
+  #spare(file: string): void {
+    if (this.#spares === undefined) unlinkSync(file)
+    else this.#spares.keep(file)
   }
 
   #leastDirectories(): ReadonlySet<string> {

@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -10,10 +9,11 @@ import {
   rmdirSync,
   unlinkSync,
 } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 
-const execute = promisify(execFile)
+import { runTool } from './tools.ts'
+
 // More entries than this are removed by a program, so that the event loop does not wait for them.
 const removedHereMax = 200
 const removedName = '.removed'
@@ -73,11 +73,27 @@ export function restore(directory: string, mode: number): void {
 async function emptyByProgram(directory: string): Promise<void> {
   const search = [directory, '-mindepth', '1', '-xdev']
   try {
-    await execute('find', [...search, '-delete'])
-  } catch {
-    await execute('chmod', ['-R', 'u+rwX', '--', directory])
-    await execute('find', [...search, '-delete'])
+    await runTool('find', [...search, '-delete'])
+  } catch (error) {
+    if (isMissingProgram(error)) {
+      await removeAll(directory)
+      return
+    }
+    await runTool('chmod', ['-R', 'u+rwX', '--', directory])
+    await runTool('find', [...search, '-delete'])
   }
+}
+
+/** Where the machine has no program for it: there is no sandbox then, in which code could take rights away. */
+async function removeAll(directory: string): Promise<void> {
+  for (const name of readdirSync(directory, { encoding: 'buffer' })) {
+    const path = Buffer.concat([Buffer.from(`${directory}/`), name])
+    await rm(path, { recursive: true, force: true })
+  }
+}
+
+function isMissingProgram(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }
 
 /** Removes what is in `directory`; false when the budget ran out first. */

@@ -10,11 +10,13 @@ import { EmptiedTree } from './emptied-tree.ts'
 import { shellKeeps, userEnvironment } from './environment.ts'
 import { FifoReader } from './fifo.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
-import { programFault } from './program-faults.ts'
+import { noexecMountOf, noexecText } from '../noexec.ts'
+import { programFault, programFiles } from './program-faults.ts'
 import { boundedBy } from './sandbox.ts'
 import type { SlotOptions } from './sandbox-slot.ts'
 import { signalNumber } from './signal-numbers.ts'
 import {
+  giveUpSlot,
   makeSlotDirectory,
   outputName,
   pfsMode,
@@ -22,7 +24,7 @@ import {
   sharedMode,
   type SlotDirectory,
 } from './slot-directory.ts'
-import { programMissingError, programUnstartableError } from './start-errors.ts'
+import { programMissingError, programUnstartableError, startError } from './start-errors.ts'
 import { killAll } from './stopping.ts'
 import { warmEndError, WarmProgram, warmVariables } from './warm-program.ts'
 
@@ -35,11 +37,13 @@ type Environment = Readonly<Record<string, string>>
 /** A slot without a sandbox, for machines that forbid one: user code finds its files at `$PFS`. */
 export class PlainSlot implements Slot {
   readonly isInputReadOnly = false
+  readonly mayHaveOutput = true
   readonly #options: SlotOptions
   readonly #directory: SlotDirectory
   readonly #stdout: OutputLines
   readonly #stderr: OutputLines
   readonly #outputs: readonly FifoReader[]
+  readonly #pipes: Disposable
   readonly #pfs: EmptiedTree
   readonly #tmp: EmptiedDirectory
   readonly #warm: WarmProgram<number> | undefined
@@ -54,11 +58,13 @@ export class PlainSlot implements Slot {
     this.#tmp = new EmptiedDirectory(directory.tmp, sharedMode)
     this.#stdout = new OutputLines('stdout', options.clock)
     this.#stderr = new OutputLines('stderr', options.clock)
+    using opened = new DisposableStack()
     this.#outputs = [
-      new FifoReader(directory.stdoutFifo, (bytes) => this.#stdout.push(bytes)),
-      new FifoReader(directory.stderrFifo, (bytes) => this.#stderr.push(bytes)),
+      opened.use(new FifoReader(directory.stdoutFifo, (bytes) => this.#stdout.push(bytes))),
+      opened.use(new FifoReader(directory.stderrFifo, (bytes) => this.#stderr.push(bytes))),
     ]
-    if (options.transform.isWarm === true) this.#warm = this.#warmProgram()
+    if (options.transform.isWarm === true) this.#warm = opened.use(this.#warmProgram())
+    this.#pipes = opened.move()
   }
 
   /** @throws {FailedPreconditionError} for secrets in files, which would lie open on a disk. */
@@ -66,15 +72,14 @@ export class PlainSlot implements Slot {
     const [shown] = options.secrets.directories
     if (shown !== undefined) {
       throw new FailedPreconditionError(
-        `secrets cannot be shown at ${shown.path}, since this machine allows no sandbox; give them ` +
+        `secrets cannot be shown at ${shown.path}, since there is no sandbox; give them ` +
           'by "env_var" and "key" instead, or allow namespaces (docs/executors.md)',
       )
     }
     try {
       return new PlainSlot(options, await makeSlotDirectory(options.path, options))
     } catch (error) {
-      await options.group?.[Symbol.asyncDispose]()
-      await removeSlotDirectory(options.path)
+      await giveUpSlot(options)
       throw error
     }
   }
@@ -90,6 +95,8 @@ export class PlainSlot implements Slot {
   get pfsPath(): string {
     return this.#directory.pfs
   }
+
+  prepare(): void {}
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
@@ -127,7 +134,7 @@ export class PlainSlot implements Slot {
         throw error
       })
     requireGoing()
-    const bound = group?.takeBound()
+    const bound = group?.takeBound() ?? noexecText(exitCode, this.#directory.path)
     return { exitCode, ...(bound !== undefined && { bound }) }
   }
 
@@ -139,8 +146,7 @@ export class PlainSlot implements Slot {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort()
     await this.#warm?.ended()
-    this.#warm?.[Symbol.dispose]()
-    for (const output of this.#outputs) output[Symbol.dispose]()
+    this.#pipes[Symbol.dispose]()
     await this.#options.group?.[Symbol.asyncDispose]()
     await removeSlotDirectory(this.#directory.path)
     this.#options.onDisposed()
@@ -193,15 +199,13 @@ export class PlainSlot implements Slot {
   }
 
   async #runProgram(added: Environment, tag: string, signal: AbortSignal): Promise<number> {
-    const child = this.#spawn(added, tag)
+    const child = this.#start(added, tag)
     const abort = (): void => killGroup(child)
     signal.addEventListener('abort', abort, { once: true })
     try {
       const exitCode = await new Promise<number>((resolve, reject) => {
         child.once('error', (error: NodeJS.ErrnoException) => {
-          const { transform } = this.#options
-          const missing = error.code === 'ENOENT'
-          reject(missing ? programMissingError(transform) : programUnstartableError(transform))
+          reject(startError(error, this.#options.transform))
         })
         child.once('exit', (code, name) => resolve(code ?? 128 + signalNumber(name)))
       })
@@ -215,13 +219,24 @@ export class PlainSlot implements Slot {
     }
   }
 
+  #start(added: Environment, tag: string): ChildProcess {
+    try {
+      return this.#spawn(added, tag)
+    } catch (error) {
+      throw isSystemError(error) ? startError(error, this.#options.transform) : error
+    }
+  }
+
   /** With such a code a shell, too, says that it could not start the program. */
   #requireProgram(added: Environment): void {
     const { transform } = this.#options
     const { PATH = '' } = this.#environment(added, '')
     const fault = programFault(transform.command[0] ?? '', PATH)
     if (fault === 'missing') throw programMissingError(transform)
-    if (fault === 'unstartable') throw programUnstartableError(transform)
+    if (fault === 'unstartable') {
+      const [file] = programFiles(transform.command[0] ?? '', PATH)
+      throw programUnstartableError(transform, file === undefined ? file : noexecMountOf(file))
+    }
   }
 
   #environment(added: Environment, tag: string): Environment {
@@ -246,22 +261,17 @@ export class PlainSlot implements Slot {
       bounded.length === 0
         ? transform.command
         : [...bounded, ...shellKeeps(environment), ...transform.command]
-    const opened = [
-      openSync(transform.isWarm === true ? datumsFifo : stdinFile, constants.O_RDONLY),
-      openSync(stdoutFifo, constants.O_WRONLY),
-      openSync(stderrFifo, constants.O_WRONLY),
-      ...(transform.isWarm === true ? [openSync(resultsFifo, constants.O_WRONLY)] : []),
+    using passed = new DisposableStack()
+    const pass = (path: string, flags: number): number =>
+      passed.adopt(openSync(path, flags), closeSync)
+    const isWarm = transform.isWarm === true
+    const stdio = [
+      pass(isWarm ? datumsFifo : stdinFile, constants.O_RDONLY),
+      pass(stdoutFifo, constants.O_WRONLY),
+      pass(stderrFifo, constants.O_WRONLY),
+      ...(isWarm ? [pass(resultsFifo, constants.O_WRONLY)] : []),
     ]
-    try {
-      return spawn(program, rest, {
-        cwd: '/',
-        env: environment,
-        detached: true,
-        stdio: opened,
-      })
-    } finally {
-      for (const descriptor of opened) closeSync(descriptor)
-    }
+    return spawn(program, rest, { cwd: '/', env: environment, detached: true, stdio })
   }
 
   /** Kills what left the datum's process group, as far as its environment still tells. */
@@ -274,6 +284,10 @@ export class PlainSlot implements Slot {
       await this.#options.clock.sleep(1)
     }
   }
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'code' in error && 'syscall' in error
 }
 
 function tagEntry(tag: string): Buffer {

@@ -20,6 +20,8 @@ export interface CountedProcesses {
   /** Of processes and threads at one time. */
   readonly processCountMax: number
   processCounts(): ProcessCounts
+  /** Whether another process has taken hold of the one that runs user code, where it could. */
+  isRunnerTraced?(): boolean
 }
 
 interface Watched {
@@ -32,7 +34,8 @@ interface Watched {
 }
 
 /**
- * Ends datums that stay at their bound of processes, where some programs try again for ever. One
+ * Ends datums that take hold of the process that runs them, which would answer no more, and those
+ * that stay at their bound of processes, where some programs try again for ever. One
  * that comes up against it and goes on with what it has is left alone. A datum that is short is
  * never looked at.
  */
@@ -56,6 +59,10 @@ export class ProcessWatch extends RunWatch<Watched> {
   }
 
   #lookAt(run: Watched): void {
+    if (run.counted.isRunnerTraced?.() === true && this.runs.delete(run)) {
+      run.end(new SlotBoundError('user code was ended: it took hold of the process that runs it'))
+      return
+    }
     const counts = countsNow(run)
     if (counts === undefined) return
     const { refusedCount, isAtBound } = counts

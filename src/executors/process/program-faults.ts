@@ -1,15 +1,23 @@
-import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 const firstLineBytesMax = 256
 
-/** Why a program cannot be started, as far as its file tells; undefined when it can. */
-export function programFault(program: string, path: string): 'missing' | 'unstartable' | undefined {
+/** The files that a program may be, the first one first. */
+export function programFiles(program: string, path: string): readonly string[] {
   const files = program.includes('/')
     ? [program]
     : path.split(':').map((directory) => join(directory === '' ? '.' : directory, program))
-  const found = files.filter(isFile)
-  if (found.length === 0) return 'missing'
+  return files.filter(isFile)
+}
+
+/** Why a program cannot be started, as far as its file tells; undefined when it can. */
+export function programFault(program: string, path: string): 'missing' | 'unstartable' | undefined {
+  const found = programFiles(program, path)
+  if (found.length === 0) {
+    // By its path, a directory, say, is found.
+    return program.includes('/') && existsSync(program) ? 'unstartable' : 'missing'
+  }
   return found.some((file) => canExecute(file) && hasInterpreter(file)) ? undefined : 'unstartable'
 }
 

@@ -104,8 +104,8 @@ is_shared_left() {
     case $entry in */. | */..) continue ;; esac
     if [ -e "$entry" ] || [ -L "$entry" ]; then return 0; fi
   done
-  for table in shm sem msg; do
-    if [ -e "/proc/sysvipc/$table" ] && has_rows "/proc/sysvipc/$table"; then return 0; fi
+  for table in $tables; do
+    if has_rows "$table"; then return 0; fi
   done
   return 1
 }
@@ -114,24 +114,31 @@ is_shared_left() {
 forget_shared() {
   set -- /dev/shm/* /dev/shm/.* /dev/mqueue/* /dev/mqueue/.*
   if [ $# -ne 6 ] || [ -e "$1" ] || [ -e "$4" ]; then
-    "$find" /dev/shm /dev/mqueue -mindepth 1 -delete || return 1
+    "$find" /dev/shm /dev/mqueue -mindepth 1 -delete 3>&- 4>&- 5<&- || return 1
   fi
-  for table in shm sem msg; do
-    if [ -e "/proc/sysvipc/$table" ] && has_rows "/proc/sysvipc/$table"; then
-      "$ipcrm" -a
+  for table in $tables; do
+    if has_rows "$table"; then
+      "$ipcrm" -a 3>&- 4>&- 5<&-
       return
     fi
   done
 }
 
 # Whether a table of the kernel has more than its line of titles. A shell that takes it for a script
-# reads it at once, not a byte at a time: the first title is a command here, and no number is.
+# reads it at once, not a byte at a time: the first title is a command here, and no number is, of
+# which the shell complains.
 has_rows() {
   titles=
-  { . "$1" && [ -n "$titles" ]; } 2>/dev/null && return 1
+  . "$1" && [ -n "$titles" ] && return 1
   { read -r _ && read -r _; } <"$1"
 }
 key() { titles=read; }
+
+# Those that this kernel has.
+tables=
+for table in /proc/sysvipc/shm /proc/sysvipc/sem /proc/sysvipc/msg; do
+  if [ -e "$table" ]; then tables="$tables $table"; fi
+done
 
 # A name that this shell knows for itself, like `true`, it would not look for on the path.
 own=
@@ -149,11 +156,11 @@ while read -r nonce; do
     exit 1
   fi
   if [ -n "$chmod" ]; then "$chmod" -R a+rwX,-t /pfs/out /tmp /var/tmp 2>/dev/null; fi
-  if [ -z "$kept" ] && is_shared_left; then echo "$nonce stale" >&3; fi
+  if [ -z "$kept" ] && is_shared_left 2>/dev/null; then echo "$nonce stale" >&3; fi
   case $code in
     126 | 127) echo "$nonce $(explain)" >&3 ;;
     *) echo "$nonce exit $code" >&3 ;;
   esac
   # While the server looks at the result.
-  [ -z "$kept" ] || forget_shared || exit 1
+  [ -z "$kept" ] || forget_shared 2>/dev/null || exit 1
 done

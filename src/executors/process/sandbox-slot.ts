@@ -1,10 +1,15 @@
 import { join } from 'node:path'
 
 import type { Clock, Instant } from '../../base/clock.ts'
-import { CancelledError, UnavailableError } from '../../base/errors.ts'
+import {
+  CancelledError,
+  type FailedPreconditionError,
+  UnavailableError,
+} from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
 import {
   type DatumRun,
+  type PlacedInputs,
   type RunResult,
   type Slot,
   SlotBoundError,
@@ -12,6 +17,7 @@ import {
   type Transform,
   WarmCommandError,
 } from '../../pipelines/executor.ts'
+import type { FilterLoader } from './call-filter.ts'
 import type { ControlGroup } from './control-groups.ts'
 import type { DiskWatch } from './disk-watch.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
@@ -20,8 +26,11 @@ import { datumScript, RewrittenFile, userEnvironment } from './environment.ts'
 import { hiddenPlaces } from './hidden-places.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import type { ProcessWatch } from './process-watch.ts'
+import { noexecMountOf, noexecText } from '../noexec.ts'
+import { programFiles } from './program-faults.ts'
 import { openSandbox, type Sandbox, type SandboxLimits, type SandboxMode } from './sandbox.ts'
 import {
+  giveUpSlot,
   makeSlotDirectory,
   outputName,
   pfsMode,
@@ -29,10 +38,13 @@ import {
   sharedMode,
   type SlotDirectory,
 } from './slot-directory.ts'
+import { SpareFiles } from './spare-files.ts'
 import type { RunnerAnswer } from './runner-answers.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
 import { killAll } from './stopping.ts'
 import { warmEndError, WarmProgram, warmVariables } from './warm-program.ts'
+
+type Environment = Readonly<Record<string, string>>
 
 /** The runner reads its nonce a byte at a time. */
 const nonceDigits = 16
@@ -44,6 +56,10 @@ export interface SlotOptions {
   readonly transform: Transform
   readonly secrets: SlotSecrets
   readonly hiddenDirectories: readonly string[]
+  /** Where people keep what is theirs. */
+  readonly privateDirectories: readonly string[]
+  /** Files or directories, absolute, that user code must not see; none need exist. */
+  readonly hiddenPaths: readonly string[]
   /** Where sockets may be that user code must not find; none need exist. */
   readonly engineSockets: readonly string[]
   readonly programPath: string
@@ -51,6 +67,7 @@ export interface SlotOptions {
   /** The slot's own, if there is one. It is disposed of with the slot. */
   readonly group: ControlGroup | undefined
   readonly limits: SandboxLimits
+  readonly filterLoader: FilterLoader | undefined
   readonly diskWatch: DiskWatch
   readonly processWatch: ProcessWatch
   readonly clock: Clock
@@ -62,8 +79,10 @@ export interface SlotOptions {
 export class SandboxSlot implements Slot {
   readonly pfsPath = '/pfs'
   readonly isInputReadOnly = true
+  readonly spares: SpareFiles | undefined
   readonly #options: SlotOptions
   readonly #directory: SlotDirectory
+  readonly #files: Disposable
   readonly #datumFile: RewrittenFile
   readonly #sandbox: Sandbox
   readonly #warm: WarmProgram<RunnerAnswer> | undefined
@@ -72,6 +91,8 @@ export class SandboxSlot implements Slot {
   readonly #pfs: EmptiedTree
   readonly #others: readonly EmptiedDirectory[]
   #ranFrom: Instant = 0
+  /** What the next run was prepared for. */
+  #prepared: Environment | undefined
 
   private constructor(
     options: SlotOptions,
@@ -81,12 +102,16 @@ export class SandboxSlot implements Slot {
   ) {
     this.#options = options
     this.#directory = directory
-    this.#datumFile = new RewrittenFile(directory.datumFile, datumFileMode)
+    using opened = new DisposableStack()
+    this.#datumFile = opened.use(new RewrittenFile(directory.datumFile, datumFileMode))
     this.#sandbox = sandbox
-    if (options.transform.isWarm === true) this.#warm = this.#warmProgram()
+    if (options.transform.isWarm === true) this.#warm = opened.use(this.#warmProgram())
+    this.#files = opened.move()
     this.#stdout = outputs.stdout
     this.#stderr = outputs.stderr
-    this.#pfs = new EmptiedTree(directory.pfs, pfsMode, outputName)
+    // A warm command may look again at what it had before.
+    if (options.transform.isWarm !== true) this.spares = new SpareFiles(directory.spares)
+    this.#pfs = new EmptiedTree(directory.pfs, pfsMode, outputName, this.spares)
     this.#others = [directory.tmp, directory.varTmp].map(
       (path) => new EmptiedDirectory(path, sharedMode),
     )
@@ -102,23 +127,28 @@ export class SandboxSlot implements Slot {
       const directory = await makeSlotDirectory(options.path, options)
       const stdout = new OutputLines('stdout', options.clock)
       const stderr = new OutputLines('stderr', options.clock)
+      await using opened = new AsyncDisposableStack()
       const sandbox = await openSandbox(
         {
           mode,
+          filterLoader: options.filterLoader,
           directory,
-          ...hiddenPlaces(options.hiddenDirectories, options.engineSockets),
+          ...hiddenPlaces(options),
           secrets: options.secrets,
           command: options.transform.command,
           limits: options.limits,
+          clock: options.clock,
           onStdout: (bytes) => stdout.push(bytes),
           onStderr: (bytes) => stderr.push(bytes),
         },
         signal,
       )
-      return new SandboxSlot(options, directory, sandbox, { stdout, stderr })
+      opened.use(sandbox)
+      const slot = new SandboxSlot(options, directory, sandbox, { stdout, stderr })
+      opened.move()
+      return slot
     } catch (error) {
-      await options.group?.[Symbol.asyncDispose]()
-      await removeSlotDirectory(options.path)
+      await giveUpSlot(options)
       throw error
     }
   }
@@ -129,6 +159,16 @@ export class SandboxSlot implements Slot {
 
   get directories(): ReadonlySet<string> {
     return this.#pfs.directories
+  }
+
+  get mayHaveOutput(): boolean {
+    return !this.#pfs.isKeptUntouched(this.#ranFrom)
+  }
+
+  prepare(environment: Environment): void {
+    if (this.#warm !== undefined) return
+    this.#writeDatum(environment)
+    this.#prepared = environment
   }
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
@@ -164,7 +204,7 @@ export class SandboxSlot implements Slot {
         this.#stderr.end()
       })
       if (overrun !== undefined) throw overrun
-      const bound = group?.takeBound()
+      const bound = group?.takeBound() ?? noexecText(exitCode, this.#directory.path)
       return { exitCode, ...(bound !== undefined && { bound }) }
     } catch (error) {
       if (!signal.aborted) throw overrun ?? this.#boundError(error) ?? error
@@ -176,12 +216,12 @@ export class SandboxSlot implements Slot {
   }
 
   async #exitCodeOf(run: DatumRun): Promise<number> {
-    const { transform } = this.#options
-    if (this.#warm === undefined) this.#writeDatum(run.environment)
+    if (this.#prepared !== run.environment) this.prepare(run.environment)
+    this.#prepared = undefined
     const answer = await (this.#warm?.run(run) ?? this.#start())
     const end = answer.kind === 'ended' ? answer.end : answer
-    if (end.kind === 'missing') throw programMissingError(transform)
-    if (end.kind === 'unstartable') throw programUnstartableError(transform)
+    if (end.kind === 'missing') throw this.#missingError(run.environment)
+    if (end.kind === 'unstartable') throw this.#unstartableError(run.environment)
     if (answer.kind === 'ended') throw warmEndError(end.exitCode)
     return end.exitCode
   }
@@ -190,13 +230,33 @@ export class SandboxSlot implements Slot {
     return this.#sandbox.run(newHexId(this.#options.random).slice(0, nonceDigits))
   }
 
-  #writeDatum(added: Readonly<Record<string, string>>): void {
-    const { transform, secrets, programPath } = this.#options
-    const environment = userEnvironment(
+  /** What the host has of it, the sandbox would show, were it not hidden. */
+  #missingError(added: Environment): FailedPreconditionError {
+    const { transform } = this.#options
+    const { PATH = '' } = this.#environment(added)
+    const [hidden] = programFiles(transform.command[0] ?? '', PATH)
+    return programMissingError(transform, hidden)
+  }
+
+  #unstartableError(added: Environment): FailedPreconditionError {
+    const { transform } = this.#options
+    const { PATH = '' } = this.#environment(added)
+    const [file] = programFiles(transform.command[0] ?? '', PATH)
+    return programUnstartableError(transform, file === undefined ? file : noexecMountOf(file))
+  }
+
+  #environment(added: Environment): Environment {
+    const { transform, programPath } = this.#options
+    return userEnvironment(
       { programPath, pfsPath: this.pfsPath, homeDirectory: '/tmp' },
       transform.environment,
       added,
     )
+  }
+
+  #writeDatum(added: Environment): void {
+    const { secrets } = this.#options
+    const environment = this.#environment(added)
     const isWarm = this.#warm !== undefined
     this.#datumFile.write(datumScript(environment, Object.keys(secrets.environment), { isWarm }))
   }
@@ -224,15 +284,15 @@ export class SandboxSlot implements Slot {
     return bound === undefined ? undefined : new SlotBoundError(`user code was ended: ${bound}`)
   }
 
-  async reset(): Promise<void> {
-    await this.#pfs.empty(this.#ranFrom)
+  async reset(placed?: PlacedInputs): Promise<void> {
+    if (placed === undefined) await this.#pfs.empty(this.#ranFrom)
+    else await this.#pfs.emptyPlaced(this.#ranFrom, placed)
     for (const directory of this.#others) await directory.empty(this.#ranFrom)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#sandbox[Symbol.asyncDispose]()
-    this.#datumFile[Symbol.dispose]()
-    this.#warm?.[Symbol.dispose]()
+    this.#files[Symbol.dispose]()
     await this.#options.group?.[Symbol.asyncDispose]()
     await removeSlotDirectory(this.#directory.path)
     this.#options.onDisposed()

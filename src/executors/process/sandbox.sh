@@ -1,28 +1,43 @@
 #!/bin/sh
 # Builds the sandbox of one worker slot around itself, then becomes its runner.
 #
-#   sandbox.sh SLOT LISTENING... -- HIDDEN... -- SECRET... -- PROGRAM ARGUMENT...
+#   sandbox.sh SLOT LEFT_OUT... -- COVERED... -- HIDDEN... -- SECRET... -- PROGRAM ARGUMENT...
 #
 # Runs as process 1 of new mount, PID and IPC namespaces, as (namespaced) root, and of a new session.
 # Its children are in another PID namespace, below its own: that of user code. SLOT is the slot's
-# directory on the host, LISTENING are directories that are shown without their sockets, HIDDEN are
-# those that user code must not see. SECRET are directories at which it sees files that come, as a tar
+# directory on the host. COVERED are directories that are shown without their sockets, and without the files
+# LEFT_OUT; HIDDEN are those that user code must not see. SECRET are directories at which it sees files that come, as a tar
 # archive, by descriptor 4. What the sandbox shows is written down for users in docs/executors.md.
 #
-# Mounts are made from tables, many with one `mount`: one program for each takes 0.2 s.
+# Mounts are made from tables, many with one `mount`: one program for each takes 0.2 s. What may fail is
+# not heard: the last complaint tells the server why this gave up.
+#
+# PATH leads to the tools, outside of the sandbox as in it.
 set -eu
 
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-export PATH
 umask 022
 
 # A path as a mount table writes it.
 in_table() {
   case $1 in
-    *[[:space:]\\]*) printf '%s' "$1" | sed -e 's/\\/\\134/g' -e 's/ /\\040/g' -e 's/	/\\011/g' ;;
+    *[[:space:]\\]*)
+      printf '%s\n' "$1" |
+        sed -e 's/\\/\\134/g' -e 's/ /\\040/g' -e 's/	/\\011/g' -e '$!s/$/\\012/' | tr -d '\n'
+      ;;
     *) printf '%s' "$1" ;;
   esac
 }
+
+# Sets `path` to what the field $1 of a table stands for, whatever it ends with.
+from_table() {
+  path=$(printf '%b.' "$1")
+  path=${path%.}
+}
+
+line='
+'
+# Between newlines.
+left_out=$line
 
 # Shows the entries of the directory $1 in $2: writes a mount table, and makes links and the places of
 # files. Sockets are not shown: who finds one can talk to whoever listens, however read-only it is.
@@ -30,8 +45,9 @@ show() {
   into=$(in_table "$2")
   for entry in "$1"/* "$1"/.[!.]* "$1"/..?*; do
     case $entry in
-      /proc | /dev | /tmp | /run | /pfs | /.pachyderm | /.mounts | /lost+found) continue ;;
+      /proc | /dev | /tmp | /run | /pfs | /.pachyderm | /.mounts | /.cover | /.old | /lost+found) continue ;;
     esac
+    case $left_out in *"$line$entry$line"*) continue ;; esac
     if [ -L "$entry" ]; then
       ln -s "$(readlink "$entry")" "$2/${entry##*/}"
     elif [ -d "$entry" ]; then
@@ -54,7 +70,18 @@ read -r score </proc/self/oom_score_adj
 if [ "$score" -lt 500 ]; then echo 500 >/proc/self/oom_score_adj || :; fi
 if [ -e /proc/self/autogroup ]; then { echo 5 >/proc/self/autogroup || :; } 2>/dev/null; fi
 
+# Whether user code owns what the machine shows in /proc, and could change its rights for all.
+is_machines_root=
+while read -r _ user _; do
+  if [ "$user" = 0 ]; then is_machines_root=yes; fi
+done </proc/self/uid_map
+
 slot=$1
+shift
+while [ "$1" != -- ]; do
+  left_out=$left_out$1$line
+  shift
+done
 shift
 
 # The archive of secrets.
@@ -84,6 +111,10 @@ slot_field=$(in_table "$slot")
 root_field=$slot_field/root
 table=$root/.mounts
 
+# Where /var is, and how mount tables write it.
+var=$(realpath /var 2>/dev/null) || var=/var
+var_field=$(in_table "$var")
+
 # Unbindable: it lies below one of the directories that it is about to show.
 mount -n -t tmpfs -o mode=755,size=16m,unbindable pachyderm "$root"
 
@@ -109,44 +140,67 @@ if [ -L /etc/resolv.conf ]; then
       ;;
   esac
 fi
-mount -n -a -T "$table" || :
+mount -n -a -T "$table" 2>/dev/null || :
 
-# Covered, so that a socket that its program makes anew is not shown, either. Some go while this looks.
+# Covered, so that a socket that its program makes anew is not shown, either. Some go while this looks. A
+# cover is made elsewhere: `mount -a` passes over what it finds mounted, such as a disk in the covered one.
 while [ "$1" != -- ]; do
   if [ -d "$root$1" ]; then
-    if mount -n -t tmpfs -o mode=755,size=4m,nosuid,nodev listening "$root$1"; then
-      show "$1" "$root$1" >"$table"
-      mount -n -a -T "$table" || :
-    elif [ -d "$root$1" ]; then exit 1; fi
+    mkdir "$root/.cover"
+    mount -n -t tmpfs -o mode=755,size=4m,nosuid,nodev covered "$root/.cover"
+    show "$1" "$root/.cover" >"$table"
+    mount -n -a -T "$table" 2>/dev/null || :
+    if ! mount -n --move "$root/.cover" "$root$1"; then
+      if [ -d "$root$1" ]; then exit 1; fi
+      umount -n -l "$root/.cover"
+    fi
+    rmdir "$root/.cover"
   fi
   shift
 done
 shift
 
-# All of it read-only. A mount that refuses (its flags are locked, or it is covered) is covered.
-while read -r _ _ _ _ field flags _; do
-  case $field in
-    "$root_field"/*) printf '%s\n' "none $field none remount,bind,ro${flags#r?} 0 0" ;;
-  esac
-done </proc/self/mountinfo >"$table"
+# Writes the mount table that takes from what is mounted what user code must not have: all is read-only
+# but the slot's own. Flags that the machine has set stay, for those the kernel may have locked. `mount -a`
+# passes over what is mounted there from a source of the same name: this is the name of none.
+restrict() {
+  while read -r _ _ _ _ field flags _; do
+    case $field in
+      "$root_field"/dev/shm | "$root_field"/dev/mqueue | "$root_field"/dev/pts) ;;
+      "$root_field"/pfs/out | "$root_field"/tmp | "$root_field$var_field"/tmp)
+        printf '%s\n' "$root_field $field none remount,bind,$flags,nosuid,nodev 0 0"
+        ;;
+      "$root_field"/*)
+        # Devices are those in /dev: some that the machine has elsewhere may be its disks.
+        case $field in "$root_field"/dev/*) more= ;; *) more=,nodev ;; esac
+        if [ "$field$is_machines_root" = "$root_field"/proc ]; then continue; fi
+        case ,$flags,$more in ,ro, | ,ro,*, | ,ro,*,nodev,*) continue ;; esac
+        printf '%s\n' "$root_field $field none remount,bind,ro${flags#r?}$more 0 0"
+        ;;
+    esac
+  done </proc/self/mountinfo >"$table"
+}
+
+# A mount that refuses (its flags are locked, or it is covered) is covered.
+restrict
 if ! mount -n -a -T "$table" 2>/dev/null; then
   while read -r _ field _ options _; do
-    point=$(printf '%b' "$field")
-    mount -n -o "$options" "$point" 2>/dev/null ||
-      mount -n -t tmpfs -o ro,size=4k,mode=755 hidden "$point" 2>/dev/null || :
+    from_table "$field"
+    mount -n -o "$options" "$path" 2>/dev/null ||
+      mount -n -t tmpfs -o ro,nodev,size=4k,mode=755 hidden "$path" 2>/dev/null || :
   done <"$table"
 fi
 
 {
   while [ "$1" != -- ]; do
     if [ -d "$root$1" ]; then
-      printf '%s\n' "hidden $root_field$(in_table "$1") tmpfs ro,size=4k,mode=755 0 0"
+      printf '%s\n' "hidden $root_field$(in_table "$1") tmpfs ro,nodev,size=4k,mode=755 0 0"
     fi
     shift
   done
   shift
-  if [ -d /var/run ] && [ ! -L /var/run ]; then
-    printf '%s\n' "hidden $root_field/var/run tmpfs ro,size=4k,mode=755 0 0"
+  if [ -d "$var/run" ] && [ ! -L "$var/run" ]; then
+    printf '%s\n' "hidden $root_field$var_field/run tmpfs ro,nodev,size=4k,mode=755 0 0"
   fi
   cat <<TABLE
 proc $root_field/proc proc nosuid,nodev,noexec,X-mount.mkdir 0 0
@@ -154,19 +208,20 @@ dev $root_field/dev tmpfs mode=755,size=64k,nosuid,X-mount.mkdir 0 0
 shm $root_field/dev/shm tmpfs mode=1777,nosuid,nodev,X-mount.mkdir 0 0
 mqueue $root_field/dev/mqueue mqueue X-mount.mkdir 0 0
 devpts $root_field/dev/pts devpts newinstance,ptmxmode=0666,mode=620,X-mount.mkdir 0 0
-$slot_field/pfs $root_field/pfs none bind,ro,nosuid,nodev,X-mount.mkdir 0 0
-$slot_field/pfs/out $root_field/pfs/out none bind,nosuid,nodev 0 0
-$slot_field/tmp $root_field/tmp none bind,nosuid,nodev,X-mount.mkdir 0 0
-$slot_field/control $root_field/.pachyderm none bind,ro,X-mount.mkdir 0 0
+$slot_field/pfs $root_field/pfs none bind,X-mount.mkdir 0 0
+$slot_field/pfs/out $root_field/pfs/out none bind 0 0
+$slot_field/tmp $root_field/tmp none bind,X-mount.mkdir 0 0
+$slot_field/control $root_field/.pachyderm none bind,X-mount.mkdir 0 0
 TABLE
-  if [ -d "$root/var/tmp" ] && [ ! -L "$root/var/tmp" ]; then
-    printf '%s\n' "$slot_field/var-tmp $root_field/var/tmp none bind,nosuid,nodev 0 0"
+  if [ -d "$root$var/tmp" ] && [ ! -L "$root$var/tmp" ]; then
+    printf '%s\n' "$slot_field/var-tmp $root_field$var_field/tmp none bind 0 0"
   fi
 } >"$table"
 # Again without those of the hidden that have gone meanwhile: `mount` passes over what is mounted.
 if ! mount -n -a -T "$table"; then
   while read -r name field rest; do
-    if [ "$name" != hidden ] || [ -d "$(printf '%b' "$field")" ]; then
+    from_table "$field"
+    if [ "$name" != hidden ] || [ -d "$path" ]; then
       printf '%s\n' "$name $field $rest"
     fi
   done <"$table" >"$table.left"
@@ -177,7 +232,16 @@ fi
 {
   for entry in sys sysrq-trigger irq bus fs; do
     if [ -e "$root/proc/$entry" ]; then
-      printf '%s\n' "$root_field/proc/$entry $root_field/proc/$entry none bind,ro 0 0"
+      printf '%s\n' "$root_field/proc/$entry $root_field/proc/$entry none bind 0 0"
+    fi
+  done
+  # What tells of the machine and of others' keys, or has it do something.
+  for entry in acpi asound kcore key-users keys kpagecgroup kpagecount kpageflags latency_stats mtrr \
+    sched_debug scsi timer_list; do
+    if [ -d "$root/proc/$entry" ]; then
+      printf '%s\n' "hidden $root_field/proc/$entry tmpfs ro,nodev,size=4k,mode=755 0 0"
+    elif [ -e "$root/proc/$entry" ]; then
+      printf '%s\n' "/dev/null $root_field/proc/$entry none bind 0 0"
     fi
   done
   # Devices without effect, and graphics processors where the host has them.
@@ -199,6 +263,11 @@ ln -s /proc/self/fd/1 "$root/dev/stdout"
 ln -s /proc/self/fd/2 "$root/dev/stderr"
 ln -s pts/ptmx "$root/dev/ptmx"
 
+# Devices, too: they are written to as ever, but their rights and owners, which are the machine's, stay.
+# A mount that is out of reach, or under a cover, refuses again: what it is worth is looked at in the end.
+restrict
+mount -n -a -T "$table" 2>/dev/null || :
+
 cd "$root"
 mkdir .old
 pivot_root . .old
@@ -210,9 +279,10 @@ cover() {
   mkdir /.cover
   mount -n -t tmpfs -o "size=4m,mode=$(stat -c %a "$2"),nosuid,nodev" cover /.cover
   show "$2" /.cover >/.mounts
-  mount -n -a -T /.mounts || :
+  mount -n -a -T /.mounts 2>/dev/null || :
   mkdir -p "/.cover${1#"$2"}"
-  mount -n -o remount,ro /.cover
+  # Not the file system: `mount` would give it its options anew, among them a user of the machine.
+  mount -n -o remount,bind,ro,nosuid,nodev /.cover
   mount -n --move /.cover "$2"
   rmdir /.cover
 }
@@ -221,7 +291,7 @@ cover() {
 show_secret() {
   place=$(realpath -m -- "$2")
   case $place/ in
-    // | /pfs/* | /tmp/* | /var/tmp/* | /proc/* | /sys/* | /dev/* | /.*)
+    // | /pfs/* | /tmp/* | "$var"/tmp/* | /proc/* | /sys/* | /dev/* | /.*)
       echo "mount_path $2 is a place that no secret can be shown at; choose another" >&2
       exit 1
       ;;
@@ -241,6 +311,14 @@ show_secret() {
   mount -n -o remount,bind,ro,nosuid,nodev,noexec "$place"
 }
 
+# Where the machine has a link for it, or nothing.
+if [ -d "$var" ] && { [ -L "$var/tmp" ] || [ ! -d "$var/tmp" ]; } && [ "$(realpath -m /var/tmp)" != /tmp ]; then
+  left_out=$left_out$var/tmp$line
+  cover "$var/tmp" "$var"
+  mount -n --bind "/.old$slot/var-tmp" "$var/tmp"
+  mount -n -o remount,bind,nosuid,nodev "$var/tmp"
+fi
+
 index=0
 while [ "$1" != -- ]; do
   show_secret "/.old$slot/secrets/$index" "$1"
@@ -252,13 +330,34 @@ shift
 umount -n -l /.old
 rmdir /.old
 rm /.mounts
-table=/dev/shm/mounts
-cat >$table <<TABLE
-none /dev none remount,bind,ro,nosuid 0 0
-none / none remount,bind,ro 0 0
-TABLE
-mount -n -a -T $table
-rm $table
+# Not by a table: `mount -a` passes over /.
+mount -n -o remount,bind,ro /
+
+# Whether nobody reaches the mount of the number $1 at $2: what is found there is another one.
+is_covered() {
+  # Nor one whose path leads nowhere for whoever may see as much as user code, or more.
+  [ -e "$2" ] || return 0
+  {
+    while read -r name number _; do
+      if [ "$name" = mnt_id: ]; then [ "$number" != "$1" ] && return; fi
+    done </proc/self/fdinfo/9
+    return 1
+  } 9<"$2"
+}
+
+# What user code can write to is listed here: of all else, what one datum left would be there for the
+# next, and for what the runner starts. Only a process of user code's namespace finds itself in its /proc.
+(
+  while read -r mount _ _ _ field flags _; do
+    case $field in
+      /dev/shm | /dev/mqueue | /dev/pts | /pfs/out | /tmp | "$var_field/tmp") continue ;;
+      /proc) if [ -z "$is_machines_root" ]; then continue; fi ;;
+    esac
+    case $flags in ro | ro,*) continue ;; esac
+    from_table "$field"
+    is_covered "$mount" "$path" || { echo "$path is not read-only" >&2 && exit 1; }
+  done
+) </proc/self/mountinfo
 
 # Where no control group does: counted for each user of a user namespace, but not for the host's root.
 if [ "$PROCESS_COUNT_MAX" -gt 0 ]; then

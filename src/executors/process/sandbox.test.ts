@@ -1,17 +1,38 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
+import { SystemClock } from '../../base/clock.ts'
 import { UnavailableError } from '../../base/errors.ts'
 import { noSecrets } from '../../pipelines/executor.ts'
 import { transform } from '../../testing/process-fixture.ts'
 import { parseAnswer } from './runner-answers.ts'
-import { missingTool, Sandbox, toolPath } from './sandbox.ts'
+import { Sandbox, type SandboxOptions, toolPathOf } from './sandbox.ts'
 import { makeSlotDirectory } from './slot-directory.ts'
 
 const nonce = 'ab'.repeat(16)
+
+async function optionsIn(data: string): Promise<SandboxOptions> {
+  return {
+    mode: 'root',
+    filterLoader: undefined,
+    directory: await makeSlotDirectory(join(data, 'slot'), {
+      transform: transform(['true']),
+      secrets: noSecrets,
+    }),
+    hiddenDirectories: [],
+    coveredDirectories: [],
+    leftOut: [],
+    secrets: noSecrets,
+    command: ['true'],
+    limits: { groupEntries: [], dataBytes: 0, processCount: 0 },
+    clock: new SystemClock(),
+    onStdout: () => {},
+    onStderr: () => {},
+  }
+}
 
 test.each([
   ['exit 0'],
@@ -25,22 +46,8 @@ test.each([
   const data = mkdtempSync(join(tmpdir(), 'pachyderm-sandbox-'))
   const victim = spawn('sleep', ['1000'])
   try {
-    const directory = await makeSlotDirectory(join(data, 'slot'), {
-      transform: transform(['true']),
-      secrets: noSecrets,
-    })
+    const options = await optionsIn(data)
     const script = 'echo ready >&3; read -r _; for l; do echo "$l" >&3; done; read -r _'
-    const options = {
-      mode: 'root',
-      directory,
-      hiddenDirectories: [],
-      listeningDirectories: [],
-      secrets: noSecrets,
-      command: ['true'],
-      limits: { groupEntries: [], dataBytes: 0, processCount: 0 },
-      onStdout: () => {},
-      onStderr: () => {},
-    } as const
     const forged = answer === 'ready 1' ? `ready ${victim.pid}` : answer
     await using sandbox = new Sandbox(options, [
       'sh',
@@ -59,6 +66,30 @@ test.each([
   }
 })
 
+/** How many descriptors lead into the directory. */
+function openFilesIn(directory: string): number {
+  const links = readdirSync('/proc/self/fd').map((name) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${name}`)
+    } catch {
+      return ''
+    }
+  })
+  return links.filter((path) => path.startsWith(directory)).length
+}
+
+test('a sandbox that cannot be started leaves nothing open', async () => {
+  const data = mkdtempSync(join(tmpdir(), 'pachyderm-sandbox-'))
+  try {
+    const options = await optionsIn(data)
+    const tooLong = 'x'.repeat(200_000)
+    expect(() => new Sandbox(options, ['sh', '-c', tooLong])).toThrow('E2BIG')
+    expect(openFilesIn(data)).toBe(0)
+  } finally {
+    rmSync(data, { recursive: true, force: true })
+  }
+})
+
 test('only the right nonce makes an answer', () => {
   expect(parseAnswer(`${nonce} exit 137`, nonce)).toEqual({ kind: 'exit', exitCode: 137 })
   expect(parseAnswer(`${nonce} missing`, nonce)).toEqual({ kind: 'missing' })
@@ -66,7 +97,13 @@ test('only the right nonce makes an answer', () => {
   expect(parseAnswer(`${nonce} exit 0 1`, nonce)).toBeUndefined()
 })
 
-test('a tool that is missing is known by its name', () => {
-  expect(missingTool('/nonexistent')).toBe('unshare')
-  expect(missingTool(toolPath)).toBeUndefined()
+test('tools are looked for in the usual places first, then where the server has programs', () => {
+  const homes = '/home'
+  const usual = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+  expect(toolPathOf('')).toBe(usual)
+  expect(
+    toolPathOf(
+      `.:bin:/run/wrappers/bin:${homes}/a/bin:/root/bin:/tmp/bin:/own/bin:/usr/bin::/own/bin:/sw/bin`,
+    ),
+  ).toBe(`${usual}:/own/bin:/sw/bin`)
 })

@@ -1,21 +1,25 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, constants, openSync } from 'node:fs'
+import { isAbsolute } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 
-import {
-  CancelledError,
-  FailedPreconditionError,
-  UnavailableError,
-  assert,
-} from '../../base/errors.ts'
+import { type Clock, waitAtMost } from '../../base/clock.ts'
+import { FailedPreconditionError, UnavailableError, assert } from '../../base/errors.ts'
+import { shortageError } from '../../base/shortages.ts'
 import type { SlotSecrets } from '../../pipelines/executor.ts'
+import { type FilterLoader, filteredBy } from './call-filter.ts'
 import { childrenOf, descendantsOf } from './child-processes.ts'
+import { requireDescriptors } from './descriptors.ts'
 import { FifoReader } from './fifo.ts'
+import { isBelow } from './hidden-places.ts'
+import { PipeWriter } from './pipe-writer.ts'
+import { lateText, remoteMounts } from './remote-mounts.ts'
 import { AnswerLines, parseAnswer, type RunnerAnswer } from './runner-answers.ts'
 import { secretArchive, secretVariables } from './secret-files.ts'
+import { complaintText, isForbidden, isOfPipeline, namespaceCountsMax } from './sandbox-faults.ts'
 import type { SlotDirectory } from './slot-directory.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 /** `root` needs the right to mount; `user` gets it in a user namespace of its own. */
 export type SandboxMode = 'root' | 'user'
@@ -31,22 +35,46 @@ export interface SandboxLimits {
 
 export interface SandboxOptions {
   readonly mode: SandboxMode
+  /** What keeps the kernel's keys from user code; nothing does without. */
+  readonly filterLoader: FilterLoader | undefined
   readonly directory: SlotDirectory
   readonly hiddenDirectories: readonly string[]
-  /** Directories that are shown without sockets. */
-  readonly listeningDirectories: readonly string[]
+  /** Directories that are shown without sockets, and without what is left out. */
+  readonly coveredDirectories: readonly string[]
+  /** Paths of files. */
+  readonly leftOut: readonly string[]
   readonly secrets: SlotSecrets
   readonly command: readonly string[]
   readonly limits: SandboxLimits
+  readonly clock: Clock
   readonly onStdout: (bytes: Buffer) => void
   readonly onStderr: (bytes: Buffer) => void
 }
 
-/** Where the sandbox's own tools are looked for. */
-export const toolPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const usualToolPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+/**
+ * Not there: what is not shown in the sandbox, or is user code's own. And where NixOS has the programs that change
+ * their user, which work for nobody in a user namespace.
+ */
+const noToolPlaces = ['/root', '/home', '/tmp', '/var/tmp', '/dev', '/pfs', '/run/wrappers']
+
+/** Where the sandbox's own tools are looked for: some systems have them where only `serverPath` tells. */
+export function toolPathOf(serverPath: string): string {
+  const others = serverPath
+    .split(':')
+    .filter((path) => isAbsolute(path) && !noToolPlaces.some((place) => isBelow(path, place)))
+  return Array.from(new Set([...usualToolPath.split(':'), ...others])).join(':')
+}
+
+/** As for this server. */
+export const toolPath: string = toolPathOf(process.env['PATH'] ?? '')
 const boundedScript = fileURLToPath(new URL('bounded.sh', import.meta.url))
 const setupScript = fileURLToPath(new URL('sandbox.sh', import.meta.url))
-const complaintBytesMax = 4096
+/** A machine under load makes one in seconds. */
+const readyMsMax = 30_000
+const endMsMax = 2000
+/** Of what the tools say, the end tells why they gave up. */
+const complaintLengthMax = 4096
 
 type CommandLine = readonly [string, ...string[]]
 
@@ -59,45 +87,71 @@ interface WaitingRun extends Waiting<RunnerAnswer> {
   readonly nonce: string
 }
 
+/** This machine, or this user's rights on it, do not allow a sandbox, now or later. */
+export class SandboxForbiddenError extends FailedPreconditionError {
+  override readonly name = 'SandboxForbiddenError'
+}
+
+/** It took so long that there is little use in trying again at once. */
+export class SandboxLateError extends UnavailableError {
+  override readonly name = 'SandboxLateError'
+}
+
 /**
  * A set of namespaces with the runner as its process 1. It ends with this process: the kernel kills
  * it when its parent dies, whichever way.
  *
- * @throws {FailedPreconditionError} with the tools' own words when this machine does not allow it.
+ * @throws {SandboxForbiddenError} with the tools' own words when this machine does not allow it.
+ * @throws {FailedPreconditionError} when the pipeline asks for what no sandbox has.
+ * @throws {UnavailableError} with the tools' own words when it failed this time, or took too long.
  */
 export async function openSandbox(options: SandboxOptions, signal: AbortSignal): Promise<Sandbox> {
+  const { clock } = options
   const sandbox = new Sandbox(options, commandLine(options))
-  const abort = (): void => sandbox.kill()
-  signal.addEventListener('abort', abort, { once: true })
+  const timer = new AbortController()
+  const late = clock.sleep(readyMsMax, timer.signal).then(() => {
+    throw new SandboxLateError(`no sandbox: ${lateText(readyMsMax, remoteMounts())}`)
+  })
+  late.catch(() => {})
   try {
-    if (signal.aborted) abort()
-    await sandbox.ready
+    const ready = Promise.race([sandbox.ready, late])
+    await unlessAborted(ready, signal, 'opening the sandbox was cancelled')
     return sandbox
   } catch (error) {
-    await sandbox[Symbol.asyncDispose]()
-    if (signal.aborted) throw new CancelledError('opening the sandbox was cancelled')
+    await waitAtMost(clock, endMsMax, sandbox[Symbol.asyncDispose]())
+    // The kernel does not end who waits for some disks until they answer.
+    sandbox.letGo()
     throw error
   } finally {
-    signal.removeEventListener('abort', abort)
+    timer.abort()
   }
 }
 
 /**
  * Ends as the runner; its process has one child, which is process 1 of the sandbox. The inner
  * `unshare` gives that one's children a namespace of their own. The session is for programs that
- * signal their process group, which would be this process's, too.
+ * signal their process group, which would be this process's, too. `setup` is the script that builds it.
  */
-function commandLine(options: SandboxOptions): CommandLine {
-  const { directory, hiddenDirectories, listeningDirectories, secrets, command } = options
-  const enter = ['setpriv', '--pdeathsig', 'KILL', '--', ...boundedBy(options.limits)] as const
+export function commandLine(options: SandboxOptions, setup: string = setupScript): CommandLine {
+  const { directory, hiddenDirectories, coveredDirectories, leftOut, secrets, command } = options
+  const enter = [
+    'setpriv',
+    '--pdeathsig',
+    'KILL',
+    '--',
+    ...filteredBy(options.filterLoader),
+    ...boundedBy(options.limits),
+  ] as const
   const unshare = ['unshare', '--mount', '--pid', '--ipc', '--fork', '--kill-child', '--']
   const apart = ['setsid', 'unshare', '--pid', '--'] as const
-  const setup = [
+  const build = [
     ...apart,
     'sh',
-    setupScript,
+    setup,
     directory.path,
-    ...listeningDirectories,
+    ...leftOut,
+    '--',
+    ...coveredDirectories,
     '--',
     ...hiddenDirectories,
     '--',
@@ -105,9 +159,9 @@ function commandLine(options: SandboxOptions): CommandLine {
     '--',
     ...command,
   ]
-  if (options.mode === 'root') return [...enter, ...unshare, ...setup]
+  if (options.mode === 'root') return [...enter, ...unshare, ...build]
   // The parent-death signal is asked for inside the user namespace: entering one forgets it.
-  return ['unshare', '--user', '--map-root-user', '--', ...enter, ...unshare, ...setup]
+  return ['unshare', '--user', '--map-root-user', '--', ...enter, ...unshare, ...build]
 }
 
 /** The beginning of a command line that bounds what comes after it; empty when nothing does. */
@@ -120,7 +174,10 @@ export function boundedBy({ groupEntries, dataBytes }: SandboxLimits): readonly 
 export class Sandbox implements AsyncDisposable {
   readonly ready: Promise<void>
   readonly #child: ChildProcess
-  readonly #control: Writable
+  readonly #clock: Clock
+  readonly #pipes: Disposable
+  readonly #nonces: PipeWriter
+  readonly #runner: FifoReader
   readonly #outputs: readonly FifoReader[]
   readonly #ended: Promise<void>
   readonly #answers = new AnswerLines()
@@ -134,46 +191,41 @@ export class Sandbox implements AsyncDisposable {
 
   /** Use `openSandbox`. */
   constructor(options: SandboxOptions, [program, ...rest]: CommandLine) {
+    const { directory, clock } = options
+    this.#clock = clock
+    using opened = new DisposableStack()
     this.#outputs = [
-      new FifoReader(options.directory.stdoutFifo, options.onStdout),
-      new FifoReader(options.directory.stderrFifo, options.onStderr),
+      opened.use(new FifoReader(directory.stdoutFifo, options.onStdout)),
+      opened.use(new FifoReader(directory.stderrFifo, options.onStderr)),
     ]
-    this.#child = spawn(program, rest, {
-      cwd: '/',
-      env: {
-        PATH: toolPath,
-        LANG: 'C',
-        PROCESS_COUNT_MAX: String(options.limits.processCount),
-        ...secretVariables(options.secrets),
-      },
-      // Its own session: the terminal's interrupt is for the server, which then ends its sandboxes.
-      detached: true,
-      stdio: ['pipe', 'ignore', 'pipe', 'pipe', 'pipe'],
-    })
-    const [control, , complaints, answers, secrets] = this.#child.stdio
-    assert(secrets instanceof Writable, 'the sandbox is told its secrets')
-    secrets.on('error', () => {})
-    secrets.end(secretArchive(options.secrets))
-    assert(control instanceof Writable, 'the runner is written to')
-    assert(complaints instanceof Readable && answers instanceof Readable, 'the runner is read from')
-    this.#control = control
-    control.on('error', () => {})
-    complaints.on('data', (bytes: Buffer) => {
-      if (this.#complaint.length < complaintBytesMax) this.#complaint += bytes.toString()
-    })
-    answers.on('data', (bytes: Buffer) => this.#takeAnswers(bytes))
+    // Pipes with names: those that Node makes are sockets, which cost a shell that reads byte by byte more.
+    this.#nonces = opened.use(new PipeWriter(directory.noncesFifo))
+    this.#runner = opened.use(
+      new FifoReader(directory.answersFifo, (bytes) => this.#takeAnswers(bytes)),
+    )
+    this.#child = startProgram(program, rest, options)
     this.ready = new Promise<void>((resolve, reject) => {
       this.#becomingReady = { resolve, reject }
     })
     this.#ended = new Promise<void>((resolve) => {
-      const end = (reason: string): void => {
+      const end = (reason: Error): void => {
         this.#end(reason)
         resolve()
       }
-      this.#child.once('error', (error) => end(error.message))
+      this.#child.once('error', (error) =>
+        end(
+          shortageError(error) === undefined
+            ? new UnavailableError(`no sandbox: ${error.message}`)
+            : error,
+        ),
+      )
       // After the streams, so that what the tools said is known.
-      this.#child.once('close', () => end(lastLine(this.#complaint) || 'it ended without a word'))
+      this.#child.once('close', (_, killedBy) =>
+        end(endReason(options.mode, this.#complaint, killedBy)),
+      )
     })
+    this.#talk(options.secrets)
+    this.#pipes = opened.move()
   }
 
   /**
@@ -193,7 +245,7 @@ export class Sandbox implements AsyncDisposable {
       this.#waiting = { nonce, resolve, reject }
       // Nothing of user code's is there yet.
       if (this.#own.size === 0) this.#own = new Set(this.#processes())
-      this.#control.write(`${nonce}\n`)
+      void this.#nonces.write(`${nonce}\n`, this.#clock, () => !this.#hasEnded)
     })
   }
 
@@ -218,7 +270,7 @@ export class Sandbox implements AsyncDisposable {
     // Only the kernel is asked whom to kill, never the runner, which user code might have subverted.
     if (pid === undefined || exitCode !== null || signalCode !== null) return
     // Killing process 1 rather than its parent: the parent ends only when the whole namespace has.
-    const first = childrenOf(pid)
+    const first = childrenOrNone(pid)
     if (first.length === 0) this.#child.kill('SIGKILL')
     else for (const child of first) killQuietly(child)
   }
@@ -226,7 +278,29 @@ export class Sandbox implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill()
     await this.#ended
-    for (const output of this.#outputs) output[Symbol.dispose]()
+    this.#pipes[Symbol.dispose]()
+  }
+
+  #talk(told: SlotSecrets): void {
+    // None, when there were no descriptors for them: then comes an error.
+    const stdio: ChildProcess['stdio'] | undefined = this.#child.stdio
+    if (stdio === undefined) return
+    const [, , complaints, , secrets] = stdio
+    assert(secrets instanceof Writable, 'the sandbox is told its secrets')
+    secrets.on('error', () => {})
+    secrets.end(secretArchive(told))
+    assert(complaints instanceof Readable, 'the tools are heard')
+    complaints.on('data', (bytes: Buffer) => {
+      this.#complaint = (this.#complaint + bytes.toString()).slice(-complaintLengthMax)
+    })
+  }
+
+  /** Waits for its processes no more, nor keeps this one from ending. */
+  letGo(): void {
+    this.#child.unref()
+    const stdio: ChildProcess['stdio'] | undefined = this.#child.stdio
+    for (const stream of stdio ?? []) stream?.destroy()
+    this.ready.catch(() => {})
   }
 
   #takeAnswers(bytes: Buffer): void {
@@ -266,31 +340,65 @@ export class Sandbox implements AsyncDisposable {
     this.kill()
   }
 
-  #end(reason: string): void {
+  #end(reason: Error): void {
+    this.#runner.drain()
     this.#hasEnded = true
     // All that ran in it is dead, too.
     this.takeOutput()
-    // What is wrong with a place of the pipeline's choice is not about the machine.
-    const isOfPipeline = reason.startsWith('mount_path ')
-    const text = isOfPipeline ? reason : `no sandbox: ${reason}`
-    this.#becomingReady?.reject(new FailedPreconditionError(text))
+    this.#becomingReady?.reject(reason)
     this.#becomingReady = undefined
     this.#waiting?.reject(new UnavailableError('the sandbox ended while the datum ran'))
     this.#waiting = undefined
   }
 }
 
-/** The first tool of util-linux that is in no directory of `path`. */
-export function missingTool(path: string): string | undefined {
-  const directories = path.split(':')
-  return ['unshare', 'setsid', 'setpriv', 'mount', 'umount', 'pivot_root', 'ipcrm'].find(
-    (tool) => !directories.some((directory) => existsSync(join(directory, tool))),
-  )
+function startProgram(
+  program: string,
+  args: readonly string[],
+  { directory, limits, secrets }: SandboxOptions,
+): ChildProcess {
+  using passed = new DisposableStack()
+  const pass = (path: string, flags: number): number =>
+    passed.adopt(openSync(path, flags), closeSync)
+  const nonces = pass(directory.noncesFifo, constants.O_RDONLY)
+  const answers = pass(directory.answersFifo, constants.O_WRONLY)
+  requireDescriptors()
+  return spawn(program, args, {
+    cwd: '/',
+    env: {
+      PATH: toolPath,
+      LANG: 'C',
+      PROCESS_COUNT_MAX: String(limits.processCount),
+      ...secretVariables(secrets),
+    },
+    // Its own session: the terminal's interrupt is for the server, which then ends its sandboxes.
+    detached: true,
+    stdio: [nonces, 'ignore', 'pipe', answers, 'pipe'],
+  })
 }
 
-/** The tools' last word is why they gave up. */
-function lastLine(text: string): string {
-  return text.trim().split('\n').at(-1) ?? ''
+/** Why a sandbox was not ready before it ended; whoever is killed has not said why. */
+function endReason(mode: SandboxMode, complaint: string, killedBy: string | null): Error {
+  const text = complaintText(complaint)
+  if (isOfPipeline(text)) return new FailedPreconditionError(text)
+  if (killedBy !== null) {
+    const said = text === '' ? '' : `; before, it said: ${text}`
+    return new UnavailableError(`no sandbox: it was ended by ${killedBy}${said}`)
+  }
+  const reason = `no sandbox: ${text || 'it ended without a word'}`
+  return isForbidden(complaint, namespaceCountsMax(mode))
+    ? new SandboxForbiddenError(reason)
+    : new UnavailableError(reason)
+}
+
+/** None, too, when there are no descriptors to look with. */
+function childrenOrNone(pid: number): readonly number[] {
+  try {
+    return childrenOf(pid)
+  } catch (error) {
+    if (shortageError(error) === undefined) throw error
+    return []
+  }
 }
 
 function killQuietly(pid: number): void {

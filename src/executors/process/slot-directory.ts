@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
+import { shortageError } from '../../base/shortages.ts'
 import type { SlotSecrets, Transform } from '../../pipelines/executor.ts'
 import { emptyDirectory } from './emptying.ts'
 import { makeFifos } from './fifo.ts'
@@ -19,12 +20,17 @@ export const sharedMode = 0o1777
 export interface SlotDirectory extends WarmFiles {
   readonly path: string
   readonly pfs: string
+  /** For files that were inputs; made when there are some. */
+  readonly spares: string
   readonly tmp: string
   readonly varTmp: string
   readonly datumFile: string
   readonly stdinFile: string
   readonly stdoutFifo: string
   readonly stderrFifo: string
+  /** What the runner reads, and what it answers: out of user code's sight. */
+  readonly noncesFifo: string
+  readonly answersFifo: string
   /** Where the sandbox, in its own view, keeps secrets in memory; only there when it has some. */
   readonly secrets: string
 }
@@ -38,12 +44,15 @@ export async function makeSlotDirectory(
   const directory: SlotDirectory = {
     path,
     pfs: join(path, 'pfs'),
+    spares: join(path, 'spares'),
     tmp: join(path, 'tmp'),
     varTmp: join(path, 'var-tmp'),
     datumFile: join(control, 'datum'),
     stdinFile: join(control, 'stdin'),
     stdoutFifo: join(control, 'stdout'),
     stderrFifo: join(control, 'stderr'),
+    noncesFifo: join(path, 'nonces'),
+    answersFifo: join(path, 'answers'),
     datumsFifo: join(control, 'datums'),
     resultsFifo: join(control, 'results'),
     variablesFile: join(control, 'variables'),
@@ -65,7 +74,8 @@ export async function makeSlotDirectory(
     directory.stdoutFifo,
     directory.stderrFifo,
     ...(transform.isWarm === true ? [directory.datumsFifo, directory.resultsFifo] : []),
-    // Out of user code's sight.
+    directory.noncesFifo,
+    directory.answersFifo,
     join(path, 'to-keeper'),
     join(path, 'from-keeper'),
   )
@@ -86,4 +96,22 @@ export async function removeSlotDirectory(path: string): Promise<void> {
     if (lstatSync(directory, { throwIfNoEntry: false })) await emptyDirectory(directory, pfsMode)
   }
   await rm(path, { recursive: true, force: true })
+}
+
+/** Takes back what was begun of a slot that did not open. */
+export async function giveUpSlot({
+  path,
+  group,
+}: {
+  readonly path: string
+  readonly group: AsyncDisposable | undefined
+}): Promise<void> {
+  for (const takeBack of [() => group?.[Symbol.asyncDispose](), () => removeSlotDirectory(path)]) {
+    try {
+      await takeBack()
+    } catch (error) {
+      // Of this shortage, what failed before has told. What stays is removed when the executor opens next.
+      if (shortageError(error) === undefined) throw error
+    }
+  }
 }

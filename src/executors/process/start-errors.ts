@@ -1,7 +1,19 @@
-import { FailedPreconditionError } from '../../base/errors.ts'
+import { type DomainError, FailedPreconditionError } from '../../base/errors.ts'
+import { shortageError } from '../../base/shortages.ts'
 import type { Transform } from '../../pipelines/executor.ts'
 
-export function programMissingError(transform: Transform): FailedPreconditionError {
+/** `hidden`: where the host has it, when that is out of sight for user code. */
+export function programMissingError(
+  transform: Transform,
+  hidden?: string,
+): FailedPreconditionError {
+  if (hidden !== undefined) {
+    return new FailedPreconditionError(
+      `program ${programName(transform)} was not found: the host has it as ${hidden}, which user code ` +
+        `does not see, as nothing below /tmp, /var/tmp, /run, /dev and the data directory, nor in /root ` +
+        `and /home unless pachd --program-path names a directory there; install it elsewhere on the host`,
+    )
+  }
   const instead = transform.image === '' ? '' : `, not those of image ${transform.image}`
   return new FailedPreconditionError(
     `program ${programName(transform)} was not found: the process executor runs the host's ` +
@@ -9,7 +21,33 @@ export function programMissingError(transform: Transform): FailedPreconditionErr
   )
 }
 
-export function programUnstartableError(transform: Transform): FailedPreconditionError {
+/** Why the system could not start a program: where it was short of something, that is not the program's fault. */
+export function startError(error: NodeJS.ErrnoException, transform: Transform): DomainError {
+  const shortage = shortageError(error)
+  if (shortage !== undefined) return shortage
+  if (error.code === 'E2BIG') return programTooLongError(transform)
+  return error.code === 'ENOENT'
+    ? programMissingError(transform)
+    : programUnstartableError(transform)
+}
+
+export function programTooLongError(transform: Transform): FailedPreconditionError {
+  return new FailedPreconditionError(
+    `program ${programName(transform)} cannot be started: its arguments and variables are longer than the kernel gives to a program; shorten "transform.cmd" or "transform.env"`,
+  )
+}
+
+/** `noexec`: where the disk that the program is on is mounted, if nothing on it may be started. */
+export function programUnstartableError(
+  transform: Transform,
+  noexec?: string,
+): FailedPreconditionError {
+  if (noexec !== undefined) {
+    return new FailedPreconditionError(
+      `program ${programName(transform)} cannot be started on this host: the disk at ${noexec} is mounted "noexec"; ` +
+        `install the program on another one, or mount that without (mount -o remount,exec ${noexec})`,
+    )
+  }
   return new FailedPreconditionError(
     `program ${programName(transform)} cannot be started on this host: it must be an executable ` +
       `file, and a script's first line must name an interpreter that exists`,

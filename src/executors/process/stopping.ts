@@ -1,14 +1,19 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 
 import type { Clock } from '../../base/clock.ts'
+import { threadsOf } from './child-processes.ts'
 
 const roundsMax = 200
+/** Those after which there is no pause: for what is on its way to a stop, which may need this processor. */
+const quickRoundsMax = 2
 const pauseMs = 1
 
-/** What was seen of the threads of some processes: the same text twice, if none has run meanwhile. */
+/** What was seen of some processes: the same text twice, if none of their threads has run meanwhile. */
 interface Sight {
   readonly text: string
   readonly areStopped: boolean
+  /** Those that have not ended. */
+  readonly pids: readonly number[]
 }
 
 /**
@@ -25,17 +30,22 @@ export async function stopAll(
   clock: Clock,
 ): Promise<readonly number[] | undefined> {
   for (let round = 0; round < roundsMax; round += 1) {
-    const pids = list().filter((pid) => !isZombie(pid))
+    const pids = list()
     if (!pids.every((pid) => signal(pid, 'SIGSTOP'))) return undefined
     const first = sightOf(pids)
-    if (first.areStopped) {
-      const again = list().filter((pid) => !isZombie(pid))
-      if (sightOf(again).text === first.text) return pids
-    }
-    // The first rounds are for those that are on their way to a stop.
-    if (round > 3) await clock.sleep(pauseMs)
+    if (first.areStopped && sightOf(list()).text === first.text) return first.pids
+    if (round < quickRoundsMax) await nextTurn()
+    else await clock.sleep(pauseMs)
   }
   return undefined
+}
+
+async function nextTurn(): Promise<void> {
+  await new Promise<void>((resolve) => {
+    // A turn, not a time: no clock could say it.
+    // oxlint-disable-next-line no-restricted-globals
+    setImmediate(resolve)
+  })
 }
 
 /** Has them run again. */
@@ -58,26 +68,26 @@ function signal(pid: number, name: NodeJS.Signals): boolean {
   return true
 }
 
-function isZombie(pid: number): boolean {
-  return /^State:\t[ZX]/m.test(statusOf(`/proc/${pid}/status`))
-}
-
 function sightOf(pids: readonly number[]): Sight {
   let areStopped = true
   let text = ''
+  const alive = new Set<number>()
   for (const pid of pids) {
-    for (const thread of threadsOf(pid)) {
+    for (const thread of runningThreadsOf(pid)) {
       const status = statusOf(`/proc/${pid}/task/${thread}/status`)
+      // The first thread may have ended, and others of the process not.
+      if (status === '' || /^State:\t[ZX]/m.test(status)) continue
+      alive.add(pid)
       areStopped &&= /^State:\tT/m.test(status)
-      text += `${thread} ${/^voluntary_ctxt_switches[^]*/m.exec(status)?.[0]}`
+      text += `${thread} ${status.slice(status.lastIndexOf('\nvoluntary_ctxt_switches'))}`
     }
   }
-  return { text, areStopped }
+  return { text, areStopped, pids: [...alive] }
 }
 
-function threadsOf(pid: number): readonly string[] {
+function runningThreadsOf(pid: number): readonly string[] {
   try {
-    return readdirSync(`/proc/${pid}/task`)
+    return threadsOf(pid)
   } catch {
     // It has ended.
     return []

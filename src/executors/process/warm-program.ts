@@ -78,6 +78,7 @@ const readableMode = 0o644
  */
 export class WarmProgram<End> implements Disposable {
   readonly #command: WarmCommand<End>
+  readonly #files: Disposable
   readonly #variables: RewrittenFile
   readonly #clock: Clock
   readonly #random: Random
@@ -97,11 +98,13 @@ export class WarmProgram<End> implements Disposable {
     { clock, random }: { readonly clock: Clock; readonly random: Random },
   ) {
     this.#command = command
-    this.#variables = new RewrittenFile(files.variablesFile, readableMode)
     this.#clock = clock
     this.#random = random
-    this.#datums = new PipeWriter(files.datumsFifo)
-    this.#results = new FifoReader(files.resultsFifo, (bytes) => this.#take(bytes))
+    using opened = new DisposableStack()
+    this.#variables = opened.use(new RewrittenFile(files.variablesFile, readableMode))
+    this.#datums = opened.use(new PipeWriter(files.datumsFifo))
+    this.#results = opened.use(new FifoReader(files.resultsFifo, (bytes) => this.#take(bytes)))
+    this.#files = opened.move()
   }
 
   /**
@@ -159,9 +162,7 @@ export class WarmProgram<End> implements Disposable {
 
   [Symbol.dispose](): void {
     this.#running = undefined
-    this.#datums[Symbol.dispose]()
-    this.#results[Symbol.dispose]()
-    this.#variables[Symbol.dispose]()
+    this.#files[Symbol.dispose]()
   }
 
   #start(): Running<End> {

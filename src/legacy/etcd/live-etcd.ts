@@ -1,4 +1,4 @@
-import { copyBytes, utf8 } from '../../base/bytes.ts'
+import { copyBytes, equalBytes, utf8 } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import { FailedPreconditionError, UnavailableError } from '../../base/errors.ts'
 import { type Address, addressText } from '../../client/address.ts'
@@ -6,11 +6,14 @@ import { type Client, createClient } from '../../client/client.ts'
 import { RpcError } from '../../client/rpc-error.ts'
 import { KV, type KeyValue } from '../../gen/etcd_pb.ts'
 import { NodeTransport } from '../../node-client/node-transport.ts'
+import { beginningOf, KeyBeginnings } from './key-beginnings.ts'
 import type { OldMetadata, StoredRecord } from './old-metadata.ts'
 import { keyText } from './snapshot-file.ts'
 
 /** etcd takes messages of 4 MiB from its clients' libraries, and answers with larger ones. */
 const pageCountMax = 500
+/** Answers that are waited for to say what keys begin with. */
+const beginningCountMax = 2000
 const callMsMax = 60_000
 const advice =
   'look whether the address is right, and can be reached from this server; in a cluster, kubectl port-forward can make it so'
@@ -38,7 +41,7 @@ export class LiveEtcd implements OldMetadata {
   /** @throws {UnavailableError} @throws {FailedPreconditionError} when it is none of version 3. */
   static async open(address: Address, clock: Clock, signal: AbortSignal): Promise<LiveEtcd> {
     const name = `etcd at ${addressText(address)}`
-    const transport = new NodeTransport(address, clock, { advice })
+    const transport = new NodeTransport(address, clock, { name: 'etcd', advice })
     try {
       const request = { key: utf8('a'), countOnly: true }
       const { header } = await worded(name, () =>
@@ -72,6 +75,29 @@ export class LiveEtcd implements OldMetadata {
       key = next(last.key)
     }
     return records.toSorted((left, right) => left.modRevision - right.modRevision)
+  }
+
+  /** Of all that begin alike one key is asked for, so that a large etcd answers as soon as a small one. */
+  async beginnings(): Promise<readonly string[]> {
+    const beginnings = new KeyBeginnings()
+    let from: Uint8Array = Uint8Array.of(0)
+    for (let count = 0; count < beginningCountMax; count += 1) {
+      const { kvs } = await this.#range({
+        key: from,
+        rangeEnd: Uint8Array.of(0),
+        limit: 1n,
+        keysOnly: true,
+        revision: BigInt(this.revision),
+      })
+      const [first] = kvs
+      if (first === undefined) break
+      const key = keyText(first.key)
+      beginnings.add(key)
+      const beginning = utf8(beginningOf(key))
+      const isTold = equalBytes(first.key.subarray(0, beginning.length), beginning)
+      from = isTold ? endOf(beginning) : next(first.key)
+    }
+    return beginnings.all
   }
 
   forget(): void {

@@ -13,6 +13,11 @@ export interface OldMetadata extends AsyncDisposable {
   readonly revision: number
   /** The records whose keys begin with `prefix`, in the order of their last writes. */
   list(prefix: string): Promise<readonly StoredRecord[]>
+  /**
+   * What keys begin with, for whoever looked for others: `pachyderm_pfs/repos/`, and two parts of keys that
+   * no cluster has. Of very many some.
+   */
+  beginnings(): Promise<readonly string[]>
   /** They are not asked for again: what is held of them may go. */
   forget(prefixes: readonly string[]): void
   /** How many keys begin with each of `prefixes` now, and whether one was written since `revision`. */

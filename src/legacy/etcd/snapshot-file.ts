@@ -6,6 +6,7 @@ import { WireFormatError, WireReader } from '../../base/wire-reader.ts'
 import { OldDamageError, type OnDamage } from '../damage.ts'
 import type { OldMetadata, StoredRecord } from './old-metadata.ts'
 import { BoltFile } from './bolt-file.ts'
+import { KeyBeginnings } from './key-beginnings.ts'
 
 const revisionBytes = 17
 const tombstone = 't'.charCodeAt(0)
@@ -31,6 +32,7 @@ export async function openSnapshot(
     tell('the checksum at the end of the snapshot is not that of what it holds')
   }
   const records = new Map<string, StoredRecord>()
+  const beginnings = new KeyBeginnings()
   let revision = 0
   for await (const { key: name, value: bytes } of file.entries('key', tell)) {
     try {
@@ -39,8 +41,10 @@ export async function openSnapshot(
       const main = Number(new DataView(name.buffer, name.byteOffset).getBigUint64(0))
       revision = Math.max(revision, main)
       const key = keyText(written.key)
+      const isDeleted = name[revisionBytes] === tombstone
+      if (!isDeleted) beginnings.add(key)
       if (!wanted(key)) continue
-      if (name[revisionBytes] === tombstone) records.delete(key)
+      if (isDeleted) records.delete(key)
       else {
         // Deleted first, so that the map's order is that of the last writes.
         records.delete(key)
@@ -52,22 +56,35 @@ export async function openSnapshot(
       tell(`a revision cannot be read: ${error.message}`)
     }
   }
-  return new Snapshot(path, revision, [...records.values()])
+  return new Snapshot({ name: path, revision, beginnings: beginnings.all }, [...records.values()])
 }
 
 class Snapshot implements OldMetadata {
   readonly name: string
   readonly revision: number
+  readonly #beginnings: readonly string[]
   #records: readonly StoredRecord[]
 
-  constructor(name: string, revision: number, records: readonly StoredRecord[]) {
-    this.name = name
-    this.revision = revision
+  constructor(
+    facts: {
+      readonly name: string
+      readonly revision: number
+      readonly beginnings: readonly string[]
+    },
+    records: readonly StoredRecord[],
+  ) {
+    this.name = facts.name
+    this.revision = facts.revision
+    this.#beginnings = facts.beginnings
     this.#records = records
   }
 
   list(prefix: string): Promise<readonly StoredRecord[]> {
     return Promise.resolve(this.#records.filter(({ key }) => key.startsWith(prefix)))
+  }
+
+  beginnings(): Promise<readonly string[]> {
+    return Promise.resolve(this.#beginnings)
   }
 
   forget(prefixes: readonly string[]): void {

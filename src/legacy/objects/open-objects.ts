@@ -1,7 +1,7 @@
 import { opendir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidArgumentError, NotFoundError } from '../../base/errors.ts'
-import { parseSourceUrl } from '../../base/source-urls.ts'
+import { parseSourceUrl, shownSource, type StoreUrl } from '../../base/source-urls.ts'
 import type { Bucket, BucketName } from '../../clouds/bucket.ts'
 import { BlockObjects } from './block-objects.ts'
 import { BucketBlobs, DirectoryBlobs } from './blobs.ts'
@@ -24,14 +24,9 @@ export async function openOldObjects(
 ): Promise<OldObjects> {
   if (!place.includes('://')) return await openDirectory(place.replace(/^file:/, ''))
   if (place.startsWith('file://')) return await openDirectory(place.slice('file://'.length))
-  const url = parseSourceUrl(place)
-  if (url.kind === 'http' || url.kind === 'pfs') {
-    throw new InvalidArgumentError(
-      `cannot read old objects from ${place}: give a directory, or the URL of a bucket, as in s3://BUCKET`,
-    )
-  }
-  const bucket = await openBucket(url)
-  const given = url.key === '' || url.key.endsWith('/') ? url.key : `${url.key}/`
+  const { key, ...name } = parseStorage(place)
+  const bucket = await openBucket(name)
+  const given = key === '' || key.endsWith('/') ? key : `${key}/`
   for (const root of roots.map((below) => given + below)) {
     for await (const _ of bucket.list(`${root}object/`, signal)) {
       return new BlockObjects(new BucketBlobs(bucket, root, signal))
@@ -43,6 +38,16 @@ export async function openOldObjects(
   throw new NotFoundError(
     `there are no objects of an old cluster in ${place}: no key begins with object/, pach/object/ or /pach/object/`,
   )
+}
+
+function parseStorage(place: string): StoreUrl {
+  const url = parseSourceUrl(place)
+  if (url.kind === 'http' || url.kind === 'pfs') {
+    throw new InvalidArgumentError(
+      `cannot read old objects from ${shownSource(place)}: give a directory, or the URL of a bucket, as in s3://BUCKET`,
+    )
+  }
+  return url
 }
 
 async function openDirectory(place: string): Promise<OldObjects> {

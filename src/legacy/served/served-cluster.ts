@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto'
 import { BinaryReader } from '@bufbuild/protobuf/wire'
 import type { Clock, Instant } from '../../base/clock.ts'
-import { UnavailableError } from '../../base/errors.ts'
+import { NotFoundError, UnavailableError } from '../../base/errors.ts'
 import type { Address } from '../../client/address.ts'
 import { type Client, createClient } from '../../client/client.ts'
 import type { Transport } from '../../client/transport.ts'
@@ -52,13 +52,13 @@ export class ServedCluster implements OldCluster {
   readonly #calls: ServedCalls
   readonly #pfs: Client<typeof Pfs>
   readonly #pps: Client<typeof Pps>
-  readonly #isText: boolean
+  readonly #version: string
   /** What `catalog` was told. */
   #fingerprint = ''
 
-  private constructor(calls: ServedCalls, isText: boolean) {
+  private constructor(calls: ServedCalls, version: string) {
     this.name = calls.name
-    this.#isText = isText
+    this.#version = version
     this.#calls = calls
     this.#pfs = createClient(Pfs, calls.transport)
     this.#pps = createClient(Pps, calls.transport)
@@ -88,7 +88,7 @@ export class ServedCluster implements OldCluster {
       )
     }
     opened.move()
-    return new ServedCluster(calls, minor === 4)
+    return new ServedCluster(calls, `${major}.${minor}.${micro}`)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -124,6 +124,9 @@ export class ServedCluster implements OldCluster {
         branches.push({ repo, name, head: head?.id ?? '', written })
       }
     }
+    if (repos.length === 0) {
+      throw new NotFoundError(`${this.name} has no repos, and so there is nothing to migrate`)
+    }
     this.#fingerprint = hash.digest('hex')
     const repoNames = repos.map(({ repo }) => repo?.name ?? '')
     return {
@@ -149,7 +152,8 @@ export class ServedCluster implements OldCluster {
       })),
       access: isControlled ? await accessLists(this.#calls, repoNames) : [],
       isAccessControlled: isControlled,
-      isText: this.#isText,
+      version: this.#version,
+      pipelinesElsewhere: [],
       lockCount: 0,
       awakePipelines: pipelines.filter(isAwake).map(({ pipeline }) => pipeline?.name ?? ''),
     }

@@ -100,7 +100,11 @@ export class CommitImport {
       this.ready.leaveOut(planned)
       return undefined
     }
-    treeImport.tellLosses(oldTree, owner)
+    const toldOf = treeImport.toldOf(oldTree) ?? owner
+    if (toldOf !== owner) {
+      const reason = `it has the tree of ${toldOf}, which lacks files, as told: so does it`
+      findings.damage('commit', owner, reason)
+    }
     if (tree.sizeBytes !== sizeBytes && findings.damageCount === 0) {
       findings.damage(
         'commit',

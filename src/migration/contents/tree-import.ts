@@ -34,8 +34,8 @@ export class TreeImport {
   readonly #ports: TreeImportPorts
   /** Those that come, and those that are damaged or of which files are missing, which are not recorded. */
   readonly #known = new Map<string, Promise<CommitTree | undefined>>()
-  /** By the names of trees, what is missing in them. */
-  readonly #losses = new Map<string, readonly Loss[]>()
+  /** By the names of trees in which files are missing, who has been told which. */
+  readonly #lossy = new Map<string, string>()
 
   constructor(ports: TreeImportPorts) {
     this.#ports = ports
@@ -60,11 +60,9 @@ export class TreeImport {
     return !this.#known.has(hash)
   }
 
-  /** Tells of the files that are missing in a tree that came, for another that has it. */
-  tellLosses(hash: string, owner: string): void {
-    for (const { path, reason } of this.#losses.get(hash) ?? []) {
-      this.#ports.findings.damage('file', `${owner}:${path}`, reason)
-    }
+  /** Whose files were told of that are missing in a tree that came; undefined when none is. */
+  toldOf(hash: string): string | undefined {
+    return this.#lossy.get(hash)
   }
 
   /** Resolves when nothing is on its way any more. */
@@ -95,19 +93,14 @@ export class TreeImport {
       await build.add(node)
     }
     const tree = await build.end()
-    if (build.losses.length > 0) {
-      this.#losses.set(hash, build.losses)
+    if (build.isLossy) {
+      this.#lossy.set(hash, owner)
       return tree
     }
     await recorder.addTree(hash, tree)
     this.#known.delete(hash)
     return tree
   }
-}
-
-interface Loss {
-  readonly path: FilePath
-  readonly reason: string
 }
 
 interface NewEntry {
@@ -127,7 +120,8 @@ class TreeBuild {
   #nodeCount = 0
   #childCount = 0
   #rootSizeBytes: number | undefined
-  readonly losses: Loss[] = []
+  /** Files are left out, whose contents are damaged. */
+  isLossy = false
 
   constructor(ports: TreeImportPorts, empty: DirectoryEntry, owner: string) {
     this.#ports = ports
@@ -162,7 +156,7 @@ class TreeBuild {
       )
     }
     const { root, sizeBytes, fileCount } = await this.#treeWith(last)
-    if (this.losses.length === 0 && sizeBytes !== this.#rootSizeBytes) {
+    if (!this.isLossy && sizeBytes !== this.#rootSizeBytes) {
       throw new OldDamageError(
         `its files have ${sizeBytes} bytes, and it says ${this.#rootSizeBytes}`,
       )
@@ -191,6 +185,7 @@ class TreeBuild {
       const entry = node.kind === 'directory' ? this.#empty : await this.#fileOf(node, contents)
       if (entry !== undefined) entries.push({ path: node.path, entry })
     }
+    await this.#ports.findings.room()
     return entries
   }
 
@@ -209,7 +204,7 @@ class TreeBuild {
   }
 
   #lose(path: FilePath, reason: string): void {
-    this.losses.push({ path, reason })
+    this.isLossy = true
     this.#ports.findings.damage('file', `${this.#owner}:${path}`, reason)
   }
 }

@@ -30,7 +30,12 @@ export function restlessness(
       `${catalog.lockCount} locks of servers or workers are held: something runs, and may write what is not seen`,
     )
   }
-  const { awakePipelines } = catalog
+  const { awakePipelines, pipelinesElsewhere } = catalog
+  if (pipelinesElsewhere.length > 0) {
+    reasons.push(
+      `no pipelines or jobs are where they were looked for, and keys of pipelines begin with ${pipelinesElsewhere.join(', ')}: unless they are another cluster's, give that as --pps-prefix`,
+    )
+  }
   if (awakePipelines.length > 0) {
     reasons.push(
       `${awakePipelines.length === 1 ? 'pipeline' : 'pipelines'} ${listed(awakePipelines)} would run what is put there, which is not seen`,

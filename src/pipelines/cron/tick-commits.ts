@@ -1,6 +1,6 @@
 import { collectBytes, utf8, utf8Text } from '../../base/bytes.ts'
 import type { Instant } from '../../base/clock.ts'
-import { NotFoundError } from '../../base/errors.ts'
+import { FailedPreconditionError, NotFoundError } from '../../base/errors.ts'
 import { IsADirectoryError } from '../../versioning/errors.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { AtomInput } from '../inputs.ts'
@@ -20,12 +20,22 @@ export class TickCommits {
     this.#versioning = versioning
   }
 
-  /** The time in the file `time` at the head; undefined where there is none, or it is no time. */
+  /**
+   * The time in the file `time` at the head; undefined where there is no such file.
+   *
+   * @throws {FailedPreconditionError} when what it holds is no time: to begin anew at the start of the
+   *   input would make every tick again.
+   */
   async last({ repo, branch }: AtomInput): Promise<Instant | undefined> {
     try {
       const file = { repo, commit: branch, path: tickPath }
       const { bytes } = await this.#versioning.files.read(file, { length: tickBytesMax })
-      return parseTick(utf8Text(await collectBytes(bytes, tickBytesMax)))
+      const text = utf8Text(await collectBytes(bytes, tickBytesMax))
+      const tick = parseTick(text)
+      if (tick !== undefined) return tick
+      throw new FailedPreconditionError(
+        `${repo}@${branch}:${tickPath} holds ${shortened(text)}, which is no time of a tick: put one there, such as ${tickText(0)} with its quotes, or delete the file to begin anew at the start of the input`,
+      )
     } catch (error) {
       if (error instanceof NotFoundError || error instanceof IsADirectoryError) return undefined
       throw error
@@ -52,6 +62,10 @@ export class TickCommits {
 /** As 1.5 writes it: a JSON text with a time of RFC 3339, in whole seconds. */
 function tickText(tick: Instant): string {
   return JSON.stringify(new Date(tick / microsPerMilli).toISOString().replace(/\.\d+Z$/, 'Z'))
+}
+
+function shortened(text: string): string {
+  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text)
 }
 
 function parseTick(text: string): Instant | undefined {

@@ -1,3 +1,4 @@
+import { inBatches } from '../../base/batched.ts'
 import { compareBytes, concatBytes, utf8, utf8Text } from '../../base/bytes.ts'
 import { DataLossError } from '../../base/errors.ts'
 import type { RepoName } from '../../base/names.ts'
@@ -129,7 +130,7 @@ export class MatchIndexes {
 
   async #updateJoin(root: MapRoot, place: Member, change: TreeChange): Promise<MapRoot> {
     let edited = root
-    for await (const batch of inBatches(this.#changes(place.atom, change))) {
+    for await (const batch of inBatches(this.#changes(place.atom, change), batchPathCountMax)) {
       const edits = batch.map(({ matchKey, path, after }): MapEdit => {
         const value = after === undefined ? undefined : encodeTreeEntry(after)
         return { key: indexKey({ ...place, matchKey, path }), value }
@@ -141,7 +142,7 @@ export class MatchIndexes {
 
   async #updateGroup(root: MapRoot, place: Member, change: TreeChange): Promise<MapRoot> {
     let edited = root
-    for await (const batch of inBatches(this.#changes(place.atom, change))) {
+    for await (const batch of inBatches(this.#changes(place.atom, change), batchPathCountMax)) {
       const edits: MapEdit[] = []
       for (const [matchKey, changes] of Map.groupBy(batch, (one) => one.matchKey)) {
         const key = indexKey({ ...place, matchKey, path: rootPath })
@@ -195,15 +196,4 @@ interface KeyedDifference extends PathDifference {
 
 function sorted(edits: readonly MapEdit[]): readonly MapEdit[] {
   return edits.toSorted((left, right) => compareBytes(left.key, right.key))
-}
-
-async function* inBatches<Item>(items: AsyncIterable<Item>): AsyncGenerator<readonly Item[]> {
-  let batch: Item[] = []
-  for await (const item of items) {
-    batch.push(item)
-    if (batch.length < batchPathCountMax) continue
-    yield batch
-    batch = []
-  }
-  if (batch.length > 0) yield batch
 }

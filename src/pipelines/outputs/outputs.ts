@@ -1,11 +1,19 @@
+import { inBatches } from '../../base/batched.ts'
 import { compareBytes } from '../../base/bytes.ts'
 import { DomainError } from '../../base/errors.ts'
-import { parentPath, pathKey, rootPath, type FilePath } from '../../base/paths.ts'
+import { type FilePath, isWithin, parentPath, rootPath } from '../../base/paths.ts'
 import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEdit, TreeEntry } from '../../storage/file-trees.ts'
+import { GatheredEdits } from '../../storage/gathered-edits.ts'
 import type { MapEdit, MapRoot, ProllyMaps } from '../../storage/prolly-map.ts'
 import { decodeTreeEntry, encodeTreeEntry } from '../../storage/tree-entries.ts'
-import { contributionKey, contributionRange, leafChanges, orderKeyOf } from './contributions.ts'
+import {
+  contributionKey,
+  contributionRange,
+  leafChanges,
+  orderKeyOf,
+  pathOfContribution,
+} from './contributions.ts'
 
 /**
  * A job's output: its tree, and who contributed what to each path of it, from which the tree of
@@ -23,6 +31,9 @@ export interface OutputChange {
   readonly before: DirectoryEntry | undefined
   readonly after: DirectoryEntry | undefined
 }
+
+/** First what went is taken out, then what came is put in. */
+export type MergePass = 'remove' | 'add'
 
 /** Two datums wrote a file and a directory to one path. */
 export class OutputClashError extends DomainError {
@@ -42,8 +53,9 @@ export class OutputClashError extends DomainError {
 }
 
 /** Contributions that are put into the maps at a time; bounds the memory of a merge. */
-const batchPathCountMax = 20_000
-const batchBytesMax = 8 * 1024 * 1024
+const batchBounds = { countMax: 20_000, bytesMax: 4 * 1024 * 1024 }
+/** Datums whose outputs are read together. */
+const outputsAtOnceMax = 64
 
 /** What some datum wrote to a path. */
 interface Part {
@@ -86,8 +98,9 @@ export class OutputMerge {
   }
 
   /**
-   * Applies changes of datum outputs. `changes` starts anew at each call: what went is taken out
-   * before what came is put in, so that a datum may take a path over from another.
+   * Applies changes of datum outputs. `changes` starts anew for each pass: what went is taken out
+   * before what came is put in, so that a datum may take a path over from another. In the pass
+   * `remove` nobody misses changes of what was not there before.
    *
    * `addedBytes` counts the full new size of each file added or changed.
    *
@@ -95,12 +108,12 @@ export class OutputMerge {
    */
   async apply(
     output: Output,
-    changes: () => AsyncIterable<OutputChange>,
+    changes: (pass: MergePass) => AsyncIterable<OutputChange>,
   ): Promise<{ readonly output: Output; readonly addedBytes: number }> {
     let merged = output
     let addedBytes = 0
     for (const pass of ['remove', 'add'] as const) {
-      for await (const batch of this.#batches(changes(), pass)) {
+      for await (const batch of this.#batches(changes(pass), pass)) {
         const step = await this.#applyBatch(merged, batch)
         merged = step.output
         addedBytes += step.addedBytes
@@ -109,13 +122,10 @@ export class OutputMerge {
     return { output: merged, addedBytes }
   }
 
-  async *#batches(
-    changes: AsyncIterable<OutputChange>,
-    pass: 'remove' | 'add',
-  ): AsyncGenerator<Batch> {
-    let batch = new Batch()
-    for await (const { orderKey, before, after } of changes) {
-      if (before === undefined && pass === 'remove') continue
+  /** The same batch each time, to be applied before the next is asked for. */
+  async *#batches(changes: AsyncIterable<OutputChange>, pass: MergePass): AsyncGenerator<Batch> {
+    const batch = new Batch()
+    for await (const { orderKey, before, after } of this.#read(changes, pass)) {
       for await (const leaf of leafChanges(this.#trees, before, after)) {
         // A file in place of an empty directory, or the reverse, goes before it comes.
         const goes = leaf.before !== undefined && leaf.before.kind !== leaf.after?.kind
@@ -123,10 +133,36 @@ export class OutputMerge {
         if (pass === 'add' && leaf.after !== undefined) batch.add(leaf.path, orderKey, leaf.after)
         if (!batch.isFull) continue
         yield batch
-        batch = new Batch()
+        batch.clear()
       }
     }
     if (!batch.isEmpty) yield batch
+  }
+
+  /** Those that may change something in the pass, many read at a time: each is looked at once. */
+  async *#read(
+    changes: AsyncIterable<OutputChange>,
+    pass: MergePass,
+  ): AsyncGenerator<OutputChange> {
+    const nothing = (await this.#trees.emptyRoot()).root
+    const changed = async function* changed(): AsyncGenerator<OutputChange> {
+      for await (const change of changes) {
+        const { before, after } = change
+        if (before === undefined && pass === 'remove') continue
+        if ((before?.root ?? nothing) !== (after?.root ?? nothing)) yield change
+      }
+    }
+    for await (const some of inBatches(changed(), outputsAtOnceMax)) {
+      const roots = some
+        .flatMap(({ before, after }) => [before, after])
+        .filter((root) => root !== undefined)
+      const read = await this.#trees.withNodes(roots)
+      const readOf = (root: DirectoryEntry | undefined): DirectoryEntry | undefined =>
+        root && read.get(root.root)
+      for (const { orderKey, before, after } of some) {
+        yield { orderKey, before: readOf(before), after: readOf(after) }
+      }
+    }
   }
 
   async #applyBatch(
@@ -134,16 +170,19 @@ export class OutputMerge {
     batch: Batch,
   ): Promise<{ readonly output: Output; readonly addedBytes: number }> {
     const contributions = await this.#maps.edit(output.contributions, batch.edits())
-    const edits: TreeEdit[] = []
     let addedBytes = 0
     const clashes = new ClashCheck((path) => this.#at(contributions, path))
-    for (const path of batch.paths()) {
-      const entry = await this.#entryOf(path, contributions, clashes)
-      if (entry === 'keep') continue
-      edits.push({ path, entry })
-      if (entry?.kind === 'file') addedBytes += contentSizeBytes(entry.content)
+    const entryOf = (path: FilePath): Promise<TreeEntry | undefined | 'keep'> =>
+      this.#entryOf(path, contributions, clashes)
+    const edits = async function* edits(): AsyncGenerator<TreeEdit> {
+      for (const path of batch.paths()) {
+        const entry = await entryOf(path)
+        if (entry === 'keep') continue
+        if (entry?.kind === 'file') addedBytes += contentSizeBytes(entry.content)
+        yield { path, entry }
+      }
     }
-    const tree = await this.#trees.edit(output.tree, edits, { emptied: 'remove' })
+    const tree = await this.#trees.edit(output.tree, edits(), { emptied: 'remove' })
     return { output: { tree, contributions }, addedBytes }
   }
 
@@ -210,64 +249,70 @@ export class OutputMerge {
 
 /** Edits of contributions, and the paths whose entry they may change. */
 class Batch {
-  readonly #edits: MapEdit[] = []
-  readonly #paths = new Map<FilePath, Uint8Array>()
-
-  #bytes = 0
+  readonly #edits = new GatheredEdits(batchBounds)
 
   get isEmpty(): boolean {
-    return this.#edits.length === 0
+    return this.#edits.isEmpty
   }
 
   get isFull(): boolean {
-    return this.#edits.length >= batchPathCountMax || this.#bytes >= batchBytesMax
+    return this.#edits.isFull
   }
 
   add(path: FilePath, orderKey: Uint8Array, entry: TreeEntry | undefined): void {
     const value = entry === undefined ? undefined : encodeTreeEntry(entry)
-    const key = contributionKey(path, orderKey)
-    this.#edits.push({ key, value })
-    this.#bytes += key.length + path.length + (value?.length ?? 0)
-    this.#touch(path)
-    if (entry !== undefined) return
-    // An empty directory that another datum wrote shows again once nothing is left in it.
-    for (let above = parentPath(path); above !== rootPath; above = parentPath(above)) {
-      this.#touch(above)
+    this.#edits.add({ key: contributionKey(path, orderKey), value })
+  }
+
+  clear(): void {
+    this.#edits.clear()
+  }
+
+  edits(): Iterable<MapEdit> {
+    return this.#edits.sorted()
+  }
+
+  /** In tree order, each once. */
+  *paths(): Generator<FilePath> {
+    let last = rootPath
+    for (const { key, value } of this.#edits.sorted()) {
+      const path = pathOfContribution(key)
+      if (path === last) continue
+      // An empty directory that another datum wrote shows again once nothing is left in it.
+      if (value === undefined) yield* directoriesOf(path, last).toReversed()
+      yield path
+      last = path
     }
-  }
-
-  edits(): readonly MapEdit[] {
-    return this.#edits.toSorted((left, right) => compareBytes(left.key, right.key))
-  }
-
-  paths(): readonly FilePath[] {
-    const sorted = [...this.#paths].toSorted(([, left], [, right]) => compareBytes(left, right))
-    return sorted.map(([path]) => path)
-  }
-
-  #touch(path: FilePath): void {
-    this.#paths.set(path, pathKey(path))
   }
 }
 
-/** Finds files that stand where the directories of other datums' paths are, each looked up once. */
+/** Those that `path` is in and `last` is not, nor is one of them; the innermost first. */
+function directoriesOf(path: FilePath, last: FilePath): readonly FilePath[] {
+  const directories: FilePath[] = []
+  for (let above = parentPath(path); !isWithin(last, above); above = parentPath(above)) {
+    directories.push(above)
+  }
+  return directories
+}
+
+/**
+ * Finds files that stand where the directories of other datums' paths are. Paths come in tree order:
+ * each directory is looked up once, and none is remembered but those of the last path.
+ */
 class ClashCheck {
   readonly #at: (path: FilePath) => Promise<PathContributions>
-  readonly #files = new Map<FilePath, Uint8Array | undefined>()
+  /** A directory that is no file's place, and so are all that it is in. */
+  #lastDirectory: FilePath = rootPath
 
   constructor(at: (path: FilePath) => Promise<PathContributions>) {
     this.#at = at
   }
 
   async refuseFileAbove(path: FilePath, orderKey: Uint8Array): Promise<void> {
-    for (let above = parentPath(path); above !== rootPath; above = parentPath(above)) {
-      if (!this.#files.has(above)) this.#files.set(above, await this.#fileAt(above))
-      const file = this.#files.get(above)
-      if (file !== undefined) throw new OutputClashError(above, [file, orderKey])
+    for (const directory of directoriesOf(path, this.#lastDirectory)) {
+      const file = (await this.#at(directory)).firstFile?.orderKey
+      if (file !== undefined) throw new OutputClashError(directory, [file, orderKey])
     }
-  }
-
-  async #fileAt(path: FilePath): Promise<Uint8Array | undefined> {
-    return (await this.#at(path)).firstFile?.orderKey
+    this.#lastDirectory = parentPath(path)
   }
 }

@@ -1,4 +1,5 @@
 import { CancelledError, DomainError } from '../../base/errors.ts'
+import { shortageError } from '../../base/shortages.ts'
 import type { WorkerActivity } from '../active-workers.ts'
 import type { DatumOutcome, DatumWork, WorkMember } from '../datum-worker.ts'
 import type { DatumRecord } from '../datums/datum-sets.ts'
@@ -7,15 +8,18 @@ import type { Transform } from '../executor.ts'
 import { atomsOf } from '../inputs.ts'
 import { noStats } from '../process-stats.ts'
 import { memberEntry } from '../datums/member-entries.ts'
+import type { SecretsGrant } from '../secrets.ts'
 import type { RunPorts } from './run-ports.ts'
 import type { RunLog } from '../logs/running-logs.ts'
+import { commitVariables } from './commit-variables.ts'
 import type { Interruption } from './interruption.ts'
 import { newContents } from './new-contents.ts'
+import { OpeningWatch } from './opening-watch.ts'
 import type { JobPlan } from './plan.ts'
 import { TimeLimit } from './time-limit.ts'
 import { WarmingWatch } from './warming-watch.ts'
 import type { RunPlaces } from './run-places.ts'
-import type { WorkerPool } from './worker-pool.ts'
+import type { WorkerLease, WorkerPool } from './worker-pool.ts'
 
 /** How a try ended. `hopeless`: other datums would fail in the same way. */
 export type Attempt =
@@ -47,9 +51,10 @@ export async function attemptDatum(
 ): Promise<Attempt> {
   let begunMs: number | undefined
   using warming = new WarmingWatch(ports.clock, { spec: plan.spec, interruption, log })
+  using limits = new DisposableStack()
   try {
     const grant = await ports.secrets.grant(plan.spec.secrets)
-    await using lease = await pool.lease(transform, signal, grant)
+    await using lease = await leaseOf(ports, { pool, transform, activity, log, grant }, signal)
     return await lease.process({
       ...(await contentsOf(ports, plan, datum)),
       environment: environmentOf(plan, datum),
@@ -62,12 +67,14 @@ export async function attemptDatum(
         activity.queueSize = 0
         begunMs = ports.clock.monotonicMs()
         const limit = timeLimit(ports, plan, () => interruption.end(warming.timeoutText))
-        if (limit !== undefined) held.use(limit)
+        // Longer than the place is held: storing the output is part of it.
+        if (limit !== undefined) limits.use(limit)
         return held.move()
       },
       signal: interruption.signal,
     })
-  } catch (error) {
+  } catch (thrown) {
+    const error = shortageError(thrown) ?? thrown
     const { reason } = interruption
     if (reason !== undefined) {
       const processMs = begunMs === undefined ? 0 : ports.clock.monotonicMs() - begunMs
@@ -86,7 +93,25 @@ export async function attemptDatum(
   }
 }
 
-/** While user code runs. */
+/** Takes a worker, and tells meanwhile what it waits for. */
+async function leaseOf(
+  { clock }: RunPorts,
+  {
+    pool,
+    transform,
+    activity,
+    log,
+    grant,
+  }: Pick<AttemptOf, 'pool' | 'transform' | 'activity' | 'log'> & {
+    readonly grant: SecretsGrant | undefined
+  },
+  signal: AbortSignal,
+): Promise<WorkerLease> {
+  using opening = new OpeningWatch(clock, { activity, log })
+  return await pool.lease(transform, signal, grant, (what) => opening.set(what))
+}
+
+/** From the start of user code. */
 function timeLimit(
   { clock }: RunPorts,
   { spec }: JobPlan,
@@ -122,17 +147,12 @@ async function membersOf(
 }
 
 function environmentOf(plan: JobPlan, datum: DatumRecord): Readonly<Record<string, string>> {
-  const environment: Record<string, string> = {}
-  for (const atom of atomsOf(plan.spec.input)) {
-    const given = datum.members.some(({ input }) => input === atom.name)
-    const commit = plan.job.inputs.find(({ repo }) => repo === atom.repo)?.commit
-    if (given && commit !== undefined && !atom.name.includes('=')) {
-      environment[`${atom.name}_COMMIT`] = commit
-    }
+  const given = new Set(datum.members.map(({ input }) => input))
+  return {
+    ...commitVariables(plan, (input) => given.has(input)),
+    PPS_PIPELINE_NAME: plan.spec.tries ?? plan.spec.name,
+    PACH_JOB_ID: plan.job.id,
+    PACH_DATUM_ID: datum.key,
+    PACH_OUTPUT_COMMIT_ID: plan.job.outputCommit,
   }
-  environment['PPS_PIPELINE_NAME'] = plan.spec.tries ?? plan.spec.name
-  environment['PACH_JOB_ID'] = plan.job.id
-  environment['PACH_DATUM_ID'] = datum.key
-  environment['PACH_OUTPUT_COMMIT_ID'] = plan.job.outputCommit
-  return environment
 }

@@ -1,6 +1,7 @@
+import { inBatches } from '../../base/batched.ts'
 import type { Instant } from '../../base/clock.ts'
 import { assert } from '../../base/errors.ts'
-import type { MapDifference, MapEdit, MapRoot } from '../../storage/prolly-map.ts'
+import type { MapEdit, MapRoot } from '../../storage/prolly-map.ts'
 import { findBranch, setHead } from '../../versioning/branches.ts'
 import { findCommit, insertFinishedCommit } from '../../versioning/commit-records.ts'
 import { decodeDatum, type DatumRecord } from '../datums/datum-sets.ts'
@@ -12,6 +13,7 @@ import { noStats } from '../process-stats.ts'
 import {
   OutputClashError,
   OutputMerge,
+  type MergePass,
   type Output,
   type OutputChange,
 } from '../outputs/outputs.ts'
@@ -19,6 +21,7 @@ import { specOfVersion } from '../pipeline-records.ts'
 import type { Parallelism, PipelineSpec } from '../specs.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { type JobWorker, runDatum } from './datum-run.ts'
+import { readInputsAhead } from './inputs-ahead.ts'
 import { jobDeadline } from './job-deadline.ts'
 import { exportOutput } from './output-export.ts'
 import { changesOf, planJob, type JobPlan } from './plan.ts'
@@ -197,7 +200,7 @@ async function* pendingDatums(
 ): AsyncGenerator<DatumRecord> {
   // Only where two branches of a union have one name can two places hold the same datum.
   const mayRepeat = namesRepeat(plan.spec.input)
-  for await (const batch of inBatches(changesOf(ports, plan)())) {
+  for await (const batch of inBatches(changesOf(ports, plan)(), lookupCountMax)) {
     const datums = batch.flatMap(({ after }) => (after === undefined ? [] : [decodeDatum(after)]))
     const keys = datums.map(({ key }) => key)
     // Those handed on that may have no end yet when it is looked for: few, however many there are.
@@ -206,6 +209,8 @@ async function* pendingDatums(
       results: await recorder.find(tx, keys),
       failed: mayRepeat ? await recorder.findFailed(tx, keys) : seen,
     }))
+    const isPending = ({ key }: DatumRecord): boolean => !results.has(key)
+    await readInputsAhead(ports, plan, datums.filter(isPending))
     for (const datum of datums) {
       const { key } = datum
       const result = results.get(key)
@@ -223,19 +228,6 @@ async function* pendingDatums(
 function namesRepeat(input: Input): boolean {
   const names = atomsOf(input).map(({ name }) => name)
   return new Set(names).size < names.length
-}
-
-async function* inBatches(
-  changes: AsyncIterable<MapDifference>,
-): AsyncGenerator<readonly MapDifference[]> {
-  let batch: MapDifference[] = []
-  for await (const change of changes) {
-    batch.push(change)
-    if (batch.length < lookupCountMax) continue
-    yield batch
-    batch = []
-  }
-  if (batch.length > 0) yield batch
 }
 
 function slotCount(ports: RunPorts, parallelism: Parallelism): number {
@@ -257,7 +249,7 @@ async function goodSetOf(
 ): Promise<MapRoot> {
   if (recorder.tally.recovered === 0) return plan.datumSet
   async function* removals(): AsyncGenerator<MapEdit> {
-    for await (const batch of inBatches(changesOf(ports, plan)())) {
+    for await (const batch of inBatches(changesOf(ports, plan)(), lookupCountMax)) {
       const added = batch.flatMap(({ key, after }) =>
         after === undefined ? [] : [{ key, datum: decodeDatum(after).key }],
       )
@@ -289,7 +281,9 @@ async function mergeOutputs(
   const merge = new OutputMerge(ports)
   const base = plan.base?.output ?? (await merge.empty())
   try {
-    return await merge.apply(base, () => outputChanges(ports, plan, recorder, goodSet))
+    return await merge.apply(base, (pass) =>
+      outputChanges(ports, plan, recorder, { goodSet, pass }),
+    )
   } catch (error) {
     if (error instanceof OutputClashError) return { clash: error }
     throw error
@@ -300,22 +294,25 @@ async function* outputChanges(
   ports: RunPorts,
   plan: JobPlan,
   recorder: ResultRecorder,
-  goodSet: MapRoot,
+  { goodSet, pass }: { readonly goodSet: MapRoot; readonly pass: MergePass },
 ): AsyncGenerator<OutputChange> {
-  for await (const batch of inBatches(changesOf(ports, plan, goodSet)())) {
-    const changes = batch.map(({ key: orderKey, before, after }) => ({
-      orderKey,
-      before: before === undefined ? undefined : decodeDatum(before).key,
-      after: after === undefined ? undefined : decodeDatum(after).key,
-    }))
+  if (pass === 'remove' && plan.base === undefined) return
+  for await (const batch of inBatches(changesOf(ports, plan, goodSet)(), lookupCountMax)) {
+    const changes = batch
+      .filter(({ before }) => pass === 'add' || before !== undefined)
+      .map(({ key: orderKey, before, after }) => ({
+        orderKey,
+        before: before === undefined ? undefined : decodeDatum(before).key,
+        after: after === undefined ? undefined : decodeDatum(after).key,
+      }))
     const keys = changes.flatMap(({ before, after }) => [before, after])
     const known = keys.filter((key) => key !== undefined)
-    const results = await ports.database.read((tx) => recorder.find(tx, known))
+    const outputs = await ports.database.read((tx) => recorder.findOutputs(tx, known))
     const outputOf = (key: DatumKey | undefined): OutputChange['after'] => {
       if (key === undefined) return undefined
-      const result = results.get(key)
-      assert(result !== undefined, `datum ${key} of a good job has a result`)
-      return result.output
+      const output = outputs.get(key)
+      assert(output !== undefined, `datum ${key} of a good job has a result`)
+      return output
     }
     for (const { orderKey, before, after } of changes) {
       yield { orderKey, before: outputOf(before), after: outputOf(after) }

@@ -6,6 +6,10 @@ import { insertFailure } from '../datum-results.ts'
 import { datumKey, type DatumKey } from '../datums.ts'
 import type { JobRecord } from '../job-records.ts'
 import { noStats } from '../process-stats.ts'
+import type { Transform } from '../executor.ts'
+import type { SecretsGrant } from '../secrets.ts'
+import { OpeningWatch } from './opening-watch.ts'
+import type { WorkerLease, WorkerPool } from './worker-pool.ts'
 import type { RunPorts } from './run-ports.ts'
 import type { RunLog } from '../logs/running-logs.ts'
 
@@ -40,6 +44,17 @@ export class LoneRun implements Disposable {
     }
     held.use(ports.active.begin(this.activity))
     this.#held = held.move()
+  }
+
+  /** Takes a worker, and tells meanwhile what it waits for. */
+  async lease(
+    pool: WorkerPool,
+    transform: Transform,
+    signal: AbortSignal,
+    grant: SecretsGrant | undefined,
+  ): Promise<WorkerLease> {
+    using opening = new OpeningWatch(this.#ports.clock, this)
+    return await pool.lease(transform, signal, grant, (what) => opening.set(what))
   }
 
   /** What every such code finds in its environment. */

@@ -1,14 +1,14 @@
-import { compareBytes } from '../../base/bytes.ts'
 import { FailedPreconditionError } from '../../base/errors.ts'
 import type { JobId, RepoName } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
+import { GatheredEdits } from '../../storage/gathered-edits.ts'
 import type { Lease } from '../../storage/leases.ts'
-import type { MapDifference, MapEdit, MapRoot } from '../../storage/prolly-map.ts'
+import type { MapDifference, MapRoot } from '../../storage/prolly-map.ts'
 import { findCommit } from '../../versioning/commit-records.ts'
 import { findBase, treesOf, type BaseJob } from '../jobs/base-jobs.ts'
 import { encodeDatum } from '../datums/datum-sets.ts'
-import { datumKey, type Datum } from '../datums.ts'
+import { datumKey } from '../datums.ts'
 import { datumSource } from '../discovery/discovery.ts'
 import type { DatumSource } from '../discovery/datum-source.ts'
 import { IndexReader } from '../discovery/index-reader.ts'
@@ -24,8 +24,7 @@ import { workerTransform } from '../specs/worker-transform.ts'
 import type { RunPorts } from './run-ports.ts'
 
 /** Datums that are put into a datum set at a time; bounds the memory of planning. */
-const batchDatumCountMax = 20_000
-const batchBytesMax = 8 * 1024 * 1024
+const batchBounds = { countMax: 20_000, bytesMax: 4 * 1024 * 1024 }
 
 /** What a job has to do, compared with the last good job over the same kind of input. */
 export interface JobPlan {
@@ -154,47 +153,29 @@ function treeOf(trees: InputTreesOfJob, repo: string): DirectoryEntry {
   return tree
 }
 
-function removalOf(datum: Datum): MapEdit {
-  return { key: datum.orderKey, value: undefined }
-}
-
 async function editDatumSet(
   ports: RunPorts,
   datumSet: MapRoot,
   source: DatumSource,
   job: JobRecord,
 ): Promise<MapRoot> {
+  const edits = new GatheredEdits(batchBounds)
   let root = datumSet
-  const edit = async (batch: MapEdit[]): Promise<void> => {
-    batch.sort((left, right) => compareBytes(left.key, right.key))
-    root = await ports.maps.edit(root, batch)
+  const apply = async (): Promise<void> => {
+    root = await ports.maps.edit(root, edits.sorted())
+    edits.clear()
   }
-  const additionOf = ({ orderKey, members }: Datum): MapEdit => ({
-    key: orderKey,
-    value: encodeDatum({ key: datumKey(job, members), members }),
-  })
-  await inBatches(source.removed(), removalOf, edit)
-  await inBatches(source.added(), additionOf, edit)
+  for await (const { orderKey } of source.removed()) {
+    edits.add({ key: orderKey, value: undefined })
+    if (edits.isFull) await apply()
+  }
+  await apply()
+  for await (const { orderKey, members } of source.added()) {
+    edits.add({ key: orderKey, value: encodeDatum({ key: datumKey(job, members), members }) })
+    if (edits.isFull) await apply()
+  }
+  await apply()
   return root
-}
-
-async function inBatches(
-  datums: AsyncIterable<Datum>,
-  editOf: (datum: Datum) => MapEdit,
-  apply: (batch: MapEdit[]) => Promise<void>,
-): Promise<void> {
-  let batch: MapEdit[] = []
-  let batchBytes = 0
-  for await (const datum of datums) {
-    const edit = editOf(datum)
-    batch.push(edit)
-    batchBytes += edit.key.length + (edit.value?.length ?? 0)
-    if (batch.length < batchDatumCountMax && batchBytes < batchBytesMax) continue
-    await apply(batch)
-    batch = []
-    batchBytes = 0
-  }
-  if (batch.length > 0) await apply(batch)
 }
 
 /** False, and nothing is written, when the base job is gone. */

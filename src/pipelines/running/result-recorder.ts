@@ -1,8 +1,10 @@
 import { assert } from '../../base/errors.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
+import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { Lease } from '../../storage/leases.ts'
 import {
   failuresAmong,
+  findOutputs,
   findResults,
   insertFailure,
   insertResult,
@@ -110,6 +112,20 @@ export class ResultRecorder implements Disposable {
       found.set(datum, { job: this.#job.id, output, stats })
     }
     for (const [datum, result] of await findResults(tx, datums)) found.set(datum, result)
+    return found
+  }
+
+  /** As `find`, what they wrote. */
+  async findOutputs(
+    tx: ReadTransaction,
+    datums: readonly DatumKey[],
+  ): Promise<ReadonlyMap<DatumKey, DirectoryEntry>> {
+    const found = new Map<DatumKey, DirectoryEntry>()
+    for (const datum of datums) {
+      const end = this.#waiting.get(datum)
+      if (end?.kind === 'result') found.set(datum, end.result.output)
+    }
+    for (const [datum, output] of await findOutputs(tx, datums)) found.set(datum, output)
     return found
   }
 

@@ -88,8 +88,7 @@ export class Scheduler implements AsyncDisposable {
   async #watch(signal: AbortSignal): Promise<void> {
     const events = this.#ports.database.watch([jobTopic, pipelineTopic, repoTopic], { signal })
     await this.#endWithoutData()
-    const at = this.#ports.clock.now()
-    await this.#ports.database.transact((tx) => failAllWithoutRepos(tx, at))
+    await failAllWithoutRepos(this.#ports, signal)
     await this.#match()
     for await (const event of events) {
       // A run tells of its own progress; only what may start or stop a run is looked at.
@@ -102,8 +101,7 @@ export class Scheduler implements AsyncDisposable {
   /** A repo was deleted: pipelines that read or write it fail as a whole, whatever they do now. */
   async #endWithout(repo: string): Promise<void> {
     await this.#endWithoutData()
-    const at = this.#ports.clock.now()
-    await this.#ports.database.transact((tx) => failPipelinesWithout(tx, repo, at))
+    await failPipelinesWithout(this.#ports, repo, this.#stop.signal)
   }
 
   /** Ends the jobs that run and have lost what they read or write: user code need not go on. */
@@ -276,11 +274,9 @@ export class Scheduler implements AsyncDisposable {
 
   /** A pipeline that lacks a repo fails as a whole, not one job after the other. */
   async #failWithoutRepos(job: DueJob): Promise<void> {
-    const { clock, database } = this.#ports
-    const ended = await database.read((tx) => findJob(tx, job.id))
+    const ended = await this.#ports.database.read((tx) => findJob(tx, job.id))
     if (ended?.state !== 'failure') return
-    const at = clock.now()
-    await database.transact((tx) => failIfRepoGone(tx, job.pipeline, at))
+    await failIfRepoGone(this.#ports, job.pipeline, this.#stop.signal)
   }
 
   /** Says in the job why it is held up, and waits before the next attempt; the last one fails it. */

@@ -3,12 +3,12 @@ import { isWithin, type FilePath } from '../../base/paths.ts'
 import { decodeDatum } from '../datums/datum-sets.ts'
 import type { DatumMember } from '../datums.ts'
 import type { WorkMember } from '../datum-worker.ts'
-import { atomsOf } from '../inputs.ts'
 import { findJob, noteReason } from '../job-records.ts'
 import { memberEntry } from '../datums/member-entries.ts'
 import type { RunPorts } from './run-ports.ts'
 import type { ServicePorts } from '../specs/service-check.ts'
 import { hasEnded } from '../states.ts'
+import { commitVariables } from './commit-variables.ts'
 import { Interruption } from './interruption.ts'
 import { LoneRun } from './lone-run.ts'
 import type { JobPlan } from './plan.ts'
@@ -94,11 +94,15 @@ async function serveOnce(
 ): Promise<string> {
   try {
     const grant = await ports.secrets.grant(plan.spec.secrets)
-    await using lease = await pool.lease(plan.transform, run.signal, grant)
+    await using lease = await lone.lease(pool, plan.transform, run.signal, grant)
     await using _ = await ports.serviceDoors.open(service)
     const outcome = await lease.process({
       members,
-      environment: { ...environmentOf(plan, service), ...lone.environment },
+      environment: {
+        ...commitVariables(plan, () => true),
+        PPS_SERVICE_PORT: String(service.internalPort),
+        ...lone.environment,
+      },
       onLine: (line) => lone.log.add(line),
       onLeftOut: (lineCount) => lone.log.leaveOut(lineCount),
       place: async () => ({ [Symbol.dispose]: () => undefined }),
@@ -143,18 +147,6 @@ async function membersOf(ports: RunPorts, plan: JobPlan): Promise<readonly WorkM
 function compare(left: FilePath | string, right: FilePath | string): number {
   if (left === right) return 0
   return left < right ? -1 : 1
-}
-
-function environmentOf(
-  { job, spec }: JobPlan,
-  { internalPort }: ServicePorts,
-): Readonly<Record<string, string>> {
-  const environment: Record<string, string> = {}
-  for (const { name, repo } of atomsOf(spec.input)) {
-    const commit = job.inputs.find((input) => input.repo === repo)?.commit
-    if (commit !== undefined && !name.includes('=')) environment[`${name}_COMMIT`] = commit
-  }
-  return { ...environment, PPS_SERVICE_PORT: String(internalPort) }
 }
 
 async function noteIn(ports: RunPorts, { job }: JobPlan, reason: string): Promise<void> {

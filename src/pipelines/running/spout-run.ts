@@ -25,7 +25,7 @@ export async function runSpout(
   using lone = new LoneRun(ports, job, () => interruption.end('it was restarted by a user'))
   const run = async (): Promise<DatumOutcome> => {
     const grant = await ports.secrets.grant(spec.secrets)
-    await using lease = await pool.lease(workerTransform(spec), interruption.signal, grant)
+    await using lease = await lone.lease(pool, workerTransform(spec), interruption.signal, grant)
     return await lease.process({
       members: [],
       environment: lone.environment,

@@ -1,4 +1,4 @@
-import type { Transform } from '../executor.ts'
+import type { OnWait, Transform } from '../executor.ts'
 import type { DatumOutcome, DatumWork, DatumWorker, DatumWorkers } from '../datum-worker.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { RunLog, RunPorts } from './run-ports.ts'
@@ -46,6 +46,7 @@ export class WorkerPool implements AsyncDisposable {
     transform: Transform,
     signal: AbortSignal,
     grant?: SecretsGrant,
+    onWait?: OnWait,
   ): Promise<WorkerLease> {
     if (transform !== this.#transform) this.#transformText = JSON.stringify(transform)
     this.#transform = transform
@@ -55,7 +56,7 @@ export class WorkerPool implements AsyncDisposable {
     if (isOther) await this.#closeIdle()
     // The one that was used last: those that are not needed become idle for good.
     const idle = this.#idle.at(-1)?.wanted === wanted ? this.#idle.pop() : undefined
-    const worker = idle?.worker ?? (await this.#open(transform, signal, grant))
+    const worker = idle?.worker ?? (await this.#open(transform, signal, grant, onWait))
     let sound = false
     return {
       process: async (work) => {
@@ -74,8 +75,9 @@ export class WorkerPool implements AsyncDisposable {
     transform: Transform,
     signal: AbortSignal,
     grant: SecretsGrant | undefined,
+    onWait: OnWait | undefined,
   ): Promise<DatumWorker> {
-    return await this.#workers.open(transform, signal, await grant?.open())
+    return await this.#workers.open(transform, signal, await grant?.open(), onWait)
   }
 
   #keep(worker: DatumWorker, wanted: string): void {

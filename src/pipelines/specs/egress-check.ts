@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type { PipelineName } from '../../base/names.ts'
 import { shownSource } from '../../base/source-urls.ts'
+import { areStoreSettings, partedSettings } from '../../base/store-settings.ts'
 import type { RequestedSpec } from '../requested-specs.ts'
 import { isSecretName } from '../secrets/secret-check.ts'
 
@@ -35,8 +36,9 @@ export function checkEgressSecret(
 
 /** A user with a password before the bucket, or a signed query; Hadoop has a container before an `@`. */
 function mayHoldCredentials(url: string): boolean {
-  if (url.includes('?')) return true
-  const [, scheme = '', authority = ''] = /^([^:/]*):\/\/([^/]*)/.exec(url) ?? []
+  const { bare, query } = partedSettings(url)
+  if (query !== undefined && !areStoreSettings(query)) return true
+  const [, scheme = '', authority = ''] = /^([^:/]*):\/\/([^/]*)/.exec(bare) ?? []
   const at = authority.lastIndexOf('@')
   if (at === -1) return false
   return !/^wasbs?$/i.test(scheme) || /[:@]/.test(authority.slice(0, at))

@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type { PipelineName } from '../../base/names.ts'
 import type { Transform } from '../executor.ts'
+import { programSizeFault } from '../program-sizes.ts'
 import type { RequestedTransform } from '../requested-specs.ts'
 
 export interface ErrorHandling {
@@ -15,7 +16,7 @@ export interface ErrorHandling {
  */
 export function checkErrorCommand(
   name: PipelineName,
-  { errorCommand: command = [], errorStdinLines: stdinLines = [] }: RequestedTransform,
+  { errorCommand: command = [], errorStdinLines: stdinLines = [], environment }: RequestedTransform,
 ): ErrorHandling {
   if (command.length === 0) {
     if (stdinLines.length === 0) return {}
@@ -34,5 +35,7 @@ export function checkErrorCommand(
       `pipeline ${name}: ${JSON.stringify(text)} holds a null character, which no program can be given`,
     )
   }
+  const sizeFault = programSizeFault({ command, environment }, 'err_cmd')
+  if (sizeFault !== undefined) throw new InvalidArgumentError(`pipeline ${name}: ${sizeFault}`)
   return { errorCommand: { command, stdinLines } }
 }

@@ -190,7 +190,8 @@ function checkName(name: string): string {
     )
   }
   // A name is one directory below /pfs.
-  if (name === '.' || name === '..' || !/^[^/\0]{1,255}$/.test(name)) {
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  if (name === '.' || name === '..' || !/^[^/\u0000-\u001f\u007f]{1,255}$/.test(name)) {
     throw new InvalidArgumentError(
       `input name ${JSON.stringify(name)} cannot be a directory below /pfs; use letters, digits, "_" and "-"`,
     )

@@ -1,15 +1,30 @@
+import type { Instant } from '../../base/clock.ts'
 import { isAmbiguous } from '../cron/schedule.ts'
-import { atomsOf } from '../inputs.ts'
-import type { PipelineSpec } from '../specs.ts'
+import { atomsOf, type CronTicks } from '../inputs.ts'
+import type { PipelineRecord } from '../pipeline-records.ts'
 
-/** What a spec asks for that is only recorded, in one line each, for people; often none. */
-export function specNotices(spec: PipelineSpec): readonly string[] {
-  const notices: string[] = []
-  for (const { name, cron } of atomsOf(spec.input)) {
-    if (cron === undefined || !isAmbiguous(cron.schedule)) continue
-    notices.push(
-      `the spec ${JSON.stringify(cron.schedule)} of cron input ${name} is read as in 1.5: second, minute, hour, day of month, month; for minute, hour, day of month, month, day of week write "@crontab ${cron.schedule}"`,
-    )
+const microsPerMilli = 1000
+
+/** What of a pipeline's spec may surprise people, in one line each; often none. */
+export function specNotices({
+  spec,
+  createdAt,
+}: Pick<PipelineRecord, 'spec' | 'createdAt'>): readonly string[] {
+  return atomsOf(spec.input).flatMap(({ name, cron }) =>
+    cron === undefined ? [] : [...cronNotices(name, cron, createdAt)],
+  )
+}
+
+function* cronNotices(
+  name: string,
+  { schedule, start, missed }: CronTicks,
+  createdAt: Instant,
+): Generator<string> {
+  if (isAmbiguous(schedule)) {
+    yield `the spec ${JSON.stringify(schedule)} of cron input ${name} is read as in 1.5: second, minute, hour, day of month, month; for minute, hour, day of month, month, day of week write "@crontab ${schedule}"`
   }
-  return notices
+  if (missed === 'all' && start < createdAt) {
+    const since = new Date(start / microsPerMilli).toISOString()
+    yield `cron input ${name} starts in the past, at ${since}: each tick from then on is made, one after the other, and starts a job; for one job write "missed_ticks": "latest"`
+  }
 }

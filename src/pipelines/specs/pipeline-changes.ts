@@ -28,7 +28,8 @@ import type { RequestedSpec } from '../requested-specs.ts'
 import { secretsOf } from '../secrets.ts'
 import { refuseTrialPipeline } from '../trials/trial-records.ts'
 import { withFromIds } from './from-commits.ts'
-import { requireFreePort } from './service-check.ts'
+import type { ServiceDoors } from '../service-doors.ts'
+import { requireFreePorts, requireOtherPorts } from './service-ports.ts'
 import { checkSpec, type PipelineSpec } from '../specs.ts'
 import { noteDeletion } from '../../versioning/deletion-notes.ts'
 
@@ -53,12 +54,15 @@ export class PipelineChanges {
   readonly #random: Random
   readonly #onHeadReady: OnHeadReady
   readonly #exports: Pick<OutputExports, 'check'>
+  readonly #doors: Pick<ServiceDoors, 'ownPorts'>
 
   constructor(ports: {
     readonly random: Random
     readonly onHeadReady: OnHeadReady
     readonly exports: Pick<OutputExports, 'check'>
+    readonly serviceDoors: Pick<ServiceDoors, 'ownPorts'>
   }) {
+    this.#doors = ports.serviceDoors
     this.#random = ports.random
     this.#exports = ports.exports
     this.#onHeadReady = ports.onHeadReady
@@ -135,7 +139,8 @@ export class PipelineChanges {
   /** A spec as it would be stored. @throws {InvalidArgumentError} */
   async check(tx: Transaction, request: RequestedSpec, now: Instant): Promise<PipelineSpec> {
     const spec = await checkedSpec(tx, request, now)
-    const { name, egressUrl, egressSecret, secrets } = spec
+    const { name, egressUrl, egressSecret, secrets, service } = spec
+    if (service !== undefined) requireOtherPorts(name, service, this.#doors.ownPorts)
     let part = 'egress'
     try {
       if (egressUrl !== undefined) this.#exports.check(egressUrl)
@@ -171,7 +176,7 @@ export async function placePipeline(
   const inputs: RepoName[] = []
   for (const atom of branchesOf(spec.input)) inputs.push((await getRepo(tx, atom.repo)).name)
   if (spec.incremental) await refuseSharedProvenance(tx, spec)
-  if (spec.service !== undefined) await requireFreePort(tx, spec.name, spec.service)
+  if (spec.service !== undefined) await requireFreePorts(tx, spec.name, spec.service)
   await putOutputRepo(tx, spec, inputs, now)
   await requireNoTag(tx, spec.name, spec.outputBranch)
   await placeTriggers(tx, onHeadReady, spec, now)

@@ -1,6 +1,5 @@
-import { AlreadyExistsError, InvalidArgumentError } from '../../base/errors.ts'
+import { InvalidArgumentError } from '../../base/errors.ts'
 import type { PipelineName } from '../../base/names.ts'
-import type { ReadTransaction } from '../../database/database.ts'
 import type { RequestedService } from '../requested-specs.ts'
 
 /** The port on which user code listens, and that at which it is reached. */
@@ -25,21 +24,4 @@ export function checkService(name: PipelineName, requested: RequestedService): S
     )
   }
   return { internalPort, externalPort }
-}
-
-/** @throws {AlreadyExistsError} when another pipeline is reached at that port. */
-export async function requireFreePort(
-  tx: ReadTransaction,
-  name: PipelineName,
-  { externalPort }: ServicePorts,
-): Promise<void> {
-  const other = await tx.get<{ readonly name: string }>(
-    'SELECT name FROM pipelines WHERE service_port = ? AND name <> ? LIMIT 1',
-    externalPort,
-    name,
-  )
-  if (other === undefined) return
-  throw new AlreadyExistsError(
-    `pipeline ${name}: service.external_port ${externalPort} is that of pipeline ${other.name}; choose another`,
-  )
 }

@@ -1,12 +1,15 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type { PipelineName } from '../../base/names.ts'
 import type { Transform } from '../executor.ts'
+import { programSizeFault } from '../program-sizes.ts'
 import type { RequestedTransform, Secret } from '../requested-specs.ts'
 import { isEntryName, isSecretName, secretNameLengthMax } from '../secrets/secret-check.ts'
 
 const imageLengthMax = 1024
 const mountPathLengthMax = 4096
 /** Where user code has things of its own, or the kernel has. */
+/** Where programs and their libraries are: a secret there would hide all of them. */
+const programPlaces = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/usr', '/usr/bin', '/usr/lib']
 const privatePlaces = ['/pfs', '/tmp', '/var/tmp', '/proc', '/sys', '/dev', '/.pachyderm']
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/
 const ownVariable = /^(?:PFS|PACH_.*|PPS_.*)$/
@@ -25,7 +28,14 @@ export function checkTransform(pipeline: PipelineName, transform: RequestedTrans
     if (!/^[^=\0]+$/.test(key)) {
       refuse(`${JSON.stringify(key)} is not a name for an environment variable`)
     }
+    if (ownVariable.test(key)) {
+      refuse(
+        `transform.env has ${JSON.stringify(key)}, which says whose run it is; choose another name`,
+      )
+    }
   }
+  const sizeFault = programSizeFault(transform)
+  if (sizeFault !== undefined) refuse(sizeFault)
   for (const code of transform.acceptedReturnCodes) {
     if (!Number.isInteger(code) || code < 0 || code > 255) {
       refuse(`accept_return_code ${code} is not an exit code (0 to 255)`)
@@ -90,7 +100,18 @@ export function checkSecrets(
         `${field}.mount_path ${JSON.stringify(mountPath.slice(0, mountPathLengthMax))} must be an absolute path without "..", and neither "/" nor in ${privatePlaces.join(', ')}`,
       )
     }
+    if (programPlaces.includes(path)) {
+      refuse(
+        `${field}.mount_path ${mountPath} would hide the programs that are there; choose a directory of its own, such as /secrets/${name}`,
+      )
+    }
     if (taken.has(path)) refuse(`${field}.mount_path ${mountPath} is that of another secret, too`)
+    const around = [...taken].find((other) => isWithin(path, other) || isWithin(other, path))
+    if (around !== undefined) {
+      refuse(
+        `${field}.mount_path ${mountPath} and ${around}, that of another secret, are one within the other; put them side by side`,
+      )
+    }
     taken.add(path)
   }
   return secrets
@@ -122,6 +143,10 @@ function requireSecretName(name: string, field: string, refuse: Refuse): void {
   refuse(
     `${field} ${JSON.stringify(name.slice(0, secretNameLengthMax))} is not the name of a secret: lower-case letters, digits, "-" and "."`,
   )
+}
+
+function isWithin(path: string, directory: string): boolean {
+  return path.startsWith(`${directory}/`)
 }
 
 /** Without what says nothing; undefined for a path at which no secret can be. */

@@ -5,9 +5,10 @@ import { quantityValue } from '../../base/quantities.ts'
 
 /** What the workers of a pipeline run, with what each may use. */
 export function workerTransform(spec: PipelineSpec): Transform {
-  const { transform, resources, imagePullSecrets, executor } = spec
+  const { name, transform, resources, imagePullSecrets, executor } = spec
   return {
     ...transform,
+    pipeline: name,
     ...(imagePullSecrets.length > 0 && { imagePullSecrets }),
     ...(executor !== undefined && { executor }),
     ...(resources !== undefined && { resources: slotResources(resources) }),

@@ -1,7 +1,7 @@
 import type { Instant } from '../../base/clock.ts'
 import { FailedPreconditionError, InvalidArgumentError, NotFoundError } from '../../base/errors.ts'
 import type { Brand } from '../../base/brand.ts'
-import type { BranchName, PipelineName, RepoName } from '../../base/names.ts'
+import { type BranchName, namingRule, type PipelineName, type RepoName } from '../../base/names.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
 import type { PipelineSpec } from '../specs.ts'
 
@@ -55,7 +55,7 @@ export function parseTrialName(text: string): TrialName {
   if (text === '') throw new InvalidArgumentError('a trial name is needed, but none was given')
   if (text.length <= nameLengthMax && /^[a-zA-Z0-9_-]+$/.test(text)) return text as TrialName
   throw new InvalidArgumentError(
-    `trial name (${text.slice(0, nameLengthMax)}) invalid: only 1 to ${nameLengthMax} alphanumeric characters, underscores, and dashes are allowed`,
+    `trial name (${text.slice(0, nameLengthMax)}) invalid: only 1 to ${nameLengthMax} ${namingRule}`,
   )
 }
 

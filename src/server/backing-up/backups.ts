@@ -1,22 +1,26 @@
-import { readFile } from 'node:fs/promises'
 import type { RepoRestores } from '../../api/repo-restores.ts'
 import { Backup } from '../../backups/backup.ts'
 import type { ExtractedStore } from '../../backups/extraction.ts'
+import { pauses } from '../../backups/damaged-objects.ts'
+import { ObjectStorePlace } from '../../backups/object-store-place.ts'
 import { forgetSnapshots, newest } from '../../backups/retention.ts'
-import { type BackupSecret, parseKey, parsePassphrase } from '../../backups/sealing.ts'
+import type { BackupSecret } from '../../backups/sealing.ts'
+import { factsOf, otherStoreText } from '../../backups/snapshot-choice.ts'
 import { StoreBackups } from '../../backups/store-backups.ts'
+import type { TakenBackup } from '../../backups/taking.ts'
 import type { Clock } from '../../base/clock.ts'
-import { FailedPreconditionError } from '../../base/errors.ts'
-import { isSourceUrl } from '../../base/source-urls.ts'
+import { DomainError, FailedPreconditionError, NotFoundError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import { parseSchedule } from '../../pipelines/cron-ticker.ts'
 import type { Pulls } from '../../sources/pulls.ts'
-import { directoryError } from '../../storage/file-errors.ts'
+import { countStore } from '../../versioning/store-counts.ts'
 import { startBackgroundTask } from '../background-task.ts'
 import { backupPlaces } from '../backup-places.ts'
-import type { BackupConfig, SecretFile, ServerConfig } from '../command-line.ts'
+import type { BackupConfig, ServerConfig } from '../server-config.ts'
 import type { Log } from '../log.ts'
+import { parseBucketPlace } from '../bucket-place.ts'
 import { migrations } from '../migrations.ts'
+import type { OwnPlaces } from '../own-places.ts'
 import { noClouds, type ServerPorts } from '../ports.ts'
 import { OpenRepoRestores } from './repo-restores.ts'
 import {
@@ -27,6 +31,7 @@ import {
   restoredMetadata,
   restoreDirectory,
 } from './restored-metadata.ts'
+import { readSecretFile } from './secret-file.ts'
 import type { Stores } from '../stores.ts'
 
 const microsPerMs = 1000
@@ -42,20 +47,31 @@ export function storeBackups(
   const { clock, random, release, restart } = ports
   const { root } = config
   const { database, objects, directory } = stores
+  const own = ownPlacesOf(stores)
   return new StoreBackups({
     store: extractedStore(stores, ports),
-    openPlace: placesOf(config, ports),
+    openPlace: placesOf(config, ports, own),
+    ownBackupId: async () =>
+      await Backup.open(new ObjectStorePlace('objects', objects), { random }).then(
+        ({ id }) => id,
+        (error: unknown) => {
+          // None, or a damaged one: then there is nothing to be mistaken for it.
+          if (error instanceof DomainError) return undefined
+          throw error
+        },
+      ),
     restore: {
       objects,
       directory: restoreDirectory(root),
       restored: restoredMetadata(root),
+      objectsDirectory: stores.bucketUrl === undefined ? directory.objects : undefined,
       migrations,
       storeId: directory.store.id,
       release,
       clock,
     },
     requireEmpty: async () => {
-      await requireEmptyStore(database)
+      await requireEmptyStore(database, root)
     },
     restoredFrom: async () => await restoredFrom(root),
     noteRestored: async (snapshot) => {
@@ -74,15 +90,23 @@ export function storeBackups(
 /** Where backups may be that callers name. */
 function placesOf(
   { sources = 'any', backup }: Pick<ServerConfig, 'sources' | 'backup'>,
-  { clouds = noClouds }: Pick<ServerPorts, 'clouds'>,
+  { clouds = noClouds, clock, random }: Pick<ServerPorts, 'clouds' | 'clock' | 'random'>,
+  own?: OwnPlaces,
 ): ReturnType<typeof backupPlaces> {
   const configured = backup?.to
   return backupPlaces({
     clouds,
-    directories: configured === undefined || isSourceUrl(configured) ? [] : [configured],
-    allowsStores: sources !== 'none',
+    clock,
+    random,
+    directories: configured === undefined ? [] : [configured],
+    reach: sources,
     configured,
+    ...(own !== undefined && { own }),
   })
+}
+
+function ownPlacesOf({ directory: { root }, bucketUrl }: Stores): OwnPlaces {
+  return { root, bucket: bucketUrl === undefined ? undefined : parseBucketPlace(bucketUrl) }
 }
 
 /** What brings chosen repos of backups into these stores. */
@@ -107,19 +131,9 @@ export function extractedStore(
   { release, clock }: Pick<ServerPorts, 'release' | 'clock'>,
 ): ExtractedStore {
   const { metadata, scratch: scratchDirectory } = directory
-  return { database, metadata, objects, packs: chunks.packs, scratchDirectory, release, clock }
-}
-
-/** @throws {FailedPreconditionError} when it cannot be read. @throws {InvalidArgumentError} */
-export async function readSecretFile(
-  file: SecretFile | undefined,
-): Promise<BackupSecret | undefined> {
-  if (file === undefined) return undefined
-  const { kind, path } = file
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw directoryError(error, `the file with the ${kind} of backups, ${path}`, path)
-  })
-  return kind === 'key' ? parseKey(text) : parsePassphrase(text)
+  const { packs } = chunks
+  const count = countStore
+  return { database, metadata, count, objects, packs, scratchDirectory, release, clock }
 }
 
 interface ScheduleParts {
@@ -144,12 +158,16 @@ export async function startBackupSchedule(
   const schedule = await parseSchedule(backup.every, 'UTC')
   const places = backupPlaces({
     clouds: clouds ?? noClouds,
+    clock,
+    random,
     directories: [backup.to],
-    allowsStores: true,
+    reach: 'any',
   })
   const secret = await readSecretFile(backup.secretFile)
   const parts = { backups, places, config: backup, secret, clock, random, log }
   return startBackgroundTask('making backups', log, async (signal) => {
+    await tellUnusable(parts, signal)
+    let damaged: readonly string[] = []
     for (;;) {
       const next = schedule.after(clock.now())
       if (next === undefined) return
@@ -157,34 +175,88 @@ export async function startBackupSchedule(
         restMs = (next - clock.now()) / microsPerMs
         if (restMs > 0) await clock.sleep(Math.min(restMs, sleepMsMax), signal)
       }
-      await backUpOnce(parts, signal)
+      damaged = await backUpOnce(parts, damaged, signal)
     }
   })
 }
 
-/** What goes wrong is told; the next time may be better, and what was written is not written again. */
-async function backUpOnce(
-  { backups, places, config, secret, clock, random, log }: ScheduleParts,
+/** A place that no backup can be made in is told at once, and not when the first one is due. */
+async function tellUnusable(
+  { places, config: { to }, secret, random, log }: ScheduleParts,
   signal: AbortSignal,
 ): Promise<void> {
+  try {
+    await using place = await places(to, signal)
+    await Backup.open(place, { secret, random })
+  } catch (error) {
+    if (signal.aborted) throw error
+    // There is none yet.
+    if (error instanceof NotFoundError) return
+    log.error('no backup can be made as things are', told(error))
+  }
+}
+
+/**
+ * What goes wrong is told; the next time may be better, and what was written is not written again, but for what
+ * is `damaged`. Returns what is then.
+ */
+async function backUpOnce(
+  { backups, places, config, secret, clock, random, log }: ScheduleParts,
+  damaged: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
   const { to: url, keepCount } = config
   const startMs = clock.monotonicMs()
+  let taken: TakenBackup
   try {
-    const taken = await backups.take(
+    taken = await backups.take(
       { url, secret },
-      { scope: 'whole', skipsDamaged: false, signal },
+      { scope: 'whole', skipsDamaged: false, damaged, signal },
     )
     const { name: snapshot, objectsWritten, bytesWritten } = taken
     const tookMs = Math.round(clock.monotonicMs() - startMs)
     log.info('made a backup', { snapshot, objectsWritten, bytesWritten, tookMs })
-    await using place = await places(url, signal)
-    const backup = await Backup.open(place, { secret, random })
-    const forgotten = await forgetSnapshots(backup, newest(keepCount))
-    if (forgotten.names.length === 0) return
-    const { names, objectsRemoved } = forgotten
-    log.info('forgot old backups', { snapshots: names.length, objectsRemoved })
   } catch (error) {
     if (signal.aborted) throw error
-    log.error('no backup was made', error)
+    log.error('no backup was made', told(error))
+    return damaged
   }
+  try {
+    await using place = await places(url, signal, 'write')
+    const backup = await Backup.open(place, { secret, random })
+    const pause = pauses(clock, signal, 'forgetting old backups')
+    const { other } = taken
+    if (other !== undefined) {
+      const facts = { before: factsOf(other), made: factsOf(taken) }
+      log.warning('another store is backed up there, too', {
+        what: otherStoreText(place.name, facts),
+      })
+    }
+    const { store } = taken.snapshot
+    const forgotten = await forgetSnapshots(backup, newest(keepCount), { store, pause })
+    const { names, objectsRemoved } = forgotten
+    if (names.length > 0) {
+      log.info('forgot old backups', { snapshots: names.length, objectsRemoved })
+    }
+    for (const what of forgotten.unreadable) log.warning(unreadableText, { what })
+    if (forgotten.damaged.length > 0) {
+      log.warning(damagedText, { place: place.name, objects: forgotten.damaged.length })
+    }
+    return forgotten.damaged
+  } catch (error) {
+    if (signal.aborted) throw error
+    log.error('no old backup was forgotten', told(error))
+    return []
+  }
+}
+
+const damagedText =
+  'the backup holds objects that are damaged: old snapshots that are whole stay instead, and the next backup writes anew what this server still has; pachctl verify-backup says which snapshots are damaged'
+
+const unreadableText =
+  'a snapshot of the backup cannot be read, and nothing can be restored from it: take it from another copy of the backup, or have it removed by pachctl extract --repair'
+
+/** What somebody can act on is said in words; of a bug, where it was met, too. */
+function told(error: unknown): unknown {
+  return error instanceof DomainError ? error.message : error
 }

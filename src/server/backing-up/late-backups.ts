@@ -4,7 +4,7 @@ import { DomainError } from '../../base/errors.ts'
 import { onDemand } from '../../base/on-demand.ts'
 import type { Pulls } from '../../sources/pulls.ts'
 import { startBackgroundTask } from '../background-task.ts'
-import { metadataCopyMinutesDefault, type ServerConfig } from '../command-line.ts'
+import { metadataCopyMinutesDefault, type ServerConfig } from '../server-config.ts'
 import type { ServerPorts } from '../ports.ts'
 import type { Stores } from '../stores.ts'
 

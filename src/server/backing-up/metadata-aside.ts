@@ -2,13 +2,13 @@ import { readdir, rename } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 /**
- * Gives the files of the metadata that are there other names, and tells in words which; no server starts
- * without them.
+ * Gives the files of the metadata that are there other names, and tells people which, and how they come back: no
+ * line when there are none. No server starts without them.
  */
 export async function moveMetadataAside(
   metadata: string,
   suffix: string,
-): Promise<readonly string[]> {
+): Promise<string | undefined> {
   const [directory, name] = [dirname(metadata), basename(metadata)]
   const moved: string[] = []
   for (const file of await readdir(directory)) {
@@ -16,5 +16,6 @@ export async function moveMetadataAside(
     await rename(join(directory, file), join(directory, `${file}.${suffix}`))
     moved.push(`${file} to ${file}.${suffix}`)
   }
-  return moved
+  if (moved.length === 0) return undefined
+  return `moved ${moved.join(', ')} aside: with no server running, their former names bring them back`
 }

@@ -3,6 +3,7 @@ import { Backup } from '../../backups/backup.ts'
 import type { ExtractedStore } from '../../backups/extraction.ts'
 import { takenAtOf } from '../../backups/format.ts'
 import { ObjectStorePlace } from '../../backups/object-store-place.ts'
+import { pauses } from '../../backups/damaged-objects.ts'
 import { forgetSnapshots, spreadOverTime } from '../../backups/retention.ts'
 import { takeBackup } from '../../backups/taking.ts'
 import type { Clock } from '../../base/clock.ts'
@@ -41,6 +42,10 @@ export async function copyMetadata(
   const now = times.join(' ')
   if (now === last) return now
   await takeBackup(store, backup, { scope: 'metadata', skipsDamaged: false, signal })
-  await forgetSnapshots(backup, spreadOverTime, 'metadata')
+  const pause = pauses(store.clock, signal, 'the copy of the metadata')
+  const { damaged } = await forgetSnapshots(backup, spreadOverTime, { scope: 'metadata', pause })
+  if (damaged.length === 0) return now
+  const again = { scope: 'metadata', skipsDamaged: false, signal, damaged } as const
+  await takeBackup(store, backup, again)
   return now
 }

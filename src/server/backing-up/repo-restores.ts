@@ -1,7 +1,8 @@
 import { rm } from 'node:fs/promises'
 import { Backup } from '../../backups/backup.ts'
-import { parseSnapshotName, snapshotKey } from '../../backups/format.ts'
-import { readForRestore } from '../../backups/store-backups.ts'
+import { parseSnapshotName } from '../../backups/format.ts'
+import { readForRepos } from '../../backups/restore-reads.ts'
+import { type ChosenSnapshot, chooseSnapshot } from '../../backups/snapshot-choice.ts'
 import type { RepoRestoreEvent, RepoRestores, RepoRestoreSource } from '../../api/repo-restores.ts'
 import { concatBytes } from '../../base/bytes.ts'
 import {
@@ -42,8 +43,8 @@ export class OpenRepoRestores implements RepoRestores {
     this.#isRunning = true
     try {
       await using opened = new AsyncDisposableStack()
-      const snapshot = await this.#snapshot(opened, source, signal)
-      yield { kind: 'snapshot', name: snapshot.name }
+      const { snapshot, choice } = await this.#snapshot(opened, source, signal)
+      yield { kind: 'snapshot', name: snapshot.name, choice }
       {
         await using repos = await SnapshotRepos.open(this.#ports, snapshot)
         yield* this.#ports.pulls.pullFrom(repos, wish, signal)
@@ -66,23 +67,23 @@ export class OpenRepoRestores implements RepoRestores {
     opened: AsyncDisposableStack,
     source: RepoRestoreSource,
     signal: AbortSignal,
-  ): Promise<ReadSnapshot> {
+  ): Promise<{ readonly snapshot: ReadSnapshot; readonly choice?: ChosenSnapshot }> {
     if (source.kind === 'caller') {
       const { ask, snapshot, bytes } = source
       const read = async (key: string): Promise<Uint8Array> => await joined(key, ask(key, signal))
-      return { name: parseSnapshotName(snapshot), bytes, read }
+      return { snapshot: { name: parseSnapshotName(snapshot), bytes, read } }
     }
     const { url, secret } = source.place
     const place = opened.use(await this.#ports.openPlace(url, signal))
     const backup = await Backup.open(place, { secret, random: this.#ports.random })
-    const name = await backup.find(source.snapshot)
+    const choice = await chooseSnapshot(backup, source.snapshot)
     const read = async (key: string): Promise<Uint8Array> => {
       if (signal.aborted) {
         throw new CancelledError('the restore was cancelled; begun again, it goes on')
       }
-      return await readForRestore(backup, key)
+      return await readForRepos(backup, choice, key)
     }
-    return { name, bytes: await backup.read(snapshotKey(name)), read }
+    return { snapshot: { ...choice, read }, choice }
   }
 }
 

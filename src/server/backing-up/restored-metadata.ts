@@ -47,19 +47,47 @@ async function has(tx: ReadTransaction, table: string): Promise<boolean> {
   return (await tx.get(`SELECT 1 AS one FROM ${table} LIMIT 1`)) !== undefined
 }
 
-/** @throws {FailedPreconditionError} when the store holds something that a restore would lose. */
-export async function requireEmptyStore(database: Database): Promise<void> {
+/**
+ * Of a server that runs on `root`.
+ *
+ * @throws {FailedPreconditionError} when the store holds something that a restore would lose.
+ */
+export async function requireEmptyStore(database: Database, root: string): Promise<void> {
   const found = await database.read(async (tx) => await contentOf((table) => has(tx, table)))
   if (found === undefined) return
   throw new FailedPreconditionError(
-    `this server has ${found} already, and a whole backup is restored into an empty one only: give --repo for each repo that is to come beside those that are here, or start pachd on a new directory, and restore there`,
+    `this server ${await filledText(root, found)}, and a whole backup is restored into an empty one only: give --repo for each repo that is to come beside those that are here, or start pachd on a new directory, and restore there`,
   )
+}
+
+/** The same of the metadata of `places`, which stay as they are, whatever release has written them. */
+export async function requireEmptyFile({ metadata, root }: DataPlaces): Promise<void> {
+  const found = await contentOfFile(metadata)
+  if (found === undefined) return
+  throw new FailedPreconditionError(
+    `${root} ${await filledText(root, found)}, and a whole backup is restored into a new directory only: name another as --root, or start pachd on this one, and have repos come beside those that are there with pachctl restore --repo`,
+  )
+}
+
+/** Who has restored, and was not told the end of it, may ask once more: then it is said that all has come. */
+async function filledText(root: string, found: string): Promise<string> {
+  const before = await restoredFrom(root)
+  const since = before === undefined ? '' : `, since it was restored from snapshot ${before}`
+  return `has ${found} already${since}`
 }
 
 /** The snapshot that a data directory was restored from, if it was. */
 export async function restoredFrom(root: string): Promise<string | undefined> {
   const text = await readFile(restoredNote(root), 'utf8').catch(() => '')
   return /^snapshot (\S+)\n$/.exec(text)?.[1]
+}
+
+/** Whether the metadata are those of a restore of that snapshot, which has come to its end. */
+export async function isRestoredFrom(
+  { root, metadata }: Pick<DataPlaces, 'root' | 'metadata'>,
+  snapshot: string,
+): Promise<boolean> {
+  return (await restoredFrom(root)) === snapshot && (await contentOfFile(metadata)) !== undefined
 }
 
 /** To be called before the metadata are put where the next start takes them from. */
@@ -73,12 +101,12 @@ export async function noteRestored(root: string, snapshot: string): Promise<void
 /**
  * Puts restored metadata in the place of those that are there, when some wait for it, in a data directory
  * that is ours alone. Stopped at any step, it goes on at the next start. Where the store is not empty any
- * more, it stays as it is.
+ * more, it stays as it is. Returns the snapshot that they are of.
  */
-export async function applyRestored(places: DataPlaces, log: Log): Promise<void> {
+export async function applyRestored(places: DataPlaces, log: Log): Promise<string | undefined> {
   const { root, metadata } = places
   const restored = restoredMetadata(root)
-  if (!(await exists(restored))) return
+  if (!(await exists(restored))) return undefined
   const found = await contentOfFile(metadata)
   if (found !== undefined) {
     await rm(restored)
@@ -86,7 +114,7 @@ export async function applyRestored(places: DataPlaces, log: Log): Promise<void>
       'a restore was not carried out: before the server stopped, somebody made what it would have lost',
       { made: found },
     )
-    return
+    return undefined
   }
   // The log belongs to what goes, and would be taken for that of what comes.
   for (const suffix of ['-wal', '-shm', '-open']) {
@@ -96,7 +124,7 @@ export async function applyRestored(places: DataPlaces, log: Log): Promise<void>
   await rename(restored, metadata)
   await syncDirectory(metadata)
   await rm(restoreDirectory(root), { recursive: true, force: true })
-  log.info('restored', { snapshot: (await restoredFrom(root)) ?? 'unknown' })
+  return (await restoredFrom(root)) ?? 'unknown'
 }
 
 async function contentOfFile(metadata: string): Promise<string | undefined> {

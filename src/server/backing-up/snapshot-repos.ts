@@ -10,7 +10,13 @@ import { NotFoundError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import { JobCommitUses } from '../../pipelines/commit-uses.ts'
 import { JobDownstream } from '../../pipelines/downstream.ts'
-import type { PeerCommitFacts, PeerRepo, PeerTag, PullOrigin } from '../../sources/pull-origin.ts'
+import type {
+  PeerCommitFacts,
+  PeerCommitName,
+  PeerRepo,
+  PeerTag,
+  PullOrigin,
+} from '../../sources/pull-origin.ts'
 import { openChunkStore } from '../../storage/chunk-store.ts'
 import { ChunkedContents } from '../../storage/chunked-contents.ts'
 import type { ChunkStore } from '../../storage/chunks.ts'
@@ -131,6 +137,13 @@ export class SnapshotRepos implements PullOrigin, AsyncDisposable {
 
   async *tags(repo: string, signal: AbortSignal): AsyncGenerator<PeerTag> {
     yield* this.#versioning.commitTags.list(repo, signal)
+  }
+
+  async *commits(repo: string, signal: AbortSignal): AsyncGenerator<PeerCommitName> {
+    for await (const { id, state } of this.#versioning.commits.list({ repo })) {
+      signal.throwIfAborted()
+      if (state.kind === 'finished') yield { repo, id }
+    }
   }
 
   async *line(repo: string, head: string, signal: AbortSignal): AsyncGenerator<PeerCommitFacts> {

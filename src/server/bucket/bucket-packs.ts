@@ -7,7 +7,7 @@ import type { LocalObjectStore } from '../../storage/local-objects.ts'
 import { ObjectCache } from '../../storage/object-cache.ts'
 import { usualRetries } from '../../base/retries.ts'
 import { StagedObjects } from '../../storage/staged-objects.ts'
-import { type BucketPlace, environmentFor } from '../bucket-place.ts'
+import type { BucketPlace } from '../bucket-place.ts'
 import type { DataPlaces } from '../data-directory.ts'
 import type { Log } from '../log.ts'
 import type {
@@ -111,7 +111,7 @@ export async function ownerPorts(
 ): Promise<OwnerPorts> {
   const stop = new AbortController()
   opened.defer(() => stop.abort())
-  const buckets = opened.use(new Buckets(environmentFor(place, clouds)))
+  const buckets = opened.use(new Buckets(clouds))
   const bucket = await buckets.openStore(place)
   const { prefix } = place
   return { bucket, prefix, clock, random, retries: usualRetries, signal: stop.signal }

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { CancelledError, FailedPreconditionError } from '../../base/errors.ts'
 import { lockDirectory } from '../../database/directory-lock.ts'
-import { BucketObjectStore } from '../../storage/bucket-objects.ts'
+import { BucketObjectStore, ownerName } from '../../storage/bucket-objects.ts'
 import { copyPacks } from '../../storage/copy-packs.ts'
 import { LocalObjectStore } from '../../storage/local-objects.ts'
 import { takeBucket } from './take-bucket.ts'
@@ -47,5 +47,5 @@ export async function* leaveBucket(
   await writeVersion(root, storeId, layouts.directory)
   await rm(places.cache, { recursive: true, force: true })
   yield `brought ${count} packs of ${sizeBytes} bytes; ${root} does not use the bucket any more`
-  yield `check them with pachd --root ${root} --fsck --full, then delete what is in ${place.url}`
+  yield `check them with pachd --root ${root} --fsck --full, then delete what is in ${place.url}: as long as ${ownerName} is there, which says whose it was, no backup goes there`
 }

@@ -22,5 +22,10 @@ test('a full disk is told once in ten minutes, with where, why and how often', (
 })
 
 test('who is refused hears what frees space', () => {
+  const lacksFiles = new DiskFullError('/data', { lacksFiles: true })
+  expect(lacksFiles.message).toContain('can hold no more files')
+  const told: string[] = []
+  diskFullReport({ warning: (text) => told.push(text) }, { monotonicMs: () => 0 })(lacksFiles)
+  expect(told.join()).toContain('can hold no more files')
   expect(new DiskFullError('/data').message).toContain('run pachctl garbage-collect')
 })

@@ -142,3 +142,15 @@ test('one that does not come back is given up, and one that was never there at o
   await expect(absent).rejects.toThrow(UnavailableError)
   expect(pauses).toEqual([])
 })
+
+test('an answer whose headers are too long is none that another attempt makes better', async () => {
+  const server = createServer((_request, response) => {
+    response.writeHead(200, { long: 'x'.repeat(500_000) }).end()
+  })
+  const port = await listening(server)
+  await using _ = { [Symbol.asyncDispose]: () => closed(server) }
+  using client = clientOf(new ReachGuard('any'))
+  const got = client.get(new URL(`http://127.0.0.1:${port}/`), {}, signal)
+  await expect(got).rejects.toThrow(UnavailableError)
+  await expect(got).rejects.toThrow('the headers of its answer are too long')
+})

@@ -1,5 +1,11 @@
-import { Agent as PlainAgent, type IncomingMessage, request as plainRequest } from 'node:http'
+import {
+  Agent as PlainAgent,
+  type ClientRequest,
+  type IncomingMessage,
+  request as plainRequest,
+} from 'node:http'
 import { Agent as TlsAgent, request as tlsRequest } from 'node:https'
+import type { Socket } from 'node:net'
 import type { Clock } from '../../base/clock.ts'
 import {
   CancelledError,
@@ -100,6 +106,7 @@ export class HttpClient implements Disposable {
         // Also after the answer, when the body breaks: its reader is told by the body itself.
         request.on('error', reject)
         request.once('socket', (socket) => {
+          giveBackWhatIsParsed(request, socket)
           if (!socket.connecting) return
           socket.once(isTls ? 'secureConnect' : 'connect', () => timer.abort())
           this.#ports.clock.sleep(connectMsMax, timer.signal).then(
@@ -118,6 +125,20 @@ export class HttpClient implements Disposable {
       timer.abort()
     }
   }
+}
+
+/** Of what comes, Node's parser copies the body: what it has read is given back, which as garbage costs more than its bytes. */
+function giveBackWhatIsParsed(request: ClientRequest, socket: Socket): void {
+  socket.on('data', giveBackSoon)
+  request.once('close', () => socket.off('data', giveBackSoon))
+}
+
+/** When all listeners have been told of it. */
+function giveBackSoon({ buffer, byteLength }: Uint8Array): void {
+  if (!(buffer instanceof ArrayBuffer) || byteLength !== buffer.byteLength) return
+  queueMicrotask(() => {
+    if (!buffer.detached) buffer.transfer(0)
+  })
 }
 
 function withCredentials(url: URL, headers: HttpHeaders): HttpHeaders {
@@ -182,6 +203,11 @@ function connectionError(url: URL, error: unknown, signal: AbortSignal): Error {
   if (absence !== undefined) return new SourceAbsentError(`${where}: ${absence}`, { cause: error })
   const distrust = distrustOf(code, message)
   if (distrust !== undefined) return new UnavailableError(`${where}: ${distrust}`, { cause: error })
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return new UnavailableError(`${where}: the headers of its answer are too long`, {
+      cause: error,
+    })
+  }
   return new SourceBrokeError(`the connection broke (${code === '' ? message : code})`, {
     cause: error,
   })

@@ -1,6 +1,9 @@
+import { createHash } from 'node:crypto'
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import { givenBack } from '../../base/bytes.ts'
+import { SliceQueue } from '../../base/slice-queue.ts'
 import {
+  assert,
   CancelledError,
   FailedPreconditionError,
   InvalidArgumentError,
@@ -32,6 +35,8 @@ export class HttpFile implements SourceFile {
   readonly path: string
   readonly #requester: HttpRequester
   #seen: Validators | undefined
+  /** What has come, where nothing else says that a content is still the same. */
+  #came: Sum | undefined
   readonly #listed: { readonly sizeBytes?: number; readonly version?: string }
 
   constructor(
@@ -55,7 +60,9 @@ export class HttpFile implements SourceFile {
 
   async *open(offset: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const { client } = this.#requester
-    const range = offset === 0 ? undefined : `bytes=${offset}-`
+    // Where nothing says that the rest belongs to what came, all is read again, and the beginning compared.
+    const before = offset > 0 && this.#came?.length === offset ? this.#came.text : undefined
+    const range = offset === 0 || before !== undefined ? undefined : `bytes=${offset}-`
     const { url, headers } = await this.#requester.request(range)
     const answer = await client.get(
       url,
@@ -63,11 +70,41 @@ export class HttpFile implements SourceFile {
       signal,
     )
     try {
-      const skipped = this.#check(answer, offset)
-      yield* bodyBytes(answer.body, skipped, signal)
+      const skipped = this.#check(answer, before === undefined ? offset : 0)
+      const slices = bodyBytes(answer.body, signal)
+      if (before === undefined) {
+        this.#came = offset === 0 && isUnmarked(this.#seen) ? new Sum() : undefined
+      }
+      const rest =
+        before === undefined ? after(slices, skipped) : this.#afterSame(slices, offset, before)
+      for await (const slice of rest) {
+        this.#came?.add(slice)
+        yield slice
+      }
     } finally {
       answer.body.destroy()
     }
+  }
+
+  /** What comes after the first `length` bytes. @throws {FailedPreconditionError} when the sum of those is not `before`. */
+  async *#afterSame(
+    slices: AsyncIterable<Uint8Array>,
+    length: number,
+    before: string,
+  ): AsyncGenerator<Uint8Array> {
+    const again = new Sum()
+    for await (const slice of slices) {
+      const left = length - again.length
+      if (left === 0) {
+        yield slice
+        continue
+      }
+      again.add(slice.subarray(0, left))
+      if (again.length < length) continue
+      if (again.text !== before) break
+      if (slice.length > left) yield slice.subarray(left)
+    }
+    if (again.text !== before) throw this.#changed(length)
   }
 
   async probe(signal: AbortSignal): Promise<void> {
@@ -99,11 +136,7 @@ export class HttpFile implements SourceFile {
       this.#seen = now
       return 0
     }
-    if (before !== undefined && !isSame(before, now)) {
-      throw new FailedPreconditionError(
-        `cannot go on reading ${this.#requester.name} after ${offset} bytes: it has changed meanwhile, or its server does not say that it has not (by an ETag or a date of change); try again`,
-      )
-    }
+    if (before !== undefined && !isSame(before, now)) throw this.#changed(offset)
     if (status === 200) return offset
     const start = /^bytes (\d+)-/.exec(headers['content-range'] ?? '')?.[1]
     if (Number(start) !== offset)
@@ -111,9 +144,20 @@ export class HttpFile implements SourceFile {
     return 0
   }
 
+  #changed(offset: number): FailedPreconditionError {
+    return new FailedPreconditionError(
+      `cannot go on reading ${this.#requester.name} after ${offset} bytes: it has changed meanwhile, or its server does not say that it has not (by an ETag or a date of change); try again`,
+    )
+  }
+
   #unusable(what: string): UnavailableError {
     return new UnavailableError(`cannot read ${this.#requester.name}: its server ${what}`)
   }
+}
+
+/** Whether an answer came, and nothing in it tells this content from another. */
+function isUnmarked(seen: Validators | undefined): boolean {
+  return seen !== undefined && seen.tag === undefined && seen.modified === undefined
 }
 
 function versionOf(seen: Validators | undefined): string | undefined {
@@ -147,20 +191,24 @@ function isSame(before: Validators, now: Validators): boolean {
   )
 }
 
-async function* bodyBytes(
-  body: IncomingMessage,
+/** Without the first `skipped` bytes. */
+async function* after(
+  slices: AsyncIterable<Uint8Array>,
   skipped: number,
-  signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   let left = skipped
-  try {
-    for await (const slice of givenBack(body)) {
-      if (left >= slice.length) left -= slice.length
-      else {
-        yield left === 0 ? slice : slice.subarray(left)
-        left = 0
-      }
+  for await (const slice of slices) {
+    if (left >= slice.length) left -= slice.length
+    else {
+      yield left === 0 ? slice : slice.subarray(left)
+      left = 0
     }
+  }
+}
+
+async function* bodyBytes(body: IncomingMessage, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  try {
+    yield* givenBack(slicesOf(body))
   } catch (error) {
     if (signal.aborted) throw new CancelledError('the transfer was cancelled', { cause: error })
     const { code, message } = error as NodeJS.ErrnoException
@@ -168,6 +216,35 @@ async function* bodyBytes(
   }
   // Node ends a body without a word when what came is not what its headers announce.
   if (!body.complete) throw new SourceBrokeError('the connection broke before the end')
+}
+
+/** What bytes were, without them. */
+class Sum {
+  readonly #hash = createHash('sha256')
+  length = 0
+
+  add(bytes: Uint8Array): void {
+    this.#hash.update(bytes)
+    this.length += bytes.length
+  }
+
+  get text(): string {
+    return this.#hash.copy().digest('hex')
+  }
+}
+
+/** The slices in which a body arrives: as a stream of Node's, it would join what waits, and leave the parts. */
+async function* slicesOf(body: IncomingMessage): AsyncGenerator<Uint8Array> {
+  const queue = new SliceQueue(() => body.resume())
+  body.on('data', (slice: Uint8Array) => {
+    if (!queue.push(slice)) body.pause()
+  })
+  body.once('error', (error) => queue.fail(error))
+  body.once('end', () => queue.end()).once('close', () => queue.end())
+  for (let slice = await queue.next(); slice !== undefined; slice = await queue.next()) {
+    assert(slice.length > 0, 'a slice of a body has memory of its own')
+    yield slice
+  }
 }
 
 /** What to wait for at most when a server asks for patience. */

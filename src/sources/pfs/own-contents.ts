@@ -1,6 +1,7 @@
 import { hexBytes, hexText } from '../../base/bytes.ts'
 import { UnavailableError } from '../../base/errors.ts'
 import { type Client, createClient } from '../../client/client.ts'
+import { readChunks } from '../../client/file-transfers.ts'
 import type { Transport } from '../../client/transport.ts'
 import { type FileContent, Files } from '../../gen/pachyderm_pb.ts'
 import type { ChunkId } from '../../storage/chunks.ts'
@@ -13,11 +14,13 @@ const idBytes = 32
 
 /** The contents of a commit of another server of ours, by the names of their chunks. */
 export class OwnContents implements PeerContents {
+  readonly #transport: Transport
   readonly #files: Client<typeof Files>
   readonly #errors: PeerErrors
   readonly #commit: Pick<PeerCommit, 'repo' | 'id'>
 
   constructor(transport: Transport, errors: PeerErrors, commit: Pick<PeerCommit, 'repo' | 'id'>) {
+    this.#transport = transport
     this.#files = createClient(Files, transport)
     this.#errors = errors
     this.#commit = commit
@@ -42,13 +45,10 @@ export class OwnContents implements PeerContents {
   }
 
   async *fetch(ids: readonly ChunkId[], signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { repo: name, id } = this.#commit
-    const commit = { repo: { name }, id }
+    const { repo, id } = this.#commit
     for (let from = 0; from < ids.length; from += idsAtOnce) {
-      const request = { commit, ids: ids.slice(from, from + idsAtOnce).map(hexBytes) }
-      for await (const batch of this.#errors.stream(this.#files.getChunks(request, { signal }))) {
-        yield* batch.chunks
-      }
+      const wanted = ids.slice(from, from + idsAtOnce).map(hexBytes)
+      yield* this.#errors.stream(readChunks(this.#transport, { repo, id }, wanted, { signal }))
     }
   }
 

@@ -1,8 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Instant } from '../../base/clock.ts'
 import { UnavailableError } from '../../base/errors.ts'
+import { Code } from '../../base/grpc-wire.ts'
 import type { Address } from '../../client/address.ts'
 import { type Client, createClient } from '../../client/client.ts'
+import { RpcError } from '../../client/rpc-error.ts'
 import type { Transport } from '../../client/transport.ts'
 import {
   API,
@@ -65,6 +67,20 @@ export class PeerHistory implements PullOrigin {
       for (const { tag, commit, tagged } of tags) {
         yield { name: tag, commit: commit?.id ?? '', taggedAt: instantOf(tagged) }
       }
+    }
+  }
+
+  async *commits(name: string, signal: AbortSignal): AsyncGenerator<PeerCommitName> {
+    const batches = this.#commits.listCommits({ repo: { name } }, { signal })
+    try {
+      for await (const { commitInfo } of this.#errors.stream(batches)) {
+        for (const { commit, finished } of commitInfo) {
+          if (finished !== undefined) yield { repo: name, id: commit?.id ?? '' }
+        }
+      }
+    } catch (error) {
+      // An older pachctl that pushes does not pass that call on.
+      if (!(error instanceof RpcError && error.code === Code.permissionDenied)) throw error
     }
   }
 

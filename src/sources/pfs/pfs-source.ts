@@ -166,6 +166,7 @@ export function offeredFile(
     path,
     sizeBytes,
     version: versionOf(content),
+    content,
     open: (offset, signal, onHeld = () => undefined) =>
       ours.bytes(origin, content, { offset, signal, onHeld }),
     stored: async () => {

@@ -1,7 +1,7 @@
 import { concatBytes } from '../../base/bytes.ts'
 import { BoundaryRule } from '../prolly/boundaries.ts'
 import { type Node, nodeHeaderBytes, nodeVersion } from '../prolly/node.ts'
-import { varintSize, writeVarint } from '../prolly/varint.ts'
+import { varintSize, writeVarint } from '../../base/wire-writer.ts'
 
 // The form that equal maps have, from docs/formats/prolly-trees.md: written a second time, so that a
 // mistake of the writer shows.

@@ -1,5 +1,6 @@
 import { equalBytes } from '../../base/bytes.ts'
 import type { CheckRun, Found } from '../../base/check-run.ts'
+import { countText } from '../../base/counts.ts'
 import { DataLossError, NotFoundError } from '../../base/errors.ts'
 import type { Database } from '../../database/database.ts'
 import type { PackStore } from '../chunk-store.ts'
@@ -137,7 +138,7 @@ export class PackCheck {
 
   #missing(pack: SealedPack): void {
     const { run, database } = this.#ports
-    const what = `pack ${pack.name} of ${pack.sizeBytes} bytes with ${pack.chunkCount} chunks is listed, and objects/${packKey(pack.name)} is not there`
+    const what = `pack ${pack.name} of ${pack.sizeBytes} bytes with ${countText(pack.chunkCount, 'chunk')} is listed, and objects/${packKey(pack.name)} is not there`
     // A running server may still answer from its caches that it holds a chunk of the pack.
     const repair = run.options.exclusive
       ? { repair: () => database.transact((tx) => deletePackRow(tx, pack.name)) }
@@ -157,13 +158,13 @@ export class PackCheck {
       return
     }
     this.aside.add(index.pack, index.fingerprints)
-    const what = `objects/${stored.key} of ${stored.sizeBytes} bytes with ${index.pack.chunkCount} chunks is not listed`
+    const what = `objects/${stored.key} of ${stored.sizeBytes} bytes with ${countText(index.pack.chunkCount, 'chunk')} is not listed`
     this.#add('pack-unlisted', name, what, { repair: () => this.#relist(index, undefined) })
     if (run.options.full) await this.#scan(objects, index)
   }
 
   async #checkBoth(listed: ListedPack, stored: ObjectInfo): Promise<void> {
-    const { objects, run } = this.#ports
+    const { objects, chunks, run } = this.#ports
     const { pack } = listed
     const index = await this.#read(pack.name, stored)
     if (index instanceof DataLossError) {
@@ -178,7 +179,8 @@ export class PackCheck {
       const what = `pack ${pack.name} ${difference}`
       this.#add('pack-row-wrong', pack.name, what, { repair: () => this.#relist(index, listed) })
     }
-    if (run.options.full) await this.#scan(objects, index)
+    // What is known of is told, unless the pack was put back since.
+    if (run.options.full || chunks.isDamaged(pack)) await this.#scan(objects, index)
   }
 
   async #addUnreadable(
@@ -375,7 +377,7 @@ function rowDifference(listed: ListedPack, { pack, fingerprints }: PackIndex): s
     return `is listed with ${sizeBytes} bytes and has ${pack.sizeBytes}`
   }
   if (chunkCount !== pack.chunkCount) {
-    return `is listed with ${chunkCount} chunks and has ${pack.chunkCount}`
+    return `is listed with ${countText(chunkCount, 'chunk')} and has ${pack.chunkCount}`
   }
   if (!equalBytes(listed.fingerprints, fingerprints)) {
     return 'is listed with the first bytes of other chunk ids than it has'

@@ -7,6 +7,7 @@ import { checkedChunk } from '../packs/checked-chunk.ts'
 import { decodeChunk } from '../packs/compression.ts'
 import {
   encodeFooter,
+  sortedById,
   type Encoding,
   entryBytes,
   headerBytes,
@@ -178,8 +179,7 @@ export async function storeChunks(
     end += chunk.storedBytes
     return { ...chunk, offset }
   })
-  const byId = moved.toSorted((left, right) => (left.id < right.id ? -1 : 1))
-  const { name, bytes: footer } = encodeFooter(byId, end)
+  const { name, bytes: footer } = encodeFooter(sortedById(moved), end)
   const key = packKey(name)
   await objects.putIfAbsent(
     key,

@@ -44,6 +44,15 @@ export class ListBuilder {
     }
   }
 
+  /** A builder that has been given the same, and goes its own way from here. */
+  copy(): ListBuilder {
+    const copy = new ListBuilder(this.#chunks)
+    for (const { entries, hasEnded } of this.#levels) {
+      copy.#levels.push({ entries: [...entries], hasEnded })
+    }
+    return copy
+  }
+
   async push(ref: ChunkRef): Promise<void> {
     await this.#push(0, ref)
   }

@@ -10,7 +10,7 @@ import type { Pace } from './pace.ts'
 /** Nodes that are read at once, and chunks that are looked for at once. */
 const batchMax = 32
 /** Chunks that are known to be marked without a look at where they are: mostly met again soon. */
-const metMax = 50_000
+const metMax = 10_000
 /** Chunks that are not in sealed packs yet and are remembered by id; then they are flushed. */
 const draftedMax = 20_000
 

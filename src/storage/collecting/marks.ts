@@ -82,12 +82,13 @@ export class MarkSet {
 
   /** Chunks have another place now, and their packs have gone. It stays closed. */
   move({ names, successor, moves }: Moved): void {
-    for (const set of this.#sets()) {
+    const sets = this.#sets()
+    if (successor !== undefined) {
       for (const { from, index } of moves) {
-        if (successor !== undefined && set.has(from)) set.add({ pack: successor, index })
+        for (const set of sets) if (set.has(from)) set.add({ pack: successor, index })
       }
-      for (const name of names) set.packs.delete(name)
     }
+    for (const set of sets) for (const name of names) set.packs.delete(name)
   }
 
   #sets(): readonly PlaceSet[] {

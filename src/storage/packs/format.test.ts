@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { DataLossError } from '../../base/errors.ts'
 import { chunkIdBytes, chunkIdOf } from '../chunk-id.ts'
+import type { ChunkId } from '../chunks.ts'
 import {
   decodeIndex,
   decodeTrailer,
@@ -15,6 +16,7 @@ import {
   packHeader,
   packKey,
   packNameOf,
+  sortedById,
 } from './format.ts'
 
 function chunk(text: string, offset: number): IndexedChunk {
@@ -30,11 +32,17 @@ function words(...numbers: readonly number[]): string {
   return bytes.toString('hex')
 }
 
-function sorted(chunks: readonly IndexedChunk[]): readonly IndexedChunk[] {
-  return chunks.toSorted((left, right) => (left.id < right.id ? -1 : 1))
-}
-
 describe('the format of a pack', () => {
+  test('chunks are sorted by all digits of their ids', () => {
+    const digits = ['', '0', 'f', '80000000', '7fffffff', 'ffffffff', '00000001', '00000001f']
+    const named = Array.from({ length: 200 }, (_, index) => ({
+      ...chunk(String(index), index),
+      id: `${digits[index % digits.length]}${chunkIdOf(Buffer.of(index))}`.slice(0, 64) as ChunkId,
+    }))
+    expect(sortedById(named).map(({ id }) => id)).toEqual(named.map(({ id }) => id).toSorted())
+    expect(sortedById([])).toEqual([])
+  })
+
   test('a header and a footer are, byte by byte, what docs/formats/packs.md says', () => {
     expect(Buffer.from(packHeader()).toString('hex')).toBe(
       Buffer.from('pachpack').toString('hex') + words(1, 0),
@@ -44,7 +52,7 @@ describe('the format of a pack', () => {
     const b = '3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d'
     const zeros = createHash('sha256').update(Buffer.alloc(5000)).digest('hex')
     const chunks = [chunk('a', 16), chunk('b', 17), chunk('\0'.repeat(5000), 18)]
-    const footer = encodeFooter(sorted(chunks), 5018)
+    const footer = encodeFooter(sortedById(chunks), 5018)
     const entries = [
       [zeros, words(18, 5000, 5000, 0)],
       [b, words(17, 1, 1, 0)],
@@ -67,7 +75,7 @@ describe('the format of a pack', () => {
   test('every chunk is found by fence and block, and no other', () => {
     for (const count of [1, 63, 64, 65, 1000]) {
       const all = Array.from({ length: count * 2 }, (_, at) => chunk(`chunk ${at}`, 16 + at))
-      const present = sorted(all.filter((_, at) => at % 2 === 0))
+      const present = sortedById(all.filter((_, at) => at % 2 === 0))
       const footer = encodeFooter(present, 100_000)
       const sizeBytes = 100_000 + footer.bytes.length
       expect(indexOffset(sizeBytes, count)).toBe(100_000)

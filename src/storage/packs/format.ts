@@ -1,8 +1,9 @@
 /** The layout of a pack: `docs/formats/packs.md`. */
 
 import { createHash } from 'node:crypto'
+import { writeHex } from '../../base/bytes.ts'
 import { DataLossError, assert } from '../../base/errors.ts'
-import { chunkIdAt, chunkIdBytes, chunkIdBytesCount } from '../chunk-id.ts'
+import { chunkIdAt, chunkIdBytesCount } from '../chunk-id.ts'
 import { type ChunkId, chunkBytesMax } from '../chunks.ts'
 import { type ObjectKey, parseObjectKey } from '../object-store.ts'
 
@@ -36,6 +37,30 @@ export interface PackEntry {
 
 export interface IndexedChunk extends PackEntry {
   readonly id: ChunkId
+}
+
+/** More than a pack has chunks. */
+const indexRange = 2 ** 20
+
+/** In the order of their ids; by numbers first, since to compare that many texts takes several times as long. */
+export function sortedById(chunks: readonly IndexedChunk[]): readonly IndexedChunk[] {
+  assert(chunks.length <= indexRange, 'a pack has fewer chunks')
+  const order = new Float64Array(chunks.length)
+  for (const [index, { id }] of chunks.entries()) {
+    order[index] = Number.parseInt(id.slice(0, 8), 16) * indexRange + index
+  }
+  order.sort()
+  const sorted: IndexedChunk[] = []
+  for (const key of order) {
+    const chunk = chunks[key % indexRange]
+    assert(chunk !== undefined, 'the order is one of these chunks')
+    // Hardly ever begin two ids with the same digits.
+    let place = sorted.length
+    while (place > 0 && (sorted[place - 1]?.id ?? '') > chunk.id) place -= 1
+    if (place === sorted.length) sorted.push(chunk)
+    else sorted.splice(place, 0, chunk)
+  }
+  return sorted
 }
 
 export interface PackFooter {
@@ -87,15 +112,14 @@ export function encodeFooter(chunks: readonly IndexedChunk[], dataEnd: number): 
   let at = 0
   let fenceAt = indexBytes
   for (const chunk of chunks) {
-    const id = chunkIdBytes(chunk.id)
-    bytes.set(id, at)
+    writeHex(bytes, at, chunk.id)
     bytes.writeUInt32LE(chunk.offset, at + 32)
     bytes.writeUInt32LE(chunk.storedBytes, at + 36)
     bytes.writeUInt32LE(chunk.rawBytes, at + 40)
     bytes.writeUInt32LE(encodingCodes[chunk.encoding], at + 44)
-    fingerprints.set(id.subarray(0, 4), (at / entryBytes) * 4)
+    fingerprints.writeUInt32LE(bytes.readUInt32LE(at), (at / entryBytes) * 4)
     if (at % (entryBytes * blockEntries) === 0) {
-      bytes.set(id, fenceAt)
+      bytes.copyWithin(fenceAt, at, at + chunkIdBytesCount)
       fenceAt += chunkIdBytesCount
     }
     at += entryBytes

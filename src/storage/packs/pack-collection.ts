@@ -23,14 +23,20 @@ const packsAtOnceMax = 16
 /** Chunks of packs, by pack name. */
 export type Marks = ReadonlyMap<string, ChunkBits>
 
+/** A chunk that was copied, and where it is in the index of the pack that it is in now. */
+export interface Move {
+  readonly from: PlacedInPack
+  readonly index: number
+}
+
 /** Where chunks are now whose packs have gone. */
 export interface Moved {
   /** Off the list; their objects are still there. */
   readonly names: readonly string[]
   /** The pack that took their place. */
   readonly successor: SealedPack | undefined
-  /** Each chunk that was copied, and where it is in the successor's index. */
-  readonly moves: readonly { readonly from: PlacedInPack; readonly index: number }[]
+  /** Into the successor: found out anew each time that they are gone through, for they may be many. */
+  readonly moves: Iterable<Move>
 }
 
 /** What became of some packs. */
@@ -206,7 +212,7 @@ export class PackCollection {
       onFull: this.#onDiskFull,
     })
     try {
-      const copied: { readonly from: PlacedInPack; readonly id: ChunkId }[] = []
+      const copied: CopiedChunks[] = []
       const source = { objects: this.#objects, sealed: this.#sealed }
       const readAhead = ahead(bits, packsAtOnceMax, async ({ pack, bits: wanted }) => ({
         pack,
@@ -221,13 +227,16 @@ export class PackCollection {
           this.#retired.restore(packs)
           return { left: pack }
         }
-        for (const { id, index } of read.chunks) copied.push({ from: { pack, index }, id })
+        copied.push({
+          pack,
+          ids: read.chunks.map(({ id }) => id),
+          indexes: Uint32Array.from(read.chunks, ({ index }) => index),
+        })
       }
       this.#faultPoint('collect: copied')
       const replaced = await this.#retired.replace(packs, draft.chunkCount > 0 ? draft : undefined)
-      const indexes = new Map(draft.ids().map((id, index) => [id, index]))
-      const moves = copied.map(({ from, id }) => ({ from, index: indexes.get(id) ?? -1 }))
-      return { ...replaced, moves }
+      const ids = draft.ids()
+      return { ...replaced, moves: { [Symbol.iterator]: () => movesInto(ids, copied) } }
     } catch (error) {
       this.#retired.restore(packs)
       throw error
@@ -243,6 +252,34 @@ export class PackCollection {
 }
 
 const none = new Uint8Array(0)
+
+/** Chunks of one pack that were copied, each with its place there. */
+interface CopiedChunks {
+  readonly pack: SealedPack
+  readonly ids: readonly ChunkId[]
+  readonly indexes: Uint32Array
+}
+
+/** @param ids of the pack that they are in now, sorted as its index is. */
+function* movesInto(ids: readonly ChunkId[], copied: readonly CopiedChunks[]): Generator<Move> {
+  for (const { pack, ids: moved, indexes } of copied) {
+    for (const [at, id] of moved.entries()) {
+      yield { from: { pack, index: indexes[at] ?? 0 }, index: lowerBound(ids, id) }
+    }
+  }
+}
+
+/** The first place in `sorted` whose id is `id` or behind it. */
+function lowerBound(sorted: readonly ChunkId[], id: ChunkId): number {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((sorted[middle] ?? '') < id) low = middle + 1
+    else high = middle
+  }
+  return low
+}
 
 async function unlessLost<Result>(read: () => Promise<Result>): Promise<Result | undefined> {
   try {

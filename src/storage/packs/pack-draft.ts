@@ -1,7 +1,7 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { copyBytes } from '../../base/bytes.ts'
-import { assert, DataLossError, DiskFullError } from '../../base/errors.ts'
+import { assert, DataLossError, DiskFullError, UnavailableError } from '../../base/errors.ts'
 import type { ChunkId } from '../chunks.ts'
 import { type FaultPoint } from '../fault-point.ts'
 import { fileError } from '../file-errors.ts'
@@ -15,6 +15,7 @@ import {
   type PackEntry,
   type PackFooter,
   packHeader,
+  sortedById,
 } from './format.ts'
 
 /** Small chunks are gathered up to this before they are written. */
@@ -23,8 +24,13 @@ const bufferBytes = 1024 * 1024
 const directBytesMin = 128 * 1024
 /** A put waits while more than this is being written. */
 const writingBytesMax = 8 * 1024 * 1024
+/**
+ * So much that has been written is made durable while the disk has nothing else to write: so little is left for the
+ * end, when somebody waits.
+ */
+const syncBytes = 4 * 1024 * 1024
 
-interface DraftChunk extends PackEntry {
+interface DraftChunk extends IndexedChunk {
   /** Set while its bytes are still the caller's: settles when they have been written. */
   written: Promise<void> | undefined
 }
@@ -52,6 +58,9 @@ export class PackDraft {
   /** Blocks that could not be written; they are kept and tried again. */
   readonly #failed = new Set<Block>()
   #writingBytes = 0
+  #unsyncedBytes = 0
+  #syncing: Promise<void> | undefined
+  #syncFailure: UnavailableError | undefined
   #file: Promise<FileHandle> | undefined
   #end = headerBytes
   #buffer = Buffer.alloc(0)
@@ -106,6 +115,7 @@ export class PackDraft {
     const offset = this.#end
     this.#end += stored.length
     const entry: DraftChunk = {
+      id,
       offset,
       storedBytes: stored.length,
       rawBytes,
@@ -159,27 +169,17 @@ export class PackDraft {
     this.#startBuffer(this.#end)
     await this.#settle()
     this.#faultPoint('pack: chunks written')
-    let footer = encodeFooter(this.#sortedChunks(), this.#end)
+    let footer = encodeFooter(sortedById([...this.#chunks.values()]), this.#end)
     while ((await this.#options.isTaken?.(footer.name)) === true) {
       await this.#moveSmallest()
-      footer = encodeFooter(this.#sortedChunks(), this.#end)
+      footer = encodeFooter(sortedById([...this.#chunks.values()]), this.#end)
     }
     await this.#write({ offset: 0, bytes: packHeader(), length: headerBytes })
     await this.#write({ offset: this.#end, bytes: footer.bytes, length: footer.bytes.length })
+    await this.#syncing
+    if (this.#syncFailure !== undefined) throw this.#syncFailure
     this.#faultPoint('pack: footer written')
     return { ...footer, sizeBytes: this.#end + footer.bytes.length }
-  }
-
-  #sortedChunks(): readonly IndexedChunk[] {
-    return [...this.#chunks]
-      .map(([id, { offset, storedBytes, rawBytes, encoding }]) => ({
-        id,
-        offset,
-        storedBytes,
-        rawBytes,
-        encoding,
-      }))
-      .toSorted((left, right) => (left.id < right.id ? -1 : 1))
   }
 
   /** Puts a chunk behind the others, and leaves a gap where it was: so the pack has another name. */
@@ -194,12 +194,13 @@ export class PackDraft {
     const offset = this.#end
     await this.#write({ offset, bytes: stored, length: stored.length })
     this.#end += Math.max(1, stored.length)
-    this.#chunks.set(id, { ...entry, offset, written: undefined })
+    this.#chunks.set(id, { ...entry, id, offset, written: undefined })
   }
 
   /** Closes the file, and removes it when it is still there. */
   async discard(): Promise<void> {
     await Promise.allSettled(this.#writes.values())
+    await this.#syncing
     const file = await this.#file?.catch(() => undefined) // whoever wrote to it saw the error
     await file?.close()
     await rm(this.path, { force: true })
@@ -243,10 +244,36 @@ export class PackDraft {
     const done = this.#write(block).finally(() => {
       this.#writes.delete(block)
       this.#writingBytes -= block.length
+      this.#unsyncedBytes += block.length
+      if (this.#writes.size === 0 && this.#unsyncedBytes >= syncBytes) this.#startSync()
     })
     this.#writes.set(block, done)
     this.#writingBytes += block.length
     return done
+  }
+
+  #startSync(): void {
+    if (this.#syncing !== undefined || this.#closed) return
+    this.#unsyncedBytes = 0
+    this.#syncing = this.#sync().finally(() => {
+      this.#syncing = undefined
+    })
+  }
+
+  /**
+   * What a failed sync has lost, a later one may not tell: the draft then can never be finished, and its chunks
+   * are there until the process ends.
+   */
+  async #sync(): Promise<void> {
+    try {
+      this.#faultPoint('pack: sync')
+      await (await this.#opened()).datasync()
+    } catch (error) {
+      this.#syncFailure = new UnavailableError(
+        `the disk of ${dirname(this.path)} failed to sync; look after it, then restart`,
+        { cause: error },
+      )
+    }
   }
 
   /** Waits for all writes, and tries those again that failed. */

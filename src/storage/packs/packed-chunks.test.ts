@@ -285,4 +285,24 @@ describe('a chunk store that cannot write', () => {
     const rows = await parts.database.read((tx) => tx.all('SELECT name FROM packs'))
     expect(rows).toHaveLength(1)
   })
+
+  test('makes nothing durable any more when a sync failed that nobody waited for', async () => {
+    let isFailing = true
+    const parts = await openPackedStore({
+      faultPoint: (step) => {
+        if (isFailing && step === 'pack: sync') throw new Error('a bad sector')
+      },
+    })
+    const ids: ChunkId[] = []
+    for (let seed = 0; seed < 6; seed += 1) {
+      ids.push(await parts.store.put(seededBytes(seed, 1024 * 1024)))
+    }
+    // A second sync may succeed although the bytes are gone.
+    isFailing = false
+    await expect(parts.store.flush()).rejects.toThrow('failed to sync')
+    await expect(parts.store.flush()).rejects.toThrow('failed to sync')
+    for (const id of ids) expect((await parts.store.get(id)).length).toBe(1024 * 1024)
+    expect(await parts.database.read((tx) => tx.all('SELECT name FROM packs'))).toEqual([])
+    await expect(parts[Symbol.asyncDispose]()).rejects.toThrow('failed to sync')
+  })
 })

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { copyBytes } from '../../base/bytes.ts'
 import type { Database } from '../../database/database.ts'
 import { DataLossError, DiskFullError, NotFoundError, UnavailableError } from '../../base/errors.ts'
 import { BytesCache } from './bytes-cache.ts'
@@ -15,13 +16,14 @@ import { checkedChunk } from './checked-chunk.ts'
 import { type EncodedChunk, encodeChunk } from './compression.ts'
 import { type PackEntry, type PackFooter, packKey } from './format.ts'
 import { LentMemories } from './lent-memory.ts'
+import { loadPacks } from './load-packs.ts'
 import { PackDraft } from './pack-draft.ts'
 import { readNeighbours } from './neighbour-reads.ts'
 import { PackPieces } from './pack-pieces.ts'
 import type { RecentPuts } from './recent-puts.ts'
 import type { RetiredPacks } from './retired-packs.ts'
 import type { FoundChunk, LocatedChunk, PlacedInPack, SealedPacks } from './sealed-packs.ts'
-import { insertPack, packsAfter } from './stored-packs.ts'
+import { insertPack } from './stored-packs.ts'
 
 export interface PackedChunksOptions {
   readonly objects: ObjectStore
@@ -99,7 +101,7 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
 
   static async open(options: PackedChunksOptions): Promise<PackedChunks> {
     const store = new PackedChunks(options)
-    await store.#loadPacks()
+    await loadPacks(options.database, options.sealed)
     return store
   }
 
@@ -122,15 +124,16 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
     }
   }
 
-  async lend(id: ChunkId, sizeBytes: number): Promise<LentChunk> {
-    const lent = sizeBytes > cachedChunkBytesMax ? await this.#tryLend(id, sizeBytes) : undefined
+  async lend(id: ChunkId, sizeBytes: number = Infinity): Promise<LentChunk> {
+    const lent = sizeBytes > cachedChunkBytesMax ? await this.#tryLend(id) : undefined
     return lent ?? unlent(await this.get(id))
   }
 
   /** Undefined when anything stands in the way: `get` knows what to do then. */
-  async #tryLend(id: ChunkId, sizeBytes: number): Promise<LentChunk | undefined> {
+  async #tryLend(id: ChunkId): Promise<LentChunk | undefined> {
     const found = await this.#placeToLend(id)
-    if (found?.entry.encoding !== 'raw' || found.entry.rawBytes !== sizeBytes) return undefined
+    const sizeBytes = found?.entry.rawBytes ?? 0
+    if (found?.entry.encoding !== 'raw' || sizeBytes <= cachedChunkBytesMax) return undefined
     const lent = this.#lentMemories.take()
     if (lent === undefined) return undefined
     const { memory, giveBack, giveUp } = lent
@@ -155,17 +158,29 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
   }
 
   async getMany(ids: readonly ChunkId[]): Promise<readonly Uint8Array[]> {
-    const isSealed = (id: ChunkId): boolean =>
-      this.#cache.get(id) === undefined && this.#drafted(id) === undefined
     // Not kept: what is read in bulk is seldom read again, and would drive out what is.
-    const read = await readNeighbours(this.#options, ids.filter(isSealed))
+    const read = await this.#readTogether(ids)
     return Promise.all(ids.map(async (id) => read.get(id) ?? this.get(id)))
   }
 
-  put(bytes: Uint8Array): Promise<ChunkId> {
+  async readAhead(ids: readonly ChunkId[]): Promise<void> {
+    for (const [id, bytes] of await this.#readTogether(ids)) {
+      // A copy, for a view keeps all that was read with it.
+      if (bytes.length <= cachedChunkBytesMax) this.#cache.set(id, copyBytes(bytes))
+    }
+  }
+
+  /** Those of the chunks that are in sealed packs, and not in memory. */
+  async #readTogether(ids: readonly ChunkId[]): Promise<ReadonlyMap<ChunkId, Uint8Array>> {
+    const isSealed = (id: ChunkId): boolean =>
+      this.#cache.get(id) === undefined && this.#drafted(id) === undefined
+    return await readNeighbours(this.#options, ids.filter(isSealed))
+  }
+
+  put(bytes: Uint8Array): ChunkId | Promise<ChunkId> {
     const id = chunkIdOf(bytes)
     const done = this.putEncoded(id, bytes.length, () => encodeChunk(bytes))
-    return done === undefined ? Promise.resolve(id) : done.then(() => id)
+    return done === undefined ? id : done.then(() => id)
   }
 
   /**
@@ -405,7 +420,7 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
     })
     if (read !== undefined && !(read instanceof DataLossError)) return read
     await this.#sealed.refreshPacksOf(id)
-    if (read === undefined) await this.#loadPacks() // another process may have added some
+    if (read === undefined) await loadPacks(this.#options.database, this.#sealed) // another process may have added some
     const again = await this.#readAnywhere(id, isLast)
     if (again !== undefined) return again
     if (forgetCount !== this.#sealed.forgetCount && !isLast) return undefined
@@ -477,19 +492,6 @@ export class PackedChunks implements StreamStore, ChunkLender, AsyncDisposable {
     } catch (error) {
       if (error instanceof DataLossError) await this.#sealed.noteDamaged(pack, index)
       throw error
-    }
-  }
-
-  async #loadPacks(): Promise<void> {
-    for (let after = ''; ;) {
-      const { forgetCount } = this.#sealed
-      const page = await packsAfter(this.#options.database, after)
-      // What was forgotten while the page was read must not come back.
-      if (forgetCount !== this.#sealed.forgetCount) continue
-      for (const { pack, fingerprints } of page) this.#sealed.add(pack, fingerprints)
-      const last = page.at(-1)
-      if (last === undefined) return
-      after = last.pack.name
     }
   }
 }

@@ -63,27 +63,5 @@ export class EditQueue<Edit extends { readonly key: Uint8Array }> implements Asy
   }
 }
 
+/** Edits that are handed on together, so that the loops over them rarely wait. */
 export const batchEditsMax = 256
-
-/** Groups edits, so that the loops over them rarely wait. */
-export async function* inBatches<Edit>(
-  edits: Iterable<Edit> | AsyncIterable<Edit>,
-): AsyncGenerator<readonly Edit[]> {
-  let batch: Edit[] = []
-  if (Symbol.asyncIterator in edits) {
-    for await (const edit of edits) {
-      batch.push(edit)
-      if (batch.length < batchEditsMax) continue
-      yield batch
-      batch = []
-    }
-  } else {
-    for (const edit of edits) {
-      batch.push(edit)
-      if (batch.length < batchEditsMax) continue
-      yield batch
-      batch = []
-    }
-  }
-  if (batch.length > 0) yield batch
-}

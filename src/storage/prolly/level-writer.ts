@@ -3,7 +3,8 @@ import { chunkIdBytes, chunkIdBytesCount } from '../chunk-id.ts'
 import { BoundaryRule, keyBytesMax, valueBytesMax } from './boundaries.ts'
 import type { NodeRef, NodeSink } from './node-store.ts'
 import { levelMax, type Node, nodeHeaderBytes, nodeVersion } from './node.ts'
-import { varintBytesMax, writeVarint } from './varint.ts'
+import { writeVarint } from '../../base/wire-writer.ts'
+import { varintBytesMax } from './varint.ts'
 
 /** Cuts the sorted entries of one level into nodes. */
 export interface LevelWriter<Value> {

@@ -100,8 +100,9 @@ export class NodeSink {
     await Promise.all(this.#inFlight.splice(0))
   }
 
-  #put(bytes: Uint8Array): Promise<ChunkId> {
+  #put(bytes: Uint8Array): ChunkId | Promise<ChunkId> {
     const stored = this.#chunks.put(bytes)
+    if (typeof stored === 'string') return stored
     // Whoever waits for `stored` sees its failure; until then it must not count as unhandled.
     stored.catch(() => undefined)
     this.#inFlight.push(stored)

@@ -3,26 +3,6 @@ import { DataLossError } from '../../base/errors.ts'
 /** Bytes of the longest varint: numbers stay below 2^53. */
 export const varintBytesMax = 8
 
-/** Bytes that `value` takes as a little-endian base-128 varint. */
-export function varintSize(value: number): number {
-  let size = 1
-  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size += 1
-  return size
-}
-
-/** Writes `value` (a whole number below 2^53) and returns the offset behind it. */
-export function writeVarint(bytes: Uint8Array, offset: number, value: number): number {
-  let at = offset
-  let rest = value
-  while (rest >= 0x80) {
-    bytes[at] = (rest % 0x80) | 0x80
-    at += 1
-    rest = Math.floor(rest / 0x80)
-  }
-  bytes[at] = rest
-  return at + 1
-}
-
 /** Reads fields one after the other; every read checks the bounds. */
 export class FieldReader {
   readonly bytes: Uint8Array

@@ -173,12 +173,10 @@ export class SegmentedSeries implements ContentSeries {
     })
   }
 
-  #put(view: Uint8Array, { start, end }: ChunkRange): Content | Promise<Content> {
+  async #put(view: Uint8Array, { start, end }: ChunkRange): Promise<Content> {
     const bytes = view.subarray(start, end)
     if (bytes.length <= inlineBytesMax) return { kind: 'inline', bytes: copyBytes(bytes) }
-    return this.#ports.chunks
-      .put(bytes)
-      .then((chunk) => ({ kind: 'chunk', chunk, sizeBytes: bytes.length }))
+    return { kind: 'chunk', chunk: await this.#ports.chunks.put(bytes), sizeBytes: bytes.length }
   }
 
   #release(memory: SharedArrayBuffer): void {

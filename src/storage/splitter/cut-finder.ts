@@ -1,3 +1,4 @@
+import { emptyBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
 import { chunkBytesMax } from '../chunks.ts'
 import { gearTable, maskEasy, maskHard, splitBytesMin, splitBytesNormal } from './gear.ts'
@@ -53,10 +54,12 @@ export class CutFinder {
    * found; undefined when the chunk may go on behind them.
    */
   find(begun: Uint8Array, bytes: Uint8Array): number | undefined {
-    const window = begun.subarray(-windowBytes)
+    // Before the least size nothing is looked at, but for the window of what comes after it.
+    const skipped = Math.max(0, splitBytesMin - windowBytes - begun.length)
+    const window = skipped > 0 ? emptyBytes : begun.subarray(-windowBytes)
     this.#bytes.set(window)
     let windowLength = window.length
-    for (let at = 0; at < bytes.length; at += partBytes) {
+    for (let at = skipped; at < bytes.length; at += partBytes) {
       const part = bytes.subarray(at, at + partBytes)
       this.#bytes.set(part, windowLength)
       const end = windowLength + part.length

@@ -1,7 +1,8 @@
+import { Batched, inBatches } from '../../base/batched.ts'
 import { utf8 } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
 import { type FilePath, joinPath, pathKey, rootPath } from '../../base/paths.ts'
-import { batchEditsMax, EditQueue, inBatches } from '../prolly/edit-queue.ts'
+import { batchEditsMax, EditQueue } from '../prolly/edit-queue.ts'
 import type { DirectoryEntry, TreeEdit, TreeEntry } from '../tree-entries.ts'
 import { FileDirectoryConflictError } from '../tree-errors.ts'
 import { type Directories, emptyDirectory, type EntryEdit, entryEdit } from './directories.ts'
@@ -179,7 +180,9 @@ const slashCode = 0x2f
 async function* withKeys(
   edits: Iterable<TreeEdit> | AsyncIterable<TreeEdit>,
 ): AsyncGenerator<readonly QueuedEdit[]> {
-  for await (const batch of inBatches(edits)) {
-    yield batch.map(({ path, entry }) => ({ path, entry, key: pathKey(path) }))
+  for await (const batch of edits instanceof Batched
+    ? edits.batches
+    : inBatches(edits, batchEditsMax)) {
+    yield batch.map(({ path, entry, key = pathKey(path) }) => ({ path, entry, key }))
   }
 }

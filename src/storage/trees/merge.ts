@@ -1,5 +1,6 @@
+import { inBatches } from '../../base/batched.ts'
 import { type FilePath, joinPath, rootPath } from '../../base/paths.ts'
-import { inBatches } from '../prolly/edit-queue.ts'
+import { batchEditsMax } from '../prolly/edit-queue.ts'
 import { type Directories, nameOfKey } from './directories.ts'
 import {
   decodeTreeEntry,
@@ -39,7 +40,7 @@ export class TreeMerger {
       })
       return merged === undefined ? undefined : encodeTreeEntry(merged)
     })
-    return (await this.#directories.edit(ours, inBatches(edits))) ?? ours
+    return (await this.#directories.edit(ours, inBatches(edits, batchEditsMax))) ?? ours
   }
 
   async #mergeEntries(conflict: TreeConflict): Promise<TreeEntry | undefined> {

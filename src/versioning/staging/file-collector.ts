@@ -3,7 +3,7 @@ import { InvalidArgumentError } from '../../base/errors.ts'
 import { type FilePath, parseFilePath, rootPath } from '../../base/paths.ts'
 import { type Content, type Contents, contentSizeBytes } from '../../storage/contents.ts'
 import type { VersioningPorts } from '../ports.ts'
-import { RunCollector } from './bulk.ts'
+import { type RecordFollower, RunCollector } from './bulk.ts'
 import { fileCodec } from './runs.ts'
 import { rowBytesMax, type RunsWrite, type StagedWrite } from './staged-rows.ts'
 
@@ -22,7 +22,8 @@ export interface Collected {
 
 /** Takes what a bulk write puts, one path after the other. */
 export interface BulkCollector {
-  add(path: string, bytes: ByteStream | Uint8Array, overwrite: boolean): Promise<void>
+  /** Throws, or rejects; undefined when there is nothing to wait for. */
+  add(path: string, bytes: ByteStream | Uint8Array, overwrite: boolean): Promise<void> | undefined
   /** As `add`, of a content that is stored. */
   addStored(path: string, content: Content, overwrite: boolean): Promise<void>
   /** Nothing can be added after it. */
@@ -38,18 +39,25 @@ export class FileCollector implements BulkCollector {
   #fileCount = 0
   #sizeBytes = 0
 
-  constructor({ chunks, contents }: Pick<VersioningPorts, 'chunks' | 'contents'>) {
+  /** `follower` is told of files whose contents are stored, for as long as they come by path. */
+  constructor(
+    { chunks, contents }: Pick<VersioningPorts, 'chunks' | 'contents'>,
+    follower: RecordFollower<Content>,
+  ) {
     this.#contents = contents
-    this.#runs = new RunCollector(chunks, fileCodec)
+    this.#runs = new RunCollector(chunks, fileCodec, follower)
   }
 
-  async add(pathText: string, bytes: ByteStream | Uint8Array, overwrite: boolean): Promise<void> {
+  add(
+    pathText: string,
+    bytes: ByteStream | Uint8Array,
+    overwrite: boolean,
+  ): Promise<void> | undefined {
     this.#runs.requireCollecting()
-    const isFirst = this.#only === undefined && this.#fileCount === 0
-    await this.#storeOnly()
     const path = parsePutPath(pathText)
-    if (isFirst) this.#only = rowPut(path, bytes, overwrite)
-    if (this.#only === undefined) await this.#store(path, bytes, overwrite)
+    if (this.#only !== undefined) return this.#addToOnly(path, bytes, overwrite)
+    if (this.#fileCount === 0) this.#only = rowPut(path, bytes, overwrite)
+    return this.#only === undefined ? this.#store(path, bytes, overwrite) : undefined
   }
 
   async addStored(pathText: string, content: Content, overwrite: boolean): Promise<void> {
@@ -72,6 +80,15 @@ export class FileCollector implements BulkCollector {
     this.#runs.abandon()
   }
 
+  async #addToOnly(
+    path: FilePath,
+    bytes: ByteStream | Uint8Array,
+    overwrite: boolean,
+  ): Promise<void> {
+    await this.#storeOnly()
+    await this.#store(path, bytes, overwrite)
+  }
+
   /** A file that is not the only one any more needs a content, too. */
   async #storeOnly(): Promise<void> {
     const only = this.#only
@@ -79,18 +96,22 @@ export class FileCollector implements BulkCollector {
     if (only !== undefined) await this.#store(only.path, only.value.bytes, only.overwrite)
   }
 
-  async #store(path: FilePath, bytes: ByteStream | Uint8Array, overwrite: boolean): Promise<void> {
+  #store(
+    path: FilePath,
+    bytes: ByteStream | Uint8Array,
+    overwrite: boolean,
+  ): Promise<void> | undefined {
     const content =
-      bytes instanceof Uint8Array
-        ? await this.#contents.writeBytes(bytes)
-        : await this.#contents.write(bytes)
-    await this.#addContent(path, content, overwrite)
+      bytes instanceof Uint8Array ? this.#contents.writeBytes(bytes) : this.#contents.write(bytes)
+    // Not async: of a million small files, each would pay for it.
+    if (!(content instanceof Promise)) return this.#addContent(path, content, overwrite)
+    return content.then((stored) => this.#addContent(path, stored, overwrite))
   }
 
-  async #addContent(path: FilePath, content: Content, overwrite: boolean): Promise<void> {
-    await this.#runs.add(path, content, overwrite)
+  #addContent(path: FilePath, content: Content, overwrite: boolean): Promise<void> | undefined {
     this.#fileCount += 1
     this.#sizeBytes += contentSizeBytes(content)
+    return this.#runs.add(path, content, overwrite)
   }
 }
 

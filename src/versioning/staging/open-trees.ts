@@ -1,3 +1,4 @@
+import type { Batched } from '../../base/batched.ts'
 import type { CommitId } from '../../base/names.ts'
 import type { Turns } from '../../base/turns.ts'
 import type { ReadTransaction } from '../../database/database.ts'
@@ -11,7 +12,7 @@ import { Conflicts, type StagedConflict } from './conflicts.ts'
 import { Overlay } from './overlay.ts'
 import { eventLoopTurns, paced } from './pace.ts'
 import { placementEdits } from './placements.ts'
-import { fileCodec, mergeRuns, piecesCodec } from './runs.ts'
+import { fileCodec, mergeRuns, piecesCodec, type RunRecord } from './runs.ts'
 import { splitEdits } from './split-edits.ts'
 import {
   type BatchWrite,
@@ -111,14 +112,15 @@ export class OpenTrees {
 
   /**
    * `tree` with a write on top, numbered as the next staged write, and the first of its own conflicts;
-   * remembers nothing.
+   * remembers nothing. `records` are those of a bulk write, where they need not be read.
    */
   async withWrite(
     tree: OpenTree,
     write: BatchWrite,
+    records?: Batched<RunRecord>,
   ): Promise<OpenTree & { readonly refused: StagedConflict | undefined }> {
     const conflicts = new Conflicts(tree.conflicts)
-    const edits = await this.#batchEdits(tree.tree, write, conflicts)
+    const edits = await this.#batchEdits(tree.tree, { write, records }, conflicts)
     const edited = await this.#edit(tree.tree, edits)
     return {
       sequence: tree.sequence + 1,
@@ -130,7 +132,10 @@ export class OpenTrees {
 
   async #batchEdits(
     root: DirectoryEntry,
-    write: BatchWrite,
+    {
+      write,
+      records,
+    }: { readonly write: BatchWrite; readonly records: Batched<RunRecord> | undefined },
     conflicts: Conflicts,
   ): Promise<Iterable<TreeEdit> | AsyncIterable<TreeEdit>> {
     const { chunks, contents, trees } = this.#ports
@@ -138,12 +143,12 @@ export class OpenTrees {
       case 'bulk':
         return bulkEdits(
           { contents, lookUp: (path) => trees.get(root, path), turns: this.#turns },
-          mergeRuns(chunks, fileCodec, write.runs),
+          records ?? mergeRuns(chunks, fileCodec, write.runs),
           (conflict) => conflicts.add(conflict),
         )
       case 'splits': {
-        const records = paced(mergeRuns(chunks, piecesCodec, write.runs), this.#turns)
-        return splitEdits({ contents, trees, root }, records, conflicts)
+        const pieces = paced(mergeRuns(chunks, piecesCodec, write.runs), this.#turns)
+        return splitEdits({ contents, trees, root }, pieces, conflicts)
       }
       default:
         return await placementEdits(trees, root, write, conflicts)

@@ -22,6 +22,12 @@ export class Position {
     this.#lookUp = lookUp
   }
 
+  /** Whether this is where the walk is, and the tree has no such directory: all that is put into it is new. */
+  isNew(directory: FilePath): boolean {
+    const last = this.#last()
+    return !last.exists && last.path === directory
+  }
+
   /** Moves to a directory that sorts after the last one. Returns a file that is in the way. */
   async enter(directory: FilePath): Promise<FilePath | undefined> {
     if (this.lastFile !== undefined && isWithin(directory, this.lastFile)) return this.lastFile

@@ -1,4 +1,6 @@
+import { Batched } from '../../base/batched.ts'
 import { compareBytes } from '../../base/bytes.ts'
+import type { FilePath } from '../../base/paths.ts'
 import type { ChunkId, ChunkReader, ChunkStore } from '../../storage/chunks.ts'
 import type { Content } from '../../storage/contents.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
@@ -7,6 +9,8 @@ import { StagedBytesReader, StagedBytesWriter, damaged } from './staged-bytes.ts
 /** What a bulk write puts at one path: of a file its content, of a split the directory of its pieces. */
 export interface RunRecord<Value extends RunValue = Content> {
   readonly key: Uint8Array
+  /** The path that is the key, where it is known; not stored. */
+  readonly path?: FilePath
   readonly overwrite: boolean
   readonly content: Value
 }
@@ -39,23 +43,51 @@ const runVersion = 1
  */
 const runChunkBytes = 32 * 1024
 
+/** Stores records that come sorted as a run. Durable after the next flush. */
+export class RunWriter<Value extends RunValue> {
+  readonly #chunks: ChunkStore
+  readonly #codec: RunCodec<Value>
+  readonly #writer = new StagedBytesWriter()
+  readonly #run: ChunkId[] = []
+
+  constructor(chunks: ChunkStore, codec: RunCodec<Value>) {
+    this.#chunks = chunks
+    this.#codec = codec
+  }
+
+  /** Undefined when there is nothing to wait for. */
+  add({ key, overwrite, content }: RunRecord<Value>): Promise<void> | undefined {
+    const writer = this.#writer
+    if (writer.sizeBytes === 0) writer.byte(runVersion)
+    writer.sized(key)
+    writer.byte(overwrite ? 1 : 0)
+    this.#codec.write(writer, content)
+    return writer.sizeBytes < runChunkBytes ? undefined : this.#store()
+  }
+
+  /** Nothing can be added after it. */
+  async end(): Promise<Run> {
+    if (this.#writer.sizeBytes > 0) await this.#store()
+    return this.#run
+  }
+
+  #store(): Promise<void> | undefined {
+    const stored = this.#chunks.put(this.#writer.take())
+    if (typeof stored === 'string') this.#run.push(stored)
+    else return stored.then((chunk) => void this.#run.push(chunk))
+    return undefined
+  }
+}
+
 /** Stores records that are sorted already. Durable after the next flush. */
 export async function writeRun<Value extends RunValue>(
   chunks: ChunkStore,
   codec: RunCodec<Value>,
   records: Iterable<RunRecord<Value>> | AsyncIterable<RunRecord<Value>>,
 ): Promise<Run> {
-  const run: ChunkId[] = []
-  const writer = new StagedBytesWriter()
-  for await (const record of records) {
-    if (writer.sizeBytes === 0) writer.byte(runVersion)
-    writer.sized(record.key)
-    writer.byte(record.overwrite ? 1 : 0)
-    codec.write(writer, record.content)
-    if (writer.sizeBytes >= runChunkBytes) run.push(await chunks.put(writer.take()))
-  }
-  if (writer.sizeBytes > 0) run.push(await chunks.put(writer.take()))
-  return run
+  const writer = new RunWriter(chunks, codec)
+  for await (const record of records) await writer.add(record)
+  return await writer.end()
 }
 
 async function* readRun<Value extends RunValue>(
@@ -94,11 +126,21 @@ interface OpenRun<Value extends RunValue> {
  * Merges runs into one sequence in key order; equal keys stay in the order in which they were put.
  * Holds one chunk of each run in memory.
  */
-export async function* mergeRuns<Value extends RunValue>(
+export function mergeRuns<Value extends RunValue>(
   chunks: ChunkReader,
   codec: RunCodec<Value>,
   runs: readonly Run[],
-): AsyncGenerator<RunRecord<Value>> {
+): Batched<RunRecord<Value>> {
+  return new Batched(merged(chunks, codec, runs))
+}
+
+const batchRecordsMax = 256
+
+async function* merged<Value extends RunValue>(
+  chunks: ChunkReader,
+  codec: RunCodec<Value>,
+  runs: readonly Run[],
+): AsyncGenerator<readonly RunRecord<Value>[]> {
   const open: OpenRun<Value>[] = []
   for (const [order, run] of runs.entries()) {
     const pages = readRun(chunks, codec, run)
@@ -107,10 +149,15 @@ export async function* mergeRuns<Value extends RunValue>(
   }
   // The runs as a heap: the one with the least next record is first.
   for (let index = Math.floor(open.length / 2); index >= 0; index -= 1) siftDown(open, index)
+  let batch: RunRecord<Value>[] = []
   for (let least = open[0]; least !== undefined; least = open[0]) {
     const record = least.page[least.index]
     if (record === undefined) throw damaged('a run has an empty page')
-    yield record
+    batch.push(record)
+    if (batch.length === batchRecordsMax) {
+      yield batch
+      batch = []
+    }
     least.index += 1
     if (least.index >= least.page.length && !(await fillPage(least))) {
       const last = open.pop()
@@ -118,6 +165,7 @@ export async function* mergeRuns<Value extends RunValue>(
     }
     siftDown(open, 0)
   }
+  if (batch.length > 0) yield batch
 }
 
 /** False at the end of the run. */

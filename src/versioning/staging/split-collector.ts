@@ -4,7 +4,6 @@ import type { Content } from '../../storage/contents.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { VersioningPorts } from '../ports.ts'
 import { checkSplit, pieceName, type Split } from '../splits.ts'
-import { piecesOf } from '../splitting/pieces.ts'
 import { RunCollector } from './bulk.ts'
 import type { BulkCollector, Collected } from './file-collector.ts'
 import { piecesCodec } from './runs.ts'
@@ -42,6 +41,8 @@ export class SplitCollector implements BulkCollector {
       path: path === '' ? '/' : path,
       signal: this.#signal,
     }
+    // Loaded with the first: few servers split what they are given.
+    const { piecesOf } = await import('../splitting/pieces.ts')
     const pieces = await this.#ports.trees.directoryOf(piecesOf(this.#ports, source, this.#split))
     if (pieces.fileCount === 0 && !overwrite) return
     await this.#runs.add(path, pieces, overwrite)

@@ -1,4 +1,4 @@
-import { hexBytes, hexText } from '../../base/bytes.ts'
+import { hexText, writeHex } from '../../base/bytes.ts'
 import { DataLossError, unreachable } from '../../base/errors.ts'
 import type { ChunkId } from '../../storage/chunks.ts'
 import type { Content } from '../../storage/contents.ts'
@@ -49,7 +49,9 @@ export class StagedBytesWriter {
   }
 
   chunkId(chunk: ChunkId): void {
-    this.raw(hexBytes(chunk))
+    this.#reserve(idBytes)
+    writeHex(this.#buffer, this.#size, chunk)
+    this.#size += idBytes
   }
 
   content(content: Content): void {

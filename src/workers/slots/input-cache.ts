@@ -21,7 +21,7 @@ export interface InputCacheOptions {
  * changed: they are for slots that cannot.
  */
 export class InputCache {
-  readonly #directory: string
+  readonly directory: string
   readonly #bytesMax: number
   /** Hash in hex → size, those used last at the end. */
   readonly #files = new Map<string, number>()
@@ -32,7 +32,7 @@ export class InputCache {
   constructor({ directory, bytesMax }: InputCacheOptions) {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     for (const name of readdirSync(directory)) rmSync(join(directory, name), { recursive: true })
-    this.#directory = directory
+    this.directory = directory
     this.#bytesMax = bytesMax
   }
 
@@ -68,7 +68,7 @@ export class InputCache {
     }
     this.#touch(key)
     try {
-      linkSync(join(this.#directory, key), target)
+      linkSync(join(this.directory, key), target)
       return true
     } catch (error) {
       if (withoutLinks.has(errorCode(error))) return false
@@ -83,16 +83,16 @@ export class InputCache {
   ): Promise<void> {
     for (const [oldest, bytes] of this.#files) {
       if (this.#bytes + sizeBytes <= this.#bytesMax) break
-      unlinkSync(join(this.#directory, oldest))
+      unlinkSync(join(this.directory, oldest))
       this.#files.delete(oldest)
       this.#bytes -= bytes
     }
     this.#count += 1
-    const unfinished = join(this.#directory, `unfinished-${this.#count}`)
+    const unfinished = join(this.directory, `unfinished-${this.#count}`)
     this.#bytes += sizeBytes
     try {
       await write(unfinished)
-      renameSync(unfinished, join(this.#directory, key))
+      renameSync(unfinished, join(this.directory, key))
       this.#files.set(key, sizeBytes)
     } catch (error) {
       this.#bytes -= sizeBytes

@@ -47,7 +47,7 @@ async function isUntouched(
   source: OutputSource,
   { names, stats }: PfsNode,
 ): Promise<boolean> {
-  if (stats.ctimeNs >= source.writtenAt) return false
+  if (source.writtenAt === undefined || stats.ctimeNs >= source.writtenAt) return false
   if (!stats.isDirectory()) return stats.isFile()
   if (ports.pacer.isDue) await ports.pacer.rest()
   for (const name of readdirSync(hostPath(source, names))) {

@@ -1,10 +1,20 @@
-import { closeSync, lstatSync, mkdirSync, openSync, rmSync, utimesSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 
 import { assert } from '../../base/errors.ts'
 import type { FilePath } from '../../base/paths.ts'
 import type { WorkMember } from '../../pipelines/datum-worker.ts'
-import type { Slot } from '../../pipelines/executor.ts'
+import type { PlacedInputs, Slot } from '../../pipelines/executor.ts'
 import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEntry } from '../../storage/file-trees.ts'
 import { DatumFilesError, errorCode } from './datum-errors.ts'
@@ -16,6 +26,10 @@ export const outputName = 'out'
 /** File systems stamp changes by a clock that ticks at least this often. */
 const tickMs = 11
 const tickCountMin = 500
+/** To remove so many by their names takes no time to speak of. */
+const placedCountMax = 64
+/** What a spare file may take of the disk: the cache has none that are as small. */
+const spareBytesMax = 64 * 1024
 
 export interface InputFilesPorts {
   readonly trees: FileTrees
@@ -30,9 +44,11 @@ export interface WrittenInputs {
   readonly lazyFiles: readonly LazyFile[]
   /**
    * When `out` was stamped, last of all, by the file system's own clock, in nanoseconds: a file that
-   * was changed before this is as it was written.
+   * was changed before this is as it was written. Undefined where user code could change none of them.
    */
-  readonly writtenAt: bigint
+  readonly writtenAt: bigint | undefined
+  /** Unless it is much. */
+  readonly placed: PlacedInputs | undefined
 }
 
 /**
@@ -44,14 +60,15 @@ export interface WrittenInputs {
  */
 export async function writeInputs(
   ports: InputFilesPorts,
-  slot: Pick<Slot, 'pfsDirectory' | 'directories' | 'isInputReadOnly'>,
+  slot: Pick<Slot, 'pfsDirectory' | 'directories' | 'isInputReadOnly' | 'spares'>,
   members: readonly WorkMember[],
   formerOutput?: DirectoryEntry,
 ): Promise<WrittenInputs> {
   const { pfsDirectory } = slot
   const present = removeOthers(slot, wantedDirectories(members))
   const { inputCache: _, ...others } = ports
-  const writer = new InputWriter(slot.isInputReadOnly ? ports : others)
+  const { isInputReadOnly, spares } = slot
+  const writer = new InputWriter(isInputReadOnly ? { ...ports, spares } : others)
   const lazyFiles: LazyFile[] = []
   const lister = new InputWriter(others, lazyFiles)
   for (const member of members) {
@@ -72,10 +89,32 @@ export async function writeInputs(
   if (formerOutput !== undefined) await copier.write(out, formerOutput)
   // Past the tick in which the last file was written, where that is little beside the writing.
   if (writer.count + copier.count >= tickCountMin) await ports.pacer.rest(tickMs)
-  // Stamps it, whenever it was made.
-  utimesSync(out, 0, 0)
-  const { ctimeNs } = lstatSync(out, { bigint: true })
-  return { downloadBytes: writer.bytes + copier.bytes, lazyFiles, writtenAt: ctimeNs }
+  const isOfInterest = !isInputReadOnly || formerOutput !== undefined
+  return {
+    downloadBytes: writer.bytes + copier.bytes,
+    lazyFiles,
+    // An `out` that nothing is done to can be seen not to have changed.
+    writtenAt: isOfInterest ? stamp(out) : undefined,
+    placed: placedIn(pfsDirectory, present, writer.written, lazyFiles),
+  }
+}
+
+/** The time of the file system, whenever the directory was made. */
+function stamp(directory: string): bigint {
+  utimesSync(directory, 0, 0)
+  return lstatSync(directory, { bigint: true }).ctimeNs
+}
+
+function placedIn(
+  pfsDirectory: string,
+  directories: ReadonlySet<string>,
+  written: WrittenFiles | undefined,
+  lazyFiles: readonly LazyFile[],
+): PlacedInputs | undefined {
+  if (written === undefined || lazyFiles.length > 0) return undefined
+  const below = (path: string): string => path.slice(pfsDirectory.length)
+  const [copies, otherFiles] = [written.copies.map(below), written.others.map(below)]
+  return { copies, otherFiles, directories }
 }
 
 /** What is there before any file: `out`, and the directories that hold the members. */
@@ -120,16 +159,28 @@ function makeDirectories(
   }
 }
 
+interface WrittenFiles {
+  /** Small ones. */
+  readonly copies: string[]
+  readonly others: string[]
+}
+
 class InputWriter {
-  readonly #ports: InputFilesPorts
+  readonly #ports: InputFilesPorts & Pick<Slot, 'spares'>
   readonly #lazyFiles: LazyFile[] | undefined
   bytes = 0
   count = 0
+  #written: WrittenFiles | undefined = { copies: [], others: [] }
 
   /** With `lazyFiles`, files are put there instead of being written. */
-  constructor(ports: InputFilesPorts, lazyFiles?: LazyFile[]) {
+  constructor(ports: InputFilesPorts & Pick<Slot, 'spares'>, lazyFiles?: LazyFile[]) {
     this.#ports = ports
     this.#lazyFiles = lazyFiles
+  }
+
+  /** The files, unless they are many, or directories were made for them. */
+  get written(): WrittenFiles | undefined {
+    return this.#written
   }
 
   /** Writes `entry` at `target`: a directory there exists already. */
@@ -144,23 +195,36 @@ class InputWriter {
     for await (const below of trees.list(entry, '' as FilePath)) {
       assert(isPlainName(below.name), 'a name in a tree is no path')
       const path = `${target}/${below.name}`
-      if (below.entry.kind === 'directory') mkdirSync(path)
+      if (below.entry.kind === 'directory') {
+        this.#written = undefined
+        mkdirSync(path)
+      }
       await this.write(path, below.entry)
     }
   }
 
   async #writeFile(target: string, content: Content): Promise<void> {
-    const { contents, inputCache } = this.#ports
-    const isLinked =
-      inputCache?.takes(content) === true &&
-      (await inputCache.link(contents, content, target, (path) => this.#copy(path, content)))
-    if (!isLinked) await this.#copy(target, content)
+    const isSmall = contentSizeBytes(content) <= spareBytesMax
+    if (!(await this.#link(target, content))) {
+      const spare = isSmall ? this.#ports.spares?.take(target) : undefined
+      await this.#fill(spare ?? openSync(target, 'wx'), content)
+    }
     this.count += 1
+    this.#written?.[isSmall ? 'copies' : 'others'].push(target)
+    if (this.count > placedCountMax) this.#written = undefined
   }
 
-  async #copy(target: string, content: Content): Promise<void> {
+  async #link(target: string, content: Content): Promise<boolean> {
+    const { contents, inputCache } = this.#ports
+    if (inputCache?.takes(content) !== true) return false
+    const copy = (path: string): Promise<void> => this.#fill(openSync(path, 'wx'), content)
+    return await inputCache.link(contents, content, target, copy)
+  }
+
+  /** Gives the file this content, whatever it held, and closes it. */
+  async #fill(descriptor: number, content: Content): Promise<void> {
     const { contents, pacer } = this.#ports
-    const descriptor = openSync(target, 'wx')
+    const sizeBytes = contentSizeBytes(content)
     try {
       if (content.kind === 'inline') writeWhole(descriptor, content.bytes)
       else {
@@ -169,10 +233,11 @@ class InputWriter {
           if (pacer.isDue) await pacer.rest()
         }
       }
+      if (fstatSync(descriptor).size > sizeBytes) ftruncateSync(descriptor, sizeBytes)
     } finally {
       closeSync(descriptor)
     }
-    this.bytes += contentSizeBytes(content)
+    this.bytes += sizeBytes
   }
 }
 

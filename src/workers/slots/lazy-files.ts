@@ -1,16 +1,15 @@
-import { execFile } from 'node:child_process'
 import { closeSync, constants, fstatSync, openSync, renameSync, rmSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
 
 import type { ByteStream } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Slot } from '../../pipelines/executor.ts'
+import { makeNamedPipes } from '../../pipelines/named-pipes.ts'
 import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
 import { errorCode } from './datum-errors.ts'
 
-const execute = promisify(execFile)
+const pipeMode = 0o644
 /** For one call of a program, whose arguments the kernel bounds. */
 const pathsBytesMax = 64 * 1024
 /** Whoever reads files in their order finds the next so many at once. */
@@ -43,7 +42,7 @@ export async function makePipes(paths: readonly string[]): Promise<void> {
   let batchBytes = 0
   for (const path of [...paths, undefined]) {
     if (batch.length > 0 && (path === undefined || batchBytes > pathsBytesMax)) {
-      await execute('mkfifo', ['-m', '644', '--', ...batch])
+      await makeNamedPipes(pipeMode, batch)
       batch = []
       batchBytes = 0
     }

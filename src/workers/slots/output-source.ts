@@ -10,5 +10,7 @@ export interface OutputSource extends PfsPlace {
   /** What `out` held before. */
   readonly formerOutput?: DirectoryEntry | undefined
   /** From `WrittenInputs`: what was not changed since is as it is in its tree. */
-  readonly writtenAt: bigint
+  readonly writtenAt: bigint | undefined
+  /** Whether it is known without a look that there is nothing in `out`. */
+  readonly isEmpty?: boolean
 }

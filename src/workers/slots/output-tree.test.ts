@@ -8,7 +8,9 @@ import {
   readdirSync,
   renameSync,
   rmSync,
+  statfsSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
@@ -17,12 +19,14 @@ import { dirname, join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
-import { collectBytes, utf8 } from '../../base/bytes.ts'
+import { type ByteStream, collectBytes, utf8 } from '../../base/bytes.ts'
 import { SystemClock } from '../../base/clock.ts'
+import { CancelledError } from '../../base/errors.ts'
 import { parseFilePath, pathKey, rootPath } from '../../base/paths.ts'
 import type { WorkMember } from '../../pipelines/datum-worker.ts'
 import type { Slot } from '../../pipelines/executor.ts'
 import { ChunkedContents } from '../../storage/chunked-contents.ts'
+import type { Content } from '../../storage/contents.ts'
 import { type DirectoryEntry, FileTrees, type TreeEdit } from '../../storage/file-trees.ts'
 import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
 import { openPackedStore } from '../../testing/packed-store.ts'
@@ -107,6 +111,65 @@ async function memberOf(files: Files, path = ''): Promise<WorkMember> {
   expect(entry).toBeDefined()
   return { input: 'in', path: parseFilePath(path), entry: entry ?? (await trees.emptyRoot()) }
 }
+
+/** A file that is all hole. */
+function putHole(name: string, bytes: number): void {
+  writeFileSync(join(pfs, name), '')
+  truncateSync(join(pfs, name), bytes)
+}
+
+const mebibyte = 1024 ** 2
+
+test('a long hole can be given up while it is read', async () => {
+  putHole('out/z', 1024 ** 4)
+  const abort = new AbortController()
+  const written: number[] = []
+  class WatchedContents extends ChunkedContents {
+    override async write(pieces: ByteStream): Promise<Content> {
+      for await (const piece of pieces) {
+        written.push(piece.length)
+        if (written.length === 3) abort.abort()
+      }
+      throw new Error('it was read to its end')
+    }
+  }
+  const watched = new WatchedContents(chunks)
+  const held = { ...ports, contents: watched, pacer: new Pacer(clock, abort.signal) }
+  const source = {
+    pfsDirectory: pfs,
+    pfsPath: '/pfs',
+    isInputReadOnly: true,
+    members: [],
+    writtenAt: late,
+  }
+  await expect(storeOutput({ ...held, outputBytesMax: 2 ** 50 }, source)).rejects.toThrow(
+    CancelledError,
+  )
+})
+
+test('files that are longer together than their bound, or than the whole disk, are refused unread', async () => {
+  putHole('out/a', 33 * mebibyte)
+  putHole('out/b', 32 * mebibyte)
+  const source = {
+    pfsDirectory: pfs,
+    pfsPath: '/pfs',
+    isInputReadOnly: true,
+    members: [],
+    writtenAt: late,
+  }
+  await expect(storeOutput({ ...ports, outputBytesMax: 64 * mebibyte }, source)).rejects.toThrow(
+    new DatumFilesError(
+      'the output is too long to be stored: with /pfs/out/b its files are 65MiB long, holes in them included, and its bound is 64MiB',
+    ),
+  )
+  const { root } = await storeOutput({ ...ports, outputBytesMax: 65 * mebibyte }, source)
+  expect(await trees.get(root, parseFilePath('/b'))).toBeDefined()
+  const { blocks, bsize } = statfsSync(pfs)
+  putHole('out/c', blocks * bsize + 1)
+  await expect(storeOutput(ports, source)).rejects.toThrow(
+    /out\/c its files are .* and its disk has /,
+  )
+})
 
 interface Links {
   readonly [name: string]: string
@@ -277,7 +340,7 @@ function bareSlot(
   return { pfsDirectory: pfs, directories: new Set(directories), isInputReadOnly: false }
 }
 
-async function writeAndLink(member: WorkMember): Promise<bigint> {
+async function writeAndLink(member: WorkMember): Promise<bigint | undefined> {
   rmSync(join(pfs, 'out'), { recursive: true })
   const { writtenAt, downloadBytes } = await writeInputs(ports, bareSlot(), [member])
   expect(downloadBytes).toBe(102)

@@ -8,12 +8,14 @@ import {
   read,
   readdirSync,
   readFileSync,
+  statfsSync,
 } from 'node:fs'
 import { promisify } from 'node:util'
 
 import { compareBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
 import { type FilePath, joinPath, rootPath } from '../../base/paths.ts'
+import { exactSizeText, sizeText } from '../../base/sizes.ts'
 import type { Content, Contents } from '../../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEdit } from '../../storage/file-trees.ts'
 import { DatumFilesError, errorCode } from './datum-errors.ts'
@@ -27,6 +29,8 @@ export interface OutputPorts {
   readonly trees: FileTrees
   readonly contents: Contents
   readonly pacer: Pacer
+  /** What a datum's files may be long together; unset: as much as their disk has in all. */
+  readonly outputBytesMax?: number | undefined
 }
 
 export interface OutputTree {
@@ -38,6 +42,8 @@ export interface OutputTree {
 // Larger files are read in pieces of this size.
 const pieceBytes = 1024 * 1024
 const pathBytesMax = 4096
+/** Every disk has room for this. */
+const smallBytes = 64 * 1024 * 1024
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const readAsync = promisify(read)
 
@@ -47,12 +53,13 @@ const readAsync = promisify(read)
  * without reading it, and so does a file that was there before and was not touched.
  *
  * @throws {DatumFilesError} for what no tree can hold: special files, links that lead out of `/pfs`,
- * names that are not UTF-8.
+ * names that are not UTF-8; and for more than may be stored.
+ * @throws {CancelledError} when the pacer's work is.
  */
 export async function storeOutput(ports: OutputPorts, source: OutputSource): Promise<OutputTree> {
   const reader = new OutputReader(ports, source)
   const empty = await ports.trees.emptyRoot()
-  if (reader.isEmpty) return { root: empty, uploadBytes: 0 }
+  if (source.isEmpty === true || reader.isEmpty) return { root: empty, uploadBytes: 0 }
   const root = await ports.trees.edit(empty, reader.edits(empty), { emptied: 'keep' })
   return { root, uploadBytes: reader.bytes }
 }
@@ -67,6 +74,8 @@ class OutputReader {
   readonly #ports: OutputPorts
   readonly #source: OutputSource
   bytes = 0
+  /** With what is still to be read of the file at hand. */
+  #fileBytes = 0n
 
   constructor(ports: OutputPorts, source: OutputSource) {
     this.#ports = ports
@@ -191,7 +200,30 @@ class OutputReader {
       })
   }
 
-  async #store({ names, stats }: PfsNode): Promise<Content> {
+  /**
+   * A file's length is free to choose: one that is all hole takes no disk, and as long to read as any other.
+   *
+   * @throws {DatumFilesError} when there is more than may be.
+   */
+  #requireRoom({ names, stats }: PfsNode): void {
+    this.#fileBytes += stats.size
+    const { outputBytesMax } = this.#ports
+    if (outputBytesMax === undefined && this.#fileBytes <= smallBytes) return
+    const bytesMax = outputBytesMax ?? diskBytes(this.#source.pfsDirectory)
+    if (this.#fileBytes <= bytesMax) return
+    const bound =
+      outputBytesMax === undefined
+        ? `its disk has ${sizeText(bytesMax)}`
+        : `its bound is ${exactSizeText(bytesMax)}`
+    throw new DatumFilesError(
+      `the output is too long to be stored: with ${shownPath(this.#source, names)} its files are ` +
+        `${sizeText(Number(this.#fileBytes))} long, holes in them included, and ${bound}`,
+    )
+  }
+
+  async #store(node: PfsNode): Promise<Content> {
+    this.#requireRoom(node)
+    const { names, stats } = node
     const path = hostPath(this.#source, names)
     const flags = constants.O_RDONLY | constants.O_NOFOLLOW
     const descriptor = readable(path, 0o600, () => openSync(path, flags))
@@ -209,6 +241,7 @@ class OutputReader {
 
   async *#pieces(descriptor: number): AsyncGenerator<Uint8Array> {
     for (;;) {
+      if (this.#ports.pacer.isDue) await this.#ports.pacer.rest()
       const buffer = Buffer.allocUnsafeSlow(pieceBytes)
       const { bytesRead } = await readAsync(descriptor, buffer, 0, pieceBytes, null)
       if (bytesRead === 0) return
@@ -216,6 +249,11 @@ class OutputReader {
       yield buffer.subarray(0, bytesRead)
     }
   }
+}
+
+function diskBytes(path: string): number {
+  const { blocks, bsize } = statfsSync(path)
+  return blocks * bsize
 }
 
 /** Runs a file call; where user code took the right to it away, with the right given back. */

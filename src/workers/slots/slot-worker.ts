@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import { CancelledError } from '../../base/errors.ts'
 import type { DatumOutcome, DatumWork, DatumWorker } from '../../pipelines/datum-worker.ts'
 import {
+  type PlacedInputs,
   type RunResult,
   type Slot,
   SlotBoundError,
@@ -11,6 +12,7 @@ import {
 import type { Contents } from '../../storage/contents.ts'
 import type { FileTrees } from '../../storage/file-trees.ts'
 import { DatumFilesError } from './datum-errors.ts'
+import { workFilesError } from './disk-errors.ts'
 import type { InputCache } from './input-cache.ts'
 import { writeInputs } from './input-files.ts'
 import { inputVariables } from './input-variables.ts'
@@ -25,11 +27,18 @@ export interface SlotWorkerPorts {
   readonly clock: Clock
   /** Where large inputs are kept for slots that cannot change them. */
   readonly inputCache?: InputCache | undefined
+  /** What the files of a datum's output may be long together; unset: as much as their disk has in all. */
+  readonly outputBytesMax?: number | undefined
 }
 
 interface OpenedSlot {
   readonly open: (signal: AbortSignal) => Promise<Slot>
   readonly slot: Slot
+}
+
+interface Attempted {
+  readonly outcome: DatumOutcome
+  readonly placed?: PlacedInputs | undefined
 }
 
 /** Everything around one run of user code: files in, command, files out. */
@@ -53,36 +62,39 @@ export class SlotWorker implements DatumWorker {
     const watch = new Stopwatch(this.#ports.clock)
     const slot = (this.#slot ??= await this.#open(work.signal))
     try {
-      const outcome = await this.#attempt(slot, work, watch).catch(
-        (error: unknown): DatumOutcome => {
+      const { outcome, placed } = await this.#attempt(slot, work, watch).catch(
+        (error: unknown): Attempted => {
           if (error instanceof DatumFilesError) {
-            return { kind: 'failure', reason: error.message, stats: watch.stats() }
+            return { outcome: { kind: 'failure', reason: error.message, stats: watch.stats() } }
           }
           throw error
         },
       )
-      await slot.reset()
+      await slot.reset(placed)
       return outcome
     } catch (error) {
-      if (!(error instanceof SlotBoundError || error instanceof WarmCommandError)) throw error
+      if (!(error instanceof SlotBoundError || error instanceof WarmCommandError)) {
+        throw workFilesError(error, slot.pfsDirectory)
+      }
       this.#slot = undefined
       await slot[Symbol.asyncDispose]()
       return { kind: 'failure', reason: error.message, stats: watch.stats() }
     }
   }
 
-  async #attempt(slot: Slot, work: DatumWork, watch: Stopwatch): Promise<DatumOutcome> {
+  async #attempt(slot: Slot, work: DatumWork, watch: Stopwatch): Promise<Attempted> {
     const { members, formerOutput, signal } = work
     const ports = { ...this.#ports, pacer: new Pacer(this.#ports.clock, signal) }
     const inputs = await watch.download(() => writeInputs(ports, slot, members, formerOutput))
     const run = (): Promise<RunResult> => this.#run(slot, work, watch)
     const { result, bytes } = await feedWhile(this.#ports, slot, inputs.lazyFiles, run)
     watch.downloaded(bytes)
+    const { placed } = inputs
     const { exitCode, bound } = result
     if (exitCode !== 0 && !this.#transform.acceptedReturnCodes.includes(exitCode)) {
       const how = `user code ended with exit code ${exitCode}`
       const reason = bound === undefined ? how : `${how}: ${bound}`
-      return { kind: 'failure', reason, stats: watch.stats() }
+      return { outcome: { kind: 'failure', reason, stats: watch.stats() }, placed }
     }
     const output = await watch.upload(() =>
       storeOutput(ports, {
@@ -92,9 +104,10 @@ export class SlotWorker implements DatumWorker {
         members,
         formerOutput,
         writtenAt: inputs.writtenAt,
+        isEmpty: formerOutput === undefined && !slot.mayHaveOutput,
       }),
     )
-    return { kind: 'success', output: output.root, stats: watch.stats() }
+    return { outcome: { kind: 'success', output: output.root, stats: watch.stats() }, placed }
   }
 
   async #run(
@@ -105,6 +118,8 @@ export class SlotWorker implements DatumWorker {
     const { pfsPath } = slot
     const inputs = inputVariables(members, pfsPath, this.#transform.environment)
     const environment = { ...inputs, ...work.environment }
+    // While others run.
+    slot.prepare(environment)
     using held = new DisposableStack()
     held.use(await place())
     const run = { environment, onLine, onLeftOut, ...(onWarming !== undefined && { onWarming }) }

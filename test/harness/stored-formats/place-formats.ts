@@ -9,6 +9,7 @@ import {
   decodeSnapshot,
   encodePieces,
   encodeSnapshot,
+  type Snapshot,
   type SnapshotName,
 } from '../../../src/backups/format.ts'
 import { makeKey, parseKey, seal, unseal } from '../../../src/backups/sealing.ts'
@@ -116,6 +117,16 @@ const snapshot = {
   damaged: [hash],
 } as const
 
+function writtenSnapshot(of: Snapshot): string {
+  return utf8Text(zstdDecompressSync(encodeSnapshot(of).bytes))
+}
+
+function snapshotOf(text: string): Snapshot {
+  const bytes = zstdCompressSync(utf8(text))
+  const sum = createHash('sha256').update(bytes).digest('hex')
+  return decodeSnapshot(`20261126T103000.123456Z-${sum}` as SnapshotName, bytes)
+}
+
 const backups: StoredFormat = {
   page: 'backups',
   version: String(backupVersion),
@@ -132,12 +143,12 @@ const backups: StoredFormat = {
       read: (text) => decodeDescription('sample', utf8(text)),
     },
     'a snapshot, before compression': {
-      write: () => utf8Text(zstdDecompressSync(encodeSnapshot(snapshot).bytes)),
-      read: (text) => {
-        const bytes = zstdCompressSync(utf8(text))
-        const sum = createHash('sha256').update(bytes).digest('hex')
-        return decodeSnapshot(`20261126T103000.123456Z-${sum}` as SnapshotName, bytes)
-      },
+      write: () => writtenSnapshot(snapshot),
+      read: snapshotOf,
+    },
+    'a snapshot that counts what the store has': {
+      write: () => writtenSnapshot({ ...snapshot, counts: { repos: 2, commits: 7 } }),
+      read: snapshotOf,
     },
     'when a snapshot was taken, in its name': {
       write: () => encodeSnapshot(snapshot).name.replace(/-.*/, ''),

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 
 /** Something that is stored, as it is written, and what a reader makes of it. */
 export interface FormatSample {
@@ -124,8 +125,9 @@ export async function unread(
 
 async function problemOf(read: () => unknown, meaning: unknown): Promise<string | undefined> {
   try {
-    const [was, is] = [JSON.stringify(meaning), JSON.stringify(meaningOf(await read()))]
-    return was === is ? undefined : `meant ${was}, and is read as ${is}`
+    const is = meaningOf(await read())
+    if (isDeepStrictEqual(meaning, is)) return undefined
+    return `meant ${JSON.stringify(meaning)}, and is read as ${JSON.stringify(is)}`
   } catch (error) {
     return `is not read any more: ${String(error)}`
   }
