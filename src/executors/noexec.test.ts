@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 
 import { transform } from '../testing/process-fixture.ts'
-import { parseMounts } from './mount-table.ts'
+import { parseMounts } from '../base/mount-table.ts'
 import { noexecMountOf } from './noexec.ts'
 import { programUnstartableError } from './process/start-errors.ts'
 

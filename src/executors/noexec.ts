@@ -1,6 +1,7 @@
 import { realpathSync } from 'node:fs'
 
-import { type Mount, readMounts } from './mount-table.ts'
+import type { Mount } from '../base/mount-table.ts'
+import { readMounts } from './mount-table.ts'
 
 const cannotStart = 126
 

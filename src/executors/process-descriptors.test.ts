@@ -4,18 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
-const moduleOf = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href)
+import { executorScript } from '../testing/executor-script.ts'
 
 /** What a program prints that may have few file descriptors, and ends by itself. */
 function run(body: string, isolation: 'none' | undefined): readonly string[] {
   const data = mkdtempSync(join(tmpdir(), 'pachyderm-descriptors-'))
-  const program = `
+  const program = executorScript(
+    data,
+    `
     import { closeSync, openSync, readdirSync } from 'node:fs'
-    import { openProcessExecutor } from ${moduleOf('process.ts')}
-    import { SystemClock } from ${moduleOf('../base/clock.ts')}
-    import { SystemRandom } from ${moduleOf('../base/random.ts')}
-    import { runIn, sh } from ${moduleOf('../testing/process-fixture.ts')}
-    const signal = new AbortController().signal
     const told = (error) => console.log(error.name, error.message)
     const openCount = () => readdirSync('/proc/self/fd').length
     /** Leaves so many. */
@@ -28,15 +25,11 @@ function run(body: string, isolation: 'none' | undefined): readonly string[] {
       }
       return () => taken.splice(0).forEach((one) => closeSync(one))
     }
-    await using executor = await openProcessExecutor({
-      directory: ${JSON.stringify(join(data, 'scratch'))},
-      hiddenDirectories: [${JSON.stringify(data)}],
-      clock: new SystemClock(),
-      random: new SystemRandom(),
-      ...${JSON.stringify(isolation === undefined ? {} : { isolation })},
-    })
+    await using executor = await open()
     ${body}
-  `
+  `,
+    { isolation },
+  )
   try {
     const script = 'ulimit -n 100; exec "$@"'
     const node = [process.execPath, '--input-type=module', '-e', program]

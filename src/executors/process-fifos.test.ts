@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
+import { executorScript } from '../testing/executor-script.ts'
 import { makeFifos } from './process/fifo.ts'
-
-const moduleOf = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href)
 
 /** Becomes a program for which mknod and mknodat fail (EPERM), as on a file system without named pipes. */
 const withoutPipes = `
@@ -21,26 +20,17 @@ os.execv(sys.argv[1], sys.argv[1:])
 `
 const canRefuse = process.arch === 'x64' && existsSync('/usr/bin/python3')
 
-test.runIf(canRefuse).each([undefined, 'none'])(
+test.runIf(canRefuse).each([undefined, 'none'] as const)(
   'on a file system without named pipes the executor opens, and says why no code can run (isolation %s)',
   (isolation) => {
     const data = mkdtempSync(join(tmpdir(), 'pachyderm-fifos-'))
-    const program = `
-      import { openProcessExecutor } from ${moduleOf('process.ts')}
-      import { SystemClock } from ${moduleOf('../base/clock.ts')}
-      import { SystemRandom } from ${moduleOf('../base/random.ts')}
-      import { sh } from ${moduleOf('../testing/process-fixture.ts')}
-      await using executor = await openProcessExecutor({
-        directory: ${JSON.stringify(join(data, 'scratch'))},
-        hiddenDirectories: [${JSON.stringify(data)}],
-        clock: new SystemClock(),
-        random: new SystemRandom(),
-        ...${JSON.stringify(isolation === undefined ? {} : { isolation })},
-      })
+    const body = `
+      await using executor = await open()
       console.log(executor.isolation, executor.advice)
       console.log(executor.notices(sh('true')).join())
-      await executor.openSlot(sh('true'), new AbortController().signal).catch((error) => console.log(error.kind, error.message))
+      await executor.openSlot(sh('true'), signal).catch((error) => console.log(error.kind, error.message))
     `
+    const program = executorScript(data, body, { isolation })
     try {
       const node = [process.execPath, '--input-type=module', '-e', program]
       const { stdout, stderr } = spawnSync('/usr/bin/python3', ['-Ic', withoutPipes, ...node], {

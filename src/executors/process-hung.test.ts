@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 
-import { parseMounts } from './mount-table.ts'
+import { parseMounts } from '../base/mount-table.ts'
+import { executorScript } from '../testing/executor-script.ts'
 import { lateText, remoteMounts } from './process/remote-mounts.ts'
 
 const canMount = process.geteuid?.() === 0 && existsSync('/dev/fuse')
@@ -11,17 +12,9 @@ const canMount = process.geteuid?.() === 0 && existsSync('/dev/fuse')
 const hungMount =
   'exec 9<>/dev/fuse; mount -i -n -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 hung /srv; exec "$@"'
 
-function quotedUrl(path: string): string {
-  return JSON.stringify(new URL(path, import.meta.url).href)
-}
-
 /** Opens an executor in a time that passes quicker, and tells what it says of itself. */
 function script(data: string): string {
-  return `
-    import { openProcessExecutor } from ${quotedUrl('process.ts')}
-    import { SystemClock } from ${quotedUrl('../base/clock.ts')}
-    import { SystemRandom } from ${quotedUrl('../base/random.ts')}
-    import { sh } from ${quotedUrl('../testing/process-fixture.ts')}
+  const body = `
     let tries = 0
     class QuickClock extends SystemClock {
       async sleep(ms, signal) {
@@ -29,20 +22,16 @@ function script(data: string): string {
         await super.sleep(ms === 30_000 ? 3000 : ms, signal)
       }
     }
-    await using executor = await openProcessExecutor({
-      directory: ${JSON.stringify(join(data, 'scratch'))},
-      hiddenDirectories: [],
-      clock: new QuickClock(),
-      random: new SystemRandom(),
-    })
+    await using executor = await open(new QuickClock())
     console.log(executor.isolation, tries)
     const textOf = (opening) => opening.then(() => 'opened', (error) => error.name + ': ' + error.message)
-    console.log(await textOf(executor.openSlot(sh('true'), new AbortController().signal)))
+    console.log(await textOf(executor.openSlot(sh('true'), signal)))
     const begunMs = performance.now()
     console.log(await textOf(executor.openSlot(sh('true'), AbortSignal.timeout(500))))
     await executor[Symbol.asyncDispose]()
-    console.log(performance.now() - begunMs < 2000 ? 'quickly' : 'late')
+    console.log(performance.now() - begunMs < 20_000 ? 'quickly' : 'late')
   `
+  return executorScript(data, body)
 }
 
 test.runIf(canMount)('a disk that does not answer keeps no server from starting', () => {

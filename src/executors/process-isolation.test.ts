@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
+import { executorScript } from '../testing/executor-script.ts'
+
 // Below the checkout: what is below /tmp is out of sight for user code anyway.
 const home = resolve('node_modules')
-const moduleOf = (path: string): string => JSON.stringify(new URL(path, import.meta.url).href)
 
 let data = ''
 
@@ -19,27 +20,19 @@ afterEach(() => {
 
 /** What a program prints that has an executor, as root of a user namespace of its own. */
 function run(body: string, before: readonly string[] = []): readonly string[] {
-  const program = `
+  const program = executorScript(
+    data,
+    `
     import { writeFileSync } from 'node:fs'
-    import { openProcessExecutor } from ${moduleOf('process.ts')}
-    import { SystemClock } from ${moduleOf('../base/clock.ts')}
-    import { SystemRandom } from ${moduleOf('../base/random.ts')}
-    import { runIn, sh } from ${moduleOf('../testing/process-fixture.ts')}
     const allow = (kind, count) => writeFileSync('/proc/sys/user/max_' + kind + '_namespaces', String(count))
-    const open = () => openProcessExecutor({
-      directory: ${JSON.stringify(join(data, 'scratch'))},
-      hiddenDirectories: [${JSON.stringify(data)}],
-      clock: new SystemClock(),
-      random: new SystemRandom(),
-    })
-    const signal = new AbortController().signal
     const told = (executor) => console.log([executor.isolation, ...executor.notices(sh('true'))].join(' '))
     const end = async (executor) => {
       await using slot = await executor.openSlot(sh('echo "$PFS"'), signal)
       console.log((await runIn(slot)).stdout.join())
     }
     ${body}
-  `
+  `,
+  )
   const command = [...before, process.execPath, '--input-type=module', '-e', program]
   const { stdout, stderr } = spawnSync('unshare', ['--user', '--map-root-user', '--', ...command], {
     encoding: 'utf8',

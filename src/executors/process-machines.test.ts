@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { type MachineUser, ordinary, printed } from '../testing/changed-machine.ts'
-import { serverScript, sh } from '../testing/process-fixture.ts'
+import { serverScript } from '../testing/executor-script.ts'
+import { sh } from '../testing/process-fixture.ts'
 import { seenDirectory } from '../testing/seen-programs.ts'
 
 const isRoot = process.geteuid?.() === 0

@@ -17,7 +17,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { SystemClock } from '../base/clock.ts'
 import { newHexId, SystemRandom } from '../base/random.ts'
-import { processesWith, runIn, serverScript, sh, transform } from '../testing/process-fixture.ts'
+import { serverScript } from '../testing/executor-script.ts'
+import { processesWith, runIn, sh, transform } from '../testing/process-fixture.ts'
 import { type Isolation, openProcessExecutor, type ProcessExecutor } from './process.ts'
 
 const clock = new SystemClock()

@@ -18,12 +18,12 @@ import { CancelledError, FailedPreconditionError } from '../base/errors.ts'
 import { newHexId, SystemRandom } from '../base/random.ts'
 import type { Transform } from '../pipelines/executor.ts'
 import { type Isolation, openProcessExecutor, type ProcessExecutor } from './process.ts'
+import { serverScript } from '../testing/executor-script.ts'
 import {
   filesIn,
   processesWith,
   type Ran,
   runIn,
-  serverScript,
   sh,
   transform,
 } from '../testing/process-fixture.ts'

@@ -1,7 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 
-import type { Isolation } from '../executors/process.ts'
 import type { LogLine, RunResult, Slot, Transform } from '../pipelines/executor.ts'
 
 const never = new AbortController().signal
@@ -58,45 +56,4 @@ export function processesWith(text: string): readonly string[] {
       return false
     }
   })
-}
-
-function quotedUrl(path: string): string {
-  return JSON.stringify(new URL(path, import.meta.url).href)
-}
-
-/** A program that runs one datum and prints its lines, and how it ended. */
-export function serverScript(
-  data: string,
-  what: Transform,
-  options: {
-    readonly isolation?: Isolation
-    readonly hidden?: string
-    readonly hiddenPaths?: readonly string[]
-    /** Directories with a file `key`. */
-    readonly secrets?: readonly string[]
-    readonly programPath?: string
-  } = {},
-): string {
-  return `
-    import { openProcessExecutor } from ${quotedUrl('../executors/process.ts')}
-    import { SystemClock } from ${quotedUrl('../base/clock.ts')}
-    import { SystemRandom } from ${quotedUrl('../base/random.ts')}
-    await using executor = await openProcessExecutor({
-      directory: ${JSON.stringify(join(data, 'scratch'))},
-      hiddenDirectories: [${JSON.stringify(options.hidden ?? data)}],
-      hiddenPaths: ${JSON.stringify(options.hiddenPaths ?? [])},
-      clock: new SystemClock(),
-      random: new SystemRandom(),
-      ...${JSON.stringify({ isolation: options.isolation, programPath: options.programPath })},
-    })
-    const directories = ${JSON.stringify(options.secrets ?? [])}.map((path) => (
-      { path, files: new Map([['key', new TextEncoder().encode('hush')]]) }
-    ))
-    const signal = new AbortController().signal
-    await using slot = await executor.openSlot(${JSON.stringify(what)}, signal, { environment: {}, directories })
-    const onLine = (line) => console.log(line.text)
-    const { exitCode } = await slot.run({ environment: {}, onLine, onLeftOut: () => {} }, signal)
-    await slot.reset()
-    console.log(executor.isolation, exitCode)
-  `
 }

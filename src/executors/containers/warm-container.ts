@@ -8,7 +8,7 @@ import {
   UnavailableError,
 } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
-import { unescapedPath } from '../mount-table.ts'
+import { unescapedPath } from '../../base/mount-table.ts'
 import { descendantsOf } from '../process/child-processes.ts'
 import { FifoReader } from '../process/fifo.ts'
 import { PipeWriter } from '../process/pipe-writer.ts'

@@ -1,4 +1,4 @@
-import { type Mount, parseMounts } from '../mount-table.ts'
+import { type Mount, parseMounts } from '../../base/mount-table.ts'
 
 /** What a group of processes can be bounded in. */
 export type Controller = 'cpu' | 'memory' | 'pids'

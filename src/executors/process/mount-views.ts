@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync, readFileSync, statSync } from 'node:fs'
 
-import { type Mount, readMounts } from '../mount-table.ts'
+import type { Mount } from '../../base/mount-table.ts'
+import { readMounts } from '../mount-table.ts'
 
 /** Something on a file system, wherever that is mounted. */
 interface Place {

@@ -1,4 +1,5 @@
-import { type Mount, readMounts } from '../mount-table.ts'
+import type { Mount } from '../../base/mount-table.ts'
+import { readMounts } from '../mount-table.ts'
 
 /** File systems that wait for others: a program, or another machine. */
 const remoteTypes =

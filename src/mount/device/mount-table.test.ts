@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseMounts } from './mount-table.ts'
+import { parseMountRows } from './mount-table.ts'
 
 test('our mounts are found among others, with blanks and letters of any kind in their names', () => {
   const text = [
@@ -8,5 +8,5 @@ test('our mounts are found among others, with blanks and letters of any kind in 
     '46 27 0:49 / /mnt/fuse.pfs rw - fuse.sshfs fuse.pfs rw',
     '',
   ].join('\n')
-  expect(parseMounts(text)).toEqual([{ device: '0:48', directory: String.raw`/tmp/p f\sä` }])
+  expect(parseMountRows(text)).toEqual([{ device: '0:48', directory: String.raw`/tmp/p f\sä` }])
 })

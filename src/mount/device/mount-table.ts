@@ -1,5 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 
+import { parseMounts } from '../../base/mount-table.ts'
+
 /** As the kernel lists mounts of ours. */
 export const mountType = 'fuse.pfs'
 
@@ -12,19 +14,14 @@ export interface MountRow {
 
 /** Those that are there now, be they still served or not. */
 export function readMounts(): readonly MountRow[] {
-  return parseMounts(readFileSync('/proc/self/mountinfo', 'utf8'))
+  return parseMountRows(readFileSync('/proc/self/mountinfo', 'utf8'))
 }
 
 /** Our mounts in what the kernel says of all. */
-export function parseMounts(text: string): readonly MountRow[] {
-  const rows: MountRow[] = []
-  for (const line of text.split('\n')) {
-    // Up to a lone hyphen there may be any number of fields; then comes the type.
-    const [before = '', after = ''] = line.split(' - ', 2)
-    const [, , device = '', , directory = ''] = before.split(' ')
-    if (after.split(' ')[0] === mountType) rows.push({ device, directory: unescaped(directory) })
-  }
-  return rows
+export function parseMountRows(text: string): readonly MountRow[] {
+  return parseMounts(text)
+    .filter(({ type }) => type === mountType)
+    .map(({ device, point }) => ({ device, directory: point }))
 }
 
 /**
@@ -39,13 +36,4 @@ export function raiseReadAhead(directory: string, sizeBytes: number): void {
   } catch {
     // As it was, then.
   }
-}
-
-/** Blanks and the like are written as three octal digits, byte by byte. */
-function unescaped(text: string): string {
-  const bytes = Buffer.from(text, 'utf8').toString('latin1')
-  const plain = bytes.replaceAll(/\\([0-7]{3})/g, (_all, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  )
-  return Buffer.from(plain, 'latin1').toString('utf8')
 }
