@@ -101,6 +101,25 @@ async function measure(benchmark: Benchmark, roundsAsked: number): Promise<Bench
   const directory = await mkdtemp(join(here, 'tmp', `${benchmark.name}-`))
   await using opened = new AsyncDisposableStack()
   opened.defer(async () => rm(directory, { recursive: true }))
+  return await unlessAskedToEnd(measureIn(directory, opened, benchmark, roundsAsked))
+}
+
+/** @throws {Error} when a signal asks this process to end: servers end with it only if they are told. */
+async function unlessAskedToEnd<Value>(work: Promise<Value>): Promise<Value> {
+  work.catch(() => {})
+  const { promise: asked, reject } = Promise.withResolvers<never>()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => reject(new Error(`ended by ${signal}`)))
+  }
+  return Promise.race([work, asked])
+}
+
+async function measureIn(
+  directory: string,
+  opened: AsyncDisposableStack,
+  benchmark: Benchmark,
+  roundsAsked: number,
+): Promise<BenchmarkResult> {
   const servers: Pachd[] = []
   let clientPeakMib: number | undefined
   const {
