@@ -5,23 +5,19 @@ import type { ReadTransaction, Transaction } from '../database/database.ts'
 import { moveFollowers } from '../versioning/branch-triggers.ts'
 import { findCommit, type CommitInfo } from '../versioning/commit-records.ts'
 import type { ReadyHead } from '../versioning/ports.ts'
-import { align, type Candidate, type Candidates } from './jobs/alignment.ts'
 import {
-  arrivalsBefore,
+  type Arrival,
   forgetBefore,
   hasBacklog,
   isOfHistory,
-  membersUpTo,
   newArrivals,
   noteNewest,
   setArrivalState,
-  sidesOf,
   usedArrivals,
-  type Arrival,
-  type Member,
 } from './jobs/arrivals.ts'
+import { Consideration } from './jobs/consideration.ts'
 import { beginHistory, noteHistory } from './jobs/history.ts'
-import { branchesOf, type AtomInput } from './inputs.ts'
+import { branchesOf } from './inputs.ts'
 import { makeJob, makeLastJob } from './jobs/job-making.ts'
 import {
   findPipeline,
@@ -29,15 +25,9 @@ import {
   pipelineTopic,
   type PipelineRecord,
 } from './pipeline-records.ts'
-import { RootRepos } from './jobs/root-repos.ts'
 
 /** Commits that are noted or considered in one transaction, which holds up the event loop: below 100 ms. */
 const sliceCountMax = 100
-
-/** An arrival with what is known of its commit. */
-interface Found extends Arrival, Candidate {
-  readonly info: CommitInfo
-}
 
 /**
  * Makes jobs out of finished commits, in the transaction that makes them heads.
@@ -151,58 +141,4 @@ async function readersOf(
     }
   }
   return new Map([...found].toSorted(([left], [right]) => (left < right ? -1 : 1)))
-}
-
-/** What one transaction finds out about the arrivals of a pipeline. */
-class Consideration {
-  readonly #tx: ReadTransaction
-  readonly #pipeline: PipelineRecord
-  readonly #branches: readonly AtomInput[]
-  readonly #rootRepos: RootRepos
-
-  constructor(tx: ReadTransaction, pipeline: PipelineRecord) {
-    this.#tx = tx
-    this.#pipeline = pipeline
-    this.#branches = branchesOf(pipeline.spec.input)
-    this.#rootRepos = new RootRepos(tx)
-  }
-
-  /** `arrival` with the commits of the other inputs that align with it, one for each input. */
-  async choose(arrival: Arrival): Promise<readonly Found[] | undefined> {
-    const members = await membersUpTo(this.#tx, this.#pipeline.name, arrival.sequence)
-    return await align(
-      this.#branches.map((atom, position) =>
-        this.#options(
-          atom,
-          { position, members: members.filter((member) => member.position === position) },
-          arrival,
-        ),
-      ),
-    )
-  }
-
-  #options(
-    atom: AtomInput,
-    { position, members }: { readonly position: number; readonly members: readonly Member[] },
-    arrival: Arrival,
-  ): Candidates<Found> {
-    const arrivals =
-      position === arrival.position
-        ? [arrival].values()
-        : arrivalsBefore(this.#tx, this.#pipeline.name, position, arrival.sequence)
-    const found: Found[] = []
-    return {
-      at: async (index) => {
-        while (found.length <= index) {
-          const next = await arrivals.next()
-          if (next.done === true) return undefined
-          const info = await findCommit(this.#tx, atom.repo, next.value.commit)
-          if (info === undefined) continue
-          const sides = sidesOf(next.value, members)
-          found.push({ ...next.value, info, roots: await this.#rootRepos.rootsOf(info), sides })
-        }
-        return found[index]
-      },
-    }
-  }
 }

@@ -1,27 +1,54 @@
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { CommitId, RepoName } from '../../base/names.ts'
-import { align, type Candidate } from './alignment.ts'
+import { align, type Candidate, type Common, type Fitting } from './alignment.ts'
+import { Sets } from './sets.ts'
 
-function candidate(commit: string, roots: Readonly<Record<string, string>>): Candidate {
-  return {
-    commit: commit as CommitId,
-    roots: new Map(
-      Object.entries(roots).map(([repo, id]) => [repo as RepoName, new Set([id as CommitId])]),
-    ),
-    sides: new Map(),
+interface Named extends Candidate {
+  readonly name: string
+}
+
+const none = new Sets([])
+
+function candidate(name: string, roots: Readonly<Record<string, string>>, sequence = 0): Named {
+  return { name, sequence, roots: rootsOf(roots) }
+}
+
+function rootsOf(roots: Readonly<Record<string, string | readonly string[]>>): Candidate['roots'] {
+  return new Map(
+    Object.entries(roots).map(([repo, ids]) => [
+      repo as RepoName,
+      new Set([ids].flat() as CommitId[]),
+    ]),
+  )
+}
+
+/** One of its own root repo. */
+function independent(name: string, sequence: number): Named {
+  return candidate(name, { [name[0] ?? '']: name }, sequence)
+}
+
+function manyOf(repo: string): readonly Named[] {
+  return Array.from({ length: 200 }, (_, index) =>
+    candidate(`${repo}${index}`, { [repo]: `${index}` }),
+  )
+}
+
+async function* each<Item>(items: Iterable<Item>, onItem: () => void): AsyncGenerator<Item> {
+  for (const item of items) {
+    onItem()
+    yield item
   }
 }
 
-/** One whose branch has a member of the set 1, before or since which it came. */
-function sided(commit: string, side: boolean): Candidate {
-  return { ...candidate(commit, { [commit]: commit }), sides: new Map([[1, side]]) }
-}
-
 async function chosen(
-  candidates: readonly (readonly Candidate[])[],
+  lists: readonly (readonly Named[])[],
+  { sets = none, first = 0 }: { readonly sets?: Sets; readonly first?: number } = {},
 ): Promise<readonly string[] | undefined> {
-  const aligned = await align(candidates.map((list) => ({ at: async (index) => list[index] })))
-  return aligned?.map(({ commit }) => commit)
+  const inputs = lists.map((list) => ({
+    fitting: () => ({ options: each(list, () => {}), by: [] }),
+  }))
+  return (await align(inputs, { sets, first }))?.map(({ name }) => name)
 }
 
 test('the newest commits of independent inputs are chosen', async () => {
@@ -59,17 +86,117 @@ test('an earlier choice is taken back when a later input fits none of it', async
 })
 
 test('a commit that is made from two commits of one root never aligns', async () => {
-  const torn: Candidate = {
-    commit: 't' as CommitId,
-    roots: new Map([['root' as RepoName, new Set(['c1' as CommitId, 'c2' as CommitId])]]),
-    sides: new Map(),
-  }
+  const torn = { name: 't', sequence: 0, roots: rootsOf({ root: ['c1', 'c2'] }) }
   expect(await chosen([[torn]])).toBe(undefined)
 })
 
 test('what became heads together is not chosen with what was before one of them', async () => {
-  const left = [sided('l2', true), sided('l1', false)]
-  expect(await chosen([left, [sided('r1', false)]])).toEqual(['l1', 'r1'])
-  expect(await chosen([left, [sided('r3', true), sided('r1', false)]])).toEqual(['l2', 'r3'])
-  expect(await chosen([[sided('l2', true)], [sided('r1', false)]])).toBe(undefined)
+  const left = [independent('l2', 3), independent('l1', 1)]
+  const sets = new Sets([
+    { together: 1, position: 0, sequence: 3 },
+    { together: 1, position: 1, sequence: 4 },
+  ])
+  expect(await chosen([left, [independent('r1', 2)]], { sets })).toEqual(['l1', 'r1'])
+  const right = [independent('r3', 5), independent('r1', 2)]
+  expect(await chosen([left, right], { sets })).toEqual(['l2', 'r3'])
+  expect(await chosen([[independent('l2', 3)], [independent('r1', 2)]], { sets })).toBe(undefined)
 })
+
+test('an input without commits costs nothing, however many others have, and however they are made', async () => {
+  let triedCount = 0
+  const lists = [...['a', 'b', 'c', 'd'].map(manyOf), []]
+  const inputs = lists.map((items) => ({
+    fitting: () => ({ options: each(items, () => (triedCount += 1)), by: [] }),
+  }))
+  expect(await align(inputs, { sets: none })).toBe(undefined)
+  expect(triedCount).toBe(4)
+})
+
+const repos = ['q', 'r', 's']
+const arbitraryLists = fc.array(
+  fc.array(
+    fc.dictionary(fc.constantFrom(...repos), fc.constantFrom('1', '2', '3'), { maxKeys: 2 }),
+    { maxLength: 4 },
+  ),
+  { minLength: 1, maxLength: 5 },
+)
+
+test('what is chosen is what a search through all choices finds first, whatever the inputs leave out', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      arbitraryLists,
+      fc.nat(4),
+      fc.array(fc.array(fc.nat(4), { minLength: 2, maxLength: 3 }), { maxLength: 3 }),
+      async (roots, wanted, together) => {
+        const first = wanted % roots.length
+        let sequence = 20
+        const lists = roots.map((list, position) =>
+          list.map((own, index) => candidate(`${position}.${index}`, own, (sequence -= 1))),
+        )
+        const members = together.flatMap((positions, set) =>
+          positions.map((position, index) => ({
+            together: set,
+            position: position % roots.length,
+            sequence: 19 - ((position * 7 + index * 3 + set) % 20),
+          })),
+        )
+        const sets = new Sets(members)
+        const inputs = lists.map((list, position) => ({ fitting: filtered(list, position) }))
+        const aligned = await align(inputs, { sets, first })
+        expect(aligned?.map(({ name }) => name)).toEqual(firstOfAll(lists, first, sets))
+      },
+    ),
+    { numRuns: 1000 },
+  )
+})
+
+/** Leaves out what is out of the window, and, of a list that is all made from one repo, what does not fit that. */
+function filtered(list: readonly Named[], position: number): (common: Common) => Fitting<Named> {
+  return ({ roots, windows }) => {
+    const window = windows.get(position)
+    const within = list.filter(
+      ({ sequence }) =>
+        window === undefined || (sequence >= window.from && sequence < window.below),
+    )
+    const by = window?.by ?? []
+    for (const [repo, { commit, by: other }] of roots) {
+      if (!list.every((item) => item.roots.has(repo))) continue
+      const fitting = within.filter((item) => item.roots.get(repo)?.has(commit))
+      return { options: each(fitting, () => {}), by: [...by, other] }
+    }
+    return { options: each(within, () => {}), by }
+  }
+}
+
+/** Tries all choices, in the order in which they are preferred. */
+function firstOfAll(
+  lists: readonly (readonly Named[])[],
+  first: number,
+  sets: Sets,
+): readonly string[] | undefined {
+  const order = [first, ...lists.keys().filter((position) => position !== first)]
+  const choices = order.reduce<readonly (readonly Named[])[]>(
+    (begun, position) =>
+      begun.flatMap((some) => (lists[position] ?? []).map((one) => [...some, one])),
+    [[]],
+  )
+  const found = choices.find((choice) => doFit(choice, order, sets))
+  return found && lists.map((_, position) => found[order.indexOf(position)]?.name ?? '')
+}
+
+function doFit(choice: readonly Named[], order: readonly number[], sets: Sets): boolean {
+  const agreed = new Map<string, CommitId>()
+  for (const [depth, { roots, sequence }] of choice.entries()) {
+    for (const [repo, commits] of roots) {
+      for (const commit of commits) {
+        if ((agreed.get(repo) ?? commit) !== commit) return false
+        agreed.set(repo, commit)
+      }
+    }
+    for (const [position, { from, below }] of sets.windowsBeside(order[depth] ?? 0, sequence)) {
+      const other = choice[order.indexOf(position)]
+      if (other !== undefined && (other.sequence < from || other.sequence >= below)) return false
+    }
+  }
+  return true
+}

@@ -1,8 +1,10 @@
-import type { CommitId, PipelineName } from '../../base/names.ts'
+import type { CommitId, PipelineName, RepoName } from '../../base/names.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
 
 /** Rows that are read at once. */
 const pageMax = 100
+/** Commits made from one that are looked through. */
+const madeMax = 1000
 
 /** A commit that has arrived on one of a pipeline's input branches. */
 export interface Arrival {
@@ -11,6 +13,12 @@ export interface Arrival {
   /** Of the branch among the pipeline's inputs. */
   readonly position: number
   readonly commit: CommitId
+}
+
+/** May be infinite at both ends. */
+export interface SequenceRange {
+  readonly from: number
+  readonly below: number
 }
 
 interface ArrivalRow extends SqlRow {
@@ -94,32 +102,16 @@ async function note(
   )
 }
 
-/** The members of every set that has one up to `sequence`, in order. */
-export async function membersUpTo(
+/** The members of every set. */
+export async function allMembers(
   tx: ReadTransaction,
   pipeline: PipelineName,
-  sequence: number,
 ): Promise<readonly Member[]> {
   return await tx.all<SqlRow & Member>(
     `SELECT together, position, sequence FROM pipeline_arrivals
-      WHERE pipeline = ? AND together IN (SELECT together FROM pipeline_arrivals
-        WHERE pipeline = ? AND together IS NOT NULL AND sequence <= ?)
-      ORDER BY sequence`,
+      WHERE pipeline = ? AND together IS NOT NULL`,
     pipeline,
-    pipeline,
-    sequence,
   )
-}
-
-/**
- * For each set that has one of `members`, which are those of the arrival's own position: whether the
- * arrival is that one, or newer.
- */
-export function sidesOf(
-  { sequence }: Arrival,
-  members: readonly Member[],
-): ReadonlyMap<number, boolean> {
-  return new Map(members.map((member) => [member.together, sequence >= member.sequence]))
 }
 
 /** Arrivals that have not been considered yet, oldest first. */
@@ -155,28 +147,82 @@ export async function usedArrivals(
   return rows.map(arrivalOf)
 }
 
-/** Arrivals at `position` before `sequence`, newest first, page by page as they are pulled. */
-export async function* arrivalsBefore(
+/** Arrivals at `position` within `window`, newest first, page by page as they are pulled. */
+export async function* arrivalsWithin(
   tx: ReadTransaction,
   pipeline: PipelineName,
   position: number,
-  sequence: number,
+  { from, below }: SequenceRange,
+  rowsAtOnce: number = pageMax,
 ): AsyncGenerator<Arrival> {
-  let before = sequence
+  let before = below
   for (;;) {
     const rows = await tx.all<ArrivalRow>(
       `SELECT sequence, position, commit_id FROM pipeline_arrivals
-        WHERE pipeline = ? AND position = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?`,
+        WHERE pipeline = ? AND position = ? AND sequence >= ? AND sequence < ?
+        ORDER BY sequence DESC LIMIT ?`,
       pipeline,
       position,
-      before,
-      pageMax,
+      Math.max(from, Number.MIN_SAFE_INTEGER),
+      Math.min(before, Number.MAX_SAFE_INTEGER),
+      rowsAtOnce,
     )
     yield* rows.map(arrivalOf)
     const last = rows.at(-1)
-    if (last === undefined || rows.length < pageMax) return
+    if (last === undefined || rows.length < rowsAtOnce) return
     before = last.sequence
   }
+}
+
+/**
+ * Of those, the ones that are `commit`, or made from it. Undefined when so much is made from it that
+ * looking for it is no gain.
+ */
+export async function arrivalsMadeFrom(
+  tx: ReadTransaction,
+  commit: CommitId,
+  pipeline: PipelineName,
+  position: number,
+  { from, below }: SequenceRange,
+): Promise<readonly Arrival[] | undefined> {
+  const made = await tx.get<{ readonly count: number }>(
+    'SELECT COUNT(*) AS count FROM (SELECT id FROM commit_provenance WHERE ancestor = ? LIMIT ?) AS some',
+    commit,
+    madeMax,
+  )
+  if (made?.count === madeMax) return undefined
+  const rows = await tx.all<ArrivalRow>(
+    // What is computed has no index: it goes by the commits, which are few.
+    `SELECT sequence, position, commit_id FROM pipeline_arrivals
+      WHERE commit_id IN (SELECT id FROM commit_provenance WHERE ancestor = ? UNION ALL SELECT ?)
+        AND pipeline || '' = ? AND position + 0 = ? AND sequence + 0 >= ? AND sequence + 0 < ?
+      ORDER BY sequence + 0 DESC`,
+    commit,
+    commit,
+    pipeline,
+    position,
+    Math.max(from, Number.MIN_SAFE_INTEGER),
+    Math.min(below, Number.MAX_SAFE_INTEGER),
+  )
+  return rows.map(arrivalOf)
+}
+
+/** Whether all arrivals at `position` are made from commits of `repo`. */
+export async function areAllMadeFrom(
+  tx: ReadTransaction,
+  repo: RepoName,
+  pipeline: PipelineName,
+  position: number,
+): Promise<boolean> {
+  const other = await tx.get(
+    `SELECT a.sequence FROM pipeline_arrivals a WHERE a.pipeline = ? AND a.position = ?
+      AND NOT EXISTS (SELECT 1 FROM commit_provenance p WHERE p.id = a.commit_id AND p.ancestor_repo = ?)
+      LIMIT 1`,
+    pipeline,
+    position,
+    repo,
+  )
+  return other === undefined
 }
 
 export async function setArrivalState(

@@ -6,13 +6,15 @@ import { findCommit } from '../../versioning/commit-records.ts'
 import type { CommitName } from '../../versioning/ports.ts'
 import { findRepo } from '../../versioning/repos.ts'
 import { type Candidate, type Common, join, nothingChosen } from './alignment.ts'
-import { arrivalsBefore, hasBacklog, type Member, membersUpTo, sidesOf } from './arrivals.ts'
+import { allMembers, arrivalsWithin, hasBacklog } from './arrivals.ts'
 import { type AtomInput, branchesOf } from '../inputs.ts'
 import { findPipeline, pipelineDeletedAt, type PipelineRecord } from '../pipeline-records.ts'
 import { RootRepos } from './root-repos.ts'
+import { Sets } from './sets.ts'
 
 /** Candidates that are tried for one question; after so many, the answer is yes. */
 const triesMax = 10_000
+const always = { from: -Infinity, below: Infinity } as const
 
 /** What will still come to a branch that a pipeline reads. */
 type Future =
@@ -34,7 +36,7 @@ export interface Wish {
 }
 
 /** Something that may stand for one input of a job. */
-interface Option extends Pick<Candidate, 'roots' | 'sides'> {
+interface Option extends Candidate {
   /** The commits that it is and is made from; undefined for what is still to come. */
   readonly made?: ReadonlySet<CommitId>
 }
@@ -98,7 +100,10 @@ export class Prospects {
 
   async #mayBegin(pipeline: PipelineRecord, { over, beside }: Wish): Promise<boolean> {
     const places = await this.#placesOf(pipeline)
-    const roots = new Map(beside === undefined ? [] : [[beside.repo, beside.id]])
+    const sets = new Sets(await allMembers(this.#tx, pipeline.name))
+    const roots: Common['roots'] = new Map(
+      beside === undefined ? [] : [[beside.repo, { commit: beside.id, by: -1 }]],
+    )
     let triesLeft = triesMax
 
     const choose = async (chosen: readonly Option[], common: Common): Promise<boolean> => {
@@ -109,8 +114,8 @@ export class Prospects {
         if (option === undefined) return false
         triesLeft -= 1
         if (triesLeft < 0) return true
-        const joined = join(common, option)
-        if (joined !== undefined && (await choose([...chosen, option], joined))) return true
+        const joined = join(common, { ...option, position: chosen.length }, sets)
+        if (!('with' in joined) && (await choose([...chosen, option], joined))) return true
       }
     }
 
@@ -126,8 +131,8 @@ export class Prospects {
     const coming = places.filter((_, position) => chosen[position]?.made === undefined)
     if (coming.length === 0) return false
     for (const place of coming) {
-      for (const [repo, id] of common.roots) {
-        if (!(await this.#mayFit(place, { repo, id }))) return false
+      for (const [repo, { commit }] of common.roots) {
+        if (!(await this.#mayFit(place, { repo, id: commit }))) return false
       }
     }
     if (over === undefined || chosen.some(({ made }) => made?.has(over.id) === true)) return true
@@ -150,12 +155,10 @@ export class Prospects {
   }
 
   async #placesOf({ name, spec }: PipelineRecord): Promise<readonly Place[]> {
-    const all = await membersUpTo(this.#tx, name, Number.MAX_SAFE_INTEGER)
     const places: Place[] = []
     for (const [position, atom] of branchesOf(spec.input).entries()) {
-      const members = all.filter((member) => member.position === position)
       const future = await this.#futureOf(atom)
-      const options = this.#optionsOf(name, { atom, position, members, future })
+      const options = this.#optionsOf(name, { atom, position, future })
       places.push({ atom, future, options: new Listed(options) })
     }
     return places
@@ -166,25 +169,21 @@ export class Prospects {
     {
       atom,
       position,
-      members,
       future,
     }: {
       readonly atom: AtomInput
       readonly position: number
-      readonly members: readonly Member[]
       readonly future: Future
     },
   ): AsyncGenerator<Option> {
-    if (future.kind !== 'nothing') {
-      yield { roots: new Map(), sides: new Map(members.map(({ together }) => [together, true])) }
-    }
-    const arrivals = arrivalsBefore(this.#tx, pipeline, position, Number.MAX_SAFE_INTEGER)
+    if (future.kind !== 'nothing') yield { sequence: Infinity, roots: new Map() }
+    const arrivals = arrivalsWithin(this.#tx, pipeline, position, always)
     for await (const arrival of arrivals) {
       const info = await findCommit(this.#tx, atom.repo, arrival.commit)
       if (info === undefined) continue
       const roots = await this.#rootRepos.rootsOf(info)
       const made = new Set([info, ...info.provenance].map(({ id }) => id))
-      yield { roots, made, sides: sidesOf(arrival, members) }
+      yield { sequence: arrival.sequence, roots, made }
     }
   }
 
