@@ -27,6 +27,8 @@ export interface PachdProcess {
 }
 
 const stopGraceMs = 5000
+/** For a last copy of what has changed of the metadata. */
+const lastCopyMs = 10_000
 const exitCodes = { done: 0, failed: 1, usage: 2 } as const
 
 /** Runs a server until it is asked to stop. Returns the exit code. */
@@ -208,7 +210,8 @@ async function serve(config: ServerConfig, process: PachdProcess, out: Output): 
     const reason = await Promise.race([stopAsked, restart.promise])
     log.info('stopping', { reason, graceMs: stopGraceMs })
     again = onSamePorts(config, server)
-    await server.close(stopGraceMs)
+    // A restore is about to take the place of what there is.
+    await server.close(stopGraceMs, { lastCopyMs: reason === 'restart' ? 0 : lastCopyMs })
     log.info('stopped')
     if (reason !== 'restart') return
   }

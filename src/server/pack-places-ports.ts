@@ -22,6 +22,8 @@ export interface PackPlaces extends AsyncDisposable {
   start(): Promise<void>
   /** Packs that are not in the bucket yet. */
   waiting(): { readonly count: number; readonly sizeBytes: number }
+  /** Resolves when there are none. @throws what uploads fail with. */
+  uploaded(): Promise<void>
 }
 
 export interface PackPlacesPorts {

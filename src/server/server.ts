@@ -41,6 +41,7 @@ import { onDemand } from '../base/on-demand.ts'
 import { patientRetries } from '../base/retries.ts'
 import { startBackgroundTask } from './background-task.ts'
 import { openBackups } from './backing-up/late-backups.ts'
+import { MetadataCopying } from './backing-up/metadata-copying.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './server-config.ts'
 import { Doors } from './doors.ts'
@@ -55,10 +56,12 @@ import { openStores, type Stores } from './stores.ts'
 /** A running pachd: its data directory, and open ports. */
 export class Server implements AsyncDisposable {
   readonly #doors: Doors
+  readonly #copying: MetadataCopying | undefined
   readonly #opened: AsyncDisposableStack
 
-  constructor(doors: Doors, opened: AsyncDisposableStack) {
+  constructor(doors: Doors, copying: MetadataCopying | undefined, opened: AsyncDisposableStack) {
     this.#doors = doors
+    this.#copying = copying
     this.#opened = opened
   }
 
@@ -76,9 +79,16 @@ export class Server implements AsyncDisposable {
     return this.#doors.s3Address
   }
 
-  /** Takes no more calls, gives running ones at most `graceMs`, and lets go of everything. */
-  async close(graceMs: number): Promise<void> {
+  /**
+   * Takes no more calls, gives running ones at most `graceMs`, and lets go of everything; with `lastCopyMs`, copies
+   * of the metadata what has changed, which may take so long.
+   */
+  async close(
+    graceMs: number,
+    { lastCopyMs = 0 }: { readonly lastCopyMs?: number } = {},
+  ): Promise<void> {
     await this.#doors.close(graceMs)
+    this.#copying?.copyAtEnd(lastCopyMs)
     await this.#opened.disposeAsync()
   }
 
@@ -99,6 +109,9 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   await requireSettings(config, ports)
   const stores = opened.use(await openStores(config, ports))
   await forgetRehearsal(stores.directory)
+  // Before all that changes something, and so ended after it.
+  const copying = await MetadataCopying.start(stores, config, ports)
+  opened.use(copying)
   const { directory, database, chunks } = stores
   const triggers = new Triggers({ clock, random })
   const uses = new JobCommitUses(stores)
@@ -155,7 +168,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   processing.start()
   const packs = stores.bucketUrl ?? directory.objects
   log.info('listening', { ...addressesOf(doors), root: config.root, packs, release })
-  return new Server(doors, opened.move())
+  return new Server(doors, copying, opened.move())
 }
 
 /** What is wrong with what is done only now and then, before it is time for it. */

@@ -36,6 +36,8 @@ export interface Stores extends AsyncDisposable {
   readonly objects: ObjectStore
   /** Where the packs are, when not in the directory. */
   readonly bucketUrl?: string
+  /** Resolves when all that was put is where the packs are. @throws what keeps it from that. */
+  readonly uploaded: () => Promise<void>
   readonly chunks: PackStore
   readonly leases: Leases
   readonly contents: ChunkedContents
@@ -91,6 +93,7 @@ export async function openStores(
     database,
     objects,
     ...(url !== undefined && { bucketUrl: url }),
+    uploaded: () => packs.uploaded(),
     chunks,
     leases: chunks.leases,
     contents: new ChunkedContents(chunks),
