@@ -1,11 +1,12 @@
 import { addressText } from '../api/open-port.ts'
 import type { Writable } from 'node:stream'
 import { SystemClock } from '../base/clock.ts'
-import { DataLossError, DomainError } from '../base/errors.ts'
+import { CancelledError, DataLossError, DomainError } from '../base/errors.ts'
 import { findingText, summaryText } from '../base/finding-text.ts'
 import { Output, OutputClosedError } from '../base/output.ts'
 import { SystemRandom } from '../base/random.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
+import { type StoreWait, waitText } from '../clouds/told-waits.ts'
 import { systemCode } from '../storage/file-errors.ts'
 import { type PachdCommand, parseCommandLine, UsageError } from './command-line.ts'
 import type { ServerConfig } from './server-config.ts'
@@ -13,6 +14,7 @@ import { usage } from './usage.ts'
 import { Log } from './log.ts'
 import { readRelease } from './release.ts'
 import type { OfflineRestorePorts } from './backing-up/offline-restore.ts'
+import type { ServerPorts } from './ports.ts'
 import type { Server } from './server.ts'
 
 /** The parts of a process that pachd uses. */
@@ -87,11 +89,10 @@ async function check(
   process: PachdProcess,
   out: Output,
 ): Promise<number> {
-  const clock = new SystemClock()
   const stop = new AbortController()
   void process.stopAsked().then(() => stop.abort())
   const release = await readRelease()
-  const ports = { ...worldOf(process), clock, release, signal: stop.signal }
+  const ports = { ...worldOf(process), release, ...endedBy(stop) }
   let exitCode: number = exitCodes.failed
   const { checkDirectory } = await import('./directory-check.ts')
   try {
@@ -122,18 +123,30 @@ async function leave(root: string, process: PachdProcess, out: Output): Promise<
   const stop = new AbortController()
   void process.stopAsked().then(() => stop.abort())
   const { leaveBucket } = await import('./bucket/leave-bucket.ts')
-  const ports = { ...worldOf(process), clock: new SystemClock(), signal: stop.signal }
+  const ports = { ...worldOf(process), ...endedBy(stop) }
   for await (const line of leaveBucket(root, ports)) await out.write(`${line}\n`)
 }
 
-function worldOf({ environment }: PachdProcess): {
+function worldOf({ environment, err }: PachdProcess): {
+  readonly clock: SystemClock
   readonly random: SystemRandom
   readonly clouds: CloudEnvironment
 } {
+  const clock = new SystemClock()
+  const tell = (wait: StoreWait): void => err(`${waitText(wait)}\n`)
   return {
+    clock,
     random: new SystemRandom(),
-    clouds: { variables: environment, secretsDirectory: '/' },
+    clouds: { variables: environment, secretsDirectory: '/', waits: { clock, tell } },
   }
+}
+
+/** Whatever is done, and the wait for an object store that it needs. */
+function endedBy({ signal }: AbortController): {
+  readonly signal: AbortSignal
+  readonly giveUp: AbortSignal
+} {
+  return { signal, giveUp: signal }
 }
 
 /** What keeps a server from starting is what a check without one can tell more of. */
@@ -153,16 +166,14 @@ async function restoreOffline(
   process: PachdProcess,
   out: Output,
 ): Promise<void> {
-  const clock = new SystemClock()
   const stop = new AbortController()
   void process.stopAsked().then(() => stop.abort())
+  const world = worldOf(process)
   const ports = {
-    clock,
-    random: new SystemRandom(),
-    log: new Log(clock, process.err),
+    ...world,
+    log: new Log(world.clock, process.err),
     release: await readRelease(),
-    clouds: { variables: process.environment, secretsDirectory: '/' },
-    signal: stop.signal,
+    ...endedBy(stop),
   }
   for await (const line of linesOf(command, ports)) await out.write(`${line}\n`)
 }
@@ -188,24 +199,20 @@ async function* linesOf(
 
 /** Until it is asked to stop; a restore has it closed and opened once more, on the same ports. */
 async function serve(config: ServerConfig, process: PachdProcess, out: Output): Promise<void> {
-  const clock = new SystemClock()
-  const log = new Log(clock, process.err)
+  const world = worldOf(process)
+  const log = new Log(world.clock, process.err)
   // Asked before the data directory is opened, so that a stop at any time is in good order.
   const stopAsked = process.stopAsked()
   const release = await readRelease()
-  const { openServer } = await import('./server.ts')
   let again = config
   for (let isFirst = true; ; isFirst = false) {
     const restart = Promise.withResolvers<'restart'>()
-    const server = await openServer(again, {
-      ...worldOf(process),
-      clock,
-      log,
-      release,
-      restart: () => restart.resolve('restart'),
-    }).catch((error: unknown) => {
-      throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
-    })
+    const ports = { ...world, log, release, restart: () => restart.resolve('restart') }
+    const server = await openUnlessStopped(again, ports, stopAsked)
+    if (server === undefined) {
+      log.info('stopped before it was ready')
+      return
+    }
     if (isFirst) await tellReady(server, config, { out, log })
     const reason = await Promise.race([stopAsked, restart.promise])
     log.info('stopping', { reason, graceMs: stopGraceMs })
@@ -214,6 +221,30 @@ async function serve(config: ServerConfig, process: PachdProcess, out: Output): 
     await server.close(stopGraceMs, { lastCopyMs: reason === 'restart' ? 0 : lastCopyMs })
     log.info('stopped')
     if (reason !== 'restart') return
+  }
+}
+
+/** Undefined when it was asked to stop while it waited for an object store. */
+async function openUnlessStopped(
+  config: ServerConfig,
+  ports: ServerPorts,
+  stopAsked: Promise<string>,
+): Promise<Server | undefined> {
+  const { openServer } = await import('./server.ts')
+  const giveUp = new AbortController()
+  let isOpening = true
+  // A server that is open needs the store at its end, too.
+  const giveUpOpening = (): void => {
+    if (isOpening) giveUp.abort()
+  }
+  void stopAsked.then(giveUpOpening)
+  try {
+    return await openServer(config, { ...ports, giveUp: giveUp.signal })
+  } catch (error) {
+    if (giveUp.signal.aborted && error instanceof CancelledError) return undefined
+    throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
+  } finally {
+    isOpening = false
   }
 }
 

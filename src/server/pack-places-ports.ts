@@ -30,6 +30,8 @@ export interface PackPlacesPorts {
   readonly clock: Clock
   readonly random: Random
   readonly clouds: CloudEnvironment
+  /** Ends a look at the bucket that opening takes. */
+  readonly giveUp?: AbortSignal
 }
 
 export interface BucketConfig {

@@ -25,7 +25,9 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
 import { killNotedJobs } from '../pipelines/killed-jobs.ts'
 import { Triggers } from '../pipelines/triggers.ts'
+import type { CloudEnvironment } from '../clouds/bucket.ts'
 import type { OwnCredentials } from '../clouds/own-credentials.ts'
+import type { StoreWait } from '../clouds/told-waits.ts'
 import type { OpenBuckets } from '../targets/export-run.ts'
 import { Exports } from '../targets/exports.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
@@ -102,7 +104,8 @@ export class Server implements AsyncDisposable {
  *
  * @throws {DomainError} with advice, when the data directory or the port cannot be had.
  */
-export async function openServer(config: ServerConfig, ports: ServerPorts): Promise<Server> {
+export async function openServer(config: ServerConfig, given: ServerPorts): Promise<Server> {
+  const ports = { ...given, clouds: toldClouds(given) }
   const { clock, random, log, release } = ports
   const startedMs = clock.monotonicMs()
   await using opened = new AsyncDisposableStack()
@@ -169,6 +172,18 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   const packs = stores.bucketUrl ?? directory.objects
   log.info('listening', { ...addressesOf(doors), root: config.root, packs, release })
   return new Server(doors, copying, opened.move())
+}
+
+/** Whoever reads the log knows what is waited for. */
+function toldClouds({ clouds = noClouds, clock, log }: ServerPorts): CloudEnvironment {
+  const tell = ({ bucket, endpoint, waitedMs, error }: StoreWait): void =>
+    log.warning('an object store does not answer, and is asked again', {
+      bucket,
+      endpoint,
+      waitedMs,
+      error,
+    })
+  return { ...clouds, waits: { clock, tell } }
 }
 
 /** What is wrong with what is done only now and then, before it is time for it. */

@@ -53,8 +53,9 @@ export interface Stores extends AsyncDisposable {
  */
 export async function openStores(
   config: Pick<ServerConfig, 'root' | 'packs'> & DoorsConfig,
-  { clock, random, log, release, clouds = noClouds }: ServerPorts,
+  given: ServerPorts,
 ): Promise<Stores> {
+  const { clock, random, log, release } = given
   await using opened = new AsyncDisposableStack()
   // So that a port that is taken leaves nothing behind at a path that may be mistyped. A directory
   // that is ours already is opened first: to whoever has it, that is the better answer.
@@ -78,7 +79,7 @@ export async function openStores(
     }),
   )
   await directory.settle()
-  const ports = { clock, random, clouds, log }
+  const ports = { ...given, clouds: given.clouds ?? noClouds }
   const packs = opened.use(await openPackPlaces(directory, config.packs ?? {}, ports))
   const { objects, near, url } = packs
   const chunks = opened.use(

@@ -57,7 +57,13 @@ test(
       expect(await snapshotsIn(root)).toEqual(copies)
     }
     await rm(join(root, 'metadata.db'))
-    expect(await runPachd('--root', root, '--recover-metadata')).toMatchObject({ code: 0 })
+    const recover = ['--root', root, '--recover-metadata', '--snapshot'] as const
+    const [taken = ''] = copies[0]?.split('-') ?? []
+    expect(await runPachd(...recover, '1999')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining(`holds no snapshot 1999, but ${taken}`) as string,
+    })
+    expect(await runPachd(...recover, taken)).toMatchObject({ code: 0 })
     await using pachd = new ChildPachd(oneDoor(root))
     expect(await textOf(await pachd.ready, 'last')).toBe('last')
   },

@@ -61,7 +61,7 @@ import {
 
 export interface OfflineRestorePorts extends Pick<
   ServerPorts,
-  'clock' | 'random' | 'log' | 'release'
+  'clock' | 'random' | 'log' | 'release' | 'giveUp'
 > {
   readonly clouds: CloudEnvironment
   readonly signal: AbortSignal

@@ -111,7 +111,7 @@ export async function openBucketToCheck(
 
 export async function ownerPorts(
   place: BucketPlace,
-  { clock, random, clouds }: PackPlacesPorts,
+  { clock, random, clouds, giveUp }: PackPlacesPorts,
   opened: AsyncDisposableStack,
 ): Promise<OwnerPorts> {
   const stop = new AbortController()
@@ -119,7 +119,8 @@ export async function ownerPorts(
   const buckets = opened.use(new Buckets(clouds))
   const bucket = await buckets.openStore(place)
   const { prefix } = place
-  return { bucket, prefix, clock, random, retries: usualRetries, signal: stop.signal }
+  const signal = giveUp === undefined ? stop.signal : AbortSignal.any([stop.signal, giveUp])
+  return { bucket, prefix, clock, random, retries: usualRetries, signal }
 }
 
 function tellTrouble(
