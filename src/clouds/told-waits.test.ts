@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { InvalidArgumentError, UnavailableError } from '../base/errors.ts'
+import { type StoreWait, waitText } from '../base/store-waits.ts'
 import { HeldClock } from '../testing/held-clock.ts'
-import { type StoreWait, ToldWaits, waitText } from './told-waits.ts'
+import { ToldWaits } from './told-waits.ts'
 
 const bucket = { name: 's3://bucket', endpoint: 'http://here:9000' }
 const refused = new UnavailableError('cannot read s3://bucket at http://here:9000: nothing listens')
@@ -9,8 +10,13 @@ const refused = new UnavailableError('cannot read s3://bucket at http://here:900
 function openWaits() {
   const clock = new HeldClock()
   const told: StoreWait[] = []
-  const waits = new ToldWaits({ clock, tell: (wait) => told.push(wait) }, bucket)
-  return { clock, told, waits }
+  const over: string[] = []
+  const ports = {
+    clock,
+    tell: (wait: StoreWait) => void told.push(wait),
+    tellOver: ({ endpoint }: { readonly endpoint: string }) => void over.push(endpoint),
+  }
+  return { clock, told, over, waits: new ToldWaits(ports, bucket) }
 }
 
 async function pass(clock: HeldClock, ms: number): Promise<void> {
@@ -19,7 +25,7 @@ async function pass(clock: HeldClock, ms: number): Promise<void> {
 }
 
 test('a store that does not answer is told of within seconds, and then now and then', async () => {
-  const { clock, told, waits } = openWaits()
+  const { clock, told, over, waits } = openWaits()
   const answer = Promise.withResolvers<string>()
   const asked = waits.answered(() => answer.promise)
   await pass(clock, 2999)
@@ -34,7 +40,9 @@ test('a store that does not answer is told of within seconds, and then now and t
   await pass(clock, 3000)
   await expect.poll(() => told.length).toBe(2)
   answer.resolve('here')
+  expect(over).toEqual([])
   expect(await asked).toBe('here')
+  expect(over).toEqual([bucket.endpoint])
   expect(clock.sleeperCount).toBe(0)
 })
 

@@ -1,24 +1,17 @@
 import type { Clock } from '../base/clock.ts'
 import { NotFoundError, UnavailableError } from '../base/errors.ts'
-
-/** A store that was asked for a while, and has not answered, or cannot. */
-export interface StoreWait {
-  /** For people, such as `s3://bucket`. */
-  readonly bucket: string
-  readonly endpoint: string
-  readonly waitedMs: number
-  /** What the last attempt has failed with; undefined while the first one lasts. */
-  readonly error: string | undefined
-}
+import type { StoreWait } from '../base/store-waits.ts'
 
 /** Whom to tell. */
 export interface WaitPorts {
   readonly clock: Clock
   readonly tell: (wait: StoreWait) => void
+  /** That a store which was told of answers again. */
+  readonly tellOver: (store: Pick<StoreWait, 'bucket' | 'endpoint'>) => void
 }
 
 /** Nobody has to know of what passes sooner. */
-export const untoldMs = 3000
+const untoldMs = 3000
 /** How long it stays at one notice. */
 const againMs = 30_000
 
@@ -29,6 +22,7 @@ export class ToldWaits {
   /** Since when there was no answer. */
   #sinceMs: number | undefined
   #toldMs = -Infinity
+  #isTold = false
   #error: string | undefined
 
   constructor(ports: WaitPorts, bucket: { readonly name: string; readonly endpoint: string }) {
@@ -73,6 +67,10 @@ export class ToldWaits {
   #heard(): void {
     this.#sinceMs = undefined
     this.#error = undefined
+    if (!this.#isTold) return
+    this.#isTold = false
+    const { name: bucket, endpoint } = this.#bucket
+    this.#ports.tellOver({ bucket, endpoint })
   }
 
   #failed({ message }: Error): void {
@@ -86,13 +84,8 @@ export class ToldWaits {
     const waitedMs = nowMs - (this.#sinceMs ?? nowMs)
     if (waitedMs < untoldMs || nowMs - this.#toldMs < againMs) return
     this.#toldMs = nowMs
+    this.#isTold = true
     const { name: bucket, endpoint } = this.#bucket
     tell({ bucket, endpoint, waitedMs: Math.round(waitedMs), error: this.#error })
   }
-}
-
-/** For people who wait. */
-export function waitText({ bucket, endpoint, waitedMs, error }: StoreWait): string {
-  const why = error ?? 'it has not answered yet'
-  return `waiting for ${bucket} at ${endpoint} for ${Math.round(waitedMs / 1000)} s, and trying on: ${why}`
 }

@@ -6,7 +6,7 @@ import { findingText, summaryText } from '../base/finding-text.ts'
 import { Output, OutputClosedError } from '../base/output.ts'
 import { SystemRandom } from '../base/random.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
-import { type StoreWait, waitText } from '../clouds/told-waits.ts'
+import type { WaitPorts } from '../clouds/told-waits.ts'
 import { systemCode } from '../storage/file-errors.ts'
 import { type PachdCommand, parseCommandLine, UsageError } from './command-line.ts'
 import type { ServerConfig } from './server-config.ts'
@@ -89,10 +89,7 @@ async function check(
   process: PachdProcess,
   out: Output,
 ): Promise<number> {
-  const stop = new AbortController()
-  void process.stopAsked().then(() => stop.abort())
-  const release = await readRelease()
-  const ports = { ...worldOf(process), release, ...endedBy(stop) }
+  const ports = { ...(await offlineWorldOf(process)), release: await readRelease() }
   let exitCode: number = exitCodes.failed
   const { checkDirectory } = await import('./directory-check.ts')
   try {
@@ -120,33 +117,38 @@ async function check(
 
 /** Brings the packs back from a bucket. */
 async function leave(root: string, process: PachdProcess, out: Output): Promise<void> {
-  const stop = new AbortController()
-  void process.stopAsked().then(() => stop.abort())
   const { leaveBucket } = await import('./bucket/leave-bucket.ts')
-  const ports = { ...worldOf(process), ...endedBy(stop) }
+  const ports = await offlineWorldOf(process)
   for await (const line of leaveBucket(root, ports)) await out.write(`${line}\n`)
 }
 
-function worldOf({ environment, err }: PachdProcess): {
+interface World {
   readonly clock: SystemClock
   readonly random: SystemRandom
   readonly clouds: CloudEnvironment
-} {
-  const clock = new SystemClock()
-  const tell = (wait: StoreWait): void => err(`${waitText(wait)}\n`)
-  return {
-    clock,
-    random: new SystemRandom(),
-    clouds: { variables: environment, secretsDirectory: '/', waits: { clock, tell } },
-  }
 }
 
-/** Whatever is done, and the wait for an object store that it needs. */
-function endedBy({ signal }: AbortController): {
-  readonly signal: AbortSignal
-  readonly giveUp: AbortSignal
-} {
-  return { signal, giveUp: signal }
+function worldOf({ environment }: PachdProcess): World {
+  const clouds = { variables: environment, secretsDirectory: '/' }
+  return { clock: new SystemClock(), random: new SystemRandom(), clouds }
+}
+
+/** The same without a server: the first signal ends what is done, and people see what is waited for. */
+async function offlineWorldOf(
+  process: PachdProcess,
+): Promise<World & { readonly signal: AbortSignal; readonly giveUp: AbortSignal }> {
+  const stop = new AbortController()
+  void process.stopAsked().then(() => stop.abort())
+  const { waitText } = await import('../base/store-waits.ts')
+  const world = worldOf(process)
+  const { clock } = world
+  const waits: WaitPorts = {
+    clock,
+    tell: (wait) => process.err(`${waitText(wait)}\n`),
+    tellOver: ({ bucket, endpoint }) => process.err(`${bucket} at ${endpoint} answers\n`),
+  }
+  const { signal } = stop
+  return { ...world, clouds: { ...world.clouds, waits }, signal, giveUp: signal }
 }
 
 /** What keeps a server from starting is what a check without one can tell more of. */
@@ -166,15 +168,9 @@ async function restoreOffline(
   process: PachdProcess,
   out: Output,
 ): Promise<void> {
-  const stop = new AbortController()
-  void process.stopAsked().then(() => stop.abort())
-  const world = worldOf(process)
-  const ports = {
-    ...world,
-    log: new Log(world.clock, process.err),
-    release: await readRelease(),
-    ...endedBy(stop),
-  }
+  const world = await offlineWorldOf(process)
+  const log = new Log(world.clock, process.err)
+  const ports = { ...world, log, release: await readRelease() }
   for await (const line of linesOf(command, ports)) await out.write(`${line}\n`)
 }
 

@@ -25,9 +25,7 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import { purgeDeletedJobs } from '../pipelines/deleted-jobs.ts'
 import { killNotedJobs } from '../pipelines/killed-jobs.ts'
 import { Triggers } from '../pipelines/triggers.ts'
-import type { CloudEnvironment } from '../clouds/bucket.ts'
 import type { OwnCredentials } from '../clouds/own-credentials.ts'
-import type { StoreWait } from '../clouds/told-waits.ts'
 import type { OpenBuckets } from '../targets/export-run.ts'
 import { Exports } from '../targets/exports.ts'
 import type { OnHeadReady } from '../versioning/ports.ts'
@@ -53,6 +51,7 @@ import { noClouds, type ServerPorts } from './ports.ts'
 import { openProcessing, type OpenProcessing } from './processing.ts'
 import type { StoreChecks } from './store-checks.ts'
 import { forgetRehearsal, openRehearsalStores } from './rehearsal-stores.ts'
+import { StoreWaits } from './store-waits.ts'
 import { openStores, type Stores } from './stores.ts'
 
 /** A running pachd: its data directory, and open ports. */
@@ -105,16 +104,17 @@ export class Server implements AsyncDisposable {
  * @throws {DomainError} with advice, when the data directory or the port cannot be had.
  */
 export async function openServer(config: ServerConfig, given: ServerPorts): Promise<Server> {
-  const ports = { ...given, clouds: toldClouds(given) }
+  const storeWaits = new StoreWaits(given)
+  const ports = { ...given, clouds: { ...(given.clouds ?? noClouds), waits: storeWaits } }
   const { clock, random, log, release } = ports
+  const { root } = config
   const startedMs = clock.monotonicMs()
   await using opened = new AsyncDisposableStack()
   await requireSettings(config, ports)
   const stores = opened.use(await openStores(config, ports))
   await forgetRehearsal(stores.directory)
   // Before all that changes something, and so ended after it.
-  const copying = await MetadataCopying.start(stores, config, ports)
-  opened.use(copying)
+  const copying = opened.use(await MetadataCopying.start(stores, config, ports))
   const { directory, database, chunks } = stores
   const triggers = new Triggers({ clock, random })
   const uses = new JobCommitUses(stores)
@@ -150,7 +150,7 @@ export async function openServer(config: ServerConfig, given: ServerPorts): Prom
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
     ...pipelinesRoutes(processing),
-    ...createAdmin({ startedMs, checks, collector, processing, api, root: config.root }, ports),
+    ...createAdmin({ startedMs, checks, collector, processing, api, storeWaits, root }, ports),
     ...secretsRoutes(processing),
     ...trialsRoutes(processing),
     ...migrationRoutesLate(lateMigrations(opened, stores, ports), {
@@ -170,20 +170,8 @@ export async function openServer(config: ServerConfig, given: ServerPorts): Prom
   api.doors = doors
   processing.start()
   const packs = stores.bucketUrl ?? directory.objects
-  log.info('listening', { ...addressesOf(doors), root: config.root, packs, release })
+  log.info('listening', { ...addressesOf(doors), root, packs, release })
   return new Server(doors, copying, opened.move())
-}
-
-/** Whoever reads the log knows what is waited for. */
-function toldClouds({ clouds = noClouds, clock, log }: ServerPorts): CloudEnvironment {
-  const tell = ({ bucket, endpoint, waitedMs, error }: StoreWait): void =>
-    log.warning('an object store does not answer, and is asked again', {
-      bucket,
-      endpoint,
-      waitedMs,
-      error,
-    })
-  return { ...clouds, waits: { clock, tell } }
 }
 
 /** What is wrong with what is done only now and then, before it is time for it. */
@@ -254,11 +242,12 @@ function createAdmin(
     readonly collector: ReturnType<typeof openCollector>
     readonly processing: OpenProcessing
     readonly api: OpenDoors
+    readonly storeWaits: StoreWaits
     readonly root: string
   },
   { clock, release }: Pick<ServerPorts, 'clock' | 'release'>,
 ): ReturnType<typeof adminRoutes> {
-  const { startedMs, checks, collector, processing, api, root } = parts
+  const { startedMs, checks, collector, processing, api, storeWaits, root } = parts
   return adminRoutes({
     facts: () => ({
       release,
@@ -270,6 +259,7 @@ function createAdmin(
     },
     collector,
     clock,
+    storeWaits: (bucket) => storeWaits.of(bucket),
     diagnose: async () => {
       const { address, httpAddress, s3Address } = api.doors ?? {}
       const doors = {

@@ -1,9 +1,12 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { SystemClock } from '../../src/base/clock.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { ChildPachd, oneDoor } from '../harness/child-pachd.ts'
 import { freePort } from '../harness/child-program.ts'
+import { commitFiles } from '../harness/files.ts'
 import { GcsServer } from '../harness/gcs-server.ts'
+import { pachctlHere } from '../harness/pachctl-here.ts'
+import { TestPachd } from '../harness/test-pachd.ts'
 import { UnsteadyPort } from '../harness/unsteady-port.ts'
 
 const environment = { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret' }
@@ -77,4 +80,45 @@ test.each([
   expect(err).toContain(
     `/.owner at ${endpoint}: nothing listens there (ECONNREFUSED): see that it is up, and that the machine of pachd reaches it; see that the bucket exists`,
   )
+})
+
+const master = { repo: 'data', branch: 'master' }
+
+/** All commands have the server ask a store, and say what it waits for, whoever else does not see the log. */
+const waiting = {
+  'extract --url': ['extract', '--url', 'gs://bucket/backup'],
+  'verify-backup --url': ['verify-backup', '--url', 'gs://bucket/before'],
+  'put-file from a store': ['put-file', 'data', 'master', '/got', '-c', '-f', 'gs://bucket/key'],
+  export: ['export', 'data', 'master', '/', 'gs://bucket/exported'],
+} as const
+
+describe.each(Object.entries(waiting))('%s', (_, args) => {
+  test('says which object store is waited for, until that answers', async () => {
+    await using server = await GcsServer.start()
+    await using port = await UnsteadyPort.open(server.url)
+    server.put('key', Buffer.from('value'))
+    await using pachd = await TestPachd.start({
+      clouds: { variables: { STORAGE_EMULATOR_HOST: port.url }, secretsDirectory: '/nowhere' },
+    })
+    await pachd.pfs.createRepo({ repo: { name: master.repo } })
+    await commitFiles(pachd, master, { file: 'file' })
+    const before = ['extract', '--url', 'gs://bucket/before']
+    const options = { port: pachd.port, home: '/' }
+    expect(await pachctlHere(before, options)).toMatchObject({ code: 0 })
+    const clock = new SystemClock()
+    const startedMs = clock.monotonicMs()
+    port.trouble = () => (clock.monotonicMs() - startedMs < noticedMs ? 'lost request' : undefined)
+    const { code, err } = await pachctlHere(args, options)
+    expect(err).toMatch(
+      new RegExp(
+        `^waiting for gs://bucket at ${port.url} for \\d+ s, and trying on: cannot read gs://bucket.* at ${port.url}: the connection broke: see that it is up`,
+        'm',
+      ),
+    )
+    expect(code).toBe(0)
+    const log = pachd.log.join('')
+    expect(log).toContain(`is asked again bucket=gs://bucket endpoint=${port.url}`)
+    expect(log).toContain(`the object store answers bucket=gs://bucket endpoint=${port.url}`)
+    expect((await pachd.admin.listStoreWaits({ bucket: 'gs://bucket' })).waits).toEqual([])
+  })
 })

@@ -24,6 +24,7 @@ import { sizeText } from '../../base/sizes.ts'
 import { createReport } from '../printing/migration-report.ts'
 import { ageText, goDurationText } from '../printing/times.ts'
 import { StatusLine } from '../printing/status-line.ts'
+import { withStoreWaits } from '../store-waits.ts'
 
 /**
  * Brings an old cluster here, and says what has come; fails when something of it is damaged. With a data
@@ -108,7 +109,8 @@ async function* eventsOf(
 ): AsyncGenerator<MigrateResponse> {
   let isBegun = false
   try {
-    for await (const response of migrationsClient(context).migrate(request)) {
+    const responses = migrationsClient(context).migrate(request)
+    for await (const response of withStoreWaits(context, [request.storage], responses)) {
       isBegun = true
       yield response
     }
