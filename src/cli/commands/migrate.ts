@@ -218,7 +218,7 @@ function summaryLines(summary: MigrationSummary, clock: Clock): readonly string[
     `  ${counts.objects} contents${dryRun ? '' : ' read'}, ${sizeText(counts.objectBytes)}`,
     `  ${counts.pipelines} pipelines, ${counts.jobs} jobs, ${counts.results} results of datums`,
   ]
-  if (counts.access > 0n) lines.push(`  ${counts.access} users, tokens and access lists`)
+  if (counts.access > 0n) lines.push(`  ${counts.access} of users, tokens and access lists`)
   if (counts.damaged > 0n) lines.push(`  ${counts.damaged} damaged`)
   if (took !== undefined && completed === undefined) lines.push(`took ${goDurationText(took)}`)
   if (dryRun && estimated !== undefined) {
