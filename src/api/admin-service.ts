@@ -39,7 +39,7 @@ export interface AdminPorts {
   /** Looks at what the server needs of its machine. */
   readonly diagnose: () => Promise<readonly Symptom[]>
   /** The object stores of that name that the server waits for. */
-  readonly storeWaits: (bucket: string) => readonly StoreWait[]
+  readonly storeWaits: (bucket: string) => readonly (StoreWait & { readonly notedMsAgo: number })[]
   readonly clock: Clock
 }
 
@@ -80,9 +80,10 @@ export function adminRoutes({
     },
 
     listStoreWaits({ bucket }) {
-      const waits = storeWaits(bucket).map(({ waitedMs, error = '', ...store }) => ({
+      const waits = storeWaits(bucket).map(({ waitedMs, notedMsAgo, error = '', ...store }) => ({
         ...store,
         waitedMs: BigInt(waitedMs),
+        notedMsAgo: BigInt(notedMsAgo),
         error,
       }))
       return Promise.resolve({ waits })

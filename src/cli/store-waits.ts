@@ -49,12 +49,15 @@ async function tellWaits(
   if (buckets.length === 0) return
   const client = adminClient(context)
   const told = new Set<string>()
+  const startedMs = clock.monotonicMs()
   try {
     await clock.sleep(firstMs, signal)
     for (;;) {
       for (const bucket of buckets) {
         const { waits } = await client.listStoreWaits({ bucket }, { signal })
-        for (const { waitedMs, error, ...store } of waits) {
+        for (const { waitedMs, notedMsAgo, error, ...store } of waits) {
+          // Of a command before this one, which may have named another endpoint.
+          if (Number(notedMsAgo) > clock.monotonicMs() - startedMs) continue
           const key = `${store.bucket} ${store.endpoint} ${waitedMs}`
           if (told.has(key)) continue
           told.add(key)

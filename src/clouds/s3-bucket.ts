@@ -309,10 +309,16 @@ export class S3Bucket implements PlacedBucket {
   #error(what: string, signal: AbortSignal, cause: unknown, verb: Verb = 'read'): DomainError {
     if (cause instanceof DomainError) return cause
     const code = cause instanceof Error ? cause.name : ''
-    const said = code === 'Error' ? ((cause as NodeJS.ErrnoException).code ?? '') : knownCode(code)
+    const said = knownCode(code === 'Error' || code === 'TimeoutError' ? systemCodeOf(cause) : code)
     const failure = { endpoint: this.endpoint, status: statusOf(cause), code: said }
     return cloudError(what, failure, { credentials: this.#advice, signal, cause, verb })
   }
+}
+
+/** The client says of connections that break, too, that the time was up: the system's code tells them apart. */
+function systemCodeOf(cause: unknown): string {
+  const { code, name } = cause as NodeJS.ErrnoException
+  return code ?? (name === 'Error' ? '' : name)
 }
 
 /** What answers without a body call themselves, says nothing: their status does. */

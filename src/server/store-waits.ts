@@ -11,6 +11,11 @@ interface Noted {
   readonly atMs: number
 }
 
+/** A wait, and how long ago it was told. */
+export interface NotedWait extends StoreWait {
+  readonly notedMsAgo: number
+}
+
 /** The object stores that a server asks in vain: told in its log, and to whoever asks about one of them. */
 export class StoreWaits implements WaitPorts {
   readonly clock: Clock
@@ -37,10 +42,13 @@ export class StoreWaits implements WaitPorts {
   }
 
   /** Of a bucket as its URL names it: `s3://BUCKET`, `as://CONTAINER`, whatever its account. */
-  of(bucket: string): readonly StoreWait[] {
+  of(bucket: string): readonly NotedWait[] {
     this.#forgetStale()
-    return [...this.#noted.values()].flatMap(({ wait }) =>
-      wait.bucket.replace(/^as:\/\/.*\//, 'as://') === bucket ? [wait] : [],
+    const nowMs = this.clock.monotonicMs()
+    return [...this.#noted.values()].flatMap(({ wait, atMs }) =>
+      wait.bucket.replace(/^as:\/\/.*\//, 'as://') === bucket
+        ? [{ ...wait, notedMsAgo: Math.round(nowMs - atMs) }]
+        : [],
     )
   }
 

@@ -13,20 +13,27 @@ const environment = { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret' }
 /** A notice comes after three seconds. */
 const noticedMs = 6000
 
-/** At the end of a test it says nothing more. */
-async function openSilent(opened: AsyncDisposableStack): Promise<string> {
+/** What answers nothing; `asked` resolves when it was asked for the first time. */
+async function openSilent(
+  opened: AsyncDisposableStack,
+): Promise<{ readonly endpoint: string; readonly asked: Promise<undefined> }> {
   const server = opened.use(await GcsServer.start())
   const port = opened.use(await UnsteadyPort.open(server.url))
-  port.trouble = () => 'no answer'
-  return port.url
+  const asked = Promise.withResolvers<undefined>()
+  port.trouble = () => {
+    asked.resolve(undefined)
+    return 'no answer'
+  }
+  return { endpoint: port.url, asked: asked.promise }
 }
 
 test('a start that waits for a bucket says for which, and can be stopped', async () => {
   await using opened = new AsyncDisposableStack()
-  const endpoint = await openSilent(opened)
+  const { endpoint, asked } = await openSilent(opened)
   const root = opened.use(await TemporaryDirectory.create()).join('data')
   const store = ['--store', `s3://bucket/packs?endpoint=${endpoint}`]
   await using pachd = new ChildPachd([...oneDoor(root), ...store], { environment })
+  await asked
   await new SystemClock().sleep(noticedMs)
   pachd.signal('SIGTERM')
   const { code, err } = await pachd.exit
@@ -39,12 +46,13 @@ test('a start that waits for a bucket says for which, and can be stopped', async
 
 test('so can a recovery', async () => {
   await using opened = new AsyncDisposableStack()
-  const endpoint = await openSilent(opened)
+  const { endpoint, asked } = await openSilent(opened)
   const root = opened.use(await TemporaryDirectory.create()).join('data')
   const store = ['--store', `s3://bucket/packs?endpoint=${endpoint}`, '--take-bucket']
   await using pachd = new ChildPachd(['--root', root, ...store, '--recover-metadata'], {
     environment,
   })
+  await asked
   await new SystemClock().sleep(noticedMs)
   pachd.signal('SIGTERM')
   const { code, err } = await pachd.exit
@@ -109,6 +117,7 @@ describe.each(Object.entries(waiting))('%s', (_, args) => {
     const startedMs = clock.monotonicMs()
     port.trouble = () => (clock.monotonicMs() - startedMs < noticedMs ? 'lost request' : undefined)
     const { code, err } = await pachctlHere(args, options)
+    expect(err.match(/^waiting for/gm)).toHaveLength(1)
     expect(err).toMatch(
       new RegExp(
         `^waiting for gs://bucket at ${port.url} for \\d+ s, and trying on: cannot read gs://bucket.* at ${port.url}: the connection broke: see that it is up`,
@@ -121,4 +130,25 @@ describe.each(Object.entries(waiting))('%s', (_, args) => {
     expect(log).toContain(`the object store answers bucket=gs://bucket endpoint=${port.url}`)
     expect((await pachd.admin.listStoreWaits({ bucket: 'gs://bucket' })).waits).toEqual([])
   })
+})
+
+test('what an earlier command has waited for is not said to be waited for', async () => {
+  const clouds = {
+    variables: { AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret' },
+    secretsDirectory: '/nowhere',
+  }
+  await using pachd = await TestPachd.start({ clouds })
+  await pachd.pfs.createRepo({ repo: { name: master.repo } })
+  const options = { port: pachd.port, home: '/' }
+  const put = async (endpoint: string): Promise<string> => {
+    const url = `s3://bucket/key?endpoint=${endpoint}`
+    return (await pachctlHere(['put-file', 'data', 'master', '/x', '-c', '-f', url], options)).err
+  }
+  const [one, other] = [await freePort(), await freePort()].map(
+    (port) => `http://127.0.0.1:${port}`,
+  )
+  expect(await put(one ?? '')).toContain(`waiting for s3://bucket at ${one}`)
+  const err = await put(other ?? '')
+  expect(err).toContain(`waiting for s3://bucket at ${other}`)
+  expect(err).not.toContain(one)
 })
