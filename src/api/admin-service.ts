@@ -2,6 +2,7 @@ import type { CheckEvent } from '../base/check-events.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Symptom, SymptomGrade } from '../base/symptoms.ts'
 import { Admin, SymptomGrade as SymptomGradeCode } from '../gen/pachyderm_pb.ts'
+import type { StoreWait } from '../base/store-waits.ts'
 import type { Collector } from '../storage/collector.ts'
 import { collectGarbage } from './admin/collection-messages.ts'
 import { checkEventMessage } from './admin/check-messages.ts'
@@ -37,6 +38,8 @@ export interface AdminPorts {
   readonly collector: Collector
   /** Looks at what the server needs of its machine. */
   readonly diagnose: () => Promise<readonly Symptom[]>
+  /** The object stores of that name that the server waits for. */
+  readonly storeWaits: (bucket: string) => readonly (StoreWait & { readonly notedMsAgo: number })[]
   readonly clock: Clock
 }
 
@@ -46,6 +49,7 @@ export function adminRoutes({
   check,
   collector,
   diagnose,
+  storeWaits,
   clock,
 }: AdminPorts): readonly Route[] {
   return service(Admin, {
@@ -73,6 +77,16 @@ export function adminRoutes({
         executor,
         notices: [...notices],
       })
+    },
+
+    listStoreWaits({ bucket }) {
+      const waits = storeWaits(bucket).map(({ waitedMs, notedMsAgo, error = '', ...store }) => ({
+        ...store,
+        waitedMs: BigInt(waitedMs),
+        notedMsAgo: BigInt(notedMsAgo),
+        error,
+      }))
+      return Promise.resolve({ waits })
     },
 
     async diagnose() {

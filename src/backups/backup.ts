@@ -238,18 +238,19 @@ export class Backup {
    * @throws {NotFoundError} @throws {FailedPreconditionError} when there are several.
    */
   async find(text: string): Promise<SnapshotName> {
-    const names = (await this.snapshots()).filter((name) => name.startsWith(text))
+    const all = await this.snapshots()
+    const names = all.filter((name) => name.startsWith(text))
     const newest = names.at(-1)
     if (newest === undefined) {
       throw new NotFoundError(
-        text === ''
+        all.length === 0
           ? `${this.name} holds no snapshot: no backup into it has come to its end yet`
-          : `${this.name} holds no snapshot ${text}: verify-backup lists those that it holds`,
+          : `${this.name} holds no snapshot ${text}, but ${shownNames(all)}`,
       )
     }
     if (text === '' || names.length === 1) return newest
     throw new FailedPreconditionError(
-      `${this.name} holds ${names.length} snapshots whose names begin with ${text}: write more of the name`,
+      `${this.name} holds ${names.length} snapshots whose names begin with ${text}: write more of the name, as of ${shownNames(names)}`,
     )
   }
 
@@ -291,4 +292,14 @@ async function descriptionOf(place: BackupPlace): Promise<Uint8Array> {
     }
     throw new NotFoundError(`${place.name} holds no backup`, { cause: error })
   }
+}
+
+const shownMax = 10
+
+/** The newest first, each by its time, which tells it from others. */
+function shownNames(names: readonly SnapshotName[]): string {
+  const shown = names.slice(-shownMax).toReversed()
+  const rest = names.length - shown.length
+  const times = shown.map((name) => name.replace(/-.*/, '')).join(', ')
+  return rest === 0 ? times : `${times} and ${rest} older ones`
 }

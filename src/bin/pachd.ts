@@ -15,10 +15,14 @@ process.exitCode = await runPachd({
   environment: process.env,
   stdout: process.stdout,
   err: (text) => void process.stderr.write(text),
-  // Once: a second signal ends the process at once.
   stopAsked: () =>
     new Promise((resolve) => {
-      for (const signal of stopSignals) process.once(signal, resolve)
+      const stop = (asked: string): void => {
+        // A second signal, whichever it is, ends the process at once.
+        for (const signal of stopSignals) process.off(signal, stop)
+        resolve(asked)
+      }
+      for (const signal of stopSignals) process.on(signal, stop)
     }),
 })
 

@@ -32,7 +32,7 @@ function message(error: unknown, command: CommandSpec | undefined): string {
 }
 
 /** `ENOENT: no such file or directory, open 'x'` the way other programs say it. */
-function systemText(text: string): string {
+export function systemText(text: string): string {
   const match = /^\w+: (.*), \w+ '(.*)'$/s.exec(text)
   return match === null ? text : `${match[2]}: ${match[1]}`
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { CommandContext } from './command.ts'
 import { UsageError } from './errors.ts'
+import type { SourceText } from './parsing/spec-documents.ts'
 
 /** A spec is short; whoever names a film by mistake hears of it. */
 const sourceBytesMax = 64 * 1024 * 1024
@@ -10,6 +11,14 @@ const fetchMsMax = 60_000
 
 /** The text of specs: a local file, an http or https URL, or `-` for standard input. */
 export async function readSource(
+  context: Pick<CommandContext, 'input' | 'out' | 'clock'>,
+  source: string,
+): Promise<SourceText> {
+  const name = source === '-' ? 'the standard input' : source
+  return { name, text: await readText(context, source) }
+}
+
+async function readText(
   { input, out, clock }: Pick<CommandContext, 'input' | 'out' | 'clock'>,
   source: string,
 ): Promise<string> {

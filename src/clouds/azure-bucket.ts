@@ -6,9 +6,8 @@ import {
   type CloudObject,
   contentHashName,
   type NewObject,
-  type StoreBucket,
+  type PlacedBucket,
   type WholeBytes,
-  type WritableBucket,
   partBytes,
 } from './bucket.ts'
 import { cloudError, type Verb } from './cloud-errors.ts'
@@ -61,13 +60,16 @@ export async function openAzure(
 }
 
 /** A container of Azure Blob Storage; `advice` says what to do when it is refused. */
-export class AzureBucket implements WritableBucket, StoreBucket {
+export class AzureBucket implements PlacedBucket {
   readonly name: string
+  readonly endpoint: string
   readonly #container: ContainerClient
   readonly #advice: string
 
   constructor(client: BlobServiceClient, container: string, advice: string = serverAdvice) {
     this.name = `as://${client.accountName}/${container}`
+    // What follows may hold a token.
+    this.endpoint = new URL(client.url).origin
     this.#container = client.getContainerClient(container)
     this.#advice = advice
   }
@@ -227,7 +229,7 @@ export class AzureBucket implements WritableBucket, StoreBucket {
 
   #error(what: string, signal: AbortSignal, cause: unknown, verb: Verb = 'read'): DomainError {
     if (cause instanceof DomainError) return cause
-    const failure = { status: statusOf(cause), code: codeOf(cause) }
+    const failure = { endpoint: this.endpoint, status: statusOf(cause), code: codeOf(cause) }
     return cloudError(what, failure, { credentials: this.#advice, signal, cause, verb })
   }
 }

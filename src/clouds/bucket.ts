@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { StoreSettings } from '../base/store-settings.ts'
+import type { WaitPorts } from './told-waits.ts'
 
 /** An object of a bucket, as it was when it was looked at. */
 export interface CloudObject {
@@ -87,6 +88,12 @@ export interface StoreBucket extends Bucket {
   delete(key: string, signal: AbortSignal): Promise<void>
 }
 
+/** A bucket of a store that is somewhere. */
+export interface PlacedBucket extends WritableBucket, StoreBucket {
+  /** Where it is asked, for people, as in `https://storage.example.com:9000`. */
+  readonly endpoint: string
+}
+
 /** Under this name the hash is kept with an object; Azure's names are words. */
 export const contentHashName = 'pachydermhash'
 
@@ -104,6 +111,8 @@ export interface CloudEnvironment {
   readonly secretsDirectory: string
   /** What to do when a store refuses them; unset: what the server needs of its own. */
   readonly advice?: string
+  /** Who is told of stores that are asked in vain; unset: nobody. */
+  readonly waits?: WaitPorts
 }
 
 /** The names of a bucket, and what it is in. */

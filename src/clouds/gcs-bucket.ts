@@ -4,9 +4,8 @@ import {
   type CloudObject,
   contentHashName,
   type NewObject,
-  type StoreBucket,
+  type PlacedBucket,
   type WholeBytes,
-  type WritableBucket,
 } from './bucket.ts'
 import { type GcsAnswer, writeGcsObject } from './gcs-writes.ts'
 import { type CloudFailure, cloudError, type Verb } from './cloud-errors.ts'
@@ -117,8 +116,9 @@ interface Ask {
 }
 
 /** A bucket of Google Cloud Storage, by its JSON API; `advice` says what to do when it is refused. */
-export class GcsBucket implements WritableBucket, StoreBucket {
+export class GcsBucket implements PlacedBucket {
   readonly name: string
+  readonly endpoint: string
   readonly #client: GcsClient
   readonly #objects: string
   readonly #uploads: string
@@ -126,6 +126,7 @@ export class GcsBucket implements WritableBucket, StoreBucket {
 
   constructor(client: GcsClient, bucket: string, advice: string = serverAdvice) {
     this.name = `gs://${bucket}`
+    this.endpoint = client.endpoint
     this.#client = client
     this.#advice = advice
     const below = `storage/v1/b/${encodeURIComponent(bucket)}/o`
@@ -324,12 +325,17 @@ export class GcsBucket implements WritableBucket, StoreBucket {
     }: { readonly signal: AbortSignal; readonly cause: unknown; readonly verb?: Verb },
   ): DomainError {
     const failure = status === undefined ? failureOf(cause) : { status, code: '' }
-    return cloudError(what, failure, { credentials: this.#advice, signal, cause, verb })
+    const { endpoint } = this
+    return cloudError(
+      what,
+      { ...failure, endpoint },
+      { credentials: this.#advice, signal, cause, verb },
+    )
   }
 }
 
 /** What kept a request from an answer: the connection, or what should have said who asks. */
-function failureOf(cause: unknown): CloudFailure {
+function failureOf(cause: unknown): Omit<CloudFailure, 'endpoint'> {
   if (!(cause instanceof Error)) return { status: undefined, code: '' }
   const { code = '', status } = cause as Error & {
     readonly code?: unknown

@@ -1,6 +1,13 @@
-import { assert } from '../base/errors.ts'
 import type { StoreSettings } from '../base/store-settings.ts'
-import type { Bucket, BucketName, CloudEnvironment, StoreBucket, WritableBucket } from './bucket.ts'
+import type {
+  Bucket,
+  BucketName,
+  CloudEnvironment,
+  PlacedBucket,
+  StoreBucket,
+  WritableBucket,
+} from './bucket.ts'
+import { ToldBucket } from './told-bucket.ts'
 
 /** Google's credentials are asked for one of these. */
 type Use = 'read' | 'change'
@@ -9,7 +16,7 @@ type Use = 'read' | 'change'
 export class Buckets implements Disposable {
   readonly #environment: CloudEnvironment
   readonly #opened = new DisposableStack()
-  readonly #clients = new Map<string, Promise<(bucket: string) => Bucket>>()
+  readonly #clients = new Map<string, Promise<(bucket: string) => PlacedBucket>>()
 
   constructor(environment: CloudEnvironment) {
     this.#environment = environment
@@ -20,12 +27,10 @@ export class Buckets implements Disposable {
   }
 
   async openToWrite(name: BucketName): Promise<WritableBucket> {
-    const bucket = await this.#open(name, 'change')
-    assert(isWritable(bucket), `buckets of ${name.kind} can be written to`)
-    return bucket
+    return await this.#open(name, 'change')
   }
 
-  async #open(name: BucketName, use: Use): Promise<Bucket> {
+  async #open(name: BucketName, use: Use): Promise<PlacedBucket> {
     const { bucket, kind, account = '', endpoint = '', region = '' } = name
     const key = `${kind} ${use} ${account} ${endpoint} ${region}`
     const known = this.#clients.get(key)
@@ -36,38 +41,28 @@ export class Buckets implements Disposable {
 
   /** A bucket to keep objects in, with permission to change it. */
   async openStore(name: BucketName): Promise<StoreBucket> {
-    const { kind, bucket, account } = name
-    switch (kind) {
-      case 's3': {
-        const { openS3, S3Bucket } = await import('./s3-bucket.ts')
-        const client = await openS3(environmentFor(name, this.#environment))
-        this.#opened.defer(() => client.destroy())
-        return new S3Bucket(client, bucket)
-      }
-      case 'gcs': {
-        const { GcsBucket, openGcs } = await import('./gcs-bucket.ts')
-        return new GcsBucket(await openGcs(this.#environment, 'change'), bucket)
-      }
-      case 'azure': {
-        const { AzureBucket, openAzure } = await import('./azure-bucket.ts')
-        return new AzureBucket(await openAzure(this.#environment, account), bucket)
-      }
-    }
+    return (await this.#client(name, 'change'))(name.bucket)
   }
 
   [Symbol.dispose](): void {
     this.#opened.dispose()
   }
 
-  async #client(name: BucketName, use: Use): Promise<(bucket: string) => Bucket> {
+  async #client(name: BucketName, use: Use): Promise<(bucket: string) => PlacedBucket> {
+    const open = await this.#access(name, use)
+    const { waits } = this.#environment
+    return waits === undefined ? open : (bucket) => new ToldBucket(open(bucket), waits)
+  }
+
+  async #access(name: BucketName, use: Use): Promise<(bucket: string) => PlacedBucket> {
     const { kind, account } = name
     const { advice } = this.#environment
     switch (kind) {
       case 's3': {
         const { openS3, S3Bucket } = await import('./s3-bucket.ts')
-        const client = await openS3(environmentFor(name, this.#environment))
-        this.#opened.defer(() => client.destroy())
-        return (bucket) => new S3Bucket(client, bucket, advice)
+        const access = await openS3(environmentFor(name, this.#environment))
+        this.#opened.defer(() => access.client.destroy())
+        return (bucket) => new S3Bucket(access, bucket, advice)
       }
       case 'gcs': {
         const { GcsBucket, openGcs } = await import('./gcs-bucket.ts')
@@ -94,8 +89,4 @@ export function environmentFor(
     ...(region !== undefined && { AWS_REGION: region }),
   }
   return { ...environment, variables }
-}
-
-function isWritable(bucket: Bucket): bucket is WritableBucket {
-  return 'write' in bucket
 }

@@ -6,9 +6,8 @@ import {
   type CloudObject,
   contentHashName,
   type NewObject,
-  type StoreBucket,
+  type PlacedBucket,
   type WholeBytes,
-  type WritableBucket,
 } from './bucket.ts'
 import { cloudError, type Verb } from './cloud-errors.ts'
 import { readSecret } from './mounted-secrets.ts'
@@ -21,21 +20,30 @@ const serverAdvice =
   "give pachd's environment AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile in ~/.aws), or mount /amazon-secret with id, secret and region"
 const defaultRegion = 'us-east-1'
 
+/** A client, and what it is asked through. */
+export interface S3Access {
+  readonly client: S3Client
+  readonly connections: { readonly endpoint: string | undefined }
+}
+
 /**
  * A client of S3, or of what is like it, that reads credentials where AWS's own programs do, and else the
  * secrets that 1.5 mounts; without any, it asks as anybody.
  */
-export async function openS3(environment: CloudEnvironment): Promise<S3Client> {
+export async function openS3(environment: CloudEnvironment): Promise<S3Access> {
   const sdk = await import('@aws-sdk/client-s3')
   const { S3Connections } = await import('./s3-connections.ts')
-  const config = { ...(await configOf(environment)), requestHandler: new S3Connections() }
+  const connections = new S3Connections()
+  const config = { ...(await configOf(environment)), requestHandler: connections }
   const client = new sdk.S3Client(config)
-  if (config.credentials !== undefined || (await hasCredentials(client))) return client
+  if (config.credentials !== undefined || (await hasCredentials(client))) {
+    return { client, connections }
+  }
   client.destroy()
   // Public buckets take requests that nobody has signed; the client insists on having something to sign with.
   const credentials = { accessKeyId: 'anybody', secretAccessKey: 'anybody' }
   const signer: S3ClientConfig['signer'] = { sign: async (request) => request }
-  return new sdk.S3Client({ ...config, credentials, signer })
+  return { client: new sdk.S3Client({ ...config, credentials, signer }), connections }
 }
 
 async function hasCredentials(client: S3Client): Promise<boolean> {
@@ -109,23 +117,29 @@ function ignore(): void {
 }
 
 /**
- * A bucket of S3; `client` is the caller's, and serves any number of them. `advice` says what to do when it is
+ * A bucket of S3; the client is the caller's, and serves any number of them. `advice` says what to do when it is
  * refused.
  */
-export class S3Bucket implements WritableBucket, StoreBucket {
+export class S3Bucket implements PlacedBucket {
   readonly name: string
   readonly #client: S3Client
+  readonly #connections: S3Access['connections']
   readonly #bucket: string
   readonly #advice: string
   #sdk: Promise<Sdk> | undefined
   /** False once it has said that it cannot make what is not there only. */
   #takesConditions = true
 
-  constructor(client: S3Client, bucket: string, advice: string = serverAdvice) {
+  constructor({ client, connections }: S3Access, bucket: string, advice: string = serverAdvice) {
     this.name = `s3://${bucket}`
     this.#client = client
+    this.#connections = connections
     this.#bucket = bucket
     this.#advice = advice
+  }
+
+  get endpoint(): string {
+    return this.#connections.endpoint ?? 'the endpoint of S3'
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncGenerator<CloudObject> {
@@ -295,10 +309,16 @@ export class S3Bucket implements WritableBucket, StoreBucket {
   #error(what: string, signal: AbortSignal, cause: unknown, verb: Verb = 'read'): DomainError {
     if (cause instanceof DomainError) return cause
     const code = cause instanceof Error ? cause.name : ''
-    const said = code === 'Error' ? ((cause as NodeJS.ErrnoException).code ?? '') : knownCode(code)
-    const failure = { status: statusOf(cause), code: said }
+    const said = knownCode(code === 'Error' || code === 'TimeoutError' ? systemCodeOf(cause) : code)
+    const failure = { endpoint: this.endpoint, status: statusOf(cause), code: said }
     return cloudError(what, failure, { credentials: this.#advice, signal, cause, verb })
   }
+}
+
+/** The client says of connections that break, too, that the time was up: the system's code tells them apart. */
+function systemCodeOf(cause: unknown): string {
+  const { code, name } = cause as NodeJS.ErrnoException
+  return code ?? (name === 'Error' ? '' : name)
 }
 
 /** What answers without a body call themselves, says nothing: their status does. */

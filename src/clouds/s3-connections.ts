@@ -11,6 +11,7 @@ const usualSilence = { asked: silentMs, sent: silentMsOfSent } as const
 /** Connections to S3, which may be silent for longer after they were sent something than after a question. */
 export class S3Connections extends NodeHttpHandler {
   readonly #sending: NodeHttpHandler
+  #endpoint: string | undefined
 
   constructor(silence: { readonly asked: number; readonly sent: number } = usualSilence) {
     const options = { keepAlive: true, maxSockets: socketCountMax }
@@ -23,10 +24,26 @@ export class S3Connections extends NodeHttpHandler {
     this.#sending = new NodeHttpHandler({ ...shared, socketTimeout: silence.sent })
   }
 
+  /** Where it was asked last. */
+  get endpoint(): string | undefined {
+    return this.#endpoint
+  }
+
   override async handle(
     ...[request, options]: Parameters<NodeHttpHandler['handle']>
   ): ReturnType<NodeHttpHandler['handle']> {
+    this.#endpoint = endpointOf(request)
     if (request.body === undefined) return await super.handle(request, options)
     return await this.#sending.handle(request, options)
   }
+}
+
+/** Of a host that has a bucket's name before it, the rest: all buckets have it. */
+function endpointOf({
+  protocol,
+  hostname,
+  port,
+}: Pick<Parameters<NodeHttpHandler['handle']>[0], 'protocol' | 'hostname' | 'port'>): string {
+  const host = hostname.replace(/^.+\.(?=s3[.-].*\.amazonaws\.com)/, '')
+  return `${protocol}//${host}${port === undefined ? '' : `:${port}`}`
 }

@@ -1,11 +1,12 @@
 import { addressText } from '../api/open-port.ts'
 import type { Writable } from 'node:stream'
 import { SystemClock } from '../base/clock.ts'
-import { DataLossError, DomainError } from '../base/errors.ts'
+import { CancelledError, DataLossError, DomainError } from '../base/errors.ts'
 import { findingText, summaryText } from '../base/finding-text.ts'
 import { Output, OutputClosedError } from '../base/output.ts'
 import { SystemRandom } from '../base/random.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
+import type { WaitPorts } from '../clouds/told-waits.ts'
 import { systemCode } from '../storage/file-errors.ts'
 import { type PachdCommand, parseCommandLine, UsageError } from './command-line.ts'
 import type { ServerConfig } from './server-config.ts'
@@ -13,6 +14,7 @@ import { usage } from './usage.ts'
 import { Log } from './log.ts'
 import { readRelease } from './release.ts'
 import type { OfflineRestorePorts } from './backing-up/offline-restore.ts'
+import type { ServerPorts } from './ports.ts'
 import type { Server } from './server.ts'
 
 /** The parts of a process that pachd uses. */
@@ -27,6 +29,8 @@ export interface PachdProcess {
 }
 
 const stopGraceMs = 5000
+/** For a last copy of what has changed of the metadata. */
+const lastCopyMs = 10_000
 const exitCodes = { done: 0, failed: 1, usage: 2 } as const
 
 /** Runs a server until it is asked to stop. Returns the exit code. */
@@ -85,11 +89,7 @@ async function check(
   process: PachdProcess,
   out: Output,
 ): Promise<number> {
-  const clock = new SystemClock()
-  const stop = new AbortController()
-  void process.stopAsked().then(() => stop.abort())
-  const release = await readRelease()
-  const ports = { ...worldOf(process), clock, release, signal: stop.signal }
+  const ports = { ...(await offlineWorldOf(process)), release: await readRelease() }
   let exitCode: number = exitCodes.failed
   const { checkDirectory } = await import('./directory-check.ts')
   try {
@@ -117,21 +117,38 @@ async function check(
 
 /** Brings the packs back from a bucket. */
 async function leave(root: string, process: PachdProcess, out: Output): Promise<void> {
-  const stop = new AbortController()
-  void process.stopAsked().then(() => stop.abort())
   const { leaveBucket } = await import('./bucket/leave-bucket.ts')
-  const ports = { ...worldOf(process), clock: new SystemClock(), signal: stop.signal }
+  const ports = await offlineWorldOf(process)
   for await (const line of leaveBucket(root, ports)) await out.write(`${line}\n`)
 }
 
-function worldOf({ environment }: PachdProcess): {
+interface World {
+  readonly clock: SystemClock
   readonly random: SystemRandom
   readonly clouds: CloudEnvironment
-} {
-  return {
-    random: new SystemRandom(),
-    clouds: { variables: environment, secretsDirectory: '/' },
+}
+
+function worldOf({ environment }: PachdProcess): World {
+  const clouds = { variables: environment, secretsDirectory: '/' }
+  return { clock: new SystemClock(), random: new SystemRandom(), clouds }
+}
+
+/** The same without a server: the first signal ends what is done, and people see what is waited for. */
+async function offlineWorldOf(
+  process: PachdProcess,
+): Promise<World & { readonly signal: AbortSignal; readonly giveUp: AbortSignal }> {
+  const stop = new AbortController()
+  void process.stopAsked().then(() => stop.abort())
+  const { waitText } = await import('../base/store-waits.ts')
+  const world = worldOf(process)
+  const { clock } = world
+  const waits: WaitPorts = {
+    clock,
+    tell: (wait) => process.err(`${waitText(wait)}\n`),
+    tellOver: ({ bucket, endpoint }) => process.err(`${bucket} at ${endpoint} answers\n`),
   }
+  const { signal } = stop
+  return { ...world, clouds: { ...world.clouds, waits }, signal, giveUp: signal }
 }
 
 /** What keeps a server from starting is what a check without one can tell more of. */
@@ -151,17 +168,9 @@ async function restoreOffline(
   process: PachdProcess,
   out: Output,
 ): Promise<void> {
-  const clock = new SystemClock()
-  const stop = new AbortController()
-  void process.stopAsked().then(() => stop.abort())
-  const ports = {
-    clock,
-    random: new SystemRandom(),
-    log: new Log(clock, process.err),
-    release: await readRelease(),
-    clouds: { variables: process.environment, secretsDirectory: '/' },
-    signal: stop.signal,
-  }
+  const world = await offlineWorldOf(process)
+  const log = new Log(world.clock, process.err)
+  const ports = { ...world, log, release: await readRelease() }
   for await (const line of linesOf(command, ports)) await out.write(`${line}\n`)
 }
 
@@ -186,31 +195,52 @@ async function* linesOf(
 
 /** Until it is asked to stop; a restore has it closed and opened once more, on the same ports. */
 async function serve(config: ServerConfig, process: PachdProcess, out: Output): Promise<void> {
-  const clock = new SystemClock()
-  const log = new Log(clock, process.err)
+  const world = worldOf(process)
+  const log = new Log(world.clock, process.err)
   // Asked before the data directory is opened, so that a stop at any time is in good order.
   const stopAsked = process.stopAsked()
   const release = await readRelease()
-  const { openServer } = await import('./server.ts')
   let again = config
   for (let isFirst = true; ; isFirst = false) {
     const restart = Promise.withResolvers<'restart'>()
-    const server = await openServer(again, {
-      ...worldOf(process),
-      clock,
-      log,
-      release,
-      restart: () => restart.resolve('restart'),
-    }).catch((error: unknown) => {
-      throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
-    })
+    const ports = { ...world, log, release, restart: () => restart.resolve('restart') }
+    const server = await openUnlessStopped(again, ports, stopAsked)
+    if (server === undefined) {
+      log.info('stopped before it was ready')
+      return
+    }
     if (isFirst) await tellReady(server, config, { out, log })
     const reason = await Promise.race([stopAsked, restart.promise])
     log.info('stopping', { reason, graceMs: stopGraceMs })
     again = onSamePorts(config, server)
-    await server.close(stopGraceMs)
+    // A restore is about to take the place of what there is.
+    await server.close(stopGraceMs, { lastCopyMs: reason === 'restart' ? 0 : lastCopyMs })
     log.info('stopped')
     if (reason !== 'restart') return
+  }
+}
+
+/** Undefined when it was asked to stop while it waited for an object store. */
+async function openUnlessStopped(
+  config: ServerConfig,
+  ports: ServerPorts,
+  stopAsked: Promise<string>,
+): Promise<Server | undefined> {
+  const { openServer } = await import('./server.ts')
+  const giveUp = new AbortController()
+  let isOpening = true
+  // A server that is open needs the store at its end, too.
+  const giveUpOpening = (): void => {
+    if (isOpening) giveUp.abort()
+  }
+  void stopAsked.then(giveUpOpening)
+  try {
+    return await openServer(config, { ...ports, giveUp: giveUp.signal })
+  } catch (error) {
+    if (giveUp.signal.aborted && error instanceof CancelledError) return undefined
+    throw error instanceof DataLossError ? pointedToCheck(error, config.root) : error
+  } finally {
+    isOpening = false
   }
 }
 

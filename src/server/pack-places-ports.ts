@@ -22,12 +22,16 @@ export interface PackPlaces extends AsyncDisposable {
   start(): Promise<void>
   /** Packs that are not in the bucket yet. */
   waiting(): { readonly count: number; readonly sizeBytes: number }
+  /** Resolves when there are none. @throws what uploads fail with. */
+  uploaded(): Promise<void>
 }
 
 export interface PackPlacesPorts {
   readonly clock: Clock
   readonly random: Random
   readonly clouds: CloudEnvironment
+  /** Ends a look at the bucket that opening takes. */
+  readonly giveUp?: AbortSignal
 }
 
 export interface BucketConfig {

@@ -71,6 +71,7 @@ function inDirectory(local: LocalObjectStore, opened: AsyncDisposableStack): Pac
     near: local,
     start: () => Promise.resolve(),
     waiting: () => ({ count: 0, sizeBytes: 0 }),
+    uploaded: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   }
 }

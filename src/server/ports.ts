@@ -15,6 +15,8 @@ export interface ServerPorts {
   readonly patience?: Patience
   /** Where credentials of object stores come from; none where it is not said. */
   readonly clouds?: CloudEnvironment
+  /** Ends an opening that waits for an object store. */
+  readonly giveUp?: AbortSignal
   /** Asks whoever runs the server to close it, and to open one more; none where nobody does. */
   readonly restart?: () => void
 }

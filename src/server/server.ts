@@ -41,6 +41,7 @@ import { onDemand } from '../base/on-demand.ts'
 import { patientRetries } from '../base/retries.ts'
 import { startBackgroundTask } from './background-task.ts'
 import { openBackups } from './backing-up/late-backups.ts'
+import { MetadataCopying } from './backing-up/metadata-copying.ts'
 import { openCollector, startCollecting } from './collecting.ts'
 import type { ServerConfig } from './server-config.ts'
 import { Doors } from './doors.ts'
@@ -50,15 +51,18 @@ import { noClouds, type ServerPorts } from './ports.ts'
 import { openProcessing, type OpenProcessing } from './processing.ts'
 import type { StoreChecks } from './store-checks.ts'
 import { forgetRehearsal, openRehearsalStores } from './rehearsal-stores.ts'
+import { StoreWaits } from './store-waits.ts'
 import { openStores, type Stores } from './stores.ts'
 
 /** A running pachd: its data directory, and open ports. */
 export class Server implements AsyncDisposable {
   readonly #doors: Doors
+  readonly #copying: MetadataCopying | undefined
   readonly #opened: AsyncDisposableStack
 
-  constructor(doors: Doors, opened: AsyncDisposableStack) {
+  constructor(doors: Doors, copying: MetadataCopying | undefined, opened: AsyncDisposableStack) {
     this.#doors = doors
+    this.#copying = copying
     this.#opened = opened
   }
 
@@ -76,9 +80,16 @@ export class Server implements AsyncDisposable {
     return this.#doors.s3Address
   }
 
-  /** Takes no more calls, gives running ones at most `graceMs`, and lets go of everything. */
-  async close(graceMs: number): Promise<void> {
+  /**
+   * Takes no more calls, gives running ones at most `graceMs`, and lets go of everything; with `lastCopyMs`, copies
+   * of the metadata what has changed, which may take so long.
+   */
+  async close(
+    graceMs: number,
+    { lastCopyMs = 0 }: { readonly lastCopyMs?: number } = {},
+  ): Promise<void> {
     await this.#doors.close(graceMs)
+    this.#copying?.copyAtEnd(lastCopyMs)
     await this.#opened.disposeAsync()
   }
 
@@ -92,13 +103,18 @@ export class Server implements AsyncDisposable {
  *
  * @throws {DomainError} with advice, when the data directory or the port cannot be had.
  */
-export async function openServer(config: ServerConfig, ports: ServerPorts): Promise<Server> {
+export async function openServer(config: ServerConfig, given: ServerPorts): Promise<Server> {
+  const storeWaits = new StoreWaits(given)
+  const ports = { ...given, clouds: { ...(given.clouds ?? noClouds), waits: storeWaits } }
   const { clock, random, log, release } = ports
+  const { root } = config
   const startedMs = clock.monotonicMs()
   await using opened = new AsyncDisposableStack()
   await requireSettings(config, ports)
   const stores = opened.use(await openStores(config, ports))
   await forgetRehearsal(stores.directory)
+  // Before all that changes something, and so ended after it.
+  const copying = opened.use(await MetadataCopying.start(stores, config, ports))
   const { directory, database, chunks } = stores
   const triggers = new Triggers({ clock, random })
   const uses = new JobCommitUses(stores)
@@ -134,7 +150,7 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
     ...ppsRoutes(processing, collector),
     ...jobsRoutes(processing),
     ...pipelinesRoutes(processing),
-    ...createAdmin({ startedMs, checks, collector, processing, api, root: config.root }, ports),
+    ...createAdmin({ startedMs, checks, collector, processing, api, storeWaits, root }, ports),
     ...secretsRoutes(processing),
     ...trialsRoutes(processing),
     ...migrationRoutesLate(lateMigrations(opened, stores, ports), {
@@ -154,8 +170,8 @@ export async function openServer(config: ServerConfig, ports: ServerPorts): Prom
   api.doors = doors
   processing.start()
   const packs = stores.bucketUrl ?? directory.objects
-  log.info('listening', { ...addressesOf(doors), root: config.root, packs, release })
-  return new Server(doors, opened.move())
+  log.info('listening', { ...addressesOf(doors), root, packs, release })
+  return new Server(doors, copying, opened.move())
 }
 
 /** What is wrong with what is done only now and then, before it is time for it. */
@@ -226,11 +242,12 @@ function createAdmin(
     readonly collector: ReturnType<typeof openCollector>
     readonly processing: OpenProcessing
     readonly api: OpenDoors
+    readonly storeWaits: StoreWaits
     readonly root: string
   },
   { clock, release }: Pick<ServerPorts, 'clock' | 'release'>,
 ): ReturnType<typeof adminRoutes> {
-  const { startedMs, checks, collector, processing, api, root } = parts
+  const { startedMs, checks, collector, processing, api, storeWaits, root } = parts
   return adminRoutes({
     facts: () => ({
       release,
@@ -242,6 +259,7 @@ function createAdmin(
     },
     collector,
     clock,
+    storeWaits: (bucket) => storeWaits.of(bucket),
     diagnose: async () => {
       const { address, httpAddress, s3Address } = api.doors ?? {}
       const doors = {

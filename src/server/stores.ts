@@ -36,6 +36,8 @@ export interface Stores extends AsyncDisposable {
   readonly objects: ObjectStore
   /** Where the packs are, when not in the directory. */
   readonly bucketUrl?: string
+  /** Resolves when all that was put is where the packs are. @throws what keeps it from that. */
+  readonly uploaded: () => Promise<void>
   readonly chunks: PackStore
   readonly leases: Leases
   readonly contents: ChunkedContents
@@ -51,8 +53,9 @@ export interface Stores extends AsyncDisposable {
  */
 export async function openStores(
   config: Pick<ServerConfig, 'root' | 'packs'> & DoorsConfig,
-  { clock, random, log, release, clouds = noClouds }: ServerPorts,
+  given: ServerPorts,
 ): Promise<Stores> {
+  const { clock, random, log, release } = given
   await using opened = new AsyncDisposableStack()
   // So that a port that is taken leaves nothing behind at a path that may be mistyped. A directory
   // that is ours already is opened first: to whoever has it, that is the better answer.
@@ -76,7 +79,7 @@ export async function openStores(
     }),
   )
   await directory.settle()
-  const ports = { clock, random, clouds, log }
+  const ports = { ...given, clouds: given.clouds ?? noClouds }
   const packs = opened.use(await openPackPlaces(directory, config.packs ?? {}, ports))
   const { objects, near, url } = packs
   const chunks = opened.use(
@@ -91,6 +94,7 @@ export async function openStores(
     database,
     objects,
     ...(url !== undefined && { bucketUrl: url }),
+    uploaded: () => packs.uploaded(),
     chunks,
     leases: chunks.leases,
     contents: new ChunkedContents(chunks),

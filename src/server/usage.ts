@@ -97,7 +97,7 @@ Usage: pachd --root DIR [--address HOST:PORT] [--http-address HOST:PORT|off]
                         PACHD_BACKUP_PASSPHRASE_FILE)
   --metadata-copy-every MINUTES
                         how often to copy the metadata beside the packs, when they have
-                        changed, and after a start if that is due; 0: never (or PACHD_METADATA_COPY_EVERY; default ${metadataCopyMinutesDefault})
+                        changed, after a start if that is due, and once more at a stop; 0: never (or PACHD_METADATA_COPY_EVERY; default ${metadataCopyMinutesDefault})
   --restore DIR|URL     put the data directory together from a backup instead of serving
                         it; it must be new, or empty. Stopped, it goes on when run again
   --restore-packs DIR|URL

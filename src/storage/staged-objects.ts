@@ -1,6 +1,11 @@
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { FailedPreconditionError, NotFoundError, UnavailableError } from '../base/errors.ts'
+import {
+  CancelledError,
+  FailedPreconditionError,
+  NotFoundError,
+  UnavailableError,
+} from '../base/errors.ts'
 import { BucketTakenError } from './bucket-owner.ts'
 import { type FaultPoint, noFault } from './fault-point.ts'
 import type { LocalObjectStore } from './local-objects.ts'
@@ -184,6 +189,7 @@ export class StagedObjects implements ObjectStore, AsyncDisposable {
   async uploaded(): Promise<void> {
     while (this.#staged.size > 0) {
       if (this.#trouble !== undefined) throw this.#trouble
+      if (this.#stop.signal.aborted) throw new CancelledError('what waits is uploaded later')
       await this.#change()
     }
   }

@@ -11,13 +11,14 @@ import { pipeline } from 'node:stream/promises'
 
 /**
  * What happens to a request: a status in place of what the server says, or its connection breaks before, after or
- * in the midst of the answer.
+ * in the midst of the answer, or stays without one.
  */
 export type Trouble =
   | { readonly status: number; readonly body?: string }
   | 'lost request'
   | 'lost answer'
   | 'half an answer'
+  | 'no answer'
   | undefined
 
 /** A port that leads to a server of the web, and on which a test may have things go wrong. */
@@ -50,6 +51,7 @@ export class UnsteadyPort implements AsyncDisposable {
       response.writeHead(trouble.status).end(trouble.body)
       return
     }
+    if (trouble === 'no answer') return
     if (trouble === 'lost request') {
       request.socket.destroy()
       return

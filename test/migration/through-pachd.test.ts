@@ -143,11 +143,25 @@ test('pachctl takes the token from a file or from its environment', async () => 
   const byFile = ['--dry-run', '--pachd-token-file', directory.join('token')]
   expect(await pachctlHere([...args, ...byFile], place)).toMatchObject({ code: 0, err: '' })
   const missing = await pachctlHere([...args, '--pachd-token-file', directory.join('none')], place)
-  expect(missing.err).toContain(`cannot read ${directory.join('none')}`)
+  expect(missing.err).toBe(`cannot read ${directory.join('none')}: no such file or directory\n`)
   const come = await pachctlHere(args, { ...place, environment: { PACHD_TOKEN: token } })
   expect(come).toMatchObject({ code: 0, err: '' })
+  expect(come.out).toContain('  2 of users, tokens and access lists\n')
   const said = [without, come, pachd.log, await readFile(directory.join('report.jsonl'), 'utf8')]
   expect(JSON.stringify(said)).not.toContain(token)
+})
+
+test('what an open commit holds is not told by a pachd, and not said to have come', async () => {
+  await using cluster = await UnpackedCluster.unpack('1.5.3')
+  await using objects = await openObjects(cluster)
+  const address = await serveControlled(cluster, objects, {})
+  await using pachd = await TestPachd.start()
+  const asked = { ...request, pachd: address, openCommits: OpenCommits.FINISH }
+  const { damage, notices } = await migrate(pachd, nowhere, { ...asked, skipDamaged: true })
+  const [{ what, reason } = { what: '', reason: '' }] = damage
+  expect(damage).toHaveLength(1)
+  expect(reason).toContain('finish it there, or leave it out with --open-commits drop')
+  expect(notices).toContain(`the open commit ${what} is finished, without what is damaged of it`)
 })
 
 test('what runs there, and what is written meanwhile, is noticed', async () => {

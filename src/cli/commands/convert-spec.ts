@@ -1,7 +1,8 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
 import type { CommandContext } from '../command.ts'
+import { placeText } from '../parsing/json-documents.ts'
 import { convertSpec } from '../parsing/old-specs.ts'
-import { specDocuments } from '../parsing/spec-documents.ts'
+import { inSource, specDocuments } from '../parsing/spec-documents.ts'
 import { readSource } from '../spec-source.ts'
 
 /** Prints specs as they are written now, and beside them what to look at. */
@@ -13,19 +14,23 @@ export async function convertSpecs({
   clock,
 }: CommandContext): Promise<void> {
   // Only specs go to standard output.
-  const text = await readSource({ input, out: err, clock }, flags.text('file'))
+  const source = await readSource({ input, out: err, clock }, flags.text('file'))
+  const documents = specDocuments(source.text)
   let count = 0
-  for await (const { value } of specDocuments(text)) {
-    const { spec, warnings } = convertSpec(value)
+  for (;;) {
+    const next = await inSource(source, () => documents.next())
+    if (next.done === true) break
+    const { value, offset } = next.value
+    const place = ` (which begins at ${placeText(source.text, offset)})`
+    const { spec, warnings } = await inSource(source, () => convertSpec(value), place)
     count += 1
     const name = nameOf(spec)
     for (const warning of warnings) await err.line(`${name}: ${warning}`)
     await out.line(JSON.stringify(spec, undefined, 2))
   }
   if (count > 0) return
-  const source = flags.text('file')
   throw new InvalidArgumentError(
-    `there is no spec in ${source === '-' ? 'the standard input' : source}: a spec is an object, as in {"pipeline": {"name": "edges"}, …}`,
+    `there is no spec in ${source.name}: a spec is an object, as in {"pipeline": {"name": "edges"}, …}`,
   )
 }
 

@@ -7,6 +7,7 @@ import type { CreatePipelineRequest } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { KeptTextError } from '../errors.ts'
 import { parsePipelineSpecs } from '../parsing/pipeline-specs.ts'
+import type { SourceText } from '../parsing/spec-documents.ts'
 import { requestedFormat, specFileText } from '../printing/pipeline-spec.ts'
 import { ppsClient } from '../pps-client.ts'
 import { applySpec } from './pipeline-specs.ts'
@@ -28,7 +29,7 @@ export async function editPipeline(context: CommandContext): Promise<void> {
     const edited = await readFile(path, 'utf8')
     isDone = edited === text
     if (isDone) return await out.line('nothing was changed')
-    const spec = await parseOne(edited, name)
+    const spec = await parseOne({ text: edited, name: path }, name)
     await requireVersion(context, name, before.version)
     await applySpec(context, spec, { update: true, reprocess: flags.isOn('reprocess') })
     isDone = true
@@ -44,7 +45,7 @@ export async function editPipeline(context: CommandContext): Promise<void> {
   }
 }
 
-async function parseOne(text: string, name: string): Promise<CreatePipelineRequest> {
+async function parseOne(text: SourceText, name: string): Promise<CreatePipelineRequest> {
   const specs = await Array.fromAsync(parsePipelineSpecs(text))
   const [spec] = specs
   if (spec === undefined || specs.length > 1) {

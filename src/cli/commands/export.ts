@@ -8,6 +8,7 @@ import { countText } from '../../base/counts.ts'
 import { Progress } from '../printing/progress.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { fileOf } from './files.ts'
+import { withStoreWaits } from '../store-waits.ts'
 
 /** Has the server write files to an object store. */
 export async function exportFiles(context: CommandContext): Promise<void> {
@@ -21,13 +22,10 @@ export async function exportFiles(context: CommandContext): Promise<void> {
   let last: ExportFilesResponse | undefined
   try {
     const file = fileOf(repo, commit, path)
-    for await (const response of filesClient(context).exportFiles({
-      file,
-      url,
-      parallelism,
-      verify,
-      secret: flags.text('secret'),
-    })) {
+    const secret = flags.text('secret')
+    const request = { file, url, parallelism, verify, secret }
+    const responses = filesClient(context).exportFiles(request)
+    for await (const response of withStoreWaits(context, [url], responses)) {
       progress.show({ fileCount: Number(response.files), sizeBytes: Number(response.bytes) })
       last = response
     }

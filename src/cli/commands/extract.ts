@@ -15,6 +15,7 @@ import { UsageError } from '../errors.ts'
 import { backupsClient } from '../own-clients.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { StatusLine } from '../printing/status-line.ts'
+import { withStoreWaits } from '../store-waits.ts'
 
 /** Makes a backup of all that the server keeps. */
 export async function extract(context: CommandContext): Promise<void> {
@@ -116,7 +117,8 @@ async function onServer(
   let end: BackupSnapshot | undefined
   let other: BackupSnapshot | undefined
   try {
-    for await (const { event } of backupsClient(context).extract(request)) {
+    const events = backupsClient(context).extract(request)
+    for await (const { event } of withStoreWaits(context, [place.url ?? ''], events)) {
       switch (event.case) {
         case 'progress': {
           const { packsDone, packsTotal, objectsWritten, bytesWritten } = event.value

@@ -24,6 +24,7 @@ import { sizeText } from '../../base/sizes.ts'
 import { createReport } from '../printing/migration-report.ts'
 import { ageText, goDurationText } from '../printing/times.ts'
 import { StatusLine } from '../printing/status-line.ts'
+import { withStoreWaits } from '../store-waits.ts'
 
 /**
  * Brings an old cluster here, and says what has come; fails when something of it is damaged. With a data
@@ -108,7 +109,8 @@ async function* eventsOf(
 ): AsyncGenerator<MigrateResponse> {
   let isBegun = false
   try {
-    for await (const response of migrationsClient(context).migrate(request)) {
+    const responses = migrationsClient(context).migrate(request)
+    for await (const response of withStoreWaits(context, [request.storage], responses)) {
       isBegun = true
       yield response
     }
@@ -216,7 +218,7 @@ function summaryLines(summary: MigrationSummary, clock: Clock): readonly string[
     `  ${counts.objects} contents${dryRun ? '' : ' read'}, ${sizeText(counts.objectBytes)}`,
     `  ${counts.pipelines} pipelines, ${counts.jobs} jobs, ${counts.results} results of datums`,
   ]
-  if (counts.access > 0n) lines.push(`  ${counts.access} users, tokens and access lists`)
+  if (counts.access > 0n) lines.push(`  ${counts.access} of users, tokens and access lists`)
   if (counts.damaged > 0n) lines.push(`  ${counts.damaged} damaged`)
   if (took !== undefined && completed === undefined) lines.push(`took ${goDurationText(took)}`)
   if (dryRun && estimated !== undefined) {

@@ -13,6 +13,7 @@ import { factsOfChoice, type FactsOfChoice, messageChoice } from '../backing-up/
 import type { CommandContext } from '../command.ts'
 import { backupsClient } from '../own-clients.ts'
 import { ShownPull } from '../printing/shown-pull.ts'
+import { withStoreWaits } from '../store-waits.ts'
 
 const dataBytes = 1024 * 1024
 
@@ -54,7 +55,8 @@ async function bring(
   const shown = new ShownPull(context, 'restored')
   let isAnyHere = false
   try {
-    for await (const { event } of client.restoreRepos(request)) {
+    const events = client.restoreRepos(request)
+    for await (const { event } of withStoreWaits(context, [request.place?.url ?? ''], events)) {
       if (event.case === 'wanted' && here !== undefined) {
         await client.answerRestore(answer(here, event.value))
       } else if (event.case === 'snapshot') {

@@ -20,6 +20,7 @@ import { UsageError } from '../errors.ts'
 import { backupsClient } from '../own-clients.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { StatusLine } from '../printing/status-line.ts'
+import { withStoreWaits } from '../store-waits.ts'
 import { printCheck } from './fsck.ts'
 import { restoreRepos } from './restore-repos.ts'
 
@@ -122,7 +123,8 @@ async function byServer(
   const lost: LostObject[] = []
   const request = { place, snapshot: text, skipDamaged }
   try {
-    for await (const progress of backupsClient(context).restore(request)) {
+    const told = backupsClient(context).restore(request)
+    for await (const progress of withStoreWaits(context, [place.url ?? ''], told)) {
       const { snapshot, objectsDone, objectsTotal, bytesRead } = progress
       named(snapshot)
       await chosen(place.url ?? '', messageChoice(progress.choice))

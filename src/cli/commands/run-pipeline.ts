@@ -10,6 +10,7 @@ import type { CommandContext } from '../command.ts'
 import { parseQualifiedCommit } from '../parsing/commit-arguments.ts'
 import { jsonDocuments } from '../parsing/json-documents.ts'
 import { messageFromJson } from '../parsing/json-messages.ts'
+import { inSource, type SourceText } from '../parsing/spec-documents.ts'
 import { ppsClient } from '../pps-client.ts'
 import { readSource } from '../spec-source.ts'
 
@@ -18,7 +19,9 @@ export async function runPipeline(context: CommandContext): Promise<void> {
   const [name = '', ...commits] = args
   const source = flags.text('file')
   const request =
-    source === '' ? create(CreateJobRequestSchema) : parseRequest(await readSource(context, source))
+    source === ''
+      ? create(CreateJobRequestSchema)
+      : await parseRequest(await readSource(context, source))
   request.pipeline = create(PipelineSchema, { name })
   for (const text of commits) {
     const { repo, commit: id } = parseQualifiedCommit(text)
@@ -28,10 +31,12 @@ export async function runPipeline(context: CommandContext): Promise<void> {
   await out.line(id)
 }
 
-function parseRequest(text: string): CreateJobRequest {
-  const [document, ...others] = jsonDocuments(text)
-  if (document === undefined || others.length > 0) {
-    throw new InvalidArgumentError('one JSON form of CreateJobRequest is needed there')
-  }
-  return messageFromJson(CreateJobRequestSchema, document.value, 'a job')
+async function parseRequest(source: SourceText): Promise<CreateJobRequest> {
+  return await inSource(source, () => {
+    const [document, ...others] = jsonDocuments(source.text)
+    if (document === undefined || others.length > 0) {
+      throw new InvalidArgumentError('one JSON form of CreateJobRequest is needed there')
+    }
+    return messageFromJson(CreateJobRequestSchema, document.value, 'a job')
+  })
 }

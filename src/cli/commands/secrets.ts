@@ -29,7 +29,8 @@ async function requested(context: CommandContext): Promise<Requested> {
   const file = context.flags.text('file')
   if (file !== '') {
     if (words.length > 0) throw new UsageError('--file has all entries: leave out ENTRY=FILE')
-    const manifest = secretManifest(Buffer.from(await bytesOf(context, file)).toString(), file)
+    const source = file === '-' ? 'the standard input' : file
+    const manifest = secretManifest(Buffer.from(await bytesOf(context, file)).toString(), source)
     return name === undefined ? manifest : { ...manifest, name }
   }
   if (name === undefined || words.length === 0) {

@@ -125,7 +125,7 @@ export async function runTransaction(context: CommandContext): Promise<void> {
   const { flags, input, out } = context
   const source = flags.text('file')
   const text = source === '-' ? await input.text() : await readFile(source, 'utf8')
-  const operations = parseOperations(text, source === '-' ? 'standard input' : source)
+  const operations = parseOperations(text, source === '-' ? 'the standard input' : source)
   const { results } = await client(context).runTransaction({ operations: [...operations] })
   for (const [index, { operation }] of operations.entries()) {
     const id = results[index]?.commit?.id

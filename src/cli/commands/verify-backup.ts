@@ -23,6 +23,7 @@ import type { CommandContext } from '../command.ts'
 import { backupsClient } from '../own-clients.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { StatusLine } from '../printing/status-line.ts'
+import { withStoreWaits } from '../store-waits.ts'
 
 /** A snapshot, as people are told of it. */
 interface Shown {
@@ -108,7 +109,10 @@ async function* eventsOf(context: CommandContext, isList: boolean): AsyncGenerat
   if (wanted.kind === 'url') {
     const place = placeMessage(wanted.url, secret)
     const request = { place, snapshot, list: isList }
-    for await (const response of backupsClient(context).verifyBackup(request)) yield* told(response)
+    const responses = backupsClient(context).verifyBackup(request)
+    for await (const response of withStoreWaits(context, [wanted.url], responses)) {
+      yield* told(response)
+    }
     return
   }
   await using place = await openToRead(wanted, context)

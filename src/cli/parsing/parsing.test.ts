@@ -91,7 +91,8 @@ test('JSON values that follow each other come out one by one', () => {
 async function specNames(text: string): Promise<string[]> {
   const names: string[] = []
   try {
-    for await (const { pipeline } of parsePipelineSpecs(text)) names.push(pipeline?.name ?? '')
+    for await (const { pipeline } of parsePipelineSpecs({ text, name: 'a.json' }))
+      names.push(pipeline?.name ?? '')
   } catch (error) {
     names.push(String(error))
   }
@@ -102,7 +103,7 @@ test('the specs before a malformed one can be used', async () => {
   expect(await specNames('{"pipeline":{"name":"a"}}{"pipeline":{"name":"b"}}\n{"x": 1}')).toEqual([
     'a',
     'b',
-    'InvalidArgumentError: malformed pipeline spec: unknown field "x" in pps.CreatePipelineRequest (spec 3, which begins at line 2, column 1)',
+    'InvalidArgumentError: malformed pipeline spec: a.json: unknown field "x" in pps.CreatePipelineRequest (spec 3, which begins at line 2, column 1)',
   ])
 })
 
@@ -111,7 +112,7 @@ test.each([
   ['YAML', `input: ${'{cross: ['.repeat(3000)}${']}'.repeat(3000)}`],
 ])('a spec in %s without end is refused', async (_language, text) => {
   expect(await specNames(text)).toEqual([
-    expect.stringContaining('malformed pipeline spec: it is nested too deep') as string,
+    expect.stringContaining('malformed pipeline spec: a.json: it is nested too deep') as string,
   ])
 })
 
@@ -151,7 +152,7 @@ test.each([
     'transform.env.PORT must be a text (put it in quotes), and is 80',
   ],
   ['just words', 'a spec must be an object, and is "just words"'],
-  ['# nothing\n---\n', 'there is no spec in it'],
+  ['# nothing\n---\n', 'there is no spec in a.json'],
   ['{"a" 1}', "Expected ':' after property name at line 1, column 6"],
   ['{\n "a": tru\n}', 'at line 2, column 10'],
   ['{"a": "b', 'Unterminated string at line 1, column 9'],
@@ -187,9 +188,10 @@ test('specs may be YAML documents, a list, or JSON one after another', async () 
 
 test('names of fields may be those of the .proto file or those of JSON', async () => {
   const [spec] = await Array.fromAsync(
-    parsePipelineSpecs(
-      '{"scaleDownThreshold": "1m", "output_branch": "out", "parallelism_spec": {"constant": "4"}, "input": null}',
-    ),
+    parsePipelineSpecs({
+      name: 'a.json',
+      text: '{"scaleDownThreshold": "1m", "output_branch": "out", "parallelism_spec": {"constant": "4"}, "input": null}',
+    }),
   )
   expect(spec).toMatchObject({
     scaleDownThreshold: { seconds: 60n },

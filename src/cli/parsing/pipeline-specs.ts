@@ -1,9 +1,9 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
 import { type CreatePipelineRequest, CreatePipelineRequestSchema } from '../../gen/pps_pb.ts'
-import { JsonSyntaxError, placeText, type JsonDocument } from './json-documents.ts'
+import { placeText, type JsonDocument } from './json-documents.ts'
 import { messageFromJson } from './json-messages.ts'
 import { specAdvice } from './spec-advice.ts'
-import { specDocuments } from './spec-documents.ts'
+import { inSource, type SourceText, specDocuments } from './spec-documents.ts'
 
 const inputKinds = ['atom', 'pfs', 'cross', 'union', 'join', 'group', 'cron']
 
@@ -11,27 +11,29 @@ const inputKinds = ['atom', 'pfs', 'cross', 'union', 'join', 'group', 'cron']
 export type Substitute = (value: unknown) => unknown
 
 /**
- * The pipeline specs in `text`, one after another: the JSON form of CreatePipelineRequest as 1.5
+ * The pipeline specs in a text, one after another: the JSON form of CreatePipelineRequest as 1.5
  * reads it, or the same in YAML; a list stands for the specs in it. Each is parsed when it is asked
  * for, so that those before an error can be used.
  *
  * @throws {InvalidArgumentError} that begins like 1.5's, and says where.
  */
 export async function* parsePipelineSpecs(
-  text: string,
+  source: SourceText,
   substitute: Substitute = (value) => value,
 ): AsyncGenerator<CreatePipelineRequest> {
+  const { text, name } = source
   const documents = specDocuments(text)
   let count = 0
   for (;;) {
-    const next = await withPrefix(() => documents.next())
+    const next = await withPrefix(source, () => documents.next())
     if (next.done === true) break
-    for (const spec of await withPrefix(async () => specsOf(substitute(next.value.value)))) {
+    const specs = await withPrefix(source, () => specsOf(substitute(next.value.value)))
+    for (const spec of specs) {
       count += 1
-      yield await withPrefix(() => parseSpec(spec), placeOf(text, count, next.value))
+      yield await withPrefix(source, () => parseSpec(spec), placeOf(text, count, next.value))
     }
   }
-  if (count === 0) throw malformed('there is no spec in it')
+  if (count === 0) throw malformed(`there is no spec in ${name}`)
 }
 
 function specsOf(value: unknown): readonly unknown[] {
@@ -42,19 +44,16 @@ function placeOf(text: string, count: number, { offset }: JsonDocument): string 
   return ` (spec ${count}, which begins at ${placeText(text, offset)})`
 }
 
-async function withPrefix<Value>(parse: () => Value | Promise<Value>, place = ''): Promise<Value> {
+async function withPrefix<Value>(
+  source: SourceText,
+  parse: () => Value | Promise<Value>,
+  place = '',
+): Promise<Value> {
   try {
-    return await parse()
+    return await inSource(source, parse, place)
   } catch (error) {
-    if (isTooDeep(error)) throw malformed(`it is nested too deep${place}`, error)
-    if (!(error instanceof InvalidArgumentError)) throw error
-    throw malformed(error.message + (error instanceof JsonSyntaxError ? '' : place), error)
+    throw error instanceof InvalidArgumentError ? malformed(error.message, error) : error
   }
-}
-
-/** Whoever walks down a value gives up far below the depth that the server takes. */
-function isTooDeep(error: unknown): boolean {
-  return error instanceof Error && error.message.includes('Maximum call stack size exceeded')
 }
 
 function malformed(reason: string, cause?: unknown): InvalidArgumentError {

@@ -1,6 +1,7 @@
 import { parseAllDocuments } from 'yaml'
 import { utf8 } from '../../base/bytes.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
+import { placeText } from './json-documents.ts'
 
 interface Manifest {
   readonly name: string
@@ -19,8 +20,9 @@ export function secretManifest(text: string, source: string): Manifest {
   }
   const [document, ...more] = parseAllDocuments(text, { prettyErrors: false })
   if (document === undefined || more.length > 0) return refuse('it must be one document')
-  if (!('errors' in document) || document.errors.length > 0) {
-    return refuse('it is neither JSON nor YAML')
+  const [problem] = document.errors
+  if (problem !== undefined) {
+    return refuse(`it is neither JSON nor YAML: look at ${placeText(text, problem.pos[0])}`)
   }
   const value: unknown = document.toJS({ maxAliasCount: 0 })
   if (!isRecord(value) || value['kind'] !== 'Secret') return refuse('its "kind" is not "Secret"')

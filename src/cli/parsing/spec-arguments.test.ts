@@ -38,10 +38,11 @@ test.each([
 
 test('whatever an argument holds, it stays where it was put', async () => {
   const template = '{"pipeline": {"name": "a"}, "description": "<{{text}}>", "batch": true}'
+  const source = { text: template, name: 'a.json' }
   await fc.assert(
     fc.asyncProperty(fc.string({ unit: 'binary' }), async (text) => {
       const { substitute } = new SpecTemplate(parseSpecArguments([`text=${text}`]))
-      const specs = await Array.fromAsync(parsePipelineSpecs(template, substitute))
+      const specs = await Array.fromAsync(parsePipelineSpecs(source, substitute))
       expect(specs).toHaveLength(1)
       expect(specs[0]).toMatchObject({ description: `<${text}>`, batch: true })
     }),

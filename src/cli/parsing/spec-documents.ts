@@ -7,6 +7,13 @@ import {
   twiceError,
 } from './json-documents.ts'
 
+/** What somebody wrote. */
+export interface SourceText {
+  readonly text: string
+  /** Where it is from, for people, such as the path of a file. */
+  readonly name: string
+}
+
 const jsonStart = /^[\s\ufeff]*[{["]/
 
 /** YAML aliases that a document may come to; more is an attack on memory. */
@@ -59,4 +66,32 @@ function yamlValue(document: {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new InvalidArgumentError(`${reason} (read as YAML)`, { cause })
   }
+}
+
+/**
+ * Does `parse`; what is wrong with the text is told with where the text is from. `place` is for what does not
+ * say by itself where in the text it is.
+ *
+ * @throws {InvalidArgumentError}
+ */
+export async function inSource<Value>(
+  { name }: Pick<SourceText, 'name'>,
+  parse: () => Value | Promise<Value>,
+  place = '',
+): Promise<Value> {
+  const wrong = (reason: string, cause: unknown): never => {
+    throw new InvalidArgumentError(`${name}: ${reason}`, { cause })
+  }
+  try {
+    return await parse()
+  } catch (error) {
+    if (isTooDeep(error)) return wrong(`it is nested too deep${place}`, error)
+    if (!(error instanceof InvalidArgumentError)) throw error
+    return wrong(error.message + (error instanceof JsonSyntaxError ? '' : place), error)
+  }
+}
+
+/** Whoever walks down a value gives up far below the depth that the server takes. */
+function isTooDeep(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('Maximum call stack size exceeded')
 }

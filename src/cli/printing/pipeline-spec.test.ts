@@ -40,7 +40,7 @@ test.each(['json', 'yaml'] as const)(
   async (format) => {
     const info = create(PipelineInfoSchema, { ...common, transform })
     const text = await specFileText(info, format)
-    const specs = await Array.fromAsync(parsePipelineSpecs(text))
+    const specs = await Array.fromAsync(parsePipelineSpecs({ text, name: format }))
     expect(specs).toEqual([create(CreatePipelineRequestSchema, { ...common, transform })])
     expect(inputRepos(info.input)).toEqual(['', 'left', 'right', 'other'])
   },

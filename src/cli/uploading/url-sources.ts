@@ -14,6 +14,7 @@ type UrlRequest = Omit<UploadRequest, 'targets'> & { readonly targets: readonly 
 /** Has the server fetch everything; a server of 1.5, one after another. */
 export async function putUrls(context: CommandContext, request: UrlRequest): Promise<void> {
   const { filesClient } = await import('../own-clients.ts')
+  const { withStoreWaits } = await import('../store-waits.ts')
   const {
     repo,
     commit: id,
@@ -38,7 +39,9 @@ export async function putUrls(context: CommandContext, request: UrlRequest): Pro
     ...(split && { split: { ...split, delimiter: split.delimiter as Delimiter } }),
   })
   try {
-    for await (const { files, bytes, done, endedCommit } of responses) {
+    const urls = targets.map(({ url }) => url)
+    const told = withStoreWaits(context, urls, responses)
+    for await (const { files, bytes, done, endedCommit } of told) {
       progress.show({ fileCount: Number(files), sizeBytes: Number(bytes) })
       if (endedCommit) request.onEnded?.()
       if (done) request.onStored?.()

@@ -125,7 +125,9 @@ export class CommitImport {
       const reason = `its parent ${planned.parent} lacks files, as told: so does it`
       findings.damage('commit', owner, reason)
     }
+    const damageCount = findings.damageCount
     const writes = await cluster.writes(planned, findings.onDamage)
+    const lack = findings.damageCount === damageCount ? '' : ', without what is damaged of it'
     const tree = await replayWrites(this.#ports, owner, before, writes)
     const isKept = this.#openCommits === 'keep'
     if (isKept && !this.#parents.has(id)) {
@@ -134,7 +136,7 @@ export class CommitImport {
       return tree
     }
     findings.notice(
-      `the open commit ${owner} is finished${isKept ? ', since another follows it' : ''}`,
+      `the open commit ${owner} is finished${isKept ? ', since another follows it' : ''}${lack}`,
     )
     this.ready.add(id, { tree })
     return tree

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises'
 import { Backup } from '../../backups/backup.ts'
 import type { ExtractedStore } from '../../backups/extraction.ts'
 import { takenAtOf } from '../../backups/format.ts'
@@ -30,22 +29,15 @@ export async function msUntilDue(
   return ageMs < 0 ? 0 : Math.max(0, everyMs - ageMs)
 }
 
-/** Makes a copy when something has changed since `last`; returns what to give the next time. */
+/** Makes a copy, and forgets those that are not to be kept any more. */
 export async function copyMetadata(
   store: ExtractedStore,
   backup: Backup,
-  { last, signal }: { readonly last: string | undefined; readonly signal: AbortSignal },
-): Promise<string> {
-  const times = await Promise.all(
-    ['', '-wal'].map((suffix) => stat(`${store.metadata}${suffix}`).then(({ mtimeMs }) => mtimeMs)),
-  )
-  const now = times.join(' ')
-  if (now === last) return now
+  signal: AbortSignal,
+): Promise<void> {
   await takeBackup(store, backup, { scope: 'metadata', skipsDamaged: false, signal })
   const pause = pauses(store.clock, signal, 'the copy of the metadata')
   const { damaged } = await forgetSnapshots(backup, spreadOverTime, { scope: 'metadata', pause })
-  if (damaged.length === 0) return now
-  const again = { scope: 'metadata', skipsDamaged: false, signal, damaged } as const
-  await takeBackup(store, backup, again)
-  return now
+  if (damaged.length === 0) return
+  await takeBackup(store, backup, { scope: 'metadata', skipsDamaged: false, signal, damaged })
 }

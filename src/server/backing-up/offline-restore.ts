@@ -61,7 +61,7 @@ import {
 
 export interface OfflineRestorePorts extends Pick<
   ServerPorts,
-  'clock' | 'random' | 'log' | 'release'
+  'clock' | 'random' | 'log' | 'release' | 'giveUp'
 > {
   readonly clouds: CloudEnvironment
   readonly signal: AbortSignal
@@ -413,7 +413,7 @@ async function metadataCopies(
   } catch (error) {
     if (!(error instanceof NotFoundError)) throw error
     throw new NotFoundError(
-      `${place} holds no copy of the metadata: pachd makes one a minute after its start, and then every hour when something has changed (--metadata-copy-every). Restore a backup into a new directory`,
+      `${place} holds no copy of the metadata: pachd makes one a minute after its start, and when something has changed every hour, and as it stops (--metadata-copy-every). Restore a backup into a new directory`,
       { cause: error },
     )
   }

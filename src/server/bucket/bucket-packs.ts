@@ -50,7 +50,9 @@ export async function openInBucket(
     takes: config.takesBucket === true,
     beforeNote: () => directory.noteBucket(),
   }
-  const watch = new OwnerWatch(owner, await takeBucket(taking, owner))
+  const watching = new AbortController()
+  const { signal } = watching
+  const watch = new OwnerWatch({ ...owner, signal }, await takeBucket(taking, owner))
   const remote = new BucketObjectStore({
     ...owner,
     scratchDirectory: directory.scratch,
@@ -66,6 +68,8 @@ export async function openInBucket(
       stagedBytesMax,
     }),
   )
+  // At the end first: what is being uploaded waits for it, and is waited for.
+  opened.defer(() => watching.abort())
   const { log } = ports
   return {
     objects: staged,
@@ -77,6 +81,7 @@ export async function openInBucket(
         onTrouble: (trouble) => tellTrouble(log, place, staged, trouble),
       }),
     waiting: () => staged.waiting,
+    uploaded: () => staged.uploaded(),
   }
 }
 
@@ -106,7 +111,7 @@ export async function openBucketToCheck(
 
 export async function ownerPorts(
   place: BucketPlace,
-  { clock, random, clouds }: PackPlacesPorts,
+  { clock, random, clouds, giveUp }: PackPlacesPorts,
   opened: AsyncDisposableStack,
 ): Promise<OwnerPorts> {
   const stop = new AbortController()
@@ -114,7 +119,8 @@ export async function ownerPorts(
   const buckets = opened.use(new Buckets(clouds))
   const bucket = await buckets.openStore(place)
   const { prefix } = place
-  return { bucket, prefix, clock, random, retries: usualRetries, signal: stop.signal }
+  const signal = giveUp === undefined ? stop.signal : AbortSignal.any([stop.signal, giveUp])
+  return { bucket, prefix, clock, random, retries: usualRetries, signal }
 }
 
 function tellTrouble(

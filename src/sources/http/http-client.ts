@@ -15,7 +15,7 @@ import {
   UnavailableError,
 } from '../../base/errors.ts'
 import { shownSource } from '../../base/source-urls.ts'
-import { distrustOf } from '../../clouds/cloud-errors.ts'
+import { distrustOf } from '../../clouds/unanswered.ts'
 import type { ReachGuard } from '../reach.ts'
 import { SourceAbsentError, SourceBrokeError } from '../source.ts'
 
