@@ -37,9 +37,9 @@ export function parseMounts(text: string): readonly Mount[] {
 
 /** A path of the table, where blanks and the like are written as three octal digits, byte by byte. */
 export function unescapedPath(text: string): string {
-  const bytes = Buffer.from(text, 'utf8').toString('latin1')
-  const plain = bytes.replaceAll(/\\([0-7]{3})/g, (_all, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
+  return text.replaceAll(/(?:\\[0-7]{3})+/g, (run) =>
+    new TextDecoder().decode(
+      Uint8Array.from(run.slice(1).split('\\'), (digits) => Number.parseInt(digits, 8)),
+    ),
   )
-  return Buffer.from(plain, 'latin1').toString('utf8')
 }
