@@ -82,3 +82,14 @@ test('jobs that a kill has left wait on when the repo is back, and fail one by o
   const [last] = await world.processing.jobs.list(name)
   expect(last?.reason).toBe(`an input commit of job ${last?.id} has been deleted`)
 })
+
+test('a repo that is gone is told to everybody who asks, and one that is there to nobody', async () => {
+  await using world = await openWorld()
+  await world.processing.scheduler[Symbol.asyncDispose]()
+  const ports = { database: world.database, clock: new SystemClock() }
+  expect(await failIfRepoGone(ports, name)).toBe(false)
+  await world.versioning.repos.delete('in', { force: true })
+  const asked = [failIfRepoGone(ports, name), failIfRepoGone(ports, name)]
+  expect(await Promise.all(asked)).toEqual([true, true])
+  expect(await failIfRepoGone(ports, name)).toBe(true)
+})

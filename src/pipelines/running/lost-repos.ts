@@ -24,7 +24,7 @@ interface FailingPorts {
  * Fails a running pipeline when a repo that it reads or writes is gone: it can do nothing until the
  * repo is back and the pipeline is started or updated. With it fail its jobs that have not ended,
  * a few in a transaction; none begins meanwhile. When it stops early, in whatever way, the
- * next call goes on; several at once do no harm. False when there was nothing to do.
+ * next call goes on; several at once do no harm. True when one is gone, whoever has failed it.
  */
 export async function failIfRepoGone(
   { database, clock }: FailingPorts,
@@ -50,7 +50,7 @@ async function failSome(
   const lost = await lostRepo(tx, pipeline)
   if (lost === undefined) return 'nothing'
   const jobs = await openJobIds(tx, pipeline.pipelineId, failedAtOnceMax)
-  if (pipeline.state === 'failure' && jobs.length === 0) return 'nothing'
+  if (pipeline.state === 'failure' && jobs.length === 0) return 'last'
   const reason = `the ${lost.what} ${lost.repo} has been deleted`
   if (pipeline.state === 'running') {
     const recentError = `${reason}; ${wayOut(name, lost)}`
