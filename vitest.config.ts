@@ -5,7 +5,7 @@ import { TestThread } from './test/harness/test-thread.ts'
 
 /** Files with few lines that start many processes, engines or clusters. */
 const longFiles =
-  /bucket-|clients|containers|crash|demo|examples|exports|golden|hostile|killed|migration|simulation|-stores/
+  /bucket-|clients|containers|crash|demo|examples|exports|fsck-|golden|groups|hostile|killed|migration|process-|simulation|-sources|-stores/
 
 /** Long ones first, so that none is left alone at the end. */
 class LongFirst extends BaseSequencer {
