@@ -1,23 +1,35 @@
 import { spawnSync } from 'node:child_process'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
 import { filteredBy, filterLoaders, callFilter } from './call-filter.ts'
 
 const x64 = {
   prctl: 157,
-  keys: [
-    { kind: 0xc000003e, first: 248, last: 250 },
-    { kind: 0x40000003, first: 286, last: 288 },
+  calls: [
+    { kind: 0xc000003e, firstKey: 248, lastKey: 250, fcntl: [72], prlimit64: 302 },
+    { kind: 0x40000003, firstKey: 286, lastKey: 288, fcntl: [55, 221], prlimit64: 340 },
   ],
 }
 const allowed = 0x7fff0000
 const noSuchCall = 0x50026
+const invalid = 0x50016
+const notPermitted = 0x50001
+
+interface Call {
+  readonly kind: number
+  readonly number: number
+  /** The lower halves. */
+  readonly args?: readonly [number, number]
+}
 
 /** What the kernel makes of a call: the machine that filters are written for. */
-function answerOf(
-  program: Buffer,
-  call: { readonly kind: number; readonly number: number },
-): number {
+function answerOf(program: Buffer, { kind, number, args = [0, 0] }: Call): number {
+  const words = new Map([
+    [0, number],
+    [4, kind],
+    [16, args[0]],
+    [24, args[1]],
+  ])
   let value = 0
   for (let at = 0; at < program.length; at += 8) {
     const code = program.readUInt16LE(at)
@@ -25,7 +37,7 @@ function answerOf(
     const jump = (isTrue: boolean): void =>
       void (at += 8 * program.readUInt8(at + (isTrue ? 2 : 3)))
     if (code === 0x06) return operand
-    if (code === 0x20) value = operand === 4 ? call.kind : call.number
+    if (code === 0x20) value = words.get(operand) ?? Number.NaN
     else if (code === 0x54) value = (value & operand) >>> 0
     else if (code === 0x15) jump(value === operand)
     else if (code === 0x25) jump(value > operand)
@@ -35,20 +47,42 @@ function answerOf(
   throw new Error('the program has no end')
 }
 
-test.each([
-  ['x86-64', 0xc000003e, 0, [247, 251], [248, 249, 250]],
-  ['x32', 0xc000003e, 0x40000000, [247, 251], [248, 249, 250]],
-  ['i386', 0x40000003, 0, [248, 250, 285, 289], [286, 287, 288]],
-])(
-  'calls for keys, and clone3, of programs for %s are those that fail',
-  (_name, kind, bit, others, keys) => {
-    const program = callFilter(x64)
-    const answers = (numbers: readonly number[]): readonly number[] =>
-      numbers.map((number) => answerOf(program, { kind, number: bit + number }))
-    expect(new Set(answers([...others, 0, 1, 434, 436]))).toEqual(new Set([allowed]))
-    expect(new Set(answers([...keys, 435]))).toEqual(new Set([noSuchCall]))
-  },
-)
+describe.each([
+  ['x86-64', 0xc000003e, 0, [248, 249, 250], [72], 302],
+  ['x32', 0xc000003e, 0x40000000, [248, 249, 250], [72], 302],
+  ['i386', 0x40000003, 0, [286, 287, 288], [55, 221], 340],
+])('of programs for %s', (_name, kind, bit, keys, fcntl, prlimit64) => {
+  const program = callFilter(x64)
+  const answer = (number: number, ...args: readonly [number, number] | []): number =>
+    answerOf(program, { kind, number: bit + number, ...(args.length > 0 && { args }) })
+
+  test('calls for keys, and clone3, are those that fail, as if there were none', () => {
+    const failing = [...keys, 435]
+    const others = Array.from({ length: 600 }, (_, number) => number).filter(
+      (number) => !failing.includes(number),
+    )
+    expect(new Set(others.map((number) => answer(number)))).toEqual(new Set([allowed]))
+    expect(new Set(failing.map((number) => answer(number)))).toEqual(new Set([noSuchCall]))
+  })
+
+  test('nobody takes a lease', () => {
+    const commands = [1024, 1026, 1040]
+    for (const number of fcntl) {
+      expect(commands.map((command) => answer(number, 9, command))).toEqual(
+        commands.map(() => invalid),
+      )
+      // F_DUPFD, F_GETLEASE and F_DUPFD_CLOEXEC.
+      expect([0, 1025, 1030].map((command) => answer(number, 1024, command))).toEqual(
+        [0, 1025, 1030].map(() => allowed),
+      )
+    }
+  })
+
+  test('nobody bounds process 1, and everybody others', () => {
+    expect(answer(prlimit64, 1, 7)).toBe(notPermitted)
+    expect([0, 2, 1000].map((pid) => answer(prlimit64, pid, 1))).toEqual([allowed, allowed, allowed])
+  })
+})
 
 test('every call of a program of an unknown kind fails', () => {
   expect(answerOf(callFilter(x64), { kind: 0xc00000b7, number: 0 })).toBe(noSuchCall)

@@ -6,34 +6,38 @@ import { assert } from '../../base/errors.ts'
 /** A program of this machine that can give a filter of system calls to the one that it becomes. */
 export type FilterLoader = 'perl' | 'python3'
 
-/** How one kind of program numbers the calls `add_key`, `request_key` and `keyctl`: one after the other. */
+/** How one kind of program numbers its calls. */
 interface CallNumbers {
   /** `AUDIT_ARCH_…` of linux/audit.h. */
   readonly kind: number
-  readonly first: number
-  readonly last: number
+  /** `add_key`, `request_key` and `keyctl`, one after the other. */
+  readonly firstKey: number
+  readonly lastKey: number
+  /** `fcntl`, and `fcntl64` where there is one. */
+  readonly fcntl: readonly number[]
+  readonly prlimit64: number
 }
 
 interface Machine {
   /** The call `prctl`, of programs of the machine's own kind. */
   readonly prctl: number
   /** All kinds of programs that its kernel may run. */
-  readonly keys: readonly CallNumbers[]
+  readonly calls: readonly CallNumbers[]
 }
 
 const machines: Readonly<Partial<Record<string, Machine>>> = {
   x64: {
     prctl: 157,
-    keys: [
-      { kind: 0xc000003e, first: 248, last: 250 },
-      { kind: 0x40000003, first: 286, last: 288 },
+    calls: [
+      { kind: 0xc000003e, firstKey: 248, lastKey: 250, fcntl: [72], prlimit64: 302 },
+      { kind: 0x40000003, firstKey: 286, lastKey: 288, fcntl: [55, 221], prlimit64: 340 },
     ],
   },
   arm64: {
     prctl: 167,
-    keys: [
-      { kind: 0xc00000b7, first: 217, last: 219 },
-      { kind: 0x40000028, first: 309, last: 311 },
+    calls: [
+      { kind: 0xc00000b7, firstKey: 217, lastKey: 219, fcntl: [25], prlimit64: 261 },
+      { kind: 0x40000028, firstKey: 309, lastKey: 311, fcntl: [55, 221], prlimit64: 369 },
     ],
   },
 }
@@ -46,44 +50,92 @@ const jumpIfGreater = 0x25
 const jumpIfAtLeast = 0x35
 const answer = 0x06
 const allowed = 0x7fff0000
-const noSuchCall = 0x00050000 + 38
+const refusal = 0x00050000
+// Of linux/errno.h.
+const notPermitted = 1
+const invalid = 22
+const noSuchCall = 38
+// Of `struct seccomp_data`; of arguments the lower halves, which are all that these calls look at.
 const numberAt = 0
 const kindAt = 4
+const firstArgumentAt = 16
+const secondArgumentAt = 24
 /** Numbered alike for all kinds of programs. */
 const clone3 = 435
 /** Without the bit that sets x32 apart from x86-64, which share a kind. */
 const numberMask = 0xbfffffff
+/** `F_SETLEASE`, `F_NOTIFY` and `F_SETDELEG` of linux/fcntl.h. */
+const leases = [1024, 1026, 1040]
+const keeper = 1
+
+/** Code, how many to pass over if true, and if not, and the value. */
+type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number]
 
 /**
- * A program for the kernel (`struct sock_filter[]`) by which some calls fail as on a kernel without them
- * (ENOSYS): those for keys, since keyrings are the machine's and not a namespace's, so that one pipeline would
- * find there what another left, and root's keys; and `clone3`, by which root's code could be born outside of the
- * control group that bounds it (a mount that is read-only does not keep it from that), and in the place of which C
- * libraries use `clone`. For a kind of program that is not known, every call fails.
+ * A program for the kernel (`struct sock_filter[]`) by which some calls fail.
+ *
+ * As on a kernel without them (ENOSYS): those for keys, since keyrings are the machine's and not a namespace's, so
+ * that one pipeline would find there what another left, and root's keys; and `clone3`, by which root's code could
+ * be born outside of the control group that bounds it (a mount that is read-only does not keep it from that), and in
+ * the place of which C libraries use `clone`. For a kind of program that is not known, every call fails.
+ *
+ * Besides, what holds up others: leases on files of the machine (EINVAL, as of file systems without), for which
+ * whoever writes to them waits, and bounds of process 1, which ends the datums of the slot (EPERM).
  */
-export function callFilter({ keys }: Machine): Buffer {
-  const instructions = [[loadWord, 0, 0, kindAt]]
-  for (const { kind, first, last } of keys) {
-    instructions.push(
-      [jumpIfEqual, 0, 7, kind],
-      [loadWord, 0, 0, numberAt],
-      [and, 0, 0, numberMask],
-      [jumpIfEqual, 3, 0, clone3],
-      [jumpIfAtLeast, 0, 1, first],
-      [jumpIfGreater, 0, 1, last],
-      [answer, 0, 0, allowed],
-      [answer, 0, 0, noSuchCall],
-    )
-  }
-  instructions.push([answer, 0, 0, noSuchCall])
+export function callFilter({ calls }: Machine): Buffer {
+  const instructions = [
+    load(kindAt),
+    ...calls.flatMap((numbers) => whenEqual(numbers.kind, refusalsOf(numbers))),
+    refuse(noSuchCall),
+  ]
   const bytes = Buffer.alloc(instructions.length * 8)
-  for (const [index, [code = 0, ifTrue = 0, ifFalse = 0, value = 0]] of instructions.entries()) {
+  for (const [index, [code, ifTrue, ifFalse, value]] of instructions.entries()) {
     bytes.writeUInt16LE(code, index * 8)
     bytes.writeUInt8(ifTrue, index * 8 + 2)
     bytes.writeUInt8(ifFalse, index * 8 + 3)
     bytes.writeUInt32LE(value, index * 8 + 4)
   }
   return bytes
+}
+
+function refusalsOf(numbers: CallNumbers): readonly Instruction[] {
+  const { firstKey, lastKey, fcntl, prlimit64 } = numbers
+  const asForLeases = [
+    load(secondArgumentAt),
+    ...leases.flatMap((lease) => whenEqual(lease, [refuse(invalid)])),
+    allow,
+  ]
+  const asForKeeper = [
+    load(firstArgumentAt),
+    ...whenEqual(keeper, [refuse(notPermitted)]),
+    allow,
+  ]
+  return [
+    load(numberAt),
+    [and, 0, 0, numberMask],
+    ...whenEqual(clone3, [refuse(noSuchCall)]),
+    [jumpIfAtLeast, 0, 2, firstKey],
+    [jumpIfGreater, 1, 0, lastKey],
+    refuse(noSuchCall),
+    ...fcntl.flatMap((number) => whenEqual(number, asForLeases)),
+    ...whenEqual(prlimit64, asForKeeper),
+    allow,
+  ]
+}
+
+const allow: Instruction = [answer, 0, 0, allowed]
+
+function refuse(errorNumber: number): Instruction {
+  return [answer, 0, 0, refusal + errorNumber]
+}
+
+function load(at: number): Instruction {
+  return [loadWord, 0, 0, at]
+}
+
+/** What is done with the value that was loaded; it ends with an answer. */
+function whenEqual(value: number, block: readonly Instruction[]): readonly Instruction[] {
+  return [[jumpIfEqual, 0, block.length, value], ...block]
 }
 
 /** For the machine that this process runs on, if it is of a known kind. */
