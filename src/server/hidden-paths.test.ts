@@ -32,7 +32,27 @@ test('what the server was told to keep apart is hidden from user code', () => {
     '/cloud/other',
   ])
   expect(paths).toContain('/amazon-secret')
-  expect(paths).toContain('/var/lib/pachd/.aws')
+  for (const name of [
+    '.aws',
+    '.azure',
+    '.boto',
+    '.config/gcloud',
+    '.config/gh',
+    '.config/rclone',
+    '.docker',
+    '.git-credentials',
+    '.gnupg',
+    '.kube',
+    '.mc',
+    '.netrc',
+    '.npmrc',
+    '.pypirc',
+    '.s3cfg',
+    '.terraform.d',
+    '.vault-token',
+  ]) {
+    expect(paths).toContain(`/var/lib/pachd/${name}`)
+  }
   expect(paths).not.toContain('/no/file')
 })
 
