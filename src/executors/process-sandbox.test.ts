@@ -26,6 +26,8 @@ const random = new SystemRandom()
 const isRoot = process.geteuid?.() === 0
 const never = new AbortController().signal
 const nobody = 65_534
+/** The number of `prlimit64`. */
+const prlimitCall = process.arch === 'arm64' ? 261 : 302
 
 // Below the checkout: what is below /tmp is out of sight for user code anyway.
 const home = resolve('node_modules')
@@ -180,6 +182,29 @@ for (const isolation of isolations.filter((each) => each !== 'none')) {
       const expected = { exitCode: 0, stdout, stderr: [], leftOutCount: 0 }
       expect(await runIn(slot)).toEqual(expected)
       expect(await runIn(slot)).toEqual(expected)
+    })
+
+    test('user code can take no lease, and cannot bound the keeper', async (context) => {
+      if (spawnSync('perl', ['-e', '1']).status !== 0) {
+        context.skip('without perl there is no calling the kernel from here')
+        return
+      }
+      // F_SETLEASE with F_RDLCK, F_NOTIFY with DN_MODIFY, and F_GETFD; then RLIMIT_CORE of process 1, and of its own.
+      const script = [
+        'sub told { print "$_[0]: ", (defined $_[1] && $_[1] != -1 ? "done" : $!), "\n" }',
+        'open(F, ">", "/tmp/f"); close F; open(F, "<", "/tmp/f"); open(D, "<", "/tmp");',
+        'told("lease", fcntl(F, 1024, 0)); told("notice", fcntl(D, 1026, 2)); told("flags", fcntl(F, 1, 0));',
+        `my $bounds = pack("QQ", 0, 0); told("keeper", syscall(${prlimitCall}, 1, 4, $bounds, 0));`,
+        `told("own", syscall(${prlimitCall}, 0, 4, $bounds, 0))`,
+      ].join(' ')
+      await using slot = await executor.openSlot(transform(['perl', '-e', script]), never)
+      expect((await runIn(slot)).stdout).toEqual([
+        'lease: Invalid argument',
+        'notice: Invalid argument',
+        'flags: done',
+        'keeper: Operation not permitted',
+        'own: done',
+      ])
     })
 
     test('user code that signals its process group ends itself only', async () => {

@@ -10,7 +10,7 @@ import type { Transform } from '../pipelines/executor.ts'
 import { serverScript } from '../testing/executor-script.ts'
 import { runIn, sh, transform } from '../testing/process-fixture.ts'
 import { seenDirectory, SeenPrograms } from '../testing/seen-programs.ts'
-import { listenAt } from '../testing/unix-listener.ts'
+import { listenApart, listenAt } from '../testing/unix-listener.ts'
 import { hiddenPlaces } from './process/hidden-places.ts'
 import {
   type Isolation,
@@ -27,6 +27,7 @@ const nothingHidden = {
   privateDirectories: [],
   hiddenPaths: [],
   engineSockets: [],
+  engineStorage: [],
   programPath: usualProgramPath,
 }
 
@@ -117,6 +118,47 @@ for (const isolation of ['root', 'user'] as const) {
       await first[Symbol.asyncDispose]()
       opened.use(await listenAt(other))
       expect((await runIn(slot)).stdout).toEqual(['ENOENT', 'ENOENT'])
+    })
+
+    test('neither is who named its socket by a path that is not the one to it', async () => {
+      for (const name of ['here/below', 'other']) mkdirSync(join(shown, name), { recursive: true })
+      const raw = Buffer.concat([Buffer.from(`${shown}/`), Buffer.from([0xff, 0x20, 0x31])])
+      mkdirSync(raw)
+      const rawSocket = Buffer.concat([raw, Buffer.from('/s')])
+      opened.use(await listenApart(rawSocket, {}))
+      opened.use(await listenApart(`${shown}/other/a\nb`, {}))
+      opened.use(await listenApart('s', { directory: join(shown, 'here') }))
+      opened.use(await listenApart('../here/below/s', { directory: join(shown, 'other') }))
+      const executor = await open(isolation)
+      const script = `find '${shown}' ! -type d; find '${shown}' -type d | wc -l`
+      await using slot = await executor.openSlot(sh(script), never)
+      expect((await runIn(slot)).stdout).toEqual(['6'])
+    })
+
+    test('neither is who is in other namespaces of the network, of mounts, or another root', async (context) => {
+      if (!isRoot) context.skip('only root can enter them')
+      const names = ['network', 'volume', 'linked', 'root/dir']
+      for (const name of names) mkdirSync(join(shown, name), { recursive: true })
+      opened.use(await listenApart(join(shown, 'network/s'), { enter: ['unshare', '--net'] }))
+      const machine = `
+        mount -t tmpfs mnt /mnt
+        mkdir /mnt/volume /mnt/linked
+        mount --bind "$0/volume" /mnt/volume
+        mount --bind "$0/linked" /mnt/linked
+        ln -s /mnt/linked /mnt/link
+        exec "$@"`
+      const container = ['sh', '-ec', machine, shown]
+      const enter = ['unshare', '--mount', ...container]
+      const enterBoth = ['unshare', '--mount', '--net', ...container]
+      opened.use(await listenApart('/mnt/volume/s', { enter }))
+      opened.use(await listenApart('/mnt/link/s', { enter: enterBoth }))
+      opened.use(await listenApart('/dir/s', { root: join(shown, 'root') }))
+      const sockets = ['network/s', 'volume/s', 'linked/s', 'root/dir/s'].map((name) =>
+        join(shown, name),
+      )
+      const executor = await open(isolation)
+      await using slot = await executor.openSlot(visitor(sockets), never)
+      expect((await runIn(slot)).stdout).toEqual(sockets.map(() => 'ENOENT'))
     })
 
     test('a directory of very many files is hidden with its socket', async () => {

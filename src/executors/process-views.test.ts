@@ -48,6 +48,7 @@ function hiddenOn(prepare: string, hiddenPath: string, first = ''): HiddenPlaces
       privateDirectories: [],
       hiddenPaths: [${JSON.stringify(hiddenPath)}],
       engineSockets: [],
+      engineStorage: [],
       programPath: '/bin',
     })))`
   return JSON.parse(printed({ prepare, home, user: 'root' }, program).join('\n')) as HiddenPlaces
@@ -92,8 +93,45 @@ for (const user of isRoot ? (['root', 'ordinary'] as const) : (['ordinary'] as c
         'mount -t tmpfs disk "$0/data/disk"; : >"$0/data/disk/f"; mount --bind "$0/data/disk" /mnt',
       ],
       ['of backups', 'mount --bind "$0/backups" /mnt'],
+      [
+        'of the data directory at a path that is not UTF-8',
+        `mount -t tmpfs mnt /mnt; for path in $(printf '/mnt/\\377x /mnt/\\303\\201'); do mkdir $path; mount --bind "$0/data" $path; done`,
+      ],
+      [
+        'of the data directory at a path with a blank before digits',
+        'mount -t tmpfs mnt /mnt; mkdir "/mnt/a 1"; mount --bind "$0/data" "/mnt/a 1"',
+      ],
+      [
+        'of memory that is shared',
+        'mount -t tmpfs shm /dev/shm; : >/dev/shm/f; mount --bind /dev/shm /mnt',
+      ],
     ])('nothing of a view %s', (_name, prepare) => {
       expect(printedOn(prepare, 'find /mnt ! -type d', as)).toEqual([end])
+    })
+
+    test('nothing that engines keep, but what the machine mounts there from elsewhere', () => {
+      const prepare = `
+        mkdir "$0/keys/volume"
+        mount --bind "$0/backups" "$0/keys/volume"
+        mkdir "$0/view"
+        mount --bind "$0/keys" "$0/view"`
+      const script = sh(`find '${home}' ! -type d`)
+      const engineStorage = [join(home, 'keys'), '/nonexistent']
+      const shown = [...['plain', 'backups/pack'].map((name) => join(home, name)), end]
+      const found = printed(
+        { prepare, home, user: as },
+        serverScript(data, script, { engineStorage }),
+      )
+      expect(found.toSorted()).toEqual(shown.toSorted())
+    })
+
+    test('no key in a view at a path that is not UTF-8', () => {
+      const prepare = `
+        mount -t tmpfs mnt /mnt
+        path=$(printf '/mnt/\\377x')
+        mkdir $path
+        mount --bind "$0/keys" $path`
+      expect(printedOn(prepare, 'find /mnt -type f -printf "%f\\n"', as)).toEqual(['plain', end])
     })
 
     test('no socket in a view of where it is, or of itself', async () => {

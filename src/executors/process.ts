@@ -52,6 +52,8 @@ export interface ProcessExecutorOptions {
   readonly hiddenPaths?: readonly string[]
   /** Where a container engine may listen: who reaches it can do anything on the machine. */
   readonly engineSockets?: readonly string[]
+  /** Where container engines keep what code writes in containers, as far as is known by now; none need exist. */
+  readonly engineStorage?: () => readonly string[]
   readonly clock: Clock
   readonly random: Random
   /** Where programs are looked for, as in `PATH`, else in the usual places; a pipeline may set its own. */
@@ -328,6 +330,7 @@ export class ProcessExecutor implements Executor {
       privateDirectories: this.#options.privateDirectories,
       hiddenPaths: this.#options.hiddenPaths ?? [],
       engineSockets: this.#options.engineSockets ?? [],
+      engineStorage: this.#options.engineStorage?.() ?? [],
       programPath: programPath ?? usualProgramPath,
       outputBytesMax: outputBytesMax ?? outputBytesMaxDefault,
       group,

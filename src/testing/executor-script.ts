@@ -9,6 +9,7 @@ export interface ExecutorScriptOptions {
   readonly hidden?: string
   readonly hiddenPaths?: readonly string[]
   readonly programPath?: string
+  readonly engineStorage?: readonly string[]
 }
 
 /**
@@ -30,6 +31,7 @@ export function executorScript(
       directory: ${JSON.stringify(join(data, 'scratch'))},
       hiddenDirectories: [${JSON.stringify(options.hidden ?? data)}],
       hiddenPaths: ${JSON.stringify(options.hiddenPaths ?? [])},
+      engineStorage: () => ${JSON.stringify(options.engineStorage ?? [])},
       clock,
       random: new SystemRandom(),
       ...${JSON.stringify({ isolation: options.isolation, programPath: options.programPath })},

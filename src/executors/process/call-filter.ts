@@ -105,11 +105,7 @@ function refusalsOf(numbers: CallNumbers): readonly Instruction[] {
     ...leases.flatMap((lease) => whenEqual(lease, [refuse(invalid)])),
     allow,
   ]
-  const asForKeeper = [
-    load(firstArgumentAt),
-    ...whenEqual(keeper, [refuse(notPermitted)]),
-    allow,
-  ]
+  const asForKeeper = [load(firstArgumentAt), ...whenEqual(keeper, [refuse(notPermitted)]), allow]
   return [
     load(numberAt),
     [and, 0, 0, numberMask],

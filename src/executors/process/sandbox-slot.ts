@@ -62,6 +62,8 @@ export interface SlotOptions {
   readonly hiddenPaths: readonly string[]
   /** Where sockets may be that user code must not find; none need exist. */
   readonly engineSockets: readonly string[]
+  /** Directories, none of which need exist. */
+  readonly engineStorage: readonly string[]
   readonly programPath: string
   readonly outputBytesMax: number
   /** The slot's own, if there is one. It is disposed of with the slot. */

@@ -6,7 +6,7 @@
 # Runs as process 1 of new mount, PID and IPC namespaces, as (namespaced) root, and of a new session.
 # Its children are in another PID namespace, below its own: that of user code. SLOT is the slot's
 # directory on the host. COVERED are directories that are shown without their sockets, and without the files
-# LEFT_OUT; HIDDEN are those that user code must not see. SECRET are directories at which it sees files that come, as a tar
+# LEFT_OUT; HIDDEN are those that user code must not see; all three are written as in a mount table. SECRET are directories at which it sees files that come, as a tar
 # archive, by descriptor 4. What the sandbox shows is written down for users in docs/executors.md.
 #
 # Mounts are made from tables, many with one `mount`: one program for each takes 0.2 s. What may fail is
@@ -30,8 +30,14 @@ in_table() {
 
 # Sets `path` to what the field $1 of a table stands for, whatever it ends with.
 from_table() {
-  path=$(printf '%b.' "$1")
-  path=${path%.}
+  case $1 in
+    *\\*)
+      # With a zero, no digit more is taken for one of the number.
+      path=$(printf '%b.' "$(printf '%s' "$1" | sed 's/\\/\\0/g')")
+      path=${path%.}
+      ;;
+    *) path=$1 ;;
+  esac
 }
 
 line='
@@ -78,11 +84,6 @@ done </proc/self/uid_map
 
 slot=$1
 shift
-while [ "$1" != -- ]; do
-  left_out=$left_out$1$line
-  shift
-done
-shift
 
 # The archive of secrets.
 exec 7<&4
@@ -95,6 +96,13 @@ exec 4<>"$slot/to-keeper" 5<>"$slot/from-keeper" 6<"$slot/from-keeper"
   exec nice -n 5 setpriv --bounding-set="$bounds,+setpcap" --inh-caps=-all sh /.pachyderm/keeper.sh
 } <&4 >&5 3>&- 4>&- 5>&- 6<&- 7<&- &
 exec 5<&6 6<&-
+
+while [ "$1" != -- ]; do
+  from_table "$1"
+  left_out=$left_out$path$line
+  shift
+done
+shift
 
 # Secrets are in memory, and only in this namespace, which ends with its processes: nothing is left of
 # them, whatever happens. The files are root's alone (0400).
@@ -145,13 +153,14 @@ mount -n -a -T "$table" 2>/dev/null || :
 # Covered, so that a socket that its program makes anew is not shown, either. Some go while this looks. A
 # cover is made elsewhere: `mount -a` passes over what it finds mounted, such as a disk in the covered one.
 while [ "$1" != -- ]; do
-  if [ -d "$root$1" ]; then
+  from_table "$1"
+  if [ -d "$root$path" ]; then
     mkdir "$root/.cover"
     mount -n -t tmpfs -o mode=755,size=4m,nosuid,nodev covered "$root/.cover"
-    show "$1" "$root/.cover" >"$table"
+    show "$path" "$root/.cover" >"$table"
     mount -n -a -T "$table" 2>/dev/null || :
-    if ! mount -n --move "$root/.cover" "$root$1"; then
-      if [ -d "$root$1" ]; then exit 1; fi
+    if ! mount -n --move "$root/.cover" "$root$path"; then
+      if [ -d "$root$path" ]; then exit 1; fi
       umount -n -l "$root/.cover"
     fi
     rmdir "$root/.cover"
@@ -193,8 +202,13 @@ fi
 
 {
   while [ "$1" != -- ]; do
-    if [ -d "$root$1" ]; then
-      printf '%s\n' "hidden $root_field$(in_table "$1") tmpfs ro,nodev,size=4k,mode=755 0 0"
+    from_table "$1"
+    if [ -d "$root$path" ]; then
+      printf '%s\n' "hidden $root_field$1 tmpfs ro,nodev,size=4k,mode=755 0 0"
+    elif [ ! -d "$path" ]; then
+      # The server saw it: what it held may be somewhere else now.
+      echo "$path, which user code must not see, is not there any more" >&2
+      exit 1
     fi
     shift
   done

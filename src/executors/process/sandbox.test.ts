@@ -9,7 +9,7 @@ import { UnavailableError } from '../../base/errors.ts'
 import { noSecrets } from '../../pipelines/executor.ts'
 import { transform } from '../../testing/process-fixture.ts'
 import { parseAnswer } from './runner-answers.ts'
-import { Sandbox, type SandboxOptions, toolPathOf } from './sandbox.ts'
+import { openSandbox, Sandbox, type SandboxOptions, toolPathOf } from './sandbox.ts'
 import { makeSlotDirectory } from './slot-directory.ts'
 
 const nonce = 'ab'.repeat(16)
@@ -106,4 +106,20 @@ test('tools are looked for in the usual places first, then where the server has 
       `.:bin:/run/wrappers/bin:${homes}/a/bin:/root/bin:/tmp/bin:/own/bin:/usr/bin::/own/bin:/sw/bin`,
     ),
   ).toBe(`${usual}:/own/bin:/sw/bin`)
+})
+
+test('what is to be hidden and cannot be found is not passed over', async () => {
+  const data = mkdtempSync(join(tmpdir(), 'pachyderm-sandbox-'))
+  try {
+    const mode = process.geteuid?.() === 0 ? 'root' : 'user'
+    const hiddenDirectories = ['/usr', '/usr/no such place']
+    const options = { ...(await optionsIn(data)), mode, hiddenDirectories } as const
+    const opening = openSandbox(options, new AbortController().signal)
+    await expect(opening).rejects.toThrow(UnavailableError)
+    await expect(opening).rejects.toThrow(
+      '/usr/no such place, which user code must not see, is not there any more',
+    )
+  } finally {
+    rmSync(data, { recursive: true, force: true })
+  }
 })

@@ -14,6 +14,7 @@ import { requireDescriptors } from './descriptors.ts'
 import { FifoReader } from './fifo.ts'
 import { isBelow } from './hidden-places.ts'
 import { PipeWriter } from './pipe-writer.ts'
+import { type RawPath, tableField } from './raw-paths.ts'
 import { lateText, remoteMounts } from './remote-mounts.ts'
 import { AnswerLines, parseAnswer, type RunnerAnswer } from './runner-answers.ts'
 import { secretArchive, secretVariables } from './secret-files.ts'
@@ -38,11 +39,11 @@ export interface SandboxOptions {
   /** What keeps the kernel's keys from user code; nothing does without. */
   readonly filterLoader: FilterLoader | undefined
   readonly directory: SlotDirectory
-  readonly hiddenDirectories: readonly string[]
+  readonly hiddenDirectories: readonly RawPath[]
   /** Directories that are shown without sockets, and without what is left out. */
-  readonly coveredDirectories: readonly string[]
+  readonly coveredDirectories: readonly RawPath[]
   /** Paths of files. */
-  readonly leftOut: readonly string[]
+  readonly leftOut: readonly RawPath[]
   readonly secrets: SlotSecrets
   readonly command: readonly string[]
   readonly limits: SandboxLimits
@@ -149,11 +150,11 @@ export function commandLine(options: SandboxOptions, setup: string = setupScript
     'sh',
     setup,
     directory.path,
-    ...leftOut,
+    ...leftOut.map(tableField),
     '--',
-    ...coveredDirectories,
+    ...coveredDirectories.map(tableField),
     '--',
-    ...hiddenDirectories,
+    ...hiddenDirectories.map(tableField),
     '--',
     ...secrets.directories.map(({ path }) => path),
     '--',
