@@ -85,6 +85,13 @@ describe.skipIf(!canHavePodman())('an engine that is asked to start a container'
     return result
   }
 
+  test('says where it keeps what is written in containers', async () => {
+    await using opened = await TestContainerExecutor.open(engine.socketPath)
+    const { directory } = engine
+    const places = ['graph', 'run', 'graph/volumes'].map((name) => join(directory, name))
+    expect(opened.executor.storage).toEqual(places)
+  })
+
   test('says whether it can, and what to do when its limits are too high', async () => {
     const staticShell = false
     expect(await trial()).toMatchObject({

@@ -200,6 +200,11 @@ export class ContainerExecutor implements Executor, ImageBuilds {
     this.engineTitle = `${facts.title} at ${engine.address}`
   }
 
+  /** Directories of the machine in which it keeps what code writes in containers. */
+  get storage(): readonly string[] {
+    return this.#facts.storage
+  }
+
   placeOf(): string {
     return `container (${this.#facts.title})`
   }

@@ -4,11 +4,13 @@ import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { assert, DomainError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
+import type { CloudEnvironment } from '../clouds/bucket.ts'
 import type { Database } from '../database/database.ts'
 import type { OutputExports } from '../pipelines/output-exports.ts'
 import { ChoosingExecutor } from '../executors/choosing.ts'
 import type { ContainerExecutor, PullSecrets } from '../executors/containers.ts'
 import { requireSocket } from '../executors/engine-places.ts'
+import { engineStorage, secretsRoot } from '../executors/engine-storage.ts'
 import {
   openProcessExecutor,
   type ProcessExecutor,
@@ -33,6 +35,7 @@ import type { DiagnosisFacts } from './diagnosis.ts'
 import type { ExecutorsConfig } from './executors-config.ts'
 import type { DataDirectory } from './data-directory.ts'
 import type { Log } from './log.ts'
+import { noClouds } from './ports.ts'
 import { SecretKeyFile } from './secret-key-file.ts'
 import { ServiceForwarding } from './service-forwarding.ts'
 
@@ -75,6 +78,7 @@ interface ProcessingPorts {
   readonly secretKeysFile?: string
   /** Of the server's, besides the data directory, that user code must not see. */
   readonly hiddenPaths: readonly string[]
+  readonly clouds?: CloudEnvironment
   /** At which the server listens. */
   readonly host: string
   readonly datumBounds?: Partial<SlotBounds>
@@ -196,7 +200,9 @@ async function openExecutors(
   later: LaterSecrets,
 ): Promise<{ readonly executor: ChoosingExecutor; readonly processes: ProcessExecutor }> {
   const { directory, clock, random, executors, datumBounds } = ports
-  const processes = await openProcesses(ports)
+  const storage: EngineStorage = { ofEngine: [] }
+  const usualStorage = engineStorage((ports.clouds ?? noClouds).variables)
+  const processes = await openProcesses(ports, () => [...usualStorage, ...storage.ofEngine])
   const openContainers =
     executors === undefined || executors.engineSockets.length === 0
       ? undefined
@@ -204,7 +210,7 @@ async function openExecutors(
           await requireSocket(executors.engineSockets)
           const { openContainerExecutor } = await import('../executors/containers.ts')
           const containers = join(directory.scratch, 'containers')
-          return await openContainerExecutor({
+          const opened = await openContainerExecutor({
             ...executors,
             directory: containers,
             storeId: directory.store.id,
@@ -215,6 +221,8 @@ async function openExecutors(
           }).catch((error: unknown) => {
             throw directoryError(error, `container directory ${containers}`, containers)
           })
+          storage.ofEngine = opened.storage
+          return opened
         }
   const choice = executors?.choice ?? 'process'
   const executor = await ChoosingExecutor.open({
@@ -226,14 +234,19 @@ async function openExecutors(
   return { executor, processes }
 }
 
-async function openProcesses(ports: ProcessingPorts): Promise<ProcessExecutor> {
+async function openProcesses(
+  ports: ProcessingPorts,
+  storageNow: () => readonly string[],
+): Promise<ProcessExecutor> {
   const { directory, hiddenPaths, clock, random, programPath, datumBounds, executors } = ports
   const slots = join(directory.scratch, 'slots')
   return await openProcessExecutor({
     directory: slots,
     hiddenDirectories: [directory.root],
-    hiddenPaths,
+    // The secrets of containers are not in the data directory, for they are in memory.
+    hiddenPaths: [...hiddenPaths, secretsRoot(directory.store.id)],
     engineSockets: executors?.enginePlaces ?? [],
+    engineStorage: storageNow,
     ...(executors?.sandbox === 'off' && { isolation: 'none' }),
     openFilesMax: openFilesLimit(),
     clock,
@@ -253,6 +266,11 @@ function pullSecretsOf(later: LaterSecrets): PullSecrets {
     const found = await Promise.all(names.map(async (name) => await secrets.texts(name)))
     return found.flatMap((entries) => Object.values(entries))
   }
+}
+
+/** Where the engine in use keeps what code writes in containers, once it has answered. */
+interface EngineStorage {
+  ofEngine: readonly string[]
 }
 
 interface LaterSecrets {

@@ -31,11 +31,13 @@ export class PodmanEngine implements TestEngine {
   readonly title = 'Podman'
   readonly directory: string
   readonly socketPath: string
+  readonly #graph: string
   readonly #environment: NodeJS.ProcessEnv
   #service: ChildProcess | undefined
 
-  private constructor(directory: string) {
+  private constructor(directory: string, graph = join(directory, 'graph')) {
     this.directory = directory
+    this.#graph = graph
     this.socketPath = join(directory, 'engine.sock')
     this.#environment = {
       ...process.env,
@@ -45,12 +47,13 @@ export class PodmanEngine implements TestEngine {
     }
   }
 
-  static async start(): Promise<PodmanEngine> {
+  /** `graph`: where it keeps containers, else among what is its own. */
+  static async start(graph?: string): Promise<PodmanEngine> {
     // Its path must be short: Podman takes no more than 50 bytes of the directory of its state.
-    const engine = new PodmanEngine(mkdtempSync(join(tmpdir(), 'podman-')))
+    const engine = new PodmanEngine(mkdtempSync(join(tmpdir(), 'podman-')), graph)
     try {
       const { directory } = engine
-      engine.configure(directory, `${directory}/graph`, `${directory}/run`)
+      engine.configure(directory, engine.#graph, `${directory}/run`)
       await engine.startService()
       return engine
     } catch (error) {
@@ -126,12 +129,13 @@ export class PodmanEngine implements TestEngine {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.podman('rm', '--all', '--force', '--time=0').catch(() => {})
     await this.stopService()
+    await removeWithMounts(this.#graph)
     await removeWithMounts(this.directory)
   }
 
   #arguments(args: readonly string[]): string[] {
     const { directory } = this
-    const places = ['--root', `${directory}/graph`, '--runroot', `${directory}/run`]
+    const places = ['--root', this.#graph, '--runroot', `${directory}/run`]
     return [...places, '--tmpdir', `${directory}/tmp`, ...args]
   }
 }

@@ -10,6 +10,7 @@ const facts: EngineFacts = {
   version: '28.0',
   isPodman: false,
   operatingSystem: 'linux',
+  storage: [],
   mapsUsers: false,
   isRootless: false,
   limits: { memory: true, cpu: true, processes: true },

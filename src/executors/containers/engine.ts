@@ -12,6 +12,7 @@ import {
   FailedPreconditionError,
   UnavailableError,
 } from '../../base/errors.ts'
+import { placesOf } from '../engine-storage.ts'
 import { unlessAborted } from '../process/unless-aborted.ts'
 import { engineError, statusOf } from './engine-errors.ts'
 import type { RegistryLogin } from './registry-logins.ts'
@@ -30,6 +31,8 @@ export interface EngineFacts {
   readonly limits: { readonly memory: boolean; readonly cpu: boolean; readonly processes: boolean }
   /** Of its host: containers see the directories of that one. */
   readonly operatingSystem: string
+  /** Where it keeps what containers write, as its host has it. */
+  readonly storage: readonly string[]
 }
 
 export interface EngineImage {
@@ -136,6 +139,10 @@ export class Engine implements Disposable {
             processes: canLimit && info.PidsLimit !== false,
           },
           operatingSystem: info.OperatingSystem ?? '',
+          storage: placesOf([
+            info.DockerRootDir,
+            ...(isPodman ? await podmanStorage(client, version.Version) : []),
+          ]),
         }
       },
       { msMax: factsMsMax },
@@ -376,6 +383,16 @@ interface EngineInfo {
   readonly CpuCfsQuota?: boolean
   readonly PidsLimit?: boolean
   readonly OperatingSystem?: string
+  readonly DockerRootDir?: string
+}
+
+/** In the words of Podman's own API. */
+interface PodmanInfo {
+  readonly store?: {
+    readonly graphRoot?: unknown
+    readonly runRoot?: unknown
+    readonly volumePath?: unknown
+  }
 }
 
 interface ImageConfig {
@@ -388,6 +405,24 @@ interface Progress {
   readonly stream?: string
   readonly status?: string
   readonly error?: string
+}
+
+/** Besides what it says as Docker would; nothing more where it does not know of such a question. */
+async function podmanStorage(client: Docker, version: string): Promise<readonly unknown[]> {
+  const asked = { path: `/v${version}/libpod/info`, method: 'GET', statusCodes: { 200: true } }
+  return await new Promise((resolve, reject) => {
+    client.modem.dial(asked, (error: Error | null, answer) => {
+      if (error === null) {
+        const { store = {} } = answer as PodmanInfo
+        const { graphRoot, runRoot, volumePath } = store
+        resolve([graphRoot, runRoot, volumePath])
+      } else if (statusOf(error) === undefined) {
+        reject(error)
+      } else {
+        resolve([])
+      }
+    })
+  })
 }
 
 /** @throws {FailedPreconditionError} with what the engine says went wrong. */
