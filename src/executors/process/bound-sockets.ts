@@ -55,10 +55,12 @@ export function boundSockets(views: MountViews): BoundSockets {
         }
       }
     }
-    if (table.relative.size === 0) continue
+    // Abstract names are usual, and looking for them in all namespaces would take long.
+    const relative = namer.otherNamespace === undefined ? table.relative : table.surelyRelative
+    if (relative.size === 0) continue
     const start = linkAt(`/proc/${processName}/cwd`)
     if (start === undefined || !isNew(id, mounts, root, start)) continue
-    for (const directory of table.relative.keys()) {
+    for (const directory of relative.keys()) {
       // A working directory is told of as this process finds it, whatever the other one's root is.
       const from = namer.otherNamespace === undefined ? { ...namer, root: '/' } : namer
       for (const place of named.find(from, `${start}/${directory}`)) directories.add(place)
@@ -125,6 +127,7 @@ function inodeOf(file: string): number | undefined {
 interface NameTable {
   readonly absolute: ReadonlyMap<RawPath, readonly string[]>
   readonly relative: ReadonlyMap<RawPath, readonly string[]>
+  readonly surelyRelative: ReadonlyMap<RawPath, readonly string[]>
 }
 
 function tableIn(file: string): NameTable {
@@ -132,6 +135,7 @@ function tableIn(file: string): NameTable {
   return {
     absolute: byDirectory(names.filter((name) => name.startsWith('/'))),
     relative: byDirectory(names.filter((name) => !name.startsWith('/'))),
+    surelyRelative: byDirectory(names.filter((name) => !/^[/@]/.test(name))),
   }
 }
 
