@@ -243,6 +243,7 @@ export class Sandbox implements AsyncDisposable {
         return
       }
       this.#waiting = { nonce, resolve, reject }
+      this.#complaint = ''
       // Nothing of user code's is there yet.
       if (this.#own.size === 0) this.#own = new Set(this.#processes())
       void this.#nonces.write(`${nonce}\n`, this.#clock, () => !this.#hasEnded)
@@ -252,6 +253,14 @@ export class Sandbox implements AsyncDisposable {
   /** Numbers of user code's processes, as the host has them. */
   userProcesses(): readonly number[] {
     return this.#processes().filter((pid) => !this.#own.has(pid))
+  }
+
+  /** What it shows as `/`, for who looks at it from here; undefined when it has ended. */
+  get root(): string | undefined {
+    const { pid, exitCode, signalCode } = this.#child
+    if (pid === undefined || exitCode !== null || signalCode !== null) return undefined
+    const [first] = childrenOrNone(pid)
+    return first === undefined ? undefined : `/proc/${first}/root`
   }
 
   /** Hands on what has been printed. */
@@ -347,7 +356,9 @@ export class Sandbox implements AsyncDisposable {
     this.takeOutput()
     this.#becomingReady?.reject(reason)
     this.#becomingReady = undefined
-    this.#waiting?.reject(new UnavailableError('the sandbox ended while the datum ran'))
+    const words = complaintText(this.#complaint)
+    const said = words === '' ? '' : `; its runner said: ${words}`
+    this.#waiting?.reject(new UnavailableError(`the sandbox ended while the datum ran${said}`))
     this.#waiting = undefined
   }
 }
