@@ -125,7 +125,6 @@ for (const isolation of isolations.filter((each) => each !== 'none')) {
           `echo broken >"${path}"`,
         ]),
         `for p in /proc/[0-9]*; do cat "$p/root${paths[0]}"; done`,
-        `unshare -r -m sh -c 'umount "${data}"; umount -l "${data}"; cat "${paths[0]}"'`,
         'chroot /proc/1/root cat "$0"',
         'exit 9',
       ].join('\n')
