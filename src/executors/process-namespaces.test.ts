@@ -10,6 +10,7 @@ import { serverScript } from '../testing/executor-script.ts'
 import { isolationsHere } from '../testing/executors-under-test.ts'
 import { runIn, sh, transform } from '../testing/process-fixture.ts'
 import { openProcessExecutor, type ProcessExecutor } from './process.ts'
+import { leaveOut } from '../testing/left-out.ts'
 
 const never = new AbortController().signal
 // Below the checkout: what is below /tmp is out of sight for user code anyway.
@@ -106,7 +107,7 @@ describe.each(isolationsHere.filter((isolation) => isolation !== 'none'))(
     })
 
     test('code that makes itself root of namespaces of its own gets no further', async (context) => {
-      if (isMissing) context.skip('without perl there is no calling the kernel from here')
+      if (isMissing) leaveOut(context, 'without perl there is no calling the kernel from here')
       const mark = join(home, '.pachyderm-mark')
       const attack = transform(['perl', '-e', attackOn(data, mark)])
       await using slot = await executor.openSlot(attack, never)
@@ -141,7 +142,7 @@ describe('in a sandbox of an ordinary user', () => {
   })
 
   test('code that makes itself root of namespaces of its own gets no further', (context) => {
-    if (isMissing) context.skip('without perl there is no calling the kernel from here')
+    if (isMissing) leaveOut(context, 'without perl there is no calling the kernel from here')
     const attack = transform(['perl', '-e', attackOn(data, join(data, 'mark'))])
     const lines = runAsNobody(attack)
       .split('\n')
