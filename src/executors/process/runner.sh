@@ -12,12 +12,12 @@
 # says `stale` when the datum has left something in shared memory. What follows is about sandboxes.
 #
 # What this shell says of a program that it cannot start, or that a signal ended, it writes where the datum's
-# script has standard error go: the server knows these words. The rest, in a sandbox, the server hears.
+# script has standard error go: the server knows these words.
 #
 # This process has the same rights as user code. It is out of reach for it all the same: user code
 # lives in a PID namespace below, where this process has no number to be traced or opened by, and as
 # process 1 of its own namespace it takes no signal from there.
-exec >/dev/null
+exec >/dev/null 2>&1
 umask 022
 program=$1
 shift
@@ -26,8 +26,6 @@ if [ -e /.pachyderm/keeper.sh ]; then
   kept=yes
   cd / || exit 1
   find=$(command -v find) && ipcrm=$(command -v ipcrm) || exit 1
-else
-  exec 2>/dev/null
 fi
 # The server's user is another than that of what is written here, and needs rights.
 chmod=

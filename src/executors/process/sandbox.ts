@@ -243,7 +243,6 @@ export class Sandbox implements AsyncDisposable {
         return
       }
       this.#waiting = { nonce, resolve, reject }
-      this.#complaint = ''
       // Nothing of user code's is there yet.
       if (this.#own.size === 0) this.#own = new Set(this.#processes())
       void this.#nonces.write(`${nonce}\n`, this.#clock, () => !this.#hasEnded)
@@ -356,9 +355,7 @@ export class Sandbox implements AsyncDisposable {
     this.takeOutput()
     this.#becomingReady?.reject(reason)
     this.#becomingReady = undefined
-    const words = complaintText(this.#complaint)
-    const said = words === '' ? '' : `; its runner said: ${words}`
-    this.#waiting?.reject(new UnavailableError(`the sandbox ended while the datum ran${said}`))
+    this.#waiting?.reject(new UnavailableError('the sandbox ended while the datum ran'))
     this.#waiting = undefined
   }
 }
