@@ -124,15 +124,15 @@ describe.each(isolationsHere.filter((isolation) => isolation !== 'none'))(
   },
 )
 
-describe('in a sandbox of an ordinary user', () => {
-  function runAsNobody(what: Transform): string {
-    chownSync(data, nobody, nobody)
-    const script = serverScript(data, what)
-    const args = [...asNobody, process.execPath, '--input-type=module', '-e', script]
-    const env = { PATH: '/usr/bin:/bin' }
-    return spawnSync('setpriv', args, { encoding: 'utf8', env }).stdout
-  }
+function runAsNobody(what: Transform): string {
+  chownSync(data, nobody, nobody)
+  const script = serverScript(data, what)
+  const args = [...asNobody, process.execPath, '--input-type=module', '-e', script]
+  const env = { PATH: '/usr/bin:/bin' }
+  return spawnSync('setpriv', args, { encoding: 'utf8', env }).stdout
+}
 
+describe('in a sandbox of an ordinary user', () => {
   beforeEach((context) => {
     const looking = `require('fs').readdirSync(${JSON.stringify(home)})`
     const args = [...asNobody, process.execPath, '-e', looking]
