@@ -9,27 +9,14 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { type Counts, countTests, skippedTests, type TestReport } from './test-report.ts'
+
 interface Step {
   readonly name: string
   /** What to run with Node. */
   readonly args: readonly string[]
   /** What a person runs to see only this step. */
   readonly reproduce: string
-}
-
-interface Counts {
-  readonly passed: number
-  readonly failed: number
-}
-
-interface TestReport {
-  readonly numPassedTests: number
-  readonly numFailedTests: number
-  readonly numPendingTests: number
-  readonly testResults: readonly {
-    readonly status: string
-    readonly assertionResults: readonly { readonly status: string }[]
-  }[]
 }
 
 const compiler = 'node_modules/@typescript/native/bin/tsc'
@@ -102,16 +89,6 @@ async function runStep({ name, args, reproduce }: Step): Promise<Counts> {
   return passed ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 }
 }
 
-/** Counts the tests; a file that did not load, and a run that failed outside of any test, is one failure more. */
-function countTests(report: TestReport, runPassed: boolean): Counts {
-  const unloaded = report.testResults.filter(
-    ({ status, assertionResults }) =>
-      status === 'failed' && !assertionResults.some((test) => test.status === 'failed'),
-  ).length
-  const failed = report.numFailedTests + unloaded
-  return { passed: report.numPassedTests, failed: failed === 0 && !runPassed ? 1 : failed }
-}
-
 async function runTests(files: readonly string[]): Promise<Counts> {
   const folder = await mkdtemp(join(tmpdir(), 'check-'))
   try {
@@ -121,7 +98,8 @@ async function runTests(files: readonly string[]): Promise<Counts> {
     const { passed } = await run(args, 'inherit')
     if (!existsSync(file)) return { passed: 0, failed: 1 }
     const report = JSON.parse(await readFile(file, 'utf8')) as TestReport
-    if (report.numPendingTests > 0) console.log(`${report.numPendingTests} skipped`)
+    const skipped = skippedTests(report, process.cwd())
+    if (skipped.length > 0) console.log(`${skipped.length} skipped:\n${skipped.join('\n')}`)
     return countTests(report, passed)
   } finally {
     await rm(folder, { recursive: true })

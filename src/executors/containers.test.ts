@@ -416,6 +416,19 @@ function testWith(start: () => Promise<TestEngine>): void {
     },
   )
 
+  test('secrets at the place of a file are refused in words of the pipeline', async () => {
+    for (const path of ['/etc/passwd', '/bin/sh/keys']) {
+      const directories = [{ path, files: new Map([['key', Buffer.from('hush')]]) }]
+      const opening = executor.openSlot(sh('debian', 'true'), never, {
+        environment: {},
+        directories,
+      })
+      await expect(opening).rejects.toThrow(
+        `mount_path ${path}: image ${nameOf('debian')} has a file there, and a secret is shown as a directory; choose a directory of its own, such as /secrets`,
+      )
+    }
+  })
+
   test('secrets with names that shells keep are refused', async () => {
     const secrets = { environment: { PPID: '1' }, directories: [] }
     await expect(executor.openSlot(sh('busybox', 'true'), never, secrets)).rejects.toThrow(

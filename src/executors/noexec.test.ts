@@ -25,7 +25,7 @@ test('a disk on which nothing may be started is found by what is on it', () => {
 })
 
 test('a program on such a disk is told of as that', () => {
-  const { message } = programUnstartableError(transform(['/opt/tool']), '/opt')
+  const { message } = programUnstartableError(transform(['/opt/tool']), { noexec: '/opt' })
   expect(message).toContain('the disk at /opt is mounted "noexec"')
   expect(programUnstartableError(transform(['/opt/tool'])).message).not.toContain('noexec')
 })

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import { parseMounts } from '../base/mount-table.ts'
 import { executorScript } from '../testing/executor-script.ts'
 import { lateText, remoteMounts } from './process/remote-mounts.ts'
+import { isTested } from '../testing/left-out.ts'
 
 const canMount = process.geteuid?.() === 0 && existsSync('/dev/fuse')
 /** A file system in a directory of `/` whose program never answers, in a view of its own. */
@@ -34,7 +35,7 @@ function script(data: string): string {
   return executorScript(data, body)
 }
 
-test.runIf(canMount)('a disk that does not answer keeps no server from starting', () => {
+test.runIf(isTested(canMount))('a disk that does not answer keeps no server from starting', () => {
   const data = mkdtempSync(join(resolve('node_modules'), '.pachyderm-hung-'))
   try {
     const { stdout, status } = spawnSync(

@@ -7,6 +7,7 @@ import { SystemClock } from '../base/clock.ts'
 import { SystemRandom } from '../base/random.ts'
 import { runIn, sh, transform } from '../testing/process-fixture.ts'
 import { openProcessExecutor, type ProcessExecutor } from './process.ts'
+import { isTested } from '../testing/left-out.ts'
 
 const never = new AbortController().signal
 /** Disks of their own take the right to mount. */
@@ -30,7 +31,7 @@ async function open(isolation: 'root' | 'user' | 'none'): Promise<ProcessExecuto
   return await openProcessExecutor({ directory, hiddenDirectories: [], isolation, ...world })
 }
 
-test.runIf(isRoot).each(['root', 'user', 'none'] as const)(
+test.runIf(isTested(isRoot)).each(['root', 'user', 'none'] as const)(
   'a disk on which nothing can be started is told of, by code and as code (isolation %s)',
   async (isolation) => {
     await using executor = await open(isolation)

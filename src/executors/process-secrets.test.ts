@@ -8,6 +8,7 @@ import { newHexId, SystemRandom } from '../base/random.ts'
 import type { SlotSecrets } from '../pipelines/executor.ts'
 import { runIn, sh } from '../testing/process-fixture.ts'
 import { type Isolation, openProcessExecutor, type ProcessExecutor } from './process.ts'
+import { isTested } from '../testing/left-out.ts'
 
 const clock = new SystemClock()
 const random = new SystemRandom()
@@ -54,7 +55,7 @@ function onDisk(directory: string): string {
 }
 
 for (const isolation of ['root', 'user'] as const) {
-  const describeHere = isolation === 'root' && !isRoot ? describe.skip : describe
+  const describeHere = isolation === 'root' && !isTested(isRoot) ? describe.skip : describe
   describeHere(`secrets in the sandbox of "${isolation}"`, () => {
     beforeEach(() => open(isolation))
 

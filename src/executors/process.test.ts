@@ -28,6 +28,7 @@ import {
   transform,
 } from '../testing/process-fixture.ts'
 import { shellEndings } from '../testing/shell-endings.ts'
+import { isTested } from '../testing/left-out.ts'
 
 const clock = new SystemClock()
 const random = new SystemRandom()
@@ -67,7 +68,7 @@ const isolations: readonly Isolation[] = ['root', 'user', 'none']
 
 /** Whoever is not root cannot test its sandbox. */
 function describeFor(isolation: Isolation): typeof describe | typeof describe.skip {
-  return isolation === 'root' && !isRoot ? describe.skip : describe
+  return isolation === 'root' && !isTested(isRoot) ? describe.skip : describe
 }
 
 for (const isolation of isolations) {

@@ -187,6 +187,6 @@ export interface LogLine {
 export interface RunResult {
   /** The exit code; 128 + the signal's number when a signal ended it, as shells say it. */
   readonly exitCode: number
-  /** A bound that user code came up against, in words for people: it may be why it failed. */
+  /** A bound that user code came up against, or a program that could not be started, in words for people: it may be why it failed. */
   readonly bound?: string
 }

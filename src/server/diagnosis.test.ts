@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
 import { diagnose, namespacesAdvice, type DiagnosisFacts } from './diagnosis.ts'
+import { isTested } from '../testing/left-out.ts'
 
 const sound: DiagnosisFacts = {
   release: '1',
@@ -106,7 +107,7 @@ test('advice is what would help whoever runs the server, and what is known to', 
   expect((await advicesOn({ ...impossible, isolationAdvice: 'move it' }))[0]).toBe('move it')
 })
 
-test.runIf(process.geteuid?.() === 0)(
+test.runIf(isTested(process.geteuid?.() === 0))(
   'a data directory on a disk on which nothing can be started is told of',
   async () => {
     const root = mkdtempSync(join(tmpdir(), 'pachyderm-noexec-'))

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 
 import { hiddenPaths } from './hidden-paths.ts'
 import { noClouds } from './ports.ts'
+import { isTested } from '../testing/left-out.ts'
 
 test('what the server was told to keep apart is hidden from user code', () => {
   const paths = hiddenPaths(
@@ -66,7 +67,7 @@ test('places that are no files of this machine are not', () => {
 /** In no list of users. */
 const unknownUser = 43_210
 
-test.runIf(process.geteuid?.() === 0)(
+test.runIf(isTested(process.geteuid?.() === 0))(
   'of a user of whom the system knows nothing, no home is hidden',
   () => {
     const program = `

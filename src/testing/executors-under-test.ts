@@ -9,13 +9,15 @@ import type { OpenExecutorUnderTest } from './executor-arena.ts'
 import type { TestEngine } from './test-engine.ts'
 import { sh, transform } from './process-fixture.ts'
 import { listenAt } from './unix-listener.ts'
+import { isTested } from './left-out.ts'
 
 // Below the checkout: what is below /tmp is out of sight for user code anyway.
 const home = resolve('node_modules')
 
 /** Those that this user may choose from. */
-export const isolationsHere: readonly Isolation[] =
-  process.geteuid?.() === 0 ? ['root', 'user', 'none'] : ['user', 'none']
+export const isolationsHere: readonly Isolation[] = isTested(process.geteuid?.() === 0)
+  ? ['root', 'user', 'none']
+  : ['user', 'none']
 
 export function processExecutorWith(isolation: Isolation): OpenExecutorUnderTest {
   return async (bounds) => {

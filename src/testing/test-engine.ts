@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 import { SystemClock } from '../base/clock.ts'
+import { peersRequired } from './left-out.ts'
 
 const execute = promisify(execFile)
 const clock = new SystemClock()
@@ -41,7 +42,7 @@ export interface TestEngine extends AsyncDisposable {
 
 /** Whether root may start these programs here; true where no test may be left out. */
 export function canHave(...programs: readonly string[]): boolean {
-  if (process.env['PACHYDERM_TEST_PEERS'] === 'required') return true
+  if (peersRequired) return true
   const places = (process.env['PATH'] ?? '').split(':')
   return (
     process.geteuid?.() === 0 &&

@@ -14,6 +14,7 @@ import { FileTrees } from '../storage/file-trees.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
 import { transform } from '../testing/process-fixture.ts'
 import { SlotWorkers } from './slot-workers.ts'
+import { isTested } from '../testing/left-out.ts'
 
 const clock = new SystemClock()
 const never = new AbortController().signal
@@ -63,31 +64,40 @@ async function failureOf(workers: SlotWorkers, members: readonly WorkMember[]): 
   return await worker.process({ ...work, signal: never }).catch((error: unknown) => error)
 }
 
-test.runIf(isRoot)('inputs that are too long for the disk are told of as that', async () => {
-  const workers = await openWorkers('size=256k')
-  const failure = await failureOf(workers, [await member('/big', Buffer.alloc(500_000, 'x'))])
-  expect(failure).toBeInstanceOf(DiskFullError)
-  expect(String(failure)).toContain('the disk of the data directory is full')
-  expect(String(failure)).toContain(`(at ${data}/scratch/`)
-})
+test.runIf(isTested(isRoot))(
+  'inputs that are too long for the disk are told of as that',
+  async () => {
+    const workers = await openWorkers('size=256k')
+    const failure = await failureOf(workers, [await member('/big', Buffer.alloc(500_000, 'x'))])
+    expect(failure).toBeInstanceOf(DiskFullError)
+    expect(String(failure)).toContain('the disk of the data directory is full')
+    expect(String(failure)).toContain(`(at ${data}/scratch/`)
+  },
+)
 
-test.runIf(isRoot)('inputs that are too many files for the disk are told of as that', async () => {
-  const workers = await openWorkers('nr_inodes=60')
-  const members = await Promise.all(
-    Array.from({ length: 80 }, (_, index) => member(`/${index}`, Buffer.from(String(index)))),
-  )
-  const failure = await failureOf(workers, members)
-  expect(failure).toBeInstanceOf(DiskFullError)
-  expect(String(failure)).toContain('can hold no more files')
-  expect(String(failure)).toContain(`(at ${data}/scratch/`)
-})
+test.runIf(isTested(isRoot))(
+  'inputs that are too many files for the disk are told of as that',
+  async () => {
+    const workers = await openWorkers('nr_inodes=60')
+    const members = await Promise.all(
+      Array.from({ length: 80 }, (_, index) => member(`/${index}`, Buffer.from(String(index)))),
+    )
+    const failure = await failureOf(workers, members)
+    expect(failure).toBeInstanceOf(DiskFullError)
+    expect(String(failure)).toContain('can hold no more files')
+    expect(String(failure)).toContain(`(at ${data}/scratch/`)
+  },
+)
 
-test.runIf(isRoot)('a slot that finds no room for its own files is told of as that', async () => {
-  for (const disk of ['nr_inodes=7', 'nr_inodes=14', 'nr_inodes=16']) {
-    const workers = await openWorkers(disk)
-    const opening = workers.open(transform(['true']), never)
-    await expect(opening).rejects.toThrow(DiskFullError)
-    await executor?.[Symbol.asyncDispose]()
-    spawnSync('umount', ['-l', data])
-  }
-})
+test.runIf(isTested(isRoot))(
+  'a slot that finds no room for its own files is told of as that',
+  async () => {
+    for (const disk of ['nr_inodes=7', 'nr_inodes=14', 'nr_inodes=16']) {
+      const workers = await openWorkers(disk)
+      const opening = workers.open(transform(['true']), never)
+      await expect(opening).rejects.toThrow(DiskFullError)
+      await executor?.[Symbol.asyncDispose]()
+      spawnSync('umount', ['-l', data])
+    }
+  },
+)

@@ -9,7 +9,7 @@ import {
   runToStep,
 } from '../../src/testing/pack-crash.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
-import { peersRequired } from '../harness/child-program.ts'
+import { peersRequired } from '../../src/testing/left-out.ts'
 import { Radosgw } from '../harness/radosgw.ts'
 
 /** Of an object store, on a busy machine. */

@@ -13,7 +13,7 @@ import { describeObjectStore } from '../../src/testing/object-store-conformance.
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { Azurite } from '../harness/azurite.ts'
-import { peersRequired } from '../harness/child-program.ts'
+import { peersRequired } from '../../src/testing/left-out.ts'
 import { GcsServer } from '../harness/gcs-server.ts'
 import { Radosgw } from '../harness/radosgw.ts'
 import { TappedPort } from '../harness/tapped-port.ts'

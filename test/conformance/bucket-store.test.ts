@@ -12,7 +12,7 @@ import type { BucketConfig } from '../../src/server/pack-places-ports.ts'
 import { seededBytes } from '../../src/testing/seeded-random.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { type ChildExit, ChildPachd } from '../harness/child-pachd.ts'
-import { peersRequired } from '../harness/child-program.ts'
+import { peersRequired } from '../../src/testing/left-out.ts'
 import { freshName, freshRepo } from '../harness/expectations.ts'
 import {
   collect,

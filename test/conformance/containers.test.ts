@@ -16,6 +16,7 @@ import { atomOf, flush, freshPipeline, lastJobOf, outputOf } from '../harness/pi
 import { pachctlHere } from '../harness/pachctl-here.ts'
 import { mountSmallDisk } from '../harness/small-disk.ts'
 import { TestClient, TestPachd } from '../harness/test-pachd.ts'
+import { leaveOut } from '../../src/testing/left-out.ts'
 
 const clock = new SystemClock()
 const image = 'localhost/busybox:test'
@@ -274,7 +275,7 @@ describe.skipIf(!canHavePodman())('pipelines in containers', () => {
     await using directory = await TemporaryDirectory.create()
     const disk = directory.join('disk')
     await using mounted = await mountSmallDisk(disk, 64, 2000)
-    if (mounted === undefined) context.skip('no disk may be mounted here')
+    if (mounted === undefined) leaveOut(context, 'no disk may be mounted here')
     await using pachd = await TestPachd.start({
       root: `${disk}/data`,
       executors: executors(),

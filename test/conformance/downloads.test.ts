@@ -15,6 +15,7 @@ import { commitOf } from '../harness/files.ts'
 import { TappedPort } from '../harness/tapped-port.ts'
 import { mountSmallDisk } from '../harness/small-disk.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
+import { leaveOut } from '../../src/testing/left-out.ts'
 
 const program = fileURLToPath(new URL('../../bin/pachctl', import.meta.url))
 const run = promisify(execFile)
@@ -274,7 +275,7 @@ async function namesAndHash(path: string): Promise<string> {
 test('a disk that gets full is told with what to do, and gone on with when there is room', async (context) => {
   const disk = home.join('disk')
   await using mounted = await mountSmallDisk(disk, 24)
-  if (mounted === undefined) return context.skip('this machine lets us mount nothing')
+  if (mounted === undefined) return leaveOut(context, 'this machine lets us mount nothing')
   await writeFile(join(disk, 'filler'), new Uint8Array(20 * mib))
   const directory = join(disk, 'm')
   const args = ['get-file', 'r', 'master', '/', '-r', '-o', directory]

@@ -9,6 +9,7 @@ import { pachctlHere } from '../harness/pachctl-here.ts'
 import { pachdHere } from '../harness/pachd-here.ts'
 import { mountSmallDisk } from '../harness/small-disk.ts'
 import { TestPachd } from '../harness/test-pachd.ts'
+import { leaveOut } from '../../src/testing/left-out.ts'
 
 let directory: TemporaryDirectory
 beforeEach(async () => {
@@ -51,7 +52,7 @@ const room =
 test('a restore that has no room says how much it takes, and begins nothing', async ({ skip }) => {
   const [disk, backup] = [directory.join('disk'), directory.join('backup')]
   await using mounted = await mountSmallDisk(disk, 8)
-  if (mounted === undefined) skip()
+  if (mounted === undefined) leaveOut({ skip }, 'this machine lets us mount nothing')
   await backUp(backup)
   fillUp(disk, 2_000_000)
   const restore = ['--root', join(disk, 'data'), '--restore', backup]
@@ -70,7 +71,7 @@ test('where packs have another disk, its room counts for them', async ({ skip })
     directory.join('data'),
   ]
   await using mounted = await mountSmallDisk(disk, 2)
-  if (mounted === undefined) skip()
+  if (mounted === undefined) leaveOut({ skip }, 'this machine lets us mount nothing')
   await backUp(backup)
   await pachdHere(['--root', root], async () => {})
   await rm(join(root, 'objects'), { recursive: true })
@@ -86,7 +87,7 @@ test('a disk that becomes full while a restore is on its way is told with what i
 }) => {
   const [disk, backup] = [directory.join('disk'), directory.join('backup')]
   await using mounted = await mountSmallDisk(disk, 8)
-  if (mounted === undefined) skip()
+  if (mounted === undefined) leaveOut({ skip }, 'this machine lets us mount nothing')
   await backUp(backup)
   const root = join(disk, 'data')
   const restore = ['--root', root, '--restore', backup]
@@ -108,7 +109,7 @@ test('where a pack that is to be restored has no room, it says so, and goes on o
 }) => {
   const [disk, backup] = [directory.join('disk'), directory.join('backup')]
   await using mounted = await mountSmallDisk(disk, 8)
-  if (mounted === undefined) skip()
+  if (mounted === undefined) leaveOut({ skip }, 'this machine lets us mount nothing')
   await backUp(backup)
   const root = join(disk, 'data')
   expect(await pachdHere(['--root', root, '--restore', backup])).toMatchObject({ code: 0 })
@@ -128,7 +129,7 @@ test('a server whose disk has no room for a restore says so before anything come
 }) => {
   const [disk, backup] = [directory.join('disk'), directory.join('backup')]
   await using mounted = await mountSmallDisk(disk, 8)
-  if (mounted === undefined) skip()
+  if (mounted === undefined) leaveOut({ skip }, 'this machine lets us mount nothing')
   await backUp(backup)
   await using server = await TestPachd.start({ root: join(disk, 'data') })
   fillUp(disk, 2_000_000)

@@ -260,6 +260,19 @@ describe('secrets', () => {
     [{ name: 'x', mountPath: '/a', key: '../k' }, 'is not the name of an entry'],
     [{ name: 'x', mountPath: '/tmp/keys' }, 'nor in /pfs, /tmp,'],
     [{ name: 'x', mountPath: '//proc/../etc' }, 'must be an absolute path without ".."'],
+    [{ name: 'x', mountPath: '/' }, 'neither "/" nor in'],
+    [{ name: 'x', mountPath: '/.pachyderm' }, 'neither "/" nor in'],
+    [{ name: 'x', mountPath: '/dev/shm/keys' }, 'nor in /pfs, /tmp,'],
+    [
+      { name: 'x', mountPath: '/etc/' },
+      "transform.secrets[0].mount_path /etc/ would hide the system's files that are there; choose a directory of its own, such as /secrets/x",
+    ],
+    [{ name: 'x', mountPath: '/usr/bin' }, 'would hide the programs that are there'],
+    [
+      { name: 'x', mountPath: '/etc/passwd' },
+      '/etc/passwd: /etc/passwd is a file on every system, and a secret is shown as a directory; choose',
+    ],
+    [{ name: 'x', mountPath: '/etc/hosts/x' }, '/etc/hosts is a file on every system'],
     [{ name: 'x', mountPath: '/a\nb' }, 'must be an absolute path'],
   ])('are refused that make no sense: %j', async (secret, text) => {
     const transform = { cmd: ['true'], env: { TAKEN: '' }, secrets: [secret] }

@@ -4,20 +4,19 @@ import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
 
+import { isTested } from '../../src/testing/left-out.ts'
+
 export interface ProgramOptions {
   readonly directory: string
   /** Added to that of the tests; undefined takes a variable away. */
   readonly environment?: Readonly<Record<string, string | undefined>>
 }
 
-/** Set where no test may be left out because a program is not installed. */
-export const peersRequired: boolean = process.env['PACHYDERM_TEST_PEERS'] === 'required'
-
 /** Of some peers, by name, those that tests are to meet: not everybody's machine has all of them. */
 export function peersHere<Peer extends { readonly isInstalled: boolean }>(
   peers: Readonly<Record<string, Peer>>,
 ): readonly (readonly [string, Peer])[] {
-  return Object.entries(peers).filter(([, peer]) => peer.isInstalled || peersRequired)
+  return Object.entries(peers).filter(([, peer]) => isTested(peer.isInstalled))
 }
 
 /** Whether a program of this name would be found. */

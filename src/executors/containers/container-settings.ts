@@ -90,6 +90,7 @@ export const guardedHost: HostConfig = {
 export interface ContainerSettings {
   readonly image: string
   readonly usesImageShell: boolean
+  readonly secretDirectories: readonly ShownDirectory[]
   readonly options: ContainerCreateOptions
 }
 
@@ -129,6 +130,7 @@ export function containerSettings(options: SettingsOptions): ContainerSettings {
   return {
     image: transform.image,
     usesImageShell: shell === undefined,
+    secretDirectories,
     options: {
       Image: transform.image,
       Entrypoint: [...start, '-c', startScript, 'sh', ...start, '/.pachyderm/runner.sh'],

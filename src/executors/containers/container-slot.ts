@@ -21,6 +21,8 @@ import type { Engine, EngineImage } from './engine.ts'
 import { type RootChange, RootState } from './root-state.ts'
 import { emptySlotFiles, type OpenFiles, removeSlotFiles, type SlotFiles } from './slot-files.ts'
 import { noexecText } from '../noexec.ts'
+import { startFault, type StartView, unstartedText } from '../process/start-faults.ts'
+import { StderrWords } from '../process/stderr-words.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
 import { warmEndError, WarmProgram, warmVariables } from '../process/warm-program.ts'
 import { WarmContainer, type ContainerAnswer } from './warm-container.ts'
@@ -30,6 +32,12 @@ const nonceDigits = 16
 const killedExitCode = 137
 /** Whoever the user in the container is. */
 const datumFileMode = 0o644
+
+/** As shells say that they could not start it. */
+const unstartableCode = 126
+
+/** Why code may have ended with a code, if it could not be started. */
+type Explain = (exitCode: number) => string | undefined
 
 export interface ContainerSlotOptions {
   readonly engine: Engine
@@ -139,15 +147,31 @@ export class ContainerSlot implements Slot {
     )
     try {
       this.#stdout.begin(budget(), run)
-      this.#stderr.begin(budget(), run)
-      const answer = await this.#answerTo(run, container).finally(() => {
+      const words = new StderrWords(run)
+      this.#stderr.begin(budget(), words)
+      const view = (exitCode: number): StartView | undefined =>
+        this.#startView(run.environment, container, exitCode)
+      const explain: Explain = (exitCode) => {
+        const seen = exitCode === 0 ? undefined : view(exitCode)
+        return seen && unstartedText(this.#program, words.complaint, seen)
+      }
+      let answer: ContainerAnswer | undefined
+      try {
+        answer = await this.#answerTo(run, container, explain)
+      } finally {
         this.#takeOutput()
         this.#stdout.end()
         this.#stderr.end()
-      })
+        words.end(answer?.kind === 'exit' ? answer.exitCode : undefined)
+      }
       if (signal.aborted) throw new CancelledError('the datum was cancelled')
       if (overrun !== undefined) throw overrun
-      return this.#resultOf(answer, container)
+      if (answer.kind === 'unstartable') {
+        const seen = view(unstartableCode)
+        const fault = seen && startFault(this.#program, seen)
+        throw programUnstartableError(this.#options.transform, fault)
+      }
+      return this.#resultOf(answer, container, explain)
     } catch (error) {
       if (!signal.aborted) throw overrun ?? error
       // All that ran in it has ended by now.
@@ -199,11 +223,32 @@ export class ContainerSlot implements Slot {
     return container.hasEnded ? undefined : await root.change(container)
   }
 
-  async #answerTo(run: DatumRun, container: WarmContainer): Promise<ContainerAnswer> {
+  get #program(): string {
+    return this.#options.transform.command[0] ?? ''
+  }
+
+  /** Undefined where this server cannot look into the container. */
+  #startView(
+    added: Readonly<Record<string, string>>,
+    { visibleRoot }: WarmContainer,
+    exitCode: number,
+  ): StartView | undefined {
+    const { image, transform } = this.#options
+    const { PATH: path = '' } = containerEnvironment(image, transform.environment, added)
+    return visibleRoot === undefined ? undefined : { root: visibleRoot, path, exitCode }
+  }
+
+  async #answerTo(
+    run: DatumRun,
+    container: WarmContainer,
+    explain: Explain,
+  ): Promise<ContainerAnswer> {
     if (this.#warm === undefined) return await this.#start(run.environment, container)
     const answer = await this.#warm.run(run)
     if (answer.kind === 'exit') return { ...answer, isStale: this.#isStale }
-    if (answer.end.kind === 'exit') throw warmEndError(answer.end.exitCode)
+    if (answer.end.kind === 'exit') {
+      throw warmEndError(answer.end.exitCode, explain(answer.end.exitCode))
+    }
     return answer.end
   }
 
@@ -259,7 +304,11 @@ export class ContainerSlot implements Slot {
     for (const output of this.#outputs) output.drain()
   }
 
-  #resultOf(answer: ContainerAnswer, container: WarmContainer): RunResult {
+  #resultOf(
+    answer: Exclude<ContainerAnswer, { readonly kind: 'unstartable' }>,
+    container: WarmContainer,
+    explain: Explain,
+  ): RunResult {
     const { transform } = this.#options
     switch (answer.kind) {
       case 'ended':
@@ -267,21 +316,19 @@ export class ContainerSlot implements Slot {
         return { exitCode: killedExitCode, bound: this.#endText(answer.ranOutOfMemory) }
       case 'missing':
         throw programMissingError(transform)
-      case 'unstartable':
-        throw programUnstartableError(transform)
       case 'exit':
         this.#isStale = answer.isStale
-        return this.#withBound(answer.exitCode, container)
+        return this.#withBound(answer.exitCode, container, explain)
     }
   }
 
   /** Tells of a bound where it may be why the code failed. */
-  #withBound(exitCode: number, container: WarmContainer): RunResult {
+  #withBound(exitCode: number, container: WarmContainer, explain: Explain): RunResult {
     if (exitCode === 0) return { exitCode }
     const { memory, processes } = container.boundsHit()
     if (memory) return { exitCode, bound: this.#memoryText }
     if (!processes) {
-      const bound = noexecText(exitCode, this.#options.files.path)
+      const bound = noexecText(exitCode, this.#options.files.path) ?? explain(exitCode)
       return { exitCode, ...(bound !== undefined && { bound }) }
     }
     return { exitCode, bound: processBoundText(this.#options.processCountMax) }

@@ -16,10 +16,20 @@ export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never'
 export type PullSecrets = (names: readonly string[]) => Promise<readonly string[]>
 
 export interface ImagesPorts {
-  readonly engine: Engine
+  readonly engine: Pick<Engine, 'image' | 'pull'>
   readonly pullPolicy: PullPolicy
   readonly pullSecrets: PullSecrets
   readonly clock: Clock
+}
+
+/** One that goes on, for all who wait for it. */
+interface Pull {
+  readonly name: string
+  readonly since: Instant
+  readonly end: Promise<void>
+  /** Ends it: nobody waits any more. */
+  readonly ending: AbortController
+  waiterCount: number
 }
 
 const pullTryCount = 3
@@ -28,9 +38,8 @@ const pullPauseMs = 3000
 /** The images of an engine, pulled when they are needed. */
 export class Images {
   readonly #ports: ImagesPorts
-  /** Many slots are opened at once, for one image. */
-  readonly #pulling = new Map<string, Promise<void>>()
-  readonly #pulledSince = new Map<string, Instant>()
+  /** Many slots are opened at once, for one image, and by more than one pipeline. */
+  readonly #pulls = new Map<string, Pull>()
 
   constructor(ports: ImagesPorts) {
     this.#ports = ports
@@ -66,21 +75,34 @@ export class Images {
 
   /** When a pull began that goes on. */
   pulledSince(name: string): Instant | undefined {
-    return this.#pulledSince.get(name)
+    return this.#pulls.values().find((pull) => pull.name === name)?.since
   }
 
+  /** Whoever goes leaves the pull to the others: the last one ends it. */
   async #pull(name: string, secretNames: readonly string[], signal: AbortSignal): Promise<void> {
     const key = JSON.stringify([name, secretNames])
-    let pulling = this.#pulling.get(key)
-    if (pulling === undefined) {
-      this.#pulledSince.set(name, this.#ports.clock.now())
-      pulling = this.#tryPull(name, secretNames, signal).finally(() => {
-        this.#pulling.delete(key)
-        this.#pulledSince.delete(name)
-      })
-      this.#pulling.set(key, pulling)
+    const pull = this.#pulls.get(key) ?? this.#startPull(key, name, secretNames)
+    pull.waiterCount += 1
+    try {
+      await unlessAborted(pull.end, signal, 'pulling the image was cancelled')
+    } finally {
+      pull.waiterCount -= 1
+      if (pull.waiterCount === 0) {
+        // Whoever comes now begins anew.
+        if (this.#pulls.get(key) === pull) this.#pulls.delete(key)
+        pull.ending.abort()
+      }
     }
-    await unlessAborted(pulling, signal, 'pulling the image was cancelled')
+  }
+
+  #startPull(key: string, name: string, secretNames: readonly string[]): Pull {
+    const ending = new AbortController()
+    const end = this.#tryPull(name, secretNames, ending.signal).finally(() => {
+      if (this.#pulls.get(key) === pull) this.#pulls.delete(key)
+    })
+    const pull: Pull = { name, since: this.#ports.clock.now(), end, ending, waiterCount: 0 }
+    this.#pulls.set(key, pull)
+    return pull
   }
 
   async #tryPull(name: string, secretNames: readonly string[], signal: AbortSignal): Promise<void> {

@@ -7,9 +7,17 @@ export function programMissingError(transform: Transform): FailedPreconditionErr
   )
 }
 
-export function programUnstartableError(transform: Transform): FailedPreconditionError {
+/** `fault`: what its file tells. */
+export function programUnstartableError(
+  transform: Transform,
+  fault: string | undefined,
+): FailedPreconditionError {
+  const program = `program ${programName(transform)} of image ${transform.image}`
+  if (fault !== undefined) {
+    return new FailedPreconditionError(`${program} cannot be started: ${fault}`)
+  }
   return new FailedPreconditionError(
-    `program ${programName(transform)} of image ${transform.image} cannot be started: it must be an executable file, and a script's first line must name an interpreter that the image has`,
+    `${program} cannot be started: it must be an executable file, and a script's first line must name an interpreter that the image has`,
   )
 }
 

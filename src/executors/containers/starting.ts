@@ -17,6 +17,8 @@ export async function startContainer(
     return await engine.startContainer(id)
   } catch (error) {
     if (!(error instanceof FailedPreconditionError)) throw error
+    const fault = mountPathFault(settings, error.message)
+    if (fault !== undefined) throw new FailedPreconditionError(fault, { cause: error })
     if (settings.usesImageShell && !(await hasShell(engine, id))) {
       throw new NoShellError(
         `image ${settings.image} has no /bin/sh, which runs the command for each datum: add a shell to the image, or install a static busybox on the server's machine (Debian: apt-get install busybox-static), which is then used in its place`,
@@ -30,6 +32,19 @@ export async function startContainer(
 async function hasShell(engine: Engine, id: string): Promise<boolean> {
   // Where the engine cannot say, its own words will do.
   return await engine.hasFile(id, '/bin/sh').catch(() => true)
+}
+
+/** What engines say of a place that cannot be mounted at names what was to be mounted: a path of the server's. */
+export function mountPathFault(
+  { image, secretDirectories }: Pick<ContainerSettings, 'image' | 'secretDirectories'>,
+  text: string,
+): string | undefined {
+  const secret = secretDirectories.find(({ source }) => text.includes(source))
+  if (secret === undefined) return undefined
+  const advice = 'choose a directory of its own, such as /secrets'
+  return /(?:is|not) a directory/i.test(text)
+    ? `mount_path ${secret.target}: image ${image} has a file there, and a secret is shown as a directory; ${advice}`
+    : `mount_path ${secret.target}: no secret can be shown there in a container of image ${image}; ${advice}`
 }
 
 function startError(settings: ContainerSettings, error: DomainError): FailedPreconditionError {

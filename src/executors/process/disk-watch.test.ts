@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { SystemClock } from '../../base/clock.ts'
 import type { SlotBoundError } from '../../pipelines/executor.ts'
 import { DiskWatch } from './disk-watch.ts'
+import { isTested } from '../../testing/left-out.ts'
 
 const execute = promisify(execFile)
 const mebibyte = 1024 * 1024
@@ -94,7 +95,7 @@ test('a datum is ended though nothing could be said of the disk, or of another d
   expect((await large.ended).message).toMatch(/and its bound is 8MiB$/)
 })
 
-test.skipIf(!canMount)(
+test.runIf(isTested(canMount))(
   'the datum that takes the last files of a file system is ended',
   async () => {
     const small = join(home, 'small-disk')

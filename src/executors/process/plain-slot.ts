@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, readdirSync } from 'node:fs'
 
 import type { Instant } from '../../base/clock.ts'
-import { CancelledError, FailedPreconditionError } from '../../base/errors.ts'
+import { CancelledError, type DomainError, FailedPreconditionError } from '../../base/errors.ts'
 import { newHexId } from '../../base/random.ts'
 import type { DatumRun, RunResult, Slot, SlotBoundError } from '../../pipelines/executor.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
@@ -25,12 +25,17 @@ import {
   type SlotDirectory,
 } from './slot-directory.ts'
 import { programMissingError, programUnstartableError, startError } from './start-errors.ts'
+import { startFault, type StartView, unstartedText } from './start-faults.ts'
+import { StderrWords } from './stderr-words.ts'
 import { killAll } from './stopping.ts'
 import { warmEndError, WarmProgram, warmVariables } from './warm-program.ts'
 
 // Inherited by everything that a datum starts: this is how its processes are found.
 const tagName = 'PACHYDERM_DATUM_TAG'
 const killRoundsMax = 100
+/** As shells say that they could not start a program, or found none. */
+const unstartableCode = 126
+const missingCode = 127
 
 type Environment = Readonly<Record<string, string>>
 
@@ -103,7 +108,8 @@ export class PlainSlot implements Slot {
     const budget = (): OutputBudget =>
       new OutputBudget(this.#options.outputBytesMax, this.#options.clock)
     this.#stdout.begin(budget(), run)
-    this.#stderr.begin(budget(), run)
+    const words = new StderrWords(run)
+    this.#stderr.begin(budget(), words)
     this.#ranFrom = this.#options.clock.now()
     const ending = new AbortController()
     const { group, diskWatch, processWatch } = this.#options
@@ -123,18 +129,23 @@ export class PlainSlot implements Slot {
       if (signal.aborted) throw new CancelledError('the datum was cancelled', { cause })
       if (ending.signal.aborted) throw ending.signal.reason as SlotBoundError
     }
-    const exitCode = await this.#exitCodeOf(run, ending.signal)
+    const exitCode = await this.#exitCodeOf(run, words, ending.signal)
       .finally(() => {
         for (const output of this.#outputs) output.drain()
         this.#stdout.end()
         this.#stderr.end()
+        // No shell has said anything of it.
+        words.end()
       })
       .catch((error: unknown) => {
         requireGoing(error)
         throw error
       })
     requireGoing()
-    const bound = group?.takeBound() ?? noexecText(exitCode, this.#directory.path)
+    const bound =
+      group?.takeBound() ??
+      noexecText(exitCode, this.#directory.path) ??
+      this.#unstartedText(run.environment, words, exitCode)
     return { exitCode, ...(bound !== undefined && { bound }) }
   }
 
@@ -152,7 +163,7 @@ export class PlainSlot implements Slot {
     this.#options.onDisposed()
   }
 
-  async #exitCodeOf(run: DatumRun, signal: AbortSignal): Promise<number> {
+  async #exitCodeOf(run: DatumRun, words: StderrWords, signal: AbortSignal): Promise<number> {
     const warm = this.#warm
     if (warm === undefined) {
       return await this.#runProgram(run.environment, newHexId(this.#options.random), signal)
@@ -161,7 +172,9 @@ export class PlainSlot implements Slot {
     signal.addEventListener('abort', abort, { once: true })
     try {
       const answer = await warm.run(run)
-      if (answer.kind === 'ended' && !signal.aborted) throw warmEndError(answer.end)
+      if (answer.kind === 'ended' && !signal.aborted) {
+        throw warmEndError(answer.end, this.#unstartedText(run.environment, words, answer.end))
+      }
       return answer.kind === 'ended' ? answer.end : answer.exitCode
     } finally {
       signal.removeEventListener('abort', abort)
@@ -198,6 +211,22 @@ export class PlainSlot implements Slot {
     )
   }
 
+  #unstartedText(added: Environment, words: StderrWords, exitCode: number): string | undefined {
+    const view = this.#startView(added, exitCode)
+    return unstartedText(this.#options.transform.command[0] ?? '', words.complaint, view)
+  }
+
+  #startView(added: Environment, exitCode: number): StartView {
+    const { PATH: path = '' } = this.#environment(added, '')
+    return { root: '/', path, exitCode }
+  }
+
+  /** What the file tells of a program that this machine did not start. */
+  #startFault(added: Environment, exitCode: number): string | undefined {
+    const { command } = this.#options.transform
+    return startFault(command[0] ?? '', this.#startView(added, exitCode))
+  }
+
   async #runProgram(added: Environment, tag: string, signal: AbortSignal): Promise<number> {
     const child = this.#start(added, tag)
     const abort = (): void => killGroup(child)
@@ -205,11 +234,11 @@ export class PlainSlot implements Slot {
     try {
       const exitCode = await new Promise<number>((resolve, reject) => {
         child.once('error', (error: NodeJS.ErrnoException) => {
-          reject(startError(error, this.#options.transform))
+          reject(this.#startError(error, added))
         })
         child.once('exit', (code, name) => resolve(code ?? 128 + signalNumber(name)))
       })
-      if (exitCode === 126 || exitCode === 127) this.#requireProgram(added)
+      if (exitCode === unstartableCode || exitCode === missingCode) this.#requireProgram(added)
       return exitCode
     } finally {
       signal.removeEventListener('abort', abort)
@@ -223,8 +252,14 @@ export class PlainSlot implements Slot {
     try {
       return this.#spawn(added, tag)
     } catch (error) {
-      throw isSystemError(error) ? startError(error, this.#options.transform) : error
+      throw isSystemError(error) ? this.#startError(error, added) : error
     }
+  }
+
+  #startError(error: NodeJS.ErrnoException, added: Environment): DomainError {
+    // As shells say it.
+    const code = error.code === 'ENOENT' ? missingCode : unstartableCode
+    return startError(error, this.#options.transform, this.#startFault(added, code))
   }
 
   /** With such a code a shell, too, says that it could not start the program. */
@@ -235,7 +270,10 @@ export class PlainSlot implements Slot {
     if (fault === 'missing') throw programMissingError(transform)
     if (fault === 'unstartable') {
       const [file] = programFiles(transform.command[0] ?? '', PATH)
-      throw programUnstartableError(transform, file === undefined ? file : noexecMountOf(file))
+      throw programUnstartableError(transform, {
+        noexec: file === undefined ? file : noexecMountOf(file),
+        fault: this.#startFault(added, unstartableCode),
+      })
     }
   }
 

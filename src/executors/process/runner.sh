@@ -11,10 +11,13 @@
 # In a container there is no keeper, and this process does the keeper's work; before its answer it
 # says `stale` when the datum has left something in shared memory. What follows is about sandboxes.
 #
+# What this shell says of a program that it cannot start, or that a signal ended, it writes where the datum's
+# script has standard error go: the server knows these words.
+#
 # This process has the same rights as user code. It is out of reach for it all the same: user code
 # lives in a PID namespace below, where this process has no number to be traced or opened by, and as
 # process 1 of its own namespace it takes no signal from there.
-exec >/dev/null 2>/.pachyderm/stderr
+exec >/dev/null 2>&1
 umask 022
 program=$1
 shift

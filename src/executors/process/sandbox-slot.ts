@@ -38,6 +38,8 @@ import {
   sharedMode,
   type SlotDirectory,
 } from './slot-directory.ts'
+import { startFault, type StartView, unstartedText } from './start-faults.ts'
+import { StderrWords } from './stderr-words.ts'
 import { SpareFiles } from './spare-files.ts'
 import type { RunnerAnswer } from './runner-answers.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
@@ -48,6 +50,8 @@ type Environment = Readonly<Record<string, string>>
 
 /** The runner reads its nonce a byte at a time. */
 const nonceDigits = 16
+/** As shells say that they could not start it. */
+const unstartableCode = 126
 const datumFileMode = 0o600
 
 export interface SlotOptions {
@@ -200,13 +204,21 @@ export class SandboxSlot implements Slot {
     this.#ranFrom = clock.now()
     try {
       this.#stdout.begin(budget(), run)
-      this.#stderr.begin(budget(), run)
-      const exitCode = await this.#exitCodeOf(run).finally(() => {
+      const words = new StderrWords(run)
+      this.#stderr.begin(budget(), words)
+      let exitCode: number | undefined
+      try {
+        exitCode = await this.#exitCodeOf(run, words)
+      } finally {
         this.#stdout.end()
         this.#stderr.end()
-      })
+        words.end(exitCode)
+      }
       if (overrun !== undefined) throw overrun
-      const bound = group?.takeBound() ?? noexecText(exitCode, this.#directory.path)
+      const bound =
+        group?.takeBound() ??
+        noexecText(exitCode, this.#directory.path) ??
+        this.#unstartedText(run, exitCode, words)
       return { exitCode, ...(bound !== undefined && { bound }) }
     } catch (error) {
       if (!signal.aborted) throw overrun ?? this.#boundError(error) ?? error
@@ -217,15 +229,31 @@ export class SandboxSlot implements Slot {
     }
   }
 
-  async #exitCodeOf(run: DatumRun): Promise<number> {
+  async #exitCodeOf(run: DatumRun, words: StderrWords): Promise<number> {
     if (this.#prepared !== run.environment) this.prepare(run.environment)
     this.#prepared = undefined
     const answer = await (this.#warm?.run(run) ?? this.#start())
     const end = answer.kind === 'ended' ? answer.end : answer
     if (end.kind === 'missing') throw this.#missingError(run.environment)
     if (end.kind === 'unstartable') throw this.#unstartableError(run.environment)
-    if (answer.kind === 'ended') throw warmEndError(end.exitCode)
+    if (answer.kind === 'ended') {
+      throw warmEndError(end.exitCode, this.#unstartedText(run, end.exitCode, words))
+    }
     return end.exitCode
+  }
+
+  #unstartedText(run: DatumRun, exitCode: number, words: StderrWords): string | undefined {
+    if (exitCode === 0) return undefined
+    const { command } = this.#options.transform
+    const view = this.#startView(run.environment, exitCode)
+    return view && unstartedText(command[0] ?? '', words.complaint, view)
+  }
+
+  /** Undefined when there is nothing left to look at. */
+  #startView(added: Environment, exitCode: number): StartView | undefined {
+    const { root } = this.#sandbox
+    const { PATH: path = '' } = this.#environment(added)
+    return root === undefined ? undefined : { root, path, exitCode }
   }
 
   #start(): Promise<RunnerAnswer> {
@@ -243,8 +271,13 @@ export class SandboxSlot implements Slot {
   #unstartableError(added: Environment): FailedPreconditionError {
     const { transform } = this.#options
     const { PATH = '' } = this.#environment(added)
-    const [file] = programFiles(transform.command[0] ?? '', PATH)
-    return programUnstartableError(transform, file === undefined ? file : noexecMountOf(file))
+    const program = transform.command[0] ?? ''
+    const [file] = programFiles(program, PATH)
+    const view = this.#startView(added, unstartableCode)
+    return programUnstartableError(transform, {
+      noexec: file === undefined ? file : noexecMountOf(file),
+      fault: view && startFault(program, view),
+    })
   }
 
   #environment(added: Environment): Environment {

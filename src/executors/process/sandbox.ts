@@ -255,6 +255,14 @@ export class Sandbox implements AsyncDisposable {
     return this.#processes().filter((pid) => !this.#own.has(pid))
   }
 
+  /** What it shows as `/`, for who looks at it from here; undefined when it has ended. */
+  get root(): string | undefined {
+    const { pid, exitCode, signalCode } = this.#child
+    if (pid === undefined || exitCode !== null || signalCode !== null) return undefined
+    const [first] = childrenOrNone(pid)
+    return first === undefined ? undefined : `/proc/${first}/root`
+  }
+
   /** Hands on what has been printed. */
   takeOutput(): void {
     for (const output of this.#outputs) output.drain()

@@ -21,11 +21,19 @@ export function programMissingError(
   )
 }
 
-/** Why the system could not start a program: where it was short of something, that is not the program's fault. */
-export function startError(error: NodeJS.ErrnoException, transform: Transform): DomainError {
+/**
+ * Why the system could not start a program: where it was short of something, that is not the program's fault.
+ * `fault`: what its file tells.
+ */
+export function startError(
+  error: NodeJS.ErrnoException,
+  transform: Transform,
+  fault?: string,
+): DomainError {
   const shortage = shortageError(error)
   if (shortage !== undefined) return shortage
   if (error.code === 'E2BIG') return programTooLongError(transform)
+  if (fault !== undefined) return programUnstartableError(transform, { fault })
   return error.code === 'ENOENT'
     ? programMissingError(transform)
     : programUnstartableError(transform)
@@ -37,15 +45,27 @@ export function programTooLongError(transform: Transform): FailedPreconditionErr
   )
 }
 
-/** `noexec`: where the disk that the program is on is mounted, if nothing on it may be started. */
+/** What is known of why a program cannot be started. */
+export interface UnstartableReasons {
+  /** Where the disk that the program is on is mounted, if nothing on it may be started. */
+  readonly noexec?: string | undefined
+  /** What its file tells. */
+  readonly fault?: string | undefined
+}
+
 export function programUnstartableError(
   transform: Transform,
-  noexec?: string,
+  { noexec, fault }: UnstartableReasons = {},
 ): FailedPreconditionError {
   if (noexec !== undefined) {
     return new FailedPreconditionError(
       `program ${programName(transform)} cannot be started on this host: the disk at ${noexec} is mounted "noexec"; ` +
         `install the program on another one, or mount that without (mount -o remount,exec ${noexec})`,
+    )
+  }
+  if (fault !== undefined) {
+    return new FailedPreconditionError(
+      `program ${programName(transform)} cannot be started: ${fault}`,
     )
   }
   return new FailedPreconditionError(

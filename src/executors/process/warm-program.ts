@@ -254,11 +254,10 @@ export class WarmProgram<End> implements Disposable {
   }
 }
 
-/** Of a command that ended while it had a datum. */
-export function warmEndError(exitCode: number): WarmCommandError {
-  return new WarmCommandError(
-    `the warm command ended with exit code ${exitCode} before it had answered`,
-  )
+/** Of a command that ended while it had a datum. `reason`: why, where that is known. */
+export function warmEndError(exitCode: number, reason?: string): WarmCommandError {
+  const how = `the warm command ended with exit code ${exitCode} before it had answered`
+  return new WarmCommandError(reason === undefined ? how : `${how}: ${reason}`)
 }
 
 /** Undefined for anything but the answer to this ticket. */

@@ -7,9 +7,13 @@ import { isEntryName, isSecretName, secretNameLengthMax } from '../secrets/secre
 
 const imageLengthMax = 1024
 const mountPathLengthMax = 4096
+/** Where programs, their libraries and settings are: a secret there would hide all of them. */
+const programPlaces =
+  '/bin /sbin /lib /lib32 /lib64 /usr /usr/bin /usr/sbin /usr/lib /usr/lib64'.split(' ')
+const systemPlaces = [...programPlaces, '/etc', '/var']
+/** Every system has them, and container engines put their own there. */
+const systemFiles = ['/etc/passwd', '/etc/group', '/etc/hosts', '/etc/hostname', '/etc/resolv.conf']
 /** Where user code has things of its own, or the kernel has. */
-/** Where programs and their libraries are: a secret there would hide all of them. */
-const programPlaces = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/usr', '/usr/bin', '/usr/lib']
 const privatePlaces = ['/pfs', '/tmp', '/var/tmp', '/proc', '/sys', '/dev', '/.pachyderm']
 const variableName = /^[A-Za-z_][A-Za-z0-9_]*$/
 const ownVariable = /^(?:PFS|PACH_.*|PPS_.*)$/
@@ -100,9 +104,15 @@ export function checkSecrets(
         `${field}.mount_path ${JSON.stringify(mountPath.slice(0, mountPathLengthMax))} must be an absolute path without "..", and neither "/" nor in ${privatePlaces.join(', ')}`,
       )
     }
-    if (programPlaces.includes(path)) {
+    const advice = `choose a directory of its own, such as /secrets/${name}`
+    if (systemPlaces.includes(path)) {
+      const what = programPlaces.includes(path) ? 'programs' : "system's files"
+      refuse(`${field}.mount_path ${mountPath} would hide the ${what} that are there; ${advice}`)
+    }
+    const file = systemFiles.find((one) => path === one || isWithin(path, one))
+    if (file !== undefined) {
       refuse(
-        `${field}.mount_path ${mountPath} would hide the programs that are there; choose a directory of its own, such as /secrets/${name}`,
+        `${field}.mount_path ${mountPath}: ${file} is a file on every system, and a secret is shown as a directory; ${advice}`,
       )
     }
     if (taken.has(path)) refuse(`${field}.mount_path ${mountPath} is that of another secret, too`)

@@ -1,0 +1,57 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+import { seenAt, seenOnPath } from './seen-files.ts'
+
+let base = ''
+let root = ''
+
+beforeEach(() => {
+  base = mkdtempSync(join(tmpdir(), 'seen-'))
+  root = join(base, 'root')
+  mkdirSync(join(root, 'usr/bin'), { recursive: true })
+  writeFileSync(join(root, 'usr/bin/tool'), 'tool', { mode: 0o755 })
+  writeFileSync(join(root, 'usr/bin/data'), 'data', { mode: 0o644 })
+  writeFileSync(join(base, 'secret'), 'secret')
+})
+
+afterEach(() => {
+  rmSync(base, { recursive: true, force: true })
+})
+
+test('links are followed as from the root, and lead nowhere else', () => {
+  symlinkSync('usr/bin', join(root, 'bin'))
+  symlinkSync('/bin/tool', join(root, 'absolute'))
+  symlinkSync(join(base, 'secret'), join(root, 'out'))
+  symlinkSync('../../../../secret', join(root, 'up'))
+  symlinkSync('circle', join(root, 'circle'))
+  for (const path of ['/bin/tool', '/absolute', '//usr/./bin/../bin/tool', '/../../usr/bin/tool']) {
+    expect(seenAt(root, path)).toMatchObject({ kind: 'file', beginning: Buffer.from('tool') })
+  }
+  for (const path of ['/out', '/up', '/circle', '/none', '/usr/bin/tool/below']) {
+    expect(seenAt(root, path)).toEqual({ kind: 'missing' })
+  }
+})
+
+test('nothing is opened but files', () => {
+  execFileSync('mkfifo', [join(root, 'pipe')])
+  expect(seenAt(root, '/pipe')).toEqual({ kind: 'pipe' })
+  expect(seenAt(root, '/usr')).toEqual({ kind: 'directory' })
+  expect(seenAt('/', '/dev/null')).toEqual({ kind: 'other' })
+  expect(seenAt('/none', '/')).toEqual({ kind: 'missing' })
+})
+
+test('of a long file the beginning is read', () => {
+  writeFileSync(join(root, 'long'), Buffer.alloc(1_000_000, 'x'))
+  const seen = seenAt(root, '/long')
+  expect(seen).toMatchObject({ kind: 'file', sizeBytes: 1_000_000 })
+  expect('beginning' in seen && seen.beginning.length).toBe(65_536)
+})
+
+test('a program on a path is the first file that may be executed', () => {
+  expect(seenOnPath(root, 'tool', '/none:/usr:/usr/bin')).toBe('/usr/bin/tool')
+  expect(seenOnPath(root, 'data', '/usr/bin')).toBeUndefined()
+})
