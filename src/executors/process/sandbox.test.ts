@@ -8,6 +8,7 @@ import { SystemClock } from '../../base/clock.ts'
 import { UnavailableError } from '../../base/errors.ts'
 import { noSecrets } from '../../pipelines/executor.ts'
 import { transform } from '../../testing/process-fixture.ts'
+import { RemoteMounts } from './remote-mounts.ts'
 import { parseAnswer } from './runner-answers.ts'
 import { openSandbox, Sandbox, type SandboxOptions, toolPathOf } from './sandbox.ts'
 import { makeSlotDirectory } from './slot-directory.ts'
@@ -114,7 +115,8 @@ test('what is to be hidden and cannot be found is not passed over', async () => 
     const mode = process.geteuid?.() === 0 ? 'root' : 'user'
     const hiddenDirectories = ['/usr', '/usr/no such place']
     const options = { ...(await optionsIn(data)), mode, hiddenDirectories } as const
-    const opening = openSandbox(options, new AbortController().signal)
+    const mounts = new RemoteMounts(options.clock)
+    const opening = openSandbox(options, mounts, new AbortController().signal)
     await expect(opening).rejects.toThrow(UnavailableError)
     await expect(opening).rejects.toThrow(
       '/usr/no such place, which user code must not see, is not there any more',
