@@ -77,6 +77,11 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
     return containers.kind === 'open' ? containers.executor.engineTitle : containers.reason
   }
 
+  /** What of containers could not be removed, for people. */
+  get containerLeftovers(): readonly string[] {
+    return this.#containers.kind === 'open' ? this.#containers.executor.leftovers : []
+  }
+
   /** Looks for the engine, and has it start a container. */
   async diagnoseEngine(): Promise<EngineDiagnosis> {
     await this.look()

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
-import type { Clock } from '../base/clock.ts'
+import { type Clock, waitAtMost } from '../base/clock.ts'
 import {
   assert,
   CancelledError,
@@ -26,8 +26,14 @@ import { ProcessWatch } from './process/process-watch.ts'
 import { requireAssignable } from './process/environment.ts'
 import { secretScript } from './process/secret-files.ts'
 import { ContainerSlot } from './containers/container-slot.ts'
-import { containerSettings, limitNotices } from './containers/container-settings.ts'
+import {
+  type ContainerSettings,
+  containerSettings,
+  limitNotices,
+} from './containers/container-settings.ts'
 import { Engine, type EngineFacts, type EngineImage } from './containers/engine.ts'
+import { type Leftover, Leftovers } from './leftovers.ts'
+import { MadeContainers } from './containers/made-containers.ts'
 import { removeBuildGroups } from './containers/build-group.ts'
 import { buildImage } from './containers/image-building.ts'
 import { Images, type PullPolicy, type PullSecrets } from './containers/images.ts'
@@ -77,14 +83,28 @@ export interface ContainerExecutorOptions {
 
 interface OpenedOptions extends ContainerExecutorOptions {
   readonly reservedDiskBytes: number
-  /** What could not be removed of earlier slots, for people. */
-  readonly left: readonly string[]
+  readonly leftovers: Leftovers
+  readonly foreignFiles: ForeignFilesPorts
 }
 
 interface SlotRequest {
   readonly transform: Transform
   readonly secrets: SlotSecrets
   readonly signal: AbortSignal
+}
+
+interface SlotPlan {
+  readonly id: string
+  readonly path: string
+  readonly transform: Transform
+  readonly secrets: SlotSecrets
+  readonly image: EngineImage
+  readonly needsShell: boolean
+}
+
+interface PreparedSlot {
+  readonly files: SlotFiles
+  readonly settings: ContainerSettings
 }
 
 /** Whether a container could be started. */
@@ -104,6 +124,8 @@ const trialTransform: Omit<Transform, 'image'> = {
 const microsPerMilli = 1000
 const outputBytesMaxDefault = 512 * 1024
 const processCountMaxDefault = 4096
+/** Until a crash is cleared up after, for which an ordinary user needs containers, and which then goes on. */
+const clearMsMax = 30_000
 const storeLabel = 'pachyderm.store'
 
 /**
@@ -124,39 +146,47 @@ export async function openContainerExecutor(
   await removeBuildGroups(buildGroupsOf(options.storeId), options.clock)
   if (!existsSync(options.directory)) mkdirSync(options.directory, { mode: 0o700 })
   const directory = realpathSync(options.directory)
-  const left = await removeLeftSlots(directory, {
-    engine,
-    labels: { [storeLabel]: options.storeId },
-    isRootless: facts.isRootless,
-  })
   removeSecrets(secretsRoot(options.storeId))
   const reservedDiskBytes = options.reservedDiskBytes ?? (await reservedPartOf(directory))
-  return new ContainerExecutor({ ...options, directory, reservedDiskBytes, left }, engine, facts)
+  await using opened = new AsyncDisposableStack()
+  const leftovers = opened.use(new Leftovers(options.clock))
+  const foreignFiles: ForeignFilesPorts = {
+    engine,
+    containers: new MadeContainers({ ...options, engine, leftovers }),
+    labels: { [storeLabel]: options.storeId },
+    isRootless: facts.isRootless,
+  }
+  const left = readdirSync(directory).map((name) =>
+    filesLeftover(join(directory, name), foreignFiles),
+  )
+  const clearing = Promise.all(left.map(async (each) => await leftovers.remove(each)))
+  await waitAtMost(
+    options.clock,
+    clearMsMax,
+    clearing.then(() => {}),
+  )
+  opened.move()
+  return new ContainerExecutor(
+    { ...options, directory, reservedDiskBytes, leftovers, foreignFiles },
+    engine,
+    facts,
+  )
+}
+
+/** The directory of a slot, or what a crash left of one. */
+function filesLeftover(path: string, ports: ForeignFilesPorts): Leftover {
+  return {
+    what: path,
+    async remove() {
+      await removeSlotFiles(path, (files) => openForeignFiles(ports, files))
+      return true
+    },
+  }
 }
 
 /** How the control groups of a server's builds begin. */
 function buildGroupsOf(storeId: string): string {
   return `pachyderm-build-${storeId}-`
-}
-
-/** Removes what a crash left, and tells of what has to stay: that is no reason to run nothing. */
-async function removeLeftSlots(
-  directory: string,
-  ports: ForeignFilesPorts,
-): Promise<readonly string[]> {
-  const left: string[] = []
-  for (const name of readdirSync(directory)) {
-    const path = join(directory, name)
-    try {
-      await removeSlotFiles(path, (files) => openForeignFiles(ports, files))
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      left.push(
-        `${path}, which an earlier container left, cannot be removed; do it as root: ${reason}`,
-      )
-    }
-  }
-  return left
 }
 
 /** The same for a pipeline's command and its error command. */
@@ -182,6 +212,8 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   readonly #diskWatch: DiskWatch
   readonly #processWatch: ProcessWatch
   readonly #slots = new Map<string, Slot>()
+  /** Directories of slots, those that are being opened and closed, too. */
+  readonly #inUse = new Set<string>()
   /** Ids of images that were found to have no shell. */
   readonly #withoutShell = new Set<string>()
   /** By pipeline, and what its containers are made of: why they are replaced. */
@@ -210,7 +242,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   }
 
   notices(transform: Transform): readonly string[] {
-    const notices = [...limitNotices(transform, this.#facts), ...this.#options.left]
+    const notices = [...limitNotices(transform, this.#facts), ...this.leftovers]
     const changed = this.#changed.get(ownerOf(transform))
     if (changed !== undefined) notices.push(changeNotice(changed, this.#facts))
     const since = this.#images.pulledSince(transform.image)
@@ -219,6 +251,11 @@ export class ContainerExecutor implements Executor, ImageBuilds {
       notices.push(`image ${transform.image} is being pulled since ${text}, and jobs wait for it`)
     }
     return notices
+  }
+
+  /** What of slots could not be removed, for people. */
+  get leftovers(): readonly string[] {
+    return this.#options.leftovers.texts
   }
 
   async openSlot(
@@ -305,23 +342,17 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   async [Symbol.asyncDispose](): Promise<void> {
     this.leave()
     using _ = this.#engine
-    const ends = await Promise.allSettled(
-      Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()),
-    )
+    const ends = await Promise.allSettled([
+      ...Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()),
+      // The next server finds them by their label.
+      this.#options.leftovers[Symbol.asyncDispose](),
+    ])
     await this.#diskWatch[Symbol.asyncDispose]()
     await this.#processWatch[Symbol.asyncDispose]()
     removeSecrets(secretsRoot(this.#options.storeId))
     for (const end of ends) {
       if (end.status === 'rejected' && !(end.reason instanceof UnavailableError)) throw end.reason
     }
-  }
-
-  get #labels(): Readonly<Record<string, string>> {
-    return { [storeLabel]: this.#options.storeId }
-  }
-
-  get #foreignFiles(): ForeignFilesPorts {
-    return { engine: this.#engine, labels: this.#labels, isRootless: this.#facts.isRootless }
   }
 
   get #staticShell(): string | undefined {
@@ -334,60 +365,86 @@ export class ContainerExecutor implements Executor, ImageBuilds {
     image: EngineImage,
     needsShell: boolean,
   ): Promise<Slot> {
-    const { directory, clock, random, network, storeId } = this.#options
-    const openFiles: OpenFiles = (of) => openForeignFiles(this.#foreignFiles, of)
+    const { directory, clock, random, storeId } = this.#options
+    const { leftovers, foreignFiles } = this.#options
+    const openFiles: OpenFiles = (of) => openForeignFiles(foreignFiles, of)
     const id = newHexId(random)
     const path = join(directory, id)
     const root = secretsRoot(storeId)
-    const processCountMax = this.#options.bounds?.processCountMax ?? processCountMaxDefault
-    const hasOtherUsers = process.geteuid?.() !== 0 || this.#facts.mapsUsers
-    let files: SlotFiles | undefined
-    try {
-      files = await makeSlotFiles({ path, transform, imageId: image.id, hasOtherUsers })
-      if (needsShell) addStaticShell(files, this.#staticShell)
-      const { isForRoot } = image
-      const secretDirectories = writeSecrets(root, id, { secrets, isForRoot })
-      const settings = containerSettings({
-        transform,
-        image,
-        files,
-        facts: this.#facts,
-        labels: this.#labels,
-        network,
-        shell: needsShell ? staticShellName : undefined,
-        processCountMax,
-        secretDirectories,
-      })
-      const slot = await ContainerSlot.open(
-        {
-          engine: this.#engine,
-          image,
-          transform,
-          settings,
-          secrets,
-          secretScript: secretScript(secrets),
-          diskWatch: this.#diskWatch,
-          processWatch: this.#processWatch,
-          files,
-          openFiles,
-          processCountMax,
-          outputBytesMax: this.#options.outputBytesMax ?? outputBytesMaxDefault,
-          clock,
-          random,
-          onRootChanged: (changed) => this.#changed.set(ownerOf(transform), changed),
-          onDisposed: () => {
-            removeSecretsOf(root, id)
-            this.#slots.delete(path)
-          },
-        },
-        signal,
-      )
-      this.#slots.set(path, slot)
-      return slot
-    } catch (error) {
+    const removeFiles = async (): Promise<void> => {
       removeSecretsOf(root, id)
-      await removeSlotFiles(path, openFiles)
+      await leftovers.remove(filesLeftover(path, foreignFiles))
+    }
+    const processCountMax = this.#options.bounds?.processCountMax ?? processCountMaxDefault
+    this.#inUse.add(path)
+    let prepared: PreparedSlot
+    try {
+      prepared = await this.#prepare({ id, path, transform, secrets, image, needsShell })
+    } catch (error) {
+      await removeFiles()
+      this.#inUse.delete(path)
       throw error
     }
+    const slot = await ContainerSlot.open(
+      {
+        engine: this.#engine,
+        containers: foreignFiles.containers,
+        image,
+        transform,
+        ...prepared,
+        secrets,
+        secretScript: secretScript(secrets),
+        diskWatch: this.#diskWatch,
+        processWatch: this.#processWatch,
+        openFiles,
+        removeFiles,
+        onRemovedLate: async () => {
+          if (!this.#inUse.has(path)) await removeFiles()
+        },
+        processCountMax,
+        outputBytesMax: this.#options.outputBytesMax ?? outputBytesMaxDefault,
+        clock,
+        random,
+        onRootChanged: (changed) => this.#changed.set(ownerOf(transform), changed),
+        onDisposed: () => {
+          removeSecretsOf(root, id)
+          this.#slots.delete(path)
+          this.#inUse.delete(path)
+        },
+      },
+      signal,
+    )
+    this.#slots.set(path, slot)
+    // The engine answers.
+    leftovers.wake()
+    return slot
+  }
+
+  /** Writes the files of a slot, and says how its containers are made. */
+  async #prepare({
+    id,
+    path,
+    transform,
+    secrets,
+    image,
+    needsShell,
+  }: SlotPlan): Promise<PreparedSlot> {
+    const { network, storeId, bounds, foreignFiles } = this.#options
+    const hasOtherUsers = process.geteuid?.() !== 0 || this.#facts.mapsUsers
+    const files = await makeSlotFiles({ path, transform, imageId: image.id, hasOtherUsers })
+    if (needsShell) addStaticShell(files, this.#staticShell)
+    const { isForRoot } = image
+    const settings = containerSettings({
+      transform,
+      image,
+      files,
+      facts: this.#facts,
+      labels: foreignFiles.labels,
+      network,
+      shell: needsShell ? staticShellName : undefined,
+      processCountMax: bounds?.processCountMax ?? processCountMaxDefault,
+      secretDirectories: writeSecrets(secretsRoot(storeId), id, { secrets, isForRoot }),
+    })
+    return { files, settings }
   }
 }

@@ -10,9 +10,14 @@ export function readMounts(
   encoding: 'utf8' | 'latin1' = 'utf8',
   processName = 'self',
 ): readonly Mount[] {
+  return parseMounts(mountTableText(encoding, processName))
+}
+
+/** The table as the kernel writes it, for who compares; empty where there is none. */
+export function mountTableText(encoding: 'utf8' | 'latin1' = 'utf8', processName = 'self'): string {
   try {
-    return parseMounts(readFileSync(`/proc/${processName}/mountinfo`, encoding))
+    return readFileSync(`/proc/${processName}/mountinfo`, encoding)
   } catch {
-    return []
+    return ''
   }
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
-import type { Clock } from '../base/clock.ts'
+import { type Clock, waitAtMost } from '../base/clock.ts'
 import { DomainError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import {
@@ -14,13 +14,15 @@ import {
   type Transform,
 } from '../pipelines/executor.ts'
 import { programSizeFault } from '../pipelines/program-sizes.ts'
+import { Leftovers } from './leftovers.ts'
 import { ControlGroups } from './process/control-groups.ts'
 import { Descriptors } from './process/descriptors.ts'
 import { DiskWatch, reservedPartOf } from './process/disk-watch.ts'
 import { ProcessWatch } from './process/process-watch.ts'
 import { requireAssignable } from './process/environment.ts'
 import { fifosFault } from './process/fifo.ts'
-import { isBelow, outermost } from './process/hidden-places.ts'
+import { outermost } from './process/hidden-places.ts'
+import { HiddenPlacesFinder } from './process/hidden-places-finder.ts'
 import {
   choiceOf,
   chooseIsolation,
@@ -29,11 +31,13 @@ import {
   type SandboxChoice,
   type SandboxTrial,
 } from './process/isolation.ts'
+import { RemoteMounts } from './process/remote-mounts.ts'
 import { PlainSlot } from './process/plain-slot.ts'
 import { SandboxSlot, type SlotOptions } from './process/sandbox-slot.ts'
 import { requireArchiver } from './process/sandbox-tools.ts'
-import { SandboxForbiddenError, SandboxLateError, toolPath } from './process/sandbox.ts'
-import { removeSlotDirectory } from './process/slot-directory.ts'
+import { SandboxForbiddenError, toolPath } from './process/sandbox.ts'
+import { SandboxLateError } from './process/sandbox-late-error.ts'
+import { slotLeftover } from './process/slot-directory.ts'
 import { programTooLongError } from './process/start-errors.ts'
 import { unlessAborted } from './process/unless-aborted.ts'
 
@@ -42,8 +46,8 @@ export { slotCountFor } from './process/descriptors.ts'
 
 export interface ProcessExecutorOptions {
   /**
-   * Scratch space, this executor's alone: made if need be in one that exists, and
-   * emptied when it opens.
+   * Scratch space, this executor's alone: made if need be in one that exists, and emptied when it opens. What
+   * cannot be removed, or takes long to, is in nobody's way.
    */
   readonly directory: string
   /** What user code must not see: the server's data directory. */
@@ -73,10 +77,16 @@ export interface ProcessExecutorOptions {
 export const usualProgramPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const outputBytesMaxDefault = 512 * 1024
 const processCountMaxDefault = 4096
+/** Until a crash is cleared up after, which then goes on. */
+const clearMsMax = 2000
 
 interface OpenedOptions extends ProcessExecutorOptions {
-  readonly privateDirectories: readonly string[]
+  readonly leftovers: Leftovers
   readonly groups: ControlGroups
+  readonly finder: HiddenPlacesFinder
+  readonly remoteMounts: RemoteMounts
+  /** The same for all that it opens, whatever else a slot's own programs are found by. */
+  readonly peoplesProgramPath: string
   readonly diskWatch: DiskWatch
   readonly processWatch: ProcessWatch
 }
@@ -87,46 +97,46 @@ export async function openProcessExecutor(
 ): Promise<ProcessExecutor> {
   if (!existsSync(options.directory)) mkdirSync(options.directory, { mode: 0o700 })
   const directory = realpathSync(options.directory)
-  for (const name of readdirSync(directory)) {
-    // What a crash left.
-    await removeSlotDirectory(join(directory, name))
-  }
+  const { clock } = options
+  await using opened = new AsyncDisposableStack()
+  const leftovers = opened.use(new Leftovers(clock))
+  const left = readdirSync(directory).map((name) => slotLeftover(join(directory, name)))
+  const clearing = Promise.all(left.map(async (each) => await leftovers.remove(each)))
+  await waitAtMost(
+    clock,
+    clearMsMax,
+    clearing.then(() => {}),
+  )
   const hiddenDirectories = outermost(
     [...options.hiddenDirectories, directory].map((path) => realpathSync(path)),
   )
-  await using opened = new AsyncDisposableStack()
   const groupsName = `pachyderm-${createHash('sha256').update(directory).digest('hex').slice(0, 16)}`
-  const groups = opened.use(await ControlGroups.open(groupsName, options.clock))
+  const groups = opened.use(await ControlGroups.open(groupsName, { clock, leftovers }))
+  const remoteMounts = new RemoteMounts(clock)
+  const finder = opened.use(new HiddenPlacesFinder(clock, remoteMounts))
+  // Not before this process is in its own group, with all that it starts. Slots without a sandbox hide nothing.
+  if (options.isolation !== 'none') finder.warm()
   const diskBounds = {
     datumBytesMax: options.bounds?.diskBytesMax ?? Number.POSITIVE_INFINITY,
     reservedBytes: options.reservedDiskBytes ?? (await reservedPartOf(directory)),
   }
-  const diskWatch = opened.use(new DiskWatch(directory, diskBounds, options.clock))
-  const processWatch = opened.use(new ProcessWatch(options.clock, options.bounds?.refusedMsMax))
+  const diskWatch = opened.use(new DiskWatch(directory, diskBounds, clock))
+  const processWatch = opened.use(new ProcessWatch(clock, options.bounds?.refusedMsMax))
   const resolved = {
     ...options,
     directory,
     hiddenDirectories,
-    privateDirectories: privateDirectoriesOf(options.programPath ?? usualProgramPath),
+    peoplesProgramPath: options.programPath ?? usualProgramPath,
+    leftovers,
     groups,
+    finder,
+    remoteMounts,
     diskWatch,
     processWatch,
   }
   const choice = await choose(resolved, new AbortController().signal)
   opened.move()
   return new ProcessExecutor(resolved, choice)
-}
-
-/** Where people keep what is theirs, unless programs are looked for there, too. */
-function privateDirectoriesOf(programPath: string): readonly string[] {
-  const programs = programPath
-    .split(':')
-    .filter((path) => path.startsWith('/') && existsSync(path))
-    .map((path) => realpathSync(path))
-  return ['/root', '/home']
-    .filter((path) => existsSync(path))
-    .map((path) => realpathSync(path))
-    .filter((path) => !programs.some((program) => isBelow(program, path)))
 }
 
 async function choose(options: OpenedOptions, signal: AbortSignal): Promise<IsolationChoice> {
@@ -240,10 +250,16 @@ export class ProcessExecutor implements Executor {
       )
     }
     notices.push(...this.#boundNotices(transform))
-    return [...notices, ...this.#isolationNotices()]
+    return [...notices, ...this.isolationNotices, ...this.leftovers]
   }
 
-  #isolationNotices(): readonly string[] {
+  /** What of slots could not be removed, for people. */
+  get leftovers(): readonly string[] {
+    return this.#options.leftovers.texts
+  }
+
+  /** What is to be said of how user code is set apart. */
+  get isolationNotices(): readonly string[] {
     const choice = this.#choice
     if (choice.kind === 'none') {
       return [
@@ -327,7 +343,7 @@ export class ProcessExecutor implements Executor {
       transform,
       secrets,
       hiddenDirectories,
-      privateDirectories: this.#options.privateDirectories,
+      peoplesProgramPath: this.#options.peoplesProgramPath,
       hiddenPaths: this.#options.hiddenPaths ?? [],
       engineSockets: this.#options.engineSockets ?? [],
       engineStorage: this.#options.engineStorage?.() ?? [],
@@ -338,6 +354,9 @@ export class ProcessExecutor implements Executor {
       filterLoader: choice.kind === 'sandbox' ? choice.filterLoader : undefined,
       diskWatch: this.#options.diskWatch,
       processWatch: this.#options.processWatch,
+      finder: this.#options.finder,
+      remoteMounts: this.#options.remoteMounts,
+      leftovers: this.#options.leftovers,
       clock,
       random,
       onDisposed: () => this.#slots.delete(path),
@@ -375,7 +394,9 @@ export class ProcessExecutor implements Executor {
     await Promise.all(Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()))
     await this.#options.diskWatch[Symbol.asyncDispose]()
     await this.#options.processWatch[Symbol.asyncDispose]()
+    this.#options.finder[Symbol.dispose]()
     await this.#options.groups[Symbol.asyncDispose]()
+    await this.#options.leftovers[Symbol.asyncDispose]()
   }
 }
 

@@ -12,6 +12,7 @@ const sound: DiagnosisFacts = {
   root: tmpdir(),
   isolation: 'root',
   processNotices: [],
+  leftovers: [],
   bounds: new Set(['cpu', 'memory', 'processes', 'disk']),
   engine: { isOpen: true, isWanted: false, text: 'Docker 27 at unix:///d.sock' },
   doors: { all: 'a:1', http: 'off', s3: 'off' },
@@ -42,6 +43,7 @@ test('each thing that is looked at is told, and what is not fine has an advice',
   expect(await ailing({ isolation: 'unknown', processNotices: ['x'] })).toEqual({
     sandbox: 'problem',
   })
+  expect(await ailing({ leftovers: ['x'] })).toEqual({ 'scratch space': 'notice' })
   expect(await ailing({ bounds: new Set(['disk', 'cpu']) })).toEqual({ limits: 'notice' })
   const engine = { isOpen: false, isWanted: false, text: 'none' }
   expect(await ailing({ engine })).toEqual({ 'container engine': 'notice' })

@@ -20,6 +20,8 @@ export interface DiagnosisFacts {
   readonly isolationAdvice?: string | undefined
   /** What the process executor says for people. */
   readonly processNotices: readonly string[]
+  /** What of slots could not be removed. */
+  readonly leftovers: readonly string[]
   /** What bounds it can hold: some of `cpu`, `memory`, `processes`, `disk`. */
   readonly bounds: ReadonlySet<string>
   readonly engine: EngineDiagnosis
@@ -41,6 +43,7 @@ export async function diagnose(facts: DiagnosisFacts): Promise<readonly Symptom[
     ...isolationSymptoms(facts),
     boundsSymptom(facts),
     engineSymptom(facts.engine),
+    ...leftoverSymptoms(facts.leftovers),
     ...(await diskSymptoms(facts.root)),
     openFilesSymptom(),
     ...doorSymptoms(facts.doors),
@@ -147,6 +150,12 @@ function engineSymptom({ isOpen, isWanted, text, trial }: EngineDiagnosis): Symp
     text,
     'pipelines that name an image run as processes of the machine until there is one',
   )
+}
+
+function leftoverSymptoms(leftovers: readonly string[]): readonly Symptom[] {
+  const advice =
+    'see what keeps it (as root: lsattr, mount, lsof), and put that right: pachd tries again by itself, and does without until then'
+  return leftovers.map((text) => notice('scratch space', text, advice))
 }
 
 async function diskSymptoms(root: string): Promise<readonly Symptom[]> {

@@ -41,6 +41,7 @@ import { ServiceForwarding } from './service-forwarding.ts'
 
 /** As in 1.5, give or take a half. */
 const retryPauseMs = 500
+const tellMsMin = 5000
 const inputCacheBytesMax = 8 * 1024 ** 3
 const inputCachePart = 0.1
 
@@ -57,7 +58,7 @@ export interface OpenProcessing extends Processing, AsyncDisposable {
 
 export type ExecutorFacts = Pick<
   DiagnosisFacts,
-  'isolation' | 'isolationAdvice' | 'processNotices' | 'bounds' | 'engine'
+  'isolation' | 'isolationAdvice' | 'processNotices' | 'leftovers' | 'bounds' | 'engine'
 >
 
 interface ProcessingPorts {
@@ -94,6 +95,7 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
   const later: LaterSecrets = {}
   const { executor, processes } = await openExecutors(ports, later)
   opened.use(executor)
+  tellOfStart({ executor, processes }, log)
   const secretKeys = await openSecretKeys(ports)
   const processing = createProcessing({
     ...ports,
@@ -127,7 +129,8 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
       return {
         isolation: processes.isolation,
         isolationAdvice: processes.advice,
-        processNotices: processes.notices(noTransform),
+        processNotices: processes.isolationNotices,
+        leftovers: [...processes.leftovers, ...executor.containerLeftovers],
         bounds: processes.holds,
         engine,
       }
@@ -140,6 +143,14 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
       executor.leave()
       return held.disposeAsync()
     },
+  }
+}
+
+/** What the server does without, for now. */
+function tellOfStart({ executor, processes }: Executors, log: Log): void {
+  const notices = processes.isolation === 'unknown' ? processes.isolationNotices : []
+  for (const text of [...notices, ...processes.leftovers, ...executor.containerLeftovers]) {
+    log.warning(text)
   }
 }
 
@@ -195,14 +206,19 @@ async function cacheBytesFor(directory: string): Promise<number> {
   return Math.min(inputCacheBytesMax, bavail * bsize * inputCachePart)
 }
 
-async function openExecutors(
-  ports: ProcessingPorts,
-  later: LaterSecrets,
-): Promise<{ readonly executor: ChoosingExecutor; readonly processes: ProcessExecutor }> {
+interface Executors {
+  readonly executor: ChoosingExecutor
+  readonly processes: ProcessExecutor
+}
+
+async function openExecutors(ports: ProcessingPorts, later: LaterSecrets): Promise<Executors> {
   const { directory, clock, random, executors, datumBounds } = ports
   const storage: EngineStorage = { ofEngine: [] }
   const usualStorage = engineStorage((ports.clouds ?? noClouds).variables)
-  const processes = await openProcesses(ports, () => [...usualStorage, ...storage.ofEngine])
+  const processes = await toldOf(
+    openProcesses(ports, () => [...usualStorage, ...storage.ofEngine]),
+    ports,
+  )
   const openContainers =
     executors === undefined || executors.engineSockets.length === 0
       ? undefined
@@ -232,6 +248,25 @@ async function openExecutors(
     clock,
   })
   return { executor, processes }
+}
+
+/** Says what the start waits for, when that takes long. */
+async function toldOf<Value>(
+  opening: Promise<Value>,
+  { clock, log }: Pick<ProcessingPorts, 'clock' | 'log'>,
+): Promise<Value> {
+  const timer = new AbortController()
+  const telling = clock.sleep(tellMsMin, timer.signal).then(() => {
+    const text =
+      'trying to make a sandbox takes long: the machine is overloaded, or a disk does not answer; pachd starts without one in a minute at most, and tries again later'
+    log.warning(text)
+  })
+  telling.catch(() => {})
+  try {
+    return await opening
+  } finally {
+    timer.abort()
+  }
 }
 
 async function openProcesses(

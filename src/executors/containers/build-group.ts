@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Clock } from '../../base/clock.ts'
-import { killGroup, removeGroup } from '../process/control-groups.ts'
+import { killGroup, removeGroup } from '../process/group-removal.ts'
 
 const root = '/sys/fs/cgroup'
 /** In the older hierarchies, or in the newer. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
-import { CancelledError } from '../../base/errors.ts'
+import { CancelledError, DomainError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
 import { exactSizeText } from '../../base/sizes.ts'
 import type {
@@ -18,8 +18,9 @@ import { OutputBudget, OutputLines } from '../process/output-lines.ts'
 import type { ContainerSettings } from './container-settings.ts'
 import { containerEnvironment } from './container-environment.ts'
 import type { Engine, EngineImage } from './engine.ts'
+import type { MadeContainers } from './made-containers.ts'
 import { type RootChange, RootState } from './root-state.ts'
-import { emptySlotFiles, type OpenFiles, removeSlotFiles, type SlotFiles } from './slot-files.ts'
+import { emptySlotFiles, type OpenFiles, type SlotFiles } from './slot-files.ts'
 import { noexecText } from '../noexec.ts'
 import { startFault, type StartView, unstartedText } from '../process/start-faults.ts'
 import { StderrWords } from '../process/stderr-words.ts'
@@ -41,6 +42,7 @@ type Explain = (exitCode: number) => string | undefined
 
 export interface ContainerSlotOptions {
   readonly engine: Engine
+  readonly containers: MadeContainers
   readonly image: EngineImage
   readonly transform: Transform
   readonly settings: ContainerSettings
@@ -51,6 +53,10 @@ export interface ContainerSlotOptions {
   /** Taken over. */
   readonly files: SlotFiles
   readonly openFiles: OpenFiles
+  /** Now or later. */
+  readonly removeFiles: () => Promise<void>
+  /** When a container was removed late, of which the slot has long been given up, maybe. */
+  readonly onRemovedLate: () => Promise<void>
   readonly outputBytesMax: number
   readonly processCountMax: number
   readonly clock: Clock
@@ -82,7 +88,14 @@ export class ContainerSlot implements Slot {
   #isStale = false
 
   static async open(options: ContainerSlotOptions, signal: AbortSignal): Promise<ContainerSlot> {
-    const slot = new ContainerSlot(options)
+    let slot: ContainerSlot
+    try {
+      slot = new ContainerSlot(options)
+    } catch (error) {
+      await options.removeFiles()
+      options.onDisposed()
+      throw error
+    }
     const abort = (): void => slot.#closing.abort()
     signal.addEventListener('abort', abort, { once: true })
     if (signal.aborted) abort()
@@ -202,21 +215,24 @@ export class ContainerSlot implements Slot {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort()
     const opened = await this.#container.catch(() => undefined)
-    await opened?.container[Symbol.asyncDispose]()
+    const isRemoved = opened === undefined || (await isRemovedNow(opened.container))
     for (const output of this.#outputs) output[Symbol.dispose]()
     this.#datumFile[Symbol.dispose]()
     this.#warm?.[Symbol.dispose]()
-    const { files, openFiles, onDisposed } = this.#options
-    try {
-      await removeSlotFiles(files.path, openFiles)
-    } finally {
-      onDisposed()
-    }
+    const { removeFiles, onDisposed } = this.#options
+    // Else they go after it: what runs in it may have them.
+    if (isRemoved) await removeFiles()
+    onDisposed()
   }
 
   async #openContainer(): Promise<OpenContainer> {
     const container = await WarmContainer.open(this.#options, this.#closing.signal)
-    return { container, root: await RootState.of(container) }
+    try {
+      return { container, root: await RootState.of(container) }
+    } catch (error) {
+      await container[Symbol.asyncDispose]().catch(() => {})
+      throw error
+    }
   }
 
   async #change(container: WarmContainer, root: RootState): Promise<RootChange | undefined> {
@@ -345,6 +361,16 @@ export class ContainerSlot implements Slot {
   get #memoryText(): string {
     const bytes = this.#options.transform.resources?.memoryBytes ?? 0
     return boundText(`${exactSizeText(bytes)} of memory`)
+  }
+}
+
+async function isRemovedNow(container: WarmContainer): Promise<boolean> {
+  try {
+    await container[Symbol.asyncDispose]()
+    return true
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error
+    return false
   }
 }
 

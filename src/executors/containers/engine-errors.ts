@@ -30,6 +30,12 @@ export function engineError(
   })
 }
 
+/** Whether an engine that did not answer may still do what it was asked. */
+export function wasAsked({ cause }: UnavailableError): boolean {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  return !['ENOENT', 'ECONNREFUSED', 'EACCES', 'EPERM'].includes(code)
+}
+
 function adviceOn(code: string, text: string): string {
   switch (code) {
     case 'ENOENT':

@@ -303,16 +303,18 @@ export class Engine implements Disposable {
     })
   }
 
-  /** Ends it and all that runs in it. There may be none. */
-  async removeContainer(id: string): Promise<void> {
-    await this.#call('removing a container', async (client) => {
+  /** Ends it and all that runs in it, by its id or name. False when there is none. */
+  async removeContainer(id: string): Promise<boolean> {
+    return await this.#call('removing a container', async (client) => {
       try {
         await client.getContainer(id).remove({ force: true, v: true })
       } catch (error) {
         const status = statusOf(error)
         // Gone, or somebody is at it already.
         if (status !== 404 && status !== 409) throw error
+        return status !== 404
       }
+      return true
     })
   }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 
 import { bind, guardedHost, startOf } from './container-settings.ts'
 import type { Engine } from './engine.ts'
+import type { MadeContainers } from './made-containers.ts'
 import type { SlotFiles } from './slot-files.ts'
 import { staticShellName } from './static-shell.ts'
 
@@ -11,6 +12,7 @@ const openScript = `"$@" chown "$owner" /pfs/out /tmp /var/tmp
 
 export interface ForeignFilesPorts {
   readonly engine: Engine
+  readonly containers: MadeContainers
   readonly labels: Readonly<Record<string, string>>
   /** Root in a container is the user that the engine, and so the server, is. */
   readonly isRootless: boolean
@@ -21,13 +23,13 @@ export interface ForeignFilesPorts {
  * only containers have, as after a datum that was ended. It takes a container, whose root may do that.
  */
 export async function openForeignFiles(
-  { engine, labels, isRootless }: ForeignFilesPorts,
+  { engine, containers, labels, isRootless }: ForeignFilesPorts,
   files: SlotFiles,
 ): Promise<void> {
   const hasStaticShell = existsSync(join(files.control, staticShellName))
   const start = startOf(hasStaticShell ? staticShellName : undefined)
   const user = process.geteuid?.() ?? 0
-  const id = await engine.createContainer({
+  const options = {
     Image: readFileSync(files.imageFile, 'utf8'),
     User: '0:0',
     Env: [`owner=${isRootless ? 0 : user}`],
@@ -45,12 +47,13 @@ export async function openForeignFiles(
       ],
       CapAdd: ['CHOWN', 'DAC_OVERRIDE', 'FOWNER'],
     },
-  })
+  }
+  const container = await containers.make(options, async () => {})
   try {
-    await engine.startContainer(id)
+    await engine.startContainer(container.id)
     // Whether it was enough shows when they are removed.
-    await engine.waitForEnd(id)
+    await engine.waitForEnd(container.id)
   } finally {
-    await engine.removeContainer(id)
+    await container.remove()
   }
 }

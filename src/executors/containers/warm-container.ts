@@ -24,6 +24,7 @@ import {
   processCountsOf,
 } from './bound-counts.ts'
 import type { Engine, RunningContainer } from './engine.ts'
+import type { MadeContainer, MadeContainers } from './made-containers.ts'
 import { startContainer } from './starting.ts'
 import { makeOpenFifos, type SlotFiles } from './slot-files.ts'
 
@@ -32,6 +33,9 @@ const readyMsMax = 120_000
 
 export interface WarmContainerPorts {
   readonly engine: Engine
+  readonly containers: MadeContainers
+  /** When a container was removed late, of which the slot has long been given up, maybe. */
+  readonly onRemovedLate: () => Promise<void>
   readonly clock: Clock
   readonly random: Random
   readonly settings: ContainerSettings
@@ -62,7 +66,7 @@ interface Waiting {
  */
 export class WarmContainer implements AsyncDisposable {
   readonly #engine: Engine
-  readonly #id: string
+  readonly #made: MadeContainer
   readonly #files: SlotFiles
   readonly #clock: Clock
   readonly #nonces: PipeWriter
@@ -74,23 +78,30 @@ export class WarmContainer implements AsyncDisposable {
   #inheritedState = ''
   #isReady = false
   #hasEnded = false
-  #isDisposed = false
+  #removing: Promise<void> | undefined
   readonly #writablePlaces = new Set<string>()
   #waiting: Waiting | undefined
 
   /** Opens everything or nothing. @throws {FailedPreconditionError} with advice. */
   static async open(ports: WarmContainerPorts, signal: AbortSignal): Promise<WarmContainer> {
-    const { engine, files, settings } = ports
+    const { containers, files, settings } = ports
     const fifos = [files.noncesFifo, files.answersFifo] as const
     for (const fifo of fifos) rmSync(fifo, { force: true })
     await makeOpenFifos(...fifos)
-    const id = await engine.createContainer(settings.options)
-    const container = new WarmContainer(ports, id)
+    const made = await containers.make(settings.options, ports.onRemovedLate)
+    let container: WarmContainer
+    try {
+      container = new WarmContainer(ports, made)
+    } catch (error) {
+      await made.remove().catch(() => {})
+      throw error
+    }
     try {
       await container.#start(ports, signal)
       return container
     } catch (error) {
-      await container[Symbol.asyncDispose]()
+      // Why it was not opened tells more than why it is removed later.
+      await container[Symbol.asyncDispose]().catch(() => {})
       if (signal.aborted) throw new CancelledError('opening the container was cancelled')
       throw error
     } finally {
@@ -99,9 +110,9 @@ export class WarmContainer implements AsyncDisposable {
     }
   }
 
-  private constructor({ engine, files, clock }: WarmContainerPorts, id: string) {
+  private constructor({ engine, files, clock }: WarmContainerPorts, made: MadeContainer) {
     this.#engine = engine
-    this.#id = id
+    this.#made = made
     this.#files = files
     this.#clock = clock
     this.#nonces = new PipeWriter(files.noncesFifo)
@@ -137,13 +148,14 @@ export class WarmContainer implements AsyncDisposable {
   /** The container's root as this process sees it; undefined where it may not, or the container ended. */
   get visibleRoot(): string | undefined {
     const { pid } = this.#running
-    const isVisible = !this.#isDisposed && pid !== 0 && showsDirectory(pid, this.#files.control)
+    const isVisible =
+      this.#removing === undefined && pid !== 0 && showsDirectory(pid, this.#files.control)
     return isVisible ? `/proc/${pid}/root` : undefined
   }
 
   /** How much it has changed of its image: asks the engine, which may take a while. 0 when nobody says. */
   async writtenBytes(): Promise<number> {
-    return await this.#engine.writtenBytes(this.#id).catch(() => 0)
+    return await this.#engine.writtenBytes(this.#made.id).catch(() => 0)
   }
 
   get hasEnded(): boolean {
@@ -153,7 +165,7 @@ export class WarmContainer implements AsyncDisposable {
   /** Which bounds user code has come up against since this was asked last. */
   boundsHit(): { readonly memory: boolean; readonly processes: boolean } {
     const before = this.#boundCounts
-    const now = boundCountsOf(this.#running.pid, this.#id)
+    const now = boundCountsOf(this.#running.pid, this.#made.id)
     this.#boundCounts = now
     return { memory: now.memory > before.memory, processes: now.processes > before.processes }
   }
@@ -165,22 +177,22 @@ export class WarmContainer implements AsyncDisposable {
 
   /** Of its processes, as `boundsHit` does not count them: nothing that it tells changes. */
   processCounts(): ProcessCounts {
-    return processCountsOf(this.#running.pid, this.#id)
+    return processCountsOf(this.#running.pid, this.#made.id)
   }
 
   /** Whether user code has taken hold of the runner. */
   isRunnerTraced(): boolean {
-    return isTraced(this.#running.pid, this.#id)
+    return isTraced(this.#running.pid, this.#made.id)
   }
 
   /** Whether user code has set limits or priorities of the runner, which the next datum would have. */
   isRunnerChanged(): boolean {
-    return inheritedStateOf(this.#running.pid, this.#id) !== this.#inheritedState
+    return inheritedStateOf(this.#running.pid, this.#made.id) !== this.#inheritedState
   }
 
   /** Paths that differ from the image's, as the engine finds them. */
   async changes(): Promise<readonly string[]> {
-    return await this.#engine.changes(this.#id)
+    return await this.#engine.changes(this.#made.id)
   }
 
   /** Runs the command once. Nobody but the runner knows `nonce`, with which it answers. */
@@ -196,12 +208,19 @@ export class WarmContainer implements AsyncDisposable {
     })
   }
 
-  /** Ends everything in it. Whoever waits for an answer hears of the end. */
+  /**
+   * Ends everything in it. Whoever waits for an answer hears of the end.
+   *
+   * @throws {DomainError} each time when it stays for now: what is in it may still run.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#isDisposed) return
-    this.#isDisposed = true
+    this.#removing ??= this.#remove()
+    await this.#removing
+  }
+
+  async #remove(): Promise<void> {
     try {
-      await this.#engine.removeContainer(this.#id)
+      await this.#made.remove()
     } finally {
       this.#hasEnded = true
       this.#giveUp(new UnavailableError('the container was removed while the datum ran'))
@@ -214,8 +233,8 @@ export class WarmContainer implements AsyncDisposable {
     { engine, settings, secretScript, clock, random }: WarmContainerPorts,
     signal: AbortSignal,
   ): Promise<void> {
-    this.#running = await startContainer(engine, this.#id, settings)
-    this.#boundCounts = boundCountsOf(this.#running.pid, this.#id)
+    this.#running = await startContainer(engine, this.#made.id, settings)
+    this.#boundCounts = boundCountsOf(this.#running.pid, this.#made.id)
     void this.#watch()
     const end = `${newHexId(random)}\n`
     await this.#write(end + secretScript + end, signal)
@@ -231,7 +250,7 @@ export class WarmContainer implements AsyncDisposable {
     cancelled.promise.catch(() => {})
     try {
       await Promise.race([this.#becomingReady.promise, cancelled.promise, late])
-      this.#inheritedState = inheritedStateOf(this.#running.pid, this.#id)
+      this.#inheritedState = inheritedStateOf(this.#running.pid, this.#made.id)
     } finally {
       timer.abort()
       signal.removeEventListener('abort', cancel)
@@ -246,11 +265,11 @@ export class WarmContainer implements AsyncDisposable {
   /** Waits for the container's end. */
   async #watch(): Promise<void> {
     let failure: Error | undefined
-    await this.#engine.waitForEnd(this.#id).catch((error: Error) => {
+    await this.#engine.waitForEnd(this.#made.id).catch((error: Error) => {
       failure = error
     })
-    if (this.#isDisposed) return
-    const ranOutOfMemory = await this.#engine.ranOutOfMemory(this.#id).catch(() => false)
+    if (this.#removing !== undefined) return
+    const ranOutOfMemory = await this.#engine.ranOutOfMemory(this.#made.id).catch(() => false)
     this.#hasEnded = true
     this.#becomingReady.reject(
       failure ??

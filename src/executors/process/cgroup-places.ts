@@ -42,6 +42,16 @@ export function findGroupPlaces(mountinfo: string, own: string): readonly GroupP
   return [...older, { version: 2, controllers: rest, directory: directoryOf(mount, group.path) }]
 }
 
+/** Where the machine shows hierarchies that groups may be bounded in, whole or in part. */
+export function findGroupTops(mountinfo: string): readonly string[] {
+  const tops = parseMounts(mountinfo).filter(
+    ({ type, systemOptions }) =>
+      type === 'cgroup2' ||
+      (type === 'cgroup' && controllers.some((each) => systemOptions.includes(each))),
+  )
+  return tops.map(({ point }) => point)
+}
+
 /** A mount may show a part of the hierarchy only, as in containers. */
 function directoryOf({ root, point }: Mount, path: string): string {
   const isBelow = root === '/' || path === root || path.startsWith(`${root}/`)

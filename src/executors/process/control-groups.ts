@@ -3,19 +3,33 @@ import {
   existsSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   readSync,
-  rmdirSync,
-  statSync,
   writeFileSync,
 } from 'node:fs'
 import { totalmem } from 'node:os'
 import { join } from 'node:path'
 
 import type { Clock } from '../../base/clock.ts'
+import { UnavailableError } from '../../base/errors.ts'
+import { shortageError } from '../../base/shortages.ts'
 import { exactSizeText, sizeText } from '../../base/sizes.ts'
-import { type Controller, findGroupPlaces, type GroupPlace } from './cgroup-places.ts'
+import type { Leftovers } from '../leftovers.ts'
+import {
+  type Controller,
+  findGroupPlaces,
+  findGroupTops,
+  type GroupPlace,
+} from './cgroup-places.ts'
+import {
+  groupLeftover,
+  killAll,
+  livingGroupName,
+  processesIn,
+  removeEmptyGroup,
+  removeLeftGroups,
+  subgroupsOf,
+} from './group-removal.ts'
 import { type CountedProcesses, processBoundText, type ProcessCounts } from './process-watch.ts'
 
 /** In version 2 only groups without processes have groups below them: this server moves here. */
@@ -25,14 +39,6 @@ const cpuQuotaMicrosMin = 1000
 /** Of user code together: so much memory stays for the server and the rest of the machine. */
 const reservedPart = 0.1
 const reservedBytesMin = 512 * 1024 * 1024
-const killRoundsMax = 500
-/** How process executors call theirs. */
-const serverGroups = /^pachyderm-[0-9a-f]{16}$/
-/** An empty group that tells whose the one around it is. */
-const livingGroup = /^server-(\d+)$/
-const leftMs = 10 * 60_000
-const leftGroupsMax = 1000
-const microsPerMilli = 1000
 /** More than the kernel's tables of events have. */
 const eventsBytesMax = 4096
 /** Besides those of user code: two that run it, and one that they may start. */
@@ -45,26 +51,44 @@ export interface GroupBounds {
   readonly processCountMax: number
 }
 
-interface GroupOf {
+interface GroupPorts {
+  readonly clock: Clock
+  /** Takes the groups that do not get empty. */
+  readonly leftovers: Leftovers
+}
+
+interface GroupOf extends GroupPorts {
   readonly bounds: GroupBounds
   /** Of all groups together. */
   readonly sharedBytes: number
-  readonly clock: Clock
 }
 
 /** Where the kernel keeps bounds for groups of processes, if it lets this process say so. */
 export class ControlGroups implements AsyncDisposable {
   readonly #places: readonly GroupPlace[]
-  readonly #clock: Clock
+  readonly #ports: GroupPorts
   /** Of user code together; 0 when nothing bounds it. */
   readonly memoryBytes: number
   readonly #name: string
+  readonly #closing = new AbortController()
+  readonly #removingLeft: Promise<void>
 
-  private constructor(places: readonly GroupPlace[], name: string, clock: Clock) {
+  private constructor(
+    places: readonly GroupPlace[],
+    name: string,
+    ports: GroupPorts,
+    tops: readonly string[],
+  ) {
     this.#places = places
-    this.#clock = clock
+    this.#ports = ports
     this.#name = name
-    this.memoryBytes = this.#makeParents()
+    this.memoryBytes = Math.max(
+      0,
+      ...places
+        .filter(({ controllers }) => controllers.includes('memory'))
+        .map(({ directory, version }) => sharedMemory(directory, version)),
+    )
+    this.#removingLeft = removeLeftGroups(tops, ports.clock, this.#closing.signal)
   }
 
   /**
@@ -73,59 +97,59 @@ export class ControlGroups implements AsyncDisposable {
    */
   static async open(
     name: string,
-    clock: Clock,
+    ports: GroupPorts,
     texts: GroupTexts = groupTexts(),
   ): Promise<ControlGroups> {
     const places: GroupPlace[] = []
     for (const place of findGroupPlaces(texts.mountinfo, texts.own)) {
-      places.push(...(await usable(place, name, clock)))
+      places.push(...(await usable(place, name, ports)))
     }
-    for (const { directory } of places) removeLeftGroups(directory, name, clock)
-    return new ControlGroups(places, name, clock)
+    // Who may make no groups has left none.
+    const tops = places.length === 0 ? [] : findGroupTops(texts.mountinfo)
+    return new ControlGroups(places, name, ports, tops)
   }
 
   get bounded(): ReadonlySet<Controller> {
     return new Set(this.#places.flatMap((place) => place.controllers))
   }
 
-  /** Makes a group; `id` is a plain name. */
+  /**
+   * Makes a group; `id` is a plain name.
+   *
+   * @throws {UnavailableError} when the kernel has no room for another.
+   */
   group(id: string, bounds: GroupBounds): ControlGroup {
-    const directories = this.#places.map((place) => {
-      // A server that cannot see this one, as from a container, may take for left what is empty.
-      if (!existsSync(join(place.directory, this.#name))) this.#makeParent(place)
-      const directory = join(place.directory, this.#name, id)
-      mkdirSync(directory)
-      for (const controller of place.controllers)
-        setBound(directory, place.version, controller, bounds)
-      return { ...place, directory }
-    })
-    return new ControlGroup(directories, {
-      bounds,
-      sharedBytes: this.memoryBytes,
-      clock: this.#clock,
-    })
-  }
-
-  #makeParents(): number {
-    return Math.max(0, ...this.#places.map((place) => this.#makeParent(place)))
-  }
-
-  /** Returns what bounds the memory of all groups; 0 if nothing does in this place. */
-  #makeParent({ version, directory, controllers: bounded }: GroupPlace): number {
-    const parent = join(directory, this.#name)
-    mkdirSync(join(parent, `server-${process.pid}`), { recursive: true })
-    if (version === 2) enable(parent, bounded)
-    if (!bounded.includes('memory')) return 0
-    const memoryBytes = sharedMemory(directory, version)
-    setMemory(parent, version, memoryBytes)
-    return memoryBytes
-  }
-
-  /** All groups have been disposed of. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const { directory } of this.#places) {
-      await removeGroup(join(directory, this.#name), this.#clock)
+    const made: GroupPlace[] = []
+    try {
+      for (const place of this.#places) {
+        // A server that cannot see this one, as from a container, may take for left what is empty.
+        if (!existsSync(join(place.directory, this.#name))) makeParent(place, this.#name)
+        const directory = join(place.directory, this.#name, id)
+        mkdirSync(directory)
+        made.push({ ...place, directory })
+        for (const controller of place.controllers)
+          setBound(directory, place.version, controller, bounds)
+      }
+    } catch (error) {
+      for (const { directory } of made) removeEmptyGroup(directory)
+      if (!(error instanceof Error) || shortageError(error) !== undefined) throw error
+      throw new UnavailableError(`no control group could be made: ${error.message}`, {
+        cause: error,
+      })
     }
+    return new ControlGroup(made, { ...this.#ports, bounds, sharedBytes: this.memoryBytes })
+  }
+
+  /** All groups have been disposed of. What does not get empty is the next server's to remove. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing.abort()
+    await this.#removingLeft
+    const { clock, leftovers } = this.#ports
+    await Promise.all(
+      this.#places.map(({ directory }) =>
+        leftovers.remove(groupLeftover(join(directory, this.#name), clock)),
+      ),
+    )
   }
 }
 
@@ -220,11 +244,14 @@ export class ControlGroup implements AsyncDisposable, CountedProcesses {
     if (place !== undefined) writeFileSync(join(place.directory, 'pids.max'), count)
   }
 
-  /** Ends what is left in it, and removes it. */
+  /** Ends what is left in it, and removes it: now, or when it has ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { descriptor } of this.#events.values()) closeSync(descriptor)
     this.#events.clear()
-    for (const { directory } of this.#directories) await removeGroup(directory, this.#of.clock)
+    const { clock, leftovers } = this.#of
+    await Promise.all(
+      this.#directories.map(({ directory }) => leftovers.remove(groupLeftover(directory, clock))),
+    )
   }
 }
 
@@ -250,19 +277,38 @@ function groupTexts(): GroupTexts {
 async function usable(
   place: GroupPlace,
   name: string,
-  clock: Clock,
+  { clock, leftovers }: GroupPorts,
 ): Promise<readonly GroupPlace[]> {
   try {
     const found = place.version === 1 ? place : delegated(place)
     if (found.controllers.length === 0) return []
     const parent = join(found.directory, name)
-    await removeGroup(parent, clock)
-    mkdirSync(parent)
-    if (found.version === 2) enable(parent, found.controllers)
+    // Each by itself: one that does not get empty stays beside the new ones.
+    const names = existsSync(parent) ? subgroupsOf(parent) : []
+    const left = names.filter((each) => each !== livingGroupName())
+    await Promise.all(
+      left.map((each) => leftovers.remove(groupLeftover(join(parent, each), clock))),
+    )
+    makeParent(found, name)
     return [found]
   } catch {
     // No right to, or no controller: the executor says which bounds hold.
     return []
+  }
+}
+
+/** Makes the group around all others, or leaves none. */
+function makeParent(place: GroupPlace, name: string): void {
+  const { version, directory, controllers: bounded } = place
+  const parent = join(directory, name)
+  const living = join(parent, livingGroupName())
+  try {
+    mkdirSync(living, { recursive: true })
+    if (version === 2) enable(parent, bounded)
+    if (bounded.includes('memory')) setMemory(parent, version, sharedMemory(directory, version))
+  } catch (error) {
+    for (const made of [living, parent]) removeEmptyGroup(made)
+    throw error
   }
 }
 
@@ -279,7 +325,12 @@ function delegated({ version, directory, ...place }: GroupPlace): GroupPlace {
   if (members.length > 0) {
     const own = join(base, serverName)
     mkdirSync(own, { recursive: true })
-    writeFileSync(join(own, 'cgroup.procs'), String(process.pid))
+    try {
+      writeFileSync(join(own, 'cgroup.procs'), String(process.pid))
+    } catch (error) {
+      removeEmptyGroup(own)
+      throw error
+    }
   }
   enable(base, bounded)
   return { version, directory: base, controllers: bounded }
@@ -288,11 +339,6 @@ function delegated({ version, directory, ...place }: GroupPlace): GroupPlace {
 function enable(directory: string, bounded: readonly Controller[]): void {
   const text = bounded.map((each) => `+${each}`).join(' ')
   writeFileSync(join(directory, 'cgroup.subtree_control'), text)
-}
-
-function processesIn(directory: string): readonly number[] {
-  const text = readFileSync(join(directory, 'cgroup.procs'), 'utf8')
-  return text.split('\n').filter(Boolean).map(Number)
 }
 
 function setBound(
@@ -357,69 +403,4 @@ export function memoryForUserCode(limit: number = Number.POSITIVE_INFINITY): num
   const total = Math.min(limit, totalmem())
   const reserved = Math.min(total / 2, Math.max(total * reservedPart, reservedBytesMin))
   return Math.floor(total - reserved)
-}
-
-/** Removes the groups of servers that were killed, and whose directories nobody has used since. */
-function removeLeftGroups(directory: string, own: string, clock: Clock): void {
-  const beforeMs = clock.now() / microsPerMilli - leftMs
-  const names = readdirSync(directory).filter((name) => serverGroups.test(name) && name !== own)
-  for (const name of names.slice(0, leftGroupsMax)) {
-    try {
-      removeLeft(join(directory, name), beforeMs)
-    } catch {
-      // It is in use, or another user's.
-    }
-  }
-}
-
-/** @throws when its server lives, something is in it, or it was made later than that. */
-function removeLeft(directory: string, beforeMs: number): void {
-  const names = readdirSync(directory, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map(({ name }) => name)
-  const pids = names.map((name) => livingGroup.exec(name)?.[1])
-  if (pids.some((pid) => pid !== undefined && existsSync(`/proc/${pid}`))) {
-    throw new Error('its server lives')
-  }
-  if (statSync(directory).mtimeMs > beforeMs) throw new Error('it is new')
-  for (const name of names) removeLeft(join(directory, name), beforeMs)
-  // The kernel removes none that has a process.
-  rmdirSync(directory)
-}
-
-/** Ends all that is in a group and those below it; there may be none. */
-export async function killGroup(directory: string, clock: Clock): Promise<void> {
-  if (!existsSync(directory)) return
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) await killGroup(join(directory, entry.name), clock)
-  }
-  await killAll(directory, clock)
-}
-
-/** The same, and removes them. */
-export async function removeGroup(directory: string, clock: Clock): Promise<void> {
-  if (!existsSync(directory)) return
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    if (entry.isDirectory()) await removeGroup(join(directory, entry.name), clock)
-  }
-  await killAll(directory, clock)
-  rmdirSync(directory)
-}
-
-async function killAll(directory: string, clock: Clock): Promise<void> {
-  for (let round = 0; round < killRoundsMax; round += 1) {
-    const pids = processesIn(directory)
-    if (pids.length === 0) return
-    // The kernel writes 0 for one that is just ending; to signal 0 is to signal this process's own group.
-    for (const pid of pids) if (pid !== 0) killQuietly(pid)
-    await clock.sleep(1)
-  }
-}
-
-function killQuietly(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // It has ended by itself.
-  }
 }

@@ -2,9 +2,20 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, constants, openSync, readFileSync, readdirSync } from 'node:fs'
 
 import type { Instant } from '../../base/clock.ts'
-import { CancelledError, type DomainError, FailedPreconditionError } from '../../base/errors.ts'
+import {
+  CancelledError,
+  type DomainError,
+  FailedPreconditionError,
+  UnavailableError,
+} from '../../base/errors.ts'
 import { newHexId } from '../../base/random.ts'
-import type { DatumRun, RunResult, Slot, SlotBoundError } from '../../pipelines/executor.ts'
+import type {
+  DatumRun,
+  RunResult,
+  Slot,
+  SlotBoundError,
+  SlotSecrets,
+} from '../../pipelines/executor.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
 import { EmptiedTree } from './emptied-tree.ts'
 import { shellKeeps, userEnvironment } from './environment.ts'
@@ -20,9 +31,9 @@ import {
   makeSlotDirectory,
   outputName,
   pfsMode,
-  removeSlotDirectory,
   sharedMode,
   type SlotDirectory,
+  slotLeftover,
 } from './slot-directory.ts'
 import { programMissingError, programUnstartableError, startError } from './start-errors.ts'
 import { startFault, type StartView, unstartedText } from './start-faults.ts'
@@ -36,6 +47,8 @@ const killRoundsMax = 100
 /** As shells say that they could not start a program, or found none. */
 const unstartableCode = 126
 const missingCode = 127
+/** Who waits for a disk that does not answer does not end, though killed: that one is waited for no longer. */
+const endMsMax = 5000
 
 type Environment = Readonly<Record<string, string>>
 
@@ -74,14 +87,8 @@ export class PlainSlot implements Slot {
 
   /** @throws {FailedPreconditionError} for secrets in files, which would lie open on a disk. */
   static async open(options: SlotOptions): Promise<PlainSlot> {
-    const [shown] = options.secrets.directories
-    if (shown !== undefined) {
-      throw new FailedPreconditionError(
-        `secrets cannot be shown at ${shown.path}, since there is no sandbox; give them ` +
-          'by "env_var" and "key" instead, or allow namespaces (docs/executors.md)',
-      )
-    }
     try {
+      requireNoFiles(options.secrets)
       return new PlainSlot(options, await makeSlotDirectory(options.path, options))
     } catch (error) {
       await giveUpSlot(options)
@@ -159,7 +166,7 @@ export class PlainSlot implements Slot {
     await this.#warm?.ended()
     this.#pipes[Symbol.dispose]()
     await this.#options.group?.[Symbol.asyncDispose]()
-    await removeSlotDirectory(this.#directory.path)
+    await this.#options.leftovers.remove(slotLeftover(this.#directory.path))
     this.#options.onDisposed()
   }
 
@@ -229,18 +236,27 @@ export class PlainSlot implements Slot {
 
   async #runProgram(added: Environment, tag: string, signal: AbortSignal): Promise<number> {
     const child = this.#start(added, tag)
-    const abort = (): void => killGroup(child)
+    const { promise: end, resolve, reject } = Promise.withResolvers<number>()
+    child.once('error', (error: NodeJS.ErrnoException) => {
+      reject(this.#startError(error, added))
+    })
+    child.once('exit', (code, name) => resolve(code ?? 128 + signalNumber(name)))
+    const timer = new AbortController()
+    const abort = (): void => {
+      killGroup(child)
+      const late = this.#options.clock.sleep(endMsMax, timer.signal).then(() => {
+        child.unref()
+        reject(unendingError())
+      })
+      late.catch(() => {})
+    }
     signal.addEventListener('abort', abort, { once: true })
     try {
-      const exitCode = await new Promise<number>((resolve, reject) => {
-        child.once('error', (error: NodeJS.ErrnoException) => {
-          reject(this.#startError(error, added))
-        })
-        child.once('exit', (code, name) => resolve(code ?? 128 + signalNumber(name)))
-      })
+      const exitCode = await end
       if (exitCode === unstartableCode || exitCode === missingCode) this.#requireProgram(added)
       return exitCode
     } finally {
+      timer.abort()
       signal.removeEventListener('abort', abort)
       killGroup(child)
       await this.#options.group?.kill()
@@ -322,6 +338,20 @@ export class PlainSlot implements Slot {
       await this.#options.clock.sleep(1)
     }
   }
+}
+
+function requireNoFiles({ directories: [shown] }: SlotSecrets): void {
+  if (shown === undefined) return
+  throw new FailedPreconditionError(
+    `secrets cannot be shown at ${shown.path}, since there is no sandbox; give them ` +
+      'by "env_var" and "key" instead, or allow namespaces (docs/executors.md)',
+  )
+}
+
+function unendingError(): UnavailableError {
+  return new UnavailableError(
+    'its processes do not end though they are killed: a disk that they wait for does not answer',
+  )
 }
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {

@@ -23,9 +23,10 @@ import type { DiskWatch } from './disk-watch.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
 import { EmptiedTree } from './emptied-tree.ts'
 import { datumScript, RewrittenFile, userEnvironment } from './environment.ts'
-import { hiddenPlaces } from './hidden-places.ts'
+import type { HiddenPlacesFinder } from './hidden-places-finder.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import type { ProcessWatch } from './process-watch.ts'
+import type { Leftovers } from '../leftovers.ts'
 import { noexecMountOf, noexecText } from '../noexec.ts'
 import { programFiles } from './program-faults.ts'
 import { openSandbox, type Sandbox, type SandboxLimits, type SandboxMode } from './sandbox.ts'
@@ -34,16 +35,18 @@ import {
   makeSlotDirectory,
   outputName,
   pfsMode,
-  removeSlotDirectory,
   sharedMode,
   type SlotDirectory,
+  slotLeftover,
 } from './slot-directory.ts'
 import { startFault, type StartView, unstartedText } from './start-faults.ts'
 import { StderrWords } from './stderr-words.ts'
+import type { RemoteMounts } from './remote-mounts.ts'
 import { SpareFiles } from './spare-files.ts'
 import type { RunnerAnswer } from './runner-answers.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
 import { killAll } from './stopping.ts'
+import { unlessAborted } from './unless-aborted.ts'
 import { warmEndError, WarmProgram, warmVariables } from './warm-program.ts'
 
 type Environment = Readonly<Record<string, string>>
@@ -60,8 +63,8 @@ export interface SlotOptions {
   readonly transform: Transform
   readonly secrets: SlotSecrets
   readonly hiddenDirectories: readonly string[]
-  /** Where people keep what is theirs. */
-  readonly privateDirectories: readonly string[]
+  /** Of what people keep, what is in directories of this path is shown. */
+  readonly peoplesProgramPath: string
   /** Files or directories, absolute, that user code must not see; none need exist. */
   readonly hiddenPaths: readonly string[]
   /** Where sockets may be that user code must not find; none need exist. */
@@ -76,6 +79,9 @@ export interface SlotOptions {
   readonly filterLoader: FilterLoader | undefined
   readonly diskWatch: DiskWatch
   readonly processWatch: ProcessWatch
+  readonly finder: HiddenPlacesFinder
+  readonly remoteMounts: RemoteMounts
+  readonly leftovers: Leftovers
   readonly clock: Clock
   readonly random: Random
   readonly onDisposed: () => void
@@ -129,8 +135,20 @@ export class SandboxSlot implements Slot {
     mode: SandboxMode,
     signal: AbortSignal,
   ): Promise<SandboxSlot> {
+    const { programPath, peoplesProgramPath } = options
+    const { hiddenDirectories, hiddenPaths, engineSockets, engineStorage } = options
+    const finding = options.finder.find({
+      hiddenDirectories,
+      hiddenPaths,
+      engineSockets,
+      engineStorage,
+      programPath,
+      peoplesProgramPath,
+    })
+    finding.catch(() => {})
     try {
       const directory = await makeSlotDirectory(options.path, options)
+      const places = await unlessAborted(finding, signal, 'opening the slot was cancelled')
       const stdout = new OutputLines('stdout', options.clock)
       const stderr = new OutputLines('stderr', options.clock)
       await using opened = new AsyncDisposableStack()
@@ -139,7 +157,7 @@ export class SandboxSlot implements Slot {
           mode,
           filterLoader: options.filterLoader,
           directory,
-          ...hiddenPlaces(options),
+          ...places,
           secrets: options.secrets,
           command: options.transform.command,
           limits: options.limits,
@@ -147,6 +165,7 @@ export class SandboxSlot implements Slot {
           onStdout: (bytes) => stdout.push(bytes),
           onStderr: (bytes) => stderr.push(bytes),
         },
+        options.remoteMounts,
         signal,
       )
       opened.use(sandbox)
@@ -329,7 +348,7 @@ export class SandboxSlot implements Slot {
     await this.#sandbox[Symbol.asyncDispose]()
     this.#files[Symbol.dispose]()
     await this.#options.group?.[Symbol.asyncDispose]()
-    await removeSlotDirectory(this.#directory.path)
+    await this.#options.leftovers.remove(slotLeftover(this.#directory.path))
     this.#options.onDisposed()
   }
 }

@@ -8,6 +8,7 @@ import { SystemClock } from '../../base/clock.ts'
 import { UnavailableError } from '../../base/errors.ts'
 import { noSecrets } from '../../pipelines/executor.ts'
 import { transform } from '../../testing/process-fixture.ts'
+import { RemoteMounts } from './remote-mounts.ts'
 import { parseAnswer } from './runner-answers.ts'
 import { openSandbox, Sandbox, type SandboxOptions, toolPathOf } from './sandbox.ts'
 import { makeSlotDirectory } from './slot-directory.ts'
@@ -114,7 +115,8 @@ test('what is to be hidden and has gone keeps no sandbox from opening', async ()
     const mode = process.geteuid?.() === 0 ? 'root' : 'user'
     const hiddenDirectories = ['/usr/no such place']
     const options = { ...(await optionsIn(data)), mode, hiddenDirectories } as const
-    await using sandbox = await openSandbox(options, new AbortController().signal)
+    const mounts = new RemoteMounts(options.clock)
+    await using sandbox = await openSandbox(options, mounts, new AbortController().signal)
     await expect(sandbox.ready).resolves.toBeUndefined()
   } finally {
     rmSync(data, { recursive: true, force: true })

@@ -15,9 +15,10 @@ import { FifoReader } from './fifo.ts'
 import { isBelow } from './hidden-places.ts'
 import { PipeWriter } from './pipe-writer.ts'
 import { type RawPath, tableField } from './raw-paths.ts'
-import { lateText, remoteMounts } from './remote-mounts.ts'
+import type { RemoteMounts } from './remote-mounts.ts'
 import { AnswerLines, parseAnswer, type RunnerAnswer } from './runner-answers.ts'
 import { secretArchive, secretVariables } from './secret-files.ts'
+import { SandboxLateError } from './sandbox-late-error.ts'
 import { complaintText, isForbidden, isOfPipeline, namespaceCountsMax } from './sandbox-faults.ts'
 import type { SlotDirectory } from './slot-directory.ts'
 import { unlessAborted } from './unless-aborted.ts'
@@ -73,7 +74,8 @@ const boundedScript = fileURLToPath(new URL('bounded.sh', import.meta.url))
 const setupScript = fileURLToPath(new URL('sandbox.sh', import.meta.url))
 /** A machine under load makes one in seconds. */
 const readyMsMax = 30_000
-const endMsMax = 2000
+/** Who waits for a disk that does not answer does not end, though killed: that one is waited for no longer. */
+const endMsMax = 5000
 /** Of what the tools say, the end tells why they gave up. */
 const complaintLengthMax = 4096
 
@@ -93,11 +95,6 @@ export class SandboxForbiddenError extends FailedPreconditionError {
   override readonly name = 'SandboxForbiddenError'
 }
 
-/** It took so long that there is little use in trying again at once. */
-export class SandboxLateError extends UnavailableError {
-  override readonly name = 'SandboxLateError'
-}
-
 /**
  * A set of namespaces with the runner as its process 1. It ends with this process: the kernel kills
  * it when its parent dies, whichever way.
@@ -106,12 +103,16 @@ export class SandboxLateError extends UnavailableError {
  * @throws {FailedPreconditionError} when the pipeline asks for what no sandbox has.
  * @throws {UnavailableError} with the tools' own words when it failed this time, or took too long.
  */
-export async function openSandbox(options: SandboxOptions, signal: AbortSignal): Promise<Sandbox> {
+export async function openSandbox(
+  options: SandboxOptions,
+  remoteMounts: RemoteMounts,
+  signal: AbortSignal,
+): Promise<Sandbox> {
   const { clock } = options
   const sandbox = new Sandbox(options, commandLine(options))
   const timer = new AbortController()
-  const late = clock.sleep(readyMsMax, timer.signal).then(() => {
-    throw new SandboxLateError(`no sandbox: ${lateText(readyMsMax, remoteMounts())}`)
+  const late = clock.sleep(readyMsMax, timer.signal).then(async () => {
+    throw new SandboxLateError(`no sandbox: ${await remoteMounts.lateText(readyMsMax)}`)
   })
   late.catch(() => {})
   try {
@@ -119,9 +120,7 @@ export async function openSandbox(options: SandboxOptions, signal: AbortSignal):
     await unlessAborted(ready, signal, 'opening the sandbox was cancelled')
     return sandbox
   } catch (error) {
-    await waitAtMost(clock, endMsMax, sandbox[Symbol.asyncDispose]())
-    // The kernel does not end who waits for some disks until they answer.
-    sandbox.letGo()
+    await sandbox[Symbol.asyncDispose]()
     throw error
   } finally {
     timer.abort()
@@ -180,11 +179,12 @@ export class Sandbox implements AsyncDisposable {
   readonly #nonces: PipeWriter
   readonly #runner: FifoReader
   readonly #outputs: readonly FifoReader[]
-  readonly #ended: Promise<void>
+  readonly #ended = Promise.withResolvers<void>()
   readonly #answers = new AnswerLines()
   /** Processes of the sandbox's own. */
   #own: ReadonlySet<number> = new Set()
   #hasEnded = false
+  #isKilled = false
   #isBroken = false
   #complaint = ''
   #waiting: WaitingRun | undefined
@@ -208,23 +208,19 @@ export class Sandbox implements AsyncDisposable {
     this.ready = new Promise<void>((resolve, reject) => {
       this.#becomingReady = { resolve, reject }
     })
-    this.#ended = new Promise<void>((resolve) => {
-      const end = (reason: Error): void => {
-        this.#end(reason)
-        resolve()
-      }
-      this.#child.once('error', (error) =>
-        end(
-          shortageError(error) === undefined
-            ? new UnavailableError(`no sandbox: ${error.message}`)
-            : error,
-        ),
-      )
-      // After the streams, so that what the tools said is known.
-      this.#child.once('close', (_, killedBy) =>
-        end(endReason(options.mode, this.#complaint, killedBy)),
-      )
-    })
+    // Who opens it may have heard of another reason.
+    this.ready.catch(() => {})
+    this.#child.once('error', (error) =>
+      this.#end(
+        shortageError(error) === undefined
+          ? new UnavailableError(`no sandbox: ${error.message}`)
+          : error,
+      ),
+    )
+    // After the streams, so that what the tools said is known.
+    this.#child.once('close', (_, killedBy) =>
+      this.#end(endReason(options.mode, this.#complaint, killedBy)),
+    )
     this.#talk(options.secrets)
     this.#pipes = opened.move()
   }
@@ -273,8 +269,10 @@ export class Sandbox implements AsyncDisposable {
     return pid === undefined || exitCode !== null || signalCode !== null ? [] : descendantsOf(pid)
   }
 
-  /** Kills everything in the sandbox, at once. */
+  /** Kills everything in the sandbox, at once. From then on no user code runs, even where something does not end. */
   kill(): void {
+    if (!this.#isKilled) void this.#waitForEnd()
+    this.#isKilled = true
     const { pid, exitCode, signalCode } = this.#child
     // Only the kernel is asked whom to kill, never the runner, which user code might have subverted.
     if (pid === undefined || exitCode !== null || signalCode !== null) return
@@ -286,8 +284,19 @@ export class Sandbox implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill()
-    await this.#ended
+    await this.#ended.promise
     this.#pipes[Symbol.dispose]()
+  }
+
+  async #waitForEnd(): Promise<void> {
+    await waitAtMost(this.#clock, endMsMax, this.#ended.promise)
+    if (this.#hasEnded) return
+    this.#end(
+      new UnavailableError(
+        'no sandbox: its processes do not end though they are killed: a disk that they wait for does not answer',
+      ),
+    )
+    this.#letGo()
   }
 
   #talk(told: SlotSecrets): void {
@@ -305,11 +314,10 @@ export class Sandbox implements AsyncDisposable {
   }
 
   /** Waits for its processes no more, nor keeps this one from ending. */
-  letGo(): void {
+  #letGo(): void {
     this.#child.unref()
     const stdio: ChildProcess['stdio'] | undefined = this.#child.stdio
     for (const stream of stdio ?? []) stream?.destroy()
-    this.ready.catch(() => {})
   }
 
   #takeAnswers(bytes: Buffer): void {
@@ -350,6 +358,7 @@ export class Sandbox implements AsyncDisposable {
   }
 
   #end(reason: Error): void {
+    if (this.#hasEnded) return
     this.#runner.drain()
     this.#hasEnded = true
     // All that ran in it is dead, too.
@@ -358,6 +367,7 @@ export class Sandbox implements AsyncDisposable {
     this.#becomingReady = undefined
     this.#waiting?.reject(new UnavailableError('the sandbox ended while the datum ran'))
     this.#waiting = undefined
+    this.#ended.resolve()
   }
 }
 

@@ -3,8 +3,8 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-import { shortageError } from '../../base/shortages.ts'
 import type { SlotSecrets, Transform } from '../../pipelines/executor.ts'
+import type { Leftover, Leftovers } from '../leftovers.ts'
 import { emptyDirectory } from './emptying.ts'
 import { makeFifos } from './fifo.ts'
 import type { WarmFiles } from './warm-program.ts'
@@ -88,8 +88,18 @@ function makeWith(mode: number, path: string): void {
   chmodSync(path, mode)
 }
 
-/** Removes a slot's directory; there may be none. */
-export async function removeSlotDirectory(path: string): Promise<void> {
+/** A slot's directory, or what a crash left of one; there may be none. */
+export function slotLeftover(path: string): Leftover {
+  return {
+    what: path,
+    async remove() {
+      await removeSlotDirectory(path)
+      return true
+    },
+  }
+}
+
+async function removeSlotDirectory(path: string): Promise<void> {
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return
   for (const name of ['pfs', 'tmp', 'var-tmp']) {
     const directory = join(path, name)
@@ -98,20 +108,16 @@ export async function removeSlotDirectory(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true })
 }
 
-/** Takes back what was begun of a slot that did not open. */
+/** Takes back what was begun of a slot that did not open: what cannot be now is no reason of its own. */
 export async function giveUpSlot({
   path,
   group,
+  leftovers,
 }: {
   readonly path: string
   readonly group: AsyncDisposable | undefined
+  readonly leftovers: Leftovers
 }): Promise<void> {
-  for (const takeBack of [() => group?.[Symbol.asyncDispose](), () => removeSlotDirectory(path)]) {
-    try {
-      await takeBack()
-    } catch (error) {
-      // Of this shortage, what failed before has told. What stays is removed when the executor opens next.
-      if (shortageError(error) === undefined) throw error
-    }
-  }
+  await group?.[Symbol.asyncDispose]()
+  await leftovers.remove(slotLeftover(path))
 }
