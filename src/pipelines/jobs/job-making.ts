@@ -9,6 +9,7 @@ import { branchesOf, shapeOf } from '../inputs.ts'
 import { insertJob, type JobInput, type JobRecord, type NewJob } from '../job-records.ts'
 import { specOfVersion, type PipelineRecord } from '../pipeline-records.ts'
 import { hasEnded, parseJobState } from '../states.ts'
+import { finishedHead } from './input-heads.ts'
 
 /** Of a key of inputs, without what may follow it. */
 const keyLength = 64
@@ -27,12 +28,33 @@ interface Ports {
   readonly random: Random
 }
 
-/** Makes a job that commits start, unless one of the same inputs and salt stands. */
+/**
+ * Makes a job that commits start, unless one of the same inputs and salt stands: what it made is there,
+ * also where a branch was set back to what it had read. A service shows what the branches hold now.
+ */
 export async function makeJob(tx: Transaction, ports: Ports, over: JobOver): Promise<void> {
   const { pipeline } = over
   const key = keyOfInputs(inputsOf(over))
-  if ((await latestJobOver(tx, pipeline, key)) !== undefined) return
+  const stands = (await latestJobOver(tx, pipeline, key)) !== undefined
+  if (stands && !(await servesOthers(tx, over, key))) return
   await insert(tx, ports, over, { isByHand: false })
+}
+
+/** Whether a service's latest job is over other commits than these, which are the heads. */
+async function servesOthers(
+  tx: ReadTransaction,
+  { pipeline, commits }: JobOver,
+  inputsKey: string,
+): Promise<boolean> {
+  if (pipeline.spec.service === undefined) return false
+  for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
+    if ((await finishedHead(tx, atom))?.id !== commits[position]?.id) return false
+  }
+  const latest = await tx.get<{ readonly inputs_key: string }>(
+    'SELECT inputs_key FROM jobs WHERE pipeline_id = ? ORDER BY sequence DESC LIMIT 1',
+    pipeline.pipelineId,
+  )
+  return latest?.inputs_key.slice(0, keyLength) !== inputsKey
 }
 
 /**
