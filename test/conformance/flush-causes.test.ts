@@ -9,7 +9,7 @@ import { TestPachd } from '../harness/test-pachd.ts'
 
 test('pachctl flush-commit says on standard error, once, that it waits for a stopped pipeline, and goes on', async () => {
   await using pachd = await TestPachd.start()
-  const [repo, pipeline] = [await freshRepo(pachd), { name: freshName() }]
+  const [repo, pipeline] = [await freshRepo(pachd), { name: freshName('flushed') }]
   const input = atomOf(repo, '/')
   await pachd.pps.createPipeline({ pipeline, transform: { cmd: ['true'] }, input })
   await pachd.pps.stopPipeline({ pipeline })

@@ -166,8 +166,9 @@ export async function freeKey(
 /**
  * Whether the output branch holds, or will, what the pipeline makes of these commits as it is now. It
  * does not where its latest job, but for those that somebody asked for over others, is over other
- * commits, as when an update has it read older ones; failed or was killed as a former version, for an
- * update is how people repair it; or made other datums of them, or wrote to another branch.
+ * commits, as when an update has it read older ones; failed or was killed as a former version, or went
+ * on without some datums, for an update is how people repair it; or made other datums of them, or
+ * wrote to another branch.
  */
 async function isCurrent(
   tx: ReadTransaction,
@@ -179,9 +180,10 @@ async function isCurrent(
     readonly state: string
     readonly pipeline_version: number
     readonly output_branch: string
+    readonly datum_recovered: number
     readonly is_killed: number
   }>(
-    `SELECT inputs_key, state, pipeline_version, output_branch, CASE WHEN sequence <= COALESCE(
+    `SELECT inputs_key, state, pipeline_version, output_branch, datum_recovered, CASE WHEN sequence <= COALESCE(
         (SELECT k.sequence FROM killed_jobs k WHERE k.pipeline_id = jobs.pipeline_id), 0)
         THEN 1 ELSE 0 END AS is_killed
       FROM jobs
@@ -200,7 +202,7 @@ async function isCurrent(
   // What waits will run as the pipeline is now.
   if (isOpen) return latest.is_killed === 0
   if (latest.pipeline_version === pipeline.version) return true
-  if (state === 'failure' || state === 'killed') return false
+  if (state === 'failure' || state === 'killed' || latest.datum_recovered > 0) return false
   const then = await specOfVersion(tx, pipeline.pipelineId, latest.pipeline_version)
   // What an old cluster's pipeline read as a former version is not always known.
   const isShaped = then === undefined || shapeOf(then.input) === shapeOf(pipeline.spec.input)
