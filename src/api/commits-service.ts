@@ -8,7 +8,7 @@ import { heldCommitHandlers } from './commits/held-commit.ts'
 import { deletedBatches } from './commits/deleted-batches.ts'
 import { service, type Route } from './grpc/service.ts'
 import { batchedList, onePages } from './pfs/batched-list.ts'
-import { listOptions } from './pfs/commit-handlers.ts'
+import { flushedNames, listOptions } from './pfs/commit-handlers.ts'
 import { commitInfoMessage } from './pfs/messages.ts'
 import { requireCommit } from './pfs/names.ts'
 
@@ -17,7 +17,7 @@ export function commitsRoutes(
   versioning: Versioning,
   branchTriggers: BranchTriggers,
 ): readonly Route[] {
-  const { branchChanges, commits, deletions } = versioning
+  const { branchChanges, commits, deletions, subscriptions } = versioning
   return service(Commits, {
     ...commitTagHandlers(versioning),
     ...heldCommitHandlers(versioning),
@@ -45,6 +45,10 @@ export function commitsRoutes(
       const names = { ...requireCommit(name), branch: branch === '' ? undefined : branch }
       const options = { message, dryRun, prefer: preferenceOf(prefer), signal }
       return branchChangeMessage(await branchChanges.revert(names, options))
+    },
+
+    async flushCauses(request) {
+      return { causes: [...(await subscriptions.flushCauses(flushedNames(request)))] }
     },
 
     async *deleteCommits({ commits: names, dryRun }, { signal }) {

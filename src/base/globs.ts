@@ -106,8 +106,11 @@ function matchesPath(components: readonly GlobComponent[], path: FilePath): bool
   )
 }
 
-/** Adds the leading slash; removes `.`, `..`, double and trailing slashes; empty for the root. */
-function cleanPattern(text: string): string {
+/**
+ * A glob as it is read: with the leading slash; without `.`, `..`, double and trailing slashes; empty
+ * for the root.
+ */
+export function cleanPattern(text: string): string {
   const names: string[] = []
   for (const name of text.split('/')) {
     if (name === '' || name === '.') continue

@@ -1,5 +1,6 @@
 import type { Brand } from './brand.ts'
 import { InvalidArgumentError } from './errors.ts'
+import { shortened } from './shortened.ts'
 
 export type RepoName = Brand<string, 'RepoName'>
 export type BranchName = Brand<string, 'BranchName'>
@@ -96,7 +97,7 @@ export function parsePipelineName(text: string): PipelineName {
   if (text === '') throw new InvalidArgumentError('a pipeline name is needed, but none was given')
   if (!/^[a-zA-Z0-9_-]+$/.test(text) || text.length > nameLengthMax) {
     throw new InvalidArgumentError(
-      `pipeline name (${text}) invalid: only 1 to ${nameLengthMax} ${namingRule}`,
+      `pipeline name (${shortened(text, nameLengthMax)}) invalid: only 1 to ${nameLengthMax} ${namingRule}`,
     )
   }
   return text as PipelineName

@@ -1,12 +1,12 @@
-import { readFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import type { Clock } from '../base/clock.ts'
 import { InvalidArgumentError } from '../base/errors.ts'
 import type { CommandContext } from './command.ts'
 import { UsageError } from './errors.ts'
 import type { SourceText } from './parsing/spec-documents.ts'
 
-/** A spec is short; whoever names a film by mistake hears of it. */
-const sourceBytesMax = 64 * 1024 * 1024
+/** A spec is short, and so are thousands; whoever names a film by mistake hears of it. */
+const sourceBytesMax = 16 * 1024 * 1024
 const fetchMsMax = 60_000
 
 /** The text of specs: a local file, an http or https URL, or `-` for standard input. */
@@ -24,7 +24,7 @@ async function readText(
 ): Promise<string> {
   if (source === '-') {
     await out.line('Reading from stdin.')
-    return input.text()
+    return limitedText(input.bytes(), 'standard input')
   }
   if (/^https?:\/\//i.test(source)) return fetchText(source, clock)
   const scheme = /^(\w+):\/\//.exec(source)?.[1]
@@ -32,7 +32,7 @@ async function readText(
     throw new UsageError(`cannot read ${source}: ${scheme} is neither http nor https`)
   }
   try {
-    return await readFile(source, 'utf8')
+    return await limitedText(createReadStream(source), source)
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EISDIR')) throw error
     throw new InvalidArgumentError(
@@ -57,7 +57,7 @@ async function fetchText(url: string, clock: Clock): Promise<string> {
   try {
     const response = await fetch(url, { signal: tooLate.signal })
     if (!response.ok) return refuse(`the answer is HTTP ${response.status}`)
-    return await limitedText(response)
+    return await limitedText(response.body ?? [], response.url)
   } catch (error) {
     if (error instanceof InvalidArgumentError) throw error
     const { cause, message } = error as Error
@@ -65,14 +65,19 @@ async function fetchText(url: string, clock: Clock): Promise<string> {
   }
 }
 
-async function limitedText(response: Response): Promise<string> {
+async function limitedText(
+  slices: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  source: string,
+): Promise<string> {
   const decoder = new TextDecoder()
   let text = ''
   let size = 0
-  for await (const slice of response.body ?? []) {
+  for await (const slice of slices) {
     size += slice.length
     if (size > sourceBytesMax) {
-      throw new InvalidArgumentError(`${response.url} is larger than ${sourceBytesMax} bytes`)
+      throw new InvalidArgumentError(
+        `${source} holds more than ${sourceBytesMax / (1024 * 1024)} MiB, which is more than specs take: name a file with specs, in JSON or YAML, or give them in parts`,
+      )
     }
     text += decoder.decode(slice, { stream: true })
   }

@@ -20,6 +20,12 @@ async function held(world: TestProcessing, name: string, repo: string): Promise<
   return () => released.resolve(undefined)
 }
 
+async function flushTo(world: TestProcessing, commit: string, repo: string): Promise<void> {
+  const commits = [{ repo: 'in', commit }]
+  const { signal } = new AbortController()
+  await Array.fromAsync(world.versioning.subscriptions.flush({ commits, toRepos: [repo], signal }))
+}
+
 async function quick(world: TestProcessing, name: string, repo: string): Promise<void> {
   world.code(name, () => ({ x: '1' }))
   await world.pipeline(name, atom(repo, '/*'))
@@ -49,8 +55,61 @@ test('a flush ends when the pipeline that it waits for is deleted with its jobs'
     expect(flushed).rejects.toThrow(/pipeline up was deleted|no job of pipeline down/),
     world.processing.pipelines.delete('up', deleted),
   ])
-  await expect(world.flush('in', commit), 'and a later one ends at once').rejects.toThrow(
-    /no commit will come/,
+  await world.flush('in', commit)
+  const later = await world.commit('in', { a: 'two' })
+  await expect(flushTo(world, later, 'up'), 'nor of what comes later').rejects.toThrow(
+    /pipeline up was deleted.*delete-repo up/,
+  )
+  await world.flush('in', later)
+})
+
+test('a flush tells of what a deleted pipeline made, and waits for the others', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await quick(world, 'up', 'in')
+  await quick(world, 'beside', 'in')
+  const commit = await world.commit('in', { a: 'one' })
+  await world.flush('in', commit)
+  await world.processing.pipelines.delete('up', { deleteJobs: false, deleteRepo: false })
+  const reposOf = async (id: string): Promise<readonly string[]> => {
+    const { signal } = new AbortController()
+    const commits = [{ repo: 'in', commit: id }]
+    const flushed = world.versioning.subscriptions.flush({ commits, signal })
+    return (await Array.fromAsync(flushed)).map(({ repo }) => repo).toSorted()
+  }
+  expect(await reposOf(commit)).toEqual(['beside', 'up'])
+  expect(await reposOf(await world.commit('in', { a: 'two' }))).toEqual(['beside'])
+})
+
+test('a flush that fails names every pipeline that fails, and what it keeps from others once', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  for (const name of ['left', 'right']) {
+    world.code(name, () => failDatum(`${name} is wrong`))
+    await world.pipeline(name, atom('in', '/*'), { datumTries: 1 })
+  }
+  await quick(world, 'below', 'left')
+  const flushed = world.flush('in', await world.commit('in', { a: 'one' }))
+  const text = await flushed.then(
+    () => '',
+    (error: unknown) => String(error),
+  )
+  expect(text.match(/^.*left is wrong.*$/gm)).toEqual([
+    expect.stringContaining('no commit will come to repos below, left from the flushed commits'),
+  ])
+  expect(text.match(/^.*right is wrong.*$/gm)).toEqual([
+    expect.stringContaining('no commit will come to repo right from the flushed commits'),
+  ])
+})
+
+test('a flush of a commit that a trigger holds back names the trigger', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('up', () => ({ x: '1' }))
+  const trigger = { branch: '', size: '', commits: 3, cronSpec: '', all: false }
+  await world.pipeline('up', { atom: { ...atom('in', '/').atom, trigger } })
+  await expect(world.flush('in', await world.commit('in', { a: 'one' }))).rejects.toThrow(
+    /: the trigger of branch up-trigger, which the pipeline reads, has not let it through yet; inspect-branch in up-trigger shows/,
   )
 })
 
@@ -144,9 +203,7 @@ test('a flush ends when another input of a diamond has lost its pipeline, and so
   await world.flush('in', await world.commit('in', { a: 'one' }))
   await world.processing.pipelines.delete('left', { deleteJobs: false, deleteRepo: false })
   const commit = await world.commit('in', { a: 'two' })
-  await expect(world.flush('in', commit)).rejects.toThrow(
-    /pipeline left was deleted|an input that should come from the same commit has lost its pipeline/,
-  )
+  await expect(world.flush('in', commit)).rejects.toThrow(/pipeline left was deleted/)
   const only = world.versioning.subscriptions.flush({
     commits: [{ repo: 'in', commit }],
     toRepos: ['down'],

@@ -3,9 +3,15 @@ import type { ReadTransaction } from '../database/database.ts'
 import { findCommit } from '../versioning/commit-records.ts'
 import type { CommitName, Downstream, DownstreamState } from '../versioning/ports.ts'
 import { findRepo } from '../versioning/repos.ts'
+import { findTrigger } from '../versioning/branch-triggers.ts'
+import { findBranch } from '../versioning/branches.ts'
+import { isAncestor } from '../versioning/ancestry.ts'
 import { hasBacklog } from './jobs/arrivals.ts'
+import { cutOffRepos } from './jobs/cut-off-repos.ts'
+import { flushCause } from './jobs/flush-causes.ts'
+import { lastJobOver } from './jobs/last-job.ts'
 import { branchesOf } from './inputs.ts'
-import { type JobRecord, jobTopic, selectJobs } from './job-records.ts'
+import { jobTopic } from './job-records.ts'
 import { findPipeline, pipelineTopic, type PipelineRecord } from './pipeline-records.ts'
 import { lostWriter, Prospects } from './jobs/prospects.ts'
 import { allTrialPipelineNames } from './trials/trial-records.ts'
@@ -47,11 +53,21 @@ export class JobDownstream implements Downstream {
       for (const atom of branchesOf(pipeline.spec.input)) waiting.push(atom.repo)
     }
     const reason = await hopelessness(tx, commits, repo)
-    return reason === undefined ? { kind: 'pending' } : { kind: 'failed', reason }
+    if (reason !== undefined) return { kind: 'failed', reason }
+    const cause = await flushCause(tx, commits, repo)
+    return { kind: 'pending', ...(cause !== undefined && { cause }) }
   }
 
   async besides(tx: ReadTransaction): Promise<ReadonlySet<string>> {
     return await allTrialPipelineNames(tx)
+  }
+
+  async cutOff(
+    tx: ReadTransaction,
+    source: RepoName,
+    repos: ReadonlySet<RepoName>,
+  ): Promise<ReadonlySet<RepoName>> {
+    return await cutOffRepos(tx, source, repos)
   }
 }
 
@@ -84,23 +100,6 @@ async function failureOf(
   return `job ${job.id} of pipeline ${pipeline} ${what}${why}`
 }
 
-async function lastJobOver(
-  tx: ReadTransaction,
-  pipeline: string,
-  commits: readonly CommitName[],
-): Promise<JobRecord | undefined> {
-  const over = commits.map(
-    () => 'AND EXISTS (SELECT 1 FROM job_provenance p WHERE p.job = jobs.id AND p.commit_id = ?)',
-  )
-  const [job] = await selectJobs(
-    tx,
-    `WHERE pipeline = ? ${over.join(' ')} ORDER BY sequence DESC LIMIT 1`,
-    pipeline,
-    ...commits.map(({ id }) => id),
-  )
-  return job
-}
-
 /** Why a pipeline that is to read some of `commits`, and has not, will not; undefined when it may. */
 async function deadEnd(
   tx: ReadTransaction,
@@ -129,35 +128,62 @@ async function hopelessness(
   const chances: Chance[] = []
   for (const commit of commits) {
     const chance = await chanceOf(tx, pipeline, commit, new Set())
-    if (chance === 'none') return missingText(pipeline, commit)
+    if (chance === 'none') return await missingText(tx, pipeline, commit, prospects)
     chances.push(chance)
   }
   const [first] = commits
-  if (first !== undefined && !chances.includes('coming')) return missingText(pipeline, first)
+  if (first !== undefined && !chances.includes('coming')) {
+    return await missingText(tx, pipeline, first, prospects)
+  }
   for (const commit of commits) {
     if (await prospects.mayMake(pipeline, { over: commit })) continue
-    return unfitText(pipeline, commit, await prospects.endsOf(pipeline))
+    const why = endsText(await prospects.endsOf(pipeline))
+    return noJobText(
+      pipeline,
+      commit,
+      `its other inputs hold nothing that goes with it, and will not get it${why}`,
+    )
   }
   return undefined
 }
 
-function unfitText(
-  { name }: PipelineRecord,
-  { repo, id }: CommitName,
-  ends: readonly string[],
-): string {
-  const why = ends.length === 0 ? '' : ` (${ends.join('; ')})`
-  return `no job of pipeline ${name} will process commit ${repo}/${id}: its other inputs hold nothing that goes with it, and will not get it${why}`
+function noJobText({ name }: PipelineRecord, { repo, id }: CommitName, why: string): string {
+  return `no job of pipeline ${name} will process commit ${repo}/${id}: ${why}`
 }
 
-function missingText(pipeline: PipelineRecord, { repo, id }: CommitName): string {
-  const branches = branchesOf(pipeline.spec.input)
-  const own = branches.find((atom) => atom.repo === repo)
-  const where =
-    own === undefined
-      ? 'nothing made from it will come to what the pipeline reads'
-      : `it is not on branch ${own.branch} that the pipeline reads`
-  return `no job of pipeline ${pipeline.name} will process commit ${repo}/${id}: ${where}, or its job was deleted, or an input that should come from the same commit has lost its pipeline`
+function endsText(ends: readonly string[]): string {
+  return ends.length === 0 ? '' : ` (${ends.join('; ')})`
+}
+
+/** Why a commit that nothing under way brings to a pipeline has no job there. */
+async function missingText(
+  tx: ReadTransaction,
+  pipeline: PipelineRecord,
+  commit: CommitName,
+  prospects: Prospects,
+): Promise<string> {
+  const atom = branchesOf(pipeline.spec.input).find(({ repo }) => repo === commit.repo)
+  if (atom === undefined) {
+    const ends = endsText(await prospects.endsOf(pipeline))
+    const why = `nothing made from it will come to what the pipeline reads${ends}`
+    return noJobText(pipeline, commit, ends === '' ? `${why}, or its job was deleted` : why)
+  }
+  const { repo, branch } = atom
+  const head = await findBranch(tx, repo, branch)
+  const isOnBranch = head !== undefined && (await isAncestor(tx, commit.id, head.head))
+  if (!isOnBranch) {
+    const trigger = await findTrigger(tx, repo, branch)
+    const why =
+      trigger === undefined
+        ? `it is not on branch ${branch} that the pipeline reads`
+        : `the trigger of branch ${branch}, which the pipeline reads, has not let it through yet; inspect-branch ${repo} ${branch} shows what it waits for`
+    return noJobText(pipeline, commit, why)
+  }
+  return noJobText(
+    pipeline,
+    commit,
+    `its job was deleted, or newer commits of branch ${branch} were read in its place, or it came before what the pipeline reads`,
+  )
 }
 
 /**

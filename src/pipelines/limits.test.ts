@@ -172,6 +172,29 @@ test('with an error command that succeeds, a job goes on without a datum, and th
   expect(await world.files('p', 'master')).toEqual({ '/c': '3', '/d': '4' })
 })
 
+test('an update tries recovered datums again, and one after that has nothing to repair', async () => {
+  const spec = { ...withErrorCommand('mend'), datumTries: 1 }
+  await using world = await openWorld(spec)
+  world.code('mend', () => ({}))
+  await world.flush('in', await world.commit('in', { a: '1', b: 'bad' }))
+  world.code('p', (files) =>
+    Object.fromEntries([...files].map(([path, text]) => [path.slice(3), text])),
+  )
+  world.ran.length = 0
+  const again = { name: 'p', transform: transform('p'), input: atom('in', '/*'), ...spec }
+  await world.processing.pipelines.update(again, { reprocess: false })
+  const { id } = await newestJob(world)
+  expect((await world.processing.jobs.waitForEnd(id, signal)).counts).toMatchObject({
+    processed: 1,
+    skipped: 1,
+    recovered: 0,
+  })
+  expect(world.ran).toEqual(['in:/b'])
+  expect(await world.files('p', 'master')).toEqual({ '/a': '1', '/b': 'bad' })
+  await world.processing.pipelines.update(again, { reprocess: false })
+  expect((await newestJob(world)).id).toBe(id)
+})
+
 test('a recovered datum that goes leaves the output as it was', async () => {
   await using world = await openWorld({ ...withErrorCommand('mend'), datumTries: 1 })
   world.code('mend', () => ({}))

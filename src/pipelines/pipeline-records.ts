@@ -117,9 +117,13 @@ export async function cronPipelines(tx: ReadTransaction): Promise<readonly Pipel
   return rows.map(pipelineOf)
 }
 
-/** The names of all pipelines, whatever their state. */
-export async function allPipelineNames(tx: ReadTransaction): Promise<ReadonlySet<PipelineName>> {
-  const rows = await tx.all<{ readonly name: string }>('SELECT name FROM pipelines')
+/** The names of the pipelines that are neither stopped nor have failed. */
+export async function runningPipelineNames(
+  tx: ReadTransaction,
+): Promise<ReadonlySet<PipelineName>> {
+  const rows = await tx.all<{ readonly name: string }>(
+    `SELECT name FROM pipelines WHERE state = 'running'`,
+  )
   return new Set(rows.map(({ name }) => name as PipelineName))
 }
 

@@ -38,6 +38,7 @@ export async function openStoredVersioning(
       topics: [],
       state: async () => ({ kind: 'pending' }),
       besides: async () => new Set(),
+      cutOff: async () => new Set(),
     },
     uses: new TestCommitUses(),
   })

@@ -59,6 +59,10 @@ export class TestDownstream implements Downstream {
   async besides(): Promise<ReadonlySet<string>> {
     return new Set()
   }
+
+  async cutOff(): Promise<ReadonlySet<never>> {
+    return new Set()
+  }
 }
 
 const fileBytesMax = 64 * 1024 * 1024

@@ -448,13 +448,39 @@ export class CommitBusyError extends DomainError {
   }
 }
 
-/** The commits that a flush waited for can no longer reach a repo. */
+/** A repo to which nothing will come that was made from given commits, and why. */
+export interface FlushFailure {
+  readonly repo: string
+  readonly reason: string
+}
+
+/** Reasons that are told at once, and repos that are named with each. */
+const toldReasonsMax = 10
+const toldReposMax = 5
+
+/** The commits that a flush waited for can no longer reach some repos. */
 export class FlushFailedError extends FailedPreconditionError {
   override readonly name = 'FlushFailedError'
-  readonly repo: string
+  readonly failures: readonly FlushFailure[]
 
-  constructor(repo: string, reason: string, options?: ErrorOptions) {
-    super(`no commit will come to repo ${repo} from the flushed commits: ${reason}`, options)
-    this.repo = repo
+  constructor(failures: readonly FlushFailure[], options?: ErrorOptions) {
+    super(failuresText(failures), options)
+    this.failures = failures
   }
+}
+
+/** A line for each reason: what fails upstream is told once, for all that is behind it. */
+function failuresText(failures: readonly FlushFailure[]): string {
+  const byReason = Map.groupBy(failures, ({ reason }) => reason)
+  const lines = [...byReason].slice(0, toldReasonsMax).map(([reason, behind]) => {
+    const names = behind.slice(0, toldReposMax).map(({ repo }) => repo)
+    const moreCount = behind.length - names.length
+    const list = names.join(', ') + (moreCount > 0 ? ` and ${moreCount} more` : '')
+    const repos = behind.length === 1 ? `repo ${list}` : `repos ${list}`
+    return `no commit will come to ${repos} from the flushed commits: ${reason}`
+  })
+  if (byReason.size > lines.length) {
+    lines.push(`and for ${byReason.size - lines.length} more reasons to others`)
+  }
+  return lines.join('\n')
 }

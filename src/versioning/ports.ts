@@ -30,8 +30,11 @@ export type OnHeadReady = (tx: Transaction, heads: readonly ReadyHead[]) => Prom
 
 /** Whether a finished commit that contains given commits may still come to a repo. */
 export type DownstreamState =
-  /** It may: a job waits or runs, or nothing says that none will. */
-  | { readonly kind: 'pending' }
+  /**
+   * It may: a job waits or runs, or nothing says that none will. `cause`: a sentence for people, where
+   * it takes one of them, or something out of the ordinary, for it to come.
+   */
+  | { readonly kind: 'pending'; readonly cause?: string }
   /** It never will, and need not: nobody waits for it. */
   | { readonly kind: 'none' }
   /** It never will: `reason` names the job or the pipeline, in words for people. */
@@ -49,6 +52,15 @@ export interface Downstream {
   ): Promise<DownstreamState>
   /** Repos beside the main line: waited for when they are named, and not otherwise. */
   besides(tx: ReadTransaction): Promise<ReadonlySet<string>>
+  /**
+   * Of `repos`, which are all that are made from `source`: those to which nothing comes from there any
+   * more, since what made it was taken away. They are waited for when they are named, and not otherwise.
+   */
+  cutOff(
+    tx: ReadTransaction,
+    source: RepoName,
+    repos: ReadonlySet<RepoName>,
+  ): Promise<ReadonlySet<RepoName>>
 }
 
 /** A job, and the pipeline whose run it is. */

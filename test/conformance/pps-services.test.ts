@@ -113,11 +113,18 @@ describe('a service', () => {
     expect(job).toMatchObject({ state: JobState.JOB_RUNNING, service })
     expect(job?.outputCommit).toBeUndefined()
     for (const each of older) {
-      const reason = expect.stringMatching(/^replaced by job .*, which serves newer commits$/)
+      const reason = expect.stringMatching(/^replaced by job .*, which serves what came later$/)
       expect(each).toMatchObject({ state: JobState.JOB_KILLED, reason: reason as string })
     }
     const info = await pachd.pps.inspectPipeline({ pipeline: { name } })
     expect(info).toMatchObject({ service })
+    // The branch goes back, and the service with it; a flush waits for that, too.
+    await pachd.pfs.setBranch({ commit: commitOf(repo, `${third}^`), branch: 'master' })
+    await flush(pachd, repo, 'master')
+    await until(service.externalPort, 'in/c', 'nothing')
+    expect(await ask(service.externalPort, 'in/b')).toBe('two')
+    await pachd.pfs.setBranch({ commit: commitOf(repo, third), branch: 'master' })
+    await until(service.externalPort, 'in/c', 'three')
     // An older one, because somebody asks for it.
     await pachd.pps.createJob({
       pipeline: { name },

@@ -48,6 +48,7 @@ const failing: readonly (readonly [command: string, input?: string])[] = [
   ['start-pipeline nope'],
   ['get-logs'],
   ['get-logs --pipeline nope'],
+  ['get-logs --pipeline nope --tail 0'],
   ['create-pipeline -f missing.json'],
   ['create-pipeline -f directory'],
   ['create-pipeline', ''],

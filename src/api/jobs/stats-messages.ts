@@ -26,15 +26,17 @@ export function pipelineStatsMessage(stats: PipelineStatistics): StatsMessage {
   }
 }
 
-function countsMessage({ processed, skipped, failed }: DatumCounts): {
+function countsMessage({ processed, skipped, failed, recovered }: DatumCounts): {
   readonly datumsProcessed: bigint
   readonly datumsSkipped: bigint
   readonly datumsFailed: bigint
+  readonly datumsRecovered: bigint
 } {
   return {
     datumsProcessed: BigInt(processed),
     datumsSkipped: BigInt(skipped),
     datumsFailed: BigInt(failed),
+    datumsRecovered: BigInt(recovered),
   }
 }
 

@@ -5,6 +5,7 @@ import {
   type API,
   type Commit,
   CommitInfosSchema,
+  type FlushCommitRequest,
   type ListCommitRequest,
   type StartCommitRequest,
 } from '../../gen/pfs_pb.ts'
@@ -65,11 +66,7 @@ export function commitHandlers(
     },
 
     async *flushCommit({ commits: names, toRepos }, { signal }) {
-      const flushed = subscriptions.flush({
-        commits: names.map((name) => requireCommit(name, 'commits')),
-        toRepos: toRepos.map((repo) => requireRepo(repo, 'to_repos')),
-        signal,
-      })
+      const flushed = subscriptions.flush({ ...flushedNames({ commits: names, toRepos }), signal })
       for await (const info of flushed) yield commitInfoMessage(info)
     },
 
@@ -109,6 +106,19 @@ function provenanceOf(sources: StartCommitRequest['provenance']): NewCommit['pro
     named.set(`${repo}/${commit}`, { repo, id: commit })
   }
   return [...named.values()]
+}
+
+/** What a flush is asked to wait for. */
+export function flushedNames({
+  commits,
+  toRepos,
+}: Pick<FlushCommitRequest, 'commits' | 'toRepos'>): Parameters<
+  Versioning['subscriptions']['flushCauses']
+>[0] {
+  return {
+    commits: commits.map((name) => requireCommit(name, 'commits')),
+    toRepos: toRepos.map((repo) => requireRepo(repo, 'to_repos')),
+  }
 }
 
 export function listOptions(

@@ -1,10 +1,21 @@
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
-import { type CommitInfo, CommitInfoSchema } from '../../gen/pfs_pb.ts'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import {
+  type CommitInfo,
+  CommitInfoSchema,
+  type FlushCommitRequestSchema,
+} from '../../gen/pfs_pb.ts'
 import { parseQualifiedCommit } from '../parsing/commit-arguments.ts'
 import { CommitTable } from '../printing/commit-rows.ts'
 import { rawText } from '../printing/json.ts'
+import { visible } from '../printing/visible.ts'
+import { commitsClient } from '../own-clients.ts'
 import { pfsClient } from '../pfs-client.ts'
+
+/** After so long people wonder whether anything goes on; it is looked less and less often then. */
+const firstPauseMs = 2000
+const pauseMsMax = 30_000
 
 export async function flushCommit(context: CommandContext): Promise<void> {
   const commits = context.args.map((text) => {
@@ -12,7 +23,36 @@ export async function flushCommit(context: CommandContext): Promise<void> {
     return { repo: { name }, id }
   })
   const toRepos = context.flags.list('repos').map((name) => ({ name }))
-  await printEach(pfsClient(context).flushCommit({ commits, toRepos }), context)
+  const request = { commits, toRepos }
+  const ended = new AbortController()
+  const telling = tellCauses(request, context, ended.signal)
+  try {
+    await printEach(pfsClient(context).flushCommit(request), context)
+  } finally {
+    ended.abort()
+    await telling
+  }
+}
+
+/** Says on standard error, while a flush goes on, what it waits for that may need somebody: each once. */
+async function tellCauses(
+  request: MessageInitShape<typeof FlushCommitRequestSchema>,
+  context: CommandContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const told = new Set<string>()
+  try {
+    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMsMax, pauseMs * 2)) {
+      await context.clock.sleep(pauseMs, signal)
+      const { causes } = await commitsClient(context).flushCauses(request, { signal })
+      for (const cause of causes.filter((text) => !told.has(text))) {
+        told.add(cause)
+        await context.err.line(`Notice: still waiting: ${visible(cause)}`)
+      }
+    }
+  } catch {
+    // Of what ends the flush itself, the flush tells; 1.5 does not know the call.
+  }
 }
 
 export async function subscribeCommit(context: CommandContext): Promise<void> {

@@ -64,12 +64,20 @@ function requestOf({
     dataFilters: [...flags.list('inputs')],
     master: flags.isOn('master'),
     follow: flags.isOn('follow'),
-    tail: flags.count('tail'),
+    tail: tailOf(flags),
     text: flags.text('search'),
     pipelineVersion: BigInt(flags.count('version')),
     workerId: flags.text('worker'),
     skipped: flags.isOn('skipped'),
   }
+}
+
+/** 0 stands for all lines. @throws {UsageError} */
+function tailOf(flags: CommandContext['flags']): number {
+  if (flags.text('tail') === '' || flags.count('tail') > 0) return flags.count('tail')
+  throw new UsageError(
+    '--tail must be 1 or more; for the lines that are still to come alone, write --follow --since 0s',
+  )
 }
 
 const microsPerMilli = 1000

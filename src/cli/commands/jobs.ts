@@ -64,18 +64,23 @@ function startOf({ started }: JobInfo): number {
 }
 
 function addRow(table: Table, info: JobInfo, { clock, out }: CommandContext): void {
-  const { job, started, finished, restart, dataProcessed, dataSkipped, dataTotal, stats } = info
+  const { job, started, finished, restart, stats } = info
   table.add(
     job?.id ?? '',
     outputText(info),
     ageText(started, clock),
     finished === undefined ? '-' : betweenText(started, finished),
     String(restart),
-    `${dataProcessed} + ${dataSkipped} / ${dataTotal}`,
+    progressText(info),
     sizeText(stats?.downloadBytes ?? 0n),
     sizeText(stats?.uploadBytes ?? 0n),
     jobStateText(info.state, out),
   )
+}
+
+function progressText({ dataProcessed, dataSkipped, dataRecovered, dataTotal }: JobInfo): string {
+  const recovered = dataRecovered === 0n ? '' : ` (${dataRecovered} recovered)`
+  return `${dataProcessed} + ${dataSkipped} / ${dataTotal}${recovered}`
 }
 
 function outputText({ outputCommit, pipeline }: JobInfo): string {

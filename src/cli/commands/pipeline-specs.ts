@@ -1,4 +1,5 @@
 import { FailedPreconditionError, UnimplementedError } from '../../base/errors.ts'
+import { shortened } from '../../base/shortened.ts'
 import type { CreatePipelineRequest } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
@@ -123,7 +124,7 @@ export async function validatePipeline(context: CommandContext): Promise<void> {
   const { validations } = await pipelinesClient(context).validatePipelines({ specs })
   let refusedCount = 0
   for (const { pipeline, refusal, pipelineInfo } of validations) {
-    const name = pipeline?.name || '(no name)'
+    const name = shortened(pipeline?.name || '(no name)')
     if (refusal !== '') refusedCount += 1
     await context.out.line(`${name}: ${verdict(refusal, pipelineInfo?.version)}`)
     for (const notice of pipelineInfo?.notices ?? []) await context.err.line(`Notice: ${notice}`)

@@ -153,6 +153,8 @@ other, so that later ones may read what earlier ones write. Fails when one would
       name: 'delete-pipeline',
       arguments: '[PIPELINE]',
       about: 'delete a pipeline',
+      details:
+        'Without --delete-repo the output repo stays as it is: nothing comes to it any more, and flush-commit does not wait for it.',
       flags: [
         { name: 'all', about: 'delete every pipeline' },
         { name: 'delete-jobs', about: 'delete its jobs, too' },

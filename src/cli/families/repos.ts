@@ -157,6 +157,8 @@ exist is made.`,
       name: 'flush-commit',
       arguments: 'REPO/COMMIT...',
       about: 'wait for all that is made from some commits, and list it',
+      details:
+        'What a deleted pipeline has left is not waited for, unless it is named with -r. While nothing comes, a notice on standard error says what somebody may have to do something about, such as a pipeline that is stopped.',
       examples: [
         'pachctl flush-commit images/master',
         'pachctl flush-commit images@master^ -r edges',

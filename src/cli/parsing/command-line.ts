@@ -47,14 +47,23 @@ async function parseWords(specs: readonly FlagSpec[], words: readonly string[]):
     const hungry =
       /^Option '(?:-\w, )?(--[\w-]+) <value>' argument missing/.exec(message)?.[1] ??
       /^Option '(--?[\w-]+)' argument is ambiguous/.exec(message)?.[1]
-    const text =
-      unknown === undefined
-        ? hungry === undefined
-          ? plainText(message)
-          : `flag needs an argument: ${hungry}`
-        : `unknown flag: ${unknown}${await hint(unknown, specs)}`
+    let text = plainText(message)
+    if (unknown !== undefined) text = `unknown flag: ${unknown}${await hint(unknown, specs)}`
+    else if (hungry !== undefined) text = needyText(hungry, specs, words)
     throw new UsageError(text, { cause: error, showsUsage: true })
   }
+}
+
+/** Of a flag behind which there is nothing, or a word that looks like another flag. */
+function needyText(hungry: string, specs: readonly FlagSpec[], words: readonly string[]): string {
+  const flag = specs.find(({ name, short }) => hungry === `--${name}` || hungry === `-${short}`)
+  const next = words[words.indexOf(hungry) + 1] ?? ''
+  if (flag?.isCount === true && /^-\d/.test(next)) return badCountText(flag, next)
+  return `flag needs an argument: ${hungry}`
+}
+
+function badCountText({ name }: FlagSpec, text: string): string {
+  return `invalid argument ${JSON.stringify(text)} for --${name}: write a whole number`
 }
 
 const textOption = { type: 'string', multiple: true } as const
@@ -93,10 +102,7 @@ function flagValue(flag: FlagSpec, values: Values): readonly string[] | boolean 
   if (flag.isCount === true) {
     for (const text of texts) {
       if (!/^\d{1,15}$/.test(text)) {
-        throw new UsageError(
-          `invalid argument ${JSON.stringify(text)} for --${flag.name}: write a whole number`,
-          { showsUsage: true },
-        )
+        throw new UsageError(badCountText(flag, text), { showsUsage: true })
       }
     }
   }

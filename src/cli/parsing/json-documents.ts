@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from '../../base/errors.ts'
+import { shortened } from '../../base/shortened.ts'
 
 /** A JSON value of a stream, and where it begins. */
 export interface JsonDocument {
@@ -113,7 +114,7 @@ function refuseTwoOfOne(text: string, from: number, end: number): void {
 /** Of a key that is found again at `offset`. */
 export function twiceError(key: string, text: string, offset: number): JsonSyntaxError {
   return new JsonSyntaxError(
-    `${JSON.stringify(key)} is there a second time in one object at ${placeText(text, offset)}: keep one of them`,
+    `${shortened(JSON.stringify(key))} is there a second time in one object at ${placeText(text, offset)}: keep one of them`,
   )
 }
 

@@ -8,7 +8,11 @@ import {
 } from '@bufbuild/protobuf'
 import { InvalidArgumentError } from '../../base/errors.ts'
 import { goDurationSeconds } from '../../base/go-durations.ts'
+import { shortened } from '../../base/shortened.ts'
 import { suggestion } from './suggestion.ts'
+
+/** Of what the protobuf library says, which quotes values. */
+const messageLengthMax = 1000
 
 /** What is known of fields that a message does not have: message → field → advice. */
 export type FieldAdvice = Readonly<Record<string, Readonly<Record<string, string>>>>
@@ -30,7 +34,7 @@ export function messageFromJson<Desc extends DescMessage>(
     return fromJson(schema, json)
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause)
-    throw new InvalidArgumentError(plainText(message), { cause })
+    throw new InvalidArgumentError(shortened(plainText(message), messageLengthMax), { cause })
   }
 }
 
@@ -131,8 +135,10 @@ function isNumber(text: string): boolean {
 }
 
 function wrongType({ what, path }: Place, wanted: string, value: unknown): InvalidArgumentError {
-  const where = path === '' ? what : path
-  return new InvalidArgumentError(`${where} must be ${wanted}, and is ${JSON.stringify(value)}`)
+  const where = path === '' ? what : shortened(path)
+  return new InvalidArgumentError(
+    `${where} must be ${wanted}, and is ${shortened(JSON.stringify(value))}`,
+  )
 }
 
 function unknownField(message: DescMessage, name: string, place: Place): InvalidArgumentError {
@@ -140,12 +146,12 @@ function unknownField(message: DescMessage, name: string, place: Place): Invalid
   const near = suggestion(name, known)
   const own = place.advice[message.typeName]
   const advice = own !== undefined && Object.hasOwn(own, name) ? own[name] : undefined
-  const inside = place.path === '' ? '' : ` (in ${place.path})`
+  const inside = place.path === '' ? '' : ` (in ${shortened(place.path)})`
   let help = ''
   if (advice !== undefined) help = `: ${advice}`
   else if (near !== undefined) help = `; did you mean ${JSON.stringify(near)}?`
   return new InvalidArgumentError(
-    `unknown field ${JSON.stringify(name)} in ${message.typeName}${inside}${help}`,
+    `unknown field ${shortened(JSON.stringify(name))} in ${message.typeName}${inside}${help}`,
   )
 }
 

@@ -47,7 +47,9 @@ test('flags are read in all forms of Go, before and after arguments', async () =
 test.each([
   [[], 'expected 1 or 3 arguments, got 0'],
   [['a', 'b'], 'expected 1 or 3 arguments, got 2'],
-  [['a', '-n', '-1'], 'flag needs an argument: -n'],
+  [['a', '-n', '-1'], 'invalid argument "-1" for --number: write a whole number'],
+  [['a', '--number', '-1'], 'invalid argument "-1" for --number: write a whole number'],
+  [['a', '--number', '-r'], 'flag needs an argument: --number'],
   [['a', '-n', '1e3'], 'invalid argument "1e3" for --number: write a whole number'],
   [['a', '--nmber', '1'], 'unknown flag: --nmber; did you mean --number?'],
   [['a', '--file'], 'flag needs an argument: --file'],

@@ -1,5 +1,9 @@
+/** What is longer is no name with a slip in it, and comparing it takes long. */
+const slipLengthMax = 200
+
 /** The candidate that is most like `text`, if one is like it at all. */
 export function suggestion(text: string, candidates: readonly string[]): string | undefined {
+  if (text.length > slipLengthMax) return undefined
   let best: string | undefined
   let bestDistance = Math.max(1, Math.floor(text.length / 3)) + 1
   for (const candidate of candidates) {

@@ -13,7 +13,7 @@ const nanosPerMicro = 1000n
 
 /** What jobs and datums took, as a table. */
 export function statsText(found: Stats, out: Output): string {
-  const { datums, datumsProcessed, datumsSkipped, datumsFailed, jobSeconds, waitSeconds } = found
+  const { datums, jobSeconds, waitSeconds } = found
   const jobs = [
     row('Job', jobSeconds, secondsText),
     row('Wait before it', waitSeconds, secondsText),
@@ -27,7 +27,7 @@ export function statsText(found: Stats, out: Output): string {
   ].filter((cells) => cells !== undefined)
   return [
     jobsLine(found, out),
-    `Datums: ${datumsProcessed} processed, ${datumsSkipped} skipped, ${datumsFailed} failed\n`,
+    datumsLine(found),
     jobs.length + rows.length === 0 ? '' : tableText([heading, ...jobs, ...rows], shape),
   ].join('')
 }
@@ -45,6 +45,16 @@ function jobsLine({ jobCounts }: Stats, out: Output): string {
   const counts = order.filter((state) => jobCounts[state] !== undefined)
   if (counts.length === 0) return ''
   return `Jobs: ${counts.map((state) => `${jobCounts[state]} ${jobStateText(state, out)}`).join(', ')}\n`
+}
+
+function datumsLine({
+  datumsProcessed,
+  datumsSkipped,
+  datumsFailed,
+  datumsRecovered,
+}: Stats): string {
+  const recovered = datumsRecovered === 0n ? '' : `, ${datumsRecovered} recovered`
+  return `Datums: ${datumsProcessed} processed, ${datumsSkipped} skipped, ${datumsFailed} failed${recovered}\n`
 }
 
 /** Undefined where there is nothing to tell. */

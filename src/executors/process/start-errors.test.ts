@@ -18,3 +18,12 @@ test.each([
   expect(found).toBe(kind)
   expect(message).toContain(text)
 })
+
+test.each([
+  [['sh'], 'program "sh" was not found in "/nowhere", where "transform.env" has PATH look: add'],
+  [['/opt/sh'], 'program "/opt/sh" was not found: the process executor runs the host\'s programs'],
+])('of the program %j that a PATH of the transform hides, that is told', (command, text) => {
+  const hiding = { ...transform(command), environment: { PATH: '/nowhere' } }
+  const failure = Object.assign(new Error('spawn ENOENT'), { code: 'ENOENT', syscall: 'spawn' })
+  expect(startError(failure, hiding).message).toContain(text)
+})

@@ -1,5 +1,6 @@
 import { type DomainError, FailedPreconditionError } from '../../base/errors.ts'
 import { shortageError } from '../../base/shortages.ts'
+import { shortened } from '../../base/shortened.ts'
 import type { Transform } from '../../pipelines/executor.ts'
 
 /** `hidden`: where the host has it, when that is out of sight for user code. */
@@ -12,6 +13,14 @@ export function programMissingError(
       `program ${programName(transform)} was not found: the host has it as ${hidden}, which user code ` +
         `does not see, as nothing below /tmp, /var/tmp, /run, /dev and the data directory, nor in /root ` +
         `and /home unless pachd --program-path names a directory there; install it elsewhere on the host`,
+    )
+  }
+  const { PATH: path } = transform.environment
+  // With a slash, it is not looked for.
+  if (path !== undefined && transform.command[0]?.includes('/') !== true) {
+    return new FailedPreconditionError(
+      `program ${programName(transform)} was not found in ${shortened(JSON.stringify(path))}, where "transform.env" has PATH look: ` +
+        `add the directory that it is in, or leave PATH out`,
     )
   }
   const instead = transform.image === '' ? '' : `, not those of image ${transform.image}`

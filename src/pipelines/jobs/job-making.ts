@@ -9,6 +9,7 @@ import { branchesOf, shapeOf } from '../inputs.ts'
 import { insertJob, type JobInput, type JobRecord, type NewJob } from '../job-records.ts'
 import { specOfVersion, type PipelineRecord } from '../pipeline-records.ts'
 import { hasEnded, parseJobState } from '../states.ts'
+import { finishedHead } from './input-heads.ts'
 
 /** Of a key of inputs, without what may follow it. */
 const keyLength = 64
@@ -27,12 +28,33 @@ interface Ports {
   readonly random: Random
 }
 
-/** Makes a job that commits start, unless one of the same inputs and salt stands. */
+/**
+ * Makes a job that commits start, unless one of the same inputs and salt stands: what it made is there,
+ * also where a branch was set back to what it had read. A service shows what the branches hold now.
+ */
 export async function makeJob(tx: Transaction, ports: Ports, over: JobOver): Promise<void> {
   const { pipeline } = over
   const key = keyOfInputs(inputsOf(over))
-  if ((await latestJobOver(tx, pipeline, key)) !== undefined) return
+  const stands = (await latestJobOver(tx, pipeline, key)) !== undefined
+  if (stands && !(await servesOthers(tx, over, key))) return
   await insert(tx, ports, over, { isByHand: false })
+}
+
+/** Whether a service's latest job is over other commits than these, which are the heads. */
+async function servesOthers(
+  tx: ReadTransaction,
+  { pipeline, commits }: JobOver,
+  inputsKey: string,
+): Promise<boolean> {
+  if (pipeline.spec.service === undefined) return false
+  for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
+    if ((await finishedHead(tx, atom))?.id !== commits[position]?.id) return false
+  }
+  const latest = await tx.get<{ readonly inputs_key: string }>(
+    'SELECT inputs_key FROM jobs WHERE pipeline_id = ? ORDER BY sequence DESC LIMIT 1',
+    pipeline.pipelineId,
+  )
+  return latest?.inputs_key.slice(0, keyLength) !== inputsKey
 }
 
 /**
@@ -144,8 +166,9 @@ export async function freeKey(
 /**
  * Whether the output branch holds, or will, what the pipeline makes of these commits as it is now. It
  * does not where its latest job, but for those that somebody asked for over others, is over other
- * commits, as when an update has it read older ones; failed or was killed as a former version, for an
- * update is how people repair it; or made other datums of them, or wrote to another branch.
+ * commits, as when an update has it read older ones; failed or was killed as a former version, or went
+ * on without some datums, for an update is how people repair it; or made other datums of them, or
+ * wrote to another branch.
  */
 async function isCurrent(
   tx: ReadTransaction,
@@ -157,9 +180,10 @@ async function isCurrent(
     readonly state: string
     readonly pipeline_version: number
     readonly output_branch: string
+    readonly datum_recovered: number
     readonly is_killed: number
   }>(
-    `SELECT inputs_key, state, pipeline_version, output_branch, CASE WHEN sequence <= COALESCE(
+    `SELECT inputs_key, state, pipeline_version, output_branch, datum_recovered, CASE WHEN sequence <= COALESCE(
         (SELECT k.sequence FROM killed_jobs k WHERE k.pipeline_id = jobs.pipeline_id), 0)
         THEN 1 ELSE 0 END AS is_killed
       FROM jobs
@@ -178,7 +202,7 @@ async function isCurrent(
   // What waits will run as the pipeline is now.
   if (isOpen) return latest.is_killed === 0
   if (latest.pipeline_version === pipeline.version) return true
-  if (state === 'failure' || state === 'killed') return false
+  if (state === 'failure' || state === 'killed' || latest.datum_recovered > 0) return false
   const then = await specOfVersion(tx, pipeline.pipelineId, latest.pipeline_version)
   // What an old cluster's pipeline read as a former version is not always known.
   const isShaped = then === undefined || shapeOf(then.input) === shapeOf(pipeline.spec.input)

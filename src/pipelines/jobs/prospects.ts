@@ -211,7 +211,7 @@ export async function lostWriter(tx: ReadTransaction, name: RepoName): Promise<s
   if ((await findPipeline(tx, name)) !== undefined) return undefined
   const [repo, deletedAt] = [await findRepo(tx, name), await pipelineDeletedAt(tx, name)]
   if (repo === undefined || deletedAt === undefined || repo.createdAt > deletedAt) return undefined
-  return `pipeline ${name} was deleted`
+  return `pipeline ${name} was deleted, and its repo stayed: create-pipeline makes it anew, delete-repo ${name} removes what is left`
 }
 
 /** A list that is made as far as it is looked at. */

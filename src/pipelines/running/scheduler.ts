@@ -13,7 +13,7 @@ import {
   type DueJob,
 } from '../job-records.ts'
 import { failAllWithoutRepos, failIfRepoGone, failPipelinesWithout } from './lost-repos.ts'
-import { allPipelineNames, findPipeline, pipelineTopic } from '../pipeline-records.ts'
+import { runningPipelineNames, findPipeline, pipelineTopic } from '../pipeline-records.ts'
 import { runJob } from './job-run.ts'
 import { errorText, isOfUsers, isPassing } from './run-errors.ts'
 import type { RunPorts } from './run-ports.ts'
@@ -168,7 +168,7 @@ export class Scheduler implements AsyncDisposable {
   async #matchOnce(): Promise<void> {
     const { due, names } = await this.#ports.database.read(async (tx) => ({
       due: await dueJobs(tx),
-      names: await allPipelineNames(tx),
+      names: await runningPipelineNames(tx),
     }))
     for (const [pipeline, run] of this.#active) {
       const job = due.get(pipeline)
@@ -245,6 +245,7 @@ export class Scheduler implements AsyncDisposable {
       try {
         const current = await this.#toRun(job)
         if (current === undefined) return
+        pool.keepIdle(await this.#idleMsOf(pipeline))
         await runJob(this.#ports, pool, current, signal)
         return
       } catch (error) {
@@ -254,6 +255,12 @@ export class Scheduler implements AsyncDisposable {
         await this.#afterError(job, error, attempt, signal)
       }
     }
+  }
+
+  /** How long the workers of a pipeline wait for work, where it says so. */
+  async #idleMsOf(pipeline: PipelineName): Promise<number | undefined> {
+    const found = await this.#ports.database.read((tx) => findPipeline(tx, pipeline))
+    return found?.spec.scaleDownThresholdMs
   }
 
   /** Undefined when it has ended, or is gone. One that has waited meanwhile is what it is due as. */

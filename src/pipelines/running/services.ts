@@ -24,7 +24,7 @@ export async function endReplacedJobs({
   const at = clock.now()
   await database.transact(async (tx) => {
     for (const { id, newest } of await replacedJobs(tx)) {
-      const reason = `replaced by job ${newest}, which serves newer commits`
+      const reason = `replaced by job ${newest}, which serves what came later`
       await setJobState(tx, id as JobId, { state: 'killed', reason, at })
     }
   })

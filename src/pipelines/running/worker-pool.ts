@@ -4,8 +4,10 @@ import type { Clock } from '../../base/clock.ts'
 import type { RunLog, RunPorts } from './run-ports.ts'
 import type { SecretsGrant } from '../secrets.ts'
 
-/** A worker that has had nothing to do for this long is closed. */
-const idleMs = 30_000
+/** A worker that has had nothing to do for this long is closed, unless the pipeline says how long. */
+const usualIdleMs = 30_000
+/** Whatever the pipeline says: between two datums of a job, workers are idle, too. */
+const idleMsMin = 1000
 
 /** A worker for the time of one attempt at a datum; disposing hands it back. */
 export interface WorkerLease extends AsyncDisposable {
@@ -27,8 +29,9 @@ export class WorkerPool implements AsyncDisposable {
   readonly #clock: Clock
   readonly #log: RunLog
   readonly #idle: IdleWorker[] = []
-  /** Ends the watch over idle workers. */
-  readonly #closing = new AbortController()
+  #idleMs = usualIdleMs
+  /** Ends the pause of the watch over idle workers. */
+  #pause = new AbortController()
   #isWatching = false
   /** The transform that was asked for last, the same as text, and what all workers are for. */
   #transform: Transform | undefined
@@ -42,6 +45,14 @@ export class WorkerPool implements AsyncDisposable {
     this.#log = ports.log
   }
 
+  /** How long workers wait for work before they are closed; undefined for as long as usual. */
+  keepIdle(ms: number | undefined): void {
+    const idleMs = Math.max(idleMsMin, ms ?? usualIdleMs)
+    if (idleMs === this.#idleMs) return
+    this.#idleMs = idleMs
+    this.#pause.abort()
+  }
+
   async lease(
     transform: Transform,
     signal: AbortSignal,
@@ -53,7 +64,7 @@ export class WorkerPool implements AsyncDisposable {
     const wanted = `${grant?.revision ?? ''}\n${this.#transformText}`
     const isOther = wanted !== this.#wanted
     this.#wanted = wanted
-    if (isOther) await this.#closeIdle()
+    if (isOther) await this.closeIdle()
     // The one that was used last: those that are not needed become idle for good.
     const idle = this.#idle.at(-1)?.wanted === wanted ? this.#idle.pop() : undefined
     const worker = idle?.worker ?? (await this.#open(transform, signal, grant, onWait))
@@ -90,28 +101,33 @@ export class WorkerPool implements AsyncDisposable {
     this.#isWatching = true
     try {
       for (let [oldest] = this.#idle; oldest !== undefined; [oldest] = this.#idle) {
-        const leftMs = oldest.sinceMs + idleMs - this.#clock.monotonicMs()
-        if (leftMs > 0) await this.#clock.sleep(leftMs, this.#closing.signal)
-        else {
+        const leftMs = oldest.sinceMs + this.#idleMs - this.#clock.monotonicMs()
+        if (leftMs > 0) {
+          this.#pause = new AbortController()
+          // Whoever ends the pause has another look taken.
+          await this.#clock.sleep(leftMs, this.#pause.signal).catch(() => undefined)
+        } else {
           this.#idle.shift()
           await oldest.worker[Symbol.asyncDispose]()
         }
       }
     } catch (error) {
-      if (!this.#closing.signal.aborted) this.#log.error('an idle worker did not close', error)
+      this.#log.error('an idle worker did not close', error)
     } finally {
       this.#isWatching = false
     }
   }
 
-  async #closeIdle(): Promise<void> {
+  /** Closes the workers that have nothing to do. */
+  async closeIdle(): Promise<void> {
     const idle = this.#idle.splice(0)
     await Promise.all(idle.map(({ worker }) => worker[Symbol.asyncDispose]()))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
-    this.#closing.abort()
-    await this.#closeIdle()
+    const closed = this.closeIdle()
+    this.#pause.abort()
+    await closed
   }
 }

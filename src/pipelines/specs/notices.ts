@@ -1,6 +1,8 @@
 import type { Instant } from '../../base/clock.ts'
+import { cleanPattern, parseCapturingGlob, parseGlob } from '../../base/globs.ts'
+import { shortened } from '../../base/shortened.ts'
 import { isAmbiguous } from '../cron/schedule.ts'
-import { atomsOf, type CronTicks } from '../inputs.ts'
+import { atomsOf, type AtomInput, type CronTicks } from '../inputs.ts'
 import type { PipelineRecord } from '../pipeline-records.ts'
 
 const microsPerMilli = 1000
@@ -10,9 +12,29 @@ export function specNotices({
   spec,
   createdAt,
 }: Pick<PipelineRecord, 'spec' | 'createdAt'>): readonly string[] {
-  return atomsOf(spec.input).flatMap(({ name, cron }) =>
-    cron === undefined ? [] : [...cronNotices(name, cron, createdAt)],
-  )
+  return atomsOf(spec.input).flatMap((atom) => [
+    ...(atom.cron === undefined ? globNotices(atom) : cronNotices(atom.name, atom.cron, createdAt)),
+  ])
+}
+
+function* globNotices({ name, glob, matchOn }: AtomInput): Generator<string> {
+  const shown = shortened(JSON.stringify(glob))
+  const what = `the glob ${shown} of input ${name}`
+  if (glob.split('/').some((part) => part === '.' || part === '..')) {
+    yield `${what} is read as ${shortened(JSON.stringify(cleanPattern(glob) || '/'))}: "." and ".." are no names of files`
+  }
+  if (glob.includes('**')) {
+    yield `${what} has "**", which is "*" here: it matches what is in one directory, and nothing deeper; write "/*/*" for the next level`
+  }
+  const { components } = matchOn === undefined ? parseGlob(glob) : parseCapturingGlob(glob)
+  const odd = components.find(({ literal }) => literal !== undefined && !isFileName(literal))
+  if (odd !== undefined) {
+    yield `${what} matches nothing, ever: no file is named ${JSON.stringify(odd.literal)}`
+  }
+}
+
+function isFileName(name: string): boolean {
+  return name !== '.' && name !== '..' && !name.includes('\0')
 }
 
 function* cronNotices(

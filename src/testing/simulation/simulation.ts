@@ -168,8 +168,10 @@ export class Simulation {
       (error: unknown) => {
         flush.isOver = true
         if (!(error instanceof DomainError)) this.#break(flush.text, error)
-        if (error instanceof FlushFailedError && error.message.includes('no job of pipeline')) {
-          this.givenUp.push({ repo, commit, target: error.repo, text: error.message })
+        if (!(error instanceof FlushFailedError)) return
+        for (const { repo: target, reason } of error.failures) {
+          if (!reason.includes('no job of pipeline')) continue
+          this.givenUp.push({ repo, commit, target, text: reason })
         }
       },
     )

@@ -11,12 +11,13 @@ import {
   getCommitName,
 } from '../commit-records.ts'
 import { listLine } from '../commits/listing.ts'
-import { FlushFailedError } from '../errors.ts'
+import { FlushFailedError, type FlushFailure } from '../errors.ts'
 import {
   branchTopic,
   commitTopic,
   type CommitName,
   type Downstream,
+  type DownstreamState,
   repoTopic,
   type VersioningPorts,
 } from '../ports.ts'
@@ -29,6 +30,14 @@ import { watchChanges } from './watch-changes.ts'
 /** What one statement can ask for; a commit that is given twice counts once. */
 const flushedCommitsMax = 500
 
+/** What a flush waits for. */
+export interface FlushOptions {
+  /** Each as in `resolveCommitId`. */
+  readonly commits: readonly { readonly repo: string; readonly commit: string }[]
+  readonly toRepos?: readonly string[] | undefined
+  readonly signal: AbortSignal
+}
+
 /** Waits for commits to come. */
 export class Subscriptions {
   readonly #ports: VersioningPorts
@@ -39,18 +48,13 @@ export class Subscriptions {
 
   /**
    * One finished commit for each target repo, as they come: the first whose provenance contains
-   * all `commits`. Targets: `toRepos`, or every repo of the main line made from all of the commits' repos. Ends
-   * after the last.
+   * all `commits`. Targets: `toRepos`, or every repo of the main line made from all of the commits'
+   * repos, but for those that are cut off from them. Ends after the last.
    *
    * @throws {InvalidArgumentError} without commits, or for more than 500.
    * @throws {FlushFailedError} when no target is left but those that can no longer get theirs.
    */
-  async *flush(options: {
-    /** Each as in `resolveCommitId`. */
-    readonly commits: readonly { readonly repo: string; readonly commit: string }[]
-    readonly toRepos?: readonly string[] | undefined
-    readonly signal: AbortSignal
-  }): AsyncGenerator<CommitInfo> {
+  async *flush(options: FlushOptions): AsyncGenerator<CommitInfo> {
     const { database, downstream } = this.#ports
     if (options.commits.length === 0) throw new InvalidArgumentError('fromCommits cannot be empty')
     const waiting = new Set<string>()
@@ -64,20 +68,34 @@ export class Subscriptions {
     for (const target of targets) waiting.add(target)
     for (;;) {
       const left = targets.filter((target) => waiting.has(target))
-      const failures: FlushFailedError[] = []
+      const failures: FlushFailure[] = []
       for (const target of left) {
         const found = await database.read((tx) => this.#flushStep(tx, commits, target))
-        if (found instanceof FlushFailedError) failures.push(found)
-        else if (found === 'none') waiting.delete(target)
-        else if (found !== undefined) {
-          waiting.delete(target)
-          yield found
-        }
+        if (found.kind === 'failed') failures.push({ repo: target, reason: found.reason })
+        else if (found.kind !== 'pending') waiting.delete(target)
+        if (found.kind === 'here') yield found.commit
       }
       if (waiting.size === 0) return
-      if (failures.length === waiting.size && failures[0] !== undefined) throw failures[0]
+      if (failures.length === waiting.size) throw new FlushFailedError(failures)
       await changes.next()
     }
+  }
+
+  /**
+   * Why a flush of the same commits does not end, in sentences for people: each cause once, and only
+   * where somebody may have to do something about it.
+   *
+   * @throws as `flush`, before it waits.
+   */
+  async flushCauses(options: Omit<FlushOptions, 'signal'>): Promise<readonly string[]> {
+    const { database, downstream } = this.#ports
+    const { commits, targets } = await database.read((tx) => flushPlan(tx, downstream, options))
+    const causes = new Set<string>()
+    for (const target of targets) {
+      const step = await database.read((tx) => this.#flushStep(tx, commits, target))
+      if (step.kind === 'pending' && step.cause !== undefined) causes.add(step.cause)
+    }
+    return [...causes]
   }
 
   /**
@@ -127,23 +145,18 @@ export class Subscriptions {
     }
   }
 
-  /**
-   * The commit that a target gets, why it cannot get one any more, that it need not, or undefined: it
-   * is to be waited for.
-   */
+  /** The commit that a target gets, or whether one may still come. */
   async #flushStep(
     tx: ReadTransaction,
     commits: readonly CommitName[],
     target: RepoName,
-  ): Promise<CommitInfo | FlushFailedError | 'none' | undefined> {
+  ): Promise<DownstreamState | { readonly kind: 'here'; readonly commit: CommitInfo }> {
     const commit = await findDerivedCommit(tx, target, commits)
-    if (commit !== undefined) return commit
+    if (commit !== undefined) return { kind: 'here', commit }
     if ((await findRepo(tx, target)) === undefined) {
-      return new FlushFailedError(target, 'the repo has been deleted')
+      return { kind: 'failed', reason: 'the repo has been deleted' }
     }
-    const state = await this.#ports.downstream.state(tx, commits, target)
-    if (state.kind === 'none') return 'none'
-    return state.kind === 'failed' ? new FlushFailedError(target, state.reason) : undefined
+    return await this.#ports.downstream.state(tx, commits, target)
   }
 
   /** The branch's commits that `from` does not have, oldest first: 32 characters for each. */
@@ -172,10 +185,7 @@ export class Subscriptions {
 async function flushPlan(
   tx: ReadTransaction,
   downstream: Downstream,
-  options: {
-    readonly commits: readonly { readonly repo: string; readonly commit: string }[]
-    readonly toRepos?: readonly string[] | undefined
-  },
+  options: Omit<FlushOptions, 'signal'>,
 ): Promise<{ readonly commits: readonly CommitName[]; readonly targets: readonly RepoName[] }> {
   const given = new Map(options.commits.map((each) => [`${each.repo}/${each.commit}`, each]))
   const distinct = [...given.values()]
@@ -200,12 +210,20 @@ async function flushPlan(
     return { commits, targets }
   }
   let below: ReadonlySet<RepoName> | undefined
+  let cutOff: ReadonlySet<RepoName> = new Set()
   for (const source of sources) {
     const descendants = new Set(await repoDescendants(tx, source))
     below = below === undefined ? descendants : below.intersection(descendants)
+    cutOff = cutOff.union(await downstream.cutOff(tx, source, descendants))
   }
   const besides = await downstream.besides(tx)
-  return { commits, targets: [...(below ?? [])].filter((repo) => !besides.has(repo)) }
+  for (const repo of below ?? []) {
+    if (besides.has(repo)) continue
+    // What came before that happened is told all the same.
+    if (cutOff.has(repo) && (await findDerivedCommit(tx, repo, commits)) === undefined) continue
+    targets.push(repo)
+  }
+  return { commits, targets }
 }
 
 /** @throws {FlushFailedError} for a repo that is not made from those of all commits. */
@@ -222,7 +240,8 @@ async function targetNamed(
   if (strays.size === 0 || (await findDerivedCommit(tx, repo.name, commits)) !== undefined) {
     return repo.name
   }
-  throw new FlushFailedError(repo.name, `it is not made from repo ${[...strays][0]}`)
+  const reason = `it is not made from repo ${[...strays][0]}`
+  throw new FlushFailedError([{ repo: repo.name, reason }])
 }
 
 async function requireFollowable(tx: ReadTransaction, repo: string, branch: string): Promise<void> {
