@@ -37,12 +37,8 @@ import { MadeContainers } from './containers/made-containers.ts'
 import { removeBuildGroups } from './containers/build-group.ts'
 import { buildImage } from './containers/image-building.ts'
 import { Images, type PullPolicy, type PullSecrets } from './containers/images.ts'
-import {
-  removeSecrets,
-  removeSecretsOf,
-  secretsRoot,
-  writeSecrets,
-} from './containers/secret-directories.ts'
+import { removeSecrets, removeSecretsOf, writeSecrets } from './containers/secret-directories.ts'
+import { secretsRoot } from './engine-storage.ts'
 import { type ForeignFilesPorts, openForeignFiles } from './containers/foreign-files.ts'
 import {
   makeSlotFiles,

@@ -1,7 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
 
-export { secretsRoot } from './containers/secret-directories.ts'
+/** Where systems keep files in memory. */
+export const memoryDirectory = '/dev/shm'
+
+/** Where the secrets of a server's containers are, in memory, out of other users' reach. */
+export function secretsRoot(storeId: string): string {
+  return join(memoryDirectory, `pachyderm-${storeId}`)
+}
 
 /** Where engines keep images, containers and volumes of whom nobody has told otherwise. */
 const usualPlaces = [

@@ -11,20 +11,14 @@ import { join } from 'node:path'
 
 import { FailedPreconditionError } from '../../base/errors.ts'
 import type { SlotSecrets } from '../../pipelines/executor.ts'
+import { memoryDirectory } from '../engine-storage.ts'
 
-/** Where systems keep files in memory. */
-const memoryDirectory = '/dev/shm'
 const tmpfsType = 0x01021994
 
 /** A directory of the host, in memory, and where the container shows it. */
 export interface ShownDirectory {
   readonly source: string
   readonly target: string
-}
-
-/** Where the secrets of a server's slots are, in memory, out of other users' reach. */
-export function secretsRoot(storeId: string): string {
-  return join(memoryDirectory, `pachyderm-${storeId}`)
 }
 
 /** Removes what a crash left. */

@@ -13,11 +13,13 @@ import { SandboxLateError } from './sandbox-late-error.ts'
 
 /** As for the sandbox that it is for: a machine under load takes seconds. */
 const findMsMax = 30_000
+/** Workers start together, and then there is nothing to look for. */
+const idleMs = 30_000
 /** Each was given up on a disk that does not answer, and stays until it does. */
 const stuckCountMax = 4
 
 /**
- * Finds what sandboxes must hide, in a process that stays warm: one look at a time, which those share who
+ * Finds what sandboxes must hide, in a process that stays warm for a while: one look at a time, which those share who
  * ask before it begins. One that hangs on a disk is given up, and another begins when the disk has
  * answered, or other disks are mounted.
  */
@@ -32,16 +34,23 @@ export class HiddenPlacesFinder implements Disposable {
   readonly #stuck = new Set<ChildProcess>()
   /** As the last look that hung had it. */
   #stuckTable = ''
+  #idle = new AbortController()
 
   constructor(clock: Clock, mounts: RemoteMounts) {
     this.#clock = clock
     this.#mounts = mounts
   }
 
+  /** Whether there is a process for the next look. */
+  get isWarm(): boolean {
+    return this.#child !== undefined
+  }
+
   /** The first look has less to wait for. */
   warm(): void {
     try {
       this.#child ??= this.#start()
+      this.#endWhenIdle()
     } catch (error) {
       // Whoever asks hears of it.
       if (shortageError(error) === undefined) throw error
@@ -68,8 +77,18 @@ export class HiddenPlacesFinder implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#idle.abort()
     this.#child?.kill('SIGKILL')
     this.#child = undefined
+  }
+
+  #endWhenIdle(): void {
+    this.#idle.abort()
+    this.#idle = new AbortController()
+    void this.#clock.sleep(idleMs, this.#idle.signal).then(
+      () => this[Symbol.dispose](),
+      () => {},
+    )
   }
 
   async #look(request: PlacesRequest): Promise<HiddenPlaces> {
@@ -78,6 +97,7 @@ export class HiddenPlacesFinder implements Disposable {
       (this.#stuck.size > 0 && mountTableText() === this.#stuckTable)
     if (isHopeless) throw await this.#lateError()
     const table = mountTableText()
+    this.#idle.abort()
     const child = (this.#child ??= this.#start())
     const timer = new AbortController()
     const late = this.#clock.sleep(findMsMax, timer.signal).then(async () => {
@@ -93,6 +113,7 @@ export class HiddenPlacesFinder implements Disposable {
       return await Promise.race([answerOf(child, request), late])
     } finally {
       timer.abort()
+      this.#endWhenIdle()
     }
   }
 
