@@ -8,6 +8,8 @@ import { type RemovalEnd, removeIn } from './removal.ts'
 /** More entries than this are removed by a thread, so that the event loop does not wait for them. */
 const removedHereMax = 200
 const goneMode = 0o700
+/** Others may have made something in it since it was empty. */
+const roundCountMax = 10
 
 /** What the thread is told. */
 export interface RemovalRequest {
@@ -63,19 +65,38 @@ function openOrMake(directory: HeldDirectory, name: string): HeldDirectory {
   try {
     return directory.open(name)
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    if (!hasCode(error, 'ENOENT')) throw error
     mkdirSync(directory.pathOf(name))
     return directory.open(name)
   }
 }
 
-/** Removes a directory with all that is in it, or a file; there may be none. The path is trusted. */
+/**
+ * Removes a directory with all that is in it, or a file; there may be none. The path is trusted.
+ *
+ * @throws {StillWrittenError}
+ */
 export async function removeTree(path: string): Promise<void> {
   const stats = lstatSync(path, { throwIfNoEntry: false })
-  if (stats?.isDirectory() === true) {
+  if (stats?.isDirectory() === true) await removeDirectory(path)
+  else if (stats !== undefined) unlinkSync(path)
+}
+
+async function removeDirectory(path: string): Promise<void> {
+  for (let round = 0; round < roundCountMax; round += 1) {
     await emptyDirectory(path, goneMode)
-    rmdirSync(path)
-  } else if (stats !== undefined) unlinkSync(path)
+    try {
+      rmdirSync(path)
+      return
+    } catch (error) {
+      if (!hasCode(error, 'ENOTEMPTY')) throw error
+    }
+  }
+  throw new StillWrittenError()
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
 }
 
 async function empty(directory: HeldDirectory, hereMax: number, kept?: string): Promise<void> {

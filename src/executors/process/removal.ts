@@ -6,7 +6,7 @@ import type { HeldDirectory } from '../../pipelines/held-directories.ts'
 /** Deeper ones are moved up first: each level takes a descriptor as long as one below it is emptied. */
 const depthMax = 32
 /** Enough for trees of any depth; others who make files meanwhile are to give up sooner. */
-const passCountMax = 10_000
+const passCountMax = 1000
 const movedName = '.moved'
 /** What is there has become something else, or has gone, or more has come. */
 const changedCodes = new Set<unknown>([
