@@ -131,6 +131,19 @@ test('whatever is opened as a file, nobody is waited for, and no link is followe
   for (const name of ['pipe', 'link', 'f']) expect(() => held.open(name)).toThrow(/ENOTDIR|ELOOP/)
 })
 
+test('rights can be left as they are', () => {
+  chmodSync(join(home, 'tree/a'), 0o500)
+  chmodSync(join(home, 'tree'), 0o500)
+  const rights = (): readonly number[] =>
+    ['tree', 'tree/a'].map((name) => lstatSync(join(home, name)).mode & 0o777)
+  for (const kept of [true, false]) {
+    using root = HeldDirectory.open(join(home, 'tree'), kept ? 'as they are' : 'given back')
+    using directory = root.open('a')
+    expect(namesIn(directory)).toEqual(['b', 'f'])
+    expect(rights()).toEqual(kept ? [0o500, 0o500] : [0o700, 0o700])
+  }
+})
+
 test('a link in the place of the directory itself is not followed', () => {
   swap()
   expect(() => HeldDirectory.open(join(home, 'tree/a'))).toThrow(/ENOTDIR|ELOOP/)

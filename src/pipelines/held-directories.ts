@@ -29,6 +29,8 @@ const permissionBits = 0o7777
 /** Directories of one tree that are open at a time. */
 const heldMax = 32
 
+type Rights = 'given back' | 'as they are'
+
 /**
  * A directory held by its descriptor: what is called by a name in it is in that very directory, wherever others
  * move it, and whatever they put in its place. So a tree in which others may still be at work is never left.
@@ -36,28 +38,37 @@ const heldMax = 32
 export class HeldDirectory implements Disposable {
   /** As it was opened. */
   readonly stats: BigIntStats
+  readonly #rights: Rights
   readonly #descriptor: number
   readonly #prefix: Buffer
   readonly #prefixText: string
 
-  private constructor(path: string | Buffer) {
-    this.#descriptor = openWithRights(path, directoryFlags, directoryRights)
+  private constructor(path: string | Buffer, rights: Rights) {
+    this.#rights = rights
+    this.#descriptor =
+      rights === 'given back'
+        ? openWithRights(path, directoryFlags, directoryRights)
+        : openSync(path, directoryFlags)
     this.stats = fstatSync(this.#descriptor, { bigint: true })
     this.#prefix = Buffer.from(
       namesByDescriptor ? `/proc/self/fd/${this.#descriptor}/` : `${path.toString()}/`,
     )
     this.#prefixText = this.#prefix.toString()
-    this.#takeRights()
+    if (rights === 'given back') this.#takeRights()
   }
 
-  /** `path` is trusted, but for its last name: a symbolic link there is not followed. */
-  static open(path: string): HeldDirectory {
-    return new HeldDirectory(path)
+  /**
+   * `path` is trusted, but for its last name: a symbolic link there is not followed. Rights that its owner, if that is
+   * this process, took away are given back, unless all is to stay as it is.
+   */
+  static open(path: string, rights: Rights = 'given back'): HeldDirectory {
+    return new HeldDirectory(path, rights)
   }
 
-  /** One in it, with the rights given back that its owner, if that is this process, took away. */
+  /** One in it, in the same way. */
   open(name: string | Buffer): HeldDirectory {
-    return new HeldDirectory(typeof name === 'string' ? this.pathOf(name) : this.bytesPathOf(name))
+    const path = typeof name === 'string' ? this.pathOf(name) : this.bytesPathOf(name)
+    return new HeldDirectory(path, this.#rights)
   }
 
   /** For calls that do not follow a link of this name, as long as this is open. */
