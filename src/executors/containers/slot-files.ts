@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -113,8 +113,15 @@ export async function emptySlotFiles(files: SlotFiles, open: OpenFiles): Promise
  * stays is removed when the executor opens next.
  */
 export async function removeSlotFiles(path: string, open: OpenFiles): Promise<void> {
+  const files = slotFilesIn(path)
   try {
-    await withRights(slotFilesIn(path), open, () => removeTree(path))
+    // To get the rights takes all the others of the slot's files.
+    await withRights(files, open, async () => {
+      for (const directory of [files.out, files.tmp, files.varTmp]) {
+        if (existsSync(directory)) await emptyDirectory(directory, readableMode)
+      }
+    })
+    await removeTree(path)
   } catch (error) {
     if (!(error instanceof StillWrittenError)) throw error
   }
