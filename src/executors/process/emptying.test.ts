@@ -19,6 +19,13 @@ import { removeIn } from './removal.ts'
 
 let directory = ''
 
+type Entries = (this: HeldDirectory) => ReturnType<HeldDirectory['entries']>
+type Open = (this: HeldDirectory, name: string | Buffer) => HeldDirectory
+
+/** As they are when nobody comes between. */
+const { entries, open }: { readonly entries: Entries; readonly open: Open } =
+  HeldDirectory.prototype
+
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'pachyderm-emptying-'))
 })
@@ -41,7 +48,6 @@ test('a directory of many files is emptied, without programs', async () => {
 
 /** Has `change` come when the directories below have been looked at, so many of them. */
 function changeAfter(count: number, change: () => void): void {
-  const { entries } = HeldDirectory.prototype
   let seenCount = 0
   vi.spyOn(HeldDirectory.prototype, 'entries').mockImplementation(function (this: HeldDirectory) {
     const found = entries.call(this)
@@ -51,6 +57,11 @@ function changeAfter(count: number, change: () => void): void {
   })
 }
 
+function swap(): void {
+  renameSync(join(directory, 'tree/d'), join(directory, 'tree/moved'))
+  symlinkSync(join(directory, 'other'), join(directory, 'tree/d'))
+}
+
 describe.runIf(process.platform === 'linux')('while others swap directories for links', () => {
   beforeEach(() => {
     for (const path of ['tree/d/k', 'other/k']) {
@@ -58,11 +69,6 @@ describe.runIf(process.platform === 'linux')('while others swap directories for 
       writeFileSync(join(directory, path, 'f'), '')
     }
   })
-
-  const swap = (): void => {
-    renameSync(join(directory, 'tree/d'), join(directory, 'tree/moved'))
-    symlinkSync(join(directory, 'other'), join(directory, 'tree/d'))
-  }
 
   test.each([
     ['the directory itself has been read', 1],
@@ -87,7 +93,6 @@ describe.runIf(process.platform === 'linux')('while others swap directories for 
 
   test('a directory in which files never end is given up', () => {
     let count = 0
-    const { entries } = HeldDirectory.prototype
     vi.spyOn(HeldDirectory.prototype, 'entries').mockImplementation(function (this: HeldDirectory) {
       const found = entries.call(this)
       count += 1
@@ -101,7 +106,7 @@ describe.runIf(process.platform === 'linux')('while others swap directories for 
 })
 
 test('a tree that is deeper than paths and descriptors go is removed, whoever else is called as it moves them', async () => {
-  let deep = join(directory, 'tree')
+  const deep = join(directory, 'tree')
   mkdirSync(deep)
   for (const name of ['.moved-1', '.moved-2']) mkdirSync(join(deep, name, 'd'), { recursive: true })
   writeFileSync(join(deep, '.moved-3'), '')
@@ -119,7 +124,6 @@ test('a tree that is deeper than paths and descriptors go is removed, whoever el
 test('what is mounted in it stays, and is told of', () => {
   using tree = HeldDirectory.open(directory)
   mkdirSync(join(directory, 'd'))
-  const { open } = HeldDirectory.prototype
   vi.spyOn(HeldDirectory.prototype, 'open').mockImplementation(function (
     this: HeldDirectory,
     name: string | Buffer,
