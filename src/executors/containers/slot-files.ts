@@ -2,7 +2,7 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, writeFileS
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-import { StillWrittenError, type Transform } from '../../pipelines/executor.ts'
+import type { Transform } from '../../pipelines/executor.ts'
 import { emptyDirectory, removeAllBut, removeTree } from '../process/emptying.ts'
 import { makeFifos } from '../process/fifo.ts'
 import type { WarmFiles } from '../process/warm-program.ts'
@@ -108,23 +108,16 @@ export async function emptySlotFiles(files: SlotFiles, open: OpenFiles): Promise
   })
 }
 
-/**
- * Removes a slot's directory, or what a crash left of one; there may be none. Where others go on writing to it, what
- * stays is removed when the executor opens next.
- */
+/** Removes a slot's directory, or what a crash left of one; there may be none. */
 export async function removeSlotFiles(path: string, open: OpenFiles): Promise<void> {
   const files = slotFilesIn(path)
-  try {
-    // To get the rights takes all the others of the slot's files.
-    await withRights(files, open, async () => {
-      for (const directory of [files.out, files.tmp, files.varTmp]) {
-        if (existsSync(directory)) await emptyDirectory(directory, readableMode)
-      }
-    })
-    await removeTree(path)
-  } catch (error) {
-    if (!(error instanceof StillWrittenError)) throw error
-  }
+  // To get the rights takes all the others of the slot's files.
+  await withRights(files, open, async () => {
+    for (const directory of [files.out, files.tmp, files.varTmp]) {
+      if (existsSync(directory)) await emptyDirectory(directory, readableMode)
+    }
+  })
+  await removeTree(path)
 }
 
 /** Root needs no leave, and whoever gets none hears why nothing could be removed. */
