@@ -19,12 +19,9 @@ import { removeIn } from './removal.ts'
 
 let directory = ''
 
-type Entries = (this: HeldDirectory) => ReturnType<HeldDirectory['entries']>
-type Open = (this: HeldDirectory, name: string | Buffer) => HeldDirectory
-
 /** As they are when nobody comes between. */
-const { entries, open }: { readonly entries: Entries; readonly open: Open } =
-  HeldDirectory.prototype
+// oxlint-disable-next-line typescript/unbound-method -- they are called with a directory
+const { entries, open } = HeldDirectory.prototype
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'pachyderm-emptying-'))
