@@ -101,6 +101,19 @@ export class WarmCommandError extends DomainError {
   readonly kind = 'failed-precondition'
 }
 
+/** Others go on writing to a datum's files after its end, who can only have got there by its doing: the datum fails. */
+export class StillWrittenError extends DomainError {
+  override readonly name = 'StillWrittenError'
+  readonly kind = 'failed-precondition'
+
+  constructor() {
+    super(
+      'the files of the datum cannot be removed, since others write to them after its command has ended: ' +
+        'user code must not hand its /pfs/out or its directories of temporary files to another datum',
+    )
+  }
+}
+
 export interface Slot extends AsyncDisposable {
   /**
    * A directory on the host, in one that is the slot's own and out of user code's sight, that user code sees as `/pfs` during the next run. It holds nothing but
@@ -140,6 +153,8 @@ export interface Slot extends AsyncDisposable {
    * Empties `pfsDirectory`, but for `directories`; quicker when it is told all that the worker has put
    * there. A slot is broken, to be disposed of, once `reset` threw, or `run` threw anything but
    * `FailedPreconditionError`.
+   *
+   * @throws {StillWrittenError}
    */
   reset(placed?: PlacedInputs): Promise<void>
 }

@@ -1,9 +1,11 @@
-import { join } from 'node:path'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
 import { CancelledError } from '../base/errors.ts'
 import { newHexId, SystemRandom } from '../base/random.ts'
 import type { LogLine } from '../pipelines/executor.ts'
+import { conspiracy, conspiracyEnds } from './conspiring-code.ts'
 import { Arena, foreign, type OpenExecutorUnderTest } from './executor-arena.ts'
 import { type Aspect, misdeeds, saying } from './hostile-code.ts'
 import { processesWith } from './process-fixture.ts'
@@ -35,6 +37,7 @@ export function describeHostileCode(
     testEndlessness(arena, isTested)
     testDaemons(arena)
     if (isTested('user')) testSpying(arena)
+    if (isTested()) testConspiracy(arena)
   })
 }
 
@@ -174,4 +177,33 @@ function placesOf(path: string): readonly string[] {
   return ['', '/proc/1/root', '/proc/self/root', '/proc/1/cwd', '/proc/$PPID/root'].map(
     (at) => `${at}${path}`,
   )
+}
+
+function testConspiracy(arena: Arena): void {
+  for (const attack of ['reads', 'deletes'] as const) {
+    test(`${attack} the server's files by way of its other slot`, async (context) => {
+      const { hiddenDirectory } = arena.tested
+      if (hiddenDirectory === undefined) return context.skip('here nothing guards the server')
+      const codes = conspiracy(attack, newHexId(random), hiddenDirectory)
+      if (codes === undefined) return context.skip('the calls of this machine are not known')
+      const victims = ['a', 'k', 'l', 'm'].map((name) => join(hiddenDirectory, name, 'f'))
+      for (const victim of victims) {
+        mkdirSync(dirname(victim), { recursive: true })
+        writeFileSync(victim, foreign)
+      }
+      const stop = new AbortController()
+      const lines: string[] = []
+      const onLine = ({ text }: LogLine): void => void lines.push(text)
+      await using giver = await arena.worker(codes.giver)
+      await using taker = await arena.worker(codes.taker)
+      const taken = arena.process(taker, { onLine, signal: stop.signal }).catch(() => {})
+      const end = await arena.endOf(await arena.process(giver, { onLine }))
+      if (!lines.includes('kept apart')) await taken
+      stop.abort()
+      await taken
+      expect(conspiracyEnds).toContain(lines.join('; '))
+      expect(JSON.stringify(end)).not.toContain(foreign)
+      expect(victims.filter((victim) => !existsSync(victim))).toEqual([])
+    })
+  }
 }

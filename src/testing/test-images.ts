@@ -51,7 +51,7 @@ export function machineImage(shell: string, ...more: readonly string[]): TestIma
   return { script }
 }
 
-export const debianImage: TestImage = machineImage('dash')
+export const debianImage: TestImage = machineImage('dash', 'perl')
 
 /** As on Fedora, whose sh is bash. */
 export const bashImage: TestImage = machineImage('bash')

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { collectBytes, utf8 } from '../base/bytes.ts'
 import { SystemClock } from '../base/clock.ts'
@@ -10,7 +10,7 @@ import { parseFilePath } from '../base/paths.ts'
 import { SystemRandom } from '../base/random.ts'
 import { type Isolation, openProcessExecutor, type ProcessExecutor } from '../executors/process.ts'
 import type { DatumOutcome, DatumWorker, WorkMember } from '../pipelines/datum-worker.ts'
-import type { LogLine, Transform } from '../pipelines/executor.ts'
+import { type LogLine, StillWrittenError, type Transform } from '../pipelines/executor.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
 import { type DirectoryEntry, FileTrees, type TreeEdit } from '../storage/file-trees.ts'
 import { MemoryChunkStore } from '../storage/memory-chunks.ts'
@@ -311,6 +311,25 @@ describe.each(isolations)('a worker (isolation %s)', (isolation) => {
     const script = 'echo x >"$PFS/out/f"; exit 3'
     const outcome = await process(sh(script, { acceptedReturnCodes: [2, 3] }), [])
     expect(await textAt(outcome, '/f')).toBe('x\n')
+  })
+
+  test('a datum whose files others write to after its end fails, and the next one gets another slot', async () => {
+    const openSlot = executor.openSlot.bind(executor)
+    const opening = vi.spyOn(executor, 'openSlot').mockImplementationOnce(async (...args) => {
+      const slot = await openSlot(...args)
+      vi.spyOn(slot, 'reset').mockRejectedValueOnce(new StillWrittenError())
+      return slot
+    })
+    await using worker = await workers.open(sh('echo text >"$PFS/out/f"'), never)
+    const given = await member('in', '/f', 'text')
+    expect(await run(worker, given)).toMatchObject({
+      kind: 'failure',
+      reason: expect.stringMatching(
+        /^the files of the datum cannot be removed, since others write/,
+      ),
+    })
+    expect(await textAt(await run(worker, given), '/f')).toBe('text\n')
+    expect(opening).toHaveBeenCalledTimes(2)
   })
 
   test('an output that no tree can hold is a failure with words', async () => {

@@ -1,7 +1,13 @@
-import { lstatSync, readdirSync } from 'node:fs'
+import { type BigIntStats, lstatSync } from 'node:fs'
+
+import { HeldDirectory } from '../../pipelines/held-directories.ts'
 
 /** More paths than this are as good as too many to look at. */
 const entriesMax = 2000
+/** Each level takes a descriptor. */
+const depthMax = 100
+
+type Status = Pick<BigIntStats, 'ctimeNs' | 'ino' | 'mode' | 'uid' | 'gid'>
 
 /**
  * What is at some paths of this machine, as a text that stays the same as long as nothing there is
@@ -13,42 +19,39 @@ const entriesMax = 2000
  */
 export function stateOf(paths: readonly string[]): string | undefined {
   const lines: string[] = []
-  const options = { withFileTypes: true, encoding: 'buffer' } as const
-  // Names as they are, whatever their encoding: a character for each byte.
-  const look = (path: string, device?: bigint): boolean => {
-    const file = Buffer.from(path, 'latin1')
-    const { ctimeNs, ino, dev, mode, uid, gid, isDirectory } = statusOf(file)
-    if (device !== undefined && device !== dev) return true
+  const note = (path: string, status: Status, isOutermost: boolean): boolean => {
+    const { ctimeNs, ino, mode, uid, gid } = status
     // What comes and goes in the outermost directory moves the times of that one.
-    const isOutermost = device === undefined && isDirectory
     lines.push(`${path} ${ino} ${isOutermost ? `${mode}:${uid}:${gid}` : ctimeNs}`)
-    if (lines.length > entriesMax) return false
-    if (!isDirectory) return true
-    return readdirSync(file, options).every(({ name }) =>
-      look(`${path}/${name.toString('latin1')}`, dev),
-    )
+    return lines.length <= entriesMax
+  }
+  // Code of others may hold what is here, and change it: it is gone down by held directories. Names as they are,
+  // whatever their encoding: a character for each byte.
+  const lookIn = (directory: HeldDirectory, path: string, depth: number): boolean =>
+    depth <= depthMax &&
+    directory.entries().every(({ name }) => {
+      const status = lstatSync(directory.bytesPathOf(name), { bigint: true })
+      if (status.dev !== directory.stats.dev) return true
+      const below = `${path}/${name.toString('latin1')}`
+      if (!note(below, status, false)) return false
+      if (!status.isDirectory()) return true
+      using inner = directory.open(name)
+      return lookIn(inner, below, depth + 1)
+    })
+  const look = (path: string): boolean => {
+    const status = lstatSync(path, { bigint: true })
+    const text = Buffer.from(path).toString('latin1')
+    if (!note(text, status, status.isDirectory())) return false
+    if (!status.isDirectory()) return true
+    using directory = HeldDirectory.open(path, 'as they are')
+    return lookIn(directory, text, 0)
   }
   try {
-    const areFew = paths.every((path) => look(Buffer.from(path).toString('latin1')))
-    return areFew ? lines.toSorted().join('\n') : undefined
+    return paths.every(look) ? lines.toSorted().join('\n') : undefined
   } catch {
     // Another user's, another machine's, or changing right now.
     return undefined
   }
-}
-
-function statusOf(file: Buffer): {
-  readonly ctimeNs: bigint
-  readonly ino: bigint
-  readonly dev: bigint
-  readonly mode: bigint
-  readonly uid: bigint
-  readonly gid: bigint
-  readonly isDirectory: boolean
-} {
-  const stats = lstatSync(file, { bigint: true })
-  const { ctimeNs, ino, dev, mode, uid, gid } = stats
-  return { ctimeNs, ino, dev, mode, uid, gid, isDirectory: stats.isDirectory() }
 }
 
 /** A path below `above` that is in one of the texts alone; for people. */

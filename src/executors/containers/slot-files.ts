@@ -1,11 +1,9 @@
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
-import { lstatSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import type { Transform } from '../../pipelines/executor.ts'
-import { emptyDirectory } from '../process/emptying.ts'
+import { emptyDirectory, removeAllBut, removeTree } from '../process/emptying.ts'
 import { makeFifos } from '../process/fifo.ts'
 import type { WarmFiles } from '../process/warm-program.ts'
 
@@ -103,14 +101,7 @@ export type OpenFiles = (files: SlotFiles) => Promise<void>
 
 /** Empties what a datum was given and what it wrote, for the next one. No user code may run any more. */
 export async function emptySlotFiles(files: SlotFiles, open: OpenFiles): Promise<void> {
-  for (const entry of readdirSync(files.pfs, { withFileTypes: true })) {
-    if (entry.name === outputName) continue
-    const path = join(files.pfs, entry.name)
-    if (entry.isDirectory()) {
-      await emptyDirectory(path, readableMode)
-      rmdirSync(path)
-    } else unlinkSync(path)
-  }
+  await removeAllBut(files.pfs, outputName, readableMode)
   await withRights(files, open, async () => {
     await emptyDirectory(files.out, openMode)
     for (const directory of [files.tmp, files.varTmp]) await emptyDirectory(directory, sharedMode)
@@ -119,15 +110,14 @@ export async function emptySlotFiles(files: SlotFiles, open: OpenFiles): Promise
 
 /** Removes a slot's directory, or what a crash left of one; there may be none. */
 export async function removeSlotFiles(path: string, open: OpenFiles): Promise<void> {
-  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return
   const files = slotFilesIn(path)
+  // To get the rights takes all the others of the slot's files.
   await withRights(files, open, async () => {
-    for (const directory of [files.pfs, files.tmp, files.varTmp]) {
-      if (lstatSync(directory, { throwIfNoEntry: false }) === undefined) continue
-      await emptyDirectory(directory, readableMode)
+    for (const directory of [files.out, files.tmp, files.varTmp]) {
+      if (existsSync(directory)) await emptyDirectory(directory, readableMode)
     }
   })
-  await rm(path, { recursive: true, force: true })
+  await removeTree(path)
 }
 
 /** Root needs no leave, and whoever gets none hears why nothing could be removed. */

@@ -1,4 +1,6 @@
-import { spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
+import { createServer } from 'node:net'
+import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 
 import { filteredBy, filterLoaders, callFilter } from './call-filter.ts'
@@ -108,4 +110,30 @@ test('every loader of this machine has the kernel hold the filter, also as an or
 
 test('a machine has the loaders that are on its path', () => {
   expect(filterLoaders('/nonexistent:relative')).toEqual([])
+})
+
+/** What Linux knows of Landlock; 0 for nothing. */
+function landlockVersion(): number {
+  const script = 'print syscall(444, 0, 0, 1)'
+  return Number(spawnSync('perl', ['-e', script], { encoding: 'utf8' }).stdout)
+}
+
+test('abstract sockets of others are out of reach, one that is its own is not', async (context) => {
+  if (landlockVersion() < 6) context.skip('needs Linux 6.12 with Landlock, and perl')
+  const name = `pachyderm-test-${process.pid}`
+  await using opened = new AsyncDisposableStack()
+  const listener = createServer((socket) => socket.end())
+  opened.defer(() => void listener.close())
+  await new Promise<void>((resolve) => listener.listen(`\0${name}`, resolve))
+  const connect =
+    'use Socket; socket(my $own, AF_UNIX, SOCK_STREAM, 0); bind($own, pack_sockaddr_un("\\0$ARGV[0]-own")); ' +
+    'listen($own, 1); for (@ARGV, "$ARGV[0]-own") { socket(my $to, AF_UNIX, SOCK_STREAM, 0); ' +
+    'print connect($to, pack_sockaddr_un("\\0$_")) ? "connected\\n" : "$!\\n" }'
+  const execute = promisify(execFile)
+  for (const loader of [undefined, ...filterLoaders('/usr/bin:/bin')]) {
+    const command = [...filteredBy(loader), 'perl', '-e', connect, name]
+    const { stdout } = await execute('unshare', ['--user', '--map-root-user', ...command])
+    const ofOthers = loader === undefined ? 'connected' : 'Operation not permitted'
+    expect(stdout).toBe(`${ofOthers}\nconnected\n`)
+  }
 })

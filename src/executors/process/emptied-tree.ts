@@ -1,9 +1,11 @@
-import { type BigIntStats, lstatSync, readdirSync, unlinkSync } from 'node:fs'
+import { type BigIntStats, lstatSync, unlinkSync } from 'node:fs'
 
 import type { Instant } from '../../base/clock.ts'
 import type { PlacedInputs } from '../../pipelines/executor.ts'
+import { HeldDirectory } from '../../pipelines/held-directories.ts'
 import { isUnchanged } from './emptied-directory.ts'
-import { emptyAllBut, emptyDirectory, restore } from './emptying.ts'
+import { emptyAllBut, emptyDirectory } from './emptying.ts'
+import { removeIn } from './removal.ts'
 import type { SpareFiles } from './spare-files.ts'
 
 /** Directories that are kept for the next datum: those on the way to its files are often the same. */
@@ -60,13 +62,12 @@ export class EmptiedTree {
 
   /** User code has run since `ranFrom`, and does not any more. */
   async empty(ranFrom: Instant): Promise<void> {
-    restore(this.path, this.#mode)
     const pass: Pass = { ranFrom, directories: new Set(), seen: new Map(), removedCount: 0 }
     const isDone = this.#tryEmpty(pass)
     this.#directories = isDone ? pass.directories : this.#leastDirectories()
     this.#seen = isDone ? pass.seen : new Map()
     if (isDone) return
-    // What is left of many is many: a program removes them, and nobody waits.
+    // What is left of many is many: a thread removes them, and nobody waits.
     const hereMax = pass.removedCount > removedMax ? 0 : undefined
     if (this.#kept === undefined) await emptyDirectory(this.path, this.#mode, hereMax)
     else await emptyAllBut(this.path, this.#kept, this.#mode, hereMax)
@@ -101,7 +102,10 @@ export class EmptiedTree {
     try {
       for (const file of copies) this.#spare(this.path + file)
       for (const file of otherFiles) unlinkSync(this.path + file)
-      return pass.directories.size <= keptMax && this.#emptyBelow(`/${this.#kept}`, pass)
+      if (pass.directories.size > keptMax) return false
+      const below = `/${this.#kept}`
+      const stats = lstatSync(this.path + below, { bigint: true })
+      return this.#emptyAt(stats, () => HeldDirectory.open(this.path + below), below, pass)
     } catch {
       // As above.
       return false
@@ -119,41 +123,61 @@ export class EmptiedTree {
 
   #tryEmpty(pass: Pass): boolean {
     try {
-      return this.#emptyBelow('', pass)
+      using root = HeldDirectory.open(this.path)
+      root.restore(this.#mode)
+      return this.#emptyHeld(root, '', pass)
     } catch {
-      // Another way says what is wrong, if it still is: a name that is not UTF-8 has no text.
+      // Another way says what is wrong, if it still is.
       return false
     }
   }
 
   /** False when not everything may stay that is no file, or there is too much. */
-  #emptyBelow(below: string, pass: Pass): boolean {
-    const stats = lstatSync(this.path + below, { bigint: true })
+  #emptyAt(stats: BigIntStats, open: () => HeldDirectory, below: string, pass: Pass): boolean {
+    if (!isPlain(stats)) return false
+    const before = this.#seen.get(below)
+    if (before?.names.length === 0 && isUnchanged(stats.ctimeNs, before.changedAt, pass.ranFrom)) {
+      pass.seen.set(below, before)
+      return true
+    }
+    using directory = open()
+    return this.#emptyHeld(directory, below, pass)
+  }
+
+  #emptyHeld(directory: HeldDirectory, below: string, pass: Pass): boolean {
+    const { stats } = directory
     if (!isPlain(stats)) return false
     const before = this.#seen.get(below)
     const names = isUnchanged(stats.ctimeNs, before?.changedAt, pass.ranFrom)
       ? before?.names
-      : this.#removeFiles(below, pass)
+      : this.#removeFiles(directory, below, pass)
     if (names === undefined) return false
     // With files removed, it changes next time, too.
     pass.seen.set(below, { changedAt: stats.ctimeNs, names })
     return names.every((name) => {
       const path = `${below}/${name}`
       pass.directories.add(path)
-      return pass.directories.size <= keptMax && this.#emptyBelow(path, pass)
+      if (pass.directories.size > keptMax) return false
+      const found = lstatSync(directory.pathOf(name), { bigint: true })
+      return this.#emptyAt(found, () => directory.open(name), path, pass)
     })
   }
 
   /** The names of the directories among what is there; undefined when there is too much. */
-  #removeFiles(below: string, pass: Pass): readonly string[] | undefined {
-    const directory = this.path + below
+  #removeFiles(directory: HeldDirectory, below: string, pass: Pass): readonly string[] | undefined {
+    // The server makes none there.
+    if (below === `/${this.#kept}`) {
+      const end = removeIn(directory, undefined, removedMax - pass.removedCount)
+      if (end !== 'empty') pass.removedCount = removedMax + 1
+      return end === 'empty' ? [] : undefined
+    }
     const names: string[] = []
-    for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      if (entry.isDirectory()) names.push(entry.name)
+    for (const entry of directory.entries()) {
+      if (entry.isDirectory()) names.push(entry.name.toString())
       else {
         pass.removedCount += 1
         if (pass.removedCount > removedMax) return undefined
-        unlinkSync(`${directory}/${entry.name}`)
+        unlinkSync(directory.bytesPathOf(entry.name))
       }
     }
     return names

@@ -1,11 +1,27 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
-import { emptyDirectory } from './emptying.ts'
+import { HeldDirectory } from '../../pipelines/held-directories.ts'
+import { EmptiedTree } from './emptied-tree.ts'
+import { emptyDirectory, removeTree } from './emptying.ts'
+import { removeIn } from './removal.ts'
 
 let directory = ''
+
+/** As they are when nobody comes between. */
+// oxlint-disable-next-line typescript/unbound-method -- they are called with a directory
+const { entries, open } = HeldDirectory.prototype
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'pachyderm-emptying-'))
@@ -13,10 +29,11 @@ beforeEach(() => {
 
 afterEach(() => {
   vi.unstubAllEnvs()
+  vi.restoreAllMocks()
   rmSync(directory, { recursive: true, force: true })
 })
 
-test('a directory of many files is emptied on a machine without find', async () => {
+test('a directory of many files is emptied, without programs', async () => {
   vi.stubEnv('PATH', '/nonexistent')
   for (const name of ['a', 'b']) {
     mkdirSync(join(directory, name))
@@ -24,4 +41,93 @@ test('a directory of many files is emptied on a machine without find', async () 
   }
   await emptyDirectory(directory, 0o755, 1)
   expect(readdirSync(directory)).toEqual([])
+})
+
+/** Has `change` come when the directories below have been looked at, so many of them. */
+function changeAfter(count: number, change: () => void): void {
+  let seenCount = 0
+  vi.spyOn(HeldDirectory.prototype, 'entries').mockImplementation(function (this: HeldDirectory) {
+    const found = entries.call(this)
+    seenCount += 1
+    if (seenCount === count) change()
+    return found
+  })
+}
+
+function swap(): void {
+  renameSync(join(directory, 'tree/d'), join(directory, 'tree/moved'))
+  symlinkSync(join(directory, 'other'), join(directory, 'tree/d'))
+}
+
+describe.runIf(process.platform === 'linux')('while others swap directories for links', () => {
+  beforeEach(() => {
+    for (const path of ['tree/d/k', 'other/k']) {
+      mkdirSync(join(directory, path), { recursive: true })
+      writeFileSync(join(directory, path, 'f'), '')
+    }
+  })
+
+  test.each([
+    ['the directory itself has been read', 1],
+    ['one in it has been', 2],
+    ['one in that has been', 3],
+  ])('only what is in the directory is removed, when %s', async (_name, count) => {
+    for (const empty of [
+      (): Promise<void> => emptyDirectory(join(directory, 'tree'), 0o755),
+      (): Promise<void> => new EmptiedTree(join(directory, 'tree'), 0o755).empty(0),
+      (): Promise<void> => new EmptiedTree(join(directory, 'tree'), 0o755, 'kept').empty(0),
+    ]) {
+      changeAfter(count, swap)
+      await empty()
+      vi.restoreAllMocks()
+      expect(existsSync(join(directory, 'other/k/f'))).toBe(true)
+      expect(existsSync(join(directory, 'tree/moved/k/f'))).toBe(false)
+      rmSync(join(directory, 'tree'), { recursive: true })
+      mkdirSync(join(directory, 'tree/d/k'), { recursive: true })
+      writeFileSync(join(directory, 'tree/d/k/f'), '')
+    }
+  })
+
+  test('a directory in which files never end is given up', () => {
+    let count = 0
+    vi.spyOn(HeldDirectory.prototype, 'entries').mockImplementation(function (this: HeldDirectory) {
+      const found = entries.call(this)
+      count += 1
+      writeFileSync(this.pathOf(`${count}`), '')
+      return found
+    })
+    using tree = HeldDirectory.open(join(directory, 'tree'))
+    expect(removeIn(tree)).toBe('changing')
+    expect(existsSync(join(directory, 'tree'))).toBe(true)
+  })
+})
+
+test('a tree that is deeper than paths and descriptors go is removed, whoever else is called as it moves them', async () => {
+  const deep = join(directory, 'tree')
+  mkdirSync(deep)
+  for (const name of ['.moved-1', '.moved-2']) mkdirSync(join(deep, name, 'd'), { recursive: true })
+  writeFileSync(join(deep, '.moved-3'), '')
+  // Paths that are longer are made from the bottom.
+  for (let level = 0; level < 60; level += 1) {
+    const above = join(directory, 'above')
+    mkdirSync(join(above, ...Array.from({ length: 50 }, () => 'd')), { recursive: true })
+    renameSync(deep, join(above, ...Array.from({ length: 50 }, () => 'd'), 'e'))
+    renameSync(above, deep)
+  }
+  await removeTree(deep)
+  expect(readdirSync(directory)).toEqual([])
+})
+
+test('what is mounted in it stays, and is told of', () => {
+  using tree = HeldDirectory.open(directory)
+  mkdirSync(join(directory, 'd'))
+  vi.spyOn(HeldDirectory.prototype, 'open').mockImplementation(function (
+    this: HeldDirectory,
+    name: string | Buffer,
+  ) {
+    const opened = open.call(this, name)
+    return Object.defineProperty(opened, 'stats', { value: { ...opened.stats, dev: 0n } })
+  })
+  expect(() => removeIn(tree)).toThrow('another file system is mounted at "d"')
+  expect(existsSync(join(directory, 'd'))).toBe(true)
 })

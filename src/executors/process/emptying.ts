@@ -1,123 +1,124 @@
-import {
-  chmodSync,
-  chownSync,
-  type Dirent,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmdirSync,
-  unlinkSync,
-} from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { lstatSync, mkdirSync, rmdirSync, unlinkSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
 
-import { runTool } from './tools.ts'
+import { StillWrittenError } from '../../pipelines/executor.ts'
+import { HeldDirectory } from '../../pipelines/held-directories.ts'
+import { type RemovalEnd, removeIn } from './removal.ts'
 
-// More entries than this are removed by a program, so that the event loop does not wait for them.
+/** More entries than this are removed by a thread, so that the event loop does not wait for them. */
 const removedHereMax = 200
-const removedName = '.removed'
-const permissionBits = 0o7777
+const goneMode = 0o700
+/** Others may have made something in it since it was empty. */
+const roundCountMax = 10
+
+/** What the thread is told. */
+export interface RemovalRequest {
+  /** Of the held directory. */
+  readonly path: string
+  readonly kept: string | undefined
+}
 
 /**
  * Makes a directory empty, whatever user code left in it and whatever rights it took away, and gives
- * it `mode`. No process of user code may run any more. Of up to `hereMax` entries, the event loop waits.
+ * it `mode`. The path is trusted; what is in the directory, others may be changing. Of up to `hereMax` entries, the
+ * event loop waits.
+ *
+ * @throws {StillWrittenError} when others make files as fast as they are removed.
  */
 export async function emptyDirectory(
-  directory: string,
+  path: string,
   mode: number,
   hereMax: number = removedHereMax,
 ): Promise<void> {
-  restore(directory, mode)
-  try {
-    if (removeSome(directory, { left: hereMax })) return
-  } catch {
-    // The programs below say what is wrong, if it still is.
-  }
-  await emptyByProgram(directory)
+  using directory = HeldDirectory.open(path)
+  directory.restore(mode)
+  await empty(directory, hereMax)
 }
 
-/** The same, but keeps one directory in it, which is emptied: it is made if it is no directory any more. */
-export async function emptyAllBut(
-  directory: string,
+/** Removes everything but one directory; that one is left as it is. */
+export async function removeAllBut(
+  path: string,
   kept: string,
   mode: number,
   hereMax: number = removedHereMax,
 ): Promise<void> {
-  restore(directory, mode)
-  for (const entry of readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })) {
-    const isKept = entry.name.equals(Buffer.from(kept))
-    if (isKept && entry.isDirectory()) continue
-    const path = Buffer.concat([Buffer.from(`${directory}/`), entry.name])
-    if (!entry.isDirectory()) unlinkSync(path)
-    else {
-      // By a name that is a text.
-      const removed = join(directory, removedName)
-      renameSync(path, removed)
-      await emptyDirectory(removed, mode, hereMax)
-      rmdirSync(removed)
-    }
-  }
-  mkdirSync(join(directory, kept), { recursive: true })
-  await emptyDirectory(join(directory, kept), mode, hereMax)
+  using directory = HeldDirectory.open(path)
+  directory.restore(mode)
+  await empty(directory, hereMax, kept)
 }
 
-/** Whoever owns it now, and whatever its rights are. */
-export function restore(directory: string, mode: number): void {
-  const stats = lstatSync(directory)
-  const owner = process.geteuid?.()
-  if (owner !== undefined && stats.uid !== owner) chownSync(directory, owner, stats.gid)
-  if ((stats.mode & permissionBits) !== mode) chmodSync(directory, mode)
+/** The same, and empties that one, too: it is made if it is no directory any more. */
+export async function emptyAllBut(
+  path: string,
+  kept: string,
+  mode: number,
+  hereMax: number = removedHereMax,
+): Promise<void> {
+  await removeAllBut(path, kept, mode, hereMax)
+  using directory = HeldDirectory.open(path)
+  using keptDirectory = openOrMake(directory, kept)
+  keptDirectory.restore(mode)
+  await empty(keptDirectory, hereMax)
 }
 
-async function emptyByProgram(directory: string): Promise<void> {
-  const search = [directory, '-mindepth', '1', '-xdev']
+function openOrMake(directory: HeldDirectory, name: string): HeldDirectory {
   try {
-    await runTool('find', [...search, '-delete'])
+    return directory.open(name)
   } catch (error) {
-    if (isMissingProgram(error)) {
-      await removeAll(directory)
+    if (!hasCode(error, 'ENOENT')) throw error
+    mkdirSync(directory.pathOf(name))
+    return directory.open(name)
+  }
+}
+
+/**
+ * Removes a directory with all that is in it, or a file; there may be none. The path is trusted.
+ *
+ * @throws {StillWrittenError}
+ */
+export async function removeTree(path: string): Promise<void> {
+  const stats = lstatSync(path, { throwIfNoEntry: false })
+  if (stats?.isDirectory() === true) await removeDirectory(path)
+  else if (stats !== undefined) unlinkSync(path)
+}
+
+async function removeDirectory(path: string): Promise<void> {
+  for (let round = 0; round < roundCountMax; round += 1) {
+    await emptyDirectory(path, goneMode)
+    try {
+      rmdirSync(path)
       return
+    } catch (error) {
+      if (!hasCode(error, 'ENOTEMPTY')) throw error
     }
-    await runTool('chmod', ['-R', 'u+rwX', '--', directory])
-    await runTool('find', [...search, '-delete'])
+  }
+  throw new StillWrittenError()
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
+}
+
+async function empty(directory: HeldDirectory, hereMax: number, kept?: string): Promise<void> {
+  const end = removeIn(directory, kept, hereMax)
+  if (end === 'empty') return
+  if (end === 'changing' || (await removeByThread(directory, kept)) !== 'empty') {
+    throw new StillWrittenError()
   }
 }
 
-/** Where the machine has no program for it: there is no sandbox then, in which code could take rights away. */
-async function removeAll(directory: string): Promise<void> {
-  for (const name of readdirSync(directory, { encoding: 'buffer' })) {
-    const path = Buffer.concat([Buffer.from(`${directory}/`), name])
-    await rm(path, { recursive: true, force: true })
-  }
-}
-
-function isMissingProgram(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
-}
-
-/** Removes what is in `directory`; false when the budget ran out first. */
-function removeSome(directory: string, budget: { left: number }): boolean {
-  const entries = readdirSync(directory, { withFileTypes: true, encoding: 'buffer' })
-  return entries.every((entry) => {
-    budget.left -= 1
-    return budget.left >= 0 && removeEntry(directory, entry, budget)
+async function removeByThread(
+  directory: HeldDirectory,
+  kept: string | undefined,
+): Promise<RemovalEnd> {
+  // Run from source, or built.
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+  const request: RemovalRequest = { path: directory.pathOf('.'), kept }
+  const thread = new Worker(new URL(`./removal-thread.${extension}`, import.meta.url), {
+    workerData: request,
+    name: 'removal',
   })
-}
-
-function removeEntry(
-  directory: string,
-  entry: Dirent<Buffer<ArrayBuffer>>,
-  budget: { left: number },
-): boolean {
-  const path = Buffer.concat([Buffer.from(`${directory}/`), entry.name])
-  if (!entry.isDirectory()) {
-    unlinkSync(path)
-    return true
-  }
-  const text = path.toString()
-  // A name that is not UTF-8 has no text to go on with.
-  if (!Buffer.from(text).equals(path) || !removeSome(text, budget)) return false
-  rmdirSync(path)
-  return true
+  return await new Promise((resolve, reject) => {
+    thread.on('message', resolve).on('error', reject)
+  })
 }

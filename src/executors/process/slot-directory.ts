@@ -1,11 +1,10 @@
-import { chmodSync, copyFileSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 import type { SlotSecrets, Transform } from '../../pipelines/executor.ts'
 import type { Leftover, Leftovers } from '../leftovers.ts'
-import { emptyDirectory } from './emptying.ts'
+import { removeTree } from './emptying.ts'
 import { makeFifos } from './fifo.ts'
 import type { WarmFiles } from './warm-program.ts'
 
@@ -93,19 +92,10 @@ export function slotLeftover(path: string): Leftover {
   return {
     what: path,
     async remove() {
-      await removeSlotDirectory(path)
+      await removeTree(path)
       return true
     },
   }
-}
-
-async function removeSlotDirectory(path: string): Promise<void> {
-  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return
-  for (const name of ['pfs', 'tmp', 'var-tmp']) {
-    const directory = join(path, name)
-    if (lstatSync(directory, { throwIfNoEntry: false })) await emptyDirectory(directory, pfsMode)
-  }
-  await rm(path, { recursive: true, force: true })
 }
 
 /** Takes back what was begun of a slot that did not open: what cannot be now is no reason of its own. */

@@ -78,3 +78,27 @@ test('it takes neither small files nor those that it has no room for, and begins
   cache = new InputCache({ directory: join(home, 'cache'), bytesMax: 2 * sizeBytes })
   expect(readdirSync(join(home, 'cache'))).toEqual([])
 })
+
+async function write(path: string): Promise<void> {
+  writeFileSync(path, '')
+}
+
+test('whenever another takes the room of one that was just written, it is linked, or not in the cache', async () => {
+  const [first, second] = [await contentOf('a'), await contentOf('b')]
+  const outcomes = new Set<boolean>()
+  // So many microtasks after it was written.
+  for (let delay = 0; delay < 12; delay += 1) {
+    const small = new InputCache({ directory: join(home, `${delay}`), bytesMax: sizeBytes })
+    let other: Promise<boolean> | undefined
+    const made = small.link(contents, first, join(home, `first-${delay}`), async (path) => {
+      await write(path)
+      let turn = Promise.resolve()
+      for (let count = 0; count < delay; count += 1) turn = turn.then(() => {})
+      other = turn.then(() => small.link(contents, second, join(home, `second-${delay}`), write))
+    })
+    outcomes.add(await made)
+    expect(existsSync(join(home, `first-${delay}`))).toBe(await made)
+    expect(await other).toBe(true)
+  }
+  expect(outcomes).toEqual(new Set([false, true]))
+})

@@ -66,6 +66,8 @@ export class InputCache {
         this.#filling.delete(key)
       }
     }
+    // Others may have taken its room since it was written.
+    if (!this.#files.has(key)) return false
     this.#touch(key)
     try {
       linkSync(join(this.directory, key), target)

@@ -1,12 +1,13 @@
-import { lstatSync, readdirSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 
 import type { FilePath } from '../../base/paths.ts'
 import { isWithin, rootPath } from '../../base/paths.ts'
+import type { HeldTree } from '../../pipelines/held-directories.ts'
 import type { FileTrees, TreeEntry } from '../../storage/file-trees.ts'
 import { outputName } from './input-files.ts'
 import type { OutputSource } from './output-source.ts'
 import type { Pacer } from './pacer.ts'
-import { hostPath, type PfsNode } from './pfs-links.ts'
+import type { PfsNode } from './pfs-links.ts'
 
 interface InputEntriesPorts {
   readonly trees: FileTrees
@@ -21,6 +22,7 @@ interface InputEntriesPorts {
 export async function inputEntry(
   ports: InputEntriesPorts,
   source: OutputSource,
+  tree: HeldTree,
   node: PfsNode,
 ): Promise<TreeEntry | undefined> {
   const [input, ...names] = node.names
@@ -33,7 +35,7 @@ export async function inputEntry(
   // What comes out of a pipe is the server's, as long as it is one.
   const isPipe = 'isLazy' in member && member.isLazy && node.stats.isFIFO()
   const isSame = (source.isInputReadOnly && input !== outputName) || isPipe
-  if (!isSame && !(await isUntouched(ports, source, node))) return undefined
+  if (!isSame && !(await isUntouched(ports, source, tree, node))) return undefined
   const relative = path.slice(member.path.length) as FilePath
   if (relative === '') return member.entry
   return member.entry.kind === 'directory'
@@ -45,15 +47,16 @@ export async function inputEntry(
 async function isUntouched(
   ports: InputEntriesPorts,
   source: OutputSource,
+  tree: HeldTree,
   { names, stats }: PfsNode,
 ): Promise<boolean> {
   if (source.writtenAt === undefined || stats.ctimeNs >= source.writtenAt) return false
   if (!stats.isDirectory()) return stats.isFile()
   if (ports.pacer.isDue) await ports.pacer.rest()
-  for (const name of readdirSync(hostPath(source, names))) {
-    const below = [...names, name]
-    const node = { names: below, stats: lstatSync(hostPath(source, below), { bigint: true }) }
-    if (!(await isUntouched(ports, source, node))) return false
+  for (const entry of tree.directory(names).entries()) {
+    const below = [...names, entry.name.toString()]
+    const node = { names: below, stats: lstatSync(tree.pathOf(below), { bigint: true }) }
+    if (!(await isUntouched(ports, source, tree, node))) return false
   }
   return true
 }

@@ -15,9 +15,10 @@ import { assert } from '../../base/errors.ts'
 import type { FilePath } from '../../base/paths.ts'
 import type { WorkMember } from '../../pipelines/datum-worker.ts'
 import type { PlacedInputs, Slot } from '../../pipelines/executor.ts'
+import { HeldTree } from '../../pipelines/held-directories.ts'
 import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEntry } from '../../storage/file-trees.ts'
-import { DatumFilesError, errorCode } from './datum-errors.ts'
+import { changedError, DatumFilesError, errorCode, isOfChange } from './datum-errors.ts'
 import type { InputCache } from './input-cache.ts'
 import { type LazyFile, makePipes } from './lazy-files.ts'
 import type { Pacer } from './pacer.ts'
@@ -68,15 +69,15 @@ export async function writeInputs(
   const present = removeOthers(slot, wantedDirectories(members))
   const { inputCache: _, ...others } = ports
   const { isInputReadOnly, spares } = slot
-  const writer = new InputWriter(isInputReadOnly ? { ...ports, spares } : others)
+  const locate = (path: string): string => pfsDirectory + path
+  const writer = new InputWriter(isInputReadOnly ? { ...ports, spares } : others, locate)
   const lazyFiles: LazyFile[] = []
-  const lister = new InputWriter(others, lazyFiles)
+  const lister = new InputWriter(others, locate, lazyFiles)
   for (const member of members) {
     const { input, path, entry } = member
     try {
       makeDirectories(pfsDirectory, directoriesOf(member), present)
-      const target = `${pfsDirectory}/${input}${path}`
-      await (member.isLazy === true ? lister : writer).write(target, entry)
+      await (member.isLazy === true ? lister : writer).write(`/${input}${path}`, entry)
     } catch (error) {
       throw asNameError(error, `/${input}${path}`)
     }
@@ -84,18 +85,34 @@ export async function writeInputs(
   await makePipes(lazyFiles.map(({ path }) => path))
   makeDirectories(pfsDirectory, [`/${outputName}`], present)
   const out = join(pfsDirectory, outputName)
-  // User code may change these.
-  const copier = new InputWriter(others)
-  if (formerOutput !== undefined) await copier.write(out, formerOutput)
+  const copied = formerOutput === undefined ? noFiles : await copyFormer(others, out, formerOutput)
   // Past the tick in which the last file was written, where that is little beside the writing.
-  if (writer.count + copier.count >= tickCountMin) await ports.pacer.rest(tickMs)
+  if (writer.count + copied.count >= tickCountMin) await ports.pacer.rest(tickMs)
   const isOfInterest = !isInputReadOnly || formerOutput !== undefined
   return {
-    downloadBytes: writer.bytes + copier.bytes,
+    downloadBytes: writer.bytes + copied.bytes,
     lazyFiles,
     // An `out` that nothing is done to can be seen not to have changed.
     writtenAt: isOfInterest ? stamp(out) : undefined,
-    placed: placedIn(pfsDirectory, present, writer.written, lazyFiles),
+    placed: placedIn(present, writer.written, lazyFiles),
+  }
+}
+
+const noFiles = { count: 0, bytes: 0 } as const
+
+/** User code may change these, and others may be at it already. */
+async function copyFormer(
+  ports: InputFilesPorts,
+  out: string,
+  formerOutput: DirectoryEntry,
+): Promise<Readonly<Record<'count' | 'bytes', number>>> {
+  using tree = new HeldTree(out)
+  const copier = new InputWriter(ports, (path) => tree.pathOf(path.split('/').slice(1)))
+  try {
+    await copier.write('', formerOutput)
+    return copier
+  } catch (error) {
+    throw isOfChange(error) ? changedError(`/pfs/${outputName}`, error) : error
   }
 }
 
@@ -106,15 +123,12 @@ function stamp(directory: string): bigint {
 }
 
 function placedIn(
-  pfsDirectory: string,
   directories: ReadonlySet<string>,
   written: WrittenFiles | undefined,
   lazyFiles: readonly LazyFile[],
 ): PlacedInputs | undefined {
   if (written === undefined || lazyFiles.length > 0) return undefined
-  const below = (path: string): string => path.slice(pfsDirectory.length)
-  const [copies, otherFiles] = [written.copies.map(below), written.others.map(below)]
-  return { copies, otherFiles, directories }
+  return { copies: written.copies, otherFiles: written.others, directories }
 }
 
 /** What is there before any file: `out`, and the directories that hold the members. */
@@ -167,14 +181,23 @@ interface WrittenFiles {
 
 class InputWriter {
   readonly #ports: InputFilesPorts & Pick<Slot, 'spares'>
+  readonly #locate: (path: string) => string
   readonly #lazyFiles: LazyFile[] | undefined
   bytes = 0
   count = 0
   #written: WrittenFiles | undefined = { copies: [], others: [] }
 
-  /** With `lazyFiles`, files are put there instead of being written. */
-  constructor(ports: InputFilesPorts & Pick<Slot, 'spares'>, lazyFiles?: LazyFile[]) {
+  /**
+   * `locate` tells where what is to be at a path, which begins with a slash, is made, by one call at once. With
+   * `lazyFiles`, files are put there instead of being written.
+   */
+  constructor(
+    ports: InputFilesPorts & Pick<Slot, 'spares'>,
+    locate: (path: string) => string,
+    lazyFiles?: LazyFile[],
+  ) {
     this.#ports = ports
+    this.#locate = locate
     this.#lazyFiles = lazyFiles
   }
 
@@ -183,42 +206,43 @@ class InputWriter {
     return this.#written
   }
 
-  /** Writes `entry` at `target`: a directory there exists already. */
-  async write(target: string, entry: TreeEntry): Promise<void> {
+  /** Writes `entry` at `path`: a directory there exists already. */
+  async write(path: string, entry: TreeEntry): Promise<void> {
     const { trees, pacer } = this.#ports
     if (pacer.isDue) await pacer.rest()
     if (entry.kind === 'file') {
-      if (this.#lazyFiles === undefined) await this.#writeFile(target, entry.content)
-      else this.#lazyFiles.push({ path: target, content: entry.content })
+      if (this.#lazyFiles === undefined) await this.#writeFile(path, entry.content)
+      else this.#lazyFiles.push({ path: this.#locate(path), content: entry.content })
       return
     }
     for await (const below of trees.list(entry, '' as FilePath)) {
       assert(isPlainName(below.name), 'a name in a tree is no path')
-      const path = `${target}/${below.name}`
+      const pathBelow = `${path}/${below.name}`
       if (below.entry.kind === 'directory') {
         this.#written = undefined
-        mkdirSync(path)
+        mkdirSync(this.#locate(pathBelow))
       }
-      await this.write(path, below.entry)
+      await this.write(pathBelow, below.entry)
     }
   }
 
-  async #writeFile(target: string, content: Content): Promise<void> {
+  async #writeFile(path: string, content: Content): Promise<void> {
     const isSmall = contentSizeBytes(content) <= spareBytesMax
-    if (!(await this.#link(target, content))) {
+    if (!(await this.#link(path, content))) {
+      const target = this.#locate(path)
       const spare = isSmall ? this.#ports.spares?.take(target) : undefined
       await this.#fill(spare ?? openSync(target, 'wx'), content)
     }
     this.count += 1
-    this.#written?.[isSmall ? 'copies' : 'others'].push(target)
+    this.#written?.[isSmall ? 'copies' : 'others'].push(path)
     if (this.count > placedCountMax) this.#written = undefined
   }
 
-  async #link(target: string, content: Content): Promise<boolean> {
+  async #link(path: string, content: Content): Promise<boolean> {
     const { contents, inputCache } = this.#ports
     if (inputCache?.takes(content) !== true) return false
-    const copy = (path: string): Promise<void> => this.#fill(openSync(path, 'wx'), content)
-    return await inputCache.link(contents, content, target, copy)
+    const copy = (into: string): Promise<void> => this.#fill(openSync(into, 'wx'), content)
+    return await inputCache.link(contents, content, this.#locate(path), copy)
   }
 
   /** Gives the file this content, whatever it held, and closes it. */

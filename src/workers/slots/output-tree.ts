@@ -1,29 +1,19 @@
-import {
-  type BigIntStats,
-  chmodSync,
-  closeSync,
-  constants,
-  lstatSync,
-  openSync,
-  read,
-  readdirSync,
-  readFileSync,
-  statfsSync,
-} from 'node:fs'
+import { closeSync, type Dirent, fstatSync, lstatSync, read, readSync, statfsSync } from 'node:fs'
 import { promisify } from 'node:util'
 
 import { compareBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
 import { type FilePath, joinPath, rootPath } from '../../base/paths.ts'
 import { exactSizeText, sizeText } from '../../base/sizes.ts'
+import { HeldTree, openHeldFile } from '../../pipelines/held-directories.ts'
 import type { Content, Contents } from '../../storage/contents.ts'
-import type { DirectoryEntry, FileTrees, TreeEdit } from '../../storage/file-trees.ts'
-import { DatumFilesError, errorCode } from './datum-errors.ts'
+import type { DirectoryEntry, FileTrees, TreeEdit, TreeEntry } from '../../storage/file-trees.ts'
+import { changedError, DatumFilesError, errorCode, isOfChange } from './datum-errors.ts'
 import { inputEntry } from './input-entries.ts'
 import { outputName } from './input-files.ts'
 import type { OutputSource } from './output-source.ts'
 import type { Pacer } from './pacer.ts'
-import { followLink, hostPath, type PfsNode, shownPath } from './pfs-links.ts'
+import { followLink, type PfsNode, shownPath } from './pfs-links.ts'
 
 export interface OutputPorts {
   readonly trees: FileTrees
@@ -47,19 +37,26 @@ const smallBytes = 64 * 1024 * 1024
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const readAsync = promisify(read)
 
+/** What is known of files in a directory, or at the end of a link. */
+type FileKind = Pick<
+  Dirent,
+  'isFile' | 'isDirectory' | 'isFIFO' | 'isSocket' | 'isCharacterDevice' | 'isBlockDevice'
+>
+
 /**
- * Stores what user code left in `/pfs/out`, when nothing of it runs any more. Symbolic links are
- * followed as the sandbox would. One to an input that is still as it was takes the input's entry,
+ * Stores what user code left in `/pfs/out`, when nothing of it should run any more: where something does, nothing
+ * is read but what is there, once. Symbolic links are followed as the sandbox would. One to an input that is still as it was takes the input's entry,
  * without reading it, and so does a file that was there before and was not touched.
  *
  * @throws {DatumFilesError} for what no tree can hold: special files, links that lead out of `/pfs`,
- * names that are not UTF-8; and for more than may be stored.
+ * names that are not UTF-8; for more than may be stored; and for what changes meanwhile.
  * @throws {CancelledError} when the pacer's work is.
  */
 export async function storeOutput(ports: OutputPorts, source: OutputSource): Promise<OutputTree> {
-  const reader = new OutputReader(ports, source)
   const empty = await ports.trees.emptyRoot()
-  if (source.isEmpty === true || reader.isEmpty) return { root: empty, uploadBytes: 0 }
+  if (source.isEmpty === true) return { root: empty, uploadBytes: 0 }
+  using reader = new OutputReader(ports, source)
+  if (reader.isEmpty) return { root: empty, uploadBytes: 0 }
   const root = await ports.trees.edit(empty, reader.edits(empty), { emptied: 'keep' })
   return { root, uploadBytes: reader.bytes }
 }
@@ -70,9 +67,13 @@ interface Ancestors {
   readonly above: Ancestors | undefined
 }
 
-class OutputReader {
+const outNames = [outputName] as const
+
+class OutputReader implements Disposable {
   readonly #ports: OutputPorts
   readonly #source: OutputSource
+  readonly #tree: HeldTree
+  readonly #topEntries: readonly Dirent<Buffer>[]
   bytes = 0
   /** With what is still to be read of the file at hand. */
   #fileBytes = 0n
@@ -80,52 +81,57 @@ class OutputReader {
   constructor(ports: OutputPorts, source: OutputSource) {
     this.#ports = ports
     this.#source = source
+    using opened = new DisposableStack()
+    this.#tree = opened.use(new HeldTree(source.pfsDirectory))
+    try {
+      this.#topEntries = this.#tree.directory(outNames).entries()
+    } catch (error) {
+      if (!isOfChange(error)) throw error
+      const shown = shownPath(source, outNames)
+      throw new DatumFilesError(`${shown} is no directory any more`, { cause: error })
+    }
+    opened.move()
   }
 
   /** Whether `/pfs/out` has nothing in it. */
   get isEmpty(): boolean {
-    this.#requireDirectory()
-    return this.#namesIn([outputName]).length === 0
+    return this.#topEntries.length === 0
   }
 
   /** Everything in `/pfs/out`, in the order of `pathKey`. */
   async *edits(emptyDirectory: DirectoryEntry): AsyncGenerator<TreeEdit> {
-    const node = { names: [outputName], stats: this.#requireDirectory() }
-    for await (const edit of this.#directory(node, rootPath, undefined)) {
+    for await (const edit of this.#directory(outNames, rootPath, undefined)) {
       yield edit.entry === undefined ? { path: edit.path, entry: emptyDirectory } : edit
     }
   }
 
-  #requireDirectory(): BigIntStats {
-    const out = [outputName]
-    const stats = lstatSync(hostPath(this.#source, out), { bigint: true, throwIfNoEntry: false })
-    if (stats?.isDirectory() === true) return stats
-    throw new DatumFilesError(`${shownPath(this.#source, out)} is no directory any more`)
+  [Symbol.dispose](): void {
+    this.#tree[Symbol.dispose]()
   }
 
   /** The entries below `path`; one without an entry for a directory that is empty. */
   async *#directory(
-    node: PfsNode,
+    names: readonly string[],
     path: FilePath,
     above: Ancestors | undefined,
   ): AsyncGenerator<TreeEdit> {
-    const ancestors = this.#enter(node, above)
-    const names = this.#namesIn(node.names)
-    if (names.length === 0 && path !== rootPath) yield { path, entry: undefined }
-    for (const name of names) {
+    const ancestors = this.#enter(names, above)
+    const entries = path === rootPath ? this.#topEntries : this.#entriesOf(names)
+    if (entries.length === 0 && path !== rootPath) yield { path, entry: undefined }
+    for (const { name, kind } of this.#inOrder(names, entries)) {
       if (this.#ports.pacer.isDue) {
         await this.#ports.pacer.rest()
       }
-      yield* this.#node([...node.names, name], this.#pathBelow(path, name), ancestors)
+      yield* this.#node([...names, name], kind, this.#pathBelow(path, name), ancestors)
     }
   }
 
-  #enter(node: PfsNode, above: Ancestors | undefined): Ancestors {
-    const path = node.names.join('/')
+  #enter(names: readonly string[], above: Ancestors | undefined): Ancestors {
+    const path = names.join('/')
     for (let other = above; other !== undefined; other = other.above) {
       if (other.path === path) {
         throw new DatumFilesError(
-          `a symbolic link leads back to ${shownPath(this.#source, node.names)}, which it is in`,
+          `a symbolic link leads back to ${shownPath(this.#source, names)}, which it is in`,
         )
       }
     }
@@ -134,40 +140,69 @@ class OutputReader {
 
   async *#node(
     names: readonly string[],
+    found: Dirent<Buffer>,
     path: FilePath,
     ancestors: Ancestors,
   ): AsyncGenerator<TreeEdit> {
-    const stats = this.#statsOf(names)
-    const node = stats.isSymbolicLink() ? followLink(this.#source, names) : { names, stats }
-    // A directory in `out` is gone through, whatever it held.
-    if (node.names[0] !== outputName || node.stats.isFile()) {
-      const entry = await inputEntry(this.#ports, this.#source, node)
-      if (entry !== undefined) {
-        yield { path, entry }
-        return
-      }
+    const isLink = found.isSymbolicLink()
+    // Of what stands for nothing that was there before, it is enough to know what it is.
+    const mayBeKnown =
+      isLink ||
+      names[0] !== outputName ||
+      (this.#source.formerOutput !== undefined && found.isFile())
+    const node = mayBeKnown ? this.#held(names, () => this.#nodeAt(names, isLink)) : undefined
+    const known = node === undefined ? undefined : await this.#knownEntry(node)
+    if (known !== undefined) {
+      yield { path, entry: known }
+      return
     }
-    if (node.stats.isDirectory()) yield* this.#directory(node, path, ancestors)
-    else if (node.stats.isFile()) {
-      yield { path, entry: { kind: 'file', content: await this.#store(node) } }
+    const at = node?.names ?? names
+    const kind: FileKind = node?.stats ?? found
+    if (kind.isDirectory()) yield* this.#directory(at, path, ancestors)
+    else if (kind.isFile()) {
+      yield { path, entry: { kind: 'file', content: await this.#store(at) } }
     } else {
       throw new DatumFilesError(
-        `${shownPath(this.#source, names)} is a special file (${specialKind(node.stats)}): ` +
+        `${shownPath(this.#source, names)} is a special file (${specialKind(kind)}): ` +
           'only files, directories and symbolic links can be output',
       )
     }
   }
 
-  #statsOf(names: readonly string[]): BigIntStats {
+  #nodeAt(names: readonly string[], isLink: boolean): PfsNode {
+    return isLink
+      ? followLink(this.#source, this.#tree, names)
+      : { names, stats: lstatSync(this.#tree.pathOf(names), { bigint: true }) }
+  }
+
+  async #knownEntry(node: PfsNode): Promise<TreeEntry | undefined> {
+    // A directory in `out` is gone through, whatever it held.
+    if (node.names[0] === outputName && !node.stats.isFile()) return undefined
     try {
-      return lstatSync(hostPath(this.#source, names), { bigint: true })
+      return await inputEntry(this.#ports, this.#source, this.#tree, node)
     } catch (error) {
-      if (errorCode(error) !== 'ENAMETOOLONG') throw error
-      const shown = shownPath(this.#source, names).slice(0, 100)
-      throw new DatumFilesError(`an output path is longer than this host can read: ${shown}…`, {
-        cause: error,
-      })
+      throw this.#asChanged(node.names, error)
     }
+  }
+
+  #held<Result>(names: readonly string[], call: () => Result): Result {
+    try {
+      return call()
+    } catch (error) {
+      throw this.#asChanged(names, error)
+    }
+  }
+
+  #asChanged(names: readonly string[], error: unknown): unknown {
+    const shown = shownPath(this.#source, names)
+    if (isOfChange(error)) return changedError(shown, error)
+    if (errorCode(error) !== 'ENAMETOOLONG') return error
+    const [start, cause] = [shown.slice(0, 100), { cause: error }]
+    return new DatumFilesError(`an output path is longer than this host can read: ${start}…`, cause)
+  }
+
+  #entriesOf(names: readonly string[]): readonly Dirent<Buffer>[] {
+    return this.#held(names, () => this.#tree.directory(names).entries())
   }
 
   #pathBelow(path: FilePath, name: string): FilePath {
@@ -181,19 +216,20 @@ class OutputReader {
     return below
   }
 
-  /** The names in a directory, in the order of their bytes. */
-  #namesIn(names: readonly string[]): readonly string[] {
-    const path = hostPath(this.#source, names)
-    const list = (): Buffer[] => readdirSync(path, { encoding: 'buffer' })
-    return readable(path, 0o700, list)
-      .toSorted(compareBytes)
-      .map((bytes) => {
+  /** What is in a directory, in the order of the names' bytes. */
+  #inOrder(
+    names: readonly string[],
+    entries: readonly Dirent<Buffer>[],
+  ): readonly { readonly name: string; readonly kind: Dirent<Buffer> }[] {
+    return entries
+      .toSorted((left, right) => compareBytes(left.name, right.name))
+      .map((kind) => {
         try {
-          return strictDecoder.decode(bytes)
+          return { name: strictDecoder.decode(kind.name), kind }
         } catch (error) {
           throw new DatumFilesError(
             `a name in ${shownPath(this.#source, names)} is not UTF-8: ` +
-              JSON.stringify(bytes.toString('latin1')),
+              JSON.stringify(kind.name.toString('latin1')),
             { cause: error },
           )
         }
@@ -205,8 +241,8 @@ class OutputReader {
    *
    * @throws {DatumFilesError} when there is more than may be.
    */
-  #requireRoom({ names, stats }: PfsNode): void {
-    this.#fileBytes += stats.size
+  #requireRoom(names: readonly string[], sizeBytes: bigint): void {
+    this.#fileBytes += sizeBytes
     const { outputBytesMax } = this.#ports
     if (outputBytesMax === undefined && this.#fileBytes <= smallBytes) return
     const bytesMax = outputBytesMax ?? diskBytes(this.#source.pfsDirectory)
@@ -221,34 +257,59 @@ class OutputReader {
     )
   }
 
-  async #store(node: PfsNode): Promise<Content> {
-    this.#requireRoom(node)
-    const { names, stats } = node
-    const path = hostPath(this.#source, names)
-    const flags = constants.O_RDONLY | constants.O_NOFOLLOW
-    const descriptor = readable(path, 0o600, () => openSync(path, flags))
+  async #store(names: readonly string[]): Promise<Content> {
+    const path = this.#held(names, () => this.#tree.pathOf(names))
+    const descriptor = this.#held(names, () => openHeldFile(path))
     try {
-      if (stats.size <= pieceBytes) {
-        const bytes = readFileSync(descriptor)
-        this.bytes += bytes.length
-        return await this.#ports.contents.writeBytes(bytes)
+      const before = fstatSync(descriptor, { bigint: true })
+      // Whoever looks in the directory is told of a file, and opens something else.
+      if (!before.isFile()) throw changedError(shownPath(this.#source, names))
+      this.#requireRoom(names, before.size)
+      const sizeBytes = Number(before.size)
+      const requireSame = (): void => {
+        const { size, ctimeNs } = fstatSync(descriptor, { bigint: true })
+        if (size === before.size && ctimeNs === before.ctimeNs) return
+        throw changedError(shownPath(this.#source, names))
       }
-      return await this.#ports.contents.write(this.#pieces(descriptor))
+      if (sizeBytes > pieceBytes) {
+        const content = await this.#ports.contents.write(this.#pieces(descriptor, sizeBytes))
+        requireSame()
+        return content
+      }
+      const bytes = wholeBytes(descriptor, sizeBytes)
+      requireSame()
+      this.bytes += bytes.length
+      return await this.#ports.contents.writeBytes(bytes)
     } finally {
       closeSync(descriptor)
     }
   }
 
-  async *#pieces(descriptor: number): AsyncGenerator<Uint8Array> {
-    for (;;) {
+  /** So many bytes, or fewer of a file that was cut meanwhile. */
+  async *#pieces(descriptor: number, sizeBytes: number): AsyncGenerator<Uint8Array> {
+    for (let leftBytes = sizeBytes; leftBytes > 0;) {
       if (this.#ports.pacer.isDue) await this.#ports.pacer.rest()
-      const buffer = Buffer.allocUnsafeSlow(pieceBytes)
-      const { bytesRead } = await readAsync(descriptor, buffer, 0, pieceBytes, null)
+      const length = Math.min(pieceBytes, leftBytes)
+      const buffer = Buffer.allocUnsafeSlow(length)
+      const { bytesRead } = await readAsync(descriptor, buffer, 0, length, null)
       if (bytesRead === 0) return
       this.bytes += bytesRead
+      leftBytes -= bytesRead
       yield buffer.subarray(0, bytesRead)
     }
   }
+}
+
+/** So many bytes, or fewer of a file that was cut meanwhile. */
+function wholeBytes(descriptor: number, sizeBytes: number): Uint8Array {
+  const buffer = Buffer.allocUnsafe(sizeBytes)
+  let length = 0
+  while (length < sizeBytes) {
+    const bytesRead = readSync(descriptor, buffer, length, sizeBytes - length, null)
+    if (bytesRead === 0) break
+    length += bytesRead
+  }
+  return buffer.subarray(0, length)
 }
 
 function diskBytes(path: string): number {
@@ -256,20 +317,9 @@ function diskBytes(path: string): number {
   return blocks * bsize
 }
 
-/** Runs a file call; where user code took the right to it away, with the right given back. */
-function readable<Result>(path: string, mode: number, call: () => Result): Result {
-  try {
-    return call()
-  } catch (error) {
-    if (errorCode(error) !== 'EACCES') throw error
-    chmodSync(path, mode)
-    return call()
-  }
-}
-
-function specialKind(stats: BigIntStats): string {
-  if (stats.isFIFO()) return 'a named pipe'
-  if (stats.isSocket()) return 'a socket'
-  assert(stats.isCharacterDevice() || stats.isBlockDevice(), 'every kind of file is known')
+function specialKind(kind: FileKind): string {
+  if (kind.isFIFO()) return 'a named pipe'
+  if (kind.isSocket()) return 'a socket'
+  assert(kind.isCharacterDevice() || kind.isBlockDevice(), 'every kind of file is known')
   return 'a device'
 }

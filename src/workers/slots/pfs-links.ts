@@ -1,5 +1,6 @@
 import { lstatSync, readlinkSync, type BigIntStats } from 'node:fs'
 
+import type { HeldTree } from '../../pipelines/held-directories.ts'
 import { DatumFilesError, errorCode } from './datum-errors.ts'
 
 /** Where user code sees the slot's directory, and where it is for us. */
@@ -19,12 +20,12 @@ const linkHopsMax = 40
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * Follows the symbolic link at `names` as it leads inside the sandbox, one name at a time: the
+ * Follows the symbolic link at `names`, in the tree of `pfsDirectory`, as it leads inside the sandbox, one name at a time: the
  * host's own resolution would leave the slot's directory.
  *
  * @throws {DatumFilesError} for a link that leads nowhere, in circles, or out of `/pfs`.
  */
-export function followLink(place: PfsPlace, names: readonly string[]): PfsNode {
+export function followLink(place: PfsPlace, tree: HeldTree, names: readonly string[]): PfsNode {
   const shown = shownPath(place, names)
   const pfsNames = place.pfsPath.split('/').slice(1)
   let reached: string[] = []
@@ -37,19 +38,19 @@ export function followLink(place: PfsPlace, names: readonly string[]): PfsNode {
     reached.push(name)
     if (!agree(reached, pfsNames)) throw outside(shown, place, text)
     if (reached.length <= pfsNames.length) continue
-    const node = nodeAt(place, reached.slice(pfsNames.length), shown)
+    const node = nodeAt(tree, reached.slice(pfsNames.length), shown)
     if (!node.stats.isSymbolicLink()) {
       if (pending.length > 0 && !node.stats.isDirectory()) throw dangling(shown)
       continue
     }
     hops += 1
     if (hops > linkHopsMax) throw new DatumFilesError(`symbolic link ${shown} leads in circles`)
-    text = linkText(place, node.names, shown)
+    text = linkText(tree, node.names, shown)
     reached = text.startsWith('/') ? [] : reached.slice(0, -1)
     pending.push(...text.split('/').toReversed())
   }
   if (reached.length < pfsNames.length) throw outside(shown, place, text)
-  return nodeAt(place, reached.slice(pfsNames.length), shown)
+  return nodeAt(tree, reached.slice(pfsNames.length), shown)
 }
 
 function isStep(name: string): boolean {
@@ -62,13 +63,13 @@ function agree(left: readonly string[], right: readonly string[]): boolean {
   return left.slice(0, shared).every((name, index) => name === right[index])
 }
 
-function nodeAt(place: PfsPlace, names: readonly string[], shown: string): PfsNode {
-  return { names, stats: lookUp(place, names, shown) }
+function nodeAt(tree: HeldTree, names: readonly string[], shown: string): PfsNode {
+  return { names, stats: lookUp(tree, names, shown) }
 }
 
-function lookUp(place: PfsPlace, names: readonly string[], shown: string): BigIntStats {
+function lookUp(tree: HeldTree, names: readonly string[], shown: string): BigIntStats {
   try {
-    return lstatSync(hostPath(place, names), { bigint: true })
+    return lstatSync(tree.pathOf(names), { bigint: true })
   } catch (error) {
     const code = errorCode(error)
     if (code === 'ENOENT' || code === 'ENOTDIR') throw dangling(shown, error)
@@ -79,8 +80,8 @@ function lookUp(place: PfsPlace, names: readonly string[], shown: string): BigIn
   }
 }
 
-function linkText(place: PfsPlace, names: readonly string[], shown: string): string {
-  const bytes = readlinkSync(hostPath(place, names), { encoding: 'buffer' })
+function linkText(tree: HeldTree, names: readonly string[], shown: string): string {
+  const bytes = readlinkSync(tree.pathOf(names), { encoding: 'buffer' })
   try {
     return strictDecoder.decode(bytes)
   } catch (error) {
@@ -98,10 +99,6 @@ function outside(shown: string, place: PfsPlace, text: string): DatumFilesError 
   return new DatumFilesError(
     `symbolic link ${shown} leads out of ${place.pfsPath} (to ${text}); copy the file instead`,
   )
-}
-
-export function hostPath(place: PfsPlace, names: readonly string[]): string {
-  return [place.pfsDirectory, ...names].join('/')
 }
 
 /** The path as user code knows it. */

@@ -6,6 +6,7 @@ import {
   type RunResult,
   type Slot,
   SlotBoundError,
+  StillWrittenError,
   type Transform,
   WarmCommandError,
 } from '../../pipelines/executor.ts'
@@ -73,9 +74,7 @@ export class SlotWorker implements DatumWorker {
       await slot.reset(placed)
       return outcome
     } catch (error) {
-      if (!(error instanceof SlotBoundError || error instanceof WarmCommandError)) {
-        throw workFilesError(error, slot.pfsDirectory)
-      }
+      if (!isOfUserCode(error)) throw workFilesError(error, slot.pfsDirectory)
       this.#slot = undefined
       await slot[Symbol.asyncDispose]()
       return { kind: 'failure', reason: error.message, stats: watch.stats() }
@@ -129,4 +128,11 @@ export class SlotWorker implements DatumWorker {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#slot?.[Symbol.asyncDispose]()
   }
+}
+
+/** The datum fails by it, and takes its slot along. */
+function isOfUserCode(
+  error: unknown,
+): error is SlotBoundError | WarmCommandError | StillWrittenError {
+  return [SlotBoundError, WarmCommandError, StillWrittenError].some((kind) => error instanceof kind)
 }
