@@ -15,7 +15,7 @@ import { planStepMessage } from './jobs/plan-messages.ts'
 import { jobStatsMessage, pipelineStatsMessage } from './jobs/stats-messages.ts'
 import { batchedList } from './pfs/batched-list.ts'
 import { requireFile, requireText } from './pfs/names.ts'
-import { inputsOf, requireJob, withSpecs } from './pps/job-handlers.ts'
+import { inputsOf, requireJob, toldJobs } from './pps/job-handlers.ts'
 import { datumInfoMessage, jobInfoMessage } from './pps/job-messages.ts'
 import { specOfRequest } from './pps/spec-request.ts'
 
@@ -30,9 +30,9 @@ export function jobsRoutes(processing: Processing): readonly Route[] {
   return service(Jobs, {
     listJobs: {
       encoded({ pipeline, inputCommit }) {
-        const pages = withSpecs(jobs, jobs.pages(pipeline?.name, inputsOf(inputCommit)))
-        return batchedList(JobInfosBatchSchema, pages, ({ job, spec }) => ({
-          jobInfo: [jobInfoMessage(job, spec)],
+        const pages = toldJobs(jobs, jobs.pages(pipeline?.name, inputsOf(inputCommit)))
+        return batchedList(JobInfosBatchSchema, pages, (job) => ({
+          jobInfo: [jobInfoMessage(job)],
         }))
       },
     },

@@ -1,3 +1,4 @@
+import { groupedText } from './counts.ts'
 import type { Affected, CheckCounts, RepairState, Severity } from './findings.ts'
 
 /** What of a finding people read. */
@@ -58,23 +59,19 @@ export function summaryText(counts: CheckCounts, full: boolean): string {
 function verdict({ errors, warnings, repaired }: CheckCounts): string {
   if (errors + warnings + repaired === 0) return 'no damage'
   const parts = [counted(errors, 'error'), counted(warnings, 'warning')]
-  if (repaired > 0) parts.push(`${grouped(repaired)} repaired`)
+  if (repaired > 0) parts.push(`${groupedText(repaired)} repaired`)
   return parts.join(', ')
 }
 
 /** How far a check is, for one line. */
 export function progressText(stage: string, counts: CheckCounts, full: boolean): string {
   const { rows, nodes, chunks, packs, bytes, bytesTotal } = counts
-  const read = full ? `, ${grouped(bytes)} of ${grouped(bytesTotal)} bytes` : ''
-  return `checking ${stage}: ${grouped(rows)} rows, ${grouped(nodes)} nodes, ${grouped(chunks)} chunks, ${grouped(packs)} packs${read}`
+  const read = full ? `, ${groupedText(bytes)} of ${groupedText(bytesTotal)} bytes` : ''
+  return `checking ${stage}: ${groupedText(rows)} rows, ${groupedText(nodes)} nodes, ${groupedText(chunks)} chunks, ${groupedText(packs)} packs${read}`
 }
 
 function counted(count: number, word: string): string {
-  return `${grouped(count)} ${word}${count === 1 ? '' : 's'}`
-}
-
-function grouped(count: number): string {
-  return count.toLocaleString('en-US')
+  return `${groupedText(count)} ${word}${count === 1 ? '' : 's'}`
 }
 
 function plain(line: string): string {

@@ -6,6 +6,7 @@ import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { CommitUses, GoingCommits, JobName, JobRemoval } from '../versioning/ports.ts'
 import { forgetCommit } from './jobs/arrivals.ts'
 import { deleteResults } from './datum-results.ts'
+import { recountDatums } from './job-counts.ts'
 import { atomsOf } from './inputs.ts'
 import { removeJob, selectJobs, setJobState, type JobRecord } from './job-records.ts'
 import { completeProvenanceAround } from './outputs/output-provenance.ts'
@@ -65,6 +66,7 @@ export class JobCommitUses implements CommitUses {
       else await setJobState(tx, job.id, { state: 'killed', reason: reasonOf(job, commits), at })
     }
     await deleteResults(tx, removal.results)
+    for (const job of jobs) if (!hasEnded(job.state)) await recountDatums(tx, job.id)
     for (const { id, heir } of commits.values()) await forgetCommit(tx, id, heir)
     return true
   }

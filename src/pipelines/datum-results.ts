@@ -139,13 +139,18 @@ export async function deleteResults(tx: Transaction, datums: readonly string[]):
   for (const datum of datums) await tx.run('DELETE FROM datum_results WHERE datum = ?', datum)
 }
 
-/** Records a result; the first one stands, for a datum's effect counts once. */
+/**
+ * Records a result; the first one stands, for a datum's effect counts once. True when the one that
+ * stands is of the job of this one.
+ */
 export async function insertResult(
   tx: Transaction,
   lineage: Lineage,
   result: DatumResult,
-): Promise<void> {
-  await insertInto(tx, 'datum_results', lineage, result)
+): Promise<boolean> {
+  if ((await insertInto(tx, 'datum_results', lineage, result)) > 0) return true
+  const { datum, job } = result
+  return (await resultsAmong(tx, job, [datum])).has(datum)
 }
 
 /** Keeps a result of an old cluster for `adoptImportedResults`; the first one stands. */
@@ -192,9 +197,9 @@ async function insertInto(
   table: 'datum_results' | 'imported_results',
   { lineageId, salt }: Lineage,
   result: DatumResult,
-): Promise<void> {
+): Promise<number> {
   const { output, stats } = result
-  await tx.run(
+  return await tx.run(
     `INSERT INTO ${table} (datum, pipeline_id, salt, job, members, output_root, output_bytes,
         output_files, download_ms, process_ms, upload_ms, download_bytes, upload_bytes,
         finished_at, worker, logs)

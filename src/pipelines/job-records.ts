@@ -68,6 +68,8 @@ export interface JobRecord {
   readonly finishedAt: Instant | undefined
   /** How often the job was taken up again after the server had stopped. */
   readonly restartCount: number
+  /** How long it has been run, of one whose pipeline has a `job_timeout`: see `JobDeadline`. */
+  readonly ranMs: number
   readonly counts: DatumCounts
   readonly stats: ProcessStats
   /** The good job that this one's datums were compared with. */
@@ -120,6 +122,7 @@ interface JobRow extends SqlRow {
   readonly started_at: number | null
   readonly finished_at: number | null
   readonly restart_count: number
+  readonly ran_ms: number
   readonly datum_total: number
   readonly datum_processed: number
   readonly datum_skipped: number
@@ -337,6 +340,11 @@ export async function noteReason(tx: Transaction, job: JobRecord, reason: string
   await tx.emit(jobTopic, job.id)
 }
 
+/** Notes how long a job has been run that has not ended; nothing of it is shown. */
+export async function noteRunTime(tx: Transaction, id: JobId, ranMs: number): Promise<void> {
+  await tx.run(`UPDATE job_rows SET ran_ms = ? WHERE id = ? AND state = 'running'`, ranMs, id)
+}
+
 /** Holds of the jobs of a pipeline that have not ended, and are not about to be killed. */
 export const isOpenOfPipeline = `pipeline_id = ? AND state IN ('starting', 'running')
   AND sequence > COALESCE((SELECT sequence FROM killed_jobs
@@ -459,6 +467,7 @@ function jobOf(row: JobRow, inputs: readonly JobInputRow[]): JobRecord {
     startedAt: row.started_at ?? undefined,
     finishedAt: row.finished_at ?? undefined,
     restartCount: row.restart_count,
+    ranMs: row.ran_ms,
     counts: {
       total: row.datum_total,
       processed: row.datum_processed,

@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { failing, untilKilled } from '../testing/failing-code.ts'
+import { HeldClock } from '../testing/held-clock.ts'
 import {
   atom,
   openTestProcessing,
@@ -9,6 +10,7 @@ import {
 import type { DatumWorkers } from './datum-worker.ts'
 import type { JobRecord } from './job-records.ts'
 import type { RequestedSpec } from './requested-specs.ts'
+import { JobDeadline } from './running/job-deadline.ts'
 import { checkSpec } from './specs.ts'
 
 const { signal } = new AbortController()
@@ -116,8 +118,9 @@ test('a job that runs too long is killed, and the next one runs', async () => {
   expect((await newestJob(world)).state).toBe('success')
 })
 
-test('the time of a job counts from its start, whatever interrupted it', async () => {
-  await using world = await openTestProcessing()
+/** A world in which a job of `p` runs that may do so for an hour, and does not end by itself. */
+async function openEndless(): Promise<TestProcessing & { readonly job: JobRecord }> {
+  const world = await openTestProcessing()
   await world.versioning.repos.create({ name: 'in' })
   const begun = Promise.withResolvers<void>()
   world.code('p', async (_files, work) => {
@@ -127,18 +130,68 @@ test('the time of a job counts from its start, whatever interrupted it', async (
   await world.pipeline('p', atom('in', '/*'), { ...one, jobTimeoutMs: 3_600_000 })
   await world.commit('in', { a: '1' })
   await begun.promise
-  const [job] = await world.processing.jobs.list('p')
+  const job = (await world.processing.jobs.list('p'))[0]
+  if (job === undefined) throw new Error('there is no job')
+  return Object.assign(world, { job })
+}
+
+async function setJob(world: TestProcessing, assignment: string): Promise<void> {
   await world.database.transact(async (tx) => {
-    await tx.run(
-      'UPDATE job_rows SET started_at = started_at - 3600000000 WHERE id = ?',
-      job?.id ?? '',
-    )
+    await tx.run(`UPDATE job_rows SET ${assignment}`)
   })
+}
+
+test('the time of a job does not pass while the server or its pipeline is stopped', async () => {
+  await using world = await openEndless()
+  const { id } = world.job
+  await setJob(world, 'started_at = started_at - 7200000000')
   await world.restart()
-  expect(await newestJob(world)).toMatchObject({
+  const { jobs, pipelines } = world.processing
+  await vi.waitFor(async () => {
+    const { state, restartCount, ranMs } = await jobs.inspect(id)
+    // Of the hour, a step is noted ahead.
+    expect([state, restartCount, ranMs >= 10_000]).toEqual(['running', 1, true])
+  })
+  await pipelines.stop('p')
+  // It is given back when the run has ended.
+  await vi.waitFor(async () => expect((await jobs.inspect(id)).ranMs).toBeLessThan(10_000))
+  await setJob(world, 'ran_ms = 3600000 - 50')
+  await pipelines.start('p')
+  expect(await jobs.waitForEnd(id, signal)).toMatchObject({
     state: 'killed',
     reason: 'it ran longer than the job_timeout of 1h',
-    restartCount: 1,
+    restartCount: 2,
+  })
+})
+
+test('the time of a run is noted ahead in steps, and what is left of one is given back', async () => {
+  await using world = await openEndless()
+  const clock = new HeldClock()
+  const ranMs = async (): Promise<number> =>
+    (await world.processing.jobs.inspect(world.job.id)).ranMs
+  const sleeping = async (): Promise<void> => {
+    await vi.waitFor(() => expect(clock.sleeperCount).toBe(1))
+  }
+  const log = { error: (_text: string, cause: unknown) => world.errors.push(cause) }
+  const ports = { database: world.database, clock, log }
+  const first = new JobDeadline(ports, { ...world.job, ranMs: 1000 }, 60_000)
+  await sleeping()
+  // A server that dies now leaves this behind.
+  expect(await ranMs()).toBe(7000)
+  clock.advance(6000)
+  await vi.waitFor(async () => expect(await ranMs()).toBe(13_000))
+  await sleeping()
+  clock.advance(500)
+  await first[Symbol.asyncDispose]()
+  expect(await ranMs()).toBe(7500)
+  expect((await world.processing.jobs.inspect(world.job.id)).state).toBe('running')
+
+  await using _ = new JobDeadline(ports, { ...world.job, ranMs: 59_000 }, 60_000)
+  await sleeping()
+  clock.advance(1000)
+  expect(await world.processing.jobs.waitForEnd(world.job.id, signal)).toMatchObject({
+    state: 'killed',
+    reason: 'it ran longer than the job_timeout of 1m',
   })
 })
 

@@ -1,3 +1,5 @@
+import { inBatches } from '../base/batched.ts'
+import type { Clock } from '../base/clock.ts'
 import { CancelledError } from '../base/errors.ts'
 import type { JobId, PipelineName, RepoName } from '../base/names.ts'
 import type { Database, ReadTransaction } from '../database/database.ts'
@@ -65,6 +67,8 @@ export interface PlanOutline {
 export type PlanStep =
   | { readonly kind: 'outline'; readonly outline: PlanOutline }
   | { readonly kind: 'job'; readonly job: PlannedJob }
+  /** Datums that were looked at by now, of all jobs: told while it takes long. */
+  | { readonly kind: 'progress'; readonly datumCount: number }
 
 /** Jobs of one plan; that there would be more is said. */
 const plannedJobCountMax = 100
@@ -72,6 +76,8 @@ const plannedJobCountMax = 100
 const lookupCountMax = 500
 /** Keys of which it is remembered that an earlier planned job has them: some 100 bytes each. */
 const rememberedKeyCountMax = 250_000
+/** How far a count is, is told so often. */
+const progressEachMs = 1000
 
 /** Says what a spec would run, and stores nothing. */
 export class PipelinePlans {
@@ -81,8 +87,10 @@ export class PipelinePlans {
   readonly #trees: FileTrees
   readonly #leases: Leases
   readonly #pipelines: Pipelines
+  readonly #clock: Clock
 
   constructor(ports: {
+    readonly clock: Clock
     readonly database: Database
     readonly chunks: ChunkStore
     readonly maps: ProllyMaps
@@ -96,12 +104,13 @@ export class PipelinePlans {
     this.#trees = ports.trees
     this.#leases = ports.leases
     this.#pipelines = ports.pipelines
+    this.#clock = ports.clock
   }
 
   /**
    * What storing a spec as `create`, or as `update` where the pipeline exists, would come to: first
    * the outline, then its jobs, oldest first. Each job is counted when it is asked for; the cost is
-   * its datums that differ.
+   * its datums that differ. While that takes long, it is told how far it is.
    *
    * @throws what `create` and `update` throw.
    */
@@ -124,11 +133,16 @@ export class PipelinePlans {
       return found
     })
     yield { kind: 'outline', outline: seen.outline }
-    for await (const job of this.#count(seen, lease, signal)) yield { kind: 'job', job }
+    yield* this.#count(seen, lease, {
+      trees: this.#trees.until(signal),
+      maps: this.#maps.until(signal),
+      pace: new Pace(this.#clock, signal),
+    })
   }
 
-  async *#count(seen: Seen, lease: Lease, signal: AbortSignal): AsyncGenerator<PlannedJob> {
+  async *#count(seen: Seen, lease: Lease, tools: Tools): AsyncGenerator<PlanStep> {
     const { pipeline, jobs } = seen
+    const { pace } = tools
     let before: JobScene | undefined = seen.base && {
       trees: seen.base.inputTrees,
       matches: seen.base.matches,
@@ -136,19 +150,22 @@ export class PipelinePlans {
     let datumCount = seen.base?.datumCount ?? 0
     const known = jobs.length > 1 || namesRepeat(pipeline) ? new KnownKeys() : undefined
     for (const { job, trees, isCarried } of jobs) {
-      const after = { trees, matches: await this.#matches(lease, pipeline, before, trees) }
-      const counter = { pipeline, trees, known, signal }
-      const added = await this.#added(counter, this.#source(pipeline, before, after))
+      const after = {
+        trees,
+        matches: await this.#matches(lease, tools, pipeline, { before, trees }),
+      }
+      const counter = { ...tools, pipeline, inputTrees: trees, known }
+      const added = yield* this.#added(counter, sourceOf(tools, pipeline, before, after))
       let goneCount = 0
       if (before !== undefined) {
         // What the earlier job has otherwise, or has and the later one has not.
-        for await (const _ of this.#source(pipeline, after, before).added()) {
+        for await (const _ of sourceOf(tools, pipeline, after, before).added()) {
           goneCount += 1
-          throwIfAborted(signal)
+          if (goneCount % lookupCountMax === 0) yield* pace.look(lookupCountMax)
         }
       }
       datumCount += added.datumCount - goneCount
-      yield {
+      const planned: PlannedJob = {
         job: isCarried ? job.id : undefined,
         inputs: job.inputs,
         datumCount,
@@ -156,6 +173,7 @@ export class PipelinePlans {
         processedBytes: added.processedBytes,
         isAtMost: known?.isFull === true || pipeline.spec.incremental,
       }
+      yield { kind: 'job', job: planned }
       before = after
     }
   }
@@ -166,13 +184,13 @@ export class PipelinePlans {
    */
   async #matches(
     lease: Lease,
+    tools: Tools,
     { spec }: PipelineRecord,
-    before: JobScene | undefined,
-    after: InputTreesOfJob,
+    { before, trees }: { readonly before: JobScene | undefined; readonly trees: InputTreesOfJob },
   ): Promise<MapRoot | undefined> {
     using _ = this.#leases.begin()
-    const indexes = new MatchIndexes({ maps: this.#maps, trees: this.#trees })
-    const changeOf = changesBetween(before?.trees, after)
+    const indexes = new MatchIndexes(tools)
+    const changeOf = changesBetween(before?.trees, trees)
     const matches = await indexes.update(before?.matches, spec.input, changeOf)
     if (matches === undefined) return undefined
     await this.#chunks.flush()
@@ -180,35 +198,16 @@ export class PipelinePlans {
     return matches
   }
 
-  #source({ spec }: PipelineRecord, before: JobScene | undefined, after: JobScene): DatumSource {
-    const { trees, matches } = after
-    const index =
-      matches && new IndexReader(this.#maps, { before: before?.matches, after: matches })
-    const changeOf = changesBetween(before?.trees, trees)
-    return datumSource(spec.input, { trees: this.#trees, changeOf, index })
-  }
-
-  async #added(
-    counter: Counter,
-    source: DatumSource,
-  ): Promise<{ datumCount: number; processedCount: number; processedBytes: number }> {
+  async *#added(counter: Counter, source: DatumSource): AsyncGenerator<PlanStep, Counts> {
     const counts = { datumCount: 0, processedCount: 0, processedBytes: 0 }
-    const look = async (batch: readonly Datum[]): Promise<void> => {
-      throwIfAborted(counter.signal)
+    for await (const batch of inBatches(source.added(), lookupCountMax)) {
+      counts.datumCount += batch.length
+      yield* counter.pace.look(batch.length)
       for (const members of await this.#withoutResult(counter, batch)) {
         counts.processedCount += 1
         for (const member of members) counts.processedBytes += await this.#size(counter, member)
       }
     }
-    let batch: Datum[] = []
-    for await (const datum of source.added()) {
-      counts.datumCount += 1
-      batch.push(datum)
-      if (batch.length < lookupCountMax) continue
-      await look(batch)
-      batch = []
-    }
-    await look(batch)
     return counts
   }
 
@@ -229,19 +228,51 @@ export class PipelinePlans {
     return found
   }
 
-  async #size({ pipeline, trees }: Counter, member: DatumMember): Promise<number> {
+  async #size({ pipeline, trees, inputTrees }: Counter, member: DatumMember): Promise<number> {
     const { input } = pipeline.spec
-    const entry = await memberEntry(this.#trees, input, trees, member)
+    const entry = await memberEntry(trees, input, inputTrees, member)
     if (groupOf(input, member) === undefined || entry.kind === 'file') return sizeOf(entry)
     let sizeBytes = 0
-    for await (const { entry: below } of this.#trees.list(entry, rootPath))
-      sizeBytes += sizeOf(below)
+    for await (const { entry: below } of trees.list(entry, rootPath)) sizeBytes += sizeOf(below)
     return sizeBytes
   }
 }
 
-function throwIfAborted(signal: AbortSignal): void {
-  if (signal.aborted) throw new CancelledError('the call was cancelled')
+/** Ends a long count when nobody waits for it any more, and tells those who do that it goes on. */
+class Pace {
+  readonly #clock: Clock
+  readonly #signal: AbortSignal
+  #toldMs: number
+  #datumCount = 0
+
+  constructor(clock: Clock, signal: AbortSignal) {
+    this.#clock = clock
+    this.#signal = signal
+    this.#toldMs = clock.monotonicMs()
+  }
+
+  /** After so many more datums. @throws {CancelledError} */
+  *look(datumCount: number): Generator<PlanStep> {
+    if (this.#signal.aborted) throw new CancelledError('the call was cancelled')
+    this.#datumCount += datumCount
+    const nowMs = this.#clock.monotonicMs()
+    if (nowMs - this.#toldMs < progressEachMs) return
+    this.#toldMs = nowMs
+    yield { kind: 'progress', datumCount: this.#datumCount }
+  }
+}
+
+/** What one plan reads with, and counts by. */
+interface Tools {
+  readonly trees: FileTrees
+  readonly maps: ProllyMaps
+  readonly pace: Pace
+}
+
+interface Counts {
+  readonly datumCount: number
+  readonly processedCount: number
+  readonly processedBytes: number
 }
 
 /** What a job would be over. */
@@ -251,11 +282,22 @@ interface JobScene {
   readonly matches: MapRoot | undefined
 }
 
-interface Counter {
+interface Counter extends Tools {
   readonly pipeline: PipelineRecord
-  readonly trees: InputTreesOfJob
+  readonly inputTrees: InputTreesOfJob
   readonly known: KnownKeys | undefined
-  readonly signal: AbortSignal
+}
+
+function sourceOf(
+  { trees, maps }: Tools,
+  { spec }: PipelineRecord,
+  before: JobScene | undefined,
+  after: JobScene,
+): DatumSource {
+  const index =
+    after.matches && new IndexReader(maps, { before: before?.matches, after: after.matches })
+  const changeOf = changesBetween(before?.trees, after.trees)
+  return datumSource(spec.input, { trees, changeOf, index })
 }
 
 /** Keys of datums that planned jobs would process, as far as there is room for them. */

@@ -6,6 +6,7 @@ export type PipelinesDamage =
   | 'pipeline-provenance-wrong'
   | 'pipeline-repo-missing'
   | 'arrival-missing'
+  | 'job-counts-wrong'
   | 'job-damaged'
   | 'job-input-missing'
   | 'job-output-missing'
@@ -87,6 +88,12 @@ export const pipelinesFindings: Readonly<Record<PipelinesDamage, FindingFacts>> 
     severity: 'error',
     meaning: 'A commit that waits to become part of a job is gone, and its job will not come.',
     advice: restoreMetadata,
+  },
+  'job-counts-wrong': {
+    severity: 'warning',
+    meaning:
+      'The job counts datums that it has not brought to an end; what it made is not concerned.',
+    advice: 'run fsck with --fix: they are counted again',
   },
   'job-damaged': {
     severity: 'error',

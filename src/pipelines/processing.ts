@@ -5,6 +5,7 @@ import { BranchTriggers } from './branch-triggers.ts'
 import { CronTicker } from './cron-ticker.ts'
 import { Explanations } from './explanations.ts'
 import { FileLineage } from './file-lineage.ts'
+import { JobSteps } from './job-steps.ts'
 import { JobLogs } from './job-logs.ts'
 import { Jobs } from './jobs/jobs.ts'
 import { PipelinePlans } from './pipeline-plans.ts'
@@ -40,7 +41,7 @@ export interface Processing {
 
 /** `triggers` is also what versioning calls when a commit becomes a head. */
 export function createProcessing(
-  ports: Omit<RunPorts, 'logs' | 'active' | 'onHeadReady' | 'secrets'> & {
+  ports: Omit<RunPorts, 'logs' | 'active' | 'steps' | 'onHeadReady' | 'secrets'> & {
     readonly secretKeys: SecretKeys
     readonly triggers: Triggers
     readonly versioning: Pick<Versioning, 'files' | 'transactions'>
@@ -49,6 +50,7 @@ export function createProcessing(
 ): Processing {
   const running = new RunningLogs()
   const active = new ActiveWorkers()
+  const steps = new JobSteps()
   const secrets = new Secrets({ ...ports, keys: ports.secretKeys })
   const { triggers } = ports
   const onHeadReady: RunPorts['onHeadReady'] = (tx, heads) => triggers.onHeadReady(tx, heads)
@@ -57,7 +59,7 @@ export function createProcessing(
     pipelines,
     trials: new Trials({ ...ports, onHeadReady }),
     branchTriggers: new BranchTriggers({ ...ports, onHeadReady }),
-    jobs: new Jobs({ ...ports, active }),
+    jobs: new Jobs({ ...ports, active, steps }),
     logs: new JobLogs({ ...ports, running }),
     active,
     plans: new PipelinePlans({ ...ports, pipelines }),
@@ -65,7 +67,7 @@ export function createProcessing(
     lineage: new FileLineage(ports),
     statistics: new Statistics(ports),
     secrets,
-    scheduler: new Scheduler({ ...ports, secrets, logs: running, active, onHeadReady }),
+    scheduler: new Scheduler({ ...ports, secrets, logs: running, active, steps, onHeadReady }),
     ticker: new CronTicker({ ...ports, onHeadReady }),
   }
 }

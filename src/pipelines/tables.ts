@@ -286,5 +286,7 @@ export const pipelinesMigrations: Migrations = {
       // 1: of a job of an old cluster, a commit that was damaged there and did not come.
       'ALTER TABLE job_inputs ADD COLUMN left_out INTEGER NOT NULL DEFAULT 0',
     ],
+    // What counts against the `job_timeout` of its pipeline: not while the server was stopped.
+    ['ALTER TABLE job_rows ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0'],
   ],
 }

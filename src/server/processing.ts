@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { assert, DomainError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
+import type { Turns } from '../base/turns.ts'
 import type { CloudEnvironment } from '../clouds/bucket.ts'
 import type { Database } from '../database/database.ts'
 import type { OutputExports } from '../pipelines/output-exports.ts'
@@ -70,6 +71,7 @@ interface ProcessingPorts {
   readonly contents: Contents
   readonly trees: FileTrees
   readonly maps: ProllyMaps
+  readonly turns: Turns
   readonly spools: Spools
   readonly leases: Leases
   readonly clock: Clock

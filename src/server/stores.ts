@@ -43,6 +43,7 @@ export interface Stores extends AsyncDisposable {
   readonly contents: ChunkedContents
   readonly trees: FileTrees
   readonly maps: ProllyMaps
+  readonly turns: Turns
   readonly spools: FileSpools
 }
 
@@ -100,6 +101,7 @@ export async function openStores(
     contents: new ChunkedContents(chunks),
     trees: new FileTrees(chunks, { turns }),
     maps: new ProllyMaps(chunks),
+    turns,
     spools: new FileSpools(scratchDirectory, onDiskFull),
     [Symbol.asyncDispose]: async () => kept.disposeAsync(),
   }

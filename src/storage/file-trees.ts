@@ -5,7 +5,7 @@ import { type FilePath, rootPath } from '../base/paths.ts'
 import type { Turns } from '../base/turns.ts'
 import type { ChunkStore } from './chunks.ts'
 import type { Content } from './contents.ts'
-import { NodeStore } from './prolly/node-store.ts'
+import { KeptNodes, NodeStore } from './prolly/node-store.ts'
 import { Directories, emptyDirectory, type EntryEdit, entryEdit } from './trees/directories.ts'
 import {
   diffFiles,
@@ -92,11 +92,23 @@ const lowestByte = new Uint8Array(1)
  */
 export class FileTrees {
   readonly #store: NodeStore
+  readonly #turns: Turns | undefined
   readonly #directories: Directories
 
-  constructor(chunks: ChunkStore, options: FileTreesOptions = {}) {
-    this.#store = new NodeStore(chunks, options.cacheBytesMax ?? cacheBytesMaxDefault)
-    this.#directories = new Directories(this.#store, { turns: options.turns })
+  constructor(chunks: ChunkStore | NodeStore, options: FileTreesOptions = {}) {
+    const { cacheBytesMax = cacheBytesMaxDefault, turns } = options
+    this.#store =
+      chunks instanceof NodeStore ? chunks : new NodeStore(chunks, new KeptNodes(cacheBytesMax))
+    this.#turns = turns
+    this.#directories = new Directories(this.#store, { turns, signal: this.#store.signal })
+  }
+
+  /**
+   * The same trees, for work that ends with a `CancelledError` once `signal` has aborted, whatever it
+   * is at: before each node that it reads or writes.
+   */
+  until(signal: AbortSignal): FileTrees {
+    return new FileTrees(this.#store.until(signal), { ...(this.#turns && { turns: this.#turns }) })
   }
 
   /** The tree without files. */

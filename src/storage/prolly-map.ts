@@ -6,7 +6,7 @@ import { batchEditsMax } from './prolly/edit-queue.ts'
 import { editMap } from './prolly/edit.ts'
 import { emptyLeaf } from './prolly/level-writer.ts'
 import { type ConflictResolver, mergeEdits } from './prolly/merge.ts'
-import { NodeStore } from './prolly/node-store.ts'
+import { KeptNodes, NodeStore } from './prolly/node-store.ts'
 import { Node } from './prolly/node.ts'
 import { getValue, leafEntries, scanLeaves } from './prolly/read.ts'
 import { TreeDiff } from './prolly/walk.ts'
@@ -34,13 +34,23 @@ const cacheBytesMaxDefault = 16 * 1024 * 1024
 export class ProllyMaps {
   readonly #nodes: NodeStore
 
-  constructor(chunks: ChunkStore, options: ProllyMapsOptions = {}) {
-    this.#nodes = new NodeStore(chunks, options.cacheBytesMax ?? cacheBytesMaxDefault)
+  constructor(chunks: ChunkStore | NodeStore, options: ProllyMapsOptions = {}) {
+    const { cacheBytesMax = cacheBytesMaxDefault } = options
+    this.#nodes =
+      chunks instanceof NodeStore ? chunks : new NodeStore(chunks, new KeptNodes(cacheBytesMax))
+  }
+
+  /**
+   * The same maps, for work that ends with a `CancelledError` once `signal` has aborted, whatever it
+   * is at: before each node that it reads or writes.
+   */
+  until(signal: AbortSignal): ProllyMaps {
+    return new ProllyMaps(this.#nodes.until(signal))
   }
 
   /** The root of the map without entries. */
   async empty(): Promise<MapRoot> {
-    return this.#nodes.chunks.put(emptyLeaf())
+    return this.#nodes.put(emptyLeaf())
   }
 
   /** Builds a map from entries sorted by key, each key once, in bounded memory. */
@@ -122,6 +132,6 @@ export class ProllyMaps {
     const batches = inBatches(edits, batchEditsMax)
     const edited = await editMap(this.#nodes, node, batches, { heldBytesMax: 0 })
     if (edited !== 'unchanged') return edited.id
-    return root ?? this.#nodes.chunks.put(node.bytes)
+    return root ?? this.#nodes.put(node.bytes)
   }
 }

@@ -122,6 +122,18 @@ export const derivableDamage: readonly Damage[] = [
     subject: { pipeline: 'copy' },
   },
   {
+    what: 'a job that failed counts more failures than it has',
+    sql: "UPDATE job_rows SET datum_failed = datum_failed + 1 WHERE pipeline = 'bad'",
+    kinds: ['job-counts-wrong'],
+    subject: { pipeline: 'bad' },
+  },
+  {
+    what: 'a job that failed counts datums as processed that it has not',
+    sql: "UPDATE job_rows SET datum_processed = datum_processed + 1 WHERE pipeline = 'bad'",
+    kinds: ['job-counts-wrong'],
+    subject: { pipeline: 'bad' },
+  },
+  {
     what: 'rows are about a job that does not exist',
     sql: `INSERT INTO job_inputs (job, repo, branch, commit_id) VALUES ('none', 'in', 'b', 'c')`,
     kinds: ['job-rows-left-over'],

@@ -4,11 +4,13 @@ import type { PlannedJob, PlanOutline, PlanStep } from '../../pipelines/pipeline
 import { commitMessage } from '../pfs/messages.ts'
 
 export function planStepMessage(step: PlanStep): MessageInitShape<typeof PlanStepSchema> {
-  return {
-    step:
-      step.kind === 'outline'
-        ? { case: 'outline', value: outlineMessage(step.outline) }
-        : { case: 'job', value: plannedJobMessage(step.job) },
+  switch (step.kind) {
+    case 'outline':
+      return { step: { case: 'outline', value: outlineMessage(step.outline) } }
+    case 'job':
+      return { step: { case: 'job', value: plannedJobMessage(step.job) } }
+    case 'progress':
+      return { step: { case: 'progress', value: { datums: BigInt(step.datumCount) } } }
   }
 }
 

@@ -6,7 +6,6 @@ import {
   type Job,
   JobInfosSchema,
 } from '../../gen/pps_pb.ts'
-import type { PipelineSpec } from '../../pipelines/specs.ts'
 import type { LogFilter } from '../../pipelines/job-logs.ts'
 import type { JobRecord } from '../../pipelines/job-records.ts'
 import type { Processing } from '../../pipelines/processing.ts'
@@ -14,7 +13,7 @@ import type { ServiceHandlers } from '../grpc/service.ts'
 import { instantOf } from '../pfs/messages.ts'
 import { onePages } from '../pfs/batched-list.ts'
 import { requireText } from '../pfs/names.ts'
-import { datumInfoMessage, jobInfoMessage, logMessage } from './job-messages.ts'
+import { datumInfoMessage, jobInfoMessage, logMessage, type ToldJob } from './job-messages.ts'
 import { streamedBy, wholeList } from '../pfs/single-message.ts'
 
 export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers<typeof API> {
@@ -23,14 +22,16 @@ export function jobHandlers({ jobs, logs, active }: Processing): ServiceHandlers
       const id = requireJob(name)
       const job = blockState ? await jobs.waitForEnd(id, signal) : await jobs.inspect(id)
       const workers = job.state === 'running' ? active.of(job.id) : []
-      return jobInfoMessage(job, await jobs.specOf(job), workers)
+      const spec = await jobs.specOf(job)
+      const reason = (await jobs.reasonsOf([job]))(job)
+      return jobInfoMessage({ job, spec, reason }, workers)
     },
 
     listJob: {
       encoded({ pipeline, inputCommit }) {
         const pages = jobs.pages(pipeline?.name, inputsOf(inputCommit))
-        return wholeList(JobInfosSchema, withSpecs(jobs, pages), {
-          encode: ({ job, spec }) => ({ jobInfo: [jobInfoMessage(job, spec)] }),
+        return wholeList(JobInfosSchema, toldJobs(jobs, pages), {
+          encode: (job) => ({ jobInfo: [jobInfoMessage(job)] }),
           advice: `${streamedBy('list-job', 'Jobs/ListJobs')}; or list the jobs of one pipeline, or those that read a commit`,
         })
       },
@@ -104,13 +105,14 @@ export function requireJob(job: Job | undefined, what = 'job'): string {
   return requireText(job?.id, `${what}.id`, 'a job id is needed')
 }
 
-/** Each job with what it runs, whose spec is looked up once a page. */
-export async function* withSpecs(
+/** Each job with what it runs and why it stands as it does, which are looked up once a page. */
+export async function* toldJobs(
   jobs: Processing['jobs'],
   pages: AsyncIterable<readonly JobRecord[]>,
-): AsyncGenerator<readonly { readonly job: JobRecord; readonly spec: PipelineSpec | undefined }[]> {
+): AsyncGenerator<readonly ToldJob[]> {
   for await (const page of pages) {
-    const specs = await jobs.specsOf(page)
-    yield page.map((job) => ({ job, spec: specs(job) }))
+    const specOf = await jobs.specsOf(page)
+    const reasonOf = await jobs.reasonsOf(page)
+    yield page.map((job) => ({ job, spec: specOf(job), reason: reasonOf(job) }))
   }
 }

@@ -45,10 +45,17 @@ export const datumStateCodes: Readonly<Record<DatumState, DatumStateCode>> = {
   recovered: DatumStateCode.RECOVERED,
 }
 
-/** `spec`: what the job runs; undefined when its pipeline's record is gone. */
+/** What is to be told of a job. */
+export interface ToldJob {
+  readonly job: JobRecord
+  /** What it runs; undefined when its pipeline's record is gone. */
+  readonly spec: PipelineSpec | undefined
+  /** Why it is in its state. */
+  readonly reason: string
+}
+
 export function jobInfoMessage(
-  job: JobRecord,
-  spec: PipelineSpec | undefined,
+  { job, spec, reason }: ToldJob,
   workers: readonly WorkerActivity[] = [],
 ): MessageInitShape<typeof JobInfoSchema> {
   const parallelismSpec = spec && parallelismMessage(spec)
@@ -60,7 +67,7 @@ export function jobInfoMessage(
     // 1.5 gives a job its start when it is made; clients sort by it.
     started: timestampOf(job.startedAt ?? job.createdAt),
     state: jobStateCodes[job.state],
-    reason: job.reason,
+    reason,
     restart: BigInt(job.restartCount),
     outputRepo: { name: job.outputRepo },
     outputBranch: job.outputBranch,

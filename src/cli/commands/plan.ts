@@ -9,6 +9,7 @@ import type { CreatePipelineRequest } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { jobsClient } from '../own-clients.ts'
 import { rawText } from '../printing/json.ts'
+import { PlanProgressLines } from '../printing/plan-progress.ts'
 import { sizeText } from '../../base/sizes.ts'
 import { Table } from '../printing/table.ts'
 import { requestedSpecs } from './pipeline-specs.ts'
@@ -29,11 +30,18 @@ async function printPlan(context: CommandContext, spec: CreatePipelineRequest): 
   const request = create(PlanRequestSchema, { spec })
   const jobs: PlannedJob[] = []
   let outline: PlanOutline | undefined
+  const progress = new PlanProgressLines(context)
   for await (const step of jobsClient(context).plan(request)) {
+    if (step.step.case === 'progress') {
+      await progress.show(step.step.value.datums)
+      continue
+    }
+    progress.clear()
     if (flags.isOn('raw')) await out.write(rawText(PlanStepSchema, step))
     if (step.step.case === 'outline') outline = step.step.value
     else if (step.step.case === 'job') jobs.push(step.step.value)
   }
+  progress.clear()
   if (outline === undefined || flags.isOn('raw')) return
   for (const notice of outline.notices) await err.line(`Notice: ${notice}`)
   await out.line(headline(outline, spec.reprocess))

@@ -3,6 +3,7 @@ import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { pagesOf } from '../../database/pages.ts'
 import { pipelinesFinding } from '../pipelines-findings.ts'
 import { hasEnded, isJobState } from '../states.ts'
+import { checkJobCounts } from './job-counts-check.ts'
 import { OriginCheck } from './origin-check.ts'
 import type { PipelinesCheckPorts } from './ports.ts'
 
@@ -70,6 +71,7 @@ export async function checkJobs(ports: PipelinesCheckPorts): Promise<void> {
     run.counts.rows += page.length
     for (const row of page) {
       await checkJob(ports, row)
+      await checkJobCounts(ports, row.id)
       await origins.check(row)
       await checkInputs(ports, row)
       await checkProvenance(ports, row)

@@ -72,29 +72,36 @@ export class CrossSource implements DatumSource {
 }
 
 /**
- * The combinations of one datum of each stream. The stream at `outermost` is read once and first,
- * so that nothing else is read when it is empty; the others are read once for each of its datums,
- * from memory when they are small.
+ * The combinations of one datum of each stream, in the order of their keys where the streams are: the
+ * last stream is read once, the others once for each combination of those behind them, from memory when
+ * they are small. Nothing is combined when a stream is empty, `pivot` being the first that is looked at.
  */
-async function* product(streams: readonly Stream[], outermost = 0): AsyncGenerator<Datum> {
-  const order = [outermost, ...streams.keys().filter((index) => index !== outermost)]
-  const sources = streams.map((stream, index) => (index === outermost ? stream : replayed(stream)))
+async function* product(streams: readonly Stream[], pivot = 0): AsyncGenerator<Datum> {
+  const first = streams[pivot]
+  if (first === undefined || (await isEmpty(first))) return
+  for (const stream of streams) if (stream !== first && (await isEmpty(stream))) return
+  const last = streams.length - 1
+  const sources = streams.map((stream, index) => (index === last ? stream : replayed(stream)))
   const chosen: Datum[] = []
 
-  async function* choose(depth: number): AsyncGenerator<Datum> {
-    const position = order[depth]
-    const source = position === undefined ? undefined : sources[position]
-    if (position === undefined || source === undefined) {
+  async function* choose(position: number): AsyncGenerator<Datum> {
+    const source = sources[position]
+    if (source === undefined) {
       yield combination(chosen)
       return
     }
     for await (const datum of source()) {
       chosen[position] = datum
-      yield* choose(depth + 1)
+      yield* choose(position - 1)
     }
   }
 
-  yield* choose(0)
+  yield* choose(last)
+}
+
+async function isEmpty(stream: Stream): Promise<boolean> {
+  for await (const _ of stream()) return false
+  return true
 }
 
 function combination(chosen: readonly Datum[]): Datum {

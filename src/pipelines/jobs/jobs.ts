@@ -17,9 +17,11 @@ import {
   setJobState,
   type JobRecord,
 } from '../job-records.ts'
+import type { JobSteps } from '../job-steps.ts'
 import { specOfVersion } from '../pipeline-records.ts'
 import type { PipelineSpec } from '../specs.ts'
 import { hasEnded } from '../states.ts'
+import { reasonsOf } from './open-job-reasons.ts'
 
 /** Datums whose results are looked up in one query. */
 const lookupCountMax = 500
@@ -32,14 +34,20 @@ export class Jobs {
   readonly #database: Database
   readonly #clock: Clock
   readonly #active: Pick<ActiveWorkers, 'of'>
+  readonly #steps: Pick<JobSteps, 'of'>
 
   constructor(
-    ports: DatumPorts & { readonly clock: Clock; readonly active: Pick<ActiveWorkers, 'of'> },
+    ports: DatumPorts & {
+      readonly clock: Clock
+      readonly active: Pick<ActiveWorkers, 'of'>
+      readonly steps: Pick<JobSteps, 'of'>
+    },
   ) {
     this.#ports = ports
     this.#database = ports.database
     this.#clock = ports.clock
     this.#active = ports.active
+    this.#steps = ports.steps
   }
 
   /** @throws {JobNotFoundError} */
@@ -77,6 +85,12 @@ export class Jobs {
       return found
     })
     return (job) => specs.get(specName(job))
+  }
+
+  /** Why jobs are in their states, for people; empty where there is nothing to say. */
+  async reasonsOf(jobs: readonly JobRecord[]): Promise<(job: JobRecord) => string> {
+    const reasons = await this.#database.read((tx) => reasonsOf(tx, jobs, this.#steps))
+    return ({ id, reason }) => reasons.get(id) ?? reason
   }
 
   /**

@@ -82,15 +82,19 @@ export class OutputMerge {
   readonly #trees: FileTrees
   readonly #maps: ProllyMaps
   readonly #contents: Contents
+  readonly #signal: AbortSignal | undefined
 
+  /** `signal` ends the joining of files; `trees` and `maps` bring their own. */
   constructor(ports: {
     readonly trees: FileTrees
     readonly maps: ProllyMaps
     readonly contents: Contents
+    readonly signal?: AbortSignal
   }) {
     this.#trees = ports.trees
     this.#maps = ports.maps
     this.#contents = ports.contents
+    this.#signal = ports.signal
   }
 
   async empty(): Promise<Output> {
@@ -213,11 +217,16 @@ export class OutputMerge {
     const { from, below } = contributionRange(path)
     const parts = this.#maps.scan(contributions, { from, to: below })
     const contents = this.#contents
+    const signal = this.#signal
     return await contents.write(
       (async function* joined() {
         for await (const { value } of parts) {
           const entry = decodeTreeEntry(value)
-          if (entry.kind === 'file') yield* contents.read(entry.content)
+          if (entry.kind !== 'file') continue
+          for await (const piece of contents.read(entry.content)) {
+            signal?.throwIfAborted()
+            yield piece
+          }
         }
       })(),
     )

@@ -1,34 +1,88 @@
-import type { Instant } from '../../base/clock.ts'
-import { setJobState } from '../job-records.ts'
+import { CancelledError } from '../../base/errors.ts'
+import { type JobRecord, noteRunTime, setJobState } from '../job-records.ts'
 import type { RunPorts } from './run-ports.ts'
-import type { JobPlan } from './plan.ts'
-import { limitText, TimeLimit } from './time-limit.ts'
+import { limitText } from './time-limit.ts'
 
-const microsPerMilli = 1000
+/** Time is noted ahead in steps of a tenth of the limit, and no longer than this. */
+const stepMsMax = 10_000
+const stepsPerLimit = 10
 
 /**
- * Kills the job when it has run longer than its pipeline allows, counted from its start, however
- * often it was interrupted; whoever runs it hears of it as of any job that is ended by others.
- * Undefined where there is no limit.
+ * Kills the job when it has run longer than its pipeline allows; whoever runs it hears of it as of any
+ * job that is ended by others. What counts is the time in which it was run, from finding its datums on,
+ * however often it was interrupted; not that in which the server or the pipeline was stopped.
+ *
+ * A step of time is noted before it has passed, and what is left of it is given back when the run ends.
+ * So of a run that is cut off with its server a step too much is counted at most, and nothing too
+ * little: a server that dies again and again does not make the limit endless.
  */
-export function jobDeadline(
-  ports: RunPorts,
-  { job, spec }: JobPlan,
-  startedAt: Instant,
-): TimeLimit | undefined {
-  const { jobTimeoutMs } = spec
-  if (jobTimeoutMs === undefined) return undefined
-  const { clock, database, log } = ports
-  const leftMs = jobTimeoutMs - (clock.now() - startedAt) / microsPerMilli
-  const reason = `it ran longer than the job_timeout of ${limitText(jobTimeoutMs)}`
-  const limit = new TimeLimit(clock, leftMs, async () => {
+export class JobDeadline implements AsyncDisposable {
+  readonly #ports: Pick<RunPorts, 'clock' | 'database' | 'log'>
+  readonly #job: JobRecord
+  readonly #limitMs: number
+  readonly #begunMs: number
+  readonly #stop = new AbortController()
+  readonly #done: Promise<void>
+
+  /** Begins to count. */
+  constructor(
+    ports: Pick<RunPorts, 'clock' | 'database' | 'log'>,
+    job: JobRecord,
+    limitMs: number,
+  ) {
+    this.#ports = ports
+    this.#job = job
+    this.#limitMs = limitMs
+    this.#begunMs = ports.clock.monotonicMs()
+    this.#done = this.#watch()
+  }
+
+  get #ranMs(): number {
+    return this.#job.ranMs + this.#ports.clock.monotonicMs() - this.#begunMs
+  }
+
+  async #watch(): Promise<void> {
+    const { clock, log } = this.#ports
+    const { signal } = this.#stop
+    const stepMs = Math.min(stepMsMax, this.#limitMs / stepsPerLimit)
+    try {
+      while (this.#ranMs < this.#limitMs) {
+        const untilMs = Math.min(this.#limitMs, this.#ranMs + stepMs)
+        await this.#note(untilMs)
+        await clock.sleep(Math.max(0, untilMs - this.#ranMs), signal)
+      }
+      if (!signal.aborted) await this.#kill()
+    } catch (error) {
+      if (error instanceof CancelledError) return
+      log.error(`job ${this.#job.id} could not be ended at its job_timeout`, error)
+    }
+  }
+
+  /** The limit holds in this run even where the time cannot be noted. */
+  async #note(ranMs: number): Promise<void> {
+    const { database, log } = this.#ports
+    const { id } = this.#job
+    try {
+      await database.transact((tx) => noteRunTime(tx, id, Math.ceil(ranMs)))
+    } catch (error) {
+      log.error(`the time that job ${id} has run could not be noted`, error)
+    }
+  }
+
+  async #kill(): Promise<void> {
+    const { clock, database } = this.#ports
+    const reason = `it ran longer than the job_timeout of ${limitText(this.#limitMs)}`
     const at = clock.now()
     await database.transact(async (tx) => {
-      await setJobState(tx, job.id, { state: 'killed', reason, at })
+      await setJobState(tx, this.#job.id, { state: 'killed', reason, at })
     })
-  })
-  limit.done.catch((error: unknown) => {
-    log.error(`job ${job.id} could not be ended at its job_timeout`, error)
-  })
-  return limit
+  }
+
+  /** The run is over. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ranMs = this.#ranMs
+    this.#stop.abort()
+    await this.#done
+    await this.#note(ranMs)
+  }
 }

@@ -1,30 +1,24 @@
 import { inBatches } from '../../base/batched.ts'
-import type { Instant } from '../../base/clock.ts'
-import { assert } from '../../base/errors.ts'
-import type { MapEdit, MapRoot } from '../../storage/prolly-map.ts'
+import type { MapRoot } from '../../storage/prolly-map.ts'
 import { findBranch, setHead } from '../../versioning/branches.ts'
 import { findCommit, insertFinishedCommit } from '../../versioning/commit-records.ts'
 import { decodeDatum, type DatumRecord } from '../datums/datum-sets.ts'
 import { firstFailure } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
 import { atomsOf, type Input } from '../inputs.ts'
+import { beginCounts } from '../job-counts.ts'
 import { findJob, getJob, setJobState, type JobRecord } from '../job-records.ts'
 import { noStats } from '../process-stats.ts'
-import {
-  OutputClashError,
-  OutputMerge,
-  type MergePass,
-  type Output,
-  type OutputChange,
-} from '../outputs/outputs.ts'
-import { specOfVersion } from '../pipeline-records.ts'
+import type { OutputClashError } from '../outputs/outputs.ts'
 import type { Parallelism, PipelineSpec } from '../specs.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { type JobWorker, runDatum } from './datum-run.ts'
 import { readInputsAhead } from './inputs-ahead.ts'
-import { jobDeadline } from './job-deadline.ts'
+import { interruptible } from './interruptible.ts'
+import { JobDeadline } from './job-deadline.ts'
 import { exportOutput } from './output-export.ts'
-import { changesOf, planJob, type JobPlan } from './plan.ts'
+import { goodSetOf, mergeOutputs, type Merged } from './output-merging.ts'
+import { changesOf, planJob, specOfJob, type JobPlan } from './plan.ts'
 import type { RunPorts } from './run-ports.ts'
 import { whatIsGone } from './lost-data.ts'
 import { ResultRecorder, type Tally } from './result-recorder.ts'
@@ -47,22 +41,26 @@ const preparingMax = 1
  * @throws {CancelledError} when `signal` aborts; the job can be run again and goes on.
  */
 export async function runJob(
-  ports: RunPorts,
+  given: RunPorts,
   pool: WorkerPool,
   job: JobRecord,
   signal: AbortSignal,
 ): Promise<void> {
-  const startedAt = await begin(ports, job)
-  if (startedAt === undefined) return
-  const spout = await ports.database.read((tx) => spoutOf(tx, job))
-  if (spout !== undefined) return await runSpout(ports, pool, spout, signal)
+  const ports = interruptible(given, signal)
+  const begun = await begin(ports, job)
+  if (begun === undefined) return
+  const { service, jobTimeoutMs } = begun.spec
+  if (begun.spec.spout === true) return await runSpout(ports, pool, begun, signal)
+  await using limits = new AsyncDisposableStack()
+  // Such code runs until it is stopped.
+  if (jobTimeoutMs !== undefined && service === undefined) {
+    limits.use(new JobDeadline(ports, begun.job, jobTimeoutMs))
+  }
+  using step = ports.steps.begin(job.id)
   using reading = ports.leases.beginReading()
-  const plan = await planJob(ports, job.id, reading)
-  const { service } = plan.spec
+  const plan = await planJob(ports, { id: job.id, step }, reading)
+  step.set('')
   if (service !== undefined) return await runService(ports, pool, { plan, service }, signal)
-  using limits = new DisposableStack()
-  const deadline = jobDeadline(ports, plan, startedAt)
-  if (deadline !== undefined) limits.use(deadline)
   using recorder = new ResultRecorder(ports, plan.job)
   try {
     await processDatums(ports, plan, pool, recorder, signal)
@@ -76,7 +74,7 @@ export async function runJob(
   if (recorder.tally.failed > 0) return await fail(ports, plan, recorder, failureReason)
   using putting = ports.leases.begin()
   const goodSet = await goodSetOf(ports, plan, recorder)
-  const merged = await mergeOutputs(ports, plan, recorder, goodSet)
+  const merged = await mergeOutputs(ports, plan, recorder, { goodSet, step, signal })
   if ('clash' in merged) {
     const reason = await clashReason(ports, plan, merged.clash)
     return await fail(ports, plan, recorder, async () => reason)
@@ -93,6 +91,7 @@ export async function runJob(
     reading.hold({ kind: 'tree', root: contributions })
     reading.hold({ kind: 'map', root: goodSet })
     putting[Symbol.dispose]()
+    step.set('')
     const hopeless = await exportOutput(ports, plan, { url, tree }, signal)
     if (hopeless !== undefined) return await fail(ports, plan, recorder, async () => hopeless)
     signal.throwIfAborted()
@@ -100,28 +99,23 @@ export async function runJob(
   await succeed(ports, plan, recorder, { ...merged, goodSet })
 }
 
-/** Marks the job as running; gives when it began to, or undefined when it has ended meanwhile. */
-async function begin(ports: RunPorts, job: JobRecord): Promise<Instant | undefined> {
-  const at = ports.clock.now()
-  return await ports.database.transact(async (tx) => {
-    if (job.state === 'running') {
-      await tx.run('UPDATE job_rows SET restart_count = restart_count + 1 WHERE id = ?', job.id)
-    }
-    // Failures of an interrupted attempt are found again.
-    await tx.run('DELETE FROM datum_failures WHERE job = ?', job.id)
-    const isRunning = await setJobState(tx, job.id, { state: 'running', reason: '', at })
-    return isRunning ? (job.startedAt ?? at) : undefined
-  })
+interface BegunJob {
+  readonly job: JobRecord
+  readonly spec: PipelineSpec
 }
 
-/** As it runs now; undefined for the job of a pipeline with inputs. */
-async function spoutOf(
-  tx: ReadTransaction,
-  { id }: JobRecord,
-): Promise<{ readonly job: JobRecord; readonly spec: PipelineSpec } | undefined> {
-  const job = await getJob(tx, id)
-  const spec = await specOfVersion(tx, job.pipelineId, job.pipelineVersion)
-  return spec?.spout === true ? { job, spec } : undefined
+/** Marks the job as running; undefined when it has ended meanwhile. */
+async function begin(ports: RunPorts, { id, state }: JobRecord): Promise<BegunJob | undefined> {
+  const at = ports.clock.now()
+  return await ports.database.transact(async (tx) => {
+    if (state === 'running') {
+      await tx.run('UPDATE job_rows SET restart_count = restart_count + 1 WHERE id = ?', id)
+    }
+    await beginCounts(tx, id)
+    if (!(await setJobState(tx, id, { state: 'running', reason: '', at }))) return undefined
+    const job = await getJob(tx, id)
+    return { job, spec: await specOfJob(tx, job) }
+  })
 }
 
 async function processDatums(
@@ -135,7 +129,7 @@ async function processDatums(
   for await (const { after } of changesOf(ports, plan)()) {
     if (after !== undefined) changedCount += 1
   }
-  recorder.tally.skipped = plan.datumCount - changedCount
+  recorder.skip(plan.datumCount - changedCount)
   const inFlight = new Set<DatumKey>()
   const datums = pendingDatums(ports, plan, recorder, inFlight)
   // The first error stops the other slots, too; it is the one that is thrown.
@@ -215,7 +209,7 @@ async function* pendingDatums(
       const { key } = datum
       const result = results.get(key)
       if (result !== undefined) recorder.count(result)
-      else if (mayRepeat && (seen.has(key) || failed.has(key))) recorder.tally.skipped += 1
+      else if (mayRepeat && (seen.has(key) || failed.has(key))) recorder.skip(1)
       else {
         if (mayRepeat) seen.add(key)
         inFlight.add(key)
@@ -241,85 +235,6 @@ function slotCount(ports: RunPorts, parallelism: Parallelism): number {
   }
 }
 
-/** The job's datums but for those that were recovered, which have no part in its output. */
-async function goodSetOf(
-  ports: RunPorts,
-  plan: JobPlan,
-  recorder: ResultRecorder,
-): Promise<MapRoot> {
-  if (recorder.tally.recovered === 0) return plan.datumSet
-  async function* removals(): AsyncGenerator<MapEdit> {
-    for await (const batch of inBatches(changesOf(ports, plan)(), lookupCountMax)) {
-      const added = batch.flatMap(({ key, after }) =>
-        after === undefined ? [] : [{ key, datum: decodeDatum(after).key }],
-      )
-      const keys = added.map(({ datum }) => datum)
-      const recovered = await ports.database.read(async (tx) => {
-        const results = await recorder.find(tx, keys)
-        const failed = await recorder.findFailed(tx, keys)
-        return keys.filter((datum) => failed.has(datum) && !results.has(datum))
-      })
-      for (const { key, datum } of added) {
-        if (recovered.includes(datum)) yield { key, value: undefined }
-      }
-    }
-  }
-  return await ports.maps.edit(plan.datumSet, removals())
-}
-
-interface Merged {
-  readonly output: Output
-  readonly addedBytes: number
-}
-
-async function mergeOutputs(
-  ports: RunPorts,
-  plan: JobPlan,
-  recorder: ResultRecorder,
-  goodSet: MapRoot,
-): Promise<Merged | { readonly clash: OutputClashError }> {
-  const merge = new OutputMerge(ports)
-  const base = plan.base?.output ?? (await merge.empty())
-  try {
-    return await merge.apply(base, (pass) =>
-      outputChanges(ports, plan, recorder, { goodSet, pass }),
-    )
-  } catch (error) {
-    if (error instanceof OutputClashError) return { clash: error }
-    throw error
-  }
-}
-
-async function* outputChanges(
-  ports: RunPorts,
-  plan: JobPlan,
-  recorder: ResultRecorder,
-  { goodSet, pass }: { readonly goodSet: MapRoot; readonly pass: MergePass },
-): AsyncGenerator<OutputChange> {
-  if (pass === 'remove' && plan.base === undefined) return
-  for await (const batch of inBatches(changesOf(ports, plan, goodSet)(), lookupCountMax)) {
-    const changes = batch
-      .filter(({ before }) => pass === 'add' || before !== undefined)
-      .map(({ key: orderKey, before, after }) => ({
-        orderKey,
-        before: before === undefined ? undefined : decodeDatum(before).key,
-        after: after === undefined ? undefined : decodeDatum(after).key,
-      }))
-    const keys = changes.flatMap(({ before, after }) => [before, after])
-    const known = keys.filter((key) => key !== undefined)
-    const outputs = await ports.database.read((tx) => recorder.findOutputs(tx, known))
-    const outputOf = (key: DatumKey | undefined): OutputChange['after'] => {
-      if (key === undefined) return undefined
-      const output = outputs.get(key)
-      assert(output !== undefined, `datum ${key} of a good job has a result`)
-      return output
-    }
-    for (const { orderKey, before, after } of changes) {
-      yield { orderKey, before: outputOf(before), after: outputOf(after) }
-    }
-  }
-}
-
 type Reason = (tx: ReadTransaction, plan: JobPlan, tally: Tally) => Promise<string>
 
 async function fail(
@@ -333,7 +248,7 @@ async function fail(
   const stats = await recordedStats(ports, plan, recorder)
   const at = ports.clock.now()
   await ports.database.transact(async (tx) => {
-    await recorder.writeRest(tx)
+    await recorder.writeRest(tx, plan.datumCount)
     if (!(await isCurrent(tx, plan))) return
     const reason = await reasonOf(tx, plan, recorder.tally)
     const hasFailed = await setJobState(tx, plan.job.id, { state: 'failure', reason, at })
@@ -399,7 +314,7 @@ async function succeed(
   const stats = await recordedStats(ports, plan, recorder)
   const at = ports.clock.now()
   await ports.database.transact(async (tx) => {
-    await recorder.writeRest(tx)
+    await recorder.writeRest(tx, plan.datumCount)
     if (!(await isCurrent(tx, plan))) return
     const gone = await whatIsGone(tx, job)
     if (gone !== undefined) {

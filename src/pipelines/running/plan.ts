@@ -1,3 +1,4 @@
+import { groupedText } from '../../base/counts.ts'
 import { FailedPreconditionError } from '../../base/errors.ts'
 import type { JobId, RepoName } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
@@ -15,6 +16,7 @@ import { IndexReader } from '../discovery/index-reader.ts'
 import { MatchIndexes } from '../discovery/match-index.ts'
 import type { TreeChange } from '../discovery/matches.ts'
 import { findJob, getJob, jobTopic, type JobRecord } from '../job-records.ts'
+import type { JobStep } from '../job-steps.ts'
 import type { InputTreesOfJob } from '../datums/member-entries.ts'
 import type { Output } from '../outputs/outputs.ts'
 import type { Transform } from '../executor.ts'
@@ -25,6 +27,9 @@ import type { RunPorts } from './run-ports.ts'
 
 /** Datums that are put into a datum set at a time; bounds the memory of planning. */
 const batchBounds = { countMax: 20_000, bytesMax: 4 * 1024 * 1024 }
+
+/** How many datums are found is told each time that so many more are. */
+const toldEach = 1000
 
 /** What a job has to do, compared with the last good job over the same kind of input. */
 export interface JobPlan {
@@ -52,15 +57,26 @@ export interface JobPlan {
  * Finds the job's datums and writes them down, so that a restart goes on from there. Cost: the
  * datums that differ from the base job's. `lease` holds all that the plan names.
  */
-export async function planJob(ports: RunPorts, id: JobId, lease: Lease): Promise<JobPlan> {
+export async function planJob(ports: RunPorts, job: PlannedJob, lease: Lease): Promise<JobPlan> {
   for (;;) {
-    const plan = await tryPlan(ports, id, lease)
+    const plan = await tryPlan(ports, job, lease)
     if (plan !== undefined) return plan
   }
 }
 
+interface PlannedJob {
+  readonly id: JobId
+  /** Told how many datums are found by now. */
+  readonly step: JobStep
+}
+
 /** Undefined when the base job was deleted meanwhile, perhaps with its results. */
-async function tryPlan(ports: RunPorts, id: JobId, lease: Lease): Promise<JobPlan | undefined> {
+async function tryPlan(
+  ports: RunPorts,
+  { id, step }: PlannedJob,
+  lease: Lease,
+): Promise<JobPlan | undefined> {
+  step.set('finding its datums')
   using _ = ports.leases.begin()
   const { job, spec, inputTrees, formerTree, base } = await lease.acquire(async () => {
     const found = await ports.database.read((tx) => findPlan(tx, id))
@@ -76,7 +92,8 @@ async function tryPlan(ports: RunPorts, id: JobId, lease: Lease): Promise<JobPla
     matches = await new MatchIndexes(ports).update(base?.matches, spec.input, changeOf)
     const index = matches && new IndexReader(ports.maps, { before: base?.matches, after: matches })
     const source = datumSource(spec.input, { trees: ports.trees, changeOf, index })
-    datumSet = await editDatumSet(ports, base?.datumSet ?? (await ports.maps.empty()), source, job)
+    const before = base?.datumSet ?? (await ports.maps.empty())
+    datumSet = await editDatumSet(ports, before, { source, job, step })
     await ports.chunks.flush()
     lease.hold({ kind: 'map', root: datumSet })
     if (matches !== undefined) lease.hold({ kind: 'tree', root: matches })
@@ -94,16 +111,20 @@ interface FoundPlan extends Pick<JobPlan, 'job' | 'spec' | 'inputTrees' | 'forme
 
 async function findPlan(tx: ReadTransaction, id: JobId): Promise<FoundPlan> {
   const job = await getJob(tx, id)
-  const spec = await specOfVersion(tx, job.pipelineId, job.pipelineVersion)
-  if (spec === undefined) {
-    throw new FailedPreconditionError(`pipeline ${job.pipeline} has been deleted`)
-  }
+  const spec = await specOfJob(tx, job)
   const inputTrees = await treesOf(tx, job.inputs)
   if (inputTrees === undefined) {
     throw new FailedPreconditionError(`an input commit of job ${id} has been deleted`)
   }
   const formerTree = spec.incremental ? await formerTreeOf(tx, job) : undefined
   return { job, spec, inputTrees, formerTree, base: await findBase(tx, job, spec) }
+}
+
+/** What the job runs. @throws {FailedPreconditionError} when the pipeline has been deleted. */
+export async function specOfJob(tx: ReadTransaction, job: JobRecord): Promise<PipelineSpec> {
+  const spec = await specOfVersion(tx, job.pipelineId, job.pipelineVersion)
+  if (spec !== undefined) return spec
+  throw new FailedPreconditionError(`pipeline ${job.pipeline} has been deleted`)
 }
 
 /** Undefined when the commit has no parent, or that is not there any more. */
@@ -156,11 +177,15 @@ function treeOf(trees: InputTreesOfJob, repo: string): DirectoryEntry {
 async function editDatumSet(
   ports: RunPorts,
   datumSet: MapRoot,
-  source: DatumSource,
-  job: JobRecord,
+  {
+    source,
+    job,
+    step,
+  }: { readonly source: DatumSource; readonly job: JobRecord; readonly step: JobStep },
 ): Promise<MapRoot> {
   const edits = new GatheredEdits(batchBounds)
   let root = datumSet
+  let foundCount = 0
   const apply = async (): Promise<void> => {
     root = await ports.maps.edit(root, edits.sorted())
     edits.clear()
@@ -171,6 +196,12 @@ async function editDatumSet(
   }
   await apply()
   for await (const { orderKey, members } of source.added()) {
+    const turn = ports.turns?.nextOfMany()
+    if (turn !== undefined) await turn
+    foundCount += 1
+    if (foundCount % toldEach === 0) {
+      step.set(`finding its datums: ${groupedText(foundCount)} so far`)
+    }
     edits.add({ key: orderKey, value: encodeDatum({ key: datumKey(job, members), members }) })
     if (edits.isFull) await apply()
   }

@@ -11,6 +11,7 @@ import {
   type ReusableResult,
 } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
+import { setCounts } from '../job-counts.ts'
 import { findJob, jobTopic, type JobRecord } from '../job-records.ts'
 import { addStats, noStats, type ProcessStats } from '../process-stats.ts'
 import type { DatumEnd } from './datum-run.ts'
@@ -24,25 +25,35 @@ const recordAtLogBytes = 8 * 1024 * 1024
 
 /** How a job's datums stand, as far as this run knows. */
 export interface Tally {
-  processed: number
-  skipped: number
-  failed: number
-  recovered: number
-  stats: ProcessStats
+  readonly processed: number
+  readonly skipped: number
+  readonly failed: number
+  readonly recovered: number
+  readonly stats: ProcessStats
+}
+
+const noTally: Tally = { processed: 0, skipped: 0, failed: 0, recovered: 0, stats: noStats }
+
+function addTally(left: Tally, right: Partial<Tally>): Tally {
+  return {
+    processed: left.processed + (right.processed ?? 0),
+    skipped: left.skipped + (right.skipped ?? 0),
+    failed: left.failed + (right.failed ?? 0),
+    recovered: left.recovered + (right.recovered ?? 0),
+    stats: addStats(left.stats, right.stats ?? noStats),
+  }
 }
 
 /**
  * Records datum results of one job, several at a time: their chunks share a flush, their rows a
- * transaction. What has not been recorded when the server dies is processed again.
+ * transaction, in which they are counted. What has not been recorded when the server dies is processed
+ * again.
  */
 export class ResultRecorder implements Disposable {
-  readonly tally: Tally = {
-    processed: 0,
-    skipped: 0,
-    failed: 0,
-    recovered: 0,
-    stats: noStats,
-  }
+  /** Of what was there before this run came to it, and of what is recorded. */
+  #known = noTally
+  /** As much of it as the job's counters do not say yet. */
+  #uncounted = noTally
   readonly #ports: RunPorts
   readonly #job: JobRecord
   readonly #waiting = new Map<DatumKey, DatumEnd>()
@@ -68,11 +79,6 @@ export class ResultRecorder implements Disposable {
     this.#waiting.set(datum, end)
     this.#leases.set(datum, lease)
     this.#waitingLogBytes += log.length
-    if (end.kind === 'failure') this.tally[end.failure.isRecovered ? 'recovered' : 'failed'] += 1
-    else {
-      this.tally.processed += 1
-      this.tally.stats = addStats(this.tally.stats, end.result.stats)
-    }
     if (!this.#isDue()) return
     this.#lastMs = this.#ports.clock.monotonicMs()
     const earlier = this.#recording
@@ -89,14 +95,24 @@ export class ResultRecorder implements Disposable {
     return this.#ports.clock.monotonicMs() - this.#lastMs >= recordAfterMs
   }
 
+  /** With what waits to be recorded. */
+  get tally(): Tally {
+    return [...this.#waiting.values()].map(tallyOf).reduce(addTally, this.#known)
+  }
+
   /** Counts a result that was there already: of this job, before a restart, or of another. */
   count(result: ReusableResult): void {
-    if (result.job !== this.#job.id) {
-      this.tally.skipped += 1
-      return
-    }
-    this.tally.processed += 1
-    this.tally.stats = addStats(this.tally.stats, result.stats)
+    if (result.job !== this.#job.id) return this.skip(1)
+    const found = { processed: 1, stats: result.stats }
+    this.#known = addTally(this.#known, found)
+    // Those of the runs before this one are counted, if it goes on with their datums.
+    if (this.#job.datumSet === undefined) this.#uncounted = addTally(this.#uncounted, found)
+  }
+
+  /** Counts datums that need not be processed here. */
+  skip(count: number): void {
+    this.#known = addTally(this.#known, { skipped: count })
+    this.#uncounted = addTally(this.#uncounted, { skipped: count })
   }
 
   /** Results by datum key, recorded or not. What is recorded stands, whoever made it. */
@@ -154,25 +170,37 @@ export class ResultRecorder implements Disposable {
     await this.#recording.catch(() => undefined)
   }
 
-  async writeRest(tx: Transaction): Promise<void> {
-    await this.#write(tx, [...this.#waiting.values()])
+  /** With `datumCount`, those of the job: when each has been counted, what this run counted stands. */
+  async writeRest(tx: Transaction, datumCount: number): Promise<void> {
+    const written = await this.#write(tx, [...this.#waiting.values()], this.#uncounted)
+    if (written === undefined) return
+    const tally = addTally(this.#known, written)
+    const { processed, skipped, failed, recovered } = tally
+    if (processed + skipped + failed + recovered !== datumCount) return
+    await setCounts(tx, this.#job.id, tally)
   }
 
   async #record(): Promise<void> {
     const ends = [...this.#waiting]
     const logBytes = this.#waitingLogBytes
     await this.#ports.chunks.flush()
-    await this.#ports.database.transact(async (tx) => {
-      await this.#write(
-        tx,
-        ends.map(([, end]) => end),
-      )
-    })
+    // Not put back: what fails here ends the run.
+    const uncounted = this.#uncounted
+    this.#uncounted = noTally
+    const written = await this.#ports.database.transact(
+      async (tx) =>
+        await this.#write(
+          tx,
+          ends.map(([, end]) => end),
+          uncounted,
+        ),
+    )
     for (const [datum] of ends) {
       this.#waiting.delete(datum)
       this.#release(datum)
     }
     this.#waitingLogBytes -= logBytes
+    if (written !== undefined) this.#known = addTally(this.#known, written)
   }
 
   #release(datum: DatumKey): void {
@@ -186,29 +214,36 @@ export class ResultRecorder implements Disposable {
     for (const datum of this.#leases.keys()) this.#release(datum)
   }
 
-  /** Results are of use to any job; what is the job's own is written while it is what was run. */
-  async #write(tx: Transaction, ends: readonly DatumEnd[]): Promise<void> {
+  /**
+   * Writes ends and counts them; returns what they came to. Results are of use to any job; what is the
+   * job's own is written while it is what was run, and undefined returned when it is not.
+   */
+  async #write(
+    tx: Transaction,
+    ends: readonly DatumEnd[],
+    uncounted: Tally,
+  ): Promise<Tally | undefined> {
+    let written = noTally
     for (const end of ends) {
-      if (end.kind === 'result') await insertResult(tx, this.#job, end.result)
+      if (end.kind === 'failure') continue
+      const isOurs = await insertResult(tx, this.#job, end.result)
+      written = addTally(written, isOurs ? tallyOf(end) : { skipped: 1 })
     }
     const job = await findJob(tx, this.#job.id)
-    if (job?.pipelineVersion !== this.#job.pipelineVersion) return
-    for (const end of ends) if (end.kind === 'failure') await insertFailure(tx, end.failure)
-    const { processed, skipped, failed, recovered, stats } = this.tally
-    await tx.run(
-      `UPDATE job_rows SET datum_processed = ?, datum_skipped = ?, datum_failed = ?,
-          datum_recovered = ?, download_ms = ?, process_ms = ?, upload_ms = ?, download_bytes = ?, upload_bytes = ? WHERE id = ?`,
-      processed,
-      skipped,
-      failed,
-      recovered,
-      stats.downloadMs,
-      stats.processMs,
-      stats.uploadMs,
-      stats.downloadBytes,
-      stats.uploadBytes,
-      job.id,
-    )
+    if (job?.pipelineVersion !== this.#job.pipelineVersion) return undefined
+    for (const end of ends) {
+      if (end.kind === 'result') continue
+      await insertFailure(tx, end.failure)
+      written = addTally(written, tallyOf(end))
+    }
+    const counted = addTally({ ...job.counts, stats: job.stats }, uncounted)
+    await setCounts(tx, job.id, addTally(counted, written))
     await tx.emit(jobTopic, job.id)
+    return written
   }
+}
+
+function tallyOf(end: DatumEnd): Partial<Tally> {
+  if (end.kind === 'result') return { processed: 1, stats: end.result.stats }
+  return end.failure.isRecovered ? { recovered: 1 } : { failed: 1 }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
+import type { Turns } from '../../base/turns.ts'
 import type { Database } from '../../database/database.ts'
 import type { ChunkStore } from '../../storage/chunks.ts'
 import type { Contents } from '../../storage/contents.ts'
@@ -10,6 +11,7 @@ import type { OnHeadReady } from '../../versioning/ports.ts'
 import type { ActiveWorkers } from '../active-workers.ts'
 import type { OutputExports } from '../output-exports.ts'
 import type { DatumWorkers } from '../datum-worker.ts'
+import type { JobSteps } from '../job-steps.ts'
 import type { RunningLogs } from '../logs/running-logs.ts'
 import type { Secrets } from '../secrets.ts'
 import type { ServiceDoors } from '../service-doors.ts'
@@ -29,6 +31,8 @@ export interface RunPorts {
   readonly maps: ProllyMaps
   readonly leases: Leases
   readonly clock: Clock
+  /** Of the event loop, for work that never waits; absent where nobody else wants one. */
+  readonly turns?: Turns
   readonly random: Random
   readonly workers: DatumWorkers
   readonly exports: OutputExports
@@ -36,6 +40,7 @@ export interface RunPorts {
   readonly serviceDoors: ServiceDoors
   readonly logs: RunningLogs
   readonly active: ActiveWorkers
+  readonly steps: JobSteps
   readonly onHeadReady: OnHeadReady
   readonly log: RunLog
   /** HOST:PORT at which user code of spouts finds the API; undefined while there is none. */

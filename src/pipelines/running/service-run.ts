@@ -1,5 +1,4 @@
 import { CancelledError, DomainError, FailedPreconditionError } from '../../base/errors.ts'
-import { isWithin, type FilePath } from '../../base/paths.ts'
 import { decodeDatum } from '../datums/datum-sets.ts'
 import type { DatumMember } from '../datums.ts'
 import type { WorkMember } from '../datum-worker.ts'
@@ -11,6 +10,7 @@ import { hasEnded } from '../states.ts'
 import { commitVariables } from './commit-variables.ts'
 import { Interruption } from './interruption.ts'
 import { LoneRun } from './lone-run.ts'
+import { outermostMembers } from './outermost-members.ts'
 import type { JobPlan } from './plan.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
@@ -129,24 +129,13 @@ async function membersOf(ports: RunPorts, plan: JobPlan): Promise<readonly WorkM
       `the globs of service ${plan.spec.name} match more than ${memberCountMax} files and directories: use a glob such as "/", which shows a whole commit`,
     )
   }
-  const sorted = [...found.values()].toSorted((left, right) =>
-    left.input === right.input ? compare(left.path, right.path) : compare(left.input, right.input),
-  )
   const members: WorkMember[] = []
-  for (const member of sorted) {
+  for (const member of outermostMembers(found.values())) {
     const { input, path } = member
-    // What lies in a directory that is shown is there already.
-    const isShown = members.some((other) => other.input === input && isWithin(path, other.path))
-    if (isShown) continue
     const entry = await memberEntry(ports.trees, plan.spec.input, plan.inputTrees, member)
     members.push({ input, path, entry })
   }
   return members
-}
-
-function compare(left: FilePath | string, right: FilePath | string): number {
-  if (left === right) return 0
-  return left < right ? -1 : 1
 }
 
 async function noteIn(ports: RunPorts, { job }: JobPlan, reason: string): Promise<void> {

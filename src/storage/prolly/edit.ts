@@ -26,7 +26,7 @@ export async function editMap<Edit extends MapEdit>(
   batches: Batches<Edit>,
   options: EditOptions<Edit>,
 ): Promise<RootNode | 'unchanged'> {
-  const sink = new NodeSink(store.chunks, options.heldBytesMax)
+  const sink = new NodeSink(store, options.heldBytesMax)
   const top = new TreeTop(sink, root.level)
   let changed = false
   if (root.count === 0) {
@@ -211,5 +211,5 @@ async function keepRoot(
   heldBytesMax: number,
 ): Promise<RootNode> {
   if (leaf.length <= heldBytesMax) return { id: chunkIdOf(leaf), heldBytes: leaf }
-  return { id: await store.chunks.put(leaf), heldBytes: undefined }
+  return { id: await store.put(leaf), heldBytes: undefined }
 }

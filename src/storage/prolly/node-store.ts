@@ -1,3 +1,4 @@
+import { CancelledError } from '../../base/errors.ts'
 import type { ChunkId, ChunkStore } from '../chunks.ts'
 import { Node } from './node.ts'
 
@@ -5,39 +6,77 @@ import { Node } from './node.ts'
 const putsInFlightMax = 16
 
 /**
- * Reads nodes, and keeps decoded ones, up to `cacheBytesMax` of memory. Two generations: a hit in
- * the younger one costs a look-up and no more; when it has grown to half the bound it becomes the
- * older one, and what was not asked for since is dropped.
+ * Reads nodes, and keeps decoded ones, up to a bound of memory. Those that come from each other by
+ * `until` keep them together.
  */
 export class NodeStore {
   readonly chunks: ChunkStore
+  /** Once it has aborted, nothing is read or written any more. */
+  readonly signal: AbortSignal | undefined
+  readonly #kept: KeptNodes
+
+  constructor(chunks: ChunkStore, kept: KeptNodes, signal?: AbortSignal) {
+    this.chunks = chunks
+    this.signal = signal
+    this.#kept = kept
+  }
+
+  /** The same, until `signal` aborts, too. */
+  until(signal: AbortSignal): NodeStore {
+    const both = this.signal ? AbortSignal.any([this.signal, signal]) : signal
+    return new NodeStore(this.chunks, this.#kept, both)
+  }
+
+  /**
+   * @throws {DataLossError} when the chunk is missing, damaged or no node.
+   * @throws {CancelledError}
+   */
+  get(id: ChunkId): Node | Promise<Node> {
+    this.#throwIfAborted()
+    return this.#kept.find(id) ?? this.#load(id)
+  }
+
+  /** Stores the bytes of a node, as `ChunkStore.put` does. @throws {CancelledError} */
+  put(bytes: Uint8Array): ChunkId | Promise<ChunkId> {
+    this.#throwIfAborted()
+    return this.chunks.put(bytes)
+  }
+
+  async #load(id: ChunkId): Promise<Node> {
+    const node = new Node(await this.chunks.get(id))
+    this.#kept.add(id, node)
+    return node
+  }
+
+  #throwIfAborted(): void {
+    if (this.signal?.aborted === true) throw new CancelledError('the work was interrupted')
+  }
+}
+
+/**
+ * Decoded nodes, up to `bytesMax` of memory. Two generations: a hit in the younger one costs a
+ * look-up and no more; when it has grown to half the bound it becomes the older one, and what was
+ * not asked for since is dropped.
+ */
+export class KeptNodes {
   readonly #generationBytesMax: number
   #younger = new Map<ChunkId, Node>()
   #older = new Map<ChunkId, Node>()
   #youngerBytes = 0
 
-  constructor(chunks: ChunkStore, cacheBytesMax: number) {
-    this.chunks = chunks
-    this.#generationBytesMax = cacheBytesMax / 2
+  constructor(bytesMax: number) {
+    this.#generationBytesMax = bytesMax / 2
   }
 
-  /** @throws {DataLossError} when the chunk is missing, damaged or no node. */
-  get(id: ChunkId): Node | Promise<Node> {
+  find(id: ChunkId): Node | undefined {
     const young = this.#younger.get(id)
     if (young !== undefined) return young
     const old = this.#older.get(id)
-    if (old === undefined) return this.#load(id)
-    this.#remember(id, old)
+    if (old !== undefined) this.add(id, old)
     return old
   }
 
-  async #load(id: ChunkId): Promise<Node> {
-    const node = new Node(await this.chunks.get(id))
-    this.#remember(id, node)
-    return node
-  }
-
-  #remember(id: ChunkId, node: Node): void {
+  add(id: ChunkId, node: Node): void {
     if (this.#younger.has(id)) return
     this.#younger.set(id, node)
     this.#youngerBytes += node.memoryBytes
@@ -69,13 +108,13 @@ export interface RootNode {
 
 /** Stores the new nodes of one write, several at a time. */
 export class NodeSink {
-  readonly #chunks: ChunkStore
+  readonly #store: Pick<NodeStore, 'put'>
   readonly #heldBytesMax: number
   readonly #inFlight: Promise<unknown>[] = []
 
   /** Leaves of up to `heldBytesMax` bytes are held back until a parent names them. */
-  constructor(chunks: ChunkStore, heldBytesMax: number) {
-    this.#chunks = chunks
+  constructor(store: Pick<NodeStore, 'put'>, heldBytesMax: number) {
+    this.#store = store
     this.#heldBytesMax = heldBytesMax
   }
 
@@ -101,7 +140,7 @@ export class NodeSink {
   }
 
   #put(bytes: Uint8Array): ChunkId | Promise<ChunkId> {
-    const stored = this.#chunks.put(bytes)
+    const stored = this.#store.put(bytes)
     if (typeof stored === 'string') return stored
     // Whoever waits for `stored` sees its failure; until then it must not count as unhandled.
     stored.catch(() => undefined)

@@ -196,7 +196,7 @@ export class Directories {
   /** The form of a directory that stands on its own: its root node is a chunk. */
   async asRoot(directory: DirectoryEntry): Promise<DirectoryEntry> {
     const { inlineNode, ...root } = directory
-    if (inlineNode !== undefined) await this.#store.chunks.put(inlineNode)
+    if (inlineNode !== undefined) await this.#store.put(inlineNode)
     return root
   }
 

@@ -2,7 +2,8 @@ import { compareBytes, utf8 } from '../../base/bytes.ts'
 import { CheckRun } from '../../base/check-run.ts'
 import { DomainError } from '../../base/errors.ts'
 import { parseFilePath, pathKey } from '../../base/paths.ts'
-import { branchesOf } from '../../pipelines/inputs.ts'
+import type { DatumState } from '../../pipelines/datum-states.ts'
+import { atomsOf, branchesOf, type Input } from '../../pipelines/inputs.ts'
 import type { JobRecord } from '../../pipelines/job-records.ts'
 import { LostRepoError } from '../../pipelines/running/lost-repos.ts'
 import { checkBaseJobs, checkPipelinesRows } from '../../pipelines/pipelines-check.ts'
@@ -19,6 +20,7 @@ import type { Simulation } from './simulation.ts'
 import { withFile } from './simulation-steps.ts'
 import { sameFiles, sourceRepos } from './source-model.ts'
 
+const noInput: Input = { kind: 'union', members: [] }
 /** Why a job may fail although user code would work. */
 const outsideReasons = /was deleted|has been deleted|was restarted by a user/
 
@@ -166,6 +168,7 @@ async function checkJobs(simulation: Simulation): Promise<void> {
       continue
     }
     checkCounts(simulation, name, job)
+    await checkEnds(simulation, name, job)
     await checkRoots(simulation, name, job)
     const expected = await expectedOf(simulation, job)
     if (expected === undefined) continue
@@ -181,6 +184,22 @@ function checkCounts(simulation: Simulation, name: string, { counts, state }: Jo
   const sum = counts.processed + counts.skipped + counts.failed + counts.recovered
   if (sum > counts.total || (state === 'success' && (sum < counts.total || counts.failed > 0))) {
     simulation.break(`the counts of ${name}, ${state}, do not balance: ${JSON.stringify(counts)}`)
+  }
+}
+
+/** What is counted of a job that did not succeed is what there is of its datums. */
+async function checkEnds(simulation: Simulation, name: string, job: JobRecord): Promise<void> {
+  const { jobs } = simulation.server.processing
+  const names = atomsOf((await jobs.specOf(job))?.input ?? noInput).map((atom) => atom.name)
+  // Where two members of a union have one name, a datum may stand in two places, and count in one.
+  if (job.state === 'success' || new Set(names).size < names.length) return
+  const found = Map.groupBy(await Array.fromAsync(jobs.datums(job.id)), ({ state }) => state)
+  const { processed: success, failed, recovered } = job.counts
+  for (const [state, counted] of Object.entries({ success, failed, recovered })) {
+    const count = found.get(state as DatumState)?.length ?? 0
+    // One that was interrupted counts again what it finds again.
+    if (job.restartCount === 0 ? counted === count : counted <= count) continue
+    simulation.break(`${name}, ${job.state}, counts ${counted} datums as ${state}, not ${count}`)
   }
 }
 
