@@ -43,7 +43,7 @@ test.runIf(canMount)(
       )
       expect(stdout.split('\n')).toEqual([
         expect.stringMatching(
-          /^\/.*\/dead cannot be removed now, and is tried again: .*kept.*busy/,
+          /^\/.*\/dead cannot be removed now, and is tried again: .*mounted at "kept".*: unmount it/,
         ),
         'runs',
         'false []',

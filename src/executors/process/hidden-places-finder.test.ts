@@ -18,7 +18,7 @@ test('the process that looks ends when there is nothing to look for, and another
   using finder = new HiddenPlacesFinder(clock, new RemoteMounts(clock))
   const places = await finder.find(request)
   expect(finder.isWarm).toBe(true)
-  clock.advance(30_000)
+  clock.advance(60_000)
   await expect.poll(() => finder.isWarm).toBe(false)
   expect(await finder.find(request)).toMatchObject({ leftOut: expect.any(Array) as unknown })
   expect(Object.keys(places)).toEqual(expect.arrayContaining(['hiddenDirectories', 'leftOut']))

@@ -14,7 +14,7 @@ import { SandboxLateError } from './sandbox-late-error.ts'
 /** As for the sandbox that it is for: a machine under load takes seconds. */
 const findMsMax = 30_000
 /** Workers start together, and then there is nothing to look for. */
-const idleMs = 30_000
+const idleMs = 60_000
 /** Each was given up on a disk that does not answer, and stays until it does. */
 const stuckCountMax = 4
 
