@@ -3,6 +3,7 @@ import { ACLSchema, ActivateRequestSchema, GetScopeRequestSchema } from '../gen/
 import {
   CreateTrialRequestSchema,
   DeleteCommitsRequestSchema,
+  FlushCausesRequestSchema,
   GetChunksRequestSchema,
   GetFilesRequestSchema,
   ListJobsRequestSchema,
@@ -64,6 +65,8 @@ const fields: readonly FieldLimit[] = [
   { field: BuildCommitRequestSchema.field.provenance, countMax: 1000, advice: fewerCommits },
   { field: FlushCommitRequestSchema.field.commits, countMax: 10_000, advice: inParts },
   { field: FlushCommitRequestSchema.field.toRepos, countMax: 1000, advice: inParts },
+  { field: FlushCausesRequestSchema.field.commits, countMax: 10_000, advice: inParts },
+  { field: FlushCausesRequestSchema.field.toRepos, countMax: 1000, advice: inParts },
 
   // pfs.ObjectAPI
   { field: GetObjectsRequestSchema.field.objects, countMax: 10_000, advice: inParts },

@@ -1,11 +1,8 @@
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import {
-  type CommitInfo,
-  CommitInfoSchema,
-  type FlushCommitRequestSchema,
-} from '../../gen/pfs_pb.ts'
+import { type CommitInfo, CommitInfoSchema } from '../../gen/pfs_pb.ts'
+import type { FlushCausesRequestSchema } from '../../gen/pachyderm_pb.ts'
 import { parseQualifiedCommit } from '../parsing/commit-arguments.ts'
 import { CommitTable } from '../printing/commit-rows.ts'
 import { rawText } from '../printing/json.ts'
@@ -36,7 +33,7 @@ export async function flushCommit(context: CommandContext): Promise<void> {
 
 /** Says on standard error, while a flush goes on, what it waits for that may need somebody: each once. */
 async function tellCauses(
-  request: MessageInitShape<typeof FlushCommitRequestSchema>,
+  request: MessageInitShape<typeof FlushCausesRequestSchema>,
   context: CommandContext,
   signal: AbortSignal,
 ): Promise<void> {
