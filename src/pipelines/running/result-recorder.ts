@@ -62,6 +62,8 @@ export class ResultRecorder implements Disposable {
   #waitingLogBytes = 0
   #recording: Promise<void> = Promise.resolve()
   #lastMs: number
+  /** While something waits, and no other datum has ended since: that may take hours. */
+  #timer: AbortController | undefined
 
   constructor(ports: RunPorts, job: JobRecord) {
     this.#ports = ports
@@ -79,14 +81,35 @@ export class ResultRecorder implements Disposable {
     this.#waiting.set(datum, end)
     this.#leases.set(datum, lease)
     this.#waitingLogBytes += log.length
-    if (!this.#isDue()) return
-    this.#lastMs = this.#ports.clock.monotonicMs()
+    if (!this.#isDue()) return this.#recordLater()
     const earlier = this.#recording
-    const next = earlier.then(() => this.#record())
-    // Whoever waits next is told; until then it is nobody's.
-    next.catch(() => undefined)
-    this.#recording = next
+    this.#recordNow()
     await earlier
+  }
+
+  #recordNow(): void {
+    this.#stopTimer()
+    this.#lastMs = this.#ports.clock.monotonicMs()
+    this.#recording = this.#recording.then(() => this.#record())
+    // Whoever waits next is told; until then it is nobody's.
+    this.#recording.catch(() => undefined)
+  }
+
+  #recordLater(): void {
+    if (this.#timer !== undefined) return
+    const timer = new AbortController()
+    this.#timer = timer
+    void this.#ports.clock.sleep(recordAfterMs, timer.signal).then(
+      () => {
+        if (this.#timer === timer) this.#recordNow()
+      },
+      () => {},
+    )
+  }
+
+  #stopTimer(): void {
+    this.#timer?.abort()
+    this.#timer = undefined
   }
 
   #isDue(): boolean {
@@ -156,17 +179,20 @@ export class ResultRecorder implements Disposable {
 
   /** Waits for what is being recorded; `writeRest` then writes what is left, with the job's end. */
   async settle(): Promise<void> {
+    this.#stopTimer()
     await this.#recording
   }
 
   /** Records what is left, of a job that does not end yet. */
   async recordRest(): Promise<void> {
+    this.#stopTimer()
     await this.#recording
     await this.#record()
   }
 
   /** As `settle`, when another error is on its way already. */
   async abandon(): Promise<void> {
+    this.#stopTimer()
     await this.#recording.catch(() => undefined)
   }
 
@@ -211,6 +237,7 @@ export class ResultRecorder implements Disposable {
 
   /** What has not been recorded is not kept any more. */
   [Symbol.dispose](): void {
+    this.#stopTimer()
     for (const datum of this.#leases.keys()) this.#release(datum)
   }
 
