@@ -11,16 +11,16 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
-import { type ByteStream, collectBytes, utf8 } from '../../base/bytes.ts'
+import { type ByteStream, utf8 } from '../../base/bytes.ts'
 import { SystemClock } from '../../base/clock.ts'
-import { parseFilePath, pathKey, rootPath } from '../../base/paths.ts'
 import { ChunkedContents } from '../../storage/chunked-contents.ts'
 import type { Content, Contents } from '../../storage/contents.ts'
-import { type DirectoryEntry, FileTrees, type TreeEdit } from '../../storage/file-trees.ts'
+import { type DirectoryEntry, FileTrees } from '../../storage/file-trees.ts'
 import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
+import { type Files, filesOfTree, placeFiles, treeOfFiles } from '../../testing/slot-trees.ts'
 import { DatumFilesError } from './datum-errors.ts'
 import { writeInputs } from './input-files.ts'
 import { storeOutput } from './output-tree.ts'
@@ -50,42 +50,9 @@ afterEach(() => {
 
 const mebibyte = 1024 ** 2
 
-/** Directories end in a slash. */
-type Files = Readonly<Record<string, string>>
-
-function put(files: Files): void {
-  for (const [name, text] of Object.entries(files)) {
-    const path = join(pfs, name)
-    mkdirSync(name.endsWith('/') ? path : dirname(path), { recursive: true })
-    if (!name.endsWith('/')) writeFileSync(path, text)
-  }
-}
-
-async function treeOf(files: Files): Promise<DirectoryEntry> {
-  const empty = await trees.emptyRoot()
-  const edits: TreeEdit[] = await Promise.all(
-    Object.entries(files).map(async ([name, text]) => ({
-      path: parseFilePath(name),
-      entry: name.endsWith('/')
-        ? empty
-        : { kind: 'file' as const, content: await contents.writeBytes(utf8(text)) },
-    })),
-  )
-  const sorted = edits.toSorted((left, right) =>
-    Buffer.compare(pathKey(left.path), pathKey(right.path)),
-  )
-  return await trees.edit(empty, sorted, { emptied: 'keep' })
-}
-
-async function filesOf(root: DirectoryEntry): Promise<Files> {
-  const files: Record<string, string> = {}
-  for await (const { path, entry } of trees.walk(root, { directories: true })) {
-    if (entry.kind === 'file') {
-      files[path] = Buffer.from(await collectBytes(contents.read(entry.content), 1e8)).toString()
-    } else if (path !== rootPath) files[`${path}/`] = ''
-  }
-  return files
-}
+const put = (files: Files): void => placeFiles(pfs, files)
+const treeOf = (files: Files): Promise<DirectoryEntry> => treeOfFiles(ports, files)
+const filesOf = (root: DirectoryEntry): Promise<Files> => filesOfTree(ports, root)
 
 /** Has `change` come between a first large file and what comes after it, in the order of names. */
 function changing(change: () => void): Contents {
