@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { ahead, inParallel } from './parallel.ts'
+import { ahead, inParallel, oneAhead } from './parallel.ts'
 
 async function* counting(count: number, failure?: Error): AsyncGenerator<number> {
   for (let item = 0; item < count; item += 1) yield item
@@ -77,4 +77,45 @@ test('after a failure nothing more is read ahead, and it is thrown when all have
   await expect(Array.fromAsync(ahead(Array(20).keys(), 3, read))).rejects.toThrow('the first')
   expect(begun).toEqual([0, 1, 2, 3])
   expect(ended).toEqual([0, 2, 3])
+})
+
+test('one item is asked for while another is at hand, and whoever ends early waits for it', async () => {
+  const asked: number[] = []
+  let hasEnded = false
+  async function* items(): AsyncGenerator<number> {
+    try {
+      for (let item = 1; item <= 5; item += 1) {
+        asked.push(item)
+        await turn()
+        yield item
+      }
+    } finally {
+      hasEnded = true
+    }
+  }
+  const taken: number[] = []
+  for await (const item of oneAhead(items())) {
+    taken.push(item)
+    expect(asked).toEqual(Array.from({ length: item + 1 }, (_, index) => index + 1))
+    if (item === 3) break
+  }
+  expect({ taken, asked, hasEnded }).toEqual({
+    taken: [1, 2, 3],
+    asked: [1, 2, 3, 4],
+    hasEnded: true,
+  })
+  expect(await Array.fromAsync(oneAhead(items()))).toEqual([1, 2, 3, 4, 5])
+})
+
+test('a failure that is met ahead comes after what was there before it', async () => {
+  async function* items(): AsyncGenerator<number> {
+    yield 1
+    throw new Error('no second')
+  }
+  const taken: number[] = []
+  const all = async (): Promise<void> => {
+    for await (const item of oneAhead(items())) taken.push(item)
+  }
+  await expect(all()).rejects.toThrow('no second')
+  expect(taken).toEqual([1])
 })

@@ -29,6 +29,27 @@ export async function inParallel<Item>(
   if (failures.length > 0) throw failures[0]
 }
 
+/** The same items, of which the next is asked for while one is at hand. Ends when all that was asked for has. */
+export async function* oneAhead<Item>(items: AsyncIterable<Item>): AsyncGenerator<Item> {
+  const iterator = items[Symbol.asyncIterator]()
+  const ask = (): Promise<IteratorResult<Item>> => {
+    const asked = iterator.next()
+    // Whoever waits for it sees its failure; until then it must not count as unhandled.
+    asked.catch(() => undefined)
+    return asked
+  }
+  let next = ask()
+  try {
+    for (let { done, value } = await next; done !== true; { done, value } = await next) {
+      next = ask()
+      yield value
+    }
+  } finally {
+    await Promise.allSettled([next])
+    await iterator.return?.()
+  }
+}
+
 /**
  * What `read` gives of every item, in their order; up to `count` are read before they are asked for. When
  * one fails, or nobody asks any more, no other is begun, and it ends when all that had begun have.

@@ -1,7 +1,7 @@
 import type { Brand } from '../base/brand.ts'
 import { concatBytes, utf8 } from '../base/bytes.ts'
 import type { FilePath } from '../base/paths.ts'
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /**
  * The identity of a datum, as 64 lower-case hex digits: equal keys are the same work. See
@@ -47,11 +47,10 @@ export function datumKey(lineage: Lineage, members: readonly DatumMember[]): Dat
     pushField(parts, utf8(member.path))
     pushField(parts, member.hash)
   }
-  return createHash('sha256').update(concatBytes(parts)).digest('hex') as DatumKey
+  return hash('sha256', concatBytes(parts)) as DatumKey
 }
 
 function pushField(parts: Uint8Array[], field: Uint8Array): void {
-  const length = new Uint8Array(4)
-  new DataView(length.buffer).setUint32(0, field.length)
-  parts.push(length, field)
+  const { length } = field
+  parts.push(Uint8Array.of(length >>> 24, length >>> 16, length >>> 8, length), field)
 }

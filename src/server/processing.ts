@@ -113,7 +113,7 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
       },
     }),
     log: { error: (text, cause) => log.error(text, cause) },
-    defaultSlotCount: availableParallelism(),
+    processorCount: availableParallelism(),
     retryPauseMs,
   })
   await sealSecretsAnew(processing, log)

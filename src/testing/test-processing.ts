@@ -156,7 +156,7 @@ export async function openTestProcessing(
   const workers = given.workers ?? new FunctionWorkers({ ...stores, codes, ran })
   const errors: unknown[] = []
   const log = { error: (text: string, cause: unknown) => errors.push(new Error(text, { cause })) }
-  const bounds = { defaultSlotCount: 2, retryPauseMs: 1 }
+  const bounds = { processorCount: 1, retryPauseMs: 1 }
   const exports = exportsTo(given.bucket ?? new MemoryBucket(), versioning)
   const parts = { triggers, versioning, workers, exports, ...unusedParts() }
   const ports = { ...stores, ...world, ...bounds, ...parts, log }

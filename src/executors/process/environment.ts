@@ -105,9 +105,11 @@ export function datumScript(
   return `path=${path}\nis_there || return 127\n${assigned}${command} ${streams} 4>&- 5<&-\n`
 }
 
+const escapedQuote = String.raw`'\''`
+
 /** One shell word that stands for exactly `text`. */
 export function shellQuoted(text: string): string {
-  return `'${text.replaceAll("'", String.raw`'\''`)}'`
+  return `'${text.replaceAll("'", escapedQuote)}'`
 }
 
 /**

@@ -51,8 +51,10 @@ is_there() {
   [ -n "$file" ]
 }
 
-# Sets `file` to where `program` is on `path`.
+# Sets `file` to where `program` is on `path`: mostly where it was for the datum before.
 look_up() {
+  file=$found
+  if [ "$path" = "$looked_on" ] && [ -f "$file" ] && [ -x "$file" ]; then return; fi
   file=
   set -f
   IFS=:
@@ -64,7 +66,11 @@ look_up() {
   done
   IFS=$words
   set +f
+  found=$file
+  looked_on=$path
 }
+found=
+looked_on=
 
 # Says how a datum ended whose code is also the shell's for a program that is missing (127) or cannot
 # be started (126): as itself when the program can be started.
@@ -165,5 +171,5 @@ while read -r nonce; do
     *) echo "$nonce exit $code" >&3 ;;
   esac
   # While the server looks at the result.
-  [ -z "$kept" ] || forget_shared 2>/dev/null || exit 1
+  [ -z "$kept" ] || forget_shared || exit 1
 done

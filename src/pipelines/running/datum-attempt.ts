@@ -2,8 +2,6 @@ import { CancelledError, DomainError } from '../../base/errors.ts'
 import { shortageError } from '../../base/shortages.ts'
 import type { WorkerActivity } from '../active-workers.ts'
 import type { DatumOutcome, DatumWork, WorkMember } from '../datum-worker.ts'
-import type { DatumRecord } from '../datums/datum-sets.ts'
-import type { DatumMember } from '../datums.ts'
 import type { Transform } from '../executor.ts'
 import { atomsOf } from '../inputs.ts'
 import { noStats } from '../process-stats.ts'
@@ -12,6 +10,7 @@ import type { SecretsGrant } from '../secrets.ts'
 import type { RunPorts } from './run-ports.ts'
 import type { RunLog } from '../logs/running-logs.ts'
 import { commitVariables } from './commit-variables.ts'
+import type { PendingDatum } from './inputs-ahead.ts'
 import type { Interruption } from './interruption.ts'
 import { newContents } from './new-contents.ts'
 import { OpeningWatch } from './opening-watch.ts'
@@ -28,7 +27,7 @@ export type Attempt =
 
 /** What is run of a datum, and by what. */
 export interface AttemptOf {
-  readonly datum: DatumRecord
+  readonly datum: PendingDatum
   readonly transform: Transform
   readonly pool: WorkerPool
   readonly places: RunPlaces
@@ -125,28 +124,29 @@ function timeLimit(
 async function contentsOf(
   ports: RunPorts,
   plan: JobPlan,
-  { key, members }: DatumRecord,
+  datum: PendingDatum,
 ): Promise<Pick<DatumWork, 'members' | 'formerOutput'>> {
-  const work = await membersOf(ports, plan, members)
-  return (await newContents(ports, plan, { key, members: work })) ?? { members: work }
+  const members = await membersOf(ports, plan, datum)
+  return (await newContents(ports, plan, { key: datum.key, members })) ?? { members }
 }
 
 async function membersOf(
   ports: RunPorts,
   plan: JobPlan,
-  members: readonly DatumMember[],
+  { members, entries }: PendingDatum,
 ): Promise<readonly WorkMember[]> {
   const work: WorkMember[] = []
   const lazy = atomsOf(plan.spec.input).filter((atom) => atom.lazy)
-  for (const member of members) {
-    const entry = await memberEntry(ports.trees, plan.spec.input, plan.inputTrees, member)
+  for (const [index, member] of members.entries()) {
+    const entry =
+      entries?.[index] ?? (await memberEntry(ports.trees, plan.spec.input, plan.inputTrees, member))
     const isLazy = lazy.some(({ name }) => name === member.input)
     work.push({ input: member.input, path: member.path, entry, ...(isLazy && { isLazy }) })
   }
   return work
 }
 
-function environmentOf(plan: JobPlan, datum: DatumRecord): Readonly<Record<string, string>> {
+function environmentOf(plan: JobPlan, datum: PendingDatum): Readonly<Record<string, string>> {
   const given = new Set(datum.members.map(({ input }) => input))
   return {
     ...commitVariables(plan, (input) => given.has(input)),

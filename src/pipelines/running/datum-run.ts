@@ -1,11 +1,11 @@
 import type { WorkerActivity } from '../active-workers.ts'
 import { encodeLog } from '../datum-logs.ts'
 import type { DatumFailure, DatumResult } from '../datum-results.ts'
-import type { DatumRecord } from '../datums/datum-sets.ts'
 import { addStats, noStats, type ProcessStats } from '../process-stats.ts'
 import type { RunPorts } from './run-ports.ts'
 import type { RunLog } from '../logs/running-logs.ts'
 import { attemptDatum, type Attempt } from './datum-attempt.ts'
+import type { PendingDatum } from './inputs-ahead.ts'
 import { Interruption } from './interruption.ts'
 import type { JobPlan } from './plan.ts'
 import type { RunPlaces } from './run-places.ts'
@@ -53,7 +53,7 @@ export async function runDatum(
   ports: RunPorts,
   plan: JobPlan,
   worker: JobWorker,
-  datum: DatumRecord,
+  datum: PendingDatum,
   signal: AbortSignal,
 ): Promise<DatumEnd> {
   const { job } = plan
@@ -96,7 +96,7 @@ export async function runDatum(
 }
 
 interface DatumRun {
-  readonly datum: DatumRecord
+  readonly datum: PendingDatum
   readonly worker: JobWorker
   readonly activity: WorkerActivity
   readonly log: RunLog

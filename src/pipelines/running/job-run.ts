@@ -1,11 +1,9 @@
-import { inBatches } from '../../base/batched.ts'
 import type { MapRoot } from '../../storage/prolly-map.ts'
 import { findBranch, setHead } from '../../versioning/branches.ts'
 import { findCommit, insertFinishedCommit } from '../../versioning/commit-records.ts'
-import { decodeDatum, type DatumRecord } from '../datums/datum-sets.ts'
+import { decodeDatum } from '../datums/datum-sets.ts'
 import { firstFailure } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
-import { atomsOf, type Input } from '../inputs.ts'
 import { beginCounts } from '../job-counts.ts'
 import { findJob, getJob, setJobState, type JobRecord } from '../job-records.ts'
 import { noStats } from '../process-stats.ts'
@@ -13,11 +11,12 @@ import type { OutputClashError } from '../outputs/outputs.ts'
 import type { Parallelism, PipelineSpec } from '../specs.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import { type JobWorker, runDatum } from './datum-run.ts'
-import { readInputsAhead } from './inputs-ahead.ts'
+import type { PendingDatum } from './inputs-ahead.ts'
 import { interruptible } from './interruptible.ts'
 import { JobDeadline } from './job-deadline.ts'
 import { exportOutput } from './output-export.ts'
 import { goodSetOf, mergeOutputs, type Merged } from './output-merging.ts'
+import { pendingDatums } from './pending-datums.ts'
 import { changesOf, planJob, specOfJob, type JobPlan } from './plan.ts'
 import type { RunPorts } from './run-ports.ts'
 import { whatIsGone } from './lost-data.ts'
@@ -28,8 +27,6 @@ import { buildStats, commitStats, type StatsCommit } from './stats-commit.ts'
 import { RunPlaces } from './run-places.ts'
 import { WorkerPool } from './worker-pool.ts'
 
-/** Datum keys that are looked up in one query. */
-const lookupCountMax = 500
 /** So many datums more than may run are fetched or stored meanwhile, so that user code need not wait. */
 const preparingMax = 1
 
@@ -168,7 +165,7 @@ async function processDatum(
     readonly recorder: ResultRecorder
     readonly inFlight: Set<DatumKey>
   },
-  datum: DatumRecord,
+  datum: PendingDatum,
   stop: AbortSignal,
 ): Promise<boolean> {
   // What the datum stores stays until its result is recorded.
@@ -182,56 +179,15 @@ async function processDatum(
   return end.kind === 'failure' && end.hopeless
 }
 
-/**
- * Datums without a result, in order; those with one are counted. Each that is handed on is put into
- * `inFlight`, for the caller to take out when the recorder has its end.
- */
-async function* pendingDatums(
-  ports: RunPorts,
-  plan: JobPlan,
-  recorder: ResultRecorder,
-  inFlight: Set<DatumKey>,
-): AsyncGenerator<DatumRecord> {
-  // Only where two branches of a union have one name can two places hold the same datum.
-  const mayRepeat = namesRepeat(plan.spec.input)
-  for await (const batch of inBatches(changesOf(ports, plan)(), lookupCountMax)) {
-    const datums = batch.flatMap(({ after }) => (after === undefined ? [] : [decodeDatum(after)]))
-    const keys = datums.map(({ key }) => key)
-    // Those handed on that may have no end yet when it is looked for: few, however many there are.
-    const seen = new Set(mayRepeat ? inFlight : [])
-    const { results, failed } = await ports.database.read(async (tx) => ({
-      results: await recorder.find(tx, keys),
-      failed: mayRepeat ? await recorder.findFailed(tx, keys) : seen,
-    }))
-    const isPending = ({ key }: DatumRecord): boolean => !results.has(key)
-    await readInputsAhead(ports, plan, datums.filter(isPending))
-    for (const datum of datums) {
-      const { key } = datum
-      const result = results.get(key)
-      if (result !== undefined) recorder.count(result)
-      else if (mayRepeat && (seen.has(key) || failed.has(key))) recorder.skip(1)
-      else {
-        if (mayRepeat) seen.add(key)
-        inFlight.add(key)
-        yield datum
-      }
-    }
-  }
-}
-
-function namesRepeat(input: Input): boolean {
-  const names = atomsOf(input).map(({ name }) => name)
-  return new Set(names).size < names.length
-}
-
 function slotCount(ports: RunPorts, parallelism: Parallelism): number {
   switch (parallelism.kind) {
     case 'default':
-      return ports.defaultSlotCount
+      // One more: while a program has ended, and the next has not begun, no processor is idle.
+      return ports.processorCount + 1
     case 'constant':
       return parallelism.count
     case 'coefficient':
-      return Math.max(1, Math.floor(parallelism.factor * ports.defaultSlotCount))
+      return Math.max(1, Math.floor(parallelism.factor * ports.processorCount))
   }
 }
 

@@ -45,8 +45,8 @@ export interface RunPorts {
   readonly log: RunLog
   /** HOST:PORT at which user code of spouts finds the API; undefined while there is none. */
   readonly apiAddress?: () => string | undefined
-  /** Datums that may run at once for one pipeline whose spec does not say; at least 1. */
-  readonly defaultSlotCount: number
+  /** Of this machine, for pipelines whose spec does not say how many datums may run at once; at least 1. */
+  readonly processorCount: number
   /** The pause before a datum is tried again, ± 50 %; doubled after each internal error. */
   readonly retryPauseMs: number
 }

@@ -93,7 +93,7 @@ export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
     exports: exportsTo(new MemoryBucket(), versioning),
     ...unusedParts(),
     log: { error: ports.onError },
-    defaultSlotCount: 2,
+    processorCount: 1,
     retryPauseMs: 50,
   })
   processing.scheduler.start()
