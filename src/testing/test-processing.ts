@@ -5,7 +5,6 @@ import { parseFilePath, pathKey } from '../base/paths.ts'
 import { compareBytes } from '../base/bytes.ts'
 import { SystemRandom } from '../base/random.ts'
 import { patientRetries } from '../base/retries.ts'
-import type { WritableBucket } from '../clouds/bucket.ts'
 import type { Database } from '../database/database.ts'
 import type {
   DatumOutcome,
@@ -126,7 +125,7 @@ interface TestWorld {
   readonly TriggersOf?: typeof Triggers
   readonly clock?: Clock
   /** Of every URL that outputs are exported to. */
-  readonly bucket?: WritableBucket
+  readonly bucket?: MemoryBucket
   /** In place of those that run the functions given by `code`. */
   readonly workers?: DatumWorkers
 }
@@ -199,7 +198,7 @@ export async function openTestProcessing(
   }
 }
 
-export function exportsTo(bucket: WritableBucket, versioning: Versioning): Exports {
+export function exportsTo(bucket: MemoryBucket, versioning: Versioning): Exports {
   const openBuckets = async (): Promise<OpenBuckets> => ({
     openToWrite: async () => bucket,
     [Symbol.dispose]: () => undefined,

@@ -9,6 +9,7 @@ const request = {
   hiddenPaths: [],
   engineSockets: [],
   engineStorage: [],
+  engineVariables: {},
   programPath: '/usr/bin',
   peoplesProgramPath: '',
 }

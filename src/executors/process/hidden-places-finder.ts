@@ -100,7 +100,9 @@ export class HiddenPlacesFinder implements Disposable {
     this.#idle.abort()
     const child = (this.#child ??= this.#start())
     const timer = new AbortController()
+    let isLate = false
     const late = this.#clock.sleep(findMsMax, timer.signal).then(async () => {
+      isLate = true
       this.#child = undefined
       this.#stuck.add(child)
       this.#stuckTable = table
@@ -109,8 +111,13 @@ export class HiddenPlacesFinder implements Disposable {
       throw await this.#lateError()
     })
     late.catch(() => {})
+    const answer = answerOf(child, request).catch(async (error: unknown) => {
+      // What lets itself be ended has not failed: it was late.
+      if (isLate) await late
+      throw error
+    })
     try {
-      return await Promise.race([answerOf(child, request), late])
+      return await Promise.race([answer, late])
     } finally {
       timer.abort()
       this.#endWhenIdle()

@@ -4,6 +4,7 @@ import { findCommit, insertFinishedCommit } from '../../versioning/commit-record
 import { decodeDatum } from '../datums/datum-sets.ts'
 import { firstFailure } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
+import { endExport } from '../exported-outputs.ts'
 import { beginCounts } from '../job-counts.ts'
 import { findJob, getJob, setJobState, type JobRecord } from '../job-records.ts'
 import { noStats } from '../process-stats.ts'
@@ -89,7 +90,7 @@ export async function runJob(
     reading.hold({ kind: 'map', root: goodSet })
     putting[Symbol.dispose]()
     step.set('')
-    const hopeless = await exportOutput(ports, plan, { url, tree }, signal)
+    const hopeless = await exportOutput(ports, plan, { url, tree, lease: reading }, signal)
     if (hopeless !== undefined) return await fail(ports, plan, recorder, async () => hopeless)
     signal.throwIfAborted()
   }
@@ -297,6 +298,7 @@ async function succeed(
     })
     const head = { repo: job.outputRepo, name: job.outputBranch, head: job.outputCommit }
     await setHead(tx, ports.onHeadReady, head)
+    if (plan.spec.egressUrl !== undefined) await endExport(tx, job)
     if (stats !== undefined) await commitStats(tx, ports, job, stats)
   })
 }
