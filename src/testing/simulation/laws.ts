@@ -53,6 +53,7 @@ export async function checkLaws(simulation: Simulation): Promise<void> {
 async function checkAtRest(simulation: Simulation): Promise<void> {
   simulation.observe()
   await simulation.untilDone('check jobs', () => checkJobs(simulation))
+  await simulation.untilDone('check exports', () => checkExports(simulation))
   await checkWhole(simulation)
 }
 
@@ -154,6 +155,26 @@ async function commitToAll(simulation: Simulation, round: number): Promise<void>
       simulation.flush(repo, id)
     }
   })
+}
+
+/** What the last good job of a pipeline wrote is where it exports to, among what others have exported there. */
+async function checkExports(simulation: Simulation): Promise<void> {
+  const { jobs, pipelines } = simulation.server.processing
+  for (const { name, spec } of await pipelines.list()) {
+    const [last] = await jobs.list(name)
+    if (spec.egressUrl === undefined || last?.state !== 'success') continue
+    const exported = simulation.exportedFiles(spec.egressUrl, last.outputCommit)
+    if (
+      exported === undefined ||
+      (await inspect(simulation, name, last.outputCommit)) === undefined
+    ) {
+      continue
+    }
+    for (const [path, text] of await simulation.filesOf(name, last.outputCommit)) {
+      if (path.endsWith('/') || exported.get(path) === text) continue
+      simulation.break(`${spec.egressUrl}${path} is ${exported.get(path)}, and should be ${text}`)
+    }
+  }
 }
 
 /** Every job that is remembered came to what its inputs say. */
