@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import { untilKilled } from '../testing/failing-code.ts'
-import { findingsInRows } from '../testing/jobs-in-rows.ts'
+import { findingsInRows, jobStates } from '../testing/jobs-in-rows.ts'
 import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
 
 /** Longer than results wait to be recorded with others. */
@@ -39,7 +39,7 @@ test('a job that is killed counts what it has recorded, and not what has ended s
   })
   await world.pipeline('p', atom('in', '/*'), { parallelism: { constant: 2, coefficient: 0 } })
   await world.commit('in', { a: '1', b: '2', c: '3', d: '4', e: '5' })
-  await vi.waitFor(async () => expect((await countsOf(world))[0]).toBeGreaterThan(0))
+  await expect.poll(async () => (await countsOf(world))[0]).toBeGreaterThan(0)
   const [job] = await world.processing.jobs.list('p')
   await world.processing.jobs.stop(job?.id ?? '')
   await world.restart()
@@ -57,7 +57,7 @@ test('a job that goes on after a restart goes on counting', async () => {
   })
   await world.pipeline('p', atom('in', '/*'), { parallelism: { constant: 1, coefficient: 0 } })
   await world.commit('in', { a: '1', b: '2', c: '3' })
-  await vi.waitFor(async () => expect((await countsOf(world))[0]).toBe(2))
+  await expect.poll(async () => (await countsOf(world))[0]).toBe(2)
   world.ran.length = 0
   await world.restart()
   await vi.waitFor(() => expect(world.ran).toEqual(['in:/c']))
@@ -66,5 +66,22 @@ test('a job that goes on after a restart goes on counting', async () => {
   await world.processing.jobs.stop(job?.id ?? '')
   await world.restart()
   expect(await countsOf(world)).toEqual([2, 2, 3])
+  expect(await findingsInRows(world)).toEqual([])
+})
+
+test('of a job whose input is deleted, the results go, and its counts are no finding', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('p', async (files, work) => {
+    if (files.has('in/b')) return await untilKilled(work)
+    await new Promise((resolve) => setTimeout(resolve, recordedAfterMs))
+    return {}
+  })
+  await world.pipeline('p', atom('in', '/*'), { parallelism: { constant: 2, coefficient: 0 } })
+  const commit = await world.commit('in', { a: '1', b: '2' })
+  await expect.poll(async () => (await countsOf(world))[0]).toBe(1)
+  await world.versioning.deletions.delete([{ repo: 'in', commit }], { dryRun: false })
+  await expect.poll(async () => await jobStates(world, 'p')).toEqual({ killed: 1 })
+  expect(await countsOf(world)).toEqual([1, 0, 2])
   expect(await findingsInRows(world)).toEqual([])
 })

@@ -17,7 +17,12 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import type { Transform } from '../pipelines/executor.ts'
 import { noStats } from '../pipelines/process-stats.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
-import type { RequestedAtom, RequestedInput, RequestedSpec } from '../pipelines/requested-specs.ts'
+import type {
+  RequestedAtom,
+  RequestedInput,
+  RequestedSpec,
+  RequestedTransform,
+} from '../pipelines/requested-specs.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
@@ -298,7 +303,10 @@ async function readFiles(
   return found
 }
 
-export function transform(name: string): RequestedSpec['transform'] {
+export function transform(
+  name: string,
+  more: Partial<RequestedTransform> = {},
+): RequestedTransform {
   return {
     image: '',
     command: [name],
@@ -308,6 +316,7 @@ export function transform(name: string): RequestedSpec['transform'] {
     secrets: [],
     imagePullSecrets: [],
     debug: false,
+    ...more,
   }
 }
 

@@ -194,9 +194,10 @@ function specOf(
   dice: Dice,
 ): RequestedSpec {
   const constant = dice.roll(4)
+  const errorCommand = dice.roll(4) === 0 ? ['nothing:0'] : undefined
   return {
     name,
-    transform: transform(command),
+    transform: transform(command, { errorCommand }),
     input: isIncremental ? logInput(dice) : inputOf(simulation, name, dice),
     incremental: isIncremental,
     ...(dice.roll(4) === 0 && { egressUrl: bucketUrl + name }),
