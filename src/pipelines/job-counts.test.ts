@@ -1,7 +1,12 @@
 import { expect, test, vi } from 'vitest'
 import { untilKilled } from '../testing/failing-code.ts'
 import { findingsInRows, jobStates } from '../testing/jobs-in-rows.ts'
-import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
+import {
+  atom,
+  failDatum,
+  openTestProcessing,
+  type TestProcessing,
+} from '../testing/test-processing.ts'
 
 /** Longer than results wait to be recorded with others. */
 const recordedAfterMs = 300
@@ -69,19 +74,15 @@ test('a job that goes on after a restart goes on counting', async () => {
   expect(await findingsInRows(world)).toEqual([])
 })
 
-test('of a job whose input is deleted, the results go, and its counts are no finding', async () => {
+test('what a failed job made goes with its input, and is no finding', async () => {
   await using world = await openTestProcessing()
   await world.versioning.repos.create({ name: 'in' })
-  world.code('p', async (files, work) => {
-    if (files.has('in/b')) return await untilKilled(work)
-    await new Promise((resolve) => setTimeout(resolve, recordedAfterMs))
-    return {}
-  })
-  await world.pipeline('p', atom('in', '/*'), { parallelism: { constant: 2, coefficient: 0 } })
+  world.code('p', (files) => (files.has('in/b') ? failDatum('b is bad') : {}))
+  await world.pipeline('p', atom('in', '/*'))
   const commit = await world.commit('in', { a: '1', b: '2' })
-  await expect.poll(async () => (await countsOf(world))[0]).toBe(1)
+  await expect.poll(async () => await jobStates(world, 'p')).toEqual({ failure: 1 })
+  expect(await countsOf(world)).toEqual([1, 1, 2])
   await world.versioning.deletions.delete([{ repo: 'in', commit }], { dryRun: false })
-  await expect.poll(async () => await jobStates(world, 'p')).toEqual({ killed: 1 })
   expect(await countsOf(world)).toEqual([1, 0, 2])
   expect(await findingsInRows(world)).toEqual([])
 })
