@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import { untilKilled } from '../testing/failing-code.ts'
-import { findingsInRows, jobStates } from '../testing/jobs-in-rows.ts'
+import { findingsInRows } from '../testing/jobs-in-rows.ts'
 import {
   atom,
   failDatum,
@@ -71,18 +71,5 @@ test('a job that goes on after a restart goes on counting', async () => {
   await world.processing.jobs.stop(job?.id ?? '')
   await world.restart()
   expect(await countsOf(world)).toEqual([2, 2, 3])
-  expect(await findingsInRows(world)).toEqual([])
-})
-
-test('what a failed job made goes with its input, and is no finding', async () => {
-  await using world = await openTestProcessing()
-  await world.versioning.repos.create({ name: 'in' })
-  world.code('p', (files) => (files.has('in/b') ? failDatum('b is bad') : {}))
-  await world.pipeline('p', atom('in', '/*'))
-  const commit = await world.commit('in', { a: '1', b: '2' })
-  await expect.poll(async () => await jobStates(world, 'p')).toEqual({ failure: 1 })
-  expect(await countsOf(world)).toEqual([1, 1, 2])
-  await world.versioning.deletions.delete([{ repo: 'in', commit }], { dryRun: false })
-  expect(await countsOf(world)).toEqual([1, 0, 2])
   expect(await findingsInRows(world)).toEqual([])
 })

@@ -55,8 +55,8 @@ export interface CountedJob extends DatumCounts {
 
 /**
  * Undefined for one that has succeeded, whose results may be gone when nothing can reuse them; for one that
- * ran in an old cluster, whose results may have stayed there; and for one of whose inputs a commit was deleted,
- * for what was made from that went with it.
+ * ran in an old cluster, whose results may have stayed there; and for one of whose inputs a commit was deleted:
+ * what it made goes with the last job that uses it.
  */
 export async function findCountedJob(
   tx: ReadTransaction,
