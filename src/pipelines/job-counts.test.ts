@@ -1,12 +1,7 @@
 import { expect, test, vi } from 'vitest'
 import { untilKilled } from '../testing/failing-code.ts'
 import { findingsInRows } from '../testing/jobs-in-rows.ts'
-import {
-  atom,
-  failDatum,
-  openTestProcessing,
-  type TestProcessing,
-} from '../testing/test-processing.ts'
+import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
 
 /** Longer than results wait to be recorded with others. */
 const recordedAfterMs = 300
