@@ -91,13 +91,19 @@ test('Podman reads the profile from a file, and a notice says so where none can 
     const path = join(directory, 'seccomp.json')
     const text = JSON.stringify({ syscalls: [{ names: ['clone'], action: allow }] })
     writeFileSync(path, text)
-    const guard = podmanGuard(path)
+    const guard = podmanGuard({ seccompEnabled: true, seccompProfilePath: path })
     const file = join(directory, 'calls.json')
     expect(guardOptions(guard, directory)).toEqual([`seccomp=${file}`])
     expect(readFileSync(file, 'utf8')).toBe(refusingNamespaces(text))
     rmSync(file)
-    for (const other of [undefined, '', join(directory, 'missing'), directory]) {
-      const none = podmanGuard(other)
+    for (const security of [
+      {},
+      { seccompEnabled: false, seccompProfilePath: path },
+      ...['', join(directory, 'missing'), directory].map((other) => ({
+        seccompProfilePath: other,
+      })),
+    ]) {
+      const none = podmanGuard(security)
       expect(guardNotices(none)).toHaveLength(1)
       expect(guardOptions(none, directory)).toEqual([])
     }

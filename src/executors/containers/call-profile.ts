@@ -43,8 +43,16 @@ export function dockerGuard(options: readonly string[]): NamespaceGuard {
   }
 }
 
-/** Podman's profile lets programs make user namespaces: one that does not is made of it. `path` is what it says. */
-export function podmanGuard(path: unknown): NamespaceGuard {
+/** What Podman says of itself, as much as is looked at. */
+export interface PodmanSecurity {
+  readonly seccompEnabled?: unknown
+  readonly seccompProfilePath?: unknown
+}
+
+/** Podman's profile lets programs make user namespaces: one that does not is made of it. */
+export function podmanGuard(security: PodmanSecurity): NamespaceGuard {
+  const { seccompEnabled: isEnabled, seccompProfilePath: path } = security
+  if (isEnabled === false) return { kind: 'none', reason: 'Podman filters no system calls here' }
   if (typeof path !== 'string' || path === '') {
     return { kind: 'none', reason: 'Podman does not say where it has its filter of system calls' }
   }

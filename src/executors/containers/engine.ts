@@ -14,7 +14,12 @@ import {
 } from '../../base/errors.ts'
 import { placesOf } from '../engine-storage.ts'
 import { unlessAborted } from '../process/unless-aborted.ts'
-import { dockerGuard, type NamespaceGuard, podmanGuard } from './call-profile.ts'
+import {
+  dockerGuard,
+  type NamespaceGuard,
+  podmanGuard,
+  type PodmanSecurity,
+} from './call-profile.ts'
 import { engineError, statusOf } from './engine-errors.ts'
 import type { RegistryLogin } from './registry-logins.ts'
 
@@ -149,7 +154,7 @@ export class Engine implements Disposable {
             podman.store?.volumePath,
           ]),
           namespaceGuard: isPodman
-            ? podmanGuard(podman.host?.security?.seccompProfilePath)
+            ? podmanGuard(podman.host?.security ?? {})
             : dockerGuard(security),
         }
       },
@@ -403,7 +408,7 @@ interface PodmanInfo {
     readonly runRoot?: unknown
     readonly volumePath?: unknown
   }
-  readonly host?: { readonly security?: { readonly seccompProfilePath?: unknown } }
+  readonly host?: { readonly security?: PodmanSecurity }
 }
 
 interface ImageConfig {
