@@ -277,9 +277,13 @@ export class ProcessExecutor implements Executor {
       return [`${failureText(choice.reason)}; until one can be made, jobs fail after a few tries`]
     }
     if (choice.filterLoader !== undefined) return []
+    const groups =
+      choice.mode === 'root'
+        ? ", nor from the machine's control groups, by which it is bounded"
+        : ''
     return [
       "nothing keeps the code from the kernel's keyrings, where it finds keys of other pipelines and " +
-        "of pachd's user: that takes perl or python3 in a usual place, or in a directory of pachd's PATH",
+        `of pachd's user${groups}: that takes perl or python3 in a usual place, or in a directory of pachd's PATH`,
     ]
   }
 
