@@ -212,6 +212,22 @@ test('a flush ends when another input of a diamond has lost its pipeline, and so
   await expect(Array.fromAsync(only)).rejects.toThrow(/no job of pipeline (both|down) will process/)
 })
 
+test('a flush ends when one of several ways has lost its pipeline, however many commits wait on the others', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const ways = ['b', 'c', 'e']
+  for (const name of ways) await quick(world, name, 'in')
+  world.code('all', () => ({ x: '1' }))
+  await world.pipeline('all', { cross: ways.map((name) => atom(name, '/')) })
+  await world.flush('in', await world.commit('in', { a: 'one' }))
+  await world.processing.pipelines.delete('e', { deleteJobs: false, deleteRepo: false })
+  let last = ''
+  for (let count = 0; count < 110; count += 1) last = await world.commit('in', { a: `${count}` })
+  await expect(world.flush('in', last)).rejects.toThrow(
+    /no job of pipeline all will process commit in\/.*pipeline e was deleted/,
+  )
+})
+
 /** Commits to both repos that become heads at once: their ids. */
 async function together(world: TestProcessing, ...repos: readonly string[]): Promise<string[]> {
   const results = await world.versioning.transactions.run(
