@@ -3,6 +3,7 @@ import {
   atom,
   failDatum,
   openTestProcessing,
+  transform,
   type TestProcessing,
 } from '../testing/test-processing.ts'
 import { JobDownstream } from './downstream.ts'
@@ -24,6 +25,13 @@ async function flushTo(world: TestProcessing, commit: string, repo: string): Pro
   const commits = [{ repo: 'in', commit }]
   const { signal } = new AbortController()
   await Array.fromAsync(world.versioning.subscriptions.flush({ commits, toRepos: [repo], signal }))
+}
+
+/** Does something once a flush that was begun has looked, and waits. */
+async function afterLook(act: () => Promise<void>): Promise<void> {
+  using state = vi.spyOn(JobDownstream.prototype, 'state')
+  await expect.poll(() => state.mock.settledResults[0]?.type).toBe('fulfilled')
+  await act()
 }
 
 async function quick(world: TestProcessing, name: string, repo: string): Promise<void> {
@@ -53,7 +61,7 @@ test('a flush ends when the pipeline that it waits for is deleted with its jobs'
   const deleted = { deleteJobs: true, deleteRepo: false }
   await Promise.all([
     expect(flushed).rejects.toThrow(/pipeline up was deleted|no job of pipeline down/),
-    world.processing.pipelines.delete('up', deleted),
+    afterLook(async () => await world.processing.pipelines.delete('up', deleted)),
   ])
   await world.flush('in', commit)
   const later = await world.commit('in', { a: 'two' })
@@ -129,14 +137,9 @@ test('a flush of an open commit on a branch that is not read ends when it finish
   await world.versioning.repos.create({ name: 'in' })
   await quick(world, 'up', 'in')
   const { id } = await world.versioning.commits.start({ repo: 'in', branch: 'aside' })
-  using state = vi.spyOn(JobDownstream.prototype, 'state')
-  const finish = async (): Promise<void> => {
-    await expect.poll(() => state.mock.settledResults[0]?.type).toBe('fulfilled')
-    await world.versioning.commits.finish('in', id)
-  }
   await Promise.all([
     expect(world.flush('in', id)).rejects.toThrow(/it is not on branch master/),
-    finish(),
+    afterLook(async () => void (await world.versioning.commits.finish('in', id))),
   ])
 })
 
@@ -215,17 +218,44 @@ test('a flush ends when another input of a diamond has lost its pipeline, and so
 test('a flush ends when one of several ways has lost its pipeline, however many commits wait on the others', async () => {
   await using world = await openTestProcessing()
   await world.versioning.repos.create({ name: 'in' })
-  const ways = ['b', 'c', 'e']
+  const ways = ['a', 'b', 'c', 'd', 'e']
   for (const name of ways) await quick(world, name, 'in')
   world.code('all', () => ({ x: '1' }))
   await world.pipeline('all', { cross: ways.map((name) => atom(name, '/')) })
   await world.flush('in', await world.commit('in', { a: 'one' }))
   await world.processing.pipelines.delete('e', { deleteJobs: false, deleteRepo: false })
   let last = ''
-  for (let count = 0; count < 110; count += 1) last = await world.commit('in', { a: `${count}` })
+  for (let count = 0; count < 12; count += 1) last = await world.commit('in', { a: `${count}` })
   await expect(world.flush('in', last)).rejects.toThrow(
     /no job of pipeline all will process commit in\/.*pipeline e was deleted/,
   )
+})
+
+test('a flush ends when another input is a branch that its pipeline writes no more', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  for (const name of ['left', 'right']) await quick(world, name, 'in')
+  world.code('both', () => ({ x: '1' }))
+  await world.pipeline('both', { cross: [atom('left', '/'), atom('right', '/')] })
+  await world.flush('in', await world.commit('in', { a: 'one' }))
+  const moved = { input: atom('in', '/*'), transform: transform('right'), outputBranch: 'other' }
+  await world.processing.pipelines.update({ name: 'right', ...moved }, { reprocess: false })
+  await expect(world.flush('in', await world.commit('in', { a: 'two' }))).rejects.toThrow(
+    /no job of pipeline both will process.*pipeline right writes branch other, and nothing comes to right\/master/,
+  )
+})
+
+test('a flush ends when a trigger has let a newer commit through in place of the flushed one', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await quick(world, 'side', 'in')
+  world.code('both', () => ({ x: '1' }))
+  const trigger = { branch: '', size: '', commits: 2, cronSpec: '', all: false }
+  const slow = { atom: { ...atom('in', '/').atom, trigger } }
+  await world.pipeline('both', { cross: [atom('side', '/'), slow] })
+  const passed = await world.commit('in', { a: 'one' })
+  await world.flush('in', await world.commit('in', { a: 'two' }))
+  await expect(world.flush('in', passed)).rejects.toThrow(/no job of pipeline both will process/)
 })
 
 /** Commits to both repos that become heads at once: their ids. */

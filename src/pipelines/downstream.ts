@@ -7,6 +7,7 @@ import { findTrigger } from '../versioning/branch-triggers.ts'
 import { findBranch } from '../versioning/branches.ts'
 import { isAncestor } from '../versioning/ancestry.ts'
 import { hasBacklog } from './jobs/arrivals.ts'
+import { commitsAbove } from './jobs/commits-above.ts'
 import { cutOffRepos } from './jobs/cut-off-repos.ts'
 import { flushCause } from './jobs/flush-causes.ts'
 import { lastJobOver } from './jobs/last-job.ts'
@@ -37,7 +38,7 @@ export class JobDownstream implements Downstream {
   ): Promise<DownstreamState> {
     if (await isServed(tx, commits, repo)) return { kind: 'none' }
     const seen = new Set<string>()
-    const waiting: string[] = [repo]
+    const waiting: RepoName[] = [repo]
     while (waiting.length > 0 && seen.size < chainLengthMax) {
       const name = waiting.pop()
       if (name === undefined || seen.has(name)) continue
@@ -48,14 +49,20 @@ export class JobDownstream implements Downstream {
       if (reason !== undefined) return { kind: 'failed', reason }
       const pipeline = await findPipeline(tx, name)
       if (pipeline === undefined) continue
-      const dead = await deadEnd(tx, pipeline, commits)
+      const dead = await deadEnd(tx, pipeline, await commitsAbove(tx, name, commits))
       if (dead !== undefined) return { kind: 'failed', reason: dead }
       for (const atom of branchesOf(pipeline.spec.input)) waiting.push(atom.repo)
     }
     const reason = await hopelessness(tx, commits, repo)
-    if (reason !== undefined) return { kind: 'failed', reason }
-    const cause = await flushCause(tx, commits, repo)
-    return { kind: 'pending', ...(cause !== undefined && { cause }) }
+    return reason === undefined ? { kind: 'pending' } : { kind: 'failed', reason }
+  }
+
+  async cause(
+    tx: ReadTransaction,
+    commits: readonly CommitName[],
+    repo: RepoName,
+  ): Promise<string | undefined> {
+    return await flushCause(tx, commits, repo)
   }
 
   async besides(tx: ReadTransaction): Promise<ReadonlySet<string>> {
@@ -100,16 +107,14 @@ async function failureOf(
   return `job ${job.id} of pipeline ${pipeline} ${what}${why}`
 }
 
-/** Why a pipeline that is to read some of `commits`, and has not, will not; undefined when it may. */
+/** Why a pipeline that is to read `commits`, and has not, will not; undefined when it may. */
 async function deadEnd(
   tx: ReadTransaction,
   { name, state, recentError }: PipelineRecord,
   commits: readonly CommitName[],
 ): Promise<string | undefined> {
-  if (state !== 'failure') return undefined
-  const provenance = (await findRepo(tx, name))?.provenance ?? []
-  const own = commits.filter(({ repo }) => provenance.includes(repo))
-  if (own.length === 0 || (await lastJobOver(tx, name, own)) !== undefined) return undefined
+  if (state !== 'failure' || commits.length === 0) return undefined
+  if ((await lastJobOver(tx, name, commits)) !== undefined) return undefined
   return `pipeline ${name} has failed: ${recentError}`
 }
 

@@ -1,5 +1,6 @@
-import type { CommitId, RepoName } from '../../base/names.ts'
+import type { BranchName, CommitId, RepoName } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
+import { isAncestor } from '../../versioning/ancestry.ts'
 import { findTrigger } from '../../versioning/branch-triggers.ts'
 import { findBranch } from '../../versioning/branches.ts'
 import { findCommit } from '../../versioning/commit-records.ts'
@@ -17,6 +18,7 @@ import {
 import { canBeChosen, type Place } from './choice-search.ts'
 import { type AtomInput, branchesOf } from '../inputs.ts'
 import { findPipeline, pipelineDeletedAt, type PipelineRecord } from '../pipeline-records.ts'
+import { statsBranch } from '../specs.ts'
 import { RootRepos } from './root-repos.ts'
 import { Sets } from './sets.ts'
 
@@ -28,10 +30,12 @@ const always = { from: -Infinity, below: Infinity } as const
 export type Future =
   /** Nothing, and why. */
   | { readonly kind: 'nothing'; readonly reason: string }
-  /** Commits that people have not made or finished yet, to a repo without provenance. */
+  /** Commits that people, or a spout, have not made or finished yet, to a repo without provenance. */
   | { readonly kind: 'new' }
   /** What a pipeline makes. */
   | { readonly kind: 'made'; readonly by: PipelineRecord }
+  /** Heads of another branch of the repo, newer than what it has, when its trigger lets them through. */
+  | { readonly kind: 'followed' }
   /** No more is known. */
   | { readonly kind: 'anything' }
 
@@ -71,6 +75,7 @@ export class Prospects {
   readonly #known = new Map<string, boolean>()
   readonly #inputs = new Map<string, readonly Input[]>()
   readonly #sets = new Map<string, Sets>()
+  readonly #onBranch = new Map<string, boolean>()
   #triesLeft = triesMax
 
   constructor(tx: ReadTransaction) {
@@ -170,17 +175,32 @@ export class Prospects {
   }
 
   /** Whether what comes to an input may be made from no other commit of the repo of `root`. */
-  async #mayFit({ repo }: AtomInput, future: Future, root: CommitName): Promise<boolean> {
+  async #mayFit(atom: AtomInput, future: Future, root: CommitName): Promise<boolean> {
     if (future.kind === 'made') return await this.mayMake(future.by, { beside: root })
-    return future.kind === 'anything' || repo !== root.repo
+    if (future.kind === 'followed') return !(await this.#has(atom, root))
+    return future.kind === 'anything' || atom.repo !== root.repo
   }
 
   /** Whether what comes to an input may be made from a commit, or be it. */
   async #mayBring({ atom, future }: Input, commit: CommitName): Promise<boolean> {
     if (future.kind === 'made') return await this.mayMake(future.by, { over: commit })
+    if (future.kind === 'followed') return !(await this.#has(atom, commit))
     if (future.kind === 'anything') return true
     if (atom.repo !== commit.repo) return false
     return (await findCommit(this.#tx, commit.repo, commit.id))?.state.kind === 'open'
+  }
+
+  /** Whether a commit is on a branch of its repo. */
+  async #has({ repo, branch }: AtomInput, commit: CommitName): Promise<boolean> {
+    if (repo !== commit.repo) return false
+    const key = `${repo}/${branch} ${commit.id}`
+    let has = this.#onBranch.get(key)
+    if (has === undefined) {
+      const head = (await findBranch(this.#tx, repo, branch))?.head
+      has = head !== undefined && (await isAncestor(this.#tx, commit.id, head))
+      this.#onBranch.set(key, has)
+    }
+    return has
   }
 
   /** Those to which nothing comes are first: least can be chosen there. */
@@ -260,22 +280,45 @@ export class Prospects {
   }
 
   async #futureOf({ repo, branch }: Pick<AtomInput, 'repo' | 'branch'>): Promise<Future> {
-    const writer = await findPipeline(this.#tx, repo)
-    const reason = await lostWriter(this.#tx, repo)
-    if (reason !== undefined) return { kind: 'nothing', reason }
-    if (writer?.spec.outputBranch === branch) {
-      if (writer.state === 'failure') {
-        return { kind: 'nothing', reason: `pipeline ${repo} has failed: ${writer.recentError}` }
-      }
-      if (writer.spec.spout === true) return { kind: 'anything' }
-      if (await this.mayMake(writer, {})) return { kind: 'made', by: writer }
-      return { kind: 'nothing', reason: `pipeline ${repo} will make no more jobs` }
+    const lost = await lostWriter(this.#tx, repo)
+    if (lost !== undefined) return { kind: 'nothing', reason: lost }
+    const trigger = await findTrigger(this.#tx, repo, branch)
+    if (trigger !== undefined) {
+      // A clock lets through what has come before.
+      const isTicking = trigger.schedule !== ''
+      const source = isTicking ? undefined : await this.#futureOf({ repo, branch: trigger.source })
+      return source?.kind === 'nothing' ? source : { kind: 'followed' }
     }
-    const isFollower = (await findTrigger(this.#tx, repo, branch)) !== undefined
+    const writer = await findPipeline(this.#tx, repo)
+    if (writer !== undefined && writer.spec.spout !== true) {
+      return await this.#futureOfOutput(writer, branch)
+    }
+    // A spout's repo is made from no others.
+    if (writer?.spec.outputBranch === branch) return deathOf(writer) ?? { kind: 'new' }
     const isBegun = (await findBranch(this.#tx, repo, branch)) !== undefined
     const isRoot = (await findRepo(this.#tx, repo))?.provenance.length === 0
-    return { kind: isRoot && isBegun && !isFollower ? 'new' : 'anything' }
+    return { kind: isRoot && isBegun ? 'new' : 'anything' }
   }
+
+  async #futureOfOutput(writer: PipelineRecord, branch: BranchName): Promise<Future> {
+    const { name, spec } = writer
+    const isStats = spec.enableStats && String(branch) === statsBranch
+    if (spec.outputBranch !== branch && !isStats) {
+      const reason = `pipeline ${name} writes branch ${spec.outputBranch}, and nothing comes to ${name}/${branch}`
+      return { kind: 'nothing', reason }
+    }
+    const dead = deathOf(writer)
+    if (dead !== undefined) return dead
+    if (await this.mayMake(writer, {})) {
+      return isStats ? { kind: 'anything' } : { kind: 'made', by: writer }
+    }
+    return { kind: 'nothing', reason: `pipeline ${name} will make no more jobs` }
+  }
+}
+
+function deathOf({ name, state, recentError }: PipelineRecord): Future | undefined {
+  if (state !== 'failure') return undefined
+  return { kind: 'nothing', reason: `pipeline ${name} has failed: ${recentError}` }
 }
 
 /** Why nothing is written to a repo any more: its pipeline was deleted, and it stayed. */

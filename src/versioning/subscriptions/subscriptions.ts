@@ -82,8 +82,8 @@ export class Subscriptions {
   }
 
   /**
-   * Why a flush of the same commits does not end, in sentences for people: each cause once, and only
-   * where somebody may have to do something about it.
+   * What a flush of the same commits waits for, in sentences for people: each cause once, and none where
+   * jobs just wait or run.
    *
    * @throws as `flush`, before it waits.
    */
@@ -92,8 +92,11 @@ export class Subscriptions {
     const { commits, targets } = await database.read((tx) => flushPlan(tx, downstream, options))
     const causes = new Set<string>()
     for (const target of targets) {
-      const step = await database.read((tx) => this.#flushStep(tx, commits, target))
-      if (step.kind === 'pending' && step.cause !== undefined) causes.add(step.cause)
+      const cause = await database.read(async (tx) => {
+        const step = await this.#flushStep(tx, commits, target)
+        return step.kind === 'pending' ? await downstream.cause(tx, commits, target) : undefined
+      })
+      if (cause !== undefined) causes.add(cause)
     }
     return [...causes]
   }
