@@ -258,6 +258,23 @@ test('a flush ends when a trigger has let a newer commit through in place of the
   await expect(world.flush('in', passed)).rejects.toThrow(/no job of pipeline both will process/)
 })
 
+test('a flush of several commits names the job that failed over one of them', async () => {
+  await using world = await openTestProcessing()
+  for (const name of ['in', 'other']) await world.versioning.repos.create({ name })
+  world.code('left', () => failDatum('it is wrong'))
+  await world.pipeline('left', atom('in', '/*'), { datumTries: 1 })
+  await quick(world, 'right', 'other')
+  world.code('both', () => ({ x: '1' }))
+  await world.pipeline('both', { cross: [atom('left', '/'), atom('right', '/')] })
+  const commits = []
+  for (const repo of ['in', 'other']) {
+    commits.push({ repo, commit: await world.commit(repo, { a: 'one' }) })
+  }
+  const { signal } = new AbortController()
+  const flushed = world.versioning.subscriptions.flush({ commits, signal })
+  await expect(Array.fromAsync(flushed)).rejects.toThrow(/job .* of pipeline left.*it is wrong/)
+})
+
 /** Commits to both repos that become heads at once: their ids. */
 async function together(world: TestProcessing, ...repos: readonly string[]): Promise<string[]> {
   const results = await world.versioning.transactions.run(

@@ -45,11 +45,12 @@ export class JobDownstream implements Downstream {
       seen.add(name)
       // What it comes to is not known yet, and may replace what it came to before.
       if (await isCatchingUp(tx, name)) return { kind: 'pending' }
-      const reason = await failureOf(tx, name, commits)
+      const own = await commitsAbove(tx, name, commits)
+      const reason = await failureOf(tx, name, own)
       if (reason !== undefined) return { kind: 'failed', reason }
       const pipeline = await findPipeline(tx, name)
       if (pipeline === undefined) continue
-      const dead = await deadEnd(tx, pipeline, await commitsAbove(tx, name, commits))
+      const dead = await deadEnd(tx, pipeline, own)
       if (dead !== undefined) return { kind: 'failed', reason: dead }
       for (const atom of branchesOf(pipeline.spec.input)) waiting.push(atom.repo)
     }
@@ -95,11 +96,13 @@ async function isCatchingUp(tx: ReadTransaction, name: string): Promise<boolean>
   return pipeline?.state === 'running' && (await hasBacklog(tx, name))
 }
 
+/** With the commits that the pipeline's repo is made from. */
 async function failureOf(
   tx: ReadTransaction,
   pipeline: string,
   commits: readonly CommitName[],
 ): Promise<string | undefined> {
+  if (commits.length === 0) return undefined
   const job = await lastJobOver(tx, pipeline, commits)
   if (job === undefined || (job.state !== 'failure' && job.state !== 'killed')) return undefined
   const what = job.state === 'killed' ? 'was stopped' : 'failed'
