@@ -1,6 +1,7 @@
 import { expect, test, vi } from 'vitest'
 import {
   atom,
+  atomNamed,
   failDatum,
   openTestProcessing,
   transform,
@@ -140,6 +141,37 @@ test('a flush of an open commit on a branch that is not read ends when it finish
   await Promise.all([
     expect(world.flush('in', id)).rejects.toThrow(/it is not on branch master/),
     afterLook(async () => void (await world.versioning.commits.finish('in', id))),
+  ])
+})
+
+test('a flush of an open commit ends when that is deleted', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await quick(world, 'up', 'in')
+  const { id } = await world.versioning.commits.start({ repo: 'in', branch: 'master' })
+  await Promise.all([
+    expect(world.flush('in', id)).rejects.toThrow(`commit in/${id} was deleted`),
+    afterLook(async () => await world.versioning.commits.delete('in', id)),
+  ])
+})
+
+test('a flush ends when a branch between loses the trigger that might have brought the commit', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const zero = await world.commit('in', { a: 'zero' })
+  await world.versioning.branches.set('in', 'slow', zero)
+  await quick(world, 'side', 'in')
+  world.code('both', () => ({ x: '1' }))
+  const { branchTriggers } = world.processing
+  const conditions = { branch: 'master', size: '', commits: 5, cronSpec: '', all: false }
+  await branchTriggers.set('in', 'slow', conditions)
+  const input = { cross: [atom('side', '/'), atomNamed('in', '/', { branch: 'slow' })] }
+  await world.pipeline('both', input)
+  const commit = await world.commit('in', { a: 'one' })
+  await flushTo(world, commit, 'side')
+  await Promise.all([
+    expect(flushTo(world, commit, 'both')).rejects.toThrow(/no job of pipeline both will process/),
+    afterLook(async () => void (await branchTriggers.remove('in', 'slow'))),
   ])
 })
 
