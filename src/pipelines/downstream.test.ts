@@ -307,6 +307,24 @@ test('a flush of several commits names the job that failed over one of them', as
   await expect(Array.fromAsync(flushed)).rejects.toThrow(/job .* of pipeline left.*it is wrong/)
 })
 
+test('a flush does not wait for what reads only statistics of what comes', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('up', () => ({ x: '1' }))
+  await world.pipeline('up', atom('in', '/*'), { enableStats: true })
+  for (const name of ['report', 'both']) world.code(name, () => ({ x: '1' }))
+  await world.pipeline('report', atomNamed('up', '/', { branch: 'stats' }))
+  await quick(world, 'below', 'report')
+  await world.pipeline('both', { cross: [atom('up', '/'), atom('report', '/')] })
+  const { signal } = new AbortController()
+  const commits = [{ repo: 'in', commit: await world.commit('in', { a: 'one' }) }]
+  const flushed = world.versioning.subscriptions.flush({ commits, signal })
+  expect((await Array.fromAsync(flushed)).map(({ repo }) => repo).toSorted()).toEqual([
+    'both',
+    'up',
+  ])
+})
+
 /** Commits to both repos that become heads at once: their ids. */
 async function together(world: TestProcessing, ...repos: readonly string[]): Promise<string[]> {
   const results = await world.versioning.transactions.run(
