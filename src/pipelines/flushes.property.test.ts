@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { DomainError } from '../base/errors.ts'
 import type { CommitId, RepoName } from '../base/names.ts'
 import {
@@ -219,7 +219,7 @@ class Scene implements AsyncDisposable {
         )
         return due === undefined && (await pipelinesWithBacklog(tx)).length === 0
       })
-    await expect.poll(isQuiet, { timeout: 20_000, interval: 5 }).toBe(true)
+    await vi.waitUntil(isQuiet, { timeout: 20_000, interval: 5 })
   }
 
   /** What each that has not ended waits for. */
@@ -279,7 +279,7 @@ test(
           await expect.poll(silent, { timeout: 5 * seconds, interval: 5 }).toBe(0)
         },
       ),
-      { numRuns: 30, interruptAfterTimeLimit: 40 * seconds },
+      { numRuns: 20, interruptAfterTimeLimit: 40 * seconds },
     )
   },
   60 * seconds,
@@ -301,7 +301,7 @@ test(
           expect(await scene.broken()).toEqual([])
         },
       ),
-      { numRuns: 30, interruptAfterTimeLimit: 40 * seconds },
+      { numRuns: 20, interruptAfterTimeLimit: 40 * seconds },
     )
   },
   60 * seconds,

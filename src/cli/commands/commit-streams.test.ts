@@ -28,17 +28,17 @@ async function toldOf(
   endCount: number,
   answer: (count: number) => readonly string[],
 ): Promise<{ readonly told: string; readonly askedCount: number }> {
-  const asked = Promise.withResolvers<undefined>()
+  const asked = Promise.withResolvers<readonly never[]>()
   let askedCount = 0
   const pfs = service(API, {
     async *flushCommit() {
-      await asked.promise
+      yield* await asked.promise
     },
   })
   const commits = service(Commits, {
     flushCauses: async () => {
       askedCount += 1
-      if (askedCount === endCount) asked.resolve(undefined)
+      if (askedCount === endCount) asked.resolve([])
       return { causes: [...answer(askedCount)] }
     },
   })
