@@ -102,18 +102,29 @@ describe.runIf(process.platform === 'linux')('while others swap directories for 
   })
 })
 
+/** So many directories more, one in the other, above what is at `path`: paths that are longer are made from the bottom. */
+function sink(path: string, levelCount: number): void {
+  const above = join(directory, 'above')
+  const bottom = join(above, ...Array.from({ length: levelCount - 1 }, () => 'd'))
+  mkdirSync(bottom, { recursive: true })
+  renameSync(path, join(bottom, 'e'))
+  renameSync(above, path)
+}
+
 test('a tree that is deeper than paths and descriptors go is removed, whoever else is called as it moves them', async () => {
   const deep = join(directory, 'tree')
   mkdirSync(deep)
   for (const name of ['.moved-1', '.moved-2']) mkdirSync(join(deep, name, 'd'), { recursive: true })
   writeFileSync(join(deep, '.moved-3'), '')
-  // Paths that are longer are made from the bottom.
-  for (let level = 0; level < 60; level += 1) {
-    const above = join(directory, 'above')
-    mkdirSync(join(above, ...Array.from({ length: 50 }, () => 'd')), { recursive: true })
-    renameSync(deep, join(above, ...Array.from({ length: 50 }, () => 'd'), 'e'))
-    renameSync(above, deep)
-  }
+  for (let count = 0; count < 60; count += 1) sink(deep, 50)
+  await removeTree(deep)
+  expect(readdirSync(directory)).toEqual([])
+})
+
+test('a tree of any depth is removed, and nobody is said to write in it', async () => {
+  const deep = join(directory, 'tree')
+  mkdirSync(deep)
+  for (let count = 0; count < 340; count += 1) sink(deep, 100)
   await removeTree(deep)
   expect(readdirSync(directory)).toEqual([])
 })

@@ -5,8 +5,10 @@ import type { HeldDirectory } from '../../pipelines/held-directories.ts'
 
 /** Deeper ones are moved up first: each level takes a descriptor as long as one below it is emptied. */
 const depthMax = 32
-/** Enough for trees of any depth; others who make files meanwhile are to give up sooner. */
+/** As many find something left of what others make meanwhile; those are to give up sooner. */
 const passCountMax = 1000
+/** As many move up what is deep, which is one for each so many levels: others may be making it deeper. */
+const deepPassCountMax = 100_000
 const movedName = '.moved'
 /** What is there has become something else, or has gone, or more has come. */
 const changedCodes = new Set<unknown>([
@@ -33,9 +35,11 @@ export function removeIn(
   countMax: number = Number.POSITIVE_INFINITY,
 ): RemovalEnd {
   const removal = new Removal(directory, kept, countMax)
-  for (let pass = 0; pass < passCountMax; pass += 1) {
+  const counts = { again: 0, deeper: 0 }
+  while (counts.again < passCountMax && counts.deeper < deepPassCountMax) {
     const end = removal.pass()
-    if (end !== 'again') return end
+    if (end !== 'again' && end !== 'deeper') return end
+    counts[end] += 1
   }
   return 'changing'
 }
@@ -56,15 +60,16 @@ class Removal {
     this.#leftCount = countMax
   }
 
-  /** Goes through everything once. */
-  pass(): RemovalEnd | 'again' {
+  /** Goes through everything once, but for what is deeper, which it moves up. */
+  pass(): RemovalEnd | 'again' | 'deeper' {
+    const movedBefore = this.#movedCount
     this.#removedCount = 0
     this.#remainingCount = 0
     this.#failures = []
     if (!this.#removeIn(this.#root, 0)) return 'many'
     if (this.#remainingCount === 0) return 'empty'
     if (this.#removedCount === 0 && this.#failures.length > 0) throw this.#failures[0]
-    return 'again'
+    return this.#movedCount > movedBefore ? 'deeper' : 'again'
   }
 
   /** False when there is too much. */
