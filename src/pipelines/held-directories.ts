@@ -8,6 +8,7 @@ import {
   fchmodSync,
   fchownSync,
   fstatSync,
+  opendirSync,
   openSync,
   readdirSync,
 } from 'node:fs'
@@ -26,6 +27,10 @@ const directoryFlags = readFlags | constants.O_DIRECTORY
 const directoryRights = 0o700
 const fileRights = 0o600
 const permissionBits = 0o7777
+/** A directory that takes up no more has so few entries that listing them all at once takes no longer. */
+const shortBytesMax = 32n * 1024n
+/** Entries that are asked for at a time where there may be very many. */
+const bufferedCount = 256
 /** Directories of one tree that are open at a time. */
 const heldMax = 32
 
@@ -81,8 +86,33 @@ export class HeldDirectory implements Disposable {
     return Buffer.concat([this.#prefix, name])
   }
 
-  entries(): Dirent<Buffer>[] {
-    return readdirSync(this.#prefix, { withFileTypes: true, encoding: 'buffer' })
+  /** Of very many, it lists no more than `countMax`. */
+  entries(countMax: number = Number.POSITIVE_INFINITY): Dirent<Buffer>[] {
+    for (const piece of this.pieces(countMax)) return piece
+    return []
+  }
+
+  /** All of them; of very many, `countMax` are listed each time that the next are asked for. */
+  *pieces(countMax: number): Generator<Dirent<Buffer>[]> {
+    if (countMax === Number.POSITIVE_INFINITY || this.stats.size <= shortBytesMax) {
+      yield readdirSync(this.#prefix, { withFileTypes: true, encoding: 'buffer' })
+      return
+    }
+    // Names can be asked for as buffers here, too, which Node's types do not say.
+    const encoding = 'buffer' as BufferEncoding
+    const listing = opendirSync(this.#prefix, { encoding, bufferSize: bufferedCount })
+    try {
+      let piece: Dirent<Buffer>[] = []
+      for (let entry = listing.readSync(); entry !== null; entry = listing.readSync()) {
+        piece.push(entry as unknown as Dirent<Buffer>)
+        if (piece.length < countMax) continue
+        yield piece
+        piece = []
+      }
+      if (piece.length > 0) yield piece
+    } finally {
+      listing.closeSync()
+    }
   }
 
   /** Makes it this process's own, with these rights. */

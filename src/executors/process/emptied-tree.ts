@@ -172,7 +172,7 @@ export class EmptiedTree {
       return end === 'empty' ? [] : undefined
     }
     const names: string[] = []
-    for (const entry of directory.entries()) {
+    for (const entry of directory.entries(removedMax + keptMax + 1)) {
       if (entry.isDirectory()) names.push(entry.name.toString())
       else {
         pass.removedCount += 1

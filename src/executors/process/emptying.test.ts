@@ -43,6 +43,19 @@ test('a directory of many files is emptied, without programs', async () => {
   expect(readdirSync(directory)).toEqual([])
 })
 
+test('of very many files no more are listed than show that a thread must remove them', () => {
+  for (let count = 0; count < 2000; count += 1)
+    writeFileSync(join(directory, `${count}`.padStart(200)), '')
+  const listed = vi.spyOn(HeldDirectory.prototype, 'entries')
+  using tree = HeldDirectory.open(directory)
+  expect(removeIn(tree, undefined, 10)).toBe('many')
+  expect(listed.mock.results.map(({ value }) => (value as unknown[]).length)).toEqual([11])
+  mkdirSync(join(directory, 'kept'))
+  expect(removeIn(tree, 'kept', 1989)).toBe('many')
+  expect(removeIn(tree, 'kept')).toBe('empty')
+  expect(readdirSync(directory)).toEqual(['kept'])
+})
+
 /** Has `change` come when the directories below have been looked at, so many of them. */
 function changeAfter(count: number, change: () => void): void {
   let seenCount = 0

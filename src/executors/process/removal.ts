@@ -72,9 +72,10 @@ class Removal {
     return this.#movedCount > movedBefore ? 'deeper' : 'again'
   }
 
-  /** False when there is too much. */
+  /** False when there is too much, of which no more is listed than shows it. */
   #removeIn(directory: HeldDirectory, depth: number): boolean {
-    return directory.entries().every((entry) => {
+    const enough = this.#leftCount + (this.#kept === undefined ? 1 : 2)
+    return directory.entries(enough).every((entry) => {
       const isDirectory = entry.isDirectory()
       if (isDirectory && depth === 0 && this.#kept?.equals(entry.name) === true) return true
       this.#leftCount -= 1
