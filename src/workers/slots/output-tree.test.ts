@@ -243,6 +243,29 @@ test.each([
   }
 })
 
+test('directories are stored as deep as paths go, though nothing rests on the way', () => {
+  const half = Array.from({ length: 1000 }, () => 'd').join('/')
+  // One path for all of it would be longer than this host takes.
+  const make =
+    'cd "$0" && mkdir -p "$1" && cd "$1" && mkdir -p "$1" && cd "$1" && echo >f && ln -s f g'
+  execFileSync('sh', ['-c', make, join(pfs, 'out'), half])
+  const file = (name: string): string => JSON.stringify(import.meta.resolve(name))
+  // A process, for which calls go less deep than they do for what runs tests.
+  const script = `import { ChunkedContents } from ${file('../../storage/chunked-contents.ts')}
+    import { FileTrees } from ${file('../../storage/file-trees.ts')}
+    import { MemoryChunkStore } from ${file('../../storage/memory-chunks.ts')}
+    import { HeldClock } from ${file('../../testing/held-clock.ts')}
+    import { storeOutput } from ${file('./output-tree.ts')}
+    import { Pacer } from ${file('./pacer.ts')}
+    const chunks = new MemoryChunkStore()
+    const pacer = new Pacer(new HeldClock(), new AbortController().signal)
+    const ports = { trees: new FileTrees(chunks), contents: new ChunkedContents(chunks), pacer }
+    const source = { pfsDirectory: process.argv[1], pfsPath: '/pfs', isInputReadOnly: true, members: [] }
+    console.log((await storeOutput(ports, source)).root.fileCount)`
+  const run = ['--input-type=module', '-e', script, pfs]
+  expect(execFileSync(process.execPath, run, { encoding: 'utf8' })).toBe('2\n')
+})
+
 test('names and link texts that are not UTF-8 make the datum fail', async () => {
   const bytes = Buffer.from([0x61, 0xff])
   const name = Buffer.concat([Buffer.from(`${pfs}/out/`), bytes])

@@ -61,10 +61,12 @@ export async function storeOutput(ports: OutputPorts, source: OutputSource): Pro
   return { root, uploadBytes: reader.bytes }
 }
 
-/** A directory that is being read, and those around it, to notice links that lead back. */
-interface Ancestors {
-  readonly path: string
-  readonly above: Ancestors | undefined
+/** A directory that is being read. */
+interface OpenDirectory {
+  readonly names: readonly string[]
+  readonly path: FilePath
+  /** What is still to be read of it, in the order of the names' bytes. */
+  readonly entries: Iterator<Dirent<Buffer>, undefined>
 }
 
 const outNames = [outputName] as const
@@ -100,8 +102,27 @@ class OutputReader implements Disposable {
 
   /** Everything in `/pfs/out`, in the order of `pathKey`. */
   async *edits(emptyDirectory: DirectoryEntry): AsyncGenerator<TreeEdit> {
-    for await (const edit of this.#directory(outNames, rootPath, undefined)) {
-      yield edit.entry === undefined ? { path: edit.path, entry: emptyDirectory } : edit
+    // Those that the last one is in, too: calls within calls would not do for as many as paths may name.
+    const open = [openDirectory(outNames, rootPath, this.#topEntries)]
+    for (let last = open.at(-1); last !== undefined; last = open.at(-1)) {
+      if (this.#ports.pacer.isDue) await this.#ports.pacer.rest()
+      const { done, value: kind } = last.entries.next()
+      if (done === true) {
+        open.pop()
+        continue
+      }
+      const name = this.#nameOf(last.names, kind)
+      const path = this.#pathBelow(last.path, name)
+      const found = await this.#entryAt([...last.names, name], kind)
+      if (found.kind !== 'open') {
+        yield { path, entry: found }
+        continue
+      }
+      const { names } = found
+      this.#requireOther(names, open)
+      const entries = this.#entriesOf(names)
+      if (entries.length === 0) yield { path, entry: emptyDirectory }
+      else open.push(openDirectory(names, path, entries))
     }
   }
 
@@ -109,41 +130,22 @@ class OutputReader implements Disposable {
     this.#tree[Symbol.dispose]()
   }
 
-  /** The entries below `path`; one without an entry for a directory that is empty. */
-  async *#directory(
-    names: readonly string[],
-    path: FilePath,
-    above: Ancestors | undefined,
-  ): AsyncGenerator<TreeEdit> {
-    const ancestors = this.#enter(names, above)
-    const entries = path === rootPath ? this.#topEntries : this.#entriesOf(names)
-    if (entries.length === 0 && path !== rootPath) yield { path, entry: undefined }
-    for (const { name, kind } of this.#inOrder(names, entries)) {
-      if (this.#ports.pacer.isDue) {
-        await this.#ports.pacer.rest()
-      }
-      yield* this.#node([...names, name], kind, this.#pathBelow(path, name), ancestors)
-    }
-  }
-
-  #enter(names: readonly string[], above: Ancestors | undefined): Ancestors {
+  /** Else a symbolic link leads back to one of them. */
+  #requireOther(names: readonly string[], open: readonly OpenDirectory[]): void {
     const path = names.join('/')
-    for (let other = above; other !== undefined; other = other.above) {
-      if (other.path === path) {
-        throw new DatumFilesError(
-          `a symbolic link leads back to ${shownPath(this.#source, names)}, which it is in`,
-        )
-      }
-    }
-    return { path, above }
+    const isSame = (other: OpenDirectory): boolean =>
+      other.names.length === names.length && other.names.join('/') === path
+    if (!open.some(isSame)) return
+    throw new DatumFilesError(
+      `a symbolic link leads back to ${shownPath(this.#source, names)}, which it is in`,
+    )
   }
 
-  async *#node(
+  /** What is there, or where the directory is that must be read for it. */
+  async #entryAt(
     names: readonly string[],
     found: Dirent<Buffer>,
-    path: FilePath,
-    ancestors: Ancestors,
-  ): AsyncGenerator<TreeEdit> {
+  ): Promise<TreeEntry | { readonly kind: 'open'; readonly names: readonly string[] }> {
     const isLink = found.isSymbolicLink()
     // Of what stands for nothing that was there before, it is enough to know what it is.
     const mayBeKnown =
@@ -152,21 +154,15 @@ class OutputReader implements Disposable {
       (this.#source.formerOutput !== undefined && found.isFile())
     const node = mayBeKnown ? this.#held(names, () => this.#nodeAt(names, isLink)) : undefined
     const known = node === undefined ? undefined : await this.#knownEntry(node)
-    if (known !== undefined) {
-      yield { path, entry: known }
-      return
-    }
+    if (known !== undefined) return known
     const at = node?.names ?? names
     const kind: FileKind = node?.stats ?? found
-    if (kind.isDirectory()) yield* this.#directory(at, path, ancestors)
-    else if (kind.isFile()) {
-      yield { path, entry: { kind: 'file', content: await this.#store(at) } }
-    } else {
-      throw new DatumFilesError(
-        `${shownPath(this.#source, names)} is a special file (${specialKind(kind)}): ` +
-          'only files, directories and symbolic links can be output',
-      )
-    }
+    if (kind.isDirectory()) return { kind: 'open', names: at }
+    if (kind.isFile()) return { kind: 'file', content: await this.#store(at) }
+    throw new DatumFilesError(
+      `${shownPath(this.#source, names)} is a special file (${specialKind(kind)}): ` +
+        'only files, directories and symbolic links can be output',
+    )
   }
 
   #nodeAt(names: readonly string[], isLink: boolean): PfsNode {
@@ -216,24 +212,16 @@ class OutputReader implements Disposable {
     return below
   }
 
-  /** What is in a directory, in the order of the names' bytes. */
-  #inOrder(
-    names: readonly string[],
-    entries: readonly Dirent<Buffer>[],
-  ): readonly { readonly name: string; readonly kind: Dirent<Buffer> }[] {
-    return entries
-      .toSorted((left, right) => compareBytes(left.name, right.name))
-      .map((kind) => {
-        try {
-          return { name: strictDecoder.decode(kind.name), kind }
-        } catch (error) {
-          throw new DatumFilesError(
-            `a name in ${shownPath(this.#source, names)} is not UTF-8: ` +
-              JSON.stringify(kind.name.toString('latin1')),
-            { cause: error },
-          )
-        }
-      })
+  #nameOf(names: readonly string[], { name }: Dirent<Buffer>): string {
+    try {
+      return strictDecoder.decode(name)
+    } catch (error) {
+      throw new DatumFilesError(
+        `a name in ${shownPath(this.#source, names)} is not UTF-8: ` +
+          JSON.stringify(name.toString('latin1')),
+        { cause: error },
+      )
+    }
   }
 
   /**
@@ -298,6 +286,15 @@ class OutputReader implements Disposable {
       yield buffer.subarray(0, bytesRead)
     }
   }
+}
+
+function openDirectory(
+  names: readonly string[],
+  path: FilePath,
+  entries: readonly Dirent<Buffer>[],
+): OpenDirectory {
+  const inOrder = entries.toSorted((left, right) => compareBytes(left.name, right.name))
+  return { names, path, entries: inOrder.values() }
 }
 
 /** So many bytes, or fewer of a file that was cut meanwhile. */
