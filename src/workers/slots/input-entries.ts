@@ -9,6 +9,9 @@ import type { OutputSource } from './output-source.ts'
 import type { Pacer } from './pacer.ts'
 import type { PfsNode } from './pfs-links.ts'
 
+/** Of a directory of the datum, so many entries are listed, and put in order, at once, if it has many more. */
+export const listedCount = 1000
+
 interface InputEntriesPorts {
   readonly trees: FileTrees
   readonly pacer: Pacer
@@ -51,12 +54,14 @@ async function isUntouched(
   { names, stats }: PfsNode,
 ): Promise<boolean> {
   if (source.writtenAt === undefined || stats.ctimeNs >= source.writtenAt) return false
-  if (!stats.isDirectory()) return stats.isFile()
   if (ports.pacer.isDue) await ports.pacer.rest()
-  for (const entry of tree.directory(names).entries()) {
-    const below = [...names, entry.name.toString()]
-    const node = { names: below, stats: lstatSync(tree.pathOf(below), { bigint: true }) }
-    if (!(await isUntouched(ports, source, tree, node))) return false
+  if (!stats.isDirectory()) return stats.isFile()
+  for (const piece of tree.directory(names).pieces(listedCount)) {
+    for (const entry of piece) {
+      const below = [...names, entry.name.toString()]
+      const node = { names: below, stats: lstatSync(tree.pathOf(below), { bigint: true }) }
+      if (!(await isUntouched(ports, source, tree, node))) return false
+    }
   }
   return true
 }

@@ -243,6 +243,35 @@ test.each([
   }
 })
 
+test('others run while a directory of very many files is listed and put in order', async () => {
+  const names = Array.from({ length: 4500 }, (_, index) => `${index}`.padStart(200))
+  for (const name of names) writeFileSync(join(pfs, 'out', name), '.')
+  let restCount = 0
+  // As for a look that takes long each time.
+  class SlowClock extends SystemClock {
+    #ms = 0
+    override monotonicMs(): number {
+      return (this.#ms += 1000)
+    }
+    override async sleep(): Promise<void> {
+      restCount += 1
+    }
+  }
+  const restsBefore: number[] = []
+  class WatchedContents extends ChunkedContents {
+    override async writeBytes(bytes: Uint8Array): Promise<Content> {
+      restsBefore.push(restCount)
+      return await super.writeBytes(bytes)
+    }
+  }
+  const pacer = new Pacer(new SlowClock(), new AbortController().signal)
+  const held = { ...ports, contents: new WatchedContents(chunks), pacer }
+  const source = { pfsDirectory: pfs, pfsPath: '/pfs', isInputReadOnly: true, members: [] }
+  const { root } = await storeOutput(held, { ...source, writtenAt: undefined })
+  expect(restsBefore[0]).toBe(5 + 1)
+  expect(Object.keys(await filesOf(root))).toEqual(names.map((name) => `/${name}`).toSorted())
+})
+
 test('directories are stored as deep as paths go, though nothing rests on the way', () => {
   const half = Array.from({ length: 1000 }, () => 'd').join('/')
   // One path for all of it would be longer than this host takes.

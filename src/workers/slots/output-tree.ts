@@ -5,11 +5,12 @@ import { compareBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
 import { type FilePath, joinPath, rootPath } from '../../base/paths.ts'
 import { exactSizeText, sizeText } from '../../base/sizes.ts'
+import { mergedRuns } from '../../base/sorted-runs.ts'
 import { HeldTree, openHeldFile } from '../../pipelines/held-directories.ts'
 import type { Content, Contents } from '../../storage/contents.ts'
 import type { DirectoryEntry, FileTrees, TreeEdit, TreeEntry } from '../../storage/file-trees.ts'
 import { changedError, DatumFilesError, errorCode, isOfChange } from './datum-errors.ts'
-import { inputEntry } from './input-entries.ts'
+import { inputEntry, listedCount } from './input-entries.ts'
 import { outputName } from './input-files.ts'
 import type { OutputSource } from './output-source.ts'
 import type { Pacer } from './pacer.ts'
@@ -65,6 +66,7 @@ export async function storeOutput(ports: OutputPorts, source: OutputSource): Pro
 interface OpenDirectory {
   readonly names: readonly string[]
   readonly path: FilePath
+  readonly isEmpty: boolean
   /** What is still to be read of it, in the order of the names' bytes. */
   readonly entries: Iterator<Dirent<Buffer>, undefined>
 }
@@ -75,6 +77,7 @@ class OutputReader implements Disposable {
   readonly #ports: OutputPorts
   readonly #source: OutputSource
   readonly #tree: HeldTree
+  /** Or so many of them that there may be more. */
   readonly #topEntries: readonly Dirent<Buffer>[]
   bytes = 0
   /** With what is still to be read of the file at hand. */
@@ -86,7 +89,7 @@ class OutputReader implements Disposable {
     using opened = new DisposableStack()
     this.#tree = opened.use(new HeldTree(source.pfsDirectory))
     try {
-      this.#topEntries = this.#tree.directory(outNames).entries()
+      this.#topEntries = this.#tree.directory(outNames).entries(listedCount)
     } catch (error) {
       if (!isOfChange(error)) throw error
       const shown = shownPath(source, outNames)
@@ -103,7 +106,7 @@ class OutputReader implements Disposable {
   /** Everything in `/pfs/out`, in the order of `pathKey`. */
   async *edits(emptyDirectory: DirectoryEntry): AsyncGenerator<TreeEdit> {
     // Those that the last one is in, too: calls within calls would not do for as many as paths may name.
-    const open = [openDirectory(outNames, rootPath, this.#topEntries)]
+    const open = [await this.#open(outNames, rootPath)]
     for (let last = open.at(-1); last !== undefined; last = open.at(-1)) {
       if (this.#ports.pacer.isDue) await this.#ports.pacer.rest()
       const { done, value: kind } = last.entries.next()
@@ -120,9 +123,9 @@ class OutputReader implements Disposable {
       }
       const { names } = found
       this.#requireOther(names, open)
-      const entries = this.#entriesOf(names)
-      if (entries.length === 0) yield { path, entry: emptyDirectory }
-      else open.push(openDirectory(names, path, entries))
+      const below = await this.#open(names, path)
+      if (below.isEmpty) yield { path, entry: emptyDirectory }
+      else open.push(below)
     }
   }
 
@@ -197,8 +200,24 @@ class OutputReader implements Disposable {
     return new DatumFilesError(`an output path is longer than this host can read: ${start}…`, cause)
   }
 
-  #entriesOf(names: readonly string[]): readonly Dirent<Buffer>[] {
-    return this.#held(names, () => this.#tree.directory(names).entries())
+  async #open(names: readonly string[], path: FilePath): Promise<OpenDirectory> {
+    const isKnown = path === rootPath && this.#topEntries.length < listedCount
+    const runs = isKnown ? [this.#topEntries.toSorted(byName)] : await this.#listed(names)
+    return { names, path, isEmpty: runs.length === 0, entries: mergedRuns(runs, byName) }
+  }
+
+  /** In pieces, each of which is in order. */
+  async #listed(names: readonly string[]): Promise<readonly (readonly Dirent<Buffer>[])[]> {
+    const pieces: (readonly Dirent<Buffer>[])[] = []
+    try {
+      for (const piece of this.#tree.directory(names).pieces(listedCount)) {
+        if (piece.length > 0) pieces.push(piece.toSorted(byName))
+        if (this.#ports.pacer.isDue) await this.#ports.pacer.rest()
+      }
+    } catch (error) {
+      throw this.#asChanged(names, error)
+    }
+    return pieces
   }
 
   #pathBelow(path: FilePath, name: string): FilePath {
@@ -288,13 +307,8 @@ class OutputReader implements Disposable {
   }
 }
 
-function openDirectory(
-  names: readonly string[],
-  path: FilePath,
-  entries: readonly Dirent<Buffer>[],
-): OpenDirectory {
-  const inOrder = entries.toSorted((left, right) => compareBytes(left.name, right.name))
-  return { names, path, entries: inOrder.values() }
+function byName(left: Dirent<Buffer>, right: Dirent<Buffer>): number {
+  return compareBytes(left.name, right.name)
 }
 
 /** So many bytes, or fewer of a file that was cut meanwhile. */
