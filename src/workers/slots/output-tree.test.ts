@@ -34,7 +34,7 @@ import { seededBytes } from '../../testing/seeded-random.ts'
 import { type Files, filesOfTree, placeFiles, treeOfFiles } from '../../testing/slot-trees.ts'
 import { DatumFilesError } from './datum-errors.ts'
 import { writeInputs } from './input-files.ts'
-import { type OutputTree, storeOutput } from './output-tree.ts'
+import { type OutputPorts, type OutputTree, storeOutput } from './output-tree.ts'
 import { Pacer } from './pacer.ts'
 
 const clock = new SystemClock()
@@ -64,14 +64,30 @@ const put = (files: Files): void => placeFiles(pfs, files)
 const treeOf = (files: Files): Promise<DirectoryEntry> => treeOfFiles(ports, files)
 const filesOf = (root: DirectoryEntry): Promise<Files> => filesOfTree(ports, root)
 
-function store(members: readonly WorkMember[] = [], writtenAt = late): Promise<OutputTree> {
-  return storeOutput(ports, {
-    pfsDirectory: pfs,
-    pfsPath: '/pfs',
-    isInputReadOnly: false,
-    members,
-    writtenAt,
-  })
+function store(
+  members: readonly WorkMember[] = [],
+  writtenAt = late,
+  otherPorts: Partial<OutputPorts> = {},
+): Promise<OutputTree> {
+  return storeOutput(
+    { ...ports, ...otherPorts },
+    { pfsDirectory: pfs, pfsPath: '/pfs', isInputReadOnly: false, members, writtenAt },
+  )
+}
+
+/** As where each look takes long. */
+class SlowClock extends SystemClock {
+  restCount = 0
+  #ms = 0
+
+  override monotonicMs(): number {
+    this.#ms += 1000
+    return this.#ms
+  }
+
+  override async sleep(): Promise<void> {
+    this.restCount += 1
+  }
 }
 
 async function memberOf(files: Files, path = ''): Promise<WorkMember> {
@@ -220,6 +236,23 @@ test.each(badLinks)('a link %s (%j) makes the datum fail', async (_name, text, r
   await expect(store()).rejects.toThrow(DatumFilesError)
 })
 
+test('a link may lead through very many names, but not any number, and others run meanwhile', async () => {
+  put({ 'out/f': 'F' })
+  const far = './'.repeat(2000)
+  symlinkSync(`${far}f`, join(pfs, 'out/b'))
+  symlinkSync(`${far}b`, join(pfs, 'out/a'))
+  const slow = new SlowClock()
+  const pacer = new Pacer(slow, new AbortController().signal)
+  const { root } = await store([], late, { pacer })
+  expect(await filesOf(root)).toEqual({ '/a': 'F', '/b': 'F', '/f': 'F' })
+  expect(slow.restCount).toBeGreaterThan(6000)
+  symlinkSync(`${far}a`, join(pfs, 'out/z'))
+  await expect(store()).rejects.toThrow(
+    'symbolic link /pfs/out/z leads through more than 4096 names',
+  )
+  await expect(store()).rejects.toThrow(DatumFilesError)
+})
+
 test('the host is not reached by its own paths, nor through a link in an input', async () => {
   symlinkSync(join(host, 'secret'), join(pfs, 'out/l'))
   await expect(store()).rejects.toThrow(/leads out of \/pfs/)
@@ -246,28 +279,18 @@ test.each([
 test('others run while a directory of very many files is listed and put in order', async () => {
   const names = Array.from({ length: 4500 }, (_, index) => `${index}`.padStart(200))
   for (const name of names) writeFileSync(join(pfs, 'out', name), '.')
-  let restCount = 0
-  // As for a look that takes long each time.
-  class SlowClock extends SystemClock {
-    #ms = 0
-    override monotonicMs(): number {
-      return (this.#ms += 1000)
-    }
-    override async sleep(): Promise<void> {
-      restCount += 1
-    }
-  }
+  const slow = new SlowClock()
   const restsBefore: number[] = []
   class WatchedContents extends ChunkedContents {
     override async writeBytes(bytes: Uint8Array): Promise<Content> {
-      restsBefore.push(restCount)
+      restsBefore.push(slow.restCount)
       return await super.writeBytes(bytes)
     }
   }
-  const pacer = new Pacer(new SlowClock(), new AbortController().signal)
-  const held = { ...ports, contents: new WatchedContents(chunks), pacer }
-  const source = { pfsDirectory: pfs, pfsPath: '/pfs', isInputReadOnly: true, members: [] }
-  const { root } = await storeOutput(held, { ...source, writtenAt: undefined })
+  const { root } = await store([], late, {
+    contents: new WatchedContents(chunks),
+    pacer: new Pacer(slow, new AbortController().signal),
+  })
   expect(restsBefore[0]).toBe(5 + 1)
   expect(Object.keys(await filesOf(root))).toEqual(names.map((name) => `/${name}`).toSorted())
 })

@@ -155,7 +155,7 @@ class OutputReader implements Disposable {
       isLink ||
       names[0] !== outputName ||
       (this.#source.formerOutput !== undefined && found.isFile())
-    const node = mayBeKnown ? this.#held(names, () => this.#nodeAt(names, isLink)) : undefined
+    const node = mayBeKnown ? await this.#nodeAt(names, isLink) : undefined
     const known = node === undefined ? undefined : await this.#knownEntry(node)
     if (known !== undefined) return known
     const at = node?.names ?? names
@@ -168,10 +168,14 @@ class OutputReader implements Disposable {
     )
   }
 
-  #nodeAt(names: readonly string[], isLink: boolean): PfsNode {
-    return isLink
-      ? followLink(this.#source, this.#tree, names)
-      : { names, stats: lstatSync(this.#tree.pathOf(names), { bigint: true }) }
+  async #nodeAt(names: readonly string[], isLink: boolean): Promise<PfsNode> {
+    try {
+      return isLink
+        ? await followLink(this.#source, this.#tree, names, this.#ports.pacer)
+        : { names, stats: lstatSync(this.#tree.pathOf(names), { bigint: true }) }
+    } catch (error) {
+      throw this.#asChanged(names, error)
+    }
   }
 
   async #knownEntry(node: PfsNode): Promise<TreeEntry | undefined> {

@@ -2,6 +2,7 @@ import { lstatSync, readlinkSync, type BigIntStats } from 'node:fs'
 
 import type { HeldTree } from '../../pipelines/held-directories.ts'
 import { DatumFilesError, errorCode } from './datum-errors.ts'
+import type { Pacer } from './pacer.ts'
 
 /** Where user code sees the slot's directory, and where it is for us. */
 export interface PfsPlace {
@@ -17,22 +18,39 @@ export interface PfsNode {
 }
 
 const linkHopsMax = 40
+/** Names on the way, those of links that it leads through included: as many as the longest path may have, and again. */
+const stepsMax = 4096
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * Follows the symbolic link at `names`, in the tree of `pfsDirectory`, as it leads inside the sandbox, one name at a time: the
+ * Follows the symbolic link at `names`, of which no other is one, in the tree of `pfsDirectory`, as it leads inside the sandbox, one name at a time: the
  * host's own resolution would leave the slot's directory.
  *
- * @throws {DatumFilesError} for a link that leads nowhere, in circles, or out of `/pfs`.
+ * @throws {DatumFilesError} for a link that leads nowhere, in circles, by too many names, or out of `/pfs`.
+ * @throws {CancelledError} when the pacer's work is.
  */
-export function followLink(place: PfsPlace, tree: HeldTree, names: readonly string[]): PfsNode {
+export async function followLink(
+  place: PfsPlace,
+  tree: HeldTree,
+  names: readonly string[],
+  pacer: Pacer,
+): Promise<PfsNode> {
   const shown = shownPath(place, names)
   const pfsNames = place.pfsPath.split('/').slice(1)
-  let reached: string[] = []
-  const pending = [...pfsNames, ...names].toReversed()
+  let reached = [...pfsNames, ...names.slice(0, -1)]
+  const pending = names.slice(-1)
   let text = ''
   let hops = 0
+  let steps = reached.length
   for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+    // Even one step may be long: of a deep way up, little is held.
+    if (pacer.isDue) await pacer.rest()
+    steps += 1
+    if (steps > stepsMax) {
+      throw new DatumFilesError(
+        `symbolic link ${shown} leads through more than ${stepsMax} names; copy the file instead`,
+      )
+    }
     if (name === '..') reached.pop()
     if (!isStep(name)) continue
     reached.push(name)
