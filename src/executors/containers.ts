@@ -24,6 +24,7 @@ import { programSizeFault } from '../pipelines/program-sizes.ts'
 import { DiskWatch, reservedPartOf } from './process/disk-watch.ts'
 import { ProcessWatch } from './process/process-watch.ts'
 import { requireAssignable } from './process/environment.ts'
+import { StartLooks } from './process/start-looks.ts'
 import { secretScript } from './process/secret-files.ts'
 import { ContainerSlot } from './containers/container-slot.ts'
 import {
@@ -209,6 +210,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   readonly #images: Images
   readonly #diskWatch: DiskWatch
   readonly #processWatch: ProcessWatch
+  readonly #startLooks: StartLooks
   readonly #slots = new Map<string, Slot>()
   /** Directories of slots, those that are being opened and closed, too. */
   readonly #inUse = new Set<string>()
@@ -226,6 +228,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
     const bounds = { datumBytesMax, reservedBytes: options.reservedDiskBytes }
     this.#diskWatch = new DiskWatch(options.directory, bounds, options.clock)
     this.#processWatch = new ProcessWatch(options.clock, options.bounds?.refusedMsMax)
+    this.#startLooks = new StartLooks(options.clock)
     this.#images = new Images({ ...options, engine })
     this.engineTitle = `${facts.title} at ${engine.address}`
   }
@@ -345,6 +348,8 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   async [Symbol.asyncDispose](): Promise<void> {
     this.leave()
     using _ = this.#engine
+    // Slots that are in use wait for what it sees.
+    this.#startLooks[Symbol.dispose]()
     const ends = await Promise.allSettled([
       ...Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()),
       // The next server finds them by their label.
@@ -399,6 +404,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
         secretScript: secretScript(secrets),
         diskWatch: this.#diskWatch,
         processWatch: this.#processWatch,
+        startLooks: this.#startLooks,
         openFiles,
         removeFiles,
         onRemovedLate: async () => {

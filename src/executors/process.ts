@@ -24,6 +24,7 @@ import { requireAssignable } from './process/environment.ts'
 import { fifosFault } from './process/fifo.ts'
 import { outermost } from './process/hidden-places.ts'
 import { HiddenPlacesFinder } from './process/hidden-places-finder.ts'
+import { StartLooks } from './process/start-looks.ts'
 import {
   choiceOf,
   chooseIsolation,
@@ -87,6 +88,7 @@ interface OpenedOptions extends ProcessExecutorOptions {
   readonly leftovers: Leftovers
   readonly groups: ControlGroups
   readonly finder: HiddenPlacesFinder
+  readonly startLooks: StartLooks
   readonly remoteMounts: RemoteMounts
   /** The same for all that it opens, whatever else a slot's own programs are found by. */
   readonly peoplesProgramPath: string
@@ -119,6 +121,7 @@ export async function openProcessExecutor(
   const finder = opened.use(new HiddenPlacesFinder(clock, remoteMounts))
   // Not before this process is in its own group, with all that it starts. Slots without a sandbox hide nothing.
   if (options.isolation !== 'none') finder.warm()
+  const startLooks = opened.use(new StartLooks(clock))
   const diskBounds = {
     datumBytesMax: options.bounds?.diskBytesMax ?? Number.POSITIVE_INFINITY,
     reservedBytes: options.reservedDiskBytes ?? (await reservedPartOf(directory)),
@@ -133,6 +136,7 @@ export async function openProcessExecutor(
     leftovers,
     groups,
     finder,
+    startLooks,
     remoteMounts,
     diskWatch,
     processWatch,
@@ -363,6 +367,7 @@ export class ProcessExecutor implements Executor {
       diskWatch: this.#options.diskWatch,
       processWatch: this.#options.processWatch,
       finder: this.#options.finder,
+      startLooks: this.#options.startLooks,
       remoteMounts: this.#options.remoteMounts,
       leftovers: this.#options.leftovers,
       clock,
@@ -398,6 +403,8 @@ export class ProcessExecutor implements Executor {
   /** Ends all slots. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort()
+    // Slots that are in use wait for what it sees.
+    this.#options.startLooks[Symbol.dispose]()
     await this.#looking?.catch(() => {})
     await Promise.all(Array.from(this.#slots.values(), (slot) => slot[Symbol.asyncDispose]()))
     await this.#options.diskWatch[Symbol.asyncDispose]()

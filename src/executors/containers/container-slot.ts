@@ -22,7 +22,8 @@ import type { MadeContainers } from './made-containers.ts'
 import { type RootChange, RootState } from './root-state.ts'
 import { emptySlotFiles, type OpenFiles, type SlotFiles } from './slot-files.ts'
 import { noexecText } from '../noexec.ts'
-import { startFault, type StartView, unstartedText } from '../process/start-faults.ts'
+import type { StartView } from '../process/start-faults.ts'
+import type { StartLooks } from '../process/start-looks.ts'
 import { StderrWords } from '../process/stderr-words.ts'
 import { programMissingError, programUnstartableError } from './start-errors.ts'
 import { warmEndError, WarmProgram, warmVariables } from '../process/warm-program.ts'
@@ -38,7 +39,7 @@ const datumFileMode = 0o644
 const unstartableCode = 126
 
 /** Why code may have ended with a code, if it could not be started. */
-type Explain = (exitCode: number) => string | undefined
+type Explain = (exitCode: number) => Promise<string | undefined>
 
 export interface ContainerSlotOptions {
   readonly engine: Engine
@@ -50,6 +51,7 @@ export interface ContainerSlotOptions {
   readonly secretScript: string
   readonly diskWatch: DiskWatch
   readonly processWatch: ProcessWatch
+  readonly startLooks: StartLooks
   /** Taken over. */
   readonly files: SlotFiles
   readonly openFiles: OpenFiles
@@ -132,7 +134,7 @@ export class ContainerSlot implements Slot {
 
   async run(run: DatumRun, signal: AbortSignal): Promise<RunResult> {
     const { files, outputBytesMax, clock } = this.#options
-    const { diskWatch, processWatch, processCountMax } = this.#options
+    const { diskWatch, processWatch, startLooks, processCountMax } = this.#options
     if (signal.aborted) throw new CancelledError('the datum was cancelled')
     const { container } = await this.#container
     const budget = (): OutputBudget => new OutputBudget(outputBytesMax, clock)
@@ -164,9 +166,10 @@ export class ContainerSlot implements Slot {
       this.#stderr.begin(budget(), words)
       const view = (exitCode: number): StartView | undefined =>
         this.#startView(run.environment, container, exitCode)
-      const explain: Explain = (exitCode) => {
+      const explain: Explain = async (exitCode) => {
         const seen = exitCode === 0 ? undefined : view(exitCode)
-        return seen && unstartedText(this.#program, words.complaint, seen)
+        if (seen === undefined) return undefined
+        return await startLooks.unstartedText(this.#program, words.complaint, seen)
       }
       let answer: ContainerAnswer | undefined
       try {
@@ -181,10 +184,10 @@ export class ContainerSlot implements Slot {
       if (overrun !== undefined) throw overrun
       if (answer.kind === 'unstartable') {
         const seen = view(unstartableCode)
-        const fault = seen && startFault(this.#program, seen)
+        const fault = seen && (await startLooks.look('startFault', this.#program, seen))
         throw programUnstartableError(this.#options.transform, fault)
       }
-      return this.#resultOf(answer, container, explain)
+      return await this.#resultOf(answer, container, explain)
     } catch (error) {
       if (!signal.aborted) throw overrun ?? error
       // All that ran in it has ended by now.
@@ -263,7 +266,7 @@ export class ContainerSlot implements Slot {
     const answer = await this.#warm.run(run)
     if (answer.kind === 'exit') return { ...answer, isStale: this.#isStale }
     if (answer.end.kind === 'exit') {
-      throw warmEndError(answer.end.exitCode, explain(answer.end.exitCode))
+      throw warmEndError(answer.end.exitCode, await explain(answer.end.exitCode))
     }
     return answer.end
   }
@@ -320,11 +323,11 @@ export class ContainerSlot implements Slot {
     for (const output of this.#outputs) output.drain()
   }
 
-  #resultOf(
+  async #resultOf(
     answer: Exclude<ContainerAnswer, { readonly kind: 'unstartable' }>,
     container: WarmContainer,
     explain: Explain,
-  ): RunResult {
+  ): Promise<RunResult> {
     const { transform } = this.#options
     switch (answer.kind) {
       case 'ended':
@@ -334,17 +337,21 @@ export class ContainerSlot implements Slot {
         throw programMissingError(transform)
       case 'exit':
         this.#isStale = answer.isStale
-        return this.#withBound(answer.exitCode, container, explain)
+        return await this.#withBound(answer.exitCode, container, explain)
     }
   }
 
   /** Tells of a bound where it may be why the code failed. */
-  #withBound(exitCode: number, container: WarmContainer, explain: Explain): RunResult {
+  async #withBound(
+    exitCode: number,
+    container: WarmContainer,
+    explain: Explain,
+  ): Promise<RunResult> {
     if (exitCode === 0) return { exitCode }
     const { memory, processes } = container.boundsHit()
     if (memory) return { exitCode, bound: this.#memoryText }
     if (!processes) {
-      const bound = noexecText(exitCode, this.#options.files.path) ?? explain(exitCode)
+      const bound = noexecText(exitCode, this.#options.files.path) ?? (await explain(exitCode))
       return { exitCode, ...(bound !== undefined && { bound }) }
     }
     return { exitCode, bound: processBoundText(this.#options.processCountMax) }

@@ -21,8 +21,7 @@ import { EmptiedTree } from './emptied-tree.ts'
 import { shellKeeps, userEnvironment } from './environment.ts'
 import { FifoReader } from './fifo.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
-import { noexecMountOf, noexecText } from '../noexec.ts'
-import { programFault, programFiles } from './program-faults.ts'
+import { noexecText } from '../noexec.ts'
 import { boundedBy } from './sandbox.ts'
 import type { SlotOptions } from './sandbox-slot.ts'
 import { signalNumber } from './signal-numbers.ts'
@@ -36,7 +35,7 @@ import {
   slotLeftover,
 } from './slot-directory.ts'
 import { programMissingError, programUnstartableError, startError } from './start-errors.ts'
-import { startFault, type StartView, unstartedText } from './start-faults.ts'
+import type { StartView } from './start-faults.ts'
 import { StderrWords } from './stderr-words.ts'
 import { killAll } from './stopping.ts'
 import { warmEndError, WarmProgram, warmVariables } from './warm-program.ts'
@@ -152,7 +151,7 @@ export class PlainSlot implements Slot {
     const bound =
       group?.takeBound() ??
       noexecText(exitCode, this.#directory.path) ??
-      this.#unstartedText(run.environment, words, exitCode)
+      (await this.#unstartedText(run.environment, words, exitCode))
     return { exitCode, ...(bound !== undefined && { bound }) }
   }
 
@@ -180,7 +179,8 @@ export class PlainSlot implements Slot {
     try {
       const answer = await warm.run(run)
       if (answer.kind === 'ended' && !signal.aborted) {
-        throw warmEndError(answer.end, this.#unstartedText(run.environment, words, answer.end))
+        const text = await this.#unstartedText(run.environment, words, answer.end)
+        throw warmEndError(answer.end, text)
       }
       return answer.kind === 'ended' ? answer.end : answer.exitCode
     } finally {
@@ -218,9 +218,15 @@ export class PlainSlot implements Slot {
     )
   }
 
-  #unstartedText(added: Environment, words: StderrWords, exitCode: number): string | undefined {
+  async #unstartedText(
+    added: Environment,
+    words: StderrWords,
+    exitCode: number,
+  ): Promise<string | undefined> {
+    if (exitCode === 0) return undefined
+    const { transform, startLooks } = this.#options
     const view = this.#startView(added, exitCode)
-    return unstartedText(this.#options.transform.command[0] ?? '', words.complaint, view)
+    return await startLooks.unstartedText(transform.command[0] ?? '', words.complaint, view)
   }
 
   #startView(added: Environment, exitCode: number): StartView {
@@ -228,17 +234,11 @@ export class PlainSlot implements Slot {
     return { root: '/', path, exitCode }
   }
 
-  /** What the file tells of a program that this machine did not start. */
-  #startFault(added: Environment, exitCode: number): string | undefined {
-    const { command } = this.#options.transform
-    return startFault(command[0] ?? '', this.#startView(added, exitCode))
-  }
-
   async #runProgram(added: Environment, tag: string, signal: AbortSignal): Promise<number> {
-    const child = this.#start(added, tag)
+    const child = await this.#start(added, tag)
     const { promise: end, resolve, reject } = Promise.withResolvers<number>()
     child.once('error', (error: NodeJS.ErrnoException) => {
-      reject(this.#startError(error, added))
+      void this.#startError(error, added).then(reject, reject)
     })
     child.once('exit', (code, name) => resolve(code ?? 128 + signalNumber(name)))
     const timer = new AbortController()
@@ -253,7 +253,8 @@ export class PlainSlot implements Slot {
     signal.addEventListener('abort', abort, { once: true })
     try {
       const exitCode = await end
-      if (exitCode === unstartableCode || exitCode === missingCode) this.#requireProgram(added)
+      if (exitCode === unstartableCode || exitCode === missingCode)
+        await this.#requireProgram(added)
       return exitCode
     } finally {
       timer.abort()
@@ -264,32 +265,34 @@ export class PlainSlot implements Slot {
     }
   }
 
-  #start(added: Environment, tag: string): ChildProcess {
+  async #start(added: Environment, tag: string): Promise<ChildProcess> {
     try {
       return this.#spawn(added, tag)
     } catch (error) {
-      throw isSystemError(error) ? this.#startError(error, added) : error
+      throw isSystemError(error) ? await this.#startError(error, added) : error
     }
   }
 
-  #startError(error: NodeJS.ErrnoException, added: Environment): DomainError {
+  async #startError(error: NodeJS.ErrnoException, added: Environment): Promise<DomainError> {
+    const { transform, startLooks } = this.#options
     // As shells say it.
     const code = error.code === 'ENOENT' ? missingCode : unstartableCode
-    return startError(error, this.#options.transform, this.#startFault(added, code))
+    const view = this.#startView(added, code)
+    const fault = await startLooks.look('startFault', transform.command[0] ?? '', view)
+    return startError(error, transform, fault)
   }
 
   /** With such a code a shell, too, says that it could not start the program. */
-  #requireProgram(added: Environment): void {
-    const { transform } = this.#options
+  async #requireProgram(added: Environment): Promise<void> {
+    const { transform, startLooks } = this.#options
     const { PATH = '' } = this.#environment(added, '')
-    const fault = programFault(transform.command[0] ?? '', PATH)
+    const program = transform.command[0] ?? ''
+    const fault = await startLooks.look('programFault', program, PATH)
     if (fault === 'missing') throw programMissingError(transform)
     if (fault === 'unstartable') {
-      const [file] = programFiles(transform.command[0] ?? '', PATH)
-      throw programUnstartableError(transform, {
-        noexec: file === undefined ? file : noexecMountOf(file),
-        fault: this.#startFault(added, unstartableCode),
-      })
+      const view = this.#startView(added, unstartableCode)
+      const reasons = await startLooks.look('unstartableReasons', program, PATH, view)
+      throw programUnstartableError(transform, reasons)
     }
   }
 

@@ -1,10 +1,14 @@
 import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { noexecMountOf } from '../noexec.ts'
+import type { UnstartableReasons } from './start-errors.ts'
+import { startFault, type StartView } from './start-faults.ts'
+
 const firstLineBytesMax = 256
 
 /** The files that a program may be, the first one first. */
-export function programFiles(program: string, path: string): readonly string[] {
+function programFiles(program: string, path: string): readonly string[] {
   const files = program.includes('/')
     ? [program]
     : path.split(':').map((directory) => join(directory === '' ? '.' : directory, program))
@@ -19,6 +23,24 @@ export function programFault(program: string, path: string): 'missing' | 'unstar
     return program.includes('/') && existsSync(program) ? 'unstartable' : 'missing'
   }
   return found.some((file) => canExecute(file) && hasInterpreter(file)) ? undefined : 'unstartable'
+}
+
+/** Where the host has a program. */
+export function hostProgram(program: string, path: string): string | undefined {
+  return programFiles(program, path)[0]
+}
+
+/** What the machine tells of a program that it could not start; its file is seen as from `view`, if there is one. */
+export function unstartableReasons(
+  program: string,
+  path: string,
+  view: StartView | undefined,
+): UnstartableReasons {
+  const [file] = programFiles(program, path)
+  return {
+    noexec: file === undefined ? undefined : noexecMountOf(file),
+    fault: view && startFault(program, view),
+  }
 }
 
 function isFile(path: string): boolean {

@@ -28,8 +28,7 @@ import type { HiddenPlacesFinder } from './hidden-places-finder.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import type { ProcessWatch } from './process-watch.ts'
 import type { Leftovers } from '../leftovers.ts'
-import { noexecMountOf, noexecText } from '../noexec.ts'
-import { programFiles } from './program-faults.ts'
+import { noexecText } from '../noexec.ts'
 import { openSandbox, type Sandbox, type SandboxLimits, type SandboxMode } from './sandbox.ts'
 import {
   giveUpSlot,
@@ -40,7 +39,8 @@ import {
   type SlotDirectory,
   slotLeftover,
 } from './slot-directory.ts'
-import { startFault, type StartView, unstartedText } from './start-faults.ts'
+import type { StartView } from './start-faults.ts'
+import type { StartLooks } from './start-looks.ts'
 import { StderrWords } from './stderr-words.ts'
 import type { RemoteMounts } from './remote-mounts.ts'
 import { SpareFiles } from './spare-files.ts'
@@ -82,6 +82,7 @@ export interface SlotOptions {
   readonly diskWatch: DiskWatch
   readonly processWatch: ProcessWatch
   readonly finder: HiddenPlacesFinder
+  readonly startLooks: StartLooks
   readonly remoteMounts: RemoteMounts
   readonly leftovers: Leftovers
   readonly clock: Clock
@@ -241,7 +242,7 @@ export class SandboxSlot implements Slot {
       const bound =
         group?.takeBound() ??
         noexecText(exitCode, this.#directory.path) ??
-        this.#unstartedText(run, exitCode, words)
+        (await this.#unstartedText(run, exitCode, words))
       return { exitCode, ...(bound !== undefined && { bound }) }
     } catch (error) {
       if (!signal.aborted) throw overrun ?? this.#boundError(error) ?? error
@@ -257,19 +258,24 @@ export class SandboxSlot implements Slot {
     this.#prepared = undefined
     const answer = await (this.#warm?.run(run) ?? this.#start())
     const end = answer.kind === 'ended' ? answer.end : answer
-    if (end.kind === 'missing') throw this.#missingError(run.environment)
-    if (end.kind === 'unstartable') throw this.#unstartableError(run.environment)
+    if (end.kind === 'missing') throw await this.#missingError(run.environment)
+    if (end.kind === 'unstartable') throw await this.#unstartableError(run.environment)
     if (answer.kind === 'ended') {
-      throw warmEndError(end.exitCode, this.#unstartedText(run, end.exitCode, words))
+      throw warmEndError(end.exitCode, await this.#unstartedText(run, end.exitCode, words))
     }
     return end.exitCode
   }
 
-  #unstartedText(run: DatumRun, exitCode: number, words: StderrWords): string | undefined {
+  async #unstartedText(
+    run: DatumRun,
+    exitCode: number,
+    words: StderrWords,
+  ): Promise<string | undefined> {
     if (exitCode === 0) return undefined
-    const { command } = this.#options.transform
+    const { transform, startLooks } = this.#options
     const view = this.#startView(run.environment, exitCode)
-    return view && unstartedText(command[0] ?? '', words.complaint, view)
+    if (view === undefined) return undefined
+    return await startLooks.unstartedText(transform.command[0] ?? '', words.complaint, view)
   }
 
   /** Undefined when there is nothing left to look at. */
@@ -284,23 +290,20 @@ export class SandboxSlot implements Slot {
   }
 
   /** What the host has of it, the sandbox would show, were it not hidden. */
-  #missingError(added: Environment): FailedPreconditionError {
-    const { transform } = this.#options
-    const { PATH = '' } = this.#environment(added)
-    const [hidden] = programFiles(transform.command[0] ?? '', PATH)
-    return programMissingError(transform, hidden)
-  }
-
-  #unstartableError(added: Environment): FailedPreconditionError {
-    const { transform } = this.#options
+  async #missingError(added: Environment): Promise<FailedPreconditionError> {
+    const { transform, startLooks } = this.#options
     const { PATH = '' } = this.#environment(added)
     const program = transform.command[0] ?? ''
-    const [file] = programFiles(program, PATH)
+    return programMissingError(transform, await startLooks.look('hostProgram', program, PATH))
+  }
+
+  async #unstartableError(added: Environment): Promise<FailedPreconditionError> {
+    const { transform, startLooks } = this.#options
+    const { PATH = '' } = this.#environment(added)
     const view = this.#startView(added, unstartableCode)
-    return programUnstartableError(transform, {
-      noexec: file === undefined ? file : noexecMountOf(file),
-      fault: view && startFault(program, view),
-    })
+    const program = transform.command[0] ?? ''
+    const reasons = await startLooks.look('unstartableReasons', program, PATH, view)
+    return programUnstartableError(transform, reasons)
   }
 
   #environment(added: Environment): Environment {

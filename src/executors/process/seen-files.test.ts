@@ -44,6 +44,25 @@ test('nothing is opened but files', () => {
   expect(seenAt('/none', '/')).toEqual({ kind: 'missing' })
 })
 
+test('what leads through too many names is not followed to its end', () => {
+  mkdirSync(join(root, 'd'))
+  symlinkSync('d', join(root, 'l9'))
+  for (let index = 8; index >= 0; index -= 1) {
+    symlinkSync(`l${index + 1}${'/../d'.repeat(150)}`, join(root, `l${index}`))
+  }
+  expect(seenAt(root, '/l7')).toEqual({ kind: 'directory' })
+  expect(seenAt(root, '/l0')).toEqual({ kind: 'unknown' })
+  expect(seenAt(root, 'd/../'.repeat(501))).toEqual({ kind: 'unknown' })
+})
+
+test('of a long way no more is open than leads from the root', () => {
+  const script = `import { seenAt } from ${JSON.stringify(import.meta.resolve('./seen-files.ts'))}
+    console.log(seenAt(${JSON.stringify(root)}, 'usr/../'.repeat(400)).kind)`
+  const run = ['--input-type=module', '-e', script]
+  const program = ['-c', 'ulimit -n 100; exec "$0" "$@"', process.execPath, ...run]
+  expect(execFileSync('sh', program, { encoding: 'utf8' })).toBe('directory\n')
+})
+
 test('of a long file the beginning is read', () => {
   writeFileSync(join(root, 'long'), Buffer.alloc(1_000_000, 'x'))
   const seen = seenAt(root, '/long')

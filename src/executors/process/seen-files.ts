@@ -1,10 +1,20 @@
-import { closeSync, constants, fstatSync, openSync, readlinkSync, readSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  type Stats,
+} from 'node:fs'
 import { join } from 'node:path'
 
 /** Of a file, so much is read: the beginning tells what it is. */
 const beginningBytes = 64 * 1024
 /** As kernels have it. */
 const linksMax = 40
+/** On the way, those of links included: what needs more of them is no program that somebody wants to start. */
+const namesMax = 1000
 /** Linux's, which Node does not name: the file itself is not opened, whatever it is. */
 const pathOnly = 0o10000000
 
@@ -27,44 +37,53 @@ export interface SeenFile {
  * kernel but one at a time.
  */
 export function seenAt(root: string, path: string): Seen {
-  using opened = new DisposableStack()
-  const open = (at: string, flags: number): number =>
-    opened.adopt(openSync(at, flags | constants.O_NOFOLLOW), closeSync)
+  /** From the root to where it is. */
+  const above: number[] = []
+  const leave = (count: number): void => {
+    while (above.length > count) closeSync(above.pop() ?? -1)
+  }
   try {
     // The root of a process is a link of the kernel's.
-    const top = opened.adopt(openSync(root, pathOnly | constants.O_DIRECTORY), closeSync)
-    let above = [top]
-    let names = namesIn(path)
-    for (let links = 0; ;) {
-      const [name, ...rest] = names
+    above.push(openSync(root, pathOnly | constants.O_DIRECTORY))
+    const pending = namesIn(path).toReversed()
+    let nameCount = pending.length
+    for (let links = 0; nameCount <= namesMax;) {
+      const name = pending.pop()
       if (name === undefined) return { kind: 'directory' }
-      names = rest
       if (name === '..') {
-        if (above.length > 1) above.pop()
+        leave(Math.max(above.length - 1, 1))
         continue
       }
       const at = `/proc/self/fd/${above.at(-1)}/${name}`
-      const entry = open(at, pathOnly)
+      const entry = openSync(at, pathOnly | constants.O_NOFOLLOW)
+      above.push(entry)
       const stats = fstatSync(entry)
       if (stats.isSymbolicLink()) {
         links += 1
         if (links > linksMax) return { kind: 'missing' }
         const target = readlinkSync(at)
-        if (target.startsWith('/')) above = [top]
-        names = [...namesIn(target), ...rest]
-      } else if (stats.isDirectory()) above.push(entry)
-      else if (rest.length > 0) return { kind: 'missing' }
-      else if (stats.isFIFO()) return { kind: 'pipe' }
-      else if (!stats.isFile()) return { kind: 'other' }
-      else {
-        const { size, mode } = stats
-        return { kind: 'file', sizeBytes: size, mode, beginning: beginningOf(entry) }
+        leave(target.startsWith('/') ? 1 : above.length - 1)
+        const names = namesIn(target)
+        nameCount += names.length
+        for (const next of names.toReversed()) pending.push(next)
+      } else if (!stats.isDirectory()) {
+        return pending.length > 0 ? { kind: 'missing' } : seenIn(entry, stats)
       }
     }
+    return { kind: 'unknown' }
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : ''
     return { kind: code === 'ENOENT' || code === 'ENOTDIR' ? 'missing' : 'unknown' }
+  } finally {
+    leave(0)
   }
+}
+
+function seenIn(entry: number, stats: Stats): Seen {
+  if (stats.isFIFO()) return { kind: 'pipe' }
+  if (!stats.isFile()) return { kind: 'other' }
+  const { size, mode } = stats
+  return { kind: 'file', sizeBytes: size, mode, beginning: beginningOf(entry) }
 }
 
 /** Where a program is that is named without a directory, on `path` of a process. */

@@ -31,6 +31,15 @@ export interface StartView {
   readonly exitCode: number
 }
 
+/** Whether files are looked at for `unstartedText`. */
+export function mayBeUnstarted(
+  _program: string,
+  complaint: string | undefined,
+  { exitCode }: StartView,
+): boolean {
+  return startCodes.has(exitCode) && (exitCode !== syntaxError || complaint !== undefined)
+}
+
 /**
  * Why code may have ended with such a code, in words for people: its program, or the one that `complaint` names,
  * which is the file that a shell of its own could not start. Nothing is looked at for other codes.
@@ -40,7 +49,7 @@ export function unstartedText(
   complaint: string | undefined,
   view: StartView,
 ): string | undefined {
-  if (!startCodes.has(view.exitCode)) return undefined
+  if (!mayBeUnstarted(program, complaint, view)) return undefined
   const files = [...(view.exitCode === syntaxError ? [] : [program]), complaint]
   for (const file of files) {
     const fault = file === undefined ? undefined : startFault(file, view)

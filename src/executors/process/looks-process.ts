@@ -2,6 +2,8 @@ import { existsSync, realpathSync } from 'node:fs'
 
 import { engineStorage, type EngineVariables } from '../engine-storage.ts'
 import { type HiddenPlaces, hiddenPlaces, isBelow } from './hidden-places.ts'
+import { hostProgram, programFault, unstartableReasons } from './program-faults.ts'
+import { startFault, unstartedText } from './start-faults.ts'
 
 // A process of its own, for it touches what may be on a disk that does not answer: the kernel lets nobody
 // end who waits for one, and a thread would keep the server from ending. It ends with the server's channel.
@@ -18,19 +20,47 @@ export interface PlacesRequest extends Omit<
   readonly engineVariables: EngineVariables
 }
 
-export type PlacesAnswer =
-  | { readonly kind: 'found'; readonly places: HiddenPlaces }
+/** What can be looked at. */
+export interface Looks {
+  readonly hiddenPlaces: typeof placesFor
+  readonly hostProgram: typeof hostProgram
+  readonly programFault: typeof programFault
+  readonly startFault: typeof startFault
+  readonly unstartableReasons: typeof unstartableReasons
+  readonly unstartedText: typeof unstartedText
+}
+
+const looks: Looks = {
+  hiddenPlaces: placesFor,
+  hostProgram,
+  programFault,
+  startFault,
+  unstartableReasons,
+  unstartedText,
+}
+
+export interface LookRequest {
+  readonly name: keyof Looks
+  readonly args: readonly unknown[]
+}
+
+export type LookAnswer =
+  | { readonly kind: 'seen'; readonly seen: unknown }
   | { readonly kind: 'failed'; readonly reason: string }
 
-function answerTo(request: PlacesRequest): PlacesAnswer {
+function answerTo({ name, args }: LookRequest): LookAnswer {
   try {
-    const privateDirectories = privateDirectoriesOf(request.peoplesProgramPath)
-    const storage = [...engineStorage(request.engineVariables), ...request.engineStorage]
-    const places = hiddenPlaces({ ...request, engineStorage: storage, privateDirectories })
-    return { kind: 'found', places }
+    const look: (...args: never[]) => unknown = looks[name]
+    return { kind: 'seen', seen: look(...(args as never[])) }
   } catch (error) {
     return { kind: 'failed', reason: error instanceof Error ? error.message : String(error) }
   }
+}
+
+function placesFor(request: PlacesRequest): HiddenPlaces {
+  const privateDirectories = privateDirectoriesOf(request.peoplesProgramPath)
+  const storage = [...engineStorage(request.engineVariables), ...request.engineStorage]
+  return hiddenPlaces({ ...request, engineStorage: storage, privateDirectories })
 }
 
 /** Where people keep what is theirs, unless programs are looked for there, too. */
@@ -45,6 +75,6 @@ function privateDirectoriesOf(programPath: string): readonly string[] {
     .filter((path) => !programs.some((program) => isBelow(program, path)))
 }
 
-process.on('message', (request: PlacesRequest) => {
+process.on('message', (request: LookRequest) => {
   process.send?.(answerTo(request))
 })
