@@ -73,10 +73,15 @@ for (const isolation of isolations.filter((each) => each !== 'none')) {
           `was not found: the host has it as ${program}, which user code does not see`,
         )
       }
-      await using slot = await executor.openSlot(transform(['/no/such/program']), never)
-      await expect(runIn(slot)).rejects.toThrow(
-        "was not found: the process executor runs the host's",
-      )
+      // Of what is no program, not even that it is there.
+      const key = join(data, 'key')
+      writeFileSync(key, 'K', { mode: 0o600 })
+      for (const other of ['/no/such/program', key]) {
+        await using slot = await executor.openSlot(transform([other]), never)
+        await expect(runIn(slot)).rejects.toThrow(
+          "was not found: the process executor runs the host's",
+        )
+      }
     })
 
     let executor: ProcessExecutor

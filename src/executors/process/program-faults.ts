@@ -25,9 +25,9 @@ export function programFault(program: string, path: string): 'missing' | 'unstar
   return found.some((file) => canExecute(file) && hasInterpreter(file)) ? undefined : 'unstartable'
 }
 
-/** Where the host has a program. */
+/** Where the host has a program. Whether it has other files is not told: user code may not see that. */
 export function hostProgram(program: string, path: string): string | undefined {
-  return programFiles(program, path)[0]
+  return programFiles(program, path).find(canExecute)
 }
 
 /** What the machine tells of a program that it could not start; its file is seen as from `view`, if there is one. */
