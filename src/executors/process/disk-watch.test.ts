@@ -8,7 +8,7 @@ import { SystemClock } from '../../base/clock.ts'
 import type { SlotBoundError } from '../../pipelines/executor.ts'
 import { HeldClock } from '../../testing/held-clock.ts'
 import { isTested } from '../../testing/left-out.ts'
-import type { DiskSums } from './disk-sums.ts'
+import type { DiskSum, DiskSums } from './disk-sums.ts'
 import { DiskWatch } from './disk-watch.ts'
 
 const execute = promisify(execFile)
@@ -97,23 +97,47 @@ test('a datum is ended though nothing could be said of the disk, or of another d
   expect((await large.ended).message).toMatch(/and its bound is 8MiB$/)
 })
 
+test('the datum of which a part is out of sight is taken for the one that fills the disk', async () => {
+  const bounds = {
+    datumBytesMax: Number.POSITIVE_INFINITY,
+    reservedBytes: freeBytes() - 32 * mebibyte,
+  }
+  const sums: DiskSums = {
+    bytesIn: async ([directory = '']) =>
+      directory.endsWith('secretive')
+        ? { count: mebibyte, isWhole: false }
+        : { count: 20 * mebibyte, isWhole: true },
+    filesIn: async () => ({ count: 1, isWhole: true }),
+    [Symbol.dispose]: () => {},
+  }
+  await using watch = new DiskWatch(home, bounds, clock, sums)
+  const open = run(watch, 'open')
+  const secretive = run(watch, 'secretive')
+  writeFileSync(join(home, 'secretive/f'), Buffer.alloc(64 * mebibyte))
+  const first = await Promise.race([
+    open.ended.then(() => 'the other'),
+    secretive.ended.then((error) => error.message),
+  ])
+  expect(first).toContain('it had 1MiB on disk and more where it let nobody look, in /pfs/out')
+})
+
 /** What directories hold, by their names; of those it does not know it never hears. */
 class HangingSums implements DiskSums {
   readonly answers: Map<string, number> = new Map()
   readonly asked: string[] = []
   readonly #waiting: (() => void)[] = []
 
-  async bytesIn([name = '']: readonly string[]): Promise<number> {
+  async bytesIn([name = '']: readonly string[]): Promise<DiskSum> {
     this.asked.push(name)
     for (;;) {
-      const bytes = this.answers.get(name)
-      if (bytes !== undefined) return bytes
+      const count = this.answers.get(name)
+      if (count !== undefined) return { count, isWhole: true }
       await new Promise<void>((resolve) => this.#waiting.push(resolve))
     }
   }
 
-  async filesIn(): Promise<number> {
-    return 0
+  async filesIn(): Promise<DiskSum> {
+    return { count: 0, isWhole: true }
   }
 
   answer(name: string, bytes: number): void {

@@ -57,10 +57,17 @@ export interface WatchedRun {
   readonly end: (reason: SlotBoundError) => void
 }
 
+interface Measured {
+  readonly bytes: number
+  readonly freeBytes: number
+  /** Whether nothing was out of sight. */
+  readonly isWhole: boolean
+}
+
 interface Watched extends WatchedRun {
   readonly roomAtStart: DiskRoom
-  /** What it had, and what was free then. */
-  measured: { readonly bytes: number; readonly freeBytes: number } | undefined
+  /** What it had, as far as could be seen, and what was free then. */
+  measured: Measured | undefined
   /** How many files, if that was of interest. */
   fileCount: number
   /** Somebody looks at what it has, and has not answered. */
@@ -174,12 +181,12 @@ export class DiskWatch extends RunWatch<Watched> {
 
   async #measure(run: Watched, freeBytes: number): Promise<void> {
     const startMs = this.clock.monotonicMs()
-    const [bytes, otherBytes = 0] = await Promise.all([
+    const [{ count, isWhole }, otherBytes = 0] = await Promise.all([
       this.#sums.bytesIn(run.directories),
       // What holds the datum may just be ending; others are looked at all the same.
       run.otherBytes?.().catch(() => 0),
     ])
-    run.measured = { bytes: bytes + otherBytes, freeBytes }
+    run.measured = { bytes: count + otherBytes, freeBytes, isWhole }
     const endMs = this.clock.monotonicMs()
     run.measureAgainAtMs = endMs + Math.min((endMs - startMs) / measuringPart, measurePauseMsMax)
   }
@@ -188,11 +195,11 @@ export class DiskWatch extends RunWatch<Watched> {
   #endLargest(freeBytes: number): void {
     const culprits = [...this.runs]
       .filter((run) => run.roomAtStart.bytes - freeBytes > culpritBytesMin)
-      .toSorted((left, right) => bytesOf(right) - bytesOf(left))
+      .toSorted((left, right) => mostOf(right, freeBytes) - mostOf(left, freeBytes))
     const [largest] = culprits
     const why = `the server's disk has only ${sizeText(freeBytes)} left`
     if (largest === undefined) return
-    if (bytesOf(largest) > culpritBytesMin) this.#end(largest, why)
+    if (mostOf(largest, freeBytes) > culpritBytesMin) this.#end(largest, why)
     // Files that have no name any more are not found, but go when whoever has them open ends.
     else if (freeBytes < this.#bounds.reservedBytes / 2)
       for (const run of culprits) this.#end(run, why)
@@ -204,7 +211,8 @@ export class DiskWatch extends RunWatch<Watched> {
       (run) => run.roomAtStart.files - freeFiles > culpritFilesMin,
     )
     await this.#measureAll(culprits, async (run) => {
-      run.fileCount = await this.#sums.filesIn(run.directories)
+      const { count } = await this.#sums.filesIn(run.directories)
+      run.fileCount = count
     })
     const [most] = culprits.toSorted((left, right) => right.fileCount - left.fileCount)
     if (most === undefined || most.fileCount <= culpritFilesMin) return
@@ -216,7 +224,8 @@ export class DiskWatch extends RunWatch<Watched> {
   }
 
   #end(run: Watched, why: string): void {
-    this.#endWith(run, `${sizeText(bytesOf(run))} on disk`, why)
+    const unseen = run.measured?.isWhole === false ? ' and more where it let nobody look' : ''
+    this.#endWith(run, `${sizeText(bytesOf(run))} on disk${unseen}`, why)
   }
 
   #endWith(run: Watched, what: string, why: string): void {
@@ -237,6 +246,12 @@ export async function reservedPartOf(directory: string): Promise<number> {
 
 function bytesOf({ measured }: Watched): number {
   return measured?.bytes ?? 0
+}
+
+/** With what it has out of sight: that may be all that has become less free since it began. */
+function mostOf(run: Watched, freeBytes: number): number {
+  if (run.measured?.isWhole !== false) return bytesOf(run)
+  return Math.max(bytesOf(run), run.roomAtStart.bytes - freeBytes)
 }
 
 function roomOf(directory: string): DiskRoom {
