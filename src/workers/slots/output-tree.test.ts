@@ -295,20 +295,23 @@ test('others run while a directory of very many files is listed and put in order
   expect(Object.keys(await filesOf(root))).toEqual(names.map((name) => `/${name}`).toSorted())
 })
 
+function moduleUrl(name: string): string {
+  return JSON.stringify(import.meta.resolve(name))
+}
+
 test('directories are stored as deep as paths go, though nothing rests on the way', () => {
   const half = Array.from({ length: 1000 }, () => 'd').join('/')
   // One path for all of it would be longer than this host takes.
   const make =
     'cd "$0" && mkdir -p "$1" && cd "$1" && mkdir -p "$1" && cd "$1" && echo >f && ln -s f g'
   execFileSync('sh', ['-c', make, join(pfs, 'out'), half])
-  const file = (name: string): string => JSON.stringify(import.meta.resolve(name))
   // A process, for which calls go less deep than they do for what runs tests.
-  const script = `import { ChunkedContents } from ${file('../../storage/chunked-contents.ts')}
-    import { FileTrees } from ${file('../../storage/file-trees.ts')}
-    import { MemoryChunkStore } from ${file('../../storage/memory-chunks.ts')}
-    import { HeldClock } from ${file('../../testing/held-clock.ts')}
-    import { storeOutput } from ${file('./output-tree.ts')}
-    import { Pacer } from ${file('./pacer.ts')}
+  const script = `import { ChunkedContents } from ${moduleUrl('../../storage/chunked-contents.ts')}
+    import { FileTrees } from ${moduleUrl('../../storage/file-trees.ts')}
+    import { MemoryChunkStore } from ${moduleUrl('../../storage/memory-chunks.ts')}
+    import { HeldClock } from ${moduleUrl('../../testing/held-clock.ts')}
+    import { storeOutput } from ${moduleUrl('./output-tree.ts')}
+    import { Pacer } from ${moduleUrl('./pacer.ts')}
     const chunks = new MemoryChunkStore()
     const pacer = new Pacer(new HeldClock(), new AbortController().signal)
     const ports = { trees: new FileTrees(chunks), contents: new ChunkedContents(chunks), pacer }
