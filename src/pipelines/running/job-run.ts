@@ -1,3 +1,4 @@
+import type { Lease } from '../../storage/leases.ts'
 import type { MapRoot } from '../../storage/prolly-map.ts'
 import { findBranch, setHead } from '../../versioning/branches.ts'
 import { findCommit, insertFinishedCommit } from '../../versioning/commit-records.ts'
@@ -6,6 +7,7 @@ import { firstFailure } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
 import { beginCounts } from '../job-counts.ts'
 import { findJob, getJob, setJobState, type JobRecord } from '../job-records.ts'
+import type { JobStep } from '../job-steps.ts'
 import { noStats } from '../process-stats.ts'
 import type { OutputClashError } from '../outputs/outputs.ts'
 import type { Parallelism, PipelineSpec } from '../specs.ts'
@@ -58,15 +60,25 @@ export async function runJob(
   const plan = await planJob(ports, { id: job.id, step }, reading)
   step.set('')
   if (service !== undefined) return await runService(ports, pool, { plan, service }, signal)
-  using recorder = new ResultRecorder(ports, plan.job)
+  using recorder = new ResultRecorder(ports, plan.job, signal)
   try {
     await processDatums(ports, plan, pool, recorder, signal)
-    signal.throwIfAborted()
+    await finish(ports, plan, recorder, { reading, step, signal })
   } catch (error) {
-    // So that nothing of this run comes after the next one has begun.
-    await recorder.abandon()
+    // What has ended need not run again; and nothing of this run may come after the next one has begun.
+    await recorder.keepRest()
     throw error
   }
+}
+
+/** Ends the job, all datums of which have ended. */
+async function finish(
+  ports: RunPorts,
+  plan: JobPlan,
+  recorder: ResultRecorder,
+  { reading, step, signal }: Finishing,
+): Promise<void> {
+  signal.throwIfAborted()
   await recorder.settle()
   if (recorder.tally.failed > 0) return await fail(ports, plan, recorder, failureReason)
   using putting = ports.leases.begin()
@@ -94,6 +106,12 @@ export async function runJob(
     signal.throwIfAborted()
   }
   await succeed(ports, plan, recorder, { ...merged, goodSet })
+}
+
+interface Finishing {
+  readonly reading: Lease
+  readonly step: JobStep
+  readonly signal: AbortSignal
 }
 
 interface BegunJob {
@@ -131,7 +149,7 @@ async function processDatums(
   const datums = pendingDatums(ports, plan, recorder, inFlight)
   // The first error stops the other slots, too; it is the one that is thrown.
   const failed = new AbortController()
-  const stop = AbortSignal.any([signal, failed.signal])
+  const stop = AbortSignal.any([signal, failed.signal, recorder.hopeless])
   let hopeless = false
   const runningMax = slotCount(ports, plan.spec.parallelism)
   await using errorPool = new WorkerPool(ports)
@@ -153,6 +171,7 @@ async function processDatums(
   })
   const ends = await Promise.allSettled(slots)
   await datums.return(undefined)
+  recorder.hopeless.throwIfAborted()
   for (const end of ends) if (end.status === 'rejected') throw end.reason
 }
 
