@@ -288,5 +288,7 @@ export const pipelinesMigrations: Migrations = {
     ],
     // What counts against the `job_timeout` of its pipeline: not while the server was stopped.
     ['ALTER TABLE job_rows ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0'],
+    // 1: the job was ended while it ran; neither counted nor a reason why the job is as it is.
+    ['ALTER TABLE datum_failures ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0'],
   ],
 }

@@ -1,4 +1,5 @@
 import { CancelledError } from '../../base/errors.ts'
+import { whatRuns } from '../active-workers.ts'
 import { type JobRecord, noteRunTime, setJobState } from '../job-records.ts'
 import type { RunPorts } from './run-ports.ts'
 import { limitText } from './time-limit.ts'
@@ -6,6 +7,10 @@ import { limitText } from './time-limit.ts'
 /** Time is noted ahead in steps of a tenth of the limit, and no longer than this. */
 const stepMsMax = 10_000
 const stepsPerLimit = 10
+
+type DeadlinePorts = Pick<RunPorts, 'clock' | 'database' | 'log'> & {
+  readonly active: Pick<RunPorts['active'], 'of'>
+}
 
 /**
  * Kills the job when it has run longer than its pipeline allows; whoever runs it hears of it as of any
@@ -17,7 +22,7 @@ const stepsPerLimit = 10
  * little: a server that dies again and again does not make the limit endless.
  */
 export class JobDeadline implements AsyncDisposable {
-  readonly #ports: Pick<RunPorts, 'clock' | 'database' | 'log'>
+  readonly #ports: DeadlinePorts
   readonly #job: JobRecord
   readonly #limitMs: number
   readonly #begunMs: number
@@ -26,7 +31,7 @@ export class JobDeadline implements AsyncDisposable {
 
   /** Begins to count. */
   constructor(
-    ports: Pick<RunPorts, 'clock' | 'database' | 'log'>,
+    ports: DeadlinePorts,
     job: JobRecord,
     limitMs: number,
   ) {
@@ -71,7 +76,7 @@ export class JobDeadline implements AsyncDisposable {
 
   async #kill(): Promise<void> {
     const { clock, database } = this.#ports
-    const reason = `it ran longer than the job_timeout of ${limitText(this.#limitMs)}`
+    const reason = `it ran longer than the job_timeout of ${limitText(this.#limitMs)}${whatRuns(this.#ports.active, this.#job)}`
     const at = clock.now()
     await database.transact(async (tx) => {
       await setJobState(tx, this.#job.id, { state: 'killed', reason, at })

@@ -3,8 +3,8 @@ import type { MapRoot } from '../../storage/prolly-map.ts'
 import { findBranch, setHead } from '../../versioning/branches.ts'
 import { findCommit, insertFinishedCommit } from '../../versioning/commit-records.ts'
 import { decodeDatum } from '../datums/datum-sets.ts'
-import { firstFailure } from '../datum-results.ts'
-import type { DatumKey } from '../datums.ts'
+import { type DatumFailure, firstFailure } from '../datum-results.ts'
+import { type DatumKey, datumText } from '../datums.ts'
 import { beginCounts } from '../job-counts.ts'
 import { findJob, getJob, setJobState, type JobRecord } from '../job-records.ts'
 import type { JobStep } from '../job-steps.ts'
@@ -190,7 +190,8 @@ async function processDatum(
   // What the datum stores stays until its result is recorded.
   using held = new DisposableStack()
   const lease = held.use(ports.leases.begin())
-  const end = await runDatum(ports, plan, parts.worker, datum, stop)
+  const onStopped = (run: DatumFailure): void => parts.recorder.stopped(run)
+  const end = await runDatum(ports, plan, parts.worker, datum, { signal: stop, onStopped })
   held.move()
   const added = parts.recorder.add(end, lease)
   parts.inFlight.delete(datum.key)
@@ -254,13 +255,12 @@ async function failureReason(tx: ReadTransaction, plan: JobPlan, tally: Tally): 
   const failure = await firstFailure(tx, plan.job.id)
   if (failure === undefined) return ''
   const { first, count } = failure
-  const paths = first.members.map(({ input, path }) => `${input}:${path || '/'}`).join(', ')
   const others = count === 1 ? '' : ` (and ${count - 1} more failed)`
   const { processed, skipped, failed, recovered } = tally
   const untriedCount = plan.datumCount - processed - skipped - failed - recovered
   const untried =
     untriedCount === 0 ? '' : ` (${untriedCount} more would fail so, and were not tried)`
-  return `datum ${first.datum} (${paths}) failed: ${first.reason}${others}${untried}`
+  return `datum ${datumText(first.datum, first.members)} failed: ${first.reason}${others}${untried}`
 }
 
 async function clashReason(
@@ -273,7 +273,7 @@ async function clashReason(
     const value = await ports.maps.get(plan.datumSet, orderKey)
     if (value === undefined) continue
     const { key, members } = decodeDatum(value)
-    names.push(`${key} (${members.map(({ input, path }) => `${input}:${path || '/'}`).join(', ')})`)
+    names.push(datumText(key, members))
   }
   return `${clash.message}: datums ${names.join(' and ')}`
 }

@@ -4,6 +4,7 @@ import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { Lease } from '../../storage/leases.ts'
 import {
+  type DatumFailure,
   failuresAmong,
   findOutputs,
   findResults,
@@ -17,6 +18,7 @@ import { findJob, jobTopic, noteReason, type JobRecord } from '../job-records.ts
 import { addStats, noStats, type ProcessStats } from '../process-stats.ts'
 import type { DatumEnd } from './datum-run.ts'
 import { errorText, isKnownToPass } from './run-errors.ts'
+import { hasEnded } from '../states.ts'
 import type { RunPorts } from './run-ports.ts'
 
 /** Results wait at most this long to share a pack and a transaction with others. */
@@ -66,6 +68,8 @@ export class ResultRecorder implements Disposable {
   /** Aborted, with the cause, when trying again does not help. */
   readonly #hopeless = new AbortController()
   readonly #waiting = new Map<DatumKey, DatumEnd>()
+  /** Of datums that were cut off: they come to nothing unless the job has ended. */
+  readonly #stopped: DatumFailure[] = []
   /** Of what waits: keep what is not recorded yet. */
   readonly #leases = new Map<DatumKey, Lease>()
   #waitingLogBytes = 0
@@ -101,6 +105,11 @@ export class ResultRecorder implements Disposable {
     const earlier = this.#recording
     this.#recordNow()
     await earlier
+  }
+
+  /** Takes what a datum had printed when its run was cut off. */
+  stopped(run: DatumFailure): void {
+    this.#stopped.push(run)
   }
 
   #recordNow(): void {
@@ -243,7 +252,7 @@ export class ResultRecorder implements Disposable {
   }
 
   async #record(): Promise<void> {
-    if (this.#waiting.size === 0 && this.#uncounted === noTally) return
+    if (this.#waiting.size + this.#stopped.length === 0 && this.#uncounted === noTally) return
     const ends = [...this.#waiting]
     const logBytes = this.#waitingLogBytes
     await this.#ports.chunks.flush()
@@ -280,6 +289,7 @@ export class ResultRecorder implements Disposable {
   [Symbol.dispose](): void {
     this.#stopTimer()
     for (const datum of this.#leases.keys()) this.#release(datum)
+    for (const { datum } of this.#stopped) this.#ports.logs.close(this.#job.id, datum)
   }
 
   /**
@@ -306,6 +316,7 @@ export class ResultRecorder implements Disposable {
       await insertFailure(tx, end.failure)
       written = addTally(written, tallyOf(end))
     }
+    if (hasEnded(job.state)) for (const run of this.#stopped) await insertFailure(tx, run)
     const counted = addTally({ ...job.counts, stats: job.stats }, uncounted)
     await setCounts(tx, job.id, addTally(counted, written))
     await tx.emit(jobTopic, job.id)
