@@ -30,11 +30,7 @@ export class JobDeadline implements AsyncDisposable {
   readonly #done: Promise<void>
 
   /** Begins to count. */
-  constructor(
-    ports: DeadlinePorts,
-    job: JobRecord,
-    limitMs: number,
-  ) {
+  constructor(ports: DeadlinePorts, job: JobRecord, limitMs: number) {
     this.#ports = ports
     this.#job = job
     this.#limitMs = limitMs
