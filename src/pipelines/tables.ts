@@ -290,5 +290,17 @@ export const pipelinesMigrations: Migrations = {
     ['ALTER TABLE job_rows ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0'],
     // 1: the job was ended while it ran; neither counted nor a reason why the job is as it is.
     ['ALTER TABLE datum_failures ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0'],
+    [
+      // The root repos that the commit is made from, by name, a space behind each; null in rows from
+      // before it was noted.
+      'ALTER TABLE pipeline_arrivals ADD COLUMN roots TEXT',
+      // With all that is asked for by them: else the table itself is gone through, in its order.
+      `CREATE INDEX pipeline_arrivals_by_roots
+        ON pipeline_arrivals (pipeline, position, roots, sequence, commit_id)`,
+      `CREATE INDEX pipeline_arrivals_in_sets
+        ON pipeline_arrivals (pipeline, position, sequence, together) WHERE together IS NOT NULL`,
+      `CREATE INDEX pipeline_arrivals_by_set ON pipeline_arrivals (pipeline, together, position, sequence)`,
+      'DROP INDEX pipeline_arrivals_by_together',
+    ],
   ],
 }
