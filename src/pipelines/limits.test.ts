@@ -1,4 +1,6 @@
 import { expect, test, vi } from 'vitest'
+import { ResourceExhaustedError } from '../base/errors.ts'
+import type { Database } from '../database/database.ts'
 import { failing, untilKilled } from '../testing/failing-code.ts'
 import { HeldClock } from '../testing/held-clock.ts'
 import {
@@ -195,6 +197,29 @@ test('the time of a run is noted ahead in steps, and what is left of one is give
     state: 'killed',
     reason: `it ran longer than the job_timeout of 1m; datum ${datum?.key} (in:/a) was running`,
   })
+})
+
+test('a job that cannot be ended at its limit is tried again, with what is in reserve', async () => {
+  await using world = await openEndless()
+  const clock = new HeldClock()
+  const errors: unknown[] = []
+  const log = { error: (_text: string, cause: unknown) => errors.push(cause) }
+  const transact: Database['transact'] = async (operation, options) => {
+    expect(options).toEqual({ usesReserve: true })
+    if (errors.length < 2) throw new ResourceExhaustedError('the disk is full')
+    return await world.database.transact(operation, options)
+  }
+  const { active, jobs } = world.processing
+  const ports = { database: { transact }, active, clock, log }
+  const deadline = new JobDeadline(ports, { ...world.job, ranMs: 60_000 }, 60_000)
+  for (const count of [1, 2]) {
+    await vi.waitFor(() => expect([errors.length, clock.sleeperCount]).toEqual([count, 1]))
+    expect((await jobs.inspect(world.job.id)).state).toBe('running')
+    clock.advance(1000)
+  }
+  const { state } = await jobs.waitForEnd(world.job.id, signal)
+  expect(state).toBe('killed')
+  await deadline[Symbol.asyncDispose]()
 })
 
 test('with an error command that succeeds, a job goes on without a datum, and the next tries it again', async () => {
