@@ -46,15 +46,11 @@ export class SetsBeside implements Pick<Sets, 'windowsBeside'> {
     other: number,
     { sequence, isNewer }: { readonly sequence: number; readonly isNewer: boolean },
   ): Promise<number | undefined> {
-    // Of each position, the latest member counts.
-    const latest = (name: string): string => `NOT EXISTS (SELECT 1 FROM pipeline_arrivals l
-      WHERE l.pipeline = ${name}.pipeline AND l.together = ${name}.together
-        AND l.position = ${name}.position AND l.sequence > ${name}.sequence)`
     const row = await this.#tx.get<{ readonly member: number }>(
       `SELECT o.sequence AS member FROM pipeline_arrivals a JOIN pipeline_arrivals o
           ON o.pipeline = a.pipeline AND o.together = a.together AND o.position = ?
         WHERE a.pipeline = ? AND a.position = ? AND a.together IS NOT NULL
-          AND a.sequence ${isNewer ? '>' : '<='} ? AND ${latest('a')} AND ${latest('o')}
+          AND a.sequence ${isNewer ? '>' : '<='} ? AND ${isLatest('a')} AND ${isLatest('o')}
         ORDER BY a.sequence ${isNewer ? 'ASC' : 'DESC'} LIMIT 1`,
       other,
       this.#pipeline,
@@ -72,7 +68,8 @@ export class SetsBeside implements Pick<Sets, 'windowsBeside'> {
         ORDER BY together LIMIT 1`,
       this.#pipeline,
     )
-    for (let position = 0; any !== undefined && position < this.#positionCount; position += 1) {
+    const count = any === undefined ? 0 : this.#positionCount
+    for (let position = 0; position < count; position += 1) {
       if (await this.#isInSets(position)) found.push(position)
     }
     this.#inSets = found
@@ -88,4 +85,11 @@ export class SetsBeside implements Pick<Sets, 'windowsBeside'> {
     )
     return row !== undefined
   }
+}
+
+/** Of each position, the latest member of a set counts. */
+function isLatest(name: string): string {
+  return `NOT EXISTS (SELECT 1 FROM pipeline_arrivals l
+    WHERE l.pipeline = ${name}.pipeline AND l.together = ${name}.together
+      AND l.position = ${name}.position AND l.sequence > ${name}.sequence)`
 }
