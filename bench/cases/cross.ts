@@ -20,7 +20,7 @@ async function growing(
   left: number,
   say: (text: string) => void,
 ): Promise<Contender> {
-  const repo = `left-${left}`
+  const repo = `left${left}`
   await pachd.createRepo(repo, smallChanges('/d', left, 0))
   await pachd.pps.createPipeline({
     pipeline: { name: `cross-${left}` },

@@ -123,6 +123,22 @@ test('a backup under writes is of one instant: what it has follows without a gap
   expect(await store.damage()).toEqual([])
 })
 
+test('what is known of places outside of the store is not restored', async () => {
+  await using store = await openBackedUpStore()
+  await note(store, 0)
+  await store.database.transact((tx) => tx.run("INSERT INTO sights (place) VALUES ('there')"))
+  await store.take()
+  await using target = await openTarget()
+  await target.restore(store)
+  expect(await target.notes()).toEqual([0])
+  await using restored = await openSqlite({
+    path: join(target.root, 'metadata.db'),
+    migrations: backedUpTables,
+    clock,
+  })
+  expect(await restored.read((tx) => tx.all('SELECT place FROM sights'))).toEqual([])
+})
+
 test('a second backup writes what has changed, and shares the rest', async () => {
   await using store = await openBackedUpStore()
   for (let number = 0; number < 200; number += 1) await note(store, number)

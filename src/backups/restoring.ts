@@ -253,7 +253,16 @@ export async function openRestoredMetadata(
     await read(parseObjectKey(metadataPackKey(pack)))
   await unpackMetadata(snapshot.metadata, readPack, path)
   requirePacks(path, name, snapshot)
-  return await openSqlite({ path, migrations, clock, release, store: { id: storeId, isNew: true } })
+  await using opened = new AsyncDisposableStack()
+  const store = { id: storeId, isNew: true }
+  const database = opened.use(await openSqlite({ path, migrations, clock, release, store }))
+  await database.transact(async (tx) => {
+    for (const table of migrations.flatMap(({ outsideTables = [] }) => outsideTables)) {
+      await tx.run(`DELETE FROM ${table}`)
+    }
+  })
+  opened.move()
+  return database
 }
 
 /** What is left to do without a pack of contents, whatever was to be restored. */

@@ -7,6 +7,11 @@ async function* counting(count: number, failure?: Error): AsyncGenerator<number>
   if (failure !== undefined) throw failure
 }
 
+async function* failing(): AsyncGenerator<number> {
+  yield 1
+  throw new Error('no second')
+}
+
 test('every item is worked on, and no more than so many at once', async () => {
   let running = 0
   let runningMax = 0
@@ -108,13 +113,9 @@ test('one item is asked for while another is at hand, and whoever ends early wai
 })
 
 test('a failure that is met ahead comes after what was there before it', async () => {
-  async function* items(): AsyncGenerator<number> {
-    yield 1
-    throw new Error('no second')
-  }
   const taken: number[] = []
   const all = async (): Promise<void> => {
-    for await (const item of oneAhead(items())) taken.push(item)
+    for await (const item of oneAhead(failing())) taken.push(item)
   }
   await expect(all()).rejects.toThrow('no second')
   expect(taken).toEqual([1])

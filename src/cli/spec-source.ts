@@ -5,9 +5,22 @@ import type { CommandContext } from './command.ts'
 import { UsageError } from './errors.ts'
 import type { SourceText } from './parsing/spec-documents.ts'
 
-/** A spec is short, and so are thousands; whoever names a film by mistake hears of it. */
-const sourceBytesMax = 16 * 1024 * 1024
+/** What a text may be, which a person has named; whoever names a film by mistake hears of it. */
+interface TextBound {
+  readonly mebibytesMax: number
+  /** What would be longer, and is none. */
+  readonly of: string
+  readonly advice: string
+}
+
+/** A spec is short, and so are thousands. */
+const specsBound: TextBound = {
+  mebibytesMax: 16,
+  of: 'specs',
+  advice: 'name a file with specs, in JSON or YAML, or give them in parts',
+}
 const fetchMsMax = 60_000
+const mebibyte = 1024 * 1024
 
 /** The text of specs: a local file, an http or https URL, or `-` for standard input. */
 export async function readSource(
@@ -24,7 +37,7 @@ async function readText(
 ): Promise<string> {
   if (source === '-') {
     await out.line('Reading from stdin.')
-    return limitedText(input.bytes(), 'standard input')
+    return boundedText(input.bytes(), 'standard input', specsBound)
   }
   if (/^https?:\/\//i.test(source)) return fetchText(source, clock)
   const scheme = /^(\w+):\/\//.exec(source)?.[1]
@@ -32,7 +45,7 @@ async function readText(
     throw new UsageError(`cannot read ${source}: ${scheme} is neither http nor https`)
   }
   try {
-    return await limitedText(createReadStream(source), source)
+    return await boundedText(createReadStream(source), source, specsBound)
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EISDIR')) throw error
     throw new InvalidArgumentError(
@@ -57,7 +70,7 @@ async function fetchText(url: string, clock: Clock): Promise<string> {
   try {
     const response = await fetch(url, { signal: tooLate.signal })
     if (!response.ok) return refuse(`the answer is HTTP ${response.status}`)
-    return await limitedText(response.body ?? [], response.url)
+    return await boundedText(response.body ?? [], response.url, specsBound)
   } catch (error) {
     if (error instanceof InvalidArgumentError) throw error
     const { cause, message } = error as Error
@@ -65,18 +78,20 @@ async function fetchText(url: string, clock: Clock): Promise<string> {
   }
 }
 
-async function limitedText(
+/** Reads no further than that. @throws {InvalidArgumentError} where there is more. */
+export async function boundedText(
   slices: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   source: string,
+  { mebibytesMax, of, advice }: TextBound,
 ): Promise<string> {
   const decoder = new TextDecoder()
   let text = ''
   let size = 0
   for await (const slice of slices) {
     size += slice.length
-    if (size > sourceBytesMax) {
+    if (size > mebibytesMax * mebibyte) {
       throw new InvalidArgumentError(
-        `${source} holds more than ${sourceBytesMax / (1024 * 1024)} MiB, which is more than specs take: name a file with specs, in JSON or YAML, or give them in parts`,
+        `${source} holds more than ${mebibytesMax} MiB, which is more than ${of} take: ${advice}`,
       )
     }
     text += decoder.decode(slice, { stream: true })

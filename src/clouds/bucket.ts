@@ -88,11 +88,14 @@ export interface StoreBucket extends Bucket {
   delete(key: string, signal: AbortSignal): Promise<void>
 }
 
-/** A bucket of a store that is somewhere. */
-export interface PlacedBucket extends WritableBucket, StoreBucket {
-  /** Where it is asked, for people, as in `https://storage.example.com:9000`. */
+/** What is at a place of its own. */
+export interface Placed {
+  /** Where it is asked, for people, as in `https://storage.example.com:9000`; S3 knows it once it was asked. */
   readonly endpoint: string
 }
+
+/** A bucket of a store that is somewhere. */
+export interface PlacedBucket extends WritableBucket, StoreBucket, Placed {}
 
 /** Under this name the hash is kept with an object; Azure's names are words. */
 export const contentHashName = 'pachydermhash'

@@ -3,6 +3,7 @@ import type {
   Bucket,
   BucketName,
   CloudEnvironment,
+  Placed,
   PlacedBucket,
   StoreBucket,
   WritableBucket,
@@ -26,7 +27,7 @@ export class Buckets implements Disposable {
     return await this.#open(name, 'read')
   }
 
-  async openToWrite(name: BucketName): Promise<WritableBucket> {
+  async openToWrite(name: BucketName): Promise<WritableBucket & Placed> {
     return await this.#open(name, 'change')
   }
 

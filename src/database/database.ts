@@ -93,6 +93,11 @@ export interface Database extends AsyncDisposable {
 export interface Migrations {
   readonly layer: string
   readonly steps: readonly (readonly string[])[]
+  /**
+   * Tables of what is known of places outside of the store: those go on as they are when its metadata become
+   * what they were once, so that the tables are emptied then.
+   */
+  readonly outsideTables?: readonly string[]
 }
 
 /** A layer whose tables are to be brought from one version to another. */

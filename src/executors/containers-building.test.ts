@@ -23,6 +23,9 @@ const image = 'localhost/busybox:test'
 const never = new AbortController().signal
 /** CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, NET_BIND_SERVICE, SYS_CHROOT, SETFCAP. */
 const rights = [0, 1, 3, 4, 5, 6, 7, 10, 18, 31]
+/** Tools of BusyBox. */
+const wantNamespaces = 'unshare -U true 2>&1 || unshare -U -m true 2>&1 || echo up'
+const noNamespaces = /: Operation not permitted\n[^]*: Operation not permitted\n[^]*up/
 
 /** A folder whose Dockerfile has one step. */
 async function* folderOf(step: string): AsyncGenerator<Uint8Array> {
@@ -95,6 +98,10 @@ describe.skipIf(!canHavePodman())('a build by Podman', () => {
     expect(await build(engine, 'cat /proc/net/dev', { network: 'host' })).toMatch(/eth|ens|enp|wl/)
   })
 
+  test('whose steps want user namespaces gets none', async () => {
+    expect(await build(engine, wantNamespaces)).toMatch(noNamespaces)
+  })
+
   test('that starts too many processes fails', async () => {
     const step = 'for n in $(seq 100); do sleep 1000 & done; wait'
     const bounds = { processCountMax: 50 }
@@ -121,9 +128,13 @@ describe.skipIf(!canHavePodman())('a build by Podman', () => {
   })
 })
 
-test.skipIf(!canHaveDocker())('a build by Docker has the network of datums', async () => {
-  await using engine = await DockerEngine.start()
-  await engine.makeImage(image, busyboxImage)
-  const text = await build(engine, 'cat /proc/net/dev', { network: 'none' })
-  expect(text.match(/^ *\w+: /gm)).toEqual([expect.stringContaining('lo: ')])
-})
+test.skipIf(!canHaveDocker())(
+  'a build by Docker has the network of datums, and no user namespaces',
+  async () => {
+    await using engine = await DockerEngine.start()
+    await engine.makeImage(image, busyboxImage)
+    const text = await build(engine, 'cat /proc/net/dev', { network: 'none' })
+    expect(text.match(/^ *\w+: /gm)).toEqual([expect.stringContaining('lo: ')])
+    expect(await build(engine, wantNamespaces)).toMatch(noNamespaces)
+  },
+)

@@ -31,6 +31,7 @@ import {
   containerSettings,
   limitNotices,
 } from './containers/container-settings.ts'
+import { guardNotices, guardOptions } from './containers/call-profile.ts'
 import { Engine, type EngineFacts, type EngineImage } from './containers/engine.ts'
 import { type Leftover, Leftovers } from './leftovers.ts'
 import { MadeContainers } from './containers/made-containers.ts'
@@ -151,6 +152,7 @@ export async function openContainerExecutor(
     containers: new MadeContainers({ ...options, engine, leftovers }),
     labels: { [storeLabel]: options.storeId },
     isRootless: facts.isRootless,
+    namespaceGuard: facts.namespaceGuard,
   }
   const left = readdirSync(directory).map((name) =>
     filesLeftover(join(directory, name), foreignFiles),
@@ -238,7 +240,11 @@ export class ContainerExecutor implements Executor, ImageBuilds {
   }
 
   notices(transform: Transform): readonly string[] {
-    const notices = [...limitNotices(transform, this.#facts), ...this.leftovers]
+    const notices = [
+      ...guardNotices(this.#facts.namespaceGuard),
+      ...limitNotices(transform, this.#facts),
+      ...this.leftovers,
+    ]
     const changed = this.#changed.get(ownerOf(transform))
     if (changed !== undefined) notices.push(changeNotice(changed, this.#facts))
     const since = this.#images.pulledSince(transform.image)
@@ -325,6 +331,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
       facts: this.#facts,
       processCountMax: bounds?.processCountMax ?? processCountMaxDefault,
       groupPrefix: buildGroupsOf(storeId),
+      directory: join(this.#options.directory, newHexId(this.#options.random)),
     }
     return await buildImage(ports, build, signal)
   }
@@ -440,6 +447,7 @@ export class ContainerExecutor implements Executor, ImageBuilds {
       shell: needsShell ? staticShellName : undefined,
       processCountMax: bounds?.processCountMax ?? processCountMaxDefault,
       secretDirectories: writeSecrets(secretsRoot(storeId), id, { secrets, isForRoot }),
+      guardOptions: guardOptions(this.#facts.namespaceGuard, files.path),
     })
     return { files, settings }
   }

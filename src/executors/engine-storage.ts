@@ -17,17 +17,35 @@ const usualPlaces = [
   '/var/snap/docker',
 ]
 
+const settingsNames = [
+  'HOME',
+  'XDG_CONFIG_HOME',
+  'XDG_DATA_HOME',
+  'CONTAINERS_STORAGE_CONF',
+] as const
+
+/** Variables that say where engines have their settings. */
+export type EngineVariables = Readonly<Partial<Record<(typeof settingsNames)[number], string>>>
+
+/** Those of an environment, and nothing else of it. */
+export function engineVariables(
+  environment: Readonly<Record<string, string | undefined>>,
+): EngineVariables {
+  return Object.fromEntries(settingsNames.map((name) => [name, environment[name]]))
+}
+
 /**
  * Directories in which a container engine of this machine may keep what containers write: whoever reads them as
- * root reads other pipelines' datums. None need exist; an engine that answers may name others.
+ * root reads other pipelines' datums. None need exist; an engine that answers may name others. Reads its
+ * settings, which may be on a disk that does not answer.
  */
 export function engineStorage(
-  environment: Readonly<Record<string, string | undefined>>,
+  environment: EngineVariables,
   systemDirectory = '/',
 ): readonly string[] {
   const { HOME: home = '' } = environment
-  const own = home === '' ? [] : [environment['XDG_DATA_HOME'] || join(home, '.local/share')]
-  const settings = home === '' ? [] : [environment['XDG_CONFIG_HOME'] || join(home, '.config')]
+  const own = home === '' ? [] : [environment.XDG_DATA_HOME || join(home, '.local/share')]
+  const settings = home === '' ? [] : [environment.XDG_CONFIG_HOME || join(home, '.config')]
   const system = [join(systemDirectory, 'etc'), join(systemDirectory, 'usr/share')]
   const podmans = [...system, ...settings].map((path) => join(path, 'containers/storage.conf'))
   const dockers = [join(systemDirectory, 'etc'), ...settings].map((path) =>
@@ -36,7 +54,7 @@ export function engineStorage(
   return placesOf([
     ...usualPlaces,
     ...own.flatMap((path) => [join(path, 'docker'), join(path, 'containers')]),
-    ...[environment['CONTAINERS_STORAGE_CONF'] ?? '', ...podmans].flatMap(namedForPodman),
+    ...[environment.CONTAINERS_STORAGE_CONF ?? '', ...podmans].flatMap(namedForPodman),
     ...dockers.flatMap(namedForDocker),
   ])
 }

@@ -79,7 +79,7 @@ function linesOf(
 }
 
 describe.runIf(isTested(canMount))('a disk that does not answer', () => {
-  test('keeps no server from starting, nor from ending', () => {
+  test('keeps no server from starting, nor from ending, nor do settings of engines on it', () => {
     const lines = linesOf(
       mount,
       `
@@ -91,6 +91,7 @@ describe.runIf(isTested(canMount))('a disk that does not answer', () => {
         await executor[Symbol.asyncDispose]()
         console.log(performance.now() - begunMs < 20_000 ? 'quickly' : 'late')
       `,
+      { engineVariables: { HOME: '/srv', CONTAINERS_STORAGE_CONF: '/srv/storage.conf' } },
     )
     expect(lines).toEqual([
       'unknown 1',
@@ -102,6 +103,21 @@ describe.runIf(isTested(canMount))('a disk that does not answer', () => {
       '',
       'ended with 0',
     ])
+  })
+
+  test('keeps nobody from ending who looks at what is on it', () => {
+    const lines = linesOf(
+      silentDisk,
+      `
+        import { DuSums } from ${JSON.stringify(new URL('process/disk-sums.ts', import.meta.url).href)}
+        const sums = new DuSums()
+        void sums.bytesIn(['/srv']).then(() => console.log('answered'))
+        await new SystemClock().sleep(500)
+        sums[Symbol.dispose]()
+        console.log('left')
+      `,
+    )
+    expect(lines).toEqual(['left', '', 'ended with 0'])
   })
 
   test('and lets nobody end who waits for it, is told of, and nothing is left once it has gone', () => {

@@ -23,8 +23,8 @@ const calls = {
 const isMissing = calls === undefined || spawnSync('perl', ['-e', '1']).status !== 0
 
 /**
- * Becomes root of a user and a mount namespace of its own, in the same process: no tool does, since the kernel lets
- * code in a sandbox map no users. Then says what it could do of what would get it out.
+ * Would become root of a user and a mount namespace of its own, in the same process. Then says what it could do of
+ * what would get it out.
  */
 function attackOn(data: string, mark: string): string {
   const { unshare = 0, mount = 0, umount = 0 } = calls ?? {}
@@ -67,13 +67,6 @@ function attackOn(data: string, mark: string): string {
 
 const nobody = 65_534
 const asNobody = [`--reuid=${nobody}`, `--regid=${nobody}`, '--clear-groups', '--']
-/** Of all that it tries, what the kernel lets anybody do, and does no harm: the covers are there in each copy. */
-const harmless = [
-  'a namespace of its own',
-  'a mount of its own',
-  'showed it again',
-  'showed / with all that is on it',
-]
 const mapping = 'unshare --user --map-root-user true 2>&1 && echo mapped'
 
 let data = ''
@@ -106,20 +99,20 @@ describe.each(isolationsHere.filter((isolation) => isolation !== 'none'))(
       await executor[Symbol.asyncDispose]()
     })
 
-    test('code that makes itself root of namespaces of its own gets no further', async (context) => {
+    test('code that would make itself root of namespaces of its own can do nothing', async (context) => {
       if (isMissing) leaveOut(context, 'without perl there is no calling the kernel from here')
       const mark = join(home, '.pachyderm-mark')
       const attack = transform(['perl', '-e', attackOn(data, mark)])
       await using slot = await executor.openSlot(attack, never)
-      expect((await runIn(slot)).stdout).toEqual(harmless)
+      expect((await runIn(slot)).stdout).toEqual([])
       expect(existsSync(mark)).toBe(false)
     })
 
-    test('no users can be mapped in a namespace that code makes', async () => {
+    test('no tool makes a namespace of users', async () => {
       await using slot = await executor.openSlot(sh(mapping), never)
       const { exitCode, stdout } = await runIn(slot)
       expect(exitCode).toBe(1)
-      expect(stdout).toEqual([expect.stringMatching(/_map|setgroups/)])
+      expect(stdout).toEqual(['unshare: unshare failed: Operation not permitted'])
     })
   },
 )
@@ -141,16 +134,13 @@ describe('in a sandbox of an ordinary user', () => {
     }
   })
 
-  test('code that makes itself root of namespaces of its own gets no further', (context) => {
+  test('code that would make itself root of namespaces of its own can do nothing', (context) => {
     if (isMissing) leaveOut(context, 'without perl there is no calling the kernel from here')
     const attack = transform(['perl', '-e', attackOn(data, join(data, 'mark'))])
-    const lines = runAsNobody(attack)
-      .split('\n')
-      .slice(0, harmless.length + 1)
-    expect(lines).toEqual([...harmless, expect.stringMatching(/cat: .*secret|user \d/)])
+    expect(runAsNobody(attack)).toMatch(/^(?:cat: .*secret.*\n)?user \d\n$/)
   })
 
-  test('no users can be mapped in a namespace that code makes', () => {
-    expect(runAsNobody(sh(mapping))).toMatch(/uid_map: Operation not permitted\nuser 1\n$/)
+  test('no tool makes a namespace of users', () => {
+    expect(runAsNobody(sh(mapping))).toMatch(/unshare failed: Operation not permitted\nuser 1\n$/)
   })
 })

@@ -29,6 +29,7 @@ test.skipIf(!canHave('linux.uml'))(
           memory: [137, expect.stringContaining('its bound of 16MiB of memory')],
           processes: [2, 'it came up against its bound of 30 processes and threads'],
           cpu: [0, '', '25000 100000'],
+          lifted: [7, 'it came up against its bound of 30 processes and threads', 'tried'],
         })
       }
       // The group that was given, and where the server went in it.

@@ -109,19 +109,23 @@ for (const user of isRoot ? (['root', 'ordinary'] as const) : (['ordinary'] as c
       expect(printedOn(prepare, 'find /mnt ! -type d', as)).toEqual([end])
     })
 
-    test('nothing that engines keep, but what the machine mounts there from elsewhere', () => {
+    test.each([
+      ['engines say that they keep', false],
+      ['settings say that engines keep', true],
+    ])('nothing that %s, but what the machine mounts there from elsewhere', (_name, isSet) => {
+      const settings = join(data, 'storage.conf')
+      writeFileSync(settings, `graphroot = "${join(home, 'keys')}"\n`)
       const prepare = `
         mkdir "$0/keys/volume"
         mount --bind "$0/backups" "$0/keys/volume"
         mkdir "$0/view"
         mount --bind "$0/keys" "$0/view"`
       const script = sh(`find '${home}' ! -type d`)
-      const engineStorage = [join(home, 'keys'), '/nonexistent']
+      const options = isSet
+        ? { engineVariables: { CONTAINERS_STORAGE_CONF: settings } }
+        : { engineStorage: [join(home, 'keys'), '/nonexistent'] }
       const shown = [...['plain', 'backups/pack'].map((name) => join(home, name)), end]
-      const found = printed(
-        { prepare, home, user: as },
-        serverScript(data, script, { engineStorage }),
-      )
+      const found = printed({ prepare, home, user: as }, serverScript(data, script, options))
       expect(found.toSorted()).toEqual(shown.toSorted())
     })
 

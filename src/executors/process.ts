@@ -14,6 +14,7 @@ import {
   type Transform,
 } from '../pipelines/executor.ts'
 import { programSizeFault } from '../pipelines/program-sizes.ts'
+import type { EngineVariables } from './engine-storage.ts'
 import { Leftovers } from './leftovers.ts'
 import { ControlGroups } from './process/control-groups.ts'
 import { Descriptors } from './process/descriptors.ts'
@@ -56,8 +57,10 @@ export interface ProcessExecutorOptions {
   readonly hiddenPaths?: readonly string[]
   /** Where a container engine may listen: who reaches it can do anything on the machine. */
   readonly engineSockets?: readonly string[]
-  /** Where container engines keep what code writes in containers, as far as is known by now; none need exist. */
+  /** Where container engines keep what code writes in containers, as far as they have told; none need exist. */
   readonly engineStorage?: () => readonly string[]
+  /** By which the settings of engines are found that tell where else they keep it; unset: of all users alone. */
+  readonly engineVariables?: EngineVariables
   readonly clock: Clock
   readonly random: Random
   /** Where programs are looked for, as in `PATH`, else in the usual places; a pipeline may set its own. */
@@ -274,9 +277,13 @@ export class ProcessExecutor implements Executor {
       return [`${failureText(choice.reason)}; until one can be made, jobs fail after a few tries`]
     }
     if (choice.filterLoader !== undefined) return []
+    const groups =
+      choice.mode === 'root'
+        ? ", nor from the machine's control groups, by which it is bounded"
+        : ''
     return [
       "nothing keeps the code from the kernel's keyrings, where it finds keys of other pipelines and " +
-        "of pachd's user: that takes perl or python3 in a usual place, or in a directory of pachd's PATH",
+        `of pachd's user${groups}: that takes perl or python3 in a usual place, or in a directory of pachd's PATH`,
     ]
   }
 
@@ -347,6 +354,7 @@ export class ProcessExecutor implements Executor {
       hiddenPaths: this.#options.hiddenPaths ?? [],
       engineSockets: this.#options.engineSockets ?? [],
       engineStorage: this.#options.engineStorage?.() ?? [],
+      engineVariables: this.#options.engineVariables ?? {},
       programPath: programPath ?? usualProgramPath,
       outputBytesMax: outputBytesMax ?? outputBytesMaxDefault,
       group,

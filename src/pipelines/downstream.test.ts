@@ -1,8 +1,10 @@
 import { expect, test, vi } from 'vitest'
 import {
   atom,
+  atomNamed,
   failDatum,
   openTestProcessing,
+  transform,
   type TestProcessing,
 } from '../testing/test-processing.ts'
 import { JobDownstream } from './downstream.ts'
@@ -24,6 +26,13 @@ async function flushTo(world: TestProcessing, commit: string, repo: string): Pro
   const commits = [{ repo: 'in', commit }]
   const { signal } = new AbortController()
   await Array.fromAsync(world.versioning.subscriptions.flush({ commits, toRepos: [repo], signal }))
+}
+
+/** Does something once a flush that was begun has looked, and waits. */
+async function afterLook(act: () => Promise<void>): Promise<void> {
+  using state = vi.spyOn(JobDownstream.prototype, 'state')
+  await expect.poll(() => state.mock.settledResults[0]?.type).toBe('fulfilled')
+  await act()
 }
 
 async function quick(world: TestProcessing, name: string, repo: string): Promise<void> {
@@ -53,7 +62,7 @@ test('a flush ends when the pipeline that it waits for is deleted with its jobs'
   const deleted = { deleteJobs: true, deleteRepo: false }
   await Promise.all([
     expect(flushed).rejects.toThrow(/pipeline up was deleted|no job of pipeline down/),
-    world.processing.pipelines.delete('up', deleted),
+    afterLook(async () => await world.processing.pipelines.delete('up', deleted)),
   ])
   await world.flush('in', commit)
   const later = await world.commit('in', { a: 'two' })
@@ -129,14 +138,40 @@ test('a flush of an open commit on a branch that is not read ends when it finish
   await world.versioning.repos.create({ name: 'in' })
   await quick(world, 'up', 'in')
   const { id } = await world.versioning.commits.start({ repo: 'in', branch: 'aside' })
-  using state = vi.spyOn(JobDownstream.prototype, 'state')
-  const finish = async (): Promise<void> => {
-    await expect.poll(() => state.mock.settledResults[0]?.type).toBe('fulfilled')
-    await world.versioning.commits.finish('in', id)
-  }
   await Promise.all([
     expect(world.flush('in', id)).rejects.toThrow(/it is not on branch master/),
-    finish(),
+    afterLook(async () => void (await world.versioning.commits.finish('in', id))),
+  ])
+})
+
+test('a flush of an open commit ends when that is deleted', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await quick(world, 'up', 'in')
+  const { id } = await world.versioning.commits.start({ repo: 'in', branch: 'master' })
+  await Promise.all([
+    expect(world.flush('in', id)).rejects.toThrow(`commit in/${id} was deleted`),
+    afterLook(async () => await world.versioning.commits.delete('in', id)),
+  ])
+})
+
+test('a flush ends when a branch between loses the trigger that might have brought the commit', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const zero = await world.commit('in', { a: 'zero' })
+  await world.versioning.branches.set('in', 'slow', zero)
+  await quick(world, 'side', 'in')
+  world.code('both', () => ({ x: '1' }))
+  const { branchTriggers } = world.processing
+  const conditions = { branch: 'master', size: '', commits: 5, cronSpec: '', all: false }
+  await branchTriggers.set('in', 'slow', conditions)
+  const input = { cross: [atom('side', '/'), atomNamed('in', '/', { branch: 'slow' })] }
+  await world.pipeline('both', input)
+  const commit = await world.commit('in', { a: 'one' })
+  await flushTo(world, commit, 'side')
+  await Promise.all([
+    expect(flushTo(world, commit, 'both')).rejects.toThrow(/no job of pipeline both will process/),
+    afterLook(async () => void (await branchTriggers.remove('in', 'slow'))),
   ])
 })
 
@@ -210,6 +245,84 @@ test('a flush ends when another input of a diamond has lost its pipeline, and so
     signal: new AbortController().signal,
   })
   await expect(Array.fromAsync(only)).rejects.toThrow(/no job of pipeline (both|down) will process/)
+})
+
+test('a flush ends when an input has lost its pipeline, however many commits wait at the others', async () => {
+  await using world = await openTestProcessing()
+  const repos = ['left', 'middle', 'right']
+  for (const name of repos) await world.versioning.repos.create({ name })
+  await quick(world, 'unmade', 'left')
+  world.code('all', () => ({ x: '1' }))
+  await world.pipeline('all', { cross: [...repos, 'unmade'].map((name) => atom(name, '/')) })
+  await world.processing.pipelines.delete('unmade', { deleteJobs: false, deleteRepo: false })
+  let last = ''
+  for (let count = 0; count < 25; count += 1) {
+    for (const repo of repos) last = await world.commit(repo, { a: `${count}` })
+  }
+  await expect(world.flush('right', last)).rejects.toThrow(
+    /no job of pipeline all will process commit right\/.*pipeline unmade was deleted/,
+  )
+})
+test('a flush ends when another input is a branch that its pipeline writes no more', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  for (const name of ['left', 'right']) await quick(world, name, 'in')
+  world.code('both', () => ({ x: '1' }))
+  await world.pipeline('both', { cross: [atom('left', '/'), atom('right', '/')] })
+  await world.flush('in', await world.commit('in', { a: 'one' }))
+  const moved = { input: atom('in', '/*'), transform: transform('right'), outputBranch: 'other' }
+  await world.processing.pipelines.update({ name: 'right', ...moved }, { reprocess: false })
+  await expect(world.flush('in', await world.commit('in', { a: 'two' }))).rejects.toThrow(
+    /no job of pipeline both will process.*pipeline right writes branch other, and nothing comes to right\/master/,
+  )
+})
+
+test('a flush ends when a trigger has let a newer commit through in place of the flushed one', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await quick(world, 'side', 'in')
+  world.code('both', () => ({ x: '1' }))
+  const trigger = { branch: '', size: '', commits: 2, cronSpec: '', all: false }
+  const slow = { atom: { ...atom('in', '/').atom, trigger } }
+  await world.pipeline('both', { cross: [atom('side', '/'), slow] })
+  const passed = await world.commit('in', { a: 'one' })
+  await world.flush('in', await world.commit('in', { a: 'two' }))
+  await expect(world.flush('in', passed)).rejects.toThrow(/no job of pipeline both will process/)
+})
+
+test('a flush of several commits names the job that failed over one of them', async () => {
+  await using world = await openTestProcessing()
+  for (const name of ['in', 'other']) await world.versioning.repos.create({ name })
+  world.code('left', () => failDatum('it is wrong'))
+  await world.pipeline('left', atom('in', '/*'), { datumTries: 1 })
+  await quick(world, 'right', 'other')
+  world.code('both', () => ({ x: '1' }))
+  await world.pipeline('both', { cross: [atom('left', '/'), atom('right', '/')] })
+  const commits = []
+  for (const repo of ['in', 'other']) {
+    commits.push({ repo, commit: await world.commit(repo, { a: 'one' }) })
+  }
+  const { signal } = new AbortController()
+  const flushed = world.versioning.subscriptions.flush({ commits, signal })
+  await expect(Array.fromAsync(flushed)).rejects.toThrow(/job .* of pipeline left.*it is wrong/)
+})
+
+test('a flush does not wait for what reads only statistics of what comes', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('up', () => ({ x: '1' }))
+  await world.pipeline('up', atom('in', '/*'), { enableStats: true })
+  for (const name of ['report', 'both']) world.code(name, () => ({ x: '1' }))
+  await world.pipeline('report', atomNamed('up', '/', { branch: 'stats' }))
+  await quick(world, 'below', 'report')
+  await world.pipeline('both', { cross: [atom('up', '/'), atom('report', '/')] })
+  const { signal } = new AbortController()
+  const commits = [{ repo: 'in', commit: await world.commit('in', { a: 'one' }) }]
+  const flushed = world.versioning.subscriptions.flush({ commits, signal })
+  expect((await Array.fromAsync(flushed)).map(({ repo }) => repo).toSorted()).toEqual([
+    'both',
+    'up',
+  ])
 })
 
 /** Commits to both repos that become heads at once: their ids. */

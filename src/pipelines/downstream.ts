@@ -7,6 +7,7 @@ import { findTrigger } from '../versioning/branch-triggers.ts'
 import { findBranch } from '../versioning/branches.ts'
 import { isAncestor } from '../versioning/ancestry.ts'
 import { hasBacklog } from './jobs/arrivals.ts'
+import { commitsAbove } from './jobs/commits-above.ts'
 import { cutOffRepos } from './jobs/cut-off-repos.ts'
 import { flushCause } from './jobs/flush-causes.ts'
 import { lastJobOver } from './jobs/last-job.ts'
@@ -37,25 +38,32 @@ export class JobDownstream implements Downstream {
   ): Promise<DownstreamState> {
     if (await isServed(tx, commits, repo)) return { kind: 'none' }
     const seen = new Set<string>()
-    const waiting: string[] = [repo]
+    const waiting: RepoName[] = [repo]
     while (waiting.length > 0 && seen.size < chainLengthMax) {
       const name = waiting.pop()
       if (name === undefined || seen.has(name)) continue
       seen.add(name)
       // What it comes to is not known yet, and may replace what it came to before.
       if (await isCatchingUp(tx, name)) return { kind: 'pending' }
-      const reason = await failureOf(tx, name, commits)
+      const own = await commitsAbove(tx, name, commits)
+      const reason = await failureOf(tx, name, own)
       if (reason !== undefined) return { kind: 'failed', reason }
       const pipeline = await findPipeline(tx, name)
       if (pipeline === undefined) continue
-      const dead = await deadEnd(tx, pipeline, commits)
+      const dead = await deadEnd(tx, pipeline, own)
       if (dead !== undefined) return { kind: 'failed', reason: dead }
       for (const atom of branchesOf(pipeline.spec.input)) waiting.push(atom.repo)
     }
     const reason = await hopelessness(tx, commits, repo)
-    if (reason !== undefined) return { kind: 'failed', reason }
-    const cause = await flushCause(tx, commits, repo)
-    return { kind: 'pending', ...(cause !== undefined && { cause }) }
+    return reason === undefined ? { kind: 'pending' } : { kind: 'failed', reason }
+  }
+
+  async cause(
+    tx: ReadTransaction,
+    commits: readonly CommitName[],
+    repo: RepoName,
+  ): Promise<string | undefined> {
+    return await flushCause(tx, commits, repo)
   }
 
   async besides(tx: ReadTransaction): Promise<ReadonlySet<string>> {
@@ -88,11 +96,13 @@ async function isCatchingUp(tx: ReadTransaction, name: string): Promise<boolean>
   return pipeline?.state === 'running' && (await hasBacklog(tx, name))
 }
 
+/** With the commits that the pipeline's repo is made from. */
 async function failureOf(
   tx: ReadTransaction,
   pipeline: string,
   commits: readonly CommitName[],
 ): Promise<string | undefined> {
+  if (commits.length === 0) return undefined
   const job = await lastJobOver(tx, pipeline, commits)
   if (job === undefined || (job.state !== 'failure' && job.state !== 'killed')) return undefined
   const what = job.state === 'killed' ? 'was stopped' : 'failed'
@@ -100,16 +110,14 @@ async function failureOf(
   return `job ${job.id} of pipeline ${pipeline} ${what}${why}`
 }
 
-/** Why a pipeline that is to read some of `commits`, and has not, will not; undefined when it may. */
+/** Why a pipeline that is to read `commits`, and has not, will not; undefined when it may. */
 async function deadEnd(
   tx: ReadTransaction,
   { name, state, recentError }: PipelineRecord,
   commits: readonly CommitName[],
 ): Promise<string | undefined> {
-  if (state !== 'failure') return undefined
-  const provenance = (await findRepo(tx, name))?.provenance ?? []
-  const own = commits.filter(({ repo }) => provenance.includes(repo))
-  if (own.length === 0 || (await lastJobOver(tx, name, own)) !== undefined) return undefined
+  if (state !== 'failure' || commits.length === 0) return undefined
+  if ((await lastJobOver(tx, name, commits)) !== undefined) return undefined
   return `pipeline ${name} has failed: ${recentError}`
 }
 

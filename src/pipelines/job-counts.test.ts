@@ -39,7 +39,7 @@ test('a job that is killed counts what had ended by then, recorded or not, as it
   })
   await world.pipeline('p', atom('in', '/*'), { parallelism: { constant: 2, coefficient: 0 } })
   await world.commit('in', { a: '1', b: '2', c: '3', d: '4', e: '5' })
-  await vi.waitFor(async () => expect((await countsOf(world))[0]).toBeGreaterThan(0))
+  await expect.poll(async () => (await countsOf(world))[0]).toBeGreaterThan(0)
   const [job] = await world.processing.jobs.list('p')
   await world.processing.jobs.stop(job?.id ?? '')
   await world.restart()
@@ -57,7 +57,7 @@ test('a job that goes on after a restart goes on counting', async () => {
   })
   await world.pipeline('p', atom('in', '/*'), { parallelism: { constant: 1, coefficient: 0 } })
   await world.commit('in', { a: '1', b: '2', c: '3' })
-  await vi.waitFor(async () => expect((await countsOf(world))[0]).toBe(2))
+  await expect.poll(async () => (await countsOf(world))[0]).toBe(2)
   world.ran.length = 0
   await world.restart()
   await vi.waitFor(() => expect(world.ran).toEqual(['in:/c']))

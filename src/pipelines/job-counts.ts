@@ -54,8 +54,9 @@ export interface CountedJob extends DatumCounts {
 }
 
 /**
- * Undefined for one that has succeeded, whose results may be gone when nothing can reuse them, and for
- * one that ran in an old cluster, whose results may have stayed there.
+ * Undefined for one that has succeeded, whose results may be gone when nothing can reuse them; for one that
+ * ran in an old cluster, whose results may have stayed there; and for one of whose inputs a commit was deleted:
+ * what it made goes with the last job that uses it.
  */
 export async function findCountedJob(
   tx: ReadTransaction,
@@ -68,7 +69,9 @@ export async function findCountedJob(
         (SELECT COUNT(*) FROM datum_results d WHERE d.job = j.id) AS result_rows,
         (SELECT COUNT(*) FROM datum_failures f WHERE f.job = j.id AND f.recovered = 0 AND f.stopped = 0) AS failure_rows,
         (SELECT COUNT(*) FROM datum_failures f WHERE f.job = j.id AND f.recovered = 1) AS recovered_rows
-      FROM jobs j WHERE j.id = ? AND j.state <> 'success' AND j.imported = 0`,
+      FROM jobs j WHERE j.id = ? AND j.state <> 'success' AND j.imported = 0
+        AND NOT EXISTS (SELECT 1 FROM job_inputs i LEFT JOIN commits c ON c.id = i.commit_id
+          AND c.repo = i.repo WHERE i.job = j.id AND c.id IS NULL)`,
     job,
   )
 }

@@ -1,95 +1,12 @@
 import { expect, test } from 'vitest'
-import { utf8Text } from '../base/bytes.ts'
-import { SystemClock } from '../base/clock.ts'
 import { NotFoundError, UnavailableError } from '../base/errors.ts'
-import { failing } from '../testing/failing-code.ts'
-import { MemoryBucket } from '../testing/memory-bucket.ts'
-import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
-import type { JobRecord } from './job-records.ts'
+import { doublings, egressUrl, ExportingWorld } from '../testing/exporting-world.ts'
 
 const { signal } = new AbortController()
-const egressUrl = 's3://memory/to'
-
-/** Nobody waits long; what was asked for is noted. */
-class HastyClock extends SystemClock {
-  readonly slept: number[] = []
-
-  override async sleep(ms: number, stop?: AbortSignal): Promise<void> {
-    this.slept.push(ms)
-    await super.sleep(Math.min(ms, 5), stop)
-  }
-}
-
-class World implements AsyncDisposable {
-  readonly bucket = new MemoryBucket()
-  readonly clock = new HastyClock()
-  #opened: TestProcessing | undefined
-
-  /** A repo `in`, and a pipeline `p` that copies it and exports what it made; `bad` fails. */
-  static async open(): Promise<World> {
-    const world = new World()
-    const { bucket, clock } = world
-    world.#opened = await openTestProcessing(undefined, { bucket, clock })
-    const { test: processing } = world
-    await processing.versioning.repos.create({ name: 'in' })
-    processing.code('p', (files) => {
-      if ([...files.values()].includes('bad')) failing('exit code 3')
-      return Object.fromEntries([...files].map(([path, text]) => [path.slice(3), text]))
-    })
-    await processing.pipeline('p', atom('in', '/*'), { egressUrl })
-    return world
-  }
-
-  get test(): TestProcessing {
-    if (this.#opened === undefined) throw new Error('not open')
-    return this.#opened
-  }
-
-  objects(): Readonly<Record<string, string>> {
-    const found = [...this.bucket.objects].map(([key, { bytes }]) => [key, utf8Text(bytes)])
-    return Object.fromEntries(found) as Record<string, string>
-  }
-
-  /** What writing to the bucket does from now on, instead of what it should. */
-  fail(cause: Error | undefined): void {
-    this.bucket.onCall = (call) => {
-      if (call === 'write' && cause !== undefined) throw cause
-    }
-  }
-
-  async newest(): Promise<JobRecord | undefined> {
-    return (await this.test.processing.jobs.list('p'))[0]
-  }
-
-  async ended(): Promise<JobRecord> {
-    return await this.test.processing.jobs.waitForEnd((await this.newest())?.id ?? '', signal)
-  }
-
-  /** After failures, without what chance adds, by which they are told from others. */
-  pauses(): readonly number[] {
-    const slept = this.clock.slept.filter((ms) => !Number.isInteger(ms))
-    return doublings.filter((least) => slept.some((ms) => ms > least && ms < least * 1.5))
-  }
-
-  async hasOutput(): Promise<boolean> {
-    return (await this.test.versioning.branches.list('p')).length > 0
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.test[Symbol.asyncDispose]()
-  }
-}
-
-/** Up to the longest pause. */
-const doublings = [500, 1000, 2000, 4000, 8000, 16_000, 32_000]
 const away = new UnavailableError('cannot write s3://memory/to: ECONNREFUSED')
 
-function reasonIn(world: World): () => Promise<string | undefined> {
-  return async () => (await world.newest())?.reason
-}
-
 test('an output is exported before its job succeeds; what it does not have any more stays there', async () => {
-  await using world = await World.open()
+  await using world = await ExportingWorld.open()
   const { test: processing, bucket } = world
   let hadOutput: Promise<boolean> | undefined
   bucket.onCall = (call) => (call === 'write' ? (hadOutput ??= world.hasOutput()) : undefined)
@@ -105,18 +22,18 @@ test('an output is exported before its job succeeds; what it does not have any m
 })
 
 test('a job that failed exports nothing', async () => {
-  await using world = await World.open()
+  await using world = await ExportingWorld.open()
   await world.test.commit('in', { a: '1', b: 'bad' })
   expect(await world.ended()).toMatchObject({ state: 'failure' })
   expect(world.objects()).toEqual({})
 })
 
 test('an export that fails is tried again alone, and the job says why it still runs', async () => {
-  await using world = await World.open()
+  await using world = await ExportingWorld.open()
   world.fail(away)
   const commit = await world.test.commit('in', { a: '1' })
   await expect
-    .poll(reasonIn(world))
+    .poll(() => world.reason())
     .toMatch(/^exporting to s3:\/\/memory\/to: .*ECONNREFUSED \(retrying\)$/)
   expect(await world.newest()).toMatchObject({ state: 'running', counts: { processed: 1 } })
   expect(await world.hasOutput()).toBe(false)
@@ -128,7 +45,7 @@ test('an export that fails is tried again alone, and the job says why it still r
 })
 
 test('pauses grow up to a minute, and an export that gets nowhere fails its job', async () => {
-  await using world = await World.open()
+  await using world = await ExportingWorld.open()
   world.fail(away)
   await world.test.commit('in', { a: '1' })
   expect(await world.ended()).toMatchObject({
@@ -141,7 +58,7 @@ test('pauses grow up to a minute, and an export that gets nowhere fails its job'
 })
 
 test('an export that gets on is not given up, however often it fails', async () => {
-  await using world = await World.open()
+  await using world = await ExportingWorld.open()
   const names = Array.from({ length: 250 }, (_, index) => `f${index}`)
   let failedAt = 0
   // A write fails whenever something has been written since the last failure.
@@ -160,14 +77,14 @@ test('an export that gets on is not given up, however often it fails', async () 
 })
 
 test('an export goes on after a restart: no datum runs again, nor is written what is there', async () => {
-  await using world = await World.open()
+  await using world = await ExportingWorld.open()
   world.bucket.onCall = (call, key) => {
     if (call === 'write' && key === 'to/b') throw away
   }
   const commit = await world.test.commit('in', { a: '1', b: '2' })
-  await expect.poll(reasonIn(world)).toMatch(/retrying/)
+  await expect.poll(() => world.reason()).toMatch(/retrying/)
   await world.test.restart()
-  await expect.poll(reasonIn(world)).toMatch(/retrying/)
+  await expect.poll(() => world.reason()).toMatch(/retrying/)
   world.fail(undefined)
   await world.test.flush('in', commit)
   expect(world.test.ran.toSorted()).toEqual(['in:/a', 'in:/b'])
@@ -176,7 +93,7 @@ test('an export goes on after a restart: no datum runs again, nor is written wha
 })
 
 test('a hopeless export fails its job at once; the next one, which works, processes nothing anew', async () => {
-  await using world = await World.open()
+  await using world = await ExportingWorld.open()
   world.fail(new NotFoundError('cannot write s3://memory/to: not found (NoSuchBucket)'))
   const commit = await world.test.commit('in', { a: '1' })
   await expect(world.test.flush('in', commit)).rejects.toThrow(
@@ -195,7 +112,7 @@ test.each([
   ['delete-pipeline', 'killed'],
   ['stop-pipeline', 'running'],
 ] as const)('%s interrupts an export', async (what, state) => {
-  await using world = await World.open()
+  await using world = await ExportingWorld.open()
   const begun = Promise.withResolvers<void>()
   let stopped = false
   // A store that answers when it is told that nobody waits.
@@ -221,7 +138,7 @@ test.each([
 })
 
 test('run-pipeline exports again', async () => {
-  await using world = await World.open()
+  await using world = await ExportingWorld.open()
   await world.test.flush('in', await world.test.commit('in', { a: '1' }))
   world.bucket.objects.clear()
   const { jobs, pipelines } = world.test.processing

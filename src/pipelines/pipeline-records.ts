@@ -231,6 +231,7 @@ export async function removePipeline(
   await tx.run('DELETE FROM pipelines WHERE name = ?', pipeline.name)
   await noteDeletion(tx)
   await tx.run('DELETE FROM pipeline_inputs WHERE pipeline = ?', pipeline.name)
+  await tx.run('DELETE FROM exported_outputs WHERE pipeline_id = ?', pipeline.pipelineId)
   await forgetArrivals(tx, pipeline.name)
   for (const trigger of await ownedTriggers(tx, pipeline.name)) await releaseTrigger(tx, trigger)
   await tx.run(

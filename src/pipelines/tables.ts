@@ -3,6 +3,7 @@ import type { Migrations } from '../database/database.ts'
 /** The tables of pipelines, jobs and datum results. Meaning of each column: `docs/formats/metadata.md`. */
 export const pipelinesMigrations: Migrations = {
   layer: 'pipelines',
+  outsideTables: ['exported_outputs'],
   steps: [
     [
       `CREATE TABLE pipelines (
@@ -288,6 +289,16 @@ export const pipelinesMigrations: Migrations = {
     ],
     // What counts against the `job_timeout` of its pipeline: not while the server was stopped.
     ['ALTER TABLE job_rows ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0'],
+    // What is known to be where a pipeline's outputs are exported to: see `exported-outputs.ts`.
+    [
+      `CREATE TABLE exported_outputs ( -- clustered
+        pipeline_id TEXT NOT NULL PRIMARY KEY,
+        pipeline_version INTEGER NOT NULL,
+        place TEXT NOT NULL,
+        commit_id TEXT,
+        exporting TEXT
+      )`,
+    ],
     // 1: the job was ended while it ran; neither counted nor a reason why the job is as it is.
     ['ALTER TABLE datum_failures ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0'],
     [

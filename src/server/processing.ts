@@ -11,7 +11,7 @@ import type { OutputExports } from '../pipelines/output-exports.ts'
 import { ChoosingExecutor } from '../executors/choosing.ts'
 import type { ContainerExecutor, PullSecrets } from '../executors/containers.ts'
 import { requireSocket } from '../executors/engine-places.ts'
-import { engineStorage, secretsRoot } from '../executors/engine-storage.ts'
+import { engineVariables, secretsRoot } from '../executors/engine-storage.ts'
 import {
   openProcessExecutor,
   type ProcessExecutor,
@@ -216,9 +216,8 @@ interface Executors {
 async function openExecutors(ports: ProcessingPorts, later: LaterSecrets): Promise<Executors> {
   const { directory, clock, random, executors, datumBounds } = ports
   const storage: EngineStorage = { ofEngine: [] }
-  const usualStorage = engineStorage((ports.clouds ?? noClouds).variables)
   const processes = await toldOf(
-    openProcesses(ports, () => [...usualStorage, ...storage.ofEngine]),
+    openProcesses(ports, () => storage.ofEngine),
     ports,
   )
   const openContainers =
@@ -284,6 +283,7 @@ async function openProcesses(
     hiddenPaths: [...hiddenPaths, secretsRoot(directory.store.id)],
     engineSockets: executors?.enginePlaces ?? [],
     engineStorage: storageNow,
+    engineVariables: engineVariables((ports.clouds ?? noClouds).variables),
     ...(executors?.sandbox === 'off' && { isolation: 'none' }),
     openFilesMax: openFilesLimit(),
     clock,

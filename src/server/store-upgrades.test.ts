@@ -1,5 +1,6 @@
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { makeOlder, upgradeLines } from '../testing/older-store.ts'
 import { TemporaryDirectory } from '../testing/temporary-directory.ts'
@@ -24,6 +25,24 @@ test('an undo that was stopped anywhere goes on when it is called again', async 
     await expect(upgradeLines(root, 'undo')).rejects.toThrow('there is nothing to go back from')
     await upgradeLines(root, 'upgrade')
   }
+})
+
+test('an undo forgets what is known of places outside, which were used since', async () => {
+  await using temporary = await TemporaryDirectory.create()
+  const root = temporary.join('data')
+  const rows = (): readonly unknown[] => {
+    using database = new DatabaseSync(join(root, 'metadata.db'))
+    return database.prepare('SELECT * FROM exported_outputs').all()
+  }
+  await makeOlder(root)
+  {
+    using database = new DatabaseSync(join(root, 'metadata.db'))
+    database.exec("INSERT INTO exported_outputs VALUES ('id', 1, 'place', 'commit', NULL)")
+  }
+  await upgradeLines(root, 'upgrade')
+  expect(rows()).toHaveLength(1)
+  await upgradeLines(root, 'undo')
+  expect(rows()).toEqual([])
 })
 
 test('what there is no way back to, or none of ours, is refused with advice', async () => {

@@ -164,6 +164,10 @@ async function* undo(wish: StoreUpgradeWish): AsyncGenerator<string> {
         tx.run('DELETE FROM packs WHERE name = ?', [name])
       }
     }
+    for (const table of migrations.flatMap(({ outsideTables = [] }) => outsideTables)) {
+      const [found] = tx.all('SELECT name FROM sqlite_schema WHERE name = ?', [table])
+      if (found !== undefined) tx.run(`DELETE FROM ${table}`)
+    }
   })
   const aside = await moveMetadataAside(metadata, `undone-${clock.now()}`)
   await rename(draft, metadata)

@@ -4,7 +4,7 @@ import { inParallel } from '../base/parallel.ts'
 import type { FilePath } from '../base/paths.ts'
 import type { RetryPorts } from '../base/retries.ts'
 import type { StoreUrl } from '../base/source-urls.ts'
-import type { BucketName, NewObject, WritableBucket } from '../clouds/bucket.ts'
+import type { BucketName, NewObject, Placed, WritableBucket } from '../clouds/bucket.ts'
 import type { OwnCredentials } from '../clouds/own-credentials.ts'
 import { Pace } from '../clouds/pace.ts'
 import { SteadyBucket } from '../clouds/steady-bucket.ts'
@@ -28,6 +28,27 @@ export interface ExportSource {
   readonly root: FilePath
   readonly isFile: boolean
   readonly walk: (signal: AbortSignal) => AsyncIterable<FileInfo>
+  /**
+   * Called before anything is written; tells what need not be looked at, for it is known to be there.
+   * Missing: nobody knows.
+   */
+  readonly begin?: (target: ReachedTarget) => Promise<KnownFiles | undefined>
+}
+
+/** Where an export goes. */
+export interface ReachedTarget {
+  /** Another one for any other account, endpoint, bucket or key. */
+  readonly place: string
+  /** Not a single object is there. */
+  readonly isEmpty: boolean
+}
+
+/** What is known to be there. */
+export interface KnownFiles {
+  readonly fileCount: number
+  readonly sizeBytes: number
+  /** All other files. */
+  readonly others: (signal: AbortSignal) => AsyncIterable<FileInfo>
 }
 
 export interface ExportManner {
@@ -53,18 +74,18 @@ export interface ExportCounts {
 
 export interface ExportOptions {
   readonly signal: AbortSignal
-  /** Told of every file that is there. */
+  /** Told of every file that is there; at first of those that are known to be, where that is asked. */
   readonly onProgress?: (counts: ExportCounts) => void
 }
 
 /** Buckets to write to, and what they hold open. */
 export interface OpenBuckets extends Disposable {
-  openToWrite(name: BucketName): Promise<WritableBucket>
+  openToWrite(name: BucketName): Promise<WritableBucket & Placed>
 }
 
 export interface ExportsPorts extends RetryPorts {
   readonly commits: Pick<Commits, 'inspect'>
-  readonly files: Pick<Files, 'inspect' | 'walk' | 'walkTree' | 'chunksOf' | 'bytesOf'>
+  readonly files: Pick<Files, 'inspect' | 'walk' | 'walkTree' | 'newFiles' | 'chunksOf' | 'bytesOf'>
   /** With the server's credentials, or those that somebody brings. */
   readonly openBuckets: (own?: OwnCredentials) => Promise<OpenBuckets>
   /** Which object stores files may leave for. */
@@ -86,15 +107,21 @@ export async function runExport(
   using buckets = await openBuckets(variables && { kind: target.kind, variables })
   const count = Math.min(parallelism === 0 ? parallelismDefault : parallelism, parallelismMax)
   const pace = new Pace(ports, count, signal)
-  const bucket = new SteadyBucket(await buckets.openToWrite(target), pace)
+  const opened = await buckets.openToWrite(target)
+  const bucket = new SteadyBucket(opened, pace)
   const { root } = source
   const prefix = targetKey(target.key, { root, path: root, isFile: source.isFile })
-  const looks = await mayHoldSome(bucket, prefix, signal)
+  const held = await whatIsHeld(bucket, prefix, signal)
   const place = { bucket, key: target.key, source }
   const told = onProgress === undefined ? {} : { onProgress }
-  const work = new Export(files, place, { looks, verifies, ...told })
+  const work = new Export(files, place, { looks: held === 'some', verifies, ...told })
+  const known = await source.begin?.({
+    place: `${bucket.name}/${prefix} at ${opened.endpoint}`,
+    isEmpty: held === 'nothing',
+  })
+  if (source.begin !== undefined) work.begin(known)
   await inParallel(
-    filesOf(source, signal),
+    known?.others(signal) ?? filesOf(source, signal),
     () => pace.count,
     async (info) => {
       try {
@@ -119,23 +146,25 @@ async function* filesOf({ walk }: ExportSource, signal: AbortSignal): AsyncGener
   for await (const info of walk(signal)) if (isFile(info)) yield info
 }
 
-/** Whether to look for each object before it is written: not where none is, or none can be looked for. */
-async function mayHoldSome(
+/** Objects are looked for before they are written where some are, and where that is allowed. */
+async function whatIsHeld(
   bucket: WritableBucket,
   prefix: string,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<'some' | 'nothing' | 'secret'> {
   try {
     const found = bucket.list(prefix, signal)[Symbol.asyncIterator]()
     const { done = false } = await found.next()
     await found.return?.()
-    return !done
+    return done ? 'nothing' : 'some'
   } catch (error) {
     // Some may write, and neither list nor read.
-    if (error instanceof PermissionDeniedError) return false
+    if (error instanceof PermissionDeniedError) return 'secret'
     throw error
   }
 }
+
+const nothing = { fileCount: 0, sizeBytes: 0 }
 
 /** One export on its way. */
 class Export {
@@ -164,6 +193,14 @@ class Export {
     this.#onProgress = how.onProgress
     const { commit } = place.source
     this.counts = { commit, fileCount: 0, sizeBytes: 0, sameFileCount: 0, sameBytes: 0 }
+  }
+
+  /** Counts what is known to be there. */
+  begin({ fileCount, sizeBytes }: Pick<KnownFiles, 'fileCount' | 'sizeBytes'> = nothing): void {
+    const { commit } = this.counts
+    const same = { sameFileCount: fileCount, sameBytes: sizeBytes }
+    this.counts = { commit, fileCount, sizeBytes, ...same }
+    this.#onProgress?.(this.counts)
   }
 
   /** Makes an object of a file, or finds that it is there. */

@@ -11,6 +11,8 @@ import type {
   ExportOptions,
   ExportSource,
   ExportsPorts,
+  KnownFiles,
+  ReachedTarget,
 } from './export-run.ts'
 
 export interface ExportRequest extends ExportManner {
@@ -32,6 +34,11 @@ export interface TreeExportRequest {
   readonly url: string
   /** In place of the server's own: named as variables such as `AWS_ACCESS_KEY_ID`. */
   readonly credentials?: Readonly<Record<string, string>>
+  /**
+   * Called before anything is written; gives a tree all of whose files are there, but for those that
+   * differ in the one which is exported. A lease of the caller's keeps it.
+   */
+  readonly begin: (target: ReachedTarget) => Promise<CommitTree | undefined>
 }
 
 /** An export failed, and what had come stays. */
@@ -101,15 +108,31 @@ export class Exports {
     }
   }
 
-  /** As `run`, of all files of a tree. */
+  /** As `run`, of all files of a tree; looks only at those that may not be there. */
   async exportTree(request: TreeExportRequest, options: ExportOptions): Promise<ExportCounts> {
     const { commit, tree, url, credentials } = request
     const target = this.#targetOf(url)
     const walk = (signal: AbortSignal): AsyncIterable<FileInfo> =>
       this.#ports.files.walkTree(tree, signal)
-    const source: ExportSource = { commit, root: rootPath, isFile: false, walk }
+    const begin = async (reached: ReachedTarget): Promise<KnownFiles | undefined> => {
+      const base = await request.begin(reached)
+      return base && (await this.#known(base, tree, options.signal))
+    }
+    const source: ExportSource = { commit, root: rootPath, isFile: false, walk, begin }
     const how = { parallelism: 0, verifies: false, ...options }
     return await this.#run(source, target, { ...how, credentials })
+  }
+
+  /** Of `tree`, what `base` has, too. Counts the rest first, so that it can be told how much is there. */
+  async #known(base: CommitTree, tree: CommitTree, signal: AbortSignal): Promise<KnownFiles> {
+    const others = (stop: AbortSignal): AsyncIterable<FileInfo> =>
+      this.#ports.files.newFiles(base, tree, stop)
+    let { fileCount, sizeBytes } = tree
+    for await (const file of others(signal)) {
+      fileCount -= 1
+      sizeBytes -= file.sizeBytes
+    }
+    return { fileCount, sizeBytes, others }
   }
 
   #targetOf(url: string): StoreUrl {

@@ -12,12 +12,16 @@ import { MemoryObjectStore } from '../storage/memory-objects.ts'
 import { storageMigrations } from '../storage/tables.ts'
 import { type OpenedPackedStore, openPackedStore } from './packed-store.ts'
 
-/** A table of a test's own, besides those of storage. */
+/** Tables of a test's own, besides those of storage. */
 export const backedUpTables: readonly Migrations[] = [
   storageMigrations,
   {
     layer: 'test',
-    steps: [['CREATE TABLE notes (number INTEGER NOT NULL PRIMARY KEY, chunk TEXT NOT NULL)']],
+    steps: [
+      ['CREATE TABLE notes (number INTEGER NOT NULL PRIMARY KEY, chunk TEXT NOT NULL)'],
+      ['CREATE TABLE sights (place TEXT NOT NULL PRIMARY KEY)'],
+    ],
+    outsideTables: ['sights'],
   },
 ]
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 
+import type { EngineVariables } from '../executors/engine-storage.ts'
 import type { Isolation } from '../executors/process.ts'
 import type { Transform } from '../pipelines/executor.ts'
 
@@ -10,6 +11,7 @@ export interface ExecutorScriptOptions {
   readonly hiddenPaths?: readonly string[]
   readonly programPath?: string
   readonly engineStorage?: readonly string[]
+  readonly engineVariables?: EngineVariables
 }
 
 /**
@@ -32,6 +34,7 @@ export function executorScript(
       hiddenDirectories: [${JSON.stringify(options.hidden ?? data)}],
       hiddenPaths: ${JSON.stringify(options.hiddenPaths ?? [])},
       engineStorage: () => ${JSON.stringify(options.engineStorage ?? [])},
+      engineVariables: ${JSON.stringify(options.engineVariables ?? {})},
       clock,
       random: new SystemRandom(),
       ...${JSON.stringify({ isolation: options.isolation, programPath: options.programPath })},

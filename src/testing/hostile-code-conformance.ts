@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { CancelledError } from '../base/errors.ts'
 import { newHexId, SystemRandom } from '../base/random.ts'
 import type { LogLine } from '../pipelines/executor.ts'
+import { boundLifting } from './bound-lifting-code.ts'
 import { conspiracy, conspiracyEnds } from './conspiring-code.ts'
 import { Arena, foreign, type OpenExecutorUnderTest } from './executor-arena.ts'
 import { type Aspect, misdeeds, saying } from './hostile-code.ts'
@@ -37,6 +38,7 @@ export function describeHostileCode(
     testEndlessness(arena, isTested)
     testDaemons(arena)
     if (isTested('user')) testSpying(arena)
+    if (isTested()) testBoundLifting(arena)
     if (isTested()) testConspiracy(arena)
   })
 }
@@ -177,6 +179,24 @@ function placesOf(path: string): readonly string[] {
   return ['', '/proc/1/root', '/proc/self/root', '/proc/1/cwd', '/proc/$PPID/root'].map(
     (at) => `${at}${path}`,
   )
+}
+
+function testBoundLifting(arena: Arena): void {
+  test('makes namespaces of its own to get at the control groups that bound it', async (context) => {
+    if (arena.tested.hiddenDirectory === undefined) context.skip('here nothing guards the machine')
+    if (!arena.tested.holds.has('processes')) context.skip('here nothing bounds processes')
+    const script = boundLifting()
+    if (script === undefined) return context.skip('the calls of this machine are not known')
+    await using worker = await arena.worker(script)
+    for (let round = 0; round < 2; round += 1) {
+      const lines: string[] = []
+      const onLine = ({ text }: LogLine): void => void lines.push(text)
+      expect(await arena.process(worker, { onLine })).toMatchObject({
+        reason: saying(/^user code ended with exit code 7: it came up against its bound of 200 pr/),
+      })
+      expect(lines).toEqual(['tried'])
+    }
+  })
 }
 
 function testConspiracy(arena: Arena): void {

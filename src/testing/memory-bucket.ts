@@ -1,9 +1,16 @@
 import { concatBytes } from '../base/bytes.ts'
-import type { CloudObject, NewObject, WholeBytes, WritableBucket } from '../clouds/bucket.ts'
+import type {
+  CloudObject,
+  NewObject,
+  Placed,
+  WholeBytes,
+  WritableBucket,
+} from '../clouds/bucket.ts'
 
 /** A bucket in memory, that takes objects in parts of 1,000 bytes. */
-export class MemoryBucket implements WritableBucket {
+export class MemoryBucket implements WritableBucket, Placed {
   readonly name = 's3://memory'
+  endpoint = 'https://memory'
   readonly objects: Map<string, { readonly bytes: Uint8Array; readonly contentHash?: string }> =
     new Map()
   /** The keys that were written, in order. */

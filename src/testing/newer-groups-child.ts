@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { SystemClock } from '../base/clock.ts'
 import { SystemRandom } from '../base/random.ts'
 import { openProcessExecutor } from '../executors/process.ts'
+import { boundLifting } from './bound-lifting-code.ts'
 import { runIn, sh } from './process-fixture.ts'
 
 const [directory = ''] = process.argv.slice(2)
@@ -38,5 +39,6 @@ const result = {
     0,
     0.25,
   ),
+  lifted: await endOf(boundLifting() ?? ''),
 }
 process.stdout.write(`${JSON.stringify(result)}\n`)

@@ -60,6 +60,10 @@ for (let round = 0; round < 2; round += 1) {
 }
 await given[Symbol.asyncDispose]()
 
+await using maker = await executor.openSlot(sh('unshare -U true'), never)
+const making = await runIn(maker)
+await maker[Symbol.asyncDispose]()
+
 const ended = await executor.openSlot(sh(`${hide}; echo up; sleep 1000`), never)
 await abandoned(ended)
 await ended[Symbol.asyncDispose]()
@@ -71,6 +75,7 @@ const result = {
   afterOpening,
   outputs,
   afterEnding: readdirSync(scratch),
+  making: [making.exitCode, ...making.stderr],
   notices: executor.notices(sh('true')),
 }
 process.stdout.write(`${JSON.stringify(result)}\n`)

@@ -37,6 +37,7 @@ export async function openStoredVersioning(
     downstream: {
       topics: [],
       state: async () => ({ kind: 'pending' }),
+      cause: async () => undefined,
       besides: async () => new Set(),
       cutOff: async () => new Set(),
     },

@@ -5,7 +5,6 @@ import { parseFilePath, pathKey } from '../base/paths.ts'
 import { compareBytes } from '../base/bytes.ts'
 import { SystemRandom } from '../base/random.ts'
 import { patientRetries } from '../base/retries.ts'
-import type { WritableBucket } from '../clouds/bucket.ts'
 import type { Database } from '../database/database.ts'
 import type {
   DatumOutcome,
@@ -18,7 +17,12 @@ import { JobDownstream } from '../pipelines/downstream.ts'
 import type { Transform } from '../pipelines/executor.ts'
 import { noStats } from '../pipelines/process-stats.ts'
 import { createProcessing, type Processing } from '../pipelines/processing.ts'
-import type { RequestedAtom, RequestedInput, RequestedSpec } from '../pipelines/requested-specs.ts'
+import type {
+  RequestedAtom,
+  RequestedInput,
+  RequestedSpec,
+  RequestedTransform,
+} from '../pipelines/requested-specs.ts'
 import { pipelinesMigrations } from '../pipelines/tables.ts'
 import { Triggers } from '../pipelines/triggers.ts'
 import { ChunkedContents } from '../storage/chunked-contents.ts'
@@ -126,7 +130,7 @@ interface TestWorld {
   readonly TriggersOf?: typeof Triggers
   readonly clock?: Clock
   /** Of every URL that outputs are exported to. */
-  readonly bucket?: WritableBucket
+  readonly bucket?: MemoryBucket
   /** In place of those that run the functions given by `code`. */
   readonly workers?: DatumWorkers
 }
@@ -199,7 +203,7 @@ export async function openTestProcessing(
   }
 }
 
-export function exportsTo(bucket: WritableBucket, versioning: Versioning): Exports {
+export function exportsTo(bucket: MemoryBucket, versioning: Versioning): Exports {
   const openBuckets = async (): Promise<OpenBuckets> => ({
     openToWrite: async () => bucket,
     [Symbol.dispose]: () => undefined,
@@ -299,7 +303,10 @@ async function readFiles(
   return found
 }
 
-export function transform(name: string): RequestedSpec['transform'] {
+export function transform(
+  name: string,
+  more: Partial<RequestedTransform> = {},
+): RequestedTransform {
   return {
     image: '',
     command: [name],
@@ -309,6 +316,7 @@ export function transform(name: string): RequestedSpec['transform'] {
     secrets: [],
     imagePullSecrets: [],
     debug: false,
+    ...more,
   }
 }
 

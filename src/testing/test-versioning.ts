@@ -56,6 +56,10 @@ export class TestDownstream implements Downstream {
     return this.#states.get(repo) ?? { kind: 'pending' }
   }
 
+  async cause(): Promise<undefined> {
+    return undefined
+  }
+
   async besides(): Promise<ReadonlySet<string>> {
     return new Set()
   }

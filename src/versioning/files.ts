@@ -282,6 +282,18 @@ export class Files {
     yield* this.#walk(treeEntry(tree), rootPath, signal)
   }
 
+  /** The files of `after` that `before` does not have, or has otherwise; leases of the caller's keep both. */
+  async *newFiles(
+    before: CommitTree,
+    after: CommitTree,
+    signal?: AbortSignal,
+  ): AsyncGenerator<FileInfo> {
+    const trees = [treeEntry(before), treeEntry(after)] as const
+    for await (const found of this.#ports.trees.diff(...trees, { signal })) {
+      if (found.after !== undefined) yield this.#info(found.path, found.after)
+    }
+  }
+
   async *#walk(
     tree: DirectoryEntry,
     path: FilePath,

@@ -30,11 +30,8 @@ export type OnHeadReady = (tx: Transaction, heads: readonly ReadyHead[]) => Prom
 
 /** Whether a finished commit that contains given commits may still come to a repo. */
 export type DownstreamState =
-  /**
-   * It may: a job waits or runs, or nothing says that none will. `cause`: a sentence for people, where
-   * it takes one of them, or something out of the ordinary, for it to come.
-   */
-  | { readonly kind: 'pending'; readonly cause?: string }
+  /** It may: a job waits or runs, or nothing says that none will. */
+  | { readonly kind: 'pending' }
   /** It never will, and need not: nobody waits for it. */
   | { readonly kind: 'none' }
   /** It never will: `reason` names the job or the pipeline, in words for people. */
@@ -50,6 +47,15 @@ export interface Downstream {
     commits: readonly CommitName[],
     repo: RepoName,
   ): Promise<DownstreamState>
+  /**
+   * What is waited for where `state` is pending, in a sentence for people; undefined where jobs wait or
+   * run that will end by themselves.
+   */
+  cause(
+    tx: ReadTransaction,
+    commits: readonly CommitName[],
+    repo: RepoName,
+  ): Promise<string | undefined>
   /** Repos beside the main line: waited for when they are named, and not otherwise. */
   besides(tx: ReadTransaction): Promise<ReadonlySet<string>>
   /**

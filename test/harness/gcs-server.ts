@@ -11,6 +11,10 @@ const pageSize = 1000
  * and the real one is not within reach. It knows one bucket, `bucket`.
  */
 export class GcsServer implements AsyncDisposable {
+  /** Method of every request that has come, and the object that its path names. */
+  readonly requests: string[] = []
+  /** What is uploaded to this name is not taken, and nobody is told. */
+  held: string | undefined
   readonly #objects = new Map<string, Uint8Array>()
   readonly #metadata = new Map<string, About['metadata']>()
   readonly #server: Server
@@ -63,6 +67,7 @@ export class GcsServer implements AsyncDisposable {
     const match = /^(\/upload)?\/storage\/v1\/b\/([^/]+)\/o(?:\/([^/]+))?$/.exec(url.pathname)
     const [, upload, bucket, name = ''] = match ?? []
     if (bucket !== 'bucket') return void response.writeHead(404).end('No such bucket')
+    this.requests.push(`${request.method} ${decodeURIComponent(name)}`)
     if (upload !== undefined) return await this.#upload(request, response, url.searchParams)
     if (name === '') return this.#list(response, url.searchParams)
     const key = decodeURIComponent(name)
@@ -126,6 +131,7 @@ export class GcsServer implements AsyncDisposable {
     if (upload === undefined || !isRight || (!isLast && bytes.length % 262_144 !== 0)) {
       return void response.writeHead(400).end()
     }
+    if (upload.about.name === this.held) return
     upload.parts.push(bytes)
     if (!isLast) return void response.writeHead(308, { range: `bytes=0-${end - 1}` }).end()
     const { name, metadata } = upload.about

@@ -6,8 +6,8 @@ import { takeStep } from '../../src/testing/simulation/simulation-steps.ts'
 import { runSteps, stepsOf, verdict } from '../../src/testing/simulation/simulation-run.ts'
 
 /** `npm run simulate` runs more of it. */
-const seeds = [1, 2, 3, 4, 5, 6, 7, 8]
-const stepCount = 60
+const seeds = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+const stepCount = 100
 
 for (const seed of seeds) {
   test(`whatever people and crashes do, every law holds at the end: seed ${seed}`, async () => {

@@ -7,6 +7,7 @@ import { parseQualifiedCommit } from '../parsing/commit-arguments.ts'
 import { CommitTable } from '../printing/commit-rows.ts'
 import { rawText } from '../printing/json.ts'
 import { visible } from '../printing/visible.ts'
+import { isUnimplemented } from '../../client/rpc-error.ts'
 import { commitsClient } from '../own-clients.ts'
 import { pfsClient } from '../pfs-client.ts'
 
@@ -38,17 +39,18 @@ async function tellCauses(
   signal: AbortSignal,
 ): Promise<void> {
   const told = new Set<string>()
-  try {
-    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMsMax, pauseMs * 2)) {
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMsMax, pauseMs * 2)) {
+    try {
       await context.clock.sleep(pauseMs, signal)
       const { causes } = await commitsClient(context).flushCauses(request, { signal })
       for (const cause of causes.filter((text) => !told.has(text))) {
         told.add(cause)
         await context.err.line(`Notice: still waiting: ${visible(cause)}`)
       }
+    } catch (error) {
+      // Of what ends the flush itself, the flush tells; 1.5 does not know the call. All else may pass.
+      if (signal.aborted || isUnimplemented(error)) return
     }
-  } catch {
-    // Of what ends the flush itself, the flush tells; 1.5 does not know the call.
   }
 }
 

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import { FailedPreconditionError } from '../../base/errors.ts'
 import { Code } from '../../base/grpc-wire.ts'
 import { type Client, createClient } from '../../client/client.ts'
@@ -16,6 +16,14 @@ import { storedOperationText } from '../printing/operations.ts'
 import { Table } from '../printing/table.ts'
 import { ageText } from '../printing/times.ts'
 import { visible } from '../printing/visible.ts'
+import { boundedText } from '../spec-source.ts'
+
+/** As many operations as go into a transaction, with all that they may put, however it is escaped. */
+const operationsBound = {
+  mebibytesMax: 64,
+  of: 'operations',
+  advice: 'name a file of JSON, and put large files before, into commits that are open',
+}
 
 function client({ transport }: CommandContext): Client<typeof Transactions> {
   return createClient(Transactions, transport)
@@ -124,8 +132,9 @@ export async function listTransaction(context: CommandContext): Promise<void> {
 export async function runTransaction(context: CommandContext): Promise<void> {
   const { flags, input, out } = context
   const source = flags.text('file')
-  const text = source === '-' ? await input.text() : await readFile(source, 'utf8')
-  const operations = parseOperations(text, source === '-' ? 'the standard input' : source)
+  const bytes = source === '-' ? input.bytes() : createReadStream(source)
+  const name = source === '-' ? 'the standard input' : source
+  const operations = parseOperations(await boundedText(bytes, name, operationsBound), name)
   const { results } = await client(context).runTransaction({ operations: [...operations] })
   for (const [index, { operation }] of operations.entries()) {
     const id = results[index]?.commit?.id

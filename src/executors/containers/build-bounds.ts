@@ -8,15 +8,17 @@ export interface BuildBounds {
   readonly memoryBytes: number
   /** A control group that engines make if need be, from the outermost. */
   readonly group?: string | undefined
+  /** Of a guard of namespaces. */
+  readonly guardOptions: readonly string[]
 }
 
 /**
  * Bounds as parameters of the engine's API. Docker takes the network by its name; of Podman that asks
- * for the host's, unless it is told in words of its own. Rights and groups are Podman's alone.
+ * for the host's, unless it is told in words of its own. Rights, groups and guards are Podman's alone.
  * Lists are JSON.
  */
 export function buildParameters(bounds: BuildBounds, facts: EngineFacts): BuildParameters {
-  const { network, memoryBytes, group } = bounds
+  const { network, memoryBytes, group, guardOptions } = bounds
   return {
     cpushares: buildCpuShares,
     ...(facts.limits.memory && { memory: memoryBytes, memswap: memoryBytes }),
@@ -24,6 +26,7 @@ export function buildParameters(bounds: BuildBounds, facts: EngineFacts): BuildP
     ...(facts.isPodman && {
       dropcaps: JSON.stringify(['all']),
       addcaps: JSON.stringify(buildCapabilities),
+      securityopt: JSON.stringify(guardOptions),
     }),
     ...(group !== undefined && { cgroupparent: group }),
   }
@@ -35,6 +38,7 @@ interface BuildParameters extends Partial<NetworkParameters> {
   readonly memswap?: number
   readonly dropcaps?: string
   readonly addcaps?: string
+  readonly securityopt?: string
   readonly cgroupparent?: string
 }
 

@@ -14,6 +14,7 @@ const facts: EngineFacts = {
   mapsUsers: false,
   isRootless: false,
   limits: { memory: true, cpu: true, processes: true },
+  namespaceGuard: { kind: 'engine' },
 }
 const files = {
   path: '/slot',
@@ -48,6 +49,7 @@ function hostConfig(
     network: 'host',
     processCountMax: 100,
     secretDirectories: [],
+    guardOptions: [],
   })
   return options.HostConfig
 }
@@ -87,6 +89,7 @@ function settingsOf(engine: Partial<EngineFacts>, pfs: string, target: string): 
     network: 'host',
     processCountMax: 100,
     secretDirectories: [{ source: '/dev/shm/x', target }],
+    guardOptions: [],
   })
 }
 

@@ -75,16 +75,19 @@ eval "$text"
 unset text line end
 exec "$@"`
 
-/** What every container is kept from. */
-export const guardedHost: HostConfig = {
-  Init: false,
-  LogConfig: { Type: 'none', Config: {} },
-  CapDrop: ['ALL'],
-  SecurityOpt: [
-    'no-new-privileges',
-    // Where SELinux guards files by labels, those of the slot have none that a container may read.
-    ...(existsSync('/sys/fs/selinux/enforce') ? ['label=disable'] : []),
-  ],
+/** What every container is kept from; `options` are those of a guard of namespaces. */
+export function guardedHost(options: readonly string[]): HostConfig {
+  return {
+    Init: false,
+    LogConfig: { Type: 'none', Config: {} },
+    CapDrop: ['ALL'],
+    SecurityOpt: [
+      'no-new-privileges',
+      // Where SELinux guards files by labels, those of the slot have none that a container may read.
+      ...(existsSync('/sys/fs/selinux/enforce') ? ['label=disable'] : []),
+      ...options,
+    ],
+  }
 }
 
 export interface ContainerSettings {
@@ -106,6 +109,8 @@ export interface SettingsOptions {
   /** Processes and threads of a datum at one time. */
   readonly processCountMax: number
   readonly secretDirectories: readonly ShownDirectory[]
+  /** Of a guard of namespaces. */
+  readonly guardOptions: readonly string[]
 }
 
 /**
@@ -140,7 +145,7 @@ export function containerSettings(options: SettingsOptions): ContainerSettings {
       OpenStdin: false,
       ...(image.hasHealthcheck && { Healthcheck: { Test: ['NONE'] } }),
       HostConfig: {
-        ...guardedHost,
+        ...guardedHost(options.guardOptions),
         AutoRemove: true,
         ReadonlyPaths: readonlyPaths,
         NetworkMode: network,

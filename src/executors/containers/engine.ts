@@ -14,6 +14,12 @@ import {
 } from '../../base/errors.ts'
 import { placesOf } from '../engine-storage.ts'
 import { unlessAborted } from '../process/unless-aborted.ts'
+import {
+  dockerGuard,
+  type NamespaceGuard,
+  podmanGuard,
+  type PodmanSecurity,
+} from './call-profile.ts'
 import { engineError, statusOf } from './engine-errors.ts'
 import type { RegistryLogin } from './registry-logins.ts'
 
@@ -33,6 +39,7 @@ export interface EngineFacts {
   readonly operatingSystem: string
   /** Where it keeps what containers write, as its host has it. */
   readonly storage: readonly string[]
+  readonly namespaceGuard: NamespaceGuard
 }
 
 export interface EngineImage {
@@ -123,6 +130,7 @@ export class Engine implements Disposable {
         const info: EngineInfo = await client.info()
         const isPodman = version.Components?.some(({ Name }) => Name === 'Podman Engine') ?? false
         const security = info.SecurityOptions ?? []
+        const podman = isPodman ? await podmanInfo(client, version.Version) : {}
         const isRootless =
           info.Rootless === true || security.some((option) => option.startsWith('name=rootless'))
         // Podman says that it can, and does not.
@@ -141,8 +149,13 @@ export class Engine implements Disposable {
           operatingSystem: info.OperatingSystem ?? '',
           storage: placesOf([
             info.DockerRootDir,
-            ...(isPodman ? await podmanStorage(client, version.Version) : []),
+            podman.store?.graphRoot,
+            podman.store?.runRoot,
+            podman.store?.volumePath,
           ]),
+          namespaceGuard: isPodman
+            ? podmanGuard(podman.host?.security ?? {})
+            : dockerGuard(security),
         }
       },
       { msMax: factsMsMax },
@@ -395,6 +408,7 @@ interface PodmanInfo {
     readonly runRoot?: unknown
     readonly volumePath?: unknown
   }
+  readonly host?: { readonly security?: PodmanSecurity }
 }
 
 interface ImageConfig {
@@ -410,18 +424,16 @@ interface Progress {
 }
 
 /** Besides what it says as Docker would; nothing more where it does not know of such a question. */
-async function podmanStorage(client: Docker, version: string): Promise<readonly unknown[]> {
+async function podmanInfo(client: Docker, version: string): Promise<PodmanInfo> {
   const asked = { path: `/v${version}/libpod/info`, method: 'GET', statusCodes: { 200: true } }
   return await new Promise((resolve, reject) => {
     client.modem.dial(asked, (error: Error | null, answer) => {
       if (error === null) {
-        const { store = {} } = answer as PodmanInfo
-        const { graphRoot, runRoot, volumePath } = store
-        resolve([graphRoot, runRoot, volumePath])
+        resolve(answer as PodmanInfo)
       } else if (statusOf(error) === undefined) {
         reject(error)
       } else {
-        resolve([])
+        resolve({})
       }
     })
   })

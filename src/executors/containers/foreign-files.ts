@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { guardOptions, type NamespaceGuard } from './call-profile.ts'
 import { bind, guardedHost, startOf } from './container-settings.ts'
 import type { Engine } from './engine.ts'
 import type { MadeContainers } from './made-containers.ts'
@@ -16,6 +17,8 @@ export interface ForeignFilesPorts {
   readonly labels: Readonly<Record<string, string>>
   /** Root in a container is the user that the engine, and so the server, is. */
   readonly isRootless: boolean
+  /** The image has the programs that run, and they may be anybody's. */
+  readonly namespaceGuard: NamespaceGuard
 }
 
 /**
@@ -23,7 +26,7 @@ export interface ForeignFilesPorts {
  * only containers have, as after a datum that was ended. It takes a container, whose root may do that.
  */
 export async function openForeignFiles(
-  { engine, containers, labels, isRootless }: ForeignFilesPorts,
+  { engine, containers, labels, isRootless, namespaceGuard }: ForeignFilesPorts,
   files: SlotFiles,
 ): Promise<void> {
   const hasStaticShell = existsSync(join(files.control, staticShellName))
@@ -37,7 +40,7 @@ export async function openForeignFiles(
     Cmd: hasStaticShell ? start.slice(0, 1) : [],
     Labels: { ...labels },
     HostConfig: {
-      ...guardedHost,
+      ...guardedHost(guardOptions(namespaceGuard, files.path)),
       NetworkMode: 'none',
       Mounts: [
         bind(files.control, '/.pachyderm', true),

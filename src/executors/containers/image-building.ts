@@ -1,3 +1,5 @@
+import { mkdirSync, rmSync } from 'node:fs'
+
 import type { Clock } from '../../base/clock.ts'
 import { CancelledError, FailedPreconditionError } from '../../base/errors.ts'
 import { newHexId, type Random } from '../../base/random.ts'
@@ -5,6 +7,7 @@ import type { ImageBuild } from '../../pipelines/image-builds.ts'
 import { memoryForUserCode } from '../process/control-groups.ts'
 import { buildParameters } from './build-bounds.ts'
 import { BuildGroup } from './build-group.ts'
+import { guardOptions } from './call-profile.ts'
 import type { Engine, EngineFacts } from './engine.ts'
 
 /** By this label `docker image prune --filter` finds what was built here. */
@@ -27,6 +30,8 @@ export interface ImageBuildingPorts {
   readonly buildMsMax?: number | undefined
   /** Of the control groups of this server's builds. */
   readonly groupPrefix: string
+  /** Of the build's own. It does not exist, and is removed. */
+  readonly directory: string
   readonly clock: Clock
   readonly random: Random
 }
@@ -53,8 +58,16 @@ export async function buildImage(
   const build = { archive, name: draft, labels: { [buildLabel]: pipeline }, onLine: keep }
   try {
     await withinBounds(ports, signal, async (group, ending) => {
-      const { network, facts } = ports
-      const bounds = { network, memoryBytes: memoryForUserCode(), group: group?.path }
+      const { network, facts, directory } = ports
+      using made = new DisposableStack()
+      mkdirSync(directory, { mode: 0o700 })
+      made.defer(() => rmSync(directory, { recursive: true, force: true }))
+      const bounds = {
+        network,
+        memoryBytes: memoryForUserCode(),
+        group: group?.path,
+        guardOptions: guardOptions(facts.namespaceGuard, directory),
+      }
       const parameters = buildParameters(bounds, facts)
       await engine.build({ ...build, parameters, signal: ending })
     })

@@ -8,10 +8,26 @@ import { filteredBy, filterLoaders, callFilter } from './call-filter.ts'
 const x64 = {
   prctl: 157,
   calls: [
-    { kind: 0xc000003e, firstKey: 248, lastKey: 250, fcntl: [72], prlimit64: 302 },
-    { kind: 0x40000003, firstKey: 286, lastKey: 288, fcntl: [55, 221], prlimit64: 340 },
+    {
+      kind: 0xc000003e,
+      firstKey: 248,
+      lastKey: 250,
+      fcntl: [72],
+      prlimit64: 302,
+      makers: [56, 272],
+      setns: 308,
+    },
+    {
+      kind: 0x40000003,
+      firstKey: 286,
+      lastKey: 288,
+      fcntl: [55, 221],
+      prlimit64: 340,
+      makers: [120, 310],
+      setns: 346,
+    },
   ],
-}
+} as const
 const allowed = 0x7fff0000
 const noSuchCall = 0x50026
 const invalid = 0x50016
@@ -44,16 +60,17 @@ function answerOf(program: Buffer, { kind, number, args = [] }: Call): number {
     else if (code === 0x15) jump(value === operand)
     else if (code === 0x25) jump(value > operand)
     else if (code === 0x35) jump(value >= operand)
+    else if (code === 0x45) jump((value & operand) !== 0)
     else throw new Error(`unknown instruction ${code}`)
   }
   throw new Error('the program has no end')
 }
 
 describe.each([
-  ['x86-64', 0xc000003e, 0, [248, 249, 250], [72], 302],
-  ['x32', 0xc000003e, 0x40000000, [248, 249, 250], [72], 302],
-  ['i386', 0x40000003, 0, [286, 287, 288], [55, 221], 340],
-])('of programs for %s', (_name, kind, bit, keys, fcntl, prlimit64) => {
+  ['x86-64', 0xc000003e, 0, [248, 249, 250], [72], 302, [56, 272], 308],
+  ['x32', 0xc000003e, 0x40000000, [248, 249, 250], [72], 302, [56, 272], 308],
+  ['i386', 0x40000003, 0, [286, 287, 288], [55, 221], 340, [120, 310], 346],
+])('of programs for %s', (_name, kind, bit, keys, fcntl, prlimit64, makers, setns) => {
   const program = callFilter(x64)
   const answer = (number: number, ...args: readonly number[]): number =>
     answerOf(program, { kind, number: bit + number, args })
@@ -61,10 +78,26 @@ describe.each([
   test('calls for keys, and clone3, are those that fail, as if there were none', () => {
     const failing = [...keys, 435]
     const others = Array.from({ length: 600 }, (_, number) => number).filter(
-      (number) => !failing.includes(number),
+      (number) => ![...failing, setns].includes(number),
     )
     expect(new Set(others.map((number) => answer(number)))).toEqual(new Set([allowed]))
     expect(new Set(failing.map((number) => answer(number)))).toEqual(new Set([noSuchCall]))
+  })
+
+  test('nobody makes a user namespace, or enters that of others; other children are as ever', () => {
+    const [user, mount, group, childEnds] = [0x10000000, 0x20000, 0x2000000, 17]
+    const newOnes = [user, user | childEnds, user | mount | group]
+    // As of fork, vfork and threads of C libraries.
+    const others = [0, childEnds, 0x1200011, 0x4111, 0x3d0f00, mount | group]
+    for (const number of makers) {
+      expect(newOnes.map((flags) => answer(number, flags))).toEqual(newOnes.map(() => notPermitted))
+      expect(others.map((flags) => answer(number, flags))).toEqual(others.map(() => allowed))
+    }
+    expect([0, user, mount].map((kinds) => answer(setns, 5, kinds))).toEqual([
+      notPermitted,
+      notPermitted,
+      notPermitted,
+    ])
   })
 
   test('nobody takes a lease', () => {

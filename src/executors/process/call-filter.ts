@@ -16,6 +16,9 @@ interface CallNumbers {
   /** `fcntl`, and `fcntl64` where there is one. */
   readonly fcntl: readonly number[]
   readonly prlimit64: number
+  /** `clone` and `unshare`, whose first argument says which namespaces are to be new. */
+  readonly makers: readonly [clone: number, unshare: number]
+  readonly setns: number
 }
 
 interface Machine {
@@ -29,15 +32,47 @@ const machines: Readonly<Partial<Record<string, Machine>>> = {
   x64: {
     prctl: 157,
     calls: [
-      { kind: 0xc000003e, firstKey: 248, lastKey: 250, fcntl: [72], prlimit64: 302 },
-      { kind: 0x40000003, firstKey: 286, lastKey: 288, fcntl: [55, 221], prlimit64: 340 },
+      {
+        kind: 0xc000003e,
+        firstKey: 248,
+        lastKey: 250,
+        fcntl: [72],
+        prlimit64: 302,
+        makers: [56, 272],
+        setns: 308,
+      },
+      {
+        kind: 0x40000003,
+        firstKey: 286,
+        lastKey: 288,
+        fcntl: [55, 221],
+        prlimit64: 340,
+        makers: [120, 310],
+        setns: 346,
+      },
     ],
   },
   arm64: {
     prctl: 167,
     calls: [
-      { kind: 0xc00000b7, firstKey: 217, lastKey: 219, fcntl: [25], prlimit64: 261 },
-      { kind: 0x40000028, firstKey: 309, lastKey: 311, fcntl: [55, 221], prlimit64: 369 },
+      {
+        kind: 0xc00000b7,
+        firstKey: 217,
+        lastKey: 219,
+        fcntl: [25],
+        prlimit64: 261,
+        makers: [220, 97],
+        setns: 268,
+      },
+      {
+        kind: 0x40000028,
+        firstKey: 309,
+        lastKey: 311,
+        fcntl: [55, 221],
+        prlimit64: 369,
+        makers: [120, 337],
+        setns: 375,
+      },
     ],
   },
 }
@@ -48,6 +83,7 @@ const and = 0x54
 const jumpIfEqual = 0x15
 const jumpIfGreater = 0x25
 const jumpIfAtLeast = 0x35
+const jumpIfAnyBit = 0x45
 const answer = 0x06
 const allowed = 0x7fff0000
 const refusal = 0x00050000
@@ -67,6 +103,8 @@ const numberMask = 0xbfffffff
 /** `F_SETLEASE`, `F_NOTIFY` and `F_SETDELEG` of linux/fcntl.h. */
 const leases = [1024, 1026, 1040]
 const keeper = 1
+/** `CLONE_NEWUSER` of linux/sched.h. */
+const newUserNamespace = 0x10000000
 
 /** Code, how many to pass over if true, and if not, and the value. */
 type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number]
@@ -81,6 +119,9 @@ type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, valu
  *
  * Besides, what holds up others: leases on files of the machine (EINVAL, as of file systems without), for which
  * whoever writes to them waits, and bounds of process 1, which ends the datums of the slot (EPERM).
+ *
+ * And user namespaces, new ones and those of others (EPERM). In its own, code that is mapped to nobody has all
+ * rights while the kernel still takes it for its user: it could mount the machine's control groups, and lift its bounds.
  */
 export function callFilter({ calls }: Machine): Buffer {
   const instructions = [
@@ -99,16 +140,24 @@ export function callFilter({ calls }: Machine): Buffer {
 }
 
 function refusalsOf(numbers: CallNumbers): readonly Instruction[] {
-  const { firstKey, lastKey, fcntl, prlimit64 } = numbers
+  const { firstKey, lastKey, fcntl, prlimit64, makers, setns } = numbers
   const asForLeases = [
     load(secondArgumentAt),
     ...leases.flatMap((lease) => whenEqual(lease, [refuse(invalid)])),
     allow,
   ]
   const asForKeeper = [load(firstArgumentAt), ...whenEqual(keeper, [refuse(notPermitted)]), allow]
+  const asForMakers: readonly Instruction[] = [
+    load(firstArgumentAt),
+    [jumpIfAnyBit, 0, 1, newUserNamespace],
+    refuse(notPermitted),
+    allow,
+  ]
   return [
     load(numberAt),
     [and, 0, 0, numberMask],
+    ...makers.flatMap((number) => whenEqual(number, asForMakers)),
+    ...whenEqual(setns, [refuse(notPermitted)]),
     ...whenEqual(clone3, [refuse(noSuchCall)]),
     [jumpIfAtLeast, 0, 2, firstKey],
     [jumpIfGreater, 1, 0, lastKey],

@@ -6,8 +6,10 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { SystemClock } from '../../base/clock.ts'
 import type { SlotBoundError } from '../../pipelines/executor.ts'
-import { DiskWatch } from './disk-watch.ts'
+import { HeldClock } from '../../testing/held-clock.ts'
 import { isTested } from '../../testing/left-out.ts'
+import type { DiskSums } from './disk-sums.ts'
+import { DiskWatch } from './disk-watch.ts'
 
 const execute = promisify(execFile)
 const mebibyte = 1024 * 1024
@@ -93,6 +95,81 @@ test('a datum is ended though nothing could be said of the disk, or of another d
   await clock.sleep(300)
   mkdirSync(later)
   expect((await large.ended).message).toMatch(/and its bound is 8MiB$/)
+})
+
+/** What directories hold, by their names; of those it does not know it never hears. */
+class HangingSums implements DiskSums {
+  readonly answers: Map<string, number> = new Map()
+  readonly asked: string[] = []
+  readonly #waiting: (() => void)[] = []
+
+  async bytesIn([name = '']: readonly string[]): Promise<number> {
+    this.asked.push(name)
+    for (;;) {
+      const bytes = this.answers.get(name)
+      if (bytes !== undefined) return bytes
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    }
+  }
+
+  async filesIn(): Promise<number> {
+    return 0
+  }
+
+  answer(name: string, bytes: number): void {
+    this.answers.set(name, bytes)
+    for (const wake of this.#waiting.splice(0)) wake()
+  }
+
+  [Symbol.dispose](): void {
+    this.answer('hung', 0)
+  }
+}
+
+test('a datum whose disk does not answer is passed over, and the others are watched', async () => {
+  const held = new HeldClock()
+  const sums = new HangingSums()
+  const bounds = { datumBytesMax: 8 * mebibyte, reservedBytes: 0 }
+  await using watch = new DiskWatch(home, bounds, held, sums)
+  const ended: string[] = []
+  const begin = (name: string): void => {
+    watch.watch({ directories: [name], end: () => ended.push(name) })
+  }
+  const asleep = (): Promise<void> => expect.poll(() => held.sleeperCount).toBe(1)
+  sums.answer('large', 16 * mebibyte)
+  begin('hung')
+  begin('large')
+  await asleep()
+  held.advance(1000)
+  await expect.poll(() => sums.asked).toEqual(['hung', 'large'])
+  expect(ended, 'the first may only be slow').toEqual([])
+  await asleep()
+  held.advance(2000)
+  await expect.poll(() => ended).toEqual(['large'])
+  sums.answer('later', 16 * mebibyte)
+  begin('later')
+  await asleep()
+  held.advance(1000)
+  // Without more time.
+  await expect.poll(() => ended).toEqual(['large', 'later'])
+  expect(sums.asked).toEqual(['hung', 'large', 'later'])
+  sums.answer('hung', 9 * mebibyte)
+  await asleep()
+  held.advance(1000)
+  await expect.poll(() => ended).toEqual(['large', 'later', 'hung'])
+})
+
+test('a watch ends though a disk does not answer', async () => {
+  const held = new HeldClock()
+  const sums = new HangingSums()
+  const watch = new DiskWatch(home, { datumBytesMax: 1, reservedBytes: 0 }, held, sums)
+  watch.watch({ directories: ['hung'], end: () => expect.fail('nothing is known of it') })
+  await expect.poll(() => held.sleeperCount).toBe(1)
+  held.advance(1000)
+  await expect.poll(() => sums.asked).toEqual(['hung'])
+  const closed = watch[Symbol.asyncDispose]()
+  held.advance(2000)
+  await closed
 })
 
 test.runIf(isTested(canMount))(

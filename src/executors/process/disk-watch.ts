@@ -1,11 +1,10 @@
-import { execFile } from 'node:child_process'
 import { statfsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 
-import type { Clock } from '../../base/clock.ts'
+import { type Clock, waitAtMost } from '../../base/clock.ts'
 import { exactSizeText, sizeText } from '../../base/sizes.ts'
 import { SlotBoundError } from '../../pipelines/executor.ts'
-import { requireDescriptors } from './descriptors.ts'
+import { type DiskSums, DuSums } from './disk-sums.ts'
 import { RunWatch } from './run-watch.ts'
 
 const tickMsMin = 100
@@ -19,6 +18,13 @@ const measuringPart = 0.1
 /** A datum that has less is not why a disk is full. */
 const culpritBytesMin = 16 * 1024 * 1024
 const measureEveryMs = 10_000
+/** Nor does it wait longer than that for another look, should a disk have taken hours. */
+const measurePauseMsMax = 10 * 60_000
+const measuredAtOnceMax = 4
+/** Who has not answered by then is heard when it does; others are watched meanwhile. */
+const answerMsMax = 2000
+/** Of those who do not answer, which may have had enough of the machine. */
+const lateCountMax = 32
 const reservedPart = 0.05
 const reservedBytesMax = 1024 ** 3
 /** No kernel makes more. */
@@ -57,24 +63,35 @@ interface Watched extends WatchedRun {
   measured: { readonly bytes: number; readonly freeBytes: number } | undefined
   /** How many files, if that was of interest. */
   fileCount: number
+  /** Somebody looks at what it has, and has not answered. */
+  isMeasured: boolean
   measureAgainAtMs: number
 }
 
 /**
  * Ends datums that write more than they may, and those that fill the disk. It looks a few times a
  * second, and at what a datum has only when so much has become less free that it may be too much,
- * or some time has passed.
+ * or some time has passed. Where a disk does not answer, the datums on it alone are not watched.
  */
 export class DiskWatch extends RunWatch<Watched> {
   readonly #directory: string
   readonly #bounds: DiskBounds
+  readonly #sums: DiskSums
+  /** Looks that have not been answered. */
+  #measuringCount = 0
   #seen: { readonly room: DiskRoom; readonly atMs: number } | undefined
 
   /** `directory` is on the disk that datums write to. */
-  constructor(directory: string, bounds: DiskBounds, clock: Clock) {
+  constructor(directory: string, bounds: DiskBounds, clock: Clock, sums: DiskSums = new DuSums()) {
     super(clock, tickMsMin)
     this.#directory = directory
     this.#bounds = bounds
+    this.#sums = sums
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    using _ = this.#sums
+    await super[Symbol.asyncDispose]()
   }
 
   /** Watches until what comes is disposed of. */
@@ -84,6 +101,7 @@ export class DiskWatch extends RunWatch<Watched> {
       roomAtStart: this.#freshRoom(),
       measured: undefined,
       fileCount: 0,
+      isMeasured: false,
       measureAgainAtMs: 0,
     })
   }
@@ -93,8 +111,9 @@ export class DiskWatch extends RunWatch<Watched> {
     const room = roomOf(this.#directory)
     const { datumBytesMax, reservedBytes } = this.#bounds
     const isFull = room.bytes < reservedBytes
+    const due = [...this.runs].filter((run) => this.#isDue(run, room.bytes, isFull))
+    await this.#measureAll(due, (run) => this.#measure(run, room.bytes))
     for (const run of this.runs) {
-      if (this.#isDue(run, room.bytes, isFull)) await this.#measure(run, room.bytes)
       if (bytesOf(run) > datumBytesMax)
         this.#end(run, `its bound is ${exactSizeText(datumBytesMax)}`)
     }
@@ -128,16 +147,41 @@ export class DiskWatch extends RunWatch<Watched> {
     return measured.bytes + measured.freeBytes - freeBytes >= datumBytesMax
   }
 
+  /** Those of whom something is known, or was tried to be; the rest will be looked at another time. */
+  async #measureAll(
+    runs: readonly Watched[],
+    measure: (run: Watched) => Promise<void>,
+  ): Promise<void> {
+    const idle = runs.filter((run) => !run.isMeasured)
+    for (let at = 0; at < idle.length; at += measuredAtOnceMax) {
+      if (this.isClosing || this.#measuringCount >= lateCountMax) return
+      const looks = idle.slice(at, at + measuredAtOnceMax).map(async (run) => {
+        run.isMeasured = true
+        this.#measuringCount += 1
+        try {
+          await measure(run)
+        } catch {
+          // What cannot be looked at now may be the next time.
+        } finally {
+          run.isMeasured = false
+          this.#measuringCount -= 1
+        }
+      })
+      const answered = Promise.all(looks).then(() => {})
+      await waitAtMost(this.clock, answerMsMax, answered)
+    }
+  }
+
   async #measure(run: Watched, freeBytes: number): Promise<void> {
     const startMs = this.clock.monotonicMs()
     const [bytes, otherBytes = 0] = await Promise.all([
-      bytesIn(run.directories),
+      this.#sums.bytesIn(run.directories),
       // What holds the datum may just be ending; others are looked at all the same.
       run.otherBytes?.().catch(() => 0),
     ])
     run.measured = { bytes: bytes + otherBytes, freeBytes }
     const endMs = this.clock.monotonicMs()
-    run.measureAgainAtMs = endMs + (endMs - startMs) / measuringPart
+    run.measureAgainAtMs = endMs + Math.min((endMs - startMs) / measuringPart, measurePauseMsMax)
   }
 
   /** One at a time: the disk may have room then. */
@@ -159,7 +203,9 @@ export class DiskWatch extends RunWatch<Watched> {
     const culprits = [...this.runs].filter(
       (run) => run.roomAtStart.files - freeFiles > culpritFilesMin,
     )
-    for (const run of culprits) run.fileCount = await filesIn(run.directories)
+    await this.#measureAll(culprits, async (run) => {
+      run.fileCount = await this.#sums.filesIn(run.directories)
+    })
     const [most] = culprits.toSorted((left, right) => right.fileCount - left.fileCount)
     if (most === undefined || most.fileCount <= culpritFilesMin) return
     this.#endWith(
@@ -199,27 +245,4 @@ function roomOf(directory: string): DiskRoom {
   // Some file systems have no table of files that could be full.
   if (files === 0) return { bytes, files: Number.POSITIVE_INFINITY, reservedFiles: 0 }
   return { bytes, files: ffree, reservedFiles: Math.min(reservedFilesMax, files * reservedPart) }
-}
-
-/** As `du` counts it: blocks, each file once, whatever goes meanwhile. */
-async function bytesIn(directories: readonly string[]): Promise<number> {
-  return 1024 * (await sumOf('-skx', directories))
-}
-
-/** With directories, each once. */
-async function filesIn(directories: readonly string[]): Promise<number> {
-  return await sumOf('-sx', directories, '--inodes')
-}
-
-async function sumOf(
-  flags: string,
-  directories: readonly string[],
-  ...more: readonly string[]
-): Promise<number> {
-  requireDescriptors()
-  const text = await new Promise<string>((resolve) => {
-    execFile('du', [flags, ...more, '--', ...directories], (_error, stdout) => resolve(stdout))
-  })
-  const sizes = [...text.matchAll(/^(\d+)\t/gm)].map(([, digits]) => Number(digits))
-  return sizes.reduce((sum, size) => sum + size, 0)
 }

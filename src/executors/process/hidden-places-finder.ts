@@ -35,6 +35,7 @@ export class HiddenPlacesFinder implements Disposable {
   /** As the last look that hung had it. */
   #stuckTable = ''
   #idle = new AbortController()
+  #isDisposed = false
 
   constructor(clock: Clock, mounts: RemoteMounts) {
     this.#clock = clock
@@ -48,6 +49,7 @@ export class HiddenPlacesFinder implements Disposable {
 
   /** The first look has less to wait for. */
   warm(): void {
+    if (this.#isDisposed) return
     try {
       this.#child ??= this.#start()
       this.#endWhenIdle()
@@ -61,7 +63,7 @@ export class HiddenPlacesFinder implements Disposable {
    * What is to be hidden now.
    *
    * @throws {SandboxLateError} when a disk does not answer.
-   * @throws {UnavailableError} when the process for it ended.
+   * @throws {UnavailableError} when the process for it ended, or the finder is disposed of.
    */
   find(request: PlacesRequest): Promise<HiddenPlaces> {
     const key = JSON.stringify(request)
@@ -76,22 +78,30 @@ export class HiddenPlacesFinder implements Disposable {
     return look
   }
 
+  /** Looks that go on, or have not begun, fail. */
   [Symbol.dispose](): void {
+    this.#isDisposed = true
     this.#idle.abort()
+    this.#end()
+  }
+
+  #end(): void {
     this.#child?.kill('SIGKILL')
     this.#child = undefined
   }
 
   #endWhenIdle(): void {
     this.#idle.abort()
+    if (this.#isDisposed) return
     this.#idle = new AbortController()
     void this.#clock.sleep(idleMs, this.#idle.signal).then(
-      () => this[Symbol.dispose](),
+      () => this.#end(),
       () => {},
     )
   }
 
   async #look(request: PlacesRequest): Promise<HiddenPlaces> {
+    if (this.#isDisposed) throw new UnavailableError('no sandbox: the server is about to end')
     const isHopeless =
       this.#stuck.size >= stuckCountMax ||
       (this.#stuck.size > 0 && mountTableText() === this.#stuckTable)
@@ -100,7 +110,9 @@ export class HiddenPlacesFinder implements Disposable {
     this.#idle.abort()
     const child = (this.#child ??= this.#start())
     const timer = new AbortController()
+    let isLate = false
     const late = this.#clock.sleep(findMsMax, timer.signal).then(async () => {
+      isLate = true
       this.#child = undefined
       this.#stuck.add(child)
       this.#stuckTable = table
@@ -109,8 +121,13 @@ export class HiddenPlacesFinder implements Disposable {
       throw await this.#lateError()
     })
     late.catch(() => {})
+    const answer = answerOf(child, request).catch(async (error: unknown) => {
+      // What lets itself be ended has not failed: it was late.
+      if (isLate) await late
+      throw error
+    })
     try {
-      return await Promise.race([answerOf(child, request), late])
+      return await Promise.race([answer, late])
     } finally {
       timer.abort()
       this.#endWhenIdle()

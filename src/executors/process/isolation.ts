@@ -9,7 +9,7 @@ export type Isolation = SandboxMode | 'none'
 export interface SandboxChoice {
   readonly kind: 'sandbox'
   readonly mode: SandboxMode
-  /** Without, user code gets at the kernel's keys. */
+  /** Without, user code gets at the kernel's keys, and in mode `root` at the machine's control groups. */
   readonly filterLoader: FilterLoader | undefined
 }
 

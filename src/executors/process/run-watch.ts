@@ -19,6 +19,10 @@ export abstract class RunWatch<Run> implements AsyncDisposable {
     await this.#loop
   }
 
+  protected get isClosing(): boolean {
+    return this.#closing.signal.aborted
+  }
+
   /** Looks at all that runs; tells in how many milliseconds to look again. */
   protected abstract look(): number | Promise<number>
 

@@ -23,6 +23,7 @@ import type { DiskWatch } from './disk-watch.ts'
 import { EmptiedDirectory } from './emptied-directory.ts'
 import { EmptiedTree } from './emptied-tree.ts'
 import { datumScript, RewrittenFile, userEnvironment } from './environment.ts'
+import type { EngineVariables } from '../engine-storage.ts'
 import type { HiddenPlacesFinder } from './hidden-places-finder.ts'
 import { OutputBudget, OutputLines } from './output-lines.ts'
 import type { ProcessWatch } from './process-watch.ts'
@@ -71,6 +72,7 @@ export interface SlotOptions {
   readonly engineSockets: readonly string[]
   /** Directories, none of which need exist. */
   readonly engineStorage: readonly string[]
+  readonly engineVariables: EngineVariables
   readonly programPath: string
   readonly outputBytesMax: number
   /** The slot's own, if there is one. It is disposed of with the slot. */
@@ -136,12 +138,14 @@ export class SandboxSlot implements Slot {
     signal: AbortSignal,
   ): Promise<SandboxSlot> {
     const { programPath, peoplesProgramPath } = options
-    const { hiddenDirectories, hiddenPaths, engineSockets, engineStorage } = options
+    const { hiddenDirectories, hiddenPaths, engineSockets } = options
+    const { engineStorage, engineVariables } = options
     const finding = options.finder.find({
       hiddenDirectories,
       hiddenPaths,
       engineSockets,
       engineStorage,
+      engineVariables,
       programPath,
       peoplesProgramPath,
     })

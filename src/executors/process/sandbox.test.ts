@@ -1,5 +1,12 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -8,6 +15,7 @@ import { SystemClock } from '../../base/clock.ts'
 import { UnavailableError } from '../../base/errors.ts'
 import { noSecrets } from '../../pipelines/executor.ts'
 import { transform } from '../../testing/process-fixture.ts'
+import { datumScript } from './environment.ts'
 import { RemoteMounts } from './remote-mounts.ts'
 import { parseAnswer } from './runner-answers.ts'
 import { openSandbox, Sandbox, type SandboxOptions, toolPathOf } from './sandbox.ts'
@@ -118,6 +126,22 @@ test('what is to be hidden and has gone keeps no sandbox from opening', async ()
     const mounts = new RemoteMounts(options.clock)
     await using sandbox = await openSandbox(options, mounts, new AbortController().signal)
     await expect(sandbox.ready).resolves.toBeUndefined()
+  } finally {
+    rmSync(data, { recursive: true, force: true })
+  }
+})
+
+test('in a sandbox of an ordinary user nobody makes user namespaces, even without a filter of calls', async () => {
+  const data = mkdtempSync(join(tmpdir(), 'pachyderm-sandbox-'))
+  try {
+    const command = ['unshare', '--user', 'true']
+    const options = { ...(await optionsIn(data)), mode: 'user', command } as const
+    writeFileSync(options.directory.datumFile, datumScript({ PATH: '/usr/bin:/bin' }))
+    const mounts = new RemoteMounts(options.clock)
+    await using sandbox = await openSandbox(options, mounts, new AbortController().signal)
+    expect(await sandbox.run(nonce)).toEqual({ kind: 'exit', exitCode: 1 })
+    const host = readFileSync('/proc/sys/user/max_user_namespaces', 'utf8')
+    expect(Number(host)).toBeGreaterThan(0)
   } finally {
     rmSync(data, { recursive: true, force: true })
   }

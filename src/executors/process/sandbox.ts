@@ -37,7 +37,7 @@ export interface SandboxLimits {
 
 export interface SandboxOptions {
   readonly mode: SandboxMode
-  /** What keeps the kernel's keys from user code; nothing does without. */
+  /** Keeps user code from the kernel's keys, and from user namespaces; nothing does without. */
   readonly filterLoader: FilterLoader | undefined
   readonly directory: SlotDirectory
   readonly hiddenDirectories: readonly RawPath[]
@@ -374,7 +374,7 @@ export class Sandbox implements AsyncDisposable {
 function startProgram(
   program: string,
   args: readonly string[],
-  { directory, limits, secrets }: SandboxOptions,
+  { mode, directory, limits, secrets }: SandboxOptions,
 ): ChildProcess {
   using passed = new DisposableStack()
   const pass = (path: string, flags: number): number =>
@@ -387,6 +387,7 @@ function startProgram(
     env: {
       PATH: toolPath,
       LANG: 'C',
+      SANDBOX_MODE: mode,
       PROCESS_COUNT_MAX: String(limits.processCount),
       ...secretVariables(secrets),
     },

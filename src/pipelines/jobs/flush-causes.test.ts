@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest'
-import { atom, openTestProcessing, type TestProcessing } from '../../testing/test-processing.ts'
+import {
+  atom,
+  failDatum,
+  openTestProcessing,
+  type TestProcessing,
+} from '../../testing/test-processing.ts'
 
 async function causesOf(world: TestProcessing, commit: string): Promise<readonly string[]> {
   return await world.versioning.subscriptions.flushCauses({ commits: [{ repo: 'in', commit }] })
@@ -82,4 +87,83 @@ test('a flush says what the job that it waits for says of itself', async () => {
   ])
   released.resolve(undefined)
   await world.flush('in', commit)
+})
+
+test('a flush says that a job waits behind one that is held up, and why that is', async () => {
+  await using world = await openTestProcessing()
+  await chain(world)
+  const released = Promise.withResolvers<undefined>()
+  world.code('up', async () => {
+    await released.promise
+    return { x: '1' }
+  })
+  await world.commit('in', { a: 'one' })
+  const commit = await world.commit('in', { a: 'two' })
+  const [later, first] = await world.processing.jobs.list('up')
+  await expect.poll(() => world.ran.length).toBe(1)
+  await world.database.transact((tx) =>
+    tx.run(
+      `UPDATE job_rows SET reason = 'the disk is full (retrying)' WHERE id = ?`,
+      first?.id ?? '',
+    ),
+  )
+  expect(await causesOf(world, commit)).toEqual([
+    `job ${later?.id} of pipeline up waits behind job ${first?.id}: the disk is full (retrying)`,
+  ])
+  released.resolve(undefined)
+  await world.flush('in', commit)
+})
+
+test('a flush says which trigger holds back what goes with the commit', async () => {
+  await using world = await openTestProcessing()
+  await chain(world)
+  world.code('both', () => ({ x: '1' }))
+  const trigger = { branch: '', size: '', commits: 2, cronSpec: '', all: false }
+  const slow = { atom: { ...atom('in', '/').atom, trigger } }
+  await world.pipeline('both', { cross: [atom('up', '/'), slow] })
+  const commit = await world.commit('in', { a: 'one' })
+  await expect
+    .poll(async () => await causesOf(world, commit))
+    .toEqual([
+      `pipeline both has no job over commit in/${commit} yet: what goes with it has to come to in/both-trigger (its trigger holds back what is newer: inspect-branch in both-trigger shows what it waits for)`,
+    ])
+})
+
+test('a flush says that people are to commit to a repo that no pipeline writes', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  await world.versioning.repos.create({ name: 'mid', provenance: ['in'] })
+  world.code('down', () => ({ x: '1' }))
+  await world.pipeline('down', atom('mid', '/*'))
+  const commit = await world.commit('in', { a: 'one' })
+  expect(await causesOf(world, commit)).toEqual([
+    `no pipeline writes repo mid: a finished commit made from commit in/${commit} is still to be made there`,
+  ])
+})
+
+test('a flush says what else is still to come, and from which stopped pipeline', async () => {
+  await using world = await openTestProcessing()
+  await chain(world)
+  await world.versioning.repos.create({ name: 'other' })
+  world.code('side', (files) => {
+    if (files.get('other/a') === 'bad') failDatum('it is bad')
+    return { x: '1' }
+  })
+  await world.pipeline('side', atom('other', '/*'), { datumTries: 1 })
+  for (const name of ['main', 'both']) world.code(name, () => ({ x: '1' }))
+  await world.pipeline('main', { cross: [atom('up', '/'), atom('other', '/')] })
+  await world.pipeline('both', { cross: [atom('main', '/'), atom('side', '/')] })
+  await world.commit('other', { a: 'good' })
+  await world.flush('in', await world.commit('in', { a: 'one' }))
+  const bad = await world.commit('other', { a: 'bad' })
+  const commits = [{ repo: 'other', commit: bad }]
+  await expect(world.flush('other', bad)).rejects.toThrow(/pipeline side failed/)
+  expect(await world.versioning.subscriptions.flushCauses({ commits })).toEqual([])
+  const commit = await world.commit('in', { a: 'two' })
+  const cause = `pipeline both has no job over commit in/${commit} yet: what goes with it has to come to`
+  await expect.poll(async () => await causesOf(world, commit)).toEqual([`${cause} side/master`])
+  await world.processing.pipelines.stop('side')
+  expect(await causesOf(world, commit)).toEqual([
+    `${cause} side/master (pipeline side is stopped: start-pipeline side)`,
+  ])
 })

@@ -5,6 +5,7 @@ import { findCommit, insertFinishedCommit } from '../../versioning/commit-record
 import { decodeDatum } from '../datums/datum-sets.ts'
 import { type DatumFailure, firstFailure } from '../datum-results.ts'
 import { type DatumKey, datumText } from '../datums.ts'
+import { endExport } from '../exported-outputs.ts'
 import { beginCounts } from '../job-counts.ts'
 import { findJob, getJob, setJobState, type JobRecord } from '../job-records.ts'
 import type { JobStep } from '../job-steps.ts'
@@ -101,7 +102,7 @@ async function finish(
     reading.hold({ kind: 'map', root: goodSet })
     putting[Symbol.dispose]()
     step.set('')
-    const hopeless = await exportOutput(ports, plan, { url, tree }, signal)
+    const hopeless = await exportOutput(ports, plan, { url, tree, lease: reading }, signal)
     if (hopeless !== undefined) return await fail(ports, plan, recorder, async () => hopeless)
     signal.throwIfAborted()
   }
@@ -316,6 +317,7 @@ async function succeed(
     })
     const head = { repo: job.outputRepo, name: job.outputBranch, head: job.outputCommit }
     await setHead(tx, ports.onHeadReady, head)
+    if (plan.spec.egressUrl !== undefined) await endExport(tx, job)
     if (stats !== undefined) await commitStats(tx, ports, job, stats)
   })
 }

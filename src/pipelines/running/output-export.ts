@@ -2,7 +2,9 @@ import type { Clock } from '../../base/clock.ts'
 import { DomainError } from '../../base/errors.ts'
 import { shownSource } from '../../base/source-urls.ts'
 import { pauseAfter, type Pauses } from '../../base/retries.ts'
+import type { Lease } from '../../storage/leases.ts'
 import type { CommitTree } from '../../versioning/commit-records.ts'
+import { beginExport } from '../exported-outputs.ts'
 import { noteReason } from '../job-records.ts'
 import type { ExportProgress } from '../output-exports.ts'
 import type { RunPorts } from './run-ports.ts'
@@ -15,17 +17,24 @@ const failureCountMax = 20
 /** The job says at most this often how far its export is. */
 const noteEveryMs = 2000
 
+interface ExportedOutput {
+  readonly url: string
+  readonly tree: CommitTree
+  /** Holds the tree, and what it is compared with. */
+  readonly lease: Lease
+}
+
 /**
  * Exports what will be the job's output commit, as often as it takes, and says in the job how far it
- * is. Gives why it is hopeless; undefined when every file is there. What it has done is known by the
- * store alone, which is asked: so it goes on after a restart without any notes of ours.
+ * is. Gives why it is hopeless; undefined when every file is there. Of the files that are not known to be
+ * there from the last export, the store alone knows which are, and is asked: so it goes on after a restart.
  *
  * @throws {CancelledError} when `signal` aborts.
  */
 export async function exportOutput(
   ports: RunPorts,
   plan: JobPlan,
-  { url, tree }: { readonly url: string; readonly tree: CommitTree },
+  { url, tree, lease }: ExportedOutput,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const { job } = plan
@@ -34,18 +43,31 @@ export async function exportOutput(
   for (;;) {
     const suffix = last === undefined ? '' : `; ${last.text} (retrying)`
     const files = tree.fileCount === 1 ? '1 file' : `${tree.fileCount} files`
-    const notes = new Notes(ports.clock, async ({ fileCount }) => {
-      const text = `exporting to ${target}: ${fileCount} of ${files} there${suffix}`
+    const note = async (text: string): Promise<void> =>
       await ports.database.transact((tx) => noteReason(tx, job, text))
+    const notes = new Notes(ports.clock, async ({ fileCount }) => {
+      await note(`exporting to ${target}: ${fileCount} of ${files} there${suffix}`)
     })
     let hasWritten = false
     try {
-      notes.tell({ fileCount: 0, sameFileCount: 0 })
+      await note(`exporting to ${target}${suffix}`)
       const { egressSecret } = plan.spec
       const credentials =
         egressSecret === undefined ? undefined : await ports.secrets.texts(egressSecret)
       await ports.exports.exportTree(
-        { commit: job.outputCommit, tree, url, ...(credentials !== undefined && { credentials }) },
+        {
+          commit: job.outputCommit,
+          tree,
+          url,
+          ...(credentials !== undefined && { credentials }),
+          begin: (reached) =>
+            lease.acquire(async () => {
+              const known = { tree, ...reached }
+              const base = await ports.database.transact((tx) => beginExport(tx, job, known))
+              if (base !== undefined) lease.hold({ kind: 'tree', root: base.root })
+              return base
+            }),
+        },
         {
           signal,
           onProgress(progress) {
@@ -69,8 +91,7 @@ export async function exportOutput(
         const tries = isHopeless ? '' : ` (tried ${count} times)`
         return `the output could not be exported to ${target}: ${last.text}${tries}`
       }
-      const text = `exporting to ${target}: ${last.text} (retrying)`
-      await ports.database.transact((tx) => noteReason(tx, job, text))
+      await note(`exporting to ${target}: ${last.text} (retrying)`)
       await pauseAfter(ports, pauses, count, signal)
     }
   }

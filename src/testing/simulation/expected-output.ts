@@ -1,4 +1,5 @@
 import type { AtomInput, Input } from '../../pipelines/inputs.ts'
+import type { PipelineSpec } from '../../pipelines/specs.ts'
 import { runCode, type Written } from './user-codes.ts'
 
 /** Paths that begin with a slash → texts; a directory ends in a slash, and has the text ''. */
@@ -29,10 +30,10 @@ export interface Expected {
  * Shares nothing with the pipelines but the user code.
  */
 export function expectedOutput(
-  input: Input,
-  command: string,
+  { input, transform, errorCommand }: Pick<PipelineSpec, 'input' | 'transform' | 'errorCommand'>,
   filesOf: (repo: string) => Files,
 ): Expected {
+  const [command = ''] = transform.command
   const datums = datumsOf(input, filesOf).toSorted(byOrder)
   const writes: Written[] = []
   for (const { members } of datums) {
@@ -46,6 +47,8 @@ export function expectedOutput(
       writes.push(runCode(command, shown))
     } catch (error) {
       if (typeof error !== 'string') throw error
+      // It lets the datum go, which then has no part in the output.
+      if (errorCommand !== undefined) continue
       return { datumCount: datums.length, files: undefined, reason: error }
     }
   }

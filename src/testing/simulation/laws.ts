@@ -53,6 +53,7 @@ export async function checkLaws(simulation: Simulation): Promise<void> {
 async function checkAtRest(simulation: Simulation): Promise<void> {
   simulation.observe()
   await simulation.untilDone('check jobs', () => checkJobs(simulation))
+  await simulation.untilDone('check exports', () => checkExports(simulation))
   await checkWhole(simulation)
 }
 
@@ -156,6 +157,26 @@ async function commitToAll(simulation: Simulation, round: number): Promise<void>
   })
 }
 
+/** What the last good job of a pipeline wrote is where it exports to, among what others have exported there. */
+async function checkExports(simulation: Simulation): Promise<void> {
+  const { jobs, pipelines } = simulation.server.processing
+  for (const { name, spec } of await pipelines.list()) {
+    const [last] = await jobs.list(name)
+    if (spec.egressUrl === undefined || last?.state !== 'success') continue
+    const exported = simulation.exportedFiles(spec.egressUrl, last.outputCommit)
+    if (
+      exported === undefined ||
+      (await inspect(simulation, name, last.outputCommit)) === undefined
+    ) {
+      continue
+    }
+    for (const [path, text] of await simulation.filesOf(name, last.outputCommit)) {
+      if (path.endsWith('/') || exported.get(path) === text) continue
+      simulation.break(`${spec.egressUrl}${path} is ${exported.get(path)}, and should be ${text}`)
+    }
+  }
+}
+
 /** Every job that is remembered came to what its inputs say. */
 async function checkJobs(simulation: Simulation): Promise<void> {
   const { jobs, pipelines } = simulation.server.processing
@@ -189,6 +210,8 @@ function checkCounts(simulation: Simulation, name: string, { counts, state }: Jo
 
 /** What is counted of a job that did not succeed is what there is of its datums. */
 async function checkEnds(simulation: Simulation, name: string, job: JobRecord): Promise<void> {
+  // What was made from a commit goes with it.
+  if (outsideReasons.test(job.reason)) return
   const { jobs } = simulation.server.processing
   const names = atomsOf((await jobs.specOf(job))?.input ?? noInput).map((atom) => atom.name)
   // Where two members of a union have one name, a datum may stand in two places, and count in one.
@@ -241,8 +264,7 @@ async function expectedOf(simulation: Simulation, job: JobRecord): Promise<Expec
     if ((await inspect(simulation, repo, commit)) === undefined) return undefined
     files.set(repo, await knownFiles(simulation, repo, commit))
   }
-  const command = spec.transform.command[0] ?? ''
-  return expectedOutput(spec.input, command, (repo) => files.get(repo) ?? new Map())
+  return expectedOutput(spec, (repo) => files.get(repo) ?? new Map())
 }
 
 /** Of a source what was acknowledged; of others what is there, which is checked with its job. */
@@ -322,8 +344,7 @@ async function checkHeads(simulation: Simulation): Promise<void> {
         if (!good.has(repo)) break
       }
       if (state !== 'running' || files.size === 0) continue
-      const command = spec.transform.command[0] ?? ''
-      const expected = expectedOutput(spec.input, command, (repo) => files.get(repo) ?? new Map())
+      const expected = expectedOutput(spec, (repo) => files.get(repo) ?? new Map())
       if (expected.files === undefined) continue
       const [job] = await processing.jobs.list(name)
       if (job?.state !== 'success') {

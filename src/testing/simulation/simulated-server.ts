@@ -5,6 +5,7 @@ import { PipelineCollection } from '../../pipelines/collection-source.ts'
 import { JobCommitUses } from '../../pipelines/commit-uses.ts'
 import type { DatumOutcome, DatumWork, DatumWorkers } from '../../pipelines/datum-worker.ts'
 import { JobDownstream } from '../../pipelines/downstream.ts'
+import type { OutputExports } from '../../pipelines/output-exports.ts'
 import { createProcessing, type Processing } from '../../pipelines/processing.ts'
 import { Triggers } from '../../pipelines/triggers.ts'
 import { ChunkedContents } from '../../storage/chunked-contents.ts'
@@ -14,7 +15,7 @@ import { Leases } from '../../storage/leases.ts'
 import { ProllyMaps } from '../../storage/prolly-map.ts'
 import { DeletionNotes } from '../../versioning/deletion-notes.ts'
 import { createVersioning, type Versioning } from '../../versioning/versioning.ts'
-import { MemoryBucket } from '../memory-bucket.ts'
+import type { MemoryBucket } from '../memory-bucket.ts'
 import { MemorySpools } from '../memory-spools.ts'
 import { exportsTo, failDatum, runFunction, unusedParts } from '../test-processing.ts'
 import { type Life, SeededRandom, simulatedClock, type SimulatedEvents } from './events.ts'
@@ -29,11 +30,16 @@ export interface Disk {
   /** How often user code ran, and how often a worker was lost, by datum. */
   readonly runs: Map<string, number>
   readonly losses: Map<string, number>
+  /** Where pipelines export to, and the commit that each of them was the last to begin with. */
+  readonly bucket: MemoryBucket
+  readonly exported: Map<string, string>
 }
 
 /** Workers are lost at most so often for one datum, so that none fails for it. */
 const lossesMax = 2
 const slownessMsMax = 300
+/** Of so many writes to the bucket, one fails. */
+const writesPerFailure = 12
 
 /** One life of a server: everything of the product above the rows and the chunks. */
 export interface SimulatedServer {
@@ -90,7 +96,7 @@ export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
     triggers,
     versioning,
     workers: simulatedWorkers(ports, life, { contents, trees }),
-    exports: exportsTo(new MemoryBucket(), versioning),
+    exports: simulatedExports(ports, life, versioning),
     ...unusedParts(),
     log: { error: ports.onError },
     processorCount: 1,
@@ -124,9 +130,12 @@ function simulatedWorkers(
   const process = async (command: string, work: DatumWork): Promise<DatumOutcome> => {
     const datum = work.environment['PACH_DATUM_ID'] ?? ''
     await wait(events, life, work.signal)
+    // A trial and its main line may be at the same datum at once.
     const known = disk.rows.get(
-      `SELECT datum FROM datum_results WHERE datum = ? AND output_root <> ''`,
-      [datum],
+      `SELECT datum FROM datum_results JOIN job_rows AS made ON made.id = job
+        JOIN job_rows AS running ON running.id = ? AND running.pipeline = made.pipeline
+        WHERE datum = ? AND output_root <> ''`,
+      [work.environment['PACH_JOB_ID'] ?? '', datum],
     )
     if (known !== undefined) onBroken(`datum ${datum} runs again, and its result was recorded`)
     const losses = disk.losses.get(datum) ?? 0
@@ -156,6 +165,28 @@ function simulatedWorkers(
         process: (work) => process(command, work),
         [Symbol.asyncDispose]: async () => undefined,
       }
+    },
+  }
+}
+
+/** To a bucket that takes its time, and fails now and then. */
+function simulatedExports(
+  { events, disk }: SimulatedPorts,
+  life: Life,
+  versioning: Versioning,
+): OutputExports {
+  const { bucket } = disk
+  bucket.onCall = async (call) => {
+    if (call !== 'write') return
+    await events.device(life)
+    if (events.roll(writesPerFailure) === 0) throw new UnavailableError('the bucket is not there')
+  }
+  const exports = exportsTo(bucket, versioning)
+  return {
+    check: (url) => exports.check(url),
+    async exportTree(output, options) {
+      disk.exported.set(output.url, output.commit)
+      return await exports.exportTree(output, options)
     },
   }
 }

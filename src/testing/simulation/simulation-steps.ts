@@ -4,7 +4,7 @@ import { Dice } from '../busy-world.ts'
 import { transform } from '../test-processing.ts'
 import type { Files } from './expected-output.ts'
 import { type ModelCommit, sourceRepos } from './source-model.ts'
-import { NothingToDoError, type Simulation } from './simulation.ts'
+import { bucketUrl, NothingToDoError, type Simulation } from './simulation.ts'
 import { usualKinds } from './user-codes.ts'
 
 /** What a step may be. */
@@ -29,6 +29,9 @@ export type StepKind =
   | 'stopJob'
   | 'deleteJob'
   | 'restartDatum'
+  | 'try'
+  | 'mergeTrial'
+  | 'deleteTrial'
   | 'collect'
   | 'flush'
   | 'wait'
@@ -40,6 +43,7 @@ export type StepKind =
 type Action = (simulation: Simulation, dice: Dice) => Promise<string>
 
 const pipelineNames: readonly string[] = ['p0', 'p1', 'p2', 'p3', 'p4', 'p5']
+const trialNames: readonly string[] = ['t0', 't1']
 const globs: readonly string[] = ['/', '/*', '/*', '/*/*', '/d*', '/f*']
 const matches = [
   { glob: '/(?)*', on: '$1' },
@@ -190,11 +194,13 @@ function specOf(
   dice: Dice,
 ): RequestedSpec {
   const constant = dice.roll(4)
+  const errorCommand = dice.roll(4) === 0 ? ['nothing:0'] : undefined
   return {
     name,
-    transform: transform(command),
+    transform: transform(command, { errorCommand }),
     input: isIncremental ? logInput(dice) : inputOf(simulation, name, dice),
     incremental: isIncremental,
+    ...(dice.roll(4) === 0 && { egressUrl: bucketUrl + name }),
     ...(constant > 0 && { parallelism: { constant, coefficient: 0 } }),
   }
 }
@@ -214,6 +220,20 @@ async function update(simulation: Simulation, dice: Dice, reprocess: boolean): P
   const spec = specOf(simulation, name, { command, isIncremental }, dice)
   await pipelines.update(spec, { reprocess })
   return `update ${name} ${command} ${JSON.stringify(spec.input)}${reprocess ? ' --reprocess' : ''}`
+}
+
+async function mergeBranches(
+  simulation: Simulation,
+  names: { readonly repo: string; readonly from: string; readonly into: string },
+): Promise<string> {
+  const { model, server } = simulation
+  let outcome = ''
+  await model.make(1, async () => {
+    const change = await server.versioning.branchChanges.merge(names, unlimited)
+    outcome = change.outcome
+    return await headOf(simulation, names.repo, change.head)
+  })
+  return outcome
 }
 
 const unlimited = { dryRun: false, prefer: 'ours' as const, message: '' }
@@ -286,15 +306,8 @@ const actions: Readonly<Record<StepKind, Action>> = {
     return `delete-commit ${repo}@${id.slice(0, 6)}`
   },
   async merge(simulation, dice) {
-    const { model, server } = simulation
     const repo = pick(dice, sourceRepos)
-    const names = { repo, from: 'other', into: 'master' }
-    let outcome = ''
-    await model.make(1, async () => {
-      const change = await server.versioning.branchChanges.merge(names, unlimited)
-      outcome = change.outcome
-      return await headOf(simulation, repo, change.head)
-    })
+    const outcome = await mergeBranches(simulation, { repo, from: 'other', into: 'master' })
     return `merge ${repo}@other into master: ${outcome}`
   },
   async revert(simulation, dice) {
@@ -363,6 +376,41 @@ const actions: Readonly<Record<StepKind, Action>> = {
     await jobs.restartDatum(job.id, [pick(dice, members).path])
     return `restart-datum of ${job.pipeline}`
   },
+  async try(simulation, dice) {
+    const { pipelines, trials } = simulation.server.processing
+    const name = pick(dice, trialNames)
+    const tried = pick(dice, pipelineNames)
+    const { spec: old } = await pipelines.inspect(tried)
+    const isIncremental = old.incremental
+    const isSameCode = dice.roll(3) === 0
+    const command = isSameCode ? (old.transform.command[0] ?? '') : commandOf(isIncremental, dice)
+    const specs = [specOf(simulation, tried, { command, isIncremental }, dice)]
+    const data = [{ repo: pick(dice, ['a', 'b']), branch: 'master', other: 'other' }]
+    const how = dice.roll(3)
+    await trials.create({
+      name,
+      specs: how === 0 ? [] : specs,
+      data: how === 1 ? [] : data,
+      results: 'same-code',
+    })
+    return `try ${name}: ${['data', 'spec', 'both'][how]} ${tried} ${command} ${JSON.stringify(specs[0]?.input)}`
+  },
+  async mergeTrial(simulation, dice) {
+    const { trials } = simulation.server.processing
+    const name = pick(dice, trialNames)
+    const { data } = await trials.inspect(name)
+    for (const { repo, branch, other } of data) {
+      await mergeBranches(simulation, { repo, from: branch, into: other })
+    }
+    await simulation.wait(Number.POSITIVE_INFINITY)
+    await trials.merge(name)
+    return `merge trial ${name}`
+  },
+  async deleteTrial({ server }, dice) {
+    const name = pick(dice, trialNames)
+    await server.processing.trials.delete(name)
+    return `delete trial ${name}`
+  },
   async collect(simulation) {
     simulation.collect()
     return 'collect garbage'
@@ -424,6 +472,9 @@ export const usualWeights: Readonly<Record<StepKind, number>> = {
   stopJob: 2,
   deleteJob: 1,
   restartDatum: 2,
+  try: 5,
+  mergeTrial: 5,
+  deleteTrial: 2,
   collect: 2,
   flush: 3,
   wait: 10,

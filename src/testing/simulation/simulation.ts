@@ -3,6 +3,7 @@ import { DataLossError, DomainError } from '../../base/errors.ts'
 import { FlushFailedError } from '../../versioning/errors.ts'
 import type { Connection } from '../../database/sqlite/connection.ts'
 import { migrations } from '../../server/migrations.ts'
+import { MemoryBucket } from '../memory-bucket.ts'
 import { SimulatedEvents, settled } from './events.ts'
 import type { Files } from './expected-output.ts'
 import { Observations } from './observations.ts'
@@ -24,6 +25,7 @@ export class NothingToDoError extends Error {
 const restEventsMax = 400_000
 const observeEvery = 5
 const fileBytesMax = 1024 * 1024
+export const bucketUrl = 's3://memory/'
 
 /** A flush that ended since no job would be made any more for a target. */
 interface GivenUp {
@@ -69,7 +71,14 @@ export class Simulation {
 
   static async open(seed: number): Promise<Simulation> {
     const rows = await simulatedRows(migrations)
-    const disk = { rows, chunks: new Map(), runs: new Map(), losses: new Map() }
+    const disk = {
+      rows,
+      chunks: new Map(),
+      runs: new Map(),
+      losses: new Map(),
+      bucket: new MemoryBucket(),
+      exported: new Map(),
+    }
     const simulation = new Simulation(seed, disk)
     await simulation.untilDone('make source repos', async () => {
       for (const name of sourceRepos) await simulation.server.versioning.repos.create({ name })
@@ -87,6 +96,18 @@ export class Simulation {
 
   get chunkIds(): ReadonlySet<string> {
     return new Set(this.#disk.chunks.keys())
+  }
+
+  /** The texts of what is there of a commit that was the last to be exported to `url`. */
+  exportedFiles(url: string, commit: string): Files | undefined {
+    const { bucket, exported } = this.#disk
+    if (exported.get(url) !== commit) return undefined
+    const prefix = `${url.slice(bucketUrl.length)}/`
+    const found = new Map<string, string>()
+    for (const [key, { bytes }] of bucket.objects) {
+      if (key.startsWith(prefix)) found.set(key.slice(prefix.length - 1), utf8Text(bytes))
+    }
+    return found
   }
 
   close(): void {

@@ -14,6 +14,7 @@ import { listLine } from '../commits/listing.ts'
 import { FlushFailedError, type FlushFailure } from '../errors.ts'
 import {
   branchTopic,
+  branchTriggerTopic,
   commitTopic,
   type CommitName,
   type Downstream,
@@ -24,6 +25,7 @@ import {
 import { findCommitTag } from '../records/commit-tag-rows.ts'
 import { repoDescendants } from '../records/repo-provenance.ts'
 import { findRepo, getRepo } from '../repos.ts'
+import { findGone } from './gone-commits.ts'
 import { SeenCommits } from './seen-commits.ts'
 import { watchChanges } from './watch-changes.ts'
 
@@ -58,19 +60,29 @@ export class Subscriptions {
     const { database, downstream } = this.#ports
     if (options.commits.length === 0) throw new InvalidArgumentError('fromCommits cannot be empty')
     const waiting = new Set<string>()
+    /** Their branches lead to what is waited for. */
+    const around = new Set<string>()
+    const flushed = new Set<string>()
     await using changes = watchChanges(database, {
-      topics: [commitTopic, repoTopic, ...downstream.topics],
+      topics: [commitTopic, repoTopic, branchTopic, branchTriggerTopic, ...downstream.topics],
       signal: options.signal,
-      matches: ({ topic, subject }) =>
-        topic !== commitTopic || waiting.has(subject.slice(0, subject.indexOf('/'))),
+      matches({ topic, subject }) {
+        const repo = subject.slice(0, subject.indexOf('/'))
+        if (topic === commitTopic) return waiting.has(repo) || flushed.has(subject)
+        return (topic !== branchTopic && topic !== branchTriggerTopic) || around.has(repo)
+      },
     })
     const { commits, targets } = await database.read((tx) => flushPlan(tx, downstream, options))
     for (const target of targets) waiting.add(target)
+    for (const { repo, id } of commits) flushed.add(`${repo}/${id}`)
     for (;;) {
       const left = targets.filter((target) => waiting.has(target))
       const failures: FlushFailure[] = []
       for (const target of left) {
-        const found = await database.read((tx) => this.#flushStep(tx, commits, target))
+        const found = await database.read(async (tx) => {
+          for (const repo of (await findRepo(tx, target))?.provenance ?? []) around.add(repo)
+          return await this.#flushStep(tx, commits, target)
+        })
         if (found.kind === 'failed') failures.push({ repo: target, reason: found.reason })
         else if (found.kind !== 'pending') waiting.delete(target)
         if (found.kind === 'here') yield found.commit
@@ -82,8 +94,8 @@ export class Subscriptions {
   }
 
   /**
-   * Why a flush of the same commits does not end, in sentences for people: each cause once, and only
-   * where somebody may have to do something about it.
+   * What a flush of the same commits waits for, in sentences for people: each cause once, and none where
+   * jobs just wait or run.
    *
    * @throws as `flush`, before it waits.
    */
@@ -92,8 +104,11 @@ export class Subscriptions {
     const { commits, targets } = await database.read((tx) => flushPlan(tx, downstream, options))
     const causes = new Set<string>()
     for (const target of targets) {
-      const step = await database.read((tx) => this.#flushStep(tx, commits, target))
-      if (step.kind === 'pending' && step.cause !== undefined) causes.add(step.cause)
+      const cause = await database.read(async (tx) => {
+        const step = await this.#flushStep(tx, commits, target)
+        return step.kind === 'pending' ? await downstream.cause(tx, commits, target) : undefined
+      })
+      if (cause !== undefined) causes.add(cause)
     }
     return [...causes]
   }
@@ -156,7 +171,13 @@ export class Subscriptions {
     if ((await findRepo(tx, target)) === undefined) {
       return { kind: 'failed', reason: 'the repo has been deleted' }
     }
-    return await this.#ports.downstream.state(tx, commits, target)
+    const gone = await findGone(tx, commits)
+    if (gone !== undefined && (await findRepo(tx, gone.repo)) !== undefined) {
+      return { kind: 'failed', reason: `commit ${gone.repo}/${gone.id} was deleted` }
+    }
+    const state = await this.#ports.downstream.state(tx, commits, target)
+    if (gone === undefined || state.kind !== 'pending') return state
+    return { kind: 'failed', reason: `repo ${gone.repo} was deleted` }
   }
 
   /** The branch's commits that `from` does not have, oldest first: 32 characters for each. */
