@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest'
-import { ResourceExhaustedError } from '../base/errors.ts'
+import { ResourceExhaustedError, UnavailableError } from '../base/errors.ts'
 import type { Database } from '../database/database.ts'
 import { failing, untilKilled } from '../testing/failing-code.ts'
 import { HeldClock } from '../testing/held-clock.ts'
@@ -220,6 +220,19 @@ test('a job that cannot be ended at its limit is tried again, with what is in re
   const { state } = await jobs.waitForEnd(world.job.id, signal)
   expect(state).toBe('killed')
   await deadline[Symbol.asyncDispose]()
+})
+
+test('an error command that a fault of ours kept from its end is run again', async () => {
+  await using world = await openWorld({ ...withErrorCommand('mend'), datumTries: 1 })
+  let mendCount = 0
+  world.code('mend', () => {
+    mendCount += 1
+    if (mendCount < 3) throw new UnavailableError('the worker was lost')
+    return {}
+  })
+  await world.flush('in', await world.commit('in', { a: 'bad', b: 'good' }))
+  expect((await newestJob(world)).counts).toMatchObject({ processed: 1, recovered: 1 })
+  expect(mendCount).toBe(3)
 })
 
 test('with an error command that succeeds, a job goes on without a datum, and the next tries it again', async () => {

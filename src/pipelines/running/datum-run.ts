@@ -142,9 +142,7 @@ async function tryDatum(
     log.note(`(try ${activity.attempt} failed: ${attempt.reason})`, ports.clock.now())
     activity.attempt += 1
     activity.lastReason = attempt.reason
-    const jitter = 0.5 + ports.random.fraction()
-    const pauseMs = ports.retryPauseMs * jitter * 2 ** internalFailures
-    await pause(ports, pauseMs, attempts.next())
+    await pause(ports, pauseMsAfterOurs(ports, internalFailures), attempts.next())
     activity.queueSize = 1
   }
 }
@@ -170,11 +168,22 @@ async function handleError(
     pool: worker.errorPool,
     places: worker.places,
     transform: { ...transform, ...errorCommand },
-    interruption: attempts.next(),
   }
-  const attempt = await attemptDatum(ports, plan, parts, signal)
-  if (attempt.kind === 'success') return { reason, isRecovered: true }
-  return { reason: `${reason}; its err_cmd failed, too: ${attempt.reason}`, isRecovered: false }
+  for (let count = 1; ; count += 1) {
+    const interruption = attempts.next()
+    const attempt = await attemptDatum(ports, plan, { ...parts, interruption }, signal)
+    if (attempt.kind === 'success') return { reason, isRecovered: true }
+    if (attempt.kind !== 'internal' || count >= internalAttemptCountMax) {
+      return { reason: `${reason}; its err_cmd failed, too: ${attempt.reason}`, isRecovered: false }
+    }
+    activity.queueSize = 1
+    await pause(ports, pauseMsAfterOurs(ports, count), attempts.next())
+  }
+}
+
+/** After so many failures of ours. */
+function pauseMsAfterOurs({ random, retryPauseMs }: RunPorts, failureCount: number): number {
+  return retryPauseMs * (0.5 + random.fraction()) * 2 ** failureCount
 }
 
 /** What may be interrupted of a datum's run, one after the other: tries, and the pauses between. */
