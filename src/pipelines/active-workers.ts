@@ -1,6 +1,6 @@
 import type { Instant } from '../base/clock.ts'
 import type { JobId } from '../base/names.ts'
-import type { DatumMember } from './datums.ts'
+import { datumKey, type DatumMember, datumText, type Lineage } from './datums.ts'
 import type { ProcessStats } from './process-stats.ts'
 
 /** A worker that has a datum. */
@@ -10,6 +10,8 @@ export interface WorkerActivity {
   readonly members: readonly DatumMember[]
   /** When it took the datum. */
   readonly startedAt: Instant
+  /** When user code began to run, in the try that goes on or the one before; unset when it has not yet. */
+  begunAt?: Instant
   /** What the datums cost that it has processed for this job. */
   readonly stats: ProcessStats
   /** The datums that wait in it for their turn to run user code: 1, or 0 when it runs. */
@@ -48,4 +50,17 @@ export class ActiveWorkers {
       (left, right) => left.queueSize - right.queueSize || left.id.localeCompare(right.id, 'en'),
     )
   }
+}
+
+/** The datums of a job that run, to be put behind what ends it; empty when there are none. */
+export function whatRuns(
+  active: Pick<ActiveWorkers, 'of'>,
+  job: Lineage & { readonly id: JobId },
+): string {
+  const running = active.of(job.id).filter(({ queueSize }) => queueSize === 0)
+  const [first] = running
+  // One without members is the run of a service or a spout.
+  if (first === undefined || first.members.length === 0) return ''
+  const others = running.length === 1 ? 'was' : `and ${running.length - 1} more were`
+  return `; datum ${datumText(datumKey(job, first.members), first.members)} ${others} running`
 }

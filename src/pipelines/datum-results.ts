@@ -25,7 +25,7 @@ export interface DatumResult {
   readonly log: Uint8Array
 }
 
-/** A datum that a job gave up. */
+/** A datum that a job gave up, or that ran when the job was ended. */
 export interface DatumFailure {
   readonly datum: DatumKey
   readonly members: readonly DatumMember[]
@@ -33,6 +33,8 @@ export interface DatumFailure {
   readonly reason: string
   /** The error command let the job go on without it. */
   readonly isRecovered: boolean
+  /** Others ended the job while it ran. */
+  readonly isStopped?: boolean
   readonly stats: ProcessStats
   readonly finishedAt: Instant
   /** As in a result. */
@@ -227,8 +229,8 @@ export async function insertFailure(tx: Transaction, failure: DatumFailure): Pro
   const { stats } = failure
   await tx.run(
     `INSERT INTO datum_failures (job, datum, members, reason, download_ms, process_ms, upload_ms,
-        download_bytes, upload_bytes, finished_at, worker, recovered, logs)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, datum) DO NOTHING`,
+        download_bytes, upload_bytes, finished_at, worker, recovered, stopped, logs)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, datum) DO NOTHING`,
     failure.job,
     failure.datum,
     encodeMembers(failure.members),
@@ -241,6 +243,7 @@ export async function insertFailure(tx: Transaction, failure: DatumFailure): Pro
     failure.finishedAt,
     failure.worker,
     failure.isRecovered ? 1 : 0,
+    failure.isStopped === true ? 1 : 0,
     failure.log,
   )
 }
@@ -332,23 +335,30 @@ export async function latestRunOf(
   return row && { job: row.job as JobId }
 }
 
-/** The datums that `job` gave up, without their logs; those of `datums` only. */
+/** The datums that `job` gave up, or that ran when it was ended, without their logs; those of `datums` only. */
 export async function failuresAmong(
   tx: ReadTransaction,
   job: JobId,
   datums: readonly DatumKey[],
-): Promise<ReadonlyMap<DatumKey, Pick<DatumFailure, 'reason' | 'stats' | 'isRecovered'>>> {
+): Promise<
+  ReadonlyMap<DatumKey, Pick<DatumFailure, 'reason' | 'stats' | 'isRecovered' | 'isStopped'>>
+> {
   if (datums.length === 0) return new Map()
-  const rows = await tx.all<StatsRow & { readonly reason: string; readonly recovered: number }>(
-    `SELECT datum, job, reason, recovered, download_ms, process_ms, upload_ms, download_bytes, upload_bytes
+  type FailureRow = StatsRow & {
+    readonly reason: string
+    readonly recovered: number
+    readonly stopped: number
+  }
+  const rows = await tx.all<FailureRow>(
+    `SELECT datum, job, reason, recovered, stopped, download_ms, process_ms, upload_ms, download_bytes, upload_bytes
       FROM datum_failures WHERE job = ? AND datum IN (${datums.map(() => '?').join(', ')})`,
     job,
     ...datums,
   )
   return new Map(
-    rows.map(({ reason, recovered, ...row }) => [
+    rows.map(({ reason, recovered, stopped, ...row }) => [
       row.datum as DatumKey,
-      { reason, isRecovered: recovered === 1, stats: statsOf(row) },
+      { reason, isRecovered: recovered === 1, isStopped: stopped === 1, stats: statsOf(row) },
     ]),
   )
 }
@@ -369,13 +379,13 @@ export async function firstFailure(
     readonly members: string
     readonly reason: string
   }>(
-    `SELECT datum, members, reason FROM datum_failures WHERE job = ? AND recovered = 0
+    `SELECT datum, members, reason FROM datum_failures WHERE job = ? AND recovered = 0 AND stopped = 0
       ORDER BY finished_at, datum LIMIT 1`,
     job,
   )
   if (first === undefined) return undefined
   const row = await tx.get<{ readonly count: number }>(
-    'SELECT COUNT(*) AS count FROM datum_failures WHERE job = ? AND recovered = 0',
+    'SELECT COUNT(*) AS count FROM datum_failures WHERE job = ? AND recovered = 0 AND stopped = 0',
     job,
   )
   const { datum, members, reason } = first

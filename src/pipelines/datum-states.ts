@@ -1,6 +1,6 @@
 import type { JobId } from '../base/names.ts'
 import type { ReadTransaction } from '../database/database.ts'
-import { failuresAmong, findMakers } from './datum-results.ts'
+import { type DatumFailure, failuresAmong, findMakers } from './datum-results.ts'
 import type { DatumRecord } from './datums/datum-sets.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
 import type { JobRecord } from './job-records.ts'
@@ -8,9 +8,10 @@ import type { ProcessStats } from './process-stats.ts'
 
 /**
  * `starting`: waits or runs. `skipped`: another job's result was reused. `recovered`: it failed, and
- * the error command of the pipeline let the job go on without it.
+ * the error command of the pipeline let the job go on without it. `stopped`: it ran when the job was
+ * ended.
  */
-export type DatumState = 'starting' | 'success' | 'skipped' | 'failed' | 'recovered'
+export type DatumState = 'starting' | 'success' | 'skipped' | 'failed' | 'recovered' | 'stopped'
 
 export interface DatumInfo {
   readonly job: JobId
@@ -19,7 +20,7 @@ export interface DatumInfo {
   readonly state: DatumState
   /** Of the run whose result this is; undefined while there is none. */
   readonly stats: ProcessStats | undefined
-  /** Why it failed; else empty. */
+  /** Why it failed, or was stopped; else empty. */
   readonly reason: string
   /** The job that made its result; undefined while there is none. */
   readonly madeBy: JobId | undefined
@@ -39,7 +40,7 @@ export async function describeDatums(
     const failure = failed.get(key)
     if (failure !== undefined) {
       const { stats, reason } = failure
-      const state = failure.isRecovered ? 'recovered' : 'failed'
+      const state = stateOfFailure(failure)
       return { ...common, state, stats, reason, madeBy: undefined }
     }
     const result = results.get(key)
@@ -51,4 +52,12 @@ export async function describeDatums(
     const state = result.job === job.id ? 'success' : 'skipped'
     return { ...common, state, stats: result.stats, reason: '', madeBy: result.job }
   })
+}
+
+function stateOfFailure({
+  isRecovered,
+  isStopped = false,
+}: Pick<DatumFailure, 'isRecovered' | 'isStopped'>): DatumState {
+  if (isStopped) return 'stopped'
+  return isRecovered ? 'recovered' : 'failed'
 }

@@ -33,6 +33,11 @@ export interface Lineage {
   readonly salt: string
 }
 
+/** A datum for people: what `get-logs` and `list-datum` know it by, and its files. */
+export function datumText(key: DatumKey, members: readonly DatumMember[]): string {
+  return `${key} (${members.map(({ input, path }) => `${input}:${path || '/'}`).join(', ')})`
+}
+
 const keyVersion = 'pachyderm-ts datum 1'
 
 /**

@@ -109,6 +109,17 @@ async function addJobs({ database }: TestProcessing, pipeline: string, count: nu
   })
 }
 
+test('what reads the jobs sees each column of their table, and each is selected by its name', async () => {
+  await using world = await openTestProcessing()
+  await world.database.read(async (tx) => {
+    const columnsOf = async (name: string): Promise<readonly unknown[]> =>
+      await tx.all('SELECT name FROM pragma_table_info(?) ORDER BY name', name)
+    expect(await columnsOf('jobs')).toEqual(await columnsOf('job_rows'))
+    const view = await tx.get("SELECT sql FROM sqlite_schema WHERE name = 'jobs'")
+    expect(view?.['sql']).not.toContain('*')
+  })
+})
+
 test('jobs of a deleted pipeline are gone at once for everybody, and their rows go in small steps', async () => {
   await using world = await openWorld()
   const { database } = world

@@ -244,6 +244,7 @@ export class Explanations {
     if (before?.state === 'recovered') {
       return `it failed in job ${id}, which went on without it: ${before.reason}`
     }
+    if (before?.state === 'stopped') return `it ran in job ${id} when that was ended`
     if (job !== undefined && hasEnded(job.state) && job.state !== 'success') {
       return `job ${id} ended (${job.state}) before it had a result of the same datum`
     }

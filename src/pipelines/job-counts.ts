@@ -67,7 +67,7 @@ export async function findCountedJob(
         datum_processed AS processed, datum_skipped AS skipped, datum_failed AS failed,
         datum_recovered AS recovered,
         (SELECT COUNT(*) FROM datum_results d WHERE d.job = j.id) AS result_rows,
-        (SELECT COUNT(*) FROM datum_failures f WHERE f.job = j.id AND f.recovered = 0) AS failure_rows,
+        (SELECT COUNT(*) FROM datum_failures f WHERE f.job = j.id AND f.recovered = 0 AND f.stopped = 0) AS failure_rows,
         (SELECT COUNT(*) FROM datum_failures f WHERE f.job = j.id AND f.recovered = 1) AS recovered_rows
       FROM jobs j WHERE j.id = ? AND j.state <> 'success' AND j.imported = 0
         AND NOT EXISTS (SELECT 1 FROM job_inputs i LEFT JOIN commits c ON c.id = i.commit_id

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { failing } from '../testing/failing-code.ts'
+import { failing, untilKilled } from '../testing/failing-code.ts'
+import { findingsInRows } from '../testing/jobs-in-rows.ts'
 import {
   atom,
   openTestProcessing,
@@ -164,4 +165,39 @@ test('who follows a pipeline hears of the next jobs, until it goes', async () =>
   await expect.poll(() => heard, patient).toEqual(['in/a at 10', 'in/b at 20'])
   leaving.abort()
   await following
+})
+
+test('what a datum printed that ran when its job was ended is kept, and everything says that it ran', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('p', async (files, work) => {
+    work.onLine({ at: 1, stream: 'stdout', text: `begins with ${[...files.keys()].join()}` })
+    return await untilKilled(work)
+  })
+  await world.pipeline('p', atom('in', '/*'), one)
+  await world.commit('in', { a: '1', b: '2', c: '3' })
+  const [{ id } = { id: '' }] = await world.processing.jobs.list('p')
+  const printed = async (): Promise<readonly string[]> => await texts(world, { job: id })
+  await expect.poll(printed, patient).toHaveLength(1)
+  // A server that stops ends no job: what it ran prints anew when it goes on.
+  await world.restart()
+  await expect.poll(printed, patient).toHaveLength(1)
+  const lines = await printed()
+  const { jobs, explanations } = world.processing
+  await jobs.stop(id)
+  const states = async (): Promise<readonly unknown[]> =>
+    (await Array.fromAsync(jobs.datums(id))).map(({ state }) => state).toSorted()
+  await expect.poll(states, patient).toEqual(['starting', 'starting', 'stopped'])
+  expect(await printed()).toEqual(lines)
+  const datum = (await Array.fromAsync(jobs.datums(id))).find(({ state }) => state === 'stopped')
+  expect(await texts(world, { datum: datum?.key })).toEqual(lines)
+  const reason = 'it was in try 1 when its job was ended'
+  expect(await jobs.inspectDatum(id, datum?.key ?? '')).toMatchObject({ state: 'stopped', reason })
+  expect((await explanations.ofDatum(datum?.key ?? '', undefined)).info).toMatchObject({ job: id })
+  expect(await jobs.inspect(id)).toMatchObject({
+    state: 'killed',
+    reason: `stopped by a user; datum ${datum?.key} (in:${datum?.members[0]?.path}) was running`,
+    counts: { failed: 0 },
+  })
+  expect(await findingsInRows(world)).toEqual([])
 })

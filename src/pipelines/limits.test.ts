@@ -1,4 +1,6 @@
 import { expect, test, vi } from 'vitest'
+import { ResourceExhaustedError, UnavailableError } from '../base/errors.ts'
+import type { Database } from '../database/database.ts'
 import { failing, untilKilled } from '../testing/failing-code.ts'
 import { HeldClock } from '../testing/held-clock.ts'
 import {
@@ -159,7 +161,7 @@ test('the time of a job does not pass while the server or its pipeline is stoppe
   await pipelines.start('p')
   expect(await jobs.waitForEnd(id, signal)).toMatchObject({
     state: 'killed',
-    reason: 'it ran longer than the job_timeout of 1h',
+    reason: expect.stringContaining('it ran longer than the job_timeout of 1h'),
     restartCount: 2,
   })
 })
@@ -173,7 +175,9 @@ test('the time of a run is noted ahead in steps, and what is left of one is give
     await vi.waitFor(() => expect(clock.sleeperCount).toBe(1))
   }
   const log = { error: (_text: string, cause: unknown) => world.errors.push(cause) }
-  const ports = { database: world.database, clock, log }
+  const { active, jobs } = world.processing
+  const ports = { database: world.database, active, clock, log }
+  const [datum] = await Array.fromAsync(jobs.datums(world.job.id))
   const first = new JobDeadline(ports, { ...world.job, ranMs: 1000 }, 60_000)
   await sleeping()
   // A server that dies now leaves this behind.
@@ -191,8 +195,44 @@ test('the time of a run is noted ahead in steps, and what is left of one is give
   clock.advance(1000)
   expect(await world.processing.jobs.waitForEnd(world.job.id, signal)).toMatchObject({
     state: 'killed',
-    reason: 'it ran longer than the job_timeout of 1m',
+    reason: `it ran longer than the job_timeout of 1m; datum ${datum?.key} (in:/a) was running`,
   })
+})
+
+test('a job that cannot be ended at its limit is tried again, with what is in reserve', async () => {
+  await using world = await openEndless()
+  const clock = new HeldClock()
+  const errors: unknown[] = []
+  const log = { error: (_text: string, cause: unknown) => errors.push(cause) }
+  const transact: Database['transact'] = async (operation, options) => {
+    expect(options).toEqual({ usesReserve: true })
+    if (errors.length < 2) throw new ResourceExhaustedError('the disk is full')
+    return await world.database.transact(operation, options)
+  }
+  const { active, jobs } = world.processing
+  const ports = { database: { transact }, active, clock, log }
+  const deadline = new JobDeadline(ports, { ...world.job, ranMs: 60_000 }, 60_000)
+  for (const count of [1, 2]) {
+    await vi.waitFor(() => expect([errors.length, clock.sleeperCount]).toEqual([count, 1]))
+    expect((await jobs.inspect(world.job.id)).state).toBe('running')
+    clock.advance(1000)
+  }
+  const { state } = await jobs.waitForEnd(world.job.id, signal)
+  expect(state).toBe('killed')
+  await deadline[Symbol.asyncDispose]()
+})
+
+test('an error command that a fault of ours kept from its end is run again', async () => {
+  await using world = await openWorld({ ...withErrorCommand('mend'), datumTries: 1 })
+  let mendCount = 0
+  world.code('mend', () => {
+    mendCount += 1
+    if (mendCount < 3) throw new UnavailableError('the worker was lost')
+    return {}
+  })
+  await world.flush('in', await world.commit('in', { a: 'bad', b: 'good' }))
+  expect((await newestJob(world)).counts).toMatchObject({ processed: 1, recovered: 1 })
+  expect(mendCount).toBe(3)
 })
 
 test('with an error command that succeeds, a job goes on without a datum, and the next tries it again', async () => {

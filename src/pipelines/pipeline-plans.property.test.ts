@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { failing } from '../testing/failing-code.ts'
 import {
   atom,
   atomNamed,
@@ -32,16 +33,17 @@ const grouped = {
     { atom: { ...atomNamed('in', '/(d)/*', { name: 'h' }).atom, groupBy: '$1' } },
   ],
 }
-const inputs = fc.constantFrom<RequestedInput>(
+const distinct: readonly RequestedInput[] = [
   joined,
   grouped,
-  { union: [joined, joined] },
   { cross: [grouped, atom('in', '/*')] },
   atom('in', '/'),
   atom('in', '/*'),
-  { union: [both, both] },
   { cross: [atom('in', '/*'), atomNamed('in', '/*', { name: 'again' })] },
-)
+]
+/** A datum may stand in two places. */
+const repeating: readonly RequestedInput[] = [{ union: [joined, joined] }, { union: [both, both] }]
+const inputs = fc.constantFrom<RequestedInput>(...distinct, ...repeating)
 
 async function planOf(
   world: TestProcessing,
@@ -96,6 +98,40 @@ test('what a plan says is what then runs, and the plan itself leaves nothing beh
       const { state, version } = await world.processing.pipelines.inspect('p')
       expect({ state, version }).toEqual({ state: 'paused', version: 1 })
       await world.processing.pipelines.update(spec, { reprocess: again })
+      expect(await ranAfter(world, first.length)).toEqual(planned(updated.jobs))
+    }),
+    { numRuns: 12 },
+  )
+})
+
+test('what the last job went on without is part of what a plan says', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...distinct), changes, changes, async (input, first, then) => {
+      await using world = await openTestProcessing()
+      await world.versioning.repos.create({ name: 'in' })
+      world.code('p', (files) => {
+        if ([...files.values()].includes('333')) failing('exit code 3')
+        return {}
+      })
+      world.code('mend', () => ({}))
+      const plain = transform('p')
+      const spec: RequestedSpec = {
+        name: 'p',
+        input,
+        datumTries: 1,
+        ...(plain !== undefined && { transform: { ...plain, errorCommand: ['mend'] } }),
+      }
+      for (const files of first) await world.commit('in', { k: 'x', bad: '333', ...files })
+      await world.processing.pipelines.create(spec)
+      expect(await ranAfter(world, 0)).toHaveLength(first.length)
+
+      world.code('p', () => ({}))
+      const sameCommits = await planOf(world, spec, false)
+      await world.processing.pipelines.stop('p')
+      for (const files of then) await world.commit('in', files)
+      const updated = await planOf(world, spec, false)
+      expect(sameCommits.jobs).toMatchObject([{ job: undefined }])
+      await world.processing.pipelines.update(spec, { reprocess: false })
       expect(await ranAfter(world, first.length)).toEqual(planned(updated.jobs))
     }),
     { numRuns: 12 },

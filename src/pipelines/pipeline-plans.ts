@@ -1,4 +1,5 @@
 import { inBatches } from '../base/batched.ts'
+import { hexText } from '../base/bytes.ts'
 import type { Clock } from '../base/clock.ts'
 import { CancelledError } from '../base/errors.ts'
 import type { JobId, PipelineName, RepoName } from '../base/names.ts'
@@ -12,6 +13,7 @@ import type { MapRoot, ProllyMaps } from '../storage/prolly-map.ts'
 import { hasBacklog } from './jobs/arrivals.ts'
 import { findBase, treesOf, type BaseJob } from './jobs/base-jobs.ts'
 import { findResults } from './datum-results.ts'
+import { decodeDatum } from './datums/datum-sets.ts'
 import { datumKey, type Datum, type DatumKey, type DatumMember } from './datums.ts'
 import { datumSource } from './discovery/discovery.ts'
 import type { DatumSource } from './discovery/datum-source.ts'
@@ -126,10 +128,11 @@ export class PipelinePlans {
       for (const { root } of trees.flatMap((tree) => [...tree.values()])) {
         lease.hold({ kind: 'tree', root })
       }
+      if (found.base === undefined) return found
+      const { matches, datumSet, goodSet } = found.base
       // A map from (…, match key, …) to tree entries.
-      if (found.base?.matches !== undefined) {
-        lease.hold({ kind: 'tree', root: found.base.matches })
-      }
+      if (matches !== undefined) lease.hold({ kind: 'tree', root: matches })
+      for (const root of [datumSet, goodSet]) lease.hold({ kind: 'map', root })
       return found
     })
     yield { kind: 'outline', outline: seen.outline }
@@ -155,23 +158,31 @@ export class PipelinePlans {
         matches: await this.#matches(lease, tools, pipeline, { before, trees }),
       }
       const counter = { ...tools, pipeline, inputTrees: trees, known }
-      const added = yield* this.#added(counter, sourceOf(tools, pipeline, before, after))
+      const added = yield* this.#added(counter, sourceOf(tools, pipeline, before, after).added())
+      const isFirst = job === jobs[0]?.job
+      const again = isFirst ? await this.#placesOfRecovered(seen, tools) : new Set<string>()
+      const areAllKnown = again.size < rememberedKeyCountMax
       let goneCount = 0
       if (before !== undefined) {
         // What the earlier job has otherwise, or has and the later one has not.
-        for await (const _ of sourceOf(tools, pipeline, after, before).added()) {
+        for await (const { orderKey } of sourceOf(tools, pipeline, after, before).added()) {
           goneCount += 1
+          if (again.size > 0) again.delete(hexText(orderKey))
           if (goneCount % lookupCountMax === 0) yield* pace.look(lookupCountMax)
         }
       }
       datumCount += added.datumCount - goneCount
+      const tried = yield* this.#added(
+        counter,
+        isFirst ? this.#triedAgain(seen, tools, again) : noDatums(),
+      )
       const planned: PlannedJob = {
         job: isCarried ? job.id : undefined,
         inputs: job.inputs,
         datumCount,
-        processedCount: added.processedCount,
-        processedBytes: added.processedBytes,
-        isAtMost: known?.isFull === true || pipeline.spec.incremental,
+        processedCount: added.processedCount + tried.processedCount,
+        processedBytes: added.processedBytes + tried.processedBytes,
+        isAtMost: known?.isFull === true || !areAllKnown || pipeline.spec.incremental,
       }
       yield { kind: 'job', job: planned }
       before = after
@@ -198,9 +209,36 @@ export class PipelinePlans {
     return matches
   }
 
-  async *#added(counter: Counter, source: DatumSource): AsyncGenerator<PlanStep, Counts> {
+  /** Datums that the base job went on without, in the order of their keys. */
+  async *#recovered({ base }: Seen, { maps }: Tools): AsyncGenerator<Datum> {
+    if (base === undefined) return
+    for await (const { key: orderKey, after } of maps.diff(base.goodSet, base.datumSet)) {
+      if (after !== undefined) yield { orderKey, members: decodeDatum(after).members }
+    }
+  }
+
+  /** Where those stand, as far as there is room. */
+  async #placesOfRecovered(seen: Seen, tools: Tools): Promise<Set<string>> {
+    const places = new Set<string>()
+    for await (const { orderKey } of this.#recovered(seen, tools)) {
+      places.add(hexText(orderKey))
+      if (places.size === rememberedKeyCountMax) break
+    }
+    return places
+  }
+
+  /** Those of them that the job which starts from the base job has, too; perhaps more of very many. */
+  async *#triedAgain(seen: Seen, tools: Tools, places: ReadonlySet<string>): AsyncGenerator<Datum> {
+    let index = 0
+    for await (const datum of this.#recovered(seen, tools)) {
+      index += 1
+      if (index > rememberedKeyCountMax || places.has(hexText(datum.orderKey))) yield datum
+    }
+  }
+
+  async *#added(counter: Counter, datums: AsyncIterable<Datum>): AsyncGenerator<PlanStep, Counts> {
     const counts = { datumCount: 0, processedCount: 0, processedBytes: 0 }
-    for await (const batch of inBatches(source.added(), lookupCountMax)) {
+    for await (const batch of inBatches(datums, lookupCountMax)) {
       counts.datumCount += batch.length
       yield* counter.pace.look(batch.length)
       for (const members of await this.#withoutResult(counter, batch)) {
@@ -321,7 +359,9 @@ interface Seen {
   readonly outline: PlanOutline
   readonly jobs: readonly SeenJob[]
   readonly base:
-    | (Pick<BaseJob, 'inputTrees' | 'matches'> & { readonly datumCount: number })
+    | (Pick<BaseJob, 'inputTrees' | 'matches' | 'datumSet' | 'goodSet'> & {
+        readonly datumCount: number
+      })
     | undefined
 }
 
@@ -371,6 +411,8 @@ async function lookAt(tx: ReadTransaction, rehearsal: Rehearsal): Promise<Seen> 
     },
   }
 }
+
+async function* noDatums(): AsyncGenerator<Datum> {}
 
 function changesBetween(
   before: InputTreesOfJob | undefined,

@@ -46,7 +46,7 @@ function addJobs(root: string): void {
       ${numbers} INSERT INTO job_provenance SELECT ${columnsOf('job_provenance', ofJob)}
         FROM numbers, (SELECT * FROM job_provenance LIMIT 1);
       ${numbers} INSERT INTO datum_failures SELECT ${id('a')}, datum, members, 'odd', download_ms,
-          process_ms, upload_ms, download_bytes, upload_bytes, finished_at, logs, worker, 0
+          process_ms, upload_ms, download_bytes, upload_bytes, finished_at, logs, worker, 0, 0
         FROM numbers, (SELECT * FROM datum_results WHERE output_root <> '' LIMIT 1);
       ${numbers} INSERT INTO job_rows SELECT ${columnsOf('job_rows', job)}
         FROM numbers, (SELECT * FROM job_rows LIMIT 1);

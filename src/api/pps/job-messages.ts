@@ -43,6 +43,7 @@ export const datumStateCodes: Readonly<Record<DatumState, DatumStateCode>> = {
   skipped: DatumStateCode.SKIPPED,
   failed: DatumStateCode.FAILED,
   recovered: DatumStateCode.RECOVERED,
+  stopped: DatumStateCode.STOPPED,
 }
 
 /** What is to be told of a job. */
@@ -158,7 +159,12 @@ function pfsStateMessage(
   { key, state }: DatumInfo,
   job: JobRecord,
 ): MessageInitShape<typeof FileSchema> {
-  if (job.statsCommit !== undefined && !job.isImported && state !== 'starting') {
+  if (
+    job.statsCommit !== undefined &&
+    !job.isImported &&
+    state !== 'starting' &&
+    state !== 'stopped'
+  ) {
     return { commit: commitMessage(job.outputRepo, job.statsCommit), path: `/${key}/pfs` }
   }
   const output = job.state === 'success' ? job.outputCommit : ''

@@ -27,6 +27,7 @@ const datumStates: Readonly<Record<DatumState, Shown>> = {
   [DatumState.SKIPPED]: ['skipped', 'yellow'],
   [DatumState.STARTING]: ['-', 'yellow'],
   [DatumState.RECOVERED]: ['recovered', 'yellow'],
+  [DatumState.STOPPED]: ['stopped', 'yellow'],
 }
 
 export function jobStateText(state: JobState, out: Output): string {

@@ -47,6 +47,8 @@ export interface Window extends SequenceRange {
   readonly by: ReadonlySet<number>
 }
 
+type Windows = Pick<Sets, 'windowsBeside'>
+
 /** Why a choice does not fit: positions whose choices it contradicts. */
 export interface Conflict {
   readonly with: ReadonlySet<number>
@@ -65,7 +67,7 @@ export interface Conflict {
  */
 export async function align<Option extends Candidate>(
   inputs: readonly Candidates<Option>[],
-  { first = 0, sets }: { readonly first?: number; readonly sets: Sets },
+  { first = 0, sets }: { readonly first?: number; readonly sets: Windows },
 ): Promise<readonly Option[] | undefined> {
   const order = [first, ...inputs.keys().filter((position) => position !== first)]
   const chosen = new Map<number, Option>()
@@ -107,7 +109,7 @@ export const nothingChosen: Common = { roots: new Map(), windows: new Map() }
 export function join(
   common: Common,
   candidate: Candidate & { readonly position: number },
-  sets: Sets,
+  sets: Windows,
 ): Common | Conflict {
   const { position, sequence } = candidate
   const window = common.windows.get(position)
@@ -141,7 +143,7 @@ function joinRoots(
 function joinWindows(
   windows: Common['windows'],
   { position, sequence }: Candidate & { readonly position: number },
-  sets: Sets,
+  sets: Windows,
 ): Common['windows'] {
   const joined = new Map(windows)
   for (const [other, { from, below }] of sets.windowsBeside(position, sequence)) {

@@ -2,7 +2,7 @@ import type { CommitId, PipelineName, RepoName } from '../../base/names.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
 
 /** Rows that are read at once. */
-const pageMax = 100
+export const pageMax = 100
 /** Commits made from one that are looked through. */
 const madeMax = 1000
 
@@ -21,7 +21,7 @@ export interface SequenceRange {
   readonly below: number
 }
 
-interface ArrivalRow extends SqlRow {
+export interface ArrivalRow extends SqlRow {
   readonly sequence: number
   readonly position: number
   readonly commit_id: string
@@ -92,14 +92,26 @@ async function note(
   arrival: NewArrival & Arrival,
 ): Promise<void> {
   await tx.run(
-    `INSERT INTO pipeline_arrivals (pipeline, sequence, position, commit_id, state, together)
-      VALUES (?, ?, ?, ?, 'new', ?)`,
+    `INSERT INTO pipeline_arrivals (pipeline, sequence, position, commit_id, state, together, roots)
+      VALUES (?, ?, ?, ?, 'new', ?, ?)`,
     pipeline,
     arrival.sequence,
     arrival.position,
     arrival.commit,
     arrival.together,
+    await rootReposOf(tx, arrival.commit),
   )
+}
+
+/** The root repos that a commit is made from, by name, a space behind each. */
+async function rootReposOf(tx: ReadTransaction, commit: CommitId): Promise<string> {
+  const rows = await tx.all<{ readonly repo: string }>(
+    `SELECT DISTINCT ancestor_repo AS repo FROM commit_provenance WHERE id = ?
+      AND NOT EXISTS (SELECT 1 FROM repo_provenance r WHERE r.repo = ancestor_repo)`,
+    commit,
+  )
+  const names = rows.map(({ repo }) => `${repo} `)
+  return names.toSorted().join('')
 }
 
 /** The members of every set. */
@@ -121,8 +133,12 @@ export async function newArrivals(
   countMax: number,
 ): Promise<readonly Arrival[]> {
   const rows = await tx.all<ArrivalRow>(
-    `SELECT sequence, position, commit_id FROM pipeline_arrivals
-      WHERE pipeline = ? AND state = 'new' ORDER BY sequence LIMIT ?`,
+    // By the index of the state: in the order of the table come those that wait, too.
+    `SELECT sequence, position, commit_id FROM pipeline_arrivals WHERE pipeline = ? AND sequence IN (
+        SELECT sequence FROM pipeline_arrivals WHERE pipeline = ? AND state = 'new'
+          ORDER BY sequence LIMIT ?)
+      ORDER BY sequence`,
+    pipeline,
     pipeline,
     countMax,
   )
@@ -140,8 +156,10 @@ export async function usedArrivals(
   pipeline: PipelineName,
 ): Promise<readonly Arrival[]> {
   const rows = await tx.all<ArrivalRow>(
-    `SELECT sequence, position, commit_id FROM pipeline_arrivals
-      WHERE pipeline = ? AND state = 'used' ORDER BY sequence DESC`,
+    `SELECT sequence, position, commit_id FROM pipeline_arrivals WHERE pipeline = ? AND sequence IN (
+        SELECT sequence FROM pipeline_arrivals WHERE pipeline = ? AND state = 'used')
+      ORDER BY sequence DESC`,
+    pipeline,
     pipeline,
   )
   return rows.map(arrivalOf)
@@ -158,9 +176,13 @@ export async function* arrivalsWithin(
   let before = below
   for (;;) {
     const rows = await tx.all<ArrivalRow>(
-      `SELECT sequence, position, commit_id FROM pipeline_arrivals
-        WHERE pipeline = ? AND position = ? AND sequence >= ? AND sequence < ?
-        ORDER BY sequence DESC LIMIT ?`,
+      // By the index of the position: in the order of the table come those of the other positions, too.
+      `SELECT sequence, position, commit_id FROM pipeline_arrivals WHERE pipeline = ? AND sequence IN (
+          SELECT sequence FROM pipeline_arrivals
+            WHERE pipeline = ? AND position = ? AND sequence >= ? AND sequence < ?
+            ORDER BY sequence DESC LIMIT ?)
+        ORDER BY sequence DESC`,
+      pipeline,
       pipeline,
       position,
       Math.max(from, Number.MIN_SAFE_INTEGER),
@@ -246,7 +268,10 @@ export async function forgetBefore(
   { position, sequence }: Arrival,
 ): Promise<void> {
   await tx.run(
-    'DELETE FROM pipeline_arrivals WHERE pipeline = ? AND position = ? AND sequence < ?',
+    // As in `arrivalsWithin`.
+    `DELETE FROM pipeline_arrivals WHERE pipeline = ? AND sequence IN (
+      SELECT sequence FROM pipeline_arrivals WHERE pipeline = ? AND position = ? AND sequence < ?)`,
+    pipeline,
     pipeline,
     position,
     sequence,
@@ -333,7 +358,7 @@ export async function pipelinesWithBacklog(tx: ReadTransaction): Promise<readonl
   return rows.map(({ name }) => name as PipelineName)
 }
 
-function arrivalOf(row: ArrivalRow): Arrival {
+export function arrivalOf(row: ArrivalRow): Arrival {
   // Rows are written by this file only, from checked values.
   const { sequence, position, commit_id: commit } = row
   return { sequence, position, commit: commit as CommitId }

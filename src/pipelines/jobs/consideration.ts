@@ -1,18 +1,13 @@
-import type { RepoName } from '../../base/names.ts'
+import { assert } from '../../base/errors.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import { findCommit, type CommitInfo } from '../../versioning/commit-records.ts'
 import { type AtomInput, branchesOf } from '../inputs.ts'
 import type { PipelineRecord } from '../pipeline-records.ts'
 import { align, type Candidate, type Candidates, type Common, type Fitting } from './alignment.ts'
-import {
-  allMembers,
-  areAllMadeFrom,
-  type Arrival,
-  arrivalsMadeFrom,
-  arrivalsWithin,
-} from './arrivals.ts'
+import { type Arrival, arrivalsWithin } from './arrivals.ts'
+import { ArrivalsAt } from './fitting-arrivals.ts'
 import { RootRepos } from './root-repos.ts'
-import { Sets } from './sets.ts'
+import { SetsBeside } from './sets-beside.ts'
 
 /** An arrival with what is known of its commit. */
 export interface Found extends Arrival, Candidate {
@@ -32,19 +27,21 @@ export class Consideration {
   readonly #rootRepos: RootRepos
   /** By commit: those of independent inputs are looked at for every arrival. */
   readonly #known = new Map<string, Pick<Found, 'info' | 'roots'> | undefined>()
-  readonly #areAllMadeFrom = new Map<string, boolean>()
-  #sets: Sets | undefined
+  readonly #arrivals: readonly ArrivalsAt[]
+  readonly #sets: SetsBeside
 
   constructor(tx: ReadTransaction, pipeline: PipelineRecord) {
     this.#tx = tx
     this.#pipeline = pipeline
     this.#branches = branchesOf(pipeline.spec.input)
     this.#rootRepos = new RootRepos(tx)
+    const { name } = pipeline
+    this.#arrivals = this.#branches.map((_, position) => new ArrivalsAt(tx, name, position))
+    this.#sets = new SetsBeside(tx, name, this.#branches.length)
   }
 
   /** `arrival` with the commits of the other inputs that align with it, one for each input. */
   async choose(arrival: Arrival): Promise<readonly Found[] | undefined> {
-    this.#sets ??= new Sets(await allMembers(this.#tx, this.#pipeline.name))
     const inputs = this.#branches.map((atom, position): Candidates<Found> => {
       if (position === arrival.position) {
         return { fitting: () => ({ options: this.#found(atom, [arrival]), by: [] }) }
@@ -70,26 +67,15 @@ export class Consideration {
     const by = window?.by ?? new Set<number>()
     const any = await arrivalsWithin(this.#tx, name, position, within, 1).next()
     if (any.done === true) return { options: this.#found(atom, []), by }
-    for (const [repo, agreed] of common.roots) {
-      if (!(await this.#isMadeFrom(atom, position, repo))) continue
-      const arrivals = await arrivalsMadeFrom(this.#tx, agreed.commit, name, position, within)
-      if (arrivals === undefined) continue
-      return { options: this.#found(atom, arrivals), by: [...by, agreed.by] }
+    const all = this.#arrivals[position]
+    assert(all !== undefined, 'each input has a position')
+    const own = common.roots.get(atom.repo)
+    if (own !== undefined) {
+      return { options: this.#found(atom, await all.of(own.commit, within)), by: [...by, own.by] }
     }
-    const arrivals = arrivalsWithin(this.#tx, name, position, within)
-    return { options: this.#found(atom, arrivals), by }
-  }
-
-  /** Whether all that has come to an input is of a root repo, or made from it. */
-  async #isMadeFrom(atom: AtomInput, position: number, repo: RepoName): Promise<boolean> {
-    if (atom.repo === repo) return true
-    const key = `${position} ${repo}`
-    let known = this.#areAllMadeFrom.get(key)
-    if (known === undefined) {
-      known = await areAllMadeFrom(this.#tx, repo, this.#pipeline.name, position)
-      this.#areAllMadeFrom.set(key, known)
-    }
-    return known
+    const agreed = [...common.roots].map(([repo, root]) => ({ repo, ...root }))
+    const fitting = await all.fitting(agreed, within)
+    return { options: this.#found(atom, fitting.arrivals), by: [...by, ...fitting.by] }
   }
 
   async *#found(
@@ -98,7 +84,9 @@ export class Consideration {
   ): AsyncGenerator<Found> {
     for await (const arrival of arrivals) {
       const known = await this.#know(atom, arrival)
-      if (known !== undefined) yield { ...arrival, ...known }
+      if (known === undefined) continue
+      await this.#sets.lookUp(arrival.position, arrival.sequence)
+      yield { ...arrival, ...known }
     }
   }
 

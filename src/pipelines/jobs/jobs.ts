@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import { assert, InvalidArgumentError, NotFoundError } from '../../base/errors.ts'
 import type { Database } from '../../database/database.ts'
 import { checkCommitNames, resolveCommitId } from '../../versioning/commit-records.ts'
-import type { ActiveWorkers } from '../active-workers.ts'
+import { type ActiveWorkers, whatRuns } from '../active-workers.ts'
 import { hasFiles } from '../datums/datum-filters.ts'
 import { findDatum, type DatumPorts } from '../datums/datum-places.ts'
 import { decodeDatum, type DatumRecord } from '../datums/datum-sets.ts'
@@ -128,7 +128,8 @@ export class Jobs {
     const at = this.#clock.now()
     await this.#database.transact(async (tx) => {
       const job = await getJob(tx, id)
-      await setJobState(tx, job.id, { state: 'killed', reason: 'stopped by a user', at })
+      const reason = `stopped by a user${whatRuns(this.#active, job)}`
+      await setJobState(tx, job.id, { state: 'killed', reason, at })
     })
   }
 

@@ -63,7 +63,10 @@ export async function attemptDatum(
       place: async () => {
         using held = new DisposableStack()
         held.use(await places.take())
+        // The place may be that of another datum that was cut off with this one.
+        interruption.signal.throwIfAborted()
         activity.queueSize = 0
+        activity.begunAt = ports.clock.now()
         begunMs = ports.clock.monotonicMs()
         const limit = timeLimit(ports, plan, () => interruption.end(warming.timeoutText))
         // Longer than the place is held: storing the output is part of it.

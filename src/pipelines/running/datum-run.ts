@@ -15,6 +15,7 @@ import type { WorkerPool } from './worker-pool.ts'
 const userAttemptCountMax = 4
 /** After this many failures of ours the datum fails, too, and says that the fault is not its own. */
 const internalAttemptCountMax = 5
+const microsPerMilli = 1000
 
 export type DatumEnd =
   | { readonly kind: 'result'; readonly result: DatumResult }
@@ -36,6 +37,13 @@ export interface JobWorker extends JobWorkers {
   stats: ProcessStats
 }
 
+/** What ends a run before its time, and who hears of that. */
+export interface CutOff {
+  readonly signal: AbortSignal
+  /** Called with what had run; its log is theirs to close. */
+  readonly onStopped: (run: DatumFailure) => void
+}
+
 /** The last try at a datum, and whether there could be more. */
 type LastAttempt =
   | Extract<Attempt, { readonly kind: 'success' }>
@@ -44,8 +52,8 @@ type LastAttempt =
 /**
  * Processes one datum to its end: user code that fails is tried again as in 1.5, our own failures
  * with growing pauses. When user code has failed for good, and the pipeline has an error command,
- * its success lets the datum go. Whoever records the end closes the log of the run; an error closes
- * it.
+ * its success lets the datum go. Whoever records the end closes the log of the run. What it printed is
+ * given to `onStopped` when it is cut off.
  *
  * @throws {CancelledError} when `signal` aborts.
  */
@@ -54,7 +62,7 @@ export async function runDatum(
   plan: JobPlan,
   worker: JobWorker,
   datum: PendingDatum,
-  signal: AbortSignal,
+  { signal, onStopped }: CutOff,
 ): Promise<DatumEnd> {
   const { job } = plan
   using attempts = new Attempts(signal)
@@ -72,17 +80,17 @@ export async function runDatum(
   using _ = ports.active.begin(activity)
   const log = ports.logs.open(job, datum, worker.id)
   const run = { datum, worker, activity, log, attempts }
+  const endOf = (attempt: Attempt | { readonly stats: ProcessStats }) => ({
+    datum: datum.key,
+    members: datum.members,
+    job: job.id,
+    worker: worker.id,
+    stats: 'stats' in attempt ? attempt.stats : noStats,
+    finishedAt: ports.clock.now(),
+    log: encodeLog(log.lines()),
+  })
   try {
     const last = await tryDatum(ports, plan, run, signal)
-    const endOf = (attempt: Attempt) => ({
-      datum: datum.key,
-      members: datum.members,
-      job: job.id,
-      worker: worker.id,
-      stats: 'stats' in attempt ? attempt.stats : noStats,
-      finishedAt: ports.clock.now(),
-      log: encodeLog(log.lines()),
-    })
     if (last.kind === 'success') {
       return { kind: 'result', result: { ...endOf(last), output: last.output } }
     }
@@ -90,7 +98,14 @@ export async function runDatum(
     const hopeless = last.kind === 'hopeless'
     return { kind: 'failure', failure: { ...endOf(last), reason, isRecovered }, hopeless }
   } catch (error) {
-    ports.logs.close(job.id, datum.key)
+    const { begunAt, attempt } = activity
+    if (begunAt === undefined) ports.logs.close(job.id, datum.key)
+    else {
+      const processMs = Math.round((ports.clock.now() - begunAt) / microsPerMilli)
+      const reason = `it was in try ${attempt} when its job was ended`
+      const end = endOf({ stats: { ...noStats, processMs } })
+      onStopped({ ...end, reason, isRecovered: false, isStopped: true })
+    }
     throw error
   }
 }
@@ -127,9 +142,7 @@ async function tryDatum(
     log.note(`(try ${activity.attempt} failed: ${attempt.reason})`, ports.clock.now())
     activity.attempt += 1
     activity.lastReason = attempt.reason
-    const jitter = 0.5 + ports.random.fraction()
-    const pauseMs = ports.retryPauseMs * jitter * 2 ** internalFailures
-    await pause(ports, pauseMs, attempts.next())
+    await pause(ports, pauseMsAfterOurs(ports, internalFailures), attempts.next())
     activity.queueSize = 1
   }
 }
@@ -155,11 +168,22 @@ async function handleError(
     pool: worker.errorPool,
     places: worker.places,
     transform: { ...transform, ...errorCommand },
-    interruption: attempts.next(),
   }
-  const attempt = await attemptDatum(ports, plan, parts, signal)
-  if (attempt.kind === 'success') return { reason, isRecovered: true }
-  return { reason: `${reason}; its err_cmd failed, too: ${attempt.reason}`, isRecovered: false }
+  for (let count = 1; ; count += 1) {
+    const interruption = attempts.next()
+    const attempt = await attemptDatum(ports, plan, { ...parts, interruption }, signal)
+    if (attempt.kind === 'success') return { reason, isRecovered: true }
+    if (attempt.kind !== 'internal' || count >= internalAttemptCountMax) {
+      return { reason: `${reason}; its err_cmd failed, too: ${attempt.reason}`, isRecovered: false }
+    }
+    activity.queueSize = 1
+    await pause(ports, pauseMsAfterOurs(ports, count), attempts.next())
+  }
+}
+
+/** After so many failures of ours. */
+function pauseMsAfterOurs({ random, retryPauseMs }: RunPorts, failureCount: number): number {
+  return retryPauseMs * (0.5 + random.fraction()) * 2 ** failureCount
 }
 
 /** What may be interrupted of a datum's run, one after the other: tries, and the pauses between. */

@@ -1,4 +1,6 @@
 import { CancelledError } from '../../base/errors.ts'
+import { type Pauses, pauseMsAfter } from '../../base/retries.ts'
+import { whatRuns } from '../active-workers.ts'
 import { type JobRecord, noteRunTime, setJobState } from '../job-records.ts'
 import type { RunPorts } from './run-ports.ts'
 import { limitText } from './time-limit.ts'
@@ -6,6 +8,14 @@ import { limitText } from './time-limit.ts'
 /** Time is noted ahead in steps of a tenth of the limit, and no longer than this. */
 const stepMsMax = 10_000
 const stepsPerLimit = 10
+
+/** Before the job is tried to be ended again. */
+const killPauses: Pauses = { pauseMs: 500, pauseMsMax: 30_000 }
+
+type DeadlinePorts = Pick<RunPorts, 'clock' | 'log'> & {
+  readonly database: Pick<RunPorts['database'], 'transact'>
+  readonly active: Pick<RunPorts['active'], 'of'>
+}
 
 /**
  * Kills the job when it has run longer than its pipeline allows; whoever runs it hears of it as of any
@@ -17,7 +27,7 @@ const stepsPerLimit = 10
  * little: a server that dies again and again does not make the limit endless.
  */
 export class JobDeadline implements AsyncDisposable {
-  readonly #ports: Pick<RunPorts, 'clock' | 'database' | 'log'>
+  readonly #ports: DeadlinePorts
   readonly #job: JobRecord
   readonly #limitMs: number
   readonly #begunMs: number
@@ -25,11 +35,7 @@ export class JobDeadline implements AsyncDisposable {
   readonly #done: Promise<void>
 
   /** Begins to count. */
-  constructor(
-    ports: Pick<RunPorts, 'clock' | 'database' | 'log'>,
-    job: JobRecord,
-    limitMs: number,
-  ) {
+  constructor(ports: DeadlinePorts, job: JobRecord, limitMs: number) {
     this.#ports = ports
     this.#job = job
     this.#limitMs = limitMs
@@ -42,7 +48,7 @@ export class JobDeadline implements AsyncDisposable {
   }
 
   async #watch(): Promise<void> {
-    const { clock, log } = this.#ports
+    const { clock } = this.#ports
     const { signal } = this.#stop
     const stepMs = Math.min(stepMsMax, this.#limitMs / stepsPerLimit)
     try {
@@ -51,10 +57,12 @@ export class JobDeadline implements AsyncDisposable {
         await this.#note(untilMs)
         await clock.sleep(Math.max(0, untilMs - this.#ranMs), signal)
       }
-      if (!signal.aborted) await this.#kill()
+      for (let count = 1; !signal.aborted; count += 1) {
+        if (await this.#kill()) return
+        await clock.sleep(pauseMsAfter(killPauses, count), signal)
+      }
     } catch (error) {
-      if (error instanceof CancelledError) return
-      log.error(`job ${this.#job.id} could not be ended at its job_timeout`, error)
+      if (!(error instanceof CancelledError)) throw error
     }
   }
 
@@ -69,13 +77,22 @@ export class JobDeadline implements AsyncDisposable {
     }
   }
 
-  async #kill(): Promise<void> {
-    const { clock, database } = this.#ports
-    const reason = `it ran longer than the job_timeout of ${limitText(this.#limitMs)}`
+  /** False when it is to be tried again. What runs without end writes without end: the reserve is for that, too. */
+  async #kill(): Promise<boolean> {
+    const { active, clock, database, log } = this.#ports
+    const { id } = this.#job
+    const limit = limitText(this.#limitMs)
+    const reason = `it ran longer than the job_timeout of ${limit}${whatRuns(active, this.#job)}`
     const at = clock.now()
-    await database.transact(async (tx) => {
-      await setJobState(tx, this.#job.id, { state: 'killed', reason, at })
-    })
+    try {
+      await database.transact((tx) => setJobState(tx, id, { state: 'killed', reason, at }), {
+        usesReserve: true,
+      })
+      return true
+    } catch (error) {
+      log.error(`job ${id} could not be ended at its job_timeout`, error)
+      return false
+    }
   }
 
   /** The run is over. */

@@ -1,12 +1,14 @@
+import type { Lease } from '../../storage/leases.ts'
 import type { MapRoot } from '../../storage/prolly-map.ts'
 import { findBranch, setHead } from '../../versioning/branches.ts'
 import { findCommit, insertFinishedCommit } from '../../versioning/commit-records.ts'
 import { decodeDatum } from '../datums/datum-sets.ts'
-import { firstFailure } from '../datum-results.ts'
-import type { DatumKey } from '../datums.ts'
+import { type DatumFailure, firstFailure } from '../datum-results.ts'
+import { type DatumKey, datumText } from '../datums.ts'
 import { endExport } from '../exported-outputs.ts'
 import { beginCounts } from '../job-counts.ts'
 import { findJob, getJob, setJobState, type JobRecord } from '../job-records.ts'
+import type { JobStep } from '../job-steps.ts'
 import { noStats } from '../process-stats.ts'
 import type { OutputClashError } from '../outputs/outputs.ts'
 import type { Parallelism, PipelineSpec } from '../specs.ts'
@@ -59,15 +61,25 @@ export async function runJob(
   const plan = await planJob(ports, { id: job.id, step }, reading)
   step.set('')
   if (service !== undefined) return await runService(ports, pool, { plan, service }, signal)
-  using recorder = new ResultRecorder(ports, plan.job)
+  using recorder = new ResultRecorder(ports, plan.job, signal)
   try {
     await processDatums(ports, plan, pool, recorder, signal)
-    signal.throwIfAborted()
+    await finish(ports, plan, recorder, { reading, step, signal })
   } catch (error) {
-    // So that nothing of this run comes after the next one has begun.
-    await recorder.abandon()
+    // What has ended need not run again; and nothing of this run may come after the next one has begun.
+    await recorder.keepRest()
     throw error
   }
+}
+
+/** Ends the job, all datums of which have ended. */
+async function finish(
+  ports: RunPorts,
+  plan: JobPlan,
+  recorder: ResultRecorder,
+  { reading, step, signal }: Finishing,
+): Promise<void> {
+  signal.throwIfAborted()
   await recorder.settle()
   if (recorder.tally.failed > 0) return await fail(ports, plan, recorder, failureReason)
   using putting = ports.leases.begin()
@@ -95,6 +107,12 @@ export async function runJob(
     signal.throwIfAborted()
   }
   await succeed(ports, plan, recorder, { ...merged, goodSet })
+}
+
+interface Finishing {
+  readonly reading: Lease
+  readonly step: JobStep
+  readonly signal: AbortSignal
 }
 
 interface BegunJob {
@@ -132,7 +150,7 @@ async function processDatums(
   const datums = pendingDatums(ports, plan, recorder, inFlight)
   // The first error stops the other slots, too; it is the one that is thrown.
   const failed = new AbortController()
-  const stop = AbortSignal.any([signal, failed.signal])
+  const stop = AbortSignal.any([signal, failed.signal, recorder.hopeless])
   let hopeless = false
   const runningMax = slotCount(ports, plan.spec.parallelism)
   await using errorPool = new WorkerPool(ports)
@@ -154,6 +172,7 @@ async function processDatums(
   })
   const ends = await Promise.allSettled(slots)
   await datums.return(undefined)
+  recorder.hopeless.throwIfAborted()
   for (const end of ends) if (end.status === 'rejected') throw end.reason
 }
 
@@ -172,7 +191,8 @@ async function processDatum(
   // What the datum stores stays until its result is recorded.
   using held = new DisposableStack()
   const lease = held.use(ports.leases.begin())
-  const end = await runDatum(ports, plan, parts.worker, datum, stop)
+  const onStopped = (run: DatumFailure): void => parts.recorder.stopped(run)
+  const end = await runDatum(ports, plan, parts.worker, datum, { signal: stop, onStopped })
   held.move()
   const added = parts.recorder.add(end, lease)
   parts.inFlight.delete(datum.key)
@@ -236,13 +256,12 @@ async function failureReason(tx: ReadTransaction, plan: JobPlan, tally: Tally): 
   const failure = await firstFailure(tx, plan.job.id)
   if (failure === undefined) return ''
   const { first, count } = failure
-  const paths = first.members.map(({ input, path }) => `${input}:${path || '/'}`).join(', ')
   const others = count === 1 ? '' : ` (and ${count - 1} more failed)`
   const { processed, skipped, failed, recovered } = tally
   const untriedCount = plan.datumCount - processed - skipped - failed - recovered
   const untried =
     untriedCount === 0 ? '' : ` (${untriedCount} more would fail so, and were not tried)`
-  return `datum ${first.datum} (${paths}) failed: ${first.reason}${others}${untried}`
+  return `datum ${datumText(first.datum, first.members)} failed: ${first.reason}${others}${untried}`
 }
 
 async function clashReason(
@@ -255,7 +274,7 @@ async function clashReason(
     const value = await ports.maps.get(plan.datumSet, orderKey)
     if (value === undefined) continue
     const { key, members } = decodeDatum(value)
-    names.push(`${key} (${members.map(({ input, path }) => `${input}:${path || '/'}`).join(', ')})`)
+    names.push(datumText(key, members))
   }
   return `${clash.message}: datums ${names.join(' and ')}`
 }

@@ -1,6 +1,20 @@
 import { expect, test } from 'vitest'
 
-import { atom, openTestProcessing } from '../../testing/test-processing.ts'
+import { HeldClock } from '../../testing/held-clock.ts'
+import { atom, openTestProcessing, type TestProcessing } from '../../testing/test-processing.ts'
+
+/** A loaded machine takes its time. */
+const patient = { timeout: 60_000 }
+const two = { parallelism: { constant: 2, coefficient: 0 } }
+
+async function recordedIn({ database }: TestProcessing): Promise<readonly unknown[]> {
+  return await database.read((tx) => tx.all('SELECT datum FROM datum_results'))
+}
+
+async function untilAborted(signal: AbortSignal): Promise<void> {
+  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+  signal.throwIfAborted()
+}
 
 test('a datum that has ended is recorded soon, however long the others run', async () => {
   await using world = await openTestProcessing()
@@ -16,15 +30,92 @@ test('a datum that has ended is recorded soon, however long the others run', asy
     }
     return {}
   })
-  await world.pipeline('p', atom('in', '/*'), { parallelism: { constant: 2, coefficient: 0 } })
+  await world.pipeline('p', atom('in', '/*'), two)
   const commit = await world.commit('in', { quick: '1', slow: '2' })
-  const recorded = async (): Promise<readonly unknown[]> =>
-    await world.database.read((tx) => tx.all('SELECT datum FROM datum_results'))
   try {
-    await expect.poll(recorded).toHaveLength(1)
+    await expect.poll(() => recordedIn(world)).toHaveLength(1)
   } finally {
     mayEnd.resolve()
   }
   await world.flush('in', commit)
-  expect(await recorded()).toHaveLength(2)
+  expect(await recordedIn(world)).toHaveLength(2)
+})
+
+test('what has ended waits while the disk is full, the job says so, and nothing runs again', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const mayEnd = Promise.withResolvers<void>()
+  const hasBegun = Promise.withResolvers<void>()
+  world.code('p', async (files) => {
+    if (files.has('in/slow')) {
+      world.failFlushes(2)
+      hasBegun.resolve()
+      await mayEnd.promise
+    } else {
+      await hasBegun.promise
+    }
+    return {}
+  })
+  await world.pipeline('p', atom('in', '/*'), two)
+  const commit = await world.commit('in', { quick: '1', slow: '2' })
+  const reason = async (): Promise<string | undefined> =>
+    (await world.processing.jobs.list('p'))[0]?.reason
+  await expect.poll(reason, patient).toBe('the disk is full (retrying)')
+  await expect.poll(reason, patient).toBe('')
+  expect(await recordedIn(world)).toHaveLength(1)
+  mayEnd.resolve()
+  await world.flush('in', commit)
+  expect(world.ran.toSorted()).toEqual(['in:/quick', 'in:/slow'])
+  expect((await world.processing.jobs.list('p'))[0]).toMatchObject({
+    state: 'success',
+    counts: { processed: 2 },
+  })
+})
+
+test('what has ended is recorded when the server stops, so that only what ran is run again', async () => {
+  await using world = await openTestProcessing(undefined, { clock: new HeldClock() })
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('p', async (files, { signal }) => {
+    if (files.has('in/slow')) await untilAborted(signal)
+    return {}
+  })
+  await world.pipeline('p', atom('in', '/*'), two)
+  await world.commit('in', { quick: '1', slow: '2' })
+  const [job] = await world.processing.jobs.list('p')
+  if (job === undefined) throw new Error('the commit made a job')
+  const activePaths = (): readonly string[] =>
+    world.processing.active.of(job.id).flatMap(({ members }) => members.map(({ path }) => path))
+  await expect.poll(() => world.ran.toSorted()).toEqual(['in:/quick', 'in:/slow'])
+  await expect.poll(activePaths).toEqual(['/slow'])
+  expect(await recordedIn(world)).toEqual([])
+  await world.restart()
+  expect(await recordedIn(world)).toHaveLength(1)
+  await expect.poll(() => world.ran).toHaveLength(3)
+  expect(world.ran.at(-1)).toBe('in:/slow')
+})
+
+test('what cannot be recorded at all ends the run at once, and the next one begins', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const hasBegun = Promise.withResolvers<void>()
+  let slowCount = 0
+  world.code('p', async (files, { signal }) => {
+    if (files.has('in/quick')) {
+      await hasBegun.promise
+      return {}
+    }
+    slowCount += 1
+    if (slowCount > 1) return {}
+    world.duringNextFlush(async () => {
+      throw new Error('a bug')
+    })
+    hasBegun.resolve()
+    await untilAborted(signal)
+    return {}
+  })
+  await world.pipeline('p', atom('in', '/*'), two)
+  const commit = await world.commit('in', { quick: '1', slow: '2' })
+  await world.flush('in', commit)
+  expect(slowCount).toBe(2)
+  expect(world.errors.splice(0)).toHaveLength(1)
 })

@@ -1,8 +1,10 @@
 import { assert } from '../../base/errors.ts'
+import { pauseAfter, type Pauses } from '../../base/retries.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { Lease } from '../../storage/leases.ts'
 import {
+  type DatumFailure,
   failuresAmong,
   findOutputs,
   findResults,
@@ -12,9 +14,11 @@ import {
 } from '../datum-results.ts'
 import type { DatumKey } from '../datums.ts'
 import { setCounts } from '../job-counts.ts'
-import { findJob, jobTopic, type JobRecord } from '../job-records.ts'
+import { findJob, jobTopic, noteReason, type JobRecord } from '../job-records.ts'
 import { addStats, noStats, type ProcessStats } from '../process-stats.ts'
 import type { DatumEnd } from './datum-run.ts'
+import { errorText, isKnownToPass } from './run-errors.ts'
+import { hasEnded } from '../states.ts'
 import type { RunPorts } from './run-ports.ts'
 
 /** Results wait at most this long to share a pack and a transaction with others. */
@@ -22,6 +26,9 @@ const recordAfterMs = 250
 /** This many results, or so much of logs, are recorded without waiting. */
 const recordAtCount = 256
 const recordAtLogBytes = 8 * 1024 * 1024
+/** While a disk is full, or a store away, what took hours to make is kept for an hour. */
+const recordPauses: Pauses = { pauseMs: 500, pauseMsMax: 30_000 }
+const recordTriesMax = 120
 
 /** How a job's datums stand, as far as this run knows. */
 export interface Tally {
@@ -46,8 +53,8 @@ function addTally(left: Tally, right: Partial<Tally>): Tally {
 
 /**
  * Records datum results of one job, several at a time: their chunks share a flush, their rows a
- * transaction, in which they are counted. What has not been recorded when the server dies is processed
- * again.
+ * transaction, in which they are counted. What cannot be recorded for now is tried again; what has not
+ * been recorded when the server dies is processed again.
  */
 export class ResultRecorder implements Disposable {
   /** Of what was there before this run came to it, and of what is recorded. */
@@ -56,7 +63,13 @@ export class ResultRecorder implements Disposable {
   #uncounted = noTally
   readonly #ports: RunPorts
   readonly #job: JobRecord
+  /** Of the run. */
+  readonly #signal: AbortSignal
+  /** Aborted, with the cause, when trying again does not help. */
+  readonly #hopeless = new AbortController()
   readonly #waiting = new Map<DatumKey, DatumEnd>()
+  /** Of datums that were cut off: they come to nothing unless the job has ended. */
+  readonly #stopped: DatumFailure[] = []
   /** Of what waits: keep what is not recorded yet. */
   readonly #leases = new Map<DatumKey, Lease>()
   #waitingLogBytes = 0
@@ -65,10 +78,17 @@ export class ResultRecorder implements Disposable {
   /** While something waits, and no other datum has ended since: that may take hours. */
   #timer: AbortController | undefined
 
-  constructor(ports: RunPorts, job: JobRecord) {
+  /** Once `signal` aborts, nothing is tried again. */
+  constructor(ports: RunPorts, job: JobRecord, signal: AbortSignal) {
     this.#ports = ports
     this.#job = job
+    this.#signal = signal
     this.#lastMs = ports.clock.monotonicMs()
+  }
+
+  /** Aborts when results cannot be recorded, for the reason that it has then. */
+  get hopeless(): AbortSignal {
+    return this.#hopeless.signal
   }
 
   /**
@@ -87,12 +107,16 @@ export class ResultRecorder implements Disposable {
     await earlier
   }
 
+  /** Takes what a datum had printed when its run was cut off. */
+  stopped(run: DatumFailure): void {
+    this.#stopped.push(run)
+  }
+
   #recordNow(): void {
     this.#stopTimer()
     this.#lastMs = this.#ports.clock.monotonicMs()
-    this.#recording = this.#recording.then(() => this.#record())
-    // Whoever waits next is told; until then it is nobody's.
-    this.#recording.catch(() => undefined)
+    this.#recording = this.#recording.then(() => this.#recordPatiently())
+    this.#recording.catch((error: unknown) => this.#hopeless.abort(error))
   }
 
   #recordLater(): void {
@@ -187,13 +211,12 @@ export class ResultRecorder implements Disposable {
   async recordRest(): Promise<void> {
     this.#stopTimer()
     await this.#recording
-    await this.#record()
+    await this.#recordPatiently()
   }
 
-  /** As `settle`, when another error is on its way already. */
-  async abandon(): Promise<void> {
-    this.#stopTimer()
-    await this.#recording.catch(() => undefined)
+  /** As `recordRest`, as far as it can be done, when an error is on its way that ends the run. */
+  async keepRest(): Promise<void> {
+    await this.recordRest().catch(() => undefined)
   }
 
   /** With `datumCount`, those of the job: when each has been counted, what this run counted stands. */
@@ -206,21 +229,48 @@ export class ResultRecorder implements Disposable {
     await setCounts(tx, this.#job.id, tally)
   }
 
+  /** Says in the job why it is held up. */
+  async #recordPatiently(): Promise<void> {
+    for (let count = 1; ; count += 1) {
+      try {
+        await this.#record()
+        if (count > 1) await this.#note('')
+        return
+      } catch (error) {
+        if (count >= recordTriesMax || this.#signal.aborted || !isKnownToPass(error)) throw error
+        this.#ports.log.error(`what job ${this.#job.id} has done could not be recorded`, error)
+        await this.#note(`${errorText(error)} (retrying)`)
+        await pauseAfter(this.#ports, recordPauses, count, this.#signal).catch(() => undefined)
+      }
+    }
+  }
+
+  /** What holds recording up may hold this up, too. */
+  async #note(reason: string): Promise<void> {
+    const { database } = this.#ports
+    await database.transact((tx) => noteReason(tx, this.#job, reason)).catch(() => undefined)
+  }
+
   async #record(): Promise<void> {
+    if (this.#waiting.size + this.#stopped.length === 0 && this.#uncounted === noTally) return
     const ends = [...this.#waiting]
     const logBytes = this.#waitingLogBytes
     await this.#ports.chunks.flush()
-    // Not put back: what fails here ends the run.
     const uncounted = this.#uncounted
     this.#uncounted = noTally
-    const written = await this.#ports.database.transact(
-      async (tx) =>
-        await this.#write(
-          tx,
-          ends.map(([, end]) => end),
-          uncounted,
-        ),
-    )
+    const written = await this.#ports.database
+      .transact(
+        async (tx) =>
+          await this.#write(
+            tx,
+            ends.map(([, end]) => end),
+            uncounted,
+          ),
+      )
+      .catch((error: unknown) => {
+        this.#uncounted = addTally(uncounted, this.#uncounted)
+        throw error
+      })
     for (const [datum] of ends) {
       this.#waiting.delete(datum)
       this.#release(datum)
@@ -239,30 +289,34 @@ export class ResultRecorder implements Disposable {
   [Symbol.dispose](): void {
     this.#stopTimer()
     for (const datum of this.#leases.keys()) this.#release(datum)
+    for (const { datum } of this.#stopped) this.#ports.logs.close(this.#job.id, datum)
   }
 
   /**
    * Writes ends and counts them; returns what they came to. Results are of use to any job; what is the
-   * job's own is written while it is what was run, and undefined returned when it is not.
+   * job's own is written while it is what was run, and undefined returned when it is not. Of a job that
+   * is gone, nothing is left behind.
    */
   async #write(
     tx: Transaction,
     ends: readonly DatumEnd[],
     uncounted: Tally,
   ): Promise<Tally | undefined> {
+    const job = await findJob(tx, this.#job.id)
+    if (job === undefined) return undefined
     let written = noTally
     for (const end of ends) {
       if (end.kind === 'failure') continue
       const isOurs = await insertResult(tx, this.#job, end.result)
       written = addTally(written, isOurs ? tallyOf(end) : { skipped: 1 })
     }
-    const job = await findJob(tx, this.#job.id)
-    if (job?.pipelineVersion !== this.#job.pipelineVersion) return undefined
+    if (job.pipelineVersion !== this.#job.pipelineVersion) return undefined
     for (const end of ends) {
       if (end.kind === 'result') continue
       await insertFailure(tx, end.failure)
       written = addTally(written, tallyOf(end))
     }
+    if (hasEnded(job.state)) for (const run of this.#stopped) await insertFailure(tx, run)
     const counted = addTally({ ...job.counts, stats: job.stats }, uncounted)
     await setCounts(tx, job.id, addTally(counted, written))
     await tx.emit(jobTopic, job.id)

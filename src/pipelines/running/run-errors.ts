@@ -14,6 +14,11 @@ export function isPassing(error: unknown): boolean {
   return error.kind === 'unavailable' || error.kind === 'resource-exhausted'
 }
 
+/** Whether it is known to pass, such as a full disk: no error of ours, and nothing closed under it. */
+export function isKnownToPass(error: unknown): boolean {
+  return error instanceof DomainError && !(error instanceof CancelledError) && isPassing(error)
+}
+
 /** As the reason of a job says it. */
 export function errorText(error: unknown): string {
   return error instanceof DomainError ? error.message : 'internal error; see the server log'
