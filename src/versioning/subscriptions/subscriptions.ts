@@ -58,7 +58,6 @@ export class Subscriptions {
    */
   async *flush(options: FlushOptions): AsyncGenerator<CommitInfo> {
     const { database, downstream } = this.#ports
-    if (options.commits.length === 0) throw new InvalidArgumentError('fromCommits cannot be empty')
     const waiting = new Set<string>()
     /** Their branches lead to what is waited for. */
     const around = new Set<string>()
@@ -208,6 +207,7 @@ async function flushPlan(
   downstream: Downstream,
   options: Omit<FlushOptions, 'signal'>,
 ): Promise<{ readonly commits: readonly CommitName[]; readonly targets: readonly RepoName[] }> {
+  if (options.commits.length === 0) throw new InvalidArgumentError('fromCommits cannot be empty')
   const given = new Map(options.commits.map((each) => [`${each.repo}/${each.commit}`, each]))
   const distinct = [...given.values()]
   checkCommitNames(distinct.map(({ commit }) => commit))
