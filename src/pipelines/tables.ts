@@ -302,6 +302,17 @@ export const pipelinesMigrations: Migrations = {
     // 1: the job was ended while it ran; neither counted nor a reason why the job is as it is.
     ['ALTER TABLE datum_failures ADD COLUMN stopped INTEGER NOT NULL DEFAULT 0'],
     [
+      // By name: what a view selects by a star is, elsewhere, what there was when it was made.
+      'DROP VIEW jobs',
+      `CREATE VIEW jobs AS SELECT sequence, id, pipeline, pipeline_id, pipeline_version, salt, inputs_key, parent_job, new_repo, new_branch,
+          new_commit, output_repo, output_branch, output_commit, state, reason, created_at, started_at,
+          finished_at, restart_count, datum_total, datum_processed, datum_skipped, datum_failed, download_ms,
+          process_ms, upload_ms, download_bytes, upload_bytes, base_job, datum_set_root, contributions_root,
+          by_hand, datum_recovered, good_set_root, matches_root, imported, stats_commit, lineage_id, ran_ms
+        FROM job_rows WHERE NOT EXISTS (
+          SELECT 1 FROM deleted_jobs WHERE deleted_jobs.pipeline_id = job_rows.pipeline_id)`,
+    ],
+    [
       // The root repos that the commit is made from, by name, a space behind each; null in rows from
       // before it was noted.
       'ALTER TABLE pipeline_arrivals ADD COLUMN roots TEXT',
@@ -312,17 +323,6 @@ export const pipelinesMigrations: Migrations = {
         ON pipeline_arrivals (pipeline, position, sequence, together) WHERE together IS NOT NULL`,
       `CREATE INDEX pipeline_arrivals_by_set ON pipeline_arrivals (pipeline, together, position, sequence)`,
       'DROP INDEX pipeline_arrivals_by_together',
-    ],
-    [
-      // By name: what a view selects by a star is, elsewhere, what there was when it was made.
-      'DROP VIEW jobs',
-      `CREATE VIEW jobs AS SELECT sequence, id, pipeline, pipeline_id, pipeline_version, salt, inputs_key, parent_job, new_repo, new_branch,
-          new_commit, output_repo, output_branch, output_commit, state, reason, created_at, started_at,
-          finished_at, restart_count, datum_total, datum_processed, datum_skipped, datum_failed, download_ms,
-          process_ms, upload_ms, download_bytes, upload_bytes, base_job, datum_set_root, contributions_root,
-          by_hand, datum_recovered, good_set_root, matches_root, imported, stats_commit, lineage_id, ran_ms
-        FROM job_rows WHERE NOT EXISTS (
-          SELECT 1 FROM deleted_jobs WHERE deleted_jobs.pipeline_id = job_rows.pipeline_id)`,
     ],
   ],
 }

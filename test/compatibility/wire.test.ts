@@ -27,8 +27,8 @@ import { file_version } from '../../src/gen/version_pb.ts'
 
 const files = [file_auth, file_health, file_pfs, file_pps, file_version]
 const registry = createRegistry(...files)
-/** Field numbers from here on are ours, whatever message of 1.5 they are in. */
-const ownFieldNumberMin = 1000
+/** Numbers of fields and of values from here on are ours, whatever message or enum of 1.5 they are in. */
+const ownNumberMin = 1000
 /** Values of enums that later releases of 1.x have and we took over, by the name of the enum. */
 const laterValues: Readonly<Record<string, readonly number[]>> = {
   'pfs.Delimiter': [3, 4],
@@ -73,7 +73,7 @@ function typeText(field: DescField): string {
 
 function messageText(message: DescMessage): string {
   const fields = message.fields
-    .filter(({ number }) => number < ownFieldNumberMin)
+    .filter(({ number }) => number < ownNumberMin)
     .map((field) => ({ number: field.number, text: `${field.name} ${typeText(field)}` }))
   const reserved = message.proto.reservedRange.flatMap(({ start, end }) =>
     Array.from({ length: end - start }, (_, index) => ({
@@ -90,7 +90,9 @@ function messageText(message: DescMessage): string {
 
 function enumText(desc: DescEnum): string {
   const later = laterValues[desc.typeName] ?? []
-  const values = desc.values.filter(({ number }) => !later.includes(number))
+  const values = desc.values.filter(
+    ({ number }) => number < ownNumberMin && !later.includes(number),
+  )
   return [`enum ${desc.typeName}`, ...values.map(({ number, name }) => `  ${number} ${name}`)].join(
     '\n',
   )
