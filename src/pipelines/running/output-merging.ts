@@ -1,6 +1,7 @@
 import { inBatches } from '../../base/batched.ts'
 import { groupedText } from '../../base/counts.ts'
 import { assert } from '../../base/errors.ts'
+import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { MapEdit, MapRoot } from '../../storage/prolly-map.ts'
 import { decodeDatum } from '../datums/datum-sets.ts'
 import type { DatumKey } from '../datums.ts'
@@ -18,6 +19,8 @@ import type { RunPorts } from './run-ports.ts'
 
 /** Datum keys that are looked up in one query. */
 const lookupCountMax = 500
+/** Outputs that are kept for the second pass of a merge. */
+const keptOutputsMax = 5000
 
 /** The job's datums but for those that were recovered, which have no part in its output. */
 export async function goodSetOf(
@@ -65,9 +68,10 @@ export async function mergeOutputs(
 ): Promise<Merged | { readonly clash: OutputClashError }> {
   const merge = new OutputMerge({ ...ports, signal })
   const base = plan.base?.output ?? (await merge.empty())
+  const outputs = new KnownOutputs(ports, recorder)
   try {
     return await merge.apply(base, (pass) =>
-      outputChanges(ports, plan, recorder, { goodSet, step, pass }),
+      outputChanges(ports, plan, outputs, { goodSet, step, pass }),
     )
   } catch (error) {
     if (error instanceof OutputClashError) return { clash: error }
@@ -75,10 +79,39 @@ export async function mergeOutputs(
   }
 }
 
+/** What datums wrote; what one pass has looked up is there for the other, unless it is much. */
+class KnownOutputs {
+  readonly #database: RunPorts['database']
+  readonly #recorder: ResultRecorder
+  readonly #kept = new Map<DatumKey, DirectoryEntry>()
+
+  constructor({ database }: RunPorts, recorder: ResultRecorder) {
+    this.#database = database
+    this.#recorder = recorder
+  }
+
+  async find(datums: readonly DatumKey[]): Promise<ReadonlyMap<DatumKey, DirectoryEntry>> {
+    const missing = datums.filter((datum) => !this.#kept.has(datum))
+    if (missing.length === 0) return this.#kept
+    const found = new Map(
+      await this.#database.read((tx) => this.#recorder.findOutputs(tx, missing)),
+    )
+    if (this.#kept.size + found.size <= keptOutputsMax) {
+      for (const [datum, output] of found) this.#kept.set(datum, output)
+      return this.#kept
+    }
+    for (const datum of datums) {
+      const output = this.#kept.get(datum)
+      if (output !== undefined) found.set(datum, output)
+    }
+    return found
+  }
+}
+
 async function* outputChanges(
   ports: RunPorts,
   plan: JobPlan,
-  recorder: ResultRecorder,
+  outputs: KnownOutputs,
   { goodSet, step, pass }: Omit<MergeScene, 'signal'> & { readonly pass: MergePass },
 ): AsyncGenerator<OutputChange> {
   if (pass === 'remove' && plan.base === undefined) return
@@ -95,10 +128,10 @@ async function* outputChanges(
       }))
     const keys = changes.flatMap(({ before, after }) => [before, after])
     const known = keys.filter((key) => key !== undefined)
-    const outputs = await ports.database.read((tx) => recorder.findOutputs(tx, known))
+    const found = await outputs.find(known)
     const outputOf = (key: DatumKey | undefined): OutputChange['after'] => {
       if (key === undefined) return undefined
-      const output = outputs.get(key)
+      const output = found.get(key)
       assert(output !== undefined, `datum ${key} of a good job has a result`)
       return output
     }
