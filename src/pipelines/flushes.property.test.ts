@@ -261,26 +261,36 @@ class Scene implements AsyncDisposable {
 const graph = fc.array(pipeline, { minLength: 1, maxLength: 5 })
 const seconds = 1000
 
+/** `holds` after random steps, when all has come to rest. */
+async function checkAfter(
+  step: fc.Arbitrary<Step>,
+  holds: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(
+      graph,
+      fc.array(step, { minLength: 5, maxLength: 25 }),
+      async (drawn, steps) => {
+        await using world = await openTestProcessing()
+        await using scene = new Scene(world)
+        await scene.begin(drawn)
+        for (const one of steps) await scene.take(one)
+        await scene.settle()
+        await holds(scene)
+      },
+    ),
+    { numRuns: 20, interruptAfterTimeLimit: 40 * seconds },
+  )
+}
+
 test(
   'when nothing runs and nothing is due, every flush has ended or says what it waits for',
   async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        graph,
-        fc.array(wild, { minLength: 5, maxLength: 25 }),
-        async (drawn, steps) => {
-          await using world = await openTestProcessing()
-          await using scene = new Scene(world)
-          await scene.begin(drawn)
-          for (const step of steps) await scene.take(step)
-          await scene.settle()
-          const silent = async (): Promise<number> =>
-            (await scene.causes()).filter((causes) => causes.length === 0).length
-          await expect.poll(silent, { timeout: 5 * seconds, interval: 5 }).toBe(0)
-        },
-      ),
-      { numRuns: 20, interruptAfterTimeLimit: 40 * seconds },
-    )
+    await checkAfter(wild, async (scene) => {
+      const silent = async (): Promise<number> =>
+        (await scene.causes()).filter((causes) => causes.length === 0).length
+      await expect.poll(silent, { timeout: 5 * seconds, interval: 5 }).toBe(0)
+    })
   },
   60 * seconds,
 )
@@ -288,21 +298,9 @@ test(
 test(
   'what a flush says will not come does not come, whatever people commit later',
   async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        graph,
-        fc.array(calm, { minLength: 5, maxLength: 25 }),
-        async (drawn, steps) => {
-          await using world = await openTestProcessing()
-          await using scene = new Scene(world)
-          await scene.begin(drawn)
-          for (const step of steps) await scene.take(step)
-          await scene.settle()
-          expect(await scene.broken()).toEqual([])
-        },
-      ),
-      { numRuns: 20, interruptAfterTimeLimit: 40 * seconds },
-    )
+    await checkAfter(calm, async (scene) => {
+      expect(await scene.broken()).toEqual([])
+    })
   },
   60 * seconds,
 )

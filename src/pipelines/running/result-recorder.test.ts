@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 
+import { untilKilled } from '../../testing/failing-code.ts'
 import { HeldClock } from '../../testing/held-clock.ts'
 import { atom, openTestProcessing, type TestProcessing } from '../../testing/test-processing.ts'
 
@@ -11,18 +12,16 @@ async function recordedIn({ database }: TestProcessing): Promise<readonly unknow
   return await database.read((tx) => tx.all('SELECT datum FROM datum_results'))
 }
 
-async function untilAborted(signal: AbortSignal): Promise<void> {
-  await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
-  signal.throwIfAborted()
-}
-
-test('a datum that has ended is recorded soon, however long the others run', async () => {
-  await using world = await openTestProcessing()
-  await world.versioning.repos.create({ name: 'in' })
+/** Begins a job of which one datum ends when another has begun, which ends when `end` is called. */
+async function runQuickBesideSlow(
+  world: TestProcessing,
+  onSlow: () => void = () => {},
+): Promise<{ readonly commit: string; readonly end: () => void }> {
   const mayEnd = Promise.withResolvers<void>()
   const hasBegun = Promise.withResolvers<void>()
   world.code('p', async (files) => {
     if (files.has('in/slow')) {
+      onSlow()
       hasBegun.resolve()
       await mayEnd.promise
     } else {
@@ -32,10 +31,17 @@ test('a datum that has ended is recorded soon, however long the others run', asy
   })
   await world.pipeline('p', atom('in', '/*'), two)
   const commit = await world.commit('in', { quick: '1', slow: '2' })
+  return { commit, end: () => mayEnd.resolve() }
+}
+
+test('a datum that has ended is recorded soon, however long the others run', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  const { commit, end } = await runQuickBesideSlow(world)
   try {
     await expect.poll(() => recordedIn(world)).toHaveLength(1)
   } finally {
-    mayEnd.resolve()
+    end()
   }
   await world.flush('in', commit)
   expect(await recordedIn(world)).toHaveLength(2)
@@ -44,26 +50,13 @@ test('a datum that has ended is recorded soon, however long the others run', asy
 test('what has ended waits while the disk is full, the job says so, and nothing runs again', async () => {
   await using world = await openTestProcessing()
   await world.versioning.repos.create({ name: 'in' })
-  const mayEnd = Promise.withResolvers<void>()
-  const hasBegun = Promise.withResolvers<void>()
-  world.code('p', async (files) => {
-    if (files.has('in/slow')) {
-      world.failFlushes(2)
-      hasBegun.resolve()
-      await mayEnd.promise
-    } else {
-      await hasBegun.promise
-    }
-    return {}
-  })
-  await world.pipeline('p', atom('in', '/*'), two)
-  const commit = await world.commit('in', { quick: '1', slow: '2' })
+  const { commit, end } = await runQuickBesideSlow(world, () => world.failFlushes(2))
   const reason = async (): Promise<string | undefined> =>
     (await world.processing.jobs.list('p'))[0]?.reason
   await expect.poll(reason, patient).toBe('the disk is full (retrying)')
   await expect.poll(reason, patient).toBe('')
   expect(await recordedIn(world)).toHaveLength(1)
-  mayEnd.resolve()
+  end()
   await world.flush('in', commit)
   expect(world.ran.toSorted()).toEqual(['in:/quick', 'in:/slow'])
   expect((await world.processing.jobs.list('p'))[0]).toMatchObject({
@@ -76,7 +69,7 @@ test('what has ended is recorded when the server stops, so that only what ran is
   await using world = await openTestProcessing(undefined, { clock: new HeldClock() })
   await world.versioning.repos.create({ name: 'in' })
   world.code('p', async (files, { signal }) => {
-    if (files.has('in/slow')) await untilAborted(signal)
+    if (files.has('in/slow')) await untilKilled({ signal })
     return {}
   })
   await world.pipeline('p', atom('in', '/*'), two)
@@ -110,8 +103,7 @@ test('what cannot be recorded at all ends the run at once, and the next one begi
       throw new Error('a bug')
     })
     hasBegun.resolve()
-    await untilAborted(signal)
-    return {}
+    return await untilKilled({ signal })
   })
   await world.pipeline('p', atom('in', '/*'), two)
   const commit = await world.commit('in', { quick: '1', slow: '2' })
