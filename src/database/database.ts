@@ -46,7 +46,7 @@ export interface DatabaseEvent {
 
 export interface TransactOptions {
   /**
-   * For what deletes, and so is a way out when the disk is full: then it may use the room that is
+   * For what deletes or stops, and so is a way out when the disk is full: then it may use the room that is
    * kept in reserve for that, and until there is room again nothing else is written.
    */
   readonly usesReserve?: boolean

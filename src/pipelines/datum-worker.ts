@@ -25,6 +25,8 @@ export interface DatumWork {
   readonly onLine: (line: LogLine) => void
   readonly onLeftOut: (lineCount: number) => void
   readonly onWarming?: DatumRun['onWarming']
+  /** Called before anything of the output is put: what is to keep it begins by then. */
+  readonly onStoring?: () => void
   /** Waits until user code may run; dispose of what comes when it has ended. */
   readonly place: () => Promise<Disposable>
   readonly signal: AbortSignal

@@ -245,10 +245,14 @@ export class Pipelines {
   /** Interrupts what runs and notes what comes, until `start`. */
   async stop(name: string): Promise<void> {
     const modifiedAt = this.#clock.now()
-    await this.#database.transact(async (tx) => {
-      const pipeline = await getPipeline(tx, name)
-      await setPipelineState(tx, pipeline.name, { state: 'paused', recentError: '', modifiedAt })
-    })
+    await this.#database.transact(
+      async (tx) => {
+        const pipeline = await getPipeline(tx, name)
+        await setPipelineState(tx, pipeline.name, { state: 'paused', recentError: '', modifiedAt })
+      },
+      // What fills the disk may be what it runs.
+      { usesReserve: true },
+    )
   }
 
   /** Makes a job now; see `makeJobByHand`. @throws {PipelineNotFoundError} */

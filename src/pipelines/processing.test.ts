@@ -392,7 +392,7 @@ test('deleting a repo that a job reads ends the job, and interrupts its code', a
   const [job] = await world.processing.jobs.list('slow')
   await world.versioning.repos.delete('in', { force: true })
   const ended = await world.processing.jobs.waitForEnd(job?.id ?? '', new AbortController().signal)
-  expect(ended).toMatchObject({ state: 'failure', reason: 'input repo in was deleted' })
+  expect(ended).toMatchObject({ state: 'failure', reason: 'the input repo in has been deleted' })
 })
 
 test('who processes what can be seen while it runs', async () => {

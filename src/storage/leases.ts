@@ -37,6 +37,8 @@ export interface WatchedLeases extends Disposable {
 interface LiveLease {
   /** Undefined for one that puts nothing. */
   readonly epoch: Epoch | undefined
+  /** Whether what was put, and is not durable yet, may be read. */
+  readonly usesDrafts: boolean
   readonly roots: CollectionRoot[]
 }
 
@@ -62,12 +64,13 @@ export class Leases {
 
   /**
    * Gives up what was put and cannot be made durable: `discard` is called when every lease has ended
-   * that lives now, which may be at once. No put may find it to be there any more.
+   * that lives now and may use it, which may be at once. No put may find it to be there any more.
    */
   giveUp(discard: () => void): void {
     this.#generation += 1
-    if (this.#live.size === 0) discard()
-    else this.#givenUp.set(discard, new Set(this.#live))
+    const awaited = new Set([...this.#live].filter(({ usesDrafts }) => usesDrafts))
+    if (awaited.size === 0) discard()
+    else this.#givenUp.set(discard, awaited)
   }
 
   get epoch(): Epoch {
@@ -83,12 +86,17 @@ export class Leases {
 
   /** For whoever puts chunks: begins before the first put. */
   begin(): Lease {
-    return this.#begin(this.#epoch)
+    return this.#begin({ epoch: this.#epoch, usesDrafts: true })
   }
 
   /** For whoever only reads: keeps what it holds, and nothing that is put. */
   beginReading(): Lease {
-    return this.#begin(undefined)
+    return this.#begin({ epoch: undefined, usesDrafts: true })
+  }
+
+  /** As `beginReading`, for hours: of nothing but what is durable. */
+  beginReadingDurable(): Lease {
+    return this.#begin({ epoch: undefined, usesDrafts: false })
   }
 
   /** Begins an epoch. One collection runs at a time; it disposes of what is returned. */
@@ -117,8 +125,8 @@ export class Leases {
     }
   }
 
-  #begin(epoch: Epoch | undefined): Lease {
-    const lease: LiveLease = { epoch, roots: [] }
+  #begin(uses: Omit<LiveLease, 'roots'>): Lease {
+    const lease: LiveLease = { ...uses, roots: [] }
     this.#live.add(lease)
     return {
       hold: (root) => {

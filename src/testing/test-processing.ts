@@ -375,12 +375,13 @@ export async function runFunction(
   for (const { input, path, entry } of work.members) {
     await readInto(world, files, `${input}${path}`, entry)
   }
-  const before = work.formerOutput ?? (await world.trees.emptyRoot())
-  await readInto(world, files, 'out', before)
+  if (work.formerOutput !== undefined) await readInto(world, files, 'out', work.formerOutput)
   try {
     using held = new DisposableStack()
     held.use(await work.place())
     const output = await code(files, work)
+    work.onStoring?.()
+    const before = work.formerOutput ?? (await world.trees.emptyRoot())
     const edits = []
     for (const [text, content] of Object.entries(output)) {
       const written = await world.contents.writeBytes(utf8(content))

@@ -5,6 +5,7 @@ import type { Contents } from '../storage/contents.ts'
 import type { FileTrees } from '../storage/file-trees.ts'
 import { workFilesError } from './slots/disk-errors.ts'
 import { InputCache, type InputCacheOptions } from './slots/input-cache.ts'
+import { LazyReaders } from './slots/lazy-readers.ts'
 import { SlotWorker, type SlotWorkerPorts } from './slots/slot-worker.ts'
 
 export interface SlotWorkersPorts {
@@ -24,7 +25,11 @@ export class SlotWorkers implements DatumWorkers {
 
   constructor(ports: SlotWorkersPorts) {
     const { inputCache, ...others } = ports
-    this.#ports = { ...others, inputCache: inputCache && new InputCache(inputCache) }
+    this.#ports = {
+      ...others,
+      lazyReaders: new LazyReaders(),
+      inputCache: inputCache && new InputCache(inputCache),
+    }
   }
 
   notices(transform: Transform): readonly string[] {

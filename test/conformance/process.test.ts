@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { JobState } from '../../src/gen/pps_pb.ts'
 import { TemporaryDirectory } from '../../src/testing/temporary-directory.ts'
 import { type ChildExit, ChildPachd, pachdProgram } from '../harness/child-pachd.ts'
 import { refused } from '../harness/expectations.ts'
@@ -283,11 +284,17 @@ test('a full disk leaves ways out', async (context) => {
   const root = join(disk, 'root')
   const filler = join(disk, 'filler')
   const master = { repo: 'r', branch: 'master' }
+  const slow = { name: 'slow' }
   {
     await using child = new ChildPachd(argsFor(root))
     await using client = new TestClient(await child.ready)
     await client.pfs.createRepo({ repo: { name: 'r' } })
     await commitFiles(client, master, { kept: 'here' })
+    await client.pps.createPipeline({
+      pipeline: slow,
+      transform: { cmd: ['sleep', '1000'] },
+      input: { atom: { repo: 'r', glob: '/kept' } },
+    })
     const { id } = await client.pfs.startCommit({ parent: commitOf('r', ''), branch: 'master' })
     const before = await freeBytes(disk)
     const large = putFile(
@@ -312,6 +319,12 @@ test('a full disk leaves ways out', async (context) => {
       )
     }
     expect(error).toEqual(refused('resource-exhausted', 'is full'))
+    const { jobInfo: running } = await client.pps.listJob({ pipeline: slow })
+    for (const { job } of running) await client.pps.stopJob({ job })
+    await client.pps.stopPipeline({ pipeline: slow })
+    const { jobInfo: stopped } = await client.pps.listJob({ pipeline: slow })
+    expect(stopped.map(({ state }) => state)).toEqual([JobState.JOB_KILLED, JobState.JOB_KILLED])
+    await client.pps.deletePipeline({ pipeline: slow })
     await client.pfs.deleteCommit({ commit: commitOf('r', 'master') })
     child.signal('SIGKILL')
     const { out, err: log } = await child.exit

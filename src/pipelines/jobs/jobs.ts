@@ -126,11 +126,15 @@ export class Jobs {
   /** Kills what runs of it; a job that has ended stays as it is. */
   async stop(id: string): Promise<void> {
     const at = this.#clock.now()
-    await this.#database.transact(async (tx) => {
-      const job = await getJob(tx, id)
-      const reason = `stopped by a user${whatRuns(this.#active, job)}`
-      await setJobState(tx, job.id, { state: 'killed', reason, at })
-    })
+    await this.#database.transact(
+      async (tx) => {
+        const job = await getJob(tx, id)
+        const reason = `stopped by a user${whatRuns(this.#active, job)}`
+        await setJobState(tx, job.id, { state: 'killed', reason, at })
+      },
+      // What fills the disk may be this job.
+      { usesReserve: true },
+    )
   }
 
   /** Removes the job's record; its output commit stays. */

@@ -33,6 +33,7 @@ export interface AttemptOf {
   readonly places: RunPlaces
   readonly activity: WorkerActivity
   readonly log: RunLog
+  readonly onStoring: () => void
   /** Ends the try as a failure of user code. */
   readonly interruption: Interruption
 }
@@ -45,7 +46,7 @@ export interface AttemptOf {
 export async function attemptDatum(
   ports: RunPorts,
   plan: JobPlan,
-  { datum, transform, pool, places, activity, log, interruption }: AttemptOf,
+  { datum, transform, pool, places, activity, log, onStoring, interruption }: AttemptOf,
   signal: AbortSignal,
 ): Promise<Attempt> {
   let begunMs: number | undefined
@@ -60,6 +61,7 @@ export async function attemptDatum(
       onLine: (line) => log.add(line),
       onLeftOut: (lineCount) => log.leaveOut(lineCount),
       onWarming: (isWarming) => warming.set(isWarming),
+      onStoring,
       place: async () => {
         using held = new DisposableStack()
         held.use(await places.take())

@@ -37,9 +37,11 @@ export interface JobWorker extends JobWorkers {
   stats: ProcessStats
 }
 
-/** What ends a run before its time, and who hears of that. */
-export interface CutOff {
+/** What ends a run before its time, and who hears of how it goes. */
+export interface RunWatch {
   readonly signal: AbortSignal
+  /** Called before anything of the datum's output is put, perhaps once for each try. */
+  readonly onStoring: () => void
   /** Called with what had run; its log is theirs to close. */
   readonly onStopped: (run: DatumFailure) => void
 }
@@ -62,7 +64,7 @@ export async function runDatum(
   plan: JobPlan,
   worker: JobWorker,
   datum: PendingDatum,
-  { signal, onStopped }: CutOff,
+  { signal, onStoring, onStopped }: RunWatch,
 ): Promise<DatumEnd> {
   const { job } = plan
   using attempts = new Attempts(signal)
@@ -79,7 +81,7 @@ export async function runDatum(
   }
   using _ = ports.active.begin(activity)
   const log = ports.logs.open(job, datum, worker.id)
-  const run = { datum, worker, activity, log, attempts }
+  const run = { datum, worker, activity, log, attempts, onStoring }
   const endOf = (attempt: Attempt | { readonly stats: ProcessStats }) => ({
     datum: datum.key,
     members: datum.members,
@@ -116,6 +118,7 @@ interface DatumRun {
   readonly activity: WorkerActivity
   readonly log: RunLog
   readonly attempts: Attempts
+  readonly onStoring: () => void
 }
 
 /** Until a try succeeds, or there have been enough of them. */

@@ -3,7 +3,7 @@ import type { MapRoot } from '../../storage/prolly-map.ts'
 import { findBranch, setHead } from '../../versioning/branches.ts'
 import { findCommit, insertFinishedCommit } from '../../versioning/commit-records.ts'
 import { decodeDatum } from '../datums/datum-sets.ts'
-import { type DatumFailure, firstFailure } from '../datum-results.ts'
+import { firstFailure } from '../datum-results.ts'
 import { type DatumKey, datumText } from '../datums.ts'
 import { endExport } from '../exported-outputs.ts'
 import { beginCounts } from '../job-counts.ts'
@@ -57,7 +57,7 @@ export async function runJob(
     limits.use(new JobDeadline(ports, begun.job, jobTimeoutMs))
   }
   using step = ports.steps.begin(job.id)
-  using reading = ports.leases.beginReading()
+  using reading = ports.leases.beginReadingDurable()
   const plan = await planJob(ports, { id: job.id, step }, reading)
   step.set('')
   if (service !== undefined) return await runService(ports, pool, { plan, service }, signal)
@@ -188,11 +188,16 @@ async function processDatum(
   datum: PendingDatum,
   stop: AbortSignal,
 ): Promise<boolean> {
-  // What the datum stores stays until its result is recorded.
   using held = new DisposableStack()
-  const lease = held.use(ports.leases.begin())
-  const onStopped = (run: DatumFailure): void => parts.recorder.stopped(run)
-  const end = await runDatum(ports, plan, parts.worker, datum, { signal: stop, onStopped })
+  let lease: Lease | undefined
+  const end = await runDatum(ports, plan, parts.worker, datum, {
+    signal: stop,
+    onStoring: () => {
+      // What the datum stores stays until its result is recorded.
+      lease ??= held.use(ports.leases.begin())
+    },
+    onStopped: (run) => parts.recorder.stopped(run),
+  })
   held.move()
   const added = parts.recorder.add(end, lease)
   parts.inFlight.delete(datum.key)

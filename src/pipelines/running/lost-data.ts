@@ -6,13 +6,18 @@ import type { JobRecord } from '../job-records.ts'
 /** What a job reads, or writes to, and was deleted, in words; undefined when all is there. */
 export async function whatIsGone(tx: ReadTransaction, job: JobRecord): Promise<string | undefined> {
   if ((await findRepo(tx, job.outputRepo)) === undefined) {
-    return `output repo ${job.outputRepo} was deleted`
+    return repoIsGoneText('output repo', job.outputRepo)
   }
   for (const { repo, commit } of job.inputs) {
-    if ((await findRepo(tx, repo)) === undefined) return `input repo ${repo} was deleted`
+    if ((await findRepo(tx, repo)) === undefined) return repoIsGoneText('input repo', repo)
     if ((await findCommit(tx, repo, commit)) === undefined) {
-      return `input commit ${repo}/${commit} was deleted`
+      return `the input commit ${repo}/${commit} has been deleted`
     }
   }
   return undefined
+}
+
+/** Whoever finds it first says it, and in the same words. */
+export function repoIsGoneText(what: 'input repo' | 'output repo', repo: string): string {
+  return `the ${what} ${repo} has been deleted`
 }

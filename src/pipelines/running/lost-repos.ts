@@ -6,6 +6,7 @@ import { findRepo } from '../../versioning/repos.ts'
 import { branchesOf } from '../inputs.ts'
 import { openJobIds, setJobState } from '../job-records.ts'
 import { findPipeline, type PipelineRecord, setPipelineState } from '../pipeline-records.ts'
+import { repoIsGoneText } from './lost-data.ts'
 
 /** A pipeline cannot run: a repo that it reads or writes is gone. */
 export class LostRepoError extends FailedPreconditionError {
@@ -51,7 +52,7 @@ async function failSome(
   if (lost === undefined) return 'nothing'
   const jobs = await openJobIds(tx, pipeline.pipelineId, failedAtOnceMax)
   if (pipeline.state === 'failure' && jobs.length === 0) return 'last'
-  const reason = `the ${lost.what} ${lost.repo} has been deleted`
+  const reason = repoIsGoneText(lost.what, lost.repo)
   if (pipeline.state === 'running') {
     const recentError = `${reason}; ${wayOut(name, lost)}`
     await setPipelineState(tx, name, { state: 'failure', recentError, modifiedAt: at })
@@ -110,7 +111,7 @@ export async function requireRepos(tx: ReadTransaction, pipeline: PipelineRecord
   const lost = await lostRepo(tx, pipeline)
   if (lost === undefined) return
   throw new LostRepoError(
-    `pipeline ${pipeline.name} cannot run: the ${lost.what} ${lost.repo} has been deleted; ` +
+    `pipeline ${pipeline.name} cannot run: ${repoIsGoneText(lost.what, lost.repo)}; ` +
       wayOut(pipeline.name, lost),
   )
 }

@@ -93,13 +93,14 @@ export class ResultRecorder implements Disposable {
 
   /**
    * Takes a datum's end, each datum key once; resolves at once, or when earlier ones have been
-   * recorded. Throws what recording them met. `lease` is the recorder's from now on.
+   * recorded. Throws what recording them met. `lease` keeps what the datum has stored, if it has; it is the
+   * recorder's from now on.
    */
-  async add(end: DatumEnd, lease: Lease): Promise<void> {
+  async add(end: DatumEnd, lease: Lease | undefined): Promise<void> {
     const { datum, log } = end.kind === 'result' ? end.result : end.failure
     assert(!this.#waiting.has(datum), `datum ${datum} ends once`)
     this.#waiting.set(datum, end)
-    this.#leases.set(datum, lease)
+    if (lease !== undefined) this.#leases.set(datum, lease)
     this.#waitingLogBytes += log.length
     if (!this.#isDue()) return this.#recordLater()
     const earlier = this.#recording
@@ -288,7 +289,7 @@ export class ResultRecorder implements Disposable {
   /** What has not been recorded is not kept any more. */
   [Symbol.dispose](): void {
     this.#stopTimer()
-    for (const datum of this.#leases.keys()) this.#release(datum)
+    for (const datum of this.#waiting.keys()) this.#release(datum)
     for (const { datum } of this.#stopped) this.#ports.logs.close(this.#job.id, datum)
   }
 

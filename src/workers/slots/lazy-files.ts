@@ -4,10 +4,12 @@ import { dirname, join } from 'node:path'
 
 import type { ByteStream } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
+import { shortageError } from '../../base/shortages.ts'
 import type { Slot } from '../../pipelines/executor.ts'
 import { makeNamedPipes } from '../../pipelines/named-pipes.ts'
 import { contentSizeBytes, type Content, type Contents } from '../../storage/contents.ts'
 import { errorCode } from './datum-errors.ts'
+import type { LazyReaders } from './lazy-readers.ts'
 
 const pipeMode = 0o644
 /** For one call of a program, whose arguments the kernel bounds. */
@@ -34,6 +36,7 @@ export interface LazyFile {
 export interface LazyFilesPorts {
   readonly contents: Contents
   readonly clock: Clock
+  readonly lazyReaders: LazyReaders
 }
 
 /** Makes a named pipe at each path, in directories that exist. */
@@ -113,8 +116,7 @@ class LazyFeeder implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort()
     await this.#loop
-    for (const descriptor of this.#opened.values()) closeSync(descriptor)
-    this.#opened.clear()
+    for (const index of this.#opened.keys()) this.#takeOpened(index)?.[Symbol.dispose]()
     for (const socket of this.#feeds.keys()) socket.destroy()
     await Promise.all(this.#feeds.values())
     for (const spare of this.#spares.splice(0)) rmSync(spare, { force: true })
@@ -151,29 +153,37 @@ class LazyFeeder implements AsyncDisposable {
     return opened
   }
 
-  readonly #opened = new Map<number, number>()
+  readonly #opened = new Map<number, OpenedPipe>()
 
-  /** True when somebody reads the file's pipe, which is then open. */
+  /** True when somebody reads the file's pipe, which is then open. Of too many, some wait. */
   #tryOpen(index: number): boolean {
     const file = this.#files[index]
     if (file === undefined || this.#opened.has(index)) return false
+    const { lazyReaders } = this.#ports
+    const readerCount = this.#feeds.size + this.#opened.size
+    if (!lazyReaders.mayHaveMore(readerCount)) return false
     const descriptor = openToWrite(file.path)
     if (descriptor === undefined) return false
     if (descriptor === 'gone') {
       this.#files[index] = undefined
       return false
     }
-    this.#opened.set(index, descriptor)
+    this.#opened.set(index, new OpenedPipe(descriptor, lazyReaders.take(readerCount)))
     return true
+  }
+
+  #takeOpened(index: number): OpenedPipe | undefined {
+    const opened = this.#opened.get(index)
+    this.#opened.delete(index)
+    return opened
   }
 
   async #begin(index: number): Promise<void> {
     const file = this.#files[index]
-    const descriptor = this.#opened.get(index)
-    this.#opened.delete(index)
-    if (file === undefined || descriptor === undefined) return
+    const pipe = this.#takeOpened(index)
+    if (file === undefined || pipe === undefined) return
     this.#near = index
-    const socket = new Socket({ fd: descriptor, readable: false, writable: true })
+    const socket = pipe.socket()
     // First of all: whoever opens it from now on is not to read on where this reader stops.
     try {
       renameSync(await this.#spare(), file.path)
@@ -224,6 +234,29 @@ class LazyFeeder implements AsyncDisposable {
   }
 }
 
+/** The writing end of a pipe, until a socket has it, and its reader's place. */
+class OpenedPipe implements Disposable {
+  readonly #descriptor: number
+  readonly #place: Disposable
+
+  constructor(descriptor: number, place: Disposable) {
+    this.#descriptor = descriptor
+    this.#place = place
+  }
+
+  /** The place is free again when it is closed. */
+  socket(): Socket {
+    const socket = new Socket({ fd: this.#descriptor, readable: false, writable: true })
+    socket.once('close', () => this.#place[Symbol.dispose]())
+    return socket
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#descriptor)
+    this.#place[Symbol.dispose]()
+  }
+}
+
 /** One after the other is read when the one before has been taken: many readers hold little. */
 async function* smallPieces(contents: Contents, content: Content): AsyncGenerator<Uint8Array> {
   const size = contentSizeBytes(content)
@@ -250,13 +283,14 @@ function write(socket: Socket, bytes: Uint8Array): Promise<boolean> {
   })
 }
 
-/** The writing end of a pipe that somebody reads; undefined when nobody does. */
+/** The writing end of a pipe that somebody reads; undefined when nobody does, or it cannot be told now. */
 function openToWrite(path: string): number | 'gone' | undefined {
   let descriptor: number
   try {
     descriptor = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
   } catch (error) {
-    return errorCode(error) === 'ENXIO' ? undefined : 'gone'
+    if (errorCode(error) === 'ENXIO' || shortageError(error) !== undefined) return undefined
+    return 'gone'
   }
   if (fstatSync(descriptor).isFIFO()) return descriptor
   closeSync(descriptor)

@@ -18,6 +18,7 @@ import type { InputCache } from './input-cache.ts'
 import { writeInputs } from './input-files.ts'
 import { inputVariables } from './input-variables.ts'
 import { feedWhile } from './lazy-files.ts'
+import type { LazyReaders } from './lazy-readers.ts'
 import { storeOutput } from './output-tree.ts'
 import { Pacer } from './pacer.ts'
 import { Stopwatch } from './stopwatch.ts'
@@ -26,6 +27,7 @@ export interface SlotWorkerPorts {
   readonly trees: FileTrees
   readonly contents: Contents
   readonly clock: Clock
+  readonly lazyReaders: LazyReaders
   /** Where large inputs are kept for slots that cannot change them. */
   readonly inputCache?: InputCache | undefined
   /** What the files of a datum's output may be long together; unset: as much as their disk has in all. */
@@ -95,6 +97,7 @@ export class SlotWorker implements DatumWorker {
       const reason = bound === undefined ? how : `${how}: ${bound}`
       return { outcome: { kind: 'failure', reason, stats: watch.stats() }, placed }
     }
+    work.onStoring?.()
     const output = await watch.upload(() =>
       storeOutput(ports, {
         pfsDirectory: slot.pfsDirectory,
@@ -111,12 +114,12 @@ export class SlotWorker implements DatumWorker {
 
   async #run(
     slot: Slot,
-    { members, place, onLine, onLeftOut, onWarming, signal, ...work }: DatumWork,
+    { members, place, onLine, onLeftOut, onWarming, signal, environment: given }: DatumWork,
     watch: Stopwatch,
   ): Promise<RunResult> {
     const { pfsPath } = slot
     const inputs = inputVariables(members, pfsPath, this.#transform.environment)
-    const environment = { ...inputs, ...work.environment }
+    const environment = { ...inputs, ...given }
     // While others run.
     slot.prepare(environment)
     using held = new DisposableStack()
