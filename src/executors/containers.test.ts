@@ -457,10 +457,10 @@ function testWith(start: () => Promise<TestEngine>): void {
     }
   })
 
-  test.skipIf(ptraceCall === undefined)(
-    'code that takes hold of the runner fails its datum, and the slot goes on',
-    async () => {
-      const script = `perl -e 'syscall(${ptraceCall}, 16, 1, 0, 0) == 0 and sleep 1000'; exit 3`
+  test.skipIf(ptraceCall === undefined).each(['sleep 1000', 'exit 0'])(
+    'code that takes hold of the runner fails its datum, and the slot goes on (then %s)',
+    async (then) => {
+      const script = `perl -e 'syscall(${ptraceCall}, 16, 1, 0, 0) == 0 and ${then}'; exit 3`
       await using slot = await executor.openSlot(sh('perl', script), never)
       for (let round = 0; round < 2; round += 1) {
         await expect(runIn(slot)).rejects.toThrow(

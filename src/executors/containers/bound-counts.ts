@@ -36,18 +36,19 @@ export function processCountsOf(pid: number, containerId: string): ProcessCounts
   }
 }
 
-/** Whether the container's first process is traced: stopped, or told what to do, by another. */
+/** Whether the container's first process is traced, stopped, or was left so by whoever did it. */
 export function isTraced(pid: number, containerId: string): boolean {
-  const tracer = /^TracerPid:\t(\d+)$/m.exec(readText(`/proc/${pid}/status`))?.[1] ?? '0'
-  return tracer !== '0' && groupsOf(pid, containerId) !== ''
+  const status = readText(`/proc/${pid}/status`)
+  const isHeld = /^State:\t[Tt]|^TracerPid:\t[1-9]/m.test(status)
+  return isHeld && groupsOf(pid, containerId) !== ''
 }
 
-/** Fields of `/proc/PID/stat` after the name in brackets: priority and nice. */
-const [priorityAt, niceAt] = [15, 16]
+/** Fields of `/proc/PID/stat` after the name in brackets: priority and nice, and how it is scheduled. */
+const inheritedAt = [15, 16, 38]
 
 /**
  * What the container's first process hands on to all that it starts, and user code can set: limits,
- * priority, and how soon it is ended when memory runs short. Empty where it cannot be read.
+ * priority, processors, and how soon it is ended when memory runs short. Empty where it cannot be read.
  */
 export function inheritedStateOf(pid: number, containerId: string): string {
   if (groupsOf(pid, containerId) === '') return ''
@@ -56,7 +57,8 @@ export function inheritedStateOf(pid: number, containerId: string): string {
     .split(' ')
   const score = readText(`/proc/${pid}/oom_score_adj`)
   const limits = readText(`/proc/${pid}/limits`)
-  return `${fields[priorityAt] ?? ''} ${fields[niceAt] ?? ''} ${score}${limits}`
+  const processors = /^Cpus_allowed:.*$/m.exec(readText(`/proc/${pid}/status`))?.[0] ?? ''
+  return [...inheritedAt.map((at) => fields[at] ?? ''), processors, score, limits].join('\n')
 }
 
 /** What the kernel says of its groups; nothing where another process has the number. */

@@ -10,6 +10,7 @@ import {
 import { newHexId, type Random } from '../../base/random.ts'
 import { unescapedPath } from '../../base/mount-table.ts'
 import { descendantsOf } from '../process/child-processes.ts'
+import { stoppedMax } from '../process/stopping.ts'
 import { FifoReader } from '../process/fifo.ts'
 import { PipeWriter } from '../process/pipe-writer.ts'
 import { AnswerLines, parseAnswer, type RunnerAnswer } from '../process/runner-answers.ts'
@@ -170,9 +171,9 @@ export class WarmContainer implements AsyncDisposable {
     return { memory: now.memory > before.memory, processes: now.processes > before.processes }
   }
 
-  /** Numbers of user code's processes, as this machine has them; none where it cannot see them. */
+  /** Numbers of user code's processes, as this machine has them: all, or more than can be stopped; none where it cannot see them. */
   userProcesses(): readonly number[] {
-    return this.visibleRoot === undefined ? [] : descendantsOf(this.#running.pid)
+    return this.visibleRoot === undefined ? [] : descendantsOf(this.#running.pid, stoppedMax + 1)
   }
 
   /** Of its processes, as `boundsHit` does not count them: nothing that it tells changes. */

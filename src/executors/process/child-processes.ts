@@ -27,10 +27,16 @@ export function childrenOf(pid: number): readonly number[] {
   }
 }
 
-/** Its children, theirs, and so on: each after its parent. */
-export function descendantsOf(pid: number): readonly number[] {
+/** Its children, theirs, and so on: each after its parent. Of very many, some are found: at least `countMax`. */
+export function descendantsOf(
+  pid: number,
+  countMax: number = Number.POSITIVE_INFINITY,
+): readonly number[] {
   const found = [...childrenOf(pid)]
-  for (const each of found) found.push(...childrenOf(each))
+  for (const each of found) {
+    if (found.length >= countMax) break
+    found.push(...childrenOf(each))
+  }
   return found
 }
 

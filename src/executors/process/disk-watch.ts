@@ -15,6 +15,8 @@ const freshMs = 10
 const bytesPerMsMax = 4 * 1024 * 1024
 /** Looking at what a datum has may take this part of the time. */
 const measuringPart = 0.1
+/** The same while the disk is full, and nobody can write until it is known who is to end. */
+const measuringPartWhenFull = 0.5
 /** A datum that has less is not why a disk is full. */
 const culpritBytesMin = 16 * 1024 * 1024
 const measureEveryMs = 10_000
@@ -72,7 +74,9 @@ interface Watched extends WatchedRun {
   fileCount: number
   /** Somebody looks at what it has, and has not answered. */
   isMeasured: boolean
-  measureAgainAtMs: number
+  /** When it was looked at last, and how long that took. */
+  measuredAtMs: number
+  measuringMs: number
 }
 
 /**
@@ -109,7 +113,8 @@ export class DiskWatch extends RunWatch<Watched> {
       measured: undefined,
       fileCount: 0,
       isMeasured: false,
-      measureAgainAtMs: 0,
+      measuredAtMs: 0,
+      measuringMs: 0,
     })
   }
 
@@ -143,9 +148,12 @@ export class DiskWatch extends RunWatch<Watched> {
     return this.#seen.room
   }
 
-  #isDue({ measured, measureAgainAtMs }: Watched, freeBytes: number, isFull: boolean): boolean {
+  #isDue(run: Watched, freeBytes: number, isFull: boolean): boolean {
+    const { measured, measuredAtMs, measuringMs } = run
     const { datumBytesMax } = this.#bounds
-    const lateMs = this.clock.monotonicMs() - measureAgainAtMs
+    const part = isFull ? measuringPartWhenFull : measuringPart
+    const pauseMs = Math.min(measuringMs / part, measurePauseMsMax)
+    const lateMs = this.clock.monotonicMs() - measuredAtMs - pauseMs
     if (lateMs < 0) return false
     if (isFull) return true
     if (datumBytesMax === Number.POSITIVE_INFINITY) return false
@@ -187,8 +195,8 @@ export class DiskWatch extends RunWatch<Watched> {
       run.otherBytes?.().catch(() => 0),
     ])
     run.measured = { bytes: count + otherBytes, freeBytes, isWhole }
-    const endMs = this.clock.monotonicMs()
-    run.measureAgainAtMs = endMs + Math.min((endMs - startMs) / measuringPart, measurePauseMsMax)
+    run.measuredAtMs = this.clock.monotonicMs()
+    run.measuringMs = run.measuredAtMs - startMs
   }
 
   /** One at a time: the disk may have room then. */

@@ -56,6 +56,23 @@ test('of very many files no more are listed than show that a thread must remove 
   expect(readdirSync(directory)).toEqual(['kept'])
 })
 
+test('of very many files some are listed at a time, and all are removed', () => {
+  const below = join(directory, 'below')
+  mkdirSync(below)
+  for (const where of [directory, below]) {
+    for (let count = 0; count < 2000; count += 1) {
+      writeFileSync(join(where, `${count}`.padStart(200)), '')
+    }
+  }
+  mkdirSync(join(directory, 'kept'))
+  const listed = vi.spyOn(HeldDirectory.prototype, 'entries')
+  using tree = HeldDirectory.open(directory)
+  expect(removeIn(tree, 'kept', Number.POSITIVE_INFINITY, 700)).toBe('empty')
+  const lengths = listed.mock.results.map(({ value }) => (value as unknown[]).length)
+  expect(Math.max(...lengths)).toBeLessThan(1400)
+  expect(readdirSync(directory)).toEqual(['kept'])
+})
+
 /** Has `change` come when the directories below have been looked at, so many of them. */
 function changeAfter(count: number, change: () => void): void {
   let seenCount = 0

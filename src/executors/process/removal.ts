@@ -10,6 +10,8 @@ const passCountMax = 1000
 /** As many move up what is deep, which is one for each so many levels: others may be making it deeper. */
 const deepPassCountMax = 100_000
 const movedName = '.moved'
+/** Of a directory, so many are listed in a pass, and the others in the next. */
+const listedUsually = 65_536
 /** What is there has become something else, or has gone, or more has come. */
 const changedCodes = new Set<unknown>([
   'ENOENT',
@@ -33,8 +35,9 @@ export function removeIn(
   directory: HeldDirectory,
   kept?: string,
   countMax: number = Number.POSITIVE_INFINITY,
+  listedMax: number = listedUsually,
 ): RemovalEnd {
-  const removal = new Removal(directory, kept, countMax)
+  const removal = new Removal(directory, { kept, countMax, listedMax })
   const counts = { again: 0, deeper: 0 }
   while (counts.again < passCountMax && counts.deeper < deepPassCountMax) {
     const end = removal.pass()
@@ -47,6 +50,7 @@ export function removeIn(
 class Removal {
   readonly #root: HeldDirectory
   readonly #kept: Buffer | undefined
+  readonly #listedMax: number
   /** So many more may be looked at. */
   #leftCount: number
   #removedCount = 0
@@ -54,8 +58,20 @@ class Removal {
   #movedCount = 0
   #failures: unknown[] = []
 
-  constructor(root: HeldDirectory, kept: string | undefined, countMax: number) {
+  constructor(
+    root: HeldDirectory,
+    {
+      kept,
+      countMax,
+      listedMax,
+    }: {
+      readonly kept: string | undefined
+      readonly countMax: number
+      readonly listedMax: number
+    },
+  ) {
     this.#root = root
+    this.#listedMax = listedMax
     this.#kept = kept === undefined ? undefined : Buffer.from(kept)
     this.#leftCount = countMax
   }
@@ -75,7 +91,10 @@ class Removal {
   /** False when there is too much, of which no more is listed than shows it. */
   #removeIn(directory: HeldDirectory, depth: number): boolean {
     const enough = this.#leftCount + (this.#kept === undefined ? 1 : 2)
-    return directory.entries(enough).every((entry) => {
+    const entries = directory.entries(Math.min(enough, this.#listedMax))
+    // There may be more.
+    if (entries.length === this.#listedMax) this.#remainingCount += 1
+    return entries.every((entry) => {
       const isDirectory = entry.isDirectory()
       if (isDirectory && depth === 0 && this.#kept?.equals(entry.name) === true) return true
       this.#leftCount -= 1

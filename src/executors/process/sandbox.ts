@@ -10,6 +10,7 @@ import { shortageError } from '../../base/shortages.ts'
 import type { SlotSecrets } from '../../pipelines/executor.ts'
 import { type FilterLoader, filteredBy } from './call-filter.ts'
 import { childrenOf, descendantsOf } from './child-processes.ts'
+import { stoppedMax } from './stopping.ts'
 import { requireDescriptors } from './descriptors.ts'
 import { FifoReader } from './fifo.ts'
 import { isBelow } from './hidden-places.ts'
@@ -22,6 +23,9 @@ import { SandboxLateError } from './sandbox-late-error.ts'
 import { complaintText, isForbidden, isOfPipeline, namespaceCountsMax } from './sandbox-faults.ts'
 import type { SlotDirectory } from './slot-directory.ts'
 import { unlessAborted } from './unless-aborted.ts'
+
+/** Processes of the sandbox that are not user code's, at most. */
+const ownMax = 8
 
 /** `root` needs the right to mount; `user` gets it in a user namespace of its own. */
 export type SandboxMode = 'root' | 'user'
@@ -246,7 +250,7 @@ export class Sandbox implements AsyncDisposable {
     })
   }
 
-  /** Numbers of user code's processes, as the host has them. */
+  /** Numbers of user code's processes, as the host has them: all, or more than can be stopped. */
   userProcesses(): readonly number[] {
     return this.#processes().filter((pid) => !this.#own.has(pid))
   }
@@ -266,7 +270,8 @@ export class Sandbox implements AsyncDisposable {
 
   #processes(): readonly number[] {
     const { pid, exitCode, signalCode } = this.#child
-    return pid === undefined || exitCode !== null || signalCode !== null ? [] : descendantsOf(pid)
+    if (pid === undefined || exitCode !== null || signalCode !== null) return []
+    return descendantsOf(pid, stoppedMax + ownMax)
   }
 
   /** Kills everything in the sandbox, at once. From then on no user code runs, even where something does not end. */

@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs'
 
 import type { Clock } from '../../base/clock.ts'
+import { Turns } from '../../base/turns.ts'
 import { threadsOf } from './child-processes.ts'
 
+/** Of more processes, or of more threads, it takes too long to find out that none of them runs. */
+export const stoppedMax = 512
+const threadsMax = 2048
 const roundsMax = 200
 /** Those after which there is no pause: for what is on its way to a stop, which may need this processor. */
 const quickRoundsMax = 2
@@ -19,7 +23,8 @@ interface Sight {
 /**
  * Stops processes of this machine, and makes sure of it: once it answers with their numbers, none of
  * them runs, or can be made to by another of them. Undefined when they cannot be stopped: they wake
- * each other, or belong to another user. `list` names all of them, each time anew.
+ * each other, belong to another user, or are very many. `list` names them, each time anew: all of them, or more
+ * than `stoppedMax`.
  *
  * A signal alone proves nothing, for one that still runs may continue another. So they are looked
  * at twice: whoever was stopped both times, and was not switched to in between, was stopped at the
@@ -29,11 +34,14 @@ export async function stopAll(
   list: () => readonly number[],
   clock: Clock,
 ): Promise<readonly number[] | undefined> {
+  const turns = new Turns(clock, setImmediate)
   for (let round = 0; round < roundsMax; round += 1) {
     const pids = list()
+    if (pids.length > stoppedMax) return undefined
     if (!pids.every((pid) => signal(pid, 'SIGSTOP'))) return undefined
-    const first = sightOf(pids)
-    if (first.areStopped && sightOf(list()).text === first.text) return first.pids
+    const first = await sightOf(pids, turns)
+    if (first === undefined) return undefined
+    if (first.areStopped && (await sightOf(list(), turns))?.text === first.text) return first.pids
     if (round < quickRoundsMax) await nextTurn()
     else await clock.sleep(pauseMs)
   }
@@ -68,12 +76,18 @@ function signal(pid: number, name: NodeJS.Signals): boolean {
   return true
 }
 
-function sightOf(pids: readonly number[]): Sight {
+/** Undefined when there is too much to be seen. */
+async function sightOf(pids: readonly number[], turns: Turns): Promise<Sight | undefined> {
   let areStopped = true
   let text = ''
+  let threadCount = 0
   const alive = new Set<number>()
   for (const pid of pids) {
     for (const thread of runningThreadsOf(pid)) {
+      threadCount += 1
+      if (threadCount > threadsMax) return undefined
+      const turn = turns.next()
+      if (turn !== undefined) await turn
       const status = statusOf(`/proc/${pid}/task/${thread}/status`)
       // The first thread may have ended, and others of the process not.
       if (status === '' || /^State:\t[ZX]/m.test(status)) continue

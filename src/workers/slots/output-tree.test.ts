@@ -119,14 +119,7 @@ test('a long hole can be given up while it is read', async () => {
   }
   const watched = new WatchedContents(chunks)
   const held = { ...ports, contents: watched, pacer: new Pacer(clock, abort.signal) }
-  const source = {
-    pfsDirectory: pfs,
-    pfsPath: '/pfs',
-    isInputReadOnly: true,
-    members: [],
-    writtenAt: late,
-  }
-  await expect(storeOutput({ ...held, outputBytesMax: 2 ** 50 }, source)).rejects.toThrow(
+  await expect(store([], late, { ...held, outputBytesMax: 2 ** 50 })).rejects.toThrow(
     CancelledError,
   )
 })
@@ -134,25 +127,16 @@ test('a long hole can be given up while it is read', async () => {
 test('files that are longer together than their bound, or than the whole disk, are refused unread', async () => {
   putHole('out/a', 33 * mebibyte)
   putHole('out/b', 32 * mebibyte)
-  const source = {
-    pfsDirectory: pfs,
-    pfsPath: '/pfs',
-    isInputReadOnly: true,
-    members: [],
-    writtenAt: late,
-  }
-  await expect(storeOutput({ ...ports, outputBytesMax: 64 * mebibyte }, source)).rejects.toThrow(
+  await expect(store([], late, { outputBytesMax: 64 * mebibyte })).rejects.toThrow(
     new DatumFilesError(
       'the output is too long to be stored: with /pfs/out/b its files are 65MiB long, holes in them included, and its bound is 64MiB',
     ),
   )
-  const { root } = await storeOutput({ ...ports, outputBytesMax: 65 * mebibyte }, source)
+  const { root } = await store([], late, { outputBytesMax: 65 * mebibyte })
   expect(await trees.get(root, parseFilePath('/b'))).toBeDefined()
   const { blocks, bsize } = statfsSync(pfs)
   putHole('out/c', blocks * bsize + 1)
-  await expect(storeOutput(ports, source)).rejects.toThrow(
-    /out\/c its files are .* and its disk has /,
-  )
+  await expect(store()).rejects.toThrow(/out\/c its files are .* and its disk has /)
 })
 
 interface Links {
@@ -234,6 +218,28 @@ test.each(badLinks)('a link %s (%j) makes the datum fail', async (_name, text, r
   symlinkSync(text, join(pfs, 'out/l'))
   await expect(store()).rejects.toThrow(reason)
   await expect(store()).rejects.toThrow(DatumFilesError)
+})
+
+test('a directory of more entries than memory bears is refused, as soon as that is seen', async () => {
+  for (const [directory, count] of [
+    ['', 2],
+    ['many', 5],
+    ['many/below', 3],
+  ] as const) {
+    mkdirSync(join(pfs, 'out', directory), { recursive: true })
+    for (let index = 0; index < count; index += 1) {
+      writeFileSync(join(pfs, 'out', directory, `f${index}`), '')
+    }
+  }
+  // Two and a directory, five and a directory, three.
+  const { root } = await store([], late, { heldEntriesMax: 12 })
+  expect(root.fileCount).toBe(10)
+  await expect(store([], late, { heldEntriesMax: 11 })).rejects.toThrow(
+    /^\/pfs\/out\/many\/below has, with the directories that it is in, more than 11 entries/,
+  )
+  await expect(store([], late, { heldEntriesMax: 2 })).rejects.toThrow(
+    /^\/pfs\/out has, .* write to more directories/,
+  )
 })
 
 test('a link may lead through very many names, but not any number, and others run meanwhile', async () => {

@@ -1,9 +1,11 @@
 import { closeSync, type Dirent, fstatSync, lstatSync, read, readSync, statfsSync } from 'node:fs'
 import { promisify } from 'node:util'
+import { getHeapStatistics } from 'node:v8'
 
 import { compareBytes } from '../../base/bytes.ts'
 import { assert } from '../../base/errors.ts'
 import { type FilePath, joinPath, rootPath } from '../../base/paths.ts'
+import { groupedText } from '../../base/counts.ts'
 import { exactSizeText, sizeText } from '../../base/sizes.ts'
 import { mergedRuns } from '../../base/sorted-runs.ts'
 import { HeldTree, openHeldFile } from '../../pipelines/held-directories.ts'
@@ -22,6 +24,8 @@ export interface OutputPorts {
   readonly pacer: Pacer
   /** What a datum's files may be long together; unset: as much as their disk has in all. */
   readonly outputBytesMax?: number | undefined
+  /** Entries of a directory, and of those that it is in, that may be held in memory; unset: as many as the heap bears. */
+  readonly heldEntriesMax?: number
 }
 
 export interface OutputTree {
@@ -33,6 +37,8 @@ export interface OutputTree {
 // Larger files are read in pieces of this size.
 const pieceBytes = 1024 * 1024
 const pathBytesMax = 4096
+/** Of the heap, for each entry that is held: four times what it takes, since other datums have theirs. */
+const heapBytesPerEntry = 2048
 /** Every disk has room for this. */
 const smallBytes = 64 * 1024 * 1024
 const strictDecoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -67,6 +73,7 @@ interface OpenDirectory {
   readonly names: readonly string[]
   readonly path: FilePath
   readonly isEmpty: boolean
+  readonly entryCount: number
   /** What is still to be read of it, in the order of the names' bytes. */
   readonly entries: Iterator<Dirent<Buffer>, undefined>
 }
@@ -79,6 +86,9 @@ class OutputReader implements Disposable {
   readonly #tree: HeldTree
   /** Or so many of them that there may be more. */
   readonly #topEntries: readonly Dirent<Buffer>[]
+  readonly #heldEntriesMax: number
+  /** Of the directories that are open. */
+  #heldEntryCount = 0
   bytes = 0
   /** With what is still to be read of the file at hand. */
   #fileBytes = 0n
@@ -86,6 +96,8 @@ class OutputReader implements Disposable {
   constructor(ports: OutputPorts, source: OutputSource) {
     this.#ports = ports
     this.#source = source
+    this.#heldEntriesMax =
+      ports.heldEntriesMax ?? Math.floor(getHeapStatistics().heap_size_limit / heapBytesPerEntry)
     using opened = new DisposableStack()
     this.#tree = opened.use(new HeldTree(source.pfsDirectory))
     try {
@@ -112,6 +124,7 @@ class OutputReader implements Disposable {
       const { done, value: kind } = last.entries.next()
       if (done === true) {
         open.pop()
+        this.#heldEntryCount -= last.entryCount
         continue
       }
       const name = this.#nameOf(last.names, kind)
@@ -207,14 +220,34 @@ class OutputReader implements Disposable {
   async #open(names: readonly string[], path: FilePath): Promise<OpenDirectory> {
     const isKnown = path === rootPath && this.#topEntries.length < listedCount
     const runs = isKnown ? [this.#topEntries.toSorted(byName)] : await this.#listed(names)
-    return { names, path, isEmpty: runs.length === 0, entries: mergedRuns(runs, byName) }
+    const entryCount = runs.reduce((sum, run) => sum + run.length, 0)
+    this.#hold(names, entryCount)
+    const entries = mergedRuns(runs, byName)
+    return { names, path, isEmpty: runs.length === 0, entryCount, entries }
+  }
+
+  #hold(names: readonly string[], entryCount: number): void {
+    this.#heldEntryCount += entryCount
+    this.#requireFew(names, 0)
+  }
+
+  #requireFew(names: readonly string[], moreCount: number): void {
+    if (this.#heldEntryCount + moreCount <= this.#heldEntriesMax) return
+    throw new DatumFilesError(
+      `${shownPath(this.#source, names)} has, with the directories that it is in, more than ` +
+        `${groupedText(this.#heldEntriesMax)} entries, which is more than the memory of pachd bears: ` +
+        'write to more directories, side by side',
+    )
   }
 
   /** In pieces, each of which is in order. */
   async #listed(names: readonly string[]): Promise<readonly (readonly Dirent<Buffer>[])[]> {
     const pieces: (readonly Dirent<Buffer>[])[] = []
+    let count = 0
     try {
       for (const piece of this.#tree.directory(names).pieces(listedCount)) {
+        count += piece.length
+        this.#requireFew(names, count)
         if (piece.length > 0) pieces.push(piece.toSorted(byName))
         if (this.#ports.pacer.isDue) await this.#ports.pacer.rest()
       }
