@@ -17,8 +17,8 @@ import { atomNamed, transform } from '../test-processing.ts'
 import { expectedOutput, type Expected, type Files } from './expected-output.ts'
 import { simulatedClock } from './events.ts'
 import type { Simulation } from './simulation.ts'
-import { withFile } from './simulation-steps.ts'
 import { sameFiles, sourceRepos } from './source-model.ts'
+import { withFile } from './steps/source-steps.ts'
 
 const noInput: Input = { kind: 'union', members: [] }
 /** Why a job may fail although user code would work. */
