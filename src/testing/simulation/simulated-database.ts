@@ -28,11 +28,18 @@ export async function simulatedRows(migrations: readonly Migrations[]): Promise<
 export class SimulatedDatabase implements Database {
   readonly #rows: Connection
   readonly #device: () => Promise<void>
+  readonly #onCommitted: (topics: ReadonlySet<string>) => void
   readonly #watchers: Watchers
 
-  constructor(rows: Connection, device: () => Promise<void>) {
+  /** `onCommitted` hears at once of each transaction, and of the topics that it emitted to. */
+  constructor(
+    rows: Connection,
+    device: () => Promise<void>,
+    onCommitted: (topics: ReadonlySet<string>) => void,
+  ) {
     this.#rows = rows
     this.#device = device
+    this.#onCommitted = onCommitted
     const last = rows.get<{ readonly last: number | null }>(
       'SELECT MAX(sequence) AS last FROM database_events',
     )
@@ -53,6 +60,7 @@ export class SimulatedDatabase implements Database {
       this.#rows.run('ROLLBACK')
       throw error
     }
+    this.#onCommitted(tx.topics)
     await this.#device()
     this.#watchers.publish({ topics: tx.topics, lastSequence: tx.lastSequence })
     return result

@@ -5,6 +5,7 @@ import { PipelineCollection } from '../../pipelines/collection-source.ts'
 import { JobCommitUses } from '../../pipelines/commit-uses.ts'
 import type { DatumOutcome, DatumWork, DatumWorkers } from '../../pipelines/datum-worker.ts'
 import { JobDownstream } from '../../pipelines/downstream.ts'
+import { CronTicker } from '../../pipelines/cron-ticker.ts'
 import type { OutputExports } from '../../pipelines/output-exports.ts'
 import { createProcessing, type Processing } from '../../pipelines/processing.ts'
 import { Triggers } from '../../pipelines/triggers.ts'
@@ -66,6 +67,8 @@ export interface SimulatedPorts {
   /** Is told of what must not happen, and of what the product logs as an error. */
   readonly onBroken: (law: string) => void
   readonly onError: (text: string, cause: unknown) => void
+  /** Hears of each database transaction as soon as it is committed. */
+  readonly onCommitted: (topics: ReadonlySet<string>) => void
 }
 
 export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
@@ -75,7 +78,7 @@ export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
   const leases = new Leases()
   const roll = (count: number): number => events.roll(count)
   const chunks = new SimulatedChunks({ kept: disk.chunks, leases, device, roll })
-  const database = new SimulatedDatabase(disk.rows, device)
+  const database = new SimulatedDatabase(disk.rows, device, ports.onCommitted)
   const contents = new ChunkedContents(chunks)
   const maps = new ProllyMaps(chunks)
   const trees = new FileTrees(chunks)
@@ -103,6 +106,15 @@ export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
     retryPauseMs: 50,
   })
   processing.scheduler.start()
+  const ticker = new CronTicker({
+    ...stores,
+    // It looks at the clock for ever.
+    clock: simulatedClock(events, life, { isIdle: true }),
+    versioning,
+    onHeadReady: (tx, heads) => triggers.onHeadReady(tx, heads),
+    log: { error: ports.onError },
+  })
+  ticker.start()
   const sources = [new DeletionNotes(database), versioning, new PipelineCollection(database)]
   return {
     ...stores,
@@ -115,6 +127,7 @@ export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
       chunks.crash()
     },
     async stop() {
+      await ticker[Symbol.asyncDispose]()
       await processing.scheduler[Symbol.asyncDispose]()
       await chunks.flush()
       life.isOver = true
@@ -195,6 +208,6 @@ function simulatedExports(
 async function wait(events: SimulatedEvents, life: Life, signal: AbortSignal): Promise<void> {
   const mood = events.roll(4)
   if (mood === 0) await events.device(life)
-  if (mood === 1) await events.sleep(life, events.roll(slownessMsMax), signal)
+  if (mood === 1) await events.sleep(life, events.roll(slownessMsMax), { signal })
   signal.throwIfAborted()
 }

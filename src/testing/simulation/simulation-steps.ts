@@ -3,12 +3,27 @@ import type { Simulation } from './simulation.ts'
 import { type Action, pick } from './steps/actions.ts'
 import { pipelineActions, type PipelineStepKind } from './steps/pipeline-steps.ts'
 import { finishedCommit, sourceActions, type SourceStepKind } from './steps/source-steps.ts'
+import { triggerActions, type TriggerStepKind } from './steps/trigger-steps.ts'
 
 /** What a step may be. */
-export type StepKind = SourceStepKind | PipelineStepKind | ServerStepKind
+export type StepKind = SourceStepKind | TriggerStepKind | PipelineStepKind | ServerStepKind
 
-/** What becomes of the server itself. */
-type ServerStepKind = 'collect' | 'flush' | 'wait' | 'settle' | 'crash' | 'restart'
+/** What becomes of the server itself, and of the time. */
+type ServerStepKind =
+  | 'collect'
+  | 'flush'
+  | 'wait'
+  | 'settle'
+  | 'crash'
+  | 'restart'
+  | 'pass'
+  | 'setClock'
+
+/** Often a few seconds, at times so long that clocks have missed ticks. */
+function someTimeMs(dice: Dice): number {
+  const secondsMax = [10, 100, 100, 400][dice.roll(4)] ?? 0
+  return dice.roll(secondsMax * 1000)
+}
 
 const serverActions: Readonly<Record<ServerStepKind, Action>> = {
   async collect(simulation) {
@@ -30,17 +45,32 @@ const serverActions: Readonly<Record<ServerStepKind, Action>> = {
   },
   /** The crash comes in the middle of a later step. */
   async crash(simulation, dice) {
-    simulation.crashAfter(1 + dice.roll(60))
-    return 'a crash is coming'
+    const downMs = someTimeMs(dice)
+    simulation.crashAfter(1 + dice.roll(60), downMs)
+    return `a crash is coming, for ${downMs} ms`
   },
-  async restart(simulation) {
-    await simulation.restart()
-    return 'restart'
+  async restart(simulation, dice) {
+    const downMs = someTimeMs(dice)
+    await simulation.restart(downMs)
+    return `restart after ${downMs} ms`
+  },
+  /** Some of the time passes in this step, and the rest while others do something. */
+  async pass(simulation, dice) {
+    const ms = someTimeMs(dice)
+    simulation.events.letPass(ms)
+    await simulation.wait(dice.roll(600))
+    return `let ${ms} ms pass`
+  },
+  async setClock(simulation, dice) {
+    const ms = someTimeMs(dice)
+    simulation.setClockAhead(ms)
+    return `set the clock ahead by ${ms} ms`
   },
 }
 
 const actions: Readonly<Record<StepKind, Action>> = {
   ...sourceActions,
+  ...triggerActions,
   ...pipelineActions,
   ...serverActions,
 }
@@ -68,6 +98,10 @@ export const usualWeights: Readonly<Record<StepKind, number>> = {
   deleteCommit: 2,
   merge: 1,
   revert: 1,
+  follow: 4,
+  unfollow: 1,
+  moveFollower: 1,
+  deleteFollower: 1,
   create: 9,
   update: 3,
   reprocess: 1,
@@ -87,6 +121,8 @@ export const usualWeights: Readonly<Record<StepKind, number>> = {
   settle: 2,
   crash: 4,
   restart: 1,
+  pass: 7,
+  setClock: 1,
 }
 
 export function randomSteps(

@@ -1,11 +1,21 @@
-import type { RequestedInput, RequestedSpec } from '../../../pipelines/requested-specs.ts'
+import type {
+  RequestedAtom,
+  RequestedInput,
+  RequestedSpec,
+} from '../../../pipelines/requested-specs.ts'
 import type { Dice } from '../../busy-world.ts'
 import { transform } from '../../test-processing.ts'
 import { bucketUrl, type Simulation } from '../simulation.ts'
+import { scheduleSpecs } from '../schedule-model.ts'
+import { sourceRepos } from '../source-model.ts'
 import { usualKinds } from '../user-codes.ts'
 import { pick, pipelineNames } from './actions.ts'
+import { randomTrigger } from './trigger-steps.ts'
 
 const globs: readonly string[] = ['/', '/*', '/*', '/*/*', '/d*', '/f*']
+/** Workers wait shorter than any clock, so that the time in which nothing else happens need not pass. */
+export const idleMs = 1000
+
 const matches = [
   { glob: '/(?)*', on: '$1' },
   { glob: '/*/(*)', on: '$1' },
@@ -51,6 +61,62 @@ function inputOf(simulation: Simulation, name: string, dice: Dice): RequestedInp
   }
 }
 
+/** Often alone, for its ticks are jobs then. */
+function withClock(simulation: Simulation, input: RequestedInput, dice: Dice): RequestedInput {
+  const cron = {
+    name: 'tick',
+    repo: '',
+    spec: pick(dice, scheduleSpecs),
+    start: dice.roll(3) === 0 ? simulation.events.wall() - dice.roll(200) * 1_000_000 : undefined,
+    timeZone: '',
+    missedTicks: pick(dice, ['', 'latest', 'none']),
+  }
+  switch (dice.roll(4)) {
+    case 0:
+      return { cross: [input, { cron }] }
+    case 1:
+      return { union: [input, { cron }] }
+    default:
+      return { cron }
+  }
+}
+
+/** Some of the repos are read through branches that follow others. */
+function throughTriggers(input: RequestedInput, dice: Dice): RequestedInput {
+  const readings = new Map<string, Partial<RequestedAtom>>()
+  const changed = (one: RequestedInput): RequestedInput => {
+    const { atom, cross, union, join, group } = one
+    if (atom !== undefined) {
+      const reading = readings.get(atom.repo) ?? randomReading(atom.repo, dice)
+      readings.set(atom.repo, reading)
+      return { atom: { ...atom, ...reading } }
+    }
+    return {
+      ...one,
+      ...(cross && { cross: cross.map(changed) }),
+      ...(union && { union: union.map(changed) }),
+      ...(join && { join: join.map(changed) }),
+      ...(group && { group: group.map(changed) }),
+    }
+  }
+  return changed(input)
+}
+
+function randomReading(repo: string, dice: Dice): Partial<RequestedAtom> {
+  const isSource = sourceRepos.includes(repo)
+  switch (dice.roll(4)) {
+    case 0:
+      return {}
+    case 1:
+      return isSource ? { branch: 'staging' } : {}
+    default: {
+      const trigger = randomTrigger('', dice)
+      // How many bytes an output adds, nobody knows beforehand.
+      return { trigger: isSource ? trigger : { ...trigger, size: '', commits: 1 + dice.roll(2) } }
+    }
+  }
+}
+
 function logInput(dice: Dice): RequestedInput {
   const glob = dice.roll(2) === 0 ? '/' : '/*'
   return { atom: { name: 'in', repo: 'log', branch: '', glob, lazy: false, fromCommit: '' } }
@@ -63,12 +129,17 @@ export function specOf(
   dice: Dice,
 ): RequestedSpec {
   const constant = dice.roll(4)
+  const input = isIncremental ? logInput(dice) : inputOf(simulation, name, dice)
+  const hasTriggers = dice.roll(5) === 0
+  const read = hasTriggers ? throughTriggers(input, dice) : input
+  const hasClock = !isIncremental && dice.roll(4) === 0
   const errorCommand = dice.roll(4) === 0 ? ['nothing:0'] : undefined
   return {
     name,
     transform: transform(command, { errorCommand }),
-    input: isIncremental ? logInput(dice) : inputOf(simulation, name, dice),
+    input: hasClock ? withClock(simulation, read, dice) : read,
     incremental: isIncremental,
+    scaleDownThresholdMs: idleMs,
     ...(dice.roll(4) === 0 && { egressUrl: bucketUrl + name }),
     ...(constant > 0 && { parallelism: { constant, coefficient: 0 } }),
   }
