@@ -1,6 +1,6 @@
 import type { AtomInput, Input } from '../../pipelines/inputs.ts'
 import type { PipelineSpec } from '../../pipelines/specs.ts'
-import { runCode, type Written } from './user-codes.ts'
+import { isSlow, runCode, type Written } from './user-codes.ts'
 
 /** Paths that begin with a slash → texts; a directory ends in a slash, and has the text ''. */
 export type Files = ReadonlyMap<string, string>
@@ -30,9 +30,13 @@ export interface Expected {
  * Shares nothing with the pipelines but the user code.
  */
 export function expectedOutput(
-  { input, transform, errorCommand }: Pick<PipelineSpec, 'input' | 'transform' | 'errorCommand'>,
+  spec: Pick<
+    PipelineSpec,
+    'input' | 'transform' | 'errorCommand' | 'datumTimeoutMs' | 'jobTimeoutMs'
+  >,
   filesOf: (repo: string) => Files,
 ): Expected {
+  const { input, transform, errorCommand } = spec
   const [command = ''] = transform.command
   const datums = datumsOf(input, filesOf).toSorted(byOrder)
   const writes: Written[] = []
@@ -41,6 +45,13 @@ export function expectedOutput(
     for (const { name, repo, path } of members) {
       for (const [file, text] of below(filesOf(repo), path)) {
         shown.set(`${name}${file}`, text)
+      }
+    }
+    if (isSlow(command, shown)) {
+      const reason = 'a datum takes longer than the limit'
+      if (spec.datumTimeoutMs !== undefined && errorCommand !== undefined) continue
+      if (spec.datumTimeoutMs !== undefined || spec.jobTimeoutMs !== undefined) {
+        return { datumCount: datums.length, files: undefined, reason }
       }
     }
     try {

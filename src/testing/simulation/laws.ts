@@ -62,6 +62,7 @@ async function rest(simulation: Simulation, ms = 0): Promise<void> {
 
 async function checkAtRest(simulation: Simulation): Promise<void> {
   simulation.observe()
+  simulation.checkLimits()
   await simulation.untilDone('check ticks', () => checkTicks(simulation))
   await simulation.untilDone('check jobs', () => checkJobs(simulation))
   await simulation.untilDone('check exports', () => checkExports(simulation))

@@ -20,9 +20,10 @@ import type { MemoryBucket } from '../memory-bucket.ts'
 import { MemorySpools } from '../memory-spools.ts'
 import { exportsTo, failDatum, runFunction, unusedParts } from '../test-processing.ts'
 import { type Life, SeededRandom, simulatedClock, type SimulatedEvents } from './events.ts'
+import { type CodeOf, type End, type LimitLaw, slowMs } from './limit-law.ts'
 import { type KeptChunks, SimulatedChunks } from './simulated-chunks.ts'
 import { SimulatedDatabase } from './simulated-database.ts'
-import { runCode } from './user-codes.ts'
+import { isSlow, runCode, type Written } from './user-codes.ts'
 
 /** What outlives every process. */
 export interface Disk {
@@ -31,6 +32,7 @@ export interface Disk {
   /** How often user code ran, and how often a worker was lost, by datum. */
   readonly runs: Map<string, number>
   readonly losses: Map<string, number>
+  readonly limits: LimitLaw
   /** Where pipelines export to, and the commit that each of them was the last to begin with. */
   readonly bucket: MemoryBucket
   readonly exported: Map<string, string>
@@ -38,6 +40,8 @@ export interface Disk {
 
 /** Workers are lost at most so often for one datum, so that none fails for it. */
 const lossesMax = 2
+/** What pipelines run where their code has failed. */
+export const errorCommand = 'nothing:0'
 const slownessMsMax = 300
 /** Of so many writes to the bucket, one fails. */
 const writesPerFailure = 12
@@ -140,6 +144,22 @@ function simulatedWorkers(
   life: Life,
   stores: { readonly contents: ChunkedContents; readonly trees: FileTrees },
 ): DatumWorkers {
+  const timed = async (code: CodeOf, run: () => Promise<Written>): Promise<Written> => {
+    if (code.command === errorCommand) return await run()
+    const ended = disk.limits.begin(code, events.nowMs)
+    const end = (how: End): void => {
+      const broken = ended(how, events.nowMs)
+      if (broken !== undefined) onBroken(broken)
+    }
+    try {
+      const written = await run()
+      end('done')
+      return written
+    } catch (error) {
+      end(typeof error === 'string' ? 'failure' : 'cutOff')
+      throw error
+    }
+  }
   const process = async (command: string, work: DatumWork): Promise<DatumOutcome> => {
     const datum = work.environment['PACH_DATUM_ID'] ?? ''
     await wait(events, life, work.signal)
@@ -161,10 +181,14 @@ function simulatedWorkers(
       async (files) => {
         const runCount = disk.runs.get(datum) ?? 0
         disk.runs.set(datum, runCount + 1)
-        await wait(events, life, work.signal)
-        const isFlaky = command.includes('flaky') && runCount < datum.charCodeAt(0) % 3
-        if (isFlaky) failDatum('it works most of the time')
-        return runCode(command, files)
+        const job = work.environment['PACH_JOB_ID'] ?? ''
+        return await timed({ job, datum, command }, async () => {
+          if (isSlow(command, files)) await events.sleep(life, slowMs, { signal: work.signal })
+          await wait(events, life, work.signal)
+          const isFlaky = command.includes('flaky') && runCount < datum.charCodeAt(0) % 3
+          if (isFlaky) failDatum('it works most of the time')
+          return runCode(command, files)
+        })
       },
       work,
     )

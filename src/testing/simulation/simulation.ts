@@ -10,6 +10,7 @@ import { ClockGaps } from './clock-gaps.ts'
 import { CronLaw } from './cron-law.ts'
 import { SimulatedEvents, settled } from './events.ts'
 import type { Files } from './expected-output.ts'
+import { LimitLaw } from './limit-law.ts'
 import { Observations } from './observations.ts'
 import { simulatedRows } from './simulated-database.ts'
 import { type Disk, openSimulatedServer, type SimulatedServer } from './simulated-server.ts'
@@ -89,6 +90,7 @@ export class Simulation {
       chunks: new Map(),
       runs: new Map(),
       losses: new Map(),
+      limits: new LimitLaw(rows),
       bucket: new MemoryBucket(),
       exported: new Map(),
     }
@@ -269,6 +271,12 @@ export class Simulation {
         this.#broken ??= `commit ${repo}@${id} holds ${JSON.stringify([...found])}, and should ${JSON.stringify([...files])}`
       }
     }
+  }
+
+  /** What failed for its tries or its time has done so rightly. */
+  checkLimits(): void {
+    const broken = this.#disk.limits.check()
+    if (broken !== undefined) this.#broken ??= broken
   }
 
   /** Branches with triggers are where they should be, when all has come to rest. */

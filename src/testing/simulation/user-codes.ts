@@ -44,6 +44,8 @@ const kinds: Readonly<Record<string, Kind>> = {
   },
   /** Whoever runs it has it fail a few times first. */
   flaky: copied,
+  /** Over what is bad it takes longer than any limit. */
+  slow: copied,
   nothing: () => ({}),
 }
 
@@ -52,9 +54,17 @@ const seenKind = 'seen'
 
 export const usualKinds: readonly string[] = Object.keys(kinds)
 
+export function isSlow(command: string, files: Shown): boolean {
+  return command.startsWith('slow:') && inputsOf(files).some(([, text]) => text.includes('bad'))
+}
+
+function inputsOf(files: Shown): (readonly [string, string])[] {
+  return [...files].filter(([path]) => !path.startsWith('out/'))
+}
+
 export function runCode(command: string, files: Shown): Written {
   const [kind = '', mark = ''] = command.split(':')
-  const shown = [...files].filter(([path]) => !path.startsWith('out/'))
+  const shown = inputsOf(files)
   shown.sort(([left], [right]) => (left < right ? -1 : 1))
   if (kind === seenKind) {
     const lines = new Set((files.get('out/seen') ?? '').split('\n').filter(Boolean))

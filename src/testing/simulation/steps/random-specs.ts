@@ -5,7 +5,9 @@ import type {
 } from '../../../pipelines/requested-specs.ts'
 import type { Dice } from '../../busy-world.ts'
 import { transform } from '../../test-processing.ts'
+import { errorCommand } from '../simulated-server.ts'
 import { bucketUrl, type Simulation } from '../simulation.ts'
+import { limitsOf } from '../limit-law.ts'
 import { scheduleSpecs } from '../schedule-model.ts'
 import { sourceRepos } from '../source-model.ts'
 import { usualKinds } from '../user-codes.ts'
@@ -133,13 +135,14 @@ export function specOf(
   const hasTriggers = dice.roll(5) === 0
   const read = hasTriggers ? throughTriggers(input, dice) : input
   const hasClock = !isIncremental && dice.roll(4) === 0
-  const errorCommand = dice.roll(4) === 0 ? ['nothing:0'] : undefined
+  const handling = dice.roll(4) === 0 ? { errorCommand: [errorCommand] } : {}
   return {
     name,
-    transform: transform(command, { errorCommand }),
+    transform: transform(command, handling),
     input: hasClock ? withClock(simulation, read, dice) : read,
     incremental: isIncremental,
     scaleDownThresholdMs: idleMs,
+    ...limitsOf(command),
     ...(dice.roll(4) === 0 && { egressUrl: bucketUrl + name }),
     ...(constant > 0 && { parallelism: { constant, coefficient: 0 } }),
   }
