@@ -69,6 +69,20 @@ export function expectedOutput(
   return { datumCount: datums.length, files: undefined, reason: `${clash} is a directory, too` }
 }
 
+/** What a service is shown of its inputs, all at once; undefined where two inputs of one name differ. */
+export function shownToService(input: Input, filesOf: (repo: string) => Files): Files | undefined {
+  const shown = new Map<string, string>()
+  for (const { members } of datumsOf(input, filesOf)) {
+    for (const { name, repo, path } of members) {
+      for (const [file, text] of below(filesOf(repo), path)) {
+        if ((shown.get(`${name}${file}`) ?? text) !== text) return undefined
+        shown.set(`${name}${file}`, text)
+      }
+    }
+  }
+  return shown
+}
+
 function isDirectory(files: Files, path: string): boolean {
   return [...files.keys()].some((other) => other.startsWith(`${path}/`))
 }

@@ -17,6 +17,7 @@ import { atomNamed, transform } from '../test-processing.ts'
 import { expectedOutput, type Expected, type Files } from './expected-output.ts'
 import { simulatedClock } from './events.ts'
 import { periodMsMax, pollMs } from './schedule-model.ts'
+import { checkServices, servesHeads } from './service-checks.ts'
 import type { Simulation } from './simulation.ts'
 import { sameFiles, sourceRepos } from './source-model.ts'
 import { idleMs } from './steps/random-specs.ts'
@@ -46,8 +47,7 @@ export async function checkLaws(simulation: Simulation): Promise<void> {
   await commitToAll(simulation, 2)
   await rest(simulation)
   for (const flush of simulation.hangingFlushes) {
-    // What a trigger has not let through may never come.
-    if (!readsThroughTriggers(simulation)) simulation.break(`${flush} hangs`)
+    if (!readsWhatMayNotCome(simulation)) simulation.break(`${flush} hangs`)
   }
   simulation.collect()
   await simulation.untilDone('collect', () => simulation.wait(Number.POSITIVE_INFINITY))
@@ -65,6 +65,12 @@ async function checkAtRest(simulation: Simulation): Promise<void> {
   simulation.checkLimits()
   await simulation.untilDone('check ticks', () => checkTicks(simulation))
   await simulation.untilDone('check jobs', () => checkJobs(simulation))
+  await simulation.untilDone('check services', () =>
+    checkServices(simulation, async (repo, commit) => {
+      const isThere = (await inspect(simulation, repo, commit)) !== undefined
+      return isThere ? await knownFiles(simulation, repo, commit) : undefined
+    }),
+  )
   await simulation.untilDone('check exports', () => checkExports(simulation))
   await checkWhole(simulation)
 }
@@ -116,7 +122,7 @@ async function checkEarlyEnds(simulation: Simulation): Promise<void> {
         [target, commit],
       )
       // What a trigger has not let through yet may come later.
-      if (came !== undefined && !readsThroughTriggers(simulation))
+      if (came !== undefined && !readsWhatMayNotCome(simulation))
         simulation.break(`flush of ${repo}@${commit} ended early: ${text}`)
     }
   })
@@ -149,6 +155,7 @@ async function mendCode(simulation: Simulation): Promise<void> {
     const { jobs, pipelines } = simulation.server.processing
     for (const { name, state, spec } of await pipelines.list()) {
       const [last] = await jobs.list(name)
+      if (spec.service !== undefined) continue
       if (state !== 'running' || last === undefined || last.state === 'success') continue
       const union = branchesOf(spec.input).map(({ repo }) => atomNamed(repo, '/', { name: repo }))
       const mended = {
@@ -210,11 +217,17 @@ async function checkExports(simulation: Simulation): Promise<void> {
 async function checkJobs(simulation: Simulation): Promise<void> {
   const { jobs, pipelines } = simulation.server.processing
   const running = new Set<string>()
-  for (const { name, state } of await pipelines.list()) if (state === 'running') running.add(name)
+  for (const { name, spec, state } of await pipelines.list()) {
+    if (state === 'running' && spec.service === undefined) running.add(name)
+  }
   for (const job of await jobs.list()) {
     const name = `job ${job.id} of ${job.pipeline}`
     if (!hasEnded(job.state)) {
       if (running.has(job.pipeline)) simulation.break(`${name} is ${job.state} for ever`)
+      continue
+    }
+    if ((await jobs.specOf(job))?.service !== undefined) {
+      checkServiceEnd(simulation, name, job)
       continue
     }
     checkCounts(simulation, name, job)
@@ -228,6 +241,12 @@ async function checkJobs(simulation: Simulation): Promise<void> {
       simulation.break(`${name} failed, and should not: ${job.reason}`)
     }
   }
+}
+
+/** A service never comes to an end by itself. */
+function checkServiceEnd(simulation: Simulation, name: string, { state, reason }: JobRecord): void {
+  if (state === 'killed' || (state === 'failure' && outsideReasons.test(reason))) return
+  simulation.break(`${name}, of a service, is ${state}: ${reason}`)
 }
 
 function checkCounts(simulation: Simulation, name: string, { counts, state }: JobRecord): void {
@@ -379,6 +398,12 @@ async function checkHeads(simulation: Simulation): Promise<void> {
         if (!isGood) break
       }
       if (state !== 'running' || files.size === 0) continue
+      if (spec.service !== undefined) {
+        const [newest] = await processing.jobs.list(name)
+        if (newest !== undefined && servesHeads(simulation, spec, newest)) continue
+        simulation.break(`service ${name} serves ${JSON.stringify(newest?.inputs)}`)
+        continue
+      }
       const expected = expectedOutput(spec, (repo) => files.get(repo) ?? new Map())
       if (expected.files === undefined) continue
       const [job] = await processing.jobs.list(name)
@@ -395,9 +420,13 @@ async function checkHeads(simulation: Simulation): Promise<void> {
   })
 }
 
-/** Some pipeline reads what others may be ahead of, or what may never come. */
-function readsThroughTriggers({ rows }: Simulation): boolean {
-  return rows.get(`SELECT pipeline FROM pipeline_inputs WHERE branch <> 'master'`) !== undefined
+/** Some pipeline reads a branch that may be behind others, or the output of a service, which has none. */
+function readsWhatMayNotCome({ rows }: Simulation): boolean {
+  const found = rows.get(
+    `SELECT pipeline FROM pipeline_inputs WHERE branch <> 'master'
+      OR repo IN (SELECT name FROM pipelines WHERE service_port IS NOT NULL)`,
+  )
+  return found !== undefined
 }
 
 /** A branch that follows another may be behind. */

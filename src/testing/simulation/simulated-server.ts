@@ -1,4 +1,4 @@
-import { UnavailableError } from '../../base/errors.ts'
+import { CancelledError, UnavailableError } from '../../base/errors.ts'
 import type { Connection } from '../../database/sqlite/connection.ts'
 import type { Database } from '../../database/database.ts'
 import { PipelineCollection } from '../../pipelines/collection-source.ts'
@@ -20,10 +20,12 @@ import type { MemoryBucket } from '../memory-bucket.ts'
 import { MemorySpools } from '../memory-spools.ts'
 import { exportsTo, failDatum, runFunction, unusedParts } from '../test-processing.ts'
 import { type Life, SeededRandom, simulatedClock, type SimulatedEvents } from './events.ts'
+import type { Files } from './expected-output.ts'
 import { type CodeOf, type End, type LimitLaw, slowMs } from './limit-law.ts'
 import { type KeptChunks, SimulatedChunks } from './simulated-chunks.ts'
+import type { ServiceLaw } from './service-law.ts'
 import { SimulatedDatabase } from './simulated-database.ts'
-import { isSlow, runCode, type Written } from './user-codes.ts'
+import { isService, isSlow, runCode, type Written } from './user-codes.ts'
 
 /** What outlives every process. */
 export interface Disk {
@@ -33,6 +35,7 @@ export interface Disk {
   readonly runs: Map<string, number>
   readonly losses: Map<string, number>
   readonly limits: LimitLaw
+  readonly services: ServiceLaw
   /** Where pipelines export to, and the commit that each of them was the last to begin with. */
   readonly bucket: MemoryBucket
   readonly exported: Map<string, string>
@@ -43,6 +46,7 @@ const lossesMax = 2
 /** What pipelines run where their code has failed. */
 export const errorCommand = 'nothing:0'
 const slownessMsMax = 300
+const crashMsMax = 90_000
 /** Of so many writes to the bucket, one fails. */
 const writesPerFailure = 12
 
@@ -128,6 +132,7 @@ export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
     collect: () => chunks.collect(sources),
     crash() {
       life.isOver = true
+      disk.services.endAll()
       chunks.crash()
     },
     async stop() {
@@ -135,6 +140,7 @@ export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
       await processing.scheduler[Symbol.asyncDispose]()
       await chunks.flush()
       life.isOver = true
+      for (const name of disk.services.names) ports.onBroken(`service ${name} outlives the server`)
     },
   }
 }
@@ -193,13 +199,32 @@ function simulatedWorkers(
       work,
     )
   }
+  const serve = async (work: DatumWork): Promise<DatumOutcome> => {
+    const { PPS_PIPELINE_NAME: pipeline = '', PACH_JOB_ID: job = '' } = work.environment
+    return await runFunction(
+      stores,
+      async (files) => {
+        const broken = disk.services.begin(pipeline, { job, files: withoutOutput(files) })
+        if (broken !== undefined) onBroken(broken)
+        try {
+          await serveUntilEnd(events, life, work.signal)
+        } finally {
+          // It takes its time to end.
+          await events.device(life)
+          disk.services.end(pipeline)
+        }
+        failDatum('it crashed')
+      },
+      work,
+    )
+  }
   return {
     notices: () => [],
     placeOf: () => 'simulation',
     open: async ({ command: [command = ''] }) => {
       await events.device(life)
       return {
-        process: (work) => process(command, work),
+        process: (work) => (isService(command) ? serve(work) : process(command, work)),
         [Symbol.asyncDispose]: async () => undefined,
       }
     },
@@ -226,6 +251,24 @@ function simulatedExports(
       return await exports.exportTree(output, options)
     },
   }
+}
+
+/** As code that now and then crashes, and else runs for ever. */
+async function serveUntilEnd(
+  events: SimulatedEvents,
+  life: Life,
+  signal: AbortSignal,
+): Promise<void> {
+  if (events.roll(4) === 0) return await events.sleep(life, events.roll(crashMsMax), { signal })
+  await new Promise((_, reject) => {
+    const end = (): void => reject(new CancelledError('the service was stopped'))
+    if (signal.aborted) end()
+    signal.addEventListener('abort', end, { once: true })
+  })
+}
+
+function withoutOutput(files: Files): Files {
+  return new Map([...files].filter(([path]) => !path.startsWith('out/')))
 }
 
 /** As user code that takes its time. */

@@ -12,6 +12,7 @@ import { SimulatedEvents, settled } from './events.ts'
 import type { Files } from './expected-output.ts'
 import { LimitLaw } from './limit-law.ts'
 import { Observations } from './observations.ts'
+import { ServiceLaw } from './service-law.ts'
 import { simulatedRows } from './simulated-database.ts'
 import { type Disk, openSimulatedServer, type SimulatedServer } from './simulated-server.ts'
 import { sameFiles, SourceModel, sourceRepos } from './source-model.ts'
@@ -91,6 +92,7 @@ export class Simulation {
       runs: new Map(),
       losses: new Map(),
       limits: new LimitLaw(rows),
+      services: new ServiceLaw(),
       bucket: new MemoryBucket(),
       exported: new Map(),
     }
@@ -103,6 +105,10 @@ export class Simulation {
 
   get server(): SimulatedServer {
     return this.#server
+  }
+
+  get services(): ServiceLaw {
+    return this.#disk.services
   }
 
   get rows(): Connection {
@@ -236,8 +242,10 @@ export class Simulation {
     return this.#flushes.flatMap(({ text, isOver }) => (isOver ? [] : [text]))
   }
 
-  hasPipeline(name: string): boolean {
-    return this.rows.get('SELECT name FROM pipelines WHERE name = ?', [name]) !== undefined
+  /** Whether there is a pipeline of this name that makes commits, as services do not. */
+  makesCommits(name: string): boolean {
+    const pipelines = 'SELECT name FROM pipelines WHERE name = ? AND service_port IS NULL'
+    return this.rows.get(pipelines, [name]) !== undefined
   }
 
   /** All files of a commit, and directories. */

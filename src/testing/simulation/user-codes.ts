@@ -52,6 +52,13 @@ const kinds: Readonly<Record<string, Kind>> = {
 /** For incremental pipelines over files that are only added: a line for each, in order. */
 const seenKind = 'seen'
 
+/** Runs until it is stopped, and now and then ends by itself. */
+export const serviceKind = 'serve'
+
+export function isService(command: string): boolean {
+  return command.startsWith(`${serviceKind}:`)
+}
+
 export const usualKinds: readonly string[] = Object.keys(kinds)
 
 export function isSlow(command: string, files: Shown): boolean {

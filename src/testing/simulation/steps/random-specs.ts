@@ -10,7 +10,7 @@ import { bucketUrl, type Simulation } from '../simulation.ts'
 import { limitsOf } from '../limit-law.ts'
 import { scheduleSpecs } from '../schedule-model.ts'
 import { sourceRepos } from '../source-model.ts'
-import { usualKinds } from '../user-codes.ts'
+import { isService, serviceKind, usualKinds } from '../user-codes.ts'
 import { pick, pipelineNames } from './actions.ts'
 import { randomTrigger } from './trigger-steps.ts'
 
@@ -25,7 +25,7 @@ const matches = [
 
 function inputOf(simulation: Simulation, name: string, dice: Dice): RequestedInput {
   const lower = pipelineNames.slice(0, pipelineNames.indexOf(name))
-  const known = [...lower, ...lower].filter((one) => simulation.hasPipeline(one))
+  const known = [...lower, ...lower].filter((one) => simulation.makesCommits(one))
   const repos = ['a', 'b', ...known]
   const memberCount = 1 + dice.roll(3)
   const shareName = dice.roll(2) === 0
@@ -124,6 +124,23 @@ function logInput(dice: Dice): RequestedInput {
   return { atom: { name: 'in', repo: 'log', branch: '', glob, lazy: false, fromCommit: '' } }
 }
 
+/** Ports are those of one machine. */
+function serviceOf(
+  name: string,
+  command: string,
+  input: RequestedInput,
+  dice: Dice,
+): RequestedSpec {
+  return {
+    name,
+    transform: transform(command),
+    input,
+    scaleDownThresholdMs: idleMs,
+    service: { internalPort: 8000 + pipelineNames.indexOf(name), externalPort: 0 },
+    ...(dice.roll(2) === 0 && { parallelism: { constant: 1, coefficient: 0 } }),
+  }
+}
+
 export function specOf(
   simulation: Simulation,
   name: string,
@@ -135,11 +152,13 @@ export function specOf(
   const hasTriggers = dice.roll(5) === 0
   const read = hasTriggers ? throughTriggers(input, dice) : input
   const hasClock = !isIncremental && dice.roll(4) === 0
+  const clocked = hasClock ? withClock(simulation, read, dice) : read
+  if (isService(command)) return serviceOf(name, command, clocked, dice)
   const handling = dice.roll(4) === 0 ? { errorCommand: [errorCommand] } : {}
   return {
     name,
     transform: transform(command, handling),
-    input: hasClock ? withClock(simulation, read, dice) : read,
+    input: clocked,
     incremental: isIncremental,
     scaleDownThresholdMs: idleMs,
     ...limitsOf(command),
@@ -150,5 +169,6 @@ export function specOf(
 
 export function commandOf(isIncremental: boolean, dice: Dice): string {
   const mark = dice.roll(1000)
+  if (!isIncremental && dice.roll(7) === 0) return `${serviceKind}:${mark}`
   return isIncremental ? `seen:${mark}` : `${pick(dice, usualKinds)}:${mark}`
 }
