@@ -89,9 +89,11 @@ export class CronLaw {
     settings: readonly Setting[],
   ): Promise<string | undefined> {
     let last: Instant | undefined
-    for (const { id, finished_at: at } of this.#line(repo)) {
-      const text = shown(await reader.filesOf(repo, id))
+    const line = this.#line(repo)
+    if (line === undefined) return `the commits of ${repo} are not one line`
+    for (const { id, finished_at: at } of line) {
       if (at === null) return `the tick ${repo}@${id} is not finished`
+      const text = shown(await reader.filesOf(repo, id))
       const tick = timeIn(text)
       if (tick === undefined) return `the tick ${repo}@${id} holds ${text}`
       const reasons = settings.flatMap(
@@ -110,8 +112,8 @@ export class CronLaw {
     return undefined
   }
 
-  /** The commits of a repo that nobody but a clock writes to, oldest first. */
-  #line(repo: string): readonly TickRow[] {
+  /** The commits of a repo that nobody but a clock writes to, oldest first; undefined when they are not one line. */
+  #line(repo: string): readonly TickRow[] | undefined {
     const rows = this.#rows.all<TickRow & { readonly [column: string]: string | number | null }>(
       'SELECT id, parent, finished_at FROM commits WHERE repo = ?',
       [repo],
@@ -119,8 +121,7 @@ export class CronLaw {
     const children = new Map(rows.map((row) => [row.parent, row]))
     const line: TickRow[] = []
     for (let row = children.get(null); row !== undefined; row = children.get(row.id)) line.push(row)
-    if (line.length < rows.length) throw new Error(`the commits of ${repo} are not one line`)
-    return line
+    return line.length < rows.length ? undefined : line
   }
 
   /** Why a tick that was made at `at` does not follow from the setting; undefined when it does. */

@@ -14,7 +14,7 @@ import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
 import { checkVersioningRows, checkVersioningSizes } from '../../versioning/versioning-check.ts'
 import { walkRoots } from '../reachable-chunks.ts'
 import { atomNamed, transform } from '../test-processing.ts'
-import { expectedOutput, type Expected, type Files } from './expected-output.ts'
+import { expectedOutput, membersText, type Expected, type Files } from './expected-output.ts'
 import { simulatedClock } from './events.ts'
 import { periodMsMax, pollMs } from './schedule-model.ts'
 import { checkServices, servesHeads } from './service-checks.ts'
@@ -317,7 +317,22 @@ async function expectedOf(simulation: Simulation, job: JobRecord): Promise<Expec
     if ((await inspect(simulation, repo, commit)) === undefined) return undefined
     files.set(repo, await knownFiles(simulation, repo, commit))
   }
-  return expectedOutput(spec, (repo) => files.get(repo) ?? new Map())
+  return expectedOutput(
+    spec,
+    (repo) => files.get(repo) ?? new Map(),
+    restartedDatums(simulation, job),
+  )
+}
+
+/** A try that a user has ended counts as a failure, so that the error command may let the datum go. */
+function restartedDatums({ rows }: Simulation, { id }: JobRecord): ReadonlySet<string> {
+  const found = rows.all<{ readonly members: string }>(
+    `SELECT members FROM datum_failures WHERE job = ? AND recovered = 1
+      AND reason LIKE '%was restarted by a user%'`,
+    [id],
+  )
+  // The cast: what the product has stored.
+  return new Set(found.map(({ members }) => membersText(JSON.parse(members) as string[][])))
 }
 
 /** Of a source what was acknowledged; of others what is there, which is checked with its job. */

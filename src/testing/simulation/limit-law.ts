@@ -21,8 +21,8 @@ export function limitsOf(command: string): Limits {
   const number = Number(mark)
   const tries = [0, 1, 2, 3][number % 4] ?? 0
   return {
-    // What works at the third try at the latest gets three.
-    ...(tries > 0 && { datumTries: kind === 'flaky' ? Math.max(3, tries) : tries }),
+    // What works at the third try at the latest gets the usual four.
+    ...(tries > 0 && kind !== 'flaky' && { datumTries: tries }),
     ...(number % 3 === 0 && { datumTimeoutMs }),
     ...(number % 5 === 0 && { jobTimeoutMs }),
   }
@@ -110,15 +110,21 @@ export class LimitLaw {
       readonly job: string
       readonly datum: string
       readonly reason: string
-    }>('SELECT job, datum, reason FROM datum_failures WHERE stopped = 0')
-    for (const { job, datum, reason } of failures) {
+      readonly restarts: number
+    }>(
+      `SELECT job, datum, f.reason, restart_count AS restarts FROM datum_failures AS f
+        JOIN job_rows ON id = job WHERE stopped = 0`,
+    )
+    for (const { job, datum, reason, restarts } of failures) {
       const tries = this.#tries.get(`${job} ${datum}`)
       if (tries === undefined) continue
       const { failureCount: count, overrunCount, cutOffCount, command } = tries
       const name = `datum ${datum} of job ${job} failed (${reason})`
       const { datumTries = usualTries } = limitsOf(command)
       if (count + cutOffCount < datumTries) return `${name} after ${count} of ${datumTries} tries`
-      if (cutOffCount === 0 && count > datumTries) return `${name} after ${count} tries`
+      // A job that was interrupted may try anew what it had not noted yet.
+      const isOnce = cutOffCount === 0 && restarts === 0
+      if (isOnce && count > datumTries) return `${name} after ${count} tries`
       if (reason.includes('datum_timeout') && overrunCount === 0) return `${name}, and was in time`
     }
     return undefined
