@@ -10,6 +10,7 @@ import { settleThisTurn } from '../../database/sqlite/microtasks.ts'
 import { migrate } from '../../database/sqlite/store.ts'
 import { ReadOnlyView, SqliteTransaction } from '../../database/sqlite/transaction.ts'
 import { Watchers } from '../../database/sqlite/watchers.ts'
+import type { Notice } from '../../database/sqlite/writer.ts'
 
 const cacheBytes = 8 * 1024 * 1024
 
@@ -30,6 +31,7 @@ export class SimulatedDatabase implements Database {
   readonly #device: () => Promise<void>
   readonly #onCommitted: (topics: ReadonlySet<string>) => void
   readonly #watchers: Watchers
+  readonly #unpublished: Notice[] = []
 
   /** `onCommitted` hears at once of each transaction, and of the topics that it emitted to. */
   constructor(
@@ -61,9 +63,17 @@ export class SimulatedDatabase implements Database {
       throw error
     }
     this.#onCommitted(tx.topics)
+    const notice = { topics: tx.topics, lastSequence: tx.lastSequence }
+    this.#unpublished.push(notice)
     await this.#device()
-    this.#watchers.publish({ topics: tx.topics, lastSequence: tx.lastSequence })
+    this.#publishUpTo(notice)
     return result
+  }
+
+  /** In the order of the log, as one writer does it: what is durable makes durable what was before. */
+  #publishUpTo(notice: Notice): void {
+    const count = this.#unpublished.indexOf(notice) + 1
+    for (const one of this.#unpublished.splice(0, count)) this.#watchers.publish(one)
   }
 
   async read<Result>(operation: (tx: ReadTransaction) => Promise<Result>): Promise<Result> {

@@ -18,7 +18,13 @@ import { DeletionNotes } from '../../versioning/deletion-notes.ts'
 import { createVersioning, type Versioning } from '../../versioning/versioning.ts'
 import type { MemoryBucket } from '../memory-bucket.ts'
 import { MemorySpools } from '../memory-spools.ts'
-import { exportsTo, failDatum, runFunction, unusedParts } from '../test-processing.ts'
+import {
+  exportsTo,
+  failDatum,
+  runFunction,
+  unusedParts,
+  type UserCode,
+} from '../test-processing.ts'
 import { type Life, SeededRandom, simulatedClock, type SimulatedEvents } from './events.ts'
 import type { Files } from './expected-output.ts'
 import { type CodeOf, type End, type LimitLaw, slowMs } from './limit-law.ts'
@@ -199,32 +205,16 @@ function simulatedWorkers(
       work,
     )
   }
-  const serve = async (work: DatumWork): Promise<DatumOutcome> => {
-    const { PPS_PIPELINE_NAME: pipeline = '', PACH_JOB_ID: job = '' } = work.environment
-    return await runFunction(
-      stores,
-      async (files) => {
-        const broken = disk.services.begin(pipeline, { job, files: withoutOutput(files) })
-        if (broken !== undefined) onBroken(broken)
-        try {
-          await serveUntilEnd(events, life, work.signal)
-        } finally {
-          // It takes its time to end.
-          await events.device(life)
-          disk.services.end(pipeline)
-        }
-        failDatum('it crashed')
-      },
-      work,
-    )
-  }
   return {
     notices: () => [],
     placeOf: () => 'simulation',
     open: async ({ command: [command = ''] }) => {
       await events.device(life)
       return {
-        process: (work) => (isService(command) ? serve(work) : process(command, work)),
+        process: (work) =>
+          isService(command)
+            ? serve({ events, disk, onBroken }, life, stores, work)
+            : process(command, work),
         [Symbol.asyncDispose]: async () => undefined,
       }
     },
@@ -251,6 +241,29 @@ function simulatedExports(
       return await exports.exportTree(output, options)
     },
   }
+}
+
+/** Runs the code of a service. */
+async function serve(
+  { events, disk, onBroken }: Pick<SimulatedPorts, 'events' | 'disk' | 'onBroken'>,
+  life: Life,
+  stores: { readonly contents: ChunkedContents; readonly trees: FileTrees },
+  work: DatumWork,
+): Promise<DatumOutcome> {
+  const { PPS_PIPELINE_NAME: pipeline = '', PACH_JOB_ID: job = '' } = work.environment
+  const code: UserCode = async (files) => {
+    const broken = disk.services.begin(pipeline, { job, files: withoutOutput(files) })
+    if (broken !== undefined) onBroken(broken)
+    try {
+      await serveUntilEnd(events, life, work.signal)
+    } finally {
+      // It takes its time to end.
+      await events.device(life)
+      disk.services.end(pipeline)
+    }
+    failDatum('it crashed')
+  }
+  return await runFunction(stores, code, work)
 }
 
 /** As code that now and then crashes, and else runs for ever. */

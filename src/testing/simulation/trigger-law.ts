@@ -73,7 +73,6 @@ export class TriggerLaw {
       `SELECT repo, branch, source, size_bytes, commit_count, schedule, is_all, last_tick
         FROM branch_triggers`,
     )
-    if (rows.length === 0 && this.#triggers.size === 0) return
     const heads = this.#headsNow()
     const known = new Map<string, Trigger>()
     for (const { repo, branch, last_tick: lastTick, ...conditions } of rows) {
