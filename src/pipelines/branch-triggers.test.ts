@@ -144,6 +144,36 @@ test('a branch moves whenever what came since it moved is enough, and not before
   )
 })
 
+test('commits that have been deleted count no more', async () => {
+  await using world = await openRepo()
+  await follow(world, 'staging', { commits: 4, size: '40', all: true })
+  const { deletions, transactions } = world.versioning
+  for (const file of ['a', 'b', 'c']) await transactions.run(add(file, 10))
+  const { id } = await world.versioning.commits.inspect('in', 'master~1')
+  await deletions.delete([{ repo: 'in', commit: id }], { dryRun: false })
+  const [[trigger] = []] = await Array.fromAsync(world.processing.branchTriggers.pages('in'))
+  expect(trigger).toMatchObject({ addedCount: 2, addedBytes: 20 })
+  await transactions.run(add('d', 10))
+  expect(await headOf(world, 'staging')).toBeUndefined()
+  await transactions.run(add('e', 10))
+  expect(await headOf(world, 'staging')).toBe(await headOf(world, 'master'))
+})
+
+test('what the branch has already counts no more when the followed branch was set back', async () => {
+  await using world = await openRepo()
+  await follow(world, 'staging', { commits: 1 })
+  const { branches, commits, transactions } = world.versioning
+  for (const file of ['a', 'b', 'c']) await transactions.run(add(file, 10))
+  const head = await headOf(world, 'staging')
+  for (const name of ['master~2', `${head}~1`]) {
+    const { id } = await commits.inspect('in', name)
+    await branches.set('in', 'master', id)
+    expect(await headOf(world, 'staging')).toBe(head)
+  }
+  await transactions.run(add('d', 10))
+  expect(await headOf(world, 'staging')).toBe(await headOf(world, 'master'))
+})
+
 test('a chain of branches moves in the transaction that finishes the commit, with the jobs that follow', async () => {
   await using world = await openRepo()
   world.code('up', (files) => Object.fromEntries(files))

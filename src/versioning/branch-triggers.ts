@@ -190,6 +190,14 @@ export async function tick(
   return []
 }
 
+/** Counts anew what the triggers of a repo wait for: commits have been deleted, and count no more. */
+export async function recountTriggers(tx: Transaction, repo: RepoName): Promise<void> {
+  for (const { branch } of await selectTriggers(tx, 'WHERE repo = ?', repo)) {
+    await forgetNoted(tx, repo, branch)
+    await count(tx, repo, branch)
+  }
+}
+
 function holds(trigger: TriggerState): boolean {
   const { sizeBytes, commitCount, schedule, addedBytes, addedCount, hasTicked, all } = trigger
   if (addedCount === 0) return false
@@ -236,10 +244,13 @@ async function count(
   const head = source && (await findCommit(tx, repo, source.head))
   if (head?.state.kind !== 'finished') return { ...trigger, addedBytes: 0, addedCount: 0 }
   if (head.id === row.noted) return trigger
-  const since = await addedSince(tx, head.id, row.noted as CommitId | null)
+  const moved = (await findBranch(tx, repo, branch))?.head
+  // While there is nothing new, what was noted may be behind the branch, and so may what follows it.
+  const isBehind = trigger.addedCount === 0 && row.noted !== moved
+  const since = isBehind ? undefined : await addedSince(tx, head.id, row.noted as CommitId | null)
   const added =
     since === undefined
-      ? await addedBeyond(tx, head.id, (await findBranch(tx, repo, branch))?.head)
+      ? await addedBeyond(tx, head.id, moved)
       : {
           addedBytes: addBytes(trigger.addedBytes, since.addedBytes),
           addedCount: trigger.addedCount + since.addedCount,

@@ -2,6 +2,7 @@ import { addBytes } from '../base/byte-sums.ts'
 import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
 import type { BranchName, CommitId, RepoName } from '../base/names.ts'
 import type { ReadTransaction, Transaction } from '../database/database.ts'
+import { recountTriggers } from './branch-triggers.ts'
 import { branchesAt, deleteBranch, setHead } from './branches.ts'
 import { checkCommitNames, getCommitName } from './commit-records.ts'
 import { requireUntagged } from './commit-tags.ts'
@@ -126,6 +127,9 @@ export class Deletions {
         for (const { repo, name, head } of plan.branches) {
           if (head === undefined) await deleteBranch(tx, repo, name)
           else await setHead(tx, onHeadReady, { repo, name, head })
+        }
+        for (const repo of new Set(plan.commits.map((commit) => commit.repo))) {
+          await recountTriggers(tx, repo)
         }
         return true
       },

@@ -90,7 +90,7 @@ async function take(
     return simulation.untilDone('wait', () => simulation.wait(move.count))
   }
   if (move.kind === 'crash') {
-    simulation.crashAfter(move.count)
+    simulation.crashAfter(move.count, 0)
     return simulation.take('wait', async () => {
       await simulation.wait(move.count + 1)
       return 'wait'

@@ -62,6 +62,17 @@ const damages: readonly {
     sql: `UPDATE datum_results SET output_root = (SELECT root FROM commits WHERE repo = 'b' AND root IS NOT NULL)`,
     says: /the result of datum \w+ was/,
   },
+  {
+    what: 'a tick that is gone',
+    sql: `DELETE FROM commits WHERE repo LIKE '%_tick' AND parent IS NULL`,
+    says: /_tick/,
+  },
+  {
+    what: 'a branch that has moved without a reason',
+    sql: `UPDATE branches SET head = (SELECT id FROM commits WHERE repo = 'log' ORDER BY written LIMIT 1)
+      WHERE name IN ('staging', 'late')`,
+    says: /has moved/,
+  },
 ]
 
 for (const { what, sql, says } of damages) {
@@ -69,8 +80,9 @@ for (const { what, sql, says } of damages) {
     const simulation = await Simulation.open(4)
     try {
       const dice = new Dice(4)
-      const kinds = ['commit', 'commit', 'commit', 'commit', 'create', 'create', 'create', 'settle']
-      for (const kind of kinds as ('commit' | 'create' | 'settle')[]) {
+      const commits = ['commit', 'commit', 'commit', 'commit'] as const
+      const creates = ['create', 'create', 'create', 'create'] as const
+      for (const kind of ['follow', 'follow', ...commits, ...creates, 'pass', 'settle'] as const) {
         for (let count = 0; count < 3; count += 1) {
           await takeStep(simulation, { kind, seed: dice.roll(1000) })
         }

@@ -12,10 +12,13 @@ interface Waiting {
   readonly life: Life
   /** In simulated milliseconds; undefined for what waits for a device. */
   readonly dueMs: number | undefined
+  /** Time does not pass for its sake alone. */
+  readonly isIdle: boolean
   readonly go: () => void
 }
 
 const microsPerMilli = 1000
+const epoch: Instant = 1_700_000_000_000_000
 /** What happens next takes less than this. */
 const stepMsMax = 4
 
@@ -27,7 +30,11 @@ export class SimulatedEvents {
   readonly #dice: Dice
   #waiting: Waiting[] = []
   #nowMs = 0
-  #wall: Instant = 1_700_000_000_000_000
+  #wall: Instant = epoch
+  /** So far somebody has set the clock on the wall ahead. */
+  #aheadMs = 0
+  /** Until then time passes even when nobody but the idle waits for it. */
+  #passingUntilMs = 0
   /** How many have happened. */
   count = 0
 
@@ -40,8 +47,24 @@ export class SimulatedEvents {
   }
 
   wall(): Instant {
-    this.#wall = Math.max(this.#wall + 1, 1_700_000_000_000_000 + this.#nowMs * microsPerMilli)
+    const wall = epoch + (this.#nowMs + this.#aheadMs) * microsPerMilli
+    this.#wall = Math.max(this.#wall + 1, wall)
     return this.#wall
+  }
+
+  /** Lets time pass, event by event, also while nobody but the idle waits for it. */
+  letPass(ms: number): void {
+    this.#passingUntilMs = Math.max(this.#passingUntilMs, this.#nowMs + ms)
+  }
+
+  /** Time passes at once, as while no process runs. */
+  skip(ms: number): void {
+    this.#nowMs += ms
+  }
+
+  /** Somebody sets the clock on the wall: no time passes. */
+  setWallAhead(ms: number): void {
+    this.#aheadMs += ms
   }
 
   /** A whole number below `count`, for the moods of devices. */
@@ -52,11 +75,16 @@ export class SimulatedEvents {
   /** Waits for a device; never resolves when `life` ends before. */
   async device(life: Life): Promise<void> {
     await new Promise<void>((resolve) => {
-      this.#waiting.push({ life, dueMs: undefined, go: resolve })
+      this.#waiting.push({ life, dueMs: undefined, isIdle: false, go: resolve })
     })
   }
 
-  async sleep(life: Life, ms: number, signal?: AbortSignal): Promise<void> {
+  /** `isIdle`: of one who looks whether there is something to do, which need not be waited for. */
+  async sleep(
+    life: Life,
+    ms: number,
+    { signal, isIdle = false }: { readonly signal?: AbortSignal; readonly isIdle?: boolean } = {},
+  ): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const cancel = (): void => {
         this.#waiting = this.#waiting.filter((one) => one !== sleeper)
@@ -65,6 +93,7 @@ export class SimulatedEvents {
       const sleeper = {
         life,
         dueMs: this.#nowMs + Math.ceil(ms),
+        isIdle,
         go: () => {
           signal?.removeEventListener('abort', cancel)
           resolve()
@@ -90,12 +119,17 @@ export class SimulatedEvents {
     return true
   }
 
-  /** Those that may be next; when all sleep, time passes until one wakes. */
+  /** Those that may be next; when all sleep, time passes until one wakes that is worth it. */
   #ready(): readonly Waiting[] {
     const isReady = ({ dueMs }: Waiting): boolean => dueMs === undefined || dueMs <= this.#nowMs
     const ready = this.#waiting.filter(isReady)
-    if (ready.length > 0 || this.#waiting.length === 0) return ready
-    this.#nowMs = Math.min(...this.#waiting.map(({ dueMs }) => dueMs ?? 0))
+    if (ready.length > 0) return ready
+    const isWorthIt = ({ dueMs = 0, isIdle }: Waiting): boolean =>
+      !isIdle || dueMs <= this.#passingUntilMs
+    const next = this.#waiting.some(isWorthIt)
+      ? Math.min(...this.#waiting.map(({ dueMs = 0 }) => dueMs))
+      : this.#passingUntilMs
+    this.#nowMs = Math.max(this.#nowMs, next)
     return this.#waiting.filter(isReady)
   }
 }
@@ -110,11 +144,16 @@ export async function settled(): Promise<void> {
 }
 
 /** The time of a simulated system, as a process sees it. */
-export function simulatedClock(events: SimulatedEvents, life: Life): Clock {
+export function simulatedClock(
+  events: SimulatedEvents,
+  life: Life,
+  { isIdle }: { readonly isIdle: boolean } = { isIdle: false },
+): Clock {
   return {
     now: () => events.wall(),
     monotonicMs: () => events.nowMs,
-    sleep: async (ms, signal) => await events.sleep(life, ms, signal),
+    sleep: async (ms, signal) =>
+      await events.sleep(life, ms, { isIdle, ...(signal !== undefined && { signal }) }),
   }
 }
 

@@ -1,6 +1,6 @@
 import type { AtomInput, Input } from '../../pipelines/inputs.ts'
 import type { PipelineSpec } from '../../pipelines/specs.ts'
-import { runCode, type Written } from './user-codes.ts'
+import { isSlow, runCode, type Written } from './user-codes.ts'
 
 /** Paths that begin with a slash → texts; a directory ends in a slash, and has the text ''. */
 export type Files = ReadonlyMap<string, string>
@@ -27,20 +27,34 @@ export interface Expected {
 
 /**
  * What a job must come to, worked out from scratch and by brute force from all files of its inputs.
- * Shares nothing with the pipelines but the user code.
+ * Shares nothing with the pipelines but the user code. `letGo` are the datums, as `membersText` has
+ * them, that the error command has let go though their code would have worked.
  */
 export function expectedOutput(
-  { input, transform, errorCommand }: Pick<PipelineSpec, 'input' | 'transform' | 'errorCommand'>,
+  spec: Pick<
+    PipelineSpec,
+    'input' | 'transform' | 'errorCommand' | 'datumTimeoutMs' | 'jobTimeoutMs'
+  >,
   filesOf: (repo: string) => Files,
+  letGo: ReadonlySet<string> = new Set(),
 ): Expected {
+  const { input, transform, errorCommand } = spec
   const [command = ''] = transform.command
   const datums = datumsOf(input, filesOf).toSorted(byOrder)
   const writes: Written[] = []
   for (const { members } of datums) {
+    if (letGo.has(membersText(members.map(({ name, path }) => [name, path])))) continue
     const shown = new Map<string, string>()
     for (const { name, repo, path } of members) {
       for (const [file, text] of below(filesOf(repo), path)) {
         shown.set(`${name}${file}`, text)
+      }
+    }
+    if (isSlow(command, shown)) {
+      const reason = 'a datum takes longer than the limit'
+      if (spec.datumTimeoutMs !== undefined && errorCommand !== undefined) continue
+      if (spec.datumTimeoutMs !== undefined || spec.jobTimeoutMs !== undefined) {
+        return { datumCount: datums.length, files: undefined, reason }
       }
     }
     try {
@@ -56,6 +70,28 @@ export function expectedOutput(
   const clash = [...files.keys()].find((path) => isDirectory(files, path))
   if (clash === undefined) return { datumCount: datums.length, files, reason: '' }
   return { datumCount: datums.length, files: undefined, reason: `${clash} is a directory, too` }
+}
+
+/** The members of a datum, each an input's name and a path. */
+export function membersText(members: readonly (readonly string[])[]): string {
+  return members
+    .map(([name, path]) => `${name}:${path}`)
+    .toSorted()
+    .join(' ')
+}
+
+/** What a service is shown of its inputs, all at once; undefined where two inputs of one name differ. */
+export function shownToService(input: Input, filesOf: (repo: string) => Files): Files | undefined {
+  const shown = new Map<string, string>()
+  for (const { members } of datumsOf(input, filesOf)) {
+    for (const { name, repo, path } of members) {
+      for (const [file, text] of below(filesOf(repo), path)) {
+        if ((shown.get(`${name}${file}`) ?? text) !== text) return undefined
+        shown.set(`${name}${file}`, text)
+      }
+    }
+  }
+  return shown
 }
 
 function isDirectory(files: Files, path: string): boolean {

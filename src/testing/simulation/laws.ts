@@ -14,11 +14,14 @@ import { MemoryChunkStore } from '../../storage/memory-chunks.ts'
 import { checkVersioningRows, checkVersioningSizes } from '../../versioning/versioning-check.ts'
 import { walkRoots } from '../reachable-chunks.ts'
 import { atomNamed, transform } from '../test-processing.ts'
-import { expectedOutput, type Expected, type Files } from './expected-output.ts'
+import { expectedOutput, membersText, type Expected, type Files } from './expected-output.ts'
 import { simulatedClock } from './events.ts'
+import { periodMsMax, pollMs } from './schedule-model.ts'
+import { checkServices, servesHeads } from './service-checks.ts'
 import type { Simulation } from './simulation.ts'
-import { withFile } from './simulation-steps.ts'
 import { sameFiles, sourceRepos } from './source-model.ts'
+import { idleMs } from './steps/random-specs.ts'
+import { withFile } from './steps/source-steps.ts'
 
 const noInput: Input = { kind: 'union', members: [] }
 /** Why a job may fail although user code would work. */
@@ -26,35 +29,60 @@ const outsideReasons = /was deleted|has been deleted|was restarted by a user/
 
 /** Brings everything to rest, mends what user code cannot work with, and checks every law. */
 export async function checkLaws(simulation: Simulation): Promise<void> {
-  await simulation.untilDone('come to rest', () => simulation.wait(Number.POSITIVE_INFINITY))
+  await rest(simulation, pollMs)
   await checkAtRest(simulation)
   await finishOpen(simulation)
   await startAll(simulation)
   simulation.givenUp.length = 0
   for (let round = 0; round < 2; round += 1) {
     await commitToAll(simulation, round)
-    await simulation.untilDone('come to rest', () => simulation.wait(Number.POSITIVE_INFINITY))
+    await rest(simulation, periodMsMax)
   }
   await checkEarlyEnds(simulation)
   await checkAtRest(simulation)
   await checkHeads(simulation)
   await emptySources(simulation)
-  await simulation.untilDone('come to rest', () => simulation.wait(Number.POSITIVE_INFINITY))
+  await rest(simulation)
   await mendCode(simulation)
   await commitToAll(simulation, 2)
-  await simulation.untilDone('come to rest', () => simulation.wait(Number.POSITIVE_INFINITY))
-  for (const flush of simulation.hangingFlushes) simulation.break(`${flush} hangs`)
+  await rest(simulation)
+  for (const flush of simulation.hangingFlushes) {
+    if (!readsWhatMayNotCome(simulation)) simulation.break(`${flush} hangs`)
+  }
   simulation.collect()
   await simulation.untilDone('collect', () => simulation.wait(Number.POSITIVE_INFINITY))
   await checkWhole(simulation)
   await simulation.untilDone('read all sources', () => simulation.checkSources())
 }
 
+/** Waits until nothing is due any more, for which time passes. */
+async function rest(simulation: Simulation, ms = 0): Promise<void> {
+  await simulation.untilDone('come to rest', () => simulation.pass(ms))
+}
+
 async function checkAtRest(simulation: Simulation): Promise<void> {
   simulation.observe()
+  simulation.checkLimits()
+  await simulation.untilDone('check ticks', () => checkTicks(simulation))
   await simulation.untilDone('check jobs', () => checkJobs(simulation))
+  await simulation.untilDone('check services', () =>
+    checkServices(simulation, async (repo, commit) => {
+      const isThere = (await inspect(simulation, repo, commit)) !== undefined
+      return isThere ? await knownFiles(simulation, repo, commit) : undefined
+    }),
+  )
   await simulation.untilDone('check exports', () => checkExports(simulation))
   await checkWhole(simulation)
+}
+
+/** Clocks have ticked as they should. */
+async function checkTicks(simulation: Simulation): Promise<void> {
+  simulation.checkTriggers()
+  const broken = await simulation.cronLaw.check({
+    now: simulation.events.wall(),
+    filesOf: (repo, commit) => simulation.filesOf(repo, commit),
+  })
+  if (broken !== undefined) simulation.break(broken)
 }
 
 /** No commit is open, so that it cannot hold up what comes. */
@@ -93,7 +121,9 @@ async function checkEarlyEnds(simulation: Simulation): Promise<void> {
           WHERE repo = ? AND ancestor = ? AND finished_at IS NOT NULL`,
         [target, commit],
       )
-      if (came !== undefined) simulation.break(`flush of ${repo}@${commit} ended early: ${text}`)
+      // What a trigger has not let through yet may come later.
+      if (came !== undefined && !readsWhatMayNotCome(simulation))
+        simulation.break(`flush of ${repo}@${commit} ended early: ${text}`)
     }
   })
 }
@@ -125,9 +155,15 @@ async function mendCode(simulation: Simulation): Promise<void> {
     const { jobs, pipelines } = simulation.server.processing
     for (const { name, state, spec } of await pipelines.list()) {
       const [last] = await jobs.list(name)
+      if (spec.service !== undefined) continue
       if (state !== 'running' || last === undefined || last.state === 'success') continue
       const union = branchesOf(spec.input).map(({ repo }) => atomNamed(repo, '/', { name: repo }))
-      const mended = { name, input: { union }, transform: transform('nothing:0') }
+      const mended = {
+        name,
+        input: { union },
+        transform: transform('nothing:0'),
+        scaleDownThresholdMs: idleMs,
+      }
       await pipelines.update(mended, { reprocess: true })
     }
   })
@@ -181,11 +217,17 @@ async function checkExports(simulation: Simulation): Promise<void> {
 async function checkJobs(simulation: Simulation): Promise<void> {
   const { jobs, pipelines } = simulation.server.processing
   const running = new Set<string>()
-  for (const { name, state } of await pipelines.list()) if (state === 'running') running.add(name)
+  for (const { name, spec, state } of await pipelines.list()) {
+    if (state === 'running' && spec.service === undefined) running.add(name)
+  }
   for (const job of await jobs.list()) {
     const name = `job ${job.id} of ${job.pipeline}`
     if (!hasEnded(job.state)) {
       if (running.has(job.pipeline)) simulation.break(`${name} is ${job.state} for ever`)
+      continue
+    }
+    if ((await jobs.specOf(job))?.service !== undefined) {
+      checkServiceEnd(simulation, name, job)
       continue
     }
     checkCounts(simulation, name, job)
@@ -199,6 +241,12 @@ async function checkJobs(simulation: Simulation): Promise<void> {
       simulation.break(`${name} failed, and should not: ${job.reason}`)
     }
   }
+}
+
+/** A service never comes to an end by itself. */
+function checkServiceEnd(simulation: Simulation, name: string, { state, reason }: JobRecord): void {
+  if (state === 'killed' || (state === 'failure' && outsideReasons.test(reason))) return
+  simulation.break(`${name}, of a service, is ${state}: ${reason}`)
 }
 
 function checkCounts(simulation: Simulation, name: string, { counts, state }: JobRecord): void {
@@ -234,7 +282,7 @@ async function checkRoots(simulation: Simulation, name: string, job: JobRecord):
     // Whether it may be gone is for the check of the store to say.
     if (info === undefined) continue
     for (const root of [info, ...info.provenance]) {
-      if (!sourceRepos.includes(root.repo)) continue
+      if (!isRoot(simulation, root.repo)) continue
       const other = roots.get(root.repo) ?? root.id
       roots.set(root.repo, root.id)
       if (other !== root.id) {
@@ -242,6 +290,11 @@ async function checkRoots(simulation: Simulation, name: string, job: JobRecord):
       }
     }
   }
+}
+
+/** It is written by people, or by a clock. */
+function isRoot({ cronLaw }: Simulation, repo: string): boolean {
+  return sourceRepos.includes(repo) || cronLaw.repos.has(repo)
 }
 
 async function inspect(
@@ -264,7 +317,22 @@ async function expectedOf(simulation: Simulation, job: JobRecord): Promise<Expec
     if ((await inspect(simulation, repo, commit)) === undefined) return undefined
     files.set(repo, await knownFiles(simulation, repo, commit))
   }
-  return expectedOutput(spec, (repo) => files.get(repo) ?? new Map())
+  return expectedOutput(
+    spec,
+    (repo) => files.get(repo) ?? new Map(),
+    restartedDatums(simulation, job),
+  )
+}
+
+/** A try that a user has ended counts as a failure, so that the error command may let the datum go. */
+function restartedDatums({ rows }: Simulation, { id }: JobRecord): ReadonlySet<string> {
+  const found = rows.all<{ readonly members: string }>(
+    `SELECT members FROM datum_failures WHERE job = ? AND recovered = 1
+      AND reason LIKE '%was restarted by a user%'`,
+    [id],
+  )
+  // The cast: what the product has stored.
+  return new Set(found.map(({ members }) => membersText(JSON.parse(members) as string[][])))
 }
 
 /** Of a source what was acknowledged; of others what is there, which is checked with its job. */
@@ -332,18 +400,25 @@ function shown(files: Files): string {
 async function checkHeads(simulation: Simulation): Promise<void> {
   await simulation.untilDone('check heads', async () => {
     const { processing } = simulation.server
-    const good = new Set(sourceRepos)
+    const good = new Set([...sourceRepos, ...simulation.cronLaw.repos])
     const all = await processing.pipelines.list()
     for (const { name, spec, state } of all.toSorted((left, right) =>
       left.name < right.name ? -1 : 1,
     )) {
       const files = new Map<string, Files>()
-      for (const repo of atomReposOf(JSON.stringify(spec.input))) {
-        if (good.has(repo)) files.set(repo, await simulation.filesOf(repo, 'master'))
+      for (const { repo, branch } of branchesOf(spec.input)) {
+        const isGood = good.has(repo) && isAtMaster(simulation, repo, branch)
+        if (isGood) files.set(repo, await simulation.filesOf(repo, 'master'))
         else files.clear()
-        if (!good.has(repo)) break
+        if (!isGood) break
       }
       if (state !== 'running' || files.size === 0) continue
+      if (spec.service !== undefined) {
+        const [newest] = await processing.jobs.list(name)
+        if (newest !== undefined && servesHeads(simulation, spec, newest)) continue
+        simulation.break(`service ${name} serves ${JSON.stringify(newest?.inputs)}`)
+        continue
+      }
       const expected = expectedOutput(spec, (repo) => files.get(repo) ?? new Map())
       if (expected.files === undefined) continue
       const [job] = await processing.jobs.list(name)
@@ -360,8 +435,25 @@ async function checkHeads(simulation: Simulation): Promise<void> {
   })
 }
 
-function atomReposOf(input: string): readonly string[] {
-  return [...input.matchAll(/"repo":"([^"]+)"/g)].map(([, repo = '']) => repo)
+/** Some pipeline reads a branch that may be behind others, or the output of a service, which has none. */
+function readsWhatMayNotCome({ rows }: Simulation): boolean {
+  const found = rows.get(
+    `SELECT pipeline FROM pipeline_inputs WHERE branch <> 'master'
+      OR repo IN (SELECT name FROM pipelines WHERE service_port IS NOT NULL)`,
+  )
+  return found !== undefined
+}
+
+/** A branch that follows another may be behind. */
+function isAtMaster({ rows }: Simulation, repo: string, branch: string): boolean {
+  const heads = [branch, 'master'].map(
+    (name) =>
+      rows.get<{ readonly head: string }>('SELECT head FROM branches WHERE repo = ? AND name = ?', [
+        repo,
+        name,
+      ])?.head,
+  )
+  return heads[0] !== undefined && heads[0] === heads[1]
 }
 
 /** Rows fit each other, and every chunk that is referred to is there. */

@@ -10,6 +10,7 @@ import { settleThisTurn } from '../../database/sqlite/microtasks.ts'
 import { migrate } from '../../database/sqlite/store.ts'
 import { ReadOnlyView, SqliteTransaction } from '../../database/sqlite/transaction.ts'
 import { Watchers } from '../../database/sqlite/watchers.ts'
+import type { Notice } from '../../database/sqlite/writer.ts'
 
 const cacheBytes = 8 * 1024 * 1024
 
@@ -28,11 +29,19 @@ export async function simulatedRows(migrations: readonly Migrations[]): Promise<
 export class SimulatedDatabase implements Database {
   readonly #rows: Connection
   readonly #device: () => Promise<void>
+  readonly #onCommitted: (topics: ReadonlySet<string>) => void
   readonly #watchers: Watchers
+  readonly #unpublished: Notice[] = []
 
-  constructor(rows: Connection, device: () => Promise<void>) {
+  /** `onCommitted` hears at once of each transaction, and of the topics that it emitted to. */
+  constructor(
+    rows: Connection,
+    device: () => Promise<void>,
+    onCommitted: (topics: ReadonlySet<string>) => void,
+  ) {
     this.#rows = rows
     this.#device = device
+    this.#onCommitted = onCommitted
     const last = rows.get<{ readonly last: number | null }>(
       'SELECT MAX(sequence) AS last FROM database_events',
     )
@@ -53,9 +62,18 @@ export class SimulatedDatabase implements Database {
       this.#rows.run('ROLLBACK')
       throw error
     }
+    this.#onCommitted(tx.topics)
+    const notice = { topics: tx.topics, lastSequence: tx.lastSequence }
+    this.#unpublished.push(notice)
     await this.#device()
-    this.#watchers.publish({ topics: tx.topics, lastSequence: tx.lastSequence })
+    this.#publishUpTo(notice)
     return result
+  }
+
+  /** In the order of the log, as one writer does it: what is durable makes durable what was before. */
+  #publishUpTo(notice: Notice): void {
+    const count = this.#unpublished.indexOf(notice) + 1
+    for (const one of this.#unpublished.splice(0, count)) this.#watchers.publish(one)
   }
 
   async read<Result>(operation: (tx: ReadTransaction) => Promise<Result>): Promise<Result> {

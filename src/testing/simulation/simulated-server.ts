@@ -1,10 +1,11 @@
-import { UnavailableError } from '../../base/errors.ts'
+import { CancelledError, UnavailableError } from '../../base/errors.ts'
 import type { Connection } from '../../database/sqlite/connection.ts'
 import type { Database } from '../../database/database.ts'
 import { PipelineCollection } from '../../pipelines/collection-source.ts'
 import { JobCommitUses } from '../../pipelines/commit-uses.ts'
 import type { DatumOutcome, DatumWork, DatumWorkers } from '../../pipelines/datum-worker.ts'
 import { JobDownstream } from '../../pipelines/downstream.ts'
+import { CronTicker } from '../../pipelines/cron-ticker.ts'
 import type { OutputExports } from '../../pipelines/output-exports.ts'
 import { createProcessing, type Processing } from '../../pipelines/processing.ts'
 import { Triggers } from '../../pipelines/triggers.ts'
@@ -17,11 +18,20 @@ import { DeletionNotes } from '../../versioning/deletion-notes.ts'
 import { createVersioning, type Versioning } from '../../versioning/versioning.ts'
 import type { MemoryBucket } from '../memory-bucket.ts'
 import { MemorySpools } from '../memory-spools.ts'
-import { exportsTo, failDatum, runFunction, unusedParts } from '../test-processing.ts'
+import {
+  exportsTo,
+  failDatum,
+  runFunction,
+  unusedParts,
+  type UserCode,
+} from '../test-processing.ts'
 import { type Life, SeededRandom, simulatedClock, type SimulatedEvents } from './events.ts'
+import type { Files } from './expected-output.ts'
+import { type CodeOf, type End, type LimitLaw, slowMs } from './limit-law.ts'
 import { type KeptChunks, SimulatedChunks } from './simulated-chunks.ts'
+import type { ServiceLaw } from './service-law.ts'
 import { SimulatedDatabase } from './simulated-database.ts'
-import { runCode } from './user-codes.ts'
+import { isService, isSlow, runCode, type Written } from './user-codes.ts'
 
 /** What outlives every process. */
 export interface Disk {
@@ -30,6 +40,8 @@ export interface Disk {
   /** How often user code ran, and how often a worker was lost, by datum. */
   readonly runs: Map<string, number>
   readonly losses: Map<string, number>
+  readonly limits: LimitLaw
+  readonly services: ServiceLaw
   /** Where pipelines export to, and the commit that each of them was the last to begin with. */
   readonly bucket: MemoryBucket
   readonly exported: Map<string, string>
@@ -37,7 +49,10 @@ export interface Disk {
 
 /** Workers are lost at most so often for one datum, so that none fails for it. */
 const lossesMax = 2
+/** What pipelines run where their code has failed. */
+export const errorCommand = 'nothing:0'
 const slownessMsMax = 300
+const crashMsMax = 90_000
 /** Of so many writes to the bucket, one fails. */
 const writesPerFailure = 12
 
@@ -66,6 +81,8 @@ export interface SimulatedPorts {
   /** Is told of what must not happen, and of what the product logs as an error. */
   readonly onBroken: (law: string) => void
   readonly onError: (text: string, cause: unknown) => void
+  /** Hears of each database transaction as soon as it is committed. */
+  readonly onCommitted: (topics: ReadonlySet<string>) => void
 }
 
 export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
@@ -75,7 +92,7 @@ export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
   const leases = new Leases()
   const roll = (count: number): number => events.roll(count)
   const chunks = new SimulatedChunks({ kept: disk.chunks, leases, device, roll })
-  const database = new SimulatedDatabase(disk.rows, device)
+  const database = new SimulatedDatabase(disk.rows, device, ports.onCommitted)
   const contents = new ChunkedContents(chunks)
   const maps = new ProllyMaps(chunks)
   const trees = new FileTrees(chunks)
@@ -103,6 +120,15 @@ export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
     retryPauseMs: 50,
   })
   processing.scheduler.start()
+  const ticker = new CronTicker({
+    ...stores,
+    // It looks at the clock for ever.
+    clock: simulatedClock(events, life, { isIdle: true }),
+    versioning,
+    onHeadReady: (tx, heads) => triggers.onHeadReady(tx, heads),
+    log: { error: ports.onError },
+  })
+  ticker.start()
   const sources = [new DeletionNotes(database), versioning, new PipelineCollection(database)]
   return {
     ...stores,
@@ -112,12 +138,15 @@ export function openSimulatedServer(ports: SimulatedPorts): SimulatedServer {
     collect: () => chunks.collect(sources),
     crash() {
       life.isOver = true
+      disk.services.endAll()
       chunks.crash()
     },
     async stop() {
+      await ticker[Symbol.asyncDispose]()
       await processing.scheduler[Symbol.asyncDispose]()
       await chunks.flush()
       life.isOver = true
+      for (const name of disk.services.names) ports.onBroken(`service ${name} outlives the server`)
     },
   }
 }
@@ -127,6 +156,22 @@ function simulatedWorkers(
   life: Life,
   stores: { readonly contents: ChunkedContents; readonly trees: FileTrees },
 ): DatumWorkers {
+  const timed = async (code: CodeOf, run: () => Promise<Written>): Promise<Written> => {
+    if (code.command === errorCommand) return await run()
+    const ended = disk.limits.begin(code, events.nowMs)
+    const end = (how: End): void => {
+      const broken = ended(how, events.nowMs)
+      if (broken !== undefined) onBroken(broken)
+    }
+    try {
+      const written = await run()
+      end('done')
+      return written
+    } catch (error) {
+      end(typeof error === 'string' ? 'failure' : 'cutOff')
+      throw error
+    }
+  }
   const process = async (command: string, work: DatumWork): Promise<DatumOutcome> => {
     const datum = work.environment['PACH_DATUM_ID'] ?? ''
     await wait(events, life, work.signal)
@@ -148,10 +193,14 @@ function simulatedWorkers(
       async (files) => {
         const runCount = disk.runs.get(datum) ?? 0
         disk.runs.set(datum, runCount + 1)
-        await wait(events, life, work.signal)
-        const isFlaky = command.includes('flaky') && runCount < datum.charCodeAt(0) % 3
-        if (isFlaky) failDatum('it works most of the time')
-        return runCode(command, files)
+        const job = work.environment['PACH_JOB_ID'] ?? ''
+        return await timed({ job, datum, command }, async () => {
+          if (isSlow(command, files)) await events.sleep(life, slowMs, { signal: work.signal })
+          await wait(events, life, work.signal)
+          const isFlaky = command.includes('flaky') && runCount < datum.charCodeAt(0) % 3
+          if (isFlaky) failDatum('it works most of the time')
+          return runCode(command, files)
+        })
       },
       work,
     )
@@ -162,7 +211,10 @@ function simulatedWorkers(
     open: async ({ command: [command = ''] }) => {
       await events.device(life)
       return {
-        process: (work) => process(command, work),
+        process: (work) =>
+          isService(command)
+            ? serve({ events, disk, onBroken }, life, stores, work)
+            : process(command, work),
         [Symbol.asyncDispose]: async () => undefined,
       }
     },
@@ -191,10 +243,51 @@ function simulatedExports(
   }
 }
 
+/** Runs the code of a service. */
+async function serve(
+  { events, disk, onBroken }: Pick<SimulatedPorts, 'events' | 'disk' | 'onBroken'>,
+  life: Life,
+  stores: { readonly contents: ChunkedContents; readonly trees: FileTrees },
+  work: DatumWork,
+): Promise<DatumOutcome> {
+  const { PPS_PIPELINE_NAME: pipeline = '', PACH_JOB_ID: job = '' } = work.environment
+  const code: UserCode = async (files) => {
+    const broken = disk.services.begin(pipeline, { job, files: withoutOutput(files) })
+    if (broken !== undefined) onBroken(broken)
+    try {
+      await serveUntilEnd(events, life, work.signal)
+    } finally {
+      // It takes its time to end.
+      await events.device(life)
+      disk.services.end(pipeline)
+    }
+    failDatum('it crashed')
+  }
+  return await runFunction(stores, code, work)
+}
+
+/** As code that now and then crashes, and else runs for ever. */
+async function serveUntilEnd(
+  events: SimulatedEvents,
+  life: Life,
+  signal: AbortSignal,
+): Promise<void> {
+  if (events.roll(4) === 0) return await events.sleep(life, events.roll(crashMsMax), { signal })
+  await new Promise((_, reject) => {
+    const end = (): void => reject(new CancelledError('the service was stopped'))
+    if (signal.aborted) end()
+    signal.addEventListener('abort', end, { once: true })
+  })
+}
+
+function withoutOutput(files: Files): Files {
+  return new Map([...files].filter(([path]) => !path.startsWith('out/')))
+}
+
 /** As user code that takes its time. */
 async function wait(events: SimulatedEvents, life: Life, signal: AbortSignal): Promise<void> {
   const mood = events.roll(4)
   if (mood === 0) await events.device(life)
-  if (mood === 1) await events.sleep(life, events.roll(slownessMsMax), signal)
+  if (mood === 1) await events.sleep(life, events.roll(slownessMsMax), { signal })
   signal.throwIfAborted()
 }

@@ -1,15 +1,22 @@
 import { utf8Text, collectBytes } from '../../base/bytes.ts'
 import { DataLossError, DomainError } from '../../base/errors.ts'
+import { branchTopic, branchTriggerTopic, commitTopic } from '../../versioning/ports.ts'
 import { FlushFailedError } from '../../versioning/errors.ts'
 import type { Connection } from '../../database/sqlite/connection.ts'
+import { pipelineTopic } from '../../pipelines/pipeline-records.ts'
 import { migrations } from '../../server/migrations.ts'
 import { MemoryBucket } from '../memory-bucket.ts'
+import { ClockGaps } from './clock-gaps.ts'
+import { CronLaw } from './cron-law.ts'
 import { SimulatedEvents, settled } from './events.ts'
 import type { Files } from './expected-output.ts'
+import { LimitLaw } from './limit-law.ts'
 import { Observations } from './observations.ts'
+import { ServiceLaw } from './service-law.ts'
 import { simulatedRows } from './simulated-database.ts'
 import { type Disk, openSimulatedServer, type SimulatedServer } from './simulated-server.ts'
 import { sameFiles, SourceModel, sourceRepos } from './source-model.ts'
+import { TriggerLaw } from './trigger-law.ts'
 
 /** A law that does not hold. */
 export class BrokenLawError extends Error {
@@ -21,6 +28,7 @@ export class NothingToDoError extends Error {
   override readonly name = 'NothingToDoError'
 }
 
+const triggerTopics = [branchTopic, branchTriggerTopic, commitTopic]
 /** More than any wait for rest needs. */
 const restEventsMax = 400_000
 const observeEvery = 5
@@ -50,12 +58,17 @@ export class Simulation {
   /** What happened, for people. */
   readonly trace: string[] = []
   readonly givenUp: GivenUp[] = []
+  readonly cronLaw: CronLaw
+  readonly triggerLaw: TriggerLaw
   readonly #seed: number
   readonly #disk: Disk
   readonly #observations: Observations
+  readonly #gaps = new ClockGaps()
   #server: SimulatedServer
   #lifeCount = 0
   #crashAt: number | undefined
+  /** After the next crash the server is down for so long. */
+  #downMs = 0
   #waiter: { readonly until: number; readonly resolve: () => void } | undefined
   #flushes: Flush[] = []
   #isCollecting = false
@@ -66,6 +79,8 @@ export class Simulation {
     this.#disk = disk
     this.events = new SimulatedEvents(seed)
     this.#observations = new Observations(disk.rows)
+    this.cronLaw = new CronLaw(disk.rows, this.#gaps)
+    this.triggerLaw = new TriggerLaw(disk.rows, this.#gaps)
     this.#server = this.#open()
   }
 
@@ -76,6 +91,8 @@ export class Simulation {
       chunks: new Map(),
       runs: new Map(),
       losses: new Map(),
+      limits: new LimitLaw(rows),
+      services: new ServiceLaw(),
       bucket: new MemoryBucket(),
       exported: new Map(),
     }
@@ -88,6 +105,10 @@ export class Simulation {
 
   get server(): SimulatedServer {
     return this.#server
+  }
+
+  get services(): ServiceLaw {
+    return this.#disk.services
   }
 
   get rows(): Connection {
@@ -131,6 +152,8 @@ export class Simulation {
     })
     this.trace.push(`[${started}] ${isCutOff ? `${kind}, cut off by a crash` : text}`)
     if (isCutOff) await this.#recover()
+    this.#judgeTriggers()
+    this.triggerLaw.movedByHand = undefined
     if (this.trace.length % observeEvery === 0 || isCutOff) this.observe()
     this.#throwIfBroken()
   }
@@ -154,15 +177,29 @@ export class Simulation {
     })
   }
 
-  /** A crash comes when so many events have happened. */
-  crashAfter(count: number): void {
+  /** A crash comes when so many events have happened, and the server is down for so long. */
+  crashAfter(count: number, downMs: number): void {
     this.#crashAt = this.events.count + count
+    this.#downMs = downMs
   }
 
-  async restart(): Promise<void> {
+  async restart(downMs: number): Promise<void> {
     await this.#server.stop()
     this.#endLife()
-    this.#server = this.#open()
+    this.#reopen(downMs)
+  }
+
+  /** Lets time pass until all is done that is due then. */
+  async pass(ms: number): Promise<void> {
+    this.events.letPass(ms)
+    await this.wait(Number.POSITIVE_INFINITY)
+  }
+
+  /** Somebody sets the clock on the wall. */
+  setClockAhead(ms: number): void {
+    const from = this.events.wall()
+    this.events.setWallAhead(ms)
+    this.#gaps.add(from, this.events.wall())
   }
 
   /** Collects garbage beside what comes next; one collection at a time. */
@@ -192,6 +229,8 @@ export class Simulation {
         if (!(error instanceof FlushFailedError)) return
         for (const { repo: target, reason } of error.failures) {
           if (!reason.includes('no job of pipeline')) continue
+          // It may be let through later.
+          if (reason.includes('the trigger of branch')) continue
           this.givenUp.push({ repo, commit, target, text: reason })
         }
       },
@@ -203,8 +242,10 @@ export class Simulation {
     return this.#flushes.flatMap(({ text, isOver }) => (isOver ? [] : [text]))
   }
 
-  hasPipeline(name: string): boolean {
-    return this.rows.get('SELECT name FROM pipelines WHERE name = ?', [name]) !== undefined
+  /** Whether there is a pipeline of this name that makes commits, as services do not. */
+  makesCommits(name: string): boolean {
+    const pipelines = 'SELECT name FROM pipelines WHERE name = ? AND service_port IS NULL'
+    return this.rows.get(pipelines, [name]) !== undefined
   }
 
   /** All files of a commit, and directories. */
@@ -240,6 +281,26 @@ export class Simulation {
     }
   }
 
+  /** What failed for its tries or its time has done so rightly. */
+  checkLimits(): void {
+    const broken = this.#disk.limits.check()
+    if (broken !== undefined) this.#broken ??= broken
+  }
+
+  /** Branches with triggers are where they should be, when all has come to rest. */
+  checkTriggers(): void {
+    this.#judgeTriggers()
+    const bytesOf = (id: string): number | undefined => this.model.addedBytes.get(id)
+    const broken = this.triggerLaw.checkTicks(this.events.wall(), bytesOf)
+    if (broken !== undefined) this.#broken ??= broken
+  }
+
+  #judgeTriggers(): void {
+    this.model.noteAddedBytes(this.rows)
+    const broken = this.triggerLaw.check((id) => this.model.addedBytes.get(id))
+    if (broken !== undefined) this.#broken ??= broken
+  }
+
   break(law: string): void {
     this.#broken ??= law
   }
@@ -252,7 +313,20 @@ export class Simulation {
       seed: this.#seed * 1000 + this.#lifeCount,
       onBroken: (law) => (this.#broken ??= law),
       onError: (text, cause) => this.#break(text, cause),
+      onCommitted: (topics) => this.#afterTransaction(topics),
     })
+  }
+
+  #reopen(downMs: number): void {
+    const from = this.events.wall()
+    this.events.skip(downMs)
+    this.#server = this.#open()
+    this.#gaps.add(from, this.events.wall())
+  }
+
+  #afterTransaction(topics: ReadonlySet<string>): void {
+    if (topics.has(pipelineTopic)) this.cronLaw.look(this.events.wall())
+    if (triggerTopics.some((topic) => topics.has(topic))) this.triggerLaw.look(this.events.wall())
   }
 
   #endLife(): void {
@@ -266,7 +340,7 @@ export class Simulation {
   async #recover(): Promise<void> {
     this.#server.crash()
     this.#endLife()
-    this.#server = this.#open()
+    this.#reopen(this.#downMs)
     const broken = await this.untilDone('recover', () =>
       this.model.reconcile(this.rows, (repo, id) => this.filesOf(repo, id)),
     )

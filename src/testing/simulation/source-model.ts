@@ -22,6 +22,8 @@ type Uncertain =
 /** What the server has acknowledged of source repos, commit by commit. */
 export class SourceModel {
   readonly commits: Map<string, ModelCommit> = new Map()
+  /** Of finished commits: the bytes of the files that each has added or changed, by id. */
+  readonly addedBytes: Map<string, number> = new Map()
   uncertain: Uncertain | undefined
   /** Files of `log` are numbered. */
   logCount = 0
@@ -62,6 +64,21 @@ export class SourceModel {
     this.uncertain = { kind: 'new', count }
     for (const commit of await call()) if (!this.commits.has(commit.id)) this.add(commit)
     this.uncertain = undefined
+  }
+
+  /** Of the commits that were finished since the last call, while their parents are as they were. */
+  noteAddedBytes(rows: Connection): void {
+    for (const { id, files, isFinished } of this.commits.values()) {
+      if (!isFinished || this.addedBytes.has(id)) continue
+      const row = rows.get<{ readonly parent: string | null }>(
+        'SELECT parent FROM commits WHERE id = ?',
+        [id],
+      )
+      const before = this.commits.get(row?.parent ?? '')?.files ?? new Map()
+      let bytes = 0
+      for (const [path, text] of files) if (before.get(path) !== text) bytes += text.length
+      this.addedBytes.set(id, bytes)
+    }
   }
 
   async remove(call: () => Promise<readonly string[]>): Promise<void> {

@@ -44,17 +44,34 @@ const kinds: Readonly<Record<string, Kind>> = {
   },
   /** Whoever runs it has it fail a few times first. */
   flaky: copied,
+  /** Over what is bad it takes longer than any limit. */
+  slow: copied,
   nothing: () => ({}),
 }
 
 /** For incremental pipelines over files that are only added: a line for each, in order. */
 const seenKind = 'seen'
 
+/** Runs until it is stopped, and now and then ends by itself. */
+export const serviceKind = 'serve'
+
+export function isService(command: string): boolean {
+  return command.startsWith(`${serviceKind}:`)
+}
+
 export const usualKinds: readonly string[] = Object.keys(kinds)
+
+export function isSlow(command: string, files: Shown): boolean {
+  return command.startsWith('slow:') && inputsOf(files).some(([, text]) => text.includes('bad'))
+}
+
+function inputsOf(files: Shown): (readonly [string, string])[] {
+  return [...files].filter(([path]) => !path.startsWith('out/'))
+}
 
 export function runCode(command: string, files: Shown): Written {
   const [kind = '', mark = ''] = command.split(':')
-  const shown = [...files].filter(([path]) => !path.startsWith('out/'))
+  const shown = inputsOf(files)
   shown.sort(([left], [right]) => (left < right ? -1 : 1))
   if (kind === seenKind) {
     const lines = new Set((files.get('out/seen') ?? '').split('\n').filter(Boolean))
