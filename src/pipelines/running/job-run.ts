@@ -1,3 +1,4 @@
+import { pauseAfter } from '../../base/retries.ts'
 import type { Lease } from '../../storage/leases.ts'
 import type { MapRoot } from '../../storage/prolly-map.ts'
 import { findBranch, setHead } from '../../versioning/branches.ts'
@@ -21,7 +22,7 @@ import { exportOutput } from './output-export.ts'
 import { goodSetOf, mergeOutputs, type Merged } from './output-merging.ts'
 import { pendingDatums } from './pending-datums.ts'
 import { changesOf, planJob, specOfJob, type JobPlan } from './plan.ts'
-import type { RunPorts } from './run-ports.ts'
+import type { JobPause, Patience, RunPorts } from './run-ports.ts'
 import { whatIsGone } from './lost-data.ts'
 import { ResultRecorder, type Tally } from './result-recorder.ts'
 import { runService } from './service-run.ts'
@@ -53,18 +54,23 @@ export async function runJob(
   if (begun.spec.spout === true) return await runSpout(ports, pool, begun, signal)
   await using limits = new AsyncDisposableStack()
   // Such code runs until it is stopped.
-  if (jobTimeoutMs !== undefined && service === undefined) {
-    limits.use(new JobDeadline(ports, begun.job, jobTimeoutMs))
+  const deadline =
+    jobTimeoutMs === undefined || service !== undefined
+      ? undefined
+      : limits.use(new JobDeadline(ports, begun.job, jobTimeoutMs))
+  const pause: JobPause = async (pauses, failureCount) => {
+    using _ = deadline?.hold()
+    await pauseAfter(ports, pauses, failureCount, signal)
   }
   using step = ports.steps.begin(job.id)
   using reading = ports.leases.beginReadingDurable()
   const plan = await planJob(ports, { id: job.id, step }, reading)
   step.set('')
   if (service !== undefined) return await runService(ports, pool, { plan, service }, signal)
-  using recorder = new ResultRecorder(ports, plan.job, signal)
+  using recorder = new ResultRecorder(ports, plan.job, { signal, pause })
   try {
     await processDatums(ports, plan, pool, recorder, signal)
-    await finish(ports, plan, recorder, { reading, step, signal })
+    await finish(ports, plan, recorder, { reading, step, signal, pause })
   } catch (error) {
     // What has ended need not run again; and nothing of this run may come after the next one has begun.
     await recorder.keepRest()
@@ -77,7 +83,7 @@ async function finish(
   ports: RunPorts,
   plan: JobPlan,
   recorder: ResultRecorder,
-  { reading, step, signal }: Finishing,
+  { reading, step, signal, pause }: Finishing,
 ): Promise<void> {
   signal.throwIfAborted()
   await recorder.settle()
@@ -102,17 +108,17 @@ async function finish(
     reading.hold({ kind: 'map', root: goodSet })
     putting[Symbol.dispose]()
     step.set('')
-    const hopeless = await exportOutput(ports, plan, { url, tree, lease: reading }, signal)
+    const target = { url, tree, lease: reading }
+    const hopeless = await exportOutput(ports, plan, target, { signal, pause })
     if (hopeless !== undefined) return await fail(ports, plan, recorder, async () => hopeless)
     signal.throwIfAborted()
   }
   await succeed(ports, plan, recorder, { ...merged, goodSet })
 }
 
-interface Finishing {
+interface Finishing extends Patience {
   readonly reading: Lease
   readonly step: JobStep
-  readonly signal: AbortSignal
 }
 
 interface BegunJob {
