@@ -7,7 +7,7 @@ import { decodeDatum } from '../datums/datum-sets.ts'
 import { firstFailure } from '../datum-results.ts'
 import { type DatumKey, datumText } from '../datums.ts'
 import { endExport } from '../exported-outputs.ts'
-import { beginCounts } from '../job-counts.ts'
+import { beginCounts, forgetFailures } from '../job-counts.ts'
 import { findJob, getJob, setJobState, type JobRecord } from '../job-records.ts'
 import type { JobStep } from '../job-steps.ts'
 import { noStats } from '../process-stats.ts'
@@ -48,7 +48,7 @@ export async function runJob(
   signal: AbortSignal,
 ): Promise<void> {
   const ports = interruptible(given, signal)
-  const begun = await begin(ports, job)
+  const begun = await begin(ports, job, signal)
   if (begun === undefined) return
   const { service, jobTimeoutMs } = begun.spec
   if (begun.spec.spout === true) return await runSpout(ports, pool, begun, signal)
@@ -127,14 +127,21 @@ interface BegunJob {
 }
 
 /** Marks the job as running; undefined when it has ended meanwhile. */
-async function begin(ports: RunPorts, { id, state }: JobRecord): Promise<BegunJob | undefined> {
+async function begin(
+  ports: RunPorts,
+  { id, state }: JobRecord,
+  signal: AbortSignal,
+): Promise<BegunJob | undefined> {
+  // Another has none yet.
+  if (state === 'running') await forgetFailures(ports.database, id, signal)
   const at = ports.clock.now()
   return await ports.database.transact(async (tx) => {
     if (state === 'running') {
       await tx.run('UPDATE job_rows SET restart_count = restart_count + 1 WHERE id = ?', id)
     }
-    await beginCounts(tx, id)
+    // Of one that has ended, the failures and counts tell of its end.
     if (!(await setJobState(tx, id, { state: 'running', reason: '', at }))) return undefined
+    await beginCounts(tx, id)
     const job = await getJob(tx, id)
     return { job, spec: await specOfJob(tx, job) }
   })
