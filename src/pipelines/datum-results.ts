@@ -68,19 +68,22 @@ export interface ReusableResult {
   readonly stats: ProcessStats
 }
 
-/** The job that made the result of each of `datums` (at most a few hundred), and what it took. */
+/** The job that made the result of each of `datums` (at most a few hundred), when, and what it took. */
 export async function findMakers(
   tx: ReadTransaction,
   datums: readonly DatumKey[],
-): Promise<ReadonlyMap<DatumKey, Pick<ReusableResult, 'job' | 'stats'>>> {
+): Promise<ReadonlyMap<DatumKey, Pick<DatumResult, 'job' | 'stats' | 'finishedAt'>>> {
   if (datums.length === 0) return new Map()
-  const rows = await tx.all<StatsRow>(
-    `SELECT datum, job, download_ms, process_ms, upload_ms, download_bytes, upload_bytes
+  const rows = await tx.all<StatsRow & { readonly finished_at: number }>(
+    `SELECT datum, job, finished_at, download_ms, process_ms, upload_ms, download_bytes, upload_bytes
       FROM datum_results WHERE datum IN (${datums.map(() => '?').join(', ')})`,
     ...datums,
   )
   return new Map(
-    rows.map((row) => [row.datum as DatumKey, { job: row.job as JobId, stats: statsOf(row) }]),
+    rows.map((row) => [
+      row.datum as DatumKey,
+      { job: row.job as JobId, stats: statsOf(row), finishedAt: row.finished_at },
+    ]),
   )
 }
 

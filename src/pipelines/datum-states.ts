@@ -1,13 +1,13 @@
 import type { JobId } from '../base/names.ts'
 import type { ReadTransaction } from '../database/database.ts'
-import { type DatumFailure, failuresAmong, findMakers } from './datum-results.ts'
+import { type DatumFailure, type DatumResult, failuresAmong, findMakers } from './datum-results.ts'
 import type { DatumRecord } from './datums/datum-sets.ts'
 import type { DatumKey, DatumMember } from './datums.ts'
 import type { JobRecord } from './job-records.ts'
 import type { ProcessStats } from './process-stats.ts'
 
 /**
- * `starting`: waits or runs. `skipped`: another job's result was reused. `recovered`: it failed, and
+ * `starting`: waits or runs, or did when the job was ended. `skipped`: another job's result was reused. `recovered`: it failed, and
  * the error command of the pipeline let the job go on without it. `stopped`: it ran when the job was
  * ended.
  */
@@ -44,7 +44,7 @@ export async function describeDatums(
       return { ...common, state, stats, reason, madeBy: undefined }
     }
     const result = results.get(key)
-    if (result === undefined) {
+    if (result === undefined || isOfLater(job, result)) {
       // Of a job that has succeeded, the result is gone because nothing can reuse it any more.
       const state = job.state === 'success' ? 'success' : 'starting'
       return { ...common, state, stats: undefined, reason: '', madeBy: undefined }
@@ -52,6 +52,12 @@ export async function describeDatums(
     const state = result.job === job.id ? 'success' : 'skipped'
     return { ...common, state, stats: result.stats, reason: '', madeBy: result.job }
   })
+}
+
+/** Whether a job that did not succeed ended without the result: another has run the datum since. */
+function isOfLater(job: JobRecord, result: Pick<DatumResult, 'job' | 'finishedAt'>): boolean {
+  if (job.state === 'success' || job.finishedAt === undefined) return false
+  return result.job !== job.id && result.finishedAt > job.finishedAt
 }
 
 function stateOfFailure({

@@ -127,6 +127,47 @@ test('a datum that failed before runs again, and it is said how it failed', asyn
   ])
 })
 
+test('a datum that a job ended without is not skipped in it once a later job has run it', async () => {
+  await using world = await openTestProcessing()
+  const { jobs, explanations } = world.processing
+  await world.versioning.repos.create({ name: 'in' })
+  const begun = Promise.withResolvers<void>()
+  let isHeld = true
+  world.code('p', async (files, { signal }) => {
+    if (!isHeld || !files.has('in/b')) return {}
+    begun.resolve()
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    signal.throwIfAborted()
+    return {}
+  })
+  await world.pipeline('p', atom('in', '/*'), one)
+  await world.flush('in', await world.commit('in', { a: '1' }))
+  const first = await newestJob(world)
+  await world.commit('in', { b: '2', c: '3' })
+  await begun.promise
+  const [running] = await jobs.list('p')
+  await jobs.stop(running?.id ?? '')
+  const stopped = await newestJob(world)
+  const states = async (): Promise<readonly string[]> => {
+    const infos = await Array.fromAsync(jobs.datums(stopped.id))
+    return infos.map(({ members, state, madeBy }) =>
+      [members[0]?.path, state, madeBy ?? ''].join(' '),
+    )
+  }
+  const before = [`/a skipped ${first.id}`, '/b stopped ', '/c starting ']
+  // What has run is written behind the job's end.
+  await expect.poll(states).toEqual(before)
+  isHeld = false
+  await world.flush('in', await world.commit('in', { d: '4' }))
+  expect(await why(world, '/c')).toMatchObject({
+    info: { state: 'success' },
+    reason: `job ${stopped.id} ended (killed) before it had a result of the same datum`,
+  })
+  expect(await states()).toEqual(before)
+  const { groups } = await explanations.ofJob(stopped.id)
+  expect(groups.map(({ state }) => state).toSorted()).toEqual(['starting', 'stopped'])
+})
+
 test('a job is explained by what differs from the one before', async () => {
   await using world = await openWorld()
   const names = ['a', 'b', 'c', 'd', 'e']

@@ -1,7 +1,14 @@
 import { expect, test, vi } from 'vitest'
-import { untilKilled } from '../testing/failing-code.ts'
+import type { FilePath } from '../base/paths.ts'
+import { failing, untilKilled } from '../testing/failing-code.ts'
 import { findingsInRows } from '../testing/jobs-in-rows.ts'
 import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
+
+import { encodeLog } from './datum-logs.ts'
+import { insertFailure } from './datum-results.ts'
+import { datumKey } from './datums.ts'
+import { forgetFailures } from './job-counts.ts'
+import { noStats } from './process-stats.ts'
 
 /** Longer than results wait to be recorded with others. */
 const recordedAfterMs = 300
@@ -67,4 +74,54 @@ test('a job that goes on after a restart goes on counting', async () => {
   await world.restart()
   expect(await countsOf(world)).toEqual([2, 2, 3])
   expect(await findingsInRows(world)).toEqual([])
+})
+
+test('failures of an interrupted run are forgotten in small steps, none of which leaves a count that is wrong', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('p', async (files, work) =>
+    files.has('in/a') ? failing('exit code 3') : await untilKilled(work),
+  )
+  const spec = { datumTries: 1, parallelism: { constant: 2, coefficient: 0 } }
+  await world.pipeline('p', atom('in', '/*'), spec)
+  await world.commit('in', { a: '1', b: '2' })
+  const { jobs } = world.processing
+  const newest = async () => (await jobs.list('p'))[0]
+  await expect.poll(async () => (await newest())?.counts.failed).toBe(1)
+  const job = await newest()
+  if (job === undefined) throw new Error('the commit made a job')
+  const manyCount = 1100
+  await world.database.transact(async (tx) => {
+    for (let count = 0; count < manyCount; count += 1) {
+      const hash = Uint8Array.of(count >> 8, count & 255)
+      const members = [{ input: 'in', path: `/${count}` as FilePath, hash }]
+      const datum = datumKey(job, members)
+      const rest = { reason: 'no', isRecovered: false, stats: noStats, finishedAt: 1, worker: '' }
+      await insertFailure(tx, { datum, members, job: job.id, log: encodeLog([]), ...rest })
+    }
+    await tx.run('UPDATE job_rows SET datum_total = ?, datum_failed = ?', 2000, manyCount + 1)
+  })
+  const failureCount = async (): Promise<number> => {
+    const rows = await world.database.read((tx) => tx.all('SELECT datum FROM datum_failures'))
+    return rows.length
+  }
+  const { signal } = new AbortController()
+  let stepsLeft = 2
+  const transact: typeof world.database.transact = async (work) => {
+    if (stepsLeft === 0) throw new Error('killed')
+    stepsLeft -= 1
+    return await world.database.transact(work)
+  }
+  await expect(forgetFailures({ transact }, job.id, signal)).rejects.toThrow('killed')
+  expect(await failureCount()).toBe(101)
+  expect((await newest())?.counts.failed).toBe(101)
+  expect(await findingsInRows(world)).toEqual([])
+
+  await world.restart()
+  await expect.poll(async () => (await newest())?.counts.failed).toBe(1)
+  expect(await failureCount()).toBe(1)
+  await jobs.stop(job.id)
+  await forgetFailures(world.database, job.id, signal)
+  expect((await newest())?.counts.failed).toBe(1)
+  expect(await failureCount()).toBeGreaterThan(0)
 })

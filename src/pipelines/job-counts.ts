@@ -1,11 +1,60 @@
 import type { JobId } from '../base/names.ts'
-import type { ReadTransaction, Transaction } from '../database/database.ts'
-import type { DatumCounts } from './job-records.ts'
+import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
+import { type DatumCounts, findOpenJob } from './job-records.ts'
 import type { ProcessStats } from './process-stats.ts'
 
+/** Failures that are forgotten in one transaction: everybody waits meanwhile. */
+const forgottenAtOnceMax = 500
+
 /**
- * Has a run that begins count anew what it finds again: failures, what an interrupted run has skipped,
- * and what that has processed where an update has the datums found anew.
+ * Has a job that has not ended be without the failures of its earlier runs, a few rows at a time, each of
+ * which is no longer counted when it goes. When it stops early, in whatever way, the next call goes on.
+ *
+ * @throws {unknown} the reason of `signal`, once that has aborted.
+ */
+export async function forgetFailures(
+  database: Pick<Database, 'transact'>,
+  job: JobId,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let isMore = true; isMore;) {
+    signal.throwIfAborted()
+    isMore = await database.transact((tx) => forgetSomeFailures(tx, job))
+  }
+}
+
+/** False when none was left, or the job has ended, whose failures tell of its end. */
+async function forgetSomeFailures(tx: Transaction, job: JobId): Promise<boolean> {
+  if ((await findOpenJob(tx, job)) === undefined) return false
+  const rows = await tx.all<{
+    readonly datum: string
+    readonly recovered: number
+    readonly stopped: number
+  }>(
+    'SELECT datum, recovered, stopped FROM datum_failures WHERE job = ? ORDER BY datum LIMIT ?',
+    job,
+    forgottenAtOnceMax,
+  )
+  const last = rows.at(-1)
+  if (last === undefined) return false
+  await tx.run('DELETE FROM datum_failures WHERE job = ? AND datum <= ?', job, last.datum)
+  const recovered = rows.filter((row) => row.recovered === 1).length
+  const failed = rows.filter((row) => row.recovered === 0 && row.stopped === 0).length
+  await tx.run(
+    `UPDATE job_rows SET datum_failed = CASE WHEN datum_failed > ? THEN datum_failed - ? ELSE 0 END,
+      datum_recovered = CASE WHEN datum_recovered > ? THEN datum_recovered - ? ELSE 0 END WHERE id = ?`,
+    failed,
+    failed,
+    recovered,
+    recovered,
+    job,
+  )
+  return rows.length === forgottenAtOnceMax
+}
+
+/**
+ * Has a run that begins count anew what it finds again: failures, of which `forgetFailures` has left few,
+ * what an interrupted run has skipped, and what that has processed where an update has the datums found anew.
  */
 export async function beginCounts(tx: Transaction, job: JobId): Promise<void> {
   await tx.run('DELETE FROM datum_failures WHERE job = ?', job)

@@ -199,6 +199,37 @@ test('the time of a run is noted ahead in steps, and what is left of one is give
   })
 })
 
+test('a pause that is held does not count, unless a datum runs meanwhile', async () => {
+  await using world = await openEndless()
+  const clock = new HeldClock()
+  const { id } = world.job
+  const { active, jobs } = world.processing
+  const log = { error: (_text: string, cause: unknown) => world.errors.push(cause) }
+  const idle = { of: () => [] }
+  const sleeping = async (): Promise<void> => {
+    await vi.waitFor(() => expect(clock.sleeperCount).toBe(1))
+  }
+  const ports = { database: world.database, active: idle, clock, log }
+  const first = new JobDeadline(ports, { ...world.job, ranMs: 59_000 }, 60_000)
+  await sleeping()
+  clock.advance(500)
+  const hold = first.hold()
+  first.hold()[Symbol.dispose]()
+  clock.advance(3_600_000)
+  hold[Symbol.dispose]()
+  await sleeping()
+  clock.advance(400)
+  first.hold()
+  await first[Symbol.asyncDispose]()
+  expect(await jobs.inspect(id)).toMatchObject({ state: 'running', ranMs: 59_900 })
+
+  await using second = new JobDeadline({ ...ports, active }, world.job, 60_000)
+  await sleeping()
+  using _ = second.hold()
+  clock.advance(60_000)
+  expect((await jobs.waitForEnd(id, signal)).state).toBe('killed')
+})
+
 test('a job that cannot be ended at its limit is tried again, with what is in reserve', async () => {
   await using world = await openEndless()
   const clock = new HeldClock()

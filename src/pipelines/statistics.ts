@@ -32,6 +32,8 @@ const microsPerMilli = 1000
 interface StatsRow extends SqlRow {
   readonly datum: string
   readonly salt: string
+  /** The id of the pipeline whose job made the result; null when the job is gone. */
+  readonly owner: string | null
   readonly finished_at: number
   readonly download_ms: number
   readonly process_ms: number
@@ -40,8 +42,8 @@ interface StatsRow extends SqlRow {
   readonly upload_bytes: number
 }
 
-const statsColumns =
-  'datum, salt, finished_at, download_ms, process_ms, upload_ms, download_bytes, upload_bytes'
+const statsColumns = `datum, salt, finished_at, download_ms, process_ms, upload_ms, download_bytes, upload_bytes,
+  (SELECT job_rows.pipeline_id FROM job_rows WHERE job_rows.id = datum_results.job) AS owner`
 
 /** What datums and jobs took. Goes through rows page by page, and holds a bounded part of them. */
 export class Statistics {
@@ -78,7 +80,8 @@ export class Statistics {
       [lineageId],
       { first: ['', -1, ''], keyOf: ({ salt, finished_at: at, datum }) => [salt, at, datum] },
     )
-    for await (const row of rows) datums.add(statsOf(row))
+    // Results of a trial are among those of the pipeline that it tries.
+    for await (const row of rows) if (row.owner === pipelineId) datums.add(statsOf(row))
     const jobs = new JobSpreads()
     for await (const row of this.#jobs(pipelineId)) jobs.add(row)
     return { pipeline, datums: datums.spreads(), ...jobs.spreads() }

@@ -140,6 +140,31 @@ test('what a trial has computed is not computed again by the merge, nor by the n
   expect(await world.files('down', 'master')).toEqual({ ...tried, '/d': '<FOUR!>' })
 })
 
+test('statistics of the jobs of a trial go on from those of the main line after the merge, and their readers run', async () => {
+  await using world = await openChain()
+  world.code('watch', (files) => ({ '/x': [...files.keys()].join(' ') }))
+  const withStats = spec('up', 'in', 'louder', { enableStats: true })
+  await world.processing.pipelines.update(withStats, { reprocess: true })
+  await expect.poll(async () => await world.versioning.branches.list('up')).toHaveLength(3)
+  await world.pipeline('watch', { atom: { ...atom('up', '/stats').atom, branch: 'stats' } })
+  await expect.poll(async () => await world.processing.jobs.list('watch')).toHaveLength(1)
+  const { commits } = world.versioning
+  const oldHead = (await commits.inspect('up', 'stats')).id
+  await tryOut(world, [{ ...withStats, transform: transform('up') }])
+  const trialHead = (await commits.inspect('up--try', 'stats')).id
+  const trialOutput = (await commits.inspect('up--try', 'master')).id
+  const oldOutput = (await commits.inspect('up', 'master')).id
+  await world.processing.trials.merge('try')
+
+  const [merged] = await world.processing.jobs.list('up')
+  expect(merged).toMatchObject({ statsCommit: trialHead, outputCommit: trialOutput })
+  expect(await commits.inspect('up', 'stats')).toMatchObject({ id: trialHead, parent: oldHead })
+  expect(await commits.inspect('up', 'master')).toMatchObject({ parent: oldOutput })
+  await expect.poll(async () => await world.processing.jobs.list('watch')).toHaveLength(2)
+  const [read] = await world.processing.jobs.list('watch')
+  expect(read?.inputs).toEqual([{ repo: 'up', branch: 'stats', commit: trialHead }])
+})
+
 test('other code runs on all datums unless results are to be kept; the same code reuses them unless told', async () => {
   await using world = await openChain()
   const ranBy = async (specs: readonly RequestedSpec[], results: TrialResults) => {

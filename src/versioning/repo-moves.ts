@@ -15,10 +15,16 @@ type MovedRow = {
   readonly added_bytes: number | null
 }
 
+/** A commit that is moved, and what the line that ends with it goes on from. */
+export interface MovedHead {
+  readonly head: CommitId
+  readonly onto: CommitId | undefined
+}
+
 /**
  * Makes the finished commits of a repo, with their tags, those of another. Each keeps its id, what it
- * is made from and what is made from it; where a line begins it goes on from `onto`. Branches stay
- * where they are.
+ * is made from and what is made from it; where a line begins it goes on from `onto`, but the line of
+ * one of the `heads` from what that has. Branches stay where they are.
  *
  * @throws {FailedPreconditionError} when a tag has a name that the other repo has given.
  */
@@ -28,20 +34,27 @@ export async function moveCommits(
     from,
     to,
     onto,
-  }: { readonly from: RepoName; readonly to: RepoName; readonly onto: CommitId | undefined },
+    heads = [],
+  }: {
+    readonly from: RepoName
+    readonly to: RepoName
+    readonly onto: CommitId | undefined
+    readonly heads?: readonly MovedHead[]
+  },
 ): Promise<void> {
   // In their order, which the new numbers keep: a commit is written after its parents.
   const moved = await tx.all<MovedRow>(
     `SELECT id, parent, added_bytes FROM commits WHERE repo = ? AND ${isInRepo} ORDER BY written`,
     from,
   )
+  const beginnings = beginningsOf(moved, heads)
   let addedBytes = 0
   for (const { id, parent, added_bytes: added } of moved) {
     addedBytes = addBytes(addedBytes, added ?? 0)
     await tx.run(
       'UPDATE commits SET repo = ?, parent = ?, written = ? WHERE id = ?',
       to,
-      parent ?? onto ?? null,
+      parent ?? (beginnings.has(id) ? beginnings.get(id) : onto) ?? null,
       await nextWritten(tx),
       id,
     )
@@ -53,6 +66,21 @@ export async function moveCommits(
   await shrinkRepoSize(tx, from, addedBytes)
   await growRepoSize(tx, to, { addedBytes, written: await nextWritten(tx) })
   await tx.emit(repoTopic, to)
+}
+
+/** The first commit of the line of each head, and what it goes on from. */
+function beginningsOf(
+  moved: readonly MovedRow[],
+  heads: readonly MovedHead[],
+): ReadonlyMap<CommitId, CommitId | undefined> {
+  const parents = new Map(moved.map(({ id, parent }) => [id, parent]))
+  return new Map(
+    heads.map(({ head, onto }) => {
+      let first = head
+      for (let next = parents.get(first); next; next = parents.get(next)) first = next
+      return [first, onto]
+    }),
+  )
 }
 
 async function moveTags(tx: Transaction, from: RepoName, to: RepoName): Promise<void> {

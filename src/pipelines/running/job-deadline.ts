@@ -9,6 +9,8 @@ import { limitText } from './time-limit.ts'
 const stepMsMax = 10_000
 const stepsPerLimit = 10
 
+const nothing: Disposable = { [Symbol.dispose]: () => undefined }
+
 /** Before the job is tried to be ended again. */
 const killPauses: Pauses = { pauseMs: 500, pauseMsMax: 30_000 }
 
@@ -20,7 +22,8 @@ type DeadlinePorts = Pick<RunPorts, 'clock' | 'log'> & {
 /**
  * Kills the job when it has run longer than its pipeline allows; whoever runs it hears of it as of any
  * job that is ended by others. What counts is the time in which it was run, from finding its datums on,
- * however often it was interrupted; not that in which the server or the pipeline was stopped.
+ * however often it was interrupted; not that in which the server or the pipeline was stopped, nor that of
+ * pauses which are held.
  *
  * A step of time is noted before it has passed, and what is left of it is given back when the run ends.
  * So of a run that is cut off with its server a step too much is counted at most, and nothing too
@@ -33,6 +36,10 @@ export class JobDeadline implements AsyncDisposable {
   readonly #begunMs: number
   readonly #stop = new AbortController()
   readonly #done: Promise<void>
+  /** How long it was held. */
+  #heldMs = 0
+  /** While it is held: since when, and what is resolved when that ends. */
+  #hold: { readonly sinceMs: number; readonly ended: PromiseWithResolvers<void> } | undefined
 
   /** Begins to count. */
   constructor(ports: DeadlinePorts, job: JobRecord, limitMs: number) {
@@ -44,7 +51,26 @@ export class JobDeadline implements AsyncDisposable {
   }
 
   get #ranMs(): number {
-    return this.#job.ranMs + this.#ports.clock.monotonicMs() - this.#begunMs
+    const nowMs = this.#hold?.sinceMs ?? this.#ports.clock.monotonicMs()
+    return this.#job.ranMs + nowMs - this.#begunMs - this.#heldMs
+  }
+
+  /**
+   * Has what passes not count until the result is disposed of; one at a time, a second one changes nothing.
+   * Not while datums run: code that fills the disk without end is to end, whatever waits for the disk.
+   */
+  hold(): Disposable {
+    const { active, clock } = this.#ports
+    if (this.#hold !== undefined || active.of(this.#job.id).length > 0) return nothing
+    const hold = { sinceMs: clock.monotonicMs(), ended: Promise.withResolvers<void>() }
+    this.#hold = hold
+    return {
+      [Symbol.dispose]: () => {
+        this.#heldMs += clock.monotonicMs() - hold.sinceMs
+        this.#hold = undefined
+        hold.ended.resolve()
+      },
+    }
   }
 
   async #watch(): Promise<void> {
@@ -56,6 +82,7 @@ export class JobDeadline implements AsyncDisposable {
         const untilMs = Math.min(this.#limitMs, this.#ranMs + stepMs)
         await this.#note(untilMs)
         await clock.sleep(Math.max(0, untilMs - this.#ranMs), signal)
+        await this.#hold?.ended.promise
       }
       for (let count = 1; !signal.aborted; count += 1) {
         if (await this.#kill()) return
@@ -99,6 +126,7 @@ export class JobDeadline implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     const ranMs = this.#ranMs
     this.#stop.abort()
+    this.#hold?.ended.resolve()
     await this.#done
     await this.#note(ranMs)
   }

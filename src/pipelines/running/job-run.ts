@@ -1,3 +1,4 @@
+import { pauseAfter } from '../../base/retries.ts'
 import type { Lease } from '../../storage/leases.ts'
 import type { MapRoot } from '../../storage/prolly-map.ts'
 import { findBranch, setHead } from '../../versioning/branches.ts'
@@ -6,7 +7,7 @@ import { decodeDatum } from '../datums/datum-sets.ts'
 import { firstFailure } from '../datum-results.ts'
 import { type DatumKey, datumText } from '../datums.ts'
 import { endExport } from '../exported-outputs.ts'
-import { beginCounts } from '../job-counts.ts'
+import { beginCounts, forgetFailures } from '../job-counts.ts'
 import { findJob, getJob, setJobState, type JobRecord } from '../job-records.ts'
 import type { JobStep } from '../job-steps.ts'
 import { noStats } from '../process-stats.ts'
@@ -21,7 +22,7 @@ import { exportOutput } from './output-export.ts'
 import { goodSetOf, mergeOutputs, type Merged } from './output-merging.ts'
 import { pendingDatums } from './pending-datums.ts'
 import { changesOf, planJob, specOfJob, type JobPlan } from './plan.ts'
-import type { RunPorts } from './run-ports.ts'
+import type { JobPause, Patience, RunPorts } from './run-ports.ts'
 import { whatIsGone } from './lost-data.ts'
 import { ResultRecorder, type Tally } from './result-recorder.ts'
 import { runService } from './service-run.ts'
@@ -47,24 +48,29 @@ export async function runJob(
   signal: AbortSignal,
 ): Promise<void> {
   const ports = interruptible(given, signal)
-  const begun = await begin(ports, job)
+  const begun = await begin(ports, job, signal)
   if (begun === undefined) return
   const { service, jobTimeoutMs } = begun.spec
   if (begun.spec.spout === true) return await runSpout(ports, pool, begun, signal)
   await using limits = new AsyncDisposableStack()
   // Such code runs until it is stopped.
-  if (jobTimeoutMs !== undefined && service === undefined) {
-    limits.use(new JobDeadline(ports, begun.job, jobTimeoutMs))
+  const deadline =
+    jobTimeoutMs === undefined || service !== undefined
+      ? undefined
+      : limits.use(new JobDeadline(ports, begun.job, jobTimeoutMs))
+  const pause: JobPause = async (pauses, failureCount) => {
+    using _ = deadline?.hold()
+    await pauseAfter(ports, pauses, failureCount, signal)
   }
   using step = ports.steps.begin(job.id)
   using reading = ports.leases.beginReadingDurable()
   const plan = await planJob(ports, { id: job.id, step }, reading)
   step.set('')
   if (service !== undefined) return await runService(ports, pool, { plan, service }, signal)
-  using recorder = new ResultRecorder(ports, plan.job, signal)
+  using recorder = new ResultRecorder(ports, plan.job, { signal, pause })
   try {
     await processDatums(ports, plan, pool, recorder, signal)
-    await finish(ports, plan, recorder, { reading, step, signal })
+    await finish(ports, plan, recorder, { reading, step, signal, pause })
   } catch (error) {
     // What has ended need not run again; and nothing of this run may come after the next one has begun.
     await recorder.keepRest()
@@ -77,7 +83,7 @@ async function finish(
   ports: RunPorts,
   plan: JobPlan,
   recorder: ResultRecorder,
-  { reading, step, signal }: Finishing,
+  { reading, step, signal, pause }: Finishing,
 ): Promise<void> {
   signal.throwIfAborted()
   await recorder.settle()
@@ -102,17 +108,17 @@ async function finish(
     reading.hold({ kind: 'map', root: goodSet })
     putting[Symbol.dispose]()
     step.set('')
-    const hopeless = await exportOutput(ports, plan, { url, tree, lease: reading }, signal)
+    const target = { url, tree, lease: reading }
+    const hopeless = await exportOutput(ports, plan, target, { signal, pause })
     if (hopeless !== undefined) return await fail(ports, plan, recorder, async () => hopeless)
     signal.throwIfAborted()
   }
   await succeed(ports, plan, recorder, { ...merged, goodSet })
 }
 
-interface Finishing {
+interface Finishing extends Patience {
   readonly reading: Lease
   readonly step: JobStep
-  readonly signal: AbortSignal
 }
 
 interface BegunJob {
@@ -121,14 +127,21 @@ interface BegunJob {
 }
 
 /** Marks the job as running; undefined when it has ended meanwhile. */
-async function begin(ports: RunPorts, { id, state }: JobRecord): Promise<BegunJob | undefined> {
+async function begin(
+  ports: RunPorts,
+  { id, state }: JobRecord,
+  signal: AbortSignal,
+): Promise<BegunJob | undefined> {
+  // Another has none yet.
+  if (state === 'running') await forgetFailures(ports.database, id, signal)
   const at = ports.clock.now()
   return await ports.database.transact(async (tx) => {
     if (state === 'running') {
       await tx.run('UPDATE job_rows SET restart_count = restart_count + 1 WHERE id = ?', id)
     }
-    await beginCounts(tx, id)
+    // Of one that has ended, the failures and counts tell of its end.
     if (!(await setJobState(tx, id, { state: 'running', reason: '', at }))) return undefined
+    await beginCounts(tx, id)
     const job = await getJob(tx, id)
     return { job, spec: await specOfJob(tx, job) }
   })

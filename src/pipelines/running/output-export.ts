@@ -1,13 +1,13 @@
 import type { Clock } from '../../base/clock.ts'
 import { DomainError } from '../../base/errors.ts'
 import { shownSource } from '../../base/source-urls.ts'
-import { pauseAfter, type Pauses } from '../../base/retries.ts'
+import type { Pauses } from '../../base/retries.ts'
 import type { Lease } from '../../storage/leases.ts'
 import type { CommitTree } from '../../versioning/commit-records.ts'
 import { beginExport } from '../exported-outputs.ts'
 import { noteReason } from '../job-records.ts'
 import type { ExportProgress } from '../output-exports.ts'
-import type { RunPorts } from './run-ports.ts'
+import type { Patience, RunPorts } from './run-ports.ts'
 import type { JobPlan } from './plan.ts'
 import { errorText, isPassing } from './run-errors.ts'
 
@@ -35,7 +35,7 @@ export async function exportOutput(
   ports: RunPorts,
   plan: JobPlan,
   { url, tree, lease }: ExportedOutput,
-  signal: AbortSignal,
+  { signal, pause }: Patience,
 ): Promise<string | undefined> {
   const { job } = plan
   const target = shownSource(url)
@@ -92,7 +92,7 @@ export async function exportOutput(
         return `the output could not be exported to ${target}: ${last.text}${tries}`
       }
       await note(`exporting to ${target}: ${last.text} (retrying)`)
-      await pauseAfter(ports, pauses, count, signal)
+      await pause(pauses, count)
     }
   }
 }

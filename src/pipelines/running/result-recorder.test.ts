@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 
 import { untilKilled } from '../../testing/failing-code.ts'
 import { HeldClock } from '../../testing/held-clock.ts'
@@ -63,6 +63,31 @@ test('what has ended waits while the disk is full, the job says so, and nothing 
     state: 'success',
     counts: { processed: 2 },
   })
+})
+
+test('while nothing runs, the time for which results wait for the disk does not come to a job_timeout', async () => {
+  const clock = new HeldClock()
+  const sleep = vi.spyOn(clock, 'sleep')
+  await using world = await openTestProcessing(undefined, { clock })
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('p', () => {
+    // Results are recorded without waiting for others.
+    clock.advance(300)
+    world.failFlushes(2)
+    return {}
+  })
+  await world.pipeline('p', atom('in', '/*'), { jobTimeoutMs: 60_000 })
+  const commit = await world.commit('in', { a: '1' })
+  const newest = async () => (await world.processing.jobs.list('p'))[0]
+  // Those after errors are not whole, by chance.
+  const hasPaused = (): boolean =>
+    sleep.mock.calls.some(([ms]) => ms > 500 && ms < 750 && ms % 1 > 0)
+  await expect.poll(hasPaused, patient).toBe(true)
+  expect(await newest()).toMatchObject({ state: 'running', reason: 'the disk is full (retrying)' })
+  world.failFlushes(0)
+  clock.advance(3_600_000)
+  await world.flush('in', commit)
+  expect(await newest()).toMatchObject({ state: 'success' })
 })
 
 test('what has ended is recorded when the server stops, so that only what ran is run again', async () => {

@@ -1,5 +1,5 @@
 import { assert } from '../../base/errors.ts'
-import { pauseAfter, type Pauses } from '../../base/retries.ts'
+import type { Pauses } from '../../base/retries.ts'
 import type { ReadTransaction, Transaction } from '../../database/database.ts'
 import type { DirectoryEntry } from '../../storage/file-trees.ts'
 import type { Lease } from '../../storage/leases.ts'
@@ -19,7 +19,7 @@ import { addStats, noStats, type ProcessStats } from '../process-stats.ts'
 import type { DatumEnd } from './datum-run.ts'
 import { errorText, isKnownToPass } from './run-errors.ts'
 import { hasEnded } from '../states.ts'
-import type { RunPorts } from './run-ports.ts'
+import type { JobPause, Patience, RunPorts } from './run-ports.ts'
 
 /** Results wait at most this long to share a pack and a transaction with others. */
 const recordAfterMs = 250
@@ -65,6 +65,7 @@ export class ResultRecorder implements Disposable {
   readonly #job: JobRecord
   /** Of the run. */
   readonly #signal: AbortSignal
+  readonly #pause: JobPause
   /** Aborted, with the cause, when trying again does not help. */
   readonly #hopeless = new AbortController()
   readonly #waiting = new Map<DatumKey, DatumEnd>()
@@ -79,10 +80,11 @@ export class ResultRecorder implements Disposable {
   #timer: AbortController | undefined
 
   /** Once `signal` aborts, nothing is tried again. */
-  constructor(ports: RunPorts, job: JobRecord, signal: AbortSignal) {
+  constructor(ports: RunPorts, job: JobRecord, { signal, pause }: Patience) {
     this.#ports = ports
     this.#job = job
     this.#signal = signal
+    this.#pause = pause
     this.#lastMs = ports.clock.monotonicMs()
   }
 
@@ -241,7 +243,7 @@ export class ResultRecorder implements Disposable {
         if (count >= recordTriesMax || this.#signal.aborted || !isKnownToPass(error)) throw error
         this.#ports.log.error(`what job ${this.#job.id} has done could not be recorded`, error)
         await this.#note(`${errorText(error)} (retrying)`)
-        await pauseAfter(this.#ports, recordPauses, count, this.#signal).catch(() => undefined)
+        await this.#pause(recordPauses, count).catch(() => undefined)
       }
     }
   }

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Random } from '../../base/random.ts'
+import type { Pauses } from '../../base/retries.ts'
 import type { Turns } from '../../base/turns.ts'
 import type { Database } from '../../database/database.ts'
 import type { ChunkStore } from '../../storage/chunks.ts'
@@ -49,4 +50,18 @@ export interface RunPorts {
   readonly processorCount: number
   /** The pause before a datum is tried again, ± 50 %; doubled after each internal error. */
   readonly retryPauseMs: number
+}
+
+/**
+ * Waits after so many errors of ours, in time that no limit of the job counts.
+ *
+ * @throws {CancelledError} when the run is to end.
+ */
+export type JobPause = (pauses: Pauses, failureCount: number) => Promise<void>
+
+/** What tries things again in a run of a job. */
+export interface Patience {
+  /** Aborts when the run is to end. */
+  readonly signal: AbortSignal
+  readonly pause: JobPause
 }

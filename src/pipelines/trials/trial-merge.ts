@@ -1,6 +1,6 @@
 import type { Instant } from '../../base/clock.ts'
 import { assert } from '../../base/errors.ts'
-import type { RepoName } from '../../base/names.ts'
+import type { BranchName, RepoName } from '../../base/names.ts'
 import type { Transaction } from '../../database/database.ts'
 import { findBranch, setHead, type BranchInfo } from '../../versioning/branches.ts'
 import type { OnHeadReady, ReadyHead } from '../../versioning/ports.ts'
@@ -12,6 +12,7 @@ import { branchesOf } from '../inputs.ts'
 import { keyOfAnother, keyOfInputs } from '../jobs/job-making.ts'
 import { moveJob, selectJobs, type JobInput } from '../job-records.ts'
 import { killJobs } from '../killed-jobs.ts'
+import { statsBranch } from '../specs.ts'
 import { placePipeline, type PipelineChanges } from '../specs/pipeline-changes.ts'
 import {
   findPipeline,
@@ -46,8 +47,7 @@ export async function mergeTrial(
     heads.push({ ...theirs, name: branch })
   }
   for (const pipeline of trial.pipelines) {
-    const head = await mergePipeline(tx, { changes, onHeadReady, trial, now }, pipeline)
-    if (head !== undefined) heads.push(head)
+    heads.push(...(await mergePipeline(tx, { changes, onHeadReady, trial, now }, pipeline)))
   }
   for (const { pipeline } of trial.pipelines.toReversed()) {
     await removeRepo(tx, pipeline)
@@ -60,7 +60,7 @@ export async function mergeTrial(
   if (ready.length > 0) await onHeadReady(tx, ready)
 }
 
-/** Returns what becomes the head of the pipeline's branch; undefined when the trial wrote nothing. */
+/** Returns what become the heads of the branches that the pipeline writes, where the trial wrote to them. */
 async function mergePipeline(
   tx: Transaction,
   {
@@ -75,12 +75,13 @@ async function mergePipeline(
     readonly now: Instant
   },
   { pipeline: name, tries, spec }: TrialPipeline,
-): Promise<BranchInfo | undefined> {
+): Promise<readonly BranchInfo[]> {
   const tried = await findPipeline(tx, tries)
   const twin = await getPipeline(tx, name)
   const repo = tries as string as RepoName
   const { outputBranch } = spec
   const head = await findBranch(tx, name, outputBranch)
+  const stats = spec.enableStats ? await findBranch(tx, name, statsBranch) : undefined
   if (tried !== undefined) {
     await changes.keepOldOutput(tx, tried)
     const reason = `trial ${trial.name} was merged`
@@ -99,9 +100,15 @@ async function mergePipeline(
   }
   await placePipeline(tx, onHeadReady, merged, now)
   const onto = await finishedHead(tx, { repo, branch: outputBranch })
-  await moveCommits(tx, { from: name as string as RepoName, to: repo, onto: onto?.id })
+  const statsOnto = await finishedHead(tx, { repo, branch: statsBranch as BranchName })
+  await moveCommits(tx, {
+    from: name as string as RepoName,
+    to: repo,
+    onto: onto?.id,
+    heads: stats === undefined ? [] : [{ head: stats.head, onto: statsOnto?.id }],
+  })
   await moveJobs(tx, twin, merged)
-  return head === undefined ? undefined : { ...head, repo }
+  return [head, stats].filter((each) => each !== undefined).map((each) => ({ ...each, repo }))
 }
 
 /** Has the jobs of a trial's pipeline be those of the merged one, as if it had made them. */
