@@ -83,25 +83,34 @@ function withClock(simulation: Simulation, input: RequestedInput, dice: Dice): R
   }
 }
 
+type ChangeOf = (atom: RequestedAtom) => Partial<RequestedAtom>
+
+function withAtoms(input: RequestedInput, changeOf: ChangeOf): RequestedInput {
+  const changed = (one: RequestedInput): RequestedInput => withAtoms(one, changeOf)
+  const { atom, cross, union, join, group } = input
+  if (atom !== undefined) return { atom: { ...atom, ...changeOf(atom) } }
+  return {
+    ...input,
+    ...(cross && { cross: cross.map(changed) }),
+    ...(union && { union: union.map(changed) }),
+    ...(join && { join: join.map(changed) }),
+    ...(group && { group: group.map(changed) }),
+  }
+}
+
 /** Some of the repos are read through branches that follow others. */
 function throughTriggers(input: RequestedInput, dice: Dice): RequestedInput {
   const readings = new Map<string, Partial<RequestedAtom>>()
-  const changed = (one: RequestedInput): RequestedInput => {
-    const { atom, cross, union, join, group } = one
-    if (atom !== undefined) {
-      const reading = readings.get(atom.repo) ?? randomReading(atom.repo, dice)
-      readings.set(atom.repo, reading)
-      return { atom: { ...atom, ...reading } }
-    }
-    return {
-      ...one,
-      ...(cross && { cross: cross.map(changed) }),
-      ...(union && { union: union.map(changed) }),
-      ...(join && { join: join.map(changed) }),
-      ...(group && { group: group.map(changed) }),
-    }
-  }
-  return changed(input)
+  return withAtoms(input, ({ repo }) => {
+    const reading = readings.get(repo) ?? randomReading(repo, dice)
+    readings.set(repo, reading)
+    return reading
+  })
+}
+
+/** Of one repo each: a service shows all that its inputs hold at once, and of what overlaps one. */
+function namedByRepo(input: RequestedInput): RequestedInput {
+  return withAtoms(input, ({ name, repo }) => ({ name: `${name}-${repo}` }))
 }
 
 function randomReading(repo: string, dice: Dice): Partial<RequestedAtom> {
@@ -153,7 +162,7 @@ export function specOf(
   const read = hasTriggers ? throughTriggers(input, dice) : input
   const hasClock = !isIncremental && dice.roll(4) === 0
   const clocked = hasClock ? withClock(simulation, read, dice) : read
-  if (isService(command)) return serviceOf(name, command, clocked, dice)
+  if (isService(command)) return serviceOf(name, command, namedByRepo(clocked), dice)
   const handling = dice.roll(4) === 0 ? { errorCommand: [errorCommand] } : {}
   return {
     name,
