@@ -1,6 +1,6 @@
 import type { RepoName } from '../base/names.ts'
 import type { ReadTransaction } from '../database/database.ts'
-import { findCommit } from '../versioning/commit-records.ts'
+import { findCommit, findDerivedCommit } from '../versioning/commit-records.ts'
 import type { CommitName, Downstream, DownstreamState } from '../versioning/ports.ts'
 import { findRepo } from '../versioning/repos.ts'
 import { findTrigger } from '../versioning/branch-triggers.ts'
@@ -10,7 +10,7 @@ import { hasBacklog } from './jobs/arrivals.ts'
 import { commitsAbove } from './jobs/commits-above.ts'
 import { cutOffRepos } from './jobs/cut-off-repos.ts'
 import { flushCause } from './jobs/flush-causes.ts'
-import { lastJobOver } from './jobs/last-job.ts'
+import { lastOwnJobOver, openJobOver } from './jobs/open-job.ts'
 import { branchesOf } from './inputs.ts'
 import { jobTopic } from './job-records.ts'
 import { findPipeline, pipelineTopic, type PipelineRecord } from './pipeline-records.ts'
@@ -23,10 +23,11 @@ const chainLengthMax = 1000
 /**
  * Tells flush whether a commit can still come to the output repo of a pipeline.
  *
- * It cannot when the pipeline's latest job over the given commits failed or was stopped, or when
- * the same holds for a pipeline upstream of it; when the pipeline is gone; and when nothing under
- * way will hand it the commits. A job that has not been made yet, or whose pipeline is paused, may
- * still come; and whatever people commit by hand to a repo without a pipeline.
+ * It cannot when the pipeline's latest job over the given commits failed or was stopped, no other
+ * job over them runs or waits, and none upstream of it that may have another one made; when the same
+ * holds for a pipeline upstream that has not handed on anything made from them; when the pipeline is
+ * gone; and when nothing under way will hand it the commits. A job that has not been made yet, or whose
+ * pipeline is paused, may still come; and whatever people commit by hand to a repo without a pipeline.
  */
 export class JobDownstream implements Downstream {
   readonly topics: readonly string[] = [jobTopic, pipelineTopic]
@@ -46,9 +47,19 @@ export class JobDownstream implements Downstream {
       // What it comes to is not known yet, and may replace what it came to before.
       if (await isCatchingUp(tx, name)) return { kind: 'pending' }
       const own = await commitsAbove(tx, name, commits)
-      const reason = await failureOf(tx, name, own)
-      if (reason !== undefined) return { kind: 'failed', reason }
       const pipeline = await findPipeline(tx, name)
+      const isOpen = pipeline && (await openJobOver(tx, pipeline, own)) !== undefined
+      if (isOpen === true && name === repo) return { kind: 'pending' }
+      // What it is to read has come; what comes of it is not known yet.
+      if (isOpen === true) continue
+      const reason = await failureOf(tx, name, own)
+      if (reason !== undefined) {
+        if (name !== repo && (await findDerivedCommit(tx, name, own)) !== undefined) continue
+        if (pipeline === undefined || !(await mayRunAgain(tx, pipeline, commits))) {
+          return { kind: 'failed', reason }
+        }
+        continue
+      }
       if (pipeline === undefined) continue
       const dead = await deadEnd(tx, pipeline, own)
       if (dead !== undefined) return { kind: 'failed', reason: dead }
@@ -87,7 +98,7 @@ async function isServed(
 ): Promise<boolean> {
   const pipeline = await findPipeline(tx, name)
   if (pipeline?.spec.service === undefined) return false
-  const job = await lastJobOver(tx, name, commits)
+  const job = await lastOwnJobOver(tx, name, commits)
   return job?.state === 'running' || job?.state === 'killed'
 }
 
@@ -96,14 +107,34 @@ async function isCatchingUp(tx: ReadTransaction, name: string): Promise<boolean>
   return pipeline?.state === 'running' && (await hasBacklog(tx, name))
 }
 
+/** Whether jobs upstream over some of `commits` run or wait, or are being made: what they make, it reads. */
+async function mayRunAgain(
+  tx: ReadTransaction,
+  pipeline: PipelineRecord,
+  commits: readonly CommitName[],
+): Promise<boolean> {
+  const seen = new Set<string>()
+  const waiting = [...branchesOf(pipeline.spec.input)]
+  for (const { repo } of waiting) {
+    if (seen.has(repo) || seen.size >= chainLengthMax) continue
+    seen.add(repo)
+    const own = await commitsAbove(tx, repo, commits)
+    const upstream = own.length === 0 ? undefined : await findPipeline(tx, repo)
+    if (upstream === undefined) continue
+    if (await isCatchingUp(tx, repo)) return true
+    if ((await openJobOver(tx, upstream, own)) !== undefined) return true
+    waiting.push(...branchesOf(upstream.spec.input))
+  }
+  return false
+}
+
 /** With the commits that the pipeline's repo is made from. */
 async function failureOf(
   tx: ReadTransaction,
   pipeline: string,
   commits: readonly CommitName[],
 ): Promise<string | undefined> {
-  if (commits.length === 0) return undefined
-  const job = await lastJobOver(tx, pipeline, commits)
+  const job = await lastOwnJobOver(tx, pipeline, commits)
   if (job === undefined || (job.state !== 'failure' && job.state !== 'killed')) return undefined
   const what = job.state === 'killed' ? 'was stopped' : 'failed'
   const why = job.reason === '' ? '' : `: ${job.reason}`
@@ -117,7 +148,7 @@ async function deadEnd(
   commits: readonly CommitName[],
 ): Promise<string | undefined> {
   if (state !== 'failure' || commits.length === 0) return undefined
-  if ((await lastJobOver(tx, name, commits)) !== undefined) return undefined
+  if ((await lastOwnJobOver(tx, name, commits)) !== undefined) return undefined
   return `pipeline ${name} has failed: ${recentError}`
 }
 

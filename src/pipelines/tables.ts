@@ -324,5 +324,13 @@ export const pipelinesMigrations: Migrations = {
       `CREATE INDEX pipeline_arrivals_by_set ON pipeline_arrivals (pipeline, together, position, sequence)`,
       'DROP INDEX pipeline_arrivals_by_together',
     ],
+    [
+      // The position of an input that has nothing for it, until something comes there that goes with
+      // it; -1 where that is not known.
+      'ALTER TABLE pipeline_arrivals ADD COLUMN lacks INTEGER NOT NULL DEFAULT -1',
+      'DROP INDEX pipeline_arrivals_by_roots',
+      `CREATE INDEX pipeline_arrivals_by_lack
+        ON pipeline_arrivals (pipeline, position, roots, lacks, sequence, commit_id)`,
+    ],
   ],
 }

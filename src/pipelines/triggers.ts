@@ -15,6 +15,7 @@ import {
   setArrivalState,
   usedArrivals,
 } from './jobs/arrivals.ts'
+import type { Path } from './jobs/alignment.ts'
 import { Consideration } from './jobs/consideration.ts'
 import { beginHistory, noteHistory } from './jobs/history.ts'
 import { branchesOf } from './inputs.ts'
@@ -41,10 +42,13 @@ const sliceCountMax = 100
  *
  * A long history or backlog is worked off in slices, a transaction each: the first where the
  * pipeline is made, updated or started, the others by whoever calls `workOff`. Heads that come
- * meanwhile are noted, and considered when it is their turn.
+ * meanwhile are noted, and considered when it is their turn. So is a commit for which so much has to be
+ * tried that one transaction would take long.
  */
 export class Triggers {
   readonly #ports: { readonly clock: Clock; readonly random: Random }
+  /** Where the search for a pipeline's next arrival goes on; without it, that begins anew. */
+  readonly #searches = new Map<PipelineName, { readonly of: string; readonly path: Path }>()
 
   constructor(ports: { readonly clock: Clock; readonly random: Random }) {
     this.#ports = ports
@@ -59,8 +63,9 @@ export class Triggers {
       await noteNewest(tx, name, arrivals)
       if (pipeline.state !== 'running' || isLate) continue
       await this.#workOffSlice(tx, pipeline)
-      // A pipeline may read more branches than a slice is long: the scheduler does the others.
-      if (arrivals.length > sliceCountMax) await tx.emit(pipelineTopic, name)
+      // A pipeline may read more branches than a slice is long, or much may have to be tried: the
+      // scheduler does the others.
+      if (await hasBacklog(tx, name)) await tx.emit(pipelineTopic, name)
     }
   }
 
@@ -90,9 +95,18 @@ export class Triggers {
     const consideration = new Consideration(tx, pipeline)
     const arrivals = await newArrivals(tx, pipeline.name, sliceCountMax - notedCount)
     for (const arrival of arrivals) {
+      const search = `${pipeline.pipelineId} ${pipeline.version} ${arrival.sequence} ${arrival.commit}`
+      const before = this.#searches.get(pipeline.name)
+      this.#searches.delete(pipeline.name)
+      const path = before?.of === search ? before.path : undefined
+      const choice = await consideration.choose(arrival, path)
+      if (choice.kind === 'later') {
+        this.#searches.set(pipeline.name, { of: search, path: choice.path })
+        return
+      }
       await setArrivalState(tx, pipeline.name, arrival, 'waiting')
-      const chosen = await consideration.choose(arrival)
-      if (chosen === undefined) continue
+      if (choice.kind === 'none') continue
+      const chosen = choice.options
       for (const one of chosen) {
         await forgetBefore(tx, pipeline.name, one)
         await setArrivalState(tx, pipeline.name, one, 'used')

@@ -1,7 +1,15 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { CommitId, RepoName } from '../../base/names.ts'
-import { align, type Candidate, type Common, type Fitting } from './alignment.ts'
+import {
+  align,
+  type Alignment,
+  type Candidate,
+  type Candidates,
+  type Common,
+  type Fitting,
+  type Path,
+} from './alignment.ts'
 import { Sets } from './sets.ts'
 
 interface Named extends Candidate {
@@ -48,7 +56,11 @@ async function chosen(
   const inputs = lists.map((list) => ({
     fitting: () => ({ options: each(list, () => {}), by: [] }),
   }))
-  return (await align(inputs, { sets, first }))?.map(({ name }) => name)
+  return namesOf(await align(inputs, { sets, first }))
+}
+
+function namesOf(alignment: Alignment<Named>): readonly string[] | undefined {
+  return alignment.kind === 'found' ? alignment.options.map(({ name }) => name) : undefined
 }
 
 test('the newest commits of independent inputs are chosen', async () => {
@@ -108,7 +120,7 @@ test('an input without commits costs nothing, however many others have, and howe
   const inputs = lists.map((items) => ({
     fitting: () => ({ options: each(items, () => (triedCount += 1)), by: [] }),
   }))
-  expect(await align(inputs, { sets: none })).toBe(undefined)
+  expect(await align(inputs, { sets: none })).toEqual({ kind: 'none' })
   expect(triedCount).toBe(4)
 })
 
@@ -127,8 +139,9 @@ test('what is chosen is what a search through all choices finds first, whatever 
       arbitraryLists,
       fc.nat(4),
       fc.array(fc.array(fc.nat(4), { minLength: 2, maxLength: 3 }), { maxLength: 3 }),
-      async (roots, wanted, together) => {
-        const first = wanted % roots.length
+      fc.integer({ min: 1, max: 3 }),
+      async (roots, start, together, triesMax) => {
+        const first = start % roots.length
         let sequence = 20
         const lists = roots.map((list, position) =>
           list.map((own, index) => candidate(`${position}.${index}`, own, (sequence -= 1))),
@@ -142,13 +155,29 @@ test('what is chosen is what a search through all choices finds first, whatever 
         )
         const sets = new Sets(members)
         const inputs = lists.map((list, position) => ({ fitting: filtered(list, position) }))
-        const aligned = await align(inputs, { sets, first })
-        expect(aligned?.map(({ name }) => name)).toEqual(firstOfAll(lists, first, sets))
+        const wanted = firstOfAll(lists, first, sets)
+        expect(namesOf(await align(inputs, { sets, first }))).toEqual(wanted)
+        expect(namesOf(await inSteps(inputs, { sets, first, triesMax }))).toEqual(wanted)
       },
     ),
     { numRuns: 1000 },
   )
 })
+
+/** Breaks off after so many tries, and goes on, until there is an answer. */
+async function inSteps(
+  inputs: readonly Candidates<Named>[],
+  { triesMax, ...question }: { readonly sets: Sets; readonly first: number; triesMax: number },
+): Promise<Alignment<Named>> {
+  let path: Path | undefined
+  for (;;) {
+    let tries = 0
+    const mayTry = (): boolean => (tries += 1) <= triesMax
+    const answer = await align(inputs, { ...question, mayTry, path })
+    if (answer.kind !== 'later') return answer
+    path = answer.path
+  }
+}
 
 /** Leaves out what is out of the window, and, of a list that is all made from one repo, what does not fit that. */
 function filtered(list: readonly Named[], position: number): (common: Common) => Fitting<Named> {

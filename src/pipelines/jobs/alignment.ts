@@ -2,9 +2,6 @@ import type { CommitId, RepoName } from '../../base/names.ts'
 import type { SequenceRange } from './arrivals.ts'
 import type { Sets } from './sets.ts'
 
-/** Options that are tried for one question; what is chosen among more of them waits for better ones. */
-const triesMax = 10_000
-
 /** A finished commit of one input branch that may become part of a job, or what is still to come. */
 export interface Candidate {
   /** Orders what comes to the inputs, together. */
@@ -54,6 +51,36 @@ export interface Conflict {
   readonly with: ReadonlySet<number>
 }
 
+/** Where a search broke off: what it was about to try, of each position that it had come to. */
+export type Path = readonly Step[]
+
+interface Step {
+  readonly sequence: number
+  /** What was tried before it contradicts the choices of these positions. */
+  readonly against: ReadonlySet<number>
+}
+
+/** One of every input, in their order; nothing, or so much has been tried that the search is to go on later. */
+export type Alignment<Option> =
+  | { readonly kind: 'found'; readonly options: readonly Option[] }
+  | { readonly kind: 'none' }
+  | { readonly kind: 'later'; readonly path: Path }
+
+interface Question<Option extends Candidate> {
+  /** The position that is chosen first. */
+  readonly first?: number
+  readonly sets: Windows
+  /** Asked before each try: false breaks the search off. */
+  readonly mayTry?: () => boolean
+  /** Where a search before broke off. */
+  readonly path?: Path | undefined
+  /**
+   * Asked where nothing was found at a position: whether that is so whatever else is chosen beside an
+   * option. Where that is its own position: it goes with nothing.
+   */
+  readonly lacks?: (option: Option, position: number) => Promise<boolean>
+}
+
 /**
  * Chooses one candidate of every input so that together they are made from one commit of each root
  * repo: two branches of a diamond meet only where they come from the same commit. What became heads
@@ -63,44 +90,74 @@ export interface Conflict {
  * earlier inputs. Where an input has nothing that fits, only choices that keep something from it are
  * made anew: inputs that have nothing to do with each other cost what they cost alone.
  *
- * @returns undefined when none fits (the lagging input has not caught up).
+ * `none`: the lagging input has not caught up.
  */
 export async function align<Option extends Candidate>(
   inputs: readonly Candidates<Option>[],
-  { first = 0, sets }: { readonly first?: number; readonly sets: Windows },
-): Promise<readonly Option[] | undefined> {
+  question: Question<Option>,
+): Promise<Alignment<Option>> {
+  const { first = 0, sets, mayTry = () => true, path = [], lacks } = question
   const order = [first, ...inputs.keys().filter((position) => position !== first)]
   const chosen = new Map<number, Option>()
-  let triesLeft = triesMax
 
   /** Chooses from `order[depth]` on; undefined when that is done. */
-  async function choose(depth: number, common: Common): Promise<Conflict | undefined> {
+  async function choose(
+    depth: number,
+    common: Common,
+    goingOn: Path,
+  ): Promise<Conflict | { readonly path: Path } | undefined> {
     const position = order[depth]
     const input = position === undefined ? undefined : inputs[position]
     if (position === undefined || input === undefined) return undefined
-    const { options, by } = await input.fitting(common)
-    const against = new Set(by)
+    const [step, ...further] = goingOn
+    const { options, by } = await input.fitting(step ? upTo(common, position, step) : common)
+    const against = new Set([...by, ...(step?.against ?? [])])
     for await (const option of options) {
-      triesLeft -= 1
-      if (triesLeft < 0) return { with: new Set() }
+      const { sequence } = option
+      const hasBegun = sequence === step?.sequence && further.length > 0
+      if (!hasBegun && !mayTry()) return { path: [{ sequence, against }] }
       const joined = join(common, { ...option, position }, sets)
       if ('with' in joined) {
+        if (joined.with.size === 0) await lacks?.(option, position)
         for (const other of joined.with) against.add(other)
         continue
       }
       chosen.set(position, option)
-      const conflict = await choose(depth + 1, joined)
-      if (conflict === undefined) return undefined
+      const failure = await choose(depth + 1, joined, hasBegun ? further : [])
+      if (failure === undefined) return undefined
       chosen.delete(position)
+      if ('path' in failure) return { path: [{ sequence, against }, ...failure.path] }
       // Whatever is chosen here makes no difference to what has nothing.
-      if (!conflict.with.has(position)) return conflict
-      for (const other of conflict.with) if (other !== position) against.add(other)
+      if (!failure.with.has(position)) return failure
+      for (const other of failure.with) if (other !== position) against.add(other)
+    }
+    return await causeOf(depth, against)
+  }
+
+  /** Why there is nothing at `order[depth]`: a single choice, if it is because of that alone. */
+  async function causeOf(depth: number, against: ReadonlySet<number>): Promise<Conflict> {
+    const position = order[depth] ?? first
+    for (const other of order.slice(0, depth)) {
+      const option = chosen.get(other)
+      if (option === undefined || (other !== first && !against.has(other))) continue
+      if ((await lacks?.(option, position)) === true) return { with: new Set([other]) }
     }
     return { with: against }
   }
 
-  if ((await choose(0, nothingChosen)) !== undefined) return undefined
-  return inputs.flatMap((_, position) => chosen.get(position) ?? [])
+  const failure = await choose(0, nothingChosen, path)
+  if (failure !== undefined) {
+    return 'path' in failure ? { kind: 'later', path: failure.path } : { kind: 'none' }
+  }
+  return { kind: 'found', options: inputs.flatMap((_, position) => chosen.get(position) ?? []) }
+}
+
+/** `common`, for a search that has tried at `position` what is newer than a step. */
+function upTo({ roots, windows }: Common, position: number, { sequence }: Step): Common {
+  const window = windows.get(position)
+  const below = Math.min(window?.below ?? Infinity, sequence + 1)
+  const narrowed = { from: window?.from ?? -Infinity, below, by: window?.by ?? new Set<number>() }
+  return { roots, windows: new Map(windows).set(position, narrowed) }
 }
 
 export const nothingChosen: Common = { roots: new Map(), windows: new Map() }

@@ -6,6 +6,9 @@ export const pageMax = 100
 /** Commits made from one that are looked through. */
 const madeMax = 1000
 
+/** In place of a position that an arrival lacks: it may be chosen. */
+export const lacksNothing = -1
+
 /** A commit that has arrived on one of a pipeline's input branches. */
 export interface Arrival {
   /** Orders the arrivals of one pipeline. */
@@ -261,6 +264,55 @@ export async function setArrivalState(
   )
 }
 
+/** Notes that the input at a position has nothing for an arrival. */
+export async function noteLack(
+  tx: Transaction,
+  pipeline: PipelineName,
+  { sequence }: Arrival,
+  lacks: number,
+): Promise<void> {
+  await tx.run(
+    'UPDATE pipeline_arrivals SET lacks = ? WHERE pipeline = ? AND sequence = ?',
+    lacks,
+    pipeline,
+    sequence,
+  )
+}
+
+/** Forgets what some arrivals lack. */
+export async function forgetLacks(
+  tx: Transaction,
+  pipeline: PipelineName,
+  arrivals: readonly Arrival[],
+): Promise<void> {
+  for (let start = 0; start < arrivals.length; start += pageMax) {
+    const page = arrivals.slice(start, start + pageMax)
+    await tx.run(
+      `UPDATE pipeline_arrivals SET lacks = ${lacksNothing}
+        WHERE pipeline = ? AND sequence IN (${page.map(() => '?').join(', ')})`,
+      pipeline,
+      ...page.map(({ sequence }) => sequence),
+    )
+  }
+}
+
+/** Forgets it of all arrivals at `position` that lack another. */
+export async function forgetAllLacks(
+  tx: Transaction,
+  pipeline: PipelineName,
+  position: number,
+  lacks: number,
+): Promise<void> {
+  await tx.run(
+    `UPDATE pipeline_arrivals SET lacks = ${lacksNothing} WHERE pipeline = ? AND sequence IN (
+      SELECT sequence FROM pipeline_arrivals WHERE pipeline = ? AND position = ? AND lacks = ?)`,
+    pipeline,
+    pipeline,
+    position,
+    lacks,
+  )
+}
+
 /** Forgets what came before `arrival` on its branch. */
 export async function forgetBefore(
   tx: Transaction,
@@ -291,7 +343,11 @@ export async function takeOverArrivals(
   to: PipelineName,
 ): Promise<void> {
   await forgetArrivals(tx, to)
-  await tx.run('UPDATE pipeline_arrivals SET pipeline = ? WHERE pipeline = ?', to, from)
+  await tx.run(
+    `UPDATE pipeline_arrivals SET pipeline = ?, lacks = ${lacksNothing} WHERE pipeline = ?`,
+    to,
+    from,
+  )
   await tx.run('UPDATE pipeline_histories SET pipeline = ? WHERE pipeline = ?', to, from)
 }
 

@@ -1,11 +1,13 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { CommitId, RepoName } from '../../base/names.ts'
+import type { Transaction } from '../../database/database.ts'
 import { atom, openTestProcessing, type TestProcessing } from '../../testing/test-processing.ts'
 import { insertFinishedCommit } from '../../versioning/commit-records.ts'
 import { branchesOf } from '../inputs.ts'
-import { getPipeline } from '../pipeline-records.ts'
-import { type Arrival, noteNewest } from './arrivals.ts'
+import { getPipeline, type PipelineRecord } from '../pipeline-records.ts'
+import type { Path } from './alignment.ts'
+import { type Arrival, forgetBefore, noteNewest } from './arrivals.ts'
 import { Consideration } from './consideration.ts'
 
 /** `r` is an input, too; what comes to the others may be made from commits of it and of `s`. */
@@ -29,6 +31,9 @@ const backlog = fc.array(fc.array(arrival, { minLength: 1, maxLength: 3 }), {
   maxLength: 40,
   size: 'max',
 })
+
+/** In one transaction. */
+const tries = fc.integer({ min: 1, max: 20 })
 
 function idOf(repo: string, index: number): CommitId {
   const letter = repo.charCodeAt(0).toString(16)
@@ -113,8 +118,24 @@ async function noteAll(
   return noted
 }
 
+/** Breaks off after so many tries, and goes on as in another transaction. */
+async function chosenFor(
+  tx: Transaction,
+  pipeline: PipelineRecord,
+  first: Arrival,
+  triesMax: number,
+): Promise<readonly Arrival[]> {
+  let path: Path | undefined
+  for (;;) {
+    const choice = await new Consideration(tx, pipeline, triesMax).choose(first, path)
+    if (choice.kind === 'none') return []
+    if (choice.kind === 'found') return choice.options
+    path = choice.path
+  }
+}
+
 /** Goes through all choices, in the order in which they are preferred. */
-function searched(noted: readonly Model[], first: Model): readonly CommitId[] | undefined {
+function searched(noted: readonly Model[], first: Model): readonly CommitId[] {
   const order = [first.position, ...inputs.keys().filter((position) => position !== first.position)]
   const choose = (chosen: readonly Model[]): readonly Model[] | undefined => {
     if (!doFit(noted, chosen)) return undefined
@@ -127,9 +148,13 @@ function searched(noted: readonly Model[], first: Model): readonly CommitId[] | 
     }
     return undefined
   }
-  return choose([])
-    ?.toSorted((left, right) => left.position - right.position)
+  return (choose([]) ?? [])
+    .toSorted((left, right) => left.position - right.position)
     .map(({ commit }) => commit)
+}
+
+function isBefore(one: Arrival, other: Arrival): boolean {
+  return one.position === other.position && one.sequence < other.sequence
 }
 
 function doFit(noted: readonly Model[], chosen: readonly Model[]): boolean {
@@ -152,16 +177,21 @@ function doFit(noted: readonly Model[], chosen: readonly Model[]): boolean {
 
 test('what is chosen is what a search through all that waits finds, however much it is', async () => {
   await fc.assert(
-    fc.asyncProperty(backlog, async (drawn) => {
+    fc.asyncProperty(backlog, tries, fc.boolean(), async (drawn, triesMax, areUsed) => {
       await using world = await openWorld()
       const noted = await noteAll(world, drawn)
-      await world.database.read(async (tx) => {
+      await world.database.transact(async (tx) => {
         const pipeline = await getPipeline(tx, 'p')
         expect(branchesOf(pipeline.spec.input).map(({ repo }) => repo)).toEqual(inputs)
-        const consideration = new Consideration(tx, pipeline)
+        let left = noted
         for (const first of noted) {
-          const found = (await consideration.choose(first))?.map(({ commit }) => commit)
-          expect(found).toEqual(searched(noted, first))
+          const found = await chosenFor(tx, pipeline, first, triesMax)
+          expect(found.map(({ commit }) => commit)).toEqual(searched(left, first))
+          if (!areUsed) continue
+          for (const one of found) {
+            await forgetBefore(tx, pipeline.name, one)
+            left = left.filter((other) => !isBefore(other, one))
+          }
         }
       })
     }),

@@ -1,11 +1,21 @@
 import { expect, test } from 'vitest'
+import { type Instant, SystemClock } from '../../base/clock.ts'
 import type { CommitId, RepoName } from '../../base/names.ts'
-import type { ReadTransaction, SqlValue } from '../../database/database.ts'
+import { SystemRandom } from '../../base/random.ts'
+import type { SqlValue, Transaction } from '../../database/database.ts'
 import { atom, openTestProcessing, type TestProcessing } from '../../testing/test-processing.ts'
 import { insertFinishedCommit } from '../../versioning/commit-records.ts'
 import type { CommitName } from '../../versioning/ports.ts'
-import { getPipeline } from '../pipeline-records.ts'
-import { type Arrival, arrivalsWithin, newArrivals, noteNewest, usedArrivals } from './arrivals.ts'
+import { getPipeline, setPipelineState } from '../pipeline-records.ts'
+import {
+  type Arrival,
+  arrivalsWithin,
+  newArrivals,
+  noteNewest,
+  setArrivalState,
+  usedArrivals,
+} from './arrivals.ts'
+import { Triggers } from '../triggers.ts'
 import { Consideration } from './consideration.ts'
 
 /** Of a table or an index, all of it, or all that came to a pipeline; not of what was found, which is named otherwise. */
@@ -19,22 +29,31 @@ async function commitsIn(
   count: number,
   origins: readonly CommitName[] = [],
 ): Promise<readonly CommitName[]> {
+  const each = Array.from({ length: count }, (_, index) => origins.slice(index, index + 1))
+  return await commitsOf(world, name, each)
+}
+
+/** Finished commits of a repo, each made from some. */
+async function commitsOf(
+  world: TestProcessing,
+  name: string,
+  origins: readonly (readonly CommitName[])[],
+): Promise<readonly CommitName[]> {
   const seed = await world.versioning.commits.inspect('seed', 'master')
   const { state } = seed
   if (state.kind !== 'finished') throw new Error('the commit was finished')
   const repo = name as RepoName
-  const made = Array.from({ length: count }, (_, index): CommitName => {
+  const made = origins.map((_, index): CommitName => {
     const id = `${index.toString(16).padStart(8, '0')}${name.repeat(24).slice(0, 24)}` as CommitId
     return { repo, id }
   })
   await world.database.transact(async (tx) => {
     for (const [index, { id }] of made.entries()) {
-      const origin = origins[index]
       await insertFinishedCommit(tx, {
         repo,
         id,
         parent: made[index - 1]?.id,
-        provenance: origin === undefined ? [] : [origin],
+        provenance: origins[index] ?? [],
         startedAt: seed.startedAt,
         finishedAt: state.finishedAt + index,
         tree: state.tree,
@@ -53,13 +72,19 @@ interface Cost {
   readonly rowCount: number
 }
 
-/** What looking for the job of the last arrival of one input finds, and how much it asks for. */
-async function considerLast(world: TestProcessing, position: number): Promise<Cost> {
-  const scans = new Set<string>()
-  const cost = await world.database.read(async (tx) => {
-    const pipeline = await getPipeline(tx, 'p')
-    const arrivals = arrivalsWithin(tx, pipeline.name, position, always, 1)
-    const { value: last } = (await arrivals.next()) as { readonly value: Arrival }
+interface Counted<Result> extends Omit<Cost, 'aligned'> {
+  readonly result: Result
+  /** Plans of statements that go through a table. */
+  readonly scans: readonly string[]
+}
+
+/** Does something in one transaction. */
+async function counted<Result>(
+  world: TestProcessing,
+  work: (tx: Transaction) => Promise<Result>,
+): Promise<Counted<Result>> {
+  return await world.database.transact(async (tx) => {
+    const scans = new Set<string>()
     let statementCount = 0
     let rowCount = 0
     const look = async (sql: string, values: readonly SqlValue[]): Promise<void> => {
@@ -67,7 +92,7 @@ async function considerLast(world: TestProcessing, position: number): Promise<Co
       const plan = await tx.all<{ readonly detail: string }>(`EXPLAIN QUERY PLAN ${sql}`, ...values)
       for (const { detail } of plan) if (isScan.test(detail)) scans.add(`${detail}: ${sql}`)
     }
-    const counting: ReadTransaction = {
+    const counting: Transaction = {
       ...tx,
       get: async (sql, ...values) => {
         await look(sql, values)
@@ -80,14 +105,37 @@ async function considerLast(world: TestProcessing, position: number): Promise<Co
         rowCount += rows.length
         return rows
       },
+      emit: async (topic, subject) => {
+        await tx.emit(topic, subject)
+      },
+      run: async (sql, ...values) => {
+        await look(sql, values)
+        const count = await tx.run(sql, ...values)
+        rowCount += count
+        return count
+      },
     }
-    await newArrivals(counting, pipeline.name, 1)
-    await usedArrivals(counting, pipeline.name)
-    const chosen = await new Consideration(counting, pipeline).choose(last)
-    return { aligned: chosen?.map(({ commit }) => commit), statementCount, rowCount }
+    const result = await work(counting)
+    return { result, statementCount, rowCount, scans: [...scans] }
   })
-  expect([...scans]).toEqual([])
-  return cost
+}
+
+/** What looking for the job of the last arrival of one input finds, and how much it asks for. */
+async function considerLast(world: TestProcessing, position: number): Promise<Cost> {
+  const last = await world.database.read(async (tx) => {
+    const { name } = await getPipeline(tx, 'p')
+    const arrivals = arrivalsWithin(tx, name, position, always, 1)
+    return (await arrivals.next()) as { readonly value: Arrival }
+  })
+  const { result, scans, ...cost } = await counted(world, async (tx) => {
+    const pipeline = await getPipeline(tx, 'p')
+    await newArrivals(tx, pipeline.name, 1)
+    await usedArrivals(tx, pipeline.name)
+    return await new Consideration(tx, pipeline).choose(last.value)
+  })
+  expect(scans).toEqual([])
+  const aligned = result.kind === 'found' ? result.options.map(({ commit }) => commit) : undefined
+  return { ...cost, aligned }
 }
 
 async function worldWith(
@@ -153,7 +201,7 @@ test('it costs the same beside few and many commits of independent inputs, when 
 
 test('it costs the same however far a branch of a diamond lags behind', async () => {
   const costs: Cost[] = []
-  for (const count of [10, 1000]) {
+  for (const count of [50, 1000]) {
     const names = ['b', 'c', 'z']
     await using world = await worldWith(names, ['root'])
     await pipelineOver(world, ...names)
@@ -172,7 +220,7 @@ test('it costs the same however far a branch of a diamond lags behind', async ()
 
 test('a commit that is made from none of the roots, as from before an update, makes others cost no more', async () => {
   const costs: Cost[] = []
-  for (const count of [10, 1000]) {
+  for (const count of [50, 1000]) {
     await using world = await laggingDiamond(count, async (opened) => {
       const seed = await opened.versioning.commits.inspect('seed', 'master')
       const stale = { repo: 'b' as RepoName, id: 'f'.repeat(32) as CommitId }
@@ -216,6 +264,105 @@ test('what aligns is found though very much is made from one root, and very much
   const { aligned, rowCount } = await considerLast(world, 1)
   expect(aligned?.[0]).toBe(made[2]?.id)
   expect(rowCount).toBeLessThan(100)
+})
+
+/** Considers all that has come, as it is done when the pipeline runs, but for what comes of it. */
+async function considerAll(world: TestProcessing): Promise<void> {
+  await world.database.transact(async (tx) => {
+    const pipeline = await getPipeline(tx, 'p')
+    for (const arrival of await newArrivals(tx, pipeline.name, 100_000)) {
+      const consideration = new Consideration(tx, pipeline, Infinity)
+      await consideration.choose(arrival)
+      await setArrivalState(tx, pipeline.name, arrival, 'waiting')
+    }
+  })
+}
+
+test.each([
+  { what: 'an input', links: ['s'] },
+  { what: 'one that waits for others', links: ['s', 't', 'u'] },
+])('it costs the same beside few and many commits that lack $what', async ({ links }) => {
+  const costs: Cost[] = []
+  for (const count of [50, 500]) {
+    // Each is made from a commit of the link on either side; the last has but the first of its link.
+    const names = ['b', ...links.map((_, index) => 'cde'.charAt(index))]
+    await using world = await worldWith([...names, 'z'], ['root', ...links])
+    await pipelineOver(world, ...names, 'z')
+    const [root] = await commitsIn(world, 'root', 1)
+    if (root === undefined) throw new Error('there is one')
+    const origins = new Map<string, readonly CommitName[]>()
+    for (const link of links) origins.set(link, await commitsIn(world, link, count))
+    for (const position of [...names.keys()].toReversed()) {
+      const left = links[position - 1]
+      const right = links[position]
+      const made = Array.from({ length: right === undefined ? 1 : count }, (_, index) =>
+        [left ?? '', right ?? ''].flatMap((link) => origins.get(link)?.[index] ?? []),
+      )
+      const all = position === 0 ? made.map((some) => [root, ...some]) : made
+      await note(world, position, await commitsOf(world, names[position] ?? '', all))
+    }
+    await considerAll(world)
+    const made = await commitsOf(world, 'z', [[root], [root]])
+    await note(world, names.length, made.slice(0, 1))
+    await considerAll(world)
+    await note(world, names.length, made.slice(1))
+    costs.push(await considerLast(world, names.length))
+  }
+  expect(costs[0]?.aligned).toHaveLength(links.length + 2)
+  expect(costs[1]).toEqual(costs[0])
+})
+
+/** One side of it waits with so many; as a release before has noted it, which tried them all each time. */
+async function longBacklog(world: TestProcessing, count: number): Promise<void> {
+  await pipelineOver(world, 'b', 'c', 'z')
+  const [[root], origins] = [await commitsIn(world, 'root', 1), await commitsIn(world, 's', count)]
+  if (root === undefined) throw new Error('there is one')
+  await note(world, 1, await commitsIn(world, 'c', 1, origins))
+  const made = origins.map((origin) => [root, origin])
+  await note(world, 0, await commitsOf(world, 'b', made))
+  await world.database.transact((tx) => tx.run("UPDATE pipeline_arrivals SET state = 'waiting'"))
+  await note(world, 2, await commitsIn(world, 'z', 1, [root]))
+}
+
+/** Works off what has come, and counts the transactions; each may do so much. */
+async function workedOff(world: TestProcessing): Promise<number> {
+  const triggers = new Triggers({ clock: new SystemClock(), random: new SystemRandom() })
+  let sliceCount = 0
+  for (let isMore = true; isMore; sliceCount += 1) {
+    const { result, statementCount } = await counted(world, async (tx) => {
+      const { name } = await getPipeline(tx, 'p')
+      const change = { recentError: '', modifiedAt: 0 as Instant }
+      await setPipelineState(tx, name, { state: 'running', ...change })
+      const isLeft = await triggers.workOff(tx, name)
+      await setPipelineState(tx, name, { state: 'paused', ...change })
+      return isLeft
+    })
+    expect(statementCount).toBeLessThan(10_000)
+    isMore = result
+  }
+  expect(await world.processing.jobs.list('p')).toHaveLength(1)
+  return sliceCount
+}
+
+test('a job is made however many wait beside its commits, in transactions that each do so much', async () => {
+  const sliceCounts: number[] = []
+  for (const count of [600, 1100]) {
+    await using world = await worldWith(['b', 'c', 'z'], ['root', 's'])
+    await longBacklog(world, count)
+    sliceCounts.push(await workedOff(world))
+  }
+  expect(sliceCounts).toEqual([2, 3])
+})
+
+test('what very many have waited for is noted of them in transactions that each do so much', async () => {
+  await using world = await worldWith(['b', 'z'])
+  await pipelineOver(world, 'b', 'z')
+  await note(world, 0, await commitsIn(world, 'b', 1100))
+  await world.database.transact((tx) =>
+    tx.run("UPDATE pipeline_arrivals SET state = 'waiting', lacks = 1"),
+  )
+  await note(world, 1, await commitsIn(world, 'z', 1))
+  expect(await workedOff(world)).toBe(2)
 })
 
 test('it costs the same beside few and many commits that came together', async () => {

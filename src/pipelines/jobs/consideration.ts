@@ -1,11 +1,20 @@
 import { assert } from '../../base/errors.ts'
-import type { ReadTransaction } from '../../database/database.ts'
+import type { Transaction } from '../../database/database.ts'
 import { findCommit, type CommitInfo } from '../../versioning/commit-records.ts'
 import { type AtomInput, branchesOf } from '../inputs.ts'
 import type { PipelineRecord } from '../pipeline-records.ts'
-import { align, type Candidate, type Candidates, type Common, type Fitting } from './alignment.ts'
-import { type Arrival, arrivalsWithin } from './arrivals.ts'
+import {
+  align,
+  type Alignment,
+  type Candidate,
+  type Candidates,
+  type Common,
+  type Fitting,
+  type Path,
+} from './alignment.ts'
+import type { Arrival } from './arrivals.ts'
 import { ArrivalsAt } from './fitting-arrivals.ts'
+import { LackingArrivals } from './lacking-arrivals.ts'
 import { RootRepos } from './root-repos.ts'
 import { SetsBeside } from './sets-beside.ts'
 
@@ -14,88 +23,102 @@ export interface Found extends Arrival, Candidate {
   readonly info: CommitInfo
 }
 
+/** What is tried in one transaction, which holds up the event loop: some 100 ms. */
+const triesMax = 500
+
 /**
  * What one transaction finds out about the arrivals of a pipeline.
  *
  * Inputs that share a root repo with what is chosen are asked for the commits that are made from the
- * same one: how many others wait there makes next to no difference.
+ * same one: how many others wait there makes next to no difference. What nothing goes with is noted,
+ * and not asked for again until something comes that does; see `LackingArrivals`. A search that goes on
+ * for all that breaks off, for the next transaction to go on with.
+ *
+ * Arrivals are to be considered in the order of their sequences, each until its search has come to an end.
  */
 export class Consideration {
-  readonly #tx: ReadTransaction
-  readonly #pipeline: PipelineRecord
+  readonly #tx: Transaction
   readonly #branches: readonly AtomInput[]
   readonly #rootRepos: RootRepos
   /** By commit: those of independent inputs are looked at for every arrival. */
   readonly #known = new Map<string, Pick<Found, 'info' | 'roots'> | undefined>()
   readonly #arrivals: readonly ArrivalsAt[]
   readonly #sets: SetsBeside
+  readonly #lacking: LackingArrivals
+  #triesLeft: number
 
-  constructor(tx: ReadTransaction, pipeline: PipelineRecord) {
+  constructor(tx: Transaction, { name, spec }: PipelineRecord, triesLeft: number = triesMax) {
     this.#tx = tx
-    this.#pipeline = pipeline
-    this.#branches = branchesOf(pipeline.spec.input)
+    this.#branches = branchesOf(spec.input)
     this.#rootRepos = new RootRepos(tx)
-    const { name } = pipeline
-    this.#arrivals = this.#branches.map((_, position) => new ArrivalsAt(tx, name, position))
+    this.#arrivals = this.#branches.map(
+      ({ repo }, position) => new ArrivalsAt(tx, name, position, repo),
+    )
     this.#sets = new SetsBeside(tx, name, this.#branches.length)
+    this.#lacking = new LackingArrivals({
+      tx,
+      pipeline: name,
+      arrivals: this.#arrivals,
+      rootsOf: async (arrival) => (await this.#know(arrival))?.roots,
+    })
+    this.#triesLeft = triesLeft
   }
 
-  /** `arrival` with the commits of the other inputs that align with it, one for each input. */
-  async choose(arrival: Arrival): Promise<readonly Found[] | undefined> {
-    const inputs = this.#branches.map((atom, position): Candidates<Found> => {
-      if (position === arrival.position) {
-        return { fitting: () => ({ options: this.#found(atom, [arrival]), by: [] }) }
+  /**
+   * `arrival` with the commits of the other inputs that align with it, one for each input. `path`: where
+   * the search for them broke off before.
+   */
+  async choose(arrival: Arrival, path?: Path): Promise<Alignment<Found>> {
+    const { position: first, sequence } = arrival
+    const known = await this.#know(arrival)
+    if (known === undefined) return { kind: 'none' }
+    const isNoted = await this.#lacking.onCome({ position: first, roots: known.roots })
+    if (!isNoted) return { kind: 'later', path: path ?? [] }
+    const inputs = this.#branches.map((_, position): Candidates<Found> => {
+      if (position === first) {
+        return { fitting: () => ({ options: this.#found([arrival]), by: [] }) }
       }
-      return { fitting: (common) => this.#fitting(atom, position, arrival, common) }
+      return { fitting: (common) => this.#fitting(position, arrival, common) }
     })
-    return await align(inputs, { first: arrival.position, sets: this.#sets })
+    return await align(inputs, {
+      first,
+      sets: this.#sets,
+      path,
+      mayTry: () => {
+        this.#triesLeft -= 1
+        return this.#triesLeft >= 0
+      },
+      lacks: (option, at) => this.#lacking.note(option, at, sequence),
+    })
   }
 
   /** Of what came to an input before `arrival`. */
-  async #fitting(
-    atom: AtomInput,
-    position: number,
-    { sequence }: Arrival,
-    common: Common,
-  ): Promise<Fitting<Found>> {
-    const { name } = this.#pipeline
+  async #fitting(position: number, { sequence }: Arrival, common: Common): Promise<Fitting<Found>> {
     const window = common.windows.get(position)
     const within = {
       from: window?.from ?? -Infinity,
       below: Math.min(window?.below ?? sequence, sequence),
     }
-    const by = window?.by ?? new Set<number>()
-    const any = await arrivalsWithin(this.#tx, name, position, within, 1).next()
-    if (any.done === true) return { options: this.#found(atom, []), by }
     const all = this.#arrivals[position]
     assert(all !== undefined, 'each input has a position')
-    const own = common.roots.get(atom.repo)
-    if (own !== undefined) {
-      return { options: this.#found(atom, await all.of(own.commit, within)), by: [...by, own.by] }
-    }
     const agreed = [...common.roots].map(([repo, root]) => ({ repo, ...root }))
-    const fitting = await all.fitting(agreed, within)
-    return { options: this.#found(atom, fitting.arrivals), by: [...by, ...fitting.by] }
+    const { arrivals, by } = await all.fitting(agreed, within)
+    return { options: this.#found(arrivals), by: [...(window?.by ?? []), ...by] }
   }
 
-  async *#found(
-    atom: AtomInput,
-    arrivals: Iterable<Arrival> | AsyncIterable<Arrival>,
-  ): AsyncGenerator<Found> {
+  async *#found(arrivals: Iterable<Arrival> | AsyncIterable<Arrival>): AsyncGenerator<Found> {
     for await (const arrival of arrivals) {
-      const known = await this.#know(atom, arrival)
+      const known = await this.#know(arrival)
       if (known === undefined) continue
       await this.#sets.lookUp(arrival.position, arrival.sequence)
       yield { ...arrival, ...known }
     }
   }
 
-  async #know(
-    { repo }: AtomInput,
-    { commit }: Arrival,
-  ): Promise<Pick<Found, 'info' | 'roots'> | undefined> {
+  async #know({ position, commit }: Arrival): Promise<Pick<Found, 'info' | 'roots'> | undefined> {
     if (this.#known.has(commit)) return this.#known.get(commit)
-    const info = await findCommit(this.#tx, repo, commit)
+    const repo = this.#branches[position]?.repo
+    const info = repo && (await findCommit(this.#tx, repo, commit))
     const known = info && { info, roots: await this.#rootRepos.rootsOf(info) }
     this.#known.set(commit, known)
     return known

@@ -1,17 +1,20 @@
 import type { CommitId, PipelineName, RepoName } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
 import {
-  areAllMadeFrom,
   type Arrival,
   arrivalOf,
   type ArrivalRow,
-  arrivalsMadeFrom,
+  lacksNothing,
   pageMax,
   type SequenceRange,
 } from './arrivals.ts'
 
 /** Rows that are read first, since the newest mostly fits; `pageMax` after that. */
 const firstMax = 5
+/** So many are looked through one by one, whatever they are made from. */
+const fewMax = 30
+/** Commits made from one that are looked through. */
+const madeMax = 1000
 
 /** A commit of a root repo, and the position since whose choice no other of that repo fits. */
 export interface AgreedRoot {
@@ -26,63 +29,84 @@ export interface FittingArrivals {
   readonly by: ReadonlySet<number>
 }
 
+/** Which arrivals are asked for: of a range, and with what noted as lacking. */
+interface Asked extends SequenceRange {
+  readonly lacks: number
+}
+
 /** The root repos of some arrivals; null where they were not noted. */
 type Kind = string | null
 
 /**
  * What came to one input of a pipeline, as one transaction sees it. Where commits of a root repo are
- * agreed on, those that are made from others are not looked at, however many wait: what is made from an
- * agreed commit is looked up, and arrivals that are made from no commit of its repo stand by themselves.
- * Only where very much is made from each agreed commit, all that waits is looked through, in the database.
+ * agreed on, those that are made from others are not looked at, however many wait: what is made from the
+ * rarest agreed commit is looked up, and arrivals that are made from no commit of its repo stand by
+ * themselves. Only where very much is made from each agreed commit, all is looked through that may be
+ * chosen, in the database.
  */
 export class ArrivalsAt {
   readonly #tx: ReadTransaction
   readonly #pipeline: PipelineName
   readonly #position: number
+  readonly #repo: RepoName
   #kinds: readonly Kind[] | undefined
-  readonly #areAllMadeFrom = new Map<RepoName, boolean>()
+  readonly #madeCounts = new Map<CommitId, number>()
 
-  constructor(tx: ReadTransaction, pipeline: PipelineName, position: number) {
+  /** `repo`: the one that the input reads. */
+  constructor(tx: ReadTransaction, pipeline: PipelineName, position: number, repo: RepoName) {
     this.#tx = tx
     this.#pipeline = pipeline
     this.#position = position
+    this.#repo = repo
   }
 
-  /** Of those within a range, at least the ones that are made from no other commits than agreed. */
-  async fitting(agreed: readonly AgreedRoot[], within: SequenceRange): Promise<FittingArrivals> {
+  /**
+   * Of those within a range, at least the ones that are made from no other commits than agreed, and may
+   * be chosen; with `lacks`, those of which it is noted that this position has nothing for them.
+   */
+  async fitting(
+    agreed: readonly AgreedRoot[],
+    within: SequenceRange,
+    lacks: number = lacksNothing,
+  ): Promise<FittingArrivals> {
+    const asked = { ...within, lacks }
+    const own = agreed.find(({ repo }) => repo === this.#repo)
+    if (own !== undefined) {
+      const isAny = await this.hasAny(within, lacks)
+      const arrivals = isAny ? await this.#of(own.commit, asked) : []
+      return { arrivals: each(arrivals), by: new Set(isAny ? [own.by] : []) }
+    }
     const parts: AsyncIterator<Arrival>[] = []
     const by = new Set<number>()
-    let left = await this.#findKinds()
-    for (const root of agreed) {
-      const others = await this.#notMadeFrom(root.repo, left)
-      if (others.length === left.length) continue
-      const made = await arrivalsMadeFrom(
-        this.#tx,
-        root.commit,
-        this.#pipeline,
-        this.#position,
-        within,
-      )
-      if (made === undefined) continue
-      parts.push(each(made))
-      by.add(root.by)
-      left = others
-    }
-    for (const kind of left) {
+    for (const kind of await this.#findKinds()) {
       const concerned = agreed.filter(({ repo }) => isMadeFrom(kind, repo) !== false)
-      parts.push(this.#ofKind(kind, concerned, within))
+      const countMax = concerned.length === 0 ? 1 : fewMax
+      const count = await this.#countUpTo(countMax, kind, asked)
+      if (count === 0) continue
+      const isFew = count < fewMax || kind === null
+      const rarest = isFew ? undefined : await this.#rarestOf(concerned)
+      parts.push(this.#ofKind(kind, { concerned, rarest }, asked))
       for (const root of concerned) by.add(root.by)
     }
     return { arrivals: newestFirst(parts), by }
   }
 
+  /** Whether there is any within a range, whatever it is made from; `lacks` as in `fitting`. */
+  async hasAny(within: SequenceRange, lacks: number = lacksNothing): Promise<boolean> {
+    for (const kind of await this.#findKinds()) {
+      if ((await this.#countUpTo(1, kind, { ...within, lacks })) > 0) return true
+    }
+    return false
+  }
+
   /** The arrival of a commit, if it is there. */
-  async of(commit: CommitId, { from, below }: SequenceRange): Promise<readonly Arrival[]> {
+  async #of(commit: CommitId, { from, below, lacks }: Asked): Promise<readonly Arrival[]> {
     const rows = await this.#tx.all<ArrivalRow>(
       `SELECT sequence, position, commit_id FROM pipeline_arrivals
-        WHERE commit_id = ? AND pipeline || '' = ? ORDER BY sequence + 0 DESC`,
+        WHERE commit_id = ? AND pipeline || '' = ? AND lacks + 0 = ? ORDER BY sequence + 0 DESC`,
       commit,
       this.#pipeline,
+      lacks,
     )
     return rows
       .map(arrivalOf)
@@ -92,16 +116,40 @@ export class ArrivalsAt {
       )
   }
 
-  /** Those of `kinds` that may have arrivals which are made from no commit of a repo. */
-  async #notMadeFrom(repo: RepoName, kinds: readonly Kind[]): Promise<readonly Kind[]> {
-    const others = kinds.filter((kind) => isMadeFrom(kind, repo) !== true)
-    if (!others.includes(null)) return others
-    let areAll = this.#areAllMadeFrom.get(repo)
-    if (areAll === undefined) {
-      areAll = await areAllMadeFrom(this.#tx, repo, this.#pipeline, this.#position)
-      this.#areAllMadeFrom.set(repo, areAll)
+  async #countUpTo(countMax: number, kind: Kind, asked: Asked): Promise<number> {
+    const { isOfKind, values } = this.#condition(kind)
+    const found = await this.#tx.get<{ readonly count: number }>(
+      `SELECT COUNT(*) AS count FROM (SELECT sequence FROM pipeline_arrivals
+        WHERE pipeline = ? AND position = ? AND ${isOfKind} AND lacks = ?
+          AND sequence >= ? AND sequence < ? LIMIT ?) AS some`,
+      ...values,
+      ...valuesOf(asked),
+      countMax,
+    )
+    return found?.count ?? 0
+  }
+
+  /** The one from which least is made; undefined when that is so much that looking for it is no gain. */
+  async #rarestOf(agreed: readonly AgreedRoot[]): Promise<CommitId | undefined> {
+    let rarest: { readonly commit: CommitId; readonly count: number } | undefined
+    for (const { commit } of agreed) {
+      const count = await this.#madeCountOf(commit)
+      if (count < (rarest?.count ?? madeMax)) rarest = { commit, count }
     }
-    return areAll ? [] : others
+    return rarest?.commit
+  }
+
+  async #madeCountOf(commit: CommitId): Promise<number> {
+    const known = this.#madeCounts.get(commit)
+    if (known !== undefined) return known
+    const made = await this.#tx.get<{ readonly count: number }>(
+      'SELECT COUNT(*) AS count FROM (SELECT id FROM commit_provenance WHERE ancestor = ? LIMIT ?) AS some',
+      commit,
+      madeMax,
+    )
+    const count = made?.count ?? 0
+    this.#madeCounts.set(commit, count)
+    return count
   }
 
   /** A search for each: there are few. */
@@ -127,29 +175,52 @@ export class ArrivalsAt {
   /** Those of one kind that are made from no other commits than agreed, page by page. */
   async *#ofKind(
     kind: Kind,
-    agreed: readonly AgreedRoot[],
-    { from, below }: SequenceRange,
+    roots: { readonly concerned: readonly AgreedRoot[]; readonly rarest: CommitId | undefined },
+    asked: Asked,
   ): AsyncGenerator<Arrival> {
-    const isOfKind = kind === null ? 'roots IS NULL' : 'roots = ?'
-    const isFitting = agreed.map(
+    const { isOfKind, values } = this.#condition(kind)
+    const isFitting = roots.concerned.map(
       () => `AND NOT EXISTS (SELECT 1 FROM commit_provenance p
         WHERE p.id = commit_id AND p.ancestor_repo = ? AND p.ancestor <> ?)`,
     )
+    const { rarest } = roots
+    const among =
+      rarest === undefined
+        ? `pipeline = ? AND position = ? AND ${isOfKind} AND lacks = ? AND sequence >= ? AND sequence < ?`
+        : // What is computed has no index: it goes by the commits, which are few.
+          `commit_id IN (SELECT id FROM commit_provenance WHERE ancestor = ?)
+            AND pipeline || '' = ? AND position + 0 = ? AND roots || '' = ? AND lacks + 0 = ?
+            AND sequence + 0 >= ? AND sequence + 0 < ?`
+    const order = rarest === undefined ? 'sequence' : 'sequence + 0'
     const sql = `SELECT sequence, position, commit_id FROM pipeline_arrivals
-      WHERE pipeline = ? AND position = ? AND ${isOfKind} AND sequence >= ? AND sequence < ?
-        ${isFitting.join(' ')} ORDER BY sequence DESC LIMIT ?`
-    const given = [this.#pipeline, this.#position, ...(kind === null ? [] : [kind])]
-    const roots = agreed.flatMap(({ repo, commit }) => [repo, commit])
-    const least = Math.max(from, Number.MIN_SAFE_INTEGER)
-    let before = Math.min(below, Number.MAX_SAFE_INTEGER)
+      WHERE ${among} ${isFitting.join(' ')} ORDER BY ${order} DESC LIMIT ?`
+    const others = roots.concerned.flatMap(({ repo, commit }) => [repo, commit])
+    let { below } = asked
     for (let countMax = firstMax; ; countMax = pageMax) {
-      const rows = await this.#tx.all<ArrivalRow>(sql, ...given, least, before, ...roots, countMax)
+      const rows = await this.#tx.all<ArrivalRow>(
+        sql,
+        ...(rarest === undefined ? [] : [rarest]),
+        ...values,
+        ...valuesOf({ ...asked, below }),
+        ...others,
+        countMax,
+      )
       yield* rows.map(arrivalOf)
       const last = rows.at(-1)
       if (last === undefined || rows.length < countMax) return
-      before = last.sequence
+      below = last.sequence
     }
   }
+
+  #condition(kind: Kind): { readonly isOfKind: string; readonly values: (string | number)[] } {
+    const values = [this.#pipeline, this.#position, ...(kind === null ? [] : [kind])]
+    return { isOfKind: kind === null ? 'roots IS NULL' : 'roots = ?', values }
+  }
+}
+
+function valuesOf({ lacks, from, below }: Asked): readonly number[] {
+  const least = Math.max(from, Number.MIN_SAFE_INTEGER)
+  return [lacks, least, Math.min(below, Number.MAX_SAFE_INTEGER)]
 }
 
 /** Undefined where it was not noted. */
