@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 
 import type { Clock } from '../../base/clock.ts'
-import { Turns } from '../../base/turns.ts'
+import { type InNextTurn, Turns } from '../../base/turns.ts'
 import { threadsOf } from './child-processes.ts'
 
 /** Of more processes, or of more threads, it takes too long to find out that none of them runs. */
@@ -11,6 +11,9 @@ const roundsMax = 200
 /** Those after which there is no pause: for what is on its way to a stop, which may need this processor. */
 const quickRoundsMax = 2
 const pauseMs = 1
+/** A turn, not a time: no clock could say it. */
+// oxlint-disable-next-line no-restricted-globals
+const inNextTurn: InNextTurn = setImmediate
 
 /** What was seen of some processes: the same text twice, if none of their threads has run meanwhile. */
 interface Sight {
@@ -34,7 +37,7 @@ export async function stopAll(
   list: () => readonly number[],
   clock: Clock,
 ): Promise<readonly number[] | undefined> {
-  const turns = new Turns(clock, setImmediate)
+  const turns = new Turns(clock, inNextTurn)
   for (let round = 0; round < roundsMax; round += 1) {
     const pids = list()
     if (pids.length > stoppedMax) return undefined
@@ -50,9 +53,7 @@ export async function stopAll(
 
 async function nextTurn(): Promise<void> {
   await new Promise<void>((resolve) => {
-    // A turn, not a time: no clock could say it.
-    // oxlint-disable-next-line no-restricted-globals
-    setImmediate(resolve)
+    inNextTurn(resolve)
   })
 }
 
