@@ -10,7 +10,7 @@ import { hasBacklog } from './jobs/arrivals.ts'
 import { commitsAbove } from './jobs/commits-above.ts'
 import { cutOffRepos } from './jobs/cut-off-repos.ts'
 import { flushCause } from './jobs/flush-causes.ts'
-import { lastOwnJobOver, openJobOver } from './jobs/open-job.ts'
+import { lastJobOver, openJobOver } from './jobs/jobs-over.ts'
 import { branchesOf } from './inputs.ts'
 import { jobTopic } from './job-records.ts'
 import { findPipeline, pipelineTopic, type PipelineRecord } from './pipeline-records.ts'
@@ -98,7 +98,7 @@ async function isServed(
 ): Promise<boolean> {
   const pipeline = await findPipeline(tx, name)
   if (pipeline?.spec.service === undefined) return false
-  const job = await lastOwnJobOver(tx, name, commits)
+  const job = await lastJobOver(tx, name, commits)
   return job?.state === 'running' || job?.state === 'killed'
 }
 
@@ -134,7 +134,7 @@ async function failureOf(
   pipeline: string,
   commits: readonly CommitName[],
 ): Promise<string | undefined> {
-  const job = await lastOwnJobOver(tx, pipeline, commits)
+  const job = await lastJobOver(tx, pipeline, commits)
   if (job === undefined || (job.state !== 'failure' && job.state !== 'killed')) return undefined
   const what = job.state === 'killed' ? 'was stopped' : 'failed'
   const why = job.reason === '' ? '' : `: ${job.reason}`
@@ -148,7 +148,7 @@ async function deadEnd(
   commits: readonly CommitName[],
 ): Promise<string | undefined> {
   if (state !== 'failure' || commits.length === 0) return undefined
-  if ((await lastOwnJobOver(tx, name, commits)) !== undefined) return undefined
+  if ((await lastJobOver(tx, name, commits)) !== undefined) return undefined
   return `pipeline ${name} has failed: ${recentError}`
 }
 

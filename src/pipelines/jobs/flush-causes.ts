@@ -10,7 +10,7 @@ import { hasEnded } from '../states.ts'
 import { hasBacklog } from './arrivals.ts'
 import { commitsAbove } from './commits-above.ts'
 import { finishedHead } from './input-heads.ts'
-import { lastOwnJobOver, openJobOver } from './open-job.ts'
+import { lastJobOver, openJobOver } from './jobs-over.ts'
 import { type Future, Prospects } from './prospects.ts'
 
 /** Pipelines that are looked at for one repo. */
@@ -46,7 +46,7 @@ export async function flushCause(
       cause = (await causeByHand(tx, name, own)) ?? cause
       continue
     }
-    const job = (await openJobOver(tx, pipeline, own)) ?? (await lastOwnJobOver(tx, name, own))
+    const job = (await openJobOver(tx, pipeline, own)) ?? (await lastJobOver(tx, name, own))
     const isOver = job !== undefined && hasEnded(job.state)
     if (isOver && name !== repo) continue
     if (!isOver) {
