@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
@@ -11,6 +11,7 @@ import type { OutputExports } from '../pipelines/output-exports.ts'
 import { ChoosingExecutor } from '../executors/choosing.ts'
 import type { ContainerExecutor, PullSecrets } from '../executors/containers.ts'
 import { requireSocket } from '../executors/engine-places.ts'
+import { allowEpollWatches } from '../executors/process/epoll-watches.ts'
 import { engineVariables, secretsRoot } from '../executors/engine-storage.ts'
 import {
   openProcessExecutor,
@@ -98,6 +99,8 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
   const { executor, processes } = await openExecutors(ports, later)
   opened.use(executor)
   tellOfStart({ executor, processes }, log)
+  // Else there is nothing else that bounds them.
+  if (processes.holds.has('memory')) leaveEpollWatches(log)
   const secretKeys = await openSecretKeys(ports)
   const processing = createProcessing({
     ...ports,
@@ -154,6 +157,14 @@ function tellOfStart({ executor, processes }: Executors, log: Log): void {
   for (const text of [...notices, ...processes.leftovers, ...executor.containerLeftovers]) {
     log.warning(text)
   }
+}
+
+function leaveEpollWatches(log: Log): void {
+  const raised = allowEpollWatches(totalmem())
+  if (raised === undefined) return
+  log.info('fs.epoll.max_user_watches was raised, so that memory bounds what user code takes', {
+    ...raised,
+  })
 }
 
 /** What keeps the server from starting a container by itself, such as a full disk, is a finding, too. */
