@@ -11,7 +11,7 @@ import type { OutputExports } from '../pipelines/output-exports.ts'
 import { ChoosingExecutor } from '../executors/choosing.ts'
 import type { ContainerExecutor, PullSecrets } from '../executors/containers.ts'
 import { requireSocket } from '../executors/engine-places.ts'
-import { allowEpollWatches } from '../executors/process/epoll-watches.ts'
+import { allowEpollWatches } from '../executors/epoll-watches.ts'
 import { engineVariables, secretsRoot } from '../executors/engine-storage.ts'
 import {
   openProcessExecutor,

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { TemporaryDirectory } from '../../testing/temporary-directory.ts'
+import { TemporaryDirectory } from '../testing/temporary-directory.ts'
 import { allowEpollWatches } from './epoll-watches.ts'
 
 test('more watches are allowed than memory has room for, and never fewer than before', async () => {
