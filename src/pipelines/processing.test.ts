@@ -352,7 +352,7 @@ test('a job whose input was deleted meanwhile fails and says so', async () => {
   deleted.resolve(undefined)
   const [job] = await world.processing.jobs.list('slow')
   const ended = await world.processing.jobs.waitForEnd(job?.id ?? '', new AbortController().signal)
-  expect(ended).toMatchObject({ state: 'failure', reason: expect.stringContaining('was deleted') })
+  expect(ended).toMatchObject({ state: 'failure', reason: 'the input repo in has been deleted' })
 })
 
 function atomNamedIn(repo: string): RequestedInput {
