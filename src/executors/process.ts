@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,6 +19,7 @@ import type { EngineVariables } from './engine-storage.ts'
 import { Leftovers } from './leftovers.ts'
 import { ControlGroups } from './process/control-groups.ts'
 import { Descriptors } from './process/descriptors.ts'
+import { Openings } from './process/openings.ts'
 import { DiskWatch, reservedPartOf } from './process/disk-watch.ts'
 import { ProcessWatch } from './process/process-watch.ts'
 import { requireAssignable } from './process/environment.ts'
@@ -81,6 +83,8 @@ export interface ProcessExecutorOptions {
 export const usualProgramPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const outputBytesMaxDefault = 512 * 1024
 const processCountMaxDefault = 4096
+/** One of the two waits for a disk, or a program that ends. */
+const openingsPerProcessor = 2
 /** Until a crash is cleared up after, which then goes on. */
 const clearMsMax = 2000
 
@@ -199,11 +203,13 @@ export class ProcessExecutor implements Executor {
   readonly #slots = new Map<string, Slot>()
   readonly #closing = new AbortController()
   readonly #descriptors: Descriptors
+  readonly #openings: Openings
 
   /** Use `openProcessExecutor`. `options.directory` exists and is a real path. */
   constructor(options: OpenedOptions, choice: IsolationChoice) {
     this.#options = options
     this.#descriptors = new Descriptors(options.openFilesMax ?? Number.POSITIVE_INFINITY)
+    this.#openings = new Openings(options.clock, openingsPerProcessor * availableParallelism())
     this.#choice = choice
   }
 
@@ -323,7 +329,9 @@ export class ProcessExecutor implements Executor {
       throw new UnavailableError(`${failureText(choice.reason)}; pachd tries again with each job`)
     }
     if (choice.kind === 'sandbox') requireArchiver(secrets, toolPath)
-    using _ = this.#descriptors.take()
+    using held = new DisposableStack()
+    held.use(await this.#openings.take(signal))
+    held.use(this.#descriptors.take())
     try {
       return await this.#open(choice, { transform, secrets, signal })
     } catch (error) {
