@@ -337,6 +337,7 @@ test('a full disk leaves ways out', async (context) => {
   await using child = new ChildPachd(argsFor(root))
   await using client = new TestClient(await child.ready)
   expect(await getText(client, fileOf('r', 'master', 'kept'))).toBe('here')
+  await client.pfs.deleteRepo({ repo: slow })
   await client.pfs.deleteRepo({ repo: { name: 'r' } })
   await rm(filler)
   await client.pfs.createRepo({ repo: { name: 'again' } })
