@@ -1,3 +1,4 @@
+import type { Instant } from '../../base/clock.ts'
 import { compareBytes, utf8 } from '../../base/bytes.ts'
 import { CheckRun } from '../../base/check-run.ts'
 import { DomainError } from '../../base/errors.ts'
@@ -61,10 +62,11 @@ async function rest(simulation: Simulation, ms = 0): Promise<void> {
 }
 
 async function checkAtRest(simulation: Simulation): Promise<void> {
+  const restAt = simulation.events.wall()
   simulation.observe()
   simulation.checkLimits()
   await simulation.untilDone('check ticks', () => checkTicks(simulation))
-  await simulation.untilDone('check jobs', () => checkJobs(simulation))
+  await simulation.untilDone('check jobs', () => checkJobs(simulation, restAt))
   await simulation.untilDone('check services', () =>
     checkServices(simulation, async (repo, commit) => {
       const isThere = (await inspect(simulation, repo, commit)) !== undefined
@@ -213,8 +215,8 @@ async function checkExports(simulation: Simulation): Promise<void> {
   }
 }
 
-/** Every job that is remembered came to what its inputs say. */
-async function checkJobs(simulation: Simulation): Promise<void> {
+/** Every job that is remembered came to what its inputs say; since `restAt`, a clock may have made another. */
+async function checkJobs(simulation: Simulation, restAt: Instant): Promise<void> {
   const { jobs, pipelines } = simulation.server.processing
   const running = new Set<string>()
   for (const { name, spec, state } of await pipelines.list()) {
@@ -223,7 +225,8 @@ async function checkJobs(simulation: Simulation): Promise<void> {
   for (const job of await jobs.list()) {
     const name = `job ${job.id} of ${job.pipeline}`
     if (!hasEnded(job.state)) {
-      if (running.has(job.pipeline)) simulation.break(`${name} is ${job.state} for ever`)
+      const isOld = job.startedAt === undefined || job.startedAt < restAt
+      if (isOld && running.has(job.pipeline)) simulation.break(`${name} is ${job.state} for ever`)
       continue
     }
     if ((await jobs.specOf(job))?.service !== undefined) {
