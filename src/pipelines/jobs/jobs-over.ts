@@ -3,6 +3,7 @@ import type { ReadTransaction } from '../../database/database.ts'
 import type { CommitName } from '../../versioning/ports.ts'
 import { findJob, type JobRecord } from '../job-records.ts'
 import { findPipeline, type PipelineRecord } from '../pipeline-records.ts'
+import { hasEnded, type JobState } from '../states.ts'
 
 /** Up to so many jobs over a commit are looked at one by one, and not those of the pipeline. */
 const fewMax = 200
@@ -44,7 +45,7 @@ export async function openJobOver(
   const found =
     few === undefined
       ? await openOver(tx, pipelineId, ids)
-      : few.filter((job) => job.pipeline_id === pipelineId && openStates.has(job.state))
+      : few.filter((job) => job.pipeline_id === pipelineId && !hasEnded(job.state))
   const killed = await tx.get<{ readonly sequence: number }>(
     'SELECT sequence FROM killed_jobs WHERE pipeline_id = ?',
     pipelineId,
@@ -53,13 +54,11 @@ export async function openJobOver(
   return open && (await findJob(tx, open.id))
 }
 
-const openStates: ReadonlySet<string> = new Set(['starting', 'running'])
-
 type JobOver = {
   readonly id: string
   readonly pipeline: string
   readonly pipeline_id: string
-  readonly state: string
+  readonly state: JobState
   readonly sequence: number
 }
 const columns = 'id, pipeline, pipeline_id, state, sequence'
