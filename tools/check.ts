@@ -9,7 +9,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { type Counts, countTests, skippedTests, type TestReport } from './test-report.ts'
+import { type Counts, reportVariable, type TestReport } from './test-report.ts'
 
 interface Step {
   readonly name: string
@@ -93,14 +93,17 @@ async function runTests(files: readonly string[]): Promise<Counts> {
   const folder = await mkdtemp(join(tmpdir(), 'check-'))
   try {
     const file = join(folder, 'report.json')
-    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`]
+    process.env[reportVariable] = file
+    const reporters = ['--reporter=default', '--reporter=./tools/test-report.ts']
     const args = ['node_modules/vitest/vitest.mjs', 'run', ...reporters, ...files]
     const { passed } = await run(args, 'inherit')
     if (!existsSync(file)) return { passed: 0, failed: 1 }
     const report = JSON.parse(await readFile(file, 'utf8')) as TestReport
-    const skipped = skippedTests(report, process.cwd())
+    const { skipped, failures } = report
     if (skipped.length > 0) console.log(`${skipped.length} skipped:\n${skipped.join('\n')}`)
-    return countTests(report, passed)
+    if (failures.length > 0) console.log(`${failures.length} failed:\n${failures.join('\n')}`)
+    // A run that says that it failed, and not of what, has failed, too.
+    return !passed && report.failed === 0 ? { passed: report.passed, failed: 1 } : report
   } finally {
     await rm(folder, { recursive: true })
   }

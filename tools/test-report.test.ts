@@ -1,39 +1,53 @@
+import { execFile } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 
-import { countTests, skippedTests, type TestReport } from './test-report.ts'
+import { TemporaryDirectory } from '../src/testing/temporary-directory.ts'
+import { reportVariable } from './test-report.ts'
 
-const report: TestReport = {
-  numPassedTests: 2,
-  numFailedTests: 0,
-  testResults: [
-    {
-      name: '/checkout/src/a.test.ts',
-      status: 'passed',
-      assertionResults: [
-        { status: 'passed', fullName: 'is run' },
-        { status: 'skipped', fullName: 'in a sandbox needs control groups' },
-      ],
-    },
-    {
-      name: '/checkout/test/b.test.ts',
-      status: 'passed',
-      assertionResults: [
-        { status: 'passed', fullName: 'is run, too' },
-        { status: 'pending', fullName: 'needs a disk' },
-      ],
-    },
-    { name: '/checkout/test/c.test.ts', status: 'failed', assertionResults: [] },
-  ],
+const vitest = fileURLToPath(new URL('../node_modules/vitest/vitest.mjs', import.meta.url))
+const reporter = fileURLToPath(new URL('./test-report.ts', import.meta.url))
+
+const files = {
+  'a.test.ts': `
+    test('is run', () => {})
+    test('is run, too', () => {})
+    test.skip('needs a disk', () => {})
+    test('is wrong', () => { throw new Error('of one line\\nand another') })
+  `,
+  'b.test.ts': `
+    describe('with an engine', () => {
+      beforeAll(() => { throw new Error('that does not start') })
+      test('is never begun', () => {})
+    })
+  `,
+  'c.test.ts': `throw new Error('not loaded')`,
+  'd.test.ts': `
+    test('leaves something', () => { void Promise.reject(new Error('that nobody waits for')) })
+  `,
 }
 
-test('tests that are left out are told by name', () => {
-  expect(skippedTests(report, '/checkout')).toEqual([
-    'src/a.test.ts: in a sandbox needs control groups',
-    'test/b.test.ts: needs a disk',
-  ])
-})
-
-test('a file that did not load has failed', () => {
-  expect(countTests(report, true)).toEqual({ passed: 2, failed: 1 })
-  expect(countTests({ ...report, testResults: [] }, false)).toEqual({ passed: 2, failed: 1 })
+test('a report counts and names what failed, in a test or outside of one, and what was left out', async () => {
+  await using directory = await TemporaryDirectory.create()
+  for (const [name, text] of Object.entries(files)) await writeFile(directory.join(name), text)
+  const report = directory.join('report.json')
+  const args = [vitest, 'run', '--globals', '--root', directory.path, `--reporter=${reporter}`]
+  const code = await new Promise((resolve) => {
+    const env = { ...process.env, [reportVariable]: report }
+    execFile(process.execPath, args, { env, cwd: directory.path }, (error) => resolve(error?.code))
+  })
+  expect(code).toBe(1)
+  const read = JSON.parse(await readFile(report, 'utf8')) as { failures: readonly string[] }
+  expect({ ...read, failures: read.failures.toSorted() }).toEqual({
+    passed: 3,
+    failed: 4,
+    failures: [
+      'a.test.ts: is wrong: of one line',
+      'b.test.ts: with an engine: that does not start',
+      'c.test.ts: not loaded',
+      'outside of any test: that nobody waits for',
+    ],
+    skipped: ['a.test.ts: needs a disk'],
+  })
 })
