@@ -29,7 +29,7 @@ const nanosPerMs = 1_000_000
 
 /** What whoever runs the server may ask for. */
 export interface AdminPorts {
-  readonly facts: () => ServerFacts
+  readonly facts: () => Promise<ServerFacts>
   /** Checks everything that is stored, until nobody takes events any more. */
   readonly check: (
     options: { readonly full: boolean; readonly fix: boolean },
@@ -67,16 +67,16 @@ export function adminRoutes({
       }
     },
 
-    inspectServer() {
-      const { release, uptimeMs, executor, notices } = facts()
+    async inspectServer() {
+      const { release, uptimeMs, executor, notices } = await facts()
       const seconds = Math.floor(uptimeMs / msPerSecond)
       const nanos = Math.floor((uptimeMs - seconds * msPerSecond) * nanosPerMs)
-      return Promise.resolve({
+      return {
         version: release,
         uptime: { seconds: BigInt(seconds), nanos },
         executor,
         notices: [...notices],
-      })
+      }
     },
 
     listStoreWaits({ bucket }) {

@@ -54,7 +54,7 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
   /** Looks for the engine. */
   static async open(options: ChoosingExecutorOptions): Promise<ChoosingExecutor> {
     const executor = new ChoosingExecutor(options)
-    await executor.look()
+    await executor.#lookForEngine()
     return executor
   }
 
@@ -84,7 +84,7 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
 
   /** Looks for the engine, and has it start a container. */
   async diagnoseEngine(): Promise<EngineDiagnosis> {
-    await this.look()
+    await this.#lookForEngine()
     const containers = this.#containers
     const isWanted = this.#options.choice === 'container'
     const found = { isOpen: containers.kind === 'open', isWanted, text: this.engineText }
@@ -93,6 +93,12 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
       this.#trying = undefined
     })
     return { ...found, trial: await this.#trying }
+  }
+
+  /** An engine is not waited for. */
+  async look(): Promise<void> {
+    this.#lookAgain()
+    if (this.#options.choice !== 'container') await this.#options.process.look()
   }
 
   placeOf(transform: Transform): string {
@@ -126,7 +132,7 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
     const conflict = this.#conflict(transform)
     if (conflict !== undefined) throw new FailedPreconditionError(conflict)
     const { process, openContainers } = this.#options
-    if (this.#wants(transform) !== 'process') await this.look()
+    if (this.#wants(transform) !== 'process') await this.#lookForEngine()
     if (this.#nameFor(transform) === 'process')
       return await process.openSlot(transform, signal, secrets)
     const containers = this.#containers
@@ -143,7 +149,7 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
 
   async buildImage(build: ImageBuild, signal: AbortSignal): Promise<string> {
     const { choice, openContainers } = this.#options
-    await this.look()
+    await this.#lookForEngine()
     const containers = this.#containers
     if (containers.kind === 'open') return await containers.executor.buildImage(build, signal)
     if (choice === 'process' || openContainers === undefined) {
@@ -185,11 +191,11 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
 
   /** Without waiting: whoever asks next hears of it. */
   #lookAgain(): void {
-    void this.look().catch(() => {})
+    void this.#lookForEngine().catch(() => {})
   }
 
   /** Looks for the engine, if it was not there a while ago. */
-  async look(): Promise<void> {
+  async #lookForEngine(): Promise<void> {
     const { choice, openContainers, clock } = this.#options
     if (choice === 'process' || openContainers === undefined) return
     const containers = this.#containers

@@ -242,6 +242,9 @@ export class ContainerExecutor implements Executor, ImageBuilds {
     return `container (${this.#facts.title})`
   }
 
+  /** What holds was found out when this opened. */
+  async look(): Promise<void> {}
+
   notices(transform: Transform): readonly string[] {
     const notices = [
       ...guardNotices(this.#facts.namespaceGuard),

@@ -68,7 +68,7 @@ test('whoever asks for notices has it tried again', () => {
     await using executor = await open()
     allow('pid', 1000)
     executor.notices(sh('true'))
-    await executor.look()
+    await executor.lookWhole()
     told(executor)
   `)
   expect(lines).toEqual(['root'])

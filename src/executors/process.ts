@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { type Clock, waitAtMost } from '../base/clock.ts'
-import { DomainError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
+import { assert, DomainError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
 import { newHexId, type Random } from '../base/random.ts'
 import {
   type Executor,
@@ -34,6 +34,7 @@ import {
   type IsolationChoice,
   type SandboxChoice,
   type SandboxTrial,
+  untried,
 } from './process/isolation.ts'
 import { RemoteMounts } from './process/remote-mounts.ts'
 import { PlainSlot } from './process/plain-slot.ts'
@@ -77,6 +78,8 @@ export interface ProcessExecutorOptions {
   readonly openFilesMax?: number
   /** Instead of the best that the machine allows. */
   readonly isolation?: Isolation
+  /** Told once what whoever looks after the server should know, if the first try to make a sandbox takes long or fails. */
+  readonly onWarning?: (text: string) => void
 }
 
 /** Where systems keep programs. Nothing of the server's own `PATH`, which is its user's. */
@@ -87,6 +90,11 @@ const processCountMaxDefault = 4096
 const openingsPerProcessor = 2
 /** Until a crash is cleared up after, which then goes on. */
 const clearMsMax = 2000
+const tellMsMin = 5000
+/** Who asks what holds does not wait for a disk that does not answer. */
+const lookMsMax = 3000
+const lateText =
+  'trying to make a sandbox takes long: the machine is overloaded, or a disk does not answer; jobs wait for it, and it is given up in a minute at most, and tried again later'
 
 interface OpenedOptions extends ProcessExecutorOptions {
   readonly leftovers: Leftovers
@@ -100,7 +108,7 @@ interface OpenedOptions extends ProcessExecutorOptions {
   readonly processWatch: ProcessWatch
 }
 
-/** Finds out once what this machine allows. */
+/** What this machine allows is found out when it is needed first. */
 export async function openProcessExecutor(
   options: ProcessExecutorOptions,
 ): Promise<ProcessExecutor> {
@@ -123,8 +131,6 @@ export async function openProcessExecutor(
   const groups = opened.use(await ControlGroups.open(groupsName, { clock, leftovers }))
   const remoteMounts = new RemoteMounts(clock)
   const finder = opened.use(new HiddenPlacesFinder(clock, remoteMounts))
-  // Not before this process is in its own group, with all that it starts. Slots without a sandbox hide nothing.
-  if (options.isolation !== 'none') finder.warm()
   const startLooks = opened.use(new StartLooks(clock))
   const diskBounds = {
     datumBytesMax: options.bounds?.diskBytesMax ?? Number.POSITIVE_INFINITY,
@@ -145,16 +151,18 @@ export async function openProcessExecutor(
     diskWatch,
     processWatch,
   }
-  const choice = await choose(resolved, new AbortController().signal)
   opened.move()
-  return new ProcessExecutor(resolved, choice)
+  return new ProcessExecutor(resolved, untried)
 }
 
 async function choose(options: OpenedOptions, signal: AbortSignal): Promise<IsolationChoice> {
   const reason = await fifosFault(options.directory)
   if (reason !== undefined) return { kind: 'impossible', reason }
   if (options.isolation !== undefined) return choiceOf(options.isolation)
-  return await chooseIsolation(options.clock, (choice) => trySandbox(options, choice, signal))
+  options.finder.warm()
+  const trial = async (choice: SandboxChoice): Promise<SandboxTrial> =>
+    await trySandbox(options, choice, signal)
+  return await chooseIsolation(options.clock, trial, signal)
 }
 
 async function trySandbox(
@@ -198,7 +206,7 @@ function systemCode(error: unknown): unknown {
 export class ProcessExecutor implements Executor {
   readonly name = 'process'
   readonly #options: OpenedOptions
-  #choice: IsolationChoice
+  #choice: IsolationChoice | typeof untried
   #looking: Promise<void> | undefined
   readonly #slots = new Map<string, Slot>()
   readonly #closing = new AbortController()
@@ -206,14 +214,17 @@ export class ProcessExecutor implements Executor {
   readonly #openings: Openings
 
   /** Use `openProcessExecutor`. `options.directory` exists and is a real path. */
-  constructor(options: OpenedOptions, choice: IsolationChoice) {
+  constructor(options: OpenedOptions, choice: IsolationChoice | typeof untried) {
     this.#options = options
     this.#descriptors = new Descriptors(options.openFilesMax ?? Number.POSITIVE_INFINITY)
     this.#openings = new Openings(options.clock, openingsPerProcessor * availableParallelism())
     this.#choice = choice
   }
 
-  /** `unknown` as long as no sandbox could be made on a machine that may allow one, and where no code can run. */
+  /**
+   * `unknown` before the first look, as long as no sandbox could be made on a machine that may allow one, and where no
+   * code can run.
+   */
   get isolation(): Isolation | 'unknown' {
     const choice = this.#choice
     if (choice.kind === 'sandbox') return choice.mode
@@ -227,17 +238,44 @@ export class ProcessExecutor implements Executor {
     return choice.kind === 'none' ? choice.advice : undefined
   }
 
-  /** Tries again to make a sandbox, if none could be made. */
   async look(): Promise<void> {
-    if (this.#choice.kind !== 'failed') return
-    this.#looking ??= choose(this.#options, this.#closing.signal)
-      .then((choice) => {
-        this.#choice = choice
-      })
-      .finally(() => {
-        this.#looking = undefined
-      })
+    // Whoever opens a slot hears of what fails.
+    await waitAtMost(
+      this.#options.clock,
+      lookMsMax,
+      this.lookWhole().catch(() => {}),
+    )
+  }
+
+  /**
+   * As `look`, however long it takes; if no sandbox could be made, tries again.
+   *
+   * @throws {CancelledError} when this is disposed of meanwhile, else what the system says, as of a full disk.
+   */
+  async lookWhole(): Promise<void> {
+    const { kind } = this.#choice
+    if (kind !== 'untried' && kind !== 'failed') return
+    this.#looking ??= (kind === 'untried' ? this.#lookFirst() : this.#look()).finally(() => {
+      this.#looking = undefined
+    })
     await this.#looking
+  }
+
+  async #look(): Promise<void> {
+    this.#choice = await choose(this.#options, this.#closing.signal)
+  }
+
+  async #lookFirst(): Promise<void> {
+    const { clock, onWarning } = this.#options
+    const timer = new AbortController()
+    const telling = clock.sleep(tellMsMin, timer.signal).then(() => onWarning?.(lateText))
+    telling.catch(() => {})
+    try {
+      await this.#look()
+    } finally {
+      timer.abort()
+    }
+    if (this.isolation === 'unknown') this.isolationNotices.forEach((text) => onWarning?.(text))
   }
 
   /** The bounds that it can tell of when user code comes up against them. */
@@ -271,9 +309,10 @@ export class ProcessExecutor implements Executor {
     return this.#options.leftovers.texts
   }
 
-  /** What is to be said of how user code is set apart. */
+  /** What is to be said of how user code is set apart; nothing before the first look. */
   get isolationNotices(): readonly string[] {
     const choice = this.#choice
+    if (choice.kind === 'untried') return []
     if (choice.kind === 'none') {
       return [
         `there is no sandbox (${choice.reason}): /pfs is the directory named by $PFS, and the code can ` +
@@ -283,7 +322,7 @@ export class ProcessExecutor implements Executor {
     if (choice.kind === 'impossible') return [choice.reason]
     if (choice.kind === 'failed') {
       // Without waiting: whoever asks next hears of it.
-      void this.look().catch(() => {})
+      void this.lookWhole().catch(() => {})
       return [`${failureText(choice.reason)}; until one can be made, jobs fail after a few tries`]
     }
     if (choice.filterLoader !== undefined) return []
@@ -322,8 +361,9 @@ export class ProcessExecutor implements Executor {
     requireAssignable(secrets)
     const sizeFault = programSizeFault(transform)
     if (sizeFault !== undefined) throw new FailedPreconditionError(sizeFault)
-    await unlessAborted(this.look(), signal, 'opening the slot was cancelled')
+    await unlessAborted(this.lookWhole(), signal, 'opening the slot was cancelled')
     const choice = this.#choice
+    assert(choice.kind !== 'untried', 'the machine was looked at')
     if (choice.kind === 'impossible') throw new FailedPreconditionError(choice.reason)
     if (choice.kind === 'failed') {
       throw new UnavailableError(`${failureText(choice.reason)}; pachd tries again with each job`)

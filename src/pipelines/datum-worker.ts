@@ -46,6 +46,8 @@ export interface DatumWorker extends AsyncDisposable {
 
 /** Where workers come from. */
 export interface DatumWorkers {
+  /** Finds out how this server runs code, unless that is known, as `Executor.look` does. */
+  look(): Promise<void>
   /** One-line notices for people about how this server runs `transform`; often none. */
   notices(transform: Transform): readonly string[]
   /** Where user code of `transform` runs, for people. */

@@ -9,6 +9,11 @@ export interface Executor extends AsyncDisposable {
   readonly name: ExecutorName
   /** Where user code of `transform` runs, for people: `process`, `container (Docker 27.1)`. */
   placeOf(transform: Transform): string
+  /**
+   * Finds out how this executor runs code, unless that is known: before, `notices` lacks what depends on it. Takes
+   * a few seconds at most, and never fails; what takes longer goes on.
+   */
+  look(): Promise<void>
   /** One-line notices about what this executor does with `transform`, for people; often none. */
   notices(transform: Transform): readonly string[]
   /**

@@ -15,6 +15,8 @@ class CountedWorkers implements DatumWorkers {
     return 'test'
   }
 
+  async look(): Promise<void> {}
+
   notices(): readonly string[] {
     return []
   }

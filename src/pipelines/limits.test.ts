@@ -71,6 +71,7 @@ test('user code that runs too long is ended, and tried again until there were en
 test('the time of a datum goes on while its output is stored', async () => {
   const workers: DatumWorkers = {
     placeOf: () => 'test',
+    look: async () => {},
     notices: () => [],
     open: async () => ({
       process: async (work) => {

@@ -11,6 +11,7 @@ const clock = new SystemClock()
 test('a job whose image is being pulled says so, and since when', async () => {
   const go = Promise.withResolvers<void>()
   const workers: DatumWorkers = {
+    look: async () => {},
     notices: () => [],
     placeOf: () => 'nowhere',
     open: async (_transform, _signal, _secrets, onWait) => {

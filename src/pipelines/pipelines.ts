@@ -123,6 +123,8 @@ export class Pipelines {
     await this.#database.transact(async (tx) => {
       await this.#triggers.beginWith(tx, await this.#changes.create(tx, request, now))
     })
+    // Its first job finds it known, or does not wait for all of it.
+    void this.#workers.look()
   }
 
   /**
@@ -155,6 +157,7 @@ export class Pipelines {
   ): Promise<Seen> {
     const now = this.#clock.now()
     await checkSchedules(request, now)
+    await this.#workers.look()
     return await rehearsed(this.#database, async (tx) => {
       const old = await findPipeline(tx, request.name ?? '')
       const openJobs = old === undefined ? [] : await openJobIds(tx, old.pipelineId)
@@ -166,6 +169,7 @@ export class Pipelines {
 
   /** What would become of specs; see `SpecValidations`. */
   async validate(requests: readonly RequestedSpec[]): Promise<readonly SpecValidation[]> {
+    await this.#workers.look()
     return await this.#validations.validate(requests)
   }
 
@@ -175,6 +179,7 @@ export class Pipelines {
   }
 
   async inspect(name: string): Promise<PipelineInfo> {
+    await this.#workers.look()
     return await this.#database.read(async (tx) => this.#info(tx, await getPipeline(tx, name)))
   }
 

@@ -43,7 +43,6 @@ import { ServiceForwarding } from './service-forwarding.ts'
 
 /** As in 1.5, give or take a half. */
 const retryPauseMs = 500
-const tellMsMin = 5000
 const inputCacheBytesMax = 8 * 1024 ** 3
 const inputCachePart = 0.1
 
@@ -51,7 +50,7 @@ const inputCachePart = 0.1
 export interface OpenProcessing extends Processing, AsyncDisposable {
   readonly images: ImageBuilds
   /** The executor's name, and what holds whatever pipelines run, for people. */
-  facts(): { readonly executor: string; readonly notices: readonly string[] }
+  facts(): Promise<{ readonly executor: string; readonly notices: readonly string[] }>
   /** What is known of where user code runs; has the engine start a container. */
   diagnosis(): Promise<ExecutorFacts>
   /** Begins to run what is due, once the API can be reached. */
@@ -98,7 +97,7 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
   const later: LaterSecrets = {}
   const { executor, processes } = await openExecutors(ports, later)
   opened.use(executor)
-  tellOfStart({ executor, processes }, log)
+  for (const text of [...processes.leftovers, ...executor.containerLeftovers]) log.warning(text)
   // Else there is nothing else that bounds them.
   if (processes.holds.has('memory')) leaveEpollWatches(log)
   const secretKeys = await openSecretKeys(ports)
@@ -127,14 +126,17 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
   return {
     ...processing,
     images: executor,
-    facts: () => ({ executor: executor.name, notices: executor.notices(noTransform) }),
+    async facts() {
+      await executor.look()
+      return { executor: executor.name, notices: executor.notices(noTransform) }
+    },
     async diagnosis() {
       const engine = await diagnoseEngine(executor, directory.scratch)
-      await processes.look()
+      const failures = await lookFailures(processes, directory.scratch)
       return {
         isolation: processes.isolation,
         isolationAdvice: processes.advice,
-        processNotices: processes.isolationNotices,
+        processNotices: [...failures, ...processes.isolationNotices],
         leftovers: [...processes.leftovers, ...executor.containerLeftovers],
         bounds: processes.holds,
         engine,
@@ -148,14 +150,6 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
       executor.leave()
       return held.disposeAsync()
     },
-  }
-}
-
-/** What the server does without, for now. */
-function tellOfStart({ executor, processes }: Executors, log: Log): void {
-  const notices = processes.isolation === 'unknown' ? processes.isolationNotices : []
-  for (const text of [...notices, ...processes.leftovers, ...executor.containerLeftovers]) {
-    log.warning(text)
   }
 }
 
@@ -179,6 +173,21 @@ async function diagnoseEngine(
     if (!(failure instanceof DomainError)) throw error
     const trial = { kind: 'refused', reason: failure.message } as const
     return { isOpen: false, isWanted: true, text: executor.engineText, trial }
+  }
+}
+
+/** What keeps the server from looking at what its machine allows, such as a full disk, is a finding, too. */
+async function lookFailures(
+  processes: ProcessExecutor,
+  scratch: string,
+): Promise<readonly string[]> {
+  try {
+    await processes.lookWhole()
+    return []
+  } catch (error) {
+    const failure = directoryError(error, `sandbox directory in ${scratch}`, scratch)
+    if (!(failure instanceof DomainError)) throw error
+    return [failure.message]
   }
 }
 
@@ -227,10 +236,7 @@ interface Executors {
 async function openExecutors(ports: ProcessingPorts, later: LaterSecrets): Promise<Executors> {
   const { directory, clock, random, executors, datumBounds } = ports
   const storage: EngineStorage = { ofEngine: [] }
-  const processes = await toldOf(
-    openProcesses(ports, () => storage.ofEngine),
-    ports,
-  )
+  const processes = await openProcesses(ports, () => storage.ofEngine)
   const openContainers =
     executors === undefined || executors.engineSockets.length === 0
       ? undefined
@@ -262,30 +268,11 @@ async function openExecutors(ports: ProcessingPorts, later: LaterSecrets): Promi
   return { executor, processes }
 }
 
-/** Says what the start waits for, when that takes long. */
-async function toldOf<Value>(
-  opening: Promise<Value>,
-  { clock, log }: Pick<ProcessingPorts, 'clock' | 'log'>,
-): Promise<Value> {
-  const timer = new AbortController()
-  const telling = clock.sleep(tellMsMin, timer.signal).then(() => {
-    const text =
-      'trying to make a sandbox takes long: the machine is overloaded, or a disk does not answer; pachd starts without one in a minute at most, and tries again later'
-    log.warning(text)
-  })
-  telling.catch(() => {})
-  try {
-    return await opening
-  } finally {
-    timer.abort()
-  }
-}
-
 async function openProcesses(
   ports: ProcessingPorts,
   storageNow: () => readonly string[],
 ): Promise<ProcessExecutor> {
-  const { directory, hiddenPaths, clock, random, programPath, datumBounds, executors } = ports
+  const { directory, hiddenPaths, clock, random, log, programPath, datumBounds, executors } = ports
   const slots = join(directory.scratch, 'slots')
   return await openProcessExecutor({
     directory: slots,
@@ -299,6 +286,7 @@ async function openProcesses(
     openFilesMax: openFilesLimit(),
     clock,
     random,
+    onWarning: (text) => log.warning(text),
     ...(datumBounds !== undefined && { bounds: datumBounds }),
     ...(programPath !== undefined && { programPath: `${programPath}:${usualProgramPath}` }),
   }).catch((error: unknown) => {

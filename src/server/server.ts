@@ -249,9 +249,9 @@ function createAdmin(
 ): ReturnType<typeof adminRoutes> {
   const { startedMs, checks, collector, processing, api, storeWaits, root } = parts
   return adminRoutes({
-    facts: () => ({
+    facts: async () => ({
       release,
-      ...processing.facts(),
+      ...(await processing.facts()),
       uptimeMs: clock.monotonicMs() - startedMs,
     }),
     async *check(options, signal) {

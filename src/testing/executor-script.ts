@@ -16,7 +16,7 @@ export interface ExecutorScriptOptions {
 
 /**
  * A module for `node --input-type=module -e`: `body`, which finds `open(clock)`, a process executor that has
- * its scratch directory in `data`; `SystemClock`, `runIn`, `sh`; and `signal`, which nobody aborts.
+ * looked at the machine, and has its scratch directory in `data`; `SystemClock`, `runIn`, `sh`; and `signal`, which nobody aborts.
  */
 export function executorScript(
   data: string,
@@ -29,16 +29,20 @@ export function executorScript(
     import { SystemRandom } from ${quotedUrl('../base/random.ts')}
     import { runIn, sh } from ${quotedUrl('process-fixture.ts')}
     const signal = new AbortController().signal
-    const open = (clock = new SystemClock()) => openProcessExecutor({
-      directory: ${JSON.stringify(join(data, 'scratch'))},
-      hiddenDirectories: [${JSON.stringify(options.hidden ?? data)}],
-      hiddenPaths: ${JSON.stringify(options.hiddenPaths ?? [])},
-      engineStorage: () => ${JSON.stringify(options.engineStorage ?? [])},
-      engineVariables: ${JSON.stringify(options.engineVariables ?? {})},
-      clock,
-      random: new SystemRandom(),
-      ...${JSON.stringify({ isolation: options.isolation, programPath: options.programPath })},
-    })
+    const open = async (clock = new SystemClock()) => {
+      const executor = await openProcessExecutor({
+        directory: ${JSON.stringify(join(data, 'scratch'))},
+        hiddenDirectories: [${JSON.stringify(options.hidden ?? data)}],
+        hiddenPaths: ${JSON.stringify(options.hiddenPaths ?? [])},
+        engineStorage: () => ${JSON.stringify(options.engineStorage ?? [])},
+        engineVariables: ${JSON.stringify(options.engineVariables ?? {})},
+        clock,
+        random: new SystemRandom(),
+        ...${JSON.stringify({ isolation: options.isolation, programPath: options.programPath })},
+      })
+      await executor.lookWhole()
+      return executor
+    }
     ${body}
   `
 }

@@ -341,6 +341,8 @@ class FunctionWorkers implements DatumWorkers {
     return 'test'
   }
 
+  async look(): Promise<void> {}
+
   notices(): readonly string[] {
     return []
   }

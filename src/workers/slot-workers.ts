@@ -32,6 +32,10 @@ export class SlotWorkers implements DatumWorkers {
     }
   }
 
+  async look(): Promise<void> {
+    await this.#ports.executor.look()
+  }
+
   notices(transform: Transform): readonly string[] {
     return this.#ports.executor.notices(transform)
   }

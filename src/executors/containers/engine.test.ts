@@ -45,12 +45,12 @@ afterEach(() => {
 test('an engine that hangs is given up with a reason, a call at a time', async () => {
   const clock = new QuickClock()
   using engine = new Engine(socketPath, clock)
-  const text = `unix://${socketPath} (asking for its version) after 10 seconds`
+  const text = `unix://${socketPath} (asking for its version) after 30 seconds`
   await expect(engine.facts()).rejects.toThrow(text)
   await expect(engine.createContainer({})).rejects.toThrow('(making a container) after 60 seconds')
   await expect(engine.startContainer('a')).rejects.toThrow(UnavailableError)
   await expect(engine.removeContainer('a')).rejects.toThrow('it hangs')
-  expect(clock.waits).toEqual([10_000, 60_000, 60_000, 60_000])
+  expect(clock.waits).toEqual([30_000, 60_000, 60_000, 60_000])
 })
 
 test('a pull is waited for as long as it is wanted', async () => {

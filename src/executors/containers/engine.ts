@@ -75,8 +75,8 @@ export interface ImageBuild {
   readonly signal: AbortSignal
 }
 
-/** Who asks whether there is an engine does not wait for long. */
-const factsMsMax = 10_000
+/** Who asks whether there is an engine waits for it, but one under load is not to be taken for none. */
+const factsMsMax = 30_000
 /** An engine under load answers in seconds. */
 const callMsMax = 60_000
 /** Of all that a container has written. */

@@ -22,6 +22,9 @@ export type IsolationChoice =
   /** With or without a sandbox, no code can run here. */
   | { readonly kind: 'impossible'; readonly reason: string }
 
+/** Nobody has needed to know yet: trying to make a sandbox starts a dozen programs. */
+export const untried = { kind: 'untried' } as const
+
 /** How a sandbox was tried. `forbidden`: trying again will not help. `late`: nor will it soon. */
 export type SandboxTrial =
   | { readonly kind: 'opened' }
@@ -48,7 +51,11 @@ export function choiceOf(isolation: Isolation): IsolationChoice {
  * Tries for the best that the machine allows. Only what it forbids makes way for something less: what
  * failed for another reason may work later.
  */
-export async function chooseIsolation(clock: Clock, trial: Try): Promise<IsolationChoice> {
+export async function chooseIsolation(
+  clock: Clock,
+  trial: Try,
+  signal: AbortSignal,
+): Promise<IsolationChoice> {
   if (process.platform !== 'linux') {
     return { kind: 'none', reason: 'sandboxes are made of namespaces, which only Linux has' }
   }
@@ -63,7 +70,7 @@ export async function chooseIsolation(clock: Clock, trial: Try): Promise<Isolati
       const failures: string[] = []
       for (const filterLoader of equals) {
         const choice: SandboxChoice = { kind: 'sandbox', mode, filterLoader }
-        const end = await tryOften(clock, choice, trial)
+        const end = await tryOften(choice, trial, (ms) => clock.sleep(ms, signal))
         if (end.kind === 'opened') return choice
         // Nor is another way quicker, and whoever starts the server waits.
         if (end.kind === 'late') return { kind: 'failed', reason: end.reason }
@@ -77,11 +84,15 @@ export async function chooseIsolation(clock: Clock, trial: Try): Promise<Isolati
   return { kind: 'none', reason }
 }
 
-async function tryOften(clock: Clock, choice: SandboxChoice, trial: Try): Promise<SandboxTrial> {
+async function tryOften(
+  choice: SandboxChoice,
+  trial: Try,
+  pause: (ms: number) => Promise<void>,
+): Promise<SandboxTrial> {
   for (const pauseMs of pausesMs) {
     const end = await trial(choice)
     if (end.kind !== 'failed') return end
-    await clock.sleep(pauseMs)
+    await pause(pauseMs)
   }
   return await trial(choice)
 }

@@ -206,6 +206,7 @@ function simulatedWorkers(
     )
   }
   return {
+    look: async () => {},
     notices: () => [],
     placeOf: () => 'simulation',
     open: async ({ command: [command = ''] }) => {
