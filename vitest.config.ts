@@ -1,7 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
-import { TestThread } from './test/harness/test-thread.ts'
 
 /** Files with few lines that start many processes, engines or clusters. */
 const longFiles =
@@ -19,12 +18,13 @@ class LongFirst extends BaseSequencer {
   }
 }
 
-// One module graph for each thread, shared by its test files: this is what makes the suite fast, and why no
-// module holds mutable state.
+// One module graph for each process, shared by its test files: this is what makes the suite fast, and why no
+// module holds mutable state. Processes, not threads: tests start programs all the time, and what a fork costs grows
+// with the memory of who forks.
 const config: ViteUserConfig = defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts', 'tools/**/*.test.ts'],
-    pool: TestThread.pool,
+    pool: 'forks',
     isolate: false,
     // One more than there are processors, since tests wait for programs and each other's turns.
     maxWorkers: availableParallelism() + 1,
