@@ -255,12 +255,17 @@ describe.runIf(areInstalled).each(['1.4.8', '1.5.3'] as const)('a cluster of %s'
     expect(factsOf(migrated)).toEqual(factsOf(ofBucket.expected))
   })
 
-  describe.each(cloudNames)('from %s', (name) => {
-    test.each(forms)('and %s comes whole', async (form) => {
-      const store = stores.get(name) ?? { storage: '', variables: {} }
-      const migrated = await ofBucket.migrated(recordOf(ofBucket, form), store)
-      expect(factsOf(migrated)).toEqual(factsOf(ofBucket.expected))
-    })
+  // Records are read in one way, whatever objects lie in: each cloud goes with one form of them.
+  const turn = version === '1.4.8' ? 0 : 1
+  const cloudForms = cloudNames.map((name, index) => ({
+    name,
+    form: forms[(index + turn) % forms.length] ?? '',
+  }))
+
+  test.each(cloudForms)('comes whole from $form and from $name', async ({ name, form }) => {
+    const store = stores.get(name) ?? { storage: '', variables: {} }
+    const migrated = await ofBucket.migrated(recordOf(ofBucket, form), store)
+    expect(factsOf(migrated)).toEqual(factsOf(ofBucket.expected))
   })
 
   test('what is written to its etcd while it is read is noticed', async () => {
