@@ -12,6 +12,7 @@ import {
   type NewArrival,
 } from './arrivals.ts'
 import { branchesOf, type AtomInput } from '../inputs.ts'
+import { startsNoJob } from './from-commits.ts'
 import type { PipelineRecord } from '../pipeline-records.ts'
 
 interface FinishedCommit extends CommitInfo {
@@ -33,8 +34,7 @@ export async function beginHistory(tx: Transaction, pipeline: PipelineRecord): P
   await forgetArrivals(tx, pipeline.name)
   const heads = new Map<number, CommitId>()
   for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
-    const branch = await findBranch(tx, atom.repo, atom.branch)
-    const head = await firstFinished(tx, atom, branch?.head)
+    const head = await headOf(tx, atom)
     if (head !== undefined) heads.set(position, head.id)
   }
   await setHistoryCursors(tx, pipeline.name, heads)
@@ -43,8 +43,7 @@ export async function beginHistory(tx: Transaction, pipeline: PipelineRecord): P
 /** Notes the finished heads of the input branches of a pipeline, each by itself, and nothing before. */
 export async function noteHeads(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
   for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
-    const branch = await findBranch(tx, atom.repo, atom.branch)
-    const head = await firstFinished(tx, atom, branch?.head)
+    const head = await headOf(tx, atom)
     if (head !== undefined) await noteNewest(tx, pipeline.name, [{ position, commit: head.id }])
   }
 }
@@ -129,6 +128,13 @@ async function leadsBack(tx: ReadTransaction, id: CommitId): Promise<boolean> {
     id,
   )
   return later === undefined
+}
+
+/** The finished head of an input branch, or the nearest before an open one, if it may start a job. */
+async function headOf(tx: ReadTransaction, atom: AtomInput): Promise<FinishedCommit | undefined> {
+  const branch = await findBranch(tx, atom.repo, atom.branch)
+  const head = await firstFinished(tx, atom, branch?.head)
+  return head === undefined || (await startsNoJob(tx, atom, head.id)) ? undefined : head
 }
 
 /** `id` or, while that is open, the nearest before it; undefined where the branch begins. */
