@@ -359,6 +359,32 @@ export async function takeOverArrivals(
   await tx.run('UPDATE pipeline_histories SET pipeline = ? WHERE pipeline = ?', to, from)
 }
 
+/**
+ * Notes a commit in place of one that goes and was used, and has all that came after that be
+ * considered anew: some of it may go with this one.
+ */
+export async function noteInPlace(
+  tx: Transaction,
+  pipeline: PipelineName,
+  { sequence }: Arrival,
+  commit: CommitId,
+): Promise<void> {
+  await tx.run(
+    `UPDATE pipeline_arrivals SET commit_id = ?, roots = ?, together = NULL
+      WHERE pipeline = ? AND sequence = ?`,
+    commit,
+    await rootReposOf(tx, commit),
+    pipeline,
+    sequence,
+  )
+  await tx.run(
+    `UPDATE pipeline_arrivals SET state = 'new', lacks = ${lacksNothing}
+      WHERE pipeline = ? AND sequence >= ?`,
+    pipeline,
+    sequence,
+  )
+}
+
 /** Forgets a commit that goes. The walk along a branch goes on at `heir`, the next that stays. */
 export async function forgetCommit(
   tx: Transaction,
