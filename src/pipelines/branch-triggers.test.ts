@@ -6,6 +6,7 @@ import { exactSizeText } from '../base/sizes.ts'
 import { HeldClock } from '../testing/held-clock.ts'
 import {
   atom,
+  failDatum,
   openTestProcessing,
   transform,
   type TestProcessing,
@@ -15,6 +16,8 @@ import type { RequestedTrigger } from './branch-triggers.ts'
 import type { RequestedInput } from './requested-specs.ts'
 
 const none: RequestedTrigger = { branch: 'master', all: false, size: '', commits: 0, cronSpec: '' }
+/** More than one slice of a history. */
+const longCount = 120
 const minuteMs = 60_000
 /** 2023-11-14 22:00:00 UTC. */
 const start = 1_699_999_200_000_000
@@ -371,4 +374,73 @@ test.each([
   await follow(world, 'x', { size })
   const [page = []] = await Array.fromAsync(world.processing.branchTriggers.pages('in'))
   expect(page[0]?.sizeBytes).toBe(bytes)
+})
+
+/** Pipelines `b`, whose code waits, and `d`, which reads `in` through a trigger beside `b`. */
+async function openHeld(): Promise<{
+  readonly world: TestProcessing
+  readonly release: () => void
+  readonly update: () => Promise<void>
+  /** What the jobs of `d` read of `in`, oldest first. */
+  readonly read: () => Promise<readonly (string | undefined)[]>
+}> {
+  const world = await openRepo()
+  const released = Promise.withResolvers<undefined>()
+  world.code('b', async (files) => {
+    const texts = [...files.values()]
+    if (!texts.includes('1')) await released.promise
+    if (texts.includes('bad')) failDatum('it is bad')
+    return Object.fromEntries(files)
+  })
+  world.code('d', (files) => Object.fromEntries(files))
+  await world.pipeline('b', atom('in', '/'))
+  const input = { cross: [triggered('in', { commits: 1 }), atom('b', '/')] }
+  const spec = { name: 'd', transform: transform('d'), input }
+  await world.processing.pipelines.create(spec)
+  return {
+    world,
+    release: () => released.resolve(undefined),
+    update: async () => await world.processing.pipelines.update(spec, { reprocess: false }),
+    read: async () => {
+      const jobs = (await world.processing.jobs.list('d')).toReversed()
+      return jobs.map(({ inputs }) => inputs.find(({ repo }) => String(repo) === 'in')?.commit)
+    },
+  }
+}
+
+test('an update keeps the commits of a trigger’s branch that wait for others', async () => {
+  const { world, release, update, read } = await openHeld()
+  await using _ = world
+  const first = await world.commit('in', { a: '1' })
+  await world.flush('in', first)
+  const second = await world.commit('in', { a: '2' })
+  const bad = await world.commit('in', { a: 'bad' })
+  await update()
+  await update()
+  release()
+  await expect(world.flush('in', bad)).rejects.toThrow('it is bad')
+  await world.flush('in', second)
+  expect(await read()).toEqual([first, second])
+})
+
+test('an update of a stopped pipeline keeps all commits of a trigger’s branch, however many', async () => {
+  const { world, release, update, read } = await openHeld()
+  await using _ = world
+  release()
+  await world.processing.pipelines.stop('d')
+  const commits: string[] = []
+  for (let count = 1; count <= longCount; count += 1) {
+    commits.push(await world.commit('in', { a: `${count}` }))
+  }
+  const ended = async (): Promise<boolean> => {
+    const jobs = await world.processing.jobs.list('b')
+    return jobs.length === longCount && jobs.every(({ state }) => state === 'success')
+  }
+  await expect.poll(ended, { timeout: 30_000 }).toBe(true)
+  await update()
+  // More than a slice of the history: what comes meanwhile, and a second update, change nothing of it.
+  const last = await world.commit('in', { a: 'last' })
+  await update()
+  await world.flush('in', last)
+  expect(await read()).toEqual([...commits, last])
 })

@@ -1,6 +1,12 @@
 import { expect, test } from 'vitest'
 import { CheckRun } from '../base/check-run.ts'
-import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
+import {
+  atom,
+  failDatum,
+  openTestProcessing,
+  transform,
+  type TestProcessing,
+} from '../testing/test-processing.ts'
 import type { Deletion } from '../versioning/deletions.ts'
 import { checkPipelinesRows } from './pipelines-check.ts'
 
@@ -253,4 +259,193 @@ test('a job is planned anew when the one that it starts from is deleted while it
   expect(await world.files('up', 'master')).toEqual({ '/in/b': 'two', '/in/c': 'three' })
   const [job] = await world.processing.jobs.list('up')
   expect([job?.baseJob, job?.counts.total]).toEqual([undefined, 2])
+})
+
+/** What each job of a pipeline read, oldest first: the names of commits, by repo. */
+async function readBy(
+  world: TestProcessing,
+  pipeline: string,
+  names: Readonly<Record<string, string>>,
+): Promise<readonly string[]> {
+  const jobs = (await world.processing.jobs.list(pipeline)).toReversed()
+  return jobs.map(({ inputs, state }) => {
+    const read = inputs.map(({ repo, commit }) => names[commit] ?? repo)
+    return `${state}: ${read.join(' ')}`
+  })
+}
+
+test('what goes with the commit before one that was deleted is found, also where it is no head', async () => {
+  await using world = await openTestProcessing()
+  for (const name of ['a', 'z']) await world.versioning.repos.create({ name })
+  world.code('b', (files) => {
+    if ([...files.values()].includes('bad')) failDatum('it is bad')
+    return Object.fromEntries(files)
+  })
+  world.code('d', (files) => Object.fromEntries(files))
+  await world.pipeline('b', atom('a', '/*'))
+  await world.pipeline('d', { cross: [atom('a', '/'), atom('b', '/'), atom('z', '/')] })
+  const z1 = await world.commit('z', { z: '1' })
+  const a1 = await world.commit('a', { a: '1' })
+  await world.flush('a', a1)
+  const a2 = await world.commit('a', { a: '2' })
+  await world.flush('a', a2)
+  const a3 = await world.commit('a', { a: 'bad' })
+  await expect(world.flush('a', a3)).rejects.toThrow('it is bad')
+  const names = { [z1]: 'z1', [a1]: 'a1', [a2]: 'a2', [a3]: 'a3' }
+  expect(await readBy(world, 'd', names)).toEqual(['success: a1 b z1', 'success: a2 b z1'])
+  await remove(world, 'a', a2)
+  await expectSound(world)
+  const z2 = await world.commit('z', { z: '2' })
+  await world.flush('z', z2)
+  expect(await readBy(world, 'd', { ...names, [z2]: 'z2' })).toEqual([
+    'success: a1 b z1',
+    'success: a1 b z2',
+  ])
+  expect(await world.files('d', 'master')).toMatchObject({ '/a/a': '1', '/z/z': '2' })
+})
+
+test('what came after a commit that was deleted is combined with what was before it', async () => {
+  await using world = await openTestProcessing()
+  for (const name of ['a', 'z']) await world.versioning.repos.create({ name })
+  const held = Promise.withResolvers<undefined>()
+  world.code('b', async (files) => {
+    if ([...files.values()].includes('held')) await held.promise
+    return Object.fromEntries(files)
+  })
+  world.code('d', (files) => Object.fromEntries(files))
+  await world.pipeline('b', atom('a', '/*'))
+  await world.pipeline('d', { cross: [atom('a', '/'), atom('b', '/'), atom('z', '/')] })
+  const z1 = await world.commit('z', { z: '1' })
+  const a1 = await world.commit('a', { a: '1' })
+  await world.flush('a', a1)
+  const a2 = await world.commit('a', { a: '2' })
+  await world.flush('a', a2)
+  const z2 = await world.commit('z', { z: '2' })
+  await world.flush('z', z2)
+  const a3 = await world.commit('a', { a: 'held' })
+  await remove(world, 'a', a2)
+  await world.flush('z', z2)
+  const names = { [z1]: 'z1', [z2]: 'z2', [a1]: 'a1', [a3]: 'a3' }
+  const both = ['success: a1 b z1', 'success: a1 b z2']
+  expect(await readBy(world, 'd', names)).toEqual(both)
+  held.resolve(undefined)
+  await world.flush('a', a3)
+  expect(await readBy(world, 'd', names)).toEqual([...both, 'success: a3 b z2'])
+})
+
+test('a commit up to which nothing is read does not come in place of one that was deleted', async () => {
+  await using world = await openTestProcessing()
+  for (const name of ['in', 'z']) await world.versioning.repos.create({ name })
+  world.code('up', (files) => Object.fromEntries(files))
+  await world.commit('in', { a: '1' })
+  const second = await world.commit('in', { a: '2' })
+  const { atom: plain } = atom('in', '/')
+  const begun = { atom: { ...plain, fromCommit: second } }
+  await world.pipeline('up', { cross: [begun, atom('z', '/')] })
+  await world.commit('z', { z: '1' })
+  const third = await world.commit('in', { a: '3' })
+  await world.flush('in', third)
+  await world.processing.pipelines.stop('up')
+  const fourth = await world.commit('in', { a: '4' })
+  await remove(world, 'in', third)
+  await world.processing.pipelines.start('up')
+  await world.flush('in', fourth)
+  const jobs = await world.processing.jobs.list('up')
+  expect(jobs.map(({ trigger }) => trigger.commit)).toEqual([fourth])
+})
+
+test('a job that was killed with its input does not have the one before it run again', async () => {
+  await using world = await openTestProcessing()
+  for (const name of ['a', 'z']) await world.versioning.repos.create({ name })
+  const started = Promise.withResolvers<undefined>()
+  world.code('up', async (files, { signal }) => {
+    if (![...files.values()].includes('slow')) return Object.fromEntries(files)
+    started.resolve(undefined)
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    signal.throwIfAborted()
+    return {}
+  })
+  const z = await world.commit('z', { z: '1' })
+  const a1 = await world.commit('a', { a: '1' })
+  const a2 = await world.commit('a', { a: 'slow' })
+  const spec = {
+    name: 'up',
+    transform: transform('up'),
+    input: { cross: [atom('a', '/'), atom('z', '/')] },
+  }
+  await world.processing.pipelines.create(spec)
+  await started.promise
+  await remove(world, 'a', a2)
+  await world.flush('a', a1)
+  const names = { [z]: 'z', [a1]: 'a1', [a2]: 'a2' }
+  const once = ['success: a1 z', 'killed: a2 z']
+  expect(await readBy(world, 'up', names)).toEqual(once)
+  const sequences = await world.database.read((tx) =>
+    tx.all("SELECT sequence FROM pipeline_arrivals WHERE commit_id = ? AND state = 'used'", a1),
+  )
+  expect(sequences, 'what comes after a history is none of it').toEqual([{ sequence: 1 }])
+  await world.processing.pipelines.update(spec, { reprocess: false })
+  await world.flush('a', a1)
+  expect(await readBy(world, 'up', names), 'nor does an update').toEqual(once)
+})
+
+test('what came after a deleted commit is considered anew, also where no head is deleted', async () => {
+  await using world = await openTestProcessing()
+  for (const name of ['a', 'k', 'z']) await world.versioning.repos.create({ name })
+  // What `b` and `m` make of the third commit of `a` is from different commits of `k`.
+  for (const [name, bad] of [
+    ['b', '3 2'],
+    ['m', '3 1'],
+  ] as const) {
+    world.code(name, (files) => {
+      const texts = [files.get('a/a'), files.get('k/k')].join(' ')
+      if (texts === bad) failDatum('it is bad')
+      return { '/x': texts }
+    })
+    await world.pipeline(name, { cross: [atom('a', '/'), atom('k', '/')] })
+  }
+  world.code('d', (files) => Object.fromEntries(files))
+  await world.pipeline('d', { cross: [atom('b', '/'), atom('m', '/'), atom('z', '/')] })
+  await world.commit('z', { z: '1' })
+  await world.commit('k', { k: '1' })
+  await world.flush('a', await world.commit('a', { a: '1' }))
+  const wrong = await world.commit('a', { a: '2' })
+  await world.flush('a', wrong)
+  const z2 = await world.commit('z', { z: '2' })
+  await world.flush('z', z2)
+  const last = await world.commit('a', { a: '3' })
+  await expect(world.flush('a', last)).rejects.toThrow('it is bad')
+  await expect(world.flush('k', await world.commit('k', { k: '2' }))).rejects.toThrow('it is bad')
+  expect(await world.processing.jobs.list('d')).toHaveLength(3)
+  await remove(world, 'a', wrong)
+  await world.flush('z', z2)
+  await expectSound(world)
+  const jobs = await world.processing.jobs.list('d')
+  expect(jobs.map(({ trigger }) => trigger.repo)).toEqual(['z', expect.stringMatching(/^[bm]$/)])
+  expect(await world.files('d', 'master')).toEqual({ '/b/x': '1 1', '/m/x': '1 1', '/z/z': '2' })
+})
+
+test('a stopped pipeline goes on before commits that were deleted one after the other', async () => {
+  await using world = await openTestProcessing()
+  for (const name of ['in', 'z']) await world.versioning.repos.create({ name })
+  world.code('up', (files) => Object.fromEntries(files))
+  await world.pipeline('up', { cross: [atom('in', '/'), atom('z', '/')] })
+  const z1 = await world.commit('z', { z: '1' })
+  const ids: string[] = []
+  for (const text of ['1', '2', '3']) ids.push(await world.commit('in', { a: text }))
+  const [first = '', second = '', third = ''] = ids
+  await world.flush('in', third)
+  await world.processing.pipelines.stop('up')
+  const z2 = await world.commit('z', { z: '2' })
+  const last = await world.commit('in', { a: '4' })
+  await remove(world, 'in', third)
+  await remove(world, 'in', second)
+  await world.processing.pipelines.start('up')
+  await world.flush('in', last)
+  const names = { [z1]: 'z1', [z2]: 'z2', [first]: 'first', [last]: 'last' }
+  expect(await readBy(world, 'up', names)).toEqual([
+    'success: first z1',
+    'success: first z2',
+    'success: last z2',
+  ])
 })

@@ -10,7 +10,7 @@ import { hasBacklog } from './jobs/arrivals.ts'
 import { commitsAbove } from './jobs/commits-above.ts'
 import { cutOffRepos } from './jobs/cut-off-repos.ts'
 import { flushCause } from './jobs/flush-causes.ts'
-import { lastJobOver, openJobOver } from './jobs/jobs-over.ts'
+import { hasUnended, lastJobOver, openJobOver } from './jobs/jobs-over.ts'
 import { branchesOf } from './inputs.ts'
 import { jobTopic } from './job-records.ts'
 import { findPipeline, pipelineTopic, type PipelineRecord } from './pipeline-records.ts'
@@ -256,14 +256,7 @@ async function ownChance(
 ): Promise<Chance> {
   const { id } = commit
   if (await hasBacklog(tx, pipeline.name)) return 'coming'
-  const job = await tx.get(
-    `SELECT jobs.id FROM job_provenance p JOIN jobs ON jobs.id = p.job
-      WHERE p.commit_id = ? AND jobs.pipeline_id = ? AND jobs.state IN ('starting', 'running')
-      LIMIT 1`,
-    id,
-    pipeline.pipelineId,
-  )
-  if (job !== undefined) return 'coming'
+  if (await hasUnended(tx, pipeline, commit)) return 'coming'
   const arrivals = await tx.all<{ readonly state: string }>(
     `SELECT DISTINCT state FROM pipeline_arrivals WHERE pipeline = ? AND (commit_id = ?
       OR commit_id IN (SELECT id FROM commit_provenance WHERE ancestor = ?))`,

@@ -229,3 +229,29 @@ test('a pipeline whose input repo was deleted just before a crash fails after th
     .poll(async () => (await world.processing.pipelines.inspect('up')).recentError)
     .toContain('the input repo in has been deleted')
 })
+
+test('a branch that moves back to the commit up to which nothing is read, or behind it, starts no job', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  world.code('up', (files) => Object.fromEntries(files))
+  const first = await world.commit('in', { a: '1' })
+  const second = await world.commit('in', { a: '2' })
+  const input = { atom: { ...atom('in', '/').atom, fromCommit: second } }
+  await world.pipeline('up', input)
+  const third = await world.commit('in', { a: '3' })
+  await world.flush('in', third)
+  const { branches, deletions } = world.versioning
+  await deletions.delete([{ repo: 'in', commit: third }], { dryRun: false })
+  expect(await world.processing.jobs.list('up')).toEqual([])
+  await branches.set('in', 'master', first)
+  expect(await world.processing.jobs.list('up')).toEqual([])
+  // Neither does what a pipeline finds that is made, or updated, meanwhile.
+  world.code('late', (files) => Object.fromEntries(files))
+  await world.pipeline('late', input)
+  expect(await world.processing.jobs.list()).toEqual([])
+  await branches.set('in', 'master', second)
+  const other = await world.commit('in', { a: '4' })
+  await world.flush('in', other)
+  const jobs = await world.processing.jobs.list()
+  expect(jobs.map(({ trigger }) => trigger.commit)).toEqual([other, other])
+})

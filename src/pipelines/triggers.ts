@@ -17,6 +17,7 @@ import {
 } from './jobs/arrivals.ts'
 import type { Path } from './jobs/alignment.ts'
 import { Consideration } from './jobs/consideration.ts'
+import { startsNoJob } from './jobs/from-commits.ts'
 import { beginHistory, noteHistory } from './jobs/history.ts'
 import { branchesOf } from './inputs.ts'
 import { makeJob, makeLastJob } from './jobs/job-making.ts'
@@ -57,8 +58,10 @@ export class Triggers {
   async onHeadReady(tx: Transaction, heads: readonly ReadyHead[]): Promise<void> {
     // Branches that follow these heads come with them.
     const all = await moveFollowers(tx, heads)
-    for (const [name, arrivals] of await readersOf(tx, all)) {
+    for (const [name, come] of await readersOf(tx, all)) {
       const pipeline = await getPipeline(tx, name)
+      const arrivals = await startersOf(tx, pipeline, come)
+      if (arrivals.length === 0) continue
       const isLate = await hasBacklog(tx, name)
       await noteNewest(tx, name, arrivals)
       if (pipeline.state !== 'running' || isLate) continue
@@ -134,6 +137,21 @@ export class Triggers {
     const triggerPosition = newest.position
     await makeLastJob(tx, this.#ports, { pipeline, commits, triggerPosition })
   }
+}
+
+/** Of what has come to a pipeline's inputs, what may start jobs: a branch may move back behind that. */
+async function startersOf(
+  tx: ReadTransaction,
+  { spec }: PipelineRecord,
+  arrivals: readonly Omit<Arrival, 'sequence'>[],
+): Promise<readonly Omit<Arrival, 'sequence'>[]> {
+  const atoms = branchesOf(spec.input)
+  const starters: Omit<Arrival, 'sequence'>[] = []
+  for (const arrival of arrivals) {
+    const atom = atoms[arrival.position]
+    if (atom === undefined || !(await startsNoJob(tx, atom, arrival.commit))) starters.push(arrival)
+  }
+  return starters
 }
 
 /** The pipelines that read the branches, by name, with what has arrived for each. */

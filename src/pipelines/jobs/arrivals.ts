@@ -9,6 +9,9 @@ const madeMax = 1000
 /** In place of a position that an arrival lacks: it may be chosen. */
 export const lacksNothing = -1
 
+/** What an update keeps has sequences up to this, far below those of any history; see `keepFollowed`. */
+export const keptMax: number = -(2 ** 40)
+
 /** A commit that has arrived on one of a pipeline's input branches. */
 export interface Arrival {
   /** Orders the arrivals of one pipeline. */
@@ -43,7 +46,7 @@ export interface Member {
   readonly sequence: number
 }
 
-/** Notes commits after all others. More than one have come together. */
+/** Notes commits after all others, above 0. More than one have come together. */
 export async function noteNewest(
   tx: Transaction,
   pipeline: string,
@@ -53,7 +56,7 @@ export async function noteNewest(
     'SELECT COALESCE(MAX(sequence), 0) AS last FROM pipeline_arrivals WHERE pipeline = ?',
     pipeline,
   )
-  const first = (last?.last ?? 0) + 1
+  const first = Math.max(0, last?.last ?? 0) + 1
   const together = arrivals.length > 1 ? first : null
   for (const [index, arrival] of arrivals.entries()) {
     await note(tx, pipeline, { ...arrival, together, sequence: first + index })
@@ -72,17 +75,22 @@ export async function noteKnown(
   await setArrivalState(tx, pipeline as PipelineName, arrival, state)
 }
 
-/** Notes commits before all others, below 1; each after those that follow it in the list. */
+/**
+ * Notes commits before all others but those that an update keeps, below 1; each after those that follow
+ * it in the list.
+ */
 export async function noteOlder(
   tx: Transaction,
   pipeline: string,
   newestFirst: readonly NewArrival[],
 ): Promise<void> {
   const first = await tx.get<{ readonly first: number }>(
-    'SELECT COALESCE(MIN(sequence), 1) AS first FROM pipeline_arrivals WHERE pipeline = ?',
+    `SELECT COALESCE(MIN(sequence), 1) AS first FROM pipeline_arrivals
+      WHERE pipeline = ? AND sequence > ?`,
     pipeline,
+    keptMax,
   )
-  let sequence = first?.first ?? 1
+  let sequence = Math.min(1, first?.first ?? 1)
   for (const arrival of newestFirst) {
     sequence -= 1
     await note(tx, pipeline, { ...arrival, sequence })
@@ -349,6 +357,32 @@ export async function takeOverArrivals(
     from,
   )
   await tx.run('UPDATE pipeline_histories SET pipeline = ? WHERE pipeline = ?', to, from)
+}
+
+/**
+ * Notes a commit in place of one that goes and was used, and has all that came after that be
+ * considered anew: some of it may go with this one.
+ */
+export async function noteInPlace(
+  tx: Transaction,
+  pipeline: PipelineName,
+  { sequence }: Arrival,
+  commit: CommitId,
+): Promise<void> {
+  await tx.run(
+    `UPDATE pipeline_arrivals SET commit_id = ?, roots = ?, together = NULL
+      WHERE pipeline = ? AND sequence = ?`,
+    commit,
+    await rootReposOf(tx, commit),
+    pipeline,
+    sequence,
+  )
+  await tx.run(
+    `UPDATE pipeline_arrivals SET state = 'new', lacks = ${lacksNothing}
+      WHERE pipeline = ? AND sequence >= ?`,
+    pipeline,
+    sequence,
+  )
 }
 
 /** Forgets a commit that goes. The walk along a branch goes on at `heir`, the next that stays. */

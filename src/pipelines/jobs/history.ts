@@ -4,7 +4,6 @@ import { findTrigger } from '../../versioning/branch-triggers.ts'
 import { findBranch } from '../../versioning/branches.ts'
 import { findCommit, type CommitInfo, type CommitState } from '../../versioning/commit-records.ts'
 import {
-  forgetArrivals,
   historyCursors,
   noteNewest,
   noteOlder,
@@ -12,6 +11,8 @@ import {
   type NewArrival,
 } from './arrivals.ts'
 import { branchesOf, type AtomInput } from '../inputs.ts'
+import { startsNoJob } from './from-commits.ts'
+import { keepFollowed, takeKept } from './kept-arrivals.ts'
 import type { PipelineRecord } from '../pipeline-records.ts'
 
 interface FinishedCommit extends CommitInfo {
@@ -27,14 +28,14 @@ interface Line {
 
 /**
  * Has the finished commits on the input branches of a pipeline noted, in place of what was noted
- * before: marks where the branches begin, from where `noteHistory` goes on.
+ * before: marks where the branches begin, from where `noteHistory` goes on. What only those notes say
+ * becomes part of the history.
  */
 export async function beginHistory(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
-  await forgetArrivals(tx, pipeline.name)
+  await keepFollowed(tx, pipeline)
   const heads = new Map<number, CommitId>()
   for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
-    const branch = await findBranch(tx, atom.repo, atom.branch)
-    const head = await firstFinished(tx, atom, branch?.head)
+    const head = await headOf(tx, atom)
     if (head !== undefined) heads.set(position, head.id)
   }
   await setHistoryCursors(tx, pipeline.name, heads)
@@ -43,8 +44,7 @@ export async function beginHistory(tx: Transaction, pipeline: PipelineRecord): P
 /** Notes the finished heads of the input branches of a pipeline, each by itself, and nothing before. */
 export async function noteHeads(tx: Transaction, pipeline: PipelineRecord): Promise<void> {
   for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
-    const branch = await findBranch(tx, atom.repo, atom.branch)
-    const head = await firstFinished(tx, atom, branch?.head)
+    const head = await headOf(tx, atom)
     if (head !== undefined) await noteNewest(tx, pipeline.name, [{ position, commit: head.id }])
   }
 }
@@ -71,11 +71,9 @@ export async function noteHistory(
     const hasPartners = isTogether || [...lines.values()].some((other) => areTogether(line, other))
     found.push({ position, commit: commit.id, together: hasPartners ? finishedAt(line) : null })
     last = line
-    const parent = (await goesOn(tx, line))
-      ? await firstFinished(tx, atom, commit.parent)
-      : undefined
-    if (parent === undefined) lines.delete(position)
-    else lines.set(position, { ...line, commit: parent })
+    const before = await firstFinished(tx, atom, await headBefore(tx, pipeline, line))
+    if (before === undefined) lines.delete(position)
+    else lines.set(position, { ...line, commit: before })
   }
   await noteOlder(tx, pipeline.name, found)
   const left = [...lines].map(([position, { commit }]) => [position, commit.id] as const)
@@ -114,11 +112,17 @@ function finishedAt({ commit }: Line): number {
   return commit.state.finishedAt
 }
 
-/** Whether what is before a commit was a head of the branch, too. */
-async function goesOn(tx: ReadTransaction, { atom, commit }: Line): Promise<boolean> {
+/** What was the head of the branch before a commit, or is taken to have been; undefined if none is known. */
+async function headBefore(
+  tx: Transaction,
+  { name }: PipelineRecord,
+  { atom, position, commit }: Line,
+): Promise<CommitId | undefined> {
   // A branch that a trigger moves skips commits, and does not say which.
-  if ((await findTrigger(tx, atom.repo, atom.branch)) !== undefined) return false
-  return await leadsBack(tx, commit.id)
+  if ((await findTrigger(tx, atom.repo, atom.branch)) !== undefined) {
+    return await takeKept(tx, name, { position, commit: commit.id })
+  }
+  return (await leadsBack(tx, commit.id)) ? commit.parent : undefined
 }
 
 /** False where the rows are damaged: a line that goes in a circle would be noted for ever. */
@@ -129,6 +133,13 @@ async function leadsBack(tx: ReadTransaction, id: CommitId): Promise<boolean> {
     id,
   )
   return later === undefined
+}
+
+/** The finished head of an input branch, or the nearest before an open one, if it may start a job. */
+async function headOf(tx: ReadTransaction, atom: AtomInput): Promise<FinishedCommit | undefined> {
+  const branch = await findBranch(tx, atom.repo, atom.branch)
+  const head = await firstFinished(tx, atom, branch?.head)
+  return head === undefined || (await startsNoJob(tx, atom, head.id)) ? undefined : head
 }
 
 /** `id` or, while that is open, the nearest before it; undefined where the branch begins. */

@@ -168,7 +168,7 @@ export async function freeKey(
  * does not where its latest job, but for those that somebody asked for over others, is over other
  * commits, as when an update has it read older ones; failed or was killed as a former version, or went
  * on without some datums, for an update is how people repair it; or made other datums of them, or
- * wrote to another branch.
+ * wrote to another branch. A job that was killed because what it read was deleted is none of them.
  */
 async function isCurrent(
   tx: ReadTransaction,
@@ -188,7 +188,10 @@ async function isCurrent(
         THEN 1 ELSE 0 END AS is_killed
       FROM jobs
       WHERE lineage_id = ? AND salt = ? AND pipeline_id = ?
-        AND (by_hand = 0 OR substr(inputs_key, 1, ${keyLength}) = ?) ORDER BY sequence DESC LIMIT 1`,
+        AND (by_hand = 0 OR substr(inputs_key, 1, ${keyLength}) = ?)
+        AND NOT (state = 'killed' AND EXISTS (SELECT 1 FROM job_inputs i
+          WHERE i.job = jobs.id AND NOT EXISTS (SELECT 1 FROM commits c WHERE c.id = i.commit_id)))
+      ORDER BY sequence DESC LIMIT 1`,
     pipeline.lineageId,
     pipeline.salt,
     pipeline.pipelineId,

@@ -54,6 +54,24 @@ export async function openJobOver(
   return open && (await findJob(tx, open.id))
 }
 
+/**
+ * Whether a pipeline has a job over a commit, or any, whose end is not recorded yet: it may be as good as
+ * killed. Until that is said of it, nobody can tell what has become of it.
+ */
+export async function hasUnended(
+  tx: ReadTransaction,
+  { pipelineId }: PipelineRecord,
+  over: CommitName | undefined,
+): Promise<boolean> {
+  const unended = `SELECT id FROM jobs WHERE pipeline_id = ? AND state IN ('starting', 'running')`
+  const isOver = 'id IN (SELECT job FROM job_provenance WHERE commit_id = ?)'
+  const job =
+    over === undefined
+      ? await tx.get(`${unended} LIMIT 1`, pipelineId)
+      : await tx.get(`${unended} AND ${isOver} LIMIT 1`, pipelineId, over.id)
+  return job !== undefined
+}
+
 type JobOver = {
   readonly id: string
   readonly pipeline: string

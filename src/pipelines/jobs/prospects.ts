@@ -17,6 +17,7 @@ import {
 } from './arrivals.ts'
 import { canBeChosen, type Place } from './choice-search.ts'
 import { type AtomInput, branchesOf } from '../inputs.ts'
+import { hasUnended } from './jobs-over.ts'
 import { findPipeline, pipelineDeletedAt, type PipelineRecord } from '../pipeline-records.ts'
 import { statsBranch } from '../specs.ts'
 import { RootRepos } from './root-repos.ts'
@@ -125,15 +126,9 @@ export class Prospects {
     return false
   }
 
-  async #isUnderWay({ name, pipelineId }: PipelineRecord, { over }: Wish): Promise<boolean> {
-    if (await hasBacklog(this.#tx, name)) return true
-    const unended = `SELECT id FROM jobs WHERE pipeline_id = ? AND state IN ('starting', 'running')`
-    const isOver = 'id IN (SELECT job FROM job_provenance WHERE commit_id = ?)'
-    const job =
-      over === undefined
-        ? await this.#tx.get(`${unended} LIMIT 1`, pipelineId)
-        : await this.#tx.get(`${unended} AND ${isOver} LIMIT 1`, pipelineId, over.id)
-    return job !== undefined
+  async #isUnderWay(pipeline: PipelineRecord, { over }: Wish): Promise<boolean> {
+    if (await hasBacklog(this.#tx, pipeline.name)) return true
+    return await hasUnended(this.#tx, pipeline, over)
   }
 
   /** Whether what comes to some input makes one: there is none for what all inputs have already. */
