@@ -1,5 +1,6 @@
 import type { CommitId, PipelineName, RepoName } from '../../base/names.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
+import { isRoot, rootReposOf } from './root-commits.ts'
 
 /** Rows that are read at once. */
 export const pageMax = 100
@@ -104,17 +105,6 @@ async function note(
     arrival.together,
     await rootReposOf(tx, arrival.commit),
   )
-}
-
-/** The root repos that a commit is made from, by name, a space behind each. */
-async function rootReposOf(tx: ReadTransaction, commit: CommitId): Promise<string> {
-  const rows = await tx.all<{ readonly repo: string }>(
-    `SELECT DISTINCT ancestor_repo AS repo FROM commit_provenance WHERE id = ?
-      AND NOT EXISTS (SELECT 1 FROM repo_provenance r WHERE r.repo = ancestor_repo)`,
-    commit,
-  )
-  const names = rows.map(({ repo }) => `${repo} `)
-  return names.toSorted().join('')
 }
 
 /** The members of every set. */
@@ -232,19 +222,22 @@ export async function arrivalsMadeFrom(
   return rows.map(arrivalOf)
 }
 
-/** Whether all arrivals at `position` are made from commits of `repo`. */
+/** Whether all arrivals at `position` are made from roots that `repo` has, or, where they come from it, are roots. */
 export async function areAllMadeFrom(
   tx: ReadTransaction,
-  repo: RepoName,
+  { repo, isOwn }: { readonly repo: RepoName; readonly isOwn: boolean },
   pipeline: PipelineName,
   position: number,
 ): Promise<boolean> {
+  const isOther = isOwn ? `AND NOT ${isRoot('a.commit_id', '?')}` : ''
   const other = await tx.get(
-    `SELECT a.sequence FROM pipeline_arrivals a WHERE a.pipeline = ? AND a.position = ?
-      AND NOT EXISTS (SELECT 1 FROM commit_provenance p WHERE p.id = a.commit_id AND p.ancestor_repo = ?)
+    `SELECT a.sequence FROM pipeline_arrivals a WHERE a.pipeline = ? AND a.position = ? ${isOther}
+      AND NOT EXISTS (SELECT 1 FROM commit_provenance p WHERE p.id = a.commit_id AND p.ancestor_repo = ?
+        AND ${isRoot('p.ancestor', 'p.ancestor_repo')})
       LIMIT 1`,
     pipeline,
     position,
+    ...(isOwn ? [repo, repo] : []),
     repo,
   )
   return other === undefined

@@ -15,7 +15,7 @@ import {
 import type { Arrival } from './arrivals.ts'
 import { ArrivalsAt } from './fitting-arrivals.ts'
 import { LackingArrivals } from './lacking-arrivals.ts'
-import { RootRepos } from './root-repos.ts'
+import { RootCommits } from './root-commits.ts'
 import { SetsBeside } from './sets-beside.ts'
 
 /** An arrival with what is known of its commit. */
@@ -39,7 +39,7 @@ const triesMax = 500
 export class Consideration {
   readonly #tx: Transaction
   readonly #branches: readonly AtomInput[]
-  readonly #rootRepos: RootRepos
+  readonly #roots: RootCommits
   /** By commit: those of independent inputs are looked at for every arrival. */
   readonly #known = new Map<string, Pick<Found, 'info' | 'roots'> | undefined>()
   readonly #arrivals: readonly ArrivalsAt[]
@@ -50,9 +50,10 @@ export class Consideration {
   constructor(tx: Transaction, { name, spec }: PipelineRecord, triesLeft: number = triesMax) {
     this.#tx = tx
     this.#branches = branchesOf(spec.input)
-    this.#rootRepos = new RootRepos(tx)
+    this.#roots = new RootCommits(tx)
     this.#arrivals = this.#branches.map(
-      ({ repo }, position) => new ArrivalsAt(tx, name, position, repo),
+      ({ repo }, position) =>
+        new ArrivalsAt({ tx, pipeline: name, position, repo, roots: this.#roots }),
     )
     this.#sets = new SetsBeside(tx, name, this.#branches.length)
     this.#lacking = new LackingArrivals({
@@ -119,7 +120,7 @@ export class Consideration {
     if (this.#known.has(commit)) return this.#known.get(commit)
     const repo = this.#branches[position]?.repo
     const info = repo && (await findCommit(this.#tx, repo, commit))
-    const known = info && { info, roots: await this.#rootRepos.rootsOf(info) }
+    const known = info && { info, roots: await this.#roots.rootsOf(info) }
     this.#known.set(commit, known)
     return known
   }
