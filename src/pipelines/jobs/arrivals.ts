@@ -1,11 +1,14 @@
 import type { CommitId, PipelineName, RepoName } from '../../base/names.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
+import { commitsAmong } from '../../versioning/commit-records.ts'
 import { isRoot, rootReposOf } from './root-commits.ts'
 
 /** Rows that are read at once. */
 export const pageMax = 100
 /** Commits made from one that are looked through. */
 const madeMax = 1000
+/** Pages of arrivals that are looked through at once for such whose commits are gone. */
+const gonePagesMax = 10
 
 /** In place of a position that an arrival lacks: it may be chosen. */
 export const lacksNothing = -1
@@ -289,7 +292,10 @@ export async function forgetLacks(
   }
 }
 
-/** Forgets it of all arrivals at `position` that lack another. */
+/**
+ * Forgets it of all arrivals at `position` that lack another, however many: in one statement, of some 10 µs
+ * for each.
+ */
 export async function forgetAllLacks(
   tx: Transaction,
   pipeline: PipelineName,
@@ -306,7 +312,43 @@ export async function forgetAllLacks(
   )
 }
 
-/** Forgets what came before `arrival` on its branch. */
+/**
+ * Of an arrival and those before it on its branch, 1,000 at most, forgets such whose commits `repo` does not
+ * have: it was deleted and made again. Returns their sequences.
+ */
+export async function forgetGone(
+  tx: Transaction,
+  pipeline: PipelineName,
+  { position, sequence }: Arrival,
+  repo: RepoName,
+): Promise<readonly number[]> {
+  const gone: number[] = []
+  let below = sequence + 1
+  for (let pageCount = 0; pageCount < gonePagesMax; pageCount += 1) {
+    const page: Arrival[] = []
+    for await (const one of arrivalsWithin(tx, pipeline, position, { from: -Infinity, below })) {
+      page.push(one)
+      below = one.sequence
+      if (page.length === pageMax) break
+    }
+    const ids = page.map(({ commit }) => commit)
+    const there = await commitsAmong(tx, repo, ids)
+    const sequences = page.flatMap((one) => (there.has(one.commit) ? [] : [one.sequence]))
+    if (sequences.length > 0) {
+      await tx.run(
+        `DELETE FROM pipeline_arrivals
+          WHERE pipeline = ? AND sequence IN (${sequences.map(() => '?').join(', ')})`,
+        pipeline,
+        ...sequences,
+      )
+    }
+    gone.push(...sequences)
+    if (page.length < pageMax) break
+  }
+  return gone
+}
+
+/** Forgets what came before `arrival` on its branch, however much: in one statement, of some 10 µs for each. */
 export async function forgetBefore(
   tx: Transaction,
   pipeline: PipelineName,

@@ -46,7 +46,7 @@ interface Ports {
   readonly position: number
   /** The one that the input reads. */
   readonly repo: RepoName
-  readonly roots: Pick<RootCommits, 'areAllIn'>
+  readonly roots: Pick<RootCommits, 'areAllIn' | 'isThere'>
 }
 
 /**
@@ -108,6 +108,11 @@ export class ArrivalsAt {
       for (const root of concerned) by.add(root.by)
     }
     return { arrivals: newestFirst(parts), by }
+  }
+
+  /** False while the repo that the input reads is deleted: what came from it may still come back. */
+  async isThere(): Promise<boolean> {
+    return await this.#roots.isThere(this.#repo)
   }
 
   /** Whether there is any within a range, whatever it is made from; `lacks` as in `fitting`. */

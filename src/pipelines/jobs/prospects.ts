@@ -171,7 +171,7 @@ export class Prospects {
       this.#triesLeft -= 1
       return this.#triesLeft >= 0
     }
-    return await canBeChosen({ places, sets, beside, mayTry })
+    return (await canBeChosen({ places, sets, beside, mayTry })) || !this.areKnown
   }
 
   /** Whether what comes to an input may be made from no other commit of the repo of `root`. */
@@ -276,7 +276,11 @@ export class Prospects {
   ): AsyncGenerator<Found> {
     for await (const { sequence, commit } of arrivals) {
       const info = await findCommit(this.#tx, repo, commit)
-      if (info === undefined) continue
+      if (info === undefined) {
+        this.#triesLeft -= 1
+        if (this.areKnown) continue
+        return
+      }
       const roots = await this.#roots.rootsOf(info)
       const made = new Set([info, ...info.provenance].map(({ id }) => id))
       yield { sequence, roots, made }

@@ -18,7 +18,7 @@ export type Roots = ReadonlyMap<RepoName, ReadonlySet<CommitId>>
  */
 export class RootCommits {
   readonly #tx: ReadTransaction
-  readonly #areRoots = new Map<RepoName, boolean>()
+  readonly #repos = new Map<RepoName, { readonly areRoots: boolean } | undefined>()
 
   constructor(tx: ReadTransaction) {
     this.#tx = tx
@@ -43,12 +43,19 @@ export class RootCommits {
 
   /** Whether all commits of a repo are roots, since it is there, and made from no others. */
   async areAllIn(repo: RepoName): Promise<boolean> {
-    const known = this.#areRoots.get(repo)
-    if (known !== undefined) return known
+    return (await this.#find(repo))?.areRoots === true
+  }
+
+  async isThere(repo: RepoName): Promise<boolean> {
+    return (await this.#find(repo)) !== undefined
+  }
+
+  async #find(repo: RepoName): Promise<{ readonly areRoots: boolean } | undefined> {
+    if (this.#repos.has(repo)) return this.#repos.get(repo)
     const info = await findRepo(this.#tx, repo)
-    const areRoots = info !== undefined && info.provenance.length === 0
-    this.#areRoots.set(repo, areRoots)
-    return areRoots
+    const found = info && { areRoots: info.provenance.length === 0 }
+    this.#repos.set(repo, found)
+    return found
   }
 }
 
