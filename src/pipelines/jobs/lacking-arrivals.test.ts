@@ -1,9 +1,15 @@
 import { expect, test } from 'vitest'
+import { SystemClock } from '../../base/clock.ts'
 import type { CommitId, RepoName } from '../../base/names.ts'
+import type { Database, Migrations } from '../../database/database.ts'
+import { openSqlite } from '../../database/sqlite.ts'
+import { TemporaryDirectory } from '../../testing/temporary-directory.ts'
 import { atom, openTestProcessing, type TestProcessing } from '../../testing/test-processing.ts'
 import { insertFinishedCommit } from '../../versioning/commit-records.ts'
 import type { CommitName } from '../../versioning/ports.ts'
+import { versioningMigrations } from '../../versioning/tables.ts'
 import { getPipeline } from '../pipeline-records.ts'
+import { pipelinesMigrations } from '../tables.ts'
 import { type Arrival, noteNewest } from './arrivals.ts'
 import { Consideration } from './consideration.ts'
 
@@ -107,4 +113,28 @@ test('what is left of a repo that was deleted and made again is forgotten, and i
     tx.all('SELECT position, lacks FROM pipeline_arrivals ORDER BY sequence'),
   )
   expect(rows).toEqual([{ position: 0, lacks: 1 }])
+})
+
+test('what releases before noted of arrivals by repos is forgotten when the tables are brought up to date', async () => {
+  await using directory = await TemporaryDirectory.create()
+  const open = async (steps: Migrations['steps']): Promise<Database> =>
+    await openSqlite({
+      path: directory.path,
+      migrations: [versioningMigrations, { ...pipelinesMigrations, steps }],
+      clock: new SystemClock(),
+    })
+  const { steps } = pipelinesMigrations
+  const newIndex = steps.findIndex((step) => step.join().includes('by_roots_and_lack'))
+  {
+    await using database = await open(steps.slice(0, newIndex))
+    await database.transact((tx) =>
+      tx.run(
+        `INSERT INTO pipeline_arrivals (pipeline, sequence, position, commit_id, state, roots, lacks)
+          VALUES ('p', 1, 0, 'c', 'waiting', 'm ', 1)`,
+      ),
+    )
+  }
+  await using database = await open(steps)
+  const rows = await database.read((tx) => tx.all('SELECT roots, lacks FROM pipeline_arrivals'))
+  expect(rows).toEqual([{ roots: null, lacks: -1 }])
 })
