@@ -4,7 +4,7 @@ import type { RepoName } from '../base/names.ts'
 import type { Database, ReadTransaction, SqlRow, Transaction } from '../database/database.ts'
 import type { ProllyMaps } from '../storage/prolly-map.ts'
 import type { CommitUses, GoingCommits, JobName, JobRemoval } from '../versioning/ports.ts'
-import { forgetGone } from './jobs/gone-commits.ts'
+import { forgetGoing } from './jobs/going-commits.ts'
 import { deleteResults } from './datum-results.ts'
 import { recountDatums } from './job-counts.ts'
 import { atomsOf } from './inputs.ts'
@@ -67,7 +67,7 @@ export class JobCommitUses implements CommitUses {
     }
     await deleteResults(tx, removal.results)
     for (const job of jobs) if (!hasEnded(job.state)) await recountDatums(tx, job.id)
-    await forgetGone(tx, commits)
+    await forgetGoing(tx, commits)
     return true
   }
 }

@@ -8,7 +8,7 @@ import { finishedHead } from './jobs/input-heads.ts'
 import { branchesOf, type AtomInput } from './inputs.ts'
 import { makeAskedJob } from './jobs/job-making.ts'
 import type { PipelineRecord } from './pipeline-records.ts'
-import { RootRepos } from './jobs/root-repos.ts'
+import { RootCommits } from './jobs/root-commits.ts'
 
 /** A commit that somebody chose for an input; named as in `resolveCommitId`. */
 export interface ChosenCommit {
@@ -95,7 +95,7 @@ async function headOf(tx: ReadTransaction, atom: AtomInput): Promise<CommitInfo>
 }
 
 async function requireAligned(tx: ReadTransaction, commits: readonly CommitInfo[]): Promise<void> {
-  const roots = new RootRepos(tx)
+  const roots = new RootCommits(tx)
   const seen = new Map<RepoName, { readonly root: CommitId; readonly by: CommitInfo }>()
   for (const commit of commits) {
     for (const [repo, ids] of await roots.rootsOf(commit)) {

@@ -332,5 +332,13 @@ export const pipelinesMigrations: Migrations = {
       `CREATE INDEX pipeline_arrivals_by_lack
         ON pipeline_arrivals (pipeline, position, roots, lacks, sequence, commit_id)`,
     ],
+    [
+      // What was noted before went by what repos were made from then, and not by the commits: it is
+      // found out anew.
+      'DROP INDEX pipeline_arrivals_by_lack',
+      'UPDATE pipeline_arrivals SET roots = NULL, lacks = -1',
+      `CREATE INDEX pipeline_arrivals_by_roots_and_lack
+        ON pipeline_arrivals (pipeline, position, roots, lacks, sequence, commit_id)`,
+    ],
   ],
 }

@@ -48,7 +48,11 @@ const sliceCountMax = 100
  */
 export class Triggers {
   readonly #ports: { readonly clock: Clock; readonly random: Random }
-  /** Where the search for a pipeline's next arrival goes on; without it, that begins anew. */
+  /**
+   * Where the search for a pipeline's next arrival goes on; without it, that begins anew. What a transaction
+   * writes here stays when that is undone or done again: it does no harm, since each search takes away what is
+   * there before it begins, and goes on only with what is of its own arrival.
+   */
   readonly #searches = new Map<PipelineName, { readonly of: string; readonly path: Path }>()
 
   constructor(ports: { readonly clock: Clock; readonly random: Random }) {

@@ -233,6 +233,21 @@ export async function findCommit(
   return row === undefined ? undefined : commitInfo(tx, row)
 }
 
+/** Of some ids, those of commits that a repo has. */
+export async function commitsAmong(
+  tx: ReadTransaction,
+  repo: RepoName,
+  ids: readonly CommitId[],
+): Promise<ReadonlySet<CommitId>> {
+  if (ids.length === 0) return new Set()
+  const rows = await tx.all<{ readonly id: CommitId }>(
+    `SELECT id FROM commits WHERE id IN (${ids.map(() => '?').join(', ')}) AND repo = ? AND ${isInRepo}`,
+    ...ids,
+    repo,
+  )
+  return new Set(rows.map(({ id }) => id))
+}
+
 /**
  * @throws {RepoNotFoundError}
  * @throws {CommitNotFoundError}

@@ -1,16 +1,14 @@
 import type { CommitId, RepoName } from '../../base/names.ts'
 import type { SequenceRange } from './arrivals.ts'
+import type { Roots } from './root-commits.ts'
 import type { Sets } from './sets.ts'
 
 /** A finished commit of one input branch that may become part of a job, or what is still to come. */
 export interface Candidate {
   /** Orders what comes to the inputs, together. */
   readonly sequence: number
-  /**
-   * The commits of repos without provenance that it is made from, by repo; itself, when its own
-   * repo has none.
-   */
-  readonly roots: ReadonlyMap<RepoName, ReadonlySet<CommitId>>
+  /** Those that it is made from; itself, when it is one. */
+  readonly roots: Roots
 }
 
 /** What can be chosen for one input. */

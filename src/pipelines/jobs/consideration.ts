@@ -1,4 +1,5 @@
 import { assert } from '../../base/errors.ts'
+import type { PipelineName } from '../../base/names.ts'
 import type { Transaction } from '../../database/database.ts'
 import { findCommit, type CommitInfo } from '../../versioning/commit-records.ts'
 import { type AtomInput, branchesOf } from '../inputs.ts'
@@ -12,10 +13,10 @@ import {
   type Fitting,
   type Path,
 } from './alignment.ts'
-import type { Arrival } from './arrivals.ts'
+import { type Arrival, forgetGone } from './arrivals.ts'
 import { ArrivalsAt } from './fitting-arrivals.ts'
 import { LackingArrivals } from './lacking-arrivals.ts'
-import { RootRepos } from './root-repos.ts'
+import { RootCommits } from './root-commits.ts'
 import { SetsBeside } from './sets-beside.ts'
 
 /** An arrival with what is known of its commit. */
@@ -23,8 +24,13 @@ export interface Found extends Arrival, Candidate {
   readonly info: CommitInfo
 }
 
-/** What is tried in one transaction, which holds up the event loop: some 100 ms. */
+/**
+ * What is tried, or asked for what goes with it, in one transaction, which holds up the event loop: each is some
+ * five statements, all some 50 to 100 ms.
+ */
 const triesMax = 500
+/** How often arrivals whose commits are gone are forgotten in one transaction, 1,000 at once; see `forgetGone`. */
+const gonePagesMax = 10
 
 /**
  * What one transaction finds out about the arrivals of a pipeline.
@@ -38,21 +44,27 @@ const triesMax = 500
  */
 export class Consideration {
   readonly #tx: Transaction
+  readonly #pipeline: PipelineName
   readonly #branches: readonly AtomInput[]
-  readonly #rootRepos: RootRepos
+  readonly #roots: RootCommits
   /** By commit: those of independent inputs are looked at for every arrival. */
   readonly #known = new Map<string, Pick<Found, 'info' | 'roots'> | undefined>()
   readonly #arrivals: readonly ArrivalsAt[]
   readonly #sets: SetsBeside
   readonly #lacking: LackingArrivals
+  /** Sequences of arrivals that were forgotten, and may have been read before. */
+  readonly #forgotten = new Set<number>()
+  #gonePagesLeft = gonePagesMax
   #triesLeft: number
 
   constructor(tx: Transaction, { name, spec }: PipelineRecord, triesLeft: number = triesMax) {
     this.#tx = tx
+    this.#pipeline = name
     this.#branches = branchesOf(spec.input)
-    this.#rootRepos = new RootRepos(tx)
+    this.#roots = new RootCommits(tx)
     this.#arrivals = this.#branches.map(
-      ({ repo }, position) => new ArrivalsAt(tx, name, position, repo),
+      ({ repo }, position) =>
+        new ArrivalsAt({ tx, pipeline: name, position, repo, roots: this.#roots }),
     )
     this.#sets = new SetsBeside(tx, name, this.#branches.length)
     this.#lacking = new LackingArrivals({
@@ -60,6 +72,9 @@ export class Consideration {
       pipeline: name,
       arrivals: this.#arrivals,
       rootsOf: async (arrival) => (await this.#know(arrival))?.roots,
+      found: (arrivals) => this.#found(arrivals),
+      isBlocked: () => this.#isBlocked,
+      mayTry: () => this.#mayTry(),
     })
     this.#triesLeft = triesLeft
   }
@@ -80,16 +95,24 @@ export class Consideration {
       }
       return { fitting: (common) => this.#fitting(position, arrival, common) }
     })
-    return await align(inputs, {
+    const choice = await align(inputs, {
       first,
       sets: this.#sets,
       path,
-      mayTry: () => {
-        this.#triesLeft -= 1
-        return this.#triesLeft >= 0
-      },
+      mayTry: () => this.#mayTry(),
       lacks: (option, at) => this.#lacking.note(option, at, sequence),
     })
+    // What is behind those that are gone was not looked at; next time there are fewer.
+    return this.#isBlocked ? { kind: 'later', path: path ?? [] } : choice
+  }
+
+  get #isBlocked(): boolean {
+    return this.#gonePagesLeft < 0
+  }
+
+  #mayTry(): boolean {
+    this.#triesLeft -= 1
+    return this.#triesLeft >= 0 && !this.#isBlocked
   }
 
   /** Of what came to an input before `arrival`. */
@@ -108,18 +131,37 @@ export class Consideration {
 
   async *#found(arrivals: Iterable<Arrival> | AsyncIterable<Arrival>): AsyncGenerator<Found> {
     for await (const arrival of arrivals) {
+      if (this.#forgotten.has(arrival.sequence)) continue
       const known = await this.#know(arrival)
-      if (known === undefined) continue
+      if (known === undefined) {
+        if (!(await this.#forgetGone(arrival))) return
+        continue
+      }
       await this.#sets.lookUp(arrival.position, arrival.sequence)
       yield { ...arrival, ...known }
     }
+  }
+
+  /**
+   * Forgets an arrival whose commit is gone, and such as came before it. False where the others are not to be
+   * looked at: since they are too many for one transaction, or since the repo is deleted, so that all are gone and may come back.
+   */
+  async #forgetGone(arrival: Arrival): Promise<boolean> {
+    const repo = this.#branches[arrival.position]?.repo
+    if (repo === undefined || !(await this.#roots.isThere(repo))) return false
+    this.#gonePagesLeft -= 1
+    if (this.#isBlocked) return false
+    for (const sequence of await forgetGone(this.#tx, this.#pipeline, arrival, repo)) {
+      this.#forgotten.add(sequence)
+    }
+    return true
   }
 
   async #know({ position, commit }: Arrival): Promise<Pick<Found, 'info' | 'roots'> | undefined> {
     if (this.#known.has(commit)) return this.#known.get(commit)
     const repo = this.#branches[position]?.repo
     const info = repo && (await findCommit(this.#tx, repo, commit))
-    const known = info && { info, roots: await this.#rootRepos.rootsOf(info) }
+    const known = info && { info, roots: await this.#roots.rootsOf(info) }
     this.#known.set(commit, known)
     return known
   }

@@ -8,6 +8,7 @@ import {
   pageMax,
   type SequenceRange,
 } from './arrivals.ts'
+import { isRoot, type RootCommits } from './root-commits.ts'
 
 /** Rows that are read first, since the newest mostly fits; `pageMax` after that. */
 const firstMax = 5
@@ -16,7 +17,7 @@ const fewMax = 30
 /** Commits made from one that are looked through. */
 const madeMax = 1000
 
-/** A commit of a root repo, and the position since whose choice no other of that repo fits. */
+/** A root, and the position since whose choice no other root of that repo fits. */
 export interface AgreedRoot {
   readonly repo: RepoName
   readonly commit: CommitId
@@ -34,13 +35,24 @@ interface Asked extends SequenceRange {
   readonly lacks: number
 }
 
-/** The root repos of some arrivals; null where they were not noted. */
+/** What `rootReposOf` says of some arrivals; null where it was not noted. */
 type Kind = string | null
+/** Of those that are made from no others, and so are roots. */
+const rootKind = ''
+
+interface Ports {
+  readonly tx: ReadTransaction
+  readonly pipeline: PipelineName
+  readonly position: number
+  /** The one that the input reads. */
+  readonly repo: RepoName
+  readonly roots: Pick<RootCommits, 'areAllIn' | 'isThere'>
+}
 
 /**
- * What came to one input of a pipeline, as one transaction sees it. Where commits of a root repo are
- * agreed on, those that are made from others are not looked at, however many wait: what is made from the
- * rarest agreed commit is looked up, and arrivals that are made from no commit of its repo stand by
+ * What came to one input of a pipeline, as one transaction sees it. Where roots are agreed on, what is
+ * made from others of their repos is not looked at, however much waits: what is made from the
+ * rarest agreed root is looked up, and arrivals that are made from no root of its repo stand by
  * themselves. Only where very much is made from each agreed commit, all is looked through that may be
  * chosen, in the database.
  */
@@ -49,19 +61,20 @@ export class ArrivalsAt {
   readonly #pipeline: PipelineName
   readonly #position: number
   readonly #repo: RepoName
+  readonly #roots: Ports['roots']
   #kinds: readonly Kind[] | undefined
   readonly #madeCounts = new Map<CommitId, number>()
 
-  /** `repo`: the one that the input reads. */
-  constructor(tx: ReadTransaction, pipeline: PipelineName, position: number, repo: RepoName) {
+  constructor({ tx, pipeline, position, repo, roots }: Ports) {
     this.#tx = tx
     this.#pipeline = pipeline
     this.#position = position
     this.#repo = repo
+    this.#roots = roots
   }
 
   /**
-   * Of those within a range, at least the ones that are made from no other commits than agreed, and may
+   * Of those within a range, at least the ones that are made from no other roots than agreed, and may
    * be chosen; with `lacks`, those of which it is noted that this position has nothing for them.
    */
   async fitting(
@@ -71,7 +84,7 @@ export class ArrivalsAt {
   ): Promise<FittingArrivals> {
     const asked = { ...within, lacks }
     const own = agreed.find(({ repo }) => repo === this.#repo)
-    if (own !== undefined) {
+    if (own !== undefined && (await this.#roots.areAllIn(this.#repo))) {
       const isAny = await this.hasAny(within, lacks)
       const arrivals = isAny ? await this.#of(own.commit, asked) : []
       return { arrivals: each(arrivals), by: new Set(isAny ? [own.by] : []) }
@@ -79,6 +92,12 @@ export class ArrivalsAt {
     const parts: AsyncIterator<Arrival>[] = []
     const by = new Set<number>()
     for (const kind of await this.#findKinds()) {
+      if (kind === rootKind && own !== undefined) {
+        if ((await this.#countUpTo(1, kind, asked)) === 0) continue
+        parts.push(each(await this.#of(own.commit, asked)))
+        by.add(own.by)
+        continue
+      }
       const concerned = agreed.filter(({ repo }) => isMadeFrom(kind, repo) !== false)
       const countMax = concerned.length === 0 ? 1 : fewMax
       const count = await this.#countUpTo(countMax, kind, asked)
@@ -89,6 +108,11 @@ export class ArrivalsAt {
       for (const root of concerned) by.add(root.by)
     }
     return { arrivals: newestFirst(parts), by }
+  }
+
+  /** False while the repo that the input reads is deleted: what came from it may still come back. */
+  async isThere(): Promise<boolean> {
+    return await this.#roots.isThere(this.#repo)
   }
 
   /** Whether there is any within a range, whatever it is made from; `lacks` as in `fitting`. */
@@ -172,7 +196,7 @@ export class ArrivalsAt {
     return kinds
   }
 
-  /** Those of one kind that are made from no other commits than agreed, page by page. */
+  /** Those of one kind that are made from no other roots than agreed, page by page. */
   async *#ofKind(
     kind: Kind,
     roots: { readonly concerned: readonly AgreedRoot[]; readonly rarest: CommitId | undefined },
@@ -181,7 +205,8 @@ export class ArrivalsAt {
     const { isOfKind, values } = this.#condition(kind)
     const isFitting = roots.concerned.map(
       () => `AND NOT EXISTS (SELECT 1 FROM commit_provenance p
-        WHERE p.id = commit_id AND p.ancestor_repo = ? AND p.ancestor <> ?)`,
+        WHERE p.id = commit_id AND p.ancestor_repo = ? AND p.ancestor <> ?
+          AND ${isRoot('p.ancestor', 'p.ancestor_repo')})`,
     )
     const { rarest } = roots
     const among =

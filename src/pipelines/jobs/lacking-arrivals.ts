@@ -15,6 +15,11 @@ interface Ports {
   readonly arrivals: readonly ArrivalsAt[]
   /** Of the commit that has arrived; undefined where that is gone. */
   readonly rootsOf: (arrival: Arrival) => Promise<Candidate['roots'] | undefined>
+  /** Those whose commits are there, as far as `isBlocked` does not say that they were not looked at to the end. */
+  readonly found: (arrivals: AsyncIterable<Arrival>) => AsyncIterable<Arrival>
+  readonly isBlocked: () => boolean
+  /** Asked before what came is looked at: false where that is too much for now. */
+  readonly mayTry: () => boolean
 }
 
 /**
@@ -24,34 +29,65 @@ interface Ports {
  * An arrival lacks a position when all that has come there is made from other commits of a root repo, or
  * lacks something itself, as was noted before. So nothing that lacks a position is in any choice. Once
  * something comes there that goes with it, that is forgotten of it, and of what lacks its position in turn.
- * What is taken away makes no difference.
+ * What is taken away for good makes no difference. What may come back, since its repo is deleted for now, is
+ * taken to go with everything, so that what lacks its position does not wait for something that came meanwhile.
  */
 export class LackingArrivals {
   readonly #tx: Transaction
   readonly #pipeline: PipelineName
   readonly #arrivals: readonly ArrivalsAt[]
   readonly #rootsOf: Ports['rootsOf']
+  readonly #found: Ports['found']
+  readonly #isBlocked: Ports['isBlocked']
+  readonly #mayTry: Ports['mayTry']
+  /** The sequence of something that goes with an arrival, by that and a position. */
+  readonly #partners = new Map<string, number>()
+  /** The sequences of those of which it was noted here that they lack something. */
+  readonly #noted = new Set<number>()
 
-  constructor({ tx, pipeline, arrivals, rootsOf }: Ports) {
+  constructor({ tx, pipeline, arrivals, rootsOf, found, isBlocked, mayTry }: Ports) {
     this.#tx = tx
     this.#pipeline = pipeline
     this.#arrivals = arrivals
     this.#rootsOf = rootsOf
+    this.#found = found
+    this.#isBlocked = isBlocked
+    this.#mayTry = mayTry
   }
 
   /** Whether `one` lacks a position, among what came there up to a sequence; notes it. */
   async note(one: Arrival & Candidate, at: number, upTo: number): Promise<boolean> {
     const agreed = agreedOf(one)
-    // What is made from two commits of a repo goes with nothing, whatever comes: it lacks itself.
-    const lacks = agreed === undefined ? one.position : at
-    if (agreed !== undefined) {
-      if (at === one.position) return false
-      const within = { from: -Infinity, below: upTo + 1 }
-      const partners = await this.#arrivals[at]?.fitting(agreed, within)
-      for await (const _ of partners?.arrivals ?? []) return false
-    }
+    // What is made from two roots of a repo goes with nothing, whatever comes: it lacks itself.
+    if (agreed === undefined) return await this.#noteThat(one, one.position)
+    if (at === one.position || !(await this.#isAlone(one, agreed, at, upTo))) return false
+    return await this.#noteThat(one, at)
+  }
+
+  async #noteThat(one: Arrival, lacks: number): Promise<true> {
     await noteLack(this.#tx, this.#pipeline, one, lacks)
+    this.#noted.add(one.sequence)
     return true
+  }
+
+  /** Whether nothing goes with `one` at a position. What was found before is not looked for again. */
+  async #isAlone(
+    one: Arrival,
+    agreed: readonly AgreedRoot[],
+    at: number,
+    upTo: number,
+  ): Promise<boolean> {
+    const key = `${one.sequence} ${at}`
+    const known = this.#partners.get(key)
+    if (known !== undefined && !this.#noted.has(known)) return false
+    const others = this.#arrivals[at]
+    if (others === undefined || !(await others.isThere()) || !this.#mayTry()) return false
+    const { arrivals } = await others.fitting(agreed, { from: -Infinity, below: upTo + 1 })
+    for await (const { sequence } of this.#found(arrivals)) {
+      this.#partners.set(key, sequence)
+      return false
+    }
+    return !this.#isBlocked()
   }
 
   /**
@@ -63,10 +99,16 @@ export class LackingArrivals {
     const waiting = [one]
     const counts = new Map<number, number>()
     const isLacked = new Map<string, boolean>()
+    const forgotten = new Set<number>()
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
       const agreed = agreedOf(next)
       if (agreed === undefined) continue
       for (const other of await this.#lacking(next.position, isLacked)) {
+        if ((await this.#arrivals[other]?.isThere()) !== true) {
+          await forgetAllLacks(this.#tx, this.#pipeline, other, next.position)
+          await this.#forgetAll(other, forgotten)
+          continue
+        }
         const countMax = next === one ? forgottenMax : pageMax
         const found = await this.#forgetFitting(other, agreed, next.position, countMax)
         const isMore = found.length === countMax
@@ -77,12 +119,13 @@ export class LackingArrivals {
         const count = (counts.get(other) ?? 0) + found.length
         counts.set(other, count)
         if (count >= pageMax) {
-          await this.#forgetAll(other, new Set())
+          await this.#forgetAll(other, forgotten)
           continue
         }
         for (const { position, ...arrival } of found) {
           const roots = await this.#rootsOf({ position, ...arrival })
           if (roots !== undefined) waiting.push({ position, roots })
+          else await this.#forgetAll(position, forgotten)
         }
       }
     }

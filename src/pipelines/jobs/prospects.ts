@@ -20,7 +20,7 @@ import { type AtomInput, branchesOf } from '../inputs.ts'
 import { hasUnended } from './jobs-over.ts'
 import { findPipeline, pipelineDeletedAt, type PipelineRecord } from '../pipeline-records.ts'
 import { statsBranch } from '../specs.ts'
-import { RootRepos } from './root-repos.ts'
+import { RootCommits } from './root-commits.ts'
 import { Sets } from './sets.ts'
 
 /** Candidates that are tried in one transaction; after so many, the answer is yes. */
@@ -44,7 +44,7 @@ export type Future =
 export interface Wish {
   /** Made from this, or this itself. */
   readonly over?: CommitName
-  /** Not made from another commit of this one's repo, which is made from no other. */
+  /** Not made from another root of this one's repo. */
   readonly beside?: CommitName
 }
 
@@ -72,7 +72,7 @@ interface Found extends Candidate {
  */
 export class Prospects {
   readonly #tx: ReadTransaction
-  readonly #rootRepos: RootRepos
+  readonly #roots: RootCommits
   readonly #known = new Map<string, boolean>()
   readonly #inputs = new Map<string, readonly Input[]>()
   readonly #sets = new Map<string, Sets>()
@@ -81,7 +81,7 @@ export class Prospects {
 
   constructor(tx: ReadTransaction) {
     this.#tx = tx
-    this.#rootRepos = new RootRepos(tx)
+    this.#roots = new RootCommits(tx)
   }
 
   /** False when so much waits that some answers were not found out. */
@@ -166,13 +166,15 @@ export class Prospects {
       this.#triesLeft -= 1
       return this.#triesLeft >= 0
     }
-    return await canBeChosen({ places, sets, beside, mayTry })
+    return (await canBeChosen({ places, sets, beside, mayTry })) || !this.areKnown
   }
 
   /** Whether what comes to an input may be made from no other commit of the repo of `root`. */
   async #mayFit(atom: AtomInput, future: Future, root: CommitName): Promise<boolean> {
     if (future.kind === 'made') return await this.mayMake(future.by, { beside: root })
-    if (future.kind === 'followed') return !(await this.#has(atom, root))
+    if (future.kind === 'followed') {
+      return !(await this.#has(atom, root)) || !(await this.#roots.areAllIn(atom.repo))
+    }
     return future.kind === 'anything' || atom.repo !== root.repo
   }
 
@@ -228,9 +230,11 @@ export class Prospects {
     const areMade = new Map<RepoName, boolean>()
     const here = async (common: Common): Promise<Fitting<Found>> => {
       for (const [repo, { commit, by }] of common.roots) {
+        const isOwn = atom.repo === repo
         const isMade =
           areMade.get(repo) ??
-          (atom.repo === repo || (await areAllMadeFrom(this.#tx, repo, pipeline.name, position)))
+          ((isOwn && (await this.#roots.areAllIn(repo))) ||
+            (await areAllMadeFrom(this.#tx, { repo, isOwn }, pipeline.name, position)))
         areMade.set(repo, isMade)
         if (isMade) return { options: listMadeFrom({ repo, id: commit }), by: [by] }
       }
@@ -267,8 +271,12 @@ export class Prospects {
   ): AsyncGenerator<Found> {
     for await (const { sequence, commit } of arrivals) {
       const info = await findCommit(this.#tx, repo, commit)
-      if (info === undefined) continue
-      const roots = await this.#rootRepos.rootsOf(info)
+      if (info === undefined) {
+        this.#triesLeft -= 1
+        if (this.areKnown) continue
+        return
+      }
+      const roots = await this.#roots.rootsOf(info)
       const made = new Set([info, ...info.provenance].map(({ id }) => id))
       yield { sequence, roots, made }
     }

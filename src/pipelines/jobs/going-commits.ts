@@ -11,7 +11,7 @@ import { startsNoJob } from './from-commits.ts'
  * Forgets commits that are about to go. What came before one that a pipeline's latest job read has been
  * forgotten, so its heir is noted in its place: as if it had never been.
  */
-export async function forgetGone(tx: Transaction, commits: GoingCommits): Promise<void> {
+export async function forgetGoing(tx: Transaction, commits: GoingCommits): Promise<void> {
   // All first: with one, what came after it is considered anew, and does not count as used any more.
   const losses: Loss[] = []
   for (const { id, heir } of commits.values()) {
