@@ -1,12 +1,10 @@
 import type { CommitId, PipelineName, RepoName } from '../../base/names.ts'
 import type { ReadTransaction, SqlRow, Transaction } from '../../database/database.ts'
 import { commitsAmong } from '../../versioning/commit-records.ts'
-import { isRoot, rootReposOf } from './root-commits.ts'
+import { rootReposOf } from './root-commits.ts'
 
 /** Rows that are read at once. */
 export const pageMax = 100
-/** Commits made from one that are looked through. */
-const madeMax = 1000
 /** Pages of arrivals that are looked through at once for such whose commits are gone. */
 const gonePagesMax = 10
 
@@ -30,6 +28,8 @@ export interface SequenceRange {
   readonly from: number
   readonly below: number
 }
+
+export const always: SequenceRange = { from: -Infinity, below: Infinity }
 
 export interface ArrivalRow extends SqlRow {
   readonly sequence: number
@@ -200,60 +200,6 @@ export async function* arrivalsWithin(
   }
 }
 
-/**
- * Of those, the ones that are `commit`, or made from it. Undefined when so much is made from it that
- * looking for it is no gain.
- */
-export async function arrivalsMadeFrom(
-  tx: ReadTransaction,
-  commit: CommitId,
-  pipeline: PipelineName,
-  position: number,
-  { from, below }: SequenceRange,
-): Promise<readonly Arrival[] | undefined> {
-  const made = await tx.get<{ readonly count: number }>(
-    'SELECT COUNT(*) AS count FROM (SELECT id FROM commit_provenance WHERE ancestor = ? LIMIT ?) AS some',
-    commit,
-    madeMax,
-  )
-  if (made?.count === madeMax) return undefined
-  const rows = await tx.all<ArrivalRow>(
-    // What is computed has no index: it goes by the commits, which are few.
-    `SELECT sequence, position, commit_id FROM pipeline_arrivals
-      WHERE commit_id IN (SELECT id FROM commit_provenance WHERE ancestor = ? UNION ALL SELECT ?)
-        AND pipeline || '' = ? AND position + 0 = ? AND sequence + 0 >= ? AND sequence + 0 < ?
-      ORDER BY sequence + 0 DESC`,
-    commit,
-    commit,
-    pipeline,
-    position,
-    Math.max(from, Number.MIN_SAFE_INTEGER),
-    Math.min(below, Number.MAX_SAFE_INTEGER),
-  )
-  return rows.map(arrivalOf)
-}
-
-/** Whether all arrivals at `position` are made from roots that `repo` has, or, where they come from it, are roots. */
-export async function areAllMadeFrom(
-  tx: ReadTransaction,
-  { repo, isOwn }: { readonly repo: RepoName; readonly isOwn: boolean },
-  pipeline: PipelineName,
-  position: number,
-): Promise<boolean> {
-  const isOther = isOwn ? `AND NOT ${isRoot('a.commit_id', '?')}` : ''
-  const other = await tx.get(
-    `SELECT a.sequence FROM pipeline_arrivals a WHERE a.pipeline = ? AND a.position = ? ${isOther}
-      AND NOT EXISTS (SELECT 1 FROM commit_provenance p WHERE p.id = a.commit_id AND p.ancestor_repo = ?
-        AND ${isRoot('p.ancestor', 'p.ancestor_repo')})
-      LIMIT 1`,
-    pipeline,
-    position,
-    ...(isOwn ? [repo, repo] : []),
-    repo,
-  )
-  return other === undefined
-}
-
 export async function setArrivalState(
   tx: Transaction,
   pipeline: PipelineName,
@@ -265,58 +211,6 @@ export async function setArrivalState(
     state,
     pipeline,
     arrival.sequence,
-  )
-}
-
-/** Notes that the input at a position has nothing for an arrival. */
-export async function noteLack(
-  tx: Transaction,
-  pipeline: PipelineName,
-  { sequence }: Arrival,
-  lacks: number,
-): Promise<void> {
-  await tx.run(
-    'UPDATE pipeline_arrivals SET lacks = ? WHERE pipeline = ? AND sequence = ?',
-    lacks,
-    pipeline,
-    sequence,
-  )
-}
-
-/** Forgets what some arrivals lack. */
-export async function forgetLacks(
-  tx: Transaction,
-  pipeline: PipelineName,
-  arrivals: readonly Arrival[],
-): Promise<void> {
-  for (let start = 0; start < arrivals.length; start += pageMax) {
-    const page = arrivals.slice(start, start + pageMax)
-    await tx.run(
-      `UPDATE pipeline_arrivals SET lacks = ${lacksNothing}
-        WHERE pipeline = ? AND sequence IN (${page.map(() => '?').join(', ')})`,
-      pipeline,
-      ...page.map(({ sequence }) => sequence),
-    )
-  }
-}
-
-/**
- * Forgets it of all arrivals at `position` that lack another, however many: in one statement, of some 10 µs
- * for each.
- */
-export async function forgetAllLacks(
-  tx: Transaction,
-  pipeline: PipelineName,
-  position: number,
-  lacks: number,
-): Promise<void> {
-  await tx.run(
-    `UPDATE pipeline_arrivals SET lacks = ${lacksNothing} WHERE pipeline = ? AND sequence IN (
-      SELECT sequence FROM pipeline_arrivals WHERE pipeline = ? AND position = ? AND lacks = ?)`,
-    pipeline,
-    pipeline,
-    position,
-    lacks,
   )
 }
 

@@ -8,14 +8,13 @@ import {
   pageMax,
   type SequenceRange,
 } from './arrivals.ts'
+import { madeCountOf, madeMax } from './made-arrivals.ts'
 import { isRoot, type RootCommits } from './root-commits.ts'
 
 /** Rows that are read first, since the newest mostly fits; `pageMax` after that. */
 const firstMax = 5
 /** So many are looked through one by one, whatever they are made from. */
 const fewMax = 30
-/** Commits made from one that are looked through. */
-const madeMax = 1000
 
 /** A root, and the position since whose choice no other root of that repo fits. */
 export interface AgreedRoot {
@@ -166,12 +165,7 @@ export class ArrivalsAt {
   async #madeCountOf(commit: CommitId): Promise<number> {
     const known = this.#madeCounts.get(commit)
     if (known !== undefined) return known
-    const made = await this.#tx.get<{ readonly count: number }>(
-      'SELECT COUNT(*) AS count FROM (SELECT id FROM commit_provenance WHERE ancestor = ? LIMIT ?) AS some',
-      commit,
-      madeMax,
-    )
-    const count = made?.count ?? 0
+    const count = await madeCountOf(this.#tx, commit)
     this.#madeCounts.set(commit, count)
     return count
   }

@@ -1,12 +1,12 @@
 import type { PipelineName } from '../../base/names.ts'
 import type { Transaction } from '../../database/database.ts'
 import type { Candidate } from './alignment.ts'
-import { type Arrival, forgetAllLacks, forgetLacks, noteLack, pageMax } from './arrivals.ts'
+import { always, type Arrival, pageMax } from './arrivals.ts'
 import type { AgreedRoot, ArrivalsAt } from './fitting-arrivals.ts'
+import { forgetAllLacks, forgetLacks, noteLack } from './noted-lacks.ts'
 
 /** Of which it is forgotten in one transaction what they lack: below 100 ms. */
 const forgottenMax = 1000
-const always = { from: -Infinity, below: Infinity } as const
 
 interface Ports {
   readonly tx: Transaction

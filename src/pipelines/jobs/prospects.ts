@@ -7,17 +7,11 @@ import { findCommit } from '../../versioning/commit-records.ts'
 import type { CommitName } from '../../versioning/ports.ts'
 import { findRepo } from '../../versioning/repos.ts'
 import type { Candidate, Common, Fitting } from './alignment.ts'
-import {
-  allMembers,
-  areAllMadeFrom,
-  type Arrival,
-  arrivalsMadeFrom,
-  arrivalsWithin,
-  hasBacklog,
-} from './arrivals.ts'
+import { allMembers, always, type Arrival, arrivalsWithin, hasBacklog } from './arrivals.ts'
 import { canBeChosen, type Place } from './choice-search.ts'
 import { type AtomInput, branchesOf } from '../inputs.ts'
 import { hasUnended } from './jobs-over.ts'
+import { areAllMadeFrom, arrivalsMadeFrom } from './made-arrivals.ts'
 import { findPipeline, pipelineDeletedAt, type PipelineRecord } from '../pipeline-records.ts'
 import { statsBranch } from '../specs.ts'
 import { RootCommits } from './root-commits.ts'
@@ -25,7 +19,6 @@ import { Sets } from './sets.ts'
 
 /** Candidates that are tried in one transaction; after so many, the answer is yes. */
 const triesMax = 10_000
-const always = { from: -Infinity, below: Infinity } as const
 
 /** What will still come to a branch that a pipeline reads. */
 export type Future =
