@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -13,24 +13,6 @@ const child = fileURLToPath(new URL('../testing/newer-groups-child.ts', import.m
 
 /** A kernel in a kernel takes minutes, and many more on a busy machine. */
 const msMax = 1_800_000
-/** What the child loads, and what that starts. */
-const loaded = ['process.ts', 'process/looks-process.ts', '../testing/process-fixture.ts'].map(
-  (name) => new URL(name, import.meta.url).href,
-)
-/** As newer-groups.sh has it. */
-const ordinary = 54_321
-
-/** Has what the child loads compiled by this machine, for each of its users. */
-async function compileInto(directory: string): Promise<void> {
-  mkdirSync(directory)
-  chmodSync(directory, 0o777)
-  const program = loaded.map((url) => `await import(${JSON.stringify(url)})`).join('\n')
-  const env = { ...process.env, NODE_COMPILE_CACHE: directory }
-  for (const id of [0, ordinary]) {
-    const args = ['--input-type=module', '--eval', program]
-    await execute(process.execPath, args, { env, uid: id, gid: id })
-  }
-}
 
 /** This machine's groups may be the older ones: a kernel of our own, on its files, has the newer. */
 test.skipIf(!canHave('linux.uml'))(
@@ -39,7 +21,6 @@ test.skipIf(!canHave('linux.uml'))(
     // That kernel has a /mnt and a /dev of its own.
     const work = mkdtempSync(resolve('node_modules/.pachyderm-groups-'))
     try {
-      await compileInto(join(work, 'compiled'))
       const machine = ['rootfstype=hostfs', 'rootflags=/', 'rw', 'mem=1G', `init=${init}`]
       const console = ['con0=null,fd:1', 'con=null', 'quiet']
       const environment = [`work=${work}`, `node=${process.execPath}`, `child=${child}`]

@@ -10,8 +10,6 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t tmpfs tmp /mnt
 export TMPDIR=/mnt
-# Compiling takes a kernel in a kernel minutes.
-export NODE_COMPILE_CACHE="$work/compiled"
 mkdir /dev/shm /dev/pts
 mount -t tmpfs shm /dev/shm
 mount -t devpts pts /dev/pts
