@@ -3,6 +3,7 @@ import { DataLossError, DomainError } from '../../base/errors.ts'
 import { branchTopic, branchTriggerTopic, commitTopic } from '../../versioning/ports.ts'
 import { FlushFailedError } from '../../versioning/errors.ts'
 import type { Connection } from '../../database/sqlite/connection.ts'
+import { parseSchedule } from '../../pipelines/cron/schedule.ts'
 import { pipelineTopic } from '../../pipelines/pipeline-records.ts'
 import { migrations } from '../../server/migrations.ts'
 import { MemoryBucket } from '../memory-bucket.ts'
@@ -97,6 +98,8 @@ export class Simulation {
       exported: new Map(),
     }
     const simulation = new Simulation(seed, disk)
+    // Loads what schedules are read by: later on, nothing waits for anything that is not simulated.
+    await parseSchedule('0 0 * * * *', '')
     await simulation.untilDone('make source repos', async () => {
       for (const name of sourceRepos) await simulation.server.versioning.repos.create({ name })
     })
