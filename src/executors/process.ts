@@ -239,6 +239,7 @@ export class ProcessExecutor implements Executor {
   }
 
   async look(): Promise<void> {
+    if (this.#choice.kind !== 'untried') return
     // Whoever opens a slot hears of what fails.
     await waitAtMost(
       this.#options.clock,
