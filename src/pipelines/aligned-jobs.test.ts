@@ -35,6 +35,21 @@ async function made(world: TestProcessing, name: string): Promise<readonly strin
   return texts.toReversed()
 }
 
+/** Three commits to `m`, of which `c` is held up with the second, where `d` reads `b` and `c`. Returns what lets it go on. */
+async function heldAtTwo(world: TestProcessing): Promise<() => void> {
+  const [begun, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  await copies(world, 'b', 'm')
+  await copiesTwo(world, 'c', async () => {
+    begun.resolve()
+    await released.promise
+  })
+  await copies(world, 'd', 'b', 'c')
+  for (const a of ['1', '2', '3']) await world.commit('m', { a })
+  await begun.promise
+  await expect.poll(async () => await made(world, 'b')).toEqual(['1', '2', '3'])
+  return () => released.resolve()
+}
+
 /** Repos and a pipeline that left its repo `m`, which is made from `x`. */
 async function leftRepo(world: TestProcessing): Promise<void> {
   await world.versioning.repos.create({ name: 'x' })
@@ -60,17 +75,8 @@ test.each([
 ])('jobs are aligned over commits by hand to a repo that is $what', async ({ open }) => {
   await using world = await openTestProcessing()
   await open(world)
-  const [begun, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-  await copies(world, 'b', 'm')
-  await copiesTwo(world, 'c', async () => {
-    begun.resolve()
-    await released.promise
-  })
-  await copies(world, 'd', 'b', 'c')
-  for (const a of ['1', '2', '3']) await world.commit('m', { a })
-  await begun.promise
-  await expect.poll(async () => await made(world, 'b')).toEqual(['1', '2', '3'])
-  released.resolve()
+  const release = await heldAtTwo(world)
+  release()
   await expect.poll(async () => await made(world, 'd')).toEqual(['1 1', '2 2', '3 3'])
   await expect.poll(async () => await made(world, 'c')).toEqual(['1', '2', '3'])
   expect(await made(world, 'd')).toHaveLength(3)
@@ -79,18 +85,9 @@ test.each([
 test('jobs stay aligned over the commits of a repo that a pipeline adopts meanwhile', async () => {
   await using world = await openTestProcessing()
   for (const name of ['m', 'x']) await world.versioning.repos.create({ name })
-  const [begun, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
-  await copies(world, 'b', 'm')
-  await copiesTwo(world, 'c', async () => {
-    begun.resolve()
-    await released.promise
-  })
-  await copies(world, 'd', 'b', 'c')
-  for (const a of ['1', '2', '3']) await world.commit('m', { a })
-  await begun.promise
-  await expect.poll(async () => await made(world, 'b')).toEqual(['1', '2', '3'])
+  const release = await heldAtTwo(world)
   await copies(world, 'm', 'x')
-  released.resolve()
+  release()
   await expect.poll(async () => await made(world, 'd')).toEqual(['1 1', '2 2', '3 3'])
 })
 

@@ -30,7 +30,7 @@ export interface Found extends Arrival, Candidate {
  */
 const triesMax = 500
 /** How often arrivals whose commits are gone are forgotten in one transaction, 1,000 at once; see `forgetGone`. */
-const gonePagesMax = 10
+const goneLooksMax = 10
 
 /**
  * What one transaction finds out about the arrivals of a pipeline.
@@ -54,7 +54,7 @@ export class Consideration {
   readonly #lacking: LackingArrivals
   /** Sequences of arrivals that were forgotten, and may have been read before. */
   readonly #forgotten = new Set<number>()
-  #gonePagesLeft = gonePagesMax
+  #goneLooksLeft = goneLooksMax
   #triesLeft: number
 
   constructor(tx: Transaction, { name, spec }: PipelineRecord, triesLeft: number = triesMax) {
@@ -107,7 +107,7 @@ export class Consideration {
   }
 
   get #isBlocked(): boolean {
-    return this.#gonePagesLeft < 0
+    return this.#goneLooksLeft < 0
   }
 
   #mayTry(): boolean {
@@ -149,7 +149,7 @@ export class Consideration {
   async #forgetGone(arrival: Arrival): Promise<boolean> {
     const repo = this.#branches[arrival.position]?.repo
     if (repo === undefined || !(await this.#roots.isThere(repo))) return false
-    this.#gonePagesLeft -= 1
+    this.#goneLooksLeft -= 1
     if (this.#isBlocked) return false
     for (const sequence of await forgetGone(this.#tx, this.#pipeline, arrival, repo)) {
       this.#forgotten.add(sequence)

@@ -1,9 +1,8 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { CommitId, RepoName } from '../../base/names.ts'
+import type { CommitId } from '../../base/names.ts'
+import { insertNamed, nameOf } from '../../testing/named-commits.ts'
 import { atom, openTestProcessing, type TestProcessing } from '../../testing/test-processing.ts'
-import { insertFinishedCommit } from '../../versioning/commit-records.ts'
-import type { CommitName } from '../../versioning/ports.ts'
 import { getPipeline } from '../pipeline-records.ts'
 import { type Arrival, noteNewest } from './arrivals.ts'
 import { Consideration } from './consideration.ts'
@@ -50,11 +49,6 @@ const action = fc.oneof(
 )
 const actions = fc.array(action, { minLength: 1, maxLength: 40, size: 'max' })
 
-function nameOf(name: string): CommitName {
-  const id = Buffer.from(name).toString('hex').padEnd(32, '0') as CommitId
-  return { repo: name.slice(0, 1) as RepoName, id }
-}
-
 async function openWorld(): Promise<TestProcessing> {
   const world = await openTestProcessing()
   for (const name of ['seed', 'r', 's']) await world.versioning.repos.create({ name })
@@ -66,24 +60,8 @@ async function openWorld(): Promise<TestProcessing> {
   world.code('p', (files) => Object.fromEntries(files))
   await world.pipeline('p', { cross: inputs.map((repo) => atom(repo, '/')) })
   await world.processing.pipelines.stop('p')
-  for (const [name, from] of Object.entries(sources)) await insert(world, name, from)
+  for (const [name, from] of Object.entries(sources)) await insertNamed(world, name, from)
   return world
-}
-
-async function insert(world: TestProcessing, name: string, from: readonly string[]): Promise<void> {
-  const { state, startedAt } = await world.versioning.commits.inspect('seed', 'master')
-  if (state.kind !== 'finished') throw new Error('the commit was finished')
-  await world.database.transact((tx) =>
-    insertFinishedCommit(tx, {
-      ...nameOf(name),
-      parent: undefined,
-      provenance: from.map(nameOf),
-      startedAt,
-      finishedAt: state.finishedAt,
-      tree: state.tree,
-      addedBytes: 0,
-    }),
-  )
 }
 
 /** Has a commit come: the ids of those that are chosen for it. */
@@ -169,7 +147,7 @@ test('what lacks something is in no choice, whatever roots are agreed on, goes a
         if (act.kind === 'come') {
           const model = modelOf(act, index + 1)
           if (!isThere && model.name.startsWith('b')) continue
-          if (!model.name.startsWith('m')) await insert(world, model.name, model.from)
+          if (!model.name.startsWith('m')) await insertNamed(world, model.name, model.from)
           came.push(model)
           const others = isThere ? came : came.filter((one) => !ofB.includes(one))
           chosen.push(await come(world, model, act.isOld))
@@ -184,7 +162,8 @@ test('what lacks something is in no choice, whatever roots are agreed on, goes a
           isThere = false
         } else if (act.kind === 'restore' && !isThere) {
           await world.versioning.repos.create({ name: 'b', provenance: ['m', 's'] })
-          for (const { name, from, isGone } of ofB) if (!isGone) await insert(world, name, from)
+          for (const { name, from, isGone } of ofB)
+            if (!isGone) await insertNamed(world, name, from)
           isThere = true
         }
       }

@@ -1,12 +1,10 @@
 import { expect, test } from 'vitest'
 import { SystemClock } from '../../base/clock.ts'
-import type { CommitId, RepoName } from '../../base/names.ts'
 import type { Database, Migrations } from '../../database/database.ts'
 import { openSqlite } from '../../database/sqlite.ts'
 import { TemporaryDirectory } from '../../testing/temporary-directory.ts'
+import { insertNamed, nameOf } from '../../testing/named-commits.ts'
 import { atom, openTestProcessing, type TestProcessing } from '../../testing/test-processing.ts'
-import { insertFinishedCommit } from '../../versioning/commit-records.ts'
-import type { CommitName } from '../../versioning/ports.ts'
 import { versioningMigrations } from '../../versioning/tables.ts'
 import { getPipeline } from '../pipeline-records.ts'
 import { pipelinesMigrations } from '../tables.ts'
@@ -26,30 +24,6 @@ async function openWorld(): Promise<TestProcessing> {
   await world.pipeline('p', { cross: inputs.map((repo) => atom(repo, '/')) })
   await world.processing.pipelines.stop('p')
   return world
-}
-
-/** A finished commit; its name says its repo, in the first letter. */
-async function insert(world: TestProcessing, name: string, ...from: string[]): Promise<CommitName> {
-  const { state, startedAt } = await world.versioning.commits.inspect('seed', 'master')
-  if (state.kind !== 'finished') throw new Error('the commit was finished')
-  const commit = nameOf(name)
-  await world.database.transact((tx) =>
-    insertFinishedCommit(tx, {
-      ...commit,
-      parent: undefined,
-      provenance: from.map(nameOf),
-      startedAt,
-      finishedAt: state.finishedAt,
-      tree: state.tree,
-      addedBytes: 0,
-    }),
-  )
-  return commit
-}
-
-function nameOf(name: string): CommitName {
-  const id = Buffer.from(name).toString('hex').padEnd(32, '0') as CommitId
-  return { repo: name.slice(0, 1) as RepoName, id }
 }
 
 /** Has a commit come to the pipeline: the names of those that are chosen for it. */
@@ -73,41 +47,41 @@ async function come(world: TestProcessing, name: string): Promise<string> {
 
 test('what comes while the repo of an input is deleted goes with what comes back to that', async () => {
   await using world = await openWorld()
-  for (const name of ['r1', 's0', 's1']) await insert(world, name)
-  await insert(world, 'c0', 's0')
-  await insert(world, 'b1', 'r1', 's1')
-  await insert(world, 'a1', 'r1')
+  for (const name of ['r1', 's0', 's1']) await insertNamed(world, name, [])
+  await insertNamed(world, 'c0', ['s0'])
+  await insertNamed(world, 'b1', ['r1', 's1'])
+  await insertNamed(world, 'a1', ['r1'])
   for (const name of ['c0', 'b1', 'a1']) expect(await come(world, name)).toBe('none')
   await world.versioning.repos.delete('b', { force: true })
-  for (const name of ['c1', 'c2']) await insert(world, name, 's1')
+  for (const name of ['c1', 'c2']) await insertNamed(world, name, ['s1'])
   expect(await come(world, 'c1')).toBe('none')
   await world.versioning.repos.create({ name: 'b', provenance: ['r', 's'] })
-  await insert(world, 'b1', 'r1', 's1')
+  await insertNamed(world, 'b1', ['r1', 's1'])
   expect(await come(world, 'c2')).toBe('a1 b1 c2')
 })
 
 test('what comes while the repo of an input is deleted does not lack what comes back to that', async () => {
   await using world = await openWorld()
-  for (const name of ['r1', 's1']) await insert(world, name)
-  await insert(world, 'b1', 'r1', 's1')
+  for (const name of ['r1', 's1']) await insertNamed(world, name, [])
+  await insertNamed(world, 'b1', ['r1', 's1'])
   expect(await come(world, 'b1')).toBe('none')
   await world.versioning.repos.delete('b', { force: true })
-  await insert(world, 'a1', 'r1')
+  await insertNamed(world, 'a1', ['r1'])
   expect(await come(world, 'a1')).toBe('none')
   await world.versioning.repos.create({ name: 'b', provenance: ['r', 's'] })
-  await insert(world, 'b1', 'r1', 's1')
-  await insert(world, 'c1', 's1')
+  await insertNamed(world, 'b1', ['r1', 's1'])
+  await insertNamed(world, 'c1', ['s1'])
   expect(await come(world, 'c1')).toBe('a1 b1 c1')
 })
 
 test('what is left of a repo that was deleted and made again is forgotten, and is no partner', async () => {
   await using world = await openWorld()
-  for (const name of ['r1', 's1']) await insert(world, name)
-  await insert(world, 'b1', 'r1', 's1')
+  for (const name of ['r1', 's1']) await insertNamed(world, name, [])
+  await insertNamed(world, 'b1', ['r1', 's1'])
   expect(await come(world, 'b1')).toBe('none')
   await world.versioning.repos.delete('b', { force: true })
   await world.versioning.repos.create({ name: 'b', provenance: ['r', 's'] })
-  await insert(world, 'a1', 'r1')
+  await insertNamed(world, 'a1', ['r1'])
   expect(await come(world, 'a1')).toBe('none')
   const rows = await world.database.read((tx) =>
     tx.all('SELECT position, lacks FROM pipeline_arrivals ORDER BY sequence'),
