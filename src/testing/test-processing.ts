@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { collectBytes, utf8, utf8Text } from '../base/bytes.ts'
 import { SystemClock, type Clock } from '../base/clock.ts'
 import { ResourceExhaustedError } from '../base/errors.ts'
@@ -198,7 +199,7 @@ export async function openTestProcessing(
       await stop(processing)
       await held.disposeAsync()
       if (errors.length > 0 && !chunks.hasFailed)
-        throw new AggregateError(errors, 'the scheduler met errors')
+        throw new AggregateError(errors, `the scheduler met ${inspect(errors)}`)
     },
   }
 }
