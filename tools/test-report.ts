@@ -13,10 +13,21 @@ export interface TestReport extends Counts {
   readonly skipped: readonly string[]
   /** By name, each with the first line of why. */
   readonly failures: readonly string[]
+  /** Those that failed, and passed when they were tried again: by name, each with the first line of why. */
+  readonly unsteady: readonly string[]
 }
 
 /** Where Vitest's reporter leaves its report. */
 export const reportVariable = 'CHECK_REPORT'
+
+/**
+ * Has Vitest try what fails once more, since a busy machine may break the bounds of tests that wait for programs.
+ * That is told by name (see `unsteady`). A property that has a counterexample has failed, however rare that is.
+ */
+export const secondTries: readonly string[] = [
+  '--retry.count=1',
+  '--retry.condition=^(?!Property failed)',
+]
 
 /** Vitest's reporter whose report {@link reportVariable} says the place of. */
 // oxlint-disable-next-line import/no-default-export -- where Vitest looks for it
@@ -36,6 +47,7 @@ function reportOf(
 ): TestReport {
   const skipped: string[] = []
   const failures: string[] = []
+  const unsteady: string[] = []
   let passed = 0
   for (const module of modules) {
     const nameOf = ({ fullName }: TestCase | TestSuite): string =>
@@ -49,13 +61,16 @@ function reportOf(
     }
     for (const test of module.children.allTests()) {
       const { state, errors } = test.result()
+      if (test.diagnostic()?.flaky === true) {
+        unsteady.push(`${nameOf(test)}: ${firstLine(errors ?? [])}`)
+      }
       if (state === 'passed') passed += 1
       else if (state === 'failed') failures.push(`${nameOf(test)}: ${firstLine(errors)}`)
       else if (!isOfFailed(test)) skipped.push(nameOf(test))
     }
   }
   for (const error of outside) failures.push(`outside of any test: ${firstLine([error])}`)
-  return { passed, failed: failures.length, skipped, failures }
+  return { passed, failed: failures.length, skipped, failures, unsteady }
 }
 
 /** Of a suite that failed before its tests: nothing left them out. */
