@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
-import { CancelledError } from '../../base/errors.ts'
+import { Semaphore } from '../../base/semaphore.ts'
 
 /** What takes longer waits for something else than a processor, and others may begin beside it. */
 const placeMsMax = 10_000
@@ -10,13 +10,11 @@ const placeMsMax = 10_000
  */
 export class Openings {
   readonly #clock: Clock
-  #free: number
-  /** Who waits longest comes next. */
-  readonly #waiting = new Set<() => void>()
+  readonly #semaphore: Semaphore
 
   constructor(clock: Clock, countMax: number) {
     this.#clock = clock
-    this.#free = countMax
+    this.#semaphore = new Semaphore(countMax)
   }
 
   /**
@@ -25,42 +23,13 @@ export class Openings {
    * @throws {CancelledError} when `signal` aborts first.
    */
   async take(signal: AbortSignal): Promise<Disposable> {
-    if (this.#free > 0) this.#free -= 1
-    else await this.#turn(signal)
+    const place = await this.#semaphore.take(signal)
     const timer = new AbortController()
-    let isOver = false
     const leave = (): void => {
-      if (isOver) return
-      isOver = true
       timer.abort()
-      this.#next()
+      place[Symbol.dispose]()
     }
     void this.#clock.sleep(placeMsMax, timer.signal).then(leave, () => {})
     return { [Symbol.dispose]: leave }
-  }
-
-  #next(): void {
-    const [next] = this.#waiting
-    if (next === undefined) this.#free += 1
-    else {
-      this.#waiting.delete(next)
-      next()
-    }
-  }
-
-  async #turn(signal: AbortSignal): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const cancel = (): void => {
-      this.#waiting.delete(resolve)
-      reject(new CancelledError('opening the slot was cancelled'))
-    }
-    if (signal.aborted) cancel()
-    else this.#waiting.add(resolve)
-    signal.addEventListener('abort', cancel, { once: true })
-    try {
-      await promise
-    } finally {
-      signal.removeEventListener('abort', cancel)
-    }
   }
 }

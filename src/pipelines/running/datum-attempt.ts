@@ -17,7 +17,7 @@ import { OpeningWatch } from './opening-watch.ts'
 import type { JobPlan } from './plan.ts'
 import { TimeLimit } from './time-limit.ts'
 import { WarmingWatch } from './warming-watch.ts'
-import type { RunPlaces } from './run-places.ts'
+import type { Semaphore } from '../../base/semaphore.ts'
 import type { WorkerLease, WorkerPool } from './worker-pool.ts'
 
 /** How a try ended. `hopeless`: other datums would fail in the same way. */
@@ -30,7 +30,7 @@ export interface AttemptOf {
   readonly datum: PendingDatum
   readonly transform: Transform
   readonly pool: WorkerPool
-  readonly places: RunPlaces
+  readonly places: Semaphore
   readonly activity: WorkerActivity
   readonly log: RunLog
   readonly onStoring: () => void

@@ -8,7 +8,7 @@ import { attemptDatum, type Attempt } from './datum-attempt.ts'
 import type { PendingDatum } from './inputs-ahead.ts'
 import { Interruption } from './interruption.ts'
 import type { JobPlan } from './plan.ts'
-import type { RunPlaces } from './run-places.ts'
+import type { Semaphore } from '../../base/semaphore.ts'
 import type { WorkerPool } from './worker-pool.ts'
 
 /** After this many failures of user code the datum fails, unless its pipeline says otherwise. */
@@ -27,7 +27,7 @@ export interface JobWorkers {
   readonly pool: WorkerPool
   /** For the error command. */
   readonly errorPool: WorkerPool
-  readonly places: RunPlaces
+  readonly places: Semaphore
 }
 
 /** What processes one datum after the other. */

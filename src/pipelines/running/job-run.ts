@@ -28,7 +28,7 @@ import { ResultRecorder, type Tally } from './result-recorder.ts'
 import { runService } from './service-run.ts'
 import { runSpout } from './spout-run.ts'
 import { buildStats, commitStats, type StatsCommit } from './stats-commit.ts'
-import { RunPlaces } from './run-places.ts'
+import { Semaphore } from '../../base/semaphore.ts'
 import { WorkerPool } from './worker-pool.ts'
 
 /** So many datums more than may run are fetched or stored meanwhile, so that user code need not wait. */
@@ -167,7 +167,7 @@ async function processDatums(
   let hopeless = false
   const runningMax = slotCount(ports, plan.spec.parallelism)
   await using errorPool = new WorkerPool(ports)
-  const workers = { pool, errorPool, places: new RunPlaces(runningMax) }
+  const workers = { pool, errorPool, places: new Semaphore(runningMax) }
   const slots = Array.from({ length: runningMax + preparingMax }, async (_, index) => {
     const worker = { ...workers, id: `${plan.spec.name}-${index}`, stats: noStats }
     try {
