@@ -3,7 +3,7 @@ import { assert, NotFoundError } from '../base/errors.ts'
 import type { BranchName, CommitId, JobId, PipelineName, RepoName } from '../base/names.ts'
 import type { ReadTransaction, SqlRow, SqlValue, Transaction } from '../database/database.ts'
 import type { MapRoot } from '../storage/prolly-map.ts'
-import { hasEnded, nextJobStates, parseJobState, type JobState } from './states.ts'
+import { hasEnded, nextJobStates, parseJobState, type JobState, unendedStates } from './states.ts'
 import { noteDeletion } from '../versioning/deletion-notes.ts'
 import { statsOf, type ProcessStats } from './process-stats.ts'
 
@@ -346,7 +346,7 @@ export async function noteRunTime(tx: Transaction, id: JobId, ranMs: number): Pr
 }
 
 /** Holds of the jobs of a pipeline that have not ended, and are not about to be killed. */
-export const isOpenOfPipeline = `pipeline_id = ? AND state IN ('starting', 'running')
+export const isOpenOfPipeline: string = `pipeline_id = ? AND state IN ${unendedStates}
   AND sequence > COALESCE((SELECT sequence FROM killed_jobs
     WHERE killed_jobs.pipeline_id = jobs.pipeline_id), 0)`
 

@@ -2,6 +2,7 @@ import type { Instant } from '../base/clock.ts'
 import type { JobId } from '../base/names.ts'
 import type { Database, ReadTransaction, Transaction } from '../database/database.ts'
 import { setJobState } from './job-records.ts'
+import { unendedStates } from './states.ts'
 
 /** Jobs that are killed in one transaction: each is a row, and an event for those who wait for it. */
 const killedAtOnceMax = 100
@@ -28,7 +29,7 @@ export async function killJobs(
   await tx.run(
     `INSERT INTO killed_jobs (pipeline_id, sequence, reason, killed_at)
       SELECT pipeline_id, MAX(sequence), ?, ? FROM jobs
-        WHERE pipeline_id = ? AND state IN ('starting', 'running') GROUP BY pipeline_id
+        WHERE pipeline_id = ? AND state IN ${unendedStates} GROUP BY pipeline_id
       ON CONFLICT (pipeline_id) DO UPDATE SET sequence = excluded.sequence,
         reason = excluded.reason, killed_at = excluded.killed_at`,
     reason,

@@ -21,6 +21,12 @@ export function hasEnded(state: JobState): boolean {
   return nextJobStates[state].length === 0
 }
 
+/** The states of jobs that have not ended, as a list of SQL. */
+export const unendedStates: string = `(${Object.keys(nextJobStates)
+  .filter((state) => isJobState(state) && !hasEnded(state))
+  .map((state) => `'${state}'`)
+  .join(', ')})`
+
 /**
  * `running`: new input commits start jobs. `paused`: a user stopped it; it keeps its backlog and
  * runs nothing. `failure`: it cannot run at all; `recent_error` says why.

@@ -49,6 +49,7 @@ import { branchText, reachedBy, runsSameCode, specInTrial } from './trials/trial
 import { mergeTrial } from './trials/trial-merge.ts'
 import { obstacles, outcomesOf, strangers, type TrialOutcome } from './trials/trial-outcome.ts'
 import type { Triggers } from './triggers.ts'
+import { unendedStates } from './states.ts'
 
 export type { TrialOutcome } from './trials/trial-outcome.ts'
 
@@ -409,7 +410,7 @@ async function hasOpenJob(tx: ReadTransaction, trial: string): Promise<boolean> 
   const job = await tx.get(
     `SELECT jobs.id FROM trial_pipelines t JOIN pipelines p ON p.name = t.pipeline
       JOIN jobs ON jobs.pipeline_id = p.id
-      WHERE t.trial = ? AND jobs.state IN ('starting', 'running') LIMIT 1`,
+      WHERE t.trial = ? AND jobs.state IN ${unendedStates} LIMIT 1`,
     trial,
   )
   return job !== undefined

@@ -3,7 +3,7 @@ import type { ReadTransaction } from '../../database/database.ts'
 import type { CommitName } from '../../versioning/ports.ts'
 import { findJob, type JobRecord } from '../job-records.ts'
 import { findPipeline, type PipelineRecord } from '../pipeline-records.ts'
-import { hasEnded, type JobState } from '../states.ts'
+import { hasEnded, type JobState, unendedStates } from '../states.ts'
 
 /** Up to so many jobs over a commit are looked at one by one, and not those of the pipeline. */
 const fewMax = 200
@@ -63,7 +63,7 @@ export async function hasUnended(
   { pipelineId }: PipelineRecord,
   over: CommitName | undefined,
 ): Promise<boolean> {
-  const unended = `SELECT id FROM jobs WHERE pipeline_id = ? AND state IN ('starting', 'running')`
+  const unended = `SELECT id FROM jobs WHERE pipeline_id = ? AND state IN ${unendedStates}`
   const isOver = 'id IN (SELECT job FROM job_provenance WHERE commit_id = ?)'
   const job =
     over === undefined
@@ -124,7 +124,7 @@ async function openOver(
 ): Promise<readonly JobOver[]> {
   return await tx.all<JobOver>(
     `SELECT ${columns} FROM jobs
-      WHERE pipeline_id = ? AND state IN ('starting', 'running') ${areOver(commits)}
+      WHERE pipeline_id = ? AND state IN ${unendedStates} ${areOver(commits)}
       ORDER BY sequence DESC LIMIT 1`,
     pipelineId,
     ...commits,

@@ -7,6 +7,7 @@ import { branchesOf } from '../inputs.ts'
 import { openJobIds, setJobState } from '../job-records.ts'
 import { findPipeline, type PipelineRecord, setPipelineState } from '../pipeline-records.ts'
 import { repoIsGoneText } from './lost-data.ts'
+import { unendedStates } from '../states.ts'
 
 /** A pipeline cannot run: a repo that it reads or writes is gone. */
 export class LostRepoError extends FailedPreconditionError {
@@ -85,7 +86,7 @@ export async function failAllWithoutRepos(ports: FailingPorts, signal: AbortSign
     tx.all<NameRow>(
       `SELECT name FROM pipelines p
         WHERE (state = 'running' OR (state = 'failure' AND EXISTS
-            (SELECT 1 FROM jobs j WHERE j.pipeline_id = p.id AND j.state IN ('starting', 'running'))))
+            (SELECT 1 FROM jobs j WHERE j.pipeline_id = p.id AND j.state IN ${unendedStates})))
           AND (name NOT IN (SELECT name FROM repos) OR name IN
             (SELECT pipeline FROM pipeline_inputs WHERE repo NOT IN (SELECT name FROM repos)))`,
     ),

@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { JobId } from '../../base/names.ts'
 import type { Database, ReadTransaction } from '../../database/database.ts'
 import { setJobState } from '../job-records.ts'
+import { unendedStates } from '../states.ts'
 
 interface ReplacedRow {
   readonly [column: string]: string
@@ -35,8 +36,8 @@ async function replacedJobs(tx: ReadTransaction): Promise<readonly ReplacedRow[]
   return await tx.all<ReplacedRow>(
     `SELECT j.id, n.id AS newest FROM pipelines p
       JOIN jobs n ON n.sequence = (SELECT MAX(sequence) FROM jobs
-        WHERE pipeline_id = p.id AND state IN ('starting', 'running'))
-      JOIN jobs j ON j.pipeline_id = p.id AND j.state IN ('starting', 'running')
+        WHERE pipeline_id = p.id AND state IN ${unendedStates})
+      JOIN jobs j ON j.pipeline_id = p.id AND j.state IN ${unendedStates}
         AND j.sequence < n.sequence
       WHERE p.service_port IS NOT NULL AND p.state = 'running' ORDER BY j.sequence`,
   )

@@ -5,6 +5,7 @@ import type { Database, ReadTransaction, SqlRow, Transaction } from '../../datab
 import { madeBy } from '../jobs/job-making.ts'
 import { insertJob, removeJob, selectJobs } from '../job-records.ts'
 import { getPipeline, type PipelineRecord } from '../pipeline-records.ts'
+import { unendedStates } from '../states.ts'
 
 /** A run that ended sooner than this counts as one that went wrong at once. */
 const shortRunMicros = 60_000_000
@@ -81,7 +82,7 @@ export class Spouts {
 async function idleSpouts(tx: ReadTransaction): Promise<readonly string[]> {
   const rows = await tx.all<{ readonly name: string }>(
     `SELECT name FROM pipelines p WHERE is_spout = 1 AND state = 'running' AND NOT EXISTS (
-      SELECT 1 FROM jobs j WHERE j.pipeline_id = p.id AND j.state IN ('starting', 'running'))
+      SELECT 1 FROM jobs j WHERE j.pipeline_id = p.id AND j.state IN ${unendedStates})
       ORDER BY name`,
   )
   return rows.map(({ name }) => name)
