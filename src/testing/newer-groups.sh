@@ -4,7 +4,7 @@
 #   linux.uml rootfstype=hostfs rootflags=/ init=newer-groups.sh work=DIRECTORY node=PROGRAM child=FILE
 #
 # Runs FILE as root in the outermost group, and as an ordinary user in one that is its own to divide. What comes of
-# it is in DIRECTORY/root and DIRECTORY/user.
+# it is in DIRECTORY/root and DIRECTORY/user. With start=only it ends at once: where it can, that kernel runs here.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -15,6 +15,7 @@ mount -t tmpfs shm /dev/shm
 mount -t devpts pts /dev/pts
 groups=/sys/fs/cgroup
 mount -t cgroup2 groups "$groups"
+[ "${start-}" != only ] || poweroff -f
 
 run() { "$node" --disable-warning=ExperimentalWarning "$child" "/mnt/$1" >"$work/$1" 2>&1; }
 
