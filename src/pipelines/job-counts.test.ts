@@ -2,7 +2,12 @@ import { expect, test, vi } from 'vitest'
 import type { FilePath } from '../base/paths.ts'
 import { failing, untilKilled } from '../testing/failing-code.ts'
 import { findingsInRows } from '../testing/jobs-in-rows.ts'
-import { atom, openTestProcessing, type TestProcessing } from '../testing/test-processing.ts'
+import {
+  atom,
+  atomNamed,
+  openTestProcessing,
+  type TestProcessing,
+} from '../testing/test-processing.ts'
 
 import { encodeLog } from './datum-logs.ts'
 import { insertFailure } from './datum-results.ts'
@@ -73,6 +78,27 @@ test('a job that goes on after a restart goes on counting', async () => {
   await world.processing.jobs.stop(job?.id ?? '')
   await world.restart()
   expect(await countsOf(world)).toEqual([2, 2, 3])
+  expect(await findingsInRows(world)).toEqual([])
+})
+
+test('of a datum that is in two places one counts, whoever finds its result, also after a restart', async () => {
+  await using world = await openTestProcessing()
+  await world.versioning.repos.create({ name: 'in' })
+  let runCount = 0
+  world.code('p', async (_, work) => {
+    runCount += 1
+    return runCount === 30 ? await untilKilled(work) : {}
+  })
+  const branch = atomNamed('in', '/*', { name: 'both' })
+  const parallelism = { constant: 1, coefficient: 0 }
+  await world.pipeline('p', { union: [branch, branch] }, { parallelism })
+  const files = Object.fromEntries(Array.from({ length: 50 }, (_, at) => [`f${at}`, `${at}`]))
+  const commit = await world.commit('in', files)
+  await expect.poll(() => runCount).toBe(30)
+  await world.restart()
+  await world.flush('in', commit)
+  const [job] = await world.processing.jobs.list('p')
+  expect(job?.counts).toMatchObject({ processed: 50, skipped: 50, total: 100 })
   expect(await findingsInRows(world)).toEqual([])
 })
 

@@ -1,3 +1,4 @@
+import { compareBytes } from '../../base/bytes.ts'
 import { FailedPreconditionError, NotFoundError } from '../../base/errors.ts'
 import type { Database, ReadTransaction } from '../../database/database.ts'
 import type { FileTrees } from '../../storage/file-trees.ts'
@@ -9,7 +10,9 @@ import type { DatumKey } from '../datums.ts'
 import type { JobRecord } from '../job-records.ts'
 import { specOfVersion } from '../pipeline-records.ts'
 import { matchingInputs } from '../discovery/match-index.ts'
-import { datumsAmong, type ReadInputs } from './restricted-datums.ts'
+import type { Input } from '../inputs.ts'
+import type { InputTreesOfJob } from './member-entries.ts'
+import { datumsAmong, type ReadInputs, type ReadPorts } from './restricted-datums.ts'
 
 /** A datum and its place in a job. */
 export interface PlacedDatum {
@@ -67,6 +70,31 @@ async function findByMembers(
     if (datum?.key === (key as DatumKey)) return { orderKey, datum }
   }
   return undefined
+}
+
+/** Whether no earlier place of a job holds the same datum. Cost: a look along the path of each member. */
+export async function isFirstPlace(
+  ports: ReadPorts,
+  {
+    spec,
+    inputTrees,
+    matches,
+    datumSet,
+  }: {
+    readonly spec: { readonly input: Input }
+    readonly inputTrees: InputTreesOfJob
+    readonly matches: MapRoot | undefined
+    readonly datumSet: MapRoot
+  },
+  { orderKey, datum }: PlacedDatum,
+): Promise<boolean> {
+  const inputs = { input: spec.input, trees: inputTrees, matches }
+  for await (const other of datumsAmong(ports, inputs, datum.members)) {
+    if (compareBytes(other.orderKey, orderKey) >= 0) continue
+    const value = await ports.maps.get(datumSet, other.orderKey)
+    if (value !== undefined && decodeDatum(value).key === datum.key) return false
+  }
+  return true
 }
 
 async function scanFor(

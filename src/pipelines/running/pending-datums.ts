@@ -1,6 +1,7 @@
 import { oneAhead } from '../../base/parallel.ts'
 import type { ReusableResult } from '../datum-results.ts'
-import { decodeDatum, type DatumRecord } from '../datums/datum-sets.ts'
+import { isFirstPlace, type PlacedDatum } from '../datums/datum-places.ts'
+import { decodeDatum } from '../datums/datum-sets.ts'
 import type { DatumKey } from '../datums.ts'
 import { atomsOf, type Input } from '../inputs.ts'
 import { type PendingDatum, withInputs } from './inputs-ahead.ts'
@@ -53,10 +54,10 @@ async function* looksAt(
   recorder: ResultRecorder,
   inFlight: ReadonlySet<DatumKey> | undefined,
 ): AsyncGenerator<Look> {
-  let batch: DatumRecord[] = []
+  let batch: PlacedDatum[] = []
   let batchCount = firstCount
-  for await (const { after } of changesOf(ports, plan)()) {
-    if (after !== undefined) batch.push(decodeDatum(after))
+  for await (const { key: orderKey, after } of changesOf(ports, plan)()) {
+    if (after !== undefined) batch.push({ orderKey, datum: decodeDatum(after) })
     if (batch.length < batchCount) continue
     const look = await lookAt(ports, plan, recorder, { datums: batch, inFlight })
     yield look
@@ -71,13 +72,14 @@ async function lookAt(
   plan: JobPlan,
   recorder: ResultRecorder,
   {
-    datums,
+    datums: placed,
     inFlight,
   }: {
-    readonly datums: readonly DatumRecord[]
+    readonly datums: readonly PlacedDatum[]
     readonly inFlight: ReadonlySet<DatumKey> | undefined
   },
 ): Promise<Look> {
+  const datums = placed.map(({ datum }) => datum)
   const keys = datums.map(({ key }) => key)
   // Those handed on that may have no end yet when it is looked for: few, however many there are.
   const seen = new Set(inFlight)
@@ -87,7 +89,15 @@ async function lookAt(
     }
     return await recorder.find(tx, keys)
   })
-  const reused = keys.flatMap((key) => results.get(key) ?? [])
+  const reused: ReusableResult[] = []
+  for (const place of placed) {
+    const result = results.get(place.datum.key)
+    if (result === undefined) continue
+    // Of a datum that this job processes itself, be it in this run or in one before, one place counts.
+    const mayBeTwin = inFlight !== undefined && result.job === plan.job.id
+    if (mayBeTwin && !(await isFirstPlace(ports, plan, place))) continue
+    reused.push(result)
+  }
   const pending = datums.filter(({ key }) => {
     if (results.has(key) || seen.has(key)) return false
     if (inFlight !== undefined) seen.add(key)

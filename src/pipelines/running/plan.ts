@@ -46,6 +46,8 @@ export interface JobPlan {
    */
   readonly base: { readonly goodSet: MapRoot; readonly output: Output } | undefined
   readonly inputTrees: InputTreesOfJob
+  /** For an input with joins or groups; see `JobRecord`. */
+  readonly matches: MapRoot | undefined
   /**
    * Of the commit before the one that started the job, in an incremental pipeline: what user code
    * is shown is what is new since then.
@@ -102,7 +104,7 @@ async function tryPlan(
   const found = { datumSet, matches, datumCount, baseJob: base?.job }
   if (!(await recordPlan(ports, job, found))) return undefined
   const transform = workerTransform(spec)
-  return { job, spec, transform, datumSet, datumCount, base, inputTrees, formerTree }
+  return { job, spec, transform, datumSet, matches, datumCount, base, inputTrees, formerTree }
 }
 
 interface FoundPlan extends Pick<JobPlan, 'job' | 'spec' | 'inputTrees' | 'formerTree'> {
