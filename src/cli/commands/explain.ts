@@ -57,10 +57,15 @@ function jobText(explanation: JobExplanation, out: Output): string {
     `Job ${explanation.job?.id ?? ''} of pipeline ${explanation.pipeline?.name ?? ''}, `,
     `version ${explanation.pipelineVersion}: ${jobStateText(explanation.state, out)}\n`,
     `Made because ${explanation.reason}\n`,
-    `Reads: ${commits.join(' ')}\n`,
-    `Compared with: ${baseJob === undefined ? 'nothing' : `job ${baseJob.id}`}\n`,
+    // A spout reads nothing, and so has no datums.
+    ...(commits.length === 0
+      ? []
+      : [
+          `Reads: ${commits.join(' ')}\n`,
+          `Compared with: ${baseJob === undefined ? 'nothing' : `job ${baseJob.id}`}\n`,
+        ]),
     explanation.end === '' ? '' : `Reason: ${visible(explanation.end)}\n`,
-    'Datums:\n',
+    groups.length === 0 && unchanged === 0n ? '' : 'Datums:\n',
     ...groups.map((group) => groupText(group, out)),
     unchanged === 0n ? '' : `  ${unchanged} skipped: unchanged\n`,
     lookedAt === 0n ? '' : `Only the first ${lookedAt} that differ were looked at.\n`,
