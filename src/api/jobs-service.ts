@@ -1,8 +1,8 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { FailedPreconditionError, InvalidArgumentError } from '../base/errors.ts'
 import { type FileOriginSchema, JobInfosBatchSchema, Jobs } from '../gen/pachyderm_pb.ts'
-import type { DatumInfoSchema } from '../gen/pps_pb.ts'
-import { requirePipelineName } from '../pipelines/pipelines.ts'
+import type { CreatePipelineRequest, DatumInfoSchema } from '../gen/pps_pb.ts'
+import { type PlannedSpec, requirePipelineName } from '../pipelines/pipelines.ts'
 import type { Processing } from '../pipelines/processing.ts'
 import { service, type Route } from './grpc/service.ts'
 import {
@@ -49,11 +49,11 @@ export function jobsRoutes(processing: Processing): readonly Route[] {
       if (datumInfo.length > 0) yield { datumInfo }
     },
 
-    async *plan({ spec }, { signal }) {
+    async *plan({ spec, before }, { signal }) {
       if (spec === undefined) {
         throw new InvalidArgumentError('a spec is needed, but the request has no spec')
       }
-      const steps = plans.plan(specOfRequest(spec), { reprocess: spec.reprocess }, signal)
+      const steps = plans.plan(plannedOf(spec), { before: before.map(plannedOf), signal })
       for await (const step of steps) yield planStepMessage(step)
     },
 
@@ -99,4 +99,8 @@ export function jobsRoutes(processing: Processing): readonly Route[] {
       yield* derivationBatches(lineage.derived(requireFile(file)))
     },
   })
+}
+
+function plannedOf(spec: CreatePipelineRequest): PlannedSpec {
+  return { request: specOfRequest(spec), options: { reprocess: spec.reprocess } }
 }

@@ -8,6 +8,7 @@ import {
   GetFilesRequestSchema,
   ListJobsRequestSchema,
   ListReposRequestSchema,
+  PlanRequestSchema,
   PullRequestSchema,
   PushRequestSchema,
   PutFilesRequestSchema,
@@ -116,6 +117,7 @@ const fields: readonly FieldLimit[] = [
   { field: PushRequestSchema.field.repos, countMax: 1000, advice: 'name none, and all come' },
   { field: DeleteCommitsRequestSchema.field.commits, countMax: 2000, advice: inParts },
   { field: ValidatePipelinesRequestSchema.field.specs, countMax: 100, advice: inParts },
+  { field: PlanRequestSchema.field.before, countMax: 100, advice: 'send those that it needs' },
   { field: CreateSecretRequestSchema.field.entries, countMax: 100, advice: severalSecrets },
   { field: UpdateSecretRequestSchema.field.entries, countMax: 100, advice: severalSecrets },
   { field: CreateTrialRequestSchema.field.specs, countMax: 100, advice: oneTrial },
@@ -139,6 +141,7 @@ export const requestLimits: MessageLimits = new MessageLimits({
     { message: PutSourcesRequestSchema, fieldsMax: 400_100 },
     // All specs are tried in one transaction.
     { message: ValidatePipelinesRequestSchema, bytesMax: 4 * 1024 * 1024 },
+    { message: PlanRequestSchema, bytesMax: 4 * 1024 * 1024 },
     { message: CreateTrialRequestSchema, bytesMax: 4 * 1024 * 1024 },
   ],
 })

@@ -162,7 +162,9 @@ test('a commit that somebody left open is named where people look, as long as it
   clock.advance(60 * minuteMs)
   await untilRecentError(
     world,
-    new RegExp(`^cron input tick cannot tick: .*${id}.* not been finished`),
+    new RegExp(
+      `^cron input tick cannot tick: parent commit ${id} has not been finished; finish it`,
+    ),
   )
   await commits.finish('up_tick', id)
   await untilTicking(cronWorld)

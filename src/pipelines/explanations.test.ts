@@ -190,6 +190,20 @@ test('a job is explained by what differs from the one before', async () => {
   expect(again.reason).toBe('somebody asked for it with run-pipeline')
 })
 
+test('a job that cuts out other datums is compared with the one before it', async () => {
+  await using world = await openWorld()
+  await world.flush('in', await world.commit('in', { a: '1' }))
+  const first = await newestJob(world)
+  const spec = { name: 'p', transform: transform('p'), input: atom('in', '/') }
+  await world.processing.pipelines.update(spec, { reprocess: false })
+  const job = await newestJob(world)
+  expect(await world.processing.explanations.ofJob(job.id)).toMatchObject({
+    comparedWith: first.id,
+    unchangedCount: 0,
+    groups: [{ example: { reason: `there was nothing at in:/ in job ${first.id}` } }],
+  })
+})
+
 test('a datum is found by its key alone, where it ran last; one that never ran is not', async () => {
   await using world = await openWorld()
   await expect(world.flush('in', await world.commit('in', { a: 'bad' }))).rejects.toThrow(

@@ -51,6 +51,8 @@ export interface JobExplanation {
   readonly job: JobRecord
   /** Why it was made: one sentence for people. */
   readonly reason: string
+  /** The nearest earlier one that its datums were compared with; undefined: there is none. */
+  readonly comparedWith: JobId | undefined
   /** Datums that are as they were in the base job, and so were skipped. */
   readonly unchangedCount: number
   /** All the others, largest group first. */
@@ -89,7 +91,7 @@ export class Explanations {
   async ofJob(id: string): Promise<JobExplanation> {
     using lease = this.#ports.leases.beginReading()
     const scene = await this.#open(lease, id)
-    const { job, base } = scene
+    const { job, base, earlier } = scene
     const groups = new Groups()
     let lookedAtCount = 0
     let isCut = false
@@ -109,6 +111,7 @@ export class Explanations {
     return {
       job,
       reason: madeBecause(job, await this.#ports.database.read((tx) => findFormer(tx, job))),
+      comparedWith: (base ?? earlier[0])?.id,
       unchangedCount: base === undefined || isCut ? 0 : job.counts.total - lookedAtCount,
       groups: groups.all(),
       lookedAtCount: isCut ? lookedAtCount : undefined,

@@ -85,7 +85,8 @@ test('jobs that are about to be killed are no part of a plan, and do not stand i
   const elsewhere = spec({ input: atom('other', '/*') })
   await killedAfter(world, () => processing.pipelines.update(elsewhere, { reprocess: false }))
   const { signal } = new AbortController()
-  const steps = await Array.fromAsync(processing.plans.plan(spec(), { reprocess: false }, signal))
+  const planned = { request: spec(), options: { reprocess: false } }
+  const steps = await Array.fromAsync(processing.plans.plan(planned, { signal }))
   expect(steps).toMatchObject([{ outline: { stopped: [], jobCount: 1 } }, { kind: 'job' }])
   await processing.pipelines.update(spec(), { reprocess: false })
   await expect

@@ -50,7 +50,8 @@ async function planOf(
   spec: RequestedSpec,
   reprocess: boolean,
 ): Promise<{ readonly outline: PlanOutline | undefined; readonly jobs: readonly PlannedJob[] }> {
-  const steps = await Array.fromAsync(world.processing.plans.plan(spec, { reprocess }, signal))
+  const wanted = { request: spec, options: { reprocess } }
+  const steps = await Array.fromAsync(world.processing.plans.plan(wanted, { signal }))
   const outline = steps.find((step) => step.kind === 'outline')?.outline
   return { outline, jobs: steps.flatMap((step) => (step.kind === 'job' ? [step.job] : [])) }
 }

@@ -26,8 +26,7 @@ import { atomsOf, branchesOf } from './inputs.ts'
 import { isOpenOfPipeline, openJobIds, selectJobs, type JobRecord } from './job-records.ts'
 import { memberEntry, type InputTreesOfJob } from './datums/member-entries.ts'
 import { allPipelines, type PipelineRecord } from './pipeline-records.ts'
-import type { Pipelines, Rehearsal, UpdateOptions } from './pipelines.ts'
-import type { RequestedSpec } from './requested-specs.ts'
+import type { Pipelines, PlannedSpec, Rehearsal } from './pipelines.ts'
 
 /** A job that would run if a spec were stored. */
 export interface PlannedJob {
@@ -112,18 +111,21 @@ export class PipelinePlans {
   /**
    * What storing a spec as `create`, or as `update` where the pipeline exists, would come to: first
    * the outline, then its jobs, oldest first. Each job is counted when it is asked for; the cost is
-   * its datums that differ. While that takes long, it is told how far it is.
+   * its datums that differ. While that takes long, it is told how far it is. Specs that would be
+   * stored `before` may write what this one reads.
    *
    * @throws what `create` and `update` throw.
    */
   async *plan(
-    request: RequestedSpec,
-    options: UpdateOptions,
-    signal: AbortSignal,
+    spec: PlannedSpec,
+    {
+      before = [],
+      signal,
+    }: { readonly before?: readonly PlannedSpec[]; readonly signal: AbortSignal },
   ): AsyncGenerator<PlanStep> {
     using lease = this.#leases.beginReading()
     const seen = await lease.acquire(async () => {
-      const found = await this.#pipelines.rehearse(request, options, lookAt)
+      const found = await this.#pipelines.rehearse(spec, before, lookAt)
       const trees = [...found.jobs.map((job) => job.trees), found.base?.inputTrees ?? new Map()]
       for (const { root } of trees.flatMap((tree) => [...tree.values()])) {
         lease.hold({ kind: 'tree', root })

@@ -53,6 +53,8 @@ import type { Triggers } from './triggers.ts'
 const nameLengthMax = 4096
 /** Pipelines that are read in one turn of the event loop: their specs have up to 1 MiB each. */
 const pageCount = 20
+/** Specs that are stored before one that is looked at. */
+const beforeCountMax = 100
 
 export interface PipelineInfo extends PipelineRecord {
   readonly jobCounts: ReadonlyMap<JobState, number>
@@ -65,6 +67,12 @@ export interface PipelineInfo extends PipelineRecord {
 export interface UpdateOptions {
   /** Process again what has been processed. */
   readonly reprocess: boolean
+}
+
+/** A spec, and how it would be stored. */
+export interface PlannedSpec {
+  readonly request: RequestedSpec
+  readonly options: UpdateOptions
 }
 
 /** What storing a spec came to, before it was taken back. */
@@ -146,19 +154,26 @@ export class Pipelines {
 
   /**
    * Does what `create`, or `update` where there is such a pipeline, would do, lets `look` see what
-   * has come of it, and takes all of it back. `look` awaits nothing but `tx`.
+   * has come of it, and takes all of it back. `look` awaits nothing but `tx`. The specs of `before`
+   * are stored first, without their jobs.
    *
    * @throws what `create` and `update` throw.
    */
   async rehearse<Seen>(
-    request: RequestedSpec,
-    options: UpdateOptions,
+    { request, options }: PlannedSpec,
+    before: readonly PlannedSpec[],
     look: (tx: ReadTransaction, rehearsal: Rehearsal) => Promise<Seen>,
   ): Promise<Seen> {
+    if (before.length > beforeCountMax) {
+      throw new InvalidArgumentError(
+        `${before.length} specs are too many before one that is planned: at most ${beforeCountMax} are allowed`,
+      )
+    }
     const now = this.#clock.now()
-    await checkSchedules(request, now)
+    for (const one of [...before, { request }]) await checkSchedules(one.request, now)
     await this.#workers.look()
     return await rehearsed(this.#database, async (tx) => {
+      for (const one of before) await this.#changes.put(tx, one.request, { ...one.options, now })
       const old = await findPipeline(tx, request.name ?? '')
       const openJobs = old === undefined ? [] : await openJobIds(tx, old.pipelineId)
       const pipeline = await this.#changes.put(tx, request, { ...options, now })

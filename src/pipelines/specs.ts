@@ -12,7 +12,7 @@ import { checkInput } from './specs/input-check.ts'
 import { checkLimits, type Limits } from './specs/limits.ts'
 import { quantityValue } from '../base/quantities.ts'
 import { checkSecrets, checkTransform } from './specs/transform-check.ts'
-import type { RequestedInput, RequestedSpec, Resources, Secret } from './requested-specs.ts'
+import type { RequestedSpec, Resources, Secret } from './requested-specs.ts'
 import { atomsOf, type Input } from './inputs.ts'
 
 /** A pipeline's spec, checked and with its defaults filled in. */
@@ -94,7 +94,7 @@ export function checkSpec(
       `pipeline ${name} cannot read its own output repo; give the pipeline or the input another name`,
     )
   }
-  const cacheSize = checkCacheSize(request.cacheSize || defaultCacheSize)
+  const cacheSize = checkCacheSize(name, request.cacheSize || defaultCacheSize)
   const resources = checkResources(name, request.resources, cacheSize)
   const scaleDownThresholdMs = checkThreshold(name, request.scaleDownThresholdMs)
   const egressUrl = checkEgress(name, request.egressUrl)
@@ -113,7 +113,7 @@ export function checkSpec(
     input,
     ...(request.spout === true && { spout: true }),
     ...(request.service !== undefined && { service: checkService(name, request.service) }),
-    outputBranch: parseBranch(request.outputBranch || 'master'),
+    outputBranch: inSpecOf(name, () => parseBranch(request.outputBranch || 'master')),
     ...(resources === undefined ? {} : { resources }),
     cacheSize,
     ...(scaleDownThresholdMs === undefined ? {} : { scaleDownThresholdMs }),
@@ -192,16 +192,16 @@ function inputOf(name: PipelineName, { input, spout }: RequestedSpec, now: Insta
       `pipeline ${name}: a spout has no input; leave out "input", or "spout"`,
     )
   }
-  if (input !== undefined) return checkNamedInput(name, input, now)
+  if (input !== undefined) return inSpecOf(name, () => checkInput(input, { pipeline: name, now }))
   throw new InvalidArgumentError(
     `pipeline ${name}: no input set; "input" says what to read, and "spout": {} that nothing is read and the code runs for ever`,
   )
 }
 
-/** As `checkInput`; what is wrong is told with the pipeline's name, for a file may have many. */
-function checkNamedInput(name: PipelineName, input: RequestedInput, now: Instant): Input {
+/** What is wrong is told with the pipeline's name, for a file may have many specs. */
+function inSpecOf<Value>(name: PipelineName, check: () => Value): Value {
   try {
-    return checkInput(input, { pipeline: name, now })
+    return check()
   } catch (error) {
     if (!(error instanceof InvalidArgumentError)) throw error
     throw new InvalidArgumentError(`pipeline ${name}: ${error.message}`, { cause: error })
@@ -229,10 +229,10 @@ function checkParallelism(name: PipelineName, request: RequestedSpec['parallelis
   return coefficient === 0 ? { kind: 'default' } : { kind: 'coefficient', factor: coefficient }
 }
 
-function checkCacheSize(text: string): string {
+function checkCacheSize(name: PipelineName, text: string): string {
   if (quantityValue(text) === undefined) {
     throw new InvalidArgumentError(
-      `could not parse cacheSize '${text}': a number with an optional unit is needed, as in 64M or 1Gi`,
+      `pipeline ${name}: could not parse cacheSize '${text}': a number with an optional unit is needed, as in 64M or 1Gi`,
     )
   }
   return text

@@ -39,6 +39,7 @@ import {
 } from './transactions/transaction-records.ts'
 
 export { sweepTransactions } from './transactions/sweep.ts'
+export { OperationFailedError } from './transactions/transaction-errors.ts'
 export type { StoredStep, TransactionSummary } from './transactions/transaction-records.ts'
 
 /** A transaction with its operations. */

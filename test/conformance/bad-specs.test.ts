@@ -269,7 +269,7 @@ const specs: readonly BadSpec[] = [
   {
     what: 'a cron spec that makes no sense',
     spec: () => withInput({ cron: { name: 'tick', spec: 'bad' } }),
-    text: 'Expected 5 to 6 fields, found 1: bad',
+    text: 'pipeline bad: cron input tick: Expected 5 to 6 fields, found 1: bad',
   },
   {
     what: 'a cron that never ticks',
@@ -438,6 +438,8 @@ describe('a spec with', () => {
   test.each(specs)('$what', async ({ spec, text, kind = 'invalid-argument' }) => {
     const code = kind === 'unimplemented' ? Code.unimplemented : Code.unknown
     await expect(pachd.pps.createPipeline(spec())).rejects.toEqual(failed(code, kind, text))
+    const named = new RegExp(`pipeline .*${spec().pipeline?.name ?? 'name'}`)
+    await expect(pachd.pps.createPipeline(spec())).rejects.toThrow(named)
     await holdNothingChanged()
   })
 })

@@ -55,6 +55,8 @@ test('plans, explanations, lineage and logs say why and what', async () => {
   const job = await stage.run('run-pipeline upper words@master^')
   await stage.quietly(['inspect-job', '--block', job])
   await stage.run(`explain ${job}`)
+  await stage.run(`get-logs --job ${job} --inputs /a`)
+  await stage.run('get-logs --pipeline upper --skipped')
   await stage.run(`explain ${await column(`list-datum ${job}`, 1)} --job ${job}`)
   await stage.run(`restart-datum ${job} /a`)
   await stage.run('explain nonsense')

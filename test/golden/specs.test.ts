@@ -55,6 +55,7 @@ test('specs are read in every form, checked, given back and edited', async () =>
   await stage.run('create-pipeline -f two.yaml')
   await stage.run('list-pipeline')
   await stage.run('validate-pipeline -f bad.json')
+  await stage.run('plan -f bad.json')
   await stage.run('create-pipeline --template grep.yaml --arg what=x --arg level=3')
   const given = "--arg what=x --arg level=3 --arg workers:=2 --arg 'glob=/*,{{what}}'"
   await stage.run(`create-pipeline --template grep.yaml ${given}`)

@@ -58,7 +58,7 @@ export function jobExplanationMessage(
     reason: explanation.reason,
     end: job.reason,
     commits: job.inputs.map(({ repo, commit }) => commitMessage(repo, commit)),
-    ...(job.baseJob !== undefined && { baseJob: { id: job.baseJob } }),
+    ...(explanation.comparedWith !== undefined && { baseJob: { id: explanation.comparedWith } }),
     unchanged: BigInt(explanation.unchangedCount),
     groups: groups.map(groupMessage),
     lookedAt: BigInt(explanation.lookedAtCount ?? 0),

@@ -7,6 +7,7 @@ import type {
   Transform,
 } from '../../gen/pps_pb.ts'
 import { InvalidArgumentError } from '../../base/errors.ts'
+import { parsePipelineName } from '../../base/names.ts'
 import { instantOf } from '../pfs/messages.ts'
 import { triggerOfRequest } from '../pfs/branch-trigger.ts'
 import type {
@@ -31,7 +32,7 @@ export function specOfRequest(request: CreatePipelineRequest): RequestedSpec {
       constant: Number(parallelism.constant),
       coefficient: parallelism.coefficient,
     },
-    input: inputOfRequest(request),
+    input: namedInputOf(request),
     outputBranch: request.outputBranch,
     resources: resources && {
       cpu: resources.cpu,
@@ -79,6 +80,17 @@ function transformOf(transform: Transform): RequestedTransform {
     isWarm: transform.warm,
     errorCommand: transform.errCmd,
     errorStdinLines: transform.errStdin,
+  }
+}
+
+/** What is wrong is told with the pipeline's name, for a file may have many specs. */
+function namedInputOf(request: CreatePipelineRequest): RequestedInput | undefined {
+  try {
+    return inputOfRequest(request)
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error
+    const name = parsePipelineName(request.pipeline?.name ?? '')
+    throw new InvalidArgumentError(`pipeline ${name}: ${error.message}`, { cause: error })
   }
 }
 

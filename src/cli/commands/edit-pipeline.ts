@@ -76,12 +76,16 @@ async function runEditor(path: string): Promise<void> {
   const [program = '', ...words] = editor.trim().split(/\s+/)
   const ended = Promise.withResolvers<string>()
   const child = spawn(program, [...words, path], { stdio: 'inherit' })
-  child.on('error', (error) => ended.resolve(`cannot be started: ${error.message}`))
+  child.on('error', (error: NodeJS.ErrnoException) =>
+    ended.resolve(
+      error.code === 'ENOENT' ? 'was not found' : `cannot be started: ${error.message}`,
+    ),
+  )
   child.on('close', (code, signal) => ended.resolve(code === 0 ? '' : endText(code, signal)))
   const problem = await ended.promise
   if (problem === '') return
   throw new FailedPreconditionError(
-    `the editor ${JSON.stringify(editor)} ${problem}, so that nothing was changed; another is taken from $EDITOR`,
+    `the editor ${JSON.stringify(editor)} ${problem}, so that nothing was changed; another is taken from $VISUAL or $EDITOR`,
   )
 }
 

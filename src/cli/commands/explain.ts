@@ -6,6 +6,7 @@ import {
   ExplainResponseSchema,
   type JobExplanation,
 } from '../../gen/pachyderm_pb.ts'
+import { DatumState } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { UsageError } from '../errors.ts'
 import type { Output } from '../../base/output.ts'
@@ -56,10 +57,15 @@ function jobText(explanation: JobExplanation, out: Output): string {
     `Job ${explanation.job?.id ?? ''} of pipeline ${explanation.pipeline?.name ?? ''}, `,
     `version ${explanation.pipelineVersion}: ${jobStateText(explanation.state, out)}\n`,
     `Made because ${explanation.reason}\n`,
-    `Reads: ${commits.join(' ')}\n`,
-    `Compared with: ${baseJob === undefined ? 'nothing' : `job ${baseJob.id}`}\n`,
+    // A spout reads nothing, and so has no datums.
+    ...(commits.length === 0
+      ? []
+      : [
+          `Reads: ${commits.join(' ')}\n`,
+          `Compared with: ${baseJob === undefined ? 'nothing' : `job ${baseJob.id}`}\n`,
+        ]),
     explanation.end === '' ? '' : `Reason: ${visible(explanation.end)}\n`,
-    'Datums:\n',
+    groups.length === 0 && unchanged === 0n ? '' : 'Datums:\n',
     ...groups.map((group) => groupText(group, out)),
     unchanged === 0n ? '' : `  ${unchanged} skipped: unchanged\n`,
     lookedAt === 0n ? '' : `Only the first ${lookedAt} that differ were looked at.\n`,
@@ -69,9 +75,14 @@ function jobText(explanation: JobExplanation, out: Output): string {
 function groupText({ datums, state, cause, example }: ExplainedGroup, out: Output): string {
   const paths = example?.data.map(({ path }) => visible(path || '/')).join(', ') ?? ''
   return (
-    `  ${datums} ${datumStateText(state, out)}: ${cause}\n` +
+    `  ${datums} ${stateText(state, out)}: ${cause}\n` +
     `    such as ${example?.datumId ?? ''} (${paths}): ${visible(example?.reason ?? '')}\n`
   )
+}
+
+/** A dash, as in tables, would say nothing within a sentence. */
+function stateText(state: DatumState, out: Output): string {
+  return state === DatumState.STARTING ? 'not done' : datumStateText(state, out)
 }
 
 function datumText(datum: DatumExplanation, out: Output): string {
@@ -80,7 +91,7 @@ function datumText(datum: DatumExplanation, out: Output): string {
   return [
     `Datum ${datumId} (${paths})\n`,
     `Job: ${job?.id ?? ''}\n`,
-    `State: ${datumStateText(state, out)}\n`,
+    `State: ${stateText(state, out)}\n`,
     `Because ${visible(reason)}\n`,
     failure === '' ? '' : `Failure: ${visible(failure)}\n`,
     ...differences.map(

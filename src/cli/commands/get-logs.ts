@@ -21,11 +21,27 @@ export async function getLogs(context: CommandContext): Promise<void> {
     } else if (master) await out.line(message.message.replace(/\n$/, ''))
   }
   if (hasLines || master) return
-  const notice = await lackOfDatum(context)
+  const notice = await lackOfLines(context)
   if (notice !== undefined) await err.line(`Notice: ${notice}`)
 }
 
-/** That there is no such datum, where one was asked for; undefined when it only printed nothing. */
+/** Why nothing came, where that is not because nothing was printed. */
+async function lackOfLines(context: CommandContext): Promise<string | undefined> {
+  return (await lackOfDatum(context)) ?? (await skippedText(context))
+}
+
+/** That another job has what was printed for the datums of this one. */
+async function skippedText(context: CommandContext): Promise<string | undefined> {
+  const { flags } = context
+  const id = flags.text('job')
+  if (id === '' || flags.isOn('skipped')) return undefined
+  const { dataSkipped } = await ppsClient(context).inspectJob({ job: { id } })
+  if (dataSkipped === 0n) return undefined
+  const datums = dataSkipped === 1n ? 'a datum' : `${dataSkipped} datums`
+  return `job ${id} skipped ${datums}: --skipped shows what other jobs printed for those`
+}
+
+/** That there is no such datum, where one was asked for. */
 async function lackOfDatum(context: CommandContext): Promise<string | undefined> {
   const { flags } = context
   const id = flags.text('datum')
@@ -54,6 +70,9 @@ function requestOf({
   const datum = flags.text('datum')
   if (name === '' && id === '' && datum === '') {
     throw new UsageError('must set either --pipeline or --job (or both)')
+  }
+  if (flags.isOn('skipped') && id === '') {
+    throw new UsageError('--skipped goes with --job, whose skipped datums it is about')
   }
   const since = sinceOf(flags.text('since'), clock.now())
   return {

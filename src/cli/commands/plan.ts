@@ -1,11 +1,11 @@
-import { create } from '@bufbuild/protobuf'
+import { create, toBinary } from '@bufbuild/protobuf'
 import {
   type PlannedJob,
   type PlanOutline,
   PlanRequestSchema,
   PlanStepSchema,
 } from '../../gen/pachyderm_pb.ts'
-import type { CreatePipelineRequest } from '../../gen/pps_pb.ts'
+import { type CreatePipelineRequest, CreatePipelineRequestSchema } from '../../gen/pps_pb.ts'
 import type { CommandContext } from '../command.ts'
 import { jobsClient } from '../own-clients.ts'
 import { rawText } from '../printing/json.ts'
@@ -14,20 +14,39 @@ import { sizeText } from '../../base/sizes.ts'
 import { Table } from '../printing/table.ts'
 import { requestedSpecs } from './pipeline-specs.ts'
 
+/** What the server takes of specs before one that is planned: their number, and half of the bytes. */
+const beforeCountMax = 100
+const beforeBytesMax = 2 * 1024 * 1024
 const shape = { cellWidthMin: 0, gap: 3 }
 
 export async function plan(context: CommandContext): Promise<void> {
   const { flags, out } = context
+  const before: CreatePipelineRequest[] = []
   for await (const spec of requestedSpecs(context)) {
     spec.reprocess = flags.isOn('reprocess')
-    await printPlan(context, spec)
+    await printPlan(context, spec, latestOf(before))
+    before.push(spec)
   }
   if (!flags.isOn('raw')) await out.line('Nothing was stored.')
 }
 
-async function printPlan(context: CommandContext, spec: CreatePipelineRequest): Promise<void> {
+function latestOf(specs: readonly CreatePipelineRequest[]): readonly CreatePipelineRequest[] {
+  let bytes = 0
+  const start = specs.findLastIndex((spec, index) => {
+    bytes += toBinary(CreatePipelineRequestSchema, spec).length
+    return bytes > beforeBytesMax || index < specs.length - beforeCountMax
+  })
+  return specs.slice(start + 1)
+}
+
+/** Of the specs before it in the file, which may write what it reads. */
+async function printPlan(
+  context: CommandContext,
+  spec: CreatePipelineRequest,
+  before: readonly CreatePipelineRequest[],
+): Promise<void> {
   const { err, flags, out } = context
-  const request = create(PlanRequestSchema, { spec })
+  const request = create(PlanRequestSchema, { spec, before: [...before] })
   const jobs: PlannedJob[] = []
   let outline: PlanOutline | undefined
   const progress = new PlanProgressLines(context)

@@ -152,10 +152,12 @@ export async function diffTrial(context: CommandContext): Promise<void> {
         else addDifference(table, one, diff)
       }
       hasRows ||= diffs.length > 0
-      if (!isRaw) await table.flush()
+      if (!isRaw) await table.flushLong()
     }
   }
-  if (!hasRows && !isRaw) await out.line('No file differs.')
+  if (isRaw) return
+  if (hasRows) await table.flush()
+  else await out.line('No file differs.')
 }
 
 async function* differences(

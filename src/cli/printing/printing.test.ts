@@ -15,7 +15,7 @@ import { Output } from '../../base/output.ts'
 import { rawLine, rawText } from './json.ts'
 import { shortMessageText } from './messages.ts'
 import { inputShorthand, inputText, parallelismText, transformText } from './specs.ts'
-import { denseTable, plainTable, tableText } from './table.ts'
+import { denseTable, plainTable, Table, tableText } from './table.ts'
 import { statsText } from './stats-text.ts'
 import { durationText, goDurationText, spanText } from './times.ts'
 import { visible } from './visible.ts'
@@ -83,6 +83,22 @@ test('every cell of a table is padded, at least three blanks wide of the next', 
       denseTable,
     ),
   ).toBe('ID STATE \n1  ok    \n')
+})
+
+test('a table that comes in parts is even when it is short, and printed as it comes when it is long', async () => {
+  const chunks: string[] = []
+  const table = new Table({ write: async (text) => void chunks.push(String(text)) }, denseTable)
+  table.add('FILE', 'SIZE')
+  table.add('/a', '1B')
+  await table.flushLong()
+  table.add('/longer', '2B')
+  await table.flushLong()
+  expect(chunks).toEqual([])
+  await table.flush()
+  expect(chunks).toEqual(['FILE    SIZE \n/a      1B   \n/longer 2B   \n'])
+  for (let count = 0; count < 1000; count += 1) table.add('/b', '3B')
+  await table.flushLong()
+  expect(chunks[1]).toBe('/b      3B   \n'.repeat(1000))
 })
 
 test('a name neither breaks the line of a table nor commands the terminal', () => {

@@ -12,6 +12,8 @@ export interface TableShape {
 export const plainTable: TableShape = { cellWidthMin: 20, gap: 3 }
 export const denseTable: TableShape = { cellWidthMin: 0, gap: 1 }
 
+/** Rows of a table that need not be even with what comes later. */
+const longRowCount = 1000
 const plainCell = /^[ -~]*$/
 const escapeStart = '\u001b['
 
@@ -35,6 +37,11 @@ export class Table {
 
   add(...cells: readonly string[]): void {
     this.#rows.push(cells)
+  }
+
+  /** As `flush`, where many rows wait: so a short table that comes in parts is even, too. */
+  async flushLong(): Promise<void> {
+    if (this.#rows.length >= longRowCount) await this.flush()
   }
 
   async flush(): Promise<void> {

@@ -2,6 +2,7 @@ import { collectBytes, utf8, utf8Text } from '../../base/bytes.ts'
 import type { Instant } from '../../base/clock.ts'
 import { FailedPreconditionError, NotFoundError } from '../../base/errors.ts'
 import { IsADirectoryError } from '../../versioning/errors.ts'
+import { OperationFailedError } from '../../versioning/transactions.ts'
 import type { Versioning } from '../../versioning/versioning.ts'
 import type { AtomInput } from '../inputs.ts'
 import { tickPath } from '../inputs.ts'
@@ -49,13 +50,18 @@ export class TickCommits {
    */
   async make({ repo, branch }: AtomInput, tick: Instant): Promise<void> {
     const bytes = utf8(tickText(tick))
-    await this.#versioning.transactions.run([
-      { kind: 'start-commit', repo, branch },
-      // As in 1.5: whatever is there makes way.
-      { kind: 'delete-file', repo, commit: branch, path: tickPath },
-      { kind: 'put-file', repo, commit: branch, path: tickPath, bytes, overwrite: true },
-      { kind: 'finish-commit', repo, commit: branch },
-    ])
+    try {
+      await this.#versioning.transactions.run([
+        { kind: 'start-commit', repo, branch },
+        // As in 1.5: whatever is there makes way.
+        { kind: 'delete-file', repo, commit: branch, path: tickPath },
+        { kind: 'put-file', repo, commit: branch, path: tickPath, bytes, overwrite: true },
+        { kind: 'finish-commit', repo, commit: branch },
+      ])
+    } catch (error) {
+      // Whoever looks at the pipeline knows of no transaction.
+      throw error instanceof OperationFailedError ? error.cause : error
+    }
   }
 }
 

@@ -8,6 +8,7 @@ import {
 import {
   parseBranchName,
   parseImportedBranchName,
+  parsePipelineName,
   type BranchName,
   type PipelineName,
   type RepoName,
@@ -43,6 +44,19 @@ class SpecRefusedError extends DomainError {
   constructor(pipeline: PipelineName, part: string, cause: DomainError) {
     super(`pipeline ${pipeline}: ${part}: ${cause.message}`, { cause })
     this.kind = cause.kind
+  }
+}
+
+/** @throws {SpecRefusedError} where `found` would throw another of ours. */
+async function ofSpec<Found>(
+  pipeline: PipelineName,
+  part: string,
+  found: Promise<Found>,
+): Promise<Found> {
+  try {
+    return await found
+  } catch (error) {
+    throw error instanceof DomainError ? new SpecRefusedError(pipeline, part, error) : error
   }
 }
 
@@ -174,7 +188,9 @@ export async function placePipeline(
   const { spec } = pipeline
   await putCronRepos(tx, spec, now)
   const inputs: RepoName[] = []
-  for (const atom of branchesOf(spec.input)) inputs.push((await getRepo(tx, atom.repo)).name)
+  for (const { name, repo } of branchesOf(spec.input)) {
+    inputs.push((await ofSpec(spec.name, `input ${name}`, getRepo(tx, repo))).name)
+  }
   if (spec.incremental) await refuseSharedProvenance(tx, spec)
   if (spec.service !== undefined) await requireFreePorts(tx, spec.name, spec.service)
   await putOutputRepo(tx, spec, inputs, now)
@@ -193,7 +209,8 @@ async function checkedSpec(
   const old = (await findPipeline(tx, name))?.spec.outputBranch
   const parseBranch = old === outputBranch ? parseImportedBranchName : parseBranchName
   if (input === undefined) return checkSpec(request, now, parseBranch)
-  return checkSpec({ ...request, input: await withFromIds(tx, input) }, now, parseBranch)
+  const pinned = await ofSpec(parsePipelineName(name), 'from_commit', withFromIds(tx, input))
+  return checkSpec({ ...request, input: pinned }, now, parseBranch)
 }
 
 /** As in 1.5: what is new in one input would change the other inputs, too. */
@@ -204,7 +221,7 @@ async function refuseSharedProvenance(tx: Transaction, spec: PipelineSpec): Prom
       const other = readers.get(source)
       if (other !== undefined) {
         throw new InvalidArgumentError(
-          `can't create an incremental pipeline with inputs that share provenance: ${other} and ${name} are both made from ${source}`,
+          `pipeline ${spec.name}: can't create an incremental pipeline with inputs that share provenance: ${other} and ${name} are both made from ${source}`,
         )
       }
       readers.set(source, name)
@@ -262,7 +279,7 @@ async function putCronRepos(
       await completeProvenanceAround(tx, repo)
     } else if (existing.provenance.length > 0 || (await findPipeline(tx, repo)) !== undefined) {
       throw new InvalidArgumentError(
-        `cron input ${name} cannot tick into repo ${repo}, which a pipeline writes; give it another "repo"`,
+        `pipeline ${spec.name}: cron input ${name} cannot tick into repo ${repo}, which a pipeline writes; give it another "repo"`,
       )
     }
   }
