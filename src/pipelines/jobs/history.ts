@@ -138,11 +138,10 @@ async function leadsBack(tx: ReadTransaction, id: CommitId): Promise<boolean> {
 /** The finished head of an input branch, or the nearest before an open one, if it may start a job. */
 async function headOf(tx: ReadTransaction, atom: AtomInput): Promise<FinishedCommit | undefined> {
   const branch = await findBranch(tx, atom.repo, atom.branch)
-  const head = await firstFinished(tx, atom, branch?.head)
-  return head === undefined || (await startsNoJob(tx, atom, head.id)) ? undefined : head
+  return await firstFinished(tx, atom, branch?.head)
 }
 
-/** `id` or, while that is open, the nearest before it; undefined where the branch begins. */
+/** `id` or, while that is open, the nearest before it; undefined where there is none that may start a job. */
 async function firstFinished(
   tx: ReadTransaction,
   atom: { readonly repo: RepoName; readonly fromCommit?: CommitId },
@@ -150,10 +149,11 @@ async function firstFinished(
 ): Promise<FinishedCommit | undefined> {
   const open = new Set<CommitId>()
   let next = id
-  while (next !== undefined && next !== atom.fromCommit && !open.has(next)) {
+  while (next !== undefined && !open.has(next)) {
     open.add(next)
     const commit = await findCommit(tx, atom.repo, next)
-    if (commit === undefined) return undefined
+    // Beside the line that leads to the `fromCommit`, there may be what leads back behind it, too.
+    if (commit === undefined || (await startsNoJob(tx, atom, next))) return undefined
     const { state } = commit
     if (state.kind === 'finished') return { ...commit, state }
     next = commit.parent
