@@ -449,3 +449,37 @@ test('a stopped pipeline goes on before commits that were deleted one after the 
     'success: last z2',
   ])
 })
+
+test('what came to a branch after a deleted commit waits on, and is not considered anew', async () => {
+  await using world = await openTestProcessing()
+  const { commits, repos } = world.versioning
+  await repos.create({ name: 'x' })
+  for (const name of ['b', 'c']) await repos.create({ name, provenance: ['x'] })
+  world.code('d', () => ({}))
+  await world.pipeline('d', { cross: [atom('b', '/'), atom('c', '/')] })
+  const names: Record<string, string> = {}
+  for (const [at, from] of ['1', '2', '3'].entries()) {
+    const x = await world.commit('x', { a: from })
+    for (const repo of at < 2 ? ['b', 'c'] : ['b']) {
+      const provenance = [{ repo: 'x', id: x }]
+      const { id } = await commits.start({ repo, branch: 'master', provenance })
+      await commits.finish(repo, id)
+      names[id] = `${repo}${from}`
+    }
+    names[x] = `x${from}`
+  }
+  await world.processing.pipelines.stop('d')
+  await remove(world, 'x', 'master~1')
+  const states = await world.database.read((tx) =>
+    tx.all<{ readonly commit_id: string; readonly state: string }>(
+      'SELECT commit_id, state FROM pipeline_arrivals ORDER BY sequence',
+    ),
+  )
+  expect(states.map(({ commit_id, state }) => `${names[commit_id]} ${state}`)).toEqual([
+    'b1 new',
+    'b3 waiting',
+    'c1 new',
+  ])
+  await world.processing.pipelines.start('d')
+  await expect.poll(async () => await readBy(world, 'd', names)).toEqual(['success: b1 c1'])
+})

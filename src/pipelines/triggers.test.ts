@@ -255,3 +255,18 @@ test('a branch that moves back to the commit up to which nothing is read, or beh
   const jobs = await world.processing.jobs.list()
   expect(jobs.map(({ trigger }) => trigger.commit)).toEqual([other, other])
 })
+
+test('what leads to a from_commit starts no job where the branch has left it for another line', async () => {
+  await using world = await openTestProcessing()
+  const { commits, repos } = world.versioning
+  await repos.create({ name: 'in' })
+  const first = await world.commit('in', { a: 'one' })
+  const second = await world.commit('in', { a: 'two' })
+  const aside = await commits.start({ repo: 'in', parent: first, branch: 'master' })
+  await commits.finish('in', aside.id)
+  world.code('up', (files) => Object.fromEntries(files))
+  await world.pipeline('up', { atom: { ...atom('in', '/').atom, fromCommit: second } })
+  await world.flush('in', aside.id)
+  const jobs = await world.processing.jobs.list('up')
+  expect(jobs.map(({ trigger }) => trigger.commit)).toEqual([aside.id])
+})

@@ -109,7 +109,7 @@ export class Triggers {
       const choice = await consideration.choose(arrival, path)
       if (choice.kind === 'later') {
         this.#searches.set(pipeline.name, { of: search, path: choice.path })
-        return
+        break
       }
       await setArrivalState(tx, pipeline.name, arrival, 'waiting')
       if (choice.kind === 'none') continue

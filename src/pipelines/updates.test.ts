@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { BranchName, CommitId, RepoName } from '../base/names.ts'
 import type { RequestedSpec } from './requested-specs.ts'
 import {
   atom,
@@ -7,6 +8,9 @@ import {
   transform,
   type TestProcessing,
 } from '../testing/test-processing.ts'
+import { setHead } from '../versioning/branches.ts'
+import { insertFinishedCommit } from '../versioning/commit-records.ts'
+import type { CommitName } from '../versioning/ports.ts'
 
 /** More than one slice of a history. */
 const longCount = 120
@@ -139,4 +143,76 @@ test('an update looks at the newest commit also behind a long history', async ()
   await update(world, { input: atom('in', '/*') })
   await expect.poll(async () => (await jobs(world)).length).toBe(longCount + 1)
   expect((await jobs(world)).at(-1)).toBe(commits.at(-1))
+})
+
+/** More commits of each of three repos than a transaction tries. */
+const pairCount = 180
+
+function named(repo: string, at: number): CommitName {
+  const id = Buffer.from(`${repo}${at}`).toString('hex').padEnd(32, '0')
+  return { repo: repo as RepoName, id: id as CommitId }
+}
+
+/**
+ * Fills `a`, `b` and `c` so that of what comes after the first of each, each goes with one of each other repo,
+ * and no three go together. The first are made from a commit of `z`.
+ */
+async function fillWithPairs(world: TestProcessing, first: string): Promise<void> {
+  const { state, startedAt } = await world.versioning.commits.inspect('z', first)
+  if (state.kind !== 'finished') throw new Error('the commit was finished')
+  await world.database.transact(async (tx) => {
+    for (let at = 0; at <= pairCount; at += 1) {
+      const madeFrom = {
+        a: [named('r', at), named('s', at)],
+        b: [named('r', at), named('t', at)],
+        c: [named('s', at === 0 ? at : at + 1), named('t', at)],
+      }
+      for (const [index, [repo, roots]] of Object.entries(madeFrom).entries()) {
+        const commit = named(repo, at)
+        const oldest = [{ repo: 'z' as RepoName, id: first as CommitId }]
+        await insertFinishedCommit(tx, {
+          ...commit,
+          parent: at === 0 ? undefined : named(repo, at - 1).id,
+          provenance: at === 0 ? [...oldest, ...roots] : roots,
+          startedAt,
+          finishedAt: state.finishedAt + 3 * at + index + 1,
+          tree: state.tree,
+          addedBytes: 0,
+        })
+        const head = { repo: commit.repo, name: 'master' as BranchName, head: commit.id }
+        await setHead(tx, async () => undefined, head)
+      }
+    }
+  })
+}
+
+function crossOfFour(glob: string): RequestedSpec {
+  return { input: { cross: ['a', 'b', 'c', 'n'].map((repo) => atom(repo, glob)) } }
+}
+
+test('an update looks at the newest commits also while much is tried for one that comes meanwhile', async () => {
+  await using world = await openTestProcessing()
+  const { repos, commits } = world.versioning
+  for (const name of ['r', 's', 't', 'z']) await repos.create({ name })
+  for (const name of ['a', 'b', 'c']) await repos.create({ name, provenance: ['r', 's', 't', 'z'] })
+  await repos.create({ name: 'n', provenance: ['z'] })
+  const comeFrom = async (id: string): Promise<void> => {
+    const commit = await commits.start({
+      repo: 'n',
+      branch: 'master',
+      provenance: [{ repo: 'z', id }],
+    })
+    await commits.finish('n', commit.id)
+  }
+  const [first, second] = [await world.commit('z', { a: '1' }), await world.commit('z', { a: '2' })]
+  await fillWithPairs(world, first)
+  await comeFrom(first)
+  world.code('copy', () => ({}))
+  await world.processing.pipelines.create(copying(crossOfFour('/')))
+  await expect.poll(async () => await jobs(world)).toHaveLength(1)
+  await update(world, crossOfFour('/*'))
+  await world.processing.pipelines.stop('copy')
+  await comeFrom(second)
+  await world.processing.pipelines.start('copy')
+  await expect.poll(async () => await jobs(world)).toHaveLength(2)
 })

@@ -34,3 +34,48 @@ export async function isAncestor(
   }
   return false
 }
+
+type Written = { readonly id: CommitId; readonly written: number }
+
+/**
+ * As `isAncestor`, of one commit for many that may be ancestors of it. What it leads back to is gone through
+ * once, as far as it was written after what is asked for.
+ */
+export class AncestorsOf {
+  readonly #tx: ReadTransaction
+  readonly #commit: CommitId
+  readonly #seen = new Set<CommitId>()
+  /** They lead on to what was written earlier than all that was asked for. */
+  #waiting: readonly Written[] | undefined
+
+  constructor(tx: ReadTransaction, commit: CommitId) {
+    this.#tx = tx
+    this.#commit = commit
+  }
+
+  async has(ancestor: CommitId): Promise<boolean> {
+    const end = await this.#find(ancestor)
+    if (end === undefined) return false
+    if (this.#waiting === undefined) {
+      const commit = await this.#find(this.#commit)
+      this.#waiting = commit === undefined ? [] : [commit]
+    }
+    const later = this.#waiting.filter(({ written }) => written >= end.written)
+    const waiting = this.#waiting.filter(({ written }) => written < end.written)
+    for (let next = later.pop(); next !== undefined; next = later.pop()) {
+      if (this.#seen.has(next.id) || this.#seen.size === stepsMax) continue
+      this.#seen.add(next.id)
+      for (const parent of await parentRows(this.#tx, next.id)) {
+        // A commit is written after its parents.
+        const to = parent.written >= end.written ? later : waiting
+        to.push(parent)
+      }
+    }
+    this.#waiting = waiting
+    return this.#seen.has(ancestor)
+  }
+
+  async #find(id: CommitId): Promise<Written | undefined> {
+    return await this.#tx.get<Written>('SELECT id, written FROM commits WHERE id = ?', id)
+  }
+}

@@ -289,13 +289,13 @@ export async function takeOverArrivals(
 }
 
 /**
- * Notes a commit in place of one that goes and was used, and has all that came after that be
- * considered anew: some of it may go with this one.
+ * Notes a commit in place of one that goes and was used, and has all that came to the other inputs after that
+ * be considered anew: some of it may go with this one. What came after it to its own is in no job with it.
  */
 export async function noteInPlace(
   tx: Transaction,
   pipeline: PipelineName,
-  { sequence }: Arrival,
+  { position, sequence }: Arrival,
   commit: CommitId,
 ): Promise<void> {
   await tx.run(
@@ -308,8 +308,10 @@ export async function noteInPlace(
   )
   await tx.run(
     `UPDATE pipeline_arrivals SET state = 'new', lacks = ${lacksNothing}
-      WHERE pipeline = ? AND sequence >= ?`,
+      WHERE pipeline = ? AND sequence >= ? AND (position <> ? OR sequence = ?)`,
     pipeline,
+    sequence,
+    position,
     sequence,
   )
 }

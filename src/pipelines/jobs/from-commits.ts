@@ -1,6 +1,6 @@
 import type { CommitId } from '../../base/names.ts'
 import type { ReadTransaction } from '../../database/database.ts'
-import { isAncestor } from '../../versioning/ancestry.ts'
+import { AncestorsOf, isAncestor } from '../../versioning/ancestry.ts'
 import type { AtomInput } from '../inputs.ts'
 
 /**
@@ -13,4 +13,22 @@ export async function startsNoJob(
   commit: CommitId,
 ): Promise<boolean> {
   return fromCommit !== undefined && (await isAncestor(tx, commit, fromCommit))
+}
+
+/** The commits that start no job, for many of one branch: see `AncestorsOf`. */
+export class CommitsBefore {
+  readonly #tx: ReadTransaction
+  readonly #ancestors = new Map<CommitId, AncestorsOf>()
+
+  constructor(tx: ReadTransaction) {
+    this.#tx = tx
+  }
+
+  /** As `startsNoJob`. */
+  async has({ fromCommit }: Pick<AtomInput, 'fromCommit'>, commit: CommitId): Promise<boolean> {
+    if (fromCommit === undefined) return false
+    const ancestors = this.#ancestors.get(fromCommit) ?? new AncestorsOf(this.#tx, fromCommit)
+    this.#ancestors.set(fromCommit, ancestors)
+    return await ancestors.has(commit)
+  }
 }

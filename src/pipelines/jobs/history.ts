@@ -11,7 +11,7 @@ import {
   type NewArrival,
 } from './arrivals.ts'
 import { branchesOf, type AtomInput } from '../inputs.ts'
-import { startsNoJob } from './from-commits.ts'
+import { CommitsBefore } from './from-commits.ts'
 import { keepFollowed, takeKept } from './kept-arrivals.ts'
 import type { PipelineRecord } from '../pipeline-records.ts'
 
@@ -61,7 +61,8 @@ export async function noteHistory(
 ): Promise<number> {
   const cursors = await historyCursors(tx, pipeline.name)
   if (cursors.size === 0) return 0
-  const lines = await openLines(tx, pipeline, cursors)
+  const before = new CommitsBefore(tx)
+  const lines = await openLines(tx, pipeline, { cursors, before })
   const found: NewArrival[] = []
   let last: Line | undefined
   for (let line = newest(lines); line !== undefined; line = newest(lines)) {
@@ -71,9 +72,10 @@ export async function noteHistory(
     const hasPartners = isTogether || [...lines.values()].some((other) => areTogether(line, other))
     found.push({ position, commit: commit.id, together: hasPartners ? finishedAt(line) : null })
     last = line
-    const before = await firstFinished(tx, atom, await headBefore(tx, pipeline, line))
-    if (before === undefined) lines.delete(position)
-    else lines.set(position, { ...line, commit: before })
+    const earlier = await headBefore(tx, pipeline, line)
+    const next = await firstFinished(tx, { atom, before }, earlier)
+    if (next === undefined) lines.delete(position)
+    else lines.set(position, { ...line, commit: next })
   }
   await noteOlder(tx, pipeline.name, found)
   const left = [...lines].map(([position, { commit }]) => [position, commit.id] as const)
@@ -84,11 +86,14 @@ export async function noteHistory(
 async function openLines(
   tx: ReadTransaction,
   pipeline: PipelineRecord,
-  cursors: ReadonlyMap<number, CommitId>,
+  {
+    cursors,
+    before,
+  }: { readonly cursors: ReadonlyMap<number, CommitId>; readonly before: CommitsBefore },
 ): Promise<Map<number, Line>> {
   const lines = new Map<number, Line>()
   for (const [position, atom] of branchesOf(pipeline.spec.input).entries()) {
-    const commit = await firstFinished(tx, atom, cursors.get(position))
+    const commit = await firstFinished(tx, { atom, before }, cursors.get(position))
     if (commit !== undefined) lines.set(position, { position, atom, commit })
   }
   return lines
@@ -138,22 +143,28 @@ async function leadsBack(tx: ReadTransaction, id: CommitId): Promise<boolean> {
 /** The finished head of an input branch, or the nearest before an open one, if it may start a job. */
 async function headOf(tx: ReadTransaction, atom: AtomInput): Promise<FinishedCommit | undefined> {
   const branch = await findBranch(tx, atom.repo, atom.branch)
-  const head = await firstFinished(tx, atom, branch?.head)
-  return head === undefined || (await startsNoJob(tx, atom, head.id)) ? undefined : head
+  return await firstFinished(tx, { atom, before: new CommitsBefore(tx) }, branch?.head)
 }
 
-/** `id` or, while that is open, the nearest before it; undefined where the branch begins. */
+/** `id` or, while that is open, the nearest before it; undefined where there is none that may start a job. */
 async function firstFinished(
   tx: ReadTransaction,
-  atom: { readonly repo: RepoName; readonly fromCommit?: CommitId },
+  {
+    atom,
+    before,
+  }: {
+    readonly atom: { readonly repo: RepoName; readonly fromCommit?: CommitId }
+    readonly before: CommitsBefore
+  },
   id: CommitId | undefined,
 ): Promise<FinishedCommit | undefined> {
   const open = new Set<CommitId>()
   let next = id
-  while (next !== undefined && next !== atom.fromCommit && !open.has(next)) {
+  while (next !== undefined && !open.has(next)) {
     open.add(next)
     const commit = await findCommit(tx, atom.repo, next)
-    if (commit === undefined) return undefined
+    // Beside the line that leads to the `fromCommit`, there may be what leads back behind it, too.
+    if (commit === undefined || (await before.has(atom, next))) return undefined
     const { state } = commit
     if (state.kind === 'finished') return { ...commit, state }
     next = commit.parent
