@@ -105,6 +105,33 @@ describe.runIf(isTested(canMount))('a disk that does not answer', () => {
     ])
   })
 
+  test('is told of while the first look waits for it, and then nobody waits who asks what holds', () => {
+    const lines = linesOf(
+      mount,
+      `
+        const executor = await openUntried()
+        void executor.lookWhole().catch(() => {})
+        console.log(...executor.notices(sh('true')))
+        await new SystemClock().sleep(6000)
+        console.log(executor.isolation, ...executor.notices(sh('true')))
+        const begunMs = performance.now()
+        await executor.look()
+        console.log(performance.now() - begunMs < 1000 ? 'at once' : 'late')
+        await executor[Symbol.asyncDispose]()
+        console.log(...executor.notices(sh('true')))
+      `,
+      { engineVariables: { HOME: '/srv', CONTAINERS_STORAGE_CONF: '/srv/storage.conf' } },
+    )
+    expect(lines).toEqual([
+      '',
+      expect.stringMatching(/^unknown trying to make a sandbox takes long: /),
+      'at once',
+      '',
+      '',
+      'ended with 0',
+    ])
+  })
+
   test('keeps nobody from ending who looks at what is on it', () => {
     const lines = linesOf(
       silentDisk,

@@ -208,6 +208,8 @@ export class ProcessExecutor implements Executor {
   readonly #options: OpenedOptions
   #choice: IsolationChoice | typeof untried
   #looking: Promise<void> | undefined
+  /** Whether the first look has taken so long that people are told. */
+  #isLate = false
   readonly #slots = new Map<string, Slot>()
   readonly #closing = new AbortController()
   readonly #descriptors: Descriptors
@@ -239,7 +241,7 @@ export class ProcessExecutor implements Executor {
   }
 
   async look(): Promise<void> {
-    if (this.#choice.kind !== 'untried') return
+    if (this.#choice.kind !== 'untried' || this.#isLate) return
     // Whoever opens a slot hears of what fails.
     await waitAtMost(
       this.#options.clock,
@@ -269,12 +271,16 @@ export class ProcessExecutor implements Executor {
   async #lookFirst(): Promise<void> {
     const { clock, onWarning } = this.#options
     const timer = new AbortController()
-    const telling = clock.sleep(tellMsMin, timer.signal).then(() => onWarning?.(lateText))
+    const telling = clock.sleep(tellMsMin, timer.signal).then(() => {
+      this.#isLate = true
+      onWarning?.(lateText)
+    })
     telling.catch(() => {})
     try {
       await this.#look()
     } finally {
       timer.abort()
+      this.#isLate = false
     }
     if (this.isolation === 'unknown') this.isolationNotices.forEach((text) => onWarning?.(text))
   }
@@ -310,10 +316,10 @@ export class ProcessExecutor implements Executor {
     return this.#options.leftovers.texts
   }
 
-  /** What is to be said of how user code is set apart; nothing before the first look. */
+  /** What is to be said of how user code is set apart; nothing before the first look, unless that takes long. */
   get isolationNotices(): readonly string[] {
     const choice = this.#choice
-    if (choice.kind === 'untried') return []
+    if (choice.kind === 'untried') return this.#isLate ? [lateText] : []
     if (choice.kind === 'none') {
       return [
         `there is no sandbox (${choice.reason}): /pfs is the directory named by $PFS, and the code can ` +

@@ -1,7 +1,7 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Clock } from '../base/clock.ts'
+import { type Clock, waitAtMost } from '../base/clock.ts'
 import { assert, DomainError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
 import type { Turns } from '../base/turns.ts'
@@ -43,6 +43,8 @@ import { ServiceForwarding } from './service-forwarding.ts'
 
 /** As in 1.5, give or take a half. */
 const retryPauseMs = 500
+/** Who asks for a diagnosis waits 15 seconds for all of it, and hears of a sandbox that takes long after 5. */
+const diagnosisMsMax = 7000
 const inputCacheBytesMax = 8 * 1024 ** 3
 const inputCachePart = 0.1
 
@@ -132,7 +134,10 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
     },
     async diagnosis() {
       const engine = await diagnoseEngine(executor, directory.scratch)
-      const failures = await lookFailures(processes, directory.scratch)
+      const failures = await lookFailures(processes, {
+        scratch: directory.scratch,
+        clock: ports.clock,
+      })
       return {
         isolation: processes.isolation,
         isolationAdvice: processes.advice,
@@ -179,10 +184,10 @@ async function diagnoseEngine(
 /** What keeps the server from looking at what its machine allows, such as a full disk, is a finding, too. */
 async function lookFailures(
   processes: ProcessExecutor,
-  scratch: string,
+  { scratch, clock }: { readonly scratch: string; readonly clock: Clock },
 ): Promise<readonly string[]> {
   try {
-    await processes.lookWhole()
+    await waitAtMost(clock, diagnosisMsMax, processes.lookWhole())
     return []
   } catch (error) {
     const failure = directoryError(error, `sandbox directory in ${scratch}`, scratch)

@@ -16,7 +16,7 @@ export interface ExecutorScriptOptions {
 
 /**
  * A module for `node --input-type=module -e`: `body`, which finds `open(clock)`, a process executor that has
- * looked at the machine, and has its scratch directory in `data`; `SystemClock`, `runIn`, `sh`; and `signal`, which nobody aborts.
+ * looked at the machine, and has its scratch directory in `data`; `openUntried(clock)`, one that has not; `SystemClock`, `runIn`, `sh`; and `signal`, which nobody aborts.
  */
 export function executorScript(
   data: string,
@@ -29,17 +29,18 @@ export function executorScript(
     import { SystemRandom } from ${quotedUrl('../base/random.ts')}
     import { runIn, sh } from ${quotedUrl('process-fixture.ts')}
     const signal = new AbortController().signal
+    const openUntried = (clock = new SystemClock()) => openProcessExecutor({
+      directory: ${JSON.stringify(join(data, 'scratch'))},
+      hiddenDirectories: [${JSON.stringify(options.hidden ?? data)}],
+      hiddenPaths: ${JSON.stringify(options.hiddenPaths ?? [])},
+      engineStorage: () => ${JSON.stringify(options.engineStorage ?? [])},
+      engineVariables: ${JSON.stringify(options.engineVariables ?? {})},
+      clock,
+      random: new SystemRandom(),
+      ...${JSON.stringify({ isolation: options.isolation, programPath: options.programPath })},
+    })
     const open = async (clock = new SystemClock()) => {
-      const executor = await openProcessExecutor({
-        directory: ${JSON.stringify(join(data, 'scratch'))},
-        hiddenDirectories: [${JSON.stringify(options.hidden ?? data)}],
-        hiddenPaths: ${JSON.stringify(options.hiddenPaths ?? [])},
-        engineStorage: () => ${JSON.stringify(options.engineStorage ?? [])},
-        engineVariables: ${JSON.stringify(options.engineVariables ?? {})},
-        clock,
-        random: new SystemRandom(),
-        ...${JSON.stringify({ isolation: options.isolation, programPath: options.programPath })},
-      })
+      const executor = await openUntried(clock)
       await executor.lookWhole()
       return executor
     }
