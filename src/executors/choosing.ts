@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.ts'
+import { type Clock, waitAtMost } from '../base/clock.ts'
 import { DomainError, FailedPreconditionError, UnavailableError } from '../base/errors.ts'
 import type {
   Executor,
@@ -27,6 +27,7 @@ export interface ChoosingExecutorOptions {
 const retryMs = 5000
 /** Who asks for a diagnosis does not wait for long. */
 const trialMsMax = 8000
+const diagnosedLookMsMax = 5000
 const tooSlow = {
   why: `it did not start one within ${trialMsMax / 1000} seconds`,
   advice: 'ask again when the machine is less busy, and see what the engine logs',
@@ -84,7 +85,8 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
 
   /** Looks for the engine, and has it start a container. */
   async diagnoseEngine(): Promise<EngineDiagnosis> {
-    await this.#lookForEngine()
+    // One that hangs takes longer than whoever asks waits: what was the matter before is told then.
+    await waitAtMost(this.#options.clock, diagnosedLookMsMax, this.#lookForEngine())
     const containers = this.#containers
     const isWanted = this.#options.choice === 'container'
     const found = { isOpen: containers.kind === 'open', isWanted, text: this.engineText }

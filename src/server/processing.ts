@@ -133,11 +133,10 @@ export async function openProcessing(ports: ProcessingPorts): Promise<OpenProces
       return { executor: executor.name, notices: executor.notices(noTransform) }
     },
     async diagnosis() {
-      const engine = await diagnoseEngine(executor, directory.scratch)
-      const failures = await lookFailures(processes, {
-        scratch: directory.scratch,
-        clock: ports.clock,
-      })
+      const [engine, failures] = await Promise.all([
+        diagnoseEngine(executor, directory.scratch),
+        lookFailures(processes, { scratch: directory.scratch, clock: ports.clock }),
+      ])
       return {
         isolation: processes.isolation,
         isolationAdvice: processes.advice,
