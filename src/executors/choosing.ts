@@ -28,6 +28,8 @@ const retryMs = 5000
 /** Who asks for a diagnosis does not wait for long. */
 const trialMsMax = 8000
 const diagnosedLookMsMax = 5000
+/** Nor does a start: an engine that is slow to answer is used when it has. */
+const startLookMsMax = 10_000
 const tooSlow = {
   why: `it did not start one within ${trialMsMax / 1000} seconds`,
   advice: 'ask again when the machine is less busy, and see what the engine logs',
@@ -52,16 +54,19 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
   #opening: Promise<void> | undefined
   #trying: Promise<StartTrial> | undefined
 
-  /** Looks for the engine. */
+  /** Looks for the engine, and waits for it a while. */
   static async open(options: ChoosingExecutorOptions): Promise<ChoosingExecutor> {
     const executor = new ChoosingExecutor(options)
-    await executor.#lookForEngine()
+    await waitAtMost(options.clock, startLookMsMax, executor.#lookForEngine())
     return executor
   }
 
   private constructor(options: ChoosingExecutorOptions) {
     this.#options = options
-    const reason = 'no container engine is used (pachd --container-engine off)'
+    const reason =
+      options.openContainers === undefined
+        ? 'no container engine is used (pachd --container-engine off)'
+        : 'the container engine has not answered yet'
     this.#containers = { kind: 'refused', reason, atMs: Number.NEGATIVE_INFINITY }
   }
 

@@ -19,10 +19,14 @@ const consoles = ['con0=null,fd:1', 'con=null', 'quiet']
 
 /** Not on processors with more registers than that kernel knows, such as those of AMX. */
 async function canRun(): Promise<boolean> {
-  return await execute('linux.uml', [...machine, ...consoles, 'start=only']).then(
-    () => true,
-    () => false,
-  )
+  try {
+    await execute('linux.uml', [...machine, ...consoles, 'start=only'])
+    return true
+  } catch (error) {
+    const { stdout, stderr } = error as { readonly stdout: string; readonly stderr: string }
+    if (`${stdout}${stderr}`.includes('set fp regs failed')) return false
+    throw error
+  }
 }
 
 /** This machine's groups may be the older ones: a kernel of our own, on its files, has the newer. */
