@@ -26,22 +26,3 @@ test('whoever asks for a diagnosis does not wait for all the time that an engine
   })
   expect(openCount).toBe(2)
 })
-
-test('a start does not wait for all the time that an engine has to answer', async () => {
-  const clock = new HeldClock()
-  const answer = Promise.withResolvers<never>()
-  const opening = ChoosingExecutor.open({
-    choice: 'auto',
-    process: {} as never,
-    openContainers: async () => await answer.promise,
-    clock,
-  })
-  clock.advance(10_000)
-  const executor = await opening
-  expect(executor).toMatchObject({
-    name: 'process',
-    engineText: 'the container engine has not answered yet',
-  })
-  answer.reject(new UnavailableError('it hangs'))
-  await expect.poll(() => executor.engineText).toBe('it hangs')
-})

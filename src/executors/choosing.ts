@@ -28,8 +28,6 @@ const retryMs = 5000
 /** Who asks for a diagnosis does not wait for long. */
 const trialMsMax = 8000
 const diagnosedLookMsMax = 5000
-/** Nor does a start: an engine that is slow to answer is used when it has. */
-const startLookMsMax = 10_000
 const tooSlow = {
   why: `it did not start one within ${trialMsMax / 1000} seconds`,
   advice: 'ask again when the machine is less busy, and see what the engine logs',
@@ -54,19 +52,16 @@ export class ChoosingExecutor implements Executor, ImageBuilds {
   #opening: Promise<void> | undefined
   #trying: Promise<StartTrial> | undefined
 
-  /** Looks for the engine, and waits for it a while. */
+  /** Looks for the engine. Waits for all the time that one has to answer: until it has, no pipeline knows where it runs. */
   static async open(options: ChoosingExecutorOptions): Promise<ChoosingExecutor> {
     const executor = new ChoosingExecutor(options)
-    await waitAtMost(options.clock, startLookMsMax, executor.#lookForEngine())
+    await executor.#lookForEngine()
     return executor
   }
 
   private constructor(options: ChoosingExecutorOptions) {
     this.#options = options
-    const reason =
-      options.openContainers === undefined
-        ? 'no container engine is used (pachd --container-engine off)'
-        : 'the container engine has not answered yet'
+    const reason = 'no container engine is used (pachd --container-engine off)'
     this.#containers = { kind: 'refused', reason, atMs: Number.NEGATIVE_INFINITY }
   }
 
