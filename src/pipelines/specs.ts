@@ -9,6 +9,7 @@ import { checkEgress, checkEgressSecret } from './specs/egress-check.ts'
 import { checkService, type ServicePorts } from './specs/service-check.ts'
 import { checkErrorCommand, type ErrorHandling } from './specs/error-command.ts'
 import { checkInput } from './specs/input-check.ts'
+import { refusedIn } from './spec-refusals.ts'
 import { checkLimits, type Limits } from './specs/limits.ts'
 import { quantityValue } from '../base/quantities.ts'
 import { checkSecrets, checkTransform } from './specs/transform-check.ts'
@@ -198,13 +199,11 @@ function inputOf(name: PipelineName, { input, spout }: RequestedSpec, now: Insta
   )
 }
 
-/** What is wrong is told with the pipeline's name, for a file may have many specs. */
 function inSpecOf<Value>(name: PipelineName, check: () => Value): Value {
   try {
     return check()
   } catch (error) {
-    if (!(error instanceof InvalidArgumentError)) throw error
-    throw new InvalidArgumentError(`pipeline ${name}: ${error.message}`, { cause: error })
+    throw refusedIn(() => `pipeline ${name}`, error)
   }
 }
 

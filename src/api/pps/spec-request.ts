@@ -10,6 +10,7 @@ import { InvalidArgumentError } from '../../base/errors.ts'
 import { parsePipelineName } from '../../base/names.ts'
 import { instantOf } from '../pfs/messages.ts'
 import { triggerOfRequest } from '../pfs/branch-trigger.ts'
+import { refusedIn } from '../../pipelines/spec-refusals.ts'
 import type {
   RequestedCron,
   RequestedInput,
@@ -83,14 +84,11 @@ function transformOf(transform: Transform): RequestedTransform {
   }
 }
 
-/** What is wrong is told with the pipeline's name, for a file may have many specs. */
 function namedInputOf(request: CreatePipelineRequest): RequestedInput | undefined {
   try {
     return inputOfRequest(request)
   } catch (error) {
-    if (!(error instanceof InvalidArgumentError)) throw error
-    const name = parsePipelineName(request.pipeline?.name ?? '')
-    throw new InvalidArgumentError(`pipeline ${name}: ${error.message}`, { cause: error })
+    throw refusedIn(() => `pipeline ${parsePipelineName(request.pipeline?.name ?? '')}`, error)
   }
 }
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { CancelledError } from '../../base/errors.ts'
 import { HeldClock } from '../../testing/held-clock.ts'
 import { Openings } from './openings.ts'
 
@@ -26,4 +27,17 @@ test('one that takes long does not keep the others', async () => {
   place[Symbol.dispose]()
   await last
   expect(names).toEqual(['slow', 'next', 'last'])
+})
+
+test('who is cancelled while waiting takes no place', async () => {
+  const openings = new Openings(new HeldClock(), 1)
+  const place = await openings.take(signal)
+  const abort = new AbortController()
+  const waiting = openings.take(abort.signal)
+  const last = openings.take(signal)
+  abort.abort()
+  await expect(waiting).rejects.toThrow(CancelledError)
+  await expect(openings.take(abort.signal)).rejects.toThrow(CancelledError)
+  place[Symbol.dispose]()
+  await last
 })

@@ -3,6 +3,7 @@ import { InvalidArgumentError } from '../../base/errors.ts'
 import { parsePipelineName } from '../../base/names.ts'
 import { parseSchedule } from '../cron/schedule.ts'
 import type { RequestedCron, RequestedInput, RequestedSpec } from '../requested-specs.ts'
+import { refusedIn } from '../spec-refusals.ts'
 
 /** What has more is refused elsewhere. */
 const inputCountMax = 10_000
@@ -20,9 +21,7 @@ export async function checkSchedules({ name, input }: RequestedSpec, now: Instan
     try {
       await requireTicks(clock, now)
     } catch (error) {
-      if (!(error instanceof InvalidArgumentError)) throw error
-      const where = `pipeline ${parsePipelineName(name ?? '')}: ${whereText(clock)}`
-      throw new InvalidArgumentError(`${where}: ${error.message}`, { cause: error })
+      throw refusedIn(() => `pipeline ${parsePipelineName(name ?? '')}: ${whereText(clock)}`, error)
     }
   }
 }
